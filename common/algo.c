@@ -1,0 +1,28 @@
+#include "common/algo.h"
+#include <string.h>
+
+static const vly_algo_entry entries[] = {
+    {NULL, NULL, VLY_SCHEDULE_SYNC, NULL},
+};
+enum { ENTRIES = sizeof entries / sizeof entries[0] - 1 };
+
+const vly_algo_entry *vly_algo_list(int i) { return i >= 0 && i < ENTRIES ? &entries[i] : NULL; }
+
+const vly_algo_entry *vly_algo_find(const char *name) {
+    const vly_algo_entry *entry;
+    for (int i = 0; (entry = vly_algo_list(i)) != NULL; i++)
+        if (strcmp(entry->name, name) == 0) return entry;
+    return NULL;
+}
+
+vly_status vly_algo_create(vly_algo **out, const char *name, const vly_algo_args *args) {
+    const vly_algo_entry *entry = vly_algo_find(name);
+    if (!entry) return vly_fail(VLY_ENOTFOUND, "no algorithm \"%s\"; `volley ls algos` lists them", name);
+    return entry->create(out, args);
+}
+
+size_t vly_buffer_bytes(const vly_buffer *buffer) {
+    size_t bytes = vly_dtype_bytes(buffer->dtype);
+    for (int i = 0; i < buffer->ndim; i++) bytes *= (size_t)buffer->shape[i];
+    return bytes;
+}
