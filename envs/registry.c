@@ -1,12 +1,228 @@
 #include "envs/registry.h"
+#include <ctype.h>
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "envs/cartpole.h"
+#include "envs/env_options.h"
+
+typedef vly_status (*opener)(vly_env *env, const vly_env_args *args);
+
+/* A built-in environment and how it is opened. */
+typedef struct {
+    vly_env_entry entry;
+    opener open;
+} builtin;
+
+static const builtin builtins[] = {
+    {{"cartpole", "CartPole-v1", "Gymnasium 1.4.0", "balance a pole on a cart"},
+     vly_cartpole_open},
+};
+enum { BUILTINS = sizeof builtins / sizeof *builtins };
+
+/* Other ids that people know, with what sets them apart. */
+typedef struct {
+    const char *id, *name;
+    int max_steps;
+    const char *extra;
+} alias;
+
+static const alias aliases[] = {
+    {"CartPole-v0", "cartpole", 200, NULL},
+};
+enum { ALIASES = sizeof aliases / sizeof *aliases };
 
 const vly_env_entry *vly_env_list(int i) {
-    (void)i;
+    return i >= 0 && i < BUILTINS ? &builtins[i].entry : NULL;
+}
+
+static const builtin *find_builtin(const char *name) {
+    for (int i = 0; i < BUILTINS; i++) {
+        const vly_env_entry *e = &builtins[i].entry;
+        if (strcmp(name, e->name) == 0 || (e->gym_id && strcmp(name, e->gym_id) == 0))
+            return &builtins[i];
+    }
     return NULL;
 }
 
+static const alias *find_alias(const char *name) {
+    for (int i = 0; i < ALIASES; i++)
+        if (strcmp(name, aliases[i].id) == 0) return &aliases[i];
+    return NULL;
+}
+
+/* What the caller says comes after, and so over, what the alias says. */
+static vly_status open_alias(vly_env *env, const alias *a, const vly_env_args *args) {
+    vly_env_args mine = {0};
+    char extra[1024];
+    if (args) mine = *args;
+    if (mine.max_steps == 0) mine.max_steps = a->max_steps;
+    if (a->extra) {
+        const char *more = mine.extra ? mine.extra : "";
+        if ((size_t)snprintf(extra, sizeof extra, "%s,%s", a->extra, more) >= sizeof extra)
+            return vly_fail(VLY_EINVAL, "%s: the options are longer than %zu characters", a->id,
+                            sizeof extra);
+        mine.extra = extra;
+    }
+    return find_builtin(a->name)->open(env, &mine);
+}
+
+/* The three names nearest to what was typed, for the error text. */
+typedef struct { const char *name[3]; int distance[3]; } nearest;
+
+static void consider(nearest *best, const char *typed, const char *name) {
+    int d = vly_name_distance(typed, name);
+    if (strstr(name, typed)) d = 0; /* "breakout" for "minatar/breakout" */
+    for (int i = 0; i < 3; i++) {
+        if (best->name[i] && best->distance[i] <= d) continue;
+        for (int k = 2; k > i; k--)
+            best->name[k] = best->name[k - 1], best->distance[k] = best->distance[k - 1];
+        best->name[i] = name, best->distance[i] = d;
+        return;
+    }
+}
+
+static vly_status unknown_name(const char *name) {
+    nearest best = {{NULL, NULL, NULL}, {0, 0, 0}};
+    for (int i = 0; i < BUILTINS; i++) consider(&best, name, builtins[i].entry.name);
+    for (int i = 0; i < BUILTINS; i++)
+        if (builtins[i].entry.gym_id) consider(&best, name, builtins[i].entry.gym_id);
+    for (int i = 0; i < ALIASES; i++) consider(&best, name, aliases[i].id);
+    char list[256] = "";
+    size_t at = 0;
+    for (int i = 0; i < 3 && best.name[i] && at < sizeof list; i++)
+        at += (size_t)snprintf(list + at, sizeof list - at, "%s%s", i ? ", " : "", best.name[i]);
+    return vly_fail(VLY_ENOTFOUND,
+                    "no environment named '%.64s'; the nearest are: %s ('volley ls envs' lists "
+                    "all, a path such as ./my_env.so loads a plugin)",
+                    name, list);
+}
+
+static int is_plugin(const char *name) {
+    const size_t n = strlen(name);
+    return name[0] == '/' || name[0] == '.' || (n > 3 && strcmp(name + n - 3, ".so") == 0);
+}
+
+/* reserved[0] keeps the library's handle, reserved[1] the plugin's own close. */
+static void plugin_close(vly_env *env) {
+    void (*own)(vly_env *) = NULL;
+    memcpy(&own, &env->reserved[1], sizeof own);
+    void *library = env->reserved[0];
+    if (own) own(env);
+    dlclose(library);
+}
+
+static size_t dtype_bytes(vly_dtype dtype) { return dtype == VLY_F32 ? 4 : dtype == VLY_U8 ? 1 : 0; }
+
+static vly_status check_observation(const char *path, const vly_obs_spec *obs) {
+    size_t bytes = dtype_bytes(obs->dtype);
+    if (!bytes)
+        return vly_fail(VLY_EINVAL, "%s: obs.dtype is %d, it must be VLY_F32 or VLY_U8", path,
+                        (int)obs->dtype);
+    if (obs->ndim != 1 && obs->ndim != 3)
+        return vly_fail(VLY_EINVAL, "%s: obs.ndim is %d, it must be 1 or 3", path, obs->ndim);
+    for (int i = 0; i < obs->ndim; i++) {
+        if (obs->shape[i] < 1 || obs->shape[i] > 1 << 16)
+            return vly_fail(VLY_EINVAL, "%s: obs.shape[%d] is %d, it must be in [1, 65536]", path,
+                            i, obs->shape[i]);
+        bytes *= (size_t)obs->shape[i];
+    }
+    if (obs->bytes != bytes)
+        return vly_fail(VLY_EINVAL, "%s: obs.bytes is %zu, its shape needs %zu", path, obs->bytes,
+                        bytes);
+    if (obs->stack < 1 || obs->stack > 64)
+        return vly_fail(VLY_EINVAL, "%s: obs.stack is %d, it must be in [1, 64]", path,
+                        obs->stack);
+    return VLY_OK;
+}
+
+static vly_status check_plugin(const char *path, vly_env *env) {
+    if (env->abi != VLY_ENV_ABI)
+        return vly_fail(VLY_EVERSION,
+                        "%s: built for environment ABI %u, this program has ABI %d: rebuild the "
+                        "plugin with this program's common/env.h",
+                        path, (unsigned)env->abi, (int)VLY_ENV_ABI);
+    if (env->struct_bytes != sizeof *env)
+        return vly_fail(VLY_EVERSION,
+                        "%s: its vly_env has %u bytes, this program's has %zu: rebuild the plugin "
+                        "with this program's common/env.h",
+                        path, (unsigned)env->struct_bytes, sizeof *env);
+    env->name[sizeof env->name - 1] = '\0';
+    if (!env->name[0]) return vly_fail(VLY_EINVAL, "%s: it gave no name", path);
+    if (!env->reset || !env->step)
+        return vly_fail(VLY_EINVAL, "%s: reset or step is missing", path);
+    if (env->actions < 1 || env->actions > 4096)
+        return vly_fail(VLY_EINVAL, "%s: actions is %d, it must be in [1, 4096]", path,
+                        env->actions);
+    if (env->states < 0 || (env->states > 0 && !env->state_index))
+        return vly_fail(VLY_EINVAL, "%s: states is %d, but state_index is missing", path,
+                        env->states);
+    if (env->state_bytes == 0 || env->state_bytes % 64)
+        return vly_fail(VLY_EINVAL, "%s: state_bytes is %zu, it must be a multiple of 64", path,
+                        env->state_bytes);
+    if (env->frames_per_step < 1)
+        return vly_fail(VLY_EINVAL, "%s: frames_per_step is %d, it must be at least 1", path,
+                        env->frames_per_step);
+    return check_observation(path, &env->obs);
+}
+
+/* An older plugin may write a larger struct than ours: it gets room, then its ABI is read. */
+static vly_status fill_from_plugin(vly_env *env, const char *path, void *library,
+                                   const vly_env_args *args) {
+    vly_env_plugin_fn fill = NULL;
+    void *symbol = dlsym(library, VLY_ENV_PLUGIN_SYMBOL);
+    if (!symbol)
+        return vly_fail(VLY_EINVAL, "%s: not an environment plugin: it exports no '%s'", path,
+                        VLY_ENV_PLUGIN_SYMBOL);
+    memcpy(&fill, &symbol, sizeof fill);
+    union { vly_env env; char room[4096]; } made;
+    memset(&made, 0, sizeof made);
+    const vly_env_args none = {0};
+    const vly_status status = fill(&made.env, args ? args : &none);
+    if (status != VLY_OK) {
+        char why[512];
+        snprintf(why, sizeof why, "%s", vly_error_text());
+        return vly_fail(status, "%s: %s", path, why[0] ? why : "the plugin refused to open");
+    }
+    const vly_status good = check_plugin(path, &made.env);
+    if (good != VLY_OK) {
+        if (made.env.abi == VLY_ENV_ABI && made.env.struct_bytes == sizeof *env && made.env.close)
+            made.env.close(&made.env);
+        return good;
+    }
+    *env = made.env;
+    return VLY_OK;
+}
+
+static vly_status open_plugin(vly_env *env, const char *path, const vly_env_args *args) {
+    char local[4096]; /* dlopen searches the system's folders unless there is a slash */
+    const char *slash = strchr(path, '/') ? "" : "./";
+    if ((size_t)snprintf(local, sizeof local, "%s%s", slash, path) >= sizeof local)
+        return vly_fail(VLY_EINVAL, "the plugin's path is longer than %zu characters",
+                        sizeof local - 1);
+    vly_error_clear();
+    void *library = dlopen(local, RTLD_NOW | RTLD_LOCAL);
+    if (!library) return vly_fail(VLY_ENOTFOUND, "cannot load the plugin: %s", dlerror());
+    const vly_status status = fill_from_plugin(env, path, library, args);
+    if (status != VLY_OK) {
+        dlclose(library);
+        return status;
+    }
+    env->reserved[0] = library;
+    memcpy(&env->reserved[1], &env->close, sizeof env->close);
+    env->close = plugin_close;
+    return VLY_OK;
+}
+
 vly_status vly_env_open(vly_env *env, const char *name, const vly_env_args *args) {
-    (void)env;
-    (void)args;
-    return vly_fail(VLY_ENOTFOUND, "no environment named '%s'", name);
+    if (!name || !*name) return vly_fail(VLY_EINVAL, "no environment was named");
+    if (args && args->max_steps < 0)
+        return vly_fail(VLY_EINVAL, "max_steps is %d, it must not be negative", args->max_steps);
+    if (is_plugin(name)) return open_plugin(env, name, args);
+    const builtin *known = find_builtin(name);
+    if (known) return known->open(env, args);
+    const alias *other = find_alias(name);
+    if (other) return open_alias(env, other, args);
+    return unknown_name(name);
 }

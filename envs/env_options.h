@@ -1,0 +1,42 @@
+/* env_options.h -- an environment's own options, "key=value,key=value" (vly_env_args.extra).
+ *
+ *   double slip = 0.0; char map[256] = "";
+ *   const vly_env_key keys[] = {{"slip", &slip, 0.0, 1.0, NULL, 0},
+ *                               {"map", NULL, 0, 0, map, sizeof map}};
+ *   VLY_TRY(vly_env_options("gridworld", args, keys, 2));
+ *
+ * Unknown keys, malformed numbers and values out of range fail with what would be accepted.
+ * Also here: the common start and end of every built-in environment's open().
+ */
+#ifndef VLY_ENVS_ENV_OPTIONS_H
+#define VLY_ENVS_ENV_OPTIONS_H
+#include "common/env.h"
+
+typedef struct {
+    const char *key;
+    double *number; /* or NULL: */
+    double min, max;
+    char *text; /* borrowed, text_bytes long */
+    size_t text_bytes;
+} vly_env_key;
+
+/* args may be NULL; keys may be NULL when n is 0. */
+vly_status vly_env_options(const char *env, const vly_env_args *args, const vly_env_key *keys,
+                           int n);
+
+/* args->max_steps when given, otherwise `own`; 0 means without limit. */
+static inline int vly_env_limit(const vly_env_args *args, int own) {
+    return args && args->max_steps > 0 ? args->max_steps : own;
+}
+
+/* Zeroes *env and fills what is the same for all: ABI, name, one frame a step. */
+void vly_env_begin(vly_env *env, const char *name, int actions, size_t state_bytes);
+void vly_env_vector(vly_env *env, int length); /* the observation: a float32 vector */
+void vly_env_bytes_image(vly_env *env, int height, int width, int channels); /* 0/1 bytes */
+/* Allocates env->world; vly_env_close_world frees it. */
+vly_status vly_env_world(vly_env *env, size_t bytes);
+void vly_env_close_world(vly_env *env);
+
+/* Levenshtein distance without regard to case, for "did you mean". */
+int vly_name_distance(const char *a, const char *b);
+#endif
