@@ -1,0 +1,358 @@
+/* rules.h -- what an operation of common/compute.h does to one row, written once for every back end.
+ *
+ *   for (int i = 0; i < n; i++)                                          // cpu/sample.c
+ *       action[i] = vly_rule_sample(A, logits + i * A, u, &logp[i]);
+ *   ... one thread per row ...                                           // kernels/sample.cu
+ *
+ * The CPU loops over rows, a kernel gives each thread a row: same function, same bits. So the
+ * same actions are drawn, the same rows replayed and the same order shuffled on every machine.
+ * Sums over rows are each back end's own (a fixed order per device), hence equal to a tolerance.
+ */
+#ifndef VLY_COMMON_RULES_H
+#define VLY_COMMON_RULES_H
+#include "common/compute.h"
+#include "common/exact.h"
+#include "common/philox.h"
+
+/* ---- acting ---- */
+
+/* Inverse CDF: the first action whose cumulated weight exceeds u * total; u in (0, 1). */
+VLY_HD int vly_rule_sample(int actions, const vly_real *logits, float u, vly_real *logp) {
+    vly_real max = logits[0], total = 0, sum = 0;
+    for (int a = 1; a < actions; a++) max = logits[a] > max ? logits[a] : max;
+    for (int a = 0; a < actions; a++) total += vly_exp(logits[a] - max);
+    const vly_real at = (vly_real)u * total;
+    int pick = 0; /* the last action of weight > 0, should rounding leave `at` beyond the end */
+    for (int a = 0; a < actions; a++) {
+        const vly_real p = vly_exp(logits[a] - max);
+        sum += p;
+        if (p > 0) pick = a;
+        if (sum > at) break;
+    }
+    *logp = (logits[pick] - max) - vly_log(total);
+    return pick;
+}
+
+VLY_HD vly_real vly_rule_logp(int actions, const vly_real *logits, int action) {
+    vly_real max = logits[0], total = 0;
+    for (int a = 1; a < actions; a++) max = logits[a] > max ? logits[a] : max;
+    for (int a = 0; a < actions; a++) total += vly_exp(logits[a] - max);
+    return (logits[action] - max) - vly_log(total);
+}
+
+/* First of the largest; NaN never wins. */
+VLY_HD int vly_rule_argmax(int n, const vly_real *x) {
+    int best = 0;
+    for (int i = 1; i < n; i++) best = x[i] > x[best] ? i : best;
+    return best;
+}
+
+VLY_HD int vly_rule_greedy(int actions, const vly_real *values, vly_real epsilon, vly_u32x4 r) {
+    return (vly_real)vly_unit(r.v[0]) < epsilon ? (int)vly_below(r.v[1], (uint32_t)actions)
+                                                : vly_rule_argmax(actions, values);
+}
+
+/* ---- frames ---- */
+
+/* Where frame `k` of a stack (0: the oldest) of row r lies: a byte offset into frames, or -1: zeros. */
+VLY_HD int64_t vly_rule_frame(const vly_frames *f, int64_t row, int k) {
+    const int back = f->obs.stack - 1 - k;
+    row %= f->rows;
+    if (row < 0) row += f->rows;
+    if (back == 0) return row * (int64_t)f->obs.bytes;
+    if (back > (int)f->age[row]) return -1;
+    int64_t at = (row - back * f->row_step) % f->rows;
+    if (at < 0) at += f->rows;
+    return at * (int64_t)f->obs.bytes;
+}
+
+/* ---- scans ---- */
+
+/* One environment's column, t = T-1 .. 0. */
+VLY_HD void vly_rule_gae(const vly_gae_args *a, int n) {
+    const vly_real gamma = a->hyper->gamma, lambda = a->hyper->lambda, scale = a->hyper->reward_scale;
+    vly_real next = 0; /* advantage of t + 1 */
+    for (int t = a->T - 1; t >= 0; t--) {
+        const int64_t i = (int64_t)t * a->N + n;
+        const uint8_t flags = a->flags[i];
+        const vly_real value = a->value[i];
+        const vly_real bootstrap = flags & VLY_ROW_TERMINATED ? (vly_real)0 : a->value[i + a->N];
+        const vly_real chain = flags & VLY_ROW_ENDED ? (vly_real)0 : next;
+        next = (scale * a->reward[i] + gamma * bootstrap - value) + gamma * lambda * chain;
+        if (flags & VLY_ROW_RESET) next = 0;
+        a->advantage[i] = next;
+        a->target[i] = next + value;
+        a->mask[i] = flags & VLY_ROW_RESET ? (vly_real)0 : (vly_real)1;
+    }
+}
+
+/* One column; returns the sum of importance ratios over its valid rows. */
+VLY_HD vly_real vly_rule_vtrace(const vly_vtrace_args *a, int n) {
+    const vly_real gamma = a->hyper->gamma, lambda = a->hyper->lambda, scale = a->hyper->reward_scale;
+    const vly_real rho_bar = a->hyper->rho_bar, c_bar = a->hyper->c_bar;
+    vly_real next = 0, ratios = 0; /* next: vs - V of t + 1 */
+    for (int t = a->T - 1; t >= 0; t--) {
+        const int64_t i = (int64_t)t * a->N + n;
+        const uint8_t flags = a->flags[i];
+        const vly_real value = a->value[i];
+        const vly_real after = flags & VLY_ROW_TERMINATED ? (vly_real)0 : a->value[i + a->N];
+        const vly_real chain = flags & VLY_ROW_ENDED ? (vly_real)0 : next;
+        const vly_real ratio = vly_exp(a->logp_target[i] - a->logp_behaviour[i]);
+        const vly_real rho = ratio < rho_bar ? ratio : rho_bar, c = ratio < c_bar ? ratio : c_bar;
+        const vly_real reward = scale * a->reward[i];
+        const vly_real delta = rho * (reward + gamma * after - value);
+        vly_real advantage = rho * (reward + gamma * (after + chain) - value);
+        next = delta + gamma * lambda * c * chain;
+        if (flags & VLY_ROW_RESET) next = 0, advantage = 0;
+        else ratios += ratio;
+        a->advantage[i] = advantage;
+        a->target[i] = next + value;
+        a->mask[i] = flags & VLY_ROW_RESET ? (vly_real)0 : (vly_real)1;
+    }
+    return ratios;
+}
+
+/* ---- losses ---- */
+
+/* What one row adds to stats. */
+typedef struct {
+    vly_real count, policy_loss, value_loss, entropy, kl, clipped, td_abs, q, nonfinite, weight;
+} vly_row_stats;
+
+/* Row i of a minibatch. z, dz: its logits and their gradient (may be the arrays of args, or copies in
+ * fast memory). mean, inv_std: of the advantages, 0 and 1 when not normalized. scale: 1 / valid rows, or 1 when
+ * summing. Rows with mask 0 or an impossible action get zero gradients and add nothing. */
+VLY_HD vly_row_stats vly_rule_policy_loss(const vly_policy_loss_args *p, int i, const vly_real *z, vly_real *dz, vly_real mean,
+                                          vly_real inv_std, vly_real scale) {
+    const vly_hyper *h = p->hyper;
+    const int64_t r = p->row ? p->row[i] : i;
+    const int A = p->actions, action = p->action[r];
+    vly_row_stats s = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+    if ((p->mask && p->mask[r] == 0) || action < 0 || action >= A) {
+        for (int a = 0; a < A; a++) dz[a] = 0;
+        p->dvalue[i] = 0;
+        return s;
+    }
+    vly_real max = z[0], total = 0, dot = 0;
+    for (int a = 1; a < A; a++) max = z[a] > max ? z[a] : max;
+    for (int a = 0; a < A; a++) {
+        const vly_real d = z[a] - max, e = vly_exp(d);
+        total += e;
+        dot += e * d;
+    }
+    const vly_real log_total = vly_log(total), inv_total = 1 / total;
+    const vly_real entropy = log_total - dot * inv_total;
+    const vly_real logp = (z[action] - max) - log_total;
+    const vly_real advantage = (p->advantage[r] - mean) * inv_std;
+
+    vly_real g; /* d policy loss / d logp */
+    if (p->logp_old) {
+        const vly_real log_ratio = logp - p->logp_old[r], ratio = vly_exp(log_ratio);
+        const vly_real lo = 1 - (vly_real)h->clip, hi = 1 + (vly_real)h->clip;
+        const vly_real bounded = ratio < lo ? lo : ratio > hi ? hi : ratio;
+        s.kl = (ratio - 1) - log_ratio;
+        s.clipped = ratio < lo || ratio > hi;
+        s.policy_loss = -(ratio * advantage < bounded * advantage ? ratio : bounded) * advantage;
+        g = ratio * advantage <= bounded * advantage ? -advantage * ratio : 0;
+    } else {
+        g = 0;
+    }
+    if (p->plain) {
+        s.clipped = 0;
+        s.policy_loss = -logp * advantage;
+        g = -advantage;
+    }
+
+    const vly_real value = p->value[i], error = value - p->target[r];
+    vly_real loss = error * error, dv = error;
+    if (h->value_clip > 0 && p->value_old && !p->plain) {
+        const vly_real c = (vly_real)h->value_clip, old = p->value_old[r], move = value - old;
+        const vly_real clipped_error = old + (move < -c ? -c : move > c ? c : move) - p->target[r];
+        if (clipped_error * clipped_error > loss) {
+            loss = clipped_error * clipped_error;
+            dv = move < -c || move > c ? 0 : clipped_error;
+        }
+    }
+    const vly_real ce = (vly_real)h->entropy_coef;
+    for (int a = 0; a < A; a++) {
+        const vly_real lp = (z[a] - max) - log_total, q = vly_exp(lp);
+        dz[a] = scale * (g * ((a == action ? 1 : 0) - q) + ce * q * (lp + entropy));
+    }
+    p->dvalue[i] = scale * (vly_real)h->value_coef * dv;
+    s.count = 1;
+    s.value_loss = (vly_real)0.5 * loss;
+    s.entropy = entropy;
+    s.nonfinite = !vly_finite(s.policy_loss + s.value_loss + entropy);
+    return s;
+}
+
+/* Row i: dq (actions) is written. A row whose action is out of range (nstep marks rows that cannot be
+ * learned from with -1) gets zero gradients. scale: 1 / n. */
+VLY_HD vly_row_stats vly_rule_dqn_loss(const vly_dqn_loss_args *d, int i, vly_real scale) {
+    const int A = d->actions, action = d->action[i];
+    const int64_t at = (int64_t)i * A;
+    vly_row_stats s = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+    for (int a = 0; a < A; a++) d->dq[at + a] = 0;
+    d->td_abs[i] = 0;
+    if (action < 0 || action >= A) return s;
+    const int best = vly_rule_argmax(A, (d->q_next_online ? d->q_next_online : d->q_next) + at);
+    /* not 0 * q_next: an unused bootstrap must not spread a NaN */
+    const vly_real after = d->discount[i] != 0 ? d->discount[i] * d->q_next[at + best] : 0;
+    const vly_real td = d->q[at + action] - (d->n_return[i] + after), size = td < 0 ? -td : td;
+    const vly_real w = d->weight ? d->weight[i] : 1, delta = (vly_real)d->hyper->huber_delta;
+    const int linear = delta > 0 && size > delta;
+    const vly_real loss = linear ? delta * (size - (vly_real)0.5 * delta) : (vly_real)0.5 * td * td;
+    const vly_real slope = linear ? (td < 0 ? -delta : delta) : td;
+    d->dq[at + action] = scale * w * slope;
+    d->td_abs[i] = size;
+    s.count = 1;
+    s.value_loss = w * loss;
+    s.td_abs = size;
+    s.q = d->q[at + action];
+    s.weight = w;
+    s.nonfinite = !vly_finite(loss);
+    return s;
+}
+
+/* ---- optimizers ---- */
+
+/* Numbers common to all elements of one step; made once per step. */
+typedef struct {
+    vly_real lr, clip;    /* clip: what gradients are multiplied by */
+    vly_real bias1, bias2; /* ADAM: 1 / (1 - beta^t) */
+} vly_step_scalars;
+
+/* t: the number of this step, from 1. */
+VLY_HD vly_step_scalars vly_rule_step(const vly_optimizer *o, const vly_hyper *h, vly_real norm, int64_t t) {
+    vly_step_scalars s;
+    s.lr = (vly_real)h->lr;
+    s.clip = h->max_grad_norm > 0 && norm > (vly_real)h->max_grad_norm ? (vly_real)h->max_grad_norm / norm : 1;
+    s.bias1 = o->kind == VLY_ADAM ? (vly_real)(1.0 / (1.0 - vly_powi((double)o->beta1, t))) : 1;
+    s.bias2 = o->kind == VLY_ADAM ? (vly_real)(1.0 / (1.0 - vly_powi((double)o->beta2, t))) : 1;
+    return s;
+}
+
+VLY_HD void vly_rule_optimize(const vly_optimizer *o, vly_step_scalars s, vly_real gradient, vly_real *p, vly_real *m, vly_real *v) {
+    const vly_real g = gradient * s.clip, b1 = (vly_real)o->beta1, b2 = (vly_real)o->beta2, eps = (vly_real)o->eps;
+    const vly_real momentum = (vly_real)o->momentum;
+    switch (o->kind) {
+    case VLY_SGD:
+        *m = momentum * *m + g;
+        *p -= s.lr * *m;
+        break;
+    case VLY_ADAM:
+        *m = b1 * *m + (1 - b1) * g;
+        *v = b2 * *v + (1 - b2) * (g * g);
+        *p -= s.lr * (*m * s.bias1) / (vly_sqrt(*v * s.bias2) + eps);
+        break;
+    case VLY_RMSPROP:
+    case VLY_RMSPROP_TF:
+        *v = b2 * *v + (1 - b2) * (g * g);
+        *m = momentum * *m + g / (o->kind == VLY_RMSPROP ? vly_sqrt(*v) + eps : vly_sqrt(*v + eps));
+        *p -= s.lr * *m;
+        break;
+    case VLY_RMSPROP_CENTERED:
+        *v = b2 * *v + (1 - b2) * (g * g);
+        *m = b2 * *m + (1 - b2) * g;
+        *p -= s.lr * g / vly_sqrt(*v - *m * *m + eps);
+        break;
+    }
+}
+
+/* ---- orders and replay ---- */
+
+VLY_HD uint32_t vly_rule_mix(uint32_t x) { /* a bijection of 32 bits (Wellons' lowbias32) */
+    x ^= x >> 16, x *= 0x7feb352du;
+    x ^= x >> 15, x *= 0x846ca68bu;
+    return x ^ (x >> 16);
+}
+
+/* Element i of the permutation of 0..n-1: a Feistel network on the next even number of bits, walked until
+ * it lands below n (fewer than four steps on average). */
+VLY_HD int32_t vly_rule_permute(uint32_t n, const vly_rng *rng, uint32_t i) {
+    if (n < 2) return 0;
+    int half = 1;
+    while (half < 16 && (1ull << (2 * half)) < n) half++;
+    const uint32_t mask = (1u << half) - 1;
+    const vly_u32x4 k0 = vly_philox(rng->seed, VLY_STREAM_SHUFFLE, rng->step, 0), k1 = vly_philox(rng->seed, VLY_STREAM_SHUFFLE, rng->step, 1);
+    do {
+        uint32_t left = i >> half, right = i & mask;
+        for (int round = 0; round < 8; round++) {
+            const uint32_t key = round < 4 ? k0.v[round & 3] : k1.v[round & 3];
+            const uint32_t mixed = left ^ (vly_rule_mix(right + key) & mask);
+            left = right, right = mixed;
+        }
+        i = left << half | right;
+    } while (i >= n);
+    return (int32_t)i;
+}
+
+/* floor(bits * n / 2^64) */
+VLY_HD uint64_t vly_rule_scale(uint64_t bits, uint64_t n) {
+    const uint64_t a = bits >> 32, b = bits & 0xffffffffu, c = n >> 32, d = n & 0xffffffffu;
+    const uint64_t mid = ((b * d) >> 32) + (a * d & 0xffffffffu) + (b * c & 0xffffffffu);
+    return a * c + ((a * d) >> 32) + ((b * c) >> 32) + (mid >> 32);
+}
+
+VLY_HD int32_t vly_rule_uniform(const vly_rng *rng, int i, int64_t used) {
+    const vly_u32x4 r = vly_philox(rng->seed, VLY_STREAM_REPLAY, rng->step, (uint32_t)i);
+    return (int32_t)vly_rule_scale((uint64_t)r.v[0] << 32 | r.v[1], (uint64_t)used);
+}
+
+/* A priority as a leaf's fixed-point number. NaN and negative numbers count as 0 before eps. */
+VLY_HD uint64_t vly_rule_priority(vly_real p, const vly_hyper *h, int raw) {
+    vly_real x = p > 0 ? p : 0;
+    if (!raw) x = vly_pow(x + (vly_real)h->priority_eps, (vly_real)h->alpha);
+    if (!(x > 0)) return 0;
+    const double scaled = (double)x * VLY_PRIORITY_ONE;
+    return scaled >= 68719476736.0 ? 68719476736u : scaled < 1.0 ? 1u : (uint64_t)scaled;
+}
+
+/* Stratum i of n over [0, total): a fixed-point position, below total. */
+VLY_HD uint64_t vly_rule_stratum(const vly_rng *rng, int i, int n, uint64_t total) {
+    const uint64_t q = total / (uint64_t)n, r = total % (uint64_t)n, k = (uint64_t)i;
+    const uint64_t from = q * k + r * k / (uint64_t)n, to = q * (k + 1) + r * (k + 1) / (uint64_t)n;
+    const vly_u32x4 x = vly_philox(rng->seed, VLY_STREAM_REPLAY, rng->step, (uint32_t)i);
+    return from + vly_rule_scale((uint64_t)x.v[0] << 32 | x.v[1], to - from);
+}
+
+/* The leaf that holds `position`. */
+VLY_HD int64_t vly_rule_descend(const vly_tree *tree, uint64_t position) {
+    int64_t node = 0;
+    for (int level = tree->levels - 1; level >= 0; level--) {
+        const uint64_t *child = tree->sum[level] + node * VLY_TREE_RADIX;
+        int k = 0;
+        while (k < VLY_TREE_RADIX - 1 && position >= child[k]) position -= child[k++];
+        node = node * VLY_TREE_RADIX + k;
+    }
+    return node < tree->capacity ? node : tree->capacity - 1;
+}
+
+/* (used * P)^-beta, before the division by the batch's maximum. */
+VLY_HD vly_real vly_rule_weight(uint64_t leaf, uint64_t total, int64_t used, vly_real beta) {
+    const double x = (double)leaf / (double)total * (double)used;
+    return x > 0 ? vly_exp(-beta * vly_log((vly_real)x)) : 0;
+}
+
+/* Sample i of an n-step batch. A RESET row (its action was ignored) and a FAILED one get action -1. */
+VLY_HD void vly_rule_nstep(const vly_nstep_args *a, int i) {
+    const int64_t rows = a->rows.T * a->rows.N, first = a->row[i];
+    vly_real sum = 0, power = 1;
+    int64_t r = first;
+    a->action[i] = -1, a->n_return[i] = 0, a->discount[i] = 0, a->bootstrap_row[i] = 0;
+    if (first < 0 || first >= rows) return;
+    a->bootstrap_row[i] = (int32_t)first;
+    if (a->rows.flags[r] & (VLY_ROW_RESET | VLY_ROW_FAILED)) return;
+    for (int k = 0; k < a->steps; k++) {
+        const uint8_t flags = a->rows.flags[r];
+        sum += power * (vly_real)a->hyper->reward_scale * a->rows.reward[r];
+        power = flags & VLY_ROW_TERMINATED ? 0 : power * (vly_real)a->hyper->gamma;
+        if (!(flags & VLY_ROW_TERMINATED)) r = (r + a->rows.N) % rows;
+        if (flags & VLY_ROW_ENDED) break;
+    }
+    a->action[i] = a->rows.action[first];
+    a->n_return[i] = sum;
+    a->discount[i] = power;
+    a->bootstrap_row[i] = (int32_t)r;
+}
+#endif
