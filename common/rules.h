@@ -68,6 +68,9 @@ VLY_HD int64_t vly_rule_frame(const vly_frames *f, int64_t row, int k) {
 
 /* ---- scans ---- */
 
+/* Rows that are no transition: the action was ignored. */
+#define VLY_ROW_IGNORED (VLY_ROW_RESET | VLY_ROW_FAILED)
+
 /* One environment's column, t = T-1 .. 0. */
 VLY_HD void vly_rule_gae(const vly_gae_args *a, int n) {
     const vly_real gamma = a->hyper->gamma, lambda = a->hyper->lambda, scale = a->hyper->reward_scale;
@@ -79,14 +82,14 @@ VLY_HD void vly_rule_gae(const vly_gae_args *a, int n) {
         const vly_real bootstrap = flags & VLY_ROW_TERMINATED ? (vly_real)0 : a->value[i + a->N];
         const vly_real chain = flags & VLY_ROW_ENDED ? (vly_real)0 : next;
         next = (scale * a->reward[i] + gamma * bootstrap - value) + gamma * lambda * chain;
-        if (flags & VLY_ROW_RESET) next = 0;
+        if (flags & VLY_ROW_IGNORED) next = 0;
         a->advantage[i] = next;
         a->target[i] = next + value;
-        a->mask[i] = flags & VLY_ROW_RESET ? (vly_real)0 : (vly_real)1;
+        a->mask[i] = flags & VLY_ROW_IGNORED ? (vly_real)0 : (vly_real)1;
     }
 }
 
-/* One column; returns the sum of importance ratios over its valid rows. */
+/* One column; returns the sum of min(rho_bar, ratio) over its valid rows. */
 VLY_HD vly_real vly_rule_vtrace(const vly_vtrace_args *a, int n) {
     const vly_real gamma = a->hyper->gamma, lambda = a->hyper->lambda, scale = a->hyper->reward_scale;
     const vly_real rho_bar = a->hyper->rho_bar, c_bar = a->hyper->c_bar;
@@ -103,11 +106,11 @@ VLY_HD vly_real vly_rule_vtrace(const vly_vtrace_args *a, int n) {
         const vly_real delta = rho * (reward + gamma * after - value);
         vly_real advantage = rho * (reward + gamma * (after + chain) - value);
         next = delta + gamma * lambda * c * chain;
-        if (flags & VLY_ROW_RESET) next = 0, advantage = 0;
-        else ratios += ratio;
+        if (flags & VLY_ROW_IGNORED) next = 0, advantage = 0;
+        else ratios += rho;
         a->advantage[i] = advantage;
         a->target[i] = next + value;
-        a->mask[i] = flags & VLY_ROW_RESET ? (vly_real)0 : (vly_real)1;
+        a->mask[i] = flags & VLY_ROW_IGNORED ? (vly_real)0 : (vly_real)1;
     }
     return ratios;
 }
@@ -118,6 +121,22 @@ VLY_HD vly_real vly_rule_vtrace(const vly_vtrace_args *a, int n) {
 typedef struct {
     vly_real count, policy_loss, value_loss, entropy, kl, clipped, td_abs, q, nonfinite, weight;
 } vly_row_stats;
+
+/* 1/2 (v - target)^2, or the larger of that and its clipped form; *slope: its derivative by v. */
+VLY_HD vly_real vly_rule_value_loss(const vly_policy_loss_args *p, int i, int64_t r, vly_real *slope) {
+    const vly_real value = p->value[i], error = value - p->target[r], c = (vly_real)p->hyper->value_clip;
+    vly_real loss = error * error;
+    *slope = error;
+    if (c > 0 && p->value_old && !p->plain) {
+        const vly_real old = p->value_old[r], move = value - old;
+        const vly_real bounded = old + (move < -c ? -c : move > c ? c : move) - p->target[r];
+        if (bounded * bounded > loss) {
+            loss = bounded * bounded;
+            *slope = move < -c || move > c ? 0 : bounded;
+        }
+    }
+    return (vly_real)0.5 * loss;
+}
 
 /* Row i of a minibatch. z, dz: its logits and their gradient (may be the arrays of args, or copies in
  * fast memory). mean, inv_std: of the advantages, 0 and 1 when not normalized. scale: 1 / valid rows, or 1 when
@@ -130,7 +149,7 @@ VLY_HD vly_row_stats vly_rule_policy_loss(const vly_policy_loss_args *p, int i, 
     vly_row_stats s = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
     if ((p->mask && p->mask[r] == 0) || action < 0 || action >= A) {
         for (int a = 0; a < A; a++) dz[a] = 0;
-        p->dvalue[i] = 0;
+        if (p->dvalue) p->dvalue[i] = 0;
         return s;
     }
     vly_real max = z[0], total = 0, dot = 0;
@@ -163,24 +182,17 @@ VLY_HD vly_row_stats vly_rule_policy_loss(const vly_policy_loss_args *p, int i, 
         g = -advantage;
     }
 
-    const vly_real value = p->value[i], error = value - p->target[r];
-    vly_real loss = error * error, dv = error;
-    if (h->value_clip > 0 && p->value_old && !p->plain) {
-        const vly_real c = (vly_real)h->value_clip, old = p->value_old[r], move = value - old;
-        const vly_real clipped_error = old + (move < -c ? -c : move > c ? c : move) - p->target[r];
-        if (clipped_error * clipped_error > loss) {
-            loss = clipped_error * clipped_error;
-            dv = move < -c || move > c ? 0 : clipped_error;
-        }
+    if (p->value) {
+        vly_real dv;
+        s.value_loss = vly_rule_value_loss(p, i, r, &dv);
+        if (p->dvalue) p->dvalue[i] = scale * (vly_real)h->value_coef * dv;
     }
     const vly_real ce = (vly_real)h->entropy_coef;
     for (int a = 0; a < A; a++) {
         const vly_real lp = (z[a] - max) - log_total, q = vly_exp(lp);
         dz[a] = scale * (g * ((a == action ? 1 : 0) - q) + ce * q * (lp + entropy));
     }
-    p->dvalue[i] = scale * (vly_real)h->value_coef * dv;
     s.count = 1;
-    s.value_loss = (vly_real)0.5 * loss;
     s.entropy = entropy;
     s.nonfinite = !vly_finite(s.policy_loss + s.value_loss + entropy);
     return s;
@@ -193,7 +205,7 @@ VLY_HD vly_row_stats vly_rule_dqn_loss(const vly_dqn_loss_args *d, int i, vly_re
     const int64_t at = (int64_t)i * A;
     vly_row_stats s = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
     for (int a = 0; a < A; a++) d->dq[at + a] = 0;
-    d->td_abs[i] = 0;
+    if (d->td_abs) d->td_abs[i] = 0;
     if (action < 0 || action >= A) return s;
     const int best = vly_rule_argmax(A, (d->q_next_online ? d->q_next_online : d->q_next) + at);
     /* not 0 * q_next: an unused bootstrap must not spread a NaN */
@@ -204,7 +216,7 @@ VLY_HD vly_row_stats vly_rule_dqn_loss(const vly_dqn_loss_args *d, int i, vly_re
     const vly_real loss = linear ? delta * (size - (vly_real)0.5 * delta) : (vly_real)0.5 * td * td;
     const vly_real slope = linear ? (td < 0 ? -delta : delta) : td;
     d->dq[at + action] = scale * w * slope;
-    d->td_abs[i] = size;
+    if (d->td_abs) d->td_abs[i] = size;
     s.count = 1;
     s.value_loss = w * loss;
     s.td_abs = size;
@@ -296,7 +308,7 @@ VLY_HD uint64_t vly_rule_scale(uint64_t bits, uint64_t n) {
 
 VLY_HD int32_t vly_rule_uniform(const vly_rng *rng, int i, int64_t used) {
     const vly_u32x4 r = vly_philox(rng->seed, VLY_STREAM_REPLAY, rng->step, (uint32_t)i);
-    return (int32_t)vly_rule_scale((uint64_t)r.v[0] << 32 | r.v[1], (uint64_t)used);
+    return (int32_t)vly_rule_scale((uint64_t)r.v[1] << 32 | r.v[0], (uint64_t)used);
 }
 
 /* A priority as a leaf's fixed-point number. NaN and negative numbers count as 0 before eps. */
@@ -313,7 +325,7 @@ VLY_HD uint64_t vly_rule_stratum(const vly_rng *rng, int i, int n, uint64_t tota
     const uint64_t q = total / (uint64_t)n, r = total % (uint64_t)n, k = (uint64_t)i;
     const uint64_t from = q * k + r * k / (uint64_t)n, to = q * (k + 1) + r * (k + 1) / (uint64_t)n;
     const vly_u32x4 x = vly_philox(rng->seed, VLY_STREAM_REPLAY, rng->step, (uint32_t)i);
-    return from + vly_rule_scale((uint64_t)x.v[0] << 32 | x.v[1], to - from);
+    return from + vly_rule_scale((uint64_t)x.v[1] << 32 | x.v[0], to - from);
 }
 
 /* The leaf that holds `position`. */
@@ -334,7 +346,8 @@ VLY_HD vly_real vly_rule_weight(uint64_t leaf, uint64_t total, int64_t used, vly
     return x > 0 ? vly_exp(-beta * vly_log((vly_real)x)) : 0;
 }
 
-/* Sample i of an n-step batch. A RESET row (its action was ignored) and a FAILED one get action -1. */
+/* Sample i of an n-step batch; an ignored row gets action -1. The sum ends with a TERMINATED row (discount 0) or a
+ * TRUNCATED one (bootstrap from the row after it), and before an ignored one. */
 VLY_HD void vly_rule_nstep(const vly_nstep_args *a, int i) {
     const int64_t rows = a->rows.T * a->rows.N, first = a->row[i];
     vly_real sum = 0, power = 1;
@@ -342,12 +355,14 @@ VLY_HD void vly_rule_nstep(const vly_nstep_args *a, int i) {
     a->action[i] = -1, a->n_return[i] = 0, a->discount[i] = 0, a->bootstrap_row[i] = 0;
     if (first < 0 || first >= rows) return;
     a->bootstrap_row[i] = (int32_t)first;
-    if (a->rows.flags[r] & (VLY_ROW_RESET | VLY_ROW_FAILED)) return;
+    if (a->rows.flags[r] & VLY_ROW_IGNORED) return;
     for (int k = 0; k < a->steps; k++) {
         const uint8_t flags = a->rows.flags[r];
-        sum += power * (vly_real)a->hyper->reward_scale * a->rows.reward[r];
-        power = flags & VLY_ROW_TERMINATED ? 0 : power * (vly_real)a->hyper->gamma;
-        if (!(flags & VLY_ROW_TERMINATED)) r = (r + a->rows.N) % rows;
+        if (flags & VLY_ROW_IGNORED) break;
+        sum += power * ((vly_real)a->hyper->reward_scale * a->rows.reward[r]);
+        power *= (vly_real)a->hyper->gamma;
+        if (flags & VLY_ROW_TERMINATED) power = 0;
+        else r = (r + a->rows.N) % rows;
         if (flags & VLY_ROW_ENDED) break;
     }
     a->action[i] = a->rows.action[first];
