@@ -2,7 +2,7 @@
 #include <string.h>
 
 static const vly_algo_entry entries[] = {
-    {NULL, NULL, VLY_SCHEDULE_SYNC, NULL},
+    {NULL, NULL, NULL, VLY_SCHEDULE_SYNC, NULL},
 };
 enum { ENTRIES = sizeof entries / sizeof entries[0] - 1 };
 

@@ -35,11 +35,10 @@
 extern "C" {
 #endif
 
-struct vly_config; /* common/config.h */
 typedef struct vly_algo vly_algo;
 typedef struct vly_sync vly_sync;
 
-typedef enum { VLY_SCHEDULE_SYNC, VLY_SCHEDULE_ASYNC } vly_schedule;
+typedef enum { VLY_SCHEDULE_AUTO, VLY_SCHEDULE_SYNC, VLY_SCHEDULE_ASYNC } vly_schedule; /* AUTO: the algorithm's own */
 
 /* ---- how several learners stay together; NULL members are skipped ---- */
 
@@ -61,7 +60,7 @@ struct vly_sync {
 typedef struct {
     vly_compute *compute;
     const vly_env *env;              /* obs, actions; borrowed for the algorithm's life */
-    const struct vly_config *config; /* hyper-parameters; borrowed */
+    const void *config;              /* vly_config (common/config.h): hyper-parameters; borrowed */
     vly_sync *sync;                  /* NULL: alone */
     uint64_t seed;
     int actors, groups;              /* actors is a multiple of groups */
@@ -149,6 +148,7 @@ struct vly_algo {
 
 typedef struct {
     const char *name, *summary;
+    const char *section; /* of its options: "ppo" */
     vly_schedule schedule;
     vly_status (*create)(vly_algo **out, const vly_algo_args *args);
 } vly_algo_entry;

@@ -19,7 +19,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include "common/algo.h"
 #include "common/env.h"
+#include "common/net.h"
 #include "common/status.h"
 #ifdef __cplusplus
 extern "C" {
@@ -34,13 +36,8 @@ typedef struct {
 
 /* Indices of the CHOICE options, in the order of options.def. */
 enum { VLY_PRECISION_AUTO, VLY_PRECISION_FP32, VLY_PRECISION_TF32, VLY_PRECISION_BF16 };
-enum { VLY_SCHEDULE_AUTO, VLY_SCHEDULE_SYNC, VLY_SCHEDULE_ASYNC };
-enum { VLY_NET_AUTO, VLY_NET_MLP, VLY_NET_MINATAR, VLY_NET_NATURE, VLY_NET_A3C, VLY_NET_IMPALA };
 enum { VLY_NET_ACT_AUTO, VLY_NET_ACT_RELU, VLY_NET_ACT_TANH };
-enum {
-    VLY_INIT_ORTHOGONAL, VLY_INIT_XAVIER_UNIFORM, VLY_INIT_XAVIER_NORMAL, VLY_INIT_KAIMING_UNIFORM,
-    VLY_INIT_KAIMING_NORMAL, VLY_INIT_LECUN_NORMAL, VLY_INIT_TORCH
-};
+/* pool.schedule is a vly_schedule of common/algo.h; net.kind and net.init are of common/net.h. */
 /* optim.kind is a vly_optimizer_kind of common/compute.h. */
 enum { VLY_REDUCE_MEAN, VLY_REDUCE_SUM };
 enum { VLY_STATUS_AUTO, VLY_STATUS_LIVE, VLY_STATUS_PLAIN, VLY_STATUS_NONE };
@@ -162,11 +159,7 @@ typedef struct {
 } vly_preset;
 const vly_preset *vly_preset_list(int i); /* NULL past the end */
 
-/* An algorithm as the program names it. */
-typedef struct {
-    const char *name, *summary, *section;
-} vly_algo_entry;
-const vly_algo_entry *vly_algo_list(int i);
+/* Algorithms by name: vly_algo_list of common/algo.h. */
 
 /* Defaults, then presets, then `given` in order; run.algo is never "auto" afterwards. `family` is the
  * environment's ("classic", "minatar", "atari", "plugin"). Checks what no single option can. */

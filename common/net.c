@@ -326,27 +326,31 @@ static vly_status init_normal(const vly_tensor *t, double deviation, uint64_t se
     return VLY_OK;
 }
 
+static vly_status init_tensor(const vly_tensor *t, vly_init_kind kind, uint64_t seed, uint64_t index, vly_real *w) {
+    const double fan_in = (double)(t->n / t->shape[0]);
+    const double area = t->ndim == 4 ? (double)(t->shape[1] * t->shape[2]) : 1.0, fan_out = (double)t->shape[0] * area;
+    switch (kind) {
+    case VLY_INIT_ORTHOGONAL: return init_orthogonal(t, seed, index, w);
+    case VLY_INIT_XAVIER_UNIFORM: init_uniform(t->n, sqrt(6.0 / (fan_in + fan_out)), seed, index, w); return VLY_OK;
+    case VLY_INIT_XAVIER_NORMAL: return init_normal(t, sqrt(2.0 / (fan_in + fan_out)), seed, index, w);
+    case VLY_INIT_KAIMING_UNIFORM: init_uniform(t->n, sqrt(6.0 / fan_in), seed, index, w); return VLY_OK;
+    case VLY_INIT_KAIMING_NORMAL: return init_normal(t, sqrt(2.0 / fan_in), seed, index, w);
+    case VLY_INIT_LECUN_NORMAL: return init_normal(t, sqrt(1.0 / fan_in), seed, index, w);
+    case VLY_INIT_TORCH: init_uniform(t->n, 1.0 / sqrt(fan_in), seed, index, w); return VLY_OK;
+    }
+    return vly_fail(VLY_EINVAL, "initialisation %d does not exist", (int)kind);
+}
+
 vly_status vly_net_init(const vly_net *net, uint64_t seed, vly_real *param) {
+    double fan_in = 1; /* a bias follows its weight */
     memset(param, 0, (size_t)net->params * sizeof *param);
-    int64_t fan_in = 1; /* a bias follows its weight */
     for (int i = 0; i < net->tensor_count; i++) {
         const vly_tensor *t = &net->tensors[i];
-        vly_real *w = param + t->offset;
-        const bool bias = t->ndim == 1;
-        if (!bias) fan_in = t->n / t->shape[0];
-        switch (net->desc.init) {
-        case VLY_INIT_ORTHOGONAL:
-            if (!bias) VLY_TRY(init_orthogonal(t, seed, (uint64_t)i, w));
-            break;
-        case VLY_INIT_KAIMING_UNIFORM: init_uniform(t->n, 1.0 / sqrt((double)fan_in), seed, (uint64_t)i, w); break;
-        case VLY_INIT_XAVIER_UNIFORM: {
-            const double area = t->ndim == 4 ? (double)(t->shape[1] * t->shape[2]) : 1.0;
-            if (!bias) init_uniform(t->n, sqrt(6.0 / ((double)fan_in + (double)t->shape[0] * area)), seed, (uint64_t)i, w);
-            break;
-        }
-        case VLY_INIT_HE_NORMAL:
-            if (!bias) VLY_TRY(init_normal(t, sqrt(2.0 / (double)fan_in), seed, (uint64_t)i, w));
-            break;
+        if (t->ndim > 1) {
+            fan_in = (double)(t->n / t->shape[0]);
+            VLY_TRY(init_tensor(t, net->desc.init, seed, (uint64_t)i, param + t->offset));
+        } else if (net->desc.init == VLY_INIT_TORCH) {
+            init_uniform(t->n, 1.0 / sqrt(fan_in), seed, (uint64_t)i, param + t->offset);
         }
     }
     return VLY_OK;

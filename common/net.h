@@ -37,11 +37,14 @@ typedef enum {
     VLY_HEAD_DUELING       /* Q = V + A - mean A (Wang et al. 2016) */
 } vly_head_kind;
 typedef enum {
-    VLY_INIT_ORTHOGONAL,      /* gain sqrt 2, policy head 0.01, other heads 1; biases 0 */
-    VLY_INIT_KAIMING_UNIFORM, /* weights and biases uniform in +-1/sqrt(fan in): PyTorch's default */
-    VLY_INIT_XAVIER_UNIFORM,  /* Glorot; biases 0 */
-    VLY_INIT_HE_NORMAL        /* sqrt(2 / fan in); biases 0 */
-} vly_init_kind;
+    VLY_INIT_ORTHOGONAL,      /* gain sqrt 2, policy head 0.01, other heads 1 */
+    VLY_INIT_XAVIER_UNIFORM,  /* Glorot & Bengio 2010 */
+    VLY_INIT_XAVIER_NORMAL,
+    VLY_INIT_KAIMING_UNIFORM, /* He et al. 2015: variance 2 / fan in */
+    VLY_INIT_KAIMING_NORMAL,
+    VLY_INIT_LECUN_NORMAL,    /* variance 1 / fan in */
+    VLY_INIT_TORCH            /* PyTorch's default: weights and biases uniform in +-1/sqrt(fan in) */
+} vly_init_kind;              /* biases are 0 but for TORCH */
 
 enum { VLY_NET_HIDDEN_MAX = 4 };
 
