@@ -67,6 +67,13 @@ static inline vly_rows vly_rows_at(vly_rows rows, size_t i) {
     return out;
 }
 
+/* One thing that may follow an action in a discrete state (vly_env.model). */
+typedef struct {
+    double probability, reward;
+    int next;
+    int terminated;
+} vly_outcome;
+
 typedef struct vly_env vly_env;
 struct vly_env {
     uint32_t abi;         /* VLY_ENV_ABI */
@@ -92,7 +99,10 @@ struct vly_env {
     /* One line for a person: position, lives ...; NULL: nothing to say. */
     void (*describe)(const vly_env *env, const void *state, char *text, size_t bytes);
     void (*close)(vly_env *env);
-    void *reserved[4];
+    /* What may follow an action in a discrete state: writes at most `max` outcomes, returns their number; the
+     * probabilities add up to 1. NULL: the rules are not known as a table. For value iteration. */
+    int (*model)(const vly_env *env, int state, int action, vly_outcome *out, int max);
+    void *reserved[3];
 };
 
 /* Options of the Atari environment; filled from the option table (common/config.h). */
