@@ -3,8 +3,8 @@
 #include "common/tabular.h"
 
 static const vly_algo_entry entries[] = {
-    {"qlearning", "Q-learning on a table (Watkins 1989); distributed by merging, sharding or sharing", VLY_SCHEDULE_SYNC, vly_tabular_create_qlearning},
-    {"sarsa", "SARSA on a table (Rummery & Niranjan 1994)", VLY_SCHEDULE_SYNC, vly_tabular_create_sarsa},
+    {"qlearning", "Q-learning on a table (Watkins 1989); distributed by merging, sharding or sharing", "tabular", VLY_SCHEDULE_SYNC, vly_tabular_create_qlearning},
+    {"sarsa", "SARSA on a table (Rummery & Niranjan 1994)", "tabular", VLY_SCHEDULE_SYNC, vly_tabular_create_sarsa},
     {NULL, NULL, NULL, VLY_SCHEDULE_SYNC, NULL},
 };
 enum { ENTRIES = sizeof entries / sizeof entries[0] - 1 };
