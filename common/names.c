@@ -1,3 +1,4 @@
+#define _GNU_SOURCE /* strcasestr */
 #include "common/config.h"
 #include <ctype.h>
 #include <string.h>
