@@ -4,8 +4,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "envs/acrobot.h"
 #include "envs/cartpole.h"
+#include "envs/cliffwalking.h"
 #include "envs/env_options.h"
+#include "envs/gridworld.h"
+#include "envs/mountaincar.h"
 
 typedef vly_status (*opener)(vly_env *env, const vly_env_args *args);
 
@@ -18,6 +22,14 @@ typedef struct {
 static const builtin builtins[] = {
     {{"cartpole", "CartPole-v1", "Gymnasium 1.4.0", "balance a pole on a cart"},
      vly_cartpole_open},
+    {{"acrobot", "Acrobot-v1", "Gymnasium 1.4.0", "swing two links above a bar"},
+     vly_acrobot_open},
+    {{"mountaincar", "MountainCar-v0", "Gymnasium 1.4.0", "swing a weak car up a hill"},
+     vly_mountaincar_open},
+    {{"gridworld", NULL, "its own rules (envs/gridworld.h)", "a maze of cells, size and map free"},
+     vly_gridworld_open},
+    {{"cliffwalking", "CliffWalking-v1", "Gymnasium 1.4.0", "along a cliff to the goal, tabular"},
+     vly_cliffwalking_open},
 };
 enum { BUILTINS = sizeof builtins / sizeof *builtins };
 
@@ -30,6 +42,8 @@ typedef struct {
 
 static const alias aliases[] = {
     {"CartPole-v0", "cartpole", 200, NULL},
+    {"CliffWalking-v0", "cliffwalking", 0, NULL},
+    {"CliffWalkingSlippery-v1", "cliffwalking", 0, "slippery=1"},
 };
 enum { ALIASES = sizeof aliases / sizeof *aliases };
 
