@@ -18,7 +18,8 @@
  * may surface at the next queue_sync.
  *
  * vly_real is float. The test suite compiles networks, losses and the plain C operations a second
- * time with VLY_REAL=double, for finite-difference gradient checks.
+ * time with VLY_REAL=double, for finite-difference gradient checks; there VLY_F32 names vly_real
+ * (vly_dtype_bytes says 8), so that networks need no second spelling.
  *
  * Matrices are row-major, images NHWC, weights (out, in) and (out, kh, kw, in), biases follow
  * their weights in the parameter arena. Reductions have a fixed order: the same input gives the
@@ -44,7 +45,8 @@ typedef struct vly_compute vly_compute;
 typedef struct vly_queue vly_queue; /* operations on one queue run in order; queues run side by side */
 typedef struct vly_event vly_event;
 typedef struct vly_graph vly_graph;
-typedef struct vly_layer vly_layer; /* a back end's plan for one layer: algorithm, workspace, packed weights */
+/* A back end's plan for one layer: algorithm, workspace, packed weights. One queue at a time uses it. */
+typedef struct vly_layer vly_layer;
 
 typedef enum { VLY_QUEUE_COPY, VLY_QUEUE_ACT, VLY_QUEUE_LEARN } vly_queue_kind; /* ACT has priority */
 
@@ -133,9 +135,10 @@ typedef struct { /* GAE; T x N time-major; row of (t, n) is t * N + n */
     int T, N;
     const vly_real *reward; /* (T, N) */
     const vly_real *value;  /* (T + 1, N) */
-    const uint8_t *flags;   /* (T, N): VLY_ROW_*; a RESET row gets advantage 0 and mask 0 */
+    const uint8_t *flags;   /* (T, N): VLY_ROW_*; a RESET or FAILED row gets advantage 0 and mask 0 */
     const vly_hyper *hyper; /* gamma, lambda, reward_scale */
     vly_real *advantage, *target, *mask; /* (T, N); target = advantage + value */
+    /* delta = r + gamma V(t+1) [not TERMINATED] - V(t); the sum over t stops at TERMINATED and TRUNCATED. */
 } vly_gae_args;
 
 typedef struct { /* V-trace (Espeholt et al. 2018); same shapes */
@@ -144,7 +147,8 @@ typedef struct { /* V-trace (Espeholt et al. 2018); same shapes */
     const uint8_t *flags;
     const vly_real *logp_behaviour, *logp_target; /* (T, N) of the actions taken */
     const vly_hyper *hyper; /* gamma, lambda, rho_bar, c_bar, reward_scale */
-    vly_real *advantage, *target, *mask, *stats; /* pg advantage, vs, mask; stats: RHO, COUNT not touched */
+    vly_real *advantage, *target, *mask, *stats; /* pg advantage, vs, mask; stats: RHO adds min(rho_bar, ratio) over valid rows, or NULL */
+    /* c = lambda min(c_bar, ratio); advantage = min(rho_bar, ratio) (r + gamma vs(t+1) - V(t)). */
 } vly_vtrace_args;
 
 typedef struct { /* PPO (clipped), or A2C and V-trace policy gradient when `plain` */
@@ -155,11 +159,13 @@ typedef struct { /* PPO (clipped), or A2C and V-trace policy gradient when `plai
     const int32_t *row;
     const vly_real *logits, *value; /* (n, actions), (n): dense, not gathered */
     const int32_t *action;          /* gathered by row, like all below */
-    const vly_real *logp_old, *value_old, *advantage, *target, *mask;
-    const vly_real *moments;        /* mean, std, count of advantage over the minibatch's valid rows */
+    const vly_real *logp_old, *value_old, *advantage, *target, *mask; /* mask NULL: all valid; logp_old may be NULL when plain, value_old without value_clip */
+    const vly_real *moments;        /* mean, std, count of advantage over the minibatch's valid rows; NULL when not normalize: rows are counted */
     const vly_hyper *hyper;
     vly_real *dlogits, *dvalue;     /* (n, actions), (n): gradient of the total loss */
-    vly_real *stats;                /* VLY_STATS sums, added to */
+    vly_real *stats;                /* VLY_STATS sums over valid rows, added to */
+    /* Row's loss: -min(r A, clip(r) A) - entropy_coef H + value_coef 1/2 max((v - t)^2, (clip(v) - t)^2).
+     * value and dvalue NULL: no value loss. A row whose loss is not finite counts in NONFINITE. */
 } vly_policy_loss_args;
 
 typedef struct { /* DQN, double DQN, n-step, importance-weighted; dueling is the network's */
@@ -167,24 +173,24 @@ typedef struct { /* DQN, double DQN, n-step, importance-weighted; dueling is the
     const vly_real *q;           /* (n, actions) online network at the sampled rows */
     const vly_real *q_next;      /* (n, actions) target network at the bootstrap rows */
     const vly_real *q_next_online; /* (n, actions) for double DQN, or NULL */
-    const int32_t *action;       /* (n) */
+    const int32_t *action;       /* (n); outside [0, actions): the row is no transition: gradient and td_abs 0, not counted */
     const vly_real *n_return;    /* (n) discounted n-step reward */
     const vly_real *discount;    /* (n) gamma^k of the bootstrap, 0 when terminated */
     const vly_real *weight;      /* (n) importance weights, or NULL */
     const vly_hyper *hyper;      /* huber_delta, alpha, priority_eps */
-    vly_real *dq;                /* (n, actions) */
-    vly_real *td_abs;            /* (n) |td error|, for the priorities */
+    vly_real *dq;                /* (n, actions); gradient of sum_i weight_i huber(td_i) / n */
+    vly_real *td_abs;            /* (n) |td error|, for the priorities; may be NULL */
     vly_real *stats;
 } vly_dqn_loss_args;
 
 /* ---- optimizers ---- */
 
 typedef enum {
-    VLY_SGD,          /* p -= lr (momentum m + g) */
-    VLY_ADAM,
+    VLY_SGD,          /* m = momentum m + g; p -= lr m */
+    VLY_ADAM,         /* PyTorch's form: eps added to sqrt(v / (1 - beta2^t)) */
     VLY_RMSPROP,      /* PyTorch's form: g / (sqrt(v) + eps), v starts at 0 */
-    VLY_RMSPROP_TF,   /* TensorFlow's form: g / sqrt(v + eps), v starts at 1 */
-    VLY_RMSPROP_CENTERED /* DQN's: g / sqrt(v - mean^2 + eps) */
+    VLY_RMSPROP_TF,   /* TensorFlow's form: g / sqrt(v + eps); the owner starts v at 1 */
+    VLY_RMSPROP_CENTERED /* DQN's: g / sqrt(v - mean^2 + eps); m holds the mean, so no momentum */
 } vly_optimizer_kind;
 
 typedef struct {
@@ -196,7 +202,7 @@ typedef struct {
 /* The arenas of one set of parameters; all of length n. */
 typedef struct {
     int64_t n;
-    vly_real *param, *grad, *m, *v; /* m: Adam's or momentum's, or the centred mean */
+    vly_real *param, *grad, *m, *v; /* m: Adam's or momentum's, or the centred mean; NULL where unused */
     int64_t *step;                  /* device: optimizer steps done */
 } vly_params;
 
@@ -215,8 +221,7 @@ typedef struct {
 #define VLY_PRIORITY_ONE 1048576.0 /* fixed point: 2^20 is priority 1; at most 2^36, at least 1 unit unless 0 */
 
 /* Transitions of N actors in a ring of time-major rows: row of (t, actor) = (t mod T) * N + actor.
- * At row r: frame observed, action taken there, reward and flags that came back (with the frame of the
- * actor's next row). common/replay.h keeps rows without a priority until their n steps are complete. */
+ * At row r: frame observed, action taken there, reward and flags that came back. */
 typedef struct {
     int64_t T; /* steps kept */
     int64_t N; /* actors */
@@ -230,9 +235,11 @@ typedef struct { /* n-step targets from the ring: what DQN's loss needs */
     int n, steps;             /* batch, n-step */
     const int32_t *row;       /* (n) sampled rows */
     const vly_hyper *hyper;   /* gamma, reward_scale */
-    int32_t *action;          /* (n) */
+    int32_t *action;          /* (n); -1 where the row is RESET or FAILED: no transition (see dqn_loss) */
     vly_real *n_return, *discount; /* (n) */
     int32_t *bootstrap_row;   /* (n) where to evaluate the target network */
+    /* The sum ends with a TERMINATED (discount 0) or TRUNCATED row (bootstrap from the row after it), and before
+     * a RESET or FAILED one. The caller samples rows whose n successors are in the ring. */
 } vly_nstep_args;
 
 /* ---- the interface ---- */
@@ -282,8 +289,8 @@ struct vly_compute {
     vly_status (*fill)(vly_queue *q, void *device, int byte, size_t bytes);
 
     /* Layers. w: weights then bias. prepare: after w changed (repacking, low-precision copies).
-     * backward: dy is the gradient of the activated output and is overwritten; dx may be NULL when
-     * needs_dx is false; dw is overwritten, or added to when `accumulate`. */
+     * backward: dy (y_type) is the gradient of the activated output and is overwritten; dx (x_type) may be NULL
+     * when needs_dx is false; dw is overwritten, or added to when `accumulate`. */
     vly_status (*layer_create)(vly_compute *c, const vly_layer_desc *desc, vly_layer **out);
     void (*layer_destroy)(vly_layer *layer);
     vly_status (*layer_prepare)(vly_queue *q, vly_layer *layer, const vly_real *w);
@@ -311,7 +318,9 @@ struct vly_compute {
      * row is NULL. type VLY_U8 copies bytes, VLY_F32 / VLY_BF16 multiply by obs.scale. */
     vly_status (*gather)(vly_queue *q, const vly_frames *frames, int n, const int32_t *row, int64_t first, vly_dtype type, void *x);
 
-    /* Acting. Row i draws with lane[i], or lane0 + i when lane is NULL. logp and value may be NULL. */
+    /* Acting. Row i draws from vly_philox(seed, VLY_STREAM_ACT, step, lane), lane[i] or lane0 + i when lane is NULL.
+     * policy: the first a with sum_{b<=a} e^(l_b - max) > vly_unit(v[0]) sum e^(l - max); logp may be NULL.
+     * greedy: vly_below(v[1], actions) where vly_unit(v[0]) < epsilon, else the first largest. */
     vly_status (*sample_policy)(vly_queue *q, int n, int actions, const vly_real *logits, const vly_rng *rng,
                                 const int32_t *lane, int lane0, int32_t *action, vly_real *logp);
     vly_status (*sample_greedy)(vly_queue *q, int n, int actions, const vly_real *values, const vly_real *epsilon /* (n) by row, NULL: 0 */,
@@ -323,11 +332,10 @@ struct vly_compute {
     /* Learning. */
     vly_status (*gae)(vly_queue *q, const vly_gae_args *args);
     vly_status (*vtrace)(vly_queue *q, const vly_vtrace_args *args);
-    vly_status (*moments)(vly_queue *q, int n, const vly_real *x, const int32_t *row, const vly_real *mask, vly_real *out /* mean, std, count */);
+    vly_status (*moments)(vly_queue *q, int n, const vly_real *x, const int32_t *row, const vly_real *mask, vly_real *out /* mean, std (n - 1), count */);
     vly_status (*policy_loss)(vly_queue *q, const vly_policy_loss_args *args);
     vly_status (*dqn_loss)(vly_queue *q, const vly_dqn_loss_args *args);
-    /* A pseudo-random permutation of 0..n-1, a bijection computed per element: order[i] depends on
-     * (rng, n, i) alone. */
+    /* order[i] = vly_rule_permute (common/rules.h): a bijection of 0..n-1 that depends on (rng, n, i) alone. */
     vly_status (*permutation)(vly_queue *q, int n, const vly_rng *rng, int32_t *order);
     /* norm[0] = |grad|; norm[1] = 1 when it is not finite. */
     vly_status (*grad_norm)(vly_queue *q, int64_t n, const vly_real *grad, vly_real *norm);
@@ -337,16 +345,17 @@ struct vly_compute {
                            const vly_hyper *hyper, vly_real *stats);
     vly_status (*polyak)(vly_queue *q, int64_t n, vly_real *target, const vly_real *online, const vly_hyper *hyper);
 
-    /* Replay: what can be sampled is what has a priority; uniform replay is a tree whose rows all have the same.
-     * Indices out of range are ignored. set: duplicates take the last value; a row that has no priority stays without (it
-     * was withdrawn since it was sampled). priority = (p + hyper.priority_eps)^alpha unless raw.
-     * insert: rows first .. first + n - 1 get the largest priority so far (at least 1), those whose flags (n, as of the rows)
-     * are VLY_ROW_RESET or FAILED none; flags NULL: all are withdrawn.
-     * sample: stratified; weight = P^-beta / its maximum over the batch; row -1 and weight 0 while the tree is empty. */
+    /* Prioritized replay. Indices out of range are ignored. set: duplicates take the last value.
+     * priority = (p + hyper.priority_eps)^alpha unless raw. insert: rows first..first+n-1 get the largest priority
+     * so far (at least 1), or 0 when not valid. sample: draw i from the i-th of n equal parts of the total, by
+     * vly_philox(seed, VLY_STREAM_REPLAY, step, i); weight = (used P)^-beta / max over the batch. An empty tree
+     * gives rows uniform over used and weight 1. */
     vly_status (*tree_set)(vly_queue *q, const vly_tree *tree, int n, const int32_t *row, const vly_real *priority, const vly_hyper *hyper, bool raw);
-    vly_status (*tree_insert)(vly_queue *q, const vly_tree *tree, int64_t first, int n, const uint8_t *flags);
-    vly_status (*tree_sample)(vly_queue *q, const vly_tree *tree, int n, const vly_rng *rng, const vly_hyper *hyper,
+    vly_status (*tree_insert)(vly_queue *q, const vly_tree *tree, int64_t first, int n, bool valid);
+    vly_status (*tree_sample)(vly_queue *q, const vly_tree *tree, int n, const vly_rng *rng, int64_t used, const vly_hyper *hyper,
                               int32_t *row, vly_real *weight);
+    /* Uniform over rows [0, used): (v[1] v[0] as 64 bits) * used >> 64, lane i of VLY_STREAM_REPLAY. */
+    vly_status (*uniform_sample)(vly_queue *q, int n, const vly_rng *rng, int64_t used, int32_t *row);
     vly_status (*nstep)(vly_queue *q, const vly_nstep_args *args);
 };
 
@@ -365,6 +374,8 @@ enum { VLY_COMPUTE_ABI = 1 };
 /* Parameters of a layer: weights plus bias (0 for a pool). */
 int64_t vly_layer_params(const vly_layer_desc *desc);
 size_t vly_dtype_bytes(vly_dtype type);
+/* Fills capacity, levels and width of a tree; sum[] and total are the caller's to allocate, zeroed. */
+vly_status vly_tree_plan(vly_tree *tree, int64_t capacity);
 
 #ifdef __cplusplus
 }

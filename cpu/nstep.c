@@ -1,0 +1,13 @@
+/* nstep.c -- n-step returns of sampled rows. */
+#include "common/rules.h"
+#include "cpu/ops.h"
+
+vly_status vly_cpu_nstep(vly_queue *q, const vly_nstep_args *a) {
+    (void)q;
+    VLY_NEED("nstep", a && a->n >= 0 && a->steps >= 1 && a->rows.T > a->steps && a->rows.N >= 1);
+    VLY_NEED("nstep", a->rows.T * a->rows.N <= INT32_MAX);
+    VLY_NEED("nstep", a->rows.reward && a->rows.action && a->rows.flags && a->row && a->hyper);
+    VLY_NEED("nstep", a->action && a->n_return && a->discount && a->bootstrap_row);
+    for (int i = 0; i < a->n; i++) vly_rule_nstep(a, i);
+    return VLY_OK;
+}

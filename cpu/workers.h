@@ -1,0 +1,32 @@
+/* workers.h -- a few threads that share the blocks of one operation.
+ *
+ *   VLY_TRY(vly_workers_create(&w, 2));                  // 2 threads, the caller's included
+ *   vly_workers_run(w, blocks, fn, arg);                 // fn(arg, block, slot) for every block, then returns
+ *
+ * Idle threads sleep; nobody spins. They are started by the first run that can use them. Which thread gets
+ * which block is chance: results stay the same when every block writes its own part, and sums
+ * over blocks are added up in the order of blocks afterwards. Several threads may run jobs at the same time.
+ */
+#ifndef VLY_CPU_WORKERS_H
+#define VLY_CPU_WORKERS_H
+#include "common/status.h"
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct vly_workers vly_workers;
+/* slot: 0 .. threads - 1, one per thread inside this run: names its scratch memory. */
+typedef void (*vly_block_fn)(void *arg, int block, int slot);
+
+/* threads < 1: one per processor. */
+vly_status vly_workers_create(vly_workers **out, int threads);
+void vly_workers_destroy(vly_workers *w);
+int vly_workers_threads(const vly_workers *w);
+void vly_workers_run(vly_workers *w, int blocks, vly_block_fn fn, void *arg);
+
+/* Processors this process may use: affinity mask and cgroup quota; at least 1. */
+int vly_processors(void);
+#ifdef __cplusplus
+}
+#endif
+#endif
