@@ -4,7 +4,7 @@
  *   VLY_TRY(vly_pool_create(&pool, loop, &env, &o));          // loop may be NULL: wait instead
  *   VLY_TRY(vly_pool_reset_group(pool, g, rows));             // first observations, flags RESET
  *   for (...) {                                               // synchronous: a batch is a group
- *       VLY_TRY(vly_pool_wait_group(pool, g));                //   (or the callback on_group)
+ *       VLY_TRY(vly_pool_wait_group(pool, g, -1));            //   (or the callback on_group)
  *       ... infer from what group g wrote; meanwhile the workers step the other group ...
  *       VLY_TRY(vly_pool_submit_group(pool, g, actions, rows));
  *   }
@@ -18,7 +18,7 @@
  * The caller chooses where the rows go for every step: the rollout itself, a pinned slab, a socket's
  * buffer. Workers write there in place; actions and rows stay the pool's until the group or chunk is done.
  *
- * Every call here belongs to one thread, the loop's; callbacks come on it. Nothing spins; nothing is
+ * Every call here belongs to one thread, the loop's; callbacks come on it and may do all but wait and destroy. Nothing spins; nothing is
  * allocated after create. Results do not depend on workers, chunk or timing: an actor's seed comes
  * from (seed, actor, restarts), and groups are reported in the order of their submission.
  *
@@ -98,8 +98,9 @@ void vly_pool_chunk_range(const vly_pool *pool, int chunk, int *first, int *n);
  * chunks is in flight or waiting to be taken. reset: seeds all its actors anew, fresh episodes. */
 vly_status vly_pool_submit_group(vly_pool *pool, int group, const int32_t *action, vly_rows out);
 vly_status vly_pool_reset_group(vly_pool *pool, int group, vly_rows out);
-/* Until the group is done and reported; returns at once when it is not in flight. */
-vly_status vly_pool_wait_group(vly_pool *pool, int group);
+/* Until the group is done; reports it and those submitted before it, no other. Returns at once when it is not in flight. VLY_ETIMEOUT after timeout_ms (-1:
+ * waits for good): an environment may hang, and somebody may have pressed Ctrl-C. */
+vly_status vly_pool_wait_group(vly_pool *pool, int group, int timeout_ms);
 
 /* Asynchronous, the same by chunk. */
 vly_status vly_pool_submit_chunk(vly_pool *pool, int chunk, const int32_t *action, vly_rows out);
@@ -108,6 +109,9 @@ vly_status vly_pool_reset_chunk(vly_pool *pool, int chunk, vly_rows out);
  * (0: at once, -1: wait). A chunk is handed out once per submission. */
 int vly_pool_take(vly_pool *pool, int want, int *chunks, int timeout_ms);
 
+/* By actor, from `actor` on: the frames of its episode before its newest row, at most 255 (for frame stacks).
+ * Valid for actors that are not in flight. */
+const uint8_t *vly_pool_age(const vly_pool *pool, int actor);
 /* Finished episodes, oldest first, actors of a group in order; up to max; returns how many. The ring keeps
  * the last 4096 or 4 per actor, whichever is more. */
 int vly_pool_episodes(vly_pool *pool, vly_episode *out, int max);
