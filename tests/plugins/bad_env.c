@@ -1,0 +1,38 @@
+/* bad_env.c -- a plugin that is wrong in the way that args->extra names. */
+#include <stdio.h>
+#include <string.h>
+#include "common/env.h"
+
+static void bad_reset(const vly_env *env, void *state, uint64_t seed, vly_rows at) {
+    (void)env, (void)state, (void)seed, (void)at;
+}
+static void bad_step(const vly_env *env, void *states, int n, const int32_t *action,
+                     vly_rows out) {
+    (void)env, (void)states, (void)n, (void)action, (void)out;
+}
+
+vly_status vly_env_plugin(vly_env *env, const vly_env_args *args);
+vly_status vly_env_plugin(vly_env *env, const vly_env_args *args) {
+    const char *wrong = args->extra ? args->extra : "";
+    env->abi = strcmp(wrong, "abi") ? VLY_ENV_ABI : 99;
+    env->struct_bytes = (uint32_t)sizeof *env;
+    if (!strcmp(wrong, "size")) {
+        env->struct_bytes += 256;
+        memset((char *)env + sizeof *env, 1, 256); /* what a larger struct would write */
+    }
+    if (!strcmp(wrong, "refuses")) return VLY_EUNSUPPORTED;
+    if (strcmp(wrong, "name")) snprintf(env->name, sizeof env->name, "bad");
+    if (!strcmp(wrong, "endless")) memset(env->name, 'x', sizeof env->name);
+    env->obs.dtype = strcmp(wrong, "dtype") ? VLY_F32 : VLY_BF16;
+    env->obs.ndim = strcmp(wrong, "ndim") ? 1 : 2;
+    env->obs.shape[0] = strcmp(wrong, "shape") ? 2 : -2;
+    env->obs.bytes = strcmp(wrong, "bytes") ? 8 : 4;
+    env->obs.stack = strcmp(wrong, "stack") ? 1 : 0;
+    env->actions = strcmp(wrong, "actions") ? 2 : 0;
+    env->states = strcmp(wrong, "states") ? 0 : 5;
+    env->frames_per_step = strcmp(wrong, "frames") ? 1 : 0;
+    env->state_bytes = strcmp(wrong, "state_bytes") ? 64 : 63;
+    env->reset = strcmp(wrong, "reset") ? bad_reset : NULL;
+    env->step = strcmp(wrong, "step") ? bad_step : NULL;
+    return VLY_OK;
+}
