@@ -42,6 +42,12 @@ typedef enum { VLY_SCHEDULE_AUTO, VLY_SCHEDULE_SYNC, VLY_SCHEDULE_ASYNC } vly_sc
 
 /* ---- how several learners stay together; NULL members are skipped ---- */
 
+typedef struct { /* of tabular methods */
+    int32_t state, action, next, next_action; /* next_action: -1 unless SARSA */
+    float reward;
+    int32_t terminated;
+} vly_transition;
+
 struct vly_sync {
     int rank, world;
     bool capturable; /* its operations may be part of a captured graph (NCCL); MPI and Redis: false */
@@ -53,6 +59,10 @@ struct vly_sync {
     vly_status (*mix)(vly_sync *s, vly_queue *q, const vly_params *p);
     /* Everyone gets root's bytes (device memory): initial weights, weights after a resume. */
     vly_status (*broadcast)(vly_sync *s, vly_queue *q, void *data, size_t bytes, int root);
+    /* Tabular: this rank's transitions go out, those it has to learn from come back; *theirs is valid until the next call. */
+    vly_status (*exchange)(vly_sync *s, const vly_transition *mine, int n, const vly_transition **theirs, int *count);
+    /* Tabular: the table (states x actions) and its visits are mixed with the others'. */
+    vly_status (*merge)(vly_sync *s, int states, int actions, vly_real *table, uint32_t *visits);
 };
 
 /* ---- creation ---- */

@@ -221,7 +221,8 @@ typedef struct {
 #define VLY_PRIORITY_ONE 1048576.0 /* fixed point: 2^20 is priority 1; at most 2^36, at least 1 unit unless 0 */
 
 /* Transitions of N actors in a ring of time-major rows: row of (t, actor) = (t mod T) * N + actor.
- * At row r: frame observed, action taken there, reward and flags that came back. */
+ * At row r: frame observed, action taken there, reward and flags that came back (with the frame of the
+ * actor's next row). common/replay.h keeps rows without a priority until their n steps are complete. */
 typedef struct {
     int64_t T; /* steps kept */
     int64_t N; /* actors */
@@ -345,17 +346,17 @@ struct vly_compute {
                            const vly_hyper *hyper, vly_real *stats);
     vly_status (*polyak)(vly_queue *q, int64_t n, vly_real *target, const vly_real *online, const vly_hyper *hyper);
 
-    /* Prioritized replay. Indices out of range are ignored. set: duplicates take the last value.
-     * priority = (p + hyper.priority_eps)^alpha unless raw. insert: rows first..first+n-1 get the largest priority
-     * so far (at least 1), or 0 when not valid. sample: draw i from the i-th of n equal parts of the total, by
-     * vly_philox(seed, VLY_STREAM_REPLAY, step, i); weight = (used P)^-beta / max over the batch. An empty tree
-     * gives rows uniform over used and weight 1. */
+    /* Replay: what can be sampled is what has a priority; uniform replay is a tree whose rows all have the same.
+     * Indices out of range are ignored. set: duplicates take the last value; a row that has no priority stays without (it
+     * was withdrawn since it was sampled). priority = (p + hyper.priority_eps)^alpha unless raw.
+     * insert: rows first .. first + n - 1 get the largest priority so far (at least 1), those whose flags (n, as of the rows)
+     * are VLY_ROW_RESET or FAILED none; flags NULL: all are withdrawn.
+     * sample: draw i from the i-th of n equal parts of the total, by vly_philox(seed, VLY_STREAM_REPLAY, step, i);
+     * weight = P^-beta / its maximum over the batch, may be NULL; row -1 and weight 0 while the tree is empty. */
     vly_status (*tree_set)(vly_queue *q, const vly_tree *tree, int n, const int32_t *row, const vly_real *priority, const vly_hyper *hyper, bool raw);
-    vly_status (*tree_insert)(vly_queue *q, const vly_tree *tree, int64_t first, int n, bool valid);
-    vly_status (*tree_sample)(vly_queue *q, const vly_tree *tree, int n, const vly_rng *rng, int64_t used, const vly_hyper *hyper,
+    vly_status (*tree_insert)(vly_queue *q, const vly_tree *tree, int64_t first, int n, const uint8_t *flags);
+    vly_status (*tree_sample)(vly_queue *q, const vly_tree *tree, int n, const vly_rng *rng, const vly_hyper *hyper,
                               int32_t *row, vly_real *weight);
-    /* Uniform over rows [0, used): (v[1] v[0] as 64 bits) * used >> 64, lane i of VLY_STREAM_REPLAY. */
-    vly_status (*uniform_sample)(vly_queue *q, int n, const vly_rng *rng, int64_t used, int32_t *row);
     vly_status (*nstep)(vly_queue *q, const vly_nstep_args *args);
 };
 

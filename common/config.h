@@ -7,7 +7,7 @@
  *
  * Every option stands once, in common/options.def, with type, default, range and help; the members
  * below are generated from it: `ppo.lr` is config.ppo.lr. To add an option, add a line there.
- * What a user gives is layered: defaults, the algorithm's and the environment's preset
+ * What a user gives is layered: defaults, the algorithm's settings and the environment's preset
  * (common/presets.def), the file of --config, the command line (vly_config_resolve). The result is
  * plain data without pointers: copy it, compare it, save it (vly_config_save).
  *
@@ -121,49 +121,53 @@ vly_status vly_config_set(vly_config *config, const char *key, const char *value
 const vly_option *vly_config_find(const char *key);
 /* What vly_env_open gets; borrows from config. */
 vly_env_args vly_config_env_args(vly_config *config);
-/* All options as YAML with a comment per section; vly_config_load of it gives the same configuration. */
+/* All options as YAML; vly_config_load of it gives the same configuration. */
 void vly_config_print(const vly_config *config, FILE *out);
+/* The reference page: every option with its range, default and help, as Markdown. */
+void vly_config_print_reference(FILE *out);
 /* The options that differ from the defaults, one "section.key: value" a line. */
 void vly_config_print_changes(const vly_config *config, FILE *out);
-/* Replaces path atomically. */
+/* Writes config.yaml of a run's folder; replaces it atomically. */
 vly_status vly_config_save(const vly_config *config, const char *path);
+/* A saved configuration as it was: no presets are applied again. */
+vly_status vly_config_restore(vly_config *config, const char *path);
 
 /* ---- layers ---- */
 
-enum { VLY_ASSIGN_MAX = 512 };
 typedef struct {
-    char key[64];
+    char key[64]; /* "ppo.lr": checked, in the table's spelling */
     char value[VLY_CONFIG_TEXT];
-    char where[128]; /* "config.yaml line 3" or "--ppo.lr" for the messages */
+    char where[128]; /* "run.yaml, line 3: ppo.lr" or "--ppo.lr", for the messages */
 } vly_assignment;
 
-/* What was given, in order; later ones win. Freed by vly_assignments_free. */
+/* What was given, in order; later ones win. Start with {0}; freed by vly_assignments_free. */
 typedef struct {
     vly_assignment *v;
     int n;
 } vly_assignments;
 
+/* Unknown keys and values out of range fail here. */
 vly_status vly_assignments_add(vly_assignments *list, const char *key, const char *value, const char *where);
 void vly_assignments_free(vly_assignments *list);
 /* Reads YAML ("ppo:\n  lr: 3e-4\n", or flat "ppo.lr: 3e-4"); `name` for the messages. */
 vly_status vly_config_parse(const char *yaml, size_t bytes, const char *name, vly_assignments *out);
 vly_status vly_config_load(const char *path, vly_assignments *out);
 
-/* A preset: settings that belong together. Several may match; they apply from the general to the particular. */
+/* A preset: settings that belong together (common/presets.def says how one is chosen). */
 typedef struct {
     const char *name;     /* "cartpole-ppo" */
-    const char *env;      /* environment name, or family ("atari", "minatar", "classic"), or "*" */
-    const char *algo;     /* algorithm, or "*" */
+    const char *env;      /* environment name, pattern, or family */
+    const char *algo;
     const char *summary;
     const char *settings; /* "ppo.lr=1e-3 ppo.epochs=10" */
 } vly_preset;
 const vly_preset *vly_preset_list(int i); /* NULL past the end */
 
-/* Algorithms by name: vly_algo_list of common/algo.h. */
-
-/* Defaults, then presets, then `given` in order; run.algo is never "auto" afterwards. `family` is the
- * environment's ("classic", "minatar", "atari", "plugin"). Checks what no single option can. */
-vly_status vly_config_resolve(vly_config *config, const vly_assignments *given, const char *family);
+/* Defaults, then the algorithm's settings, the preset, and `given` in order. `canonical` is the
+ * environment's own name ("cartpole" for CartPole-v1) and `family` "classic", "minatar", "atari" or "plugin".
+ * Afterwards run.algo and run.preset are names, never "auto" ("none": no preset matched). Checks
+ * too what no single option can. */
+vly_status vly_config_resolve(vly_config *config, const vly_assignments *given, const char *canonical, const char *family);
 
 /* ---- names ---- */
 

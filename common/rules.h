@@ -306,11 +306,6 @@ VLY_HD uint64_t vly_rule_scale(uint64_t bits, uint64_t n) {
     return a * c + ((a * d) >> 32) + ((b * c) >> 32) + (mid >> 32);
 }
 
-VLY_HD int32_t vly_rule_uniform(const vly_rng *rng, int i, int64_t used) {
-    const vly_u32x4 r = vly_philox(rng->seed, VLY_STREAM_REPLAY, rng->step, (uint32_t)i);
-    return (int32_t)vly_rule_scale((uint64_t)r.v[1] << 32 | r.v[0], (uint64_t)used);
-}
-
 /* A priority as a leaf's fixed-point number. NaN and negative numbers count as 0 before eps. */
 VLY_HD uint64_t vly_rule_priority(vly_real p, const vly_hyper *h, int raw) {
     vly_real x = p > 0 ? p : 0;
@@ -340,9 +335,9 @@ VLY_HD int64_t vly_rule_descend(const vly_tree *tree, uint64_t position) {
     return node < tree->capacity ? node : tree->capacity - 1;
 }
 
-/* (used * P)^-beta, before the division by the batch's maximum. */
-VLY_HD vly_real vly_rule_weight(uint64_t leaf, uint64_t total, int64_t used, vly_real beta) {
-    const double x = (double)leaf / (double)total * (double)used;
+/* P^-beta, before the division by the batch's maximum. */
+VLY_HD vly_real vly_rule_weight(uint64_t leaf, uint64_t total, vly_real beta) {
+    const double x = (double)leaf / (double)total;
     return x > 0 ? vly_exp(-beta * vly_log((vly_real)x)) : 0;
 }
 

@@ -213,7 +213,6 @@ static const vly_compute table = {
     .tree_set = vly_cpu_tree_set,
     .tree_insert = vly_cpu_tree_insert,
     .tree_sample = vly_cpu_tree_sample,
-    .uniform_sample = vly_cpu_uniform_sample,
     .nstep = vly_cpu_nstep,
 };
 

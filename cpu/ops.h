@@ -83,9 +83,8 @@ vly_status vly_cpu_optimize(vly_queue *q, const vly_optimizer *opt, const vly_pa
 vly_status vly_cpu_polyak(vly_queue *q, int64_t n, vly_real *target, const vly_real *online, const vly_hyper *hyper);
 vly_status vly_cpu_tree_set(vly_queue *q, const vly_tree *tree, int n, const int32_t *row, const vly_real *priority,
                             const vly_hyper *hyper, bool raw);
-vly_status vly_cpu_tree_insert(vly_queue *q, const vly_tree *tree, int64_t first, int n, bool valid);
-vly_status vly_cpu_tree_sample(vly_queue *q, const vly_tree *tree, int n, const vly_rng *rng, int64_t used,
-                               const vly_hyper *hyper, int32_t *row, vly_real *weight);
-vly_status vly_cpu_uniform_sample(vly_queue *q, int n, const vly_rng *rng, int64_t used, int32_t *row);
+vly_status vly_cpu_tree_insert(vly_queue *q, const vly_tree *tree, int64_t first, int n, const uint8_t *flags);
+vly_status vly_cpu_tree_sample(vly_queue *q, const vly_tree *tree, int n, const vly_rng *rng, const vly_hyper *hyper,
+                               int32_t *row, vly_real *weight);
 vly_status vly_cpu_nstep(vly_queue *q, const vly_nstep_args *args);
 #endif

@@ -22,6 +22,7 @@ vly_status vly_cpu_tree_set(vly_queue *q, const vly_tree *t, int n, const int32_
     VLY_NEED("tree_set", tree_ok(t) && n >= 0 && row && priority && (hyper || raw));
     for (int i = 0; i < n; i++) {
         if (row[i] < 0 || row[i] >= t->capacity) continue;
+        if (t->sum[0][row[i]] == 0) continue; /* withdrawn since it was sampled */
         const uint64_t value = vly_rule_priority(priority[i], hyper, raw);
         set_leaf(t, row[i], value);
         if (value > t->total[1]) t->total[1] = value;
@@ -29,20 +30,15 @@ vly_status vly_cpu_tree_set(vly_queue *q, const vly_tree *t, int n, const int32_
     return VLY_OK;
 }
 
-vly_status vly_cpu_tree_insert(vly_queue *q, const vly_tree *t, int64_t first, int n, bool valid) {
+vly_status vly_cpu_tree_insert(vly_queue *q, const vly_tree *t, int64_t first, int n, const uint8_t *flags) {
     (void)q;
     VLY_NEED("tree_insert", tree_ok(t) && n >= 0);
-    const uint64_t one = (uint64_t)VLY_PRIORITY_ONE, value = !valid ? 0 : t->total[1] > one ? t->total[1] : one;
-    const int64_t from = first < 0 ? 0 : first, to = first + n < t->capacity ? first + n : t->capacity;
-    for (int64_t r = from; r < to; r++) set_leaf(t, r, value);
-    if (from < to && value > t->total[1]) t->total[1] = value;
-    return VLY_OK;
-}
-
-vly_status vly_cpu_uniform_sample(vly_queue *q, int n, const vly_rng *rng, int64_t used, int32_t *row) {
-    (void)q;
-    VLY_NEED("uniform_sample", n >= 0 && rng && used >= 1 && used <= INT32_MAX && row);
-    for (int i = 0; i < n; i++) row[i] = vly_rule_uniform(rng, i, used);
+    const uint64_t one = (uint64_t)VLY_PRIORITY_ONE, fresh = t->total[1] > one ? t->total[1] : one;
+    if (flags) t->total[1] = fresh;
+    for (int i = 0; i < n; i++) {
+        if (first + i < 0 || first + i >= t->capacity) continue;
+        set_leaf(t, first + i, flags && !(flags[i] & VLY_ROW_IGNORED) ? fresh : 0);
+    }
     return VLY_OK;
 }
 
@@ -53,18 +49,16 @@ static void divide_by_largest(int n, vly_real *weight) {
     for (int i = 0; i < n; i++) weight[i] *= scale;
 }
 
-vly_status vly_cpu_tree_sample(vly_queue *q, const vly_tree *t, int n, const vly_rng *rng, int64_t used,
-                               const vly_hyper *hyper, int32_t *row, vly_real *weight) {
-    VLY_NEED("tree_sample", tree_ok(t) && n >= 0 && rng && used >= 1 && used <= t->capacity && row);
-    VLY_NEED("tree_sample", hyper || !weight);
+vly_status vly_cpu_tree_sample(vly_queue *q, const vly_tree *t, int n, const vly_rng *rng, const vly_hyper *hyper,
+                               int32_t *row, vly_real *weight) {
+    (void)q;
+    VLY_NEED("tree_sample", tree_ok(t) && n >= 0 && rng && row && (hyper || !weight));
     const uint64_t total = t->total[0];
-    if (total == 0) {
-        for (int i = 0; weight && i < n; i++) weight[i] = 1;
-        return vly_cpu_uniform_sample(q, n, rng, used, row);
-    }
-    for (int i = 0; i < n; i++) row[i] = (int32_t)vly_rule_descend(t, vly_rule_stratum(rng, i, n, total));
+    for (int i = 0; i < n; i++)
+        row[i] = total ? (int32_t)vly_rule_descend(t, vly_rule_stratum(rng, i, n, total)) : -1;
     if (!weight) return VLY_OK;
-    for (int i = 0; i < n; i++) weight[i] = vly_rule_weight(t->sum[0][row[i]], total, used, (vly_real)hyper->beta);
+    for (int i = 0; i < n; i++)
+        weight[i] = row[i] < 0 ? 0 : vly_rule_weight(t->sum[0][row[i]], total, (vly_real)hyper->beta);
     divide_by_largest(n, weight);
     return VLY_OK;
 }

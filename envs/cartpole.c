@@ -5,7 +5,7 @@
 #include "envs/draw.h"
 #include "envs/env_options.h"
 
-typedef struct { int32_t max_steps; } world; /* 0: without limit */
+typedef struct { int32_t max_steps; } world;
 
 enum { CHUNK = 64 }; /* lanes that are worked on side by side; all of it stays in level 1 */
 

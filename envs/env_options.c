@@ -28,7 +28,7 @@ int vly_name_distance(const char *a, const char *b) {
 }
 
 static vly_status unknown_key(const char *env, const char *key, const vly_env_key *keys, int n) {
-    char known[512] = "";
+    char known[256] = "";
     size_t at = 0;
     for (int i = 0; i < n && at < sizeof known; i++)
         at += (size_t)snprintf(known + at, sizeof known - at, "%s%s", i ? ", " : "", keys[i].key);

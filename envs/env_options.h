@@ -24,9 +24,10 @@ typedef struct {
 vly_status vly_env_options(const char *env, const vly_env_args *args, const vly_env_key *keys,
                            int n);
 
-/* args->max_steps when given, otherwise `own`; 0 means without limit. */
-static inline int vly_env_limit(const vly_env_args *args, int own) {
-    return args && args->max_steps > 0 ? args->max_steps : own;
+/* args->max_steps when given, otherwise `own`; 0 means without limit, which is 2^31 - 1 steps. */
+static inline int32_t vly_env_limit(const vly_env_args *args, int32_t own) {
+    const int32_t limit = args && args->max_steps > 0 ? args->max_steps : own;
+    return limit > 0 ? limit : INT32_MAX;
 }
 
 /* Zeroes *env and fills what is the same for all: ABI, name, one frame a step. */

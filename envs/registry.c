@@ -4,8 +4,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "envs/acrobot.h"
 #include "envs/cartpole.h"
+#include "envs/cliffwalking.h"
 #include "envs/env_options.h"
+#include "envs/gridworld.h"
+#include "envs/minatar/minatar.h"
+#include "envs/mountaincar.h"
 
 typedef vly_status (*opener)(vly_env *env, const vly_env_args *args);
 
@@ -15,9 +20,28 @@ typedef struct {
     opener open;
 } builtin;
 
+#define MINATAR "MinAtar 1.0.15"
 static const builtin builtins[] = {
     {{"cartpole", "CartPole-v1", "Gymnasium 1.4.0", "balance a pole on a cart"},
      vly_cartpole_open},
+    {{"acrobot", "Acrobot-v1", "Gymnasium 1.4.0", "swing two links above a bar"},
+     vly_acrobot_open},
+    {{"mountaincar", "MountainCar-v0", "Gymnasium 1.4.0", "swing a weak car up a hill"},
+     vly_mountaincar_open},
+    {{"gridworld", NULL, "its own rules (envs/gridworld.h)", "a maze of cells, size and map free"},
+     vly_gridworld_open},
+    {{"cliffwalking", "CliffWalking-v1", "Gymnasium 1.4.0", "along a cliff to the goal, tabular"},
+     vly_cliffwalking_open},
+    {{"minatar/breakout", "MinAtar/Breakout-v0", MINATAR, "break bricks with a ball"},
+     vly_minatar_breakout_open},
+    {{"minatar/asterix", "MinAtar/Asterix-v0", MINATAR, "collect gold between enemies"},
+     vly_minatar_asterix_open},
+    {{"minatar/freeway", "MinAtar/Freeway-v0", MINATAR, "cross eight lanes of cars"},
+     vly_minatar_freeway_open},
+    {{"minatar/seaquest", "MinAtar/Seaquest-v0", MINATAR, "shoot, rescue divers, mind the air"},
+     vly_minatar_seaquest_open},
+    {{"minatar/space_invaders", "MinAtar/SpaceInvaders-v0", MINATAR, "shoot down waves of aliens"},
+     vly_minatar_space_invaders_open},
 };
 enum { BUILTINS = sizeof builtins / sizeof *builtins };
 
@@ -30,6 +54,13 @@ typedef struct {
 
 static const alias aliases[] = {
     {"CartPole-v0", "cartpole", 200, NULL},
+    {"CliffWalking-v0", "cliffwalking", 0, NULL},
+    {"CliffWalkingSlippery-v1", "cliffwalking", 0, "slippery=1"},
+    {"MinAtar/Breakout-v1", "minatar/breakout", 0, "minimal=1"},
+    {"MinAtar/Asterix-v1", "minatar/asterix", 0, "minimal=1"},
+    {"MinAtar/Freeway-v1", "minatar/freeway", 0, "minimal=1"},
+    {"MinAtar/Seaquest-v1", "minatar/seaquest", 0, "minimal=1"},
+    {"MinAtar/SpaceInvaders-v1", "minatar/space_invaders", 0, "minimal=1"},
 };
 enum { ALIASES = sizeof aliases / sizeof *aliases };
 

@@ -1,0 +1,105 @@
+#include "envs/mountaincar.h"
+#include <math.h>
+#include <stdio.h>
+#include "envs/draw.h"
+#include "envs/env_options.h"
+#include "envs/episode.h"
+
+typedef struct { int32_t max_steps; } world;
+
+static void write_obs(const vly_mountaincar *s, uint8_t *obs) {
+    const float row[2] = {(float)s->position, (float)s->velocity};
+    memcpy(obs, row, sizeof row);
+}
+
+static void start_episode(vly_mountaincar *s, vly_rows at) {
+    const double low = -0.6, high = -0.4;
+    s->position = vly_pcg64_uniform(&s->rng, low, high - low);
+    s->velocity = 0.0;
+    s->step = s->ended = 0;
+    write_obs(s, at.obs);
+    vly_row_write(at, 0.0f, VLY_ROW_RESET);
+}
+
+static void mountaincar_reset(const vly_env *env, void *state, uint64_t seed, vly_rows at) {
+    (void)env;
+    vly_mountaincar *s = state;
+    memset(s, 0, sizeof *s);
+    vly_pcg64_seed(&s->rng, seed);
+    start_episode(s, at);
+}
+
+static double clamp(double v, double low, double high) { return fmin(fmax(v, low), high); }
+
+/* Returns whether the flag is reached. */
+static int drive(vly_mountaincar *s, int action) {
+    const double force = 0.001, gravity = 0.0025, fastest = 0.07, left = -1.2, right = 0.6;
+    double v = s->velocity + ((action - 1) * force + cos(3 * s->position) * -gravity);
+    v = clamp(v, -fastest, fastest);
+    const double p = clamp(s->position + v, left, right);
+    if (p == left && v < 0) v = 0;
+    s->position = p, s->velocity = v;
+    return p >= 0.5 && v >= 0;
+}
+
+static void mountaincar_step(const vly_env *env, void *states, int n, const int32_t *action,
+                             vly_rows out) {
+    const world *w = env->world;
+    vly_mountaincar *s = states;
+    for (int i = 0; i < n; i++, s++) {
+        const vly_rows at = vly_rows_at(out, (size_t)i);
+        if (s->ended) {
+            start_episode(s, at);
+            continue;
+        }
+        const int there = drive(s, action[i]), late = ++s->step == w->max_steps;
+        s->ended = there | late;
+        write_obs(s, at.obs);
+        vly_row_write(at, -1.0f, vly_row_flags(there, late));
+    }
+}
+
+static double hill(double position) { return sin(3 * position) * 0.45 + 0.55; }
+
+static void mountaincar_render(const vly_env *env, const void *state, uint8_t *rgb, int *width,
+                               int *height) {
+    (void)env;
+    const vly_mountaincar *s = state;
+    *width = 600, *height = 400;
+    if (!rgb) return;
+    vly_canvas c = {rgb, *width, *height};
+    const double scale = 600 / 1.8;
+    vly_draw_clear(&c, VLY_RGB(255, 255, 255));
+    for (int x = 0; x < 600; x++) {
+        const double y = 400 - hill(-1.2 + (x + 0.5) / scale) * scale;
+        vly_draw_box(&c, x, y, x + 1, 400, VLY_RGB(222, 228, 216));
+        vly_draw_box(&c, x, y, x + 1, y + 2, VLY_RGB(0, 0, 0));
+    }
+    const double flag = (0.5 + 1.2) * scale, foot = 400 - hill(0.5) * scale;
+    vly_draw_bar(&c, flag, foot, flag, foot - 50, 2, VLY_RGB(0, 0, 0));
+    vly_draw_box(&c, flag, foot - 50, flag + 25, foot - 35, VLY_RGB(204, 204, 0));
+    const double x = (s->position + 1.2) * scale, y = 400 - hill(s->position) * scale;
+    vly_draw_disc(&c, x, y - 12, 12, VLY_RGB(60, 60, 60));
+}
+
+static void mountaincar_describe(const vly_env *env, const void *state, char *text,
+                                 size_t bytes) {
+    (void)env;
+    const vly_mountaincar *s = state;
+    snprintf(text, bytes, "step %d  position %+.3f  velocity %+.4f", s->step, s->position,
+             s->velocity);
+}
+
+vly_status vly_mountaincar_open(vly_env *env, const vly_env_args *args) {
+    VLY_TRY(vly_env_options("mountaincar", args, NULL, 0));
+    vly_env_begin(env, "mountaincar", 3, sizeof(vly_mountaincar));
+    VLY_TRY(vly_env_world(env, sizeof(world)));
+    ((world *)env->world)->max_steps = vly_env_limit(args, 200);
+    vly_env_vector(env, 2);
+    env->return_target = -110.0f;
+    env->reset = mountaincar_reset;
+    env->step = mountaincar_step;
+    env->render = mountaincar_render;
+    env->describe = mountaincar_describe;
+    return VLY_OK;
+}
