@@ -74,6 +74,8 @@ vly_status vly_checkpoint_write(const char *path, const vly_checkpoint_data *dat
  * `keep` remain, and temporaries of dead processes are removed. path: VLY_PATH bytes or NULL, where it went. */
 vly_status vly_checkpoints_save(const char *folder, int64_t steps, int keep, bool best,
                                 const vly_checkpoint_data *data, char *path, char *digest);
+/* Removes the checkpoints of later steps: a run that goes on from an earlier one leaves that line behind. */
+vly_status vly_checkpoints_drop_after(const char *folder, int64_t steps);
 
 /* ---- reading ---- */
 
