@@ -126,6 +126,12 @@ struct vly_algo {
     int phase_steps;        /* synchronous: steps of every group between two learn() calls */
     int64_t params;         /* number of trained parameters */
     int64_t version;        /* of the acting weights: updates they have seen */
+    struct {
+        double lag_mean, lag_max; /* of the last update: policy versions since its rows were acted */
+        int64_t dropped;          /* unrolls that were too old to learn from, since create */
+        int ready, learning;      /* unrolls complete; being learned from */
+    } async;                      /* asynchronous schedule; read on the loop's thread */
+    int64_t rows_per_update;      /* rows that a learn() reads (passes over the same row not counted) */
     bool failed;            /* set with VLY_ENUMERIC: the state is no longer worth saving */
 
     void (*destroy)(vly_algo *a);

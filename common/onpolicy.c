@@ -513,6 +513,7 @@ vly_status vly_onpolicy_create(vly_algo **out, const vly_algo_args *args, const 
     a->T = a->eval ? 1 : options->rollout;
     a->history = a->obs.stack > 1 ? a->obs.stack - 1 : 0;
     a->pub.phase_steps = a->T;
+    a->pub.rows_per_update = (int64_t)a->T * a->N;
     const vly_status status = fill(a, args);
     if (status != VLY_OK) {
         destroy(&a->pub);
