@@ -38,14 +38,22 @@ vly_status vly_train_submit(vly_train *t, int group, const int32_t *action, bool
 
 vly_status vly_train_receive(vly_train *t, int group) {
     const vly_rows *rows = &t->rows[group];
-    uint8_t *age = t->age + (size_t)group * (size_t)t->M;
-    for (int i = 0; i < t->M; i++) {
-        const bool reset = rows->flags[i] & VLY_ROW_RESET;
-        age[i] = reset ? 0 : (uint8_t)(age[i] + (age[i] < 255));
-        t->counters.steps += !reset;
-    }
+    for (int i = 0; i < t->M; i++) t->counters.steps += !(rows->flags[i] & VLY_ROW_RESET);
     if (t->slab) VLY_TRY(t->c->upload(t->act, t->device_obs[group], rows->obs, (size_t)t->M * rows->obs_stride));
-    return t->algo->arrived(t->algo, t->act, group, age);
+    return t->algo->arrived(t->algo, t->act, group, vly_pool_age(t->pool, group * t->M));
+}
+
+/* A hanging environment must not hold the person at the keyboard. */
+vly_status vly_train_wait(vly_train *t, int group) {
+    vly_status status;
+    while ((status = vly_pool_wait_group(t->pool, group, 200)) == VLY_ETIMEOUT) {
+        vly_pool_stats stats;
+        if (t->o.loop) uv_run(t->o.loop, UV_RUN_NOWAIT);
+        vly_pool_get_stats(t->pool, &stats);
+        if (atomic_load(&t->stop_asked) && stats.hung > 0)
+            return vly_fail(VLY_ETIMEOUT, "interrupted while %d environments hang: nothing since the last checkpoint was saved", stats.hung);
+    }
+    return status;
 }
 
 static int64_t ranks(const vly_train *t) { return t->o.sync && t->o.sync->world > 1 ? t->o.sync->world : 1; }
@@ -71,7 +79,7 @@ vly_status vly_train_first_rows(vly_train *t) {
         const int n = vly_pool_take(t->pool, t->G, t->taken, -1);
         if (n != t->G) return vly_fail(VLY_ETIMEOUT, "only %d of %d groups of environments have started", n, t->G);
     } else {
-        for (int g = 0; g < t->G; g++) VLY_TRY(vly_pool_wait_group(t->pool, g));
+        for (int g = 0; g < t->G; g++) VLY_TRY(vly_train_wait(t, g));
     }
     for (int g = 0; g < t->G; g++) VLY_TRY(vly_train_receive(t, g));
     t->counters.started = 1;
@@ -187,7 +195,6 @@ int vly_train_buffers(vly_train *t, vly_buffer *out, int max) {
     add_buffer(out, &n, max, "train.counters", VLY_I64, sizeof t->counters / sizeof(int64_t), &t->counters);
     add_buffer(out, &n, max, "train.returns", VLY_F64, RETURNS, t->returns);
     add_buffer(out, &n, max, "train.lengths", VLY_I32, RETURNS, t->lengths);
-    add_buffer(out, &n, max, "train.age", VLY_U8, t->N, t->age);
     add_buffer(out, &n, max, "train.pool", VLY_U8, (int64_t)t->pool_bytes, t->pool_state);
     return n;
 }
@@ -281,13 +288,12 @@ static vly_status alloc_arrays(vly_train *t) {
     const size_t G = (size_t)t->G, N = (size_t)t->N;
     t->rows = calloc(G, sizeof *t->rows);
     t->device_obs = calloc(G, sizeof *t->device_obs);
-    t->age = calloc(N, 1);
     t->taken = calloc(G, sizeof *t->taken);
     t->waiting = calloc(G, sizeof *t->waiting);
     t->stalled = calloc(G, sizeof *t->stalled);
     t->pool_bytes = vly_pool_snapshot_bytes(t->pool);
     t->pool_state = t->o.eval ? NULL : malloc(t->pool_bytes);
-    if (!t->rows || !t->device_obs || !t->age || !t->taken || !t->waiting || !t->stalled || (!t->o.eval && !t->pool_state))
+    if (!t->rows || !t->device_obs || !t->taken || !t->waiting || !t->stalled || (!t->o.eval && !t->pool_state))
         return vly_fail(VLY_ENOMEM, "no memory for a run of %d environments", t->N);
     if (t->c->info.is_host) return VLY_OK;
     void *slab;
@@ -355,7 +361,6 @@ void vly_train_destroy(vly_train *t) {
         free(t->rows);
     }
     free(t->device_obs);
-    free(t->age);
     free(t->taken);
     free(t->waiting);
     free(t->stalled);

@@ -39,7 +39,7 @@ struct vly_train {
 
     vly_rows *rows;         /* per group: where the row in flight goes */
     uint8_t **device_obs;   /* per group: ... on a device of its own; the pool then writes to the slab */
-    uint8_t *slab, *age;
+    uint8_t *slab;
     train_counters counters;
     double returns[RETURNS]; /* of the last episodes, a ring at episodes % RETURNS */
     int32_t lengths[RETURNS];
@@ -70,6 +70,8 @@ void vly_train_mark(vly_train *t, vly_phase phase);
 vly_status vly_train_submit(vly_train *t, int group, const int32_t *action, bool *room);
 /* The group's row is in: uploads, counts, tells the algorithm. */
 vly_status vly_train_receive(vly_train *t, int group);
+/* Until the pool is done with the group (synchronous). */
+vly_status vly_train_wait(vly_train *t, int group);
 void vly_train_episodes(vly_train *t);
 vly_progress vly_train_progress(const vly_train *t);
 /* After learn() has passed: metrics, checks, callback. *save: asked for. */

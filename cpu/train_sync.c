@@ -15,7 +15,7 @@ static vly_status act_and_submit(vly_train *t, int group) {
 
 static vly_status wait_and_receive(vly_train *t, int group) {
     vly_train_mark(t, VLY_PHASE_OTHER);
-    VLY_TRY(vly_pool_wait_group(t->pool, group));
+    VLY_TRY(vly_train_wait(t, group));
     vly_train_mark(t, VLY_PHASE_ENV);
     return vly_train_receive(t, group);
 }
@@ -45,7 +45,7 @@ static vly_status update(vly_train *t, bool *save) {
 
 /* A failure leaves groups with the pool: they must be back before anything is freed. */
 static vly_status bring_home(vly_train *t, vly_status status) {
-    for (int g = 0; g < t->G; g++) (void)vly_pool_wait_group(t->pool, g);
+    for (int g = 0; g < t->G; g++) (void)vly_pool_wait_group(t->pool, g, 2000);
     return status;
 }
 
