@@ -4,8 +4,8 @@
  *     VLY_TRY(vly_ps_server_create(&s, store, compute, queue, &policy, optimizer, param, n));
  *     while (training) VLY_TRY(vly_ps_server_serve(s, 50, &report));     // one message, or 50 ms
  *   worker (any number, they come and go):
- *     VLY_TRY(vly_ps_client_create(&c, store, "w3", &policy, n));
- *     args.sync = vly_ps_client_sync(c);                                  // any algorithm of common/algo.h
+ *     VLY_TRY(vly_ps_client_create(&c, store, url, run, "w3", &policy));
+ *     args.sync = vly_ps_client_sync(c);       // any algorithm of common/algo.h; its size comes with the first broadcast
  *     vly_ps_client_note(c, steps, returns, count);                       // goes along with the next gradient
  *
  * How gradients become weights (vly_ps_update):
@@ -35,7 +35,7 @@ typedef struct {
     bool weigh_staleness; /* multiply by 1 / (1 + staleness) */
     int local_steps;      /* FEDAVG: K */
     bool adaptive;        /* FEDAVG: K follows the lag, so that a round costs about a tenth of the work */
-    int queue_limit;      /* pushes that may wait in the store: back-pressure; 0: 64 */
+    int queue_limit;      /* pushes that may wait in the store: back-pressure; 0: 64, OVERLAPPED 8 */
     int ttl_ms;           /* a worker silent for so long is gone; 0: 5000 */
     int parts;            /* OVERLAPPED: messages per gradient; 0: 2 */
 } vly_ps_policy;
@@ -76,7 +76,7 @@ typedef struct vly_ps_client vly_ps_client;
 
 /* url: OVERLAPPED opens a second connection for its sender. `store` is borrowed, used by the caller's thread alone. */
 vly_status vly_ps_client_create(vly_ps_client **out, vly_store *store, const char *url, const char *run, const char *worker,
-                                const vly_ps_policy *policy, int64_t n);
+                                const vly_ps_policy *policy);
 void vly_ps_client_destroy(vly_ps_client *c);
 vly_sync *vly_ps_client_sync(vly_ps_client *c);
 /* Agent steps done and returns of episodes that ended since the last note. */

@@ -8,7 +8,7 @@
 #include "cpu/dist_ps.h"
 #include "cpu/dist_wire.h"
 
-enum { WAIT_MS = 250, QUEUE_LIMIT = 64, TTL_MS = 5000, LOCAL_MOST = 1024, RESEND_MS = 2000 };
+enum { WAIT_MS = 250, QUEUE_LIMIT = 64, QUEUE_LIMIT_OVERLAPPED = 8, /* nobody waits there: a long queue would only be stale */ TTL_MS = 5000, LOCAL_MOST = 1024, RESEND_MS = 2000 };
 static const int64_t BARRIER_MS = 120000; /* a server that publishes nothing for so long is gone */
 
 struct vly_ps_client {
@@ -274,10 +274,21 @@ static vly_status mix(vly_sync *s, vly_queue *q, const vly_params *p) {
     return VLY_OK;
 }
 
-/* The server's weights are everyone's: workers start from what is published. */
+static vly_status allocate(vly_ps_client *c, int64_t n) {
+    c->n = n;
+    c->message = malloc(sizeof(wire_push) + (size_t)n * sizeof(float));
+    c->weights = malloc(sizeof(wire_params) + (size_t)n * sizeof(float));
+    c->host = calloc((size_t)n, sizeof *c->host);
+    c->flight = calloc((size_t)n, sizeof *c->flight);
+    c->fresh = calloc((size_t)n, sizeof *c->fresh);
+    return c->message && c->weights && c->host && c->flight && c->fresh ? VLY_OK : vly_fail(VLY_ENOMEM, "parameter server: out of memory");
+}
+
+/* The server's weights are everyone's: workers start from what is published. The first broadcast is of the weights. */
 static vly_status broadcast(vly_sync *s, vly_queue *q, void *data, size_t bytes, int root) {
     vly_ps_client *c = (vly_ps_client *)s;
     (void)root;
+    if (c->n == 0) VLY_TRY(allocate(c, (int64_t)(bytes / sizeof(vly_real))));
     if (bytes != (size_t)c->n * sizeof(vly_real)) return VLY_OK; /* not the weights: each worker's own */
     const vly_params p = {.n = c->n, .param = data};
     VLY_TRY(wait_newer(c, -1, NULL));
@@ -312,13 +323,13 @@ static vly_status start_sender(vly_ps_client *c, const char *url, const char *ru
 }
 
 vly_status vly_ps_client_create(vly_ps_client **out, vly_store *store, const char *url, const char *run, const char *worker,
-                                const vly_ps_policy *policy, int64_t n) {
-    if (n < 1 || !worker[0] || strlen(worker) >= sizeof((wire_push *)0)->worker)
+                                const vly_ps_policy *policy) {
+    if (!worker[0] || strlen(worker) >= sizeof((wire_push *)0)->worker)
         return vly_fail(VLY_EINVAL, "parameter server: worker name '%s'", worker);
     vly_ps_client *c = calloc(1, sizeof *c);
     if (!c) return vly_fail(VLY_ENOMEM, "parameter server: out of memory");
-    c->store = store, c->policy = *policy, c->n = n;
-    if (!c->policy.queue_limit) c->policy.queue_limit = QUEUE_LIMIT;
+    c->store = store, c->policy = *policy;
+    if (!c->policy.queue_limit) c->policy.queue_limit = policy->update == VLY_PS_OVERLAPPED ? QUEUE_LIMIT_OVERLAPPED : QUEUE_LIMIT;
     if (!c->policy.ttl_ms) c->policy.ttl_ms = TTL_MS;
     if (!c->policy.parts) c->policy.parts = 2;
     c->local_steps = c->policy.local_steps > 0 ? c->policy.local_steps : 1;
@@ -327,15 +338,9 @@ vly_status vly_ps_client_create(vly_ps_client **out, vly_store *store, const cha
     c->life = (uint64_t)now_ms() * 65536u + (uint64_t)(getpid() & 65535);
     c->seen.version = -1;
     c->round_start_ms = now_ms();
-    c->message = malloc(sizeof(wire_push) + (size_t)n * sizeof(float));
-    c->weights = malloc(sizeof(wire_params) + (size_t)n * sizeof(float));
-    c->host = calloc((size_t)n, sizeof *c->host);
-    c->flight = calloc((size_t)n, sizeof *c->flight);
-    c->fresh = calloc((size_t)n, sizeof *c->fresh);
     const bool fed = policy->update == VLY_PS_FEDAVG;
     c->sync = (vly_sync){.world = 1, .apply = fed ? NULL : apply, .mix = fed ? mix : NULL, .broadcast = broadcast};
-    vly_status status = c->message && c->weights && c->host && c->flight && c->fresh ? VLY_OK : vly_fail(VLY_ENOMEM, "parameter server: out of memory");
-    if (status == VLY_OK && policy->update == VLY_PS_OVERLAPPED) status = start_sender(c, url, run);
+    const vly_status status = policy->update == VLY_PS_OVERLAPPED ? start_sender(c, url, run) : VLY_OK;
     if (status != VLY_OK) {
         vly_ps_client_destroy(c);
         return status;

@@ -449,21 +449,31 @@ vly_status vly_store_read(vly_store *s, const char *log, char cursor[VLY_STORE_C
 /* ---- fleet ---- */
 
 /* One key per member, with a time to live, and one set that names them: no SCAN over a big store. */
-vly_status vly_store_beat(vly_store *s, const char *member, const char *json, int ttl_ms) {
+static vly_status queue_beat(vly_store *s, const char *member, const char *json, int ttl_ms) {
     char name[192];
     snprintf(name, sizeof name, "member:%s", member);
     const key_name k = full_key(s, name), set = full_key(s, "members");
     const number ttl = digits(ttl_ms);
     words w = {0}, a = {0}, r = {0};
-    const bool outer = s->batching;
-    if (!outer) VLY_TRY(vly_store_begin(s));
     say(&w, "SET"), say(&w, k.text), say(&w, json), say(&w, "PX"), say(&w, ttl.text);
     say(&a, "SADD"), say(&a, set.text), say(&a, member);
     say(&r, "SADD"), say(&r, "volley:runs"), say(&r, s->run);
     VLY_TRY(run_words(s, 0, &w));
     VLY_TRY(run_words(s, 0, &a));
-    VLY_TRY(run_words(s, 0, &r));
-    return outer ? VLY_OK : vly_store_end(s);
+    return run_words(s, 0, &r);
+}
+
+vly_status vly_store_beat(vly_store *s, const char *member, const char *json, int ttl_ms) {
+    if (s->batching) return queue_beat(s, member, json, ttl_ms);
+    const int64_t deadline = now_ms() + s->retry_ms;
+    for (;;) { /* a beat does no harm when it is sent twice */
+        vly_status status = vly_store_begin(s);
+        if (status == VLY_OK) status = queue_beat(s, member, json, ttl_ms);
+        if (status == VLY_OK) status = vly_store_end(s);
+        if (status != VLY_EPEER || now_ms() > deadline) return status;
+        s->batching = false;
+        hang_up(s);
+    }
 }
 
 static vly_status set_members(vly_store *s, const char *full, redisReply **out) {
