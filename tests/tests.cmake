@@ -25,3 +25,19 @@ target_compile_definitions(test_env_plugin PRIVATE
   VLY_TEST_PLUGIN_BAD="$<TARGET_FILE:plugin_bad_env>"
   VLY_TEST_PLUGIN_NONE="$<TARGET_FILE:plugin_no_env>")
 add_dependencies(test_env_plugin plugin_my_env plugin_bad_env plugin_no_env)
+
+# Every tests/grad_*.c is a finite-difference check: the same sources a second time with double numbers.
+file(GLOB grad_sources CONFIGURE_DEPENDS tests/grad_*.c)
+set(double_sources common/compute.c common/net.c common/status.c cpu/compute_cpu.c cpu/workers.c cpu/layer.c cpu/plain.c
+  cpu/maxpool.c cpu/elementwise.c cpu/lstm.c cpu/gae.c cpu/vtrace.c cpu/policy_loss.c cpu/dqn_loss.c cpu/nstep.c cpu/sample.c
+  cpu/gather.c cpu/optimize.c cpu/tree.c)
+add_library(vly_double STATIC ${double_sources})
+target_compile_definitions(vly_double PUBLIC VLY_REAL=double VLY_REAL_DOUBLE)
+target_link_libraries(vly_double PUBLIC vly_options m Threads::Threads)
+foreach(source ${grad_sources})
+  get_filename_component(name ${source} NAME_WE)
+  add_executable(${name} ${source})
+  target_link_libraries(${name} PRIVATE vly_double)
+  add_test(NAME ${name} COMMAND ${name} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+  set_tests_properties(${name} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 300)
+endforeach()
