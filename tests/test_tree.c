@@ -27,6 +27,8 @@ static void sums_equal_a_recount(const vly_tree *t) {
 
 static uint32_t draw(uint32_t i, uint32_t n) { return vly_below(vly_philox(3, VLY_STREAM_TEST, 77, i).v[0], n); }
 
+static const uint8_t flags[40] = {[2] = VLY_ROW_RESET, [7] = VLY_ROW_TERMINATED, [20] = VLY_ROW_FAILED, [21] = VLY_ROW_TRUNCATED};
+
 /* `updates` of all kinds in mixed order, with duplicates and rows out of range. */
 static void shake(vly_tree *t, int updates, const vly_hyper *h) {
     enum { B = 32 };
@@ -36,7 +38,7 @@ static void shake(vly_tree *t, int updates, const vly_hyper *h) {
         const uint32_t what = draw((uint32_t)k, 10);
         if (what < 3) {
             const int64_t first = draw((uint32_t)k + 1000000, (uint32_t)t->capacity);
-            CHECK_OK(cpu->tree_insert(queue, t, first, 1 + (int)draw((uint32_t)k, 20), what != 0));
+            CHECK_OK(cpu->tree_insert(queue, t, first, 1 + (int)draw((uint32_t)k, 20), what ? flags + draw((uint32_t)k, 13) : NULL));
             u += 10;
             continue;
         }
@@ -75,7 +77,7 @@ static void samples_follow_the_priorities(void) {
     for (int i = 0; i < capacity; i++) /* no giants: they would leave the others no mass to test */
         if (t.sum[0][i] > 4 * (uint64_t)VLY_PRIORITY_ONE) CHECK_OK(cpu->tree_set(queue, &t, 1, &(int32_t){i}, &(vly_real){1.5}, &h, true));
     for (int k = 0; k < rounds; k++) {
-        CHECK_OK(cpu->tree_sample(queue, &t, n, &rng, capacity, &h, row, weight));
+        CHECK_OK(cpu->tree_sample(queue, &t, n, &rng, &h, row, weight));
         CHECK_OK(cpu->rng_advance(queue, &rng));
         for (int i = 0; i < n; i++) {
             CHECK(row[i] >= 0 && row[i] < capacity && t.sum[0][row[i]] > 0);
@@ -105,8 +107,10 @@ static void strata_are_exact(void) {
     int32_t row[10], at[] = {3, 300};
     vly_real p[] = {2, 2}, w[10];
     tree_open(&t, 400);
+    CHECK_OK(cpu->tree_insert(queue, &t, 3, 1, flags));
+    CHECK_OK(cpu->tree_insert(queue, &t, 300, 1, flags));
     CHECK_OK(cpu->tree_set(queue, &t, 2, at, p, NULL, true));
-    CHECK_OK(cpu->tree_sample(queue, &t, 10, &rng, 400, &h, row, w));
+    CHECK_OK(cpu->tree_sample(queue, &t, 10, &rng, &h, row, w));
     for (int i = 0; i < 10; i++) {
         CHECK_EQ(row[i], at[i / 5]);
         CHECK_NEAR(w[i], 1, 1e-6);
@@ -115,6 +119,7 @@ static void strata_are_exact(void) {
 }
 
 static void weights_undo_the_priorities(void) {
+    static const uint8_t none[40];
     enum { n = 50 };
     vly_tree t;
     vly_rng rng = {.seed = 2};
@@ -123,45 +128,56 @@ static void weights_undo_the_priorities(void) {
     vly_real w[n];
     double want[n], largest = 0;
     tree_open(&t, 64);
+    CHECK_OK(cpu->tree_insert(queue, &t, 0, 40, none));
     for (int32_t i = 0; i < 40; i++) CHECK_OK(cpu->tree_set(queue, &t, 1, &i, &(vly_real){(vly_real)0.1 * (vly_real)(i + 1)}, NULL, true));
-    CHECK_OK(cpu->tree_sample(queue, &t, n, &rng, 40, &h, row, w));
+    CHECK_OK(cpu->tree_sample(queue, &t, n, &rng, &h, row, w));
     for (int i = 0; i < n; i++) {
-        want[i] = pow(40.0 * (double)t.sum[0][row[i]] / (double)t.total[0], -0.7);
+        want[i] = pow((double)t.sum[0][row[i]] / (double)t.total[0], -0.7);
         largest = fmax(largest, want[i]);
     }
     for (int i = 0; i < n; i++) CHECK_NEAR(w[i], want[i] / largest, 1e-5);
     tree_close(&t);
 }
 
-static void an_empty_tree_is_uniform(void) {
+static void an_empty_tree_gives_no_rows(void) {
     vly_tree t;
     vly_rng rng = {.seed = 2};
     const vly_hyper h = {.beta = 0.5f};
-    int32_t row[1000];
-    vly_real w[1000];
-    int seen[7] = {0};
+    int32_t row[100];
+    vly_real w[100];
     tree_open(&t, 100);
-    CHECK_OK(cpu->tree_sample(queue, &t, 1000, &rng, 7, &h, row, w));
-    for (int i = 0; i < 1000; i++) {
-        CHECK(row[i] >= 0 && row[i] < 7);
-        CHECK_EQ(w[i], 1);
-        seen[row[i]]++;
+    CHECK_OK(cpu->tree_insert(queue, &t, 0, 2, flags));
+    CHECK_OK(cpu->tree_insert(queue, &t, 0, 2, NULL));
+    CHECK_OK(cpu->tree_sample(queue, &t, 100, &rng, &h, row, w));
+    for (int i = 0; i < 100; i++) {
+        CHECK_EQ(row[i], -1);
+        CHECK_EQ(w[i], 0);
     }
-    for (int i = 0; i < 7; i++) CHECK(seen[i] > 80);
+    tree_close(&t);
+}
+
+static void a_withdrawn_row_stays_withdrawn(void) {
+    vly_tree t;
+    const int32_t row = 1;
+    tree_open(&t, 10);
+    CHECK_OK(cpu->tree_insert(queue, &t, 0, 3, flags)); /* the third is a RESET */
+    CHECK_EQ(t.sum[0][2], 0);
+    CHECK_OK(cpu->tree_insert(queue, &t, 1, 1, NULL));
+    CHECK_OK(cpu->tree_set(queue, &t, 1, &row, &(vly_real){3}, NULL, true));
+    CHECK_EQ(t.sum[0][1], 0);
+    CHECK_EQ(t.total[0], (uint64_t)VLY_PRIORITY_ONE);
     tree_close(&t);
 }
 
 static void new_rows_get_the_largest_priority(void) {
     vly_tree t;
-    const int32_t two = 2;
+    const int32_t one = 1;
     tree_open(&t, 33);
-    CHECK_OK(cpu->tree_insert(queue, &t, 0, 2, true));
+    CHECK_OK(cpu->tree_insert(queue, &t, 0, 2, flags));
     CHECK_EQ(t.sum[0][0], (uint64_t)VLY_PRIORITY_ONE); /* at least 1 */
-    CHECK_OK(cpu->tree_set(queue, &t, 1, &two, &(vly_real){7}, NULL, true));
-    CHECK_OK(cpu->tree_insert(queue, &t, 30, 10, true)); /* beyond the end: ignored */
+    CHECK_OK(cpu->tree_set(queue, &t, 1, &one, &(vly_real){7}, NULL, true));
+    CHECK_OK(cpu->tree_insert(queue, &t, 30, 10, flags + 30)); /* beyond the end: ignored */
     CHECK_EQ(t.sum[0][32], 7 * (uint64_t)VLY_PRIORITY_ONE);
-    CHECK_OK(cpu->tree_insert(queue, &t, 1, 1, false));
-    CHECK_EQ(t.sum[0][1], 0);
     CHECK_EQ(t.total[0], (1 + 7 + 3 * 7) * (uint64_t)VLY_PRIORITY_ONE);
     sums_equal_a_recount(&t);
     tree_close(&t);
@@ -169,14 +185,12 @@ static void new_rows_get_the_largest_priority(void) {
 
 static void bad_arguments_are_named(void) {
     vly_tree t;
-    vly_rng rng = {.seed = 2};
     int32_t row[4];
     CHECK_EQ(vly_tree_plan(&t, 0), VLY_EINVAL);
     tree_open(&t, 10);
-    CHECK_EQ(cpu->tree_sample(queue, &t, 4, &rng, 11, NULL, row, NULL), VLY_EINVAL);
+    CHECK_EQ(cpu->tree_sample(queue, &t, 4, NULL, NULL, row, NULL), VLY_EINVAL);
     CHECK_EQ(cpu->tree_set(queue, &t, 4, row, NULL, NULL, true), VLY_EINVAL);
     CHECK(strstr(vly_error_text(), "tree_set"));
-    CHECK_EQ(cpu->uniform_sample(queue, 4, &rng, 0, row), VLY_EINVAL);
     tree_close(&t);
 }
 
@@ -190,7 +204,8 @@ int main(void) {
     samples_follow_the_priorities();
     strata_are_exact();
     weights_undo_the_priorities();
-    an_empty_tree_is_uniform();
+    an_empty_tree_gives_no_rows();
+    a_withdrawn_row_stays_withdrawn();
     new_rows_get_the_largest_priority();
     bad_arguments_are_named();
     cpu_close();
