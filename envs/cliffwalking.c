@@ -43,6 +43,19 @@ static int neighbour(int cell, int direction) {
     }
 }
 
+static int cliffwalking_model(const vly_env *env, int state, int action, vly_outcome *out,
+                              int max) {
+    const world *w = env->world;
+    const int n = w->slippery ? 3 : 1;
+    for (int i = 0; i < n && i < max; i++) {
+        const int to = neighbour(state, (action + (n == 1 ? 0 : i + 3)) & 3);
+        const vly_outcome o = {1.0 / n, is_cliff(to) ? -100.0 : -1.0, is_cliff(to) ? START : to,
+                               to == GOAL};
+        out[i] = o;
+    }
+    return n < max ? n : max;
+}
+
 /* Returns the reward. */
 static float walk(const world *w, vly_cliffwalking *s, int action) {
     const double u = vly_pcg64_double(&s->rng); /* drawn on firm ground too, as in the reference */
@@ -119,6 +132,7 @@ vly_status vly_cliffwalking_open(vly_env *env, const vly_env_args *args) {
     env->reset = cliffwalking_reset;
     env->step = cliffwalking_step;
     env->state_index = cliffwalking_state;
+    env->model = cliffwalking_model;
     env->render = cliffwalking_render;
     env->describe = cliffwalking_describe;
     return VLY_OK;

@@ -35,6 +35,24 @@ static int slipped(const world *w, vly_gridworld *s, int action) {
     return (action + (u < w->slip / 2 ? 3 : u < w->slip ? 1 : 0)) & 3;
 }
 
+static float reward_of(const world *w, int cell) {
+    return w->cell[cell] == 'G' ? 1.0f : w->cell[cell] == 'P' ? -1.0f : -w->cost;
+}
+
+static int is_end(const world *w, int cell) { return w->cell[cell] == 'G' || w->cell[cell] == 'P'; }
+
+static int gridworld_model(const vly_env *env, int state, int action, vly_outcome *out, int max) {
+    const world *w = env->world;
+    const double chance[3] = {1 - w->slip, w->slip / 2, w->slip / 2};
+    const int n = w->slip > 0 ? 3 : 1;
+    for (int i = 0; i < n && i < max; i++) {
+        const int to = w->next[state][(action + (i == 1 ? 3 : i == 2 ? 1 : 0)) & 3];
+        const vly_outcome o = {chance[i], reward_of(w, to), to, is_end(w, to)};
+        out[i] = o;
+    }
+    return n < max ? n : max;
+}
+
 static void gridworld_step(const vly_env *env, void *states, int n, const int32_t *action,
                            vly_rows out) {
     const world *w = env->world;
@@ -46,12 +64,10 @@ static void gridworld_step(const vly_env *env, void *states, int n, const int32_
             continue;
         }
         s->cell = w->next[s->cell][slipped(w, s, action[i])];
-        const char what = w->cell[s->cell];
-        const int over = what == 'G' || what == 'P', late = ++s->step == w->max_steps;
+        const int over = is_end(w, s->cell), late = ++s->step == w->max_steps;
         s->ended = over | late;
         vly_one_hot(at.obs, env->states, s->cell);
-        vly_row_write(at, what == 'G' ? 1.0f : what == 'P' ? -1.0f : -w->cost,
-                      vly_row_flags(over, late));
+        vly_row_write(at, reward_of(w, s->cell), vly_row_flags(over, late));
     }
 }
 
@@ -208,6 +224,7 @@ vly_status vly_gridworld_open(vly_env *env, const vly_env_args *args) {
     env->reset = gridworld_reset;
     env->step = gridworld_step;
     env->state_index = gridworld_state;
+    env->model = gridworld_model;
     env->render = gridworld_render;
     env->describe = gridworld_describe;
     return VLY_OK;

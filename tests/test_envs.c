@@ -191,6 +191,44 @@ static void a_drawing_stays_inside_its_frame(const char *name) {
     fleet_close(&f);
 }
 
+/* What the model says of a state and an action is what steps do, as often as it says. */
+static void a_model_tells_what_steps_do(const char *name, const char *extra) {
+    enum { TRIES = 3000 };
+    const vly_env_args args = {NULL, 1000000, extra};
+    fleet f;
+    fleet_open(&f, name, 1, &args);
+    CHECK(f.env.states > 0 && f.env.model != NULL);
+    for (int action = 0; action < f.env.actions; action++) {
+        vly_outcome outcome[8];
+        double seen[8] = {0}, sum = 0;
+        fleet_reset(&f, 9);
+        const int start = f.env.state_index(&f.env, f.states);
+        const int n = f.env.model(&f.env, start, action, outcome, 8);
+        CHECK(n >= 1 && n <= 8);
+        for (int k = 0; k < n; k++) sum += outcome[k].probability;
+        CHECK_NEAR(sum, 1.0, 1e-12);
+        for (int t = 0; t < TRIES; t++) {
+            fleet_reset(&f, (uint64_t)t);
+            f.action[0] = action;
+            f.env.step(&f.env, f.states, 1, f.action, fleet_rows(&f));
+            const int now = f.env.state_index(&f.env, f.states);
+            for (int k = 0; k < n; k++)
+                if (outcome[k].next == now && (float)outcome[k].reward == f.reward[1]) {
+                    CHECK_EQ(outcome[k].terminated, (f.flags[1] & VLY_ROW_TERMINATED) != 0);
+                    seen[k] += 1.0 / TRIES;
+                }
+        }
+        for (int k = 0; k < n; k++) { /* outcomes may coincide: compare the sums of equal ones */
+            double want = 0;
+            for (int j = 0; j < n; j++)
+                if (outcome[j].next == outcome[k].next && outcome[j].reward == outcome[k].reward)
+                    want += outcome[j].probability;
+            CHECK(fabs(seen[k] - want) < 0.04);
+        }
+    }
+    fleet_close(&f);
+}
+
 static void an_unknown_name_gets_the_nearest(void) {
     vly_env env;
     CHECK_EQ(vly_env_open(&env, "cartpol", NULL), VLY_ENOTFOUND);
@@ -230,6 +268,10 @@ int main(void) {
         a_drawing_stays_inside_its_frame(e->name);
     }
     CHECK(count > 0 && vly_env_list(-1) == NULL);
+    a_model_tells_what_steps_do("cliffwalking", NULL);
+    a_model_tells_what_steps_do("cliffwalking", "slippery=1");
+    a_model_tells_what_steps_do("gridworld", "map=.G./PS./...");
+    a_model_tells_what_steps_do("gridworld", "map=.G./PS#/...,slip=0.4");
     an_unknown_name_gets_the_nearest();
     options_are_checked();
     return TEST_PASS;
