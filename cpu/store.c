@@ -206,6 +206,11 @@ static vly_status queue_command(vly_store *s, int argc, const char **argv, const
     return VLY_OK;
 }
 
+/* OOM: the server is at its maxmemory. LOADING: it has just come back and reads its files. */
+static vly_status error_kind(const char *text) {
+    return strncmp(text, "OOM", 3) == 0 ? VLY_ENOSPACE : strncmp(text, "LOADING", 7) == 0 ? VLY_EPEER : VLY_EIO;
+}
+
 /* Sends, waits for the answer and keeps it in s->held. wait_ms: how long the server may hold it back. */
 static vly_status command(vly_store *s, int wait_ms, int argc, const char **argv, const size_t *length) {
     char at[512];
@@ -231,9 +236,7 @@ static vly_status command(vly_store *s, int wait_ms, int argc, const char **argv
     s->traffic.sent_bytes += command_bytes(argc, length);
     s->traffic.received_bytes += reply_bytes(s->held);
     if (s->held->type != REDIS_REPLY_ERROR) return VLY_OK;
-    if (strncmp(s->held->str, "OOM", 3) == 0)
-        return vly_fail(VLY_ENOSPACE, "store %s: Redis is full (maxmemory): %s", where(s, at, sizeof at), s->held->str);
-    return vly_fail(VLY_EIO, "store %s: %s: %s", where(s, at, sizeof at), argv[0], s->held->str);
+    return vly_fail(error_kind(s->held->str), "store %s: %s: %s", where(s, at, sizeof at), argv[0], s->held->str);
 }
 
 typedef struct { char text[KEY_MAX]; } key_name;
@@ -473,6 +476,7 @@ vly_status vly_store_beat(vly_store *s, const char *member, const char *json, in
         if (status != VLY_EPEER || now_ms() > deadline) return status;
         s->batching = false;
         hang_up(s);
+        pause_ms(PAUSE_FIRST_MS);
     }
 }
 
@@ -547,7 +551,7 @@ vly_status vly_store_end(vly_store *s) {
             return vly_fail(VLY_EPEER, "store %s: %s", where(s, at, sizeof at), s->link->errstr);
         s->traffic.received_bytes += reply_bytes(r);
         if (r->type == REDIS_REPLY_ERROR && status == VLY_OK)
-            status = vly_fail(strncmp(r->str, "OOM", 3) ? VLY_EIO : VLY_ENOSPACE, "store %s: %s", where(s, at, sizeof at), r->str);
+            status = vly_fail(error_kind(r->str), "store %s: %s", where(s, at, sizeof at), r->str);
         freeReplyObject(r);
     }
     return status;
