@@ -88,17 +88,6 @@ static int cliffwalking_state(const vly_env *env, const void *state) {
     return ((const vly_cliffwalking *)state)->cell;
 }
 
-static int cliffwalking_model(const vly_env *env, int state, int action, vly_outcome *out, int max) {
-    const world *w = env->world;
-    const int ways = w->slippery ? 3 : 1;
-    int n = 0;
-    for (int k = 0; k < ways && n < max; k++) {
-        const int to = neighbour(state, w->slippery ? (action + 3 + k) & 3 : action);
-        out[n++] = (vly_outcome){1.0 / ways, is_cliff(to) ? -100 : -1, is_cliff(to) ? START : to, to == GOAL};
-    }
-    return n;
-}
-
 static void cliffwalking_render(const vly_env *env, const void *state, uint8_t *rgb, int *width,
                                 int *height) {
     (void)env;

@@ -76,21 +76,6 @@ static int gridworld_state(const vly_env *env, const void *state) {
     return ((const vly_gridworld *)state)->cell;
 }
 
-/* Ahead, to the left, to the right of where the action points. */
-static int gridworld_model(const vly_env *env, int state, int action, vly_outcome *out, int max) {
-    static const int turn[3] = {0, 3, 1};
-    const world *w = env->world;
-    const double chance[3] = {1 - w->slip, w->slip / 2, w->slip / 2};
-    int n = 0;
-    for (int k = 0; k < 3 && n < max; k++) {
-        if (chance[k] == 0) continue;
-        const int next = w->next[state][(action + turn[k]) & 3];
-        const char what = w->cell[next];
-        out[n++] = (vly_outcome){chance[k], what == 'G' ? 1.0 : what == 'P' ? -1.0 : -(double)w->cost, next, what == 'G' || what == 'P'};
-    }
-    return n;
-}
-
 static void gridworld_render(const vly_env *env, const void *state, uint8_t *rgb, int *width,
                              int *height) {
     const world *w = env->world;
