@@ -425,11 +425,13 @@ static vly_status alloc_activations(exec *e, const char *what) {
         const net_node *node = &net->nodes[i];
         extend(first, last, node->in, i + 1);
         if (node->op == NODE_DUELING) extend(first, last, node->in2, i + 1);
-        if (node->op != NODE_LSTM) extend(first, last, node->out, i + 1);
+        extend(first, last, node->out, i + 1);
     }
     const int end = e->pub.learn ? 2 * NODES_MAX : net->node_count + 1;
     for (int v = 0; v < net->value_count; v++) /* outputs, and all that backward reads, live to the end */
         if (first[v] >= 0 && (e->pub.learn || v == net->logits || v == net->value)) last[v] = end;
+    for (int i = 0; i < net->node_count; i++) /* the LSTM's output is part of its states */
+        if (net->nodes[i].op == NODE_LSTM) first[net->nodes[i].out] = last[net->nodes[i].out] = -1;
     last[0] = 2 * NODES_MAX; /* the caller may look at the input, or run forward again */
     return share(e, first, last, what, e->act);
 }

@@ -189,7 +189,7 @@ static vly_status learn_minibatch(onpolicy *a, vly_queue *q, int k) {
     const vly_policy_loss_args loss = {.n = n, .actions = a->actions, .plain = a->o.plain, .normalize = a->o.normalize, .row = row,
                                        .logits = a->learning->logits, .value = a->learning->value, .action = a->action,
                                        .logp_old = a->logp, .value_old = a->value, .advantage = a->advantage, .target = a->target,
-                                       .mask = a->mask, .moments = a->moments, .hyper = l->hyper_device,
+                                       .mask = a->mask, .moments = a->o.normalize ? a->moments : NULL, .hyper = l->hyper_device,
                                        .dlogits = a->learning->dlogits, .dvalue = a->learning->dvalue, .stats = l->stats};
     VLY_TRY(a->c->policy_loss(q, &loss));
     VLY_TRY(vly_exec_backward(a->learning, q, n, l->params.param, l->params.grad));
