@@ -131,6 +131,17 @@ vly_status vly_replay_restored(vly_replay *r) {
     return VLY_OK;
 }
 
+int64_t vly_replay_recent(const vly_replay *r, int back) { return slot(r, r->step[0] - back) * r->N; }
+
+vly_status vly_replay_restart(vly_replay *r, vly_queue *q) {
+    VLY_TRY(r->c->fill(q, r->flags, VLY_ROW_RESET, (size_t)(r->T * r->N))); /* nothing here is a transition */
+    VLY_TRY(r->c->fill(q, r->tree_memory, 0, (size_t)r->tree_words * sizeof(uint64_t)));
+    memset(r->transitions, 0, (size_t)(r->T * r->o.groups) * sizeof *r->transitions);
+    for (int g = 0; g < r->o.groups; g++) r->step[g] = r->T - 1; /* the slot of step -1 */
+    r->size = 0;
+    return VLY_OK;
+}
+
 /* ---- creation ---- */
 
 size_t vly_replay_row_bytes(const vly_obs_spec *obs) {

@@ -99,6 +99,11 @@ vly_status vly_replay_update(vly_replay *r, vly_queue *q, const vly_hyper *hyper
  * when they contradict each other. */
 void vly_replay_buffers(const vly_replay *r, vly_buffer_list *list);
 vly_status vly_replay_restored(vly_replay *r);
+/* For checkpoints without the memory: only the frames at steps -1, -2 ... (vly_replay_recent of a fresh replay) were
+ * written. Acting goes on from them; there is nothing to sample yet. */
+vly_status vly_replay_restart(vly_replay *r, vly_queue *q);
+/* Row of actor 0 `back` steps before the newest; all groups must stand at the same step. */
+int64_t vly_replay_recent(const vly_replay *r, int back);
 /* Device memory per transition. */
 size_t vly_replay_row_bytes(const vly_obs_spec *obs);
 

@@ -1,0 +1,20 @@
+/* dqn.h -- deep Q-learning (Mnih et al. 2015) with its usual improvements as switches: double (van Hasselt et al.
+ * 2016), dueling (Wang et al. 2016), n-step returns, prioritized replay (Schaul et al. 2016), a target
+ * network that is copied or averaged, many actors at once, one exploration rate for all or a ladder
+ * (Horgan et al. 2018).
+ *
+ * `replay.ratio` is enforced: after every phase as many updates follow as make the rows learned from
+ * that multiple of the transitions acted since learning started, never more; what is due and less than an
+ * update waits. The ratio that was reached is reported as charts/replay_ratio.
+ */
+#ifndef VLY_COMMON_DQN_H
+#define VLY_COMMON_DQN_H
+#include "common/algo.h"
+#ifdef __cplusplus
+extern "C" {
+#endif
+vly_status vly_dqn_create(vly_algo **out, const vly_algo_args *args);
+#ifdef __cplusplus
+}
+#endif
+#endif
