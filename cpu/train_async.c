@@ -149,8 +149,13 @@ static vly_status turn_learner(vly_train *t, bool wait, bool begin, bool *save) 
     if ((!done && !idle) || !begin) return VLY_OK;
     VLY_TRY(t->c->event_record(t->event, t->act)); /* the rows have been uploaded before they are learned from */
     VLY_TRY(t->c->event_wait(t->learn, t->event));
-    if (t->algo->collect(t->algo, t->learn)) begin_update(t);
-    else if (wait && idle) return vly_fail(VLY_EINVAL, "%s: nothing in flight and nothing to learn from", t->algo->name);
+    if (t->algo->collect(t->algo, t->learn)) {
+        begin_update(t);
+        return VLY_OK;
+    }
+    VLY_TRY(retry_stalled(t)); /* unrolls that were too old have made room */
+    if (t->in_flight == 0 && t->stalled_count > 0)
+        return vly_fail(VLY_EINVAL, "%s: nothing in flight and nothing to learn from", t->algo->name);
     return VLY_OK;
 }
 
