@@ -1,0 +1,26 @@
+/* bench.c -- runs a suite by itself: build/volley-bench envs [FILTER] prints a JSON line each. */
+#include <stdio.h>
+#include <string.h>
+#include "common/bench.h"
+
+static void print(void *arg, const vly_bench_result *r) {
+    char text[512];
+    (void)arg;
+    vly_bench_json(r, text, sizeof text);
+    puts(text);
+    fflush(stdout);
+}
+
+int main(int argc, char **argv) {
+    static const struct { const char *name; vly_status (*run)(const vly_bench_options *); }
+        suites[] = {{"envs", vly_bench_envs}};
+    const vly_bench_options options = {.filter = argc > 2 ? argv[2] : NULL, .report = print};
+    for (size_t i = 0; i < sizeof suites / sizeof *suites; i++) {
+        if (argc < 2 || strcmp(argv[1], suites[i].name) != 0) continue;
+        if (suites[i].run(&options) == VLY_OK) return 0;
+        fprintf(stderr, "volley-bench: %s\n", vly_error_text());
+        return 1;
+    }
+    fprintf(stderr, "usage: volley-bench envs [FILTER]\n");
+    return 2;
+}

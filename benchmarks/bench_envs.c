@@ -1,0 +1,128 @@
+/* bench_envs.c -- steps per second of the environments on one core.
+ *
+ *   NAME/step   the batched step of 256 actors with random actions, observations written
+ *   NAME/pool   the same through the actor pool, one worker thread, two groups that alternate
+ *               (cpu/pool.h; the caller only submits and waits, as a training loop does)
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include "common/bench.h"
+#include "common/philox.h"
+#include "cpu/pool.h"
+#include "envs/registry.h"
+
+enum { STEP_ACTORS = 256, POOL_ACTORS = 1024, ROUNDS = 16 };
+
+/* Everything a measurement needs: n actors, their rows, and ROUNDS sets of random actions. */
+typedef struct {
+    vly_env env;
+    int n;
+    uint8_t *states, *obs, *flags;
+    float *reward, *score;
+    int32_t *actions;
+    vly_pool *pool;
+} field;
+
+static vly_rows field_rows(field *f, int first) {
+    const vly_rows rows = {f->obs, f->env.obs.bytes, f->reward, f->score, f->flags};
+    return vly_rows_at(rows, (size_t)first);
+}
+
+static void field_close(field *f) {
+    if (f->pool) vly_pool_destroy(f->pool);
+    free(f->states), free(f->obs), free(f->flags);
+    free(f->reward), free(f->score), free(f->actions);
+    f->env.close(&f->env);
+}
+
+static vly_status field_open(field *f, const char *name, int n) {
+    const field none = {.n = n};
+    *f = none;
+    VLY_TRY(vly_env_open(&f->env, name, NULL));
+    const size_t count = (size_t)n, actions = count * ROUNDS;
+    f->states = aligned_alloc(64, count * f->env.state_bytes);
+    f->obs = aligned_alloc(64, (count * f->env.obs.bytes + 63) / 64 * 64);
+    f->flags = malloc(count);
+    f->reward = malloc(count * sizeof(float));
+    f->score = malloc(count * sizeof(float));
+    f->actions = malloc(actions * sizeof(int32_t));
+    if (!f->states || !f->obs || !f->flags || !f->reward || !f->score || !f->actions) {
+        field_close(f);
+        return vly_fail(VLY_ENOMEM, "no memory to measure %s", name);
+    }
+    for (size_t i = 0; i < actions; i++) {
+        const vly_u32x4 random = vly_philox(1, VLY_STREAM_TEST, i, 0);
+        f->actions[i] = (int32_t)vly_below(random.v[0], (uint32_t)f->env.actions);
+    }
+    return VLY_OK;
+}
+
+static double step_rounds(void *arg) {
+    field *f = arg;
+    for (int k = 0; k < ROUNDS; k++)
+        f->env.step(&f->env, f->states, f->n, f->actions + k * f->n, field_rows(f, 0));
+    return (double)ROUNDS * f->n;
+}
+
+static vly_status measure_step(const vly_bench_options *o, const char *name,
+                               vly_bench_result *r) {
+    field f;
+    VLY_TRY(field_open(&f, name, STEP_ACTORS));
+    for (int i = 0; i < f.n; i++)
+        f.env.reset(&f.env, f.states + (size_t)i * f.env.state_bytes, (uint64_t)i,
+                    field_rows(&f, i));
+    snprintf(r->params, sizeof r->params, "\"actors\": %d, \"threads\": 1", f.n);
+    vly_bench_rate(o, step_rounds, &f, r);
+    field_close(&f);
+    return VLY_OK;
+}
+
+static double pool_rounds(void *arg) {
+    field *f = arg;
+    const int half = f->n / 2;
+    for (int k = 0; k < ROUNDS; k++)
+        for (int g = 0; g < 2; g++) {
+            vly_pool_wait_group(f->pool, g, -1);
+            vly_pool_submit_group(f->pool, g, f->actions + k * f->n + g * half,
+                                  field_rows(f, g * half));
+        }
+    return (double)ROUNDS * f->n;
+}
+
+static vly_status measure_pool(const vly_bench_options *o, const char *name,
+                               vly_bench_result *r) {
+    field f;
+    VLY_TRY(field_open(&f, name, POOL_ACTORS));
+    const vly_pool_options options = {.actors = f.n, .groups = 2, .workers = 1, .seed = 1};
+    vly_status status = vly_pool_create(&f.pool, NULL, &f.env, &options);
+    for (int g = 0; g < 2 && status == VLY_OK; g++)
+        status = vly_pool_reset_group(f.pool, g, field_rows(&f, g * f.n / 2));
+    if (status == VLY_OK) {
+        snprintf(r->params, sizeof r->params, "\"actors\": %d, \"groups\": 2, \"threads\": 1",
+                 f.n);
+        vly_bench_rate(o, pool_rounds, &f, r);
+        for (int g = 0; g < 2; g++) vly_pool_wait_group(f.pool, g, -1);
+    }
+    field_close(&f);
+    return status;
+}
+
+static vly_status measure(const vly_bench_options *o, const char *env, const char *what,
+                          vly_status (*how)(const vly_bench_options *, const char *,
+                                            vly_bench_result *)) {
+    vly_bench_result r = {.unit = "steps/s"};
+    snprintf(r.name, sizeof r.name, "%s/%s", env, what);
+    if (!vly_bench_wanted(o, r.name)) return VLY_OK;
+    VLY_TRY(how(o, env, &r));
+    if (o->report) o->report(o->arg, &r);
+    return VLY_OK;
+}
+
+vly_status vly_bench_envs(const vly_bench_options *options) {
+    const vly_env_entry *e;
+    for (int i = 0; (e = vly_env_list(i)); i++) {
+        VLY_TRY(measure(options, e->name, "step", measure_step));
+        VLY_TRY(measure(options, e->name, "pool", measure_pool));
+    }
+    return VLY_OK;
+}

@@ -1,0 +1,51 @@
+/* bench.h -- how a benchmark is timed and what it reports; the suites live in benchmarks/.
+ *
+ *   static double work(void *arg) { ...; return steps_done; }     // some milliseconds of it
+ *   vly_bench_result r = {.name = "cartpole/step", .unit = "steps/s"};
+ *   vly_bench_rate(options, work, arg, &r);                        // fills median, min, max
+ *   options->report(options->arg, &r);
+ *
+ * A sample is `seconds` of work, its value units per second of wall-clock time; the first is a
+ * warm-up and thrown away. Samples are few and medians honest: compare programs by alternating
+ * them (benchmarks/compare_envs.py), not by numbers of different days.
+ */
+#ifndef VLY_COMMON_BENCH_H
+#define VLY_COMMON_BENCH_H
+#include <stddef.h>
+#include "common/status.h"
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct {
+    char name[64];
+    char params[128]; /* the inside of a JSON object: "\"actors\": 256" */
+    char unit[16];    /* "steps/s" */
+    double median, min, max;
+    int samples;
+} vly_bench_result;
+
+typedef struct {
+    const char *filter; /* only names that contain it; NULL: all */
+    double seconds;     /* of one sample; 0: 0.2 */
+    int samples;        /* 0: 7 */
+    void (*report)(void *arg, const vly_bench_result *result);
+    void *arg;
+} vly_bench_options;
+
+/* Does some work and returns how many units that was. */
+typedef double (*vly_bench_fn)(void *arg);
+
+int vly_bench_wanted(const vly_bench_options *options, const char *name);
+void vly_bench_rate(const vly_bench_options *options, vly_bench_fn work, void *arg,
+                    vly_bench_result *result);
+/* One line, without a newline: {"name": ..., "median": ...}. */
+void vly_bench_json(const vly_bench_result *result, char *text, size_t bytes);
+
+/* The suites of `volley bench`; implemented in benchmarks/bench_<suite>.c. */
+vly_status vly_bench_envs(const vly_bench_options *options);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
