@@ -29,7 +29,7 @@ enum { DTYPES = sizeof dtypes / sizeof *dtypes };
 const char *vly_dtype_name(vly_dtype dtype) { return (unsigned)dtype < DTYPES ? dtypes[dtype].name : "?"; }
 
 /* False when the product does not fit. */
-static bool tensor_bytes(const vly_tensor *t, size_t *out) {
+static bool tensor_bytes(const vly_array *t, size_t *out) {
     uint64_t n = (uint64_t)dtypes[t->dtype].bytes;
     for (int i = 0; i < t->ndim; i++)
         if (t->shape[i] < 0 || __builtin_mul_overflow(n, (uint64_t)t->shape[i], &n)) return false;
@@ -37,7 +37,7 @@ static bool tensor_bytes(const vly_tensor *t, size_t *out) {
     return n < (uint64_t)1 << 62;
 }
 
-size_t vly_tensor_bytes(const vly_tensor *t) {
+size_t vly_array_bytes(const vly_array *t) {
     size_t n = 0;
     return tensor_bytes(t, &n) ? n : 0;
 }
@@ -67,7 +67,7 @@ static void digest_text(digest_items *items, char *text) {
     for (size_t i = 0; i < sizeof whole.digest; i++) snprintf(text + 2 * i, 3, "%02x", whole.digest[i]);
 }
 
-static void digest_tensor(digest_items *items, const vly_tensor *t, uint64_t checksum) {
+static void digest_tensor(digest_items *items, const vly_array *t, uint64_t checksum) {
     char shape[96] = "";
     for (int i = 0; i < t->ndim; i++)
         snprintf(shape + strlen(shape), sizeof shape - strlen(shape), "%" PRId64 ",", t->shape[i]);
@@ -86,9 +86,9 @@ typedef struct {
 
 static vly_status check_data(const vly_checkpoint_data *data) {
     for (int i = 0; i < data->tensor_count; i++) {
-        const vly_tensor *t = &data->tensors[i];
+        const vly_array *t = &data->tensors[i];
         size_t bytes;
-        if ((unsigned)t->dtype >= DTYPES || t->ndim < 0 || t->ndim > VLY_TENSOR_DIMS || !tensor_bytes(t, &bytes))
+        if ((unsigned)t->dtype >= DTYPES || t->ndim < 0 || t->ndim > VLY_ARRAY_DIMS || !tensor_bytes(t, &bytes))
             return vly_fail(VLY_EINVAL, "tensor %s has no valid type or shape", t->name);
         if (!t->data && bytes && !data->fetch) return vly_fail(VLY_EINVAL, "tensor %s has no data", t->name);
         if (!t->name[0] || !strcmp(t->name, "__metadata__")) return vly_fail(VLY_EINVAL, "a tensor needs a name");
@@ -99,8 +99,8 @@ static vly_status check_data(const vly_checkpoint_data *data) {
 }
 
 static vly_status write_tensor(writer *w, int fd, int i, const char *path) {
-    const vly_tensor *t = &w->data->tensors[i];
-    size_t bytes = vly_tensor_bytes(t);
+    const vly_array *t = &w->data->tensors[i];
+    size_t bytes = vly_array_bytes(t);
     XXH3_state_t *hash = XXH3_createState();
     if (!hash) return vly_fail(VLY_ENOMEM, "no memory for a checksum");
     XXH3_64bits_reset(hash);
@@ -117,17 +117,17 @@ static vly_status write_tensor(writer *w, int fd, int i, const char *path) {
     return status;
 }
 
-static json_t *tensor_entry(const vly_tensor *t, size_t from) {
+static json_t *tensor_entry(const vly_array *t, size_t from) {
     json_t *shape = json_array();
     for (int i = 0; i < t->ndim; i++) json_array_append_new(shape, json_integer(t->shape[i]));
     return json_pack("{s:s, s:o, s:[I, I]}", "dtype", vly_dtype_name(t->dtype), "shape", shape, "data_offsets",
-                     (json_int_t)from, (json_int_t)(from + vly_tensor_bytes(t)));
+                     (json_int_t)from, (json_int_t)(from + vly_array_bytes(t)));
 }
 
 /* The header is the same length whatever checksums and digest are: it is written before the data as a placeholder. */
 static char *make_header(writer *w, size_t *bytes) {
     const vly_checkpoint_data *d = w->data;
-    char key[VLY_TENSOR_NAME + 16], value[64];
+    char key[VLY_ARRAY_NAME + 16], value[64];
     json_t *root = json_object(), *meta = json_object();
     if (!root || !meta) return json_decref(root), json_decref(meta), NULL;
     int bad = json_object_set_new(root, "__metadata__", meta);
@@ -140,12 +140,12 @@ static char *make_header(writer *w, size_t *bytes) {
     }
     size_t at = 0;
     for (int k = 0; k < d->tensor_count; k++) {
-        const vly_tensor *t = &d->tensors[w->order[k]];
+        const vly_array *t = &d->tensors[w->order[k]];
         snprintf(key, sizeof key, "xxh3:%s", t->name);
         snprintf(value, sizeof value, "%016" PRIx64 "%s", w->checksum[w->order[k]], t->state ? " state" : "");
         bad |= json_object_set_new(meta, key, json_string(value));
         bad |= json_object_set_new(root, t->name, tensor_entry(t, at));
-        at += vly_tensor_bytes(t);
+        at += vly_array_bytes(t);
     }
     char *text = bad ? NULL : json_dumps(root, JSON_COMPACT);
     json_decref(root);
@@ -234,7 +234,7 @@ struct vly_checkpoint {
     const uint8_t *memory;
     uint64_t bytes, data_at;
     int tensor_count, note_count;
-    vly_tensor *tensors;
+    vly_array *tensors;
     uint64_t *offset; /* in the data */
     char (*checksum)[17];
     vly_note *notes;
@@ -269,10 +269,10 @@ static bool is_hex(const char *text, size_t n) { return strspn(text, "0123456789
 
 /* {"dtype": "F32", "shape": [..], "data_offsets": [from, to]} */
 static vly_status parse_tensor(vly_checkpoint *c, const char *name, const json_t *entry) {
-    vly_tensor *t = &c->tensors[c->tensor_count];
+    vly_array *t = &c->tensors[c->tensor_count];
     const char *type = json_string_value(json_object_get(entry, "dtype"));
     const json_t *shape = json_object_get(entry, "shape"), *offsets = json_object_get(entry, "data_offsets");
-    if (strlen(name) >= sizeof t->name) return DAMAGED(c, "the name of tensor %.60s... is longer than %d bytes", name, VLY_TENSOR_NAME - 1);
+    if (strlen(name) >= sizeof t->name) return DAMAGED(c, "the name of tensor %.60s... is longer than %d bytes", name, VLY_ARRAY_NAME - 1);
     snprintf(t->name, sizeof t->name, "%s", name);
     if (!type || !json_is_array(shape) || json_array_size(offsets) != 2)
         return DAMAGED(c, "tensor %s lacks dtype, shape or data_offsets", name);
@@ -280,7 +280,7 @@ static vly_status parse_tensor(vly_checkpoint *c, const char *name, const json_t
     while (d < DTYPES && strcmp(type, dtypes[d].name)) d++;
     if (d == DTYPES) return DAMAGED(c, "tensor %s has type %.20s, which this program does not know", name, type);
     t->dtype = (vly_dtype)d;
-    if (json_array_size(shape) > VLY_TENSOR_DIMS) return DAMAGED(c, "tensor %s has more than %d dimensions", name, VLY_TENSOR_DIMS);
+    if (json_array_size(shape) > VLY_ARRAY_DIMS) return DAMAGED(c, "tensor %s has more than %d dimensions", name, VLY_ARRAY_DIMS);
     t->ndim = (int)json_array_size(shape);
     for (int i = 0; i < t->ndim; i++) {
         const json_t *dim = json_array_get(shape, (size_t)i);
@@ -366,7 +366,7 @@ static int compare_spans(const void *a, const void *b) {
 static vly_status check_cover(const vly_checkpoint *c) {
     span *spans = malloc((size_t)(c->tensor_count + 1) * sizeof *spans);
     if (!spans) return vly_fail(VLY_ENOMEM, "no memory to check %s", c->path);
-    for (int i = 0; i < c->tensor_count; i++) spans[i] = (span){c->offset[i], c->offset[i] + vly_tensor_bytes(&c->tensors[i])};
+    for (int i = 0; i < c->tensor_count; i++) spans[i] = (span){c->offset[i], c->offset[i] + vly_array_bytes(&c->tensors[i])};
     qsort(spans, (size_t)c->tensor_count, sizeof *spans, compare_spans);
     uint64_t end = 0;
     vly_status status = VLY_OK;
@@ -459,7 +459,7 @@ void vly_checkpoint_close(vly_checkpoint *c) {
 }
 
 static vly_status stream_tensor(vly_checkpoint *c, int i, vly_status (*give)(void *, size_t, const void *, size_t), void *arg) {
-    size_t bytes = vly_tensor_bytes(&c->tensors[i]);
+    size_t bytes = vly_array_bytes(&c->tensors[i]);
     char *piece = malloc(PIECE), text[17];
     XXH3_state_t *hash = XXH3_createState();
     vly_status status = piece && hash ? VLY_OK : vly_fail(VLY_ENOMEM, "no memory to read %s", c->path);
@@ -483,10 +483,10 @@ vly_status vly_checkpoint_stream(vly_checkpoint *c, const char *name, vly_dtype 
                                  vly_status (*give)(void *, size_t, const void *, size_t), void *arg) {
     int i = index_of(c, name);
     if (i < 0) return vly_fail(VLY_ENOTFOUND, "%.500s holds no tensor %s: it is of another network or algorithm", c->path, name);
-    const vly_tensor *t = &c->tensors[i];
-    if (t->dtype != dtype || vly_tensor_bytes(t) != bytes)
+    const vly_array *t = &c->tensors[i];
+    if (t->dtype != dtype || vly_array_bytes(t) != bytes)
         return vly_fail(VLY_EINVAL, "%.500s: tensor %s is %s of %zu bytes, this run needs %s of %zu: it is of another network or size",
-                        c->path, name, vly_dtype_name(t->dtype), vly_tensor_bytes(t), vly_dtype_name(dtype), bytes);
+                        c->path, name, vly_dtype_name(t->dtype), vly_array_bytes(t), vly_dtype_name(dtype), bytes);
     return stream_tensor(c, i, give, arg);
 }
 
@@ -516,8 +516,8 @@ vly_status vly_checkpoint_verify(vly_checkpoint *c) {
 
 const char *vly_checkpoint_path(const vly_checkpoint *c) { return c->path; }
 int vly_checkpoint_tensors(const vly_checkpoint *c) { return c->tensor_count; }
-const vly_tensor *vly_checkpoint_tensor(const vly_checkpoint *c, int i) { return i >= 0 && i < c->tensor_count ? &c->tensors[i] : NULL; }
-const vly_tensor *vly_checkpoint_find(const vly_checkpoint *c, const char *name) { return vly_checkpoint_tensor(c, index_of(c, name)); }
+const vly_array *vly_checkpoint_tensor(const vly_checkpoint *c, int i) { return i >= 0 && i < c->tensor_count ? &c->tensors[i] : NULL; }
+const vly_array *vly_checkpoint_find(const vly_checkpoint *c, const char *name) { return vly_checkpoint_tensor(c, index_of(c, name)); }
 const char *vly_checkpoint_checksum(const vly_checkpoint *c, int i) { return i >= 0 && i < c->tensor_count ? c->checksum[i] : ""; }
 int vly_checkpoint_notes(const vly_checkpoint *c) { return c->note_count; }
 const vly_note *vly_checkpoint_note(const vly_checkpoint *c, int i) { return i >= 0 && i < c->note_count ? &c->notes[i] : NULL; }

@@ -1,6 +1,6 @@
 /* checkpoint.h -- the state of a run as a safetensors file that a crash cannot half-write.
  *
- *   vly_tensor t[] = {{"policy.0.weight", VLY_F32, 2, {64, 4}, weights, true}, ...};
+ *   vly_array t[] = {{"policy.0.weight", VLY_F32, 2, {64, 4}, weights, true}, ...};
  *   vly_note n[] = {{"steps", "81920", true}, {"time", "2026-11-21T10:00:00Z", false}};
  *   vly_checkpoint_data d = {.tensors = t, .tensor_count = 12, .notes = n, .note_count = 2};
  *   VLY_TRY(vly_checkpoint_write("x.safetensors", &d, digest));
@@ -33,20 +33,20 @@ extern "C" {
 
 enum {
     VLY_CHECKPOINT_FORMAT = 1, /* raised when older programs could not read what is written */
-    VLY_TENSOR_DIMS = 4,
-    VLY_TENSOR_NAME = 96,
+    VLY_ARRAY_DIMS = 4,
+    VLY_ARRAY_NAME = 96,
     VLY_DIGEST_TEXT = 33,
     VLY_PATH = 1280
 };
 
 typedef struct {
-    char name[VLY_TENSOR_NAME];
+    char name[VLY_ARRAY_NAME];
     vly_dtype dtype;
     int ndim;
-    int64_t shape[VLY_TENSOR_DIMS];
+    int64_t shape[VLY_ARRAY_DIMS];
     const void *data; /* host memory; NULL: fetched through vly_checkpoint_data.fetch */
     bool state;       /* counts in the digest */
-} vly_tensor;
+} vly_array;
 
 typedef struct {
     char name[64];
@@ -55,7 +55,7 @@ typedef struct {
 } vly_note;
 
 typedef struct {
-    const vly_tensor *tensors;
+    const vly_array *tensors;
     int tensor_count;
     const vly_note *notes;
     int note_count;
@@ -64,7 +64,7 @@ typedef struct {
     void *arg;
 } vly_checkpoint_data;
 
-size_t vly_tensor_bytes(const vly_tensor *tensor);
+size_t vly_array_bytes(const vly_array *tensor);
 
 /* ---- writing ---- */
 
@@ -91,8 +91,8 @@ vly_status vly_checkpoint_verify(vly_checkpoint *c);
 
 const char *vly_checkpoint_path(const vly_checkpoint *c);
 int vly_checkpoint_tensors(const vly_checkpoint *c);
-const vly_tensor *vly_checkpoint_tensor(const vly_checkpoint *c, int i); /* .data is NULL */
-const vly_tensor *vly_checkpoint_find(const vly_checkpoint *c, const char *name); /* NULL: not in it */
+const vly_array *vly_checkpoint_tensor(const vly_checkpoint *c, int i); /* .data is NULL */
+const vly_array *vly_checkpoint_find(const vly_checkpoint *c, const char *name); /* NULL: not in it */
 const char *vly_checkpoint_checksum(const vly_checkpoint *c, int i); /* 16 hexadecimal digits; "" in a foreign file */
 /* The tensor into `to`, which holds exactly `bytes`; type, size and checksum must agree. */
 vly_status vly_checkpoint_read(vly_checkpoint *c, const char *name, vly_dtype dtype, void *to, size_t bytes);

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 #include "common/file.h"
 
 /* clang-format off */
@@ -273,6 +274,43 @@ vly_status vly_config_resolve(vly_config *config, const vly_assignments *given, 
     memcpy(config->run.algo, algo, sizeof algo);
     VLY_TRY(vly_config_set(config, "run.preset", preset ? preset->name : "none"));
     return check_together(config);
+}
+
+/* ---- what decides ---- */
+
+static bool is_one_of(const char *text, const char *const *list) {
+    for (; *list; list++)
+        if (!strcmp(text, *list)) return true;
+    return false;
+}
+
+/* Whether the option decides how training goes on; run.steps does where a schedule follows it. */
+static bool decides(const vly_config *c, const vly_option *o) {
+    static const char *const sections_[] = {"net", "optim", "env", "atari", "replay", NULL};
+    static const char *const keys[] = {"run.algo", "run.seed", "run.envs", "run.precision", "pool.schedule", "pool.groups", NULL};
+    const vly_algo_entry *algo = vly_algo_find(c->run.algo);
+    char key[128];
+    snprintf(key, sizeof key, "%s.%s", o->section, o->key);
+    if (!strcmp(key, "run.steps")) {
+        char anneal[8] = "";
+        snprintf(key, sizeof key, "%s.anneal", algo ? algo->section : "");
+        const vly_option *a = algo ? vly_config_find(key) : NULL;
+        if (a) vly_option_get(c, a, anneal, sizeof anneal);
+        return !strcmp(anneal, "true") || c->replay.prioritized;
+    }
+    return is_one_of(o->section, sections_) || is_one_of(key, keys) || (algo && !strcmp(o->section, algo->section));
+}
+
+uint64_t vly_config_hash(const vly_config *config) {
+    uint64_t hash = 0;
+    char text[VLY_CONFIG_TEXT + 128];
+    for (int i = 0; i < OPTIONS; i++) {
+        if (!decides(config, &options[i])) continue;
+        int n = snprintf(text, sizeof text, "%s.%s=", options[i].section, options[i].key);
+        vly_option_get(config, &options[i], text + n, sizeof text - (size_t)n);
+        hash = XXH3_64bits_withSeed(text, strlen(text), hash);
+    }
+    return hash;
 }
 
 /* ---- printing ---- */

@@ -121,6 +121,9 @@ vly_status vly_config_set(vly_config *config, const char *key, const char *value
 const vly_option *vly_config_find(const char *key);
 /* What vly_env_open gets; borrows from config. */
 vly_env_args vly_config_env_args(vly_config *config);
+/* Of the options that decide how training goes on, for the digest of a checkpoint: not of folders, threads,
+ * intervals, or options of algorithms that are not used. */
+uint64_t vly_config_hash(const vly_config *config);
 /* All options as YAML; vly_config_load of it gives the same configuration. */
 void vly_config_print(const vly_config *config, FILE *out);
 /* The reference page: every option with its range, default and help, as Markdown. */

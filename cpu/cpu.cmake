@@ -12,18 +12,22 @@ if(NOT hiredis_FOUND)
   list(FILTER cpu_sources EXCLUDE REGEX "/(store|dist)[a-z_]*\\.c$")
 endif()
 
-if(cpu_sources)
-  add_library(vly_cpu STATIC ${cpu_sources})
-else()
-  add_library(vly_cpu INTERFACE)
-endif()
-get_target_property(cpu_type vly_cpu TYPE)
-set(cpu_scope PUBLIC)
-if(cpu_type STREQUAL "INTERFACE_LIBRARY")
-  set(cpu_scope INTERFACE)
-endif()
-target_link_libraries(vly_cpu ${cpu_scope} vly_envs PkgConfig::uv)
+add_library(vly_cpu STATIC ${cpu_sources})
+target_link_libraries(vly_cpu PUBLIC vly_envs PkgConfig::uv)
 if(hiredis_FOUND)
-  target_link_libraries(vly_cpu ${cpu_scope} PkgConfig::hiredis)
-  target_compile_definitions(vly_cpu ${cpu_scope} VLY_HAVE_REDIS)
+  target_link_libraries(vly_cpu PUBLIC PkgConfig::hiredis)
+  target_compile_definitions(vly_cpu PUBLIC VLY_HAVE_REDIS)
 endif()
+
+# The commit, looked up at every build.
+set(generated ${PROJECT_BINARY_DIR}/generated)
+add_custom_target(vly_version BYPRODUCTS ${generated}/vly_version.h
+  COMMAND ${CMAKE_COMMAND} -DROOT=${PROJECT_SOURCE_DIR} -DOUT=${generated}/vly_version.h -DVERSION=${PROJECT_VERSION}
+    -DBUILD=${CMAKE_C_COMPILER_ID}-${CMAKE_BUILD_TYPE} -P ${PROJECT_SOURCE_DIR}/cpu/version.cmake
+  COMMENT "" VERBATIM)
+add_dependencies(vly_cpu vly_version)
+target_include_directories(vly_cpu PUBLIC ${generated})
+
+add_executable(volley ${program_sources})
+target_link_libraries(volley PRIVATE vly_cpu)
+target_link_options(volley PRIVATE -rdynamic)

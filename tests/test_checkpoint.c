@@ -24,13 +24,13 @@ static void fill(uint64_t seed) {
     cursor = (int64_t)seed;
 }
 
-static const vly_tensor *tensors(void) {
-    static vly_tensor t[5];
-    t[0] = (vly_tensor){"pixels", VLY_U8, 3, {17, 59, 1}, pixels, true};
-    t[1] = (vly_tensor){"policy.0.weight", VLY_F32, 1, {257}, weights, true};
-    t[2] = (vly_tensor){"empty", VLY_F32, 2, {0, 7}, NULL, true};
-    t[3] = (vly_tensor){"cursor", VLY_I64, 0, {0}, &cursor, true};
-    t[4] = (vly_tensor){"moments", VLY_F64, 2, {2, 3}, moments, false};
+static const vly_array *tensors(void) {
+    static vly_array t[5];
+    t[0] = (vly_array){"pixels", VLY_U8, 3, {17, 59, 1}, pixels, true};
+    t[1] = (vly_array){"policy.0.weight", VLY_F32, 1, {257}, weights, true};
+    t[2] = (vly_array){"empty", VLY_F32, 2, {0, 7}, NULL, true};
+    t[3] = (vly_array){"cursor", VLY_I64, 0, {0}, &cursor, true};
+    t[4] = (vly_array){"moments", VLY_F64, 2, {2, 3}, moments, false};
     return t;
 }
 
@@ -77,9 +77,9 @@ static void what_is_written_is_what_is_read(void) {
     CHECK_STR(vly_checkpoint_digest(c), digest);
     CHECK_EQ(vly_checkpoint_tensors(c), 5);
     for (int i = 0; i < 5; i++) {
-        const vly_tensor *want = &tensors()[i], *got = vly_checkpoint_find(c, want->name);
+        const vly_array *want = &tensors()[i], *got = vly_checkpoint_find(c, want->name);
         char back[8192];
-        size_t bytes = vly_tensor_bytes(want);
+        size_t bytes = vly_array_bytes(want);
         CHECK(got && got->dtype == want->dtype && got->ndim == want->ndim && got->state == want->state);
         for (int k = 0; k < want->ndim; k++) CHECK_EQ(got->shape[k], want->shape[k]);
         memset(back, 0x5a, sizeof back);
@@ -98,14 +98,14 @@ static void what_is_written_is_what_is_read(void) {
 }
 
 static vly_status fetch(void *arg, int i, size_t offset, void *to, size_t bytes) {
-    memcpy(to, (const char *)((const vly_tensor *)arg)[i].data + offset, bytes);
+    memcpy(to, (const char *)((const vly_array *)arg)[i].data + offset, bytes);
     return VLY_OK;
 }
 
 /* The digest follows contents and what is marked, not order, other notes, or where the data came from. */
 static void the_digest_is_the_state_and_nothing_else(void) {
     char a[VLY_DIGEST_TEXT], b[VLY_DIGEST_TEXT];
-    vly_tensor t[5];
+    vly_array t[5];
     vly_note n[2];
     fill(7);
     vly_checkpoint_data d = data_of("1");
@@ -117,7 +117,7 @@ static void the_digest_is_the_state_and_nothing_else(void) {
     moments[1][1] += 1; /* not marked as state */
     CHECK_OK(vly_checkpoint_write(in_folder("b"), &e, b));
     CHECK_STR(a, b);
-    vly_tensor remote[5];
+    vly_array remote[5];
     memcpy(remote, t, sizeof remote);
     for (int i = 0; i < 5; i++) remote[i].data = NULL;
     vly_checkpoint_data f = {.tensors = remote, .tensor_count = 5, .notes = n, .note_count = 2, .fetch = fetch, .arg = t};

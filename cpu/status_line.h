@@ -1,0 +1,22 @@
+/* status_line.h -- the run on the screen: redrawn on a terminal, a line now and then on a pipe.
+ *
+ *   vly_status_line *l = vly_status_line_create(out, VLY_STATUS_AUTO, 10, "cartpole ppo");
+ *   vly_status_line_update(l, metrics);     // as often as you like
+ *   vly_status_line_end(l);                 // leaves the last state on the screen
+ *
+ * It reads the metrics registry alone (common/metrics.h).
+ */
+#ifndef VLY_CPU_STATUS_LINE_H
+#define VLY_CPU_STATUS_LINE_H
+#include <stdio.h>
+#include "common/metrics.h"
+
+typedef struct vly_status_line vly_status_line;
+
+/* kind: VLY_STATUS_* of common/config.h. NULL when there is no memory, which every function takes. */
+vly_status_line *vly_status_line_create(FILE *out, int kind, double plain_s, const char *title);
+void vly_status_line_update(vly_status_line *l, vly_metrics *m);
+/* Prints a line of its own above the live part. */
+void vly_status_line_say(vly_status_line *l, const char *text);
+void vly_status_line_end(vly_status_line *l);
+#endif

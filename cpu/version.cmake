@@ -1,0 +1,18 @@
+# Writes OUT with the commit that is being built; leaves it alone when nothing changed.
+find_program(GIT git)
+set(commit "unknown")
+if(GIT)
+  execute_process(COMMAND ${GIT} -C ${ROOT} describe --always --dirty --abbrev=12 --exclude=*
+    OUTPUT_VARIABLE found OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET RESULT_VARIABLE failed)
+  if(NOT failed)
+    set(commit "${found}")
+  endif()
+endif()
+set(text "#define VLY_VERSION \"${VERSION}\"\n#define VLY_COMMIT \"${commit}\"\n#define VLY_BUILD \"${BUILD}\"\n")
+set(old "")
+if(EXISTS ${OUT})
+  file(READ ${OUT} old)
+endif()
+if(NOT old STREQUAL text)
+  file(WRITE ${OUT} "${text}")
+endif()
