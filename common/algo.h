@@ -59,6 +59,8 @@ struct vly_sync {
     vly_status (*mix)(vly_sync *s, vly_queue *q, const vly_params *p);
     /* Everyone gets root's bytes (device memory): initial weights, weights after a resume. */
     vly_status (*broadcast)(vly_sync *s, vly_queue *q, void *data, size_t bytes, int root);
+    /* Steps of the whole fleet, for schedules and budgets; NULL: world times one's own. */
+    int64_t (*steps)(vly_sync *s);
     /* Tabular: this rank's transitions go out, those it has to learn from come back; *theirs is valid until the next call. */
     vly_status (*exchange)(vly_sync *s, const vly_transition *mine, int n, const vly_transition **theirs, int *count);
     /* Tabular: the table (states x actions) and its visits are mixed with the others'. */
@@ -133,6 +135,8 @@ struct vly_algo {
     } async;                      /* asynchronous schedule; read on the loop's thread */
     int64_t rows_per_update;      /* rows that a learn() reads (passes over the same row not counted) */
     bool failed;            /* set with VLY_ENUMERIC: the state is no longer worth saving */
+    const vly_params *arena;        /* all parameters as one array, for a parameter server; NULL: it has none */
+    const vly_optimizer *optimizer; /* that the arena is trained with */
 
     void (*destroy)(vly_algo *a);
 

@@ -571,6 +571,7 @@ static vly_status fill(impala *a, const vly_algo_args *args) {
     VLY_TRY(vly_learner_net(&a->net, args, VLY_HEAD_POLICY_VALUE));
     a->H = vly_net_description(a->net)->lstm;
     a->pub.params = vly_net_weights(a->net);
+    a->pub.arena = &a->learner.params, a->pub.optimizer = &a->learner.optimizer;
     VLY_TRY(vly_learner_create(&a->learner, args, a->net));
     VLY_TRY(alloc_slots(a));
     VLY_TRY(alloc_groups(a));

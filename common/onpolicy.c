@@ -472,6 +472,7 @@ static vly_status fill(onpolicy *a, const vly_algo_args *args) {
                         a->o.minibatches, a->N);
     VLY_TRY(vly_learner_create(&a->learner, args, a->net));
     a->pub.params = vly_net_weights(a->net);
+    a->pub.arena = &a->learner.params, a->pub.optimizer = &a->learner.optimizer;
     VLY_TRY(alloc_rollout(a));
     VLY_TRY(seed_rng(a, args));
     VLY_TRY(vly_exec_create(&a->acting, a->c, a->net, a->M, false, "acting"));

@@ -1,7 +1,7 @@
 /* dist_ps.h -- a parameter server over the store: global weights with versions, gradients from anyone.
  *
  *   server (the learner's process):
- *     VLY_TRY(vly_ps_server_create(&s, store, compute, queue, &policy, optimizer, param, n));
+ *     VLY_TRY(vly_ps_server_create(&s, store, compute, queue, &policy, algo->optimizer, algo->arena, 0, 0));
  *     while (training) VLY_TRY(vly_ps_server_serve(s, 50, &report));     // one message, or 50 ms
  *   worker (any number, they come and go):
  *     VLY_TRY(vly_ps_client_create(&c, store, url, run, "w3", &policy));
@@ -54,14 +54,11 @@ typedef struct { /* since create */
     int returns;                          /* episodes in that mean, at most 100 */
 } vly_ps_report;
 
-/* param (n): device memory, the initial weights, becomes the master copy (borrowed); published at once as version 0, or as
- * the version given by vly_ps_server_continue. */
+/* params: the master copy with its moments, of an algorithm's arena or the caller's own (borrowed, device memory); published at
+ * once as `version` after `steps` agent steps: 0, or where a resumed run goes on. */
 vly_status vly_ps_server_create(vly_ps_server **out, vly_store *store, vly_compute *c, vly_queue *q, const vly_ps_policy *policy,
-                                const vly_optimizer *optimizer, vly_real *param, int64_t n);
+                                const vly_optimizer *optimizer, const vly_params *params, int64_t version, int64_t steps);
 void vly_ps_server_destroy(vly_ps_server *s);
-/* Moments and counters, for checkpoints; the weights are the caller's. After a resume: overwrite, then continue. */
-int vly_ps_server_buffers(vly_ps_server *s, vly_buffer *out, int max);
-vly_status vly_ps_server_continue(vly_ps_server *s);
 /* Handles what arrives within wait_ms, at most one update. */
 vly_status vly_ps_server_serve(vly_ps_server *s, int wait_ms);
 void vly_ps_server_report(vly_ps_server *s, vly_ps_report *out);

@@ -39,7 +39,7 @@ struct vly_ps_server {
     vly_hyper hyper;        /* of the newest push */
     member *members;
     int member_count;
-    int64_t *counters;      /* [0] version, [1] steps: saved */
+    int64_t counters[2];    /* version, steps */
     vly_ps_report report;
     double staleness_sum;
     int64_t staleness_count;
@@ -321,29 +321,7 @@ void vly_ps_server_on_episode(vly_ps_server *s, void (*fn)(void *arg, double sco
 
 /* ---- life ---- */
 
-int vly_ps_server_buffers(vly_ps_server *s, vly_buffer *out, int max) {
-    const vly_buffer all[] = {
-        {"optimizer.m", VLY_BUFFER_OPTIMIZER, VLY_F32, 1, {s->n}, s->params.m, true},
-        {"optimizer.v", VLY_BUFFER_OPTIMIZER, VLY_F32, 1, {s->n}, s->params.v, true},
-        {"optimizer.step", VLY_BUFFER_OPTIMIZER, VLY_I64, 1, {1}, s->params.step, true},
-        {"server.counters", VLY_BUFFER_STATE, VLY_I64, 1, {4}, s->counters, false},
-    };
-    const int n = (int)(sizeof all / sizeof all[0]);
-    for (int i = 0; i < n && i < max; i++) out[i] = all[i];
-    return n;
-}
-
-vly_status vly_ps_server_continue(vly_ps_server *s) {
-    if (s->counters[0] < 0 || s->counters[1] < 0) return vly_fail(VLY_ECORRUPT, "parameter server: negative counters in the checkpoint");
-    return publish(s);
-}
-
 static vly_status allocate(vly_ps_server *s) {
-    const size_t bytes = (size_t)s->n * sizeof(vly_real);
-    VLY_TRY(s->c->alloc(s->c, bytes, "the server's gradient", "--net.hidden", (void **)&s->params.grad));
-    VLY_TRY(s->c->alloc(s->c, bytes, "the server's first moments", "--net.hidden", (void **)&s->params.m));
-    VLY_TRY(s->c->alloc(s->c, bytes, "the server's second moments", "--net.hidden", (void **)&s->params.v));
-    VLY_TRY(s->c->alloc(s->c, sizeof(int64_t), "a counter", "", (void **)&s->params.step));
     VLY_TRY(s->c->alloc(s->c, 4 * sizeof(vly_real), "a norm", "", (void **)&s->norm));
     VLY_TRY(s->c->alloc(s->c, VLY_STATS * sizeof(vly_real), "statistics", "", (void **)&s->stats));
     VLY_TRY(s->c->alloc(s->c, sizeof(vly_hyper), "hyper-parameters", "", (void **)&s->hyper_device));
@@ -351,28 +329,19 @@ static vly_status allocate(vly_ps_server *s) {
     s->host = calloc((size_t)s->n, sizeof *s->host);
     s->sum = calloc((size_t)s->n, sizeof *s->sum);
     s->members = calloc(MEMBERS_MAX, sizeof *s->members);
-    s->counters = calloc(4, sizeof *s->counters);
-    return s->publish && s->host && s->sum && s->members && s->counters ? VLY_OK : vly_fail(VLY_ENOMEM, "parameter server: out of memory");
-}
-
-/* TensorFlow's RMSProp starts its accumulator at 1. */
-static vly_status start_moments(vly_ps_server *s) {
-    if (s->optimizer.kind != VLY_RMSPROP_TF) return VLY_OK;
-    for (int64_t i = 0; i < s->n; i++) s->host[i] = 1;
-    VLY_TRY(s->c->upload(s->q, s->params.v, s->host, (size_t)s->n * sizeof *s->host));
-    return s->c->queue_sync(s->q);
+    return s->publish && s->host && s->sum && s->members ? VLY_OK : vly_fail(VLY_ENOMEM, "parameter server: out of memory");
 }
 
 vly_status vly_ps_server_create(vly_ps_server **out, vly_store *store, vly_compute *c, vly_queue *q, const vly_ps_policy *policy,
-                                const vly_optimizer *optimizer, vly_real *param, int64_t n) {
+                                const vly_optimizer *optimizer, const vly_params *params, int64_t version, int64_t steps) {
     vly_ps_server *s = calloc(1, sizeof *s);
     if (!s) return vly_fail(VLY_ENOMEM, "parameter server: out of memory");
-    s->store = store, s->c = c, s->q = q, s->policy = *policy, s->optimizer = *optimizer, s->n = n;
+    s->store = store, s->c = c, s->q = q, s->policy = *policy, s->optimizer = *optimizer;
     if (!s->policy.ttl_ms) s->policy.ttl_ms = 5000;
-    s->params.n = n, s->params.param = param;
+    s->params = *params, s->n = params->n;
     s->incarnation = (uint64_t)time(NULL);
     vly_status status = allocate(s);
-    if (status == VLY_OK) status = start_moments(s);
+    if (status == VLY_OK) s->counters[0] = version, s->counters[1] = steps;
     if (status == VLY_OK) status = publish(s);
     if (status != VLY_OK) {
         vly_ps_server_destroy(s);
@@ -384,9 +353,9 @@ vly_status vly_ps_server_create(vly_ps_server **out, vly_store *store, vly_compu
 
 void vly_ps_server_destroy(vly_ps_server *s) {
     if (!s) return;
-    void *const device[] = {s->params.grad, s->params.m, s->params.v, s->params.step, s->norm, s->stats, s->hyper_device};
+    void *const device[] = {s->norm, s->stats, s->hyper_device};
     for (size_t i = 0; i < sizeof device / sizeof device[0]; i++)
         if (device[i]) s->c->free(s->c, device[i]);
-    free(s->publish), free(s->host), free(s->sum), free(s->members), free(s->counters);
+    free(s->publish), free(s->host), free(s->sum), free(s->members);
     free(s);
 }

@@ -89,8 +89,12 @@ vly_status vly_train_first_rows(vly_train *t) {
 
 /* ---- numbers ---- */
 
+static int64_t fleet_steps(const vly_train *t) {
+    return t->o.sync && t->o.sync->steps ? t->o.sync->steps(t->o.sync) : t->counters.steps * ranks(t);
+}
+
 vly_progress vly_train_progress(const vly_train *t) {
-    const vly_progress p = {t->counters.steps * ranks(t), t->o.config->run.steps, t->counters.updates};
+    const vly_progress p = {fleet_steps(t), t->o.config->run.steps, t->counters.updates};
     return p;
 }
 
@@ -115,7 +119,7 @@ static void mean_returns(const vly_train *t, vly_train_report *out) {
 void vly_train_get_report(vly_train *t, vly_train_report *out) {
     memset(out, 0, sizeof *out);
     out->steps = t->counters.steps;
-    out->total_steps = t->counters.steps * ranks(t);
+    out->total_steps = fleet_steps(t);
     out->frames = t->counters.steps * t->o.env->frames_per_step;
     out->updates = t->counters.updates;
     out->episodes = t->counters.episodes;
@@ -149,7 +153,20 @@ static vly_stop why_stop(vly_train *t) {
         mean_returns(t, &report);
         if (report.return_mean_100 >= (double)config->run.until_return) return VLY_STOP_TARGET;
     }
-    return t->counters.steps * ranks(t) >= config->run.steps ? VLY_STOP_BUDGET : VLY_STOP_NONE;
+    return fleet_steps(t) >= config->run.steps ? VLY_STOP_BUDGET : VLY_STOP_NONE;
+}
+
+/* Something changed: is it the end, and what does the caller want? */
+static void tell(vly_train *t, bool *save) {
+    t->dirty = true;
+    take_sample(t);
+    if (t->stop == VLY_STOP_NONE) t->stop = why_stop(t);
+    if (!t->o.on_update) return;
+    vly_train_report report;
+    vly_train_get_report(t, &report);
+    const int wants = t->o.on_update(t->o.arg, &report);
+    *save = wants & VLY_TRAIN_SAVE;
+    if ((wants & VLY_TRAIN_STOP) && t->stop == VLY_STOP_NONE) t->stop = VLY_STOP_INTERRUPTED;
 }
 
 vly_status vly_train_updated(vly_train *t, bool *save) {
@@ -158,16 +175,17 @@ vly_status vly_train_updated(vly_train *t, bool *save) {
     t->rows_learned += (double)t->algo->rows_per_update;
     const vly_status status = t->algo->metrics(t->algo, t->metrics, &t->metric_count);
     if (status != VLY_OK) return vly_fail(status, "update %lld: %s", (long long)t->counters.updates, vly_error_text());
-    t->dirty = true;
-    take_sample(t);
-    if (t->stop == VLY_STOP_NONE) t->stop = why_stop(t);
-    if (!t->o.on_update) return VLY_OK;
-    vly_train_report report;
-    vly_train_get_report(t, &report);
-    const int wants = t->o.on_update(t->o.arg, &report);
-    *save = wants & VLY_TRAIN_SAVE;
-    if ((wants & VLY_TRAIN_STOP) && t->stop == VLY_STOP_NONE) t->stop = VLY_STOP_INTERRUPTED;
+    tell(t, save);
     return VLY_OK;
+}
+
+void vly_train_led(vly_train *t, int64_t steps, int64_t updates, const vly_metric *metrics, int count, bool *save) {
+    *save = false;
+    t->counters.steps = steps;
+    t->counters.updates = updates;
+    t->metric_count = count < VLY_METRICS_MAX ? count : VLY_METRICS_MAX;
+    memcpy(t->metrics, metrics, (size_t)t->metric_count * sizeof *metrics);
+    tell(t, save);
 }
 
 /* ---- the whole state ---- */
@@ -374,7 +392,7 @@ static vly_status run(vly_train *t) {
     t->stop = why_stop(t);
     if (t->stop == VLY_STOP_INTERRUPTED) t->stop = VLY_STOP_NONE, atomic_store(&t->stop_asked, 0);
     if (t->stop != VLY_STOP_NONE) return VLY_OK;
-    const vly_status status = t->async ? vly_train_run_async(t) : vly_train_run_sync(t);
+    const vly_status status = t->o.lead ? t->o.lead(t->o.lead_arg, t) : t->async ? vly_train_run_async(t) : vly_train_run_sync(t);
     return status == VLY_OK ? vly_train_save(t) : status;
 }
 

@@ -81,13 +81,15 @@ static vly_ps_report converge(const char *run, const vly_ps_policy *policy, bool
     vly_queue *q;
     vly_ps_server *server;
     vly_ps_report report;
-    vly_real param[N] = {0};
+    vly_real param[N] = {0}, grad[N], m[N] = {0};
+    int64_t step = 0;
+    const vly_params master = {N, param, grad, m, NULL, &step};
     pid_t pid[WORKERS];
     const vly_optimizer sgd = {.kind = VLY_SGD};
     CHECK_OK(vly_store_open(&store, vly_store_server_url(redis), run, NULL));
     CHECK_OK(vly_compute_create_cpu(&c, 1));
     CHECK_OK(c->queue_create(c, VLY_QUEUE_LEARN, &q));
-    CHECK_OK(vly_ps_server_create(&server, store, c, q, policy, &sgd, param, N));
+    CHECK_OK(vly_ps_server_create(&server, store, c, q, policy, &sgd, &master, 0, 0));
     for (int i = 0; i < WORKERS; i++) pid[i] = start_worker(run, i, policy);
     CHECK(distance_to_target(param) > 0.5);
     const double deadline = clock_s() + 60;
@@ -175,12 +177,14 @@ static void garbage_is_rejected_and_counted(void) {
     vly_queue *q;
     vly_ps_server *server;
     vly_ps_report report;
-    vly_real param[N] = {0};
+    vly_real param[N] = {0}, grad[N], m[N] = {0};
+    int64_t step = 0;
+    const vly_params master = {N, param, grad, m, NULL, &step};
     uint8_t junk[512];
     CHECK_OK(vly_store_open(&store, vly_store_server_url(redis), "junk", NULL));
     CHECK_OK(vly_compute_create_cpu(&c, 1));
     CHECK_OK(c->queue_create(c, VLY_QUEUE_LEARN, &q));
-    CHECK_OK(vly_ps_server_create(&server, store, c, q, &policy, &sgd, param, N));
+    CHECK_OK(vly_ps_server_create(&server, store, c, q, &policy, &sgd, &master, 0, 0));
     for (uint64_t k = 0; k < 200; k++) {
         for (size_t i = 0; i < sizeof junk; i++) junk[i] = (uint8_t)vly_philox(9, VLY_STREAM_TEST, k, (uint32_t)i).v[0];
         if (k % 2) memcpy(junk, "VLG1", 4);
