@@ -1,0 +1,415 @@
+#include <errno.h>
+#include <math.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#include "common/config.h"
+#include "common/tabular.h"
+#include "cpu/dist_impl.h"
+#include "cpu/train_impl.h"
+
+enum { WORKERS_MAX = 1024, SERVE_MS = 20, END_MS = 10000 };
+
+/* ---- the configuration, read alike by learner and actors ---- */
+
+/* Choices of options.def, in their order. */
+enum { UPDATE_AUTO, UPDATE_SYNC };
+enum { SYNC_NONE };
+enum { SHARDING_NONE, SHARDING_TIME, SHARDING_STATE };
+enum { MERGE_NONE, MERGE_MEAN, MERGE_MAX, MERGE_VISITS };
+enum { TABLES_AUTO, TABLES_SHARE, TABLES_GOSSIP, TABLES_ALLREDUCE };
+
+static bool is_tabular(const vly_config *k) { return strcmp(k->run.algo, "qlearning") == 0 || strcmp(k->run.algo, "sarsa") == 0; }
+
+vly_dist_kind vly_dist_kind_of(const vly_config *k) {
+    if (k->run.sync != SYNC_NONE) return VLY_DIST_RANKS;
+    if (is_tabular(k)) {
+        const bool asked = k->run.workers > 1 || k->run.sharding || k->run.merge || k->dist.tables;
+        return asked ? VLY_DIST_TABULAR : VLY_DIST_NONE;
+    }
+    const bool server = strcmp(k->run.algo, "a3c") == 0 || strcmp(k->run.algo, "gorila") == 0 || k->dist.update != UPDATE_AUTO;
+    return server ? VLY_DIST_PS : VLY_DIST_NONE;
+}
+
+int vly_dist_workers(const vly_config *k) {
+    const long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    const int workers = k->run.workers > 0 ? k->run.workers : processors > 1 ? (int)processors : 2;
+    return workers < WORKERS_MAX ? workers : WORKERS_MAX;
+}
+
+vly_ps_policy vly_dist_policy(const vly_config *k) {
+    const vly_ps_update update = k->dist.update == UPDATE_AUTO ? VLY_PS_ASYNC : (vly_ps_update)(k->dist.update - UPDATE_SYNC);
+    return (vly_ps_policy){.update = update, .collect = k->dist.collect, .max_staleness = k->dist.max_staleness,
+                           .weigh_staleness = k->dist.weigh_staleness, .local_steps = k->dist.local_steps, .adaptive = k->dist.adaptive,
+                           .ttl_ms = (int)(1000 * k->dist.ttl_s)};
+}
+
+vly_tab_scheme vly_dist_tables(const vly_config *k) {
+    switch (k->dist.tables) {
+    case TABLES_SHARE: return VLY_TAB_SHARE;
+    case TABLES_GOSSIP: return VLY_TAB_GOSSIP;
+    case TABLES_ALLREDUCE: return VLY_TAB_ALLREDUCE;
+    default: break;
+    }
+    if (k->run.sharding != SHARDING_NONE) return k->run.sharding == SHARDING_TIME ? VLY_TAB_SHARD_TIME : VLY_TAB_SHARD_STATE;
+    switch (k->run.merge) {
+    case MERGE_MAX: return VLY_TAB_MERGE_MAX;
+    case MERGE_VISITS: return VLY_TAB_MERGE_VISITS;
+    default: return VLY_TAB_MERGE_MEAN;
+    }
+}
+
+/* ---- the learner ---- */
+
+typedef struct {
+    pid_t pid;
+    int rank, restarts;
+    int64_t since_ms;
+} worker;
+
+struct vly_dist {
+    const vly_config *config;
+    vly_store_server *redis; /* NULL: somebody else's */
+    vly_store *store;
+    char url[300], run[128];
+    worker *workers;
+    int worker_count, restarts, died;
+    void (*say)(void *arg, const char *text);
+    void *arg;
+    vly_train *t;
+    double *optimum;         /* tabular: by value iteration, or NULL */
+    int64_t told_ms;
+};
+
+static int64_t now_ms(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+#if defined(__GNUC__)
+__attribute__((format(printf, 2, 3)))
+#endif
+static void tell(vly_dist *d, const char *format, ...) {
+    char text[512];
+    va_list args;
+    if (!d->say) return;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    d->say(d->arg, text);
+}
+
+/* ---- workers on this machine ---- */
+
+/* The program itself; a test names it, for there it is another one. */
+static void become_actor(const vly_dist *d, int rank, pid_t parent) {
+    char number[16];
+    const char *program = getenv("VOLLEY_PROGRAM");
+    snprintf(number, sizeof number, "%d", rank);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) _exit(0);
+    setpgid(0, 0); /* Ctrl-C is for the learner, which tells them */
+    execl(program ? program : "/proc/self/exe", "volley", "actor", "--store", d->url, "--run", d->run, "--rank", number, "--quiet", (char *)NULL);
+    _exit(127);
+}
+
+static vly_status start_worker(vly_dist *d, worker *w) {
+    const pid_t parent = getpid();
+    w->pid = fork();
+    if (w->pid < 0) return vly_fail(VLY_EIO, "cannot start worker %d: %s", w->rank, strerror(errno));
+    if (w->pid == 0) become_actor(d, w->rank, parent);
+    w->since_ms = now_ms();
+    return VLY_OK;
+}
+
+/* Who has died is started again; who cannot even start ends the run. */
+static vly_status watch_workers(vly_dist *d, bool may_end) {
+    for (int i = 0; i < d->worker_count; i++) {
+        worker *w = &d->workers[i];
+        int how;
+        if (w->pid <= 0 || waitpid(w->pid, &how, WNOHANG) != w->pid) continue;
+        w->pid = 0;
+        if (WIFEXITED(how) && WEXITSTATUS(how) == 0 && may_end) continue;
+        d->died++;
+        if (WIFEXITED(how) && (WEXITSTATUS(how) == 127 || WEXITSTATUS(how) == 2))
+            return vly_fail(VLY_EPEER, "worker %d cannot start (exit %d)", w->rank, WEXITSTATUS(how));
+        if (d->restarts++ >= d->config->dist.restarts)
+            return vly_fail(VLY_EPEER, "workers died %d times; the last was worker %d (%s %d); --dist.restarts allows more", d->restarts,
+                            w->rank, WIFSIGNALED(how) ? "signal" : "exit", WIFSIGNALED(how) ? WTERMSIG(how) : WEXITSTATUS(how));
+        tell(d, "worker %d died (%s %d), starting it again", w->rank, WIFSIGNALED(how) ? "signal" : "exit",
+             WIFSIGNALED(how) ? WTERMSIG(how) : WEXITSTATUS(how));
+        w->restarts++;
+        VLY_TRY(start_worker(d, w));
+    }
+    if (!d->redis) return VLY_OK;
+    bool restarted;
+    VLY_TRY(vly_store_server_mend(d->redis, &restarted));
+    if (restarted) tell(d, "the run's Redis had died; it is back at %s", d->url);
+    return VLY_OK;
+}
+
+static void end_workers(vly_dist *d) {
+    const int64_t deadline = now_ms() + END_MS;
+    for (int i = 0; i < d->worker_count; i++) {
+        worker *w = &d->workers[i];
+        while (w->pid > 0 && waitpid(w->pid, NULL, WNOHANG) == 0 && now_ms() < deadline)
+            nanosleep(&(struct timespec){0, 5000000}, NULL);
+        if (w->pid > 0 && kill(w->pid, 0) == 0) {
+            kill(w->pid, SIGKILL);
+            waitpid(w->pid, NULL, 0);
+        }
+        w->pid = 0;
+    }
+}
+
+static vly_status publish_config(vly_dist *d) {
+    char *yaml = NULL;
+    size_t bytes = 0;
+    FILE *out = open_memstream(&yaml, &bytes);
+    if (!out) return vly_fail(VLY_ENOMEM, "distributed run: out of memory");
+    vly_config_print(d->config, out);
+    fclose(out);
+    const vly_status status = vly_store_set(d->store, WIRE_CONFIG, yaml, bytes);
+    free(yaml);
+    return status;
+}
+
+static vly_status beat(vly_dist *d, int64_t version) {
+    char json[256];
+    snprintf(json, sizeof json, "{\"role\":\"learner\",\"algo\":\"%.31s\",\"env\":\"%.63s\",\"version\":%lld,\"steps\":%lld,\"pid\":%d}",
+             d->config->run.algo, d->config->run.env, (long long)version, (long long)d->t->counters.steps, (int)getpid());
+    return vly_store_beat(d->store, "learner", json, (int)(1000 * d->config->dist.ttl_s));
+}
+
+static vly_status start_fleet(vly_dist *d) {
+    VLY_TRY(publish_config(d));
+    VLY_TRY(vly_store_delete(d->store, "stop"));
+    VLY_TRY(beat(d, 0));
+    if (d->config->run.role != 0) {
+        tell(d, "waiting for actors: volley actor --store %s --run %s", d->url, d->run);
+        return VLY_OK;
+    }
+    d->worker_count = vly_dist_workers(d->config);
+    d->workers = calloc((size_t)d->worker_count, sizeof *d->workers);
+    if (!d->workers) return vly_fail(VLY_ENOMEM, "distributed run: out of memory");
+    for (int i = 0; i < d->worker_count; i++) {
+        d->workers[i].rank = i;
+        VLY_TRY(start_worker(d, &d->workers[i]));
+    }
+    return VLY_OK;
+}
+
+static void heard_episode(void *arg, double score) {
+    vly_dist *d = arg;
+    vly_train *t = d->t;
+    const int64_t at = t->counters.episodes++ % RETURNS;
+    const vly_episode episode = {.actor = -1, .length = 0, .score = score};
+    t->returns[at] = score;
+    t->lengths[at] = 0;
+    if (t->o.on_episode) t->o.on_episode(t->o.arg, &episode, t->counters.steps);
+}
+
+static void add_metric(vly_metric *m, int *n, const char *name, double value) {
+    snprintf(m[*n].name, sizeof m[*n].name, "%s", name);
+    m[(*n)++].value = value;
+}
+
+/* Numbers out, wishes in; at most every SERVE_MS, for thousands of gradients a second may arrive. */
+static vly_status led(vly_dist *d, int64_t steps, int64_t updates, const vly_metric *m, int n) {
+    bool save;
+    vly_train_led(d->t, steps, updates, m, n, &save);
+    return save ? vly_train_save(d->t) : VLY_OK;
+}
+
+static vly_status serve_gradients(vly_dist *d, vly_ps_server *server) {
+    vly_train *t = d->t;
+    int64_t last = 0;
+    while (t->stop == VLY_STOP_NONE) {
+        VLY_TRY(vly_ps_server_serve(server, SERVE_MS));
+        vly_train_mark(t, VLY_PHASE_LEARN);
+        if (now_ms() - last < SERVE_MS) continue;
+        last = now_ms();
+        VLY_TRY(watch_workers(d, false));
+        if (t->o.loop) uv_run(t->o.loop, UV_RUN_NOWAIT);
+        vly_ps_report r;
+        vly_metric m[VLY_METRICS_MAX];
+        int n = 0;
+        vly_ps_server_report(server, &r);
+        if (now_ms() - d->told_ms > 500) {
+            VLY_TRY(beat(d, r.version));
+            d->told_ms = now_ms();
+        }
+        add_metric(m, &n, "dist/staleness_mean", r.staleness_mean);
+        add_metric(m, &n, "dist/staleness_max", r.staleness_max);
+        add_metric(m, &n, "dist/gradients", (double)r.gradients);
+        add_metric(m, &n, "dist/dropped_stale", (double)r.dropped_stale);
+        add_metric(m, &n, "dist/lost", (double)r.lost);
+        add_metric(m, &n, "dist/workers", r.workers);
+        add_metric(m, &n, "dist/restarts", d->restarts);
+        VLY_TRY(led(d, r.steps, r.version, m, n));
+        vly_train_mark(t, VLY_PHASE_OTHER);
+    }
+    VLY_TRY(vly_ps_server_stop(server));
+    return VLY_OK;
+}
+
+static vly_status lead_gradients(vly_dist *d) {
+    vly_train *t = d->t;
+    vly_ps_server *server;
+    const vly_ps_policy policy = vly_dist_policy(d->config);
+    if (!t->algo->arena)
+        return vly_fail(VLY_EUNSUPPORTED, "%s has no gradients for a parameter server; use a3c, a2c, ppo, dqn or gorila", d->config->run.algo);
+    VLY_TRY(vly_ps_server_create(&server, d->store, t->c, t->learn, &policy, t->algo->optimizer, t->algo->arena, t->counters.updates, t->counters.steps));
+    vly_ps_server_on_episode(server, heard_episode, d);
+    vly_status status = start_fleet(d);
+    if (status == VLY_OK) status = serve_gradients(d, server);
+    if (status != VLY_OK) {
+        char words[512];
+        snprintf(words, sizeof words, "%s", vly_error_text());
+        vly_ps_server_stop(server);
+        vly_fail(status, "%s", words);
+    }
+    vly_ps_server_destroy(server);
+    return status;
+}
+
+/* ---- tables ---- */
+
+static vly_buffer *find_buffer(vly_buffer *list, int n, const char *name) {
+    for (int i = 0; i < n; i++)
+        if (strcmp(list[i].name, name) == 0) return &list[i];
+    return NULL;
+}
+
+/* Over the pairs that anybody has met: the error of a state that no policy reaches says nothing. */
+static double error_of(const vly_dist *d, const vly_real *table, const uint32_t *visits, size_t cells, double *largest) {
+    double sum = 0;
+    size_t n = 0;
+    *largest = 0;
+    for (size_t i = 0; i < cells; i++) {
+        if (visits[i] == 0) continue;
+        const double e = fabs((double)table[i] - d->optimum[i]);
+        sum += e * e, n++;
+        if (e > *largest) *largest = e;
+    }
+    return n ? sqrt(sum / (double)n) : NAN;
+}
+
+static vly_status serve_tables(vly_dist *d, vly_tab_hub *hub, vly_real *table, uint32_t *visits, size_t cells) {
+    vly_train *t = d->t;
+    int64_t last = 0, episodes = 0;
+    bool over = false;
+    while (t->stop == VLY_STOP_NONE && !over) {
+        VLY_TRY(vly_tab_hub_serve(hub, SERVE_MS));
+        if (now_ms() - last < 5 * SERVE_MS) continue;
+        last = now_ms();
+        VLY_TRY(watch_workers(d, true));
+        if (t->o.loop) uv_run(t->o.loop, UV_RUN_NOWAIT);
+        vly_tab_report r;
+        vly_metric m[VLY_METRICS_MAX];
+        int n = 0;
+        VLY_TRY(vly_tab_hub_table(hub, table, visits));
+        vly_tab_hub_report(hub, &r);
+        VLY_TRY(beat(d, r.merges));
+        for (; episodes < r.episodes && !isnan(r.return_mean_100); episodes++) heard_episode(d, r.return_mean_100);
+        if (d->optimum) {
+            double largest;
+            add_metric(m, &n, "tabular/error_rms", error_of(d, table, visits, cells, &largest));
+            add_metric(m, &n, "tabular/error_max", largest);
+        }
+        add_metric(m, &n, "dist/bytes", (double)(r.sent_bytes + r.received_bytes));
+        add_metric(m, &n, "dist/transitions_shared", (double)r.transitions_shared);
+        add_metric(m, &n, "dist/merges", (double)r.merges);
+        add_metric(m, &n, "dist/workers", r.workers);
+        over = d->worker_count > 0 && r.finished == d->worker_count;
+        VLY_TRY(led(d, r.steps, r.merges, m, n));
+    }
+    if (t->stop == VLY_STOP_NONE) t->stop = VLY_STOP_BUDGET;
+    return vly_tab_hub_stop(hub);
+}
+
+static vly_status lead_tables(vly_dist *d) {
+    vly_train *t = d->t;
+    vly_buffer list[64];
+    vly_tab_hub *hub;
+    const int n = vly_train_buffers(t, list, 64);
+    const vly_buffer *q = find_buffer(list, n, "table.q"), *visits = find_buffer(list, n, "table.visits");
+    if (!q || !visits) return vly_fail(VLY_EINVAL, "%s has no table", d->config->run.algo);
+    const int states = (int)q->shape[0], actions = (int)q->shape[1];
+    const size_t cells = (size_t)states * (size_t)actions;
+    if (t->o.env->model && t->o.env->states == states) {
+        d->optimum = malloc(cells * sizeof *d->optimum);
+        if (!d->optimum) return vly_fail(VLY_ENOMEM, "distributed run: out of memory");
+        VLY_TRY(vly_tabular_solve(t->o.env, (double)d->config->tabular.gamma, d->optimum));
+    }
+    VLY_TRY(vly_tab_hub_create(&hub, d->store, vly_dist_tables(d->config), vly_dist_workers(d->config), states, actions));
+    vly_status status = start_fleet(d);
+    if (status == VLY_OK) status = serve_tables(d, hub, q->data, visits->data, cells);
+    if (status == VLY_OK) {
+        end_workers(d); /* their last words count */
+        status = vly_tab_hub_table(hub, q->data, visits->data);
+    }
+    vly_tab_hub_destroy(hub);
+    return status;
+}
+
+vly_status vly_dist_lead(void *dist, vly_train *t) {
+    vly_dist *d = dist;
+    d->t = t;
+    const vly_status status = vly_dist_kind_of(d->config) == VLY_DIST_TABULAR ? lead_tables(d) : lead_gradients(d);
+    end_workers(d);
+    return status;
+}
+
+/* ---- life ---- */
+
+/* What may stand in a key of the store: the folder's last part. */
+static void name_run(vly_dist *d, const char *folder) {
+    const char *slash = strrchr(folder, '/');
+    snprintf(d->run, sizeof d->run, "%.96s", slash && slash[1] ? slash + 1 : folder);
+    for (char *c = d->run; *c; c++)
+        if (strchr("{} \r\n/", *c)) *c = '_';
+}
+
+vly_status vly_dist_create(vly_dist **out, const vly_config *config, const char *folder, void (*say)(void *arg, const char *text), void *arg) {
+    vly_dist *d = calloc(1, sizeof *d);
+    if (!d) return vly_fail(VLY_ENOMEM, "distributed run: out of memory");
+    d->config = config, d->say = say, d->arg = arg;
+    name_run(d, folder);
+    vly_status status = VLY_OK;
+    if (config->run.store[0]) {
+        snprintf(d->url, sizeof d->url, "%s", config->run.store);
+    } else {
+        char redis[1300];
+        snprintf(redis, sizeof redis, "%s/redis", folder);
+        status = vly_store_server_start(&d->redis, redis);
+        if (status == VLY_OK) snprintf(d->url, sizeof d->url, "%s", vly_store_server_url(d->redis));
+    }
+    if (status == VLY_OK) status = vly_store_open(&d->store, d->url, d->run, NULL);
+    if (status != VLY_OK) {
+        vly_dist_destroy(d);
+        return status;
+    }
+    *out = d;
+    return VLY_OK;
+}
+
+void vly_dist_destroy(vly_dist *d) {
+    if (!d) return;
+    end_workers(d);
+    vly_store_close(d->store);
+    vly_store_server_stop(d->redis);
+    free(d->workers);
+    free(d->optimum);
+    free(d);
+}
+
+const char *vly_dist_url(const vly_dist *d) { return d->url; }
+const char *vly_dist_run(const vly_dist *d) { return d->run; }
