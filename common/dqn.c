@@ -385,6 +385,7 @@ static vly_status fill(dqn *a, const vly_algo_args *args) {
     VLY_TRY(vly_learner_net(&a->net, args, a->config->dqn.dueling ? VLY_HEAD_DUELING : VLY_HEAD_Q));
     VLY_TRY(vly_learner_create(&a->learner, args, a->net));
     a->pub.params = vly_net_weights(a->net);
+    a->pub.arena = &a->learner.params, a->pub.optimizer = &a->learner.optimizer;
     VLY_TRY(create_replay(a, args));
     VLY_TRY(create_acting(a, args));
     VLY_TRY(seed_rng(a, args));
