@@ -47,6 +47,13 @@ vly_status vly_fail(vly_status status, const char *format, ...);
 const char *vly_error_text(void);
 void vly_error_clear(void);
 
+/* A plugin has its own copy of this file: the program lends it the buffer (of the calling thread, VLY_ERROR_BYTES
+ * long) so that a message written there is read here. */
+enum { VLY_ERROR_BYTES = 1024 };
+typedef char *(*vly_error_buffer_fn)(void);
+vly_error_buffer_fn vly_error_buffer(void);
+void vly_error_use(vly_error_buffer_fn theirs);
+
 /* Returns the error to the caller; never exits. */
 #define VLY_TRY(expr)                                                          \
     do {                                                                       \

@@ -1,0 +1,46 @@
+/* describe.c -- what `doctor` says about the GPUs of this machine. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include "common/compute_open.h"
+#include "gpu/compute_cuda.h"
+#include "gpu/internal.h"
+
+void vly_cuda_plugin_errors(vly_error_buffer_fn buffer) { vly_error_use(buffer); }
+
+static void say(vly_cuda_info *info, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void say(vly_cuda_info *info, const char *format, ...) {
+    const size_t used = strlen(info->text);
+    va_list args;
+    va_start(args, format);
+    vsnprintf(info->text + used, sizeof info->text - used, format, args);
+    va_end(args);
+}
+
+static void describe_device(vly_cuda_info *info, int i) {
+    struct cudaDeviceProp prop;
+    if (cudaGetDeviceProperties(&prop, i) != cudaSuccess) {
+        say(info, "cuda:%d does not answer: %s\n", i, cudaGetErrorString(cudaGetLastError()));
+        return;
+    }
+    say(info, "cuda:%d %s, compute capability %d.%d, %d multiprocessors, %.1f GiB\n", i, prop.name, prop.major, prop.minor,
+        prop.multiProcessorCount, (double)prop.totalGlobalMem / (1 << 30));
+}
+
+void vly_cuda_plugin_describe(vly_cuda_info *info) {
+    int count = 0, driver = 0, runtime = 0;
+    cudaDriverGetVersion(&driver);
+    cudaRuntimeGetVersion(&runtime);
+    say(info, "driver for CUDA %d.%d, built with CUDA %d.%d\n", driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
+    const cudaError_t error = cudaGetDeviceCount(&count);
+    cudaGetLastError();
+    if (error == cudaErrorInsufficientDriver && driver == 0) snprintf(info->why, sizeof info->why, "no NVIDIA driver on this machine");
+    else if (error == cudaErrorInsufficientDriver)
+        snprintf(info->why, sizeof info->why, "the NVIDIA driver is for CUDA %d.%d, this build needs %d.%d: update the driver", driver / 1000,
+                 driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
+    else if (error != cudaSuccess) snprintf(info->why, sizeof info->why, "no CUDA device: %s", cudaGetErrorString(error));
+    else if (count == 0) snprintf(info->why, sizeof info->why, "the driver finds no CUDA device (CUDA_VISIBLE_DEVICES?)");
+    for (int i = 0; i < count && error == cudaSuccess; i++) describe_device(info, i);
+    info->devices = error == cudaSuccess ? count : 0;
+}

@@ -1,0 +1,27 @@
+# gpu/: the CUDA back end's host code, in two builds like the kernels it launches:
+#   volley_cuda     the plugin libvolley_cuda.so that the program opens where there is a driver
+#   vly_gpu_shim    against the shim: the whole back end on the processor, for tests on any machine
+file(GLOB gpu_sources CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR} gpu/*.c)
+# What talks to NVIDIA's libraries has no twin in the shim.
+set(gpu_library_sources ${gpu_sources})
+list(FILTER gpu_library_sources INCLUDE REGEX "gpu/(libraries|engine_cublaslt|engine_cudnn|nccl)\\.c$")
+set(gpu_shim_sources ${gpu_sources})
+if(gpu_library_sources)
+  list(REMOVE_ITEM gpu_shim_sources ${gpu_library_sources})
+endif()
+
+add_library(vly_gpu_shim STATIC ${gpu_shim_sources})
+target_link_libraries(vly_gpu_shim PUBLIC vly_kernels_shim vly_common Threads::Threads)
+
+if(TARGET vly_kernels)
+  add_library(volley_cuda MODULE ${gpu_sources})
+  target_include_directories(volley_cuda PRIVATE ${CUDAToolkit_INCLUDE_DIRS})
+  target_link_libraries(volley_cuda PRIVATE vly_kernels vly_common CUDA::cudart_static Threads::Threads ${CMAKE_DL_LIBS})
+  # Only what compute_open.h asks for is visible.
+  target_link_options(volley_cuda PRIVATE -Wl,--exclude-libs,ALL -Wl,-z,defs)
+  set_target_properties(volley_cuda PROPERTIES C_VISIBILITY_PRESET hidden)
+endif()
+
+if(BUILD_TESTING)
+  include(tests/gpu/tests.cmake OPTIONAL)
+endif()

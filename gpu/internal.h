@@ -1,0 +1,48 @@
+/* internal.h -- what the files of gpu/ share: the back end's own structures. */
+#ifndef VLY_GPU_INTERNAL_H
+#define VLY_GPU_INTERNAL_H
+#include <pthread.h>
+#include <stdatomic.h>
+#include "common/compute.h"
+#include "gpu/arena.h"
+#include "gpu/layer.h"
+#include "kernels/ops.h"
+
+typedef struct vly_notes vly_notes; /* notifications under way; gpu/notify.c */
+typedef struct vly_libraries vly_libraries; /* cuBLASLt and cuDNN, where found; gpu/libraries.h */
+typedef struct vly_choices vly_choices; /* which engine is fastest for which layer; gpu/choices.h */
+
+typedef struct {
+    vly_compute base;
+    int device;
+    int arch;           /* 90 for compute capability 9.0 */
+    int multiprocessors;
+    vly_arena arena;
+    vly_notes *notes;
+    vly_libraries *libraries;
+    vly_choices *choices;
+} vly_cuda;
+
+/* A queue is a stream with working memory of its own. */
+typedef struct {
+    vly_queue base;
+    cudaStream_t stream;
+    void *scratch;      /* VLY_SCRATCH_BYTES */
+} vly_cuda_queue;
+
+static inline vly_cuda *vly_cuda_of(const vly_queue *q) { return (vly_cuda *)q->c; }
+static inline cudaStream_t vly_stream_of(const vly_queue *q) { return ((const vly_cuda_queue *)q)->stream; }
+static inline void *vly_scratch_of(const vly_queue *q) { return ((const vly_cuda_queue *)q)->scratch; }
+
+/* queue.c: fills the members for queues, events, graphs and copies. */
+void vly_cuda_fill_queue_ops(vly_compute *c);
+/* ops.c: fills the element-wise, acting, learning and replay operations. */
+void vly_cuda_fill_ops(vly_compute *c);
+/* layer.c: fills layer_*. */
+void vly_cuda_fill_layers(vly_compute *c);
+
+/* notify.c: a callback that comes also when the device has failed and would never call it. */
+vly_status vly_notes_create(vly_notes **out);
+void vly_notes_destroy(vly_notes *notes);
+vly_status vly_notes_add(vly_notes *notes, cudaStream_t stream, void (*fn)(void *), void *arg);
+#endif

@@ -1,0 +1,117 @@
+/* notify.c -- tells the host that a stream has come to a point, without anyone spinning.
+ *
+ * cudaLaunchHostFunc calls back from a thread of the driver, but never after an error of the device: an event loop
+ * that waits for it would wait for ever. So a watchdog looks at the device four times a second while calls are
+ * outstanding, and once it has failed makes them itself; what is enqueued next reports the error. */
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+#include "gpu/internal.h"
+
+enum { SLOTS = 1024 };
+static const long PERIOD_NS = 250000000;
+
+enum { FREE, WAITING, TAKEN };
+
+typedef struct {
+    atomic_int state;
+    void (*fn)(void *);
+    void *arg;
+    vly_notes *notes;
+} note;
+
+struct vly_notes {
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    pthread_t watchdog;
+    bool stop;
+    atomic_int outstanding;
+    unsigned next;
+    int device;
+    note slot[SLOTS];
+};
+
+/* Whoever takes a note makes the call: the driver's thread or the watchdog. */
+static void call(note *n) {
+    int expected = WAITING;
+    if (!atomic_compare_exchange_strong(&n->state, &expected, TAKEN)) return;
+    void (*fn)(void *) = n->fn;
+    void *arg = n->arg;
+    vly_notes *notes = n->notes;
+    atomic_store(&n->state, FREE);
+    fn(arg);
+    atomic_fetch_sub(&notes->outstanding, 1);
+}
+
+static void from_driver(void *arg) { call(arg); }
+
+static void *watch(void *arg) {
+    vly_notes *notes = arg;
+    cudaSetDevice(notes->device);
+    pthread_mutex_lock(&notes->lock);
+    while (!notes->stop) {
+        if (atomic_load(&notes->outstanding) == 0) {
+            pthread_cond_wait(&notes->wake, &notes->lock);
+            continue;
+        }
+        struct timespec until;
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_nsec += PERIOD_NS;
+        if (until.tv_nsec >= 1000000000) until.tv_sec++, until.tv_nsec -= 1000000000;
+        if (pthread_cond_timedwait(&notes->wake, &notes->lock, &until) != ETIMEDOUT) continue;
+        /* the error of a failed kernel is sticky: every call returns it */
+        const cudaError_t error = cudaPeekAtLastError();
+        if (error == cudaSuccess || error == cudaErrorNotReady || error == cudaErrorMemoryAllocation) continue;
+        for (int i = 0; i < SLOTS; i++) call(&notes->slot[i]);
+    }
+    pthread_mutex_unlock(&notes->lock);
+    return NULL;
+}
+
+vly_status vly_notes_create(vly_notes **out) {
+    vly_notes *notes = calloc(1, sizeof *notes);
+    if (!notes) return vly_fail(VLY_ENOMEM, "no memory for notifications");
+    pthread_mutex_init(&notes->lock, NULL);
+    pthread_cond_init(&notes->wake, NULL);
+    cudaGetDevice(&notes->device);
+    if (pthread_create(&notes->watchdog, NULL, watch, notes) != 0) {
+        free(notes);
+        return vly_fail(VLY_EIO, "no thread for notifications");
+    }
+    *out = notes;
+    return VLY_OK;
+}
+
+void vly_notes_destroy(vly_notes *notes) {
+    if (!notes) return;
+    pthread_mutex_lock(&notes->lock);
+    notes->stop = true;
+    pthread_cond_signal(&notes->wake);
+    pthread_mutex_unlock(&notes->lock);
+    pthread_join(notes->watchdog, NULL);
+    pthread_cond_destroy(&notes->wake);
+    pthread_mutex_destroy(&notes->lock);
+    free(notes);
+}
+
+vly_status vly_notes_add(vly_notes *notes, cudaStream_t stream, void (*fn)(void *), void *arg) {
+    pthread_mutex_lock(&notes->lock);
+    note *n = NULL;
+    for (int i = 0; i < SLOTS && !n; i++) {
+        note *candidate = &notes->slot[notes->next++ % SLOTS];
+        if (atomic_load(&candidate->state) == FREE) n = candidate;
+    }
+    if (n) {
+        n->fn = fn, n->arg = arg, n->notes = notes;
+        atomic_store(&n->state, WAITING);
+        if (atomic_fetch_add(&notes->outstanding, 1) == 0) pthread_cond_signal(&notes->wake);
+    }
+    pthread_mutex_unlock(&notes->lock);
+    if (!n) return vly_fail(VLY_EINVAL, "more than %d notifications under way", SLOTS);
+    const cudaError_t error = cudaLaunchHostFunc(stream, from_driver, n);
+    if (error == cudaSuccess) return VLY_OK;
+    int expected = WAITING; /* unless the watchdog was quicker: then the call was made */
+    if (atomic_compare_exchange_strong(&n->state, &expected, FREE)) atomic_fetch_sub(&notes->outstanding, 1);
+    VLY_CUDA_TRY(error);
+    return VLY_OK;
+}

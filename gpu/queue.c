@@ -1,0 +1,168 @@
+/* queue.c -- streams, events, captured graphs and copies. */
+#include <stdlib.h>
+#include "gpu/internal.h"
+
+/* ---- queues: acting before everything else, copies beside both ---- */
+
+static void queue_destroy(vly_queue *q) {
+    if (!q) return;
+    vly_cuda_queue *queue = (vly_cuda_queue *)q;
+    if (queue->stream) {
+        cudaStreamSynchronize(queue->stream);
+        cudaStreamDestroy(queue->stream);
+    }
+    vly_arena_free(&vly_cuda_of(q)->arena, queue->scratch);
+    free(queue);
+}
+
+static vly_status queue_fill(vly_cuda_queue *q, vly_cuda *cuda) {
+    int least, greatest;
+    VLY_CUDA_TRY(cudaDeviceGetStreamPriorityRange(&least, &greatest));
+    VLY_CUDA_TRY(cudaStreamCreateWithPriority(&q->stream, cudaStreamNonBlocking, q->base.kind == VLY_QUEUE_LEARN ? least : greatest));
+    return vly_arena_alloc(&cuda->arena, VLY_SCRATCH_BYTES, "a queue's working memory", NULL, &q->scratch);
+}
+
+static vly_status queue_create(vly_compute *c, vly_queue_kind kind, vly_queue **out) {
+    *out = NULL;
+    VLY_CUDA_TRY(cudaSetDevice(((vly_cuda *)c)->device));
+    vly_cuda_queue *q = calloc(1, sizeof *q);
+    if (!q) return vly_fail(VLY_ENOMEM, "no memory for a queue");
+    q->base.c = c;
+    q->base.kind = kind;
+    const vly_status status = queue_fill(q, (vly_cuda *)c);
+    if (status != VLY_OK) {
+        queue_destroy(&q->base);
+        return status;
+    }
+    *out = &q->base;
+    return VLY_OK;
+}
+
+static vly_status queue_sync(vly_queue *q) {
+    VLY_CUDA_TRY(cudaStreamSynchronize(vly_stream_of(q)));
+    return VLY_OK;
+}
+
+/* ---- events ---- */
+
+struct vly_event { cudaEvent_t event; };
+
+static vly_status event_create(vly_compute *c, vly_event **out) {
+    *out = NULL;
+    VLY_CUDA_TRY(cudaSetDevice(((vly_cuda *)c)->device));
+    cudaEvent_t event;
+    VLY_CUDA_TRY(cudaEventCreateWithFlags(&event, cudaEventDisableTiming | cudaEventBlockingSync));
+    vly_event *e = malloc(sizeof *e);
+    if (!e) {
+        cudaEventDestroy(event);
+        return vly_fail(VLY_ENOMEM, "no memory for an event");
+    }
+    e->event = event;
+    *out = e;
+    return VLY_OK;
+}
+
+static void event_destroy(vly_event *e) {
+    if (!e) return;
+    cudaEventDestroy(e->event);
+    free(e);
+}
+
+static vly_status event_record(vly_event *e, vly_queue *q) {
+    VLY_CUDA_TRY(cudaEventRecord(e->event, vly_stream_of(q)));
+    return VLY_OK;
+}
+
+static vly_status event_wait(vly_queue *q, vly_event *e) {
+    VLY_CUDA_TRY(cudaStreamWaitEvent(vly_stream_of(q), e->event, 0));
+    return VLY_OK;
+}
+
+/* A device that has failed is done too: whoever asks goes on and meets the error. */
+static bool event_done(vly_event *e) { return cudaEventQuery(e->event) != cudaErrorNotReady; }
+
+static vly_status notify(vly_queue *q, void (*fn)(void *arg), void *arg) {
+    return vly_notes_add(vly_cuda_of(q)->notes, vly_stream_of(q), fn, arg);
+}
+
+/* ---- graphs ---- */
+
+/* The first call runs the function as it is: libraries set themselves up, modules load. The second captures. */
+struct vly_graph { cudaGraphExec_t exec; };
+
+static vly_status capture(vly_queue *q, vly_graph *graph, vly_status (*fn)(vly_queue *q, void *arg), void *arg) {
+    cudaStream_t stream = vly_stream_of(q);
+    cudaGraph_t recorded = NULL;
+    VLY_CUDA_TRY(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
+    const vly_status status = fn(q, arg);
+    const cudaError_t ended = cudaStreamEndCapture(stream, &recorded); /* also after a failure: the stream must be usable again */
+    if (status != VLY_OK) {
+        if (recorded) cudaGraphDestroy(recorded);
+        cudaGetLastError();
+        return status;
+    }
+    VLY_CUDA_TRY(ended);
+    const cudaError_t made = cudaGraphInstantiate(&graph->exec, recorded, 0);
+    cudaGraphDestroy(recorded);
+    if (made != cudaSuccess) graph->exec = NULL;
+    VLY_CUDA_TRY(made);
+    VLY_CUDA_TRY(cudaGraphUpload(graph->exec, stream));
+    return VLY_OK;
+}
+
+static vly_status graph_run(vly_queue *q, vly_graph **graph, vly_status (*fn)(vly_queue *q, void *arg), void *arg) {
+    if (!*graph) {
+        VLY_TRY(fn(q, arg));
+        *graph = calloc(1, sizeof **graph);
+        return *graph ? VLY_OK : vly_fail(VLY_ENOMEM, "no memory for a graph");
+    }
+    if (!(*graph)->exec) VLY_TRY(capture(q, *graph, fn, arg));
+    VLY_CUDA_TRY(cudaGraphLaunch((*graph)->exec, vly_stream_of(q)));
+    return VLY_OK;
+}
+
+static void graph_destroy(vly_graph *graph) {
+    if (!graph) return;
+    if (graph->exec) cudaGraphExecDestroy(graph->exec);
+    free(graph);
+}
+
+/* ---- copies ---- */
+
+static vly_status upload(vly_queue *q, void *device, const void *host, size_t bytes) {
+    if (bytes) VLY_CUDA_TRY(cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, vly_stream_of(q)));
+    return VLY_OK;
+}
+
+static vly_status download(vly_queue *q, void *host, const void *device, size_t bytes) {
+    if (bytes) VLY_CUDA_TRY(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, vly_stream_of(q)));
+    return VLY_OK;
+}
+
+static vly_status copy(vly_queue *q, void *to, const void *from, size_t bytes) {
+    if (bytes) VLY_CUDA_TRY(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, vly_stream_of(q)));
+    return VLY_OK;
+}
+
+static vly_status fill(vly_queue *q, void *device, int byte, size_t bytes) {
+    if (bytes) VLY_CUDA_TRY(cudaMemsetAsync(device, byte, bytes, vly_stream_of(q)));
+    return VLY_OK;
+}
+
+void vly_cuda_fill_queue_ops(vly_compute *c) {
+    c->queue_create = queue_create;
+    c->queue_destroy = queue_destroy;
+    c->queue_sync = queue_sync;
+    c->event_create = event_create;
+    c->event_destroy = event_destroy;
+    c->event_record = event_record;
+    c->event_wait = event_wait;
+    c->event_done = event_done;
+    c->notify = notify;
+    c->graph_run = graph_run;
+    c->graph_destroy = graph_destroy;
+    c->upload = upload;
+    c->download = download;
+    c->copy = copy;
+    c->fill = fill;
+}

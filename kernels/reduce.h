@@ -1,0 +1,70 @@
+/* reduce.h -- sums within a warp, a block and a grid, always in the same order (device code). */
+#ifndef VLY_KERNELS_REDUCE_H
+#define VLY_KERNELS_REDUCE_H
+#include "kernels/launch.h"
+
+static const unsigned VLY_FULL_WARP = 0xffffffffu;
+
+template <class T> static __device__ __forceinline__ T vly_warp_sum(T v) {
+    for (int step = 16; step > 0; step >>= 1) v += __shfl_xor_sync(VLY_FULL_WARP, v, step);
+    return v;
+}
+
+template <class T> static __device__ __forceinline__ T vly_warp_max(T v) {
+    for (int step = 16; step > 0; step >>= 1) {
+        const T other = __shfl_xor_sync(VLY_FULL_WARP, v, step);
+        v = other > v ? other : v;
+    }
+    return v;
+}
+
+/* All threads of the block (a multiple of 32, at most 1024) call it; thread 0 has the sum. */
+template <class T> static __device__ __forceinline__ T vly_block_sum(T v) {
+    VLY_SHARED(T, warps, [32]);
+    const unsigned warp = threadIdx.x >> 5, lane = threadIdx.x & 31, count = blockDim.x >> 5;
+    v = vly_warp_sum(v);
+    __syncthreads(); /* `warps` may still be read by a previous call */
+    if (lane == 0) warps[warp] = v;
+    __syncthreads();
+    return warp == 0 ? vly_warp_sum(lane < count ? warps[lane] : T(0)) : T(0);
+}
+
+/* True for the block that is last to come here; what the others wrote before is then visible to it. All threads call it.
+ * *counter is 0 before the kernel and after it. */
+static __device__ __forceinline__ bool vly_last_block(unsigned *counter) {
+    VLY_SHARED(unsigned, ticket, [1]);
+    __threadfence();
+    __syncthreads();
+    if (threadIdx.x == 0) {
+        ticket[0] = atomicAdd(counter, 1u);
+        if (ticket[0] == gridDim.x - 1) *counter = 0;
+    }
+    __syncthreads();
+    if (ticket[0] != gridDim.x - 1) return false;
+    __threadfence();
+    return true;
+}
+
+/* Adds up `values` numbers per block over all blocks, in the order of blocks, whatever order they ran in. Each block's
+ * thread 0 gives mine[0..values); in the last block, threads 0..values-1 return their total and *done is set.
+ * partial: gridDim.x * values numbers. */
+template <class T, int values> static __device__ __forceinline__ T vly_grid_sum(const T *mine, T *partial, unsigned *counter, bool *done) {
+    if (threadIdx.x == 0)
+        for (int v = 0; v < values; v++) partial[(size_t)blockIdx.x * values + v] = mine[v];
+    *done = vly_last_block(counter);
+    if (!*done) return T(0);
+    /* 32 lanes stride over the blocks for one value per warp: a fixed order, and short for a thousand blocks */
+    T result = T(0);
+    VLY_SHARED(T, totals, [32]);
+    const unsigned warp = threadIdx.x >> 5, lane = threadIdx.x & 31, count = blockDim.x >> 5;
+    for (int v = (int)warp; v < values; v += (int)count) {
+        T sum = T(0);
+        for (unsigned b = lane; b < gridDim.x; b += 32) sum += partial[(size_t)b * values + v];
+        sum = vly_warp_sum(sum);
+        if (lane == 0) totals[v] = sum;
+    }
+    __syncthreads();
+    if (threadIdx.x < values) result = totals[threadIdx.x];
+    return result;
+}
+#endif

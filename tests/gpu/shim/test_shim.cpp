@@ -1,0 +1,243 @@
+/* The shim catches what it says it catches: each kernel here is wrong in one way, or right in a way that needs the
+ * shim's promise. */
+#include "kernels/mma.h"
+#include "kernels/reduce.h"
+#include "kernels/scan.h"
+#include "tests/check.h"
+
+static const unsigned BLOCK = 64;
+
+static __global__ void half_a_barrier(float *) {
+    if (threadIdx.x < 32) __syncthreads();
+}
+
+static __global__ void two_barriers(float *) {
+    if (threadIdx.x % 2) __syncthreads();
+    else
+        __syncthreads();
+}
+
+static __global__ void shuffle_without_all(float *out) {
+    if (threadIdx.x % 32 < 16) out[threadIdx.x] = __shfl_sync(VLY_FULL_WARP, 1.0f, 0);
+}
+
+static __global__ void reads_before_the_barrier(float *out) {
+    VLY_SHARED(float, tile, [BLOCK]);
+    tile[threadIdx.x] = 1.0f;
+    out[threadIdx.x] = tile[(threadIdx.x + 33) % BLOCK]; /* no __syncthreads: may be poison */
+}
+
+static __global__ void writes_past_shared(float *) {
+    VLY_SHARED(float, tile, [BLOCK]);
+    tile[threadIdx.x] = 0.0f;
+    if (threadIdx.x == 0) *(&tile[0] + BLOCK) = 1.0f;
+}
+
+static __global__ void writes_past_the_end(float *out, int n) {
+    if (threadIdx.x == 0) out[n] = 1.0f;
+}
+
+static __global__ void reads_a_copy_too_early(float *out, const float *in) {
+    VLY_SHARED(float, tile, [4]);
+    if (threadIdx.x == 0) {
+        vly_shim::async_copy(tile, in, 16, 16);
+        vly_shim::async_commit();
+        out[0] = tile[0];
+        vly_shim::async_wait(0);
+        out[1] = tile[0];
+    }
+}
+
+static __global__ void sums(float *out, int n) {
+    const float v = (int)threadIdx.x < n ? (float)(threadIdx.x + 1) : 0.0f;
+    const float sum = vly_block_sum(v);
+    if (threadIdx.x == 0) out[blockIdx.x] = sum;
+}
+
+static __global__ void counts_down(float *out) { /* every thread hands its number to the next, in a ring */
+    VLY_SHARED(float, tile, [BLOCK]);
+    float v = (float)threadIdx.x;
+    for (int round = 0; round < (int)BLOCK; round++) {
+        tile[(threadIdx.x + 1) % BLOCK] = v;
+        __syncthreads();
+        v = tile[threadIdx.x];
+        __syncthreads();
+    }
+    out[threadIdx.x] = v;
+}
+
+static __global__ void adds(int *out, int v) {
+    if (threadIdx.x == 0) *out += v;
+}
+
+static __global__ void multiplies_bf16(float *d, const vly_bf16 *a, const vly_bf16 *b) { /* 16 x 16 by 16 x 8 */
+    VLY_SHARED(vly_bf16, as, [16][24]);
+    VLY_SHARED(vly_bf16, bs, [16][24]); /* rows n, k along a row; the upper 8 rows are not used */
+    const int l = (int)threadIdx.x;
+    for (int e = l; e < 256; e += 32) as[e / 16][e % 16] = a[e], bs[e / 16][e % 16] = e / 16 < 8 ? b[e] : 0;
+    __syncthreads();
+    uint32_t fa[4], fb[4];
+    float sum[4] = {0, 0, 0, 0};
+    vly_ldmatrix4(fa, &as[(l & 7) + (l >> 3 & 1) * 8][(l >> 4) * 8], false);
+    vly_ldmatrix4(fb, &bs[(l & 7) + (l >> 4) * 8][(l >> 3 & 1) * 8], false);
+    vly_mma_bf16(sum, fa, fb);
+    const int g = l / 4, t = l % 4;
+    d[g * 8 + 2 * t] = sum[0], d[g * 8 + 2 * t + 1] = sum[1], d[(g + 8) * 8 + 2 * t] = sum[2], d[(g + 8) * 8 + 2 * t + 1] = sum[3];
+}
+
+static cudaStream_t stream;
+static float *memory;
+
+static vly_status ran(void) {
+    VLY_CUDA_TRY(cudaStreamSynchronize(stream));
+    return VLY_OK;
+}
+
+template <class... Args> static vly_status run(const char *, void (*kernel)(Args...), unsigned blocks, unsigned threads, Args... args) {
+    VLY_LAUNCH(kernel, blocks, threads, 0, stream, args...);
+    return ran();
+}
+
+static void is_a_fault(vly_status status, const char *words) {
+    CHECK_EQ(status, VLY_ECUDA);
+    if (!strstr(vly_error_text(), words)) fprintf(stderr, "got: %s\n", vly_error_text());
+    CHECK(strstr(vly_error_text(), words) != NULL);
+    vly_shim_clear();
+}
+
+static void divergent_barriers_are_faults(void) {
+    is_a_fault(run("", half_a_barrier, 1, BLOCK, memory), "never reached");
+    is_a_fault(run("", two_barriers, 1, BLOCK, memory), "divergent barrier");
+    is_a_fault(run("", shuffle_without_all, 1, BLOCK, memory), "divergent warp operation");
+}
+
+static void a_race_is_seen_under_some_order(void) {
+    int poisoned = 0;
+    for (uint64_t seed = 1; seed <= 8; seed++) {
+        vly_shim_seed(seed);
+        CHECK_OK(run("", reads_before_the_barrier, 1, BLOCK, memory));
+        for (unsigned i = 0; i < BLOCK; i++) poisoned += isnan(memory[i]);
+    }
+    CHECK(poisoned > 0);
+}
+
+static void writes_out_of_bounds_are_faults(void) {
+#if defined(__SANITIZE_ADDRESS__)
+    fprintf(stderr, "not shown under AddressSanitizer, which stops there itself\n");
+#else
+    is_a_fault(run("", writes_past_shared, 1, BLOCK, memory), "outside this array");
+    CHECK_OK(run("", writes_past_the_end, 1, BLOCK, memory, 4 * (int)BLOCK));
+    CHECK(!vly_shim_check_guards());
+    vly_shim_clear();
+    memory[4 * BLOCK] = 0;
+    ((unsigned char *)memory)[4 * BLOCK * sizeof(float)] = 0xb5, ((unsigned char *)memory)[4 * BLOCK * sizeof(float) + 1] = 0xb5;
+    ((unsigned char *)memory)[4 * BLOCK * sizeof(float) + 2] = 0xb5, ((unsigned char *)memory)[4 * BLOCK * sizeof(float) + 3] = 0xb5;
+    CHECK(vly_shim_check_guards());
+#endif
+    CHECK_EQ(cudaMemcpyAsync(memory, memory, sizeof(float) * (4 * BLOCK + 1), cudaMemcpyDeviceToDevice, stream), cudaErrorInvalidValue);
+    cudaGetLastError();
+}
+
+static void an_async_copy_arrives_at_the_wait(void) {
+    memory[100] = 5.0f;
+    CHECK_OK(run("", reads_a_copy_too_early, 1, 32, memory, (const float *)memory + 100));
+    CHECK(isnan(memory[0]) && memory[1] == 5.0f);
+}
+
+static void reductions_and_rings_are_right_in_every_order(void) {
+    for (uint64_t seed = 1; seed <= 5; seed++) {
+        vly_shim_seed(seed);
+        CHECK_OK(run("", sums, 3, 256, memory, 201));
+        for (int b = 0; b < 3; b++) CHECK_EQ(memory[b], 201 * 202 / 2);
+        CHECK_OK(run("", counts_down, 1, BLOCK, memory));
+        for (unsigned i = 0; i < BLOCK; i++) CHECK_EQ(memory[i], i);
+    }
+}
+
+static void fragments_multiply(void) {
+    vly_bf16 *a, *b;
+    CHECK_EQ(cudaMalloc((void **)&a, 256 * 2), cudaSuccess);
+    CHECK_EQ(cudaMalloc((void **)&b, 128 * 2), cudaSuccess);
+    for (int i = 0; i < 256; i++) a[i] = vly_to_bf16((float)((i * 37) % 17 - 8));
+    for (int i = 0; i < 128; i++) b[i] = vly_to_bf16((float)((i * 29) % 13 - 6)); /* (8, 16): b[n][k] */
+    CHECK_OK(run("", multiplies_bf16, 1, 32, memory, (const vly_bf16 *)a, (const vly_bf16 *)b));
+    for (int m = 0; m < 16; m++)
+        for (int n = 0; n < 8; n++) {
+            float want = 0;
+            for (int k = 0; k < 16; k++) want += vly_from_bf16(a[m * 16 + k]) * vly_from_bf16(b[n * 16 + k]);
+            CHECK_EQ(memory[m * 8 + n], want);
+        }
+    cudaFree(a);
+    cudaFree(b);
+}
+
+static void streams_are_lazy_and_events_order_them(void) {
+    cudaStream_t other;
+    cudaEvent_t event;
+    int *value;
+    CHECK_EQ(cudaStreamCreateWithPriority(&other, cudaStreamNonBlocking, 0), cudaSuccess);
+    CHECK_EQ(cudaEventCreateWithFlags(&event, 0), cudaSuccess);
+    CHECK_EQ(cudaMalloc((void **)&value, sizeof *value), cudaSuccess);
+    int host = 7, seen = 0;
+    CHECK_EQ(cudaMemcpyAsync(value, &host, sizeof host, cudaMemcpyHostToDevice, other), cudaSuccess);
+    host = 9; /* too early: the copy has not happened */
+    CHECK_EQ(cudaEventRecord(event, other), cudaSuccess);
+    CHECK_EQ(cudaMemcpyAsync(&seen, value, sizeof seen, cudaMemcpyDeviceToHost, stream), cudaSuccess); /* no wait: sees nothing of it */
+    CHECK_OK(ran());
+    CHECK(seen != 7 && seen != 9);
+    CHECK_EQ(cudaStreamWaitEvent(stream, event, 0), cudaSuccess);
+    CHECK_EQ(cudaMemcpyAsync(&seen, value, sizeof seen, cudaMemcpyDeviceToHost, stream), cudaSuccess);
+    CHECK_OK(ran());
+    CHECK_EQ(seen, 9);
+    cudaStreamDestroy(other);
+    cudaEventDestroy(event);
+    cudaFree(value);
+}
+
+static void a_graph_runs_when_it_is_launched(void) {
+    int *value;
+    cudaGraph_t graph;
+    cudaGraphExec_t exec;
+    CHECK_EQ(cudaMalloc((void **)&value, sizeof *value), cudaSuccess);
+    *value = 0;
+    CHECK_EQ(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), cudaSuccess);
+    CHECK_EQ(VLY_LAUNCH_RAW(adds, 1, 32, 0, stream, value, 3), cudaSuccess);
+    void *refused;
+    CHECK_EQ(cudaMalloc(&refused, 4), cudaErrorStreamCaptureUnsupported);
+    CHECK_EQ(cudaStreamSynchronize(stream), cudaErrorStreamCaptureUnsupported);
+    cudaGetLastError();
+    CHECK_EQ(cudaStreamEndCapture(stream, &graph), cudaSuccess);
+    CHECK_OK(ran());
+    CHECK_EQ(*value, 0);
+    CHECK_EQ(cudaGraphInstantiate(&exec, graph, 0), cudaSuccess);
+    for (int i = 0; i < 5; i++) CHECK_EQ(cudaGraphLaunch(exec, stream), cudaSuccess);
+    CHECK_OK(ran());
+    CHECK_EQ(*value, 15);
+    cudaGraphExecDestroy(exec);
+    cudaGraphDestroy(graph);
+    cudaFree(value);
+}
+
+static void impossible_launches_are_refused(void) {
+    CHECK(VLY_LAUNCH_RAW(adds, 0, 32, 0, stream, (int *)NULL, 3) != cudaSuccess);
+    CHECK(VLY_LAUNCH_RAW(adds, 1, 2048, 0, stream, (int *)NULL, 3) != cudaSuccess);
+    CHECK(VLY_LAUNCH_RAW(adds, 1, 32, 300 << 10, stream, (int *)NULL, 3) != cudaSuccess);
+    cudaGetLastError();
+}
+
+int main(void) {
+    CHECK_EQ(cudaStreamCreateWithPriority(&stream, cudaStreamNonBlocking, 0), cudaSuccess);
+    CHECK_EQ(cudaMalloc((void **)&memory, 4 * BLOCK * sizeof(float)), cudaSuccess);
+    divergent_barriers_are_faults();
+    a_race_is_seen_under_some_order();
+    writes_out_of_bounds_are_faults();
+    an_async_copy_arrives_at_the_wait();
+    reductions_and_rings_are_right_in_every_order();
+    fragments_multiply();
+    streams_are_lazy_and_events_order_them();
+    a_graph_runs_when_it_is_launched();
+    impossible_launches_are_refused();
+    cudaFree(memory);
+    cudaStreamDestroy(stream);
+    return TEST_PASS;
+}

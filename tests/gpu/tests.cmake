@@ -1,0 +1,25 @@
+# Every tests/gpu/NAME.c is two tests: gpu_NAME_shim, which runs everywhere, and gpu_NAME_device, the same claims
+# through the plugin, which skips loudly where there is no CUDA device.
+file(GLOB gpu_test_sources CONFIGURE_DEPENDS tests/gpu/*.c)
+foreach(source ${gpu_test_sources})
+  get_filename_component(name ${source} NAME_WE)
+  add_executable(gpu_${name}_shim ${source})
+  target_compile_definitions(gpu_${name}_shim PRIVATE VLY_TEST_SHIM)
+  target_link_libraries(gpu_${name}_shim PRIVATE vly_envs vly_cpu vly_gpu_shim)
+  set(gpu_tests gpu_${name}_shim)
+  if(TARGET volley_cuda)
+    add_executable(gpu_${name}_device ${source})
+    target_link_libraries(gpu_${name}_device PRIVATE vly_envs vly_cpu)
+    add_dependencies(gpu_${name}_device volley_cuda)
+    list(APPEND gpu_tests gpu_${name}_device)
+  endif()
+  foreach(test ${gpu_tests})
+    add_test(NAME ${test} COMMAND ${test} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+    set_tests_properties(${test} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 300)
+  endforeach()
+endforeach()
+
+# The shim's own faults: kernels that are wrong on purpose.
+add_executable(test_shim tests/gpu/shim/test_shim.cpp)
+target_link_libraries(test_shim PRIVATE vly_kernels_shim)
+add_test(NAME test_shim COMMAND test_shim)
