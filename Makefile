@@ -1,0 +1,40 @@
+# A thin door to CMake: the first two targets are all that a newcomer needs.
+#
+#   make run     installs what is missing, builds, trains an agent, evaluates it, says where it is
+#   make test    installs what is missing, builds, runs every test
+
+BUILD ?= build
+JOB   ?= cartpole --until-return 475
+CMAKE ?= cmake
+CONFIGURE = $(CMAKE) -S . -B $(BUILD) -G Ninja $(if $(shell command -v ccache),-DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
+
+.PHONY: help run test build setup setup-test peers bench clean
+.DEFAULT_GOAL := help
+
+help: ## what there is
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile
+
+run: setup build ## installs what is missing, builds, trains an agent, evaluates it
+	@sh examples/first_run.sh $(BUILD)/volley $(JOB)
+
+test: setup-test build peers ## installs what is missing, builds, runs every test
+	@sh tests/run.sh $(BUILD)
+
+build: ## build/volley
+	@[ -f $(BUILD)/build.ninja ] || $(CONFIGURE) >$(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }
+	@$(CMAKE) --build $(BUILD)
+
+bench: setup build ## the benchmarks that fit this machine
+	@$(BUILD)/volley bench envs
+
+clean: ## removes what was built, not the runs
+	rm -rf build build-* build.log
+
+setup:
+	@./setup.sh
+
+setup-test:
+	@./setup.sh test
+
+peers:
+	@sh tests/peers.sh $(BUILD)/peers
