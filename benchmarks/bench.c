@@ -13,7 +13,11 @@ static void print(void *arg, const vly_bench_result *r) {
 
 int main(int argc, char **argv) {
     static const struct { const char *name; vly_status (*run)(const vly_bench_options *); }
-        suites[] = {{"envs", vly_bench_envs}};
+        suites[] = {
+#define XX(name, help) {#name, vly_bench_##name},
+            VLY_BENCH_MAP(XX)
+#undef XX
+        };
     const vly_bench_options options = {.filter = argc > 2 ? argv[2] : NULL, .report = print};
     for (size_t i = 0; i < sizeof suites / sizeof *suites; i++) {
         if (argc < 2 || strcmp(argv[1], suites[i].name) != 0) continue;
@@ -21,6 +25,6 @@ int main(int argc, char **argv) {
         fprintf(stderr, "volley-bench: %s\n", vly_error_text());
         return 1;
     }
-    fprintf(stderr, "usage: volley-bench envs [FILTER]\n");
+    fprintf(stderr, "usage: volley-bench SUITE [FILTER]; `volley bench --help` lists the suites\n");
     return 2;
 }

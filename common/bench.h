@@ -42,8 +42,13 @@ void vly_bench_rate(const vly_bench_options *options, vly_bench_fn work, void *a
 /* One line, without a newline: {"name": ..., "median": ...}. */
 void vly_bench_json(const vly_bench_result *result, char *text, size_t bytes);
 
-/* The suites of `volley bench`; implemented in benchmarks/bench_<suite>.c. */
-vly_status vly_bench_envs(const vly_bench_options *options);
+/* The suites of `volley bench`: XX(name, what it measures); benchmarks/bench_<name>.c implements
+ * vly_bench_<name>. */
+#define VLY_BENCH_MAP(XX) XX(envs, "environments by the second: alone, through the actor pool")
+
+#define XX(name, help) vly_status vly_bench_##name(const vly_bench_options *options);
+VLY_BENCH_MAP(XX)
+#undef XX
 
 #ifdef __cplusplus
 }

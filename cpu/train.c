@@ -242,6 +242,8 @@ vly_status vly_train_restored(vly_train *t) {
     if (k->version != 1) return vly_fail(VLY_EVERSION, "the run's counters are of version %lld; this program knows 1", (long long)k->version);
     if (k->steps < 0 || k->updates < 0 || k->episodes < 0) return vly_fail(VLY_ECORRUPT, "the run's counters are negative");
     if (k->started) VLY_TRY(vly_pool_load(t->pool, t->pool_state, t->pool_bytes));
+    t->sample_count = 0; /* rates are of this process, not of the steps before */
+    take_sample(t);
     t->dirty = false;
     return VLY_OK;
 }
