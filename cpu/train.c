@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "cpu/train_impl.h"
+#include "cpu/workers.h"
 
 const char *vly_stop_name(vly_stop stop) {
     static const char *const names[] = {"none", "target", "budget", "interrupted", "failed"};
@@ -257,8 +258,6 @@ static void warn(void *arg, const char *text) {
     if (t->o.on_warning) t->o.on_warning(t->o.arg, text);
 }
 
-static int usable_processors(void) { return (int)uv_available_parallelism(); }
-
 /* Synchronous: pool.groups, fewer where they do not divide. Asynchronous: small groups, sixteen at least where
  * there are as many environments. */
 static void divide(vly_train *t) {
@@ -280,15 +279,43 @@ static void divide(vly_train *t) {
     t->M = t->N / t->G;
 }
 
+/* Nanoseconds of one step of one actor, measured on a scratch actor for a millisecond at most. */
+static double step_cost(const vly_env *env) {
+    double cost = 1e9;
+    void *state = aligned_alloc(64, (env->state_bytes + 63) / 64 * 64);
+    uint8_t *obs = malloc(env->obs.bytes), flags = 0;
+    float reward = 0, score = 0;
+    if (state && obs) {
+        const vly_rows row = {obs, env->obs.bytes, &reward, &score, &flags};
+        const int32_t action = 0;
+        int steps = 0;
+        env->reset(env, state, 0, row);
+        const uint64_t start = uv_hrtime();
+        uint64_t now = start;
+        for (; steps < 64 && now - start < 1000000; steps++, now = uv_hrtime()) env->step(env, state, 1, &action, row);
+        cost = (double)(now - start) / steps;
+    }
+    free(state);
+    free(obs);
+    return cost;
+}
+
+/* Waking a thread costs some ten microseconds: groups that step faster than that are stepped by the one who waits. */
+static int choose_workers(const vly_train *t, bool trusted) {
+    const int given = t->o.config->run.workers, processors = vly_processors();
+    if (given > 0) return given;
+    if (!trusted) return processors;
+    return step_cost(t->o.env) * t->M < 20e3 ? 0 : processors > 1 && !t->async ? processors - 1 : processors;
+}
+
 static vly_status create_pool(vly_train *t) {
     const vly_config *config = t->o.config;
     const bool trusted = !is_plugin(config);
-    const int processors = usable_processors();
     vly_pool_options o = {.actors = t->N, .groups = t->async ? 1 : t->G, .seed = t->o.eval ? t->o.eval_seed : (uint64_t)config->run.seed,
                           .deadline_ms = (int)(config->pool.deadline_s * 1000.0f), .arg = t, .on_warning = t->o.on_warning ? warn : NULL};
     o.chunk = t->async ? t->M : config->pool.chunk;
     o.caller_steps = trusted && !t->async;
-    o.workers = config->run.workers > 0 ? config->run.workers : o.caller_steps ? processors - 1 : processors;
+    o.workers = choose_workers(t, trusted);
     if (o.deadline_ms < 1) o.deadline_ms = 1;
     VLY_TRY(vly_pool_create(&t->pool, NULL, t->o.env, &o));
     if (t->async && vly_pool_chunks(t->pool) != t->G)
