@@ -1,0 +1,104 @@
+#include "envs/atari/emulator.h"
+#include <string.h>
+
+/* What ALE's paddles do: full strength moves this far a frame, between these ends. */
+enum { PADDLE_LOW = 27450, PADDLE_HIGH = 790196, PADDLE_STEP = 23000 };
+enum { BOOT_FRAMES = 60, RESET_FRAMES = 4 };
+
+static int has_paddles(const vly_atari_game *game) {
+    return game->machine.left == VLY_CONTROLLER_PADDLES || game->machine.right == VLY_CONTROLLER_PADDLES;
+}
+
+static int32_t paddle_end(const vly_atari_game *game) {
+    if (strcmp(game->name, "backgammon") == 0) return 1000000;
+    if (strcmp(game->name, "blackjack") == 0) return 795000;
+    return PADDLE_HIGH;
+}
+
+static void center_paddles(vly_emulator *e) {
+    memset(&e->controls, 0, sizeof e->controls);
+    e->controls.paddle[0] = e->controls.paddle[1] = (PADDLE_LOW + PADDLE_HIGH) / 2;
+}
+
+static void move_paddle(vly_controls *c, const vly_atari_game *game, uint8_t stick) {
+    int32_t to = c->paddle[0];
+    if (stick & VLY_STICK_LEFT) to += PADDLE_STEP;
+    if (stick & VLY_STICK_RIGHT) to -= PADDLE_STEP;
+    const int32_t end = paddle_end(game);
+    c->paddle[0] = to < PADDLE_LOW ? PADDLE_LOW : to > end ? end : to;
+    c->paddle_fire[0] = (stick & VLY_STICK_FIRE) != 0;
+}
+
+/* One console frame with player A doing `action` and the console's switches held. */
+static void emulate(vly_emulator *e, const vly_emulator_rules *rules, uint8_t action, uint8_t switches,
+                    vly_screens *screens) {
+    vly_controls *c = &e->controls;
+    const uint8_t stick = vly_atari_action_stick(action);
+    if (has_paddles(rules->game))
+        move_paddle(c, rules->game, stick);
+    else
+        c->stick[0] = stick;
+    c->switches = switches;
+    c->difficulty_a[0] = rules->difficulty & 1;
+    c->difficulty_a[1] = rules->difficulty >> 1 & 1;
+    vly_machine_set_controls(&e->machine, rules->rom, c);
+    const int ended = vly_machine_frame(&e->machine, rules->rom, screens);
+    e->jammed = (ended & VLY_FRAME_JAMMED) != 0;
+    e->stuck = ended & VLY_FRAME_PARTIAL ? (uint16_t)(e->stuck + (e->stuck < UINT16_MAX)) : 0;
+    vly_atari_reading_update(rules->game, &e->reading, e->machine.ram, e->machine.cart.ram);
+}
+
+static void press_reset(vly_emulator *e, const vly_emulator_rules *rules, vly_screens *screens) {
+    for (int i = 0; i < RESET_FRAMES; i++) emulate(e, rules, VLY_NOOP, VLY_SWITCH_RESET, screens);
+    e->action = VLY_NOOP;
+}
+
+static void play_start(vly_emulator *e, const vly_emulator_rules *rules, vly_screens *screens) {
+    for (const vly_atari_press *p = rules->game->start; p < rules->game->start + 3 && p->frames; p++)
+        for (int i = 0; i < p->frames; i++) {
+            const int reset = p->action == VLY_PRESS_RESET;
+            emulate(e, rules, reset ? VLY_NOOP : (uint8_t)p->action, reset ? VLY_SWITCH_RESET : 0, screens);
+        }
+}
+
+uint8_t vly_emulator_choose(vly_emulator *e, const vly_emulator_rules *rules, int action) {
+    const double a = vly_mt19937_next(&e->rng) / 4294967296.0;
+    (void)vly_mt19937_next(&e->rng); /* player B's, who does nothing either way */
+    if (a >= (double)rules->sticky) e->action = (uint8_t)action;
+    return e->action;
+}
+
+int32_t vly_emulator_frame(vly_emulator *e, const vly_emulator_rules *rules, uint8_t chosen,
+                           vly_screens *screens) {
+    if (e->reading.over || vly_emulator_truncated(e, rules)) return 0;
+    emulate(e, rules, chosen, 0, screens);
+    e->frames++;
+    e->episode_frames++;
+    return e->reading.reward;
+}
+
+int32_t vly_emulator_act(vly_emulator *e, const vly_emulator_rules *rules, int action, vly_screens *screens) {
+    return vly_emulator_frame(e, rules, vly_emulator_choose(e, rules, action), screens);
+}
+
+int vly_emulator_reset(vly_emulator *e, const vly_emulator_rules *rules, vly_screens *screens) {
+    e->episode_frames = 0;
+    center_paddles(e);
+    vly_machine_reset(&e->machine, rules->rom);
+    for (int i = 0; i < BOOT_FRAMES; i++) emulate(e, rules, VLY_NOOP, 0, screens);
+    press_reset(e, rules, screens);
+    vly_atari_reading_start(rules->game, &e->reading);
+    const int reached = vly_atari_select_mode(e, rules, screens);
+    press_reset(e, rules, screens);
+    play_start(e, rules, screens);
+    return reached;
+}
+
+vly_status vly_emulator_load(vly_emulator *e, const vly_emulator_rules *rules, uint32_t seed,
+                             vly_screens *screens) {
+    memset(e, 0, sizeof *e);
+    vly_machine_init(&e->machine, rules->rom);
+    vly_mt19937_seed(&e->rng, seed);
+    if (vly_emulator_reset(e, rules, screens) == 0) return VLY_OK;
+    return vly_fail(VLY_EUNSUPPORTED, "%s: pressing SELECT does not reach mode %d", rules->game->name, rules->mode);
+}

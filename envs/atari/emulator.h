@@ -1,0 +1,74 @@
+/* emulator.h -- one game as ALE 0.12.1 plays it, frame by frame: its resets, its random numbers, its
+ * sticky actions, its end. The agent's environment (atari.h) is built on this.
+ *
+ *   vly_emulator_rules rules = {.game = game, .rom = rom, .sticky = 0.25f, .max_frames = 108000};
+ *   vly_emulator e;
+ *   vly_emulator_load(&e, &rules, seed, &screens);           // ale.loadROM with random_seed = seed
+ *   vly_emulator_reset(&e, &rules, &screens);                // ale.reset_game()
+ *   int reward = vly_emulator_act(&e, &rules, action, &screens);    // ale.act(action)
+ *   vly_emulator_over(&e, &rules), vly_emulator_lives(&e, &rules), e.machine.ram
+ *
+ * A vly_emulator is plain memory without pointers: assignment clones it, screens beside it. Rules are
+ * shared and read-only. With screens == NULL a frame is not drawn; everything else stays the same.
+ */
+#ifndef VLY_ENVS_ATARI_EMULATOR_H
+#define VLY_ENVS_ATARI_EMULATOR_H
+#include "envs/atari/games.h"
+#include "envs/atari/machine.h"
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct {
+    const vly_atari_game *game;
+    const vly_rom *rom;
+    float sticky;   /* probability that the action before is repeated, per frame */
+    int max_frames; /* of an episode; 0: no limit */
+    int mode, difficulty;
+} vly_emulator_rules;
+
+typedef struct {
+    vly_machine machine;
+    vly_mt19937 rng; /* the environment's, not the console's: two draws a frame */
+    vly_atari_reading reading;
+    vly_controls controls;
+    int32_t frames;         /* since loading, as getFrameNumber */
+    int32_t episode_frames; /* as getEpisodeFrameNumber */
+    uint16_t stuck;         /* partial frames in a row */
+    uint8_t jammed;
+    uint8_t action;         /* what was last played: what a sticky frame repeats */
+} vly_emulator;
+
+enum { VLY_EMULATOR_STUCK = 600 }; /* partial frames in a row after which a ROM is given up */
+
+/* Powers on, seeds and resets; fails where the mode is never reached by pressing SELECT. */
+vly_status vly_emulator_load(vly_emulator *e, const vly_emulator_rules *rules, uint32_t seed,
+                             vly_screens *screens);
+/* 0, or -1 where SELECT never reaches the mode. */
+int vly_emulator_reset(vly_emulator *e, const vly_emulator_rules *rules, vly_screens *screens);
+
+/* Draws for this frame and returns the action that is really played. */
+uint8_t vly_emulator_choose(vly_emulator *e, const vly_emulator_rules *rules, int action);
+/* One frame of an action as chosen; returns the reward. After the game's end nothing runs. */
+int32_t vly_emulator_frame(vly_emulator *e, const vly_emulator_rules *rules, uint8_t chosen,
+                           vly_screens *screens);
+/* Both. */
+int32_t vly_emulator_act(vly_emulator *e, const vly_emulator_rules *rules, int action,
+                         vly_screens *screens);
+
+static inline int vly_emulator_truncated(const vly_emulator *e, const vly_emulator_rules *rules) {
+    return rules->max_frames > 0 && e->episode_frames >= rules->max_frames;
+}
+static inline int vly_emulator_over(const vly_emulator *e) { return e->reading.over; }
+static inline int vly_emulator_lives(const vly_emulator *e, const vly_emulator_rules *rules) {
+    return vly_atari_lives(rules->game, &e->reading);
+}
+/* 1: the machine runs no longer, or runs but makes no frames. */
+static inline int vly_emulator_failed(const vly_emulator *e) {
+    return e->jammed || e->stuck >= VLY_EMULATOR_STUCK;
+}
+
+#ifdef __cplusplus
+}
+#endif
+#endif
