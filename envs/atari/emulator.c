@@ -1,9 +1,10 @@
 #include "envs/atari/emulator.h"
 #include <string.h>
+#include "envs/atari/modes.h"
 
 /* What ALE's paddles do: full strength moves this far a frame, between these ends. */
 enum { PADDLE_LOW = 27450, PADDLE_HIGH = 790196, PADDLE_STEP = 23000 };
-enum { BOOT_FRAMES = 60, RESET_FRAMES = 4 };
+enum { BOOT_FRAMES = 60, RESET_FRAMES = 4, PRESSES_MAX = 2000 };
 
 static int has_paddles(const vly_atari_game *game) {
     return game->machine.left == VLY_CONTROLLER_PADDLES || game->machine.right == VLY_CONTROLLER_PADDLES;
@@ -15,9 +16,9 @@ static int32_t paddle_end(const vly_atari_game *game) {
     return PADDLE_HIGH;
 }
 
-static void center_paddles(vly_emulator *e) {
+static void center_paddles(vly_emulator *e, const vly_atari_game *game) {
     memset(&e->controls, 0, sizeof e->controls);
-    e->controls.paddle[0] = e->controls.paddle[1] = (PADDLE_LOW + PADDLE_HIGH) / 2;
+    e->controls.paddle[0] = e->controls.paddle[1] = (PADDLE_LOW + paddle_end(game)) / 2;
 }
 
 static void move_paddle(vly_controls *c, const vly_atari_game *game, uint8_t stick) {
@@ -81,14 +82,34 @@ int32_t vly_emulator_act(vly_emulator *e, const vly_emulator_rules *rules, int a
     return vly_emulator_frame(e, rules, vly_emulator_choose(e, rules, action), screens);
 }
 
+/* SELECT for a few frames, and one frame without: only that one counts as the episode's. */
+static void press_select(vly_emulator *e, const vly_emulator_rules *rules, int frames, vly_screens *screens) {
+    for (int i = 0; i < frames; i++) emulate(e, rules, VLY_NOOP, VLY_SWITCH_SELECT, screens);
+    (void)vly_emulator_act(e, rules, VLY_NOOP, screens);
+}
+
+static int select_mode(vly_emulator *e, const vly_emulator_rules *rules, vly_screens *screens) {
+    const vly_atari_select *s = vly_atari_select_of(rules->game);
+    if (!s) return 0;
+    for (int i = 0; i < s->wait; i++) (void)vly_emulator_act(e, rules, VLY_NOOP, screens);
+    const vly_machine *m = &e->machine;
+    int left = PRESSES_MAX, look = !s->press_first;
+    for (; left > 0; left--, look = 1) {
+        if (look && vly_atari_select_done(s, rules->mode, m->ram, m->cart.ram)) break;
+        for (int i = 0; i < 1 + s->pairs; i++) press_select(e, rules, s->frames, screens);
+    }
+    for (int i = 0; i < 1 + (s->resets > 1); i++) press_reset(e, rules, screens);
+    return left > 0 ? 0 : -1;
+}
+
 int vly_emulator_reset(vly_emulator *e, const vly_emulator_rules *rules, vly_screens *screens) {
     e->episode_frames = 0;
-    center_paddles(e);
+    center_paddles(e, rules->game);
     vly_machine_reset(&e->machine, rules->rom);
     for (int i = 0; i < BOOT_FRAMES; i++) emulate(e, rules, VLY_NOOP, 0, screens);
     press_reset(e, rules, screens);
     vly_atari_reading_start(rules->game, &e->reading);
-    const int reached = vly_atari_select_mode(e, rules, screens);
+    const int reached = select_mode(e, rules, screens);
     press_reset(e, rules, screens);
     play_start(e, rules, screens);
     return reached;
@@ -99,6 +120,8 @@ vly_status vly_emulator_load(vly_emulator *e, const vly_emulator_rules *rules, u
     memset(e, 0, sizeof *e);
     vly_machine_init(&e->machine, rules->rom);
     vly_mt19937_seed(&e->rng, seed);
-    if (vly_emulator_reset(e, rules, screens) == 0) return VLY_OK;
-    return vly_fail(VLY_EUNSUPPORTED, "%s: pressing SELECT does not reach mode %d", rules->game->name, rules->mode);
+    vly_emulator_rules first = *rules; /* ALE loads a game before it can be told mode and difficulty */
+    first.mode = rules->game->default_mode, first.difficulty = 0;
+    if (vly_emulator_reset(e, &first, screens) == 0) return VLY_OK;
+    return vly_fail(VLY_EUNSUPPORTED, "%s: pressing SELECT does not reach mode %d", rules->game->name, first.mode);
 }
