@@ -174,7 +174,8 @@ typedef struct {
 /* Power-on as ALE's loadROM: RAM filled, reset, the 60 frames of format detection, reset.
  * A copy of a state kept in the rom: costs a memcpy. The controls are released. */
 void vly_machine_init(vly_machine *m, const vly_rom *rom);
-/* The console's system reset: CPU, RIOT, TIA, cartridge; RAM stays. */
+/* The console's system reset: CPU, RIOT, TIA, cartridge; RAM stays. The reference blanks its frame
+ * buffers too: zero `screens`. */
 void vly_machine_reset(vly_machine *m, const vly_rom *rom);
 void vly_machine_set_controls(vly_machine *m, const vly_rom *rom, const vly_controls *controls);
 

@@ -1,0 +1,138 @@
+#include "envs/atari/machine.h"
+#include <string.h>
+#include "envs/atari/cpu6507.h"
+
+static void open_run(vly_run *r, vly_machine *m, const vly_rom *rom) {
+    memset(r, 0, sizeof *r);
+    r->m = m;
+    r->rom = rom;
+    r->max_lines = rom->properties.format == VLY_FORMAT_PAL ? 342 : 290;
+}
+
+void vly_machine_reset(vly_machine *m, const vly_rom *rom) {
+    vly_run r;
+    open_run(&r, m, rom);
+    m->tia.dump_off_cycle -= m->cycles;
+    m->cycles = 0;
+    vly_cart_reset(m, rom);
+    vly_riot_reset(m);
+    memset(m->missing_from, 0, sizeof m->missing_from);
+    memset(m->missing_to, 0, sizeof m->missing_to);
+    vly_tia_reset(&m->tia, rom->properties.ystart, rom->properties.height);
+    vly_tia_open(&r.tia, m, rom, NULL);
+    vly_cpu_reset(&r);
+}
+
+static void start_frame(vly_run *r, vly_screens *screens) {
+    vly_machine *m = r->m;
+    int32_t cycles = m->cycles;
+    if (m->tia.partial) {
+        vly_tia_open(&r->tia, m, r->rom, screens ? screens->pixels[m->tia.front] : NULL);
+        return;
+    }
+    vly_tia_open(&r->tia, m, r->rom, screens ? screens->pixels[m->tia.front ^ 1] : NULL);
+    vly_tia_start_frame(&r->tia, cycles);
+    m->riot.set_cycle -= cycles;
+    m->riot.reset_cycle -= cycles;
+    m->cart.music_cycles -= (uint32_t)cycles;
+    m->cycles = 0;
+}
+
+/* Keeps account of the lines that the reference has drawn and we have not. */
+static void note_missing(vly_machine *m, int drawn, int greyed) {
+    const vly_tia_state *t = &m->tia;
+    uint16_t *from = &m->missing_from[t->front], *to = &m->missing_to[t->front];
+    int whole = (t->updated - t->start) / VLY_CLOCKS_PER_LINE;
+    if (drawn) {
+        if (*from < whole) *from = (uint16_t)whole;
+        return;
+    }
+    int end = (t->updated - t->start + VLY_CLOCKS_PER_LINE - 1) / VLY_CLOCKS_PER_LINE;
+    if (greyed) end = (t->stop - t->start) / VLY_CLOCKS_PER_LINE;
+    if (*from >= *to) *to = 0;
+    *from = 0;
+    if (*to < end) *to = (uint16_t)end;
+}
+
+int vly_machine_frame(vly_machine *m, const vly_rom *rom, vly_screens *screens) {
+    vly_run r;
+    open_run(&r, m, rom);
+    start_frame(&r, screens);
+    for (int i = 0; i < VLY_INSTRUCTIONS_PER_FRAME && !r.stop && !m->cpu.jammed; ++i)
+        vly_cpu_step(&r);
+    m->tia.partial = !r.stop;
+    m->tia.scanlines =
+        (uint16_t)((3 * m->cycles - m->tia.frame_clock) / VLY_CLOCKS_PER_LINE);
+    if (!r.stop) vly_tia_grey(&r.tia, m->cycles);
+    note_missing(m, screens != NULL, !r.stop);
+    if (r.stop) return 0;
+    return VLY_FRAME_PARTIAL | (m->cpu.jammed ? VLY_FRAME_JAMMED : 0);
+}
+
+/* ---- controls ------------------------------------------------------------------------------ */
+
+/* The four direction lines of a port: 0 = pressed, in the order of a joystick's pins. */
+static unsigned port_lines(const vly_rom_properties *p, const vly_controls *c, int port) {
+    int paddles = (port ? p->right : p->left) == VLY_CONTROLLER_PADDLES;
+    if (!paddles) return ~c->stick[port ^ (p->swap_ports != 0)] & 15u;
+    int first = 2 * port, swap = p->swap_paddles != 0;
+    unsigned lines = 15;
+    if (c->paddle_fire[first + swap]) lines &= ~8u;       /* pin 4 */
+    if (c->paddle_fire[first + (swap ^ 1)]) lines &= ~4u; /* pin 3 */
+    return lines;
+}
+
+void vly_machine_set_controls(vly_machine *m, const vly_rom *rom, const vly_controls *c) {
+    const vly_rom_properties *p = &rom->properties;
+    vly_wires w = {0};
+    w.swcha = (uint8_t)(port_lines(p, c, 0) << 4 | port_lines(p, c, 1));
+    w.swchb = (uint8_t)(0x3f & ~(c->switches & 3));
+    if (c->difficulty_a[0]) w.swchb |= 0x40;
+    if (c->difficulty_a[1]) w.swchb |= 0x80;
+    for (int port = 0; port < 2; ++port) {
+        int paddles = (port ? p->right : p->left) == VLY_CONTROLLER_PADDLES;
+        int swap = p->swap_paddles != 0, first = 2 * port;
+        w.resistance[first] = paddles ? c->paddle[first + swap] : VLY_OPEN;
+        w.resistance[first + 1] = paddles ? c->paddle[first + (swap ^ 1)] : VLY_OPEN;
+        w.fire[port] =
+            !paddles && (c->stick[port ^ (p->swap_ports != 0)] & VLY_STICK_FIRE);
+    }
+    m->wires = w;
+}
+
+void vly_machine_repair(vly_machine *m, const vly_rom *rom) {
+    vly_tia_state *t = &m->tia;
+    vly_cart_state *c = &m->cart;
+    int height = rom->properties.height;
+    m->cycles = (int32_t)((uint32_t)m->cycles % 4000000);
+    t->frame_clock = -(int32_t)((uint32_t)-t->frame_clock % 228 / 3 * 3);
+    t->start = t->frame_clock + VLY_CLOCKS_PER_LINE * rom->properties.ystart;
+    t->stop = t->start + VLY_CLOCKS_PER_LINE * height;
+    if (t->updated < t->start || t->updated > t->stop) t->updated = t->start;
+    t->hmove_clock = (int32_t)((uint32_t)t->hmove_clock % 12000000) - 6000000;
+    if (t->vsync_finish != INT32_MAX)
+        t->vsync_finish = (int32_t)((uint32_t)t->vsync_finish % 12000000);
+    m->riot.set_cycle = (int32_t)((uint32_t)m->riot.set_cycle % 4000000) - 2000000;
+    m->riot.reset_cycle = (int32_t)((uint32_t)m->riot.reset_cycle % 4000000) - 2000000;
+    if (m->riot.shift > 10) m->riot.shift = 10;
+    t->dump_off_cycle = (int32_t)((uint32_t)t->dump_off_cycle % 4000000);
+    for (int i = 0; i < 5; ++i) {
+        t->pos[i] %= 160;
+        t->hm[i] &= 15;
+    }
+    t->color_loss &= 1;
+    t->reflect &= 1;
+    t->front &= 1;
+    t->star_counter &= 3;
+    c->bank &= rom->bytes > 8192 && rom->properties.cart != VLY_CART_DPC ? 3 : 1;
+    for (int i = 0; i < 4; ++i) c->slice[i] &= 7;
+    for (int i = 0; i < 8; ++i) c->counter[i] &= 0x7ff;
+    if (!(c->fraction >= 0.0 && c->fraction < 1.0)) c->fraction = 0.0;
+    for (int i = 0; i < 2; ++i) {
+        if (m->missing_from[i] > height) m->missing_from[i] = 0;
+        if (m->missing_to[i] > height) m->missing_to[i] = (uint16_t)height;
+    }
+    for (int i = 0; i < 4; ++i)
+        if (m->wires.resistance[i] < 0) m->wires.resistance[i] = VLY_OPEN;
+    if (m->rng.next > 624) m->rng.next = 624;
+}

@@ -1,0 +1,521 @@
+#include "envs/atari/tia.h"
+#include <string.h>
+#include "envs/atari/rom.h"
+
+/* ---- lines of 160 bits ------------------------------------------------------------------- */
+
+/* A pattern of up to 80 bits (low, high), rotated left by pos around the line. */
+static vly_line line_rotated(uint64_t low, uint64_t high, unsigned pos) {
+    uint64_t t[6] = {0};
+    unsigned s = pos >> 6, b = pos & 63;
+    t[s] = low << b;
+    t[s + 1] = b ? low >> (64 - b) | high << b : high;
+    t[s + 2] = b ? high >> (64 - b) : 0;
+    vly_line out = {{t[0] | t[2] >> 32 | t[3] << 32, t[1] | t[3] >> 32 | t[4] << 32,
+                     t[2] & 0xffffffffu}};
+    return out;
+}
+
+static inline vly_line line_and(vly_line a, vly_line b) {
+    return (vly_line){{a.w[0] & b.w[0], a.w[1] & b.w[1], a.w[2] & b.w[2]}};
+}
+static inline vly_line line_or(vly_line a, vly_line b) {
+    return (vly_line){{a.w[0] | b.w[0], a.w[1] | b.w[1], a.w[2] | b.w[2]}};
+}
+static inline vly_line line_without(vly_line a, vly_line b) {
+    return (vly_line){{a.w[0] & ~b.w[0], a.w[1] & ~b.w[1], a.w[2] & ~b.w[2]}};
+}
+static inline int line_any(vly_line a) { return (a.w[0] | a.w[1] | a.w[2]) != 0; }
+
+/* Pixels [from, to). */
+static inline vly_line line_window(int from, int to) {
+    vly_line out;
+    for (int i = 0; i < 3; ++i) {
+        int a = from - 64 * i, b = to - 64 * i;
+        uint64_t below_a = a <= 0 ? 0 : a >= 64 ? ~0ull : (1ull << a) - 1;
+        uint64_t below_b = b <= 0 ? 0 : b >= 64 ? ~0ull : (1ull << b) - 1;
+        out.w[i] = below_b & ~below_a;
+    }
+    return out;
+}
+
+/* ---- the six objects --------------------------------------------------------------------- */
+
+/* Bit n: a copy at offset 0, 16, 32, 64. */
+static const uint8_t copies[8] = {1, 3, 5, 7, 9, 1, 13, 1};
+
+static inline uint8_t reversed(uint8_t b) {
+    return (uint8_t)((b * 0x0202020202ull & 0x010884422010ull) % 1023);
+}
+
+/* Bit i of b at bit i * step, `step` times. */
+static uint64_t stretched(uint8_t b, int step) {
+    uint64_t out = 0, run = (1u << step) - 1;
+    for (int i = 0; i < 8; ++i)
+        if (b >> i & 1) out |= run << (i * step);
+    return out;
+}
+
+static vly_line player_mask(const vly_tia_state *t, int p) {
+    uint8_t grp = t->vdel[p] ? t->delayed_grp[p] : t->grp[p];
+    uint64_t bits = t->refp[p] ? grp : reversed(grp);
+    unsigned mode = t->nusiz[p] & 7, set = copies[mode];
+    if (t->suppress[p]) set &= ~1u;
+    if (mode == 5) bits = stretched((uint8_t)bits, 2) << 1;
+    if (mode == 7) bits = stretched((uint8_t)bits, 4) << 1;
+    uint64_t low = (set & 1 ? bits : 0) | (set & 2 ? bits << 16 : 0) | (set & 4 ? bits << 32 : 0);
+    return line_rotated(low, set & 8 ? bits : 0, t->pos[p]);
+}
+
+static vly_line missile_mask(const vly_tia_state *t, int i) {
+    if (!t->enam[i] || t->resmp[i]) return (vly_line){{0}};
+    if (i == 0 && t->star_hidden) return (vly_line){{0}};
+    unsigned set = copies[t->nusiz[i] & 7], width = t->nusiz[i] >> 4 & 3;
+    if (i == 0 && t->star_width) width |= 1;
+    uint64_t bits = (1u << (1u << width)) - 1;
+    uint64_t low = (set & 1 ? bits : 0) | (set & 2 ? bits << 16 : 0) | (set & 4 ? bits << 32 : 0);
+    return line_rotated(low, set & 8 ? bits : 0, t->pos[VLY_M0 + i]);
+}
+
+static vly_line ball_mask(const vly_tia_state *t) {
+    if (!(t->vdelbl ? t->delayed_enabl : t->enabl)) return (vly_line){{0}};
+    uint64_t bits = (1u << (1u << (t->ctrlpf >> 4 & 3))) - 1;
+    return line_rotated(bits, 0, t->pos[VLY_BL]);
+}
+
+static vly_line playfield_mask(const vly_tia_state *t) {
+    uint32_t left = (uint32_t)(t->pf[0] >> 4 | reversed(t->pf[1]) << 4 | t->pf[2] << 12);
+    uint32_t right = left;
+    if (t->reflect) {
+        right = 0;
+        for (int i = 0; i < 20; ++i) right |= (left >> i & 1) << (19 - i);
+    }
+    uint64_t bits = left | (uint64_t)right << 20;
+    vly_line out = {{0}};
+    for (int i = 0; i < 40; ++i)
+        if (bits >> i & 1) out.w[i >> 4] |= 0xfull << (i & 15) * 4;
+    return out;
+}
+
+static vly_line object_mask(const vly_tia_state *t, int object) {
+    switch (object) {
+    case VLY_P0:
+    case VLY_P1: return player_mask(t, object);
+    case VLY_M0:
+    case VLY_M1: return missile_mask(t, object - VLY_M0);
+    case VLY_BL: return ball_mask(t);
+    default: return playfield_mask(t);
+    }
+}
+
+/* Switched on by its registers, whether or not a pixel of it is in the line. */
+static int is_enabled(const vly_tia_state *t, int object) {
+    switch (object) {
+    case VLY_P0:
+    case VLY_P1: return t->vdel[object] ? t->delayed_grp[object] : t->grp[object];
+    case VLY_M0:
+    case VLY_M1: return t->enam[object - VLY_M0] && !t->resmp[object - VLY_M0];
+    case VLY_BL: return t->vdelbl ? t->delayed_enabl : t->enabl;
+    default: return (t->pf[0] & 0xf0) | t->pf[1] | t->pf[2];
+    }
+}
+
+static void make_masks(vly_tia_work *w) {
+    for (int o = 0; o < 6; ++o) {
+        if (!(w->dirty >> o & 1)) continue;
+        uint8_t bit = (uint8_t)(1u << o);
+        w->mask[o] = object_mask(&w->m->tia, o);
+        w->shown = (uint8_t)(line_any(w->mask[o]) ? w->shown | bit : w->shown & ~bit);
+        w->enabled = (uint8_t)(is_enabled(&w->m->tia, o) ? w->enabled | bit : w->enabled & ~bit);
+    }
+    w->dirty = 0;
+}
+
+/* ---- drawing ----------------------------------------------------------------------------- */
+
+/* The latches in the order of the registers CXM0P .. CXPPMM, two a register, bit 7 first. */
+enum {
+    CX_M0P1 = 1 << 0, CX_M0P0 = 1 << 1, CX_M1P0 = 1 << 2, CX_M1P1 = 1 << 3, CX_P0PF = 1 << 4,
+    CX_P0BL = 1 << 5, CX_P1PF = 1 << 6, CX_P1BL = 1 << 7, CX_M0PF = 1 << 8, CX_M0BL = 1 << 9,
+    CX_M1PF = 1 << 10, CX_M1BL = 1 << 11, CX_BLPF = 1 << 12, CX_P0P1 = 1 << 14, CX_M0M1 = 1 << 15
+};
+static const struct {
+    uint8_t a, b;
+    uint16_t latch;
+} pairs[15] = {
+    {VLY_M0, VLY_P1, CX_M0P1}, {VLY_M0, VLY_P0, CX_M0P0}, {VLY_M1, VLY_P0, CX_M1P0},
+    {VLY_M1, VLY_P1, CX_M1P1}, {VLY_P0, VLY_PF, CX_P0PF}, {VLY_P0, VLY_BL, CX_P0BL},
+    {VLY_P1, VLY_PF, CX_P1PF}, {VLY_P1, VLY_BL, CX_P1BL}, {VLY_M0, VLY_PF, CX_M0PF},
+    {VLY_M0, VLY_BL, CX_M0BL}, {VLY_M1, VLY_PF, CX_M1PF}, {VLY_M1, VLY_BL, CX_M1BL},
+    {VLY_BL, VLY_PF, CX_BLPF}, {VLY_P0, VLY_P1, CX_P0P1}, {VLY_M0, VLY_M1, CX_M0M1}};
+
+static void collide(vly_tia_work *w, vly_line window) {
+    for (int i = 0; i < 15; ++i) {
+        unsigned both = 1u << pairs[i].a | 1u << pairs[i].b;
+        if ((w->shown & both) != both || (w->m->tia.collisions & pairs[i].latch)) continue;
+        vly_line hit = line_and(w->mask[pairs[i].a], w->mask[pairs[i].b]);
+        if (line_any(line_and(hit, window))) w->m->tia.collisions |= pairs[i].latch;
+    }
+}
+
+/* Which pixels of the line have the colours of P0, P1 and PF; the rest is background. */
+static void colour_masks(const vly_tia_work *w, vly_line out[3]) {
+    static const vly_line left = {{~0ull, 0xffff, 0}}, right = {{0, ~0xffffull, 0xffffffffu}};
+    const vly_tia_state *t = &w->m->tia;
+    vly_line p0 = line_or(w->mask[VLY_P0], w->mask[VLY_M0]);
+    vly_line p1 = line_or(w->mask[VLY_P1], w->mask[VLY_M1]);
+    vly_line pf = w->mask[VLY_PF], bl = w->mask[VLY_BL];
+    int only_pf = w->enabled == 1u << VLY_PF;
+    int score = (t->ctrlpf & 2) && (!(t->ctrlpf & 4) || only_pf);
+    if (score) {
+        p0 = line_or(p0, line_and(pf, left));
+        p1 = line_or(p1, line_and(pf, right));
+        pf = bl;
+    } else {
+        pf = line_or(pf, bl);
+    }
+    if ((t->ctrlpf & 4) && !score) {
+        out[2] = pf;
+        out[0] = line_without(p0, pf);
+        out[1] = line_without(line_without(p1, pf), p0);
+    } else {
+        out[0] = p0;
+        out[1] = line_without(p1, p0);
+        out[2] = line_without(line_without(pf, p0), p1);
+    }
+}
+
+static void paint(const vly_tia_work *w, uint8_t *row, int from, int to) {
+    const vly_tia_state *t = &w->m->tia;
+    vly_line colour[3];
+    colour_masks(w, colour);
+    for (int x = from; x < to; ++x) {
+        int i = x >> 6, b = x & 63;
+        uint8_t c = t->color[3];
+        if (colour[0].w[i] >> b & 1) c = t->color[0];
+        if (colour[1].w[i] >> b & 1) c = t->color[1];
+        if (colour[2].w[i] >> b & 1) c = t->color[2];
+        row[x] = c;
+    }
+}
+
+/* Pixels [from, to) of one line. */
+static void draw_span(vly_tia_work *w, int line, int from, int to) {
+    vly_tia_state *t = &w->m->tia;
+    uint8_t *row = w->pixels ? w->pixels + line * VLY_SCREEN_WIDTH : NULL;
+    if (t->vblank & 2) {
+        if (row) memset(row + from, 0, (size_t)(to - from));
+    } else {
+        make_masks(w);
+        if (w->shown & (w->shown - 1)) collide(w, line_window(from, to));
+        if (row) paint(w, row, from, to);
+    }
+    if (t->comb) {
+        if (row && from < 8) memset(row + from, 0, (size_t)(8 - from));
+        if (to >= 8) t->comb = 0;
+    }
+}
+
+static void star_line_end(vly_tia_work *w) {
+    static const uint8_t step[4] = {18, 33, 0, 17};
+    vly_tia_state *t = &w->m->tia;
+    t->star_counter = (t->star_counter + 1) & 3;
+    t->pos[VLY_M0] = (uint8_t)((t->pos[VLY_M0] + 160 - step[t->star_counter]) % 160);
+    t->star_width = t->star_counter == 1;
+    t->star_hidden = t->star_counter == 2;
+    w->dirty |= 1u << VLY_M0;
+}
+
+/* Due when the first clock after a displayed line is drawn. */
+static void line_end(vly_tia_work *w) {
+    vly_tia_state *t = &w->m->tia;
+    if (t->reflect != (t->ctrlpf & 1)) {
+        t->reflect = t->ctrlpf & 1;
+        w->dirty |= 1u << VLY_PF;
+    }
+    if (t->suppress[0] | t->suppress[1]) {
+        t->suppress[0] = t->suppress[1] = 0;
+        w->dirty |= 1u << VLY_P0 | 1u << VLY_P1;
+    }
+    if (t->stars) star_line_end(w);
+}
+
+void vly_tia_draw(vly_tia_work *w, int32_t clock) {
+    vly_tia_state *t = &w->m->tia;
+    if (clock > t->stop) clock = t->stop;
+    while (t->updated < clock) {
+        int32_t done = t->updated - t->start; /* the display begins at a line's first clock */
+        int line = done / VLY_CLOCKS_PER_LINE, h = done % VLY_CLOCKS_PER_LINE;
+        int to = clock - t->updated + h;
+        if (to > VLY_CLOCKS_PER_LINE) to = VLY_CLOCKS_PER_LINE;
+        if (h == 0 && line > 0) line_end(w);
+        t->updated += to - h;
+        if (to > VLY_HBLANK)
+            draw_span(w, line, h > VLY_HBLANK ? h - VLY_HBLANK : 0, to - VLY_HBLANK);
+        else if (t->comb && w->pixels) /* seen only if the frame ends here */
+            memset(w->pixels + line * VLY_SCREEN_WIDTH, 0, (size_t)(VLY_HBLANK + 8 - to));
+    }
+}
+
+/* ---- registers --------------------------------------------------------------------------- */
+
+static inline uint8_t wrapped(int x) { return (uint8_t)(((x % 160) + 160) % 160); }
+
+/* What a strobe of RESPx at `now` does, given the copy that is being drawn there. */
+static void reset_player(vly_tia_work *w, int p, int32_t clock, int hpos) {
+    static const uint8_t offset[4] = {0, 16, 32, 64};
+    vly_tia_state *t = &w->m->tia;
+    unsigned mode = t->nusiz[p] & 7, set = copies[mode];
+    int width = mode == 5 ? 16 : mode == 7 ? 32 : 8;
+    int now = hpos < VLY_HBLANK ? 3 : (hpos - VLY_HBLANK + 5) % 160;
+    int delay = 0, display = 0;
+    for (int i = 0; i < 4; ++i) {
+        if (!(set >> i & 1)) continue;
+        int d = wrapped(now - t->pos[p] - offset[i]);
+        if (d < 4) delay = 1;
+        else if (d < 4 + width) display = 1;
+    }
+    if (display) vly_tia_draw(w, clock + 11);
+    t->suppress[p] = display || !delay;
+    t->pos[p] = (uint8_t)now;
+    w->dirty |= (uint8_t)(1u << p);
+}
+
+static void reset_missile(vly_tia_work *w, int object, int32_t clock, int hpos) {
+    vly_tia_state *t = &w->m->tia;
+    int since = clock - t->hmove_clock;
+    int now = hpos < VLY_HBLANK ? 2 : (hpos - VLY_HBLANK + 4) % 160;
+    /* Strobes so soon after HMOVE that the extra clocks still move the object. */
+    if (object == VLY_M0 && since == 60 && hpos == 69) now = 8;
+    if (object == VLY_M1 && since == 9 && hpos == 18) now = 3;
+    if (object == VLY_BL) {
+        if (since == 54 && (hpos == 60 || hpos == 69)) now = 10;
+        if (since == 9 && hpos == 18) now = 3;
+        if (since == 21 && hpos == 30) now = 6;
+        if (since == 18 && hpos == 27) now = 5;
+    }
+    t->pos[object] = (uint8_t)now;
+    w->dirty |= (uint8_t)(1u << object);
+}
+
+static void missile_to_player(vly_tia_work *w, int i, uint8_t value) {
+    vly_tia_state *t = &w->m->tia;
+    uint8_t on = value & 2;
+    if (t->resmp[i] && !on) {
+        unsigned mode = t->nusiz[i] & 7;
+        t->pos[VLY_M0 + i] = wrapped(t->pos[i] + (mode == 5 ? 8 : mode == 7 ? 16 : 4));
+    }
+    t->resmp[i] = on;
+    w->dirty |= (uint8_t)(1u << (VLY_M0 + i));
+}
+
+static inline int floor_div4(int n) { return n >= 0 ? n / 4 : -((3 - n) / 4); }
+
+/* How far motion nibble h moves an object when HMOVE is strobed at cycle x of the line. */
+static int motion(int x, int h) {
+    int m = h < 8 ? -h : 16 - h;
+    if (x <= 3 || x == 75) return m;
+    if (x <= 20) {
+        int least = floor_div4(3 * x - 35);
+        return m > least ? m : least;
+    }
+    if (x <= 54) return 0;
+    m += floor_div4(190 - 3 * x);
+    return m < 0 ? m : 0;
+}
+
+static void hmove(vly_tia_work *w, int32_t clock, int x) {
+    vly_tia_state *t = &w->m->tia;
+    t->hmove_clock = clock;
+    if (w->blanks && (x <= 20 || x == 75)) t->comb = 1;
+    for (int o = 0; o < 5; ++o) t->pos[o] = wrapped(t->pos[o] + motion(x, t->hm[o]));
+    t->suppress[0] = t->suppress[1] = 0;
+    t->stars = t->star_width = t->star_hidden = 0;
+    w->dirty |= 0x1f;
+}
+
+static void set_motion(vly_tia_work *w, int object, int32_t clock, uint8_t value) {
+    vly_tia_state *t = &w->m->tia;
+    uint8_t next = value >> 4;
+    if (object == VLY_M0 && clock == t->hmove_clock + 21 * 3 && t->hm[VLY_M0] == 7 && next == 6) {
+        t->stars = 1;
+        t->star_counter = 3;
+    }
+    t->hm[object] = next;
+}
+
+static int write_delay(unsigned reg, int hpos) {
+    static const uint8_t pf_delay[4] = {4, 5, 2, 3};
+    switch (reg) {
+    case VLY_NUSIZ0:
+    case VLY_NUSIZ1:
+    case VLY_RESM0:
+    case VLY_RESM1: return 8;
+    case VLY_VBLANK:
+    case VLY_REFP0:
+    case VLY_REFP1:
+    case VLY_GRP0:
+    case VLY_GRP1: return 1;
+    case VLY_PF0:
+    case VLY_PF1:
+    case VLY_PF2: return pf_delay[hpos / 3 & 3];
+    default: return 0;
+    }
+}
+
+void vly_tia_poke(vly_tia_work *w, int32_t clock, unsigned reg, uint8_t value) {
+    vly_tia_state *t = &w->m->tia;
+    int hpos = (clock - t->frame_clock) % VLY_CLOCKS_PER_LINE;
+    vly_tia_draw(w, clock + write_delay(reg, hpos));
+    switch (reg) {
+    case VLY_VBLANK:
+        if (!(t->vblank & 0x80) && (value & 0x80)) t->dump = 1;
+        if ((t->vblank & 0x80) && !(value & 0x80)) {
+            t->dump = 0;
+            t->dump_off_cycle = clock / 3;
+        }
+        t->vblank = value;
+        break;
+    case VLY_NUSIZ0:
+    case VLY_NUSIZ1: {
+        int p = reg - VLY_NUSIZ0;
+        t->nusiz[p] = value;
+        t->suppress[p] = 0;
+        if (p == 0) t->star_width = t->star_hidden = 0;
+        w->dirty |= (uint8_t)(1u << p | 1u << (VLY_M0 + p));
+        break;
+    }
+    case VLY_COLUP0:
+    case VLY_COLUP1:
+    case VLY_COLUPF:
+    case VLY_COLUBK: t->color[reg - VLY_COLUP0] = (value & 0xfe) | t->color_loss; break;
+    case VLY_CTRLPF:
+        t->ctrlpf = value;
+        if (hpos < 79 + VLY_HBLANK) t->reflect = value & 1;
+        w->dirty |= 1u << VLY_PF | 1u << VLY_BL;
+        break;
+    case VLY_REFP0:
+    case VLY_REFP1:
+        t->refp[reg - VLY_REFP0] = value & 8;
+        w->dirty |= (uint8_t)(1u << (reg - VLY_REFP0));
+        break;
+    case VLY_PF0:
+    case VLY_PF1:
+    case VLY_PF2:
+        t->pf[reg - VLY_PF0] = value;
+        w->dirty |= 1u << VLY_PF;
+        break;
+    case VLY_RESP0:
+    case VLY_RESP1: reset_player(w, reg - VLY_RESP0, clock, hpos); break;
+    case VLY_RESM0:
+    case VLY_RESM1:
+    case VLY_RESBL: reset_missile(w, VLY_M0 + reg - VLY_RESM0, clock, hpos); break;
+    case VLY_GRP0:
+        t->grp[0] = value;
+        t->delayed_grp[1] = t->grp[1];
+        w->dirty |= 1u << VLY_P0 | 1u << VLY_P1;
+        break;
+    case VLY_GRP1:
+        t->grp[1] = value;
+        t->delayed_grp[0] = t->grp[0];
+        t->delayed_enabl = t->enabl;
+        w->dirty |= 1u << VLY_P0 | 1u << VLY_P1 | 1u << VLY_BL;
+        break;
+    case VLY_ENAM0:
+    case VLY_ENAM1:
+        t->enam[reg - VLY_ENAM0] = value & 2;
+        w->dirty |= (uint8_t)(1u << (VLY_M0 + reg - VLY_ENAM0));
+        break;
+    case VLY_ENABL:
+        t->enabl = value & 2;
+        w->dirty |= 1u << VLY_BL;
+        break;
+    case VLY_HMP0:
+    case VLY_HMP1:
+    case VLY_HMM0:
+    case VLY_HMM1:
+    case VLY_HMBL: set_motion(w, reg - VLY_HMP0, clock, value); break;
+    case VLY_VDELP0:
+    case VLY_VDELP1:
+        t->vdel[reg - VLY_VDELP0] = value & 1;
+        w->dirty |= (uint8_t)(1u << (reg - VLY_VDELP0));
+        break;
+    case VLY_VDELBL:
+        t->vdelbl = value & 1;
+        w->dirty |= 1u << VLY_BL;
+        break;
+    case VLY_RESMP0:
+    case VLY_RESMP1: missile_to_player(w, reg - VLY_RESMP0, value); break;
+    case VLY_HMOVE: hmove(w, clock, hpos / 3); break;
+    case VLY_HMCLR: memset(t->hm, 0, sizeof t->hm); break;
+    case VLY_CXCLR: t->collisions = 0; break;
+    default: break; /* sound, RSYNC and the registers that are not there */
+    }
+}
+
+uint8_t vly_tia_peek(const vly_machine *m, unsigned reg) {
+    const vly_tia_state *t = &m->tia;
+    if (reg < 8) return (uint8_t)((t->collisions >> 2 * reg & 1) << 7 |
+                                  (t->collisions >> (2 * reg + 1) & 1) << 6);
+    if (reg < 12) {
+        int32_t r = m->wires.resistance[reg - 8];
+        if (r == 0) return 0x80;
+        if (t->dump || r == VLY_OPEN) return 0;
+        uint32_t needed = (uint32_t)(1.6 * r * 0.01e-6 * 1.19e6);
+        return (uint32_t)m->cycles > (uint32_t)t->dump_off_cycle + needed ? 0x80 : 0;
+    }
+    if (reg < 14) return m->wires.fire[reg - 12] ? 0 : 0x80;
+    return 0;
+}
+
+/* ---- frames ------------------------------------------------------------------------------ */
+
+void vly_tia_open(vly_tia_work *w, vly_machine *m, const vly_rom *rom, uint8_t *pixels) {
+    w->m = m;
+    w->pixels = pixels;
+    w->pal = rom->properties.format == VLY_FORMAT_PAL;
+    w->blanks = !rom->properties.no_hmove_blanks;
+    w->ystart = rom->properties.ystart;
+    w->height = rom->properties.height;
+    w->dirty = 0x3f;
+    w->shown = w->enabled = 0;
+}
+
+static void place_display(vly_tia_state *t, int ystart, int height) {
+    t->start = t->frame_clock + VLY_CLOCKS_PER_LINE * ystart;
+    t->stop = t->start + VLY_CLOCKS_PER_LINE * height;
+    t->updated = t->start;
+}
+
+void vly_tia_reset(vly_tia_state *t, int ystart, int height) {
+    uint8_t partial = t->partial, front = t->front;
+    memset(t, 0, sizeof *t);
+    t->partial = partial;
+    t->front = front;
+    t->vsync_finish = INT32_MAX;
+    place_display(t, ystart, height);
+}
+
+void vly_tia_start_frame(vly_tia_work *w, int32_t cycles) {
+    vly_tia_state *t = &w->m->tia;
+    int32_t lines = (3 * cycles - t->frame_clock) / VLY_CLOCKS_PER_LINE;
+    t->frame_clock = -((3 * cycles - t->frame_clock) % VLY_CLOCKS_PER_LINE);
+    t->vsync_finish = t->vsync_finish == INT32_MAX ? INT32_MAX : t->vsync_finish - 3 * cycles;
+    t->hmove_clock -= 3 * cycles;
+    t->dump_off_cycle -= cycles;
+    t->front ^= 1;
+    t->greyed = 0;
+    t->color_loss = w->pal && (lines & 1);
+    for (int i = 0; i < 4; ++i) t->color[i] = (t->color[i] & 0xfe) | t->color_loss;
+    place_display(t, w->ystart, w->height);
+}
+
+void vly_tia_grey(vly_tia_work *w, int32_t cycles) {
+    vly_tia_state *t = &w->m->tia;
+    int from = (3 * cycles - t->frame_clock) / VLY_CLOCKS_PER_LINE;
+    if (t->greyed) return;
+    t->greyed = 1;
+    from = from < w->ystart ? 0 : from - w->ystart;
+    for (int i = from * VLY_SCREEN_WIDTH; w->pixels && i < w->height * VLY_SCREEN_WIDTH; ++i)
+        w->pixels[i] = (w->pixels[i] & 0x0f) >> 1;
+}
