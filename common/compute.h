@@ -111,6 +111,7 @@ typedef struct {
     float x_scale;         /* input = x_scale * x; 1 unless x_type is VLY_U8 */
     bool learn;            /* false: forward only */
     bool needs_dx;         /* false for the first layer */
+    bool tf32;             /* f32 products may round their operands to tf32 where that is faster */
 } vly_layer_desc;
 
 static inline int vly_out_size(int in, int kernel, int stride, int pad) {

@@ -124,6 +124,7 @@ vly_status vly_learner_net(vly_net **out, const vly_algo_args *args, vly_head_ki
     if (image && d.layers != 1) d.hidden[0] = 0;
     d.act = config->net.activation == VLY_NET_ACT_RELU ? VLY_ACT_RELU : VLY_ACT_TANH;
     d.bf16 = wants_bf16(config, &args->compute->info, &args->env->obs);
+    d.tf32 = config->run.precision == VLY_PRECISION_TF32;
     return vly_net_create(out, &d);
 }
 

@@ -61,6 +61,7 @@ static int add_layer(vly_net *net, const char *name, int in, vly_layer_desc laye
     layer.x_type = x->type;
     layer.x_scale = x->type == VLY_U8 ? net->desc.obs.scale : 1.0f;
     layer.needs_dx = in != 0;
+    layer.tf32 = net->desc.tf32;
     int h = 1, w = 1;
     if (layer.kind == VLY_LINEAR) {
         layer.in_h = layer.in_w = 1;

@@ -59,6 +59,7 @@ typedef struct {
     bool shared;            /* MLP: policy and value share the hidden layers (CNNs always do) */
     int lstm;               /* width of an LSTM before the heads, 0: none */
     bool bf16;
+    bool tf32;              /* with f32 activations: products may use tensor cores */
     vly_init_kind init;
 } vly_net_desc;
 

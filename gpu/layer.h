@@ -1,5 +1,55 @@
-/* layer.h -- layers of a network on the device: shared parts of the engines. */
+/* layer.h -- a layer on the device, and the engines that compute it.
+ *
+ * A layer has three passes (forward, input gradient, weight gradient), and for each the fastest engine that can do it:
+ * this project's kernels always can; cuBLASLt for linear layers and cuDNN for convolutions where those libraries
+ * are installed. At start-up every candidate is checked against ours on random numbers and timed; the winner is
+ * remembered on disk (gpu/choices.h). VLY_ENGINE=own|cublaslt|cudnn in the environment forces one.
+ */
 #ifndef VLY_GPU_LAYER_H
 #define VLY_GPU_LAYER_H
 #include "common/compute.h"
+#include "kernels/conv.h"
+
+typedef enum { VLY_PASS_FORWARD, VLY_PASS_DX, VLY_PASS_DW, VLY_PASSES } vly_pass;
+
+typedef struct {
+    const void *x;
+    const float *w;     /* weights then bias */
+    void *y;
+    const void *dz;     /* gradient before the activation */
+    void *dx;
+    float *dw;
+    bool accumulate;    /* into dw */
+} vly_pass_args;
+
+typedef struct vly_engine vly_engine;
+struct vly_engine {
+    const char *name;
+    bool any_n; /* its plan serves every batch up to batch_max; else batch_max alone */
+    bool (*can)(const vly_layer *l, vly_pass pass);
+    /* Fails where the library has nothing for this layer. *plan may stay NULL. */
+    vly_status (*open)(vly_layer *l, vly_pass pass, void **plan);
+    void (*close)(void *plan);
+    vly_status (*run)(vly_layer *l, vly_queue *q, vly_pass pass, void *plan, int n, const vly_pass_args *args);
+};
+
+struct vly_layer {
+    vly_compute *c;
+    vly_layer_desc d;
+    vly_conv conv;
+    int64_t weights;    /* without the bias */
+    int64_t in_numbers, out_numbers; /* of one sample */
+    bool prepared;
+    void *low, *bias_low; /* bf16: weights times x_scale, and the bias */
+    void *partial;      /* working memory of the weight and bias gradients */
+    const vly_engine *engine[VLY_PASSES];
+    void *plan[VLY_PASSES];
+};
+
+extern const vly_engine vly_engine_own, vly_engine_cublaslt, vly_engine_cudnn;
+
+/* Fills engine[] and plan[]; choose.c. `learn` layers get all their passes, others the forward pass. */
+vly_status vly_layer_choose(vly_layer *l);
+/* Which engine runs a pass ("own", "cublaslt", "cudnn"); for benchmarks and doctor. */
+const char *vly_layer_engine(const vly_layer *l, vly_pass pass);
 #endif

@@ -19,7 +19,7 @@ static vly_status lstm_forward(vly_queue *q, int T, int n, int H, const vly_real
 }
 static vly_status lstm_backward(vly_queue *q, int T, int n, int H, const vly_real *w_h, const uint8_t *reset, const vly_real *gates,
                                 const vly_real *h, const vly_real *c, const vly_real *dh, vly_real *dgates, vly_real *dw_h, vly_real *work) {
-    return vly_lstm_backward_launch(T, n, H, w_h, reset, gates, h, c, dh, dgates, dw_h, work, vly_scratch_of(q), vly_stream_of(q));
+    return vly_lstm_backward_launch(T, n, H, w_h, reset, gates, h, c, dh, dgates, dw_h, work, vly_stream_of(q));
 }
 static vly_status dueling(vly_queue *q, int n, int actions, const vly_real *v, const vly_real *a, vly_real *out) {
     return vly_dueling_launch(n, actions, v, a, out, vly_stream_of(q));
