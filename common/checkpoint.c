@@ -16,7 +16,8 @@
 
 /* A file: u64 header length, header (JSON, padded with spaces), data. Metadata keys of ours:
  *   volley.format   VLY_CHECKPOINT_FORMAT        volley.digest   32 digits
- *   xxh3:TENSOR     16 digits, then " state"      state:NAME, note:NAME   the notes */
+ *   xxh3:TENSOR     16 digits, " state" and " weight" where they hold
+ *   state:NAME, note:NAME   the notes */
 enum { HEADER_LIMIT = 100 << 20, PIECE = 1 << 20, LISTED_MAX = 100000 };
 
 static const struct {
@@ -142,7 +143,7 @@ static char *make_header(writer *w, size_t *bytes) {
     for (int k = 0; k < d->tensor_count; k++) {
         const vly_array *t = &d->tensors[w->order[k]];
         snprintf(key, sizeof key, "xxh3:%s", t->name);
-        snprintf(value, sizeof value, "%016" PRIx64 "%s", w->checksum[w->order[k]], t->state ? " state" : "");
+        snprintf(value, sizeof value, "%016" PRIx64 "%s%s", w->checksum[w->order[k]], t->state ? " state" : "", t->weight ? " weight" : "");
         bad |= json_object_set_new(meta, key, json_string(value));
         bad |= json_object_set_new(root, t->name, tensor_entry(t, at));
         at += vly_array_bytes(t);
@@ -305,14 +306,22 @@ static int index_of(const vly_checkpoint *c, const char *name) {
     return -1;
 }
 
+static bool skip_word(const char **text, const char *word) {
+    bool there = !strncmp(*text, word, strlen(word));
+    if (there) *text += strlen(word);
+    return there;
+}
+
 static vly_status parse_note(vly_checkpoint *c, const char *key, const char *value) {
     if (!strncmp(key, "xxh3:", 5)) {
         int i = index_of(c, key + 5);
         if (i < 0) return DAMAGED(c, "there is a checksum for %.60s, which is not in it", key + 5);
-        if (!is_hex(value, 16) || (value[16] && strcmp(value + 16, " state"))) return DAMAGED(c, "the checksum of %.60s is not one", key + 5);
+        if (!is_hex(value, 16)) return DAMAGED(c, "the checksum of %.60s is not one", key + 5);
         memcpy(c->checksum[i], value, 16);
-        c->tensors[i].state = value[16] != '\0';
-        return VLY_OK;
+        value += 16;
+        c->tensors[i].state = skip_word(&value, " state");
+        c->tensors[i].weight = skip_word(&value, " weight");
+        return *value ? DAMAGED(c, "the checksum of %.60s is not one", key + 5) : VLY_OK;
     }
     bool state = !strncmp(key, "state:", 6);
     vly_note *n = &c->notes[c->note_count];
@@ -442,7 +451,7 @@ vly_status vly_checkpoint_open(vly_checkpoint **out, const char *path) {
     c->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe must not block us */
     vly_status status = VLY_OK;
     if (c->fd < 0) status = vly_fail(errno == ENOENT ? VLY_ENOTFOUND : VLY_EIO, "cannot open %s: %s", path, strerror(errno));
-    else if (fstat(c->fd, &info) || !S_ISREG(info.st_mode)) status = vly_fail(VLY_EIO, "%s is not a file", path);
+    else if (fstat(c->fd, &info) || !S_ISREG(info.st_mode)) status = vly_fail(VLY_EINVAL, "%s is not a file", path);
     if (status != VLY_OK) return vly_checkpoint_close(c), status;
     c->bytes = (uint64_t)info.st_size;
     return open_common(out, c);

@@ -46,6 +46,7 @@ typedef struct {
     int64_t shape[VLY_ARRAY_DIMS];
     const void *data; /* host memory; NULL: fetched through vly_checkpoint_data.fetch */
     bool state;       /* counts in the digest */
+    bool weight;      /* of the network that acts: what is exported */
 } vly_array;
 
 typedef struct {

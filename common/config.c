@@ -80,7 +80,7 @@ const vly_option *vly_config_find(const char *key) {
     char near[256];
     vly_nearest(key, full_name, near, sizeof near);
     vly_fail(VLY_EINVAL, "no option '%.100s'%s%s; `volley train --help all` lists them", key,
-             *near ? "; the nearest are " : "", near);
+             *near ? "; nearest: " : "", near);
     return NULL;
 }
 
@@ -209,7 +209,7 @@ static vly_status named_preset(const vly_config *config, const vly_preset **out)
     char near[256];
     vly_nearest(config->run.preset, preset_name, near, sizeof near);
     return vly_fail(VLY_EINVAL, "no preset '%s'%s%s; `volley ls presets` lists them", config->run.preset,
-                    *near ? "; the nearest are " : "", near);
+                    *near ? "; nearest: " : "", near);
 }
 
 static vly_status apply_given(vly_config *config, const vly_assignments *given, const char *only) {
@@ -230,7 +230,7 @@ static vly_status check_algo(const char *name) {
     char near[256];
     vly_nearest(name, algo_name, near, sizeof near);
     return vly_fail(VLY_EINVAL, "no algorithm '%s'%s%s; `volley ls algos` lists them", name,
-                    *near ? "; the nearest are " : "", near);
+                    *near ? "; nearest: " : "", near);
 }
 
 /* What no single option can know. */

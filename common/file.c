@@ -21,7 +21,7 @@ vly_status vly_file_read(const char *path, size_t limit, char **out, size_t *byt
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return failed("open", path);
     if (fstat(fd, &info) || !S_ISREG(info.st_mode)) {
-        status = vly_fail(VLY_EIO, "%s is not a file", path);
+        status = vly_fail(VLY_EINVAL, "%s is not a file", path);
         goto close_file;
     }
     if ((size_t)info.st_size > limit) {

@@ -215,7 +215,7 @@ static vly_status unknown_option(const vly_verb *v, const char *key) {
     naming = v;
     vly_nearest(key, option_name, near, sizeof near);
     return vly_fail(VLY_EINVAL, "volley %s has no option --%.100s%s%s; `volley %s --help%s` lists them", v->name, key,
-                    *near ? "; the nearest are " : "", near, v->name, v->config ? " all" : "");
+                    *near ? "; nearest: " : "", near, v->name, v->config ? " all" : "");
 }
 
 static vly_status set_option(vly_cli *cli, const vly_option *o, const char *key, const char *value) {
@@ -341,5 +341,5 @@ int vly_cli_main(const vly_verb *const *verbs, int argc, char **argv) {
         if (!strcmp(verbs[i]->name, name)) return run_verb(verbs[i], argc - 2, argv + 2);
     char near[256];
     vly_nearest(name, verb_name, near, sizeof near);
-    return vly_cli_fail(vly_fail(VLY_EINVAL, "no verb '%.60s'%s%s; `volley --help` lists them", name, *near ? "; the nearest are " : "", near));
+    return vly_cli_fail(vly_fail(VLY_EINVAL, "no verb '%.60s'%s%s; `volley --help` lists them", name, *near ? "; nearest: " : "", near));
 }

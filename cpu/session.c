@@ -42,7 +42,7 @@ struct vly_session {
     int64_t steps_recorded, updates_recorded, episodes_recorded, restarts_recorded, hung_recorded;
     int64_t steps_saved, steps_at_start;
     double best_return;
-    bool save_failed;
+    bool save_failed, too_many_restarts;
     char save_words[512], checkpoint[VLY_PATH];
 };
 
@@ -233,7 +233,8 @@ static int on_update(void *arg, const vly_train_report *r) {
         s->last_record = r->wall_s;
         record(s, r);
     } else vly_status_line_update(s->line, s->metrics);
-    return (vly_cli_signal() ? VLY_TRAIN_STOP : VLY_TRAIN_GO_ON) | (save_is_due(s, r) ? VLY_TRAIN_SAVE : VLY_TRAIN_GO_ON);
+    s->too_many_restarts = r->pool.restarts > s->config.pool.restarts;
+    return (vly_cli_signal() || s->too_many_restarts ? VLY_TRAIN_STOP : VLY_TRAIN_GO_ON) | (save_is_due(s, r) ? VLY_TRAIN_SAVE : VLY_TRAIN_GO_ON);
 }
 
 static void on_warning(void *arg, const char *text) { vly_status_line_say(((vly_session *)arg)->line, text); }
@@ -264,7 +265,7 @@ static vly_status list_tensors(vly_session *s) {
         if (b->role == VLY_BUFFER_REPLAY && !s->config.checkpoint.replay) continue;
         vly_array *t = &s->tensors[s->tensor_count];
         snprintf(t->name, sizeof t->name, "%s", b->name);
-        t->dtype = b->dtype, t->ndim = b->ndim, t->state = true;
+        t->dtype = b->dtype, t->ndim = b->ndim, t->state = true, t->weight = b->role == VLY_BUFFER_WEIGHT;
         memcpy(t->shape, b->shape, sizeof t->shape);
         t->data = b->device ? NULL : b->data;
         s->buffers[s->tensor_count++] = *b;
@@ -381,9 +382,13 @@ static void name_bad(void *arg, const char *path, const char *words) {
     fprintf(arg, "volley: skipped: %s\n", words);
 }
 
+static vly_status check_run(const char *run) {
+    return access(run, F_OK) ? vly_fail(VLY_ENOTFOUND, "there is no run %s; `volley ls runs` lists them", run) : VLY_OK;
+}
+
 vly_status vly_run_open_checkpoint(const char *run, bool best, FILE *people, vly_checkpoint **out) {
     char path[VLY_PATH];
-    if (access(run, F_OK)) return vly_fail(VLY_ENOTFOUND, "there is no run %s; `volley ls runs` lists them", run);
+    VLY_TRY(check_run(run));
     if (!is_folder(run)) {
         VLY_TRY(vly_checkpoint_open(out, run));
         vly_status status = vly_checkpoint_verify(*out);
@@ -398,6 +403,7 @@ vly_status vly_run_open_checkpoint(const char *run, bool best, FILE *people, vly
 
 vly_status vly_run_load_config(const char *run, vly_config *config) {
     char path[VLY_PATH];
+    VLY_TRY(check_run(run));
     if (is_folder(run)) snprintf(path, sizeof path, "%.1200s/config.yaml", run);
     else { /* RUN/checkpoints/step-N.safetensors */
         snprintf(path, sizeof path, "%.1200s", run);
@@ -499,8 +505,8 @@ static vly_status resume(vly_session *s, const char *run, const vly_assignments 
     vly_checkpoint *c;
     snprintf(s->folder, sizeof s->folder, "%.1200s", run);
     for (size_t n = strlen(s->folder); n > 1 && s->folder[n - 1] == '/'; n--) s->folder[n - 1] = '\0';
-    if (!is_folder(run)) return vly_fail(VLY_ENOTFOUND, "there is no run %s; `volley ls runs` lists them", run);
     VLY_TRY(vly_run_load_config(run, &s->config));
+    if (!is_folder(run)) return vly_fail(VLY_EINVAL, "resume takes a run's folder, not %s", run);
     VLY_TRY(override(&s->config, given));
     vly_env_args args = vly_config_env_args(&s->config);
     VLY_TRY(vly_env_open(&s->env, s->config.run.env, &args));
@@ -555,6 +561,11 @@ vly_status vly_session_run(vly_session *s, vly_session_result *result) {
     vly_status status = vly_train_run(s->train, &result->train);
     vly_cli_watch_signals(NULL, NULL);
     if (vly_cli_signal() && status == VLY_OK && result->train.stop == VLY_STOP_NONE) result->train.stop = VLY_STOP_INTERRUPTED;
+    if (status == VLY_OK && s->too_many_restarts) {
+        result->train.stop = VLY_STOP_FAILED;
+        status = vly_fail(VLY_EPEER, "%s failed %lld times and was started again, more than --pool.restarts %d: it is broken",
+                          s->config.run.env, (long long)result->train.report.pool.restarts, s->config.pool.restarts);
+    }
     char words[1024];
     snprintf(words, sizeof words, "%s", vly_error_text());
     record(s, &result->train.report);

@@ -61,7 +61,7 @@ static int bench(vly_cli *cli) {
         json_decref(to.results);
         vly_nearest(cli->positional[0], suite_name, near, sizeof near);
         return vly_cli_fail(vly_fail(VLY_EINVAL, "no suite '%.60s'%s%s; `volley bench` lists them", cli->positional[0],
-                                     *near ? "; the nearest are " : "", near));
+                                     *near ? "; nearest: " : "", near));
     }
     fprintf(cli->people, "%-34s %14s %14s %14s  %-10s %3s\n", "name", "median", "min", "max", "unit", "n");
     vly_status status = suites[i].run(&options);

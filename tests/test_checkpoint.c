@@ -26,11 +26,11 @@ static void fill(uint64_t seed) {
 
 static const vly_array *tensors(void) {
     static vly_array t[5];
-    t[0] = (vly_array){"pixels", VLY_U8, 3, {17, 59, 1}, pixels, true};
-    t[1] = (vly_array){"policy.0.weight", VLY_F32, 1, {257}, weights, true};
-    t[2] = (vly_array){"empty", VLY_F32, 2, {0, 7}, NULL, true};
-    t[3] = (vly_array){"cursor", VLY_I64, 0, {0}, &cursor, true};
-    t[4] = (vly_array){"moments", VLY_F64, 2, {2, 3}, moments, false};
+    t[0] = (vly_array){"pixels", VLY_U8, 3, {17, 59, 1}, pixels, true, false};
+    t[1] = (vly_array){"policy.0.weight", VLY_F32, 1, {257}, weights, true, true};
+    t[2] = (vly_array){"empty", VLY_F32, 2, {0, 7}, NULL, true, false};
+    t[3] = (vly_array){"cursor", VLY_I64, 0, {0}, &cursor, true, false};
+    t[4] = (vly_array){"moments", VLY_F64, 2, {2, 3}, moments, false, false};
     return t;
 }
 
@@ -80,7 +80,7 @@ static void what_is_written_is_what_is_read(void) {
         const vly_array *want = &tensors()[i], *got = vly_checkpoint_find(c, want->name);
         char back[8192];
         size_t bytes = vly_array_bytes(want);
-        CHECK(got && got->dtype == want->dtype && got->ndim == want->ndim && got->state == want->state);
+        CHECK(got && got->dtype == want->dtype && got->ndim == want->ndim && got->state == want->state && got->weight == want->weight);
         for (int k = 0; k < want->ndim; k++) CHECK_EQ(got->shape[k], want->shape[k]);
         memset(back, 0x5a, sizeof back);
         CHECK_OK(vly_checkpoint_read(c, want->name, want->dtype, back, bytes));

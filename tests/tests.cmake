@@ -41,3 +41,8 @@ foreach(source ${grad_sources})
   add_test(NAME ${name} COMMAND ${name} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
   set_tests_properties(${name} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 300)
 endforeach()
+
+# The program as users see it.
+target_compile_definitions(test_program PRIVATE VLY_TEST_PROGRAM="$<TARGET_FILE:volley>"
+  VLY_TEST_PLUGIN="$<TARGET_FILE:plugin_my_env>" VLY_TEST_PLUGIN_BAD="$<TARGET_FILE:plugin_bad_env>")
+add_dependencies(test_program volley plugin_my_env plugin_bad_env)

@@ -10,6 +10,20 @@ static void bad_step(const vly_env *env, void *states, int n, const int32_t *act
                      vly_rows out) {
     (void)env, (void)states, (void)n, (void)action, (void)out;
 }
+static void failing_reset(const vly_env *env, void *state, uint64_t seed, vly_rows at) {
+    (void)env, (void)state, (void)seed;
+    memset(at.obs, 0, 8);
+    *at.reward = *at.score = 0.0f;
+    *at.flags = VLY_ROW_RESET;
+}
+static void failing_step(const vly_env *env, void *states, int n, const int32_t *action,
+                         vly_rows out) {
+    (void)states, (void)action;
+    for (int i = 0; i < n; i++) {
+        failing_reset(env, NULL, 0, vly_rows_at(out, (size_t)i));
+        out.flags[i] = VLY_ROW_FAILED;
+    }
+}
 
 vly_status vly_env_plugin(vly_env *env, const vly_env_args *args);
 vly_status vly_env_plugin(vly_env *env, const vly_env_args *args) {
@@ -34,5 +48,6 @@ vly_status vly_env_plugin(vly_env *env, const vly_env_args *args) {
     env->state_bytes = strcmp(wrong, "state_bytes") ? 64 : 63;
     env->reset = strcmp(wrong, "reset") ? bad_reset : NULL;
     env->step = strcmp(wrong, "step") ? bad_step : NULL;
+    if (!strcmp(wrong, "fails")) env->reset = failing_reset, env->step = failing_step;
     return VLY_OK;
 }

@@ -1,0 +1,145 @@
+#include <stdlib.h>
+#include <string.h>
+#include "cpu/npz.h"
+#include "cpu/session.h"
+#include "cpu/verbs.h"
+
+typedef struct {
+    char format[16], layout[16], out[1024];
+    bool best;
+} export_options;
+
+/* The weights of a checkpoint, in memory, in the layout that was asked for. */
+typedef struct {
+    vly_array *tensors;
+    float **data;
+    int n;
+} weights;
+
+static void free_weights(weights *w) {
+    for (int i = 0; i < w->n; i++) free(w->data[i]);
+    free(w->data);
+    free(w->tensors);
+}
+
+static vly_status read_weights(vly_checkpoint *c, weights *w) {
+    int total = vly_checkpoint_tensors(c);
+    w->tensors = calloc((size_t)total + 1, sizeof *w->tensors);
+    w->data = calloc((size_t)total + 1, sizeof *w->data);
+    if (!w->tensors || !w->data) return vly_fail(VLY_ENOMEM, "no memory for the weights");
+    for (int i = 0; i < total; i++) {
+        const vly_array *t = vly_checkpoint_tensor(c, i);
+        if (!t->weight || t->dtype != VLY_F32) continue;
+        w->tensors[w->n] = *t;
+        w->data[w->n] = malloc(vly_array_bytes(t) + 1);
+        if (!w->data[w->n]) return vly_fail(VLY_ENOMEM, "no memory for the weights");
+        VLY_TRY(vly_checkpoint_read(c, t->name, t->dtype, w->data[w->n++], vly_array_bytes(t)));
+    }
+    return w->n ? VLY_OK : vly_fail(VLY_EINVAL, "%s holds no weights of a network", vly_checkpoint_path(c));
+}
+
+/* (outer, a, b) becomes (outer, b, a). */
+static vly_status swap_inner(float **data, int64_t outer, int64_t a, int64_t b) {
+    float *to = malloc((size_t)(outer * a * b) * sizeof *to + 1);
+    if (!to) return vly_fail(VLY_ENOMEM, "no memory to change the layout");
+    for (int64_t o = 0; o < outer; o++)
+        for (int64_t i = 0; i < a; i++)
+            for (int64_t k = 0; k < b; k++) to[(o * b + k) * a + i] = (*data)[(o * a + i) * b + k];
+    free(*data);
+    *data = to;
+    return VLY_OK;
+}
+
+/* Ours is channels last: convolutions are (out, kh, kw, in), and the layer after them reads (y, x, channel).
+ * PyTorch has (out, in, kh, kw) and flattens (channel, y, x). */
+static vly_status to_torch(weights *w) {
+    int64_t channels = 0; /* of the last convolution, until a linear layer has read it */
+    for (int i = 0; i < w->n; i++) {
+        vly_array *t = &w->tensors[i];
+        if (t->ndim == 4) {
+            const int64_t in = t->shape[3];
+            VLY_TRY(swap_inner(&w->data[i], t->shape[0], t->shape[1] * t->shape[2], in));
+            t->shape[3] = t->shape[2], t->shape[2] = t->shape[1], t->shape[1] = in;
+            channels = t->shape[0];
+        } else if (t->ndim == 2 && channels) {
+            if (t->shape[1] % channels == 0) VLY_TRY(swap_inner(&w->data[i], t->shape[0], t->shape[1] / channels, channels));
+            channels = 0;
+        }
+    }
+    return VLY_OK;
+}
+
+static vly_status write_npz(const weights *w, const char *path) {
+    vly_npz *z;
+    VLY_TRY(vly_npz_open(&z, path));
+    for (int i = 0; i < w->n; i++) {
+        const vly_array *t = &w->tensors[i];
+        if (vly_npz_add(z, t->name, t->dtype, t->ndim, t->shape, w->data[i]) != VLY_OK) break;
+    }
+    return vly_npz_close(z);
+}
+
+static vly_status write_safetensors(const weights *w, const char *path, const vly_checkpoint *c, const char *layout) {
+    vly_note notes[3] = {{.name = "layout"}, {.name = "env"}, {.name = "digest_of_source"}};
+    const char *env = vly_checkpoint_note_text(c, "env");
+    snprintf(notes[0].value, sizeof notes[0].value, "%s", layout);
+    snprintf(notes[1].value, sizeof notes[1].value, "%s", env ? env : "");
+    snprintf(notes[2].value, sizeof notes[2].value, "%s", vly_checkpoint_digest(c));
+    for (int i = 0; i < w->n; i++) w->tensors[i].data = w->data[i];
+    const vly_checkpoint_data d = {.tensors = w->tensors, .tensor_count = w->n, .notes = notes, .note_count = 3};
+    return vly_checkpoint_write(path, &d, NULL);
+}
+
+static vly_status export_weights(vly_cli *cli, vly_checkpoint *c, char *path, size_t bytes, weights *w) {
+    const export_options *o = cli->own;
+    if (o->out[0]) snprintf(path, bytes, "%s", o->out);
+    else snprintf(path, bytes, "%.1000s%s.%s", cli->positional[0], strstr(cli->positional[0], ".safetensors") ? ".weights" : "/weights", o->format);
+    VLY_TRY(read_weights(c, w));
+    if (!strcmp(o->layout, "torch")) VLY_TRY(to_torch(w));
+    return !strcmp(o->format, "npz") ? write_npz(w, path) : write_safetensors(w, path, c, o->layout);
+}
+
+static int run(vly_cli *cli) {
+    const export_options *o = cli->own;
+    char path[VLY_PATH];
+    weights w = {0};
+    vly_checkpoint *c;
+    vly_status status = vly_run_open_checkpoint(cli->positional[0], o->best, cli->people, &c);
+    if (status != VLY_OK) return vly_cli_fail(status);
+    status = export_weights(cli, c, path, sizeof path, &w);
+    int code = VLY_EXIT_DONE;
+    if (status == VLY_OK) {
+        json_t *names = json_array();
+        for (int i = 0; i < w.n; i++) json_array_append_new(names, json_string(w.tensors[i].name));
+        fprintf(cli->people, "%d tensors of %s in %s (%s layout)\n", w.n, vly_checkpoint_path(c), path, o->layout);
+        if (cli->json)
+            vly_cli_print_json(json_pack("{s:s, s:s, s:s, s:s, s:o}", "file", path, "format", o->format, "layout", o->layout, "checkpoint",
+                                         vly_checkpoint_path(c), "tensors", names));
+        else json_decref(names);
+    } else code = vly_cli_fail(status);
+    vly_checkpoint_close(c);
+    free_weights(&w);
+    return code;
+}
+
+static const vly_option own[] = {
+    VLY_CLI_TEXT(export_options, format, "safetensors", "safetensors|npz", "of the file"),
+    VLY_CLI_TEXT(export_options, layout, "torch", "torch|native", "of convolutions and of the layer that reads them"),
+    VLY_CLI_TEXT(export_options, out, "", NULL, "file to write; default: RUN/weights.FORMAT"),
+    VLY_CLI_BOOL(export_options, best, "the checkpoint with the best training return instead of the newest"),
+};
+
+const vly_verb vly_verb_export = {
+    .name = "export",
+    .positional_help = "RUN",
+    .summary = "the agent's weights for other programs",
+    .examples = "volley export runs/x --format npz\nvolley export runs/x --format safetensors --out agent.safetensors",
+    .own = own,
+    .own_count = sizeof own / sizeof *own,
+    .own_bytes = sizeof(export_options),
+    .more = "Layouts. Linear layers are (out, in) in both. torch: convolutions (out, in, kh, kw), and the layer after them\n"
+            "reads (channel, y, x), as torch.nn.Flatten gives it. native: (out, kh, kw, in) and (y, x, channel).",
+    .positional_min = 1,
+    .positional_max = 1,
+    .run = run,
+};
