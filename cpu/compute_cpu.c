@@ -8,6 +8,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 #include "cpu/ops.h"
+#ifndef VLY_REAL_DOUBLE
+#include "cpu/simd.h"
+#endif
 
 /* ---- memory ---- */
 
@@ -225,6 +228,9 @@ vly_status vly_compute_create_cpu(vly_compute **out, int threads) {
         return status;
     }
     cpu->c = table;
+#ifndef VLY_REAL_DOUBLE
+    cpu->simd = vly_simd_best();
+#endif
     vly_compute_info *info = &cpu->c.info;
     char processor[96];
     processor_name(processor, sizeof processor);

@@ -12,6 +12,14 @@ if(NOT hiredis_FOUND)
   list(FILTER cpu_sources EXCLUDE REGEX "/(store|dist)[a-z_]*\\.c$")
 endif()
 
+# Vector code is compiled once for each width and chosen at run time; only there may a * b + c be one rounding.
+set_source_files_properties(cpu/simd_base.c PROPERTIES COMPILE_OPTIONS "-ffp-contract=fast")
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+  set_source_files_properties(cpu/simd_avx2.c PROPERTIES COMPILE_OPTIONS "-mavx2;-mfma;-ffp-contract=fast")
+  set_source_files_properties(cpu/simd_avx512.c PROPERTIES
+    COMPILE_OPTIONS "-mavx512f;-mavx512bw;-mavx512dq;-mavx512vl;-mfma;-ffp-contract=fast;-mprefer-vector-width=512")
+endif()
+
 add_library(vly_cpu STATIC ${cpu_sources})
 target_link_libraries(vly_cpu PUBLIC vly_envs PkgConfig::uv)
 if(hiredis_FOUND)

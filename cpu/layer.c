@@ -20,6 +20,16 @@ static vly_status check_desc(const vly_layer_desc *d) {
     return VLY_OK;
 }
 
+/* The fastest plan that fits. */
+static vly_status choose_plan(vly_cpu *cpu, vly_layer *l) {
+    vly_status status = VLY_EUNSUPPORTED;
+    if (l->d.kind == VLY_MAXPOOL) return vly_plan_maxpool(cpu, l);
+#ifndef VLY_REAL_DOUBLE
+    status = l->d.kind == VLY_LINEAR ? vly_plan_linear(cpu, l) : vly_plan_conv(cpu, l);
+#endif
+    return status == VLY_EUNSUPPORTED ? vly_plan_plain(cpu, l) : status;
+}
+
 vly_status vly_cpu_layer_create(vly_compute *c, const vly_layer_desc *desc, vly_layer **out) {
     vly_cpu *cpu = (vly_cpu *)c;
     VLY_NEED("layer", desc && out);
@@ -35,7 +45,7 @@ vly_status vly_cpu_layer_create(vly_compute *c, const vly_layer_desc *desc, vly_
     l->out_size = (int64_t)l->out_h * l->out_w * d.out_c;
     l->k = (int64_t)d.kernel * d.kernel * d.in_c;
     l->low = d.x_type == VLY_BF16 || (d.x_type == VLY_U8 && d.y_type == VLY_BF16);
-    const vly_status status = d.kind == VLY_MAXPOOL ? vly_plan_maxpool(cpu, l) : vly_plan_plain(cpu, l);
+    const vly_status status = choose_plan(cpu, l);
     if (status != VLY_OK) {
         free(l);
         return status;

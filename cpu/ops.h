@@ -9,9 +9,11 @@
 #include "common/compute.h"
 #include "cpu/workers.h"
 
+typedef struct vly_simd vly_simd;
 typedef struct {
     vly_compute c; /* first: a vly_compute * is a vly_cpu * */
     vly_workers *workers;
+    const vly_simd *simd; /* NULL in double precision */
 } vly_cpu;
 
 static inline vly_cpu *vly_cpu_of(vly_queue *q) { return (vly_cpu *)q->c; }
@@ -43,8 +45,17 @@ struct vly_layer {
     void *state; /* the plan's: packed weights and workspace */
 };
 
+/* Runs blocks on all threads when the whole is worth waking them (a wake-up costs some 50 us), else here. */
+static inline void vly_cpu_run(vly_cpu *cpu, double flops, int blocks, vly_block_fn fn, void *arg) {
+    if (flops < 1e7)
+        for (int b = 0; b < blocks; b++) fn(arg, b, 0);
+    else vly_workers_run(cpu->workers, blocks, fn, arg);
+}
+
 /* Always fits; the others may say VLY_EUNSUPPORTED and leave the layer as it was. */
 vly_status vly_plan_plain(vly_cpu *cpu, vly_layer *layer);
+vly_status vly_plan_linear(vly_cpu *cpu, vly_layer *layer);
+vly_status vly_plan_conv(vly_cpu *cpu, vly_layer *layer);
 vly_status vly_plan_maxpool(vly_cpu *cpu, vly_layer *layer);
 
 vly_status vly_cpu_layer_create(vly_compute *c, const vly_layer_desc *desc, vly_layer **out);
