@@ -44,7 +44,9 @@ void vly_bench_json(const vly_bench_result *result, char *text, size_t bytes);
 
 /* The suites of `volley bench`: XX(name, what it measures); benchmarks/bench_<name>.c implements
  * vly_bench_<name>. */
-#define VLY_BENCH_MAP(XX) XX(envs, "environments by the second: alone, through the actor pool")
+#define VLY_BENCH_MAP(XX)                                                                          \
+    XX(envs, "environments by the second: alone, through the actor pool")                          \
+    XX(learner, "networks: forward passes and whole updates by the sample")
 
 #define XX(name, help) vly_status vly_bench_##name(const vly_bench_options *options);
 VLY_BENCH_MAP(XX)

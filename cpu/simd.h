@@ -50,7 +50,7 @@ struct vly_simd {
     int vectors_max; /* widest panel */
     void (*gemm)(const vly_gemm *g);
     void (*gemm_sum)(const vly_gemm_sum *g);
-    void (*tanh)(int64_t n, float *y);                                     /* in place; below 2 ulp */
+    void (*tanh)(int64_t n, float *y);                                     /* in place; below 2 ulp, 2.5 on a processor without fma */
     void (*mask)(vly_act act, int64_t n, const float *y, const float *dy, float *out); /* out = dy act'(y); may be in place */
     void (*sum_rows)(int rows, int cols, const float *x, int64_t ld, float *sum);      /* sum += rows of x */
     void (*from_u8)(int64_t n, const uint8_t *x, float scale, float *y);

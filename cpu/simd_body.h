@@ -189,28 +189,30 @@ static void gemm_sum(const vly_gemm_sum *g) {
 
 /* ---- element-wise ---- */
 
-/* tanh x = t / (t + 2) with t = e^2x - 1 = 2^n p(r) + (2^n - 1), which keeps its digits near 0. */
+/* tanh |x| = -t / (t + 2) with t = e^(-2|x|) - 1 = 2^n p(r) + (2^n - 1), which keeps its digits near 0. */
 INLINE vec tanh_vec(vec x) {
-    const vec magic = splat(12582912.0f), top = splat(9.1f);
-    const vec c = where_less(top, x, top, where_less(x, -top, -top, x));
+    const ivec sign = (ivec)x & INT32_MIN;
+    const vec magic = splat(12582912.0f), bottom = splat(-9.1f), a = (vec)((ivec)x | INT32_MIN);
+    const vec c = where_less(a, bottom, bottom, a);
     const vec n = (c * splat(2.885390082f) + magic) - magic;
-    const vec r = (c - n * splat(0.346435546875f)) - n * splat(1.380443573e-4f); /* ln 2 / 2 in two parts */
+    const vec r = (c - n * splat(0.346435546875f)) - n * splat(1.38043405e-4f); /* ln 2 / 2 in two parts */
     const vec z = r + r;
-    vec p = splat(1.9835e-4f);
+    vec p = splat(1.984127e-4f);
     p = p * z + splat(1.388888946e-3f);
     p = p * z + splat(8.333333767e-3f);
     p = p * z + splat(4.166666418e-2f);
     p = p * z + splat(1.666666667e-1f);
     p = p * z + splat(0.5f);
-    p = p * z * z + z;
+    p = p * (z * z) + z;
     const vec two_n = (vec)((__builtin_convertvector(n, ivec) + 127) << 23);
-    const vec t = two_n * p + (two_n - splat(1.0f)), d = t + splat(2.0f);
+    const vec two = splat(2.0f), t = two_n * p + (two_n - splat(1.0f)), d = two + t, lost = (two - d) + t;
 #if defined(__AVX512F__)
-    const vec guess = _mm512_rcp14_ps(d), q = guess + guess * (splat(1.0f) - d * guess), y = t * q;
-    return y + q * (t - y * d);
+    const vec guess = _mm512_rcp14_ps(d), q = guess + guess * (splat(1.0f) - d * guess);
 #else
-    return t / d;
+    const vec q = splat(1.0f) / d;
 #endif
+    const vec near = t * q, y = near + q * ((t - near * d) - near * lost);
+    return (vec)(((ivec)y & INT32_MAX) | sign);
 }
 
 static void tanh_rows(int64_t n, float *y) {

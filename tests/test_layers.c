@@ -1,5 +1,6 @@
 /* Every plan of every layer against the definition in double precision, and against PyTorch. */
 #include "cpu/bf16.h"
+#include "cpu/simd.h"
 #include "tests/golden.h"
 
 /* ---- the definition: y and its gradients, straight from the sums, in double ---- */
@@ -301,7 +302,7 @@ static void bad_arguments_are_named(void) {
     CHECK(strstr(vly_error_text(), "layer"));
 }
 
-int main(void) {
+static void every_layer_agrees(void) {
     cpu_open(2);
     bad_arguments_are_named();
     static const char *const names[] = {"linear", "linear_relu", "conv", "conv_pad", "conv_stride4", "conv_even", "pool"};
@@ -309,6 +310,45 @@ int main(void) {
     linear_layers_agree();
     convolutions_agree();
     pools_agree();
+    cpu_close();
+}
+
+/* Over +-10, dense near 0; a vector, its rest, and not-a-number. */
+static void tanh_is_as_exact_as_it_says(const vly_simd *simd) {
+    enum { n = 200003 };
+    float *y = malloc(n * sizeof *y);
+    double worst = 0;
+    for (int k = 0; k < 2; k++) {
+        for (int i = 0; i < n; i++) y[i] = (float)((i - n / 2) / (n / 20.0) * (k ? 1e-2 * fabs((double)noise(1, (uint32_t)i)) : 1));
+        float *x = memcpy(malloc(n * sizeof *x), y, n * sizeof *y);
+        simd->tanh(n, y);
+        for (int i = 0; i < n; i++) {
+            const double want = tanh(x[i]), ulp = fabs(want) < 1e-37 ? 1e-45 : ldexp(1, ilogb(want) - 23);
+            worst = fmax(worst, fabs(y[i] - want) / ulp);
+        }
+        free(x);
+    }
+    fprintf(stderr, "tanh %s: %.2f ulp\n", simd->name, worst);
+    CHECK(worst <= (strcmp(simd->name, "base") == 0 ? 2.5 : 2.0));
+    y[0] = NAN, y[1] = INFINITY, y[2] = -INFINITY, y[3] = -0.0f;
+    simd->tanh(4, y);
+    CHECK(isnan(y[0]) && y[1] == 1 && y[2] == -1 && y[3] == 0);
+    free(y);
+}
+
+int main(void) {
+    static const char *const widths[] = {"avx512", "avx2", "base"};
+    for (int i = 0; i < 3; i++) {
+        const vly_simd *simd = vly_simd_force(widths[i]);
+        if (!simd) {
+            fprintf(stderr, "SKIPPED: this processor has no %s\n", widths[i]);
+            continue;
+        }
+        tanh_is_as_exact_as_it_says(simd);
+        every_layer_agrees();
+    }
+    vly_simd_force(NULL);
+    cpu_open(2);
     for (int low = 0; low < 2; low++) {
         const vly_dtype t = low ? VLY_BF16 : VLY_F32;
         threads_do_not_change_a_bit(conv(84, 84, 4, 32, 8, 4, 0, VLY_ACT_RELU, VLY_U8, t), 37);
