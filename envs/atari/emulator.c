@@ -65,7 +65,9 @@ static void play_start(vly_emulator *e, const vly_emulator_rules *rules, vly_scr
 uint8_t vly_emulator_choose(vly_emulator *e, const vly_emulator_rules *rules, int action) {
     const double a = vly_mt19937_next(&e->rng) / 4294967296.0;
     (void)vly_mt19937_next(&e->rng); /* player B's, who does nothing either way */
-    if (a >= (double)rules->sticky) e->action = (uint8_t)action;
+    const int fires = vly_atari_action_stick(action) & VLY_STICK_FIRE;
+    if (a >= (double)rules->sticky)
+        e->action = fires && rules->game->legal < VLY_ATARI_ACTIONS ? VLY_NOOP : (uint8_t)action;
     return e->action;
 }
 
@@ -85,7 +87,9 @@ int32_t vly_emulator_act(vly_emulator *e, const vly_emulator_rules *rules, int a
 /* SELECT for a few frames, and one frame without: only that one counts as the episode's. */
 static void press_select(vly_emulator *e, const vly_emulator_rules *rules, int frames, vly_screens *screens) {
     for (int i = 0; i < frames; i++) emulate(e, rules, VLY_NOOP, VLY_SWITCH_SELECT, screens);
-    (void)vly_emulator_act(e, rules, VLY_NOOP, screens);
+    emulate(e, rules, VLY_NOOP, 0, screens);
+    e->frames++;
+    e->episode_frames++;
 }
 
 static int select_mode(vly_emulator *e, const vly_emulator_rules *rules, vly_screens *screens) {
