@@ -39,3 +39,11 @@ target_include_directories(vly_cpu PUBLIC ${generated})
 add_executable(volley ${program_sources})
 target_link_libraries(volley PRIVATE vly_cpu)
 target_link_options(volley PRIVATE -rdynamic)
+
+# MPI is a library of its own, loaded under mpirun only.
+find_package(MPI COMPONENTS C QUIET)
+if(MPI_C_FOUND)
+  add_library(volley_mpi SHARED cpu/mpi/mpi_sync.c)
+  target_link_libraries(volley_mpi PRIVATE vly_options MPI::MPI_C)
+  target_compile_options(volley_mpi PRIVATE -Wno-missing-prototypes -Wno-strict-prototypes)
+endif()
