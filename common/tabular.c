@@ -287,7 +287,7 @@ static vly_status restored(vly_algo *a, vly_queue *q) {
             return vly_fail(VLY_ECORRUPT, "tabular: actor %d is outside the table", i);
     }
     t->count = 0;
-    memcpy(&t->epsilon, &t->counters[2], sizeof t->epsilon);
+    if (!t->eval) memcpy(&t->epsilon, &t->counters[2], sizeof t->epsilon);
     return VLY_OK;
 }
 
@@ -328,7 +328,7 @@ static vly_status create(vly_algo **out, const vly_algo_args *args, const char *
     t->compute = args->compute, t->config = args->config, t->env = args->env, t->sync = args->sync;
     t->sarsa = sarsa, t->eval = args->eval, t->greedy = args->greedy, t->seed = args->seed;
     t->actors = args->actors, t->groups = args->groups, t->group_size = args->actors / args->groups;
-    t->epsilon = t->config->tabular.eps_start;
+    t->epsilon = args->eval ? 0 : t->config->tabular.eps_start; /* a table is judged by its best actions */
     vly_status status = vly_discretizer_init(&t->cells, args->env, t->config->tabular.bins);
     if (status == VLY_OK && !allocate(t)) status = vly_fail(VLY_ENOMEM, "%s: out of memory for a table of %d states", name, t->cells.states);
     if (status == VLY_OK)

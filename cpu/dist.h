@@ -24,11 +24,10 @@ vly_dist_kind vly_dist_kind_of(const vly_config *config);
 
 typedef struct vly_dist vly_dist;
 
-/* folder: of the run, for the Redis of its own; also names the run in the store. say: a line for a person, may be NULL. */
+/* Nothing is started before vly_dist_lead. folder: of the run, for the Redis of its own; also names the run in the store;
+ * borrowed. say: a line for a person, may be NULL. */
 vly_status vly_dist_create(vly_dist **out, const vly_config *config, const char *folder, void (*say)(void *arg, const char *text), void *arg);
 void vly_dist_destroy(vly_dist *d);
-const char *vly_dist_url(const vly_dist *d);
-const char *vly_dist_run(const vly_dist *d);
 /* vly_train_options.lead */
 vly_status vly_dist_lead(void *dist, vly_train *t);
 

@@ -20,22 +20,9 @@ enum { WORKERS_MAX = 1024, SERVE_MS = 20, END_MS = 10000 };
 
 /* Choices of options.def, in their order. */
 enum { UPDATE_AUTO, UPDATE_SYNC };
-enum { SYNC_NONE };
 enum { SHARDING_NONE, SHARDING_TIME, SHARDING_STATE };
 enum { MERGE_NONE, MERGE_MEAN, MERGE_MAX, MERGE_VISITS };
 enum { TABLES_AUTO, TABLES_SHARE, TABLES_GOSSIP, TABLES_ALLREDUCE };
-
-static bool is_tabular(const vly_config *k) { return strcmp(k->run.algo, "qlearning") == 0 || strcmp(k->run.algo, "sarsa") == 0; }
-
-vly_dist_kind vly_dist_kind_of(const vly_config *k) {
-    if (k->run.sync != SYNC_NONE) return VLY_DIST_RANKS;
-    if (is_tabular(k)) {
-        const bool asked = k->run.workers > 1 || k->run.sharding || k->run.merge || k->dist.tables;
-        return asked ? VLY_DIST_TABULAR : VLY_DIST_NONE;
-    }
-    const bool server = strcmp(k->run.algo, "a3c") == 0 || strcmp(k->run.algo, "gorila") == 0 || k->dist.update != UPDATE_AUTO;
-    return server ? VLY_DIST_PS : VLY_DIST_NONE;
-}
 
 int vly_dist_workers(const vly_config *k) {
     const long processors = sysconf(_SC_NPROCESSORS_ONLN);
@@ -77,6 +64,7 @@ struct vly_dist {
     const vly_config *config;
     vly_store_server *redis; /* NULL: somebody else's */
     vly_store *store;
+    const char *folder;
     char url[300], run[128];
     worker *workers;
     int worker_count, restarts, died;
@@ -224,7 +212,7 @@ static void add_metric(vly_metric *m, int *n, const char *name, double value) {
 /* Numbers out, wishes in; at most every SERVE_MS, for thousands of gradients a second may arrive. */
 static vly_status led(vly_dist *d, int64_t steps, int64_t updates, const vly_metric *m, int n) {
     bool save;
-    vly_train_led(d->t, steps, updates, m, n, &save);
+    VLY_TRY(vly_train_led(d->t, steps, updates, m, n, &save));
     return save ? vly_train_save(d->t) : VLY_OK;
 }
 
@@ -360,43 +348,46 @@ static vly_status lead_tables(vly_dist *d) {
     return status;
 }
 
-vly_status vly_dist_lead(void *dist, vly_train *t) {
-    vly_dist *d = dist;
-    d->t = t;
-    const vly_status status = vly_dist_kind_of(d->config) == VLY_DIST_TABULAR ? lead_tables(d) : lead_gradients(d);
-    end_workers(d);
-    return status;
-}
-
 /* ---- life ---- */
 
 /* What may stand in a key of the store: the folder's last part. */
-static void name_run(vly_dist *d, const char *folder) {
-    const char *slash = strrchr(folder, '/');
-    snprintf(d->run, sizeof d->run, "%.96s", slash && slash[1] ? slash + 1 : folder);
+static void name_run(vly_dist *d) {
+    const char *slash = strrchr(d->folder, '/');
+    snprintf(d->run, sizeof d->run, "%.96s", slash && slash[1] ? slash + 1 : d->folder);
     for (char *c = d->run; *c; c++)
         if (strchr("{} \r\n/", *c)) *c = '_';
+}
+
+static vly_status connect_store(vly_dist *d) {
+    name_run(d);
+    if (d->config->run.store[0]) {
+        snprintf(d->url, sizeof d->url, "%s", d->config->run.store);
+    } else {
+        char redis[1400];
+        snprintf(redis, sizeof redis, "%s/redis", d->folder);
+        VLY_TRY(vly_store_server_start(&d->redis, redis));
+        snprintf(d->url, sizeof d->url, "%s", vly_store_server_url(d->redis));
+    }
+    VLY_TRY(vly_store_open(&d->store, d->url, d->run, NULL));
+    tell(d, "store %s, run %s: more workers join with   volley actor --store %s --run %s", d->url, d->run, d->url, d->run);
+    return VLY_OK;
+}
+
+static vly_status lead(vly_dist *d) { return vly_dist_kind_of(d->config) == VLY_DIST_TABULAR ? lead_tables(d) : lead_gradients(d); }
+
+vly_status vly_dist_lead(void *dist, vly_train *t) {
+    vly_dist *d = dist;
+    d->t = t;
+    VLY_TRY(connect_store(d));
+    const vly_status status = lead(d);
+    end_workers(d);
+    return status;
 }
 
 vly_status vly_dist_create(vly_dist **out, const vly_config *config, const char *folder, void (*say)(void *arg, const char *text), void *arg) {
     vly_dist *d = calloc(1, sizeof *d);
     if (!d) return vly_fail(VLY_ENOMEM, "distributed run: out of memory");
-    d->config = config, d->say = say, d->arg = arg;
-    name_run(d, folder);
-    vly_status status = VLY_OK;
-    if (config->run.store[0]) {
-        snprintf(d->url, sizeof d->url, "%s", config->run.store);
-    } else {
-        char redis[1300];
-        snprintf(redis, sizeof redis, "%s/redis", folder);
-        status = vly_store_server_start(&d->redis, redis);
-        if (status == VLY_OK) snprintf(d->url, sizeof d->url, "%s", vly_store_server_url(d->redis));
-    }
-    if (status == VLY_OK) status = vly_store_open(&d->store, d->url, d->run, NULL);
-    if (status != VLY_OK) {
-        vly_dist_destroy(d);
-        return status;
-    }
+    d->config = config, d->folder = folder, d->say = say, d->arg = arg;
     *out = d;
     return VLY_OK;
 }
@@ -410,6 +401,3 @@ void vly_dist_destroy(vly_dist *d) {
     free(d->optimum);
     free(d);
 }
-
-const char *vly_dist_url(const vly_dist *d) { return d->url; }
-const char *vly_dist_run(const vly_dist *d) { return d->run; }

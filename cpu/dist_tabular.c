@@ -396,6 +396,8 @@ struct vly_tab_hub {
     int world, states, actions;
     unsigned char **tables; /* (world) newest of each rank, NULL before the first */
     wire_table *heads;      /* (world) */
+    uint32_t *fresh;        /* (world, cells) visits in the newest table that the one before had not */
+    float *kept;            /* (cells) merged so far: stands where nobody has learned anew */
     unsigned char *merged, *incoming;
     int64_t merges;
     int64_t polled_ms;
@@ -403,27 +405,32 @@ struct vly_tab_hub {
 
 static bool has_centre(vly_tab_scheme s) { return s == VLY_TAB_MERGE_MEAN || s == VLY_TAB_MERGE_MAX || s == VLY_TAB_MERGE_VISITS; }
 
+static bool is_shard(vly_tab_scheme s) { return s == VLY_TAB_SHARD_STATE || s == VLY_TAB_SHARD_TIME; }
+
+/* How much rank r's value of a cell counts. Means are over those who have learned something new there: the others
+ * only repeat what was merged before, and would hold it back. */
+static double weight_of(const vly_tab_hub *h, int r, size_t i, size_t cells) {
+    const uint32_t fresh = h->fresh[(size_t)r * cells + i];
+    if (is_shard(h->scheme)) return owned_in(h->tables[r], cells, i);
+    if (h->scheme == VLY_TAB_MERGE_MEAN) return fresh > 0;
+    if (h->scheme == VLY_TAB_MERGE_VISITS) return fresh;
+    if (h->scheme == VLY_TAB_MERGE_MAX) return visits_in(h->tables[r], cells, i) > 0; /* a zero that nobody learned is no maximum */
+    return 1;
+}
+
 /* One cell of the fleet's table. */
 static void combine(const vly_tab_hub *h, size_t i, double *value, uint64_t *visits) {
     const size_t cells = (size_t)h->states * (size_t)h->actions;
-    double sum = 0, weight = 0, largest = 0;
-    uint64_t seen = 0;
-    bool any = false;
+    double sum = 0, weight = 0, largest = -INFINITY;
+    *visits = 0;
     for (int r = 0; r < h->world; r++) {
         if (!h->tables[r]) continue;
-        const double x = (double)value_in(h->tables[r], i);
-        const uint32_t n = visits_in(h->tables[r], cells, i);
-        seen += n;
-        const bool shard = h->scheme == VLY_TAB_SHARD_STATE || h->scheme == VLY_TAB_SHARD_TIME;
-        if (shard && !owned_in(h->tables[r], cells, i)) continue;
-        const double w = h->scheme == VLY_TAB_MERGE_VISITS ? n : 1;
-        if (h->scheme == VLY_TAB_MERGE_MAX && n == 0) continue; /* a zero that nobody learned is no maximum */
+        const double x = (double)value_in(h->tables[r], i), w = weight_of(h, r, i, cells);
+        *visits += visits_in(h->tables[r], cells, i);
         sum += w * x, weight += w;
-        largest = !any || x > largest ? x : largest;
-        any = true;
+        if (w > 0 && x > largest) largest = x;
     }
-    *visits = seen;
-    *value = h->scheme == VLY_TAB_MERGE_MAX ? largest : weight > 0 ? sum / weight : 0;
+    *value = weight <= 0 ? (double)h->kept[i] : h->scheme == VLY_TAB_MERGE_MAX ? largest : sum / weight;
 }
 
 static vly_status publish_merged(vly_tab_hub *h) {
@@ -436,18 +443,25 @@ static vly_status publish_merged(vly_tab_hub *h) {
         uint64_t visits;
         combine(h, i, &value, &visits);
         const float x = (float)value;
+        h->kept[i] = x;
         memcpy(h->merged + sizeof head + i * sizeof x, &x, sizeof x);
     }
     return vly_store_set(h->store, "merged", h->merged, table_bytes(h->states, h->actions));
 }
 
 static vly_status hear(vly_tab_hub *h, const unsigned char *message, const wire_table *head) {
-    if (head->rank < 0 || head->rank >= h->world || head->returns < 0 || head->returns > RETURNS) return VLY_OK;
-    const size_t bytes = table_bytes(h->states, h->actions);
-    if (!h->tables[head->rank]) h->tables[head->rank] = malloc(bytes);
-    if (!h->tables[head->rank]) return vly_fail(VLY_ENOMEM, "tabular: out of memory for %d tables", h->world);
-    memcpy(h->tables[head->rank], message, bytes);
-    h->heads[head->rank] = *head;
+    const int r = head->rank;
+    if (r < 0 || r >= h->world || head->returns < 0 || head->returns > RETURNS) return VLY_OK;
+    const size_t bytes = table_bytes(h->states, h->actions), cells = (size_t)h->states * (size_t)h->actions;
+    if (h->tables[r] && head->round == h->heads[r].round && head->finished == h->heads[r].finished) return VLY_OK; /* heard already */
+    for (size_t i = 0; i < cells; i++) {
+        const uint32_t now = visits_in(message, cells, i), before = h->tables[r] ? visits_in(h->tables[r], cells, i) : 0;
+        h->fresh[(size_t)r * cells + i] = now >= before ? now - before : now; /* fewer: it was started again */
+    }
+    if (!h->tables[r]) h->tables[r] = malloc(bytes);
+    if (!h->tables[r]) return vly_fail(VLY_ENOMEM, "tabular: out of memory for %d tables", h->world);
+    memcpy(h->tables[r], message, bytes);
+    h->heads[r] = *head;
     return VLY_OK;
 }
 
@@ -518,9 +532,11 @@ vly_status vly_tab_hub_create(vly_tab_hub **out, vly_store *store, vly_tab_schem
     h->store = store, h->scheme = scheme, h->world = world, h->states = states, h->actions = actions;
     h->tables = calloc((size_t)world, sizeof *h->tables);
     h->heads = calloc((size_t)world, sizeof *h->heads);
+    h->fresh = calloc((size_t)world * (size_t)states * (size_t)actions, sizeof *h->fresh);
+    h->kept = calloc((size_t)states * (size_t)actions, sizeof *h->kept);
     h->merged = malloc(table_bytes(states, actions));
     h->incoming = malloc(table_bytes(states, actions));
-    if (!h->tables || !h->heads || !h->merged || !h->incoming) {
+    if (!h->tables || !h->heads || !h->fresh || !h->kept || !h->merged || !h->incoming) {
         vly_tab_hub_destroy(h);
         return vly_fail(VLY_ENOMEM, "tabular: out of memory");
     }
@@ -531,6 +547,6 @@ vly_status vly_tab_hub_create(vly_tab_hub **out, vly_store *store, vly_tab_schem
 void vly_tab_hub_destroy(vly_tab_hub *h) {
     if (!h) return;
     for (int r = 0; h->tables && r < h->world; r++) free(h->tables[r]);
-    free(h->tables), free(h->heads), free(h->merged), free(h->incoming);
+    free(h->tables), free(h->heads), free(h->fresh), free(h->kept), free(h->merged), free(h->incoming);
     free(h);
 }

@@ -13,6 +13,7 @@
 #include "common/file.h"
 #include "cpu/cli.h"
 #include "cpu/device.h"
+#include "cpu/fleet.h"
 #include "cpu/status_line.h"
 #include "cpu/system.h"
 #include "envs/registry.h"
@@ -24,6 +25,7 @@ struct vly_session {
     vly_env env;
     bool env_open, resumed;
     vly_compute *compute;
+    vly_fleet *fleet;
     vly_train *train;
     vly_metrics *metrics;
     vly_status_line *line;
@@ -42,7 +44,7 @@ struct vly_session {
     int64_t steps_recorded, updates_recorded, episodes_recorded, restarts_recorded, hung_recorded;
     int64_t steps_saved, steps_at_start;
     double best_return;
-    bool save_failed, too_many_restarts;
+    bool save_failed, failed, too_many_restarts;
     char save_words[512], checkpoint[VLY_PATH];
 };
 
@@ -82,6 +84,10 @@ vly_status vly_session_configure(vly_config *config, const vly_assignments *give
     vly_env_args args = vly_config_env_args(config);
     return env ? vly_env_open(env, config->run.env, &args) : VLY_OK;
 }
+
+/* Of several ranks the first has the folder and the words. */
+static bool is_first(const vly_session *s) { return vly_fleet_rank(s->fleet) == 0; }
+bool vly_session_is_first(const vly_session *s) { return is_first(s); }
 
 /* ---- folders ---- */
 
@@ -144,6 +150,7 @@ static vly_status save_system(const vly_session *s) {
 
 static vly_status open_folder(vly_session *s) {
     char path[VLY_PATH];
+    if (!is_first(s)) return VLY_OK;
     VLY_TRY(vly_file_make_folder(s->folder));
     VLY_TRY(lock_folder(s));
     snprintf(s->checkpoints, sizeof s->checkpoints, "%s/checkpoints", s->folder);
@@ -355,7 +362,18 @@ static vly_status give(void *arg, size_t offset, const void *piece, size_t n) {
     return vly_train_write(r->train, &part, piece);
 }
 
-static vly_status restore(vly_checkpoint *c, vly_train *t, bool weights_only) {
+typedef enum { RESTORE_ALL, RESTORE_WEIGHTS, RESTORE_SHARED } restore_kind;
+
+/* SHARED: what a rank other than the first takes over; its environments and random numbers stay its own. */
+static bool wanted(const vly_buffer *b, restore_kind kind) {
+    switch (kind) {
+    case RESTORE_WEIGHTS: return b->role == VLY_BUFFER_WEIGHT;
+    case RESTORE_SHARED: return b->role == VLY_BUFFER_WEIGHT || b->role == VLY_BUFFER_OPTIMIZER || !strcmp(b->name, "train.counters");
+    default: return true;
+    }
+}
+
+static vly_status restore(vly_checkpoint *c, vly_train *t, restore_kind kind) {
     int n = vly_train_buffers(t, NULL, 0);
     vly_buffer *list = calloc((size_t)n + 1, sizeof *list);
     if (!list) return vly_fail(VLY_ENOMEM, "no memory to list %d tensors", n);
@@ -363,14 +381,14 @@ static vly_status restore(vly_checkpoint *c, vly_train *t, bool weights_only) {
     vly_status status = VLY_OK;
     for (int i = 0; i < n && status == VLY_OK; i++) {
         restoring r = {t, &list[i]};
-        if (weights_only && list[i].role != VLY_BUFFER_WEIGHT) continue;
+        if (!wanted(&list[i], kind)) continue;
         status = vly_checkpoint_stream(c, list[i].name, list[i].dtype, vly_buffer_bytes(&list[i]), give, &r);
     }
     free(list);
     return status == VLY_OK ? vly_train_restored(t) : status;
 }
 
-vly_status vly_run_restore(vly_checkpoint *c, vly_train *t) { return restore(c, t, true); }
+vly_status vly_run_restore(vly_checkpoint *c, vly_train *t) { return restore(c, t, RESTORE_WEIGHTS); }
 
 static bool is_folder(const char *path) {
     struct stat info;
@@ -417,8 +435,15 @@ vly_status vly_run_load_config(const char *run, vly_config *config) {
 /* ---- beginning and end ---- */
 
 static vly_status open_trainer(vly_session *s) {
-    const vly_train_options o = {.compute = s->compute, .env = &s->env, .config = &s->config, .arg = s, .on_update = on_update,
+    VLY_TRY(vly_fleet_open(&s->fleet, &s->config, s->folder, on_warning, s));
+    vly_train_options o = {.compute = s->compute, .env = &s->env, .config = &s->config, .arg = s, .on_update = on_update,
                                  .on_episode = observe, .on_save = on_save, .on_warning = on_warning};
+    if (!is_first(s)) {
+        o.on_save = NULL;
+        s->config.metrics.jsonl = s->config.metrics.tensorboard = false;
+        s->config.metrics.status = VLY_STATUS_NONE;
+    }
+    vly_fleet_join(s->fleet, &o);
     VLY_TRY(vly_train_create(&s->train, &o));
     return list_tensors(s);
 }
@@ -494,7 +519,7 @@ static vly_status restore_session(vly_session *s, vly_checkpoint *c) {
     const char *env = vly_checkpoint_note_text(c, "env"), *best = vly_checkpoint_note_text(c, "best_return");
     if (env && strcmp(env, s->env.name)) return vly_fail(VLY_EINVAL, "%s is of %s, not of %s", vly_checkpoint_path(c), env, s->env.name);
     VLY_TRY(vly_checkpoint_note_int(c, "steps", &steps));
-    VLY_TRY(restore(c, s->train, false));
+    VLY_TRY(restore(c, s->train, is_first(s) ? RESTORE_ALL : RESTORE_SHARED));
     if (best) s->best_return = strtod(best, NULL);
     snprintf(s->checkpoint, sizeof s->checkpoint, "%s", vly_checkpoint_path(c));
     s->steps_at_start = s->steps_saved = steps;
@@ -518,7 +543,7 @@ static vly_status resume(vly_session *s, const char *run, const vly_assignments 
     vly_checkpoint_close(c);
     VLY_TRY(status);
     VLY_TRY(open_folder(s));
-    VLY_TRY(vly_checkpoints_drop_after(s->checkpoints, s->steps_at_start));
+    if (is_first(s)) VLY_TRY(vly_checkpoints_drop_after(s->checkpoints, s->steps_at_start));
     return open_metrics(s, s->steps_at_start);
 }
 
@@ -551,7 +576,7 @@ vly_status vly_session_run(vly_session *s, vly_session_result *result) {
     char title[96];
     snprintf(title, sizeof title, "%s %s", s->env.name, s->config.run.algo);
     memset(result, 0, sizeof *result);
-    say_hello(s);
+    if (is_first(s)) say_hello(s);
     if (s->device_note[0] && !strcmp(s->config.run.device, "auto") && strstr(s->device_note, "error"))
         fprintf(s->people, "on the CPU: %s\n", s->device_note);
     s->line = vly_status_line_create(s->people, s->config.metrics.status, (double)s->config.metrics.plain_s, title);
@@ -559,6 +584,7 @@ vly_status vly_session_run(vly_session *s, vly_session_result *result) {
     if (!isnan(s->config.run.until_return)) vly_metrics_set(s->metrics, VLY_M_RETURN_TARGET, (double)s->config.run.until_return);
     vly_cli_watch_signals(stop_training, s->train);
     vly_status status = vly_train_run(s->train, &result->train);
+    s->failed = status != VLY_OK;
     vly_cli_watch_signals(NULL, NULL);
     if (vly_cli_signal() && status == VLY_OK && result->train.stop == VLY_STOP_NONE) result->train.stop = VLY_STOP_INTERRUPTED;
     if (status == VLY_OK && s->too_many_restarts) {
@@ -578,6 +604,7 @@ vly_status vly_session_run(vly_session *s, vly_session_result *result) {
 void vly_session_close(vly_session *s) {
     if (!s) return;
     vly_train_destroy(s->train);
+    vly_fleet_close(s->fleet, s->failed);
     vly_metrics_destroy(s->metrics);
     vly_status_line_end(s->line);
     if (s->compute) s->compute->destroy(s->compute);

@@ -40,6 +40,8 @@ vly_status vly_session_resume(vly_session **out, const char *run, const vly_assi
 vly_status vly_session_run(vly_session *s, vly_session_result *result);
 void vly_session_close(vly_session *s);
 const vly_config *vly_session_config(const vly_session *s);
+/* Of several ranks under mpirun the first alone has a folder and prints. */
+bool vly_session_is_first(const vly_session *s);
 
 /* RUN may be a run's folder or one checkpoint file; in a folder it is the newest good one, or the best. Damaged
  * ones are named on `people`. */

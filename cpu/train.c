@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "common/philox.h"
 #include "cpu/train_impl.h"
 #include "cpu/workers.h"
 
@@ -149,7 +150,8 @@ void vly_train_stop(vly_train *t) { atomic_store(&t->stop_asked, 1); }
 static vly_stop why_stop(vly_train *t) {
     const vly_config *config = t->o.config;
     if (atomic_load(&t->stop_asked)) return VLY_STOP_INTERRUPTED;
-    if (!isnan(config->run.until_return) && t->counters.episodes >= RETURNS) {
+    const bool judge = !t->o.sync || t->o.sync->rank == 0; /* of the target: one rank, or they would differ */
+    if (judge && !isnan(config->run.until_return) && t->counters.episodes >= RETURNS) {
         vly_train_report report;
         mean_returns(t, &report);
         if (report.return_mean_100 >= (double)config->run.until_return) return VLY_STOP_TARGET;
@@ -157,17 +159,28 @@ static vly_stop why_stop(vly_train *t) {
     return fleet_steps(t) >= config->run.steps ? VLY_STOP_BUDGET : VLY_STOP_NONE;
 }
 
+/* Ranks stop at the same update, for the same reason: whoever went on alone would wait for the others forever. */
+static vly_status agree(vly_train *t) {
+    int all;
+    if (!t->o.sync || !t->o.sync->agree) return VLY_OK;
+    VLY_TRY(t->o.sync->agree(t->o.sync, (int)t->stop, &all));
+    t->stop = (vly_stop)all;
+    return VLY_OK;
+}
+
 /* Something changed: is it the end, and what does the caller want? */
-static void tell(vly_train *t, bool *save) {
+static vly_status tell(vly_train *t, bool *save) {
     t->dirty = true;
     take_sample(t);
     if (t->stop == VLY_STOP_NONE) t->stop = why_stop(t);
-    if (!t->o.on_update) return;
+    const vly_status agreed = agree(t);
+    if (!t->o.on_update) return agreed;
     vly_train_report report;
     vly_train_get_report(t, &report);
     const int wants = t->o.on_update(t->o.arg, &report);
     *save = wants & VLY_TRAIN_SAVE;
     if ((wants & VLY_TRAIN_STOP) && t->stop == VLY_STOP_NONE) t->stop = VLY_STOP_INTERRUPTED;
+    return agreed;
 }
 
 vly_status vly_train_updated(vly_train *t, bool *save) {
@@ -176,17 +189,16 @@ vly_status vly_train_updated(vly_train *t, bool *save) {
     t->rows_learned += (double)t->algo->rows_per_update;
     const vly_status status = t->algo->metrics(t->algo, t->metrics, &t->metric_count);
     if (status != VLY_OK) return vly_fail(status, "update %lld: %s", (long long)t->counters.updates, vly_error_text());
-    tell(t, save);
-    return VLY_OK;
+    return tell(t, save);
 }
 
-void vly_train_led(vly_train *t, int64_t steps, int64_t updates, const vly_metric *metrics, int count, bool *save) {
+vly_status vly_train_led(vly_train *t, int64_t steps, int64_t updates, const vly_metric *metrics, int count, bool *save) {
     *save = false;
     t->counters.steps = steps;
     t->counters.updates = updates;
     t->metric_count = count < VLY_METRICS_MAX ? count : VLY_METRICS_MAX;
     memcpy(t->metrics, metrics, (size_t)t->metric_count * sizeof *metrics);
-    tell(t, save);
+    return tell(t, save);
 }
 
 /* ---- the whole state ---- */
@@ -242,6 +254,7 @@ vly_status vly_train_restored(vly_train *t) {
     const train_counters *k = &t->counters;
     if (k->version != 1) return vly_fail(VLY_EVERSION, "the run's counters are of version %lld; this program knows 1", (long long)k->version);
     if (k->steps < 0 || k->updates < 0 || k->episodes < 0) return vly_fail(VLY_ECORRUPT, "the run's counters are negative");
+    if (t->o.sync && t->o.sync->rank > 0) t->counters.started = 0; /* its environments are its own, and begin anew */
     if (k->started) VLY_TRY(vly_pool_load(t->pool, t->pool_state, t->pool_bytes));
     t->sample_count = 0; /* rates are of this process, not of the steps before */
     take_sample(t);
@@ -308,10 +321,18 @@ static int choose_workers(const vly_train *t, bool trusted) {
     return step_cost(t->o.env) * t->M < 20e3 ? 0 : processors > 1 && !t->async ? processors - 1 : processors;
 }
 
+/* Ranks see different episodes; their weights are made equal by vly_sync.broadcast. */
+static uint64_t seed_of(const vly_train *t) {
+    const uint64_t seed = t->o.eval ? t->o.eval_seed : (uint64_t)t->o.config->run.seed;
+    if (!t->o.sync || t->o.sync->rank == 0) return seed;
+    const vly_u32x4 r = vly_philox(seed, VLY_STREAM_ENV, UINT64_MAX, (uint32_t)t->o.sync->rank);
+    return (uint64_t)r.v[0] << 32 | r.v[1];
+}
+
 static vly_status create_pool(vly_train *t) {
     const vly_config *config = t->o.config;
     const bool trusted = !is_plugin(config);
-    vly_pool_options o = {.actors = t->N, .groups = t->async ? 1 : t->G, .seed = t->o.eval ? t->o.eval_seed : (uint64_t)config->run.seed,
+    vly_pool_options o = {.actors = t->N, .groups = t->async ? 1 : t->G, .seed = seed_of(t),
                           .deadline_ms = (int)(config->pool.deadline_s * 1000.0f), .arg = t, .on_warning = t->o.on_warning ? warn : NULL};
     o.chunk = t->async ? t->M : config->pool.chunk;
     o.caller_steps = trusted && !t->async;
@@ -326,7 +347,7 @@ static vly_status create_pool(vly_train *t) {
 static vly_status create_algo(vly_train *t) {
     const vly_config *config = t->o.config;
     const vly_algo_args args = {.compute = t->c, .env = t->o.env, .config = config, .sync = t->o.sync,
-                                .seed = t->o.eval ? t->o.eval_seed : (uint64_t)config->run.seed, .actors = t->N, .groups = t->G,
+                                .seed = seed_of(t), .actors = t->N, .groups = t->G,
                                 .queue = t->act, .eval = t->o.eval, .greedy = t->o.greedy};
     return vly_algo_create(&t->algo, config->run.algo, &args);
 }

@@ -41,10 +41,11 @@ static int run_session(vly_cli *cli, vly_session *s) {
     vly_status status = vly_session_run(s, &result);
     int code = status == VLY_OK ? exit_code(vly_session_config(s), &result) : VLY_EXIT_FAILED;
     if (status != VLY_OK) fprintf(stderr, "volley: %s\n", vly_error_text());
-    print_summary(cli->people, vly_session_config(s), &result);
+    const bool first = vly_session_is_first(s);
+    if (first) print_summary(cli->people, vly_session_config(s), &result);
     json_t *object = to_json(vly_session_config(s), &result);
     vly_session_close(s);
-    if (cli->json) vly_cli_print_json(object);
+    if (cli->json && first) vly_cli_print_json(object);
     else json_decref(object);
     return code;
 }

@@ -1,0 +1,14 @@
+#include <string.h>
+#include "cpu/dist.h"
+
+static bool is_tabular(const vly_config *k) { return strcmp(k->run.algo, "qlearning") == 0 || strcmp(k->run.algo, "sarsa") == 0; }
+
+vly_dist_kind vly_dist_kind_of(const vly_config *k) {
+    if (k->run.sync) return VLY_DIST_RANKS;
+    if (is_tabular(k)) {
+        const bool asked = k->run.workers > 1 || k->run.sharding || k->run.merge || k->dist.tables;
+        return asked ? VLY_DIST_TABULAR : VLY_DIST_NONE;
+    }
+    const bool server = strcmp(k->run.algo, "a3c") == 0 || strcmp(k->run.algo, "gorila") == 0 || k->dist.update;
+    return server ? VLY_DIST_PS : VLY_DIST_NONE;
+}
