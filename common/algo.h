@@ -59,8 +59,9 @@ struct vly_sync {
     vly_status (*mix)(vly_sync *s, vly_queue *q, const vly_params *p);
     /* Everyone gets root's bytes (device memory): initial weights, weights after a resume. */
     vly_status (*broadcast)(vly_sync *s, vly_queue *q, void *data, size_t bytes, int root);
-    /* The largest of all ranks' numbers: why to stop, so that all stop at the same update. */
-    vly_status (*agree)(vly_sync *s, int mine, int *all);
+    /* After every update: the largest of all ranks' reasons to stop, so that all stop at the same one, and the sum of their
+     * steps, so that their schedules are the same. */
+    vly_status (*agree)(vly_sync *s, int stop, int64_t steps, int *any_stop, int64_t *all_steps);
     /* Steps of the whole fleet, for schedules and budgets; NULL: world times one's own. */
     int64_t (*steps)(vly_sync *s);
     /* Tabular: this rank's transitions go out, those it has to learn from come back; *theirs is valid until the next call. */

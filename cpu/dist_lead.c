@@ -365,7 +365,7 @@ static vly_status connect_store(vly_dist *d) {
     } else {
         char redis[1400];
         snprintf(redis, sizeof redis, "%s/redis", d->folder);
-        VLY_TRY(vly_store_server_start(&d->redis, redis));
+        VLY_TRY(vly_store_server_start(&d->redis, redis, vly_dist_kind_of(d->config) == VLY_DIST_TABULAR));
         snprintf(d->url, sizeof d->url, "%s", vly_store_server_url(d->redis));
     }
     VLY_TRY(vly_store_open(&d->store, d->url, d->run, NULL));

@@ -10,7 +10,7 @@
  *
  * How gradients become weights (vly_ps_update):
  *   SYNC         a barrier: the mean over all living workers' gradients of one version; each waits for the next version
- *   ASYNC        every gradient is applied as it comes (Gorila, A3C); its staleness in versions is measured, and
+ *   ASYNC        every gradient is applied as it comes (Gorila, A3C); its worker waits for that alone; its staleness in versions is measured, and
  *                bounded (older ones are dropped and counted) or down-weighted by 1 / (1 + staleness)
  *   COORDINATED  the coordinator collects so many gradients, from whoever, and applies their mean; nobody waits
  *   OVERLAPPED   as ASYNC, but the push of one gradient, in parts, runs beside the computation of the next
@@ -35,7 +35,7 @@ typedef struct {
     bool weigh_staleness; /* multiply by 1 / (1 + staleness) */
     int local_steps;      /* FEDAVG: K */
     bool adaptive;        /* FEDAVG: K follows the lag, so that a round costs about a tenth of the work */
-    int queue_limit;      /* pushes that may wait in the store: back-pressure; 0: 64, OVERLAPPED 8 */
+    int queue_limit;      /* pushes that may wait in the store: back-pressure; 0: 64 */
     int ttl_ms;           /* a worker silent for so long is gone; 0: 5000 */
     int parts;            /* OVERLAPPED: messages per gradient; 0: 2 */
 } vly_ps_policy;

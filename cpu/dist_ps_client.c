@@ -8,7 +8,7 @@
 #include "cpu/dist_ps.h"
 #include "cpu/dist_wire.h"
 
-enum { WAIT_MS = 250, QUEUE_LIMIT = 64, QUEUE_LIMIT_OVERLAPPED = 8, /* nobody waits there: a long queue would only be stale */ TTL_MS = 5000, LOCAL_MOST = 1024, RESEND_MS = 2000 };
+enum { WAIT_MS = 250, QUEUE_LIMIT = 64, TTL_MS = 5000, LOCAL_MOST = 1024, RESEND_MS = 2000 };
 static const int64_t BARRIER_MS = 120000; /* a server that publishes nothing for so long is gone */
 
 struct vly_ps_client {
@@ -145,6 +145,31 @@ static vly_status wait_newer(vly_ps_client *c, int64_t than, const wire_push *se
     }
 }
 
+/* Until the server has taken push `sent` of this worker: whoever went on at once would work with weights as old as the queue
+ * is long. */
+static vly_status wait_taken(vly_ps_client *c, vly_store *store, const wire_push *sent) {
+    const int64_t deadline = now_ms() + BARRIER_MS;
+    int64_t resend = now_ms() + RESEND_MS;
+    for (;;) {
+        const void *token;
+        size_t bytes;
+        uint64_t seq = 0;
+        const vly_status status = vly_store_pop(store, c->wake, WAIT_MS, &token, &bytes);
+        if (status == VLY_OK && bytes == sizeof seq) memcpy(&seq, token, sizeof seq);
+        if (seq >= sent->seq) return VLY_OK;
+        if (status == VLY_OK) continue; /* of a push before */
+        if (status != VLY_ENOTFOUND) return status;
+        wire_params head;
+        if (peek(c, store, &head) == VLY_OK && (head.flags & WIRE_STOP)) return VLY_OK;
+        if (now_ms() > deadline) return vly_fail(VLY_ETIMEOUT, "parameter server: no gradient was taken for %d s; is the learner alive?", (int)(BARRIER_MS / 1000));
+        VLY_TRY(beat(c, store));
+        if (now_ms() < resend) continue;
+        resend = now_ms() + RESEND_MS;
+        bool accepted;
+        VLY_TRY(vly_store_push(store, WIRE_PUSHES, c->message, sizeof *sent + (size_t)sent->count * sizeof(float), c->policy.queue_limit, &accepted));
+    }
+}
+
 static vly_status load(vly_ps_client *c, vly_queue *q, const vly_params *p) {
     VLY_TRY(fetch(c, c->store, &c->seen, c->host));
     VLY_TRY(q->c->upload(q, p->param, c->host, (size_t)c->n * sizeof *c->host));
@@ -157,7 +182,17 @@ static vly_status load_if_newer(vly_ps_client *c, vly_queue *q, const vly_params
     if (status == VLY_ENOTFOUND) return VLY_OK; /* the store was restarted: the server publishes again */
     VLY_TRY(status);
     if (head.version == c->seen.version && !(head.flags & WIRE_STOP)) return VLY_OK;
-    return load(c, q, p);
+    const vly_status loaded = load(c, q, p);
+    return loaded == VLY_ENOTFOUND ? VLY_OK : loaded;
+}
+
+/* The store may die between the two: then the server publishes again. */
+static vly_status load_newer(vly_ps_client *c, vly_queue *q, const vly_params *p, int64_t than, const wire_push *sent) {
+    for (;;) {
+        VLY_TRY(wait_newer(c, than, sent));
+        const vly_status status = load(c, q, p);
+        if (status != VLY_ENOTFOUND) return status;
+    }
 }
 
 /* ---- OVERLAPPED ---- */
@@ -171,13 +206,16 @@ static vly_status send_flight(vly_ps_client *c) {
         head.count = c->n * (part + 1) / parts - head.offset;
         if (part != parts - 1) head.steps = head.returns = 0;
         VLY_TRY(push(c, c->sender_store, &head, c->flight));
+        if (part == 0) VLY_TRY(wait_taken(c, c->sender_store, &head));
     }
     wire_params head;
     const vly_status status = peek(c, c->sender_store, &head);
     if (status == VLY_ENOTFOUND) return VLY_OK;
     VLY_TRY(status);
     if (head.version == c->fresh_head.version && !(head.flags & WIRE_STOP)) return VLY_OK;
-    VLY_TRY(fetch(c, c->sender_store, &head, c->fresh));
+    const vly_status fetched = fetch(c, c->sender_store, &head, c->fresh);
+    if (fetched == VLY_ENOTFOUND) return VLY_OK;
+    VLY_TRY(fetched);
     c->fresh_head = head;
     c->have_fresh = true;
     return VLY_OK;
@@ -241,9 +279,11 @@ static vly_status apply(vly_sync *s, vly_queue *q, const vly_params *p, const vl
     wire_push head;
     head_fill(c, &head, WIRE_GRADIENT, &h);
     VLY_TRY(push(c, c->store, &head, c->host));
-    if (c->policy.update != VLY_PS_SYNC) return load_if_newer(c, q, p);
-    VLY_TRY(wait_newer(c, head.base, &head));
-    return load(c, q, p);
+    if (c->policy.update != VLY_PS_SYNC) {
+        VLY_TRY(wait_taken(c, c->store, &head));
+        return load_if_newer(c, q, p);
+    }
+    return load_newer(c, q, p, head.base, &head);
 }
 
 /* K follows the lag: the exchange of a round should cost a tenth of the computation between two rounds. */
@@ -265,8 +305,7 @@ static vly_status mix(vly_sync *s, vly_queue *q, const vly_params *p) {
     wire_push head;
     head_fill(c, &head, WIRE_WEIGHTS, NULL);
     VLY_TRY(push(c, c->store, &head, c->host));
-    VLY_TRY(wait_newer(c, head.base, &head));
-    VLY_TRY(load(c, q, p));
+    VLY_TRY(load_newer(c, q, p, head.base, &head));
     const int64_t done = now_ms();
     adapt(c, (double)(computed - c->round_start_ms), (double)(done - computed));
     c->round_start_ms = done;
@@ -291,8 +330,7 @@ static vly_status broadcast(vly_sync *s, vly_queue *q, void *data, size_t bytes,
     if (c->n == 0) VLY_TRY(allocate(c, (int64_t)(bytes / sizeof(vly_real))));
     if (bytes != (size_t)c->n * sizeof(vly_real)) return VLY_OK; /* not the weights: each worker's own */
     const vly_params p = {.n = c->n, .param = data};
-    VLY_TRY(wait_newer(c, -1, NULL));
-    return load(c, q, &p);
+    return load_newer(c, q, &p, -1, NULL);
 }
 
 void vly_ps_client_note(vly_ps_client *c, int64_t steps, const double *returns, int count) {
@@ -329,7 +367,7 @@ vly_status vly_ps_client_create(vly_ps_client **out, vly_store *store, const cha
     vly_ps_client *c = calloc(1, sizeof *c);
     if (!c) return vly_fail(VLY_ENOMEM, "parameter server: out of memory");
     c->store = store, c->policy = *policy;
-    if (!c->policy.queue_limit) c->policy.queue_limit = policy->update == VLY_PS_OVERLAPPED ? QUEUE_LIMIT_OVERLAPPED : QUEUE_LIMIT;
+    if (!c->policy.queue_limit) c->policy.queue_limit = QUEUE_LIMIT;
     if (!c->policy.ttl_ms) c->policy.ttl_ms = TTL_MS;
     if (!c->policy.parts) c->policy.parts = 2;
     c->local_steps = c->policy.local_steps > 0 ? c->policy.local_steps : 1;

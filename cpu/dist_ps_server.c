@@ -73,11 +73,12 @@ static vly_status publish(vly_ps_server *s) {
     return vly_store_set(s->store, WIRE_PARAMS, s->publish, sizeof head + (size_t)s->n * sizeof(float));
 }
 
+/* The token says which push of the worker was taken; at most one waits, also for those who never come back. */
 static vly_status wake(vly_ps_server *s, const member *m) {
     char list[64];
     snprintf(list, sizeof list, WIRE_WAKE, m->name);
-    VLY_TRY(vly_store_delete(s->store, list)); /* at most one token waits, also for those who never come back */
-    return vly_store_push(s->store, list, "1", 1, 0, NULL);
+    VLY_TRY(vly_store_delete(s->store, list));
+    return vly_store_push(s->store, list, &m->seq, sizeof m->seq, 0, NULL);
 }
 
 /* A store that lost its memory, or part of it, gets the weights again. */
@@ -255,27 +256,31 @@ static vly_status take(vly_ps_server *s, const void *message, size_t bytes) {
     if (!sane || !is_finite(data, head.count)) return reject(s, "malformed or not finite");
     member *m = find_member(s, head.worker);
     m->heard_ms = now_ms();
+    const bool barrier = s->policy.update == VLY_PS_SYNC || s->policy.update == VLY_PS_FEDAVG;
     if (!is_new(s, m, &head)) {
         s->report.dropped_duplicate++;
-        return VLY_OK;
+        return barrier || head.part > 0 ? VLY_OK : wake(s, m);
     }
     count_episodes(s, &head);
     const double staleness = (double)(s->counters[0] - head.base);
     if (s->policy.max_staleness > 0 && staleness > s->policy.max_staleness &&
         (s->policy.update == VLY_PS_ASYNC || s->policy.update == VLY_PS_OVERLAPPED)) {
         s->report.dropped_stale++;
-        return VLY_OK;
+        return head.part > 0 ? VLY_OK : wake(s, m);
     }
     s->report.gradients++;
     s->staleness_sum += staleness;
     s->staleness_count++;
     if (staleness > s->report.staleness_max) s->report.staleness_max = staleness;
     if (head.kind == WIRE_GRADIENT) s->hyper = head.hyper;
-    if (s->policy.update == VLY_PS_ASYNC || s->policy.update == VLY_PS_OVERLAPPED) return apply_at_once(s, &head, data, staleness);
-    if (s->policy.update != VLY_PS_COORDINATED && m->joined) return VLY_OK; /* one voice each in a barrier */
+    if (s->policy.update == VLY_PS_ASYNC || s->policy.update == VLY_PS_OVERLAPPED) {
+        VLY_TRY(apply_at_once(s, &head, data, staleness));
+        return head.part > 0 ? VLY_OK : wake(s, m);
+    }
+    if (barrier && m->joined) return VLY_OK; /* one voice each in a barrier */
     m->joined = true;
     collect(s, &head, data, s->policy.update == VLY_PS_FEDAVG ? fmax(1, (double)head.samples) : 1);
-    return VLY_OK;
+    return barrier ? VLY_OK : wake(s, m);
 }
 
 vly_status vly_ps_server_serve(vly_ps_server *s, int wait_ms) {

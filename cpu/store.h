@@ -80,8 +80,9 @@ vly_status vly_store_runs(vly_store *s, vly_status (*each)(void *arg, const char
 /* ---- a Redis server of our own, for a run on one machine ---- */
 
 typedef struct vly_store_server vly_store_server;
-/* Starts redis-server on a free loopback port with its files in `folder`; waits until it answers. */
-vly_status vly_store_server_start(vly_store_server **out, const char *folder);
+/* Starts redis-server on a free loopback port with its files in `folder`; waits until it answers. durable: what was
+ * acknowledged a second ago survives its death (an append-only file). */
+vly_status vly_store_server_start(vly_store_server **out, const char *folder, bool durable);
 const char *vly_store_server_url(const vly_store_server *server);
 int vly_store_server_pid(const vly_store_server *server);
 /* Starts it again on the same port if it died; *restarted says whether it had to. */

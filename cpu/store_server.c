@@ -19,6 +19,7 @@ enum { START_TRIES = 5, START_MS = 10000 };
 struct vly_store_server {
     pid_t pid;
     int port;
+    bool durable;
     char folder[1024], url[64];
 };
 
@@ -46,7 +47,7 @@ static void become_redis(const vly_store_server *server, pid_t parent) {
     dup2(null, 0);
     dup2(null, 1);
     execlp("redis-server", "redis-server", "--bind", "127.0.0.1", "--port", port, "--dir", server->folder, "--logfile", log,
-           "--save", "", "--appendonly", "yes", "--appendfsync", "everysec", "--auto-aof-rewrite-min-size", "256mb",
+           "--save", "", "--appendonly", server->durable ? "yes" : "no", "--appendfsync", "everysec", "--auto-aof-rewrite-min-size", "256mb",
            "--maxmemory-policy", "noeviction", "--daemonize", "no", (char *)NULL);
     _exit(127);
 }
@@ -86,9 +87,10 @@ static vly_status launch(vly_store_server *server) {
     return wait_ready(server);
 }
 
-vly_status vly_store_server_start(vly_store_server **out, const char *folder) {
+vly_status vly_store_server_start(vly_store_server **out, const char *folder, bool durable) {
     vly_store_server *server = calloc(1, sizeof *server);
     if (!server) return vly_fail(VLY_ENOMEM, "store server: out of memory");
+    server->durable = durable;
     char real[4096];
     if ((mkdir(folder, 0777) != 0 && errno != EEXIST) || !realpath(folder, real) || strlen(real) >= sizeof server->folder) {
         free(server);

@@ -92,6 +92,7 @@ vly_status vly_train_first_rows(vly_train *t) {
 /* ---- numbers ---- */
 
 static int64_t fleet_steps(const vly_train *t) {
+    if (t->o.sync && t->o.sync->agree) return t->counters.fleet_steps; /* as of the last update */
     return t->o.sync && t->o.sync->steps ? t->o.sync->steps(t->o.sync) : t->counters.steps * ranks(t);
 }
 
@@ -163,7 +164,7 @@ static vly_stop why_stop(vly_train *t) {
 static vly_status agree(vly_train *t) {
     int all;
     if (!t->o.sync || !t->o.sync->agree) return VLY_OK;
-    VLY_TRY(t->o.sync->agree(t->o.sync, (int)t->stop, &all));
+    VLY_TRY(t->o.sync->agree(t->o.sync, (int)t->stop, t->counters.steps, &all, &t->counters.fleet_steps));
     t->stop = (vly_stop)all;
     return VLY_OK;
 }

@@ -10,7 +10,8 @@ typedef struct { /* saved as one array of int64_t: add at the end */
     int64_t version;  /* of this layout */
     int64_t started;  /* first observations have been made */
     int64_t steps, updates, episodes;
-    int64_t reserved[3];
+    int64_t fleet_steps; /* of all ranks, as of the last update */
+    int64_t reserved[2];
 } train_counters;
 
 typedef struct {

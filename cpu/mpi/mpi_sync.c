@@ -112,10 +112,17 @@ static vly_status broadcast(vly_sync *s, vly_queue *q, void *data, size_t bytes,
     return q->c->queue_sync(q);
 }
 
-static vly_status agree(vly_sync *s, int mine, int *all) {
+/* One reduction for both: the sum of steps, and of a bit field of reasons. */
+static vly_status agree(vly_sync *s, int stop, int64_t steps, int *any_stop, int64_t *all_steps) {
     mpi_sync *m = (mpi_sync *)s;
-    *all = mine;
-    return check(m, MPI_Allreduce(MPI_IN_PLACE, all, 1, MPI_INT, MPI_MAX, MPI_COMM_WORLD), "agreement");
+    long long sums[8] = {steps}; /* then how many ranks have each reason */
+    if (stop > 0 && stop < 8) sums[stop] = 1;
+    VLY_TRY(check(m, MPI_Allreduce(MPI_IN_PLACE, sums, 8, MPI_LONG_LONG, MPI_SUM, MPI_COMM_WORLD), "agreement"));
+    *all_steps = sums[0];
+    *any_stop = 0;
+    for (int i = 1; i < 8; i++)
+        if (sums[i] > 0) *any_stop = i;
+    return VLY_OK;
 }
 
 static vly_status merge(vly_sync *s, int states, int actions, vly_real *table, uint32_t *visits) {
