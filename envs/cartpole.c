@@ -16,6 +16,8 @@
 #endif
 #endif
 
+#define MASS (0.1 + 1.0) /* of pole and cart [kg] */
+
 typedef struct { int32_t max_steps; } world;
 
 enum { CHUNK = 64, LANES = 8 }; /* actors worked on side by side; all of it stays in level 1 */
@@ -26,22 +28,24 @@ typedef struct {
     double sine[CHUNK], cosine[CHUNK];
     int64_t unsure[CHUNK], fell[CHUNK];
     float obs[4][CHUNK];
-    int32_t lane[CHUNK], action[CHUNK];
+    int32_t action[CHUNK], step[CHUNK], pick[CHUNK + 1];
 } chunk;
 
-static void write_row(const vly_cartpole *s, vly_rows out, float reward, int flags) {
+static INLINE void write_row(const vly_cartpole *s, vly_rows out, float reward, int flags) {
     const float obs[4] = {(float)s->x, (float)s->x_dot, (float)s->theta, (float)s->theta_dot};
     memcpy(out.obs, obs, sizeof obs);
     *out.reward = *out.score = reward;
     *out.flags = (uint8_t)flags;
 }
 
-static void start_episode(vly_cartpole *s, vly_rows out) {
+static INLINE void start_episode(vly_cartpole *s, vly_rows out) {
     const double low = -0.05, width = 0.05 - low;
-    s->x = vly_pcg64_uniform(&s->rng, low, width);
-    s->x_dot = vly_pcg64_uniform(&s->rng, low, width);
-    s->theta = vly_pcg64_uniform(&s->rng, low, width);
-    s->theta_dot = vly_pcg64_uniform(&s->rng, low, width);
+    vly_pcg64 rng = s->rng; /* in registers for the four draws */
+    s->x = vly_pcg64_uniform(&rng, low, width);
+    s->x_dot = vly_pcg64_uniform(&rng, low, width);
+    s->theta = vly_pcg64_uniform(&rng, low, width);
+    s->theta_dot = vly_pcg64_uniform(&rng, low, width);
+    s->rng = rng;
     s->step = s->ended = 0;
     write_row(s, out, 0.0f, VLY_ROW_RESET);
 }
@@ -54,48 +58,61 @@ static void cartpole_reset(const vly_env *env, void *state, uint64_t seed, vly_r
     start_episode(s, at);
 }
 
-/* Starts the episodes that are due and gathers the other actors; returns how many. Idle lanes up
- * to the next multiple of LANES stand upright. */
-static INLINE int gather(chunk *c, vly_cartpole *s, int n, const int32_t *action, vly_rows out) {
-    int m = 0;
+static INLINE void gather(chunk *c, const vly_cartpole *s, int n, const int32_t *action) {
     for (int i = 0; i < n; i++) {
-        if (__builtin_expect(s[i].ended, 0)) {
-            start_episode(&s[i], vly_rows_at(out, (size_t)i));
-            continue;
-        }
-        c->x[m] = s[i].x, c->x_dot[m] = s[i].x_dot;
-        c->theta[m] = s[i].theta, c->theta_dot[m] = s[i].theta_dot;
-        c->action[m] = action[i];
-        c->lane[m++] = i;
+        c->x[i] = s[i].x, c->x_dot[i] = s[i].x_dot;
+        c->theta[i] = s[i].theta, c->theta_dot[i] = s[i].theta_dot;
+        c->action[i] = action[i], c->step[i] = s[i].step;
     }
-    for (int k = m; k % LANES; k++)
-        c->x[k] = c->x_dot[k] = c->theta[k] = c->theta_dot[k] = c->action[k] = 0;
-    return m;
+    for (int i = n; i % LANES; i++) /* idle lanes stand upright */
+        c->x[i] = c->x_dot[i] = c->theta[i] = c->theta_dot[i] = c->action[i] = 0;
+}
+
+/* Lists the lanes whose flag is set, without a branch to be mispredicted; returns how many. */
+static INLINE int pick_flagged(chunk *c, const int64_t *flag, int n) {
+    int found = 0;
+    for (int i = 0; i < n; i++) {
+        c->pick[found] = i;
+        found += flag[i] != 0;
+    }
+    return found;
 }
 
 static INLINE void library_trig(chunk *c, int m) {
     for (int k = 0; k < m; k++) c->sine[k] = sin(c->theta[k]), c->cosine[k] = cos(c->theta[k]);
 }
 
-static INLINE void fast_trig(chunk *restrict c, int lanes) {
-    for (int k = 0; k < lanes; k++)
-        c->unsure[k] = vly_small_trig(c->theta[k], &c->sine[k], &c->cosine[k]);
-    for (int k = 0; k < lanes; k++)
-        if (__builtin_expect(c->unsure[k] != 0, 0))
-            c->sine[k] = sin(c->theta[k]), c->cosine[k] = cos(c->theta[k]);
+static INLINE void fast_trig(chunk *restrict c, int n, int lanes) {
+    for (int i = 0; i < lanes; i++)
+        c->unsure[i] = vly_small_trig(c->theta[i], &c->sine[i], &c->cosine[i]);
+    for (int k = 0, asked = pick_flagged(c, c->unsure, n); k < asked; k++) {
+        const int i = c->pick[k];
+        c->sine[i] = sin(c->theta[i]), c->cosine[i] = cos(c->theta[i]);
+    }
+}
+
+/* v / MASS, rounded as a division is, four times as fast: the guess is less than 1.5 units in the
+ * last place off, so its remainder is exact in 53 bits, and correcting by it misses the quotient
+ * by 7e-17 units at most, while no quotient comes closer than 2e-16 to the middle of two doubles
+ * (MASS is 2 * 1.1 * 2^51 units). Markstein 1990; tests/test_small_trig.c tries millions. */
+static INLINE double over_mass(double v, int fast) {
+    const double reciprocal = 1 / MASS;
+    if (!fast) return v / MASS;
+    const double guess = v * reciprocal;
+    return __builtin_fma(__builtin_fma(-guess, MASS, v), reciprocal, guess);
 }
 
 /* The order of every operation is that of the reference: rounding is part of the contract. */
-static INLINE void move(chunk *restrict c, int lanes) {
-    const double gravity = 9.8, mass_pole = 0.1, mass = 0.1 + 1.0, length = 0.5, tau = 0.02;
+static INLINE void move(chunk *restrict c, int lanes, int fast) {
+    const double gravity = 9.8, mass_pole = 0.1, length = 0.5, tau = 0.02;
     const double pole = mass_pole * length, theta_max = 12 * 2 * M_PI / 360, x_max = 2.4;
     for (int i = 0; i < lanes; i++) {
         const double sine = c->sine[i], cosine = c->cosine[i], spin = c->theta_dot[i];
         const double force = 20.0 * (c->action[i] == 1) - 10.0;
-        const double temp = (force + pole * (spin * spin) * sine) / mass;
+        const double temp = over_mass(force + pole * (spin * spin) * sine, fast);
         const double theta_acc = (gravity * sine - cosine * temp) /
-            (length * (4.0 / 3.0 - mass_pole * (cosine * cosine) / mass));
-        const double x_acc = temp - pole * theta_acc * cosine / mass;
+            (length * (4.0 / 3.0 - over_mass(mass_pole * (cosine * cosine), fast)));
+        const double x_acc = temp - over_mass(pole * theta_acc * cosine, fast);
         c->x[i] += tau * c->x_dot[i];
         c->x_dot[i] += tau * x_acc;
         c->theta[i] += tau * spin;
@@ -106,16 +123,17 @@ static INLINE void move(chunk *restrict c, int lanes) {
     }
 }
 
-static INLINE void scatter(const chunk *c, int m, vly_cartpole *s, int32_t max_steps,
+/* Wraps: a lane whose episode is over may stand at the limit of 2^31 - 1. */
+static INLINE int32_t next_step(int32_t step) { return (int32_t)((uint32_t)step + 1); }
+
+static INLINE void scatter(const chunk *c, vly_cartpole *s, int n, int32_t max_steps,
                            vly_rows out) {
-    for (int k = 0; k < m; k++) {
-        const int i = c->lane[k];
-        vly_cartpole *a = &s[i];
-        a->x = c->x[k], a->x_dot = c->x_dot[k];
-        a->theta = c->theta[k], a->theta_dot = c->theta_dot[k];
-        const int fell = (int)c->fell[k], late = ++a->step == max_steps;
-        a->ended = fell | late;
-        const float obs[4] = {c->obs[0][k], c->obs[1][k], c->obs[2][k], c->obs[3][k]};
+    for (int i = 0; i < n; i++) {
+        const int fell = (int)c->fell[i], step = next_step(c->step[i]), late = step == max_steps;
+        s[i].x = c->x[i], s[i].x_dot = c->x_dot[i];
+        s[i].theta = c->theta[i], s[i].theta_dot = c->theta_dot[i];
+        s[i].step = step, s[i].ended = fell | late;
+        const float obs[4] = {c->obs[0][i], c->obs[1][i], c->obs[2][i], c->obs[3][i]};
         memcpy(out.obs + (size_t)i * out.obs_stride, obs, sizeof obs);
         out.reward[i] = out.score[i] = 1.0f;
         out.flags[i] = (uint8_t)(fell * VLY_ROW_TERMINATED | late * VLY_ROW_TRUNCATED |
@@ -123,20 +141,31 @@ static INLINE void scatter(const chunk *c, int m, vly_cartpole *s, int32_t max_s
     }
 }
 
+/* Actors whose episode is over move with the others, which is quicker than to leave them out;
+ * then their start overwrites what that gave. */
+static INLINE void step_chunk(chunk *c, vly_cartpole *s, int n, const int32_t *action,
+                              vly_rows out, int32_t max_steps, int fast) {
+    const int lanes = (n + LANES - 1) / LANES * LANES;
+    int32_t over[CHUNK + 1], overs = 0;
+    for (int i = 0; i < n; i++) {
+        over[overs] = i;
+        overs += s[i].ended != 0;
+    }
+    gather(c, s, n, action);
+    if (fast) fast_trig(c, n, lanes);
+    else library_trig(c, lanes);
+    move(c, lanes, fast);
+    scatter(c, s, n, max_steps, out);
+    for (int k = 0; k < overs; k++) start_episode(&s[over[k]], vly_rows_at(out, (size_t)over[k]));
+}
+
 static INLINE void step_all(const vly_env *env, vly_cartpole *s, int n, const int32_t *action,
                             vly_rows out, int fast) {
     const int32_t max_steps = ((const world *)env->world)->max_steps;
     chunk c;
-    for (int i = 0; i < n; i += CHUNK) {
-        const int some = n - i < CHUNK ? n - i : CHUNK;
-        const vly_rows rows = vly_rows_at(out, (size_t)i);
-        const int m = gather(&c, s + i, some, action + i, rows);
-        const int lanes = (m + LANES - 1) / LANES * LANES;
-        if (fast) fast_trig(&c, lanes);
-        else library_trig(&c, lanes);
-        move(&c, lanes);
-        scatter(&c, m, s + i, max_steps, rows);
-    }
+    for (int i = 0; i < n; i += CHUNK)
+        step_chunk(&c, s + i, n - i < CHUNK ? n - i : CHUNK, action + i,
+                   vly_rows_at(out, (size_t)i), max_steps, fast);
 }
 
 /* One source for three kinds of processor; the bits are the same on all of them. */
