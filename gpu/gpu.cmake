@@ -13,6 +13,12 @@ endif()
 add_library(vly_gpu_shim STATIC ${gpu_shim_sources})
 target_link_libraries(vly_gpu_shim PUBLIC vly_kernels_shim vly_common Threads::Threads)
 
+# The shim as a plugin: VLY_CUDA_PLUGIN=libvolley_cuda_shim.so volley train cartpole --device cuda
+add_library(volley_cuda_shim MODULE ${gpu_shim_sources})
+target_link_libraries(volley_cuda_shim PRIVATE vly_kernels_shim vly_common Threads::Threads)
+set_target_properties(volley_cuda_shim PROPERTIES C_VISIBILITY_PRESET hidden)
+target_link_options(volley_cuda_shim PRIVATE -Wl,--exclude-libs,ALL)
+
 if(TARGET vly_kernels)
   add_library(volley_cuda MODULE ${gpu_sources})
   target_include_directories(volley_cuda PRIVATE ${CUDAToolkit_INCLUDE_DIRS})

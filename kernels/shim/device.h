@@ -65,6 +65,12 @@ void async_wait(int left);
 
 struct launch_name { const char *kernel; place at; };
 cudaError_t launch(launch_name name, dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream, std::function<void()> body);
+/* Arguments are copied now, as a launch does, and not when the stream gets there. */
+template <class... Params, class... Args>
+static inline cudaError_t launch_kernel(launch_name name, dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream, void (*kernel)(Params...),
+                                        Args... args) {
+    return launch(name, grid, block, shared_bytes, stream, [=] { kernel(args...); });
+}
 
 template <class T> static inline T exchange(unsigned mask, T v, int source, place at) {
     static_assert(sizeof(T) <= 16 && std::is_trivially_copyable<T>::value, "a shuffle moves up to 16 bytes");
