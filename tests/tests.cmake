@@ -46,6 +46,25 @@ endforeach()
 target_compile_definitions(test_program PRIVATE VLY_TEST_PROGRAM="$<TARGET_FILE:volley>"
   VLY_TEST_PLUGIN="$<TARGET_FILE:plugin_my_env>" VLY_TEST_PLUGIN_BAD="$<TARGET_FILE:plugin_bad_env>")
 add_dependencies(test_program volley plugin_my_env plugin_bad_env)
+
+
 # Atari against ale-py, which runs in a process of its own (tests/atari/lockstep.py).
 add_executable(atari_driver tests/atari/driver.c)
 target_link_libraries(atari_driver PRIVATE vly_envs)
+
+# Every tests/fuzz_*.c: its committed corpus is replayed as a test; with VLY_FUZZ (clang) it is a libFuzzer target.
+option(VLY_FUZZ "Build tests/fuzz_*.c as libFuzzer targets" OFF)
+file(GLOB fuzz_sources CONFIGURE_DEPENDS tests/fuzz_*.c)
+foreach(source ${fuzz_sources})
+  get_filename_component(name ${source} NAME_WE)
+  string(REPLACE fuzz_ "" subject ${name})
+  if(VLY_FUZZ)
+    add_executable(${name} ${source})
+    target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+    target_compile_options(${name} PRIVATE -fsanitize=fuzzer)
+  else()
+    add_executable(${name} ${source} tests/fuzz/replay.c)
+    add_test(NAME ${name}_corpus COMMAND ${name} tests/fuzz/${subject} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+  endif()
+  target_link_libraries(${name} PRIVATE vly_cpu)
+endforeach()
