@@ -46,7 +46,8 @@ void vly_bench_json(const vly_bench_result *result, char *text, size_t bytes);
  * vly_bench_<name>. */
 #define VLY_BENCH_MAP(XX)                                                                          \
     XX(envs, "environments by the second: alone, through the actor pool")                          \
-    XX(learner, "networks: forward passes and whole updates by the sample")
+    XX(learner, "networks: forward passes and whole updates by the sample")             \
+    XX(replay, "prioritized replay: insertion, and sampling with update")
 
 #define XX(name, help) vly_status vly_bench_##name(const vly_bench_options *options);
 VLY_BENCH_MAP(XX)

@@ -54,16 +54,20 @@ VLY_HD int vly_rule_greedy(int actions, const vly_real *values, vly_real epsilon
 
 /* ---- frames ---- */
 
+/* r modulo rows; r is nearly always in range, and a division is as slow as a small frame's copy. */
+VLY_HD int64_t vly_rule_wrap(int64_t r, int64_t rows) {
+    if (r >= 0 && r < rows) return r;
+    r %= rows;
+    return r < 0 ? r + rows : r;
+}
+
 /* Where frame `k` of a stack (0: the oldest) of row r lies: a byte offset into frames, or -1: zeros. */
 VLY_HD int64_t vly_rule_frame(const vly_frames *f, int64_t row, int k) {
     const int back = f->obs.stack - 1 - k;
-    row %= f->rows;
-    if (row < 0) row += f->rows;
+    row = vly_rule_wrap(row, f->rows);
     if (back == 0) return row * (int64_t)f->obs.bytes;
     if (back > (int)f->age[row]) return -1;
-    int64_t at = (row - back * f->row_step) % f->rows;
-    if (at < 0) at += f->rows;
-    return at * (int64_t)f->obs.bytes;
+    return vly_rule_wrap(row - back * f->row_step, f->rows) * (int64_t)f->obs.bytes;
 }
 
 /* ---- scans ---- */
@@ -323,15 +327,24 @@ VLY_HD uint64_t vly_rule_stratum(const vly_rng *rng, int i, int n, uint64_t tota
     return from + vly_rule_scale((uint64_t)x.v[1] << 32 | x.v[0], to - from);
 }
 
-/* The leaf that holds `position`. */
+/* The leaf that holds `position`. Counts without branches: where the search ends cannot be predicted. */
+VLY_HD int vly_rule_child(const uint64_t *child, uint64_t *position) {
+    uint64_t sum = 0, before = 0;
+    int k = 0;
+    for (int i = 0; i < VLY_TREE_RADIX - 1; i++) {
+        sum += child[i];
+        const int past = *position >= sum;
+        k += past;
+        before = past ? sum : before;
+    }
+    *position -= before;
+    return k;
+}
+
 VLY_HD int64_t vly_rule_descend(const vly_tree *tree, uint64_t position) {
     int64_t node = 0;
-    for (int level = tree->levels - 1; level >= 0; level--) {
-        const uint64_t *child = tree->sum[level] + node * VLY_TREE_RADIX;
-        int k = 0;
-        while (k < VLY_TREE_RADIX - 1 && position >= child[k]) position -= child[k++];
-        node = node * VLY_TREE_RADIX + k;
-    }
+    for (int level = tree->levels - 1; level >= 0; level--)
+        node = node * VLY_TREE_RADIX + vly_rule_child(tree->sum[level] + node * VLY_TREE_RADIX, &position);
     return node < tree->capacity ? node : tree->capacity - 1;
 }
 
@@ -357,7 +370,7 @@ VLY_HD void vly_rule_nstep(const vly_nstep_args *a, int i) {
         sum += power * ((vly_real)a->hyper->reward_scale * a->rows.reward[r]);
         power *= (vly_real)a->hyper->gamma;
         if (flags & VLY_ROW_TERMINATED) power = 0;
-        else r = (r + a->rows.N) % rows;
+        else r = vly_rule_wrap(r + a->rows.N, rows);
         if (flags & VLY_ROW_ENDED) break;
     }
     a->action[i] = a->rows.action[first];

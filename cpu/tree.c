@@ -49,13 +49,32 @@ static void divide_by_largest(int n, vly_real *weight) {
     for (int i = 0; i < n; i++) weight[i] *= scale;
 }
 
+enum { SIDE_BY_SIDE = 32 }; /* descents whose cache misses overlap */
+
+/* Samples i .. i + m - 1, level by level: while one waits for its node the others go on. */
+static void descend(const vly_tree *t, int n, int i, int m, const vly_rng *rng, uint64_t total, int32_t *row) {
+    uint64_t position[SIDE_BY_SIDE];
+    int64_t node[SIDE_BY_SIDE] = {0};
+    for (int k = 0; k < m; k++) position[k] = vly_rule_stratum(rng, i + k, n, total);
+    for (int level = t->levels - 1; level >= 0; level--)
+        for (int k = 0; k < m; k++) {
+            node[k] = node[k] * VLY_TREE_RADIX + vly_rule_child(t->sum[level] + node[k] * VLY_TREE_RADIX, &position[k]);
+            if (level == 0) continue;
+            const uint64_t *next = t->sum[level - 1] + node[k] * VLY_TREE_RADIX;
+            __builtin_prefetch(next);
+            __builtin_prefetch(next + 8);
+        }
+    for (int k = 0; k < m; k++) row[i + k] = (int32_t)(node[k] < t->capacity ? node[k] : t->capacity - 1);
+}
+
 vly_status vly_cpu_tree_sample(vly_queue *q, const vly_tree *t, int n, const vly_rng *rng, const vly_hyper *hyper,
                                int32_t *row, vly_real *weight) {
     (void)q;
     VLY_NEED("tree_sample", tree_ok(t) && n >= 0 && rng && row && (hyper || !weight));
     const uint64_t total = t->total[0];
-    for (int i = 0; i < n; i++)
-        row[i] = total ? (int32_t)vly_rule_descend(t, vly_rule_stratum(rng, i, n, total)) : -1;
+    for (int i = 0; i < n && total; i += SIDE_BY_SIDE)
+        descend(t, n, i, n - i < SIDE_BY_SIDE ? n - i : SIDE_BY_SIDE, rng, total, row);
+    for (int i = 0; i < n && !total; i++) row[i] = -1;
     if (!weight) return VLY_OK;
     for (int i = 0; i < n; i++)
         weight[i] = row[i] < 0 ? 0 : vly_rule_weight(t->sum[0][row[i]], total, (vly_real)hyper->beta);
