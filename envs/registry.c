@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "envs/acrobot.h"
+#include "envs/atari/atari.h"
 #include "envs/cartpole.h"
 #include "envs/cliffwalking.h"
 #include "envs/env_options.h"
@@ -120,6 +121,7 @@ static vly_status unknown_name(const char *name) {
     for (int i = 0; i < BUILTINS; i++)
         if (builtins[i].entry.gym_id) consider(&best, name, builtins[i].entry.gym_id);
     for (int i = 0; i < ALIASES; i++) consider(&best, name, aliases[i].id);
+    for (int i = 0; i < VLY_ATARI_GAMES; i++) consider(&best, name, vly_atari_games[i].name);
     char list[256] = "";
     size_t at = 0;
     for (int i = 0; i < 3 && best.name[i] && at < sizeof list; i++)
@@ -255,5 +257,7 @@ vly_status vly_env_open(vly_env *env, const char *name, const vly_env_args *args
     if (known) return known->open(env, args);
     const alias *other = find_alias(name);
     if (other) return open_alias(env, other, args);
+    vly_atari_options own;
+    if (vly_atari_named(name, &own)) return vly_atari_open(env, name, args);
     return unknown_name(name);
 }

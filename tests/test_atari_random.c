@@ -21,10 +21,10 @@ static void seed_sequence_and_pcg64_are_numpys(void) {
         vly_seed_sequence(gold[i].seed, words, 2);
         CHECK_EQ(words[0], gold[i].words[0]);
         CHECK_EQ(words[1], gold[i].words[1]);
-        vly_pcg64 rng;
-        vly_pcg64_seed(&rng, gold[i].seed);
-        for (int k = 0; k < 9; k++) CHECK_EQ(vly_pcg64_below(&rng, 30), gold[i].below_30[k]);
-        CHECK(vly_pcg64_next(&rng) == gold[i].then);
+        vly_integers rng;
+        vly_integers_seed(&rng, gold[i].seed);
+        for (int k = 0; k < 9; k++) CHECK_EQ(vly_integers_below(&rng, 30), gold[i].below_30[k]);
+        CHECK(vly_pcg64_next(&rng.pcg) == gold[i].then);
     }
 }
 
@@ -45,8 +45,8 @@ static void mt19937_and_its_uniform_int_are_libstdcpps(void) {
         CHECK_EQ(vly_mt19937_next(&mt), gold[i].first);
         for (int k = 0; k < 1300; k++) (void)vly_mt19937_next(&mt);
         CHECK_EQ(vly_mt19937_next(&mt), gold[i].late);
-        for (int k = 0; k < 8; k++) CHECK_EQ(vly_mt19937_below(&mt, 30), gold[i].below_30[k]);
-        for (int k = 0; k < 4; k++) CHECK_EQ(vly_mt19937_below(&mt, (1u << 30) + 1), gold[i].below_2_30[k]);
+        for (int k = 0; k < 8; k++) CHECK_EQ(vly_uniform_int(&mt, 30), gold[i].below_30[k]);
+        for (int k = 0; k < 4; k++) CHECK_EQ(vly_uniform_int(&mt, (1u << 30) + 1), gold[i].below_2_30[k]);
     }
 }
 

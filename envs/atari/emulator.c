@@ -106,17 +106,27 @@ static int select_mode(vly_emulator *e, const vly_emulator_rules *rules, vly_scr
     return left > 0 ? 0 : -1;
 }
 
-int vly_emulator_reset(vly_emulator *e, const vly_emulator_rules *rules, vly_screens *screens) {
+void vly_emulator_reset_begin(vly_emulator *e, const vly_emulator_rules *rules, int frames, vly_screens *screens) {
     e->episode_frames = 0;
+    e->stuck = 0;
     center_paddles(e, rules->game);
     vly_machine_reset(&e->machine, rules->rom);
-    for (int i = 0; i < BOOT_FRAMES; i++) emulate(e, rules, VLY_NOOP, 0, screens);
+    for (int i = 0; i < frames; i++) emulate(e, rules, VLY_NOOP, 0, screens);
+}
+
+int vly_emulator_reset_finish(vly_emulator *e, const vly_emulator_rules *rules, int frames, vly_screens *screens) {
+    for (int i = frames; i < BOOT_FRAMES; i++) emulate(e, rules, VLY_NOOP, 0, screens);
     press_reset(e, rules, screens);
     vly_atari_reading_start(rules->game, &e->reading);
     const int reached = select_mode(e, rules, screens);
     press_reset(e, rules, screens);
     play_start(e, rules, screens);
     return reached;
+}
+
+int vly_emulator_reset(vly_emulator *e, const vly_emulator_rules *rules, vly_screens *screens) {
+    vly_emulator_reset_begin(e, rules, 0, screens);
+    return vly_emulator_reset_finish(e, rules, 0, screens);
 }
 
 vly_status vly_emulator_load(vly_emulator *e, const vly_emulator_rules *rules, uint32_t seed,

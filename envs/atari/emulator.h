@@ -47,6 +47,12 @@ vly_status vly_emulator_load(vly_emulator *e, const vly_emulator_rules *rules, u
 /* 0, or -1 where SELECT never reaches the mode. */
 int vly_emulator_reset(vly_emulator *e, const vly_emulator_rules *rules, vly_screens *screens);
 
+/* The same in two parts, with the first `frames` of its frames in the first: for the cache of resets. */
+void vly_emulator_reset_begin(vly_emulator *e, const vly_emulator_rules *rules, int frames,
+                              vly_screens *screens);
+int vly_emulator_reset_finish(vly_emulator *e, const vly_emulator_rules *rules, int frames,
+                              vly_screens *screens);
+
 /* Draws for this frame and returns the action that is really played. */
 uint8_t vly_emulator_choose(vly_emulator *e, const vly_emulator_rules *rules, int action);
 /* One frame of an action as chosen; returns the reward. After the game's end nothing runs. */

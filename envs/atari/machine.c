@@ -134,5 +134,5 @@ void vly_machine_repair(vly_machine *m, const vly_rom *rom) {
     }
     for (int i = 0; i < 4; ++i)
         if (m->wires.resistance[i] < 0) m->wires.resistance[i] = VLY_OPEN;
-    if (m->rng.next > 624) m->rng.next = 624;
+    if (m->rng.at < 0 || m->rng.at > VLY_MT_WORDS) m->rng.at = VLY_MT_WORDS;
 }

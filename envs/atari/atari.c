@@ -1,0 +1,626 @@
+#include "envs/atari/atari.h"
+#include <ctype.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "common/philox.h"
+#include "envs/atari/emulator.h"
+#include "envs/atari/palette.h"
+#include "envs/atari/random.h"
+#include "envs/atari/reset_cache.h"
+#include "envs/atari/resize.h"
+#include "envs/atari/roms.h"
+
+typedef enum { STYLE_VOLLEY, STYLE_GYMNASIUM, STYLE_ALE, STYLE_ENVPOOL } style;
+
+typedef struct {
+    vly_emulator_rules rules;
+    vly_rom *rom;
+    vly_atari_options options;
+    style style;
+    int height, channels;
+    int max_steps;  /* agent steps of an episode; 0: no such limit */
+    int fire_reset; /* and the action set has FIRE */
+    uint8_t actions[VLY_ATARI_ACTIONS];
+    uint8_t colour[3][256]; /* grey in [0], or red, green, blue of a palette index */
+    vly_area area;
+    vly_reset_cache *cache;
+    int loaded_ready; /* the state after loading does not depend on the seed: */
+    vly_emulator loaded;
+    vly_screens loaded_screens;
+} world;
+
+typedef struct {
+    vly_emulator emulator;
+    uint64_t seed;
+    uint32_t episode; /* games begun */
+    int32_t elapsed;  /* ALE: frames, EnvPool: steps, of this game */
+    int32_t steps;    /* agent steps of this game */
+    int32_t lives;
+    int32_t score;
+    uint8_t ended;     /* the next step resets */
+    uint8_t game_over; /* and begins a new game */
+    uint8_t failed;
+    uint8_t draw_all; /* steps for which frames are not worth skipping */
+    union {
+        vly_mt19937 mt;
+        vly_integers numpy;
+    } starts; /* the peers' random numbers for no-op starts */
+    _Alignas(64) vly_screens screens;
+    uint8_t raw[]; /* stale_terminal: the peers' two buffers */
+} actor;
+
+/* ---- pictures ---- */
+
+static size_t raw_bytes(const world *w) { return (size_t)w->channels * (size_t)w->height * VLY_SCREEN_WIDTH; }
+
+/* One channel of height x 160 bytes becomes one channel of the observation. */
+static void write_channel(const world *w, const uint8_t *picture, int channel, uint8_t *obs) {
+    if (w->options.size != VLY_ATARI_NATIVE_SIZE) {
+        vly_area_resize(&w->area, picture, obs + channel, w->channels);
+        return;
+    }
+    const size_t n = (size_t)w->height * VLY_SCREEN_WIDTH;
+    for (size_t i = 0; i < n; i++) obs[i * (size_t)w->channels + (size_t)channel] = picture[i];
+}
+
+/* The brighter of two screens; b may be NULL. */
+static void observe(const world *w, const uint8_t *a, const uint8_t *b, uint8_t *obs) {
+    uint8_t picture[VLY_SCREEN_BYTES];
+    for (int c = 0; c < w->channels; c++) {
+        vly_pool_lookup(w->colour[c], a, b, (size_t)w->height * VLY_SCREEN_WIDTH, picture);
+        write_channel(w, picture, c, obs);
+    }
+}
+
+static const uint8_t *front(const actor *s) { return s->screens.pixels[s->emulator.machine.tia.front]; }
+static const uint8_t *back(const actor *s) { return s->screens.pixels[s->emulator.machine.tia.front ^ 1]; }
+
+/* The peers keep two buffers of colours and update them only now and then. */
+static void raw_set(const world *w, actor *s, int which, const uint8_t *screen) {
+    const size_t n = (size_t)w->height * VLY_SCREEN_WIDTH;
+    uint8_t *to = s->raw + (size_t)which * raw_bytes(w);
+    for (int c = 0; c < w->channels; c++) vly_pool_lookup(w->colour[c], screen, NULL, n, to + (size_t)c * n);
+}
+
+static void raw_pool(const world *w, actor *s) {
+    uint8_t *a = s->raw;
+    const uint8_t *b = s->raw + raw_bytes(w);
+    for (size_t i = 0; i < raw_bytes(w); i++) a[i] = a[i] > b[i] ? a[i] : b[i];
+}
+
+static void raw_observe(const world *w, const actor *s, uint8_t *obs) {
+    for (int c = 0; c < w->channels; c++)
+        write_channel(w, s->raw + (size_t)c * (size_t)w->height * VLY_SCREEN_WIDTH, c, obs);
+}
+
+/* After a reset: one screen. */
+static void observe_start(const world *w, actor *s, uint8_t *obs) {
+    if (w->options.stale_terminal) {
+        raw_set(w, s, 0, front(s));
+        if (w->style != STYLE_ENVPOOL) memset(s->raw + raw_bytes(w), 0, raw_bytes(w));
+    }
+    observe(w, front(s), NULL, obs);
+}
+
+/* ---- frames ---- */
+
+static int covers_display(const world *w, const vly_machine *m) {
+    const int at = m->tia.front;
+    return m->missing_from[at] == 0 && m->missing_to[at] >= w->height;
+}
+
+static int screens_exact(const vly_machine *m) {
+    return m->missing_from[0] >= m->missing_to[0] && m->missing_from[1] >= m->missing_to[1];
+}
+
+typedef struct {
+    int frames;      /* played */
+    int32_t reward;
+    int life_lost, over, truncated;
+    int held;        /* the screen before the last one is in `before`, not in the back buffer */
+    uint8_t before[VLY_SCREEN_BYTES];
+} played;
+
+static int reached_end(const world *w, actor *s, played *p) {
+    const vly_emulator *e = &s->emulator;
+    const int lives = vly_emulator_lives(e, &w->rules);
+    p->over = vly_emulator_over(e);
+    if (w->style == STYLE_ALE) {
+        p->life_lost = lives < s->lives && lives > 0;
+        p->truncated = !p->over && s->elapsed >= w->options.max_frames;
+        return p->over || p->truncated || (w->options.episodic_life && p->life_lost);
+    }
+    p->truncated = vly_emulator_truncated(e, &w->rules);
+    if (w->style == STYLE_ENVPOOL) return p->over;
+    p->life_lost = lives < s->lives && (lives > 0 || w->style == STYLE_GYMNASIUM);
+    return p->over || p->truncated || (w->options.episodic_life && p->life_lost);
+}
+
+/* Plays up to n frames of one action and draws those from `draw_from` on. Returns 0 where a frame was
+ * not drawn that must have been. */
+static int play_frames(const world *w, actor *s, int action, int n, int draw_from, played *p) {
+    vly_emulator *e = &s->emulator;
+    p->reward = p->held = p->frames = p->over = p->truncated = p->life_lost = 0;
+    while (p->frames < n && !vly_emulator_failed(e)) {
+        const int i = p->frames++, drawn = i >= draw_from;
+        if (i > 0 && i == n - 1 && e->machine.tia.partial) { /* the next frame goes on in the same buffer */
+            memcpy(p->before, front(s), sizeof p->before);
+            p->held = 1;
+        }
+        p->reward += vly_emulator_act(e, &w->rules, action, drawn ? &s->screens : NULL);
+        s->elapsed += w->style == STYLE_ALE;
+        if (!drawn && (e->machine.tia.partial || !covers_display(w, &e->machine))) return 0;
+        if (reached_end(w, s, p)) break;
+    }
+    const int last_two_drawn = p->frames - 1 >= draw_from && (p->frames == 1 || p->frames - 2 >= draw_from);
+    return last_two_drawn && screens_exact(&e->machine);
+}
+
+/* Only the last two frames of a step are seen, so the others are played without drawing. Where that shows
+ * (a frame that does not cover the display leaves older lines standing, an episode ends early), the
+ * step is taken back and played again with every frame drawn: the same frames, as nothing is random
+ * that is not in the state. The frames drawn in vain are painted over, since every undrawn
+ * frame before them was found to cover the display. */
+static void play(const world *w, actor *s, int action, int n, played *p) {
+    vly_emulator before;
+    const int32_t elapsed = s->elapsed;
+    const int draw_from = n > 2 && !s->draw_all ? n - 2 : 0;
+    if (s->draw_all) s->draw_all--;
+    if (draw_from > 0) before = s->emulator;
+    if (play_frames(w, s, action, n, draw_from, p) || draw_from == 0) return;
+    const int ended = p->frames < n && reached_end(w, s, p);
+    s->emulator = before;
+    s->elapsed = elapsed;
+    (void)play_frames(w, s, action, n, 0, p);
+    if (!ended) s->draw_all = 64;
+}
+
+/* ---- the beginning of a game ---- */
+
+static int next_start(const world *w, actor *s, int n) {
+    if (n <= 0) return 0;
+    switch (w->style) {
+    case STYLE_GYMNASIUM: return 1 + (int)vly_integers_below(&s->starts.numpy, (uint32_t)n);
+    case STYLE_ALE:
+    case STYLE_ENVPOOL: return (int)vly_uniform_int(&s->starts.mt, (uint32_t)n);
+    default: return (int)vly_below(vly_philox(s->seed, VLY_STREAM_ENV, s->episode, 0).v[0], (uint32_t)n + 1);
+    }
+}
+
+static uint32_t fold(uint64_t seed) { return (uint32_t)(seed ^ seed >> 32); }
+
+static void reset_game(const world *w, actor *s) {
+    if (vly_reset_cached(w->cache, &s->emulator, &w->rules, &s->screens)) s->failed = 1;
+    s->elapsed = s->steps = s->score = 0;
+    s->draw_all = 0;
+    s->episode++;
+}
+
+/* What ALE's loadROM does with a seed. */
+static void load(const world *w, actor *s) {
+    uint32_t seed = fold(s->seed), words[2];
+    if (w->style == STYLE_GYMNASIUM) {
+        vly_seed_sequence(s->seed, words, 2);
+        vly_integers_seed(&s->starts.numpy, words[0]);
+        seed = words[1];
+    } else if (w->style != STYLE_VOLLEY) {
+        vly_mt19937_seed(&s->starts.mt, seed);
+    }
+    if (w->loaded_ready) {
+        s->emulator = w->loaded;
+        s->screens = w->loaded_screens;
+        vly_mt19937_seed(&s->emulator.rng, seed);
+    } else if (vly_emulator_load(&s->emulator, &w->rules, seed, &s->screens) != VLY_OK) {
+        s->failed = 1;
+    }
+}
+
+/* n frames of no action; a game that ends on the way begins anew. */
+static void play_noops(const world *w, actor *s, int n) {
+    played p;
+    const int32_t elapsed = s->elapsed;
+    s->lives = INT32_MIN; /* no life is lost before the game */
+    while (n > 0 && !s->failed) {
+        play(w, s, VLY_NOOP, n, &p);
+        n -= p.frames;
+        if (vly_emulator_failed(&s->emulator)) s->failed = 1;
+        if (p.over || p.truncated) reset_game(w, s);
+    }
+    s->elapsed = elapsed;
+}
+
+static void press_fire(const world *w, actor *s) {
+    played p;
+    s->lives = INT32_MIN;
+    const int32_t elapsed = s->elapsed;
+    play(w, s, VLY_FIRE, 1, &p);
+    s->elapsed = elapsed;
+    if (p.over && w->style != STYLE_ENVPOOL) reset_game(w, s);
+}
+
+static void begin_game(const world *w, actor *s) {
+    const int noops = next_start(w, s, w->options.noop_max);
+    reset_game(w, s);
+    switch (w->style) {
+    case STYLE_ALE:
+        if (w->fire_reset) press_fire(w, s);
+        play_noops(w, s, noops - w->fire_reset);
+        break;
+    case STYLE_ENVPOOL:
+        play_noops(w, s, noops + 1 - w->fire_reset);
+        if (w->fire_reset) press_fire(w, s);
+        break;
+    default:
+        play_noops(w, s, noops);
+        if (w->fire_reset) press_fire(w, s);
+    }
+}
+
+/* A life was lost and the learner begins again, but the game goes on: it may wait for FIRE. */
+static void begin_life(const world *w, actor *s, played *p) {
+    if (w->style == STYLE_ENVPOOL) {
+        play_noops(w, s, next_start(w, s, w->options.noop_max) + 1 - w->fire_reset);
+        if (w->fire_reset) press_fire(w, s);
+        return;
+    }
+    s->lives = INT32_MIN;
+    play(w, s, w->fire_reset ? VLY_FIRE : VLY_NOOP, 1, p);
+}
+
+/* ---- the environment ---- */
+
+static void write_row(const world *w, actor *s, float reward, int32_t score, uint8_t flags, vly_rows at) {
+    (void)w;
+    *at.reward = reward;
+    *at.score = (float)score;
+    *at.flags = s->failed ? VLY_ROW_FAILED : flags;
+    s->ended = (flags & VLY_ROW_ENDED) != 0;
+    s->game_over = (flags & VLY_ROW_GAME_OVER) != 0;
+}
+
+static void start_episode(const world *w, actor *s, vly_rows at) {
+    played p = {.over = 0};
+    const int goes_on = !s->game_over && (w->style == STYLE_VOLLEY || w->style == STYLE_ENVPOOL);
+    if (goes_on)
+        begin_life(w, s, &p);
+    else
+        begin_game(w, s);
+    s->lives = vly_emulator_lives(&s->emulator, &w->rules);
+    s->score += p.reward;
+    if (goes_on && w->style == STYLE_VOLLEY && w->options.max_pool)
+        observe(w, front(s), back(s), at.obs);
+    else
+        observe_start(w, s, at.obs);
+    uint8_t flags = VLY_ROW_RESET;
+    if (p.over) flags |= VLY_ROW_TERMINATED | VLY_ROW_GAME_OVER;
+    if (p.truncated && !p.over) flags |= VLY_ROW_TRUNCATED | VLY_ROW_GAME_OVER;
+    write_row(w, s, 0, p.reward, flags, at);
+}
+
+static float shown_reward(const world *w, int32_t reward) {
+    if (w->options.reward_mode == 1) return reward > 1 ? 1 : reward < -1 ? -1 : (float)reward;
+    if (w->options.reward_mode == 2) return (float)((reward > 0) - (reward < 0));
+    return (float)reward;
+}
+
+/* The peers take the last two frames of a whole skip, and miss an end before it; EnvPool takes a frame
+ * before it looks for the end, and pools only after a whole skip. */
+static void observe_stale(const world *w, actor *s, const played *p, uint8_t *obs) {
+    const int n = w->options.frame_skip, envpool = w->style == STYLE_ENVPOOL;
+    const int whole = p->frames == n, early = !envpool && (p->over || p->truncated || (w->options.episodic_life && p->life_lost));
+    const uint8_t *last = front(s), *before = p->held ? p->before : back(s);
+    const int second_taken = whole ? n > 1 : envpool && p->frames == n - 1;
+    if (second_taken) raw_set(w, s, envpool ? 0 : 1, whole ? before : last);
+    if (whole && !early) raw_set(w, s, envpool && n > 1 ? 1 : 0, last);
+    if (envpool ? whole && n > 1 : w->style == STYLE_ALE || n > 1) raw_pool(w, s);
+    raw_observe(w, s, obs);
+}
+
+static void observe_step(const world *w, actor *s, const played *p, uint8_t *obs) {
+    if (w->options.stale_terminal)
+        observe_stale(w, s, p, obs);
+    else
+        observe(w, front(s), w->options.max_pool ? p->held ? p->before : back(s) : NULL, obs);
+}
+
+static uint8_t end_flags(const world *w, actor *s, const played *p) {
+    uint8_t flags = p->life_lost ? VLY_ROW_LIFE_LOST : 0;
+    if (p->over) flags |= VLY_ROW_TERMINATED | VLY_ROW_GAME_OVER;
+    if (w->options.episodic_life && p->life_lost) flags |= VLY_ROW_TERMINATED;
+    const int late = p->truncated || (w->max_steps > 0 && s->steps >= w->max_steps);
+    if (late && (!p->over || w->style == STYLE_GYMNASIUM)) flags |= VLY_ROW_TRUNCATED | VLY_ROW_GAME_OVER;
+    return flags;
+}
+
+static void step_actor(const world *w, actor *s, int action, vly_rows at) {
+    played p;
+    if (s->failed) {
+        write_row(w, s, 0, 0, VLY_ROW_FAILED, at);
+        return;
+    }
+    if (s->ended) {
+        start_episode(w, s, at);
+        return;
+    }
+    play(w, s, w->actions[action], w->options.frame_skip, &p);
+    s->steps++;
+    s->score += p.reward;
+    const int lives = vly_emulator_lives(&s->emulator, &w->rules);
+    if (w->style == STYLE_ENVPOOL) p.life_lost = lives < s->lives && lives > 0;
+    s->lives = lives;
+    s->failed = (uint8_t)vly_emulator_failed(&s->emulator);
+    observe_step(w, s, &p, at.obs);
+    write_row(w, s, shown_reward(w, p.reward), p.reward, end_flags(w, s, &p), at);
+}
+
+static void atari_reset(const vly_env *env, void *state, uint64_t seed, vly_rows at) {
+    const world *w = env->world;
+    actor *s = state;
+    memset(s, 0, offsetof(actor, screens));
+    s->seed = seed;
+    load(w, s);
+    s->game_over = 1;
+    start_episode(w, s, at);
+}
+
+static void atari_step(const vly_env *env, void *states, int n, const int32_t *action, vly_rows out) {
+    const world *w = env->world;
+    for (int i = 0; i < n; i++) {
+        const int a = action[i] >= 0 && action[i] < env->actions ? action[i] : 0;
+        step_actor(w, (actor *)((char *)states + (size_t)i * env->state_bytes), a, vly_rows_at(out, (size_t)i));
+    }
+}
+
+static void atari_render(const vly_env *env, const void *state, uint8_t *rgb, int *width, int *height) {
+    const world *w = env->world;
+    *width = VLY_SCREEN_WIDTH, *height = w->height;
+    if (!rgb) return;
+    const int pal = vly_rom_get_properties(w->rom)->format == VLY_FORMAT_PAL;
+    const uint8_t *screen = front(state);
+    for (int i = 0; i < VLY_SCREEN_WIDTH * w->height; i++) {
+        const uint32_t colour = vly_palette_rgb(pal, screen[i]);
+        rgb[3 * i] = (uint8_t)(colour >> 16), rgb[3 * i + 1] = (uint8_t)(colour >> 8), rgb[3 * i + 2] = (uint8_t)colour;
+    }
+}
+
+static void atari_describe(const vly_env *env, const void *state, char *text, size_t bytes) {
+    const vly_atari_view v = vly_atari_look(env, state);
+    snprintf(text, bytes, "score %d, lives %d, frame %d", v.score, v.lives, v.episode_frames);
+}
+
+vly_atari_view vly_atari_look(const vly_env *env, const void *state) {
+    const world *w = env->world;
+    const actor *s = state;
+    return (vly_atari_view){s->emulator.machine.ram, front(s), w->height, vly_emulator_lives(&s->emulator, &w->rules),
+                            s->emulator.frames, s->emulator.episode_frames, s->score};
+}
+
+int vly_atari_action(const vly_env *env, int action) {
+    const world *w = env->world;
+    return action >= 0 && action < env->actions ? w->actions[action] : VLY_NOOP;
+}
+
+static void atari_close(vly_env *env) {
+    world *w = env->world;
+    if (!w) return;
+    vly_reset_cache_destroy(w->cache);
+    vly_rom_destroy(w->rom);
+    free(w);
+    env->world = NULL;
+}
+
+/* ---- options ---- */
+
+vly_atari_options vly_atari_default_options(void) {
+    vly_atari_options o;
+    memset(&o, 0, sizeof o);
+    (void)vly_atari_preset(&o, "volley");
+    return o;
+}
+
+vly_status vly_atari_preset(vly_atari_options *options, const char *name) {
+    const vly_atari_options volley = {
+        .sticky = 0, .frame_skip = 4, .noop_max = 30, .fire_reset = 1, .episodic_life = 1, .reward_mode = 2,
+        .max_frames = 108000, .stack = 4, .size = 84, .grayscale = 1, .max_pool = 1, .mode = -1, .difficulty = -1};
+    vly_atari_options o = volley;
+    if (strcmp(name, "gymnasium") == 0) {
+        o.fire_reset = 0, o.episodic_life = 0, o.reward_mode = 0, o.stale_terminal = 1;
+    } else if (strcmp(name, "ale") == 0) {
+        o.episodic_life = 0, o.reward_mode = 1, o.stale_terminal = 1;
+    } else if (strcmp(name, "envpool") == 0) {
+        o.episodic_life = 0, o.reward_mode = 0, o.stale_terminal = 1;
+    } else if (strcmp(name, "machado") == 0) {
+        o.sticky = 0.25f, o.full_actions = 1, o.noop_max = 0, o.fire_reset = 0, o.episodic_life = 0;
+        o.frame_skip = 5, o.max_frames = 18000, o.reward_mode = 0;
+    } else if (strcmp(name, "dqn") == 0) {
+        o.fire_reset = 0, o.reward_mode = 1;
+    } else if (strcmp(name, "volley") != 0) {
+        return vly_fail(VLY_EINVAL, "no Atari preset '%.32s': there are volley, gymnasium, ale, envpool, machado, dqn", name);
+    }
+    o.roms = options->roms;
+    snprintf(o.preset, sizeof o.preset, "%s", name);
+    *options = o;
+    return VLY_OK;
+}
+
+/* "SpaceInvaders" and "space_invaders" are the same game. */
+static int same_name(const char *game, const char *camel, size_t n) {
+    size_t i = 0;
+    for (; *game; game++) {
+        if (*game == '_') continue;
+        if (i >= n || tolower((unsigned char)camel[i]) != *game) return 0;
+        i++;
+    }
+    return i == n;
+}
+
+static const vly_atari_game *by_id(const char *camel, size_t n) {
+    for (int i = 0; i < VLY_ATARI_GAMES; i++)
+        if (same_name(vly_atari_games[i].name, camel, n)) return &vly_atari_games[i];
+    return NULL;
+}
+
+const vly_atari_game *vly_atari_named(const char *name, vly_atari_options *options) {
+    const vly_atari_game *game = vly_atari_game_find(name);
+    if (game) return game;
+    const size_t length = strlen(name);
+    const char *v5 = "-v5", *plain = "NoFrameskip-v4";
+    if (strncmp(name, "ALE/", 4) == 0 && length > 7 && strcmp(name + length - 3, v5) == 0) {
+        game = by_id(name + 4, length - 7);
+        if (game) options->sticky = 0.25f, options->frame_skip = 4, options->full_actions = 0, options->max_frames = 108000;
+    } else if (length > strlen(plain) && strcmp(name + length - strlen(plain), plain) == 0) {
+        game = by_id(name, length - strlen(plain));
+        if (game) options->sticky = 0;
+    }
+    return game;
+}
+
+static vly_status check_options(const vly_atari_game *game, const vly_atari_options *o) {
+    if (!(o->sticky >= 0 && o->sticky <= 1))
+        return vly_fail(VLY_EINVAL, "%s: sticky is %g, it must be in [0, 1]", game->name, (double)o->sticky);
+    if (o->frame_skip < 1 || o->frame_skip > 64)
+        return vly_fail(VLY_EINVAL, "%s: frame_skip is %d, it must be in [1, 64]", game->name, o->frame_skip);
+    if (o->noop_max < 0 || o->noop_max > 1000)
+        return vly_fail(VLY_EINVAL, "%s: noop_max is %d, it must be in [0, 1000]", game->name, o->noop_max);
+    if (o->max_frames < 1) return vly_fail(VLY_EINVAL, "%s: max_frames is %d, it must be positive", game->name, o->max_frames);
+    if (o->stack < 1 || o->stack > 64)
+        return vly_fail(VLY_EINVAL, "%s: stack is %d, it must be in [1, 64]", game->name, o->stack);
+    if (o->reward_mode < 0 || o->reward_mode > 2)
+        return vly_fail(VLY_EINVAL, "%s: reward_mode is %d, it must be 0, 1 or 2", game->name, o->reward_mode);
+    return VLY_OK;
+}
+
+/* "0, 4, 8 ... 44" */
+static void list_modes(const vly_atari_game *game, char *text, size_t bytes) {
+    size_t at = 0;
+    text[0] = '\0';
+    for (int i = 0; i < game->n_modes && at + 8 < bytes; i++)
+        at += (size_t)snprintf(text + at, bytes - at, i ? ", %d" : "%d", game->modes[i]);
+}
+
+static vly_status check_game(const vly_atari_game *game, int mode, int difficulty) {
+    char text[700];
+    if (game->unproven)
+        return vly_fail(VLY_EUNSUPPORTED, "%s: not offered, since it differs from ALE: %s", game->name, game->unproven);
+    list_modes(game, text, sizeof text);
+    if (!vly_atari_has_mode(game, mode))
+        return vly_fail(VLY_EINVAL, "%s has no mode %d: it has %s", game->name, mode, text);
+    size_t at = 0;
+    for (int i = 0; i < game->n_difficulties && at + 8 < sizeof text; i++)
+        at += (size_t)snprintf(text + at, sizeof text - at, i ? ", %d" : "%d", game->difficulties[i]);
+    if (!vly_atari_has_difficulty(game, difficulty))
+        return vly_fail(VLY_EINVAL, "%s has no difficulty %d: it has %s", game->name, difficulty, text);
+    return VLY_OK;
+}
+
+static style style_of(const char *preset) {
+    if (strcmp(preset, "gymnasium") == 0) return STYLE_GYMNASIUM;
+    if (strcmp(preset, "ale") == 0) return STYLE_ALE;
+    return strcmp(preset, "envpool") == 0 ? STYLE_ENVPOOL : STYLE_VOLLEY;
+}
+
+/* ---- opening ---- */
+
+static void fill_colours(world *w) {
+    const int pal = vly_rom_get_properties(w->rom)->format == VLY_FORMAT_PAL;
+    for (int i = 0; i < 256; i++) {
+        const uint32_t rgb = vly_palette_rgb(pal, (uint8_t)i);
+        for (int c = 0; c < 3; c++) w->colour[c][i] = (uint8_t)(rgb >> (16 - 8 * c));
+        if (w->options.grayscale) w->colour[0][i] = vly_palette_grey(pal, (uint8_t)i);
+    }
+}
+
+static int fill_actions(world *w, const vly_atari_game *game) {
+    int n = 0;
+    for (int a = 0; a < VLY_ATARI_ACTIONS; a++)
+        if (w->options.full_actions || (game->minimal >> a & 1)) w->actions[n++] = (uint8_t)a;
+    w->fire_reset = w->options.fire_reset && (w->options.full_actions || (game->minimal >> VLY_FIRE & 1));
+    return n;
+}
+
+/* The console is loaded once for all actors where the seed does not matter for it. */
+static vly_status preload(world *w) {
+    VLY_TRY(vly_emulator_load(&w->loaded, &w->rules, 1, &w->loaded_screens));
+    vly_mt19937 untouched;
+    vly_mt19937_seed(&untouched, 1);
+    w->loaded_ready = memcmp(&untouched, &w->loaded.rng, sizeof untouched) == 0;
+    vly_emulator *e = malloc(sizeof *e);
+    if (!e) return vly_fail(VLY_ENOMEM, "%s: no memory", w->rules.game->name);
+    *e = w->loaded;
+    const int reached = vly_emulator_reset(e, &w->rules, NULL);
+    free(e);
+    if (reached == 0) return VLY_OK;
+    return vly_fail(VLY_EUNSUPPORTED, "%s: pressing SELECT does not reach mode %d", w->rules.game->name, w->rules.mode);
+}
+
+static void describe_env(vly_env *env, const world *w, int actions) {
+    const vly_atari_options *o = &w->options;
+    memset(env, 0, sizeof *env);
+    env->abi = VLY_ENV_ABI, env->struct_bytes = sizeof *env;
+    snprintf(env->name, sizeof env->name, "%s", w->rules.game->name);
+    const int native = o->size == VLY_ATARI_NATIVE_SIZE;
+    const int high = native ? w->height : o->size, wide = native ? VLY_SCREEN_WIDTH : o->size;
+    env->obs = (vly_obs_spec){VLY_U8, 3, {high, wide, w->channels}, o->stack, 1.0f / 255.0f,
+                              (size_t)high * (size_t)wide * (size_t)w->channels};
+    env->actions = actions;
+    env->frames_per_step = o->frame_skip;
+    const size_t bytes = sizeof(actor) + (o->stale_terminal ? 2 * raw_bytes(w) : 0);
+    env->state_bytes = (bytes + 63) / 64 * 64;
+    env->return_target = strcmp(env->name, "pong") == 0 ? 18.0f : NAN;
+    env->reset = atari_reset, env->step = atari_step;
+    env->render = atari_render, env->describe = atari_describe, env->close = atari_close;
+}
+
+static vly_status open_world(world *w, const vly_atari_game *game, const uint8_t *bytes, size_t n,
+                             const vly_atari_options *o) {
+    w->options = *o;
+    w->options.roms = NULL;
+    w->style = style_of(o->preset);
+    w->channels = o->grayscale ? 1 : 3;
+    VLY_TRY(vly_rom_create(&w->rom, bytes, n, &game->machine));
+    w->height = vly_rom_get_properties(w->rom)->height;
+    if (o->size != VLY_ATARI_NATIVE_SIZE && vly_area_init(&w->area, w->height, o->size) != 0)
+        return vly_fail(VLY_EINVAL, "%s: size is %d, it must be in [16, 160], or 210 for the whole screen", game->name, o->size);
+    w->rules = (vly_emulator_rules){game, w->rom, o->sticky, o->max_frames, o->mode, o->difficulty};
+    if (w->style == STYLE_ALE || w->style == STYLE_ENVPOOL) w->rules.max_frames = 0;
+    if (w->style == STYLE_ENVPOOL) w->max_steps = o->max_frames / o->frame_skip;
+    fill_colours(w);
+    VLY_TRY(vly_reset_cache_create(&w->cache));
+    return preload(w);
+}
+
+vly_status vly_atari_open_image(vly_env *env, const vly_atari_game *game, const uint8_t *rom, size_t bytes,
+                                const vly_env_args *args) {
+    vly_atari_options o = args && args->atari ? *args->atari : vly_atari_default_options();
+    if (o.mode < 0) o.mode = game->default_mode;
+    if (o.difficulty < 0) o.difficulty = 0;
+    VLY_TRY(check_options(game, &o));
+    VLY_TRY(check_game(game, o.mode, o.difficulty));
+    vly_env opened = {.world = calloc(1, sizeof(world))};
+    world *w = opened.world;
+    if (!w) return vly_fail(VLY_ENOMEM, "%s: no memory", game->name);
+    const vly_status status = open_world(w, game, rom, bytes, &o);
+    if (status != VLY_OK) {
+        atari_close(&opened);
+        return status;
+    }
+    if (args && args->max_steps > 0) w->max_steps = args->max_steps;
+    describe_env(env, w, fill_actions(w, game));
+    env->world = w;
+    return VLY_OK;
+}
+
+vly_status vly_atari_open(vly_env *env, const char *name, const vly_env_args *args) {
+    vly_atari_options o = args && args->atari ? *args->atari : vly_atari_default_options();
+    vly_env_args mine = {0};
+    if (args) mine = *args;
+    mine.atari = &o;
+    const vly_atari_game *game = vly_atari_named(name, &o);
+    if (!game) return vly_fail(VLY_ENOTFOUND, "no Atari game named '%.64s': 'volley ls atari' lists them", name);
+    uint8_t bytes[VLY_ROM_MAX_BYTES];
+    size_t n;
+    VLY_TRY(vly_atari_rom_read(game, o.roms, bytes, &n));
+    return vly_atari_open_image(env, game, bytes, n, &mine);
+}
