@@ -6,7 +6,7 @@
 #include "cpu/dist_ps.h"
 #include "cpu/dist_wire.h"
 
-enum { MEMBERS_MAX = 4096, RECENT = 100, CHECK_MS = 500 };
+enum { MEMBERS_MAX = 4096, RECENT = 100, CHECK_MS = 500, PARTS_MAX = 31 };
 
 const char *vly_ps_update_name(vly_ps_update update) {
     static const char *const names[] = {"sync", "async", "coordinated", "overlapped", "fedavg"};
@@ -30,6 +30,7 @@ struct vly_ps_server {
     vly_params params; /* device */
     vly_real *norm, *stats;
     vly_hyper *hyper_device;
+    int64_t *part_steps; /* device: optimizer steps of parts 1 .. */
     int64_t n;
     unsigned char *publish; /* wire_params and n floats */
     vly_real *host;         /* (n) */
@@ -134,11 +135,16 @@ static vly_status hear_beat(void *arg, const char *name, const char *json) {
 
 /* ---- updates ---- */
 
-static vly_status step_with(vly_ps_server *s, const vly_real *gradient) {
+/* One optimizer step of a part of the arena, the rest untouched: a zero gradient would not be nothing to Adam. Each part
+ * counts its own steps. */
+static vly_status step_with(vly_ps_server *s, const vly_real *gradient, int64_t offset, int64_t count, int part) {
+    const vly_params *all = &s->params;
+    const vly_params some = {.n = count, .param = all->param + offset, .grad = all->grad + offset, .m = all->m ? all->m + offset : NULL,
+                             .v = all->v ? all->v + offset : NULL, .step = part == 0 ? all->step : s->part_steps + part};
     VLY_TRY(s->c->upload(s->q, s->hyper_device, &s->hyper, sizeof s->hyper));
-    VLY_TRY(s->c->upload(s->q, s->params.grad, gradient, (size_t)s->n * sizeof *gradient));
-    VLY_TRY(s->c->grad_norm(s->q, s->n, s->params.grad, s->norm));
-    VLY_TRY(s->c->optimize(s->q, &s->optimizer, &s->params, s->norm, s->hyper_device, s->stats));
+    VLY_TRY(s->c->upload(s->q, some.grad, gradient, (size_t)count * sizeof *gradient));
+    VLY_TRY(s->c->grad_norm(s->q, count, some.grad, s->norm));
+    VLY_TRY(s->c->optimize(s->q, &s->optimizer, &some, s->norm, s->hyper_device, s->stats));
     VLY_TRY(s->c->queue_sync(s->q));
     s->counters[0]++;
     s->report.rounds++;
@@ -175,7 +181,7 @@ static vly_status apply_collected(vly_ps_server *s) {
         s->report.rounds++;
         VLY_TRY(publish(s));
     } else {
-        VLY_TRY(step_with(s, s->host));
+        VLY_TRY(step_with(s, s->host, 0, s->n, 0));
     }
     if (s->policy.update != VLY_PS_SYNC && s->policy.update != VLY_PS_FEDAVG) return VLY_OK;
     for (int i = 0; i < s->member_count; i++)
@@ -192,13 +198,12 @@ static bool mean_is_ready(vly_ps_server *s) {
 
 static vly_status apply_at_once(vly_ps_server *s, const wire_push *head, const unsigned char *data, double staleness) {
     const double weight = s->policy.weigh_staleness ? 1 / (1 + staleness) : 1;
-    memset(s->host, 0, (size_t)s->n * sizeof *s->host);
     for (int64_t i = 0; i < head->count; i++) {
         float x;
         memcpy(&x, data + (size_t)i * sizeof x, sizeof x);
-        s->host[head->offset + i] = (vly_real)(weight * (double)x);
+        s->host[i] = (vly_real)(weight * (double)x);
     }
-    return step_with(s, s->host);
+    return head->count ? step_with(s, s->host, head->offset, head->count, head->part) : VLY_OK;
 }
 
 /* ---- in ---- */
@@ -251,7 +256,7 @@ static vly_status take(vly_ps_server *s, const void *message, size_t bytes) {
     head.worker[sizeof head.worker - 1] = '\0';
     const bool sane = head.magic == WIRE_MAGIC_PUSH && head.n == s->n && head.offset >= 0 && head.count >= 0 && head.offset <= s->n &&
                       head.count <= s->n - head.offset && bytes == sizeof head + (size_t)head.count * sizeof(float) &&
-                      head.returns >= 0 && head.returns <= WIRE_RETURNS && head.part >= 0 && head.part < 31 && head.steps >= 0 &&
+                      head.returns >= 0 && head.returns <= WIRE_RETURNS && head.part >= 0 && head.part < PARTS_MAX && head.steps >= 0 &&
                       head.samples >= 0 && (head.kind == WIRE_WEIGHTS) == (s->policy.update == VLY_PS_FEDAVG);
     if (!sane || !is_finite(data, head.count)) return reject(s, "malformed or not finite");
     member *m = find_member(s, head.worker);
@@ -330,6 +335,8 @@ static vly_status allocate(vly_ps_server *s) {
     VLY_TRY(s->c->alloc(s->c, 4 * sizeof(vly_real), "a norm", "", (void **)&s->norm));
     VLY_TRY(s->c->alloc(s->c, VLY_STATS * sizeof(vly_real), "statistics", "", (void **)&s->stats));
     VLY_TRY(s->c->alloc(s->c, sizeof(vly_hyper), "hyper-parameters", "", (void **)&s->hyper_device));
+    VLY_TRY(s->c->alloc(s->c, PARTS_MAX * sizeof(int64_t), "counters", "", (void **)&s->part_steps));
+    for (int i = 0; i < PARTS_MAX; i++) VLY_TRY(s->c->copy(s->q, s->part_steps + i, s->params.step, sizeof(int64_t)));
     s->publish = malloc(sizeof(wire_params) + (size_t)s->n * sizeof(float));
     s->host = calloc((size_t)s->n, sizeof *s->host);
     s->sum = calloc((size_t)s->n, sizeof *s->sum);
@@ -358,7 +365,7 @@ vly_status vly_ps_server_create(vly_ps_server **out, vly_store *store, vly_compu
 
 void vly_ps_server_destroy(vly_ps_server *s) {
     if (!s) return;
-    void *const device[] = {s->norm, s->stats, s->hyper_device};
+    void *const device[] = {s->norm, s->stats, s->hyper_device, s->part_steps};
     for (size_t i = 0; i < sizeof device / sizeof device[0]; i++)
         if (device[i]) s->c->free(s->c, device[i]);
     free(s->publish), free(s->host), free(s->sum), free(s->members);
