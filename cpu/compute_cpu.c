@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include "cpu/ops.h"
 #ifndef VLY_REAL_DOUBLE
+#include "cpu/exact_simd.h"
 #include "cpu/simd.h"
 #endif
 
@@ -20,7 +21,7 @@ typedef struct {
     size_t bytes;
     bool mapped;
 } block_head;
-enum { ALIGN = 256, MAP_BYTES = 1 << 20 };
+enum { ALIGN = 256, MAP_BYTES = 1 << 20, HUGE_BYTES = 1 << 21 };
 
 static size_t memory_limit(void) {
     unsigned long long limit = (unsigned long long)sysconf(_SC_PHYS_PAGES) * (unsigned long long)sysconf(_SC_PAGE_SIZE), cgroup;
@@ -32,20 +33,21 @@ static size_t memory_limit(void) {
     return (size_t)limit;
 }
 
-/* Large blocks are mapped: the system zeroes their pages when they are first touched. */
+/* Large blocks are mapped: the system zeroes their pages when they are first touched. The largest start at a huge
+ * page, so that a pass over the weights does not spend its time on page tables. */
 static void *block_take(size_t bytes) {
-    const size_t all = bytes + ALIGN + sizeof(block_head);
+    const size_t align = bytes >= HUGE_BYTES ? HUGE_BYTES : ALIGN, all = bytes + align + sizeof(block_head);
     block_head head = {.bytes = all, .mapped = all >= MAP_BYTES};
     if (head.mapped) {
         head.base = mmap(NULL, all, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (head.base == MAP_FAILED) return NULL;
-#ifdef MADV_HUGEPAGE
-        if (all >= 4 * MAP_BYTES) madvise(head.base, all, MADV_HUGEPAGE);
-#endif
     } else if (!(head.base = calloc(1, all))) {
         return NULL;
     }
-    const uintptr_t at = ((uintptr_t)head.base + sizeof head + ALIGN - 1) & ~(uintptr_t)(ALIGN - 1);
+    const uintptr_t at = ((uintptr_t)head.base + sizeof head + align - 1) & ~(uintptr_t)(align - 1);
+#ifdef MADV_HUGEPAGE
+    if (align == HUGE_BYTES) madvise((void *)at, bytes, MADV_HUGEPAGE);
+#endif
     memcpy((void *)(at - sizeof head), &head, sizeof head);
     return (void *)at;
 }
@@ -73,6 +75,9 @@ static void cpu_free(vly_compute *c, void *memory) {
 static vly_status cpu_alloc_host(vly_compute *c, size_t bytes, const char *what, void **out) {
     return cpu_alloc(c, bytes, what, NULL, out);
 }
+
+void *vly_cpu_take(size_t bytes) { return block_take(bytes); }
+void vly_cpu_give_back(void *memory) { block_give_back(memory); }
 
 /* ---- queues, events and graphs only name an order: everything is done at once ---- */
 
@@ -230,6 +235,7 @@ vly_status vly_compute_create_cpu(vly_compute **out, int threads) {
     cpu->c = table;
 #ifndef VLY_REAL_DOUBLE
     cpu->simd = vly_simd_best();
+    cpu->exact = vly_exact_best();
 #endif
     vly_compute_info *info = &cpu->c.info;
     char processor[96];

@@ -170,11 +170,11 @@ static vly_status conv_backward(vly_cpu *cpu, vly_layer *l, int n, const void *x
 static void conv_destroy(vly_layer *l) {
     conv *s = l->state;
     free(s->patch);
-    free(s->w_forward);
-    free(s->w_backward);
-    free(s->bias);
-    free(s->scratch);
-    free(s->part);
+    vly_cpu_give_back(s->w_forward);
+    vly_cpu_give_back(s->w_backward);
+    vly_cpu_give_back(s->bias);
+    vly_cpu_give_back(s->scratch);
+    vly_cpu_give_back(s->part);
     free(s);
 }
 
@@ -191,11 +191,11 @@ static bool conv_memory(vly_cpu *cpu, vly_layer *l) {
     s->scratch_size = s->dx_at + (d->needs_dx && d->pad ? line_up(s->padded) : 0);
     s->part_size = line_up(d->out_c * (s->k_padded + 1));
     s->patch = calloc((size_t)(l->out_h * l->out_w), sizeof *s->patch);
-    s->w_forward = vly_aligned(out_padded * (size_t)l->k * 4);
-    s->bias = vly_aligned(out_padded * 4);
-    s->scratch = vly_aligned((size_t)vly_workers_threads(cpu->workers) * (size_t)s->scratch_size * 4);
-    if (d->learn) s->part = vly_aligned((size_t)GROUPS * (size_t)s->part_size * 4);
-    if (d->needs_dx) s->w_backward = vly_aligned((size_t)d->kernel * run_vectors * (size_t)d->out_c * 4);
+    s->w_forward = vly_cpu_take(out_padded * (size_t)l->k * 4);
+    s->bias = vly_cpu_take(out_padded * 4);
+    s->scratch = vly_cpu_take((size_t)vly_workers_threads(cpu->workers) * (size_t)s->scratch_size * 4);
+    if (d->learn) s->part = vly_cpu_take((size_t)GROUPS * (size_t)s->part_size * 4);
+    if (d->needs_dx) s->w_backward = vly_cpu_take((size_t)d->kernel * run_vectors * (size_t)d->out_c * 4);
     return s->patch && s->w_forward && s->bias && s->scratch && (s->part || !d->learn) && (s->w_backward || !d->needs_dx);
 }
 

@@ -12,12 +12,17 @@ if(NOT hiredis_FOUND)
   list(FILTER cpu_sources EXCLUDE REGEX "/(store|dist)[a-z_]*\\.c$")
 endif()
 
-# Vector code is compiled once for each width and chosen at run time; only there may a * b + c be one rounding.
+# Vector code is compiled once for each width and chosen at run time; only there may a * b + c be one rounding
+# (simd_*.c); exact_*.c give the same bits at every width.
 set_source_files_properties(cpu/simd_base.c PROPERTIES COMPILE_OPTIONS "-ffp-contract=fast")
+set_source_files_properties(cpu/exact_base.c PROPERTIES COMPILE_OPTIONS "-fno-math-errno;-fno-trapping-math")
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   set_source_files_properties(cpu/simd_avx2.c PROPERTIES COMPILE_OPTIONS "-mavx2;-mfma;-ffp-contract=fast")
   set_source_files_properties(cpu/simd_avx512.c PROPERTIES
     COMPILE_OPTIONS "-mavx512f;-mavx512bw;-mavx512dq;-mavx512vl;-mfma;-ffp-contract=fast;-mprefer-vector-width=512")
+  set_source_files_properties(cpu/exact_avx2.c PROPERTIES COMPILE_OPTIONS "-mavx2;-fno-math-errno;-fno-trapping-math")
+  set_source_files_properties(cpu/exact_avx512.c PROPERTIES
+    COMPILE_OPTIONS "-mavx512f;-mavx512bw;-mavx512dq;-mavx512vl;-mprefer-vector-width=512;-fno-math-errno;-fno-trapping-math")
 endif()
 
 add_library(vly_cpu STATIC ${cpu_sources})

@@ -1,20 +1,22 @@
 /* linear.c -- linear layers in float: 2 in out FLOPs a sample forward, twice that backward.
  *
- * Weights are packed once an update (prepare): panels of columns for y = x W^T, panels of rows for dx = dy W.
+ * For y = x W^T the weights are packed once an update (prepare); dx = dy W copies a panel of them at a time.
  * The gradient dW = dy^T x is cut by columns of x, so that every sum stays within one block.
  */
 #include "cpu/ops.h"
 #include "cpu/pack.h"
 
-enum { ROWS = 96, OUT_ROWS = 48, SUM_ROWS = 384 }; /* samples, outputs in a block; samples whose columns are copied together */
+/* Samples in a block; panels in a block; of the inner length a piece; outputs in a block of dW; samples whose columns
+ * are copied together. */
+enum { ROWS = 288, GROUP = 4, LENGTH = 1024, OUT_ROWS = 48, SUM_ROWS = 384 };
 
 typedef struct {
     vly_panels out, in;  /* panels of y's and of dx's columns */
     float *w_forward;    /* out panels of (in, width) */
-    float *w_backward;   /* in panels of (out, width); NULL without dx */
     float *bias;         /* padded */
     float *x;            /* uint8 input as floats (batch_max, in), or NULL */
-    float *panel;        /* x's columns for dW, (threads) x (batch_max, width) */
+    float *panel;        /* x's columns for dW, (threads) x (SUM_ROWS, width) */
+    float *w_panel;      /* the weights' columns for dx, (threads) x (out, width); NULL without dx */
     float *bias_part;    /* (blocks of rows, out) */
     int row_blocks_max;
 } linear;
@@ -37,34 +39,50 @@ static void pack_forward(void *arg, int panel, int slot) {
     vly_pack_columns(&c->s->out, panel, k, c->w, c->s->w_forward + (int64_t)vly_panel_column(&c->s->out, panel) * k);
 }
 
-static void pack_backward(void *arg, int panel, int slot) {
-    (void)slot;
-    const call *c = arg;
-    const int64_t k = c->l->d.out_c;
-    vly_pack_rows(&c->s->in, panel, k, c->w, c->l->k, c->s->w_backward + (int64_t)vly_panel_column(&c->s->in, panel) * k);
-}
-
 static vly_status linear_prepare(vly_cpu *cpu, vly_layer *l, const vly_real *w) {
     linear *s = l->state;
     call c = {.cpu = cpu, .l = l, .s = s, .w = w};
     const double cost = 20.0 * (double)l->k * l->d.out_c; /* memory traffic, as FLOPs */
     memcpy(s->bias, w + l->d.out_c * l->k, (size_t)l->d.out_c * sizeof *w);
     vly_cpu_run(cpu, cost, s->out.count, pack_forward, &c);
-    if (s->w_backward) vly_cpu_run(cpu, cost, s->in.count, pack_backward, &c);
     return VLY_OK;
 }
 
 static int row_blocks(int n) { return (n + ROWS - 1) / ROWS; }
 static int block_size(int n, int block) { return n - block * ROWS < ROWS ? n - block * ROWS : ROWS; }
 
+/* One piece of the inner length after the other, through all panels of the block: x and the packed weights pass
+ * once through the second cache, a panel's piece stays in the first while the rows go by. */
+static void multiply_pieces(const vly_simd *simd, const vly_panels *p, int from, int to, vly_gemm g, const float *b, const float *bias) {
+    const float *a = g.a;
+    float *c = g.c;
+    const int length = g.length;
+    const vly_act act = g.act;
+    for (int k = 0; k < length; k += LENGTH) {
+        const bool last = k + LENGTH >= length;
+        g.a = a + k, g.length = last ? length - k : LENGTH, g.add = k > 0, g.act = last ? act : VLY_ACT_NONE;
+        for (int i = from; i < to; i++) {
+            const int first = vly_panel_column(p, i);
+            g.cols = vly_panel_columns(p, i), g.vectors = vly_panel_vectors(p, i);
+            g.b = b + (int64_t)first * length + (int64_t)k * g.vectors * p->lanes;
+            g.bias = bias && k == 0 ? bias + first : NULL;
+            g.c = c + first;
+            simd->gemm(&g);
+        }
+    }
+}
+
+static int groups(const vly_panels *p) { return (p->count + GROUP - 1) / GROUP; }
+static int group_end(const vly_panels *p, int group) { return (group + 1) * GROUP < p->count ? (group + 1) * GROUP : p->count; }
+
 static void forward_block(void *arg, int block, int slot) {
     (void)slot;
     const call *c = arg;
-    const int panel = block % c->s->out.count, rows = block / c->s->out.count, first = vly_panel_column(&c->s->out, panel);
-    c->cpu->simd->gemm(&(vly_gemm){.a = c->x + (int64_t)rows * ROWS * c->l->k, .lda = c->l->k, .segments = 1, .length = (int)c->l->k,
-                                   .b = c->s->w_forward + first * c->l->k, .bias = c->s->bias + first, .rows = block_size(c->n, rows),
-                                   .cols = vly_panel_columns(&c->s->out, panel), .vectors = vly_panel_vectors(&c->s->out, panel),
-                                   .c = c->out + (int64_t)rows * ROWS * c->l->d.out_c + first, .ldc = c->l->d.out_c, .act = c->l->d.act});
+    const vly_panels *p = &c->s->out;
+    const int group = block % groups(p), rows = block / groups(p);
+    const vly_gemm g = {.a = c->x + (int64_t)rows * ROWS * c->l->k, .lda = c->l->k, .segments = 1, .length = (int)c->l->k,
+                        .rows = block_size(c->n, rows), .c = c->out + (int64_t)rows * ROWS * c->l->d.out_c, .ldc = c->l->d.out_c, .act = c->l->d.act};
+    multiply_pieces(c->cpu->simd, p, group * GROUP, group_end(p, group), g, c->s->w_forward, c->s->bias);
 }
 
 /* The input as floats. Repeated by backward: x may have changed hands in between. */
@@ -78,7 +96,7 @@ static const float *float_input(vly_cpu *cpu, const vly_layer *l, int n, const v
 static vly_status linear_forward(vly_cpu *cpu, vly_layer *l, int n, const void *x, const vly_real *w, void *y) {
     linear *s = l->state;
     call c = {.cpu = cpu, .l = l, .s = s, .w = w, .n = n, .x = float_input(cpu, l, n, x), .out = y};
-    vly_cpu_run(cpu, 2.0 * n * (double)l->k * l->d.out_c, row_blocks(n) * s->out.count, forward_block, &c);
+    vly_cpu_run(cpu, 2.0 * n * (double)l->k * l->d.out_c, row_blocks(n) * groups(&s->out), forward_block, &c);
     return VLY_OK;
 }
 
@@ -93,13 +111,20 @@ static void mask_block(void *arg, int block, int slot) {
     c->cpu->simd->sum_rows(rows, out, dy, out, part);
 }
 
+/* One panel of dx for some samples. The panel's columns of the weights are copied together first. */
 static void dx_block(void *arg, int block, int slot) {
-    (void)slot;
     const call *c = arg;
-    const int panel = block % c->s->in.count, rows = block / c->s->in.count, first = vly_panel_column(&c->s->in, panel), out = c->l->d.out_c;
-    c->cpu->simd->gemm(&(vly_gemm){.a = c->dy + (int64_t)rows * ROWS * out, .lda = out, .segments = 1, .length = out,
-                                   .b = c->s->w_backward + (int64_t)first * out, .rows = block_size(c->n, rows),
-                                   .cols = vly_panel_columns(&c->s->in, panel), .vectors = vly_panel_vectors(&c->s->in, panel),
+    const vly_panels *p = &c->s->in;
+    const int panel = block % p->count, rows = block / p->count, out = c->l->d.out_c, first = vly_panel_column(p, panel);
+    const int cols = vly_panel_columns(p, panel), vectors = vly_panel_vectors(p, panel), width = vectors * p->lanes;
+    const float *b = c->w;
+    if (cols < width || c->l->k > width) {
+        float *copy = c->s->w_panel + (int64_t)slot * out * c->cpu->simd->vectors_max * p->lanes;
+        c->cpu->simd->copy_rows(out, cols, c->w + first, c->l->k, copy, width);
+        b = copy;
+    }
+    c->cpu->simd->gemm(&(vly_gemm){.a = c->dy + (int64_t)rows * ROWS * out, .lda = out, .segments = 1, .length = out, .b = b,
+                                   .rows = block_size(c->n, rows), .cols = cols, .vectors = vectors,
                                    .c = c->dx + (int64_t)rows * ROWS * c->l->k + first, .ldc = c->l->k});
 }
 
@@ -149,12 +174,12 @@ static vly_status linear_backward(vly_cpu *cpu, vly_layer *l, int n, const void 
 
 static void linear_destroy(vly_layer *l) {
     linear *s = l->state;
-    free(s->w_forward);
-    free(s->w_backward);
-    free(s->bias);
-    free(s->x);
-    free(s->panel);
-    free(s->bias_part);
+    vly_cpu_give_back(s->w_forward);
+    vly_cpu_give_back(s->w_panel);
+    vly_cpu_give_back(s->bias);
+    vly_cpu_give_back(s->x);
+    vly_cpu_give_back(s->panel);
+    vly_cpu_give_back(s->bias_part);
     free(s);
 }
 
@@ -168,15 +193,15 @@ vly_status vly_plan_linear(vly_cpu *cpu, vly_layer *l) {
     l->state = s;
     s->out = vly_panels_of(cpu->simd, d->out_c), s->in = vly_panels_of(cpu->simd, d->in_c);
     const size_t width = (size_t)(cpu->simd->lanes * cpu->simd->vectors_max), batch = (size_t)d->batch_max;
-    const size_t out_padded = (size_t)(s->out.vectors * s->out.lanes), in_padded = (size_t)(s->in.vectors * s->in.lanes);
-    s->w_forward = vly_aligned(out_padded * (size_t)l->k * 4);
-    s->bias = vly_aligned(out_padded * 4);
+    const size_t out_padded = (size_t)(s->out.vectors * s->out.lanes);
+    s->w_forward = vly_cpu_take(out_padded * (size_t)l->k * 4);
+    s->bias = vly_cpu_take(out_padded * 4);
     bool ok = s->w_forward && s->bias;
-    if (d->x_type == VLY_U8) ok = ok && (s->x = vly_aligned(batch * (size_t)l->k * 4));
+    if (d->x_type == VLY_U8) ok = ok && (s->x = vly_cpu_take(batch * (size_t)l->k * 4));
     if (d->learn) {
-        s->panel = vly_aligned((size_t)vly_workers_threads(cpu->workers) * SUM_ROWS * width * 4);
-        s->bias_part = vly_aligned((size_t)row_blocks(d->batch_max) * (size_t)d->out_c * 4);
-        if (d->needs_dx) ok = ok && (s->w_backward = vly_aligned(in_padded * (size_t)d->out_c * 4));
+        s->panel = vly_cpu_take((size_t)vly_workers_threads(cpu->workers) * SUM_ROWS * width * 4);
+        s->bias_part = vly_cpu_take((size_t)row_blocks(d->batch_max) * (size_t)d->out_c * 4);
+        if (d->needs_dx) ok = ok && (s->w_panel = vly_cpu_take((size_t)vly_workers_threads(cpu->workers) * (size_t)d->out_c * width * 4));
         ok = ok && s->panel && s->bias_part;
     }
     if (!ok) {

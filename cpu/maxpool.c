@@ -3,6 +3,9 @@
 #include <string.h>
 #include "cpu/bf16.h"
 #include "cpu/ops.h"
+#ifndef VLY_REAL_DOUBLE
+#include "cpu/exact_simd.h"
+#endif
 
 static float load(vly_dtype type, const void *x, int64_t i) {
     return type == VLY_BF16 ? vly_bf16_to_f32(((const uint16_t *)x)[i]) : 0;
@@ -25,6 +28,7 @@ static int64_t winner(const vly_layer *l, const void *x, int64_t base, int oy, i
 }
 
 typedef struct {
+    const vly_cpu *cpu;
     const vly_layer *l;
     const void *x;
     void *y;
@@ -32,19 +36,41 @@ typedef struct {
     void *dx;
 } pool_args;
 
+/* best = the larger of x and best, channel by channel; the first of equals, as winner() has it. */
+static void take_larger(const vly_cpu *cpu, const vly_layer *l, const void *x, void *best) {
+#ifndef VLY_REAL_DOUBLE
+    if (l->d.x_type == VLY_BF16) cpu->exact->max16(l->d.in_c, x, best);
+    else cpu->exact->max(l->d.in_c, x, best);
+#else
+    (void)cpu;
+    for (int c = 0; c < l->d.in_c; c++)
+        if (((const vly_real *)x)[c] > ((vly_real *)best)[c]) ((vly_real *)best)[c] = ((const vly_real *)x)[c];
+#endif
+}
+
+static void forward_pixel(const pool_args *p, const char *image, int oy, int ox, char *y) {
+    const vly_layer_desc *d = &p->l->d;
+    const size_t bytes = (size_t)d->in_c * vly_dtype_bytes(d->x_type);
+    bool first = true;
+    for (int iy = oy * d->stride - d->pad, ky = 0; ky < d->kernel; ky++, iy++)
+        for (int ix = ox * d->stride - d->pad, kx = 0; kx < d->kernel; kx++, ix++) {
+            if (iy < 0 || iy >= d->in_h || ix < 0 || ix >= d->in_w) continue;
+            const char *x = image + ((size_t)iy * (size_t)d->in_w + (size_t)ix) * bytes;
+            if (first) memcpy(y, x, bytes);
+            else take_larger(p->cpu, p->l, x, y);
+            first = false;
+        }
+}
+
 static void forward_sample(void *arg, int i, int slot) {
     (void)slot;
     const pool_args *p = arg;
     const vly_layer *l = p->l;
-    const int64_t base = i * l->in_size;
-    int64_t at = i * l->out_size;
+    const size_t type = vly_dtype_bytes(l->d.x_type), bytes = (size_t)l->d.in_c * type;
+    const char *x = (const char *)p->x + (size_t)i * (size_t)l->in_size * type;
+    char *y = (char *)p->y + (size_t)i * (size_t)l->out_size * type;
     for (int oy = 0; oy < l->out_h; oy++)
-        for (int ox = 0; ox < l->out_w; ox++)
-            for (int c = 0; c < l->d.in_c; c++, at++) {
-                const int64_t from = base + winner(l, p->x, base, oy, ox, c);
-                if (l->d.x_type == VLY_BF16) ((uint16_t *)p->y)[at] = ((const uint16_t *)p->x)[from];
-                else ((vly_real *)p->y)[at] = ((const vly_real *)p->x)[from];
-            }
+        for (int ox = 0; ox < l->out_w; ox++, y += bytes) forward_pixel(p, x, oy, ox, y);
 }
 
 static void backward_sample(void *arg, int i, int slot) {
@@ -75,16 +101,16 @@ static vly_status pool_prepare(vly_cpu *cpu, vly_layer *l, const vly_real *w) {
 
 static vly_status pool_forward(vly_cpu *cpu, vly_layer *l, int n, const void *x, const vly_real *w, void *y) {
     (void)w;
-    pool_args args = {.l = l, .x = x, .y = y};
-    vly_workers_run(cpu->workers, n, forward_sample, &args);
+    pool_args args = {.cpu = cpu, .l = l, .x = x, .y = y};
+    vly_cpu_run(cpu, 10.0 * n * (double)l->in_size, n, forward_sample, &args);
     return VLY_OK;
 }
 
 static vly_status pool_backward(vly_cpu *cpu, vly_layer *l, int n, const void *x, const void *y, const vly_real *w,
                                 void *dy, void *dx, vly_real *dw, bool accumulate) {
     (void)w, (void)y, (void)dw, (void)accumulate;
-    pool_args args = {.l = l, .x = x, .dy = dy, .dx = dx};
-    if (dx) vly_workers_run(cpu->workers, n, backward_sample, &args);
+    pool_args args = {.cpu = cpu, .l = l, .x = x, .dy = dy, .dx = dx};
+    if (dx) vly_cpu_run(cpu, 40.0 * n * (double)l->in_size, n, backward_sample, &args);
     return VLY_OK;
 }
 

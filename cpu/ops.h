@@ -10,11 +10,17 @@
 #include "cpu/workers.h"
 
 typedef struct vly_simd vly_simd;
+typedef struct vly_exact vly_exact;
 typedef struct {
     vly_compute c; /* first: a vly_compute * is a vly_cpu * */
     vly_workers *workers;
-    const vly_simd *simd; /* NULL in double precision */
+    const vly_simd *simd;   /* NULL in double precision, like the next */
+    const vly_exact *exact;
 } vly_cpu;
+
+/* Zeroed memory aligned to 256 bytes, or NULL: for layers' workspaces. */
+void *vly_cpu_take(size_t bytes);
+void vly_cpu_give_back(void *memory);
 
 static inline vly_cpu *vly_cpu_of(vly_queue *q) { return (vly_cpu *)q->c; }
 

@@ -26,12 +26,6 @@ static inline int vly_panel_columns(const vly_panels *p, int i) {
     return p->n - from < width ? p->n - from : width;
 }
 
-/* Cache-aligned, zeroed. */
-static inline void *vly_aligned(size_t bytes) {
-    void *p = aligned_alloc(64, (bytes + 127) / 64 * 64);
-    return p ? memset(p, 0, (bytes + 127) / 64 * 64) : NULL;
-}
-
 /* w (n, k) as panels of columns: (k, width) each; padding is zero already. */
 static inline void vly_pack_columns(const vly_panels *p, int panel, int64_t k, const float *w, float *out) {
     const int first = vly_panel_column(p, panel), cols = vly_panel_columns(p, panel), width = vly_panel_vectors(p, panel) * p->lanes;

@@ -1,6 +1,9 @@
 /* policy_loss.c -- PPO, A2C and V-trace losses with their gradients, and the moments that normalise advantages. */
 #include "common/rules.h"
 #include "cpu/ops.h"
+#ifndef VLY_REAL_DOUBLE
+#include "cpu/exact_simd.h"
+#endif
 
 vly_status vly_cpu_moments(vly_queue *q, int n, const vly_real *x, const int32_t *row, const vly_real *mask, vly_real *out) {
     (void)q;
@@ -30,26 +33,55 @@ static vly_real valid_rows(const vly_policy_loss_args *p) {
     return (vly_real)valid;
 }
 
+typedef struct {
+    const vly_policy_loss_args *p;
+    vly_real mean, inv_std, scale;
+    double sum[7];
+} loss_call;
+
+static void add_stats(loss_call *c, const vly_row_stats *s) {
+    c->sum[0] += s->count, c->sum[1] += s->policy_loss, c->sum[2] += s->value_loss, c->sum[3] += s->entropy;
+    c->sum[4] += s->kl, c->sum[5] += s->clipped, c->sum[6] += s->nonfinite;
+}
+
+static void by_row(loss_call *c) {
+    const vly_policy_loss_args *p = c->p;
+    for (int i = 0; i < p->n; i++) {
+        const int64_t at = (int64_t)i * p->actions;
+        const vly_row_stats s = vly_rule_policy_loss(p, i, p->logits + at, p->dlogits + at, c->mean, c->inv_std, c->scale);
+        add_stats(c, &s);
+    }
+}
+
+#ifndef VLY_REAL_DOUBLE
+static void by_block(const vly_cpu *cpu, loss_call *c) {
+    const vly_policy_loss_args *p = c->p;
+    for (int i = 0; i < p->n; i += VLY_LOSS_ROWS) {
+        vly_row_stats s = {0};
+        cpu->exact->policy_loss(p, i, p->n - i < VLY_LOSS_ROWS ? p->n - i : VLY_LOSS_ROWS, c->mean, c->inv_std, c->scale, &s);
+        add_stats(c, &s);
+    }
+}
+#endif
+
 vly_status vly_cpu_policy_loss(vly_queue *q, const vly_policy_loss_args *p) {
-    (void)q;
     VLY_NEED("policy_loss", p && p->n >= 1 && p->actions >= 1);
     VLY_NEED("policy_loss", p->logits && p->dlogits && p->action && p->advantage && p->hyper && p->stats);
     VLY_NEED("policy_loss", p->logp_old || p->plain);
     VLY_NEED("policy_loss", !p->value == !p->dvalue && (!p->value || p->target));
     VLY_NEED("policy_loss", p->moments || !p->normalize);
     const vly_real count = p->moments ? p->moments[2] : valid_rows(p);
-    const vly_real mean = p->normalize ? p->moments[0] : 0;
-    const vly_real inv_std = p->normalize ? 1 / (p->moments[1] + (vly_real)1e-8) : 1;
-    const vly_real scale = p->sum ? 1 : 1 / (count > 1 ? count : 1);
-    double sum[7] = {0};
-    for (int i = 0; i < p->n; i++) {
-        const vly_row_stats s = vly_rule_policy_loss(p, i, p->logits + (int64_t)i * p->actions, p->dlogits + (int64_t)i * p->actions,
-                                                     mean, inv_std, scale);
-        sum[0] += s.count, sum[1] += s.policy_loss, sum[2] += s.value_loss, sum[3] += s.entropy;
-        sum[4] += s.kl, sum[5] += s.clipped, sum[6] += s.nonfinite;
-    }
+    loss_call c = {.p = p, .mean = p->normalize ? p->moments[0] : 0, .inv_std = p->normalize ? 1 / (p->moments[1] + (vly_real)1e-8) : 1,
+                   .scale = p->sum ? 1 : 1 / (count > 1 ? count : 1)};
+#ifndef VLY_REAL_DOUBLE
+    if (p->actions <= VLY_LOSS_ACTIONS) by_block(vly_cpu_of(q), &c);
+    else by_row(&c);
+#else
+    (void)q;
+    by_row(&c);
+#endif
     static const int slot[7] = {VLY_STAT_COUNT, VLY_STAT_POLICY_LOSS, VLY_STAT_VALUE_LOSS, VLY_STAT_ENTROPY,
                                 VLY_STAT_KL, VLY_STAT_CLIPPED, VLY_STAT_NONFINITE};
-    for (int i = 0; i < 7; i++) p->stats[slot[i]] += (vly_real)sum[i];
+    for (int i = 0; i < 7; i++) p->stats[slot[i]] += (vly_real)c.sum[i];
     return VLY_OK;
 }

@@ -1,6 +1,7 @@
 #include "cpu/simd.h"
 #include <stdatomic.h>
 #include <string.h>
+#include "cpu/exact_simd.h"
 
 static _Atomic(const vly_simd *) forced;
 
@@ -24,4 +25,13 @@ const vly_simd *vly_simd_force(const char *name) {
     const vly_simd *s = name ? detect(name) : NULL;
     atomic_store(&forced, s);
     return s;
+}
+
+const vly_exact *vly_exact_best(void) {
+#if defined(__x86_64__)
+    const vly_simd *s = vly_simd_best();
+    if (s == &vly_simd_avx512) return &vly_exact_avx512;
+    if (s == &vly_simd_avx2) return &vly_exact_avx2;
+#endif
+    return &vly_exact_base;
 }

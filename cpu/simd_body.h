@@ -61,9 +61,10 @@ INLINE void finish(const vly_gemm *g, float *c, vec *sum, const int nv) {
     UNROLL for (int v = 0; v < nv; v++) {
         const int left = g->cols - v * LANES;
         vec y = sum[v];
+        if (g->add) y += left >= LANES ? load(c + v * LANES) : left > 0 ? load_some(c + v * LANES, left) : (vec){0};
         if (g->act == VLY_ACT_RELU) y = where_less(y, (vec){0}, (vec){0}, y); /* a NaN is not hidden */
-        if (left >= LANES) store(c + v * LANES, g->add ? load(c + v * LANES) + y : y);
-        else if (left > 0) store_some(c + v * LANES, g->add ? load_some(c + v * LANES, left) + y : y, left);
+        if (left >= LANES) store(c + v * LANES, y);
+        else if (left > 0) store_some(c + v * LANES, y, left);
     }
 }
 
