@@ -5,6 +5,7 @@
  * 0.2 s), bit for bit: double state, NumPy's start states, rounded to float32 as there.
  * Observation: float32 (cos a, sin a, cos b, sin b, a's velocity, b's velocity). Actions: torque
  * -1, 0, +1. Reward -1 a step, 0 for the last. TRUNCATED after 500 steps (args->max_steps).
+ * Option simd=0: plain C, the same bits more slowly.
  */
 #ifndef VLY_ENVS_ACROBOT_H
 #define VLY_ENVS_ACROBOT_H

@@ -39,24 +39,25 @@ static void what_is_no_small_angle_is_left_to_the_library(void) {
 }
 
 /* Every instruction set steps the same actors to the same bits. */
-static void cartpole_is_the_same_on_all_instruction_sets(void) {
-    enum { N = 203, STEPS = 3000 };
+static void all_instruction_sets_agree(const char *name, uint64_t steps) {
+    enum { N = 203 };
     static const char *level[3] = {"simd=0", "simd=1", "simd=2"};
     static uint64_t states[3][N][16];
+    static float obs[N][6], reward[N], score[N];
+    static uint8_t flags[N];
     for (int k = 0; k < 3; k++) {
-        static float obs[N][4], reward[N], score[N];
-        static uint8_t flags[N];
         vly_env env;
         const vly_env_args args = {NULL, 0, level[k]};
-        CHECK_OK(vly_env_open(&env, "cartpole", &args));
+        CHECK_OK(vly_env_open(&env, name, &args));
         CHECK_EQ(env.state_bytes, sizeof states[0][0]);
         const vly_rows rows = {(uint8_t *)obs, sizeof obs[0], reward, score, flags};
         for (size_t i = 0; i < N; i++) env.reset(&env, states[k][i], i, vly_rows_at(rows, i));
-        for (uint64_t t = 0; t < STEPS; t++) {
+        for (uint64_t t = 0; t < steps; t++) {
             int32_t action[N];
-            for (uint32_t i = 0; i < N; i++) { /* half of them balance, half fall */
+            for (uint32_t i = 0; i < N; i++) { /* half of them balance a pole, half play at random */
                 const int good = 3 * obs[i][2] + 0.6f * obs[i][3] + 0.1f * obs[i][1] > 0;
-                action[i] = i % 2 ? good : (int)(vly_philox(1, VLY_STREAM_TEST, t, i).v[0] & 1);
+                const vly_u32x4 random = vly_philox(1, VLY_STREAM_TEST, t, i);
+                action[i] = i % 2 ? good : (int)vly_below(random.v[0], (uint32_t)env.actions);
             }
             env.step(&env, states[k], N, action, rows);
         }
@@ -68,6 +69,7 @@ static void cartpole_is_the_same_on_all_instruction_sets(void) {
 int main(void) {
     what_is_sure_is_what_the_library_says();
     what_is_no_small_angle_is_left_to_the_library();
-    cartpole_is_the_same_on_all_instruction_sets();
+    all_instruction_sets_agree("cartpole", 3000);
+    all_instruction_sets_agree("acrobot", 600);
     return TEST_PASS;
 }
