@@ -8,23 +8,28 @@ JOB   ?= cartpole --until-return 475
 CMAKE ?= cmake
 CONFIGURE = $(CMAKE) -S . -B $(BUILD) -G Ninja $(if $(shell command -v ccache),-DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
 
-.PHONY: help run test build setup setup-test peers bench clean
+.PHONY: help run test build program configure setup setup-test peers bench clean
 .DEFAULT_GOAL := help
 
 help: ## what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile
 
-run: setup build ## installs what is missing, builds, trains an agent, evaluates it
+run: setup program ## installs what is missing, builds, trains an agent, evaluates it
 	@sh examples/first_run.sh $(BUILD)/volley $(JOB)
 
 test: setup-test build peers ## installs what is missing, builds, runs every test
 	@sh tests/run.sh $(BUILD)
 
-build: ## build/volley
-	@[ -f $(BUILD)/build.ninja ] || $(CONFIGURE) >$(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }
+build: configure ## the program, the tests and the benchmarks
 	@$(CMAKE) --build $(BUILD)
 
-bench: setup build ## the benchmarks that fit this machine
+program: configure ## build/volley alone
+	@$(CMAKE) --build $(BUILD) --target volley
+
+configure:
+	@[ -f $(BUILD)/build.ninja ] || $(CONFIGURE) >$(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }
+
+bench: setup program ## the benchmarks that fit this machine
 	@$(BUILD)/volley bench envs
 
 clean: ## removes what was built, not the runs

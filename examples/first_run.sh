@@ -17,9 +17,9 @@ printf '\nEvaluating it on fresh episodes ...\n'
 cat <<END
 
 What to do next
-  $volley resume $out --steps 1M     train this agent further
-  $volley ls                         environments, algorithms, presets
-  $volley train minatar/breakout     something harder
-  $volley doctor                     what this machine could do better
-  tensorboard --logdir runs          the curves
+  train this agent further:      $volley resume $out --steps 1M
+  something harder:              $volley train minatar/breakout
+  what there is:                 $volley ls
+  what this machine could do:    $volley doctor
+  the curves:                    tensorboard --logdir runs
 END
