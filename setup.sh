@@ -39,3 +39,4 @@ if ! $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install
       echo "setup: could not install $package" >&2
   done
 fi
+rm -f build/CMakeCache.txt build/build.ninja # what was not found before is looked for again
