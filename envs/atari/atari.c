@@ -515,6 +515,11 @@ static vly_status check_game(const vly_atari_game *game, int mode, int difficult
     return VLY_OK;
 }
 
+vly_status vly_atari_check(const vly_atari_game *game, const vly_atari_options *options) {
+    VLY_TRY(check_options(game, options));
+    return check_game(game, options->mode, options->difficulty);
+}
+
 static style style_of(const char *preset) {
     if (strcmp(preset, "gymnasium") == 0) return STYLE_GYMNASIUM;
     if (strcmp(preset, "ale") == 0) return STYLE_ALE;
@@ -596,8 +601,7 @@ vly_status vly_atari_open_image(vly_env *env, const vly_atari_game *game, const 
     vly_atari_options o = args && args->atari ? *args->atari : vly_atari_default_options();
     if (o.mode < 0) o.mode = game->default_mode;
     if (o.difficulty < 0) o.difficulty = 0;
-    VLY_TRY(check_options(game, &o));
-    VLY_TRY(check_game(game, o.mode, o.difficulty));
+    VLY_TRY(vly_atari_check(game, &o));
     vly_env opened = {.world = calloc(1, sizeof(world))};
     world *w = opened.world;
     if (!w) return vly_fail(VLY_ENOMEM, "%s: no memory", game->name);

@@ -40,6 +40,8 @@ vly_status vly_atari_preset(vly_atari_options *options, const char *name);
  * NULL when none. The ids bring their own settings: v5 sticky 0.25 and skip 4, NoFrameskip sticky 0. */
 const vly_atari_game *vly_atari_named(const char *name, vly_atari_options *options);
 
+/* Whether the options (mode and difficulty filled in) make sense for the game; says what would. */
+vly_status vly_atari_check(const vly_atari_game *game, const vly_atari_options *options);
 vly_status vly_atari_open(vly_env *env, const char *name, const vly_env_args *args);
 /* The same with a ROM from memory, whatever its md5: for tests with generated ROMs. */
 vly_status vly_atari_open_image(vly_env *env, const vly_atari_game *game, const uint8_t *rom, size_t bytes,
