@@ -4,11 +4,12 @@
 #include <unistd.h>
 #include "cpu/session.h"
 #include "cpu/verbs.h"
+#include "envs/atari/roms.h"
 #include "envs/registry.h"
 
 typedef struct {
     bool markdown;
-    char runs[1024];
+    char runs[1024], roms[1024];
 } ls_options;
 
 static json_t *ls_envs(vly_cli *cli) {
@@ -20,7 +21,46 @@ static json_t *ls_envs(vly_cli *cli) {
         json_array_append_new(list, json_pack("{s:s, s:s?, s:s?, s:s}", "name", e->name, "gym_id", e->gym_id, "reference", e->reference,
                                               "summary", e->summary));
     }
+    fprintf(cli->people, "  %-24s %-20s %s\n", "pong ...", "ALE/Pong-v5 ...", "104 Atari games: `volley ls atari`");
     fprintf(cli->people, "  %-24s %-20s %s\n", "./my_env.so", "", "your own (examples/my_env.c)");
+    return list;
+}
+
+/* "0 1 2" or, of many, "0 1 2 ... 44". */
+static void print_modes(FILE *out, const vly_atari_game *g) {
+    for (int i = 0; i < g->n_modes; i++) {
+        if (g->n_modes > 12 && i == 8) fprintf(out, " ...");
+        if (g->n_modes <= 12 || i < 8 || i == g->n_modes - 1) fprintf(out, i ? " %d" : "%d", g->modes[i]);
+    }
+}
+
+static json_t *describe_game(const vly_atari_game *g, int found) {
+    json_t *modes = json_array(), *levels = json_array();
+    for (int i = 0; i < g->n_modes; i++) json_array_append_new(modes, json_integer(g->modes[i]));
+    for (int i = 0; i < g->n_difficulties; i++) json_array_append_new(levels, json_integer(g->difficulties[i]));
+    return json_pack("{s:s, s:s, s:b, s:i, s:o, s:i, s:o, s:s?}", "name", g->name, "md5", g->md5, "rom", found, "actions",
+                     __builtin_popcount(g->minimal), "modes", modes, "default_mode", g->default_mode, "difficulties", levels,
+                     "unproven", g->unproven);
+}
+
+static json_t *ls_atari(vly_cli *cli) {
+    const ls_options *o = cli->own;
+    uint8_t found[VLY_ATARI_GAMES];
+    char folder[VLY_PATH];
+    json_t *list = json_array();
+    const int n = vly_atari_rom_scan(o->roms, found);
+    fprintf(cli->people, "Atari games: %d of %d ROMs found; `make roms` fetches them. Looked in:\n", n, VLY_ATARI_GAMES);
+    for (int i = 0; vly_atari_rom_folder(o->roms, i, folder, sizeof folder); i++) fprintf(cli->people, "  %s\n", folder);
+    fprintf(cli->people, "  %-20s %-7s %-7s %-13s %s\n", "", "ROM", "actions", "difficulties", "modes");
+    for (int i = 0; i < VLY_ATARI_GAMES; i++) {
+        const vly_atari_game *g = &vly_atari_games[i];
+        char levels[32] = "";
+        for (int k = 0; k < g->n_difficulties; k++) snprintf(levels + 2 * k, sizeof levels - 2 * (size_t)k, "%d ", g->difficulties[k]);
+        fprintf(cli->people, "  %-20s %-7s %-7d %-13s ", g->name, found[i] ? "found" : "-", __builtin_popcount(g->minimal), levels);
+        print_modes(cli->people, g);
+        fprintf(cli->people, "%s%s\n", g->unproven ? "  not offered: " : "", g->unproven ? g->unproven : "");
+        json_array_append_new(list, describe_game(g, found[i]));
+    }
     return list;
 }
 
@@ -134,7 +174,7 @@ static const struct {
     const char *name;
     json_t *(*list)(vly_cli *cli);
     bool usual; /* part of a plain `volley ls` */
-} topics[] = {{"envs", ls_envs, true}, {"algos", ls_algos, true}, {"presets", ls_presets, true}, {"runs", ls_runs, false}, {"options", ls_options_, false}};
+} topics[] = {{"envs", ls_envs, true}, {"algos", ls_algos, true}, {"presets", ls_presets, true}, {"atari", ls_atari, false}, {"runs", ls_runs, false}, {"options", ls_options_, false}};
 enum { TOPICS = sizeof topics / sizeof *topics };
 
 static const char *topic_name(int i) { return i < TOPICS ? topics[i].name : NULL; }
@@ -152,7 +192,7 @@ static int ls(vly_cli *cli) {
         char near[128];
         vly_nearest(wanted, topic_name, near, sizeof near);
         json_decref(all);
-        return vly_cli_fail(vly_fail(VLY_EINVAL, "volley ls: '%.60s' is not one of envs, algos, presets, runs, options%s%s", wanted,
+        return vly_cli_fail(vly_fail(VLY_EINVAL, "volley ls: '%.60s' is not one of envs, algos, presets, atari, runs, options%s%s", wanted,
                                      *near ? "; nearest: " : "", near));
     }
     if (cli->json) vly_cli_print_json(all);
@@ -161,13 +201,14 @@ static int ls(vly_cli *cli) {
 }
 
 static const vly_option own[] = {
+    VLY_CLI_TEXT(ls_options, roms, "", NULL, "folder of Atari ROMs; otherwise $VOLLEY_ROMS or the cache"),
     VLY_CLI_TEXT(ls_options, runs, "runs", NULL, "folder of runs"),
     VLY_CLI_BOOL(ls_options, markdown, "`ls options` as the reference page"),
 };
 
 const vly_verb vly_verb_ls = {
     .name = "ls",
-    .positional_help = "[envs|algos|presets|runs|options]",
+    .positional_help = "[envs|algos|presets|atari|runs|options]",
     .summary = "environments, algorithms, presets; runs; every option",
     .examples = "volley ls\nvolley ls runs\nvolley ls presets --json",
     .own = own,

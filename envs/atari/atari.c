@@ -433,7 +433,7 @@ vly_status vly_atari_preset(vly_atari_options *options, const char *name) {
         o.episodic_life = 0, o.reward_mode = 0, o.stale_terminal = 1;
     } else if (strcmp(name, "machado") == 0) {
         o.sticky = 0.25f, o.full_actions = 1, o.noop_max = 0, o.fire_reset = 0, o.episodic_life = 0;
-        o.frame_skip = 5, o.max_frames = 18000, o.reward_mode = 0;
+        o.frame_skip = 5, o.max_frames = 18000, o.reward_mode = 1;
     } else if (strcmp(name, "dqn") == 0) {
         o.fire_reset = 0, o.reward_mode = 1;
     } else if (strcmp(name, "volley") != 0) {
