@@ -59,6 +59,9 @@ static vly_status select_device(vly_cuda *cuda, int device) {
     cuda->device = device;
     cuda->arch = prop.major * 10 + prop.minor;
     cuda->multiprocessors = prop.multiProcessorCount;
+    /* cuBLAS asks for 32 MiB on Hopper; cuDNN's quicker plans take more */
+    const size_t share = prop.totalGlobalMem / 128, least = (size_t)32 << 20, most = (size_t)256 << 20;
+    cuda->workspace_bytes = share < least ? least : share > most ? most : share;
     vly_compute_info *info = &cuda->base.info;
     memcpy(info->kind, "cuda", 5);
     snprintf(info->name, sizeof info->name, "%.127s", prop.name);

@@ -24,7 +24,7 @@ if(TARGET vly_kernels)
   target_include_directories(volley_cuda PRIVATE ${CUDAToolkit_INCLUDE_DIRS})
   target_link_libraries(volley_cuda PRIVATE vly_kernels vly_common CUDA::cudart_static Threads::Threads ${CMAKE_DL_LIBS})
   # Only what compute_open.h asks for is visible.
-  target_link_options(volley_cuda PRIVATE -Wl,--exclude-libs,ALL -Wl,-z,defs)
+  target_link_options(volley_cuda PRIVATE -Wl,--exclude-libs,ALL -Wl,-z,defs -static-libstdc++ -static-libgcc)
   set_target_properties(volley_cuda PROPERTIES C_VISIBILITY_PRESET hidden)
 endif()
 

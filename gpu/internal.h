@@ -9,29 +9,29 @@
 #include "kernels/ops.h"
 
 typedef struct vly_notes vly_notes; /* notifications under way; gpu/notify.c */
-typedef struct vly_libraries vly_libraries; /* cuBLASLt and cuDNN, where found; gpu/libraries.h */
-typedef struct vly_choices vly_choices; /* which engine is fastest for which layer; gpu/choices.h */
 
 typedef struct {
     vly_compute base;
     int device;
     int arch;           /* 90 for compute capability 9.0 */
     int multiprocessors;
+    size_t workspace_bytes; /* of each queue, for NVIDIA's libraries */
     vly_arena arena;
     vly_notes *notes;
-    vly_libraries *libraries;
-    vly_choices *choices;
 } vly_cuda;
 
 /* A queue is a stream with working memory of its own. */
-typedef struct {
+typedef struct vly_cuda_queue {
     vly_queue base;
     cudaStream_t stream;
     void *scratch;      /* VLY_SCRATCH_BYTES */
+    void *workspace;    /* workspace_bytes for NVIDIA's libraries */
+    void *cudnn;        /* its handle, NULL without the library */
 } vly_cuda_queue;
 
 static inline vly_cuda *vly_cuda_of(const vly_queue *q) { return (vly_cuda *)q->c; }
 static inline cudaStream_t vly_stream_of(const vly_queue *q) { return ((const vly_cuda_queue *)q)->stream; }
+static inline void *vly_workspace_of(const vly_queue *q) { return ((const vly_cuda_queue *)q)->workspace; }
 static inline void *vly_scratch_of(const vly_queue *q) { return ((const vly_cuda_queue *)q)->scratch; }
 
 /* queue.c: fills the members for queues, events, graphs and copies. */
@@ -40,6 +40,10 @@ void vly_cuda_fill_queue_ops(vly_compute *c);
 void vly_cuda_fill_ops(vly_compute *c);
 /* layer.c: fills layer_*. */
 void vly_cuda_fill_layers(vly_compute *c);
+
+/* choose.c: what the engines keep per queue. */
+vly_status vly_engines_queue_open(vly_cuda_queue *q);
+void vly_engines_queue_close(vly_cuda_queue *q);
 
 /* notify.c: a callback that comes also when the device has failed and would never call it. */
 vly_status vly_notes_create(vly_notes **out);

@@ -22,6 +22,7 @@ typedef struct {
     bool accumulate;    /* into dw */
 } vly_pass_args;
 
+struct vly_cuda_queue;
 typedef struct vly_engine vly_engine;
 struct vly_engine {
     const char *name;
@@ -31,6 +32,9 @@ struct vly_engine {
     vly_status (*open)(vly_layer *l, vly_pass pass, void **plan);
     void (*close)(void *plan);
     vly_status (*run)(vly_layer *l, vly_queue *q, vly_pass pass, void *plan, int n, const vly_pass_args *args);
+    /* What it keeps per queue; both may be NULL. */
+    vly_status (*queue_open)(struct vly_cuda_queue *q);
+    void (*queue_close)(struct vly_cuda_queue *q);
 };
 
 struct vly_layer {
@@ -46,10 +50,14 @@ struct vly_layer {
     void *plan[VLY_PASSES];
 };
 
+/* Part of every remembered choice: to be raised when our kernels change. */
+#define VLY_ENGINE_OWN_VERSION 1
 extern const vly_engine vly_engine_own, vly_engine_cublaslt, vly_engine_cudnn;
 
 /* Fills engine[] and plan[]; choose.c. `learn` layers get all their passes, others the forward pass. */
 vly_status vly_layer_choose(vly_layer *l);
+/* One of NVIDIA's libraries may be chosen: queues keep a workspace for it. */
+bool vly_layer_wants_workspace(void);
 /* Which engine runs a pass ("own", "cublaslt", "cudnn"); for benchmarks and doctor. */
 const char *vly_layer_engine(const vly_layer *l, vly_pass pass);
 #endif

@@ -9,9 +9,11 @@ static void queue_destroy(vly_queue *q) {
     vly_cuda_queue *queue = (vly_cuda_queue *)q;
     if (queue->stream) {
         cudaStreamSynchronize(queue->stream);
+        vly_engines_queue_close(queue);
         cudaStreamDestroy(queue->stream);
     }
     vly_arena_free(&vly_cuda_of(q)->arena, queue->scratch);
+    vly_arena_free(&vly_cuda_of(q)->arena, queue->workspace);
     free(queue);
 }
 
@@ -19,7 +21,10 @@ static vly_status queue_fill(vly_cuda_queue *q, vly_cuda *cuda) {
     int least, greatest;
     VLY_CUDA_TRY(cudaDeviceGetStreamPriorityRange(&least, &greatest));
     VLY_CUDA_TRY(cudaStreamCreateWithPriority(&q->stream, cudaStreamNonBlocking, q->base.kind == VLY_QUEUE_LEARN ? least : greatest));
-    return vly_arena_alloc(&cuda->arena, VLY_SCRATCH_BYTES, "a queue's working memory", NULL, &q->scratch);
+    VLY_TRY(vly_arena_alloc(&cuda->arena, VLY_SCRATCH_BYTES, "a queue's working memory", NULL, &q->scratch));
+    if (q->base.kind == VLY_QUEUE_COPY || !vly_layer_wants_workspace()) return VLY_OK;
+    VLY_TRY(vly_arena_alloc(&cuda->arena, cuda->workspace_bytes, "a queue's workspace for cuBLAS and cuDNN", NULL, &q->workspace));
+    return vly_engines_queue_open(q);
 }
 
 static vly_status queue_create(vly_compute *c, vly_queue_kind kind, vly_queue **out) {

@@ -87,6 +87,18 @@ vly_status vly_sum_partials_launch(int64_t n, int parts, const float *partial, f
     return VLY_OK;
 }
 
+static __global__ void __launch_bounds__(256) add_low(int64_t n, const vly_bf16 *__restrict__ low, float *out, bool accumulate) {
+    for (int64_t i = (int64_t)blockIdx.x * BLOCK + threadIdx.x; i < n; i += (int64_t)gridDim.x * BLOCK)
+        out[i] = (accumulate ? out[i] : 0.0f) + vly_from_bf16(low[i]);
+}
+
+vly_status vly_add_low_launch(int64_t n, const void *low, float *out, bool accumulate, cudaStream_t stream) {
+    VLY_NEED(n > 0 && low && out);
+    const int64_t blocks = vly_ceil_div(n, BLOCK);
+    VLY_LAUNCH(add_low, (unsigned)(blocks < 1024 ? blocks : 1024), BLOCK, 0, stream, n, (const vly_bf16 *)low, out, accumulate);
+    return VLY_OK;
+}
+
 static __global__ void __launch_bounds__(256) weights_low(int64_t n, const float *__restrict__ w, float scale, vly_bf16 *__restrict__ low) {
     for (int64_t i = (int64_t)blockIdx.x * BLOCK + threadIdx.x; i < n; i += (int64_t)gridDim.x * BLOCK) low[i] = vly_to_bf16(scale * w[i]);
 }

@@ -54,6 +54,8 @@ size_t vly_bias_bytes(int columns);
 
 /* out[e] = (accumulate ? out[e] : 0) + scale * sum over s of partial[s * n + e], s in order. */
 vly_status vly_sum_partials_launch(int64_t n, int parts, const float *partial, float scale, float *out, bool accumulate, cudaStream_t stream);
+/* out = (accumulate ? out : 0) + low, bf16 */
+vly_status vly_add_low_launch(int64_t n, const void *low, float *out, bool accumulate, cudaStream_t stream);
 /* low = bf16(scale * w) */
 vly_status vly_weights_low_launch(int64_t n, const float *w, float scale, void *low, cudaStream_t stream);
 /* y = tanh(y), for engines whose library has no tanh. */
