@@ -8,15 +8,27 @@
 #include "envs/atari/riot.h"
 #include "envs/atari/tia.h"
 
+enum { VLY_LOG_ENTRIES = 9000 }; /* a write takes three cycles, and those after line_limit end the frame */
+
+/* A frame on its way. Writes to the TIA are kept in a log and played to it when somebody asks:
+ * the processor reads a collision, or the frame ends. */
 typedef struct {
     vly_machine *m;
     const vly_rom *rom;
     vly_tia_work tia;
-    uint8_t bus;      /* the byte that was last on the data bus: what open inputs read as */
-    uint8_t was_read; /* the last access was a read: WSYNC works only then */
-    uint8_t stop;     /* the frame has ended */
-    int32_t max_lines;
+    uint8_t bus;        /* the byte that was last on the data bus: what open inputs read as */
+    uint8_t was_read;   /* the last access was a read: WSYNC works only then */
+    uint8_t stop;       /* the frame has ended */
+    uint8_t eager;      /* no log: every access draws at once, as the reference does it */
+    int32_t line_limit; /* cycles from which any TIA write ends the frame */
+    int logged;
+    uint32_t log[VLY_LOG_ENTRIES];
 } vly_run;
+
+static inline void vly_bus_flush(vly_run *r) {
+    vly_tia_replay(&r->tia, r->log, r->logged);
+    r->logged = 0;
+}
 
 static inline void vly_bus_vsync(vly_run *r, int32_t clock, uint8_t value) {
     vly_tia_state *t = &r->m->tia;
@@ -29,18 +41,44 @@ static inline void vly_bus_vsync(vly_run *r, int32_t clock, uint8_t value) {
     }
 }
 
-static inline void vly_bus_wsync(vly_machine *m) {
-    int32_t wait = 76 - (m->cycles - m->tia.frame_clock / 3) % 76;
-    if (wait != 76) m->cycles += wait;
+/* Cycles that WSYNC halts the processor at `cycles`; frame: cycle at which the frame began. */
+static inline int32_t vly_bus_halt(int32_t cycles, int32_t frame) {
+    int32_t into = (int32_t)((uint32_t)(cycles - frame) % 76);
+    return into ? 76 - into : 0;
+}
+
+/* Bit 7 of VBLANK grounds the paddles; INPT0-3 show at once that it does. */
+static inline void vly_bus_dump(vly_machine *m, uint8_t value) {
+    vly_tia_state *t = &m->tia;
+    if (!(value & 0x80) && t->dump) t->dump_off_cycle = m->cycles;
+    t->dump = value >> 7;
+}
+
+/* An access of the TIA that draws, whatever else it does. */
+static inline void vly_bus_log(vly_run *r, unsigned reg, uint8_t value) {
+    int32_t cycles = r->m->cycles;
+    if (!r->eager && cycles < r->line_limit && r->logged < VLY_LOG_ENTRIES) {
+        r->log[r->logged++] = VLY_LOG(cycles, reg, value);
+        return;
+    }
+    vly_bus_flush(r);
+    vly_tia_poke(&r->tia, 3 * cycles, reg, value);
 }
 
 static inline void vly_bus_tia_write(vly_run *r, unsigned reg, uint8_t value) {
     vly_machine *m = r->m;
-    int32_t clock = 3 * m->cycles;
-    vly_tia_poke(&r->tia, clock, reg, value);
-    if ((clock - m->tia.frame_clock) / VLY_CLOCKS_PER_LINE > r->max_lines) r->stop = 1;
-    if (reg == VLY_VSYNC) vly_bus_vsync(r, clock, value);
-    if (reg == VLY_WSYNC && r->was_read) vly_bus_wsync(m);
+    vly_bus_log(r, reg, value);
+    if (m->cycles >= r->line_limit) r->stop = 1;
+    if (reg == VLY_VSYNC) vly_bus_vsync(r, 3 * m->cycles, value);
+    if (reg == VLY_VBLANK) vly_bus_dump(m, value);
+    if (reg == VLY_WSYNC && r->was_read)
+        m->cycles += vly_bus_halt(m->cycles, m->tia.frame_clock / 3);
+}
+
+static inline uint8_t vly_bus_tia_read(vly_run *r, unsigned reg) {
+    vly_bus_log(r, VLY_TOUCH, 0);
+    if (reg < 8) vly_bus_flush(r);
+    return vly_tia_peek(r->m, reg);
 }
 
 static inline uint8_t vly_bus_read(vly_run *r, uint16_t address) {
@@ -48,8 +86,7 @@ static inline uint8_t vly_bus_read(vly_run *r, uint16_t address) {
     if (address & 0x1000) {
         r->bus = vly_cart_read(m, r->rom, address);
     } else if (!(address & 0x80)) {
-        vly_tia_draw(&r->tia, 3 * m->cycles);
-        r->bus = (uint8_t)(vly_tia_peek(m, address & 15) | (r->bus & 0x3f));
+        r->bus = (uint8_t)(vly_bus_tia_read(r, address & 15) | (r->bus & 0x3f));
     } else if (!(address & 0x200)) {
         r->bus = m->ram[address & 0x7f];
     } else {

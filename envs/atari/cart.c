@@ -90,7 +90,7 @@ static void dpc_set_counter_high(vly_cart_state *c, unsigned x, uint8_t value) {
 void vly_dpc_write(vly_machine *m, unsigned a, uint8_t value) {
     vly_cart_state *c = &m->cart;
     unsigned x = a & 7;
-    if (a < 0x80 || a >= 0xfc0) dpc_clock_random(c);
+    dpc_clock_random(c); /* by a write anywhere, unlike reads */
     if (a < 0x40 || a >= 0x80) return;
     switch (a >> 3 & 7) {
     case 0:

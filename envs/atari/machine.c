@@ -1,12 +1,15 @@
 #include "envs/atari/machine.h"
 #include <string.h>
 #include "envs/atari/cpu6507.h"
+#include "envs/atari/fast6507.h"
 
 static void open_run(vly_run *r, vly_machine *m, const vly_rom *rom) {
-    memset(r, 0, sizeof *r);
     r->m = m;
     r->rom = rom;
-    r->max_lines = rom->properties.format == VLY_FORMAT_PAL ? 342 : 290;
+    r->bus = m->cpu.bus;
+    r->was_read = r->stop = r->eager = 0;
+    r->logged = 0;
+    r->line_limit = 0;
 }
 
 void vly_machine_reset(vly_machine *m, const vly_rom *rom) {
@@ -14,13 +17,20 @@ void vly_machine_reset(vly_machine *m, const vly_rom *rom) {
     open_run(&r, m, rom);
     m->tia.dump_off_cycle -= m->cycles;
     m->cycles = 0;
+    vly_riot_reset(m); /* before the cartridge: both draw random numbers */
     vly_cart_reset(m, rom);
-    vly_riot_reset(m);
     memset(m->missing_from, 0, sizeof m->missing_from);
     memset(m->missing_to, 0, sizeof m->missing_to);
     vly_tia_reset(&m->tia, rom->properties.ystart, rom->properties.height);
     vly_tia_open(&r.tia, m, rom, NULL);
     vly_cpu_reset(&r);
+    m->cpu.bus = r.bus;
+}
+
+/* The reference gives up a frame that has more lines than a set can show. */
+static int32_t line_limit(const vly_machine *m, const vly_rom *rom) {
+    int lines = rom->properties.format == VLY_FORMAT_PAL ? 342 : 290;
+    return m->tia.frame_clock / 3 + (lines + 1) * (VLY_CLOCKS_PER_LINE / 3);
 }
 
 static void start_frame(vly_run *r, vly_screens *screens) {
@@ -36,6 +46,36 @@ static void start_frame(vly_run *r, vly_screens *screens) {
     m->riot.reset_cycle -= cycles;
     m->cart.music_cycles -= (uint32_t)cycles;
     m->cycles = 0;
+}
+
+/* Instruction by instruction, as many as the reference allows a frame. */
+static void run_counted(vly_run *r) {
+    vly_machine *m = r->m;
+    r->eager = 1;
+    for (int i = 0; i < VLY_INSTRUCTIONS_PER_FRAME && !r->stop && !m->cpu.jammed; ++i)
+        vly_cpu_step(r);
+}
+
+/* Fast where that can be; a frame that turns out to be too long is taken back and counted. */
+static void run_frame(vly_run *r) {
+    vly_machine *m = r->m;
+    uint8_t before[offsetof(vly_machine, rng)];
+    if (m->tia.partial || m->cpu.jammed) {
+        run_counted(r);
+        return;
+    }
+    memcpy(before, m, sizeof before);
+    if (vly_fast_run(r)) {
+        vly_bus_flush(r);
+        return;
+    }
+    uint8_t *pixels = r->tia.pixels;
+    memcpy(m, before, sizeof before);
+    r->logged = 0;
+    r->stop = 0;
+    r->bus = m->cpu.bus;
+    vly_tia_open(&r->tia, m, r->rom, pixels);
+    run_counted(r);
 }
 
 /* Keeps account of the lines that the reference has drawn and we have not. */
@@ -54,19 +94,38 @@ static void note_missing(vly_machine *m, int drawn, int greyed) {
     if (*to < end) *to = (uint16_t)end;
 }
 
+static int finish_frame(vly_run *r, int drawn) {
+    vly_machine *m = r->m;
+    m->tia.partial = !r->stop;
+    m->cpu.bus = m->cpu.pc & 0x1000 ? 0 : r->bus; /* in the cartridge, fetching overwrites it */
+    m->tia.scanlines = (uint16_t)((3 * m->cycles - m->tia.frame_clock) / VLY_CLOCKS_PER_LINE);
+    if (!r->stop) vly_tia_grey(&r->tia, m->cycles);
+    note_missing(m, drawn, !r->stop);
+    if (r->stop) return 0;
+    return VLY_FRAME_PARTIAL | (m->cpu.jammed ? VLY_FRAME_JAMMED : 0);
+}
+
+/* Partial frames without end: before the clocks overflow, nothing runs any more. */
+enum { CYCLES_MOST = 1 << 28 };
+
 int vly_machine_frame(vly_machine *m, const vly_rom *rom, vly_screens *screens) {
     vly_run r;
+    if (m->cycles > CYCLES_MOST) return VLY_FRAME_PARTIAL;
     open_run(&r, m, rom);
     start_frame(&r, screens);
-    for (int i = 0; i < VLY_INSTRUCTIONS_PER_FRAME && !r.stop && !m->cpu.jammed; ++i)
-        vly_cpu_step(&r);
-    m->tia.partial = !r.stop;
-    m->tia.scanlines =
-        (uint16_t)((3 * m->cycles - m->tia.frame_clock) / VLY_CLOCKS_PER_LINE);
-    if (!r.stop) vly_tia_grey(&r.tia, m->cycles);
-    note_missing(m, screens != NULL, !r.stop);
-    if (r.stop) return 0;
-    return VLY_FRAME_PARTIAL | (m->cpu.jammed ? VLY_FRAME_JAMMED : 0);
+    r.line_limit = line_limit(m, rom);
+    run_frame(&r);
+    return finish_frame(&r, screens != NULL);
+}
+
+int vly_machine_frame_slowly(vly_machine *m, const vly_rom *rom, vly_screens *screens) {
+    vly_run r;
+    if (m->cycles > CYCLES_MOST) return VLY_FRAME_PARTIAL;
+    open_run(&r, m, rom);
+    start_frame(&r, screens);
+    r.line_limit = line_limit(m, rom);
+    run_counted(&r);
+    return finish_frame(&r, screens != NULL);
 }
 
 /* ---- controls ------------------------------------------------------------------------------ */

@@ -102,6 +102,8 @@ typedef struct {
     uint8_t flags; /* N V - - D I Z C */
     uint8_t jammed;
     uint16_t pc;
+    uint8_t bus;   /* the byte on the data bus, while the program runs outside the cartridge */
+    uint8_t pad_;
 } vly_cpu_state;
 
 typedef struct {
@@ -186,6 +188,8 @@ enum {
 };
 /* One ALE update(): until the frame ends or 25,000 instructions have passed. */
 int vly_machine_frame(vly_machine *m, const vly_rom *rom, vly_screens *screens);
+/* The same, instruction by instruction and access by access: for tests, several times slower. */
+int vly_machine_frame_slowly(vly_machine *m, const vly_rom *rom, vly_screens *screens);
 
 /* The current buffer, height x 160, as ALE's getScreen. */
 static inline const uint8_t *vly_machine_screen(const vly_machine *m, const vly_screens *screens) {

@@ -1,6 +1,7 @@
 #include "envs/atari/rom.h"
 #include <stdlib.h>
 #include <string.h>
+#include "envs/atari/fast6507.h"
 
 const char *vly_cart_kind_name(vly_cart_kind kind) {
     static const char *const names[VLY_CART_COUNT] = {"auto", "2K",   "4K", "F8", "F6",
@@ -140,15 +141,18 @@ vly_status vly_rom_create(vly_rom **out, const uint8_t *bytes, size_t n,
     if (properties) p = *properties;
     VLY_TRY(check_size(p.cart, n));
     VLY_TRY(check_display(&p));
-    vly_rom *rom = calloc(1, sizeof *rom);
-    if (!rom) return vly_fail(VLY_ENOMEM, "no %zu bytes for a ROM", sizeof *rom);
+    if (p.cart == VLY_CART_AUTO) p.cart = guess_cart(bytes, n);
+    size_t size = sizeof(vly_rom) + vly_fast_decoded_bytes(p.cart);
+    vly_rom *rom = calloc(1, size);
+    if (!rom) return vly_fail(VLY_ENOMEM, "no %zu bytes for a ROM", size);
+    rom->decoded = (vly_decoded *)(void *)(rom + 1);
     memcpy(rom->image, bytes, n);
     if (n == 2048) memcpy(rom->image + 2048, bytes, 2048);
     rom->bytes = n;
-    if (p.cart == VLY_CART_AUTO) p.cart = guess_cart(bytes, n);
     if (p.ystart == 0) p.ystart = 34;
     int height_given = p.height != 0;
     rom->properties = p;
+    vly_fast_decode(rom);
     power_on(rom, p.format == VLY_FORMAT_AUTO);
     finish(rom, height_given);
     *out = rom;
@@ -157,6 +161,8 @@ vly_status vly_rom_create(vly_rom **out, const uint8_t *bytes, size_t n,
 
 void vly_rom_destroy(vly_rom *rom) { free(rom); }
 const vly_rom_properties *vly_rom_get_properties(const vly_rom *rom) { return &rom->properties; }
-size_t vly_rom_bytes(const vly_rom *rom) { return sizeof *rom; }
+size_t vly_rom_bytes(const vly_rom *rom) {
+    return sizeof *rom + vly_fast_decoded_bytes(rom->properties.cart);
+}
 
 void vly_machine_init(vly_machine *m, const vly_rom *rom) { *m = rom->power_on; }

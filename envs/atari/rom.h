@@ -3,13 +3,27 @@
 #define VLY_ENVS_ATARI_ROM_H
 #include "envs/atari/machine.h"
 
-enum { VLY_MAX_BANKS = 4 };
+/* An instruction as the fast processor runs it: there is one for every byte of ROM, so a jump
+ * goes anywhere. */
+typedef struct {
+    int32_t handler;  /* where its code is, from the first handler on */
+    uint16_t operand; /* what the handler wants: an address, a constant, a distance */
+    uint8_t cycles;   /* base cycles; of a branch: those more when it is taken */
+    uint8_t bus;      /* the operand's last byte: what is on the data bus before the access */
+} vly_decoded;
+
+/* Behind the last byte of a window stand sentinels: an instruction may end past it. */
+enum { VLY_WINDOW_SENTINELS = 4 };
 
 struct vly_rom {
     uint8_t image[VLY_ROM_MAX_BYTES]; /* 2 KB cartridges are here twice */
     size_t bytes;                     /* of the cartridge file */
     vly_rom_properties properties;
     vly_machine power_on;             /* what vly_machine_init copies */
+    uint16_t window;                  /* bytes that are switched together: 4096, E0: 1024 */
+    uint16_t plain_from, plain_to;    /* cartridge addresses without side effects */
+    uint32_t stride;                  /* decoded instructions per window, sentinels included */
+    vly_decoded *decoded;             /* window after window */
 };
 
 #endif

@@ -240,7 +240,7 @@ static void line_end(vly_tia_work *w) {
     if (t->stars) star_line_end(w);
 }
 
-void vly_tia_draw(vly_tia_work *w, int32_t clock) {
+static void draw(vly_tia_work *w, int32_t clock) {
     vly_tia_state *t = &w->m->tia;
     if (clock > t->stop) clock = t->stop;
     while (t->updated < clock) {
@@ -275,7 +275,7 @@ static void reset_player(vly_tia_work *w, int p, int32_t clock, int hpos) {
         if (d < 4) delay = 1;
         else if (d < 4 + width) display = 1;
     }
-    if (display) vly_tia_draw(w, clock + 11);
+    if (display) draw(w, clock + 11);
     t->suppress[p] = display || !delay;
     t->pos[p] = (uint8_t)now;
     w->dirty |= (uint8_t)(1u << p);
@@ -366,16 +366,9 @@ static int write_delay(unsigned reg, int hpos) {
 void vly_tia_poke(vly_tia_work *w, int32_t clock, unsigned reg, uint8_t value) {
     vly_tia_state *t = &w->m->tia;
     int hpos = (clock - t->frame_clock) % VLY_CLOCKS_PER_LINE;
-    vly_tia_draw(w, clock + write_delay(reg, hpos));
+    draw(w, clock + write_delay(reg, hpos));
     switch (reg) {
-    case VLY_VBLANK:
-        if (!(t->vblank & 0x80) && (value & 0x80)) t->dump = 1;
-        if ((t->vblank & 0x80) && !(value & 0x80)) {
-            t->dump = 0;
-            t->dump_off_cycle = clock / 3;
-        }
-        t->vblank = value;
-        break;
+    case VLY_VBLANK: t->vblank = value; break;
     case VLY_NUSIZ0:
     case VLY_NUSIZ1: {
         int p = reg - VLY_NUSIZ0;
@@ -451,6 +444,11 @@ void vly_tia_poke(vly_tia_work *w, int32_t clock, unsigned reg, uint8_t value) {
     case VLY_CXCLR: t->collisions = 0; break;
     default: break; /* sound, RSYNC and the registers that are not there */
     }
+}
+
+void vly_tia_replay(vly_tia_work *w, const uint32_t *log, int n) {
+    for (int i = 0; i < n; ++i)
+        vly_tia_poke(w, 3 * (int32_t)(log[i] >> 14), log[i] >> 8 & 0x3f, (uint8_t)log[i]);
 }
 
 uint8_t vly_tia_peek(const vly_machine *m, unsigned reg) {

@@ -4,7 +4,7 @@
  *   vly_tia_work w;
  *   vly_tia_open(&w, m, rom, pixels);        // pixels NULL: collisions only
  *   vly_tia_poke(&w, clock, reg, value);     // in the order of their clocks
- *   vly_tia_draw(&w, clock);                 // up to a clock: before collisions are read
+ *   vly_tia_replay(&w, log, n);              // the same for a log of VLY_LOG(cycles, reg, value)
  *
  * Everything is drawn lazily: a write first draws up to the clock at which it takes effect. An
  * object is a mask of 160 bits over the line; a collision is an AND of two masks. The masks
@@ -21,8 +21,13 @@ enum {
     VLY_PF2, VLY_RESP0, VLY_RESP1, VLY_RESM0, VLY_RESM1, VLY_RESBL, VLY_AUDC0, VLY_AUDC1,
     VLY_AUDF0, VLY_AUDF1, VLY_AUDV0, VLY_AUDV1, VLY_GRP0, VLY_GRP1, VLY_ENAM0, VLY_ENAM1,
     VLY_ENABL, VLY_HMP0, VLY_HMP1, VLY_HMM0, VLY_HMM1, VLY_HMBL, VLY_VDELP0, VLY_VDELP1,
-    VLY_VDELBL, VLY_RESMP0, VLY_RESMP1, VLY_HMOVE, VLY_HMCLR, VLY_CXCLR
+    VLY_VDELBL, VLY_RESMP0, VLY_RESMP1, VLY_HMOVE, VLY_HMCLR, VLY_CXCLR,
+    VLY_TOUCH = 0x3f /* no register: an access that draws up to its clock and does no more */
 };
+
+/* A write in a log; cycles 0 .. 2^18 - 1 since the frame began. */
+#define VLY_LOG(cycles, reg, value)                                                                \
+    ((uint32_t)(cycles) << 14 | (uint32_t)(reg) << 8 | (uint32_t)(value))
 
 /* 160 pixels of a line, bit x % 64 of word x / 64 is pixel x. */
 typedef struct {
@@ -43,12 +48,13 @@ void vly_tia_open(vly_tia_work *w, vly_machine *m, const vly_rom *rom, uint8_t *
 void vly_tia_reset(vly_tia_state *t, int ystart, int height);
 /* Begins a frame: the clocks count from the line that the electron beam is in. */
 void vly_tia_start_frame(vly_tia_work *w, int32_t cycles);
-/* A write to register reg (0 .. 3Fh), VSYNC and WSYNC excepted: the processor sees to those. */
+/* A write to register reg (0 .. 3Fh) as far as it shows. What VSYNC, WSYNC and bit 7 of VBLANK do
+ * besides is the bus's business: the processor notices it at once. */
 void vly_tia_poke(vly_tia_work *w, int32_t clock, unsigned reg, uint8_t value);
-void vly_tia_draw(vly_tia_work *w, int32_t clock);
+void vly_tia_replay(vly_tia_work *w, const uint32_t *log, int n);
 /* After a frame() that met the bound: what is below the beam gets grey. */
 void vly_tia_grey(vly_tia_work *w, int32_t cycles);
-/* The upper bits of read register reg (0 .. 15); the collisions must have been drawn. */
+/* The upper bits of read register reg (0 .. 15); the log must have been played. */
 uint8_t vly_tia_peek(const vly_machine *m, unsigned reg);
 
 #endif
