@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include "cpu/ops.h"
 #ifndef VLY_REAL_DOUBLE
+#include "cpu/amx.h"
 #include "cpu/exact_simd.h"
 #include "cpu/simd.h"
 #endif
@@ -245,6 +246,9 @@ vly_status vly_compute_create_cpu(vly_compute **out, int threads) {
     snprintf(info->name, sizeof info->name, "%s, %d thread%s", processor, info->threads, info->threads == 1 ? "" : "s");
     info->memory_bytes = memory_limit();
     info->is_host = true;
+#ifndef VLY_REAL_DOUBLE
+    info->has_bf16 = cpu->simd->lanes == 16 && vly_amx_best();
+#endif
     *out = &cpu->c;
     return VLY_OK;
 }

@@ -25,7 +25,8 @@ static vly_status choose_plan(vly_cpu *cpu, vly_layer *l) {
     vly_status status = VLY_EUNSUPPORTED;
     if (l->d.kind == VLY_MAXPOOL) return vly_plan_maxpool(cpu, l);
 #ifndef VLY_REAL_DOUBLE
-    status = l->d.kind == VLY_LINEAR ? vly_plan_linear(cpu, l) : vly_plan_conv(cpu, l);
+    if (l->low) status = l->d.kind == VLY_LINEAR ? vly_plan_linear16(cpu, l) : vly_plan_conv16(cpu, l);
+    else status = l->d.kind == VLY_LINEAR ? vly_plan_linear(cpu, l) : vly_plan_conv(cpu, l);
 #endif
     return status == VLY_EUNSUPPORTED ? vly_plan_plain(cpu, l) : status;
 }

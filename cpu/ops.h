@@ -62,6 +62,8 @@ static inline void vly_cpu_run(vly_cpu *cpu, double flops, int blocks, vly_block
 vly_status vly_plan_plain(vly_cpu *cpu, vly_layer *layer);
 vly_status vly_plan_linear(vly_cpu *cpu, vly_layer *layer);
 vly_status vly_plan_conv(vly_cpu *cpu, vly_layer *layer);
+vly_status vly_plan_linear16(vly_cpu *cpu, vly_layer *layer);
+vly_status vly_plan_conv16(vly_cpu *cpu, vly_layer *layer);
 vly_status vly_plan_maxpool(vly_cpu *cpu, vly_layer *layer);
 
 vly_status vly_cpu_layer_create(vly_compute *c, const vly_layer_desc *desc, vly_layer **out);
