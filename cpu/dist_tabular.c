@@ -286,12 +286,39 @@ static vly_status publish_round(vly_tab *t) {
     return vly_store_set(t->store, key, t->message, table_bytes(t->states, t->actions));
 }
 
-/* The hub answers a push with the merged table; nothing is waited for: the one before will do. */
+static vly_status check_stop(vly_tab *t) {
+    uint64_t stop = 0;
+    size_t got;
+    const vly_status status = vly_store_get(t->store, "stop", &stop, sizeof stop, &got);
+    if (status == VLY_OK) t->stopped = true;
+    return status == VLY_ENOTFOUND ? VLY_OK : status;
+}
+
+/* Until the hub has merged this round: what was merged before would undo what this worker has learned since. Gives up when the hub
+ * is silent; then the next round will do. */
+static vly_status wait_merged(vly_tab *t) {
+    const int64_t deadline = now_ms() + ROUND_MS;
+    char list[32];
+    snprintf(list, sizeof list, "merged:%d", t->o.rank);
+    while (now_ms() < deadline && !t->stopped) {
+        const void *token;
+        size_t bytes;
+        int64_t round = 0;
+        const vly_status status = vly_store_pop(t->store, list, WAIT_MS, &token, &bytes);
+        if (status == VLY_OK && bytes == sizeof round) memcpy(&round, token, sizeof round);
+        if (round >= t->head.round) return VLY_OK;
+        if (status != VLY_OK && status != VLY_ENOTFOUND) return status;
+        VLY_TRY(check_stop(t));
+    }
+    return VLY_ENOTFOUND;
+}
+
 static vly_status merge_with_hub(vly_tab *t) {
     wire_table head;
     bool accepted;
     VLY_TRY(vly_store_push(t->store, "tables", t->message, table_bytes(t->states, t->actions), 4 * t->o.world, &accepted));
-    const vly_status status = fetch_table(t->store, "merged", t->states, t->actions, t->other, &head);
+    vly_status status = wait_merged(t);
+    if (status == VLY_OK) status = fetch_table(t->store, "merged", t->states, t->actions, t->other, &head);
     if (status == VLY_ENOTFOUND) return VLY_OK;
     VLY_TRY(status);
     adopt(t, t->other);
@@ -315,14 +342,6 @@ static vly_status grow(vly_tab *t, int states, int actions) {
     t->other = malloc(table_bytes(states, actions));
     t->owned = calloc((size_t)states * (size_t)actions, 1);
     return t->message && t->other && t->owned ? VLY_OK : vly_fail(VLY_ENOMEM, "tabular: out of memory for %d x %d", states, actions);
-}
-
-static vly_status check_stop(vly_tab *t) {
-    uint64_t stop = 0;
-    size_t got;
-    const vly_status status = vly_store_get(t->store, "stop", &stop, sizeof stop, &got);
-    if (status == VLY_OK) t->stopped = true;
-    return status == VLY_ENOTFOUND ? VLY_OK : status;
 }
 
 static vly_status merge(vly_sync *s, int states, int actions, vly_real *table, uint32_t *visits) {
@@ -400,6 +419,8 @@ struct vly_tab_hub {
     float *kept;            /* (cells) merged so far: stands where nobody has learned anew */
     unsigned char *merged, *incoming;
     int64_t merges;
+    bool *pending;          /* (world) waits for the merge of its round */
+    int64_t *heard_ms;      /* (world) */
     int64_t polled_ms;
 };
 
@@ -462,6 +483,7 @@ static vly_status hear(vly_tab_hub *h, const unsigned char *message, const wire_
     if (!h->tables[r]) return vly_fail(VLY_ENOMEM, "tabular: out of memory for %d tables", h->world);
     memcpy(h->tables[r], message, bytes);
     h->heads[r] = *head;
+    h->heard_ms[r] = now_ms();
     return VLY_OK;
 }
 
@@ -479,6 +501,29 @@ static vly_status poll_tables(vly_tab_hub *h) {
     return VLY_OK;
 }
 
+/* A round is over when everyone who lives and has not finished has brought its table: each visit counts once, in the
+ * round that it was made in. */
+static vly_status close_round(vly_tab_hub *h) {
+    int waiting = 0;
+    for (int r = 0; r < h->world; r++) {
+        const bool lives = h->tables[r] && !h->heads[r].finished && now_ms() - h->heard_ms[r] < TTL_MS;
+        if (lives && !h->pending[r]) return VLY_OK;
+        waiting += h->pending[r];
+    }
+    if (waiting == 0) return VLY_OK;
+    VLY_TRY(publish_merged(h));
+    memset(h->fresh, 0, (size_t)h->world * (size_t)h->states * (size_t)h->actions * sizeof *h->fresh);
+    for (int r = 0; r < h->world; r++) {
+        char list[32];
+        if (!h->pending[r]) continue;
+        h->pending[r] = false;
+        snprintf(list, sizeof list, "merged:%d", r);
+        VLY_TRY(vly_store_delete(h->store, list));
+        VLY_TRY(vly_store_push(h->store, list, &h->heads[r].round, sizeof h->heads[r].round, 0, NULL));
+    }
+    return VLY_OK;
+}
+
 vly_status vly_tab_hub_serve(vly_tab_hub *h, int wait_ms) {
     const void *message;
     size_t bytes;
@@ -487,14 +532,15 @@ vly_status vly_tab_hub_serve(vly_tab_hub *h, int wait_ms) {
         h->polled_ms = now_ms();
     }
     const vly_status status = vly_store_pop(h->store, "tables", wait_ms, &message, &bytes);
-    if (status == VLY_ENOTFOUND) return VLY_OK;
+    if (status == VLY_ENOTFOUND) return close_round(h);
     VLY_TRY(status);
     wire_table head;
     if (bytes != table_bytes(h->states, h->actions)) return VLY_OK;
     memcpy(&head, message, sizeof head);
     if (head.magic != MAGIC || head.states != h->states || head.actions != h->actions) return VLY_OK;
     VLY_TRY(hear(h, message, &head));
-    return has_centre(h->scheme) ? publish_merged(h) : VLY_OK;
+    if (has_centre(h->scheme) && head.rank >= 0 && head.rank < h->world) h->pending[head.rank] = true;
+    return close_round(h);
 }
 
 vly_status vly_tab_hub_stop(vly_tab_hub *h) { return vly_store_set(h->store, "stop", "1", 1); }
@@ -534,9 +580,11 @@ vly_status vly_tab_hub_create(vly_tab_hub **out, vly_store *store, vly_tab_schem
     h->heads = calloc((size_t)world, sizeof *h->heads);
     h->fresh = calloc((size_t)world * (size_t)states * (size_t)actions, sizeof *h->fresh);
     h->kept = calloc((size_t)states * (size_t)actions, sizeof *h->kept);
+    h->pending = calloc((size_t)world, sizeof *h->pending);
+    h->heard_ms = calloc((size_t)world, sizeof *h->heard_ms);
     h->merged = malloc(table_bytes(states, actions));
     h->incoming = malloc(table_bytes(states, actions));
-    if (!h->tables || !h->heads || !h->fresh || !h->kept || !h->merged || !h->incoming) {
+    if (!h->tables || !h->heads || !h->fresh || !h->kept || !h->pending || !h->heard_ms || !h->merged || !h->incoming) {
         vly_tab_hub_destroy(h);
         return vly_fail(VLY_ENOMEM, "tabular: out of memory");
     }
@@ -547,6 +595,6 @@ vly_status vly_tab_hub_create(vly_tab_hub **out, vly_store *store, vly_tab_schem
 void vly_tab_hub_destroy(vly_tab_hub *h) {
     if (!h) return;
     for (int r = 0; h->tables && r < h->world; r++) free(h->tables[r]);
-    free(h->tables), free(h->heads), free(h->fresh), free(h->kept), free(h->merged), free(h->incoming);
+    free(h->tables), free(h->heads), free(h->fresh), free(h->kept), free(h->pending), free(h->heard_ms), free(h->merged), free(h->incoming);
     free(h);
 }

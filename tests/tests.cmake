@@ -68,3 +68,10 @@ foreach(source ${fuzz_sources})
   endif()
   target_link_libraries(${name} PRIVATE vly_common)
 endforeach()
+
+# Distributed runs as users start them.
+target_compile_definitions(test_dist_fleet PRIVATE VLY_TEST_PROGRAM="$<TARGET_FILE:volley>")
+add_dependencies(test_dist_fleet volley)
+if(TARGET volley_mpi)
+  add_dependencies(test_dist_fleet volley_mpi)
+endif()

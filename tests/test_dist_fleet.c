@@ -1,0 +1,204 @@
+/* Distributed runs as users start them: real processes around a real Redis, real mpirun; learning results for each scheme. */
+#include "tests/check.h"
+#include <jansson.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#include "common/checkpoint.h"
+#include "common/file.h"
+
+static char folder[64] = "/tmp/volley-fleet-XXXXXX";
+
+static char *slurp(const char *name) {
+    char path[256], *text;
+    size_t bytes;
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    CHECK_OK(vly_file_read(path, 1 << 26, &text, &bytes));
+    return text;
+}
+
+static pid_t spawn(const char *before, const char *format, va_list list) {
+    char args[1024], command[2048];
+    vsnprintf(args, sizeof args, format, list);
+    snprintf(command, sizeof command, "cd %s && exec %s %s %s --json >out 2>err", folder, before, VLY_TEST_PROGRAM, args);
+    const pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        execl("/bin/sh", "sh", "-c", command, (char *)NULL);
+        _exit(127);
+    }
+    return child;
+}
+
+static json_t *finish(pid_t child, int *code) {
+    int how;
+    CHECK_EQ(waitpid(child, &how, 0), child);
+    *code = WIFSIGNALED(how) ? 1000 + WTERMSIG(how) : WEXITSTATUS(how);
+    char *text = slurp("out"), *end = strrchr(text, '}'), *line = end;
+    while (line && line > text && line[-1] != '\n') line--;
+    json_t *object = line ? json_loadb(line, (size_t)(end + 1 - line), 0, NULL) : NULL;
+    if (!object) {
+        char *err = slurp("err");
+        fprintf(stderr, "exit %d, no result: %s\n%s\n", *code, text, err);
+        free(err);
+    }
+    free(text);
+    return object;
+}
+
+__attribute__((format(printf, 3, 4))) static json_t *run(const char *before, int *code, const char *format, ...) {
+    va_list list;
+    va_start(list, format);
+    const pid_t child = spawn(before, format, list);
+    va_end(list);
+    return finish(child, code);
+}
+
+__attribute__((format(printf, 1, 2))) static pid_t start(const char *format, ...) {
+    va_list list;
+    va_start(list, format);
+    const pid_t child = spawn("", format, list);
+    va_end(list);
+    return child;
+}
+
+static double number(const json_t *object, const char *key) { return json_number_value(json_object_get(object, key)); }
+
+/* The last value of a metric in a run's metrics.jsonl. */
+static double last_metric(const char *run_name, const char *metric) {
+    char path[128], key[128];
+    snprintf(path, sizeof path, "%s/metrics.jsonl", run_name);
+    snprintf(key, sizeof key, "\"%s\":", metric);
+    char *text = slurp(path), *at = text, *found = NULL;
+    while ((at = strstr(at, key))) found = at++;
+    const double value = found ? strtod(found + strlen(key), NULL) : NAN;
+    free(text);
+    return value;
+}
+
+/* Trains to 475 within the budget. */
+__attribute__((format(printf, 3, 4))) static void reaches_475(const char *what, const char *before, const char *format, ...) {
+    char args[512];
+    int code;
+    va_list list;
+    va_start(list, format);
+    vsnprintf(args, sizeof args, format, list);
+    va_end(list);
+    json_t *o = run(before, &code, "%s --until-return 475", args);
+    CHECK(o != NULL);
+    fprintf(stderr, "%-24s exit %d %s after %.0f steps, %.0f updates, %.1f s\n", what, code, json_string_value(json_object_get(o, "stop")),
+            number(o, "steps"), number(o, "updates"), number(o, "wall_s"));
+    CHECK_EQ(code, 0);
+    CHECK(number(o, "return_mean_100") >= 475);
+    json_decref(o);
+}
+
+static void tables_become_optimal_in_every_scheme(void) {
+    static const char *const schemes[] = {"--merge mean", "--merge max", "--merge visits", "--sharding state", "--sharding time",
+                                          "--dist.tables share", "--dist.tables gossip", "--dist.tables allreduce"};
+    for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++) {
+        int code;
+        json_t *o = run("", &code, "train gridworld --algo qlearning --workers 3 %s --steps 300k --out t%zu", schemes[i], i);
+        CHECK(o && code == 0);
+        json_decref(o);
+        char name[16];
+        snprintf(name, sizeof name, "t%zu", i);
+        const double error = last_metric(name, "tabular/error_max"), bytes = last_metric(name, "dist/bytes");
+        fprintf(stderr, "%-24s largest error %.2g, %.0f bytes exchanged\n", schemes[i], error, bytes);
+        CHECK(error < 1e-2);
+        CHECK(bytes > 1000);
+        o = run("", &code, "eval t%zu --episodes 5", i);
+        CHECK(o && code == 0);
+        CHECK_NEAR(number(o, "return_mean"), 0.89, 1e-6);
+        json_decref(o);
+    }
+}
+
+static void gradients_through_a_server_reach_475(void) {
+    static const char *const updates[] = {"sync", "async", "coordinated", "overlapped", "fedavg"};
+    reaches_475("a3c", "", "train cartpole --algo a3c --workers 3 --seed 1 --out a3c");
+    for (size_t i = 0; i < sizeof updates / sizeof updates[0]; i++) {
+        char what[32];
+        snprintf(what, sizeof what, "gorila %s", updates[i]);
+        reaches_475(what, "", "train cartpole --algo gorila --workers 2 --seed 1 --dist.update %s --out g%zu", updates[i], i);
+    }
+}
+
+static void killed_workers_and_stores_do_not_stop_it(void) {
+    const pid_t learner = start("train cartpole --algo a3c --workers 3 --steps 3M --until-return 475 --seed 2 --a2c.lr 5e-4 --out faults");
+    char command[256];
+    int code, killed = 0;
+    for (int i = 0; i < 12; i++) {
+        usleep(250000);
+        if (waitpid(learner, &code, WNOHANG) == learner) break;
+        /* its children: actors, and every third time the store */
+        snprintf(command, sizeof command, "p=$(pgrep -P %d -f '%s' | shuf -n 1); [ -n \"$p\" ] && kill -%s $p", (int)learner,
+                 i % 3 == 2 ? "redis-server" : "volley actor", i % 4 == 3 ? "STOP" : "KILL");
+        killed += system(command) == 0;
+    }
+    snprintf(command, sizeof command, "pkill -CONT -P %d; true", (int)learner);
+    CHECK_EQ(system(command), 0);
+    json_t *o = finish(learner, &code);
+    CHECK(o != NULL);
+    fprintf(stderr, "%d faults: exit %d %s after %.0f steps; workers started again %.0f times, gradients lost %.0f\n", killed, code,
+            json_string_value(json_object_get(o, "stop")), number(o, "steps"), last_metric("faults", "dist/restarts"), last_metric("faults", "dist/lost"));
+    CHECK_EQ(code, 0);
+    CHECK(killed >= 3);
+    json_decref(o);
+}
+
+static void a_run_that_was_led_resumes(void) {
+    int code;
+    json_t *o = run("", &code, "train cartpole --algo a3c --workers 2 --steps 20k --out led");
+    CHECK(o && code == 0);
+    json_decref(o);
+    o = run("", &code, "resume led --steps 40k");
+    CHECK(o && code == 0);
+    CHECK(number(o, "steps") >= 40000);
+    json_decref(o);
+}
+
+static void ranks_average_their_gradients(void) {
+    if (system("command -v mpirun >/dev/null 2>&1") != 0) {
+        fprintf(stderr, "SKIPPED: no mpirun: apt-get install openmpi-bin libopenmpi-dev\n");
+        return;
+    }
+    static const char mpirun[] = "env OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 mpirun --oversubscribe -n 2";
+    reaches_475("ppo allreduce", mpirun, "train cartpole --algo ppo --sync allreduce --steps 500k --seed 1 --out m0");
+    reaches_475("ppo gossip", mpirun, "train cartpole --algo ppo --sync gossip --steps 500k --seed 1 --out m1");
+    int code;
+    json_t *o = run(mpirun, &code, "train cartpole --algo ppo --steps 1k --out m2"); /* nothing says how they work together */
+    CHECK_EQ(code, 2);
+    json_decref(o);
+}
+
+static void bad_use_is_named(void) {
+    int code;
+    json_decref(run("", &code, "actor"));
+    CHECK_EQ(code, 2);
+    json_decref(run("", &code, "actor --store nonsense"));
+    CHECK_EQ(code, 2);
+    json_decref(run("", &code, "cluster what --store redis://127.0.0.1:1"));
+    CHECK_EQ(code, 2);
+    json_decref(run("", &code, "cluster status --store redis://127.0.0.1:1"));
+    CHECK_EQ(code, 1);
+}
+
+int main(void) {
+    CHECK(mkdtemp(folder) != NULL);
+    if (system("command -v redis-server >/dev/null 2>&1") != 0) SKIP("redis-server is not installed: apt-get install redis-server");
+#ifndef VLY_HAVE_REDIS
+    SKIP("built without hiredis: apt-get install libhiredis-dev");
+#endif
+    bad_use_is_named();
+    tables_become_optimal_in_every_scheme();
+    gradients_through_a_server_reach_475();
+    killed_workers_and_stores_do_not_stop_it();
+    a_run_that_was_led_resumes();
+    ranks_average_their_gradients();
+    char clean[96];
+    snprintf(clean, sizeof clean, "rm -rf %s", folder);
+    return system(clean) == 0 ? TEST_PASS : TEST_FAIL;
+}
