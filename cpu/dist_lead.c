@@ -14,7 +14,7 @@
 #include "cpu/dist_impl.h"
 #include "cpu/train_impl.h"
 
-enum { WORKERS_MAX = 1024, SERVE_MS = 20, END_MS = 10000 };
+enum { WORKERS_MAX = 1024, SERVE_MS = 20, END_MS = 10000, OWN_RETRY_MS = 300, LOST_MS = 30000 };
 
 /* ---- the configuration, read alike by learner and actors ---- */
 
@@ -94,6 +94,30 @@ static void tell(vly_dist *d, const char *format, ...) {
     d->say(d->arg, text);
 }
 
+/* ---- the store ---- */
+
+static vly_status publish_config(vly_dist *d) {
+    char *yaml = NULL;
+    size_t bytes = 0;
+    FILE *out = open_memstream(&yaml, &bytes);
+    if (!out) return vly_fail(VLY_ENOMEM, "distributed run: out of memory");
+    vly_config_print(d->config, out);
+    fclose(out);
+    const vly_status status = vly_store_set(d->store, WIRE_CONFIG, yaml, bytes);
+    free(yaml);
+    return status;
+}
+
+/* A store of our own that died is started again, and told what only it knew. */
+static vly_status mend_store(vly_dist *d) {
+    bool restarted;
+    if (!d->redis) return VLY_OK;
+    VLY_TRY(vly_store_server_mend(d->redis, &restarted));
+    if (!restarted) return VLY_OK;
+    tell(d, "the run's Redis had died; it is back at %s", d->url);
+    return publish_config(d);
+}
+
 /* ---- workers on this machine ---- */
 
 /* The program itself; a test names it, for there it is another one. */
@@ -119,6 +143,7 @@ static vly_status start_worker(vly_dist *d, worker *w) {
 
 /* Who has died is started again; who cannot even start ends the run. */
 static vly_status watch_workers(vly_dist *d, bool may_end) {
+    VLY_TRY(mend_store(d));
     for (int i = 0; i < d->worker_count; i++) {
         worker *w = &d->workers[i];
         int how;
@@ -126,21 +151,26 @@ static vly_status watch_workers(vly_dist *d, bool may_end) {
         w->pid = 0;
         if (WIFEXITED(how) && WEXITSTATUS(how) == 0 && may_end) continue;
         d->died++;
-        if (WIFEXITED(how) && (WEXITSTATUS(how) == 127 || WEXITSTATUS(how) == 2))
-            return vly_fail(VLY_EPEER, "worker %d cannot start (exit %d)", w->rank, WEXITSTATUS(how));
+        if (WIFEXITED(how) && (WEXITSTATUS(how) == 127 || WEXITSTATUS(how) == 2) && w->restarts == 0)
+            return vly_fail(VLY_EUNSUPPORTED, "worker %d cannot start (exit %d)", w->rank, WEXITSTATUS(how));
         if (d->restarts++ >= d->config->dist.restarts)
-            return vly_fail(VLY_EPEER, "workers died %d times; the last was worker %d (%s %d); --dist.restarts allows more", d->restarts,
+            return vly_fail(VLY_EUNSUPPORTED, "workers died %d times; the last was worker %d (%s %d); --dist.restarts allows more", d->restarts,
                             w->rank, WIFSIGNALED(how) ? "signal" : "exit", WIFSIGNALED(how) ? WTERMSIG(how) : WEXITSTATUS(how));
         tell(d, "worker %d died (%s %d), starting it again", w->rank, WIFSIGNALED(how) ? "signal" : "exit",
              WIFSIGNALED(how) ? WTERMSIG(how) : WEXITSTATUS(how));
         w->restarts++;
         VLY_TRY(start_worker(d, w));
     }
-    if (!d->redis) return VLY_OK;
-    bool restarted;
-    VLY_TRY(vly_store_server_mend(d->redis, &restarted));
-    if (restarted) tell(d, "the run's Redis had died; it is back at %s", d->url);
     return VLY_OK;
+}
+
+/* A store that does not answer: mended when it is our own and dead, given up after a while. *lost_ms: since when, 0: it answers. */
+static vly_status survive(vly_dist *d, vly_status status, int64_t *lost_ms) {
+    if (status != VLY_EPEER || !d->redis) return status;
+    if (*lost_ms == 0) *lost_ms = now_ms();
+    if (now_ms() - *lost_ms > LOST_MS) return status;
+    const vly_status mended = mend_store(d);
+    return mended == VLY_EPEER ? VLY_OK : mended;
 }
 
 static void end_workers(vly_dist *d) {
@@ -155,18 +185,6 @@ static void end_workers(vly_dist *d) {
         }
         w->pid = 0;
     }
-}
-
-static vly_status publish_config(vly_dist *d) {
-    char *yaml = NULL;
-    size_t bytes = 0;
-    FILE *out = open_memstream(&yaml, &bytes);
-    if (!out) return vly_fail(VLY_ENOMEM, "distributed run: out of memory");
-    vly_config_print(d->config, out);
-    fclose(out);
-    const vly_status status = vly_store_set(d->store, WIRE_CONFIG, yaml, bytes);
-    free(yaml);
-    return status;
 }
 
 static vly_status beat(vly_dist *d, int64_t version) {
@@ -218,20 +236,23 @@ static vly_status led(vly_dist *d, int64_t steps, int64_t updates, const vly_met
 
 static vly_status serve_gradients(vly_dist *d, vly_ps_server *server) {
     vly_train *t = d->t;
-    int64_t last = 0;
+    int64_t last = 0, lost = 0;
     while (t->stop == VLY_STOP_NONE) {
-        VLY_TRY(vly_ps_server_serve(server, SERVE_MS));
+        const vly_status status = vly_ps_server_serve(server, SERVE_MS);
+        VLY_TRY(survive(d, status, &lost));
+        if (status != VLY_OK) continue;
+        lost = 0;
         vly_train_mark(t, VLY_PHASE_LEARN);
         if (now_ms() - last < SERVE_MS) continue;
         last = now_ms();
-        VLY_TRY(watch_workers(d, false));
+        VLY_TRY(survive(d, watch_workers(d, false), &lost));
         if (t->o.loop) uv_run(t->o.loop, UV_RUN_NOWAIT);
         vly_ps_report r;
         vly_metric m[VLY_METRICS_MAX];
         int n = 0;
         vly_ps_server_report(server, &r);
         if (now_ms() - d->told_ms > 500) {
-            VLY_TRY(beat(d, r.version));
+            VLY_TRY(survive(d, beat(d, r.version), &lost));
             d->told_ms = now_ms();
         }
         add_metric(m, &n, "dist/staleness_mean", r.staleness_mean);
@@ -244,8 +265,7 @@ static vly_status serve_gradients(vly_dist *d, vly_ps_server *server) {
         VLY_TRY(led(d, r.steps, r.version, m, n));
         vly_train_mark(t, VLY_PHASE_OTHER);
     }
-    VLY_TRY(vly_ps_server_stop(server));
-    return VLY_OK;
+    return survive(d, vly_ps_server_stop(server), &lost);
 }
 
 static vly_status lead_gradients(vly_dist *d) {
@@ -292,20 +312,23 @@ static double error_of(const vly_dist *d, const vly_real *table, const uint32_t 
 
 static vly_status serve_tables(vly_dist *d, vly_tab_hub *hub, vly_real *table, uint32_t *visits, size_t cells) {
     vly_train *t = d->t;
-    int64_t last = 0, episodes = 0;
+    int64_t last = 0, episodes = 0, lost = 0;
     bool over = false;
     while (t->stop == VLY_STOP_NONE && !over) {
-        VLY_TRY(vly_tab_hub_serve(hub, SERVE_MS));
+        const vly_status status = vly_tab_hub_serve(hub, SERVE_MS);
+        VLY_TRY(survive(d, status, &lost));
+        if (status != VLY_OK) continue;
+        lost = 0;
         if (now_ms() - last < 5 * SERVE_MS) continue;
         last = now_ms();
-        VLY_TRY(watch_workers(d, true));
+        VLY_TRY(survive(d, watch_workers(d, true), &lost));
         if (t->o.loop) uv_run(t->o.loop, UV_RUN_NOWAIT);
         vly_tab_report r;
         vly_metric m[VLY_METRICS_MAX];
         int n = 0;
         VLY_TRY(vly_tab_hub_table(hub, table, visits));
         vly_tab_hub_report(hub, &r);
-        VLY_TRY(beat(d, r.merges));
+        VLY_TRY(survive(d, beat(d, r.merges), &lost));
         for (; episodes < r.episodes && !isnan(r.return_mean_100); episodes++) heard_episode(d, r.return_mean_100);
         if (d->optimum) {
             double largest;
@@ -368,7 +391,8 @@ static vly_status connect_store(vly_dist *d) {
         VLY_TRY(vly_store_server_start(&d->redis, redis, vly_dist_kind_of(d->config) == VLY_DIST_TABULAR));
         snprintf(d->url, sizeof d->url, "%s", vly_store_server_url(d->redis));
     }
-    VLY_TRY(vly_store_open(&d->store, d->url, d->run, NULL));
+    const vly_store_options own = {.retry_ms = OWN_RETRY_MS}; /* a Redis of our own is mended, not waited for */
+    VLY_TRY(vly_store_open(&d->store, d->url, d->run, d->redis ? &own : NULL));
     tell(d, "store %s, run %s: more workers join with   volley actor --store %s --run %s", d->url, d->run, d->url, d->run);
     return VLY_OK;
 }

@@ -127,12 +127,12 @@ static void gradients_through_a_server_reach_475(void) {
 }
 
 static void killed_workers_and_stores_do_not_stop_it(void) {
-    const pid_t learner = start("train cartpole --algo a3c --workers 3 --steps 3M --until-return 475 --seed 2 --a2c.lr 5e-4 --out faults");
+    const pid_t learner = start("train cartpole --algo a3c --workers 3 --steps 3M --until-return 475 --seed 2 --a2c.lr 1e-3 --out faults");
     char command[256];
     int code, killed = 0;
     for (int i = 0; i < 12; i++) {
         usleep(250000);
-        if (waitpid(learner, &code, WNOHANG) == learner) break;
+        if (waitid(P_PID, (id_t)learner, &(siginfo_t){0}, WEXITED | WNOHANG | WNOWAIT) != 0) break;
         /* its children: actors, and every third time the store */
         snprintf(command, sizeof command, "p=$(pgrep -P %d -f '%s' | shuf -n 1); [ -n \"$p\" ] && kill -%s $p", (int)learner,
                  i % 3 == 2 ? "redis-server" : "volley actor", i % 4 == 3 ? "STOP" : "KILL");
@@ -144,6 +144,11 @@ static void killed_workers_and_stores_do_not_stop_it(void) {
     CHECK(o != NULL);
     fprintf(stderr, "%d faults: exit %d %s after %.0f steps; workers started again %.0f times, gradients lost %.0f\n", killed, code,
             json_string_value(json_object_get(o, "stop")), number(o, "steps"), last_metric("faults", "dist/restarts"), last_metric("faults", "dist/lost"));
+    if (code != 0) {
+        char *err = slurp("err");
+        fprintf(stderr, "%s\n", err);
+        free(err);
+    }
     CHECK_EQ(code, 0);
     CHECK(killed >= 3);
     json_decref(o);
