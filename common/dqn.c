@@ -27,8 +27,9 @@ typedef struct {
     vly_learner learner;
     vly_replay *replay;
     vly_exec *acting, *learning;
-    vly_exec *target, *chooser; /* chooser: the online network on the bootstrap rows, double only */
+    vly_exec *target;
     vly_real *target_param;
+    vly_real *chosen_by; /* (batch, actions): Q of the online network on the bootstrap rows; NULL unless double */
 
     vly_rng *rng; /* device: one per group (acting), one for sampling */
     vly_real *epsilon, *epsilon_host;        /* (N) */
@@ -98,9 +99,10 @@ static vly_status evaluate_next(dqn *a, vly_queue *q, const vly_frames *frames) 
     const int32_t *row = a->replay->batch.bootstrap_row;
     VLY_TRY(vly_exec_gather(a->target, q, frames, a->batch, row, 0));
     VLY_TRY(vly_exec_forward(a->target, q, a->batch, a->target_param));
-    if (!a->chooser) return VLY_OK;
-    VLY_TRY(vly_exec_gather(a->chooser, q, frames, a->batch, row, 0));
-    return vly_exec_forward(a->chooser, q, a->batch, a->learner.params.param);
+    if (!a->chosen_by) return VLY_OK;
+    VLY_TRY(vly_exec_gather(a->learning, q, frames, a->batch, row, 0));
+    VLY_TRY(vly_exec_forward(a->learning, q, a->batch, a->learner.params.param));
+    return a->c->copy(q, a->chosen_by, a->learning->logits, (size_t)a->batch * (size_t)a->actions * sizeof(vly_real));
 }
 
 static vly_status one_update(vly_queue *q, void *arg) {
@@ -115,14 +117,13 @@ static vly_status one_update(vly_queue *q, void *arg) {
     VLY_TRY(vly_exec_gather(a->learning, q, &frames, a->batch, b->row, 0));
     VLY_TRY(vly_exec_forward(a->learning, q, a->batch, l->params.param));
     const vly_dqn_loss_args loss = {.n = a->batch, .actions = a->actions, .q = a->learning->logits, .q_next = a->target->logits,
-                                    .q_next_online = a->chooser ? a->chooser->logits : NULL, .action = b->action,
+                                    .q_next_online = a->chosen_by, .action = b->action,
                                     .n_return = b->n_return, .discount = b->discount, .weight = b->weight,
                                     .hyper = l->hyper_device, .dq = a->learning->dlogits, .td_abs = b->td_abs, .stats = l->stats};
     VLY_TRY(a->c->dqn_loss(q, &loss));
     VLY_TRY(vly_exec_backward(a->learning, q, a->batch, l->params.param, l->params.grad));
     VLY_TRY(vly_learner_step(l, q));
     VLY_TRY(vly_replay_update(a->replay, q, l->hyper_device));
-    if (a->chooser) VLY_TRY(vly_exec_prepare(a->chooser, q, l->params.param));
     return vly_exec_prepare(a->learning, q, l->params.param);
 }
 
@@ -265,7 +266,6 @@ static vly_status restored(vly_algo *pub, vly_queue *q) {
     VLY_TRY(vly_exec_prepare(a->acting, q, a->learner.params.param));
     if (a->eval) return VLY_OK;
     VLY_TRY(vly_exec_prepare(a->learning, q, a->learner.params.param));
-    if (a->chooser) VLY_TRY(vly_exec_prepare(a->chooser, q, a->learner.params.param));
     VLY_TRY(vly_exec_prepare(a->target, q, a->target_param));
     if (a->k->updates < 0 || a->k->acted < 0 || a->k->start_steps < -1)
         return vly_fail(VLY_ECORRUPT, "the counters of the saved dqn are negative");
@@ -291,11 +291,10 @@ static void destroy(vly_algo *pub) {
     vly_exec_destroy(a->acting);
     vly_exec_destroy(a->learning);
     vly_exec_destroy(a->target);
-    vly_exec_destroy(a->chooser);
     vly_learner_destroy(&a->learner);
     vly_net_destroy(a->net);
     vly_replay_destroy(a->replay);
-    void *const device[] = {a->target_param, a->rng, a->epsilon, a->act_row, a->action};
+    void *const device[] = {a->target_param, a->chosen_by, a->rng, a->epsilon, a->act_row, a->action};
     void *const host[] = {a->epsilon_host, a->act_row_host, a->action_host};
     for (size_t i = 0; i < sizeof device / sizeof device[0]; i++)
         if (device[i]) c->free(c, device[i]);
@@ -348,8 +347,7 @@ static vly_status create_learning(dqn *a, const vly_algo_args *args) {
     VLY_TRY(vly_exec_prepare(a->learning, args->queue, p->param));
     VLY_TRY(vly_exec_prepare(a->target, args->queue, a->target_param));
     if (!a->config->dqn.double_q) return VLY_OK;
-    VLY_TRY(vly_exec_create(&a->chooser, a->c, a->net, a->batch, false, "double Q-learning"));
-    return vly_exec_prepare(a->chooser, args->queue, p->param);
+    return take(a, false, (size_t)a->batch * (size_t)a->actions * sizeof(vly_real), &a->chosen_by);
 }
 
 static vly_status create_replay(dqn *a, const vly_algo_args *args) {
