@@ -4,11 +4,11 @@
 #   make test    installs what is missing, builds, runs every test
 
 BUILD ?= build
-JOB   ?= cartpole --until-return 475
+JOB   ?= auto
 CMAKE ?= cmake
 CONFIGURE = $(CMAKE) -S . -B $(BUILD) -G Ninja $(if $(shell command -v ccache),-DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
 
-.PHONY: help run test build program configure setup setup-test peers bench clean
+.PHONY: help run roms cuda bundle test build program configure setup setup-test peers bench clean
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -16,6 +16,18 @@ help: ## what there is
 
 run: setup program ## installs what is missing, builds, trains an agent, evaluates it
 	@sh examples/first_run.sh $(BUILD)/volley $(JOB)
+
+roms: setup ## fetches the Atari ROMs that come with ale-py from PyPI
+	@sh envs/atari/fetch_roms.sh
+
+cuda: setup ## fetches a CUDA toolkit from PyPI into build/cuda and builds the GPU back end
+	@sh gpu/fetch_cuda.sh build/cuda
+	@rm -f $(BUILD)/CMakeCache.txt
+	@$(CONFIGURE) >$(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }
+	@$(CMAKE) --build $(BUILD)
+
+bundle: setup build ## a tarball with the program, its libraries, tests and benchmarks, for servers without packages
+	@sh gpu/bundle.sh $(BUILD)
 
 test: setup-test build peers ## installs what is missing, builds, runs every test
 	@sh tests/run.sh $(BUILD)

@@ -5,19 +5,13 @@
 #include "common/compute_open.h"
 #include "cpu/compute_cpu.h"
 
-static vly_status open_cuda(vly_compute **out, int index, int threads) {
-    const vly_status status = vly_cuda_open(out, index, threads);
-    if (status != VLY_OK) vly_fail(status, "no GPU: %s", vly_error_text());
-    return status;
-}
-
 vly_status vly_device_open(vly_compute **out, const char *device, int threads, char *why, size_t bytes) {
     char unused[1];
     if (!why) why = unused, bytes = sizeof unused;
     why[0] = '\0';
-    if (!strncmp(device, "cuda", 4)) return open_cuda(out, device[4] == ':' ? atoi(device + 5) : 0, threads);
+    if (!strncmp(device, "cuda", 4)) return vly_cuda_open(out, device[4] == ':' ? atoi(device + 5) : 0, threads);
     if (!strcmp(device, "auto")) {
-        if (open_cuda(out, 0, threads) == VLY_OK) return VLY_OK;
+        if (vly_cuda_open(out, 0, threads) == VLY_OK) return VLY_OK;
         snprintf(why, bytes, "%s", vly_error_text());
         vly_error_clear();
     }

@@ -577,7 +577,7 @@ vly_status vly_session_run(vly_session *s, vly_session_result *result) {
     snprintf(title, sizeof title, "%s %s", s->env.name, s->config.run.algo);
     memset(result, 0, sizeof *result);
     if (is_first(s)) say_hello(s);
-    if (s->device_note[0] && !strcmp(s->config.run.device, "auto") && strstr(s->device_note, "error"))
+    if (s->device_note[0] && access("/dev/nvidiactl", F_OK) == 0) /* there is a GPU and we do not use it */
         fprintf(s->people, "on the CPU: %s\n", s->device_note);
     s->line = vly_status_line_create(s->people, s->config.metrics.status, (double)s->config.metrics.plain_s, title);
     vly_metrics_set(s->metrics, VLY_M_STEPS_TOTAL, (double)s->config.run.steps);

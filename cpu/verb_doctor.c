@@ -2,10 +2,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <uv.h>
-#include "cpu/device.h"
+#include "common/compute_open.h"
 #include "cpu/system.h"
 #include "cpu/verbs.h"
+#include "envs/atari/roms.h"
 
 typedef struct {
     vly_cli *cli;
@@ -48,18 +48,15 @@ static void check_processor(doctor *d) {
 }
 
 static void check_gpu(doctor *d) {
-    char why[512], words[1024];
-    int devices, version = vly_system_cuda_driver(&devices, why, sizeof why);
-    vly_compute *c;
-    if (version) fact(d, "driver", "CUDA %d.%d, %d device%s", version / 1000, version % 1000 / 10, devices, devices == 1 ? "" : "s");
-    if (version && vly_device_open(&c, "cuda", 1, NULL, 0) == VLY_OK) {
-        fact(d, "gpu", "%s, %.1f GB", c->info.name, (double)c->info.memory_bytes / 1e9);
-        c->destroy(c);
-        return;
+    vly_cuda_info info;
+    vly_cuda_describe(&info);
+    if (info.plugin) {
+        fact(d, "gpu", "%d usable, back end %s", info.devices, info.plugin_path);
+        for (char *line = strtok(info.text, "\n"); line; line = strtok(NULL, "\n")) fprintf(d->cli->people, "               %s\n", line);
     }
-    snprintf(words, sizeof words, "%s", version ? vly_error_text() : why);
-    if (version) lacks(d, "gpu", words, "make cuda");
-    else fact(d, "gpu", "none: %s; everything runs on the processor", words);
+    if (!info.why[0]) return;
+    if (info.driver) lacks(d, "gpu", info.why, "make cuda");
+    else fact(d, "gpu", "none: %s; everything runs on the processor", info.why);
 }
 
 static void check_libraries(doctor *d) {
@@ -101,6 +98,13 @@ static void check_programs(doctor *d) {
     }
 }
 
+static void check_roms(doctor *d) {
+    static uint8_t found[VLY_ATARI_GAMES];
+    int n = vly_atari_rom_scan(NULL, found);
+    if (n) fact(d, "atari roms", "%d of %d games", n, VLY_ATARI_GAMES);
+    else lacks(d, "atari roms", "Atari games", "make roms");
+}
+
 static int run(vly_cli *cli) {
     doctor d = {cli, json_object(), json_array()};
     fprintf(cli->people, "volley %s, commit %s\n", vly_system_version(), vly_system_commit());
@@ -108,6 +112,7 @@ static int run(vly_cli *cli) {
     check_gpu(&d);
     check_libraries(&d);
     check_programs(&d);
+    check_roms(&d);
     size_t missing = json_array_size(d.missing);
     fprintf(cli->people, "%s\n", missing ? "What is missing is optional: training and evaluation on this machine work." : "Nothing is missing.");
     json_t *system = vly_system_json();

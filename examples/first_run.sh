@@ -1,24 +1,34 @@
 #!/bin/sh
-# `make run`: trains the job, evaluates the agent, says what to do next.
+# `make run`: trains, evaluates the agent, says what to do next.
+#   sh examples/first_run.sh build/volley auto                        Pong from pixels, or MinAtar without ROMs
 #   sh examples/first_run.sh build/volley cartpole --until-return 475
 set -u
 volley=$1
 shift
+if [ "${1:-auto}" = auto ]; then
+  if sh envs/atari/fetch_roms.sh; then
+    echo "Training Pong from pixels, until it wins 18 points more than it loses. Stop it with Ctrl-C at any time: it is saved."
+    set -- pong --until-return 18
+  else
+    echo "No Atari ROMs can be had here, so it is MinAtar breakout (--until-return 20). Stop it with Ctrl-C at any time: it is saved."
+    set -- minatar/breakout --until-return 20
+  fi
+fi
 out=runs/first-$(date +%Y%m%d-%H%M%S)
 "$volley" train "$@" --out "$out"
 code=$?
 case $code in
 0) ;;
 3) echo "The target was not reached within the budget; the agent so far:" ;;
-*) exit $code ;;
+*) exit $code ;; # interrupted: the program has said how to go on
 esac
 printf '\nEvaluating it on fresh episodes ...\n'
 "$volley" eval "$out" --episodes 20 || exit $?
 cat <<END
 
 What to do next
-  train this agent further:      $volley resume $out --steps 1M
-  something harder:              $volley train minatar/breakout
+  train this agent further:      $volley resume $out --steps 20M --until-return none
+  solve CartPole in a second:    $volley train cartpole --until-return 475
   what there is:                 $volley ls
   what this machine could do:    $volley doctor
   the curves:                    tensorboard --logdir runs
