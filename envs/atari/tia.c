@@ -5,15 +5,14 @@
 /* ---- lines of 160 bits ------------------------------------------------------------------- */
 
 /* A pattern of up to 80 bits (low, high), rotated left by pos around the line. */
-static vly_line line_rotated(uint64_t low, uint64_t high, unsigned pos) {
-    uint64_t t[6] = {0};
-    unsigned s = pos >> 6, b = pos & 63;
-    t[s] = low << b;
-    t[s + 1] = b ? low >> (64 - b) | high << b : high;
-    t[s + 2] = b ? high >> (64 - b) : 0;
-    vly_line out = {{t[0] | t[2] >> 32 | t[3] << 32, t[1] | t[3] >> 32 | t[4] << 32,
-                     t[2] & 0xffffffffu}};
-    return out;
+static inline vly_line line_rotated(uint64_t low, uint64_t high, unsigned pos) {
+    unsigned b = pos & 63;
+    uint64_t w0 = low << b, w1 = low >> 1 >> (63 - b) | high << b, w2 = high >> 1 >> (63 - b);
+    switch (pos >> 6) {
+    case 0: return (vly_line){{w0, w1, w2}};
+    case 1: return (vly_line){{w1 >> 32 | w2 << 32, w0, w1 & 0xffffffffu}};
+    default: return (vly_line){{w0 >> 32 | w1 << 32, w1 >> 32 | w2 << 32, w0 & 0xffffffffu}};
+    }
 }
 
 static inline vly_line line_and(vly_line a, vly_line b) {
@@ -44,27 +43,44 @@ static inline vly_line line_window(int from, int to) {
 /* Bit n: a copy at offset 0, 16, 32, 64. */
 static const uint8_t copies[8] = {1, 3, 5, 7, 9, 1, 13, 1};
 
-static inline uint8_t reversed(uint8_t b) {
-    return (uint8_t)((b * 0x0202020202ull & 0x010884422010ull) % 1023);
+static const uint8_t reversed[256] = {
+#define R2(n) n, n + 128, n + 64, n + 192
+#define R4(n) R2(n), R2(n + 32), R2(n + 16), R2(n + 48)
+#define R6(n) R4(n), R4(n + 8), R4(n + 4), R4(n + 12)
+    R6(0), R6(2), R6(1), R6(3)
+#undef R2
+#undef R4
+#undef R6
+};
+
+/* Every bit of b twice. */
+static inline uint32_t doubled(uint32_t b) {
+    b = (b | b << 4) & 0x0f0f;
+    b = (b | b << 2) & 0x3333;
+    b = (b | b << 1) & 0x5555;
+    return b * 3;
+}
+/* Every bit of b four times. */
+static inline uint32_t fourfold(uint32_t b) {
+    b = (b | b << 12) & 0x000f000f;
+    b = (b | b << 6) & 0x03030303;
+    b = (b | b << 3) & 0x11111111;
+    return b * 15;
 }
 
-/* Bit i of b at bit i * step, `step` times. */
-static uint64_t stretched(uint8_t b, int step) {
-    uint64_t out = 0, run = (1u << step) - 1;
-    for (int i = 0; i < 8; ++i)
-        if (b >> i & 1) out |= run << (i * step);
-    return out;
+/* All copies of a shape but those at 64, and those. */
+static inline uint64_t copied(uint64_t bits, unsigned set) {
+    return (set & 1 ? bits : 0) | (set & 2 ? bits << 16 : 0) | (set & 4 ? bits << 32 : 0);
 }
 
 static vly_line player_mask(const vly_tia_state *t, int p) {
     uint8_t grp = t->vdel[p] ? t->delayed_grp[p] : t->grp[p];
-    uint64_t bits = t->refp[p] ? grp : reversed(grp);
+    uint64_t bits = t->refp[p] ? grp : reversed[grp];
     unsigned mode = t->nusiz[p] & 7, set = copies[mode];
     if (t->suppress[p]) set &= ~1u;
-    if (mode == 5) bits = stretched((uint8_t)bits, 2) << 1;
-    if (mode == 7) bits = stretched((uint8_t)bits, 4) << 1;
-    uint64_t low = (set & 1 ? bits : 0) | (set & 2 ? bits << 16 : 0) | (set & 4 ? bits << 32 : 0);
-    return line_rotated(low, set & 8 ? bits : 0, t->pos[p]);
+    if (mode == 5) bits = (uint64_t)doubled((uint32_t)bits) << 1;
+    if (mode == 7) bits = (uint64_t)fourfold((uint32_t)bits) << 1;
+    return line_rotated(copied(bits, set), set & 8 ? bits : 0, t->pos[p]);
 }
 
 static vly_line missile_mask(const vly_tia_state *t, int i) {
@@ -73,8 +89,7 @@ static vly_line missile_mask(const vly_tia_state *t, int i) {
     unsigned set = copies[t->nusiz[i] & 7], width = t->nusiz[i] >> 4 & 3;
     if (i == 0 && t->star_width) width |= 1;
     uint64_t bits = (1u << (1u << width)) - 1;
-    uint64_t low = (set & 1 ? bits : 0) | (set & 2 ? bits << 16 : 0) | (set & 4 ? bits << 32 : 0);
-    return line_rotated(low, set & 8 ? bits : 0, t->pos[VLY_M0 + i]);
+    return line_rotated(copied(bits, set), set & 8 ? bits : 0, t->pos[VLY_M0 + i]);
 }
 
 static vly_line ball_mask(const vly_tia_state *t) {
@@ -84,17 +99,14 @@ static vly_line ball_mask(const vly_tia_state *t) {
 }
 
 static vly_line playfield_mask(const vly_tia_state *t) {
-    uint32_t left = (uint32_t)(t->pf[0] >> 4 | reversed(t->pf[1]) << 4 | t->pf[2] << 12);
-    uint32_t right = left;
+    uint64_t e0 = fourfold(t->pf[0] >> 4), e1 = fourfold(reversed[t->pf[1]]), e2 = fourfold(t->pf[2]);
+    uint64_t left = e0 | e1 << 16 | e2 << 48, left_end = e2 >> 16; /* 80 bits */
+    uint64_t right = left, right_end = left_end;
     if (t->reflect) {
-        right = 0;
-        for (int i = 0; i < 20; ++i) right |= (left >> i & 1) << (19 - i);
+        right = fourfold(reversed[t->pf[2]]) | (uint64_t)fourfold(t->pf[1]) << 32;
+        right_end = fourfold(reversed[t->pf[0]] & 15u);
     }
-    uint64_t bits = left | (uint64_t)right << 20;
-    vly_line out = {{0}};
-    for (int i = 0; i < 40; ++i)
-        if (bits >> i & 1) out.w[i >> 4] |= 0xfull << (i & 15) * 4;
-    return out;
+    return (vly_line){{left, left_end | right << 16, right >> 48 | right_end << 16}};
 }
 
 static vly_line object_mask(const vly_tia_state *t, int object) {
@@ -120,15 +132,27 @@ static int is_enabled(const vly_tia_state *t, int object) {
     }
 }
 
-static void make_masks(vly_tia_work *w) {
-    for (int o = 0; o < 6; ++o) {
-        if (!(w->dirty >> o & 1)) continue;
-        uint8_t bit = (uint8_t)(1u << o);
-        w->mask[o] = object_mask(&w->m->tia, o);
-        w->shown = (uint8_t)(line_any(w->mask[o]) ? w->shown | bit : w->shown & ~bit);
-        w->enabled = (uint8_t)(is_enabled(&w->m->tia, o) ? w->enabled | bit : w->enabled & ~bit);
+/* Makes the masks of `wanted` objects anew where registers have changed. */
+static void make_masks(vly_tia_work *w, unsigned wanted) {
+    for (unsigned due = w->dirty & wanted; due; due &= due - 1)
+        w->mask[__builtin_ctz(due)] = object_mask(&w->m->tia, __builtin_ctz(due));
+    w->dirty &= (uint8_t)~wanted;
+}
+
+/* An object's registers have changed. */
+static inline void touch(vly_tia_work *w, unsigned objects) {
+    w->dirty |= (uint8_t)objects;
+    w->stale |= (uint8_t)objects;
+}
+
+static void find_enabled(vly_tia_work *w) {
+    unsigned set = w->enabled;
+    for (unsigned due = w->stale; due; due &= due - 1) {
+        int o = __builtin_ctz(due);
+        set = (set & ~(1u << o)) | (unsigned)(is_enabled(&w->m->tia, o) != 0) << o;
     }
-    w->dirty = 0;
+    w->enabled = (uint8_t)set;
+    w->stale = 0;
 }
 
 /* ---- drawing ----------------------------------------------------------------------------- */
@@ -139,32 +163,59 @@ enum {
     CX_P0BL = 1 << 5, CX_P1PF = 1 << 6, CX_P1BL = 1 << 7, CX_M0PF = 1 << 8, CX_M0BL = 1 << 9,
     CX_M1PF = 1 << 10, CX_M1BL = 1 << 11, CX_BLPF = 1 << 12, CX_P0P1 = 1 << 14, CX_M0M1 = 1 << 15
 };
+/* The pair of each latch, by its bit. */
 static const struct {
     uint8_t a, b;
-    uint16_t latch;
-} pairs[15] = {
-    {VLY_M0, VLY_P1, CX_M0P1}, {VLY_M0, VLY_P0, CX_M0P0}, {VLY_M1, VLY_P0, CX_M1P0},
-    {VLY_M1, VLY_P1, CX_M1P1}, {VLY_P0, VLY_PF, CX_P0PF}, {VLY_P0, VLY_BL, CX_P0BL},
-    {VLY_P1, VLY_PF, CX_P1PF}, {VLY_P1, VLY_BL, CX_P1BL}, {VLY_M0, VLY_PF, CX_M0PF},
-    {VLY_M0, VLY_BL, CX_M0BL}, {VLY_M1, VLY_PF, CX_M1PF}, {VLY_M1, VLY_BL, CX_M1BL},
-    {VLY_BL, VLY_PF, CX_BLPF}, {VLY_P0, VLY_P1, CX_P0P1}, {VLY_M0, VLY_M1, CX_M0M1}};
+} pairs[16] = {{VLY_M0, VLY_P1}, {VLY_M0, VLY_P0}, {VLY_M1, VLY_P0}, {VLY_M1, VLY_P1},
+               {VLY_P0, VLY_PF}, {VLY_P0, VLY_BL}, {VLY_P1, VLY_PF}, {VLY_P1, VLY_BL},
+               {VLY_M0, VLY_PF}, {VLY_M0, VLY_BL}, {VLY_M1, VLY_PF}, {VLY_M1, VLY_BL},
+               {VLY_BL, VLY_PF}, {0, 0},           {VLY_P0, VLY_P1}, {VLY_M0, VLY_M1}};
 
-static void collide(vly_tia_work *w, vly_line window) {
-    for (int i = 0; i < 15; ++i) {
-        unsigned both = 1u << pairs[i].a | 1u << pairs[i].b;
-        if ((w->shown & both) != both || (w->m->tia.collisions & pairs[i].latch)) continue;
+/* Latches that a set of objects can set. */
+#define BOTH(s, a, b, latch) (((s) >> (a) & (s) >> (b) & 1) ? (latch) : 0)
+#define PAIRS(s)                                                                                   \
+    (BOTH(s, VLY_M0, VLY_P1, CX_M0P1) | BOTH(s, VLY_M0, VLY_P0, CX_M0P0) |                         \
+     BOTH(s, VLY_M1, VLY_P0, CX_M1P0) | BOTH(s, VLY_M1, VLY_P1, CX_M1P1) |                         \
+     BOTH(s, VLY_P0, VLY_PF, CX_P0PF) | BOTH(s, VLY_P0, VLY_BL, CX_P0BL) |                         \
+     BOTH(s, VLY_P1, VLY_PF, CX_P1PF) | BOTH(s, VLY_P1, VLY_BL, CX_P1BL) |                         \
+     BOTH(s, VLY_M0, VLY_PF, CX_M0PF) | BOTH(s, VLY_M0, VLY_BL, CX_M0BL) |                         \
+     BOTH(s, VLY_M1, VLY_PF, CX_M1PF) | BOTH(s, VLY_M1, VLY_BL, CX_M1BL) |                         \
+     BOTH(s, VLY_BL, VLY_PF, CX_BLPF) | BOTH(s, VLY_P0, VLY_P1, CX_P0P1) |                         \
+     BOTH(s, VLY_M0, VLY_M1, CX_M0M1))
+#define PAIRS8(s)                                                                                  \
+    PAIRS(s), PAIRS(s + 1), PAIRS(s + 2), PAIRS(s + 3), PAIRS(s + 4), PAIRS(s + 5), PAIRS(s + 6),  \
+        PAIRS(s + 7)
+static const uint16_t pairs_of[64] = {PAIRS8(0),  PAIRS8(8),  PAIRS8(16), PAIRS8(24),
+                                      PAIRS8(32), PAIRS8(40), PAIRS8(48), PAIRS8(56)};
+
+/* Latches what meets in pixels [from, to). A whole line without change needs no second look. */
+static void collide(vly_tia_work *w, int from, int to) {
+    vly_tia_state *t = &w->m->tia;
+    unsigned due = pairs_of[w->enabled] & ~(unsigned)t->collisions;
+    if (!due || (w->settled && !(w->dirty & w->enabled))) return;
+    make_masks(w, w->enabled);
+    int whole = from == 0 && to == VLY_SCREEN_WIDTH;
+    vly_line window = {{~0ull, ~0ull, ~0ull}};
+    if (!whole) window = line_window(from, to);
+    w->settled = (uint8_t)whole;
+    for (; due; due &= due - 1) {
+        int i = __builtin_ctz(due);
         vly_line hit = line_and(w->mask[pairs[i].a], w->mask[pairs[i].b]);
-        if (line_any(line_and(hit, window))) w->m->tia.collisions |= pairs[i].latch;
+        if (line_any(line_and(hit, window))) t->collisions |= (uint16_t)(1u << i);
     }
+}
+
+static inline vly_line shown(const vly_tia_work *w, int object) {
+    return w->enabled >> object & 1 ? w->mask[object] : (vly_line){{0}};
 }
 
 /* Which pixels of the line have the colours of P0, P1 and PF; the rest is background. */
 static void colour_masks(const vly_tia_work *w, vly_line out[3]) {
     static const vly_line left = {{~0ull, 0xffff, 0}}, right = {{0, ~0xffffull, 0xffffffffu}};
     const vly_tia_state *t = &w->m->tia;
-    vly_line p0 = line_or(w->mask[VLY_P0], w->mask[VLY_M0]);
-    vly_line p1 = line_or(w->mask[VLY_P1], w->mask[VLY_M1]);
-    vly_line pf = w->mask[VLY_PF], bl = w->mask[VLY_BL];
+    vly_line p0 = line_or(shown(w, VLY_P0), shown(w, VLY_M0));
+    vly_line p1 = line_or(shown(w, VLY_P1), shown(w, VLY_M1));
+    vly_line pf = shown(w, VLY_PF), bl = shown(w, VLY_BL);
     int only_pf = w->enabled == 1u << VLY_PF;
     int score = (t->ctrlpf & 2) && (!(t->ctrlpf & 4) || only_pf);
     if (score) {
@@ -206,9 +257,12 @@ static void draw_span(vly_tia_work *w, int line, int from, int to) {
     if (t->vblank & 2) {
         if (row) memset(row + from, 0, (size_t)(to - from));
     } else {
-        make_masks(w);
-        if (w->shown & (w->shown - 1)) collide(w, line_window(from, to));
-        if (row) paint(w, row, from, to);
+        if (w->stale) find_enabled(w);
+        collide(w, from, to);
+        if (row) {
+            make_masks(w, w->enabled);
+            paint(w, row, from, to);
+        }
     }
     if (t->comb) {
         if (row && from < 8) memset(row + from, 0, (size_t)(8 - from));
@@ -223,7 +277,7 @@ static void star_line_end(vly_tia_work *w) {
     t->pos[VLY_M0] = (uint8_t)((t->pos[VLY_M0] + 160 - step[t->star_counter]) % 160);
     t->star_width = t->star_counter == 1;
     t->star_hidden = t->star_counter == 2;
-    w->dirty |= 1u << VLY_M0;
+    touch(w, 1u << VLY_M0);
 }
 
 /* Due when the first clock after a displayed line is drawn. */
@@ -231,16 +285,25 @@ static void line_end(vly_tia_work *w) {
     vly_tia_state *t = &w->m->tia;
     if (t->reflect != (t->ctrlpf & 1)) {
         t->reflect = t->ctrlpf & 1;
-        w->dirty |= 1u << VLY_PF;
+        touch(w, 1u << VLY_PF);
     }
     if (t->suppress[0] | t->suppress[1]) {
         t->suppress[0] = t->suppress[1] = 0;
-        w->dirty |= 1u << VLY_P0 | 1u << VLY_P1;
+        touch(w, 1u << VLY_P0 | 1u << VLY_P1);
     }
     if (t->stars) star_line_end(w);
 }
 
-static void draw(vly_tia_work *w, int32_t clock) {
+/* Notes where nothing is to be seen: up to the end of the blank that the beam is in. */
+static void place_beam(vly_tia_work *w) {
+    const vly_tia_state *t = &w->m->tia;
+    int32_t h = (t->updated - t->start) % VLY_CLOCKS_PER_LINE;
+    w->line_begin = h == 0 ? t->updated : INT32_MIN;
+    w->blank_until = h < VLY_HBLANK ? t->updated + VLY_HBLANK - h : t->updated;
+    if (t->updated >= t->stop) w->blank_until = INT32_MAX;
+}
+
+static __attribute__((noinline)) void draw(vly_tia_work *w, int32_t clock) {
     vly_tia_state *t = &w->m->tia;
     if (clock > t->stop) clock = t->stop;
     while (t->updated < clock) {
@@ -255,6 +318,7 @@ static void draw(vly_tia_work *w, int32_t clock) {
         else if (t->comb && w->pixels) /* seen only if the frame ends here */
             memset(w->pixels + line * VLY_SCREEN_WIDTH, 0, (size_t)(VLY_HBLANK + 8 - to));
     }
+    place_beam(w);
 }
 
 /* ---- registers --------------------------------------------------------------------------- */
@@ -278,7 +342,7 @@ static void reset_player(vly_tia_work *w, int p, int32_t clock, int hpos) {
     if (display) draw(w, clock + 11);
     t->suppress[p] = display || !delay;
     t->pos[p] = (uint8_t)now;
-    w->dirty |= (uint8_t)(1u << p);
+    touch(w, 1u << p);
 }
 
 static void reset_missile(vly_tia_work *w, int object, int32_t clock, int hpos) {
@@ -295,7 +359,7 @@ static void reset_missile(vly_tia_work *w, int object, int32_t clock, int hpos) 
         if (since == 18 && hpos == 27) now = 5;
     }
     t->pos[object] = (uint8_t)now;
-    w->dirty |= (uint8_t)(1u << object);
+    touch(w, 1u << object);
 }
 
 static void missile_to_player(vly_tia_work *w, int i, uint8_t value) {
@@ -306,7 +370,7 @@ static void missile_to_player(vly_tia_work *w, int i, uint8_t value) {
         t->pos[VLY_M0 + i] = wrapped(t->pos[i] + (mode == 5 ? 8 : mode == 7 ? 16 : 4));
     }
     t->resmp[i] = on;
-    w->dirty |= (uint8_t)(1u << (VLY_M0 + i));
+    touch(w, 1u << (VLY_M0 + i));
 }
 
 static inline int floor_div4(int n) { return n >= 0 ? n / 4 : -((3 - n) / 4); }
@@ -328,10 +392,18 @@ static void hmove(vly_tia_work *w, int32_t clock, int x) {
     vly_tia_state *t = &w->m->tia;
     t->hmove_clock = clock;
     if (w->blanks && (x <= 20 || x == 75)) t->comb = 1;
-    for (int o = 0; o < 5; ++o) t->pos[o] = wrapped(t->pos[o] + motion(x, t->hm[o]));
+    unsigned changed = t->suppress[0] | t->suppress[1] | t->stars | t->star_width | t->star_hidden ? 0x1f : 0;
+    for (int o = 0; o < 5; ++o) {
+        if (x <= 3 && t->hm[o] == 0) continue;
+        int pos = t->pos[o] + motion(x, t->hm[o]);
+        pos += pos < 0 ? 160 : 0;
+        pos -= pos >= 160 ? 160 : 0;
+        if (pos != t->pos[o]) changed |= 1u << o;
+        t->pos[o] = (uint8_t)pos;
+    }
     t->suppress[0] = t->suppress[1] = 0;
     t->stars = t->star_width = t->star_hidden = 0;
-    w->dirty |= 0x1f;
+    if (changed) touch(w, changed);
 }
 
 static void set_motion(vly_tia_work *w, int object, int32_t clock, uint8_t value) {
@@ -363,10 +435,9 @@ static int write_delay(unsigned reg, int hpos) {
     }
 }
 
-void vly_tia_poke(vly_tia_work *w, int32_t clock, unsigned reg, uint8_t value) {
+/* What a write changes, once everything before it is drawn. */
+static inline void apply(vly_tia_work *w, int32_t clock, int hpos, unsigned reg, uint8_t value) {
     vly_tia_state *t = &w->m->tia;
-    int hpos = (clock - t->frame_clock) % VLY_CLOCKS_PER_LINE;
-    draw(w, clock + write_delay(reg, hpos));
     switch (reg) {
     case VLY_VBLANK: t->vblank = value; break;
     case VLY_NUSIZ0:
@@ -375,7 +446,7 @@ void vly_tia_poke(vly_tia_work *w, int32_t clock, unsigned reg, uint8_t value) {
         t->nusiz[p] = value;
         t->suppress[p] = 0;
         if (p == 0) t->star_width = t->star_hidden = 0;
-        w->dirty |= (uint8_t)(1u << p | 1u << (VLY_M0 + p));
+        touch(w, 1u << p | 1u << (VLY_M0 + p));
         break;
     }
     case VLY_COLUP0:
@@ -385,18 +456,18 @@ void vly_tia_poke(vly_tia_work *w, int32_t clock, unsigned reg, uint8_t value) {
     case VLY_CTRLPF:
         t->ctrlpf = value;
         if (hpos < 79 + VLY_HBLANK) t->reflect = value & 1;
-        w->dirty |= 1u << VLY_PF | 1u << VLY_BL;
+        touch(w, 1u << VLY_PF | 1u << VLY_BL);
         break;
     case VLY_REFP0:
     case VLY_REFP1:
         t->refp[reg - VLY_REFP0] = value & 8;
-        w->dirty |= (uint8_t)(1u << (reg - VLY_REFP0));
+        touch(w, 1u << (reg - VLY_REFP0));
         break;
     case VLY_PF0:
     case VLY_PF1:
     case VLY_PF2:
         t->pf[reg - VLY_PF0] = value;
-        w->dirty |= 1u << VLY_PF;
+        touch(w, 1u << VLY_PF);
         break;
     case VLY_RESP0:
     case VLY_RESP1: reset_player(w, reg - VLY_RESP0, clock, hpos); break;
@@ -406,22 +477,22 @@ void vly_tia_poke(vly_tia_work *w, int32_t clock, unsigned reg, uint8_t value) {
     case VLY_GRP0:
         t->grp[0] = value;
         t->delayed_grp[1] = t->grp[1];
-        w->dirty |= 1u << VLY_P0 | 1u << VLY_P1;
+        touch(w, 1u << VLY_P0 | 1u << VLY_P1);
         break;
     case VLY_GRP1:
         t->grp[1] = value;
         t->delayed_grp[0] = t->grp[0];
         t->delayed_enabl = t->enabl;
-        w->dirty |= 1u << VLY_P0 | 1u << VLY_P1 | 1u << VLY_BL;
+        touch(w, 1u << VLY_P0 | 1u << VLY_P1 | 1u << VLY_BL);
         break;
     case VLY_ENAM0:
     case VLY_ENAM1:
         t->enam[reg - VLY_ENAM0] = value & 2;
-        w->dirty |= (uint8_t)(1u << (VLY_M0 + reg - VLY_ENAM0));
+        touch(w, 1u << (VLY_M0 + reg - VLY_ENAM0));
         break;
     case VLY_ENABL:
         t->enabl = value & 2;
-        w->dirty |= 1u << VLY_BL;
+        touch(w, 1u << VLY_BL);
         break;
     case VLY_HMP0:
     case VLY_HMP1:
@@ -431,24 +502,148 @@ void vly_tia_poke(vly_tia_work *w, int32_t clock, unsigned reg, uint8_t value) {
     case VLY_VDELP0:
     case VLY_VDELP1:
         t->vdel[reg - VLY_VDELP0] = value & 1;
-        w->dirty |= (uint8_t)(1u << (reg - VLY_VDELP0));
+        touch(w, 1u << (reg - VLY_VDELP0));
         break;
     case VLY_VDELBL:
         t->vdelbl = value & 1;
-        w->dirty |= 1u << VLY_BL;
+        touch(w, 1u << VLY_BL);
         break;
     case VLY_RESMP0:
     case VLY_RESMP1: missile_to_player(w, reg - VLY_RESMP0, value); break;
     case VLY_HMOVE: hmove(w, clock, hpos / 3); break;
     case VLY_HMCLR: memset(t->hm, 0, sizeof t->hm); break;
-    case VLY_CXCLR: t->collisions = 0; break;
+    case VLY_CXCLR:
+        t->collisions = 0;
+        w->settled = 0;
+        break;
     default: break; /* sound, RSYNC and the registers that are not there */
     }
 }
 
+static inline int hpos_of(const vly_tia_state *t, int32_t clock) {
+    return (int)((uint32_t)(clock - t->frame_clock) % VLY_CLOCKS_PER_LINE);
+}
+
+void vly_tia_poke(vly_tia_work *w, int32_t clock, unsigned reg, uint8_t value) {
+    int hpos = hpos_of(&w->m->tia, clock);
+    draw(w, clock + write_delay(reg, hpos));
+    apply(w, clock, hpos, reg, value);
+}
+
+/* Draws up to `clock`, where that shows. In the blank between two lines the beam just goes on; but the
+ * first step into a line is draw's. */
+static inline void advance(vly_tia_work *w, int32_t clock) {
+    vly_tia_state *t = &w->m->tia;
+    if (clock <= t->updated) return;
+    if (clock <= w->blank_until && t->updated != w->line_begin) t->updated = clock;
+    else draw(w, clock);
+}
+
+/* As vly_tia_poke, but what changes nothing to be seen does not draw. */
+static inline void replay_one(vly_tia_work *w, int32_t clock, unsigned reg, uint8_t value) {
+    vly_tia_state *t = &w->m->tia;
+    switch (reg) {
+    case VLY_COLUP0:
+    case VLY_COLUP1:
+    case VLY_COLUPF:
+    case VLY_COLUBK: {
+        uint8_t *c = &t->color[reg - VLY_COLUP0], next = (value & 0xfe) | t->color_loss;
+        if (*c == next) return;
+        if (w->pixels) advance(w, clock);
+        *c = next;
+        return;
+    }
+    case VLY_PF0:
+    case VLY_PF1:
+    case VLY_PF2: {
+        static const uint8_t delay[4] = {4, 5, 2, 3};
+        if (t->pf[reg - VLY_PF0] == value) return;
+        advance(w, clock + delay[hpos_of(t, clock) / 3 & 3]);
+        t->pf[reg - VLY_PF0] = value;
+        touch(w, 1u << VLY_PF);
+        return;
+    }
+    case VLY_GRP0:
+    case VLY_GRP1: {
+        int p = (int)reg - VLY_GRP0, q = p ^ 1;
+        unsigned seen = 0;
+        if (t->grp[p] != value && !t->vdel[p]) seen |= 1u << p;
+        if (t->delayed_grp[q] != t->grp[q] && t->vdel[q]) seen |= 1u << q;
+        if (p == 1 && t->delayed_enabl != t->enabl && t->vdelbl) seen |= 1u << VLY_BL;
+        if (seen) {
+            advance(w, clock + 1);
+            touch(w, seen);
+        }
+        t->grp[p] = value;
+        t->delayed_grp[q] = t->grp[q];
+        if (p == 1) t->delayed_enabl = t->enabl;
+        return;
+    }
+    case VLY_ENAM0:
+    case VLY_ENAM1: {
+        int i = (int)reg - VLY_ENAM0;
+        if (t->enam[i] == (value & 2)) return;
+        advance(w, clock);
+        t->enam[i] = value & 2;
+        touch(w, 1u << (VLY_M0 + i));
+        return;
+    }
+    case VLY_ENABL:
+        if (t->enabl == (value & 2)) return;
+        if (!t->vdelbl) {
+            advance(w, clock);
+            touch(w, 1u << VLY_BL);
+        }
+        t->enabl = value & 2;
+        return;
+    case VLY_HMP0:
+    case VLY_HMP1:
+    case VLY_HMM0:
+    case VLY_HMM1:
+    case VLY_HMBL:
+        if (t->hm[reg - VLY_HMP0] == value >> 4) return;
+        if (reg == VLY_HMM0) advance(w, clock); /* it may start Cosmic Ark's stars */
+        set_motion(w, (int)reg - VLY_HMP0, clock, value);
+        return;
+    case VLY_HMCLR: memset(t->hm, 0, sizeof t->hm); return;
+    case VLY_VBLANK:
+        if (t->vblank == value) return;
+        advance(w, clock + 1);
+        t->vblank = value;
+        return;
+    case VLY_VSYNC:
+    case VLY_WSYNC:
+    case VLY_TOUCH: return;
+    default: {
+        int hpos = hpos_of(t, clock);
+        advance(w, clock + write_delay(reg, hpos));
+        apply(w, clock, hpos, reg, value);
+    }
+    }
+}
+
+/* Up to the last line that the log reaches into. That one is drawn access by access: where a frame
+ * ends within a line, what is left on the screen depends on the steps in which it was drawn. */
+static int before_last_line(const vly_tia_work *w, const uint32_t *log, int n) {
+    const vly_tia_state *t = &w->m->tia;
+    int32_t last = 3 * (int32_t)(log[n - 1] >> 14);
+    if (!w->pixels || last < t->start || last >= t->stop) return n;
+    int32_t begin = last - hpos_of(t, last) - 8; /* with the longest delay */
+    while (n > 0 && 3 * (int32_t)(log[n - 1] >> 14) >= begin) --n;
+    return n;
+}
+
 void vly_tia_replay(vly_tia_work *w, const uint32_t *log, int n) {
-    for (int i = 0; i < n; ++i)
+    vly_tia_state *t = &w->m->tia;
+    if (n == 0) return;
+    int quick = before_last_line(w, log, n);
+    for (int i = 0; i < quick; ++i)
+        replay_one(w, 3 * (int32_t)(log[i] >> 14), log[i] >> 8 & 0x3f, (uint8_t)log[i]);
+    for (int i = quick; i < n; ++i)
         vly_tia_poke(w, 3 * (int32_t)(log[i] >> 14), log[i] >> 8 & 0x3f, (uint8_t)log[i]);
+    advance(w, 3 * (int32_t)(log[n - 1] >> 14)); /* every access draws up to its clock at least */
+    if (t->updated > t->stop) t->updated = t->stop;
+    place_beam(w);
 }
 
 uint8_t vly_tia_peek(const vly_machine *m, unsigned reg) {
@@ -475,8 +670,9 @@ void vly_tia_open(vly_tia_work *w, vly_machine *m, const vly_rom *rom, uint8_t *
     w->blanks = !rom->properties.no_hmove_blanks;
     w->ystart = rom->properties.ystart;
     w->height = rom->properties.height;
-    w->dirty = 0x3f;
-    w->shown = w->enabled = 0;
+    w->dirty = w->stale = 0x3f;
+    w->enabled = w->settled = 0;
+    place_beam(w);
 }
 
 static void place_display(vly_tia_state *t, int ystart, int height) {
@@ -506,6 +702,7 @@ void vly_tia_start_frame(vly_tia_work *w, int32_t cycles) {
     t->color_loss = w->pal && (lines & 1);
     for (int i = 0; i < 4; ++i) t->color[i] = (t->color[i] & 0xfe) | t->color_loss;
     place_display(t, w->ystart, w->height);
+    place_beam(w);
 }
 
 void vly_tia_grey(vly_tia_work *w, int32_t cycles) {

@@ -39,8 +39,11 @@ typedef struct {
     uint8_t *pixels;      /* the current frame buffer, or NULL */
     int pal, blanks, ystart, height;
     uint8_t dirty;        /* bit per object: mask[] must be made again */
-    uint8_t shown;        /* bit per object: mask[] is not empty */
+    uint8_t stale;        /* bit per object: its bit of `enabled` must be */
     uint8_t enabled;      /* bit per object: switched on, even if its mask is empty */
+    uint8_t settled;      /* these masks have met over a whole line */
+    int32_t line_begin;   /* the clock drawn up to, if a line begins there */
+    int32_t blank_until;  /* nothing shows before this clock */
     vly_line mask[6];     /* in the order VLY_P0 .. VLY_PF */
 } vly_tia_work;
 
