@@ -5,9 +5,9 @@
 
 Needs build/volley-bench and, of the peers, whichever import: gymnasium (its vectorised CartPole,
 and single environments for the rest), envpool (one thread, synchronous), minatar. Each round
-measures every program once, ours first. Two ratios: the median of the rounds' ratios, so a slow
-spell of the machine hits both sides, and that of both sides' best rounds, which is what is left
-when others use the machine too. All of them get random actions and write observations.
+measures every program once, ours first; a ratio is the median of the rounds' ratios, so a slow
+spell of the machine hits both sides. Rates per second of processor time stand beside those of the
+clock, for machines that other programs use too. All get random actions and write observations.
 """
 import argparse
 import json
@@ -25,19 +25,21 @@ MINATAR = ("breakout", "asterix", "freeway", "seaquest", "space_invaders")
 
 
 def timed(step, seconds=0.4):
-    """Calls step(), which returns how many steps it made, for a while: steps per second."""
+    """Calls step(), which returns how many steps it made, for a while: steps per second, of the clock
+    and of processor time."""
     step()
-    done, start = 0, time.perf_counter()
+    done, start, cpu = 0, time.perf_counter(), time.process_time()
     while time.perf_counter() - start < seconds:
         done += step()
-    return done / (time.perf_counter() - start)
+    return done / (time.perf_counter() - start), done / (time.process_time() - cpu)
 
 
 def volley(name):
     def run():
         out = subprocess.run([os.path.join(ROOT, "build", "volley-bench"), "envs", name], check=True,
                              capture_output=True, text=True).stdout
-        return json.loads(out.splitlines()[0])["median"]
+        result = json.loads(out.splitlines()[0])
+        return result["median"], result["median_per_cpu_s"]
 
     return run
 
@@ -140,6 +142,12 @@ def made(peers):
             print(f"without {name}: {error}", file=sys.stderr)
 
 
+def summary(rates):
+    wall, cpu = zip(*rates)
+    return {"median": statistics.median(wall), "min": min(wall), "max": max(wall),
+            "median_per_cpu_s": statistics.median(cpu)}
+
+
 def cpu_model():
     with open("/proc/cpuinfo") as info:
         for line in info:
@@ -167,16 +175,15 @@ def main():
             rates["volley"].append(ours())
             for who, run in peers:
                 rates[who].append(run())
-        entry = {"name": name, "unit": "steps/s", "samples": args.rounds,
-                 "median": statistics.median(rates["volley"]), "min": min(rates["volley"]),
-                 "max": max(rates["volley"]), "peers": []}
+        entry = {"name": name, "unit": "steps/s", "samples": args.rounds, "volley": summary(rates["volley"]),
+                 "peers": []}
         for who, _ in peers:
-            ratio = statistics.median(v / p for v, p in zip(rates["volley"], rates[who]))
-            best = entry["max"] / max(rates[who])
-            entry["peers"].append({"name": who, "median": statistics.median(rates[who]), "max": max(rates[who]),
-                                   "ratio": ratio, "ratio_of_best": best})
-            print(f"{name:28s} {entry['median'] / 1e6:8.2f} M/s  best {entry['max'] / 1e6:8.2f}   {ratio:8.1f} x"
-                  f"  best {best:8.1f} x  {who}", flush=True)
+            ratio, ratio_cpu = (statistics.median(v[k] / p[k] for v, p in zip(rates["volley"], rates[who]))
+                                for k in (0, 1))
+            entry["peers"].append({"name": who, **summary(rates[who]), "ratio": ratio, "ratio_per_cpu_s": ratio_cpu})
+            ours_now = entry["volley"]
+            print(f"{name:28s} {ours_now['median'] / 1e6:8.2f} M/s, {ours_now['median_per_cpu_s'] / 1e6:8.2f} M/cpu-s"
+                  f"  {ratio:8.1f} x, cpu {ratio_cpu:8.1f} x  {who}", flush=True)
         results.append(entry)
     commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
     report = {"command": "python3 benchmarks/compare_envs.py", "commit": commit.stdout.strip(),

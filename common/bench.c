@@ -6,9 +6,9 @@
 
 enum { SAMPLES_MOST = 99 };
 
-static double now_s(void) {
+static double now_s(clockid_t clock) {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(clock, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
@@ -21,12 +21,18 @@ static int ascending(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-static double sample(vly_bench_fn work, void *arg, double seconds) {
-    const double start = now_s();
+static void sample(vly_bench_fn work, void *arg, double seconds, double *wall, double *cpu) {
+    const double start = now_s(CLOCK_MONOTONIC), start_cpu = now_s(CLOCK_PROCESS_CPUTIME_ID);
     double done = 0, passed;
     do done += work(arg);
-    while ((passed = now_s() - start) < seconds);
-    return done / passed;
+    while ((passed = now_s(CLOCK_MONOTONIC) - start) < seconds);
+    *wall = done / passed;
+    *cpu = done / (now_s(CLOCK_PROCESS_CPUTIME_ID) - start_cpu);
+}
+
+static double median(double *values, int n) {
+    qsort(values, (size_t)n, sizeof *values, ascending);
+    return n % 2 ? values[n / 2] : 0.5 * (values[n / 2 - 1] + values[n / 2]);
 }
 
 void vly_bench_rate(const vly_bench_options *options, vly_bench_fn work, void *arg,
@@ -34,19 +40,20 @@ void vly_bench_rate(const vly_bench_options *options, vly_bench_fn work, void *a
     const double seconds = options->seconds > 0 ? options->seconds : 0.2;
     int n = options->samples > 0 ? options->samples : 7;
     if (n > SAMPLES_MOST) n = SAMPLES_MOST;
-    double rate[SAMPLES_MOST];
-    sample(work, arg, seconds / 2);
-    for (int i = 0; i < n; i++) rate[i] = sample(work, arg, seconds);
-    qsort(rate, (size_t)n, sizeof *rate, ascending);
+    double wall[SAMPLES_MOST], cpu[SAMPLES_MOST];
+    sample(work, arg, seconds / 2, wall, cpu);
+    for (int i = 0; i < n; i++) sample(work, arg, seconds, &wall[i], &cpu[i]);
     result->samples = n;
-    result->min = rate[0], result->max = rate[n - 1];
-    result->median = n % 2 ? rate[n / 2] : 0.5 * (rate[n / 2 - 1] + rate[n / 2]);
+    result->median = median(wall, n);
+    result->min = wall[0], result->max = wall[n - 1];
+    result->cpu = median(cpu, n);
 }
 
 void vly_bench_json(const vly_bench_result *r, char *text, size_t bytes) {
     snprintf(text, bytes,
              "{\"name\": \"%s\", %s%s\"median\": %.6g, \"min\": %.6g, \"max\": %.6g, "
-             "\"unit\": \"%s\", \"samples\": %d}",
-             r->name, r->params, r->params[0] ? ", " : "", r->median, r->min, r->max, r->unit,
+             "\"median_per_cpu_s\": %.6g, \"unit\": \"%s\", \"samples\": %d}",
+             r->name, r->params, r->params[0] ? ", " : "", r->median, r->min, r->max,
+             r->cpu, r->unit,
              r->samples);
 }

@@ -5,7 +5,8 @@
  *   vly_bench_rate(options, work, arg, &r);                        // fills median, min, max
  *   options->report(options->arg, &r);
  *
- * A sample is `seconds` of work, its value units per second of wall-clock time; the first is a
+ * A sample is `seconds` of work, its value units per second of wall-clock time, and beside it per
+ * second of processor time, which other programs on the machine disturb less; the first is a
  * warm-up and thrown away. Samples are few and medians honest: compare programs by alternating
  * them (benchmarks/compare_envs.py), not by numbers of different days.
  */
@@ -22,6 +23,7 @@ typedef struct {
     char params[128]; /* the inside of a JSON object: "\"actors\": 256" */
     char unit[16];    /* "steps/s" */
     double median, min, max;
+    double cpu; /* median again, but per second of processor time, all threads together */
     int samples;
 } vly_bench_result;
 
