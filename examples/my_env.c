@@ -19,8 +19,8 @@ typedef struct {
 } my_state;
 
 static void write_row(const my_state *s, vly_rows row, float reward, int flags) {
-    const float obs[3] = {(float)s->ball_x / WIDTH, (float)s->ball_y / HEIGHT,
-                          (float)s->paddle / WIDTH};
+    const float obs[3] = {(float)(s->ball_x - WIDTH / 2), (float)(s->ball_y - HEIGHT / 2),
+                          (float)(s->paddle - WIDTH / 2)}; /* around 0: networks like that */
     memcpy(row.obs, obs, sizeof obs);
     *row.reward = *row.score = reward;
     *row.flags = (uint8_t)flags;

@@ -14,7 +14,7 @@ static void the_example_opens_and_plays(void) {
     CHECK_EQ(flags, VLY_ROW_RESET);
     int episodes = 0;
     while (episodes < 50) { /* a policy that follows the ball catches every one */
-        const int32_t action = obs[0] < obs[2] - 0.01f ? 0 : obs[0] > obs[2] + 0.01f ? 2 : 1;
+        const int32_t action = obs[0] < obs[2] ? 0 : obs[0] > obs[2] ? 2 : 1;
         env.step(&env, state, 1, &action, rows);
         sum += reward;
         episodes += (flags & VLY_ROW_ENDED) != 0;

@@ -338,7 +338,7 @@ static void traces_are_tables_that_repeat(void) {
 }
 
 static void plugins_train_by_path(void) {
-    CHECK_EQ(volley("train %s --algo ppo --steps 3000 --out plugin", VLY_TEST_PLUGIN), 0);
+    CHECK_EQ(volley("train %s --algo ppo --seed 1 --steps 400000 --until-return 0.9 --out plugin", VLY_TEST_PLUGIN), 0);
     CHECK_EQ(volley("eval plugin --episodes 5"), 0);
     CHECK_EQ(volley("train %s --env.args abi", VLY_TEST_PLUGIN_BAD), 2);
     SAYS(err, VLY_TEST_PLUGIN_BAD);
