@@ -1,7 +1,11 @@
 /* exact_body.h -- the code of exact_simd.h; included by exact_*.c, nowhere else. Plain loops for the compiler to vectorise. */
 #include <math.h>
+#include <string.h>
 #include "cpu/bf16.h"
 #include "cpu/exact_simd.h"
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
 static double squares(int64_t n, const float *x) {
     double part[8] = {0}, sum = 0;
@@ -210,4 +214,21 @@ static void max16(int64_t n, const uint16_t *restrict x, uint16_t *restrict best
     for (int64_t i = 0; i < n; i++) best[i] = vly_bf16_to_f32(x[i]) > vly_bf16_to_f32(best[i]) ? x[i] : best[i];
 }
 
-const vly_exact VLY_EXACT = {squares, optimize, polyak, policy_loss, to_bf16, from_bf16, relu16, relu16_backward, add16, relu, relu_backward, add, max, max16};
+static void interleave4(int64_t n, const uint8_t *x0, const uint8_t *x1, const uint8_t *x2, const uint8_t *x3, uint8_t *y) {
+    int64_t i = 0;
+#if defined(__SSE2__) /* sixteen pixels are four 16-byte stores */
+    for (; i + 16 <= n; i += 16) {
+        const __m128i a = _mm_loadu_si128((const __m128i *)(x0 + i)), b = _mm_loadu_si128((const __m128i *)(x1 + i));
+        const __m128i c = _mm_loadu_si128((const __m128i *)(x2 + i)), d = _mm_loadu_si128((const __m128i *)(x3 + i));
+        const __m128i ab = _mm_unpacklo_epi8(a, b), cd = _mm_unpacklo_epi8(c, d), AB = _mm_unpackhi_epi8(a, b), CD = _mm_unpackhi_epi8(c, d);
+        __m128i *to = (__m128i *)(y + 4 * i);
+        _mm_storeu_si128(to, _mm_unpacklo_epi16(ab, cd));
+        _mm_storeu_si128(to + 1, _mm_unpackhi_epi16(ab, cd));
+        _mm_storeu_si128(to + 2, _mm_unpacklo_epi16(AB, CD));
+        _mm_storeu_si128(to + 3, _mm_unpackhi_epi16(AB, CD));
+    }
+#endif
+    for (; i < n; i++) y[4 * i] = x0[i], y[4 * i + 1] = x1[i], y[4 * i + 2] = x2[i], y[4 * i + 3] = x3[i];
+}
+
+const vly_exact VLY_EXACT = {squares, optimize, polyak, policy_loss, to_bf16, from_bf16, relu16, relu16_backward, add16, relu, relu_backward, add, max, max16, interleave4};

@@ -29,6 +29,8 @@ struct vly_exact {
     /* best = max(best, x); false (untouched) for NaN x. For max-pooling, over channels. */
     void (*max)(int64_t n, const float *x, float *best);
     void (*max16)(int64_t n, const uint16_t *x, uint16_t *best);
+    /* y[4 i + k] = x_k[i] */
+    void (*interleave4)(int64_t n, const uint8_t *x0, const uint8_t *x1, const uint8_t *x2, const uint8_t *x3, uint8_t *y);
 };
 
 const vly_exact *vly_exact_best(void); /* follows vly_simd_force */

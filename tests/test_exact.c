@@ -79,6 +79,7 @@ static void the_rest_agrees_with_the_baseline(const vly_exact *e) {
     SAME(add16(N, x16, a16), add16(N, x16, b16));
     SAME(max(N, x, a), max(N, x, b));
     SAME(max16(N, x16, a16), max16(N, x16, b16));
+    SAME(interleave4(N / 2 - 3, (uint8_t *)x16, (uint8_t *)x16 + 3, (uint8_t *)y16, (uint8_t *)y16 + 1, (uint8_t *)a), interleave4(N / 2 - 3, (uint8_t *)x16, (uint8_t *)x16 + 3, (uint8_t *)y16, (uint8_t *)y16 + 1, (uint8_t *)b));
 }
 
 int main(void) {
