@@ -1,5 +1,5 @@
-/* gather.c -- a network's input from stored frames: stacks, converts, scales. Reads and writes every pixel once;
- * rows are shared among the threads. */
+/* gather.c -- a network's input from stored frames: stacks, converts, scales. Reads a frame's bytes once and writes
+ * the input once; a stack of four one-channel frames is a transposition that compilers turn into byte shuffles. */
 #include <string.h>
 #include "common/rules.h"
 #include "cpu/bf16.h"
@@ -8,73 +8,114 @@
 #include "cpu/exact_simd.h"
 #endif
 
-enum { ROWS = 8, STACK_MAX = 16 };
+enum { STACK_MAX = 256, ZEROS = 1024 };
+static const uint8_t zeros[ZEROS];
 
 typedef struct {
     const vly_cpu *cpu;
     const vly_frames *f;
-    int n;
     const int32_t *row;
     int64_t first;
     vly_dtype type;
-    uint8_t *x;
-    size_t numbers, channels; /* of one frame; of one of its pixels */
-} gather_call;
+    void *x;
+    size_t numbers, channels; /* of a frame; of a pixel */
+} job;
 
-static float pixel(const vly_obs_spec *obs, const uint8_t *frame, size_t i) {
-    float f;
-    if (obs->dtype == VLY_U8) return frame[i];
-    memcpy(&f, frame + 4 * i, sizeof f);
-    return f;
-}
+/* ---- pieces of one frame; n numbers, `step` apart in the output ---- */
 
-/* `count` numbers of a frame from `from` on (NULL: zeros) to x[at ...]. */
-static void put(const gather_call *g, size_t at, const uint8_t *frame, size_t from, size_t count) {
-    const vly_obs_spec *obs = &g->f->obs;
-    uint8_t *const to = g->x + at * vly_dtype_bytes(g->type);
-    if (!frame) memset(to, 0, count * vly_dtype_bytes(g->type));
-    else if (g->type == VLY_U8) memcpy(to, frame + from, count);
-    else if (g->type == VLY_BF16)
-        for (size_t i = 0; i < count; i++) ((uint16_t *)(void *)to)[i] = vly_bf16_from_f32(obs->scale * pixel(obs, frame, from + i));
+static void put_u8(uint8_t *restrict x, size_t step, const uint8_t *restrict from, size_t n) {
+    if (step == 1) memcpy(x, from, n);
     else
-        for (size_t i = 0; i < count; i++) ((vly_real *)(void *)to)[i] = obs->scale * pixel(obs, frame, from + i);
+        for (size_t i = 0; i < n; i++) x[i * step] = from[i];
 }
 
-/* Four frames of bytes, one channel: the Atari stack. False when it is something else. */
-static bool four_frames(const gather_call *g, const uint8_t *const *frame, size_t at) {
+static void put_real_u8(vly_real *restrict x, size_t step, const uint8_t *restrict from, size_t n, float scale) {
+    for (size_t i = 0; i < n; i++) x[i * step] = scale * from[i];
+}
+
+static void put_real_f32(vly_real *restrict x, size_t step, const float *restrict from, size_t n, float scale) {
+    for (size_t i = 0; i < n; i++) x[i * step] = scale * from[i];
+}
+
+static void put_bf16_u8(uint16_t *restrict x, size_t step, const uint8_t *restrict from, size_t n, float scale) {
+    for (size_t i = 0; i < n; i++) x[i * step] = vly_bf16_from_f32(scale * from[i]);
+}
+
+static void put_bf16_f32(uint16_t *restrict x, size_t step, const float *restrict from, size_t n, float scale) {
+    for (size_t i = 0; i < n; i++) x[i * step] = vly_bf16_from_f32(scale * from[i]);
+}
+
+static void put(const job *j, int64_t at, size_t step, const uint8_t *from, size_t n) {
+    const float scale = j->f->obs.scale;
+    const bool bytes = j->f->obs.dtype == VLY_U8;
+    const float *numbers = (const float *)(const void *)from;
+    if (j->type == VLY_U8) put_u8((uint8_t *)j->x + at, step, from, n);
+    else if (j->type == VLY_BF16 && bytes) put_bf16_u8((uint16_t *)j->x + at, step, from, n, scale);
+    else if (j->type == VLY_BF16) put_bf16_f32((uint16_t *)j->x + at, step, numbers, n, scale);
+    else if (bytes) put_real_u8((vly_real *)j->x + at, step, from, n, scale);
+    else put_real_f32((vly_real *)j->x + at, step, numbers, n, scale);
+}
+
+static void put_zeros(const job *j, int64_t at, size_t step, size_t n) {
+    const size_t size = vly_dtype_bytes(j->type);
+    uint8_t *x = (uint8_t *)j->x + (size_t)at * size;
+    if (step == 1) memset(x, 0, n * size);
+    else
+        for (size_t i = 0; i < n; i++) memset(x + i * step * size, 0, size);
+}
+
+/* ---- one sample ---- */
+
+/* Four one-channel frames to four-channel pixels. */
+static void transpose4(const job *j, uint8_t *x, const uint8_t *const *from, size_t n) {
 #ifndef VLY_REAL_DOUBLE
-    static const uint8_t nothing[1 << 14];
-    if (g->type != VLY_U8 || g->f->obs.stack != 4 || g->channels != 1 || g->numbers > sizeof nothing) return false;
-    g->cpu->exact->interleave4((int64_t)g->numbers, frame[0] ? frame[0] : nothing, frame[1] ? frame[1] : nothing, frame[2] ? frame[2] : nothing,
-                               frame[3] ? frame[3] : nothing, g->x + at);
-    return true;
+    j->cpu->exact->interleave4((int64_t)n, from[0], from[1], from[2], from[3], x);
 #else
-    (void)g, (void)frame, (void)at;
-    return false;
+    (void)j;
+    for (size_t i = 0; i < 4 * n; i++) x[i] = from[i % 4][i / 4];
 #endif
 }
 
-static void one_row(const gather_call *g, int i) {
-    const int stack = g->f->obs.stack;
-    const size_t at = (size_t)i * g->numbers * (size_t)stack;
-    const uint8_t *frame[STACK_MAX];
-    for (int k = 0; k < stack; k++) {
-        const int64_t from = vly_rule_frame(g->f, g->row ? g->row[i] : g->first + i, k);
-        frame[k] = from < 0 ? NULL : g->f->frames + from;
+static void gather_atari(const job *j, int64_t i, const uint8_t *const *frame) {
+    uint8_t *x = (uint8_t *)j->x + (size_t)i * j->numbers * 4;
+    for (size_t p = 0; p < j->numbers; p += ZEROS) {
+        const size_t n = j->numbers - p < ZEROS ? j->numbers - p : ZEROS;
+        const uint8_t *from[4];
+        for (int k = 0; k < 4; k++) from[k] = frame[k] ? frame[k] + p : zeros;
+        transpose4(j, x + 4 * p, from, n);
     }
-    if (stack == 1) {
-        put(g, at, frame[0], 0, g->numbers);
-        return;
-    }
-    if (four_frames(g, frame, at)) return;
-    for (int k = 0; k < stack; k++)
-        for (size_t j = 0; j < g->numbers; j += g->channels) put(g, at + j * (size_t)stack + (size_t)k * g->channels, frame[k], j, g->channels);
 }
 
-static void some_rows(void *arg, int block, int slot) {
+static void gather_any(const job *j, int64_t i, const uint8_t *const *frame) {
+    const size_t stack = (size_t)j->f->obs.stack, size = j->f->obs.dtype == VLY_U8 ? 1 : 4;
+    const int64_t at = i * (int64_t)(j->numbers * stack);
+    for (size_t k = 0; k < stack; k++) {
+        if (stack == 1 || j->channels == 1 || j->channels == j->numbers) { /* one run of numbers */
+            const size_t step = stack == 1 || j->channels == j->numbers ? 1 : stack;
+            const int64_t to = at + (int64_t)(step == 1 ? k * j->numbers : k);
+            if (frame[k]) put(j, to, step, frame[k], j->numbers);
+            else put_zeros(j, to, step, j->numbers);
+            continue;
+        }
+        for (size_t p = 0; p < j->numbers; p += j->channels) {
+            const int64_t to = at + (int64_t)(p * stack + k * j->channels);
+            if (frame[k]) put(j, to, 1, frame[k] + p * size, j->channels);
+            else put_zeros(j, to, 1, j->channels);
+        }
+    }
+}
+
+static void gather_sample(void *arg, int i, int slot) {
+    const job *j = arg;
+    const vly_obs_spec *obs = &j->f->obs;
+    const uint8_t *frame[STACK_MAX];
     (void)slot;
-    const gather_call *g = arg;
-    for (int i = block * ROWS; i < g->n && i < (block + 1) * ROWS; i++) one_row(g, i);
+    for (int k = 0; k < obs->stack; k++) {
+        const int64_t at = vly_rule_frame(j->f, j->row ? j->row[i] : j->first + i, k);
+        frame[k] = at < 0 ? NULL : j->f->frames + at;
+    }
+    if (obs->stack == 4 && j->channels == 1 && j->numbers > 1 && j->type == VLY_U8) gather_atari(j, i, frame);
+    else gather_any(j, i, frame);
 }
 
 vly_status vly_cpu_gather(vly_queue *q, const vly_frames *f, int n, const int32_t *row, int64_t first, vly_dtype type, void *x) {
@@ -83,10 +124,10 @@ vly_status vly_cpu_gather(vly_queue *q, const vly_frames *f, int n, const int32_
     VLY_NEED("gather", obs->dtype == VLY_U8 || obs->dtype == VLY_F32);
     VLY_NEED("gather", obs->stack >= 1 && obs->stack <= STACK_MAX && (obs->stack == 1 || f->age));
     VLY_NEED("gather", type == VLY_F32 || type == VLY_BF16 || (type == VLY_U8 && obs->dtype == VLY_U8));
-    gather_call g = {.cpu = vly_cpu_of(q), .f = f, .n = n, .row = row, .first = first, .type = type, .x = x};
-    g.numbers = obs->bytes / (obs->dtype == VLY_U8 ? 1 : 4);
-    g.channels = obs->ndim == 3 ? (size_t)obs->shape[2] : g.numbers;
-    VLY_NEED("gather", g.channels >= 1 && g.numbers >= 1 && (g.numbers / g.channels) * g.channels == g.numbers);
-    vly_cpu_run(vly_cpu_of(q), 10.0 * n * (double)g.numbers * obs->stack, (n + ROWS - 1) / ROWS, some_rows, &g);
+    const size_t numbers = obs->bytes / (obs->dtype == VLY_U8 ? 1 : 4);
+    const size_t channels = obs->ndim == 3 ? (size_t)obs->shape[2] : numbers;
+    VLY_NEED("gather", channels >= 1 && numbers % channels == 0);
+    job j = {vly_cpu_of(q), f, row, first, type, x, numbers, channels};
+    vly_cpu_run(vly_cpu_of(q), 4.0 * (double)n * (double)obs->bytes * obs->stack, n, gather_sample, &j);
     return VLY_OK;
 }
