@@ -1,4 +1,6 @@
-/* bench_learner.c -- samples per second through the networks, on all threads of this machine.
+/* bench_learner.c -- samples per second through the networks, on the GPU where there is one, else on all threads.
+ * VLY_BENCH_DEVICE (cpu, cuda:0) in the environment chooses; both passes run as the trainer runs them: captured once,
+ * replayed from then on.
  *
  *   NET/forward/TYPE/BATCH   the forward pass of a batch (acting)
  *   NET/update/TYPE/BATCH    forward, PPO loss, backward, gradient norm, Adam, repacking of the weights
@@ -12,7 +14,7 @@
 #include "common/bench.h"
 #include "common/net.h"
 #include "common/philox.h"
-#include "cpu/compute_cpu.h"
+#include "cpu/device.h"
 
 typedef struct {
     vly_compute *c;
@@ -24,77 +26,116 @@ typedef struct {
     vly_hyper *hyper;
     vly_real *norm, *stats;
     vly_policy_loss_args loss;
+    vly_graph *graph;
+    int rounds; /* passes between two synchronisations */
     vly_status status;
 } bench;
 
 typedef struct {
     const char *name;
     vly_net_desc net;
-    int batch[3];
+    int batch[4], gpu_batch[4];
 } subject;
 
 static const subject subjects[] = {
-    {"nature", {.kind = VLY_NET_NATURE, .obs = {VLY_U8, 3, {84, 84, 1}, 4, 1.0f / 255, 84 * 84}, .actions = 6}, {256, 32, 8}},
-    {"impala", {.kind = VLY_NET_IMPALA, .obs = {VLY_U8, 3, {84, 84, 1}, 4, 1.0f / 255, 84 * 84}, .actions = 6}, {64}},
-    {"minatar", {.kind = VLY_NET_MINATAR, .obs = {VLY_U8, 3, {10, 10, 4}, 1, 1, 400}, .actions = 6}, {1024, 256, 64}},
-    {"mlp", {.kind = VLY_NET_MLP, .obs = {VLY_F32, 1, {4, 0, 0}, 1, 1, 16}, .actions = 2, .hidden = {64, 64}, .layers = 2, .act = VLY_ACT_TANH}, {1024, 256, 64}},
+    {"nature", {.kind = VLY_NET_NATURE, .obs = {VLY_U8, 3, {84, 84, 1}, 4, 1.0f / 255, 84 * 84}, .actions = 6}, {256, 32, 8}, {256, 2048, 16384}},
+    {"impala", {.kind = VLY_NET_IMPALA, .obs = {VLY_U8, 3, {84, 84, 1}, 4, 1.0f / 255, 84 * 84}, .actions = 6}, {64}, {256, 2048, 4096}},
+    {"minatar", {.kind = VLY_NET_MINATAR, .obs = {VLY_U8, 3, {10, 10, 4}, 1, 1, 400}, .actions = 6}, {1024, 256, 64}, {256, 4096, 32768}},
+    {"mlp", {.kind = VLY_NET_MLP, .obs = {VLY_F32, 1, {4, 0, 0}, 1, 1, 16}, .actions = 2, .hidden = {64, 64}, .layers = 2, .act = VLY_ACT_TANH}, {1024, 256, 64}, {256, 4096, 32768}},
 };
 
 static vly_status take(bench *b, size_t n, size_t bytes, void *out) { return b->c->alloc(b->c, n * bytes, "a benchmark", NULL, out); }
 
+/* Host numbers into fresh device memory. */
+static vly_status give(bench *b, const void *host, size_t bytes, void *out) {
+    void **to = out;
+    VLY_TRY(take(b, 1, bytes, out));
+    VLY_TRY(b->c->upload(b->q, *to, host, bytes));
+    return b->c->queue_sync(b->q);
+}
+
 static float random_unit(uint32_t what, size_t i) { return vly_unit(vly_philox(1, VLY_STREAM_TEST, what, (uint32_t)i).v[0]); }
 
 static vly_status fill_loss(bench *b) {
+    enum { ARRAYS = 5 };
     const size_t n = (size_t)b->batch;
-    int32_t *action;
-    vly_real *logp, *value, *advantage, *target;
-    VLY_TRY(take(b, n, 4, &action));
-    VLY_TRY(take(b, n, sizeof(vly_real), &logp));
-    VLY_TRY(take(b, n, sizeof(vly_real), &value));
-    VLY_TRY(take(b, n, sizeof(vly_real), &advantage));
-    VLY_TRY(take(b, n, sizeof(vly_real), &target));
     const int actions = vly_net_description(b->net)->actions;
-    for (size_t i = 0; i < n; i++) {
-        action[i] = (int32_t)(i % (size_t)actions);
-        logp[i] = -1.5f, value[i] = random_unit(1, i), advantage[i] = random_unit(2, i) - 0.5f, target[i] = random_unit(3, i);
+    int32_t *action = calloc(n, sizeof *action);
+    vly_real *numbers = calloc(n, sizeof *numbers), *device[ARRAYS] = {NULL};
+    vly_status status = action && numbers ? VLY_OK : vly_fail(VLY_ENOMEM, "no memory for a benchmark");
+    for (size_t i = 0; status == VLY_OK && i < n; i++) action[i] = (int32_t)(i % (size_t)actions);
+    if (status == VLY_OK) status = give(b, action, n * sizeof *action, &device[0]);
+    for (uint32_t k = 1; k < ARRAYS && status == VLY_OK; k++) {
+        for (size_t i = 0; i < n; i++) numbers[i] = k == 1 ? -1.5f : random_unit(k, i) - (k == 3 ? 0.5f : 0.0f);
+        status = give(b, numbers, n * sizeof *numbers, &device[k]);
     }
-    b->loss = (vly_policy_loss_args){.n = b->batch, .actions = actions, .logits = b->exec->logits, .value = b->exec->value, .action = action,
-                                     .logp_old = logp, .value_old = value, .advantage = advantage, .target = target, .hyper = b->hyper,
-                                     .dlogits = b->exec->dlogits, .dvalue = b->exec->dvalue, .stats = b->stats};
-    return VLY_OK;
+    free(action);
+    free(numbers);
+    b->loss = (vly_policy_loss_args){.n = b->batch, .actions = actions, .logits = b->exec->logits, .value = b->exec->value,
+                                     .action = (const int32_t *)(const void *)device[0], .logp_old = device[1], .value_old = device[2],
+                                     .advantage = device[3], .target = device[4], .hyper = b->hyper, .dlogits = b->exec->dlogits,
+                                     .dvalue = b->exec->dvalue, .stats = b->stats};
+    return status;
+}
+
+/* The input as a gather leaves it. */
+static vly_status fill_input(bench *b, const subject *s) {
+    const size_t values = (size_t)b->batch * s->net.obs.bytes / vly_dtype_bytes(s->net.obs.dtype) * (size_t)s->net.obs.stack;
+    const size_t size = vly_dtype_bytes(b->exec->x_type);
+    uint8_t *host = calloc(values, size);
+    if (!host) return vly_fail(VLY_ENOMEM, "no memory for a benchmark");
+    for (size_t i = 0; i < values; i++) {
+        const float f = random_unit(4, i) - 0.5f;
+        if (b->exec->x_type == VLY_U8) host[i] = (uint8_t)(s->net.obs.scale < 1 ? 255 * (f + 0.5f) : f < -0.4f);
+        else if (b->exec->x_type == VLY_F32) memcpy(host + i * size, &f, sizeof f);
+    }
+    vly_status status = b->c->upload(b->q, b->exec->x, host, values * size);
+    if (status == VLY_OK) status = b->c->queue_sync(b->q);
+    free(host);
+    return status;
+}
+
+static vly_status fill_params(bench *b) {
+    const vly_hyper hyper = {.lr = 1e-5f, .max_grad_norm = 0.5f, .clip = 0.1f, .value_coef = 0.5f, .entropy_coef = 0.01f};
+    const size_t n = (size_t)b->p.n;
+    vly_real *host = calloc(n, sizeof *host);
+    if (!host) return vly_fail(VLY_ENOMEM, "no memory for a benchmark");
+    vly_status status = vly_net_init(b->net, 1, host);
+    if (status == VLY_OK) status = give(b, host, n * sizeof *host, &b->p.param);
+    free(host);
+    VLY_TRY(status);
+    VLY_TRY(take(b, n, sizeof(vly_real), &b->p.grad));
+    VLY_TRY(take(b, n, sizeof(vly_real), &b->p.m));
+    VLY_TRY(take(b, n, sizeof(vly_real), &b->p.v));
+    VLY_TRY(take(b, 1, 8, &b->p.step));
+    VLY_TRY(take(b, VLY_STATS, sizeof(vly_real), &b->stats));
+    VLY_TRY(take(b, 2, sizeof(vly_real), &b->norm));
+    return give(b, &hyper, sizeof hyper, &b->hyper);
+}
+
+static vly_status open_device(bench *b) {
+    const char *device = getenv("VLY_BENCH_DEVICE");
+    VLY_TRY(vly_device_open(&b->c, device ? device : "auto", 0, NULL, 0));
+    return b->c->queue_create(b->c, VLY_QUEUE_LEARN, &b->q);
 }
 
 static vly_status fill(bench *b, const subject *s, bool bf16, bool learn) {
     vly_net_desc d = s->net;
     d.bf16 = bf16;
-    VLY_TRY(vly_compute_create_cpu(&b->c, 0));
-    VLY_TRY(b->c->queue_create(b->c, VLY_QUEUE_LEARN, &b->q));
+    VLY_TRY(open_device(b));
+    b->rounds = b->c->info.is_host ? 1 : 20;
     VLY_TRY(vly_net_create(&b->net, &d));
     VLY_TRY(vly_exec_create(&b->exec, b->c, b->net, b->batch, learn, "the benchmark"));
     b->p.n = vly_net_params(b->net);
-    const size_t n = (size_t)b->p.n, real = sizeof(vly_real);
-    VLY_TRY(take(b, n, real, &b->p.param));
-    VLY_TRY(take(b, n, real, &b->p.grad));
-    VLY_TRY(take(b, n, real, &b->p.m));
-    VLY_TRY(take(b, n, real, &b->p.v));
-    VLY_TRY(take(b, 1, 8, &b->p.step));
-    VLY_TRY(take(b, 1, sizeof *b->hyper, &b->hyper));
-    VLY_TRY(take(b, VLY_STATS, real, &b->stats));
-    VLY_TRY(take(b, 2, real, &b->norm));
-    *b->hyper = (vly_hyper){.lr = 1e-5f, .max_grad_norm = 0.5f, .clip = 0.1f, .value_coef = 0.5f, .entropy_coef = 0.01f};
-    VLY_TRY(vly_net_init(b->net, 1, b->p.param));
+    VLY_TRY(fill_params(b));
     VLY_TRY(vly_exec_prepare(b->exec, b->q, b->p.param));
-    const size_t values = (size_t)b->batch * s->net.obs.bytes / vly_dtype_bytes(s->net.obs.dtype) * (size_t)s->net.obs.stack;
-    for (size_t i = 0; i < values; i++)
-        if (b->exec->x_type == VLY_U8) ((uint8_t *)b->exec->x)[i] = (uint8_t)(s->net.obs.scale < 1 ? 255 * random_unit(4, i) : random_unit(4, i) < 0.1f);
-        else if (b->exec->x_type == VLY_F32) ((vly_real *)b->exec->x)[i] = random_unit(4, i) - 0.5f;
+    VLY_TRY(fill_input(b, s));
     return learn ? fill_loss(b) : VLY_OK;
 }
 
-static double forward(void *arg) {
+static vly_status one_forward(vly_queue *q, void *arg) {
     bench *b = arg;
-    if (b->status == VLY_OK) b->status = vly_exec_forward(b->exec, b->q, b->batch, b->p.param);
-    return b->batch;
+    return vly_exec_forward(b->exec, q, b->batch, b->p.param);
 }
 
 static vly_status one_update(vly_queue *q, void *arg) {
@@ -108,16 +149,20 @@ static vly_status one_update(vly_queue *q, void *arg) {
     return vly_exec_prepare(b->exec, q, b->p.param);
 }
 
-static double update(void *arg) {
-    bench *b = arg;
-    if (b->status == VLY_OK) b->status = one_update(b->q, b);
-    return b->batch;
+static double passes(bench *b, vly_status (*pass)(vly_queue *q, void *arg)) {
+    for (int i = 0; i < b->rounds && b->status == VLY_OK; i++) b->status = b->c->graph_run(b->q, &b->graph, pass, b);
+    if (b->status == VLY_OK) b->status = b->c->queue_sync(b->q);
+    return (double)b->batch * b->rounds;
 }
+
+static double forward(void *arg) { return passes(arg, one_forward); }
+static double update(void *arg) { return passes(arg, one_update); }
 
 static void finish(bench *b) {
     void *const owned[] = {b->p.param, b->p.grad, b->p.m, b->p.v, b->p.step, b->hyper, b->stats, b->norm, (void *)b->loss.action, (void *)b->loss.logp_old,
                            (void *)b->loss.value_old, (void *)b->loss.advantage, (void *)b->loss.target};
     for (size_t i = 0; b->c && i < sizeof owned / sizeof *owned; i++) b->c->free(b->c, owned[i]);
+    if (b->c && b->graph) b->c->graph_destroy(b->graph);
     vly_exec_destroy(b->exec);
     vly_net_destroy(b->net);
     if (b->q) b->c->queue_destroy(b->q);
@@ -131,7 +176,7 @@ static vly_status measure(const vly_bench_options *o, const subject *s, int batc
     bench b = {.batch = batch};
     vly_status status = fill(&b, s, bf16, learn);
     if (status == VLY_OK) {
-        snprintf(r.params, sizeof r.params, "\"batch\": %d, \"threads\": %d", batch, b.c->info.threads);
+        snprintf(r.params, sizeof r.params, "\"batch\": %d, \"threads\": %d, \"device\": \"%.60s\"", batch, b.c->info.threads, b.c->info.name);
         if (!bf16 || b.c->info.has_bf16) vly_bench_rate(o, learn ? update : forward, &b, &r);
         if (b.status == VLY_OK && r.samples && o->report) o->report(o->arg, &r);
         status = b.status;
@@ -140,10 +185,22 @@ static vly_status measure(const vly_bench_options *o, const subject *s, int batc
     return status;
 }
 
+static vly_status on_gpu(bool *gpu) {
+    bench b = {0};
+    VLY_TRY(open_device(&b));
+    *gpu = !b.c->info.is_host;
+    finish(&b);
+    return VLY_OK;
+}
+
 vly_status vly_bench_learner(const vly_bench_options *options) {
-    for (size_t i = 0; i < sizeof subjects / sizeof *subjects; i++)
-        for (int b = 0; b < 3 && subjects[i].batch[b]; b++)
+    bool gpu;
+    VLY_TRY(on_gpu(&gpu));
+    for (size_t i = 0; i < sizeof subjects / sizeof *subjects; i++) {
+        const int *batch = gpu ? subjects[i].gpu_batch : subjects[i].batch;
+        for (int b = 0; b < 4 && batch[b]; b++)
             for (int bf16 = 0; bf16 <= (subjects[i].net.kind != VLY_NET_MLP); bf16++)
-                for (int learn = 0; learn < 2; learn++) VLY_TRY(measure(options, &subjects[i], subjects[i].batch[b], bf16, learn));
+                for (int learn = 0; learn < 2; learn++) VLY_TRY(measure(options, &subjects[i], batch[b], bf16, learn));
+    }
     return VLY_OK;
 }

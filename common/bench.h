@@ -48,6 +48,7 @@ void vly_bench_json(const vly_bench_result *result, char *text, size_t bytes);
  * vly_bench_<name>. */
 #define VLY_BENCH_MAP(XX)                                                                          \
     XX(envs, "environments by the second: alone, through the actor pool")                          \
+    XX(kernels, "operations of the compute interface: bytes and FLOPs per second, share of the measured peak") \
     XX(learner, "networks: forward passes and whole updates by the sample")             \
     XX(replay, "prioritized replay: insertion, and sampling with update")
 

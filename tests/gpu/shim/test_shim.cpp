@@ -27,13 +27,13 @@ static __global__ void reads_before_the_barrier(float *out) {
     out[threadIdx.x] = tile[(threadIdx.x + 33) % BLOCK]; /* no __syncthreads: may be poison */
 }
 
-static __global__ void writes_past_shared(float *) {
+[[maybe_unused]] static __global__ void writes_past_shared(float *) {
     VLY_SHARED(float, tile, [BLOCK]);
     tile[threadIdx.x] = 0.0f;
     if (threadIdx.x == 0) *(&tile[0] + BLOCK) = 1.0f;
 }
 
-static __global__ void writes_past_the_end(float *out, int n) {
+[[maybe_unused]] static __global__ void writes_past_the_end(float *out, int n) {
     if (threadIdx.x == 0) out[n] = 1.0f;
 }
 
