@@ -153,6 +153,10 @@ struct vly_algo {
     /* The actions of the group's last act(), host memory, valid once q has passed it, until the next act(). */
     const int32_t *(*action)(vly_algo *a, int group);
 
+    /* What the network expects from where the first actor of the last act() was: its value, or its best Q. q has passed it. For
+     * people who watch; may be NULL. */
+    vly_status (*value)(vly_algo *a, vly_queue *q, float *value);
+
     bool (*collect)(vly_algo *a, vly_queue *q);          /* asynchronous only, else NULL */
     vly_status (*learn)(vly_algo *a, vly_queue *q, const vly_progress *progress);
     vly_status (*publish)(vly_algo *a, vly_queue *q);    /* asynchronous only, else NULL */

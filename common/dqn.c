@@ -208,6 +208,18 @@ static vly_status discard(vly_algo *pub, vly_queue *q) {
     return VLY_OK;
 }
 
+static vly_status value(vly_algo *pub, vly_queue *q, float *out) {
+    dqn *a = (dqn *)pub;
+    float best = -INFINITY, one;
+    for (int k = 0; k < a->actions; k++) {
+        VLY_TRY(a->c->download(q, &one, a->acting->logits + k, sizeof one));
+        VLY_TRY(a->c->queue_sync(q));
+        best = one > best ? one : best;
+    }
+    *out = best;
+    return VLY_OK;
+}
+
 static vly_status metrics(vly_algo *pub, vly_metric *out, int *count) {
     dqn *a = (dqn *)pub;
     const vly_real *s = a->learner.sums;
@@ -398,7 +410,7 @@ vly_status vly_dqn_create(vly_algo **out, const vly_algo_args *args) {
     dqn *a = calloc(1, sizeof *a);
     if (!a) return vly_fail(VLY_ENOMEM, "no memory for dqn");
     a->pub = (vly_algo){.name = "dqn", .schedule = VLY_SCHEDULE_SYNC, .destroy = destroy, .place = place, .arrived = arrived,
-                        .act = act, .action = action, .learn = learn, .discard = discard, .metrics = metrics,
+                        .act = act, .action = action, .learn = learn, .discard = discard, .value = value, .metrics = metrics,
                         .buffers = buffers, .restored = restored};
     a->c = args->compute;
     a->config = args->config;

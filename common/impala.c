@@ -379,6 +379,12 @@ static vly_status discard(vly_algo *pub, vly_queue *q) {
     return VLY_OK;
 }
 
+static vly_status value(vly_algo *pub, vly_queue *q, float *out) {
+    impala *a = (impala *)pub;
+    VLY_TRY(a->c->download(q, out, a->acting->value, sizeof *out));
+    return a->c->queue_sync(q);
+}
+
 static vly_status metrics(vly_algo *pub, vly_metric *out, int *count) {
     impala *a = (impala *)pub;
     const vly_real *s = a->learner.sums;
@@ -612,7 +618,7 @@ vly_status vly_impala_create(vly_algo **out, const vly_algo_args *args) {
     const bool sync = args->eval || config->pool.schedule == VLY_SCHEDULE_SYNC;
     a->pub = (vly_algo){.name = "impala", .schedule = sync ? VLY_SCHEDULE_SYNC : VLY_SCHEDULE_ASYNC, .phase_steps = T, .destroy = destroy,
                         .place = place, .arrived = arrived, .act = act, .action = action, .collect = sync ? NULL : collect,
-                        .learn = learn, .publish = sync ? NULL : publish, .discard = discard, .metrics = metrics,
+                        .learn = learn, .publish = sync ? NULL : publish, .discard = discard, .value = value, .metrics = metrics,
                         .buffers = buffers, .restored = restored};
     a->c = args->compute;
     a->config = config;

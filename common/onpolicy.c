@@ -297,6 +297,12 @@ static vly_status discard(vly_algo *pub, vly_queue *q) {
     return VLY_OK;
 }
 
+static vly_status value(vly_algo *pub, vly_queue *q, float *out) {
+    onpolicy *a = (onpolicy *)pub;
+    VLY_TRY(a->c->download(q, out, a->acting->value, sizeof *out));
+    return a->c->queue_sync(q);
+}
+
 static vly_status metrics(vly_algo *pub, vly_metric *out, int *count) {
     onpolicy *a = (onpolicy *)pub;
     const vly_real *s = a->learner.sums;
@@ -501,7 +507,7 @@ vly_status vly_onpolicy_create(vly_algo **out, const vly_algo_args *args, const 
     onpolicy *a = calloc(1, sizeof *a);
     if (!a) return vly_fail(VLY_ENOMEM, "no memory for %s", options->name);
     a->pub = (vly_algo){.schedule = VLY_SCHEDULE_SYNC, .destroy = destroy, .place = place, .arrived = arrived, .act = act,
-                        .action = action, .learn = learn, .discard = discard, .metrics = metrics, .buffers = buffers,
+                        .action = action, .learn = learn, .discard = discard, .value = value, .metrics = metrics, .buffers = buffers,
                         .restored = restored};
     snprintf(a->pub.name, sizeof a->pub.name, "%s", options->name);
     a->c = args->compute;

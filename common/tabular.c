@@ -250,6 +250,13 @@ static vly_status discard(vly_algo *a, vly_queue *q) {
     return VLY_OK;
 }
 
+static vly_status value(vly_algo *a, vly_queue *q, float *out) {
+    const tabular *t = (const tabular *)a;
+    (void)q;
+    *out = (float)*cell_of(t, t->actor[0].state, best_action(t, t->actor[0].state));
+    return VLY_OK;
+}
+
 static vly_status metrics(vly_algo *a, vly_metric *out, int *count) {
     tabular *t = (tabular *)a;
     const double td = t->learned ? t->error_sum / (double)t->learned : 0;
@@ -340,7 +347,7 @@ static vly_status create(vly_algo **out, const vly_algo_args *args, const char *
     memcpy(&t->counters[2], &t->epsilon, sizeof t->epsilon);
     t->base = (vly_algo){.schedule = VLY_SCHEDULE_SYNC, .phase_steps = t->config->tabular.phase,
                          .params = (int64_t)t->cells.states * args->env->actions, .destroy = destroy, .place = place,
-                         .arrived = arrived, .act = act, .action = actions_of, .learn = learn, .discard = discard,
+                         .arrived = arrived, .act = act, .action = actions_of, .learn = learn, .discard = discard, .value = value,
                          .metrics = metrics, .buffers = buffers, .restored = restored};
     strncpy(t->base.name, name, sizeof t->base.name - 1);
     *out = &t->base;

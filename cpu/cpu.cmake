@@ -1,5 +1,6 @@
 # cpu/: the event loop, the actors, the CPU back end (library vly_cpu) and the program (build/volley).
 pkg_check_modules(uv REQUIRED IMPORTED_TARGET libuv)
+pkg_check_modules(png REQUIRED IMPORTED_TARGET libpng)
 
 file(GLOB cpu_sources CONFIGURE_DEPENDS cpu/*.c)
 set(program_sources ${cpu_sources})
@@ -28,7 +29,7 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
 endif()
 
 add_library(vly_cpu STATIC ${cpu_sources})
-target_link_libraries(vly_cpu PUBLIC vly_envs PkgConfig::uv)
+target_link_libraries(vly_cpu PUBLIC vly_envs PkgConfig::uv PkgConfig::png)
 if(hiredis_FOUND)
   target_link_libraries(vly_cpu PUBLIC PkgConfig::hiredis)
   target_compile_definitions(vly_cpu PUBLIC VLY_HAVE_REDIS)

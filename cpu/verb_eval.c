@@ -1,10 +1,8 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include "cpu/device.h"
-#include "cpu/session.h"
+#include "cpu/agent.h"
 #include "cpu/verbs.h"
-#include "envs/registry.h"
 
 typedef struct {
     int episodes, actors;
@@ -14,27 +12,14 @@ typedef struct {
 } eval_options;
 
 typedef struct {
-    vly_config config;
-    vly_env env;
-    bool env_open;
-    vly_compute *compute;
-    vly_train *train;
-    vly_checkpoint *checkpoint;
+    vly_agent agent;
     double *returns;
     int32_t *lengths;
 } evaluation;
 
 static vly_status open_all(evaluation *e, const eval_options *o, const char *run, FILE *people) {
-    VLY_TRY(vly_run_load_config(run, &e->config));
-    VLY_TRY(vly_run_open_checkpoint(run, o->best, people, &e->checkpoint));
-    vly_env_args args = vly_config_env_args(&e->config);
-    VLY_TRY(vly_env_open(&e->env, e->config.run.env, &args));
-    e->env_open = true;
-    VLY_TRY(vly_device_open(&e->compute, o->device, 0, NULL, 0));
-    const vly_train_options t = {.compute = e->compute, .env = &e->env, .config = &e->config, .eval = true, .greedy = o->greedy,
-                                 .eval_actors = o->actors, .eval_seed = (uint64_t)o->seed};
-    VLY_TRY(vly_train_create(&e->train, &t));
-    VLY_TRY(vly_run_restore(e->checkpoint, e->train));
+    const vly_agent_options agent = {.greedy = o->greedy, .best = o->best, .actors = o->actors, .seed = (uint64_t)o->seed, .device = o->device};
+    VLY_TRY(vly_agent_open(&e->agent, run, &agent, people));
     e->returns = calloc((size_t)o->episodes, sizeof *e->returns);
     e->lengths = calloc((size_t)o->episodes, sizeof *e->lengths);
     if (!e->returns || !e->lengths) return vly_fail(VLY_ENOMEM, "no memory for %d episodes", o->episodes);
@@ -42,10 +27,7 @@ static vly_status open_all(evaluation *e, const eval_options *o, const char *run
 }
 
 static void close_all(evaluation *e) {
-    vly_train_destroy(e->train);
-    if (e->compute) e->compute->destroy(e->compute);
-    if (e->env_open) e->env.close(&e->env);
-    vly_checkpoint_close(e->checkpoint);
+    vly_agent_close(&e->agent);
     free(e->returns);
     free(e->lengths);
 }
@@ -59,12 +41,12 @@ static void report(vly_cli *cli, const evaluation *e, int n) {
     }
     double sd = n > 1 ? sqrt(square / (n - 1)) : 0, half = 1.96 * sd / sqrt(n);
     fprintf(cli->people, "%s: %d episodes of %s: mean return %.4g (95%% interval %.4g to %.4g), sd %.4g, from %.4g to %.4g, mean length %.4g\n",
-            vly_checkpoint_path(e->checkpoint), n, e->env.name, mean, mean - half, mean + half, sd, low, high, length);
+            vly_checkpoint_path(e->agent.checkpoint), n, e->agent.env.name, mean, mean - half, mean + half, sd, low, high, length);
     if (!cli->json) return;
     json_t *all = json_array();
     for (int i = 0; i < n; i++) json_array_append_new(all, vly_json_real(e->returns[i]));
-    vly_cli_print_json(json_pack("{s:s, s:s, s:i, s:o, s:o, s:[o,o], s:o, s:o}", "checkpoint", vly_checkpoint_path(e->checkpoint), "env",
-                                 e->env.name, "episodes", n, "return_mean", vly_json_real(mean), "return_sd", vly_json_real(sd), "return_ci95",
+    vly_cli_print_json(json_pack("{s:s, s:s, s:i, s:o, s:o, s:[o,o], s:o, s:o}", "checkpoint", vly_checkpoint_path(e->agent.checkpoint), "env",
+                                 e->agent.env.name, "episodes", n, "return_mean", vly_json_real(mean), "return_sd", vly_json_real(sd), "return_ci95",
                                  vly_json_real(mean - half), vly_json_real(mean + half), "length_mean", vly_json_real(length), "returns", all));
 }
 
@@ -76,8 +58,8 @@ static int eval(vly_cli *cli) {
     vly_status status = open_all(&e, o, cli->positional[0], cli->people);
     int code = VLY_EXIT_DONE;
     if (status == VLY_OK) {
-        vly_cli_watch_signals(stop, e.train);
-        status = vly_train_evaluate(e.train, o->episodes, e.returns, e.lengths);
+        vly_cli_watch_signals(stop, e.agent.train);
+        status = vly_train_evaluate(e.agent.train, o->episodes, e.returns, e.lengths);
         vly_cli_watch_signals(NULL, NULL);
         if (status == VLY_OK) report(cli, &e, o->episodes);
         else if (vly_cli_signal()) code = vly_cli_signal() == 2 ? VLY_EXIT_INT : VLY_EXIT_TERM;
