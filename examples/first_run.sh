@@ -6,13 +6,17 @@ set -u
 volley=$1
 shift
 if [ "${1:-auto}" = auto ]; then
-  if sh envs/atari/fetch_roms.sh; then
-    echo "Training Pong from pixels, until it wins 18 points more than it loses. Stop it with Ctrl-C at any time: it is saved."
-    set -- pong --until-return 18
-  else
-    echo "No Atari ROMs can be had here, so it is MinAtar breakout (--until-return 20). Stop it with Ctrl-C at any time: it is saved."
+  if ! sh envs/atari/fetch_roms.sh; then
+    echo "No Atari ROMs can be had here, so it is MinAtar breakout until its mean return is 20."
     set -- minatar/breakout --until-return 20
+  elif ! "$volley" ls presets | grep -q '^  pong-'; then
+    echo "Pong has no tuned preset for a processor alone yet and would take hours, so it is MinAtar breakout until its mean return is 20."
+    set -- minatar/breakout --until-return 20
+  else
+    echo "Training Pong from pixels, until it wins 18 points more than it loses."
+    set -- pong --until-return 18
   fi
+  echo "Stop it with Ctrl-C at any time: it is saved, and can go on later."
 fi
 out=runs/first-$(date +%Y%m%d-%H%M%S)
 "$volley" train "$@" --out "$out"
