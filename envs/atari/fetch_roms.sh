@@ -1,34 +1,56 @@
 #!/bin/sh
-# Fetches the Atari ROMs that the ale-py wheel on PyPI carries into the user's cache. `volley` itself checks
-# every file by its md5: one that is not what its name says is not used.
-#   sh envs/atari/fetch_roms.sh [FOLDER]
+# Fetches the ale-py wheel from the Python package index, unpacks the Atari ROMs that it carries into
+# the user's cache and checks each one's md5. Nothing is installed.
+#
+#   envs/atari/fetch_roms.sh [FOLDER]      # default: where volley looks, ~/.cache/volley/roms
 set -eu
-folder=${1:-${VOLLEY_ROMS:-${XDG_CACHE_HOME:-$HOME/.cache}/volley/roms}}
+
 version=0.12.1
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-if [ -f "$folder/pong.bin" ] && [ "$(ls "$folder" | grep -c '\.bin$')" -ge 100 ]; then
-  echo "roms: $folder has them already"
-  exit 0
+folder=${1:-${VOLLEY_ROMS:-${XDG_CACHE_HOME:-$HOME/.cache}/volley/roms}}
+here=$(cd "$(dirname "$0")" && pwd)
+games="$here/games.c"
+
+say() { echo "roms: $*" >&2; }
+fail() { say "$*"; exit 1; }
+
+have() { # GAME MD5: the file is there and is the right one
+    [ -f "$folder/$1.bin" ] && [ "$(md5sum <"$folder/$1.bin" | cut -d' ' -f1)" = "$2" ]
+}
+
+# name and md5 of every game, from the table in games.c
+list=$(sed -n 's/^ *{"\([a-z0-9_]*\)", "\([0-9a-f]\{32\}\)",.*/\1 \2/p' "$games")
+total=$(echo "$list" | wc -l)
+[ "$total" -ge 100 ] || fail "cannot read the games' md5 from $games"
+
+missing() {
+    echo "$list" | while read -r game md5; do have "$game" "$md5" || echo "$game"; done
+}
+
+mkdir -p "$folder"
+if [ -z "$(missing)" ]; then
+    say "all $total ROMs are in $folder already"
+    exit 0
 fi
-command -v python3 >/dev/null || { echo "roms: python3 is needed: apt-get install python3 python3-venv" >&2; exit 1; }
+
+command -v python3 >/dev/null || fail "python3 is needed to fetch and unpack the wheel"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT INT TERM
 pip=""
 for python in "${VLY_PYTHON:-}" build/peers/bin/python python3; do
-  [ -n "$python" ] && "$python" -m pip --version >/dev/null 2>&1 && pip="$python -m pip" && break
+    [ -n "$python" ] && "$python" -m pip --version >/dev/null 2>&1 && pip="$python -m pip" && break
 done
 if [ -z "$pip" ]; then
-  python3 -m venv "$work/venv" || { echo "roms: python3 cannot make an environment: apt-get install python3-venv" >&2; exit 1; }
-  pip="$work/venv/bin/python -m pip"
+    python3 -m venv "$work/venv" || fail "python3 cannot make an environment: apt-get install python3-venv"
+    pip="$work/venv/bin/python -m pip"
 fi
-echo "roms: fetching ale-py $version"
+say "fetching ale-py $version"
 # Any wheel carries the same ROMs, whatever Python it is for.
-$pip download --quiet --no-deps --only-binary=:all: --python-version 3.11 --platform manylinux_2_28_x86_64 \
-  --dest "$work" "ale-py==$version" || { echo "roms: the package index is out of reach; --roms DIR names a folder of your own" >&2; exit 1; }
-mkdir -p "$folder"
+$pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: --python-version 3.11 \
+    --platform manylinux_2_28_x86_64 --dest "$work" "ale-py==$version" ||
+    fail "the package index is out of reach; --roms DIR names a folder of your own"
 python3 - "$work" "$folder" <<'PY'
 import glob, os, sys, zipfile
 work, folder = sys.argv[1:]
-n = 0
 with zipfile.ZipFile(glob.glob(os.path.join(work, "*.whl"))[0]) as wheel:
     for name in wheel.namelist():
         if name.startswith("ale_py/roms/") and name.endswith(".bin"):
@@ -36,6 +58,7 @@ with zipfile.ZipFile(glob.glob(os.path.join(work, "*.whl"))[0]) as wheel:
             with open(path + ".part", "wb") as out:
                 out.write(wheel.read(name))
             os.replace(path + ".part", path)
-            n += 1
-print(f"roms: {n} files in {folder}")
 PY
+left=$(missing | tr '\n' ' ')
+[ -z "$left" ] || fail "these are missing or are not the expected files: $left"
+say "$total ROMs in $folder, md5 checked"
