@@ -77,3 +77,11 @@ if(TARGET volley_mpi)
 endif()
 add_executable(atari_steps tests/atari/steps.c)
 target_link_libraries(atari_steps PRIVATE vly_envs)
+# A few games and seconds; the whole comparison is `python tests/atari/lockstep.py` (envs/atari/README.md).
+add_test(NAME atari_lockstep COMMAND sh -c "exec \"\${VLY_PYTHON:-python3}\" tests/atari/lockstep.py \
+  --driver $<TARGET_FILE:atari_driver> --games pong,breakout,tetris,pacman,surround,elevator_action --frames 700 --sticky 0.25"
+  WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+add_test(NAME atari_peers COMMAND sh -c "exec \"\${VLY_PYTHON:-python3}\" tests/atari/peers.py \
+  --driver $<TARGET_FILE:atari_steps> --games breakout,seaquest --steps 300"
+  WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+set_tests_properties(atari_lockstep atari_peers PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 300)

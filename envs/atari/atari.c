@@ -510,7 +510,7 @@ static vly_status check_game(const vly_atari_game *game, int mode, int difficult
     size_t at = 0;
     for (int i = 0; i < game->n_difficulties && at + 8 < sizeof text; i++)
         at += (size_t)snprintf(text + at, sizeof text - at, i ? ", %d" : "%d", game->difficulties[i]);
-    if (!vly_atari_has_difficulty(game, difficulty))
+    if (difficulty != 0 && !vly_atari_has_difficulty(game, difficulty)) /* ALE starts with 0 even where it is not listed */
         return vly_fail(VLY_EINVAL, "%s has no difficulty %d: it has %s", game->name, difficulty, text);
     return VLY_OK;
 }

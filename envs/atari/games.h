@@ -68,6 +68,8 @@ void vly_atari_reading_start(const vly_atari_game *game, vly_atari_reading *r);
 /* ram: the 128 bytes at 80h; cart_ram: the cartridge's 128, read by Klax only. */
 void vly_atari_reading_update(const vly_atari_game *game, vly_atari_reading *r,
                               const uint8_t *ram, const uint8_t *cart_ram);
+/* The name that row i of the readings carries: the same as game i's. */
+const char *vly_atari_rules_name(int i);
 int vly_atari_lives(const vly_atari_game *game, const vly_atari_reading *r);
 
 #ifdef __cplusplus

@@ -559,6 +559,8 @@ static const rules table[VLY_ATARI_GAMES] = {
 
 static const rules *rules_of(const vly_atari_game *game) { return &table[game - vly_atari_games]; }
 
+const char *vly_atari_rules_name(int i) { return table[i].name; }
+
 static int holds(const condition *c, const uint8_t *ram) {
     const uint8_t byte = ram[c->at & 0x7f] & c->mask;
     return c->op == IS ? byte == c->value : c->op == IS_NOT ? byte != c->value : byte > c->value;

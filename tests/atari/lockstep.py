@@ -8,7 +8,13 @@ palette screen, reward, lives, end of game, the episode's frame number. Actions 
 full set, held for 1 to 12 frames, so that games are really played; now and then the game is reset.
 """
 import argparse, json, os, subprocess, sys, time, zlib
-import numpy as np
+
+try:
+    import numpy as np
+    import ale_py
+except ImportError as e:
+    print(f"SKIPPED: {e}: pip install ale-py numpy, and name that Python in VLY_PYTHON", file=sys.stderr)
+    sys.exit(77)
 
 RECORD = np.dtype([("ram", np.uint8, 128), ("reward", "<i4"), ("lives", "<i4"), ("frame", "<i4"),
                    ("over", np.uint8), ("truncated", np.uint8), ("failed", np.uint8), ("pad", np.uint8),
@@ -47,7 +53,6 @@ def differences(ale, theirs, r):
 
 
 def lockstep(args, game, rom, seed, sticky, mode=-1, difficulty=0, frames=20000, max_frames=0):
-    import ale_py
     ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
     ale = ale_py.ALEInterface()
     ale.setInt("random_seed", seed)
@@ -110,11 +115,6 @@ def main():
     p.add_argument("--clone", action="store_true")
     p.add_argument("--json")
     args = p.parse_args()
-    try:
-        import ale_py
-    except ImportError:
-        print("SKIPPED: ale-py is not installed: pip install ale-py", file=sys.stderr)
-        sys.exit(77)
     roms = args.roms or os.path.join(os.path.dirname(ale_py.__file__), "roms")
     listed = os.path.join(os.path.dirname(os.path.abspath(__file__)), "games.txt")
     names = args.games.split(",") if args.games else open(listed).read().split()
