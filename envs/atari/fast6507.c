@@ -174,7 +174,8 @@ static int decode_absolute(const window *w, vly_decoded *d, unsigned op, unsigne
         d->operand = w->rom->image[at];
         return (int)op * 4 + 1;
     }
-    if (info[op].kind != KIND_MODIFY && is_io(a)) return (int)op * 4 + 2;
+    int cart_io = (a & 0x1000) && (a & 0xfff) < 0xfc0; /* memory, DPC registers: no hot spots */
+    if (info[op].kind != KIND_MODIFY && (is_io(a) || cart_io)) return (int)op * 4 + 2;
     return H_SLOW;
 }
 
@@ -336,6 +337,13 @@ static void find_pages(const vly_rom *rom, const vly_machine *m, const uint8_t *
     }
 }
 
+/* What the two above depend on. */
+static inline uint64_t find_banks(const vly_machine *m) {
+    uint32_t slices;
+    memcpy(&slices, m->cart.slice, sizeof slices);
+    return (uint64_t)m->cart.bank << 32 | slices;
+}
+
 /* Registers that need the bus's attention besides the log. */
 static inline int is_plain_register(unsigned reg) { return reg > VLY_WSYNC; }
 
@@ -362,6 +370,15 @@ static uint8_t slow_sbc(uint8_t a, uint8_t v, unsigned *carry, unsigned *overflo
 /* First cycle at which the timer reads 0 (BNE falls through) or is negative (BPL does). */
 static inline int32_t timer_until(const vly_riot_state *t, int bpl) {
     return t->set_cycle + 1 + ((t->timer - (bpl ? 0 : 1)) << t->shift);
+}
+
+static __attribute__((noinline)) uint8_t io_read(vly_run *r, uint16_t address) {
+    return vly_bus_read(r, address);
+}
+
+static __attribute__((noinline)) void io_write(vly_run *r, uint16_t address, uint8_t value) {
+    r->was_read = 1; /* the operand */
+    vly_bus_write(r, address, value);
 }
 
 int vly_fast_run(vly_run *r) {
@@ -454,12 +471,11 @@ int vly_fast_run(vly_run *r) {
 #define SYNC_CYCLES m->cycles = cycles
 #define IO_READ(address, last)                                                                     \
     (SYNC_CYCLES, r->logged = (int)(log - r->log), r->bus = (uint8_t)(last),                       \
-     io_value = vly_bus_read(r, (uint16_t)(address)), log = r->log + r->logged, io_value)
+     io_value = io_read(r, (uint16_t)(address)), log = r->log + r->logged, io_value)
 #define IO_WRITE(address, value)                                                                   \
     SYNC_CYCLES;                                                                                   \
     r->logged = (int)(log - r->log);                                                               \
-    r->was_read = 1;                                                                               \
-    vly_bus_write(r, (uint16_t)(address), (uint8_t)(value));                                       \
+    io_write(r, (uint16_t)(address), (uint8_t)(value));                                            \
     log = r->log + r->logged;                                                                      \
     cycles = m->cycles
 
@@ -518,7 +534,7 @@ int vly_fast_run(vly_run *r) {
     L(code, 0) : CYCLES(n); ram[ip->operand] = FROM_##op; NEXT(3);                                 \
     L(code, 1) : CYCLES(n); LOG_WRITE(3, FROM_##op)                                                \
     L(code, 2) : CYCLES(n);                                                                        \
-    if (ip->operand & 0x80) { /* RIOT */                                                           \
+    if (ip->operand & 0x1080) { /* RIOT, cartridge */                                              \
         IO_WRITE(ip->operand, FROM_##op);                                                          \
         NEXT(3);                                                                                   \
     }                                                                                              \
@@ -571,27 +587,33 @@ int vly_fast_run(vly_run *r) {
 
 #define CART_BYTE(at) pages[(at) >> 10 & 15][(at) & 0x3ff]
 #define IS_PLAIN(at) (((at) & 0x1000) && ((at) & 0xfff) - plain_from < plain_span)
-/* Any address that reads without a trace; others go to the general path before anything is done. */
-#define READ_ANYWHERE(at, extra, op, n, n_bytes)                                                   \
+/* Any address. Only the hot spots are left to the general path, before anything is done: they change
+ * the window. */
+#define READ_ANYWHERE(at, extra, op, n, n_bytes, last)                                             \
     if (__builtin_expect(IS_PLAIN(at), 1)) {                                                       \
         CYCLES((n) + (extra));                                                                     \
         DO_##op(CART_BYTE(at))                                                                     \
         NEXT(n_bytes);                                                                             \
     }                                                                                              \
-    if (((at) & 0x1280) != 0x80) goto slow;                                                        \
+    if (((at) & 0x1fc0) >= 0x1fc0) goto slow;                                                      \
     CYCLES((n) + (extra));                                                                         \
-    DO_##op(ram[(at) & 0x7f])                                                                      \
+    if (((at) & 0x1280) == 0x80) { DO_##op(ram[(at) & 0x7f]) }                                     \
+    else { DO_##op(IO_READ(at, last)) }                                                            \
     NEXT(n_bytes);
 #define WRITE_ANYWHERE(at, op, n, n_bytes)                                                         \
-    if (((at) & 0x1000) || ((at) & 0x280) == 0x280) goto slow;                                     \
+    if (((at) & 0x1fc0) >= 0x1fc0) goto slow;                                                      \
     CYCLES(n);                                                                                     \
+    if (__builtin_expect(((at) & 0x1000) || ((at) & 0x280) == 0x280, 0)) {                         \
+        IO_WRITE(at, FROM_##op);                                                                   \
+        NEXT(n_bytes);                                                                             \
+    }                                                                                              \
     WRITE_AT(at, FROM_##op, n_bytes)
 
 #define HANDLERS_ABI_READ(code, op, n, index)                                                      \
     L(code, 0) : {                                                                                 \
         unsigned at = (uint16_t)(ip->operand + index);                                             \
         int extra = ((at ^ ip->operand) & 0xff00) != 0;                                            \
-        READ_ANYWHERE(at, extra, op, n, 3)                                                         \
+        READ_ANYWHERE(at, extra, op, n, 3, ip->bus)                                                         \
     }                                                                                              \
     L(code, 1) : {                                                                                 \
         unsigned low = ip->operand & 0xffu;                                                        \
@@ -622,7 +644,7 @@ int vly_fast_run(vly_run *r) {
     L(code, 0) : {                                                                                 \
         unsigned from = POINTER(ip->operand), at = (uint16_t)(from + y);                           \
         int extra = ((at ^ from) & 0xff00) != 0;                                                   \
-        READ_ANYWHERE(at, extra, op, n, 2)                                                         \
+        READ_ANYWHERE(at, extra, op, n, 2, from >> 8)                                                         \
     }
 #define HANDLERS_INY_WRITE(code, op, n)                                                            \
     L(code, 0) : {                                                                                 \
@@ -634,7 +656,7 @@ int vly_fast_run(vly_run *r) {
         unsigned pointer = (uint8_t)(ip->operand + x);                                             \
         if (!is_pointer(pointer)) goto slow;                                                       \
         unsigned at = POINTER(pointer & 0x7f);                                                     \
-        READ_ANYWHERE(at, 0, op, n, 2)                                                             \
+        READ_ANYWHERE(at, 0, op, n, 2, at >> 8)                                                             \
     }
 #define HANDLERS_INX_WRITE(code, op, n)                                                            \
     L(code, 0) : {                                                                                 \
@@ -678,14 +700,19 @@ int vly_fast_run(vly_run *r) {
 #define HANDLERS_IMP_DEY(code, n) SIMPLE(code, n, nz = --y)
 /* The stack, where it is in RAM. */
 #define HANDLERS_IMP_PHA(code, n)                                                                  \
-    L(code, 0) : if (!(sp & 0x80)) goto slow;                                                      \
-    CYCLES(n); ram[sp-- & 0x7f] = a; NEXT(1);
+    L(code, 0) : CYCLES(n); { unsigned at = sp--; WRITE_AT(at, a, 1) }
 #define HANDLERS_IMP_PHP(code, n)                                                                  \
-    L(code, 0) : if (!(sp & 0x80)) goto slow;                                                      \
-    CYCLES(n); ram[sp-- & 0x7f] = FLAGS | 0x30; NEXT(1);
+    L(code, 0) : CYCLES(n); { unsigned at = sp--; WRITE_AT(at, FLAGS | 0x30, 1) }
 #define HANDLERS_IMP_PLA(code, n)                                                                  \
-    L(code, 0) : if (sp < 0x80 || sp == 0xff) goto slow;                                           \
-    CYCLES(n); a = ram[++sp & 0x7f]; nz = a; NEXT(1);
+    L(code, 0) : CYCLES(n);                                                                        \
+    if (__builtin_expect(sp < 0x80 || sp == 0xff, 0)) { /* it reads the old place first */         \
+        a = IO_READ(0x100 + sp, code);                                                             \
+        ++sp;                                                                                      \
+        a = IO_READ(0x100 + sp, a);                                                                \
+    } else {                                                                                       \
+        a = ram[++sp & 0x7f];                                                                      \
+    }                                                                                              \
+    nz = a; NEXT(1);
 #define HANDLERS_IMP_PLP(code, n)                                                                  \
     L(code, 0) : if (sp < 0x80 || sp == 0xff) goto slow;                                           \
     CYCLES(n); { uint8_t v = ram[++sp & 0x7f]; SET_FLAGS(v); } NEXT(1);
@@ -872,18 +899,23 @@ __attribute__((noinline, noclone)) static const int32_t *fast_run(vly_run *r, in
 
     LOAD;
     find_pages(rom, m, pages);
+    uint64_t banks = find_banks(m);
     goto jump;
 
 slow: /* the general processor does one instruction, whatever it is */
     pc = (uint16_t)(window_pc + (ip - first));
 general:
     STORE;
-    vly_cpu_step(r);
+    do vly_cpu_step(r);
+    while (!r->stop && !m->cpu.jammed && !(m->cpu.pc & 0x1000) && m->cycles < VLY_FAST_CYCLES);
     if (r->stop || m->cpu.jammed) {
         *finished = 1;
         return NULL;
     }
-    find_pages(rom, m, pages);
+    if (banks != find_banks(m)) {
+        banks = find_banks(m);
+        find_pages(rom, m, pages);
+    }
     LOAD;
     goto jump;
 
