@@ -38,6 +38,7 @@ typedef struct {
     vly_machine *m;
     uint8_t *pixels;      /* the current frame buffer, or NULL */
     int pal, blanks, ystart, height;
+    uint8_t wide;         /* the processor has 512-bit stores with byte masks */
     uint8_t dirty;        /* bit per object: mask[] must be made again */
     uint8_t stale;        /* bit per object: its bit of `enabled` must be */
     uint8_t enabled;      /* bit per object: switched on, even if its mask is empty */
