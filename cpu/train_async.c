@@ -105,9 +105,17 @@ static vly_status act_on_waiting(vly_train *t) {
     return VLY_OK;
 }
 
-/* Takes what has finished: `want` groups, fewer when fewer are out. */
+/* Groups that may still come back: those that hang are out for good, or come back some day. */
+static int expected(vly_train *t) {
+    vly_pool_stats stats;
+    vly_pool_get_stats(t->pool, &stats);
+    return t->in_flight - stats.hung;
+}
+
+/* Takes what has finished: `want` groups, fewer when fewer can be expected. */
 static vly_status receive_finished(vly_train *t, int want) {
-    if (want > t->in_flight) want = t->in_flight;
+    const int coming = expected(t);
+    if (want > coming) want = coming > 0 ? coming : 1;
     vly_train_mark(t, VLY_PHASE_OTHER);
     const int n = vly_pool_take(t->pool, want, t->taken, 100);
     vly_train_mark(t, VLY_PHASE_ENV);
@@ -159,12 +167,13 @@ static vly_status turn_learner(vly_train *t, bool wait, bool begin, bool *save) 
     return VLY_OK;
 }
 
-/* Everything lands: all groups have arrived and not acted, no update is under way. */
+/* Everything lands: all groups have arrived and not acted, no update is under way. A group that hangs counts as
+ * landed: its actors start afresh when the run is resumed, and the last action of each is chosen again. */
 static vly_status come_to_rest(vly_train *t) {
     bool ignored = false;
-    while (t->in_flight > 0 || t->stalled_count > 0) {
-        VLY_TRY(turn_learner(t, t->in_flight == 0, t->stalled_count > 0, &ignored));
-        if (t->in_flight > 0) VLY_TRY(receive_finished(t, 1));
+    while (expected(t) > 0 || t->stalled_count > 0) {
+        VLY_TRY(turn_learner(t, expected(t) <= 0, t->stalled_count > 0, &ignored));
+        if (expected(t) > 0) VLY_TRY(receive_finished(t, 1));
         if (t->o.loop) uv_run(t->o.loop, UV_RUN_NOWAIT);
     }
     return turn_learner(t, true, false, &ignored);
@@ -176,7 +185,7 @@ static vly_status loop(vly_train *t) {
     t->waiting_count = t->G;
     while (t->stop == VLY_STOP_NONE) {
         VLY_TRY(act_on_waiting(t));
-        VLY_TRY(turn_learner(t, t->in_flight == 0, true, &save));
+        VLY_TRY(turn_learner(t, expected(t) <= 0, true, &save));
         if (t->in_flight > 0) VLY_TRY(receive_finished(t, t->batch));
         if (t->o.loop) uv_run(t->o.loop, UV_RUN_NOWAIT);
         if (atomic_load(&t->stop_asked) && t->stop == VLY_STOP_NONE) t->stop = VLY_STOP_INTERRUPTED;
