@@ -1,5 +1,6 @@
 /* The synchronous schedule: groups take turns, one is inferred while the others step; then all wait for
  * the update. Everything happens in one fixed order. */
+#include <stdio.h>
 #include <stdlib.h>
 #include "cpu/train_impl.h"
 
@@ -45,8 +46,10 @@ static vly_status update(vly_train *t, bool *save) {
 
 /* A failure leaves groups with the pool: they must be back before anything is freed. */
 static vly_status bring_home(vly_train *t, vly_status status) {
+    char why[512];
+    snprintf(why, sizeof why, "%s", vly_error_text());
     for (int g = 0; g < t->G; g++) (void)vly_pool_wait_group(t->pool, g, 2000);
-    return status;
+    return vly_fail(status, "%s", why); /* not what went wrong on the way home */
 }
 
 vly_status vly_train_run_sync(vly_train *t) {
