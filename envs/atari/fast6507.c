@@ -855,7 +855,12 @@ int vly_fast_run(vly_run *r) {
     NEXT(1);
 
 /* One function, for its labels; with r NULL it only returns where they are. */
-__attribute__((noinline, noclone)) static const int32_t *fast_run(vly_run *r, int *finished) {
+#ifdef __clang__
+#define ONE_COPY __attribute__((noinline))
+#else
+#define ONE_COPY __attribute__((noinline, noclone))
+#endif
+ONE_COPY static const int32_t *fast_run(vly_run *r, int *finished) {
     static const int32_t handlers[H_COUNT] = {
 #define FORMS(code, mode_, type) FORMS_(code, mode_, type)
 #define FORMS_(code, mode_, type) FORMS_##mode_##_##type(code)

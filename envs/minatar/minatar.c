@@ -83,11 +83,12 @@ static void minatar_render(const vly_env *env, const void *state, uint8_t *rgb, 
     if (!rgb) return;
     const vly_minatar_game *game = ((const world *)env->world)->game;
     vly_canvas c = {rgb, *width, *height};
+    vly_draw_clear(&c, VLY_RGB(24, 24, 30));
     uint8_t obs[MINATAR_SIDE * MINATAR_SIDE * MINATAR_CHANNELS_MAX] = {0};
     game->observe((const uint8_t *)state + GAME_AT, obs);
     for (int i = 0; i < MINATAR_SIDE * MINATAR_SIDE; i++) {
         const int x = i % MINATAR_SIDE * CELL, y = i / MINATAR_SIDE * CELL;
-        vly_draw_box(&c, x, y, x + CELL, y + CELL,
+        vly_draw_box(&c, x + 1, y + 1, x + CELL - 1, y + CELL - 1,
                      cell_colour(obs + i * game->channels, game->channels));
     }
 }
