@@ -26,8 +26,8 @@ cuda: setup ## fetches a CUDA toolkit from PyPI into build/cuda and builds the G
 	@$(CONFIGURE) >$(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }
 	@$(CMAKE) --build $(BUILD)
 
-bundle: setup build ## a tarball with the program, its libraries, tests and benchmarks, for servers without packages
-	@sh gpu/bundle.sh $(BUILD)
+bundle: setup ## a tarball with the program, its libraries, tests and benchmarks, for servers without packages
+	@sh gpu/bundle.sh
 
 test: setup-test build peers ## installs what is missing, builds, runs every test
 	@sh tests/run.sh $(BUILD)

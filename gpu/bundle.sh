@@ -1,45 +1,58 @@
 #!/bin/sh
-# A tarball that runs on a server without package access: the program, its libraries, tests, benchmarks.
-#   sh gpu/bundle.sh build        writes volley-VERSION-COMMIT.tar.gz
+# Packs what a GPU server needs to train, test and benchmark without compiler or package access: program, plugin for all
+# cards, the libraries that such a server does not have, GPU tests, scripts. cuBLAS, cuDNN and the C library are taken
+# from the server (gpu/libraries.h says where they are looked for).
+#
+#   make bundle           -> volley-VERSION-cuda.tar.gz
+#   tar xzf volley-*.tar.gz && cd volley-* && OUT=results sh benchmarks/gpu_session.sh
 set -eu
-build=$1
-name=volley-$("$build/volley" --version | sed 's/volley \([^ ]*\) (\([^)]*\)).*/\1-\2/')
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-root=$work/$name
-mkdir -p "$root/bin" "$root/lib" "$root/tests"
-cp "$build/volley" "$root/bin/"
-[ -f "$build/libvolley_cuda.so" ] && cp "$build/libvolley_cuda.so" "$root/bin/"
-find "$build" -maxdepth 1 -type f -perm -u+x \( -name 'test_*' -o -name 'grad_*' -o -name 'gpu_*' -o -name 'volley-bench' \) -exec cp {} "$root/tests/" \;
+cd "$(dirname "$0")/.."
+build=${BUNDLE_BUILD:-build-bundle}
+version=$(sed -n 's/^project(volley VERSION \([0-9.]*\).*/\1/p' CMakeLists.txt)
+name=volley-$version-cuda
+archs=${VLY_CUDA_ARCHS:-all}
+
+cmake -S . -B "$build" -G Ninja -DVLY_NATIVE=OFF -DVLY_CUDA_ARCHS="$archs" ${CMAKE_FLAGS:-} >"$build.log" 2>&1 || { cat "$build.log"; exit 1; }
+grep -q '^CMAKE_CUDA_COMPILER:[A-Z]*=/' "$build/CMakeCache.txt" || { echo "bundle: no CUDA compiler; make cuda fetches one" >&2; exit 1; }
+cmake --build "$build" >>"$build.log" 2>&1 || { tail -n 40 "$build.log"; exit 1; }
+
+root=$build/$name
+rm -rf "$root"
+mkdir -p "$root/bin" "$root/lib" "$root/tests" "$root/benchmarks/results"
+cp "$build/volley" "$build/libvolley_cuda.so" "$root/bin/"
+find "$build" -maxdepth 1 -type f -perm -u+x \( -name 'test_*' -o -name 'grad_*' -o -name 'gpu_*' \) -exec cp {} "$root/tests/" \;
 cp -r tests/golden "$root/tests/" 2>/dev/null || true
-# Everything that is not the C library itself, whose version has to fit the kernel's loader.
-for program in "$root"/bin/* "$root"/tests/test_* "$root"/tests/grad_*; do
-  [ -f "$program" ] && ldd "$program" 2>/dev/null | sed -n 's/.*=> \(\/[^ ]*\) .*/\1/p' || true
-done | sort -u | grep -vE '/(libc|libm|libdl|libpthread|librt|ld-linux[^/]*)\.so' | while read -r library; do cp -L "$library" "$root/lib/"; done
-for library in build/cuda/lib/libcublas*.so.* build/cuda/lib/libcudnn*.so.* build/cuda/lib/libnccl.so.*; do
-  [ -f "$library" ] && cp -L "$library" "$root/lib/" || true
-done
-cat >"$root/volley" <<'END'
+cp benchmarks/gpu_session.sh "$root/benchmarks/"
+git rev-parse HEAD >"$root/COMMIT" 2>/dev/null || echo unknown >"$root/COMMIT"
+cp README.md "$root/"
+# Libraries beyond the C library and the compiler's, found again through the program's own search path.
+for program in "$root"/bin/* "$root"/tests/test_* "$root"/tests/grad_* "$root"/tests/gpu_*; do ldd "$program" 2>/dev/null || true; done | awk '/=> \//{print $3}' | sort -u |
+  grep -v -E '/(libc|libm|libdl|librt|libpthread|libresolv|libutil|ld-linux[^/]*)\.so' | while read -r library; do cp -L "$library" "$root/lib/"; done
+cat >"$root/volley" <<'RUN'
 #!/bin/sh
-here=$(dirname "$(readlink -f "$0")")
+# Runs the program with the libraries of this bundle.
+here=$(cd "$(dirname "$0")" && pwd)
 LD_LIBRARY_PATH=$here/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} exec "$here/bin/volley" "$@"
-END
-cat >"$root/run-tests" <<'END'
+RUN
+cat >"$root/run-tests" <<'RUN'
 #!/bin/sh
 # Every test that does not need the source tree; the last line counts them.
-here=$(dirname "$(readlink -f "$0")")
-export LD_LIBRARY_PATH=$here/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+here=$(cd "$(dirname "$0")" && pwd)
+export LD_LIBRARY_PATH="$here/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" VLY_CUDA_PLUGIN="$here/bin/libvolley_cuda.so"
 cd "$here" || exit 1
 passed=0 failed=0 skipped=0
 for test in tests/test_* tests/grad_* tests/gpu_*; do
   [ -x "$test" ] && [ -f "$test" ] || continue
   "$test" >/dev/null 2>&1
-  case $? in 0) passed=$((passed + 1)) ;; 77) skipped=$((skipped + 1)); echo "skipped $test" ;; *) failed=$((failed + 1)); echo "FAILED $test" ;; esac
+  case $? in
+  0) passed=$((passed + 1)) ;;
+  77) skipped=$((skipped + 1)) && echo "skipped $test" ;;
+  *) failed=$((failed + 1)) && echo "FAILED $test" ;;
+  esac
 done
 echo "$passed passed, $failed failed, $skipped skipped"
 [ $failed -eq 0 ]
-END
+RUN
 chmod +x "$root/volley" "$root/run-tests"
-cp README.md "$root/"
-tar -C "$work" -czf "$name.tar.gz" "$name"
-echo "$name.tar.gz: $(du -h "$name.tar.gz" | cut -f1)"
+tar -C "$build" -czf "$name.tar.gz" "$name"
+echo "bundle: $name.tar.gz, $(du -h "$name.tar.gz" | cut -f 1), for $archs"

@@ -5,6 +5,9 @@
 #include "common/compute_open.h"
 #include "gpu/compute_cuda.h"
 #include "gpu/internal.h"
+#ifndef VLY_SHIM
+#include "gpu/libraries.h"
+#endif
 
 void vly_cuda_plugin_errors(vly_error_buffer_fn buffer) { vly_error_use(buffer); }
 
@@ -28,6 +31,16 @@ static void describe_device(vly_cuda_info *info, int i) {
         prop.multiProcessorCount, (double)prop.totalGlobalMem / (1 << 30));
 }
 
+static void describe_libraries(vly_cuda_info *info) {
+#ifdef VLY_SHIM
+    say(info, "the kernel shim: no libraries\n");
+#else
+    const vly_libraries *lib = vly_libraries_open();
+    say(info, "cuBLASLt: %s%s\n", lib->cublaslt.handle ? "" : "not used: ", lib->cublaslt.path);
+    say(info, "cuDNN: %s%s\n", lib->cudnn.handle ? "" : "not used: ", lib->cudnn.path);
+#endif
+}
+
 void vly_cuda_plugin_describe(vly_cuda_info *info) {
     int count = 0, driver = 0, runtime = 0;
     cudaDriverGetVersion(&driver);
@@ -43,4 +56,5 @@ void vly_cuda_plugin_describe(vly_cuda_info *info) {
     else if (count == 0) snprintf(info->why, sizeof info->why, "the driver finds no CUDA device (CUDA_VISIBLE_DEVICES?)");
     for (int i = 0; i < count && error == cudaSuccess; i++) describe_device(info, i);
     info->devices = error == cudaSuccess ? count : 0;
+    describe_libraries(info);
 }

@@ -1,35 +1,72 @@
 #!/bin/sh
-# A CUDA toolkit from PyPI into a folder, for machines without one: nvcc, headers, cuBLAS, cuDNN, NCCL.
-#   sh gpu/fetch_cuda.sh build/cuda
-# Versions are pinned; the major is 13, or what VLY_CUDA_MAJOR says (12 for drivers older than 580).
+# Fetches the CUDA toolkit from PyPI into build/cuda, for a machine that has an NVIDIA driver and no toolkit: compiler,
+# runtime, cuBLAS, cuDNN and NCCL, in versions that are known to build this program. CMake finds it there.
+#
+#   sh gpu/fetch_cuda.sh build/cuda            what this machine's driver can run
+#   sh gpu/fetch_cuda.sh build/cuda --force    without a driver too: to compile only
 set -eu
-folder=$1
-major=${VLY_CUDA_MAJOR:-13}
-case $major in
-13) packages="nvidia-cuda-nvcc==13.* nvidia-cuda-crt==13.* nvidia-nvvm==13.* nvidia-cuda-cccl==13.* nvidia-cuda-runtime==13.* nvidia-cublas==13.* nvidia-cudnn-cu13 nvidia-nccl-cu13" ;;
-12) packages="nvidia-cuda-nvcc-cu12 nvidia-cuda-cccl-cu12 nvidia-cuda-runtime-cu12 nvidia-cublas-cu12 nvidia-cudnn-cu12 nvidia-nccl-cu12" ;;
-*) echo "cuda: VLY_CUDA_MAJOR is 12 or 13, not $major" >&2; exit 2 ;;
-esac
-if command -v nvcc >/dev/null && [ -z "${VLY_CUDA_MAJOR:-}" ]; then
+cd "$(dirname "$0")/.."
+
+packages="nvidia-cuda-nvcc==13.0.88 nvidia-nvvm==13.0.88 nvidia-cuda-crt==13.0.88 nvidia-cuda-cccl==13.0.85 nvidia-cuda-runtime==13.0.96
+nvidia-cublas==13.1.0.3 nvidia-cudnn-cu13==9.19.0.56 nvidia-nccl-cu13==2.28.9"
+target=${1:-build/cuda}
+
+# The newest CUDA that the driver runs: 13.0 as 13000.
+driver_version() {
+  python3 - <<'PY'
+import ctypes
+try:
+    driver = ctypes.CDLL("libcuda.so.1")
+    version = ctypes.c_int(0)
+    print(version.value if driver.cuDriverGetVersion(ctypes.byref(version)) else version.value)
+except OSError:
+    print(0)
+PY
+}
+
+if [ -x "$target/bin/nvcc" ]; then
+  echo "cuda: $target is there: $("$target/bin/nvcc" --version | tail -n 2 | head -n 1)"
+  exit 0
+fi
+if command -v nvcc >/dev/null && [ "${2:-}" != --force ]; then
   echo "cuda: this machine has $(command -v nvcc): nothing to fetch"
   exit 0
 fi
-[ -x "$folder/bin/nvcc" ] && { echo "cuda: $folder is here"; exit 0; }
-mkdir -p "$folder.packages"
-python3 -m venv "$folder.venv" || { echo "cuda: python3 cannot make an environment: apt-get install python3-venv" >&2; exit 1; }
-echo "cuda: fetching $packages"
+command -v python3 >/dev/null || { echo "cuda: python3 is needed to fetch packages" >&2; exit 1; }
+version=$(driver_version)
+if [ "${2:-}" != --force ]; then
+  if [ "$version" = 0 ]; then
+    echo "cuda: no NVIDIA driver on this machine; 'sh gpu/fetch_cuda.sh $target --force' fetches the toolkit all the same" >&2
+    exit 1
+  fi
+  if [ "$version" -lt 13000 ]; then
+    echo "cuda: this driver runs CUDA $((version / 1000)).$((version % 1000 / 10)); PyPI's compiler needs 13.0 (driver 580 or later)." >&2
+    echo "cuda: update the driver, or install CUDA $((version / 1000))'s toolkit from NVIDIA" >&2
+    exit 1
+  fi
+fi
+
+mkdir -p "$(dirname "$target")"
+fresh=$(dirname "$target")/cuda-packages.$$
+trap 'rm -rf "$fresh" "$fresh.venv"' EXIT
+echo "cuda: fetching compiler and libraries (about 1.5 GB unpacked)"
+python3 -m venv "$fresh.venv" || { echo "cuda: python3 cannot make an environment: apt-get install python3-venv" >&2; exit 1; }
 # shellcheck disable=SC2086
-"$folder.venv/bin/pip" install --quiet --disable-pip-version-check --target "$folder.packages" $packages ||
+"$fresh.venv/bin/pip" install --quiet --disable-pip-version-check --no-deps --only-binary :all: --target "$fresh" $packages ||
   { echo "cuda: the package index is out of reach" >&2; exit 1; }
-root=$folder.packages/nvidia
-# One tree, as an installed toolkit is: bin, include, lib64, nvvm.
-mkdir -p "$folder"
-for part in "$root"/cu"$major" "$root"/*; do
-  [ -d "$part" ] && cp -rns "$(cd "$part" && pwd)/." "$folder/" 2>/dev/null || true
+root=$fresh/nvidia/cu13
+[ -x "$root/bin/nvcc" ] || { echo "cuda: the packages hold no nvcc where it was expected ($root/bin)" >&2; exit 1; }
+# Where a toolkit has them: headers and libraries of cuDNN and NCCL beside CUDA's, names without a version to link against.
+for part in cudnn nccl; do
+  cp -r "$fresh/nvidia/$part/include/." "$root/include/"
+  mv "$fresh/nvidia/$part/lib/"* "$root/lib/"
 done
-[ -e "$folder/lib64" ] || ln -s lib "$folder/lib64"
-for library in "$folder"/lib/*.so.*; do # the linker asks for names without a version
+for library in "$root"/lib/lib*.so.*; do
   plain=${library%%.so.*}.so
   [ -e "$plain" ] || ln -s "$(basename "$library")" "$plain"
 done
-"$folder/bin/nvcc" --version | tail -n 2
+[ -e "$root/lib64" ] || ln -s lib "$root/lib64"
+rm -rf "$target"
+mv "$root" "$target"
+"$target/bin/nvcc" --version | tail -n 2 | head -n 1
+echo "cuda: in $target; configure again and the build finds it"

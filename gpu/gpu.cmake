@@ -4,7 +4,7 @@
 file(GLOB gpu_sources CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR} gpu/*.c)
 # What talks to NVIDIA's libraries has no twin in the shim.
 set(gpu_library_sources ${gpu_sources})
-list(FILTER gpu_library_sources INCLUDE REGEX "gpu/(libraries|engine_cublaslt|engine_cudnn|nccl)\\.c$")
+list(FILTER gpu_library_sources INCLUDE REGEX "gpu/(libraries|engine_cublaslt|engine_cudnn)\\.c$")
 set(gpu_shim_sources ${gpu_sources})
 if(gpu_library_sources)
   list(REMOVE_ITEM gpu_shim_sources ${gpu_library_sources})

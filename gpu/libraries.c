@@ -105,15 +105,11 @@ static void open_all(void) {
     snprintf(name, sizeof name, "libcublasLt.so.%d", CUDART_VERSION / 1000);
     libraries.cublaslt.handle = find(name, libraries.cublaslt.path, sizeof libraries.cublaslt.path);
     libraries.cudnn.handle = find("libcudnn.so.9", libraries.cudnn.path, sizeof libraries.cudnn.path);
-    libraries.nccl.handle = find("libnccl.so.2", libraries.nccl.path, sizeof libraries.nccl.path);
 #define XX(name) TAKE(cublaslt, cublasLt, name)
     VLY_CUBLASLT_FUNCTIONS(XX)
 #undef XX
 #define XX(name) TAKE(cudnn, cudnn, name)
     VLY_CUDNN_FUNCTIONS(XX)
-#undef XX
-#define XX(name) TAKE(nccl, nccl, name)
-    VLY_NCCL_FUNCTIONS(XX)
 #undef XX
 }
 

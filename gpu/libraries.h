@@ -4,15 +4,14 @@
  *   if (lib->cublaslt.handle) lib->cublaslt.Create(&handle);
  *
  * Looked for in this order: the folders of VLY_CUDA_LIBRARIES (separated by colons), where the loader looks, build/cuda
- * and lib beside the plugin, the toolkit (CUDA_HOME, /usr/local/cuda), and the Python packages nvidia-cublas,
- * nvidia-cudnn-cu13 and nvidia-nccl-cu13, which GPU servers usually have. The plugin thus carries none of their
+ * and lib beside the plugin, the toolkit (CUDA_HOME, /usr/local/cuda), and the Python packages nvidia-cublas
+ * and nvidia-cudnn-cu13, which GPU servers usually have. The plugin thus carries none of their
  * hundreds of megabytes.
  */
 #ifndef VLY_GPU_LIBRARIES_H
 #define VLY_GPU_LIBRARIES_H
 #include <cublasLt.h>
 #include <cudnn.h>
-#include <nccl.h>
 #include "common/status.h"
 
 #define VLY_CUBLASLT_FUNCTIONS(XX)                                                                                     \
@@ -23,10 +22,6 @@
     XX(Create) XX(Destroy) XX(SetStream) XX(GetVersion) XX(GetErrorString) XX(GetLastErrorString)                      \
     XX(BackendCreateDescriptor) XX(BackendDestroyDescriptor) XX(BackendSetAttribute) XX(BackendGetAttribute)           \
     XX(BackendFinalize) XX(BackendExecute)
-#define VLY_NCCL_FUNCTIONS(XX)                                                                                         \
-    XX(GetVersion) XX(GetUniqueId) XX(CommInitRankConfig) XX(CommDestroy) XX(CommAbort) XX(CommFinalize)               \
-    XX(CommGetAsyncError) XX(GetErrorString) XX(GetLastError) XX(AllReduce) XX(Broadcast) XX(AllGather)                \
-    XX(GroupStart) XX(GroupEnd)
 
 typedef struct {
     struct {
@@ -43,13 +38,6 @@ typedef struct {
         VLY_CUDNN_FUNCTIONS(XX)
 #undef XX
     } cudnn;
-    struct {
-        void *handle;
-        char path[512];
-#define XX(name) __typeof__(&nccl##name) name;
-        VLY_NCCL_FUNCTIONS(XX)
-#undef XX
-    } nccl;
 } vly_libraries;
 
 /* Opened once per process; never NULL. A library that was not found has handle NULL and its path says why. */

@@ -90,7 +90,7 @@ static __device__ __forceinline__ int64_t descend16(const vly_tree &tree, uint64
             if (k >= step) upto += before;
         }
         const unsigned half = __ballot_sync(VLY_FULL_WARP, position < upto) >> (threadIdx.x & 16) & 0xffffu;
-        const int child = half ? __ffs((int)half) - 1 : 15;
+        const int child = half ? __ffs((int)half) - 1 : 0; /* an empty tree: any leaf, the result is not used */
         const uint64_t skipped = __shfl_sync(VLY_FULL_WARP, upto - mine, (int)(threadIdx.x & 16) + child);
         position -= skipped;
         node = node * VLY_TREE_RADIX + child;
