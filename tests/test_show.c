@@ -1,0 +1,93 @@
+/* play, record and plot as users call them. */
+#include "tests/check.h"
+#include <stdarg.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "common/env.h"
+#include "common/file.h"
+#include "cpu/picture.h"
+
+static char folder[64] = "/tmp/volley-show-XXXXXX";
+
+__attribute__((format(printf, 1, 2))) static int volley(const char *format, ...) {
+    char args[1024], command[2048];
+    va_list list;
+    va_start(list, format);
+    vsnprintf(args, sizeof args, format, list);
+    va_end(list);
+    snprintf(command, sizeof command, "cd %s && timeout 100 %s %s >out 2>err", folder, VLY_TEST_PROGRAM, args);
+    const int how = system(command);
+    return WIFEXITED(how) ? WEXITSTATUS(how) : 1000 + how;
+}
+
+static size_t starts_with(const char *name, const char *magic, size_t n, size_t skip) {
+    char path[256], *text;
+    size_t bytes;
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    CHECK_OK(vly_file_read(path, 1 << 26, &text, &bytes));
+    CHECK(bytes > skip + n && memcmp(text + skip, magic, n) == 0);
+    free(text);
+    return bytes;
+}
+
+static bool has(const char *program) {
+    char test[128];
+    snprintf(test, sizeof test, "command -v %s >/dev/null 2>&1", program);
+    if (system(test) == 0) return true;
+    fprintf(stderr, "SKIPPED in part: %s is not installed\n", program);
+    return false;
+}
+
+static void episodes_become_pictures(void) {
+    CHECK_EQ(volley("record r --out a.png --steps 60"), 0);
+    CHECK(starts_with("a.png", "\x89PNG\r\n\x1a\n", 8, 0) > 2000);
+    CHECK_EQ(volley("record r --out a.xyz"), 2);
+    CHECK_EQ(volley("record nowhere --out a.png"), 2);
+    if (!has("ffmpeg")) return;
+    CHECK_EQ(volley("record r --out 'it'\\''s.mp4' --steps 60"), 0); /* a name that a shell would trip over */
+    CHECK(starts_with("it's.mp4", "ftyp", 4, 4) > 1000);
+    CHECK_EQ(volley("record r --out a.gif --steps 30"), 0);
+    CHECK(starts_with("a.gif", "GIF89a", 6, 0) > 1000);
+    CHECK_EQ(volley("record r --out /proc/no/such/a.mp4 --steps 30"), 1);
+}
+
+static void the_terminal_shows_the_agent(void) {
+    CHECK_EQ(volley("play r --steps 10 --fps 1000"), 0);
+    char path[128], *text;
+    size_t bytes;
+    snprintf(path, sizeof path, "%s/out", folder);
+    CHECK_OK(vly_file_read(path, 1 << 26, &text, &bytes));
+    CHECK(strstr(text, "SCORE") && strstr(text, "\xe2\x96\x80") && strstr(text, "VALUE"));
+    free(text);
+}
+
+static void curves_are_drawn(void) {
+    CHECK_EQ(volley("plot r --metric no/such"), 2);
+    CHECK_EQ(volley("plot r --out a.txt"), 2);
+    if (!has("gnuplot")) return;
+    CHECK_EQ(volley("plot r r2 --out c.svg"), 0);
+    CHECK(starts_with("c.svg", "<?xml", 5, 0) > 1000);
+    CHECK_EQ(volley("plot r --metric losses/value_loss --smooth 3 --out c.png"), 0);
+    CHECK(starts_with("c.png", "\x89PNG", 4, 0) > 1000);
+}
+
+static void letters_stay_inside_the_picture(void) {
+    enum { W = 20, H = 10, GUARD = 64 };
+    uint8_t rgb[GUARD + W * H * 3 + GUARD];
+    memset(rgb, 0xa5, sizeof rgb);
+    vly_picture_text(rgb + GUARD, W, H, -7, -3, 3, 0xffffff, "Ag9%~\xff long text beyond the edge");
+    for (int i = 0; i < GUARD; i++) CHECK(rgb[i] == 0xa5 && rgb[sizeof rgb - 1 - (size_t)i] == 0xa5);
+}
+
+int main(void) {
+    CHECK(mkdtemp(folder) != NULL);
+    letters_stay_inside_the_picture();
+    CHECK_EQ(volley("train cartpole --steps 8k --seed 1 --metrics.every_s 0.01 --out r"), 0);
+    CHECK_EQ(volley("train cartpole --steps 8k --seed 2 --metrics.every_s 0.01 --out r2"), 0);
+    episodes_become_pictures();
+    the_terminal_shows_the_agent();
+    curves_are_drawn();
+    char clean[96];
+    snprintf(clean, sizeof clean, "rm -rf %s", folder);
+    return system(clean) == 0 ? TEST_PASS : TEST_FAIL;
+}
