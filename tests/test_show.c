@@ -1,6 +1,7 @@
 /* play, record and plot as users call them. */
 #include "tests/check.h"
 #include <stdarg.h>
+#include <stdbool.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "common/env.h"
