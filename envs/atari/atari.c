@@ -6,6 +6,7 @@
 #include <string.h>
 #include "common/philox.h"
 #include "envs/atari/emulator.h"
+#include "envs/atari/modes.h"
 #include "envs/atari/palette.h"
 #include "envs/atari/random.h"
 #include "envs/atari/reset_cache.h"
@@ -85,9 +86,10 @@ static void raw_set(const world *w, actor *s, int which, const uint8_t *screen) 
 }
 
 static void raw_pool(const world *w, actor *s) {
-    uint8_t *a = s->raw;
-    const uint8_t *b = s->raw + raw_bytes(w);
-    for (size_t i = 0; i < raw_bytes(w); i++) a[i] = a[i] > b[i] ? a[i] : b[i];
+    const size_t n = raw_bytes(w);
+    uint8_t *restrict a = s->raw;
+    const uint8_t *restrict b = s->raw + n;
+    for (size_t i = 0; i < n; i++) a[i] = a[i] > b[i] ? a[i] : b[i];
 }
 
 static void raw_observe(const world *w, const actor *s, uint8_t *obs) {
@@ -507,6 +509,10 @@ static vly_status check_game(const vly_atari_game *game, int mode, int difficult
     list_modes(game, text, sizeof text);
     if (!vly_atari_has_mode(game, mode))
         return vly_fail(VLY_EINVAL, "%s has no mode %d: it has %s", game->name, mode, text);
+    const vly_atari_select *select = vly_atari_select_of(game);
+    if (select && select->only_default && mode != game->default_mode)
+        return vly_fail(VLY_EUNSUPPORTED, "%s: mode %d is not offered, only %d: how ALE reaches it is not known", game->name, mode,
+                        game->default_mode);
     size_t at = 0;
     for (int i = 0; i < game->n_difficulties && at + 8 < sizeof text; i++)
         at += (size_t)snprintf(text + at, sizeof text - at, i ? ", %d" : "%d", game->difficulties[i]);

@@ -4,7 +4,7 @@
 /* clang-format off */
 #define AT(address) .at = 0x##address, .mask = 0xFF, .times = 1
 static const vly_atari_select selects[] = {
-    {"adventure", 1, .at = 0x80, .mask = 0},
+    {"adventure", 1, .at = 0x80, .mask = 0, .only_default = 1},
     {"air_raid", 1, AT(AA), .press_first = 1},
     {"alien", 1, AT(81)},
     {"asteroids", 2, AT(80)},
@@ -61,7 +61,7 @@ static const vly_atari_select selects[] = {
     {"video_checkers", 1, AT(F6), .bcd = 1},
     {"video_chess", 1, AT(EA)},
     {"video_pinball", 2, AT(C1)},
-    {"video_cube", 2, .at = 0x80, .mask = 0},
+    {"video_cube", 2, .at = 0x80, .mask = 0, .only_default = 1},
     {"word_zapper", 2, AT(DB)},
     {"yars_revenge", 1, AT(E3), .press_first = 1},
     {"zaxxon", 10, AT(82)},

@@ -17,6 +17,7 @@ typedef struct {
     uint8_t press_first; /* once before the byte is looked at */
     uint8_t pairs;       /* two presses between looks */
     uint8_t wait;        /* frames of no action before */
+    uint8_t only_default; /* how the other modes are reached is not known: they are refused */
     uint8_t resets;      /* console resets afterwards; 0 means 1 */
 } vly_atari_select;
 
