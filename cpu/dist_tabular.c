@@ -236,7 +236,12 @@ static vly_status gossip(vly_tab *t) {
     const vly_status status = fetch_table(t->store, key, t->states, t->actions, t->other, &head);
     if (status == VLY_ENOTFOUND) return VLY_OK;
     VLY_TRY(status);
-    for (size_t i = 0; i < (size_t)t->states * (size_t)t->actions; i++) t->table[i] = (t->table[i] + (vly_real)value_in(t->other, i)) / 2;
+    const size_t cells = (size_t)t->states * (size_t)t->actions;
+    for (size_t i = 0; i < cells; i++) { /* who has never been there has no say */
+        if (visits_in(t->other, cells, i) == 0) continue;
+        const vly_real theirs = value_in(t->other, i);
+        t->table[i] = t->visits[i] == 0 ? theirs : (t->table[i] + theirs) / 2;
+    }
     return VLY_OK;
 }
 
@@ -244,12 +249,14 @@ static vly_status gossip(vly_tab *t) {
 static vly_status average_all(vly_tab *t) {
     const size_t cells = (size_t)t->states * (size_t)t->actions;
     const int64_t deadline = now_ms() + ROUND_MS;
-    int joined = 1;
     char key[32];
     wire_table head;
-    double *sum = calloc(cells, sizeof *sum);
+    double *sum = calloc(2 * cells, sizeof *sum), *weight = sum + cells;
     if (!sum) return vly_fail(VLY_ENOMEM, "tabular: out of memory");
-    for (size_t i = 0; i < cells; i++) sum[i] = (double)t->table[i];
+    for (size_t i = 0; i < cells; i++) { /* who has never been there has no say */
+        weight[i] = t->visits[i] > 0;
+        sum[i] = weight[i] * (double)t->table[i];
+    }
     vly_status status = VLY_OK;
     for (int r = 0; r < t->o.world && status == VLY_OK; r++) {
         if (r == t->o.rank) continue;
@@ -269,11 +276,15 @@ static vly_status average_all(vly_tab *t) {
         }
         if (status == VLY_ENOTFOUND) status = VLY_OK; /* gone, or never came */
         else if (status == VLY_OK && (head.finished || head.round == t->head.round)) {
-            for (size_t i = 0; i < cells; i++) sum[i] += (double)value_in(t->other, i);
-            joined++;
+            for (size_t i = 0; i < cells; i++) {
+                const double say = visits_in(t->other, cells, i) > 0;
+                sum[i] += say * (double)value_in(t->other, i);
+                weight[i] += say;
+            }
         }
     }
-    for (size_t i = 0; status == VLY_OK && i < cells; i++) t->table[i] = (vly_real)(sum[i] / joined);
+    for (size_t i = 0; status == VLY_OK && i < cells; i++)
+        if (weight[i] > 0) t->table[i] = (vly_real)(sum[i] / weight[i]);
     free(sum);
     return status;
 }
@@ -435,8 +446,7 @@ static double weight_of(const vly_tab_hub *h, int r, size_t i, size_t cells) {
     if (is_shard(h->scheme)) return owned_in(h->tables[r], cells, i);
     if (h->scheme == VLY_TAB_MERGE_MEAN) return fresh > 0;
     if (h->scheme == VLY_TAB_MERGE_VISITS) return fresh;
-    if (h->scheme == VLY_TAB_MERGE_MAX) return visits_in(h->tables[r], cells, i) > 0; /* a zero that nobody learned is no maximum */
-    return 1;
+    return visits_in(h->tables[r], cells, i) > 0; /* a zero that nobody learned is no maximum, and no part of a mean */
 }
 
 /* One cell of the fleet's table. */
