@@ -458,7 +458,7 @@ static void set_motion(vly_tia_work *w, int object, int32_t clock, uint8_t value
     uint8_t next = value >> 4;
     if (object == VLY_M0 && clock == t->hmove_clock + 21 * 3 && t->hm[VLY_M0] == 7 && next == 6) {
         t->stars = 1;
-        t->star_counter = 3;
+        t->star_counter = 0;
     }
     t->hm[object] = next;
 }
