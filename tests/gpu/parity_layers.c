@@ -63,12 +63,17 @@ static void layer_agrees(parity *p, vly_layer_desc d, int n) {
     agrees(p, &d, n, "y", &y, d.y_type, ys, tolerance);
     /* the backward pass sees the same activations, so that a rounded zero is the same side of the kink */
     CHECK_OK(p->gpu->upload(p->gpu_queue, y.gpu, y.cpu, y.bytes));
+    void *fresh = malloc(dy.bytes);
+    memcpy(fresh, dy.cpu, dy.bytes);
     for (int accumulate = 0; accumulate < 2; accumulate++) {
+        memcpy(dy.cpu, fresh, dy.bytes); /* backward may leave anything in it */
+        CHECK_OK(p->gpu->upload(p->gpu_queue, dy.gpu, fresh, dy.bytes));
         BOTH(c->layer_backward(q, on_gpu ? gpu : cpu, n, D(x), D(y), D(w), D(dy), d.needs_dx ? D(dx) : NULL, D(dw), accumulate));
         if (d.needs_dx) agrees(p, &d, n, "dx", &dx, d.x_type, xs, tolerance);
         agrees(p, &d, n, "dw", &dw, VLY_F32, d.kind == VLY_MAXPOOL ? 0 : params, tolerance);
         if (d.kind == VLY_MAXPOOL) break;
     }
+    free(fresh);
     if (d.kind == VLY_MAXPOOL) SAME(y), SAME(dx);
     p->cpu->layer_destroy(cpu);
     p->gpu->layer_destroy(gpu);
