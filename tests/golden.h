@@ -6,6 +6,16 @@
 #include "cpu/compute_cpu.h"
 #include "tests/check.h"
 
+/* Test memory lives as long as the test: it is remembered, so that a leak checker sees only what the library loses. */
+static inline void *keep(void *p) {
+    static void **kept;
+    static size_t count, room;
+    if (!p) exit(TEST_FAIL);
+    if (count == room) kept = realloc(kept, (room = 2 * room + 64) * sizeof *kept);
+    if (!kept) exit(TEST_FAIL);
+    return kept[count++] = p;
+}
+
 typedef struct { char name[64]; int64_t n; double *v; } golden_array;
 static golden_array golden_all[1024];
 static int golden_count;
@@ -46,21 +56,21 @@ static inline double golden_at(const char *prefix, const char *name, int i) { re
 
 static inline vly_real *golden_reals(const char *prefix, const char *name) {
     const golden_array *a = golden_find(prefix, name);
-    vly_real *out = malloc((size_t)(a->n + 1) * sizeof *out);
+    vly_real *out = keep(malloc((size_t)(a->n + 1) * sizeof *out));
     for (int64_t i = 0; i < a->n; i++) out[i] = (vly_real)a->v[i];
     return out;
 }
 
 static inline int32_t *golden_ints(const char *prefix, const char *name) {
     const golden_array *a = golden_find(prefix, name);
-    int32_t *out = malloc((size_t)(a->n + 1) * sizeof *out);
+    int32_t *out = keep(malloc((size_t)(a->n + 1) * sizeof *out));
     for (int64_t i = 0; i < a->n; i++) out[i] = (int32_t)a->v[i];
     return out;
 }
 
 static inline uint8_t *golden_bytes(const char *prefix, const char *name) {
     const golden_array *a = golden_find(prefix, name);
-    uint8_t *out = malloc((size_t)a->n + 1);
+    uint8_t *out = keep(malloc((size_t)a->n + 1));
     for (int64_t i = 0; i < a->n; i++) out[i] = (uint8_t)a->v[i];
     return out;
 }
@@ -90,7 +100,7 @@ static inline void cpu_close(void) {
 }
 
 static inline void *poisoned(size_t bytes) {
-    void *p = malloc(bytes + 64);
+    void *p = keep(malloc(bytes + 64));
     memset(p, 0xff, bytes + 64); /* NaN as reals, -1 as integers; 64 bytes of guard */
     return p;
 }
@@ -103,7 +113,7 @@ static inline void guard_check(const void *p, size_t bytes) {
 static inline vly_real noise(uint32_t stream, uint32_t i) { return 2 * vly_unit(vly_philox(7, VLY_STREAM_TEST, stream, i).v[0]) - 1; }
 
 static inline vly_real *noise_array(uint32_t stream, int64_t n) {
-    vly_real *out = malloc((size_t)n * sizeof *out);
+    vly_real *out = keep(malloc((size_t)n * sizeof *out));
     for (int64_t i = 0; i < n; i++) out[i] = noise(stream, (uint32_t)i);
     return out;
 }

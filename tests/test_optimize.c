@@ -14,8 +14,8 @@ static void trainer_open(trainer *t, const char *name) {
     t->opt = (vly_optimizer){(vly_optimizer_kind)s[0], (float)s[2], (float)s[3], (float)s[4], (float)s[5]};
     t->hyper = (vly_hyper){.lr = (float)s[1], .max_grad_norm = (float)s[6]};
     const int64_t n = golden_find(name, "w0")->n;
-    t->p = (vly_params){.n = n, .param = golden_reals(name, "w0"), .m = calloc((size_t)n, sizeof(vly_real)),
-                        .v = calloc((size_t)n, sizeof(vly_real)), .step = &t->step};
+    t->p = (vly_params){.n = n, .param = golden_reals(name, "w0"), .m = keep(calloc((size_t)n, sizeof(vly_real))),
+                        .v = keep(calloc((size_t)n, sizeof(vly_real))), .step = &t->step};
     if (t->opt.kind == VLY_RMSPROP_TF)
         for (int64_t i = 0; i < n; i++) t->p.v[i] = 1;
 }
