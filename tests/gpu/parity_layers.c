@@ -171,6 +171,9 @@ static void bad_layers_are_refused(parity *p) {
 }
 
 int main(void) {
+#if defined(VLY_TEST_SHIM) && defined(__SANITIZE_THREAD__)
+    SKIP("the shim runs kernels on one thread: nothing here for ThreadSanitizer, and fibers take minutes under it");
+#endif
     parity both = parity_open(), *p = &both;
     parity_seed(3);
     linear_layers_agree(p);
