@@ -128,7 +128,7 @@ static vly_status run_actor(actor *a) {
 }
 
 static vly_status act(actor *a) {
-    char line[256];
+    char line[512];
     VLY_TRY(find_run(a));
     VLY_TRY(vly_store_open(&a->store, a->o->url, a->run, NULL));
     VLY_TRY(fetch_config(a));
