@@ -5,25 +5,12 @@
 #include <string.h>
 #include "common/philox.h"
 
-/* A network is a list of nodes over numbered values, in order of execution; value 0 is the input. */
-typedef enum { NODE_LAYER, NODE_RELU, NODE_ADD, NODE_LSTM, NODE_DUELING } node_op;
-typedef struct {
-    node_op op;
-    int in, in2, out;      /* ADD: out += in. DUELING: in V, in2 A. LSTM: in gates */
-    vly_layer_desc layer;  /* LAYER; batch_max and learn are filled by a context */
-    int64_t offset;        /* parameters: LAYER weights then bias, LSTM w_h */
-} net_node;
-typedef struct {
-    int64_t size; /* numbers per row */
-    int h, w, c;
-    vly_dtype type;
-} net_value;
 enum { NODES_MAX = 64, TENSORS_MAX = 96, ALIGN = 16 };
 
 struct vly_net {
     vly_net_desc desc;
-    net_node nodes[NODES_MAX];
-    net_value values[NODES_MAX];
+    vly_net_node nodes[NODES_MAX];
+    vly_net_value values[NODES_MAX];
     vly_tensor tensors[TENSORS_MAX];
     int node_count, value_count, tensor_count;
     int64_t params, weights;
@@ -33,7 +20,7 @@ struct vly_net {
 /* ---- building ---- */
 
 static int add_value(vly_net *net, int h, int w, int c, vly_dtype type) {
-    net->values[net->value_count] = (net_value){(int64_t)h * w * c, h, w, c, type};
+    net->values[net->value_count] = (vly_net_value){(int64_t)h * w * c, h, w, c, type};
     return net->value_count++;
 }
 
@@ -57,7 +44,7 @@ static vly_dtype act_type(const vly_net *net) { return net->desc.bf16 ? VLY_BF16
 
 /* Appends a layer and its tensors; returns the value it makes. */
 static int add_layer(vly_net *net, const char *name, int in, vly_layer_desc layer, float gain) {
-    const net_value *x = &net->values[in];
+    const vly_net_value *x = &net->values[in];
     layer.x_type = x->type;
     layer.x_scale = x->type == VLY_U8 ? net->desc.obs.scale : 1.0f;
     layer.needs_dx = in != 0;
@@ -71,8 +58,8 @@ static int add_layer(vly_net *net, const char *name, int in, vly_layer_desc laye
         h = vly_out_size(x->h, layer.kernel, layer.stride, layer.pad);
         w = vly_out_size(x->w, layer.kernel, layer.stride, layer.pad);
     }
-    net_node *node = &net->nodes[net->node_count++];
-    node->op = NODE_LAYER;
+    vly_net_node *node = &net->nodes[net->node_count++];
+    node->op = VLY_NODE_LAYER;
     node->in = in;
     node->layer = layer;
     node->offset = net->params;
@@ -98,9 +85,9 @@ static int add_conv(vly_net *net, const char *name, int in, int out, int kernel,
     return add_layer(net, name, in, layer, HIDDEN);
 }
 
-static int add_unary(vly_net *net, node_op op, int in, vly_dtype type) {
-    const net_value *x = &net->values[in];
-    net_node *node = &net->nodes[net->node_count++];
+static int add_unary(vly_net *net, vly_net_op op, int in, vly_dtype type) {
+    const vly_net_value *x = &net->values[in];
+    vly_net_node *node = &net->nodes[net->node_count++];
     node->op = op;
     node->in = in;
     return node->out = add_value(net, x->h, x->w, x->c, type);
@@ -109,12 +96,12 @@ static int add_unary(vly_net *net, node_op op, int in, vly_dtype type) {
 static int add_residual(vly_net *net, const char *name, int in) {
     char part[48];
     const int channels = net->values[in].c;
-    const int r = add_unary(net, NODE_RELU, in, act_type(net));
+    const int r = add_unary(net, VLY_NODE_RELU, in, act_type(net));
     snprintf(part, sizeof part, "%s.conv0", name);
     const int hidden = add_conv(net, part, r, channels, 3, 1, 1, VLY_ACT_RELU);
     snprintf(part, sizeof part, "%s.conv1", name);
     const int out = add_conv(net, part, hidden, channels, 3, 1, 1, VLY_ACT_NONE);
-    net->nodes[net->node_count++] = (net_node){.op = NODE_ADD, .in = in, .out = out};
+    net->nodes[net->node_count++] = (vly_net_node){.op = VLY_NODE_ADD, .in = in, .out = out};
     return out;
 }
 
@@ -131,7 +118,7 @@ static int add_impala(vly_net *net, int x) {
             x = add_residual(net, name, x);
         }
     }
-    return add_unary(net, NODE_RELU, x, act_type(net));
+    return add_unary(net, VLY_NODE_RELU, x, act_type(net));
 }
 
 static int add_convs(vly_net *net, int x, const int (*convs)[3], int count) { /* channels, kernel, stride */
@@ -168,8 +155,8 @@ static int add_trunk(vly_net *net, const char *prefix, int x) {
 static int add_lstm(vly_net *net, int x) {
     const int H = net->desc.lstm;
     const int gates = add_linear(net, "lstm.input", x, 4 * H, VLY_ACT_NONE, VLY_F32, 1.0f);
-    net_node *node = &net->nodes[net->node_count++];
-    node->op = NODE_LSTM;
+    vly_net_node *node = &net->nodes[net->node_count++];
+    node->op = VLY_NODE_LSTM;
     node->in = gates;
     node->offset = net->params;
     const int64_t shape[] = {4 * (int64_t)H, H};
@@ -190,8 +177,8 @@ static void add_heads(vly_net *net, int policy, int value_in) {
     case VLY_HEAD_DUELING: {
         const int v = add_linear(net, "q.value", value_in, 1, VLY_ACT_NONE, VLY_F32, 1.0f);
         const int a = add_linear(net, "q.advantage", policy, A, VLY_ACT_NONE, VLY_F32, 1.0f);
-        net_node *node = &net->nodes[net->node_count++];
-        node->op = NODE_DUELING;
+        vly_net_node *node = &net->nodes[net->node_count++];
+        node->op = VLY_NODE_DUELING;
         node->in = v, node->in2 = a;
         net->logits = node->out = add_value(net, 1, 1, A, VLY_F32);
         break;
@@ -258,6 +245,9 @@ void vly_net_destroy(vly_net *net) { free(net); }
 const vly_net_desc *vly_net_description(const vly_net *net) { return &net->desc; }
 int64_t vly_net_params(const vly_net *net) { return net->params; }
 int64_t vly_net_weights(const vly_net *net) { return net->weights; }
+vly_net_graph vly_net_view(const vly_net *net) {
+    return (vly_net_graph){.nodes = net->nodes, .node_count = net->node_count, .values = net->values, .logits = net->logits, .value = net->value};
+}
 const vly_tensor *vly_net_tensor(const vly_net *net, int i) {
     return i >= 0 && i < net->tensor_count ? &net->tensors[i] : NULL;
 }
@@ -423,16 +413,16 @@ static vly_status alloc_activations(exec *e, const char *what) {
     for (int v = 0; v < NODES_MAX; v++) first[v] = last[v] = -1;
     extend(first, last, 0, 0);
     for (int i = 0; i < net->node_count; i++) {
-        const net_node *node = &net->nodes[i];
+        const vly_net_node *node = &net->nodes[i];
         extend(first, last, node->in, i + 1);
-        if (node->op == NODE_DUELING) extend(first, last, node->in2, i + 1);
+        if (node->op == VLY_NODE_DUELING) extend(first, last, node->in2, i + 1);
         extend(first, last, node->out, i + 1);
     }
     const int end = e->pub.learn ? 2 * NODES_MAX : net->node_count + 1;
     for (int v = 0; v < net->value_count; v++) /* outputs, and all that backward reads, live to the end */
         if (first[v] >= 0 && (e->pub.learn || v == net->logits || v == net->value)) last[v] = end;
     for (int i = 0; i < net->node_count; i++) /* the LSTM's output is part of its states */
-        if (net->nodes[i].op == NODE_LSTM) first[net->nodes[i].out] = last[net->nodes[i].out] = -1;
+        if (net->nodes[i].op == VLY_NODE_LSTM) first[net->nodes[i].out] = last[net->nodes[i].out] = -1;
     last[0] = 2 * NODES_MAX; /* the caller may look at the input, or run forward again */
     return share(e, first, last, what, e->act);
 }
@@ -445,11 +435,11 @@ static vly_status alloc_gradients(exec *e, const char *what) {
     extend(first, last, net->logits, 0);
     if (net->value >= 0) extend(first, last, net->value, 0);
     for (int i = net->node_count; i-- > 0;) {
-        const net_node *node = &net->nodes[i];
+        const vly_net_node *node = &net->nodes[i];
         const int event = net->node_count - i;
         extend(first, last, node->out, event);
         if (node->in != 0) extend(first, last, node->in, event);
-        if (node->op == NODE_DUELING) extend(first, last, node->in2, event);
+        if (node->op == VLY_NODE_DUELING) extend(first, last, node->in2, event);
         if (node->in != 0 && value_bytes(net, node->in, e->pub.batch_max) > scratch) scratch = value_bytes(net, node->in, e->pub.batch_max);
     }
     VLY_TRY(share(e, first, last, what, e->grad));
@@ -473,7 +463,7 @@ static vly_status alloc_lstm(exec *e) {
 static vly_status create_layers(exec *e) {
     const vly_net *net = e->pub.net;
     for (int i = 0; i < net->node_count; i++) {
-        if (net->nodes[i].op != NODE_LAYER) continue;
+        if (net->nodes[i].op != VLY_NODE_LAYER) continue;
         vly_layer_desc layer = net->nodes[i].layer;
         layer.batch_max = e->pub.batch_max;
         layer.learn = e->pub.learn;
@@ -560,18 +550,18 @@ static vly_status check_rows(const exec *e, int n) {
 
 static vly_status node_forward(exec *e, vly_queue *q, int i, int n, const vly_real *param) {
     const vly_net *net = e->pub.net;
-    const net_node *node = &net->nodes[i];
+    const vly_net_node *node = &net->nodes[i];
     const void *in = activation(e, node->in, n);
     void *out = activation(e, node->out, n);
-    const net_value *y = &net->values[node->out];
+    const vly_net_value *y = &net->values[node->out];
     switch (node->op) {
-    case NODE_LAYER: return e->c->layer_forward(q, e->layers[i], n, in, param + node->offset, out);
-    case NODE_RELU: return e->c->relu(q, y->type, n * y->size, in, out);
-    case NODE_ADD: return e->c->add(q, y->type, n * y->size, in, out);
-    case NODE_LSTM:
+    case VLY_NODE_LAYER: return e->c->layer_forward(q, e->layers[i], n, in, param + node->offset, out);
+    case VLY_NODE_RELU: return e->c->relu(q, y->type, n * y->size, in, out);
+    case VLY_NODE_ADD: return e->c->add(q, y->type, n * y->size, in, out);
+    case VLY_NODE_LSTM:
         return e->c->lstm_forward(q, e->steps, n / e->steps, net->desc.lstm, param + node->offset, e->flags, e->act[node->in],
                                   e->pub.state_h, e->pub.state_c);
-    case NODE_DUELING: return e->c->dueling(q, n, net->desc.actions, in, activation(e, node->in2, n), out);
+    case VLY_NODE_DUELING: return e->c->dueling(q, n, net->desc.actions, in, activation(e, node->in2, n), out);
     }
     return VLY_EINVAL;
 }
@@ -586,24 +576,24 @@ vly_status vly_exec_forward(vly_exec *pub, vly_queue *q, int n, const vly_real *
 /* The gradient of node->in is written by backward of node i; `again`: someone wrote to it before. */
 static vly_status node_backward(exec *e, vly_queue *q, int i, int n, const vly_real *param, vly_real *grad, bool again) {
     const vly_net *net = e->pub.net;
-    const net_node *node = &net->nodes[i];
-    const net_value *x = &net->values[node->in], *y = &net->values[node->out];
+    const vly_net_node *node = &net->nodes[i];
+    const vly_net_value *x = &net->values[node->in], *y = &net->values[node->out];
     void *dy = e->grad[node->out], *dx = e->grad[node->in];
     switch (node->op) {
-    case NODE_LAYER: {
+    case VLY_NODE_LAYER: {
         void *to = node->in == 0 ? NULL : again ? e->scratch : dx;
         VLY_TRY(e->c->layer_backward(q, e->layers[i], n, activation(e, node->in, n), activation(e, node->out, n), param + node->offset,
                                      dy, to, grad + node->offset, false));
         return to == e->scratch && to ? e->c->add(q, x->type, n * x->size, to, dx) : VLY_OK;
     }
-    case NODE_RELU: return e->c->relu_backward(q, y->type, n * y->size, activation(e, node->out, n), dy, dx, again);
-    case NODE_ADD: /* dy stays for the other term */
+    case VLY_NODE_RELU: return e->c->relu_backward(q, y->type, n * y->size, activation(e, node->out, n), dy, dx, again);
+    case VLY_NODE_ADD: /* dy stays for the other term */
         if (again) return e->c->add(q, y->type, n * y->size, dy, dx);
         return e->c->copy(q, dx, dy, (size_t)(n * y->size) * type_bytes(y->type));
-    case NODE_LSTM:
+    case VLY_NODE_LSTM:
         return e->c->lstm_backward(q, e->steps, n / e->steps, net->desc.lstm, param + node->offset, e->flags, e->act[node->in],
                                    e->pub.state_h, e->pub.state_c, dy, dx, grad + node->offset, e->lstm_work);
-    case NODE_DUELING: return e->c->dueling_backward(q, n, net->desc.actions, dy, dx, e->grad[node->in2]);
+    case VLY_NODE_DUELING: return e->c->dueling_backward(q, n, net->desc.actions, dy, dx, e->grad[node->in2]);
     }
     return VLY_EINVAL;
 }
@@ -614,7 +604,7 @@ vly_status vly_exec_backward(vly_exec *pub, vly_queue *q, int n, const vly_real 
     if (!pub->learn) return vly_fail(VLY_EINVAL, "backward in a context that only runs forward");
     VLY_TRY(check_rows(e, n));
     for (int i = pub->net->node_count; i-- > 0;) {
-        const net_node *node = &pub->net->nodes[i];
+        const vly_net_node *node = &pub->net->nodes[i];
         VLY_TRY(node_backward(e, q, i, n, param, grad, written[node->in]));
         written[node->in] = true;
     }

@@ -78,6 +78,29 @@ const vly_net_desc *vly_net_description(const vly_net *net); /* kind resolved */
 int64_t vly_net_params(const vly_net *net);  /* length of the parameter array, gaps included */
 int64_t vly_net_weights(const vly_net *net); /* trained numbers in it */
 const vly_tensor *vly_net_tensor(const vly_net *net, int i); /* NULL past the end */
+
+/* The graph, for those who write it elsewhere (cpu/onnx.h): nodes over numbered values, in order of execution;
+ * value 0 is the input. */
+typedef enum { VLY_NODE_LAYER, VLY_NODE_RELU, VLY_NODE_ADD, VLY_NODE_LSTM, VLY_NODE_DUELING } vly_net_op;
+typedef struct {
+    vly_net_op op;
+    int in, in2, out;     /* ADD: out += in. DUELING: in V, in2 A. LSTM: in gates */
+    vly_layer_desc layer; /* LAYER; batch_max and learn are filled by a context */
+    int64_t offset;       /* parameters: LAYER weights then bias, LSTM w_h */
+} vly_net_node;
+typedef struct {
+    int64_t size; /* numbers per row */
+    int h, w, c;
+    vly_dtype type;
+} vly_net_value;
+typedef struct {
+    const vly_net_node *nodes;
+    int node_count;
+    const vly_net_value *values;
+    int logits, value; /* values; value is -1 without one */
+} vly_net_graph;
+vly_net_graph vly_net_view(const vly_net *net); /* borrowed from the net */
+
 /* Deterministic in seed; param is host memory. */
 vly_status vly_net_init(const vly_net *net, uint64_t seed, vly_real *param);
 

@@ -1,8 +1,11 @@
 #include <stdlib.h>
 #include <string.h>
+#include "common/learner.h"
 #include "cpu/npz.h"
+#include "cpu/onnx.h"
 #include "cpu/session.h"
 #include "cpu/verbs.h"
+#include "envs/registry.h"
 
 typedef struct {
     char format[16], layout[16], out[1024];
@@ -90,11 +93,59 @@ static vly_status write_safetensors(const weights *w, const char *path, const vl
     return vly_checkpoint_write(path, &d, NULL);
 }
 
+/* The network that the tensors belong to: the run's configuration names it, its heads say which algorithm's it is. */
+static vly_status open_net(vly_net **net, vly_env *env, vly_config *config, const vly_checkpoint *c) {
+    vly_compute fp32 = {0}; /* one that offers nothing but float32 */
+    vly_env_args args = vly_config_env_args(config);
+    const vly_head_kind head = vly_checkpoint_find(c, "q.value.weight") ? VLY_HEAD_DUELING
+                               : vly_checkpoint_find(c, "q.head.weight") ? VLY_HEAD_Q : VLY_HEAD_POLICY_VALUE;
+    VLY_TRY(vly_env_open(env, config->run.env, &args));
+    const vly_algo_args algo = {.compute = &fp32, .env = env, .config = config};
+    const vly_status status = vly_learner_net(net, &algo, head);
+    if (status != VLY_OK) env->close(env);
+    return status;
+}
+
+static vly_status fill_params(const weights *w, const vly_net *net, float *param, const char *path) {
+    const vly_tensor *t;
+    for (int i = 0; (t = vly_net_tensor(net, i)) != NULL; i++) {
+        int k = 0;
+        while (k < w->n && strcmp(w->tensors[k].name, t->name)) k++;
+        if (k == w->n || vly_array_bytes(&w->tensors[k]) != (size_t)t->n * sizeof *param)
+            return vly_fail(VLY_EINVAL, "%s does not hold %s of the network that the run's config.yaml describes", path, t->name);
+        memcpy(param + t->offset, w->data[k], (size_t)t->n * sizeof *param);
+    }
+    return VLY_OK;
+}
+
+static vly_status write_onnx(const weights *w, const char *path, const vly_checkpoint *c, const char *run, const char *layout) {
+    vly_config *config = malloc(sizeof *config);
+    vly_net *net = NULL;
+    vly_env env;
+    float *param = NULL;
+    vly_status status = config ? vly_run_load_config(run, config) : vly_fail(VLY_ENOMEM, "no memory for a configuration");
+    if (status == VLY_OK) status = open_net(&net, &env, config, c);
+    if (status == VLY_OK && !(param = calloc((size_t)vly_net_params(net), sizeof *param))) status = vly_fail(VLY_ENOMEM, "no memory for the weights");
+    if (status == VLY_OK) status = fill_params(w, net, param, vly_checkpoint_path(c));
+    if (status == VLY_OK) {
+        vly_note notes[] = {{.name = "env"}, {.name = "digest_of_source"}};
+        snprintf(notes[0].value, sizeof notes[0].value, "%.190s", config->run.env);
+        snprintf(notes[1].value, sizeof notes[1].value, "%s", vly_checkpoint_digest(c));
+        const vly_onnx_options o = {.native = !strcmp(layout, "native"), .name = vly_net_kind_name(vly_net_description(net)->kind), .notes = notes, .note_count = 2};
+        status = vly_onnx_write(path, net, param, &o);
+    }
+    if (net) vly_net_destroy(net), env.close(&env);
+    free(param);
+    free(config);
+    return status;
+}
+
 static vly_status export_weights(vly_cli *cli, vly_checkpoint *c, char *path, size_t bytes, weights *w) {
     const export_options *o = cli->own;
     if (o->out[0]) snprintf(path, bytes, "%s", o->out);
     else snprintf(path, bytes, "%.1000s%s.%s", cli->positional[0], strstr(cli->positional[0], ".safetensors") ? ".weights" : "/weights", o->format);
     VLY_TRY(read_weights(c, w));
+    if (!strcmp(o->format, "onnx")) return write_onnx(w, path, c, cli->positional[0], o->layout);
     if (!strcmp(o->layout, "torch")) VLY_TRY(to_torch(w));
     return !strcmp(o->format, "npz") ? write_npz(w, path) : write_safetensors(w, path, c, o->layout);
 }
@@ -123,8 +174,8 @@ static int run(vly_cli *cli) {
 }
 
 static const vly_option own[] = {
-    VLY_CLI_TEXT(export_options, format, "safetensors", "safetensors|npz", "of the file"),
-    VLY_CLI_TEXT(export_options, layout, "torch", "torch|native", "of convolutions and of the layer that reads them"),
+    VLY_CLI_TEXT(export_options, format, "safetensors", "safetensors|npz|onnx", "of the file"),
+    VLY_CLI_TEXT(export_options, layout, "torch", "torch|native", "of convolutions and of the layer that reads them; onnx: of the input"),
     VLY_CLI_TEXT(export_options, out, "", NULL, "file to write; default: RUN/weights.FORMAT"),
     VLY_CLI_BOOL(export_options, best, "the checkpoint with the best training return instead of the newest"),
 };
@@ -132,13 +183,15 @@ static const vly_option own[] = {
 const vly_verb vly_verb_export = {
     .name = "export",
     .positional_help = "RUN",
-    .summary = "the agent's weights for other programs",
-    .examples = "volley export runs/x --format npz\nvolley export runs/x --format safetensors --out agent.safetensors",
+    .summary = "the agent for other programs: weights, or an ONNX model",
+    .examples = "volley export runs/x --format npz\nvolley export runs/x --format safetensors --out agent.safetensors\nvolley export runs/x --format onnx --best",
     .own = own,
     .own_count = sizeof own / sizeof *own,
     .own_bytes = sizeof(export_options),
     .more = "Layouts. Linear layers are (out, in) in both. torch: convolutions (out, in, kh, kw), and the layer after them\n"
-            "reads (channel, y, x), as torch.nn.Flatten gives it. native: (out, kh, kw, in) and (y, x, channel).",
+            "reads (channel, y, x), as torch.nn.Flatten gives it. native: (out, kh, kw, in) and (y, x, channel).\n"
+            "onnx: the whole network, from `obs` as the environment gives it (uint8 images unscaled; torch: channels first)\n"
+            "to `logits` and `value`, or `q`; an LSTM reads `h`, `c` and writes `h_next`, `c_next`.",
     .positional_min = 1,
     .positional_max = 1,
     .run = run,

@@ -357,7 +357,9 @@ static void exports_load_elsewhere(void) {
     CHECK(json_array_size(json_object_get(o, "tensors")) >= 6);
     json_decref(o);
     CHECK_EQ(volley("inspect torch.safetensors"), 0);
+    CHECK_EQ(volley("export cnn --format onnx --out torch.onnx"), 0);
     CHECK_EQ(volley("export cnn --format gguf"), 2);
+    CHECK_EQ(volley("export torch.safetensors --format onnx --out x.onnx"), 2); /* no configuration beside it */
     const char *python = peer_python("numpy, safetensors");
     if (!python) {
         printf("SKIPPED: numpy and safetensors are not here (tests/peers.sh): exports were not read back\n");

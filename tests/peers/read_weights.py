@@ -1,4 +1,4 @@
-"""Reads the exports A.npz, A.safetensors (torch layout) and N.npz (native layout) with the real packages; fails
+"""Reads the exports A.npz, A.safetensors, A.onnx (torch layout) and N.npz (native layout) with the real packages; fails
 unless they hold the same numbers in the documented order.   read_weights.py A N"""
 import sys
 import numpy as np
@@ -19,11 +19,18 @@ for name in n.files:
     assert np.array_equal(native, torch), name
     assert np.isfinite(native).all() and (native != 0).any() or name.endswith("bias"), name
 try:
+    import onnx
+    weights = {t.name: onnx.numpy_helper.to_array(t) for t in onnx.load(sys.argv[1] + ".onnx").graph.initializer}
+    assert all(np.array_equal(weights[name], s[name]) for name in s), list(weights)
+    print("onnx", onnx.__version__, end=" ")
+except ImportError:
+    print("SKIPPED in part: no onnx here;", end=" ")
+try:
     import torch
     from safetensors.torch import load_file as load_torch
     for name, value in load_torch(sys.argv[1] + ".safetensors").items():
         assert np.array_equal(value.numpy(), s[name])
     print("torch", torch.__version__, end=" ")
 except ImportError:
-    print("without torch", end=" ")
+    print("SKIPPED in part: no torch here;", end=" ")
 print(len(s), "tensors")
