@@ -1,8 +1,12 @@
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+#include "common/file.h"
 #include "common/learner.h"
 #include "cpu/npz.h"
 #include "cpu/onnx.h"
+#include "cpu/records.h"
 #include "cpu/session.h"
 #include "cpu/verbs.h"
 #include "envs/registry.h"
@@ -150,9 +154,46 @@ static vly_status export_weights(vly_cli *cli, vly_checkpoint *c, char *path, si
     return !strcmp(o->format, "npz") ? write_npz(w, path) : write_safetensors(w, path, c, o->layout);
 }
 
+/* ---- the run's records ---- */
+
+/* `to`: standard output, or a file that appears whole or not at all. */
+static vly_status write_csv(const char *run, const char *path, json_t **columns, int64_t *rows) {
+    char temporary[VLY_PATH + 64];
+    vly_status status;
+    if (!strcmp(path, "-")) return vly_records_csv(run, stdout, columns, rows);
+    const int fd = vly_file_begin(path, temporary, sizeof temporary, &status);
+    if (fd < 0) return status;
+    FILE *out = fdopen(dup(fd), "w");
+    status = out ? vly_records_csv(run, out, columns, rows) : vly_fail(VLY_EIO, "cannot write %s: %s", path, strerror(errno));
+    if (out && fclose(out) && status == VLY_OK) {
+        json_decref(*columns);
+        status = vly_fail(errno == ENOSPC ? VLY_ENOSPACE : VLY_EIO, "cannot write %s: %s", path, strerror(errno));
+    }
+    if (status == VLY_OK) return vly_file_commit(fd, temporary, path);
+    vly_file_abort(fd, temporary);
+    return status;
+}
+
+static int export_records(vly_cli *cli) {
+    const export_options *o = cli->own;
+    char path[VLY_PATH];
+    json_t *columns;
+    int64_t rows;
+    if (o->out[0]) snprintf(path, sizeof path, "%s", o->out);
+    else snprintf(path, sizeof path, "%.1200s/metrics.csv", cli->positional[0]);
+    const vly_status status = write_csv(cli->positional[0], path, &columns, &rows);
+    if (status != VLY_OK) return vly_cli_fail(status);
+    if (strcmp(path, "-")) fprintf(cli->people, "%s records of %zu columns in %s\n", vly_thousands(rows), json_array_size(columns), path);
+    if (cli->json)
+        vly_cli_print_json(json_pack("{s:s, s:s, s:I, s:O}", "file", path, "format", o->format, "records", (json_int_t)rows, "columns", columns));
+    json_decref(columns);
+    return VLY_EXIT_DONE;
+}
+
 static int run(vly_cli *cli) {
     const export_options *o = cli->own;
     char path[VLY_PATH];
+    if (!strcmp(o->format, "csv")) return export_records(cli);
     weights w = {0};
     vly_checkpoint *c;
     vly_status status = vly_run_open_checkpoint(cli->positional[0], o->best, cli->people, &c);
@@ -174,24 +215,26 @@ static int run(vly_cli *cli) {
 }
 
 static const vly_option own[] = {
-    VLY_CLI_TEXT(export_options, format, "safetensors", "safetensors|npz|onnx", "of the file"),
+    VLY_CLI_TEXT(export_options, format, "safetensors", "safetensors|npz|onnx|csv", "of the file"),
     VLY_CLI_TEXT(export_options, layout, "torch", "torch|native", "of convolutions and of the layer that reads them; onnx: of the input"),
-    VLY_CLI_TEXT(export_options, out, "", NULL, "file to write; default: RUN/weights.FORMAT"),
+    VLY_CLI_TEXT(export_options, out, "", NULL, "file to write; default: RUN/weights.FORMAT, RUN/metrics.csv; csv: - is standard output"),
     VLY_CLI_BOOL(export_options, best, "the checkpoint with the best training return instead of the newest"),
 };
 
 const vly_verb vly_verb_export = {
     .name = "export",
     .positional_help = "RUN",
-    .summary = "the agent for other programs: weights, or an ONNX model",
-    .examples = "volley export runs/x --format npz\nvolley export runs/x --format safetensors --out agent.safetensors\nvolley export runs/x --format onnx --best",
+    .summary = "an agent for other programs: weights or an ONNX model; a run's records as CSV",
+    .examples = "volley export runs/x --format npz\nvolley export runs/x --format safetensors --out agent.safetensors\nvolley export runs/x --format onnx --best\n"
+                "volley export runs/x --format csv --out - | head",
     .own = own,
     .own_count = sizeof own / sizeof *own,
     .own_bytes = sizeof(export_options),
     .more = "Layouts. Linear layers are (out, in) in both. torch: convolutions (out, in, kh, kw), and the layer after them\n"
             "reads (channel, y, x), as torch.nn.Flatten gives it. native: (out, kh, kw, in) and (y, x, channel).\n"
             "onnx: the whole network, from `obs` as the environment gives it (uint8 images unscaled; torch: channels first)\n"
-            "to `logits` and `value`, or `q`; an LSTM reads `h`, `c` and writes `h_next`, `c_next`.",
+            "to `logits` and `value`, or `q`; an LSTM reads `h`, `c` and writes `h_next`, `c_next`.\n"
+            "csv: metrics.jsonl as a table; a row a record, a column a name, empty where a record lacks it.",
     .positional_min = 1,
     .positional_max = 1,
     .run = run,

@@ -4,7 +4,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include "common/file.h"
+#include "cpu/records.h"
 #include "cpu/session.h"
 #include "cpu/verbs.h"
 
@@ -41,28 +41,31 @@ static vly_status append(curve *c, double step, double value, int *room) {
     return VLY_OK;
 }
 
-/* The lines of metrics.jsonl that have the metric; a last line that was cut off is passed over. */
+typedef struct {
+    curve *c;
+    const char *metric;
+    int room, records;
+} reading;
+
+static vly_status add_record(void *arg, const json_t *record) {
+    reading *r = arg;
+    const json_t *step = json_object_get(record, "step"), *value = json_object_get(record, r->metric);
+    r->records++;
+    if (!json_is_number(step) || !json_is_number(value)) return VLY_OK;
+    return append(r->c, json_number_value(step), json_number_value(value), &r->room);
+}
+
+/* The records that have the metric. */
 static vly_status read_curve(curve *c, const char *run, const char *metric) {
-    char path[VLY_PATH + 32], *text = NULL, *rest;
-    size_t bytes;
-    int room = 0, line = 0;
+    reading r = {.c = c, .metric = metric};
     vly_config *config = malloc(sizeof *config);
     if (!config) return vly_fail(VLY_ENOMEM, "no memory for a configuration");
     vly_status status = vly_run_load_config(run, config);
     if (status == VLY_OK) snprintf(c->group, sizeof c->group, "%s %s", config->run.env, config->run.algo);
     free(config);
     VLY_TRY(status);
-    snprintf(path, sizeof path, "%s/metrics.jsonl", run);
-    VLY_TRY(vly_file_read(path, (size_t)4 << 30, &text, &bytes));
-    for (char *l = strtok_r(text, "\n", &rest); l && status == VLY_OK; l = strtok_r(NULL, "\n", &rest), line++) {
-        json_t *o = json_loads(l, 0, NULL);
-        const json_t *step = json_object_get(o, "step"), *value = json_object_get(o, metric);
-        if (json_is_number(step) && json_is_number(value)) status = append(c, json_number_value(step), json_number_value(value), &room);
-        json_decref(o);
-    }
-    free(text);
-    VLY_TRY(status);
-    return c->n ? VLY_OK : vly_fail(VLY_ENOTFOUND, "%s has no %s in its %d records; metrics.jsonl names what there is", run, metric, line);
+    VLY_TRY(vly_records_each(run, add_record, &r));
+    return c->n ? VLY_OK : vly_fail(VLY_ENOTFOUND, "%s has no %s in its %d records; metrics.jsonl names what there is", run, metric, r.records);
 }
 
 static void smooth(curve *c, int window) {
