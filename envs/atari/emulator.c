@@ -92,9 +92,36 @@ static void press_select(vly_emulator *e, const vly_emulator_rules *rules, int f
     e->episode_frames++;
 }
 
+/* A press of one frame and a frame without, by the player, who may be sticky: again until it took. */
+static void press_once(vly_emulator *e, const vly_emulator_rules *rules, int action, vly_screens *screens) {
+    (void)vly_emulator_act(e, rules, action, screens);
+    (void)vly_emulator_act(e, rules, VLY_NOOP, screens);
+}
+
+/* Double Dunk's list of options: SELECT shows it, the stick goes down and sets what it is at. A mode's
+ * bits are the four options below the second line. */
+static int set_dunk_menu(vly_emulator *e, const vly_emulator_rules *rules, vly_screens *screens) {
+    enum { OPTIONS = 0x00, LINE = 0x31, FIRST = 2 };
+    static const uint8_t bits[4] = {0x08, 0x10, 0x04, 0x20};
+    const uint8_t *ram = e->machine.ram;
+    int left = PRESSES_MAX;
+    press_select(e, rules, 5, screens);
+    for (int line = 0; line < FIRST + 4; line++) {
+        const int option = line - FIRST, on = option >= 0 && (rules->mode >> option & 1);
+        for (; option >= 0 && ((ram[OPTIONS] & bits[option]) != 0) != on && left > 0; left--)
+            press_once(e, rules, on ? VLY_RIGHT : VLY_LEFT, screens);
+        const uint8_t at = ram[LINE];
+        for (; line < FIRST + 3 && ram[LINE] == at && left > 0; left--) press_once(e, rules, VLY_DOWN, screens);
+    }
+    press_reset(e, rules, screens);
+    press_once(e, rules, VLY_UPFIRE, screens);
+    return left > 0 ? 0 : -1;
+}
+
 static int select_mode(vly_emulator *e, const vly_emulator_rules *rules, vly_screens *screens) {
     const vly_atari_select *s = vly_atari_select_of(rules->game);
     if (!s) return 0;
+    if (s->dunk_menu) return set_dunk_menu(e, rules, screens);
     for (int i = 0; i < s->wait; i++) (void)vly_emulator_act(e, rules, VLY_NOOP, screens);
     const vly_machine *m = &e->machine;
     int left = PRESSES_MAX, look = !s->press_first;

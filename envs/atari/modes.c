@@ -23,6 +23,7 @@ static const vly_atari_select selects[] = {
     {"crossbow", 2, AT(E9), .press_first = 1},
     {"defender", 2, AT(9B)},
     {"demon_attack", 1, AT(EA)},
+    {"double_dunk", .dunk_menu = 1},
     {"et", 25, AT(EA), .add = 1},
     {"flag_capture", 2, AT(D7), .bcd = 1},
     {"freeway", 1, AT(80)},

@@ -18,6 +18,7 @@ typedef struct {
     uint8_t pairs;       /* two presses between looks */
     uint8_t wait;        /* frames of no action before */
     uint8_t only_default; /* how the other modes are reached is not known: they are refused */
+    uint8_t dunk_menu;   /* not SELECT but Double Dunk's menu (emulator.c) */
     uint8_t resets;      /* console resets afterwards; 0 means 1 */
 } vly_atari_select;
 

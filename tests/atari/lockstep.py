@@ -1,13 +1,15 @@
 """Our Atari against ALE, frame by frame, game by game.
 
     python lockstep.py --driver build/atari_driver [--games pong,tetris] [--frames 20000]
-                       [--seeds 1,2,3] [--sticky 0,0.25] [--modes all|default] [--json FILE]
+                       [--seeds 1,2,3] [--sticky 0,0.25] [--modes all|default] [--jobs 2] [--resume FILE] [--json FILE]
 
 ale-py runs here, ours in a process of its own. Compared at every frame: all 128 bytes of RAM, the
 palette screen, reward, lives, end of game, the episode's frame number. Actions are uniform over ALE's
-full set, held for 1 to 12 frames, so that games are really played; now and then the game is reset.
+full set, held for 1 to 12 frames, so that games are really played; now and then the game is reset. The
+report keeps a checksum of each run's records: `--replay REPORT` compares a later build with those, without
+ALE and many times faster.
 """
-import argparse, json, os, subprocess, sys, time, zlib
+import argparse, concurrent.futures, json, os, subprocess, sys, time, zlib
 
 try:
     import numpy as np
@@ -38,18 +40,27 @@ def ours(args, game, rom, seed, sticky, mode, difficulty, max_frames, resets, ac
     return np.frombuffer(done.stdout, RECORD)
 
 
-def differences(ale, theirs, r):
-    out = []
-    ram = ale.getRAM()
-    if (ram != r["ram"]).any():
-        at = np.nonzero(ram != r["ram"])[0]
-        out.append("ram " + " ".join(f"{128 + i:02x}:{ram[i]:02x}/{r['ram'][i]:02x}" for i in at[:6]))
-    if zlib.crc32(ale.getScreen().tobytes()) != r["screen"]:
-        out.append("screen")
-    for key, want in theirs.items():
-        if int(want) != int(r[key]):
-            out.append(f"{key} {int(want)}/{int(r[key])}")
-    return out
+class Screen:
+    """The RAM and the screen's checksum of ALE, without an array a frame."""
+
+    def __init__(self, ale):
+        self.ale, (height, width) = ale, ale.getScreenDims()
+        self.ram, self.pixels = np.zeros(128, np.uint8), np.zeros((height, width), np.uint8)
+
+    def differences(self, theirs, r):
+        out = []
+        self.ale.getRAM(self.ram)
+        self.ale.getScreen(self.pixels)
+        ram = self.ram
+        if ram.tobytes() != r["ram"].tobytes():
+            at = np.nonzero(ram != r["ram"])[0]
+            out.append("ram " + " ".join(f"{128 + i:02x}:{ram[i]:02x}/{r['ram'][i]:02x}" for i in at[:6]))
+        if zlib.crc32(self.pixels) != r["screen"]:
+            out.append("screen")
+        for key, want in theirs.items():
+            if int(want) != int(r[key]):
+                out.append(f"{key} {int(want)}/{int(r[key])}")
+        return out
 
 
 def lockstep(args, game, rom, seed, sticky, mode=-1, difficulty=0, frames=20000, max_frames=0):
@@ -68,10 +79,12 @@ def lockstep(args, game, rom, seed, sticky, mode=-1, difficulty=0, frames=20000,
         resets = 1
     actions = actions_for(frames, seed * 1000003 + zlib.crc32(game.encode()))
     records = ours(args, game, rom, seed, sticky, mode, difficulty, max_frames, resets, actions, args.clone)
-    result = dict(game=game, seed=seed, sticky=sticky, mode=mode, difficulty=difficulty, frames=0, episodes=0, score=0, rewards=0, equal=True)
+    seen = Screen(ale)
+    result = dict(game=game, seed=seed, sticky=sticky, mode=mode, difficulty=difficulty, frames=0, episodes=0, score=0, rewards=0, equal=True,
+                  digest=f"{zlib.crc32(records):08x}")
 
     def check(r, reward):
-        bad = differences(ale, dict(reward=reward, lives=ale.lives(), frame=ale.getEpisodeFrameNumber(),
+        bad = seen.differences(dict(reward=reward, lives=ale.lives(), frame=ale.getEpisodeFrameNumber(),
                                     over=ale.game_over(with_truncation=False), truncated=ale.game_truncated()), r)
         if bad:
             result["equal"] = False
@@ -102,7 +115,63 @@ def lockstep(args, game, rom, seed, sticky, mode=-1, difficulty=0, frames=20000,
     return result
 
 
-def main():
+def replay(args, game, rom, seed, sticky, mode, difficulty, frames):
+    """Our side alone: for a digest that an earlier build earned beside ALE."""
+    resets = 1 if mode >= 0 or difficulty else 0
+    actions = actions_for(frames, seed * 1000003 + zlib.crc32(game.encode()))
+    records = ours(args, game, rom, seed, sticky, mode, difficulty, 0, resets, actions, args.clone)
+    return dict(game=game, seed=seed, sticky=sticky, mode=mode, difficulty=difficulty, frames=len(records) - 1,
+                equal=True, digest=f"{zlib.crc32(records):08x}")
+
+
+KEY = ("game", "seed", "sticky", "mode", "difficulty")
+
+
+def one(job):
+    args, (game, seed, sticky, mode, difficulty) = job
+    rom = os.path.join(args.roms, game + ".bin")
+    try:
+        if args.replay:
+            return replay(args, game, rom, seed, sticky, mode, difficulty, args.frames)
+        return lockstep(args, game, rom, seed, sticky, mode, difficulty, args.frames, args.max_frames)
+    except RuntimeError as e:
+        return dict(game=game, seed=seed, sticky=sticky, mode=mode, difficulty=difficulty, equal=False, frames=0, first=str(e).strip())
+
+
+def cases_of(args, game):
+    if args.modes != "all":
+        return [(-1, 0)]
+    ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
+    ale = ale_py.ALEInterface()
+    ale.loadROM(os.path.join(args.roms, game + ".bin"))
+    cases = [(m, d) for m in ale.getAvailableModes() for d in ale.getAvailableDifficulties()]
+    return cases if len(cases) <= 200 else cases[:60] + cases[60::20]
+
+
+def summary(rows):
+    """A row per game."""
+    games = {}
+    for r in rows:
+        g = games.setdefault(r["game"], dict(game=r["game"], runs=0, equal=0, frames=0, episodes=0, rewards=0, differs=[], digests={}))
+        g["runs"] += 1
+        g["equal"] += bool(r["equal"])
+        for key in ("frames", "episodes", "rewards"):
+            g[key] += r.get(key, 0)
+        g["digests"]["/".join(str(r[k]) for k in KEY[1:])] = r.get("digest")
+        if not r["equal"]:
+            g["differs"].append({k: r[k] for k in KEY[1:]} | {"first": r.get("first")})
+    return [games[k] for k in sorted(games)]
+
+
+def compare_digests(rows, path):
+    known = {g["game"]: g["digests"] for g in json.load(open(path))["rows"]}
+    for r in rows:
+        want = known.get(r["game"], {}).get("/".join(str(r[k]) for k in KEY[1:]))
+        if want != r.get("digest"):
+            r.update(equal=False, first=f"digest {r.get('digest')}, was {want}")
+
+
+def parsed():
     p = argparse.ArgumentParser()
     p.add_argument("--driver", required=True)
     p.add_argument("--roms")
@@ -112,38 +181,46 @@ def main():
     p.add_argument("--sticky", default="0,0.25")
     p.add_argument("--modes", default="default")
     p.add_argument("--max-frames", type=int, default=0)
-    p.add_argument("--clone", action="store_true")
+    p.add_argument("--clone", action="store_true", help="play every frame on a copy of the copy before it")
+    p.add_argument("--jobs", type=int, default=1, help="processes")
+    p.add_argument("--resume", metavar="FILE", help="a line of JSON per run; runs that it already has are not repeated")
+    p.add_argument("--replay", metavar="JSON", help="without ALE: our records against the digests of an earlier --json")
     p.add_argument("--json")
     args = p.parse_args()
-    roms = args.roms or os.path.join(os.path.dirname(ale_py.__file__), "roms")
+    args.roms = args.roms or os.path.join(os.path.dirname(ale_py.__file__), "roms")
+    return args
+
+
+def main():
+    args = parsed()
     listed = os.path.join(os.path.dirname(os.path.abspath(__file__)), "games.txt")
     names = args.games.split(",") if args.games else open(listed).read().split()
-    rows, start = [], time.time()
-    for game in names:
-        rom = os.path.join(roms, game + ".bin")
-        cases = [(-1, 0)]
-        if args.modes == "all":
-            ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
-            ale = ale_py.ALEInterface()
-            ale.loadROM(rom)
-            levels = ale.getAvailableDifficulties()
-            cases = [(m, d) for m in ale.getAvailableModes() for d in levels]
-            if len(cases) > 200:
-                cases = cases[:60] + cases[60::20]
-        for mode, difficulty in cases:
-            for seed in map(int, args.seeds.split(",")):
-                for sticky in map(float, args.sticky.split(",")):
-                    try:
-                        r = lockstep(args, game, rom, seed, sticky, mode, difficulty, args.frames, args.max_frames)
-                    except RuntimeError as e:
-                        r = dict(game=game, seed=seed, sticky=sticky, mode=mode, difficulty=difficulty, equal=False, frames=0, first=str(e).strip())
-                    rows.append(r)
-                    if not r["equal"] or args.modes != "all":
-                        print(("equal  " if r["equal"] else "DIFFERS"), game, f"mode {mode}.{difficulty} seed {seed} sticky {sticky}:", f"{r['frames']} frames, {r.get('episodes')} resets, {r.get('rewards')} rewards", r.get("first", ""), flush=True)
+    start = time.time()
+    rows = [json.loads(line) for line in open(args.resume)] if args.resume and os.path.exists(args.resume) else []
+    done = {tuple(r[k] for k in KEY) for r in rows}
+    jobs = [(game, seed, sticky, mode, difficulty) for seed in map(int, args.seeds.split(",")) for sticky in map(float, args.sticky.split(","))
+            for game in names for mode, difficulty in cases_of(args, game)]
+    jobs = [(args, j) for j in jobs if j not in done]
+    with concurrent.futures.ProcessPoolExecutor(args.jobs) as pool:
+        for r in pool.map(one, jobs) if args.jobs > 1 else map(one, jobs):
+            rows.append(r)
+            if args.resume:
+                with open(args.resume, "a") as out:
+                    out.write(json.dumps(r) + "\n")
+            if not r["equal"] or args.modes != "all":
+                print(("equal  " if r["equal"] else "DIFFERS"), r["game"], f"mode {r['mode']}.{r['difficulty']} seed {r['seed']} sticky {r['sticky']}:",
+                      f"{r['frames']} frames, {r.get('episodes')} resets, {r.get('rewards')} rewards", r.get("first", ""), flush=True)
+    if args.replay:
+        compare_digests(rows, args.replay)
     bad = [r for r in rows if not r["equal"]]
-    print(f"{len(rows)} runs, {len(rows) - len(bad)} equal, {len(bad)} differ in {sorted({r['game'] for r in bad})}; {sum(r['frames'] for r in rows)} frames, {time.time() - start:.0f} s")
+    print(f"{len(rows)} runs, {len(rows) - len(bad)} equal, {len(bad)} differ in {sorted({r['game'] for r in bad})}; "
+          f"{sum(r['frames'] for r in rows)} frames, {time.time() - start:.0f} s")
     if args.json:
-        json.dump(dict(ale_py=ale_py.__version__, command=" ".join(sys.argv), rows=rows), open(args.json, "w"), indent=0)
+        command = " ".join(["python tests/atari/lockstep.py"] + sys.argv[1:])
+        with open(args.json, "w") as out:
+            out.write(json.dumps(dict(ale_py=ale_py.__version__, date=time.strftime("%Y-%m-%d"), command=command, runs=len(rows),
+                                      equal=len(rows) - len(bad), frames=sum(r["frames"] for r in rows)))[:-1] + ', "rows": [\n')
+            out.write(",\n".join(json.dumps(g) for g in summary(rows)) + "\n]}\n")
     sys.exit(1 if bad else 0)
 
 
