@@ -14,7 +14,7 @@
 #include "cpu/dist_impl.h"
 #include "cpu/train_impl.h"
 
-enum { WORKERS_MAX = 1024, SERVE_MS = 20, END_MS = 10000, OWN_RETRY_MS = 300, LOST_MS = 30000 };
+enum { WORKERS_MAX = 1024, END_MS = 10000, LOST_MS = 30000 };
 
 /* ---- the configuration, read alike by learner and actors ---- */
 
@@ -54,37 +54,13 @@ vly_tab_scheme vly_dist_tables(const vly_config *k) {
 
 /* ---- the learner ---- */
 
-typedef struct {
-    pid_t pid;
-    int rank, restarts;
-    int64_t since_ms;
-} worker;
-
-struct vly_dist {
-    const vly_config *config;
-    vly_store_server *redis; /* NULL: somebody else's */
-    vly_store *store;
-    const char *folder;
-    char url[300], run[128];
-    worker *workers;
-    int worker_count, restarts, died;
-    void (*say)(void *arg, const char *text);
-    void *arg;
-    vly_train *t;
-    double *optimum;         /* tabular: by value iteration, or NULL */
-    int64_t told_ms;
-};
-
 static int64_t now_ms(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-#if defined(__GNUC__)
-__attribute__((format(printf, 2, 3)))
-#endif
-static void tell(vly_dist *d, const char *format, ...) {
+void vly_dist_tell(vly_dist *d, const char *format, ...) {
     char text[512];
     va_list args;
     if (!d->say) return;
@@ -114,7 +90,7 @@ static vly_status mend_store(vly_dist *d) {
     if (!d->redis) return VLY_OK;
     VLY_TRY(vly_store_server_mend(d->redis, &restarted));
     if (!restarted) return VLY_OK;
-    tell(d, "the run's Redis had died; it is back at %s", d->url);
+    vly_dist_tell(d, "the run's Redis had died; it is back at %s", d->url);
     return publish_config(d);
 }
 
@@ -132,7 +108,7 @@ static void become_actor(const vly_dist *d, int rank, pid_t parent) {
     _exit(127);
 }
 
-static vly_status start_worker(vly_dist *d, worker *w) {
+static vly_status start_worker(vly_dist *d, vly_dist_worker *w) {
     const pid_t parent = getpid();
     w->pid = fork();
     if (w->pid < 0) return vly_fail(VLY_EIO, "cannot start worker %d: %s", w->rank, strerror(errno));
@@ -141,11 +117,10 @@ static vly_status start_worker(vly_dist *d, worker *w) {
     return VLY_OK;
 }
 
-/* Who has died is started again; who cannot even start ends the run. */
-static vly_status watch_workers(vly_dist *d, bool may_end) {
+vly_status vly_dist_watch(vly_dist *d, bool may_end) {
     VLY_TRY(mend_store(d));
     for (int i = 0; i < d->worker_count; i++) {
-        worker *w = &d->workers[i];
+        vly_dist_worker *w = &d->workers[i];
         int how;
         if (w->pid <= 0 || waitpid(w->pid, &how, WNOHANG) != w->pid) continue;
         w->pid = 0;
@@ -156,7 +131,7 @@ static vly_status watch_workers(vly_dist *d, bool may_end) {
         if (d->restarts++ >= d->config->dist.restarts)
             return vly_fail(VLY_EUNSUPPORTED, "workers died %d times; the last was worker %d (%s %d); --dist.restarts allows more", d->restarts,
                             w->rank, WIFSIGNALED(how) ? "signal" : "exit", WIFSIGNALED(how) ? WTERMSIG(how) : WEXITSTATUS(how));
-        tell(d, "worker %d died (%s %d), starting it again", w->rank, WIFSIGNALED(how) ? "signal" : "exit",
+        vly_dist_tell(d, "worker %d died (%s %d), starting it again", w->rank, WIFSIGNALED(how) ? "signal" : "exit",
              WIFSIGNALED(how) ? WTERMSIG(how) : WEXITSTATUS(how));
         w->restarts++;
         VLY_TRY(start_worker(d, w));
@@ -164,8 +139,7 @@ static vly_status watch_workers(vly_dist *d, bool may_end) {
     return VLY_OK;
 }
 
-/* A store that does not answer: mended when it is our own and dead, given up after a while. *lost_ms: since when, 0: it answers. */
-static vly_status survive(vly_dist *d, vly_status status, int64_t *lost_ms) {
+vly_status vly_dist_survive(vly_dist *d, vly_status status, int64_t *lost_ms) {
     if (status != VLY_EPEER || !d->redis) return status;
     if (*lost_ms == 0) *lost_ms = now_ms();
     if (now_ms() - *lost_ms > LOST_MS) return status;
@@ -176,7 +150,7 @@ static vly_status survive(vly_dist *d, vly_status status, int64_t *lost_ms) {
 static void end_workers(vly_dist *d) {
     const int64_t deadline = now_ms() + END_MS;
     for (int i = 0; i < d->worker_count; i++) {
-        worker *w = &d->workers[i];
+        vly_dist_worker *w = &d->workers[i];
         while (w->pid > 0 && waitpid(w->pid, NULL, WNOHANG) == 0 && now_ms() < deadline)
             nanosleep(&(struct timespec){0, 5000000}, NULL);
         if (w->pid > 0 && kill(w->pid, 0) == 0) {
@@ -187,19 +161,19 @@ static void end_workers(vly_dist *d) {
     }
 }
 
-static vly_status beat(vly_dist *d, int64_t version) {
+vly_status vly_dist_beat(vly_dist *d, int64_t version) {
     char json[256];
     snprintf(json, sizeof json, "{\"role\":\"learner\",\"algo\":\"%.31s\",\"env\":\"%.63s\",\"version\":%lld,\"steps\":%lld,\"pid\":%d}",
              d->config->run.algo, d->config->run.env, (long long)version, (long long)d->t->counters.steps, (int)getpid());
     return vly_store_beat(d->store, "learner", json, (int)(1000 * d->config->dist.ttl_s));
 }
 
-static vly_status start_fleet(vly_dist *d) {
+vly_status vly_dist_start_fleet(vly_dist *d) {
     VLY_TRY(publish_config(d));
     VLY_TRY(vly_store_delete(d->store, "stop"));
-    VLY_TRY(beat(d, 0));
+    VLY_TRY(vly_dist_beat(d, 0));
     if (d->config->run.role != 0) {
-        tell(d, "waiting for actors: volley actor --store %s --run %s", d->url, d->run);
+        vly_dist_tell(d, "waiting for actors: volley actor --store %s --run %s", d->url, d->run);
         return VLY_OK;
     }
     d->worker_count = vly_dist_workers(d->config);
@@ -212,7 +186,7 @@ static vly_status start_fleet(vly_dist *d) {
     return VLY_OK;
 }
 
-static void heard_episode(void *arg, double score) {
+void vly_dist_heard_episode(void *arg, double score) {
     vly_dist *d = arg;
     vly_train *t = d->t;
     const int64_t at = t->counters.episodes++ % RETURNS;
@@ -227,8 +201,7 @@ static void add_metric(vly_metric *m, int *n, const char *name, double value) {
     m[(*n)++].value = value;
 }
 
-/* Numbers out, wishes in; at most every SERVE_MS, for thousands of gradients a second may arrive. */
-static vly_status led(vly_dist *d, int64_t steps, int64_t updates, const vly_metric *m, int n) {
+vly_status vly_dist_led(vly_dist *d, int64_t steps, int64_t updates, const vly_metric *m, int n) {
     bool save;
     VLY_TRY(vly_train_led(d->t, steps, updates, m, n, &save));
     return save ? vly_train_save(d->t) : VLY_OK;
@@ -238,21 +211,21 @@ static vly_status serve_gradients(vly_dist *d, vly_ps_server *server) {
     vly_train *t = d->t;
     int64_t last = 0, lost = 0;
     while (t->stop == VLY_STOP_NONE) {
-        const vly_status status = vly_ps_server_serve(server, SERVE_MS);
-        VLY_TRY(survive(d, status, &lost));
+        const vly_status status = vly_ps_server_serve(server, VLY_DIST_SERVE_MS);
+        VLY_TRY(vly_dist_survive(d, status, &lost));
         if (status != VLY_OK) continue;
         lost = 0;
         vly_train_mark(t, VLY_PHASE_LEARN);
-        if (now_ms() - last < SERVE_MS) continue;
+        if (now_ms() - last < VLY_DIST_SERVE_MS) continue;
         last = now_ms();
-        VLY_TRY(survive(d, watch_workers(d, false), &lost));
+        VLY_TRY(vly_dist_survive(d, vly_dist_watch(d, false), &lost));
         if (t->o.loop) uv_run(t->o.loop, UV_RUN_NOWAIT);
         vly_ps_report r;
         vly_metric m[VLY_METRICS_MAX];
         int n = 0;
         vly_ps_server_report(server, &r);
         if (now_ms() - d->told_ms > 500) {
-            VLY_TRY(survive(d, beat(d, r.version), &lost));
+            VLY_TRY(vly_dist_survive(d, vly_dist_beat(d, r.version), &lost));
             d->told_ms = now_ms();
         }
         add_metric(m, &n, "dist/staleness_mean", r.staleness_mean);
@@ -262,10 +235,10 @@ static vly_status serve_gradients(vly_dist *d, vly_ps_server *server) {
         add_metric(m, &n, "dist/lost", (double)r.lost);
         add_metric(m, &n, "dist/workers", r.workers);
         add_metric(m, &n, "dist/restarts", d->restarts);
-        VLY_TRY(led(d, r.steps, r.version, m, n));
+        VLY_TRY(vly_dist_led(d, r.steps, r.version, m, n));
         vly_train_mark(t, VLY_PHASE_OTHER);
     }
-    return survive(d, vly_ps_server_stop(server), &lost);
+    return vly_dist_survive(d, vly_ps_server_stop(server), &lost);
 }
 
 static vly_status lead_gradients(vly_dist *d) {
@@ -275,8 +248,8 @@ static vly_status lead_gradients(vly_dist *d) {
     if (!t->algo->arena)
         return vly_fail(VLY_EUNSUPPORTED, "%s has no gradients for a parameter server; use a3c, a2c, ppo, dqn or gorila", d->config->run.algo);
     VLY_TRY(vly_ps_server_create(&server, d->store, t->c, t->learn, &policy, t->algo->optimizer, t->algo->arena, t->counters.updates, t->counters.steps));
-    vly_ps_server_on_episode(server, heard_episode, d);
-    vly_status status = start_fleet(d);
+    vly_ps_server_on_episode(server, vly_dist_heard_episode, d);
+    vly_status status = vly_dist_start_fleet(d);
     if (status == VLY_OK) status = serve_gradients(d, server);
     if (status != VLY_OK) {
         char words[512];
@@ -315,21 +288,21 @@ static vly_status serve_tables(vly_dist *d, vly_tab_hub *hub, vly_real *table, u
     int64_t last = 0, episodes = 0, lost = 0;
     bool over = false;
     while (t->stop == VLY_STOP_NONE && !over) {
-        const vly_status status = vly_tab_hub_serve(hub, SERVE_MS);
-        VLY_TRY(survive(d, status, &lost));
+        const vly_status status = vly_tab_hub_serve(hub, VLY_DIST_SERVE_MS);
+        VLY_TRY(vly_dist_survive(d, status, &lost));
         if (status != VLY_OK) continue;
         lost = 0;
-        if (now_ms() - last < 5 * SERVE_MS) continue;
+        if (now_ms() - last < 5 * VLY_DIST_SERVE_MS) continue;
         last = now_ms();
-        VLY_TRY(survive(d, watch_workers(d, true), &lost));
+        VLY_TRY(vly_dist_survive(d, vly_dist_watch(d, true), &lost));
         if (t->o.loop) uv_run(t->o.loop, UV_RUN_NOWAIT);
         vly_tab_report r;
         vly_metric m[VLY_METRICS_MAX];
         int n = 0;
         VLY_TRY(vly_tab_hub_table(hub, table, visits));
         vly_tab_hub_report(hub, &r);
-        VLY_TRY(survive(d, beat(d, r.merges), &lost));
-        for (; episodes < r.episodes && !isnan(r.return_mean_100); episodes++) heard_episode(d, r.return_mean_100);
+        VLY_TRY(vly_dist_survive(d, vly_dist_beat(d, r.merges), &lost));
+        for (; episodes < r.episodes && !isnan(r.return_mean_100); episodes++) vly_dist_heard_episode(d, r.return_mean_100);
         if (d->optimum) {
             double largest;
             add_metric(m, &n, "tabular/error_rms", error_of(d, table, visits, cells, &largest));
@@ -340,7 +313,7 @@ static vly_status serve_tables(vly_dist *d, vly_tab_hub *hub, vly_real *table, u
         add_metric(m, &n, "dist/merges", (double)r.merges);
         add_metric(m, &n, "dist/workers", r.workers);
         over = d->worker_count > 0 && r.finished == d->worker_count;
-        VLY_TRY(led(d, r.steps, r.merges, m, n));
+        VLY_TRY(vly_dist_led(d, r.steps, r.merges, m, n));
     }
     if (t->stop == VLY_STOP_NONE) t->stop = VLY_STOP_BUDGET;
     return vly_tab_hub_stop(hub);
@@ -361,7 +334,7 @@ static vly_status lead_tables(vly_dist *d) {
         VLY_TRY(vly_tabular_solve(t->o.env, (double)d->config->tabular.gamma, d->optimum));
     }
     VLY_TRY(vly_tab_hub_create(&hub, d->store, vly_dist_tables(d->config), vly_dist_workers(d->config), states, actions));
-    vly_status status = start_fleet(d);
+    vly_status status = vly_dist_start_fleet(d);
     if (status == VLY_OK) status = serve_tables(d, hub, q->data, visits->data, cells);
     if (status == VLY_OK) {
         end_workers(d); /* their last words count */
@@ -391,9 +364,9 @@ static vly_status connect_store(vly_dist *d) {
         VLY_TRY(vly_store_server_start(&d->redis, redis, vly_dist_kind_of(d->config) == VLY_DIST_TABULAR));
         snprintf(d->url, sizeof d->url, "%s", vly_store_server_url(d->redis));
     }
-    const vly_store_options own = {.retry_ms = OWN_RETRY_MS}; /* a Redis of our own is mended, not waited for */
+    const vly_store_options own = {.retry_ms = VLY_DIST_OWN_RETRY_MS}; /* a Redis of our own is mended, not waited for */
     VLY_TRY(vly_store_open(&d->store, d->url, d->run, d->redis ? &own : NULL));
-    tell(d, "store %s, run %s: more workers join with   volley actor --store %s --run %s", d->url, d->run, d->url, d->run);
+    vly_dist_tell(d, "store %s, run %s: more workers join with   volley actor --store %s --run %s", d->url, d->run, d->url, d->run);
     return VLY_OK;
 }
 
