@@ -15,6 +15,8 @@ typedef struct {
     int actors;          /* 1 for vly_agent_step */
     uint64_t seed;
     const char *device;  /* NULL: auto */
+    vly_status (*adapt)(void *arg, vly_config *config); /* changes the run's configuration before it is used; may be NULL */
+    void *arg;
 } vly_agent_options;
 
 typedef struct {

@@ -86,5 +86,7 @@ add_test(NAME atari_peers COMMAND sh -c "exec \"\${VLY_PYTHON:-python3}\" tests/
   WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
 set_tests_properties(atari_lockstep atari_peers PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 300)
 
-target_compile_definitions(test_show PRIVATE VLY_TEST_PROGRAM="$<TARGET_FILE:volley>")
-add_dependencies(test_show volley)
+foreach(name test_show test_eval)
+  target_compile_definitions(${name} PRIVATE VLY_TEST_PROGRAM="$<TARGET_FILE:volley>")
+  add_dependencies(${name} volley)
+endforeach()
