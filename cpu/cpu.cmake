@@ -42,6 +42,17 @@ add_custom_target(vly_version BYPRODUCTS ${generated}/vly_version.h
     -DBUILD=${CMAKE_C_COMPILER_ID}-${CMAKE_BUILD_TYPE} -P ${PROJECT_SOURCE_DIR}/cpu/version.cmake
   COMMENT "" VERBATIM)
 add_dependencies(vly_cpu vly_version)
+
+# The monitor's page: one document, its scripts in the order in which they build on each other.
+set(page_scripts main.js)
+list(TRANSFORM page_scripts PREPEND ${PROJECT_SOURCE_DIR}/cpu/monitor/ OUTPUT_VARIABLE page_files)
+string(REPLACE ";" "\\;" page_list "${page_scripts}")
+add_custom_command(OUTPUT ${generated}/monitor_page.h
+  COMMAND ${CMAKE_COMMAND} -DROOT=${PROJECT_SOURCE_DIR}/cpu/monitor "-DSCRIPTS=${page_list}" -DOUT=${generated}/monitor_page.h
+    -P ${PROJECT_SOURCE_DIR}/cpu/monitor/embed.cmake
+  DEPENDS cpu/monitor/embed.cmake cpu/monitor/head.html cpu/monitor/body.html cpu/monitor/style.css ${page_files}
+  COMMENT "" VERBATIM)
+target_sources(vly_cpu PRIVATE ${generated}/monitor_page.h)
 target_include_directories(vly_cpu PUBLIC ${generated})
 
 add_executable(volley ${program_sources})

@@ -14,6 +14,7 @@
 #include "cpu/cli.h"
 #include "cpu/device.h"
 #include "cpu/fleet.h"
+#include "cpu/monitor.h"
 #include "cpu/status_line.h"
 #include "cpu/system.h"
 #include "envs/registry.h"
@@ -28,6 +29,8 @@ struct vly_session {
     vly_fleet *fleet;
     vly_train *train;
     vly_metrics *metrics;
+    vly_monitor *monitor;   /* NULL: none */
+    vly_shots *shots;
     vly_status_line *line;
     FILE *people;
     char folder[VLY_PATH - 64], checkpoints[VLY_PATH - 32], device_note[512];
@@ -169,6 +172,22 @@ static vly_status open_metrics(vly_session *s, int64_t resumed) {
     return VLY_OK;
 }
 
+/* ---- the live page ---- */
+
+/* A hundredth of each processor, of one at most a tenth: what is left over is enough for a page. */
+static double monitor_share(void) { return fmin(0.01 * vly_system_processors(), 0.1); }
+
+static vly_status open_monitor(vly_session *s, const char *token) {
+    if (!s->config.run.monitor || !is_first(s)) return VLY_OK;
+    VLY_TRY(vly_shots_create(&s->shots, &s->env, s->config.run.envs));
+    const vly_monitor_options o = {.folder = s->folder, .bind = s->config.monitor.bind, .token = token, .hosts = s->config.monitor.hosts,
+                                   .port = s->config.monitor.port, .metrics = s->config.metrics.jsonl ? NULL : s->metrics,
+                                   .shots = s->shots, .cpu_share = monitor_share()};
+    return vly_monitor_start(&s->monitor, &o);
+}
+
+static const void *state_of(void *train, int actor) { return vly_train_state(train, actor); }
+
 /* ---- numbers ---- */
 
 static void observe(void *arg, const vly_episode *episode, int64_t steps) {
@@ -240,6 +259,7 @@ static int on_update(void *arg, const vly_train_report *r) {
         s->last_record = r->wall_s;
         record(s, r);
     } else vly_status_line_update(s->line, s->metrics);
+    vly_shots_offer(s->shots, state_of, s->train);
     s->too_many_restarts = r->pool.restarts > s->config.pool.restarts;
     return (vly_cli_signal() || s->too_many_restarts ? VLY_TRAIN_STOP : VLY_TRAIN_GO_ON) | (save_is_due(s, r) ? VLY_TRAIN_SAVE : VLY_TRAIN_GO_ON);
 }
@@ -434,6 +454,17 @@ vly_status vly_run_load_config(const char *run, vly_config *config) {
 
 /* ---- beginning and end ---- */
 
+/* The folder, what is written there, and who shows it; resumed: the step it goes on from, or -1. */
+static vly_status open_outputs(vly_session *s, int64_t resumed) {
+    char token[sizeof s->config.monitor.token];
+    memcpy(token, s->config.monitor.token, sizeof token);
+    s->config.monitor.token[0] = '\0'; /* the folder may be given to others */
+    VLY_TRY(open_folder(s));
+    if (resumed >= 0 && is_first(s)) VLY_TRY(vly_checkpoints_drop_after(s->checkpoints, resumed));
+    VLY_TRY(open_metrics(s, resumed));
+    return open_monitor(s, token);
+}
+
 static vly_status open_trainer(vly_session *s) {
     VLY_TRY(vly_fleet_open(&s->fleet, &s->config, s->folder, on_warning, s));
     vly_train_options o = {.compute = s->compute, .env = &s->env, .config = &s->config, .arg = s, .on_update = on_update,
@@ -469,6 +500,7 @@ static void say_hello(vly_session *s) {
     }
     if (column) fputc('\n', s->people);
     free(text);
+    if (s->monitor) fprintf(s->people, "live page: %s\n", vly_monitor_url(s->monitor));
     fflush(s->people);
 }
 
@@ -490,8 +522,7 @@ static vly_status start(vly_session *s, const vly_assignments *given) {
         return vly_fail(VLY_EINVAL, "%s holds a run already: `volley resume %s` goes on with it, another --out starts anew", s->folder, s->folder);
     VLY_TRY(open_device(s));
     VLY_TRY(open_trainer(s));
-    VLY_TRY(open_folder(s));
-    return open_metrics(s, -1);
+    return open_outputs(s, -1);
 }
 
 vly_status vly_session_start(vly_session **out, const vly_assignments *given, FILE *people) {
@@ -542,9 +573,7 @@ static vly_status resume(vly_session *s, const char *run, const vly_assignments 
     if (status == VLY_OK) status = restore_session(s, c);
     vly_checkpoint_close(c);
     VLY_TRY(status);
-    VLY_TRY(open_folder(s));
-    if (is_first(s)) VLY_TRY(vly_checkpoints_drop_after(s->checkpoints, s->steps_at_start));
-    return open_metrics(s, s->steps_at_start);
+    return open_outputs(s, s->steps_at_start);
 }
 
 vly_status vly_session_resume(vly_session **out, const char *run, const vly_assignments *given, FILE *people) {
@@ -603,6 +632,8 @@ vly_status vly_session_run(vly_session *s, vly_session_result *result) {
 
 void vly_session_close(vly_session *s) {
     if (!s) return;
+    vly_monitor_stop(s->monitor);
+    vly_shots_destroy(s->shots);
     vly_train_destroy(s->train);
     vly_fleet_close(s->fleet, s->failed);
     vly_metrics_destroy(s->metrics);

@@ -87,6 +87,16 @@ static vly_status launch(vly_store_server *server) {
     return wait_ready(server);
 }
 
+/* For who watches the folder (cpu/run_log.h). */
+static void note_url(const vly_store_server *server) {
+    char path[1100];
+    snprintf(path, sizeof path, "%s/url", server->folder);
+    FILE *f = fopen(path, "we");
+    if (!f) return;
+    fprintf(f, "%s\n", server->url);
+    fclose(f);
+}
+
 vly_status vly_store_server_start(vly_store_server **out, const char *folder, bool durable) {
     vly_store_server *server = calloc(1, sizeof *server);
     if (!server) return vly_fail(VLY_ENOMEM, "store server: out of memory");
@@ -106,6 +116,7 @@ vly_status vly_store_server_start(vly_store_server **out, const char *folder, bo
         vly_store_server_stop(server);
         return status;
     }
+    note_url(server);
     *out = server;
     return VLY_OK;
 }

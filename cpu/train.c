@@ -146,6 +146,10 @@ void vly_train_get_report(vly_train *t, vly_train_report *out) {
 }
 
 vly_algo *vly_train_algo(vly_train *t) { return t->algo; }
+const void *vly_train_state(vly_train *t, int actor) {
+    return t->o.lead || !t->counters.started || actor < 0 || actor >= t->N ? NULL : vly_pool_state(t->pool, actor);
+}
+
 void vly_train_stop(vly_train *t) { atomic_store(&t->stop_asked, 1); }
 
 static vly_stop why_stop(vly_train *t) {

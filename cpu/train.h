@@ -96,6 +96,8 @@ vly_status vly_train_run(vly_train *t, vly_train_result *result);
 void vly_train_stop(vly_train *t);
 void vly_train_get_report(vly_train *t, vly_train_report *out);
 vly_algo *vly_train_algo(vly_train *t);
+/* State of one actor, for pictures, in on_update alone; NULL while it is being stepped, and where nothing is acted. */
+const void *vly_train_state(vly_train *t, int actor);
 
 /* Everything that decides how training goes on: the algorithm's buffers, counters, environments, returns. The same
  * list for the same options. Returns how many; writes at most max. Valid in on_save, and when not running. */

@@ -4,7 +4,7 @@
 #define VLY_CPU_VERBS_H
 #include "cpu/cli.h"
 
-#define VLY_VERB_MAP(XX) XX(train) XX(resume) XX(eval) XX(inspect) XX(trace) XX(play) XX(record) XX(plot) XX(export) XX(bench) XX(ls) XX(doctor) XX(actor) XX(cluster)
+#define VLY_VERB_MAP(XX) XX(train) XX(resume) XX(eval) XX(inspect) XX(trace) XX(play) XX(record) XX(plot) XX(export) XX(monitor) XX(bench) XX(ls) XX(doctor) XX(actor) XX(cluster)
 
 #define XX(name) extern const vly_verb vly_verb_##name;
 VLY_VERB_MAP(XX)
