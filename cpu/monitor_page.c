@@ -2,7 +2,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include "cpu/monitor_impl.h"
-#include "monitor_page.h" /* made of cpu/monitor/ at build time: page_head, page_style, page_script, page_tail */
+#include <monitor_page.h> /* made of cpu/monitor/ at build time: page_head, page_style, page_script, page_tail */
 
 /* The style and the script of this answer alone have its nonce: nothing that is slipped in between can run. */
 void vly_monitor_write_page(vly_http_reply *reply) {
