@@ -12,6 +12,7 @@
 static const vly_verb *const *all_verbs;
 static const char *program = "volley";
 
+const vly_verb *vly_cli_verb(int i) { return all_verbs ? all_verbs[i] : NULL; }
 const char *vly_cli_program(void) { return program; }
 
 int vly_cli_exit_code(vly_status status) {

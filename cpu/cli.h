@@ -53,6 +53,8 @@ struct vly_verb {
 #define VLY_CLI_FLOAT(type, key, def, min, max, help) VLY_CLI_ROW(type, key, VLY_OPTION_FLOAT, def, min, max, NULL, help)
 #define VLY_CLI_TEXT(type, key, def, choices, help) VLY_CLI_ROW(type, key, VLY_OPTION_TEXT, def, 0, 0, choices, help)
 
+/* The verbs that vly_cli_main was given, NULL past the end. */
+const vly_verb *vly_cli_verb(int i);
 int vly_cli_main(const vly_verb *const *verbs, int argc, char **argv);
 
 /* "volley: words" on standard error; the exit code that belongs to the status. */

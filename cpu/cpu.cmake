@@ -66,3 +66,15 @@ if(MPI_C_FOUND)
   target_link_libraries(volley_mpi PRIVATE vly_options MPI::MPI_C)
   target_compile_options(volley_mpi PRIVATE -Wno-missing-prototypes -Wno-strict-prototypes)
 endif()
+
+# `cmake --install build`: the program, what it loads, and volley(1), written by itself.
+add_custom_command(OUTPUT ${PROJECT_BINARY_DIR}/volley.1 COMMAND volley ls options --man > ${PROJECT_BINARY_DIR}/volley.1
+  DEPENDS volley COMMENT "" VERBATIM)
+add_custom_target(manual ALL DEPENDS ${PROJECT_BINARY_DIR}/volley.1)
+include(GNUInstallDirs)
+install(TARGETS volley RUNTIME)
+install(FILES ${PROJECT_BINARY_DIR}/volley.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+if(TARGET volley_mpi)
+  set_target_properties(volley_mpi PROPERTIES BUILD_WITH_INSTALL_RPATH ON) # MPI's own flags say where it is
+  install(TARGETS volley_mpi LIBRARY DESTINATION lib/volley OPTIONAL)
+endif()

@@ -13,14 +13,15 @@ struct vly_ranks {
 
 bool vly_ranks_launched(void) { return getenv("OMPI_COMM_WORLD_SIZE") || getenv("PMI_SIZE") || getenv("PMIX_RANK"); }
 
-/* Beside the program first, then where the linker looks. */
+/* Beside the program first, then where it is installed, then where the linker looks. */
 static void *load_library(void) {
+    static const char *const places[] = {"libvolley_mpi.so", "../lib/volley/libvolley_mpi.so"};
     char path[4200];
     const ssize_t n = readlink("/proc/self/exe", path, 4096);
-    if (n > 0) {
+    for (int i = 0; n > 0 && i < 2; i++) {
         path[n] = '\0';
         char *slash = strrchr(path, '/');
-        snprintf(slash + 1, sizeof path - (size_t)(slash + 1 - path), "libvolley_mpi.so");
+        snprintf(slash + 1, sizeof path - (size_t)(slash + 1 - path), "%s", places[i]);
         void *library = dlopen(path, RTLD_NOW | RTLD_GLOBAL); /* Open MPI's own plugins look for its symbols */
         if (library) return library;
     }

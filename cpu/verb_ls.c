@@ -2,13 +2,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "cpu/manual.h"
 #include "cpu/session.h"
 #include "cpu/verbs.h"
 #include "envs/atari/roms.h"
 #include "envs/registry.h"
 
 typedef struct {
-    bool markdown;
+    bool markdown, man;
     char runs[1024], roms[1024];
 } ls_options;
 
@@ -160,10 +161,11 @@ static json_t *ls_options_(vly_cli *cli) {
     const vly_option *o = vly_config_options(&n);
     json_t *list = json_array();
     if (own->markdown) vly_config_print_reference(cli->people);
+    if (own->man) vly_manual_print(cli->people);
     for (int i = 0; i < n; i++) {
         char allowed[512];
         vly_option_allowed(&o[i], allowed, sizeof allowed);
-        if (!own->markdown) fprintf(cli->people, "  %s.%-22s %s\n", o[i].section, o[i].key, o[i].help);
+        if (!own->markdown && !own->man) fprintf(cli->people, "  %s.%-22s %s\n", o[i].section, o[i].key, o[i].help);
         json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s, s:s}", "section", o[i].section, "key", o[i].key, "default", o[i].def,
                                               "allowed", allowed, "help", o[i].help));
     }
@@ -204,6 +206,7 @@ static const vly_option own[] = {
     VLY_CLI_TEXT(ls_options, roms, "", NULL, "folder of Atari ROMs; otherwise $VOLLEY_ROMS or the cache"),
     VLY_CLI_TEXT(ls_options, runs, "runs", NULL, "folder of runs"),
     VLY_CLI_BOOL(ls_options, markdown, "`ls options` as the reference page"),
+    VLY_CLI_BOOL(ls_options, man, "`ls options` as the manual page: volley ls options --man | man -l -"),
 };
 
 const vly_verb vly_verb_ls = {

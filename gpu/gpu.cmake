@@ -26,6 +26,7 @@ if(TARGET vly_kernels)
   # Only what compute_open.h asks for is visible.
   target_link_options(volley_cuda PRIVATE -Wl,--exclude-libs,ALL -Wl,-z,defs -static-libstdc++ -static-libgcc)
   set_target_properties(volley_cuda PROPERTIES C_VISIBILITY_PRESET hidden)
+  install(TARGETS volley_cuda LIBRARY DESTINATION lib/volley OPTIONAL)
 endif()
 
 if(BUILD_TESTING)
