@@ -1,7 +1,7 @@
 #include "cpu/manual.h"
 #include <string.h>
 #include "cpu/cli.h"
-#include "vly_version.h"
+#include "cpu/system.h"
 
 /* Text as roff takes it: no line begins a request, hyphens that are typed stay hyphens. */
 static void put(FILE *out, const char *text, size_t n, bool line_start) {
@@ -116,7 +116,7 @@ static const char tail[] =
     ".SH EXAMPLES\n";
 
 void vly_manual_print(FILE *out) {
-    fprintf(out, ".\\\" Written by `volley ls options --man`.\n.TH VOLLEY 1 2026-11-21 \"volley %s\" \"User Commands\"\n", VLY_VERSION);
+    fprintf(out, ".\\\" Written by `volley ls options --man`.\n.TH VOLLEY 1 2026-11-21 \"volley %s\" \"User Commands\"\n", vly_system_version());
     fputs(head, out);
     for (int i = 0; vly_cli_verb(i); i++) put_verb(out, vly_cli_verb(i));
     put_sections(out);
