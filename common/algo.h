@@ -53,7 +53,7 @@ struct vly_sync {
     bool capturable; /* its operations may be part of a captured graph (NCCL); MPI and Redis: false */
     /* Before the optimizer: grad (n) becomes the mean over the ranks. */
     vly_status (*reduce)(vly_sync *s, vly_queue *q, vly_real *grad, int64_t n);
-    /* Instead of the optimizer: grad goes out, p->param is replaced (parameter server). `steps` as in vly_progress. */
+    /* Instead of the optimizer: grad goes out, p->param is replaced (parameter server). */
     vly_status (*apply)(vly_sync *s, vly_queue *q, const vly_params *p, const vly_hyper *hyper);
     /* After the optimizer: parameters are mixed with the neighbours' (gossip, federated averaging). */
     vly_status (*mix)(vly_sync *s, vly_queue *q, const vly_params *p);
@@ -64,6 +64,11 @@ struct vly_sync {
     vly_status (*agree)(vly_sync *s, int stop, int64_t steps, int *any_stop, int64_t *all_steps);
     /* Steps of the whole fleet, for schedules and budgets; NULL: world times one's own. */
     int64_t (*steps)(vly_sync *s);
+    /* Gradients that the common weights have seen: what a target network is copied by. NULL: one's own updates. */
+    int64_t (*gradients)(vly_sync *s);
+    /* Unrolls: what was acted goes out instead of being learned from; the learner's newest weights come in. */
+    vly_status (*send_unroll)(vly_sync *s, const void *unroll, size_t bytes);
+    vly_status (*refresh)(vly_sync *s, vly_queue *q, const vly_params *p, int64_t *version);
     /* Tabular: this rank's transitions go out, those it has to learn from come back; *theirs is valid until the next call. */
     vly_status (*exchange)(vly_sync *s, const vly_transition *mine, int n, const vly_transition **theirs, int *count);
     /* Tabular: the table (states x actions) and its visits are mixed with the others'. */
@@ -109,6 +114,7 @@ size_t vly_buffer_bytes(const vly_buffer *buffer);
 
 typedef struct {
     int64_t steps, total_steps; /* agent steps over all actors and ranks, done and planned (0: open-ended) */
+    int64_t own_steps;          /* this learner's share of them: what its own updates are counted against */
     int64_t updates;            /* learn() calls done before this one */
 } vly_progress;
 
@@ -160,6 +166,9 @@ struct vly_algo {
     bool (*collect)(vly_algo *a, vly_queue *q);          /* asynchronous only, else NULL */
     vly_status (*learn)(vly_algo *a, vly_queue *q, const vly_progress *progress);
     vly_status (*publish)(vly_algo *a, vly_queue *q);    /* asynchronous only, else NULL */
+    /* Takes in what vly_sync.send_unroll of another process sent, before collect(); VLY_ECORRUPT: it is none. NULL: learns from its
+     * own rows alone. */
+    vly_status (*receive)(vly_algo *a, vly_queue *q, const void *unroll, size_t bytes);
     /* Instead of learn(): forgets what was collected and goes on from the newest rows (evaluation). */
     vly_status (*discard)(vly_algo *a, vly_queue *q);
     /* The last learn() as numbers, once its queue has passed; VLY_ENUMERIC when they are not finite.

@@ -21,7 +21,8 @@ typedef struct {
     vly_algo pub; /* first */
     vly_compute *c;
     const vly_config *config;
-    int actions, N, M, G, batch, world;
+    int actions, N, M, G, batch;
+    vly_sync *sync;
     bool eval, greedy;
     vly_net *net;
     vly_learner learner;
@@ -41,6 +42,7 @@ typedef struct {
     counters *k;
     int due; /* updates of the last learn() */
     double rate_now;
+    int64_t target_period; /* with a parameter server: gradients / target_every at the last copy */
 } dqn;
 
 static double exploration(const vly_config *c, int64_t steps) {
@@ -135,11 +137,21 @@ static vly_status move_target(vly_queue *q, void *arg) {
     return vly_exec_prepare(a->target, q, a->target_param);
 }
 
+/* Gorila: all learners of a server copy at the same of its gradients. */
+static bool target_is_due(dqn *a) {
+    const int64_t every = a->config->dqn.target_every;
+    if (!a->sync || !a->sync->gradients) return a->k->updates % every == 0;
+    const int64_t period = a->sync->gradients(a->sync) / every;
+    const bool due = period != a->target_period;
+    a->target_period = period;
+    return due;
+}
+
 static vly_status update(dqn *a, vly_queue *q) {
     if (vly_learner_capturable(&a->learner)) VLY_TRY(a->c->graph_run(q, &a->graph, one_update, a));
     else VLY_TRY(one_update(q, a));
-    if (++a->k->updates % a->config->dqn.target_every != 0) return VLY_OK;
-    return a->c->graph_run(q, &a->target_graph, move_target, a);
+    a->k->updates++;
+    return target_is_due(a) ? a->c->graph_run(q, &a->target_graph, move_target, a) : VLY_OK;
 }
 
 /* Steps enough, and a memory to match: half, for resets are no transitions. */
@@ -152,7 +164,7 @@ static bool may_start(const dqn *a, int64_t steps) {
 /* Updates that bring the rows learned from up to replay.ratio times the transitions acted. */
 static int updates_due(dqn *a, const vly_progress *progress) {
     counters *k = a->k;
-    const int64_t steps = progress->steps / a->world;
+    const int64_t steps = progress->own_steps;
     if (k->start_steps < 0) {
         if (!may_start(a, steps)) return 0;
         k->start_steps = steps;
@@ -417,7 +429,7 @@ vly_status vly_dqn_create(vly_algo **out, const vly_algo_args *args) {
     a->actions = args->env->actions;
     a->N = args->actors, a->G = args->groups, a->M = args->actors / args->groups;
     a->batch = a->config->dqn.batch;
-    a->world = args->sync && args->sync->world > 1 ? args->sync->world : 1;
+    a->sync = args->sync;
     a->eval = args->eval;
     a->greedy = args->eval && args->greedy;
     a->pub.phase_steps = a->eval ? 1 : phase_steps(a);

@@ -1,91 +1,12 @@
-#include "common/impala.h"
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include "common/learner.h"
-
-enum { MEMORIES_MAX = 64 };
-enum { SLOT_LEARN = 1, SLOT_TAIL = 2 }; /* why a slot is not free: to be learned from; a group still reads its end */
-
-typedef struct {
-    vly_algo pub; /* first */
-    vly_compute *c;
-    const vly_config *config;
-    vly_obs_spec obs;
-    int actions;
-    int N, M, G, T, history, H;
-    int slots, batch; /* slots in all; slots of an update */
-    bool eval, greedy;
-    vly_net *net;
-    vly_learner learner;
-    vly_exec *acting, *learning;
-    vly_real *act_param; /* the acting copy; the learner's own on a synchronous schedule */
-
-    /* slots */
-    uint8_t *frames, *age;  /* device (slots, history + T + 1, M) */
-    uint8_t *age_host;
-    vly_real *h0, *cell0;   /* device (slots, M, H): recurrent state at row 0 */
-    float *reward;          /* host (slots, T + 1, M); row t came with observation t */
-    uint8_t *flags;
-    int32_t *action;        /* host (slots, T, M) */
-    float *logp;
-    int64_t *version;       /* host (slots, T): of the weights that acted */
-    int32_t *busy;          /* host (slots): SLOT_... */
-    int32_t *ready;         /* host: complete slots, oldest first */
-
-    /* groups (host): slot and newest row, where the next rows go (-1: not placed), position in the last act() */
-    int32_t *slot, *cursor, *next, *position;
-    int32_t *act_action; /* host (N), (N), (G): what was chosen on the newest row */
-    float *act_logp;
-    int64_t *act_version;
-    float *score;
-    vly_real *h, *cell, *h_end, *cell_end; /* device (N, H): now; before row T was acted */
-
-    /* a batch being acted on: device and host */
-    int32_t *row_act, *row_act_host, *lane, *lane_host, *batch_action, *batch_action_host;
-    uint8_t *flags_act, *flags_act_host;
-    vly_real *batch_logp;
-    float *batch_logp_host;
-    vly_rng *rng;
-
-    /* an update: (T + 1, B) time-major, device and host */
-    int B;
-    int32_t *learn_slot; /* host (batch) */
-    int32_t *row, *row_host, *action_mb, *action_mb_host;
-    vly_real *reward_mb, *logp_mb, *logp_target, *advantage, *target, *mask;
-    float *reward_mb_host, *logp_mb_host;
-    uint8_t *flags_mb, *flags_mb_host;
-    vly_graph *graph;
-
-    /* saved: ready count, dropped, version */
-    int64_t *numbers;
-    vly_hyper shown;
-    void *memory[MEMORIES_MAX];
-    bool on_host[MEMORIES_MAX];
-    int memories;
-} impala;
-enum { READY, DROPPED, VERSION, NUMBERS };
+#include "common/impala_impl.h"
 
 /* ---- slots ---- */
 
-static int64_t frame_row(const impala *a, int slot, int t) { return ((int64_t)slot * (a->history + a->T + 1) + a->history + t) * a->M; }
-static int64_t host_row(const impala *a, int slot, int t) { return ((int64_t)slot * (a->T + 1) + t) * a->M; }
-static int64_t step_row(const impala *a, int slot, int t) { return ((int64_t)slot * a->T + t) * a->M; }
-
 static vly_frames frames_of(const impala *a) {
-    const vly_frames f = {a->frames, a->age, frame_row(a, a->slots, -a->history), a->M, a->obs};
+    const vly_frames f = {a->frames, a->age, vly_impala_frame_row(a, a->slots, -a->history), a->M, a->obs};
     return f;
-}
-
-static int free_slot(const impala *a) {
-    for (int s = 0; s < a->slots; s++)
-        if (a->busy[s] == 0) return s;
-    return -1;
-}
-
-static void drop_first_ready(impala *a, int n) {
-    a->numbers[READY] -= n;
-    memmove(a->ready, a->ready + n, (size_t)a->numbers[READY] * sizeof *a->ready);
 }
 
 static bool place(vly_algo *pub, int group, vly_rows *rows) {
@@ -93,18 +14,18 @@ static bool place(vly_algo *pub, int group, vly_rows *rows) {
     int slot = a->slot[group], t = a->cursor[group] + 1;
     if (t > a->T) {
         if (a->next[group] < 0) {
-            const int fresh = free_slot(a);
+            const int fresh = vly_impala_free_slot(a);
             if (fresh < 0) return false;
             a->busy[fresh] = SLOT_LEARN | SLOT_TAIL;
             a->next[group] = fresh;
         }
         slot = a->next[group], t = 1;
     }
-    rows->obs = a->frames + (size_t)frame_row(a, slot, t) * a->obs.bytes;
+    rows->obs = a->frames + (size_t)vly_impala_frame_row(a, slot, t) * a->obs.bytes;
     rows->obs_stride = a->obs.bytes;
-    rows->reward = a->reward + host_row(a, slot, t);
+    rows->reward = a->reward + vly_impala_host_row(a, slot, t);
     rows->score = a->score + (size_t)group * (size_t)a->M;
-    rows->flags = a->flags + host_row(a, slot, t);
+    rows->flags = a->flags + vly_impala_host_row(a, slot, t);
     return true;
 }
 
@@ -112,11 +33,11 @@ static bool place(vly_algo *pub, int group, vly_rows *rows) {
 static vly_status move_on(impala *a, vly_queue *q, int group) {
     const int from = a->slot[group], to = a->next[group], T = a->T;
     const size_t M = (size_t)a->M, rows = (size_t)(a->history + 1) * M, state = M * (size_t)a->H * sizeof(vly_real);
-    const int64_t source = frame_row(a, from, T - a->history), target = frame_row(a, to, -a->history);
+    const int64_t source = vly_impala_frame_row(a, from, T - a->history), target = vly_impala_frame_row(a, to, -a->history);
     VLY_TRY(a->c->copy(q, a->frames + (size_t)target * a->obs.bytes, a->frames + (size_t)source * a->obs.bytes, rows * a->obs.bytes));
     if (a->age) VLY_TRY(a->c->copy(q, a->age + target, a->age + source, rows));
-    memcpy(a->flags + host_row(a, to, 0), a->flags + host_row(a, from, T), M);
-    memcpy(a->reward + host_row(a, to, 0), a->reward + host_row(a, from, T), M * sizeof(float));
+    memcpy(a->flags + vly_impala_host_row(a, to, 0), a->flags + vly_impala_host_row(a, from, T), M);
+    memcpy(a->reward + vly_impala_host_row(a, to, 0), a->reward + vly_impala_host_row(a, from, T), M * sizeof(float));
     if (a->H > 0) {
         VLY_TRY(a->c->copy(q, a->h0 + (int64_t)to * a->M * a->H, a->h_end + (int64_t)group * a->M * a->H, state));
         VLY_TRY(a->c->copy(q, a->cell0 + (int64_t)to * a->M * a->H, a->cell_end + (int64_t)group * a->M * a->H, state));
@@ -134,13 +55,13 @@ static vly_status arrived(vly_algo *pub, vly_queue *q, int group, const uint8_t 
     if (a->cursor[group] == a->T) VLY_TRY(move_on(a, q, group));
     const int slot = a->slot[group], t = a->cursor[group];
     if (t >= 0) {
-        memcpy(a->action + step_row(a, slot, t), a->act_action + first, M * sizeof *a->action);
-        memcpy(a->logp + step_row(a, slot, t), a->act_logp + first, M * sizeof *a->logp);
+        memcpy(a->action + vly_impala_step_row(a, slot, t), a->act_action + first, M * sizeof *a->action);
+        memcpy(a->logp + vly_impala_step_row(a, slot, t), a->act_logp + first, M * sizeof *a->logp);
         a->version[(int64_t)slot * a->T + t] = a->act_version[group];
     }
     a->cursor[group] = t + 1;
     if (a->age) {
-        const int64_t row = frame_row(a, slot, t + 1);
+        const int64_t row = vly_impala_frame_row(a, slot, t + 1);
         memcpy(a->age_host + row, age, M);
         if (a->age != a->age_host) VLY_TRY(a->c->upload(q, a->age + row, a->age_host + row, M));
     }
@@ -179,12 +100,12 @@ static vly_status describe_batch(impala *a, vly_queue *q, const int *group, int 
     const int n = count * a->M;
     for (int i = 0; i < count; i++) {
         const int g = group[i], at = i * a->M;
-        const int64_t row = frame_row(a, a->slot[g], a->cursor[g]);
+        const int64_t row = vly_impala_frame_row(a, a->slot[g], a->cursor[g]);
         for (int k = 0; k < a->M; k++) {
             a->row_act_host[at + k] = (int32_t)(row + k);
             a->lane_host[at + k] = g * a->M + k;
         }
-        memcpy(a->flags_act_host + at, a->flags + host_row(a, a->slot[g], a->cursor[g]), (size_t)a->M);
+        memcpy(a->flags_act_host + at, a->flags + vly_impala_host_row(a, a->slot[g], a->cursor[g]), (size_t)a->M);
         a->position[g] = at;
         a->act_version[g] = a->pub.version;
     }
@@ -259,13 +180,13 @@ static void assemble(impala *a) {
     for (int t = 0; t <= a->T; t++)
         for (int j = 0; j < a->batch; j++) {
             const int slot = a->learn_slot[j];
-            const int64_t to = (int64_t)t * a->B + (int64_t)j * a->M, row = frame_row(a, slot, t);
+            const int64_t to = (int64_t)t * a->B + (int64_t)j * a->M, row = vly_impala_frame_row(a, slot, t);
             for (int k = 0; k < a->M; k++) a->row_host[to + k] = (int32_t)(row + k);
-            memcpy(a->reward_mb_host + to, a->reward + host_row(a, slot, t), M * sizeof(float));
-            memcpy(a->flags_mb_host + to, a->flags + host_row(a, slot, t), M);
+            memcpy(a->reward_mb_host + to, a->reward + vly_impala_host_row(a, slot, t), M * sizeof(float));
+            memcpy(a->flags_mb_host + to, a->flags + vly_impala_host_row(a, slot, t), M);
             if (t == a->T) continue;
-            memcpy(a->action_mb_host + to, a->action + step_row(a, slot, t), M * sizeof(int32_t));
-            memcpy(a->logp_mb_host + to, a->logp + step_row(a, slot, t), M * sizeof(float));
+            memcpy(a->action_mb_host + to, a->action + vly_impala_step_row(a, slot, t), M * sizeof(int32_t));
+            memcpy(a->logp_mb_host + to, a->logp + vly_impala_step_row(a, slot, t), M * sizeof(float));
         }
 }
 
@@ -290,7 +211,7 @@ static vly_status gather_batch(impala *a, vly_queue *q, bool *enough) {
     *enough = a->numbers[READY] >= a->batch;
     if (!*enough) return VLY_OK;
     memcpy(a->learn_slot, a->ready, (size_t)a->batch * sizeof *a->ready);
-    drop_first_ready(a, a->batch);
+    vly_impala_drop_first_ready(a, a->batch);
     a->pub.async.ready = (int)a->numbers[READY] * a->M;
     a->pub.async.learning = a->B;
     measure_lag(a);
@@ -358,6 +279,7 @@ static vly_status learn(vly_algo *pub, vly_queue *q, const vly_progress *progres
     impala *a = (impala *)pub;
     const bool sync = pub->schedule == VLY_SCHEDULE_SYNC;
     bool enough = true;
+    if (a->parcel) return vly_impala_hand_over(a, q);
     if (sync) VLY_TRY(gather_batch(a, q, &enough));
     if (!enough) return vly_fail(VLY_EINVAL, "impala: %lld of %d unrolls are complete", (long long)a->numbers[READY], a->batch);
     set_hyper(a, progress);
@@ -409,7 +331,7 @@ static int buffers(vly_algo *pub, vly_buffer *out, int max) {
     vly_buffer_list list = {out, 0, max};
     vly_learner_buffers(&a->learner, &list);
     if (a->eval) return list.n;
-    const int64_t K = a->slots, rows = K * (a->T + 1) * a->M, steps = K * a->T * a->M, frames = frame_row(a, a->slots, -a->history);
+    const int64_t K = a->slots, rows = K * (a->T + 1) * a->M, steps = K * a->T * a->M, frames = vly_impala_frame_row(a, a->slots, -a->history);
     const vly_buffer_role state = VLY_BUFFER_STATE;
     vly_buffer_add(&list, "rng", state, VLY_U64, 2, a->rng, true);
     vly_buffer_add(&list, "slots.numbers", state, VLY_I64, NUMBERS, a->numbers, false);
@@ -486,7 +408,7 @@ static void *take(impala *a, bool host, int64_t n, size_t size, vly_status *stat
 #define HOST(n, type) take(a, true, (n), sizeof(type), &s)
 
 static vly_status alloc_slots(impala *a) {
-    const int64_t K = a->slots, rows = K * (a->T + 1) * a->M, steps = K * a->T * a->M, frames = frame_row(a, a->slots, -a->history);
+    const int64_t K = a->slots, rows = K * (a->T + 1) * a->M, steps = K * a->T * a->M, frames = vly_impala_frame_row(a, a->slots, -a->history);
     vly_status s = VLY_OK;
     a->frames = take(a, false, frames, a->obs.bytes, &s);
     a->reward = HOST(rows, float);
@@ -587,6 +509,11 @@ static vly_status fill(impala *a, const vly_algo_args *args) {
     VLY_TRY(vly_exec_create(&a->acting, a->c, a->net, a->N, false, "acting"));
     VLY_TRY(vly_exec_prepare(a->acting, args->queue, a->act_param));
     if (a->eval) return VLY_OK;
+    if (args->sync && args->sync->send_unroll) { /* acts for a learner elsewhere */
+        vly_status s = VLY_OK;
+        a->parcel = take(a, true, (int64_t)vly_impala_unroll_bytes(a, a->M), 1, &s);
+        return s;
+    }
     VLY_TRY(alloc_learning(a));
     VLY_TRY(vly_exec_create(&a->learning, a->c, a->net, (a->T + 1) * a->B, true, "learning"));
     return vly_exec_prepare(a->learning, args->queue, a->learner.params.param);
@@ -619,7 +546,7 @@ vly_status vly_impala_create(vly_algo **out, const vly_algo_args *args) {
     a->pub = (vly_algo){.name = "impala", .schedule = sync ? VLY_SCHEDULE_SYNC : VLY_SCHEDULE_ASYNC, .phase_steps = T, .destroy = destroy,
                         .place = place, .arrived = arrived, .act = act, .action = action, .collect = sync ? NULL : collect,
                         .learn = learn, .publish = sync ? NULL : publish, .discard = discard, .value = value, .metrics = metrics,
-                        .buffers = buffers, .restored = restored};
+                        .buffers = buffers, .restored = restored, .receive = vly_impala_receive};
     a->c = args->compute;
     a->config = config;
     a->obs = args->env->obs;

@@ -81,9 +81,10 @@ static vly_status connect_scheme(actor *a) {
     k->run.seed = (int64_t)(vly_philox((uint64_t)k->run.seed, VLY_STREAM_ENV, (uint64_t)a->rank, 77).v[0]);
     k->run.until_return = NAN; /* the learner decides */
     const int world = vly_dist_workers(k);
-    if (vly_dist_kind_of(k) == VLY_DIST_PS) {
+    if (vly_dist_kind_of(k) != VLY_DIST_TABULAR) {
         const vly_ps_policy policy = vly_dist_policy(k);
         k->run.workers = 1;
+        if (policy.update == VLY_PS_UNROLLS) k->pool.schedule = VLY_SCHEDULE_SYNC, k->pool.groups = 1;
         return vly_ps_client_create(&a->ps, a->store, a->o->url, a->run, a->name, &policy);
     }
     if (a->rank >= world) return vly_fail(VLY_EINVAL, "run %s divides its table among %d workers, and all have been started", a->run, world);

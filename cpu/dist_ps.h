@@ -14,6 +14,7 @@
  *                bounded (older ones are dropped and counted) or down-weighted by 1 / (1 + staleness)
  *   COORDINATED  the coordinator collects so many gradients, from whoever, and applies their mean; nobody waits
  *   OVERLAPPED   as ASYNC, but the push of one gradient, in parts, runs beside the computation of the next
+ *   UNROLLS      no gradients: what was acted (IMPALA), for a learner beside the server; weights are published when it has learned
  *   FEDAVG       workers take K optimizer steps of their own, then the server averages weights by sample count;
  *                K is fixed, or follows the measured time of a round (adaptive)
  *
@@ -26,16 +27,17 @@
 #include "common/algo.h"
 #include "cpu/store.h"
 
-typedef enum { VLY_PS_SYNC, VLY_PS_ASYNC, VLY_PS_COORDINATED, VLY_PS_OVERLAPPED, VLY_PS_FEDAVG } vly_ps_update;
+typedef enum { VLY_PS_SYNC, VLY_PS_ASYNC, VLY_PS_COORDINATED, VLY_PS_OVERLAPPED, VLY_PS_FEDAVG, VLY_PS_UNROLLS } vly_ps_update;
 
 typedef struct {
     vly_ps_update update;
     int collect;          /* COORDINATED: gradients in a mean; 0: one per living worker */
     int max_staleness;    /* ASYNC, OVERLAPPED: older gradients are dropped; 0: no bound */
-    bool weigh_staleness; /* multiply by 1 / (1 + staleness) */
+    bool weigh_staleness; /* the learning rate times 1 / (1 + staleness) */
     int local_steps;      /* FEDAVG: K */
     bool adaptive;        /* FEDAVG: K follows the lag, so that a round costs about a tenth of the work */
-    int queue_limit;      /* pushes that may wait in the store: back-pressure; 0: 64 */
+    int queue_limit;      /* pushes that may wait in the store: back-pressure; 0: 64, UNROLLS: 4 */
+    int patience_ms;      /* how long a worker waits for a server that does nothing; 0: 120000 */
     int ttl_ms;           /* a worker silent for so long is gone; 0: 5000 */
     int parts;            /* OVERLAPPED: messages per gradient; 0: 2 */
 } vly_ps_policy;
@@ -47,7 +49,8 @@ const char *vly_ps_update_name(vly_ps_update update);
 typedef struct vly_ps_server vly_ps_server;
 
 typedef struct { /* since create */
-    int64_t version, steps, gradients, dropped_stale, dropped_duplicate, lost, rejected, rounds, episodes;
+    int64_t version, steps, gradients, dropped_stale, dropped_duplicate, rejected, rounds, episodes;
+    int64_t lost, lost_steps;             /* pushes that never came, and the agent steps in them */
     double staleness_mean, staleness_max; /* of the gradients applied since the last report */
     int workers;                          /* heard of within ttl_ms */
     double return_mean_100;               /* NAN before the first episode */
@@ -64,6 +67,10 @@ vly_status vly_ps_server_serve(vly_ps_server *s, int wait_ms);
 void vly_ps_server_report(vly_ps_server *s, vly_ps_report *out);
 /* Tells all workers to end. */
 vly_status vly_ps_server_stop(vly_ps_server *s);
+/* UNROLLS: each one that came, valid during the call; VLY_ECORRUPT counts it as rejected, another error ends serve. */
+void vly_ps_server_on_unroll(vly_ps_server *s, vly_status (*fn)(void *arg, const void *unroll, size_t bytes), void *arg);
+/* UNROLLS: the learner has changed the weights. They are published when that costs at most a fifth of the time. */
+vly_status vly_ps_server_learned(vly_ps_server *s, int64_t version);
 /* Called for every episode that a worker reports. */
 void vly_ps_server_on_episode(vly_ps_server *s, void (*fn)(void *arg, double score), void *arg);
 

@@ -8,8 +8,7 @@
 #include "cpu/dist_ps.h"
 #include "cpu/dist_wire.h"
 
-enum { WAIT_MS = 250, QUEUE_LIMIT = 64, TTL_MS = 5000, LOCAL_MOST = 1024, RESEND_MS = 2000 };
-static const int64_t BARRIER_MS = 120000; /* a server that publishes nothing for so long is gone */
+enum { WAIT_MS = 250, QUEUE_LIMIT = 64, UNROLLS_LIMIT = 4, TTL_MS = 5000, LOCAL_MOST = 1024, RESEND_MS = 2000, PATIENCE_MS = 120000 };
 
 struct vly_ps_client {
     vly_sync sync;
@@ -23,6 +22,8 @@ struct vly_ps_client {
     unsigned char *weights;     /* wire_params and n floats, as fetched */
     vly_real *host;             /* (n) on its way from or to the device */
     int64_t steps, samples;     /* not pushed yet */
+    int64_t done;               /* in this life */
+    size_t room;                /* of message, behind its head */
     int returns;
     float score[WIRE_RETURNS];
     int64_t beat_ms;
@@ -63,7 +64,7 @@ static vly_status beat(vly_ps_client *c, vly_store *store) {
 
 static void head_fill(vly_ps_client *c, wire_push *head, uint32_t kind, const vly_hyper *hyper) {
     *head = (wire_push){.magic = WIRE_MAGIC_PUSH, .kind = kind, .seq = ++c->seq, .life = c->life, .base = c->seen.version,
-                        .steps = c->steps, .samples = c->samples, .n = c->n, .count = c->n, .parts = 1, .returns = c->returns};
+                        .steps = c->steps, .done = c->done, .samples = c->samples, .n = c->n, .count = c->n, .parts = 1, .returns = c->returns};
     memcpy(head->worker, c->name, sizeof head->worker);
     memcpy(head->score, c->score, sizeof head->score);
     if (hyper) head->hyper = *hyper;
@@ -71,14 +72,8 @@ static void head_fill(vly_ps_client *c, wire_push *head, uint32_t kind, const vl
 }
 
 /* Waits while the queue is full: that is the server's back-pressure. */
-static vly_status push(vly_ps_client *c, vly_store *store, const wire_push *head, const vly_real *data) {
-    const size_t bytes = sizeof *head + (size_t)head->count * sizeof(float);
-    memcpy(c->message, head, sizeof *head);
-    for (int64_t i = 0; i < head->count; i++) {
-        const float x = (float)data[head->offset + i];
-        memcpy(c->message + sizeof *head + (size_t)i * sizeof x, &x, sizeof x);
-    }
-    const int64_t deadline = now_ms() + BARRIER_MS;
+static vly_status push_message(vly_ps_client *c, vly_store *store, size_t bytes) {
+    const int64_t deadline = now_ms() + c->policy.patience_ms;
     for (bool accepted = false; !accepted;) {
         VLY_TRY(beat(c, store));
         VLY_TRY(vly_store_push(store, WIRE_PUSHES, c->message, bytes, c->policy.queue_limit, &accepted));
@@ -90,6 +85,15 @@ static vly_status push(vly_ps_client *c, vly_store *store, const wire_push *head
         nanosleep(&(struct timespec){0, 2000000}, NULL);
     }
     return VLY_OK;
+}
+
+static vly_status push(vly_ps_client *c, vly_store *store, const wire_push *head, const vly_real *data) {
+    memcpy(c->message, head, sizeof *head);
+    for (int64_t i = 0; i < head->count; i++) {
+        const float x = (float)data[head->offset + i];
+        memcpy(c->message + sizeof *head + (size_t)i * sizeof x, &x, sizeof x);
+    }
+    return push_message(c, store, sizeof *head + (size_t)head->count * sizeof(float));
 }
 
 /* ---- in ---- */
@@ -124,14 +128,15 @@ static vly_status fetch(vly_ps_client *c, vly_store *store, wire_params *head, v
 /* Until something newer than `than` is published, or stop. `sent`: the push that is being waited for, still in c->message;
  * it goes out again now and then, for the store may have died with it (the server counts a push once). */
 static vly_status wait_newer(vly_ps_client *c, int64_t than, const wire_push *sent) {
-    const int64_t deadline = now_ms() + BARRIER_MS;
+    const int64_t deadline = now_ms() + c->policy.patience_ms;
     int64_t resend = now_ms() + RESEND_MS;
     for (;;) {
         wire_params head;
         const vly_status status = peek(c, c->store, &head);
-        if (status == VLY_OK && ((head.flags & WIRE_STOP) || head.version > than)) return VLY_OK;
+        const bool restarted = than >= 0 && head.incarnation != c->seen.incarnation; /* it may go on from an older version */
+        if (status == VLY_OK && ((head.flags & WIRE_STOP) || head.version > than || restarted)) return VLY_OK;
         if (status != VLY_OK && status != VLY_ENOTFOUND) return status;
-        if (now_ms() > deadline) return vly_fail(VLY_ETIMEOUT, "parameter server: no new weights for %d s; is the learner alive?", (int)(BARRIER_MS / 1000));
+        if (now_ms() > deadline) return vly_fail(VLY_ETIMEOUT, "parameter server: no new weights for %d s; is the learner alive?", c->policy.patience_ms / 1000);
         const void *token;
         size_t bytes;
         VLY_TRY(beat(c, c->store));
@@ -148,7 +153,7 @@ static vly_status wait_newer(vly_ps_client *c, int64_t than, const wire_push *se
 /* Until the server has taken push `sent` of this worker: whoever went on at once would work with weights as old as the queue
  * is long. */
 static vly_status wait_taken(vly_ps_client *c, vly_store *store, const wire_push *sent) {
-    const int64_t deadline = now_ms() + BARRIER_MS;
+    const int64_t deadline = now_ms() + c->policy.patience_ms;
     int64_t resend = now_ms() + RESEND_MS;
     for (;;) {
         const void *token;
@@ -161,7 +166,7 @@ static vly_status wait_taken(vly_ps_client *c, vly_store *store, const wire_push
         if (status != VLY_ENOTFOUND) return status;
         wire_params head;
         if (peek(c, store, &head) == VLY_OK && (head.flags & WIRE_STOP)) return VLY_OK;
-        if (now_ms() > deadline) return vly_fail(VLY_ETIMEOUT, "parameter server: no gradient was taken for %d s; is the learner alive?", (int)(BARRIER_MS / 1000));
+        if (now_ms() > deadline) return vly_fail(VLY_ETIMEOUT, "parameter server: no gradient was taken for %d s; is the learner alive?", c->policy.patience_ms / 1000);
         VLY_TRY(beat(c, store));
         if (now_ms() < resend) continue;
         resend = now_ms() + RESEND_MS;
@@ -181,7 +186,7 @@ static vly_status load_if_newer(vly_ps_client *c, vly_queue *q, const vly_params
     const vly_status status = peek(c, c->store, &head);
     if (status == VLY_ENOTFOUND) return VLY_OK; /* the store was restarted: the server publishes again */
     VLY_TRY(status);
-    if (head.version == c->seen.version && !(head.flags & WIRE_STOP)) return VLY_OK;
+    if (head.version == c->seen.version && head.incarnation == c->seen.incarnation && !(head.flags & WIRE_STOP)) return VLY_OK;
     const vly_status loaded = load(c, q, p);
     return loaded == VLY_ENOTFOUND ? VLY_OK : loaded;
 }
@@ -212,7 +217,7 @@ static vly_status send_flight(vly_ps_client *c) {
     const vly_status status = peek(c, c->sender_store, &head);
     if (status == VLY_ENOTFOUND) return VLY_OK;
     VLY_TRY(status);
-    if (head.version == c->fresh_head.version && !(head.flags & WIRE_STOP)) return VLY_OK;
+    if (head.version == c->fresh_head.version && head.incarnation == c->fresh_head.incarnation && !(head.flags & WIRE_STOP)) return VLY_OK;
     const vly_status fetched = fetch(c, c->sender_store, &head, c->fresh);
     if (fetched == VLY_ENOTFOUND) return VLY_OK;
     VLY_TRY(fetched);
@@ -313,8 +318,34 @@ static vly_status mix(vly_sync *s, vly_queue *q, const vly_params *p) {
     return VLY_OK;
 }
 
+/* ---- UNROLLS ---- */
+
+static vly_status send_unroll(vly_sync *s, const void *unroll, size_t bytes) {
+    vly_ps_client *c = (vly_ps_client *)s;
+    wire_push head;
+    if (vly_ps_client_stopped(c)) return VLY_OK;
+    if (bytes > c->room) { /* the first one: all are of a size */
+        unsigned char *message = realloc(c->message, sizeof head + bytes);
+        if (!message) return vly_fail(VLY_ENOMEM, "no memory for an unroll of %zu bytes", bytes);
+        c->message = message, c->room = bytes;
+    }
+    head_fill(c, &head, WIRE_UNROLL, NULL);
+    head.count = (int64_t)bytes;
+    memcpy(c->message, &head, sizeof head);
+    memcpy(c->message + sizeof head, unroll, bytes);
+    return push_message(c, c->store, sizeof head + bytes);
+}
+
+static vly_status refresh(vly_sync *s, vly_queue *q, const vly_params *p, int64_t *version) {
+    vly_ps_client *c = (vly_ps_client *)s;
+    const vly_status status = vly_ps_client_stopped(c) ? VLY_OK : load_if_newer(c, q, p);
+    *version = c->seen.version;
+    return status;
+}
+
 static vly_status allocate(vly_ps_client *c, int64_t n) {
     c->n = n;
+    c->room = (size_t)n * sizeof(float);
     c->message = malloc(sizeof(wire_push) + (size_t)n * sizeof(float));
     c->weights = malloc(sizeof(wire_params) + (size_t)n * sizeof(float));
     c->host = calloc((size_t)n, sizeof *c->host);
@@ -335,6 +366,7 @@ static vly_status broadcast(vly_sync *s, vly_queue *q, void *data, size_t bytes,
 
 void vly_ps_client_note(vly_ps_client *c, int64_t steps, const double *returns, int count) {
     c->steps += steps;
+    c->done += steps;
     c->samples += steps;
     for (int i = 0; i < count; i++) {
         if (c->returns == WIRE_RETURNS) { /* the newest matter */
@@ -345,6 +377,8 @@ void vly_ps_client_note(vly_ps_client *c, int64_t steps, const double *returns, 
     }
 }
 
+static int64_t fleet_steps(vly_sync *s) { return ((const vly_ps_client *)s)->seen.steps; }
+static int64_t fleet_gradients(vly_sync *s) { return ((const vly_ps_client *)s)->seen.gradients; }
 int64_t vly_ps_client_steps(const vly_ps_client *c) { return c->seen.steps; }
 bool vly_ps_client_stopped(const vly_ps_client *c) { return (c->seen.flags & WIRE_STOP) != 0; }
 vly_sync *vly_ps_client_sync(vly_ps_client *c) { return &c->sync; }
@@ -367,8 +401,9 @@ vly_status vly_ps_client_create(vly_ps_client **out, vly_store *store, const cha
     vly_ps_client *c = calloc(1, sizeof *c);
     if (!c) return vly_fail(VLY_ENOMEM, "parameter server: out of memory");
     c->store = store, c->policy = *policy;
-    if (!c->policy.queue_limit) c->policy.queue_limit = QUEUE_LIMIT;
+    if (!c->policy.queue_limit) c->policy.queue_limit = policy->update == VLY_PS_UNROLLS ? UNROLLS_LIMIT : QUEUE_LIMIT;
     if (!c->policy.ttl_ms) c->policy.ttl_ms = TTL_MS;
+    if (!c->policy.patience_ms) c->policy.patience_ms = PATIENCE_MS;
     if (!c->policy.parts) c->policy.parts = 2;
     c->local_steps = c->policy.local_steps > 0 ? c->policy.local_steps : 1;
     snprintf(c->name, sizeof c->name, "%s", worker);
@@ -376,8 +411,12 @@ vly_status vly_ps_client_create(vly_ps_client **out, vly_store *store, const cha
     c->life = (uint64_t)now_ms() * 65536u + (uint64_t)(getpid() & 65535);
     c->seen.version = -1;
     c->round_start_ms = now_ms();
-    const bool fed = policy->update == VLY_PS_FEDAVG;
-    c->sync = (vly_sync){.world = 1, .apply = fed ? NULL : apply, .mix = fed ? mix : NULL, .broadcast = broadcast};
+    c->sync = (vly_sync){.world = 1, .broadcast = broadcast, .steps = fleet_steps};
+    switch (policy->update) {
+    case VLY_PS_FEDAVG: c->sync.mix = mix; break;
+    case VLY_PS_UNROLLS: c->sync.send_unroll = send_unroll, c->sync.refresh = refresh; break;
+    default: c->sync.apply = apply, c->sync.gradients = fleet_gradients; break;
+    }
     const vly_status status = policy->update == VLY_PS_OVERLAPPED ? start_sender(c, url, run) : VLY_OK;
     if (status != VLY_OK) {
         vly_ps_client_destroy(c);

@@ -3,13 +3,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 #include "cpu/dist_ps.h"
 #include "cpu/dist_wire.h"
 
 enum { MEMBERS_MAX = 4096, RECENT = 100, CHECK_MS = 500, PARTS_MAX = 31 };
 
 const char *vly_ps_update_name(vly_ps_update update) {
-    static const char *const names[] = {"sync", "async", "coordinated", "overlapped", "fedavg"};
+    static const char *const names[] = {"sync", "async", "coordinated", "overlapped", "fedavg", "unrolls"};
     return names[update];
 }
 
@@ -17,6 +18,7 @@ typedef struct {
     char name[32];
     uint64_t life, seq; /* newest push heard of */
     int parts_seen;     /* of that push, as bits */
+    int64_t done;       /* agent steps of its life by then */
     int64_t heard_ms;
     bool joined;        /* its gradient or weights are in the mean that is being collected */
 } member;
@@ -51,6 +53,9 @@ struct vly_ps_server {
     bool stopping;
     void (*on_episode)(void *arg, double score);
     void *episode_arg;
+    vly_status (*on_unroll)(void *arg, const void *unroll, size_t bytes);
+    void *unroll_arg;
+    int64_t published, published_us, publish_cost_us; /* UNROLLS: version, when, how long it took */
 };
 
 static int64_t now_ms(void) {
@@ -63,7 +68,7 @@ static int64_t now_ms(void) {
 
 static vly_status publish(vly_ps_server *s) {
     wire_params head = {.magic = WIRE_MAGIC_PARAMS, .flags = s->stopping ? WIRE_STOP : 0, .version = s->counters[0], .n = s->n,
-                        .steps = s->counters[1], .incarnation = s->incarnation};
+                        .steps = s->counters[1], .gradients = s->report.gradients, .incarnation = s->incarnation};
     VLY_TRY(s->c->download(s->q, s->host, s->params.param, (size_t)s->n * sizeof *s->host));
     VLY_TRY(s->c->queue_sync(s->q));
     memcpy(s->publish, &head, sizeof head);
@@ -72,6 +77,24 @@ static vly_status publish(vly_ps_server *s) {
         memcpy(s->publish + sizeof head + (size_t)i * sizeof x, &x, sizeof x);
     }
     return vly_store_set(s->store, WIRE_PARAMS, s->publish, sizeof head + (size_t)s->n * sizeof(float));
+}
+
+static int64_t now_us(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+vly_status vly_ps_server_learned(vly_ps_server *s, int64_t version) {
+    const int64_t begun = now_us();
+    s->counters[0] = version;
+    s->report.rounds++;
+    if (begun - s->published_us < 4 * s->publish_cost_us) return VLY_OK;
+    VLY_TRY(publish(s));
+    s->published = version;
+    s->published_us = now_us();
+    s->publish_cost_us = s->published_us - begun;
+    return VLY_OK;
 }
 
 /* The token says which push of the worker was taken; at most one waits, also for those who never come back. */
@@ -88,9 +111,11 @@ static vly_status check_published(vly_ps_server *s) {
     size_t got = 0;
     if (now_ms() - s->checked_ms < CHECK_MS) return VLY_OK;
     s->checked_ms = now_ms();
+    const int64_t newest = s->policy.update == VLY_PS_UNROLLS ? s->published : s->counters[0];
     const vly_status status = vly_store_get_range(s->store, WIRE_PARAMS, 0, &head, sizeof head, &got);
     if (status != VLY_OK && status != VLY_ENOTFOUND) return status;
-    if (status == VLY_OK && got == sizeof head && head.version == s->counters[0] && head.incarnation == s->incarnation) return VLY_OK;
+    if (status == VLY_OK && got == sizeof head && head.version == newest && head.incarnation == s->incarnation) return VLY_OK;
+    s->published = s->counters[0];
     return publish(s);
 }
 
@@ -146,6 +171,7 @@ static vly_status step_with(vly_ps_server *s, const vly_real *gradient, int64_t 
     VLY_TRY(s->c->grad_norm(s->q, count, some.grad, s->norm));
     VLY_TRY(s->c->optimize(s->q, &s->optimizer, &some, s->norm, s->hyper_device, s->stats));
     VLY_TRY(s->c->queue_sync(s->q));
+    if (part > 0) return VLY_OK; /* the last part makes the version */
     s->counters[0]++;
     s->report.rounds++;
     return publish(s);
@@ -196,12 +222,14 @@ static bool mean_is_ready(vly_ps_server *s) {
     return s->collected >= want;
 }
 
+/* An old gradient takes a shorter step (Zhang et al. 2016). The step is what is shortened, not the gradient: RMSProp and Adam
+ * divide the gradient by its own size. */
 static vly_status apply_at_once(vly_ps_server *s, const wire_push *head, const unsigned char *data, double staleness) {
-    const double weight = s->policy.weigh_staleness ? 1 / (1 + staleness) : 1;
+    if (s->policy.weigh_staleness) s->hyper.lr *= (float)(1 / (1 + staleness));
     for (int64_t i = 0; i < head->count; i++) {
         float x;
         memcpy(&x, data + (size_t)i * sizeof x, sizeof x);
-        s->host[i] = (vly_real)(weight * (double)x);
+        s->host[i] = (vly_real)x;
     }
     return head->count ? step_with(s, s->host, head->offset, head->count, head->part) : VLY_OK;
 }
@@ -236,16 +264,39 @@ static void count_episodes(vly_ps_server *s, const wire_push *head) {
 static bool is_new(vly_ps_server *s, member *m, const wire_push *head) {
     if (m->life != head->life) {
         if (m->life > head->life) return false; /* from before its restart */
-        m->life = head->life, m->seq = 0, m->parts_seen = 0;
+        m->life = head->life, m->seq = 0, m->parts_seen = 0, m->done = 0;
     }
     if (head->seq < m->seq) return false;
     if (head->seq > m->seq) {
-        if (m->seq) s->report.lost += (int64_t)(head->seq - m->seq) - 1;
-        m->seq = head->seq, m->parts_seen = 0;
+        const int64_t missing = (int64_t)(head->seq - m->seq) - 1; /* at the first push: heard of, or they were for a learner before this one */
+        if (m->seq && missing > 0) {
+            s->report.lost += missing;
+            s->report.lost_steps += head->done - head->steps > m->done ? head->done - head->steps - m->done : 0;
+        }
+        m->seq = head->seq, m->parts_seen = 0, m->done = head->done;
     }
     if (m->parts_seen >> head->part & 1) return false;
     m->parts_seen |= 1 << head->part;
     return true;
+}
+
+static uint32_t kind_of(vly_ps_update update) {
+    return update == VLY_PS_FEDAVG ? WIRE_WEIGHTS : update == VLY_PS_UNROLLS ? WIRE_UNROLL : WIRE_GRADIENT;
+}
+
+static bool is_sane(const vly_ps_server *s, const wire_push *head, size_t bytes) {
+    if (head->magic != WIRE_MAGIC_PUSH || head->n != s->n || head->kind != kind_of(s->policy.update)) return false;
+    if (head->returns < 0 || head->returns > WIRE_RETURNS || head->part < 0 || head->part >= PARTS_MAX) return false;
+    if (head->steps < 0 || head->done < head->steps || head->samples < 0 || head->count < 0) return false;
+    const size_t payload = bytes - sizeof *head;
+    if (head->kind == WIRE_UNROLL) return payload == (uint64_t)head->count && head->part == 0;
+    return head->offset >= 0 && head->offset <= s->n && head->count <= s->n - head->offset && payload == (size_t)head->count * sizeof(float);
+}
+
+/* Experience is counted when it is learned from: a push that is none counts for nothing. */
+static vly_status take_unroll(vly_ps_server *s, const wire_push *head, const unsigned char *data) {
+    const vly_status status = s->on_unroll ? s->on_unroll(s->unroll_arg, data, (size_t)head->count) : VLY_OK;
+    return status == VLY_ECORRUPT ? reject(s, "not of this run") : status;
 }
 
 static vly_status take(vly_ps_server *s, const void *message, size_t bytes) {
@@ -254,16 +305,14 @@ static vly_status take(vly_ps_server *s, const void *message, size_t bytes) {
     if (bytes < sizeof head) return reject(s, "short");
     memcpy(&head, message, sizeof head);
     head.worker[sizeof head.worker - 1] = '\0';
-    const bool sane = head.magic == WIRE_MAGIC_PUSH && head.n == s->n && head.offset >= 0 && head.count >= 0 && head.offset <= s->n &&
-                      head.count <= s->n - head.offset && bytes == sizeof head + (size_t)head.count * sizeof(float) &&
-                      head.returns >= 0 && head.returns <= WIRE_RETURNS && head.part >= 0 && head.part < PARTS_MAX && head.steps >= 0 &&
-                      head.samples >= 0 && (head.kind == WIRE_WEIGHTS) == (s->policy.update == VLY_PS_FEDAVG);
-    if (!sane || !is_finite(data, head.count)) return reject(s, "malformed or not finite");
+    if (!is_sane(s, &head, bytes)) return reject(s, "malformed");
+    if (head.kind != WIRE_UNROLL && !is_finite(data, head.count)) return reject(s, "not finite");
     member *m = find_member(s, head.worker);
     m->heard_ms = now_ms();
     const bool barrier = s->policy.update == VLY_PS_SYNC || s->policy.update == VLY_PS_FEDAVG;
     if (!is_new(s, m, &head)) {
         s->report.dropped_duplicate++;
+        if (head.kind == WIRE_UNROLL) return VLY_OK; /* nobody waits for it */
         return barrier || head.part > 0 ? VLY_OK : wake(s, m);
     }
     count_episodes(s, &head);
@@ -273,11 +322,12 @@ static vly_status take(vly_ps_server *s, const void *message, size_t bytes) {
         s->report.dropped_stale++;
         return head.part > 0 ? VLY_OK : wake(s, m);
     }
-    s->report.gradients++;
+    s->report.gradients += head.part == 0;
     s->staleness_sum += staleness;
     s->staleness_count++;
     if (staleness > s->report.staleness_max) s->report.staleness_max = staleness;
     if (head.kind == WIRE_GRADIENT) s->hyper = head.hyper;
+    if (head.kind == WIRE_UNROLL) return take_unroll(s, &head, data);
     if (s->policy.update == VLY_PS_ASYNC || s->policy.update == VLY_PS_OVERLAPPED) {
         VLY_TRY(apply_at_once(s, &head, data, staleness));
         return head.part > 0 ? VLY_OK : wake(s, m);
@@ -324,6 +374,11 @@ vly_status vly_ps_server_stop(vly_ps_server *s) {
     return VLY_OK;
 }
 
+void vly_ps_server_on_unroll(vly_ps_server *s, vly_status (*fn)(void *arg, const void *unroll, size_t bytes), void *arg) {
+    s->on_unroll = fn;
+    s->unroll_arg = arg;
+}
+
 void vly_ps_server_on_episode(vly_ps_server *s, void (*fn)(void *arg, double score), void *arg) {
     s->on_episode = fn;
     s->episode_arg = arg;
@@ -351,9 +406,9 @@ vly_status vly_ps_server_create(vly_ps_server **out, vly_store *store, vly_compu
     s->store = store, s->c = c, s->q = q, s->policy = *policy, s->optimizer = *optimizer;
     if (!s->policy.ttl_ms) s->policy.ttl_ms = 5000;
     s->params = *params, s->n = params->n;
-    s->incarnation = (uint64_t)time(NULL);
+    s->incarnation = (uint64_t)time(NULL) << 20 ^ (uint64_t)getpid();
     vly_status status = allocate(s);
-    if (status == VLY_OK) s->counters[0] = version, s->counters[1] = steps;
+    if (status == VLY_OK) s->counters[0] = s->published = version, s->counters[1] = steps;
     if (status == VLY_OK) status = publish(s);
     if (status != VLY_OK) {
         vly_ps_server_destroy(s);

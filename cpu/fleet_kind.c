@@ -9,6 +9,8 @@ vly_dist_kind vly_dist_kind_of(const vly_config *k) {
         const bool asked = k->run.workers > 1 || k->run.sharding || k->run.merge || k->dist.tables;
         return asked ? VLY_DIST_TABULAR : VLY_DIST_NONE;
     }
+    if (strcmp(k->run.algo, "impala") == 0 && !k->dist.update)
+        return k->run.store[0] || k->run.role || k->dist.processes ? VLY_DIST_UNROLLS : VLY_DIST_NONE;
     const bool server = strcmp(k->run.algo, "a3c") == 0 || strcmp(k->run.algo, "gorila") == 0 || k->dist.update;
     return server ? VLY_DIST_PS : VLY_DIST_NONE;
 }

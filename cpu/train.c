@@ -97,8 +97,10 @@ static int64_t fleet_steps(const vly_train *t) {
 }
 
 vly_progress vly_train_progress(const vly_train *t) {
-    const vly_progress p = {fleet_steps(t), t->o.config->run.steps, t->counters.updates};
-    return p;
+    const int64_t all = fleet_steps(t);
+    const bool shared = t->o.sync && t->o.sync->steps; /* members come and go: no share of the whole is one's own */
+    return (vly_progress){.steps = all, .total_steps = t->o.config->run.steps, .own_steps = shared ? t->counters.steps : all / ranks(t),
+                          .updates = t->counters.updates};
 }
 
 static double seconds(const vly_train *t) { return (double)(uv_hrtime() - t->created_ns) * 1e-9; }

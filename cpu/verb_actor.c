@@ -1,4 +1,5 @@
 #include <stdio.h>
+#include <stdlib.h>
 #include "cpu/cli.h"
 #ifdef VLY_HAVE_REDIS
 #include "cpu/dist.h"
@@ -11,7 +12,7 @@ typedef struct {
 } actor_options;
 
 static const vly_option own[] = {
-    VLY_CLI_TEXT(actor_options, store, "", NULL, "the learner's Redis: redis://host:port/db"),
+    VLY_CLI_TEXT(actor_options, store, "", NULL, "the learner's Redis: redis://host:port/db; default: $VOLLEY_STORE"),
     VLY_CLI_TEXT(actor_options, run, "", NULL, "name of the run in the store; default: the only one there"),
     VLY_CLI_INT(actor_options, rank, "-1", -1, 1e9, "number of this worker; -1: the next free one"),
     VLY_CLI_BOOL(actor_options, quiet, "say nothing but errors"),
@@ -28,8 +29,9 @@ static void started(void *arg, vly_train *t) {
 
 static int run(vly_cli *cli) {
     const actor_options *o = cli->own;
-    if (!o->store[0]) return vly_cli_fail(vly_fail(VLY_EINVAL, "actor: --store is needed, the Redis that the learner uses"));
-    const vly_dist_actor actor = {.url = o->store, .run = o->run, .rank = o->rank, .say = o->quiet ? NULL : say, .arg = cli->people, .started = started};
+    const char *store = o->store[0] ? o->store : getenv("VOLLEY_STORE");
+    if (!store || !store[0]) return vly_cli_fail(vly_fail(VLY_EINVAL, "actor: --store or VOLLEY_STORE is needed, the Redis that the learner uses"));
+    const vly_dist_actor actor = {.url = store, .run = o->run, .rank = o->rank, .say = o->quiet ? NULL : say, .arg = cli->people, .started = started};
     const vly_status status = vly_dist_act(&actor);
     if (vly_cli_signal()) return vly_cli_signal() == 2 ? VLY_EXIT_INT : VLY_EXIT_TERM;
     return status == VLY_OK ? VLY_EXIT_DONE : vly_cli_fail(status);
