@@ -341,31 +341,54 @@ static void line_end(vly_tia_work *w) {
     if (t->stars) star_line_end(w);
 }
 
-/* Notes where nothing is to be seen: up to the end of the blank that the beam is in. */
+enum { BEYOND = INT32_MAX / 2 };
+
+/* Finds the line that the beam is in: `updated` lies in [line_begin, line_begin + 228). */
 static void place_beam(vly_tia_work *w) {
     const vly_tia_state *t = &w->m->tia;
-    int32_t h = (t->updated - t->start) % VLY_CLOCKS_PER_LINE;
-    w->line_begin = h == 0 ? t->updated : INT32_MIN;
-    w->blank_until = h < VLY_HBLANK ? t->updated + VLY_HBLANK - h : t->updated;
-    if (t->updated >= t->stop) w->blank_until = INT32_MAX;
+    w->line = (t->updated - t->start) / VLY_CLOCKS_PER_LINE;
+    w->line_begin = t->updated >= t->stop ? BEYOND : t->start + w->line * VLY_CLOCKS_PER_LINE;
+}
+
+/* Without pixels: nothing will be latched, and no line end has anything to do. */
+static inline int is_quiet(vly_tia_work *w) {
+    const vly_tia_state *t = &w->m->tia;
+    if ((t->reflect ^ t->ctrlpf) & 1 || t->suppress[0] | t->suppress[1] | t->stars) return 0;
+    if (t->vblank & 2) return 1;
+    if (w->stale) find_enabled(w);
+    return !(pairs_of[w->enabled] & ~(unsigned)t->collisions) || (w->settled && !(w->dirty & w->enabled));
+}
+
+/* On to `clock`, not past the display. */
+static inline void skip(vly_tia_work *w, int32_t clock) {
+    vly_tia_state *t = &w->m->tia;
+    if (clock >= w->line_begin + VLY_HBLANK + 8) t->comb = 0;
+    t->updated = clock;
+    if (clock >= w->line_begin + VLY_CLOCKS_PER_LINE) place_beam(w);
 }
 
 static __attribute__((noinline)) void draw(vly_tia_work *w, int32_t clock) {
     vly_tia_state *t = &w->m->tia;
     if (clock > t->stop) clock = t->stop;
     while (t->updated < clock) {
-        int32_t done = t->updated - t->start; /* the display begins at a line's first clock */
-        int line = done / VLY_CLOCKS_PER_LINE, h = done % VLY_CLOCKS_PER_LINE;
-        int to = clock - t->updated + h;
+        if (!w->pixels && is_quiet(w)) {
+            skip(w, clock);
+            break;
+        }
+        int h = t->updated - w->line_begin, to = clock - w->line_begin;
         if (to > VLY_CLOCKS_PER_LINE) to = VLY_CLOCKS_PER_LINE;
-        if (h == 0 && line > 0) line_end(w);
-        t->updated += to - h;
+        if (h == 0 && w->line > 0) line_end(w);
+        t->updated = w->line_begin + to;
         if (to > VLY_HBLANK)
-            draw_span(w, line, h > VLY_HBLANK ? h - VLY_HBLANK : 0, to - VLY_HBLANK);
+            draw_span(w, w->line, h > VLY_HBLANK ? h - VLY_HBLANK : 0, to - VLY_HBLANK);
         else if (t->comb && w->pixels) /* seen only if the frame ends here */
-            memset(w->pixels + line * VLY_SCREEN_WIDTH, 0, (size_t)(VLY_HBLANK + 8 - to));
+            memset(w->pixels + w->line * VLY_SCREEN_WIDTH, 0, (size_t)(VLY_HBLANK + 8 - to));
+        if (to == VLY_CLOCKS_PER_LINE) {
+            w->line_begin = t->updated;
+            ++w->line;
+        }
     }
-    place_beam(w);
+    if (t->updated >= t->stop) w->line_begin = BEYOND;
 }
 
 /* ---- registers --------------------------------------------------------------------------- */
@@ -582,7 +605,7 @@ void vly_tia_poke(vly_tia_work *w, int32_t clock, unsigned reg, uint8_t value) {
 static inline void advance(vly_tia_work *w, int32_t clock) {
     vly_tia_state *t = &w->m->tia;
     if (clock <= t->updated) return;
-    if (clock <= w->blank_until && t->updated != w->line_begin) t->updated = clock;
+    if (clock - w->line_begin <= VLY_HBLANK && t->updated != w->line_begin) t->updated = clock;
     else draw(w, clock);
 }
 

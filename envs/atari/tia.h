@@ -43,8 +43,8 @@ typedef struct {
     uint8_t stale;        /* bit per object: its bit of `enabled` must be */
     uint8_t enabled;      /* bit per object: switched on, even if its mask is empty */
     uint8_t settled;      /* these masks have met over a whole line */
-    int32_t line_begin;   /* the clock drawn up to, if a line begins there */
-    int32_t blank_until;  /* nothing shows before this clock */
+    int32_t line_begin;   /* the clock at which the line that is being drawn began; BEYOND: no more lines */
+    int32_t line;         /* its number */
     vly_line mask[6];     /* in the order VLY_P0 .. VLY_PF */
 } vly_tia_work;
 

@@ -4,7 +4,8 @@
  *
  * Record 0 is the state before the first action. After an episode's end the game is reset, and the
  * next record is that of the next action. A byte 255 among the actions resets too (no record).
- * With CLONE=1 in the environment every frame is played by a copy of the copy before it. */
+ * With CLONE=1 in the environment every frame is played by a copy of the copy before it, with UNDRAWN=1
+ * none is drawn and the records' screens are 0. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,9 +47,10 @@ static vly_emulator state[2];
 static vly_screens screens[2];
 
 static void put(const vly_emulator *e, const vly_emulator_rules *rules, const vly_screens *s, int reward, int height) {
+    const uint32_t screen = s ? crc32_of(vly_machine_screen(&e->machine, s), 160u * (size_t)height) : 0;
     record r = {{0}, reward, vly_emulator_lives(e, rules), e->episode_frames, (uint8_t)vly_emulator_over(e),
                 (uint8_t)vly_emulator_truncated(e, rules), (uint8_t)vly_emulator_failed(e), 0,
-                crc32_of(vly_machine_screen(&e->machine, s), 160u * (size_t)height)};
+                screen};
     memcpy(r.ram, e->machine.ram, 128);
     fwrite(&r, sizeof r, 1, stdout);
 }
@@ -75,6 +77,7 @@ int main(int argc, char **argv) {
     vly_emulator *e = &state[0];
     vly_screens *s = &screens[0];
     const int clone = getenv("CLONE") != NULL;
+    if (getenv("UNDRAWN")) s = NULL;
     if (vly_emulator_load(e, &rules, (uint32_t)strtoul(argv[3], NULL, 0), s) != VLY_OK) return fail("load");
     for (int i = argc > 8 ? atoi(argv[8]) : 0; i > 0; i--)
         if (vly_emulator_reset(e, &rules, s)) return fail("reset");
@@ -82,9 +85,14 @@ int main(int argc, char **argv) {
     for (int c; (c = getchar()) != EOF;) {
         if (clone) {
             const int to = e == &state[0];
-            state[to] = *e, screens[to] = *s;
-            memset(e, 0x55, sizeof *e), memset(s, 0x55, sizeof *s);
-            e = &state[to], s = &screens[to];
+            state[to] = *e;
+            memset(e, 0x55, sizeof *e);
+            e = &state[to];
+            if (s) {
+                screens[to] = *s;
+                memset(s, 0x55, sizeof *s);
+                s = &screens[to];
+            }
         }
         if (c == 255) {
             (void)vly_emulator_reset(e, &rules, s);
