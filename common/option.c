@@ -131,10 +131,12 @@ vly_status vly_option_set(void *base, const vly_option *o, const char *what, con
 
 /* Shortest text that reads back to the same float. */
 static void print_float(float x, char *text, size_t bytes) {
+    char shortest[32];
     for (int digits = 6; digits <= 9; digits++) {
-        snprintf(text, bytes, "%.*g", digits, (double)x);
-        if (strtof(text, NULL) == x) return;
+        snprintf(shortest, sizeof shortest, "%.*g", digits, (double)x);
+        if (strtof(shortest, NULL) == x) break;
     }
+    snprintf(text, bytes, "%s", shortest);
 }
 
 void vly_option_get(const void *base, const vly_option *o, char *text, size_t bytes) {

@@ -1,12 +1,13 @@
 #include <string.h>
 #include "cpu/dist.h"
 
+/* --workers alone are threads, and change no bit; a scheme by name makes them processes. */
 static bool is_tabular(const vly_config *k) { return strcmp(k->run.algo, "qlearning") == 0 || strcmp(k->run.algo, "sarsa") == 0; }
 
 vly_dist_kind vly_dist_kind_of(const vly_config *k) {
     if (k->run.sync) return VLY_DIST_RANKS;
     if (is_tabular(k)) {
-        const bool asked = k->run.workers > 1 || k->run.sharding || k->run.merge || k->dist.tables;
+        const bool asked = k->run.sharding || k->run.merge || k->dist.tables;
         return asked ? VLY_DIST_TABULAR : VLY_DIST_NONE;
     }
     if (strcmp(k->run.algo, "impala") == 0 && !k->dist.update)

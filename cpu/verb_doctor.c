@@ -72,10 +72,13 @@ static void check_libraries(doctor *d) {
     static const struct {
         const char *file, *name, *good_for, *mend;
     } optional[] = {
-        {"libdnnl.so.2", "oneDNN", "fast convolutions on the processor", "apt-get install libdnnl2"},
-        {"libhiredis.so.0.14", "hiredis", "distributed training through Redis", "apt-get install libhiredis-dev"},
         {"libmpi.so.40", "Open MPI", "all-reduce training on several machines", "apt-get install libopenmpi-dev openmpi-bin"},
     };
+#ifdef VLY_HAVE_REDIS
+    fact(d, "hiredis", "built in");
+#else
+    lacks(d, "hiredis", "distributed training through Redis", "apt-get install libhiredis-dev, then build again");
+#endif
     for (size_t i = 0; i < sizeof optional / sizeof *optional; i++) {
         vly_system_try_library(optional[i].file, why, sizeof why);
         if (*why) lacks(d, optional[i].name, optional[i].good_for, optional[i].mend);

@@ -1,5 +1,6 @@
 /* Distributed runs as users start them: real processes around a real Redis, real mpirun; learning results for each scheme. */
 #include "tests/check.h"
+#include "tests/sanitized.h"
 #include <jansson.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -192,11 +193,6 @@ static void bad_use_is_named(void) {
 }
 
 /* Under a sanitizer everything is ten times slower: there it is memory and races that are tested, not learning. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { SANITIZED = 1 };
-#else
-enum { SANITIZED = 0 };
-#endif
 
 static void a_short_run_of_each_kind_ends_well(void) {
     static const char *const runs[] = {"gridworld --algo qlearning --workers 2 --merge visits --steps 20k",

@@ -2,6 +2,7 @@
 #include "cpu/bf16.h"
 #include "cpu/simd.h"
 #include "tests/golden.h"
+#include "tests/sanitized.h"
 
 /* ---- the definition: y and its gradients, straight from the sums, in double ---- */
 
@@ -37,17 +38,7 @@ static int64_t out_size(const definition *f) { return (int64_t)f->n * f->oh * f-
 #else
 #define UNWATCHED
 #endif
-#if defined(__SANITIZE_THREAD__)
-enum { WIDTHS = 1 };
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-enum { WIDTHS = 1 };
-#else
-enum { WIDTHS = 3 };
-#endif
-#else
-enum { WIDTHS = 3 };
-#endif
+enum { WIDTHS = SANITIZED_THREADS ? 1 : 3 };
 
 UNWATCHED static void define_forward(definition *f) {
     const vly_layer_desc *d = &f->d;

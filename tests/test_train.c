@@ -113,6 +113,8 @@ static const struct {
     {"cartpole", "run.algo=dqn run.envs=4 dqn.learning_starts=100 dqn.target_every=7 dqn.batch=16 replay.capacity=2000 replay.prioritized=true "
                  "dqn.n_step=3 dqn.dueling=true"},
     {"minatar/breakout", "run.algo=ppo run.envs=4 ppo.rollout=16 ppo.minibatches=2 ppo.epochs=2"},
+    {"gridworld", "run.algo=qlearning run.envs=6 pool.groups=2"},
+    {"cliffwalking", "run.algo=sarsa run.envs=3"},
 };
 
 /* 9 updates straight; 4, saved, restored elsewhere, and 5 more. */

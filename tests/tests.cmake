@@ -90,3 +90,8 @@ foreach(name test_show test_eval test_manual)
   target_compile_definitions(${name} PRIVATE VLY_TEST_PROGRAM="$<TARGET_FILE:volley>")
   add_dependencies(${name} volley)
 endforeach()
+
+# A few kills of running programs; five hundred by hand: python3 tests/kill9.py --kills 500.
+add_test(NAME kill9 COMMAND sh -c "exec \"\${VLY_PYTHON:-python3}\" tests/kill9.py --program $<TARGET_FILE:volley> --kills 18"
+  WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+set_tests_properties(kill9 PROPERTIES TIMEOUT 300)

@@ -17,7 +17,7 @@ printf '"%s"\n' '\"dtype\":\"F32\"' '\"shape\":[' '\"data_offsets\":[' __metadat
 for target in $targets; do
   subject=${target#fuzz_} found=$build/found_$target
   mkdir -p "$found"
-  "$build/$target" -max_total_time="$seconds" -max_len=65536 -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
+  "$build/$target" -max_total_time="$seconds" -max_len=65536 -timeout=120 -rss_limit_mb=2048 -print_final_stats=1 \
     -dict="$build/$subject.dict" -artifact_prefix="$build/$target-" "$found" "tests/fuzz/$subject" 2>"$build/$target.log" &
 done
 wait
