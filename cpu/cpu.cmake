@@ -44,7 +44,7 @@ add_custom_target(vly_version BYPRODUCTS ${generated}/vly_version.h
 add_dependencies(vly_cpu vly_version)
 
 # The monitor's page: one document, its scripts in the order in which they build on each other.
-set(page_scripts main.js)
+set(page_scripts util.js data.js chart.js runs.js run.js fleet.js main.js)
 list(TRANSFORM page_scripts PREPEND ${PROJECT_SOURCE_DIR}/cpu/monitor/ OUTPUT_VARIABLE page_files)
 string(REPLACE ";" "\\;" page_list "${page_scripts}")
 add_custom_command(OUTPUT ${generated}/monitor_page.h

@@ -7,6 +7,7 @@ function(embed name)
   endforeach()
   string(REPLACE "\\" "\\\\" all "${all}")
   string(REPLACE "\"" "\\\"" all "${all}")
+  string(REPLACE "??" "?\\?" all "${all}") # no trigraphs
   string(REPLACE "\n" "\\n\"\n    \"" all "${all}")
   set(header "${header}static const char ${name}[] =\n    \"${all}\";\n" PARENT_SCOPE)
 endfunction()
