@@ -8,7 +8,7 @@ cd "$(dirname "$0")"
 
 # What each is for stands in README.md.
 build="gcc g++ make cmake ninja-build pkg-config git ca-certificates libuv1-dev libyaml-dev libjansson-dev libxxhash-dev libpng-dev"
-test="python3-venv mandoc libhiredis-dev redis-server libopenmpi-dev openmpi-bin"
+test="python3-venv mandoc libhiredis-dev liblz4-dev redis-server libopenmpi-dev openmpi-bin"
 
 wanted=$build
 [ "${1:-}" = test ] && wanted="$build $test"

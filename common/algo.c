@@ -12,6 +12,7 @@ static const vly_algo_entry entries[] = {
     {"dqn", "deep Q-learning: double, dueling, n-step and prioritized replay as switches", "dqn", VLY_SCHEDULE_SYNC, vly_dqn_create},
     {"a3c", "asynchronous advantage actor-critic (Mnih et al. 2016): workers push gradients to a parameter server", "a2c", VLY_SCHEDULE_SYNC, vly_a2c_create},
     {"gorila", "DQN with local replay and a parameter server (Nair et al. 2015)", "dqn", VLY_SCHEDULE_SYNC, vly_dqn_create},
+    {"apex", "DQN with many actors and prioritized replay, in memory or in Redis (Horgan et al. 2018)", "apex", VLY_SCHEDULE_SYNC, vly_dqn_create},
     {"qlearning", "Q-learning on a table (Watkins 1989); distributed by merging, sharding or sharing", "tabular", VLY_SCHEDULE_SYNC, vly_tabular_create_qlearning},
     {"sarsa", "SARSA on a table (Rummery & Niranjan 1994)", "tabular", VLY_SCHEDULE_SYNC, vly_tabular_create_sarsa},
     {NULL, NULL, NULL, VLY_SCHEDULE_SYNC, NULL},

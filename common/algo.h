@@ -37,6 +37,7 @@ extern "C" {
 
 typedef struct vly_algo vly_algo;
 typedef struct vly_sync vly_sync;
+struct vly_replay;
 
 typedef enum { VLY_SCHEDULE_AUTO, VLY_SCHEDULE_SYNC, VLY_SCHEDULE_ASYNC } vly_schedule; /* AUTO: the algorithm's own */
 
@@ -62,6 +63,9 @@ struct vly_sync {
     /* After every update: the largest of all ranks' reasons to stop, so that all stop at the same one, and the sum of their
      * steps, so that their schedules are the same. */
     vly_status (*agree)(vly_sync *s, int stop, int64_t steps, int *any_stop, int64_t *all_steps);
+    /* Instead of learning (Ape-X's actors): what was acted since the last call goes out, value (rows of the ring, actions) is what
+     * the network thought of it; newer weights may come into p->param, *fresh says so. */
+    vly_status (*hand_on)(vly_sync *s, vly_queue *q, const struct vly_replay *ring, const vly_real *value, const vly_params *p, bool *fresh);
     /* Steps of the whole fleet, for schedules and budgets; NULL: world times one's own. */
     int64_t (*steps)(vly_sync *s);
     /* Gradients that the common weights have seen: what a target network is copied by. NULL: one's own updates. */
@@ -162,6 +166,9 @@ struct vly_algo {
     /* What the network expects from where the first actor of the last act() was: its value, or its best Q. q has passed it. For
      * people who watch; may be NULL. */
     vly_status (*value)(vly_algo *a, vly_queue *q, float *value);
+
+    /* Whether an actor's episodes show what the policy can do; NULL: all do. Those that explore for the others are not reported. */
+    bool (*counts)(const vly_algo *a, int actor);
 
     bool (*collect)(vly_algo *a, vly_queue *q);          /* asynchronous only, else NULL */
     vly_status (*learn)(vly_algo *a, vly_queue *q, const vly_progress *progress);

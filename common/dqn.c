@@ -7,6 +7,8 @@
 #include "common/replay.h"
 
 enum { STACK_MAX = 16 };
+static const double LADDER_COUNTS = 0.02; /* who explores more is there for the others: its episodes are not reported */
+enum { APEX_AUTO, APEX_LOCAL, APEX_STORE }; /* apex.replay */
 
 /* What decides how training goes on and is neither weight nor memory. */
 typedef struct {
@@ -27,6 +29,9 @@ typedef struct {
     vly_net *net;
     vly_learner learner;
     vly_replay *replay;
+    vly_sync *hands_on;  /* Ape-X's actor: whom to; it does not learn */
+    vly_feed *feed;      /* Ape-X's learner: instead of a memory */
+    vly_real *row_value; /* (rows of the ring, actions): an actor's Q of what it acted on */
     vly_exec *acting, *learning;
     vly_exec *target;
     vly_real *target_param;
@@ -75,6 +80,11 @@ static vly_status act_group(vly_queue *q, void *arg) {
     return a->c->download(q, a->action_host + first, a->action + first, (size_t)a->M * sizeof(int32_t));
 }
 
+static vly_status remember_values(dqn *a, vly_queue *q, int64_t row) {
+    if (!a->row_value) return VLY_OK;
+    return a->c->copy(q, a->row_value + row * a->actions, a->acting->logits, (size_t)a->M * (size_t)a->actions * sizeof(vly_real));
+}
+
 static vly_status act(vly_algo *pub, vly_queue *q, const int *group, int count) {
     dqn *a = (dqn *)pub;
     for (int i = 0; i < count; i++) {
@@ -85,6 +95,7 @@ static vly_status act(vly_algo *pub, vly_queue *q, const int *group, int count) 
         a->group = g;
         VLY_TRY(a->c->graph_run(q, &a->act_graph[g], act_group, a));
         VLY_TRY(vly_replay_acted(a->replay, q, g, a->action + first));
+        VLY_TRY(remember_values(a, q, newest));
     }
     return VLY_OK;
 }
@@ -97,8 +108,7 @@ static const int32_t *action(vly_algo *pub, int group) {
 /* ---- learning ---- */
 
 /* Q of the bootstrap rows: the target network's, and with double DQN the online network's to choose by. */
-static vly_status evaluate_next(dqn *a, vly_queue *q, const vly_frames *frames) {
-    const int32_t *row = a->replay->batch.bootstrap_row;
+static vly_status evaluate_next(dqn *a, vly_queue *q, const vly_frames *frames, const int32_t *row) {
     VLY_TRY(vly_exec_gather(a->target, q, frames, a->batch, row, 0));
     VLY_TRY(vly_exec_forward(a->target, q, a->batch, a->target_param));
     if (!a->chosen_by) return VLY_OK;
@@ -107,15 +117,20 @@ static vly_status evaluate_next(dqn *a, vly_queue *q, const vly_frames *frames) 
     return a->c->copy(q, a->chosen_by, a->learning->logits, (size_t)a->batch * (size_t)a->actions * sizeof(vly_real));
 }
 
+static vly_status get_batch(dqn *a, vly_queue *q) {
+    vly_rng *rng = &a->rng[a->G];
+    if (a->feed) return vly_feed_upload(a->feed, q);
+    VLY_TRY(vly_replay_sample(a->replay, q, rng, a->learner.hyper_device));
+    return a->c->rng_advance(q, rng);
+}
+
 static vly_status one_update(vly_queue *q, void *arg) {
     dqn *a = arg;
     vly_learner *l = &a->learner;
-    const vly_replay_batch *b = &a->replay->batch;
-    const vly_frames frames = vly_replay_frames(a->replay);
-    vly_rng *rng = &a->rng[a->G];
-    VLY_TRY(vly_replay_sample(a->replay, q, rng, l->hyper_device));
-    VLY_TRY(a->c->rng_advance(q, rng));
-    VLY_TRY(evaluate_next(a, q, &frames));
+    const vly_replay_batch *b = a->feed ? &a->feed->batch : &a->replay->batch;
+    const vly_frames frames = a->feed ? vly_feed_frames(a->feed) : vly_replay_frames(a->replay);
+    VLY_TRY(get_batch(a, q));
+    VLY_TRY(evaluate_next(a, q, &frames, b->bootstrap_row));
     VLY_TRY(vly_exec_gather(a->learning, q, &frames, a->batch, b->row, 0));
     VLY_TRY(vly_exec_forward(a->learning, q, a->batch, l->params.param));
     const vly_dqn_loss_args loss = {.n = a->batch, .actions = a->actions, .q = a->learning->logits, .q_next = a->target->logits,
@@ -125,7 +140,7 @@ static vly_status one_update(vly_queue *q, void *arg) {
     VLY_TRY(a->c->dqn_loss(q, &loss));
     VLY_TRY(vly_exec_backward(a->learning, q, a->batch, l->params.param, l->params.grad));
     VLY_TRY(vly_learner_step(l, q));
-    VLY_TRY(vly_replay_update(a->replay, q, l->hyper_device));
+    VLY_TRY(a->feed ? vly_feed_download(a->feed, q) : vly_replay_update(a->replay, q, l->hyper_device));
     return vly_exec_prepare(a->learning, q, l->params.param);
 }
 
@@ -176,12 +191,21 @@ static int updates_due(dqn *a, const vly_progress *progress) {
     return due > 0 ? (int)due : 0;
 }
 
+/* Every worker has actors from the whole ladder: whichever of them dies, all rates of exploration stay. */
+static double ladder(const dqn *a, int i) {
+    const int world = a->hands_on ? a->hands_on->world : 1, rank = a->hands_on ? a->hands_on->rank : 0, last = world * a->N - 1;
+    return pow(0.4, 1 + 7.0 * (i * world + rank) / (last > 0 ? last : 1));
+}
+
+static bool counts(const vly_algo *pub, int actor) {
+    const dqn *a = (const dqn *)pub;
+    return !a->config->dqn.eps_ladder || a->eval || ladder(a, actor) <= LADDER_COUNTS || actor == a->N - 1;
+}
+
 static vly_status explore(dqn *a, vly_queue *q, int64_t steps) {
     const vly_config *c = a->config;
     a->rate_now = a->eval ? (double)c->dqn.eps_end : exploration(c, steps);
-    for (int i = 0; i < a->N; i++)
-        a->epsilon_host[i] = c->dqn.eps_ladder && !a->eval
-                                 ? (vly_real)pow(0.4, 1 + 7.0 * i / (a->N > 1 ? a->N - 1 : 1)) : (vly_real)a->rate_now;
+    for (int i = 0; i < a->N; i++) a->epsilon_host[i] = (vly_real)(c->dqn.eps_ladder && !a->eval ? ladder(a, i) : a->rate_now);
     return a->c->upload(q, a->epsilon, a->epsilon_host, (size_t)a->N * sizeof(vly_real));
 }
 
@@ -199,10 +223,17 @@ static void set_hyper(dqn *a, const vly_progress *progress) {
     h->priority_eps = c->replay.priority_eps;
 }
 
+static vly_status hand_on(dqn *a, vly_queue *q) {
+    bool fresh;
+    VLY_TRY(a->hands_on->hand_on(a->hands_on, q, a->replay, a->row_value, &a->learner.params, &fresh));
+    return fresh ? vly_exec_prepare(a->acting, q, a->learner.params.param) : VLY_OK;
+}
+
 static vly_status learn(vly_algo *pub, vly_queue *q, const vly_progress *progress) {
     dqn *a = (dqn *)pub;
     VLY_TRY(explore(a, q, progress->steps));
-    a->due = updates_due(a, progress);
+    if (a->hands_on) return hand_on(a, q);
+    a->due = a->feed ? 1 : updates_due(a, progress);
     pub->rows_per_update = (int64_t)a->due * a->batch;
     if (a->due == 0) return VLY_OK;
     set_hyper(a, progress);
@@ -237,9 +268,11 @@ static vly_status metrics(vly_algo *pub, vly_metric *out, int *count) {
     const vly_real *s = a->learner.sums;
     const counters *k = a->k;
     *count = 0;
-    vly_metric_add(out, count, "charts/epsilon", a->rate_now);
-    vly_metric_add(out, count, "charts/replay_size", (double)vly_replay_size(a->replay));
-    vly_metric_add(out, count, "charts/replay_ratio", k->acted > 0 ? (double)(k->updates - k->start_updates) * a->batch / (double)k->acted : 0);
+    if (!a->feed) {
+        vly_metric_add(out, count, "charts/epsilon", a->rate_now);
+        vly_metric_add(out, count, "charts/replay_size", (double)vly_replay_size(a->replay));
+        vly_metric_add(out, count, "charts/replay_ratio", k->acted > 0 ? (double)(k->updates - k->start_updates) * a->batch / (double)k->acted : 0);
+    }
     if (k->updates == 0 || s[VLY_STAT_STEPS] + s[VLY_STAT_COUNT] + s[VLY_STAT_NONFINITE] == 0) return VLY_OK; /* none since create */
     const double rows = s[VLY_STAT_COUNT] > 0 ? s[VLY_STAT_COUNT] : 1, steps = s[VLY_STAT_STEPS] > 0 ? s[VLY_STAT_STEPS] : 1;
     vly_metric_add(out, count, "charts/learning_rate", a->learner.hyper->lr);
@@ -280,6 +313,7 @@ static int buffers(vly_algo *pub, vly_buffer *out, int max) {
     vly_buffer_add(&list, "rng", VLY_BUFFER_STATE, VLY_U64, 2 * (a->G + 1), a->rng, true);
     vly_buffer_add(&list, "epsilon", VLY_BUFFER_STATE, VLY_F32, a->N, a->epsilon, true);
     vly_buffer_add(&list, "counters", VLY_BUFFER_STATE, VLY_I64, sizeof *a->k / sizeof(int64_t), a->k, false);
+    if (a->feed) return list.n; /* nothing was acted here, and the memory is elsewhere */
     add_recent(a, &list);
     vly_replay_buffers(a->replay, &list);
     return list.n;
@@ -294,6 +328,7 @@ static vly_status restored(vly_algo *pub, vly_queue *q) {
     if (a->k->updates < 0 || a->k->acted < 0 || a->k->start_steps < -1)
         return vly_fail(VLY_ECORRUPT, "the counters of the saved dqn are negative");
     pub->version = a->k->updates;
+    if (a->feed) return a->c->queue_sync(q);
     if (a->k->begun && a->replay->step[0] < 0) {
         a->k->start_steps = -1, a->k->acted = 0;
         VLY_TRY(vly_replay_restart(a->replay, q));
@@ -318,7 +353,8 @@ static void destroy(vly_algo *pub) {
     vly_learner_destroy(&a->learner);
     vly_net_destroy(a->net);
     vly_replay_destroy(a->replay);
-    void *const device[] = {a->target_param, a->chosen_by, a->rng, a->epsilon, a->act_row, a->action};
+    vly_feed_destroy(a->feed);
+    void *const device[] = {a->row_value, a->target_param, a->chosen_by, a->rng, a->epsilon, a->act_row, a->action};
     void *const host[] = {a->epsilon_host, a->act_row_host, a->action_host};
     for (size_t i = 0; i < sizeof device / sizeof device[0]; i++)
         if (device[i]) c->free(c, device[i]);
@@ -374,13 +410,25 @@ static vly_status create_learning(dqn *a, const vly_algo_args *args) {
     return take(a, false, (size_t)a->batch * (size_t)a->actions * sizeof(vly_real), &a->chosen_by);
 }
 
+/* Who does not learn from its memory keeps what it acts on: one stack of frames, or an actor what a block needs. */
 static vly_status create_replay(dqn *a, const vly_algo_args *args) {
     const vly_config *c = a->config;
-    const vly_replay_options o = {.obs = args->env->obs, .actors = a->N, .groups = a->G, .capacity = a->eval ? 1 : c->replay.capacity,
-                                  .bytes = a->eval ? 0 : c->replay.bytes, .n_step = a->eval ? 1 : c->dqn.n_step,
-                                  .batch = a->eval ? 0 : a->batch, .prioritized = c->replay.prioritized && !a->eval};
-    return vly_replay_create(&a->replay, a->c, &o);
+    const bool learns = !a->eval && !a->feed && !a->hands_on;
+    const int64_t kept = a->hands_on ? (int64_t)(c->apex.block + c->dqn.n_step + args->env->obs.stack + 2) * a->N : 1;
+    const vly_replay_options o = {.obs = args->env->obs, .actors = a->N, .groups = a->G, .capacity = learns ? c->replay.capacity : kept,
+                                  .bytes = learns ? c->replay.bytes : 0, .n_step = learns ? c->dqn.n_step : 1,
+                                  .batch = learns ? a->batch : 0, .prioritized = learns && c->replay.prioritized};
+    VLY_TRY(vly_replay_create(&a->replay, a->c, &o));
+    if (!a->hands_on) return VLY_OK;
+    return take(a, false, (size_t)(a->replay->T * a->replay->N) * (size_t)a->actions * sizeof(vly_real), &a->row_value);
 }
+
+bool vly_dqn_in_store(const vly_config *c) {
+    if (strcmp(c->run.algo, "apex") != 0) return false;
+    return c->apex.replay == APEX_AUTO ? c->run.store[0] || c->run.role != 0 : c->apex.replay == APEX_STORE;
+}
+
+vly_feed *vly_dqn_feed(vly_algo *pub) { return pub->destroy == destroy ? ((dqn *)pub)->feed : NULL; }
 
 static vly_status check(const vly_algo_args *args) {
     const vly_config *c = args->config;
@@ -408,10 +456,12 @@ static vly_status fill(dqn *a, const vly_algo_args *args) {
     VLY_TRY(vly_learner_create(&a->learner, args, a->net));
     a->pub.params = vly_net_weights(a->net);
     a->pub.arena = &a->learner.params, a->pub.optimizer = &a->learner.optimizer;
+    if (!a->eval && !a->hands_on && vly_dqn_in_store(a->config))
+        VLY_TRY(vly_feed_create(&a->feed, a->c, &args->env->obs, a->batch, a->config->dqn.n_step));
     VLY_TRY(create_replay(a, args));
     VLY_TRY(create_acting(a, args));
     VLY_TRY(seed_rng(a, args));
-    if (!a->eval) VLY_TRY(create_learning(a, args));
+    if (!a->eval && !a->hands_on) VLY_TRY(create_learning(a, args));
     VLY_TRY(explore(a, args->queue, 0));
     return a->c->queue_sync(args->queue);
 }
@@ -422,7 +472,7 @@ vly_status vly_dqn_create(vly_algo **out, const vly_algo_args *args) {
     dqn *a = calloc(1, sizeof *a);
     if (!a) return vly_fail(VLY_ENOMEM, "no memory for dqn");
     a->pub = (vly_algo){.name = "dqn", .schedule = VLY_SCHEDULE_SYNC, .destroy = destroy, .place = place, .arrived = arrived,
-                        .act = act, .action = action, .learn = learn, .discard = discard, .value = value, .metrics = metrics,
+                        .act = act, .action = action, .learn = learn, .discard = discard, .value = value, .counts = counts, .metrics = metrics,
                         .buffers = buffers, .restored = restored};
     a->c = args->compute;
     a->config = args->config;
@@ -431,8 +481,9 @@ vly_status vly_dqn_create(vly_algo **out, const vly_algo_args *args) {
     a->batch = a->config->dqn.batch;
     a->sync = args->sync;
     a->eval = args->eval;
+    a->hands_on = !a->eval && args->sync && args->sync->hand_on ? args->sync : NULL;
     a->greedy = args->eval && args->greedy;
-    a->pub.phase_steps = a->eval ? 1 : phase_steps(a);
+    a->pub.phase_steps = a->eval ? 1 : a->hands_on ? a->config->apex.block : phase_steps(a);
     const vly_status status = fill(a, args);
     if (status != VLY_OK) {
         destroy(&a->pub);

@@ -10,10 +10,17 @@
 #ifndef VLY_COMMON_DQN_H
 #define VLY_COMMON_DQN_H
 #include "common/algo.h"
+#include "common/config.h"
+#include "common/feed.h"
 #ifdef __cplusplus
 extern "C" {
 #endif
 vly_status vly_dqn_create(vly_algo **out, const vly_algo_args *args);
+
+/* Ape-X: whether the replay memory lies in a store. The learner's algorithm then has no memory of its own: every learn() is one
+ * update from its feed, filled before. An actor's (args.sync->hand_on) has no learner. */
+bool vly_dqn_in_store(const vly_config *config);
+vly_feed *vly_dqn_feed(vly_algo *a); /* NULL: it has none */
 #ifdef __cplusplus
 }
 #endif

@@ -18,6 +18,7 @@ typedef enum {
     VLY_DIST_NONE,
     VLY_DIST_PS,      /* gradients or weights to a parameter server: a3c, gorila, dist.update */
     VLY_DIST_UNROLLS, /* impala: what actors in other processes act, learned from here */
+    VLY_DIST_APEX,    /* experience to a replay memory in the store: apex */
     VLY_DIST_TABULAR, /* qlearning, sarsa with a scheme: --sharding, --merge, --dist.tables */
     VLY_DIST_RANKS    /* mpirun: run.sync */
 } vly_dist_kind;

@@ -6,6 +6,7 @@
 #include "common/philox.h"
 #include "cpu/compute_cpu.h"
 #include "cpu/dist.h"
+#include "cpu/dist_apex.h"
 #include "cpu/dist_impl.h"
 #include "envs/registry.h"
 
@@ -20,6 +21,7 @@ typedef struct {
     vly_compute *c;
     vly_ps_client *ps;
     vly_tab *tab;
+    vly_apex *apex;
     vly_train *t;
     char run[128], name[32];
     int rank;
@@ -81,6 +83,12 @@ static vly_status connect_scheme(actor *a) {
     k->run.seed = (int64_t)(vly_philox((uint64_t)k->run.seed, VLY_STREAM_ENV, (uint64_t)a->rank, 77).v[0]);
     k->run.until_return = NAN; /* the learner decides */
     const int world = vly_dist_workers(k);
+    if (vly_dist_kind_of(k) == VLY_DIST_APEX) {
+        const vly_apex_options o = {.store = a->store, .url = a->o->url, .run = a->run, .name = a->name, .config = k, .actions = a->env.actions,
+                                    .rank = a->rank, .world = world};
+        k->run.workers = 1;
+        return vly_apex_create(&a->apex, &o);
+    }
     if (vly_dist_kind_of(k) != VLY_DIST_TABULAR) {
         const vly_ps_policy policy = vly_dist_policy(k);
         k->run.workers = 1;
@@ -109,19 +117,24 @@ static int saw_update(void *arg, const vly_train_report *report) {
     a->steps = report->steps;
     if (a->ps) vly_ps_client_note(a->ps, fresh, a->returns, a->return_count);
     if (a->tab) vly_tab_note(a->tab, fresh, a->returns, a->return_count);
+    if (a->apex) vly_apex_note(a->apex, fresh, a->returns, a->return_count);
     a->return_count = 0;
-    const bool stop = a->ps ? vly_ps_client_stopped(a->ps) : vly_tab_stopped(a->tab);
+    const bool stop = a->ps ? vly_ps_client_stopped(a->ps) : a->apex ? vly_apex_stopped(a->apex) : vly_tab_stopped(a->tab);
     return stop ? VLY_TRAIN_STOP : VLY_TRAIN_GO_ON;
 }
 
-static vly_status run_actor(actor *a) {
+static vly_status open_env(actor *a) {
     const vly_env_args args = vly_config_env_args(&a->config);
-    vly_train_result result;
     VLY_TRY(vly_env_open(&a->env, a->config.run.env, &args));
     a->env_open = true;
+    return VLY_OK;
+}
+
+static vly_status run_actor(actor *a) {
+    vly_train_result result;
     VLY_TRY(vly_compute_create_cpu(&a->c, 1));
     const vly_train_options o = {.compute = a->c, .env = &a->env, .config = &a->config, .arg = a, .on_update = saw_update, .on_episode = saw_episode,
-                                 .sync = a->ps ? vly_ps_client_sync(a->ps) : vly_tab_sync(a->tab)};
+                                 .sync = a->ps ? vly_ps_client_sync(a->ps) : a->apex ? vly_apex_sync(a->apex) : vly_tab_sync(a->tab)};
     VLY_TRY(vly_train_create(&a->t, &o));
     if (a->o->started) a->o->started(a->o->arg, a->t);
     VLY_TRY(vly_train_run(a->t, &result));
@@ -134,6 +147,7 @@ static vly_status act(actor *a) {
     VLY_TRY(vly_store_open(&a->store, a->o->url, a->run, NULL));
     VLY_TRY(fetch_config(a));
     VLY_TRY(join(a));
+    VLY_TRY(open_env(a));
     VLY_TRY(connect_scheme(a));
     snprintf(line, sizeof line, "worker %d of run %s: %s on %s", a->rank, a->run, a->config.run.algo, a->config.run.env);
     if (a->o->say) a->o->say(a->o->arg, line);
@@ -148,6 +162,7 @@ vly_status vly_dist_act(const vly_dist_actor *o) {
     if (a->t) vly_train_destroy(a->t);
     vly_ps_client_destroy(a->ps);
     vly_tab_destroy(a->tab);
+    vly_apex_destroy(a->apex);
     if (a->c) a->c->destroy(a->c);
     if (a->env_open) a->env.close(&a->env);
     vly_store_close(a->store);

@@ -4,6 +4,7 @@
  *   dist_workers.c    the workers on this machine: started, watched, started again
  *   dist_lead_ps.c    gradients or unrolls through a parameter server
  *   dist_lead_tables.c
+ *   dist_lead_apex.c  experience from shards in the store
  */
 #ifndef VLY_CPU_DIST_IMPL_H
 #define VLY_CPU_DIST_IMPL_H
@@ -76,5 +77,6 @@ vly_status vly_dist_led(vly_dist *d, int64_t steps, int64_t updates, const vly_m
 vly_status vly_dist_lead_gradients(vly_dist *d);
 vly_status vly_dist_lead_unrolls(vly_dist *d);
 vly_status vly_dist_lead_tables(vly_dist *d);
+vly_status vly_dist_lead_apex(vly_dist *d);
 
 #endif

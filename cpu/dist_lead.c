@@ -184,6 +184,12 @@ static void name_run(vly_dist *d) {
         if (strchr("{} \r\n/", *c)) *c = '_';
 }
 
+/* Whether what the store holds is to be found again: tables, experience. */
+static bool durable(const vly_config *k) {
+    const vly_dist_kind kind = vly_dist_kind_of(k);
+    return kind == VLY_DIST_TABULAR || (kind == VLY_DIST_APEX && k->checkpoint.replay);
+}
+
 static vly_status connect_store(vly_dist *d) {
     name_run(d);
     if (d->config->run.store[0]) {
@@ -191,7 +197,7 @@ static vly_status connect_store(vly_dist *d) {
     } else {
         char redis[1400];
         snprintf(redis, sizeof redis, "%s/redis", d->folder);
-        VLY_TRY(vly_store_server_start(&d->redis, redis, vly_dist_kind_of(d->config) == VLY_DIST_TABULAR));
+        VLY_TRY(vly_store_server_start(&d->redis, redis, durable(d->config)));
         snprintf(d->url, sizeof d->url, "%s", vly_store_server_url(d->redis));
     }
     mask_url(d);
@@ -205,6 +211,7 @@ static vly_status lead(vly_dist *d) {
     switch (vly_dist_kind_of(d->config)) {
     case VLY_DIST_TABULAR: return vly_dist_lead_tables(d);
     case VLY_DIST_UNROLLS: return vly_dist_lead_unrolls(d);
+    case VLY_DIST_APEX: return vly_dist_lead_apex(d);
     default: return vly_dist_lead_gradients(d);
     }
 }

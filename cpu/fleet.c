@@ -19,7 +19,7 @@ static vly_status connect_fleet(vly_fleet *f, const vly_config *config, const ch
     return vly_dist_create(&f->dist, config, folder, say, arg);
 #else
     (void)folder, (void)say, (void)arg;
-    return vly_fail(VLY_EUNSUPPORTED, "%s over workers needs Redis, and this build has no client for it: apt-get install libhiredis-dev redis-server, then build again", config->run.algo);
+    return vly_fail(VLY_EUNSUPPORTED, "%s over workers needs Redis, and this build has no client for it: apt-get install libhiredis-dev liblz4-dev redis-server, then build again", config->run.algo);
 #endif
 }
 

@@ -1,6 +1,5 @@
-#include "cpu/store.h"
+#include "cpu/store_impl.h"
 #include <errno.h>
-#include <hiredis/hiredis.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,23 +7,7 @@
 #include <strings.h>
 #include <time.h>
 
-enum { KEY_MAX = 384, TIMEOUT_MS = 5000, RETRY_MS = 30000, PAUSE_FIRST_MS = 10, PAUSE_MOST_MS = 1000 };
-
-typedef struct {
-    char host[256], user[64], password[256], unix_path[108];
-    int port, db;
-} address;
-
-struct vly_store {
-    redisContext *link;
-    redisReply *held; /* owns what the last call handed out */
-    address at;
-    char run[128];
-    int timeout_ms, retry_ms;
-    vly_store_traffic traffic;
-    bool batching;
-    int batched;
-};
+enum { TIMEOUT_MS = 5000, RETRY_MS = 30000, PAUSE_FIRST_MS = 10, PAUSE_MOST_MS = 1000 };
 
 /* ---- the address ---- */
 
@@ -45,7 +28,7 @@ static vly_status parse_number(const char *text, int most, const char *what, int
     return VLY_OK;
 }
 
-static vly_status parse_credentials(address *at, const char *from, size_t length) {
+static vly_status parse_credentials(vly_store_address *at, const char *from, size_t length) {
     const char *colon = memchr(from, ':', length);
     const size_t user = colon ? (size_t)(colon - from) : 0;
     const char *secret = colon ? colon + 1 : from;
@@ -53,8 +36,8 @@ static vly_status parse_credentials(address *at, const char *from, size_t length
     return copy_part(at->password, sizeof at->password, secret, length - (size_t)(secret - from), "password");
 }
 
-static vly_status parse_address(address *at, const char *url) {
-    *at = (address){.port = 6379};
+static vly_status parse_address(vly_store_address *at, const char *url) {
+    *at = (vly_store_address){.port = 6379};
     if (strncmp(url, "unix://", 7) == 0) {
         const char *path = url + 7, *query = strchr(path, '?');
         VLY_TRY(copy_part(at->unix_path, sizeof at->unix_path, path, query ? (size_t)(query - path) : strlen(path), "socket path"));
@@ -98,7 +81,7 @@ static void pause_ms(int ms) {
     nanosleep(&t, NULL);
 }
 
-static const char *where(const vly_store *s, char *text, size_t bytes) {
+const char *vly_store_where(const vly_store *s, char *text, size_t bytes) {
     if (s->at.unix_path[0]) snprintf(text, bytes, "%s", s->at.unix_path);
     else snprintf(text, bytes, "%s:%d", s->at.host, s->at.port);
     return text;
@@ -113,8 +96,8 @@ static vly_status simple(vly_store *s, int argc, const char **argv) {
     redisReply *r = redisCommandArgv(s->link, argc, argv, NULL);
     vly_status status = VLY_OK;
     char at[512];
-    if (!r) status = vly_fail(VLY_EPEER, "store %s: %s", where(s, at, sizeof at), s->link->errstr);
-    else if (r->type == REDIS_REPLY_ERROR) status = vly_fail(VLY_EINVAL, "store %s: %s: %s", where(s, at, sizeof at), argv[0], r->str);
+    if (!r) status = vly_fail(VLY_EPEER, "store %s: %s", vly_store_where(s, at, sizeof at), s->link->errstr);
+    else if (r->type == REDIS_REPLY_ERROR) status = vly_fail(VLY_EINVAL, "store %s: %s: %s", vly_store_where(s, at, sizeof at), argv[0], r->str);
     if (r) freeReplyObject(r);
     return status;
 }
@@ -126,7 +109,7 @@ static vly_status dial(vly_store *s) {
     s->link = s->at.unix_path[0] ? redisConnectUnixWithTimeout(s->at.unix_path, limit)
                                  : redisConnectWithTimeout(s->at.host, s->at.port, limit);
     if (!s->link) return vly_fail(VLY_ENOMEM, "store: out of memory");
-    if (s->link->err) return vly_fail(VLY_EPEER, "store %s: %s", where(s, at, sizeof at), s->link->errstr);
+    if (s->link->err) return vly_fail(VLY_EPEER, "store %s: %s", vly_store_where(s, at, sizeof at), s->link->errstr);
     redisSetTimeout(s->link, limit);
     if (!s->at.unix_path[0]) redisEnableKeepAlive(s->link);
     if (s->at.password[0]) {
@@ -183,10 +166,22 @@ vly_store_traffic vly_store_get_traffic(const vly_store *s) { return s->traffic;
 
 /* ---- one command ---- */
 
-static uint64_t reply_bytes(const redisReply *r) {
+vly_status vly_store_connected(vly_store *s) {
+    vly_store_forget(s);
+    if (s->link && !s->link->err) return VLY_OK;
+    s->traffic.reconnects++;
+    return dial_again(s, now_ms() + s->retry_ms);
+}
+
+void vly_store_forget(vly_store *s) {
+    if (s->asked) hang_up(s);
+    s->asked = 0;
+}
+
+uint64_t vly_store_reply_bytes(const redisReply *r) {
     uint64_t sum = 16;
     if (r->type == REDIS_REPLY_ARRAY)
-        for (size_t i = 0; i < r->elements; i++) sum += reply_bytes(r->element[i]);
+        for (size_t i = 0; i < r->elements; i++) sum += vly_store_reply_bytes(r->element[i]);
     else if (r->str) sum += r->len;
     return sum;
 }
@@ -217,6 +212,7 @@ static vly_status command(vly_store *s, int wait_ms, int argc, const char **argv
     if (s->batching) return queue_command(s, argc, argv, length);
     if (s->held) freeReplyObject(s->held);
     s->held = NULL;
+    vly_store_forget(s);
     const int64_t deadline = now_ms() + s->retry_ms;
     for (;;) {
         if (s->link && !s->link->err) {
@@ -227,44 +223,36 @@ static vly_status command(vly_store *s, int wait_ms, int argc, const char **argv
         if (s->held && !(s->held->type == REDIS_REPLY_ERROR && strncmp(s->held->str, "LOADING", 7) == 0)) break;
         if (s->held) freeReplyObject(s->held), s->held = NULL;
         if (now_ms() > deadline)
-            return vly_fail(VLY_EPEER, "store %s: no answer to %s for %d s: %s", where(s, at, sizeof at), argv[0],
+            return vly_fail(VLY_EPEER, "store %s: no answer to %s for %d s: %s", vly_store_where(s, at, sizeof at), argv[0],
                             s->retry_ms / 1000, s->link ? s->link->errstr : "not connected");
         s->traffic.reconnects++;
         VLY_TRY(dial_again(s, deadline));
     }
     s->traffic.commands++;
     s->traffic.sent_bytes += command_bytes(argc, length);
-    s->traffic.received_bytes += reply_bytes(s->held);
+    s->traffic.received_bytes += vly_store_reply_bytes(s->held);
     if (s->held->type != REDIS_REPLY_ERROR) return VLY_OK;
-    return vly_fail(error_kind(s->held->str), "store %s: %s: %s", where(s, at, sizeof at), argv[0], s->held->str);
+    return vly_fail(error_kind(s->held->str), "store %s: %s: %s", vly_store_where(s, at, sizeof at), argv[0], s->held->str);
 }
 
-typedef struct { char text[KEY_MAX]; } key_name;
-static key_name full_key(const vly_store *s, const char *key) {
-    key_name k;
+vly_store_key vly_store_full_key(const vly_store *s, const char *key) {
+    vly_store_key k;
     snprintf(k.text, sizeof k.text, "{%s}:%s", s->run, key);
     return k;
 }
 
-/* The words of a command, counted; binary arguments carry their length. */
-#define ARGS_MAX 12
-typedef struct {
-    const char *v[ARGS_MAX];
-    size_t n[ARGS_MAX];
-    int count;
-} words;
-static void put(words *w, const void *data, size_t bytes) {
+void vly_store_put(vly_store_words *w, const void *data, size_t bytes) {
     w->v[w->count] = data;
     w->n[w->count++] = bytes;
 }
-static void say(words *w, const char *word) { put(w, word, strlen(word)); }
-static vly_status run_words(vly_store *s, int wait_ms, const words *w) {
+void vly_store_say(vly_store_words *w, const char *word) { vly_store_put(w, word, strlen(word)); }
+vly_status vly_store_run(vly_store *s, int wait_ms, const vly_store_words *w) {
     return command(s, wait_ms, w->count, (const char **)w->v, w->n);
 }
+vly_status vly_store_queue(vly_store *s, const vly_store_words *w) { return queue_command(s, w->count, (const char **)w->v, w->n); }
 
-typedef struct { char text[24]; } number;
-static number digits(int64_t value) {
-    number n;
+vly_store_number vly_store_digits(int64_t value) {
+    vly_store_number n;
     snprintf(n.text, sizeof n.text, "%" PRId64, value);
     return n;
 }
@@ -281,60 +269,60 @@ static vly_status take_string(vly_store *s, const char *key, void *data, size_t 
 /* ---- values and counters ---- */
 
 vly_status vly_store_set(vly_store *s, const char *key, const void *data, size_t bytes) {
-    const key_name k = full_key(s, key);
-    words w = {0};
-    say(&w, "SET"), say(&w, k.text), put(&w, data, bytes);
-    return run_words(s, 0, &w);
+    const vly_store_key k = vly_store_full_key(s, key);
+    vly_store_words w = {0};
+    vly_store_say(&w, "SET"), vly_store_say(&w, k.text), vly_store_put(&w, data, bytes);
+    return vly_store_run(s, 0, &w);
 }
 
 vly_status vly_store_get(vly_store *s, const char *key, void *data, size_t bytes, size_t *got) {
-    const key_name k = full_key(s, key);
-    words w = {0};
-    say(&w, "GET"), say(&w, k.text);
-    VLY_TRY(run_words(s, 0, &w));
+    const vly_store_key k = vly_store_full_key(s, key);
+    vly_store_words w = {0};
+    vly_store_say(&w, "GET"), vly_store_say(&w, k.text);
+    VLY_TRY(vly_store_run(s, 0, &w));
     return take_string(s, key, data, bytes, got);
 }
 
 vly_status vly_store_set_range(vly_store *s, const char *key, size_t offset, const void *data, size_t bytes) {
-    const key_name k = full_key(s, key);
-    const number at = digits((int64_t)offset);
-    words w = {0};
-    say(&w, "SETRANGE"), say(&w, k.text), say(&w, at.text), put(&w, data, bytes);
-    return run_words(s, 0, &w);
+    const vly_store_key k = vly_store_full_key(s, key);
+    const vly_store_number at = vly_store_digits((int64_t)offset);
+    vly_store_words w = {0};
+    vly_store_say(&w, "SETRANGE"), vly_store_say(&w, k.text), vly_store_say(&w, at.text), vly_store_put(&w, data, bytes);
+    return vly_store_run(s, 0, &w);
 }
 
 vly_status vly_store_get_range(vly_store *s, const char *key, size_t offset, void *data, size_t bytes, size_t *got) {
-    const key_name k = full_key(s, key);
-    const number from = digits((int64_t)offset), to = digits((int64_t)(offset + bytes) - 1);
-    words w = {0};
-    say(&w, "GETRANGE"), say(&w, k.text), say(&w, from.text), say(&w, to.text);
-    VLY_TRY(run_words(s, 0, &w));
+    const vly_store_key k = vly_store_full_key(s, key);
+    const vly_store_number from = vly_store_digits((int64_t)offset), to = vly_store_digits((int64_t)(offset + bytes) - 1);
+    vly_store_words w = {0};
+    vly_store_say(&w, "GETRANGE"), vly_store_say(&w, k.text), vly_store_say(&w, from.text), vly_store_say(&w, to.text);
+    VLY_TRY(vly_store_run(s, 0, &w));
     return take_string(s, key, data, bytes, got);
 }
 
 vly_status vly_store_delete(vly_store *s, const char *key) {
-    const key_name k = full_key(s, key);
-    words w = {0};
-    say(&w, "DEL"), say(&w, k.text);
-    return run_words(s, 0, &w);
+    const vly_store_key k = vly_store_full_key(s, key);
+    vly_store_words w = {0};
+    vly_store_say(&w, "DEL"), vly_store_say(&w, k.text);
+    return vly_store_run(s, 0, &w);
 }
 
 vly_status vly_store_claim(vly_store *s, const char *key, int64_t value, int64_t *owner) {
-    const key_name k = full_key(s, key);
-    const number text = digits(value);
-    words w = {0};
-    say(&w, "SET"), say(&w, k.text), say(&w, text.text), say(&w, "NX"), say(&w, "GET"); /* GET with NX: Redis 7 */
-    VLY_TRY(run_words(s, 0, &w));
+    const vly_store_key k = vly_store_full_key(s, key);
+    const vly_store_number text = vly_store_digits(value);
+    vly_store_words w = {0};
+    vly_store_say(&w, "SET"), vly_store_say(&w, k.text), vly_store_say(&w, text.text), vly_store_say(&w, "NX"), vly_store_say(&w, "GET"); /* GET with NX: Redis 7 */
+    VLY_TRY(vly_store_run(s, 0, &w));
     *owner = s->held->type == REDIS_REPLY_STRING ? strtoll(s->held->str, NULL, 10) : value;
     return VLY_OK;
 }
 
 vly_status vly_store_add(vly_store *s, const char *key, int64_t by, int64_t *now) {
-    const key_name k = full_key(s, key);
-    const number text = digits(by);
-    words w = {0};
-    say(&w, "INCRBY"), say(&w, k.text), say(&w, text.text);
-    VLY_TRY(run_words(s, 0, &w));
+    const vly_store_key k = vly_store_full_key(s, key);
+    const vly_store_number text = vly_store_digits(by);
+    vly_store_words w = {0};
+    vly_store_say(&w, "INCRBY"), vly_store_say(&w, k.text), vly_store_say(&w, text.text);
+    VLY_TRY(vly_store_run(s, 0, &w));
     if (now && !s->batching) *now = s->held->integer;
     return VLY_OK;
 }
@@ -346,27 +334,27 @@ static const char bounded_push[] =
     "if redis.call('LLEN',KEYS[1])>=tonumber(ARGV[2]) then return 0 end redis.call('RPUSH',KEYS[1],ARGV[1]) return 1";
 
 vly_status vly_store_push(vly_store *s, const char *list, const void *data, size_t bytes, int64_t limit, bool *accepted) {
-    const key_name k = full_key(s, list);
-    const number most = digits(limit);
-    words w = {0};
+    const vly_store_key k = vly_store_full_key(s, list);
+    const vly_store_number most = vly_store_digits(limit);
+    vly_store_words w = {0};
     if (limit == 0 || s->batching) {
-        say(&w, "RPUSH"), say(&w, k.text), put(&w, data, bytes);
+        vly_store_say(&w, "RPUSH"), vly_store_say(&w, k.text), vly_store_put(&w, data, bytes);
     } else {
-        say(&w, "EVAL"), say(&w, bounded_push), say(&w, "1"), say(&w, k.text), put(&w, data, bytes), say(&w, most.text);
+        vly_store_say(&w, "EVAL"), vly_store_say(&w, bounded_push), vly_store_say(&w, "1"), vly_store_say(&w, k.text), vly_store_put(&w, data, bytes), vly_store_say(&w, most.text);
     }
-    VLY_TRY(run_words(s, 0, &w));
+    VLY_TRY(vly_store_run(s, 0, &w));
     if (accepted && !s->batching) *accepted = s->held->integer != 0;
     return VLY_OK;
 }
 
 vly_status vly_store_pop(vly_store *s, const char *list, int wait_ms, const void **data, size_t *bytes) {
-    const key_name k = full_key(s, list);
+    const vly_store_key k = vly_store_full_key(s, list);
     char seconds[24];
     snprintf(seconds, sizeof seconds, "%.3f", wait_ms / 1000.0);
-    words w = {0};
-    say(&w, wait_ms ? "BLPOP" : "LPOP"), say(&w, k.text);
-    if (wait_ms) say(&w, seconds);
-    VLY_TRY(run_words(s, wait_ms, &w));
+    vly_store_words w = {0};
+    vly_store_say(&w, wait_ms ? "BLPOP" : "LPOP"), vly_store_say(&w, k.text);
+    if (wait_ms) vly_store_say(&w, seconds);
+    VLY_TRY(vly_store_run(s, wait_ms, &w));
     const redisReply *r = s->held;
     if (r->type == REDIS_REPLY_ARRAY && r->elements == 2) r = r->element[1];
     if (r->type != REDIS_REPLY_STRING) return vly_fail(VLY_ENOTFOUND, "store: list {%s}:%s is empty", s->run, list);
@@ -375,8 +363,7 @@ vly_status vly_store_pop(vly_store *s, const char *list, int wait_ms, const void
     return VLY_OK;
 }
 
-/* Takes the reply out of the store, so that `each` may use it for other calls. */
-static redisReply *take_reply(vly_store *s) {
+redisReply *vly_store_take(vly_store *s) {
     redisReply *r = s->held;
     s->held = NULL;
     return r;
@@ -384,12 +371,12 @@ static redisReply *take_reply(vly_store *s) {
 
 vly_status vly_store_pop_many(vly_store *s, const char *list, int most,
                               vly_status (*each)(void *arg, const void *data, size_t bytes), void *arg, int *count) {
-    const key_name k = full_key(s, list);
-    const number text = digits(most);
-    words w = {0};
-    say(&w, "LPOP"), say(&w, k.text), say(&w, text.text);
-    VLY_TRY(run_words(s, 0, &w));
-    redisReply *r = take_reply(s);
+    const vly_store_key k = vly_store_full_key(s, list);
+    const vly_store_number text = vly_store_digits(most);
+    vly_store_words w = {0};
+    vly_store_say(&w, "LPOP"), vly_store_say(&w, k.text), vly_store_say(&w, text.text);
+    VLY_TRY(vly_store_run(s, 0, &w));
+    redisReply *r = vly_store_take(s);
     vly_status status = VLY_OK;
     *count = r->type == REDIS_REPLY_ARRAY ? (int)r->elements : 0;
     for (int i = 0; i < *count && status == VLY_OK; i++) status = each(arg, r->element[i]->str, r->element[i]->len);
@@ -398,10 +385,10 @@ vly_status vly_store_pop_many(vly_store *s, const char *list, int most,
 }
 
 vly_status vly_store_length(vly_store *s, const char *list, int64_t *length) {
-    const key_name k = full_key(s, list);
-    words w = {0};
-    say(&w, "LLEN"), say(&w, k.text);
-    VLY_TRY(run_words(s, 0, &w));
+    const vly_store_key k = vly_store_full_key(s, list);
+    vly_store_words w = {0};
+    vly_store_say(&w, "LLEN"), vly_store_say(&w, k.text);
+    VLY_TRY(vly_store_run(s, 0, &w));
     *length = s->held->integer;
     return VLY_OK;
 }
@@ -409,11 +396,11 @@ vly_status vly_store_length(vly_store *s, const char *list, int64_t *length) {
 /* ---- streams ---- */
 
 vly_status vly_store_append(vly_store *s, const char *log, const void *data, size_t bytes, int64_t keep) {
-    const key_name k = full_key(s, log);
-    const number most = digits(keep);
-    words w = {0};
-    say(&w, "XADD"), say(&w, k.text), say(&w, "MAXLEN"), say(&w, "~"), say(&w, most.text), say(&w, "*"), say(&w, "d"), put(&w, data, bytes);
-    return run_words(s, 0, &w);
+    const vly_store_key k = vly_store_full_key(s, log);
+    const vly_store_number most = vly_store_digits(keep);
+    vly_store_words w = {0};
+    vly_store_say(&w, "XADD"), vly_store_say(&w, k.text), vly_store_say(&w, "MAXLEN"), vly_store_say(&w, "~"), vly_store_say(&w, most.text), vly_store_say(&w, "*"), vly_store_say(&w, "d"), vly_store_put(&w, data, bytes);
+    return vly_store_run(s, 0, &w);
 }
 
 /* An entry is [id, [field, value]]. */
@@ -433,15 +420,15 @@ static vly_status each_entry(const redisReply *entries, char *cursor,
 
 vly_status vly_store_read(vly_store *s, const char *log, char cursor[VLY_STORE_CURSOR], int most, int wait_ms,
                           vly_status (*each)(void *arg, const void *data, size_t bytes), void *arg, int *count) {
-    const key_name k = full_key(s, log);
-    const number limit = digits(most), wait = digits(wait_ms);
-    words w = {0};
-    say(&w, "XREAD"), say(&w, "COUNT"), say(&w, limit.text);
-    if (wait_ms) say(&w, "BLOCK"), say(&w, wait.text);
-    say(&w, "STREAMS"), say(&w, k.text), say(&w, cursor);
+    const vly_store_key k = vly_store_full_key(s, log);
+    const vly_store_number limit = vly_store_digits(most), wait = vly_store_digits(wait_ms);
+    vly_store_words w = {0};
+    vly_store_say(&w, "XREAD"), vly_store_say(&w, "COUNT"), vly_store_say(&w, limit.text);
+    if (wait_ms) vly_store_say(&w, "BLOCK"), vly_store_say(&w, wait.text);
+    vly_store_say(&w, "STREAMS"), vly_store_say(&w, k.text), vly_store_say(&w, cursor);
     *count = 0;
-    VLY_TRY(run_words(s, wait_ms, &w));
-    redisReply *r = take_reply(s); /* [[log, entries]] or nil */
+    VLY_TRY(vly_store_run(s, wait_ms, &w));
+    redisReply *r = vly_store_take(s); /* [[log, entries]] or nil */
     vly_status status = VLY_OK;
     if (r->type == REDIS_REPLY_ARRAY && r->elements == 1 && r->element[0]->elements == 2)
         status = each_entry(r->element[0]->element[1], cursor, each, arg, count);
@@ -455,15 +442,15 @@ vly_status vly_store_read(vly_store *s, const char *log, char cursor[VLY_STORE_C
 static vly_status queue_beat(vly_store *s, const char *member, const char *json, int ttl_ms) {
     char name[192];
     snprintf(name, sizeof name, "member:%s", member);
-    const key_name k = full_key(s, name), set = full_key(s, "members");
-    const number ttl = digits(ttl_ms);
-    words w = {0}, a = {0}, r = {0};
-    say(&w, "SET"), say(&w, k.text), say(&w, json), say(&w, "PX"), say(&w, ttl.text);
-    say(&a, "SADD"), say(&a, set.text), say(&a, member);
-    say(&r, "SADD"), say(&r, "volley:runs"), say(&r, s->run);
-    VLY_TRY(run_words(s, 0, &w));
-    VLY_TRY(run_words(s, 0, &a));
-    return run_words(s, 0, &r);
+    const vly_store_key k = vly_store_full_key(s, name), set = vly_store_full_key(s, "members");
+    const vly_store_number ttl = vly_store_digits(ttl_ms);
+    vly_store_words w = {0}, a = {0}, r = {0};
+    vly_store_say(&w, "SET"), vly_store_say(&w, k.text), vly_store_say(&w, json), vly_store_say(&w, "PX"), vly_store_say(&w, ttl.text);
+    vly_store_say(&a, "SADD"), vly_store_say(&a, set.text), vly_store_say(&a, member);
+    vly_store_say(&r, "SADD"), vly_store_say(&r, "volley:runs"), vly_store_say(&r, s->run);
+    VLY_TRY(vly_store_run(s, 0, &w));
+    VLY_TRY(vly_store_run(s, 0, &a));
+    return vly_store_run(s, 0, &r);
 }
 
 vly_status vly_store_beat(vly_store *s, const char *member, const char *json, int ttl_ms) {
@@ -481,15 +468,15 @@ vly_status vly_store_beat(vly_store *s, const char *member, const char *json, in
 }
 
 static vly_status set_members(vly_store *s, const char *full, redisReply **out) {
-    words w = {0};
-    say(&w, "SMEMBERS"), say(&w, full);
-    VLY_TRY(run_words(s, 0, &w));
-    *out = take_reply(s);
+    vly_store_words w = {0};
+    vly_store_say(&w, "SMEMBERS"), vly_store_say(&w, full);
+    VLY_TRY(vly_store_run(s, 0, &w));
+    *out = vly_store_take(s);
     return VLY_OK;
 }
 
 vly_status vly_store_members(vly_store *s, vly_status (*each)(void *arg, const char *member, const char *json), void *arg, int *count) {
-    const key_name set = full_key(s, "members");
+    const vly_store_key set = vly_store_full_key(s, "members");
     redisReply *names;
     *count = 0;
     VLY_TRY(set_members(s, set.text, &names));
@@ -497,17 +484,17 @@ vly_status vly_store_members(vly_store *s, vly_status (*each)(void *arg, const c
     for (size_t i = 0; names->type == REDIS_REPLY_ARRAY && i < names->elements && status == VLY_OK; i++) {
         char name[192];
         snprintf(name, sizeof name, "member:%s", names->element[i]->str);
-        const key_name k = full_key(s, name);
-        words w = {0}, gone = {0};
-        say(&w, "GET"), say(&w, k.text);
-        if ((status = run_words(s, 0, &w)) != VLY_OK) break;
-        redisReply *json = take_reply(s);
+        const vly_store_key k = vly_store_full_key(s, name);
+        vly_store_words w = {0}, gone = {0};
+        vly_store_say(&w, "GET"), vly_store_say(&w, k.text);
+        if ((status = vly_store_run(s, 0, &w)) != VLY_OK) break;
+        redisReply *json = vly_store_take(s);
         if (json->type == REDIS_REPLY_STRING) {
             status = each(arg, names->element[i]->str, json->str);
             ++*count;
         } else {
-            say(&gone, "SREM"), say(&gone, set.text), say(&gone, names->element[i]->str);
-            status = run_words(s, 0, &gone);
+            vly_store_say(&gone, "SREM"), vly_store_say(&gone, set.text), vly_store_say(&gone, names->element[i]->str);
+            status = vly_store_run(s, 0, &gone);
         }
         freeReplyObject(json);
     }
@@ -530,10 +517,7 @@ vly_status vly_store_runs(vly_store *s, vly_status (*each)(void *arg, const char
 
 vly_status vly_store_begin(vly_store *s) {
     if (s->batching) return vly_fail(VLY_EINVAL, "store: a batch is open already");
-    if (!s->link || s->link->err) {
-        s->traffic.reconnects++;
-        VLY_TRY(dial_again(s, now_ms() + s->retry_ms));
-    }
+    VLY_TRY(vly_store_connected(s));
     s->batching = true;
     s->batched = 0;
     return VLY_OK;
@@ -548,10 +532,10 @@ vly_status vly_store_end(vly_store *s) {
     for (int i = 0; i < s->batched; i++) {
         redisReply *r = NULL;
         if (redisGetReply(s->link, (void **)&r) != REDIS_OK)
-            return vly_fail(VLY_EPEER, "store %s: %s", where(s, at, sizeof at), s->link->errstr);
-        s->traffic.received_bytes += reply_bytes(r);
+            return vly_fail(VLY_EPEER, "store %s: %s", vly_store_where(s, at, sizeof at), s->link->errstr);
+        s->traffic.received_bytes += vly_store_reply_bytes(r);
         if (r->type == REDIS_REPLY_ERROR && status == VLY_OK)
-            status = vly_fail(error_kind(r->str), "store %s: %s", where(s, at, sizeof at), r->str);
+            status = vly_fail(error_kind(r->str), "store %s: %s", vly_store_where(s, at, sizeof at), r->str);
         freeReplyObject(r);
     }
     return status;

@@ -74,6 +74,25 @@ vly_status vly_store_members(vly_store *s, vly_status (*each)(void *arg, const c
 vly_status vly_store_begin(vly_store *s);
 vly_status vly_store_end(vly_store *s);
 
+/* Steps that nobody comes between: a Lua script in the server, which answers with `outs` integers. At most 6 keys. */
+typedef struct {
+    const void *data;
+    size_t bytes;
+} vly_store_bytes;
+vly_status vly_store_script(vly_store *s, const char *script, const char *const *key, int keys, const vly_store_bytes *arg, int args,
+                            int64_t *out, int outs);
+/* Entries from .. from + most - 1 of a list, which keeps them. */
+vly_status vly_store_slice(vly_store *s, const char *list, int64_t from, int most,
+                           vly_status (*each)(void *arg, const void *data, size_t bytes), void *arg, int *count);
+
+/* Many values, asked for now (bytes 0: all of it) and answered later, in that order; in between the store may be used for
+ * nothing else. asked() sends what is not sent yet. An absent value or range has 0 bytes. *data is valid until the next call.
+ * forget() gives up what was not answered. */
+vly_status vly_store_ask(vly_store *s, const char *key, size_t offset, size_t bytes);
+vly_status vly_store_asked(vly_store *s);
+vly_status vly_store_answer(vly_store *s, const void **data, size_t *bytes);
+void vly_store_forget(vly_store *s);
+
 /* Runs (names) that have members in a store, for `volley cluster status`; the store may be opened with run "". */
 vly_status vly_store_runs(vly_store *s, vly_status (*each)(void *arg, const char *run), void *arg, int *count);
 

@@ -64,6 +64,7 @@ void vly_train_episodes(vly_train *t) {
     int n;
     while ((n = vly_pool_episodes(t->pool, t->episodes, EPISODES_AT_ONCE)) > 0) {
         for (int i = 0; i < n; i++) {
+            if (t->algo->counts && !t->algo->counts(t->algo, t->episodes[i].actor)) continue;
             const int64_t at = t->counters.episodes++ % RETURNS;
             t->returns[at] = t->episodes[i].score;
             t->lengths[at] = t->episodes[i].length;

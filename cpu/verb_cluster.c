@@ -91,7 +91,7 @@ static int run(vly_cli *cli) {
 #else
 static int run(vly_cli *cli) {
     (void)cli;
-    return vly_cli_fail(vly_fail(VLY_EUNSUPPORTED, "this build has no Redis client: apt-get install libhiredis-dev, then build again"));
+    return vly_cli_fail(vly_fail(VLY_EUNSUPPORTED, "this build has no Redis client: apt-get install libhiredis-dev liblz4-dev, then build again"));
 }
 #endif
 

@@ -2,7 +2,7 @@
  * through a real Redis, with every update policy; workers and the store are killed on the way. */
 #include "tests/check.h"
 #ifndef VLY_HAVE_REDIS
-int main(void) { SKIP("built without hiredis: apt-get install libhiredis-dev"); }
+int main(void) { SKIP("built without hiredis and lz4: apt-get install libhiredis-dev liblz4-dev"); }
 #else
 #include <signal.h>
 #include <sys/wait.h>

@@ -1,7 +1,7 @@
 /* The store against a real redis-server started by the test. */
 #include "tests/check.h"
 #ifndef VLY_HAVE_REDIS
-int main(void) { SKIP("built without hiredis: apt-get install libhiredis-dev"); }
+int main(void) { SKIP("built without hiredis and lz4: apt-get install libhiredis-dev liblz4-dev"); }
 #else
 #include "cpu/store.h"
 #include <signal.h>
