@@ -4,7 +4,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include "common/dqn.h"
 #include "common/learner.h"
 #include "cpu/dist_apex.h"
@@ -79,7 +78,8 @@ static vly_status learn_one(leader *l) {
 /* Some updates in a row; the frames of one come while the one before is computed. */
 static vly_status learn_burst(leader *l, int64_t due) {
     const int64_t until = vly_dist_now_ms() + BURST_MS;
-    const float left = (float)vly_progress_left(&(vly_progress){l->t->counters.steps, l->k->run.steps, 0});
+    const vly_progress progress = vly_train_progress(l->t);
+    const float left = (float)vly_progress_left(&progress);
     const float beta = l->k->replay.beta + (l->k->replay.beta_end - l->k->replay.beta) * (1 - left);
     VLY_TRY(vly_experience_draw(l->e, beta));
     for (;;) {
