@@ -35,6 +35,7 @@ struct call {
     bench *b;
     vly_status (*run)(call *k);
     double units;     /* bytes or FLOPs of one run */
+    double bytes;     /* of layers: what has to be moved at least, for the roofline */
     int repeat;       /* runs per synchronisation */
     vly_status status;
     int n, m;         /* shape, as the operation means it */
@@ -95,7 +96,9 @@ static vly_status measure(const vly_bench_options *o, bench *b, call *k, const c
     const double unit = flops ? 1e12 : 1e9, peak = flops ? b->flop_peak : b->copy_peak, us = 1e6 * k->units / r.median;
     const double percent = peak > 0 ? 100 * r.median / peak : 100;
     r.median /= unit, r.min /= unit, r.max /= unit;
-    snprintf(r.params, sizeof r.params, "\"us\": %.2f, \"peak_percent\": %.1f, \"device\": \"%.40s\"", us, percent, b->c->info.name);
+    char intensity[40] = "";
+    if (k->bytes > 0) snprintf(intensity, sizeof intensity, "\"flop_per_byte\": %.4g, ", k->units / k->bytes);
+    snprintf(r.params, sizeof r.params, "\"us\": %.2f, \"peak_percent\": %.1f, %s\"device\": \"%.32s\"", us, percent, intensity, b->c->info.name);
     if (o->report && (!o->filter || strstr(name, o->filter))) o->report(o->arg, &r);
     if (!strcmp(name, "copy")) b->copy_peak = r.median * unit;
     if (!strcmp(name, "linear/peak")) b->flop_peak = r.median * unit;
@@ -244,6 +247,8 @@ static vly_status one_layer(const vly_bench_options *o, bench *b, const layer_su
     const size_t xs = (size_t)n * (size_t)(d.in_h * d.in_w) * (size_t)d.in_c, ys = (size_t)n * (size_t)(oh * ow) * (size_t)d.out_c;
     const size_t params = (size_t)vly_layer_params(&d), patch = (size_t)(d.kernel * d.kernel) * (size_t)d.in_c;
     call k = {.run = backward ? run_layer_backward : run_layer, .n = n, .units = 2.0 * (double)ys * (double)patch * (backward ? (d.needs_dx ? 2 : 1) : 1)};
+    const double x_bytes = (double)(xs * vly_dtype_bytes(d.x_type)), y_bytes = (double)(ys * vly_dtype_bytes(d.y_type)), w_bytes = 4.0 * (double)params;
+    k.bytes = backward ? x_bytes + (d.needs_dx ? x_bytes : 0) + 2 * y_bytes + 2 * w_bytes : x_bytes + y_bytes + w_bytes;
     VLY_TRY(b->c->layer_create(b->c, &d, &k.layer));
     vly_status status = zeros(b, xs * vly_dtype_bytes(d.x_type), &k.a[0]);
     if (status == VLY_OK) status = filled(b, UNIFORM, params, 0, &k.a[1]);

@@ -1,11 +1,12 @@
 /* The suites themselves live in benchmarks/ and are linked into the program (common/bench.h). */
 #include <string.h>
 #include "common/bench.h"
+#include "cpu/bench_report.h"
 #include "cpu/system.h"
 #include "cpu/verbs.h"
 
 typedef struct {
-    char filter[64];
+    char filter[64], out[1024];
     float seconds;
     int samples;
 } bench_options;
@@ -48,9 +49,21 @@ static int list_suites(vly_cli *cli) {
     return VLY_EXIT_DONE;
 }
 
+static int make_report(vly_cli *cli) {
+    const bench_options *own = cli->own;
+    if (cli->count < 2) return vly_cli_fail(vly_fail(VLY_EINVAL, "volley bench report needs files of results; `volley bench --help` shows an example"));
+    json_t *written = json_array();
+    const vly_status status = vly_bench_report(cli->positional + 1, cli->count - 1, own->out, cli->people, written);
+    if (status == VLY_OK && cli->json) vly_cli_print_json(json_pack("{s:O}", "files", written));
+    json_decref(written);
+    return status == VLY_OK ? VLY_EXIT_DONE : vly_cli_fail(status);
+}
+
 static int bench(vly_cli *cli) {
     const bench_options *own = cli->own;
     if (!cli->count) return list_suites(cli);
+    if (!strcmp(cli->positional[0], "report")) return make_report(cli);
+    if (cli->count > 1) return vly_cli_fail(vly_fail(VLY_EINVAL, "volley bench: '%.100s' is one argument too many; only report takes files", cli->positional[1]));
     reporter to = {cli->people, json_array()};
     const vly_bench_options options = {.filter = own->filter[0] ? own->filter : NULL, .seconds = (double)own->seconds,
                                        .samples = own->samples, .report = report, .arg = &to};
@@ -78,17 +91,19 @@ static int bench(vly_cli *cli) {
 static const vly_option own[] = {
     VLY_CLI_TEXT(bench_options, filter, "", NULL, "only what has this in its name"),
     VLY_CLI_FLOAT(bench_options, seconds, "0", 0, 3600, "of one sample; 0: the suite's own"),
+    VLY_CLI_TEXT(bench_options, out, "report.md", NULL, "report: name.md with pictures beside it, or name.svg, name.png: pictures alone"),
     VLY_CLI_INT(bench_options, samples, "0", 0, 99, "samples a measurement; 0: the suite's own"),
 };
 
 const vly_verb vly_verb_bench = {
     .name = "bench",
-    .positional_help = "[SUITE]",
-    .summary = "measures this machine; without a suite lists them",
-    .examples = "volley bench envs --filter cartpole\nvolley bench envs --json",
+    .positional_help = "[SUITE | report FILES...]",
+    .summary = "measures this machine; without a suite lists them; turns results into a report",
+    .examples = "volley bench envs --filter cartpole\nvolley bench envs --json\n"
+                "volley bench kernels --json >kernels.json && volley bench report kernels.json --out report.md",
     .own = own,
     .own_count = sizeof own / sizeof *own,
     .own_bytes = sizeof(bench_options),
-    .positional_max = 1,
+    .positional_max = VLY_CLI_POSITIONAL,
     .run = bench,
 };

@@ -1,9 +1,8 @@
 /* Curves of runs by gnuplot: runs of one environment and algorithm are seeds of one line, drawn as mean and range. */
-#include <errno.h>
 #include <math.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include "cpu/gnuplot.h"
 #include "cpu/records.h"
 #include "cpu/session.h"
 #include "cpu/verbs.h"
@@ -118,30 +117,13 @@ static int write_group(FILE *out, const curve *curves, int count, const char *gr
     return seeds;
 }
 
-static void escape(char *to, size_t bytes, const char *from) {
-    size_t n = 0;
-    for (; *from && n + 3 < bytes; from++) {
-        if (*from == '"' || *from == '\\') to[n++] = '\\';
-        to[n++] = *from;
-    }
-    to[n] = '\0';
-}
-
 static vly_status draw(const curve *curves, int count, const plot_options *o) {
-    char out[2100], metric[200], window[48] = "";
-    const char *end = strrchr(o->out, '.');
-    const bool svg = end && !strcmp(end, ".svg");
-    if (!svg && !(end && !strcmp(end, ".png"))) return vly_fail(VLY_EINVAL, "--out %s: the name has to end in .png or .svg", o->out);
-    if (system("command -v gnuplot >/dev/null 2>&1") != 0) return vly_fail(VLY_ENOTFOUND, "gnuplot is not installed: apt-get install gnuplot-nox");
-    signal(SIGPIPE, SIG_IGN);
-    FILE *g = popen("gnuplot", "w");
-    if (!g) return vly_fail(VLY_EIO, "cannot start gnuplot: %s", strerror(errno));
-    escape(out, sizeof out, o->out), escape(metric, sizeof metric, o->metric);
+    char metric[200], window[48] = "";
+    FILE *g;
+    VLY_TRY(vly_gnuplot_open(&g, o->out, o->width, o->height));
+    vly_gnuplot_escape(metric, sizeof metric, o->metric);
     if (o->smooth > 1) snprintf(window, sizeof window, ", mean over %d records", o->smooth);
-    fprintf(g, "set terminal %s size %d,%d noenhanced font \"sans,12\" background rgb \"white\"\nset output \"%s\"\n", svg ? "svg" : "pngcairo", o->width,
-            o->height, out);
-    fprintf(g, "set grid lc rgb \"#dddddd\"\nset border 3\nset tics nomirror\nset key outside bottom center horizontal\n"
-               "set xlabel \"agent steps\"\nset format x \"%%.0s%%c\"\nset ylabel \"%s\"\n", metric);
+    fprintf(g, "set xlabel \"agent steps\"\nset format x \"%%.0s%%c\"\nset ylabel \"%s\"\n", metric);
     char plots[16384] = "";
     size_t used = 0;
     int lines = 0;
@@ -153,7 +135,7 @@ static vly_status draw(const curve *curves, int count, const plot_options *o) {
         fprintf(g, "$d%d << EOD\n", lines);
         const int seeds = write_group(g, curves, count, curves[i].group, o->points);
         fputs("EOD\n", g);
-        escape(name, sizeof name, curves[i].group);
+        vly_gnuplot_escape(name, sizeof name, curves[i].group);
         if (seeds > 1)
             used += (size_t)snprintf(plots + used, sizeof plots - used, "%s$d%d using 1:3:4 with filledcurves fs transparent solid 0.2 noborder lc %d notitle",
                                      used ? ", " : "plot ", lines, lines + 1);
@@ -163,7 +145,7 @@ static vly_status draw(const curve *curves, int count, const plot_options *o) {
         lines++;
     }
     fprintf(g, "%s\n", plots);
-    return pclose(g) == 0 ? VLY_OK : vly_fail(VLY_EIO, "gnuplot could not draw %s", o->out);
+    return vly_gnuplot_close(g, o->out);
 }
 
 static int run(vly_cli *cli) {

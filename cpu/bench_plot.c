@@ -1,0 +1,186 @@
+#include "cpu/bench_plot.h"
+#include <ctype.h>
+#include <math.h>
+#include <string.h>
+#include "cpu/gnuplot.h"
+
+enum { LABEL = 160, WIDTH = 900, SERIES = 24 };
+
+static const char *text_of(const json_t *row, const char *key) { return json_string_value(json_object_get(row, key)); }
+
+static double number_of(const json_t *row, const char *key) {
+    const json_t *v = json_object_get(row, key);
+    return json_is_number(v) ? json_number_value(v) : NAN;
+}
+
+static const char *row_name(const json_t *row) {
+    static const char *const keys[] = {"name", "game", "env", "op"};
+    for (int i = 0; i < 4; i++)
+        if (text_of(row, keys[i])) return text_of(row, keys[i]);
+    return "?";
+}
+
+/* ---- bars ---- */
+
+typedef struct {
+    char label[LABEL];
+    double value;
+} bar;
+
+static vly_status draw_bars(const bar *bars, int n, const char *path, const char *axis, double from, bool logarithmic) {
+    FILE *g;
+    char label[2 * LABEL];
+    VLY_TRY(vly_gnuplot_open(&g, path, WIDTH, 90 + 22 * n));
+    fprintf(g, "$d << EOD\n");
+    for (int i = 0; i < n; i++) vly_gnuplot_escape(label, sizeof label, bars[i].label), fprintf(g, "%.6g \"%s\"\n", bars[i].value, label);
+    fprintf(g, "EOD\nset xlabel \"%s\"\nset yrange [%g:-0.7]\nset key off\n", axis, n - 0.3);
+    if (logarithmic) fprintf(g, "set logscale x\nset xrange [*:*] extend\n");
+    fprintf(g, "plot $d using 1:0:(%g):1:($0-0.35):($0+0.35):ytic(2) with boxxyerror fs solid 0.6 noborder lc rgb \"#3366aa\", "
+               "$d using 1:0:(sprintf(\" %%.3g\", $1)) with labels left font \",10\"\n", from);
+    return vly_gnuplot_close(g, path);
+}
+
+static void add_bar(bar *bars, int *n, int room, double value, const char *name, const char *peer) {
+    if (!isfinite(value) || value <= 0 || *n == room) return;
+    snprintf(bars[*n].label, LABEL, "%.70s%s%.70s", name, *peer ? " : " : "", peer);
+    bars[(*n)++].value = value;
+}
+
+static vly_status draw_ratios(const vly_bench_table *t, const char *path, bool *drawn) {
+    static _Thread_local bar bars[100];
+    size_t i;
+    json_t *row, *value;
+    const char *key;
+    int n = 0;
+    json_array_foreach(t->rows, i, row) {
+        const char *const prefix = text_of(row, "peer.name") ? "peer." : "";
+        char ratio[40], per_cpu[40];
+        snprintf(ratio, sizeof ratio, "%sratio", prefix), snprintf(per_cpu, sizeof per_cpu, "%sratio_per_cpu_s", prefix);
+        const char *peer = text_of(row, "peer.name");
+        add_bar(bars, &n, 100, isfinite(number_of(row, per_cpu)) ? number_of(row, per_cpu) : number_of(row, ratio), row_name(row), peer ? peer : "");
+        json_object_foreach(row, key, value)
+            if (!strncmp(key, "times_", 6)) add_bar(bars, &n, 100, json_number_value(value), row_name(row), key + 6);
+    }
+    *drawn = n > 0;
+    return n ? draw_bars(bars, n, path, "times the peer", 1, true) : VLY_OK;
+}
+
+static vly_status draw_bandwidth(const vly_bench_table *t, const char *path, bool *drawn) {
+    static _Thread_local bar bars[100];
+    size_t i;
+    json_t *row;
+    int n = 0;
+    json_array_foreach(t->rows, i, row) {
+        const char *unit = text_of(row, "unit");
+        if (unit && !strcmp(unit, "GB/s")) add_bar(bars, &n, 100, number_of(row, "peak_percent"), row_name(row), "");
+    }
+    *drawn = n > 1;
+    return n > 1 ? draw_bars(bars, n, path, "% of the copy's bandwidth", 0, false) : VLY_OK;
+}
+
+/* ---- roofline ---- */
+
+static const json_t *find_row(const vly_bench_table *t, const char *name) {
+    size_t i;
+    json_t *row;
+    json_array_foreach(t->rows, i, row)
+        if (!strcmp(row_name(row), name)) return row;
+    return NULL;
+}
+
+static vly_status draw_roofline(const vly_bench_table *t, const char *path, bool *drawn) {
+    const double copy = number_of(find_row(t, "copy"), "median"), peak = number_of(find_row(t, "linear/peak"), "median");
+    size_t i;
+    json_t *row;
+    FILE *g;
+    *drawn = false;
+    json_array_foreach(t->rows, i, row) *drawn |= isfinite(number_of(row, "flop_per_byte"));
+    if (!*drawn || !isfinite(copy) || !isfinite(peak)) return *drawn = false, VLY_OK;
+    VLY_TRY(vly_gnuplot_open(&g, path, WIDTH, 560));
+    fprintf(g, "$d << EOD\n");
+    json_array_foreach(t->rows, i, row) {
+        const double x = number_of(row, "flop_per_byte");
+        if (isfinite(x)) fprintf(g, "%.6g %.6g \"%s\"\n", x, 1e3 * number_of(row, "median"), row_name(row));
+    }
+    fprintf(g, "EOD\nset logscale xy\nset xrange [*:*] extend\nset xlabel \"FLOP per byte that has to be moved\"\nset ylabel \"GFLOP/s\"\n"
+               "roof(x) = %.6g * x < %.6g ? %.6g * x : %.6g\nset offsets graph 0.1, graph 0.25, graph 0.1, graph 0.1\n", copy, 1e3 * peak, copy, 1e3 * peak);
+    fprintf(g, "plot roof(x) with lines lw 2 lc rgb \"#888888\" title \"%.4g GB/s of the copy, %.4g GFLOP/s of the largest product\", "
+               "$d using 1:2 with points pt 7 lc rgb \"#3366aa\" notitle, $d using 1:2:3 with labels left offset 0.7,0 font \",9\" notitle\n", copy, 1e3 * peak);
+    return vly_gnuplot_close(g, path);
+}
+
+/* ---- scaling ---- */
+
+/* "nature/update/f32/256" is 256 of "nature/update/f32"; NAN: the name ends in no number. */
+static double number_at_end(const char *name, char *stem) {
+    size_t n = strlen(name), digits = 0;
+    while (digits < n && isdigit((unsigned char)name[n - 1 - digits])) digits++;
+    if (!digits || digits == n) return NAN;
+    size_t cut = n - digits;
+    if (name[cut - 1] == 'x' || name[cut - 1] == '.') return NAN; /* 128x8192 is a shape */
+    double value = 0;
+    for (size_t i = cut; i < n; i++) value = 10 * value + (name[i] - '0');
+    while (cut > 1 && (name[cut - 1] == '/' || name[cut - 1] == '_')) cut--;
+    snprintf(stem, LABEL, "%.*s", (int)cut, name);
+    return value;
+}
+
+typedef struct {
+    char stem[LABEL];
+    int points;
+    double x;
+} series;
+
+static int find_series(const vly_bench_table *t, series *all) {
+    size_t i;
+    json_t *row;
+    int n = 0;
+    json_array_foreach(t->rows, i, row) {
+        char stem[LABEL];
+        const double x = number_at_end(row_name(row), stem);
+        int k = 0;
+        if (!isfinite(x) || !isfinite(number_of(row, "median")) || isfinite(number_of(row, "peak_percent"))) continue;
+        while (k < n && strcmp(all[k].stem, stem)) k++;
+        if (k == SERIES) continue;
+        if (k == n) snprintf(all[n++].stem, LABEL, "%s", stem), all[k].points = 0, all[k].x = x;
+        all[k].points += all[k].points == 0 || all[k].x != x;
+    }
+    return n;
+}
+
+static vly_status draw_scaling(const vly_bench_table *t, const char *path, bool *drawn) {
+    static _Thread_local series all[SERIES];
+    const int n = find_series(t, all);
+    const char *unit = text_of(json_array_get(t->rows, 0), "unit");
+    FILE *g;
+    size_t i;
+    json_t *row;
+    int lines = 0;
+    *drawn = false;
+    for (int k = 0; k < n; k++) *drawn |= all[k].points > 1;
+    if (!*drawn) return VLY_OK;
+    VLY_TRY(vly_gnuplot_open(&g, path, WIDTH, 560));
+    fprintf(g, "set logscale xy\nset xlabel \"number at the end of the name\"\nset ylabel \"%s\"\nset format y \"%%.0s%%c\"\n", unit ? unit : "");
+    for (int k = 0; k < n; k++) {
+        if (all[k].points < 2) continue;
+        fprintf(g, "$d%d << EOD\n", k);
+        json_array_foreach(t->rows, i, row) {
+            char stem[LABEL];
+            const double x = number_at_end(row_name(row), stem), y = number_of(row, "median");
+            if (isfinite(x) && isfinite(y) && !strcmp(stem, all[k].stem)) fprintf(g, "%.6g %.8g\n", x, y);
+        }
+        fprintf(g, "EOD\n");
+    }
+    for (int k = 0; k < n; k++) {
+        if (all[k].points < 2) continue;
+        fprintf(g, "%s$d%d using 1:2 with linespoints lw 2 pt 7 lc %d title \"%s\"", lines++ ? ", " : "plot ", k, k + 1, all[k].stem);
+    }
+    fputc('\n', g);
+    return vly_gnuplot_close(g, path);
+}
+
+const vly_bench_picture vly_bench_pictures[] = {{"ratios", "how many times the peer's speed", draw_ratios},
+                                                {"roofline", "under what memory and arithmetic allow", draw_roofline},
+                                                {"bandwidth", "shares of the measured copy", draw_bandwidth},
+                                                {"scaling", "over the number at the end of the name", draw_scaling},
+                                                {NULL, NULL, NULL}};
