@@ -8,7 +8,7 @@ JOB   ?= auto
 CMAKE ?= cmake
 CONFIGURE = $(CMAKE) -S . -B $(BUILD) -G Ninja $(if $(shell command -v ccache),-DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
 
-.PHONY: help run roms cuda bundle test build program configure setup setup-test peers bench clean
+.PHONY: help run roms cuda bundle test build program configure setup setup-test peers bench report clean
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -43,6 +43,9 @@ configure:
 
 bench: setup program ## the benchmarks that fit this machine
 	@$(BUILD)/volley bench envs
+
+report: program ## tables and pictures of benchmarks/results, written beside them
+	@$(BUILD)/volley bench report benchmarks/results/*.json --out benchmarks/results/README.md
 
 clean: ## removes what was built, not the runs
 	rm -rf build build-* build.log

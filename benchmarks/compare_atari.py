@@ -9,11 +9,12 @@ import argparse
 import json
 import math
 import os
-import platform
 import random
 import subprocess
 import sys
 import time
+
+import measured
 
 import ale_py
 
@@ -49,13 +50,6 @@ def compare(args, game):
     return {"name": f"{game}/raw", "ale": round(theirs), "volley": our, "ratio": round(our / theirs, 2)}
 
 
-def processor():
-    for line in open("/proc/cpuinfo"):
-        if line.startswith("model name"):
-            return line.split(":")[1].strip()
-    return platform.processor()
-
-
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("program")
@@ -81,7 +75,7 @@ def main():
           f"slowest {slowest['name']} {slowest['volley']:.0f} frames/s")
     if args.json:
         with open(args.json, "w") as out:
-            json.dump({"command": " ".join(sys.argv), "hardware": processor(), "ale": ale_py.__version__,
+            json.dump({**measured.facts(" ".join(["python"] + sys.argv)), "ale": ale_py.__version__,
                        "frames": args.frames, "geometric_mean_ratio": round(mean, 3), "results": rows}, out, indent=1)
             out.write("\n")
 

@@ -7,6 +7,7 @@ Agent steps per second of processor time (machines are shared) with the new 84 x
 round runs each side for a second or so, one after the other; a game's ratio is the median of its rounds'.
 """
 import argparse, json, os, statistics, subprocess, sys, time
+import measured
 try:
     import numpy as np
     import ale_py
@@ -74,8 +75,7 @@ def main():
     total = {k: float(np.exp(np.mean([np.log(r[k]) for r in rows]))) for k in ("times_ale_vector", "times_envpool") if all(k in r for r in rows)}
     print("geometric means", {k: round(v, 2) for k, v in total.items()})
     if args.json:
-        cpu = next((l.split(":")[1].strip() for l in open("/proc/cpuinfo") if l.startswith("model name")), "?")
-        json.dump(dict(command="python benchmarks/compare_atari_steps.py --steps build/atari_steps --games " + args.games, hardware=f"{os.cpu_count()} cores of {cpu}",
+        json.dump(dict(**measured.facts("python benchmarks/compare_atari_steps.py --steps build/atari_steps --games " + args.games),
                        unit="agent steps per second of processor time, one environment, one thread", ale_py=ale_py.__version__, geometric_means=total, results=rows), open(args.json, "w"), indent=1)
 
 

@@ -12,13 +12,14 @@ last checkpoint included; processor time stands beside the clock for machines th
 import argparse
 import json
 import os
-import platform
 import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+
+import measured
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -73,11 +74,6 @@ def theirs(python, seed):
     return {"seed": seed, "reached": reached == "1", "steps": int(steps), "wall_s": wall, "cpu_s": cpu}
 
 
-def processor():
-    with open("/proc/cpuinfo") as f:
-        return next((line.split(":")[1].strip() for line in f if line.startswith("model name")), platform.processor())
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=5)
@@ -99,10 +95,8 @@ def main():
     print(f"median: {summary['volley_wall_s']:.2f} s against {summary['sb3_wall_s']:.2f} s: {summary['wall_ratio']:.0f} times faster "
           f"({summary['cpu_ratio']:.0f} times less processor time)")
     if args.out:
-        commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip()
         with open(args.out, "w") as f:
-            json.dump({"command": "python3 benchmarks/compare_cartpole.py --seeds %d" % args.seeds, "commit": commit,
-                       "hardware": "%d cores of an %s" % (len(os.sched_getaffinity(0)), processor()), "load": os.getloadavg()[0],
+            json.dump({**measured.facts("python3 benchmarks/compare_cartpole.py --seeds %d" % args.seeds),
                        "rounds": rounds, "summary": summary}, f, indent=1)
             f.write("\n")
 

@@ -12,11 +12,12 @@ clock, for machines that other programs use too. All get random actions and writ
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import time
+
+import measured
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 GYM = {"cartpole": "CartPole-v1", "acrobot": "Acrobot-v1", "mountaincar": "MountainCar-v0",
@@ -148,14 +149,6 @@ def summary(rates):
             "median_per_cpu_s": statistics.median(cpu)}
 
 
-def cpu_model():
-    with open("/proc/cpuinfo") as info:
-        for line in info:
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor()
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
@@ -185,9 +178,7 @@ def main():
             print(f"{name:28s} {ours_now['median'] / 1e6:8.2f} M/s, {ours_now['median_per_cpu_s'] / 1e6:8.2f} M/cpu-s"
                   f"  {ratio:8.1f} x, cpu {ratio_cpu:8.1f} x  {who}", flush=True)
         results.append(entry)
-    commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
-    report = {"command": "python3 benchmarks/compare_envs.py", "commit": commit.stdout.strip(),
-              "system": {"cpu": cpu_model(), "cores": os.cpu_count()}, "results": results}
+    report = {**measured.facts("python3 benchmarks/compare_envs.py"), "results": results}
     if args.out:
         with open(args.out, "w") as out:
             json.dump(report, out, indent=1)

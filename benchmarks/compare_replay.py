@@ -11,10 +11,11 @@ measures both, ours first; a ratio is the median of the rounds' ratios.
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import time
+
+import measured
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 CAPACITY, BATCH = 1_000_000, 256
@@ -65,12 +66,6 @@ def make_cpprb(chunk):
     return insert, sample_update
 
 
-def processor():
-    with open("/proc/cpuinfo") as f:
-        names = [line.split(":", 1)[1].strip() for line in f if line.startswith("model name")]
-    return f"{len(names)} x {names[0]}" if names else platform.processor()
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
@@ -92,8 +87,7 @@ def main():
                          "ratio": statistics.median(ratios), "ratios": ratios, "unit": "transitions/s"}
         print(f"{what}: {results[what]['ours']:.3g} against {results[what]['cpprb']:.3g} transitions/s, "
               f"ratio {results[what]['ratio']:.2f}")
-    report = {"command": f"python3 benchmarks/compare_replay.py --rounds {args.rounds} --chunk {args.chunk}",
-              "processor": processor(), "cpprb": version("cpprb"), "results": results}
+    report = {**measured.facts(f"python3 benchmarks/compare_replay.py --rounds {args.rounds} --chunk {args.chunk}"), "cpprb": version("cpprb"), "results": results}
     if args.out:
         with open(args.out, "w") as f:
             json.dump(report, f, indent=1)

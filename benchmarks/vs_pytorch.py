@@ -8,7 +8,8 @@ NET/update/TYPE/BATCH (forward, PPO loss, backward, gradient norm and clipping, 
 weights under autocast with float master weights, channels_last, whichever of eager layouts is faster; oneDNN inside.
 Prints the ratio of medians. Needs torch (CPU).
 """
-import argparse, json, os, platform, statistics, subprocess, time
+import argparse, json, os, statistics, subprocess, time
+import measured
 
 parser = argparse.ArgumentParser()
 parser.add_argument("filter", nargs="?", default="")
@@ -115,7 +116,5 @@ for kind, what, dtype, batch in cases:
     results.append(dict(name=name, unit="samples/s", volley=statistics.median(a), pytorch=statistics.median(b), ratio=ratio, volley_all=a, pytorch_all=b))
     print(f"{name:28s} volley {statistics.median(a):12.0f}  pytorch {statistics.median(b):12.0f}  ratio {ratio:6.2f}", flush=True)
 if args.out:
-    cpu = next((l.split(":")[1].strip() for l in open("/proc/cpuinfo") if l.startswith("model name")), platform.processor())
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
-    json.dump(dict(command="python3 benchmarks/vs_pytorch.py", hardware=f"{args.threads} cores of {cpu} (AVX-512, AMX), shared while measuring", commit=commit, torch=torch.__version__,
+    json.dump(dict(**measured.facts("python3 benchmarks/vs_pytorch.py"), torch=torch.__version__,
                    threads=args.threads, rounds=args.rounds, results=results), open(args.out, "w"), indent=1)

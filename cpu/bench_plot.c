@@ -33,7 +33,7 @@ static vly_status draw_bars(const bar *bars, int n, const char *path, const char
     VLY_TRY(vly_gnuplot_open(&g, path, WIDTH, 90 + 22 * n));
     fprintf(g, "$d << EOD\n");
     for (int i = 0; i < n; i++) vly_gnuplot_escape(label, sizeof label, bars[i].label), fprintf(g, "%.6g \"%s\"\n", bars[i].value, label);
-    fprintf(g, "EOD\nset xlabel \"%s\"\nset yrange [%g:-0.7]\nset key off\n", axis, n - 0.3);
+    fprintf(g, "EOD\nset xlabel \"%s\"\nset yrange [%g:-0.7]\nset key off\nset bmargin 4\n", axis, n - 0.3);
     if (logarithmic) fprintf(g, "set logscale x\nset xrange [*:*] extend\n");
     fprintf(g, "plot $d using 1:0:(%g):1:($0-0.35):($0+0.35):ytic(2) with boxxyerror fs solid 0.6 noborder lc rgb \"#3366aa\", "
                "$d using 1:0:(sprintf(\" %%.3g\", $1)) with labels left font \",10\"\n", from);
@@ -94,7 +94,13 @@ static vly_status draw_roofline(const vly_bench_table *t, const char *path, bool
     json_t *row;
     FILE *g;
     *drawn = false;
-    json_array_foreach(t->rows, i, row) *drawn |= isfinite(number_of(row, "flop_per_byte"));
+    double left = INFINITY, right = 0, low = INFINITY;
+    json_array_foreach(t->rows, i, row) {
+        const double x = number_of(row, "flop_per_byte");
+        if (!isfinite(x)) continue;
+        *drawn = true;
+        left = fmin(left, x / 2), right = fmax(right, 6 * x), low = fmin(low, 500 * number_of(row, "median"));
+    }
     if (!*drawn || !isfinite(copy) || !isfinite(peak)) return *drawn = false, VLY_OK;
     VLY_TRY(vly_gnuplot_open(&g, path, WIDTH, 560));
     fprintf(g, "$d << EOD\n");
@@ -102,8 +108,8 @@ static vly_status draw_roofline(const vly_bench_table *t, const char *path, bool
         const double x = number_of(row, "flop_per_byte");
         if (isfinite(x)) fprintf(g, "%.6g %.6g \"%s\"\n", x, 1e3 * number_of(row, "median"), row_name(row));
     }
-    fprintf(g, "EOD\nset logscale xy\nset xrange [*:*] extend\nset xlabel \"FLOP per byte that has to be moved\"\nset ylabel \"GFLOP/s\"\n"
-               "roof(x) = %.6g * x < %.6g ? %.6g * x : %.6g\nset offsets graph 0.1, graph 0.25, graph 0.1, graph 0.1\n", copy, 1e3 * peak, copy, 1e3 * peak);
+    fprintf(g, "EOD\nset logscale xy\nset xrange [%g:%g]\nset yrange [%g:%g]\nset samples 500\nset xlabel \"FLOP per byte that has to be moved\"\n"
+               "set ylabel \"GFLOP/s\"\nroof(x) = %.6g * x < %.6g ? %.6g * x : %.6g\n", left, right, low, 2e3 * peak, copy, 1e3 * peak, copy, 1e3 * peak);
     fprintf(g, "plot roof(x) with lines lw 2 lc rgb \"#888888\" title \"%.4g GB/s of the copy, %.4g GFLOP/s of the largest product\", "
                "$d using 1:2 with points pt 7 lc rgb \"#3366aa\" notitle, $d using 1:2:3 with labels left offset 0.7,0 font \",9\" notitle\n", copy, 1e3 * peak);
     return vly_gnuplot_close(g, path);

@@ -29,7 +29,7 @@ vly_status vly_gnuplot_open(FILE **out, const char *path, int width, int height)
     vly_gnuplot_escape(name, sizeof name, path);
     fprintf(g, "set terminal %s size %d,%d noenhanced font \"sans,12\" background rgb \"white\"\nset output \"%s\"\n", svg ? "svg" : "pngcairo", width,
             height, name);
-    fprintf(g, "set grid lc rgb \"#dddddd\"\nset border 3\nset tics nomirror\nset key outside bottom center horizontal\n");
+    fprintf(g, "set grid lc rgb \"#dddddd\"\nset border 3\nset tics nomirror\nset key outside bottom center horizontal\nset bmargin 5\n");
     return VLY_OK;
 }
 

@@ -1,5 +1,7 @@
 /* The suites themselves live in benchmarks/ and are linked into the program (common/bench.h). */
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include "common/bench.h"
 #include "cpu/bench_report.h"
 #include "cpu/system.h"
@@ -49,6 +51,21 @@ static int list_suites(vly_cli *cli) {
     return VLY_EXIT_DONE;
 }
 
+/* What every file of results says about itself (benchmarks/measured.py), and what there is to know about the machine. */
+static json_t *result_file(const char *suite, const bench_options *own, json_t *results) {
+    char command[200], hardware[300], cpu[128], date[16];
+    double load = 0;
+    time_t now = time(NULL);
+    struct tm local;
+    strftime(date, sizeof date, "%Y-%m-%d", localtime_r(&now, &local));
+    vly_system_cpu_name(cpu, sizeof cpu);
+    (void)getloadavg(&load, 1);
+    snprintf(command, sizeof command, "volley bench %s%s%s --json", suite, own->filter[0] ? " --filter " : "", own->filter);
+    snprintf(hardware, sizeof hardware, "%d cores of %s, load %.1f", vly_system_processors(), cpu, load);
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:O, s:o}", "command", command, "hardware", hardware, "commit", vly_system_commit(), "date", date, "suite",
+                     suite, "results", results, "system", vly_system_json());
+}
+
 static int make_report(vly_cli *cli) {
     const bench_options *own = cli->own;
     if (cli->count < 2) return vly_cli_fail(vly_fail(VLY_EINVAL, "volley bench report needs files of results; `volley bench --help` shows an example"));
@@ -81,7 +98,7 @@ static int bench(vly_cli *cli) {
     if (status == VLY_OK && json_array_size(to.results) == 0 && own->filter[0])
         status = vly_fail(VLY_EINVAL, "nothing in %s has '%s' in its name", suites[i].name, own->filter);
     if (status == VLY_OK && cli->json)
-        vly_cli_print_json(json_pack("{s:s, s:o, s:o}", "suite", suites[i].name, "results", json_incref(to.results), "system", vly_system_json()));
+        vly_cli_print_json(result_file(suites[i].name, own, to.results));
     json_decref(to.results);
     if (status == VLY_OK) return VLY_EXIT_DONE;
     int code = vly_cli_fail(status);

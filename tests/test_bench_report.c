@@ -1,0 +1,135 @@
+/* volley bench report: tables and pictures from files of results of several shapes. */
+#include "tests/check.h"
+#include <stdbool.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "common/file.h"
+#include "cpu/bench_table.h"
+
+static char folder[64] = "/tmp/volley-report-XXXXXX";
+
+static const char *in_folder(const char *name) {
+    static char ring[4][160];
+    static int next;
+    char *out = ring[next = (next + 1) % 4];
+    snprintf(out, sizeof ring[0], "%s/%s", folder, name);
+    return out;
+}
+
+static void save(const char *name, const char *text) { CHECK_OK(vly_file_replace(in_folder(name), text, strlen(text))); }
+
+static char *load(const char *name) {
+    char *text;
+    size_t bytes;
+    CHECK_OK(vly_file_read(in_folder(name), 1 << 24, &text, &bytes));
+    return text;
+}
+
+static int report(const char *arguments) {
+    char command[600];
+    snprintf(command, sizeof command, "cd %s && %s bench report %s >out 2>err", folder, VLY_TEST_PROGRAM, arguments);
+    const int how = system(command);
+    return WIFEXITED(how) ? WEXITSTATUS(how) : 1000 + how;
+}
+
+static bool shows(const char *name, const char *text) {
+    char *all = load(name);
+    const bool found = strstr(all, text) != NULL;
+    if (!found) fprintf(stderr, "'%s' is not in %s:\n%s\n", text, name, all);
+    free(all);
+    return found;
+}
+
+static void numbers_are_short(void) {
+    static const struct {
+        double v;
+        const char *text;
+    } cases[] = {{0, "0"}, {475, "475"}, {-21, "-21"}, {9999, "9999"}, {56099, "56.1 k"}, {83337850, "83.3 M"}, {1.26e12, "1.26 T"},
+                 {0.012345, "0.0123"}, {2.2475, "2.25"}, {722.8, "723"}, {999800, "1 M"}, {-5e6, "-5 M"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[32];
+        vly_bench_number(cases[i].v, text, sizeof text);
+        if (strcmp(text, cases[i].text)) fprintf(stderr, "%g is %s\n", cases[i].v, text);
+        CHECK(strcmp(text, cases[i].text) == 0);
+    }
+}
+
+static void tables_say_what_files_say(void) {
+    save("envs.json", "{\"command\":\"run me\",\"hardware\":\"a | machine\",\"results\":["
+                      "{\"name\":\"a/step\",\"unit\":\"steps/s\",\"volley\":{\"median\":83337850,\"all\":[1,2]},"
+                      "\"peers\":[{\"name\":\"p1\",\"ratio\":7.5},{\"name\":\"p2\",\"ratio\":0.5}]},"
+                      "{\"name\":\"b/step\",\"unit\":\"steps/s\",\"volley\":{\"median\":12},\"peers\":[]}]}");
+    save("named.json", "{\"results\":{\"insert\":{\"ratio\":5.79,\"ok\":true},\"sample\":{\"ratio\":6.5,\"ok\":false}}}");
+    CHECK_EQ(report("envs.json named.json --out r.md"), 0);
+    CHECK(shows("r.md", "## envs\n\n    run me\n\nhardware: a \\| machine\n\nIn all rows: unit steps/s.\n"));
+    CHECK(shows("r.md", "| name | volley.median | peer.name | peer.ratio |\n|---|---|---|---|\n"
+                        "| a/step | 83.3 M | p1 | 7.5 |\n| a/step | 83.3 M | p2 | 0.5 |\n| b/step | 12 |  |  |\n"));
+    CHECK(shows("r.md", "| name | ratio | ok |\n|---|---|---|\n| insert | 5.79 | yes |\n| sample | 6.5 | no |\n"));
+}
+
+static void many_rows_are_summed_up(void) {
+    char *text;
+    size_t bytes;
+    FILE *f = open_memstream(&text, &bytes);
+    fputs("{\"rows\":[", f);
+    for (int i = 0; i < 101; i++) fprintf(f, "%s{\"x\":%d,\"equal\":%s}", i ? "," : "", i, i == 7 ? "false" : "true");
+    fputs("]}", f);
+    fclose(f);
+    save("many.json", text);
+    free(text);
+    CHECK_EQ(report("many.json --out m.md"), 0);
+    CHECK(shows("m.md", "101 rows, summed up.\n\n| column | least | median | most |\n|---|---|---|---|\n| x | 0 | 50 | 100 |\n"
+                        "| equal | yes in 100, no in 1 | | |\n"));
+}
+
+static void bad_files_are_named(void) {
+    save("bad.json", "{\"results\": [1, 2");
+    save("none.json", "{\"command\":\"x\",\"results\":[1,2]}");
+    CHECK_EQ(report("bad.json --out r.md"), 2);
+    CHECK(shows("err", "bad.json is not JSON"));
+    CHECK_EQ(report("none.json --out r.md"), 2);
+    CHECK(shows("err", "none.json holds no results"));
+    CHECK_EQ(report("missing.json --out r.md"), 2);
+    CHECK_EQ(report("envs.json --out r.txt"), 2);
+    CHECK_EQ(report(""), 2);
+    CHECK_EQ(report("envs.json --out no/such/r.md") == 0, 0);
+}
+
+static void pictures_are_drawn_where_there_is_something_to_draw(void) {
+    if (system("command -v gnuplot >/dev/null 2>&1") != 0) {
+        fprintf(stderr, "SKIPPED in part: gnuplot is not installed: no pictures were drawn\n");
+        return;
+    }
+    save("kernels.json", "words before\n{\"results\":[{\"name\":\"copy\",\"unit\":\"GB/s\",\"median\":30,\"peak_percent\":100},"
+                         "{\"name\":\"add\",\"unit\":\"GB/s\",\"median\":20,\"peak_percent\":66},"
+                         "{\"name\":\"linear/peak\",\"unit\":\"TFLOP/s\",\"median\":1.4,\"flop_per_byte\":100,\"peak_percent\":100}]}\n");
+    save("scaling.json", "{\"results\":[{\"name\":\"pipeline/gpus/1\",\"unit\":\"steps/s\",\"median\":10},{\"name\":\"pipeline/gpus/2\",\"median\":19},"
+                         "{\"name\":\"pipeline/gpus/4\",\"median\":35},{\"name\":\"gae/128x64\",\"median\":3}]}");
+    CHECK_EQ(report("envs.json kernels.json scaling.json --out p.md"), 0);
+    static const char *const wanted[] = {"p-envs-ratios.svg", "p-kernels-roofline.svg", "p-kernels-bandwidth.svg", "p-scaling-scaling.svg"};
+    for (int i = 0; i < 4; i++) {
+        char link[80];
+        snprintf(link, sizeof link, "](%s)", wanted[i]);
+        CHECK(shows("p.md", link));
+        char *picture = load(wanted[i]);
+        CHECK(strncmp(picture, "<?xml", 5) == 0 && strlen(picture) > 3000);
+        free(picture);
+    }
+    CHECK(access(in_folder("p-envs-roofline.svg"), F_OK) != 0);
+    CHECK(shows("p-scaling-scaling.svg", "pipeline/gpus") && shows("p-envs-ratios.svg", "a/step : p1"));
+    CHECK_EQ(report("scaling.json --out q.png"), 0);
+    save("plain.json", "{\"results\":[{\"name\":\"x\",\"median\":1}]}");
+    CHECK_EQ(report("plain.json --out q.svg"), 2); /* nothing to draw */
+}
+
+int main(void) {
+    char clean[96];
+    CHECK(mkdtemp(folder) != NULL);
+    numbers_are_short();
+    tables_say_what_files_say();
+    many_rows_are_summed_up();
+    bad_files_are_named();
+    pictures_are_drawn_where_there_is_something_to_draw();
+    snprintf(clean, sizeof clean, "rm -rf %s", folder);
+    return system(clean) == 0 ? TEST_PASS : TEST_FAIL;
+}
