@@ -100,7 +100,8 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
 }
 
 static void read_on(connection *c) {
-    if (uv_read_start((uv_stream_t *)&c->tcp, on_room, on_read)) end(c);
+    const int code = uv_read_start((uv_stream_t *)&c->tcp, on_room, on_read);
+    if (code && code != UV_EALREADY) end(c);
 }
 
 /* ---- out ---- */

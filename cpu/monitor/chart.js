@@ -125,7 +125,7 @@ class Chart {
     g.fillStyle = theme.get("muted");
     g.textBaseline = "middle";
     g.textAlign = "right";
-    const marks = ticks(...this.y, Math.max(2, this.height / 56)), marked = tickWords(marks, this.format);
+    const marks = ticks(...this.y, Math.max(2, this.height / 46)), marked = tickWords(marks, this.format);
     for (const [i, y] of marks.entries()) {
       const at = Math.round(this.py(y)) + 0.5;
       g.beginPath(), g.moveTo(LEFT, at), g.lineTo(this.width - RIGHT, at), g.stroke();
