@@ -61,6 +61,27 @@ static const char *rows_member(json_t *file) {
     return NULL;
 }
 
+/* A file of several: each member is what a file of its own would be (learning tables). */
+static void add_members(json_t *rows, json_t *facts, json_t *file) {
+    const char *key;
+    json_t *value, *one;
+    json_object_foreach(file, key, value) {
+        const char *name = json_is_object(value) ? rows_member(value) : NULL;
+        size_t i;
+        if (!name) {
+            if (is_scalar(value)) json_object_set(facts, key, value);
+            else if (json_is_object(value)) put_flat(facts, key, value);
+            continue;
+        }
+        json_array_foreach(json_object_get(value, name), i, one) {
+            json_t *row = json_pack("{s:s}", "name", key);
+            json_object_update_missing(row, one);
+            add_row(rows, row);
+            json_decref(row);
+        }
+    }
+}
+
 static void find_columns(vly_bench_table *t) {
     size_t i;
     json_t *row, *value, *known = json_object();
@@ -89,16 +110,20 @@ vly_status vly_bench_table_read(vly_bench_table *t, const char *path) {
     }
     free(text);
     if (!t->file) return vly_fail(VLY_EINVAL, "%s is not JSON: line %d: %.200s", path, error.line, error.text);
-    const char *name = json_is_object(t->file) ? rows_member(t->file) : NULL;
-    if (!name) return vly_bench_table_close(t), vly_fail(VLY_EINVAL, "%s holds no results: a list of objects named results, rows, rounds or runs", path);
+    if (!json_is_object(t->file)) return vly_bench_table_close(t), vly_fail(VLY_EINVAL, "%s is not an object of results", path);
     t->facts = json_object(), t->rows = json_array(), t->columns = json_array();
-    json_t *rows = json_object_get(t->file, name), *one, *rest = json_copy(t->file);
-    size_t i;
-    if (json_is_object(rows)) add_named_rows(t->rows, rows);
-    json_array_foreach(rows, i, one) add_row(t->rows, one);
-    json_object_del(rest, name);
-    put_flat(t->facts, "", rest);
-    json_decref(rest);
+    const char *name = rows_member(t->file);
+    if (name) {
+        json_t *rows = json_object_get(t->file, name), *one, *rest = json_copy(t->file);
+        size_t i;
+        if (json_is_object(rows)) add_named_rows(t->rows, rows);
+        json_array_foreach(rows, i, one) add_row(t->rows, one);
+        json_object_del(rest, name);
+        put_flat(t->facts, "", rest);
+        json_decref(rest);
+    } else add_members(t->rows, t->facts, t->file);
+    if (json_array_size(t->rows) + json_object_size(t->facts) == 0)
+        return vly_bench_table_close(t), vly_fail(VLY_EINVAL, "%s holds nothing to show", path);
     find_columns(t);
     return VLY_OK;
 }
@@ -242,6 +267,7 @@ void vly_bench_table_print(const vly_bench_table *t, FILE *out) {
     fprintf(out, "## %s\n\n", t->name);
     print_facts(t, out);
     print_constants(t, out);
+    if (json_array_size(t->rows) == 0) return;
     if (json_array_size(t->rows) > ROWS_SHOWN) print_summary(t, out);
     else print_rows(t, out);
 }

@@ -253,9 +253,15 @@ static bool save_is_due(const vly_session *s, const vly_train_report *r) {
     return r->wall_s - s->last_save >= (double)s->config.checkpoint.every_s;
 }
 
+/* Every every_s, and closer together in the first seconds: a run that is over in one has a curve too. */
+static bool record_is_due(const vly_session *s, const vly_train_report *r) {
+    const double early = fmax(0.005, 0.05 * r->wall_s), every = (double)s->config.metrics.every_s;
+    return s->last_record == 0 || r->wall_s - s->last_record >= fmin(every, early);
+}
+
 static int on_update(void *arg, const vly_train_report *r) {
     vly_session *s = arg;
-    if (r->wall_s - s->last_record >= (double)s->config.metrics.every_s || s->last_record == 0) {
+    if (record_is_due(s, r)) {
         s->last_record = r->wall_s;
         record(s, r);
     } else vly_status_line_update(s->line, s->metrics);

@@ -67,6 +67,14 @@ static void tables_say_what_files_say(void) {
     CHECK(shows("r.md", "| name | ratio | ok |\n|---|---|---|\n| insert | 5.79 | yes |\n| sample | 6.5 | no |\n"));
 }
 
+static void files_of_several_and_of_facts_alone_are_read(void) {
+    save("several.json", "{\"pong\":{\"algo\":\"ppo\",\"runs\":[{\"seed\":1,\"curve\":[[1,2],[3,4]]},{\"seed\":2}]},\"qbert\":{\"runs\":[{\"seed\":3}]}}");
+    save("soak.json", "{\"command\":\"soak\",\"steps\":7087458,\"growth\":{\"mb\":0.5}}");
+    CHECK_EQ(report("several.json soak.json --out s.md"), 0);
+    CHECK(shows("s.md", "| name | seed |\n|---|---|\n| pong | 1 |\n| pong | 2 |\n| qbert | 3 |\n"));
+    CHECK(shows("s.md", "## soak\n\n    soak\n\nsteps: 7.09 M · growth.mb: 0.5\n"));
+}
+
 static void many_rows_are_summed_up(void) {
     char *text;
     size_t bytes;
@@ -84,11 +92,11 @@ static void many_rows_are_summed_up(void) {
 
 static void bad_files_are_named(void) {
     save("bad.json", "{\"results\": [1, 2");
-    save("none.json", "{\"command\":\"x\",\"results\":[1,2]}");
+    save("none.json", "{\"results\":[1,2]}");
     CHECK_EQ(report("bad.json --out r.md"), 2);
     CHECK(shows("err", "bad.json is not JSON"));
     CHECK_EQ(report("none.json --out r.md"), 2);
-    CHECK(shows("err", "none.json holds no results"));
+    CHECK(shows("err", "none.json holds nothing to show"));
     CHECK_EQ(report("missing.json --out r.md"), 2);
     CHECK_EQ(report("envs.json --out r.txt"), 2);
     CHECK_EQ(report(""), 2);
@@ -127,6 +135,7 @@ int main(void) {
     CHECK(mkdtemp(folder) != NULL);
     numbers_are_short();
     tables_say_what_files_say();
+    files_of_several_and_of_facts_alone_are_read();
     many_rows_are_summed_up();
     bad_files_are_named();
     pictures_are_drawn_where_there_is_something_to_draw();
