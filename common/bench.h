@@ -50,7 +50,8 @@ void vly_bench_json(const vly_bench_result *result, char *text, size_t bytes);
     XX(envs, "environments by the second: alone, through the actor pool")                          \
     XX(kernels, "operations of the compute interface: bytes and FLOPs per second, share of the measured peak") \
     XX(learner, "networks: forward passes and whole updates by the sample")             \
-    XX(replay, "prioritized replay: insertion, and sampling with update")
+    XX(replay, "prioritized replay: insertion, and sampling with update")                       \
+    XX(store, "experience, weights and gradients through a Redis of our own")
 
 #define XX(name, help) vly_status vly_bench_##name(const vly_bench_options *options);
 VLY_BENCH_MAP(XX)
