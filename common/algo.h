@@ -54,10 +54,17 @@ struct vly_sync {
     bool capturable; /* its operations may be part of a captured graph (NCCL); MPI and Redis: false */
     /* Before the optimizer: grad (n) becomes the mean over the ranks. */
     vly_status (*reduce)(vly_sync *s, vly_queue *q, vly_real *grad, int64_t n);
+    /* Before `reduce`, which then gets what is left and ends both: these gradients are complete on q while the backward pass goes
+     * on, and their reduction may run beside it. */
+    vly_status (*reduce_early)(vly_sync *s, vly_queue *q, vly_real *grad, int64_t n);
     /* Instead of the optimizer: grad goes out, p->param is replaced (parameter server). */
     vly_status (*apply)(vly_sync *s, vly_queue *q, const vly_params *p, const vly_hyper *hyper);
     /* After the optimizer: parameters are mixed with the neighbours' (gossip, federated averaging). */
     vly_status (*mix)(vly_sync *s, vly_queue *q, const vly_params *p);
+    /* At the end of an update's enqueuing, never captured: parameters that agree() compares with the other ranks' once q has passed. */
+    vly_status (*compare)(vly_sync *s, vly_queue *q, const vly_params *p);
+    /* Once an update has passed on its queue: VLY_EPEER and who is gone when what it received was not whole. */
+    vly_status (*check)(vly_sync *s);
     /* Everyone gets root's bytes (device memory): initial weights, weights after a resume. */
     vly_status (*broadcast)(vly_sync *s, vly_queue *q, void *data, size_t bytes, int root);
     /* After every update: the largest of all ranks' reasons to stop, so that all stop at the same one, and the sum of their

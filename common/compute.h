@@ -359,6 +359,9 @@ struct vly_compute {
     vly_status (*tree_sample)(vly_queue *q, const vly_tree *tree, int n, const vly_rng *rng, const vly_hyper *hyper,
                               int32_t *row, vly_real *weight);
     vly_status (*nstep)(vly_queue *q, const vly_nstep_args *args);
+
+    /* *out (device): the same for the same numbers, bit for bit, on every back end; for ranks that must not drift apart. */
+    vly_status (*fingerprint)(vly_queue *q, int64_t n, const vly_real *x, uint64_t *out);
 };
 
 struct vly_queue { /* a back end's queue begins with this */
@@ -369,7 +372,7 @@ struct vly_queue { /* a back end's queue begins with this */
 /* The CUDA back end is a plugin (libvolley_cuda.so) that exports this; the program starts without it. */
 typedef vly_status (*vly_compute_create_fn)(vly_compute **out, int device, int threads);
 #define VLY_COMPUTE_CUDA_SYMBOL "vly_compute_create_cuda"
-enum { VLY_COMPUTE_ABI = 1 };
+enum { VLY_COMPUTE_ABI = 2 };
 /* And this: the ABI it was built with, checked before use. */
 #define VLY_COMPUTE_CUDA_ABI_SYMBOL "vly_compute_cuda_abi"
 

@@ -403,6 +403,7 @@ static vly_status create_learning(dqn *a, const vly_algo_args *args) {
     VLY_TRY(a->c->copy(args->queue, a->target_param, p->param, (size_t)p->n * sizeof(vly_real)));
     a->learner.hyper->max_grad_norm = a->config->optim.max_grad_norm;
     VLY_TRY(vly_exec_create(&a->learning, a->c, a->net, a->batch, true, "learning"));
+    vly_learner_overlap(&a->learner, a->learning);
     VLY_TRY(vly_exec_create(&a->target, a->c, a->net, a->batch, false, "the target network"));
     VLY_TRY(vly_exec_prepare(a->learning, args->queue, p->param));
     VLY_TRY(vly_exec_prepare(a->target, args->queue, a->target_param));

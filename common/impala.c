@@ -516,6 +516,7 @@ static vly_status fill(impala *a, const vly_algo_args *args) {
     }
     VLY_TRY(alloc_learning(a));
     VLY_TRY(vly_exec_create(&a->learning, a->c, a->net, (a->T + 1) * a->B, true, "learning"));
+    vly_learner_overlap(&a->learner, a->learning);
     return vly_exec_prepare(a->learning, args->queue, a->learner.params.param);
 }
 

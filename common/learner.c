@@ -82,14 +82,26 @@ vly_status vly_learner_begin(vly_learner *l, vly_queue *q) {
 
 vly_status vly_learner_step(vly_learner *l, vly_queue *q) {
     vly_sync *s = l->sync;
-    if (s && s->reduce) VLY_TRY(s->reduce(s, q, l->params.grad, l->params.n));
+    if (s && s->reduce) VLY_TRY(s->reduce(s, q, l->params.grad, l->reduced > 0 ? l->reduced : l->params.n));
+    l->reduced = 0;
     if (s && s->apply) return s->apply(s, q, &l->params, l->hyper);
     VLY_TRY(l->c->grad_norm(q, l->params.n, l->params.grad, l->norm));
     VLY_TRY(l->c->optimize(q, &l->optimizer, &l->params, l->norm, l->hyper_device, l->stats));
     return s && s->mix ? s->mix(s, q, &l->params) : VLY_OK;
 }
 
+static vly_status reduce_early(void *arg, vly_queue *q, vly_real *grad, int64_t from) {
+    vly_learner *l = arg;
+    l->reduced = from;
+    return l->sync->reduce_early(l->sync, q, grad + from, l->params.n - from);
+}
+
+void vly_learner_overlap(vly_learner *l, vly_exec *learning) {
+    if (l->sync && l->sync->reduce_early) vly_exec_on_gradient(learning, reduce_early, l);
+}
+
 vly_status vly_learner_end(vly_learner *l, vly_queue *q) {
+    if (l->sync && l->sync->compare) VLY_TRY(l->sync->compare(l->sync, q, &l->params));
     return l->c->download(q, l->sums, l->stats, VLY_STATS * sizeof(vly_real));
 }
 

@@ -27,12 +27,16 @@ typedef struct {
     vly_hyper *hyper;       /* host: filled before vly_learner_begin */
     vly_hyper *hyper_device;
     vly_real *sums;         /* host: VLY_STATS, of the last update */
+    int64_t reduced;        /* gradients from here on have been given to reduce_early */
 } vly_learner;
 
 /* Random weights from args->seed, equal on all ranks. acts_only: parameters alone. On failure nothing is left. */
 vly_status vly_learner_create(vly_learner *l, const vly_algo_args *args, const vly_net *net);
 void vly_learner_destroy(vly_learner *l);
 vly_status vly_learner_begin(vly_learner *l, vly_queue *q);
+/* With several ranks: the gradients of the layers nearest the output, which are complete first, are reduced beside
+ * the rest of the backward pass of this context. */
+void vly_learner_overlap(vly_learner *l, vly_exec *learning);
 /* Gradients are there: reduce, norm, clip, apply, mix. */
 vly_status vly_learner_step(vly_learner *l, vly_queue *q);
 vly_status vly_learner_end(vly_learner *l, vly_queue *q);

@@ -360,6 +360,9 @@ typedef struct {
     vly_real *lstm_work;
     int steps;                               /* LSTM: of the sequence */
     const uint8_t *flags;
+    vly_status (*on_gradient)(void *arg, vly_queue *q, vly_real *grad, int64_t from);
+    void *on_gradient_arg;
+    int split;                               /* node after whose backward it is called */
 } exec;
 
 static size_t type_bytes(vly_dtype type) { return type == VLY_F32 ? sizeof(vly_real) : vly_dtype_bytes(type); }
@@ -598,6 +601,32 @@ static vly_status node_backward(exec *e, vly_queue *q, int i, int n, const vly_r
     return VLY_EINVAL;
 }
 
+/* Nodes and their parameters are in order of execution, so backward completes the array from its end. The first linear layer
+ * behind the last convolution, or in an MLP the first at whose end half of the parameters lie. */
+static int split_node(const vly_net *net) {
+    int after_convs = 0;
+    for (int i = 0; i < net->node_count; i++)
+        if (net->nodes[i].op == NODE_LAYER && net->nodes[i].layer.kind == VLY_CONV) after_convs = i + 1;
+    for (int i = after_convs; i < net->node_count; i++) {
+        const net_node *node = &net->nodes[i];
+        const bool has_weights = (node->op == NODE_LAYER && node->layer.kind == VLY_LINEAR) || node->op == NODE_LSTM;
+        if (has_weights && node->offset > 0 && (after_convs > 0 || 2 * node->offset >= net->params)) return i;
+    }
+    return -1;
+}
+
+int64_t vly_net_split(const vly_net *net) {
+    const int node = split_node(net);
+    return node < 0 ? 0 : net->nodes[node].offset;
+}
+
+void vly_exec_on_gradient(vly_exec *pub, vly_status (*fn)(void *arg, vly_queue *q, vly_real *grad, int64_t from), void *arg) {
+    exec *e = (exec *)pub;
+    e->split = split_node(pub->net);
+    e->on_gradient = e->split > 0 ? fn : NULL;
+    e->on_gradient_arg = arg;
+}
+
 vly_status vly_exec_backward(vly_exec *pub, vly_queue *q, int n, const vly_real *param, vly_real *grad) {
     exec *e = (exec *)pub;
     bool written[NODES_MAX] = {false};
@@ -607,6 +636,7 @@ vly_status vly_exec_backward(vly_exec *pub, vly_queue *q, int n, const vly_real 
         const vly_net_node *node = &pub->net->nodes[i];
         VLY_TRY(node_backward(e, q, i, n, param, grad, written[node->in]));
         written[node->in] = true;
+        if (e->on_gradient && i == e->split) VLY_TRY(e->on_gradient(e->on_gradient_arg, q, grad, node->offset));
     }
     return VLY_OK;
 }

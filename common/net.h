@@ -126,6 +126,11 @@ vly_status vly_exec_gather(vly_exec *exec, vly_queue *q, const vly_frames *frame
 vly_status vly_exec_sequence(vly_exec *exec, int steps, const uint8_t *flags);
 vly_status vly_exec_forward(vly_exec *exec, vly_queue *q, int n, const vly_real *param);
 vly_status vly_exec_backward(vly_exec *exec, vly_queue *q, int n, const vly_real *param, vly_real *grad);
+/* In every backward pass, as soon as grad[from .. params) is complete on q, which is most of the parameters some way before
+ * the end: fn(arg, q, grad, from). NULL: no more. */
+void vly_exec_on_gradient(vly_exec *exec, vly_status (*fn)(void *arg, vly_queue *q, vly_real *grad, int64_t from), void *arg);
+/* Where that is: in convolutional networks behind the convolutions; 0: nowhere. */
+int64_t vly_net_split(const vly_net *net);
 
 const char *vly_net_kind_name(vly_net_kind kind);
 

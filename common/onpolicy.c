@@ -245,6 +245,7 @@ static vly_status limited_update(onpolicy *a, vly_queue *q) {
     for (a->epochs_done = 0; a->epochs_done < a->o.epochs;) {
         VLY_TRY(learn_epoch(a, q));
         a->epochs_done++;
+        if (l->sync && l->sync->reduce) VLY_TRY(l->sync->reduce(l->sync, q, l->stats, VLY_STATS)); /* all ranks decide alike */
         VLY_TRY(vly_learner_end(l, q));
         VLY_TRY(a->c->queue_sync(q));
         const double n = l->sums[VLY_STAT_COUNT] - rows, d = l->sums[VLY_STAT_KL] - divergence;
@@ -488,6 +489,7 @@ static vly_status fill(onpolicy *a, const vly_algo_args *args) {
     VLY_TRY(alloc_learning(a));
     VLY_TRY(fill_orders(a, args->queue));
     VLY_TRY(vly_exec_create(&a->learning, a->c, a->net, learn_rows(a), true, "learning"));
+    vly_learner_overlap(&a->learner, a->learning);
     return vly_exec_prepare(a->learning, args->queue, a->learner.params.param);
 }
 

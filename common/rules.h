@@ -378,4 +378,14 @@ VLY_HD void vly_rule_nstep(const vly_nstep_args *a, int i) {
     a->discount[i] = power;
     a->bootstrap_row[i] = (int32_t)r;
 }
+/* ---- ranks ---- */
+
+/* What number i adds to the fingerprint of an array: its bits and its place, mixed (the finaliser of SplitMix64). */
+VLY_HD uint64_t vly_rule_fingerprint(float x, uint64_t i) {
+    union { float f; uint32_t bits; } word = {x};
+    uint64_t z = (i + 1) * 0x9e3779b97f4a7c15u ^ (uint64_t)word.bits << 17;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return z ^ z >> 31;
+}
 #endif

@@ -216,6 +216,7 @@ static const vly_compute table = {
     .policy_loss = vly_cpu_policy_loss,
     .dqn_loss = vly_cpu_dqn_loss,
     .permutation = vly_cpu_permutation,
+    .fingerprint = vly_cpu_fingerprint,
     .grad_norm = vly_cpu_grad_norm,
     .optimize = vly_cpu_optimize,
     .polyak = vly_cpu_polyak,

@@ -4,14 +4,20 @@
 #include <string.h>
 #include "common/compute_open.h"
 #include "cpu/compute_cpu.h"
+#include "cpu/gpus.h"
 
 vly_status vly_device_open(vly_compute **out, const char *device, int threads, char *why, size_t bytes) {
     char unused[1];
     if (!why) why = unused, bytes = sizeof unused;
     why[0] = '\0';
-    if (!strncmp(device, "cuda", 4)) return vly_cuda_open(out, device[4] == ':' ? atoi(device + 5) : 0, threads);
-    if (!strcmp(device, "auto")) {
-        if (vly_cuda_open(out, 0, threads) == VLY_OK) return VLY_OK;
+    vly_gpus_place place;
+    VLY_TRY(vly_gpus_place_of(device, &place));
+    device = place.mine;
+    const char *colon = strchr(device, ':');
+    const int index = colon ? atoi(colon + 1) : 0;
+    if (!strncmp(device, "cuda", 4)) return vly_cuda_open(out, index, threads);
+    if (!strncmp(device, "auto", 4)) {
+        if (vly_cuda_open(out, index, threads) == VLY_OK) return VLY_OK;
         snprintf(why, bytes, "%s", vly_error_text());
         vly_error_clear();
     }

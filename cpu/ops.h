@@ -95,6 +95,7 @@ vly_status vly_cpu_vtrace(vly_queue *q, const vly_vtrace_args *args);
 vly_status vly_cpu_moments(vly_queue *q, int n, const vly_real *x, const int32_t *row, const vly_real *mask, vly_real *out);
 vly_status vly_cpu_policy_loss(vly_queue *q, const vly_policy_loss_args *args);
 vly_status vly_cpu_dqn_loss(vly_queue *q, const vly_dqn_loss_args *args);
+vly_status vly_cpu_fingerprint(vly_queue *q, int64_t n, const vly_real *x, uint64_t *out);
 vly_status vly_cpu_permutation(vly_queue *q, int n, const vly_rng *rng, int32_t *order);
 vly_status vly_cpu_grad_norm(vly_queue *q, int64_t n, const vly_real *grad, vly_real *norm);
 vly_status vly_cpu_optimize(vly_queue *q, const vly_optimizer *opt, const vly_params *params, const vly_real *norm,

@@ -472,7 +472,7 @@ static vly_status open_outputs(vly_session *s, int64_t resumed) {
 }
 
 static vly_status open_trainer(vly_session *s) {
-    VLY_TRY(vly_fleet_open(&s->fleet, &s->config, s->folder, on_warning, s));
+    VLY_TRY(vly_fleet_open(&s->fleet, &s->config, s->compute, s->folder, on_warning, s));
     vly_train_options o = {.compute = s->compute, .env = &s->env, .config = &s->config, .arg = s, .on_update = on_update,
                                  .on_episode = observe, .on_save = on_save, .on_warning = on_warning};
     if (!is_first(s)) {

@@ -60,6 +60,11 @@ vly_status vly_train_wait(vly_train *t, int group) {
 
 static int64_t ranks(const vly_train *t) { return t->o.sync && t->o.sync->world > 1 ? t->o.sync->world : 1; }
 
+static int64_t fleet_steps(const vly_train *t) {
+    if (t->o.sync && t->o.sync->agree) return t->counters.fleet_steps; /* as of the last update */
+    return t->o.sync && t->o.sync->steps ? t->o.sync->steps(t->o.sync) : t->counters.steps * ranks(t);
+}
+
 void vly_train_episodes(vly_train *t) {
     int n;
     while ((n = vly_pool_episodes(t->pool, t->episodes, EPISODES_AT_ONCE)) > 0) {
@@ -68,7 +73,7 @@ void vly_train_episodes(vly_train *t) {
             const int64_t at = t->counters.episodes++ % RETURNS;
             t->returns[at] = t->episodes[i].score;
             t->lengths[at] = t->episodes[i].length;
-            if (t->o.on_episode) t->o.on_episode(t->o.arg, &t->episodes[i], t->counters.steps * ranks(t));
+            if (t->o.on_episode) t->o.on_episode(t->o.arg, &t->episodes[i], fleet_steps(t));
         }
         if (n < EPISODES_AT_ONCE) break;
     }
@@ -91,11 +96,6 @@ vly_status vly_train_first_rows(vly_train *t) {
 }
 
 /* ---- numbers ---- */
-
-static int64_t fleet_steps(const vly_train *t) {
-    if (t->o.sync && t->o.sync->agree) return t->counters.fleet_steps; /* as of the last update */
-    return t->o.sync && t->o.sync->steps ? t->o.sync->steps(t->o.sync) : t->counters.steps * ranks(t);
-}
 
 vly_progress vly_train_progress(const vly_train *t) {
     const int64_t all = fleet_steps(t);
@@ -173,6 +173,8 @@ static vly_status agree(vly_train *t) {
     if (!t->o.sync || !t->o.sync->agree) return VLY_OK;
     VLY_TRY(t->o.sync->agree(t->o.sync, (int)t->stop, t->counters.steps, &all, &t->counters.fleet_steps));
     t->stop = (vly_stop)all;
+    /* the same numbers on all ranks, hence the same answer */
+    if (t->stop == VLY_STOP_NONE && t->counters.fleet_steps >= t->o.config->run.steps) t->stop = VLY_STOP_BUDGET;
     return VLY_OK;
 }
 
@@ -189,6 +191,12 @@ static vly_status tell(vly_train *t, bool *save) {
     *save = wants & VLY_TRAIN_SAVE;
     if ((wants & VLY_TRAIN_STOP) && t->stop == VLY_STOP_NONE) t->stop = VLY_STOP_INTERRUPTED;
     return agreed;
+}
+
+vly_status vly_train_passed(vly_train *t, vly_queue *q) {
+    const vly_status status = t->c->queue_sync(q);
+    if (t->o.sync && t->o.sync->check) VLY_TRY(t->o.sync->check(t->o.sync)); /* what the queue says is what came of it */
+    return status;
 }
 
 vly_status vly_train_updated(vly_train *t, bool *save) {
@@ -256,12 +264,22 @@ vly_status vly_train_write(vly_train *t, const vly_buffer *buffer, const void *h
     return VLY_OK;
 }
 
+/* The run may go on with another number of ranks: what all had done together counts as the first one's. */
+static void share_steps(vly_train *t) {
+    train_counters *k = &t->counters;
+    const int64_t all = k->steps > k->fleet_steps ? k->steps : k->fleet_steps;
+    const bool several = t->o.sync && t->o.sync->agree;
+    k->steps = several && t->o.sync->rank > 0 ? 0 : all;
+    k->fleet_steps = several ? all : 0;
+}
+
 vly_status vly_train_restored(vly_train *t) {
     VLY_TRY(t->algo->restored(t->algo, t->act));
     if (t->o.eval) return VLY_OK;
     const train_counters *k = &t->counters;
     if (k->version != 1) return vly_fail(VLY_EVERSION, "the run's counters are of version %lld; this program knows 1", (long long)k->version);
     if (k->steps < 0 || k->updates < 0 || k->episodes < 0) return vly_fail(VLY_ECORRUPT, "the run's counters are negative");
+    share_steps(t);
     if (t->o.sync && t->o.sync->rank > 0) t->counters.started = 0; /* its environments are its own, and begin anew */
     if (k->started) VLY_TRY(vly_pool_load(t->pool, t->pool_state, t->pool_bytes));
     t->sample_count = 0; /* rates are of this process, not of the steps before */

@@ -8,7 +8,7 @@
 
 static vly_status learn_once(vly_train *t, const vly_progress *progress) {
     VLY_TRY(t->algo->learn(t->algo, t->learn, progress));
-    return t->c->queue_sync(t->learn);
+    return vly_train_passed(t, t->learn);
 }
 
 static void learner_main(void *arg) {

@@ -75,6 +75,8 @@ vly_status vly_train_receive(vly_train *t, int group);
 vly_status vly_train_wait(vly_train *t, int group);
 void vly_train_episodes(vly_train *t);
 vly_progress vly_train_progress(const vly_train *t);
+/* Waits for learn() on its queue; when a rank is gone, says so. */
+vly_status vly_train_passed(vly_train *t, vly_queue *q);
 /* After learn() has passed: metrics, checks, callback. *save: asked for. */
 vly_status vly_train_updated(vly_train *t, bool *save);
 /* The same for a run that is led from here and acts elsewhere (cpu/dist_lead.c): its counters and metrics. */

@@ -39,7 +39,7 @@ static vly_status update(vly_train *t, bool *save) {
     const vly_progress progress = vly_train_progress(t);
     vly_train_mark(t, VLY_PHASE_OTHER);
     VLY_TRY(t->algo->learn(t->algo, t->learn, &progress));
-    VLY_TRY(t->c->queue_sync(t->learn));
+    VLY_TRY(vly_train_passed(t, t->learn));
     vly_train_mark(t, VLY_PHASE_LEARN);
     return vly_train_updated(t, save);
 }

@@ -5,6 +5,7 @@
 #include "common/compute_open.h"
 #include "gpu/compute_cuda.h"
 #include "gpu/internal.h"
+#include "gpu/nccl_library.h"
 #ifndef VLY_SHIM
 #include "gpu/libraries.h"
 #endif
@@ -31,7 +32,14 @@ static void describe_device(vly_cuda_info *info, int i) {
         prop.multiProcessorCount, (double)prop.totalGlobalMem / (1 << 30));
 }
 
+static void describe_nccl(vly_cuda_info *info) {
+    const vly_nccl_library *nccl = vly_nccl_library_open();
+    if (nccl->handle) say(info, "NCCL %d.%d.%d: %s\n", nccl->version / 10000, nccl->version % 10000 / 100, nccl->version % 100, nccl->path);
+    else say(info, "NCCL: not used (several GPUs need it): %s\n", nccl->path);
+}
+
 static void describe_libraries(vly_cuda_info *info) {
+    describe_nccl(info);
 #ifdef VLY_SHIM
     say(info, "the kernel shim: no libraries\n");
 #else

@@ -11,13 +11,14 @@ if(gpu_library_sources)
 endif()
 
 add_library(vly_gpu_shim STATIC ${gpu_shim_sources})
-target_link_libraries(vly_gpu_shim PUBLIC vly_kernels_shim vly_common Threads::Threads)
+target_link_libraries(vly_gpu_shim PUBLIC vly_kernels_shim vly_common Threads::Threads ${CMAKE_DL_LIBS})
 
 # The shim as a plugin: VLY_CUDA_PLUGIN=libvolley_cuda_shim.so volley train cartpole --device cuda
 add_library(volley_cuda_shim MODULE ${gpu_shim_sources})
-target_link_libraries(volley_cuda_shim PRIVATE vly_kernels_shim vly_common Threads::Threads)
+target_link_libraries(volley_cuda_shim PRIVATE vly_kernels_shim vly_common Threads::Threads ${CMAKE_DL_LIBS})
 set_target_properties(volley_cuda_shim PROPERTIES C_VISIBILITY_PRESET hidden)
-target_link_options(volley_cuda_shim PRIVATE -Wl,--exclude-libs,ALL)
+# The shim itself stays visible: the library that stands for NCCL in tests enqueues on its streams.
+target_link_options(volley_cuda_shim PRIVATE -Wl,--exclude-libs,libvly_common.a)
 
 if(TARGET vly_kernels)
   add_library(volley_cuda MODULE ${gpu_sources})

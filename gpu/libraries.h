@@ -3,10 +3,7 @@
  *   const vly_libraries *lib = vly_libraries_open();
  *   if (lib->cublaslt.handle) lib->cublaslt.Create(&handle);
  *
- * Looked for in this order: the folders of VLY_CUDA_LIBRARIES (separated by colons), where the loader looks, build/cuda
- * and lib beside the plugin, the toolkit (CUDA_HOME, /usr/local/cuda), and the Python packages nvidia-cublas
- * and nvidia-cudnn-cu13, which GPU servers usually have. The plugin thus carries none of their
- * hundreds of megabytes.
+ * gpu/find_library.h says where they are looked for. The plugin thus carries none of their hundreds of megabytes.
  */
 #ifndef VLY_GPU_LIBRARIES_H
 #define VLY_GPU_LIBRARIES_H

@@ -75,6 +75,9 @@ static vly_status tree_sample(vly_queue *q, const vly_tree *tree, int n, const v
     return vly_tree_sample_launch(tree, n, rng, hyper, row, weight, vly_scratch_of(q), vly_stream_of(q));
 }
 static vly_status nstep(vly_queue *q, const vly_nstep_args *args) { return vly_nstep_launch(args, vly_stream_of(q)); }
+static vly_status fingerprint(vly_queue *q, int64_t n, const vly_real *x, uint64_t *out) {
+    return vly_fingerprint_launch(n, x, out, vly_stream_of(q));
+}
 
 void vly_cuda_fill_ops(vly_compute *c) {
     c->relu = relu, c->relu_backward = relu_backward, c->add = add, c->convert = convert;
@@ -87,4 +90,5 @@ void vly_cuda_fill_ops(vly_compute *c) {
     c->grad_norm = grad_norm, c->optimize = optimize, c->polyak = polyak;
     c->tree_set = tree_set, c->tree_insert = tree_insert, c->tree_sample = tree_sample;
     c->nstep = nstep;
+    c->fingerprint = fingerprint;
 }

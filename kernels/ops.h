@@ -52,6 +52,9 @@ vly_status vly_tree_sample_launch(const vly_tree *tree, int n, const vly_rng *rn
 vly_status vly_nstep_launch(const vly_nstep_args *args, cudaStream_t stream);
 vly_status vly_permutation_launch(int n, const vly_rng *rng, int32_t *order, cudaStream_t stream);
 
+/* ranks: fingerprint.cu */
+vly_status vly_fingerprint_launch(int64_t n, const float *x, uint64_t *out, cudaStream_t stream);
+
 /* element-wise: elementwise.cu */
 vly_status vly_relu_launch(vly_dtype type, int64_t n, const void *x, void *y, cudaStream_t stream);
 vly_status vly_relu_backward_launch(vly_dtype type, int64_t n, const void *y, const void *dy, void *dx, bool accumulate, cudaStream_t stream);

@@ -30,7 +30,7 @@ add_dependencies(test_env_plugin plugin_my_env plugin_bad_env plugin_no_env)
 file(GLOB grad_sources CONFIGURE_DEPENDS tests/grad_*.c)
 set(double_sources common/compute.c common/net.c common/status.c cpu/compute_cpu.c cpu/workers.c cpu/layer.c cpu/plain.c
   cpu/maxpool.c cpu/elementwise.c cpu/lstm.c cpu/gae.c cpu/vtrace.c cpu/policy_loss.c cpu/dqn_loss.c cpu/nstep.c cpu/sample.c
-  cpu/gather.c cpu/optimize.c cpu/tree.c)
+  cpu/gather.c cpu/optimize.c cpu/tree.c cpu/fingerprint.c)
 add_library(vly_double STATIC ${double_sources})
 target_compile_definitions(vly_double PUBLIC VLY_REAL=double VLY_REAL_DOUBLE)
 target_link_libraries(vly_double PUBLIC vly_options m Threads::Threads)

@@ -158,6 +158,12 @@ void vly_shim_lazy(bool on) {
     drain_all();
     lazy = on;
 }
+cudaError_t vly_shim_enqueue(cudaStream_t stream, void (*fn)(void *arg), void *arg) {
+    guard g(lock);
+    return give(enqueue(stream, [=] {
+        if (sticky == cudaSuccess) fn(arg);
+    }));
+}
 uint64_t vly_shim_launches(void) { return launches; }
 void vly_shim_memory_limit(size_t bytes) { limit_bytes = bytes; }
 
@@ -195,11 +201,17 @@ cudaError_t cudaGetLastError(void) {
 }
 cudaError_t cudaPeekAtLastError(void) { return last_error; }
 
-cudaError_t cudaGetDeviceCount(int *count) { *count = 1; return cudaSuccess; }
-cudaError_t cudaSetDevice(int device) { return device == 0 ? cudaSuccess : give(cudaErrorInvalidDevice); }
-cudaError_t cudaGetDevice(int *device) { *device = 0; return cudaSuccess; }
+/* Devices that a test asked for; one process uses one. */
+static int devices(void) {
+    const char *asked = getenv("VLY_SHIM_DEVICES");
+    return asked ? atoi(asked) : 1;
+}
+static int current;
+cudaError_t cudaGetDeviceCount(int *count) { *count = devices(); return cudaSuccess; }
+cudaError_t cudaSetDevice(int device) { return device >= 0 && device < devices() ? (current = device, cudaSuccess) : give(cudaErrorInvalidDevice); }
+cudaError_t cudaGetDevice(int *device) { *device = current; return cudaSuccess; }
 cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *prop, int device) {
-    if (device != 0) return give(cudaErrorInvalidDevice);
+    if (device < 0 || device >= devices()) return give(cudaErrorInvalidDevice);
     memset(prop, 0, sizeof *prop);
     snprintf(prop->name, sizeof prop->name, "kernel shim (fibers on the processor)");
     prop->totalGlobalMem = (size_t)8 << 30;
@@ -208,7 +220,7 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *prop, int device) {
     return cudaSuccess;
 }
 cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attr, int device) {
-    if (device != 0) return give(cudaErrorInvalidDevice);
+    if (device < 0 || device >= devices()) return give(cudaErrorInvalidDevice);
     *value = attr == cudaDevAttrMaxSharedMemoryPerBlockOptin ? 227 << 10 : attr == cudaDevAttrMultiProcessorCount ? 4 : attr == cudaDevAttrL2CacheSize ? 1 << 20 : 0;
     return cudaSuccess;
 }

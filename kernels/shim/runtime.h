@@ -112,6 +112,8 @@ void vly_shim_seed(uint64_t seed);
 /* false: run everything as it is enqueued (for whole training runs). VLY_SHIM_EAGER=1 in the environment does it too. */
 void vly_shim_lazy(bool lazy);
 /* Kernels run since the start. */
+/* What a library that stands for NVIDIA's does on a stream (tests/nccl). */
+cudaError_t vly_shim_enqueue(cudaStream_t stream, void (*fn)(void *arg), void *arg);
 uint64_t vly_shim_launches(void);
 /* Verifies the sentinels around every live allocation; false and a report when one was written. */
 bool vly_shim_check_guards(void);

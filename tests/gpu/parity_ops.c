@@ -265,6 +265,16 @@ static void elements_agree(parity *p) {
     }
 }
 
+static void fingerprints_are_equal(parity *p) {
+    static const int sizes[] = {0, 1, 257, 100003};
+    for (size_t s = 0; s < 4; s++) {
+        twin x = normals(p, (size_t)sizes[s] + 1, 1), out = outputs(p, 2);
+        BOTH(c->fingerprint(q, sizes[s], D(x), D(out)));
+        SAME(out);
+        twin_free(p, &x), twin_free(p, &out);
+    }
+}
+
 static void bad_arguments_are_refused(parity *p) {
     vly_compute *c = p->gpu;
     vly_queue *q = p->gpu_queue;
@@ -290,6 +300,7 @@ int main(void) {
         priorities_and_samples_are_equal(p);
         n_step_rows_and_orders_are_equal(p);
         elements_agree(p);
+        fingerprints_are_equal(p);
     }
     bad_arguments_are_refused(p);
     parity_close(p);

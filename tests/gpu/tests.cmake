@@ -32,9 +32,26 @@ if(TARGET volley AND NOT VLY_SANITIZE)
 endif()
 
 if(TARGET vly_kernels)
-  add_executable(gpu_cudnn_plans tests/gpu/device/cudnn_plans.c gpu/engine_cudnn.c gpu/libraries.c)
+  add_executable(gpu_cudnn_plans tests/gpu/device/cudnn_plans.c gpu/engine_cudnn.c gpu/libraries.c gpu/find_library.c)
   target_include_directories(gpu_cudnn_plans PRIVATE ${CUDAToolkit_INCLUDE_DIRS})
   target_link_libraries(gpu_cudnn_plans PRIVATE vly_kernels vly_common CUDA::cudart_static ${CMAKE_DL_LIBS})
   add_test(NAME gpu_cudnn_plans COMMAND gpu_cudnn_plans)
   set_tests_properties(gpu_cudnn_plans PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 600)
+endif()
+
+# Several GPUs without one: processes, each with a device of the shim, and a library that stands for NCCL between them.
+add_library(fake_nccl MODULE tests/nccl/fake_nccl.c)
+target_include_directories(fake_nccl BEFORE PRIVATE ${PROJECT_SOURCE_DIR}/kernels/shim/include)
+target_link_libraries(fake_nccl PRIVATE vly_options Threads::Threads ${CMAKE_DL_LIBS})
+target_compile_definitions(gpu_several_gpus_shim PRIVATE VLY_TEST_FAKE_NCCL="$<TARGET_FILE:fake_nccl>")
+set_target_properties(gpu_several_gpus_shim PROPERTIES ENABLE_EXPORTS ON) # the library enqueues on the shim's streams
+add_dependencies(gpu_several_gpus_shim fake_nccl)
+if(TARGET volley AND NOT VLY_SANITIZE)
+  add_executable(gpu_train_several tests/nccl/train_several.c)
+  target_link_libraries(gpu_train_several PRIVATE vly_common)
+  target_compile_definitions(gpu_train_several PRIVATE VLY_TEST_PROGRAM="$<TARGET_FILE:volley>"
+    VLY_TEST_SHIM_PLUGIN="$<TARGET_FILE:volley_cuda_shim>" VLY_TEST_FAKE_NCCL="$<TARGET_FILE:fake_nccl>")
+  add_dependencies(gpu_train_several volley volley_cuda_shim fake_nccl)
+  add_test(NAME gpu_train_several COMMAND gpu_train_several)
+  set_tests_properties(gpu_train_several PROPERTIES TIMEOUT 300)
 endif()

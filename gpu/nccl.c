@@ -1,0 +1,319 @@
+#include "gpu/nccl.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include "gpu/internal.h"
+#include "gpu/nccl_library.h"
+
+enum { WATCH_MS = 100 };
+
+typedef struct {
+    vly_sync sync;
+    const vly_nccl_library *lib;
+    vly_cuda *cuda;
+    vly_crew *crew;
+    vly_nccl_options o;
+    cudaStream_t stream;
+    cudaEvent_t ready, done; /* the gradients are; their mean is */
+    void *low;               /* bf16 gradients, as many as there are parameters */
+    int64_t low_room;
+    uint64_t *print, *print_host; /* of the weights */
+    int64_t updates, compared;    /* update of the last fingerprint */
+
+    pthread_mutex_t lock; /* of comm; never held while anything waits for a peer */
+    pthread_cond_t wake;
+    pthread_t watchdog;
+    bool watching, quit;
+    vly_nccl_comm comm;   /* NULL: aborted */
+    double waiting_since; /* an update is enqueued and has not passed; 0: none */
+    vly_status failure;
+    char words[512];
+} nccl_sync;
+
+static double now_s(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* ---- failure ---- */
+
+/* The first failure counts: remembered, and the communicator ends, which releases the kernels that wait in it. Under the lock. */
+static vly_status give_up(nccl_sync *n, vly_status status, const char *words) {
+    if (n->failure == VLY_OK) {
+        n->failure = status;
+        snprintf(n->words, sizeof n->words, "%s", words);
+    }
+    vly_nccl_comm comm = n->comm;
+    n->comm = NULL;
+    if (comm) n->lib->CommAbort(comm);
+    return vly_fail(n->failure, "%s", n->words);
+}
+
+static vly_status nccl_failed(nccl_sync *n, const char *what, int result) {
+    char words[512];
+    if (vly_crew_check(n->crew) != VLY_OK) return give_up(n, VLY_EPEER, vly_error_text());
+    snprintf(words, sizeof words, "rank %d: NCCL: %s: %s (%.300s)", n->sync.rank, what, n->lib->GetErrorString(result),
+             n->comm ? n->lib->GetLastError(n->comm) : "");
+    return give_up(n, VLY_ECUDA, words);
+}
+
+/* A call on a non-blocking communicator is over when it is no longer in progress. Under the lock. */
+static vly_status settle(nccl_sync *n, const char *what, int result) {
+    const double until = now_s() + n->o.deadline_s;
+    for (;;) {
+        if (result == VLY_NCCL_SUCCESS) return VLY_OK;
+        if (result != VLY_NCCL_IN_PROGRESS) return nccl_failed(n, what, result);
+        if (vly_crew_check(n->crew) != VLY_OK) return give_up(n, VLY_EPEER, vly_error_text());
+        if (now_s() > until) {
+            char words[160];
+            snprintf(words, sizeof words, "rank %d: NCCL: %s is not over after %.0f s (--dist.deadline_s)", n->sync.rank, what, n->o.deadline_s);
+            return give_up(n, VLY_ETIMEOUT, words);
+        }
+        nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+        const int asked = n->lib->CommGetAsyncError(n->comm, &result);
+        if (asked != VLY_NCCL_SUCCESS) result = asked;
+    }
+}
+
+#define NCCL_TRY(n, call) VLY_TRY(settle(n, #call, (n)->lib->call))
+
+/* ---- the thread that watches ---- */
+
+static void look(nccl_sync *n) {
+    int error = VLY_NCCL_SUCCESS;
+    char words[200];
+    if (!n->comm) return;
+    if (vly_crew_check(n->crew) != VLY_OK) {
+        give_up(n, VLY_EPEER, vly_error_text());
+    } else if (n->lib->CommGetAsyncError(n->comm, &error) == VLY_NCCL_SUCCESS && error != VLY_NCCL_SUCCESS && error != VLY_NCCL_IN_PROGRESS) {
+        nccl_failed(n, "while the ranks exchanged gradients", error);
+    } else if (n->waiting_since > 0 && now_s() - n->waiting_since > n->o.deadline_s) {
+        snprintf(words, sizeof words, "rank %d has waited %.0f s for the gradients of the others (--dist.deadline_s): one of them hangs, or is that slow",
+                 n->sync.rank, n->o.deadline_s);
+        give_up(n, VLY_ETIMEOUT, words);
+    }
+}
+
+static void *watch(void *arg) {
+    nccl_sync *n = arg;
+    pthread_mutex_lock(&n->lock);
+    while (!n->quit) {
+        struct timespec until;
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_nsec += WATCH_MS * 1000000;
+        if (until.tv_nsec >= 1000000000) until.tv_sec++, until.tv_nsec -= 1000000000;
+        pthread_cond_timedwait(&n->wake, &n->lock, &until);
+        look(n);
+    }
+    pthread_mutex_unlock(&n->lock);
+    return NULL;
+}
+
+/* ---- gradients ---- */
+
+static vly_status room_for(nccl_sync *n, int64_t numbers) {
+    if (!n->o.bf16 || numbers <= n->low_room) return VLY_OK;
+    vly_arena_free(&n->cuda->arena, n->low);
+    n->low_room = 0;
+    VLY_TRY(vly_arena_alloc(&n->cuda->arena, (size_t)numbers * 2, "gradients in bf16", "--dist.reduce", &n->low));
+    n->low_room = numbers;
+    return VLY_OK;
+}
+
+/* On our stream, behind what q has enqueued. */
+static vly_status enqueue_mean(nccl_sync *n, vly_queue *q, vly_real *grad, int64_t count) {
+    if (!n->comm) return vly_fail(n->failure, "%s", n->words);
+    VLY_CUDA_TRY(cudaEventRecord(n->ready, vly_stream_of(q)));
+    VLY_CUDA_TRY(cudaStreamWaitEvent(n->stream, n->ready, 0));
+    if (!n->o.bf16) {
+        NCCL_TRY(n, AllReduce(grad, grad, (size_t)count, VLY_NCCL_FLOAT, VLY_NCCL_AVERAGE, n->comm, n->stream));
+        return VLY_OK;
+    }
+    VLY_TRY(vly_convert_launch(count, VLY_F32, grad, VLY_BF16, n->low, n->stream));
+    NCCL_TRY(n, AllReduce(n->low, n->low, (size_t)count, VLY_NCCL_BFLOAT16, VLY_NCCL_AVERAGE, n->comm, n->stream));
+    return vly_convert_launch(count, VLY_BF16, n->low, VLY_F32, grad, n->stream);
+}
+
+static vly_status start_mean(nccl_sync *n, vly_queue *q, vly_real *grad, int64_t count) {
+    VLY_TRY(room_for(n, count)); /* the first update runs as it is, before any is captured */
+    pthread_mutex_lock(&n->lock);
+    const vly_status status = enqueue_mean(n, q, grad, count);
+    pthread_mutex_unlock(&n->lock);
+    return status;
+}
+
+static vly_status reduce_early(vly_sync *s, vly_queue *q, vly_real *grad, int64_t count) { return start_mean((nccl_sync *)s, q, grad, count); }
+
+static vly_status reduce(vly_sync *s, vly_queue *q, vly_real *grad, int64_t count) {
+    nccl_sync *n = (nccl_sync *)s;
+    VLY_TRY(start_mean(n, q, grad, count));
+    VLY_CUDA_TRY(cudaEventRecord(n->done, n->stream));
+    VLY_CUDA_TRY(cudaStreamWaitEvent(vly_stream_of(q), n->done, 0));
+    return VLY_OK;
+}
+
+static vly_status enqueue_broadcast(nccl_sync *n, cudaStream_t stream, void *data, size_t bytes, int root) {
+    if (!n->comm) return vly_fail(n->failure, "%s", n->words);
+    NCCL_TRY(n, Broadcast(data, data, bytes, VLY_NCCL_CHAR, root, n->comm, stream));
+    return VLY_OK;
+}
+
+static void set_waiting(nccl_sync *n, bool waiting) {
+    pthread_mutex_lock(&n->lock);
+    n->waiting_since = waiting ? now_s() : 0;
+    pthread_mutex_unlock(&n->lock);
+}
+
+/* Whatever waited has passed: was it whole? */
+static vly_status check(vly_sync *s) {
+    nccl_sync *n = (nccl_sync *)s;
+    pthread_mutex_lock(&n->lock);
+    n->waiting_since = 0;
+    look(n);
+    const vly_status status = n->comm ? VLY_OK : vly_fail(n->failure, "%s", n->words);
+    pthread_mutex_unlock(&n->lock);
+    return status;
+}
+
+static vly_status broadcast(vly_sync *s, vly_queue *q, void *data, size_t bytes, int root) {
+    nccl_sync *n = (nccl_sync *)s;
+    VLY_TRY(room_for(n, (int64_t)(bytes / sizeof(vly_real)))); /* as many gradients will come as there are weights */
+    pthread_mutex_lock(&n->lock);
+    vly_status status = enqueue_broadcast(n, vly_stream_of(q), data, bytes, root);
+    pthread_mutex_unlock(&n->lock);
+    VLY_TRY(status);
+    set_waiting(n, true);
+    status = q->c->queue_sync(q);
+    VLY_TRY(check(s));
+    return status;
+}
+
+/* ---- once an update ---- */
+
+static vly_status compare(vly_sync *s, vly_queue *q, const vly_params *p) {
+    nccl_sync *n = (nccl_sync *)s;
+    set_waiting(n, true); /* until check() */
+    if (n->o.compare_every <= 0 || n->updates++ % n->o.compare_every) return VLY_OK;
+    n->compared = n->updates;
+    VLY_TRY(vly_fingerprint_launch(p->n, p->param, n->print, vly_stream_of(q)));
+    VLY_CUDA_TRY(cudaMemcpyAsync(n->print_host, n->print, sizeof *n->print, cudaMemcpyDeviceToHost, vly_stream_of(q)));
+    return VLY_OK;
+}
+
+typedef struct {
+    int64_t steps, compared;
+    uint64_t print;
+    int32_t stop, unused;
+} report;
+
+/* Equal gradients and equal optimizers give equal weights; if not, say so before days are lost. */
+static vly_status compare_prints(nccl_sync *n, const report *all) {
+    for (int i = 1; i < n->sync.world; i++)
+        if (all[i].compared == all[0].compared && all[i].print != all[0].print)
+            return vly_fail(VLY_EPEER, "rank %d: the weights of rank %d (%016llx) are not those of rank 0 (%016llx) any more, in update %lld: different "
+                            "programs, libraries or cards? resume from the last checkpoint", n->sync.rank, i, (unsigned long long)all[i].print,
+                            (unsigned long long)all[0].print, (long long)all[0].compared);
+    return VLY_OK;
+}
+
+static vly_status agree(vly_sync *s, int stop, int64_t steps, int *any_stop, int64_t *all_steps) {
+    nccl_sync *n = (nccl_sync *)s;
+    const report mine = {steps, n->compared, *n->print_host, stop, 0};
+    report all[VLY_CREW_MAX];
+    VLY_TRY(vly_crew_exchange(n->crew, &mine, sizeof mine, all, n->o.deadline_s));
+    *any_stop = 0, *all_steps = 0;
+    for (int i = 0; i < s->world; i++) {
+        *all_steps += all[i].steps;
+        if (all[i].stop > *any_stop) *any_stop = all[i].stop;
+    }
+    return compare_prints(n, all);
+}
+
+/* ---- creation ---- */
+
+static vly_status meet(nccl_sync *n) {
+    vly_nccl_config config = {sizeof config, VLY_NCCL_MAGIC, VLY_NCCL_VERSION_MIN, 0};
+    vly_nccl_id mine = {{0}}, *ids = calloc((size_t)n->sync.world, sizeof *ids);
+    if (!ids) return vly_fail(VLY_ENOMEM, "no memory for %d ranks", n->sync.world);
+    vly_status status = n->sync.rank ? VLY_OK : settle(n, "GetUniqueId", n->lib->GetUniqueId(&mine));
+    if (status == VLY_OK) status = vly_crew_exchange(n->crew, &mine, sizeof mine, ids, n->o.deadline_s);
+    if (status == VLY_OK)
+        status = settle(n, "CommInitRankConfig", n->lib->CommInitRankConfig(&n->comm, n->sync.world, ids[0], n->sync.rank, &config));
+    free(ids);
+    return status;
+}
+
+static vly_status open_device(nccl_sync *n) {
+    int least, greatest;
+    void *memory;
+    VLY_CUDA_TRY(cudaSetDevice(n->cuda->device));
+    VLY_CUDA_TRY(cudaDeviceGetStreamPriorityRange(&least, &greatest));
+    VLY_CUDA_TRY(cudaStreamCreateWithPriority(&n->stream, cudaStreamNonBlocking, greatest));
+    VLY_CUDA_TRY(cudaEventCreateWithFlags(&n->ready, cudaEventDisableTiming));
+    VLY_CUDA_TRY(cudaEventCreateWithFlags(&n->done, cudaEventDisableTiming));
+    VLY_TRY(vly_arena_alloc(&n->cuda->arena, sizeof *n->print, "a fingerprint", NULL, &memory));
+    n->print = memory;
+    VLY_TRY(n->o.compute->alloc_host(n->o.compute, sizeof *n->print_host, "a fingerprint", &memory));
+    n->print_host = memory;
+    return VLY_OK;
+}
+
+static vly_status open_sync(nccl_sync *n) {
+    if (!n->lib->handle) return vly_fail(VLY_ENOTFOUND, "several GPUs need NCCL (libnccl.so.2): %s; pip install nvidia-nccl-cu13, or make cuda", n->lib->path);
+    VLY_TRY(open_device(n));
+    pthread_mutex_lock(&n->lock);
+    const vly_status status = meet(n);
+    pthread_mutex_unlock(&n->lock);
+    VLY_TRY(status);
+    if (pthread_create(&n->watchdog, NULL, watch, n) != 0) return vly_fail(VLY_ENOMEM, "no thread to watch the other ranks");
+    n->watching = true;
+    return VLY_OK;
+}
+
+vly_status vly_nccl_sync_create(vly_sync **out, const vly_nccl_options *options) {
+    *out = NULL;
+    nccl_sync *n = calloc(1, sizeof *n);
+    if (!n) return vly_fail(VLY_ENOMEM, "no memory for the ranks");
+    n->o = *options;
+    if (!(n->o.deadline_s > 0)) n->o.deadline_s = 300;
+    n->cuda = (vly_cuda *)options->compute;
+    n->crew = options->crew;
+    n->lib = vly_nccl_library_open();
+    pthread_mutex_init(&n->lock, NULL);
+    pthread_cond_init(&n->wake, NULL);
+    n->sync = (vly_sync){.rank = vly_crew_rank(n->crew), .world = vly_crew_world(n->crew), .capturable = true, .reduce = reduce,
+                         .reduce_early = reduce_early, .compare = compare, .check = check, .broadcast = broadcast, .agree = agree};
+    const vly_status status = open_sync(n);
+    if (status != VLY_OK) vly_nccl_sync_destroy(&n->sync, true);
+    else *out = &n->sync;
+    return status;
+}
+
+static void end_communicator(nccl_sync *n, bool failed) {
+    if (!n->comm) return;
+    if (failed) n->lib->CommAbort(n->comm);
+    else if (settle(n, "CommFinalize", n->lib->CommFinalize(n->comm)) == VLY_OK) n->lib->CommDestroy(n->comm);
+    n->comm = NULL;
+}
+
+void vly_nccl_sync_destroy(vly_sync *s, bool failed) {
+    nccl_sync *n = (nccl_sync *)s;
+    if (!n) return;
+    pthread_mutex_lock(&n->lock);
+    n->quit = true;
+    pthread_cond_signal(&n->wake);
+    end_communicator(n, failed);
+    pthread_mutex_unlock(&n->lock);
+    if (n->watching) pthread_join(n->watchdog, NULL);
+    if (n->stream) cudaStreamDestroy(n->stream);
+    if (n->ready) cudaEventDestroy(n->ready);
+    if (n->done) cudaEventDestroy(n->done);
+    vly_arena_free(&n->cuda->arena, n->low);
+    vly_arena_free(&n->cuda->arena, n->print);
+    n->o.compute->free_host(n->o.compute, n->print_host);
+    pthread_cond_destroy(&n->wake);
+    pthread_mutex_destroy(&n->lock);
+    free(n);
+}

@@ -1,0 +1,156 @@
+/* `volley train --device cuda:0,1` as users start it, on the shim's devices: trains, survives nothing silently, and goes on
+ * from its checkpoint with another number of devices. */
+#include "tests/check.h"
+#include <fcntl.h>
+#include <glob.h>
+#include <jansson.h>
+#include <stdbool.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#include "common/file.h"
+
+static char folder[64] = "/tmp/volley-several-XXXXXX";
+
+static double now_s(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static char *slurp(const char *name) {
+    char path[128], *text;
+    size_t bytes;
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    CHECK_OK(vly_file_read(path, 1 << 24, &text, &bytes));
+    return text;
+}
+
+static pid_t start(const char *args) {
+    char command[2048];
+    snprintf(command, sizeof command, "cd %s && exec %s %s --json >out 2>err", folder, VLY_TEST_PROGRAM, args);
+    const pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        execl("/bin/sh", "sh", "-c", command, (char *)NULL);
+        _exit(127);
+    }
+    return child;
+}
+
+static int finish(pid_t child) {
+    int how;
+    CHECK_EQ(waitpid(child, &how, 0), child);
+    CHECK(WIFEXITED(how));
+    return WEXITSTATUS(how);
+}
+
+static void must_say(const char *words) {
+    char *err = slurp("err");
+    if (!strstr(err, words)) fprintf(stderr, "nothing about \"%s\" in:\n%s\n", words, err);
+    CHECK(strstr(err, words) != NULL);
+    free(err);
+}
+
+/* The only thing on standard output is one object. */
+static double number(const char *key) {
+    char *out = slurp("out");
+    json_t *object = json_loads(out, 0, NULL);
+    if (!object) fprintf(stderr, "not one object: %s\n", out);
+    CHECK(object != NULL);
+    const double value = json_number_value(json_object_get(object, key));
+    json_decref(object);
+    free(out);
+    return value;
+}
+
+static double run(const char *args, const char *key) {
+    const double at = now_s();
+    const int code = finish(start(args));
+    fprintf(stderr, "%5.1f s: %s\n", now_s() - at, args);
+    if (code != 0) {
+        char *err = slurp("err");
+        fprintf(stderr, "%s: exit %d\n%s\n", args, code, err);
+        exit(TEST_FAIL);
+    }
+    return number(key);
+}
+
+#define SMALL "--run.envs 8 --run.precision fp32 --ppo.rollout 16 --ppo.epochs 1"
+
+static void several_ranks_share_the_steps(void) {
+    CHECK(run("train cartpole --seed 3 --steps 600 --device cuda:0,1 --dist.compare_every 1 --out two " SMALL, "steps") >= 600);
+    CHECK(number("updates") <= 4); /* of 2 x 8 x 16 rows; alone it would be five or more */
+    CHECK(run("train minatar/breakout --algo a2c --seed 3 --steps 20 --net.hidden 16 --device cuda:1,0 --dist.reduce bf16 --run.envs 2 --out conv", "steps") >= 20);
+}
+
+static void wait_for_checkpoint(const char *run_name) {
+    char pattern[160];
+    snprintf(pattern, sizeof pattern, "%s/%s/checkpoints/step-*", folder, run_name);
+    for (int i = 0; i < 600; i++) {
+        glob_t found = {0};
+        const bool there = glob(pattern, 0, NULL, &found) == 0;
+        globfree(&found);
+        if (there) return;
+        usleep(50000);
+    }
+    CHECK(!"a checkpoint came");
+}
+
+static pid_t child_of(pid_t parent) {
+    char path[64], text[64] = "";
+    snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)parent, (int)parent);
+    const int fd = open(path, O_RDONLY);
+    CHECK(fd >= 0 && read(fd, text, sizeof text - 1) > 0);
+    close(fd);
+    return (pid_t)atoi(text);
+}
+
+static void a_killed_rank_is_named_and_resume_goes_on_with_more_or_fewer(void) {
+    const pid_t parent = start("train cartpole --seed 4 --steps 10M --device cuda:0,1 --checkpoint.every_s 0.3 --out killed " SMALL);
+    wait_for_checkpoint("killed");
+    const double at = now_s();
+    CHECK_EQ(kill(child_of(parent), SIGKILL), 0);
+    CHECK_EQ(finish(parent), 1);
+    CHECK(now_s() - at < 30);
+    must_say("rank 1 is gone");
+    must_say("resume");
+    char args[200];
+    const double before = run("resume killed --steps 1 --device cuda:0", "steps"); /* nothing left to do: says where it is */
+    CHECK(before > 0);
+    snprintf(args, sizeof args, "resume killed --steps %.0f --device cuda:0,1,2", before + 500);
+    const double three = run(args, "steps");
+    CHECK(three >= before + 500 && three < before + 500 + 3 * 8 * 16);
+    snprintf(args, sizeof args, "resume killed --steps %.0f --device cuda:0", three + 200);
+    const double one = run(args, "steps");
+    CHECK(one >= three + 200 && one < three + 200 + 8 * 16);
+}
+
+static void what_cannot_be_is_refused(void) {
+    CHECK_EQ(finish(start("train cartpole --device cuda:0,x --out x")), 2);
+    must_say("is not one of auto, cpu, cuda");
+    CHECK_EQ(finish(start("train cartpole --device cuda:1,1 --out x")), 2);
+    must_say("twice");
+    CHECK(finish(start("train cartpole --device cuda:0,7 --out x")) != 0);
+    must_say("before the start");
+    CHECK(finish(start("train gridworld --algo qlearning --device cuda:0,1 --out x")) != 0);
+    must_say("several GPUs are for networks");
+    setenv("VLY_NCCL_LIBRARY", "/nowhere/libnccl.so.2", 1);
+    CHECK(finish(start("train cartpole --device cuda:0,1 --out x")) != 0);
+    must_say("several GPUs need NCCL");
+}
+
+int main(void) {
+    char command[128];
+    CHECK(mkdtemp(folder) != NULL);
+    setenv("VLY_CUDA_PLUGIN", VLY_TEST_SHIM_PLUGIN, 1);
+    setenv("VLY_NCCL_LIBRARY", VLY_TEST_FAKE_NCCL, 1);
+    setenv("VLY_SHIM_DEVICES", "3", 1);
+    several_ranks_share_the_steps();
+    a_killed_rank_is_named_and_resume_goes_on_with_more_or_fewer();
+    what_cannot_be_is_refused();
+    snprintf(command, sizeof command, "rm -rf %s", folder);
+    CHECK_EQ(system(command), 0);
+    return TEST_PASS;
+}
