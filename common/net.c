@@ -606,10 +606,10 @@ static vly_status node_backward(exec *e, vly_queue *q, int i, int n, const vly_r
 static int split_node(const vly_net *net) {
     int after_convs = 0;
     for (int i = 0; i < net->node_count; i++)
-        if (net->nodes[i].op == NODE_LAYER && net->nodes[i].layer.kind == VLY_CONV) after_convs = i + 1;
+        if (net->nodes[i].op == VLY_NODE_LAYER && net->nodes[i].layer.kind == VLY_CONV) after_convs = i + 1;
     for (int i = after_convs; i < net->node_count; i++) {
-        const net_node *node = &net->nodes[i];
-        const bool has_weights = (node->op == NODE_LAYER && node->layer.kind == VLY_LINEAR) || node->op == NODE_LSTM;
+        const vly_net_node *node = &net->nodes[i];
+        const bool has_weights = (node->op == VLY_NODE_LAYER && node->layer.kind == VLY_LINEAR) || node->op == VLY_NODE_LSTM;
         if (has_weights && node->offset > 0 && (after_convs > 0 || 2 * node->offset >= net->params)) return i;
     }
     return -1;
