@@ -97,3 +97,7 @@ endforeach()
 add_test(NAME kill9 COMMAND sh -c "exec \"\${VLY_PYTHON:-python3}\" tests/kill9.py --program $<TARGET_FILE:volley> --kills 18"
   WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
 set_tests_properties(kill9 PROPERTIES TIMEOUT 300)
+
+# The tour of the README, as it is written there.
+add_test(NAME readme_tour COMMAND sh tests/readme_tour.sh $<TARGET_FILE:volley> WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+set_tests_properties(readme_tour PROPERTIES TIMEOUT 600)
