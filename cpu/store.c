@@ -130,6 +130,7 @@ static vly_status dial_again(vly_store *s, int64_t deadline) {
     for (;;) {
         const vly_status status = dial(s);
         if (status != VLY_EPEER) return status;
+        vly_store_go_home(s);
         if (now_ms() + wait > deadline) return status;
         pause_ms(wait);
         wait = wait * 2 < PAUSE_MOST_MS ? wait * 2 : PAUSE_MOST_MS;
@@ -206,6 +207,11 @@ static vly_status error_kind(const char *text) {
     return strncmp(text, "OOM", 3) == 0 ? VLY_ENOSPACE : strncmp(text, "LOADING", 7) == 0 ? VLY_EPEER : VLY_EIO;
 }
 
+/* Not an answer: the server is not ready, or the keys are with another. */
+static bool turned_away(vly_store *s, const redisReply *r) {
+    return r->type == REDIS_REPLY_ERROR && (strncmp(r->str, "LOADING", 7) == 0 || strncmp(r->str, "CLUSTERDOWN", 11) == 0 || vly_store_moved(s, r));
+}
+
 /* Sends, waits for the answer and keeps it in s->held. wait_ms: how long the server may hold it back. */
 static vly_status command(vly_store *s, int wait_ms, int argc, const char **argv, const size_t *length) {
     char at[512];
@@ -220,7 +226,7 @@ static vly_status command(vly_store *s, int wait_ms, int argc, const char **argv
             redisSetTimeout(s->link, (struct timeval){limit_ms / 1000, (limit_ms % 1000) * 1000});
             s->held = redisCommandArgv(s->link, argc, argv, length);
         }
-        if (s->held && !(s->held->type == REDIS_REPLY_ERROR && strncmp(s->held->str, "LOADING", 7) == 0)) break;
+        if (s->held && !turned_away(s, s->held)) break;
         if (s->held) freeReplyObject(s->held), s->held = NULL;
         if (now_ms() > deadline)
             return vly_fail(VLY_EPEER, "store %s: no answer to %s for %d s: %s", vly_store_where(s, at, sizeof at), argv[0],
@@ -450,7 +456,7 @@ static vly_status queue_beat(vly_store *s, const char *member, const char *json,
     vly_store_say(&r, "SADD"), vly_store_say(&r, "volley:runs"), vly_store_say(&r, s->run);
     VLY_TRY(vly_store_run(s, 0, &w));
     VLY_TRY(vly_store_run(s, 0, &a));
-    return vly_store_run(s, 0, &r);
+    return s->cluster ? VLY_OK : vly_store_run(s, 0, &r); /* the list of all runs is with one node of many */
 }
 
 vly_status vly_store_beat(vly_store *s, const char *member, const char *json, int ttl_ms) {
@@ -534,9 +540,11 @@ vly_status vly_store_end(vly_store *s) {
         if (redisGetReply(s->link, (void **)&r) != REDIS_OK)
             return vly_fail(VLY_EPEER, "store %s: %s", vly_store_where(s, at, sizeof at), s->link->errstr);
         s->traffic.received_bytes += vly_store_reply_bytes(r);
+        const bool away = vly_store_moved(s, r);
         if (r->type == REDIS_REPLY_ERROR && status == VLY_OK)
-            status = vly_fail(error_kind(r->str), "store %s: %s", vly_store_where(s, at, sizeof at), r->str);
+            status = vly_fail(away ? VLY_EPEER : error_kind(r->str), "store %s: %s", vly_store_where(s, at, sizeof at), r->str);
         freeReplyObject(r);
     }
+    if (status == VLY_EPEER) hang_up(s);
     return status;
 }

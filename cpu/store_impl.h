@@ -14,7 +14,8 @@ typedef struct {
 struct vly_store {
     redisContext *link;
     redisReply *held; /* owns what the last call handed out */
-    vly_store_address at;
+    vly_store_address at, home; /* home: as given, where a cluster sent us elsewhere */
+    bool cluster;
     char run[128];
     int timeout_ms, retry_ms;
     vly_store_traffic traffic;
@@ -46,6 +47,9 @@ vly_status vly_store_queue(vly_store *s, const vly_store_words *w);
 uint64_t vly_store_reply_bytes(const redisReply *r);
 /* The connection is made again if there is none. */
 vly_status vly_store_connected(vly_store *s);
+/* Whether the answer sends us to another node of a cluster: the next dial goes there. */
+bool vly_store_moved(vly_store *s, const redisReply *r);
+void vly_store_go_home(vly_store *s);
 const char *vly_store_where(const vly_store *s, char *text, size_t bytes);
 
 #endif

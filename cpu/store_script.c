@@ -79,7 +79,7 @@ vly_status vly_store_answer(vly_store *s, const void **data, size_t *bytes) {
     s->asked--;
     s->held = r;
     s->traffic.received_bytes += vly_store_reply_bytes(r);
-    if (r->type == REDIS_REPLY_ERROR) return vly_fail(VLY_EIO, "store %s: %s", vly_store_where(s, at, sizeof at), r->str);
+    if (r->type == REDIS_REPLY_ERROR) return vly_fail(vly_store_moved(s, r) ? VLY_EPEER : VLY_EIO, "store %s: %s", vly_store_where(s, at, sizeof at), r->str);
     *data = r->type == REDIS_REPLY_STRING ? r->str : NULL;
     *bytes = r->type == REDIS_REPLY_STRING ? r->len : 0;
     return VLY_OK;

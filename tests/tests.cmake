@@ -70,8 +70,10 @@ foreach(source ${fuzz_sources})
 endforeach()
 
 # Distributed runs as users start them.
-target_compile_definitions(test_dist_apex PRIVATE VLY_TEST_PROGRAM="$<TARGET_FILE:volley>")
-add_dependencies(test_dist_apex volley)
+foreach(name test_dist_apex test_store_cluster)
+  target_compile_definitions(${name} PRIVATE VLY_TEST_PROGRAM="$<TARGET_FILE:volley>")
+  add_dependencies(${name} volley)
+endforeach()
 target_compile_definitions(test_dist_fleet PRIVATE VLY_TEST_PROGRAM="$<TARGET_FILE:volley>")
 add_dependencies(test_dist_fleet volley)
 if(TARGET volley_mpi)
