@@ -8,7 +8,7 @@ static bool is_tabular(const vly_config *k) { return strcmp(k->run.algo, "qlearn
 vly_dist_kind vly_dist_kind_of(const vly_config *k) {
     if (k->run.sync) return VLY_DIST_RANKS;
     if (is_tabular(k)) {
-        const bool asked = k->run.sharding || k->run.merge || k->dist.tables;
+        const bool asked = k->run.store[0] || k->run.sharding || k->run.merge || k->dist.tables;
         return asked ? VLY_DIST_TABULAR : VLY_DIST_NONE;
     }
     if (strcmp(k->run.algo, "impala") == 0 && !k->dist.update)

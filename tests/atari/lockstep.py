@@ -44,7 +44,8 @@ class Screen:
     """The RAM and the screen's checksum of ALE, without an array a frame."""
 
     def __init__(self, ale, drawn):
-        self.drawn, self.ale, (height, width) = ale, ale.getScreenDims()
+        self.ale, self.drawn = ale, drawn
+        height, width = ale.getScreenDims()
         self.ram, self.pixels = np.zeros(128, np.uint8), np.zeros((height, width), np.uint8)
 
     def differences(self, theirs, r):
