@@ -176,9 +176,10 @@ static void *take_blocks(void *arg) {
 static double sample(void *arg) {
     field *f = arg;
     failed(f, vly_experience_draw(f->e, 0.4f));
+    failed(f, vly_experience_draw(f->e, 0.4f));
     for (int k = 0; k < UPDATES && f->status == VLY_OK; k++) {
         failed(f, vly_experience_fetch(f->e, f->feed));
-        if (k + 1 < UPDATES) failed(f, vly_experience_draw(f->e, 0.4f));
+        if (k + 2 < UPDATES) failed(f, vly_experience_draw(f->e, 0.4f));
         for (int i = 0; i < BATCH; i++) f->feed->host.td_abs[i] = f->feed->host.n_return[i];
         failed(f, vly_experience_learned(f->e, f->feed));
     }

@@ -11,7 +11,7 @@ struct vly_block_maker {
     vly_block_shape shape;
     uint8_t *notice, *data;
     size_t data_most;
-    void *lz4; /* its hash table */
+    LZ4_stream_t *lz4;
 };
 
 static bool packs(size_t frame_bytes) { return frame_bytes >= VLY_BLOCK_COMPRESS_FROM; }
@@ -67,7 +67,8 @@ static vly_status pack_frame(vly_block_maker *m, const uint8_t *frame, size_t by
         *at += bytes;
         return VLY_OK;
     }
-    const int got = LZ4_compress_fast_extState(m->lz4, (const char *)frame, (char *)m->data + *at, (int)bytes, (int)(m->data_most - *at), 1);
+    LZ4_resetStream_fast(m->lz4); /* every frame by itself, without clearing 16 KB of table each time */
+    const int got = LZ4_compress_fast_continue(m->lz4, (const char *)frame, (char *)m->data + *at, (int)bytes, (int)(m->data_most - *at), 1);
     if (got <= 0) return vly_fail(VLY_EIO, "a block of experience: a frame of %zu bytes cannot be compressed", bytes);
     *at += (size_t)got;
     return VLY_OK;
@@ -167,7 +168,8 @@ vly_status vly_block_frames(const vly_block_view *v, int lane, int first, int co
 
 void vly_block_maker_destroy(vly_block_maker *m) {
     if (!m) return;
-    free(m->notice), free(m->data), free(m->lz4);
+    free(m->notice), free(m->data);
+    if (m->lz4) LZ4_freeStream(m->lz4);
     free(m);
 }
 
@@ -182,7 +184,7 @@ vly_status vly_block_maker_create(vly_block_maker **out, const vly_block_shape *
     m->data_most = vly_block_data_most(shape);
     m->notice = malloc(vly_block_notice_most(shape));
     m->data = malloc(m->data_most);
-    m->lz4 = malloc((size_t)LZ4_sizeofState());
+    m->lz4 = LZ4_createStream();
     if (!m->notice || !m->data || !m->lz4) {
         vly_block_maker_destroy(m);
         return vly_fail(VLY_ENOMEM, "blocks of experience: out of memory");

@@ -3,7 +3,7 @@
 #include <string.h>
 #include "cpu/compute_cpu.h"
 
-enum { SHARDS_MOST = 256, ACTORS = 1024, AT_ONCE = 64 };
+enum { SHARDS_MOST = 256, ACTORS = 1024, AT_ONCE = 64, DRAWS = 2 };
 
 typedef struct { /* a block */
     bool live, stored, dirty;
@@ -44,10 +44,11 @@ struct vly_experience {
     int64_t cache_end; /* bytes ever written */
     actor_seen actors[ACTORS];
     int actor_count;
-    int32_t *row, *drawn; /* fetched; on their way */
+    int32_t *row, *drawn[DRAWS]; /* fetched; on their way */
+    int draws, oldest;           /* on their way; which comes first */
     int32_t *leaf;        /* of one block, or all slots: scratch */
     void *tree_memory;
-    vly_real *weight, *raw;
+    vly_real *weight[DRAWS], *raw;
     uint8_t *flags;
     vly_hyper hyper; /* alpha, priority_eps, beta */
     vly_experience_report report;
@@ -262,15 +263,17 @@ static shard *shard_of(const vly_experience *e, const slot *s) {
 }
 
 vly_status vly_experience_draw(vly_experience *e, float beta) {
+    if (e->draws == DRAWS) return vly_fail(VLY_EINVAL, "experience: %d batches are on their way already", DRAWS);
+    const int mine = (e->oldest + e->draws) % DRAWS;
+    const int32_t *drawn = e->drawn[mine];
     e->hyper.beta = beta;
-    for (int i = 0; i < e->o.shards; i++) vly_store_forget(e->shards[i].store);
-    VLY_TRY(e->c->tree_sample(e->q, &e->tree, e->o.batch, &e->rng, &e->hyper, e->drawn, e->weight));
-    e->rng.step++;
+    VLY_TRY(e->c->tree_sample(e->q, &e->tree, e->o.batch, &e->rng, &e->hyper, e->drawn[mine], e->weight[mine]));
+    e->rng.step++, e->draws++;
     for (int i = 0; i < e->o.batch; i++) {
         int transition, lane, first, count;
         size_t offset, bytes;
-        if (e->drawn[i] < 0) continue;
-        const slot *s = slot_of(e, e->drawn[i], &transition);
+        if (drawn[i] < 0) continue;
+        const slot *s = slot_of(e, drawn[i], &transition);
         if (in_cache(e, s)) continue;
         frames_of(s, transition, &lane, &first, &count);
         vly_block_range(&s->view, lane, first, count, &offset, &bytes);
@@ -300,7 +303,6 @@ static vly_status one_sample(vly_experience *e, vly_feed *f, int i) {
     f->host.age[at + r->boot] = (uint8_t)(r->age + r->boot < 255 ? r->age + r->boot : 255);
     f->host.bootstrap_row[i] = at + r->boot;
     f->host.action[i] = r->action, f->host.n_return[i] = r->n_return, f->host.discount[i] = r->discount;
-    f->host.weight[i] = e->weight[i];
     e->report.sampled++;
     return VLY_OK;
 }
@@ -313,12 +315,16 @@ static void no_sample(vly_feed *f, int i) {
 
 vly_status vly_experience_fetch(vly_experience *e, vly_feed *f) {
     int transition;
-    memcpy(e->row, e->drawn, (size_t)e->o.batch * sizeof *e->row);
+    if (e->draws == 0) return vly_fail(VLY_EINVAL, "experience: nothing was drawn");
+    const vly_real *weight = e->weight[e->oldest];
+    memcpy(e->row, e->drawn[e->oldest], (size_t)e->o.batch * sizeof *e->row);
+    e->oldest = (e->oldest + 1) % DRAWS, e->draws--;
     for (int i = 0; i < e->o.batch; i++) {
         f->host.row[i] = vly_feed_row(f, i);
         no_sample(f, i);
         const vly_status status = e->row[i] < 0 ? VLY_OK : one_sample(e, f, i);
         if (status == VLY_EPEER || status == VLY_EIO) return status;
+        if (status == VLY_OK) f->host.weight[i] = e->row[i] < 0 ? 0 : weight[i];
         if (status == VLY_OK) continue;
         const slot *s = slot_of(e, e->row[i], &transition);
         const int64_t gone = withdraw(e, (int32_t)(s - e->slot)); /* the store no longer has it, or has something else there */
@@ -465,6 +471,8 @@ static vly_status sync_shard(vly_experience *e, int number) {
 }
 
 vly_status vly_experience_sync(vly_experience *e) {
+    e->draws = 0;
+    for (int i = 0; i < e->o.shards; i++) vly_store_forget(e->shards[i].store);
     for (int i = 0; i < e->o.shards; i++) VLY_TRY(sync_shard(e, i));
     return VLY_OK;
 }
@@ -488,7 +496,7 @@ void vly_experience_close(vly_experience *e) {
         vly_store_close(e->shards[i].store);
         free(e->shards[i].order);
     }
-    void *const all[] = {e->shards, e->slot, e->free_slot, e->notices, e->cache, e->row, e->drawn, e->leaf, e->weight, e->raw, e->flags, e->tree_memory};
+    void *const all[] = {e->shards, e->slot, e->free_slot, e->notices, e->cache, e->row, e->drawn[0], e->leaf, e->weight[0], e->raw, e->flags, e->tree_memory};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) free(all[i]);
     if (e->q) e->c->queue_destroy(e->q);
     if (e->c) e->c->destroy(e->c);
@@ -507,12 +515,13 @@ static vly_status allocate(vly_experience *e) {
     e->notice_most = (vly_block_notice_most(&e->o.shape) + 63) / 64 * 64;
     e->notices = aligned_alloc(64, slots * e->notice_most);
     e->cache = e->o.cache_bytes ? malloc((size_t)e->o.cache_bytes) : NULL;
-    e->row = calloc(batch, sizeof *e->row), e->drawn = calloc(batch, sizeof *e->drawn), e->leaf = calloc(leaves, sizeof *e->leaf);
-    e->weight = calloc(batch, sizeof *e->weight), e->raw = calloc(stride, sizeof *e->raw), e->flags = calloc(stride, 1);
-    if (!e->tree_memory || !e->shards || !e->slot || !e->free_slot || !e->notices || (e->o.cache_bytes && !e->cache) || !e->row || !e->drawn ||
-        !e->leaf || !e->weight || !e->raw || !e->flags)
+    e->row = calloc(batch, sizeof *e->row), e->drawn[0] = calloc(DRAWS * batch, sizeof *e->row), e->leaf = calloc(leaves, sizeof *e->leaf);
+    e->weight[0] = calloc(DRAWS * batch, sizeof *e->raw), e->raw = calloc(stride, sizeof *e->raw), e->flags = calloc(stride, 1);
+    if (!e->tree_memory || !e->shards || !e->slot || !e->free_slot || !e->notices || (e->o.cache_bytes && !e->cache) || !e->row || !e->drawn[0] ||
+        !e->leaf || !e->weight[0] || !e->raw || !e->flags)
         return vly_fail(VLY_ENOMEM, "no memory for experience of %lld transitions (%zu bytes of notices, a cache of %lld): lower --replay.capacity or --apex.cache",
                         (long long)e->o.capacity, slots * e->notice_most, (long long)e->o.cache_bytes);
+    for (int i = 1; i < DRAWS; i++) e->drawn[i] = e->drawn[0] + (size_t)i * batch, e->weight[i] = e->weight[0] + (size_t)i * batch;
     memset(e->tree_memory, 0, words * sizeof(uint64_t));
     uint64_t *at = e->tree_memory;
     for (int l = 0; l < e->tree.levels; at += e->tree.width[l++]) e->tree.sum[l] = at;

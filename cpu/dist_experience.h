@@ -14,7 +14,8 @@
  * The store may die and come back with all, some or none of what it had: sync() finds what is left, keeps what the cache still
  * holds whole, and counts the rest as lost. What it cannot lose: priorities newer than the last keep().
  *
- * One thread. Between draw and fetch nothing else may be called.
+ * One thread. Two batches may be on their way at once; until the last is fetched nothing but draw, fetch and learned may be
+ * called. After an error of fetch or draw call sync.
  */
 #ifndef VLY_CPU_DIST_EXPERIENCE_H
 #define VLY_CPU_DIST_EXPERIENCE_H
