@@ -6,7 +6,7 @@
  *   vly_monitor_stop(m);
  *
  * It reads what the run writes (cpu/run_log.h) and takes nothing from it: no lock, no callback but the picture of some
- * environments, when somebody looks. Beside a trainer its thread has the lowest priority and a share of
+ * environments, when somebody looks. Beside a trainer its thread has a low priority and a share of
  * processor time that it cannot exceed, whatever clients do (cpu/thrift.h); who may be a client says cpu/http_guard.h.
  *
  *   /                 the page          /api/runs /api/series /api/config /api/fleet /api/frame    JSON, PNG

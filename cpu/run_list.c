@@ -146,10 +146,15 @@ void vly_run_list_look(vly_run_list *l) {
     }
 }
 
+/* The one that is done soonest: a long run does not hold up the short ones. */
 bool vly_run_list_read(vly_run_list *l) {
-    for (int i = 0; i < l->n; i++)
-        if (l->v[i]->at < l->v[i]->size) return vly_run_log_read(l->v[i]), true;
-    return false;
+    vly_run_log *next = NULL;
+    for (int i = 0; i < l->n; i++) {
+        vly_run_log *r = l->v[i];
+        if (r->at < r->size && (!next || r->size - r->at < next->size - next->at)) next = r;
+    }
+    if (next) vly_run_log_read(next);
+    return next != NULL;
 }
 
 vly_run_log *vly_run_list_find(vly_run_list *l, const char *name) {

@@ -16,7 +16,8 @@ void vly_thrift_begin(vly_thrift *t, double share, double burst_s) {
     *t = (vly_thrift){.share = share, .burst_s = burst_s, .credit_s = burst_s};
     t->wall_s = clock_s(CLOCK_MONOTONIC);
     t->cpu_s = vly_thrift_used();
-    setpriority(PRIO_PROCESS, 0, 19); /* on Linux: of this thread */
+    const int nice = getpriority(PRIO_PROCESS, 0) + (share > 0 ? 10 : 5); /* on Linux: of this thread */
+    setpriority(PRIO_PROCESS, 0, nice < 19 ? nice : 19);
 }
 
 /* The credit grows with the clock and falls with the processor time used. */

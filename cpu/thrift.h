@@ -1,7 +1,7 @@
 /* thrift.h -- keeps a thread below a share of one processor, so that serving somebody never costs somebody else.
  *
  *   vly_thrift t;
- *   vly_thrift_begin(&t, 0.01, 0.5);     // 1 % in the long run, half a second at once; lowest priority
+ *   vly_thrift_begin(&t, 0.01, 0.5);     // 1 % in the long run, half a second at once; behind others
  *   ... some work ...;  vly_thrift_rest(&t);   // sleeps when more was used than is due
  */
 #ifndef VLY_CPU_THRIFT_H
@@ -13,7 +13,7 @@ typedef struct {
     double rested_s;       /* slept so far */
 } vly_thrift;
 
-/* For the calling thread, whose priority becomes the lowest. */
+/* For the calling thread, whose priority is lowered: by ten steps, by five when there is no limit. */
 void vly_thrift_begin(vly_thrift *t, double share, double burst_s);
 void vly_thrift_rest(vly_thrift *t);
 /* Processor seconds of the calling thread. */

@@ -4,7 +4,7 @@
 #   sh tests/peers.sh build/peers
 set -u
 folder=$1
-packages="numpy tensorboard safetensors onnx onnxruntime gymnasium==1.4.0 minatar==1.0.15 ale-py==0.12.1"
+packages="prometheus-client numpy tensorboard safetensors onnx onnxruntime gymnasium==1.4.0 minatar==1.0.15 ale-py==0.12.1"
 [ -n "${VLY_PYTHON:-}" ] && exit 0
 [ "$(cat "$folder/packages" 2>/dev/null)" = "$packages" ] && exit 0
 echo "peers: installing $packages into $folder"

@@ -103,3 +103,10 @@ set_tests_properties(kill9 PROPERTIES TIMEOUT 300)
 # The tour of the README, as it is written there.
 add_test(NAME readme_tour COMMAND sh tests/readme_tour.sh $<TARGET_FILE:volley> WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
 set_tests_properties(readme_tour PROPERTIES TIMEOUT 600)
+
+# The monitor's page in a real browser; the server itself is under the sanitizers in test_http and test_monitor.
+if(NOT VLY_SANITIZE AND NOT VLY_FUZZ)
+  add_test(NAME monitor_page COMMAND sh -c "exec \"\${VLY_PYTHON:-python3}\" tests/monitor/click.py --volley $<TARGET_FILE:volley>"
+    WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+  set_tests_properties(monitor_page PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 300)
+endif()

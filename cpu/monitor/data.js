@@ -111,11 +111,13 @@ function hearTick(event) {
   for (const update of tick.runs) {
     const run = data.run(update.name);
     if (!run) continue;
+    const missed = update.lines > run.lines + 3 && update.seconds > run.seconds + 5; // read by the server meanwhile
     Object.assign(run, {live: update.live, step: update.step, seconds: update.seconds, lines: update.lines, updated: tick.time, loaded: 1});
     Object.assign(run.values, update.values);
     const spark = update.values["charts/episodic_return"] ?? update.values["charts/return_mean_100"];
     if (known(spark)) run.spark = [...run.spark.slice(-119), spark];
-    grow(update);
+    if (missed && data.series.delete(run.name)) seriesOf(run.name).catch(fail);
+    else grow(update);
   }
   if (tick.runs.length) data.tell("series");
 }

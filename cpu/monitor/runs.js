@@ -5,10 +5,13 @@ const CHOSEN_MOST = 8;
 const returnOf = run => run.values["charts/return_mean_100"] ?? run.values["charts/episodic_return"];
 const titleOf = run => run.error ? run.name : `${run.env} · ${run.algo}`;
 
-/* At first those of one environment, that of the newest; then what was ticked. */
+/* At first those of one environment, since returns of several do not compare: the one with the most runs. Then what was ticked. */
 function chosenRuns() {
-  const ready = data.runs.filter(r => !r.error && r.lines).sort(sorts.started[1]);
-  if (!overview.chosen && ready.length) overview.chosen = new Set(ready.filter(r => r.env === ready[0].env).slice(0, 6).map(r => r.name));
+  const ready = data.runs.filter(r => !r.error && r.lines).sort(sorts.started[1]), count = env => ready.filter(r => r.env === env).length;
+  if (!overview.chosen && ready.length) {
+    const env = ready.reduce((a, b) => count(b.env) > count(a.env) ? b : a).env;
+    overview.chosen = new Set(ready.filter(r => r.env === env).slice(0, 6).map(r => r.name));
+  }
   if (!overview.chosen) return [];
   return data.runs.filter(r => overview.chosen.has(r.name));
 }

@@ -124,11 +124,15 @@ class Page:
         return answer["result"].get("value")
 
     def wait(self, script, seconds=30):
-        """Until the script is true."""
+        """Until the script is true; while the page is loading it is not."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            if self.run(f"Boolean({script})"):
-                return
+            try:
+                if self.run(f"Boolean({script})"):
+                    return
+            except RuntimeError as error:
+                if "ReferenceError" not in str(error) and "context" not in str(error):
+                    raise
             self.browser.receive(0.1)
         raise TimeoutError(f"never true: {script}; errors: {self.errors}")
 
