@@ -92,8 +92,8 @@ static double at_step(const curve *c, double step) {
     return c->value[low] + part * (c->value[high] - c->value[low]);
 }
 
-/* step, mean, mean - half, mean + half (95 % of the mean, normal), seeds: while all seeds go on. */
-static int write_group(FILE *out, const curve *curves, int count, const char *group, int points) {
+/* step in units, mean, mean - half, mean + half (95 % of the mean, normal), seeds: while all seeds go on. */
+static int write_group(FILE *out, const curve *curves, int count, const char *group, int points, double unit) {
     double last = INFINITY, first = 0;
     int seeds = 0;
     for (int i = 0; i < count; i++) {
@@ -112,7 +112,7 @@ static int write_group(FILE *out, const curve *curves, int count, const char *gr
         }
         const double mean = sum / seeds, spread = seeds > 1 ? sqrt(fmax(0, (square - sum * mean) / (seeds - 1))) : 0;
         const double half = 1.96 * spread / sqrt(seeds);
-        if (isfinite(mean)) fprintf(out, "%.10g %.10g %.10g %.10g\n", step, mean, mean - half, mean + half);
+        if (isfinite(mean)) fprintf(out, "%.10g %.10g %.10g %.10g\n", step / unit, mean, mean - half, mean + half);
     }
     return seeds;
 }
@@ -123,7 +123,10 @@ static vly_status draw(const curve *curves, int count, const plot_options *o) {
     VLY_TRY(vly_gnuplot_open(&g, o->out, o->width, o->height));
     vly_gnuplot_escape(metric, sizeof metric, o->metric);
     if (o->smooth > 1) snprintf(window, sizeof window, ", mean over %d records", o->smooth);
-    fprintf(g, "set xlabel \"agent steps\"\nset format x \"%%.0s%%c\"\nset ylabel \"%s\"\n", metric);
+    double last = 0;
+    for (int i = 0; i < count; i++) last = fmax(last, curves[i].step[curves[i].n - 1]);
+    const double unit = last >= 1e6 ? 1e6 : last >= 1e4 ? 1e3 : 1;
+    fprintf(g, "set xlabel \"%sagent steps\"\nset ylabel \"%s\"\n", unit == 1e6 ? "million " : unit == 1e3 ? "thousand " : "", metric);
     char plots[16384] = "";
     size_t used = 0;
     int lines = 0;
@@ -133,7 +136,7 @@ static vly_status draw(const curve *curves, int count, const plot_options *o) {
         for (int k = 0; k < i; k++) before |= !strcmp(curves[k].group, curves[i].group);
         if (before || lines == 64) continue;
         fprintf(g, "$d%d << EOD\n", lines);
-        const int seeds = write_group(g, curves, count, curves[i].group, o->points);
+        const int seeds = write_group(g, curves, count, curves[i].group, o->points, unit);
         fputs("EOD\n", g);
         vly_gnuplot_escape(name, sizeof name, curves[i].group);
         if (seeds > 1)

@@ -1,12 +1,7 @@
 /* volley bench report: tables and pictures from files of results of several shapes. */
-#include "tests/check.h"
+#include "tests/program.h"
 #include <stdbool.h>
-#include <sys/wait.h>
-#include <unistd.h>
-#include "common/file.h"
 #include "cpu/bench_table.h"
-
-static char folder[64] = "/tmp/volley-report-XXXXXX";
 
 static const char *in_folder(const char *name) {
     static char ring[4][160];
@@ -18,22 +13,10 @@ static const char *in_folder(const char *name) {
 
 static void save(const char *name, const char *text) { CHECK_OK(vly_file_replace(in_folder(name), text, strlen(text))); }
 
-static char *load(const char *name) {
-    char *text;
-    size_t bytes;
-    CHECK_OK(vly_file_read(in_folder(name), 1 << 24, &text, &bytes));
-    return text;
-}
-
-static int report(const char *arguments) {
-    char command[600];
-    snprintf(command, sizeof command, "cd %s && %s bench report %s >out 2>err", folder, VLY_TEST_PROGRAM, arguments);
-    const int how = system(command);
-    return WIFEXITED(how) ? WEXITSTATUS(how) : 1000 + how;
-}
+static int report(const char *arguments) { return volley("bench report %s", arguments); }
 
 static bool shows(const char *name, const char *text) {
-    char *all = load(name);
+    char *all = program_read(name);
     const bool found = strstr(all, text) != NULL;
     if (!found) fprintf(stderr, "'%s' is not in %s:\n%s\n", text, name, all);
     free(all);
@@ -119,7 +102,7 @@ static void pictures_are_drawn_where_there_is_something_to_draw(void) {
         char link[80];
         snprintf(link, sizeof link, "](%s)", wanted[i]);
         CHECK(shows("p.md", link));
-        char *picture = load(wanted[i]);
+        char *picture = program_read(wanted[i]);
         CHECK(strncmp(picture, "<?xml", 5) == 0 && strlen(picture) > 3000);
         free(picture);
     }
@@ -131,14 +114,12 @@ static void pictures_are_drawn_where_there_is_something_to_draw(void) {
 }
 
 int main(void) {
-    char clean[96];
-    CHECK(mkdtemp(folder) != NULL);
+    program_open();
     numbers_are_short();
     tables_say_what_files_say();
     files_of_several_and_of_facts_alone_are_read();
     many_rows_are_summed_up();
     bad_files_are_named();
     pictures_are_drawn_where_there_is_something_to_draw();
-    snprintf(clean, sizeof clean, "rm -rf %s", folder);
-    return system(clean) == 0 ? TEST_PASS : TEST_FAIL;
+    return program_close();
 }

@@ -1,28 +1,12 @@
 /* volley eval as users call it: one run, several, seeds, the protocol. */
-#include "tests/check.h"
+#include "tests/program.h"
 #include <jansson.h>
 #include <math.h>
-#include <stdarg.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-static char folder[64] = "/tmp/volley-eval-XXXXXX";
-
-__attribute__((format(printf, 1, 2))) static int volley(const char *format, ...) {
-    char args[512], command[1024];
-    va_list list;
-    va_start(list, format);
-    vsnprintf(args, sizeof args, format, list);
-    va_end(list);
-    snprintf(command, sizeof command, "cd %s && timeout 100 %s %s >out 2>err", folder, VLY_TEST_PROGRAM, args);
-    const int how = system(command);
-    return WIFEXITED(how) ? WEXITSTATUS(how) : 1000 + how;
-}
 
 static json_t *answer(void) {
-    char path[128];
-    snprintf(path, sizeof path, "%s/out", folder);
-    json_t *o = json_load_file(path, 0, NULL);
+    char *text = program_read("out");
+    json_t *o = json_loads(text, 0, NULL);
+    free(text);
     CHECK(o != NULL);
     return o;
 }
@@ -89,14 +73,12 @@ static void the_protocol_is_for_atari(void) {
 }
 
 int main(void) {
-    CHECK(mkdtemp(folder) != NULL);
+    program_open();
     CHECK_EQ(volley("train cartpole --steps 3k --seed 1 --out a"), 0);
     CHECK_EQ(volley("train cartpole --steps 3k --seed 2 --out b"), 0);
     CHECK_EQ(volley("train gridworld --algo qlearning --steps 20k --out c"), 0);
     one_run_keeps_the_contract_and_adds_its_seeds();
     runs_of_one_environment_are_one_task();
     the_protocol_is_for_atari();
-    char clean[96];
-    snprintf(clean, sizeof clean, "rm -rf %s", folder);
-    return system(clean) == 0 ? TEST_PASS : TEST_FAIL;
+    return program_close();
 }

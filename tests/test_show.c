@@ -1,25 +1,8 @@
 /* play, record and plot as users call them. */
-#include "tests/check.h"
-#include <stdarg.h>
+#include "tests/program.h"
 #include <stdbool.h>
-#include <sys/wait.h>
-#include <unistd.h>
 #include "common/env.h"
-#include "common/file.h"
 #include "cpu/picture.h"
-
-static char folder[64] = "/tmp/volley-show-XXXXXX";
-
-__attribute__((format(printf, 1, 2))) static int volley(const char *format, ...) {
-    char args[1024], command[2048];
-    va_list list;
-    va_start(list, format);
-    vsnprintf(args, sizeof args, format, list);
-    va_end(list);
-    snprintf(command, sizeof command, "cd %s && timeout 100 %s %s >out 2>err", folder, VLY_TEST_PROGRAM, args);
-    const int how = system(command);
-    return WIFEXITED(how) ? WEXITSTATUS(how) : 1000 + how;
-}
 
 static size_t starts_with(const char *name, const char *magic, size_t n, size_t skip) {
     char path[256], *text;
@@ -54,10 +37,7 @@ static void episodes_become_pictures(void) {
 
 static void the_terminal_shows_the_agent(void) {
     CHECK_EQ(volley("play r --steps 10 --fps 1000"), 0);
-    char path[128], *text;
-    size_t bytes;
-    snprintf(path, sizeof path, "%s/out", folder);
-    CHECK_OK(vly_file_read(path, 1 << 26, &text, &bytes));
+    char *text = program_read("out");
     CHECK(strstr(text, "SCORE") && strstr(text, "\xe2\x96\x80") && strstr(text, "VALUE"));
     free(text);
 }
@@ -81,14 +61,12 @@ static void letters_stay_inside_the_picture(void) {
 }
 
 int main(void) {
-    CHECK(mkdtemp(folder) != NULL);
+    program_open();
     letters_stay_inside_the_picture();
     CHECK_EQ(volley("train cartpole --steps 8k --seed 1 --metrics.every_s 0.01 --out r"), 0);
     CHECK_EQ(volley("train cartpole --steps 8k --seed 2 --metrics.every_s 0.01 --out r2"), 0);
     episodes_become_pictures();
     the_terminal_shows_the_agent();
     curves_are_drawn();
-    char clean[96];
-    snprintf(clean, sizeof clean, "rm -rf %s", folder);
-    return system(clean) == 0 ? TEST_PASS : TEST_FAIL;
+    return program_close();
 }
