@@ -185,8 +185,78 @@ static vly_status draw_scaling(const vly_bench_table *t, const char *path, bool 
     return vly_gnuplot_close(g, path);
 }
 
+/* ---- learning curves ---- */
+
+/* `runs` with a `curve` each: [steps, seconds, return]. Every run is a line; a group (a game) has one colour. */
+typedef struct {
+    FILE *g; /* NULL: only counts */
+    char plots[16384];
+    size_t used;
+    int lines, groups;
+    double last, unit;
+} learning;
+
+static void add_curve(learning *l, const json_t *curve, const char *title) {
+    char label[2 * LABEL];
+    size_t i;
+    json_t *point;
+    if (json_array_size(curve) < 2 || l->lines == 200) return;
+    l->last = fmax(l->last, json_number_value(json_array_get(json_array_get(curve, json_array_size(curve) - 1), 0)));
+    l->lines++;
+    if (!l->g) return;
+    fprintf(l->g, "$d%d << EOD\n", l->lines);
+    json_array_foreach(curve, i, point)
+        fprintf(l->g, "%.8g %.8g\n", json_number_value(json_array_get(point, 0)) / l->unit, json_number_value(json_array_get(point, 2)));
+    fprintf(l->g, "EOD\n");
+    vly_gnuplot_escape(label, sizeof label, title ? title : "");
+    const int n = snprintf(l->plots + l->used, sizeof l->plots - l->used, "%s$d%d using 1:2 with lines lw 1.5 lc %d %s%s%s", l->used ? ", " : "plot ",
+                           l->lines, l->groups, title ? "title \"" : "notitle", label, title ? "\"" : "");
+    if (n > 0 && l->used + (size_t)n < sizeof l->plots) l->used += (size_t)n;
+    else l->plots[l->used] = '\0';
+}
+
+static void add_group(learning *l, const json_t *group, const char *name) {
+    size_t i;
+    json_t *run;
+    const json_t *runs = json_object_get(group, "runs");
+    bool first = true;
+    l->groups++;
+    json_array_foreach(runs, i, run) {
+        if (!json_object_get(run, "curve")) continue;
+        add_curve(l, json_object_get(run, "curve"), first ? name : NULL);
+        first = false;
+    }
+}
+
+static void add_groups(learning *l, const vly_bench_table *t) {
+    const char *key;
+    json_t *value;
+    l->lines = l->groups = 0;
+    if (json_object_get(t->file, "runs")) {
+        add_group(l, t->file, t->name);
+        return;
+    }
+    json_object_foreach(t->file, key, value)
+        if (json_is_object(value) && json_is_array(json_object_get(value, "runs"))) add_group(l, value, key);
+}
+
+static vly_status draw_learning(const vly_bench_table *t, const char *path, bool *drawn) {
+    static _Thread_local learning l;
+    l = (learning){.unit = 1};
+    add_groups(&l, t);
+    *drawn = l.lines > 0;
+    if (!*drawn) return VLY_OK;
+    l.unit = l.last >= 1e6 ? 1e6 : l.last >= 1e4 ? 1e3 : 1;
+    VLY_TRY(vly_gnuplot_open(&l.g, path, WIDTH, 480));
+    fprintf(l.g, "set xlabel \"%sagent steps\"\nset ylabel \"return, mean of the last 100 episodes\"\n", l.unit == 1e6 ? "million " : l.unit == 1e3 ? "thousand " : "");
+    add_groups(&l, t);
+    fprintf(l.g, "%s\n", l.plots);
+    return vly_gnuplot_close(l.g, path);
+}
+
 const vly_bench_picture vly_bench_pictures[] = {{"ratios", "how many times the peer's speed", draw_ratios},
                                                 {"roofline", "under what memory and arithmetic allow", draw_roofline},
                                                 {"bandwidth", "shares of the measured copy", draw_bandwidth},
                                                 {"scaling", "over the number at the end of the name", draw_scaling},
+                                                {"learning", "returns over training, a line a seed", draw_learning},
                                                 {NULL, NULL, NULL}};

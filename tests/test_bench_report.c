@@ -108,6 +108,10 @@ static void pictures_are_drawn_where_there_is_something_to_draw(void) {
     }
     CHECK(access(in_folder("p-envs-roofline.svg"), F_OK) != 0);
     CHECK(shows("p-scaling-scaling.svg", "pipeline/gpus") && shows("p-envs-ratios.svg", "a/step : p1"));
+    save("games.json", "{\"pong\":{\"runs\":[{\"seed\":1,\"curve\":[[0,0,-21],[2000000,9,18]]},{\"seed\":2,\"curve\":[[0,0,-21],[1000000,9,3]]}]},"
+                       "\"qbert\":{\"runs\":[{\"seed\":3}]}}");
+    CHECK_EQ(report("games.json --out g.svg"), 0);
+    CHECK(shows("g-games-learning.svg", "million agent steps") && shows("g-games-learning.svg", ">pong<"));
     CHECK_EQ(report("scaling.json --out q.png"), 0);
     save("plain.json", "{\"results\":[{\"name\":\"x\",\"median\":1}]}");
     CHECK_EQ(report("plain.json --out q.svg"), 2); /* nothing to draw */
