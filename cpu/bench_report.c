@@ -45,6 +45,18 @@ static vly_status write_sections(const report *r, const char *const *files, int 
     return VLY_OK;
 }
 
+/* Links to the sections, and files that cannot be read found before anything is drawn. */
+static vly_status write_contents(const char *const *files, int count, FILE *out) {
+    for (int i = 0; i < count; i++) {
+        vly_bench_table t;
+        VLY_TRY(vly_bench_table_read(&t, files[i]));
+        fprintf(out, "%s[%s](#%s)", i ? " · " : "", t.name, t.name);
+        vly_bench_table_close(&t);
+    }
+    fputs("\n\n", out);
+    return VLY_OK;
+}
+
 static vly_status write_text(const report *r, const char *const *files, int count, const char *out) {
     char *text;
     size_t bytes;
@@ -54,7 +66,8 @@ static vly_status write_text(const report *r, const char *const *files, int coun
     fprintf(f, "# Measurements\n\nWritten by `volley bench report FILES... --out REPORT.md` from the files of results named in the headings; each says\n"
                "with which command, on what hardware and at which commit it was measured.\n\n");
     if (!pictures) fprintf(r->people, "no pictures: gnuplot is not installed (apt-get install gnuplot-nox)\n");
-    vly_status status = write_sections(r, files, count, f, pictures);
+    vly_status status = write_contents(files, count, f);
+    if (status == VLY_OK) status = write_sections(r, files, count, f, pictures);
     if (fclose(f) && status == VLY_OK) status = vly_fail(VLY_ENOMEM, "no memory for a report");
     if (status == VLY_OK) status = vly_file_replace(out, text, bytes);
     if (status == VLY_OK) note(r, out);
