@@ -3,6 +3,7 @@
 #include <stdbool.h>
 #include "common/env.h"
 #include "cpu/picture.h"
+#include "tests/peer.h"
 
 static size_t starts_with(const char *name, const char *magic, size_t n, size_t skip) {
     char path[256], *text;
@@ -52,6 +53,23 @@ static void curves_are_drawn(void) {
     CHECK(starts_with("c.png", "\x89PNG", 4, 0) > 1000);
 }
 
+/* Trained here, exported, played by onnxruntime in Gymnasium's own CartPole. */
+static void an_exported_agent_plays_elsewhere(void) {
+    const char *python = peer_python("gymnasium, onnxruntime");
+    char command[400];
+    double mean = 0;
+    CHECK_EQ(volley("train cartpole --algo ppo --seed 1 --until-return 475 --out solved"), 0);
+    CHECK_EQ(volley("export solved --format onnx --out agent.onnx"), 0);
+    if (!python) {
+        fprintf(stderr, "SKIPPED in part: gymnasium and onnxruntime are not here (tests/peers.sh): the exported agent did not play\n");
+        return;
+    }
+    snprintf(command, sizeof command, "%s examples/play_onnx.py %s/agent.onnx CartPole-v1 --episodes 3", python, folder);
+    FILE *said = popen(command, "r");
+    CHECK(said && fscanf(said, "3 episodes of CartPole-v1: mean return %lf", &mean) == 1 && pclose(said) == 0);
+    CHECK(mean >= 475);
+}
+
 static void letters_stay_inside_the_picture(void) {
     enum { W = 20, H = 10, GUARD = 64 };
     uint8_t rgb[GUARD + W * H * 3 + GUARD];
@@ -68,5 +86,6 @@ int main(void) {
     episodes_become_pictures();
     the_terminal_shows_the_agent();
     curves_are_drawn();
+    an_exported_agent_plays_elsewhere();
     return program_close();
 }
