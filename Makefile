@@ -44,6 +44,9 @@ configure:
 bench: setup program ## the benchmarks that fit this machine
 	@$(BUILD)/volley bench envs
 
+compare: setup build ## every comparison with other programs, from PyPI, into benchmarks/results
+	@sh benchmarks/compare.sh
+
 report: program ## tables and pictures of benchmarks/results, written beside them
 	@$(BUILD)/volley bench report benchmarks/results/*.json --out benchmarks/results/README.md
 

@@ -1,6 +1,6 @@
 /* onednn.c -- our layers beside oneDNN's, alternating in one process, with the same threads and types.
  *
- *   build/onednn [--threads 2] [--rounds 9] > benchmarks/results/onednn.json
+ *   build/onednn [--threads 2] [--rounds 9] [--out benchmarks/results/onednn.json]
  *
  * oneDNN picks its own layouts (format_tag_any) and copies into and out of them are not counted; nor is the derivative
  * of the ReLU, which it does apart and ours does inside, nor the first layer's conversion from uint8. Its forward pass
@@ -18,6 +18,7 @@
 #include "common/philox.h"
 #include "cpu/bf16.h"
 #include "cpu/compute_cpu.h"
+#include "cpu/system.h"
 
 enum { BATCH = 256, ROUNDS_MAX = 99 };
 static const double sample_s = 0.04;
@@ -324,16 +325,19 @@ int main(int argc, char **argv) {
     for (int i = 1; i + 1 < argc; i += 2)
         if (!strcmp(argv[i], "--threads")) threads = atoi(argv[i + 1]);
         else if (!strcmp(argv[i], "--rounds")) rounds = atoi(argv[i + 1]);
+        else if (!strcmp(argv[i], "--out")) need(freopen(argv[i + 1], "w", stdout) != NULL, "opening the file of --out");
     need(threads >= 1 && rounds >= 1 && rounds <= ROUNDS_MAX, "reading the arguments");
     set_threads = (void (*)(int))dlsym(RTLD_DEFAULT, "omp_set_num_threads");
     need(set_threads != NULL, "finding OpenMP");
     set_threads(threads);
     const dnnl_version_t *v = dnnl_version();
-    printf("{\"command\": \"build/onednn --threads %d --rounds %d\", \"onednn\": \"%d.%d.%d\", \"batch\": %d, \"ratio\": \"their time over ours\", \"results\": [\n", threads,
-           rounds, v->major, v->minor, v->patch, BATCH);
+    json_t *system = vly_system_json();
+    printf("{\"command\": \"build/onednn --threads %d --rounds %d\", \"system\": %s, \"onednn\": \"%d.%d.%d\", \"batch\": %d, \"ratio\": \"their time over ours\", \"results\": [\n", threads,
+           rounds, json_dumps(system, JSON_COMPACT), v->major, v->minor, v->patch, BATCH);
     const int n = (int)(sizeof shapes / sizeof shapes[0]);
     for (int low = 0; low < 2; low++)
         for (int i = 0; i < n; i++) one(i, low, threads, rounds, low && i == n - 1);
     printf("]}\n");
-    return 0;
+    json_decref(system);
+    return fclose(stdout) == 0 ? 0 : 1;
 }

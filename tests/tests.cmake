@@ -95,6 +95,8 @@ foreach(name test_show test_eval test_manual test_bench_report)
   add_dependencies(${name} volley)
 endforeach()
 
+set_tests_properties(test_dist_fleet PROPERTIES TIMEOUT 900)
+
 # A few kills of running programs; five hundred by hand: python3 tests/kill9.py --kills 500.
 add_test(NAME kill9 COMMAND sh -c "exec \"\${VLY_PYTHON:-python3}\" tests/kill9.py --program $<TARGET_FILE:volley> --kills 18"
   WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
