@@ -1,5 +1,6 @@
 #include "cpu/records.h"
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include "common/checkpoint.h"
@@ -79,17 +80,29 @@ static void put_header(const table *t) {
     fputc('\n', t->out);
 }
 
-vly_status vly_records_csv(const char *run, FILE *out, json_t **columns, int64_t *rows) {
+static vly_status put_line(void *arg, const json_t *record) {
+    table *t = arg;
+    json_dumpf(record, t->out, JSON_COMPACT | JSON_REAL_PRECISION(9));
+    fputc('\n', t->out);
+    t->rows++;
+    return VLY_OK;
+}
+
+static vly_status put_records(const char *run, FILE *out, bool csv, json_t **columns, int64_t *rows) {
     table t = {.columns = json_array(), .known = json_object(), .out = out};
     vly_status status = vly_records_each(run, note_columns, &t);
     if (status == VLY_OK && json_array_size(t.columns) == 0) status = vly_fail(VLY_ENOTFOUND, "%s/metrics.jsonl holds no record yet", run);
-    if (status == VLY_OK) {
-        put_header(&t);
-        status = vly_records_each(run, put_row, &t);
-    }
+    if (status == VLY_OK && csv) put_header(&t);
+    if (status == VLY_OK) status = vly_records_each(run, csv ? put_row : put_line, &t);
     json_decref(t.known);
     *rows = t.rows;
     *columns = t.columns;
     if (status != VLY_OK) json_decref(t.columns), *columns = NULL;
     return status;
+}
+
+vly_status vly_records_csv(const char *run, FILE *out, json_t **columns, int64_t *rows) { return put_records(run, out, true, columns, rows); }
+
+vly_status vly_records_json_lines(const char *run, FILE *out, json_t **columns, int64_t *rows) {
+    return put_records(run, out, false, columns, rows);
 }

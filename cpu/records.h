@@ -19,4 +19,6 @@ vly_status vly_records_each(const char *run, vly_status (*saw)(void *arg, const 
 /* A header with every name that occurs, in the order of its first appearance, then a row a record; empty where a
  * record lacks the name. RFC 4180 with \n. The columns' names: a JSON array, the caller's. */
 vly_status vly_records_csv(const char *run, FILE *out, json_t **columns, int64_t *rows);
+/* The same as JSON, an object a line: metrics.jsonl without what was cut off. */
+vly_status vly_records_json_lines(const char *run, FILE *out, json_t **columns, int64_t *rows);
 #endif

@@ -157,14 +157,15 @@ static vly_status export_weights(vly_cli *cli, vly_checkpoint *c, char *path, si
 /* ---- the run's records ---- */
 
 /* `to`: standard output, or a file that appears whole or not at all. */
-static vly_status write_csv(const char *run, const char *path, json_t **columns, int64_t *rows) {
+static vly_status write_records(const char *run, const char *path, bool csv, json_t **columns, int64_t *rows) {
+    vly_status (*const put)(const char *run_, FILE *out_, json_t **columns_, int64_t *rows_) = csv ? vly_records_csv : vly_records_json_lines;
     char temporary[VLY_PATH + 64];
     vly_status status;
-    if (!strcmp(path, "-")) return vly_records_csv(run, stdout, columns, rows);
+    if (!strcmp(path, "-")) return put(run, stdout, columns, rows);
     const int fd = vly_file_begin(path, temporary, sizeof temporary, &status);
     if (fd < 0) return status;
     FILE *out = fdopen(dup(fd), "w");
-    status = out ? vly_records_csv(run, out, columns, rows) : vly_fail(VLY_EIO, "cannot write %s: %s", path, strerror(errno));
+    status = out ? put(run, out, columns, rows) : vly_fail(VLY_EIO, "cannot write %s: %s", path, strerror(errno));
     if (out && fclose(out) && status == VLY_OK) {
         json_decref(*columns);
         status = vly_fail(errno == ENOSPC ? VLY_ENOSPACE : VLY_EIO, "cannot write %s: %s", path, strerror(errno));
@@ -176,12 +177,13 @@ static vly_status write_csv(const char *run, const char *path, json_t **columns,
 
 static int export_records(vly_cli *cli) {
     const export_options *o = cli->own;
+    const bool csv = !strcmp(o->format, "csv");
     char path[VLY_PATH];
     json_t *columns;
     int64_t rows;
     if (o->out[0]) snprintf(path, sizeof path, "%s", o->out);
-    else snprintf(path, sizeof path, "%.1200s/metrics.csv", cli->positional[0]);
-    const vly_status status = write_csv(cli->positional[0], path, &columns, &rows);
+    else snprintf(path, sizeof path, "%.1200s/%s", cli->positional[0], csv ? "metrics.csv" : "records.jsonl"); /* metrics.jsonl is the run's own */
+    const vly_status status = write_records(cli->positional[0], path, csv, &columns, &rows);
     if (status != VLY_OK) return vly_cli_fail(status);
     if (strcmp(path, "-")) fprintf(cli->people, "%s records of %zu columns in %s\n", vly_thousands(rows), json_array_size(columns), path);
     if (cli->json)
@@ -193,7 +195,7 @@ static int export_records(vly_cli *cli) {
 static int run(vly_cli *cli) {
     const export_options *o = cli->own;
     char path[VLY_PATH];
-    if (!strcmp(o->format, "csv")) return export_records(cli);
+    if (!strcmp(o->format, "csv") || !strcmp(o->format, "jsonl")) return export_records(cli);
     weights w = {0};
     vly_checkpoint *c;
     vly_status status = vly_run_open_checkpoint(cli->positional[0], o->best, cli->people, &c);
@@ -215,9 +217,9 @@ static int run(vly_cli *cli) {
 }
 
 static const vly_option own[] = {
-    VLY_CLI_TEXT(export_options, format, "safetensors", "safetensors|npz|onnx|csv", "of the file"),
+    VLY_CLI_TEXT(export_options, format, "safetensors", "safetensors|npz|onnx|csv|jsonl", "of the file"),
     VLY_CLI_TEXT(export_options, layout, "torch", "torch|native", "of convolutions and of the layer that reads them; onnx: of the input"),
-    VLY_CLI_TEXT(export_options, out, "", NULL, "file to write; default: RUN/weights.FORMAT, RUN/metrics.csv; csv: - is standard output"),
+    VLY_CLI_TEXT(export_options, out, "", NULL, "file to write; default: RUN/weights.FORMAT, RUN/metrics.csv, RUN/records.jsonl; - is standard output for the last two"),
     VLY_CLI_BOOL(export_options, best, "the checkpoint with the best training return instead of the newest"),
 };
 
@@ -234,7 +236,8 @@ const vly_verb vly_verb_export = {
             "reads (channel, y, x), as torch.nn.Flatten gives it. native: (out, kh, kw, in) and (y, x, channel).\n"
             "onnx: the whole network, from `obs` as the environment gives it (uint8 images unscaled; torch: channels first)\n"
             "to `logits` and `value`, or `q`; an LSTM reads `h`, `c` and writes `h_next`, `c_next`.\n"
-            "csv: metrics.jsonl as a table; a row a record, a column a name, empty where a record lacks it.",
+            "csv: metrics.jsonl as a table; a row a record, a column a name, empty where a record lacks it.\n"
+            "jsonl: the same, an object a line.",
     .positional_min = 1,
     .positional_max = 1,
     .run = run,

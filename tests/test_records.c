@@ -44,6 +44,20 @@ static void columns_are_the_union_in_order_and_gaps_stay_empty(void) {
     free(text);
 }
 
+static void json_lines_are_the_whole_records(void) {
+    json_t *columns;
+    int64_t rows;
+    char *text;
+    size_t bytes;
+    write_records("{\"step\":1,\"a/b\":0.333333333}\n{\"step\":2}\n{\"step\":3,\"a/b");
+    FILE *out = open_memstream(&text, &bytes);
+    CHECK_OK(vly_records_json_lines(folder, out, &columns, &rows));
+    CHECK_EQ(fclose(out), 0);
+    CHECK(strcmp(text, "{\"step\":1,\"a/b\":0.333333333}\n{\"step\":2}\n") == 0 && rows == 2);
+    json_decref(columns);
+    free(text);
+}
+
 static void every_number_survives(void) {
     enum { N = 200 };
     char line[256], *all;
@@ -92,6 +106,7 @@ static void errors_end_it_and_are_named(void) {
 int main(void) {
     CHECK(mkdtemp(folder) != NULL);
     columns_are_the_union_in_order_and_gaps_stay_empty();
+    json_lines_are_the_whole_records();
     every_number_survives();
     errors_end_it_and_are_named();
     char clean[96];
