@@ -1,70 +1,9 @@
-#include "cpu/dist_experience.h"
+#include "cpu/dist_experience_impl.h"
 #include <stdlib.h>
 #include <string.h>
 #include "cpu/compute_cpu.h"
 
-enum { SHARDS_MOST = 256, ACTORS = 1024, AT_ONCE = 64, DRAWS = 2 };
-
-typedef struct { /* a block */
-    bool live, stored, dirty;
-    int shard;
-    int64_t cached;      /* where in the cache, counted from its beginning; -1: not */
-    int64_t cost;
-    vly_block_view view; /* into the slot's piece of notices */
-} slot;
-
-typedef struct {
-    vly_store *store;
-    vly_shard_state state;
-    int64_t next;  /* number of the next block to take */
-    int32_t *order; /* slots from the oldest, a ring */
-    int64_t first, count;
-    uint64_t connection; /* reconnects when it was surveyed last */
-} shard;
-
-typedef struct {
-    uint64_t life, seq;
-} actor_seen;
-
-struct vly_experience {
-    vly_experience_options o;
-    vly_compute *c; /* of the tree, on the host */
-    vly_queue *q;
-    vly_tree tree;
-    vly_rng rng;
-    shard *shards;
-    int64_t stride;    /* leaves of a slot */
-    int32_t slots;
-    slot *slot;
-    int32_t *free_slot; /* a stack */
-    int32_t free_count;
-    uint8_t *notices;
-    size_t notice_most;
-    uint8_t *cache;
-    int64_t cache_end; /* bytes ever written */
-    actor_seen actors[ACTORS];
-    int actor_count;
-    int32_t *row, *drawn[DRAWS]; /* fetched; on their way */
-    int draws, oldest;           /* on their way; which comes first */
-    int32_t *leaf;        /* of one block, or all slots: scratch */
-    void *tree_memory;
-    vly_real *weight[DRAWS], *raw;
-    uint8_t *flags;
-    vly_hyper hyper; /* alpha, priority_eps, beta */
-    vly_experience_report report;
-    /* while notices are read */
-    struct {
-        int shard;
-        bool count; /* they are new */
-        int fresh[AT_ONCE], n;
-    } reading;
-};
-
 /* ---- slots ---- */
-
-static int64_t leaf_of(const vly_experience *e, int32_t s) { return s * e->stride; }
-static int transitions_of(const slot *s) { return (int)(s->view.head.lanes * s->view.head.steps); }
-static int32_t *order_at(const vly_experience *e, const shard *d, int64_t i) { return &d->order[(d->first + i) % e->slots]; }
 
 static int64_t live_transitions(const vly_experience *e, int32_t at) {
     int64_t n = 0;
@@ -72,8 +11,7 @@ static int64_t live_transitions(const vly_experience *e, int32_t at) {
     return n;
 }
 
-/* Its transitions can be sampled no longer. Returns how many there were. */
-static int64_t withdraw(vly_experience *e, int32_t at) {
+int64_t vly_experience_withdraw(vly_experience *e, int32_t at) {
     slot *s = &e->slot[at];
     if (!s->live) return 0;
     const int64_t n = live_transitions(e, at);
@@ -83,11 +21,6 @@ static int64_t withdraw(vly_experience *e, int32_t at) {
     return n;
 }
 
-static bool in_cache(const vly_experience *e, const slot *s) {
-    return s->cached >= 0 && e->cache_end - s->cached <= e->o.cache_bytes;
-}
-static uint8_t *cache_at(const vly_experience *e, int64_t at) { return e->cache + at % e->o.cache_bytes; }
-
 static vly_status evict_oldest(vly_experience *e, shard *d) {
     const int32_t at = *order_at(e, d, 0);
     const slot *s = &e->slot[at];
@@ -96,7 +29,7 @@ static vly_status evict_oldest(vly_experience *e, shard *d) {
         d->state.head++;
         d->state.bytes -= s->cost;
     }
-    e->report.evicted += withdraw(e, at);
+    e->report.evicted += vly_experience_withdraw(e, at);
     d->first = (d->first + 1) % e->slots, d->count--;
     e->free_slot[e->free_count++] = at;
     return VLY_OK;
@@ -196,8 +129,7 @@ static vly_status cache_slots(vly_experience *e, vly_store *store, const int *wh
     return VLY_OK;
 }
 
-/* Blocks next .. next + most - 1 of a shard, as far as they are there. */
-static vly_status read_shard(vly_experience *e, int number, int most, bool new_ones, int *count) {
+vly_status vly_experience_read_shard(vly_experience *e, int number, int most, bool new_ones, int *count) {
     shard *d = &e->shards[number];
     e->reading.shard = number, e->reading.count = new_ones, e->reading.n = 0;
     VLY_TRY(vly_shard_notices(d->store, &d->state, d->next, most < AT_ONCE ? most : AT_ONCE, read_notice, e, count));
@@ -236,244 +168,11 @@ vly_status vly_experience_take(vly_experience *e, int most, int *blocks) {
         if (again || now.head != d->state.head || now.tail < d->next) return vly_experience_sync(e); /* it may have forgotten */
         d->state = now;
         VLY_TRY(make_room(e, d));
-        if (now.tail > d->next && most > *blocks) VLY_TRY(read_shard(e, i, most - *blocks, true, &count));
+        if (now.tail > d->next && most > *blocks) VLY_TRY(vly_experience_read_shard(e, i, most - *blocks, true, &count));
         *blocks += count;
         e->report.waiting += d->state.tail - d->next;
         e->report.stored_bytes += d->state.bytes;
     }
-    return VLY_OK;
-}
-
-/* ---- batches go out ---- */
-
-static slot *slot_of(const vly_experience *e, int32_t leaf, int *transition) {
-    *transition = (int)(leaf % e->stride);
-    return &e->slot[leaf / e->stride];
-}
-
-/* The frames of a transition: its history, itself, up to what it bootstraps from. */
-static void frames_of(const slot *s, int transition, int *lane, int *first, int *count) {
-    const int steps = (int)s->view.head.steps;
-    *lane = transition / steps, *first = transition % steps;
-    *count = (int)s->view.head.history + 1 + s->view.record[transition].boot;
-}
-
-static shard *shard_of(const vly_experience *e, const slot *s) {
-    return &e->shards[s->shard];
-}
-
-vly_status vly_experience_draw(vly_experience *e, float beta) {
-    if (e->draws == DRAWS) return vly_fail(VLY_EINVAL, "experience: %d batches are on their way already", DRAWS);
-    const int mine = (e->oldest + e->draws) % DRAWS;
-    const int32_t *drawn = e->drawn[mine];
-    e->hyper.beta = beta;
-    VLY_TRY(e->c->tree_sample(e->q, &e->tree, e->o.batch, &e->rng, &e->hyper, e->drawn[mine], e->weight[mine]));
-    e->rng.step++, e->draws++;
-    for (int i = 0; i < e->o.batch; i++) {
-        int transition, lane, first, count;
-        size_t offset, bytes;
-        if (drawn[i] < 0) continue;
-        const slot *s = slot_of(e, drawn[i], &transition);
-        if (in_cache(e, s)) continue;
-        frames_of(s, transition, &lane, &first, &count);
-        vly_block_range(&s->view, lane, first, count, &offset, &bytes);
-        VLY_TRY(vly_store_ask(shard_of(e, s)->store, vly_shard_data_key(s->view.head.life, s->view.head.seq).text, offset, bytes));
-    }
-    for (int i = 0; i < e->o.shards; i++) VLY_TRY(vly_store_asked(e->shards[i].store));
-    return VLY_OK;
-}
-
-static vly_status one_sample(vly_experience *e, vly_feed *f, int i) {
-    int transition, lane, first, count;
-    size_t offset, bytes;
-    const void *data;
-    const int32_t at = vly_feed_row(f, i);
-    const slot *s = slot_of(e, e->row[i], &transition);
-    const vly_block_record *r = &s->view.record[transition];
-    frames_of(s, transition, &lane, &first, &count);
-    vly_block_range(&s->view, lane, first, count, &offset, &bytes);
-    if (in_cache(e, s)) {
-        data = cache_at(e, s->cached) + offset;
-        e->report.from_cache++;
-    } else {
-        VLY_TRY(vly_store_answer(shard_of(e, s)->store, &data, &bytes));
-    }
-    VLY_TRY(vly_block_frames(&s->view, lane, first, count, data, bytes, f->host.frames + (size_t)i * (size_t)f->window * f->obs.bytes));
-    f->host.age[at] = r->age;
-    f->host.age[at + r->boot] = (uint8_t)(r->age + r->boot < 255 ? r->age + r->boot : 255);
-    f->host.bootstrap_row[i] = at + r->boot;
-    f->host.action[i] = r->action, f->host.n_return[i] = r->n_return, f->host.discount[i] = r->discount;
-    e->report.sampled++;
-    return VLY_OK;
-}
-
-static void no_sample(vly_feed *f, int i) {
-    f->host.bootstrap_row[i] = vly_feed_row(f, i);
-    f->host.action[i] = -1;
-    f->host.n_return[i] = f->host.discount[i] = f->host.weight[i] = 0;
-}
-
-vly_status vly_experience_fetch(vly_experience *e, vly_feed *f) {
-    int transition;
-    if (e->draws == 0) return vly_fail(VLY_EINVAL, "experience: nothing was drawn");
-    const vly_real *weight = e->weight[e->oldest];
-    memcpy(e->row, e->drawn[e->oldest], (size_t)e->o.batch * sizeof *e->row);
-    e->oldest = (e->oldest + 1) % DRAWS, e->draws--;
-    for (int i = 0; i < e->o.batch; i++) {
-        f->host.row[i] = vly_feed_row(f, i);
-        no_sample(f, i);
-        const vly_status status = e->row[i] < 0 ? VLY_OK : one_sample(e, f, i);
-        if (status == VLY_EPEER || status == VLY_EIO) return status;
-        if (status == VLY_OK) f->host.weight[i] = e->row[i] < 0 ? 0 : weight[i];
-        if (status == VLY_OK) continue;
-        const slot *s = slot_of(e, e->row[i], &transition);
-        const int64_t gone = withdraw(e, (int32_t)(s - e->slot)); /* the store no longer has it, or has something else there */
-        e->report.lost += gone;
-    }
-    return VLY_OK;
-}
-
-vly_status vly_experience_learned(vly_experience *e, const vly_feed *f) {
-    int transition;
-    for (int i = 0; i < e->o.batch; i++)
-        if (e->row[i] >= 0) slot_of(e, e->row[i], &transition)->dirty = true;
-    return e->c->tree_set(e->q, &e->tree, e->o.batch, e->row, f->host.td_abs, &e->hyper, false);
-}
-
-/* ---- priorities in the store: exact, for a leaf has at most 24 significant bits ---- */
-
-static vly_status keep_slot(vly_experience *e, shard *d, int32_t at) {
-    slot *s = &e->slot[at];
-    const int n = transitions_of(s);
-    for (int i = 0; i < n; i++) e->raw[i] = (vly_real)((double)e->tree.sum[0][leaf_of(e, at) + i] / VLY_PRIORITY_ONE);
-    s->dirty = false;
-    return vly_store_set(d->store, vly_shard_priority_key(s->view.head.life, s->view.head.seq).text, e->raw, (size_t)n * sizeof *e->raw);
-}
-
-static vly_status keep_shard(vly_experience *e, shard *d) {
-    int queued = 0;
-    for (int64_t i = 0; i < d->count; i++) {
-        const int32_t at = *order_at(e, d, i);
-        if (!e->slot[at].dirty || !e->slot[at].live || !e->slot[at].stored) continue;
-        if (queued++ == 0) VLY_TRY(vly_store_begin(d->store));
-        VLY_TRY(keep_slot(e, d, at));
-        if (queued < 4 * AT_ONCE) continue;
-        VLY_TRY(vly_store_end(d->store));
-        queued = 0;
-    }
-    return queued ? vly_store_end(d->store) : VLY_OK;
-}
-
-vly_status vly_experience_keep(vly_experience *e) {
-    for (int i = 0; i < e->o.shards; i++) VLY_TRY(keep_shard(e, &e->shards[i]));
-    return VLY_OK;
-}
-
-/* Of n slots from place `from` of a shard's order. */
-static vly_status recall(vly_experience *e, shard *d, int64_t from, int64_t n) {
-    for (int64_t i = 0; i < n; i++) {
-        const vly_block_head *h = &e->slot[*order_at(e, d, from + i)].view.head;
-        VLY_TRY(vly_store_ask(d->store, vly_shard_priority_key(h->life, h->seq).text, 0, 0));
-    }
-    for (int64_t i = 0; i < n; i++) {
-        const int32_t at = *order_at(e, d, from + i);
-        const slot *s = &e->slot[at];
-        const void *data;
-        size_t bytes;
-        VLY_TRY(vly_store_answer(d->store, &data, &bytes));
-        if (!s->live || bytes != (size_t)transitions_of(s) * sizeof *e->raw) continue; /* never sampled: it has its first ones */
-        memcpy(e->raw, data, bytes);
-        for (int k = 0; k < transitions_of(s); k++) e->leaf[k] = (int32_t)(leaf_of(e, at) + k);
-        VLY_TRY(e->c->tree_set(e->q, &e->tree, transitions_of(s), e->leaf, e->raw, &e->hyper, true));
-    }
-    return VLY_OK;
-}
-
-/* ---- what is there ---- */
-
-typedef struct {
-    vly_experience *e;
-    shard *d;
-    int64_t known; /* of the shard's order, before */
-    int64_t at;    /* number of the block that is read */
-    vly_status status;
-} survey;
-
-static int64_t find(const survey *v, const vly_block_head *h) {
-    for (int64_t i = 0; i < v->known; i++) {
-        const slot *s = &v->e->slot[*order_at(v->e, v->d, i)];
-        if (s->view.head.life == h->life && s->view.head.seq == h->seq) return i;
-    }
-    return -1;
-}
-
-/* Marks those that are known. They may stand only at the list's beginning: a store comes back with the older part. */
-static vly_status mark_known(void *arg, const void *data, size_t bytes) {
-    survey *v = arg;
-    vly_block_head h;
-    if (bytes < sizeof h) return VLY_OK;
-    memcpy(&h, data, sizeof h);
-    const int64_t i = find(v, &h);
-    if (i >= 0 && v->at == v->d->next) {
-        v->e->slot[*order_at(v->e, v->d, i)].stored = true;
-        v->d->next++;
-    } else if (i >= 0) {
-        (void)withdraw(v->e, *order_at(v->e, v->d, i)); /* it will be read again */
-    }
-    v->at++;
-    return VLY_OK;
-}
-
-/* Those the store no longer has go, unless the cache holds them whole: they come first then, for they leave without it. */
-static void drop_lost(vly_experience *e, shard *d) {
-    int64_t kept = 0;
-    for (int pass = 0; pass < 2; pass++)
-        for (int64_t i = 0; i < d->count; i++) {
-            const int32_t at = *order_at(e, d, i);
-            const slot *s = &e->slot[at];
-            if (s->stored != (pass == 1)) continue;
-            if (s->stored || (s->live && in_cache(e, s))) {
-                e->leaf[kept++] = at;
-                continue;
-            }
-            e->report.lost += withdraw(e, at);
-            e->free_slot[e->free_count++] = at;
-        }
-    for (int64_t i = 0; i < kept; i++) *order_at(e, d, i) = e->leaf[i];
-    d->count = kept;
-}
-
-static vly_status sync_shard(vly_experience *e, int number) {
-    shard *d = &e->shards[number];
-    survey v = {.e = e, .d = d, .known = d->count};
-    int count;
-    VLY_TRY(vly_shard_look(d->store, &d->state));
-    d->connection = vly_store_get_traffic(d->store).reconnects;
-    d->next = v.at = d->state.head;
-    for (int64_t i = 0; i < d->count; i++) e->slot[*order_at(e, d, i)].stored = false;
-    while (d->count > 0 && v.at < d->state.tail) {
-        VLY_TRY(vly_shard_notices(d->store, &d->state, v.at, AT_ONCE, mark_known, &v, &count));
-        if (count == 0) break;
-    }
-    drop_lost(e, d);
-    int64_t read = 0;
-    const int64_t seen = d->state.seen;
-    while (d->next < d->state.tail) { /* what was counted before is not counted again */
-        const bool new_ones = d->next >= seen;
-        const int64_t most = new_ones ? d->state.tail - d->next : seen - d->next;
-        VLY_TRY(read_shard(e, number, most < AT_ONCE ? (int)most : AT_ONCE, new_ones, &count));
-        if (count == 0) break;
-        read += count;
-    }
-    for (int64_t i = read < d->count ? d->count - read : 0; i < d->count; i += AT_ONCE)
-        VLY_TRY(recall(e, d, i, d->count - i < AT_ONCE ? d->count - i : AT_ONCE));
-    return vly_shard_set_seen(d->store, d->next);
-}
-
-vly_status vly_experience_sync(vly_experience *e) {
-    e->draws = 0;
-    for (int i = 0; i < e->o.shards; i++) vly_store_forget(e->shards[i].store);
-    for (int i = 0; i < e->o.shards; i++) VLY_TRY(sync_shard(e, i));
     return VLY_OK;
 }
 

@@ -115,7 +115,7 @@ int main(void) {
         return runs_clean();
     }
     reaches_475("local", "--apex.replay local");
-    reaches_475("store", "--apex.replay store --workers 2");
+    reaches_475("store", "--apex.replay store --workers 2 --steps 1M");
     actors_and_stores_may_die("durable", "");
     actors_and_stores_may_die("forgetful", "--checkpoint.replay false");
     a_learner_may_die();
