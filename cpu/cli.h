@@ -20,7 +20,7 @@
 #include "common/status.h"
 
 enum { VLY_EXIT_DONE = 0, VLY_EXIT_FAILED = 1, VLY_EXIT_USAGE = 2, VLY_EXIT_BUDGET = 3, VLY_EXIT_INT = 130, VLY_EXIT_TERM = 143 };
-enum { VLY_CLI_POSITIONAL = 64 };
+enum { VLY_CLI_POSITIONAL = 1024 }; /* 57 games, a dozen seeds */
 
 typedef struct vly_verb vly_verb;
 

@@ -35,5 +35,6 @@ What to do next
   solve CartPole in a second:    $volley train cartpole --until-return 475
   what there is:                 $volley ls
   what this machine could do:    $volley doctor
-  the curves:                    tensorboard --logdir runs
+  the curve:                     $volley plot $out --out curve.png        (gnuplot; or tensorboard --logdir runs)
+  take it elsewhere:             $volley export $out --format onnx
 END
