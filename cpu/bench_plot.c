@@ -134,8 +134,16 @@ static double number_at_end(const char *name, char *stem) {
 typedef struct {
     char stem[LABEL];
     int points;
-    double x;
+    double x, y; /* of the first */
 } series;
+
+/* What more of should give as much more. */
+static bool is_parallel(const char *stem) {
+    static const char *const words[] = {"gpu", "rank", "node", "worker", "thread", "actor", "core"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (strstr(stem, words[i])) return true;
+    return false;
+}
 
 static int find_series(const vly_bench_table *t, series *all) {
     size_t i;
@@ -148,7 +156,7 @@ static int find_series(const vly_bench_table *t, series *all) {
         if (!isfinite(x) || !isfinite(number_of(row, "median")) || isfinite(number_of(row, "peak_percent"))) continue;
         while (k < n && strcmp(all[k].stem, stem)) k++;
         if (k == SERIES) continue;
-        if (k == n) snprintf(all[n++].stem, LABEL, "%s", stem), all[k].points = 0, all[k].x = x;
+        if (k == n) snprintf(all[n++].stem, LABEL, "%s", stem), all[k].points = 0, all[k].x = x, all[k].y = number_of(row, "median");
         all[k].points += all[k].points == 0 || all[k].x != x;
     }
     return n;
@@ -166,7 +174,7 @@ static vly_status draw_scaling(const vly_bench_table *t, const char *path, bool 
     for (int k = 0; k < n; k++) *drawn |= all[k].points > 1;
     if (!*drawn) return VLY_OK;
     VLY_TRY(vly_gnuplot_open(&g, path, WIDTH, 560));
-    fprintf(g, "set logscale xy\nset xlabel \"number at the end of the name\"\nset ylabel \"%s\"\nset format y \"%%.0s%%c\"\n", unit ? unit : "");
+    fprintf(g, "set logscale xy\nset xlabel \"number at the end of the name; dashed: in proportion\"\nset ylabel \"%s\"\nset format y \"%%.0s%%c\"\n", unit ? unit : "");
     for (int k = 0; k < n; k++) {
         if (all[k].points < 2) continue;
         fprintf(g, "$d%d << EOD\n", k);
@@ -180,6 +188,7 @@ static vly_status draw_scaling(const vly_bench_table *t, const char *path, bool 
     for (int k = 0; k < n; k++) {
         if (all[k].points < 2) continue;
         fprintf(g, "%s$d%d using 1:2 with linespoints lw 2 pt 7 lc %d title \"%s\"", lines++ ? ", " : "plot ", k, k + 1, all[k].stem);
+        if (is_parallel(all[k].stem) && all[k].x > 0) fprintf(g, ", %.8g * x with lines dt 2 lc rgb \"#999999\" notitle", all[k].y / all[k].x);
     }
     fputc('\n', g);
     return vly_gnuplot_close(g, path);
