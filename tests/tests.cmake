@@ -66,7 +66,7 @@ foreach(source ${fuzz_sources})
     add_executable(${name} ${source} tests/fuzz/replay.c)
     add_test(NAME ${name}_corpus COMMAND ${name} tests/fuzz/${subject} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
   endif()
-  target_link_libraries(${name} PRIVATE vly_common)
+  target_link_libraries(${name} PRIVATE vly_envs)
 endforeach()
 
 # Distributed runs as users start them.

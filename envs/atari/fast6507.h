@@ -8,9 +8,7 @@
 #ifndef VLY_ENVS_ATARI_FAST6507_H
 #define VLY_ENVS_ATARI_FAST6507_H
 #include "envs/atari/bus.h"
-
-/* At two cycles the least, fewer than 25,000 instructions. */
-enum { VLY_FAST_CYCLES = 49000 };
+#include "envs/atari/cpu6507.h"
 
 /* Decodes the image into rom->decoded, of vly_fast_decoded_bytes. */
 size_t vly_fast_decoded_bytes(vly_cart_kind kind);
