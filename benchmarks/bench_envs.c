@@ -1,14 +1,18 @@
 /* bench_envs.c -- steps per second of the environments on one core.
  *
  *   NAME/step   the batched step of 256 actors with random actions, observations written
+ *   GAME/raw, GAME/obs84   Atari, where its ROM is found: bench_atari.h
  *   NAME/pool   the same through the actor pool, one worker thread, two groups that alternate
  *               (cpu/pool.h; the caller only submits and waits, as a training loop does)
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include "benchmarks/bench_atari.h"
 #include "common/bench.h"
 #include "common/philox.h"
 #include "cpu/pool.h"
+#include "envs/atari/roms.h"
 #include "envs/registry.h"
 
 enum { STEP_ACTORS = 256, POOL_ACTORS = 1024, ROUNDS = 16 };
@@ -118,11 +122,37 @@ static vly_status measure(const vly_bench_options *o, const char *env, const cha
     return VLY_OK;
 }
 
+static vly_status check_peer(const vly_bench_options *o) {
+    if (!o->vs) return VLY_OK;
+    if (strcmp(o->vs, "ale") != 0) return vly_fail(VLY_EINVAL, "no peer '%.32s' to compare with: there is ale", o->vs);
+    if (!o->env || vly_atari_game_find(o->env)) return VLY_OK;
+    return vly_fail(VLY_EINVAL, "--vs ale compares Atari games: --env pong, or another that `volley ls atari` lists");
+}
+
+/* Without a name Pong, if its ROM is there. */
+static vly_status measure_atari(const vly_bench_options *o) {
+    const vly_atari_game *game = vly_atari_game_find(o->env ? o->env : "pong");
+    if (!game) return VLY_OK;
+    uint8_t found[VLY_ATARI_GAMES];
+    (void)vly_atari_rom_scan(NULL, found);
+    if (!o->env && !o->vs && !found[game - vly_atari_games]) {
+        fprintf(stderr, "%s is not measured: its ROM is not here (`make roms` fetches it)\n", game->name);
+        return VLY_OK;
+    }
+    return vly_bench_atari(o, game);
+}
+
 vly_status vly_bench_envs(const vly_bench_options *options) {
     const vly_env_entry *e;
+    VLY_TRY(check_peer(options));
+    int known = options->env && vly_atari_game_find(options->env);
     for (int i = 0; (e = vly_env_list(i)); i++) {
+        if (options->env ? strcmp(options->env, e->name) != 0 : options->vs != NULL) continue;
+        known = 1;
         VLY_TRY(measure(options, e->name, "step", measure_step));
         VLY_TRY(measure(options, e->name, "pool", measure_pool));
     }
-    return VLY_OK;
+    if (options->env && !known)
+        return vly_fail(VLY_EINVAL, "no environment '%.60s' to measure: `volley ls envs` and `volley ls atari` list them", options->env);
+    return measure_atari(options);
 }

@@ -31,6 +31,8 @@ typedef struct {
     const char *filter; /* only names that contain it; NULL: all */
     double seconds;     /* of one sample; 0: 0.2 */
     int samples;        /* 0: 7 */
+    const char *env;    /* suite envs: this environment alone; NULL: all */
+    const char *vs;     /* with an Atari game: "ale" measures ale-py in turn with ours; NULL: nobody */
     void (*report)(void *arg, const vly_bench_result *result);
     void *arg;
 } vly_bench_options;

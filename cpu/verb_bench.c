@@ -8,6 +8,7 @@
 #include "cpu/verbs.h"
 
 typedef struct {
+    char env[64], vs[16];
     char filter[64], out[1024];
     float seconds;
     int samples;
@@ -83,7 +84,8 @@ static int bench(vly_cli *cli) {
     if (cli->count > 1) return vly_cli_fail(vly_fail(VLY_EINVAL, "volley bench: '%.100s' is one argument too many; only report takes files", cli->positional[1]));
     reporter to = {cli->people, json_array()};
     const vly_bench_options options = {.filter = own->filter[0] ? own->filter : NULL, .seconds = (double)own->seconds,
-                                       .samples = own->samples, .report = report, .arg = &to};
+                                       .samples = own->samples, .env = own->env[0] ? own->env : NULL,
+                                       .vs = own->vs[0] ? own->vs : NULL, .report = report, .arg = &to};
     int i = 0;
     while (i < SUITES && strcmp(suites[i].name, cli->positional[0])) i++;
     if (i == SUITES) {
@@ -107,6 +109,8 @@ static int bench(vly_cli *cli) {
 
 static const vly_option own[] = {
     VLY_CLI_TEXT(bench_options, filter, "", NULL, "only what has this in its name"),
+    VLY_CLI_TEXT(bench_options, env, "", NULL, "envs: this environment or Atari game alone"),
+    VLY_CLI_TEXT(bench_options, vs, "", NULL, "envs: 'ale' plays the Atari game in turn with ours"),
     VLY_CLI_FLOAT(bench_options, seconds, "0", 0, 3600, "of one sample; 0: the suite's own"),
     VLY_CLI_TEXT(bench_options, out, "report.md", NULL, "report: name.md with pictures beside it, or name.svg, name.png: pictures alone"),
     VLY_CLI_INT(bench_options, samples, "0", 0, 99, "samples a measurement; 0: the suite's own"),
@@ -116,7 +120,7 @@ const vly_verb vly_verb_bench = {
     .name = "bench",
     .positional_help = "[SUITE | report FILES...]",
     .summary = "measures this machine; without a suite lists them; turns results into a report",
-    .examples = "volley bench envs --filter cartpole\nvolley bench envs --json\n"
+    .examples = "volley bench envs --filter cartpole\nvolley bench envs --env pong --vs ale\nvolley bench envs --json\n"
                 "volley bench kernels --json >kernels.json && volley bench report kernels.json --out report.md",
     .own = own,
     .own_count = sizeof own / sizeof *own,

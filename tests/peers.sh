@@ -2,10 +2,11 @@
 # A Python environment with the reference implementations that some tests compare with. Without the
 # package index those tests skip, loudly; nothing else needs it.
 #   sh tests/peers.sh build/peers [more packages]
+# EnvPool is one of those more: with its assets it takes 740 MB unpacked. Tests say what they leave out.
 set -u
 folder=$1
 shift
-packages="prometheus-client numpy tensorboard safetensors onnx onnxruntime gymnasium==1.4.0 minatar==1.0.15 ale-py==0.12.1${*:+ $*}"
+packages="prometheus-client numpy tensorboard safetensors onnx onnxruntime gymnasium==1.4.0 opencv-python-headless==5.0.0.93 minatar==1.0.15 ale-py==0.12.1${*:+ $*}"
 [ -n "${VLY_PYTHON:-}" ] && exit 0
 [ "$(cat "$folder/packages" 2>/dev/null)" = "$packages" ] && exit 0
 echo "peers: installing $packages into $folder"
