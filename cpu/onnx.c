@@ -74,14 +74,13 @@ static void *add_tensor(writer *w, const char *name, int type, int ndim, const i
 /* (outer, a, b) in ours becomes (outer, b, a): channels first. a 1: as it is. */
 static void add_weight(writer *w, const vly_tensor *t, const int64_t *shape, int64_t outer, int64_t a, int64_t b) {
     size_t begun;
-    float *to = add_tensor(w, t->name, FLOAT, t->ndim, shape, (size_t)t->n * sizeof *to, &begun);
-    uint8_t *bytes = (uint8_t *)to; /* not aligned */
+    uint8_t *to = add_tensor(w, t->name, FLOAT, t->ndim, shape, (size_t)t->n * sizeof(float), &begun); /* not aligned */
     const vly_real *from = w->param + t->offset;
     for (int64_t o = 0; to && o < outer; o++)
         for (int64_t k = 0; k < b; k++)
-            for (int64_t i = 0; i < a; i++, bytes += sizeof(float)) {
+            for (int64_t i = 0; i < a; i++, to += sizeof(float)) {
                 const float x = (float)from[(o * a + i) * b + k];
-                memcpy(bytes, &x, sizeof x);
+                memcpy(to, &x, sizeof x);
             }
     vly_proto_end(&w->p, begun);
 }

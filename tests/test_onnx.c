@@ -12,11 +12,11 @@ static char folder[64] = "/tmp/volley-onnx-XXXXXX";
 static uint32_t draws;
 static float uniform(void) { return (float)noise(29, draws++); }
 
-static const vly_obs_spec vector = {.dtype = VLY_F32, .ndim = 1, .shape = {5}, .stack = 1, .scale = 1},
-                          scaled = {.dtype = VLY_F32, .ndim = 1, .shape = {3}, .stack = 2, .scale = 0.25f},
-                          grid = {.dtype = VLY_U8, .ndim = 3, .shape = {10, 10, 4}, .stack = 1, .scale = 1},
-                          odd = {.dtype = VLY_U8, .ndim = 3, .shape = {7, 9, 2}, .stack = 3, .scale = 0.5f},
-                          pixels = {.dtype = VLY_U8, .ndim = 3, .shape = {84, 84, 1}, .stack = 4, .scale = 1 / 255.0f};
+#define VECTOR {.dtype = VLY_F32, .ndim = 1, .shape = {5}, .stack = 1, .scale = 1}
+#define SCALED {.dtype = VLY_F32, .ndim = 1, .shape = {3}, .stack = 2, .scale = 0.25f}
+#define GRID   {.dtype = VLY_U8, .ndim = 3, .shape = {10, 10, 4}, .stack = 1, .scale = 1}
+#define ODD    {.dtype = VLY_U8, .ndim = 3, .shape = {7, 9, 2}, .stack = 3, .scale = 0.5f}
+#define PIXELS {.dtype = VLY_U8, .ndim = 3, .shape = {84, 84, 1}, .stack = 4, .scale = 1 / 255.0f}
 
 typedef struct {
     const char *name;
@@ -24,19 +24,19 @@ typedef struct {
 } network;
 
 static const network networks[] = {
-    {"mlp", {.kind = VLY_NET_MLP, .obs = vector, .actions = 3, .hidden = {17, 9}, .layers = 2, .act = VLY_ACT_TANH, .shared = true}},
-    {"towers", {.kind = VLY_NET_MLP, .obs = scaled, .actions = 2, .hidden = {16, 16}, .layers = 2, .act = VLY_ACT_RELU}},
-    {"no_hidden", {.kind = VLY_NET_MLP, .obs = vector, .actions = 4, .head = VLY_HEAD_Q}},
-    {"mlp_image", {.kind = VLY_NET_MLP, .obs = odd, .actions = 3, .hidden = {11}, .layers = 1, .act = VLY_ACT_TANH, .shared = true}},
-    {"mlp_dueling", {.kind = VLY_NET_MLP, .obs = vector, .actions = 3, .hidden = {8}, .layers = 1, .head = VLY_HEAD_DUELING, .shared = true}},
-    {"mlp_lstm", {.kind = VLY_NET_MLP, .obs = vector, .actions = 3, .hidden = {8}, .layers = 1, .lstm = 6, .shared = true}},
-    {"minatar", {.kind = VLY_NET_MINATAR, .obs = grid, .actions = 6, .shared = true}},
-    {"minatar_odd", {.kind = VLY_NET_MINATAR, .obs = odd, .actions = 3, .head = VLY_HEAD_DUELING, .hidden = {13}, .layers = 1, .shared = true}},
-    {"nature", {.kind = VLY_NET_NATURE, .obs = pixels, .actions = 6, .shared = true}},
-    {"nature_dueling", {.kind = VLY_NET_NATURE, .obs = pixels, .actions = 18, .head = VLY_HEAD_DUELING, .hidden = {32}, .layers = 1, .shared = true}},
-    {"a3c_lstm", {.kind = VLY_NET_A3C, .obs = pixels, .actions = 4, .lstm = 32, .shared = true}},
-    {"impala", {.kind = VLY_NET_IMPALA, .obs = pixels, .actions = 6, .shared = true}},
-    {"impala_odd", {.kind = VLY_NET_IMPALA, .obs = odd, .actions = 5, .head = VLY_HEAD_Q, .hidden = {7}, .layers = 1, .shared = true}},
+    {"mlp", {.kind = VLY_NET_MLP, .obs = VECTOR, .actions = 3, .hidden = {17, 9}, .layers = 2, .act = VLY_ACT_TANH, .shared = true}},
+    {"towers", {.kind = VLY_NET_MLP, .obs = SCALED, .actions = 2, .hidden = {16, 16}, .layers = 2, .act = VLY_ACT_RELU}},
+    {"no_hidden", {.kind = VLY_NET_MLP, .obs = VECTOR, .actions = 4, .head = VLY_HEAD_Q}},
+    {"mlp_image", {.kind = VLY_NET_MLP, .obs = ODD, .actions = 3, .hidden = {11}, .layers = 1, .act = VLY_ACT_TANH, .shared = true}},
+    {"mlp_dueling", {.kind = VLY_NET_MLP, .obs = VECTOR, .actions = 3, .hidden = {8}, .layers = 1, .head = VLY_HEAD_DUELING, .shared = true}},
+    {"mlp_lstm", {.kind = VLY_NET_MLP, .obs = VECTOR, .actions = 3, .hidden = {8}, .layers = 1, .lstm = 6, .shared = true}},
+    {"minatar", {.kind = VLY_NET_MINATAR, .obs = GRID, .actions = 6, .shared = true}},
+    {"minatar_odd", {.kind = VLY_NET_MINATAR, .obs = ODD, .actions = 3, .head = VLY_HEAD_DUELING, .hidden = {13}, .layers = 1, .shared = true}},
+    {"nature", {.kind = VLY_NET_NATURE, .obs = PIXELS, .actions = 6, .shared = true}},
+    {"nature_dueling", {.kind = VLY_NET_NATURE, .obs = PIXELS, .actions = 18, .head = VLY_HEAD_DUELING, .hidden = {32}, .layers = 1, .shared = true}},
+    {"a3c_lstm", {.kind = VLY_NET_A3C, .obs = PIXELS, .actions = 4, .lstm = 32, .shared = true}},
+    {"impala", {.kind = VLY_NET_IMPALA, .obs = PIXELS, .actions = 6, .shared = true}},
+    {"impala_odd", {.kind = VLY_NET_IMPALA, .obs = ODD, .actions = 5, .head = VLY_HEAD_Q, .hidden = {7}, .layers = 1, .shared = true}},
 };
 
 typedef struct {
