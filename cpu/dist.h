@@ -36,6 +36,7 @@ vly_status vly_dist_lead(void *dist, vly_train *t);
 typedef struct {
     const char *url, *run; /* run NULL: the only one in the store */
     int rank;              /* -1: the next free one */
+    double wait_s;         /* for a run that is not there yet */
     void (*say)(void *arg, const char *text);
     void *arg;
     void (*started)(void *arg, vly_train *t); /* vly_train_stop(t) ends it from a signal handler; may be NULL */

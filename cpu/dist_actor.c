@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #include "common/philox.h"
 #include "cpu/compute_cpu.h"
@@ -65,6 +66,23 @@ static vly_status fetch_config(actor *a) {
     vly_assignments_free(&given);
     free(yaml);
     return status;
+}
+
+static vly_status look_for_run(actor *a) {
+    VLY_TRY(find_run(a));
+    if (!a->store) VLY_TRY(vly_store_open(&a->store, a->o->url, a->run, NULL));
+    return fetch_config(a);
+}
+
+/* Machines start in any order: an actor may be here before its learner. */
+static vly_status wait_for_run(actor *a) {
+    const double most = a->o->wait_s;
+    for (double waited = 0;; waited += 0.2) {
+        const vly_status status = look_for_run(a);
+        if (status != VLY_ENOTFOUND || waited >= most) return status;
+        if (waited == 0 && a->o->say) a->o->say(a->o->arg, "no such run yet: waiting for its learner");
+        nanosleep(&(struct timespec){0, 200000000}, NULL);
+    }
 }
 
 static vly_status join(actor *a) {
@@ -143,9 +161,7 @@ static vly_status run_actor(actor *a) {
 
 static vly_status act(actor *a) {
     char line[512];
-    VLY_TRY(find_run(a));
-    VLY_TRY(vly_store_open(&a->store, a->o->url, a->run, NULL));
-    VLY_TRY(fetch_config(a));
+    VLY_TRY(wait_for_run(a));
     VLY_TRY(join(a));
     VLY_TRY(open_env(a));
     VLY_TRY(connect_scheme(a));

@@ -9,7 +9,7 @@
 #include "cpu/dist_impl.h"
 #include "cpu/train_impl.h"
 
-enum { WORKERS_MAX = 1024 };
+enum { WORKERS_MAX = 1024, START_RETRY_MS = 30000 };
 
 /* ---- the configuration, read alike by learner and actors ---- */
 
@@ -132,6 +132,7 @@ vly_status vly_dist_start_fleet(vly_dist *d) {
     VLY_TRY(publish_config(d));
     VLY_TRY(vly_store_delete(d->store, "stop"));
     VLY_TRY(vly_dist_beat(d, d->t->counters.updates));
+    vly_store_set_retry(d->store, VLY_DIST_OWN_RETRY_MS);
     if (d->config->run.role != 0) {
         vly_dist_tell(d, "waiting for actors: volley actor --store %s --run %s", d->shown, d->run);
         return VLY_OK;
@@ -201,7 +202,8 @@ static vly_status connect_store(vly_dist *d) {
         snprintf(d->url, sizeof d->url, "%s", vly_store_server_url(d->redis));
     }
     mask_url(d);
-    const vly_store_options own = {.timeout_ms = vly_dist_timeout_ms(d->config), .retry_ms = VLY_DIST_OWN_RETRY_MS}; /* vly_dist_survive has the patience */
+    /* Somebody else's may not be up yet; later vly_dist_survive has the patience. */
+    const vly_store_options own = {.timeout_ms = vly_dist_timeout_ms(d->config), .retry_ms = d->redis ? VLY_DIST_OWN_RETRY_MS : START_RETRY_MS};
     VLY_TRY(vly_store_open(&d->store, d->url, d->run, &own));
     vly_dist_tell(d, "store %s, run %s: more workers join with   volley actor --store %s --run %s", d->shown, d->run, d->shown, d->run);
     return VLY_OK;

@@ -68,6 +68,22 @@ static vly_status parse_address(vly_store_address *at, const char *url) {
     return slash && slash[1] ? parse_number(slash + 1, 65535, "database number", &at->db) : VLY_OK;
 }
 
+/* A password that stands in no URL, so in no list of processes, no configuration and no log. */
+static vly_status find_password(address *at) {
+    const char *given = getenv("VOLLEY_STORE_PASSWORD"), *path = getenv("VOLLEY_STORE_PASSWORD_FILE");
+    if (at->password[0]) return VLY_OK;
+    if (given && given[0]) return copy_part(at->password, sizeof at->password, given, strlen(given), "password in VOLLEY_STORE_PASSWORD");
+    if (!path || !path[0]) return VLY_OK;
+    FILE *file = fopen(path, "r");
+    if (!file) return vly_fail(VLY_EINVAL, "store: cannot read VOLLEY_STORE_PASSWORD_FILE %s: %s", path, strerror(errno));
+    char line[300] = "";
+    const bool read = fgets(line, sizeof line, file) != NULL;
+    fclose(file);
+    line[strcspn(line, "\r\n")] = '\0';
+    if (!read || !line[0]) return vly_fail(VLY_EINVAL, "store: %s holds no password in its first line", path);
+    return copy_part(at->password, sizeof at->password, line, strlen(line), "password in VOLLEY_STORE_PASSWORD_FILE");
+}
+
 /* ---- the connection ---- */
 
 static int64_t now_ms(void) {
@@ -114,7 +130,8 @@ static vly_status dial(vly_store *s) {
     if (!s->at.unix_path[0]) redisEnableKeepAlive(s->link);
     if (s->at.password[0]) {
         const char *with_user[] = {"AUTH", s->at.user, s->at.password}, *alone[] = {"AUTH", s->at.password};
-        VLY_TRY(s->at.user[0] ? simple(s, 3, with_user) : simple(s, 2, alone));
+        const vly_status status = s->at.user[0] ? simple(s, 3, with_user) : simple(s, 2, alone);
+        if (status != VLY_OK && !strstr(vly_error_text(), "without any password")) return status; /* that one asks for none */
     }
     if (s->at.db) {
         snprintf(db, sizeof db, "%d", s->at.db);
@@ -147,6 +164,7 @@ vly_status vly_store_open(vly_store **out, const char *url, const char *run, con
     s->retry_ms = options && options->retry_ms ? options->retry_ms : RETRY_MS;
     snprintf(s->run, sizeof s->run, "%s", run);
     vly_status status = parse_address(&s->at, url);
+    if (status == VLY_OK) status = find_password(&s->at);
     if (status == VLY_OK) status = dial_again(s, now_ms() + s->retry_ms);
     if (status != VLY_OK) {
         vly_store_close(s);
@@ -162,6 +180,8 @@ void vly_store_close(vly_store *s) {
     hang_up(s);
     free(s);
 }
+
+void vly_store_set_retry(vly_store *s, int retry_ms) { s->retry_ms = retry_ms; }
 
 vly_store_traffic vly_store_get_traffic(const vly_store *s) { return s->traffic; }
 

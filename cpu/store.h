@@ -26,9 +26,11 @@ typedef struct {
     int retry_ms;   /* reconnecting, in all; 0: 30000 */
 } vly_store_options;
 
-/* url: redis://[[user]:password@]host[:port][/db] or unix:///path/to/socket[?db]. options may be NULL. */
+/* url: redis://[[user]:password@]host[:port][/db] or unix:///path/to/socket[?db]; a password that is not in it is taken from
+ * $VOLLEY_STORE_PASSWORD, or the first line of the file $VOLLEY_STORE_PASSWORD_FILE. options may be NULL. */
 vly_status vly_store_open(vly_store **out, const char *url, const char *run, const vly_store_options *options);
 void vly_store_close(vly_store *s);
+void vly_store_set_retry(vly_store *s, int retry_ms);
 
 /* What crossed the wire so far, both ways, and how often the connection had to be made again. */
 typedef struct {

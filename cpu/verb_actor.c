@@ -7,7 +7,7 @@
 
 typedef struct {
     char store[256], run[128];
-    int rank;
+    int rank, wait;
     bool quiet;
 } actor_options;
 
@@ -15,6 +15,7 @@ static const vly_option own[] = {
     VLY_CLI_TEXT(actor_options, store, "", NULL, "the learner's Redis: redis://host:port/db; default: $VOLLEY_STORE"),
     VLY_CLI_TEXT(actor_options, run, "", NULL, "name of the run in the store; default: the only one there"),
     VLY_CLI_INT(actor_options, rank, "-1", -1, 1e9, "number of this worker; -1: the next free one"),
+    VLY_CLI_INT(actor_options, wait, "60", 0, 1e9, "seconds to wait for a run that is not in the store yet"),
     VLY_CLI_BOOL(actor_options, quiet, "say nothing but errors"),
 };
 
@@ -31,7 +32,7 @@ static int run(vly_cli *cli) {
     const actor_options *o = cli->own;
     const char *store = o->store[0] ? o->store : getenv("VOLLEY_STORE");
     if (!store || !store[0]) return vly_cli_fail(vly_fail(VLY_EINVAL, "actor: --store or VOLLEY_STORE is needed, the Redis that the learner uses"));
-    const vly_dist_actor actor = {.url = store, .run = o->run, .rank = o->rank, .say = o->quiet ? NULL : say, .arg = cli->people, .started = started};
+    const vly_dist_actor actor = {.url = store, .run = o->run, .rank = o->rank, .wait_s = o->wait, .say = o->quiet ? NULL : say, .arg = cli->people, .started = started};
     const vly_status status = vly_dist_act(&actor);
     if (vly_cli_signal()) return vly_cli_signal() == 2 ? VLY_EXIT_INT : VLY_EXIT_TERM;
     return status == VLY_OK ? VLY_EXIT_DONE : vly_cli_fail(status);

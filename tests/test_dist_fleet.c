@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include "common/checkpoint.h"
 #include "common/file.h"
+#include "cpu/store.h"
 
 static char folder[64] = "/tmp/volley-fleet-XXXXXX";
 
@@ -127,8 +128,53 @@ static void gradients_through_a_server_reach_475(void) {
     }
 }
 
+/* A learner beside actors that came by themselves; it is killed, resumed, and a second one refused while it lives. */
+static void unrolls_from_elsewhere_reach_475(void) {
+#ifdef VLY_HAVE_REDIS
+    vly_store_server *redis;
+    char path[128], url[96], command[512];
+    int code, how;
+    reaches_475("impala, processes", "", "train cartpole --algo impala --dist.processes true --workers 2 --seed 1 --out i0");
+    snprintf(path, sizeof path, "%s/redis", folder);
+    CHECK_OK(vly_store_server_start(&redis, path, true));
+    snprintf(url, sizeof url, "%s", vly_store_server_url(redis));
+    pid_t actors[2];
+    for (int i = 0; i < 2; i++) {
+        actors[i] = fork();
+        CHECK(actors[i] >= 0);
+        if (actors[i] == 0) {
+            execl(VLY_TEST_PROGRAM, "volley", "actor", "--store", url, "--run", "far", "--quiet", (char *)NULL);
+            _exit(127);
+        }
+    }
+    const pid_t learner = start("train cartpole --algo impala --role learner --store %s --seed 4 --steps 5M --until-return 490 --impala.lr 1e-5 "
+                                "--checkpoint.every_s 0.1 --dist.ttl_s 1 --out far", url);
+    snprintf(command, sizeof command, "for i in $(seq 300); do ls %s/far/checkpoints/step-* >/dev/null 2>&1 && break; sleep 0.1; done", folder);
+    CHECK_EQ(system(command), 0);
+    snprintf(command, sizeof command, "cp -r %s/far %s/else && rm -rf %s/else/lock && mkdir %s/second && mv %s/else %s/second/far", folder, folder, folder, folder, folder, folder);
+    CHECK_EQ(system(command), 0);
+    snprintf(command, sizeof command, "cd %s && %s resume second/far >second.out 2>second.err", folder, VLY_TEST_PROGRAM);
+    CHECK_EQ(WEXITSTATUS(system(command)), 2);
+    char *words = slurp("second.err");
+    CHECK(strstr(words, "already has a learner") != NULL);
+    free(words);
+    CHECK_EQ(kill(learner, SIGKILL), 0);
+    CHECK_EQ(waitpid(learner, &how, 0), learner);
+    json_t *o = run("", &code, "resume far --impala.lr 3e-3 --until-return 475");
+    CHECK(o != NULL);
+    fprintf(stderr, "%-24s exit %d %s after %.0f steps\n", "impala, resumed", code, json_string_value(json_object_get(o, "stop")), number(o, "steps"));
+    CHECK_EQ(code, 0);
+    json_decref(o);
+    for (int i = 0; i < 2; i++) {
+        CHECK_EQ(waitpid(actors[i], &how, 0), actors[i]);
+        CHECK(WIFEXITED(how) && WEXITSTATUS(how) == 0);
+    }
+    vly_store_server_stop(redis);
+#endif
+}
+
 static void killed_workers_and_stores_do_not_stop_it(void) {
-    const pid_t learner = start("train cartpole --algo a3c --workers 3 --steps 3M --until-return 475 --seed 2 --a2c.lr 1e-3 --out faults");
+    const pid_t learner = start("train cartpole --algo a3c --workers 3 --steps 3M --until-return 475 --seed 2 --a2c.lr 5e-4 --out faults");
     char command[256];
     int code, killed = 0;
     for (int i = 0; i < 12; i++) {
@@ -199,7 +245,9 @@ static void a_short_run_of_each_kind_ends_well(void) {
                                        "gridworld --algo sarsa --workers 2 --sharding time --steps 20k",
                                        "gridworld --algo qlearning --workers 2 --dist.tables share --steps 20k",
                                        "cartpole --algo a3c --workers 2 --steps 10k", "cartpole --algo gorila --workers 2 --steps 3k --dist.update overlapped",
-                                       "cartpole --algo ppo --workers 2 --steps 6k --dist.update fedavg"};
+                                       "cartpole --algo ppo --workers 2 --steps 6k --dist.update fedavg",
+                                       "cartpole --algo impala --dist.processes true --workers 2 --steps 20k",
+                                       "minatar/breakout --algo impala --dist.processes true --workers 2 --steps 10k --net.lstm 16"};
     for (size_t i = 0; i < sizeof runs / sizeof runs[0]; i++) {
         int code;
         json_t *o = run("", &code, "train %s --out s%zu", runs[i], i);
@@ -223,6 +271,7 @@ int main(void) {
     }
     tables_become_optimal_in_every_scheme();
     gradients_through_a_server_reach_475();
+    unrolls_from_elsewhere_reach_475();
     killed_workers_and_stores_do_not_stop_it();
     a_run_that_was_led_resumes();
     ranks_average_their_gradients();
