@@ -124,3 +124,8 @@ add_test(NAME faults COMMAND sh -c "exec \"\${VLY_PYTHON:-python3}\" tests/fault
 add_test(NAME namespaces COMMAND sh -c "exec \"\${VLY_PYTHON:-python3}\" tests/namespaces.py --program $<TARGET_FILE:volley> ${namespaces_args}"
   WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
 set_tests_properties(faults namespaces PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 300)
+if(TARGET volley_mpi)
+  add_dependencies(test_ranks volley_mpi)
+else()
+  target_compile_definitions(test_ranks PRIVATE VLY_NO_MPI)
+endif()
