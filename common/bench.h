@@ -53,7 +53,8 @@ void vly_bench_json(const vly_bench_result *result, char *text, size_t bytes);
     XX(kernels, "operations of the compute interface: bytes and FLOPs per second, share of the measured peak") \
     XX(learner, "networks: forward passes and whole updates by the sample")             \
     XX(replay, "prioritized replay: insertion, and sampling with update")                       \
-    XX(store, "experience, weights and gradients through a Redis of our own")
+    XX(store, "experience, weights and gradients through a Redis of our own")                    \
+    XX(parameters, "a parameter server over Redis: gradients of 1 to 4 workers applied, by the second")
 
 #define XX(name, help) vly_status vly_bench_##name(const vly_bench_options *options);
 VLY_BENCH_MAP(XX)
