@@ -69,7 +69,7 @@ static vly_status parse_address(vly_store_address *at, const char *url) {
 }
 
 /* A password that stands in no URL, so in no list of processes, no configuration and no log. */
-static vly_status find_password(address *at) {
+static vly_status find_password(vly_store_address *at) {
     const char *given = getenv("VOLLEY_STORE_PASSWORD"), *path = getenv("VOLLEY_STORE_PASSWORD_FILE");
     if (at->password[0]) return VLY_OK;
     if (given && given[0]) return copy_part(at->password, sizeof at->password, given, strlen(given), "password in VOLLEY_STORE_PASSWORD");
