@@ -8,7 +8,7 @@ JOB   ?= auto
 CMAKE ?= cmake
 CONFIGURE = $(CMAKE) -S . -B $(BUILD) -G Ninja $(if $(shell command -v ccache),-DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
 
-.PHONY: help run roms cuda bundle test build program configure setup setup-test peers bench report clean
+.PHONY: help run roms cuda bundle test build program configure setup setup-test peers bench report install clean
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -49,6 +49,10 @@ compare: setup build ## every comparison with other programs, from PyPI, into be
 
 report: program ## tables and pictures of benchmarks/results, written beside them
 	@$(BUILD)/volley bench report benchmarks/results/*.json --out benchmarks/results/README.md
+
+install: program ## the program, what it loads and volley(1), under PREFIX (/usr/local)
+	@$(CMAKE) --build $(BUILD) --target manual
+	@$(CMAKE) --install $(BUILD) $(if $(PREFIX),--prefix $(PREFIX))
 
 clean: ## removes what was built, not the runs
 	rm -rf build build-* build.log
