@@ -4,7 +4,7 @@
 #include "common/bench.h"
 
 static void print(void *arg, const vly_bench_result *r) {
-    char text[512];
+    char text[1024];
     (void)arg;
     vly_bench_json(r, text, sizeof text);
     puts(text);

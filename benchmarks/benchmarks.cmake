@@ -1,5 +1,5 @@
 # benchmarks/: suites (library vly_bench, for `volley bench` too) and build/volley-bench.
-file(GLOB bench_sources CONFIGURE_DEPENDS benchmarks/bench_*.c)
+file(GLOB bench_sources CONFIGURE_DEPENDS benchmarks/bench_*.c benchmarks/host_sync.c)
 add_library(vly_bench STATIC ${bench_sources})
 target_link_libraries(vly_bench PUBLIC vly_cpu)
 add_executable(volley-bench benchmarks/bench.c)

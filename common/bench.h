@@ -20,7 +20,7 @@ extern "C" {
 
 typedef struct {
     char name[64];
-    char params[128]; /* the inside of a JSON object: "\"actors\": 256" */
+    char params[320]; /* the inside of a JSON object: "\"actors\": 256" */
     char unit[16];    /* "steps/s" */
     double median, min, max;
     double cpu; /* median again, but per second of processor time, all threads together */
@@ -33,6 +33,7 @@ typedef struct {
     int samples;        /* 0: 7 */
     const char *env;    /* suite envs: this environment alone; NULL: all */
     const char *vs;     /* with an Atari game: "ale" measures ale-py in turn with ours; NULL: nobody */
+    const char *gpus;     /* scaling: numbers of ranks, "1,2,4"; NULL: 1,2 */
     void (*report)(void *arg, const vly_bench_result *result);
     void *arg;
 } vly_bench_options;
@@ -52,6 +53,8 @@ void vly_bench_json(const vly_bench_result *result, char *text, size_t bytes);
     XX(envs, "environments by the second: alone, through the actor pool")                          \
     XX(kernels, "operations of the compute interface: bytes and FLOPs per second, share of the measured peak") \
     XX(learner, "networks: forward passes and whole updates by the sample")             \
+    XX(pipeline, "actors, transfers, inference and learning together, and which holds the rest up")  \
+    XX(scaling, "updates over several GPUs, or processors: weak, strong, all-reduce, weights' hash") \
     XX(replay, "prioritized replay: insertion, and sampling with update")                       \
     XX(store, "experience, weights and gradients through a Redis of our own")                    \
     XX(parameters, "a parameter server over Redis: gradients of 1 to 4 workers applied, by the second")

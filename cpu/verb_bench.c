@@ -9,7 +9,7 @@
 
 typedef struct {
     char env[64], vs[16];
-    char filter[64], out[1024];
+    char filter[64], out[1024], gpus[64];
     float seconds;
     int samples;
 } bench_options;
@@ -84,7 +84,7 @@ static int bench(vly_cli *cli) {
     if (cli->count > 1) return vly_cli_fail(vly_fail(VLY_EINVAL, "volley bench: '%.100s' is one argument too many; only report takes files", cli->positional[1]));
     reporter to = {cli->people, json_array()};
     const vly_bench_options options = {.filter = own->filter[0] ? own->filter : NULL, .seconds = (double)own->seconds,
-                                       .samples = own->samples, .env = own->env[0] ? own->env : NULL,
+                                       .samples = own->samples, .gpus = own->gpus[0] ? own->gpus : NULL, .env = own->env[0] ? own->env : NULL,
                                        .vs = own->vs[0] ? own->vs : NULL, .report = report, .arg = &to};
     int i = 0;
     while (i < SUITES && strcmp(suites[i].name, cli->positional[0])) i++;
@@ -113,6 +113,7 @@ static const vly_option own[] = {
     VLY_CLI_TEXT(bench_options, vs, "", NULL, "envs: 'ale' plays the Atari game in turn with ours"),
     VLY_CLI_FLOAT(bench_options, seconds, "0", 0, 3600, "of one sample; 0: the suite's own"),
     VLY_CLI_TEXT(bench_options, out, "report.md", NULL, "report: name.md with pictures beside it, or name.svg, name.png: pictures alone"),
+    VLY_CLI_TEXT(bench_options, gpus, "", NULL, "scaling: how many ranks, 1,2,4,8; default 1,2"),
     VLY_CLI_INT(bench_options, samples, "0", 0, 99, "samples a measurement; 0: the suite's own"),
 };
 

@@ -129,3 +129,6 @@ if(TARGET volley_mpi)
 else()
   target_compile_definitions(test_ranks PRIVATE VLY_NO_MPI)
 endif()
+
+target_compile_definitions(test_bench PRIVATE VLY_TEST_PROGRAM="$<TARGET_FILE:volley>")
+add_dependencies(test_bench volley)

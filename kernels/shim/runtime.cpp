@@ -10,6 +10,8 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
+#include <string>
 #include <vector>
 #include <time.h>
 #include "kernels/shim/internal.h"
@@ -111,6 +113,17 @@ bool guards_whole(char *p, size_t bytes) {
     return true;
 }
 
+/* VLY_SHIM_LAUNCHED=FILE: a line for each kernel that ran, when it first does. */
+void note_kernel(const char *kernel) {
+    static std::set<std::string> seen;
+    const char *path = getenv("VLY_SHIM_LAUNCHED");
+    if (!path || !seen.insert(kernel).second) return;
+    if (FILE *f = fopen(path, "a")) {
+        fprintf(f, "%s\n", kernel);
+        fclose(f);
+    }
+}
+
 } // namespace
 
 namespace vly_shim {
@@ -135,6 +148,7 @@ cudaError_t launch(launch_name name, dim3 grid, dim3 block, size_t shared_bytes,
     return give(enqueue(stream, [=] {
         if (sticky != cudaSuccess) return;
         launches++;
+        note_kernel(name.kernel);
         run_grid(name, grid, block, shared_bytes, body);
     }));
 }

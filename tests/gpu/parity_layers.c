@@ -170,6 +170,33 @@ static void bad_layers_are_refused(parity *p) {
     twin_free(p, &x);
 }
 
+#ifdef VLY_TEST_SHIM
+#include "common/exact.h"
+#include "gpu/internal.h"
+
+/* What cuBLASLt's and cuDNN's epilogues lack; those libraries have no twin in the shim, so the kernels are called by themselves. */
+static void what_the_libraries_lack_agrees(parity *p) {
+    static const int sizes[] = {1, 257, 4099};
+    cudaStream_t stream = vly_stream_of(p->gpu_queue);
+    for (size_t s = 0; s < 3; s++)
+        for (int low = 0; low < 2; low++) {
+            const int n = sizes[s];
+            twin y = reals(p, low ? VLY_BF16 : VLY_F32, n, 2), narrow = reals(p, VLY_BF16, n, 1), sum = normals(p, (size_t)n, 1);
+            CHECK_OK(vly_tanh_launch(low ? VLY_BF16 : VLY_F32, n, y.gpu, stream));
+            CHECK_OK(vly_add_low_launch(n, narrow.gpu, sum.gpu, low, stream));
+            void *got = twin_gpu(p, &y);
+            for (int i = 0; i < n; i++) {
+                ((float *)sum.cpu)[i] = (low ? ((float *)sum.cpu)[i] : 0.0f) + value_of(VLY_BF16, narrow.cpu, i);
+                if (low) CHECK_NEAR(value_of(VLY_BF16, got, i), vly_tanhf(value_of(VLY_BF16, y.cpu, i)), 0x1p-8);
+                else CHECK(value_of(VLY_F32, got, i) == vly_tanhf(((float *)y.cpu)[i]));
+            }
+            SAME(sum);
+            free(got);
+            twin_free(p, &y), twin_free(p, &narrow), twin_free(p, &sum);
+        }
+}
+#endif
+
 int main(void) {
 #if defined(VLY_TEST_SHIM) && defined(__SANITIZE_THREAD__)
     SKIP("the shim runs kernels on one thread: nothing here for ThreadSanitizer, and fibers take minutes under it");
@@ -182,6 +209,9 @@ int main(void) {
     pools_agree(p);
     recurrent_layers_agree(p);
     bad_layers_are_refused(p);
+#ifdef VLY_TEST_SHIM
+    what_the_libraries_lack_agrees(p);
+#endif
     parity_close(p);
     return TEST_PASS;
 }
