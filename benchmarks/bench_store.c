@@ -29,7 +29,7 @@ vly_status vly_bench_store(const vly_bench_options *options) {
 #include "cpu/dist_experience.h"
 #include "cpu/dist_weights.h"
 
-enum { LANES = 8, STEPS = 32, ACTIONS = 6, BATCH = 512, WORKERS = 4, BLOCKS = 8, UPDATES = 8 };
+enum { LANES = 8, STEPS = 32, ACTIONS = 6, BATCH = 512, WORKERS = 4, UPDATES = 8 };
 static const int64_t BUDGET = 256 << 20;
 
 /* ---- what there is to push ---- */
@@ -41,6 +41,7 @@ typedef struct {
     vly_block_maker *maker;
     vly_store *store;
     uint64_t life, seq;
+    int blocks; /* a thread's share of a sample: some milliseconds of work */
     vly_status status;
     char error[512];
 } worker;
@@ -102,6 +103,7 @@ static void add_step(field *f, worker *w, int64_t t) {
 static vly_status worker_open(field *f, worker *w, uint64_t life) {
     const vly_replay_options o = {.obs = f->shape.obs, .actors = LANES, .groups = 1, .capacity = (int64_t)(4 * STEPS) * LANES, .n_step = 1};
     w->life = life;
+    w->blocks = f->shape.obs.bytes > 64 ? 16 : 256;
     VLY_TRY(vly_replay_create(&w->ring, f->c, &o));
     VLY_TRY(vly_block_maker_create(&w->maker, &f->shape));
     VLY_TRY(vly_store_open(&w->store, vly_store_server_url(f->server), vly_shard_run(f->run, 0).text, NULL));
@@ -146,7 +148,7 @@ static void failed(field *f, vly_status status) {
 static void *push_blocks(void *arg) {
     worker *w = arg;
     vly_block b;
-    for (int i = 0; i < BLOCKS && w->status == VLY_OK; i++) w->status = push_block(w, 64, &b);
+    for (int i = 0; i < w->blocks && w->status == VLY_OK; i++) w->status = push_block(w, 64, &b);
     if (w->status != VLY_OK) snprintf(w->error, sizeof w->error, "%s", vly_error_text());
     return NULL;
 }
@@ -159,7 +161,7 @@ static double insert(void *arg) {
     for (int i = 1; i < f->running; i++) pthread_join(thread[i], NULL);
     for (int i = 0; i < f->running; i++)
         if (f->workers[i].status != VLY_OK && f->status == VLY_OK) f->status = f->workers[i].status, memcpy(f->error, f->workers[i].error, sizeof f->error);
-    return (double)f->running * BLOCKS * STEPS * LANES;
+    return (double)f->running * f->workers[0].blocks * STEPS * LANES;
 }
 
 /* The learner's side while others insert. */

@@ -3,8 +3,8 @@
 
     python3 benchmarks/compare_store.py [--rounds 3] [--out benchmarks/results/apex_store.json]
 
-Needs build/volley-bench, redis-server and dm-reverb with its TensorFlow, in a Python of its own (pip install
-'dm-reverb[tensorflow]==0.14.0'). Server and clients share the machine in both. Small: transitions of 4 floats, an action,
+Needs build/volley, redis-server and dm-reverb with its TensorFlow, in a Python of its own (pip install
+'dm-reverb[tensorflow]==0.14.0'). Server and client are processes of their own and share the machine in both. Small: transitions of 4 floats, an action,
 a reward, each an item. Frames: every step appends an 84 x 84 picture (the pictures of bench_store.c) and makes an item of
 the last five, each frame sent once (TrajectoryWriter). Reverb's client samples by priority in calls of 4096 (smaller ones are slower).
 A ratio is the median of the rounds' ratios; ours first in each round.
@@ -14,6 +14,7 @@ import json
 import os
 import statistics
 import subprocess
+import sys
 import time
 
 import measured
@@ -53,14 +54,22 @@ def rates(insert, sample, seconds):
     return out
 
 
-def reverb_rates(kind, seconds):
-    import numpy as np
+def serve(kind):
     import reverb
 
     items = 200_000 if kind == "small" else 20_000
     server = reverb.Server(tables=[reverb.Table("t", reverb.selectors.Prioritized(0.6), reverb.selectors.Fifo(), items,
                                                 reverb.rate_limiters.MinSize(1))])
-    client = reverb.Client(f"localhost:{server.port}")
+    print(server.port, flush=True)
+    server.wait()
+
+
+def reverb_rates(kind, seconds):
+    import numpy as np
+    import reverb
+
+    server = subprocess.Popen([sys.executable, os.path.abspath(__file__), "--serve", kind], stdout=subprocess.PIPE, text=True)
+    client = reverb.Client(f"localhost:{int(server.stdout.readline())}")
     rng = np.random.default_rng(0)
     window = 1 if kind == "small" else 5
     if kind == "small":
@@ -86,7 +95,8 @@ def reverb_rates(kind, seconds):
             return sum(1 for _ in client.sample("t", num_samples=4096, emit_timesteps=False))
 
         out = rates(insert, sample, seconds)
-    server.stop()
+    server.terminate()
+    server.wait()
     return {"insert": out[0], "sample": out[1]}
 
 
@@ -95,12 +105,15 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=2)
     parser.add_argument("--out")
+    parser.add_argument("--serve", choices=("small", "frames"), help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if args.serve:
+        return serve(args.serve)
     from importlib.metadata import version
 
     rounds = []
     for n in range(args.rounds):
-        ours = volley(0.3, 3)
+        ours = volley(0.2, 3)
         theirs = {kind: reverb_rates(kind, args.seconds) for kind in ("small", "frames")}
         rounds.append((ours, theirs))
         print(f"round {n + 1}: ours {({k: round(r['median']) for k, r in ours.items()})}")

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#include "common/philox.h"
 #include "cpu/dist_shard.h"
 #include "cpu/dist_weights.h"
 
@@ -18,6 +19,8 @@ struct vly_apex {
     vly_block_shape shape;
     uint64_t life, seq;
     int64_t next;  /* step of the ring to hand on first */
+    double usual;  /* priority of a block: a running mean */
+    int64_t made;
     int64_t steps; /* told with the next block */
     float score[VLY_BLOCK_RETURNS];
     int scores;
@@ -89,17 +92,30 @@ static vly_status push(vly_apex *x, const vly_block *block, vly_real *param, boo
     }
 }
 
-static vly_status make(vly_apex *x, const vly_replay *ring, const vly_real *value, int steps, vly_block *block) {
+/* The lower stratum is thinned out before it costs traffic; what surprises the network is always sent. */
+static bool worth_sending(vly_apex *x, const vly_block *b) {
+    const vly_u32x4 r = vly_philox(x->life, VLY_STREAM_REPLAY, (uint64_t)x->made++, 0);
+    double sum = 0;
+    for (uint32_t i = 0; i < b->head->lanes * b->head->steps; i++) sum += (double)b->record[i].priority;
+    const double mean = b->transitions ? sum / b->transitions : 0;
+    const bool below = mean < x->usual;
+    x->usual = x->made == 1 ? mean : 0.98 * x->usual + 0.02 * mean;
+    return !below || vly_unit(r.v[0]) < x->o.config->apex.send;
+}
+
+static vly_status make(vly_apex *x, const vly_replay *ring, const vly_real *value, int steps, vly_block *block, bool *send) {
     const vly_config *k = x->o.config;
     const vly_block_source source = {ring, value, x->o.actions, k->dqn.gamma, k->dqn.reward_scale};
     VLY_TRY(vly_block_make(x->maker, &source, x->next, steps, block));
+    x->next += steps;
+    *send = worth_sending(x, block);
+    if (!*send) return VLY_OK; /* its steps and returns are told with the next */
     vly_block_head *h = block->head;
     h->life = x->life, h->seq = ++x->seq;
     h->version = x->weights->seen.version;
     h->agent_steps = x->steps;
     h->returns = (uint32_t)x->scores;
     memcpy(h->score, x->score, sizeof h->score);
-    x->next += steps;
     x->steps = x->scores = 0;
     return VLY_OK;
 }
@@ -116,8 +132,9 @@ static vly_status hand_on(vly_sync *sync, vly_queue *q, const vly_replay *ring, 
     }
     const int64_t steps = ring->step[0] - 1 - x->shape.n_step - x->next + 1;
     if (steps > 0) {
-        VLY_TRY(make(x, ring, value, (int)steps, &block));
-        VLY_TRY(push(x, &block, p->param, fresh));
+        bool send;
+        VLY_TRY(make(x, ring, value, (int)steps, &block, &send));
+        if (send) VLY_TRY(push(x, &block, p->param, fresh));
     }
     bool newer;
     VLY_TRY(follow(x, p->param, &newer));

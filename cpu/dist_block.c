@@ -86,7 +86,7 @@ vly_status vly_block_make(vly_block_maker *m, const vly_block_source *source, in
     uint32_t *offset = (uint32_t *)(record + r->N * steps);
     const int rows = (int)(h->history + h->steps + h->ahead);
     size_t at = 0;
-    block->transitions = 0;
+    block->record = record, block->transitions = 0;
     for (int64_t lane = 0; lane < r->N; lane++) {
         for (int k = 0; k < steps; k++) {
             *record = record_of(source, (from + k) % r->T * r->N + lane, s->n_step);

@@ -56,6 +56,7 @@ typedef struct {
 
 typedef struct {
     vly_block_head *head;    /* to be completed: life, seq, version, agent_steps, score */
+    const vly_block_record *record; /* (lanes, steps), within the notice */
     const uint8_t *notice, *data;
     size_t notice_bytes, data_bytes;
     int transitions;         /* of lanes * steps */

@@ -73,7 +73,7 @@ static vly_status insert(vly_experience *e, int32_t at) {
 }
 
 static void tell(vly_experience *e, const slot *s) {
-    e->report.blocks++;
+    e->report.blocks++, e->report.bytes += s->cost;
     for (int i = 0; i < transitions_of(s); i++) e->report.transitions += s->view.record[i].action >= 0;
     count_missed(e, &s->view.head);
     if (e->o.on_block) e->o.on_block(e->o.arg, &s->view.head);
@@ -138,10 +138,18 @@ vly_status vly_experience_read_shard(vly_experience *e, int number, int most, bo
     return cache_slots(e, d->store, e->reading.fresh, e->reading.n);
 }
 
-/* An eighth of the budget stays free for those who push. */
-static vly_status make_room(vly_experience *e, shard *d) {
-    while (d->count > 0 && d->state.bytes > e->o.shard_bytes - e->o.shard_bytes / 8) VLY_TRY(evict_oldest(e, d));
-    return VLY_OK;
+static bool too_full(const vly_experience *e, const shard *d, int64_t fresh) {
+    return d->count > 0 && (d->state.bytes > e->o.shard_bytes - e->o.shard_bytes / 8 || e->free_count < fresh);
+}
+
+/* An eighth of the budget stays free for those who push, and places for `fresh` blocks. All evictions travel together. */
+static vly_status make_room(vly_experience *e, shard *d, int64_t fresh) {
+    if (!too_full(e, d, fresh)) return VLY_OK;
+    VLY_TRY(vly_store_begin(d->store));
+    vly_status status = VLY_OK;
+    while (too_full(e, d, fresh) && status == VLY_OK) status = evict_oldest(e, d);
+    const vly_status sent = vly_store_end(d->store);
+    return status == VLY_OK ? sent : status;
 }
 
 vly_status vly_experience_shrink(vly_experience *e) {
@@ -150,7 +158,7 @@ vly_status vly_experience_shrink(vly_experience *e) {
     e->o.shard_bytes = bytes / e->o.shards;
     for (int i = 0; i < e->o.shards; i++) {
         evicted -= e->shards[i].count;
-        VLY_TRY(make_room(e, &e->shards[i]));
+        VLY_TRY(make_room(e, &e->shards[i], 0));
         evicted += e->shards[i].count;
     }
     return evicted ? VLY_OK : vly_fail(VLY_ENOSPACE, "the store is out of memory, and not by this run's experience: give it more (maxmemory)");
@@ -167,7 +175,8 @@ vly_status vly_experience_take(vly_experience *e, int most, int *blocks) {
         const bool again = vly_store_get_traffic(d->store).reconnects != d->connection;
         if (again || now.head != d->state.head || now.tail < d->next) return vly_experience_sync(e); /* it may have forgotten */
         d->state = now;
-        VLY_TRY(make_room(e, d));
+        const int64_t waiting = now.tail - d->next, fresh = waiting < AT_ONCE ? waiting : AT_ONCE;
+        VLY_TRY(make_room(e, d, fresh < e->slots / 2 ? fresh : e->slots / 2));
         if (now.tail > d->next && most > *blocks) VLY_TRY(vly_experience_read_shard(e, i, most - *blocks, true, &count));
         *blocks += count;
         e->report.waiting += d->state.tail - d->next;

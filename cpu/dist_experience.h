@@ -38,7 +38,7 @@ typedef struct {
 } vly_experience_options;
 
 typedef struct { /* since open */
-    int64_t blocks, transitions;            /* taken */
+    int64_t blocks, transitions, bytes;     /* taken */
     int64_t evicted, lost, missed, corrupt; /* transitions; transitions that the store lost; blocks that never came, or were no blocks */
     int64_t sampled, from_cache;            /* transitions */
     int64_t live, waiting;                  /* transitions now; blocks in the store not taken yet */

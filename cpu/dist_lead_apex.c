@@ -141,6 +141,7 @@ static void add_metrics(leader *l, vly_metric *m, int *n) {
     const int64_t acted = l->start_steps < 0 ? 0 : c->steps - l->start_steps;
     vly_metric_add(m, n, "charts/replay_ratio", acted > 0 ? (double)(c->updates - l->start_updates) * l->k->dqn.batch / (double)acted : 0);
     vly_metric_add(m, n, "store/bytes", (double)r.stored_bytes);
+    vly_metric_add(m, n, "store/taken_bytes", (double)r.bytes);
     vly_metric_add(m, n, "store/waiting", (double)r.waiting);
     vly_metric_add(m, n, "store/evicted", (double)r.evicted);
     vly_metric_add(m, n, "store/lost", (double)r.lost);

@@ -12,7 +12,8 @@ static void show(const char *what, const json_t *o, const char *run) {
             runs_metric(run, "store/missed_blocks", -1), runs_metric(run, "dist/restarts", -1));
 }
 
-static void reaches_475(const char *name, const char *args) {
+/* Returns the bytes that went through the store per step. */
+static double reaches_475(const char *name, const char *args) {
     int code;
     json_t *o = runs_finish(name, runs_start(name, "train cartpole --algo apex %s --seed 1 --until-return 475 --out %s", args, name), &code);
     CHECK(o != NULL);
@@ -21,7 +22,9 @@ static void reaches_475(const char *name, const char *args) {
     CHECK(runs_number(o, "return_mean_100") >= 475);
     const double ratio = runs_metric(name, "charts/replay_ratio", -1);
     CHECK(ratio > 7 && ratio <= 8); /* 8 rows learned from per transition acted, never more */
+    const double bytes = runs_metric(name, "store/taken_bytes", -1) / runs_number(o, "steps");
     json_decref(o);
+    return bytes;
 }
 
 /* One of the learner's children: an actor or its Redis. */
@@ -115,7 +118,10 @@ int main(void) {
         return runs_clean();
     }
     reaches_475("local", "--apex.replay local");
-    reaches_475("store", "--apex.replay store --workers 2 --steps 1M");
+    const double all = reaches_475("store", "--apex.replay store --workers 2 --steps 1M");
+    const double some = reaches_475("stratified", "--apex.replay store --workers 2 --steps 1M --apex.send 0.5");
+    fprintf(stderr, "bytes through the store per step: %.1f, with half of the lower stratum kept back %.1f\n", all, some);
+    CHECK(all < 60 && some < 0.85 * all);
     actors_and_stores_may_die("durable", "");
     actors_and_stores_may_die("forgetful", "--checkpoint.replay false");
     a_learner_may_die();
