@@ -256,6 +256,8 @@ vly_status vly_experience_open(vly_experience **out, const vly_experience_option
     if (o->shards < 1 || o->shards > SHARDS_MOST || o->batch < 1 || slots < o->shards || slots * stride > INT32_MAX)
         return vly_fail(VLY_EINVAL, "experience of %lld transitions in blocks of %lld, %d shards: between one block a shard and 2^31 transitions",
                         (long long)o->capacity, (long long)stride, o->shards);
+    if (o->shape.n_step < 1 || o->shape.n_step > VLY_BLOCK_NSTEP_MOST)
+        return vly_fail(VLY_EINVAL, "--dqn.n_step %d: experience in a store is of at most %d steps", o->shape.n_step, VLY_BLOCK_NSTEP_MOST);
     vly_experience *e = calloc(1, sizeof *e);
     if (!e) return vly_fail(VLY_ENOMEM, "no memory for experience");
     e->o = *o;
