@@ -1,0 +1,150 @@
+#!/usr/bin/env python3
+"""What to expect of 8, 64 and 512 workers: a closed queueing network fitted to a few measured runs.
+
+    python3 benchmarks/simulate_scaling.py --measure --out benchmarks/results/scaling_workers.json
+    python3 benchmarks/simulate_scaling.py --from benchmarks/results/scaling_workers.json      # the table again, without measuring
+
+A worker computes a push (Z seconds of a processor), then the store and the learner serve it (S seconds of the learner's one
+thread: taking it, learning, publishing). Workers are customers that think for Z and queue at one server: exact mean value
+analysis of that network (Reiser & Lavenberg 1980) gives throughput and waiting for any number of workers. On this machine all
+of them share its processors, which is a second server: fitted is the work of a push on each, from /proc; measured points and the
+model's are compared. With a processor for each worker the processors' queue is gone, and what is left is the learner.
+"""
+import argparse, json, os, re, shutil, statistics, subprocess, tempfile, time
+
+RUNS = {"impala": ["--algo", "impala", "--dist.processes", "true"], "a3c": ["--algo", "a3c"],
+        "gorila": ["--algo", "gorila", "--dist.update", "async"]}
+MORE = (8, 64, 512)
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+def family(pid):
+    """Seconds of processor of the learner, its Redis and its workers, by /proc."""
+    out = {"learner": 0.0, "redis": 0.0, "workers": 0.0}
+    for name in os.listdir("/proc"):
+        if not name.isdigit():
+            continue
+        try:
+            with open(f"/proc/{name}/stat") as f:
+                text = f.read()
+        except OSError:
+            continue
+        comm, rest = text[text.index("(") + 1:text.rindex(")")], text[text.rindex(")") + 2:].split()
+        used = (int(rest[11]) + int(rest[12])) / TICK
+        if int(name) == pid:
+            out["learner"] = used
+        elif int(rest[1]) == pid:
+            out["redis" if comm.startswith("redis") else "workers"] += used
+    return out
+
+
+def measure(program, algo, workers, seconds, folder):
+    run = os.path.join(folder, f"{algo}{workers}-{time.monotonic_ns()}")
+    p = subprocess.Popen([program, "train", "cartpole", *RUNS[algo], "--workers", str(workers), "--steps", "100M", "--metrics.every_s", "0.1", "--out", run],
+                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    time.sleep(2)  # the fleet is up, and learns
+    first, begun = family(p.pid), time.monotonic()
+    time.sleep(seconds)
+    last, wall = family(p.pid), time.monotonic() - begun
+    p.terminate()
+    p.wait()
+    rows = [json.loads(line) for line in open(run + "/metrics.jsonl") if line.endswith("}\n")]
+    rows = [r for r in rows if r["seconds"] >= rows[-1]["seconds"] - wall]
+    span, key = rows[-1]["seconds"] - rows[0]["seconds"], "dist/unrolls" if algo == "impala" else "dist/gradients"
+    pushes = rows[-1][key] - rows[0][key]
+    used = {k: last[k] - first[k] for k in first}
+    return {"workers": workers, "pushes_per_s": pushes / span, "steps_per_s": (rows[-1]["step"] - rows[0]["step"]) / span,
+            "processors_used": sum(used.values()) / wall, "cpu_s": used, "wall_s": wall, "pushes": pushes * wall / span}
+
+
+def mva(customers, think, demands):
+    """Throughput of a closed network: `think` seconds without queueing, one queue for each of `demands`."""
+    lengths, rate = [0.0] * len(demands), 0.0
+    for n in range(1, customers + 1):
+        times = [d * (1 + q) for d, q in zip(demands, lengths)]
+        rate = n / (think + sum(times))
+        lengths = [rate * t for t in times]
+    return rate
+
+
+def fit(points, processors):
+    """Work of a push, in seconds of a processor: the workers', the learner's (it has one thread), Redis' (another)."""
+    work = {k: statistics.median(p["cpu_s"][k] / p["pushes"] for p in points) for k in ("learner", "redis", "workers")}
+    total = sum(work.values())
+    # What others left us of the processors, and the waits for one another between processes: one number, from the points.
+    best = None
+    for share in (x / 100 for x in range(5, int(100 * processors) + 1)):
+        for delay in (y * 1e-5 for y in range(0, 301, 5)):
+            error = sum((mva(p["workers"], delay, [total / share]) / p["pushes_per_s"] - 1) ** 2 for p in points)
+            if best is None or error < best[0]:
+                best = (error, share, delay)
+    _, share, delay = best
+    return {"work_s": work, "processors": share, "delay_s": delay}
+
+
+def predict(model, workers, alone):
+    w = model["work_s"]
+    if alone:  # a processor for each process: workers think, learner and Redis are queues of their own
+        return mva(workers, w["workers"] + model["delay_s"], [w["learner"], w["redis"]])
+    return mva(workers, model["delay_s"], [sum(w.values()) / model["processors"]])
+
+
+def table(algo, points, model):
+    rows, per_push = [], statistics.median(p["steps_per_s"] / p["pushes_per_s"] for p in points)
+    for p in points:
+        expected = predict(model, p["workers"], False)
+        rows.append({"workers": p["workers"], "measured_pushes_per_s": round(p["pushes_per_s"], 1), "model_pushes_per_s": round(expected, 1),
+                     "error": round(expected / p["pushes_per_s"] - 1, 3)})
+    one = predict(model, 1, True)
+    more = [{"workers": n, "pushes_per_s": round(predict(model, n, True), 1), "steps_per_s": round(predict(model, n, True) * per_push),
+             "times_one_worker": round(predict(model, n, True) / one, 1)} for n in MORE]
+    w = model["work_s"]
+    slow = "learner" if w["learner"] > w["redis"] else "redis"
+    print(f"{algo}: a push is {1e6 * w['workers']:.0f} us of a worker, {1e6 * w['learner']:.0f} of the learner, {1e6 * w['redis']:.0f} of Redis; "
+          f"the {slow} is full at {(w['workers'] + w[slow] + model['delay_s']) / w[slow]:.0f} workers, {1 / w[slow]:.0f} pushes/s")
+    for r in rows:
+        print("  {workers} workers: measured {measured_pushes_per_s}/s, model {model_pushes_per_s}/s ({error:+.1%})".format(**r))
+    for r in more:
+        print("  {workers} workers with a processor each: {pushes_per_s} pushes/s, {steps_per_s} steps/s, {times_one_worker} times one".format(**r))
+    return {"points": rows, "largest_error": max(abs(r["error"]) for r in rows), "expected": more, "bottleneck": slow,
+            "full_at_workers": round((w["workers"] + w[slow] + model["delay_s"]) / w[slow], 1), "steps_per_push": round(per_push, 1)}
+
+
+def main():
+    a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    a.add_argument("--program", default="build/volley")
+    a.add_argument("--measure", action="store_true")
+    a.add_argument("--from", dest="source", default="benchmarks/results/scaling_workers.json")
+    a.add_argument("--algos", default="impala,a3c,gorila")
+    a.add_argument("--workers", type=int, nargs="+", default=[1, 2, 3, 4])
+    a.add_argument("--rounds", type=int, default=3, help="each point is the median of so many, taken in turn")
+    a.add_argument("--seconds", type=float, default=2)
+    a.add_argument("--out")
+    o = a.parse_args()
+    processors = len(os.sched_getaffinity(0))
+    if not o.measure:
+        with open(o.source) as f:
+            for algo, entry in json.load(f)["runs"].items():
+                table(algo, entry["measured"], entry["model"])
+        return
+    folder, runs = tempfile.mkdtemp(prefix="volley-scaling-"), {}
+    for algo in o.algos.split(","):
+        taken = [measure(os.path.abspath(o.program), algo, n, o.seconds, folder) for _ in range(o.rounds) for n in o.workers]
+        points = []
+        for n in o.workers:
+            same = sorted((t for t in taken if t["workers"] == n), key=lambda t: t["pushes_per_s"])
+            points.append(same[len(same) // 2])
+        model = fit(points, processors)
+        runs[algo] = {"measured": points, "model": model, **table(algo, points, model)}
+    shutil.rmtree(folder)
+    if o.out:
+        with open("/proc/cpuinfo") as f:
+            name = re.search(r"model name\s*:\s*(.*)", f.read()).group(1)
+        with open(o.out, "w") as f:
+            json.dump({"command": "python3 benchmarks/simulate_scaling.py --measure --out benchmarks/results/scaling_workers.json", "date": "2026-11-21",
+                       "hardware": f"{processors} cores of {name}, shared with builds", "runs": runs}, f, indent=1)
+            f.write("\n")
+
+
+if __name__ == "__main__":
+    main()
