@@ -6,6 +6,7 @@
 #   sh benchmarks/compile_matrix.sh --archs "75 90a 120" --files "gae conv" --out /tmp/matrix     a part, elsewhere
 #
 # What was compiled since the sources last changed is not compiled again (build/matrix).
+# REPORT=1 compiles nothing and writes what is known.
 # NVCC names the compiler; else build/cuda (make cuda) or the one on the path. Without one: exit 77, loudly. JOBS: at once.
 set -u
 cd "$(dirname "$0")/.."
@@ -24,7 +25,7 @@ nvcc=${NVCC:-build/cuda/bin/nvcc}
 version=$("$nvcc" --version | sed -n 's/.*, V\([0-9.]*\)$/\1/p')
 known=$("$nvcc" --list-gpu-arch)
 [ -n "$archs" ] || archs="75 80 86 87 88 89 90 90a 100 103 110 120 121"
-[ -n "$files" ] || files=$(for f in kernels/*.cu; do basename "$f" .cu; done)
+[ -n "$files" ] || files=$(for f in kernels/*.cu; do basename "$f" .cu; done | grep -v conv; echo conv) # the longest last
 work=${MATRIX_CACHE:-build/matrix}
 mkdir -p "$out" "$work"
 newest=$(ls -t kernels/*.cu kernels/*.h common/rules.h common/compute.h "$nvcc" | head -n 1)
@@ -32,7 +33,7 @@ newest=$(ls -t kernels/*.cu kernels/*.h common/rules.h common/compute.h "$nvcc" 
 # One cell: "ok", or the first error; ptxas's words to $work/FILE.ARCH.log. Each line of $work/cells is run by xargs.
 cat >"$work/cell" <<'CELL'
 file=$1 arch=$2 nvcc=$3 work=$4
-if timeout 560 "$nvcc" -std=c++17 -O3 -fmad=false -lineinfo --Werror=all-warnings -Xcudafe=--diag_suppress=177 -I. -arch="sm_$arch" -cubin \
+if timeout "${CELL_S:-3600}" "$nvcc" -std=c++17 -O3 -fmad=false -lineinfo --Werror=all-warnings -Xcudafe=--diag_suppress=177 -I. -arch="sm_$arch" -cubin \
   -Xptxas -v -o "$work/$file.$arch.cubin" "kernels/$file.cu" >"$work/$file.$arch.log" 2>&1; then echo ok >"$work/$file.$arch.cell"
 else echo "FAILED" >"$work/$file.$arch.cell"; fi
 rm -f "$work/$file.$arch.cubin"
@@ -41,8 +42,8 @@ usable=
 for arch in $archs; do
   echo "$known" | grep -q "^compute_${arch%a}\$" && usable="$usable $arch" || echo "not known to nvcc $version: sm_$arch"
 done
-for arch in $usable; do for file in $files; do echo "$file $arch"; done; done |
-  while read -r file arch; do
+for file in $files; do for arch in $usable; do echo "$file $arch"; done; done |
+  while [ "${REPORT:-0}" = 0 ] && read -r file arch; do
     [ "$(cat "$work/$file.$arch.cell" 2>/dev/null)" = ok ] && [ "$work/$file.$arch.cell" -nt "$newest" ] || echo "$file $arch"
   done | xargs -r -P "${JOBS:-2}" -L 1 sh -c 'sh "$0/cell" "$2" "$3" "$1" "$0"' "$work" "$nvcc"
 
@@ -52,7 +53,7 @@ failed=0
   printf '%-14s' "# file"; for arch in $usable; do printf '%8s' "$arch"; done; echo
   for file in $files; do
     printf '%-14s' "$file"
-    for arch in $usable; do printf '%8s' "$(cat "$work/$file.$arch.cell" 2>/dev/null || echo none)"; done
+    for arch in $usable; do printf '%8s' "$(cat "$work/$file.$arch.cell" 2>/dev/null || echo -)"; done
     echo
   done
 } >"$out/compile_matrix.txt"

@@ -18,13 +18,14 @@ cmake --build "$build" >>"$build.log" 2>&1 || { tail -n 40 "$build.log"; exit 1;
 
 root=$build/$name
 rm -rf "$root"
-mkdir -p "$root/bin" "$root/lib" "$root/tests" "$root/benchmarks/results"
-cp "$build/volley" "$build/libvolley_cuda.so" "$root/bin/"
+mkdir -p "$root/bin" "$root/lib" "$root/tests" "$root/benchmarks/results" "$root/common"
+cp "$build/volley" "$build/volley-bench" "$build/libvolley_cuda.so" "$root/bin/"
 find "$build" -maxdepth 1 -type f -perm -u+x \( -name 'test_*' -o -name 'grad_*' -o -name 'gpu_*' \) -exec cp {} "$root/tests/" \;
 cp -r tests/golden "$root/tests/" 2>/dev/null || true
-cp benchmarks/gpu_session.sh "$root/benchmarks/"
+cp benchmarks/gpu_session.sh benchmarks/vs_pytorch.py benchmarks/measured.py "$root/benchmarks/"
 git rev-parse HEAD >"$root/COMMIT" 2>/dev/null || echo unknown >"$root/COMMIT"
 cp README.md "$root/"
+cp common/OPTIONS.md "$root/common/" # test_config compares it with the program
 # Libraries beyond the C library and the compiler's, found again through the program's own search path.
 for program in "$root"/bin/* "$root"/tests/test_* "$root"/tests/grad_* "$root"/tests/gpu_*; do ldd "$program" 2>/dev/null || true; done | awk '/=> \//{print $3}' | sort -u |
   grep -v -E '/(libc|libm|libdl|librt|libpthread|libresolv|libutil|ld-linux[^/]*)\.so' | while read -r library; do cp -L "$library" "$root/lib/"; done
