@@ -35,7 +35,7 @@ static void open_once(void) {
 #undef XX
     *(void **)&library.GetErrorString = take("ncclGetErrorString");
     *(void **)&library.GetLastError = take("ncclGetLastError");
-    if (!library.handle || (library.GetVersion(&library.version) == VLY_NCCL_SUCCESS && library.version >= VLY_NCCL_VERSION_MIN)) return;
+    if (!library.handle || (library.GetVersion(&library.version) == VLY_NCCL_SUCCESS && library.version >= (int)VLY_NCCL_VERSION_MIN)) return;
     snprintf(library.path, sizeof library.path, "it is version %d; 2.14 or later is needed", library.version);
     dlclose(library.handle);
     library.handle = NULL;
