@@ -70,6 +70,7 @@ foreach(source ${fuzz_sources})
 endforeach()
 
 # Distributed runs as users start them.
+set_tests_properties(test_dist_apex PROPERTIES TIMEOUT 900)
 foreach(name test_dist_apex test_store_cluster)
   target_compile_definitions(${name} PRIVATE VLY_TEST_PROGRAM="$<TARGET_FILE:volley>")
   add_dependencies(${name} volley)
