@@ -3,7 +3,7 @@
 
     python3 tests/namespaces.py --program build/volley          # needs root, iproute2, redis-server
 """
-import argparse, json, os, shutil, subprocess, sys, tempfile, time
+import argparse, json, os, shutil, signal, subprocess, sys, tempfile, time
 
 HOSTS = {"redis": 1, "learner": 2, "actor0": 3, "actor1": 4}
 NET = "10.213.77"
@@ -64,17 +64,18 @@ def train(o, net, folder):
     try:
         with open(os.path.join(folder, "answer"), "w+") as answer:
             started["learner"] = net.start("learner", [o.program, "train", "cartpole", "--algo", "impala", "--role", "learner", "--store", env["VOLLEY_STORE"],
-                                                       "--steps", str(o.steps), "--seed", "3", "--out", run, "--dist.ttl_s", "2", "--json"],
+                                                       "--steps", "100M", "--metrics.every_s", "0.1", "--seed", "3", "--out", run, "--dist.ttl_s", "2", "--json"],
                                            stdout=answer, stderr=log, env=env)
             for i in range(2):
                 started[f"actor{i}"] = net.start(f"actor{i}", [o.program, "actor", "--run", "hosts"], stdout=log, stderr=log, env=env)
                 started[f"actor{i}"].again = i
             cut(o, net, folder, run, started, env, log)
-            code = started["learner"].wait(timeout=o.limit)
+            wait_for(f"a mean return of {o.until}", lambda: newest(run, "charts/return_mean_100") >= o.until, o.limit)
+            started["learner"].send_signal(signal.SIGTERM)  # the run is as long as it takes, on any machine
+            code = started["learner"].wait(timeout=60)
             answer.seek(0)
             result = json.loads(answer.read().strip().splitlines()[-1])
-        assert code == 0 and result["stop"] == "budget", (code, result)
-        assert result["return_mean_100"] >= o.until, result
+        assert code == 143 and result["stop"] == "interrupted", (code, result)
         for i in range(2):
             assert started[f"actor{i}"].wait(timeout=30) == 0, f"actor{i} ended with {started[f'actor{i}'].returncode}"
         return result
@@ -89,12 +90,17 @@ def train(o, net, folder):
                 p.wait()
 
 
-def steps_in(run):
+def newest(run, name):
     try:
         with open(run + "/metrics.jsonl") as f:
-            return max((json.loads(line)["step"] for line in f if line.endswith("}\n")), default=0)
+            values = [json.loads(line).get(name) for line in f if line.endswith("}\n")]
     except OSError:
         return 0
+    return next((v for v in reversed(values) if v is not None), 0)
+
+
+def steps_in(run):
+    return newest(run, "step")
 
 
 def wait_for(what, condition, seconds=60):
@@ -109,7 +115,7 @@ def cut(o, net, folder, run, started, env, log):
     for host in ("actor0", "learner", "redis"):
         before = steps_in(run)
         wait_for("the run to go on", lambda: steps_in(run) > before)
-        assert started["learner"].poll() is None, "the run was over before its links were cut: give more --steps"
+        assert started["learner"].poll() is None, "the learner ended before its links were cut"
         if host == "actor0":
             status = net.start("actor1", [o.program, "cluster", "status", "--store", env["VOLLEY_STORE"], "--json"], stdout=subprocess.PIPE, stderr=log, env=env)
             members = json.loads(status.communicate(timeout=60)[0].splitlines()[-1])["runs"][0]["members"]
@@ -124,7 +130,6 @@ def cut(o, net, folder, run, started, env, log):
 def main():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     a.add_argument("--program", default="build/volley")
-    a.add_argument("--steps", type=int, default=500000)
     a.add_argument("--until", type=float, default=475)
     a.add_argument("--limit", type=float, default=200)
     o = a.parse_args()

@@ -118,7 +118,7 @@ add_test(NAME check_docs COMMAND ${CMAKE_COMMAND} -DROOT=${PROJECT_SOURCE_DIR} -
 # Under a sanitizer learning is slow, and not what is tested.
 if(VLY_SANITIZE)
   set(faults_args "--until 40 --process-limit 4000000000")
-  set(namespaces_args "--until 20 --steps 100000")
+  set(namespaces_args "--until 40")
 endif()
 add_test(NAME faults COMMAND sh -c "exec \"\${VLY_PYTHON:-python3}\" tests/faults.py --program $<TARGET_FILE:volley> --faults 6 --per-run 3 ${faults_args}"
   WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
