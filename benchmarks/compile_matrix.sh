@@ -66,7 +66,7 @@ total=$(for arch in $usable; do for file in $files; do echo; done; done | wc -l)
   echo "# nvcc $version -O3 -fmad=false -Xptxas -v; no device was involved"
   for file in $files; do
     for arch in $usable; do
-      awk -v file="$file" -v arch="$arch" '/Compiling entry function/ {split($0, q, "\047"); name = q[2]}
+      [ -f "$work/$file.$arch.log" ] && awk -v file="$file" -v arch="$arch" '/Compiling entry function/ {split($0, q, "\047"); name = q[2]}
         /spill stores/ {match($0, /[0-9]+ bytes spill stores/); s = $0; sub(/.*frame, /, "", s); split(s, n, " "); stores = n[1]; loads = n[5]}
         /Used [0-9]+ registers/ {regs = $0; sub(/.*Used /, "", regs); sub(/ registers.*/, "", regs); smem = 0
           if (match($0, /[0-9]+ bytes smem/)) {smem = substr($0, RSTART); sub(/ bytes smem.*/, "", smem)}
