@@ -144,7 +144,7 @@ static void measure(const vly_bench_options *o, bench *b, const char *size, cons
 static vly_status with_policy(const vly_bench_options *o, bench *b, const char *size, vly_ps_update update, int workers) {
     const vly_optimizer adam = {.kind = VLY_ADAM, .beta1 = 0.9f, .beta2 = 0.999f, .eps = 1e-8f};
     const vly_ps_policy policy = {.update = update, .queue_limit = 8};
-    char what[16];
+    char what[24];
     pid_t pid[WORKERS_MOST] = {0};
     VLY_TRY(vly_store_delete(b->store, "params"));
     VLY_TRY(vly_store_delete(b->store, "pushes"));
