@@ -56,7 +56,9 @@ typedef enum { VLY_METRIC_COUNTER, VLY_METRIC_GAUGE, VLY_METRIC_SERIES } vly_met
     XX(CHECKPOINT_FAILURES, "checkpoint/failed", COUNTER, "checkpoints that could not be written")            \
     XX(CHECKPOINT_SECONDS, "checkpoint/seconds", GAUGE, "duration of the last one")                           \
     XX(MEMORY, "system/memory_bytes", GAUGE, "resident memory of the process")                                \
-    XX(CPU, "system/cpu", GAUGE, "processors kept busy by the process")
+    XX(CPU, "system/cpu", GAUGE, "processors kept busy by the process")                                       \
+    XX(GPU, "system/gpu", GAUGE, "share of the time that the GPU was busy, whoever kept it so")               \
+    XX(GPU_MEMORY, "system/gpu_memory_bytes", GAUGE, "memory taken on the GPU, whoever took it")
 
 enum {
 #define XX(id, name, kind, help) VLY_M_##id,

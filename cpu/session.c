@@ -14,6 +14,7 @@
 #include "cpu/cli.h"
 #include "cpu/device.h"
 #include "cpu/fleet.h"
+#include "cpu/gpu_use.h"
 #include "cpu/monitor.h"
 #include "cpu/status_line.h"
 #include "cpu/system.h"
@@ -30,6 +31,7 @@ struct vly_session {
     vly_train *train;
     vly_metrics *metrics;
     vly_monitor *monitor;   /* NULL: none */
+    vly_gpu_use *gpu;       /* likewise */
     vly_shots *shots;
     vly_status_line *line;
     FILE *people;
@@ -229,6 +231,11 @@ static void record_rates(vly_session *s, const vly_train_report *r, double elaps
     vly_metrics_set(s->metrics, VLY_M_MEMORY, (double)vly_system_resident_bytes());
     if (elapsed > 0.01) vly_metrics_set(s->metrics, VLY_M_CPU, (cpu - s->cpu_s) / elapsed);
     s->cpu_s = cpu;
+    double busy, memory;
+    if (vly_gpu_use_read(s->gpu, &busy, &memory)) {
+        vly_metrics_set(s->metrics, VLY_M_GPU, busy);
+        vly_metrics_set(s->metrics, VLY_M_GPU_MEMORY, memory);
+    }
 }
 
 static void record(vly_session *s, const vly_train_report *r) {
@@ -468,6 +475,7 @@ static vly_status open_outputs(vly_session *s, int64_t resumed) {
     VLY_TRY(open_folder(s));
     if (resumed >= 0 && is_first(s)) VLY_TRY(vly_checkpoints_drop_after(s->checkpoints, resumed));
     VLY_TRY(open_metrics(s, resumed));
+    if (!s->compute->info.is_host) s->gpu = vly_gpu_use_open(NULL, vly_gpu_use_index(s->config.run.device));
     return open_monitor(s, token);
 }
 
@@ -639,6 +647,7 @@ vly_status vly_session_run(vly_session *s, vly_session_result *result) {
 void vly_session_close(vly_session *s) {
     if (!s) return;
     vly_monitor_stop(s->monitor);
+    vly_gpu_use_close(s->gpu);
     vly_shots_destroy(s->shots);
     vly_train_destroy(s->train);
     vly_fleet_close(s->fleet, s->failed);

@@ -1,5 +1,5 @@
 /* The server among strangers: what it understands, whom it answers, what it survives. VLY_HTTP_REQUESTS=N sends N malformed
- * requests instead of a few thousand. */
+ * requests to the parser, and a tenth of them over sockets, instead of a few thousand. */
 #include "tests/check.h"
 #include <errno.h>
 #include <sys/resource.h>
@@ -324,7 +324,7 @@ static size_t make_request(randoms *r, char *to, size_t room) {
 static void malformed_requests_are_survived(void) {
     enum { TOGETHER = 32 };
     const char *given = getenv("VLY_HTTP_REQUESTS");
-    const long long wanted = given ? atoll(given) : 4000;
+    const long long wanted = given ? atoll(given) / 10 : 4000;
     int fds[TOGETHER];
     static char text[8192];
     randoms r = {0};
@@ -360,15 +360,18 @@ static void the_parser_takes_any_bytes(void) {
     vly_http_request request;
     randoms r = {1u << 30};
     long long good = 0;
+    uint64_t bytes = 0;
     for (long long i = 0; i < wanted; i++) {
         const size_t n = make_request(&r, text, sizeof text - 64);
         const int used = vly_http_parse(text, n, &request);
+        bytes += n;
         CHECK(used <= (int)n && used > -600);
         if (used <= 0) continue;
         good++;
         CHECK(request.path[0] == '/' && request.host[0] && memchr(request.query, '\0', sizeof request.query));
         for (const char *p = request.path; *p; p++) CHECK((unsigned char)*p >= 0x20 && *p != 0x7f);
     }
+    fprintf(stderr, "%lld requests to the parser, %llu bytes: %lld understood\n", wanted, (unsigned long long)bytes, good);
     CHECK(good > wanted / 20);
 }
 

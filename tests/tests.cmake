@@ -47,7 +47,6 @@ target_compile_definitions(test_program PRIVATE VLY_TEST_PROGRAM="$<TARGET_FILE:
   VLY_TEST_PLUGIN="$<TARGET_FILE:plugin_my_env>" VLY_TEST_PLUGIN_BAD="$<TARGET_FILE:plugin_bad_env>")
 add_dependencies(test_program volley plugin_my_env plugin_bad_env)
 
-
 # Atari against ale-py, which runs in a process of its own (tests/atari/lockstep.py).
 add_executable(atari_driver tests/atari/driver.c)
 target_link_libraries(atari_driver PRIVATE vly_envs)
@@ -133,3 +132,9 @@ endif()
 
 target_compile_definitions(test_bench PRIVATE VLY_TEST_PROGRAM="$<TARGET_FILE:volley>")
 add_dependencies(test_bench volley)
+
+# The driver's management library, played (tests/test_gpu_use.c).
+add_library(plugin_nvml MODULE tests/plugins/nvml.c)
+target_link_libraries(plugin_nvml PRIVATE vly_options)
+target_compile_definitions(test_gpu_use PRIVATE VLY_TEST_NVML="$<TARGET_FILE:plugin_nvml>" VLY_TEST_NOT_NVML="$<TARGET_FILE:plugin_no_env>")
+add_dependencies(test_gpu_use plugin_nvml plugin_no_env)
