@@ -9,7 +9,7 @@
 #include "cpu/dist_impl.h"
 #include "cpu/train_impl.h"
 
-enum { WORKERS_MAX = 1024, START_RETRY_MS = 30000 };
+enum { WORKERS_MAX = 1024, START_RETRY_MS = 30000, END_PATIENCE_MS = 10000 };
 
 /* ---- the configuration, read alike by learner and actors ---- */
 
@@ -97,6 +97,17 @@ vly_status vly_dist_survive(vly_dist *d, vly_status status, int64_t *lost_ms) {
     if (vly_dist_now_ms() - *lost_ms > 1000 * (int64_t)d->config->dist.patience_s) return status;
     const vly_status mended = vly_dist_mend_store(d);
     return mended == VLY_EPEER ? VLY_OK : mended;
+}
+
+vly_status vly_dist_tell_end(vly_dist *d, vly_status (*tell)(void *arg), void *arg) {
+    const int64_t deadline = vly_dist_now_ms() + END_PATIENCE_MS;
+    int64_t lost = 0;
+    for (;;) {
+        const vly_status status = tell(arg);
+        if (status != VLY_EPEER || vly_dist_now_ms() > deadline) return vly_dist_survive(d, status, &lost);
+        VLY_TRY(vly_dist_survive(d, status, &lost));
+        nanosleep(&(struct timespec){0, 50000000}, NULL);
+    }
 }
 
 vly_status vly_dist_beat(vly_dist *d, int64_t version) {

@@ -180,6 +180,14 @@ static vly_status survive(leader *l, vly_status status, int64_t *lost_ms) {
     return vly_dist_survive(l->d, status, lost_ms);
 }
 
+static vly_status tell_end(void *arg) {
+    leader *l = arg;
+    const vly_status status = publish(l, true);
+    if (status != VLY_ENOSPACE) return status;
+    VLY_TRY(vly_experience_shrink(l->e));
+    return publish(l, true);
+}
+
 static vly_status serve(leader *l) {
     vly_train *t = l->t;
     int64_t last = 0, lost = 0;
@@ -197,7 +205,7 @@ static vly_status serve(leader *l) {
         if (!worked) nanosleep(&(struct timespec){0, IDLE_US * 1000L}, NULL);
     }
     VLY_TRY(survive(l, l->lost ? VLY_OK : vly_experience_keep(l->e), &lost));
-    return survive(l, publish(l, true), &lost);
+    return vly_dist_tell_end(l->d, tell_end, l);
 }
 
 static vly_status open_leader(leader *l) {

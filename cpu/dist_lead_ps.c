@@ -46,6 +46,8 @@ static vly_status report(vly_dist *d, vly_ps_server *server, unroll_learner *l, 
     return vly_dist_led(d, r.steps, r.version, m, n);
 }
 
+static vly_status tell_end(void *server) { return vly_ps_server_stop(server); }
+
 static vly_status serve(vly_dist *d, vly_ps_server *server, unroll_learner *l) {
     vly_train *t = d->t;
     int64_t last = 0, lost = 0;
@@ -61,7 +63,7 @@ static vly_status serve(vly_dist *d, vly_ps_server *server, unroll_learner *l) {
         VLY_TRY(report(d, server, l, &lost));
         vly_train_mark(t, VLY_PHASE_OTHER);
     }
-    return vly_dist_survive(d, vly_ps_server_stop(server), &lost);
+    return vly_dist_tell_end(d, tell_end, server);
 }
 
 static vly_status start_and_serve(vly_dist *d, vly_ps_server *server, unroll_learner *l) {

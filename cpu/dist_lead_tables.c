@@ -25,6 +25,8 @@ static double error_of(const vly_dist *d, const vly_real *table, const uint32_t 
     return n ? sqrt(sum / (double)n) : NAN;
 }
 
+static vly_status tell_end(void *hub) { return vly_tab_hub_stop(hub); }
+
 static vly_status serve_tables(vly_dist *d, vly_tab_hub *hub, vly_real *table, uint32_t *visits, size_t cells) {
     vly_train *t = d->t;
     int64_t last = 0, episodes = 0, lost = 0;
@@ -58,7 +60,7 @@ static vly_status serve_tables(vly_dist *d, vly_tab_hub *hub, vly_real *table, u
         VLY_TRY(vly_dist_led(d, r.steps, r.merges, m, n));
     }
     if (t->stop == VLY_STOP_NONE) t->stop = VLY_STOP_BUDGET;
-    return vly_tab_hub_stop(hub);
+    return vly_dist_tell_end(d, tell_end, hub);
 }
 
 vly_status vly_dist_lead_tables(vly_dist *d) {
