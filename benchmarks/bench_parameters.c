@@ -1,4 +1,4 @@
-/* bench_parameters.c -- a parameter server over a real Redis (cpu/dist_ps.h), everything on this machine.
+/* bench_parameters.c -- a parameter server over a real Redis (cpu/dist/dist_ps.h), everything on this machine.
  *
  *   parameters/SIZE/publish    the server's weights into the store, converted; /s
  *   parameters/SIZE/pull       a worker's weights out of it, converted; /s
@@ -23,8 +23,8 @@ vly_status vly_bench_parameters(const vly_bench_options *o) {
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-#include "cpu/compute_cpu.h"
-#include "cpu/dist_ps.h"
+#include "cpu/ops/compute_cpu.h"
+#include "cpu/dist/dist_ps.h"
 
 enum { WORKERS_MOST = 4 };
 static const char run_name[] = "bench";

@@ -11,7 +11,7 @@
 #include "common/bench.h"
 #include "common/philox.h"
 #include "common/replay.h"
-#include "cpu/compute_cpu.h"
+#include "cpu/ops/compute_cpu.h"
 
 enum { ACTORS = 64, BATCH = 256, STEPS = 32, UPDATES = 16, ERRORS = 1 << 16 };
 

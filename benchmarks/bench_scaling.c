@@ -21,7 +21,7 @@
 #include "common/net.h"
 #include "common/nccl_open.h"
 #include "common/philox.h"
-#include "cpu/compute_cpu.h"
+#include "cpu/ops/compute_cpu.h"
 
 enum { RANKS_MAX = 64, SAMPLES_MOST = 16, ROUNDS = 20 };
 

@@ -16,8 +16,8 @@
 #include <time.h>
 #include <xxhash.h>
 #include "common/philox.h"
-#include "cpu/bf16.h"
-#include "cpu/compute_cpu.h"
+#include "cpu/ops/bf16.h"
+#include "cpu/ops/compute_cpu.h"
 #include "cpu/system.h"
 
 enum { BATCH = 256, ROUNDS_MAX = 99 };

@@ -1,6 +1,6 @@
 /* compute.h -- the machine under the learner: memory, queues and operations, on a CPU or a GPU.
  *
- *   vly_compute *c;                                   // cpu/compute_cpu.h, or the CUDA plugin
+ *   vly_compute *c;                                   // cpu/ops/compute_cpu.h, or the CUDA plugin
  *   vly_queue *q;
  *   VLY_TRY(c->queue_create(c, VLY_QUEUE_LEARN, &q));
  *   VLY_TRY(c->graph_run(q, &graph, update, algo));   // captured once, replayed from then on

@@ -1,6 +1,6 @@
 /* rules.h -- what an operation of common/compute.h does to one row, written once for every back end.
  *
- *   for (int i = 0; i < n; i++)                                          // cpu/sample.c
+ *   for (int i = 0; i < n; i++)                                          // cpu/ops/sample.c
  *       action[i] = vly_rule_sample(A, logits + i * A, u, &logp[i]);
  *   ... one thread per row ...                                           // kernels/sample.cu
  *

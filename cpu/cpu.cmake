@@ -2,7 +2,8 @@
 pkg_check_modules(uv REQUIRED IMPORTED_TARGET libuv)
 pkg_check_modules(png REQUIRED IMPORTED_TARGET libpng)
 
-file(GLOB cpu_sources CONFIGURE_DEPENDS cpu/*.c)
+file(GLOB cpu_sources CONFIGURE_DEPENDS cpu/*.c cpu/*/*.c)
+list(FILTER cpu_sources EXCLUDE REGEX "/mpi_sync\\.c$") # a library of its own, below
 set(program_sources ${cpu_sources})
 list(FILTER program_sources INCLUDE REGEX "/(main|verb_[a-z]+)\\.c$")
 list(REMOVE_ITEM cpu_sources ${program_sources})
@@ -19,16 +20,16 @@ endif()
 
 # Vector code is compiled once for each width and chosen at run time; only there may a * b + c be one rounding
 # (simd_*.c); exact_*.c give the same bits at every width.
-set_source_files_properties(cpu/simd_base.c PROPERTIES COMPILE_OPTIONS "-ffp-contract=fast")
-set_source_files_properties(cpu/exact_base.c PROPERTIES COMPILE_OPTIONS "-fno-math-errno;-fno-trapping-math")
+set_source_files_properties(cpu/ops/simd_base.c PROPERTIES COMPILE_OPTIONS "-ffp-contract=fast")
+set_source_files_properties(cpu/ops/exact_base.c PROPERTIES COMPILE_OPTIONS "-fno-math-errno;-fno-trapping-math")
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
-  set_source_files_properties(cpu/simd_avx2.c PROPERTIES COMPILE_OPTIONS "-mavx2;-mfma;-ffp-contract=fast")
-  set_source_files_properties(cpu/simd_avx512.c PROPERTIES
+  set_source_files_properties(cpu/ops/simd_avx2.c PROPERTIES COMPILE_OPTIONS "-mavx2;-mfma;-ffp-contract=fast")
+  set_source_files_properties(cpu/ops/simd_avx512.c PROPERTIES
     COMPILE_OPTIONS "-mavx512f;-mavx512bw;-mavx512dq;-mavx512vl;-mfma;-ffp-contract=fast;-mprefer-vector-width=512")
-  set_source_files_properties(cpu/amx.c PROPERTIES
+  set_source_files_properties(cpu/ops/amx.c PROPERTIES
     COMPILE_OPTIONS "-mavx512f;-mavx512bw;-mavx512dq;-mavx512vl;-mavx512bf16;-mamx-tile;-mamx-bf16")
-  set_source_files_properties(cpu/exact_avx2.c PROPERTIES COMPILE_OPTIONS "-mavx2;-fno-math-errno;-fno-trapping-math")
-  set_source_files_properties(cpu/exact_avx512.c PROPERTIES
+  set_source_files_properties(cpu/ops/exact_avx2.c PROPERTIES COMPILE_OPTIONS "-mavx2;-fno-math-errno;-fno-trapping-math")
+  set_source_files_properties(cpu/ops/exact_avx512.c PROPERTIES
     COMPILE_OPTIONS "-mavx512f;-mavx512bw;-mavx512dq;-mavx512vl;-mprefer-vector-width=512;-fno-math-errno;-fno-trapping-math")
 endif()
 
@@ -43,18 +44,18 @@ endif()
 set(generated ${PROJECT_BINARY_DIR}/generated)
 add_custom_target(vly_version BYPRODUCTS ${generated}/vly_version.h
   COMMAND ${CMAKE_COMMAND} -DROOT=${PROJECT_SOURCE_DIR} -DOUT=${generated}/vly_version.h -DVERSION=${PROJECT_VERSION}
-    -DBUILD=${CMAKE_C_COMPILER_ID}-${CMAKE_BUILD_TYPE} -P ${PROJECT_SOURCE_DIR}/cpu/version.cmake
+    -DBUILD=${CMAKE_C_COMPILER_ID}-${CMAKE_BUILD_TYPE} -P ${PROJECT_SOURCE_DIR}/cpu/program/version.cmake
   COMMENT "" VERBATIM)
 add_dependencies(vly_cpu vly_version)
 
 # The monitor's page: one document, its scripts in the order in which they build on each other.
 set(page_scripts util.js data.js chart.js runs.js run.js fleet.js main.js)
-list(TRANSFORM page_scripts PREPEND ${PROJECT_SOURCE_DIR}/cpu/monitor/ OUTPUT_VARIABLE page_files)
+list(TRANSFORM page_scripts PREPEND ${PROJECT_SOURCE_DIR}/cpu/monitor/page/ OUTPUT_VARIABLE page_files)
 string(REPLACE ";" "\\;" page_list "${page_scripts}")
 add_custom_command(OUTPUT ${generated}/monitor_page.h
-  COMMAND ${CMAKE_COMMAND} -DROOT=${PROJECT_SOURCE_DIR}/cpu/monitor "-DSCRIPTS=${page_list}" -DOUT=${generated}/monitor_page.h
-    -P ${PROJECT_SOURCE_DIR}/cpu/monitor/embed.cmake
-  DEPENDS cpu/monitor/embed.cmake cpu/monitor/head.html cpu/monitor/body.html cpu/monitor/style.css ${page_files}
+  COMMAND ${CMAKE_COMMAND} -DROOT=${PROJECT_SOURCE_DIR}/cpu/monitor/page "-DSCRIPTS=${page_list}" -DOUT=${generated}/monitor_page.h
+    -P ${PROJECT_SOURCE_DIR}/cpu/monitor/page/embed.cmake
+  DEPENDS cpu/monitor/page/embed.cmake cpu/monitor/page/head.html cpu/monitor/page/body.html cpu/monitor/page/style.css ${page_files}
   COMMENT "" VERBATIM)
 target_sources(vly_cpu PRIVATE ${generated}/monitor_page.h)
 target_include_directories(vly_cpu PUBLIC ${generated})
@@ -66,7 +67,7 @@ target_link_options(volley PRIVATE -rdynamic)
 # MPI is a library of its own, loaded under mpirun only.
 find_package(MPI COMPONENTS C QUIET)
 if(MPI_C_FOUND)
-  add_library(volley_mpi SHARED cpu/mpi/mpi_sync.c)
+  add_library(volley_mpi SHARED cpu/dist/mpi_sync.c)
   target_link_libraries(volley_mpi PRIVATE vly_options MPI::MPI_C)
   target_compile_options(volley_mpi PRIVATE -Wno-missing-prototypes -Wno-strict-prototypes)
 endif()

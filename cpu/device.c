@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include "common/compute_open.h"
-#include "cpu/compute_cpu.h"
-#include "cpu/gpus.h"
+#include "cpu/ops/compute_cpu.h"
+#include "cpu/dist/gpus.h"
 
 vly_status vly_device_open(vly_compute **out, const char *device, int threads, char *why, size_t bytes) {
     char unused[1];

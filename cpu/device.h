@@ -10,7 +10,7 @@
 #define VLY_CPU_DEVICE_H
 #include "common/compute.h"
 
-/* device: auto, cpu, cuda, cuda:N (of a list this rank's, cpu/gpus.h). threads: of the CPU back end, 0: all processors.
+/* device: auto, cpu, cuda, cuda:N (of a list this rank's, cpu/dist/gpus.h). threads: of the CPU back end, 0: all processors.
  * `why` may be NULL; "" when the choice needs no words. */
 vly_status vly_device_open(vly_compute **out, const char *device, int threads, char *why, size_t bytes);
 #endif

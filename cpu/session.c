@@ -11,12 +11,12 @@
 #include <time.h>
 #include <unistd.h>
 #include "common/file.h"
-#include "cpu/cli.h"
+#include "cpu/program/cli.h"
 #include "cpu/device.h"
-#include "cpu/fleet.h"
+#include "cpu/dist/fleet.h"
 #include "cpu/gpu_use.h"
-#include "cpu/monitor.h"
-#include "cpu/status_line.h"
+#include "cpu/monitor/monitor.h"
+#include "cpu/program/status_line.h"
 #include "cpu/system.h"
 #include "envs/registry.h"
 

@@ -5,7 +5,7 @@
 #include <string.h>
 #include "common/philox.h"
 #include "cpu/train_impl.h"
-#include "cpu/workers.h"
+#include "cpu/ops/workers.h"
 
 const char *vly_stop_name(vly_stop stop) {
     static const char *const names[] = {"none", "target", "budget", "interrupted", "failed"};

@@ -69,7 +69,7 @@ typedef struct {
     const vly_config *config; /* run.algo names the algorithm; all three borrowed */
     vly_sync *sync;           /* NULL: alone */
     uv_loop_t *loop;          /* NULL: none */
-    vly_status (*lead)(void *arg, vly_train *t); /* instead of acting and learning here: lead a fleet that does (cpu/dist.h) */
+    vly_status (*lead)(void *arg, vly_train *t); /* instead of acting and learning here: lead a fleet that does (cpu/dist/dist.h) */
     void *lead_arg;
     bool eval, greedy;        /* see vly_train_evaluate */
     int eval_actors;          /* 0: chosen */

@@ -79,7 +79,7 @@ vly_progress vly_train_progress(const vly_train *t);
 vly_status vly_train_passed(vly_train *t, vly_queue *q);
 /* After learn() has passed: metrics, checks, callback. *save: asked for. */
 vly_status vly_train_updated(vly_train *t, bool *save);
-/* The same for a run that is led from here and acts elsewhere (cpu/dist_lead.c): its counters and metrics. */
+/* The same for a run that is led from here and acts elsewhere (cpu/dist/dist_lead.c): its counters and metrics. */
 vly_status vly_train_led(vly_train *t, int64_t steps, int64_t updates, const vly_metric *metrics, int count, bool *save);
 vly_status vly_train_save(vly_train *t);
 vly_status vly_train_first_rows(vly_train *t);

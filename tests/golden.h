@@ -3,7 +3,7 @@
 #define VLY_TESTS_GOLDEN_H
 #include "common/compute.h"
 #include "common/philox.h"
-#include "cpu/compute_cpu.h"
+#include "cpu/ops/compute_cpu.h"
 #include "tests/check.h"
 
 /* Test memory lives as long as the test: it is remembered, so that a leak checker sees only what the library loses. */

@@ -2,7 +2,7 @@
  * along random coordinates by central differences. */
 #include "common/net.h"
 #include "common/philox.h"
-#include "cpu/compute_cpu.h"
+#include "cpu/ops/compute_cpu.h"
 #include "tests/check.h"
 #include "tests/sanitized.h"
 

@@ -1,7 +1,7 @@
 /* volley bench report: tables and pictures from files of results of several shapes. */
 #include "tests/program.h"
 #include <stdbool.h>
-#include "cpu/bench_table.h"
+#include "cpu/program/bench_table.h"
 
 static const char *in_folder(const char *name) {
     static char ring[4][160];

@@ -1,7 +1,7 @@
 /* The CPU's memory, queues, graphs and threads. */
-#include "cpu/compute_cpu.h"
+#include "cpu/ops/compute_cpu.h"
 #include <stdatomic.h>
-#include "cpu/workers.h"
+#include "cpu/ops/workers.h"
 #include "tests/check.h"
 
 static void memory_is_aligned_zeroed_and_bounded(vly_compute *c) {

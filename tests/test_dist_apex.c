@@ -3,7 +3,7 @@
 #ifndef VLY_HAVE_REDIS
 int main(void) { SKIP("built without hiredis and lz4: apt-get install libhiredis-dev liblz4-dev"); }
 #else
-#include "cpu/store.h"
+#include "cpu/dist/store.h"
 
 static void show(const char *what, const json_t *o, const char *run) {
     fprintf(stderr, "%-22s %s after %.0f steps, %.0f updates, %.1f s; mean return %.1f; ratio %.2f, lost %.0f transitions, %.0f blocks missed, workers started again %.0f times\n",

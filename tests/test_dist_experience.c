@@ -6,8 +6,8 @@ int main(void) { SKIP("built without hiredis and lz4: apt-get install libhiredis
 #include <signal.h>
 #include <unistd.h>
 #include "common/rules.h"
-#include "cpu/compute_cpu.h"
-#include "cpu/dist_experience.h"
+#include "cpu/ops/compute_cpu.h"
+#include "cpu/dist/dist_experience.h"
 
 enum { LANES = 3, STEPS = 8, N_STEP = 3, ACTIONS = 5, BATCH = 64 };
 static char folder[64] = "/tmp/volley-experience-XXXXXX";

@@ -9,7 +9,7 @@
 #include <unistd.h>
 #include "common/checkpoint.h"
 #include "common/file.h"
-#include "cpu/store.h"
+#include "cpu/dist/store.h"
 
 static char folder[64] = "/tmp/volley-fleet-XXXXXX";
 

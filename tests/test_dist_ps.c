@@ -9,8 +9,8 @@ int main(void) { SKIP("built without hiredis and lz4: apt-get install libhiredis
 #include <time.h>
 #include <unistd.h>
 #include "common/philox.h"
-#include "cpu/compute_cpu.h"
-#include "cpu/dist_ps.h"
+#include "cpu/ops/compute_cpu.h"
+#include "cpu/dist/dist_ps.h"
 
 enum { N = 257, WORKERS = 3 };
 static char folder[64] = "/tmp/volley-ps-XXXXXX";

@@ -1,6 +1,6 @@
 /* DQN: it learns, keeps to its replay ratio, and goes on bit for bit after a restart. */
 #include "common/config.h"
-#include "cpu/compute_cpu.h"
+#include "cpu/ops/compute_cpu.h"
 #include "cpu/train.h"
 #include "envs/registry.h"
 #include "tests/check.h"

@@ -1,4 +1,4 @@
-#include "cpu/bf16.h"
+#include "cpu/ops/bf16.h"
 #include "tests/golden.h"
 
 enum { N = 1031 };

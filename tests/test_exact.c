@@ -1,7 +1,7 @@
 /* The loops of exact_body.h give the bits of common/rules.h at every vector width. */
-#include "cpu/exact_simd.h"
-#include "cpu/bf16.h"
-#include "cpu/simd.h"
+#include "cpu/ops/exact_simd.h"
+#include "cpu/ops/bf16.h"
+#include "cpu/ops/simd.h"
 #include "tests/golden.h"
 
 enum { N = 300 };

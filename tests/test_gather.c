@@ -1,4 +1,4 @@
-#include "cpu/bf16.h"
+#include "cpu/ops/bf16.h"
 #include "tests/golden.h"
 
 typedef struct { int h, w, c, stack, N, T; vly_dtype dtype; vly_dtype type; } shape;

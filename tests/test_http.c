@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <sys/resource.h>
 #include "common/philox.h"
-#include "cpu/http.h"
+#include "cpu/monitor/http.h"
 #include "tests/http_client.h"
 
 /* ---- heads ---- */

@@ -1,6 +1,6 @@
 /* Every plan of every layer against the definition in double precision, and against PyTorch. */
-#include "cpu/bf16.h"
-#include "cpu/simd.h"
+#include "cpu/ops/bf16.h"
+#include "cpu/ops/simd.h"
 #include "tests/golden.h"
 #include "tests/sanitized.h"
 

@@ -1,6 +1,6 @@
 /* Algorithms learn: the committed presets reach CartPole-v1's 475 over the last 100 training episodes inside a budget
  * that was set from many seeds and that random or broken learning does not meet. */
-#include "cpu/compute_cpu.h"
+#include "cpu/ops/compute_cpu.h"
 #include "cpu/train.h"
 #include "envs/registry.h"
 #include "tests/check.h"

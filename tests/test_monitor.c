@@ -5,9 +5,9 @@
 #include <sys/stat.h>
 #include "common/metrics.h"
 #include "common/philox.h"
-#include "cpu/monitor.h"
-#include "cpu/prometheus.h"
-#include "cpu/run_list.h"
+#include "cpu/monitor/monitor.h"
+#include "cpu/monitor/prometheus.h"
+#include "cpu/monitor/run_list.h"
 #include "tests/http_client.h"
 
 static char folder[64] = "/tmp/volley-monitor-XXXXXX";

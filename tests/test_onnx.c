@@ -1,8 +1,8 @@
 /* Every kind of network, written as ONNX and run by onnxruntime, gives the program's own outputs. */
 #include <stdbool.h>
 #include <unistd.h>
-#include "cpu/npz.h"
-#include "cpu/onnx.h"
+#include "cpu/program/npz.h"
+#include "cpu/program/onnx.h"
 #include "tests/golden.h"
 #include "tests/peer.h"
 

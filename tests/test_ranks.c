@@ -3,8 +3,8 @@
 #include <unistd.h>
 #include "common/net.h"
 #include "common/philox.h"
-#include "cpu/compute_cpu.h"
-#include "cpu/ranks.h"
+#include "cpu/ops/compute_cpu.h"
+#include "cpu/dist/ranks.h"
 #include "tests/check.h"
 
 enum { ROWS = 254, ACTIONS = 3, OBS = 7, RANKS = 2 };

@@ -4,7 +4,7 @@
 #include <math.h>
 #include <unistd.h>
 #include "common/file.h"
-#include "cpu/records.h"
+#include "cpu/program/records.h"
 
 static char folder[64] = "/tmp/volley-records-XXXXXX";
 

@@ -1,7 +1,7 @@
 /* Replay memory against a plain record of everything that ever happened. */
 #include "common/philox.h"
 #include "common/replay.h"
-#include "cpu/compute_cpu.h"
+#include "cpu/ops/compute_cpu.h"
 #include "tests/check.h"
 
 enum { BYTES = 6, STEPS_MAX = 900, ACTORS_MAX = 6 };

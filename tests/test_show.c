@@ -2,7 +2,7 @@
 #include "tests/program.h"
 #include <stdbool.h>
 #include "common/env.h"
-#include "cpu/picture.h"
+#include "cpu/program/picture.h"
 #include "tests/peer.h"
 
 static size_t starts_with(const char *name, const char *magic, size_t n, size_t skip) {

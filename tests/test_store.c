@@ -3,7 +3,7 @@
 #ifndef VLY_HAVE_REDIS
 int main(void) { SKIP("built without hiredis and lz4: apt-get install libhiredis-dev liblz4-dev"); }
 #else
-#include "cpu/store.h"
+#include "cpu/dist/store.h"
 #include <signal.h>
 #include <stdint.h>
 #include <sys/wait.h>

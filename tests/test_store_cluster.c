@@ -6,7 +6,7 @@ int main(void) { SKIP("built without hiredis and lz4: apt-get install libhiredis
 #include <arpa/inet.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include "cpu/store.h"
+#include "cpu/dist/store.h"
 
 enum { NODES = 3 };
 static pid_t node[NODES];

@@ -2,7 +2,7 @@
 #include "tests/check.h"
 #include "common/config.h"
 #include "common/tabular.h"
-#include "cpu/compute_cpu.h"
+#include "cpu/ops/compute_cpu.h"
 #include "cpu/train.h"
 #include "envs/registry.h"
 

@@ -1,4 +1,4 @@
-#include "cpu/compute_cpu.h"
+#include "cpu/ops/compute_cpu.h"
 #include "cpu/train.h"
 #include "envs/registry.h"
 #include "tests/check.h"

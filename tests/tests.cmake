@@ -28,9 +28,9 @@ add_dependencies(test_env_plugin plugin_my_env plugin_bad_env plugin_no_env)
 
 # Every tests/grad_*.c is a finite-difference check: the same sources a second time with double numbers.
 file(GLOB grad_sources CONFIGURE_DEPENDS tests/grad_*.c)
-set(double_sources common/compute.c common/net.c common/status.c cpu/compute_cpu.c cpu/workers.c cpu/layer.c cpu/plain.c
-  cpu/maxpool.c cpu/elementwise.c cpu/lstm.c cpu/gae.c cpu/vtrace.c cpu/policy_loss.c cpu/dqn_loss.c cpu/nstep.c cpu/sample.c
-  cpu/gather.c cpu/optimize.c cpu/tree.c cpu/fingerprint.c)
+set(double_sources common/compute.c common/net.c common/status.c cpu/ops/compute_cpu.c cpu/ops/workers.c cpu/ops/layer.c cpu/ops/plain.c
+  cpu/ops/maxpool.c cpu/ops/elementwise.c cpu/ops/lstm.c cpu/ops/gae.c cpu/ops/vtrace.c cpu/ops/policy_loss.c cpu/ops/dqn_loss.c cpu/ops/nstep.c cpu/ops/sample.c
+  cpu/ops/gather.c cpu/ops/optimize.c cpu/ops/tree.c cpu/ops/fingerprint.c)
 add_library(vly_double STATIC ${double_sources})
 target_compile_definitions(vly_double PUBLIC VLY_REAL=double VLY_REAL_DOUBLE)
 target_link_libraries(vly_double PUBLIC vly_options m Threads::Threads)

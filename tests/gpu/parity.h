@@ -5,7 +5,7 @@
 #include "common/compute.h"
 #include "common/compute_open.h"
 #include "common/philox.h"
-#include "cpu/compute_cpu.h"
+#include "cpu/ops/compute_cpu.h"
 #include "tests/check.h"
 #ifdef VLY_TEST_SHIM
 #include "gpu/compute_cuda.h"

@@ -1,2 +1,0 @@
-#define VLY_EXACT vly_exact_base
-#include "cpu/exact_body.h"

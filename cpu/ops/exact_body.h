@@ -1,0 +1,234 @@
+/* exact_body.h -- the code of exact_simd.h; included by exact_*.c, nowhere else. Plain loops for the compiler to vectorise. */
+#include <math.h>
+#include <string.h>
+#include "cpu/ops/bf16.h"
+#include "cpu/ops/exact_simd.h"
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
+static double squares(int64_t n, const float *x) {
+    double part[8] = {0}, sum = 0;
+    int64_t i = 0;
+    for (; i + 8 <= n; i += 8)
+        for (int j = 0; j < 8; j++) part[j] += (double)x[i + j] * (double)x[i + j];
+    for (; i < n; i++) part[i % 8] += (double)x[i] * (double)x[i];
+    for (int j = 0; j < 8; j++) sum += part[j];
+    return sum;
+}
+
+/* ---- optimizers: the kind is a constant in each loop ---- */
+
+static inline __attribute__((always_inline)) bool optimize_all(vly_optimizer o, vly_optimizer_kind kind, vly_step_scalars s, int64_t n,
+                                                               const float *restrict grad, float *restrict p, float *restrict m, float *restrict v) {
+    int bad = 0;
+    o.kind = kind;
+    for (int64_t i = 0; i < n; i++) {
+        float w = p[i], first = m[i], second = kind == VLY_SGD ? 0 : v[i];
+        vly_rule_optimize(&o, s, grad[i], &w, &first, &second);
+        p[i] = w, m[i] = first;
+        if (kind != VLY_SGD) v[i] = second;
+        bad |= !vly_finite(w) | !vly_finite(first) | !vly_finite(second);
+    }
+    return !bad;
+}
+
+static bool optimize(const vly_optimizer *o, const vly_step_scalars *s, int64_t n, const float *grad, float *p, float *m, float *v) {
+    switch (o->kind) {
+    case VLY_SGD: return optimize_all(*o, VLY_SGD, *s, n, grad, p, m, v);
+    case VLY_ADAM: return optimize_all(*o, VLY_ADAM, *s, n, grad, p, m, v);
+    case VLY_RMSPROP: return optimize_all(*o, VLY_RMSPROP, *s, n, grad, p, m, v);
+    case VLY_RMSPROP_TF: return optimize_all(*o, VLY_RMSPROP_TF, *s, n, grad, p, m, v);
+    case VLY_RMSPROP_CENTERED: return optimize_all(*o, VLY_RMSPROP_CENTERED, *s, n, grad, p, m, v);
+    }
+    return false;
+}
+
+static void polyak(int64_t n, float *restrict target, const float *restrict online, float tau) {
+    const float keep = 1 - tau;
+    for (int64_t i = 0; i < n; i++) target[i] = keep * target[i] + tau * online[i];
+}
+
+/* ---- the policy loss, VLY_LOSS_ROWS rows side by side ---- */
+
+enum { R = VLY_LOSS_ROWS };
+typedef struct { float v[R]; } lanes;
+#define EACH for (int r = 0; r < R; r++)
+
+/* What a block gathers from its rows. */
+typedef struct {
+    lanes z[VLY_LOSS_ACTIONS]; /* logits, action-major */
+    lanes valid, advantage, logp_old, value, value_old, target;
+    int32_t action[R];
+} loss_block;
+
+static void load_block(const vly_policy_loss_args *p, int first, int count, loss_block *b) {
+    for (int r = 0; r < R; r++) {
+        const int i = first + (r < count ? r : count - 1);
+        const int64_t at = p->row ? p->row[i] : i;
+        const int action = p->action[at], fits = action >= 0 && action < p->actions;
+        b->valid.v[r] = r < count && fits && (!p->mask || p->mask[at] != 0) ? 1.0f : 0.0f;
+        b->action[r] = fits ? action : 0;
+        b->advantage.v[r] = p->advantage[at];
+        b->logp_old.v[r] = p->logp_old ? p->logp_old[at] : 0;
+        b->value.v[r] = p->value ? p->value[i] : 0;
+        b->target.v[r] = p->value ? p->target[at] : 0;
+        b->value_old.v[r] = p->value && p->value_old ? p->value_old[at] : 0;
+        for (int a = 0; a < p->actions; a++) b->z[a].v[r] = p->logits[(int64_t)i * p->actions + a];
+    }
+}
+
+/* As vly_rule_value_loss; slope goes to dv. */
+static void value_block(const vly_policy_loss_args *p, const loss_block *b, float scale, lanes *loss, lanes *dv) {
+    const float c = p->hyper->value_clip, factor = scale * p->hyper->value_coef;
+    const bool clipped = c > 0 && p->value_old && !p->plain;
+    EACH {
+        const float value = b->value.v[r], error = value - b->target.v[r], old = b->value_old.v[r], move = value - old;
+        const float kept = move < -c ? -c : move > c ? c : move, bounded = old + kept - b->target.v[r];
+        const float whole = error * error, other = bounded * bounded;
+        const bool take = clipped & (other > whole);
+        const float outside = (move < -c) | (move > c) ? 0.0f : bounded;
+        loss->v[r] = 0.5f * (take ? other : whole);
+        dv->v[r] = factor * (take ? outside : error);
+    }
+}
+
+typedef struct { lanes max, log_total, entropy, logp, g, policy, kl, clipped; } loss_work;
+
+static void softmax_block(const loss_block *b, int A, loss_work *w) {
+    lanes total, dot, at;
+    EACH w->max.v[r] = b->z[0].v[r], total.v[r] = 0, dot.v[r] = 0, at.v[r] = 0;
+    for (int a = 1; a < A; a++) EACH w->max.v[r] = b->z[a].v[r] > w->max.v[r] ? b->z[a].v[r] : w->max.v[r];
+    for (int a = 0; a < A; a++)
+        EACH {
+            const float d = b->z[a].v[r] - w->max.v[r], e = vly_expf(d);
+            total.v[r] += e;
+            dot.v[r] += e * d;
+            at.v[r] = b->action[r] == a ? d : at.v[r];
+        }
+    EACH {
+        const float log_total = vly_logf(total.v[r]), inv_total = 1 / total.v[r];
+        w->log_total.v[r] = log_total;
+        w->entropy.v[r] = log_total - dot.v[r] * inv_total;
+        w->logp.v[r] = at.v[r] - log_total;
+    }
+}
+
+static void ratio_block(const vly_policy_loss_args *p, const loss_block *b, float mean, float inv_std, loss_work *w) {
+    const float lo = 1 - p->hyper->clip, hi = 1 + p->hyper->clip;
+    const bool plain = p->plain, old = p->logp_old != NULL;
+    EACH {
+        const float advantage = (b->advantage.v[r] - mean) * inv_std, logp = w->logp.v[r];
+        const float log_ratio = logp - b->logp_old.v[r], ratio = vly_expf(log_ratio);
+        const float bounded = ratio < lo ? lo : ratio > hi ? hi : ratio, x = ratio * advantage, y = bounded * advantage;
+        const float policy = -(x < y ? ratio : bounded) * advantage, g = x <= y ? -advantage * ratio : 0.0f;
+        w->kl.v[r] = old ? (ratio - 1) - log_ratio : 0.0f;
+        w->clipped.v[r] = (plain == 0) & ((ratio < lo) | (ratio > hi)) ? 1.0f : 0.0f;
+        w->policy.v[r] = plain ? -logp * advantage : policy;
+        w->g.v[r] = plain ? -advantage : g;
+    }
+}
+
+static void store_block(const vly_policy_loss_args *p, int first, int count, const loss_block *b, const loss_work *w, float scale) {
+    const float ce = p->hyper->entropy_coef;
+    lanes dz[VLY_LOSS_ACTIONS];
+    for (int a = 0; a < p->actions; a++)
+        EACH {
+            const float lp = (b->z[a].v[r] - w->max.v[r]) - w->log_total.v[r], q = vly_expf(lp), one = b->action[r] == a ? 1.0f : 0.0f;
+            const float d = scale * (w->g.v[r] * (one - q) + ce * q * (lp + w->entropy.v[r]));
+            dz[a].v[r] = b->valid.v[r] != 0 ? d : 0.0f;
+        }
+    for (int r = 0; r < count; r++)
+        for (int a = 0; a < p->actions; a++) p->dlogits[(int64_t)(first + r) * p->actions + a] = dz[a].v[r];
+}
+
+static void policy_loss(const vly_policy_loss_args *p, int first, int count, float mean, float inv_std, float scale, vly_row_stats *sum) {
+    loss_block b;
+    loss_work w;
+    lanes value = {{0}}, dv = {{0}};
+    load_block(p, first, count, &b);
+    softmax_block(&b, p->actions, &w);
+    ratio_block(p, &b, mean, inv_std, &w);
+    if (p->value) value_block(p, &b, scale, &value, &dv);
+    store_block(p, first, count, &b, &w, scale);
+    for (int r = 0; r < count; r++) {
+        const bool valid = b.valid.v[r] != 0;
+        if (p->dvalue) p->dvalue[first + r] = valid ? dv.v[r] : 0.0f;
+        if (!valid) continue;
+        sum->count += 1;
+        sum->policy_loss += w.policy.v[r], sum->value_loss += value.v[r], sum->entropy += w.entropy.v[r];
+        sum->kl += w.kl.v[r], sum->clipped += w.clipped.v[r];
+        sum->nonfinite += !vly_finite(w.policy.v[r] + value.v[r] + w.entropy.v[r]);
+    }
+}
+
+/* ---- element-wise ---- */
+
+static void to_bf16(int64_t n, const float *restrict x, uint16_t *restrict y) {
+    for (int64_t i = 0; i < n; i++) y[i] = vly_bf16_from_f32(x[i]);
+}
+
+static void from_bf16(int64_t n, const uint16_t *restrict x, float *restrict y) {
+    for (int64_t i = 0; i < n; i++) y[i] = vly_bf16_to_f32(x[i]);
+}
+
+static void relu16(int64_t n, const uint16_t *x, uint16_t *y) {
+    for (int64_t i = 0; i < n; i++) y[i] = (x[i] & 0x8000) && (x[i] & 0x7fff) <= 0x7f80 ? 0 : x[i];
+}
+
+static void relu16_backward(int64_t n, const uint16_t *y, const uint16_t *dy, uint16_t *dx, bool accumulate) {
+    if (!accumulate) {
+        for (int64_t i = 0; i < n; i++) dx[i] = vly_bf16_to_f32(y[i]) > 0 ? dy[i] : 0;
+        return;
+    }
+    for (int64_t i = 0; i < n; i++) {
+        const float g = vly_bf16_to_f32(y[i]) > 0 ? vly_bf16_to_f32(dy[i]) : 0;
+        dx[i] = vly_bf16_from_f32(vly_bf16_to_f32(dx[i]) + g);
+    }
+}
+
+static void add16(int64_t n, const uint16_t *x, uint16_t *y) {
+    for (int64_t i = 0; i < n; i++) y[i] = vly_bf16_from_f32(vly_bf16_to_f32(y[i]) + vly_bf16_to_f32(x[i]));
+}
+
+static void relu(int64_t n, const float *x, float *y) {
+    for (int64_t i = 0; i < n; i++) y[i] = x[i] <= 0 ? 0 : x[i]; /* a NaN is not hidden */
+}
+
+static void relu_backward(int64_t n, const float *y, const float *dy, float *dx, bool accumulate) {
+    if (accumulate)
+        for (int64_t i = 0; i < n; i++) dx[i] = dx[i] + (y[i] > 0 ? dy[i] : 0);
+    else
+        for (int64_t i = 0; i < n; i++) dx[i] = y[i] > 0 ? dy[i] : 0;
+}
+
+static void add(int64_t n, const float *x, float *y) {
+    for (int64_t i = 0; i < n; i++) y[i] += x[i];
+}
+
+static void max(int64_t n, const float *restrict x, float *restrict best) {
+    for (int64_t i = 0; i < n; i++) best[i] = x[i] > best[i] ? x[i] : best[i];
+}
+
+static void max16(int64_t n, const uint16_t *restrict x, uint16_t *restrict best) {
+    for (int64_t i = 0; i < n; i++) best[i] = vly_bf16_to_f32(x[i]) > vly_bf16_to_f32(best[i]) ? x[i] : best[i];
+}
+
+static void interleave4(int64_t n, const uint8_t *x0, const uint8_t *x1, const uint8_t *x2, const uint8_t *x3, uint8_t *y) {
+    int64_t i = 0;
+#if defined(__SSE2__) /* sixteen pixels are four 16-byte stores */
+    for (; i + 16 <= n; i += 16) {
+        const __m128i a = _mm_loadu_si128((const __m128i *)(x0 + i)), b = _mm_loadu_si128((const __m128i *)(x1 + i));
+        const __m128i c = _mm_loadu_si128((const __m128i *)(x2 + i)), d = _mm_loadu_si128((const __m128i *)(x3 + i));
+        const __m128i ab = _mm_unpacklo_epi8(a, b), cd = _mm_unpacklo_epi8(c, d), AB = _mm_unpackhi_epi8(a, b), CD = _mm_unpackhi_epi8(c, d);
+        __m128i *to = (__m128i *)(y + 4 * i);
+        _mm_storeu_si128(to, _mm_unpacklo_epi16(ab, cd));
+        _mm_storeu_si128(to + 1, _mm_unpackhi_epi16(ab, cd));
+        _mm_storeu_si128(to + 2, _mm_unpacklo_epi16(AB, CD));
+        _mm_storeu_si128(to + 3, _mm_unpackhi_epi16(AB, CD));
+    }
+#endif
+    for (; i < n; i++) y[4 * i] = x0[i], y[4 * i + 1] = x1[i], y[4 * i + 2] = x2[i], y[4 * i + 3] = x3[i];
+}
+
+const vly_exact VLY_EXACT = {squares, optimize, polyak, policy_loss, to_bf16, from_bf16, relu16, relu16_backward, add16, relu, relu_backward, add, max, max16, interleave4};

@@ -1,0 +1,149 @@
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "cpu/ops/workers.h"
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { THREADS_MAX = 256 };
+
+typedef struct job job;
+struct job {
+    job *next;
+    vly_block_fn fn;
+    void *arg;
+    int blocks;
+    int slots;         /* handed out so far; under the lock */
+    int busy;          /* helpers at work; under the lock */
+    atomic_int cursor; /* next block nobody has taken */
+    pthread_cond_t left;
+};
+
+struct vly_workers {
+    pthread_mutex_t lock;
+    pthread_cond_t work;
+    job *jobs; /* open ones, oldest last */
+    int threads, started;
+    bool stop;
+    pthread_t helper[THREADS_MAX];
+};
+
+static int cgroup_quota(void) {
+    long long quota = -1, period = 100000;
+    FILE *f = fopen("/sys/fs/cgroup/cpu.max", "r");
+    if (f) {
+        if (fscanf(f, "%lld %lld", &quota, &period) != 2) quota = -1; /* "max" */
+        fclose(f);
+    } else if ((f = fopen("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "r"))) {
+        if (fscanf(f, "%lld", &quota) != 1) quota = -1;
+        fclose(f);
+    }
+    if (quota <= 0 || period <= 0) return THREADS_MAX;
+    return (int)((quota + period - 1) / period);
+}
+
+int vly_processors(void) {
+    cpu_set_t set;
+    int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+    const int quota = cgroup_quota();
+    if (n > quota) n = quota;
+    return n < 1 ? 1 : n > THREADS_MAX ? THREADS_MAX : n;
+}
+
+static void take_blocks(job *j, int slot) {
+    for (int b; (b = atomic_fetch_add_explicit(&j->cursor, 1, memory_order_relaxed)) < j->blocks;)
+        j->fn(j->arg, b, slot);
+}
+
+static job *open_job(vly_workers *w) {
+    job *found = NULL;
+    for (job *j = w->jobs; j; j = j->next)
+        if (atomic_load_explicit(&j->cursor, memory_order_relaxed) < j->blocks && j->slots < w->threads) found = j;
+    return found;
+}
+
+static void *help(void *arg) {
+    vly_workers *w = arg;
+    pthread_mutex_lock(&w->lock);
+    while (!w->stop) {
+        job *j = open_job(w);
+        if (!j) {
+            pthread_cond_wait(&w->work, &w->lock);
+            continue;
+        }
+        const int slot = j->slots++;
+        j->busy++;
+        pthread_mutex_unlock(&w->lock);
+        take_blocks(j, slot);
+        pthread_mutex_lock(&w->lock);
+        if (--j->busy == 0) pthread_cond_signal(&j->left);
+    }
+    pthread_mutex_unlock(&w->lock);
+    return NULL;
+}
+
+/* Signals belong to the main thread. A thread that cannot be started is done without. */
+static void start(vly_workers *w) {
+    sigset_t all, old;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &old);
+    while (w->started < w->threads - 1 && pthread_create(&w->helper[w->started], NULL, help, w) == 0) w->started++;
+    if (w->started < w->threads - 1) w->threads = w->started + 1;
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+}
+
+void vly_workers_run(vly_workers *w, int blocks, vly_block_fn fn, void *arg) {
+    if (blocks <= 1 || w->threads == 1) {
+        for (int b = 0; b < blocks; b++) fn(arg, b, 0);
+        return;
+    }
+    job j = {.fn = fn, .arg = arg, .blocks = blocks, .slots = 1, .left = PTHREAD_COND_INITIALIZER};
+    pthread_mutex_lock(&w->lock);
+    if (w->started < w->threads - 1) start(w);
+    j.next = w->jobs;
+    w->jobs = &j;
+    if (blocks == 2) pthread_cond_signal(&w->work);
+    else pthread_cond_broadcast(&w->work);
+    pthread_mutex_unlock(&w->lock);
+
+    take_blocks(&j, 0);
+
+    pthread_mutex_lock(&w->lock);
+    job **link = &w->jobs;
+    while (*link != &j) link = &(*link)->next;
+    *link = j.next;
+    while (j.busy > 0) pthread_cond_wait(&j.left, &w->lock);
+    pthread_mutex_unlock(&w->lock);
+    pthread_cond_destroy(&j.left);
+}
+
+vly_status vly_workers_create(vly_workers **out, int threads) {
+    if (threads < 1) threads = vly_processors();
+    if (threads > THREADS_MAX) threads = THREADS_MAX;
+    vly_workers *w = calloc(1, sizeof *w);
+    if (!w) return vly_fail(VLY_ENOMEM, "no memory for the compute threads");
+    w->threads = threads;
+    pthread_mutex_init(&w->lock, NULL);
+    pthread_cond_init(&w->work, NULL);
+    *out = w;
+    return VLY_OK;
+}
+
+void vly_workers_destroy(vly_workers *w) {
+    if (!w) return;
+    pthread_mutex_lock(&w->lock);
+    w->stop = true;
+    pthread_cond_broadcast(&w->work);
+    pthread_mutex_unlock(&w->lock);
+    for (int i = 0; i < w->started; i++) pthread_join(w->helper[i], NULL);
+    pthread_cond_destroy(&w->work);
+    pthread_mutex_destroy(&w->lock);
+    free(w);
+}
+
+int vly_workers_threads(const vly_workers *w) { return w->threads; }

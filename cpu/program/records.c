@@ -1,0 +1,108 @@
+#include "cpu/program/records.h"
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include "common/checkpoint.h"
+
+vly_status vly_records_each(const char *run, vly_status (*saw)(void *arg, const json_t *record), void *arg) {
+    char path[VLY_PATH + 32], *line = NULL;
+    size_t room = 0;
+    snprintf(path, sizeof path, "%s/metrics.jsonl", run);
+    FILE *in = fopen(path, "r");
+    if (!in) return vly_fail(errno == ENOENT || errno == ENOTDIR ? VLY_ENOTFOUND : VLY_EIO, "cannot read %s: %s", path, strerror(errno));
+    vly_status status = VLY_OK;
+    while (status == VLY_OK && getline(&line, &room, in) > 0) {
+        json_t *record = json_loads(line, 0, NULL);
+        if (json_is_object(record)) status = saw(arg, record);
+        json_decref(record);
+    }
+    if (status == VLY_OK && ferror(in)) status = vly_fail(VLY_EIO, "cannot read %s: %s", path, strerror(errno));
+    free(line);
+    fclose(in);
+    return status;
+}
+
+typedef struct {
+    json_t *columns, *known; /* known: an object, to look names up in */
+    FILE *out;
+    int64_t rows;
+} table;
+
+static vly_status note_columns(void *arg, const json_t *record) {
+    table *t = arg;
+    const char *name;
+    json_t *value;
+    json_object_foreach((json_t *)record, name, value) {
+        if (json_object_get(t->known, name)) continue;
+        json_object_set_new(t->known, name, json_true());
+        json_array_append_new(t->columns, json_string(name));
+    }
+    return VLY_OK;
+}
+
+static void put_text(FILE *out, const char *text) {
+    if (!strpbrk(text, ",\"\r\n")) {
+        fputs(text, out);
+        return;
+    }
+    fputc('"', out);
+    for (; *text; text++) fprintf(out, *text == '"' ? "\"\"" : "%c", *text);
+    fputc('"', out);
+}
+
+static void put_cell(FILE *out, const json_t *value) {
+    if (json_is_integer(value)) fprintf(out, "%lld", (long long)json_integer_value(value));
+    else if (json_is_real(value)) fprintf(out, "%.9g", json_real_value(value)); /* the digits of metrics.jsonl */
+    else if (json_is_string(value)) put_text(out, json_string_value(value));
+}
+
+static vly_status put_row(void *arg, const json_t *record) {
+    table *t = arg;
+    size_t i;
+    json_t *name;
+    json_array_foreach(t->columns, i, name) {
+        if (i) fputc(',', t->out);
+        put_cell(t->out, json_object_get(record, json_string_value(name)));
+    }
+    fputc('\n', t->out);
+    t->rows++;
+    return VLY_OK;
+}
+
+static void put_header(const table *t) {
+    size_t i;
+    json_t *name;
+    json_array_foreach(t->columns, i, name) {
+        if (i) fputc(',', t->out);
+        put_text(t->out, json_string_value(name));
+    }
+    fputc('\n', t->out);
+}
+
+static vly_status put_line(void *arg, const json_t *record) {
+    table *t = arg;
+    json_dumpf(record, t->out, JSON_COMPACT | JSON_REAL_PRECISION(9));
+    fputc('\n', t->out);
+    t->rows++;
+    return VLY_OK;
+}
+
+static vly_status put_records(const char *run, FILE *out, bool csv, json_t **columns, int64_t *rows) {
+    table t = {.columns = json_array(), .known = json_object(), .out = out};
+    vly_status status = vly_records_each(run, note_columns, &t);
+    if (status == VLY_OK && json_array_size(t.columns) == 0) status = vly_fail(VLY_ENOTFOUND, "%s/metrics.jsonl holds no record yet", run);
+    if (status == VLY_OK && csv) put_header(&t);
+    if (status == VLY_OK) status = vly_records_each(run, csv ? put_row : put_line, &t);
+    json_decref(t.known);
+    *rows = t.rows;
+    *columns = t.columns;
+    if (status != VLY_OK) json_decref(t.columns), *columns = NULL;
+    return status;
+}
+
+vly_status vly_records_csv(const char *run, FILE *out, json_t **columns, int64_t *rows) { return put_records(run, out, true, columns, rows); }
+
+vly_status vly_records_json_lines(const char *run, FILE *out, json_t **columns, int64_t *rows) {
+    return put_records(run, out, false, columns, rows);
+}
