@@ -124,6 +124,7 @@ add_test(NAME faults COMMAND sh -c "exec \"\${VLY_PYTHON:-python3}\" tests/fault
 add_test(NAME namespaces COMMAND sh -c "exec \"\${VLY_PYTHON:-python3}\" tests/namespaces.py --program $<TARGET_FILE:volley> ${namespaces_args}"
   WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
 set_tests_properties(faults namespaces PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 300)
+set_tests_properties(test_ranks PROPERTIES ENVIRONMENT "TSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/tsan.supp")
 if(TARGET volley_mpi)
   add_dependencies(test_ranks volley_mpi)
 else()

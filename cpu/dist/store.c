@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 #include <time.h>
 
 enum { TIMEOUT_MS = 5000, RETRY_MS = 30000, PAUSE_FIRST_MS = 10, PAUSE_MOST_MS = 1000 };
@@ -103,7 +104,11 @@ const char *vly_store_where(const vly_store *s, char *text, size_t bytes) {
     return text;
 }
 
+/* A link that failed may still hold a command which the system would deliver once the network is back, after newer ones on
+ * the next link: old weights over the last. It is reset, not closed. */
 static void hang_up(vly_store *s) {
+    const struct linger reset = {.l_onoff = 1, .l_linger = 0};
+    if (s->link && s->link->err && s->link->fd >= 0) setsockopt(s->link->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
     if (s->link) redisFree(s->link);
     s->link = NULL;
 }

@@ -220,7 +220,7 @@ static int devices(void) {
     const char *asked = getenv("VLY_SHIM_DEVICES");
     return asked ? atoi(asked) : 1;
 }
-static int current;
+static thread_local int current; /* as CUDA has it: each thread its own */
 cudaError_t cudaGetDeviceCount(int *count) { *count = devices(); return cudaSuccess; }
 cudaError_t cudaSetDevice(int device) { return device >= 0 && device < devices() ? (current = device, cudaSuccess) : give(cudaErrorInvalidDevice); }
 cudaError_t cudaGetDevice(int *device) { *device = current; return cudaSuccess; }
