@@ -13,6 +13,7 @@
 #include <string.h>
 #include <time.h>
 #include "common/bench.h"
+#include "common/clock.h"
 #include "cpu/device.h"
 #include "cpu/session.h"
 #include "cpu/train.h"
@@ -39,12 +40,6 @@ typedef struct {
     double rows, spent_s;
 } bench;
 
-static double now_s(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static void count(bench *b, const vly_train_report *r, double passed) {
     b->rate[b->taken] = (double)(r->total_steps - b->began.total_steps) / passed;
     for (int i = 0; i < VLY_PHASES; i++) b->phase_s[i] += r->phase_s[i] - b->began.phase_s[i];
@@ -54,12 +49,12 @@ static void count(bench *b, const vly_train_report *r, double passed) {
 
 static int on_update(void *arg, const vly_train_report *r) {
     bench *b = arg;
-    const double passed = now_s() - b->began_s;
+    const double passed = vly_now_s() - b->began_s;
     if (passed < b->seconds) return VLY_TRAIN_GO_ON;
     if (b->taken >= 0) count(b, r, passed);
     b->taken++;
     b->began = *r;
-    b->began_s = now_s();
+    b->began_s = vly_now_s();
     return b->taken < b->wanted ? VLY_TRAIN_GO_ON : VLY_TRAIN_STOP;
 }
 
@@ -72,12 +67,12 @@ static vly_status upload_us(bench *b, double *us) {
     vly_status status = b->c->alloc_host(b->c, bytes, "a benchmark", &host);
     if (status == VLY_OK) status = b->c->alloc(b->c, bytes, "a benchmark", NULL, &device);
     if (status == VLY_OK) status = b->c->queue_create(b->c, VLY_QUEUE_COPY, &q);
-    const double start = now_s();
+    const double start = vly_now_s();
     for (int i = 0; i < UPLOADS && status == VLY_OK; i++) {
         status = b->c->upload(q, device, host, bytes);
         if (status == VLY_OK) status = b->c->queue_sync(q);
     }
-    *us = 1e6 * (now_s() - start) / UPLOADS;
+    *us = 1e6 * (vly_now_s() - start) / UPLOADS;
     if (q) b->c->queue_destroy(q);
     b->c->free(b->c, device);
     b->c->free_host(b->c, host);
@@ -119,7 +114,7 @@ static vly_status run(bench *b, vly_bench_result *r) {
     b->seconds = b->o->seconds > 0 ? b->o->seconds : 1;
     b->taken = -1;
     vly_train_get_report(b->train, &b->began);
-    b->began_s = now_s();
+    b->began_s = vly_now_s();
     VLY_TRY(vly_train_run(b->train, &result));
     fill_result(b, upload, r);
     return VLY_OK;

@@ -17,6 +17,7 @@
 #include <unistd.h>
 #include "benchmarks/host_sync.h"
 #include "common/bench.h"
+#include "common/clock.h"
 #include "common/compute_open.h"
 #include "common/net.h"
 #include "common/nccl_open.h"
@@ -55,12 +56,6 @@ typedef struct {
     vly_graph *graph;
     int64_t early;
 } rank_state;
-
-static double now_s(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* ---- a rank ---- */
 
@@ -153,13 +148,13 @@ static vly_status updates(rank_state *s, int rounds) {
 
 /* All ranks make as many updates, or they would wait for each other: rank 0's clock decides. */
 static vly_status sample(rank_state *s, double *rate) {
-    const double start = now_s();
+    const double start = vly_now_s();
     double passed, all[RANKS_MAX];
     int64_t done = 0;
     do {
         VLY_TRY(updates(s, s->j->gpu ? ROUNDS : 1));
         done += s->j->gpu ? ROUNDS : 1;
-        const double mine = now_s() - start;
+        const double mine = vly_now_s() - start;
         VLY_TRY(vly_crew_exchange(s->crew, &mine, sizeof mine, all, 120));
         passed = all[0];
     } while (passed < s->j->seconds);
@@ -170,10 +165,10 @@ static vly_status sample(rank_state *s, double *rate) {
 static vly_status time_allreduce(rank_state *s, double *us) {
     VLY_TRY(s->sync->reduce(s->sync, s->q, s->p.grad, s->p.n));
     VLY_TRY(s->c->queue_sync(s->q));
-    const double start = now_s();
+    const double start = vly_now_s();
     for (int i = 0; i < ROUNDS; i++) VLY_TRY(s->sync->reduce(s->sync, s->q, s->p.grad, s->p.n));
     VLY_TRY(s->c->queue_sync(s->q));
-    *us = 1e6 * (now_s() - start) / ROUNDS;
+    *us = 1e6 * (vly_now_s() - start) / ROUNDS;
     return s->sync->check ? s->sync->check(s->sync) : VLY_OK;
 }
 

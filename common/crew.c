@@ -1,6 +1,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* accept4 */
 #endif
+#include "common/clock.h"
 #include "common/crew.h"
 #include <errno.h>
 #include <math.h>
@@ -45,12 +46,6 @@ struct vly_crew {
     int dead;             /* -1: all live */
     char words[320];
 };
-
-static double now_s(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* ---- sockets ---- */
 
@@ -153,7 +148,7 @@ vly_status vly_crew_check(vly_crew *c) {
 
 static void take_message(vly_crew *c, int from, const head *h, char *data) {
     member *m = &c->members[from];
-    m->heard = now_s();
+    m->heard = vly_now_s();
     switch ((kind)h->kind) {
     case DATA:
         memcpy(m->data, data, h->bytes <= VLY_CREW_BYTES ? h->bytes : 0);
@@ -191,7 +186,7 @@ static int others(const vly_crew *c) { return c->rank == 0 ? c->world : 1; }
 
 static void beat(vly_crew *c, double slept) {
     pthread_mutex_lock(&c->lock);
-    const double now = now_s();
+    const double now = vly_now_s();
     for (int i = 0; i < others(c); i++) {
         member *m = &c->members[i];
         if (m->fd < 0) continue;
@@ -207,18 +202,18 @@ static void beat(vly_crew *c, double slept) {
 static void *serve(void *arg) {
     vly_crew *c = arg;
     struct pollfd *set = calloc((size_t)c->world + 1, sizeof *set);
-    double last = now_s();
+    double last = vly_now_s();
     while (set && !__atomic_load_n(&c->quit, __ATOMIC_ACQUIRE)) {
         const int n = others(c);
         pthread_mutex_lock(&c->lock);
         for (int i = 0; i < n; i++) set[i] = (struct pollfd){.fd = c->members[i].fd, .events = POLLIN};
         pthread_mutex_unlock(&c->lock);
         set[n] = (struct pollfd){.fd = c->wake, .events = POLLIN};
-        const double left = BEAT_MS - 1e3 * (now_s() - last);
+        const double left = BEAT_MS - 1e3 * (vly_now_s() - last);
         const int ready = poll(set, (nfds_t)n + 1, left > 1 ? (int)left : 1);
         for (int i = 0; ready > 0 && i < n; i++)
             if (set[i].fd >= 0 && set[i].revents) read_member(c, i, set[i].fd);
-        const double now = now_s();
+        const double now = vly_now_s();
         if (now - last < 1e-3 * BEAT_MS) continue;
         beat(c, now - last);
         last = now;
@@ -259,10 +254,10 @@ static int missing(const vly_crew *c) {
 }
 
 static vly_status gather(vly_crew *c, int listener, const vly_crew_options *o) {
-    const double until = now_s() + (o->join_s > 0 ? o->join_s : 60);
+    const double until = vly_now_s() + (o->join_s > 0 ? o->join_s : 60);
     while (missing(c) > 0) {
         struct pollfd p = {.fd = listener, .events = POLLIN};
-        if (now_s() > until)
+        if (vly_now_s() > until)
             return vly_fail(VLY_ETIMEOUT, "rank %d of %d has not come within %.0f s", missing(c), c->world, o->join_s > 0 ? o->join_s : 60);
         if (o->alive) VLY_TRY(o->alive(o->arg));
         if (poll(&p, 1, 100) <= 0) continue;
@@ -287,12 +282,12 @@ static int connect_once(const vly_crew_options *o) {
 }
 
 static vly_status come(vly_crew *c, const vly_crew_options *o) {
-    const double patience = o->join_s > 0 ? o->join_s : 60, until = now_s() + patience;
+    const double patience = o->join_s > 0 ? o->join_s : 60, until = vly_now_s() + patience;
     hello mine;
     head h;
     fill_hello(&mine, o);
     while ((c->members[0].fd = connect_once(o)) < 0) {
-        if (now_s() > until) return vly_fail(VLY_ETIMEOUT, "rank %d does not reach rank 0 at %s:%d: %s", c->rank, o->host, o->port, strerror(errno));
+        if (vly_now_s() > until) return vly_fail(VLY_ETIMEOUT, "rank %d does not reach rank 0 at %s:%d: %s", c->rank, o->host, o->port, strerror(errno));
         usleep(50000);
     }
     limit_waits(c->members[0].fd, (int)ceil(patience));
@@ -324,7 +319,7 @@ static void release(vly_crew *c) {
 static vly_status start(vly_crew *c, const vly_crew_options *o) {
     VLY_TRY(join(c, o));
     for (int i = 0; i < others(c); i++) {
-        c->members[i].heard = now_s();
+        c->members[i].heard = vly_now_s();
         if (c->members[i].fd >= 0) limit_waits(c->members[i].fd, (int)ceil(c->silence_s));
     }
     if (pthread_create(&c->thread, NULL, serve, c) != 0) return vly_fail(VLY_ENOMEM, "no thread for the run's other ranks");
@@ -370,7 +365,7 @@ static int late(const vly_crew *c) {
 }
 
 static vly_status wait_for_all(vly_crew *c, double deadline_s) {
-    const double until = now_s() + deadline_s;
+    const double until = vly_now_s() + deadline_s;
     const struct timespec at = {(time_t)until, (long)(1e9 * (until - floor(until)))};
     while (late(c) >= 0) {
         if (c->dead >= 0) return vly_fail(VLY_EPEER, "%s; resume goes on from the last checkpoint", c->words);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include "common/clock.h"
 #include "gpu/internal.h"
 #include "gpu/nccl_library.h"
 
@@ -31,12 +32,6 @@ typedef struct {
     char words[512];
 } nccl_sync;
 
-static double now_s(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 /* ---- failure ---- */
 
 /* The first failure counts: remembered, and the communicator ends, which releases the kernels that wait in it. Under the lock. */
@@ -61,12 +56,12 @@ static vly_status nccl_failed(nccl_sync *n, const char *what, int result) {
 
 /* A call on a non-blocking communicator is over when it is no longer in progress. Under the lock. */
 static vly_status settle(nccl_sync *n, const char *what, int result) {
-    const double until = now_s() + n->o.deadline_s;
+    const double until = vly_now_s() + n->o.deadline_s;
     for (;;) {
         if (result == VLY_NCCL_SUCCESS) return VLY_OK;
         if (result != VLY_NCCL_IN_PROGRESS) return nccl_failed(n, what, result);
         if (vly_crew_check(n->crew) != VLY_OK) return give_up(n, VLY_EPEER, vly_error_text());
-        if (now_s() > until) {
+        if (vly_now_s() > until) {
             char words[160];
             snprintf(words, sizeof words, "rank %d: NCCL: %s is not over after %.0f s (--dist.deadline_s)", n->sync.rank, what, n->o.deadline_s);
             return give_up(n, VLY_ETIMEOUT, words);
@@ -89,7 +84,7 @@ static void look(nccl_sync *n) {
         give_up(n, VLY_EPEER, vly_error_text());
     } else if (n->lib->CommGetAsyncError(n->comm, &error) == VLY_NCCL_SUCCESS && error != VLY_NCCL_SUCCESS && error != VLY_NCCL_IN_PROGRESS) {
         nccl_failed(n, "while the ranks exchanged gradients", error);
-    } else if (n->waiting_since > 0 && now_s() - n->waiting_since > n->o.deadline_s) {
+    } else if (n->waiting_since > 0 && vly_now_s() - n->waiting_since > n->o.deadline_s) {
         snprintf(words, sizeof words, "rank %d has waited %.0f s for the gradients of the others (--dist.deadline_s): one of them hangs, or is that slow",
                  n->sync.rank, n->o.deadline_s);
         give_up(n, VLY_ETIMEOUT, words);
@@ -162,7 +157,7 @@ static vly_status enqueue_broadcast(nccl_sync *n, cudaStream_t stream, void *dat
 
 static void set_waiting(nccl_sync *n, bool waiting) {
     pthread_mutex_lock(&n->lock);
-    n->waiting_since = waiting ? now_s() : 0;
+    n->waiting_since = waiting ? vly_now_s() : 0;
     pthread_mutex_unlock(&n->lock);
 }
 

@@ -9,13 +9,6 @@
 #include <unistd.h>
 #include "common/file.h"
 
-/* Under a sanitizer everything is ten times slower: there it is memory and races that are tested, not learning. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { RUNS_SANITIZED = 1 };
-#else
-enum { RUNS_SANITIZED = 0 };
-#endif
-
 static char runs_folder[64] = "/tmp/volley-runs-XXXXXX";
 
 /* Starts `volley ARGS --json` there; its words go to NAME.out and NAME.err. */

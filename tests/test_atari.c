@@ -200,14 +200,19 @@ static void options_out_of_range_are_refused(void) {
 
 /* ---- with ROMs ---- */
 
-/* crc32 over RAM, then screen, of 2,000 frames as ALE 0.12.1 gave them: random_seed 11, sticky 0.25. */
-static void frames_are_ales(const char *name, uint32_t gold) {
+static vly_rom *rom_of(const vly_atari_game *game) {
     uint8_t bytes[VLY_ROM_MAX_BYTES];
     size_t n;
-    const vly_atari_game *game = vly_atari_game_find(name);
-    CHECK_OK(vly_atari_rom_read(game, NULL, bytes, &n));
     vly_rom *rom;
+    CHECK_OK(vly_atari_rom_read(game, NULL, bytes, &n));
     CHECK_OK(vly_rom_create(&rom, bytes, n, &game->machine));
+    return rom;
+}
+
+/* crc32 over RAM, then screen, of 2,000 frames as ALE 0.12.1 gave them: random_seed 11, sticky 0.25. */
+static void frames_are_ales(const char *name, uint32_t gold) {
+    const vly_atari_game *game = vly_atari_game_find(name);
+    vly_rom *rom = rom_of(game);
     const vly_emulator_rules rules = {game, rom, 0.25f, 0, game->default_mode, 0};
     static vly_emulator e;
     static vly_screens screens;
@@ -234,12 +239,8 @@ static void frames_not_drawn_are_not_missed(const char *name) {
     const vly_env_args args = {.atari = &o};
     CHECK_OK(vly_env_open(&p.env, name, &args));
     begin(&p, 3);
-    uint8_t bytes[VLY_ROM_MAX_BYTES];
-    size_t n;
     const vly_atari_game *game = vly_atari_game_find(name);
-    CHECK_OK(vly_atari_rom_read(game, NULL, bytes, &n));
-    vly_rom *rom;
-    CHECK_OK(vly_rom_create(&rom, bytes, n, &game->machine));
+    vly_rom *rom = rom_of(game);
     const vly_emulator_rules rules = {game, rom, 0, 108000, game->default_mode, 0};
     static vly_emulator e;
     static vly_screens screens;

@@ -1,5 +1,6 @@
 /* Ape-X as users start it: real processes around a real Redis, killed in the middle. */
 #include "tests/runs.h"
+#include "tests/sanitized.h"
 #ifndef VLY_HAVE_REDIS
 int main(void) { SKIP("built without hiredis and lz4: apt-get install libhiredis-dev liblz4-dev"); }
 #else
@@ -114,7 +115,7 @@ int main(void) {
     CHECK(mkdtemp(runs_folder) != NULL);
     if (system("command -v redis-server >/dev/null 2>&1") != 0) SKIP("redis-server is not installed: apt-get install redis-server");
     a_short_run_of_each_place_ends_well();
-    if (RUNS_SANITIZED) {
+    if (SANITIZED) {
         fprintf(stderr, "under a sanitizer: the learning results are left to the plain build\n");
         return runs_clean();
     }

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#include "common/clock.h"
 #include "common/philox.h"
 #include "cpu/dist/dist_shard.h"
 #include "cpu/dist/dist_weights.h"
@@ -31,17 +32,11 @@ vly_block_shape vly_apex_shape(const vly_config *k, const vly_obs_spec *obs, int
     return (vly_block_shape){.obs = *obs, .actions = actions, .lanes_most = k->run.envs, .steps_most = k->apex.block, .n_step = k->dqn.n_step};
 }
 
-static int64_t now_ms(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 /* A learner that takes nothing for so long is gone. */
-static int64_t patience_end(const vly_apex *x) { return now_ms() + (int64_t)(1000 * (double)x->o.config->dist.patience_s); }
-static void pause_ms(int ms) { nanosleep(&(struct timespec){0, ms * 1000000L}, NULL); }
+static int64_t patience_end(const vly_apex *x) { return vly_now_ms() + (int64_t)(1000 * (double)x->o.config->dist.patience_s); }
 
 static vly_status beat(vly_apex *x) {
-    const int64_t now = now_ms();
+    const int64_t now = vly_now_ms();
     const int ttl_ms = (int)(1000 * x->o.config->dist.ttl_s);
     char json[256];
     if (now - x->beat_ms < ttl_ms / 4) return VLY_OK;
@@ -67,8 +62,8 @@ static vly_status broadcast(vly_sync *sync, vly_queue *q, void *data, size_t byt
     for (bool fresh = false; !fresh;) {
         VLY_TRY(follow(x, data, &fresh));
         if (fresh) break;
-        if (now_ms() > deadline) return vly_fail(VLY_ETIMEOUT, "no weights for %d s; is the learner alive?", (int)x->o.config->dist.patience_s);
-        pause_ms(START_WAIT_MS);
+        if (vly_now_ms() > deadline) return vly_fail(VLY_ETIMEOUT, "no weights for %d s; is the learner alive?", (int)x->o.config->dist.patience_s);
+        vly_pause_ms(START_WAIT_MS);
     }
     return VLY_OK;
 }
@@ -84,9 +79,9 @@ static vly_status push(vly_apex *x, const vly_block *block, vly_real *param, boo
         const vly_status status = vly_shard_push(x->shard, block, k->apex.shard_bytes, k->apex.queue, &accepted);
         if (status != VLY_OK && status != VLY_ENOSPACE) return status;
         if (accepted || vly_apex_stopped(x)) return VLY_OK;
-        if (now_ms() > deadline)
+        if (vly_now_ms() > deadline)
             return vly_fail(VLY_ETIMEOUT, "the store has taken no experience for %d s; is the learner alive?", (int)x->o.config->dist.patience_s);
-        pause_ms(WAIT_MS);
+        vly_pause_ms(WAIT_MS);
         VLY_TRY(follow(x, param, &newer));
         *fresh = *fresh || newer;
     }

@@ -9,6 +9,7 @@
 #ifndef VLY_CPU_DIST_IMPL_H
 #define VLY_CPU_DIST_IMPL_H
 #include <sys/types.h>
+#include "common/clock.h"
 #include "cpu/dist/dist.h"
 #include "cpu/dist/dist_ps.h"
 #include "cpu/dist/dist_tabular.h"
@@ -45,7 +46,6 @@ struct vly_dist {
 
 enum { VLY_DIST_SERVE_MS = 20, VLY_DIST_OWN_RETRY_MS = 300 }; /* the pace of book-keeping beside thousands of messages a second */
 
-int64_t vly_dist_now_ms(void);
 __attribute__((format(printf, 2, 3))) void vly_dist_tell(vly_dist *d, const char *format, ...);
 
 /* ---- the store ---- */

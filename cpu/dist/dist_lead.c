@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#include "common/clock.h"
 #include "common/config.h"
 #include "cpu/dist/dist_impl.h"
 #include "cpu/train_impl.h"
@@ -51,12 +52,6 @@ vly_tab_scheme vly_dist_tables(const vly_config *k) {
 
 /* ---- the learner ---- */
 
-int64_t vly_dist_now_ms(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 void vly_dist_tell(vly_dist *d, const char *format, ...) {
     char text[512];
     va_list args;
@@ -93,18 +88,18 @@ vly_status vly_dist_mend_store(vly_dist *d) {
 
 vly_status vly_dist_survive(vly_dist *d, vly_status status, int64_t *lost_ms) {
     if (status != VLY_EPEER) return status;
-    if (*lost_ms == 0) *lost_ms = vly_dist_now_ms();
-    if (vly_dist_now_ms() - *lost_ms > 1000 * (int64_t)d->config->dist.patience_s) return status;
+    if (*lost_ms == 0) *lost_ms = vly_now_ms();
+    if (vly_now_ms() - *lost_ms > 1000 * (int64_t)d->config->dist.patience_s) return status;
     const vly_status mended = vly_dist_mend_store(d);
     return mended == VLY_EPEER ? VLY_OK : mended;
 }
 
 vly_status vly_dist_tell_end(vly_dist *d, vly_status (*tell)(void *arg), void *arg) {
-    const int64_t deadline = vly_dist_now_ms() + END_PATIENCE_MS;
+    const int64_t deadline = vly_now_ms() + END_PATIENCE_MS;
     int64_t lost = 0;
     for (;;) {
         const vly_status status = tell(arg);
-        if (status != VLY_EPEER || vly_dist_now_ms() > deadline) return vly_dist_survive(d, status, &lost);
+        if (status != VLY_EPEER || vly_now_ms() > deadline) return vly_dist_survive(d, status, &lost);
         VLY_TRY(vly_dist_survive(d, status, &lost));
         nanosleep(&(struct timespec){0, 50000000}, NULL);
     }
@@ -126,13 +121,13 @@ static vly_status hear_learner(void *arg, const char *member, const char *json) 
 
 /* One learner a run. One that was killed is silent, and forgotten after ttl_s. */
 static vly_status be_the_only_one(vly_dist *d) {
-    const int64_t deadline = vly_dist_now_ms() + (int64_t)(1000 * d->config->dist.ttl_s) + 1000;
+    const int64_t deadline = vly_now_ms() + (int64_t)(1000 * d->config->dist.ttl_s) + 1000;
     for (bool told = false;; told = true) {
         bool lives = false;
         int count;
         VLY_TRY(vly_store_members(d->store, hear_learner, &lives, &count));
         if (!lives) return VLY_OK;
-        if (vly_dist_now_ms() > deadline)
+        if (vly_now_ms() > deadline)
             return vly_fail(VLY_EINVAL, "run %s already has a learner that lives, at %s: stop it first, or give this one another --out", d->run, d->shown);
         if (!told) vly_dist_tell(d, "run %s had a learner a moment ago: waiting until it is forgotten", d->run);
         nanosleep(&(struct timespec){0, 100000000}, NULL);

@@ -45,7 +45,7 @@ static vly_status publish(leader *l, bool stop) {
     VLY_TRY(t->c->download(t->learn, l->param, p->param, (size_t)p->n * sizeof *l->param));
     VLY_TRY(t->c->queue_sync(t->learn));
     VLY_TRY(vly_weights_publish(l->weights, t->counters.updates, t->counters.steps, stop, l->param));
-    l->published = t->counters.updates, l->published_ms = vly_dist_now_ms();
+    l->published = t->counters.updates, l->published_ms = vly_now_ms();
     return VLY_OK;
 }
 
@@ -77,14 +77,14 @@ static vly_status learn_one(leader *l) {
 
 /* Some updates in a row; the frames of one come while the one before is computed. */
 static vly_status learn_burst(leader *l, int64_t due) {
-    const int64_t until = vly_dist_now_ms() + BURST_MS;
+    const int64_t until = vly_now_ms() + BURST_MS;
     const vly_progress progress = vly_train_progress(l->t);
     const float left = (float)vly_progress_left(&progress);
     const float beta = l->k->replay.beta + (l->k->replay.beta_end - l->k->replay.beta) * (1 - left);
     VLY_TRY(vly_experience_draw(l->e, beta));
     for (;;) {
         VLY_TRY(vly_experience_fetch(l->e, l->feed));
-        const bool more = --due > 0 && vly_dist_now_ms() < until;
+        const bool more = --due > 0 && vly_now_ms() < until;
         if (more) VLY_TRY(vly_experience_draw(l->e, beta));
         VLY_TRY(learn_one(l));
         if (!more) break;
@@ -111,11 +111,11 @@ static vly_status round_of_work(leader *l, bool *worked) {
     if (due > 0) VLY_TRY(learn_burst(l, due));
     *worked = blocks > 0 || due > 0;
     const train_counters *c = &l->t->counters;
-    if (c->updates - l->published >= l->k->apex.publish || (c->updates > l->published && vly_dist_now_ms() - l->published_ms > 250) ||
-        vly_dist_now_ms() - l->published_ms > 1000)
+    if (c->updates - l->published >= l->k->apex.publish || (c->updates > l->published && vly_now_ms() - l->published_ms > 250) ||
+        vly_now_ms() - l->published_ms > 1000)
         VLY_TRY(publish(l, false));
-    if ((double)(vly_dist_now_ms() - l->kept_ms) < 1000 * (double)l->k->apex.keep_s) return VLY_OK;
-    l->kept_ms = vly_dist_now_ms();
+    if ((double)(vly_now_ms() - l->kept_ms) < 1000 * (double)l->k->apex.keep_s) return VLY_OK;
+    l->kept_ms = vly_now_ms();
     return vly_experience_keep(l->e);
 }
 
@@ -161,10 +161,10 @@ static vly_status tend(leader *l) {
     int n = 0;
     VLY_TRY(vly_dist_watch(l->d, false));
     if (t->o.loop) uv_run(t->o.loop, UV_RUN_NOWAIT);
-    if (vly_dist_now_ms() - l->d->told_ms > 500) {
+    if (vly_now_ms() - l->d->told_ms > 500) {
         VLY_TRY(vly_dist_beat(l->d, t->counters.updates));
         VLY_TRY(count_actors(l));
-        l->d->told_ms = vly_dist_now_ms();
+        l->d->told_ms = vly_now_ms();
     }
     if (l->start_steps >= 0) VLY_TRY(t->algo->metrics(t->algo, m, &n));
     add_metrics(l, m, &n);
@@ -197,8 +197,8 @@ static vly_status serve(leader *l) {
         if (status == VLY_OK) lost = 0;
         VLY_TRY(survive(l, status, &lost));
         vly_train_mark(t, VLY_PHASE_LEARN);
-        if (vly_dist_now_ms() - last >= VLY_DIST_SERVE_MS) {
-            last = vly_dist_now_ms();
+        if (vly_now_ms() - last >= VLY_DIST_SERVE_MS) {
+            last = vly_now_ms();
             VLY_TRY(survive(l, tend(l), &lost));
             vly_train_mark(t, VLY_PHASE_OTHER);
         }

@@ -28,9 +28,9 @@ static vly_status report(vly_dist *d, vly_ps_server *server, unroll_learner *l, 
     vly_metric m[VLY_METRICS_MAX];
     int n = 0;
     vly_ps_server_report(server, &r);
-    if (vly_dist_now_ms() - d->told_ms > 500) {
+    if (vly_now_ms() - d->told_ms > 500) {
         VLY_TRY(vly_dist_survive(d, vly_dist_beat(d, r.version), lost));
-        d->told_ms = vly_dist_now_ms();
+        d->told_ms = vly_now_ms();
     }
     if (l) add_lag(l, m, &n);
     vly_dist_add_metric(m, &n, "dist/staleness_mean", r.staleness_mean);
@@ -56,8 +56,8 @@ static vly_status serve(vly_dist *d, vly_ps_server *server, unroll_learner *l) {
         VLY_TRY(vly_dist_survive(d, status, &lost));
         if (status == VLY_OK) lost = 0;
         vly_train_mark(t, VLY_PHASE_LEARN);
-        if (vly_dist_now_ms() - last < VLY_DIST_SERVE_MS) continue;
-        last = vly_dist_now_ms();
+        if (vly_now_ms() - last < VLY_DIST_SERVE_MS) continue;
+        last = vly_now_ms();
         VLY_TRY(vly_dist_survive(d, vly_dist_watch(d, false), &lost));
         if (t->o.loop) uv_run(t->o.loop, UV_RUN_NOWAIT);
         VLY_TRY(report(d, server, l, &lost));

@@ -36,8 +36,8 @@ static vly_status serve_tables(vly_dist *d, vly_tab_hub *hub, vly_real *table, u
         VLY_TRY(vly_dist_survive(d, status, &lost));
         if (status != VLY_OK) continue;
         lost = 0;
-        if (vly_dist_now_ms() - last < 5 * VLY_DIST_SERVE_MS) continue;
-        last = vly_dist_now_ms();
+        if (vly_now_ms() - last < 5 * VLY_DIST_SERVE_MS) continue;
+        last = vly_now_ms();
         VLY_TRY(vly_dist_survive(d, vly_dist_watch(d, true), &lost));
         if (t->o.loop) uv_run(t->o.loop, UV_RUN_NOWAIT);
         vly_tab_report r;

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#include "common/clock.h"
 #include "cpu/dist/dist_ps.h"
 #include "cpu/dist/dist_wire.h"
 
@@ -44,14 +45,8 @@ struct vly_ps_client {
     char sender_error[512];
 };
 
-static int64_t now_ms(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 static vly_status beat(vly_ps_client *c, vly_store *store) {
-    const int64_t now = now_ms();
+    const int64_t now = vly_now_ms();
     char json[256];
     if (now - c->beat_ms < c->policy.ttl_ms / 4) return VLY_OK;
     c->beat_ms = now;
@@ -73,12 +68,12 @@ static void head_fill(vly_ps_client *c, wire_push *head, uint32_t kind, const vl
 
 /* Waits while the queue is full: that is the server's back-pressure. */
 static vly_status push_message(vly_ps_client *c, vly_store *store, size_t bytes) {
-    const int64_t deadline = now_ms() + c->policy.patience_ms;
+    const int64_t deadline = vly_now_ms() + c->policy.patience_ms;
     for (bool accepted = false; !accepted;) {
         VLY_TRY(beat(c, store));
         VLY_TRY(vly_store_push(store, WIRE_PUSHES, c->message, bytes, c->policy.queue_limit, &accepted));
         if (accepted) break;
-        if (now_ms() > deadline) return vly_fail(VLY_ETIMEOUT, "parameter server: %d pushes wait and none is taken; is the learner alive?", c->policy.queue_limit);
+        if (vly_now_ms() > deadline) return vly_fail(VLY_ETIMEOUT, "parameter server: %d pushes wait and none is taken; is the learner alive?", c->policy.queue_limit);
         wire_params head_now;
         size_t got;
         if (vly_store_get_range(store, WIRE_PARAMS, 0, &head_now, sizeof head_now, &got) == VLY_OK && got == sizeof head_now && (head_now.flags & WIRE_STOP)) return VLY_OK;
@@ -128,21 +123,21 @@ static vly_status fetch(vly_ps_client *c, vly_store *store, wire_params *head, v
 /* Until something newer than `than` is published, or stop. `sent`: the push that is being waited for, still in c->message;
  * it goes out again now and then, for the store may have died with it (the server counts a push once). */
 static vly_status wait_newer(vly_ps_client *c, int64_t than, const wire_push *sent) {
-    const int64_t deadline = now_ms() + c->policy.patience_ms;
-    int64_t resend = now_ms() + RESEND_MS;
+    const int64_t deadline = vly_now_ms() + c->policy.patience_ms;
+    int64_t resend = vly_now_ms() + RESEND_MS;
     for (;;) {
         wire_params head;
         const vly_status status = peek(c, c->store, &head);
         const bool restarted = than >= 0 && head.incarnation != c->seen.incarnation; /* it may go on from an older version */
         if (status == VLY_OK && ((head.flags & WIRE_STOP) || head.version > than || restarted)) return VLY_OK;
         if (status != VLY_OK && status != VLY_ENOTFOUND) return status;
-        if (now_ms() > deadline) return vly_fail(VLY_ETIMEOUT, "parameter server: no new weights for %d s; is the learner alive?", c->policy.patience_ms / 1000);
+        if (vly_now_ms() > deadline) return vly_fail(VLY_ETIMEOUT, "parameter server: no new weights for %d s; is the learner alive?", c->policy.patience_ms / 1000);
         const void *token;
         size_t bytes;
         VLY_TRY(beat(c, c->store));
-        if (sent && now_ms() > resend) {
+        if (sent && vly_now_ms() > resend) {
             bool accepted;
-            resend = now_ms() + RESEND_MS;
+            resend = vly_now_ms() + RESEND_MS;
             VLY_TRY(vly_store_push(c->store, WIRE_PUSHES, c->message, sizeof *sent + (size_t)sent->count * sizeof(float), c->policy.queue_limit, &accepted));
         }
         const vly_status woken = vly_store_pop(c->store, c->wake, WAIT_MS, &token, &bytes);
@@ -153,8 +148,8 @@ static vly_status wait_newer(vly_ps_client *c, int64_t than, const wire_push *se
 /* Until the server has taken push `sent` of this worker: whoever went on at once would work with weights as old as the queue
  * is long. */
 static vly_status wait_taken(vly_ps_client *c, vly_store *store, const wire_push *sent) {
-    const int64_t deadline = now_ms() + c->policy.patience_ms;
-    int64_t resend = now_ms() + RESEND_MS;
+    const int64_t deadline = vly_now_ms() + c->policy.patience_ms;
+    int64_t resend = vly_now_ms() + RESEND_MS;
     for (;;) {
         const void *token;
         size_t bytes;
@@ -166,10 +161,10 @@ static vly_status wait_taken(vly_ps_client *c, vly_store *store, const wire_push
         if (status != VLY_ENOTFOUND) return status;
         wire_params head;
         if (peek(c, store, &head) == VLY_OK && (head.flags & WIRE_STOP)) return VLY_OK;
-        if (now_ms() > deadline) return vly_fail(VLY_ETIMEOUT, "parameter server: no gradient was taken for %d s; is the learner alive?", c->policy.patience_ms / 1000);
+        if (vly_now_ms() > deadline) return vly_fail(VLY_ETIMEOUT, "parameter server: no gradient was taken for %d s; is the learner alive?", c->policy.patience_ms / 1000);
         VLY_TRY(beat(c, store));
-        if (now_ms() < resend) continue;
-        resend = now_ms() + RESEND_MS;
+        if (vly_now_ms() < resend) continue;
+        resend = vly_now_ms() + RESEND_MS;
         bool accepted;
         VLY_TRY(vly_store_push(store, WIRE_PUSHES, c->message, sizeof *sent + (size_t)sent->count * sizeof(float), c->policy.queue_limit, &accepted));
     }
@@ -304,14 +299,14 @@ static void adapt(vly_ps_client *c, double round_ms, double exchange_ms) {
 static vly_status mix(vly_sync *s, vly_queue *q, const vly_params *p) {
     vly_ps_client *c = (vly_ps_client *)s;
     if (++c->local < c->local_steps || vly_ps_client_stopped(c)) return VLY_OK;
-    const int64_t computed = now_ms();
+    const int64_t computed = vly_now_ms();
     VLY_TRY(q->c->download(q, c->host, p->param, (size_t)c->n * sizeof *c->host));
     VLY_TRY(q->c->queue_sync(q));
     wire_push head;
     head_fill(c, &head, WIRE_WEIGHTS, NULL);
     VLY_TRY(push(c, c->store, &head, c->host));
     VLY_TRY(load_newer(c, q, p, head.base, &head));
-    const int64_t done = now_ms();
+    const int64_t done = vly_now_ms();
     adapt(c, (double)(computed - c->round_start_ms), (double)(done - computed));
     c->round_start_ms = done;
     c->local = 0;
@@ -408,9 +403,9 @@ vly_status vly_ps_client_create(vly_ps_client **out, vly_store *store, const cha
     c->local_steps = c->policy.local_steps > 0 ? c->policy.local_steps : 1;
     snprintf(c->name, sizeof c->name, "%s", worker);
     snprintf(c->wake, sizeof c->wake, WIRE_WAKE, worker);
-    c->life = (uint64_t)now_ms() * 65536u + (uint64_t)(getpid() & 65535);
+    c->life = (uint64_t)vly_now_ms() * 65536u + (uint64_t)(getpid() & 65535);
     c->seen.version = -1;
-    c->round_start_ms = now_ms();
+    c->round_start_ms = vly_now_ms();
     c->sync = (vly_sync){.world = 1, .broadcast = broadcast, .steps = fleet_steps};
     switch (policy->update) {
     case VLY_PS_FEDAVG: c->sync.mix = mix; break;

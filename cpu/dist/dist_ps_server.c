@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#include "common/clock.h"
 #include "cpu/dist/dist_ps.h"
 #include "cpu/dist/dist_wire.h"
 
@@ -58,12 +59,6 @@ struct vly_ps_server {
     int64_t published, published_us, publish_cost_us; /* UNROLLS: version, when, how long it took */
 };
 
-static int64_t now_ms(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 /* ---- out ---- */
 
 static vly_status publish(vly_ps_server *s) {
@@ -109,8 +104,8 @@ static vly_status wake(vly_ps_server *s, const member *m) {
 static vly_status check_published(vly_ps_server *s) {
     wire_params head;
     size_t got = 0;
-    if (now_ms() - s->checked_ms < CHECK_MS) return VLY_OK;
-    s->checked_ms = now_ms();
+    if (vly_now_ms() - s->checked_ms < CHECK_MS) return VLY_OK;
+    s->checked_ms = vly_now_ms();
     const int64_t newest = s->policy.update == VLY_PS_UNROLLS ? s->published : s->counters[0];
     const vly_status status = vly_store_get_range(s->store, WIRE_PARAMS, 0, &head, sizeof head, &got);
     if (status != VLY_OK && status != VLY_ENOTFOUND) return status;
@@ -134,7 +129,7 @@ static member *find_member(vly_ps_server *s, const char *name) {
 }
 
 static int living(const vly_ps_server *s) {
-    const int64_t since = now_ms() - s->policy.ttl_ms;
+    const int64_t since = vly_now_ms() - s->policy.ttl_ms;
     int count = 0;
     for (int i = 0; i < s->member_count; i++) count += s->members[i].heard_ms >= since;
     return count;
@@ -142,7 +137,7 @@ static int living(const vly_ps_server *s) {
 
 /* Everyone who lives has joined the mean: a barrier that the dead cannot hold up. */
 static bool all_joined(const vly_ps_server *s) {
-    const int64_t since = now_ms() - s->policy.ttl_ms;
+    const int64_t since = vly_now_ms() - s->policy.ttl_ms;
     for (int i = 0; i < s->member_count; i++)
         if (s->members[i].heard_ms >= since && !s->members[i].joined) return false;
     return s->collected > 0;
@@ -153,7 +148,7 @@ static vly_status hear_beat(void *arg, const char *name, const char *json) {
     vly_ps_server *s = arg;
     if (strstr(json, "\"role\":\"worker\"") && strlen(name) < sizeof s->members[0].name) {
         member *m = find_member(s, name);
-        m->heard_ms = now_ms();
+        m->heard_ms = vly_now_ms();
     }
     return VLY_OK;
 }
@@ -308,7 +303,7 @@ static vly_status take(vly_ps_server *s, const void *message, size_t bytes) {
     if (!is_sane(s, &head, bytes)) return reject(s, "malformed");
     if (head.kind != WIRE_UNROLL && !is_finite(data, head.count)) return reject(s, "not finite");
     member *m = find_member(s, head.worker);
-    m->heard_ms = now_ms();
+    m->heard_ms = vly_now_ms();
     const bool barrier = s->policy.update == VLY_PS_SYNC || s->policy.update == VLY_PS_FEDAVG;
     if (!is_new(s, m, &head)) {
         s->report.dropped_duplicate++;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include "common/clock.h"
 #include "common/philox.h"
 
 enum { BLOCK = 32, EVERY = 64, BLOCK_MOST = 4096, KEEP = 100000, WAIT_MS = 200, ROUND_MS = 10000, TTL_MS = 5000, RETURNS = 16 };
@@ -52,12 +53,6 @@ struct vly_tab {
     int *out_count;               /* (world) */
     char cursor[VLY_STORE_CURSOR];
 };
-
-static int64_t now_ms(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 /* ---- transitions ---- */
 
@@ -248,7 +243,7 @@ static vly_status gossip(vly_tab *t) {
 /* Round k: everyone's k-th table, or a later one of who is ahead at its end; who has gone is not waited for. */
 static vly_status average_all(vly_tab *t) {
     const size_t cells = (size_t)t->states * (size_t)t->actions;
-    const int64_t deadline = now_ms() + ROUND_MS;
+    const int64_t deadline = vly_now_ms() + ROUND_MS;
     char key[32];
     wire_table head;
     double *sum = calloc(2 * cells, sizeof *sum), *weight = sum + cells;
@@ -270,7 +265,7 @@ static vly_status average_all(vly_tab *t) {
             table_key(latest, sizeof latest, r);
             status = fetch_table(t->store, latest, t->states, t->actions, t->other, &head);
             if (status == VLY_OK && head.finished) break; /* its last word */
-            if (now_ms() > deadline || vly_store_get(t->store, "stop", &stop, sizeof stop, &got) == VLY_OK) break;
+            if (vly_now_ms() > deadline || vly_store_get(t->store, "stop", &stop, sizeof stop, &got) == VLY_OK) break;
             status = VLY_OK;
             nanosleep(&(struct timespec){0, 500000}, NULL);
         }
@@ -308,10 +303,10 @@ static vly_status check_stop(vly_tab *t) {
 /* Until the hub has merged this round: what was merged before would undo what this worker has learned since. Gives up when the hub
  * is silent; then the next round will do. */
 static vly_status wait_merged(vly_tab *t) {
-    const int64_t deadline = now_ms() + ROUND_MS;
+    const int64_t deadline = vly_now_ms() + ROUND_MS;
     char list[32];
     snprintf(list, sizeof list, "merged:%d", t->o.rank);
-    while (now_ms() < deadline && !t->stopped) {
+    while (vly_now_ms() < deadline && !t->stopped) {
         const void *token;
         size_t bytes;
         int64_t round = 0;
@@ -493,7 +488,7 @@ static vly_status hear(vly_tab_hub *h, const unsigned char *message, const wire_
     if (!h->tables[r]) return vly_fail(VLY_ENOMEM, "tabular: out of memory for %d tables", h->world);
     memcpy(h->tables[r], message, bytes);
     h->heads[r] = *head;
-    h->heard_ms[r] = now_ms();
+    h->heard_ms[r] = vly_now_ms();
     return VLY_OK;
 }
 
@@ -516,7 +511,7 @@ static vly_status poll_tables(vly_tab_hub *h) {
 static vly_status close_round(vly_tab_hub *h) {
     int waiting = 0;
     for (int r = 0; r < h->world; r++) {
-        const bool lives = h->tables[r] && !h->heads[r].finished && now_ms() - h->heard_ms[r] < TTL_MS;
+        const bool lives = h->tables[r] && !h->heads[r].finished && vly_now_ms() - h->heard_ms[r] < TTL_MS;
         if (lives && !h->pending[r]) return VLY_OK;
         waiting += h->pending[r];
     }
@@ -537,9 +532,9 @@ static vly_status close_round(vly_tab_hub *h) {
 vly_status vly_tab_hub_serve(vly_tab_hub *h, int wait_ms) {
     const void *message;
     size_t bytes;
-    if (now_ms() - h->polled_ms >= 100) {
+    if (vly_now_ms() - h->polled_ms >= 100) {
         VLY_TRY(poll_tables(h));
-        h->polled_ms = now_ms();
+        h->polled_ms = vly_now_ms();
     }
     const vly_status status = vly_store_pop(h->store, "tables", wait_ms, &message, &bytes);
     if (status == VLY_ENOTFOUND) return close_round(h);

@@ -29,7 +29,7 @@ vly_status vly_dist_start_worker(vly_dist *d, vly_dist_worker *w) {
     w->pid = fork();
     if (w->pid < 0) return vly_fail(VLY_EIO, "cannot start worker %d: %s", w->rank, strerror(errno));
     if (w->pid == 0) become_actor(d, w->rank, parent);
-    w->since_ms = vly_dist_now_ms();
+    w->since_ms = vly_now_ms();
     return VLY_OK;
 }
 
@@ -59,10 +59,10 @@ vly_status vly_dist_watch(vly_dist *d, bool may_end) {
 }
 
 void vly_dist_end_workers(vly_dist *d) {
-    const int64_t deadline = vly_dist_now_ms() + END_MS;
+    const int64_t deadline = vly_now_ms() + END_MS;
     for (int i = 0; i < d->worker_count; i++) {
         vly_dist_worker *w = &d->workers[i];
-        while (w->pid > 0 && waitpid(w->pid, NULL, WNOHANG) == 0 && vly_dist_now_ms() < deadline)
+        while (w->pid > 0 && waitpid(w->pid, NULL, WNOHANG) == 0 && vly_now_ms() < deadline)
             nanosleep(&(struct timespec){0, 5000000}, NULL);
         if (w->pid > 0 && kill(w->pid, 0) == 0) {
             kill(w->pid, SIGKILL);

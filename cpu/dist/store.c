@@ -1,4 +1,5 @@
 #include "cpu/dist/store_impl.h"
+#include "common/clock.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -87,17 +88,6 @@ static vly_status find_password(vly_store_address *at) {
 
 /* ---- the connection ---- */
 
-static int64_t now_ms(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-static void pause_ms(int ms) {
-    struct timespec t = {ms / 1000, (ms % 1000) * 1000000L};
-    nanosleep(&t, NULL);
-}
-
 const char *vly_store_where(const vly_store *s, char *text, size_t bytes) {
     if (s->at.unix_path[0]) snprintf(text, bytes, "%s", s->at.unix_path);
     else snprintf(text, bytes, "%s:%d", s->at.host, s->at.port);
@@ -153,8 +143,8 @@ static vly_status dial_again(vly_store *s, int64_t deadline) {
         const vly_status status = dial(s);
         if (status != VLY_EPEER) return status;
         vly_store_go_home(s);
-        if (now_ms() + wait > deadline) return status;
-        pause_ms(wait);
+        if (vly_now_ms() + wait > deadline) return status;
+        vly_pause_ms(wait);
         wait = wait * 2 < PAUSE_MOST_MS ? wait * 2 : PAUSE_MOST_MS;
     }
 }
@@ -170,7 +160,7 @@ vly_status vly_store_open(vly_store **out, const char *url, const char *run, con
     snprintf(s->run, sizeof s->run, "%s", run);
     vly_status status = parse_address(&s->at, url);
     if (status == VLY_OK) status = find_password(&s->at);
-    if (status == VLY_OK) status = dial_again(s, now_ms() + s->retry_ms);
+    if (status == VLY_OK) status = dial_again(s, vly_now_ms() + s->retry_ms);
     if (status != VLY_OK) {
         vly_store_close(s);
         return status;
@@ -196,7 +186,7 @@ vly_status vly_store_connected(vly_store *s) {
     vly_store_forget(s);
     if (s->link && !s->link->err) return VLY_OK;
     s->traffic.reconnects++;
-    return dial_again(s, now_ms() + s->retry_ms);
+    return dial_again(s, vly_now_ms() + s->retry_ms);
 }
 
 void vly_store_forget(vly_store *s) {
@@ -244,7 +234,7 @@ static vly_status command(vly_store *s, int wait_ms, int argc, const char **argv
     if (s->held) freeReplyObject(s->held);
     s->held = NULL;
     vly_store_forget(s);
-    const int64_t deadline = now_ms() + s->retry_ms;
+    const int64_t deadline = vly_now_ms() + s->retry_ms;
     for (;;) {
         if (s->link && !s->link->err) {
             const int limit_ms = s->timeout_ms + wait_ms;
@@ -253,7 +243,7 @@ static vly_status command(vly_store *s, int wait_ms, int argc, const char **argv
         }
         if (s->held && !turned_away(s, s->held)) break;
         if (s->held) freeReplyObject(s->held), s->held = NULL;
-        if (now_ms() > deadline)
+        if (vly_now_ms() > deadline)
             return vly_fail(VLY_EPEER, "store %s: no answer to %s for %d s: %s", vly_store_where(s, at, sizeof at), argv[0],
                             s->retry_ms / 1000, s->link ? s->link->errstr : "not connected");
         s->traffic.reconnects++;
@@ -486,15 +476,15 @@ static vly_status queue_beat(vly_store *s, const char *member, const char *json,
 
 vly_status vly_store_beat(vly_store *s, const char *member, const char *json, int ttl_ms) {
     if (s->batching) return queue_beat(s, member, json, ttl_ms);
-    const int64_t deadline = now_ms() + s->retry_ms;
+    const int64_t deadline = vly_now_ms() + s->retry_ms;
     for (;;) { /* a beat does no harm when it is sent twice */
         vly_status status = vly_store_begin(s);
         if (status == VLY_OK) status = queue_beat(s, member, json, ttl_ms);
         if (status == VLY_OK) status = vly_store_end(s);
-        if (status != VLY_EPEER || now_ms() > deadline) return status;
+        if (status != VLY_EPEER || vly_now_ms() > deadline) return status;
         s->batching = false;
         hang_up(s);
-        pause_ms(PAUSE_FIRST_MS);
+        vly_pause_ms(PAUSE_FIRST_MS);
     }
 }
 

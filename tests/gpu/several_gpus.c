@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include "common/clock.h"
 #include "common/net.h"
 #include "common/nccl_open.h"
 #include "tests/gpu/parity.h"
@@ -141,12 +142,6 @@ static float *compute_gradient(learner *l) {
 
 typedef void (*body)(vly_crew *crew, int rank);
 
-static double now_s(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 /* All ranks are children: no device is touched here. Returns how rank r ended in how[r]. */
 static void run_ranks(body rank_body, int how[WORLD_MAX]) {
     int port = 0, listener;
@@ -238,14 +233,14 @@ static void weights_begin_equal_and_drift_is_named(vly_crew *crew, int rank) {
 
 /* Rank 1 dies, or sleeps, while rank 0 waits for its gradient on the device. */
 static void expect_failure(learner *l, vly_status want, const char *words) {
-    const double start = now_s();
+    const double start = vly_now_s();
     CHECK_OK(gradient(l->q, l));
     CHECK_OK(l->sync->compare(l->sync, l->q, &l->p));
     l->c->queue_sync(l->q); /* returns: the communicator was aborted */
     CHECK_EQ(l->sync->check(l->sync), want);
     if (!strstr(vly_error_text(), words)) fprintf(stderr, "said: %s\n", vly_error_text());
     CHECK(strstr(vly_error_text(), words) != NULL);
-    CHECK(now_s() - start < 30);
+    CHECK(vly_now_s() - start < 30);
     CHECK(gradient(l->q, l) != VLY_OK); /* and nobody waits again */
     close_rank(l, true);
 }

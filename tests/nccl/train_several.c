@@ -9,15 +9,10 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include "common/clock.h"
 #include "common/file.h"
 
 static char folder[64] = "/tmp/volley-several-XXXXXX";
-
-static double now_s(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static char *slurp(const char *name) {
     char path[128], *text;
@@ -66,9 +61,9 @@ static double number(const char *key) {
 }
 
 static double run(const char *args, const char *key) {
-    const double at = now_s();
+    const double at = vly_now_s();
     const int code = finish(start(args));
-    fprintf(stderr, "%5.1f s: %s\n", now_s() - at, args);
+    fprintf(stderr, "%5.1f s: %s\n", vly_now_s() - at, args);
     if (code != 0) {
         char *err = slurp("err");
         fprintf(stderr, "%s: exit %d\n%s\n", args, code, err);
@@ -110,10 +105,10 @@ static pid_t child_of(pid_t parent) {
 static void a_killed_rank_is_named_and_resume_goes_on_with_more_or_fewer(void) {
     const pid_t parent = start("train cartpole --seed 4 --steps 10M --device cuda:0,1 --checkpoint.every_s 0.3 --out killed " SMALL);
     wait_for_checkpoint("killed");
-    const double at = now_s();
+    const double at = vly_now_s();
     CHECK_EQ(kill(child_of(parent), SIGKILL), 0);
     CHECK_EQ(finish(parent), 1);
-    CHECK(now_s() - at < 30);
+    CHECK(vly_now_s() - at < 30);
     must_say("rank 1 is gone");
     must_say("resume");
     char args[200];
