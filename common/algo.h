@@ -154,6 +154,7 @@ struct vly_algo {
         int ready, learning;      /* unrolls complete; being learned from */
     } async;                      /* asynchronous schedule; read on the loop's thread */
     int64_t rows_per_update;      /* rows that a learn() reads (passes over the same row not counted) */
+    const int64_t *made;          /* updates made, where a learn() is any number of them (DQN's ratio); NULL: each is one */
     bool failed;            /* set with VLY_ENUMERIC: the state is no longer worth saving */
     const vly_params *arena;        /* all parameters as one array, for a parameter server; NULL: it has none */
     const vly_optimizer *optimizer; /* that the arena is trained with */

@@ -453,6 +453,7 @@ static vly_status fill(dqn *a, const vly_algo_args *args) {
     a->act_graph = calloc((size_t)a->G, sizeof *a->act_graph);
     if (!a->k || !a->act_graph) return vly_fail(VLY_ENOMEM, "no memory for dqn");
     a->k->start_steps = -1;
+    a->pub.made = &a->k->updates;
     VLY_TRY(vly_learner_net(&a->net, args, a->config->dqn.dueling ? VLY_HEAD_DUELING : VLY_HEAD_Q));
     VLY_TRY(vly_learner_create(&a->learner, args, a->net));
     a->pub.params = vly_net_weights(a->net);

@@ -127,7 +127,8 @@ void vly_train_get_report(vly_train *t, vly_train_report *out) {
     out->steps = t->counters.steps;
     out->total_steps = fleet_steps(t);
     out->frames = t->counters.steps * t->o.env->frames_per_step;
-    out->updates = t->counters.updates;
+    out->rounds = t->counters.updates;
+    out->updates = t->algo->made ? *t->algo->made : t->counters.updates;
     out->episodes = t->counters.episodes;
     mean_returns(t, out);
     out->wall_s = seconds(t);

@@ -46,6 +46,7 @@ typedef struct {
     int64_t total_steps; /* over all ranks */
     int64_t frames;     /* steps times the environment's frames per step */
     int64_t updates, episodes;
+    int64_t rounds;     /* learn() calls: DQN makes no update in one, or several */
     double return_mean_100, length_mean_100; /* over the last `window` episodes, NAN when there are none */
     int window;         /* at most 100 */
     double wall_s;      /* in vly_train_run, since create; a resumed run starts at 0 */

@@ -52,7 +52,7 @@ static void drop(saved *s) {
 /* ---- runs ---- */
 
 typedef struct {
-    int64_t save_at, stop_at; /* updates of the trainer; 0: never */
+    int64_t save_at, stop_at; /* rounds of the trainer; 0: never */
     saved *to;
     double ratio, ratio_max, size;
 } watch;
@@ -68,7 +68,7 @@ static int on_update(void *arg, const vly_train_report *r) {
     w->ratio = metric(r, "charts/replay_ratio");
     w->size = metric(r, "charts/replay_size");
     w->ratio_max = fmax(w->ratio_max, w->ratio);
-    return (w->save_at && r->updates == w->save_at ? VLY_TRAIN_SAVE : 0) | (w->stop_at && r->updates >= w->stop_at ? VLY_TRAIN_STOP : 0);
+    return (w->save_at && r->rounds == w->save_at ? VLY_TRAIN_SAVE : 0) | (w->stop_at && r->rounds >= w->stop_at ? VLY_TRAIN_STOP : 0);
 }
 
 static vly_status on_save(void *arg, vly_train *t) {
@@ -110,7 +110,7 @@ static const char *const everything[] = {"run.steps", "1M", "run.envs", "6", "po
                                          "dqn.target_every", "7", "dqn.eps_steps", "1000", NULL, NULL};
 
 static void resuming_changes_nothing(void) {
-    for (int stack = 1; stack <= 3; stack += 2) { /* 150 updates: the ring has wrapped */
+    for (int stack = 1; stack <= 3; stack += 2) { /* 150 rounds: the ring has wrapped */
         const vly_config config = configure("cartpole", everything);
         saved straight = {0}, half = {0}, resumed = {0};
         watch w = {.stop_at = 400, .to = &straight};

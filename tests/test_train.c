@@ -11,7 +11,7 @@ typedef struct {
     vly_env env;
     vly_compute *c;
     vly_train *t;
-    int64_t stop_at, save_at; /* updates */
+    int64_t stop_at, save_at; /* rounds */
     void *saved[BUFFERS];     /* made by on_save at save_at */
     int buffers;
     int saves, episodes;
@@ -20,8 +20,8 @@ typedef struct {
 
 static int saw(void *arg, const vly_train_report *report) {
     run *r = arg;
-    CHECK(report->updates > 0 && report->steps > 0 && report->window <= 100);
-    return (report->updates == r->save_at ? VLY_TRAIN_SAVE : 0) | (report->updates >= r->stop_at ? VLY_TRAIN_STOP : 0);
+    CHECK(report->rounds > 0 && report->steps > 0 && report->window <= 100);
+    return (report->rounds == r->save_at ? VLY_TRAIN_SAVE : 0) | (report->rounds >= r->stop_at ? VLY_TRAIN_STOP : 0);
 }
 
 static void episode(void *arg, const vly_episode *e, int64_t steps) {
@@ -97,7 +97,7 @@ static void go(run *r, int64_t stop_at) {
     r->stop_at = stop_at;
     CHECK_OK(vly_train_run(r->t, &result));
     CHECK_EQ(result.stop, VLY_STOP_INTERRUPTED);
-    CHECK(result.report.updates == stop_at || (r->t && vly_train_algo(r->t)->schedule == VLY_SCHEDULE_ASYNC && result.report.updates > stop_at));
+    CHECK(result.report.rounds == stop_at || (r->t && vly_train_algo(r->t)->schedule == VLY_SCHEDULE_ASYNC && result.report.rounds > stop_at));
 }
 
 static const struct {

@@ -23,6 +23,7 @@ typedef struct {
     vly_weights *weights;
     vly_real *param; /* on its way to the store */
     int64_t start_steps, start_updates; /* of learning, in this process; -1: not yet */
+    int64_t begun;                      /* steps there were when this process began; blocks come many at once, and all count */
     int64_t published, published_ms, kept_ms;
     double lag_sum, lag_max;
     int64_t lags;
@@ -57,7 +58,8 @@ static int64_t updates_due(leader *l) {
     if (r.live < l->k->dqn.batch) return 0;
     if (l->start_steps < 0) {
         if (c->steps < l->k->dqn.learning_starts) return 0;
-        l->start_steps = c->steps, l->start_updates = c->updates;
+        l->start_steps = l->k->dqn.learning_starts > l->begun ? l->k->dqn.learning_starts : l->begun;
+        l->start_updates = c->updates;
     }
     const double rows = (double)l->k->replay.ratio * (double)(c->steps - l->start_steps);
     return (int64_t)floor(rows / l->k->dqn.batch) - (c->updates - l->start_updates);
@@ -188,6 +190,16 @@ static vly_status tell_end(void *arg) {
     return publish(l, true);
 }
 
+/* Steps that fill the budget at the very end are learned from as well: the ratio holds for the whole run. */
+static vly_status work_off(leader *l) {
+    if (l->t->stop != VLY_STOP_BUDGET || l->lost) return VLY_OK;
+    for (int64_t due = updates_due(l); due > 0 && !atomic_load(&l->t->stop_asked); due = updates_due(l)) {
+        VLY_TRY(learn_burst(l, due));
+        VLY_TRY(vly_dist_beat(l->d, l->t->counters.updates));
+    }
+    return VLY_OK;
+}
+
 static vly_status serve(leader *l) {
     vly_train *t = l->t;
     int64_t last = 0, lost = 0;
@@ -204,6 +216,7 @@ static vly_status serve(leader *l) {
         }
         if (!worked) nanosleep(&(struct timespec){0, IDLE_US * 1000L}, NULL);
     }
+    VLY_TRY(survive(l, work_off(l), &lost));
     VLY_TRY(survive(l, l->lost ? VLY_OK : vly_experience_keep(l->e), &lost));
     return vly_dist_tell_end(l->d, tell_end, l);
 }
@@ -227,7 +240,7 @@ static vly_status open_leader(leader *l) {
 }
 
 vly_status vly_dist_lead_apex(vly_dist *d) {
-    leader l = {.d = d, .t = d->t, .k = d->config, .start_steps = -1};
+    leader l = {.d = d, .t = d->t, .k = d->config, .start_steps = -1, .begun = d->t->counters.steps};
     vly_status status = open_leader(&l);
     if (status == VLY_OK) status = serve(&l);
     if (status != VLY_OK && l.weights) {
