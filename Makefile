@@ -8,16 +8,16 @@ JOB   ?= auto
 CMAKE ?= cmake
 CONFIGURE = $(CMAKE) -S . -B $(BUILD) -G Ninja $(if $(shell command -v ccache),-DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
 
-.PHONY: help run roms cuda bundle test build program configure setup setup-test peers bench report install clean
+.PHONY: help run roms cuda bundle test build program configure setup setup-roms setup-test peers bench report install clean
 .DEFAULT_GOAL := help
 
 help: ## what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile
 
-run: setup program ## installs what is missing, builds, trains an agent, evaluates it
+run: $(if $(filter auto,$(JOB)),setup-roms,setup) program ## installs what is missing, builds, trains an agent, evaluates it
 	@sh examples/first_run.sh $(BUILD)/volley $(JOB)
 
-roms: setup ## fetches the Atari ROMs that come with ale-py from PyPI
+roms: setup-roms ## fetches the Atari ROMs that come with ale-py from PyPI
 	@sh envs/atari/fetch_roms.sh
 
 cuda: setup ## fetches a CUDA toolkit from PyPI into build/cuda and builds the GPU back end
@@ -59,6 +59,9 @@ clean: ## removes what was built, not the runs
 
 setup:
 	@./setup.sh
+
+setup-roms:
+	@./setup.sh roms
 
 setup-test:
 	@./setup.sh test

@@ -2,18 +2,23 @@
 # Installs what the build, and with "test" the test suite, need: says what, does nothing when it is all here.
 #
 #   ./setup.sh          to build and train
+#   ./setup.sh roms     to fetch Atari's ROMs as well (pip unpacks them from a wheel)
 #   ./setup.sh test     to run every test as well
 set -eu
 cd "$(dirname "$0")"
 
 # What each is for stands in README.md.
 build="gcc g++ make cmake ninja-build pkg-config git ca-certificates libuv1-dev libyaml-dev libjansson-dev libxxhash-dev libpng-dev"
-test="python3-venv mandoc libhiredis-dev liblz4-dev redis-server libopenmpi-dev openmpi-bin"
+roms="python3-venv"
+test="$roms mandoc libhiredis-dev liblz4-dev redis-server libopenmpi-dev openmpi-bin"
 # A browser for the monitor's page. Elsewhere the package of that name is another thing, and the test says that it skips.
 grep -q '^ID=debian' /etc/os-release 2>/dev/null && test="$test chromium fonts-dejavu-core"
 
-wanted=$build
-[ "${1:-}" = test ] && wanted="$build $test"
+case ${1:-} in
+roms) wanted="$build $roms" ;;
+test) wanted="$build $test" ;;
+*) wanted=$build ;;
+esac
 
 if ! command -v dpkg-query >/dev/null; then
   echo "setup: this is not Debian or Ubuntu; install the equivalents of: $wanted" >&2
