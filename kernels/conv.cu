@@ -9,19 +9,8 @@
  *                      products are summed in order by a second kernel */
 #include "kernels/conv.h"
 #include "common/exact.h"
+#include "kernels/index.h"
 #include "kernels/tile.h"
-
-/* ---- division by a number known at launch (Granlund and Montgomery 1994), for n < 2^31 ---- */
-
-typedef struct { uint32_t d, magic; int shift; } divider;
-
-static divider divider_of(int d) {
-    divider v = {(uint32_t)d, 0, 0};
-    while ((1u << v.shift) < v.d) v.shift++;
-    if (d > 1) v.magic = (uint32_t)(((1ull << 32) * ((1ull << v.shift) - v.d)) / v.d + 1);
-    return v;
-}
-static __device__ __forceinline__ int quotient(int n, divider v) { return (int)((__umulhi((uint32_t)n, v.magic) + (uint32_t)n) >> v.shift); }
 
 /* ---- chunks from memory ---- */
 
@@ -102,8 +91,8 @@ typedef struct {
     source x;
     int rows, columns;
     int in_h, in_w, in_c, stride, pad;
-    divider pixels, out_w; /* row -> image, line, column */
-    divider run, taps_w;   /* column -> tap, tap -> line and column of the kernel */
+    vly_divider pixels, out_w; /* row -> image, line, column */
+    vly_divider run, taps_w;   /* column -> tap, tap -> line and column of the kernel */
     bool lines;            /* a tap is a line */
     const uint8_t *mask;
     uint8_t mask_bits;
@@ -115,7 +104,7 @@ typedef struct { int offset, y, x; } patch_tap;       /* offset = -1: no such co
 static __device__ __forceinline__ patch_row row_at(const patches &p, int r) {
     const patch_row none = {0, -(1 << 20), 0};
     if (r >= p.rows || (p.mask && p.mask[r] & p.mask_bits)) return none;
-    const int image = quotient(r, p.pixels), rest = r - image * (int)p.pixels.d, oy = quotient(rest, p.out_w), ox = rest - oy * (int)p.out_w.d;
+    const int image = vly_quotient(r, p.pixels), rest = r - image * (int)p.pixels.d, oy = vly_quotient(rest, p.out_w), ox = rest - oy * (int)p.out_w.d;
     patch_row row;
     row.y = oy * p.stride - p.pad, row.x = ox * p.stride - p.pad;
     row.base = (((int64_t)image * p.in_h + row.y) * p.in_w + row.x) * p.in_c;
@@ -125,8 +114,8 @@ static __device__ __forceinline__ patch_row row_at(const patches &p, int r) {
 static __device__ __forceinline__ patch_tap tap_at(const patches &p, int k) {
     patch_tap t = {-1, 0, 0};
     if (k >= p.columns) return t;
-    const int tap = quotient(k, p.run), within = k - tap * (int)p.run.d;
-    t.y = p.lines ? tap : quotient(tap, p.taps_w);
+    const int tap = vly_quotient(k, p.run), within = k - tap * (int)p.run.d;
+    t.y = p.lines ? tap : vly_quotient(tap, p.taps_w);
     t.x = p.lines ? 0 : tap - t.y * (int)p.taps_w.d;
     t.offset = (t.y * p.in_w + t.x) * p.in_c + within;
     return t;
@@ -192,8 +181,8 @@ typedef struct {
     int rows, columns;
     int out_h, out_w;
     int first_y, first_x;  /* output pixel of the residue's first input pixel at tap 0 */
-    divider pixels, wide;  /* row -> image, line, column among the residue's */
-    divider channels, taps_w;
+    vly_divider pixels, wide;  /* row -> image, line, column among the residue's */
+    vly_divider channels, taps_w;
     const uint8_t *mask;
     uint8_t mask_bits;
 } slopes;
@@ -205,7 +194,7 @@ struct slopes_along_k {
     __device__ __forceinline__ place at(int r) const {
         place p = {0, -(1 << 20), 0};
         if (r >= s.rows || (s.mask && s.mask[r] & s.mask_bits)) return p;
-        const int image = quotient(r, s.pixels), rest = r - image * (int)s.pixels.d, y = quotient(rest, s.wide);
+        const int image = vly_quotient(r, s.pixels), rest = r - image * (int)s.pixels.d, y = vly_quotient(rest, s.wide);
         p.image = (int64_t)image * s.out_h * s.out_w;
         p.y = s.first_y + y, p.x = s.first_x + rest - y * (int)s.wide.d;
         return p;
@@ -213,7 +202,7 @@ struct slopes_along_k {
     template <class Math> __device__ __forceinline__ void load(vly_chunk8<typename Math::element> &c, const place &p, int k, int) const {
         read_chunk<Math>(s.dz, c, [&](int i) {
             if (k + i >= s.columns) return (int64_t)-1;
-            const int tap = quotient(k + i, s.channels), o = k + i - tap * (int)s.channels.d, ty = quotient(tap, s.taps_w);
+            const int tap = vly_quotient(k + i, s.channels), o = k + i - tap * (int)s.channels.d, ty = vly_quotient(tap, s.taps_w);
             const int y = p.y - ty, x = p.x - (tap - ty * (int)s.taps_w.d);
             if ((unsigned)y >= (unsigned)s.out_h || (unsigned)x >= (unsigned)s.out_w) return (int64_t)-1;
             return (p.image + (int64_t)y * s.out_w + x) * (int)s.channels.d + o;
@@ -228,10 +217,10 @@ struct weights_across {
     source w;
     int in_c, patch;        /* numbers per output channel: kernel * kernel * in_c */
     int kernel, stride, first_ky, first_kx;
-    divider channels, taps_w;
+    vly_divider channels, taps_w;
     __device__ __forceinline__ place at(int first) const { return first; }
     template <class Math> __device__ __forceinline__ void load(vly_chunk8<typename Math::element> &c, place first, int k, int k_to) const {
-        const int tap = quotient(k, channels), o = k - tap * (int)channels.d, ty = quotient(tap, taps_w), tx = tap - ty * (int)taps_w.d;
+        const int tap = vly_quotient(k, channels), o = k - tap * (int)channels.d, ty = vly_quotient(tap, taps_w), tx = tap - ty * (int)taps_w.d;
         const int64_t base = (int64_t)o * patch + ((first_ky + ty * stride) * kernel + first_kx + tx * stride) * in_c;
         read_chunk<Math>(w, c, [&](int i) { return k < k_to && first + i < in_c ? base + first + i : (int64_t)-1; });
     }
@@ -294,7 +283,7 @@ struct dx_problem {
     int in_h, in_w, stride, first_y, first_x; /* of the residue's pixels */
     __device__ __forceinline__ void write(int m, int n, float first, float second) const {
         if (m >= a.s.rows || n >= b.in_c) return;
-        const int image = quotient(m, a.s.pixels), rest = m - image * (int)a.s.pixels.d, j = quotient(rest, a.s.wide);
+        const int image = vly_quotient(m, a.s.pixels), rest = m - image * (int)a.s.pixels.d, j = vly_quotient(rest, a.s.wide);
         const int y = first_y + j * stride, x = first_x + (rest - j * (int)a.s.wide.d) * stride;
         write2(dx, (((int64_t)image * in_h + y) * in_w + x) * b.in_c + n, first, second, n + 1 < b.in_c, b.in_c % 2 == 0);
     }
@@ -350,33 +339,24 @@ vly_conv vly_conv_of(const vly_layer_desc *d, vly_math math) {
     return c;
 }
 
-/* The widest access that a run of numbers, repeated at multiples of the strides, allows. */
-static int width(const void *p, vly_dtype type, int run, int stride1, int stride2) {
-    for (int vec = 8; vec > 1; vec /= 2) {
-        const size_t bytes = (size_t)vec * vly_dtype_bytes(type), unit = bytes < 16 ? bytes : 16;
-        if (vec != 2 && run % vec == 0 && stride1 % vec == 0 && stride2 % vec == 0 && (uintptr_t)p % unit == 0) return vec;
-    }
-    return 1;
-}
-
 static int patch_size(const vly_conv *c) { return c->kernel * c->kernel * c->in_c; }
 
 static patches patches_of(const vly_conv *c, int n, const void *x) {
     patches p = {};
     const int run = c->kernel * c->in_c;
-    const int line_width = width(x, c->x_type, run, c->stride * c->in_c, c->in_w * c->in_c), pixel_width = width(x, c->x_type, c->in_c, 0, 0);
+    const int line_width = vly_access_width(x, c->x_type, run, c->stride * c->in_c, c->in_w * c->in_c), pixel_width = vly_access_width(x, c->x_type, c->in_c, 0, 0);
     p.lines = c->pad == 0 && line_width >= pixel_width;
     p.x.data = x, p.x.type = c->x_type, p.x.vec = p.lines ? line_width : pixel_width;
     p.rows = n * c->out_h * c->out_w, p.columns = patch_size(c);
     p.in_h = c->in_h, p.in_w = c->in_w, p.in_c = c->in_c, p.stride = c->stride, p.pad = c->pad;
-    p.pixels = divider_of(c->out_h * c->out_w), p.out_w = divider_of(c->out_w);
-    p.run = divider_of(p.lines ? run : c->in_c), p.taps_w = divider_of(c->kernel);
+    p.pixels = vly_divider_of(c->out_h * c->out_w), p.out_w = vly_divider_of(c->out_w);
+    p.run = vly_divider_of(p.lines ? run : c->in_c), p.taps_w = vly_divider_of(c->kernel);
     p.mask = c->mask, p.mask_bits = c->mask_bits;
     return p;
 }
 
 static source source_of(const void *data, vly_dtype type, int run) {
-    const source s = {data, type, width(data, type, run, 0, 0)};
+    const source s = {data, type, vly_access_width(data, type, run, 0, 0)};
     return s;
 }
 
@@ -431,8 +411,8 @@ static dx_problem residue_of(const vly_conv *c, int n, const void *dz, const voi
     p.a.s.rows = n * high * wide, p.a.s.columns = taps_y * taps_x * c->out_c;
     p.a.s.out_h = c->out_h, p.a.s.out_w = c->out_w;
     p.a.s.first_y = (first_y + c->pad - ry) / s, p.a.s.first_x = (first_x + c->pad - rx) / s;
-    p.a.s.pixels = divider_of(high * wide > 0 ? high * wide : 1), p.a.s.wide = divider_of(wide > 0 ? wide : 1);
-    p.a.s.channels = divider_of(c->out_c), p.a.s.taps_w = divider_of(taps_x > 0 ? taps_x : 1);
+    p.a.s.pixels = vly_divider_of(high * wide > 0 ? high * wide : 1), p.a.s.wide = vly_divider_of(wide > 0 ? wide : 1);
+    p.a.s.channels = vly_divider_of(c->out_c), p.a.s.taps_w = vly_divider_of(taps_x > 0 ? taps_x : 1);
     p.a.s.mask = c->mask, p.a.s.mask_bits = c->mask_bits;
     p.b.w = source_of(w, weight_type(c), c->in_c);
     p.b.in_c = c->in_c, p.b.patch = patch_size(c), p.b.kernel = c->kernel, p.b.stride = s, p.b.first_ky = ry, p.b.first_kx = rx;

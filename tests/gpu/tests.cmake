@@ -19,11 +19,11 @@ foreach(source ${gpu_test_sources})
   endforeach()
 endforeach()
 
-# Both leave a list of the kernels that they ran.
+# All leave a list of the kernels that they ran.
 set(launched ${PROJECT_BINARY_DIR}/parity_kernels.txt)
 add_test(NAME gpu_kernels_begin COMMAND ${CMAKE_COMMAND} -E rm -f ${launched})
 set_tests_properties(gpu_kernels_begin PROPERTIES FIXTURES_SETUP no_kernels)
-set_tests_properties(gpu_parity_ops_shim gpu_parity_layers_shim PROPERTIES ENVIRONMENT VLY_SHIM_LAUNCHED=${launched}
+set_tests_properties(gpu_parity_ops_shim gpu_parity_layers_shim gpu_parity_patches_shim PROPERTIES ENVIRONMENT VLY_SHIM_LAUNCHED=${launched}
   FIXTURES_REQUIRED no_kernels FIXTURES_SETUP parity_kernels)
 if(NOT VLY_SANITIZE STREQUAL "thread") # there the layers are left out, and with them their kernels
   add_test(NAME gpu_every_kernel COMMAND ${CMAKE_COMMAND} -DROOT=${PROJECT_SOURCE_DIR} -DLAUNCHED=${launched}
