@@ -1,20 +1,21 @@
 #include "cpu/dist/dist_block.h"
-#include <lz4.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include "common/rules.h"
+#include "cpu/dist/dist_frame.h"
 
-enum { MAGIC = 0x31424c56, FRAME_MOST = 1 << 24 };
+/* Frames of a lane go in groups: the first stands by itself, the others are packed against it, so that any one needs only it. */
+enum { MAGIC = 0x32424c56, GROUP = 8 };
 
 struct vly_block_maker {
     vly_block_shape shape;
     uint8_t *notice, *data;
     size_t data_most;
-    LZ4_stream_t *lz4;
+    vly_frame_packer *packer;
 };
 
-static bool packs(size_t frame_bytes) { return frame_bytes >= VLY_BLOCK_COMPRESS_FROM; }
+static bool packs(size_t frame_bytes) { return frame_bytes >= VLY_FRAME_PACK_FROM; }
 
 static size_t rows_most(const vly_block_shape *s) {
     return (size_t)s->lanes_most * (size_t)(s->obs.stack - 1 + s->steps_most + s->n_step);
@@ -31,7 +32,7 @@ size_t vly_block_notice_most(const vly_block_shape *s) {
 }
 
 size_t vly_block_data_most(const vly_block_shape *s) {
-    return rows_most(s) * (packs(s->obs.bytes) ? (size_t)LZ4_compressBound((int)s->obs.bytes) : s->obs.bytes);
+    return rows_most(s) * (packs(s->obs.bytes) ? vly_frame_packed_most(s->obs.bytes) : s->obs.bytes);
 }
 
 /* ---- making ---- */
@@ -61,16 +62,12 @@ static vly_block_record record_of(const vly_block_source *s, int64_t row, int n_
     return out;
 }
 
-static vly_status pack_frame(vly_block_maker *m, const uint8_t *frame, size_t bytes, uint32_t packed, size_t *at) {
-    if (!packed) {
-        memcpy(m->data + *at, frame, bytes);
-        *at += bytes;
-        return VLY_OK;
-    }
-    LZ4_resetStream_fast(m->lz4); /* every frame by itself, without clearing 16 KB of table each time */
-    const int got = LZ4_compress_fast_continue(m->lz4, (const char *)frame, (char *)m->data + *at, (int)bytes, (int)(m->data_most - *at), 1);
-    if (got <= 0) return vly_fail(VLY_EIO, "a block of experience: a frame of %zu bytes cannot be compressed", bytes);
-    *at += (size_t)got;
+static vly_status add_frame(vly_block_maker *m, const uint8_t *frame, const uint8_t *base, size_t *at) {
+    const size_t bytes = m->shape.obs.bytes;
+    size_t length = bytes;
+    if (packs(bytes)) VLY_TRY(vly_frame_pack(m->packer, frame, base, bytes, m->data + *at, m->data_most - *at, &length));
+    else memcpy(m->data + *at, frame, bytes);
+    *at += length;
     return VLY_OK;
 }
 
@@ -92,10 +89,13 @@ vly_status vly_block_make(vly_block_maker *m, const vly_block_source *source, in
             *record = record_of(source, (from + k) % r->T * r->N + lane, s->n_step);
             block->transitions += record++->action >= 0;
         }
+        const uint8_t *first = NULL;
         for (int k = 0; k < rows; k++) {
             const int64_t step = ((from - (int64_t)h->history + k) % r->T + r->T) % r->T;
+            const uint8_t *frame = r->frames + (size_t)(step * r->N + lane) * s->obs.bytes;
             if (h->packed) *offset++ = (uint32_t)at;
-            VLY_TRY(pack_frame(m, r->frames + (size_t)(step * r->N + lane) * s->obs.bytes, s->obs.bytes, h->packed, &at));
+            if (k % GROUP == 0) first = frame;
+            VLY_TRY(add_frame(m, frame, k % GROUP == 0 ? NULL : first, &at));
         }
     }
     if (h->packed) *offset = (uint32_t)at;
@@ -138,29 +138,34 @@ vly_status vly_block_check(const void *notice, size_t bytes, const vly_block_sha
     return VLY_OK;
 }
 
+/* What frame `row` of a lane is packed against comes before it. */
+static int needed_from(const vly_block_view *v, int row) { return v->offset ? row - row % GROUP : row; }
+
 void vly_block_range(const vly_block_view *v, int lane, int first, int count, size_t *offset, size_t *bytes) {
-    const size_t i = (size_t)lane * (size_t)v->rows + (size_t)first, j = i + (size_t)count;
+    const size_t lane_row = (size_t)lane * (size_t)v->rows, i = lane_row + (size_t)needed_from(v, first), j = lane_row + (size_t)(first + count);
     *offset = v->offset ? v->offset[i] : i * v->head.frame_bytes;
     *bytes = (v->offset ? v->offset[j] : j * v->head.frame_bytes) - *offset;
 }
 
-vly_status vly_block_frames(const vly_block_view *v, int lane, int first, int count, const void *range, size_t bytes, uint8_t *out) {
+/* A group's first frame that nobody asked for lies where the last one asked for will: that comes last. */
+static vly_status unpack_frames(const vly_block_view *v, const uint32_t *offset, int first, int count, const uint8_t *range, uint8_t *out) {
     const size_t frame = v->head.frame_bytes;
-    const char *at = range;
+    const int from = needed_from(v, first);
+    uint8_t *base = out + (size_t)(count - 1) * frame;
+    if (from < first) VLY_TRY(vly_frame_unpack(range, offset[from + 1] - offset[from], NULL, base, frame));
+    for (int row = first; row < first + count; row++, out += frame) {
+        VLY_TRY(vly_frame_unpack(range + (offset[row] - offset[from]), offset[row + 1] - offset[row], row % GROUP ? base : NULL, out, frame));
+        if (row % GROUP == 0) base = out;
+    }
+    return VLY_OK;
+}
+
+vly_status vly_block_frames(const vly_block_view *v, int lane, int first, int count, const void *range, size_t bytes, uint8_t *out) {
     size_t offset, want;
     vly_block_range(v, lane, first, count, &offset, &want);
     if (bytes != want) return vly_fail(VLY_ENOTFOUND, "frames of a block of experience are gone");
-    if (!v->offset) {
-        memcpy(out, range, bytes);
-        return VLY_OK;
-    }
-    const uint32_t *o = v->offset + (size_t)lane * (size_t)v->rows + (size_t)first;
-    for (int k = 0; k < count; k++, out += frame) {
-        const int length = (int)(o[k + 1] - o[k]);
-        if (LZ4_decompress_safe(at, (char *)out, length, (int)frame) != (int)frame)
-            return vly_fail(VLY_ECORRUPT, "a frame of a block of experience does not decompress");
-        at += length;
-    }
+    if (v->offset) return unpack_frames(v, v->offset + (size_t)lane * (size_t)v->rows, first, count, range, out);
+    memcpy(out, range, bytes);
     return VLY_OK;
 }
 
@@ -169,12 +174,12 @@ vly_status vly_block_frames(const vly_block_view *v, int lane, int first, int co
 void vly_block_maker_destroy(vly_block_maker *m) {
     if (!m) return;
     free(m->notice), free(m->data);
-    if (m->lz4) LZ4_freeStream(m->lz4);
+    vly_frame_packer_destroy(m->packer);
     free(m);
 }
 
 vly_status vly_block_maker_create(vly_block_maker **out, const vly_block_shape *shape) {
-    if (shape->n_step < 1 || shape->n_step > VLY_BLOCK_NSTEP_MOST || shape->lanes_most < 1 || shape->steps_most < 1 || shape->obs.bytes > FRAME_MOST ||
+    if (shape->n_step < 1 || shape->n_step > VLY_BLOCK_NSTEP_MOST || shape->lanes_most < 1 || shape->steps_most < 1 || shape->obs.bytes > VLY_FRAME_MOST ||
         vly_block_data_most(shape) > UINT32_MAX)
         return vly_fail(VLY_EINVAL, "blocks of %d steps of %d environments, %d-step: a block is at most 4 GB, n_step at most %d", shape->steps_most,
                         shape->lanes_most, shape->n_step, VLY_BLOCK_NSTEP_MOST);
@@ -184,8 +189,7 @@ vly_status vly_block_maker_create(vly_block_maker **out, const vly_block_shape *
     m->data_most = vly_block_data_most(shape);
     m->notice = malloc(vly_block_notice_most(shape));
     m->data = malloc(m->data_most);
-    m->lz4 = LZ4_createStream();
-    if (!m->notice || !m->data || !m->lz4) {
+    if (!m->notice || !m->data || vly_frame_packer_create(&m->packer) != VLY_OK) {
         vly_block_maker_destroy(m);
         return vly_fail(VLY_ENOMEM, "blocks of experience: out of memory");
     }

@@ -7,15 +7,16 @@
  *
  * A block is two values. The notice is what a learner keeps of every block in memory: who made it, a record of 16 bytes per
  * transition (its n-step return and discount, where it bootstraps, its first priority), and where each frame lies. The
- * data are the frames, lane by lane, so that what a transition needs lies side by side and is fetched as one range: a
- * frame of 512 bytes and more compressed by itself (LZ4), smaller ones as they are. A frame is in a block once; the
- * last n_step and the first stack - 1 of a lane are in the neighbouring block too, so that a block needs no other.
+ * data are the frames, lane by lane, so that what a transition needs lies side by side and is fetched as one range: frames
+ * of 512 bytes and more packed (cpu/dist/dist_frame.h), one in eight by itself and the next seven against it, smaller ones as they
+ * are. A frame is in a block once; the last n_step and the first stack - 1 of a lane are in the neighbouring block too, so that a
+ * block needs no other.
  */
 #ifndef VLY_CPU_DIST_BLOCK_H
 #define VLY_CPU_DIST_BLOCK_H
 #include "common/replay.h"
 
-enum { VLY_BLOCK_RETURNS = 64, VLY_BLOCK_NSTEP_MOST = 255, VLY_BLOCK_COMPRESS_FROM = 512 };
+enum { VLY_BLOCK_RETURNS = 64, VLY_BLOCK_NSTEP_MOST = 255 };
 
 typedef struct { /* little-endian, as it lies in the store */
     uint32_t magic, lanes, steps, ahead, history, frame_bytes, packed, returns;
@@ -72,7 +73,7 @@ size_t vly_block_notice_most(const vly_block_shape *shape);
 size_t vly_block_data_most(const vly_block_shape *shape);
 /* VLY_ECORRUPT for anything that is not a block of this shape; view points into `notice`, which must be aligned to 8. */
 vly_status vly_block_check(const void *notice, size_t bytes, const vly_block_shape *shape, vly_block_view *view);
-/* The range of data where frames first .. first + count - 1 of a lane lie. */
+/* The range of data that frames first .. first + count - 1 of a lane are made from. */
 void vly_block_range(const vly_block_view *view, int lane, int first, int count, size_t *offset, size_t *bytes);
 /* Those frames from that range: count * obs.bytes. */
 vly_status vly_block_frames(const vly_block_view *view, int lane, int first, int count, const void *range, size_t bytes, uint8_t *out);
