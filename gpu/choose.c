@@ -6,14 +6,17 @@
 #include "common/philox.h"
 #include "gpu/choices.h"
 #include "gpu/internal.h"
+#include "gpu/cublaslt_library.h"
 #ifndef VLY_SHIM
-#include "gpu/libraries.h"
+#include "gpu/cudnn_library.h"
 #endif
 
 #ifdef VLY_SHIM
-static const vly_engine *const engines[] = {&vly_engine_own};
+static const vly_engine *const engines[] = {&vly_engine_own, &vly_engine_cublaslt, &vly_engine_patches};
+static bool has_cudnn(void) { return false; }
 #else
-static const vly_engine *const engines[] = {&vly_engine_own, &vly_engine_cublaslt, &vly_engine_cudnn};
+static const vly_engine *const engines[] = {&vly_engine_own, &vly_engine_cublaslt, &vly_engine_patches, &vly_engine_cudnn};
+static bool has_cudnn(void) { return vly_cudnn_library_open()->handle; }
 #endif
 enum { ENGINES = sizeof engines / sizeof *engines, REPEATS = 5, TIMES = 6 };
 static const char *const pass_name[VLY_PASSES] = {"forward", "dx", "dw"};
@@ -29,7 +32,7 @@ void vly_engines_queue_close(vly_cuda_queue *q) {
         if (engines[i]->queue_close) engines[i]->queue_close(q);
 }
 
-bool vly_layer_wants_workspace(void) { return ENGINES > 1; }
+bool vly_layer_wants_workspace(void) { return vly_cublaslt_library_open()->handle || has_cudnn(); }
 
 /* ---- a trial: random operands, every candidate's output against ours, then its time ---- */
 
@@ -51,18 +54,23 @@ static void trial_close(trial *t) {
     c->queue_destroy(t->q);
 }
 
-/* Uniform in (-1, 1) times scale, of a type. */
+static void random_number(void *host, vly_dtype type, int64_t i, float scale, uint32_t lane) {
+    const float unit = vly_unit(vly_philox(1, VLY_STREAM_TEST, (uint64_t)i, lane).v[0]), v = scale * (2 * unit - 1);
+    uint32_t bits;
+    memcpy(&bits, &v, sizeof bits);
+    if (type == VLY_U8) ((uint8_t *)host)[i] = (uint8_t)(256 * unit);
+    else if (type == VLY_BF16) ((uint16_t *)host)[i] = (uint16_t)(bits >> 16);
+    else ((float *)host)[i] = v;
+}
+
+/* Uniform in (-1, 1) times scale, or over all bytes. The beginning is repeated: a large batch of pictures would take seconds. */
 static vly_status random_array(trial *t, void *device, vly_dtype type, int64_t n, float scale, uint32_t lane) {
-    const size_t bytes = (size_t)n * vly_dtype_bytes(type);
+    enum { PERIOD = 65521 };
+    const size_t bytes = (size_t)n * vly_dtype_bytes(type), period = PERIOD * vly_dtype_bytes(type);
     char *host = malloc(bytes);
     if (!host) return vly_fail(VLY_ENOMEM, "no memory for a trial");
-    for (int64_t i = 0; i < n; i++) {
-        const float v = scale * (2 * vly_unit(vly_philox(1, VLY_STREAM_TEST, (uint64_t)i, lane).v[0]) - 1);
-        uint32_t bits;
-        memcpy(&bits, &v, sizeof bits);
-        if (type == VLY_BF16) ((uint16_t *)(void *)host)[i] = (uint16_t)(bits >> 16);
-        else ((float *)(void *)host)[i] = v;
-    }
+    for (int64_t i = 0; i < n && i < PERIOD; i++) random_number(host, type, i, scale, lane);
+    for (size_t at = period; at < bytes; at += period) memcpy(host + at, host, bytes - at < period ? bytes - at : period);
     vly_status status = t->l->c->upload(t->q, device, host, bytes);
     if (status == VLY_OK) status = t->l->c->queue_sync(t->q);
     free(host);
@@ -90,15 +98,24 @@ static vly_status trial_open(trial *t) {
     return c->layer_prepare(t->q, l, t->w);
 }
 
+/* The bias gradient belongs to the pass where an engine may give it: then the others pay for the kernel that does. */
+static bool bias_counts(const trial *t, vly_pass pass) { return pass == VLY_PASS_DW && t->l->d.act == VLY_ACT_NONE; }
+
 static vly_status pass_once(trial *t, const vly_engine *engine, vly_pass pass, void *plan) {
-    const vly_pass_args args = {.x = t->x, .w = t->w, .y = t->y, .dz = t->dz, .dx = t->dx, .dw = t->dw};
-    return engine->run(t->l, t->q, pass, plan, t->l->d.batch_max, &args);
+    vly_layer *l = t->l;
+    float *db = bias_counts(t, pass) ? t->dw + l->weights : NULL;
+    const bool gives = db && vly_layer_dw_gives_bias(l, engine, plan);
+    const vly_pass_args args = {.x = t->x, .w = t->w, .y = t->y, .dz = t->dz, .dx = t->dx, .dw = t->dw, .db = gives ? db : NULL};
+    if (db && !gives)
+        VLY_TRY(vly_activation_backward_launch(l->d.y_type, VLY_ACT_NONE, l->out_numbers / l->d.out_c * l->d.batch_max, l->d.out_c, t->y, t->dz, db, false,
+                                               l->partial, vly_stream_of(t->q)));
+    return engine->run(l, t->q, pass, plan, l->d.batch_max, &args);
 }
 
 static vly_status fetch(trial *t, vly_pass pass, void *host, size_t *bytes, vly_dtype *type) {
     const vly_layer *l = t->l;
     const void *from = pass == VLY_PASS_FORWARD ? t->y : pass == VLY_PASS_DX ? t->dx : (const void *)t->dw;
-    *bytes = pass == VLY_PASS_FORWARD ? t->y_bytes : pass == VLY_PASS_DX ? t->x_bytes : (size_t)l->weights * 4;
+    *bytes = pass == VLY_PASS_FORWARD ? t->y_bytes : pass == VLY_PASS_DX ? t->x_bytes : (size_t)(l->weights + (bias_counts(t, pass) ? l->d.out_c : 0)) * 4;
     *type = pass == VLY_PASS_FORWARD ? l->d.y_type : pass == VLY_PASS_DX ? l->d.x_type : VLY_F32;
     VLY_TRY(l->c->download(t->q, host, from, *bytes));
     return l->c->queue_sync(t->q);
@@ -158,15 +175,13 @@ static bool candidate(trial *t, const vly_engine *engine, vly_pass pass, void *p
 /* ---- the choice ---- */
 
 static const char *library_versions(void) {
-#ifdef VLY_SHIM
-    return "shim";
-#else
-    static char text[64];
-    const vly_libraries *lib = vly_libraries_open();
-    snprintf(text, sizeof text, "cublas %zu cudnn %zu", lib->cublaslt.handle ? lib->cublaslt.GetVersion() : 0,
-             lib->cudnn.handle ? lib->cudnn.GetVersion() : 0);
-    return text;
+    static _Thread_local char text[64];
+    size_t cudnn = 0;
+#ifndef VLY_SHIM
+    if (has_cudnn()) cudnn = vly_cudnn_library_open()->GetVersion();
 #endif
+    snprintf(text, sizeof text, "cublas %zu cudnn %zu", vly_cublaslt_library_open()->version, cudnn);
+    return text;
 }
 
 static void key_of(const vly_layer *l, vly_pass pass, char *key, size_t bytes) {
@@ -175,8 +190,8 @@ static void key_of(const vly_layer *l, vly_pass pass, char *key, size_t bytes) {
     int driver = 0, runtime = 0;
     cudaDriverGetVersion(&driver);
     cudaRuntimeGetVersion(&runtime);
-    snprintf(key, bytes, "%s|%d|%d|%s|own %d|%s %dx%dx%d>%d k%d s%d p%d a%d x%d y%d m%d n%d|%s", cuda->base.info.name, driver, runtime,
-             library_versions(), VLY_ENGINE_OWN_VERSION, d->kind == VLY_LINEAR ? "linear" : "conv", d->in_h, d->in_w, d->in_c, d->out_c, d->kernel,
+    snprintf(key, bytes, "%s|%d|%d|%s|engines %d|%s %dx%dx%d>%d k%d s%d p%d a%d x%d y%d m%d n%d|%s", cuda->base.info.name, driver, runtime,
+             library_versions(), VLY_ENGINES_VERSION, d->kind == VLY_LINEAR ? "linear" : "conv", d->in_h, d->in_w, d->in_c, d->out_c, d->kernel,
              d->stride, d->pad, d->act, d->x_type, d->y_type, l->conv.math, d->batch_max, pass_name[pass]);
 }
 

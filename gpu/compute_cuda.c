@@ -62,6 +62,9 @@ static vly_status select_device(vly_cuda *cuda, int device) {
     /* cuBLAS asks for 32 MiB on Hopper; cuDNN's quicker plans take more */
     const size_t share = prop.totalGlobalMem / 128, least = (size_t)32 << 20, most = (size_t)256 << 20;
     cuda->workspace_bytes = share < least ? least : share > most ? most : share;
+    /* rows that a product reads as soon as they are written: more would go to memory and back */
+    const size_t cached = (size_t)prop.l2CacheSize / 8 * 5, some = (size_t)8 << 20, enough = (size_t)64 << 20;
+    cuda->patch_bytes = cached < some ? some : cached > enough ? enough : cached;
     vly_compute_info *info = &cuda->base.info;
     memcpy(info->kind, "cuda", 5);
     snprintf(info->name, sizeof info->name, "%.127s", prop.name);

@@ -6,8 +6,9 @@
 #include "gpu/compute_cuda.h"
 #include "gpu/internal.h"
 #include "gpu/nccl_library.h"
+#include "gpu/cublaslt_library.h"
 #ifndef VLY_SHIM
-#include "gpu/libraries.h"
+#include "gpu/cudnn_library.h"
 #endif
 
 void vly_cuda_plugin_errors(vly_error_buffer_fn buffer) { vly_error_use(buffer); }
@@ -40,12 +41,13 @@ static void describe_nccl(vly_cuda_info *info) {
 
 static void describe_libraries(vly_cuda_info *info) {
     describe_nccl(info);
+    const vly_cublaslt_library *cublaslt = vly_cublaslt_library_open();
+    say(info, "cuBLASLt: %s%s\n", cublaslt->handle ? "" : "not used: ", cublaslt->path);
 #ifdef VLY_SHIM
-    say(info, "the kernel shim: no libraries\n");
+    say(info, "cuDNN: not used: the kernel shim has no twin of it\n");
 #else
-    const vly_libraries *lib = vly_libraries_open();
-    say(info, "cuBLASLt: %s%s\n", lib->cublaslt.handle ? "" : "not used: ", lib->cublaslt.path);
-    say(info, "cuDNN: %s%s\n", lib->cudnn.handle ? "" : "not used: ", lib->cudnn.path);
+    const vly_cudnn_library *cudnn = vly_cudnn_library_open();
+    say(info, "cuDNN: %s%s\n", cudnn->handle ? "" : "not used: ", cudnn->path);
 #endif
 }
 

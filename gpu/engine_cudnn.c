@@ -13,7 +13,7 @@ enum { DESCRIPTORS = 48, CANDIDATES = 12, VERSION_MIN = 90800 };
 enum { UID_X = 1, UID_W, UID_Y, UID_BIAS, UID_CONV, UID_SUM };
 
 struct vly_cudnn_plan {
-    const vly_libraries *lib;
+    const vly_cudnn_library *lib;
     cudnnBackendDescriptor_t made[DESCRIPTORS]; /* all of them, to be destroyed in reverse */
     int count;
     cudnnBackendDescriptor_t plan;
@@ -27,18 +27,18 @@ typedef cudnnBackendDescriptor_t descriptor;
 
 static vly_status make(vly_cudnn_plan *p, cudnnBackendDescriptorType_t type, descriptor *out) {
     if (p->count == DESCRIPTORS) return vly_fail(VLY_ECUDA, "cuDNN: more than %d descriptors", DESCRIPTORS);
-    VLY_CUDNN_TRY(p->lib->cudnn.BackendCreateDescriptor(type, out));
+    VLY_CUDNN_TRY(p->lib->BackendCreateDescriptor(type, out));
     p->made[p->count++] = *out;
     return VLY_OK;
 }
 
 static vly_status put(vly_cudnn_plan *p, descriptor d, cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, int64_t n, const void *value) {
-    VLY_CUDNN_TRY(p->lib->cudnn.BackendSetAttribute(d, name, type, n, value));
+    VLY_CUDNN_TRY(p->lib->BackendSetAttribute(d, name, type, n, value));
     return VLY_OK;
 }
 
 static vly_status done(vly_cudnn_plan *p, descriptor d) {
-    VLY_CUDNN_TRY(p->lib->cudnn.BackendFinalize(d));
+    VLY_CUDNN_TRY(p->lib->BackendFinalize(d));
     return VLY_OK;
 }
 
@@ -139,7 +139,7 @@ static vly_status operations(vly_cudnn_plan *p, const vly_conv *c, int n, vly_pa
 static bool noted(const vly_cudnn_plan *p, descriptor engine, cudnnBackendNumericalNote_t note) {
     cudnnBackendNumericalNote_t notes[CUDNN_NUMERICAL_NOTE_TYPE_COUNT];
     int64_t count = 0;
-    if (p->lib->cudnn.BackendGetAttribute(engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE, CUDNN_NUMERICAL_NOTE_TYPE_COUNT, &count,
+    if (p->lib->BackendGetAttribute(engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE, CUDNN_NUMERICAL_NOTE_TYPE_COUNT, &count,
                                           notes) != CUDNN_STATUS_SUCCESS)
         return true; /* it does not say: not for us */
     for (int64_t i = 0; i < count; i++)
@@ -150,7 +150,7 @@ static bool noted(const vly_cudnn_plan *p, descriptor engine, cudnnBackendNumeri
 static vly_status engine_of(vly_cudnn_plan *p, descriptor config, descriptor *engine) {
     int64_t count = 0;
     VLY_TRY(make(p, CUDNN_BACKEND_ENGINE_DESCRIPTOR, engine));
-    VLY_CUDNN_TRY(p->lib->cudnn.BackendGetAttribute(config, CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &count, engine));
+    VLY_CUDNN_TRY(p->lib->BackendGetAttribute(config, CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &count, engine));
     return VLY_OK;
 }
 
@@ -167,7 +167,7 @@ static vly_status try_config(vly_cudnn_plan *p, descriptor device, descriptor co
     VLY_TRY(put(p, plan, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &config));
     VLY_TRY(put(p, plan, CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &device));
     VLY_TRY(done(p, plan));
-    VLY_CUDNN_TRY(p->lib->cudnn.BackendGetAttribute(plan, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &count, &p->workspace_bytes));
+    VLY_CUDNN_TRY(p->lib->BackendGetAttribute(plan, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &count, &p->workspace_bytes));
     if (p->workspace_bytes > p->workspace_most) return vly_fail(VLY_EUNSUPPORTED, "cuDNN: this plan wants %lld bytes", (long long)p->workspace_bytes);
     p->plan = plan;
     return VLY_OK;
@@ -183,16 +183,16 @@ static vly_status choose(vly_cudnn_plan *p, const vly_conv *c, descriptor graph,
     VLY_TRY(put(p, heuristics, CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &device));
     VLY_TRY(done(p, heuristics));
     for (int i = 0; i < CANDIDATES; i++) VLY_TRY(make(p, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, &configs[i]));
-    VLY_CUDNN_TRY(p->lib->cudnn.BackendGetAttribute(heuristics, CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, CANDIDATES, &count, configs));
+    VLY_CUDNN_TRY(p->lib->BackendGetAttribute(heuristics, CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, CANDIDATES, &count, configs));
     for (int i = 0; i < count && i < CANDIDATES; i++) {
         const int before = p->count;
         descriptor engine;
         int64_t got = 0;
         if (engine_of(p, configs[i], &engine) == VLY_OK && acceptable(p, c, engine) && try_config(p, device, configs[i]) == VLY_OK) {
-            p->lib->cudnn.BackendGetAttribute(engine, CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, 1, &got, &p->engine);
+            p->lib->BackendGetAttribute(engine, CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, 1, &got, &p->engine);
             return VLY_OK;
         }
-        while (p->count > before) p->lib->cudnn.BackendDestroyDescriptor(p->made[--p->count]);
+        while (p->count > before) p->lib->BackendDestroyDescriptor(p->made[--p->count]);
     }
     return vly_fail(VLY_EUNSUPPORTED, "cuDNN has no deterministic engine for this convolution");
 }
@@ -206,7 +206,7 @@ static vly_status plan_with(vly_cudnn_plan *p, const vly_conv *c, int n, vly_pas
     VLY_TRY(done(p, graph));
     const int before = p->count;
     if (choose(p, c, graph, device, CUDNN_HEUR_MODE_A) == VLY_OK) return VLY_OK;
-    while (p->count > before) p->lib->cudnn.BackendDestroyDescriptor(p->made[--p->count]);
+    while (p->count > before) p->lib->BackendDestroyDescriptor(p->made[--p->count]);
     return choose(p, c, graph, device, CUDNN_HEUR_MODE_FALLBACK);
 }
 
@@ -220,7 +220,7 @@ static vly_status describe_device(vly_cudnn_plan *p, int index, const char *json
 
 void vly_cudnn_plan_destroy(vly_cudnn_plan *p) {
     if (!p) return;
-    while (p->count > 0) p->lib->cudnn.BackendDestroyDescriptor(p->made[--p->count]);
+    while (p->count > 0) p->lib->BackendDestroyDescriptor(p->made[--p->count]);
     free(p);
 }
 
@@ -228,10 +228,10 @@ vly_status vly_cudnn_plan_create(vly_cudnn_plan **out, const vly_conv *c, int n,
     *out = NULL;
     vly_cudnn_plan *p = calloc(1, sizeof *p);
     if (!p) return vly_fail(VLY_ENOMEM, "no memory for a plan");
-    p->lib = vly_libraries_open();
+    p->lib = vly_cudnn_library_open();
     p->workspace_most = (int64_t)workspace_most;
     descriptor device;
-    vly_status status = p->lib->cudnn.GetVersion() < VERSION_MIN ? vly_fail(VLY_EUNSUPPORTED, "cuDNN %zu is older than 9.8", p->lib->cudnn.GetVersion()) : VLY_OK;
+    vly_status status = p->lib->GetVersion() < VERSION_MIN ? vly_fail(VLY_EUNSUPPORTED, "cuDNN %zu is older than 9.8", p->lib->GetVersion()) : VLY_OK;
     if (status == VLY_OK) status = describe_device(p, index, json, &device);
     if (status == VLY_OK) status = plan_with(p, c, n, pass, device);
     if (status != VLY_OK) {
@@ -248,7 +248,7 @@ int64_t vly_cudnn_plan_engine(const vly_cudnn_plan *p) { return p->engine; }
 
 static bool can(const vly_layer *l, vly_pass pass) {
     (void)pass;
-    return l->d.kind == VLY_CONV && vly_libraries_open()->cudnn.handle && l->d.x_type != VLY_U8 && l->d.x_scale == 1.0f && l->d.x_type == l->d.y_type;
+    return l->d.kind == VLY_CONV && vly_cudnn_library_open()->handle && l->d.x_type != VLY_U8 && l->d.x_scale == 1.0f && l->d.x_type == l->d.y_type;
 }
 
 static vly_status open(vly_layer *l, vly_pass pass, void **plan) {
@@ -260,11 +260,11 @@ static void close(void *plan) { vly_cudnn_plan_destroy(plan); }
 
 static vly_status execute(const vly_cudnn_plan *p, vly_queue *q, descriptor pack, int n, const int64_t *uids, void **data) {
     void *workspace = vly_workspace_of(q);
-    VLY_CUDNN_TRY(p->lib->cudnn.BackendSetAttribute(pack, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, n, uids));
-    VLY_CUDNN_TRY(p->lib->cudnn.BackendSetAttribute(pack, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, n, data));
-    VLY_CUDNN_TRY(p->lib->cudnn.BackendSetAttribute(pack, CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1, &workspace));
-    VLY_CUDNN_TRY(p->lib->cudnn.BackendFinalize(pack));
-    VLY_CUDNN_TRY(p->lib->cudnn.BackendExecute(((vly_cuda_queue *)q)->cudnn, p->plan, pack));
+    VLY_CUDNN_TRY(p->lib->BackendSetAttribute(pack, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, n, uids));
+    VLY_CUDNN_TRY(p->lib->BackendSetAttribute(pack, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, n, data));
+    VLY_CUDNN_TRY(p->lib->BackendSetAttribute(pack, CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1, &workspace));
+    VLY_CUDNN_TRY(p->lib->BackendFinalize(pack));
+    VLY_CUDNN_TRY(p->lib->BackendExecute(((vly_cuda_queue *)q)->cudnn, p->plan, pack));
     return VLY_OK;
 }
 
@@ -276,9 +276,9 @@ static vly_status run(vly_layer *l, vly_queue *q, vly_pass pass, void *plan, int
     const int64_t uids[4] = {UID_X, UID_W, UID_Y, UID_BIAS};
     const void *data[4] = {pass == VLY_PASS_DX ? a->dx : a->x, pass == VLY_PASS_DW ? l->partial : w, forward ? a->y : a->dz, l->low ? l->bias_low : (const void *)(a->w + l->weights)};
     descriptor pack;
-    VLY_CUDNN_TRY(p->lib->cudnn.BackendCreateDescriptor(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR, &pack));
+    VLY_CUDNN_TRY(p->lib->BackendCreateDescriptor(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR, &pack));
     const vly_status status = execute(p, q, pack, forward ? 4 : 3, uids, (void **)data);
-    p->lib->cudnn.BackendDestroyDescriptor(pack);
+    p->lib->BackendDestroyDescriptor(pack);
     VLY_TRY(status);
     if (forward && l->d.act == VLY_ACT_TANH) return vly_tanh_launch(l->d.y_type, (int64_t)l->d.batch_max * l->out_numbers, a->y, vly_stream_of(q));
     if (pass == VLY_PASS_DW && l->low) return vly_add_low_launch(l->weights, l->partial, a->dw, a->accumulate, vly_stream_of(q));
@@ -288,18 +288,18 @@ static vly_status run(vly_layer *l, vly_queue *q, vly_pass pass, void *plan, int
 
 /* A handle belongs to one stream; a queue is used by one thread. */
 static vly_status queue_open(vly_cuda_queue *q) {
-    const vly_libraries *lib = vly_libraries_open();
+    const vly_cudnn_library *lib = vly_cudnn_library_open();
     cudnnHandle_t handle;
-    if (!lib->cudnn.handle) return VLY_OK;
-    VLY_CUDNN_TRY(lib->cudnn.Create(&handle));
+    if (!lib->handle) return VLY_OK;
+    VLY_CUDNN_TRY(lib->Create(&handle));
     q->cudnn = handle;
-    VLY_CUDNN_TRY(lib->cudnn.SetStream(handle, q->stream));
+    VLY_CUDNN_TRY(lib->SetStream(handle, q->stream));
     return VLY_OK;
 }
 
 static void queue_close(vly_cuda_queue *q) {
-    if (q->cudnn) vly_libraries_open()->cudnn.Destroy(q->cudnn);
+    if (q->cudnn) vly_cudnn_library_open()->Destroy(q->cudnn);
     q->cudnn = NULL;
 }
 
-const vly_engine vly_engine_cudnn = {"cudnn", false, can, open, close, run, queue_open, queue_close};
+const vly_engine vly_engine_cudnn = {"cudnn", false, can, open, close, NULL, run, queue_open, queue_close};

@@ -7,7 +7,7 @@
 #ifndef VLY_GPU_ENGINE_CUDNN_H
 #define VLY_GPU_ENGINE_CUDNN_H
 #include "gpu/layer.h"
-#include "gpu/libraries.h"
+#include "gpu/cudnn_library.h"
 typedef struct vly_cudnn_plan vly_cudnn_plan;
 vly_status vly_cudnn_plan_create(vly_cudnn_plan **out, const vly_conv *c, int n, vly_pass pass, size_t workspace_most, int index, const char *json);
 void vly_cudnn_plan_destroy(vly_cudnn_plan *p);

@@ -29,4 +29,4 @@ static vly_status run(vly_layer *l, vly_queue *q, vly_pass pass, void *plan, int
     }
 }
 
-const vly_engine vly_engine_own = {"own", true, can, open, close, run, NULL, NULL};
+const vly_engine vly_engine_own = {"own", true, can, open, close, NULL, run, NULL, NULL};

@@ -16,6 +16,7 @@ typedef struct {
     int arch;           /* 90 for compute capability 9.0 */
     int multiprocessors;
     size_t workspace_bytes; /* of each queue, for NVIDIA's libraries */
+    size_t patch_bytes;     /* of each queue, for unfolded convolutions: what stays in the L2 cache */
     vly_arena arena;
     vly_notes *notes;
 } vly_cuda;
@@ -26,12 +27,14 @@ typedef struct vly_cuda_queue {
     cudaStream_t stream;
     void *scratch;      /* VLY_SCRATCH_BYTES */
     void *workspace;    /* workspace_bytes for NVIDIA's libraries */
+    void *patches;      /* patch_bytes for unfolded convolutions, NULL without cuBLASLt */
     void *cudnn;        /* its handle, NULL without the library */
 } vly_cuda_queue;
 
 static inline vly_cuda *vly_cuda_of(const vly_queue *q) { return (vly_cuda *)q->c; }
 static inline cudaStream_t vly_stream_of(const vly_queue *q) { return ((const vly_cuda_queue *)q)->stream; }
 static inline void *vly_workspace_of(const vly_queue *q) { return ((const vly_cuda_queue *)q)->workspace; }
+static inline void *vly_patches_of(const vly_queue *q) { return ((const vly_cuda_queue *)q)->patches; }
 static inline void *vly_scratch_of(const vly_queue *q) { return ((const vly_cuda_queue *)q)->scratch; }
 
 /* queue.c: fills the members for queues, events, graphs and copies. */

@@ -99,9 +99,10 @@ static vly_status check_call(const vly_layer *l, int n, const void *x, const voi
     return VLY_OK;
 }
 
+static bool runs_here(const vly_layer *l, vly_pass pass, int n) { return l->engine[pass]->any_n || n == l->d.batch_max; }
+
 static vly_status run(vly_layer *l, vly_queue *q, vly_pass pass, int n, const vly_pass_args *args) {
-    const vly_engine *engine = l->engine[pass];
-    if (engine->any_n || n == l->d.batch_max) return engine->run(l, q, pass, l->plan[pass], n, args);
+    if (runs_here(l, pass, n)) return l->engine[pass]->run(l, q, pass, l->plan[pass], n, args);
     return vly_engine_own.run(l, q, pass, NULL, n, args);
 }
 
@@ -118,10 +119,13 @@ static vly_status layer_backward(vly_queue *q, vly_layer *l, int n, const void *
     VLY_NEED(l->d.learn && dy && (dx || !l->d.needs_dx) && (dw || l->d.kind == VLY_MAXPOOL));
     cudaStream_t stream = vly_stream_of(q);
     if (l->d.kind == VLY_MAXPOOL) return l->d.needs_dx ? vly_maxpool_backward_launch(&l->d, n, x, dy, dx, stream) : VLY_OK;
-    VLY_TRY(vly_activation_backward_launch(l->d.y_type, l->d.act, (int64_t)n * l->conv.out_h * l->conv.out_w, l->d.out_c, y, dy, dw + l->weights,
-                                           accumulate, l->partial, stream));
+    const bool with_bias = n > 0 && runs_here(l, VLY_PASS_DW, n) && vly_layer_dw_gives_bias(l, l->engine[VLY_PASS_DW], l->plan[VLY_PASS_DW]);
+    if (!with_bias)
+        VLY_TRY(vly_activation_backward_launch(l->d.y_type, l->d.act, (int64_t)n * l->conv.out_h * l->conv.out_w, l->d.out_c, y, dy, dw + l->weights,
+                                               accumulate, l->partial, stream));
     if (n == 0) return vly_conv_dw_launch(&l->conv, 0, x, dy, dw, accumulate, l->partial, 1, stream);
-    const vly_pass_args args = {.x = x, .w = w, .dz = dy, .dx = dx, .dw = dw, .accumulate = accumulate};
+    const vly_pass_args args = {.x = x, .w = w, .dz = dy, .dx = dx, .dw = dw, .db = with_bias ? dw + l->weights : NULL,
+                                .accumulate = accumulate};
     VLY_TRY(run(l, q, VLY_PASS_DW, n, &args));
     return l->d.needs_dx ? run(l, q, VLY_PASS_DX, n, &args) : VLY_OK;
 }

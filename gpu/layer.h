@@ -1,9 +1,10 @@
 /* layer.h -- a layer on the device, and the engines that compute it.
  *
  * A layer has three passes (forward, input gradient, weight gradient), and for each the fastest engine that can do it:
- * this project's kernels always can; cuBLASLt for linear layers and cuDNN for convolutions where those libraries
- * are installed. At start-up every candidate is checked against ours on random numbers and timed; the winner is
- * remembered on disk (gpu/choices.h). VLY_ENGINE=own|cublaslt|cudnn in the environment forces one.
+ * this project's kernels always can; where the libraries are installed, cuBLASLt does linear layers, and convolutions
+ * too (as products of unfolded patches), cuDNN convolutions. At start-up every candidate is checked against ours on
+ * random numbers and timed; the winner is remembered on disk (gpu/choices.h). VLY_ENGINE=own|cublaslt|patches|cudnn in the
+ * environment forces one where it can.
  */
 #ifndef VLY_GPU_LAYER_H
 #define VLY_GPU_LAYER_H
@@ -19,7 +20,8 @@ typedef struct {
     const void *dz;     /* gradient before the activation */
     void *dx;
     float *dw;
-    bool accumulate;    /* into dw */
+    float *db;          /* NULL: not wanted; the bias gradient, in a dw pass of an engine that gives it */
+    bool accumulate;    /* into dw and db */
 } vly_pass_args;
 
 struct vly_cuda_queue;
@@ -31,6 +33,8 @@ struct vly_engine {
     /* Fails where the library has nothing for this layer. *plan may stay NULL. */
     vly_status (*open)(vly_layer *l, vly_pass pass, void **plan);
     void (*close)(void *plan);
+    /* Whether the dw pass of this plan can give the bias gradient with it; NULL: never. */
+    bool (*gives_bias)(const void *plan);
     vly_status (*run)(vly_layer *l, vly_queue *q, vly_pass pass, void *plan, int n, const vly_pass_args *args);
     /* What it keeps per queue; both may be NULL. */
     vly_status (*queue_open)(struct vly_cuda_queue *q);
@@ -50,14 +54,18 @@ struct vly_layer {
     void *plan[VLY_PASSES];
 };
 
-/* Part of every remembered choice: to be raised when our kernels change. */
-#define VLY_ENGINE_OWN_VERSION 1
-extern const vly_engine vly_engine_own, vly_engine_cublaslt, vly_engine_cudnn;
+/* Part of every remembered choice: to be raised when our kernels or engines change. */
+#define VLY_ENGINES_VERSION 2
+extern const vly_engine vly_engine_own, vly_engine_cublaslt, vly_engine_patches, vly_engine_cudnn;
 
 /* Fills engine[] and plan[]; choose.c. `learn` layers get all their passes, others the forward pass. */
 vly_status vly_layer_choose(vly_layer *l);
 /* One of NVIDIA's libraries may be chosen: queues keep a workspace for it. */
 bool vly_layer_wants_workspace(void);
-/* Which engine runs a pass ("own", "cublaslt", "cudnn"); for benchmarks and doctor. */
+/* The dw pass takes the bias gradient with it, so that nothing reads dz before; only where there is no activation to go through. */
+static inline bool vly_layer_dw_gives_bias(const vly_layer *l, const vly_engine *engine, const void *plan) {
+    return l->d.act == VLY_ACT_NONE && engine->gives_bias && engine->gives_bias(plan);
+}
+/* Which engine runs a pass ("own", "cublaslt", "patches", "cudnn"); for benchmarks and doctor. */
 const char *vly_layer_engine(const vly_layer *l, vly_pass pass);
 #endif

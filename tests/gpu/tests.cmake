@@ -44,12 +44,20 @@ if(TARGET volley AND NOT VLY_SANITIZE)
 endif()
 
 if(TARGET vly_kernels)
-  add_executable(gpu_cudnn_plans tests/gpu/device/cudnn_plans.c gpu/engine_cudnn.c gpu/libraries.c gpu/find_library.c)
+  add_executable(gpu_cudnn_plans tests/gpu/device/cudnn_plans.c gpu/engine_cudnn.c gpu/cudnn_library.c gpu/find_library.c)
   target_include_directories(gpu_cudnn_plans PRIVATE ${CUDAToolkit_INCLUDE_DIRS})
   target_link_libraries(gpu_cudnn_plans PRIVATE vly_kernels vly_common CUDA::cudart_static ${CMAKE_DL_LIBS})
   add_test(NAME gpu_cudnn_plans COMMAND gpu_cudnn_plans)
   set_tests_properties(gpu_cudnn_plans PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 600)
 endif()
+
+# Layers through cuBLASLt without a device: a library that stands for it, stricter than the real one.
+add_library(fake_cublaslt MODULE tests/cublas/fake_cublaslt.c)
+target_include_directories(fake_cublaslt BEFORE PRIVATE ${PROJECT_SOURCE_DIR}/kernels/shim/include)
+target_link_libraries(fake_cublaslt PRIVATE vly_options ${CMAKE_DL_LIBS})
+target_compile_definitions(gpu_engines_shim PRIVATE VLY_TEST_FAKE_CUBLASLT="$<TARGET_FILE:fake_cublaslt>")
+set_target_properties(gpu_engines_shim PROPERTIES ENABLE_EXPORTS ON) # the library enqueues on the shim's streams
+add_dependencies(gpu_engines_shim fake_cublaslt)
 
 # Several GPUs without one: processes, each with a device of the shim, and a library that stands for NCCL between them.
 add_library(fake_nccl MODULE tests/nccl/fake_nccl.c)

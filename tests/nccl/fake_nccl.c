@@ -21,6 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "gpu/nccl_library.h"
+#include "tests/shim_stream.h"
 
 #define XX(name, arguments) int nccl##name arguments;
 VLY_NCCL_FUNCTIONS(XX)
@@ -57,8 +58,6 @@ static void *keep(size_t bytes) {
     while (!atomic_compare_exchange_weak(&everything, &k->next, k)) {}
     return k->memory;
 }
-
-typedef cudaError_t (*enqueue_fn)(cudaStream_t stream, void (*fn)(void *), void *arg);
 
 static void nap(void) { nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL); }
 
@@ -210,18 +209,8 @@ static void run(void *arg) {
     }
 }
 
-static enqueue_fn shim_enqueue(void) {
-    const char *plugin = getenv("VLY_CUDA_PLUGIN");
-    void *found = dlsym(RTLD_DEFAULT, "vly_shim_enqueue"), *handle = NULL;
-    if (!found && plugin) handle = dlopen(plugin, RTLD_LAZY | RTLD_NOLOAD);
-    if (handle) found = dlsym(handle, "vly_shim_enqueue");
-    enqueue_fn fn;
-    *(void **)&fn = found;
-    return fn;
-}
-
 static int enqueue(const job *what, cudaStream_t stream) {
-    static enqueue_fn shim;
+    static shim_enqueue_fn shim;
     job *j = keep(sizeof *j);
     if (!shim) shim = shim_enqueue();
     if (!j || !shim) return SYSTEM_ERROR;

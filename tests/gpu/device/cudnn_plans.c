@@ -48,7 +48,7 @@ static void plan_one(const shape *s, int card, int n, vly_math math, vly_pass pa
 
 int main(int argc, char **argv) {
     quiet = argc < 2 || strcmp(argv[1], "--list") != 0;
-    if (!vly_libraries_open()->cudnn.handle) SKIP("no cuDNN: %s", vly_libraries_open()->cudnn.path);
+    if (!vly_cudnn_library_open()->handle) SKIP("no cuDNN: %s", vly_cudnn_library_open()->path);
     for (int card = 0; card < (int)(sizeof cards / sizeof *cards); card++)
         for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
             for (vly_math math = VLY_MATH_FP32; math <= VLY_MATH_BF16; math++)
