@@ -9,7 +9,7 @@
 #include "cpu/dist/dist_ps.h"
 #include "cpu/dist/dist_wire.h"
 
-enum { WAIT_MS = 250, QUEUE_LIMIT = 64, UNROLLS_LIMIT = 4, TTL_MS = 5000, LOCAL_MOST = 1024, RESEND_MS = 2000, PATIENCE_MS = 120000 };
+enum { WAIT_MS = 250, QUEUE_LIMIT = 64, UNROLLS_LIMIT = 4, PEEK_FROM = 16384, TTL_MS = 5000, LOCAL_MOST = 1024, RESEND_MS = 2000, PATIENCE_MS = 120000 };
 
 struct vly_ps_client {
     vly_sync sync;
@@ -176,8 +176,13 @@ static vly_status load(vly_ps_client *c, vly_queue *q, const vly_params *p) {
     return q->c->queue_sync(q);
 }
 
+/* Few weights are fetched as quickly as it is asked whether they are new. */
 static vly_status load_if_newer(vly_ps_client *c, vly_queue *q, const vly_params *p) {
     wire_params head;
+    if (c->n < PEEK_FROM) {
+        const vly_status status = load(c, q, p);
+        return status == VLY_ENOTFOUND ? VLY_OK : status;
+    }
     const vly_status status = peek(c, c->store, &head);
     if (status == VLY_ENOTFOUND) return VLY_OK; /* the store was restarted: the server publishes again */
     VLY_TRY(status);

@@ -169,7 +169,22 @@ static vly_status step_with(vly_ps_server *s, const vly_real *gradient, int64_t 
     if (part > 0) return VLY_OK; /* the last part makes the version */
     s->counters[0]++;
     s->report.rounds++;
-    return publish(s);
+    return VLY_OK;
+}
+
+static vly_status publish_then_wake(vly_ps_server *s, const member *const *who, int count) {
+    VLY_TRY(publish(s));
+    for (int i = 0; i < count; i++) VLY_TRY(wake(s, who[i]));
+    return VLY_OK;
+}
+
+/* The new weights and the word to those who wait for them travel together; where that fails, for a batch is not sent again
+ * on a new connection, one after the other: twice does no harm. */
+static vly_status publish_and_wake(vly_ps_server *s, const member *const *who, int count) {
+    VLY_TRY(vly_store_begin(s->store));
+    const vly_status queued = publish_then_wake(s, who, count), sent = vly_store_end(s->store);
+    const vly_status status = queued == VLY_OK ? sent : queued;
+    return status == VLY_EPEER ? publish_then_wake(s, who, count) : status;
 }
 
 static void collect(vly_ps_server *s, const wire_push *head, const unsigned char *data, double weight) {
@@ -191,23 +206,22 @@ static void forget_collected(vly_ps_server *s) {
 
 /* The mean becomes a step (gradients) or the weights themselves (FEDAVG). */
 static vly_status apply_collected(vly_ps_server *s) {
-    bool waiting[MEMBERS_MAX];
+    const member *waiting[MEMBERS_MAX];
+    const bool barrier = s->policy.update == VLY_PS_SYNC || s->policy.update == VLY_PS_FEDAVG;
+    int count = 0;
     for (int64_t i = 0; i < s->n; i++) s->host[i] = (vly_real)(s->sum[i] / s->weight);
-    for (int i = 0; i < s->member_count; i++) waiting[i] = s->members[i].joined;
+    for (int i = 0; i < s->member_count; i++)
+        if (barrier && s->members[i].joined) waiting[count++] = &s->members[i];
     forget_collected(s);
-    if (s->policy.update == VLY_PS_FEDAVG) {
+    if (s->policy.update != VLY_PS_FEDAVG) {
+        VLY_TRY(step_with(s, s->host, 0, s->n, 0));
+    } else {
         VLY_TRY(s->c->upload(s->q, s->params.param, s->host, (size_t)s->n * sizeof *s->host));
         VLY_TRY(s->c->queue_sync(s->q));
         s->counters[0]++;
         s->report.rounds++;
-        VLY_TRY(publish(s));
-    } else {
-        VLY_TRY(step_with(s, s->host, 0, s->n, 0));
     }
-    if (s->policy.update != VLY_PS_SYNC && s->policy.update != VLY_PS_FEDAVG) return VLY_OK;
-    for (int i = 0; i < s->member_count; i++)
-        if (waiting[i]) VLY_TRY(wake(s, &s->members[i]));
-    return VLY_OK;
+    return publish_and_wake(s, waiting, count);
 }
 
 static bool mean_is_ready(vly_ps_server *s) {
@@ -324,8 +338,9 @@ static vly_status take(vly_ps_server *s, const void *message, size_t bytes) {
     if (head.kind == WIRE_GRADIENT) s->hyper = head.hyper;
     if (head.kind == WIRE_UNROLL) return take_unroll(s, &head, data);
     if (s->policy.update == VLY_PS_ASYNC || s->policy.update == VLY_PS_OVERLAPPED) {
+        const member *const sender = m;
         VLY_TRY(apply_at_once(s, &head, data, staleness));
-        return head.part > 0 ? VLY_OK : wake(s, m);
+        return head.part > 0 ? VLY_OK : publish_and_wake(s, &sender, 1);
     }
     if (barrier && m->joined) return VLY_OK; /* one voice each in a barrier */
     m->joined = true;
