@@ -1,90 +1,13 @@
-#include "cpu/dist/store_impl.h"
-#include "common/clock.h"
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/socket.h>
-#include <time.h>
+#include <sys/time.h>
+#include "common/clock.h"
+#include "cpu/dist/store_impl.h"
 
 enum { TIMEOUT_MS = 5000, RETRY_MS = 30000, PAUSE_FIRST_MS = 10, PAUSE_MOST_MS = 1000 };
-
-/* ---- the address ---- */
-
-static vly_status copy_part(char *to, size_t room, const char *from, size_t length, const char *what) {
-    if (length >= room) return vly_fail(VLY_EINVAL, "store address: the %s is longer than %zu characters", what, room - 1);
-    memcpy(to, from, length);
-    to[length] = '\0';
-    return VLY_OK;
-}
-
-static vly_status parse_number(const char *text, int most, const char *what, int *out) {
-    char *end;
-    errno = 0;
-    const long value = strtol(text, &end, 10);
-    if (end == text || *end != '\0' || errno || value < 0 || value > most)
-        return vly_fail(VLY_EINVAL, "store address: '%s' is no %s (0 to %d)", text, what, most);
-    *out = (int)value;
-    return VLY_OK;
-}
-
-static vly_status parse_credentials(vly_store_address *at, const char *from, size_t length) {
-    const char *colon = memchr(from, ':', length);
-    const size_t user = colon ? (size_t)(colon - from) : 0;
-    const char *secret = colon ? colon + 1 : from;
-    VLY_TRY(copy_part(at->user, sizeof at->user, from, user, "user name"));
-    return copy_part(at->password, sizeof at->password, secret, length - (size_t)(secret - from), "password");
-}
-
-static vly_status parse_address(vly_store_address *at, const char *url) {
-    *at = (vly_store_address){.port = 6379};
-    if (strncmp(url, "unix://", 7) == 0) {
-        const char *path = url + 7, *query = strchr(path, '?');
-        VLY_TRY(copy_part(at->unix_path, sizeof at->unix_path, path, query ? (size_t)(query - path) : strlen(path), "socket path"));
-        return query ? parse_number(query + 1, 65535, "database number", &at->db) : VLY_OK;
-    }
-    if (strncmp(url, "rediss://", 9) == 0)
-        return vly_fail(VLY_EUNSUPPORTED, "store %s: TLS is not built in; put stunnel in front and give its redis:// address", url);
-    if (strncmp(url, "redis://", 8) != 0)
-        return vly_fail(VLY_EINVAL, "store '%s': give redis://[user:password@]host[:port][/db] or unix:///path", url);
-    const char *rest = url + 8, *slash = strchr(rest, '/'), *end = slash ? slash : rest + strlen(rest);
-    const char *at_sign = NULL;
-    for (const char *c = rest; c < end; c++)
-        if (*c == '@') at_sign = c;
-    if (at_sign) {
-        VLY_TRY(parse_credentials(at, rest, (size_t)(at_sign - rest)));
-        rest = at_sign + 1;
-    }
-    char host[256];
-    VLY_TRY(copy_part(host, sizeof host, rest, (size_t)(end - rest), "host"));
-    char *colon = host[0] == '[' ? strchr(host, ']') : strrchr(host, ':');
-    if (colon && *colon == ']') *colon++ = '\0';
-    if (colon && *colon == ':') {
-        *colon = '\0';
-        VLY_TRY(parse_number(colon + 1, 65535, "port", &at->port));
-    }
-    const char *name = host[0] == '[' ? host + 1 : host;
-    VLY_TRY(copy_part(at->host, sizeof at->host, name[0] ? name : "127.0.0.1", strlen(name[0] ? name : "127.0.0.1"), "host"));
-    return slash && slash[1] ? parse_number(slash + 1, 65535, "database number", &at->db) : VLY_OK;
-}
-
-/* A password that stands in no URL, so in no list of processes, no configuration and no log. */
-static vly_status find_password(vly_store_address *at) {
-    const char *given = getenv("VOLLEY_STORE_PASSWORD"), *path = getenv("VOLLEY_STORE_PASSWORD_FILE");
-    if (at->password[0]) return VLY_OK;
-    if (given && given[0]) return copy_part(at->password, sizeof at->password, given, strlen(given), "password in VOLLEY_STORE_PASSWORD");
-    if (!path || !path[0]) return VLY_OK;
-    FILE *file = fopen(path, "r");
-    if (!file) return vly_fail(VLY_EINVAL, "store: cannot read VOLLEY_STORE_PASSWORD_FILE %s: %s", path, strerror(errno));
-    char line[300] = "";
-    const bool read = fgets(line, sizeof line, file) != NULL;
-    fclose(file);
-    line[strcspn(line, "\r\n")] = '\0';
-    if (!read || !line[0]) return vly_fail(VLY_EINVAL, "store: %s holds no password in its first line", path);
-    return copy_part(at->password, sizeof at->password, line, strlen(line), "password in VOLLEY_STORE_PASSWORD_FILE");
-}
 
 /* ---- the connection ---- */
 
@@ -96,7 +19,7 @@ const char *vly_store_where(const vly_store *s, char *text, size_t bytes) {
 
 /* A link that failed may still hold a command which the system would deliver once the network is back, after newer ones on
  * the next link: old weights over the last. It is reset, not closed. */
-static void hang_up(vly_store *s) {
+void vly_store_hang_up(vly_store *s) {
     const struct linger reset = {.l_onoff = 1, .l_linger = 0};
     if (s->link && s->link->err && s->link->fd >= 0) setsockopt(s->link->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
     if (s->link) redisFree(s->link);
@@ -116,7 +39,7 @@ static vly_status simple(vly_store *s, int argc, const char **argv) {
 static vly_status dial(vly_store *s) {
     char at[512], db[16];
     const struct timeval limit = {s->timeout_ms / 1000, (s->timeout_ms % 1000) * 1000};
-    hang_up(s);
+    vly_store_hang_up(s);
     s->link = s->at.unix_path[0] ? redisConnectUnixWithTimeout(s->at.unix_path, limit)
                                  : redisConnectWithTimeout(s->at.host, s->at.port, limit);
     if (!s->link) return vly_fail(VLY_ENOMEM, "store: out of memory");
@@ -158,8 +81,7 @@ vly_status vly_store_open(vly_store **out, const char *url, const char *run, con
     s->timeout_ms = options && options->timeout_ms ? options->timeout_ms : TIMEOUT_MS;
     s->retry_ms = options && options->retry_ms ? options->retry_ms : RETRY_MS;
     snprintf(s->run, sizeof s->run, "%s", run);
-    vly_status status = parse_address(&s->at, url);
-    if (status == VLY_OK) status = find_password(&s->at);
+    vly_status status = vly_store_find(&s->at, url);
     if (status == VLY_OK) status = dial_again(s, vly_now_ms() + s->retry_ms);
     if (status != VLY_OK) {
         vly_store_close(s);
@@ -172,7 +94,7 @@ vly_status vly_store_open(vly_store **out, const char *url, const char *run, con
 void vly_store_close(vly_store *s) {
     if (!s) return;
     if (s->held) freeReplyObject(s->held);
-    hang_up(s);
+    vly_store_hang_up(s);
     free(s);
 }
 
@@ -190,7 +112,7 @@ vly_status vly_store_connected(vly_store *s) {
 }
 
 void vly_store_forget(vly_store *s) {
-    if (s->asked) hang_up(s);
+    if (s->asked) vly_store_hang_up(s);
     s->asked = 0;
 }
 
@@ -457,83 +379,6 @@ vly_status vly_store_read(vly_store *s, const char *log, char cursor[VLY_STORE_C
     return status;
 }
 
-/* ---- fleet ---- */
-
-/* One key per member, with a time to live, and one set that names them: no SCAN over a big store. */
-static vly_status queue_beat(vly_store *s, const char *member, const char *json, int ttl_ms) {
-    char name[192];
-    snprintf(name, sizeof name, "member:%s", member);
-    const vly_store_key k = vly_store_full_key(s, name), set = vly_store_full_key(s, "members");
-    const vly_store_number ttl = vly_store_digits(ttl_ms);
-    vly_store_words w = {0}, a = {0}, r = {0};
-    vly_store_say(&w, "SET"), vly_store_say(&w, k.text), vly_store_say(&w, json), vly_store_say(&w, "PX"), vly_store_say(&w, ttl.text);
-    vly_store_say(&a, "SADD"), vly_store_say(&a, set.text), vly_store_say(&a, member);
-    vly_store_say(&r, "SADD"), vly_store_say(&r, "volley:runs"), vly_store_say(&r, s->run);
-    VLY_TRY(vly_store_run(s, 0, &w));
-    VLY_TRY(vly_store_run(s, 0, &a));
-    return s->cluster ? VLY_OK : vly_store_run(s, 0, &r); /* the list of all runs is with one node of many */
-}
-
-vly_status vly_store_beat(vly_store *s, const char *member, const char *json, int ttl_ms) {
-    if (s->batching) return queue_beat(s, member, json, ttl_ms);
-    const int64_t deadline = vly_now_ms() + s->retry_ms;
-    for (;;) { /* a beat does no harm when it is sent twice */
-        vly_status status = vly_store_begin(s);
-        if (status == VLY_OK) status = queue_beat(s, member, json, ttl_ms);
-        if (status == VLY_OK) status = vly_store_end(s);
-        if (status != VLY_EPEER || vly_now_ms() > deadline) return status;
-        s->batching = false;
-        hang_up(s);
-        vly_pause_ms(PAUSE_FIRST_MS);
-    }
-}
-
-static vly_status set_members(vly_store *s, const char *full, redisReply **out) {
-    vly_store_words w = {0};
-    vly_store_say(&w, "SMEMBERS"), vly_store_say(&w, full);
-    VLY_TRY(vly_store_run(s, 0, &w));
-    *out = vly_store_take(s);
-    return VLY_OK;
-}
-
-vly_status vly_store_members(vly_store *s, vly_status (*each)(void *arg, const char *member, const char *json), void *arg, int *count) {
-    const vly_store_key set = vly_store_full_key(s, "members");
-    redisReply *names;
-    *count = 0;
-    VLY_TRY(set_members(s, set.text, &names));
-    vly_status status = VLY_OK;
-    for (size_t i = 0; names->type == REDIS_REPLY_ARRAY && i < names->elements && status == VLY_OK; i++) {
-        char name[192];
-        snprintf(name, sizeof name, "member:%s", names->element[i]->str);
-        const vly_store_key k = vly_store_full_key(s, name);
-        vly_store_words w = {0}, gone = {0};
-        vly_store_say(&w, "GET"), vly_store_say(&w, k.text);
-        if ((status = vly_store_run(s, 0, &w)) != VLY_OK) break;
-        redisReply *json = vly_store_take(s);
-        if (json->type == REDIS_REPLY_STRING) {
-            status = each(arg, names->element[i]->str, json->str);
-            ++*count;
-        } else {
-            vly_store_say(&gone, "SREM"), vly_store_say(&gone, set.text), vly_store_say(&gone, names->element[i]->str);
-            status = vly_store_run(s, 0, &gone);
-        }
-        freeReplyObject(json);
-    }
-    freeReplyObject(names);
-    return status;
-}
-
-vly_status vly_store_runs(vly_store *s, vly_status (*each)(void *arg, const char *run), void *arg, int *count) {
-    redisReply *names;
-    *count = 0;
-    VLY_TRY(set_members(s, "volley:runs", &names));
-    vly_status status = VLY_OK;
-    for (size_t i = 0; names->type == REDIS_REPLY_ARRAY && i < names->elements && status == VLY_OK; i++, ++*count)
-        status = each(arg, names->element[i]->str);
-    freeReplyObject(names);
-    return status;
-}
-
 /* ---- batches ---- */
 
 vly_status vly_store_begin(vly_store *s) {
@@ -560,6 +405,6 @@ vly_status vly_store_end(vly_store *s) {
             status = vly_fail(away ? VLY_EPEER : error_kind(r->str), "store %s: %s", vly_store_where(s, at, sizeof at), r->str);
         freeReplyObject(r);
     }
-    if (status == VLY_EPEER) hang_up(s);
+    if (status == VLY_EPEER) vly_store_hang_up(s);
     return status;
 }
