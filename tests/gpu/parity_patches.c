@@ -1,5 +1,6 @@
 /* Unfolded convolutions against their definition, number by number; the engine that uses them: tests/gpu/engines.c. */
 #include "tests/gpu/layer_parity.h"
+#include "tests/sanitized.h"
 #ifdef VLY_TEST_SHIM
 #include "gpu/internal.h"
 #include "kernels/patches.h"
@@ -145,9 +146,8 @@ static void bad_arguments_are_refused(parity *p) {
 int main(void) {
 #ifndef VLY_TEST_SHIM
     SKIP("the kernels by themselves run through the shim alone; on a device gpu_engines_device reaches them through the engine");
-#elif defined(__SANITIZE_THREAD__)
-    SKIP("the shim runs kernels on one thread: nothing here for ThreadSanitizer, and fibers take minutes under it");
 #else
+    if (SANITIZED_THREADS) SKIP("the shim runs kernels on one thread: nothing here for ThreadSanitizer, and fibers take minutes under it");
     parity both = parity_open(), *p = &both;
     for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
         parity_seed(s);
