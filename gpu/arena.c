@@ -21,6 +21,7 @@ vly_status vly_arena_init(vly_arena *a, const char *device_name) {
 #endif
     strncpy(a->device, device_name, sizeof a->device - 1);
     int least, greatest;
+    VLY_CUDA_TRY(cudaGetDevice(&a->index));
     VLY_CUDA_TRY(cudaDeviceGetStreamPriorityRange(&least, &greatest));
     VLY_CUDA_TRY(cudaStreamCreateWithPriority(&a->stream, cudaStreamNonBlocking, least));
     pthread_mutex_init(&a->lock, NULL);
@@ -88,6 +89,7 @@ static vly_status zero(vly_arena *a, void *memory, size_t bytes) {
 
 vly_status vly_arena_alloc(vly_arena *a, size_t bytes, const char *what, const char *option, void **out) {
     *out = NULL;
+    VLY_CUDA_TRY(cudaSetDevice(a->index));
     if (bytes > SIZE_MAX / 2) return vly_fail(VLY_EINVAL, "%s: a size of %zu bytes", what ? what : "a buffer", bytes);
     /* its own driver allocation keeps its exact size, so that a checker sees its end */
     const size_t rounded = a->chunk_bytes ? (bytes + ALIGN - 1) / ALIGN * ALIGN + (bytes == 0 ? ALIGN : 0) : bytes + (bytes == 0);

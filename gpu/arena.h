@@ -20,9 +20,11 @@ typedef struct {
     size_t chunk_bytes; /* 0: one chunk per allocation */
     size_t taken_bytes; /* from the driver */
     cudaStream_t stream; /* for zeroing */
+    int index;          /* of the device: any thread may ask for memory */
     char device[128];   /* its name, for messages */
 } vly_arena;
 
+/* Of the current device. */
 vly_status vly_arena_init(vly_arena *arena, const char *device_name);
 /* Gives everything back; nothing may be in use. */
 void vly_arena_close(vly_arena *arena);

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Packs what a GPU server needs to train, test and benchmark without compiler or package access: program, plugin for all
 # cards, the libraries that such a server does not have, GPU tests, scripts. cuBLAS, cuDNN and the C library are taken
-# from the server (gpu/libraries.h says where they are looked for).
+# from the server (gpu/find_library.h says where they are looked for).
 #
 #   make bundle           -> volley-VERSION-cuda.tar.gz
 #   tar xzf volley-*.tar.gz && cd volley-* && OUT=results sh benchmarks/gpu_session.sh

@@ -47,6 +47,7 @@ typedef struct {
 
 static void trial_close(trial *t) {
     vly_compute *c = t->l->c;
+    if (t->q) c->queue_sync(t->q); /* a candidate that failed may have left work that writes there */
     void *memory[] = {t->x, t->y, t->dz, t->dx, t->w, t->dw};
     for (size_t i = 0; i < sizeof memory / sizeof *memory; i++) c->free(c, memory[i]);
     free(t->want);

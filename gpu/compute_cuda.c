@@ -15,8 +15,8 @@ static vly_status alloc(vly_compute *c, size_t bytes, const char *what, const ch
 static void free_device(vly_compute *c, void *memory) { vly_arena_free(&((vly_cuda *)c)->arena, memory); }
 
 static vly_status alloc_host(vly_compute *c, size_t bytes, const char *what, void **out) {
-    (void)c;
     *out = NULL;
+    VLY_CUDA_TRY(cudaSetDevice(((vly_cuda *)c)->device)); /* else a context on another device, for nothing */
     const cudaError_t error = cudaHostAlloc(out, bytes ? bytes : 1, cudaHostAllocDefault);
     if (error != cudaSuccess) {
         cudaGetLastError();

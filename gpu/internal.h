@@ -32,7 +32,11 @@ typedef struct vly_cuda_queue {
 } vly_cuda_queue;
 
 static inline vly_cuda *vly_cuda_of(const vly_queue *q) { return (vly_cuda *)q->c; }
-static inline cudaStream_t vly_stream_of(const vly_queue *q) { return ((const vly_cuda_queue *)q)->stream; }
+/* To enqueue something: the current device is each thread's own, and any thread may use a queue. */
+static inline cudaStream_t vly_stream_of(const vly_queue *q) {
+    cudaSetDevice(vly_cuda_of(q)->device); /* what follows reports a failure */
+    return ((const vly_cuda_queue *)q)->stream;
+}
 static inline void *vly_workspace_of(const vly_queue *q) { return ((const vly_cuda_queue *)q)->workspace; }
 static inline void *vly_patches_of(const vly_queue *q) { return ((const vly_cuda_queue *)q)->patches; }
 static inline void *vly_scratch_of(const vly_queue *q) { return ((const vly_cuda_queue *)q)->scratch; }

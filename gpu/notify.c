@@ -2,7 +2,8 @@
  *
  * cudaLaunchHostFunc calls back from a thread of the driver, but never after an error of the device: an event loop
  * that waits for it would wait for ever. So a watchdog looks at the device four times a second while calls are
- * outstanding, and once it has failed makes them itself; what is enqueued next reports the error. */
+ * outstanding, and once it has failed makes them itself; what is enqueued next reports the error. It asks an idle stream: a
+ * failed device answers every call with its error, but the last error is the thread's own and says nothing of other threads. */
 #include <errno.h>
 #include <stdlib.h>
 #include <time.h>
@@ -28,6 +29,7 @@ struct vly_notes {
     atomic_int outstanding;
     unsigned next;
     int device;
+    cudaStream_t idle;
     note slot[SLOTS];
 };
 
@@ -59,13 +61,18 @@ static void *watch(void *arg) {
         until.tv_nsec += PERIOD_NS;
         if (until.tv_nsec >= 1000000000) until.tv_sec++, until.tv_nsec -= 1000000000;
         if (pthread_cond_timedwait(&notes->wake, &notes->lock, &until) != ETIMEDOUT) continue;
-        /* the error of a failed kernel is sticky: every call returns it */
-        const cudaError_t error = cudaPeekAtLastError();
-        if (error == cudaSuccess || error == cudaErrorNotReady || error == cudaErrorMemoryAllocation) continue;
+        if (cudaStreamQuery(notes->idle) == cudaSuccess) continue;
         for (int i = 0; i < SLOTS; i++) call(&notes->slot[i]);
     }
     pthread_mutex_unlock(&notes->lock);
     return NULL;
+}
+
+static void notes_free(vly_notes *notes) {
+    if (notes->idle) cudaStreamDestroy(notes->idle);
+    pthread_cond_destroy(&notes->wake);
+    pthread_mutex_destroy(&notes->lock);
+    free(notes);
 }
 
 vly_status vly_notes_create(vly_notes **out) {
@@ -74,12 +81,14 @@ vly_status vly_notes_create(vly_notes **out) {
     pthread_mutex_init(&notes->lock, NULL);
     pthread_cond_init(&notes->wake, NULL);
     cudaGetDevice(&notes->device);
-    if (pthread_create(&notes->watchdog, NULL, watch, notes) != 0) {
-        free(notes);
-        return vly_fail(VLY_EIO, "no thread for notifications");
+    const cudaError_t made = cudaStreamCreateWithPriority(&notes->idle, cudaStreamNonBlocking, 0);
+    if (made == cudaSuccess && pthread_create(&notes->watchdog, NULL, watch, notes) == 0) {
+        *out = notes;
+        return VLY_OK;
     }
-    *out = notes;
-    return VLY_OK;
+    notes_free(notes);
+    VLY_CUDA_TRY(made);
+    return vly_fail(VLY_EIO, "no thread for notifications");
 }
 
 void vly_notes_destroy(vly_notes *notes) {
@@ -89,9 +98,7 @@ void vly_notes_destroy(vly_notes *notes) {
     pthread_cond_signal(&notes->wake);
     pthread_mutex_unlock(&notes->lock);
     pthread_join(notes->watchdog, NULL);
-    pthread_cond_destroy(&notes->wake);
-    pthread_mutex_destroy(&notes->lock);
-    free(notes);
+    notes_free(notes);
 }
 
 vly_status vly_notes_add(vly_notes *notes, cudaStream_t stream, void (*fn)(void *), void *arg) {

@@ -13,13 +13,18 @@
 #include <set>
 #include <string>
 #include <vector>
+#include <pthread.h>
 #include <time.h>
 #include "kernels/shim/internal.h"
 
 typedef std::function<void()> operation;
 
-struct vly_shim_graph { std::vector<operation> nodes; };
+struct vly_shim_graph {
+    std::vector<operation> nodes;
+    pthread_t by; /* who captures */
+};
 struct vly_shim_stream {
+    int device = 0;
     std::deque<operation> waiting;
     uint64_t enqueued = 0, done = 0;
     vly_shim_graph *capture = nullptr;
@@ -28,7 +33,10 @@ struct vly_shim_stream {
 namespace {
 struct mark { vly_shim_stream *stream; uint64_t ticket; vly_shim_graph *capture; double seconds; };
 }
-struct vly_shim_event { std::shared_ptr<mark> last; };
+struct vly_shim_event {
+    int device;
+    std::shared_ptr<mark> last;
+};
 
 namespace {
 
@@ -36,12 +44,15 @@ constexpr size_t GUARD = 512;
 constexpr unsigned char MARK = 0xb5, FRESH = 0xcd;
 
 std::recursive_mutex lock;
-cudaError_t sticky = cudaSuccess, last_error = cudaSuccess;
+cudaError_t sticky = cudaSuccess;
+thread_local cudaError_t last_error = cudaSuccess;
+thread_local int current;
 char text[1024];
-bool lazy = getenv("VLY_SHIM_EAGER") == nullptr;
+bool lazy = getenv("VLY_SHIM_EAGER") == nullptr, lazy_host;
 uint64_t launches;
 size_t allocated, limit_bytes;
-std::map<char *, size_t> device_memory; /* user address -> bytes */
+struct extent { size_t bytes; int device; };
+std::map<char *, extent> device_memory; /* by user address */
 std::vector<vly_shim_stream *> streams;
 std::vector<std::unique_ptr<vly_shim_stream>> ended; /* events may still name them */
 vly_shim_stream null_stream;
@@ -75,8 +86,15 @@ void drain_all() {
 
 vly_shim_stream *at(cudaStream_t s) { return s ? s : &null_stream; }
 
+cudaError_t refuse(cudaError_t error, const char *format, int a, int b) {
+    if (sticky == cudaSuccess) snprintf(text, sizeof text, format, a, b);
+    return error;
+}
+
 cudaError_t enqueue(cudaStream_t stream, operation op) {
     vly_shim_stream *s = at(stream);
+    if (s != &null_stream && s->device != current)
+        return refuse(cudaErrorInvalidResourceHandle, "a stream of device %d is used by a thread whose device is %d (cudaSetDevice)", s->device, current);
     if (s->capture) {
         s->capture->nodes.push_back(std::move(op));
         return cudaSuccess;
@@ -87,24 +105,25 @@ cudaError_t enqueue(cudaStream_t stream, operation op) {
     return sticky;
 }
 
-bool any_capture() {
+/* cudaStreamCaptureModeThreadLocal: what could wait for other work is refused to the thread that captures. */
+bool captures() {
     for (const vly_shim_stream *s : streams)
-        if (s->capture) return true;
+        if (s->capture && pthread_equal(s->capture->by, pthread_self())) return true;
     return false;
 }
 
 /* The allocation around p, or end(). */
-std::map<char *, size_t>::iterator owner(const void *p) {
+std::map<char *, extent>::iterator owner(const void *p) {
     auto it = device_memory.upper_bound(const_cast<char *>(static_cast<const char *>(p)));
     if (it == device_memory.begin()) return device_memory.end();
     --it;
-    return static_cast<const char *>(p) < it->first + it->second ? it : device_memory.end();
+    return static_cast<const char *>(p) < it->first + it->second.bytes ? it : device_memory.end();
 }
 
-bool inside(const void *p, size_t bytes, bool must) {
+bool inside(const void *p, size_t bytes, bool must, cudaStream_t stream) {
     const auto it = owner(p);
     if (it == device_memory.end()) return !must;
-    return static_cast<const char *>(p) + bytes <= it->first + it->second;
+    return static_cast<const char *>(p) + bytes <= it->first + it->second.bytes && (!stream || it->second.device == stream->device);
 }
 
 bool guards_whole(char *p, size_t bytes) {
@@ -172,11 +191,19 @@ void vly_shim_lazy(bool on) {
     drain_all();
     lazy = on;
 }
+void vly_shim_lazy_host(bool on) {
+    guard g(lock);
+    lazy_host = on;
+}
 cudaError_t vly_shim_enqueue(cudaStream_t stream, void (*fn)(void *arg), void *arg) {
     guard g(lock);
     return give(enqueue(stream, [=] {
         if (sticky == cudaSuccess) fn(arg);
     }));
+}
+void vly_shim_fail(void) {
+    guard g(lock);
+    vly_shim::report("a test lets the device fail");
 }
 uint64_t vly_shim_launches(void) { return launches; }
 void vly_shim_memory_limit(size_t bytes) { limit_bytes = bytes; }
@@ -185,8 +212,8 @@ bool vly_shim_check_guards(void) {
     guard g(lock);
     drain_all();
     for (const auto &it : device_memory) {
-        if (guards_whole(it.first, it.second)) continue;
-        vly_shim::report("an allocation of %zu bytes was written beyond its ends", it.second);
+        if (guards_whole(it.first, it.second.bytes)) continue;
+        vly_shim::report("an allocation of %zu bytes was written beyond its ends", it.second.bytes);
         return false;
     }
     return true;
@@ -198,19 +225,20 @@ const char *cudaGetErrorName(cudaError_t error) {
     case cudaErrorInvalidValue: return "cudaErrorInvalidValue";
     case cudaErrorMemoryAllocation: return "cudaErrorMemoryAllocation";
     case cudaErrorNotReady: return "cudaErrorNotReady";
+    case cudaErrorInvalidResourceHandle: return "cudaErrorInvalidResourceHandle";
     case cudaErrorLaunchFailure: return "cudaErrorLaunchFailure";
     case cudaErrorStreamCaptureUnsupported: return "cudaErrorStreamCaptureUnsupported";
     default: return "cudaError";
     }
 }
 const char *cudaGetErrorString(cudaError_t error) {
-    if ((error == cudaErrorLaunchFailure || error == cudaErrorInvalidValue) && text[0]) return text;
+    if ((error == cudaErrorLaunchFailure || error == cudaErrorInvalidValue || error == cudaErrorInvalidResourceHandle) && text[0]) return text;
     return error == cudaErrorMemoryAllocation ? "out of memory" : error == cudaErrorStreamCaptureUnsupported ? "operation not permitted when stream is capturing" : cudaGetErrorName(error);
 }
 cudaError_t cudaGetLastError(void) {
     guard g(lock);
     const cudaError_t error = last_error;
-    last_error = sticky;
+    last_error = cudaSuccess; /* the next call gives a sticky one again */
     return error;
 }
 cudaError_t cudaPeekAtLastError(void) { return last_error; }
@@ -220,7 +248,6 @@ static int devices(void) {
     const char *asked = getenv("VLY_SHIM_DEVICES");
     return asked ? atoi(asked) : 1;
 }
-static thread_local int current; /* as CUDA has it: each thread its own */
 cudaError_t cudaGetDeviceCount(int *count) { *count = devices(); return cudaSuccess; }
 cudaError_t cudaSetDevice(int device) { return device >= 0 && device < devices() ? (current = device, cudaSuccess) : give(cudaErrorInvalidDevice); }
 cudaError_t cudaGetDevice(int *device) { *device = current; return cudaSuccess; }
@@ -250,7 +277,7 @@ cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total_bytes) {
 cudaError_t cudaMalloc(void **out, size_t bytes) {
     guard g(lock);
     *out = nullptr;
-    if (any_capture()) return give(cudaErrorStreamCaptureUnsupported);
+    if (captures()) return give(cudaErrorStreamCaptureUnsupported);
     if (bytes == 0) return cudaSuccess;
     if ((limit_bytes && allocated + bytes > limit_bytes) || bytes > (size_t)1 << 40) return give(cudaErrorMemoryAllocation);
     char *memory = static_cast<char *>(aligned_alloc(512, (bytes + 2 * GUARD + 511) / 512 * 512));
@@ -259,7 +286,7 @@ cudaError_t cudaMalloc(void **out, size_t bytes) {
     memset(memory + GUARD, FRESH, bytes);
     memset(memory + GUARD + bytes, MARK, GUARD);
     *out = memory + GUARD;
-    device_memory[memory + GUARD] = bytes;
+    device_memory[memory + GUARD] = {bytes, current};
     allocated += bytes;
     return cudaSuccess;
 }
@@ -267,30 +294,35 @@ cudaError_t cudaMalloc(void **out, size_t bytes) {
 cudaError_t cudaFree(void *memory) {
     guard g(lock);
     if (!memory) return cudaSuccess;
+    if (captures()) return give(cudaErrorStreamCaptureUnsupported);
     drain_all();
     const auto it = device_memory.find(static_cast<char *>(memory));
     if (it == device_memory.end()) return give(cudaErrorInvalidValue);
-    if (!guards_whole(it->first, it->second)) vly_shim::report("an allocation of %zu bytes was written beyond its ends", it->second);
-    allocated -= it->second;
+    if (!guards_whole(it->first, it->second.bytes)) vly_shim::report("an allocation of %zu bytes was written beyond its ends", it->second.bytes);
+    allocated -= it->second.bytes;
     free(it->first - GUARD);
     device_memory.erase(it);
     return sticky;
 }
 
 cudaError_t cudaHostAlloc(void **out, size_t bytes, unsigned) {
+    guard g(lock);
+    *out = nullptr;
+    if (captures()) return give(cudaErrorStreamCaptureUnsupported);
     *out = aligned_alloc(64, (bytes + 63) / 64 * 64);
     if (*out) memset(*out, FRESH, bytes);
     return *out ? cudaSuccess : give(cudaErrorMemoryAllocation);
 }
 cudaError_t cudaFreeHost(void *memory) {
     guard g(lock);
+    if (captures()) return give(cudaErrorStreamCaptureUnsupported);
     drain_all();
     free(memory);
     return cudaSuccess;
 }
 cudaError_t cudaDeviceSynchronize(void) {
     guard g(lock);
-    if (any_capture()) return give(cudaErrorStreamCaptureUnsupported);
+    if (captures()) return give(cudaErrorStreamCaptureUnsupported);
     drain_all();
     return give(sticky);
 }
@@ -299,6 +331,7 @@ cudaError_t cudaDeviceGetStreamPriorityRange(int *least, int *greatest) { *least
 cudaError_t cudaStreamCreateWithPriority(cudaStream_t *out, unsigned, int) {
     guard g(lock);
     *out = new vly_shim_stream();
+    (*out)->device = current;
     streams.push_back(*out);
     return cudaSuccess;
 }
@@ -316,13 +349,19 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
     drain(at(stream), at(stream)->enqueued);
     return give(sticky);
 }
+cudaError_t cudaStreamQuery(cudaStream_t stream) { /* whoever polls lets time pass */
+    guard g(lock);
+    if (captures()) return give(cudaErrorStreamCaptureUnsupported);
+    drain(at(stream), at(stream)->enqueued);
+    return give(sticky);
+}
 cudaError_t cudaStreamIsCapturing(cudaStream_t stream, enum cudaStreamCaptureStatus *status) {
     *status = at(stream)->capture ? cudaStreamCaptureStatusActive : cudaStreamCaptureStatusNone;
     return cudaSuccess;
 }
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *out, unsigned) {
-    *out = new vly_shim_event();
+    *out = new vly_shim_event{current, nullptr};
     return cudaSuccess;
 }
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
@@ -332,9 +371,11 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
     guard g(lock);
     vly_shim_stream *s = at(stream);
+    if (s != &null_stream && event->device != s->device)
+        return give(refuse(cudaErrorInvalidResourceHandle, "an event of device %d is recorded on a stream of device %d", event->device, s->device));
     auto m = std::make_shared<mark>(mark{s, s->enqueued + 1, s->capture, 0.0});
     event->last = m;
-    return s->capture ? cudaSuccess : enqueue(stream, [m] { m->seconds = now(); });
+    return s->capture ? cudaSuccess : give(enqueue(stream, [m] { m->seconds = now(); }));
 }
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
     guard g(lock);
@@ -352,6 +393,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
 cudaError_t cudaEventQuery(cudaEvent_t event) {
     guard g(lock);
     const auto m = event->last;
+    if (captures()) return give(cudaErrorStreamCaptureUnsupported);
     if (m) drain(m->stream, m->ticket); /* whoever polls lets time pass */
     return give(sticky);
 }
@@ -369,6 +411,10 @@ cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t fn, void *arg) 
             at(stream)->capture->nodes.push_back([=] { fn(arg); });
             return cudaSuccess;
         }
+        if (lazy_host)
+            return give(enqueue(stream, [=] {
+                if (sticky == cudaSuccess) fn(arg);
+            }));
         drain(at(stream), at(stream)->enqueued);
         if (sticky != cudaSuccess) return give(sticky); /* as on a device: not called after an error */
     }
@@ -380,8 +426,8 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaM
     guard g(lock);
     const bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
     const bool from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
-    if (!inside(to, bytes, to_device) || !inside(from, bytes, from_device)) {
-        if (sticky == cudaSuccess) snprintf(text, sizeof text, "copy of %zu bytes leaves its allocation", bytes);
+    if (!inside(to, bytes, to_device, stream) || !inside(from, bytes, from_device, stream)) {
+        if (sticky == cudaSuccess) snprintf(text, sizeof text, "copy of %zu bytes leaves its allocation, or is on another device", bytes);
         return give(cudaErrorInvalidValue);
     }
     return give(enqueue(stream, [=] {
@@ -390,8 +436,8 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaM
 }
 cudaError_t cudaMemsetAsync(void *to, int byte, size_t bytes, cudaStream_t stream) {
     guard g(lock);
-    if (!inside(to, bytes, true)) {
-        if (sticky == cudaSuccess) snprintf(text, sizeof text, "fill of %zu bytes leaves its allocation", bytes);
+    if (!inside(to, bytes, true, stream)) {
+        if (sticky == cudaSuccess) snprintf(text, sizeof text, "fill of %zu bytes leaves its allocation, or is on another device", bytes);
         return give(cudaErrorInvalidValue);
     }
     return give(enqueue(stream, [=] {
@@ -402,7 +448,7 @@ cudaError_t cudaMemsetAsync(void *to, int byte, size_t bytes, cudaStream_t strea
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMode) {
     guard g(lock);
     if (!stream || stream->capture) return give(cudaErrorStreamCaptureUnsupported);
-    stream->capture = new vly_shim_graph();
+    stream->capture = new vly_shim_graph{{}, pthread_self()};
     stream->origin = true;
     return cudaSuccess;
 }

@@ -6,6 +6,9 @@
  *   - a stream is as lazy as CUDA allows: nothing runs before something waits for it, so a missing event,
  *     a missing synchronize or host memory that is reused too early shows at once;
  *   - capture records, replay runs: a scalar baked into a graph by mistake shows too;
+ *   - what may not be called while the same thread captures is refused;
+ *   - the current device is each thread's own: work for another one is refused, and so is memory of another one;
+ *   - the last error is each thread's own too;
  *   - allocations are poisoned, and guarded by sentinels on both sides;
  *   - kernels: see device.h.
  * A kernel's fault is a sticky error, as on a device; vly_shim_report() says what happened.
@@ -32,6 +35,7 @@ typedef enum cudaError {
     cudaErrorNoDevice = 100,
     cudaErrorInvalidDevice = 101,
     cudaErrorNoKernelImageForDevice = 209,
+    cudaErrorInvalidResourceHandle = 400,
     cudaErrorNotReady = 600,
     cudaErrorLaunchFailure = 719,
     cudaErrorStreamCaptureUnsupported = 900,
@@ -85,6 +89,7 @@ cudaError_t cudaDeviceGetStreamPriorityRange(int *least, int *greatest);
 cudaError_t cudaStreamCreateWithPriority(cudaStream_t *out, unsigned flags, int priority);
 cudaError_t cudaStreamDestroy(cudaStream_t stream);
 cudaError_t cudaStreamSynchronize(cudaStream_t stream);
+cudaError_t cudaStreamQuery(cudaStream_t stream);
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags);
 cudaError_t cudaStreamIsCapturing(cudaStream_t stream, enum cudaStreamCaptureStatus *status);
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *out, unsigned flags);
@@ -113,9 +118,13 @@ void vly_shim_clear(void);
 void vly_shim_seed(uint64_t seed);
 /* false: run everything as it is enqueued (for whole training runs). VLY_SHIM_EAGER=1 in the environment does it too. */
 void vly_shim_lazy(bool lazy);
-/* Kernels run since the start. */
+/* true: host functions are as late as everything else; else they run at once, as nobody may be waiting for their stream. */
+void vly_shim_lazy_host(bool lazy);
 /* What a library that stands for NVIDIA's does on a stream (tests/nccl). */
 cudaError_t vly_shim_enqueue(cudaStream_t stream, void (*fn)(void *arg), void *arg);
+/* As if a kernel had failed here. */
+void vly_shim_fail(void);
+/* Kernels run since the start. */
 uint64_t vly_shim_launches(void);
 /* Verifies the sentinels around every live allocation; false and a report when one was written. */
 bool vly_shim_check_guards(void);

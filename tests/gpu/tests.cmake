@@ -49,6 +49,11 @@ if(TARGET vly_kernels)
   target_link_libraries(gpu_cudnn_plans PRIVATE vly_kernels vly_common CUDA::cudart_static ${CMAKE_DL_LIBS})
   add_test(NAME gpu_cudnn_plans COMMAND gpu_cudnn_plans)
   set_tests_properties(gpu_cudnn_plans PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 600)
+  add_executable(gpu_cublaslt_library tests/gpu/device/cublaslt_library.c gpu/cublaslt_library.c gpu/find_library.c)
+  target_include_directories(gpu_cublaslt_library PRIVATE ${CUDAToolkit_INCLUDE_DIRS})
+  target_link_libraries(gpu_cublaslt_library PRIVATE vly_kernels vly_common CUDA::cudart_static ${CMAKE_DL_LIBS})
+  add_test(NAME gpu_cublaslt_library COMMAND gpu_cublaslt_library)
+  set_tests_properties(gpu_cublaslt_library PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 60)
 endif()
 
 # Layers through cuBLASLt without a device: a library that stands for it, stricter than the real one.
