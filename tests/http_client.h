@@ -2,6 +2,7 @@
 #ifndef VLY_TESTS_HTTP_CLIENT_H
 #define VLY_TESTS_HTTP_CLIENT_H
 #include <arpa/inet.h>
+#include <errno.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -12,6 +13,23 @@
 
 enum { CLIENT_ROOM = 1 << 20 };
 
+/* A call with a time limit is not begun again after an interruption, and io_uring, which libuv 1.45 to 1.48 use, interrupts. */
+static inline int client_connect(int fd, const struct sockaddr_in *to) {
+    struct pollfd done = {.fd = fd, .events = POLLOUT};
+    int error = 0;
+    socklen_t bytes = sizeof error;
+    if (connect(fd, (const struct sockaddr *)to, sizeof *to) == 0) return 0;
+    if (errno != EINTR) return -1;
+    while (poll(&done, 1, 20000) < 0 && errno == EINTR) {}
+    return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &bytes) || error ? -1 : 0;
+}
+
+static inline ssize_t client_receive(int fd, void *to, size_t room) {
+    ssize_t k;
+    while ((k = recv(fd, to, room, 0)) < 0 && errno == EINTR) {}
+    return k;
+}
+
 static inline int client_open(int port) {
     const struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((unsigned short)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     const struct timeval patience = {.tv_sec = 20};
@@ -19,7 +37,7 @@ static inline int client_open(int port) {
     CHECK(fd >= 0);
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
-    CHECK_EQ(connect(fd, (const struct sockaddr *)&to, sizeof to), 0);
+    CHECK_EQ(client_connect(fd, &to), 0);
     return fd;
 }
 
@@ -33,6 +51,7 @@ static inline void client_drop(int fd) {
 static inline bool client_send(int fd, const void *bytes, size_t n) {
     for (size_t at = 0; at < n;) {
         const ssize_t k = send(fd, (const char *)bytes + at, n - at, MSG_NOSIGNAL);
+        if (k < 0 && errno == EINTR) continue;
         if (k <= 0) return false;
         at += (size_t)k;
     }
@@ -42,7 +61,7 @@ static inline bool client_send(int fd, const void *bytes, size_t n) {
 /* Until the server closes or the room is full; to[n] is 0. */
 static inline size_t client_read_all(int fd, char *to, size_t room) {
     size_t n = 0;
-    for (ssize_t k; n + 1 < room && (k = recv(fd, to + n, room - n - 1, 0)) > 0;) n += (size_t)k;
+    for (ssize_t k; n + 1 < room && (k = client_receive(fd, to + n, room - n - 1)) > 0;) n += (size_t)k;
     to[n] = '\0';
     return n;
 }
@@ -52,7 +71,7 @@ static inline bool client_read_until(int fd, char *to, size_t room, const char *
     size_t n = 0;
     to[0] = '\0';
     while (!strstr(to, words)) {
-        const ssize_t k = n + 1 < room ? recv(fd, to + n, room - n - 1, 0) : 0;
+        const ssize_t k = n + 1 < room ? client_receive(fd, to + n, room - n - 1) : 0;
         if (k <= 0) return false;
         to[n += (size_t)k] = '\0';
     }
