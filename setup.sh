@@ -10,7 +10,7 @@ cd "$(dirname "$0")"
 # What each is for stands in README.md.
 build="gcc g++ make cmake ninja-build pkg-config git ca-certificates libuv1-dev libyaml-dev libjansson-dev libxxhash-dev libpng-dev"
 roms="python3-venv"
-test="$roms mandoc libhiredis-dev liblz4-dev redis-server libopenmpi-dev openmpi-bin"
+test="$roms mandoc libhiredis-dev liblz4-dev redis-server libopenmpi-dev openmpi-bin iproute2 ffmpeg gnuplot-nox"
 # A browser for the monitor's page. Elsewhere the package of that name is another thing, and the test says that it skips.
 grep -q '^ID=debian' /etc/os-release 2>/dev/null && test="$test chromium fonts-dejavu-core"
 

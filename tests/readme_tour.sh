@@ -10,7 +10,7 @@ mkdir "$folder/build" && ln -s "$volley" "$folder/build/volley" && cd "$folder" 
 awk '/^## /{inside = /Five minutes/} inside && /^    build\/volley/' "$readme" | grep -v pong >lines
 ran=0
 while read -r line <&3; do
-  command=${line%%  #*}
+  command=$(printf '%s' "${line%%  #*}" | sed 's/ *$//') # how it ends says what it needs
   case $command in
   *.gif | *.mp4) needs=ffmpeg ;;
   *plot*) needs=gnuplot ;;
