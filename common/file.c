@@ -55,6 +55,11 @@ int vly_file_begin(const char *path, char *temporary, size_t temporary_bytes, vl
         *status = vly_fail(VLY_EINVAL, "the path %s is too long", path);
         return -1;
     }
+    struct stat there;
+    if (stat(path, &there) == 0 && !S_ISREG(there.st_mode)) { /* a device or a folder is not replaced */
+        *status = vly_fail(VLY_EINVAL, "cannot write %s: it is there and is not a file", path);
+        return -1;
+    }
     int fd = open(temporary, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (fd < 0) *status = failed("create", temporary);
     return fd;

@@ -49,6 +49,7 @@ void vly_nearest(const char *given, const char *(*next)(int i), char *text, size
     int rank[NEAREST], n = 0;
     int limit = (int)strlen(given) / 3 + 1;
     for (int i = 0; next(i); i++) {
+        if (!*next(i)) continue;
         int s = score(given, next(i));
         if (s > limit && s > 2) continue;
         int at = n < NEAREST ? n++ : NEAREST;

@@ -161,11 +161,12 @@ static vly_status read_lines(FILE *file, const char *path, int actions, list *l)
 
 vly_status vly_trace_read_actions(const char *path, int actions, int32_t **out, size_t *n) {
     *out = NULL, *n = 0;
-    FILE *file = fopen(path, "r");
+    const int standard = !strcmp(path, "-");
+    FILE *file = standard ? stdin : fopen(path, "r");
     if (!file) return vly_fail(VLY_ENOTFOUND, "cannot open %s: %s", path, strerror(errno));
     list l = {NULL, 0, 0};
     vly_status status = read_lines(file, path, actions, &l);
-    fclose(file);
+    if (!standard) fclose(file);
     if (status == VLY_OK && l.n == 0)
         status = vly_fail(VLY_EINVAL, "%s holds no action (one number a line)", path);
     if (status != VLY_OK) {

@@ -1,6 +1,8 @@
 #include "cpu/program/cli.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -31,11 +33,13 @@ int vly_cli_fail(vly_status status) {
     return vly_cli_exit_code(status);
 }
 
+static int output_error; /* why standard output could not be written, where that is known */
+
 void vly_cli_print_json(json_t *object) {
     fflush(stderr);
     json_dumpf(object, stdout, JSON_COMPACT | JSON_REAL_PRECISION(12));
     fputc('\n', stdout);
-    fflush(stdout);
+    if (fflush(stdout)) output_error = errno;
     json_decref(object);
 }
 
@@ -64,7 +68,11 @@ int vly_cli_signal(void) { return caught; }
 
 static void on_signal(int signal) {
     int kind = signal == SIGINT ? SIGINT : SIGTERM;
-    if (!stop_hook || caught) _exit(kind == SIGINT ? VLY_EXIT_INT : VLY_EXIT_TERM);
+    static const char words[] = "volley: interrupted\n";
+    if (!stop_hook || caught) {
+        if (write(STDERR_FILENO, words, sizeof words - 1) < 0) {} /* nobody listens: the code says it too */
+        _exit(kind == SIGINT ? VLY_EXIT_INT : VLY_EXIT_TERM);
+    }
     caught = kind;
     stop_hook(stop_arg);
 }
@@ -82,6 +90,26 @@ static void install_signals(void) {
     sigaction(SIGHUP, &action, NULL);
     signal(SIGPIPE, SIG_IGN); /* `volley ls | head` */
     signal(SIGXFSZ, SIG_IGN); /* a file limit is an error like a full disk */
+}
+
+/* Descriptors 0, 1 and 2 that were closed would be a run's files next, and words for people would go into them. These
+ * refuse what is written, as a closed one does. */
+static void hold_standard_streams(void) {
+    for (int fd = 0; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) != fd) _exit(VLY_EXIT_FAILED);
+}
+
+bool vly_cli_reader_left(void) {
+    struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
+    return poll(&out, 1, 0) == 1 && (out.revents & (POLLERR | POLLHUP));
+}
+
+/* What could not be written is not done; but a reader that left has had enough. */
+static int end_output(int code) {
+    if (fflush(stdout) && !output_error) output_error = errno;
+    if (code != VLY_EXIT_DONE || (!output_error && !ferror(stdout)) || vly_cli_reader_left()) return code;
+    fprintf(stderr, "volley: cannot write standard output%s%s\n", output_error ? ": " : "", output_error ? strerror(output_error) : "");
+    return VLY_EXIT_FAILED;
 }
 
 /* ---- help ---- */
@@ -207,6 +235,7 @@ static const char *option_name(int i) {
     if (!naming->config || i >= n) return NULL;
     static _Thread_local char names[512][64]; /* they must stay put while they are compared */
     if (i >= 512) return NULL;
+    if (find_own(naming, o[i].key, strlen(o[i].key))) return ""; /* named already */
     snprintf(names[i], sizeof names[i], "%s%s%s", strcmp(o[i].section, "run") ? o[i].section : "", strcmp(o[i].section, "run") ? "." : "", o[i].key);
     return names[i];
 }
@@ -315,16 +344,10 @@ static int run_verb(const vly_verb *v, int argc, char **argv) {
     int code = status == VLY_OK ? v->run(&cli) : vly_cli_fail(status);
     vly_assignments_free(&cli.given);
     free(cli.own);
-    if (fflush(stdout) && code == VLY_EXIT_DONE && errno != EPIPE) {
-        fprintf(stderr, "volley: cannot write standard output: %s\n", strerror(errno));
-        code = VLY_EXIT_FAILED;
-    }
     return code;
 }
 
-int vly_cli_main(const vly_verb *const *verbs, int argc, char **argv) {
-    all_verbs = verbs;
-    install_signals();
+static int dispatch(const vly_verb *const *verbs, int argc, char **argv) {
     if (argc > 0 && strchr(argv[0], '/')) program = argv[0];
     const char *name = argc > 1 ? argv[1] : NULL;
     if (!name) {
@@ -343,4 +366,11 @@ int vly_cli_main(const vly_verb *const *verbs, int argc, char **argv) {
     char near[256];
     vly_nearest(name, verb_name, near, sizeof near);
     return vly_cli_fail(vly_fail(VLY_EINVAL, "no verb '%.60s'%s%s; `volley --help` lists them", name, *near ? "; nearest: " : "", near));
+}
+
+int vly_cli_main(const vly_verb *const *verbs, int argc, char **argv) {
+    all_verbs = verbs;
+    hold_standard_streams();
+    install_signals();
+    return end_output(dispatch(verbs, argc, argv));
 }

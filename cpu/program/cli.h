@@ -71,6 +71,8 @@ const char *vly_thousands(int64_t n);
  * passed to `stop` (async-signal-safe); a second ends the program at once with 130 or 143. */
 int vly_cli_signal(void);
 void vly_cli_watch_signals(void (*stop)(void *arg), void *arg);
+/* Whoever read standard output has closed it: `volley trace pong --random 1e9 | head`. */
+bool vly_cli_reader_left(void);
 /* How the program is called, for hints: "volley" or "build/volley". */
 const char *vly_cli_program(void);
 #endif

@@ -19,8 +19,8 @@ static double half_interval(const vly_evaluation *e) { return 1.96 * e->sd / sqr
 
 static void print_run(FILE *out, const vly_evaluation *e) {
     const double half = half_interval(e);
-    fprintf(out, "%s: %d episodes of %s: mean return %.4g (95%% interval %.4g to %.4g), sd %.4g, from %.4g to %.4g, mean length %.4g\n",
-            e->checkpoint, e->n, e->env, e->mean, e->mean - half, e->mean + half, e->sd, e->low, e->high, e->length_mean);
+    fprintf(out, "%s: %d episode%s of %s: mean return %.4g (95%% interval %.4g to %.4g), sd %.4g, from %.4g to %.4g, mean length %.4g\n",
+            e->checkpoint, e->n, e->n == 1 ? "" : "s", e->env, e->mean, e->mean - half, e->mean + half, e->sd, e->low, e->high, e->length_mean);
     if (e->normalised) fprintf(out, "  human-normalised %.4g (random %.6g, human %.6g)\n", vly_evaluation_normalise(e, e->mean), e->random, e->human);
     if (e->o.machado && e->actions < VLY_ATARI_ACTIONS)
         fprintf(out, "  note: this agent knows %d of the 18 actions that the protocol asks for (train with --atari.full_actions)\n", e->actions);

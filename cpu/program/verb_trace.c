@@ -12,43 +12,43 @@ typedef struct {
     char actions[1024], out[1024];
 } trace_options;
 
-static vly_status get_actions(const trace_options *o, int count, int32_t **actions, size_t *n) {
-    if (o->actions[0] && o->random >= 0) return vly_fail(VLY_EINVAL, "--actions and --random are two answers to one question");
-    if (o->actions[0]) return vly_trace_read_actions(o->actions, count, actions, n);
-    if (o->random < 0) return vly_fail(VLY_EINVAL, "which actions? --actions FILE (one a line) or --random N");
-    *n = (size_t)o->random;
-    return vly_trace_random_actions((uint64_t)o->seed, count, *n, actions);
-}
+/* What is played, and in which environment. */
+typedef struct {
+    const trace_options *o;
+    const vly_env *env;
+    const vly_config *config;
+    bool atari;
+    int32_t *actions;
+    size_t n;
+} table;
 
 /* Atari's actions are ALE's numbers. At random: of all 18 for frames, of the environment's own for steps. */
-static vly_status write_atari(const trace_options *o, FILE *out, const vly_env *env, const vly_config *config, uint64_t seed) {
-    int32_t *actions = NULL;
-    size_t n = 0;
-    const int own = o->observations && !o->actions[0];
-    VLY_TRY(get_actions(o, own ? env->actions : VLY_ATARI_ACTIONS, &actions, &n));
-    for (size_t i = 0; own && i < n; i++) actions[i] = vly_atari_action(env, actions[i]);
-    const vly_status status = (o->observations ? vly_atari_trace_observations : vly_atari_trace)(out, config->run.env, &config->atari,
-                                                                                                 seed, actions, n);
-    free(actions);
-    return status;
+static vly_status get_actions(table *t) {
+    const trace_options *o = t->o;
+    const bool own = t->atari && o->observations && !o->actions[0];
+    const int count = t->atari && !own ? VLY_ATARI_ACTIONS : t->env->actions;
+    if (o->actions[0] && o->random >= 0) return vly_fail(VLY_EINVAL, "--actions and --random are two answers to one question");
+    if (o->actions[0]) return vly_trace_read_actions(o->actions, count, &t->actions, &t->n);
+    if (o->random < 0) return vly_fail(VLY_EINVAL, "which actions? --actions FILE (one a line) or --random N, 0 or more of them");
+    t->n = (size_t)o->random;
+    VLY_TRY(vly_trace_random_actions((uint64_t)o->seed, count, t->n, &t->actions));
+    for (size_t i = 0; own && i < t->n; i++) t->actions[i] = vly_atari_action(t->env, t->actions[i]);
+    return VLY_OK;
 }
 
-static vly_status write_rows(const trace_options *o, FILE *out, const vly_env *env, const vly_config *config) {
-    vly_atari_options ignored = config->atari;
-    if (vly_atari_named(config->run.env, &ignored)) return write_atari(o, out, env, config, (uint64_t)o->seed);
-    int32_t *actions = NULL;
-    size_t n = 0;
-    VLY_TRY(get_actions(o, env->actions, &actions, &n));
-    const vly_status status = vly_trace_write(out, env, (uint64_t)o->seed, actions, n);
-    free(actions);
-    return status;
+static vly_status write_rows(const table *t, FILE *out) {
+    const uint64_t seed = (uint64_t)t->o->seed;
+    if (!t->atari) return vly_trace_write(out, t->env, seed, t->actions, t->n);
+    return (t->o->observations ? vly_atari_trace_observations : vly_atari_trace)(out, t->config->run.env, &t->config->atari, seed, t->actions, t->n);
 }
 
-static vly_status write_table(const trace_options *o, const vly_env *env, const vly_config *config) {
-    FILE *out = o->out[0] ? fopen(o->out, "w") : stdout;
-    vly_status status = out ? write_rows(o, out, env, config)
-                            : vly_fail(VLY_EINVAL, "cannot create %s: %s", o->out, strerror(errno));
-    if (out && out != stdout && fclose(out) && status == VLY_OK) status = vly_fail(VLY_EIO, "cannot write %s: %s", o->out, strerror(errno));
+static vly_status write_table(const table *t) {
+    const char *name = t->o->out;
+    FILE *out = name[0] ? fopen(name, "w") : stdout;
+    if (!out) return vly_fail(errno == ENOENT || errno == EISDIR ? VLY_ENOTFOUND : VLY_EIO, "cannot create %s: %s", name, strerror(errno));
+    vly_status status = write_rows(t, out);
+    if (out == stdout) return status != VLY_OK && ferror(out) && vly_cli_reader_left() ? VLY_OK : status;
+    if (fclose(out) && status == VLY_OK) status = vly_fail(VLY_EIO, "cannot write %s: %s", name, strerror(errno));
     return status;
 }
 
@@ -58,14 +58,21 @@ static int trace(vly_cli *cli) {
     vly_status status = vly_assignments_add(&cli->given, "run.env", cli->positional[0], "ENV");
     if (status == VLY_OK) status = vly_session_configure(&config, &cli->given, &env);
     if (status != VLY_OK) return vly_cli_fail(status);
-    status = write_table(cli->own, &env, &config);
+    vly_atari_options ignored = config.atari;
+    table t = {.o = cli->own, .env = &env, .config = &config, .atari = vly_atari_named(config.run.env, &ignored)};
+    status = get_actions(&t);
+    if (status == VLY_OK) status = write_table(&t);
+    if (status == VLY_OK && cli->json)
+        vly_cli_print_json(json_pack("{s:s, s:I, s:I, s:s?}", "env", env.name, "seed", (json_int_t)t.o->seed, "rows", (json_int_t)t.n, "file",
+                                     t.o->out[0] ? t.o->out : NULL));
+    free(t.actions);
     env.close(&env);
     return status == VLY_OK ? VLY_EXIT_DONE : vly_cli_fail(status);
 }
 
 static const vly_option own[] = {
     VLY_CLI_INT(trace_options, seed, "0", 0, 9e18, "seed of the environment, and of --random"),
-    VLY_CLI_TEXT(trace_options, actions, "", NULL, "file of actions, one number a line"),
+    VLY_CLI_TEXT(trace_options, actions, "", NULL, "file of actions, one number a line; - is standard input"),
     VLY_CLI_INT(trace_options, random, "-1", -1, 1e12, "play so many random actions"),
     VLY_CLI_BOOL(trace_options, observations, "Atari: a line per agent step with its picture's checksum, not per frame"),
     VLY_CLI_TEXT(trace_options, out, "", NULL, "file to write; standard output otherwise"),
@@ -82,7 +89,8 @@ const vly_verb vly_verb_trace = {
     .own_count = sizeof own / sizeof *own,
     .own_bytes = sizeof(trace_options),
     .config = VLY_CONFIG_ENV,
-    .more = "Tab-separated, a header and a row for each action; an episode's end starts the next.\n"
+    .more = "Tab-separated, a header and a row for each action; an episode's end starts the next. --json: env, seed, rows and file\n"
+            "after the table.\n"
             "Atari: each action is one frame of ALE with random_seed = seed, and actions are its full set, 0 to 17.",
     .positional_min = 1,
     .positional_max = 1,
