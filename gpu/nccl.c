@@ -1,3 +1,6 @@
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
 #include "gpu/nccl.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,7 +10,7 @@
 #include "gpu/internal.h"
 #include "gpu/nccl_library.h"
 
-enum { WATCH_MS = 100 };
+enum { WATCH_MS = 100, ABORT_S = 20 };
 
 typedef struct {
     vly_sync sync;
@@ -26,6 +29,8 @@ typedef struct {
     pthread_cond_t wake;
     pthread_t watchdog;
     bool watching, quit;
+    pthread_t aborter;
+    bool aborting;
     vly_nccl_comm comm;   /* NULL: aborted */
     double waiting_since; /* an update is enqueued and has not passed; 0: none */
     vly_status failure;
@@ -34,15 +39,43 @@ typedef struct {
 
 /* ---- failure ---- */
 
+typedef struct { const vly_nccl_library *lib; vly_nccl_comm comm; } ending;
+
+static void *abort_communicator(void *arg) {
+    ending *e = arg;
+    e->lib->CommAbort(e->comm);
+    free(e);
+    return NULL;
+}
+
+/* CommAbort releases at once the kernels that wait in the communicator, but does not return before every graph that captured one of
+ * its collectives is destroyed; who destroys them waits for those kernels, and perhaps for our lock. Hence a thread. */
+static void begin_abort(nccl_sync *n) {
+    ending *e = malloc(sizeof *e);
+    if (e && n->comm) {
+        *e = (ending){n->lib, n->comm};
+        n->aborting = pthread_create(&n->aborter, NULL, abort_communicator, e) == 0;
+    }
+    if (!n->aborting) free(e);
+    n->comm = NULL;
+}
+
+/* The graphs are gone: it ends at once, or never. */
+static void end_abort(nccl_sync *n) {
+    struct timespec until;
+    if (!n->aborting) return;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += ABORT_S;
+    if (pthread_timedjoin_np(n->aborter, NULL, &until) != 0) pthread_detach(n->aborter);
+}
+
 /* The first failure counts: remembered, and the communicator ends, which releases the kernels that wait in it. Under the lock. */
 static vly_status give_up(nccl_sync *n, vly_status status, const char *words) {
     if (n->failure == VLY_OK) {
         n->failure = status;
         snprintf(n->words, sizeof n->words, "%s", words);
     }
-    vly_nccl_comm comm = n->comm;
-    n->comm = NULL;
-    if (comm) n->lib->CommAbort(comm);
+    begin_abort(n);
     return vly_fail(n->failure, "%s", n->words);
 }
 
@@ -288,7 +321,7 @@ vly_status vly_nccl_sync_create(vly_sync **out, const vly_nccl_options *options)
 
 static void end_communicator(nccl_sync *n, bool failed) {
     if (!n->comm) return;
-    if (failed) n->lib->CommAbort(n->comm);
+    if (failed) begin_abort(n);
     else if (settle(n, "CommFinalize", n->lib->CommFinalize(n->comm)) == VLY_OK) n->lib->CommDestroy(n->comm);
     n->comm = NULL;
 }
@@ -302,6 +335,7 @@ void vly_nccl_sync_destroy(vly_sync *s, bool failed) {
     end_communicator(n, failed);
     pthread_mutex_unlock(&n->lock);
     if (n->watching) pthread_join(n->watchdog, NULL);
+    end_abort(n);
     if (n->stream) cudaStreamDestroy(n->stream);
     if (n->ready) cudaEventDestroy(n->ready);
     if (n->done) cudaEventDestroy(n->done);

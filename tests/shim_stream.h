@@ -7,13 +7,24 @@
 
 typedef cudaError_t (*shim_enqueue_fn)(cudaStream_t stream, void (*fn)(void *), void *arg);
 
-static inline shim_enqueue_fn shim_enqueue(void) {
+typedef bool (*shim_retain_fn)(cudaStream_t stream, void (*release)(void *), void *arg);
+
+static inline void *shim_symbol(const char *name) {
     const char *plugin = getenv("VLY_CUDA_PLUGIN");
-    void *found = dlsym(RTLD_DEFAULT, "vly_shim_enqueue"), *handle = NULL;
+    void *found = dlsym(RTLD_DEFAULT, name), *handle = NULL;
     if (!found && plugin) handle = dlopen(plugin, RTLD_LAZY | RTLD_NOLOAD);
-    if (handle) found = dlsym(handle, "vly_shim_enqueue");
+    return handle ? dlsym(handle, name) : found;
+}
+
+static inline shim_enqueue_fn shim_enqueue(void) {
     shim_enqueue_fn fn;
-    *(void **)&fn = found;
+    *(void **)&fn = shim_symbol("vly_shim_enqueue");
+    return fn;
+}
+
+static inline shim_retain_fn shim_retain(void) {
+    shim_retain_fn fn;
+    *(void **)&fn = shim_symbol("vly_shim_retain");
     return fn;
 }
 #endif

@@ -22,6 +22,7 @@ typedef std::function<void()> operation;
 struct vly_shim_graph {
     std::vector<operation> nodes;
     pthread_t by; /* who captures */
+    std::vector<std::shared_ptr<void>> retained;
 };
 struct vly_shim_stream {
     int device = 0;
@@ -200,6 +201,12 @@ cudaError_t vly_shim_enqueue(cudaStream_t stream, void (*fn)(void *arg), void *a
     return give(enqueue(stream, [=] {
         if (sticky == cudaSuccess) fn(arg);
     }));
+}
+bool vly_shim_retain(cudaStream_t stream, void (*release)(void *arg), void *arg) {
+    guard g(lock);
+    vly_shim_graph *graph = at(stream)->capture;
+    if (graph) graph->retained.emplace_back(arg, release);
+    return graph != nullptr;
 }
 void vly_shim_fail(void) {
     guard g(lock);
@@ -448,7 +455,7 @@ cudaError_t cudaMemsetAsync(void *to, int byte, size_t bytes, cudaStream_t strea
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMode) {
     guard g(lock);
     if (!stream || stream->capture) return give(cudaErrorStreamCaptureUnsupported);
-    stream->capture = new vly_shim_graph{{}, pthread_self()};
+    stream->capture = new vly_shim_graph{{}, pthread_self(), {}};
     stream->origin = true;
     return cudaSuccess;
 }

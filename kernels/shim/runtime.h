@@ -122,6 +122,8 @@ void vly_shim_lazy(bool lazy);
 void vly_shim_lazy_host(bool lazy);
 /* What a library that stands for NVIDIA's does on a stream (tests/nccl). */
 cudaError_t vly_shim_enqueue(cudaStream_t stream, void (*fn)(void *arg), void *arg);
+/* While `stream` captures: release(arg) when the graph and all that was made of it are gone. False: it does not. */
+bool vly_shim_retain(cudaStream_t stream, void (*release)(void *arg), void *arg);
 /* As if a kernel had failed here. */
 void vly_shim_fail(void);
 /* Kernels run since the start. */

@@ -2,7 +2,8 @@
  * memory is the shim's, arrays are summed through a file in shared memory, always in the order of ranks.
  *
  * As strict as the real one where it matters here: set-up with a non-blocking communicator returns ncclInProgress and ends
- * in the background; collectives are enqueued on the stream; a peer that never comes is waited for until CommAbort.
+ * in the background; collectives are enqueued on the stream; a peer that never comes is waited for until CommAbort; a communicator
+ * does not end, not by CommAbort either, before every graph that captured one of its collectives is destroyed.
  * FAKE_NCCL_FAULT=RANK:N makes that rank's communicator report an error after N collectives.
  */
 #ifndef _GNU_SOURCE
@@ -45,6 +46,7 @@ struct vly_nccl_communicator {
     pthread_t thread;
     bool threaded;
     atomic_int state, abort, collectives;
+    atomic_int graphs, ending; /* that captured a collective; CommFinalize was called */
 };
 
 /* Work that was enqueued or captured may name communicators and jobs for as long as the process lives: so long they stay. */
@@ -120,15 +122,23 @@ int ncclCommInitRankConfig(vly_nccl_comm *out, int ranks, vly_nccl_id id, int ra
     return c->threaded ? VLY_NCCL_IN_PROGRESS : SYSTEM_ERROR;
 }
 
-int ncclCommGetAsyncError(vly_nccl_comm c, int *error) { return *error = atomic_load(&c->state), OK; }
+int ncclCommGetAsyncError(vly_nccl_comm c, int *error) {
+    *error = atomic_load(&c->ending) && atomic_load(&c->graphs) > 0 ? VLY_NCCL_IN_PROGRESS : atomic_load(&c->state);
+    return OK;
+}
 
 static void end(vly_nccl_comm c) {
+    while (atomic_load(&c->graphs) > 0) nap();
     if (c->threaded) pthread_join(c->thread, NULL);
     c->threaded = false;
     if (c->m && atomic_load(&c->m->joined) < c->ranks) unlink(c->path);
 }
 
-int ncclCommFinalize(vly_nccl_comm c) { return atomic_load(&c->state); }
+int ncclCommFinalize(vly_nccl_comm c) {
+    int state;
+    atomic_store(&c->ending, 1);
+    return ncclCommGetAsyncError(c, &state), state;
+}
 
 int ncclCommDestroy(vly_nccl_comm c) {
     end(c);
@@ -209,12 +219,18 @@ static void run(void *arg) {
     }
 }
 
+static void release(void *c) { atomic_fetch_sub(&((vly_nccl_comm)c)->graphs, 1); }
+
 static int enqueue(const job *what, cudaStream_t stream) {
     static shim_enqueue_fn shim;
+    static shim_retain_fn retain;
     job *j = keep(sizeof *j);
     if (!shim) shim = shim_enqueue();
-    if (!j || !shim) return SYSTEM_ERROR;
+    if (!retain) retain = shim_retain();
+    if (!j || !shim || !retain) return SYSTEM_ERROR;
     *j = *what;
+    atomic_fetch_add(&j->c->graphs, 1);
+    if (!retain(stream, release, j->c)) release(j->c);
     return shim(stream, run, j) == cudaSuccess ? OK : SYSTEM_ERROR;
 }
 
