@@ -40,7 +40,7 @@ bool vly_choices_find(const char *key, char *engine, size_t bytes) {
     FILE *f = file_of(path, sizeof path) ? fopen(path, "r") : NULL;
     if (!f) return false;
     const size_t length = strlen(key);
-    while (fgets(line, sizeof line, f)) {
+    while (!found && fgets(line, sizeof line, f)) {
         if (strncmp(line, key, length) != 0 || line[length] != '\t' || !strchr(line, '\n')) continue;
         snprintf(engine, bytes, "%.*s", (int)strcspn(line + length + 1, "\t\n"), line + length + 1);
         found = true;
@@ -59,4 +59,38 @@ void vly_choices_keep(const char *key, const char *engine, const char *times) {
     if (file < 0) return;
     if (write(file, line, (size_t)length) < 0) unlink(path);
     close(file);
+}
+
+typedef struct { char name[24]; int lines; } tally;
+
+static int count_engines(FILE *f, tally *engines, int most) {
+    char line[LINE_BYTES];
+    int known = 0;
+    while (fgets(line, sizeof line, f)) {
+        const char *name = strchr(line, '\t');
+        if (!name || !strchr(line, '\n')) continue;
+        const int length = (int)strcspn(name + 1, "\t\n");
+        int i = 0;
+        while (i < known && ((int)strlen(engines[i].name) != length || strncmp(engines[i].name, name + 1, (size_t)length) != 0)) i++;
+        if (i == most || length >= (int)sizeof engines[i].name) continue;
+        if (i == known) snprintf(engines[known++].name, sizeof engines->name, "%.*s", length, name + 1);
+        engines[i].lines++;
+    }
+    return known;
+}
+
+void vly_choices_describe(char *text, size_t bytes) {
+    char path[512];
+    tally engines[8] = {{{0}, 0}};
+    FILE *f = file_of(path, sizeof path) ? fopen(path, "r") : NULL;
+    const int known = f ? count_engines(f, engines, 8) : 0;
+    int all = 0;
+    if (f) fclose(f);
+    for (int i = 0; i < known; i++) all += engines[i].lines;
+    if (all == 0) snprintf(text, bytes, "none chosen yet");
+    else snprintf(text, bytes, "%d choice%s in %s", all, all == 1 ? "" : "s", path);
+    for (int i = 0; i < known; i++) {
+        const size_t used = strlen(text);
+        snprintf(text + used, bytes - used, "%s%s %d", i ? ", " : ": ", engines[i].name, engines[i].lines);
+    }
 }

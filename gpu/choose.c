@@ -13,9 +13,11 @@
 
 #ifdef VLY_SHIM
 static const vly_engine *const engines[] = {&vly_engine_own, &vly_engine_cublaslt, &vly_engine_patches};
+static const char engine_names[] = "own, cublaslt and patches";
 static bool has_cudnn(void) { return false; }
 #else
 static const vly_engine *const engines[] = {&vly_engine_own, &vly_engine_cublaslt, &vly_engine_patches, &vly_engine_cudnn};
+static const char engine_names[] = "own, cublaslt, patches and cudnn";
 static bool has_cudnn(void) { return vly_cudnn_library_open()->handle; }
 #endif
 enum { ENGINES = sizeof engines / sizeof *engines, REPEATS = 5, TIMES = 6 };
@@ -213,9 +215,23 @@ static bool take(vly_layer *l, vly_pass pass, const vly_engine *engine) {
     return true;
 }
 
+/* Another rank on a card like this one may have been quicker to choose, and all should do the same, today and in the next run. */
+static void agree(vly_layer *l, vly_pass pass, const char *key, const bool *fits) {
+    char first[32];
+    if (!vly_choices_find(key, first, sizeof first) || !strcmp(first, l->engine[pass]->name)) return;
+    for (int i = 0; i < ENGINES; i++) {
+        if (strcmp(first, engines[i]->name) != 0 || !fits[i]) continue;
+        if (l->plan[pass]) l->engine[pass]->close(l->plan[pass]);
+        l->plan[pass] = NULL;
+        l->engine[pass] = &vly_engine_own;
+        take(l, pass, engines[i]);
+    }
+}
+
 static void compare(trial *t, vly_pass pass, const char *key) {
     vly_layer *l = t->l;
     double best = INFINITY;
+    bool fits[ENGINES] = {false};
     char times[256] = "";
     size_t bytes;
     vly_dtype type;
@@ -227,6 +243,7 @@ static void compare(trial *t, vly_pass pass, const char *key) {
         if (!engines[i]->can(l, pass)) continue;
         const bool fine = engines[i]->open(l, pass, &plan) == VLY_OK && candidate(t, engines[i], pass, plan, &us, &verdict);
         const size_t used = strlen(times);
+        fits[i] = fine;
         if (fine) snprintf(times + used, sizeof times - used, "%s%s %.1f us", used ? ", " : "", engines[i]->name, us);
         else snprintf(times + used, sizeof times - used, "%s%s %s", used ? ", " : "", engines[i]->name, verdict);
         if (fine && us < best) {
@@ -237,6 +254,7 @@ static void compare(trial *t, vly_pass pass, const char *key) {
         }
     }
     vly_choices_keep(key, l->engine[pass]->name, times);
+    agree(l, pass, key, fits);
 }
 
 static bool needs_trial(vly_layer *l, vly_pass pass, char *key, size_t bytes) {
@@ -259,6 +277,8 @@ vly_status vly_layer_choose(vly_layer *l) {
     bool wanted[VLY_PASSES] = {false};
     const int passes = l->d.learn ? VLY_PASSES : 1;
     bool any = false;
+    const char *forced = getenv("VLY_ENGINE");
+    if (forced && !named(forced)) return vly_fail(VLY_EINVAL, "VLY_ENGINE=%s: there are %s", forced, engine_names);
     for (int pass = 0; pass < VLY_PASSES; pass++) {
         l->engine[pass] = &vly_engine_own;
         if (pass >= passes || (pass == VLY_PASS_DX && !l->d.needs_dx)) continue;

@@ -1,8 +1,10 @@
 /* describe.c -- what `doctor` says about the GPUs of this machine. */
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include "common/compute_open.h"
+#include "gpu/choices.h"
 #include "gpu/compute_cuda.h"
 #include "gpu/internal.h"
 #include "gpu/nccl_library.h"
@@ -39,6 +41,14 @@ static void describe_nccl(vly_cuda_info *info) {
     else say(info, "NCCL: not used (several GPUs need it): %s\n", nccl->path);
 }
 
+static void describe_choices(vly_cuda_info *info) {
+    char text[800];
+    const char *forced = getenv("VLY_ENGINE");
+    vly_choices_describe(text, sizeof text);
+    if (forced) say(info, "engines of layers: VLY_ENGINE=%s\n", forced);
+    else say(info, "engines of layers, by time: %s\n", text);
+}
+
 static void describe_libraries(vly_cuda_info *info) {
     describe_nccl(info);
     const vly_cublaslt_library *cublaslt = vly_cublaslt_library_open();
@@ -67,4 +77,5 @@ void vly_cuda_plugin_describe(vly_cuda_info *info) {
     for (int i = 0; i < count && error == cudaSuccess; i++) describe_device(info, i);
     info->devices = error == cudaSuccess ? count : 0;
     describe_libraries(info);
+    describe_choices(info);
 }

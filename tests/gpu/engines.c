@@ -1,6 +1,7 @@
 /* Layers through cuBLASLt, whichever pass: linear ones, and convolutions as products of unfolded patches. Through the shim the library
  * is tests/cublas/fake_cublaslt.c; on a device the real one. */
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include "tests/gpu/layer_parity.h"
 
@@ -48,6 +49,7 @@ static void all_agree(parity *p) {
 }
 
 #ifdef VLY_TEST_SHIM
+#include "gpu/choices.h"
 #include "gpu/internal.h"
 
 static void patch_memory(parity *p, size_t bytes) {
@@ -188,6 +190,43 @@ static size_t choices(char *text, size_t bytes, const char *folder) {
     return n;
 }
 
+/* The engine of a layer that two processes choose at the same time, with one memory. */
+static int chosen(const vly_layer_desc *d) {
+    static const char *const names[] = {"own", "cublaslt", "patches"};
+    parity p = parity_open();
+    const char *name = engine_of(&p, d, VLY_PASS_FORWARD);
+    parity_close(&p);
+    for (int i = 0; i < 3; i++)
+        if (!strcmp(name, names[i])) return i;
+    return 99;
+}
+
+static void those_who_choose_at_once_agree(void) {
+    char folder[] = "/tmp/vly-engines-XXXXXX", path[300];
+    vly_layer_desc d = conv((shape){9, 4, 8, 3, 1, 1}, 2, VLY_ACT_RELU, VLY_F32, VLY_F32);
+    pid_t child[3];
+    int how[3];
+    CHECK(mkdtemp(folder));
+    setenv("VLY_CACHE_DIR", folder, 1);
+    for (int i = 0; i < 3; i++)
+        if ((child[i] = fork()) == 0) _exit(chosen(&d));
+    for (int i = 0; i < 3; i++) CHECK(waitpid(child[i], &how[i], 0) == child[i] && WIFEXITED(how[i]) && WEXITSTATUS(how[i]) < 3);
+    CHECK(how[1] == how[0] && how[2] == how[0]);
+    CHECK_EQ(chosen(&d), WEXITSTATUS(how[0])); /* and in the next run */
+    unsetenv("VLY_CACHE_DIR");
+    snprintf(path, sizeof path, "%s/engines.tsv", folder);
+    CHECK(unlink(path) == 0 && rmdir(folder) == 0);
+}
+
+static void an_engine_that_is_none_is_refused(parity *p) {
+    const vly_layer_desc d = {.kind = VLY_LINEAR, .batch_max = 9, .in_c = 24, .out_c = 7, .x_type = VLY_F32, .y_type = VLY_F32, .x_scale = 1};
+    vly_layer *l;
+    setenv("VLY_ENGINE", "cublas", 1);
+    CHECK_EQ(p->gpu->layer_create(p->gpu, &d, &l), VLY_EINVAL);
+    CHECK(strstr(vly_error_text(), "VLY_ENGINE=cublas: there are own, cublaslt and patches"));
+    unsetenv("VLY_ENGINE");
+}
+
 static void the_choice_is_timed_checked_and_remembered(parity *p) {
     char folder[] = "/tmp/vly-engines-XXXXXX", text[16384], again[16384], path[300];
     CHECK(mkdtemp(folder));
@@ -213,6 +252,9 @@ static void the_choice_is_timed_checked_and_remembered(parity *p) {
     CHECK_EQ(cublaslt, 3);
     engine_of(p, &convolution, VLY_PASS_DX); /* remembered */
     CHECK_EQ(choices(again, sizeof again, folder), n);
+    char says[600];
+    vly_choices_describe(says, sizeof says);
+    CHECK(!strncmp(says, "8 choices in /tmp/vly-engines-", 30) && strstr(says, "engines.tsv: "));
     unsetenv("VLY_CACHE_DIR");
     snprintf(path, sizeof path, "%s/engines.tsv", folder);
     CHECK_EQ(unlink(path), 0);
@@ -227,11 +269,15 @@ int main(void) {
 #ifdef VLY_TEST_SHIM
     setenv("VLY_CUBLASLT_LIBRARY", VLY_TEST_FAKE_CUBLASLT, 1);
 #endif
+#ifdef VLY_TEST_SHIM
+    those_who_choose_at_once_agree();
+#endif
     parity both = parity_open(), *p = &both;
 #ifdef VLY_TEST_SHIM
     every_convolution_of_the_networks_is_taken(p);
     what_does_not_fit_is_left_to_us(p);
     the_choice_is_timed_checked_and_remembered(p);
+    an_engine_that_is_none_is_refused(p);
     a_captured_pass_is_replayed(p, VLY_ACT_NONE);
     a_captured_pass_is_replayed(p, VLY_ACT_RELU);
     setenv("FAKE_CUBLASLT_LACKS", "512", 1); /* no bias gradient in the epilogue */
