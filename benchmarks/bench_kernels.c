@@ -134,7 +134,8 @@ static vly_status run_permutation(call *k) { return k->b->c->permutation(k->b->q
 static vly_status run_norm(call *k) { return k->b->c->grad_norm(k->b->q, k->n, k->a[0], k->b->norm); }
 static vly_status run_adam(call *k) {
     static const vly_optimizer adam = {VLY_ADAM, 0.9f, 0.999f, 1e-5f, 0};
-    return k->b->c->optimize(k->b->q, &adam, &(vly_params){k->n, k->a[0], k->a[1], k->a[2], k->a[3], k->b->step}, k->b->norm, k->b->hyper, k->b->stats);
+    return k->b->c->optimize(k->b->q, &adam,
+                             &(vly_params){.n = k->n, .param = k->a[0], .grad = k->a[1], .m = k->a[2], .v = k->a[3], .step = k->b->step}, k->b->norm, k->b->hyper, k->b->stats);
 }
 static vly_status run_polyak(call *k) { return k->b->c->polyak(k->b->q, k->n, k->a[0], k->a[1], k->b->hyper); }
 static vly_status run_gather(call *k) {

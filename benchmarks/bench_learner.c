@@ -3,7 +3,7 @@
  * replayed from then on.
  *
  *   NET/forward/TYPE/BATCH   the forward pass of a batch (acting)
- *   NET/update/TYPE/BATCH    forward, PPO loss, backward, gradient norm, Adam, repacking of the weights
+ *   NET/update/TYPE/BATCH    forward, PPO loss, backward, gradient norm, Adam, the weights in bf16 (or repacked)
  *
  * The input is random uint8 frames (the vector net: floats), already gathered. TYPE: f32, bf16 where the
  * processor has bf16 units. benchmarks/vs_pytorch.py measures PyTorch the same way, alternating.
@@ -110,6 +110,7 @@ static vly_status fill_params(bench *b) {
     VLY_TRY(take(b, 1, 8, &b->p.step));
     VLY_TRY(take(b, VLY_STATS, sizeof(vly_real), &b->stats));
     VLY_TRY(take(b, 2, sizeof(vly_real), &b->norm));
+    if (b->c->layer_share && vly_net_description(b->net)->bf16) VLY_TRY(take(b, n, 2, &b->p.low));
     return give(b, &hyper, sizeof hyper, &b->hyper);
 }
 
@@ -128,6 +129,7 @@ static vly_status fill(bench *b, const subject *s, bool bf16, bool learn) {
     VLY_TRY(vly_exec_create(&b->exec, b->c, b->net, b->batch, learn, "the benchmark"));
     b->p.n = vly_net_params(b->net);
     VLY_TRY(fill_params(b));
+    VLY_TRY(vly_exec_share_low(b->exec, &b->p));
     VLY_TRY(vly_exec_prepare(b->exec, b->q, b->p.param));
     VLY_TRY(fill_input(b, s));
     return learn ? fill_loss(b) : VLY_OK;
@@ -146,7 +148,7 @@ static vly_status one_update(vly_queue *q, void *arg) {
     VLY_TRY(vly_exec_backward(b->exec, q, b->batch, b->p.param, b->p.grad));
     VLY_TRY(b->c->grad_norm(q, b->p.n, b->p.grad, b->norm));
     VLY_TRY(b->c->optimize(q, &adam, &b->p, b->norm, b->hyper, b->stats));
-    return vly_exec_prepare(b->exec, q, b->p.param);
+    return vly_exec_stepped(b->exec, q, b->p.param);
 }
 
 static double passes(bench *b, vly_status (*pass)(vly_queue *q, void *arg)) {
@@ -159,7 +161,7 @@ static double forward(void *arg) { return passes(arg, one_forward); }
 static double update(void *arg) { return passes(arg, one_update); }
 
 static void finish(bench *b) {
-    void *const owned[] = {b->p.param, b->p.grad, b->p.m, b->p.v, b->p.step, b->hyper, b->stats, b->norm, (void *)b->loss.action, (void *)b->loss.logp_old,
+    void *const owned[] = {b->p.param, b->p.grad, b->p.m, b->p.v, b->p.step, b->p.low, b->hyper, b->stats, b->norm, (void *)b->loss.action, (void *)b->loss.logp_old,
                            (void *)b->loss.value_old, (void *)b->loss.advantage, (void *)b->loss.target};
     for (size_t i = 0; b->c && i < sizeof owned / sizeof *owned; i++) b->c->free(b->c, owned[i]);
     if (b->c && b->graph) b->c->graph_destroy(b->graph);

@@ -200,11 +200,20 @@ typedef struct {
     float eps, momentum;
 } vly_optimizer;
 
+/* Where a low-precision copy is not the weights themselves but so many times them. */
+typedef struct {
+    int64_t from, to;
+    float scale;
+} vly_low_range;
+enum { VLY_LOW_RANGES = 4 };
+
 /* The arenas of one set of parameters; all of length n. */
 typedef struct {
     int64_t n;
     vly_real *param, *grad, *m, *v; /* m: Adam's or momentum's, or the centred mean; NULL where unused */
     int64_t *step;                  /* device: optimizer steps done */
+    void *low;                      /* VLY_BF16 (n), which optimize writes as it goes; NULL: none. See layer_share */
+    vly_low_range scaled[VLY_LOW_RANGES];
 } vly_params;
 
 /* ---- prioritized replay ---- */
@@ -296,6 +305,11 @@ struct vly_compute {
     vly_status (*layer_create)(vly_compute *c, const vly_layer_desc *desc, vly_layer **out);
     void (*layer_destroy)(vly_layer *layer);
     vly_status (*layer_prepare)(vly_queue *q, vly_layer *layer, const vly_real *w);
+    /* NULL where layers pack their weights as they like. share: a bf16 layer's rounded weights, times *scale, and its bias lie
+     * from now on at low (VLY_BF16, in the order of w; 16-byte aligned), so that optimize can keep them: vly_params.low.
+     * stepped: what is left of prepare once optimize has. */
+    vly_status (*layer_share)(vly_layer *layer, void *low, float *scale);
+    vly_status (*layer_stepped)(vly_queue *q, vly_layer *layer, const vly_real *w);
     vly_status (*layer_forward)(vly_queue *q, vly_layer *layer, int n, const void *x, const vly_real *w, void *y);
     vly_status (*layer_backward)(vly_queue *q, vly_layer *layer, int n, const void *x, const void *y,
                                  const vly_real *w, void *dy, void *dx, vly_real *dw, bool accumulate);
@@ -341,7 +355,7 @@ struct vly_compute {
     vly_status (*permutation)(vly_queue *q, int n, const vly_rng *rng, int32_t *order);
     /* norm[0] = |grad|; norm[1] = 1 when it is not finite. */
     vly_status (*grad_norm)(vly_queue *q, int64_t n, const vly_real *grad, vly_real *norm);
-    /* Clips by hyper.max_grad_norm, applies, counts the step, adds GRAD_NORM and STEPS to stats; when norm[1] is set
+    /* Clips by hyper.max_grad_norm, applies, writes params.low, counts the step, adds GRAD_NORM and STEPS to stats; when norm[1] is set
      * or a weight becomes non-finite: nothing is applied, NONFINITE is counted. */
     vly_status (*optimize)(vly_queue *q, const vly_optimizer *opt, const vly_params *params, const vly_real *norm,
                            const vly_hyper *hyper, vly_real *stats);
@@ -372,7 +386,7 @@ struct vly_queue { /* a back end's queue begins with this */
 /* The CUDA back end is a plugin (libvolley_cuda.so) that exports this; the program starts without it. */
 typedef vly_status (*vly_compute_create_fn)(vly_compute **out, int device, int threads);
 #define VLY_COMPUTE_CUDA_SYMBOL "vly_compute_create_cuda"
-enum { VLY_COMPUTE_ABI = 2 };
+enum { VLY_COMPUTE_ABI = 3 };
 /* And this: the ABI it was built with, checked before use. */
 #define VLY_COMPUTE_CUDA_ABI_SYMBOL "vly_compute_cuda_abi"
 

@@ -141,7 +141,7 @@ static vly_status one_update(vly_queue *q, void *arg) {
     VLY_TRY(vly_exec_backward(a->learning, q, a->batch, l->params.param, l->params.grad));
     VLY_TRY(vly_learner_step(l, q));
     VLY_TRY(a->feed ? vly_feed_download(a->feed, q) : vly_replay_update(a->replay, q, l->hyper_device));
-    return vly_exec_prepare(a->learning, q, l->params.param);
+    return vly_learner_stepped(l, q, a->learning);
 }
 
 /* tau 1 copies. */
@@ -239,7 +239,7 @@ static vly_status learn(vly_algo *pub, vly_queue *q, const vly_progress *progres
     set_hyper(a, progress);
     VLY_TRY(vly_learner_begin(&a->learner, q));
     for (int i = 0; i < a->due; i++) VLY_TRY(update(a, q));
-    VLY_TRY(vly_exec_prepare(a->acting, q, a->learner.params.param));
+    VLY_TRY(vly_learner_stepped(&a->learner, q, a->acting));
     pub->version = a->k->updates;
     return vly_learner_end(&a->learner, q);
 }
@@ -382,6 +382,7 @@ static vly_status create_acting(dqn *a, const vly_algo_args *args) {
     VLY_TRY(take(a, true, N * sizeof(int32_t), &a->act_row_host));
     VLY_TRY(take(a, true, N * sizeof(int32_t), &a->action_host));
     VLY_TRY(vly_exec_create(&a->acting, a->c, a->net, a->M, false, "acting"));
+    VLY_TRY(vly_learner_share(&a->learner, a->acting));
     return vly_exec_prepare(a->acting, args->queue, a->learner.params.param);
 }
 
@@ -404,6 +405,7 @@ static vly_status create_learning(dqn *a, const vly_algo_args *args) {
     a->learner.hyper->max_grad_norm = a->config->optim.max_grad_norm;
     VLY_TRY(vly_exec_create(&a->learning, a->c, a->net, a->batch, true, "learning"));
     vly_learner_overlap(&a->learner, a->learning);
+    VLY_TRY(vly_learner_share(&a->learner, a->learning));
     VLY_TRY(vly_exec_create(&a->target, a->c, a->net, a->batch, false, "the target network"));
     VLY_TRY(vly_exec_prepare(a->learning, args->queue, p->param));
     VLY_TRY(vly_exec_prepare(a->target, args->queue, a->target_param));

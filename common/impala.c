@@ -248,7 +248,7 @@ static vly_status whole_update(vly_queue *q, void *arg) {
     VLY_TRY(a->c->fill(q, a->learning->dvalue + n, 0, (size_t)a->B * sizeof(vly_real)));
     VLY_TRY(vly_exec_backward(a->learning, q, all, l->params.param, l->params.grad));
     VLY_TRY(vly_learner_step(l, q));
-    return vly_exec_prepare(a->learning, q, l->params.param);
+    return vly_learner_stepped(l, q, a->learning);
 }
 
 static void set_hyper(impala *a, const vly_progress *progress) {
@@ -517,6 +517,7 @@ static vly_status fill(impala *a, const vly_algo_args *args) {
     VLY_TRY(alloc_learning(a));
     VLY_TRY(vly_exec_create(&a->learning, a->c, a->net, (a->T + 1) * a->B, true, "learning"));
     vly_learner_overlap(&a->learner, a->learning);
+    VLY_TRY(vly_learner_share(&a->learner, a->learning));
     return vly_exec_prepare(a->learning, args->queue, a->learner.params.param);
 }
 

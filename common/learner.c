@@ -66,7 +66,7 @@ vly_status vly_learner_create(vly_learner *l, const vly_algo_args *args, const v
 
 void vly_learner_destroy(vly_learner *l) {
     if (!l->c) return;
-    void *const device[] = {l->params.param, l->params.grad, l->params.m, l->params.v, l->params.step, l->norm, l->stats, l->hyper_device};
+    void *const device[] = {l->params.param, l->params.grad, l->params.m, l->params.v, l->params.step, l->params.low, l->norm, l->stats, l->hyper_device};
     for (size_t i = 0; i < sizeof device / sizeof device[0]; i++)
         if (device[i]) l->c->free(l->c, device[i]);
     if (l->hyper) l->c->free_host(l->c, l->hyper);
@@ -88,6 +88,18 @@ vly_status vly_learner_step(vly_learner *l, vly_queue *q) {
     VLY_TRY(l->c->grad_norm(q, l->params.n, l->params.grad, l->norm));
     VLY_TRY(l->c->optimize(q, &l->optimizer, &l->params, l->norm, l->hyper_device, l->stats));
     return s && s->mix ? s->mix(s, q, &l->params) : VLY_OK;
+}
+
+vly_status vly_learner_share(vly_learner *l, vly_exec *exec) {
+    if (!l->c->layer_share || !l->params.grad || !vly_net_description(l->net)->bf16) return VLY_OK;
+    if (!l->params.low) VLY_TRY(l->c->alloc(l->c, (size_t)l->params.n * 2, "the weights in bf16", "--net.hidden", &l->params.low));
+    return vly_exec_share_low(exec, &l->params);
+}
+
+vly_status vly_learner_stepped(const vly_learner *l, vly_queue *q, vly_exec *exec) {
+    const vly_sync *s = l->sync;
+    const bool own_pass = !s || (!s->apply && !s->mix); /* nobody else has changed the weights */
+    return own_pass ? vly_exec_stepped(exec, q, l->params.param) : vly_exec_prepare(exec, q, l->params.param);
 }
 
 static vly_status reduce_early(void *arg, vly_queue *q, vly_real *grad, int64_t from) {

@@ -37,6 +37,10 @@ vly_status vly_learner_begin(vly_learner *l, vly_queue *q);
 /* With several ranks: the gradients of the layers nearest the output, which are complete first, are reduced beside
  * the rest of the backward pass of this context. */
 void vly_learner_overlap(vly_learner *l, vly_exec *learning);
+/* This context computes with the learner's own parameters: where it rounds them, the optimizer does it in its pass. */
+vly_status vly_learner_share(vly_learner *l, vly_exec *exec);
+/* After vly_learner_step, or several: such a context is ready for the new weights. */
+vly_status vly_learner_stepped(const vly_learner *l, vly_queue *q, vly_exec *exec);
 /* Gradients are there: reduce, norm, clip, apply, mix. */
 vly_status vly_learner_step(vly_learner *l, vly_queue *q);
 vly_status vly_learner_end(vly_learner *l, vly_queue *q);

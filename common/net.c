@@ -357,6 +357,7 @@ typedef struct {
     void *slots[2 * NODES_MAX + 8];
     int slot_count;
     void *scratch;                           /* a second gradient of a value, before it is added */
+    bool shares_low;                         /* bf16 weights: the optimizer keeps them */
     vly_real *lstm_work;
     int steps;                               /* LSTM: of the sequence */
     const uint8_t *flags;
@@ -522,6 +523,40 @@ vly_status vly_exec_prepare(vly_exec *pub, vly_queue *q, const vly_real *param) 
     const vly_net *net = pub->net;
     for (int i = 0; i < net->node_count; i++)
         if (e->layers[i]) VLY_TRY(e->c->layer_prepare(q, e->layers[i], param + net->nodes[i].offset));
+    return VLY_OK;
+}
+
+static vly_status note_scale(vly_params *p, int64_t from, int64_t to, float scale) {
+    if (scale == 1.0f) return VLY_OK;
+    for (int r = 0; r < VLY_LOW_RANGES; r++) {
+        if (p->scaled[r].to > p->scaled[r].from && p->scaled[r].from != from) continue;
+        p->scaled[r] = (vly_low_range){from, to, scale};
+        return VLY_OK;
+    }
+    return vly_fail(VLY_EUNSUPPORTED, "a network of more than %d first layers", VLY_LOW_RANGES);
+}
+
+vly_status vly_exec_share_low(vly_exec *pub, vly_params *p) {
+    exec *e = (exec *)pub;
+    const vly_net *net = pub->net;
+    if (!e->c->layer_share || !p->low) return VLY_OK;
+    for (int i = 0; i < net->node_count; i++) {
+        const vly_net_node *node = &net->nodes[i];
+        float scale = 1.0f;
+        if (!e->layers[i] || node->layer.kind == VLY_MAXPOOL) continue;
+        VLY_TRY(e->c->layer_share(e->layers[i], (uint16_t *)p->low + node->offset, &scale));
+        VLY_TRY(note_scale(p, node->offset, node->offset + vly_layer_params(&node->layer) - node->layer.out_c, scale));
+    }
+    e->shares_low = true;
+    return VLY_OK;
+}
+
+vly_status vly_exec_stepped(vly_exec *pub, vly_queue *q, const vly_real *param) {
+    exec *e = (exec *)pub;
+    const vly_net *net = pub->net;
+    if (!e->shares_low) return vly_exec_prepare(pub, q, param);
+    for (int i = 0; i < net->node_count; i++)
+        if (e->layers[i]) VLY_TRY(e->c->layer_stepped(q, e->layers[i], param + net->nodes[i].offset));
     return VLY_OK;
 }
 

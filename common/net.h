@@ -121,6 +121,11 @@ typedef struct {
 vly_status vly_exec_create(vly_exec **out, vly_compute *c, const vly_net *net, int batch_max, bool learn, const char *what);
 void vly_exec_destroy(vly_exec *exec);
 vly_status vly_exec_prepare(vly_exec *exec, vly_queue *q, const vly_real *param);
+/* The bf16 weights of this context's layers lie from now on in p->low, which the optimizer writes in its own pass; fills p->scaled.
+ * Changes nothing where the back end packs weights its own way. */
+vly_status vly_exec_share_low(vly_exec *exec, vly_params *p);
+/* After an optimizer step: what of prepare it has not done. */
+vly_status vly_exec_stepped(vly_exec *exec, vly_queue *q, const vly_real *param);
 vly_status vly_exec_gather(vly_exec *exec, vly_queue *q, const vly_frames *frames, int n, const int32_t *row, int64_t first);
 /* LSTM networks: how the n rows of the following calls divide; flags of the rows (steps, n / steps). */
 vly_status vly_exec_sequence(vly_exec *exec, int steps, const uint8_t *flags);

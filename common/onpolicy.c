@@ -194,7 +194,7 @@ static vly_status learn_minibatch(onpolicy *a, vly_queue *q, int k) {
     VLY_TRY(a->c->policy_loss(q, &loss));
     VLY_TRY(vly_exec_backward(a->learning, q, n, l->params.param, l->params.grad));
     VLY_TRY(vly_learner_step(l, q));
-    return vly_exec_prepare(a->learning, q, l->params.param);
+    return vly_learner_stepped(l, q, a->learning);
 }
 
 static vly_status learn_epoch(onpolicy *a, vly_queue *q) {
@@ -233,7 +233,7 @@ static vly_status whole_update(vly_queue *q, void *arg) {
     onpolicy *a = arg;
     VLY_TRY(estimate(a, q));
     for (int e = 0; e < a->o.epochs; e++) VLY_TRY(learn_epoch(a, q));
-    VLY_TRY(vly_exec_prepare(a->acting, q, a->learner.params.param));
+    VLY_TRY(vly_learner_stepped(&a->learner, q, a->acting));
     return carry_over(a, q, a->T);
 }
 
@@ -252,7 +252,7 @@ static vly_status limited_update(onpolicy *a, vly_queue *q) {
         rows += n, divergence += d;
         if (n > 0 && d / n > (double)a->o.target_kl) break;
     }
-    VLY_TRY(vly_exec_prepare(a->acting, q, l->params.param));
+    VLY_TRY(vly_learner_stepped(l, q, a->acting));
     return carry_over(a, q, a->T);
 }
 
@@ -483,6 +483,7 @@ static vly_status fill(onpolicy *a, const vly_algo_args *args) {
     VLY_TRY(alloc_rollout(a));
     VLY_TRY(seed_rng(a, args));
     VLY_TRY(vly_exec_create(&a->acting, a->c, a->net, a->M, false, "acting"));
+    VLY_TRY(vly_learner_share(&a->learner, a->acting));
     VLY_TRY(vly_exec_prepare(a->acting, args->queue, a->learner.params.param));
     if (a->eval) return VLY_OK;
     a->learner.hyper->max_grad_norm = ((const vly_config *)args->config)->optim.max_grad_norm;
@@ -490,6 +491,7 @@ static vly_status fill(onpolicy *a, const vly_algo_args *args) {
     VLY_TRY(fill_orders(a, args->queue));
     VLY_TRY(vly_exec_create(&a->learning, a->c, a->net, learn_rows(a), true, "learning"));
     vly_learner_overlap(&a->learner, a->learning);
+    VLY_TRY(vly_learner_share(&a->learner, a->learning));
     return vly_exec_prepare(a->learning, args->queue, a->learner.params.param);
 }
 

@@ -248,6 +248,14 @@ VLY_HD vly_step_scalars vly_rule_step(const vly_optimizer *o, const vly_hyper *h
     return s;
 }
 
+/* What parameter i is multiplied by before it is rounded into vly_params.low. */
+VLY_HD float vly_low_scale(const vly_low_range *scaled, int64_t i) {
+    float scale = 1.0f;
+    for (int r = 0; r < VLY_LOW_RANGES; r++)
+        if (i >= scaled[r].from && i < scaled[r].to) scale = scaled[r].scale;
+    return scale;
+}
+
 VLY_HD void vly_rule_optimize(const vly_optimizer *o, vly_step_scalars s, vly_real gradient, vly_real *p, vly_real *m, vly_real *v) {
     const vly_real g = gradient * s.clip, b1 = (vly_real)o->beta1, b2 = (vly_real)o->beta2, eps = (vly_real)o->eps;
     const vly_real momentum = (vly_real)o->momentum;

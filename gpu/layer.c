@@ -35,8 +35,8 @@ static void layer_destroy(vly_layer *l) {
     vly_cuda *cuda = (vly_cuda *)l->c;
     for (int pass = 0; pass < VLY_PASSES; pass++)
         if (l->engine[pass] && l->plan[pass]) l->engine[pass]->close(l->plan[pass]);
-    vly_arena_free(&cuda->arena, l->low);
-    vly_arena_free(&cuda->arena, l->bias_low);
+    if (!l->low_shared) vly_arena_free(&cuda->arena, l->low);
+    if (!l->bias_shared) vly_arena_free(&cuda->arena, l->bias_low);
     vly_arena_free(&cuda->arena, l->partial);
     free(l);
 }
@@ -92,6 +92,28 @@ static vly_status layer_prepare(vly_queue *q, vly_layer *l, const vly_real *w) {
     return vly_weights_low_launch(l->d.out_c, w + l->weights, 1.0f, l->bias_low, vly_stream_of(q));
 }
 
+/* cuDNN and cuBLASLt are told that operands lie at multiples of 16 bytes: a bias that does not keeps its own place. */
+static vly_status layer_share(vly_layer *l, void *low, float *scale) {
+    VLY_NEED(l && low && scale && (uintptr_t)low % 16 == 0);
+    vly_arena *arena = &((vly_cuda *)l->c)->arena;
+    *scale = 1.0f;
+    if (!l->low) return VLY_OK;
+    if (!l->low_shared) vly_arena_free(arena, l->low);
+    l->low = low, l->low_shared = true;
+    l->prepared = false;
+    *scale = l->d.x_scale;
+    if (l->weights % 8) return VLY_OK;
+    if (!l->bias_shared) vly_arena_free(arena, l->bias_low);
+    l->bias_low = (uint16_t *)low + l->weights, l->bias_shared = true;
+    return VLY_OK;
+}
+
+static vly_status layer_stepped(vly_queue *q, vly_layer *l, const vly_real *w) {
+    VLY_NEED(l && (w || l->d.kind == VLY_MAXPOOL));
+    if (!l->low_shared) return layer_prepare(q, l, w);
+    return l->bias_shared ? VLY_OK : vly_weights_low_launch(l->d.out_c, w + l->weights, 1.0f, l->bias_low, vly_stream_of(q));
+}
+
 static vly_status check_call(const vly_layer *l, int n, const void *x, const void *y, const vly_real *w) {
     VLY_NEED(l && x && y && (w || l->d.kind == VLY_MAXPOOL));
     VLY_NEED(n >= 0 && n <= l->d.batch_max);
@@ -136,6 +158,8 @@ void vly_cuda_fill_layers(vly_compute *c) {
     c->layer_create = layer_create;
     c->layer_destroy = layer_destroy;
     c->layer_prepare = layer_prepare;
+    c->layer_share = layer_share;
+    c->layer_stepped = layer_stepped;
     c->layer_forward = layer_forward;
     c->layer_backward = layer_backward;
 }

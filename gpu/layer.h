@@ -49,6 +49,7 @@ struct vly_layer {
     int64_t in_numbers, out_numbers; /* of one sample */
     bool prepared;
     void *low, *bias_low; /* bf16: weights times x_scale, and the bias */
+    bool low_shared, bias_shared; /* the optimizer's, which writes them */
     void *partial;      /* working memory of the weight and bias gradients */
     const vly_engine *engine[VLY_PASSES];
     void *plan[VLY_PASSES];

@@ -1,8 +1,10 @@
 /* optimize.cu -- gradient norm, clipped optimizer step and Polyak average over one flat array of parameters.
- * Traffic per parameter: norm 4 B (in L2 after the backward pass); Adam 28 B, RMSProp 20 to 28 B, SGD 20 B; Polyak 12 B.
- * The step reads the norm on the device: nothing comes back to the host. Arrays are 16-byte aligned, four numbers per access. */
+ * Traffic per parameter: norm 4 B (in L2 after the backward pass); Adam 28 B, RMSProp 20 to 28 B, SGD 20 B, and 2 B more where
+ * the same pass writes the bf16 copy; Polyak 12 B. The step reads the norm on the device: nothing comes back to the host. Arrays
+ * are 16-byte aligned, four numbers per access. */
 #include "kernels/ops.h"
 #include "common/rules.h"
+#include "kernels/bf16.h"
 #include "kernels/reduce.h"
 
 static const int BLOCK = 256, NORM_BLOCKS_MAX = 512, STEP_BLOCKS_MAX = 2048;
@@ -86,6 +88,11 @@ static __device__ __forceinline__ void step_one(const vly_optimizer &o, const vl
     vly_rule_optimize(&o, s, g, &w, &m, &v);
 }
 
+static __device__ __forceinline__ uint2 low_of(const vly_params &p, int64_t i, float4 w) {
+    return make_uint2(vly_pack_bf16(vly_low_scale(p.scaled, i) * w.x, vly_low_scale(p.scaled, i + 1) * w.y),
+                      vly_pack_bf16(vly_low_scale(p.scaled, i + 2) * w.z, vly_low_scale(p.scaled, i + 3) * w.w));
+}
+
 template <vly_optimizer_kind kind> static __global__ void __launch_bounds__(256) step_apply(vly_optimizer o, vly_params p, const void *scratch) {
     const step_state *state = (const step_state *)((const unsigned *)scratch + VLY_SCRATCH_COUNTERS);
     if (state->refused) return;
@@ -105,6 +112,7 @@ template <vly_optimizer_kind kind> static __global__ void __launch_bounds__(256)
         reinterpret_cast<float4 *>(p.param)[i] = w;
         if (p.m) reinterpret_cast<float4 *>(p.m)[i] = m;
         if (p.v && kind != VLY_SGD) reinterpret_cast<float4 *>(p.v)[i] = v;
+        if (p.low) reinterpret_cast<uint2 *>(p.low)[i] = low_of(p, 4 * i, w);
     }
     for (int64_t i = p.n / 4 * 4 + from; i < p.n; i += stride) {
         float w = p.param[i], m = p.m ? p.m[i] : 0.0f, v = p.v ? p.v[i] : 0.0f;
@@ -112,6 +120,7 @@ template <vly_optimizer_kind kind> static __global__ void __launch_bounds__(256)
         p.param[i] = w;
         if (p.m) p.m[i] = m;
         if (p.v && kind != VLY_SGD) p.v[i] = v;
+        if (p.low) ((vly_bf16 *)p.low)[i] = vly_to_bf16(vly_low_scale(p.scaled, i) * w);
     }
 }
 
@@ -134,7 +143,7 @@ vly_status vly_optimize_launch(const vly_optimizer *o, const vly_params *p, cons
     VLY_NEED(o->kind == VLY_SGD || p->v);
     VLY_NEED((o->kind != VLY_ADAM && o->kind != VLY_RMSPROP_CENTERED) || p->m);
     VLY_NEED(o->momentum == 0.0f || p->m || o->kind == VLY_ADAM);
-    VLY_NEED((uintptr_t)p->param % 16 == 0 && (uintptr_t)p->grad % 16 == 0 && (uintptr_t)p->m % 16 == 0 && (uintptr_t)p->v % 16 == 0);
+    VLY_NEED((uintptr_t)p->param % 16 == 0 && (uintptr_t)p->grad % 16 == 0 && (uintptr_t)p->m % 16 == 0 && (uintptr_t)p->v % 16 == 0 && (uintptr_t)p->low % 8 == 0);
     const int64_t wanted = vly_ceil_div(p->n, BLOCK * 4);
     const unsigned blocks = (unsigned)(wanted < STEP_BLOCKS_MAX ? wanted : STEP_BLOCKS_MAX);
     VLY_LAUNCH(step_prepare, 1, 32, 0, stream, *o, *p, norm, hyper, scratch);

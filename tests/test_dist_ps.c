@@ -27,7 +27,7 @@ static void worker(const char *run, int rank, const vly_ps_policy *policy) {
     vly_ps_client *client;
     vly_real param[N] = {0}, grad[N], m[N], v[N];
     int64_t step = 0;
-    const vly_params p = {N, param, grad, m, v, &step};
+    const vly_params p = {.n = N, .param = param, .grad = grad, .m = m, .v = v, .step = &step};
     vly_hyper hyper = {.lr = 0.05f};
     CHECK_OK(vly_store_open(&store, vly_store_server_url(redis), run, NULL));
     CHECK_OK(vly_compute_create_cpu(&c, 1));
@@ -83,7 +83,7 @@ static vly_ps_report converge(const char *run, const vly_ps_policy *policy, bool
     vly_ps_report report;
     vly_real param[N] = {0}, grad[N], m[N] = {0};
     int64_t step = 0;
-    const vly_params master = {N, param, grad, m, NULL, &step};
+    const vly_params master = {.n = N, .param = param, .grad = grad, .m = m, .step = &step};
     pid_t pid[WORKERS];
     const vly_optimizer sgd = {.kind = VLY_SGD};
     CHECK_OK(vly_store_open(&store, vly_store_server_url(redis), run, NULL));
@@ -181,7 +181,7 @@ static void garbage_is_rejected_and_counted(void) {
     vly_ps_report report;
     vly_real param[N] = {0}, grad[N], m[N] = {0};
     int64_t step = 0;
-    const vly_params master = {N, param, grad, m, NULL, &step};
+    const vly_params master = {.n = N, .param = param, .grad = grad, .m = m, .step = &step};
     uint8_t junk[512];
     CHECK_OK(vly_store_open(&store, vly_store_server_url(redis), "junk", NULL));
     CHECK_OK(vly_compute_create_cpu(&c, 1));

@@ -1,6 +1,7 @@
 /* optimize.c -- gradient norm, optimizers and the moving target network. Adam reads or writes 28 bytes a weight. */
 #include <math.h>
 #include "common/rules.h"
+#include "cpu/ops/bf16.h"
 #include "cpu/ops/ops.h"
 #ifndef VLY_REAL_DOUBLE
 #include "cpu/ops/exact_simd.h"
@@ -104,11 +105,17 @@ typedef struct {
     uint8_t finite[PARTS_MAX];
 } step_call;
 
+static void round_block(const vly_params *p, int64_t from, int64_t n) {
+    uint16_t *low = p->low;
+    for (int64_t i = from; i < from + n; i++) low[i] = vly_bf16_from_f32(vly_low_scale(p->scaled, i) * (float)p->param[i]);
+}
+
 static void step_block(void *arg, int block, int slot) {
     (void)slot;
     step_call *c = arg;
-    const int64_t from = block * c->block, left = c->p->n - from;
-    c->finite[block] = apply(c->cpu, c->o, &c->s, c->p, from, left < c->block ? left : c->block);
+    const int64_t from = block * c->block, left = c->p->n - from, n = left < c->block ? left : c->block;
+    c->finite[block] = apply(c->cpu, c->o, &c->s, c->p, from, n);
+    if (c->p->low) round_block(c->p, from, n);
 }
 
 vly_status vly_cpu_optimize(vly_queue *q, const vly_optimizer *o, const vly_params *p, const vly_real *norm,

@@ -126,6 +126,19 @@ static void dqn_losses_agree(parity *p) {
         }
 }
 
+/* Its own weights, rounded: those of the CPU may differ in the last bit. */
+static void low_is_rounded(parity *p, int64_t n, const twin *param, const twin *low) {
+    float *w = twin_gpu(p, param);
+    uint16_t *got = twin_gpu(p, low);
+    for (int64_t i = 0; i < n; i++) {
+        const float scale = i >= n - n / 7 ? 0.3f : i >= n / 3 && i < n / 2 ? 1.0f / 255 : 1.0f, x = scale * w[i];
+        uint32_t bits;
+        memcpy(&bits, &x, sizeof bits);
+        CHECK_EQ(got[i], (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16));
+    }
+    free(w), free(got);
+}
+
 static void optimizers_step_alike(parity *p) {
     static const int sizes[] = {1, 257, 4096, 100003};
     static const vly_optimizer kinds[] = {{VLY_SGD, 0, 0, 0, 0.9f}, {VLY_ADAM, 0.9f, 0.999f, 1e-5f, 0}, {VLY_RMSPROP, 0, 0.99f, 0.01f, 0.5f},
@@ -136,12 +149,16 @@ static void optimizers_step_alike(parity *p) {
             vly_hyper h = usual_hyper();
             twin hyper = twin_of(p, &h, sizeof h), param = normals(p, (size_t)n, 1), grad = normals(p, (size_t)n, 0.1f), norm = outputs(p, 2);
             twin m = zeros(p, (size_t)n * 4), v = zeros(p, (size_t)n * 4), step = zeros(p, 8), stats = zeros(p, VLY_STATS * 4), target = normals(p, (size_t)n, 1);
+            twin low = twin_of(p, NULL, (size_t)n * 2);
             for (int round = 0; round < 3; round++) {
                 BOTH(c->grad_norm(q, n, D(grad), D(norm)));
                 NEAR(norm, 1e-6);
                 BOTH(c->copy(q, D(norm), D(norm), 0));
-                BOTH(c->optimize(q, &kinds[k], &(vly_params){n, D(param), D(grad), D(m), D(v), D(step)}, D(norm), D(hyper), D(stats)));
+                BOTH(c->optimize(q, &kinds[k],
+                                   &(vly_params){.n = n, .param = D(param), .grad = D(grad), .m = D(m), .v = D(v), .step = D(step), .low = D(low),
+                                                 .scaled = {{n / 3, n / 2, 1.0f / 255}, {n - n / 7, n, 0.3f}}}, D(norm), D(hyper), D(stats)));
                 NEAR(param, 1e-6);
+                low_is_rounded(p, n, &param, &low);
                 NEAR(m, 1e-6);
                 NEAR(v, 1e-6);
                 SAME(step);
@@ -149,7 +166,7 @@ static void optimizers_step_alike(parity *p) {
             }
             BOTH(c->polyak(q, n, D(target), D(param), D(hyper)));
             NEAR(target, 1e-6);
-            twin *all[] = {&hyper, &param, &grad, &norm, &m, &v, &step, &stats, &target};
+            twin *all[] = {&hyper, &param, &grad, &norm, &m, &v, &step, &stats, &target, &low};
             for (size_t i = 0; i < sizeof all / sizeof *all; i++) twin_free(p, all[i]);
         }
 }
@@ -165,15 +182,16 @@ static void a_gradient_that_is_not_finite_changes_nothing(parity *p) {
         h.max_grad_norm = 0;
         const vly_optimizer adam = {VLY_ADAM, 0.9f, 0.999f, 1e-8f, 0};
         twin hyper = twin_of(p, &h, sizeof h), param = normals(p, N, 1), grad = twin_of(p, g, sizeof g), norm = outputs(p, 2), same = normals(p, 1, 1);
-        twin m = normals(p, N, 1), v = zeros(p, N * 4), step = zeros(p, 8), stats = zeros(p, VLY_STATS * 4);
+        twin m = normals(p, N, 1), v = zeros(p, N * 4), step = zeros(p, 8), stats = zeros(p, VLY_STATS * 4), low = zeros(p, N * 2);
         float *before = twin_gpu(p, &param), *after;
         BOTH(c->grad_norm(q, N, D(grad), D(norm)));
-        BOTH(c->optimize(q, &adam, &(vly_params){N, D(param), D(grad), D(m), D(v), D(step)}, D(norm), D(hyper), D(stats)));
+        BOTH(c->optimize(q, &adam,
+                           &(vly_params){.n = N, .param = D(param), .grad = D(grad), .m = D(m), .v = D(v), .step = D(step), .low = D(low)}, D(norm), D(hyper), D(stats)));
         after = twin_gpu(p, &param);
         CHECK(memcmp(before, after, N * 4) == 0);
-        SAME(param), SAME(m), SAME(v), SAME(step), SAME(stats);
+        SAME(param), SAME(m), SAME(v), SAME(step), SAME(stats), SAME(low);
         free(before), free(after);
-        twin *all[] = {&hyper, &param, &grad, &norm, &same, &m, &v, &step, &stats};
+        twin *all[] = {&hyper, &param, &grad, &norm, &same, &m, &v, &step, &stats, &low};
         for (size_t i = 0; i < sizeof all / sizeof *all; i++) twin_free(p, all[i]);
     }
 }
