@@ -1,12 +1,12 @@
 #!/bin/sh
 # Builds the fuzz targets with clang and runs each for so many seconds, side by side; counts go into the given file
 # as JSON. Inputs that reach new code join the committed corpus, as few as reach it. A finding ends it with exit 1.
-#   sh tests/fuzz/run.sh 600 benchmarks/results/fuzz.json
+#   sh tests/fuzz/run.sh 600 benchmarks/results/fuzz.json [TARGET...]
 set -eu
 cd "$(dirname "$0")/../.."
 seconds=${1:-60} out=${2:-/dev/null} build=build-fuzz bad=0 separator='' lines=''
 cmake --preset fuzz >/dev/null
-targets=$(for f in tests/fuzz_*.c; do basename "$f" .c; done)
+[ $# -le 2 ] && targets=$(for f in tests/fuzz_*.c; do basename "$f" .c; done) || { shift 2 && targets=$*; }
 # shellcheck disable=SC2086
 cmake --build --preset fuzz --target $targets >/dev/null
 
@@ -18,7 +18,7 @@ for target in $targets; do
   subject=${target#fuzz_} found=$build/found_$target
   mkdir -p "$found"
   "$build/$target" -max_total_time="$seconds" -max_len=65536 -timeout=120 -rss_limit_mb=2048 -print_final_stats=1 \
-    -dict="$build/$subject.dict" -artifact_prefix="$build/$target-" "$found" "tests/fuzz/$subject" 2>"$build/$target.log" &
+    $([ -f "$build/$subject.dict" ] && echo "-dict=$build/$subject.dict") -artifact_prefix="$build/$target-" "$found" "tests/fuzz/$subject" 2>"$build/$target.log" &
 done
 wait
 for target in $targets; do
