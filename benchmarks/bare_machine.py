@@ -15,6 +15,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -33,10 +34,10 @@ exec chroot {root} env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=xte
 """
 
 
-def run(options, name, offline, begin):
+def run(options, repository, name, offline, begin):
     """One command in the machine; its exit code and its lines with their seconds."""
     network = "ip link set lo up" if offline else ""
-    script = MACHINE.format(root=options.root, repository=options.repository, network=network, command=COMMANDS[name], more=" ".join(options.env))
+    script = MACHINE.format(root=options.root, repository=repository, network=network, command=COMMANDS[name], more=" ".join(options.env))
     lines = []
     label = name + ("-offline" if offline else "")
     with open(f"{options.root}.{label}.log", "w") as log:
@@ -109,6 +110,8 @@ def main():
     if options.out and os.path.exists(options.out):
         with open(options.out) as f:
             report = json.load(f)
+    bare = tempfile.TemporaryDirectory()  # a worktree is no repository to who is outside it
+    subprocess.run(["git", "clone", "-q", "--bare", options.repository, bare.name], check=True)
     name, bad = release(options.root), 0
     entry = next((r for r in report["results"] if r["name"] == name), None)
     if not entry:
@@ -120,7 +123,7 @@ def main():
         start = begin if before == "clone" else time.monotonic()  # what follows the clone counts from its begin
         begin, before = start, step
         load = os.getloadavg()[0]
-        code, lines = run(options, step, offline, start)
+        code, lines = run(options, bare.name, step, offline, start)
         if step != "clone":
             entry[step + ("_offline" if offline else "")] = {**told(step, code, lines, start), "load": round(load, 1)}
         bad += code != 0

@@ -20,17 +20,11 @@ static char *slurp(const char *name) {
     return text;
 }
 
-/* Runs `volley ARGS` in the test's folder; the exit code, or 1000 + signal. */
-static int volley(const char *format, ...) __attribute__((format(printf, 1, 2)));
-static int volley(const char *format, ...) {
-    char args[2048], command[4096];
-    va_list list;
-    va_start(list, format);
-    vsnprintf(args, sizeof args, format, list);
-    va_end(list);
-    snprintf(command, sizeof command, "cd %s && exec %s %s >out 2>err", folder, VLY_TEST_PROGRAM, args);
+/* What is written to the files out and err by a command in the test's folder; its exit code, or 1000 + signal. */
+static int shell(const char *command) {
     pid_t child = fork();
     if (child == 0) {
+        CHECK(chdir(folder) == 0);
         execl("/bin/sh", "sh", "-c", command, (char *)NULL);
         _exit(127);
     }
@@ -39,7 +33,19 @@ static int volley(const char *format, ...) {
     free(out);
     free(err);
     out = slurp("out"), err = slurp("err");
-    int code = WIFSIGNALED(status) ? 1000 + WTERMSIG(status) : WEXITSTATUS(status);
+    return WIFSIGNALED(status) ? 1000 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+/* Runs `volley ARGS`. */
+static int volley(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static int volley(const char *format, ...) {
+    char args[2048], command[4096];
+    va_list list;
+    va_start(list, format);
+    vsnprintf(args, sizeof args, format, list);
+    va_end(list);
+    snprintf(command, sizeof command, "exec %s %s >out 2>err", VLY_TEST_PROGRAM, args);
+    const int code = shell(command);
     if (code > 3 && code != 130 && code != 143) fprintf(stderr, "volley %s: exit %d\n%s%s\n", args, code, out, err);
     return code;
 }
@@ -337,6 +343,45 @@ static void traces_are_tables_that_repeat(void) {
     free(second);
 }
 
+/* Nothing that is asked for is lost in silence, nor put where it was not meant to be. */
+static void output_that_cannot_be_written_is_said(void) {
+    const char *verbs[] = {"ls", "ls --json", "--help", "trace cartpole --random 5", "trace cartpole --random 100000"};
+    char command[512];
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
+        const char *nowhere[] = {">/dev/full", ">&-"};
+        for (int k = 0; k < 2; k++) {
+            snprintf(command, sizeof command, "exec %s %s 2>err %s", VLY_TEST_PROGRAM, verbs[i], nowhere[k]);
+            CHECK_EQ(shell(command), 1);
+            SAYS(err, "cannot write ");
+        }
+    }
+    snprintf(command, sizeof command, "(%s trace cartpole --random 3000000 2>err; echo $? >code) | head -n 1 >out", VLY_TEST_PROGRAM);
+    CHECK_EQ(shell(command), 0);
+    CHECK_EQ(lines_of(out), 1);
+    CHECK_STR(err, "");
+    char *code = slurp("code");
+    CHECK_STR(code, "0\n");
+    free(code);
+    CHECK_EQ(volley("trace cartpole --random 5 --out %s", folder), 2); /* a folder */
+    CHECK_EQ(volley("trace cartpole --random 5 --out /dev/full"), 1);
+    CHECK_EQ(volley("train cartpole --algo ppo --steps 2000 --out kept"), 0);
+    CHECK_EQ(volley("export kept --format npz --out /dev/null"), 2); /* it would be a file from then on */
+    SAYS(err, "/dev/null");
+}
+
+static void traces_take_actions_from_a_pipe(void) {
+    char command[512];
+    snprintf(command, sizeof command, "printf '1\\n0\\n' | %s trace cartpole --actions - --json >out 2>err", VLY_TEST_PROGRAM);
+    CHECK_EQ(shell(command), 0);
+    CHECK_EQ(lines_of(out), 4);
+    json_t *o = last_json();
+    CHECK_EQ(json_integer_value(json_object_get(o, "rows")), 2);
+    json_decref(o);
+    CHECK_EQ(volley("trace cartpole --actions nosuch --out t2.tsv"), 2);
+    SAYS(err, "nosuch");
+    CHECK_EQ(volley("trace cartpole --random 5 --actions -"), 2);
+}
+
 static void plugins_train_by_path(void) {
     CHECK_EQ(volley("train %s --algo ppo --seed 1 --steps 400000 --until-return 0.9 --out plugin", VLY_TEST_PLUGIN), 0);
     CHECK_EQ(volley("eval plugin --episodes 5"), 0);
@@ -401,6 +446,8 @@ int main(void) {
     a_full_disk_is_reported_and_survived();
     a_diverging_run_stops_and_poisons_nothing();
     traces_are_tables_that_repeat();
+    output_that_cannot_be_written_is_said();
+    traces_take_actions_from_a_pipe();
     plugins_train_by_path();
     one_process_writes_to_a_run();
     exports_load_elsewhere();
