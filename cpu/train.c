@@ -343,9 +343,10 @@ static double step_cost(const vly_env *env) {
 /* Waking a thread costs some ten microseconds: groups that step faster than that are stepped by the one who waits. */
 static int choose_workers(const vly_train *t, bool trusted) {
     const int given = t->o.config->run.workers, processors = vly_processors();
-    if (given > 0) return given;
+    if (given > 1 || (given == 1 && !trusted)) return given;
     if (!trusted) return processors;
-    return step_cost(t->o.env) * t->M < 20e3 ? 0 : processors > 1 && !t->async ? processors - 1 : processors;
+    if (step_cost(t->o.env) * t->M < 20e3) return 0;
+    return given == 1 ? 1 : processors > 1 && !t->async ? processors - 1 : processors;
 }
 
 /* Ranks see different episodes; their weights are made equal by vly_sync.broadcast. */
