@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { LINE_BYTES = 1024 };
+enum { LINE_BYTES = 2048 };
 
 static bool folder_of(char *path, size_t bytes) {
     const char *named = getenv("VLY_CACHE_DIR"), *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
@@ -69,7 +69,7 @@ static int count_engines(FILE *f, tally *engines, int most) {
     while (fgets(line, sizeof line, f)) {
         const char *name = strchr(line, '\t');
         if (!name || !strchr(line, '\n')) continue;
-        const int length = (int)strcspn(name + 1, "\t\n");
+        const int length = (int)strcspn(name + 1, "#\t\n");
         int i = 0;
         while (i < known && ((int)strlen(engines[i].name) != length || strncmp(engines[i].name, name + 1, (size_t)length) != 0)) i++;
         if (i == most || length >= (int)sizeof engines[i].name) continue;

@@ -22,18 +22,19 @@ static void close(void *p) {
 
 static bool gives_bias(const void *p) { return ((const plan *)p)->bias_gradient; }
 
-static vly_matmul_desc product_of(const vly_layer *l, vly_pass pass) {
+static vly_matmul_desc product_of(const vly_layer *l, vly_pass pass, int suggestion) {
     const vly_dtype result = pass == VLY_PASS_FORWARD ? l->d.y_type : pass == VLY_PASS_DX ? l->d.x_type : VLY_F32;
     const vly_lt_epilogue epilogue = pass != VLY_PASS_FORWARD ? VLY_LT_NO_EPILOGUE : l->d.act == VLY_ACT_RELU ? VLY_LT_RELU_BIAS : VLY_LT_BIAS;
-    return (vly_matmul_desc){pass, l->d.in_c, l->d.out_c, l->conv.math == VLY_MATH_BF16 ? VLY_BF16 : VLY_F32, result, l->conv.math == VLY_MATH_TF32, epilogue};
+    return (vly_matmul_desc){pass, l->d.in_c, l->d.out_c, l->conv.math == VLY_MATH_BF16 ? VLY_BF16 : VLY_F32, result, l->conv.math == VLY_MATH_TF32, epilogue,
+                             l->d.batch_max, suggestion};
 }
 
-static vly_status open(vly_layer *l, vly_pass pass, void **out) {
+static vly_status open(vly_layer *l, vly_pass pass, int variant, void **out) {
     plan *s = calloc(1, sizeof *s);
     if (!s) return vly_fail(VLY_ENOMEM, "no memory for a plan");
     *out = s;
-    const vly_matmul_desc desc = product_of(l, pass);
-    if (pass == VLY_PASS_DW) return vly_matmul_open_dw((vly_cuda *)l->c, &desc, l->d.batch_max, l->d.act == VLY_ACT_NONE, &s->product, &s->bias_gradient);
+    const vly_matmul_desc desc = product_of(l, pass, variant);
+    if (pass == VLY_PASS_DW) return vly_matmul_open_dw((vly_cuda *)l->c, &desc, l->d.act == VLY_ACT_NONE, &s->product, &s->bias_gradient);
     return vly_matmul_open((vly_cuda *)l->c, &desc, &s->product);
 }
 
@@ -57,4 +58,4 @@ static vly_status run(vly_layer *l, vly_queue *q, vly_pass pass, void *p, int n,
     return vly_matmul_run(s->product, q, &(vly_matmul_args){.n = n, .alpha = 1, .a = w, .b = a->dz, .to = a->dx});
 }
 
-const vly_engine vly_engine_cublaslt = {"cublaslt", true, can, open, close, gives_bias, run, NULL, NULL};
+const vly_engine vly_engine_cublaslt = {"cublaslt", VLY_VARIANTS, true, can, open, close, gives_bias, run, NULL, NULL};

@@ -16,6 +16,7 @@ struct vly_cudnn_plan {
     const vly_cudnn_library *lib;
     cudnnBackendDescriptor_t made[DESCRIPTORS]; /* all of them, to be destroyed in reverse */
     int count;
+    int skip; /* plans still to be passed over */
     cudnnBackendDescriptor_t plan;
     int64_t workspace_bytes, workspace_most;
     int64_t engine;      /* cuDNN's number, for reports */
@@ -173,7 +174,7 @@ static vly_status try_config(vly_cudnn_plan *p, descriptor device, descriptor co
     return VLY_OK;
 }
 
-/* The first of cuDNN's suggestions that is acceptable and makes a plan. */
+/* The first of cuDNN's suggestions that is acceptable and makes a plan, after those to be skipped. */
 static vly_status choose(vly_cudnn_plan *p, const vly_conv *c, descriptor graph, descriptor device, cudnnBackendHeurMode_t mode) {
     descriptor heuristics, configs[CANDIDATES];
     int64_t count = 0;
@@ -188,7 +189,7 @@ static vly_status choose(vly_cudnn_plan *p, const vly_conv *c, descriptor graph,
         const int before = p->count;
         descriptor engine;
         int64_t got = 0;
-        if (engine_of(p, configs[i], &engine) == VLY_OK && acceptable(p, c, engine) && try_config(p, device, configs[i]) == VLY_OK) {
+        if (engine_of(p, configs[i], &engine) == VLY_OK && acceptable(p, c, engine) && try_config(p, device, configs[i]) == VLY_OK && p->skip-- == 0) {
             p->lib->BackendGetAttribute(engine, CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, 1, &got, &p->engine);
             return VLY_OK;
         }
@@ -224,12 +225,13 @@ void vly_cudnn_plan_destroy(vly_cudnn_plan *p) {
     free(p);
 }
 
-vly_status vly_cudnn_plan_create(vly_cudnn_plan **out, const vly_conv *c, int n, vly_pass pass, size_t workspace_most, int index, const char *json) {
+vly_status vly_cudnn_plan_create(vly_cudnn_plan **out, const vly_conv *c, int n, vly_pass pass, int skip, size_t workspace_most, int index, const char *json) {
     *out = NULL;
     vly_cudnn_plan *p = calloc(1, sizeof *p);
     if (!p) return vly_fail(VLY_ENOMEM, "no memory for a plan");
     p->lib = vly_cudnn_library_open();
     p->workspace_most = (int64_t)workspace_most;
+    p->skip = skip;
     descriptor device;
     vly_status status = p->lib->GetVersion() < VERSION_MIN ? vly_fail(VLY_EUNSUPPORTED, "cuDNN %zu is older than 9.8", p->lib->GetVersion()) : VLY_OK;
     if (status == VLY_OK) status = describe_device(p, index, json, &device);
@@ -251,9 +253,9 @@ static bool can(const vly_layer *l, vly_pass pass) {
     return l->d.kind == VLY_CONV && vly_cudnn_library_open()->handle && l->d.x_type != VLY_U8 && l->d.x_scale == 1.0f && l->d.x_type == l->d.y_type;
 }
 
-static vly_status open(vly_layer *l, vly_pass pass, void **plan) {
-    return vly_cudnn_plan_create((vly_cudnn_plan **)plan, &l->conv, l->d.batch_max, pass, ((vly_cuda *)l->c)->workspace_bytes, ((vly_cuda *)l->c)->device,
-                                 NULL);
+static vly_status open(vly_layer *l, vly_pass pass, int variant, void **plan) {
+    return vly_cudnn_plan_create((vly_cudnn_plan **)plan, &l->conv, l->d.batch_max, pass, variant, ((vly_cuda *)l->c)->workspace_bytes,
+                                 ((vly_cuda *)l->c)->device, NULL);
 }
 
 static void close(void *plan) { vly_cudnn_plan_destroy(plan); }
@@ -302,4 +304,4 @@ static void queue_close(vly_cuda_queue *q) {
     q->cudnn = NULL;
 }
 
-const vly_engine vly_engine_cudnn = {"cudnn", false, can, open, close, NULL, run, queue_open, queue_close};
+const vly_engine vly_engine_cudnn = {"cudnn", 3, false, can, open, close, NULL, run, queue_open, queue_close};

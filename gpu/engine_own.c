@@ -6,8 +6,8 @@ static bool can(const vly_layer *l, vly_pass pass) {
     return true;
 }
 
-static vly_status open(vly_layer *l, vly_pass pass, void **plan) {
-    (void)l, (void)pass;
+static vly_status open(vly_layer *l, vly_pass pass, int variant, void **plan) {
+    (void)l, (void)pass, (void)variant;
     *plan = NULL;
     return VLY_OK;
 }
@@ -29,4 +29,4 @@ static vly_status run(vly_layer *l, vly_queue *q, vly_pass pass, void *plan, int
     }
 }
 
-const vly_engine vly_engine_own = {"own", true, can, open, close, NULL, run, NULL, NULL};
+const vly_engine vly_engine_own = {"own", 1, true, can, open, close, NULL, run, NULL, NULL};

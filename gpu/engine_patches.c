@@ -77,9 +77,10 @@ static vly_status take_memory(const vly_layer *l, vly_pass pass, plan *s) {
     return VLY_OK;
 }
 
-static vly_status open_product(const vly_layer *l, vly_pass pass, plan *s) {
+static vly_status open_product(const vly_layer *l, vly_pass pass, int suggestion, plan *s) {
     vly_matmul_desc d = {.form = VLY_PASS_FORWARD, .in = s->columns, .out = s->unfolded.out_c, .operand = s->type, .tf32 = l->conv.math == VLY_MATH_TF32,
-                         .result = pass == VLY_PASS_FORWARD ? l->d.y_type : s->type, .epilogue = VLY_LT_NO_EPILOGUE};
+                         .result = pass == VLY_PASS_FORWARD ? l->d.y_type : s->type, .epilogue = VLY_LT_NO_EPILOGUE,
+                         .rows = s->images * s->rows, .suggestion = suggestion};
     if (pass == VLY_PASS_FORWARD) d.epilogue = l->d.act == VLY_ACT_RELU ? VLY_LT_RELU_BIAS : VLY_LT_BIAS;
     if (pass != VLY_PASS_DW) return vly_matmul_open(s->cuda, &d, &s->product);
     d.form = VLY_PASS_DW, d.result = VLY_F32;
@@ -87,10 +88,10 @@ static vly_status open_product(const vly_layer *l, vly_pass pass, plan *s) {
     const int pieces = (l->d.batch_max + s->images - 1) / s->images;
     const bool aligned = pieces == 1 || l->d.out_c % 4 == 0; /* each piece's sums, at 16 bytes */
     const bool bias = l->d.act == VLY_ACT_NONE && l->d.x_scale == 1.0f && pieces <= SUMS_MAX && aligned;
-    return vly_matmul_open_dw(s->cuda, &d, s->images * s->rows, bias, &s->product, &s->bias_gradient);
+    return vly_matmul_open_dw(s->cuda, &d, bias, &s->product, &s->bias_gradient);
 }
 
-static vly_status open(vly_layer *l, vly_pass pass, void **out) {
+static vly_status open(vly_layer *l, vly_pass pass, int variant, void **out) {
     plan *s = calloc(1, sizeof *s);
     if (!s) return vly_fail(VLY_ENOMEM, "no memory for a plan");
     *out = s;
@@ -103,7 +104,7 @@ static vly_status open(vly_layer *l, vly_pass pass, void **out) {
     if (s->images > 16) s->images = s->images / 16 * 16; /* pieces of y and dx begin at multiples of 32 bytes */
     s->cells_at = rounded((size_t)s->images * row_bytes);
     VLY_TRY(take_memory(l, pass, s));
-    return open_product(l, pass, s);
+    return open_product(l, pass, variant, s);
 }
 
 /* ---- running ---- */
@@ -178,4 +179,4 @@ static void queue_close(vly_cuda_queue *q) {
     q->patches = NULL;
 }
 
-const vly_engine vly_engine_patches = {"patches", true, can, open, close, gives_bias, run, queue_open, queue_close};
+const vly_engine vly_engine_patches = {"patches", VLY_VARIANTS, true, can, open, close, gives_bias, run, queue_open, queue_close};

@@ -3,8 +3,8 @@
  * A layer has three passes (forward, input gradient, weight gradient), and for each the fastest engine that can do it:
  * this project's kernels always can; where the libraries are installed, cuBLASLt does linear layers, and convolutions
  * too (as products of unfolded patches), cuDNN convolutions. At start-up every candidate is checked against ours on
- * random numbers and timed; the winner is remembered on disk (gpu/choices.h). VLY_ENGINE=own|cublaslt|patches|cudnn in the
- * environment forces one where it can.
+ * random numbers and timed, of a library the first few suggestions; the winner is remembered on disk (gpu/choices.h).
+ * VLY_ENGINE=own|cublaslt|patches|cudnn in the environment forces one where it can, patches#2 its third suggestion.
  */
 #ifndef VLY_GPU_LAYER_H
 #define VLY_GPU_LAYER_H
@@ -28,10 +28,11 @@ struct vly_cuda_queue;
 typedef struct vly_engine vly_engine;
 struct vly_engine {
     const char *name;
+    int variants; /* ways it knows of, the likeliest first: a library's suggestions */
     bool any_n; /* its plan serves every batch up to batch_max; else batch_max alone */
     bool (*can)(const vly_layer *l, vly_pass pass);
-    /* Fails where the library has nothing for this layer. *plan may stay NULL. */
-    vly_status (*open)(vly_layer *l, vly_pass pass, void **plan);
+    /* Fails where the library has nothing for this layer, or not so many variants. *plan may stay NULL. */
+    vly_status (*open)(vly_layer *l, vly_pass pass, int variant, void **plan);
     void (*close)(void *plan);
     /* Whether the dw pass of this plan can give the bias gradient with it; NULL: never. */
     bool (*gives_bias)(const void *plan);
@@ -56,7 +57,8 @@ struct vly_layer {
 };
 
 /* Part of every remembered choice: to be raised when our kernels or engines change. */
-#define VLY_ENGINES_VERSION 2
+#define VLY_ENGINES_VERSION 3
+enum { VLY_VARIANTS = 4 }; /* of an engine, at most */
 extern const vly_engine vly_engine_own, vly_engine_cublaslt, vly_engine_patches, vly_engine_cudnn;
 
 /* Fills engine[] and plan[]; choose.c. `learn` layers get all their passes, others the forward pass. */

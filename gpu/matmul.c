@@ -60,7 +60,7 @@ void vly_matmul_close(vly_matmul *m) {
     free(m);
 }
 
-vly_status vly_matmul_open(vly_cuda *cuda, const vly_matmul_desc *desc, vly_matmul **out) {
+static vly_status open_unasked(vly_cuda *cuda, const vly_matmul_desc *desc, vly_matmul **out) {
     *out = NULL;
     vly_matmul *m = calloc(1, sizeof *m);
     if (!m) return vly_fail(VLY_ENOMEM, "no memory for a plan");
@@ -102,12 +102,13 @@ static uint32_t alignment(const void *p) {
 
 static vly_status ask(vly_matmul *m, const layouts *l, const question *q, vly_lt_algo *algo) {
     static const int names[ALIGNMENTS] = {VLY_LT_ALIGN_A, VLY_LT_ALIGN_B, VLY_LT_ALIGN_C, VLY_LT_ALIGN_D};
-    vly_lt_result best;
+    vly_lt_result best[VLY_VARIANTS];
     int found = 0;
     for (int i = 0; i < ALIGNMENTS; i++) VLY_CUBLASLT_TRY(m->lib->MatmulPreferenceSetAttribute(m->preference, names[i], &q->align[i], sizeof q->align[i]));
-    VLY_CUBLASLT_TRY(m->lib->MatmulAlgoGetHeuristic(m->handle, m->desc, l->a, l->b, l->d, l->d, m->preference, 1, &best, &found));
+    VLY_CUBLASLT_TRY(m->lib->MatmulAlgoGetHeuristic(m->handle, m->desc, l->a, l->b, l->d, l->d, m->preference, m->d.suggestion + 1, best, &found));
     if (found == 0) return vly_fail(VLY_EUNSUPPORTED, "cuBLASLt has no algorithm for this layer with %u rows", q->n);
-    *algo = best.algo;
+    if (found <= m->d.suggestion && (int)q->n == m->d.rows) return vly_fail(VLY_EUNSUPPORTED, "cuBLASLt has %d algorithms for this layer", found);
+    *algo = best[found <= m->d.suggestion ? found - 1 : m->d.suggestion].algo;
     return VLY_OK;
 }
 
@@ -151,16 +152,20 @@ vly_status vly_matmul_run(vly_matmul *m, vly_queue *q, const vly_matmul_args *ar
 }
 
 /* Asks and multiplies nothing: the addresses are as good as memory of the arena. */
-static bool has_algorithm(vly_matmul *m, int n) {
+vly_status vly_matmul_open(vly_cuda *cuda, const vly_matmul_desc *desc, vly_matmul **out) {
     void *const aligned = (void *)(uintptr_t)256;
-    return vly_matmul_run(m, NULL, &(vly_matmul_args){.n = n, .alpha = 1, .a = aligned, .b = aligned, .to = aligned, .bias = aligned}) == VLY_OK;
+    VLY_NEED(desc->suggestion >= 0 && desc->suggestion < VLY_VARIANTS && desc->rows > 0);
+    VLY_TRY(open_unasked(cuda, desc, out));
+    const vly_status status = vly_matmul_run(*out, NULL, &(vly_matmul_args){.n = desc->rows, .alpha = 1, .a = aligned, .b = aligned, .to = aligned, .bias = aligned});
+    if (status == VLY_OK) return VLY_OK;
+    vly_matmul_close(*out);
+    *out = NULL;
+    return status;
 }
 
-vly_status vly_matmul_open_dw(vly_cuda *cuda, const vly_matmul_desc *desc, int n, bool bias, vly_matmul **out, bool *gives_bias) {
+vly_status vly_matmul_open_dw(vly_cuda *cuda, const vly_matmul_desc *desc, bool bias, vly_matmul **out, bool *gives_bias) {
     vly_matmul_desc with = *desc;
     with.epilogue = VLY_LT_BIAS_GRADIENT;
-    *gives_bias = bias && vly_matmul_open(cuda, &with, out) == VLY_OK && has_algorithm(*out, n);
-    if (*gives_bias) return VLY_OK;
-    if (bias) vly_matmul_close(*out);
-    return vly_matmul_open(cuda, desc, out);
+    *gives_bias = bias && vly_matmul_open(cuda, &with, out) == VLY_OK;
+    return *gives_bias ? VLY_OK : vly_matmul_open(cuda, desc, out);
 }

@@ -7,7 +7,7 @@
  *   forward   to (n, out)  = alpha * b (n, in) times a (out, in) turned, then the epilogue
  *   dx        to (n, in)   = alpha * b (n, out) times a (out, in)
  *   dw        to (out, in) = alpha * b (n, out) turned times a (n, in) + beta * to; the epilogue may give b's column sums too
- * The library's first choice is asked for once per n and alignment, and remembered. Enqueues and returns; uses the queue's workspace.
+ * The library is asked once per n and alignment, its answer remembered. Enqueues and returns; uses the queue's workspace.
  */
 #ifndef VLY_GPU_MATMUL_H
 #define VLY_GPU_MATMUL_H
@@ -20,6 +20,8 @@ typedef struct {
     vly_dtype operand, result; /* a and b; to */
     bool tf32;
     vly_lt_epilogue epilogue;
+    int rows;       /* n that it is planned for */
+    int suggestion; /* of the library's: 0 its first, below VLY_VARIANTS */
 } vly_matmul_desc;
 
 typedef struct {
@@ -32,9 +34,10 @@ typedef struct {
 
 typedef struct vly_matmul vly_matmul;
 
+/* Fails where the library has not so many suggestions for `rows` (for other n its last one is as good). */
 vly_status vly_matmul_open(vly_cuda *cuda, const vly_matmul_desc *desc, vly_matmul **out);
 void vly_matmul_close(vly_matmul *m);
 vly_status vly_matmul_run(vly_matmul *m, vly_queue *q, const vly_matmul_args *args);
-/* A dw product, with b's column sums where `bias` asks for them and the library can for n rows; *gives_bias says whether. */
-vly_status vly_matmul_open_dw(vly_cuda *cuda, const vly_matmul_desc *desc, int n, bool bias, vly_matmul **out, bool *gives_bias);
+/* A dw product, with b's column sums where `bias` asks for them and the library can; *gives_bias says whether. */
+vly_status vly_matmul_open_dw(vly_cuda *cuda, const vly_matmul_desc *desc, bool bias, vly_matmul **out, bool *gives_bias);
 #endif

@@ -3,7 +3,8 @@
  *
  * Stricter than the real one: what it would answer with wrong numbers or a fault on a device is refused here, and said on stderr:
  * layouts that do not fit each other, an algorithm of another problem, pointers less aligned than was stated, a workspace smaller than
- * was promised, an epilogue without its vector. FAKE_CUBLASLT_LACKS=EPILOGUE (a number): there is no algorithm with that one.
+ * was promised, an epilogue without its vector. It has two suggestions for every product. FAKE_CUBLASLT_LACKS=EPILOGUE (a number): there is none with that
+ * one. FAKE_CUBLASLT_SLOW, _WRONG, _LAZY=N: suggestion N takes a millisecond more, gives wrong numbers, writes nothing.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -12,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include "gpu/cublaslt_library.h"
 #include "tests/shim_stream.h"
 
@@ -22,7 +24,7 @@ const char *cublasLtGetStatusString(int status);
 size_t cublasLtGetVersion(void);
 
 enum { OK = 0, NO_MEMORY = 3, INVALID = 7, UNSUPPORTED = 15 };
-enum { WORKSPACE_USED = 4096 };
+enum { WORKSPACE_USED = 4096, SUGGESTIONS = 2 };
 
 struct vly_lt_context { int magic; };
 struct vly_lt_desc_data { int compute, turn_a, turn_b; uint32_t epilogue; void *bias; };
@@ -33,13 +35,14 @@ struct vly_lt_preference_data { uint64_t workspace; uint32_t align[4]; };
 typedef struct {
     uint32_t magic, epilogue, types, align[4];
     int32_t rows, columns, inner;
-    int32_t turns;
+    int32_t turns, which;
 } memory;
 _Static_assert(sizeof(memory) <= sizeof(vly_lt_algo), "an algorithm's bytes");
 
 typedef struct {
     int compute, a_type, d_type, turn_a, turn_b;
     uint32_t epilogue;
+    int which;
     int64_t rows, columns, inner, lda, ldb, ldd;
     float alpha, beta;
     const void *a, *b;
@@ -114,7 +117,7 @@ int cublasLtMatmulPreferenceSetAttribute(vly_lt_preference p, int name, const vo
 /* ---- a problem ---- */
 
 static int problem(vly_lt_desc desc, vly_lt_layout a, vly_lt_layout b, vly_lt_layout c, vly_lt_layout d, job *j) {
-    *j = (job){desc->compute, a->type, d->type, desc->turn_a, desc->turn_b, desc->epilogue, (int64_t)d->rows, (int64_t)d->columns,
+    *j = (job){desc->compute, a->type, d->type, desc->turn_a, desc->turn_b, desc->epilogue, 0, (int64_t)d->rows, (int64_t)d->columns,
                (int64_t)(desc->turn_a ? a->rows : a->columns), a->ld, b->ld, d->ld, 1, 0, NULL, NULL, NULL, desc->bias, NULL};
     REFUSE_IF(a->type != b->type || (a->type == VLY_LT_F32 && d->type != VLY_LT_F32) || c->type != d->type);
     REFUSE_IF(desc->compute == VLY_LT_COMPUTE_TF32 && a->type != VLY_LT_F32);
@@ -125,7 +128,7 @@ static int problem(vly_lt_desc desc, vly_lt_layout a, vly_lt_layout b, vly_lt_la
 }
 
 static memory memory_of(const job *j, const uint32_t *align) {
-    memory m = {0x5eed, j->epilogue, (uint32_t)(j->a_type << 16 | j->d_type), {0}, (int32_t)j->rows, (int32_t)j->columns, (int32_t)j->inner, j->turn_a << 1 | j->turn_b};
+    memory m = {0x5eed, j->epilogue, (uint32_t)(j->a_type << 16 | j->d_type), {0}, (int32_t)j->rows, (int32_t)j->columns, (int32_t)j->inner, j->turn_a << 1 | j->turn_b, 0};
     if (align) memcpy(m.align, align, sizeof m.align);
     return m;
 }
@@ -139,11 +142,11 @@ int cublasLtMatmulAlgoGetHeuristic(vly_lt_handle handle, vly_lt_desc desc, vly_l
     *found = 0;
     if (lacks && (uint32_t)atoi(lacks) == desc->epilogue) return OK;
     if (preference->workspace < WORKSPACE_USED) return UNSUPPORTED;
-    const memory m = memory_of(&j, preference->align);
-    memset(results, 0, sizeof *results);
-    memcpy(&results->algo, &m, sizeof m);
-    results->workspace_bytes = WORKSPACE_USED;
-    *found = 1;
+    memory m = memory_of(&j, preference->align);
+    for (*found = 0; *found < wanted && *found < SUGGESTIONS; m.which = ++*found) {
+        results[*found] = (vly_lt_result){.workspace_bytes = WORKSPACE_USED};
+        memcpy(&results[*found].algo, &m, sizeof m);
+    }
     return OK;
 }
 
@@ -182,14 +185,22 @@ static void bias_gradient(const job *j) {
     }
 }
 
+static bool asked_for(const char *fault, const job *j) {
+    const char *which = getenv(fault);
+    return which && atoi(which) == j->which;
+}
+
 static void run(void *arg) {
     const job *j = arg;
+    if (asked_for("FAKE_CUBLASLT_LAZY", j)) return;
+    if (asked_for("FAKE_CUBLASLT_SLOW", j)) nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     memset(j->workspace, 0xa5, WORKSPACE_USED); /* ours while we run */
     const bool bias = j->epilogue == VLY_LT_BIAS || j->epilogue == VLY_LT_RELU_BIAS;
     for (int64_t column = 0; column < j->columns; column++)
         for (int64_t row = 0; row < j->rows; row++) {
             const int64_t at = column * j->ldd + row;
             double v = (double)j->alpha * sum_of(j, row, column) + (j->beta != 0.0f ? (double)j->beta * real(j->d_type, j->d, at) : 0);
+            if (at == 0 && asked_for("FAKE_CUBLASLT_WRONG", j)) v += 1;
             if (bias) v += real(j->d_type, j->bias, row);
             put(j->d_type, j->d, at, (float)(j->epilogue == VLY_LT_RELU_BIAS && v < 0 ? 0 : v));
         }
@@ -206,7 +217,9 @@ int cublasLtMatmul(vly_lt_handle handle, vly_lt_desc desc, const void *alpha, co
     REFUSE_IF(!handle || !a || !b || !c || !d || c != d || !algo || !workspace || workspace_bytes < WORKSPACE_USED);
     if (problem(desc, a_layout, b_layout, c_layout, d_layout, &j) != OK) return INVALID;
     memcpy(&m, algo, sizeof m);
-    const memory want = memory_of(&j, m.align);
+    memory want = memory_of(&j, m.align);
+    REFUSE_IF(m.which < 0 || m.which >= SUGGESTIONS);
+    want.which = j.which = m.which;
     REFUSE_IF(memcmp(&m, &want, sizeof m) != 0);
     REFUSE_IF(!aligned(a, m.align[0]) || !aligned(b, m.align[1]) || !aligned(d, m.align[2]) || !aligned(d, m.align[3]));
     memcpy(&j.alpha, alpha, sizeof j.alpha);

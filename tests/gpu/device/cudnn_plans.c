@@ -33,7 +33,7 @@ static void plan_one(const shape *s, int card, int n, vly_math math, vly_pass pa
     const vly_conv c = vly_conv_of(&d, math);
     static const char *const maths[] = {"fp32", "tf32", "bf16"}, *const passes[] = {"forward", "dx", "dw"};
     vly_cudnn_plan *plan;
-    const vly_status status = vly_cudnn_plan_create(&plan, &c, n, pass, (size_t)256 << 20, 0, description(card));
+    const vly_status status = vly_cudnn_plan_create(&plan, &c, n, pass, 0, (size_t)256 << 20, 0, description(card));
     if (status == VLY_OK) planned++;
     else refused++;
     if (quiet && status == VLY_OK) {
