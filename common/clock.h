@@ -14,6 +14,12 @@ static inline int64_t vly_now_ms(void) {
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
+static inline int64_t vly_now_ns(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
 static inline double vly_now_s(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
