@@ -49,6 +49,11 @@ typedef struct { /* of tabular methods */
     int32_t terminated;
 } vly_transition;
 
+typedef struct { /* what a rank, or all of them, have done, and why they stop: 0, or the largest reason */
+    int64_t steps, episodes;
+    int stop;
+} vly_standing;
+
 struct vly_sync {
     int rank, world;
     bool capturable; /* its operations may be part of a captured graph (NCCL); MPI and Redis: false */
@@ -67,9 +72,9 @@ struct vly_sync {
     vly_status (*check)(vly_sync *s);
     /* Everyone gets root's bytes (device memory): initial weights, weights after a resume. */
     vly_status (*broadcast)(vly_sync *s, vly_queue *q, void *data, size_t bytes, int root);
-    /* After every update: the largest of all ranks' reasons to stop, so that all stop at the same one, and the sum of their
-     * steps, so that their schedules are the same. */
-    vly_status (*agree)(vly_sync *s, int stop, int64_t steps, int *any_stop, int64_t *all_steps);
+    /* After every update: the largest of all ranks' reasons to stop, so that all stop at the same one, and the sums of what they
+     * have done, so that their schedules are the same. */
+    vly_status (*agree)(vly_sync *s, const vly_standing *mine, vly_standing *all);
     /* Instead of learning (Ape-X's actors): what was acted since the last call goes out, value (rows of the ring, actions) is what
      * the network thought of it; newer weights may come into p->param, *fresh says so. */
     vly_status (*hand_on)(vly_sync *s, vly_queue *q, const struct vly_replay *ring, const vly_real *value, const vly_params *p, bool *fresh);
@@ -154,7 +159,7 @@ struct vly_algo {
         int ready, learning;      /* unrolls complete; being learned from */
     } async;                      /* asynchronous schedule; read on the loop's thread */
     int64_t rows_per_update;      /* rows that a learn() reads (passes over the same row not counted) */
-    const int64_t *made;          /* updates made, where a learn() is any number of them (DQN's ratio); NULL: each is one */
+    const int64_t *made;          /* updates made, where a learn() is any number of them (DQN's ratio, a table's cells); NULL: each is one */
     bool failed;            /* set with VLY_ENUMERIC: the state is no longer worth saving */
     const vly_params *arena;        /* all parameters as one array, for a parameter server; NULL: it has none */
     const vly_optimizer *optimizer; /* that the arena is trained with */

@@ -123,7 +123,7 @@ typedef struct {
     actor *actor;      /* (actors) */
     int32_t *state_now; /* (actors) */
     int32_t *action;   /* (actors) */
-    int64_t *counters; /* [0] actions drawn per actor, [1] unused, [2] bits of epsilon */
+    int64_t *counters; /* [0] actions drawn per actor, [1] updates made, [2] bits of epsilon */
     vly_transition *list; /* complete since the last learn */
     int count, capacity;
     vly_transition *waiting; /* (actors) SARSA: complete with the next action */
@@ -156,7 +156,7 @@ static void update(tabular *t, const vly_transition *x) {
     t->table[i] += (vly_real)alpha * error;
     if (t->visits[i] < UINT32_MAX) t->visits[i]++;
     t->error_sum += fabs((double)error);
-    t->learned++;
+    t->learned++, t->counters[1]++;
 }
 
 static bool usable(const tabular *t, const vly_transition *x) { /* others' data is not trusted */
@@ -345,7 +345,7 @@ static vly_status create(vly_algo **out, const vly_algo_args *args, const char *
         return status;
     }
     memcpy(&t->counters[2], &t->epsilon, sizeof t->epsilon);
-    t->base = (vly_algo){.schedule = VLY_SCHEDULE_SYNC, .phase_steps = t->config->tabular.phase,
+    t->base = (vly_algo){.schedule = VLY_SCHEDULE_SYNC, .phase_steps = t->config->tabular.phase, .made = &t->counters[1],
                          .params = (int64_t)t->cells.states * args->env->actions, .destroy = destroy, .place = place,
                          .arrived = arrived, .act = act, .action = actions_of, .learn = learn, .discard = discard, .value = value,
                          .metrics = metrics, .buffers = buffers, .restored = restored};

@@ -60,8 +60,13 @@ vly_status vly_train_wait(vly_train *t, int group) {
 
 static int64_t ranks(const vly_train *t) { return t->o.sync && t->o.sync->world > 1 ? t->o.sync->world : 1; }
 
+/* Ranks that tell each other what they have done. */
+static bool several(const vly_train *t) { return t->o.sync && t->o.sync->agree; }
+
+static int64_t own_episodes(const vly_train *t) { return t->counters.episodes + t->counters.episodes_shift; }
+
 static int64_t fleet_steps(const vly_train *t) {
-    if (t->o.sync && t->o.sync->agree) return t->counters.fleet_steps; /* as of the last update */
+    if (several(t)) return t->counters.fleet_steps; /* as of the last update */
     return t->o.sync && t->o.sync->steps ? t->o.sync->steps(t->o.sync) : t->counters.steps * ranks(t);
 }
 
@@ -129,7 +134,7 @@ void vly_train_get_report(vly_train *t, vly_train_report *out) {
     out->frames = t->counters.steps * t->o.env->frames_per_step;
     out->rounds = t->counters.updates;
     out->updates = t->algo->made ? *t->algo->made : t->counters.updates;
-    out->episodes = t->counters.episodes;
+    out->episodes = several(t) ? t->counters.fleet_episodes : own_episodes(t);
     mean_returns(t, out);
     out->wall_s = seconds(t);
     const train_sample *oldest = t->samples;
@@ -170,10 +175,12 @@ static vly_stop why_stop(vly_train *t) {
 
 /* Ranks stop at the same update, for the same reason: whoever went on alone would wait for the others forever. */
 static vly_status agree(vly_train *t) {
-    int all;
-    if (!t->o.sync || !t->o.sync->agree) return VLY_OK;
-    VLY_TRY(t->o.sync->agree(t->o.sync, (int)t->stop, t->counters.steps, &all, &t->counters.fleet_steps));
-    t->stop = (vly_stop)all;
+    const vly_standing mine = {.steps = t->counters.steps, .episodes = own_episodes(t), .stop = (int)t->stop};
+    vly_standing all;
+    if (!several(t)) return VLY_OK;
+    VLY_TRY(t->o.sync->agree(t->o.sync, &mine, &all));
+    t->counters.fleet_steps = all.steps, t->counters.fleet_episodes = all.episodes;
+    t->stop = (vly_stop)all.stop;
     /* the same numbers on all ranks, hence the same answer */
     if (t->stop == VLY_STOP_NONE && t->counters.fleet_steps >= t->o.config->run.steps) t->stop = VLY_STOP_BUDGET;
     return VLY_OK;
@@ -266,12 +273,13 @@ vly_status vly_train_write(vly_train *t, const vly_buffer *buffer, const void *h
 }
 
 /* The run may go on with another number of ranks: what all had done together counts as the first one's. */
-static void share_steps(vly_train *t) {
+static void share_counts(vly_train *t) {
     train_counters *k = &t->counters;
-    const int64_t all = k->steps > k->fleet_steps ? k->steps : k->fleet_steps;
-    const bool several = t->o.sync && t->o.sync->agree;
-    k->steps = several && t->o.sync->rank > 0 ? 0 : all;
-    k->fleet_steps = several ? all : 0;
+    const int64_t steps = k->steps > k->fleet_steps ? k->steps : k->fleet_steps;
+    const int64_t alone = k->episodes + k->episodes_shift, episodes = alone > k->fleet_episodes ? alone : k->fleet_episodes;
+    const bool first = !several(t) || t->o.sync->rank == 0;
+    k->steps = first ? steps : 0, k->fleet_steps = several(t) ? steps : 0;
+    k->episodes_shift = (first ? episodes : 0) - k->episodes, k->fleet_episodes = several(t) ? episodes : 0;
 }
 
 vly_status vly_train_restored(vly_train *t) {
@@ -280,7 +288,7 @@ vly_status vly_train_restored(vly_train *t) {
     const train_counters *k = &t->counters;
     if (k->version != 1) return vly_fail(VLY_EVERSION, "the run's counters are of version %lld; this program knows 1", (long long)k->version);
     if (k->steps < 0 || k->updates < 0 || k->episodes < 0) return vly_fail(VLY_ECORRUPT, "the run's counters are negative");
-    share_steps(t);
+    share_counts(t);
     if (t->o.sync && t->o.sync->rank > 0) t->counters.started = 0; /* its environments are its own, and begin anew */
     if (k->started) VLY_TRY(vly_pool_load(t->pool, t->pool_state, t->pool_bytes));
     t->sample_count = 0; /* rates are of this process, not of the steps before */

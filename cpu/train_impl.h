@@ -10,8 +10,8 @@ typedef struct { /* saved as one array of int64_t: add at the end */
     int64_t version;  /* of this layout */
     int64_t started;  /* first observations have been made */
     int64_t steps, updates, episodes;
-    int64_t fleet_steps; /* of all ranks, as of the last update */
-    int64_t reserved[2];
+    int64_t fleet_steps, fleet_episodes; /* of all ranks, as of the last update */
+    int64_t episodes_shift;              /* what to add to one's own: other ranks' before a resume */
 } train_counters;
 
 typedef struct {

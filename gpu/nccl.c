@@ -231,9 +231,9 @@ static vly_status compare(vly_sync *s, vly_queue *q, const vly_params *p) {
 }
 
 typedef struct {
-    int64_t steps, compared;
+    vly_standing standing;
+    int64_t compared;
     uint64_t print;
-    int32_t stop, unused;
 } report;
 
 /* Equal gradients and equal optimizers give equal weights; if not, say so before days are lost. */
@@ -246,17 +246,17 @@ static vly_status compare_prints(nccl_sync *n, const report *all) {
     return VLY_OK;
 }
 
-static vly_status agree(vly_sync *s, int stop, int64_t steps, int *any_stop, int64_t *all_steps) {
+static vly_status agree(vly_sync *s, const vly_standing *mine, vly_standing *all) {
     nccl_sync *n = (nccl_sync *)s;
-    const report mine = {steps, n->compared, *n->print_host, stop, 0};
-    report all[VLY_CREW_MAX];
-    VLY_TRY(vly_crew_exchange(n->crew, &mine, sizeof mine, all, n->o.deadline_s));
-    *any_stop = 0, *all_steps = 0;
+    const report one = {*mine, n->compared, *n->print_host};
+    report every[VLY_CREW_MAX];
+    VLY_TRY(vly_crew_exchange(n->crew, &one, sizeof one, every, n->o.deadline_s));
+    *all = (vly_standing){0};
     for (int i = 0; i < s->world; i++) {
-        *all_steps += all[i].steps;
-        if (all[i].stop > *any_stop) *any_stop = all[i].stop;
+        all->steps += every[i].standing.steps, all->episodes += every[i].standing.episodes;
+        if (every[i].standing.stop > all->stop) all->stop = every[i].standing.stop;
     }
-    return compare_prints(n, all);
+    return compare_prints(n, every);
 }
 
 /* ---- creation ---- */

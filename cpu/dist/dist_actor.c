@@ -26,7 +26,7 @@ typedef struct {
     vly_train *t;
     char run[128], name[32];
     int rank;
-    int64_t steps; /* told so far */
+    int64_t steps, updates; /* told so far */
     double returns[RETURNS_AT_ONCE];
     int return_count;
 } actor;
@@ -131,10 +131,10 @@ static void saw_episode(void *arg, const vly_episode *episode, int64_t total_ste
 
 static int saw_update(void *arg, const vly_train_report *report) {
     actor *a = arg;
-    const int64_t fresh = report->steps - a->steps;
-    a->steps = report->steps;
+    const int64_t fresh = report->steps - a->steps, made = report->updates - a->updates;
+    a->steps = report->steps, a->updates = report->updates;
     if (a->ps) vly_ps_client_note(a->ps, fresh, a->returns, a->return_count);
-    if (a->tab) vly_tab_note(a->tab, fresh, a->returns, a->return_count);
+    if (a->tab) vly_tab_note(a->tab, fresh, made, a->returns, a->return_count);
     if (a->apex) vly_apex_note(a->apex, fresh, a->returns, a->return_count);
     a->return_count = 0;
     const bool stop = a->ps ? vly_ps_client_stopped(a->ps) : a->apex ? vly_apex_stopped(a->apex) : vly_tab_stopped(a->tab);

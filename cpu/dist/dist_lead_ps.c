@@ -88,6 +88,7 @@ vly_status vly_dist_lead_gradients(vly_dist *d) {
     const vly_ps_policy policy = vly_dist_policy(d->config);
     if (!t->algo->arena)
         return vly_fail(VLY_EUNSUPPORTED, "%s has no gradients for a parameter server; use a3c, a2c, ppo, dqn or gorila", d->config->run.algo);
+    t->algo->made = NULL; /* not learn() makes the updates but the server, and they are its version */
     VLY_TRY(vly_ps_server_create(&server, d->store, t->c, t->learn, &policy, t->algo->optimizer, t->algo->arena, t->counters.updates, t->counters.steps));
     return start_and_serve(d, server, NULL);
 }

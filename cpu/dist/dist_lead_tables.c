@@ -57,7 +57,7 @@ static vly_status serve_tables(vly_dist *d, vly_tab_hub *hub, vly_real *table, u
         vly_dist_add_metric(m, &n, "dist/merges", (double)r.merges);
         vly_dist_add_metric(m, &n, "dist/workers", r.workers);
         over = d->worker_count > 0 && r.finished == d->worker_count;
-        VLY_TRY(vly_dist_led(d, r.steps, r.merges, m, n));
+        VLY_TRY(vly_dist_led(d, r.steps, r.updates, m, n));
     }
     if (t->stop == VLY_STOP_NONE) t->stop = VLY_STOP_BUDGET;
     return vly_dist_tell_end(d, tell_end, hub);
@@ -77,6 +77,7 @@ vly_status vly_dist_lead_tables(vly_dist *d) {
         if (!d->optimum) return vly_fail(VLY_ENOMEM, "distributed run: out of memory");
         VLY_TRY(vly_tabular_solve(t->o.env, (double)d->config->tabular.gamma, d->optimum));
     }
+    t->algo->made = NULL; /* the fleet makes the updates, and tells them */
     VLY_TRY(vly_tab_hub_create(&hub, d->store, vly_dist_tables(d->config), vly_dist_workers(d->config), states, actions));
     vly_status status = vly_dist_start_fleet(d);
     if (status == VLY_OK) status = serve_tables(d, hub, q->data, visits->data, cells);

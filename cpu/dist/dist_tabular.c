@@ -55,8 +55,8 @@ static vly_status merge(vly_sync *s, int states, int actions, vly_real *table, u
     return vly_tab_check_stop(t);
 }
 
-void vly_tab_note(vly_tab *t, int64_t steps, const double *returns, int count) {
-    t->head.steps += steps;
+void vly_tab_note(vly_tab *t, int64_t steps, int64_t updates, const double *returns, int count) {
+    t->head.steps += steps, t->head.updates += updates;
     for (int i = 0; i < count; i++) {
         if (t->head.returns == VLY_TAB_RETURNS) {
             memmove(t->head.score, t->head.score + 1, (VLY_TAB_RETURNS - 1) * sizeof t->head.score[0]);

@@ -35,8 +35,8 @@ typedef struct vly_tab vly_tab;
 vly_status vly_tab_create(vly_tab **out, vly_store *store, const vly_tab_options *options);
 void vly_tab_destroy(vly_tab *t);
 vly_sync *vly_tab_sync(vly_tab *t);
-/* Agent steps done and returns of episodes that ended since the last note. */
-void vly_tab_note(vly_tab *t, int64_t steps, const double *returns, int count);
+/* Agent steps done, updates of cells made and returns of episodes that ended since the last note. */
+void vly_tab_note(vly_tab *t, int64_t steps, int64_t updates, const double *returns, int count);
 bool vly_tab_stopped(const vly_tab *t);
 /* Publishes the table once more, as finished: what the worker ends with counts. */
 vly_status vly_tab_finish(vly_tab *t);
@@ -44,7 +44,7 @@ vly_status vly_tab_finish(vly_tab *t);
 /* ---- the learner's side: merges where the scheme has a centre, and sees everyone's progress ---- */
 
 typedef struct {
-    int64_t steps, episodes, merges;
+    int64_t steps, updates, episodes, merges;
     uint64_t sent_bytes, received_bytes, transitions_shared;
     int workers, finished;
     double return_mean_100;

@@ -30,6 +30,7 @@ static double weight_of(const vly_tab_hub *h, int r, size_t i, size_t cells) {
     if (is_shard(h->scheme)) return vly_tab_owned(h->tables[r], cells, i);
     if (h->scheme == VLY_TAB_MERGE_MEAN) return fresh > 0;
     if (h->scheme == VLY_TAB_MERGE_VISITS) return fresh;
+    if (h->scheme == VLY_TAB_GOSSIP) return vly_tab_visits(h->tables[r], cells, i);
     return vly_tab_visits(h->tables[r], cells, i) > 0; /* a zero that nobody learned is no maximum, and no part of a mean */
 }
 
@@ -159,7 +160,7 @@ void vly_tab_hub_report(const vly_tab_hub *h, vly_tab_report *out) {
         if (!h->tables[r]) continue;
         out->workers++;
         out->finished += w->finished != 0;
-        out->steps += w->steps, out->episodes += w->episodes;
+        out->steps += w->steps, out->updates += w->updates, out->episodes += w->episodes;
         out->sent_bytes += w->sent, out->received_bytes += w->received, out->transitions_shared += w->shared;
         for (int i = 0; i < w->returns && out->returns < 100; i++, out->returns++) sum += (double)w->score[i];
     }

@@ -19,7 +19,7 @@ enum { VLY_TAB_BLOCK_MOST = 4096, VLY_TAB_RETURNS = 16, VLY_TAB_TTL_MS = 5000, V
 typedef struct {
     uint32_t magic;
     int32_t rank, states, actions, finished, returns;
-    int64_t round, steps, episodes;
+    int64_t round, steps, updates, episodes;
     uint64_t sent, received, shared;
     float score[VLY_TAB_RETURNS];
 } vly_tab_head;

@@ -39,10 +39,9 @@ static vly_status gossip(vly_tab *t) {
     if (status == VLY_ENOTFOUND) return VLY_OK;
     VLY_TRY(status);
     const size_t cells = (size_t)t->states * (size_t)t->actions;
-    for (size_t i = 0; i < cells; i++) { /* who has never been there has no say */
-        if (vly_tab_visits(t->other, cells, i) == 0) continue;
-        const vly_real theirs = vly_tab_value(t->other, i);
-        t->table[i] = t->visits[i] == 0 ? theirs : (t->table[i] + theirs) / 2;
+    for (size_t i = 0; i < cells; i++) { /* by experience: a neighbour who is far behind must not undo what was learned */
+        const double theirs = vly_tab_visits(t->other, cells, i), both = theirs + (double)t->visits[i];
+        if (theirs > 0) t->table[i] += (vly_real)(theirs / both * ((double)vly_tab_value(t->other, i) - (double)t->table[i]));
     }
     return VLY_OK;
 }

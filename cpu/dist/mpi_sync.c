@@ -112,16 +112,18 @@ static vly_status broadcast(vly_sync *s, vly_queue *q, void *data, size_t bytes,
     return q->c->queue_sync(q);
 }
 
-/* One reduction for both: the sum of steps, and of a bit field of reasons. */
-static vly_status agree(vly_sync *s, int stop, int64_t steps, int *any_stop, int64_t *all_steps) {
+/* One reduction for all: what was done, and how many ranks have each reason. */
+static vly_status agree(vly_sync *s, const vly_standing *mine, vly_standing *all) {
+    enum { REASONS = 8 };
     mpi_sync *m = (mpi_sync *)s;
-    long long sums[8] = {steps}; /* then how many ranks have each reason */
-    if (stop > 0 && stop < 8) sums[stop] = 1;
-    VLY_TRY(check(m, MPI_Allreduce(MPI_IN_PLACE, sums, 8, MPI_LONG_LONG, MPI_SUM, MPI_COMM_WORLD), "agreement"));
-    *all_steps = sums[0];
-    *any_stop = 0;
-    for (int i = 1; i < 8; i++)
-        if (sums[i] > 0) *any_stop = i;
+    struct {
+        long long steps, episodes, stop[REASONS];
+    } sums = {.steps = mine->steps, .episodes = mine->episodes};
+    if (mine->stop > 0 && mine->stop < REASONS) sums.stop[mine->stop] = 1;
+    VLY_TRY(check(m, MPI_Allreduce(MPI_IN_PLACE, &sums, 2 + REASONS, MPI_LONG_LONG, MPI_SUM, MPI_COMM_WORLD), "agreement"));
+    *all = (vly_standing){.steps = sums.steps, .episodes = sums.episodes};
+    for (int i = 1; i < REASONS; i++)
+        if (sums.stop[i] > 0) all->stop = i;
     return VLY_OK;
 }
 

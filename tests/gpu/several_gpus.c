@@ -203,16 +203,15 @@ static void so_they_have_in_bf16(vly_crew *crew, int rank) { compare_with_joined
 
 /* Rank r has made 100 + r steps; the last one wants to stop for reason 3, the others for 1. */
 static vly_status one_agreement(learner *l) {
-    const int64_t steps = 100 + l->rank;
-    const int stop = l->rank == world - 1 ? 3 : 1;
-    int any;
-    int64_t all;
+    const vly_standing mine = {.steps = 100 + l->rank, .episodes = 7 * l->rank, .stop = l->rank == world - 1 ? 3 : 1};
+    vly_standing all;
     VLY_TRY(l->sync->compare(l->sync, l->q, &l->p));
     VLY_TRY(l->c->queue_sync(l->q));
     VLY_TRY(l->sync->check(l->sync));
-    VLY_TRY(l->sync->agree(l->sync, stop, steps, &any, &all));
-    CHECK_EQ(all, world == 2 ? 201 : 100);
-    CHECK_EQ(any, 3);
+    VLY_TRY(l->sync->agree(l->sync, &mine, &all));
+    CHECK_EQ(all.steps, world == 2 ? 201 : 100);
+    CHECK_EQ(all.episodes, world == 2 ? 7 : 0);
+    CHECK_EQ(all.stop, 3);
     return VLY_OK;
 }
 
