@@ -21,6 +21,7 @@ rm -rf "$root"
 mkdir -p "$root/bin" "$root/lib" "$root/tests" "$root/benchmarks/results" "$root/common"
 cp "$build/volley" "$build/volley-bench" "$build/libvolley_cuda.so" "$root/bin/"
 find "$build" -maxdepth 1 -type f -perm -u+x \( -name 'test_*' -o -name 'grad_*' -o -name 'gpu_*' \) -exec cp {} "$root/tests/" \;
+cp "$build"/libfake_*.so "$root/tests/" # what stands for NVIDIA's libraries in the tests through the shim
 cp -r tests/golden "$root/tests/" 2>/dev/null || true
 cp benchmarks/gpu_session.sh benchmarks/vs_pytorch.py benchmarks/measured.py "$root/benchmarks/"
 git rev-parse HEAD >"$root/COMMIT" 2>/dev/null || echo unknown >"$root/COMMIT"

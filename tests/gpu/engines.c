@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "tests/built.h"
 #include "tests/gpu/layer_parity.h"
 
 typedef struct { int h, c, o, k, s, pad; } shape;
@@ -307,7 +308,7 @@ int main(void) {
     SKIP("the shim runs kernels on one thread: nothing here for ThreadSanitizer, and fibers take minutes under it");
 #endif
 #ifdef VLY_TEST_SHIM
-    setenv("VLY_CUBLASLT_LIBRARY", VLY_TEST_FAKE_CUBLASLT, 1);
+    setenv("VLY_CUBLASLT_LIBRARY", built_file(VLY_TEST_FAKE_CUBLASLT), 1);
 #endif
 #ifdef VLY_TEST_SHIM
     those_who_choose_at_once_agree();

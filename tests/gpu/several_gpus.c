@@ -7,6 +7,7 @@
 #include "common/clock.h"
 #include "common/net.h"
 #include "common/nccl_open.h"
+#include "tests/built.h"
 #include "tests/gpu/parity.h"
 #ifdef VLY_TEST_SHIM
 #include "gpu/nccl.h"
@@ -305,7 +306,7 @@ static int count_devices(void) {
 
 int main(void) {
 #ifdef VLY_TEST_SHIM
-    setenv("VLY_NCCL_LIBRARY", VLY_TEST_FAKE_NCCL, 1);
+    setenv("VLY_NCCL_LIBRARY", built_file(VLY_TEST_FAKE_NCCL), 1);
     setenv("VLY_SHIM_DEVICES", "2", 1);
     world = 2;
     (void)count_devices;
