@@ -5,7 +5,7 @@
 
 static void print(void *arg, const vly_bench_result *r) {
     char text[1024];
-    (void)arg;
+    *(int *)arg += r->wrong > 0;
     vly_bench_json(r, text, sizeof text);
     puts(text);
     fflush(stdout);
@@ -18,10 +18,14 @@ int main(int argc, char **argv) {
             VLY_BENCH_MAP(XX)
 #undef XX
         };
-    const vly_bench_options options = {.filter = argc > 2 ? argv[2] : NULL, .report = print};
+    int wrong = 0;
+    const vly_bench_options options = {.filter = argc > 2 ? argv[2] : NULL, .report = print, .arg = &wrong};
     for (size_t i = 0; i < sizeof suites / sizeof *suites; i++) {
         if (argc < 2 || strcmp(argv[1], suites[i].name) != 0) continue;
-        if (suites[i].run(&options) == VLY_OK) return 0;
+        if (suites[i].run(&options) == VLY_OK) {
+            if (wrong) fprintf(stderr, "volley-bench: %d results differ from their reference\n", wrong);
+            return wrong > 0;
+        }
         fprintf(stderr, "volley-bench: %s\n", vly_error_text());
         return 1;
     }

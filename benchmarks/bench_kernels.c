@@ -1,38 +1,29 @@
-/* bench_kernels.c -- every operation of the compute interface at large size: verified elsewhere (tests/gpu), timed here.
+/* bench_kernels.c -- every operation of the compute interface at large size: verified against the processor's plain C code at
+ * the very sizes that are timed (benchmarks/bench_twin.h), then timed.
  *
  *   OP/SHAPE    GB/s that the operation has to move at least (its inputs once, its outputs once), or TFLOP/s of a layer
  *
  * On the GPU where there is one, else on the processor; VLY_BENCH_DEVICE (cpu, cuda:0) chooses. The peak is a copy of
  * 256 MiB (memory-bound operations) or a large linear layer (layers), measured in the same run; `peak_percent` is the
  * median's share of it. A sample is many calls behind each other on one queue, then one synchronisation: latency of the
- * launch is hidden, as in a captured graph. Large arrays are cycled, so that the cache of the device does not hold them.
+ * launch is hidden, as in a captured graph.
+ *
+ * A layer's batch repeats the reference's few rows, so that every number of it is compared and the reference is quick; the
+ * gradients of its weights are then so many times the reference's.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "common/bench.h"
-#include "common/philox.h"
-#include "cpu/device.h"
-
-enum { BUFFERS = 24 };
+#include "benchmarks/bench_twin.h"
 
 typedef struct {
-    vly_compute *c;
-    vly_queue *q;
-    bool gpu;
-    vly_hyper *hyper;
-    vly_rng *rng;
-    vly_real *stats, *norm;
-    int64_t *step;
-    void *buffer[BUFFERS]; /* arrays of the operation under test */
-    int buffers;
+    vly_bench_twin twin;
     double copy_peak, flop_peak; /* per second */
-    double scale;          /* of problem sizes: 1 on a GPU */
 } bench;
 
 typedef struct call call;
 struct call {
-    bench *b;
+    vly_bench_side *s;
     vly_status (*run)(call *k);
     double units;     /* bytes or FLOPs of one run */
     double bytes;     /* of layers: what has to be moved at least, for the roofline */
@@ -46,60 +37,39 @@ struct call {
 static double work(void *arg) {
     call *k = arg;
     for (int i = 0; i < k->repeat && k->status == VLY_OK; i++) k->status = k->run(k);
-    if (k->status == VLY_OK) k->status = k->b->c->queue_sync(k->b->q);
+    if (k->status == VLY_OK) k->status = k->s->c->queue_sync(k->s->q);
     return k->units * k->repeat;
 }
 
-/* Zeroed memory that lives until the operation is done with. */
-static vly_status zeros(bench *b, size_t bytes, void **out) {
-    if (b->buffers == BUFFERS) return vly_fail(VLY_EINVAL, "more than %d arrays", BUFFERS);
-    VLY_TRY(b->c->alloc(b->c, bytes, "a benchmark", NULL, out));
-    b->buffer[b->buffers++] = *out;
-    return VLY_OK;
-}
-
-typedef enum { UNIFORM, ROWS, BYTES, FLAGS } content;
-
-static vly_status filled(bench *b, content what, size_t n, int below, void **out) {
-    const size_t size = what == UNIFORM || what == ROWS ? 4 : 1;
-    VLY_TRY(zeros(b, n * size, out));
-    uint8_t *host = malloc(n * size);
-    if (!host) return vly_fail(VLY_ENOMEM, "no memory for a benchmark");
-    for (size_t i = 0; i < n; i++) {
-        const uint32_t bits = vly_philox(7, VLY_STREAM_TEST, i >> 32, (uint32_t)i).v[0];
-        const float f = 2 * vly_unit(bits) - 1;
-        const int32_t row = (int32_t)vly_below(bits, (uint32_t)(below > 0 ? below : 1));
-        if (what == UNIFORM) memcpy(host + 4 * i, &f, 4);
-        else if (what == ROWS) memcpy(host + 4 * i, &row, 4);
-        else host[i] = what == BYTES ? (uint8_t)bits : bits % 100 == 0 ? VLY_ROW_TERMINATED : 0;
-    }
-    vly_status status = b->c->upload(b->q, *out, host, n * size);
-    if (status == VLY_OK) status = b->c->queue_sync(b->q);
-    free(host);
-    return status;
-}
-
-static void forget(bench *b) {
-    while (b->buffers > 0) b->c->free(b->c, b->buffer[--b->buffers]);
-}
-
 /* ---- measuring one ---- */
+
+/* k[0] on the device, k[1] on the reference. */
+static vly_status verify(bench *b, call *k, vly_bench_result *r) {
+    VLY_TRY(vly_bench_twin_reset(&b->twin));
+    for (int i = 0; i < VLY_SIDES; i++) {
+        k[i].s = &b->twin.side[i];
+        VLY_TRY(k[i].run(&k[i]));
+        VLY_TRY(k[i].s->c->queue_sync(k[i].s->q));
+    }
+    return vly_bench_twin_compare(&b->twin, r);
+}
 
 static vly_status measure(const vly_bench_options *o, bench *b, call *k, const char *name, bool flops) {
     vly_bench_result r = {0};
     snprintf(r.name, sizeof r.name, "%s", name);
     snprintf(r.unit, sizeof r.unit, flops ? "TFLOP/s" : "GB/s");
-    k->b = b;
-    k->repeat = b->gpu ? 50 : 1;
+    VLY_TRY(verify(b, k, &r));
+    k->repeat = b->twin.gpu && b->twin.divide == 1 ? 50 : 1;
     vly_bench_rate(o, work, k, &r);
     VLY_TRY(k->status);
     const double unit = flops ? 1e12 : 1e9, peak = flops ? b->flop_peak : b->copy_peak, us = 1e6 * k->units / r.median;
     const double percent = peak > 0 ? 100 * r.median / peak : 100;
     r.median /= unit, r.min /= unit, r.max /= unit;
-    char intensity[40] = "";
-    if (k->bytes > 0) snprintf(intensity, sizeof intensity, "\"flop_per_byte\": %.4g, ", k->units / k->bytes);
-    snprintf(r.params, sizeof r.params, "\"us\": %.2f, \"peak_percent\": %.1f, %s\"device\": \"%.32s\"", us, percent, intensity, b->c->info.name);
-    if (o->report && (!o->filter || strstr(name, o->filter))) o->report(o->arg, &r);
+    char extra[80] = "";
+    if (k->bytes > 0) snprintf(extra, sizeof extra, "\"flop_per_byte\": %.4g, ", k->units / k->bytes);
+    if (b->twin.divide > 1) snprintf(extra + strlen(extra), sizeof extra - strlen(extra), "\"sizes_divided_by\": %d, ", b->twin.divide);
+    snprintf(r.params, sizeof r.params, "\"us\": %.2f, \"peak_percent\": %.1f, %s\"device\": \"%.32s\"", us, percent, extra, k->s->c->info.name);
+    if (o->report && vly_bench_wanted(o, name)) o->report(o->arg, &r);
     if (!strcmp(name, "copy")) b->copy_peak = r.median * unit;
     if (!strcmp(name, "linear/peak")) b->flop_peak = r.median * unit;
     return VLY_OK;
@@ -107,44 +77,44 @@ static vly_status measure(const vly_bench_options *o, bench *b, call *k, const c
 
 /* ---- the operations: a[] as its prepare function laid them out ---- */
 
-static vly_status run_copy(call *k) { return k->b->c->copy(k->b->q, k->a[1], k->a[0], (size_t)k->n); }
-static vly_status run_add(call *k) { return k->b->c->add(k->b->q, VLY_F32, k->n, k->a[0], k->a[1]); }
-static vly_status run_relu(call *k) { return k->b->c->relu(k->b->q, VLY_BF16, k->n, k->a[0], k->a[1]); }
-static vly_status run_convert(call *k) { return k->b->c->convert(k->b->q, k->n, VLY_F32, k->a[0], VLY_BF16, k->a[1]); }
+static vly_status run_copy(call *k) { return k->s->c->copy(k->s->q, k->a[1], k->a[0], (size_t)k->n); }
+static vly_status run_add(call *k) { return k->s->c->add(k->s->q, VLY_F32, k->n, k->a[0], k->a[1]); }
+static vly_status run_relu(call *k) { return k->s->c->relu(k->s->q, VLY_BF16, k->n, k->a[0], k->a[1]); }
+static vly_status run_convert(call *k) { return k->s->c->convert(k->s->q, k->n, VLY_F32, k->a[0], VLY_BF16, k->a[1]); }
 static vly_status run_sample(call *k) {
-    return k->b->c->sample_policy(k->b->q, k->n, k->m, k->a[0], k->b->rng, NULL, 0, k->a[1], k->a[2]);
+    return k->s->c->sample_policy(k->s->q, k->n, k->m, k->a[0], k->s->rng, NULL, 0, k->a[1], k->a[2]);
 }
 static vly_status run_gae(call *k) {
-    return k->b->c->gae(k->b->q, &(vly_gae_args){k->m, k->n, k->a[0], k->a[1], k->a[2], k->b->hyper, k->a[3], k->a[4], k->a[5]});
+    return k->s->c->gae(k->s->q, &(vly_gae_args){k->m, k->n, k->a[0], k->a[1], k->a[2], k->s->hyper, k->a[3], k->a[4], k->a[5]});
 }
 static vly_status run_vtrace(call *k) {
-    return k->b->c->vtrace(k->b->q, &(vly_vtrace_args){k->m, k->n, k->a[0], k->a[1], k->a[2], k->a[6], k->a[7], k->b->hyper, k->a[3], k->a[4], k->a[5], k->b->stats});
+    return k->s->c->vtrace(k->s->q, &(vly_vtrace_args){k->m, k->n, k->a[0], k->a[1], k->a[2], k->a[6], k->a[7], k->s->hyper, k->a[3], k->a[4], k->a[5], k->s->stats});
 }
-static vly_status run_moments(call *k) { return k->b->c->moments(k->b->q, k->n, k->a[0], NULL, NULL, k->b->norm); }
+static vly_status run_moments(call *k) { return k->s->c->moments(k->s->q, k->n, k->a[0], NULL, NULL, k->a[1]); }
 static vly_status run_policy(call *k) {
-    return k->b->c->policy_loss(k->b->q, &(vly_policy_loss_args){.n = k->n, .actions = k->m, .logits = k->a[0], .value = k->a[1], .action = k->a[2],
-                                .logp_old = k->a[3], .value_old = k->a[4], .advantage = k->a[5], .target = k->a[6], .hyper = k->b->hyper,
-                                .dlogits = k->a[7], .dvalue = k->a[8], .stats = k->b->stats});
+    return k->s->c->policy_loss(k->s->q, &(vly_policy_loss_args){.n = k->n, .actions = k->m, .logits = k->a[0], .value = k->a[1], .action = k->a[2],
+                                .logp_old = k->a[3], .value_old = k->a[4], .advantage = k->a[5], .target = k->a[6], .hyper = k->s->hyper,
+                                .dlogits = k->a[7], .dvalue = k->a[8], .stats = k->s->stats});
 }
 static vly_status run_dqn(call *k) {
-    return k->b->c->dqn_loss(k->b->q, &(vly_dqn_loss_args){.n = k->n, .actions = k->m, .q = k->a[0], .q_next = k->a[1], .action = k->a[2], .n_return = k->a[3],
-                             .discount = k->a[4], .hyper = k->b->hyper, .dq = k->a[5], .td_abs = k->a[6], .stats = k->b->stats});
+    return k->s->c->dqn_loss(k->s->q, &(vly_dqn_loss_args){.n = k->n, .actions = k->m, .q = k->a[0], .q_next = k->a[1], .action = k->a[2], .n_return = k->a[3],
+                             .discount = k->a[4], .hyper = k->s->hyper, .dq = k->a[5], .td_abs = k->a[6], .stats = k->s->stats});
 }
-static vly_status run_permutation(call *k) { return k->b->c->permutation(k->b->q, k->n, k->b->rng, k->a[0]); }
-static vly_status run_norm(call *k) { return k->b->c->grad_norm(k->b->q, k->n, k->a[0], k->b->norm); }
+static vly_status run_permutation(call *k) { return k->s->c->permutation(k->s->q, k->n, k->s->rng, k->a[0]); }
+static vly_status run_norm(call *k) { return k->s->c->grad_norm(k->s->q, k->n, k->a[0], k->s->norm); }
 static vly_status run_adam(call *k) {
     static const vly_optimizer adam = {VLY_ADAM, 0.9f, 0.999f, 1e-5f, 0};
-    return k->b->c->optimize(k->b->q, &adam,
-                             &(vly_params){.n = k->n, .param = k->a[0], .grad = k->a[1], .m = k->a[2], .v = k->a[3], .step = k->b->step}, k->b->norm, k->b->hyper, k->b->stats);
+    return k->s->c->optimize(k->s->q, &adam,
+                             &(vly_params){.n = k->n, .param = k->a[0], .grad = k->a[1], .m = k->a[2], .v = k->a[3], .step = k->s->step, .low = k->a[4]}, k->s->norm, k->s->hyper, k->s->stats);
 }
-static vly_status run_polyak(call *k) { return k->b->c->polyak(k->b->q, k->n, k->a[0], k->a[1], k->b->hyper); }
+static vly_status run_polyak(call *k) { return k->s->c->polyak(k->s->q, k->n, k->a[0], k->a[1], k->s->hyper); }
 static vly_status run_gather(call *k) {
     const vly_obs_spec obs = {VLY_U8, 3, {84, 84, 1}, 4, 1.0f / 255, 84 * 84};
-    return k->b->c->gather(k->b->q, &(vly_frames){k->a[0], k->a[1], k->m, 1, obs}, k->n, k->a[2], 0, VLY_U8, k->a[3]);
+    return k->s->c->gather(k->s->q, &(vly_frames){k->a[0], k->a[1], k->m, 1, obs}, k->n, k->a[2], 0, VLY_U8, k->a[3]);
 }
-static vly_status run_layer(call *k) { return k->b->c->layer_forward(k->b->q, k->layer, k->n, k->a[0], k->a[1], k->a[2]); }
+static vly_status run_layer(call *k) { return k->s->c->layer_forward(k->s->q, k->layer, k->n, k->a[0], k->a[1], k->a[2]); }
 static vly_status run_layer_backward(call *k) {
-    return k->b->c->layer_backward(k->b->q, k->layer, k->n, k->a[0], k->a[2], k->a[1], k->a[3], k->a[4], k->a[5], false);
+    return k->s->c->layer_backward(k->s->q, k->layer, k->n, k->a[0], k->a[2], k->a[1], k->a[3], k->a[4], k->a[5], false);
 }
 
 typedef struct {
@@ -153,7 +123,8 @@ typedef struct {
     int n, m;
     double bytes;            /* per n (times m where `by_m`) */
     bool by_m;
-    const char *arrays;      /* f: floats n, F: floats n m, i: numbers n below m, r: rows n below m, g: flags n m, p: n m + n floats, h: bf16 n, b: frames m, a: ages m */
+    const char *arrays;      /* f: floats n, v: above 0, F: floats n m, i: numbers n below m, g: flags n m, p: n m + n floats, h: bf16 n, l: of weights n, c: bytes n,
+                                b: frames m, a: ages m, y: n stacks of frames */
 } subject;
 
 static const subject subjects[] = {
@@ -167,7 +138,7 @@ static const subject subjects[] = {
     {"gae/128x65536", run_gae, 65536, 128, 21, true, "FpgFFF"},
     {"gae/1024x16", run_gae, 16, 1024, 21, true, "FpgFFF"},
     {"vtrace/128x65536", run_vtrace, 65536, 128, 29, true, "FpgFFFFF"},
-    {"moments/1048576", run_moments, 1 << 20, 1, 4, false, "f"},
+    {"moments/1048576", run_moments, 1 << 20, 1, 4, false, "ff"},
     {"policy_loss/32768x6", run_policy, 32768, 6, 76, false, "FfiffffFf"},
     {"policy_loss/1048576x6", run_policy, 1 << 20, 6, 76, false, "FfiffffFf"},
     {"policy_loss/1048576x18", run_policy, 1 << 20, 18, 172, false, "FfiffffFf"},
@@ -175,44 +146,57 @@ static const subject subjects[] = {
     {"permutation/1048576", run_permutation, 1 << 20, 1, 4, false, "i"},
     {"grad_norm/1693344", run_norm, 1693344, 1, 4, false, "f"},
     {"grad_norm/67108864", run_norm, 64 << 20, 1, 4, false, "f"},
-    {"adam/1693344", run_adam, 1693344, 1, 28, false, "ffff"},
-    {"adam/67108864", run_adam, 64 << 20, 1, 28, false, "ffff"},
+    {"adam/1693344", run_adam, 1693344, 1, 28, false, "fffv"},
+    {"adam/67108864", run_adam, 64 << 20, 1, 28, false, "fffv"},
+    {"adam_bf16/1693344", run_adam, 1693344, 1, 30, false, "fffvl"},
+    {"adam_bf16/67108864", run_adam, 64 << 20, 1, 30, false, "fffvl"},
     {"polyak/67108864", run_polyak, 64 << 20, 1, 12, false, "ff"},
-    {"gather/256x84x84x4", run_gather, 256, 100000, 56448, false, "bary"},
-    {"gather/8192x84x84x4", run_gather, 8192, 100000, 56448, false, "bary"},
+    {"gather/256x84x84x4", run_gather, 256, 100000, 56448, false, "baiy"},
+    {"gather/8192x84x84x4", run_gather, 8192, 100000, 56448, false, "baiy"},
 };
 
-static vly_status lay_out(bench *b, const subject *s, int n, call *k) {
-    const size_t rows = (size_t)n, all = rows * (size_t)s->m;
+static vly_status add(bench *b, call *k, int i, vly_bench_array a) {
+    VLY_TRY(vly_bench_twin_add(&b->twin, &a));
+    for (int side = 0; side < VLY_SIDES; side++) k[side].a[i] = a.on[side];
+    return VLY_OK;
+}
+
+static vly_status lay_out(bench *b, const subject *s, int n, int m, call *k) {
+    static const double near = 1e-4; /* sums of up to 64 Mi numbers, in another order */
+    const size_t rows = (size_t)n, all = rows * (size_t)m, frame = 84 * 84;
     for (int i = 0; s->arrays[i]; i++) {
-        void **to = &k->a[i];
+        vly_bench_array a = {.type = VLY_F32, .count = rows, .tolerance = near};
         switch (s->arrays[i]) {
-        case 'c': VLY_TRY(zeros(b, rows, to)); break;
-        case 'f': VLY_TRY(filled(b, UNIFORM, rows, 0, to)); break;
-        case 'F': VLY_TRY(filled(b, UNIFORM, all, 0, to)); break;
-        case 'p': VLY_TRY(filled(b, UNIFORM, all + rows, 0, to)); break;
-        case 'h': VLY_TRY(zeros(b, rows * 2, to)); break;
-        case 'i':
-        case 'r': VLY_TRY(filled(b, ROWS, rows, s->m, to)); break;
-        case 'g': VLY_TRY(filled(b, FLAGS, all, 0, to)); break;
-        case 'b': VLY_TRY(filled(b, BYTES, (size_t)s->m * 84 * 84, 0, to)); break;
-        case 'a': VLY_TRY(filled(b, BYTES, (size_t)s->m, 0, to)); break;
-        default: VLY_TRY(zeros(b, rows * 84 * 84 * 4, to)); break;
+        case 'c': a.type = VLY_U8, a.tolerance = 0; break;
+        case 'v': a.positive = true; break;
+        case 'F': a.count = all; break;
+        case 'p': a.count = all + rows; break;
+        case 'h': a.type = VLY_BF16, a.tolerance = 0; break;
+        case 'l': a.type = VLY_BF16, a.tolerance = 1e-2; break; /* of weights that may differ in their last bit */
+        case 'i': a.type = VLY_I32, a.below = m, a.tolerance = 0; break;
+        case 'g': a.type = VLY_U8, a.count = all, a.flags = true, a.tolerance = 0; break;
+        case 'b': a.type = VLY_U8, a.count = (size_t)m * frame, a.tolerance = 0; break;
+        case 'a': a.type = VLY_U8, a.count = (size_t)m, a.tolerance = 0; break;
+        case 'y': a.type = VLY_U8, a.count = rows * frame * 4, a.tolerance = 0; break;
+        default: break;
         }
+        VLY_TRY(add(b, k, i, a));
     }
     return VLY_OK;
 }
 
+static int divided(const bench *b, int n) { return n / b->twin.divide > 4 ? n / b->twin.divide : 4; }
+
 static vly_status one(const vly_bench_options *o, bench *b, const subject *s) {
-    const bool peak = !strcmp(s->name, "copy");
+    const bool peak = !strcmp(s->name, "copy"), large = s->n > 1 << 20;
     if (!peak && !vly_bench_wanted(o, s->name)) return VLY_OK;
-    subject small = *s;
-    if (!b->gpu && s->run == run_gather) small.m = 2000;
-    const int n = b->gpu || s->n <= 1 << 20 ? s->n : s->n / 16;
-    call k = {.run = s->run, .n = n, .m = small.m, .units = s->bytes * n * (s->by_m ? s->m : 1)};
-    vly_status status = lay_out(b, &small, n, &k);
-    if (status == VLY_OK) status = measure(o, b, &k, s->name, false);
-    forget(b);
+    const bool frames = s->run == run_gather;
+    const int m = !frames ? s->m : divided(b, b->twin.gpu ? s->m : 2000), n = divided(b, b->twin.gpu || !large ? s->n : s->n / 16);
+    call k[VLY_SIDES];
+    for (int i = 0; i < VLY_SIDES; i++) k[i] = (call){.run = s->run, .n = n, .m = m, .units = s->bytes * n * (s->by_m ? m : 1)};
+    vly_status status = lay_out(b, s, n, m, k);
+    if (status == VLY_OK) status = measure(o, b, k, s->name, false);
+    vly_bench_twin_forget(&b->twin);
     return status;
 }
 
@@ -232,73 +216,70 @@ static const layer_subject layers[] = {
     {"nature/fc/f32", LINEAR(3136, 512, VLY_F32, VLY_F32), 2048},
 };
 
+enum { REFERENCE_ROWS = 32 };
+
+/* What the device does with n rows the reference does with `few`. */
+static vly_status lay_out_layer(bench *b, vly_layer_desc d, int n, int few, call *k) {
+    const int oh = vly_out_size(d.in_h, d.kernel, d.stride, d.pad), ow = vly_out_size(d.in_w, d.kernel, d.stride, d.pad);
+    const size_t x = (size_t)(d.in_h * d.in_w) * (size_t)d.in_c, y = (size_t)(oh * ow) * (size_t)d.out_c;
+    const size_t params = (size_t)vly_layer_params(&d), rows = (size_t)n, r = (size_t)few;
+    const bool low = d.x_type == VLY_BF16 || d.y_type == VLY_BF16;
+    const double tolerance = low ? 2e-2 : 1e-3; /* bf16: its rounding; f32: sums of millions of products in another order */
+    const float spread = 1 / (float)(d.kernel * d.kernel * d.in_c);
+    VLY_TRY(add(b, k, 0, (vly_bench_array){.type = d.x_type, .count = rows * x, .period = r * x, .tolerance = d.x_type == VLY_U8 ? 0 : tolerance}));
+    VLY_TRY(add(b, k, 1, (vly_bench_array){.type = VLY_F32, .count = params, .spread = 8 * spread}));
+    VLY_TRY(add(b, k, 2, (vly_bench_array){.type = d.y_type, .count = rows * y, .period = r * y, .tolerance = tolerance}));
+    if (d.learn) VLY_TRY(add(b, k, 3, (vly_bench_array){.type = d.y_type, .count = rows * y, .period = r * y, .scratch = true}));
+    if (d.needs_dx) VLY_TRY(add(b, k, 4, (vly_bench_array){.type = d.x_type, .count = rows * x, .period = r * x, .tolerance = tolerance}));
+    if (d.learn) VLY_TRY(add(b, k, 5, (vly_bench_array){.type = VLY_F32, .count = params, .tolerance = tolerance, .factor = (double)n / few}));
+    for (int i = 0; i < VLY_SIDES; i++) {
+        const vly_bench_side *s = &b->twin.side[i];
+        d.batch_max = k[i].n;
+        VLY_TRY(s->c->layer_create(s->c, &d, &k[i].layer));
+        VLY_TRY(s->c->layer_prepare(s->q, k[i].layer, k[i].a[1]));
+    }
+    return VLY_OK;
+}
+
+/* FLOPs, and bytes that have to be moved at least. */
+static void count_layer(vly_layer_desc d, int n, bool backward, call *k) {
+    const int oh = vly_out_size(d.in_h, d.kernel, d.stride, d.pad), ow = vly_out_size(d.in_w, d.kernel, d.stride, d.pad);
+    const double ys = (double)n * oh * ow * d.out_c, patch = (double)d.kernel * d.kernel * d.in_c, x_bytes = (double)n * d.in_h * d.in_w * d.in_c * (double)vly_dtype_bytes(d.x_type);
+    const double y_bytes = ys * (double)vly_dtype_bytes(d.y_type), w_bytes = 4.0 * (double)vly_layer_params(&d);
+    k->units = 2 * ys * patch * (backward && d.needs_dx ? 2 : 1);
+    k->bytes = backward ? x_bytes + (d.needs_dx ? x_bytes : 0) + 2 * y_bytes + 2 * w_bytes : x_bytes + y_bytes + w_bytes;
+}
+
 static vly_status one_layer(const vly_bench_options *o, bench *b, const layer_subject *s, bool backward) {
     char name[64];
-    const bool peak = !strcmp(s->name, "linear/peak");
+    const vly_compute_info *info = &b->twin.side[VLY_SIDE_DEVICE].c->info;
+    const bool peak = !strcmp(s->name, "linear/peak"), low = s->d.x_type == VLY_BF16 || s->d.y_type == VLY_BF16;
     snprintf(name, sizeof name, "%s%s", s->name, peak ? "" : backward ? "/backward" : "/forward");
     if ((!peak && !vly_bench_wanted(o, name)) || (peak && backward)) return VLY_OK;
+    if (low && !info->has_bf16) return VLY_OK;
     vly_layer_desc d = s->d;
-    if (!b->gpu) {
-        if (peak) d.in_c = d.out_c = 1024;
-        if (!b->c->info.has_bf16 && (d.x_type == VLY_BF16 || d.y_type == VLY_BF16)) return VLY_OK;
-    }
-    const int n = b->gpu ? s->batch : peak ? 256 : 32;
-    d.batch_max = n, d.learn = backward, d.needs_dx = backward && d.x_type != VLY_U8, d.x_scale = d.x_type == VLY_U8 ? 1.0f / 255 : 1;
-    const int oh = vly_out_size(d.in_h, d.kernel, d.stride, d.pad), ow = vly_out_size(d.in_w, d.kernel, d.stride, d.pad);
-    const size_t xs = (size_t)n * (size_t)(d.in_h * d.in_w) * (size_t)d.in_c, ys = (size_t)n * (size_t)(oh * ow) * (size_t)d.out_c;
-    const size_t params = (size_t)vly_layer_params(&d), patch = (size_t)(d.kernel * d.kernel) * (size_t)d.in_c;
-    call k = {.run = backward ? run_layer_backward : run_layer, .n = n, .units = 2.0 * (double)ys * (double)patch * (backward ? (d.needs_dx ? 2 : 1) : 1)};
-    const double x_bytes = (double)(xs * vly_dtype_bytes(d.x_type)), y_bytes = (double)(ys * vly_dtype_bytes(d.y_type)), w_bytes = 4.0 * (double)params;
-    k.bytes = backward ? x_bytes + (d.needs_dx ? x_bytes : 0) + 2 * y_bytes + 2 * w_bytes : x_bytes + y_bytes + w_bytes;
-    VLY_TRY(b->c->layer_create(b->c, &d, &k.layer));
-    vly_status status = zeros(b, xs * vly_dtype_bytes(d.x_type), &k.a[0]);
-    if (status == VLY_OK) status = filled(b, UNIFORM, params, 0, &k.a[1]);
-    if (status == VLY_OK) status = zeros(b, ys * vly_dtype_bytes(d.y_type), &k.a[2]);
-    if (status == VLY_OK) status = zeros(b, ys * vly_dtype_bytes(d.y_type), &k.a[3]);
-    if (status == VLY_OK && d.needs_dx) status = zeros(b, xs * vly_dtype_bytes(d.x_type), &k.a[4]);
-    if (status == VLY_OK) status = zeros(b, params * 4, &k.a[5]);
-    if (status == VLY_OK) status = b->c->layer_prepare(b->q, k.layer, k.a[1]);
-    if (status == VLY_OK) status = measure(o, b, &k, name, true);
-    b->c->layer_destroy(k.layer);
-    forget(b);
+    if (peak && (!b->twin.gpu || b->twin.divide > 1)) d.in_c = d.out_c = b->twin.divide > 1 ? 64 : 1024;
+    d.learn = backward, d.needs_dx = backward && d.x_type != VLY_U8, d.x_scale = d.x_type == VLY_U8 ? 1.0f / 255 : 1;
+    const int whole = b->twin.gpu ? divided(b, s->batch) : peak ? 256 : 32, few = whole < REFERENCE_ROWS ? whole : REFERENCE_ROWS, n = whole / few * few;
+    call k[VLY_SIDES];
+    for (int i = 0; i < VLY_SIDES; i++) k[i] = (call){.run = backward ? run_layer_backward : run_layer, .n = i == VLY_SIDE_DEVICE ? n : few};
+    count_layer(d, n, backward, k);
+    vly_status status = lay_out_layer(b, d, n, few, k);
+    if (status == VLY_OK) status = measure(o, b, k, name, true);
+    for (int i = 0; i < VLY_SIDES; i++)
+        if (k[i].layer) b->twin.side[i].c->layer_destroy(k[i].layer);
+    vly_bench_twin_forget(&b->twin);
     return status;
 }
 
 /* ---- the suite ---- */
 
-static vly_status open_bench(bench *b) {
-    const char *device = getenv("VLY_BENCH_DEVICE");
-    const vly_hyper hyper = {.lr = 1e-5f, .max_grad_norm = 0.5f, .clip = 0.1f, .value_coef = 0.5f, .entropy_coef = 0.01f, .gamma = 0.99f, .lambda = 0.95f,
-                             .rho_bar = 1, .c_bar = 1, .huber_delta = 1, .tau = 0.005f, .reward_scale = 1};
-    const vly_rng rng = {1, 0};
-    VLY_TRY(vly_device_open(&b->c, device ? device : "auto", 0, NULL, 0));
-    b->gpu = !b->c->info.is_host;
-    VLY_TRY(b->c->queue_create(b->c, VLY_QUEUE_LEARN, &b->q));
-    VLY_TRY(b->c->alloc(b->c, sizeof hyper, "a benchmark", NULL, (void **)&b->hyper));
-    VLY_TRY(b->c->alloc(b->c, sizeof rng, "a benchmark", NULL, (void **)&b->rng));
-    VLY_TRY(b->c->alloc(b->c, VLY_STATS * sizeof(vly_real), "a benchmark", NULL, (void **)&b->stats));
-    VLY_TRY(b->c->alloc(b->c, 4 * sizeof(vly_real), "a benchmark", NULL, (void **)&b->norm));
-    VLY_TRY(b->c->alloc(b->c, 8, "a benchmark", NULL, (void **)&b->step));
-    VLY_TRY(b->c->upload(b->q, b->hyper, &hyper, sizeof hyper));
-    VLY_TRY(b->c->upload(b->q, b->rng, &rng, sizeof rng));
-    return b->c->queue_sync(b->q);
-}
-
-static void close_bench(bench *b) {
-    if (!b->c) return;
-    forget(b);
-    void *owned[] = {b->hyper, b->rng, b->stats, b->norm, b->step};
-    for (size_t i = 0; i < sizeof owned / sizeof *owned; i++) b->c->free(b->c, owned[i]);
-    if (b->q) b->c->queue_destroy(b->q);
-    b->c->destroy(b->c);
-}
-
 vly_status vly_bench_kernels(const vly_bench_options *options) {
-    bench b = {0};
-    vly_status status = open_bench(&b);
+    bench b = {.copy_peak = 0};
+    vly_status status = vly_bench_twin_open(&b.twin);
     for (size_t i = 0; i < sizeof subjects / sizeof *subjects && status == VLY_OK; i++) status = one(options, &b, &subjects[i]);
     for (size_t i = 0; i < sizeof layers / sizeof *layers && status == VLY_OK; i++)
         for (int backward = 0; backward < 2 && status == VLY_OK; backward++) status = one_layer(options, &b, &layers[i], backward);
-    close_bench(&b);
+    vly_bench_twin_close(&b.twin);
     return status;
 }

@@ -1,17 +1,22 @@
-/* bench_learner.c -- samples per second through the networks, on the GPU where there is one, else on all threads.
+/* bench_learner.c -- samples per second through the networks, verified first, on the GPU where there is one, else on all threads.
  * VLY_BENCH_DEVICE (cpu, cuda:0) in the environment chooses; both passes run as the trainer runs them: captured once,
  * replayed from then on.
  *
  *   NET/forward/TYPE/BATCH   the forward pass of a batch (acting)
  *   NET/update/TYPE/BATCH    forward, PPO loss, backward, gradient norm, Adam, the weights in bf16 (or repacked)
  *
+ * Before it is timed, a pass is compared with the processor's plain C code in f32 (benchmarks/bench_twin.h): outputs, for updates also
+ * the gradient, and the weights with what the reference makes of that gradient. `error` is the root of the squared differences over
+ * that of the squares. The batch repeats 32 rows, which are all that the reference computes: means over it are the same.
+ *
  * The input is random uint8 frames (the vector net: floats), already gathered. TYPE: f32, bf16 where the
  * processor has bf16 units. benchmarks/vs_pytorch.py measures PyTorch the same way, alternating.
  */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "common/bench.h"
+#include "benchmarks/bench_twin.h"
 #include "common/net.h"
 #include "common/philox.h"
 #include "cpu/device.h"
@@ -21,7 +26,7 @@ typedef struct {
     vly_queue *q;
     vly_net *net;
     vly_exec *exec;
-    int batch;
+    int batch, period; /* rows, and how many of them differ */
     vly_params p;
     vly_hyper *hyper;
     vly_real *norm, *stats;
@@ -63,10 +68,10 @@ static vly_status fill_loss(bench *b) {
     int32_t *action = calloc(n, sizeof *action);
     vly_real *numbers = calloc(n, sizeof *numbers), *device[ARRAYS] = {NULL};
     vly_status status = action && numbers ? VLY_OK : vly_fail(VLY_ENOMEM, "no memory for a benchmark");
-    for (size_t i = 0; status == VLY_OK && i < n; i++) action[i] = (int32_t)(i % (size_t)actions);
+    for (size_t i = 0; status == VLY_OK && i < n; i++) action[i] = (int32_t)(i % (size_t)b->period % (size_t)actions);
     if (status == VLY_OK) status = give(b, action, n * sizeof *action, &device[0]);
     for (uint32_t k = 1; k < ARRAYS && status == VLY_OK; k++) {
-        for (size_t i = 0; i < n; i++) numbers[i] = k == 1 ? -1.5f : random_unit(k, i) - (k == 3 ? 0.5f : 0.0f);
+        for (size_t i = 0; i < n; i++) numbers[i] = k == 1 ? -1.5f : random_unit(k, i % (size_t)b->period) - (k == 3 ? 0.5f : 0.0f);
         status = give(b, numbers, n * sizeof *numbers, &device[k]);
     }
     free(action);
@@ -80,11 +85,16 @@ static vly_status fill_loss(bench *b) {
 
 /* The input as a gather leaves it. */
 static vly_status fill_input(bench *b, const subject *s) {
-    const size_t values = (size_t)b->batch * s->net.obs.bytes / vly_dtype_bytes(s->net.obs.dtype) * (size_t)s->net.obs.stack;
+    const size_t row = s->net.obs.bytes / vly_dtype_bytes(s->net.obs.dtype) * (size_t)s->net.obs.stack;
+    const size_t values = (size_t)b->batch * row, unique = (size_t)b->period * row;
     const size_t size = vly_dtype_bytes(b->exec->x_type);
     uint8_t *host = calloc(values, size);
     if (!host) return vly_fail(VLY_ENOMEM, "no memory for a benchmark");
     for (size_t i = 0; i < values; i++) {
+        if (i >= unique) {
+            memcpy(host + i * size, host + (i - unique) * size, size);
+            continue;
+        }
         const float f = random_unit(4, i) - 0.5f;
         if (b->exec->x_type == VLY_U8) host[i] = (uint8_t)(s->net.obs.scale < 1 ? 255 * (f + 0.5f) : f < -0.4f);
         else if (b->exec->x_type == VLY_F32) memcpy(host + i * size, &f, sizeof f);
@@ -114,16 +124,15 @@ static vly_status fill_params(bench *b) {
     return give(b, &hyper, sizeof hyper, &b->hyper);
 }
 
-static vly_status open_device(bench *b) {
+static vly_status open_device(bench *b, bool reference) {
     const char *device = getenv("VLY_BENCH_DEVICE");
-    VLY_TRY(vly_device_open(&b->c, device ? device : "auto", 0, NULL, 0));
+    VLY_TRY(reference ? vly_bench_reference_open(&b->c) : vly_device_open(&b->c, device ? device : "auto", 0, NULL, 0));
     return b->c->queue_create(b->c, VLY_QUEUE_LEARN, &b->q);
 }
 
 static vly_status fill(bench *b, const subject *s, bool bf16, bool learn) {
     vly_net_desc d = s->net;
     d.bf16 = bf16;
-    VLY_TRY(open_device(b));
     b->rounds = b->c->info.is_host ? 1 : 20;
     VLY_TRY(vly_net_create(&b->net, &d));
     VLY_TRY(vly_exec_create(&b->exec, b->c, b->net, b->batch, learn, "the benchmark"));
@@ -140,14 +149,18 @@ static vly_status one_forward(vly_queue *q, void *arg) {
     return vly_exec_forward(b->exec, q, b->batch, b->p.param);
 }
 
-static vly_status one_update(vly_queue *q, void *arg) {
+static vly_status step(bench *b, vly_queue *q) {
     static const vly_optimizer adam = {VLY_ADAM, 0.9f, 0.999f, 1e-5f, 0};
+    VLY_TRY(b->c->grad_norm(q, b->p.n, b->p.grad, b->norm));
+    return b->c->optimize(q, &adam, &b->p, b->norm, b->hyper, b->stats);
+}
+
+static vly_status one_update(vly_queue *q, void *arg) {
     bench *b = arg;
     VLY_TRY(vly_exec_forward(b->exec, q, b->batch, b->p.param));
     VLY_TRY(b->c->policy_loss(q, &b->loss));
     VLY_TRY(vly_exec_backward(b->exec, q, b->batch, b->p.param, b->p.grad));
-    VLY_TRY(b->c->grad_norm(q, b->p.n, b->p.grad, b->norm));
-    VLY_TRY(b->c->optimize(q, &adam, &b->p, b->norm, b->hyper, b->stats));
+    VLY_TRY(step(b, q));
     return vly_exec_stepped(b->exec, q, b->p.param);
 }
 
@@ -171,25 +184,105 @@ static void finish(bench *b) {
     if (b->c) b->c->destroy(b->c);
 }
 
+/* ---- verifying ---- */
+
+enum { REFERENCE_ROWS = 32 };
+
+static vly_status fetch(bench *b, const vly_real *device, size_t n, vly_real **host) {
+    *host = malloc(n * sizeof **host);
+    if (!*host) return vly_fail(VLY_ENOMEM, "no memory to verify a benchmark");
+    vly_status status = b->c->download(b->q, *host, device, n * sizeof **host);
+    if (status == VLY_OK) status = b->c->queue_sync(b->q);
+    if (status == VLY_OK) return VLY_OK;
+    free(*host);
+    return status;
+}
+
+/* n numbers of b against n_want of the reference, repeated; all are wrong when their distance is too large. */
+static vly_status compare(bench *b, const vly_real *got_device, size_t n, const vly_real *want, size_t n_want, double tolerance, vly_bench_result *r) {
+    vly_real *got;
+    VLY_TRY(fetch(b, got_device, n, &got));
+    double apart = 0, size = 1e-30;
+    for (size_t i = 0; i < n; i++) {
+        const double w = (double)want[i % n_want], d = (double)got[i] - w;
+        apart += d * d, size += w * w;
+    }
+    const double error = sqrt(apart / size);
+    r->verified += (long long)n;
+    if (!(error <= tolerance)) r->wrong += (long long)n; /* NaN is wrong */
+    if (!(error <= r->error)) r->error = isfinite(error) ? error : 1e30;
+    free(got);
+    return VLY_OK;
+}
+
+static vly_status compare_outputs(bench *b, const bench *ref, double tolerance, vly_bench_result *r) {
+    const size_t actions = (size_t)vly_net_description(b->net)->actions, rows = (size_t)b->batch, few = (size_t)ref->batch;
+    VLY_TRY(compare(b, b->exec->logits, rows * actions, ref->exec->logits, few * actions, tolerance, r));
+    return b->exec->value ? compare(b, b->exec->value, rows, ref->exec->value, few, tolerance, r) : VLY_OK;
+}
+
+/* The reference takes the same step with the gradient that b made: the weights must then agree whatever the type was. */
+static vly_status compare_weights(bench *b, bench *ref, vly_real *first, vly_bench_result *r) {
+    vly_real *grad;
+    const size_t bytes = (size_t)b->p.n * sizeof(vly_real);
+    VLY_TRY(fetch(b, b->p.grad, (size_t)b->p.n, &grad));
+    memcpy(ref->p.grad, grad, bytes); /* the reference's memory is the host's */
+    memcpy(ref->p.param, first, bytes);
+    free(grad);
+    memset(ref->p.m, 0, bytes), memset(ref->p.v, 0, bytes), *ref->p.step = 0;
+    VLY_TRY(step(ref, ref->q));
+    return compare(b, b->p.param, (size_t)b->p.n, ref->p.param, (size_t)b->p.n, 1e-6, r);
+}
+
+static vly_status compare_update(bench *b, bench *ref, double tolerance, vly_bench_result *r) {
+    vly_real *first; /* the weights before */
+    VLY_TRY(fetch(ref, ref->p.param, (size_t)ref->p.n, &first));
+    vly_status status = one_update(b->q, b);
+    if (status == VLY_OK) status = one_update(ref->q, ref);
+    if (status == VLY_OK) status = compare(b, b->p.grad, (size_t)b->p.n, ref->p.grad, (size_t)b->p.n, tolerance, r);
+    if (status == VLY_OK) status = compare_weights(b, ref, first, r);
+    free(first);
+    return status;
+}
+
+static vly_status verify(bench *b, const subject *s, bool bf16, bool learn, vly_bench_result *r) {
+    bench ref = {.batch = b->period, .period = b->period};
+    const double tolerance = bf16 ? 5e-2 : 1e-3;
+    vly_status status = open_device(&ref, true);
+    if (status == VLY_OK) status = fill(&ref, s, false, learn);
+    if (status == VLY_OK) status = one_forward(b->q, b);
+    if (status == VLY_OK) status = one_forward(ref.q, &ref);
+    if (status == VLY_OK) status = compare_outputs(b, &ref, tolerance, r);
+    if (status == VLY_OK && learn) status = compare_update(b, &ref, 2 * tolerance, r);
+    finish(&ref);
+    return status;
+}
+
+static vly_status time_one(const vly_bench_options *o, const subject *s, bench *b, bool bf16, bool learn, vly_bench_result *r) {
+    VLY_TRY(open_device(b, false));
+    if (bf16 && !b->c->info.has_bf16) return VLY_OK;
+    VLY_TRY(fill(b, s, bf16, learn));
+    VLY_TRY(verify(b, s, bf16, learn, r));
+    snprintf(r->params, sizeof r->params, "\"batch\": %d, \"threads\": %d, \"device\": \"%.60s\"", b->batch, b->c->info.threads, b->c->info.name);
+    vly_bench_rate(o, learn ? update : forward, b, r);
+    VLY_TRY(b->status);
+    if (o->report) o->report(o->arg, r);
+    return VLY_OK;
+}
+
 static vly_status measure(const vly_bench_options *o, const subject *s, int batch, bool bf16, bool learn) {
     vly_bench_result r = {.unit = "samples/s"};
     snprintf(r.name, sizeof r.name, "%s/%s/%s/%d", s->name, learn ? "update" : "forward", bf16 ? "bf16" : "f32", batch);
     if (!vly_bench_wanted(o, r.name)) return VLY_OK;
-    bench b = {.batch = batch};
-    vly_status status = fill(&b, s, bf16, learn);
-    if (status == VLY_OK) {
-        snprintf(r.params, sizeof r.params, "\"batch\": %d, \"threads\": %d, \"device\": \"%.60s\"", batch, b.c->info.threads, b.c->info.name);
-        if (!bf16 || b.c->info.has_bf16) vly_bench_rate(o, learn ? update : forward, &b, &r);
-        if (b.status == VLY_OK && r.samples && o->report) o->report(o->arg, &r);
-        status = b.status;
-    }
+    bench b = {.batch = batch, .period = batch < REFERENCE_ROWS ? batch : REFERENCE_ROWS};
+    const vly_status status = time_one(o, s, &b, bf16, learn, &r);
     finish(&b);
     return status;
 }
 
 static vly_status on_gpu(bool *gpu) {
     bench b = {0};
-    VLY_TRY(open_device(&b));
+    VLY_TRY(open_device(&b, false));
     *gpu = !b.c->info.is_host;
     finish(&b);
     return VLY_OK;

@@ -23,10 +23,10 @@ else
   volley=$here/$build/volley tests=$here/$build
 fi
 export VLY_CACHE_DIR="$out/cache"
-kind=device bench_size= train_size= learner=
+kind=device bench_size= train_size= learner= divide=1
 if [ "${REHEARSE:-0}" = 1 ]; then # no device: the shim, and sizes that it can bear; nothing of this is a measurement
   export VLY_CUDA_PLUGIN="$here/$build/libvolley_cuda_shim.so" VLY_NCCL_LIBRARY="$here/$build/libfake_nccl.so" VLY_SHIM_DEVICES=2
-  kind=shim bench_size="--samples 1 --seconds 0.001" train_size="--run.envs 2 --run.precision fp32" learner="--filter mlp/forward/f32/256"
+  kind=shim bench_size="--samples 1 --seconds 0.001" train_size="--run.envs 2 --run.precision fp32" learner="--filter mlp/update/f32/256" divide=4000
 fi
 
 left() { echo $((limit - $(date +%s) + start)); }
@@ -60,11 +60,7 @@ if command -v compute-sanitizer >/dev/null; then
 else
   echo "not run: compute-sanitizer is not installed" | tee -a "$out/summary"
 fi
-if [ $kind = shim ]; then
-  echo "not run: bench-kernels: its sizes are a device's" | tee -a "$out/summary"
-else
-  step bench-kernels 180 env VLY_BENCH_DEVICE=cuda "$volley" bench kernels --json
-fi
+step bench-kernels 240 env VLY_BENCH_DEVICE=cuda VLY_BENCH_DIVIDE="$divide" "$volley" bench kernels $bench_size --json
 step bench-learner 240 env VLY_BENCH_DEVICE=cuda "$volley" bench learner $bench_size $learner --json
 if [ $kind = device ]; then
   step bench-learner-own 120 env VLY_BENCH_DEVICE=cuda VLY_ENGINE=own "$volley" bench learner --filter nature --json

@@ -132,7 +132,12 @@ else()
 endif()
 
 target_compile_definitions(test_bench PRIVATE VLY_TEST_PROGRAM="$<TARGET_FILE:volley>")
+target_link_libraries(test_bench PRIVATE vly_bench)
 add_dependencies(test_bench volley)
+if(TARGET volley_cuda_shim AND NOT VLY_SANITIZE)
+  target_compile_definitions(test_bench PRIVATE VLY_TEST_SHIM_PLUGIN="$<TARGET_FILE:volley_cuda_shim>")
+  add_dependencies(test_bench volley_cuda_shim)
+endif()
 
 # The driver's management library, played (tests/test_gpu_use.c).
 add_library(plugin_nvml MODULE tests/plugins/nvml.c)

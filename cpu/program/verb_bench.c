@@ -17,12 +17,21 @@ typedef struct {
 typedef struct {
     FILE *people;
     json_t *results;
+    int wrong; /* benchmarks whose results differ from their reference */
 } reporter;
+
+static const char *verdict(const vly_bench_result *r, char *text, size_t bytes) {
+    if (r->verified == 0) return "";
+    snprintf(text, bytes, "%s %lld of %lld wrong, error %.1e; ", r->wrong ? "WRONG:" : "verified:", r->wrong, r->verified, r->error);
+    return text;
+}
 
 static void report(void *arg, const vly_bench_result *r) {
     reporter *to = arg;
     char text[1024];
-    fprintf(to->people, "%-34s %14.6g %14.6g %14.6g  %-10s %3d  %s\n", r->name, r->median, r->min, r->max, r->unit, r->samples, r->params);
+    to->wrong += r->wrong > 0;
+    fprintf(to->people, "%-34s %14.6g %14.6g %14.6g  %-10s %3d  %s%s\n", r->name, r->median, r->min, r->max, r->unit, r->samples,
+            verdict(r, text, sizeof text), r->params);
     fflush(to->people);
     vly_bench_json(r, text, sizeof text);
     json_t *object = json_loads(text, 0, NULL);
@@ -82,7 +91,7 @@ static int bench(vly_cli *cli) {
     if (!cli->count) return list_suites(cli);
     if (!strcmp(cli->positional[0], "report")) return make_report(cli);
     if (cli->count > 1) return vly_cli_fail(vly_fail(VLY_EINVAL, "volley bench: '%.100s' is one argument too many; only report takes files", cli->positional[1]));
-    reporter to = {cli->people, json_array()};
+    reporter to = {.people = cli->people, .results = json_array()};
     const vly_bench_options options = {.filter = own->filter[0] ? own->filter : NULL, .seconds = (double)own->seconds,
                                        .samples = own->samples, .gpus = own->gpus[0] ? own->gpus : NULL, .env = own->env[0] ? own->env : NULL,
                                        .vs = own->vs[0] ? own->vs : NULL, .report = report, .arg = &to};
@@ -102,6 +111,7 @@ static int bench(vly_cli *cli) {
     if (status == VLY_OK && cli->json)
         vly_cli_print_json(result_file(suites[i].name, own, to.results));
     json_decref(to.results);
+    if (status == VLY_OK && to.wrong > 0) status = vly_fail(VLY_ENUMERIC, "%d of these results differ from their reference: marked WRONG above", to.wrong);
     if (status == VLY_OK) return VLY_EXIT_DONE;
     int code = vly_cli_fail(status);
     return status == VLY_EINVAL ? code : VLY_EXIT_FAILED;
