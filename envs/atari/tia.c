@@ -101,6 +101,18 @@ static vly_line ball_mask(const vly_tia_state *t) {
     return line_rotated(bits, 0, t->pos[VLY_BL]);
 }
 
+/* Where an object may be, whatever its picture: a mask that only its place and its size change. */
+static vly_line footprint(const vly_tia_state *t, int object) {
+    static const uint64_t ball[4] = {1, 3, 15, 255};
+    if (object == VLY_BL) return line_rotated(ball[t->ctrlpf >> 4 & 3], 0, t->pos[VLY_BL]);
+    unsigned nusiz = t->nusiz[object & 1], mode = nusiz & 7, set = copies[mode];
+    uint64_t bits = 0xff;
+    if (object >= VLY_M0) bits = ball[nusiz >> 4 & 3];
+    else if (mode == 5) bits = 0x1fffe;
+    else if (mode == 7) bits = 0x1fffffffe;
+    return line_rotated(copied(bits, set), set & 8 ? bits : 0, t->pos[object]);
+}
+
 static vly_line playfield_mask(const vly_tia_state *t) {
     uint64_t e0 = fourfold(t->pf[0] >> 4), e1 = fourfold(reversed[t->pf[1]]), e2 = fourfold(t->pf[2]);
     uint64_t left = e0 | e1 << 16 | e2 << 48, left_end = e2 >> 16; /* 80 bits */
@@ -135,30 +147,7 @@ static int is_enabled(const vly_tia_state *t, int object) {
     }
 }
 
-/* Makes the masks of `wanted` objects anew where registers have changed. */
-static void make_masks(vly_tia_work *w, unsigned wanted) {
-    for (unsigned due = w->dirty & wanted; due; due &= due - 1)
-        w->mask[__builtin_ctz(due)] = object_mask(&w->m->tia, __builtin_ctz(due));
-    w->dirty &= (uint8_t)~wanted;
-}
-
-/* An object's registers have changed. */
-static inline void touch(vly_tia_work *w, unsigned objects) {
-    w->dirty |= (uint8_t)objects;
-    w->stale |= (uint8_t)objects;
-}
-
-static void find_enabled(vly_tia_work *w) {
-    unsigned set = w->enabled;
-    for (unsigned due = w->stale; due; due &= due - 1) {
-        int o = __builtin_ctz(due);
-        set = (set & ~(1u << o)) | (unsigned)(is_enabled(&w->m->tia, o) != 0) << o;
-    }
-    w->enabled = (uint8_t)set;
-    w->stale = 0;
-}
-
-/* ---- drawing ----------------------------------------------------------------------------- */
+/* ---- collisions -------------------------------------------------------------------------- */
 
 /* The latches in the order of the registers CXM0P .. CXPPMM, two a register, bit 7 first. */
 enum {
@@ -191,18 +180,82 @@ static const struct {
 static const uint16_t pairs_of[64] = {PAIRS8(0),  PAIRS8(8),  PAIRS8(16), PAIRS8(24),
                                       PAIRS8(32), PAIRS8(40), PAIRS8(48), PAIRS8(56)};
 
+/* Latches that a change of these objects concerns. */
+static inline unsigned pairs_with(unsigned objects) { return pairs_of[63] & ~(unsigned)pairs_of[63 & ~objects]; }
+
+/* Makes the masks of `wanted` objects anew where registers have changed. */
+static void make_masks(vly_tia_work *w, unsigned wanted) {
+    for (unsigned due = w->dirty & wanted; due; due &= due - 1)
+        w->mask[__builtin_ctz(due)] = object_mask(&w->m->tia, __builtin_ctz(due));
+    w->dirty &= (uint8_t)~wanted;
+}
+
+/* Objects' pictures have changed. */
+static inline void touch(vly_tia_work *w, unsigned objects) {
+    w->dirty |= (uint8_t)objects;
+    w->stale |= (uint8_t)objects;
+}
+
+/* Their places or sizes, too. */
+static inline void move(vly_tia_work *w, unsigned objects) {
+    touch(w, objects);
+    w->moved |= (uint8_t)objects;
+    w->measured &= (uint16_t)~pairs_with(objects);
+}
+
+/* An object's picture has changed, and not its place. */
+static inline void switch_on(vly_tia_work *w, int object, unsigned on) {
+    w->dirty |= (uint8_t)(1u << object);
+    w->enabled = (uint8_t)((w->enabled & ~(1u << object)) | (unsigned)(on != 0) << object);
+}
+
+static void find_enabled(vly_tia_work *w) {
+    unsigned set = w->enabled;
+    for (unsigned due = w->stale; due; due &= due - 1) {
+        int o = __builtin_ctz(due);
+        set = (set & ~(1u << o)) | (unsigned)(is_enabled(&w->m->tia, o) != 0) << o;
+    }
+    w->enabled = (uint8_t)set;
+    w->stale = 0;
+}
+
+/* ---- drawing ----------------------------------------------------------------------------- */
+
+/* Finds which of the latches in `wanted` have objects near enough to meet, be their pictures what they may. */
+static void measure(vly_tia_work *w, unsigned wanted) {
+    const vly_tia_state *t = &w->m->tia;
+    unsigned near = w->reach | wanted;
+    w->measured |= (uint16_t)wanted;
+    if (t->stars | t->star_width | t->star_hidden) wanted &= ~pairs_with(1u << VLY_M0);
+    for (unsigned due = wanted & ~pairs_with(1u << VLY_PF); due; due &= due - 1) {
+        int i = __builtin_ctz(due), a = pairs[i].a, b = pairs[i].b;
+        if (w->moved >> a & 1) w->foot[a] = footprint(t, a);
+        if (w->moved >> b & 1) w->foot[b] = footprint(t, b);
+        w->moved &= (uint8_t)~(1u << a | 1u << b);
+        if (!line_any(line_and(w->foot[a], w->foot[b]))) near &= ~(1u << i);
+    }
+    w->reach = (uint16_t)near;
+}
+
+/* The latches of `due` that are open and in reach. */
+static inline unsigned watched(vly_tia_work *w, unsigned due) {
+    due &= ~(unsigned)w->m->tia.collisions;
+    if (due & ~w->measured) measure(w, due & ~w->measured);
+    return due & w->reach;
+}
+
 /* Latches what meets in pixels [from, to). A whole line without change needs no second look. */
 static void collide(vly_tia_work *w, int from, int to) {
     vly_tia_state *t = &w->m->tia;
-    unsigned due = pairs_of[w->enabled] & ~(unsigned)t->collisions;
-    if (!due || (w->settled && !(w->dirty & w->enabled))) return;
-    make_masks(w, w->enabled);
+    unsigned due = watched(w, pairs_of[w->enabled]);
+    if (!due || (w->settled && !(due & pairs_with(w->dirty)))) return;
     int whole = from == 0 && to == VLY_SCREEN_WIDTH;
     vly_line window = {{~0ull, ~0ull, ~0ull}};
     if (!whole) window = line_window(from, to);
     w->settled = (uint8_t)whole;
     for (; due; due &= due - 1) {
         int i = __builtin_ctz(due);
+        make_masks(w, 1u << pairs[i].a | 1u << pairs[i].b);
         vly_line hit = line_and(w->mask[pairs[i].a], w->mask[pairs[i].b]);
         if (line_any(line_and(hit, window))) t->collisions |= (uint16_t)(1u << i);
     }
@@ -324,7 +377,7 @@ static void star_line_end(vly_tia_work *w) {
     t->pos[VLY_M0] = (uint8_t)((t->pos[VLY_M0] + 160 - step[t->star_counter]) % 160);
     t->star_width = t->star_counter == 1;
     t->star_hidden = t->star_counter == 2;
-    touch(w, 1u << VLY_M0);
+    move(w, 1u << VLY_M0);
 }
 
 /* Due when the first clock after a displayed line is drawn. */
@@ -350,21 +403,26 @@ static void place_beam(vly_tia_work *w) {
     w->line_begin = t->updated >= t->stop ? BEYOND : t->start + w->line * VLY_CLOCKS_PER_LINE;
 }
 
-/* Without pixels: nothing will be latched, and no line end has anything to do. */
+/* Without pixels: nothing will be latched, and the line ends change nothing that could be. */
 static inline int is_quiet(vly_tia_work *w) {
     const vly_tia_state *t = &w->m->tia;
-    if ((t->reflect ^ t->ctrlpf) & 1 || t->suppress[0] | t->suppress[1] | t->stars) return 0;
+    if (t->stars) return 0;
     if (t->vblank & 2) return 1;
     if (w->stale) find_enabled(w);
-    return !(pairs_of[w->enabled] & ~(unsigned)t->collisions) || (w->settled && !(w->dirty & w->enabled));
+    unsigned due = watched(w, pairs_of[w->enabled]);
+    if (!due) return 1;
+    return w->settled && !(due & pairs_with(w->dirty)) &&
+           !((t->reflect ^ t->ctrlpf) & 1 || t->suppress[0] | t->suppress[1]);
 }
 
 /* On to `clock`, not past the display. */
 static inline void skip(vly_tia_work *w, int32_t clock) {
     vly_tia_state *t = &w->m->tia;
+    int32_t next = w->line_begin + VLY_CLOCKS_PER_LINE;
+    if ((t->updated == w->line_begin && w->line > 0) || clock > next) line_end(w);
     if (clock >= w->line_begin + VLY_HBLANK + 8) t->comb = 0;
     t->updated = clock;
-    if (clock >= w->line_begin + VLY_CLOCKS_PER_LINE) place_beam(w);
+    if (clock >= next) place_beam(w);
 }
 
 static __attribute__((noinline)) void draw(vly_tia_work *w, int32_t clock) {
@@ -412,7 +470,7 @@ static void reset_player(vly_tia_work *w, int p, int32_t clock, int hpos) {
     if (display) draw(w, clock + 11);
     t->suppress[p] = display || !delay;
     t->pos[p] = (uint8_t)now;
-    touch(w, 1u << p);
+    move(w, 1u << p);
 }
 
 static void reset_missile(vly_tia_work *w, int object, int32_t clock, int hpos) {
@@ -429,7 +487,7 @@ static void reset_missile(vly_tia_work *w, int object, int32_t clock, int hpos) 
         if (since == 18 && hpos == 27) now = 5;
     }
     t->pos[object] = (uint8_t)now;
-    touch(w, 1u << object);
+    move(w, 1u << object);
 }
 
 static void missile_to_player(vly_tia_work *w, int i, uint8_t value) {
@@ -440,7 +498,7 @@ static void missile_to_player(vly_tia_work *w, int i, uint8_t value) {
         t->pos[VLY_M0 + i] = wrapped(t->pos[i] + (mode == 5 ? 8 : mode == 7 ? 16 : 4));
     }
     t->resmp[i] = on;
-    touch(w, 1u << (VLY_M0 + i));
+    move(w, 1u << (VLY_M0 + i));
 }
 
 static inline int floor_div4(int n) { return n >= 0 ? n / 4 : -((3 - n) / 4); }
@@ -473,7 +531,7 @@ static void hmove(vly_tia_work *w, int32_t clock, int x) {
     }
     t->suppress[0] = t->suppress[1] = 0;
     t->stars = t->star_width = t->star_hidden = 0;
-    if (changed) touch(w, changed);
+    if (changed) move(w, changed);
 }
 
 static void set_motion(vly_tia_work *w, int object, int32_t clock, uint8_t value) {
@@ -516,7 +574,7 @@ static inline void apply(vly_tia_work *w, int32_t clock, int hpos, unsigned reg,
         t->nusiz[p] = value;
         t->suppress[p] = 0;
         if (p == 0) t->star_width = t->star_hidden = 0;
-        touch(w, 1u << p | 1u << (VLY_M0 + p));
+        move(w, 1u << p | 1u << (VLY_M0 + p));
         break;
     }
     case VLY_COLUP0:
@@ -526,7 +584,7 @@ static inline void apply(vly_tia_work *w, int32_t clock, int hpos, unsigned reg,
     case VLY_CTRLPF:
         t->ctrlpf = value;
         if (hpos < 79 + VLY_HBLANK) t->reflect = value & 1;
-        touch(w, 1u << VLY_PF | 1u << VLY_BL);
+        move(w, 1u << VLY_PF | 1u << VLY_BL);
         break;
     case VLY_REFP0:
     case VLY_REFP1:
@@ -609,6 +667,53 @@ static inline void advance(vly_tia_work *w, int32_t clock) {
     else draw(w, clock);
 }
 
+/* Whether a change of these objects' pictures can be seen or latched. If not, the beam need not come up
+ * to it: it is elsewhere that each of their neighbours is, or off, or all their latches are set. */
+static inline int matters(vly_tia_work *w, unsigned objects) {
+    if (w->pixels) return 1;
+    if (w->m->tia.vblank & 2) return 0;
+    if (w->stale) find_enabled(w);
+    return watched(w, pairs_of[w->enabled | objects] & pairs_with(objects)) != 0;
+}
+
+static inline void write_graphics(vly_tia_work *w, int p, int32_t clock, uint8_t value) {
+    vly_tia_state *t = &w->m->tia;
+    int q = p ^ 1;
+    int own = t->grp[p] != value && !t->vdel[p];
+    int others = t->delayed_grp[q] != t->grp[q] && t->vdel[q];
+    int ball = p == 1 && t->delayed_enabl != t->enabl && t->vdelbl;
+    unsigned seen = (unsigned)own << p | (unsigned)others << q | (unsigned)ball << VLY_BL;
+    if (seen && matters(w, seen)) advance(w, clock + 1);
+    t->grp[p] = value;
+    t->delayed_grp[q] = t->grp[q];
+    if (p == 1) t->delayed_enabl = t->enabl;
+    if (own) switch_on(w, p, value);
+    if (others) switch_on(w, q, t->delayed_grp[q]);
+    if (ball) switch_on(w, VLY_BL, t->delayed_enabl);
+}
+
+static inline void write_playfield(vly_tia_work *w, unsigned i, int32_t clock, uint8_t value) {
+    static const uint8_t delay[4] = {4, 5, 2, 3};
+    vly_tia_state *t = &w->m->tia;
+    if (t->pf[i] == value) return;
+    if (matters(w, 1u << VLY_PF)) advance(w, clock + delay[hpos_of(t, clock) / 3 & 3]);
+    t->pf[i] = value;
+    switch_on(w, VLY_PF, (t->pf[0] & 0xf0) | t->pf[1] | t->pf[2]);
+}
+
+static inline void write_enable(vly_tia_work *w, int object, int32_t clock, uint8_t *state, uint8_t value) {
+    vly_tia_state *t = &w->m->tia;
+    int ball = object == VLY_BL;
+    if (*state == (value & 2)) return;
+    if (ball ? t->vdelbl : t->resmp[object - VLY_M0]) {
+        *state = value & 2; /* not shown yet */
+        return;
+    }
+    if (matters(w, 1u << object)) advance(w, clock);
+    *state = value & 2;
+    switch_on(w, object, value & 2);
+}
+
 /* As vly_tia_poke, but what changes nothing to be seen does not draw. */
 static inline void replay_one(vly_tia_work *w, int32_t clock, unsigned reg, uint8_t value) {
     vly_tia_state *t = &w->m->tia;
@@ -618,54 +723,20 @@ static inline void replay_one(vly_tia_work *w, int32_t clock, unsigned reg, uint
     case VLY_COLUPF:
     case VLY_COLUBK: {
         uint8_t *c = &t->color[reg - VLY_COLUP0], next = (value & 0xfe) | t->color_loss;
-        if (*c == next) return;
-        if (w->pixels) advance(w, clock);
+        if (w->pixels && *c != next) advance(w, clock);
         *c = next;
         return;
     }
     case VLY_PF0:
     case VLY_PF1:
-    case VLY_PF2: {
-        static const uint8_t delay[4] = {4, 5, 2, 3};
-        if (t->pf[reg - VLY_PF0] == value) return;
-        advance(w, clock + delay[hpos_of(t, clock) / 3 & 3]);
-        t->pf[reg - VLY_PF0] = value;
-        touch(w, 1u << VLY_PF);
-        return;
-    }
-    case VLY_GRP0:
-    case VLY_GRP1: {
-        int p = (int)reg - VLY_GRP0, q = p ^ 1;
-        unsigned seen = 0;
-        if (t->grp[p] != value && !t->vdel[p]) seen |= 1u << p;
-        if (t->delayed_grp[q] != t->grp[q] && t->vdel[q]) seen |= 1u << q;
-        if (p == 1 && t->delayed_enabl != t->enabl && t->vdelbl) seen |= 1u << VLY_BL;
-        if (seen) {
-            advance(w, clock + 1);
-            touch(w, seen);
-        }
-        t->grp[p] = value;
-        t->delayed_grp[q] = t->grp[q];
-        if (p == 1) t->delayed_enabl = t->enabl;
-        return;
-    }
+    case VLY_PF2: write_playfield(w, reg - VLY_PF0, clock, value); return;
+    case VLY_GRP0: write_graphics(w, 0, clock, value); return;
+    case VLY_GRP1: write_graphics(w, 1, clock, value); return;
     case VLY_ENAM0:
-    case VLY_ENAM1: {
-        int i = (int)reg - VLY_ENAM0;
-        if (t->enam[i] == (value & 2)) return;
-        advance(w, clock);
-        t->enam[i] = value & 2;
-        touch(w, 1u << (VLY_M0 + i));
+    case VLY_ENAM1:
+        write_enable(w, VLY_M0 + (int)(reg - VLY_ENAM0), clock, &t->enam[reg - VLY_ENAM0], value);
         return;
-    }
-    case VLY_ENABL:
-        if (t->enabl == (value & 2)) return;
-        if (!t->vdelbl) {
-            advance(w, clock);
-            touch(w, 1u << VLY_BL);
-        }
-        t->enabl = value & 2;
-        return;
+    case VLY_ENABL: write_enable(w, VLY_BL, clock, &t->enabl, value); return;
     case VLY_HMP0:
     case VLY_HMP1:
     case VLY_HMM0:
@@ -681,15 +752,42 @@ static inline void replay_one(vly_tia_work *w, int32_t clock, unsigned reg, uint
         advance(w, clock + 1);
         t->vblank = value;
         return;
-    case VLY_VSYNC:
-    case VLY_WSYNC:
-    case VLY_TOUCH: return;
-    default: {
-        int hpos = hpos_of(t, clock);
-        advance(w, clock + write_delay(reg, hpos));
-        apply(w, clock, hpos, reg, value);
+    case VLY_NUSIZ0:
+    case VLY_NUSIZ1: {
+        int p = (int)(reg - VLY_NUSIZ0);
+        if (t->nusiz[p] == value && !t->suppress[p] && (p || !(t->star_width | t->star_hidden))) return;
+        break;
     }
+    case VLY_CTRLPF:
+        if (t->ctrlpf == value && t->reflect == (value & 1)) return;
+        break;
+    case VLY_REFP0:
+    case VLY_REFP1:
+        if (t->refp[reg - VLY_REFP0] == (value & 8)) return;
+        break;
+    case VLY_VDELP0:
+    case VLY_VDELP1:
+        if (t->vdel[reg - VLY_VDELP0] == (value & 1)) return;
+        break;
+    case VLY_VDELBL:
+        if (t->vdelbl == (value & 1)) return;
+        break;
+    case VLY_RESMP0:
+    case VLY_RESMP1:
+        if (t->resmp[reg - VLY_RESMP0] == (value & 2)) return;
+        break;
+    case VLY_RESP0:
+    case VLY_RESP1:
+    case VLY_RESM0:
+    case VLY_RESM1:
+    case VLY_RESBL:
+    case VLY_HMOVE:
+    case VLY_CXCLR: break;
+    default: return; /* VSYNC, WSYNC, VLY_TOUCH, sound and the registers that are not there */
     }
+    int hpos = hpos_of(t, clock);
+    advance(w, clock + write_delay(reg, hpos));
+    apply(w, clock, hpos, reg, value);
 }
 
 /* Up to the last line that the log reaches into. That one is drawn access by access: where a frame
@@ -741,7 +839,8 @@ void vly_tia_open(vly_tia_work *w, vly_machine *m, const vly_rom *rom, uint8_t *
     w->blanks = !rom->properties.no_hmove_blanks;
     w->ystart = rom->properties.ystart;
     w->height = rom->properties.height;
-    w->dirty = w->stale = 0x3f;
+    w->dirty = w->stale = w->moved = 0x3f;
+    w->measured = w->reach = 0;
     w->enabled = w->settled = 0;
     place_beam(w);
 }

@@ -43,9 +43,13 @@ typedef struct {
     uint8_t stale;        /* bit per object: its bit of `enabled` must be */
     uint8_t enabled;      /* bit per object: switched on, even if its mask is empty */
     uint8_t settled;      /* these masks have met over a whole line */
+    uint8_t moved;        /* bit per object: foot[] must be made again */
+    uint16_t measured;    /* latches whose bit of `reach` holds */
+    uint16_t reach;       /* latches of objects that are near enough to meet */
     int32_t line_begin;   /* the clock at which the line that is being drawn began; BEYOND: no more lines */
     int32_t line;         /* its number */
     vly_line mask[6];     /* in the order VLY_P0 .. VLY_PF */
+    vly_line foot[5];     /* where an object may be, whatever its picture; the playfield may be anywhere */
 } vly_tia_work;
 
 void vly_tia_open(vly_tia_work *w, vly_machine *m, const vly_rom *rom, uint8_t *pixels);
