@@ -36,6 +36,7 @@
 #ifndef VLY_CPU_POOL_H
 #define VLY_CPU_POOL_H
 #include <stdbool.h>
+#include <stdatomic.h>
 #include <uv.h>
 #include "common/env.h"
 #include "common/status.h"
@@ -108,6 +109,10 @@ vly_status vly_pool_reset_chunk(vly_pool *pool, int chunk, vly_rows out);
 /* Exactly `want` finished chunks in the order in which they finished, or 0 when there are fewer after timeout_ms
  * (0: at once, -1: wait). A chunk is handed out once per submission. */
 int vly_pool_take(vly_pool *pool, int want, int *chunks, int timeout_ms);
+/* The same, but also 0 as soon as *news is not 0: for a thread that waits for something else too. vly_pool_tell sets it, from any
+ * thread, and does not touch it or the pool any more once it can be seen and the pool be destroyed. */
+int vly_pool_take_unless(vly_pool *pool, const atomic_int *news, int want, int *chunks, int timeout_ms);
+void vly_pool_tell(vly_pool *pool, atomic_int *news);
 
 /* By actor, from `actor` on: the frames of its episode before its newest row, at most 255 (for frame stacks).
  * Valid for actors that are not in flight. */

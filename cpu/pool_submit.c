@@ -155,11 +155,22 @@ vly_status vly_pool_wait_group(vly_pool *p, int g, int timeout_ms) {
     return VLY_OK;
 }
 
-int vly_pool_take(vly_pool *p, int want, int *chunks, int timeout_ms) {
+static bool happened(const atomic_int *news) { return news && atomic_load(news) != 0; }
+
+int vly_pool_take(vly_pool *p, int want, int *chunks, int timeout_ms) { return vly_pool_take_unless(p, NULL, want, chunks, timeout_ms); }
+
+void vly_pool_tell(vly_pool *p, atomic_int *news) {
+    pthread_mutex_lock(&p->lock); /* whoever waits has looked before, or will look; destroy takes it too */
+    atomic_store(news, 1);
+    pthread_cond_broadcast(&p->done);
+    pthread_mutex_unlock(&p->lock);
+}
+
+int vly_pool_take_unless(vly_pool *p, const atomic_int *news, int want, int *chunks, int timeout_ms) {
     if (want <= 0) return 0;
     const int64_t until = until_of(timeout_ms);
     pthread_mutex_lock(&p->lock);
-    while (p->finished_count < want && wait_or_work(p, until)) {}
+    while (p->finished_count < want && !happened(news) && wait_or_work(p, until)) {}
     const int n = p->finished_count >= want ? want : 0;
     for (int i = 0; i < n; i++) {
         chunks[i] = ring_pop(p->finished, p->chunk_count, &p->finished_head, &p->finished_count);

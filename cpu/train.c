@@ -394,10 +394,11 @@ static vly_status alloc_arrays(vly_train *t) {
     t->device_obs = calloc(G, sizeof *t->device_obs);
     t->taken = calloc(G, sizeof *t->taken);
     t->waiting = calloc(G, sizeof *t->waiting);
+    t->acting = calloc(G, sizeof *t->acting);
     t->stalled = calloc(G, sizeof *t->stalled);
     t->pool_bytes = vly_pool_snapshot_bytes(t->pool);
     t->pool_state = t->o.eval ? NULL : malloc(t->pool_bytes);
-    if (!t->rows || !t->device_obs || !t->taken || !t->waiting || !t->stalled || (!t->o.eval && !t->pool_state))
+    if (!t->rows || !t->device_obs || !t->taken || !t->waiting || !t->acting || !t->stalled || (!t->o.eval && !t->pool_state))
         return vly_fail(VLY_ENOMEM, "no memory for a run of %d environments", t->N);
     if (t->c->info.is_host) return VLY_OK;
     void *slab;
@@ -467,6 +468,7 @@ void vly_train_destroy(vly_train *t) {
     free(t->device_obs);
     free(t->taken);
     free(t->waiting);
+    free(t->acting);
     free(t->stalled);
     free(t->pool_state);
     if (!hung) free(t);

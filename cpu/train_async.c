@@ -94,14 +94,37 @@ static vly_status retry_stalled(vly_train *t) {
     return VLY_OK;
 }
 
-static vly_status act_on_waiting(vly_train *t) {
-    if (t->waiting_count == 0) return VLY_OK;
+/* ---- acting: begun here, and the loop goes on until the back end says that the actions are there ---- */
+
+static void actions_are_there(void *arg) {
+    vly_train *t = arg;
+    vly_pool_tell(t->pool, &t->acted);
+}
+
+static vly_status begin_acting(vly_train *t) {
+    if (t->waiting_count == 0 || t->acting_count > 0) return VLY_OK;
     vly_train_mark(t, VLY_PHASE_OTHER);
-    VLY_TRY(t->algo->act(t->algo, t->act, t->waiting, t->waiting_count));
-    VLY_TRY(t->c->queue_sync(t->act));
-    vly_train_mark(t, VLY_PHASE_ACT);
-    for (int i = 0; i < t->waiting_count; i++) VLY_TRY(submit(t, t->waiting[i]));
+    int *const groups = t->waiting;
+    t->waiting = t->acting, t->acting = groups;
+    const int count = t->waiting_count;
     t->waiting_count = 0;
+    atomic_store(&t->acted, 0);
+    VLY_TRY(t->algo->act(t->algo, t->act, t->acting, count));
+    VLY_TRY(t->c->notify(t->act, actions_are_there, t));
+    t->acting_count = count; /* from here on somebody will call */
+    vly_train_mark(t, VLY_PHASE_ACT);
+    return VLY_OK;
+}
+
+/* Gives the actions to the environments once they are there; with `wait`, now. */
+static vly_status end_acting(vly_train *t, bool wait) {
+    if (t->acting_count == 0 || (!wait && !atomic_load(&t->acted))) return VLY_OK;
+    vly_train_mark(t, VLY_PHASE_OTHER);
+    VLY_TRY(t->c->queue_sync(t->act)); /* and whether they are what they should be */
+    vly_train_mark(t, VLY_PHASE_ACT);
+    while (!atomic_load(&t->acted)) uv_sleep(1); /* done, and about to be said */
+    for (int i = 0; i < t->acting_count; i++) VLY_TRY(submit(t, t->acting[i]));
+    t->acting_count = 0;
     return VLY_OK;
 }
 
@@ -112,13 +135,13 @@ static int expected(vly_train *t) {
     return t->in_flight - stats.hung;
 }
 
-/* Takes what has finished: `want` groups, fewer when fewer can be expected. */
+/* Takes what has finished: `want` groups, fewer when fewer can be expected, none when actions are there first. */
 static vly_status receive_finished(vly_train *t, int want) {
     const int coming = expected(t);
     if (want > coming) want = coming > 0 ? coming : 1;
     vly_train_mark(t, VLY_PHASE_OTHER);
-    const int n = vly_pool_take(t->pool, want, t->taken, 100);
-    vly_train_mark(t, VLY_PHASE_ENV);
+    const int n = vly_pool_take_unless(t->pool, t->acting_count > 0 ? &t->acted : NULL, want, t->taken, 100);
+    vly_train_mark(t, coming > 0 || t->acting_count == 0 ? VLY_PHASE_ENV : VLY_PHASE_ACT);
     for (int i = 0; i < n; i++) {
         VLY_TRY(vly_train_receive(t, t->taken[i]));
         t->waiting[t->waiting_count++] = t->taken[i];
@@ -171,6 +194,7 @@ static vly_status turn_learner(vly_train *t, bool wait, bool begin, bool *save) 
  * landed: its actors start afresh when the run is resumed, and the last action of each is chosen again. */
 static vly_status come_to_rest(vly_train *t) {
     bool ignored = false;
+    VLY_TRY(end_acting(t, true));
     while (expected(t) > 0 || t->stalled_count > 0) {
         VLY_TRY(turn_learner(t, expected(t) <= 0, t->stalled_count > 0, &ignored));
         if (expected(t) > 0) VLY_TRY(receive_finished(t, 1));
@@ -184,9 +208,10 @@ static vly_status loop(vly_train *t) {
     for (int g = 0; g < t->G; g++) t->waiting[g] = g; /* everybody has arrived */
     t->waiting_count = t->G;
     while (t->stop == VLY_STOP_NONE) {
-        VLY_TRY(act_on_waiting(t));
-        VLY_TRY(turn_learner(t, expected(t) <= 0, true, &save));
-        if (t->in_flight > 0) VLY_TRY(receive_finished(t, t->batch));
+        VLY_TRY(begin_acting(t));
+        VLY_TRY(end_acting(t, false));
+        VLY_TRY(turn_learner(t, expected(t) <= 0 && t->acting_count == 0, true, &save));
+        if (t->in_flight > 0 || t->acting_count > 0) VLY_TRY(receive_finished(t, t->batch));
         if (t->o.loop) uv_run(t->o.loop, UV_RUN_NOWAIT);
         if (atomic_load(&t->stop_asked) && t->stop == VLY_STOP_NONE) t->stop = VLY_STOP_INTERRUPTED;
         if (!save || t->stop != VLY_STOP_NONE) continue;
@@ -198,11 +223,12 @@ static vly_status loop(vly_train *t) {
 }
 
 vly_status vly_train_run_async(vly_train *t) {
-    t->in_flight = t->stalled_count = t->waiting_count = 0;
+    t->in_flight = t->stalled_count = t->waiting_count = t->acting_count = 0;
     VLY_TRY(vly_train_first_rows(t));
     VLY_TRY(start_learner(t));
     const vly_status status = loop(t);
     stop_learner(t);
+    while (t->acting_count > 0 && !atomic_load(&t->acted)) uv_sleep(1); /* after a failure too, sooner or later: gpu/notify.c */
     while (status != VLY_OK && t->in_flight > 0) { /* nothing may be out when memory is freed */
         const int n = vly_pool_take(t->pool, t->in_flight, t->taken, 1000);
         if (n == 0) break;

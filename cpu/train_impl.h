@@ -60,8 +60,9 @@ struct vly_train {
     bool dirty; /* something changed since the last save */
 
     /* asynchronous */
-    int *taken, *waiting, *stalled; /* groups; waiting: arrived, not acted; stalled: acted, no room */
-    int waiting_count, stalled_count, in_flight, batch;
+    int *taken, *waiting, *acting, *stalled; /* groups; waiting: arrived, not acted; acting: their actions are being made; stalled: acted, no room */
+    int waiting_count, acting_count, stalled_count, in_flight, batch;
+    atomic_int acted; /* the actions of `acting` are in host memory; set by whichever thread the back end says it from */
     train_learner learner;
 };
 

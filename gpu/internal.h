@@ -25,6 +25,7 @@ typedef struct {
 typedef struct vly_cuda_queue {
     vly_queue base;
     cudaStream_t stream;
+    cudaEvent_t passed; /* what the host waits for: the thread sleeps, where waiting for a stream spins */
     void *scratch;      /* VLY_SCRATCH_BYTES */
     void *workspace;    /* workspace_bytes for NVIDIA's libraries */
     void *patches;      /* patch_bytes for unfolded convolutions, NULL without cuBLASLt */

@@ -12,6 +12,7 @@ static void queue_destroy(vly_queue *q) {
         vly_engines_queue_close(queue);
         cudaStreamDestroy(queue->stream);
     }
+    if (queue->passed) cudaEventDestroy(queue->passed);
     vly_arena_free(&vly_cuda_of(q)->arena, queue->scratch);
     vly_arena_free(&vly_cuda_of(q)->arena, queue->workspace);
     free(queue);
@@ -21,6 +22,7 @@ static vly_status queue_fill(vly_cuda_queue *q, vly_cuda *cuda) {
     int least, greatest;
     VLY_CUDA_TRY(cudaDeviceGetStreamPriorityRange(&least, &greatest));
     VLY_CUDA_TRY(cudaStreamCreateWithPriority(&q->stream, cudaStreamNonBlocking, q->base.kind == VLY_QUEUE_LEARN ? least : greatest));
+    VLY_CUDA_TRY(cudaEventCreateWithFlags(&q->passed, cudaEventDisableTiming | cudaEventBlockingSync));
     VLY_TRY(vly_arena_alloc(&cuda->arena, VLY_SCRATCH_BYTES, "a queue's working memory", NULL, &q->scratch));
     if (q->base.kind == VLY_QUEUE_COPY || !vly_layer_wants_workspace()) return VLY_OK;
     VLY_TRY(vly_arena_alloc(&cuda->arena, cuda->workspace_bytes, "a queue's workspace for cuBLAS and cuDNN", NULL, &q->workspace));
@@ -44,7 +46,9 @@ static vly_status queue_create(vly_compute *c, vly_queue_kind kind, vly_queue **
 }
 
 static vly_status queue_sync(vly_queue *q) {
-    VLY_CUDA_TRY(cudaStreamSynchronize(vly_stream_of(q)));
+    const cudaEvent_t passed = ((vly_cuda_queue *)q)->passed;
+    VLY_CUDA_TRY(cudaEventRecord(passed, vly_stream_of(q)));
+    VLY_CUDA_TRY(cudaEventSynchronize(passed));
     return VLY_OK;
 }
 

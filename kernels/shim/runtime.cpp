@@ -37,6 +37,7 @@ struct mark { vly_shim_stream *stream; uint64_t ticket; vly_shim_graph *capture;
 struct vly_shim_event {
     int device;
     std::shared_ptr<mark> last;
+    bool blocking;
 };
 
 namespace {
@@ -50,6 +51,7 @@ thread_local cudaError_t last_error = cudaSuccess;
 thread_local int current;
 char text[1024];
 bool lazy = getenv("VLY_SHIM_EAGER") == nullptr, lazy_host;
+uint64_t spins;
 uint64_t launches;
 size_t allocated, limit_bytes;
 struct extent { size_t bytes; int device; };
@@ -212,6 +214,10 @@ void vly_shim_fail(void) {
     guard g(lock);
     vly_shim::report("a test lets the device fail");
 }
+uint64_t vly_shim_spins(void) {
+    guard g(lock);
+    return spins;
+}
 uint64_t vly_shim_launches(void) { return launches; }
 void vly_shim_memory_limit(size_t bytes) { limit_bytes = bytes; }
 
@@ -352,6 +358,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
     guard g(lock);
+    spins++;
     if (at(stream)->capture) return give(cudaErrorStreamCaptureUnsupported);
     drain(at(stream), at(stream)->enqueued);
     return give(sticky);
@@ -367,8 +374,8 @@ cudaError_t cudaStreamIsCapturing(cudaStream_t stream, enum cudaStreamCaptureSta
     return cudaSuccess;
 }
 
-cudaError_t cudaEventCreateWithFlags(cudaEvent_t *out, unsigned) {
-    *out = new vly_shim_event{current, nullptr};
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t *out, unsigned flags) {
+    *out = new vly_shim_event{current, nullptr, (flags & cudaEventBlockingSync) != 0};
     return cudaSuccess;
 }
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
@@ -404,7 +411,11 @@ cudaError_t cudaEventQuery(cudaEvent_t event) {
     if (m) drain(m->stream, m->ticket); /* whoever polls lets time pass */
     return give(sticky);
 }
-cudaError_t cudaEventSynchronize(cudaEvent_t event) { return cudaEventQuery(event); }
+cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+    guard g(lock);
+    if (!event->blocking) spins++;
+    return cudaEventQuery(event);
+}
 cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t from, cudaEvent_t to) {
     if (!from->last || !to->last) return give(cudaErrorInvalidValue);
     *ms = (float)(1e3 * (to->last->seconds - from->last->seconds));

@@ -126,6 +126,8 @@ cudaError_t vly_shim_enqueue(cudaStream_t stream, void (*fn)(void *arg), void *a
 bool vly_shim_retain(cudaStream_t stream, void (*release)(void *arg), void *arg);
 /* As if a kernel had failed here. */
 void vly_shim_fail(void);
+/* Waits of the host that would have kept a processor busy: for a stream, or for an event without cudaEventBlockingSync. */
+uint64_t vly_shim_spins(void);
 /* Kernels run since the start. */
 uint64_t vly_shim_launches(void);
 /* Verifies the sentinels around every live allocation; false and a report when one was written. */

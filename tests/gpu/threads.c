@@ -121,9 +121,26 @@ static void a_queue_may_change_hands(void) {
     c->queue_destroy(s.other), c->queue_destroy(s.q);
 }
 
+#ifdef VLY_TEST_SHIM
+/* The thread that waits for actions shares its processor with environments. */
+static void waiting_for_a_queue_keeps_no_processor_busy(void) {
+    vly_queue *q;
+    float *x, got[N];
+    CHECK_OK(c->queue_create(c, VLY_QUEUE_ACT, &q));
+    CHECK_OK(c->alloc(c, sizeof got, "a test", NULL, (void **)&x));
+    const uint64_t before = vly_shim_spins();
+    CHECK_OK(c->fill(q, x, 0, sizeof got));
+    memset(got, 0xff, sizeof got);
+    CHECK_OK(c->download(q, got, x, sizeof got));
+    CHECK_OK(c->queue_sync(q));
+    for (int i = 0; i < N; i++) CHECK(got[i] == 0);
+    CHECK_EQ(vly_shim_spins(), before);
+    c->free(c, x);
+    c->queue_destroy(q);
+}
+
 /* ---- a device that fails ---- */
 
-#ifdef VLY_TEST_SHIM
 static void fail(void *unused) {
     (void)unused;
     vly_shim_fail();
@@ -150,6 +167,7 @@ int main(void) {
     in_a_thread(everything, NULL);
     a_queue_may_change_hands();
 #ifdef VLY_TEST_SHIM
+    waiting_for_a_queue_keeps_no_processor_busy();
     a_failed_device_still_notifies();
 #endif
     c->destroy(c);
