@@ -107,6 +107,7 @@ vly_status vly_arena_alloc(vly_arena *a, size_t bytes, const char *what, const c
 
 void vly_arena_free(vly_arena *a, void *memory) {
     if (!memory) return;
+    cudaSetDevice(a->index); /* else cudaFree makes a context on another device */
     pthread_mutex_lock(&a->lock);
     for (vly_chunk **at = &a->chunks; *at; at = &(*at)->next) {
         vly_chunk *c = *at;
