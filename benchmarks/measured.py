@@ -16,6 +16,9 @@ def processor():
 
 
 def facts(command):
-    commit = subprocess.run(["git", "-C", ROOT, "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"], capture_output=True, text=True).stdout
+    git = ["git", "-C", ROOT]
+    commit = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True).stdout.strip()
+    # Files of results change while results are made: that is not another program.
+    changed = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", ".", ":!benchmarks/results"], capture_output=True).returncode
     return {"command": command, "hardware": f"{len(os.sched_getaffinity(0))} cores of {processor()}, load {os.getloadavg()[0]:.1f}",
-            "commit": commit.strip(), "date": datetime.date.today().isoformat()}
+            "commit": commit + ("-dirty" if commit and changed else ""), "date": datetime.date.today().isoformat()}
