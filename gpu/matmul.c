@@ -6,7 +6,7 @@
 #include "gpu/matmul.h"
 #include <stdlib.h>
 
-enum { REMEMBERED = 16, ALIGNMENTS = 4 };
+enum { REMEMBERED = 16, ALIGNMENTS = 4, ALIGN_MOST = 16 };
 
 /* What an algorithm was asked for. */
 typedef struct { uint32_t n, align[ALIGNMENTS], bias; } question;
@@ -94,10 +94,11 @@ static vly_status layouts_open(const vly_matmul *m, int n, layouts *l) {
     return VLY_OK;
 }
 
-/* The library would assume 256, and read beyond what a pointer allows. */
+/* The library would assume 256, and read beyond what a pointer allows. No access is wider than 16: what lies better is the same
+ * question, so that the answer that was tried on memory of its own is also the one for weights in the middle of others. */
 static uint32_t alignment(const void *p) {
     const uintptr_t lowest = (uintptr_t)p & (~(uintptr_t)p + 1);
-    return lowest == 0 || lowest > 256 ? 256 : (uint32_t)lowest;
+    return lowest == 0 || lowest > ALIGN_MOST ? ALIGN_MOST : (uint32_t)lowest;
 }
 
 static vly_status ask(vly_matmul *m, const layouts *l, const question *q, vly_lt_algo *algo) {
@@ -153,7 +154,7 @@ vly_status vly_matmul_run(vly_matmul *m, vly_queue *q, const vly_matmul_args *ar
 
 /* Asks and multiplies nothing: the addresses are as good as memory of the arena. */
 vly_status vly_matmul_open(vly_cuda *cuda, const vly_matmul_desc *desc, vly_matmul **out) {
-    void *const aligned = (void *)(uintptr_t)256;
+    void *const aligned = (void *)(uintptr_t)ALIGN_MOST;
     VLY_NEED(desc->suggestion >= 0 && desc->suggestion < VLY_VARIANTS && desc->rows > 0);
     VLY_TRY(open_unasked(cuda, desc, out));
     const vly_status status = vly_matmul_run(*out, NULL, &(vly_matmul_args){.n = desc->rows, .alpha = 1, .a = aligned, .b = aligned, .to = aligned, .bias = aligned});

@@ -25,7 +25,7 @@ struct vly_notes {
     pthread_mutex_t lock;
     pthread_cond_t wake;
     pthread_t watchdog;
-    bool stop;
+    bool stop, asleep; /* the watchdog, until there is something to watch */
     atomic_int outstanding;
     unsigned next;
     int device;
@@ -47,20 +47,28 @@ static void call(note *n) {
 
 static void from_driver(void *arg) { call(arg); }
 
+/* Else whoever notifies would wake it every time. */
+static void sleep_until_called(vly_notes *notes) {
+    notes->asleep = true;
+    while (!notes->stop && atomic_load(&notes->outstanding) == 0) pthread_cond_wait(&notes->wake, &notes->lock);
+    notes->asleep = false;
+}
+
 static void *watch(void *arg) {
     vly_notes *notes = arg;
     cudaSetDevice(notes->device);
     pthread_mutex_lock(&notes->lock);
     while (!notes->stop) {
-        if (atomic_load(&notes->outstanding) == 0) {
-            pthread_cond_wait(&notes->wake, &notes->lock);
-            continue;
-        }
+        const unsigned before = notes->next;
         struct timespec until;
         clock_gettime(CLOCK_REALTIME, &until);
         until.tv_nsec += PERIOD_NS;
         if (until.tv_nsec >= 1000000000) until.tv_sec++, until.tv_nsec -= 1000000000;
         if (pthread_cond_timedwait(&notes->wake, &notes->lock, &until) != ETIMEDOUT) continue;
+        if (atomic_load(&notes->outstanding) == 0) {
+            if (notes->next == before) sleep_until_called(notes); /* a whole period without any */
+            continue;
+        }
         if (cudaStreamQuery(notes->idle) == cudaSuccess) continue;
         for (int i = 0; i < SLOTS; i++) call(&notes->slot[i]);
     }
@@ -111,7 +119,8 @@ vly_status vly_notes_add(vly_notes *notes, cudaStream_t stream, void (*fn)(void 
     if (n) {
         n->fn = fn, n->arg = arg, n->notes = notes;
         atomic_store(&n->state, WAITING);
-        if (atomic_fetch_add(&notes->outstanding, 1) == 0) pthread_cond_signal(&notes->wake);
+        atomic_fetch_add(&notes->outstanding, 1);
+        if (notes->asleep) pthread_cond_signal(&notes->wake);
     }
     pthread_mutex_unlock(&notes->lock);
     if (!n) return vly_fail(VLY_EINVAL, "more than %d notifications under way", SLOTS);
