@@ -12,6 +12,7 @@
 #include "envs/atari/reset_cache.h"
 #include "envs/atari/resize.h"
 #include "envs/atari/roms.h"
+#include "envs/atari/still.h"
 
 typedef enum { STYLE_VOLLEY, STYLE_GYMNASIUM, STYLE_ALE, STYLE_ENVPOOL } style;
 
@@ -27,6 +28,8 @@ typedef struct {
     uint8_t colour[3][256]; /* grey in [0], or red, green, blue of a palette index */
     vly_area area;
     vly_reset_cache *cache;
+    size_t room;      /* of an actor's still */
+    size_t starts_at; /* in an actor: where std::mt19937 draws its starts, behind the still */
     int loaded_ready; /* the state after loading does not depend on the seed: */
     vly_emulator loaded;
     vly_screens loaded_screens;
@@ -44,17 +47,19 @@ typedef struct {
     uint8_t game_over; /* and begins a new game */
     uint8_t failed;
     uint8_t draw_all; /* steps for which frames are not worth skipping */
-    union {
-        vly_mt19937 mt;
-        vly_integers numpy;
-    } starts; /* the peers' random numbers for no-op starts */
-    _Alignas(64) vly_screens screens;
-    uint8_t raw[]; /* stale_terminal: the peers' two buffers */
+    uint8_t pooled;   /* the row before showed two screens */
+    vly_integers numpy; /* Gymnasium's random numbers for no-op starts; the others' are behind the still */
+    vly_still still;  /* the two screens, world.room bytes long */
 } actor;
 
-/* ---- pictures ---- */
+/* The pictures of the actor that is being stepped. They are on the stack of whoever steps it; between its
+ * steps an actor has none. */
+typedef struct {
+    int ready; /* both screens are the actor's */
+    vly_screens screens;
+} stage;
 
-static size_t raw_bytes(const world *w) { return (size_t)w->channels * (size_t)w->height * VLY_SCREEN_WIDTH; }
+/* ---- pictures ---- */
 
 /* One channel of height x 160 bytes becomes one channel of the observation. */
 static void write_channel(const world *w, const uint8_t *picture, int channel, uint8_t *obs) {
@@ -75,35 +80,32 @@ static void observe(const world *w, const uint8_t *a, const uint8_t *b, uint8_t 
     }
 }
 
-static const uint8_t *front(const actor *s) { return s->screens.pixels[s->emulator.machine.tia.front]; }
-static const uint8_t *back(const actor *s) { return s->screens.pixels[s->emulator.machine.tia.front ^ 1]; }
+static const uint8_t *front(const actor *s, const stage *g) { return g->screens.pixels[s->emulator.machine.tia.front]; }
+static const uint8_t *back(const actor *s, const stage *g) { return g->screens.pixels[s->emulator.machine.tia.front ^ 1]; }
 
-/* The peers keep two buffers of colours and update them only now and then. */
-static void raw_set(const world *w, actor *s, int which, const uint8_t *screen) {
+/* Draws the actor's two screens again, as they are after its last row. */
+static void see(const world *w, actor *s, stage *g) {
+    if (g->ready) return;
+    if (vly_still_draw(&s->still, w->room, w->rom, w->height, &g->screens, NULL)) s->failed = 1;
+    g->ready = 1;
+}
+
+/* What the row before showed, which the peers show again where an episode ends early: pooled with `more`
+ * unless that is NULL. The actor's still is that of the row before until this one is written. */
+static void observe_again(const world *w, actor *s, const uint8_t *more, uint8_t *obs) {
+    const vly_still *still = &s->still;
+    uint8_t third[VLY_SCREEN_BYTES], picture[VLY_SCREEN_BYTES], other[VLY_SCREEN_BYTES];
+    vly_screens was;
     const size_t n = (size_t)w->height * VLY_SCREEN_WIDTH;
-    uint8_t *to = s->raw + (size_t)which * raw_bytes(w);
-    for (int c = 0; c < w->channels; c++) vly_pool_lookup(w->colour[c], screen, NULL, n, to + (size_t)c * n);
-}
-
-static void raw_pool(const world *w, actor *s) {
-    const size_t n = raw_bytes(w);
-    uint8_t *restrict a = s->raw;
-    const uint8_t *restrict b = s->raw + n;
-    for (size_t i = 0; i < n; i++) a[i] = a[i] > b[i] ? a[i] : b[i];
-}
-
-static void raw_observe(const world *w, const actor *s, uint8_t *obs) {
-    for (int c = 0; c < w->channels; c++)
-        write_channel(w, s->raw + (size_t)c * (size_t)w->height * VLY_SCREEN_WIDTH, c, obs);
-}
-
-/* After a reset: one screen. */
-static void observe_start(const world *w, actor *s, uint8_t *obs) {
-    if (w->options.stale_terminal) {
-        raw_set(w, s, 0, front(s));
-        if (w->style != STYLE_ENVPOOL) memset(s->raw + raw_bytes(w), 0, raw_bytes(w));
+    memset(&was, 0, sizeof was);
+    if (vly_still_draw(still, w->room, w->rom, w->height, &was, third)) s->failed = 1;
+    const uint8_t *before = still->third ? third : was.pixels[still->front ^ 1];
+    for (int c = 0; c < w->channels; c++) {
+        vly_pool_lookup(w->colour[c], was.pixels[still->front], s->pooled ? before : NULL, n, picture);
+        if (more) vly_pool_lookup(w->colour[c], more, NULL, n, other);
+        for (size_t i = 0; more && i < n; i++) picture[i] = picture[i] > other[i] ? picture[i] : other[i];
+        write_channel(w, picture, c, obs);
     }
-    observe(w, front(s), NULL, obs);
 }
 
 /* ---- frames ---- */
@@ -142,133 +144,154 @@ static int reached_end(const world *w, actor *s, played *p) {
 
 /* Plays up to n frames of one action and draws those from `draw_from` on. Returns 0 where a frame was
  * not drawn that must have been. */
-static int play_frames(const world *w, actor *s, int action, int n, int draw_from, played *p) {
+static int play_frames(const world *w, actor *s, stage *g, int action, int n, int draw_from, played *p) {
     vly_emulator *e = &s->emulator;
     p->reward = p->held = p->frames = p->over = p->truncated = p->life_lost = 0;
     while (p->frames < n && !vly_emulator_failed(e)) {
         const int i = p->frames++, drawn = i >= draw_from;
         if (i > 0 && i == n - 1 && e->machine.tia.partial) { /* the next frame goes on in the same buffer */
-            memcpy(p->before, front(s), sizeof p->before);
+            memcpy(p->before, front(s, g), sizeof p->before);
             p->held = 1;
         }
-        p->reward += vly_emulator_act(e, &w->rules, action, drawn ? &s->screens : NULL);
+        p->reward += vly_emulator_act(e, &w->rules, action, drawn ? &g->screens : NULL);
         s->elapsed += w->style == STYLE_ALE;
-        if (!drawn && (e->machine.tia.partial || !covers_display(w, &e->machine))) return 0;
+        if (!drawn && (e->machine.tia.partial || (g->ready && !covers_display(w, &e->machine)))) return 0;
         if (reached_end(w, s, p)) break;
     }
-    const int last_two_drawn = p->frames - 1 >= draw_from && (p->frames == 1 || p->frames - 2 >= draw_from);
+    const int last_two_drawn = p->frames - 2 >= draw_from || (p->frames == 1 && draw_from == 0 && g->ready);
     return last_two_drawn && screens_exact(&e->machine);
 }
 
-/* Only the last two frames of a step are seen, so the others are played without drawing. Where that shows
- * (a frame that does not cover the display leaves older lines standing, an episode ends early), the
- * step is taken back and played again with every frame drawn: the same frames, as nothing is random
- * that is not in the state. The frames drawn in vain are painted over, since every undrawn
- * frame before them was found to cover the display. */
-static void play(const world *w, actor *s, int action, int n, played *p) {
+static void count_missing_from_here(vly_machine *m) {
+    memset(m->missing_from, 0, sizeof m->missing_from);
+    memset(m->missing_to, 0, sizeof m->missing_to);
+}
+
+/* Only the last two frames of a step are seen, so the others are played without drawing. Nor are the pictures of
+ * the step before needed as a rule: frames that cover the display leave nothing of them. Where that
+ * shows (a frame is shorter than one before it, or goes on with it, an episode ends early), the step is
+ * taken back and played again, with the older pictures and every frame drawn: the same frames, as nothing is
+ * random that is not in the state. Where the older pictures were there from the start, the frames drawn
+ * in vain are painted over, since at least two undrawn frames before them were found to cover the display. */
+static void play(const world *w, actor *s, stage *g, int action, int n, played *p) {
     vly_emulator before;
     const int32_t elapsed = s->elapsed;
-    const int draw_from = n > 2 && !s->draw_all ? n - 2 : 0;
+    if (n == 1 || s->emulator.machine.tia.partial) see(w, s, g);
+    const int draw_from = n > 2 + g->ready && !s->draw_all ? n - 2 : 0;
+    const int blind = !g->ready;
     if (s->draw_all) s->draw_all--;
-    if (draw_from > 0) before = s->emulator;
-    if (play_frames(w, s, action, n, draw_from, p) || draw_from == 0) return;
-    const int ended = p->frames < n && reached_end(w, s, p);
-    s->emulator = before;
-    s->elapsed = elapsed;
-    (void)play_frames(w, s, action, n, 0, p);
-    if (!ended) s->draw_all = 64;
+    if (blind && vly_still_begin(&s->still, w->room, &s->emulator.machine, w->height, &g->screens)) s->failed = 1;
+    if (draw_from > 0 || blind) before = s->emulator;
+    const int good = play_frames(w, s, g, action, n, draw_from, p);
+    if (!good && (draw_from > 0 || blind)) {
+        const int ended = p->frames < n && reached_end(w, s, p);
+        s->emulator = before;
+        s->elapsed = elapsed;
+        count_missing_from_here(&s->emulator.machine);
+        see(w, s, g);
+        (void)play_frames(w, s, g, action, n, 0, p);
+        if (!ended) s->draw_all = 64;
+    }
+    count_missing_from_here(&s->emulator.machine);
+    g->ready = 1;
 }
 
 /* ---- the beginning of a game ---- */
 
+static vly_mt19937 *starts(const world *w, actor *s) { return (vly_mt19937 *)((char *)s + w->starts_at); }
+
 static int next_start(const world *w, actor *s, int n) {
     if (n <= 0) return 0;
     switch (w->style) {
-    case STYLE_GYMNASIUM: return 1 + (int)vly_integers_below(&s->starts.numpy, (uint32_t)n);
+    case STYLE_GYMNASIUM: return 1 + (int)vly_integers_below(&s->numpy, (uint32_t)n);
     case STYLE_ALE:
-    case STYLE_ENVPOOL: return (int)vly_uniform_int(&s->starts.mt, (uint32_t)n);
+    case STYLE_ENVPOOL: return (int)vly_uniform_int(starts(w, s), (uint32_t)n);
     default: return (int)vly_below(vly_philox(s->seed, VLY_STREAM_ENV, s->episode, 0).v[0], (uint32_t)n + 1);
     }
 }
 
 static uint32_t fold(uint64_t seed) { return (uint32_t)(seed ^ seed >> 32); }
 
-static void reset_game(const world *w, actor *s) {
-    if (vly_reset_cached(w->cache, &s->emulator, &w->rules, &s->screens)) s->failed = 1;
+static void reset_game(const world *w, actor *s, stage *g) {
+    see(w, s, g); /* a game may leave some of them standing */
+    if (vly_reset_cached(w->cache, &s->emulator, &w->rules, &g->screens)) s->failed = 1;
+    count_missing_from_here(&s->emulator.machine);
     s->elapsed = s->steps = s->score = 0;
     s->draw_all = 0;
     s->episode++;
 }
 
 /* What ALE's loadROM does with a seed. */
-static void load(const world *w, actor *s) {
+static void load(const world *w, actor *s, stage *g) {
     uint32_t seed = fold(s->seed), words[2];
     if (w->style == STYLE_GYMNASIUM) {
         vly_seed_sequence(s->seed, words, 2);
-        vly_integers_seed(&s->starts.numpy, words[0]);
+        vly_integers_seed(&s->numpy, words[0]);
         seed = words[1];
     } else if (w->style != STYLE_VOLLEY) {
-        vly_mt19937_seed(&s->starts.mt, seed);
+        vly_mt19937_seed(starts(w, s), seed);
     }
     if (w->loaded_ready) {
         s->emulator = w->loaded;
-        s->screens = w->loaded_screens;
+        g->screens = w->loaded_screens;
         vly_mt19937_seed(&s->emulator.rng, seed);
-    } else if (vly_emulator_load(&s->emulator, &w->rules, seed, &s->screens) != VLY_OK) {
-        s->failed = 1;
+    } else {
+        memset(&g->screens, 0, sizeof g->screens);
+        if (vly_emulator_load(&s->emulator, &w->rules, seed, &g->screens) != VLY_OK) s->failed = 1;
     }
+    g->ready = 1;
 }
 
 /* n frames of no action; a game that ends on the way begins anew. */
-static void play_noops(const world *w, actor *s, int n) {
+static void play_noops(const world *w, actor *s, stage *g, int n) {
     played p;
     const int32_t elapsed = s->elapsed;
     s->lives = INT32_MIN; /* no life is lost before the game */
     while (n > 0 && !s->failed) {
-        play(w, s, VLY_NOOP, n, &p);
+        play(w, s, g, VLY_NOOP, n, &p);
         n -= p.frames;
         if (vly_emulator_failed(&s->emulator)) s->failed = 1;
-        if (p.over || p.truncated) reset_game(w, s);
+        if (p.over || p.truncated) reset_game(w, s, g);
     }
     s->elapsed = elapsed;
 }
 
-static void press_fire(const world *w, actor *s) {
+static void press_fire(const world *w, actor *s, stage *g) {
     played p;
     s->lives = INT32_MIN;
     const int32_t elapsed = s->elapsed;
-    play(w, s, VLY_FIRE, 1, &p);
+    play(w, s, g, VLY_FIRE, 1, &p);
     s->elapsed = elapsed;
-    if (p.over && w->style != STYLE_ENVPOOL) reset_game(w, s);
+    if (p.over && w->style != STYLE_ENVPOOL) reset_game(w, s, g);
 }
 
-static void begin_game(const world *w, actor *s) {
+static void begin_game(const world *w, actor *s, stage *g) {
     const int noops = next_start(w, s, w->options.noop_max);
-    reset_game(w, s);
+    reset_game(w, s, g);
     switch (w->style) {
     case STYLE_ALE:
-        if (w->fire_reset) press_fire(w, s);
-        play_noops(w, s, noops - w->fire_reset);
+        if (w->fire_reset) press_fire(w, s, g);
+        play_noops(w, s, g, noops - w->fire_reset);
         break;
     case STYLE_ENVPOOL:
-        play_noops(w, s, noops + 1 - w->fire_reset);
-        if (w->fire_reset) press_fire(w, s);
+        play_noops(w, s, g, noops + 1 - w->fire_reset);
+        if (w->fire_reset) press_fire(w, s, g);
         break;
     default:
-        play_noops(w, s, noops);
-        if (w->fire_reset) press_fire(w, s);
+        play_noops(w, s, g, noops);
+        if (w->fire_reset) press_fire(w, s, g);
     }
 }
 
 /* A life was lost and the learner begins again, but the game goes on: it may wait for FIRE. */
-static void begin_life(const world *w, actor *s, played *p) {
+static void begin_life(const world *w, actor *s, stage *g, played *p) {
     if (w->style == STYLE_ENVPOOL) {
-        play_noops(w, s, next_start(w, s, w->options.noop_max) + 1 - w->fire_reset);
-        if (w->fire_reset) press_fire(w, s);
+        play_noops(w, s, g, next_start(w, s, w->options.noop_max) + 1 - w->fire_reset);
+        if (w->fire_reset) press_fire(w, s, g);
         return;
     }
     s->lives = INT32_MIN;
-    play(w, s, w->fire_reset ? VLY_FIRE : VLY_NOOP, 1, p);
+    play(w, s, g, w->fire_reset ? VLY_FIRE : VLY_NOOP, 1, p);
 }
 
 /* ---- the environment ---- */
@@ -282,19 +305,25 @@ static void write_row(const world *w, actor *s, float reward, int32_t score, uin
     s->game_over = (flags & VLY_ROW_GAME_OVER) != 0;
 }
 
-static void start_episode(const world *w, actor *s, vly_rows at) {
+/* What the next step has to know of the pictures. */
+static void keep(const world *w, actor *s, const stage *g, int pooled, const uint8_t *before) {
+    if (s->failed) return;
+    s->pooled = (uint8_t)pooled;
+    if (vly_still_take(&s->still, w->room, &s->emulator.machine, w->height, &g->screens, before)) s->failed = 1;
+}
+
+static void start_episode(const world *w, actor *s, stage *g, vly_rows at) {
     played p = {.over = 0};
     const int goes_on = !s->game_over && (w->style == STYLE_VOLLEY || w->style == STYLE_ENVPOOL);
     if (goes_on)
-        begin_life(w, s, &p);
+        begin_life(w, s, g, &p);
     else
-        begin_game(w, s);
+        begin_game(w, s, g);
     s->lives = vly_emulator_lives(&s->emulator, &w->rules);
     s->score += p.reward;
-    if (goes_on && w->style == STYLE_VOLLEY && w->options.max_pool)
-        observe(w, front(s), back(s), at.obs);
-    else
-        observe_start(w, s, at.obs);
+    const int pooled = goes_on && w->style == STYLE_VOLLEY && w->options.max_pool && !w->options.stale_terminal;
+    observe(w, front(s, g), pooled ? back(s, g) : NULL, at.obs);
+    keep(w, s, g, pooled, NULL);
     uint8_t flags = VLY_ROW_RESET;
     if (p.over) flags |= VLY_ROW_TERMINATED | VLY_ROW_GAME_OVER;
     if (p.truncated && !p.over) flags |= VLY_ROW_TRUNCATED | VLY_ROW_GAME_OVER;
@@ -307,24 +336,24 @@ static float shown_reward(const world *w, int32_t reward) {
     return (float)reward;
 }
 
-/* The peers take the last two frames of a whole skip, and miss an end before it; EnvPool takes a frame
- * before it looks for the end, and pools only after a whole skip. */
-static void observe_stale(const world *w, actor *s, const played *p, uint8_t *obs) {
-    const int n = w->options.frame_skip, envpool = w->style == STYLE_ENVPOOL;
-    const int whole = p->frames == n, early = !envpool && (p->over || p->truncated || (w->options.episodic_life && p->life_lost));
-    const uint8_t *last = front(s), *before = p->held ? p->before : back(s);
-    const int second_taken = whole ? n > 1 : envpool && p->frames == n - 1;
-    if (second_taken) raw_set(w, s, envpool ? 0 : 1, whole ? before : last);
-    if (whole && !early) raw_set(w, s, envpool && n > 1 ? 1 : 0, last);
-    if (envpool ? whole && n > 1 : w->style == STYLE_ALE || n > 1) raw_pool(w, s);
-    raw_observe(w, s, obs);
+/* The peers keep two pictures, those of the last two frames of a whole skip, and miss an end before it: there they
+ * show what they showed before. EnvPool takes a frame before it looks for the end, and pools only after
+ * a whole skip. */
+static void observe_stale(const world *w, actor *s, const stage *g, const played *p, uint8_t *obs) {
+    const int n = w->options.frame_skip, envpool = w->style == STYLE_ENVPOOL, whole = p->frames == n;
+    const int early = !envpool && (p->over || p->truncated || (w->options.episodic_life && p->life_lost));
+    const uint8_t *last = front(s, g), *before = p->held ? p->before : back(s, g);
+    if (whole && !early) observe(w, last, n > 1 ? before : NULL, obs);
+    else if (envpool && p->frames == n - 1) observe(w, last, NULL, obs);
+    else observe_again(w, s, whole && n > 1 ? before : NULL, obs);
 }
 
-static void observe_step(const world *w, actor *s, const played *p, uint8_t *obs) {
-    if (w->options.stale_terminal)
-        observe_stale(w, s, p, obs);
-    else
-        observe(w, front(s), w->options.max_pool ? p->held ? p->before : back(s) : NULL, obs);
+static void observe_step(const world *w, actor *s, const stage *g, const played *p, uint8_t *obs) {
+    const uint8_t *before = p->held ? p->before : back(s, g);
+    const int stale = w->options.stale_terminal;
+    if (stale) observe_stale(w, s, g, p, obs);
+    else observe(w, front(s, g), w->options.max_pool ? before : NULL, obs);
+    keep(w, s, g, w->options.frame_skip > 1, stale && p->held ? p->before : NULL);
 }
 
 static uint8_t end_flags(const world *w, actor *s, const played *p) {
@@ -336,42 +365,45 @@ static uint8_t end_flags(const world *w, actor *s, const played *p) {
     return flags;
 }
 
-static void step_actor(const world *w, actor *s, int action, vly_rows at) {
+static void step_actor(const world *w, actor *s, stage *g, int action, vly_rows at) {
     played p;
     if (s->failed) {
         write_row(w, s, 0, 0, VLY_ROW_FAILED, at);
         return;
     }
     if (s->ended) {
-        start_episode(w, s, at);
+        start_episode(w, s, g, at);
         return;
     }
-    play(w, s, w->actions[action], w->options.frame_skip, &p);
+    play(w, s, g, w->actions[action], w->options.frame_skip, &p);
     s->steps++;
     s->score += p.reward;
     const int lives = vly_emulator_lives(&s->emulator, &w->rules);
     if (w->style == STYLE_ENVPOOL) p.life_lost = lives < s->lives && lives > 0;
     s->lives = lives;
     s->failed = (uint8_t)vly_emulator_failed(&s->emulator);
-    observe_step(w, s, &p, at.obs);
+    observe_step(w, s, g, &p, at.obs);
     write_row(w, s, shown_reward(w, p.reward), p.reward, end_flags(w, s, &p), at);
 }
 
 static void atari_reset(const vly_env *env, void *state, uint64_t seed, vly_rows at) {
     const world *w = env->world;
     actor *s = state;
-    memset(s, 0, offsetof(actor, screens));
+    stage g = {.ready = 0};
+    memset(s, 0, env->state_bytes);
     s->seed = seed;
-    load(w, s);
+    load(w, s, &g);
     s->game_over = 1;
-    start_episode(w, s, at);
+    start_episode(w, s, &g, at);
 }
 
 static void atari_step(const vly_env *env, void *states, int n, const int32_t *action, vly_rows out) {
     const world *w = env->world;
+    stage g;
     for (int i = 0; i < n; i++) {
+        g.ready = 0;
         const int a = action[i] >= 0 && action[i] < env->actions ? action[i] : 0;
-        step_actor(w, (actor *)((char *)states + (size_t)i * env->state_bytes), a, vly_rows_at(out, (size_t)i));
+        step_actor(w, (actor *)((char *)states + (size_t)i * env->state_bytes), &g, a, vly_rows_at(out, (size_t)i));
     }
 }
 
@@ -380,7 +412,8 @@ static void atari_render(const vly_env *env, const void *state, uint8_t *rgb, in
     *width = VLY_SCREEN_WIDTH, *height = w->height;
     if (!rgb) return;
     const int pal = vly_rom_get_properties(w->rom)->format == VLY_FORMAT_PAL;
-    const uint8_t *screen = front(state);
+    uint8_t screen[VLY_SCREEN_BYTES];
+    vly_atari_screen(env, state, screen);
     for (int i = 0; i < VLY_SCREEN_WIDTH * w->height; i++) {
         const uint32_t colour = vly_palette_rgb(pal, screen[i]);
         rgb[3 * i] = (uint8_t)(colour >> 16), rgb[3 * i + 1] = (uint8_t)(colour >> 8), rgb[3 * i + 2] = (uint8_t)colour;
@@ -395,8 +428,17 @@ static void atari_describe(const vly_env *env, const void *state, char *text, si
 vly_atari_view vly_atari_look(const vly_env *env, const void *state) {
     const world *w = env->world;
     const actor *s = state;
-    return (vly_atari_view){s->emulator.machine.ram, front(s), w->height, vly_emulator_lives(&s->emulator, &w->rules),
-                            s->emulator.frames, s->emulator.episode_frames, s->score};
+    return (vly_atari_view){s->emulator.machine.ram, w->height, vly_emulator_lives(&s->emulator, &w->rules),
+                            s->emulator.frames, s->emulator.episode_frames, s->score, (int)s->still.bytes};
+}
+
+void vly_atari_screen(const vly_env *env, const void *state, uint8_t *pixels) {
+    const world *w = env->world;
+    const actor *s = state;
+    vly_screens screens;
+    memset(&screens, 0, sizeof screens);
+    (void)vly_still_draw(&s->still, w->room, w->rom, w->height, &screens, NULL);
+    memcpy(pixels, screens.pixels[s->still.front], (size_t)w->height * VLY_SCREEN_WIDTH);
 }
 
 int vly_atari_action(const vly_env *env, int action) {
@@ -566,6 +608,16 @@ static vly_status preload(world *w) {
     return vly_fail(VLY_EUNSUPPORTED, "%s: pressing SELECT does not reach mode %d", w->rules.game->name, w->rules.mode);
 }
 
+/* A known game's pictures need little; of other ROMs, those whose frames cover the display. */
+static void choose_room(world *w, const uint8_t *rom, size_t bytes) {
+    char md5[33];
+    vly_rom_md5(rom, bytes, md5);
+    const vly_shot *shot = w->loaded_screens.shot;
+    const int whole = !shot[0].partial && !shot[1].partial && shot[0].rows >= w->height && shot[1].rows >= w->height;
+    w->room = whole || vly_atari_game_by_md5(md5) ? VLY_STILL_USUAL : VLY_STILL_MOST;
+    w->starts_at = (offsetof(actor, still.code) + w->room + 7) / 8 * 8;
+}
+
 static void describe_env(vly_env *env, const world *w, int actions) {
     const vly_atari_options *o = &w->options;
     memset(env, 0, sizeof *env);
@@ -577,8 +629,8 @@ static void describe_env(vly_env *env, const world *w, int actions) {
                               (size_t)high * (size_t)wide * (size_t)w->channels};
     env->actions = actions;
     env->frames_per_step = o->frame_skip;
-    const size_t bytes = sizeof(actor) + (o->stale_terminal ? 2 * raw_bytes(w) : 0);
-    env->state_bytes = (bytes + 63) / 64 * 64;
+    const int mt = w->style == STYLE_ALE || w->style == STYLE_ENVPOOL;
+    env->state_bytes = (w->starts_at + (mt ? sizeof(vly_mt19937) : 0) + 63) / 64 * 64;
     env->return_target = strcmp(env->name, "pong") == 0 ? 18.0f : NAN;
     env->reset = atari_reset, env->step = atari_step;
     env->render = atari_render, env->describe = atari_describe, env->close = atari_close;
@@ -599,7 +651,9 @@ static vly_status open_world(world *w, const vly_atari_game *game, const uint8_t
     if (w->style == STYLE_ENVPOOL) w->max_steps = o->max_frames / o->frame_skip;
     fill_colours(w);
     VLY_TRY(vly_reset_cache_create(&w->cache));
-    return preload(w);
+    VLY_TRY(preload(w));
+    choose_room(w, bytes, n);
+    return VLY_OK;
 }
 
 vly_status vly_atari_open_image(vly_env *env, const vly_atari_game *game, const uint8_t *rom, size_t bytes,

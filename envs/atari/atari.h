@@ -6,8 +6,9 @@
  *   env.close(&env);
  *
  * One opened environment holds the ROM, its decoded form and the pictures' tables for all its actors. An
- * actor's state is the console (some kB) and its two frame buffers. Pictures come as single frames;
- * who reads them stacks them.
+ * actor's state is 8 kB (10.5 kB with the presets ale and envpool): the console, the random numbers and what it
+ * takes to draw the last two frames again (still.h). A step uses some 250 kB of stack. Pictures come as
+ * single frames; who reads them stacks them.
  *
  * Presets (vly_atari_preset) set every option to what another system does; the name stays in
  * options.preset and chooses between their kinds of reset:
@@ -49,11 +50,13 @@ vly_status vly_atari_open_image(vly_env *env, const vly_atari_game *game, const 
 
 /* What a tool wants to see of an actor. */
 typedef struct {
-    const uint8_t *ram;    /* 128 bytes */
-    const uint8_t *screen; /* height x 160 palette indices */
+    const uint8_t *ram; /* 128 bytes */
     int height, lives, frames, episode_frames, score;
+    int still_bytes; /* older lines that the state had to keep (still.h) */
 } vly_atari_view;
 vly_atari_view vly_atari_look(const vly_env *env, const void *state);
+/* The current screen, height x 160 palette indices: drawn again, two frames' time. */
+void vly_atari_screen(const vly_env *env, const void *state, uint8_t *pixels);
 /* ALE's number of the environment's action: 3 is RIGHT whatever the set. */
 int vly_atari_action(const vly_env *env, int action);
 

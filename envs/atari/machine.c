@@ -33,8 +33,15 @@ static int32_t line_limit(const vly_machine *m, const vly_rom *rom) {
     return m->tia.frame_clock / 3 + (lines + 1) * (VLY_CLOCKS_PER_LINE / 3);
 }
 
+static void shoot(const vly_machine *m, vly_screens *screens) {
+    vly_shot *shot = &screens->shot[screens->last ^= 1];
+    memcpy(shot->machine, m, sizeof shot->machine);
+    shot->partial = m->tia.partial;
+}
+
 static void start_frame(vly_run *r, vly_screens *screens) {
     vly_machine *m = r->m;
+    if (screens) shoot(m, screens);
     int32_t cycles = m->cycles;
     if (m->tia.partial) {
         vly_tia_open(&r->tia, m, r->rom, screens ? screens->pixels[m->tia.front] : NULL);
@@ -94,13 +101,23 @@ static void note_missing(vly_machine *m, int drawn, int greyed) {
     if (*to < end) *to = (uint16_t)end;
 }
 
-static int finish_frame(vly_run *r, int drawn) {
+static void end_shot(const vly_machine *m, vly_screens *screens) {
+    const vly_tia_state *t = &m->tia;
+    vly_shot *shot = &screens->shot[screens->last];
+    const int rows = (t->updated - t->start) / VLY_CLOCKS_PER_LINE, height = (t->stop - t->start) / VLY_CLOCKS_PER_LINE;
+    shot->rows = (uint16_t)(rows < 0 ? 0 : rows < height ? rows : height);
+    shot->buffer = t->front;
+    shot->partial |= t->partial;
+}
+
+static int finish_frame(vly_run *r, vly_screens *screens) {
     vly_machine *m = r->m;
     m->tia.partial = !r->stop;
     m->cpu.bus = m->cpu.pc & 0x1000 ? 0 : r->bus; /* in the cartridge, fetching overwrites it */
     m->tia.scanlines = (uint16_t)((3 * m->cycles - m->tia.frame_clock) / VLY_CLOCKS_PER_LINE);
     if (!r->stop) vly_tia_grey(&r->tia, m->cycles);
-    note_missing(m, drawn, !r->stop);
+    note_missing(m, screens != NULL, !r->stop);
+    if (screens) end_shot(m, screens);
     if (r->stop) return 0;
     return VLY_FRAME_PARTIAL | (m->cpu.jammed ? VLY_FRAME_JAMMED : 0);
 }
@@ -115,7 +132,7 @@ int vly_machine_frame(vly_machine *m, const vly_rom *rom, vly_screens *screens) 
     start_frame(&r, screens);
     r.line_limit = line_limit(m, rom);
     run_frame(&r);
-    return finish_frame(&r, screens != NULL);
+    return finish_frame(&r, screens);
 }
 
 int vly_machine_frame_slowly(vly_machine *m, const vly_rom *rom, vly_screens *screens) {
@@ -125,7 +142,7 @@ int vly_machine_frame_slowly(vly_machine *m, const vly_rom *rom, vly_screens *sc
     start_frame(&r, screens);
     r.line_limit = line_limit(m, rom);
     run_counted(&r);
-    return finish_frame(&r, screens != NULL);
+    return finish_frame(&r, screens);
 }
 
 /* ---- controls ------------------------------------------------------------------------------ */

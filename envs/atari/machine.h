@@ -168,9 +168,22 @@ typedef struct {
     vly_mt19937 rng;      /* RAM fill, timer at reset; one draw or so per reset */
 } vly_machine;
 
-/* Both frame buffers; zero them before the first frame. */
+/* What a frame leaves unchanged: everything but the random numbers. */
+enum { VLY_CONSOLE_BYTES = offsetof(vly_machine, rng) };
+
+/* A drawn frame, so that it can be drawn again. */
+typedef struct {
+    _Alignas(8) uint8_t machine[VLY_CONSOLE_BYTES]; /* before it */
+    uint16_t rows;   /* from the first one, that it drew whole */
+    uint8_t buffer;  /* in which */
+    uint8_t partial; /* it went on with a frame, or did not come to its end */
+} vly_shot;
+
+/* Both frame buffers, and how the last two drawn frames began; zero them before the first frame. */
 typedef struct {
     uint8_t pixels[2][VLY_SCREEN_BYTES];
+    vly_shot shot[2];
+    uint8_t last; /* of the shots */
 } vly_screens;
 
 /* Power-on as ALE's loadROM: RAM filled, reset, the 60 frames of format detection, reset.
