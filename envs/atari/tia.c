@@ -101,9 +101,25 @@ static vly_line ball_mask(const vly_tia_state *t) {
     return line_rotated(bits, 0, t->pos[VLY_BL]);
 }
 
-/* Where an object may be, whatever its picture: a mask that only its place and its size change. */
+/* Both ways in which the right half may be: a line's end can turn it. */
+static vly_line playfield_halves(const vly_tia_state *t, int straight, int turned) {
+    uint64_t e0 = fourfold(t->pf[0] >> 4), e1 = fourfold(reversed[t->pf[1]]), e2 = fourfold(t->pf[2]);
+    uint64_t left = e0 | e1 << 16 | e2 << 48, left_end = e2 >> 16; /* 80 bits */
+    uint64_t right = straight ? left : 0, right_end = straight ? left_end : 0;
+    if (turned) {
+        right |= fourfold(reversed[t->pf[2]]) | (uint64_t)fourfold(t->pf[1]) << 32;
+        right_end |= fourfold(reversed[t->pf[0]] & 15u);
+    }
+    return (vly_line){{left, left_end | right << 16, right >> 48 | right_end << 16}};
+}
+
+static vly_line playfield_mask(const vly_tia_state *t) { return playfield_halves(t, !t->reflect, t->reflect); }
+
+/* Where an object may be, whatever its picture: a mask that only its place and its size change. The
+ * playfield's picture is its place. */
 static vly_line footprint(const vly_tia_state *t, int object) {
     static const uint64_t ball[4] = {1, 3, 15, 255};
+    if (object == VLY_PF) return playfield_halves(t, 1, 1);
     if (object == VLY_BL) return line_rotated(ball[t->ctrlpf >> 4 & 3], 0, t->pos[VLY_BL]);
     unsigned nusiz = t->nusiz[object & 1], mode = nusiz & 7, set = copies[mode];
     uint64_t bits = 0xff;
@@ -111,17 +127,6 @@ static vly_line footprint(const vly_tia_state *t, int object) {
     else if (mode == 5) bits = 0x1fffe;
     else if (mode == 7) bits = 0x1fffffffe;
     return line_rotated(copied(bits, set), set & 8 ? bits : 0, t->pos[object]);
-}
-
-static vly_line playfield_mask(const vly_tia_state *t) {
-    uint64_t e0 = fourfold(t->pf[0] >> 4), e1 = fourfold(reversed[t->pf[1]]), e2 = fourfold(t->pf[2]);
-    uint64_t left = e0 | e1 << 16 | e2 << 48, left_end = e2 >> 16; /* 80 bits */
-    uint64_t right = left, right_end = left_end;
-    if (t->reflect) {
-        right = fourfold(reversed[t->pf[2]]) | (uint64_t)fourfold(t->pf[1]) << 32;
-        right_end = fourfold(reversed[t->pf[0]] & 15u);
-    }
-    return (vly_line){{left, left_end | right << 16, right >> 48 | right_end << 16}};
 }
 
 static vly_line object_mask(const vly_tia_state *t, int object) {
@@ -227,7 +232,7 @@ static void measure(vly_tia_work *w, unsigned wanted) {
     unsigned near = w->reach | wanted;
     w->measured |= (uint16_t)wanted;
     if (t->stars | t->star_width | t->star_hidden) wanted &= ~pairs_with(1u << VLY_M0);
-    for (unsigned due = wanted & ~pairs_with(1u << VLY_PF); due; due &= due - 1) {
+    for (unsigned due = wanted; due; due &= due - 1) {
         int i = __builtin_ctz(due), a = pairs[i].a, b = pairs[i].b;
         if (w->moved >> a & 1) w->foot[a] = footprint(t, a);
         if (w->moved >> b & 1) w->foot[b] = footprint(t, b);
@@ -595,7 +600,7 @@ static inline void apply(vly_tia_work *w, int32_t clock, int hpos, unsigned reg,
     case VLY_PF1:
     case VLY_PF2:
         t->pf[reg - VLY_PF0] = value;
-        touch(w, 1u << VLY_PF);
+        move(w, 1u << VLY_PF);
         break;
     case VLY_RESP0:
     case VLY_RESP1: reset_player(w, reg - VLY_RESP0, clock, hpos); break;
@@ -664,6 +669,7 @@ static inline void advance(vly_tia_work *w, int32_t clock) {
     vly_tia_state *t = &w->m->tia;
     if (clock <= t->updated) return;
     if (clock - w->line_begin <= VLY_HBLANK && t->updated != w->line_begin) t->updated = clock;
+    else if (!w->pixels && clock < t->stop && is_quiet(w)) skip(w, clock);
     else draw(w, clock);
 }
 
@@ -692,12 +698,22 @@ static inline void write_graphics(vly_tia_work *w, int p, int32_t clock, uint8_t
     if (ball) switch_on(w, VLY_BL, t->delayed_enabl);
 }
 
+/* The same for places and sizes: wherever they were and will be. */
+static inline int may_matter(vly_tia_work *w, unsigned objects) {
+    if (w->pixels) return 1;
+    if (w->m->tia.vblank & 2) return 0;
+    if (w->stale) find_enabled(w);
+    return (pairs_of[w->enabled | objects] & pairs_with(objects) & ~(unsigned)w->m->tia.collisions) != 0;
+}
+
 static inline void write_playfield(vly_tia_work *w, unsigned i, int32_t clock, uint8_t value) {
     static const uint8_t delay[4] = {4, 5, 2, 3};
     vly_tia_state *t = &w->m->tia;
     if (t->pf[i] == value) return;
-    if (matters(w, 1u << VLY_PF)) advance(w, clock + delay[hpos_of(t, clock) / 3 & 3]);
+    if (may_matter(w, 1u << VLY_PF)) advance(w, clock + delay[hpos_of(t, clock) / 3 & 3]);
     t->pf[i] = value;
+    w->moved |= 1u << VLY_PF;
+    w->measured &= (uint16_t)~pairs_with(1u << VLY_PF);
     switch_on(w, VLY_PF, (t->pf[0] & 0xf0) | t->pf[1] | t->pf[2]);
 }
 

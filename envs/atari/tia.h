@@ -49,7 +49,7 @@ typedef struct {
     int32_t line_begin;   /* the clock at which the line that is being drawn began; BEYOND: no more lines */
     int32_t line;         /* its number */
     vly_line mask[6];     /* in the order VLY_P0 .. VLY_PF */
-    vly_line foot[5];     /* where an object may be, whatever its picture; the playfield may be anywhere */
+    vly_line foot[6];     /* where an object may be, whatever its picture */
 } vly_tia_work;
 
 void vly_tia_open(vly_tia_work *w, vly_machine *m, const vly_rom *rom, uint8_t *pixels);
