@@ -7,7 +7,7 @@
 Needs root. Each step runs in the folder as in a machine of its own (unshare, chroot), with HOME empty and no compiler
 cache; `offline` repeats cartpole, pong and test in a network namespace that has the loopback alone, Pong until its curve
 has risen (cartpole-offline and so on are one of them). Seconds count from the clone's begin; what a step prints is kept
-beside the folder, every line with its second. The file holds an entry a distribution; steps that are run later join it.
+beside the folder, every line with its second. The file holds a row a step; those run later join it.
 """
 import argparse
 import json
@@ -36,13 +36,16 @@ exec chroot {root} env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=xte
 """
 
 
+def label(name, offline):
+    return name + ("-offline" if offline else "")
+
+
 def run(options, repository, name, offline, begin):
     """One command in the machine; its exit code and its lines with their seconds."""
     network = "ip link set lo up" if offline else ""
     script = MACHINE.format(root=options.root, repository=repository, network=network, command=COMMANDS[name], more=" ".join(options.env))
     lines = []
-    label = name + ("-offline" if offline else "")
-    with open(f"{options.root}.{label}.log", "w") as log:
+    with open(f"{options.root}.{label(name, offline)}.log", "w") as log:
         p = subprocess.Popen(["unshare", "-m", *(["-n"] if offline else []), "sh", "-c", script], stdin=subprocess.DEVNULL,
                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True)
         stopped = False
@@ -55,7 +58,7 @@ def run(options, repository, name, offline, begin):
         code = p.wait()
         if stopped:
             code = 0 if any("resume" in line for _, line in lines[-12:]) else code
-    print(f"{label}: exit {code} after {time.monotonic() - begin:.1f} s", file=sys.stderr)
+    print(f"{label(name, offline)}: exit {code} after {time.monotonic() - begin:.1f} s", file=sys.stderr)
     return code, lines
 
 
@@ -120,10 +123,8 @@ def main():
             report = json.load(f)
     bare = tempfile.TemporaryDirectory()  # a worktree is no repository to who is outside it
     subprocess.run(["git", "clone", "-q", "--bare", options.repository, bare.name], check=True)
+    commit = subprocess.run(["git", "-C", bare.name, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
     name, bad = release(options.root), 0
-    entry = next((r for r in report["results"] if r["name"] == name), None)
-    if not entry:
-        report["results"].append(entry := {"name": name})
     steps = re.sub(r"(^|,)offline", r"\1cartpole-offline,pong-offline,test-offline", options.steps)
     plan = [(s.removesuffix("-offline"), s.endswith("-offline")) for s in steps.split(",")]
     before = None
@@ -133,13 +134,12 @@ def main():
         load = os.getloadavg()[0]
         code, lines = run(options, bare.name, step, offline, start)
         if step != "clone":
-            entry[step + ("_offline" if offline else "")] = {**told(step, code, lines, start), "load": round(load, 1)}
+            row = {"name": f"{name}: {label(step, offline)}", **told(step, code, lines, start), "load": round(load, 1), "commit": commit}
+            report["results"] = sorted([r for r in report["results"] if r["name"] != row["name"]] + [row], key=lambda r: r["name"])
         bad += code != 0
         if step == "clone" and code:
             return 1
-    commit = subprocess.run(["git", "-C", options.repository, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True)
-    entry.update({"commit": commit.stdout.strip(), "date": time.strftime("%F"), "hardware": hardware()})
-    report["hardware"], report["date"] = entry["hardware"], entry["date"]
+    report["hardware"], report["date"] = hardware(), time.strftime("%F")
     text = json.dumps(report, indent=1, ensure_ascii=False)
     print(text)
     if options.out:

@@ -115,10 +115,12 @@ vly_status vly_assignments_add(vly_assignments *list, const char *key, const cha
     static _Thread_local vly_config scratch; /* only to check the value */
     VLY_TRY(vly_option_set(&scratch, o, where, value));
     if (strlen(value) >= sizeof list->v->value) return vly_fail(VLY_EINVAL, "%s: the value is too long", where);
-    vly_assignment *v = realloc(list->v, (size_t)(list->n + 1) * sizeof *v);
-    if (!v) return vly_fail(VLY_ENOMEM, "no memory for the options");
-    list->v = v;
-    v += list->n++;
+    if ((list->n & (list->n - 1)) == 0) { /* a power of two are full: room for as many again */
+        vly_assignment *more = realloc(list->v, (list->n ? 2 * (size_t)list->n : 1) * sizeof *more);
+        if (!more) return vly_fail(VLY_ENOMEM, "no memory for the options");
+        list->v = more;
+    }
+    vly_assignment *v = &list->v[list->n++];
     snprintf(v->key, sizeof v->key, "%s.%s", o->section, o->key);
     snprintf(v->value, sizeof v->value, "%s", value);
     snprintf(v->where, sizeof v->where, "%s", where);
