@@ -75,48 +75,80 @@ VLY_HD int64_t vly_rule_frame(const vly_frames *f, int64_t row, int k) {
 /* Rows that are no transition: the action was ignored. */
 #define VLY_ROW_IGNORED (VLY_ROW_RESET | VLY_ROW_FAILED)
 
+/* What a scan makes of one row. */
+typedef struct {
+    vly_real advantage, target, mask;
+} vly_scan_row;
+
+/* One row, t = T-1 first. value_next: V of t + 1. *next: 0 at the end, then what the row after left there. */
+VLY_HD vly_scan_row vly_rule_gae_row(const vly_hyper *h, uint8_t flags, vly_real reward, vly_real value, vly_real value_next, vly_real *next) {
+    const vly_real gamma = h->gamma, lambda = h->lambda, scale = h->reward_scale;
+    const vly_real bootstrap = flags & VLY_ROW_TERMINATED ? (vly_real)0 : value_next;
+    const vly_real chain = flags & VLY_ROW_ENDED ? (vly_real)0 : *next;
+    const vly_real advantage = (scale * reward + gamma * bootstrap - value) + gamma * lambda * chain;
+    const int ignored = flags & VLY_ROW_IGNORED;
+    *next = ignored ? (vly_real)0 : advantage;
+    const vly_scan_row row = {*next, *next + value, ignored ? (vly_real)0 : (vly_real)1};
+    return row;
+}
+
 /* One environment's column, t = T-1 .. 0. */
 VLY_HD void vly_rule_gae(const vly_gae_args *a, int n) {
-    const vly_real gamma = a->hyper->gamma, lambda = a->hyper->lambda, scale = a->hyper->reward_scale;
     vly_real next = 0; /* advantage of t + 1 */
     for (int t = a->T - 1; t >= 0; t--) {
         const int64_t i = (int64_t)t * a->N + n;
-        const uint8_t flags = a->flags[i];
-        const vly_real value = a->value[i];
-        const vly_real bootstrap = flags & VLY_ROW_TERMINATED ? (vly_real)0 : a->value[i + a->N];
-        const vly_real chain = flags & VLY_ROW_ENDED ? (vly_real)0 : next;
-        next = (scale * a->reward[i] + gamma * bootstrap - value) + gamma * lambda * chain;
-        if (flags & VLY_ROW_IGNORED) next = 0;
-        a->advantage[i] = next;
-        a->target[i] = next + value;
-        a->mask[i] = flags & VLY_ROW_IGNORED ? (vly_real)0 : (vly_real)1;
+        const vly_scan_row row = vly_rule_gae_row(a->hyper, a->flags[i], a->reward[i], a->value[i], a->value[i + a->N], &next);
+        a->advantage[i] = row.advantage, a->target[i] = row.target, a->mask[i] = row.mask;
     }
+}
+
+/* The same for V-trace; *next: vs - V of t + 1; *ratios gains min(rho_bar, ratio) of a valid row. */
+VLY_HD vly_scan_row vly_rule_vtrace_row(const vly_hyper *h, uint8_t flags, vly_real reward, vly_real value, vly_real value_next,
+                                        vly_real logp_target, vly_real logp_behaviour, vly_real *next, vly_real *ratios) {
+    const vly_real gamma = h->gamma, lambda = h->lambda, scale = h->reward_scale, rho_bar = h->rho_bar, c_bar = h->c_bar;
+    const vly_real after = flags & VLY_ROW_TERMINATED ? (vly_real)0 : value_next;
+    const vly_real chain = flags & VLY_ROW_ENDED ? (vly_real)0 : *next;
+    const vly_real ratio = vly_exp(logp_target - logp_behaviour);
+    const vly_real rho = ratio < rho_bar ? ratio : rho_bar, c = ratio < c_bar ? ratio : c_bar;
+    const vly_real scaled = scale * reward, delta = rho * (scaled + gamma * after - value);
+    const vly_real advantage = rho * (scaled + gamma * (after + chain) - value), step = delta + gamma * lambda * c * chain;
+    const int ignored = flags & VLY_ROW_IGNORED;
+    *next = ignored ? (vly_real)0 : step;
+    *ratios += ignored ? (vly_real)0 : rho;
+    const vly_scan_row row = {ignored ? (vly_real)0 : advantage, *next + value, ignored ? (vly_real)0 : (vly_real)1};
+    return row;
 }
 
 /* One column; returns the sum of min(rho_bar, ratio) over its valid rows. */
 VLY_HD vly_real vly_rule_vtrace(const vly_vtrace_args *a, int n) {
-    const vly_real gamma = a->hyper->gamma, lambda = a->hyper->lambda, scale = a->hyper->reward_scale;
-    const vly_real rho_bar = a->hyper->rho_bar, c_bar = a->hyper->c_bar;
-    vly_real next = 0, ratios = 0; /* next: vs - V of t + 1 */
+    vly_real next = 0, ratios = 0;
     for (int t = a->T - 1; t >= 0; t--) {
         const int64_t i = (int64_t)t * a->N + n;
-        const uint8_t flags = a->flags[i];
-        const vly_real value = a->value[i];
-        const vly_real after = flags & VLY_ROW_TERMINATED ? (vly_real)0 : a->value[i + a->N];
-        const vly_real chain = flags & VLY_ROW_ENDED ? (vly_real)0 : next;
-        const vly_real ratio = vly_exp(a->logp_target[i] - a->logp_behaviour[i]);
-        const vly_real rho = ratio < rho_bar ? ratio : rho_bar, c = ratio < c_bar ? ratio : c_bar;
-        const vly_real reward = scale * a->reward[i];
-        const vly_real delta = rho * (reward + gamma * after - value);
-        vly_real advantage = rho * (reward + gamma * (after + chain) - value);
-        next = delta + gamma * lambda * c * chain;
-        if (flags & VLY_ROW_IGNORED) next = 0, advantage = 0;
-        else ratios += rho;
-        a->advantage[i] = advantage;
-        a->target[i] = next + value;
-        a->mask[i] = flags & VLY_ROW_IGNORED ? (vly_real)0 : (vly_real)1;
+        const vly_scan_row row = vly_rule_vtrace_row(a->hyper, a->flags[i], a->reward[i], a->value[i], a->value[i + a->N], a->logp_target[i],
+                                                     a->logp_behaviour[i], &next, &ratios);
+        a->advantage[i] = row.advantage, a->target[i] = row.target, a->mask[i] = row.mask;
     }
     return ratios;
+}
+
+/* ---- LSTM ---- */
+
+/* One unit of one row: gates come as sums and leave activated. *c: the cell, before and after. Returns the output. */
+VLY_HD vly_real vly_rule_lstm(vly_real *in, vly_real *forget, vly_real *cell, vly_real *out, vly_real *c) {
+    *in = vly_sigmoid(*in), *forget = vly_sigmoid(*forget), *cell = vly_tanh(*cell), *out = vly_sigmoid(*out);
+    *c = *forget * *c + *in * *cell;
+    return *out * vly_tanh(*c);
+}
+
+/* Gradients of the four sums; dh: of the output; *dc: of the cell, after and before. c0, c1: the cell before and after. */
+VLY_HD void vly_rule_lstm_backward(vly_real in, vly_real forget, vly_real cell, vly_real out, vly_real c0, vly_real c1, vly_real dh,
+                                   vly_real *d_in, vly_real *d_forget, vly_real *d_cell, vly_real *d_out, vly_real *dc) {
+    const vly_real tc = vly_tanh(c1), d = *dc + dh * out * (1 - tc * tc);
+    *d_in = d * cell * in * (1 - in);
+    *d_forget = d * c0 * forget * (1 - forget);
+    *d_cell = d * in * (1 - cell * cell);
+    *d_out = dh * tc * out * (1 - out);
+    *dc = d * forget;
 }
 
 /* ---- losses ---- */

@@ -1,4 +1,5 @@
 #include "tests/golden.h"
+#include "common/rules.h"
 
 static vly_hyper hyper;
 
@@ -50,6 +51,26 @@ static void it_agrees_with_the_sum_over_steps(void) {
     guard_check(a.advantage, 23 * 5 * sizeof(vly_real));
 }
 
+/* N is no multiple of what goes side by side; the rule itself goes column by column. */
+static void columns_side_by_side_are_the_rules_bits(void) {
+    enum { STEPS = 9, COLUMNS = 131, ALL = STEPS * COLUMNS };
+    static vly_real reward[ALL], value[ALL + COLUMNS], out[2][3][ALL];
+    static uint8_t flags[ALL];
+    const uint8_t some[] = {0, 0, 0, 0, VLY_ROW_TERMINATED, VLY_ROW_ENDED, VLY_ROW_RESET, VLY_ROW_FAILED | VLY_ROW_RESET};
+    for (int i = 0; i < ALL + COLUMNS; i++) {
+        const vly_u32x4 r = vly_philox(5, VLY_STREAM_TEST, 0, (uint32_t)i);
+        value[i] = 4 * vly_unit(r.v[0]) - 2;
+        if (i < ALL) reward[i] = vly_unit(r.v[1]) - (vly_real)0.5, flags[i] = some[r.v[2] % 8];
+    }
+    vly_hyper ours = {.gamma = 0.97f, .lambda = 0.9f, .reward_scale = 0.5f};
+    memset(out, 0xff, sizeof out);
+    vly_gae_args a = {STEPS, COLUMNS, reward, value, flags, &ours, out[0][0], out[0][1], out[0][2]}, b = a;
+    CHECK_OK(cpu->gae(queue, &a));
+    b.advantage = out[1][0], b.target = out[1][1], b.mask = out[1][2];
+    for (int n = 0; n < COLUMNS; n++) vly_rule_gae(&b, n);
+    CHECK(!memcmp(out[0], out[1], sizeof out[0]));
+}
+
 static void bad_arguments_are_named(void) {
     const vly_real reward[] = {1}, value[] = {0.5, 2};
     const uint8_t flags[] = {0};
@@ -68,6 +89,7 @@ int main(void) {
     truncation_bootstraps_and_termination_does_not();
     an_ignored_action_is_masked_and_carries_nothing_back();
     it_agrees_with_the_sum_over_steps();
+    columns_side_by_side_are_the_rules_bits();
     bad_arguments_are_named();
     cpu_close();
     return TEST_PASS;

@@ -1,4 +1,5 @@
 #include "tests/golden.h"
+#include "common/rules.h"
 
 enum { T = 19, N = 4 };
 
@@ -34,6 +35,30 @@ static void on_policy_it_is_the_return(void) {
     CHECK_NEAR(advantage[0], target[0] - 7, 1e-6);
 }
 
+/* N is no multiple of what goes side by side; the rule itself goes column by column. */
+static void columns_side_by_side_are_the_rules_bits(void) {
+    enum { STEPS = 13, COLUMNS = 203, ALL = STEPS * COLUMNS };
+    static vly_real reward[ALL], value[ALL + COLUMNS], mu[ALL], pi[ALL], out[2][3][ALL];
+    static uint8_t flags[ALL];
+    vly_real stats[VLY_STATS] = {0};
+    double ratios = 0;
+    const uint8_t some[] = {0, 0, 0, 0, VLY_ROW_TERMINATED, VLY_ROW_ENDED, VLY_ROW_RESET, VLY_ROW_FAILED | VLY_ROW_RESET};
+    for (int i = 0; i < ALL + COLUMNS; i++) {
+        const vly_u32x4 r = vly_philox(3, VLY_STREAM_TEST, 0, (uint32_t)i);
+        value[i] = 4 * vly_unit(r.v[0]) - 2;
+        if (i >= ALL) continue;
+        reward[i] = vly_unit(r.v[1]) - (vly_real)0.5, mu[i] = -3 * vly_unit(r.v[2]), pi[i] = -3 * vly_unit(r.v[3]), flags[i] = some[r.v[1] % 8];
+    }
+    vly_hyper hyper = {.gamma = 0.97f, .lambda = 0.9f, .rho_bar = 1.2f, .c_bar = 0.8f, .reward_scale = 0.5f};
+    memset(out, 0xff, sizeof out);
+    vly_vtrace_args a = {STEPS, COLUMNS, reward, value, flags, mu, pi, &hyper, out[0][0], out[0][1], out[0][2], stats}, b = a;
+    CHECK_OK(cpu->vtrace(queue, &a));
+    b.advantage = out[1][0], b.target = out[1][1], b.mask = out[1][2];
+    for (int n = 0; n < COLUMNS; n++) ratios += vly_rule_vtrace(&b, n);
+    CHECK(!memcmp(out[0], out[1], sizeof out[0]));
+    CHECK_EQ(stats[VLY_STAT_RHO], (vly_real)ratios);
+}
+
 static void bad_arguments_are_named(void) {
     vly_hyper hyper;
     vly_vtrace_args a = golden_args(&hyper, NULL);
@@ -47,6 +72,7 @@ int main(void) {
     cpu_open(1);
     on_policy_it_is_the_return();
     it_agrees_with_the_papers_sum();
+    columns_side_by_side_are_the_rules_bits();
     bad_arguments_are_named();
     cpu_close();
     return TEST_PASS;

@@ -84,14 +84,33 @@ void vly_cpu_give_back(void *memory) { block_give_back(memory); }
 
 struct vly_event { int unused; };
 
+typedef struct {
+    vly_queue q; /* first: a vly_queue * is a cpu_queue * */
+    void *scratch;
+    size_t scratch_bytes;
+} cpu_queue;
+
 static vly_status queue_create(vly_compute *c, vly_queue_kind kind, vly_queue **out) {
-    *out = malloc(sizeof **out);
-    if (!*out) return vly_fail(VLY_ENOMEM, "no memory for a queue");
-    **out = (vly_queue){.c = c, .kind = kind};
-    return VLY_OK;
+    cpu_queue *q = calloc(1, sizeof *q);
+    if (!q) return vly_fail(VLY_ENOMEM, "no memory for a queue");
+    q->q = (vly_queue){.c = c, .kind = kind};
+    return *out = &q->q, VLY_OK;
 }
 
-static void queue_destroy(vly_queue *q) { free(q); }
+static void queue_destroy(vly_queue *q) {
+    if (q) block_give_back(((cpu_queue *)q)->scratch);
+    free(q);
+}
+
+void *vly_cpu_scratch(vly_queue *q, size_t bytes) {
+    cpu_queue *own = (cpu_queue *)q;
+    if (bytes <= own->scratch_bytes) return own->scratch;
+    void *more = block_take(bytes);
+    if (!more) return NULL;
+    block_give_back(own->scratch);
+    own->scratch_bytes = bytes;
+    return own->scratch = more;
+}
 
 static vly_status queue_sync(vly_queue *q) {
     (void)q;

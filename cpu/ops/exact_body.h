@@ -162,6 +162,106 @@ static void policy_loss(const vly_policy_loss_args *p, int first, int count, flo
     }
 }
 
+/* ---- scans: VLY_SCAN_COLUMNS environments side by side ---- */
+
+enum { C = VLY_SCAN_COLUMNS };
+typedef struct { float advantage[C], target[C], mask[C]; } scan_rows; /* a copy of its own: cannot overlap what is read */
+
+static void store_scan(const scan_rows *rows, float *advantage, float *target, float *mask) {
+    memcpy(advantage, rows->advantage, sizeof rows->advantage);
+    memcpy(target, rows->target, sizeof rows->target);
+    memcpy(mask, rows->mask, sizeof rows->mask);
+}
+
+static void gae(const vly_gae_args *a, int first) {
+    const vly_hyper h = *a->hyper;
+    float next[C] = {0};
+    scan_rows out;
+    for (int t = a->T - 1; t >= 0; t--) {
+        const int64_t at = (int64_t)t * a->N + first;
+        const uint8_t *flags = a->flags + at;
+        const float *reward = a->reward + at, *value = a->value + at, *after = value + a->N;
+        for (int i = 0; i < C; i++) {
+            const vly_scan_row row = vly_rule_gae_row(&h, flags[i], reward[i], value[i], after[i], &next[i]);
+            out.advantage[i] = row.advantage, out.target[i] = row.target, out.mask[i] = row.mask;
+        }
+        store_scan(&out, a->advantage + at, a->target + at, a->mask + at);
+    }
+}
+
+static void vtrace(const vly_vtrace_args *a, int first, float *sums) {
+    const vly_hyper h = *a->hyper;
+    float next[C] = {0}, ratios[C] = {0};
+    scan_rows out;
+    for (int t = a->T - 1; t >= 0; t--) {
+        const int64_t at = (int64_t)t * a->N + first;
+        const uint8_t *flags = a->flags + at;
+        const float *reward = a->reward + at, *value = a->value + at, *after = value + a->N, *now = a->logp_target + at, *then = a->logp_behaviour + at;
+        for (int i = 0; i < C; i++) {
+            const vly_scan_row row = vly_rule_vtrace_row(&h, flags[i], reward[i], value[i], after[i], now[i], then[i], &next[i], &ratios[i]);
+            out.advantage[i] = row.advantage, out.target[i] = row.target, out.mask[i] = row.mask;
+        }
+        store_scan(&out, a->advantage + at, a->target + at, a->mask + at);
+    }
+    memcpy(sums, ratios, sizeof ratios);
+}
+
+/* ---- LSTM, a row: U side by side, in copies that cannot overlap ---- */
+
+enum { U = 64 };
+typedef struct { float in[U], forget[U], cell[U], out[U], c[U], h[U]; } lstm_units;
+
+static void lstm_units_load(lstm_units *u, int n, int H, const float *g, const float *c) {
+    float *to[] = {u->in, u->forget, u->cell, u->out};
+    for (int k = 0; k < 4; k++) memcpy(to[k], g + (int64_t)k * H, (size_t)n * sizeof *g);
+    if (c) memcpy(u->c, c, (size_t)n * sizeof *c);
+    else memset(u->c, 0, sizeof u->c);
+}
+
+static void lstm_units_store(const lstm_units *u, int n, int H, float *g) {
+    const float *from[] = {u->in, u->forget, u->cell, u->out};
+    for (int k = 0; k < 4; k++) memcpy(g + (int64_t)k * H, from[k], (size_t)n * sizeof *g);
+}
+
+/* vly_rule_lstm, one function at a time: the compiler vectorises no loop with all of them. */
+static void lstm_activate(lstm_units *u) {
+    for (int i = 0; i < U; i++) u->in[i] = vly_sigmoid(u->in[i]);
+    for (int i = 0; i < U; i++) u->forget[i] = vly_sigmoid(u->forget[i]);
+    for (int i = 0; i < U; i++) u->out[i] = vly_sigmoid(u->out[i]);
+    for (int i = 0; i < U; i++) u->cell[i] = vly_tanh(u->cell[i]);
+    for (int i = 0; i < U; i++) u->c[i] = u->forget[i] * u->c[i] + u->in[i] * u->cell[i];
+    for (int i = 0; i < U; i++) u->h[i] = u->out[i] * vly_tanh(u->c[i]);
+}
+
+static void lstm(int H, float *g, const float *c0, float *c1, float *h1) {
+    lstm_units u = {.in = {0}};
+    for (int j = 0; j < H; j += U) {
+        const int n = H - j < U ? H - j : U;
+        lstm_units_load(&u, n, H, g + j, c0 ? c0 + j : NULL);
+        lstm_activate(&u);
+        lstm_units_store(&u, n, H, g + j);
+        memcpy(c1 + j, u.c, (size_t)n * sizeof *c1);
+        memcpy(h1 + j, u.h, (size_t)n * sizeof *h1);
+    }
+}
+
+static void lstm_backward(int H, const float *g, const float *c0, const float *c1, const float *dh, float *dg, float *dc) {
+    lstm_units u = {.in = {0}}, d = {.in = {0}};
+    float after[U] = {0};
+    for (int j = 0; j < H; j += U) {
+        const int n = H - j < U ? H - j : U;
+        lstm_units_load(&u, n, H, g + j, c0 ? c0 + j : NULL);
+        memcpy(after, c1 + j, (size_t)n * sizeof *c1);
+        memcpy(d.h, dh + j, (size_t)n * sizeof *dh);
+        memcpy(d.c, dc + j, (size_t)n * sizeof *dc);
+        for (int i = 0; i < U; i++)
+            vly_rule_lstm_backward(u.in[i], u.forget[i], u.cell[i], u.out[i], u.c[i], after[i], d.h[i], &d.in[i], &d.forget[i], &d.cell[i], &d.out[i], &d.c[i]);
+        lstm_units_store(&d, n, H, dg + j);
+        if (c0) memcpy(dc + j, d.c, (size_t)n * sizeof *dc);
+        else memset(dc + j, 0, (size_t)n * sizeof *dc);
+    }
+}
+
 /* ---- element-wise ---- */
 
 static void to_bf16(int64_t n, const float *restrict x, uint16_t *restrict y) {
@@ -214,6 +314,81 @@ static void max16(int64_t n, const uint16_t *restrict x, uint16_t *restrict best
     for (int64_t i = 0; i < n; i++) best[i] = vly_bf16_to_f32(x[i]) > vly_bf16_to_f32(best[i]) ? x[i] : best[i];
 }
 
+/* ---- the gradient of max-pooling ---- */
+
+enum { P = 16 }; /* channels side by side */
+typedef struct { float best[P]; int32_t tap[P]; } pool_winner;
+
+typedef float pool_vec __attribute__((vector_size(4 * P), aligned(4), may_alias));
+typedef int32_t pool_mask __attribute__((vector_size(4 * P)));
+
+#define CHOOSE(m, yes, no) ((pool_vec)(((pool_mask)(yes) & (m)) | ((pool_mask)(no) & ~(m)))) /* no function: vectors wider than the target's */
+
+static void pool_backward(const vly_pool_window *w, int n, const float *x, const float *dy, float *dx) {
+    for (; n >= P; n -= P, x += P, dy += P, dx += P) {
+        pool_vec best = *(const pool_vec *)x;
+        pool_mask winner = {0};
+        for (int y = 0, tap = 0; y < w->rows; y++)
+            for (int k = 0; k < w->cols; k++, tap++) {
+                const pool_vec v = *(const pool_vec *)(x + y * w->row + k * w->col);
+                const pool_mask larger = v > best;
+                best = CHOOSE(larger, v, best);
+                winner = (larger & tap) | (winner & ~larger);
+            }
+        for (int y = 0, tap = 0; y < w->rows; y++)
+            for (int k = 0; k < w->cols; k++, tap++) {
+                pool_vec *to = (pool_vec *)(dx + y * w->row + k * w->col);
+                *to = CHOOSE(winner == tap, *to + *(const pool_vec *)dy, *to);
+            }
+    }
+    for (int i = 0; i < n; i++) { /* fewer than P */
+        int64_t at = i;
+        for (int tap = 1; tap < w->rows * w->cols; tap++) {
+            const int64_t here = i + tap / w->cols * w->row + tap % w->cols * w->col;
+            if (x[here] > x[at]) at = here;
+        }
+        dx[at] += dy[i];
+    }
+}
+
+/* Of P channels: which tap of the window is the largest, the first of equals. */
+static inline void winner16(const vly_pool_window *w, const uint16_t *x, pool_winner *to) {
+    from_bf16(P, x, to->best);
+    memset(to->tap, 0, sizeof to->tap);
+    for (int y = 0, tap = 0; y < w->rows; y++)
+        for (int k = 0; k < w->cols; k++, tap++) {
+            const uint16_t *in = x + y * w->row + k * w->col;
+            for (int i = 0; i < P; i++) {
+                const float v = vly_bf16_to_f32(in[i]);
+                const bool larger = v > to->best[i];
+                to->best[i] = larger ? v : to->best[i];
+                to->tap[i] = larger ? tap : to->tap[i];
+            }
+        }
+}
+
+static uint16_t bf16_sum(uint16_t a, uint16_t b) { return vly_bf16_from_f32(vly_bf16_to_f32(a) + vly_bf16_to_f32(b)); }
+
+static void pool_backward16(const vly_pool_window *w, int n, const uint16_t *x, const uint16_t *dy, uint16_t *dx) {
+    pool_winner found;
+    for (; n >= P; n -= P, x += P, dy += P, dx += P) {
+        winner16(w, x, &found);
+        for (int tap = 0; tap < w->rows * w->cols; tap++) {
+            uint16_t *to = dx + tap / w->cols * w->row + tap % w->cols * w->col, sum[P];
+            for (int i = 0; i < P; i++) sum[i] = found.tap[i] == tap ? bf16_sum(to[i], dy[i]) : to[i];
+            memcpy(to, sum, sizeof sum);
+        }
+    }
+    for (int i = 0; i < n; i++) {
+        int64_t at = i;
+        for (int tap = 1; tap < w->rows * w->cols; tap++) {
+            const int64_t here = i + tap / w->cols * w->row + tap % w->cols * w->col;
+            if (vly_bf16_to_f32(x[here]) > vly_bf16_to_f32(x[at])) at = here;
+        }
+        dx[at] = bf16_sum(dx[at], dy[i]);
+    }
+}
+
 static void interleave4(int64_t n, const uint8_t *x0, const uint8_t *x1, const uint8_t *x2, const uint8_t *x3, uint8_t *y) {
     int64_t i = 0;
 #if defined(__SSE2__) /* sixteen pixels are four 16-byte stores */
@@ -231,4 +406,5 @@ static void interleave4(int64_t n, const uint8_t *x0, const uint8_t *x1, const u
     for (; i < n; i++) y[4 * i] = x0[i], y[4 * i + 1] = x1[i], y[4 * i + 2] = x2[i], y[4 * i + 3] = x3[i];
 }
 
-const vly_exact VLY_EXACT = {squares, optimize, polyak, policy_loss, to_bf16, from_bf16, relu16, relu16_backward, add16, relu, relu_backward, add, max, max16, interleave4};
+const vly_exact VLY_EXACT = {squares, optimize, polyak, policy_loss, gae, vtrace, lstm, lstm_backward, to_bf16, from_bf16, relu16, relu16_backward,
+                              add16, relu, relu_backward, add, max, max16, pool_backward, pool_backward16, interleave4};

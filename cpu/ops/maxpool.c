@@ -1,31 +1,10 @@
 /* maxpool.c -- max-pooling of NHWC images. 4 bytes read and 4 / stride^2 written per number; the backward
  * pass finds the maxima again rather than storing them. */
 #include <string.h>
-#include "cpu/ops/bf16.h"
 #include "cpu/ops/ops.h"
 #ifndef VLY_REAL_DOUBLE
 #include "cpu/ops/exact_simd.h"
 #endif
-
-static float load(vly_dtype type, const void *x, int64_t i) {
-    return type == VLY_BF16 ? vly_bf16_to_f32(((const uint16_t *)x)[i]) : 0;
-}
-
-/* Index within the sample of the largest input of an output pixel; the first of equals. */
-static int64_t winner(const vly_layer *l, const void *x, int64_t base, int oy, int ox, int c) {
-    const vly_layer_desc *d = &l->d;
-    int64_t best = -1;
-    for (int y = oy * d->stride - d->pad, ky = 0; ky < d->kernel; ky++, y++)
-        for (int x0 = ox * d->stride - d->pad, kx = 0; kx < d->kernel; kx++, x0++) {
-            if (y < 0 || y >= d->in_h || x0 < 0 || x0 >= d->in_w) continue;
-            const int64_t at = ((int64_t)y * d->in_w + x0) * d->in_c + c;
-            if (best < 0) best = at;
-            else if (d->x_type == VLY_BF16 ? load(d->x_type, x, base + at) > load(d->x_type, x, base + best)
-                                           : ((const vly_real *)x)[base + at] > ((const vly_real *)x)[base + best])
-                best = at;
-        }
-    return best;
-}
 
 typedef struct {
     const vly_cpu *cpu;
@@ -73,25 +52,47 @@ static void forward_sample(void *arg, int i, int slot) {
         for (int ox = 0; ox < l->out_w; ox++, y += bytes) forward_pixel(p, x, oy, ox, y);
 }
 
+#ifndef VLY_REAL_DOUBLE
+/* Output pixel (oy, ox): finds the winners again, then gives them the gradient. */
+static void backward_pixel(const pool_args *p, int64_t base, int oy, int ox, const void *dy) {
+    const vly_layer_desc *d = &p->l->d;
+    const int top = oy * d->stride - d->pad, left = ox * d->stride - d->pad, y = top < 0 ? 0 : top, x = left < 0 ? 0 : left;
+    const int y1 = top + d->kernel < d->in_h ? top + d->kernel : d->in_h, x1 = left + d->kernel < d->in_w ? left + d->kernel : d->in_w;
+    const vly_pool_window w = {y1 - y, x1 - x, (int64_t)d->in_w * d->in_c, d->in_c};
+    const int64_t first = base + y * w.row + x * w.col;
+    if (d->x_type == VLY_BF16) p->cpu->exact->pool_backward16(&w, d->in_c, (const uint16_t *)p->x + first, dy, (uint16_t *)p->dx + first);
+    else p->cpu->exact->pool_backward(&w, d->in_c, (const float *)p->x + first, dy, (float *)p->dx + first);
+}
+#else
+/* Index within the sample of the largest input of an output pixel; the first of equals. */
+static int64_t winner(const vly_layer *l, const vly_real *x, int64_t base, int oy, int ox, int c) {
+    const vly_layer_desc *d = &l->d;
+    int64_t best = -1;
+    for (int y = oy * d->stride - d->pad, ky = 0; ky < d->kernel; ky++, y++)
+        for (int x0 = ox * d->stride - d->pad, kx = 0; kx < d->kernel; kx++, x0++) {
+            if (y < 0 || y >= d->in_h || x0 < 0 || x0 >= d->in_w) continue;
+            const int64_t at = ((int64_t)y * d->in_w + x0) * d->in_c + c;
+            if (best < 0) best = at;
+            else if (x[base + at] > x[base + best]) best = at;
+        }
+    return best;
+}
+
+static void backward_pixel(const pool_args *p, int64_t base, int oy, int ox, const void *dy) {
+    for (int c = 0; c < p->l->d.in_c; c++) ((vly_real *)p->dx)[base + winner(p->l, p->x, base, oy, ox, c)] += ((const vly_real *)dy)[c];
+}
+#endif
+
 static void backward_sample(void *arg, int i, int slot) {
     (void)slot;
     const pool_args *p = arg;
     const vly_layer *l = p->l;
     const int64_t base = i * l->in_size;
-    const size_t bytes = vly_dtype_bytes(l->d.x_type);
-    int64_t at = i * l->out_size;
-    memset((char *)p->dx + (size_t)base * bytes, 0, (size_t)l->in_size * bytes);
+    const size_t type = vly_dtype_bytes(l->d.x_type), bytes = (size_t)l->d.in_c * type;
+    const char *dy = (const char *)p->dy + (size_t)(i * l->out_size) * type;
+    memset((char *)p->dx + (size_t)base * type, 0, (size_t)l->in_size * type);
     for (int oy = 0; oy < l->out_h; oy++)
-        for (int ox = 0; ox < l->out_w; ox++)
-            for (int c = 0; c < l->d.in_c; c++, at++) {
-                const int64_t to = base + winner(l, p->x, base, oy, ox, c);
-                if (l->d.x_type == VLY_BF16) {
-                    uint16_t *dx = p->dx;
-                    dx[to] = vly_bf16_from_f32(vly_bf16_to_f32(dx[to]) + load(VLY_BF16, p->dy, at));
-                } else {
-                    ((vly_real *)p->dx)[to] += ((const vly_real *)p->dy)[at];
-                }
-            }
+        for (int ox = 0; ox < l->out_w; ox++, dy += bytes) backward_pixel(p, base, oy, ox, dy);
 }
 
 static vly_status pool_prepare(vly_cpu *cpu, vly_layer *l, const vly_real *w) {

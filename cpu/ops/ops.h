@@ -22,6 +22,10 @@ typedef struct {
 void *vly_cpu_take(size_t bytes);
 void vly_cpu_give_back(void *memory);
 
+/* Memory of the queue for the operation that asks, aligned likewise, with whatever the one before left there; or NULL. It grows
+ * when the largest operation runs for the first time, and stays. */
+void *vly_cpu_scratch(vly_queue *q, size_t bytes);
+
 static inline vly_cpu *vly_cpu_of(vly_queue *q) { return (vly_cpu *)q->c; }
 
 /* EINVAL with the operation's name unless the condition holds. */
