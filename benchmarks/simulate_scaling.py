@@ -1,47 +1,59 @@
 #!/usr/bin/env python3
-"""What to expect of 8, 64 and 512 workers: a closed queueing network fitted to a few measured runs.
+"""What to expect of 8, 64 and 512 workers: a fleet simulated with costs fitted to a few measured runs.
 
-    python3 benchmarks/simulate_scaling.py --measure --out benchmarks/results/scaling_workers.json
+    python3 benchmarks/simulate_scaling.py --measure --alone --out benchmarks/results/scaling_workers.json     # as root
     python3 benchmarks/simulate_scaling.py --from benchmarks/results/scaling_workers.json      # the table again, without measuring
 
-A worker computes a push, then Redis and the learner's one thread serve it. Workers are customers that think and then queue at two
-servers: exact mean value analysis of that closed network (Reiser & Lavenberg 1980) gives the throughput of any number of workers
-with a processor each. Fitted are the three services, in processor time from /proc while 1 to 4 workers train; the model says that
-they do not depend on the number of workers, and each point's error is how far that is from true. Not in it: the network, and
-larger pushes than CartPole's.
+Measured, while 1 to 4 workers train CartPole: pushes per second, and what a push costs workers, learner and Redis in processor
+seconds (/proc). fleet_model.py simulates threads with these costs on this machine's processors; a point's error is the model's
+pushes per second over the measured ones. More workers are given a processor for each process, and the costs of the largest
+fleet that was measured. Not in it: the network, and larger pushes than CartPole's.
 """
 import argparse, json, os, re, shutil, statistics, subprocess, tempfile, time
 
+from fleet_model import ROLES, Fleet
+
 RUNS = {"impala": ["--algo", "impala", "--dist.processes", "true"], "a3c": ["--algo", "a3c"],
         "gorila": ["--algo", "gorila", "--dist.update", "async"]}
+WAITS, LIMIT = {"impala": False, "a3c": True, "gorila": True}, {"impala": 4, "a3c": 64, "gorila": 64}  # cpu/dist/dist_ps.h
 MORE = (8, 64, 512)
-TICK = os.sysconf("SC_CLK_TCK")
 
 
 def family(pid):
-    """Seconds of processor of the learner, its Redis and its workers, by /proc."""
-    out = {"learner": 0.0, "redis": 0.0, "workers": 0.0}
-    for name in os.listdir("/proc"):
-        if not name.isdigit():
-            continue
+    """Seconds of processor of the learner, its Redis and its workers."""
+    out = dict.fromkeys(ROLES, 0.0)
+    for name in filter(str.isdigit, os.listdir("/proc")):
         try:
             with open(f"/proc/{name}/stat") as f:
                 text = f.read()
+            comm, parent = text[text.index("(") + 1:text.rindex(")")], int(text[text.rindex(")") + 2:].split()[1])
+            if pid not in (int(name), parent):
+                continue
+            ran = 0
+            for thread in os.listdir(f"/proc/{name}/task"):
+                with open(f"/proc/{name}/task/{thread}/schedstat") as f:
+                    ran += int(f.read().split()[0])
         except OSError:
             continue
-        comm, rest = text[text.index("(") + 1:text.rindex(")")], text[text.rindex(")") + 2:].split()
-        used = (int(rest[11]) + int(rest[12])) / TICK
-        if int(name) == pid:
-            out["learner"] = used
-        elif int(rest[1]) == pid:
-            out["redis" if comm.startswith("redis") else "workers"] += used
+        out["learner" if int(name) == pid else "redis" if comm.startswith("redis") else "workers"] += 1e-9 * ran
     return out
 
 
-def measure(program, algo, workers, seconds, folder):
+def first_in_line():
+    """Before everything else that runs here; children inherit it."""
+    os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+
+
+def keep_idle_time(processors, seconds):
+    """What the fleet leaves goes to empty loops: builds would empty its caches, and a processor that halts takes long to wake. They
+    end by themselves."""
+    return [subprocess.Popen(["timeout", str(seconds), "sh", "-c", "while :; do :; done"]) for _ in range(processors)]
+
+
+def measure(program, algo, workers, seconds, folder, alone):
     run = os.path.join(folder, f"{algo}{workers}-{time.monotonic_ns()}")
-    p = subprocess.Popen([program, "train", "cartpole", *RUNS[algo], "--workers", str(workers), "--steps", "100M", "--metrics.every_s", "0.1", "--out", run],
-                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    p = subprocess.Popen([program, "train", "cartpole", *RUNS[algo], "--workers", str(workers), "--steps", "1G", "--metrics.every_s", "0.1", "--out", run],
+                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=first_in_line if alone else None)
     time.sleep(2)  # the fleet is up, and learns
     first, begun = family(p.pid), time.monotonic()
     time.sleep(seconds)
@@ -57,45 +69,54 @@ def measure(program, algo, workers, seconds, folder):
             "processors_used": sum(used.values()) / wall, "cpu_s": used, "wall_s": wall, "pushes": pushes * wall / span}
 
 
-def mva(customers, think, demands):
-    """Throughput of a closed network: `think` seconds without queueing, one queue for each of `demands`."""
-    lengths, rate = [0.0] * len(demands), 0.0
-    for n in range(1, customers + 1):
-        times = [d * (1 + q) for d, q in zip(demands, lengths)]
-        rate = n / (think + sum(times))
-        lengths = [rate * t for t in times]
-    return rate
+def costs(point):
+    """Processor seconds of a push, by role: what is measured."""
+    return {r: point["cpu_s"][r] / point["pushes"] for r in ROLES}
 
 
-def fit(points):
-    """Work of a push, in seconds of a processor: the workers', the learner's (it has one thread), Redis' (another)."""
-    return {k: statistics.median(p["cpu_s"][k] / p["pushes"] for p in points) for k in ("learner", "redis", "workers")}
+def simulate(algo, cost, workers, processors, request_s=None):
+    """Pushes a second; what a request costs Redis, if not given found from the requests that a push turns out to need."""
+    pushes, rate = 4000 + 20 * workers, None
+    for given in ([None, "found"] if request_s is None else [request_s]):
+        fleet = Fleet(cost, workers, processors, WAITS[algo], LIMIT[algo], request_s if given == "found" else given)
+        rate = fleet.rate(pushes)
+        request_s = request_s or cost["redis"] * fleet.taken / fleet.requests
+    return rate, request_s
 
 
-def predict(work, workers):
-    """A processor for each process: workers think, learner and Redis are queues of their own."""
-    return mva(workers, work["workers"], [work["learner"], work["redis"]])
-
-
-def table(algo, points, work):
-    """Measured and model beside each other by the second of processor time: others use this machine too."""
-    rows, per_push, total = [], statistics.median(p["steps_per_s"] / p["pushes_per_s"] for p in points), sum(work.values())
+def table(algo, points, processors):
+    rows, per_push = [], statistics.median(p["steps_per_s"] / p["pushes_per_s"] for p in points)
     for p in points:
-        measured = p["pushes"] / sum(p["cpu_s"].values())
-        rows.append({"workers": p["workers"], "measured_per_cpu_s": round(measured), "model_per_cpu_s": round(1 / total),
-                     "error": round(1 / total / measured - 1, 3), "processors_used": round(p["processors_used"], 2)})
-    one, slow = predict(work, 1), "learner" if work["learner"] > work["redis"] else "redis"
-    full = (sum(work.values())) / work[slow]
-    more = [{"workers": n, "pushes_per_s": round(predict(work, n)), "steps_per_s": round(predict(work, n) * per_push),
-             "times_one_worker": round(predict(work, n) / one, 1)} for n in MORE]
-    print(f"{algo}: a push is {1e6 * work['workers']:.0f} us of a worker, {1e6 * work['learner']:.0f} of the learner, {1e6 * work['redis']:.0f} of Redis; "
-          f"{slow} is full at {full:.1f} workers, {1 / work[slow]:.0f} pushes/s")
+        model, request_s = simulate(algo, costs(p), p["workers"], processors)
+        rows.append({"workers": p["workers"], "measured_per_s": round(p["pushes_per_s"]), "model_per_s": round(model),
+                     "error": round(model / p["pushes_per_s"] - 1, 3), "processors_used": round(p["processors_used"], 2)})
+    cost = costs(points[-1])
+    slow = max(("learner", "redis"), key=lambda r: cost[r])
+    one, full = simulate(algo, cost, 1, 1e9, request_s)[0], sum(cost.values()) / cost[slow]
+    more = []
+    for n in MORE:
+        rate, _ = simulate(algo, cost, n, 1e9, request_s)
+        more.append({"workers": n, "pushes_per_s": round(rate), "steps_per_s": round(rate * per_push), "times_one_worker": round(rate / one, 1)})
+    print(f"{algo}: a push is " + ", ".join(f"{1e6 * cost[r]:.0f} us of {r}" for r in ROLES) +
+          f"; {slow} is full at {full:.1f} workers, {1 / cost[slow]:.0f} pushes/s")
     for r in rows:
-        print("  {workers} workers: {measured_per_cpu_s} pushes per second of processor measured, model {model_per_cpu_s} ({error:+.1%})".format(**r))
+        print("  {workers} workers: {measured_per_s} pushes/s measured, model {model_per_s} ({error:+.1%})".format(**r))
     for r in more:
         print("  {workers} workers with a processor each: {pushes_per_s} pushes/s, {steps_per_s} steps/s, {times_one_worker} times one".format(**r))
     return {"points": rows, "largest_error": max(abs(r["error"]) for r in rows), "expected": more, "bottleneck": slow,
             "full_at_workers": round(full, 1), "steps_per_push": round(per_push, 1)}
+
+
+def processor_name():
+    with open("/proc/cpuinfo") as f:
+        return re.search(r"model name\s*:\s*(.*)", f.read()).group(1)
+
+
+def write(path, report):
+    if path:
+        with open(path, "w") as f:
+            json.dump(report, f, indent=1)
+            f.write("\n")
 
 
 def main():
@@ -107,31 +128,38 @@ def main():
     a.add_argument("--workers", type=int, nargs="+", default=[1, 2, 3, 4])
     a.add_argument("--rounds", type=int, default=3, help="each point is the median of so many, taken in turn")
     a.add_argument("--seconds", type=float, default=2)
+    a.add_argument("--alone", action="store_true", help="at real-time priority, and with idle time kept from others (root)")
+    a.add_argument("--processors", type=int, default=len(os.sched_getaffinity(0)), help="of the machine that was measured")
     a.add_argument("--out")
     o = a.parse_args()
-    processors = len(os.sched_getaffinity(0))
     if not o.measure:
         with open(o.source) as f:
-            for algo, entry in json.load(f)["runs"].items():
-                table(algo, entry["measured"], entry["work_s"])
-        return
-    folder, runs = tempfile.mkdtemp(prefix="volley-scaling-"), {}
-    for algo in o.algos.split(","):
-        taken = [measure(os.path.abspath(o.program), algo, n, o.seconds, folder) for _ in range(o.rounds) for n in o.workers]
+            report = json.load(f)
+        for algo, entry in report["runs"].items():
+            entry.update(table(algo, entry["measured"], o.processors))
+        return write(o.out, report)
+    algos, folder, taken = o.algos.split(","), tempfile.mkdtemp(prefix="volley-scaling-"), []
+    seconds = 10 + len(algos) * o.rounds * len(o.workers) * (o.seconds + 3)
+    keepers = keep_idle_time(o.processors, int(seconds)) if o.alone else []
+    try:
+        taken = [(algo, measure(os.path.abspath(o.program), algo, n, o.seconds, folder, o.alone))
+                 for algo in algos for _ in range(o.rounds) for n in o.workers]
+    finally:
+        for keeper in keepers:
+            keeper.terminate()
+        shutil.rmtree(folder)
+    report = {"command": "python3 benchmarks/simulate_scaling.py --measure --alone --out benchmarks/results/scaling_workers.json", "date": "2026-11-21",
+              "hardware": f"{o.processors} cores of {processor_name()}" + (", alone" if o.alone else ""), "runs": {}}
+    for algo in algos:
         points = []
         for n in o.workers:
-            same = sorted((t for t in taken if t["workers"] == n), key=lambda t: t["pushes_per_s"])
+            same = sorted((t for a, t in taken if a == algo and t["workers"] == n), key=lambda t: t["pushes_per_s"])
             points.append(same[len(same) // 2])
-        model = fit(points)
-        runs[algo] = {"measured": points, "work_s": model, **table(algo, points, model)}
-    shutil.rmtree(folder)
-    if o.out:
-        with open("/proc/cpuinfo") as f:
-            name = re.search(r"model name\s*:\s*(.*)", f.read()).group(1)
-        with open(o.out, "w") as f:
-            json.dump({"command": "python3 benchmarks/simulate_scaling.py --measure --out benchmarks/results/scaling_workers.json", "date": "2026-11-21",
-                       "hardware": f"{processors} cores of {name}, shared with builds", "runs": runs}, f, indent=1)
-            f.write("\n")
+        report["runs"][algo] = {"measured": points}
+    write(o.out, report)
+    for algo, entry in report["runs"].items():
+        entry.update(table(algo, entry["measured"], o.processors))
+    write(o.out, report)
 
 
 if __name__ == "__main__":

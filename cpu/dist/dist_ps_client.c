@@ -9,7 +9,7 @@
 #include "cpu/dist/dist_ps.h"
 #include "cpu/dist/dist_wire.h"
 
-enum { WAIT_MS = 250, QUEUE_LIMIT = 64, UNROLLS_LIMIT = 4, PEEK_FROM = 16384, TTL_MS = 5000, LOCAL_MOST = 1024, RESEND_MS = 2000, PATIENCE_MS = 120000, PAUSE_FIRST_US = 125, PAUSE_MOST_US = 2000 };
+enum { WAIT_MS = 250, QUEUE_LIMIT = 64, UNROLLS_LIMIT = 4, PEEK_FROM = 16384, TTL_MS = 5000, LOCAL_MOST = 1024, RESEND_MS = 2000, PATIENCE_MS = 120000, PAUSE_FIRST_US = 125, PAUSE_MOST_US = 64000 };
 
 struct vly_ps_client {
     vly_sync sync;
@@ -69,7 +69,7 @@ static void head_fill(vly_ps_client *c, wire_push *head, uint32_t kind, const vl
 /* Waits while the queue is full: that is the server's back-pressure. */
 static vly_status push_message(vly_ps_client *c, vly_store *store, size_t bytes) {
     const int64_t deadline = vly_now_ms() + c->policy.patience_ms;
-    int64_t pause_us = PAUSE_FIRST_US; /* a queue of small pushes is empty before a long pause is over */
+    int64_t pause_us = PAUSE_FIRST_US; /* soon, for a queue of small pushes is empty soon; then ever later, for thousands may be asking */
     for (bool accepted = false; !accepted; pause_us = pause_us < PAUSE_MOST_US ? pause_us * 2 : pause_us) {
         VLY_TRY(beat(c, store));
         VLY_TRY(vly_store_push(store, WIRE_PUSHES, c->message, bytes, c->policy.queue_limit, &accepted));
