@@ -74,6 +74,39 @@ static void a_broken_code_is_refused_or_drawn(void) {
     free(still);
 }
 
+/* Where no code fits, the frames since are drawn again: all cartridges, those whose frames do not end too. */
+static void frames_since_are_drawn_too(void) {
+    static uint8_t rom[VLY_ROM_MAX_BYTES], before[VLY_SCREEN_BYTES], was[VLY_SCREEN_BYTES];
+    static vly_screens screens, out;
+    static vly_machine m;
+    vly_still *still = calloc(1, sizeof *still + VLY_STILL_MOST);
+    for (int k = 0; k < ROMGEN_COUNT; k++) {
+        vly_rom *cart;
+        CHECK_OK(vly_rom_create(&cart, rom, romgen((romgen_kind)k, 3, rom), NULL));
+        const int height = vly_rom_get_properties(cart)->height;
+        const size_t bytes = (size_t)height * VLY_SCREEN_WIDTH;
+        memset(&screens, 0, sizeof screens);
+        vly_machine_init(&m, cart);
+        for (int i = 0; i < 24; i++) {
+            const vly_controls c = {.stick = {(uint8_t)(i * 7 & 31)}, .paddle = {30000 + 9000 * i}};
+            vly_machine_set_controls(&m, cart, &c);
+            memcpy(was, vly_machine_screen(&m, &screens), bytes);
+            (void)vly_machine_frame(&m, cart, &screens);
+            if (i < 3) continue;
+            if (i == 3) CHECK_EQ(vly_still_take(still, VLY_STILL_MOST, &m, height, &screens, was), 0);
+            else CHECK_EQ(vly_still_extend(still, still->bytes + 20 * sizeof(vly_wires), &m, &m.wires, 1), 0);
+            memset(&out, 0x5a, sizeof out);
+            CHECK_EQ(vly_still_draw(still, VLY_STILL_MOST, cart, height, &out, before), 0);
+            for (int b = 0; b < 2; b++) CHECK_EQ(memcmp(out.pixels[b], screens.pixels[b], bytes), 0);
+            CHECK_EQ(memcmp(before, was, bytes), 0);
+            CHECK_EQ(still->front, m.tia.front);
+        }
+        CHECK_EQ(vly_still_extend(still, still->bytes + 20 * sizeof(vly_wires), &m, &m.wires, 1), -1);
+        vly_rom_destroy(cart);
+    }
+    free(still);
+}
+
 /* ---- actors ---- */
 
 typedef struct {
@@ -178,6 +211,7 @@ int main(int argc, char **argv) {
     }
     what_is_coded_comes_back();
     a_broken_code_is_refused_or_drawn();
+    frames_since_are_drawn_too();
     generated_cartridges_too();
     for (int g = 0; g < 5; g++)
         for (int which = 0; which < 5; which++)

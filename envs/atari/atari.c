@@ -99,9 +99,8 @@ static void observe_again(const world *w, actor *s, const uint8_t *more, uint8_t
     const size_t n = (size_t)w->height * VLY_SCREEN_WIDTH;
     memset(&was, 0, sizeof was);
     if (vly_still_draw(still, w->room, w->rom, w->height, &was, third)) s->failed = 1;
-    const uint8_t *before = still->third ? third : was.pixels[still->front ^ 1];
     for (int c = 0; c < w->channels; c++) {
-        vly_pool_lookup(w->colour[c], was.pixels[still->front], s->pooled ? before : NULL, n, picture);
+        vly_pool_lookup(w->colour[c], was.pixels[still->front], s->pooled ? third : NULL, n, picture);
         if (more) vly_pool_lookup(w->colour[c], more, NULL, n, other);
         for (size_t i = 0; more && i < n; i++) picture[i] = picture[i] > other[i] ? picture[i] : other[i];
         write_channel(w, picture, c, obs);
@@ -123,6 +122,7 @@ typedef struct {
     int frames;      /* played */
     int32_t reward;
     int life_lost, over, truncated;
+    vly_wires wires[VLY_ATARI_SKIP_MOST]; /* of the frames */
     int held;        /* the screen before the last one is in `before`, not in the back buffer */
     uint8_t before[VLY_SCREEN_BYTES];
 } played;
@@ -154,6 +154,7 @@ static int play_frames(const world *w, actor *s, stage *g, int action, int n, in
             p->held = 1;
         }
         p->reward += vly_emulator_act(e, &w->rules, action, drawn ? &g->screens : NULL);
+        if (i < VLY_ATARI_SKIP_MOST) p->wires[i] = e->machine.wires;
         s->elapsed += w->style == STYLE_ALE;
         if (!drawn && (e->machine.tia.partial || (g->ready && !covers_display(w, &e->machine)))) return 0;
         if (reached_end(w, s, p)) break;
@@ -176,7 +177,7 @@ static void count_missing_from_here(vly_machine *m) {
 static void play(const world *w, actor *s, stage *g, int action, int n, played *p) {
     vly_emulator before;
     const int32_t elapsed = s->elapsed;
-    if (n == 1 || s->emulator.machine.tia.partial) see(w, s, g);
+    if (n == 1 || s->emulator.machine.tia.partial || vly_still_is_long(&s->still)) see(w, s, g);
     const int draw_from = n > 2 + g->ready && !s->draw_all ? n - 2 : 0;
     const int blind = !g->ready;
     if (s->draw_all) s->draw_all--;
@@ -305,11 +306,14 @@ static void write_row(const world *w, actor *s, float reward, int32_t score, uin
     s->game_over = (flags & VLY_ROW_GAME_OVER) != 0;
 }
 
-/* What the next step has to know of the pictures. */
-static void keep(const world *w, actor *s, const stage *g, int pooled, const uint8_t *before) {
+/* What the next step has to know of the pictures. p: the only frames since the row before, or NULL. */
+static void keep(const world *w, actor *s, const stage *g, int pooled, const played *p) {
+    const vly_machine *m = &s->emulator.machine;
+    const uint8_t *before = p && p->held && w->options.stale_terminal ? p->before : NULL;
     if (s->failed) return;
     s->pooled = (uint8_t)pooled;
-    if (vly_still_take(&s->still, w->room, &s->emulator.machine, w->height, &g->screens, before)) s->failed = 1;
+    if (vly_still_take(&s->still, w->room, m, w->height, &g->screens, before) == 0) return;
+    if (!p || vly_still_extend(&s->still, w->room, m, p->wires, p->frames)) s->failed = 1;
 }
 
 static void start_episode(const world *w, actor *s, stage *g, vly_rows at) {
@@ -323,7 +327,7 @@ static void start_episode(const world *w, actor *s, stage *g, vly_rows at) {
     s->score += p.reward;
     const int pooled = goes_on && w->style == STYLE_VOLLEY && w->options.max_pool && !w->options.stale_terminal;
     observe(w, front(s, g), pooled ? back(s, g) : NULL, at.obs);
-    keep(w, s, g, pooled, NULL);
+    keep(w, s, g, pooled, goes_on && w->style == STYLE_VOLLEY ? &p : NULL);
     uint8_t flags = VLY_ROW_RESET;
     if (p.over) flags |= VLY_ROW_TERMINATED | VLY_ROW_GAME_OVER;
     if (p.truncated && !p.over) flags |= VLY_ROW_TRUNCATED | VLY_ROW_GAME_OVER;
@@ -353,7 +357,7 @@ static void observe_step(const world *w, actor *s, const stage *g, const played 
     const int stale = w->options.stale_terminal;
     if (stale) observe_stale(w, s, g, p, obs);
     else observe(w, front(s, g), w->options.max_pool ? before : NULL, obs);
-    keep(w, s, g, w->options.frame_skip > 1, stale && p->held ? p->before : NULL);
+    keep(w, s, g, w->options.frame_skip > 1, p);
 }
 
 static uint8_t end_flags(const world *w, actor *s, const played *p) {
@@ -524,8 +528,8 @@ const vly_atari_game *vly_atari_named(const char *name, vly_atari_options *optio
 static vly_status check_options(const vly_atari_game *game, const vly_atari_options *o) {
     if (!(o->sticky >= 0 && o->sticky <= 1))
         return vly_fail(VLY_EINVAL, "%s: sticky is %g, it must be in [0, 1]", game->name, (double)o->sticky);
-    if (o->frame_skip < 1 || o->frame_skip > 64)
-        return vly_fail(VLY_EINVAL, "%s: frame_skip is %d, it must be in [1, 64]", game->name, o->frame_skip);
+    if (o->frame_skip < 1 || o->frame_skip > VLY_ATARI_SKIP_MOST)
+        return vly_fail(VLY_EINVAL, "%s: frame_skip is %d, it must be in [1, %d]", game->name, o->frame_skip, VLY_ATARI_SKIP_MOST);
     if (o->noop_max < 0 || o->noop_max > 1000)
         return vly_fail(VLY_EINVAL, "%s: noop_max is %d, it must be in [0, 1000]", game->name, o->noop_max);
     if (o->max_frames < 1) return vly_fail(VLY_EINVAL, "%s: max_frames is %d, it must be positive", game->name, o->max_frames);
@@ -608,13 +612,17 @@ static vly_status preload(world *w) {
     return vly_fail(VLY_EUNSUPPORTED, "%s: pressing SELECT does not reach mode %d", w->rules.game->name, w->rules.mode);
 }
 
+/* The program thinks for seconds without a VSYNC; all the while both its pictures are in the code. */
+static int thinks(const vly_atari_game *game) { return strcmp(game->name, "tic_tac_toe_3d") == 0; }
+
 /* A known game's pictures need little; of other ROMs, those whose frames cover the display. */
 static void choose_room(world *w, const uint8_t *rom, size_t bytes) {
     char md5[33];
     vly_rom_md5(rom, bytes, md5);
     const vly_shot *shot = w->loaded_screens.shot;
     const int whole = !shot[0].partial && !shot[1].partial && shot[0].rows >= w->height && shot[1].rows >= w->height;
-    w->room = whole || vly_atari_game_by_md5(md5) ? VLY_STILL_USUAL : VLY_STILL_MOST;
+    const vly_atari_game *known = vly_atari_game_by_md5(md5);
+    w->room = !whole && !known ? VLY_STILL_MOST : known && thinks(known) ? VLY_STILL_LONG : VLY_STILL_USUAL;
     w->starts_at = (offsetof(actor, still.code) + w->room + 7) / 8 * 8;
 }
 

@@ -31,6 +31,7 @@ extern "C" {
 
 /* The value of options.size that leaves the screen as it is: 160 wide, 210 (or more) high. */
 enum { VLY_ATARI_NATIVE_SIZE = 210 };
+enum { VLY_ATARI_SKIP_MOST = 64 }; /* of options.frame_skip */
 
 /* What a NULL means, and what options.def says. */
 vly_atari_options vly_atari_default_options(void);

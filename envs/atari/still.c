@@ -2,8 +2,8 @@
 #include <string.h>
 
 /* A row of the code begins with a byte of kind and number: so many rows as the one above, so many as the
- * same rows of the first picture, runs of up to four colours, or the pixels themselves. */
-enum { ABOVE = 0x00, FIRST = 0x40, RUNS = 0x80, PIXELS = 0xc0, KIND = 0xc0, NUMBER = 0x3f, COLOURS = 4, WIDTH = VLY_SCREEN_WIDTH };
+ * same rows of the first picture, runs of up to four colours, or else the pixels: all, or colour and length. */
+enum { ABOVE = 0x00, FIRST = 0x40, RUNS = 0x80, PIXELS = 0xc0, PAIRS = 0xc1, KIND = 0xc0, NUMBER = 0x3f, COLOURS = 4, WIDTH = VLY_SCREEN_WIDTH };
 
 typedef struct {
     uint8_t *at, *end;
@@ -37,6 +37,18 @@ static size_t runs_of(const uint8_t *row, uint8_t out[1 + COLOURS + WIDTH]) {
     return 1 + n_colours + n_runs;
 }
 
+/* Colour, length ...; 0: no shorter than the pixels. */
+static size_t pairs_of(const uint8_t *row, uint8_t out[1 + WIDTH]) {
+    size_t n = 1;
+    out[0] = PAIRS;
+    for (int x = 0, to; x < WIDTH; x = to) {
+        for (to = x + 1; to < WIDTH && row[to] == row[x]; to++) {}
+        if (n + 2 > WIDTH) return 0;
+        out[n++] = row[x], out[n++] = (uint8_t)(to - x);
+    }
+    return n;
+}
+
 /* One more row of a kind that only counts: in the byte before where that is of the same kind. */
 static int count_row(writer *w, uint8_t kind) {
     if (w->last && (w->at[-1] & KIND) == kind && (w->at[-1] & NUMBER) < NUMBER) {
@@ -50,7 +62,8 @@ static int count_row(writer *w, uint8_t kind) {
 static int put_row(writer *w, const uint8_t *row) {
     uint8_t code[1 + COLOURS + WIDTH];
     size_t n = runs_of(row, code);
-    if (n == 0 || n > 1 + WIDTH) {
+    if (n == 0 || n > 1 + WIDTH) n = pairs_of(row, code);
+    if (n == 0) {
         code[0] = PIXELS, n = 1 + WIDTH;
         memcpy(code + 1, row, WIDTH);
     }
@@ -91,6 +104,16 @@ static int get_runs(reader *r, size_t n_colours, uint8_t *row) {
     return 0;
 }
 
+static int get_pairs(reader *r, uint8_t *row) {
+    for (int x = 0; x < WIDTH;) {
+        if (r->end - r->at < 2 || r->at[1] == 0 || r->at[1] > WIDTH - x) return -1;
+        memset(row + x, r->at[0], r->at[1]);
+        x += r->at[1];
+        r->at += 2;
+    }
+    return 0;
+}
+
 /* The row or rows that follow: returns how many, or -1. */
 static int get_rows(reader *r, uint8_t *picture, int y, int from, int height, const uint8_t *first) {
     if (r->at == r->end) return -1;
@@ -98,6 +121,7 @@ static int get_rows(reader *r, uint8_t *picture, int y, int from, int height, co
     uint8_t *row = picture + y * WIDTH;
     const int n = (head & NUMBER) + 1;
     if (kind == RUNS) return get_runs(r, head & NUMBER, row) ? -1 : 1;
+    if (head == PAIRS) return get_pairs(r, row) ? -1 : 1;
     if (kind == PIXELS) {
         if (r->end - r->at < WIDTH) return -1;
         memcpy(row, r->at, WIDTH);
@@ -121,26 +145,50 @@ static int can_be_drawn(const vly_machine *m, const vly_screens *screens) {
     return !m->tia.partial && !a->partial && !b->partial && a->buffer != b->buffer;
 }
 
+typedef struct {
+    int height;
+    const vly_screens *screens;
+    const uint8_t *third; /* or NULL */
+    uint16_t rows[2];     /* that need no code */
+} pictures;
+
+/* The bytes of the code, or -1. */
+static int put_pictures(uint8_t *code, size_t room, const pictures *p) {
+    writer w = {code, code + room, 0};
+    const uint8_t *first = p->screens->pixels[0];
+    for (int i = 0; i < 2; i++)
+        if (put_picture(&w, p->screens->pixels[i], p->rows[i], p->height, i ? first : NULL, p->rows[0])) return -1;
+    if (p->third && put_picture(&w, p->third, 0, p->height, first, 0)) return -1;
+    return (int)(w.at - code);
+}
+
 int vly_still_take(vly_still *still, size_t room, const vly_machine *m, int height, const vly_screens *screens,
                    const uint8_t *before) {
-    writer w = {still->code, still->code + room, 0};
-    still->frames = still->third = 0;
+    uint8_t code[VLY_STILL_MOST];
+    const int drawn = can_be_drawn(m, screens);
+    const vly_shot *last = &screens->shot[screens->last], *other = &screens->shot[screens->last ^ 1];
+    pictures p = {height, screens, drawn ? NULL : before, {0, 0}};
+    if (drawn) p.rows[last->buffer] = last->rows, p.rows[other->buffer] = other->rows;
+    const int bytes = put_pictures(code, room < sizeof code ? room : sizeof code, &p);
+    if (bytes < 0) return -1;
+    memcpy(still->machine, drawn ? (const void *)other->machine : m, sizeof still->machine);
+    memcpy(&still->wires, last->machine + offsetof(vly_machine, wires), sizeof still->wires);
+    memcpy(still->rows, p.rows, sizeof still->rows);
     still->front = m->tia.front;
-    still->rows[0] = still->rows[1] = 0;
-    if (can_be_drawn(m, screens)) {
-        const vly_shot *last = &screens->shot[screens->last], *other = &screens->shot[screens->last ^ 1];
-        memcpy(still->machine, other->machine, sizeof still->machine);
-        memcpy(&still->wires, last->machine + offsetof(vly_machine, wires), sizeof still->wires);
-        still->rows[last->buffer] = last->rows, still->rows[other->buffer] = other->rows;
-        still->frames = 2;
-    }
-    for (int i = 0; i < 2; i++)
-        if (put_picture(&w, screens->pixels[i], still->rows[i], height, i ? screens->pixels[0] : NULL, still->rows[0])) return -1;
-    if (before && still->frames == 0) {
-        still->third = 1;
-        if (put_picture(&w, before, 0, height, screens->pixels[0], 0)) return -1;
-    }
-    still->bytes = (uint32_t)(w.at - still->code);
+    still->frames = drawn ? 2 : 0;
+    still->third = p.third != NULL;
+    still->more = 0;
+    still->bytes = (uint32_t)bytes;
+    memcpy(still->code, code, (size_t)bytes);
+    return 0;
+}
+
+int vly_still_extend(vly_still *still, size_t room, const vly_machine *m, const vly_wires *wires, int n) {
+    const size_t at = still->bytes + still->more * sizeof *wires;
+    if (at > room || room - at < (size_t)n * sizeof *wires) return -1;
+    memcpy(still->code + at, wires, (size_t)n * sizeof *wires);
+    still->more = (uint16_t)(still->more + n);
+    still->front = m->tia.front;
     return 0;
 }
 
@@ -164,12 +212,17 @@ int vly_still_begin(const vly_still *still, size_t room, vly_machine *m, int hei
 int vly_still_draw(const vly_still *still, size_t room, const vly_rom *rom, int height, vly_screens *screens,
                    uint8_t *before) {
     vly_machine m;
+    const int frames = still->frames + still->more;
+    if (still->frames > 2 || still->bytes > room || still->more > (room - still->bytes) / sizeof(vly_wires)) return -1;
     if (decode(still, room, height, screens, before)) return -1;
-    if (still->frames != 2) return 0;
     memset(&m.rng, 0, sizeof m.rng); /* no frame draws from it */
     memcpy(&m, still->machine, sizeof still->machine);
-    (void)vly_machine_frame(&m, rom, screens);
-    m.wires = still->wires;
-    (void)vly_machine_frame(&m, rom, screens);
+    for (int i = 0; i < frames; i++) {
+        if (before && i == frames - 1) memcpy(before, vly_machine_screen(&m, screens), (size_t)height * WIDTH);
+        if (i >= still->frames) memcpy(&m.wires, still->code + still->bytes + (size_t)(i - still->frames) * sizeof m.wires, sizeof m.wires);
+        else if (i > 0) m.wires = still->wires;
+        (void)vly_machine_frame(&m, rom, screens);
+    }
+    if (before && frames == 0 && !still->third) memcpy(before, screens->pixels[still->front ^ 1], (size_t)height * WIDTH);
     return 0;
 }
