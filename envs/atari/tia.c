@@ -468,7 +468,8 @@ static void reset_player(vly_tia_work *w, int p, int32_t clock, int hpos) {
     int delay = 0, display = 0;
     for (int i = 0; i < 4; ++i) {
         if (!(set >> i & 1)) continue;
-        int d = wrapped(now - t->pos[p] - offset[i]);
+        int d = now - t->pos[p] - offset[i];
+        d += d < -160 ? 320 : d < 0 ? 160 : 0;
         if (d < 4) delay = 1;
         else if (d < 4 + width) display = 1;
     }
@@ -521,21 +522,44 @@ static int motion(int x, int h) {
     return m < 0 ? m : 0;
 }
 
-static void hmove(vly_tia_work *w, int32_t clock, int x) {
+/* The new place of an object that HMOVE moves by m. */
+static inline uint8_t moved_by(int pos, int m) {
+    pos += m;
+    pos += pos < 0 ? 160 : 0;
+    return (uint8_t)(pos - (pos >= 160 ? 160 : 0));
+}
+
+/* HMOVE where programs strobe it, at a line's begin: what moves is what has a motion. */
+static unsigned hmove_usual(vly_tia_state *t) {
+    unsigned changed = 0;
+    for (int o = 0; o < 5; ++o) {
+        if (t->hm[o] == 0) continue;
+        t->pos[o] = moved_by(t->pos[o], motion(0, t->hm[o]));
+        changed |= 1u << o;
+    }
+    return changed;
+}
+
+static unsigned hmove_late(vly_tia_state *t, int x) {
+    unsigned changed = 0;
+    for (int o = 0; o < 5; ++o) {
+        uint8_t pos = moved_by(t->pos[o], motion(x, t->hm[o]));
+        if (pos != t->pos[o]) changed |= 1u << o;
+        t->pos[o] = pos;
+    }
+    return changed;
+}
+
+static inline void hmove(vly_tia_work *w, int32_t clock, int x) {
     vly_tia_state *t = &w->m->tia;
     t->hmove_clock = clock;
     if (w->blanks && (x <= 20 || x == 75)) t->comb = 1;
-    unsigned changed = t->suppress[0] | t->suppress[1] | t->stars | t->star_width | t->star_hidden ? 0x1f : 0;
-    for (int o = 0; o < 5; ++o) {
-        if (x <= 3 && t->hm[o] == 0) continue;
-        int pos = t->pos[o] + motion(x, t->hm[o]);
-        pos += pos < 0 ? 160 : 0;
-        pos -= pos >= 160 ? 160 : 0;
-        if (pos != t->pos[o]) changed |= 1u << o;
-        t->pos[o] = (uint8_t)pos;
+    unsigned changed = x <= 3 ? hmove_usual(t) : hmove_late(t, x);
+    if (t->suppress[0] | t->suppress[1] | t->stars | t->star_width | t->star_hidden) {
+        changed = 0x1f;
+        t->suppress[0] = t->suppress[1] = 0;
+        t->stars = t->star_width = t->star_hidden = 0;
     }
-    t->suppress[0] = t->suppress[1] = 0;
-    t->stars = t->star_width = t->star_hidden = 0;
     if (changed) move(w, changed);
 }
 
@@ -547,6 +571,14 @@ static void set_motion(vly_tia_work *w, int object, int32_t clock, uint8_t value
         t->star_counter = 0;
     }
     t->hm[object] = next;
+}
+
+static void set_copies(vly_tia_work *w, int p, uint8_t value) {
+    vly_tia_state *t = &w->m->tia;
+    t->nusiz[p] = value;
+    t->suppress[p] = 0;
+    if (p == 0) t->star_width = t->star_hidden = 0;
+    move(w, 1u << p | 1u << (VLY_M0 + p));
 }
 
 static int write_delay(unsigned reg, int hpos) {
@@ -574,14 +606,7 @@ static inline void apply(vly_tia_work *w, int32_t clock, int hpos, unsigned reg,
     switch (reg) {
     case VLY_VBLANK: t->vblank = value; break;
     case VLY_NUSIZ0:
-    case VLY_NUSIZ1: {
-        int p = reg - VLY_NUSIZ0;
-        t->nusiz[p] = value;
-        t->suppress[p] = 0;
-        if (p == 0) t->star_width = t->star_hidden = 0;
-        move(w, 1u << p | 1u << (VLY_M0 + p));
-        break;
-    }
+    case VLY_NUSIZ1: set_copies(w, reg - VLY_NUSIZ0, value); break;
     case VLY_COLUP0:
     case VLY_COLUP1:
     case VLY_COLUPF:
@@ -772,7 +797,9 @@ static inline void replay_one(vly_tia_work *w, int32_t clock, unsigned reg, uint
     case VLY_NUSIZ1: {
         int p = (int)(reg - VLY_NUSIZ0);
         if (t->nusiz[p] == value && !t->suppress[p] && (p || !(t->star_width | t->star_hidden))) return;
-        break;
+        advance(w, clock + 8);
+        set_copies(w, p, value);
+        return;
     }
     case VLY_CTRLPF:
         if (t->ctrlpf == value && t->reflect == (value & 1)) return;
@@ -794,10 +821,16 @@ static inline void replay_one(vly_tia_work *w, int32_t clock, unsigned reg, uint
         break;
     case VLY_RESP0:
     case VLY_RESP1:
+        advance(w, clock);
+        reset_player(w, (int)(reg - VLY_RESP0), clock, hpos_of(t, clock));
+        return;
+    case VLY_HMOVE:
+        advance(w, clock);
+        hmove(w, clock, hpos_of(t, clock) / 3);
+        return;
     case VLY_RESM0:
     case VLY_RESM1:
     case VLY_RESBL:
-    case VLY_HMOVE:
     case VLY_CXCLR: break;
     default: return; /* VSYNC, WSYNC, VLY_TOUCH, sound and the registers that are not there */
     }
