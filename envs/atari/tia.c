@@ -7,15 +7,17 @@
 
 /* ---- lines of 160 bits ------------------------------------------------------------------- */
 
-/* A pattern of up to 80 bits (low, high), rotated left by pos around the line. */
+/* A pattern of up to 80 bits (low, high), rotated left by pos around the line. Chosen word by word, so
+ * that a line stays in registers and no jump hangs on where an object is. */
 static inline vly_line line_rotated(uint64_t low, uint64_t high, unsigned pos) {
     unsigned b = pos & 63;
     uint64_t w0 = low << b, w1 = low >> 1 >> (63 - b) | high << b, w2 = high >> 1 >> (63 - b);
-    switch (pos >> 6) {
-    case 0: return (vly_line){{w0, w1, w2}};
-    case 1: return (vly_line){{w1 >> 32 | w2 << 32, w0, w1 & 0xffffffffu}};
-    default: return (vly_line){{w0 >> 32 | w1 << 32, w1 >> 32 | w2 << 32, w0 & 0xffffffffu}};
-    }
+    uint64_t s0 = w0 >> 32 | w1 << 32, s1 = w1 >> 32 | w2 << 32;
+    vly_line out;
+    out.w[0] = pos < 64 ? w0 : pos < 128 ? s1 : s0;
+    out.w[1] = pos < 64 ? w1 : pos < 128 ? w0 : s1;
+    out.w[2] = pos < 64 ? w2 : (pos < 128 ? w1 : w0) & 0xffffffffu;
+    return out;
 }
 
 static inline vly_line line_and(vly_line a, vly_line b) {
@@ -27,7 +29,13 @@ static inline vly_line line_or(vly_line a, vly_line b) {
 static inline vly_line line_without(vly_line a, vly_line b) {
     return (vly_line){{a.w[0] & ~b.w[0], a.w[1] & ~b.w[1], a.w[2] & ~b.w[2]}};
 }
-static inline int line_any(vly_line a) { return (a.w[0] | a.w[1] | a.w[2]) != 0; }
+/* Do they meet? From memory, where the words are. */
+static inline uint64_t lines_meet(const vly_line *a, const vly_line *b) {
+    return (a->w[0] & b->w[0]) | (a->w[1] & b->w[1]) | (a->w[2] & b->w[2]);
+}
+static inline uint64_t lines_meet_in(const vly_line *a, const vly_line *b, const vly_line *in) {
+    return (a->w[0] & b->w[0] & in->w[0]) | (a->w[1] & b->w[1] & in->w[1]) | (a->w[2] & b->w[2] & in->w[2]);
+}
 
 /* Pixels [from, to). */
 static inline vly_line line_window(int from, int to) {
@@ -71,9 +79,11 @@ static inline uint32_t fourfold(uint32_t b) {
     return b * 15;
 }
 
-/* All copies of a shape but those at 64, and those. */
+/* All copies of a shape but those at 64: a product, where a jump for each would be guessed wrong. */
 static inline uint64_t copied(uint64_t bits, unsigned set) {
-    return (set & 1 ? bits : 0) | (set & 2 ? bits << 16 : 0) | (set & 4 ? bits << 32 : 0);
+    static const uint64_t at[8] = {0, 1, 1ull << 16, 1ull << 16 | 1, 1ull << 32, 1ull << 32 | 1,
+                                   1ull << 32 | 1ull << 16, 1ull << 32 | 1ull << 16 | 1};
+    return bits * at[set & 7];
 }
 
 static vly_line player_mask(const vly_tia_state *t, int p) {
@@ -117,15 +127,13 @@ static vly_line playfield_mask(const vly_tia_state *t) { return playfield_halves
 
 /* Where an object may be, whatever its picture: a mask that only its place and its size change. The
  * playfield's picture is its place. */
-static vly_line footprint(const vly_tia_state *t, int object) {
+static inline vly_line footprint(const vly_tia_state *t, int object) {
     static const uint64_t ball[4] = {1, 3, 15, 255};
+    static const uint64_t player[8] = {255, 255, 255, 255, 255, 0x1fffe, 255, 0x1fffffffe};
     if (object == VLY_PF) return playfield_halves(t, 1, 1);
     if (object == VLY_BL) return line_rotated(ball[t->ctrlpf >> 4 & 3], 0, t->pos[VLY_BL]);
     unsigned nusiz = t->nusiz[object & 1], mode = nusiz & 7, set = copies[mode];
-    uint64_t bits = 0xff;
-    if (object >= VLY_M0) bits = ball[nusiz >> 4 & 3];
-    else if (mode == 5) bits = 0x1fffe;
-    else if (mode == 7) bits = 0x1fffffffe;
+    uint64_t bits = object >= VLY_M0 ? ball[nusiz >> 4 & 3] : player[mode];
     return line_rotated(copied(bits, set), set & 8 ? bits : 0, t->pos[object]);
 }
 
@@ -201,9 +209,9 @@ static inline void touch(vly_tia_work *w, unsigned objects) {
     w->stale |= (uint8_t)objects;
 }
 
-/* Their places or sizes, too. */
+/* Their places or sizes have. */
 static inline void move(vly_tia_work *w, unsigned objects) {
-    touch(w, objects);
+    w->dirty |= (uint8_t)objects;
     w->moved |= (uint8_t)objects;
     w->measured &= (uint16_t)~pairs_with(objects);
 }
@@ -237,7 +245,7 @@ static void measure(vly_tia_work *w, unsigned wanted) {
         if (w->moved >> a & 1) w->foot[a] = footprint(t, a);
         if (w->moved >> b & 1) w->foot[b] = footprint(t, b);
         w->moved &= (uint8_t)~(1u << a | 1u << b);
-        if (!line_any(line_and(w->foot[a], w->foot[b]))) near &= ~(1u << i);
+        if (!lines_meet(&w->foot[a], &w->foot[b])) near &= ~(1u << i);
     }
     w->reach = (uint16_t)near;
 }
@@ -261,8 +269,7 @@ static void collide(vly_tia_work *w, int from, int to) {
     for (; due; due &= due - 1) {
         int i = __builtin_ctz(due);
         make_masks(w, 1u << pairs[i].a | 1u << pairs[i].b);
-        vly_line hit = line_and(w->mask[pairs[i].a], w->mask[pairs[i].b]);
-        if (line_any(line_and(hit, window))) t->collisions |= (uint16_t)(1u << i);
+        if (lines_meet_in(&w->mask[pairs[i].a], &w->mask[pairs[i].b], &window)) t->collisions |= (uint16_t)(1u << i);
     }
 }
 
@@ -504,6 +511,7 @@ static void missile_to_player(vly_tia_work *w, int i, uint8_t value) {
         t->pos[VLY_M0 + i] = wrapped(t->pos[i] + (mode == 5 ? 8 : mode == 7 ? 16 : 4));
     }
     t->resmp[i] = on;
+    touch(w, 1u << (VLY_M0 + i));
     move(w, 1u << (VLY_M0 + i));
 }
 
@@ -625,6 +633,7 @@ static inline void apply(vly_tia_work *w, int32_t clock, int hpos, unsigned reg,
     case VLY_PF1:
     case VLY_PF2:
         t->pf[reg - VLY_PF0] = value;
+        touch(w, 1u << VLY_PF);
         move(w, 1u << VLY_PF);
         break;
     case VLY_RESP0:
@@ -737,8 +746,7 @@ static inline void write_playfield(vly_tia_work *w, unsigned i, int32_t clock, u
     if (t->pf[i] == value) return;
     if (may_matter(w, 1u << VLY_PF)) advance(w, clock + delay[hpos_of(t, clock) / 3 & 3]);
     t->pf[i] = value;
-    w->moved |= 1u << VLY_PF;
-    w->measured &= (uint16_t)~pairs_with(1u << VLY_PF);
+    move(w, 1u << VLY_PF);
     switch_on(w, VLY_PF, (t->pf[0] & 0xf0) | t->pf[1] | t->pf[2]);
 }
 
