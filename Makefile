@@ -44,7 +44,7 @@ configure:
 bench: setup program ## the benchmarks that fit this machine
 	@$(BUILD)/volley bench envs
 
-compare: setup build ## every comparison with other programs, from PyPI, into benchmarks/results
+compare: setup-test build roms ## every comparison with other programs, from PyPI, into benchmarks/results
 	@sh benchmarks/compare.sh
 
 report: program ## tables and pictures of benchmarks/results, written beside them
