@@ -3,6 +3,7 @@
 # $OUT as JSON and logs, whatever fails on the way; `summary` says what ran, what failed and what was not reached.
 #
 #   REHEARSE=1 BUILD=build OUT=/tmp/r sh benchmarks/gpu_session.sh    every step through the shim, small: that the script works
+#   REHEARSE=1 sh benchmarks/gpu_session.sh                        the same, from a bundle
 #   OUT=results LIMIT_S=1500 sh benchmarks/gpu_session.sh          from a bundle or from a build tree (BUILD=build)
 set -u
 cd "$(dirname "$0")/.."
@@ -25,7 +26,7 @@ fi
 export VLY_CACHE_DIR="$out/cache"
 kind=device bench_size= train_size= learner= divide=1
 if [ "${REHEARSE:-0}" = 1 ]; then # no device: the shim, and sizes that it can bear; nothing of this is a measurement
-  export VLY_CUDA_PLUGIN="$here/$build/libvolley_cuda_shim.so" VLY_NCCL_LIBRARY="$here/$build/libfake_nccl.so" VLY_SHIM_DEVICES=2
+  export VLY_CUDA_PLUGIN="$tests/libvolley_cuda_shim.so" VLY_NCCL_LIBRARY="$tests/libfake_nccl.so" VLY_SHIM_DEVICES=2
   kind=shim bench_size="--samples 1 --seconds 0.001" train_size="--run.envs 2 --run.precision fp32" learner="--filter mlp/update/f32/256" divide=4000
 fi
 

@@ -21,7 +21,7 @@ rm -rf "$root"
 mkdir -p "$root/bin" "$root/lib" "$root/tests" "$root/benchmarks/results" "$root/common"
 cp "$build/volley" "$build/volley-bench" "$build/libvolley_cuda.so" "$root/bin/"
 find "$build" -maxdepth 1 -type f -perm -u+x \( -name 'test_*' -o -name 'grad_*' -o -name 'gpu_*' \) -exec cp {} "$root/tests/" \;
-cp "$build"/libfake_*.so "$root/tests/" # what stands for NVIDIA's libraries in the tests through the shim
+cp "$build"/libfake_*.so "$build/libvolley_cuda_shim.so" "$root/tests/" # what stands for NVIDIA's libraries and for a device, in tests and rehearsals
 cp -r tests/golden "$root/tests/" 2>/dev/null || true
 cp benchmarks/gpu_session.sh benchmarks/vs_pytorch.py benchmarks/measured.py "$root/benchmarks/"
 git rev-parse HEAD >"$root/COMMIT" 2>/dev/null || echo unknown >"$root/COMMIT"
@@ -57,4 +57,6 @@ echo "$passed passed, $failed failed, $skipped skipped"
 RUN
 chmod +x "$root/volley" "$root/run-tests"
 tar -C "$build" -czf "$name.tar.gz" "$name"
+bytes=$(wc -c <"$name.tar.gz") most=$((64 * 1024 * 1024))
+[ "$bytes" -le $most ] || { echo "bundle: $name.tar.gz has $bytes bytes; more than $most are not carried to a server" >&2; exit 1; }
 echo "bundle: $name.tar.gz, $(du -h "$name.tar.gz" | cut -f 1), for $archs"
