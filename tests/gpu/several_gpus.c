@@ -231,12 +231,10 @@ static void weights_begin_equal_and_drift_is_named(vly_crew *crew, int rank) {
     vly_crew_close(crew, NULL);
 }
 
-/* Two updates that succeed: the second is captured, and its graph holds on to the communicator. */
+/* Two updates that succeed: the second is captured, and its graph holds on to the communicator. Whether the other rank lives is not asked
+ * here: it may die as soon as it has its second gradient. */
 static void update_twice(learner *l) {
-    for (int i = 0; i < 2; i++) {
-        free(compute_gradient(l));
-        CHECK_OK(l->sync->check(l->sync));
-    }
+    for (int i = 0; i < 2; i++) free(compute_gradient(l));
 }
 
 /* Rank 1 dies, or sleeps, while rank 0 waits for its gradient on the device. */
