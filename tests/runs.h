@@ -11,20 +11,25 @@
 
 static char runs_folder[64] = "/tmp/volley-runs-XXXXXX";
 
-/* Starts `volley ARGS --json` there; its words go to NAME.out and NAME.err. */
-__attribute__((format(printf, 2, 3))) static pid_t runs_start(const char *name, const char *format, ...) {
+/* Starts `BEFORE volley ARGS --json` there; its words go to NAME.out and NAME.err. */
+static pid_t runs_spawn(const char *before, const char *name, const char *format, va_list list) {
     char args[1024], command[2048];
-    va_list list;
-    va_start(list, format);
     vsnprintf(args, sizeof args, format, list);
-    va_end(list);
-    snprintf(command, sizeof command, "cd %s && exec %s %s --json >%s.out 2>%s.err", runs_folder, VLY_TEST_PROGRAM, args, name, name);
+    snprintf(command, sizeof command, "cd %s && exec %s %s %s --json >%s.out 2>%s.err", runs_folder, before, VLY_TEST_PROGRAM, args, name, name);
     const pid_t child = fork();
     CHECK(child >= 0);
     if (child == 0) {
         execl("/bin/sh", "sh", "-c", command, (char *)NULL);
         _exit(127);
     }
+    return child;
+}
+
+__attribute__((format(printf, 2, 3), unused)) static pid_t runs_start(const char *name, const char *format, ...) {
+    va_list list;
+    va_start(list, format);
+    const pid_t child = runs_spawn("", name, format, list);
+    va_end(list);
     return child;
 }
 

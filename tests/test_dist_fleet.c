@@ -1,59 +1,20 @@
 /* Distributed runs as users start them: real processes around a real Redis, real mpirun; learning results for each scheme. */
-#include "tests/check.h"
+#include "tests/runs.h"
 #include "tests/sanitized.h"
-#include <jansson.h>
-#include <signal.h>
-#include <stdarg.h>
-#include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
 #include "common/checkpoint.h"
-#include "common/file.h"
 #include "cpu/dist/store.h"
 
-static char folder[64] = "/tmp/volley-fleet-XXXXXX";
-
-static char *slurp(const char *name) {
-    char path[256], *text;
-    size_t bytes;
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    CHECK_OK(vly_file_read(path, 1 << 26, &text, &bytes));
-    return text;
-}
-
-static pid_t spawn(const char *before, const char *format, va_list list) {
-    char args[1024], command[2048];
-    vsnprintf(args, sizeof args, format, list);
-    snprintf(command, sizeof command, "cd %s && exec %s %s %s --json >out 2>err", folder, before, VLY_TEST_PROGRAM, args);
-    const pid_t child = fork();
-    CHECK(child >= 0);
-    if (child == 0) {
-        execl("/bin/sh", "sh", "-c", command, (char *)NULL);
-        _exit(127);
-    }
-    return child;
-}
-
-static json_t *finish(pid_t child, int *code) {
-    int how;
-    CHECK_EQ(waitpid(child, &how, 0), child);
-    *code = WIFSIGNALED(how) ? 1000 + WTERMSIG(how) : WEXITSTATUS(how);
-    char *text = slurp("out"), *end = strrchr(text, '}'), *line = end;
-    while (line && line > text && line[-1] != '\n') line--;
-    json_t *object = line ? json_loadb(line, (size_t)(end + 1 - line), 0, NULL) : NULL;
-    if (!object) {
-        char *err = slurp("err");
-        fprintf(stderr, "exit %d, no result: %s\n%s\n", *code, text, err);
-        free(err);
-    }
-    free(text);
-    return object;
-}
+/* One run at a time: its words are in out.out and out.err. */
+static char *const folder = runs_folder;
+static json_t *finish(pid_t child, int *code) { return runs_finish("out", child, code); }
+static double number(const json_t *object, const char *key) { return runs_number(object, key); }
+static double last_metric(const char *run_name, const char *metric) { return runs_metric(run_name, metric, -1); }
 
 __attribute__((format(printf, 3, 4))) static json_t *run(const char *before, int *code, const char *format, ...) {
     va_list list;
     va_start(list, format);
-    const pid_t child = spawn(before, format, list);
+    const pid_t child = runs_spawn(before, "out", format, list);
     va_end(list);
     return finish(child, code);
 }
@@ -61,23 +22,9 @@ __attribute__((format(printf, 3, 4))) static json_t *run(const char *before, int
 __attribute__((format(printf, 1, 2))) static pid_t start(const char *format, ...) {
     va_list list;
     va_start(list, format);
-    const pid_t child = spawn("", format, list);
+    const pid_t child = runs_spawn("", "out", format, list);
     va_end(list);
     return child;
-}
-
-static double number(const json_t *object, const char *key) { return json_number_value(json_object_get(object, key)); }
-
-/* The last value of a metric in a run's metrics.jsonl. */
-static double last_metric(const char *run_name, const char *metric) {
-    char path[128], key[128];
-    snprintf(path, sizeof path, "%s/metrics.jsonl", run_name);
-    snprintf(key, sizeof key, "\"%s\":", metric);
-    char *text = slurp(path), *at = text, *found = NULL;
-    while ((at = strstr(at, key))) found = at++;
-    const double value = found ? strtod(found + strlen(key), NULL) : NAN;
-    free(text);
-    return value;
 }
 
 /* Trains to 475 within the budget. */
@@ -157,7 +104,7 @@ static void unrolls_from_elsewhere_reach_475(void) {
     CHECK_EQ(system(command), 0);
     snprintf(command, sizeof command, "cd %s && %s resume second/far >second.out 2>second.err", folder, VLY_TEST_PROGRAM);
     CHECK_EQ(WEXITSTATUS(system(command)), 1);
-    char *words = slurp("second.err");
+    char *words = runs_read("second.err");
     CHECK(strstr(words, "already has a learner") != NULL);
     free(words);
     CHECK_EQ(kill(learner, SIGKILL), 0);
@@ -304,7 +251,5 @@ int main(void) {
     killed_workers_and_stores_do_not_stop_it();
     a_run_that_was_led_resumes();
     ranks_average_their_gradients();
-    char clean[96];
-    snprintf(clean, sizeof clean, "rm -rf %s", folder);
-    return system(clean) == 0 ? TEST_PASS : TEST_FAIL;
+    return runs_clean();
 }

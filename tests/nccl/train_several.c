@@ -1,48 +1,24 @@
 /* `volley train --device cuda:0,1` as users start it, on the shim's devices: trains, survives nothing silently, and goes on
  * from its checkpoint with another number of devices. */
-#include "tests/check.h"
+#include "tests/runs.h"
 #include <fcntl.h>
 #include <glob.h>
-#include <jansson.h>
 #include <stdbool.h>
-#include <signal.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
 #include "common/clock.h"
-#include "common/file.h"
 
-static char folder[64] = "/tmp/volley-several-XXXXXX";
+static json_t *result; /* of the last run */
 
-static char *slurp(const char *name) {
-    char path[128], *text;
-    size_t bytes;
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    CHECK_OK(vly_file_read(path, 1 << 24, &text, &bytes));
-    return text;
-}
-
-static pid_t start(const char *args) {
-    char command[2048];
-    snprintf(command, sizeof command, "cd %s && exec %s %s --json >out 2>err", folder, VLY_TEST_PROGRAM, args);
-    const pid_t child = fork();
-    CHECK(child >= 0);
-    if (child == 0) {
-        execl("/bin/sh", "sh", "-c", command, (char *)NULL);
-        _exit(127);
-    }
-    return child;
-}
+static pid_t start(const char *args) { return runs_start("out", "%s", args); }
 
 static int finish(pid_t child) {
-    int how;
-    CHECK_EQ(waitpid(child, &how, 0), child);
-    CHECK(WIFEXITED(how));
-    return WEXITSTATUS(how);
+    int code;
+    json_decref(result);
+    result = runs_finish("out", child, &code);
+    return code;
 }
 
 static void must_say(const char *words) {
-    char *err = slurp("err");
+    char *err = runs_read("out.err");
     if (!strstr(err, words)) fprintf(stderr, "nothing about \"%s\" in:\n%s\n", words, err);
     CHECK(strstr(err, words) != NULL);
     free(err);
@@ -50,25 +26,20 @@ static void must_say(const char *words) {
 
 /* The only thing on standard output is one object. */
 static double number(const char *key) {
-    char *out = slurp("out");
+    char *out = runs_read("out.out");
     json_t *object = json_loads(out, 0, NULL);
     if (!object) fprintf(stderr, "not one object: %s\n", out);
     CHECK(object != NULL);
-    const double value = json_number_value(json_object_get(object, key));
-    json_decref(object);
     free(out);
-    return value;
+    json_decref(object);
+    return runs_number(result, key);
 }
 
 static double run(const char *args, const char *key) {
     const double at = vly_now_s();
     const int code = finish(start(args));
     fprintf(stderr, "%5.1f s: %s\n", vly_now_s() - at, args);
-    if (code != 0) {
-        char *err = slurp("err");
-        fprintf(stderr, "%s: exit %d\n%s\n", args, code, err);
-        exit(TEST_FAIL);
-    }
+    CHECK_EQ(code, 0);
     return number(key);
 }
 
@@ -82,7 +53,7 @@ static void several_ranks_share_the_steps(void) {
 
 static void wait_for_checkpoint(const char *run_name) {
     char pattern[160];
-    snprintf(pattern, sizeof pattern, "%s/%s/checkpoints/step-*", folder, run_name);
+    snprintf(pattern, sizeof pattern, "%s/%s/checkpoints/step-*", runs_folder, run_name);
     for (int i = 0; i < 600; i++) {
         glob_t found = {0};
         const bool there = glob(pattern, 0, NULL, &found) == 0;
@@ -137,16 +108,14 @@ static void what_cannot_be_is_refused(void) {
 }
 
 int main(void) {
-    char command[128];
     if (access(VLY_TEST_PROGRAM, X_OK) != 0 || access(VLY_TEST_SHIM_PLUGIN, R_OK) != 0) SKIP("no build tree: %s is not here", VLY_TEST_SHIM_PLUGIN);
-    CHECK(mkdtemp(folder) != NULL);
+    CHECK(mkdtemp(runs_folder) != NULL);
     setenv("VLY_CUDA_PLUGIN", VLY_TEST_SHIM_PLUGIN, 1);
     setenv("VLY_NCCL_LIBRARY", VLY_TEST_FAKE_NCCL, 1);
     setenv("VLY_SHIM_DEVICES", "3", 1);
     several_ranks_share_the_steps();
     a_killed_rank_is_named_and_resume_goes_on_with_more_or_fewer();
     what_cannot_be_is_refused();
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    CHECK_EQ(system(command), 0);
-    return TEST_PASS;
+    json_decref(result);
+    return runs_clean();
 }

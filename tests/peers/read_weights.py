@@ -25,12 +25,49 @@ try:
     print("onnx", onnx.__version__, end=" ")
 except ImportError:
     print("SKIPPED in part: no onnx here;", end=" ")
+
+
+def torch_module(torch, obs):
+    """The network of `volley train minatar/breakout --algo ppo`, under the names of the export."""
+    nn = torch.nn
+
+    class Agent(nn.Module):
+        def __init__(self):
+            super().__init__()
+            flat = s["trunk.fc.weight"].shape
+            self.trunk = nn.Sequential()
+            self.trunk.add_module("conv0", nn.Conv2d(obs[0], s["trunk.conv0.weight"].shape[0], 3))
+            self.trunk.add_module("relu0", nn.ReLU())
+            self.trunk.add_module("flat", nn.Flatten())
+            self.trunk.add_module("fc", nn.Linear(flat[1], flat[0]))
+            self.trunk.add_module("relu", nn.ReLU())
+            self.policy, self.value = nn.Sequential(), nn.Sequential()
+            self.policy.add_module("head", nn.Linear(flat[0], s["policy.head.weight"].shape[0]))
+            self.value.add_module("head", nn.Linear(flat[0], 1))
+
+        def forward(self, x):
+            x = self.trunk(x)
+            return self.policy(x), self.value(x).squeeze(-1)
+
+    return Agent()
+
+
 try:
     import torch
     from safetensors.torch import load_file as load_torch
-    for name, value in load_torch(sys.argv[1] + ".safetensors").items():
-        assert np.array_equal(value.numpy(), s[name])
-    print("torch", torch.__version__, end=" ")
-except ImportError:
-    print("SKIPPED in part: no torch here;", end=" ")
+    read = load_torch(sys.argv[1] + ".safetensors")
+    for name, value in read.items():
+        assert np.array_equal(value.numpy(), s[name]) and torch.equal(torch.from_numpy(a[name]), value)
+    import onnxruntime
+    session = onnxruntime.InferenceSession(sys.argv[1] + ".onnx", providers=["CPUExecutionProvider"])
+    given = np.random.default_rng(1).integers(0, 2, (33, *session.get_inputs()[0].shape[1:]), dtype=np.uint8)
+    agent = torch_module(torch, given.shape[1:])
+    agent.load_state_dict(read, strict=True)
+    with torch.no_grad():
+        for got, want in zip(agent(torch.from_numpy(given).float()), session.run(["logits", "value"], {"obs": given})):
+            off = np.abs(got.numpy() - want).max()
+            assert got.shape == want.shape and off <= 1e-5 and np.abs(want).max() > 1e-4, off
+    print("torch", torch.__version__, "and onnxruntime", onnxruntime.__version__, "give equal outputs;", end=" ")
+except ImportError as missing:
+    print("SKIPPED in part:", missing, end="; ")
 print(len(s), "tensors")
