@@ -326,37 +326,6 @@ static vly_status metrics(vly_algo *pub, vly_metric *out, int *count) {
 
 /* ---- saving ---- */
 
-static int buffers(vly_algo *pub, vly_buffer *out, int max) {
-    impala *a = (impala *)pub;
-    vly_buffer_list list = {out, 0, max};
-    vly_learner_buffers(&a->learner, &list);
-    if (a->eval) return list.n;
-    const int64_t K = a->slots, rows = K * (a->T + 1) * a->M, steps = K * a->T * a->M, frames = vly_impala_frame_row(a, a->slots, -a->history);
-    const vly_buffer_role state = VLY_BUFFER_STATE;
-    vly_buffer_add(&list, "rng", state, VLY_U64, 2, a->rng, true);
-    vly_buffer_add(&list, "slots.numbers", state, VLY_I64, NUMBERS, a->numbers, false);
-    vly_buffer_add(&list, "slots.busy", state, VLY_I32, K, a->busy, false);
-    vly_buffer_add(&list, "slots.ready", state, VLY_I32, K, a->ready, false);
-    vly_buffer_add(&list, "groups.slot", state, VLY_I32, a->G, a->slot, false);
-    vly_buffer_add(&list, "groups.cursor", state, VLY_I32, a->G, a->cursor, false);
-    vly_buffer_add(&list, "unrolls.reward", state, VLY_F32, rows, a->reward, false);
-    vly_buffer_add(&list, "unrolls.flags", state, VLY_U8, rows, a->flags, false);
-    vly_buffer_add(&list, "unrolls.action", state, VLY_I32, steps, a->action, false);
-    vly_buffer_add(&list, "unrolls.logp", state, VLY_F32, steps, a->logp, false);
-    vly_buffer_add(&list, "unrolls.version", state, VLY_I64, K * a->T, a->version, false);
-    vly_buffer_add(&list, "unrolls.observation", state, VLY_U8, frames * (int64_t)a->obs.bytes, a->frames, true);
-    if (a->age) vly_buffer_add(&list, "unrolls.age", state, VLY_U8, frames, a->age, true);
-    if (a->act_param != a->learner.params.param)
-        vly_buffer_add(&list, "acting", state, VLY_F32, a->learner.params.n, a->act_param, true);
-    if (a->H > 0) {
-        vly_buffer_add(&list, "lstm.h", state, VLY_F32, (int64_t)a->N * a->H, a->h, true);
-        vly_buffer_add(&list, "lstm.c", state, VLY_F32, (int64_t)a->N * a->H, a->cell, true);
-        vly_buffer_add(&list, "unrolls.h", state, VLY_F32, K * a->M * a->H, a->h0, true);
-        vly_buffer_add(&list, "unrolls.c", state, VLY_F32, K * a->M * a->H, a->cell0, true);
-    }
-    return list.n;
-}
-
 static vly_status check_tables(const impala *a) {
     bool good = a->numbers[READY] >= 0 && a->numbers[READY] <= a->slots;
     for (int i = 0; good && i < a->numbers[READY]; i++) good = a->ready[i] >= 0 && a->ready[i] < a->slots;
@@ -389,107 +358,15 @@ static void destroy(vly_algo *pub) {
     vly_exec_destroy(a->learning);
     vly_learner_destroy(&a->learner);
     vly_net_destroy(a->net);
-    for (int i = 0; i < a->memories; i++)
-        if (a->on_host[i]) a->c->free_host(a->c, a->memory[i]);
-        else a->c->free(a->c, a->memory[i]);
+    vly_impala_give_back(a);
     free(a);
-}
-
-static void *take(impala *a, bool host, int64_t n, size_t size, vly_status *status) {
-    void *memory = NULL;
-    if (*status != VLY_OK) return NULL;
-    *status = host ? a->c->alloc_host(a->c, (size_t)n * size, "unrolls", &memory)
-                   : a->c->alloc(a->c, (size_t)n * size, "unrolls", "--run.envs or --impala.rollout", &memory);
-    if (*status != VLY_OK) return NULL;
-    a->on_host[a->memories] = host;
-    return a->memory[a->memories++] = memory;
-}
-#define DEVICE(n, type) take(a, false, (n), sizeof(type), &s)
-#define HOST(n, type) take(a, true, (n), sizeof(type), &s)
-
-static vly_status alloc_slots(impala *a) {
-    const int64_t K = a->slots, rows = K * (a->T + 1) * a->M, steps = K * a->T * a->M, frames = vly_impala_frame_row(a, a->slots, -a->history);
-    vly_status s = VLY_OK;
-    a->frames = take(a, false, frames, a->obs.bytes, &s);
-    a->reward = HOST(rows, float);
-    a->flags = HOST(rows, uint8_t);
-    a->action = HOST(steps, int32_t);
-    a->logp = HOST(steps, float);
-    a->version = HOST(K * a->T, int64_t);
-    a->busy = HOST(K, int32_t);
-    a->ready = HOST(K, int32_t);
-    a->numbers = HOST(NUMBERS, int64_t);
-    if (a->obs.stack > 1) {
-        a->age = DEVICE(frames, uint8_t);
-        a->age_host = a->c->info.is_host ? a->age : HOST(frames, uint8_t);
-    }
-    if (a->H > 0) {
-        a->h0 = DEVICE(K * a->M * a->H, vly_real);
-        a->cell0 = DEVICE(K * a->M * a->H, vly_real);
-        a->h = DEVICE((int64_t)a->N * a->H, vly_real);
-        a->cell = DEVICE((int64_t)a->N * a->H, vly_real);
-        a->h_end = DEVICE((int64_t)a->N * a->H, vly_real);
-        a->cell_end = DEVICE((int64_t)a->N * a->H, vly_real);
-    }
-    return s;
-}
-
-static vly_status alloc_groups(impala *a) {
-    vly_status s = VLY_OK;
-    a->slot = HOST(a->G, int32_t);
-    a->cursor = HOST(a->G, int32_t);
-    a->next = HOST(a->G, int32_t);
-    a->position = HOST(a->G, int32_t);
-    a->act_version = HOST(a->G, int64_t);
-    a->act_action = HOST(a->N, int32_t);
-    a->act_logp = HOST(a->N, float);
-    a->score = HOST(a->N, float);
-    a->row_act = DEVICE(a->N, int32_t);
-    a->row_act_host = HOST(a->N, int32_t);
-    a->lane = DEVICE(a->N, int32_t);
-    a->lane_host = HOST(a->N, int32_t);
-    a->flags_act = DEVICE(a->N, uint8_t);
-    a->flags_act_host = HOST(a->N, uint8_t);
-    a->batch_action = DEVICE(a->N, int32_t);
-    a->batch_action_host = HOST(a->N, int32_t);
-    a->batch_logp = DEVICE(a->N, vly_real);
-    a->batch_logp_host = HOST(a->N, float);
-    a->rng = DEVICE(1, vly_rng);
-    if (s != VLY_OK) return s;
-    for (int g = 0; g < a->G; g++) {
-        a->slot[g] = g;
-        a->busy[g] = SLOT_LEARN | SLOT_TAIL;
-        a->cursor[g] = a->next[g] = a->position[g] = -1;
-    }
-    return VLY_OK;
-}
-
-static vly_status alloc_learning(impala *a) {
-    const int64_t rows = (int64_t)a->T * a->B, all = rows + a->B;
-    vly_status s = VLY_OK;
-    a->learn_slot = HOST(a->batch, int32_t);
-    a->row = DEVICE(all, int32_t);
-    a->row_host = HOST(all, int32_t);
-    a->reward_mb = DEVICE(all, vly_real);
-    a->reward_mb_host = HOST(all, float);
-    a->flags_mb = DEVICE(all, uint8_t);
-    a->flags_mb_host = HOST(all, uint8_t);
-    a->action_mb = DEVICE(rows, int32_t);
-    a->action_mb_host = HOST(rows, int32_t);
-    a->logp_mb = DEVICE(rows, vly_real);
-    a->logp_mb_host = HOST(rows, float);
-    a->logp_target = DEVICE(rows, vly_real);
-    a->advantage = DEVICE(rows, vly_real);
-    a->target = DEVICE(rows, vly_real);
-    a->mask = DEVICE(rows, vly_real);
-    return s;
 }
 
 static vly_status copy_acting_weights(impala *a, vly_queue *q) {
     vly_status s = VLY_OK;
     a->act_param = a->learner.params.param;
     if (a->pub.schedule == VLY_SCHEDULE_SYNC || a->eval) return VLY_OK;
-    a->act_param = DEVICE(a->learner.params.n, vly_real);
+    a->act_param = vly_impala_take(a, false, a->learner.params.n, sizeof(vly_real), &s);
     VLY_TRY(s);
     return a->c->copy(q, a->act_param, a->learner.params.param, (size_t)a->learner.params.n * sizeof(vly_real));
 }
@@ -501,8 +378,8 @@ static vly_status fill(impala *a, const vly_algo_args *args) {
     a->pub.params = vly_net_weights(a->net);
     a->pub.arena = &a->learner.params, a->pub.optimizer = &a->learner.optimizer;
     VLY_TRY(vly_learner_create(&a->learner, args, a->net));
-    VLY_TRY(alloc_slots(a));
-    VLY_TRY(alloc_groups(a));
+    VLY_TRY(vly_impala_alloc_slots(a));
+    VLY_TRY(vly_impala_alloc_groups(a));
     VLY_TRY(a->c->upload(args->queue, a->rng, &rng, sizeof rng));
     VLY_TRY(a->c->queue_sync(args->queue));
     VLY_TRY(copy_acting_weights(a, args->queue));
@@ -511,10 +388,10 @@ static vly_status fill(impala *a, const vly_algo_args *args) {
     if (a->eval) return VLY_OK;
     if (args->sync && args->sync->send_unroll) { /* acts for a learner elsewhere */
         vly_status s = VLY_OK;
-        a->parcel = take(a, true, (int64_t)vly_impala_unroll_bytes(a, a->M), 1, &s);
+        a->parcel = vly_impala_take(a, true, (int64_t)vly_impala_unroll_bytes(a, a->M), 1, &s);
         return s;
     }
-    VLY_TRY(alloc_learning(a));
+    VLY_TRY(vly_impala_alloc_learning(a));
     VLY_TRY(vly_exec_create(&a->learning, a->c, a->net, (a->T + 1) * a->B, true, "learning"));
     vly_learner_overlap(&a->learner, a->learning);
     VLY_TRY(vly_learner_share(&a->learner, a->learning));
@@ -548,7 +425,7 @@ vly_status vly_impala_create(vly_algo **out, const vly_algo_args *args) {
     a->pub = (vly_algo){.name = "impala", .schedule = sync ? VLY_SCHEDULE_SYNC : VLY_SCHEDULE_ASYNC, .phase_steps = T, .destroy = destroy,
                         .place = place, .arrived = arrived, .act = act, .action = action, .collect = sync ? NULL : collect,
                         .learn = learn, .publish = sync ? NULL : publish, .discard = discard, .value = value, .metrics = metrics,
-                        .buffers = buffers, .restored = restored, .receive = vly_impala_receive};
+                        .buffers = vly_impala_buffers, .restored = restored, .receive = vly_impala_receive};
     a->c = args->compute;
     a->config = config;
     a->obs = args->env->obs;

@@ -1,4 +1,9 @@
-/* impala_impl.h -- the inside of IMPALA, for common/impala*.c alone. */
+/* impala_impl.h -- the inside of IMPALA, for common/impala*.c alone.
+ *
+ *   impala.c         acting, learning, beginning and end
+ *   impala_memory.c  what it keeps, and what of that is saved
+ *   impala_unroll.c  unrolls that go to, or come from, other processes
+ */
 #ifndef VLY_COMMON_IMPALA_IMPL_H
 #define VLY_COMMON_IMPALA_IMPL_H
 #include <string.h>
@@ -85,6 +90,14 @@ static inline void vly_impala_drop_first_ready(impala *a, int n) {
     a->numbers[READY] -= n;
     memmove(a->ready, a->ready + n, (size_t)a->numbers[READY] * sizeof *a->ready);
 }
+
+/* Zeroed and remembered until give_back; NULL with *status set, or when it was set already. */
+void *vly_impala_take(impala *a, bool host, int64_t n, size_t size, vly_status *status);
+void vly_impala_give_back(impala *a);
+vly_status vly_impala_alloc_slots(impala *a);
+vly_status vly_impala_alloc_groups(impala *a);
+vly_status vly_impala_alloc_learning(impala *a);
+int vly_impala_buffers(vly_algo *pub, vly_buffer *out, int max); /* vly_algo.buffers */
 
 /* Unrolls that go to, or come from, other processes (impala_unroll.c). */
 size_t vly_impala_unroll_bytes(const impala *a, int columns);
