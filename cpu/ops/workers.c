@@ -29,6 +29,8 @@ struct vly_workers {
     pthread_cond_t work;
     job *jobs; /* open ones, oldest last */
     int threads, started;
+    int home;          /* the processor that starts the helpers */
+    atomic_int spread; /* helpers that have found theirs */
     bool stop;
     pthread_t helper[THREADS_MAX];
 };
@@ -67,8 +69,24 @@ static job *open_job(vly_workers *w) {
     return found;
 }
 
+/* The next processor after those of the helpers that were started before, then free again. On a machine that others use
+ * too, a thread that wakes for a few milliseconds at a time stays where it was: beside its caller, were it not moved once. */
+static void spread(vly_workers *w) {
+    cpu_set_t allowed, one;
+    if (sched_getaffinity(0, sizeof allowed, &allowed) || CPU_COUNT(&allowed) < 2) return;
+    int steps = 1 + atomic_fetch_add(&w->spread, 1), at = w->home;
+    while (steps > 0) {
+        at = (at + 1) % CPU_SETSIZE;
+        steps -= CPU_ISSET(at, &allowed) ? 1 : 0;
+    }
+    CPU_ZERO(&one);
+    CPU_SET(at, &one);
+    if (sched_setaffinity(0, sizeof one, &one) == 0) sched_setaffinity(0, sizeof allowed, &allowed);
+}
+
 static void *help(void *arg) {
     vly_workers *w = arg;
+    spread(w);
     pthread_mutex_lock(&w->lock);
     while (!w->stop) {
         job *j = open_job(w);
@@ -92,6 +110,7 @@ static void start(vly_workers *w) {
     sigset_t all, old;
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, &old);
+    w->home = sched_getcpu();
     while (w->started < w->threads - 1 && pthread_create(&w->helper[w->started], NULL, help, w) == 0) w->started++;
     if (w->started < w->threads - 1) w->threads = w->started + 1;
     pthread_sigmask(SIG_SETMASK, &old, NULL);
