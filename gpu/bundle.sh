@@ -20,7 +20,8 @@ root=$build/$name
 rm -rf "$root"
 mkdir -p "$root/bin" "$root/lib" "$root/tests" "$root/benchmarks/results" "$root/common"
 cp "$build/volley" "$build/volley-bench" "$build/libvolley_cuda.so" "$root/bin/"
-find "$build" -maxdepth 1 -type f -perm -u+x \( -name 'test_*' -o -name 'grad_*' -o -name 'gpu_*' \) -exec cp {} "$root/tests/" \;
+# gpu_cudnn_plans asks the build machine's library, and would carry every kernel a second time.
+find "$build" -maxdepth 1 -type f -perm -u+x ! -name gpu_cudnn_plans \( -name 'test_*' -o -name 'grad_*' -o -name 'gpu_*' \) -exec cp {} "$root/tests/" \;
 cp "$build"/libfake_*.so "$build/libvolley_cuda_shim.so" "$root/tests/" # what stands for NVIDIA's libraries and for a device, in tests and rehearsals
 cp -r tests/golden "$root/tests/" 2>/dev/null || true
 cp benchmarks/gpu_session.sh benchmarks/vs_pytorch.py benchmarks/measured.py "$root/benchmarks/"
