@@ -52,6 +52,10 @@ typedef struct {
     vly_line foot[6];     /* where an object may be, whatever its picture */
 } vly_tia_work;
 
+/* Pixels [from, to) of a row from the masks of the objects that are on; tia_paint.c. */
+void vly_tia_paint(const vly_tia_work *w, uint8_t *row, int from, int to);
+int vly_tia_is_wide(void); /* the processor has what `wide` says */
+
 void vly_tia_open(vly_tia_work *w, vly_machine *m, const vly_rom *rom, uint8_t *pixels);
 void vly_tia_reset(vly_tia_state *t, int ystart, int height);
 /* Begins a frame: the clocks count from the line that the electron beam is in. */
