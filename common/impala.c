@@ -358,7 +358,7 @@ static void destroy(vly_algo *pub) {
     vly_exec_destroy(a->learning);
     vly_learner_destroy(&a->learner);
     vly_net_destroy(a->net);
-    vly_impala_give_back(a);
+    vly_memories_give_back(&a->memories);
     free(a);
 }
 
@@ -366,7 +366,7 @@ static vly_status copy_acting_weights(impala *a, vly_queue *q) {
     vly_status s = VLY_OK;
     a->act_param = a->learner.params.param;
     if (a->pub.schedule == VLY_SCHEDULE_SYNC || a->eval) return VLY_OK;
-    a->act_param = vly_impala_take(a, false, a->learner.params.n, sizeof(vly_real), &s);
+    a->act_param = vly_memories_take(&a->memories, false, a->learner.params.n, sizeof(vly_real), "unrolls", &s);
     VLY_TRY(s);
     return a->c->copy(q, a->act_param, a->learner.params.param, (size_t)a->learner.params.n * sizeof(vly_real));
 }
@@ -388,7 +388,7 @@ static vly_status fill(impala *a, const vly_algo_args *args) {
     if (a->eval) return VLY_OK;
     if (args->sync && args->sync->send_unroll) { /* acts for a learner elsewhere */
         vly_status s = VLY_OK;
-        a->parcel = vly_impala_take(a, true, (int64_t)vly_impala_unroll_bytes(a, a->M), 1, &s);
+        a->parcel = vly_memories_take(&a->memories, true, (int64_t)vly_impala_unroll_bytes(a, a->M), 1, "unrolls", &s);
         return s;
     }
     VLY_TRY(vly_impala_alloc_learning(a));
@@ -427,6 +427,7 @@ vly_status vly_impala_create(vly_algo **out, const vly_algo_args *args) {
                         .learn = learn, .publish = sync ? NULL : publish, .discard = discard, .value = value, .metrics = metrics,
                         .buffers = vly_impala_buffers, .restored = restored, .receive = vly_impala_receive};
     a->c = args->compute;
+    a->memories = (vly_memories){.c = a->c, .option = "--run.envs or --impala.rollout"};
     a->config = config;
     a->obs = args->env->obs;
     a->actions = args->env->actions;

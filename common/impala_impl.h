@@ -9,8 +9,8 @@
 #include <string.h>
 #include "common/impala.h"
 #include "common/learner.h"
+#include "common/memories.h"
 
-enum { MEMORIES_MAX = 64 };
 enum { SLOT_LEARN = 1, SLOT_TAIL = 2 }; /* why a slot is not free: to be learned from; a group still reads its end */
 
 typedef struct {
@@ -66,9 +66,7 @@ typedef struct {
     /* saved: ready count, dropped, version */
     int64_t *numbers;
     vly_hyper shown;
-    void *memory[MEMORIES_MAX];
-    bool on_host[MEMORIES_MAX];
-    int memories;
+    vly_memories memories;
 
     /* over processes */
     uint8_t *parcel; /* an actor's: an unroll on its way out */
@@ -91,9 +89,7 @@ static inline void vly_impala_drop_first_ready(impala *a, int n) {
     memmove(a->ready, a->ready + n, (size_t)a->numbers[READY] * sizeof *a->ready);
 }
 
-/* Zeroed and remembered until give_back; NULL with *status set, or when it was set already. */
-void *vly_impala_take(impala *a, bool host, int64_t n, size_t size, vly_status *status);
-void vly_impala_give_back(impala *a);
+/* impala_memory.c */
 vly_status vly_impala_alloc_slots(impala *a);
 vly_status vly_impala_alloc_groups(impala *a);
 vly_status vly_impala_alloc_learning(impala *a);

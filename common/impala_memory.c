@@ -1,21 +1,12 @@
 #include "common/impala_impl.h"
 
-void *vly_impala_take(impala *a, bool host, int64_t n, size_t size, vly_status *status) {
-    void *memory = NULL;
-    if (*status != VLY_OK) return NULL;
-    *status = host ? a->c->alloc_host(a->c, (size_t)n * size, "unrolls", &memory)
-                   : a->c->alloc(a->c, (size_t)n * size, "unrolls", "--run.envs or --impala.rollout", &memory);
-    if (*status != VLY_OK) return NULL;
-    a->on_host[a->memories] = host;
-    return a->memory[a->memories++] = memory;
-}
-#define DEVICE(n, type) vly_impala_take(a, false, (n), sizeof(type), &s)
-#define HOST(n, type) vly_impala_take(a, true, (n), sizeof(type), &s)
+#define DEVICE(n, type) vly_memories_take(&a->memories, false, (n), sizeof(type), "unrolls", &s)
+#define HOST(n, type) vly_memories_take(&a->memories, true, (n), sizeof(type), "unrolls", &s)
 
 vly_status vly_impala_alloc_slots(impala *a) {
     const int64_t K = a->slots, rows = K * (a->T + 1) * a->M, steps = K * a->T * a->M, frames = vly_impala_frame_row(a, a->slots, -a->history);
     vly_status s = VLY_OK;
-    a->frames = vly_impala_take(a, false, frames, a->obs.bytes, &s);
+    a->frames = vly_memories_take(&a->memories, false, frames, a->obs.bytes, "unrolls", &s);
     a->reward = HOST(rows, float);
     a->flags = HOST(rows, uint8_t);
     a->action = HOST(steps, int32_t);
@@ -88,12 +79,6 @@ vly_status vly_impala_alloc_learning(impala *a) {
     a->target = DEVICE(rows, vly_real);
     a->mask = DEVICE(rows, vly_real);
     return s;
-}
-
-void vly_impala_give_back(impala *a) {
-    for (int i = 0; i < a->memories; i++)
-        if (a->on_host[i]) a->c->free_host(a->c, a->memory[i]);
-        else a->c->free(a->c, a->memory[i]);
 }
 
 int vly_impala_buffers(vly_algo *pub, vly_buffer *out, int max) {

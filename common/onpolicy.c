@@ -3,8 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include "common/learner.h"
+#include "common/memories.h"
 
-enum { MEMORIES_MAX = 48, GRAPHS_MAX = 4096 };
+enum { GRAPHS_MAX = 4096 };
 
 typedef struct {
     vly_algo pub; /* first */
@@ -41,9 +42,7 @@ typedef struct {
     int group, epoch;      /* arguments of the captured functions */
     int epochs_done;
 
-    void *memory[MEMORIES_MAX];
-    bool on_host[MEMORIES_MAX];
-    int memories;
+    vly_memories memories;
 } onpolicy;
 
 /* ---- where things are ---- */
@@ -376,48 +375,36 @@ static void destroy(vly_algo *pub) {
     vly_exec_destroy(a->learning);
     vly_learner_destroy(&a->learner);
     vly_net_destroy(a->net);
-    for (int i = 0; i < a->memories; i++)
-        if (a->on_host[i]) a->c->free_host(a->c, a->memory[i]);
-        else a->c->free(a->c, a->memory[i]);
+    vly_memories_give_back(&a->memories);
     free(a->cursor);
     free(a->shown);
     free(a);
-}
-
-static void *take(onpolicy *a, bool host, int64_t n, size_t size, const char *what, vly_status *status) {
-    void *memory = NULL;
-    if (*status != VLY_OK) return NULL;
-    *status = host ? a->c->alloc_host(a->c, (size_t)n * size, what, &memory)
-                   : a->c->alloc(a->c, (size_t)n * size, what, "--run.envs or the rollout", &memory);
-    if (*status != VLY_OK) return NULL;
-    a->on_host[a->memories] = host;
-    return a->memory[a->memories++] = memory;
 }
 
 static vly_status alloc_rollout(onpolicy *a) {
     const int64_t rows = (int64_t)(a->T + 1) * a->N, ring = rows + (int64_t)a->history * a->N;
     const bool twins = !a->c->info.is_host;
     vly_status s = VLY_OK;
-    a->frames = take(a, false, ring, a->obs.bytes, "observations of a rollout", &s);
-    a->action = take(a, false, rows, sizeof(int32_t), "rollout", &s);
-    a->reward = take(a, false, rows, sizeof(vly_real), "rollout", &s);
-    a->value = take(a, false, rows, sizeof(vly_real), "rollout", &s);
-    a->logp = take(a, false, rows, sizeof(vly_real), "rollout", &s);
-    a->flags = take(a, false, rows, 1, "rollout", &s);
-    a->rng = take(a, false, a->G + 1, sizeof(vly_rng), "random counters", &s);
-    a->score_host = take(a, true, a->N, sizeof(float), "scores", &s);
-    a->reward_host = twins ? take(a, true, rows, sizeof(float), "rollout", &s) : (float *)a->reward;
-    a->flags_host = twins ? take(a, true, rows, 1, "rollout", &s) : a->flags;
-    a->action_host = twins ? take(a, true, rows, sizeof(int32_t), "rollout", &s) : a->action;
+    a->frames = vly_memories_take(&a->memories, false, ring, a->obs.bytes, "observations of a rollout", &s);
+    a->action = vly_memories_take(&a->memories, false, rows, sizeof(int32_t), "rollout", &s);
+    a->reward = vly_memories_take(&a->memories, false, rows, sizeof(vly_real), "rollout", &s);
+    a->value = vly_memories_take(&a->memories, false, rows, sizeof(vly_real), "rollout", &s);
+    a->logp = vly_memories_take(&a->memories, false, rows, sizeof(vly_real), "rollout", &s);
+    a->flags = vly_memories_take(&a->memories, false, rows, 1, "rollout", &s);
+    a->rng = vly_memories_take(&a->memories, false, a->G + 1, sizeof(vly_rng), "random counters", &s);
+    a->score_host = vly_memories_take(&a->memories, true, a->N, sizeof(float), "scores", &s);
+    a->reward_host = twins ? vly_memories_take(&a->memories, true, rows, sizeof(float), "rollout", &s) : (float *)a->reward;
+    a->flags_host = twins ? vly_memories_take(&a->memories, true, rows, 1, "rollout", &s) : a->flags;
+    a->action_host = twins ? vly_memories_take(&a->memories, true, rows, sizeof(int32_t), "rollout", &s) : a->action;
     if (a->obs.stack > 1) {
-        a->age = take(a, false, ring, 1, "rollout", &s);
-        a->age_host = twins ? take(a, true, ring, 1, "rollout", &s) : a->age;
+        a->age = vly_memories_take(&a->memories, false, ring, 1, "rollout", &s);
+        a->age_host = twins ? vly_memories_take(&a->memories, true, ring, 1, "rollout", &s) : a->age;
     }
     if (a->H > 0) {
-        a->h = take(a, false, (int64_t)a->N * a->H, sizeof(vly_real), "LSTM states", &s);
-        a->cell = take(a, false, (int64_t)a->N * a->H, sizeof(vly_real), "LSTM states", &s);
-        a->h0 = take(a, false, (int64_t)a->N * a->H, sizeof(vly_real), "LSTM states", &s);
-        a->cell0 = take(a, false, (int64_t)a->N * a->H, sizeof(vly_real), "LSTM states", &s);
+        a->h = vly_memories_take(&a->memories, false, (int64_t)a->N * a->H, sizeof(vly_real), "LSTM states", &s);
+        a->cell = vly_memories_take(&a->memories, false, (int64_t)a->N * a->H, sizeof(vly_real), "LSTM states", &s);
+        a->h0 = vly_memories_take(&a->memories, false, (int64_t)a->N * a->H, sizeof(vly_real), "LSTM states", &s);
+        a->cell0 = vly_memories_take(&a->memories, false, (int64_t)a->N * a->H, sizeof(vly_real), "LSTM states", &s);
     }
     return s;
 }
@@ -425,14 +412,14 @@ static vly_status alloc_rollout(onpolicy *a) {
 static vly_status alloc_learning(onpolicy *a) {
     const int64_t rows = (int64_t)a->T * a->N;
     vly_status s = VLY_OK;
-    a->order = take(a, false, rows, sizeof(int32_t), "minibatch order", &s);
-    a->advantage = take(a, false, rows, sizeof(vly_real), "advantages", &s);
-    a->target = take(a, false, rows, sizeof(vly_real), "advantages", &s);
-    a->mask = take(a, false, rows, sizeof(vly_real), "advantages", &s);
-    a->moments = take(a, false, 3, sizeof(vly_real), "advantages", &s);
+    a->order = vly_memories_take(&a->memories, false, rows, sizeof(int32_t), "minibatch order", &s);
+    a->advantage = vly_memories_take(&a->memories, false, rows, sizeof(vly_real), "advantages", &s);
+    a->target = vly_memories_take(&a->memories, false, rows, sizeof(vly_real), "advantages", &s);
+    a->mask = vly_memories_take(&a->memories, false, rows, sizeof(vly_real), "advantages", &s);
+    a->moments = vly_memories_take(&a->memories, false, 3, sizeof(vly_real), "advantages", &s);
     if (a->H > 0) {
-        a->row = take(a, false, rows, sizeof(int32_t), "minibatch rows", &s);
-        a->flags_mb = take(a, false, learn_rows(a), 1, "minibatch flags", &s);
+        a->row = vly_memories_take(&a->memories, false, rows, sizeof(int32_t), "minibatch rows", &s);
+        a->flags_mb = vly_memories_take(&a->memories, false, learn_rows(a), 1, "minibatch flags", &s);
     }
     return s;
 }
@@ -515,6 +502,7 @@ vly_status vly_onpolicy_create(vly_algo **out, const vly_algo_args *args, const 
                         .restored = restored};
     snprintf(a->pub.name, sizeof a->pub.name, "%s", options->name);
     a->c = args->compute;
+    a->memories = (vly_memories){.c = a->c, .option = "--run.envs or the rollout"};
     a->o = *options;
     a->eval = args->eval;
     a->greedy = args->eval && args->greedy;
