@@ -118,6 +118,15 @@ static int set_dunk_menu(vly_emulator *e, const vly_emulator_rules *rules, vly_s
     return left > 0 ? 0 : -1;
 }
 
+/* Video Cube counts through its 50 cubes while the stick is held to the right. */
+static int turn_to_cube(vly_emulator *e, const vly_emulator_rules *rules, vly_screens *screens) {
+    enum { CUBE = 0x1F };
+    int left = PRESSES_MAX;
+    for (; left > 0 && e->machine.ram[CUBE] != vly_atari_cube_of(rules->mode); left--)
+        (void)vly_emulator_act(e, rules, VLY_RIGHT, screens);
+    return left > 0 ? 0 : -1;
+}
+
 static int select_mode(vly_emulator *e, const vly_emulator_rules *rules, vly_screens *screens) {
     const vly_atari_select *s = vly_atari_select_of(rules->game);
     if (!s) return 0;
@@ -130,6 +139,7 @@ static int select_mode(vly_emulator *e, const vly_emulator_rules *rules, vly_scr
         for (int i = 0; i < 1 + s->pairs; i++) press_select(e, rules, s->frames, screens);
     }
     for (int i = 0; i < 1 + (s->resets > 1); i++) press_reset(e, rules, screens);
+    if (s->cube && turn_to_cube(e, rules, screens)) return -1;
     return left > 0 ? 0 : -1;
 }
 

@@ -62,7 +62,7 @@ static const vly_atari_select selects[] = {
     {"video_checkers", 1, AT(F6), .bcd = 1},
     {"video_chess", 1, AT(EA)},
     {"video_pinball", 2, AT(C1)},
-    {"video_cube", 2, .at = 0x80, .mask = 0, .only_default = 1},
+    {"video_cube", 2, .at = 0xFB, .mask = 0x0F, .times = 1, .cube = 1},
     {"word_zapper", 2, AT(DB)},
     {"yars_revenge", 1, AT(E3), .press_first = 1},
     {"zaxxon", 10, AT(82)},
@@ -75,10 +75,16 @@ const vly_atari_select *vly_atari_select_of(const vly_atari_game *game) {
     return NULL;
 }
 
+int vly_atari_cube_of(int mode) {
+    const int cube = mode < 100 ? 1 : mode / 100;
+    return cube / 10 * 16 + cube % 10;
+}
+
 int vly_atari_select_done(const vly_atari_select *select, int mode, const uint8_t *ram,
                           const uint8_t *cart_ram) {
     const uint8_t byte = (select->cart ? cart_ram : ram)[select->at & 0x7F] & select->mask;
     int value = select->times * mode + select->add;
+    if (select->cube) value = mode % 100 == 2 ? 8 : mode % 100 == 1 ? 2 : 0;
     if (select->bcd) value = value / 10 * 16 + value % 10;
     return byte == (value & select->mask);
 }

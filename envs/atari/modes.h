@@ -18,11 +18,14 @@ typedef struct {
     uint8_t pairs;       /* two presses between looks */
     uint8_t wait;        /* frames of no action before */
     uint8_t only_default; /* how the other modes are reached is not known: they are refused */
+    uint8_t cube;        /* Video Cube: the mode's hundreds are one of 50 cubes, chosen with the stick (emulator.c) */
     uint8_t dunk_menu;   /* not SELECT but Double Dunk's menu (emulator.c) */
     uint8_t resets;      /* console resets afterwards; 0 means 1 */
 } vly_atari_select;
 
 const vly_atari_select *vly_atari_select_of(const vly_atari_game *game);
+/* Of a mode of Video Cube: the number of its cube, in BCD. */
+int vly_atari_cube_of(int mode);
 int vly_atari_select_done(const vly_atari_select *select, int mode, const uint8_t *ram,
                           const uint8_t *cart_ram);
 #endif
