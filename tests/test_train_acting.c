@@ -22,8 +22,8 @@ static void *deliver(void *arg) {
     late l = *(late *)arg;
     free(arg);
     nanosleep(&(struct timespec){.tv_nsec = LATE_NS}, NULL);
+    atomic_fetch_sub(&under_way, 1); /* first: the run may ask for the next ones at once */
     l.fn(l.arg);
-    atomic_fetch_sub(&under_way, 1);
     return NULL;
 }
 
