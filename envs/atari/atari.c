@@ -56,7 +56,7 @@ typedef struct {
  * steps an actor has none. */
 typedef struct {
     int ready; /* both screens are the actor's */
-    vly_screens screens;
+    _Alignas(64) vly_screens screens; /* lines are stored 64 bytes at a time */
 } stage;
 
 /* ---- pictures ---- */
@@ -612,8 +612,10 @@ static vly_status preload(world *w) {
     return vly_fail(VLY_EUNSUPPORTED, "%s: pressing SELECT does not reach mode %d", w->rules.game->name, w->rules.mode);
 }
 
-/* The program thinks for seconds without a VSYNC; all the while both its pictures are in the code. */
-static int thinks(const vly_atari_game *game) { return strcmp(game->name, "tic_tac_toe_3d") == 0; }
+/* The program goes without a VSYNC for long, when it thinks or begins; then both its pictures are in the code. */
+static int goes_on_and_on(const vly_atari_game *game) {
+    return strcmp(game->name, "tic_tac_toe_3d") == 0 || strcmp(game->name, "qbert") == 0;
+}
 
 /* A known game's pictures need little; of other ROMs, those whose frames cover the display. */
 static void choose_room(world *w, const uint8_t *rom, size_t bytes) {
@@ -622,7 +624,7 @@ static void choose_room(world *w, const uint8_t *rom, size_t bytes) {
     const vly_shot *shot = w->loaded_screens.shot;
     const int whole = !shot[0].partial && !shot[1].partial && shot[0].rows >= w->height && shot[1].rows >= w->height;
     const vly_atari_game *known = vly_atari_game_by_md5(md5);
-    w->room = !whole && !known ? VLY_STILL_MOST : known && thinks(known) ? VLY_STILL_LONG : VLY_STILL_USUAL;
+    w->room = !whole && !known ? VLY_STILL_MOST : known && (shot[0].partial || shot[1].partial || goes_on_and_on(known)) ? VLY_STILL_LONG : VLY_STILL_USUAL;
     w->starts_at = (offsetof(actor, still.code) + w->room + 7) / 8 * 8;
 }
 

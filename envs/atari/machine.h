@@ -181,7 +181,7 @@ typedef struct {
 
 /* Both frame buffers, and how the last two drawn frames began; zero them before the first frame. */
 typedef struct {
-    _Alignas(64) uint8_t pixels[2][VLY_SCREEN_BYTES];
+    uint8_t pixels[2][VLY_SCREEN_BYTES];
     vly_shot shot[2];
     uint8_t last; /* of the shots */
 } vly_screens;
