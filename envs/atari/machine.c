@@ -181,7 +181,7 @@ void vly_machine_repair(vly_machine *m, const vly_rom *rom) {
     vly_cart_state *c = &m->cart;
     int height = rom->properties.height;
     m->cycles = (int32_t)((uint32_t)m->cycles % 4000000);
-    t->frame_clock = -(int32_t)((uint32_t)-t->frame_clock % 228 / 3 * 3);
+    t->frame_clock = -(int32_t)((0 - (uint32_t)t->frame_clock) % 228 / 3 * 3);
     t->start = t->frame_clock + VLY_CLOCKS_PER_LINE * rom->properties.ystart;
     t->stop = t->start + VLY_CLOCKS_PER_LINE * height;
     if (t->updated < t->start || t->updated > t->stop) t->updated = t->start;
