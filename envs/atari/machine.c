@@ -201,7 +201,8 @@ void vly_machine_repair(vly_machine *m, const vly_rom *rom) {
     t->front &= 1;
     t->star_counter &= 3;
     c->bank &= rom->bytes > 8192 && rom->properties.cart != VLY_CART_DPC ? 3 : 1;
-    for (int i = 0; i < 4; ++i) c->slice[i] &= 7;
+    for (int i = 0; i < 3; ++i) c->slice[i] &= 7;
+    c->slice[3] = 7; /* E0: the last kilobyte stays, and its hot spots with it */
     for (int i = 0; i < 8; ++i) c->counter[i] &= 0x7ff;
     if (!(c->fraction >= 0.0 && c->fraction < 1.0)) c->fraction = 0.0;
     for (int i = 0; i < 2; ++i) {
