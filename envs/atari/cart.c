@@ -26,7 +26,7 @@ static void dpc_clock_random(vly_cart_state *c) {
 /* Fetchers 5 .. 7 in music mode run on the cartridge's own oscillator. */
 static void dpc_clock_music(vly_machine *m) {
     vly_cart_state *c = &m->cart;
-    int32_t passed = m->cycles - (int32_t)c->music_cycles;
+    const int32_t passed = (int32_t)((uint32_t)m->cycles - c->music_cycles);
     c->music_cycles = (uint32_t)m->cycles;
     double clocks = 15750.0 * passed / 1193191.66666667 + c->fraction;
     int whole = (int)clocks;
