@@ -67,4 +67,4 @@ setup-test:
 	@./setup.sh test
 
 peers:
-	@sh tests/peers.sh $(BUILD)/peers
+	@sh tests/kit/peers.sh $(BUILD)/peers

@@ -1,7 +1,7 @@
 /* bench.c -- runs a suite by itself: build/volley-bench envs [FILTER] prints a JSON line each. */
 #include <stdio.h>
 #include <string.h>
-#include "common/bench.h"
+#include "common/record/bench.h"
 
 static void print(void *arg, const vly_bench_result *r) {
     char text[1024];

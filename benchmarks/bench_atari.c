@@ -153,7 +153,7 @@ static vly_status peer_open(peer *p, const char *game, const char *what, double 
     p->to = fdopen(in[1], "w"), p->from = fdopen(out[0], "r");
     if (p->pid > 0 && p->to && p->from && fgets(line, sizeof line, p->from) && sscanf(line, "ready %31s", p->version) == 1) return VLY_OK;
     peer_close(p);
-    return vly_fail(VLY_ENOTFOUND, "ale-py does not run in %s: `sh tests/peers.sh build/peers` installs it, or VLY_PYTHON names a Python that has it",
+    return vly_fail(VLY_ENOTFOUND, "ale-py does not run in %s: `sh tests/kit/peers.sh build/peers` installs it, or VLY_PYTHON names a Python that has it",
                     python());
 }
 

@@ -5,10 +5,10 @@
  *
  * With `vs` "ale" ale-py does the same in turn, a sample of ours and a sample of its own: GAME/raw/ale, its
  * ale.act; GAME/obs84/ale, its AtariVectorEnv; and GAME/.../ratio, the median of the samples' ratios. It runs
- * as a process of its own, of $VLY_PYTHON or build/peers (tests/peers.sh makes that). */
+ * as a process of its own, of $VLY_PYTHON or build/peers (tests/kit/peers.sh makes that). */
 #ifndef VLY_BENCHMARKS_BENCH_ATARI_H
 #define VLY_BENCHMARKS_BENCH_ATARI_H
-#include "common/bench.h"
+#include "common/record/bench.h"
 #include "envs/atari/games.h"
 
 vly_status vly_bench_atari(const vly_bench_options *options, const vly_atari_game *game);

@@ -3,15 +3,15 @@
  *   NAME/step   the batched step of 256 actors with random actions, observations written
  *   GAME/raw, GAME/obs84   Atari, where its ROM is found: bench_atari.h
  *   NAME/pool   the same through the actor pool, one worker thread, two groups that alternate
- *               (cpu/pool.h; the caller only submits and waits, as a training loop does)
+ *               (cpu/actors/pool.h; the caller only submits and waits, as a training loop does)
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "benchmarks/bench_atari.h"
-#include "common/bench.h"
-#include "common/philox.h"
-#include "cpu/pool.h"
+#include "common/record/bench.h"
+#include "common/base/philox.h"
+#include "cpu/actors/pool.h"
 #include "envs/atari/roms.h"
 #include "envs/registry.h"
 

@@ -17,9 +17,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include "benchmarks/bench_twin.h"
-#include "common/net.h"
-#include "common/philox.h"
-#include "cpu/device.h"
+#include "common/learn/net.h"
+#include "common/base/philox.h"
+#include "cpu/run/device.h"
 
 typedef struct {
     vly_compute *c;

@@ -1,4 +1,4 @@
-/* bench_parameters.c -- a parameter server over a real Redis (cpu/dist/dist_ps.h), everything on this machine.
+/* bench_parameters.c -- a parameter server over a real Redis (cpu/fleet/ps.h), everything on this machine.
  *
  *   parameters/SIZE/publish    the server's weights into the store, converted; /s
  *   parameters/SIZE/pull       a worker's weights out of it, converted; /s
@@ -7,7 +7,7 @@
  *
  * SIZE: cartpole (4,675 numbers: two layers of 64), nature (1,686,180: Mnih et al. 2015 with 4 actions).
  */
-#include "common/bench.h"
+#include "common/record/bench.h"
 #ifndef VLY_HAVE_REDIS
 vly_status vly_bench_parameters(const vly_bench_options *o) {
     (void)o;
@@ -24,7 +24,7 @@ vly_status vly_bench_parameters(const vly_bench_options *o) {
 #include <time.h>
 #include <unistd.h>
 #include "cpu/ops/compute_cpu.h"
-#include "cpu/dist/dist_ps.h"
+#include "cpu/fleet/ps.h"
 
 enum { WORKERS_MOST = 4 };
 static const char run_name[] = "bench";

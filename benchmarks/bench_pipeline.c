@@ -12,11 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include "common/bench.h"
-#include "common/clock.h"
-#include "cpu/device.h"
-#include "cpu/session.h"
-#include "cpu/train.h"
+#include "common/record/bench.h"
+#include "common/base/clock.h"
+#include "cpu/run/device.h"
+#include "cpu/run/session.h"
+#include "cpu/train/train.h"
 
 enum { SAMPLES_MOST = 32, UPLOADS = 50 };
 

@@ -1,4 +1,4 @@
-/* bench_replay.c -- prioritized replay of a million transitions (common/replay.h) on one thread.
+/* bench_replay.c -- prioritized replay of a million transitions (common/learn/replay.h) on one thread.
  *
  *   replay/insert          64 actors' small rows (4 floats) into the full ring, priorities included; transitions/s
  *   replay/sample_update   256 by priority: indices, weights, n-step targets, both observations gathered, then 256
@@ -8,9 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "common/bench.h"
-#include "common/philox.h"
-#include "common/replay.h"
+#include "common/record/bench.h"
+#include "common/base/philox.h"
+#include "common/learn/replay.h"
 #include "cpu/ops/compute_cpu.h"
 
 enum { ACTORS = 64, BATCH = 256, STEPS = 32, UPDATES = 16, ERRORS = 1 << 16 };

@@ -16,12 +16,12 @@
 #include <time.h>
 #include <unistd.h>
 #include "benchmarks/host_sync.h"
-#include "common/bench.h"
-#include "common/clock.h"
-#include "common/compute_open.h"
-#include "common/net.h"
-#include "common/nccl_open.h"
-#include "common/philox.h"
+#include "common/record/bench.h"
+#include "common/base/clock.h"
+#include "common/base/compute_open.h"
+#include "common/learn/net.h"
+#include "common/sync/nccl_open.h"
+#include "common/base/philox.h"
 #include "cpu/ops/compute_cpu.h"
 
 enum { RANKS_MAX = 64, SAMPLES_MOST = 16, ROUNDS = 20 };

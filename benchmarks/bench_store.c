@@ -1,4 +1,4 @@
-/* bench_store.c -- experience and weights through a Redis of our own on this machine (cpu/dist/dist_shard.h, dist_experience.h).
+/* bench_store.c -- experience and weights through a Redis of our own on this machine (cpu/fleet/shard.h, dist_experience.h).
  *
  *   store/insert/...   transitions made into blocks (targets, first priorities, compression) and pushed into one shard, which
  *                      a learner's side takes and evicts at the same time; 1, 2, 4 workers, each a thread with a connection
@@ -10,7 +10,7 @@
  * bands, blocks, moving parts and some noise; benchmarks/compare_store.py draws the same ones for Reverb.
  * "redis" in the parameters: the share of one processor that Redis took meanwhile.
  */
-#include "common/bench.h"
+#include "common/record/bench.h"
 #ifndef VLY_HAVE_REDIS
 vly_status vly_bench_store(const vly_bench_options *options) {
     (void)options;
@@ -24,10 +24,10 @@ vly_status vly_bench_store(const vly_bench_options *options) {
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
-#include "common/philox.h"
+#include "common/base/philox.h"
 #include "cpu/ops/compute_cpu.h"
-#include "cpu/dist/dist_experience.h"
-#include "cpu/dist/dist_weights.h"
+#include "cpu/fleet/experience.h"
+#include "cpu/fleet/weights.h"
 
 enum { LANES = 8, STEPS = 32, ACTIONS = 6, BATCH = 512, WORKERS = 4, UPDATES = 8 };
 static const int64_t BUDGET = 256 << 20;

@@ -2,8 +2,8 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include "common/philox.h"
-#include "cpu/device.h"
+#include "common/base/philox.h"
+#include "cpu/run/device.h"
 #include "cpu/ops/bf16.h"
 #include "cpu/ops/compute_cpu.h"
 #include "cpu/ops/simd.h"

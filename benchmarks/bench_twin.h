@@ -11,8 +11,8 @@
  */
 #ifndef VLY_BENCHMARKS_BENCH_TWIN_H
 #define VLY_BENCHMARKS_BENCH_TWIN_H
-#include "common/bench.h"
-#include "common/compute.h"
+#include "common/record/bench.h"
+#include "common/base/compute.h"
 
 enum { VLY_SIDE_DEVICE, VLY_SIDE_REFERENCE, VLY_SIDES };
 

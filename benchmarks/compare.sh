@@ -6,7 +6,7 @@
 set -u
 cd "$(dirname "$0")/.."
 results=${RESULTS:-benchmarks/results} roms=${VOLLEY_ROMS:-$HOME/.cache/volley/roms} bad=0
-[ -n "${VLY_PYTHON:-}" ] || sh tests/peers.sh build/peers-compare torch stable-baselines3 cpprb envpool opencv-python-headless
+[ -n "${VLY_PYTHON:-}" ] || sh tests/kit/peers.sh build/peers-compare torch stable-baselines3 cpprb envpool opencv-python-headless
 python=${VLY_PYTHON:-build/peers-compare/bin/python}
 export VLY_PYTHON="$python"
 mkdir -p "$results"
@@ -31,7 +31,7 @@ for what in "$@"; do
   atari) one "$what" "$python" benchmarks/compare_atari.py build/atari_raw "$roms" --json "$results/atari_speed.json" ;;
   atari_steps) one "$what" "$python" benchmarks/compare_atari_steps.py --steps build/atari_steps --json "$results/atari_steps.json" ;;
   soak) for algo in ppo dqn; do one "$what" "$python" benchmarks/soak.py --algo $algo --out "$results/soak_$algo.json"; done ;;
-  kill9) one "$what" "$python" tests/kill9.py --kills 500 --out "$results/kill9.json" ;;
+  kill9) one "$what" "$python" tests/run/kill9.py --kills 500 --out "$results/kill9.json" ;;
   *) echo "compare: what is $what? cartpole minatar envs replay learner onednn atari atari_steps soak kill9" >&2; exit 2 ;;
   esac
 done

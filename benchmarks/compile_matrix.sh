@@ -28,7 +28,7 @@ known=$("$nvcc" --list-gpu-arch)
 [ -n "$files" ] || files=$(for f in kernels/*.cu; do basename "$f" .cu; done | grep -v conv; echo conv) # the longest last
 work=${MATRIX_CACHE:-build/matrix}
 mkdir -p "$out" "$work"
-newest=$(ls -t kernels/*.cu kernels/*.h common/rules.h common/compute.h "$nvcc" | head -n 1)
+newest=$(ls -t kernels/*.cu kernels/*.h common/base/rules.h common/base/compute.h "$nvcc" | head -n 1)
 
 # One cell: "ok", or the first error; ptxas's words to $work/FILE.ARCH.log. Each line of $work/cells is run by xargs.
 cat >"$work/cell" <<'CELL'

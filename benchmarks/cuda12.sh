@@ -55,7 +55,7 @@ if "$clang" -x cuda --cuda-path="$root" --cuda-gpu-arch="sm_$arch" --cuda-device
   -I. -c "kernels/$file.cu" -o "$work/$file.$arch.cubin" >"$work/$file.$arch.log" 2>&1; then echo ok >"$work/$file.$arch.cell"; else echo FAILED >"$work/$file.$arch.cell"; fi
 rm -f "$work/$file.$arch.cubin"
 CELL
-newest=$(ls -t kernels/*.cu kernels/*.h common/rules.h common/compute.h $root/bin/ptxas | head -n 1)
+newest=$(ls -t kernels/*.cu kernels/*.h common/base/rules.h common/base/compute.h $root/bin/ptxas | head -n 1)
 for file in $files; do for arch in $archs; do echo "$file $arch"; done; done |
   while read -r file arch; do
     [ "$(cat "$work/$file.$arch.cell" 2>/dev/null)" = ok ] && [ "$work/$file.$arch.cell" -nt "$newest" ] || echo "$file $arch"

@@ -12,7 +12,7 @@ import heapq
 import random
 from collections import deque
 
-PAUSE_FIRST_S, PAUSE_MOST_S = 125e-6, 64e-3  # cpu/dist/dist_ps_client.c
+PAUSE_FIRST_S, PAUSE_MOST_S = 125e-6, 64e-3  # cpu/fleet/ps_client.c
 AFTER = 0.25
 ROLES = ("workers", "learner", "redis")
 
@@ -24,7 +24,7 @@ class Thread:
 class Fleet:
     """cost: {role: processor seconds a push}. waits: a worker waits until its push is taken and published; else it goes on unless
     `limit` pushes lie in the queue, and weights are published when that takes at most a fifth of the learner's time
-    (cpu/dist/dist_ps.h). request_s: of Redis, a request; None: its cost of a push, divided evenly among the requests of one."""
+    (cpu/fleet/ps.h). request_s: of Redis, a request; None: its cost of a push, divided evenly among the requests of one."""
 
     def __init__(self, cost, workers, processors, waits, limit, request_s=None, seed=1):
         self.random, self.processors, self.cost, self.waits, self.limit = random.Random(seed), processors, dict(cost), waits, limit

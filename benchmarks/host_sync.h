@@ -6,7 +6,7 @@
  */
 #ifndef VLY_BENCHMARKS_HOST_SYNC_H
 #define VLY_BENCHMARKS_HOST_SYNC_H
-#include "common/algo.h"
+#include "common/learn/algo.h"
 
 typedef struct vly_host_meeting vly_host_meeting;
 vly_host_meeting *vly_host_meeting_create(int world, int64_t numbers); /* NULL: no memory */

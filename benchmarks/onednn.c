@@ -15,10 +15,10 @@
 #include <string.h>
 #include <time.h>
 #include <xxhash.h>
-#include "common/philox.h"
+#include "common/base/philox.h"
 #include "cpu/ops/bf16.h"
 #include "cpu/ops/compute_cpu.h"
-#include "cpu/system.h"
+#include "cpu/machine/system.h"
 
 enum { BATCH = 256, ROUNDS_MAX = 99 };
 static const double sample_s = 0.04;

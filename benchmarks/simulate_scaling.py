@@ -15,7 +15,7 @@ from fleet_model import ROLES, Fleet
 
 RUNS = {"impala": ["--algo", "impala", "--dist.processes", "true"], "a3c": ["--algo", "a3c"],
         "gorila": ["--algo", "gorila", "--dist.update", "async"]}
-WAITS, LIMIT = {"impala": False, "a3c": True, "gorila": True}, {"impala": 4, "a3c": 64, "gorila": 64}  # cpu/dist/dist_ps.h
+WAITS, LIMIT = {"impala": False, "a3c": True, "gorila": True}, {"impala": 4, "a3c": 64, "gorila": 64}  # cpu/fleet/ps.h
 MORE = (8, 64, 512)
 
 

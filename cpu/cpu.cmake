@@ -2,7 +2,7 @@
 pkg_check_modules(uv REQUIRED IMPORTED_TARGET libuv)
 pkg_check_modules(png REQUIRED IMPORTED_TARGET libpng)
 
-file(GLOB cpu_sources CONFIGURE_DEPENDS cpu/*.c cpu/*/*.c)
+file(GLOB cpu_sources CONFIGURE_DEPENDS cpu/*/*.c)
 list(FILTER cpu_sources EXCLUDE REGEX "/mpi_sync\\.c$") # a library of its own, below
 set(program_sources ${cpu_sources})
 list(FILTER program_sources INCLUDE REGEX "/(main|verb_[a-z]+)\\.c$")
@@ -15,7 +15,7 @@ if(NOT lz4_FOUND)
   set(hiredis_FOUND FALSE)
 endif()
 if(NOT hiredis_FOUND)
-  list(FILTER cpu_sources EXCLUDE REGEX "/(store|dist)[a-z_]*\\.c$")
+  list(FILTER cpu_sources EXCLUDE REGEX "/fleet/(store|actor|apex|block|experience|frame|lead|ps_|shard|tables|weights|workers)[a-z_]*\\.c$")
 endif()
 
 # Vector code is compiled once for each width and chosen at run time; only there may a * b + c be one rounding
@@ -67,7 +67,7 @@ target_link_options(volley PRIVATE -rdynamic)
 # MPI is a library of its own, loaded under mpirun only.
 find_package(MPI COMPONENTS C QUIET)
 if(MPI_C_FOUND)
-  add_library(volley_mpi SHARED cpu/dist/mpi_sync.c)
+  add_library(volley_mpi SHARED cpu/fleet/mpi_sync.c)
   target_link_libraries(volley_mpi PRIVATE vly_options MPI::MPI_C)
   target_compile_options(volley_mpi PRIVATE -Wno-missing-prototypes -Wno-strict-prototypes)
 endif()

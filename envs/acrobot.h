@@ -9,7 +9,7 @@
  */
 #ifndef VLY_ENVS_ACROBOT_H
 #define VLY_ENVS_ACROBOT_H
-#include "common/env.h"
+#include "common/base/env.h"
 #include "envs/numpy_rng.h"
 
 typedef struct {

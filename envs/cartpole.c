@@ -94,7 +94,7 @@ static INLINE void fast_trig(chunk *restrict c, int n, int lanes) {
 /* v / MASS, rounded as a division is, four times as fast: the guess is less than 1.5 units in the
  * last place off, so its remainder is exact in 53 bits, and correcting by it misses the quotient
  * by 7e-17 units at most, while no quotient comes closer than 2e-16 to the middle of two doubles
- * (MASS is 2 * 1.1 * 2^51 units). Markstein 1990; tests/test_small_trig.c tries millions. */
+ * (MASS is 2 * 1.1 * 2^51 units). Markstein 1990; tests/envs/test_small_trig.c tries millions. */
 static INLINE double over_mass(double v, int fast) {
     const double reciprocal = 1 / MASS;
     if (!fast) return v / MASS;

@@ -15,7 +15,7 @@
  */
 #ifndef VLY_ENVS_CARTPOLE_H
 #define VLY_ENVS_CARTPOLE_H
-#include "common/env.h"
+#include "common/base/env.h"
 #include "envs/numpy_rng.h"
 
 /* One actor: the first cache line is all that a step touches, the second is for the next start. */

@@ -9,7 +9,7 @@
  */
 #ifndef VLY_ENVS_CLIFFWALKING_H
 #define VLY_ENVS_CLIFFWALKING_H
-#include "common/env.h"
+#include "common/base/env.h"
 #include "envs/numpy_rng.h"
 
 typedef struct {

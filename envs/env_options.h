@@ -10,7 +10,7 @@
  */
 #ifndef VLY_ENVS_ENV_OPTIONS_H
 #define VLY_ENVS_ENV_OPTIONS_H
-#include "common/env.h"
+#include "common/base/env.h"
 
 typedef struct {
     const char *key;

@@ -2,7 +2,7 @@
 #ifndef VLY_ENVS_EPISODE_H
 #define VLY_ENVS_EPISODE_H
 #include <string.h>
-#include "common/env.h"
+#include "common/base/env.h"
 
 static inline void vly_row_write(vly_rows at, float reward, int flags) {
     *at.reward = *at.score = reward;

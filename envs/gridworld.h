@@ -22,7 +22,7 @@
  */
 #ifndef VLY_ENVS_GRIDWORLD_H
 #define VLY_ENVS_GRIDWORLD_H
-#include "common/env.h"
+#include "common/base/env.h"
 #include "envs/numpy_rng.h"
 
 typedef struct {

@@ -6,7 +6,7 @@
  */
 #ifndef VLY_ENVS_MOUNTAINCAR_H
 #define VLY_ENVS_MOUNTAINCAR_H
-#include "common/env.h"
+#include "common/base/env.h"
 #include "envs/numpy_rng.h"
 
 typedef struct {

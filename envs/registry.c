@@ -174,12 +174,12 @@ static vly_status check_plugin(const char *path, vly_env *env) {
     if (env->abi != VLY_ENV_ABI)
         return vly_fail(VLY_EVERSION,
                         "%s: built for environment ABI %u, this program has ABI %d: rebuild the "
-                        "plugin with this program's common/env.h",
+                        "plugin with this program's common/base/env.h",
                         path, (unsigned)env->abi, (int)VLY_ENV_ABI);
     if (env->struct_bytes != sizeof *env)
         return vly_fail(VLY_EVERSION,
                         "%s: its vly_env has %u bytes, this program's has %zu: rebuild the plugin "
-                        "with this program's common/env.h",
+                        "with this program's common/base/env.h",
                         path, (unsigned)env->struct_bytes, sizeof *env);
     env->name[sizeof env->name - 1] = '\0';
     if (!env->name[0]) return vly_fail(VLY_EINVAL, "%s: it gave no name", path);

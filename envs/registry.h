@@ -8,7 +8,7 @@
  */
 #ifndef VLY_ENVS_REGISTRY_H
 #define VLY_ENVS_REGISTRY_H
-#include "common/env.h"
+#include "common/base/env.h"
 #ifdef __cplusplus
 extern "C" {
 #endif

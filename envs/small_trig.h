@@ -12,7 +12,7 @@
  * last place plus a little (glibc since 2.28: for |x| < 0.126 it sums x and a Taylor rest of less
  * than 0.0027 x, above it a table's entry and a rest of less than 0.0040, at most four roundings
  * each). Further from the middle than that little, both must round alike; nearer, about 4 times
- * in a hundred, the caller asks the library. tests/test_small_trig.c tries millions.
+ * in a hundred, the caller asks the library. tests/envs/test_small_trig.c tries millions.
  *
  * On a C library other than glibc nothing is known of its rounding and every angle is unsure.
  * Needs fused multiply-add; compile the loop for a processor that has it.

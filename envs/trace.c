@@ -3,8 +3,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include "common/crc32.h"
-#include "common/philox.h"
+#include "common/base/crc32.h"
+#include "common/base/philox.h"
 
 /* The one actor and the row that it writes. */
 typedef struct {

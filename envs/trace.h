@@ -26,7 +26,7 @@
 #ifndef VLY_ENVS_TRACE_H
 #define VLY_ENVS_TRACE_H
 #include <stdio.h>
-#include "common/env.h"
+#include "common/base/env.h"
 
 /* Refuses an action that the environment does not have, before anything is written. */
 vly_status vly_trace_write(FILE *out, const vly_env *env, uint64_t seed, const int32_t *actions,

@@ -3,12 +3,12 @@
  *   cc -O2 -shared -fPIC -I. -o my_env.so examples/my_env.c
  *   volley train ./my_env.so --algo ppo
  *
- * The contract is common/env.h. In short: all that changes lives in the state, plain memory that
+ * The contract is common/base/env.h. In short: all that changes lives in the state, plain memory that
  * is copied and saved as it is; step() serves many actors; the step after an end starts anew.
  */
 #include <string.h>
-#include "common/env.h"
-#include "common/philox.h"
+#include "common/base/env.h"
+#include "common/base/philox.h"
 
 enum { WIDTH = 7, HEIGHT = 9 };
 

@@ -27,7 +27,7 @@ cp -r tests/golden "$root/tests/" 2>/dev/null || true
 cp benchmarks/gpu_session.sh benchmarks/vs_pytorch.py benchmarks/measured.py "$root/benchmarks/"
 git rev-parse HEAD >"$root/COMMIT" 2>/dev/null || echo unknown >"$root/COMMIT"
 cp README.md "$root/"
-cp common/OPTIONS.md "$root/common/" # test_config compares it with the program
+cp common/config/OPTIONS.md "$root/common/" # test_config compares it with the program
 # Libraries beyond the C library and the compiler's, found again through the program's own search path.
 for program in "$root"/bin/* "$root"/tests/test_* "$root"/tests/grad_* "$root"/tests/gpu_*; do ldd "$program" 2>/dev/null || true; done | awk '/=> \//{print $3}' | sort -u |
   grep -v -E '/(libc|libm|libdl|librt|libpthread|libresolv|libutil|ld-linux[^/]*)\.so' | while read -r library; do cp -L "$library" "$root/lib/"; done

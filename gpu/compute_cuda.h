@@ -4,14 +4,14 @@
  *   VLY_TRY(vly_compute_create_cuda(&c, 0, 1));
  *   ... c->destroy(c);
  *
- * Programs do not link this: common/compute_open.h opens the plugin where there is one, so that nothing of CUDA is
+ * Programs do not link this: common/base/compute_open.h opens the plugin where there is one, so that nothing of CUDA is
  * loaded on a machine without a GPU. cuBLASLt, cuDNN and NCCL are opened in turn when they are found; without
  * them the kernels of this project do all the work.
  */
 #ifndef VLY_GPU_COMPUTE_CUDA_H
 #define VLY_GPU_COMPUTE_CUDA_H
-#include "common/compute.h"
-#include "common/compute_open.h"
+#include "common/base/compute.h"
+#include "common/base/compute_open.h"
 #ifdef __cplusplus
 extern "C" {
 #endif

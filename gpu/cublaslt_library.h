@@ -11,7 +11,7 @@
 #define VLY_GPU_CUBLASLT_LIBRARY_H
 #include <stddef.h>
 #include <stdint.h>
-#include "common/status.h"
+#include "common/base/status.h"
 #include "kernels/launch.h"
 
 typedef struct vly_lt_context *vly_lt_handle;

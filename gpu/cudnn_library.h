@@ -8,7 +8,7 @@
 #ifndef VLY_GPU_CUDNN_LIBRARY_H
 #define VLY_GPU_CUDNN_LIBRARY_H
 #include <cudnn.h>
-#include "common/status.h"
+#include "common/base/status.h"
 
 #define VLY_CUDNN_FUNCTIONS(XX)                                                                                        \
     XX(Create) XX(Destroy) XX(SetStream) XX(GetVersion) XX(GetErrorString) XX(GetLastErrorString)                      \

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "common/compute_open.h"
+#include "common/base/compute_open.h"
 #include "gpu/choices.h"
 #include "gpu/compute_cuda.h"
 #include "gpu/internal.h"

@@ -2,7 +2,7 @@
 #   volley_cuda     the plugin libvolley_cuda.so that the program opens where there is a driver
 #   vly_gpu_shim    against the shim: the whole back end on the processor, for tests on any machine
 file(GLOB gpu_sources CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR} gpu/*.c)
-# cuDNN has no twin in the shim; cuBLASLt has tests/cublas/fake_cublaslt.c.
+# cuDNN has no twin in the shim; cuBLASLt has tests/gpu/cublas/fake_cublaslt.c.
 set(gpu_library_sources ${gpu_sources})
 list(FILTER gpu_library_sources INCLUDE REGEX "gpu/(cudnn_library|engine_cudnn)\\.c$")
 set(gpu_shim_sources ${gpu_sources})

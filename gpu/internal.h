@@ -3,7 +3,7 @@
 #define VLY_GPU_INTERNAL_H
 #include <pthread.h>
 #include <stdatomic.h>
-#include "common/compute.h"
+#include "common/base/compute.h"
 #include "gpu/arena.h"
 #include "gpu/layer.h"
 #include "kernels/ops.h"

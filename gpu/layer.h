@@ -8,7 +8,7 @@
  */
 #ifndef VLY_GPU_LAYER_H
 #define VLY_GPU_LAYER_H
-#include "common/compute.h"
+#include "common/base/compute.h"
 #include "kernels/conv.h"
 
 typedef enum { VLY_PASS_FORWARD, VLY_PASS_DX, VLY_PASS_DW, VLY_PASSES } vly_pass;

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include "common/clock.h"
+#include "common/base/clock.h"
 #include "gpu/internal.h"
 #include "gpu/nccl_library.h"
 

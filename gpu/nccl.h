@@ -10,15 +10,15 @@
  * compared every `compare_every` updates.
  *
  * Nothing waits forever. The communicator is non-blocking: set-up and every call have a deadline. A thread watches
- * for the death of a rank (common/crew.h), for NCCL's own errors and for updates that do not pass within the deadline, and
+ * for the death of a rank (common/sync/crew.h), for NCCL's own errors and for updates that do not pass within the deadline, and
  * then aborts the communicator, which ends the kernels that wait; vly_sync.check names the rank.
  *
  * Part of the plugin; the program finds it with vly_cuda_symbol.
  */
 #ifndef VLY_GPU_NCCL_H
 #define VLY_GPU_NCCL_H
-#include "common/algo.h"
-#include "common/nccl_open.h"
+#include "common/learn/algo.h"
+#include "common/sync/nccl_open.h"
 #include "gpu/compute_cuda.h"
 
 VLY_EXPORT vly_status vly_nccl_sync_create(vly_sync **out, const vly_nccl_options *options);

@@ -10,7 +10,7 @@
 #ifndef VLY_GPU_NCCL_LIBRARY_H
 #define VLY_GPU_NCCL_LIBRARY_H
 #include <stddef.h>
-#include "common/status.h"
+#include "common/base/status.h"
 #include "kernels/launch.h"
 
 typedef struct vly_nccl_communicator *vly_nccl_comm;

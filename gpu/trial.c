@@ -2,7 +2,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include "common/philox.h"
+#include "common/base/philox.h"
 
 #ifdef VLY_SHIM
 enum { REPEATS = 2, TIMES = 2 }; /* its times mean nothing, and take long */

@@ -2,7 +2,7 @@
  * Traffic: y and dy read once, dz written once: 6 B per number in bf16, 12 B in f32; bound by memory. Column sums: each
  * block sums its rows in registers and shared memory, a second kernel adds the blocks in order. */
 #include "kernels/conv.h"
-#include "common/exact.h"
+#include "common/base/exact.h"
 #include "kernels/bf16.h"
 
 static const int BLOCK = 256;

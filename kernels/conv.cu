@@ -8,7 +8,7 @@
  * dw       dW (M, N) = patches of X (K, M) times dZ (K, N), K pixels of the batch, split over blocks; the partial
  *                      products are summed in order by a second kernel */
 #include "kernels/conv.h"
-#include "common/exact.h"
+#include "common/base/exact.h"
 #include "kernels/index.h"
 #include "kernels/tile.h"
 

@@ -9,7 +9,7 @@
  */
 #ifndef VLY_KERNELS_CONV_H
 #define VLY_KERNELS_CONV_H
-#include "common/compute.h"
+#include "common/base/compute.h"
 #include "kernels/launch.h"
 #ifdef __cplusplus
 extern "C" {

@@ -1,7 +1,7 @@
 /* dqn_loss.cu -- DQN's target, Huber loss, gradient and new priorities: a thread per sample.
  * Traffic: 8 A to 16 A B and 24 B per sample; a batch of 32 to 512 is one launch's latency. */
 #include "kernels/ops.h"
-#include "common/rules.h"
+#include "common/base/rules.h"
 #include "kernels/reduce.h"
 
 enum { SUMS = 6 };

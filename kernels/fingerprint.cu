@@ -2,7 +2,7 @@
  * A sum of mixed words, modulo 2^64: exact, so the order of the additions does not matter. */
 #include "kernels/ops.h"
 #include "kernels/reduce.h"
-#include "common/rules.h"
+#include "common/base/rules.h"
 
 static const int BLOCK = 256, BLOCKS_MAX = 1024;
 typedef unsigned long long ull;

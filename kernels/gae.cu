@@ -6,7 +6,7 @@
  * same arithmetic as the CPU, the same bits. Few environments: x_t = a_t x_{t+1} + b_t is a composition
  * of affine maps, so a block per environment scans 256 steps at a time (Blelloch 1990, section 1.4). */
 #include "kernels/ops.h"
-#include "common/rules.h"
+#include "common/base/rules.h"
 #include "kernels/scan.h"
 
 static __global__ void __launch_bounds__(128) gae_columns(vly_gae_args a) {

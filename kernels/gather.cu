@@ -4,7 +4,7 @@
  * The frames of a stack interleave per pixel (NHWC). Four frames of one channel, the Atari case, take the quick
  * path: a thread loads 4 pixels of each frame as one word, transposes 4 x 4 bytes and writes 16 neighbours. */
 #include "kernels/ops.h"
-#include "common/rules.h"
+#include "common/base/rules.h"
 #include "kernels/bf16.h"
 
 static const int BLOCK = 256;

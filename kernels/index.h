@@ -5,7 +5,7 @@
  */
 #ifndef VLY_KERNELS_INDEX_H
 #define VLY_KERNELS_INDEX_H
-#include "common/compute.h"
+#include "common/base/compute.h"
 #include "kernels/launch.h"
 
 /* Division by a number known at launch (Granlund and Montgomery 1994), for n < 2^31. */

@@ -15,7 +15,7 @@
 #endif
 #include <stddef.h>
 #include <stdint.h>
-#include "common/status.h"
+#include "common/base/status.h"
 
 #define VLY_CUDA_TRY(expr)                                                                                             \
     do {                                                                                                               \

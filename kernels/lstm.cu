@@ -2,7 +2,7 @@
  * Per step: a product (n, H) x (H, 4H), 8 n H^2 FLOPs, and one kernel for gates and state (28 B read or written per
  * number of state). Latency: two launches per step, three backward; a captured graph makes that 2 to 4 us a step. */
 #include "kernels/ops.h"
-#include "common/exact.h"
+#include "common/base/exact.h"
 #include "kernels/conv.h"
 
 static const int BLOCK = 256;

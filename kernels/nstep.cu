@@ -1,7 +1,7 @@
 /* nstep.cu -- n-step returns of sampled rows: a thread per sample.
  * Traffic: 5 B per step of each sample, scattered (a 32-byte sector each), and 16 B out. */
 #include "kernels/ops.h"
-#include "common/rules.h"
+#include "common/base/rules.h"
 
 static __global__ void __launch_bounds__(64) nstep(vly_nstep_args a) {
     const int i = (int)(blockIdx.x * blockDim.x + threadIdx.x);

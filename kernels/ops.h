@@ -1,4 +1,4 @@
-/* ops.h -- the launchers of every operation of common/compute.h; each lives in the file of its stem.
+/* ops.h -- the launchers of every operation of common/base/compute.h; each lives in the file of its stem.
  *
  *   VLY_TRY(vly_gae_launch(&args, stream));
  *
@@ -9,7 +9,7 @@
  */
 #ifndef VLY_KERNELS_OPS_H
 #define VLY_KERNELS_OPS_H
-#include "common/compute.h"
+#include "common/base/compute.h"
 #include "kernels/launch.h"
 #ifdef __cplusplus
 extern "C" {

@@ -3,7 +3,7 @@
  * the same pass writes the bf16 copy; Polyak 12 B. The step reads the norm on the device: nothing comes back to the host. Arrays
  * are 16-byte aligned, four numbers per access. */
 #include "kernels/ops.h"
-#include "common/rules.h"
+#include "common/base/rules.h"
 #include "kernels/bf16.h"
 #include "kernels/reduce.h"
 

@@ -1,6 +1,6 @@
 /* permutation.cu -- a shuffled order, every element computed alone. Traffic: 4 B per element. */
 #include "kernels/ops.h"
-#include "common/rules.h"
+#include "common/base/rules.h"
 
 static __global__ void __launch_bounds__(256) permutation(int n, const vly_rng *rng, int32_t *order) {
     const int i = (int)(blockIdx.x * blockDim.x + threadIdx.x);

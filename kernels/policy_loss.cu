@@ -1,10 +1,10 @@
 /* policy_loss.cu -- PPO, A2C and V-trace losses with their gradients, one pass over the minibatch.
  * Traffic per row of A actions: 8 A B of logits and gradients, 28 B of the rest (32-byte sectors when rows are
  * shuffled); some 60 A flops. A block stages its rows' logits in shared memory, so that global memory sees full
- * lines, and each thread works on one row with the arithmetic of common/rules.h. Rows are an odd number of
+ * lines, and each thread works on one row with the arithmetic of common/base/rules.h. Rows are an odd number of
  * words apart: no bank conflicts. */
 #include "kernels/ops.h"
-#include "common/rules.h"
+#include "common/base/rules.h"
 #include "kernels/reduce.h"
 
 enum { SUMS = 9, SHARED_MAX = 40 << 10, ROWS_MAX = 128 };

@@ -2,7 +2,7 @@
  * A level's 16 children are 128 B, one cache line; 1 M leaves are 8 MB + 0.5 MB, resident in L2. A descent reads
  * 5 lines, an update touches 5. Sums are integers: exact whatever the order of the atomics, equal to the CPU's. */
 #include "kernels/ops.h"
-#include "common/rules.h"
+#include "common/base/rules.h"
 #include "kernels/reduce.h"
 
 typedef unsigned long long ull; /* what 64-bit atomics take */

@@ -1,6 +1,6 @@
-# Every tests/test_*.c is a test of that name, linked with all rooms that were built.
+# Every tests/ROOM/test_*.c is a test of that name, linked with all rooms that were built.
 # A test exits 0 (passed), 77 (skipped, loudly) or anything else (failed).
-file(GLOB test_sources CONFIGURE_DEPENDS tests/test_*.c)
+file(GLOB test_sources CONFIGURE_DEPENDS tests/*/test_*.c)
 foreach(source ${test_sources})
   get_filename_component(name ${source} NAME_WE)
   add_executable(${name} ${source})
@@ -26,9 +26,9 @@ target_compile_definitions(test_env_plugin PRIVATE
   VLY_TEST_PLUGIN_NONE="$<TARGET_FILE:plugin_no_env>")
 add_dependencies(test_env_plugin plugin_my_env plugin_bad_env plugin_no_env)
 
-# Every tests/grad_*.c is a finite-difference check: the same sources a second time with double numbers.
-file(GLOB grad_sources CONFIGURE_DEPENDS tests/grad_*.c)
-set(double_sources common/compute.c common/net.c common/net_init.c common/net_exec.c common/status.c cpu/ops/compute_cpu.c cpu/ops/workers.c cpu/ops/layer.c cpu/ops/plain.c
+# Every tests/ROOM/grad_*.c is a finite-difference check: the same sources a second time with double numbers.
+file(GLOB grad_sources CONFIGURE_DEPENDS tests/*/grad_*.c)
+set(double_sources common/base/compute.c common/learn/net.c common/learn/net_init.c common/learn/net_exec.c common/base/status.c cpu/ops/compute_cpu.c cpu/ops/workers.c cpu/ops/layer.c cpu/ops/plain.c
   cpu/ops/maxpool.c cpu/ops/elementwise.c cpu/ops/lstm.c cpu/ops/lstm_product.c cpu/ops/gae.c cpu/ops/vtrace.c cpu/ops/policy_loss.c cpu/ops/dqn_loss.c cpu/ops/nstep.c cpu/ops/sample.c
   cpu/ops/gather.c cpu/ops/optimize.c cpu/ops/tree.c cpu/ops/fingerprint.c)
 add_library(vly_double STATIC ${double_sources})
@@ -51,9 +51,9 @@ add_dependencies(test_program volley plugin_my_env plugin_bad_env)
 add_executable(atari_driver tests/atari/driver.c)
 target_link_libraries(atari_driver PRIVATE vly_envs)
 
-# Every tests/fuzz_*.c: its committed corpus is replayed as a test; with VLY_FUZZ (clang) it is a libFuzzer target.
+# Every tests/ROOM/fuzz_*.c: its committed corpus is replayed as a test; with VLY_FUZZ (clang) it is a libFuzzer target.
 option(VLY_FUZZ "Build tests/fuzz_*.c as libFuzzer targets" OFF)
-file(GLOB fuzz_sources CONFIGURE_DEPENDS tests/fuzz_*.c)
+file(GLOB fuzz_sources CONFIGURE_DEPENDS tests/*/fuzz_*.c)
 foreach(source ${fuzz_sources})
   get_filename_component(name ${source} NAME_WE)
   string(REPLACE fuzz_ "" subject ${name})
@@ -69,15 +69,15 @@ foreach(source ${fuzz_sources})
 endforeach()
 
 # Distributed runs as users start them.
-set_tests_properties(test_dist_apex PROPERTIES TIMEOUT 900)
-foreach(name test_dist_apex test_store_cluster)
+set_tests_properties(test_apex PROPERTIES TIMEOUT 900)
+foreach(name test_apex test_store_cluster)
   target_compile_definitions(${name} PRIVATE VLY_TEST_PROGRAM="$<TARGET_FILE:volley>")
   add_dependencies(${name} volley)
 endforeach()
-target_compile_definitions(test_dist_fleet PRIVATE VLY_TEST_PROGRAM="$<TARGET_FILE:volley>")
-add_dependencies(test_dist_fleet volley)
+target_compile_definitions(test_fleet PRIVATE VLY_TEST_PROGRAM="$<TARGET_FILE:volley>")
+add_dependencies(test_fleet volley)
 if(TARGET volley_mpi)
-  add_dependencies(test_dist_fleet volley_mpi)
+  add_dependencies(test_fleet volley_mpi)
 endif()
 add_executable(atari_steps tests/atari/steps.c)
 target_link_libraries(atari_steps PRIVATE vly_envs)
@@ -95,15 +95,15 @@ foreach(name test_show test_eval test_manual test_bench_report)
   add_dependencies(${name} volley)
 endforeach()
 
-set_tests_properties(test_dist_fleet PROPERTIES TIMEOUT 900)
+set_tests_properties(test_fleet PROPERTIES TIMEOUT 900)
 
-# A few kills of running programs; five hundred by hand: python3 tests/kill9.py --kills 500.
-add_test(NAME kill9 COMMAND sh -c "exec \"\${VLY_PYTHON:-python3}\" tests/kill9.py --program $<TARGET_FILE:volley> --kills 18"
+# A few kills of running programs; five hundred by hand: python3 tests/run/kill9.py --kills 500.
+add_test(NAME kill9 COMMAND sh -c "exec \"\${VLY_PYTHON:-python3}\" tests/run/kill9.py --program $<TARGET_FILE:volley> --kills 18"
   WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
 set_tests_properties(kill9 PROPERTIES TIMEOUT 300)
 
 # The tour of the README, as it is written there.
-add_test(NAME readme_tour COMMAND sh tests/readme_tour.sh $<TARGET_FILE:volley> WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+add_test(NAME readme_tour COMMAND sh tests/program/readme_tour.sh $<TARGET_FILE:volley> WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
 set_tests_properties(readme_tour PROPERTIES TIMEOUT 600)
 
 # The monitor's page in a real browser; the server itself is under the sanitizers in test_http and test_monitor.
@@ -113,15 +113,15 @@ if(NOT VLY_SANITIZE AND NOT VLY_FUZZ)
   set_tests_properties(monitor_page PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 300)
 endif()
 add_test(NAME check_docs COMMAND ${CMAKE_COMMAND} -DROOT=${PROJECT_SOURCE_DIR} -P ${PROJECT_SOURCE_DIR}/tests/check_docs.cmake)
-# kill -9 and SIGSTOP of everything: a few here, 200 by hand (tests/faults.py says how); separate hosts whose cables are pulled.
+# kill -9 and SIGSTOP of everything: a few here, 200 by hand (tests/fleet/faults.py says how); separate hosts whose cables are pulled.
 # Under a sanitizer learning is slow, and not what is tested.
 if(VLY_SANITIZE)
   set(faults_args "--until 40 --process-limit 4000000000")
   set(namespaces_args "--until 40")
 endif()
-add_test(NAME faults COMMAND sh -c "exec \"\${VLY_PYTHON:-python3}\" tests/faults.py --program $<TARGET_FILE:volley> --faults 6 --per-run 3 ${faults_args}"
+add_test(NAME faults COMMAND sh -c "exec \"\${VLY_PYTHON:-python3}\" tests/fleet/faults.py --program $<TARGET_FILE:volley> --faults 6 --per-run 3 ${faults_args}"
   WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
-add_test(NAME namespaces COMMAND sh -c "exec \"\${VLY_PYTHON:-python3}\" tests/namespaces.py --program $<TARGET_FILE:volley> ${namespaces_args}"
+add_test(NAME namespaces COMMAND sh -c "exec \"\${VLY_PYTHON:-python3}\" tests/fleet/namespaces.py --program $<TARGET_FILE:volley> ${namespaces_args}"
   WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
 set_tests_properties(faults namespaces PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 300)
 set_tests_properties(test_ranks PROPERTIES ENVIRONMENT "TSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/tsan.supp")
@@ -139,7 +139,7 @@ if(TARGET volley_cuda_shim AND NOT VLY_SANITIZE)
   add_dependencies(test_bench volley_cuda_shim)
 endif()
 
-# The driver's management library, played (tests/test_gpu_use.c).
+# The driver's management library, played (tests/machine/test_gpu_use.c).
 add_library(plugin_nvml MODULE tests/plugins/nvml.c)
 target_link_libraries(plugin_nvml PRIVATE vly_options)
 target_compile_definitions(test_gpu_use PRIVATE VLY_TEST_NVML="$<TARGET_FILE:plugin_nvml>" VLY_TEST_NOT_NVML="$<TARGET_FILE:plugin_no_env>")

@@ -20,8 +20,8 @@
 #include <uv.h>
 #include "cpu/monitor/http_guard.h"
 #include "cpu/monitor/http_parse.h"
-#include "cpu/text.h"
-#include "cpu/monitor/thrift.h"
+#include "common/base/text.h"
+#include "cpu/machine/thrift.h"
 
 typedef struct vly_http vly_http;
 

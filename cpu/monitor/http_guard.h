@@ -11,7 +11,7 @@
  */
 #ifndef VLY_CPU_HTTP_GUARD_H
 #define VLY_CPU_HTTP_GUARD_H
-#include "common/status.h"
+#include "common/base/status.h"
 #include "cpu/monitor/http_parse.h"
 
 typedef struct {

@@ -5,7 +5,7 @@
 #include <sys/random.h>
 #include <time.h>
 #include "cpu/monitor/monitor_impl.h"
-#include "cpu/system.h"
+#include "cpu/machine/system.h"
 
 enum { TICK_MS = 1000, SCAN_TICKS = 2 };
 static const double BURST_S = 0.5;

@@ -7,14 +7,14 @@
  *
  * It reads what the run writes (cpu/monitor/run_log.h) and takes nothing from it: no lock, no callback but the picture of some
  * environments, when somebody looks. Beside a trainer its thread has a low priority and a share of
- * processor time that it cannot exceed, whatever clients do (cpu/monitor/thrift.h); who may be a client says cpu/monitor/http_guard.h.
+ * processor time that it cannot exceed, whatever clients do (cpu/machine/thrift.h); who may be a client says cpu/monitor/http_guard.h.
  *
  *   /                 the page          /api/runs /api/series /api/config /api/fleet /api/frame    JSON, PNG
  *   /metrics          Prometheus        /api/events                                                server-sent events
  */
 #ifndef VLY_CPU_MONITOR_H
 #define VLY_CPU_MONITOR_H
-#include "common/metrics.h"
+#include "common/record/metrics.h"
 #include "cpu/monitor/shots.h"
 
 typedef struct vly_monitor vly_monitor;

@@ -1,7 +1,7 @@
 /* monitor_impl.h -- the inside of the monitor, for cpu/monitor/monitor*.c alone. Everything belongs to its thread. */
 #ifndef VLY_CPU_MONITOR_IMPL_H
 #define VLY_CPU_MONITOR_IMPL_H
-#include "cpu/dist/fleet_view.h"
+#include "cpu/fleet/fleet_view.h"
 #include "cpu/monitor/http.h"
 #include "cpu/monitor/monitor.h"
 #include "cpu/monitor/run_list.h"

@@ -8,7 +8,7 @@
 #include <time.h>
 #include "cpu/monitor/monitor_impl.h"
 #include "cpu/monitor/prometheus.h"
-#include "cpu/system.h"
+#include "cpu/machine/system.h"
 
 enum { SPARK = 60, CHECKPOINTS_MOST = 200 };
 

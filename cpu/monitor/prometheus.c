@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "common/metrics.h"
+#include "common/record/metrics.h"
 
 enum { FAMILIES = 1024 };
 

@@ -7,7 +7,7 @@
 #ifndef VLY_CPU_PROMETHEUS_H
 #define VLY_CPU_PROMETHEUS_H
 #include "cpu/monitor/run_log.h"
-#include "cpu/text.h"
+#include "common/base/text.h"
 
 void vly_prometheus_write(vly_run_log *const *runs, int n, vly_text *out);
 /* One line with its HELP and TYPE, no labels. */

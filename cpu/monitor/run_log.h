@@ -12,8 +12,8 @@
 #define VLY_CPU_RUN_LOG_H
 #include <stdbool.h>
 #include <stdint.h>
-#include "common/config.h"
-#include "common/status.h"
+#include "common/config/config.h"
+#include "common/base/status.h"
 #include "cpu/monitor/curve.h"
 
 enum { VLY_RUN_NAME = 256, VLY_RUN_PATH = 1536, VLY_RUN_METRICS = 256 };

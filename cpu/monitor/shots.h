@@ -9,8 +9,8 @@
 #ifndef VLY_CPU_SHOTS_H
 #define VLY_CPU_SHOTS_H
 #include <stdbool.h>
-#include "common/env.h"
-#include "cpu/text.h"
+#include "common/base/env.h"
+#include "common/base/text.h"
 
 typedef struct vly_shots vly_shots;
 enum { VLY_SHOTS_MOST = 6 };

@@ -8,7 +8,7 @@
  */
 #ifndef VLY_CPU_AMX_H
 #define VLY_CPU_AMX_H
-#include "common/compute.h"
+#include "common/base/compute.h"
 
 /* C (m, n) = or += A (m, 32 k_tiles) B (32 k_tiles, 16 n_tiles). */
 typedef struct {

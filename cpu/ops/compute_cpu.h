@@ -11,7 +11,7 @@
  */
 #ifndef VLY_CPU_COMPUTE_CPU_H
 #define VLY_CPU_COMPUTE_CPU_H
-#include "common/compute.h"
+#include "common/base/compute.h"
 #ifdef __cplusplus
 extern "C" {
 #endif

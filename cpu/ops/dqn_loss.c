@@ -1,5 +1,5 @@
 /* dqn_loss.c -- the (double, n-step, weighted) DQN loss with its gradient. */
-#include "common/rules.h"
+#include "common/base/rules.h"
 #include "cpu/ops/ops.h"
 
 vly_status vly_cpu_dqn_loss(vly_queue *q, const vly_dqn_loss_args *d) {

@@ -1,11 +1,11 @@
 /* exact_simd.h -- loops over rows and weights, once for each vector width, with the same bits in all of them.
  *
  * exact_body.h holds the code; unlike simd_body.h it is compiled without contraction, so that the rules of
- * common/rules.h give what they give everywhere. Inside cpu/ only, float only.
+ * common/base/rules.h give what they give everywhere. Inside cpu/ only, float only.
  */
 #ifndef VLY_CPU_EXACT_SIMD_H
 #define VLY_CPU_EXACT_SIMD_H
-#include "common/rules.h"
+#include "common/base/rules.h"
 
 enum { VLY_LOSS_ROWS = 64, VLY_LOSS_ACTIONS = 32, VLY_SCAN_COLUMNS = 64 }; /* rows at a time; more actions go row by row */
 

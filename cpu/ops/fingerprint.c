@@ -1,4 +1,4 @@
-#include "common/rules.h"
+#include "common/base/rules.h"
 #include "cpu/ops/ops.h"
 
 vly_status vly_cpu_fingerprint(vly_queue *q, int64_t n, const vly_real *x, uint64_t *out) {

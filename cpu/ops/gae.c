@@ -1,5 +1,5 @@
 /* gae.c -- generalised advantage estimation; 17 bytes read or written per row. */
-#include "common/rules.h"
+#include "common/base/rules.h"
 #include "cpu/ops/ops.h"
 #ifndef VLY_REAL_DOUBLE
 #include "cpu/ops/exact_simd.h"

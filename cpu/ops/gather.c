@@ -1,7 +1,7 @@
 /* gather.c -- a network's input from stored frames: stacks, converts, scales. Reads a frame's bytes once and writes
  * the input once; a stack of four one-channel frames is a transposition that compilers turn into byte shuffles. */
 #include <string.h>
-#include "common/rules.h"
+#include "common/base/rules.h"
 #include "cpu/ops/bf16.h"
 #include "cpu/ops/ops.h"
 #ifndef VLY_REAL_DOUBLE

@@ -5,7 +5,7 @@
  * weights have to be rearranged for (lstm_product.h) is done once a call.
  */
 #include <string.h>
-#include "common/rules.h"
+#include "common/base/rules.h"
 #include "cpu/ops/lstm_product.h"
 
 enum { ROWS = VLY_LSTM_ROWS };

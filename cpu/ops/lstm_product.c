@@ -1,6 +1,6 @@
 #include "cpu/ops/lstm_product.h"
 #include <string.h>
-#include "common/rules.h"
+#include "common/base/rules.h"
 
 #ifndef VLY_REAL_DOUBLE
 

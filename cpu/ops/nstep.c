@@ -1,5 +1,5 @@
 /* nstep.c -- n-step returns of sampled rows. */
-#include "common/rules.h"
+#include "common/base/rules.h"
 #include "cpu/ops/ops.h"
 
 static void touch(const vly_nstep_args *a, int32_t row) {

@@ -6,7 +6,7 @@
  */
 #ifndef VLY_CPU_OPS_H
 #define VLY_CPU_OPS_H
-#include "common/compute.h"
+#include "common/base/compute.h"
 #include "cpu/ops/workers.h"
 
 typedef struct vly_simd vly_simd;

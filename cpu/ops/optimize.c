@@ -1,6 +1,6 @@
 /* optimize.c -- gradient norm, optimizers and the moving target network. Adam reads or writes 28 bytes a weight. */
 #include <math.h>
-#include "common/rules.h"
+#include "common/base/rules.h"
 #include "cpu/ops/bf16.h"
 #include "cpu/ops/ops.h"
 #ifndef VLY_REAL_DOUBLE

@@ -6,7 +6,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
-#include "common/exact.h"
+#include "common/base/exact.h"
 #include "cpu/ops/bf16.h"
 #include "cpu/ops/ops.h"
 

@@ -1,5 +1,5 @@
 /* policy_loss.c -- PPO, A2C and V-trace losses with their gradients, and the moments that normalise advantages. */
-#include "common/rules.h"
+#include "common/base/rules.h"
 #include "cpu/ops/ops.h"
 #ifndef VLY_REAL_DOUBLE
 #include "cpu/ops/exact_simd.h"

@@ -1,5 +1,5 @@
 /* sample.c -- actions from logits or values, their log-probabilities, and shuffled orders. */
-#include "common/rules.h"
+#include "common/base/rules.h"
 #include "cpu/ops/ops.h"
 
 static vly_u32x4 draw(const vly_rng *rng, const int32_t *lane, int lane0, int i) {

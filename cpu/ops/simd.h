@@ -8,7 +8,7 @@
  */
 #ifndef VLY_CPU_SIMD_H
 #define VLY_CPU_SIMD_H
-#include "common/compute.h"
+#include "common/base/compute.h"
 
 /* C = act(bias + A B) or C += A B, one packed panel of B wide. */
 typedef struct {

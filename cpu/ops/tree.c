@@ -1,5 +1,5 @@
 /* tree.c -- prioritized replay: an exact sum tree of radix 16 (one node's children are two cache lines). */
-#include "common/rules.h"
+#include "common/base/rules.h"
 #include "cpu/ops/ops.h"
 
 static bool tree_ok(const vly_tree *t) {

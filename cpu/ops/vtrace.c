@@ -1,5 +1,5 @@
 /* vtrace.c -- V-trace targets and policy-gradient advantages; 29 bytes read or written per row. */
-#include "common/rules.h"
+#include "common/base/rules.h"
 #include "cpu/ops/ops.h"
 #ifndef VLY_REAL_DOUBLE
 #include "cpu/ops/exact_simd.h"

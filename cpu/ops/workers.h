@@ -9,7 +9,7 @@
  */
 #ifndef VLY_CPU_WORKERS_H
 #define VLY_CPU_WORKERS_H
-#include "common/status.h"
+#include "common/base/status.h"
 #ifdef __cplusplus
 extern "C" {
 #endif

@@ -1,8 +1,8 @@
 #include "cpu/program/bench_report.h"
 #include <stdlib.h>
 #include <string.h>
-#include "common/checkpoint.h"
-#include "common/file.h"
+#include "common/record/checkpoint.h"
+#include "common/base/file.h"
 #include "cpu/program/bench_plot.h"
 #include "cpu/program/bench_table.h"
 

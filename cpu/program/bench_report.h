@@ -6,7 +6,7 @@
 #ifndef VLY_CPU_BENCH_REPORT_H
 #define VLY_CPU_BENCH_REPORT_H
 #include <jansson.h>
-#include "common/status.h"
+#include "common/base/status.h"
 
 /* written: a JSON array of the files that were made. people hears of each. */
 vly_status vly_bench_report(const char *const *files, int count, const char *out, FILE *people, json_t *written);

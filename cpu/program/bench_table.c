@@ -3,7 +3,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include "common/file.h"
+#include "common/base/file.h"
 
 enum { ROWS_SHOWN = 60, CELL = 256 };
 

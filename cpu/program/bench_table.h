@@ -14,7 +14,7 @@
 #define VLY_CPU_BENCH_TABLE_H
 #include <jansson.h>
 #include <stdio.h>
-#include "common/status.h"
+#include "common/base/status.h"
 
 typedef struct {
     char name[96];   /* "envs" */

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <strings.h>
 #include <unistd.h>
-#include "cpu/system.h"
+#include "cpu/machine/system.h"
 
 static const vly_verb *const *all_verbs;
 static const char *program = "volley";

@@ -5,7 +5,7 @@
  *                                   own, 3, sizeof(eval_options), .positional = {1, 1}, .run = run};
  *   int code = vly_cli_main(verbs, argc, argv);
  *
- * A verb is one file, cpu/program/verb_NAME.c. Its own options and those of common/options.def are told apart by the
+ * A verb is one file, cpu/program/verb_NAME.c. Its own options and those of common/config/options.def are told apart by the
  * table alone; both are written --key value, --key=value, and --key or --no-key for true and false.
  * Exit codes are the contract: 0 done, 1 failed, 2 bad input, 3 budget ended before the target, 130 and 143
  * interrupted.
@@ -16,8 +16,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
-#include "common/config.h"
-#include "common/status.h"
+#include "common/config/config.h"
+#include "common/base/status.h"
 
 enum { VLY_EXIT_DONE = 0, VLY_EXIT_FAILED = 1, VLY_EXIT_USAGE = 2, VLY_EXIT_BUDGET = 3, VLY_EXIT_INT = 130, VLY_EXIT_TERM = 143 };
 enum { VLY_CLI_POSITIONAL = 1024 }; /* 57 games, a dozen seeds */

@@ -2,7 +2,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include "cpu/agent.h"
+#include "cpu/run/agent.h"
 #include "cpu/program/cli.h"
 #include "envs/atari/games.h"
 #include "envs/atari/human.h"

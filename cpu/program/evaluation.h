@@ -15,8 +15,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
-#include "common/checkpoint.h"
-#include "common/config.h"
+#include "common/record/checkpoint.h"
+#include "common/config/config.h"
 
 typedef struct {
     int episodes, seeds, actors;

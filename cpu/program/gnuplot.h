@@ -8,7 +8,7 @@
 #ifndef VLY_CPU_GNUPLOT_H
 #define VLY_CPU_GNUPLOT_H
 #include <stdio.h>
-#include "common/status.h"
+#include "common/base/status.h"
 
 vly_status vly_gnuplot_open(FILE **out, const char *path, int width, int height);
 vly_status vly_gnuplot_close(FILE *g, const char *path);

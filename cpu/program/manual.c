@@ -1,7 +1,7 @@
 #include "cpu/program/manual.h"
 #include <string.h>
 #include "cpu/program/cli.h"
-#include "cpu/system.h"
+#include "cpu/machine/system.h"
 
 /* Text as roff takes it: no line begins a request, hyphens that are typed stay hyphens. */
 static void put(FILE *out, const char *text, size_t n, bool line_start) {

@@ -3,9 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include "common/compute.h"
-#include "common/crc32.h"
-#include "common/file.h"
+#include "common/base/compute.h"
+#include "common/base/crc32.h"
+#include "common/base/file.h"
 
 enum { NAME = 128 };
 

@@ -10,7 +10,7 @@
 #ifndef VLY_CPU_NPZ_H
 #define VLY_CPU_NPZ_H
 #include <stdint.h>
-#include "common/env.h"
+#include "common/base/env.h"
 
 typedef struct vly_npz vly_npz;
 vly_status vly_npz_open(vly_npz **out, const char *path);

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "common/file.h"
+#include "common/base/file.h"
 #include "cpu/program/protobuf.h"
 
 enum { OPSET = 17, IR_VERSION = 8, VALUES = 64, NAME = 80 };
@@ -179,7 +179,7 @@ static void add_layer(writer *w, const vly_net_node *node) {
     (node->layer.kind == VLY_CONV ? add_conv : add_linear)(w, node, weight, bias, layer);
 }
 
-/* Gates in the order input, forget, cell, output; common/net.h. */
+/* Gates in the order input, forget, cell, output; common/learn/net.h. */
 static void add_lstm(writer *w, const vly_net_node *node) {
     static const attribute transposed[] = {{"perm", 2, {1, 0}}, {NULL, 0, {0}}}, by_gate[] = {{"axis", 0, {1}}, {NULL, 0, {0}}};
     int i;

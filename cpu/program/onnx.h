@@ -12,8 +12,8 @@
  */
 #ifndef VLY_CPU_ONNX_H
 #define VLY_CPU_ONNX_H
-#include "common/checkpoint.h"
-#include "common/net.h"
+#include "common/record/checkpoint.h"
+#include "common/learn/net.h"
 
 typedef struct {
     bool native;

@@ -7,7 +7,7 @@
  */
 #ifndef VLY_CPU_PICTURE_H
 #define VLY_CPU_PICTURE_H
-#include "common/env.h"
+#include "common/base/env.h"
 
 typedef struct {
     uint8_t *rgb;        /* [height][width][3] */

@@ -3,7 +3,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include "common/checkpoint.h"
+#include "common/record/checkpoint.h"
 
 vly_status vly_records_each(const char *run, vly_status (*saw)(void *arg, const json_t *record), void *arg) {
     char path[VLY_PATH + 32], *line = NULL;

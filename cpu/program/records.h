@@ -12,7 +12,7 @@
 #include <jansson.h>
 #include <stdint.h>
 #include <stdio.h>
-#include "common/status.h"
+#include "common/base/status.h"
 
 /* An error of `saw` ends it and is returned. */
 vly_status vly_records_each(const char *run, vly_status (*saw)(void *arg, const json_t *record), void *arg);

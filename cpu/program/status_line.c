@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
-#include "common/config.h"
+#include "common/config/config.h"
 
 enum { BAR = 20, WIDE = 512 };
 

@@ -4,16 +4,16 @@
  *   vly_status_line_update(l, metrics);     // as often as you like
  *   vly_status_line_end(l);                 // leaves the last state on the screen
  *
- * It reads the metrics registry alone (common/metrics.h).
+ * It reads the metrics registry alone (common/record/metrics.h).
  */
 #ifndef VLY_CPU_STATUS_LINE_H
 #define VLY_CPU_STATUS_LINE_H
 #include <stdio.h>
-#include "common/metrics.h"
+#include "common/record/metrics.h"
 
 typedef struct vly_status_line vly_status_line;
 
-/* kind: VLY_STATUS_* of common/config.h. NULL when there is no memory, which every function takes. */
+/* kind: VLY_STATUS_* of common/config/config.h. NULL when there is no memory, which every function takes. */
 vly_status_line *vly_status_line_create(FILE *out, int kind, double plain_s, const char *title);
 void vly_status_line_update(vly_status_line *l, vly_metrics *m);
 /* Prints a line of its own above the live part. */

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include "cpu/program/cli.h"
 #ifdef VLY_HAVE_REDIS
-#include "cpu/dist/dist.h"
+#include "cpu/fleet/scheme.h"
 #endif
 
 typedef struct {

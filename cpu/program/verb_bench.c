@@ -1,10 +1,10 @@
-/* The suites themselves live in benchmarks/ and are linked into the program (common/bench.h). */
+/* The suites themselves live in benchmarks/ and are linked into the program (common/record/bench.h). */
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include "common/bench.h"
+#include "common/record/bench.h"
 #include "cpu/program/bench_report.h"
-#include "cpu/system.h"
+#include "cpu/machine/system.h"
 #include "cpu/program/verbs.h"
 
 typedef struct {

@@ -2,7 +2,7 @@
 #include <string.h>
 #include "cpu/program/cli.h"
 #ifdef VLY_HAVE_REDIS
-#include "cpu/dist/store.h"
+#include "cpu/fleet/store.h"
 #endif
 
 typedef struct {

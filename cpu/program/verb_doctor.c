@@ -2,8 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include "common/compute_open.h"
-#include "cpu/system.h"
+#include "common/base/compute_open.h"
+#include "cpu/machine/system.h"
 #include "cpu/program/verbs.h"
 #include "envs/atari/roms.h"
 

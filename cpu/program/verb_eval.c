@@ -1,7 +1,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include "common/aggregate.h"
+#include "common/record/aggregate.h"
 #include "cpu/program/evaluation.h"
 #include "cpu/program/verbs.h"
 #include "envs/atari/games.h"

@@ -2,12 +2,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include "common/file.h"
-#include "common/learner.h"
+#include "common/base/file.h"
+#include "common/learn/learner.h"
 #include "cpu/program/npz.h"
 #include "cpu/program/onnx.h"
 #include "cpu/program/records.h"
-#include "cpu/session.h"
+#include "cpu/run/session.h"
 #include "cpu/program/verbs.h"
 #include "envs/registry.h"
 

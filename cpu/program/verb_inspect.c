@@ -1,7 +1,7 @@
 #include <string.h>
 #include <sys/stat.h>
-#include "common/checkpoint.h"
-#include "cpu/session.h"
+#include "common/record/checkpoint.h"
+#include "cpu/run/session.h"
 #include "cpu/program/verbs.h"
 
 static void shape_text(const vly_array *t, char *text, size_t bytes) {

@@ -3,7 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "cpu/program/manual.h"
-#include "cpu/session.h"
+#include "cpu/run/session.h"
 #include "cpu/program/verbs.h"
 #include "envs/atari/roms.h"
 #include "envs/registry.h"

@@ -7,7 +7,7 @@
 #include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
-#include "cpu/agent.h"
+#include "cpu/run/agent.h"
 #include "cpu/program/picture.h"
 #include "cpu/program/verbs.h"
 

@@ -4,7 +4,7 @@
 #include <string.h>
 #include "cpu/program/gnuplot.h"
 #include "cpu/program/records.h"
-#include "cpu/session.h"
+#include "cpu/run/session.h"
 #include "cpu/program/verbs.h"
 
 typedef struct {

@@ -1,7 +1,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include "cpu/session.h"
+#include "cpu/run/session.h"
 #include "cpu/program/verbs.h"
 #include "envs/atari/trace.h"
 #include "envs/trace.h"

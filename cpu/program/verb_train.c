@@ -1,5 +1,5 @@
 #include <string.h>
-#include "cpu/session.h"
+#include "cpu/run/session.h"
 #include "cpu/program/verbs.h"
 
 static int exit_code(const vly_config *config, const vly_session_result *r) {

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "common/philox.h"
+#include "common/base/philox.h"
 #include "envs/atari/emulator.h"
 #include "envs/atari/modes.h"
 #include "envs/atari/palette.h"

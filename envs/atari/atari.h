@@ -2,7 +2,7 @@
  *
  *   vly_env env;
  *   VLY_TRY(vly_atari_open(&env, "pong", NULL));             // or "ALE/Pong-v5", "PongNoFrameskip-v4"
- *   ... as any vly_env (common/env.h) ...
+ *   ... as any vly_env (common/base/env.h) ...
  *   env.close(&env);
  *
  * One opened environment holds the ROM, its decoded form and the pictures' tables for all its actors. An
@@ -23,7 +23,7 @@
  */
 #ifndef VLY_ENVS_ATARI_ATARI_H
 #define VLY_ENVS_ATARI_ATARI_H
-#include "common/env.h"
+#include "common/base/env.h"
 #include "envs/atari/games.h"
 #ifdef __cplusplus
 extern "C" {

@@ -25,7 +25,7 @@
 #define VLY_ENVS_ATARI_MACHINE_H
 #include <stddef.h>
 #include <stdint.h>
-#include "common/status.h"
+#include "common/base/status.h"
 #include "envs/atari/mt19937.h"
 #ifdef __cplusplus
 extern "C" {

@@ -10,7 +10,7 @@
  *   vly_integers_seed(&rng, words[0]);                // np.random.default_rng(words[0])
  *   uint32_t k = vly_integers_below(&rng, 30);        // rng.integers(0, 30)
  *
- * All state is plain memory. Golden values: tests/test_atari_random.c.
+ * All state is plain memory. Golden values: tests/atari/test_atari_random.c.
  */
 #ifndef VLY_ENVS_ATARI_RANDOM_H
 #define VLY_ENVS_ATARI_RANDOM_H

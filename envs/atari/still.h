@@ -15,7 +15,7 @@
 #define VLY_ENVS_ATARI_STILL_H
 #include "envs/atari/machine.h"
 
-/* Room that every picture fits in, and room that has been enough for every game (tests/test_atari_cost.c). */
+/* Room that every picture fits in, and room that has been enough for every game (tests/atari/test_atari_cost.c). */
 enum { VLY_STILL_MOST = 3 * VLY_SCREEN_MAX_HEIGHT * (VLY_SCREEN_WIDTH + 1), VLY_STILL_USUAL = 2040, VLY_STILL_LONG = 10240 };
 
 typedef struct {

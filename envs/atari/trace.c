@@ -1,7 +1,7 @@
 #include "envs/atari/trace.h"
 #include <stdlib.h>
 #include <string.h>
-#include "common/crc32.h"
+#include "common/base/crc32.h"
 #include "envs/atari/emulator.h"
 #include "envs/atari/roms.h"
 

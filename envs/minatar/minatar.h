@@ -15,7 +15,7 @@
 #ifndef VLY_ENVS_MINATAR_MINATAR_H
 #define VLY_ENVS_MINATAR_MINATAR_H
 #include <string.h>
-#include "common/env.h"
+#include "common/base/env.h"
 #include "envs/numpy_rng.h"
 
 enum { MINATAR_SIDE = 10, MINATAR_CHANNELS_MAX = 10 };

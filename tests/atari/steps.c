@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include "common/crc32.h"
+#include "common/base/crc32.h"
 #include "envs/atari/atari.h"
 
 static void set(vly_atari_options *o, const char *text) {

@@ -3,8 +3,8 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include "common/file.h"
-#include "common/philox.h"
+#include "common/base/file.h"
+#include "common/base/philox.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 

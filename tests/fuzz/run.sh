@@ -6,12 +6,12 @@ set -eu
 cd "$(dirname "$0")/../.."
 seconds=${1:-60} out=${2:-/dev/null} build=build-fuzz bad=0 separator='' lines=''
 cmake --preset fuzz >/dev/null
-[ $# -le 2 ] && targets=$(for f in tests/fuzz_*.c; do basename "$f" .c; done) || { shift 2 && targets=$*; }
+[ $# -le 2 ] && targets=$(for f in tests/*/fuzz_*.c; do basename "$f" .c; done) || { shift 2 && targets=$*; }
 # shellcheck disable=SC2086
 cmake --build --preset fuzz --target $targets >/dev/null
 
 # Words that random bytes do not meet: the option table's sections and keys, a checkpoint's header fields.
-grep -oE "^[A-Z]+\([a-z0-9_]+, *[a-z0-9_]+" common/options.def | sed -n "s/^[A-Z]*(\([a-z0-9_]*\), *\(.*\)/\"\1\"\n\"\2\"\n\"\1.\2\"/p" | sort -u >"$build/config.dict"
+grep -oE "^[A-Z]+\([a-z0-9_]+, *[a-z0-9_]+" common/config/options.def | sed -n "s/^[A-Z]*(\([a-z0-9_]*\), *\(.*\)/\"\1\"\n\"\2\"\n\"\1.\2\"/p" | sort -u >"$build/config.dict"
 printf '"%s"\n' '\"dtype\":\"F32\"' '\"shape\":[' '\"data_offsets\":[' __metadata__ U8 I64 F64 >"$build/checkpoint.dict"
 
 for target in $targets; do

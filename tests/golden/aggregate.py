@@ -1,4 +1,4 @@
-"""Golden data of tests/test_aggregate.c: NumPy and SciPy for the numbers and, given the same draws, for the intervals;
+"""Golden data of tests/record/test_aggregate.c: NumPy and SciPy for the numbers and, given the same draws, for the intervals;
 rliable (Agarwal et al. 2021) for the intervals by draws of its own.   python tests/golden/aggregate.py > tests/golden/aggregate.txt
 Needs numpy, scipy, rliable, arch."""
 import arch.bootstrap

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes compute.txt: what the operations of common/compute.h must give, by PyTorch and NumPy.
+"""Writes compute.txt: what the operations of common/base/compute.h must give, by PyTorch and NumPy.
 
     python3 tests/golden/compute.py > tests/golden/compute.txt      # torch 2.x, numpy
 

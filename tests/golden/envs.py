@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Records what the reference environments do, for tests/test_envs_golden.c.
+"""Records what the reference environments do, for tests/envs/test_envs_golden.c.
 
     python3 tests/golden/envs.py                    # rewrites tests/golden/envs/*.txt
     python3 tests/golden/envs.py --live 7 --out F   # all environments, other seeds, into one file
@@ -11,7 +11,7 @@ Needs gymnasium (1.4.0 recorded these), minatar (1.0.15) and numpy. A file holds
     DIGITS CRC                                up to 100 actions, one digit each, and their rows
 
 CRC is zlib's crc32 over the rows: the observation's bytes (float32 or uint8; the state's number as
-int32 where states are discrete), the reward as float32, and the flags byte of common/env.h. After
+int32 where states are discrete), the reward as float32, and the flags byte of common/base/env.h. After
 the row that ends an episode, the next action is ignored and its row is the reset's: reward 0.
 """
 import argparse

@@ -1,9 +1,9 @@
 /* Layers through cuBLASLt, whichever pass: linear ones, and convolutions as products of unfolded patches. Through the shim the library
- * is tests/cublas/fake_cublaslt.c; on a device the real one. */
+ * is tests/gpu/cublas/fake_cublaslt.c; on a device the real one. */
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include "tests/built.h"
+#include "tests/kit/built.h"
 #include "tests/gpu/layer_parity.h"
 
 typedef struct { int h, c, o, k, s, pad; } shape;

@@ -2,11 +2,11 @@
  * shim), the outputs are compared. Every array exists twice; outputs are poisoned first. */
 #ifndef VLY_TESTS_GPU_PARITY_H
 #define VLY_TESTS_GPU_PARITY_H
-#include "common/compute.h"
-#include "common/compute_open.h"
-#include "common/philox.h"
+#include "common/base/compute.h"
+#include "common/base/compute_open.h"
+#include "common/base/philox.h"
 #include "cpu/ops/compute_cpu.h"
-#include "tests/check.h"
+#include "tests/kit/check.h"
 #ifdef VLY_TEST_SHIM
 #include "gpu/compute_cuda.h"
 #include "kernels/shim/runtime.h"

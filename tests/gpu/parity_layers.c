@@ -78,7 +78,7 @@ static void bad_layers_are_refused(parity *p) {
 }
 
 #ifdef VLY_TEST_SHIM
-#include "common/exact.h"
+#include "common/base/exact.h"
 #include "gpu/internal.h"
 
 /* What cuBLASLt's and cuDNN's epilogues lack; those libraries have no twin in the shim, so the kernels are called by themselves. */

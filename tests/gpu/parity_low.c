@@ -1,5 +1,5 @@
 /* parity_low.c -- bf16 weights that the optimizer writes in its own pass are those that packing them afterwards gives. */
-#include "common/net.h"
+#include "common/learn/net.h"
 #include "tests/gpu/parity.h"
 
 static const vly_net_desc nets[] = {

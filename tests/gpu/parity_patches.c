@@ -1,6 +1,6 @@
 /* Unfolded convolutions against their definition, number by number; the engine that uses them: tests/gpu/engines.c. */
 #include "tests/gpu/layer_parity.h"
-#include "tests/sanitized.h"
+#include "tests/kit/sanitized.h"
 #ifdef VLY_TEST_SHIM
 #include "gpu/internal.h"
 #include "kernels/patches.h"

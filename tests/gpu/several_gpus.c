@@ -1,13 +1,13 @@
 /* Ranks as processes, a device each: one gradient of all, weights that stay equal, and no waiting for the dead. With the shim
- * NCCL is tests/nccl/fake_nccl.c; on devices the real one, with as many ranks as there are devices, at most two. */
+ * NCCL is tests/gpu/nccl/fake_nccl.c; on devices the real one, with as many ranks as there are devices, at most two. */
 #include <signal.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-#include "common/clock.h"
-#include "common/net.h"
-#include "common/nccl_open.h"
-#include "tests/built.h"
+#include "common/base/clock.h"
+#include "common/learn/net.h"
+#include "common/sync/nccl_open.h"
+#include "tests/kit/built.h"
 #include "tests/gpu/parity.h"
 #ifdef VLY_TEST_SHIM
 #include "gpu/nccl.h"

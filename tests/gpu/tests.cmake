@@ -57,7 +57,7 @@ if(TARGET vly_kernels)
 endif()
 
 # Layers through cuBLASLt without a device: a library that stands for it, stricter than the real one.
-add_library(fake_cublaslt MODULE tests/cublas/fake_cublaslt.c)
+add_library(fake_cublaslt MODULE tests/gpu/cublas/fake_cublaslt.c)
 target_include_directories(fake_cublaslt BEFORE PRIVATE ${PROJECT_SOURCE_DIR}/kernels/shim/include)
 target_link_libraries(fake_cublaslt PRIVATE vly_options ${CMAKE_DL_LIBS})
 target_compile_definitions(gpu_engines_shim PRIVATE VLY_TEST_FAKE_CUBLASLT="$<TARGET_FILE:fake_cublaslt>")
@@ -65,14 +65,14 @@ set_target_properties(gpu_engines_shim PROPERTIES ENABLE_EXPORTS ON) # the libra
 add_dependencies(gpu_engines_shim fake_cublaslt)
 
 # Several GPUs without one: processes, each with a device of the shim, and a library that stands for NCCL between them.
-add_library(fake_nccl MODULE tests/nccl/fake_nccl.c)
+add_library(fake_nccl MODULE tests/gpu/nccl/fake_nccl.c)
 target_include_directories(fake_nccl BEFORE PRIVATE ${PROJECT_SOURCE_DIR}/kernels/shim/include)
 target_link_libraries(fake_nccl PRIVATE vly_options Threads::Threads ${CMAKE_DL_LIBS})
 target_compile_definitions(gpu_several_gpus_shim PRIVATE VLY_TEST_FAKE_NCCL="$<TARGET_FILE:fake_nccl>")
 set_target_properties(gpu_several_gpus_shim PROPERTIES ENABLE_EXPORTS ON) # the library enqueues on the shim's streams
 add_dependencies(gpu_several_gpus_shim fake_nccl)
 if(TARGET volley AND NOT VLY_SANITIZE)
-  add_executable(gpu_train_several tests/nccl/train_several.c)
+  add_executable(gpu_train_several tests/gpu/nccl/train_several.c)
   target_link_libraries(gpu_train_several PRIVATE vly_common)
   target_compile_definitions(gpu_train_several PRIVATE VLY_TEST_PROGRAM="$<TARGET_FILE:volley>"
     VLY_TEST_SHIM_PLUGIN="$<TARGET_FILE:volley_cuda_shim>" VLY_TEST_FAKE_NCCL="$<TARGET_FILE:fake_nccl>")

@@ -3,8 +3,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <time.h>
-#include "common/compute_open.h"
-#include "tests/check.h"
+#include "common/base/compute_open.h"
+#include "tests/kit/check.h"
 #ifdef VLY_TEST_SHIM
 #include "gpu/compute_cuda.h"
 #include "gpu/internal.h"

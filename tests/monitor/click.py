@@ -230,7 +230,7 @@ def prometheus(url):
     try:
         from prometheus_client.parser import text_string_to_metric_families
     except ImportError:
-        print("SKIPPED in part: prometheus_client is not installed (sh tests/peers.sh)", file=sys.stderr)
+        print("SKIPPED in part: prometheus_client is not installed (sh tests/kit/peers.sh)", file=sys.stderr)
         return
     families = {f.name: f for f in text_string_to_metric_families(text)}
     steps = families["volley_run_steps"]

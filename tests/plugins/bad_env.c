@@ -1,7 +1,7 @@
 /* bad_env.c -- a plugin that is wrong in the way that args->extra names. */
 #include <stdio.h>
 #include <string.h>
-#include "common/env.h"
+#include "common/base/env.h"
 
 static void bad_reset(const vly_env *env, void *state, uint64_t seed, vly_rows at) {
     (void)env, (void)state, (void)seed, (void)at;

@@ -1,6 +1,6 @@
 /* NVIDIA's own cuBLASLt has every function that we call, and takes what we describe: needs the library, and no GPU. */
 #include "gpu/cublaslt_library.h"
-#include "tests/check.h"
+#include "tests/kit/check.h"
 
 static const vly_cublaslt_library *lib;
 

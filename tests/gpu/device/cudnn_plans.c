@@ -1,7 +1,7 @@
 /* cuDNN accepts the graphs of every convolution this project has, in every pass and precision, on the cards it is meant
  * for: planned from descriptions of those cards, so that no GPU is needed. Skips where the library is not installed. */
 #include "gpu/engine_cudnn.h"
-#include "tests/check.h"
+#include "tests/kit/check.h"
 
 static const struct { const char *name; int version, processors, l2_mib, opt_in; } cards[] = {
     {"NVIDIA H200", 900, 132, 60, 232448}, {"NVIDIA A100-SXM4-80GB", 800, 108, 40, 166912}, {"NVIDIA B200", 1000, 148, 126, 232448}};

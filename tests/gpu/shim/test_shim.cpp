@@ -3,7 +3,7 @@
 #include "kernels/mma.h"
 #include "kernels/reduce.h"
 #include "kernels/scan.h"
-#include "tests/check.h"
+#include "tests/kit/check.h"
 
 static const unsigned BLOCK = 64;
 

@@ -1,0 +1,138 @@
+#include "common/base/file.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static vly_status failed(const char *doing, const char *path) {
+    vly_status status = errno == ENOSPC || errno == EDQUOT || errno == EFBIG ? VLY_ENOSPACE
+                        : errno == ENOENT                                   ? VLY_ENOTFOUND
+                                                                            : VLY_EIO;
+    return vly_fail(status, "cannot %s %s: %s", doing, path, strerror(errno));
+}
+
+vly_status vly_file_read(const char *path, size_t limit, char **out, size_t *bytes) {
+    struct stat info;
+    char *text = NULL;
+    vly_status status = VLY_OK;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return failed("open", path);
+    if (fstat(fd, &info) || !S_ISREG(info.st_mode)) {
+        status = vly_fail(VLY_EINVAL, "%s is not a file", path);
+        goto close_file;
+    }
+    if ((size_t)info.st_size > limit) {
+        status = vly_fail(VLY_EINVAL, "%s has %lld bytes, more than the %zu that are read", path, (long long)info.st_size, limit);
+        goto close_file;
+    }
+    size_t want = (size_t)info.st_size, got = 0;
+    if (!(text = malloc(want + 1))) {
+        status = vly_fail(VLY_ENOMEM, "no memory for the %zu bytes of %s", want, path);
+        goto close_file;
+    }
+    while (got < want) {
+        ssize_t n = read(fd, text + got, want - got);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) {
+            status = n ? failed("read", path) : vly_fail(VLY_EIO, "%s became shorter while it was read", path);
+            goto close_file;
+        }
+        got += (size_t)n;
+    }
+    text[got] = '\0';
+    *out = text, *bytes = got, text = NULL;
+close_file:
+    free(text);
+    close(fd);
+    return status;
+}
+
+int vly_file_begin(const char *path, char *temporary, size_t temporary_bytes, vly_status *status) {
+    if ((size_t)snprintf(temporary, temporary_bytes, "%s.tmp-%ld", path, (long)getpid()) >= temporary_bytes) {
+        *status = vly_fail(VLY_EINVAL, "the path %s is too long", path);
+        return -1;
+    }
+    struct stat there;
+    if (stat(path, &there) == 0 && !S_ISREG(there.st_mode)) { /* a device or a folder is not replaced */
+        *status = vly_fail(VLY_EINVAL, "cannot write %s: it is there and is not a file", path);
+        return -1;
+    }
+    int fd = open(temporary, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    if (fd < 0) *status = failed("create", temporary);
+    return fd;
+}
+
+vly_status vly_file_write(int fd, const void *data, size_t bytes, const char *path) {
+    const char *p = data;
+    while (bytes) {
+        ssize_t n = write(fd, p, bytes);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return failed("write", path);
+        p += n, bytes -= (size_t)n;
+    }
+    return VLY_OK;
+}
+
+/* The rename itself must reach the disk. */
+static vly_status sync_folder(const char *path) {
+    char folder[4096];
+    snprintf(folder, sizeof folder, "%s", path);
+    char *slash = strrchr(folder, '/');
+    if (slash == folder) slash++;
+    if (slash) *slash = '\0';
+    int fd = open(slash ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return failed("open the folder of", path);
+    int bad = fsync(fd) && errno != EINVAL; /* some file systems cannot sync a folder */
+    vly_status status = bad ? failed("sync the folder of", path) : VLY_OK;
+    close(fd);
+    return status;
+}
+
+void vly_file_abort(int fd, const char *temporary) {
+    if (fd >= 0) close(fd);
+    unlink(temporary);
+}
+
+vly_status vly_file_commit(int fd, const char *temporary, const char *path) {
+    vly_status status = fsync(fd) ? failed("sync", temporary) : VLY_OK;
+    if (close(fd) && status == VLY_OK) status = failed("close", temporary);
+    if (status == VLY_OK && rename(temporary, path)) status = failed("replace", path);
+    if (status != VLY_OK) {
+        unlink(temporary);
+        return status;
+    }
+    return sync_folder(path);
+}
+
+vly_status vly_file_replace(const char *path, const void *data, size_t bytes) {
+    char temporary[4096];
+    vly_status status = VLY_OK;
+    int fd = vly_file_begin(path, temporary, sizeof temporary, &status);
+    if (fd < 0) return status;
+    status = vly_file_write(fd, data, bytes, temporary);
+    if (status != VLY_OK) {
+        vly_file_abort(fd, temporary);
+        return status;
+    }
+    return vly_file_commit(fd, temporary, path);
+}
+
+vly_status vly_file_make_folder(const char *path) {
+    char part[4096];
+    struct stat info;
+    if (!*path || strlen(path) >= sizeof part) return vly_fail(VLY_EINVAL, "'%.100s' is not a folder's name", path);
+    snprintf(part, sizeof part, "%s", path);
+    for (char *p = part + 1;; p++) {
+        if (*p && *p != '/') continue;
+        char saved = *p;
+        *p = '\0';
+        if (mkdir(part, 0755) && errno != EEXIST) return failed("create the folder", part);
+        if (!saved) break;
+        *p = saved;
+    }
+    if (stat(path, &info) || !S_ISDIR(info.st_mode)) return vly_fail(VLY_EIO, "%s is not a folder", path);
+    return VLY_OK;
+}

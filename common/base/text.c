@@ -1,0 +1,68 @@
+#include "common/base/text.h"
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool make_room(vly_text *t, size_t more) {
+    if (t->failed) return false;
+    if (t->n + more + 1 <= t->room) return true;
+    size_t room = t->room ? t->room : 256;
+    while (room < t->n + more + 1) room *= 2;
+    char *at = realloc(t->at, room);
+    if (!at) return t->failed = true, false;
+    t->at = at, t->room = room;
+    return true;
+}
+
+void vly_text_bytes(vly_text *t, const void *bytes, size_t n) {
+    if (!make_room(t, n)) return;
+    memcpy(t->at + t->n, bytes, n);
+    t->at[t->n += n] = '\0';
+}
+
+void vly_text_add(vly_text *t, const char *format, ...) {
+    va_list args;
+    char small[512];
+    va_start(args, format);
+    const int n = vsnprintf(small, sizeof small, format, args);
+    va_end(args);
+    if (n < 0) return;
+    if ((size_t)n < sizeof small) {
+        vly_text_bytes(t, small, (size_t)n);
+        return;
+    }
+    if (!make_room(t, (size_t)n)) return;
+    va_start(args, format);
+    vsnprintf(t->at + t->n, (size_t)n + 1, format, args);
+    va_end(args);
+    t->n += (size_t)n;
+}
+
+void vly_text_json(vly_text *t, const char *words) {
+    vly_text_bytes(t, "\"", 1);
+    for (const unsigned char *p = (const unsigned char *)words; *p; p++) {
+        if (*p == '"' || *p == '\\') vly_text_add(t, "\\%c", *p);
+        else if (*p < 0x20 || *p == '<' || *p == 0x7f) vly_text_add(t, "\\u%04x", *p);
+        else vly_text_bytes(t, p, 1);
+    }
+    vly_text_bytes(t, "\"", 1);
+}
+
+void vly_text_number(vly_text *t, double value) {
+    if (!isfinite(value)) vly_text_bytes(t, "null", 4);
+    else if (value == floor(value) && fabs(value) < 1e15) vly_text_add(t, "%.0f", value);
+    else vly_text_add(t, "%.7g", value);
+}
+
+void vly_text_clear(vly_text *t) {
+    t->n = 0;
+    t->failed = false;
+    if (t->at) t->at[0] = '\0';
+}
+
+void vly_text_free(vly_text *t) {
+    free(t->at);
+    *t = (vly_text){0};
+}

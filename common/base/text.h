@@ -1,0 +1,28 @@
+/* text.h -- text that grows: answers over HTTP, JSON by hand where millions of numbers pass.
+ *
+ *   vly_text t = {0};
+ *   vly_text_add(&t, "{\"steps\":%lld,\"name\":", steps);
+ *   vly_text_json(&t, name);                                  // quoted, escaped
+ *   if (t.failed) ...;                                        // once, at the end: out of memory
+ *   vly_text_free(&t);
+ */
+#ifndef VLY_COMMON_BASE_TEXT_H
+#define VLY_COMMON_BASE_TEXT_H
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef struct {
+    char *at; /* n bytes and a 0; NULL while empty */
+    size_t n, room;
+    bool failed;
+} vly_text;
+
+__attribute__((format(printf, 2, 3))) void vly_text_add(vly_text *t, const char *format, ...);
+void vly_text_bytes(vly_text *t, const void *bytes, size_t n);
+/* A JSON string; '<' is escaped too, so that it can stand in HTML. */
+void vly_text_json(vly_text *t, const char *words);
+/* A JSON number, null when it is not finite. */
+void vly_text_number(vly_text *t, double value);
+void vly_text_clear(vly_text *t); /* keeps the memory */
+void vly_text_free(vly_text *t);
+#endif

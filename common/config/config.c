@@ -1,0 +1,397 @@
+#include "common/config/config.h"
+#include <fnmatch.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+#include "common/base/file.h"
+
+/* clang-format off */
+#define AT(s, k) offsetof(vly_config, s.k), sizeof(((vly_config *)0)->s.k)
+#define SECTION(s, help)
+#define END(s)
+#define BOOL(s, k, def, help) {#s, #k, VLY_OPTION_BOOL, AT(s, k), def, 0, 1, NULL, help},
+#define FLAG(s, k, def, help) {#s, #k, VLY_OPTION_BOOL, AT(s, k), def, 0, 1, NULL, help},
+#define INT(s, k, def, min, max, help) {#s, #k, VLY_OPTION_INT, AT(s, k), def, min, max, NULL, help},
+#define LONG(s, k, def, min, max, help) {#s, #k, VLY_OPTION_INT, AT(s, k), def, min, max, NULL, help},
+#define BYTES(s, k, def, min, max, help) {#s, #k, VLY_OPTION_BYTES, AT(s, k), def, min, max, NULL, help},
+#define FLOAT(s, k, def, min, max, help) {#s, #k, VLY_OPTION_FLOAT, AT(s, k), def, min, max, NULL, help},
+#define CHOICE(s, k, def, choices, help) {#s, #k, VLY_OPTION_CHOICE, AT(s, k), def, 0, 0, choices, help},
+#define NAME(s, k, def, choices, help) {#s, #k, VLY_OPTION_TEXT, AT(s, k), def, 0, 0, choices, help},
+#define TEXT(s, k, size, def, help) {#s, #k, VLY_OPTION_TEXT, AT(s, k), def, 0, 0, NULL, help},
+#define LIST(s, k, def, min, max, help) {#s, #k, VLY_OPTION_LIST, AT(s, k), def, min, max, NULL, help},
+static const vly_option options[] = {
+#include "common/config/options.def"
+};
+#undef SECTION
+#undef BOOL
+#undef FLAG
+#undef INT
+#undef LONG
+#undef BYTES
+#undef FLOAT
+#undef CHOICE
+#undef NAME
+#undef TEXT
+#undef LIST
+#define SECTION(s, help) {#s, help},
+#define BOOL(...)
+#define FLAG(...)
+#define INT(...)
+#define LONG(...)
+#define BYTES(...)
+#define FLOAT(...)
+#define CHOICE(...)
+#define NAME(...)
+#define TEXT(...)
+#define LIST(...)
+static const vly_section sections[] = {
+#include "common/config/options.def"
+};
+/* clang-format on */
+enum { OPTIONS = sizeof options / sizeof *options, SECTIONS = sizeof sections / sizeof *sections };
+
+const vly_option *vly_config_options(int *count) { return *count = OPTIONS, options; }
+const vly_section *vly_config_sections(int *count) { return *count = SECTIONS, sections; }
+
+/* ---- finding ---- */
+
+static bool same_name(const char *a, const char *b, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if ((a[i] == '-' ? '_' : a[i]) != b[i]) return false;
+    return b[n] == '\0';
+}
+
+static const char *full_name(int i) {
+    static _Thread_local char names[OPTIONS][64];
+    if (i < 0 || i >= OPTIONS) return NULL;
+    bool bare = !strcmp(options[i].section, "run");
+    snprintf(names[i], sizeof names[i], "%s%s%s", bare ? "" : options[i].section, bare ? "" : ".", options[i].key);
+    return names[i];
+}
+
+const vly_option *vly_config_find(const char *key) {
+    const char *dot = strchr(key, '.');
+    const char *section = dot ? key : "run", *name = dot ? dot + 1 : key;
+    size_t length = dot ? (size_t)(dot - key) : 3;
+    for (int i = 0; i < OPTIONS; i++)
+        if (same_name(section, options[i].section, length) && same_name(name, options[i].key, strlen(name)))
+            return &options[i];
+    char near[256];
+    vly_nearest(key, full_name, near, sizeof near);
+    vly_fail(VLY_EINVAL, "no option '%.100s'%s%s; `volley train --help all` lists them", key,
+             *near ? "; nearest: " : "", near);
+    return NULL;
+}
+
+vly_status vly_config_defaults(vly_config *config) {
+    memset(config, 0, sizeof *config);
+    for (int i = 0; i < OPTIONS; i++) VLY_TRY(vly_option_set(config, &options[i], full_name(i), options[i].def));
+    return VLY_OK;
+}
+
+vly_status vly_config_set(vly_config *config, const char *key, const char *value) {
+    const vly_option *o = vly_config_find(key);
+    return o ? vly_option_set(config, o, key, value) : VLY_EINVAL;
+}
+
+vly_env_args vly_config_env_args(vly_config *config) {
+    config->atari.roms = config->run.roms[0] ? config->run.roms : NULL;
+    return (vly_env_args){.atari = &config->atari,
+                          .max_steps = config->env.max_steps,
+                          .extra = config->env.args[0] ? config->env.args : NULL};
+}
+
+/* ---- assignments ---- */
+
+vly_status vly_assignments_add(vly_assignments *list, const char *key, const char *value, const char *where) {
+    const vly_option *o = vly_config_find(key);
+    if (!o) {
+        char why[1024];
+        snprintf(why, sizeof why, "%s", vly_error_text());
+        return vly_fail(VLY_EINVAL, "%.*s%s%s", strncmp(where, "--", 2) ? 127 : 0, where,
+                        strncmp(where, "--", 2) ? ": " : "", why);
+    }
+    static _Thread_local vly_config scratch; /* only to check the value */
+    VLY_TRY(vly_option_set(&scratch, o, where, value));
+    if (strlen(value) >= sizeof list->v->value) return vly_fail(VLY_EINVAL, "%s: the value is too long", where);
+    if ((list->n & (list->n - 1)) == 0) { /* a power of two are full: room for as many again */
+        vly_assignment *more = realloc(list->v, (list->n ? 2 * (size_t)list->n : 1) * sizeof *more);
+        if (!more) return vly_fail(VLY_ENOMEM, "no memory for the options");
+        list->v = more;
+    }
+    vly_assignment *v = &list->v[list->n++];
+    snprintf(v->key, sizeof v->key, "%s.%s", o->section, o->key);
+    snprintf(v->value, sizeof v->value, "%s", value);
+    snprintf(v->where, sizeof v->where, "%s", where);
+    return VLY_OK;
+}
+
+void vly_assignments_free(vly_assignments *list) {
+    free(list->v);
+    *list = (vly_assignments){0};
+}
+
+/* ---- presets ---- */
+
+typedef struct {
+    const char *name, *settings;
+} named_settings;
+
+/* clang-format off */
+#define ALGO(name, settings) {#name, settings},
+#define PRESET(name, env, algo, summary, settings)
+#define ATARI(name, settings)
+static const named_settings algo_settings[] = {
+#include "common/config/presets.def"
+    {NULL, NULL}};
+#undef ALGO
+#undef PRESET
+#undef ATARI
+#define ALGO(name, settings)
+#define PRESET(name, env, algo, summary, settings) {#name, #env, #algo, summary, settings},
+#define ATARI(name, settings)
+static const vly_preset presets[] = {
+#include "common/config/presets.def"
+};
+#undef PRESET
+#undef ATARI
+#define PRESET(name, env, algo, summary, settings)
+#define ATARI(name, settings) {#name, settings},
+static const named_settings atari_settings[] = {
+#include "common/config/presets.def"
+    {NULL, NULL}};
+/* clang-format on */
+enum { PRESETS = sizeof presets / sizeof *presets };
+
+const vly_preset *vly_preset_list(int i) { return i >= 0 && i < PRESETS ? &presets[i] : NULL; }
+static const char *preset_name(int i) { return i < PRESETS ? presets[i].name : NULL; }
+
+static const char *settings_of(const named_settings *table, const char *name) {
+    for (; table->name; table++)
+        if (!strcmp(table->name, name)) return table->settings;
+    return "";
+}
+
+/* "a.b=1 c.d=2" */
+static vly_status apply_settings(vly_config *config, const char *settings) {
+    char key[64], value[256];
+    while (*(settings += strspn(settings, " "))) {
+        size_t k = strcspn(settings, "="), v;
+        snprintf(key, sizeof key, "%.*s", (int)k, settings);
+        settings += k + (settings[k] == '=');
+        v = strcspn(settings, " ");
+        snprintf(value, sizeof value, "%.*s", (int)v, settings);
+        settings += v;
+        VLY_TRY(vly_config_set(config, key, value));
+    }
+    return VLY_OK;
+}
+
+static bool preset_fits(const vly_preset *p, const char *env, const char *family, const char *algo) {
+    bool fits = !strcmp(p->env, family) || !fnmatch(p->env, env, 0);
+    return fits && (!algo || !strcmp(p->algo, algo));
+}
+
+static const vly_preset *find_preset(const char *env, const char *family, const char *algo) {
+    for (int i = 0; i < PRESETS; i++)
+        if (preset_fits(&presets[i], env, family, algo)) return &presets[i];
+    return NULL;
+}
+
+static vly_status named_preset(const vly_config *config, const vly_preset **out) {
+    for (int i = 0; i < PRESETS; i++)
+        if (!strcmp(presets[i].name, config->run.preset)) {
+            *out = &presets[i];
+            if (strcmp(config->run.algo, "auto") && strcmp(config->run.algo, presets[i].algo))
+                return vly_fail(VLY_EINVAL, "preset %s is for %s, not for --algo %s", presets[i].name,
+                                presets[i].algo, config->run.algo);
+            return VLY_OK;
+        }
+    char near[256];
+    vly_nearest(config->run.preset, preset_name, near, sizeof near);
+    return vly_fail(VLY_EINVAL, "no preset '%s'%s%s; `volley ls presets` lists them", config->run.preset,
+                    *near ? "; nearest: " : "", near);
+}
+
+static vly_status apply_given(vly_config *config, const vly_assignments *given, const char *only) {
+    for (int i = 0; i < given->n; i++) {
+        const vly_assignment *a = &given->v[i];
+        if (!only || !strcmp(a->key, only)) VLY_TRY(vly_option_set(config, vly_config_find(a->key), a->where, a->value));
+    }
+    return VLY_OK;
+}
+
+static const char *algo_name(int i) {
+    const vly_algo_entry *entry = vly_algo_list(i);
+    return entry ? entry->name : NULL;
+}
+
+static vly_status check_algo(const char *name) {
+    if (vly_algo_find(name)) return VLY_OK;
+    char near[256];
+    vly_nearest(name, algo_name, near, sizeof near);
+    return vly_fail(VLY_EINVAL, "no algorithm '%s'%s%s; `volley ls algos` lists them", name,
+                    *near ? "; nearest: " : "", near);
+}
+
+/* What no single option can know. */
+static vly_status check_together(const vly_config *c) {
+    if (c->pool.groups > c->run.envs)
+        return vly_fail(VLY_EINVAL, "--pool.groups %d is more than --envs %d", c->pool.groups, c->run.envs);
+    if (c->pool.batch > c->run.envs)
+        return vly_fail(VLY_EINVAL, "--pool.batch %d is more than --envs %d", c->pool.batch, c->run.envs);
+    if (!strcmp(c->run.algo, "ppo") && (int64_t)c->ppo.minibatches > (int64_t)c->run.envs * c->ppo.rollout)
+        return vly_fail(VLY_EINVAL, "--ppo.minibatches %d is more than the %lld steps of --envs %d times --ppo.rollout %d",
+                        c->ppo.minibatches, (long long)c->run.envs * c->ppo.rollout, c->run.envs, c->ppo.rollout);
+    if (!strcmp(c->run.algo, "dqn") && c->dqn.batch > c->replay.capacity)
+        return vly_fail(VLY_EINVAL, "--dqn.batch %d is more than --replay.capacity %lld", c->dqn.batch,
+                        (long long)c->replay.capacity);
+    const char *device = c->run.device;
+    size_t digits = !strncmp(device, "cuda:", 5) ? strspn(device + 5, "0123456789,") : 0;
+    if (strcmp(device, "auto") && strcmp(device, "cpu") && strcmp(device, "cuda") && (!digits || device[5 + digits]))
+        return vly_fail(VLY_EINVAL, "--device '%s' is not one of auto, cpu, cuda, cuda:0, cuda:0,1", device);
+    return VLY_OK;
+}
+
+vly_status vly_config_resolve(vly_config *config, const vly_assignments *given, const char *canonical, const char *family) {
+    VLY_TRY(vly_config_defaults(config));
+    VLY_TRY(apply_given(config, given, "run.algo"));
+    VLY_TRY(apply_given(config, given, "run.preset"));
+    const vly_preset *preset = NULL;
+    bool automatic = !strcmp(config->run.preset, "auto"), none = !strcmp(config->run.preset, "none");
+    bool any_algo = !strcmp(config->run.algo, "auto");
+    if (automatic || none) preset = find_preset(canonical, family, any_algo ? NULL : config->run.algo);
+    else VLY_TRY(named_preset(config, &preset));
+    char algo[32];
+    snprintf(algo, sizeof algo, "%s", !any_algo ? config->run.algo : preset ? preset->algo : "ppo");
+    VLY_TRY(check_algo(algo));
+    if (none) preset = NULL;
+
+    VLY_TRY(apply_settings(config, settings_of(algo_settings, algo)));
+    if (preset) VLY_TRY(apply_settings(config, preset->settings));
+    VLY_TRY(apply_given(config, given, "atari.preset"));
+    VLY_TRY(apply_settings(config, settings_of(atari_settings, config->atari.preset)));
+    VLY_TRY(apply_given(config, given, NULL));
+    memcpy(config->run.algo, algo, sizeof algo);
+    VLY_TRY(vly_config_set(config, "run.preset", preset ? preset->name : "none"));
+    return check_together(config);
+}
+
+/* ---- what decides ---- */
+
+static bool is_one_of(const char *text, const char *const *list) {
+    for (; *list; list++)
+        if (!strcmp(text, *list)) return true;
+    return false;
+}
+
+/* Whether the option decides how training goes on; run.steps does where a schedule follows it. */
+static bool decides(const vly_config *c, const vly_option *o) {
+    static const char *const sections_[] = {"net", "optim", "env", "atari", "replay", NULL};
+    static const char *const keys[] = {"run.algo", "run.seed", "run.envs", "run.precision", "pool.schedule", "pool.groups", NULL};
+    const vly_algo_entry *algo = vly_algo_find(c->run.algo);
+    char key[128];
+    snprintf(key, sizeof key, "%s.%s", o->section, o->key);
+    if (!strcmp(key, "run.steps")) {
+        char anneal[8] = "";
+        snprintf(key, sizeof key, "%s.anneal", algo ? algo->section : "");
+        const vly_option *a = algo ? vly_config_find(key) : NULL;
+        if (a) vly_option_get(c, a, anneal, sizeof anneal);
+        return !strcmp(anneal, "true") || c->replay.prioritized;
+    }
+    return is_one_of(o->section, sections_) || is_one_of(key, keys) || (algo && !strcmp(o->section, algo->section));
+}
+
+uint64_t vly_config_hash(const vly_config *config) {
+    uint64_t hash = 0;
+    char text[VLY_CONFIG_TEXT + 128];
+    for (int i = 0; i < OPTIONS; i++) {
+        if (!decides(config, &options[i])) continue;
+        int n = snprintf(text, sizeof text, "%s.%s=", options[i].section, options[i].key);
+        vly_option_get(config, &options[i], text + n, sizeof text - (size_t)n);
+        hash = XXH3_64bits_withSeed(text, strlen(text), hash);
+    }
+    return hash;
+}
+
+/* ---- printing ---- */
+
+static void print_scalar(FILE *out, const vly_option *o, const char *text) {
+    if (o->kind != VLY_OPTION_TEXT) {
+        fputs(text, out);
+        return;
+    }
+    fputc('"', out); /* always quoted: a name like "no" or "1e3" stays a name */
+    for (; *text; text++) {
+        if (*text == '"' || *text == '\\') fputc('\\', out);
+        fputc(*text, out);
+    }
+    fputc('"', out);
+}
+
+void vly_config_print(const vly_config *config, FILE *out) {
+    char text[VLY_CONFIG_TEXT];
+    const char *section = "";
+    fprintf(out, "format: %d\n", VLY_CONFIG_VERSION);
+    for (int i = 0; i < OPTIONS; i++) {
+        const vly_option *o = &options[i];
+        if (strcmp(section, o->section)) fprintf(out, "%s:\n", section = o->section);
+        vly_option_get(config, o, text, sizeof text);
+        fprintf(out, "  %s: ", o->key);
+        print_scalar(out, o, text);
+        fputc('\n', out);
+    }
+}
+
+void vly_config_print_changes(const vly_config *config, FILE *out) {
+    static _Thread_local vly_config defaults;
+    char text[VLY_CONFIG_TEXT], usual[VLY_CONFIG_TEXT];
+    if (vly_config_defaults(&defaults) != VLY_OK) return;
+    for (int i = 0; i < OPTIONS; i++) {
+        vly_option_get(config, &options[i], text, sizeof text);
+        vly_option_get(&defaults, &options[i], usual, sizeof usual);
+        if (strcmp(text, usual)) fprintf(out, "%s.%s: %s\n", options[i].section, options[i].key, text);
+    }
+}
+
+void vly_config_print_reference(FILE *out) {
+    char allowed[512];
+    fputs("# Options\n\nGenerated from `common/config/options.def` by `volley ls options --markdown`. On the command "
+          "line an option is\n`--section.key value`; options of `run` need no section; booleans may be "
+          "`--section.key` and `--no-section.key`.\nIn a file of `--config` they are YAML: `section:` and, "
+          "indented, `key: value`.\n",
+          out);
+    for (int s = 0; s < SECTIONS; s++) {
+        fprintf(out, "\n## %s: %s\n\n| option | default | allowed | meaning |\n|---|---|---|---|\n", sections[s].name,
+                sections[s].help);
+        for (int i = 0; i < OPTIONS; i++) {
+            if (strcmp(options[i].section, sections[s].name)) continue;
+            vly_option_allowed(&options[i], allowed, sizeof allowed);
+            fprintf(out, "| `%s` | %s | %s | %s |\n", full_name(i), *options[i].def ? options[i].def : "(empty)", allowed,
+                    options[i].help);
+        }
+    }
+}
+
+vly_status vly_config_save(const vly_config *config, const char *path) {
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *out = open_memstream(&text, &bytes);
+    if (!out) return vly_fail(VLY_ENOMEM, "no memory to write %s", path);
+    vly_config_print(config, out);
+    fclose(out);
+    vly_status status = vly_file_replace(path, text, bytes);
+    free(text);
+    return status;
+}
+
+vly_status vly_config_restore(vly_config *config, const char *path) {
+    vly_assignments given = {0};
+    vly_status status = vly_config_load(path, &given);
+    if (status == VLY_OK) status = vly_config_defaults(config);
+    if (status == VLY_OK) status = apply_given(config, &given, NULL);
+    vly_assignments_free(&given);
+    if (status == VLY_OK) status = check_algo(config->run.algo);
+    return status == VLY_OK ? check_together(config) : status;
+}

@@ -1,0 +1,179 @@
+/* config.h -- the resolved configuration of a run, and the table that it comes from.
+ *
+ *   vly_config config;
+ *   VLY_TRY(vly_config_defaults(&config));
+ *   VLY_TRY(vly_config_set(&config, "ppo.lr", "3e-4"));       // as on the command line
+ *   ... config.ppo.lr, config.run.seed, config.net.hidden.v[0] ...
+ *
+ * Every option stands once, in common/config/options.def, with type, default, range and help; the members
+ * below are generated from it: `ppo.lr` is config.ppo.lr. To add an option, add a line there.
+ * What a user gives is layered: defaults, the algorithm's settings and the environment's preset
+ * (common/config/presets.def), the file of --config, the command line (vly_config_resolve). The result is
+ * plain data without pointers: copy it, compare it, save it (vly_config_save).
+ *
+ * Every error is VLY_EINVAL with words that name the option, what was given and what is allowed.
+ */
+#ifndef VLY_COMMON_CONFIG_CONFIG_H
+#define VLY_COMMON_CONFIG_CONFIG_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include "common/learn/algo.h"
+#include "common/base/env.h"
+#include "common/base/names.h"
+#include "common/learn/net.h"
+#include "common/base/status.h"
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { VLY_LIST_MAX = 8, VLY_CONFIG_TEXT = 1024, VLY_CONFIG_VERSION = 1 };
+
+typedef struct {
+    int n;
+    int v[VLY_LIST_MAX];
+} vly_int_list;
+
+/* Indices of the CHOICE options, in the order of options.def. */
+enum { VLY_PRECISION_AUTO, VLY_PRECISION_FP32, VLY_PRECISION_TF32, VLY_PRECISION_BF16 };
+enum { VLY_NET_ACT_AUTO, VLY_NET_ACT_RELU, VLY_NET_ACT_TANH };
+/* pool.schedule is a vly_schedule of common/learn/algo.h; net.kind and net.init are of common/learn/net.h. */
+/* optim.kind is a vly_optimizer_kind of common/base/compute.h. */
+enum { VLY_REDUCE_MEAN, VLY_REDUCE_SUM };
+enum { VLY_STATUS_AUTO, VLY_STATUS_LIVE, VLY_STATUS_PLAIN, VLY_STATUS_NONE };
+
+/* clang-format off */
+#define VLY_OPTIONS_DECLARE
+#define SECTION(name, help) struct {
+#define END(name) } name;
+#define BOOL(section, key, def, help) bool key;
+#define FLAG(section, key, def, help) int key;
+#define INT(section, key, def, min, max, help) int key;
+#define LONG(section, key, def, min, max, help) int64_t key;
+#define BYTES(section, key, def, min, max, help) int64_t key;
+#define FLOAT(section, key, def, min, max, help) float key;
+#define CHOICE(section, key, def, choices, help) int key;
+#define NAME(section, key, def, choices, help) char key[16];
+#define TEXT(section, key, bytes, def, help) char key[bytes];
+#define LIST(section, key, def, min, max, help) vly_int_list key;
+typedef struct {
+#include "common/config/options.def"
+    vly_atari_options atari; /* .roms is set by vly_config_env_args */
+} vly_config;
+#undef VLY_OPTIONS_DECLARE
+#undef SECTION
+#undef END
+#undef BOOL
+#undef FLAG
+#undef INT
+#undef LONG
+#undef BYTES
+#undef FLOAT
+#undef CHOICE
+#undef NAME
+#undef TEXT
+#undef LIST
+/* clang-format on */
+
+/* ---- the table ---- */
+
+typedef enum {
+    VLY_OPTION_BOOL, /* bool or int, by size */
+    VLY_OPTION_INT,  /* int or int64_t, by size */
+    VLY_OPTION_BYTES,
+    VLY_OPTION_FLOAT,
+    VLY_OPTION_CHOICE, /* int: index in choices */
+    VLY_OPTION_TEXT,   /* char array; one of `choices` when there are any */
+    VLY_OPTION_LIST
+} vly_option_kind;
+
+typedef struct {
+    const char *section, *key;
+    vly_option_kind kind;
+    size_t offset, bytes; /* in the structure that the table describes */
+    const char *def;      /* default, as text */
+    double min, max;
+    const char *choices; /* "a|b|c" or NULL */
+    const char *help;
+} vly_option;
+
+typedef struct {
+    const char *name, *help;
+} vly_section;
+
+/* Every option of a run, in the order of options.def; *count entries. */
+const vly_option *vly_config_options(int *count);
+const vly_section *vly_config_sections(int *count);
+
+/* Any structure with a table: the verbs' own options use these too. `what` names the option in messages. */
+vly_status vly_option_set(void *base, const vly_option *option, const char *what, const char *value);
+/* The value as text that vly_option_set reads back to the same bits. */
+void vly_option_get(const void *base, const vly_option *option, char *text, size_t bytes);
+/* "0 to 1", "true or false", "one of a, b, c". */
+void vly_option_allowed(const vly_option *option, char *text, size_t bytes);
+
+/* ---- one configuration ---- */
+
+vly_status vly_config_defaults(vly_config *config);
+/* key: "ppo.lr", "run.seed" or, for `run` alone, "seed"; dashes may stand for underscores. */
+vly_status vly_config_set(vly_config *config, const char *key, const char *value);
+/* NULL when there is none; vly_error_text() then names the nearest. */
+const vly_option *vly_config_find(const char *key);
+/* What vly_env_open gets; borrows from config. */
+vly_env_args vly_config_env_args(vly_config *config);
+/* Of the options that decide how training goes on, for the digest of a checkpoint: not of folders, threads,
+ * intervals, or options of algorithms that are not used. */
+uint64_t vly_config_hash(const vly_config *config);
+/* All options as YAML; vly_config_load of it gives the same configuration. */
+void vly_config_print(const vly_config *config, FILE *out);
+/* The reference page: every option with its range, default and help, as Markdown. */
+void vly_config_print_reference(FILE *out);
+/* The options that differ from the defaults, one "section.key: value" a line. */
+void vly_config_print_changes(const vly_config *config, FILE *out);
+/* Writes config.yaml of a run's folder; replaces it atomically. */
+vly_status vly_config_save(const vly_config *config, const char *path);
+/* A saved configuration as it was: no presets are applied again. */
+vly_status vly_config_restore(vly_config *config, const char *path);
+
+/* ---- layers ---- */
+
+typedef struct {
+    char key[64]; /* "ppo.lr": checked, in the table's spelling */
+    char value[VLY_CONFIG_TEXT];
+    char where[128]; /* "run.yaml, line 3: ppo.lr" or "--ppo.lr", for the messages */
+} vly_assignment;
+
+/* What was given, in order; later ones win. Start with {0}; freed by vly_assignments_free. */
+typedef struct {
+    vly_assignment *v;
+    int n;
+} vly_assignments;
+
+/* Unknown keys and values out of range fail here. */
+vly_status vly_assignments_add(vly_assignments *list, const char *key, const char *value, const char *where);
+void vly_assignments_free(vly_assignments *list);
+/* Reads YAML ("ppo:\n  lr: 3e-4\n", or flat "ppo.lr: 3e-4"); `name` for the messages. */
+vly_status vly_config_parse(const char *yaml, size_t bytes, const char *name, vly_assignments *out);
+vly_status vly_config_load(const char *path, vly_assignments *out);
+
+/* A preset: settings that belong together (common/config/presets.def says how one is chosen). */
+typedef struct {
+    const char *name;     /* "cartpole-ppo" */
+    const char *env;      /* environment name, pattern, or family */
+    const char *algo;
+    const char *summary;
+    const char *settings; /* "ppo.lr=1e-3 ppo.epochs=10" */
+} vly_preset;
+const vly_preset *vly_preset_list(int i); /* NULL past the end */
+
+/* Defaults, then the algorithm's settings, the preset, and `given` in order. `canonical` is the
+ * environment's own name ("cartpole" for CartPole-v1) and `family` "classic", "minatar", "atari" or "plugin".
+ * Afterwards run.algo and run.preset are names, never "auto" ("none": no preset matched). Checks
+ * too what no single option can. */
+vly_status vly_config_resolve(vly_config *config, const vly_assignments *given, const char *canonical, const char *family);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,447 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include "common/learn/impala_impl.h"
+
+/* ---- slots ---- */
+
+static vly_frames frames_of(const impala *a) {
+    const vly_frames f = {a->frames, a->age, vly_impala_frame_row(a, a->slots, -a->history), a->M, a->obs};
+    return f;
+}
+
+static bool place(vly_algo *pub, int group, vly_rows *rows) {
+    impala *a = (impala *)pub;
+    int slot = a->slot[group], t = a->cursor[group] + 1;
+    if (t > a->T) {
+        if (a->next[group] < 0) {
+            const int fresh = vly_impala_free_slot(a);
+            if (fresh < 0) return false;
+            a->busy[fresh] = SLOT_LEARN | SLOT_TAIL;
+            a->next[group] = fresh;
+        }
+        slot = a->next[group], t = 1;
+    }
+    rows->obs = a->frames + (size_t)vly_impala_frame_row(a, slot, t) * a->obs.bytes;
+    rows->obs_stride = a->obs.bytes;
+    rows->reward = a->reward + vly_impala_host_row(a, slot, t);
+    rows->score = a->score + (size_t)group * (size_t)a->M;
+    rows->flags = a->flags + vly_impala_host_row(a, slot, t);
+    return true;
+}
+
+/* Row T of the old slot, with the frames before it and the state it was acted from, begins the new one. */
+static vly_status move_on(impala *a, vly_queue *q, int group) {
+    const int from = a->slot[group], to = a->next[group], T = a->T;
+    const size_t M = (size_t)a->M, rows = (size_t)(a->history + 1) * M, state = M * (size_t)a->H * sizeof(vly_real);
+    const int64_t source = vly_impala_frame_row(a, from, T - a->history), target = vly_impala_frame_row(a, to, -a->history);
+    VLY_TRY(a->c->copy(q, a->frames + (size_t)target * a->obs.bytes, a->frames + (size_t)source * a->obs.bytes, rows * a->obs.bytes));
+    if (a->age) VLY_TRY(a->c->copy(q, a->age + target, a->age + source, rows));
+    memcpy(a->flags + vly_impala_host_row(a, to, 0), a->flags + vly_impala_host_row(a, from, T), M);
+    memcpy(a->reward + vly_impala_host_row(a, to, 0), a->reward + vly_impala_host_row(a, from, T), M * sizeof(float));
+    if (a->H > 0) {
+        VLY_TRY(a->c->copy(q, a->h0 + (int64_t)to * a->M * a->H, a->h_end + (int64_t)group * a->M * a->H, state));
+        VLY_TRY(a->c->copy(q, a->cell0 + (int64_t)to * a->M * a->H, a->cell_end + (int64_t)group * a->M * a->H, state));
+    }
+    a->busy[from] &= ~SLOT_TAIL;
+    a->slot[group] = to;
+    a->next[group] = -1;
+    a->cursor[group] = 0;
+    return VLY_OK;
+}
+
+static vly_status arrived(vly_algo *pub, vly_queue *q, int group, const uint8_t *age) {
+    impala *a = (impala *)pub;
+    const size_t M = (size_t)a->M, first = (size_t)group * M;
+    if (a->cursor[group] == a->T) VLY_TRY(move_on(a, q, group));
+    const int slot = a->slot[group], t = a->cursor[group];
+    if (t >= 0) {
+        memcpy(a->action + vly_impala_step_row(a, slot, t), a->act_action + first, M * sizeof *a->action);
+        memcpy(a->logp + vly_impala_step_row(a, slot, t), a->act_logp + first, M * sizeof *a->logp);
+        a->version[(int64_t)slot * a->T + t] = a->act_version[group];
+    }
+    a->cursor[group] = t + 1;
+    if (a->age) {
+        const int64_t row = vly_impala_frame_row(a, slot, t + 1);
+        memcpy(a->age_host + row, age, M);
+        if (a->age != a->age_host) VLY_TRY(a->c->upload(q, a->age + row, a->age_host + row, M));
+    }
+    if (t + 1 == a->T) a->ready[a->numbers[READY]++] = slot;
+    pub->async.ready = (int)a->numbers[READY] * a->M;
+    return VLY_OK;
+}
+
+/* ---- acting ---- */
+
+static vly_status load_states(impala *a, vly_queue *q, const int *group, int count) {
+    const size_t bytes = (size_t)a->M * (size_t)a->H * sizeof(vly_real);
+    for (int i = 0; i < count; i++) {
+        const int64_t at = (int64_t)group[i] * a->M * a->H, to = (int64_t)i * a->M * a->H;
+        VLY_TRY(a->c->copy(q, a->acting->state_h + to, a->h + at, bytes));
+        VLY_TRY(a->c->copy(q, a->acting->state_c + to, a->cell + at, bytes));
+        if (a->cursor[group[i]] != a->T) continue;
+        VLY_TRY(a->c->copy(q, a->h_end + at, a->h + at, bytes));
+        VLY_TRY(a->c->copy(q, a->cell_end + at, a->cell + at, bytes));
+    }
+    return vly_exec_sequence(a->acting, 1, a->flags_act);
+}
+
+static vly_status store_states(impala *a, vly_queue *q, const int *group, int count) {
+    const size_t bytes = (size_t)a->M * (size_t)a->H * sizeof(vly_real);
+    const int64_t after = (int64_t)count * a->M * a->H; /* state_h[1] */
+    for (int i = 0; i < count; i++) {
+        const int64_t at = (int64_t)group[i] * a->M * a->H, from = after + (int64_t)i * a->M * a->H;
+        VLY_TRY(a->c->copy(q, a->h + at, a->acting->state_h + from, bytes));
+        VLY_TRY(a->c->copy(q, a->cell + at, a->acting->state_c + from, bytes));
+    }
+    return VLY_OK;
+}
+
+static vly_status describe_batch(impala *a, vly_queue *q, const int *group, int count) {
+    const int n = count * a->M;
+    for (int i = 0; i < count; i++) {
+        const int g = group[i], at = i * a->M;
+        const int64_t row = vly_impala_frame_row(a, a->slot[g], a->cursor[g]);
+        for (int k = 0; k < a->M; k++) {
+            a->row_act_host[at + k] = (int32_t)(row + k);
+            a->lane_host[at + k] = g * a->M + k;
+        }
+        memcpy(a->flags_act_host + at, a->flags + vly_impala_host_row(a, a->slot[g], a->cursor[g]), (size_t)a->M);
+        a->position[g] = at;
+        a->act_version[g] = a->pub.version;
+    }
+    VLY_TRY(a->c->upload(q, a->row_act, a->row_act_host, (size_t)n * sizeof(int32_t)));
+    VLY_TRY(a->c->upload(q, a->lane, a->lane_host, (size_t)n * sizeof(int32_t)));
+    return a->c->upload(q, a->flags_act, a->flags_act_host, (size_t)n);
+}
+
+static vly_status act(vly_algo *pub, vly_queue *q, const int *group, int count) {
+    impala *a = (impala *)pub;
+    const int n = count * a->M;
+    const vly_frames frames = frames_of(a);
+    if (count < 1 || count > a->G) return vly_fail(VLY_EINVAL, "%d groups to act for, of %d", count, a->G);
+    VLY_TRY(describe_batch(a, q, group, count));
+    VLY_TRY(vly_exec_gather(a->acting, q, &frames, n, a->row_act, 0));
+    if (a->H > 0) VLY_TRY(load_states(a, q, group, count));
+    VLY_TRY(vly_exec_forward(a->acting, q, n, a->act_param));
+    if (a->H > 0) VLY_TRY(store_states(a, q, group, count));
+    if (a->greedy)
+        VLY_TRY(a->c->sample_greedy(q, n, a->actions, a->acting->logits, NULL, a->rng, a->lane, 0, a->batch_action));
+    else
+        VLY_TRY(a->c->sample_policy(q, n, a->actions, a->acting->logits, a->rng, a->lane, 0, a->batch_action, a->batch_logp));
+    /* A synchronous round asks for every group once: draws then depend on the round alone, by lane. */
+    if (a->pub.schedule == VLY_SCHEDULE_ASYNC || group[count - 1] == a->G - 1) VLY_TRY(a->c->rng_advance(q, a->rng));
+    VLY_TRY(a->c->download(q, a->batch_action_host, a->batch_action, (size_t)n * sizeof(int32_t)));
+    return a->c->download(q, a->batch_logp_host, a->batch_logp, (size_t)n * sizeof(float));
+}
+
+static const int32_t *action(vly_algo *pub, int group) {
+    impala *a = (impala *)pub;
+    const size_t M = (size_t)a->M, first = (size_t)group * M;
+    if (a->position[group] >= 0) {
+        const size_t at = (size_t)a->position[group];
+        memcpy(a->act_action + first, a->batch_action_host + at, M * sizeof(int32_t));
+        memcpy(a->act_logp + first, a->batch_logp_host + at, M * sizeof(float));
+        a->position[group] = -1;
+    }
+    return a->act_action + first;
+}
+
+/* ---- learning ---- */
+
+static void drop_old(impala *a) {
+    const int limit = a->config->impala.max_lag;
+    for (int i = 0; limit > 0 && i < a->numbers[READY];) {
+        const int slot = a->ready[i];
+        if (a->pub.version - a->version[(int64_t)slot * a->T] <= limit) {
+            i++;
+            continue;
+        }
+        a->busy[slot] &= ~SLOT_LEARN;
+        a->numbers[DROPPED] += a->M;
+        memmove(a->ready + i, a->ready + i + 1, (size_t)(--a->numbers[READY] - i) * sizeof *a->ready);
+    }
+    a->pub.async.dropped = a->numbers[DROPPED];
+}
+
+static void measure_lag(impala *a) {
+    double sum = 0, most = 0;
+    for (int j = 0; j < a->batch; j++)
+        for (int t = 0; t < a->T; t++) {
+            const double lag = (double)(a->pub.version - a->version[(int64_t)a->learn_slot[j] * a->T + t]);
+            sum += lag;
+            if (lag > most) most = lag;
+        }
+    a->pub.async.lag_mean = sum / ((double)a->batch * a->T);
+    a->pub.async.lag_max = most;
+}
+
+static void assemble(impala *a) {
+    const size_t M = (size_t)a->M;
+    for (int t = 0; t <= a->T; t++)
+        for (int j = 0; j < a->batch; j++) {
+            const int slot = a->learn_slot[j];
+            const int64_t to = (int64_t)t * a->B + (int64_t)j * a->M, row = vly_impala_frame_row(a, slot, t);
+            for (int k = 0; k < a->M; k++) a->row_host[to + k] = (int32_t)(row + k);
+            memcpy(a->reward_mb_host + to, a->reward + vly_impala_host_row(a, slot, t), M * sizeof(float));
+            memcpy(a->flags_mb_host + to, a->flags + vly_impala_host_row(a, slot, t), M);
+            if (t == a->T) continue;
+            memcpy(a->action_mb_host + to, a->action + vly_impala_step_row(a, slot, t), M * sizeof(int32_t));
+            memcpy(a->logp_mb_host + to, a->logp + vly_impala_step_row(a, slot, t), M * sizeof(float));
+        }
+}
+
+static vly_status send(impala *a, vly_queue *q) {
+    const size_t rows = (size_t)a->T * (size_t)a->B, all = rows + (size_t)a->B;
+    VLY_TRY(a->c->upload(q, a->row, a->row_host, all * sizeof(int32_t)));
+    VLY_TRY(a->c->upload(q, a->reward_mb, a->reward_mb_host, all * sizeof(float)));
+    VLY_TRY(a->c->upload(q, a->flags_mb, a->flags_mb_host, all));
+    VLY_TRY(a->c->upload(q, a->action_mb, a->action_mb_host, rows * sizeof(int32_t)));
+    VLY_TRY(a->c->upload(q, a->logp_mb, a->logp_mb_host, rows * sizeof(float)));
+    if (a->H == 0) return VLY_OK;
+    const int64_t state = (int64_t)a->M * a->H;
+    for (int j = 0; j < a->batch; j++) {
+        VLY_TRY(a->c->copy(q, a->learning->state_h + j * state, a->h0 + a->learn_slot[j] * state, (size_t)state * sizeof(vly_real)));
+        VLY_TRY(a->c->copy(q, a->learning->state_c + j * state, a->cell0 + a->learn_slot[j] * state, (size_t)state * sizeof(vly_real)));
+    }
+    return vly_exec_sequence(a->learning, a->T + 1, a->flags_mb);
+}
+
+static vly_status gather_batch(impala *a, vly_queue *q, bool *enough) {
+    drop_old(a);
+    *enough = a->numbers[READY] >= a->batch;
+    if (!*enough) return VLY_OK;
+    memcpy(a->learn_slot, a->ready, (size_t)a->batch * sizeof *a->ready);
+    vly_impala_drop_first_ready(a, a->batch);
+    a->pub.async.ready = (int)a->numbers[READY] * a->M;
+    a->pub.async.learning = a->B;
+    measure_lag(a);
+    assemble(a);
+    return send(a, q);
+}
+
+static bool collect(vly_algo *pub, vly_queue *q) {
+    bool enough = false;
+    return gather_batch((impala *)pub, q, &enough) == VLY_OK && enough;
+}
+
+static vly_status whole_update(vly_queue *q, void *arg) {
+    impala *a = arg;
+    vly_learner *l = &a->learner;
+    const int n = a->T * a->B, all = n + a->B;
+    const vly_frames frames = frames_of(a);
+    VLY_TRY(vly_exec_gather(a->learning, q, &frames, all, a->row, 0));
+    VLY_TRY(vly_exec_forward(a->learning, q, all, l->params.param));
+    VLY_TRY(a->c->action_logp(q, n, a->actions, a->learning->logits, a->action_mb, a->logp_target));
+    const vly_vtrace_args vtrace = {.T = a->T, .N = a->B, .reward = a->reward_mb + a->B, .value = a->learning->value,
+                                    .flags = a->flags_mb + a->B, .logp_behaviour = a->logp_mb, .logp_target = a->logp_target,
+                                    .hyper = l->hyper_device, .advantage = a->advantage, .target = a->target, .mask = a->mask,
+                                    .stats = l->stats};
+    VLY_TRY(a->c->vtrace(q, &vtrace));
+    const vly_policy_loss_args loss = {.n = n, .actions = a->actions, .plain = true, .sum = a->config->impala.reduction == VLY_REDUCE_SUM,
+                                       .logits = a->learning->logits, .value = a->learning->value, .action = a->action_mb,
+                                       .logp_old = a->logp_mb, .value_old = a->learning->value, .advantage = a->advantage,
+                                       .target = a->target, .mask = a->mask, .hyper = l->hyper_device,
+                                       .dlogits = a->learning->dlogits, .dvalue = a->learning->dvalue, .stats = l->stats};
+    VLY_TRY(a->c->policy_loss(q, &loss));
+    /* The last observations only bootstrap: no gradient. */
+    VLY_TRY(a->c->fill(q, a->learning->dlogits + (size_t)n * (size_t)a->actions, 0, (size_t)a->B * (size_t)a->actions * sizeof(vly_real)));
+    VLY_TRY(a->c->fill(q, a->learning->dvalue + n, 0, (size_t)a->B * sizeof(vly_real)));
+    VLY_TRY(vly_exec_backward(a->learning, q, all, l->params.param, l->params.grad));
+    VLY_TRY(vly_learner_step(l, q));
+    return vly_learner_stepped(l, q, a->learning);
+}
+
+static void set_hyper(impala *a, const vly_progress *progress) {
+    vly_hyper *h = a->learner.hyper;
+    h->lr = a->config->impala.lr * (a->config->impala.anneal ? (float)vly_progress_left(progress) : 1.0f);
+    h->max_grad_norm = a->config->optim.max_grad_norm;
+    h->value_coef = a->config->impala.value_coef;
+    h->entropy_coef = a->config->impala.entropy_coef;
+    h->gamma = a->config->impala.gamma;
+    h->lambda = a->config->impala.lambda;
+    h->rho_bar = a->config->impala.rho_bar;
+    h->c_bar = a->config->impala.c_bar;
+    h->reward_scale = a->config->impala.reward_scale;
+    a->shown = *h;
+}
+
+static vly_status publish(vly_algo *pub, vly_queue *q) {
+    impala *a = (impala *)pub;
+    for (int j = 0; j < a->batch; j++) a->busy[a->learn_slot[j]] &= ~SLOT_LEARN;
+    a->numbers[VERSION] = ++pub->version;
+    pub->async.learning = 0;
+    if (a->act_param != a->learner.params.param)
+        VLY_TRY(a->c->copy(q, a->act_param, a->learner.params.param, (size_t)a->learner.params.n * sizeof(vly_real)));
+    return vly_exec_prepare(a->acting, q, a->act_param);
+}
+
+static vly_status learn(vly_algo *pub, vly_queue *q, const vly_progress *progress) {
+    impala *a = (impala *)pub;
+    const bool sync = pub->schedule == VLY_SCHEDULE_SYNC;
+    bool enough = true;
+    if (a->parcel) return vly_impala_hand_over(a, q);
+    if (sync) VLY_TRY(gather_batch(a, q, &enough));
+    if (!enough) return vly_fail(VLY_EINVAL, "impala: %lld of %d unrolls are complete", (long long)a->numbers[READY], a->batch);
+    set_hyper(a, progress);
+    VLY_TRY(vly_learner_begin(&a->learner, q));
+    if (vly_learner_capturable(&a->learner))
+        VLY_TRY(a->c->graph_run(q, &a->graph, whole_update, a));
+    else
+        VLY_TRY(whole_update(q, a));
+    VLY_TRY(vly_learner_end(&a->learner, q));
+    return sync ? publish(pub, q) : VLY_OK;
+}
+
+/* Evaluation never fills a slot for learning: each complete one is free as soon as its group moves on. */
+static vly_status discard(vly_algo *pub, vly_queue *q) {
+    impala *a = (impala *)pub;
+    (void)q;
+    for (int i = 0; i < a->numbers[READY]; i++) a->busy[a->ready[i]] &= ~SLOT_LEARN;
+    a->numbers[READY] = 0;
+    return VLY_OK;
+}
+
+static vly_status value(vly_algo *pub, vly_queue *q, float *out) {
+    impala *a = (impala *)pub;
+    VLY_TRY(a->c->download(q, out, a->acting->value, sizeof *out));
+    return a->c->queue_sync(q);
+}
+
+static vly_status metrics(vly_algo *pub, vly_metric *out, int *count) {
+    impala *a = (impala *)pub;
+    const vly_real *s = a->learner.sums;
+    const double rows = s[VLY_STAT_COUNT] > 0 ? s[VLY_STAT_COUNT] : 1, steps = s[VLY_STAT_STEPS] > 0 ? s[VLY_STAT_STEPS] : 1;
+    *count = 0;
+    vly_metric_add(out, count, "charts/learning_rate", a->shown.lr);
+    vly_metric_add(out, count, "charts/policy_lag", pub->async.lag_mean);
+    vly_metric_add(out, count, "losses/policy_loss", s[VLY_STAT_POLICY_LOSS] / rows);
+    vly_metric_add(out, count, "losses/value_loss", s[VLY_STAT_VALUE_LOSS] / rows);
+    vly_metric_add(out, count, "losses/entropy", s[VLY_STAT_ENTROPY] / rows);
+    vly_metric_add(out, count, "losses/importance_ratio", s[VLY_STAT_RHO] / rows);
+    vly_metric_add(out, count, "losses/grad_norm", s[VLY_STAT_GRAD_NORM] / steps);
+    const vly_status status = vly_learner_check(&a->learner);
+    pub->failed = pub->failed || status != VLY_OK;
+    return status;
+}
+
+/* ---- saving ---- */
+
+static vly_status check_tables(const impala *a) {
+    bool good = a->numbers[READY] >= 0 && a->numbers[READY] <= a->slots;
+    for (int i = 0; good && i < a->numbers[READY]; i++) good = a->ready[i] >= 0 && a->ready[i] < a->slots;
+    for (int g = 0; good && g < a->G; g++)
+        good = a->slot[g] >= 0 && a->slot[g] < a->slots && a->cursor[g] >= -1 && a->cursor[g] <= a->T;
+    return good ? VLY_OK : vly_fail(VLY_ECORRUPT, "the saved table of unrolls is damaged");
+}
+
+static vly_status restored(vly_algo *pub, vly_queue *q) {
+    impala *a = (impala *)pub;
+    if (!a->eval) {
+        VLY_TRY(check_tables(a));
+        pub->version = a->numbers[VERSION];
+        pub->async.dropped = a->numbers[DROPPED];
+        for (int g = 0; g < a->G; g++) a->next[g] = a->position[g] = -1;
+        VLY_TRY(vly_exec_prepare(a->learning, q, a->learner.params.param));
+    } else if (a->act_param != a->learner.params.param) {
+        VLY_TRY(a->c->copy(q, a->act_param, a->learner.params.param, (size_t)a->learner.params.n * sizeof(vly_real)));
+    }
+    VLY_TRY(vly_exec_prepare(a->acting, q, a->act_param));
+    return a->c->queue_sync(q);
+}
+
+/* ---- creation ---- */
+
+static void destroy(vly_algo *pub) {
+    impala *a = (impala *)pub;
+    if (a->graph) a->c->graph_destroy(a->graph);
+    vly_exec_destroy(a->acting);
+    vly_exec_destroy(a->learning);
+    vly_learner_destroy(&a->learner);
+    vly_net_destroy(a->net);
+    vly_memories_give_back(&a->memories);
+    free(a);
+}
+
+static vly_status copy_acting_weights(impala *a, vly_queue *q) {
+    vly_status s = VLY_OK;
+    a->act_param = a->learner.params.param;
+    if (a->pub.schedule == VLY_SCHEDULE_SYNC || a->eval) return VLY_OK;
+    a->act_param = vly_memories_take(&a->memories, false, a->learner.params.n, sizeof(vly_real), "unrolls", &s);
+    VLY_TRY(s);
+    return a->c->copy(q, a->act_param, a->learner.params.param, (size_t)a->learner.params.n * sizeof(vly_real));
+}
+
+static vly_status fill(impala *a, const vly_algo_args *args) {
+    const vly_rng rng = {args->seed, 0};
+    VLY_TRY(vly_learner_net(&a->net, args, VLY_HEAD_POLICY_VALUE));
+    a->H = vly_net_description(a->net)->lstm;
+    a->pub.params = vly_net_weights(a->net);
+    a->pub.arena = &a->learner.params, a->pub.optimizer = &a->learner.optimizer;
+    VLY_TRY(vly_learner_create(&a->learner, args, a->net));
+    VLY_TRY(vly_impala_alloc_slots(a));
+    VLY_TRY(vly_impala_alloc_groups(a));
+    VLY_TRY(a->c->upload(args->queue, a->rng, &rng, sizeof rng));
+    VLY_TRY(a->c->queue_sync(args->queue));
+    VLY_TRY(copy_acting_weights(a, args->queue));
+    VLY_TRY(vly_exec_create(&a->acting, a->c, a->net, a->N, false, "acting"));
+    VLY_TRY(vly_exec_prepare(a->acting, args->queue, a->act_param));
+    if (a->eval) return VLY_OK;
+    if (args->sync && args->sync->send_unroll) { /* acts for a learner elsewhere */
+        vly_status s = VLY_OK;
+        a->parcel = vly_memories_take(&a->memories, true, (int64_t)vly_impala_unroll_bytes(a, a->M), 1, "unrolls", &s);
+        return s;
+    }
+    VLY_TRY(vly_impala_alloc_learning(a));
+    VLY_TRY(vly_exec_create(&a->learning, a->c, a->net, (a->T + 1) * a->B, true, "learning"));
+    vly_learner_overlap(&a->learner, a->learning);
+    VLY_TRY(vly_learner_share(&a->learner, a->learning));
+    return vly_exec_prepare(a->learning, args->queue, a->learner.params.param);
+}
+
+/* Asynchronous: a batch may be learned from and another wait while every group fills a slot. */
+static void divide(impala *a, const vly_algo_args *args, const vly_config *config) {
+    a->N = args->actors, a->G = args->groups, a->M = args->actors / args->groups;
+    a->batch = a->G;
+    if (a->pub.schedule == VLY_SCHEDULE_ASYNC) {
+        const int columns = config->impala.batch > 0 ? config->impala.batch : (a->N + 1) / 2;
+        a->batch = (columns + a->M - 1) / a->M;
+        if (a->batch > a->G) a->batch = a->G;
+    }
+    a->B = a->batch * a->M;
+    a->slots = a->G + (a->pub.schedule == VLY_SCHEDULE_ASYNC ? 2 * a->batch : a->G);
+}
+
+vly_status vly_impala_create(vly_algo **out, const vly_algo_args *args) {
+    const vly_config *config = args->config;
+    *out = NULL;
+    if (args->actors < 1 || args->groups < 1 || args->actors % args->groups)
+        return vly_fail(VLY_EINVAL, "%d environments do not divide into %d groups", args->actors, args->groups);
+    const int T = args->eval ? 1 : config->impala.rollout;
+    if (T < 1 || (int64_t)(T + 8) * args->actors * 4 > INT32_MAX)
+        return vly_fail(VLY_EINVAL, "unrolls of %d steps of %d environments", T, args->actors);
+    impala *a = calloc(1, sizeof *a);
+    if (!a) return vly_fail(VLY_ENOMEM, "no memory for impala");
+    const bool sync = args->eval || config->pool.schedule == VLY_SCHEDULE_SYNC;
+    a->pub = (vly_algo){.name = "impala", .schedule = sync ? VLY_SCHEDULE_SYNC : VLY_SCHEDULE_ASYNC, .phase_steps = T, .destroy = destroy,
+                        .place = place, .arrived = arrived, .act = act, .action = action, .collect = sync ? NULL : collect,
+                        .learn = learn, .publish = sync ? NULL : publish, .discard = discard, .value = value, .metrics = metrics,
+                        .buffers = vly_impala_buffers, .restored = restored, .receive = vly_impala_receive};
+    a->c = args->compute;
+    a->memories = (vly_memories){.c = a->c, .option = "--run.envs or --impala.rollout"};
+    a->config = config;
+    a->obs = args->env->obs;
+    a->actions = args->env->actions;
+    a->history = a->obs.stack > 1 ? a->obs.stack - 1 : 0;
+    a->T = T;
+    a->eval = args->eval;
+    a->greedy = args->eval && args->greedy;
+    divide(a, args, config);
+    a->pub.rows_per_update = (int64_t)T * a->B;
+    const vly_status status = fill(a, args);
+    if (status != VLY_OK) {
+        destroy(&a->pub);
+        return status;
+    }
+    *out = &a->pub;
+    return VLY_OK;
+}

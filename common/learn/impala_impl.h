@@ -1,0 +1,104 @@
+/* impala_impl.h -- the inside of IMPALA, for common/impala*.c alone.
+ *
+ *   impala.c         acting, learning, beginning and end
+ *   impala_memory.c  what it keeps, and what of that is saved
+ *   impala_unroll.c  unrolls that go to, or come from, other processes
+ */
+#ifndef VLY_COMMON_LEARN_IMPALA_IMPL_H
+#define VLY_COMMON_LEARN_IMPALA_IMPL_H
+#include <string.h>
+#include "common/learn/impala.h"
+#include "common/learn/learner.h"
+#include "common/learn/memories.h"
+
+enum { SLOT_LEARN = 1, SLOT_TAIL = 2 }; /* why a slot is not free: to be learned from; a group still reads its end */
+
+typedef struct {
+    vly_algo pub; /* first */
+    vly_compute *c;
+    const vly_config *config;
+    vly_obs_spec obs;
+    int actions;
+    int N, M, G, T, history, H;
+    int slots, batch; /* slots in all; slots of an update */
+    bool eval, greedy;
+    vly_net *net;
+    vly_learner learner;
+    vly_exec *acting, *learning;
+    vly_real *act_param; /* the acting copy; the learner's own on a synchronous schedule */
+
+    /* slots */
+    uint8_t *frames, *age;  /* device (slots, history + T + 1, M) */
+    uint8_t *age_host;
+    vly_real *h0, *cell0;   /* device (slots, M, H): recurrent state at row 0 */
+    float *reward;          /* host (slots, T + 1, M); row t came with observation t */
+    uint8_t *flags;
+    int32_t *action;        /* host (slots, T, M) */
+    float *logp;
+    int64_t *version;       /* host (slots, T): of the weights that acted */
+    int32_t *busy;          /* host (slots): SLOT_... */
+    int32_t *ready;         /* host: complete slots, oldest first */
+
+    /* groups (host): slot and newest row, where the next rows go (-1: not placed), position in the last act() */
+    int32_t *slot, *cursor, *next, *position;
+    int32_t *act_action; /* host (N), (N), (G): what was chosen on the newest row */
+    float *act_logp;
+    int64_t *act_version;
+    float *score;
+    vly_real *h, *cell, *h_end, *cell_end; /* device (N, H): now; before row T was acted */
+
+    /* a batch being acted on: device and host */
+    int32_t *row_act, *row_act_host, *lane, *lane_host, *batch_action, *batch_action_host;
+    uint8_t *flags_act, *flags_act_host;
+    vly_real *batch_logp;
+    float *batch_logp_host;
+    vly_rng *rng;
+
+    /* an update: (T + 1, B) time-major, device and host */
+    int B;
+    int32_t *learn_slot; /* host (batch) */
+    int32_t *row, *row_host, *action_mb, *action_mb_host;
+    vly_real *reward_mb, *logp_mb, *logp_target, *advantage, *target, *mask;
+    float *reward_mb_host, *logp_mb_host;
+    uint8_t *flags_mb, *flags_mb_host;
+    vly_graph *graph;
+
+    /* saved: ready count, dropped, version */
+    int64_t *numbers;
+    vly_hyper shown;
+    vly_memories memories;
+
+    /* over processes */
+    uint8_t *parcel; /* an actor's: an unroll on its way out */
+    bool receiver;   /* a learner whose unrolls come from elsewhere */
+} impala;
+enum { READY, DROPPED, VERSION, NUMBERS };
+
+static inline int64_t vly_impala_frame_row(const impala *a, int slot, int t) { return ((int64_t)slot * (a->history + a->T + 1) + a->history + t) * a->M; }
+static inline int64_t vly_impala_host_row(const impala *a, int slot, int t) { return ((int64_t)slot * (a->T + 1) + t) * a->M; }
+static inline int64_t vly_impala_step_row(const impala *a, int slot, int t) { return ((int64_t)slot * a->T + t) * a->M; }
+
+static inline int vly_impala_free_slot(const impala *a) {
+    for (int s = 0; s < a->slots; s++)
+        if (a->busy[s] == 0) return s;
+    return -1;
+}
+
+static inline void vly_impala_drop_first_ready(impala *a, int n) {
+    a->numbers[READY] -= n;
+    memmove(a->ready, a->ready + n, (size_t)a->numbers[READY] * sizeof *a->ready);
+}
+
+/* impala_memory.c */
+vly_status vly_impala_alloc_slots(impala *a);
+vly_status vly_impala_alloc_groups(impala *a);
+vly_status vly_impala_alloc_learning(impala *a);
+int vly_impala_buffers(vly_algo *pub, vly_buffer *out, int max); /* vly_algo.buffers */
+
+/* Unrolls that go to, or come from, other processes (impala_unroll.c). */
+size_t vly_impala_unroll_bytes(const impala *a, int columns);
+/* Instead of learn(): what is complete goes out, newer weights come in. */
+vly_status vly_impala_hand_over(impala *a, vly_queue *q);
+/* vly_algo.receive */
+vly_status vly_impala_receive(vly_algo *a, vly_queue *q, const void *unroll, size_t bytes);
+#endif

@@ -1,0 +1,183 @@
+#include "common/learn/learner.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static vly_status alloc_reals(vly_learner *l, int64_t n, const char *what, vly_real **out) {
+    void *memory;
+    VLY_TRY(l->c->alloc(l->c, (size_t)n * sizeof(vly_real), what, "--net.hidden", &memory));
+    *out = memory;
+    return VLY_OK;
+}
+
+static vly_status alloc_training(vly_learner *l) {
+    void *memory;
+    VLY_TRY(alloc_reals(l, l->params.n, "gradients", &l->params.grad));
+    VLY_TRY(alloc_reals(l, l->params.n, "the optimizer's first moments", &l->params.m));
+    VLY_TRY(alloc_reals(l, l->params.n, "the optimizer's second moments", &l->params.v));
+    VLY_TRY(alloc_reals(l, 2, "the gradient norm", &l->norm));
+    VLY_TRY(alloc_reals(l, VLY_STATS, "statistics", &l->stats));
+    VLY_TRY(l->c->alloc(l->c, sizeof(int64_t), "the optimizer's step", "--net.hidden", &memory));
+    l->params.step = memory;
+    VLY_TRY(l->c->alloc(l->c, sizeof(vly_hyper), "scalars", "--net.hidden", &memory));
+    l->hyper_device = memory;
+    VLY_TRY(l->c->alloc_host(l->c, sizeof(vly_hyper), "scalars", &memory));
+    l->hyper = memory;
+    VLY_TRY(l->c->alloc_host(l->c, VLY_STATS * sizeof(vly_real), "statistics", &memory));
+    l->sums = memory;
+    return VLY_OK;
+}
+
+/* Weights are made on the host and sent down; everyone starts from rank 0's. */
+static vly_status first_weights(vly_learner *l, const vly_algo_args *args) {
+    const size_t bytes = (size_t)l->params.n * sizeof(vly_real);
+    vly_real *host = malloc(bytes);
+    if (!host) return vly_fail(VLY_ENOMEM, "no memory for the first weights (%zu bytes)", bytes);
+    vly_status status = vly_net_init(l->net, args->seed, host);
+    if (status == VLY_OK) status = l->c->upload(args->queue, l->params.param, host, bytes);
+    if (status == VLY_OK) status = l->c->queue_sync(args->queue);
+    if (status == VLY_OK && !args->eval && l->optimizer.kind == VLY_RMSPROP_TF) { /* its accumulator starts at 1 */
+        for (int64_t i = 0; i < l->params.n; i++) host[i] = 1;
+        status = l->c->upload(args->queue, l->params.v, host, bytes);
+        if (status == VLY_OK) status = l->c->queue_sync(args->queue);
+    }
+    free(host);
+    if (status == VLY_OK && l->sync && l->sync->broadcast)
+        status = l->sync->broadcast(l->sync, args->queue, l->params.param, bytes, 0);
+    return status;
+}
+
+vly_status vly_learner_create(vly_learner *l, const vly_algo_args *args, const vly_net *net) {
+    const vly_config *config = args->config;
+    memset(l, 0, sizeof *l);
+    l->c = args->compute;
+    l->net = net;
+    l->sync = args->sync;
+    l->optimizer = (vly_optimizer){.kind = (vly_optimizer_kind)config->optim.kind, .beta1 = config->optim.beta1,
+                                   .beta2 = config->optim.beta2, .eps = config->optim.eps, .momentum = config->optim.momentum};
+    l->params.n = vly_net_params(net);
+    vly_status status = alloc_reals(l, l->params.n, "weights", &l->params.param);
+    if (status == VLY_OK && !args->eval) status = alloc_training(l);
+    if (status == VLY_OK) status = first_weights(l, args);
+    if (status != VLY_OK) vly_learner_destroy(l);
+    return status;
+}
+
+void vly_learner_destroy(vly_learner *l) {
+    if (!l->c) return;
+    void *const device[] = {l->params.param, l->params.grad, l->params.m, l->params.v, l->params.step, l->params.low, l->norm, l->stats, l->hyper_device};
+    for (size_t i = 0; i < sizeof device / sizeof device[0]; i++)
+        if (device[i]) l->c->free(l->c, device[i]);
+    if (l->hyper) l->c->free_host(l->c, l->hyper);
+    if (l->sums) l->c->free_host(l->c, l->sums);
+    memset(l, 0, sizeof *l);
+}
+
+vly_status vly_learner_begin(vly_learner *l, vly_queue *q) {
+    l->hyper->max_grad_norm = l->hyper->max_grad_norm > 0 ? l->hyper->max_grad_norm : 0;
+    VLY_TRY(l->c->upload(q, l->hyper_device, l->hyper, sizeof *l->hyper));
+    return l->c->fill(q, l->stats, 0, VLY_STATS * sizeof(vly_real));
+}
+
+vly_status vly_learner_step(vly_learner *l, vly_queue *q) {
+    vly_sync *s = l->sync;
+    if (s && s->reduce) VLY_TRY(s->reduce(s, q, l->params.grad, l->reduced > 0 ? l->reduced : l->params.n));
+    l->reduced = 0;
+    if (s && s->apply) return s->apply(s, q, &l->params, l->hyper);
+    VLY_TRY(l->c->grad_norm(q, l->params.n, l->params.grad, l->norm));
+    VLY_TRY(l->c->optimize(q, &l->optimizer, &l->params, l->norm, l->hyper_device, l->stats));
+    return s && s->mix ? s->mix(s, q, &l->params) : VLY_OK;
+}
+
+vly_status vly_learner_share(vly_learner *l, vly_exec *exec) {
+    if (!l->c->layer_share || !l->params.grad || !vly_net_description(l->net)->bf16) return VLY_OK;
+    if (!l->params.low) VLY_TRY(l->c->alloc(l->c, (size_t)l->params.n * 2, "the weights in bf16", "--net.hidden", &l->params.low));
+    return vly_exec_share_low(exec, &l->params);
+}
+
+vly_status vly_learner_stepped(const vly_learner *l, vly_queue *q, vly_exec *exec) {
+    const vly_sync *s = l->sync;
+    const bool own_pass = !s || (!s->apply && !s->mix); /* nobody else has changed the weights */
+    return own_pass ? vly_exec_stepped(exec, q, l->params.param) : vly_exec_prepare(exec, q, l->params.param);
+}
+
+static vly_status reduce_early(void *arg, vly_queue *q, vly_real *grad, int64_t from) {
+    vly_learner *l = arg;
+    l->reduced = from;
+    return l->sync->reduce_early(l->sync, q, grad + from, l->params.n - from);
+}
+
+void vly_learner_overlap(vly_learner *l, vly_exec *learning) {
+    if (l->sync && l->sync->reduce_early) vly_exec_on_gradient(learning, reduce_early, l);
+}
+
+vly_status vly_learner_end(vly_learner *l, vly_queue *q) {
+    if (l->sync && l->sync->compare) VLY_TRY(l->sync->compare(l->sync, q, &l->params));
+    return l->c->download(q, l->sums, l->stats, VLY_STATS * sizeof(vly_real));
+}
+
+vly_status vly_learner_check(const vly_learner *l) {
+    bool finite = l->sums[VLY_STAT_NONFINITE] == 0;
+    for (int i = 0; i < VLY_STATS; i++) finite = finite && isfinite(l->sums[i]);
+    if (finite) return VLY_OK;
+    return vly_fail(VLY_ENUMERIC, "the loss, a gradient or a weight is not a finite number any more (policy loss %g, value loss %g, "
+                    "gradient norm %g): lower the learning rate or clip gradients (--optim.max_grad_norm)",
+                    (double)l->sums[VLY_STAT_POLICY_LOSS], (double)l->sums[VLY_STAT_VALUE_LOSS], (double)l->sums[VLY_STAT_GRAD_NORM]);
+}
+
+bool vly_learner_capturable(const vly_learner *l) { return !l->sync || l->sync->capturable; }
+
+/* Images learn in bf16 where the machine is faster at it; small MLPs gain nothing. */
+static bool wants_bf16(const vly_config *config, const vly_compute_info *info, const vly_obs_spec *obs) {
+    if (config->run.precision == VLY_PRECISION_BF16) return true;
+    const bool image = config->net.kind != VLY_NET_MLP && obs->ndim == 3 && obs->shape[0] >= 3 && obs->shape[1] >= 3;
+    return config->run.precision == VLY_PRECISION_AUTO && info->has_bf16 && image;
+}
+
+vly_status vly_learner_net(vly_net **out, const vly_algo_args *args, vly_head_kind head) {
+    const vly_config *config = args->config;
+    const bool image = args->env->obs.ndim == 3 && config->net.kind != VLY_NET_MLP;
+    vly_net_desc d = {.kind = (vly_net_kind)config->net.kind, .obs = args->env->obs, .actions = args->env->actions, .head = head,
+                      .shared = !config->net.separate, .lstm = config->net.lstm, .init = (vly_init_kind)config->net.init};
+    if (config->net.hidden.n > VLY_NET_HIDDEN_MAX)
+        return vly_fail(VLY_EINVAL, "--net.hidden has %d layers; at most %d", config->net.hidden.n, VLY_NET_HIDDEN_MAX);
+    d.layers = config->net.hidden.n;
+    for (int i = 0; i < d.layers; i++) d.hidden[i] = config->net.hidden.v[i];
+    /* Images: one number is the width after the convolutions; the MLP's default list means the network's own. */
+    if (image && d.layers != 1) d.hidden[0] = 0;
+    d.act = config->net.activation == VLY_NET_ACT_RELU ? VLY_ACT_RELU : VLY_ACT_TANH;
+    d.bf16 = wants_bf16(config, &args->compute->info, &args->env->obs);
+    d.tf32 = config->run.precision == VLY_PRECISION_TF32;
+    return vly_net_create(out, &d);
+}
+
+void vly_buffer_add(vly_buffer_list *list, const char *name, vly_buffer_role role, vly_dtype dtype, int64_t n, void *data, bool device) {
+    if (list->n < list->max) {
+        vly_buffer *b = &list->out[list->n];
+        memset(b, 0, sizeof *b);
+        snprintf(b->name, sizeof b->name, "%s", name);
+        b->role = role;
+        b->dtype = dtype;
+        b->ndim = 1;
+        b->shape[0] = n;
+        b->data = data;
+        b->device = device;
+    }
+    list->n++;
+}
+
+void vly_learner_buffers(const vly_learner *l, vly_buffer_list *list) {
+    const vly_tensor *t;
+    for (int i = 0; (t = vly_net_tensor(l->net, i)) != NULL; i++) {
+        vly_buffer_add(list, t->name, VLY_BUFFER_WEIGHT, VLY_F32, t->n, l->params.param + t->offset, true);
+        if (list->n > list->max) continue;
+        vly_buffer *b = &list->out[list->n - 1];
+        b->ndim = t->ndim;
+        for (int k = 0; k < t->ndim; k++) b->shape[k] = t->shape[k];
+    }
+    if (!l->params.grad) return;
+    vly_buffer_add(list, "optimizer.m", VLY_BUFFER_OPTIMIZER, VLY_F32, l->params.n, l->params.m, true);
+    vly_buffer_add(list, "optimizer.v", VLY_BUFFER_OPTIMIZER, VLY_F32, l->params.n, l->params.v, true);
+    vly_buffer_add(list, "optimizer.step", VLY_BUFFER_OPTIMIZER, VLY_I64, 1, l->params.step, true);
+}

@@ -1,0 +1,75 @@
+/* learner.h -- what every deep algorithm shares: the parameters of a network, their optimizer, the scalars of an
+ * update and its statistics.
+ *
+ *   VLY_TRY(vly_learner_create(&l, args, net, adam));
+ *   <in learn()>  l.hyper->lr = ...; VLY_TRY(vly_learner_begin(&l, q));   // scalars up, statistics cleared
+ *   <captured>    <forward, loss into l.stats, backward into l.params.grad>; VLY_TRY(vly_learner_step(&l, q));
+ *   <after>       VLY_TRY(vly_learner_end(&l, q));                        // statistics down
+ *   <q passed>    VLY_TRY(vly_learner_check(&l));  l.sums[VLY_STAT_...]
+ */
+#ifndef VLY_COMMON_LEARN_LEARNER_H
+#define VLY_COMMON_LEARN_LEARNER_H
+#include "common/learn/algo.h"
+#include "common/config/config.h"
+#include "common/learn/net.h"
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct {
+    vly_compute *c;
+    const vly_net *net;
+    vly_sync *sync;
+    vly_optimizer optimizer;
+    vly_params params;      /* device; grad, m, v NULL when it only acts */
+    vly_real *norm;         /* device: gradient norm, non-finite flag */
+    vly_real *stats;        /* device: VLY_STATS sums */
+    vly_hyper *hyper;       /* host: filled before vly_learner_begin */
+    vly_hyper *hyper_device;
+    vly_real *sums;         /* host: VLY_STATS, of the last update */
+    int64_t reduced;        /* gradients from here on have been given to reduce_early */
+} vly_learner;
+
+/* Random weights from args->seed, equal on all ranks. acts_only: parameters alone. On failure nothing is left. */
+vly_status vly_learner_create(vly_learner *l, const vly_algo_args *args, const vly_net *net);
+void vly_learner_destroy(vly_learner *l);
+vly_status vly_learner_begin(vly_learner *l, vly_queue *q);
+/* With several ranks: the gradients of the layers nearest the output, which are complete first, are reduced beside
+ * the rest of the backward pass of this context. */
+void vly_learner_overlap(vly_learner *l, vly_exec *learning);
+/* This context computes with the learner's own parameters: where it rounds them, the optimizer does it in its pass. */
+vly_status vly_learner_share(vly_learner *l, vly_exec *exec);
+/* After vly_learner_step, or several: such a context is ready for the new weights. */
+vly_status vly_learner_stepped(const vly_learner *l, vly_queue *q, vly_exec *exec);
+/* Gradients are there: reduce, norm, clip, apply, mix. */
+vly_status vly_learner_step(vly_learner *l, vly_queue *q);
+vly_status vly_learner_end(vly_learner *l, vly_queue *q);
+/* VLY_ENUMERIC when the update met a NaN or an infinity. */
+vly_status vly_learner_check(const vly_learner *l);
+/* Whether learn() may be captured. */
+bool vly_learner_capturable(const vly_learner *l);
+
+/* The network a configuration asks for. head_dueling turns Q into dueling. */
+vly_status vly_learner_net(vly_net **out, const vly_algo_args *args, vly_head_kind head);
+
+/* Lists of buffers: each appends to out[*n] while *n < max, and counts in any case. */
+typedef struct {
+    vly_buffer *out;
+    int n, max;
+} vly_buffer_list;
+void vly_buffer_add(vly_buffer_list *list, const char *name, vly_buffer_role role, vly_dtype dtype, int64_t n, void *data, bool device);
+/* Weights by tensor, optimizer arenas. */
+void vly_learner_buffers(const vly_learner *l, vly_buffer_list *list);
+
+static inline void vly_metric_add(vly_metric *out, int *count, const char *name, double value) {
+    if (*count >= VLY_METRICS_MAX) return;
+    size_t i = 0;
+    for (; name[i] && i + 1 < sizeof out->name; i++) out[*count].name[i] = name[i];
+    out[*count].name[i] = '\0';
+    out[(*count)++].value = value;
+}
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,241 @@
+#include "common/learn/net_impl.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+static int add_value(vly_net *net, int h, int w, int c, vly_dtype type) {
+    net->values[net->value_count] = (vly_net_value){(int64_t)h * w * c, h, w, c, type};
+    return net->value_count++;
+}
+
+static int64_t add_tensor(vly_net *net, const char *name, const char *part, int ndim, const int64_t *shape, int64_t offset,
+                          float gain) {
+    vly_tensor *t = &net->tensors[net->tensor_count++];
+    snprintf(t->name, sizeof t->name, "%s.%s", name, part);
+    t->ndim = ndim;
+    t->n = 1;
+    for (int i = 0; i < ndim; i++) {
+        t->shape[i] = shape[i];
+        t->n *= shape[i];
+    }
+    t->offset = offset;
+    t->gain = gain;
+    net->weights += t->n;
+    return t->n;
+}
+
+static vly_dtype act_type(const vly_net *net) { return net->desc.bf16 ? VLY_BF16 : VLY_F32; }
+
+/* Appends a layer and its tensors; returns the value it makes. */
+static int add_layer(vly_net *net, const char *name, int in, vly_layer_desc layer, float gain) {
+    const vly_net_value *x = &net->values[in];
+    layer.x_type = x->type;
+    layer.x_scale = x->type == VLY_U8 ? net->desc.obs.scale : 1.0f;
+    layer.needs_dx = in != 0;
+    layer.tf32 = net->desc.tf32;
+    int h = 1, w = 1;
+    if (layer.kind == VLY_LINEAR) {
+        layer.in_h = layer.in_w = 1;
+        layer.in_c = (int)x->size;
+    } else {
+        layer.in_h = x->h, layer.in_w = x->w, layer.in_c = x->c;
+        h = vly_out_size(x->h, layer.kernel, layer.stride, layer.pad);
+        w = vly_out_size(x->w, layer.kernel, layer.stride, layer.pad);
+    }
+    vly_net_node *node = &net->nodes[net->node_count++];
+    node->op = VLY_NODE_LAYER;
+    node->in = in;
+    node->layer = layer;
+    node->offset = net->params;
+    if (layer.kind != VLY_MAXPOOL) {
+        const int64_t conv[] = {layer.out_c, layer.kernel, layer.kernel, layer.in_c}, linear[] = {layer.out_c, layer.in_c};
+        const bool is_conv = layer.kind == VLY_CONV;
+        const int64_t n = add_tensor(net, name, "weight", is_conv ? 4 : 2, is_conv ? conv : linear, net->params, gain);
+        add_tensor(net, name, "bias", 1, conv, net->params + n, 0.0f);
+        net->params = (net->params + n + layer.out_c + ALIGN - 1) / ALIGN * ALIGN;
+    }
+    return node->out = add_value(net, h, w, layer.out_c, layer.y_type);
+}
+
+static const float HIDDEN = 1.41421356f; /* gain of hidden layers */
+
+static int add_linear(vly_net *net, const char *name, int in, int out, vly_act act, vly_dtype type, float gain) {
+    return add_layer(net, name, in, (vly_layer_desc){.kind = VLY_LINEAR, .act = act, .out_c = out, .y_type = type}, gain);
+}
+
+static int add_conv(vly_net *net, const char *name, int in, int out, int kernel, int stride, int pad, vly_act act) {
+    const vly_layer_desc layer = {.kind = VLY_CONV, .act = act, .out_c = out, .kernel = kernel, .stride = stride, .pad = pad,
+                                  .y_type = act_type(net)};
+    return add_layer(net, name, in, layer, HIDDEN);
+}
+
+static int add_unary(vly_net *net, vly_net_op op, int in, vly_dtype type) {
+    const vly_net_value *x = &net->values[in];
+    vly_net_node *node = &net->nodes[net->node_count++];
+    node->op = op;
+    node->in = in;
+    return node->out = add_value(net, x->h, x->w, x->c, type);
+}
+
+static int add_residual(vly_net *net, const char *name, int in) {
+    char part[48];
+    const int channels = net->values[in].c;
+    const int r = add_unary(net, VLY_NODE_RELU, in, act_type(net));
+    snprintf(part, sizeof part, "%s.conv0", name);
+    const int hidden = add_conv(net, part, r, channels, 3, 1, 1, VLY_ACT_RELU);
+    snprintf(part, sizeof part, "%s.conv1", name);
+    const int out = add_conv(net, part, hidden, channels, 3, 1, 1, VLY_ACT_NONE);
+    net->nodes[net->node_count++] = (vly_net_node){.op = VLY_NODE_ADD, .in = in, .out = out};
+    return out;
+}
+
+static int add_impala(vly_net *net, int x) {
+    static const int channels[] = {16, 32, 32};
+    char name[32];
+    for (int i = 0; i < 3; i++) {
+        snprintf(name, sizeof name, "trunk.%d.conv", i);
+        x = add_conv(net, name, x, channels[i], 3, 1, 1, VLY_ACT_NONE);
+        x = add_layer(net, "", x, (vly_layer_desc){.kind = VLY_MAXPOOL, .out_c = channels[i], .kernel = 3, .stride = 2, .pad = 1,
+                                                   .y_type = act_type(net)}, 0.0f);
+        for (int k = 0; k < 2; k++) {
+            snprintf(name, sizeof name, "trunk.%d.residual%d", i, k);
+            x = add_residual(net, name, x);
+        }
+    }
+    return add_unary(net, VLY_NODE_RELU, x, act_type(net));
+}
+
+static int add_convs(vly_net *net, int x, const int (*convs)[3], int count) { /* channels, kernel, stride */
+    char name[32];
+    for (int i = 0; i < count; i++) {
+        snprintf(name, sizeof name, "trunk.conv%d", i);
+        x = add_conv(net, name, x, convs[i][0], convs[i][1], convs[i][2], 0, VLY_ACT_RELU);
+    }
+    return x;
+}
+
+static int add_trunk(vly_net *net, const char *prefix, int x) {
+    static const int minatar[][3] = {{16, 3, 1}}, nature[][3] = {{32, 8, 4}, {64, 4, 2}, {64, 3, 1}}, a3c[][3] = {{16, 8, 4}, {32, 4, 2}};
+    char name[32];
+    int width = 0;
+    switch (net->desc.kind) {
+    case VLY_NET_AUTO:
+    case VLY_NET_MLP:
+        for (int i = 0; i < net->desc.layers; i++) {
+            snprintf(name, sizeof name, "%s.%d", prefix, i);
+            x = add_linear(net, name, x, net->desc.hidden[i], net->desc.act, act_type(net), HIDDEN);
+        }
+        return x;
+    case VLY_NET_MINATAR: x = add_convs(net, x, minatar, 1), width = 128; break;
+    case VLY_NET_NATURE: x = add_convs(net, x, nature, 3), width = 512; break;
+    case VLY_NET_A3C: x = add_convs(net, x, a3c, 2), width = 256; break;
+    case VLY_NET_IMPALA: x = add_impala(net, x), width = 256; break;
+    }
+    if (net->desc.hidden[0] > 0) width = net->desc.hidden[0];
+    snprintf(name, sizeof name, "%s.fc", prefix);
+    return add_linear(net, name, x, width, VLY_ACT_RELU, act_type(net), HIDDEN);
+}
+
+static int add_lstm(vly_net *net, int x) {
+    const int H = net->desc.lstm;
+    const int gates = add_linear(net, "lstm.input", x, 4 * H, VLY_ACT_NONE, VLY_F32, 1.0f);
+    vly_net_node *node = &net->nodes[net->node_count++];
+    node->op = VLY_NODE_LSTM;
+    node->in = gates;
+    node->offset = net->params;
+    const int64_t shape[] = {4 * (int64_t)H, H};
+    const int64_t n = add_tensor(net, "lstm.hidden", "weight", 2, shape, net->params, 1.0f);
+    net->params = (net->params + n + ALIGN - 1) / ALIGN * ALIGN;
+    return node->out = add_value(net, 1, 1, H, VLY_F32);
+}
+
+static void add_heads(vly_net *net, int policy, int value_in) {
+    const int A = net->desc.actions;
+    net->value = -1;
+    switch (net->desc.head) {
+    case VLY_HEAD_POLICY_VALUE:
+        net->logits = add_linear(net, "policy.head", policy, A, VLY_ACT_NONE, VLY_F32, 0.01f);
+        net->value = add_linear(net, "value.head", value_in, 1, VLY_ACT_NONE, VLY_F32, 1.0f);
+        break;
+    case VLY_HEAD_Q: net->logits = add_linear(net, "q.head", policy, A, VLY_ACT_NONE, VLY_F32, 1.0f); break;
+    case VLY_HEAD_DUELING: {
+        const int v = add_linear(net, "q.value", value_in, 1, VLY_ACT_NONE, VLY_F32, 1.0f);
+        const int a = add_linear(net, "q.advantage", policy, A, VLY_ACT_NONE, VLY_F32, 1.0f);
+        vly_net_node *node = &net->nodes[net->node_count++];
+        node->op = VLY_NODE_DUELING;
+        node->in = v, node->in2 = a;
+        net->logits = node->out = add_value(net, 1, 1, A, VLY_F32);
+        break;
+    }
+    }
+}
+
+static void build(vly_net *net) {
+    const vly_net_desc *d = &net->desc;
+    const vly_obs_spec *o = &d->obs;
+    const bool image = d->kind != VLY_NET_MLP;
+    const int h = o->ndim == 3 ? o->shape[0] : 1, w = o->ndim == 3 ? o->shape[1] : 1;
+    const int c = (o->ndim == 3 ? o->shape[2] : o->shape[0]) * (o->stack > 1 ? o->stack : 1);
+    const int x = add_value(net, h, w, c, image && o->dtype == VLY_U8 ? VLY_U8 : act_type(net));
+    const bool towers = d->kind == VLY_NET_MLP && !d->shared && d->lstm == 0 && d->head == VLY_HEAD_POLICY_VALUE;
+    int policy = add_trunk(net, towers ? "policy" : "trunk", x);
+    if (d->lstm > 0) policy = add_lstm(net, policy);
+    const int value_in = towers ? add_trunk(net, "value", x) : policy;
+    add_heads(net, policy, value_in);
+}
+
+static vly_status check_desc(const vly_net_desc *d) {
+    const vly_obs_spec *o = &d->obs;
+    if (o->ndim != 1 && o->ndim != 3) return vly_fail(VLY_EINVAL, "a network reads observations of 1 or 3 dimensions, not %d", o->ndim);
+    for (int i = 0; i < o->ndim; i++)
+        if (o->shape[i] < 1) return vly_fail(VLY_EINVAL, "the observation's dimension %d is %d", i, o->shape[i]);
+    if (o->dtype != VLY_F32 && o->dtype != VLY_U8) return vly_fail(VLY_EINVAL, "a network reads float or uint8 observations");
+    if (d->actions < 1 || d->actions > 4096) return vly_fail(VLY_EINVAL, "a network has 1 to 4096 actions, not %d", d->actions);
+    if (d->layers < 0 || d->layers > VLY_NET_HIDDEN_MAX)
+        return vly_fail(VLY_EINVAL, "an MLP has 0 to %d hidden layers, not %d", VLY_NET_HIDDEN_MAX, d->layers);
+    for (int i = 0; i < (d->kind == VLY_NET_MLP ? d->layers : 1); i++)
+        if (d->hidden[i] < (d->kind == VLY_NET_MLP) || d->hidden[i] > 65536)
+            return vly_fail(VLY_EINVAL, "a hidden layer has 1 to 65536 units, not %d", d->hidden[i]);
+    if (d->lstm < 0 || d->lstm > 8192) return vly_fail(VLY_EINVAL, "an LSTM has 1 to 8192 units, not %d", d->lstm);
+    if (d->kind != VLY_NET_MLP && o->ndim != 3)
+        return vly_fail(VLY_EINVAL, "network \"%s\" needs an image; these observations are vectors: use --net.kind mlp",
+                        vly_net_kind_name(d->kind));
+    const int least = d->kind == VLY_NET_NATURE ? 36 : d->kind == VLY_NET_A3C ? 20 : d->kind == VLY_NET_MLP ? 1 : 3;
+    if (o->ndim == 3 && (o->shape[0] < least || o->shape[1] < least))
+        return vly_fail(VLY_EINVAL, "network \"%s\" needs images of at least %d x %d, not %d x %d", vly_net_kind_name(d->kind), least,
+                        least, o->shape[0], o->shape[1]);
+    return VLY_OK;
+}
+
+static vly_net_kind kind_for(const vly_obs_spec *o) {
+    if (o->ndim != 3) return VLY_NET_MLP;
+    return o->shape[0] >= 36 && o->shape[1] >= 36 ? VLY_NET_NATURE : o->shape[0] >= 3 && o->shape[1] >= 3 ? VLY_NET_MINATAR : VLY_NET_MLP;
+}
+
+vly_status vly_net_create(vly_net **out, const vly_net_desc *desc) {
+    *out = NULL;
+    vly_net_desc d = *desc;
+    if (d.kind == VLY_NET_AUTO) d.kind = kind_for(&d.obs);
+    VLY_TRY(check_desc(&d));
+    vly_net *net = calloc(1, sizeof *net);
+    if (!net) return vly_fail(VLY_ENOMEM, "no memory for a network's description");
+    net->desc = d;
+    build(net);
+    *out = net;
+    return VLY_OK;
+}
+
+void vly_net_destroy(vly_net *net) { free(net); }
+const vly_net_desc *vly_net_description(const vly_net *net) { return &net->desc; }
+int64_t vly_net_params(const vly_net *net) { return net->params; }
+int64_t vly_net_weights(const vly_net *net) { return net->weights; }
+vly_net_graph vly_net_view(const vly_net *net) {
+    return (vly_net_graph){.nodes = net->nodes, .node_count = net->node_count, .values = net->values, .logits = net->logits, .value = net->value};
+}
+const vly_tensor *vly_net_tensor(const vly_net *net, int i) {
+    return i >= 0 && i < net->tensor_count ? &net->tensors[i] : NULL;
+}
+
+const char *vly_net_kind_name(vly_net_kind kind) {
+    static const char *const names[] = {"auto", "mlp", "minatar", "nature", "a3c", "impala"};
+    return kind >= 0 && kind < (int)(sizeof names / sizeof names[0]) ? names[kind] : "?";
+}

@@ -1,0 +1,32 @@
+/* onpolicy.h -- synchronous actor-critic: act for T steps with one policy, learn from all of it, forget it.
+ * PPO (common/learn/ppo.c) and A2C (common/learn/a2c.c) are this with different constants.
+ *
+ * The rollout is time-major, row (t, actor) = t * N + actor, t = 0 .. T. Row T of one rollout is row 0
+ * of the next; stacked observations reach back into `history` earlier rows, kept behind row T
+ * (row numbers wrap). Everything has a fixed address.
+ */
+#ifndef VLY_COMMON_LEARN_ONPOLICY_H
+#define VLY_COMMON_LEARN_ONPOLICY_H
+#include "common/learn/algo.h"
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct {
+    const char *name;
+    int rollout, epochs, minibatches;
+    bool plain;     /* policy gradient without a ratio (A2C) */
+    bool normalize; /* advantages, per minibatch */
+    bool anneal, anneal_clip;
+    float lr, gamma, lambda, clip, value_clip, value_coef, entropy_coef, reward_scale;
+    float target_kl; /* an epoch that moves further ends the update; 0: none */
+} vly_onpolicy_options;
+
+vly_status vly_onpolicy_create(vly_algo **out, const vly_algo_args *args, const vly_onpolicy_options *options);
+vly_status vly_ppo_create(vly_algo **out, const vly_algo_args *args);
+vly_status vly_a2c_create(vly_algo **out, const vly_algo_args *args);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

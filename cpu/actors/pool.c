@@ -1,0 +1,235 @@
+#include "cpu/actors/pool_impl.h"
+#include <stdlib.h>
+#include <string.h>
+
+enum { CHUNK_DEFAULT_MAX = 256, EPISODES_MIN = 4096 };
+
+static vly_status check_options(const vly_env *env, const vly_pool_options *o) {
+    if (o->actors < 1) return vly_fail(VLY_EINVAL, "a pool of %d actors: at least 1", o->actors);
+    if (o->groups < 0 || (o->groups > 0 && o->actors % o->groups != 0))
+        return vly_fail(VLY_EINVAL, "%d actors do not divide into %d equal groups", o->actors, o->groups);
+    if (o->chunk < 0 || o->deadline_ms < 0 || o->workers < -1 || o->workers > 4096)
+        return vly_fail(VLY_EINVAL, "chunk %d, deadline %d ms, workers %d: out of range", o->chunk, o->deadline_ms, o->workers);
+    if (env->state_bytes == 0 || env->state_bytes % 64 != 0)
+        return vly_fail(VLY_EINVAL, "environment %s: state_bytes %zu is not a multiple of 64", env->name, env->state_bytes);
+    return VLY_OK;
+}
+
+/* Small enough for four chunks per worker, large enough to pay for a lock, whole vectors where the group allows. */
+static int default_chunk(int group_actors, int workers) {
+    const int threads = workers > 0 ? workers : 1;
+    int n = (group_actors + 4 * threads - 1) / (4 * threads);
+    if (n > 16) n = (n + 15) / 16 * 16;
+    return n > CHUNK_DEFAULT_MAX ? CHUNK_DEFAULT_MAX : n;
+}
+
+static void lay_out(vly_pool *p) {
+    vly_pool_options *o = &p->options;
+    if (o->groups == 0) o->groups = 1;
+    if (o->workers < 0) o->workers = (int)uv_available_parallelism();
+    if (o->deadline_ms == 0) o->deadline_ms = 10000;
+    p->deadline_ns = (int64_t)o->deadline_ms * 1000000;
+    p->group_actors = o->actors / o->groups;
+    if (o->chunk == 0) o->chunk = default_chunk(p->group_actors, o->workers);
+    if (o->chunk > p->group_actors) o->chunk = p->group_actors;
+    p->group_chunks = (p->group_actors + o->chunk - 1) / o->chunk;
+    p->chunk_count = p->group_chunks * o->groups;
+    p->ring_size = 4 * (int64_t)o->actors > EPISODES_MIN ? 4 * (int64_t)o->actors : EPISODES_MIN;
+}
+
+static void name_chunks(vly_pool *p) {
+    for (int id = 0; id < p->chunk_count; id++) {
+        pool_chunk *c = &p->chunks[id];
+        c->group = id / p->group_chunks;
+        const int within = id % p->group_chunks * p->options.chunk, rest = p->group_actors - within;
+        c->first = c->group * p->group_actors + within;
+        c->n = rest < p->options.chunk ? rest : p->options.chunk;
+        c->episodes = p->chunk_episodes + c->first;
+    }
+}
+
+static void free_memory(vly_pool *p) {
+    void *all[] = {p->states, p->score, p->length, p->seeds, p->age, p->afresh, p->chunks, p->groups, p->chunk_episodes,
+                   p->queue, p->finished, p->order, p->workers, p->ring, p};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) free(all[i]);
+}
+
+static vly_status take_memory(vly_pool *p) {
+    const size_t n = (size_t)p->options.actors, chunks = (size_t)p->chunk_count;
+    p->states = aligned_alloc(64, n * p->env->state_bytes);
+    p->score = calloc(n, sizeof *p->score);
+    p->length = calloc(n, sizeof *p->length);
+    p->seeds = calloc(n, sizeof *p->seeds);
+    p->age = calloc(n, 1);
+    p->afresh = calloc(n, 1);
+    p->chunks = calloc(chunks, sizeof *p->chunks);
+    p->groups = calloc((size_t)p->options.groups, sizeof *p->groups);
+    p->chunk_episodes = calloc(n, sizeof *p->chunk_episodes);
+    p->queue = calloc(chunks, sizeof *p->queue);
+    p->finished = calloc(chunks, sizeof *p->finished);
+    p->order = calloc((size_t)p->options.groups, sizeof *p->order);
+    p->workers = calloc((size_t)p->options.workers + 1 + POOL_SPARE_WORKERS, sizeof *p->workers);
+    p->ring = calloc((size_t)p->ring_size, sizeof *p->ring);
+    if (!p->states || !p->score || !p->length || !p->seeds || !p->age || !p->afresh || !p->chunks || !p->groups ||
+        !p->chunk_episodes || !p->queue || !p->finished || !p->order || !p->workers || !p->ring)
+        return vly_fail(VLY_ENOMEM, "no memory for %d actors of environment %s (%zu bytes each); use fewer (--envs)",
+                        p->options.actors, p->env->name, p->env->state_bytes);
+    memset(p->states, 0, n * p->env->state_bytes); /* touched here, not in the first step */
+    return VLY_OK;
+}
+
+static void init_sync(vly_pool *p) {
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_mutex_init(&p->lock, NULL);
+    pthread_cond_init(&p->work, NULL);
+    pthread_cond_init(&p->done, &attr);
+    pthread_cond_init(&p->watch, &attr);
+    pthread_condattr_destroy(&attr);
+}
+
+static void end_sync(vly_pool *p) {
+    pthread_cond_destroy(&p->watch);
+    pthread_cond_destroy(&p->done);
+    pthread_cond_destroy(&p->work);
+    pthread_mutex_destroy(&p->lock);
+}
+
+static vly_status start_threads(vly_pool *p) {
+    int error = 0;
+    pthread_mutex_lock(&p->lock);
+    p->workers[0].pool = p; /* the caller's slot */
+    p->slots = 1;
+    for (int i = 0; i < p->options.workers && !error; i++) error = vly_pool_start_worker(p);
+    if (!error) error = vly_pool_start_thread(&p->watchdog, vly_pool_watchdog, p);
+    p->watchdog_started = !error;
+    pthread_mutex_unlock(&p->lock);
+    return error ? vly_fail(VLY_ENOMEM, "cannot start %d threads for environments: %s", p->options.workers + 1, strerror(error))
+                 : VLY_OK;
+}
+
+static vly_status open_async(vly_pool *p, uv_loop_t *loop) {
+    if (!loop) return VLY_OK;
+    uv_async_t *async = calloc(1, sizeof *async);
+    if (!async) return vly_fail(VLY_ENOMEM, "no memory for the pool's handle");
+    const int error = uv_async_init(loop, async, vly_pool_on_async);
+    if (error) {
+        free(async);
+        return vly_fail(VLY_EIO, "uv_async_init: %s", uv_strerror(error));
+    }
+    async->data = p;
+    p->async = async;
+    return VLY_OK;
+}
+
+vly_status vly_pool_create(vly_pool **out, uv_loop_t *loop, const vly_env *env, const vly_pool_options *options) {
+    VLY_TRY(check_options(env, options));
+    vly_pool *p = calloc(1, sizeof *p);
+    if (!p) return vly_fail(VLY_ENOMEM, "no memory for a pool");
+    p->env = env;
+    p->options = *options;
+    p->created_ns = vly_now_ns();
+    lay_out(p);
+    vly_status status = take_memory(p);
+    if (status != VLY_OK) {
+        free_memory(p);
+        return status;
+    }
+    name_chunks(p);
+    init_sync(p);
+    status = open_async(p, loop);
+    if (status == VLY_OK) status = start_threads(p);
+    if (status != VLY_OK) {
+        vly_pool_destroy(p);
+        return status;
+    }
+    *out = p;
+    return VLY_OK;
+}
+
+static void free_handle(uv_handle_t *handle) { free(handle); }
+
+/* Threads in flight get as long as an environment may take; true when all are out. */
+static bool stop_workers(vly_pool *p) {
+    pthread_mutex_lock(&p->lock);
+    p->queue_count = 0;
+    p->stop = true;
+    pthread_cond_broadcast(&p->work);
+    pthread_cond_broadcast(&p->watch);
+    const int64_t until = vly_now_ns() + p->deadline_ns;
+    p->waiting++;
+    while (p->running > p->hung && vly_now_ns() < until) {
+        const int64_t soon = vly_now_ns() + 20000000; /* group chunks that are not the last do not signal */
+        vly_pool_wait_until(&p->done, &p->lock, soon < until ? soon : until);
+    }
+    const bool out = p->running == 0;
+    uv_async_t *async = p->async;
+    p->async = NULL;
+    pthread_mutex_unlock(&p->lock);
+    if (async) uv_close((uv_handle_t *)async, free_handle);
+    return out;
+}
+
+vly_status vly_pool_destroy(vly_pool *p) {
+    if (!p) return VLY_OK;
+    const bool out = stop_workers(p);
+    if (p->watchdog_started) pthread_join(p->watchdog, NULL);
+    for (int i = 0; i < p->slots; i++) {
+        if (!p->workers[i].started) continue;
+        if (out) pthread_join(p->workers[i].thread, NULL);
+        else pthread_detach(p->workers[i].thread); /* it still uses the pool's memory, which stays */
+    }
+    if (!out)
+        return vly_fail(VLY_ETIMEOUT, "environment %s still has not come back; its thread and memory are left behind", p->env->name);
+    end_sync(p);
+    free_memory(p);
+    return VLY_OK;
+}
+
+/* ---- what can be asked ---- */
+
+int vly_pool_actors(const vly_pool *p) { return p->options.actors; }
+int vly_pool_groups(const vly_pool *p) { return p->options.groups; }
+int vly_pool_chunks(const vly_pool *p) { return p->chunk_count; }
+void vly_pool_group_range(const vly_pool *p, int g, int *first, int *n) {
+    *first = g * p->group_actors, *n = p->group_actors;
+}
+void vly_pool_chunk_range(const vly_pool *p, int id, int *first, int *n) {
+    *first = p->chunks[id].first, *n = p->chunks[id].n;
+}
+const uint8_t *vly_pool_age(const vly_pool *p, int actor) { return p->age + actor; }
+
+int vly_pool_episodes(vly_pool *p, vly_episode *out, int max) {
+    int n = 0;
+    while (n < max && p->ring_read < p->ring_written) out[n++] = p->ring[p->ring_read++ % p->ring_size];
+    return n;
+}
+
+void *vly_pool_state(vly_pool *p, int actor) {
+    if (actor < 0 || actor >= p->options.actors) return NULL;
+    pthread_mutex_lock(&p->lock);
+    const chunk_state s = vly_pool_chunk_of(p, actor)->state;
+    pthread_mutex_unlock(&p->lock);
+    return s == CHUNK_QUEUED || s == CHUNK_RUNNING ? NULL : vly_pool_state_at(p, actor);
+}
+
+void vly_pool_get_stats(vly_pool *p, vly_pool_stats *out) {
+    const int64_t now = vly_now_ns();
+    int64_t busy = 0;
+    pthread_mutex_lock(&p->lock);
+    for (int i = 0; i < p->slots; i++) busy += p->workers[i].busy_ns;
+    *out = (vly_pool_stats){.rows = p->rows,
+                            .episodes = p->ring_written,
+                            .episodes_dropped = p->ring_dropped,
+                            .restarts = p->restarts,
+                            .hung_total = p->hung_total,
+                            .hung = p->hung,
+                            .queued = p->queue_count,
+                            .running = p->running,
+                            .finished = p->finished_count,
+                            .workers = p->threads,
+                            .busy_s = (double)busy * 1e-9,
+                            .age_s = (double)(now - p->created_ns) * 1e-9};
+    pthread_mutex_unlock(&p->lock);
+}

@@ -1,0 +1,108 @@
+#include "cpu/actors/pool_impl.h"
+#include <string.h>
+
+enum { SNAPSHOT_VERSION = 1 };
+
+typedef struct {
+    char magic[8];
+    uint32_t version, actors;
+    uint64_t state_bytes, episodes;
+    char env[64];
+} snapshot_head;
+
+typedef struct {
+    double score;
+    int32_t length;
+    uint32_t seeds;
+    uint8_t age, afresh, pad[6];
+} snapshot_actor;
+
+size_t vly_pool_snapshot_bytes(const vly_pool *p) {
+    return sizeof(snapshot_head) + (size_t)p->options.actors * (sizeof(snapshot_actor) + p->env->state_bytes);
+}
+
+static snapshot_head head_of(const vly_pool *p) {
+    snapshot_head h = {.magic = "vlypool", .version = SNAPSHOT_VERSION, .actors = (uint32_t)p->options.actors,
+                       .state_bytes = p->env->state_bytes, .episodes = (uint64_t)p->ring_written};
+    memcpy(h.env, p->env->name, sizeof h.env);
+    return h;
+}
+
+/* Nothing may be under way but what hangs. */
+static vly_status check_quiet(vly_pool *p) {
+    for (int i = 0; i < p->chunk_count; i++)
+        if (p->chunks[i].state != CHUNK_IDLE && !p->chunks[i].hung)
+            return vly_fail(VLY_EINVAL, "actors %d to %d are in flight: a snapshot needs them at rest", p->chunks[i].first,
+                            p->chunks[i].first + p->chunks[i].n - 1);
+    return VLY_OK;
+}
+
+static void save_actor(vly_pool *p, int actor, bool hung, snapshot_actor *to, unsigned char *state) {
+    memset(to, 0, sizeof *to);
+    if (hung) { /* its worker may be writing: only what is the caller's */
+        to->afresh = 1;
+        to->seeds = 0x40000000u + (uint32_t)p->hung_total; /* seeds it has not used */
+        memset(state, 0, p->env->state_bytes);
+        return;
+    }
+    to->score = p->score[actor], to->length = p->length[actor], to->seeds = p->seeds[actor];
+    to->age = p->age[actor], to->afresh = p->afresh[actor];
+    memcpy(state, vly_pool_state_at(p, actor), p->env->state_bytes);
+}
+
+vly_status vly_pool_save(vly_pool *p, void *to, size_t bytes) {
+    if (bytes != vly_pool_snapshot_bytes(p))
+        return vly_fail(VLY_EINVAL, "a snapshot takes %zu bytes, not %zu", vly_pool_snapshot_bytes(p), bytes);
+    pthread_mutex_lock(&p->lock);
+    const vly_status quiet = check_quiet(p);
+    if (quiet == VLY_OK) {
+        const snapshot_head h = head_of(p);
+        snapshot_actor *actors = (snapshot_actor *)((unsigned char *)to + sizeof h);
+        unsigned char *states = (unsigned char *)(actors + p->options.actors);
+        memcpy(to, &h, sizeof h);
+        for (int a = 0; a < p->options.actors; a++)
+            save_actor(p, a, vly_pool_chunk_of(p, a)->hung, &actors[a], states + (size_t)a * p->env->state_bytes);
+    }
+    pthread_mutex_unlock(&p->lock);
+    return quiet;
+}
+
+static vly_status check_head(const vly_pool *p, const void *from, size_t bytes) {
+    snapshot_head h;
+    if (bytes < sizeof h) return vly_fail(VLY_ECORRUPT, "the snapshot of the actors is cut off");
+    memcpy(&h, from, sizeof h);
+    h.env[sizeof h.env - 1] = '\0';
+    if (memcmp(h.magic, "vlypool", 8) != 0) return vly_fail(VLY_ECORRUPT, "not a snapshot of actors");
+    if (h.version != SNAPSHOT_VERSION)
+        return vly_fail(VLY_EVERSION, "the actors were saved in format %u, this program reads %d", h.version, SNAPSHOT_VERSION);
+    if (strcmp(h.env, p->env->name) != 0)
+        return vly_fail(VLY_EINVAL, "the snapshot is of environment %s, not %s", h.env, p->env->name);
+    if (h.actors != (uint32_t)p->options.actors || h.state_bytes != p->env->state_bytes)
+        return vly_fail(VLY_EINVAL, "the snapshot holds %u actors of %llu bytes, not %d of %zu", h.actors,
+                        (unsigned long long)h.state_bytes, p->options.actors, p->env->state_bytes);
+    if (bytes != vly_pool_snapshot_bytes(p)) return vly_fail(VLY_ECORRUPT, "the snapshot of the actors is cut off");
+    return VLY_OK;
+}
+
+vly_status vly_pool_load(vly_pool *p, const void *from, size_t bytes) {
+    VLY_TRY(check_head(p, from, bytes));
+    pthread_mutex_lock(&p->lock);
+    vly_status status = check_quiet(p);
+    if (status == VLY_OK && p->hung) status = vly_fail(VLY_EINVAL, "an actor hangs: nothing can be restored");
+    if (status == VLY_OK) {
+        snapshot_head h;
+        memcpy(&h, from, sizeof h);
+        const unsigned char *at = (const unsigned char *)from + sizeof h;
+        const unsigned char *states = at + (size_t)p->options.actors * sizeof(snapshot_actor);
+        for (int a = 0; a < p->options.actors; a++) {
+            snapshot_actor s;
+            memcpy(&s, at + (size_t)a * sizeof s, sizeof s);
+            p->score[a] = s.score, p->length[a] = s.length, p->seeds[a] = s.seeds;
+            p->age[a] = s.age, p->afresh[a] = s.afresh != 0;
+        }
+        memcpy(p->states, states, (size_t)p->options.actors * p->env->state_bytes);
+        p->ring_written = p->ring_read = (int64_t)h.episodes;
+    }
+    pthread_mutex_unlock(&p->lock);
+    return status;
+}

@@ -1,0 +1,62 @@
+#include "cpu/fleet/fleet.h"
+#include <stdlib.h>
+#include <string.h>
+#include "cpu/fleet/scheme.h"
+#include "cpu/fleet/gpus.h"
+#include "cpu/fleet/ranks.h"
+
+struct vly_fleet {
+    vly_gpus *gpus;
+    vly_ranks *ranks;
+    vly_dist *dist;
+};
+
+static vly_status connect_fleet(vly_fleet *f, const vly_config *config, vly_compute *compute, const char *folder, void (*say)(void *arg, const char *text), void *arg) {
+    const vly_dist_kind kind = vly_dist_kind_of(config);
+    if (vly_gpus_wanted(config, compute)) return vly_gpus_open(&f->gpus, config, compute);
+    if (kind == VLY_DIST_RANKS) return vly_ranks_open(&f->ranks, (vly_ranks_mode)(config->run.sync - 1));
+    if (vly_ranks_launched() && getenv("OMPI_COMM_WORLD_SIZE") && strcmp(getenv("OMPI_COMM_WORLD_SIZE"), "1") != 0)
+        return vly_fail(VLY_EINVAL, "started by mpirun with several ranks, but nothing says how they work together: give --sync allreduce or --sync gossip");
+    if (kind == VLY_DIST_NONE) return VLY_OK;
+#ifdef VLY_HAVE_REDIS
+    return vly_dist_create(&f->dist, config, folder, say, arg);
+#else
+    (void)folder, (void)say, (void)arg;
+    return vly_fail(VLY_EUNSUPPORTED, "%s over workers needs Redis, and this build has no client for it: apt-get install libhiredis-dev liblz4-dev redis-server, then build again", config->run.algo);
+#endif
+}
+
+vly_status vly_fleet_open(vly_fleet **out, const vly_config *config, vly_compute *compute, const char *folder, void (*say)(void *arg, const char *text), void *arg) {
+    vly_fleet *f = calloc(1, sizeof *f);
+    if (!f) return vly_fail(VLY_ENOMEM, "fleet: out of memory");
+    const vly_status status = connect_fleet(f, config, compute, folder, say, arg);
+    if (status != VLY_OK) {
+        free(f);
+        return status;
+    }
+    *out = f;
+    return VLY_OK;
+}
+
+void vly_fleet_join(vly_fleet *f, vly_train_options *options) {
+    if (f->gpus) options->sync = vly_gpus_sync(f->gpus);
+    if (f->ranks) options->sync = vly_ranks_sync(f->ranks);
+#ifdef VLY_HAVE_REDIS
+    if (f->dist) options->lead = vly_dist_lead, options->lead_arg = f->dist;
+#endif
+}
+
+int vly_fleet_rank(const vly_fleet *f) {
+    if (f && f->gpus) return vly_gpus_sync(f->gpus)->rank;
+    return f && f->ranks ? vly_ranks_sync(f->ranks)->rank : 0;
+}
+
+void vly_fleet_close(vly_fleet *f, bool failed) {
+    if (!f) return;
+#ifdef VLY_HAVE_REDIS
+    vly_dist_destroy(f->dist);
+#endif
+    vly_ranks_close(f->ranks, failed);
+    vly_gpus_close(f->gpus, failed);
+    free(f);
+}

@@ -1,0 +1,256 @@
+/* The learner of Ape-X: takes blocks, samples them by priority, learns, publishes weights; at the ratio that is asked for,
+ * never more, and never so much less that the memory would be replaced unlearned: it leaves blocks in the store then, and
+ * actors wait. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include "common/learn/dqn.h"
+#include "common/learn/learner.h"
+#include "cpu/fleet/apex.h"
+#include "cpu/fleet/experience.h"
+#include "cpu/fleet/scheme_impl.h"
+#include "cpu/fleet/weights.h"
+#include "cpu/train/train_impl.h"
+
+enum { BLOCKS_AT_ONCE = 16, BURST_MS = 20, IDLE_US = 500 };
+
+typedef struct {
+    vly_dist *d;
+    vly_train *t;
+    const vly_config *k;
+    vly_feed *feed;
+    vly_experience *e;
+    vly_weights *weights;
+    vly_real *param; /* on its way to the store */
+    int64_t start_steps, start_updates; /* of learning, in this process; -1: not yet */
+    int64_t begun;                      /* steps there were when this process began; blocks come many at once, and all count */
+    int64_t published, published_ms, kept_ms;
+    double lag_sum, lag_max;
+    int64_t lags;
+    int members;
+    bool lost; /* the store was gone */
+} leader;
+
+static void heard_block(void *arg, const vly_block_head *h) {
+    leader *l = arg;
+    const double lag = (double)(l->t->counters.updates - h->version);
+    l->t->counters.steps += h->agent_steps;
+    for (uint32_t i = 0; i < h->returns; i++) vly_dist_heard_episode(l->d, (double)h->score[i]);
+    l->lag_sum += lag, l->lags++;
+    l->lag_max = lag > l->lag_max ? lag : l->lag_max;
+}
+
+static vly_status publish(leader *l, bool stop) {
+    vly_train *t = l->t;
+    const vly_params *p = t->algo->arena;
+    VLY_TRY(t->c->download(t->learn, l->param, p->param, (size_t)p->n * sizeof *l->param));
+    VLY_TRY(t->c->queue_sync(t->learn));
+    VLY_TRY(vly_weights_publish(l->weights, t->counters.updates, t->counters.steps, stop, l->param));
+    l->published = t->counters.updates, l->published_ms = vly_now_ms();
+    return VLY_OK;
+}
+
+/* Updates until the rows learned from are replay.ratio times the transitions acted since learning began. */
+static int64_t updates_due(leader *l) {
+    const train_counters *c = &l->t->counters;
+    vly_experience_report r;
+    vly_experience_get_report(l->e, &r);
+    if (r.live < l->k->dqn.batch) return 0;
+    if (l->start_steps < 0) {
+        if (c->steps < l->k->dqn.learning_starts) return 0;
+        l->start_steps = l->k->dqn.learning_starts > l->begun ? l->k->dqn.learning_starts : l->begun;
+        l->start_updates = c->updates;
+    }
+    const double rows = (double)l->k->replay.ratio * (double)(c->steps - l->start_steps);
+    return (int64_t)floor(rows / l->k->dqn.batch) - (c->updates - l->start_updates);
+}
+
+/* ---- learning ---- */
+
+static vly_status learn_one(leader *l) {
+    vly_train *t = l->t;
+    const vly_progress progress = vly_train_progress(t);
+    VLY_TRY(t->algo->learn(t->algo, t->learn, &progress));
+    VLY_TRY(t->c->queue_sync(t->learn));
+    t->counters.updates++;
+    t->rows_learned += l->k->dqn.batch;
+    return vly_experience_learned(l->e, l->feed);
+}
+
+/* Some updates in a row; the frames of one come while the one before is computed. */
+static vly_status learn_burst(leader *l, int64_t due) {
+    const int64_t until = vly_now_ms() + BURST_MS;
+    const vly_progress progress = vly_train_progress(l->t);
+    const float left = (float)vly_progress_left(&progress);
+    const float beta = l->k->replay.beta + (l->k->replay.beta_end - l->k->replay.beta) * (1 - left);
+    VLY_TRY(vly_experience_draw(l->e, beta));
+    for (;;) {
+        VLY_TRY(vly_experience_fetch(l->e, l->feed));
+        const bool more = --due > 0 && vly_now_ms() < until;
+        if (more) VLY_TRY(vly_experience_draw(l->e, beta));
+        VLY_TRY(learn_one(l));
+        if (!more) break;
+    }
+    vly_metric unused[VLY_METRICS_MAX];
+    int count;
+    return l->t->algo->metrics(l->t->algo, unused, &count); /* stops at the first number that is none */
+}
+
+static vly_status sync_again(leader *l) {
+    if (!l->lost) return VLY_OK;
+    VLY_TRY(vly_experience_sync(l->e));
+    VLY_TRY(publish(l, false));
+    l->lost = false;
+    return VLY_OK;
+}
+
+static vly_status round_of_work(leader *l, bool *worked) {
+    int blocks = 0;
+    VLY_TRY(sync_again(l));
+    int64_t due = updates_due(l);
+    if (due < l->k->apex.behind) VLY_TRY(vly_experience_take(l->e, BLOCKS_AT_ONCE, &blocks));
+    due = updates_due(l);
+    if (due > 0) VLY_TRY(learn_burst(l, due));
+    *worked = blocks > 0 || due > 0;
+    const train_counters *c = &l->t->counters;
+    if (c->updates - l->published >= l->k->apex.publish || (c->updates > l->published && vly_now_ms() - l->published_ms > 250) ||
+        vly_now_ms() - l->published_ms > 1000)
+        VLY_TRY(publish(l, false));
+    if ((double)(vly_now_ms() - l->kept_ms) < 1000 * (double)l->k->apex.keep_s) return VLY_OK;
+    l->kept_ms = vly_now_ms();
+    return vly_experience_keep(l->e);
+}
+
+/* ---- telling ---- */
+
+static vly_status count_member(void *arg, const char *member, const char *json) {
+    (void)member;
+    *(int *)arg += strstr(json, "\"role\":\"actor\"") != NULL;
+    return VLY_OK;
+}
+
+static vly_status count_actors(leader *l) {
+    int all;
+    l->members = 0;
+    return vly_store_members(l->d->store, count_member, &l->members, &all);
+}
+
+static void add_metrics(leader *l, vly_metric *m, int *n) {
+    const train_counters *c = &l->t->counters;
+    vly_experience_report r;
+    vly_experience_get_report(l->e, &r);
+    vly_metric_add(m, n, "charts/replay_size", (double)r.live);
+    const int64_t acted = l->start_steps < 0 ? 0 : c->steps - l->start_steps;
+    vly_metric_add(m, n, "charts/replay_ratio", acted > 0 ? (double)(c->updates - l->start_updates) * l->k->dqn.batch / (double)acted : 0);
+    vly_metric_add(m, n, "store/bytes", (double)r.stored_bytes);
+    vly_metric_add(m, n, "store/taken_bytes", (double)r.bytes);
+    vly_metric_add(m, n, "store/waiting", (double)r.waiting);
+    vly_metric_add(m, n, "store/evicted", (double)r.evicted);
+    vly_metric_add(m, n, "store/lost", (double)r.lost);
+    vly_metric_add(m, n, "store/missed_blocks", (double)r.missed);
+    vly_metric_add(m, n, "store/corrupt", (double)r.corrupt);
+    vly_metric_add(m, n, "store/cached", r.sampled ? (double)r.from_cache / (double)r.sampled : 0);
+    vly_metric_add(m, n, "dist/lag_mean", l->lags ? l->lag_sum / (double)l->lags : 0);
+    vly_metric_add(m, n, "dist/lag_max", l->lag_max);
+    vly_metric_add(m, n, "dist/workers", l->members);
+    vly_metric_add(m, n, "dist/restarts", l->d->restarts);
+    l->lag_sum = l->lag_max = 0, l->lags = 0;
+}
+
+static vly_status tend(leader *l) {
+    vly_train *t = l->t;
+    vly_metric m[VLY_METRICS_MAX];
+    int n = 0;
+    VLY_TRY(vly_dist_watch(l->d, false));
+    if (t->o.loop) uv_run(t->o.loop, UV_RUN_NOWAIT);
+    if (vly_now_ms() - l->d->told_ms > 500) {
+        VLY_TRY(vly_dist_beat(l->d, t->counters.updates));
+        VLY_TRY(count_actors(l));
+        l->d->told_ms = vly_now_ms();
+    }
+    if (l->start_steps >= 0) VLY_TRY(t->algo->metrics(t->algo, m, &n));
+    add_metrics(l, m, &n);
+    return vly_dist_led(l->d, t->counters.steps, t->counters.updates, m, n);
+}
+
+/* ---- a run ---- */
+
+/* A server that has less memory than the shards were promised: they shrink. */
+static vly_status survive(leader *l, vly_status status, int64_t *lost_ms) {
+    if (status == VLY_ENOSPACE) return vly_experience_shrink(l->e);
+    if (status == VLY_EPEER) l->lost = true;
+    return vly_dist_survive(l->d, status, lost_ms);
+}
+
+static vly_status tell_end(void *arg) {
+    leader *l = arg;
+    const vly_status status = publish(l, true);
+    if (status != VLY_ENOSPACE) return status;
+    VLY_TRY(vly_experience_shrink(l->e));
+    return publish(l, true);
+}
+
+/* Steps that fill the budget at the very end are learned from as well: the ratio holds for the whole run. */
+static vly_status work_off(leader *l) {
+    if (l->t->stop != VLY_STOP_BUDGET || l->lost) return VLY_OK;
+    for (int64_t due = updates_due(l); due > 0 && !atomic_load(&l->t->stop_asked); due = updates_due(l)) {
+        VLY_TRY(learn_burst(l, due));
+        VLY_TRY(vly_dist_beat(l->d, l->t->counters.updates));
+    }
+    return VLY_OK;
+}
+
+static vly_status serve(leader *l) {
+    vly_train *t = l->t;
+    int64_t last = 0, lost = 0;
+    while (t->stop == VLY_STOP_NONE) {
+        bool worked = false;
+        vly_status status = round_of_work(l, &worked);
+        if (status == VLY_OK) lost = 0;
+        VLY_TRY(survive(l, status, &lost));
+        vly_train_mark(t, VLY_PHASE_LEARN);
+        if (vly_now_ms() - last >= VLY_DIST_SERVE_MS) {
+            last = vly_now_ms();
+            VLY_TRY(survive(l, tend(l), &lost));
+            vly_train_mark(t, VLY_PHASE_OTHER);
+        }
+        if (!worked) nanosleep(&(struct timespec){0, IDLE_US * 1000L}, NULL);
+    }
+    VLY_TRY(survive(l, work_off(l), &lost));
+    VLY_TRY(survive(l, l->lost ? VLY_OK : vly_experience_keep(l->e), &lost));
+    return vly_dist_tell_end(l->d, tell_end, l);
+}
+
+static vly_status open_leader(leader *l) {
+    const vly_config *k = l->k;
+    const vly_env *env = l->t->o.env;
+    const vly_experience_options o = {
+        .url = l->d->url, .run = l->d->run, .shape = vly_apex_shape(k, &env->obs, env->actions), .shards = k->apex.shards, .batch = k->dqn.batch,
+        .capacity = k->replay.capacity, .shard_bytes = k->apex.shard_bytes, .cache_bytes = k->apex.cache,
+        .retry_ms = VLY_DIST_OWN_RETRY_MS, .alpha = k->replay.alpha, .priority_eps = k->replay.priority_eps,
+        .seed = (uint64_t)k->run.seed ^ (uint64_t)l->t->counters.updates << 32, .on_block = heard_block, .arg = l};
+    l->feed = vly_dqn_feed(l->t->algo);
+    if (!l->feed) return vly_fail(VLY_EINVAL, "%s does not learn from experience in a store", k->run.algo);
+    l->param = malloc((size_t)l->t->algo->arena->n * sizeof *l->param);
+    if (!l->param) return vly_fail(VLY_ENOMEM, "distributed run: out of memory");
+    VLY_TRY(vly_weights_create(&l->weights, l->d->store, l->t->algo->arena->n));
+    VLY_TRY(vly_experience_open(&l->e, &o));
+    VLY_TRY(publish(l, false));
+    return vly_dist_start_fleet(l->d);
+}
+
+vly_status vly_dist_lead_apex(vly_dist *d) {
+    leader l = {.d = d, .t = d->t, .k = d->config, .start_steps = -1, .begun = d->t->counters.steps};
+    vly_status status = open_leader(&l);
+    if (status == VLY_OK) status = serve(&l);
+    if (status != VLY_OK && l.weights) {
+        char words[512];
+        strncpy(words, vly_error_text(), sizeof words - 1), words[sizeof words - 1] = '\0';
+        (void)publish(&l, true);
+        vly_fail(status, "%s", words);
+    }
+    vly_experience_close(l.e);
+    vly_weights_destroy(l.weights);
+    free(l.param);
+    return status;
+}

@@ -1,0 +1,167 @@
+/* libvolley_mpi.so: the vly_sync of cpu/fleet/ranks.h over MPI. Loaded only under mpirun, for MPI_Init alone costs 0.1 s. */
+#include <mpi.h>
+#include <stdlib.h>
+#include <string.h>
+#include "cpu/fleet/ranks.h"
+
+enum { HASH_EVERY = 1000, TAG = 7 };
+
+typedef struct {
+    vly_sync sync;
+    vly_ranks_mode mode;
+    vly_real *host, *other; /* grown to what is exchanged: at the first call, never after */
+    int64_t room;
+    int64_t mixes, checks;
+    vly_status (*fail)(vly_status status, const char *format, ...);
+    bool ours; /* MPI was initialised here */
+} mpi_sync;
+
+static vly_status check(mpi_sync *m, int code, const char *what) {
+    char text[MPI_MAX_ERROR_STRING] = "";
+    int length;
+    if (code == MPI_SUCCESS) return VLY_OK;
+    MPI_Error_string(code, text, &length);
+    return m->fail(VLY_EPEER, "rank %d: %s: %s", m->sync.rank, what, text);
+}
+
+static vly_status need(mpi_sync *m, int64_t n) {
+    if (n <= m->room) return VLY_OK;
+    free(m->host), free(m->other);
+    m->host = malloc((size_t)n * sizeof *m->host);
+    m->other = malloc((size_t)n * sizeof *m->other);
+    m->room = m->host && m->other ? n : 0;
+    return m->room ? VLY_OK : m->fail(VLY_ENOMEM, "ranks: out of memory");
+}
+
+/* The numbers in host memory: in place on a CPU, copied from a device. */
+static vly_status fetch(mpi_sync *m, vly_queue *q, vly_real *data, int64_t n, vly_real **host) {
+    VLY_TRY(need(m, n));
+    *host = q->c->info.is_host ? data : m->host;
+    if (*host == data) return q->c->queue_sync(q);
+    VLY_TRY(q->c->download(q, m->host, data, (size_t)n * sizeof *data));
+    return q->c->queue_sync(q);
+}
+
+static vly_status put_back(vly_queue *q, vly_real *data, const vly_real *host, int64_t n) {
+    if (host == data) return VLY_OK;
+    VLY_TRY(q->c->upload(q, data, host, (size_t)n * sizeof *data));
+    return q->c->queue_sync(q);
+}
+
+static vly_status reduce(vly_sync *s, vly_queue *q, vly_real *grad, int64_t n) {
+    mpi_sync *m = (mpi_sync *)s;
+    vly_real *host;
+    VLY_TRY(fetch(m, q, grad, n, &host));
+    VLY_TRY(check(m, MPI_Allreduce(MPI_IN_PLACE, host, (int)n, MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD), "all-reduce"));
+    const vly_real scale = (vly_real)1 / (vly_real)s->world;
+    for (int64_t i = 0; i < n; i++) host[i] *= scale;
+    return put_back(q, grad, host, n);
+}
+
+static uint64_t hash_of(const vly_real *x, int64_t n) { /* FNV-1a over the words */
+    uint64_t h = 1469598103934665603u;
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, &x[i], sizeof bits);
+        h = (h ^ bits) * 1099511628211u;
+    }
+    return h;
+}
+
+/* Equal gradients and equal optimizers give equal weights; if not, say so before days are lost. */
+static vly_status check_equal(mpi_sync *m, vly_queue *q, const vly_params *p) {
+    vly_real *host;
+    unsigned long long ends[2];
+    if (m->checks++ % HASH_EVERY) return VLY_OK;
+    VLY_TRY(fetch(m, q, p->param, p->n, &host));
+    const unsigned long long mine = hash_of(host, p->n);
+    ends[0] = mine, ends[1] = ~mine;
+    VLY_TRY(check(m, MPI_Allreduce(MPI_IN_PLACE, ends, 2, MPI_UNSIGNED_LONG_LONG, MPI_MIN, MPI_COMM_WORLD), "parameter hash"));
+    if (ends[0] == ~ends[1]) return VLY_OK;
+    return m->fail(VLY_EPEER, "rank %d: the ranks' weights are no longer equal (hash %016llx here, %016llx to %016llx over all): different "
+                   "programs or processors? resume from the last checkpoint", m->sync.rank, mine, ends[0], ~ends[1]);
+}
+
+/* Even and odd links of the ring in turn: after two steps everyone has heard from both sides. */
+static vly_status gossip(mpi_sync *m, vly_queue *q, const vly_params *p) {
+    const int world = m->sync.world, rank = m->sync.rank;
+    const bool right = ((m->mixes++ + rank) & 1) == 0;
+    int other = right ? rank + 1 : rank - 1;
+    vly_real *host;
+    if (world % 2 == 0) other = (other + world) % world;
+    else if (other < 0 || other >= world) return VLY_OK; /* an odd ring has one link too few: it rests */
+    VLY_TRY(fetch(m, q, p->param, p->n, &host));
+    VLY_TRY(check(m, MPI_Sendrecv(host, (int)p->n, MPI_FLOAT, other, TAG, m->other, (int)p->n, MPI_FLOAT, other, TAG, MPI_COMM_WORLD, MPI_STATUS_IGNORE), "exchange with a neighbour"));
+    for (int64_t i = 0; i < p->n; i++) host[i] = (host[i] + m->other[i]) / 2;
+    return put_back(q, p->param, host, p->n);
+}
+
+static vly_status mix(vly_sync *s, vly_queue *q, const vly_params *p) {
+    mpi_sync *m = (mpi_sync *)s;
+    return m->mode == VLY_RANKS_GOSSIP ? gossip(m, q, p) : check_equal(m, q, p);
+}
+
+static vly_status broadcast(vly_sync *s, vly_queue *q, void *data, size_t bytes, int root) {
+    mpi_sync *m = (mpi_sync *)s;
+    const int64_t n = (int64_t)((bytes + sizeof(vly_real) - 1) / sizeof(vly_real));
+    VLY_TRY(need(m, n));
+    VLY_TRY(q->c->download(q, m->host, data, bytes));
+    VLY_TRY(q->c->queue_sync(q));
+    VLY_TRY(check(m, MPI_Bcast(m->host, (int)bytes, MPI_BYTE, root, MPI_COMM_WORLD), "broadcast"));
+    VLY_TRY(q->c->upload(q, data, m->host, bytes));
+    return q->c->queue_sync(q);
+}
+
+/* One reduction for all: what was done, and how many ranks have each reason. */
+static vly_status agree(vly_sync *s, const vly_standing *mine, vly_standing *all) {
+    enum { REASONS = 8 };
+    mpi_sync *m = (mpi_sync *)s;
+    struct {
+        long long steps, episodes, stop[REASONS];
+    } sums = {.steps = mine->steps, .episodes = mine->episodes};
+    if (mine->stop > 0 && mine->stop < REASONS) sums.stop[mine->stop] = 1;
+    VLY_TRY(check(m, MPI_Allreduce(MPI_IN_PLACE, &sums, 2 + REASONS, MPI_LONG_LONG, MPI_SUM, MPI_COMM_WORLD), "agreement"));
+    *all = (vly_standing){.steps = sums.steps, .episodes = sums.episodes};
+    for (int i = 1; i < REASONS; i++)
+        if (sums.stop[i] > 0) all->stop = i;
+    return VLY_OK;
+}
+
+static vly_status merge(vly_sync *s, int states, int actions, vly_real *table, uint32_t *visits) {
+    mpi_sync *m = (mpi_sync *)s;
+    const int n = states * actions;
+    (void)visits;
+    VLY_TRY(check(m, MPI_Allreduce(MPI_IN_PLACE, table, n, MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD), "all-reduce of the tables"));
+    for (int i = 0; i < n; i++) table[i] /= (vly_real)s->world;
+    return VLY_OK;
+}
+
+vly_status vly_mpi_create(vly_sync **out, vly_ranks_mode mode, vly_status (*fail)(vly_status status, const char *format, ...));
+void vly_mpi_destroy(vly_sync *s, int failed);
+
+vly_status vly_mpi_create(vly_sync **out, vly_ranks_mode mode, vly_status (*fail)(vly_status status, const char *format, ...)) {
+    mpi_sync *m = calloc(1, sizeof *m);
+    int given, before;
+    if (!m) return fail(VLY_ENOMEM, "ranks: out of memory");
+    m->fail = fail, m->mode = mode;
+    MPI_Initialized(&before);
+    m->ours = !before;
+    if (!before && MPI_Init_thread(NULL, NULL, MPI_THREAD_SERIALIZED, &given) != MPI_SUCCESS) {
+        free(m);
+        return fail(VLY_EPEER, "MPI does not start");
+    }
+    MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
+    m->sync = (vly_sync){.reduce = mode == VLY_RANKS_ALLREDUCE ? reduce : NULL, .mix = mix, .broadcast = broadcast, .agree = agree, .merge = merge};
+    MPI_Comm_rank(MPI_COMM_WORLD, &m->sync.rank);
+    MPI_Comm_size(MPI_COMM_WORLD, &m->sync.world);
+    *out = &m->sync;
+    return VLY_OK;
+}
+
+void vly_mpi_destroy(vly_sync *s, int failed) {
+    mpi_sync *m = (mpi_sync *)s;
+    if (failed) MPI_Abort(MPI_COMM_WORLD, 1);
+    if (m->ours) MPI_Finalize();
+    free(m->host), free(m->other);
+    free(m);
+}

@@ -1,0 +1,438 @@
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include "common/base/clock.h"
+#include "cpu/fleet/ps.h"
+#include "cpu/fleet/ps_wire.h"
+
+enum { MEMBERS_MAX = 4096, RECENT = 100, CHECK_MS = 500, PARTS_MAX = 31 };
+
+const char *vly_ps_update_name(vly_ps_update update) {
+    static const char *const names[] = {"sync", "async", "coordinated", "overlapped", "fedavg", "unrolls"};
+    return names[update];
+}
+
+typedef struct {
+    char name[32];
+    uint64_t life, seq; /* newest push heard of */
+    int parts_seen;     /* of that push, as bits */
+    int64_t done;       /* agent steps of its life by then */
+    int64_t heard_ms;
+    bool joined;        /* its gradient or weights are in the mean that is being collected */
+} member;
+
+struct vly_ps_server {
+    vly_store *store;
+    vly_compute *c;
+    vly_queue *q;
+    vly_ps_policy policy;
+    vly_optimizer optimizer;
+    vly_params params; /* device */
+    vly_real *norm, *stats;
+    vly_hyper *hyper_device;
+    int64_t *part_steps; /* device: optimizer steps of parts 1 .. */
+    int64_t n;
+    unsigned char *publish; /* wire_params and n floats */
+    vly_real *host;         /* (n) */
+    double *sum;            /* (n) of the mean that is being collected */
+    double weight;
+    int collected;
+    vly_hyper hyper;        /* of the newest push */
+    member *members;
+    int member_count;
+    int64_t counters[2];    /* version, steps */
+    vly_ps_report report;
+    double staleness_sum;
+    int64_t staleness_count;
+    float recent[RECENT];
+    int64_t recent_count;
+    int64_t checked_ms;
+    uint64_t incarnation;
+    bool stopping;
+    void (*on_episode)(void *arg, double score);
+    void *episode_arg;
+    vly_status (*on_unroll)(void *arg, const void *unroll, size_t bytes);
+    void *unroll_arg;
+    int64_t published, published_us, publish_cost_us; /* UNROLLS: version, when, how long it took */
+};
+
+/* ---- out ---- */
+
+static vly_status publish(vly_ps_server *s) {
+    wire_params head = {.magic = WIRE_MAGIC_PARAMS, .flags = s->stopping ? WIRE_STOP : 0, .version = s->counters[0], .n = s->n,
+                        .steps = s->counters[1], .gradients = s->report.gradients, .incarnation = s->incarnation};
+    VLY_TRY(s->c->download(s->q, s->host, s->params.param, (size_t)s->n * sizeof *s->host));
+    VLY_TRY(s->c->queue_sync(s->q));
+    memcpy(s->publish, &head, sizeof head);
+    for (int64_t i = 0; i < s->n; i++) {
+        const float x = (float)s->host[i];
+        memcpy(s->publish + sizeof head + (size_t)i * sizeof x, &x, sizeof x);
+    }
+    return vly_store_set(s->store, WIRE_PARAMS, s->publish, sizeof head + (size_t)s->n * sizeof(float));
+}
+
+static int64_t now_us(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+vly_status vly_ps_server_learned(vly_ps_server *s, int64_t version) {
+    const int64_t begun = now_us();
+    s->counters[0] = version;
+    s->report.rounds++;
+    if (begun - s->published_us < 4 * s->publish_cost_us) return VLY_OK;
+    VLY_TRY(publish(s));
+    s->published = version;
+    s->published_us = now_us();
+    s->publish_cost_us = s->published_us - begun;
+    return VLY_OK;
+}
+
+/* The token says which push of the worker was taken; at most one waits, also for those who never come back. */
+static vly_status wake(vly_ps_server *s, const member *m) {
+    char list[64];
+    snprintf(list, sizeof list, WIRE_WAKE, m->name);
+    VLY_TRY(vly_store_delete(s->store, list));
+    return vly_store_push(s->store, list, &m->seq, sizeof m->seq, 0, NULL);
+}
+
+/* A store that lost its memory, or part of it, gets the weights again. */
+static vly_status check_published(vly_ps_server *s) {
+    wire_params head;
+    size_t got = 0;
+    if (vly_now_ms() - s->checked_ms < CHECK_MS) return VLY_OK;
+    s->checked_ms = vly_now_ms();
+    const int64_t newest = s->policy.update == VLY_PS_UNROLLS ? s->published : s->counters[0];
+    const vly_status status = vly_store_get_range(s->store, WIRE_PARAMS, 0, &head, sizeof head, &got);
+    if (status != VLY_OK && status != VLY_ENOTFOUND) return status;
+    if (status == VLY_OK && got == sizeof head && head.version == newest && head.incarnation == s->incarnation) return VLY_OK;
+    s->published = s->counters[0];
+    return publish(s);
+}
+
+/* ---- members ---- */
+
+static member *find_member(vly_ps_server *s, const char *name) {
+    int oldest = 0;
+    for (int i = 0; i < s->member_count; i++) {
+        if (strcmp(s->members[i].name, name) == 0) return &s->members[i];
+        if (s->members[i].heard_ms < s->members[oldest].heard_ms) oldest = i;
+    }
+    member *m = &s->members[s->member_count < MEMBERS_MAX ? s->member_count++ : oldest];
+    *m = (member){0};
+    snprintf(m->name, sizeof m->name, "%s", name);
+    return m;
+}
+
+static int living(const vly_ps_server *s) {
+    const int64_t since = vly_now_ms() - s->policy.ttl_ms;
+    int count = 0;
+    for (int i = 0; i < s->member_count; i++) count += s->members[i].heard_ms >= since;
+    return count;
+}
+
+/* Everyone who lives has joined the mean: a barrier that the dead cannot hold up. */
+static bool all_joined(const vly_ps_server *s) {
+    const int64_t since = vly_now_ms() - s->policy.ttl_ms;
+    for (int i = 0; i < s->member_count; i++)
+        if (s->members[i].heard_ms >= since && !s->members[i].joined) return false;
+    return s->collected > 0;
+}
+
+/* Workers that beat but have not pushed yet count as living too. */
+static vly_status hear_beat(void *arg, const char *name, const char *json) {
+    vly_ps_server *s = arg;
+    if (strstr(json, "\"role\":\"worker\"") && strlen(name) < sizeof s->members[0].name) {
+        member *m = find_member(s, name);
+        m->heard_ms = vly_now_ms();
+    }
+    return VLY_OK;
+}
+
+/* ---- updates ---- */
+
+/* One optimizer step of a part of the arena, the rest untouched: a zero gradient would not be nothing to Adam. Each part
+ * counts its own steps. */
+static vly_status step_with(vly_ps_server *s, const vly_real *gradient, int64_t offset, int64_t count, int part) {
+    const vly_params *all = &s->params;
+    const vly_params some = {.n = count, .param = all->param + offset, .grad = all->grad + offset, .m = all->m ? all->m + offset : NULL,
+                             .v = all->v ? all->v + offset : NULL, .step = part == 0 ? all->step : s->part_steps + part};
+    VLY_TRY(s->c->upload(s->q, s->hyper_device, &s->hyper, sizeof s->hyper));
+    VLY_TRY(s->c->upload(s->q, some.grad, gradient, (size_t)count * sizeof *gradient));
+    VLY_TRY(s->c->grad_norm(s->q, count, some.grad, s->norm));
+    VLY_TRY(s->c->optimize(s->q, &s->optimizer, &some, s->norm, s->hyper_device, s->stats));
+    VLY_TRY(s->c->queue_sync(s->q));
+    if (part > 0) return VLY_OK; /* the last part makes the version */
+    s->counters[0]++;
+    s->report.rounds++;
+    return VLY_OK;
+}
+
+static vly_status publish_then_wake(vly_ps_server *s, const member *const *who, int count) {
+    VLY_TRY(publish(s));
+    for (int i = 0; i < count; i++) VLY_TRY(wake(s, who[i]));
+    return VLY_OK;
+}
+
+/* The new weights and the word to those who wait for them travel together; where that fails, for a batch is not sent again
+ * on a new connection, one after the other: twice does no harm. */
+static vly_status publish_and_wake(vly_ps_server *s, const member *const *who, int count) {
+    VLY_TRY(vly_store_begin(s->store));
+    const vly_status queued = publish_then_wake(s, who, count), sent = vly_store_end(s->store);
+    const vly_status status = queued == VLY_OK ? sent : queued;
+    return status == VLY_EPEER ? publish_then_wake(s, who, count) : status;
+}
+
+static void collect(vly_ps_server *s, const wire_push *head, const unsigned char *data, double weight) {
+    for (int64_t i = 0; i < head->count; i++) {
+        float x;
+        memcpy(&x, data + (size_t)i * sizeof x, sizeof x);
+        s->sum[head->offset + i] += weight * (double)x;
+    }
+    s->weight += weight;
+    s->collected++;
+}
+
+static void forget_collected(vly_ps_server *s) {
+    memset(s->sum, 0, (size_t)s->n * sizeof *s->sum);
+    s->weight = 0;
+    s->collected = 0;
+    for (int i = 0; i < s->member_count; i++) s->members[i].joined = false;
+}
+
+/* The mean becomes a step (gradients) or the weights themselves (FEDAVG). */
+static vly_status apply_collected(vly_ps_server *s) {
+    const member *waiting[MEMBERS_MAX];
+    const bool barrier = s->policy.update == VLY_PS_SYNC || s->policy.update == VLY_PS_FEDAVG;
+    int count = 0;
+    for (int64_t i = 0; i < s->n; i++) s->host[i] = (vly_real)(s->sum[i] / s->weight);
+    for (int i = 0; i < s->member_count; i++)
+        if (barrier && s->members[i].joined) waiting[count++] = &s->members[i];
+    forget_collected(s);
+    if (s->policy.update != VLY_PS_FEDAVG) {
+        VLY_TRY(step_with(s, s->host, 0, s->n, 0));
+    } else {
+        VLY_TRY(s->c->upload(s->q, s->params.param, s->host, (size_t)s->n * sizeof *s->host));
+        VLY_TRY(s->c->queue_sync(s->q));
+        s->counters[0]++;
+        s->report.rounds++;
+    }
+    return publish_and_wake(s, waiting, count);
+}
+
+static bool mean_is_ready(vly_ps_server *s) {
+    if (s->collected == 0) return false;
+    if (s->policy.update != VLY_PS_COORDINATED) return all_joined(s);
+    const int want = s->policy.collect > 0 ? s->policy.collect : living(s);
+    return s->collected >= want;
+}
+
+/* An old gradient takes a shorter step (Zhang et al. 2016). The step is what is shortened, not the gradient: RMSProp and Adam
+ * divide the gradient by its own size. */
+static vly_status apply_at_once(vly_ps_server *s, const wire_push *head, const unsigned char *data, double staleness) {
+    if (s->policy.weigh_staleness) s->hyper.lr *= (float)(1 / (1 + staleness));
+    for (int64_t i = 0; i < head->count; i++) {
+        float x;
+        memcpy(&x, data + (size_t)i * sizeof x, sizeof x);
+        s->host[i] = (vly_real)x;
+    }
+    return head->count ? step_with(s, s->host, head->offset, head->count, head->part) : VLY_OK;
+}
+
+/* ---- in ---- */
+
+static vly_status reject(vly_ps_server *s, const char *why) {
+    s->report.rejected++;
+    (void)why;
+    return VLY_OK;
+}
+
+static bool is_finite(const unsigned char *data, int64_t count) {
+    for (int64_t i = 0; i < count; i++) {
+        float x;
+        memcpy(&x, data + (size_t)i * sizeof x, sizeof x);
+        if (!isfinite(x)) return false;
+    }
+    return true;
+}
+
+static void count_episodes(vly_ps_server *s, const wire_push *head) {
+    for (int i = 0; i < head->returns; i++) {
+        s->recent[s->recent_count++ % RECENT] = head->score[i];
+        if (s->on_episode) s->on_episode(s->episode_arg, head->score[i]);
+    }
+    s->report.episodes += head->returns;
+    s->counters[1] += head->steps;
+}
+
+/* False: this push, or this part of it, was counted before. */
+static bool is_new(vly_ps_server *s, member *m, const wire_push *head) {
+    if (m->life != head->life) {
+        if (m->life > head->life) return false; /* from before its restart */
+        m->life = head->life, m->seq = 0, m->parts_seen = 0, m->done = 0;
+    }
+    if (head->seq < m->seq) return false;
+    if (head->seq > m->seq) {
+        const int64_t missing = (int64_t)(head->seq - m->seq) - 1; /* at the first push: heard of, or they were for a learner before this one */
+        if (m->seq && missing > 0) {
+            s->report.lost += missing;
+            s->report.lost_steps += head->done - head->steps > m->done ? head->done - head->steps - m->done : 0;
+        }
+        m->seq = head->seq, m->parts_seen = 0, m->done = head->done;
+    }
+    if (m->parts_seen >> head->part & 1) return false;
+    m->parts_seen |= 1 << head->part;
+    return true;
+}
+
+static uint32_t kind_of(vly_ps_update update) {
+    return update == VLY_PS_FEDAVG ? WIRE_WEIGHTS : update == VLY_PS_UNROLLS ? WIRE_UNROLL : WIRE_GRADIENT;
+}
+
+static bool is_sane(const vly_ps_server *s, const wire_push *head, size_t bytes) {
+    if (head->magic != WIRE_MAGIC_PUSH || head->n != s->n || head->kind != kind_of(s->policy.update)) return false;
+    if (head->returns < 0 || head->returns > WIRE_RETURNS || head->part < 0 || head->part >= PARTS_MAX) return false;
+    if (head->steps < 0 || head->done < head->steps || head->samples < 0 || head->count < 0) return false;
+    const size_t payload = bytes - sizeof *head;
+    if (head->kind == WIRE_UNROLL) return payload == (uint64_t)head->count && head->part == 0;
+    return head->offset >= 0 && head->offset <= s->n && head->count <= s->n - head->offset && payload == (size_t)head->count * sizeof(float);
+}
+
+/* Experience is counted when it is learned from: a push that is none counts for nothing. */
+static vly_status take_unroll(vly_ps_server *s, const wire_push *head, const unsigned char *data) {
+    const vly_status status = s->on_unroll ? s->on_unroll(s->unroll_arg, data, (size_t)head->count) : VLY_OK;
+    return status == VLY_ECORRUPT ? reject(s, "not of this run") : status;
+}
+
+static vly_status take(vly_ps_server *s, const void *message, size_t bytes) {
+    wire_push head;
+    const unsigned char *data = (const unsigned char *)message + sizeof head;
+    if (bytes < sizeof head) return reject(s, "short");
+    memcpy(&head, message, sizeof head);
+    head.worker[sizeof head.worker - 1] = '\0';
+    if (!is_sane(s, &head, bytes)) return reject(s, "malformed");
+    if (head.kind != WIRE_UNROLL && !is_finite(data, head.count)) return reject(s, "not finite");
+    member *m = find_member(s, head.worker);
+    m->heard_ms = vly_now_ms();
+    const bool barrier = s->policy.update == VLY_PS_SYNC || s->policy.update == VLY_PS_FEDAVG;
+    if (!is_new(s, m, &head)) {
+        s->report.dropped_duplicate++;
+        if (head.kind == WIRE_UNROLL) return VLY_OK; /* nobody waits for it */
+        return barrier || head.part > 0 ? VLY_OK : wake(s, m);
+    }
+    count_episodes(s, &head);
+    const double staleness = (double)(s->counters[0] - head.base);
+    if (s->policy.max_staleness > 0 && staleness > s->policy.max_staleness &&
+        (s->policy.update == VLY_PS_ASYNC || s->policy.update == VLY_PS_OVERLAPPED)) {
+        s->report.dropped_stale++;
+        return head.part > 0 ? VLY_OK : wake(s, m);
+    }
+    s->report.gradients += head.part == 0;
+    s->staleness_sum += staleness;
+    s->staleness_count++;
+    if (staleness > s->report.staleness_max) s->report.staleness_max = staleness;
+    if (head.kind == WIRE_GRADIENT) s->hyper = head.hyper;
+    if (head.kind == WIRE_UNROLL) return take_unroll(s, &head, data);
+    if (s->policy.update == VLY_PS_ASYNC || s->policy.update == VLY_PS_OVERLAPPED) {
+        const member *const sender = m;
+        VLY_TRY(apply_at_once(s, &head, data, staleness));
+        return head.part > 0 ? VLY_OK : publish_and_wake(s, &sender, 1);
+    }
+    if (barrier && m->joined) return VLY_OK; /* one voice each in a barrier */
+    m->joined = true;
+    collect(s, &head, data, s->policy.update == VLY_PS_FEDAVG ? fmax(1, (double)head.samples) : 1);
+    return barrier ? VLY_OK : wake(s, m);
+}
+
+vly_status vly_ps_server_serve(vly_ps_server *s, int wait_ms) {
+    const void *message;
+    size_t bytes;
+    VLY_TRY(check_published(s));
+    const vly_status status = vly_store_pop(s->store, WIRE_PUSHES, wait_ms, &message, &bytes);
+    if (status != VLY_OK && status != VLY_ENOTFOUND) return status;
+    if (status == VLY_OK) VLY_TRY(take(s, message, bytes));
+    const bool barrier = s->policy.update == VLY_PS_SYNC || s->policy.update == VLY_PS_FEDAVG;
+    if (barrier && mean_is_ready(s)) { /* before it closes: whoever has joined the fleet meanwhile is waited for */
+        int count;
+        VLY_TRY(vly_store_members(s->store, hear_beat, s, &count));
+    }
+    return mean_is_ready(s) ? apply_collected(s) : VLY_OK;
+}
+
+void vly_ps_server_report(vly_ps_server *s, vly_ps_report *out) {
+    const int64_t n = s->recent_count < RECENT ? s->recent_count : RECENT;
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++) sum += s->recent[i];
+    *out = s->report;
+    out->version = s->counters[0];
+    out->steps = s->counters[1];
+    out->workers = living(s);
+    out->staleness_mean = s->staleness_count ? s->staleness_sum / (double)s->staleness_count : 0;
+    out->return_mean_100 = n ? sum / (double)n : NAN;
+    out->returns = (int)n;
+    s->staleness_sum = 0, s->staleness_count = 0, s->report.staleness_max = 0;
+}
+
+vly_status vly_ps_server_stop(vly_ps_server *s) {
+    s->stopping = true;
+    VLY_TRY(publish(s));
+    for (int i = 0; i < s->member_count; i++) VLY_TRY(wake(s, &s->members[i]));
+    return VLY_OK;
+}
+
+void vly_ps_server_on_unroll(vly_ps_server *s, vly_status (*fn)(void *arg, const void *unroll, size_t bytes), void *arg) {
+    s->on_unroll = fn;
+    s->unroll_arg = arg;
+}
+
+void vly_ps_server_on_episode(vly_ps_server *s, void (*fn)(void *arg, double score), void *arg) {
+    s->on_episode = fn;
+    s->episode_arg = arg;
+}
+
+/* ---- life ---- */
+
+static vly_status allocate(vly_ps_server *s) {
+    VLY_TRY(s->c->alloc(s->c, 4 * sizeof(vly_real), "a norm", "", (void **)&s->norm));
+    VLY_TRY(s->c->alloc(s->c, VLY_STATS * sizeof(vly_real), "statistics", "", (void **)&s->stats));
+    VLY_TRY(s->c->alloc(s->c, sizeof(vly_hyper), "hyper-parameters", "", (void **)&s->hyper_device));
+    VLY_TRY(s->c->alloc(s->c, PARTS_MAX * sizeof(int64_t), "counters", "", (void **)&s->part_steps));
+    for (int i = 0; i < PARTS_MAX; i++) VLY_TRY(s->c->copy(s->q, s->part_steps + i, s->params.step, sizeof(int64_t)));
+    s->publish = malloc(sizeof(wire_params) + (size_t)s->n * sizeof(float));
+    s->host = calloc((size_t)s->n, sizeof *s->host);
+    s->sum = calloc((size_t)s->n, sizeof *s->sum);
+    s->members = calloc(MEMBERS_MAX, sizeof *s->members);
+    return s->publish && s->host && s->sum && s->members ? VLY_OK : vly_fail(VLY_ENOMEM, "parameter server: out of memory");
+}
+
+vly_status vly_ps_server_create(vly_ps_server **out, vly_store *store, vly_compute *c, vly_queue *q, const vly_ps_policy *policy,
+                                const vly_optimizer *optimizer, const vly_params *params, int64_t version, int64_t steps) {
+    vly_ps_server *s = calloc(1, sizeof *s);
+    if (!s) return vly_fail(VLY_ENOMEM, "parameter server: out of memory");
+    s->store = store, s->c = c, s->q = q, s->policy = *policy, s->optimizer = *optimizer;
+    if (!s->policy.ttl_ms) s->policy.ttl_ms = 5000;
+    s->params = *params, s->n = params->n;
+    s->incarnation = (uint64_t)time(NULL) << 20 ^ (uint64_t)getpid();
+    vly_status status = allocate(s);
+    if (status == VLY_OK) s->counters[0] = s->published = version, s->counters[1] = steps;
+    if (status == VLY_OK) status = publish(s);
+    if (status != VLY_OK) {
+        vly_ps_server_destroy(s);
+        return status;
+    }
+    *out = s;
+    return VLY_OK;
+}
+
+void vly_ps_server_destroy(vly_ps_server *s) {
+    if (!s) return;
+    void *const device[] = {s->norm, s->stats, s->hyper_device, s->part_steps};
+    for (size_t i = 0; i < sizeof device / sizeof device[0]; i++)
+        if (device[i]) s->c->free(s->c, device[i]);
+    free(s->publish), free(s->host), free(s->sum), free(s->members);
+    free(s);
+}

@@ -1,0 +1,80 @@
+#include <stdio.h>
+#include "common/base/clock.h"
+#include "cpu/fleet/store_impl.h"
+
+enum { PAUSE_MS = 10 };
+
+/* One key per member, with a time to live, and one set that names them: no SCAN over a big store. */
+static vly_status queue_beat(vly_store *s, const char *member, const char *json, int ttl_ms) {
+    char name[192];
+    snprintf(name, sizeof name, "member:%s", member);
+    const vly_store_key k = vly_store_full_key(s, name), set = vly_store_full_key(s, "members");
+    const vly_store_number ttl = vly_store_digits(ttl_ms);
+    vly_store_words w = {0}, a = {0}, r = {0};
+    vly_store_say(&w, "SET"), vly_store_say(&w, k.text), vly_store_say(&w, json), vly_store_say(&w, "PX"), vly_store_say(&w, ttl.text);
+    vly_store_say(&a, "SADD"), vly_store_say(&a, set.text), vly_store_say(&a, member);
+    vly_store_say(&r, "SADD"), vly_store_say(&r, "volley:runs"), vly_store_say(&r, s->run);
+    VLY_TRY(vly_store_run(s, 0, &w));
+    VLY_TRY(vly_store_run(s, 0, &a));
+    return s->cluster ? VLY_OK : vly_store_run(s, 0, &r); /* the list of all runs is with one node of many */
+}
+
+vly_status vly_store_beat(vly_store *s, const char *member, const char *json, int ttl_ms) {
+    if (s->batching) return queue_beat(s, member, json, ttl_ms);
+    const int64_t deadline = vly_now_ms() + s->retry_ms;
+    for (;;) { /* a beat does no harm when it is sent twice */
+        vly_status status = vly_store_begin(s);
+        if (status == VLY_OK) status = queue_beat(s, member, json, ttl_ms);
+        if (status == VLY_OK) status = vly_store_end(s);
+        if (status != VLY_EPEER || vly_now_ms() > deadline) return status;
+        s->batching = false;
+        vly_store_hang_up(s);
+        vly_pause_ms(PAUSE_MS);
+    }
+}
+
+static vly_status set_members(vly_store *s, const char *full, redisReply **out) {
+    vly_store_words w = {0};
+    vly_store_say(&w, "SMEMBERS"), vly_store_say(&w, full);
+    VLY_TRY(vly_store_run(s, 0, &w));
+    *out = vly_store_take(s);
+    return VLY_OK;
+}
+
+vly_status vly_store_members(vly_store *s, vly_status (*each)(void *arg, const char *member, const char *json), void *arg, int *count) {
+    const vly_store_key set = vly_store_full_key(s, "members");
+    redisReply *names;
+    *count = 0;
+    VLY_TRY(set_members(s, set.text, &names));
+    vly_status status = VLY_OK;
+    for (size_t i = 0; names->type == REDIS_REPLY_ARRAY && i < names->elements && status == VLY_OK; i++) {
+        char name[192];
+        snprintf(name, sizeof name, "member:%s", names->element[i]->str);
+        const vly_store_key k = vly_store_full_key(s, name);
+        vly_store_words w = {0}, gone = {0};
+        vly_store_say(&w, "GET"), vly_store_say(&w, k.text);
+        if ((status = vly_store_run(s, 0, &w)) != VLY_OK) break;
+        redisReply *json = vly_store_take(s);
+        if (json->type == REDIS_REPLY_STRING) {
+            status = each(arg, names->element[i]->str, json->str);
+            ++*count;
+        } else {
+            vly_store_say(&gone, "SREM"), vly_store_say(&gone, set.text), vly_store_say(&gone, names->element[i]->str);
+            status = vly_store_run(s, 0, &gone);
+        }
+        freeReplyObject(json);
+    }
+    freeReplyObject(names);
+    return status;
+}
+
+vly_status vly_store_runs(vly_store *s, vly_status (*each)(void *arg, const char *run), void *arg, int *count) {
+    redisReply *names;
+    *count = 0;
+    VLY_TRY(set_members(s, "volley:runs", &names));
+    vly_status status = VLY_OK;
+    for (size_t i = 0; names->type == REDIS_REPLY_ARRAY && i < names->elements && status == VLY_OK; i++, ++*count)
+        status = each(arg, names->element[i]->str);
+    freeReplyObject(names);
+    return status;
+}

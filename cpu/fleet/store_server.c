@@ -1,0 +1,152 @@
+/* A redis-server of our own for a run on one machine: loopback, a free port, files in the run's folder. */
+#include "cpu/fleet/store.h"
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { START_TRIES = 5, START_MS = 10000 };
+
+struct vly_store_server {
+    pid_t pid;
+    int port;
+    bool durable;
+    char folder[1024], url[64];
+};
+
+/* Another process may take the port before Redis binds it; start() then tries the next one. */
+static int free_port(void) {
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof a;
+    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int port = -1;
+    if (fd < 0) return -1;
+    if (bind(fd, (struct sockaddr *)&a, sizeof a) == 0 && getsockname(fd, (struct sockaddr *)&a, &length) == 0)
+        port = ntohs(a.sin_port);
+    close(fd);
+    return port;
+}
+
+static void become_redis(const vly_store_server *server, pid_t parent) {
+    char port[16], log[1100];
+    snprintf(port, sizeof port, "%d", server->port);
+    snprintf(log, sizeof log, "%s/redis.log", server->folder);
+    prctl(PR_SET_PDEATHSIG, SIGTERM); /* a killed trainer leaves no server behind */
+    if (getppid() != parent) _exit(0);
+    setpgid(0, 0); /* Ctrl-C in the terminal is for the trainer: it still saves through this server */
+    const int null = open("/dev/null", O_RDWR);
+    dup2(null, 0);
+    dup2(null, 1);
+    execlp("redis-server", "redis-server", "--bind", "127.0.0.1", "--port", port, "--dir", server->folder, "--logfile", log,
+           "--save", "", "--appendonly", server->durable ? "yes" : "no", "--appendfsync", "everysec", "--auto-aof-rewrite-min-size", "256mb",
+           "--maxmemory-policy", "noeviction", "--daemonize", "no", (char *)NULL);
+    _exit(127);
+}
+
+static bool answers(const char *url) {
+    const vly_store_options quick = {.timeout_ms = 200, .retry_ms = 1};
+    vly_store *s;
+    uint64_t value;
+    size_t got;
+    if (vly_store_open(&s, url, "probe", &quick) != VLY_OK) return false;
+    const vly_status status = vly_store_get(s, "ready", &value, sizeof value, &got);
+    vly_store_close(s);
+    return status == VLY_OK || status == VLY_ENOTFOUND;
+}
+
+static vly_status wait_ready(vly_store_server *server) {
+    for (int waited = 0; waited < START_MS; waited += 5) {
+        int how;
+        if (waitpid(server->pid, &how, WNOHANG) == server->pid) {
+            server->pid = 0;
+            if (WIFEXITED(how) && WEXITSTATUS(how) == 127)
+                return vly_fail(VLY_ENOTFOUND, "redis-server is not installed: apt-get install redis-server, or give --store redis://host:port");
+            return vly_fail(VLY_EPEER, "redis-server stopped at start; see %s/redis.log", server->folder);
+        }
+        if (answers(server->url)) return VLY_OK;
+        nanosleep(&(struct timespec){0, 5000000}, NULL);
+    }
+    return vly_fail(VLY_ETIMEOUT, "redis-server does not answer within %d s; see %s/redis.log", START_MS / 1000, server->folder);
+}
+
+static vly_status launch(vly_store_server *server) {
+    const pid_t parent = getpid();
+    snprintf(server->url, sizeof server->url, "redis://127.0.0.1:%d/0", server->port);
+    server->pid = fork();
+    if (server->pid < 0) return vly_fail(VLY_EIO, "cannot start redis-server: %s", strerror(errno));
+    if (server->pid == 0) become_redis(server, parent);
+    return wait_ready(server);
+}
+
+/* For who watches the folder (cpu/monitor/run_log.h). */
+static void note_url(const vly_store_server *server) {
+    char path[1100];
+    snprintf(path, sizeof path, "%s/url", server->folder);
+    FILE *f = fopen(path, "we");
+    if (!f) return;
+    fprintf(f, "%s\n", server->url);
+    fclose(f);
+}
+
+vly_status vly_store_server_start(vly_store_server **out, const char *folder, bool durable) {
+    vly_store_server *server = calloc(1, sizeof *server);
+    if (!server) return vly_fail(VLY_ENOMEM, "store server: out of memory");
+    server->durable = durable;
+    char real[4096];
+    if ((mkdir(folder, 0777) != 0 && errno != EEXIST) || !realpath(folder, real) || strlen(real) >= sizeof server->folder) {
+        free(server);
+        return vly_fail(VLY_EIO, "cannot use the folder %s for Redis: %s", folder, strerror(errno));
+    }
+    snprintf(server->folder, sizeof server->folder, "%.1023s", real);
+    vly_status status = VLY_EIO;
+    for (int i = 0; i < START_TRIES && status != VLY_OK && status != VLY_ENOTFOUND; i++) {
+        server->port = free_port();
+        status = launch(server);
+    }
+    if (status != VLY_OK) {
+        vly_store_server_stop(server);
+        return status;
+    }
+    note_url(server);
+    *out = server;
+    return VLY_OK;
+}
+
+const char *vly_store_server_url(const vly_store_server *server) { return server->url; }
+int vly_store_server_pid(const vly_store_server *server) { return (int)server->pid; }
+
+vly_status vly_store_server_mend(vly_store_server *server, bool *restarted) {
+    int how;
+    *restarted = false;
+    if (server->pid > 0 && waitpid(server->pid, &how, WNOHANG) == 0) return VLY_OK;
+    *restarted = true;
+    return launch(server);
+}
+
+void vly_store_server_stop(vly_store_server *server) {
+    if (!server) return;
+    if (server->pid > 0) {
+        kill(server->pid, SIGTERM);
+        for (int i = 0; i < 200; i++) {
+            if (waitpid(server->pid, NULL, WNOHANG) != 0) {
+                server->pid = 0;
+                break;
+            }
+            nanosleep(&(struct timespec){0, 10000000}, NULL);
+        }
+        if (server->pid > 0) {
+            kill(server->pid, SIGKILL);
+            waitpid(server->pid, NULL, 0);
+        }
+    }
+    free(server);
+}

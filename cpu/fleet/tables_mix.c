@@ -1,0 +1,149 @@
+#include "cpu/fleet/tables_impl.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include "common/base/clock.h"
+#include "common/base/philox.h"
+
+enum { WAIT_MS = 200, ROUND_MS = 10000 };
+
+static void adopt(vly_tab *t, const unsigned char *message) {
+    for (size_t i = 0; i < (size_t)t->states * (size_t)t->actions; i++) t->table[i] = vly_tab_value(message, i);
+}
+
+/* What the others own replaces what I only have a copy of. */
+static vly_status adopt_shards(vly_tab *t) {
+    const size_t cells = (size_t)t->states * (size_t)t->actions;
+    char key[32];
+    vly_tab_head head;
+    for (int r = 0; r < t->o.world; r++) {
+        if (r == t->o.rank) continue;
+        vly_tab_key(key, sizeof key, r);
+        const vly_status status = vly_tab_fetch(t->store, key, t->states, t->actions, t->other, &head);
+        if (status == VLY_ENOTFOUND) continue;
+        VLY_TRY(status);
+        for (size_t i = 0; i < cells; i++)
+            if (vly_tab_owned(t->other, cells, i)) t->table[i] = vly_tab_value(t->other, i);
+    }
+    return VLY_OK;
+}
+
+static vly_status gossip(vly_tab *t) {
+    if (t->o.world < 2) return VLY_OK;
+    const vly_u32x4 r = vly_philox(t->o.seed, VLY_STREAM_TEST, t->calls, (uint32_t)t->o.rank);
+    const int other = (t->o.rank + 1 + (int)vly_below(r.v[0], (uint32_t)t->o.world - 1)) % t->o.world;
+    char key[32];
+    vly_tab_head head;
+    vly_tab_key(key, sizeof key, other);
+    const vly_status status = vly_tab_fetch(t->store, key, t->states, t->actions, t->other, &head);
+    if (status == VLY_ENOTFOUND) return VLY_OK;
+    VLY_TRY(status);
+    const size_t cells = (size_t)t->states * (size_t)t->actions;
+    for (size_t i = 0; i < cells; i++) { /* by experience: a neighbour who is far behind must not undo what was learned */
+        const double theirs = vly_tab_visits(t->other, cells, i), both = theirs + (double)t->visits[i];
+        if (theirs > 0) t->table[i] += (vly_real)(theirs / both * ((double)vly_tab_value(t->other, i) - (double)t->table[i]));
+    }
+    return VLY_OK;
+}
+
+/* Round k: everyone's k-th table, or a later one of who is ahead at its end; who has gone is not waited for. */
+static vly_status average_all(vly_tab *t) {
+    const size_t cells = (size_t)t->states * (size_t)t->actions;
+    const int64_t deadline = vly_now_ms() + ROUND_MS;
+    char key[32];
+    vly_tab_head head;
+    double *sum = calloc(2 * cells, sizeof *sum), *weight = sum + cells;
+    if (!sum) return vly_fail(VLY_ENOMEM, "tabular: out of memory");
+    for (size_t i = 0; i < cells; i++) { /* who has never been there has no say */
+        weight[i] = t->visits[i] > 0;
+        sum[i] = weight[i] * (double)t->table[i];
+    }
+    vly_status status = VLY_OK;
+    for (int r = 0; r < t->o.world && status == VLY_OK; r++) {
+        if (r == t->o.rank) continue;
+        snprintf(key, sizeof key, "round:%lld:%d", (long long)t->head.round, r);
+        for (;;) {
+            status = vly_tab_fetch(t->store, key, t->states, t->actions, t->other, &head);
+            if (status != VLY_ENOTFOUND) break;
+            char latest[32];
+            uint64_t stop = 0;
+            size_t got;
+            vly_tab_key(latest, sizeof latest, r);
+            status = vly_tab_fetch(t->store, latest, t->states, t->actions, t->other, &head);
+            if (status == VLY_OK && head.finished) break; /* its last word */
+            if (vly_now_ms() > deadline || vly_store_get(t->store, "stop", &stop, sizeof stop, &got) == VLY_OK) break;
+            status = VLY_OK;
+            nanosleep(&(struct timespec){0, 500000}, NULL);
+        }
+        if (status == VLY_ENOTFOUND) status = VLY_OK; /* gone, or never came */
+        else if (status == VLY_OK && (head.finished || head.round == t->head.round)) {
+            for (size_t i = 0; i < cells; i++) {
+                const double say = vly_tab_visits(t->other, cells, i) > 0;
+                sum[i] += say * (double)vly_tab_value(t->other, i);
+                weight[i] += say;
+            }
+        }
+    }
+    for (size_t i = 0; status == VLY_OK && i < cells; i++)
+        if (weight[i] > 0) t->table[i] = (vly_real)(sum[i] / weight[i]);
+    free(sum);
+    return status;
+}
+
+static vly_status publish_round(vly_tab *t) {
+    char key[32], old[32];
+    snprintf(key, sizeof key, "round:%lld:%d", (long long)t->head.round, t->o.rank);
+    snprintf(old, sizeof old, "round:%lld:%d", (long long)t->head.round - 3, t->o.rank);
+    VLY_TRY(vly_store_delete(t->store, old));
+    return vly_store_set(t->store, key, t->message, vly_tab_table_bytes(t->states, t->actions));
+}
+
+vly_status vly_tab_check_stop(vly_tab *t) {
+    uint64_t stop = 0;
+    size_t got;
+    const vly_status status = vly_store_get(t->store, "stop", &stop, sizeof stop, &got);
+    if (status == VLY_OK) t->stopped = true;
+    return status == VLY_ENOTFOUND ? VLY_OK : status;
+}
+
+/* Until the hub has merged this round: what was merged before would undo what this worker has learned since. Gives up when the hub
+ * is silent; then the next round will do. */
+static vly_status wait_merged(vly_tab *t) {
+    const int64_t deadline = vly_now_ms() + ROUND_MS;
+    char list[32];
+    snprintf(list, sizeof list, "merged:%d", t->o.rank);
+    while (vly_now_ms() < deadline && !t->stopped) {
+        const void *token;
+        size_t bytes;
+        int64_t round = 0;
+        const vly_status status = vly_store_pop(t->store, list, WAIT_MS, &token, &bytes);
+        if (status == VLY_OK && bytes == sizeof round) memcpy(&round, token, sizeof round);
+        if (round >= t->head.round) return VLY_OK;
+        if (status != VLY_OK && status != VLY_ENOTFOUND) return status;
+        VLY_TRY(vly_tab_check_stop(t));
+    }
+    return VLY_ENOTFOUND;
+}
+
+static vly_status merge_with_hub(vly_tab *t) {
+    vly_tab_head head;
+    bool accepted;
+    VLY_TRY(vly_store_push(t->store, "tables", t->message, vly_tab_table_bytes(t->states, t->actions), 4 * t->o.world, &accepted));
+    vly_status status = wait_merged(t);
+    if (status == VLY_OK) status = vly_tab_fetch(t->store, "merged", t->states, t->actions, t->other, &head);
+    if (status == VLY_ENOTFOUND) return VLY_OK;
+    VLY_TRY(status);
+    adopt(t, t->other);
+    return VLY_OK;
+}
+
+vly_status vly_tab_mix(vly_tab *t) {
+    switch (t->o.scheme) {
+    case VLY_TAB_SHARE: return VLY_OK;
+    case VLY_TAB_SHARD_STATE:
+    case VLY_TAB_SHARD_TIME: return adopt_shards(t);
+    case VLY_TAB_GOSSIP: return gossip(t);
+    case VLY_TAB_ALLREDUCE: VLY_TRY(publish_round(t)); return average_all(t);
+    default: return merge_with_hub(t);
+    }
+}

@@ -1,0 +1,203 @@
+/* Our console beside the reference, frame by frame: RAM and palette screen equal, always.
+ *
+ *   test_atari_lockstep                        // random cartridges of every kind but noise
+ *   test_atari_lockstep KIND FIRST COUNT FRAMES
+ *   test_atari_lockstep FILE.bin FRAMES SEED   // a ROM of yours
+ *
+ * Known to differ: dpc 2, where a frame ends within a displayed line (eight pixels of one line), cpu 97,
+ * whose bytes ALE takes for a cartridge type that no game here has, and noise, which runs code out of
+ * the TIA's registers.
+ *
+ * ALE runs in a process of its own (ale_trace.py), under the name of a game whose start is plain:
+ * Amidar presses RESET and no more. VLY_PYTHON names a Python that can import ale_py.
+ */
+#include <sys/stat.h>
+#include <unistd.h>
+#include "tests/atari/romgen.h"
+#include "tests/kit/check.h"
+
+enum { FRAMES_MAX_TEXT = 1 << 16 };
+
+static const char *python(void) {
+    const char *p = getenv("VLY_PYTHON");
+    return p && *p ? p : "python3";
+}
+
+static int have_ale(void) {
+    char command[512];
+    snprintf(command, sizeof command, "%s -c 'import ale_py' >/dev/null 2>&1", python());
+    return system(command) == 0;
+}
+
+/* ---- the reference's environment around the console, as much as Amidar needs --------------- */
+
+typedef struct {
+    vly_rom *rom;
+    vly_machine m;
+    vly_screens screens;
+    vly_controls controls;
+} console;
+
+static const uint8_t action_stick[18] = {
+    0, 16, 1, 8, 4, 2, 9, 5, 10, 6, 17, 24, 20, 18, 25, 21, 26, 22};
+
+static void frame(console *c, vly_controls controls) {
+    vly_machine_set_controls(&c->m, c->rom, &controls);
+    vly_machine_frame(&c->m, c->rom, &c->screens);
+}
+
+static void reset(console *c) {
+    const int32_t middle = (27450 + 790196) / 2;
+    c->controls.paddle[0] = c->controls.paddle[1] = middle;
+    memset(&c->screens, 0, sizeof c->screens);
+    vly_machine_reset(&c->m, c->rom);
+    c->controls.stick[0] = 0;
+    c->controls.switches = 0;
+    for (int i = 0; i < 60; ++i) frame(c, c->controls);
+    c->controls.switches = VLY_SWITCH_RESET;
+    for (int i = 0; i < 8; ++i) frame(c, c->controls);
+    c->controls.switches = 0;
+}
+
+static void act(console *c, int action) {
+    c->controls.stick[0] = action_stick[action];
+    c->controls.difficulty_a[0] = c->controls.difficulty_a[1] = 0;
+    frame(c, c->controls);
+}
+
+/* ---- comparing -------------------------------------------------------------------------------- */
+
+static int read_all(FILE *f, void *to, size_t n) { return fread(to, 1, n, f) == n; }
+
+static int first_difference(const uint8_t *a, const uint8_t *b, int n) {
+    for (int i = 0; i < n; ++i)
+        if (a[i] != b[i]) return i;
+    return -1;
+}
+
+/* The pixels of a line that differ, ours over theirs. */
+static void print_rows(const uint8_t *ours, const uint8_t *theirs, int line) {
+    int from = first_difference(ours + line * 160, theirs + line * 160, 160), shown = 0;
+    if (from < 0) return;
+    fprintf(stderr, "  line %d:", line);
+    for (int x = from; x < 160 && shown < 12; ++x) {
+        uint8_t a = ours[line * 160 + x], b = theirs[line * 160 + x];
+        if (a == b) continue;
+        fprintf(stderr, " %d:%02x/%02x", x, a, b);
+        ++shown;
+    }
+    fputc('\n', stderr);
+}
+
+/* Returns the number of unequal records; reports the first. */
+static int compare(FILE *trace, const uint8_t *bytes, size_t n, const char *name) {
+    static console c;
+    static uint8_t ram[128], screen[VLY_SCREEN_BYTES];
+    int head[3], unequal = 0;
+    CHECK(read_all(trace, head, sizeof head));
+    memset(&c, 0, sizeof c);
+    CHECK_OK(vly_rom_create(&c.rom, bytes, n, NULL));
+    int height = vly_rom_get_properties(c.rom)->height, ok = head[0] == height && head[1] == 160;
+    if (!ok) fprintf(stderr, "%s: screen %dx%d, not %dx160\n", name, head[0], head[1], height);
+    vly_machine_init(&c.m, c.rom);
+    for (int i = 0; i < head[2]; ++i) {
+        uint8_t label;
+        CHECK(read_all(trace, &label, 1) && read_all(trace, ram, sizeof ram));
+        CHECK(read_all(trace, screen, (size_t)head[0] * 160));
+        if (!ok) continue;
+        if (label == 255) reset(&c);
+        else act(&c, label);
+        int r = first_difference(ram, c.m.ram, 128);
+        int s = first_difference(screen, vly_machine_screen(&c.m, &c.screens), height * 160);
+        if (r < 0 && s < 0) continue;
+        if (unequal++ == 0)
+            fprintf(stderr, "%s: record %d action %d: RAM[%02x] %02x, not %02x; screen (%d,%d) "
+                    "%02x, not %02x\n", name, i, label, r < 0 ? 0 : r + 0x80,
+                    r < 0 ? 0 : c.m.ram[r], r < 0 ? 0 : ram[r], s < 0 ? -1 : s % 160,
+                    s < 0 ? -1 : s / 160,
+                    s < 0 ? 0 : vly_machine_screen(&c.m, &c.screens)[s], s < 0 ? 0 : screen[s]);
+        if (unequal == 1)
+            for (int y = 0; y < height; ++y)
+                print_rows(vly_machine_screen(&c.m, &c.screens), screen, y);
+    }
+    vly_rom_destroy(c.rom);
+    return ok ? unequal : head[2];
+}
+
+static void write_file(const char *path, const uint8_t *bytes, size_t n) {
+    FILE *f = fopen(path, "wb");
+    CHECK(f && fwrite(bytes, 1, n, f) == n && fclose(f) == 0);
+}
+
+/* Plays `count` ROMs that `make` writes; returns how many were unequal. */
+static int lockstep(romgen_kind kind, int first, int count, int frames) {
+    char dir[] = "/tmp/vly_lockstep_XXXXXX", path[256];
+    static char command[FRAMES_MAX_TEXT];
+    static uint8_t rom[VLY_ROM_MAX_BYTES];
+    int bad = 0;
+    CHECK(mkdtemp(dir));
+    size_t used = (size_t)snprintf(command, sizeof command, "%s tests/atari/ale_trace.py", python());
+    for (int i = 0; i < count; ++i) {
+        size_t n = romgen(kind, (uint64_t)(first + i), rom);
+        snprintf(path, sizeof path, "%s/%d", dir, i);
+        CHECK(mkdir(path, 0700) == 0);
+        snprintf(path, sizeof path, "%s/%d/amidar.bin", dir, i);
+        write_file(path, rom, n);
+        used += (size_t)snprintf(command + used, sizeof command - used, " %s %d %d", path, frames,
+                                 first + i);
+        CHECK(used < sizeof command);
+    }
+    FILE *trace = popen(command, "r");
+    CHECK(trace);
+    for (int i = 0; i < count; ++i) {
+        char name[64];
+        snprintf(name, sizeof name, "%s %d", romgen_names[kind], first + i);
+        size_t n = romgen(kind, (uint64_t)(first + i), rom);
+        int unequal = compare(trace, rom, n, name);
+        if (unequal) fprintf(stderr, "%s: %d of %d records differ\n", name, unequal, frames + 1);
+        bad += unequal != 0;
+    }
+    CHECK_EQ(pclose(trace), 0);
+    snprintf(path, sizeof path, "rm -rf %s", dir);
+    CHECK_EQ(system(path), 0);
+    printf("%-7s %d of %d ROMs equal over %d frames\n", romgen_names[kind], count - bad, count,
+           frames);
+    return bad;
+}
+
+static int lockstep_file(const char *file, int frames, int seed) {
+    char dir[] = "/tmp/vly_lockstep_XXXXXX", path[256], command[1024];
+    static uint8_t rom[VLY_ROM_MAX_BYTES + 1];
+    FILE *f = fopen(file, "rb");
+    CHECK(f);
+    size_t n = fread(rom, 1, sizeof rom, f);
+    fclose(f);
+    CHECK(mkdtemp(dir));
+    snprintf(path, sizeof path, "%s/amidar.bin", dir);
+    write_file(path, rom, n);
+    snprintf(command, sizeof command, "%s tests/atari/ale_trace.py %s %d %d", python(), path, frames,
+             seed);
+    FILE *trace = popen(command, "r");
+    CHECK(trace);
+    int unequal = compare(trace, rom, n, file);
+    pclose(trace);
+    unlink(path);
+    rmdir(dir);
+    printf("%s: %d of %d records differ\n", file, unequal, frames + 1);
+    return unequal;
+}
+
+int main(int argc, char **argv) {
+    if (!have_ale())
+        SKIP("no lockstep with ALE: %s cannot import ale_py (pip install ale-py, or VLY_PYTHON)",
+             python());
+    if (argc == 4) return lockstep_file(argv[1], atoi(argv[2]), atoi(argv[3])) != 0;
+    int bad = 0;
+    for (int k = 0; k < ROMGEN_COUNT; ++k) {
+        if (argc == 5 && strcmp(argv[1], romgen_names[k]) != 0) continue;
+        if (argc != 5 && k == ROMGEN_NOISE) continue; /* runs in the registers: not compared */
+        bad += argc == 5 ? lockstep((romgen_kind)k, atoi(argv[2]), atoi(argv[3]), atoi(argv[4]))
+                         : lockstep((romgen_kind)k, 3, 2, 40);
+    }
+    return bad ? TEST_FAIL : TEST_PASS;
+}

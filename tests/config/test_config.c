@@ -1,0 +1,223 @@
+#include <unistd.h>
+#include "common/config/config.h"
+#include "common/base/file.h"
+#include "common/base/philox.h"
+#include "tests/kit/check.h"
+
+static vly_config config;
+
+static void says(const char *words) {
+    if (!strstr(vly_error_text(), words)) {
+        fprintf(stderr, "'%s' is not in '%s'\n", words, vly_error_text());
+        exit(TEST_FAIL);
+    }
+}
+
+static void every_default_is_allowed_and_reads_back(void) {
+    int n;
+    const vly_option *o = vly_config_options(&n);
+    CHECK_OK(vly_config_defaults(&config));
+    for (int i = 0; i < n; i++) {
+        char text[VLY_CONFIG_TEXT], again[VLY_CONFIG_TEXT], key[128];
+        vly_option_get(&config, &o[i], text, sizeof text);
+        snprintf(key, sizeof key, "%s.%s", o[i].section, o[i].key);
+        CHECK_OK(vly_config_set(&config, key, text));
+        vly_option_get(&config, &o[i], again, sizeof again);
+        CHECK_STR(text, again);
+    }
+}
+
+static void no_option_stands_twice(void) {
+    int n;
+    const vly_option *o = vly_config_options(&n);
+    for (int i = 0; i < n; i++)
+        for (int k = 0; k < i; k++) CHECK(strcmp(o[i].section, o[k].section) || strcmp(o[i].key, o[k].key));
+}
+
+static void values_are_read_as_people_write_them(void) {
+    CHECK_OK(vly_config_set(&config, "ppo.lr", "3e-4"));
+    CHECK(config.ppo.lr == 3e-4f);
+    CHECK_OK(vly_config_set(&config, "steps", "10M"));
+    CHECK_EQ(config.run.steps, 10000000);
+    CHECK_OK(vly_config_set(&config, "run.steps", "2.5e6"));
+    CHECK_EQ(config.run.steps, 2500000);
+    CHECK_OK(vly_config_set(&config, "replay.bytes", "2GiB"));
+    CHECK_EQ(config.replay.bytes, (int64_t)2 << 30);
+    CHECK_OK(vly_config_set(&config, "until-return", "475"));
+    CHECK(config.run.until_return == 475);
+    CHECK_OK(vly_config_set(&config, "until_return", "none"));
+    CHECK(isnan(config.run.until_return));
+    CHECK_OK(vly_config_set(&config, "net.hidden", "[32, 64,128]"));
+    CHECK_EQ(config.net.hidden.n, 3);
+    CHECK_EQ(config.net.hidden.v[2], 128);
+    CHECK_OK(vly_config_set(&config, "atari.full_actions", "yes"));
+    CHECK_EQ(config.atari.full_actions, 1);
+    CHECK_OK(vly_config_set(&config, "pool.schedule", "async"));
+    CHECK_EQ(config.pool.schedule, VLY_SCHEDULE_ASYNC);
+    CHECK_OK(vly_config_set(&config, "run.seed", "9000000000000000001")); /* beyond a double's digits */
+    CHECK_EQ(config.run.seed, 9000000000000000001);
+}
+
+static void bad_values_say_what_is_allowed(void) {
+    static const char *const bad[][3] = {
+        {"ppo.lr", "7", "from 0 to 1"},          {"ppo.lr", "nan", "from 0 to 1"},
+        {"ppo.lr", "0.1x", "'0.1x'"},            {"ppo.epochs", "0", "from 1 to 1000"},
+        {"ppo.epochs", "2.5", "whole number"},   {"ppo.epochs", "99999999999999999999", "whole number"},
+        {"ppo.anneal", "maybe", "true or false"}, {"net.kind", "resnet", "one of auto, mlp"},
+        {"net.hidden", "64,,3", "like 64,64"},   {"net.hidden", "1,2,3,4,5,6,7,8,9", "up to 8"},
+        {"atari.preset", "mine", "machado"},     {"run.env", "a\nb", "control"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        CHECK_EQ(vly_config_set(&config, bad[i][0], bad[i][1]), VLY_EINVAL);
+        says(bad[i][2]);
+        says(bad[i][0]);
+    }
+}
+
+static void unknown_names_bring_the_nearest(void) {
+    static const char *const near[][2] = {
+        {"ppo.learning", "no option 'ppo.learning'"}, {"ppo.lrr", "ppo.lr"}, {"sed", "seed"},
+        {"lr", "ppo.lr"}, {"checkpoint.kep", "checkpoint.keep"}, {"dqn.eps", "dqn.eps_"},
+    };
+    for (size_t i = 0; i < sizeof near / sizeof *near; i++) {
+        CHECK_EQ(vly_config_set(&config, near[i][0], "1"), VLY_EINVAL);
+        says(near[i][1]);
+    }
+}
+
+static vly_status parse(const char *yaml, vly_assignments *list) {
+    vly_assignments_free(list);
+    return vly_config_parse(yaml, strlen(yaml), "run.yaml", list);
+}
+
+static void files_may_nest_or_be_flat(void) {
+    vly_assignments list = {0};
+    CHECK_OK(parse("# mine\nseed: 3\nppo:\n  lr: 1e-3\n  anneal: no\nnet.hidden: [8, 9]\nrun: {env: cartpole}\n", &list));
+    CHECK_EQ(list.n, 5);
+    CHECK_STR(list.v[1].key, "ppo.lr");
+    CHECK_STR(list.v[3].value, "8,9");
+    CHECK_OK(parse("", &list));
+    CHECK_OK(parse("# nothing\n", &list));
+    CHECK_EQ(list.n, 0);
+    vly_assignments_free(&list);
+}
+
+static void bad_files_name_the_line(void) {
+    static const char *const bad[][2] = {
+        {"ppo:\n  lrr: 1\n", "run.yaml, line 2"},     {"ppo:\n  lr: 1\n  lr: 2\n", "given twice"},
+        {"ppo:\n  lr: 5\n", "line 2: ppo.lr: '5'"},   {"- a\n- b\n", "expected `section:`"},
+        {"ppo: {lr: {x: 1}}", "do not nest"},         {"ppo: [", "not YAML"},
+        {"a: &x 1\nb: *x\n", "line 1"},               {"ppo:\n  lr: 1\n---\nppo:\n  lr: 1\n", "more than one document"},
+        {"\x01", "not YAML"},                         {"seed: [[1]]", "expected a number"},
+        {"ppo:\n lr: 1\n\tgamma: 2\n", "not YAML"},   {"format: x\n", "not a version"},
+    };
+    vly_assignments list = {0};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        CHECK_EQ(parse(bad[i][0], &list), VLY_EINVAL);
+        says(bad[i][1]);
+    }
+    CHECK_EQ(parse("format: 99\n", &list), VLY_EVERSION);
+    says("newer version");
+    vly_assignments_free(&list);
+}
+
+static void what_is_saved_is_what_is_read(void) {
+    char path[] = "/tmp/vly-config-XXXXXX";
+    int fd = mkstemp(path);
+    CHECK(fd >= 0);
+    close(fd);
+    CHECK_OK(vly_config_defaults(&config));
+    CHECK_OK(vly_config_set(&config, "algo", "ppo"));
+    CHECK_OK(vly_config_set(&config, "env", "./a \"b\" \\ c: #d.so"));
+    CHECK_OK(vly_config_set(&config, "env.args", "no"));
+    for (int i = 0; i < 200; i++) { /* any float survives */
+        vly_config back;
+        char text[64];
+        vly_u32x4 r = vly_philox(1, VLY_STREAM_TEST, (uint64_t)i, 0);
+        snprintf(text, sizeof text, "%.9g", (double)vly_unit(r.v[0]));
+        CHECK_OK(vly_config_set(&config, "ppo.lr", text));
+        CHECK_OK(vly_config_save(&config, path));
+        CHECK_OK(vly_config_restore(&back, path));
+        CHECK(back.ppo.lr == config.ppo.lr);
+        CHECK_STR(back.run.env, config.run.env);
+        CHECK_STR(back.env.args, "no");
+    }
+    unlink(path);
+}
+
+static void layers_go_from_defaults_to_the_command_line(void) {
+    vly_assignments given = {0};
+    CHECK_OK(parse("env: CartPole-v1\nppo: {gamma: 0.5, lambda: 0.4}\n", &given));
+    CHECK_OK(vly_assignments_add(&given, "ppo.gamma", "0.6", "--ppo.gamma"));
+    CHECK_OK(vly_config_resolve(&config, &given, "cartpole", "classic"));
+    CHECK_STR(config.run.algo, "ppo");
+    CHECK_STR(config.run.preset, "cartpole-ppo");
+    CHECK(config.ppo.gamma == 0.6f && config.ppo.lambda == 0.4f);
+    CHECK_OK(vly_assignments_add(&given, "run.algo", "a2c", "--algo"));
+    CHECK_OK(vly_config_resolve(&config, &given, "cartpole", "classic"));
+    CHECK_EQ(config.optim.kind, VLY_RMSPROP);
+    CHECK_OK(vly_assignments_add(&given, "run.preset", "cartpole-dqn", "--preset"));
+    CHECK_EQ(vly_config_resolve(&config, &given, "cartpole", "classic"), VLY_EINVAL);
+    says("is for dqn");
+    CHECK_OK(vly_assignments_add(&given, "run.preset", "cartpol-ppo", "--preset"));
+    CHECK_EQ(vly_config_resolve(&config, &given, "cartpole", "classic"), VLY_EINVAL);
+    says("cartpole-ppo");
+    CHECK_OK(vly_assignments_add(&given, "run.preset", "none", "--preset"));
+    CHECK_OK(vly_assignments_add(&given, "run.algo", "poo", "--algo"));
+    CHECK_EQ(vly_config_resolve(&config, &given, "cartpole", "classic"), VLY_EINVAL);
+    says("ppo");
+    vly_assignments_free(&given);
+}
+
+/* Whatever a preset says must be readable: a typing error there is found here, not by a user. */
+static void every_preset_resolves(void) {
+    const vly_preset *p;
+    for (int i = 0; (p = vly_preset_list(i)); i++) {
+        if (!vly_algo_find(p->algo)) continue;
+        vly_assignments given = {0};
+        CHECK_OK(vly_assignments_add(&given, "run.preset", p->name, "--preset"));
+        CHECK_OK(vly_config_resolve(&config, &given, "x", "y"));
+        CHECK_STR(config.run.algo, p->algo);
+        vly_assignments_free(&given);
+    }
+    static const char *const atari[] = {"volley", "gymnasium", "ale", "envpool", "machado", "dqn"};
+    for (int i = 0; i < 6; i++) {
+        vly_assignments given = {0};
+        CHECK_OK(vly_assignments_add(&given, "atari.preset", atari[i], "--atari.preset"));
+        CHECK_OK(vly_assignments_add(&given, "atari.noop_max", "7", "--atari.noop_max"));
+        CHECK_OK(vly_config_resolve(&config, &given, "pong", "atari"));
+        CHECK_EQ(config.atari.noop_max, 7);
+        vly_assignments_free(&given);
+    }
+}
+
+static void the_reference_page_is_the_table(void) {
+    char *page, *committed;
+    size_t bytes, old;
+    FILE *out = open_memstream(&page, &bytes);
+    vly_config_print_reference(out);
+    fclose(out);
+    CHECK_OK(vly_file_read("common/config/OPTIONS.md", 1 << 20, &committed, &old));
+    if (strcmp(page, committed)) {
+        fprintf(stderr, "common/config/OPTIONS.md is old: build/volley ls options --markdown > common/config/OPTIONS.md\n");
+        exit(TEST_FAIL);
+    }
+    free(page);
+    free(committed);
+}
+
+int main(void) {
+    every_default_is_allowed_and_reads_back();
+    no_option_stands_twice();
+    values_are_read_as_people_write_them();
+    bad_values_say_what_is_allowed();
+    unknown_names_bring_the_nearest();
+    files_may_nest_or_be_flat();
+    bad_files_name_the_line();
+    the_reference_page_is_the_table();
+    if (!vly_algo_find("ppo")) SKIP("ppo is not in this build: layers and presets were not tested");
+    what_is_saved_is_what_is_read();
+    layers_go_from_defaults_to_the_command_line();
+    every_preset_resolves();
+    return TEST_PASS;
+}

@@ -1,0 +1,73 @@
+#include "envs/registry.h"
+#include "tests/kit/check.h"
+
+static void the_example_opens_and_plays(void) {
+    vly_env env;
+    CHECK_OK(vly_env_open(&env, VLY_TEST_PLUGIN_GOOD, NULL));
+    CHECK_STR(env.name, "my_env");
+    uint64_t state[8];
+    CHECK_EQ(env.state_bytes, sizeof state);
+    float obs[3], reward, score, sum = 0;
+    uint8_t flags;
+    const vly_rows rows = {(uint8_t *)obs, sizeof obs, &reward, &score, &flags};
+    env.reset(&env, state, 4, rows);
+    CHECK_EQ(flags, VLY_ROW_RESET);
+    int episodes = 0;
+    while (episodes < 50) { /* a policy that follows the ball catches every one */
+        const int32_t action = obs[0] < obs[2] ? 0 : obs[0] > obs[2] ? 2 : 1;
+        env.step(&env, state, 1, &action, rows);
+        sum += reward;
+        episodes += (flags & VLY_ROW_ENDED) != 0;
+    }
+    CHECK(sum == 50.0f);
+    env.close(&env);
+}
+
+static void each_fault_is_refused_by_name(void) {
+    static const struct { const char *wrong; vly_status status; const char *says; } cases[] = {
+        {"abi", VLY_EVERSION, "ABI 99"},      {"size", VLY_EVERSION, "bytes"},
+        {"refuses", VLY_EUNSUPPORTED, "refused"}, {"name", VLY_EINVAL, "name"},
+        {"dtype", VLY_EINVAL, "dtype"},       {"ndim", VLY_EINVAL, "ndim"},
+        {"shape", VLY_EINVAL, "shape"},       {"bytes", VLY_EINVAL, "obs.bytes"},
+        {"stack", VLY_EINVAL, "stack"},       {"actions", VLY_EINVAL, "actions"},
+        {"states", VLY_EINVAL, "state_index"}, {"frames", VLY_EINVAL, "frames_per_step"},
+        {"state_bytes", VLY_EINVAL, "state_bytes"}, {"reset", VLY_EINVAL, "reset"},
+        {"step", VLY_EINVAL, "step"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        vly_env env;
+        memset(&env, 0xEE, sizeof env);
+        const vly_env_args args = {NULL, 0, cases[i].wrong};
+        CHECK_EQ(vly_env_open(&env, VLY_TEST_PLUGIN_BAD, &args), cases[i].status);
+        CHECK(strstr(vly_error_text(), cases[i].says) != NULL);
+        CHECK(strstr(vly_error_text(), VLY_TEST_PLUGIN_BAD) != NULL);
+        const uint8_t *p = (const uint8_t *)&env;
+        for (size_t k = 0; k < sizeof env; k++) CHECK_EQ(p[k], 0xEE);
+    }
+}
+
+static void an_endless_name_is_cut(void) {
+    vly_env env;
+    const vly_env_args args = {NULL, 0, "endless"};
+    CHECK_OK(vly_env_open(&env, VLY_TEST_PLUGIN_BAD, &args));
+    CHECK_EQ(strlen(env.name), sizeof env.name - 1);
+    env.close(&env); /* it has no close of its own */
+}
+
+static void what_is_no_plugin_is_refused(void) {
+    vly_env env;
+    CHECK_EQ(vly_env_open(&env, VLY_TEST_PLUGIN_NONE, NULL), VLY_EINVAL);
+    CHECK(strstr(vly_error_text(), VLY_ENV_PLUGIN_SYMBOL) != NULL);
+    CHECK_EQ(vly_env_open(&env, "./no_such_env.so", NULL), VLY_ENOTFOUND);
+    CHECK(strstr(vly_error_text(), "no_such_env.so") != NULL);
+    CHECK_EQ(vly_env_open(&env, "no_such_env.so", NULL), VLY_ENOTFOUND);
+    CHECK_EQ(vly_env_open(&env, "./README.md", NULL), VLY_ENOTFOUND);
+}
+
+int main(void) {
+    the_example_opens_and_plays();
+    each_fault_is_refused_by_name();
+    an_endless_name_is_cut();
+    what_is_no_plugin_is_refused();
+    return TEST_PASS;
+}

@@ -1,0 +1,190 @@
+/* Experience in a real Redis keeps within its budget, and is accounted for whoever dies. */
+#include "tests/kit/check.h"
+#ifndef VLY_HAVE_REDIS
+int main(void) { SKIP("built without hiredis and lz4: apt-get install libhiredis-dev liblz4-dev"); }
+#else
+#include "tests/fleet/experience_field.h"
+
+/* ---- budgets ---- */
+
+static int64_t server_number(const char *what) {
+    char command[256], line[128] = "";
+    snprintf(command, sizeof command, "redis-cli -u %s info memory | grep '^%s:' | cut -d: -f2", vly_store_server_url(server), what);
+    FILE *p = popen(command, "r");
+    CHECK(p && fgets(line, sizeof line, p));
+    pclose(p);
+    return strtoll(line, NULL, 10);
+}
+
+static void server_set(const char *setting) {
+    char command[256];
+    snprintf(command, sizeof command, "redis-cli -u %s config set %s >/dev/null", vly_store_server_url(server), setting);
+    CHECK_EQ(system(command), 0);
+}
+
+static void a_shard_keeps_its_budget(void) {
+    enum { BUDGET = 2 << 20 };
+    field *f = field_open(image_obs(), 31);
+    vly_store *store = shard_as("budget", 0);
+    const int64_t before = server_number("used_memory");
+    int pushed = 0, refused = 0, n;
+    for (int i = 0; i < 5; i++) CHECK_EQ(push(store, f, BUDGET, 4), i < 4); /* nobody takes them: back-pressure */
+    while (push(store, f, BUDGET, 1 << 20)) CHECK(++pushed < 1000);         /* and without a limit of that kind, the budget */
+    vly_shard_state state;
+    CHECK_OK(vly_shard_look(store, &state));
+    CHECK(state.bytes <= BUDGET && state.bytes > BUDGET * 9 / 10);
+    CHECK_EQ(state.tail, pushed + 4);
+    vly_experience *e = learner("budget", 1, f, 0, BUDGET);
+    for (int i = 0; i < 600; i++) {
+        refused += !push(store, f, BUDGET, 64);
+        CHECK_OK(vly_experience_take(e, 16, &n));
+        CHECK_OK(vly_shard_look(store, &state));
+        CHECK(state.bytes >= 0 && state.bytes <= BUDGET);
+    }
+    const int64_t taken = server_number("used_memory") - before;
+    const vly_experience_report r = report_of(e);
+    fprintf(stderr, "a budget of %d bytes: Redis grew by %lld; %lld transitions came, %lld evicted, %d pushes refused\n", BUDGET, (long long)taken,
+            (long long)r.transitions, (long long)r.evicted, refused);
+    CHECK(taken < BUDGET * 5 / 4);
+    CHECK(refused < 10);
+    CHECK_EQ(r.live, r.transitions - r.evicted);
+    CHECK_EQ(r.lost + r.missed + r.corrupt, 0);
+    vly_experience_close(e);
+    vly_store_close(store);
+    field_close(f);
+}
+
+static void a_server_short_of_memory_is_shared(void) {
+    field *f = field_open(image_obs(), 41);
+    vly_store *store = shard_as("short", 0);
+    vly_experience *e = learner("short", 1, f, 0, 1 << 30);
+    char setting[64];
+    bool accepted = true;
+    int n, full = 0;
+    snprintf(setting, sizeof setting, "maxmemory %lld", (long long)server_number("used_memory") + (3 << 17));
+    server_set(setting);
+    for (int i = 0; i < 800; i++) {
+        const vly_block b = make(f);
+        vly_status status = vly_shard_push(store, &b, 1 << 30, 64, &accepted);
+        CHECK(status == VLY_OK || status == VLY_ENOSPACE);
+        full += status == VLY_ENOSPACE;
+        if (status == VLY_ENOSPACE) CHECK_OK(vly_experience_shrink(e));
+        status = vly_experience_take(e, 16, &n);
+        CHECK(status == VLY_OK || status == VLY_ENOSPACE);
+        if (status == VLY_ENOSPACE) CHECK_OK(vly_experience_shrink(e));
+    }
+    server_set("maxmemory 0");
+    const vly_experience_report r = report_of(e);
+    fprintf(stderr, "a server short of memory refused %d of 800 pushes\n", full);
+    CHECK(full > 0 && full < 100);
+    CHECK(r.evicted > 0);
+    CHECK(r.transitions > 600 * STEPS * LANES / 2);
+    vly_experience_close(e);
+    vly_store_close(store);
+    field_close(f);
+}
+
+/* ---- faults ---- */
+
+static void restart_server(void) {
+    bool restarted = false;
+    kill(vly_store_server_pid(server), SIGKILL);
+    for (int wait = 0; wait < 500 && !restarted; wait++) {
+        usleep(20000);
+        CHECK_OK(vly_store_server_mend(server, &restarted));
+    }
+    CHECK(restarted);
+}
+
+static void what_the_cache_holds_outlives_the_store(void) {
+    field *f = field_open(image_obs(), 51);
+    vly_store *store = shard_as("gone", 0);
+    for (int i = 0; i < 10; i++) CHECK(push(store, f, 1 << 30, 100));
+    vly_experience *all = learner("gone", 1, f, 1 << 24, 1 << 30), *none = learner("gone", 1, f, 0, 1 << 30);
+    vly_feed *feed;
+    CHECK_OK(vly_feed_create(&feed, c, &f->shape.obs, BATCH, N_STEP));
+    const int64_t live = report_of(all).live;
+    CHECK_EQ(report_of(none).live, live);
+    for (int i = 0; i < 2; i++) CHECK(push(store, f, 1 << 30, 100)); /* not taken yet: these die */
+    restart_server();
+    for (int i = 0; i < 2; i++) CHECK(push(store, f, 1 << 30, 100)); /* the actor goes on */
+    take_all(all), take_all(none);
+    const vly_experience_report a = report_of(all), b = report_of(none);
+    CHECK_EQ(a.lost, 0);
+    CHECK_EQ(a.live, a.transitions);
+    CHECK(a.live > live);
+    CHECK_EQ(a.missed, 2); /* blocks that nobody saw */
+    CHECK_EQ(b.lost, live);
+    CHECK_EQ(b.live, a.live - live);
+    for (int n = 0; n < 20; n++) {
+        CHECK_OK(vly_experience_draw(all, 1));
+        CHECK_OK(vly_experience_fetch(all, feed));
+        for (int i = 0; i < BATCH; i++) CHECK(feed->host.action[i] >= 0);
+        CHECK_OK(vly_experience_draw(none, 1));
+        CHECK_OK(vly_experience_fetch(none, feed));
+        for (int i = 0; i < BATCH; i++) CHECK(feed->host.action[i] >= 0);
+    }
+    vly_feed_destroy(feed);
+    vly_experience_close(all), vly_experience_close(none);
+    vly_store_close(store);
+    field_close(f);
+}
+
+static void frames_that_vanish_are_counted_and_not_sampled_again(void) {
+    field *f = field_open(image_obs(), 61);
+    vly_store *store = shard_as("vanish", 0);
+    for (int i = 0; i < 4; i++) CHECK(push(store, f, 1 << 30, 100));
+    vly_experience *e = learner("vanish", 1, f, 0, 1 << 30);
+    vly_feed *feed;
+    CHECK_OK(vly_feed_create(&feed, c, &f->shape.obs, BATCH, N_STEP));
+    const int64_t live = report_of(e).live;
+    CHECK_OK(vly_store_delete(store, vly_shard_data_key(f->life, 2).text));
+    CHECK_OK(vly_store_set(store, vly_shard_data_key(f->life, 3).text, "nonsense", 8));
+    for (int n = 0; n < 10; n++) {
+        CHECK_OK(vly_experience_draw(e, 1));
+        CHECK_OK(vly_experience_fetch(e, feed));
+        for (int i = 0; i < BATCH; i++)
+            if (feed->host.action[i] < 0) CHECK_EQ(feed->host.weight[i], 0);
+        if (n) check_samples(e, feed);
+    }
+    CHECK(report_of(e).lost > live / 3 && report_of(e).lost < live * 2 / 3);
+    CHECK_EQ(report_of(e).live, live - report_of(e).lost);
+    vly_feed_destroy(feed);
+    vly_experience_close(e);
+    vly_store_close(store);
+    field_close(f);
+}
+
+static void nonsense_in_the_list_is_counted(void) {
+    field *f = field_open(small_obs(), 71);
+    vly_store *store = shard_as("nonsense", 0);
+    bool accepted;
+    int64_t one;
+    const char *const key[] = {"state"};
+    CHECK(push(store, f, 1 << 30, 100));
+    CHECK_OK(vly_store_push(store, "notices", "who knows", 9, 0, NULL));
+    CHECK_OK(vly_store_script(store, "return redis.call('HINCRBY',KEYS[1],'tail',1)", key, 1, NULL, 0, &one, 1));
+    const vly_block b = make(f);
+    for (int i = 0; i < 3; i++) { /* sent again: the store died between taking and answering */
+        CHECK_OK(vly_shard_push(store, &b, 1 << 30, 100, &accepted));
+        CHECK(accepted);
+    }
+    vly_experience *e = learner("nonsense", 1, f, 1 << 20, 1 << 30);
+    CHECK_EQ(report_of(e).corrupt, 1);
+    CHECK_EQ(report_of(e).blocks, 2);
+    CHECK_EQ(report_of(e).missed, 0);
+    vly_experience_close(e);
+    vly_store_close(store);
+    field_close(f);
+}
+
+int main(void) {
+    field_begin();
+    a_shard_keeps_its_budget();
+    a_server_short_of_memory_is_shared();
+    frames_that_vanish_are_counted_and_not_sampled_again();
+    nonsense_in_the_list_is_counted();
+    what_the_cache_holds_outlives_the_store();
+    return field_end();
+}
+#endif

@@ -1,0 +1,176 @@
+/* The store against a real redis-server started by the test. */
+#include "tests/kit/check.h"
+#ifndef VLY_HAVE_REDIS
+int main(void) { SKIP("built without hiredis and lz4: apt-get install libhiredis-dev liblz4-dev"); }
+#else
+#include "cpu/fleet/store.h"
+#include <signal.h>
+#include <stdint.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "common/base/philox.h"
+
+static char folder[64] = "/tmp/volley-store-XXXXXX";
+static vly_store_server *server;
+
+static vly_store *connect_as(const char *run) {
+    const vly_store_options quick = {.timeout_ms = 2000, .retry_ms = 5000};
+    vly_store *s;
+    CHECK_OK(vly_store_open(&s, vly_store_server_url(server), run, &quick));
+    return s;
+}
+
+static void bad_addresses_are_named(void) {
+    static const char *const bad[] = {"localhost", "http://x", "redis://h:99999", "redis://h/zz", "redis://h:1x/0", "rediss://h"};
+    vly_store *s;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        const vly_status status = vly_store_open(&s, bad[i], "r", NULL);
+        CHECK(status == VLY_EINVAL || status == VLY_EUNSUPPORTED);
+        CHECK(vly_error_text()[0] != '\0');
+    }
+    CHECK_EQ(vly_store_open(&s, "redis://127.0.0.1:1/0", "r", &(vly_store_options){.timeout_ms = 100, .retry_ms = 50}), VLY_EPEER);
+    CHECK_EQ(vly_store_open(&s, vly_store_server_url(server), "a{b", NULL), VLY_EINVAL);
+}
+
+static void binary_values_come_back(void) {
+    vly_store *s = connect_as("values");
+    uint8_t data[1000], back[1000];
+    size_t got;
+    for (int i = 0; i < 1000; i++) data[i] = (uint8_t)vly_philox(1, VLY_STREAM_TEST, (uint64_t)i, 0).v[0];
+    CHECK_EQ(vly_store_get(s, "w", back, 1000, &got), VLY_ENOTFOUND);
+    CHECK_OK(vly_store_set(s, "w", data, 1000));
+    CHECK_OK(vly_store_get(s, "w", back, 10, &got));
+    CHECK_EQ(got, 1000);
+    CHECK_OK(vly_store_get(s, "w", back, 1000, &got));
+    CHECK(memcmp(data, back, 1000) == 0);
+    CHECK_OK(vly_store_get_range(s, "w", 100, back, 7, &got));
+    CHECK(got == 7 && memcmp(data + 100, back, 7) == 0);
+    CHECK_OK(vly_store_set_range(s, "w", 998, "zz", 2));
+    CHECK_OK(vly_store_get_range(s, "w", 998, back, 2, &got));
+    CHECK(memcmp(back, "zz", 2) == 0);
+    int64_t now, owner;
+    CHECK_OK(vly_store_add(s, "n", 5, &now));
+    CHECK_OK(vly_store_add(s, "n", -7, &now));
+    CHECK_EQ(now, -2);
+    CHECK_OK(vly_store_claim(s, "c", 3, &owner));
+    CHECK_EQ(owner, 3);
+    CHECK_OK(vly_store_claim(s, "c", 4, &owner));
+    CHECK_EQ(owner, 3);
+    vly_store_close(s);
+}
+
+static vly_status sum_up(void *arg, const void *data, size_t bytes) {
+    CHECK_EQ(bytes, 4);
+    int32_t v;
+    memcpy(&v, data, 4);
+    *(uint64_t *)arg = *(uint64_t *)arg * 31u + (uint64_t)v;
+    return VLY_OK;
+}
+
+static void lists_are_bounded_and_ordered(void) {
+    vly_store *s = connect_as("lists");
+    bool accepted = true;
+    const void *data;
+    size_t bytes;
+    uint64_t want = 0, sum = 0;
+    int64_t length;
+    for (int32_t i = 0; i < 12; i++) {
+        CHECK_OK(vly_store_push(s, "q", &i, 4, 10, &accepted));
+        CHECK_EQ(accepted, i < 10);
+        if (i < 10) want = want * 31u + (uint64_t)i;
+    }
+    CHECK_OK(vly_store_length(s, "q", &length));
+    CHECK_EQ(length, 10);
+    int count;
+    CHECK_OK(vly_store_pop_many(s, "q", 6, sum_up, &sum, &count));
+    CHECK_EQ(count, 6);
+    for (int i = 0; i < 4; i++) {
+        CHECK_OK(vly_store_pop(s, "q", i % 2 ? 50 : 0, &data, &bytes));
+        CHECK_OK(sum_up(&sum, data, bytes));
+    }
+    CHECK_EQ(sum, want);
+    CHECK_EQ(vly_store_pop(s, "q", 20, &data, &bytes), VLY_ENOTFOUND);
+    vly_store_close(s);
+}
+
+static void every_reader_sees_the_whole_log(void) {
+    vly_store *s = connect_as("log");
+    char one[VLY_STORE_CURSOR] = "0", two[VLY_STORE_CURSOR] = "0";
+    uint64_t a = 0, b = 0;
+    int count, seen = 0;
+    CHECK_OK(vly_store_begin(s));
+    for (int32_t i = 0; i < 50; i++) CHECK_OK(vly_store_append(s, "l", &i, 4, 1000));
+    CHECK_OK(vly_store_end(s));
+    do {
+        CHECK_OK(vly_store_read(s, "l", one, 7, 0, sum_up, &a, &count));
+        seen += count;
+    } while (count);
+    CHECK_EQ(seen, 50);
+    CHECK_OK(vly_store_read(s, "l", two, 100, 0, sum_up, &b, &count));
+    CHECK(count == 50 && a == b);
+    CHECK_OK(vly_store_read(s, "l", two, 100, 20, sum_up, &b, &count));
+    CHECK_EQ(count, 0);
+    vly_store_close(s);
+}
+
+static vly_status name_it(void *arg, const char *member, const char *json) {
+    CHECK_STR(json, "{\"v\":1}");
+    snprintf(arg, 64, "%s", member);
+    return VLY_OK;
+}
+
+static void the_silent_leave_the_fleet(void) {
+    vly_store *s = connect_as("fleet");
+    char who[64] = "";
+    int count;
+    CHECK_OK(vly_store_beat(s, "dies", "{\"v\":1}", 30));
+    CHECK_OK(vly_store_beat(s, "lives", "{\"v\":1}", 5000));
+    usleep(80000);
+    CHECK_OK(vly_store_members(s, name_it, who, &count));
+    CHECK_EQ(count, 1);
+    CHECK_STR(who, "lives");
+    vly_store_close(s);
+}
+
+static void a_killed_server_is_mended_and_clients_go_on(void) {
+    vly_store *s = connect_as("kill");
+    bool restarted;
+    size_t got;
+    int value = 41;
+    CHECK_OK(vly_store_set(s, "kept", &value, sizeof value));
+    usleep(1200000); /* appendfsync everysec: what was acknowledged a second ago survives */
+    for (int i = 0; i < 3; i++) {
+        kill(vly_store_server_pid(server), SIGKILL);
+        restarted = false;
+        for (int wait = 0; wait < 200 && !restarted; wait++) {
+            usleep(20000);
+            CHECK_OK(vly_store_server_mend(server, &restarted));
+        }
+        CHECK(restarted);
+        value = 0;
+        CHECK_OK(vly_store_get(s, "kept", &value, sizeof value, &got));
+        CHECK_EQ(value, 41);
+    }
+    CHECK_OK(vly_store_server_mend(server, &restarted));
+    CHECK(!restarted);
+    CHECK(vly_store_get_traffic(s).reconnects >= 3);
+    vly_store_close(s);
+}
+
+int main(void) {
+    CHECK(mkdtemp(folder) != NULL);
+    vly_status status = vly_store_server_start(&server, folder, true);
+    if (status == VLY_ENOTFOUND) SKIP("%s", vly_error_text());
+    CHECK_EQ(status, VLY_OK);
+    bad_addresses_are_named();
+    binary_values_come_back();
+    lists_are_bounded_and_ordered();
+    every_reader_sees_the_whole_log();
+    the_silent_leave_the_fleet();
+    a_killed_server_is_mended_and_clients_go_on();
+    vly_store_server_stop(server);
+    char clean[96];
+    snprintf(clean, sizeof clean, "rm -rf %s", folder);
+    return system(clean) == 0 ? TEST_PASS : TEST_FAIL;
+}
+#endif

@@ -1,0 +1,95 @@
+/* The CPU's memory, queues, graphs and threads. */
+#include "cpu/ops/compute_cpu.h"
+#include <stdatomic.h>
+#include "cpu/ops/workers.h"
+#include "tests/kit/check.h"
+
+static void memory_is_aligned_zeroed_and_bounded(vly_compute *c) {
+    for (size_t bytes = 1; bytes < (size_t)8 << 20; bytes = bytes * 3 + 1) {
+        unsigned char *p;
+        CHECK_OK(c->alloc(c, bytes, "test", NULL, (void **)&p));
+        CHECK_EQ((uintptr_t)p % 256, 0);
+        for (size_t i = 0; i < bytes; i += 97) CHECK_EQ(p[i], 0);
+        memset(p, 0xa5, bytes);
+        c->free(c, p);
+    }
+    c->free(c, NULL);
+    void *p = &p;
+    CHECK_EQ(c->alloc(c, (size_t)1 << 60, "replay frames", "--dqn.replay_bytes", &p), VLY_ENOMEM);
+    CHECK(strstr(vly_error_text(), "replay frames") && strstr(vly_error_text(), "--dqn.replay_bytes"));
+    CHECK(p == NULL);
+}
+
+static vly_status count_up(vly_queue *q, void *arg) {
+    (void)q;
+    ++*(int *)arg;
+    return VLY_OK;
+}
+
+static void set_flag(void *arg) { *(int *)arg = 1; }
+
+static void queues_run_in_order(vly_compute *c) {
+    vly_queue *q;
+    vly_event *e;
+    vly_graph *graph = NULL;
+    int calls = 0, seen = 0;
+    char from[5] = "abcd", to[5] = "";
+    CHECK_OK(c->queue_create(c, VLY_QUEUE_LEARN, &q));
+    CHECK_OK(c->event_create(c, &e));
+    for (int i = 0; i < 3; i++) CHECK_OK(c->graph_run(q, &graph, count_up, &calls));
+    CHECK_EQ(calls, 3);
+    CHECK_OK(c->upload(q, to, from, 5));
+    CHECK_STR(to, "abcd");
+    CHECK_OK(c->copy(q, to + 1, to, 3)); /* overlapping is allowed */
+    CHECK_STR(to, "aabc");
+    CHECK_OK(c->fill(q, to, 'x', 2));
+    CHECK_STR(to, "xxbc");
+    CHECK_EQ(c->fill(q, NULL, 0, 1), VLY_EINVAL);
+    CHECK_OK(c->event_record(e, q));
+    CHECK_OK(c->event_wait(q, e));
+    CHECK(c->event_done(e));
+    CHECK_OK(c->notify(q, set_flag, &seen));
+    CHECK_OK(c->queue_sync(q));
+    CHECK_EQ(seen, 1);
+    c->graph_destroy(graph);
+    c->event_destroy(e);
+    c->queue_destroy(q);
+}
+
+typedef struct { atomic_int hits[1000]; int threads; atomic_int wrong; } marks;
+
+static void mark(void *arg, int block, int slot) {
+    marks *m = arg;
+    atomic_fetch_add(&m->hits[block], 1);
+    if (slot < 0 || slot >= m->threads) atomic_fetch_add(&m->wrong, 1);
+}
+
+static void every_block_runs_once(int threads) {
+    vly_workers *w;
+    CHECK_OK(vly_workers_create(&w, threads));
+    CHECK_EQ(vly_workers_threads(w), threads);
+    for (int blocks = 0; blocks <= 1000; blocks = blocks * 2 + 1) {
+        static marks m;
+        memset(&m, 0, sizeof m);
+        m.threads = threads;
+        for (int round = 0; round < 20; round++) vly_workers_run(w, blocks, mark, &m);
+        for (int b = 0; b < 1000; b++) CHECK_EQ(m.hits[b], b < blocks ? 20 : 0);
+        CHECK_EQ(m.wrong, 0);
+    }
+    vly_workers_destroy(w);
+}
+
+int main(void) {
+    vly_compute *c;
+    CHECK_OK(vly_compute_create_cpu(&c, 2));
+    CHECK_STR(c->info.kind, "cpu");
+    CHECK_EQ(c->info.threads, 2);
+    memory_is_aligned_zeroed_and_bounded(c);
+    queues_run_in_order(c);
+    c->destroy(c);
+    every_block_runs_once(1);
+    every_block_runs_once(2);
+    every_block_runs_once(8);
+    CHECK(vly_processors() >= 1);
+    return TEST_PASS;
+}

@@ -1,0 +1,96 @@
+#include "tests/kit/golden.h"
+#include "common/base/rules.h"
+
+static vly_hyper hyper;
+
+static vly_gae_args args_of(int T, int N, const vly_real *reward, const vly_real *value, const uint8_t *flags) {
+    const size_t bytes = (size_t)(T * N) * sizeof(vly_real);
+    return (vly_gae_args){T, N, reward, value, flags, &hyper, poisoned(bytes), poisoned(bytes), poisoned(bytes)};
+}
+
+static void one_step_is_the_td_error(void) {
+    const vly_real reward[] = {1}, value[] = {0.5, 2};
+    const uint8_t flags[] = {0};
+    hyper = (vly_hyper){.gamma = 0.9f, .lambda = 0.8f, .reward_scale = 1};
+    vly_gae_args a = args_of(1, 1, reward, value, flags);
+    CHECK_OK(cpu->gae(queue, &a));
+    CHECK_NEAR(a.advantage[0], 1.0 + 0.9 * 2.0 - 0.5, 1e-6);
+    CHECK_NEAR(a.target[0], 1.0 + 0.9 * 2.0, 1e-6);
+    CHECK_EQ(a.mask[0], 1);
+}
+
+static void truncation_bootstraps_and_termination_does_not(void) {
+    const vly_real reward[] = {1, 1}, value[] = {0, 0, 10, 10};
+    const uint8_t flags[] = {VLY_ROW_TERMINATED, VLY_ROW_TRUNCATED};
+    hyper = (vly_hyper){.gamma = 0.5f, .lambda = 1, .reward_scale = 1};
+    vly_gae_args a = args_of(1, 2, reward, value, flags);
+    CHECK_OK(cpu->gae(queue, &a));
+    CHECK_NEAR(a.advantage[0], 1.0, 1e-6);
+    CHECK_NEAR(a.advantage[1], 6.0, 1e-6);
+}
+
+static void an_ignored_action_is_masked_and_carries_nothing_back(void) {
+    const vly_real reward[] = {1, 100, 1}, value[] = {0, 0, 0, 4};
+    const uint8_t flags[] = {VLY_ROW_TRUNCATED, VLY_ROW_RESET, 0};
+    hyper = (vly_hyper){.gamma = 1, .lambda = 1, .reward_scale = 1};
+    vly_gae_args a = args_of(3, 1, reward, value, flags);
+    CHECK_OK(cpu->gae(queue, &a));
+    CHECK_NEAR(a.advantage[0], 1.0, 1e-6);
+    CHECK_EQ(a.advantage[1], 0);
+    CHECK_EQ(a.mask[1], 0);
+    CHECK_NEAR(a.advantage[2], 5.0, 1e-6);
+}
+
+static void it_agrees_with_the_sum_over_steps(void) {
+    hyper = (vly_hyper){.gamma = (float)golden_at("gae", "hyper", 0), .lambda = (float)golden_at("gae", "hyper", 1),
+                        .reward_scale = (float)golden_at("gae", "hyper", 2)};
+    vly_gae_args a = args_of(23, 5, golden_reals("gae", "reward"), golden_reals("gae", "value"), golden_bytes("gae", "flags"));
+    CHECK_OK(cpu->gae(queue, &a));
+    golden_check("gae", "advantage", a.advantage, 1e-5);
+    golden_check("gae", "target", a.target, 1e-5);
+    guard_check(a.advantage, 23 * 5 * sizeof(vly_real));
+}
+
+/* N is no multiple of what goes side by side; the rule itself goes column by column. */
+static void columns_side_by_side_are_the_rules_bits(void) {
+    enum { STEPS = 9, COLUMNS = 131, ALL = STEPS * COLUMNS };
+    static vly_real reward[ALL], value[ALL + COLUMNS], out[2][3][ALL];
+    static uint8_t flags[ALL];
+    const uint8_t some[] = {0, 0, 0, 0, VLY_ROW_TERMINATED, VLY_ROW_ENDED, VLY_ROW_RESET, VLY_ROW_FAILED | VLY_ROW_RESET};
+    for (int i = 0; i < ALL + COLUMNS; i++) {
+        const vly_u32x4 r = vly_philox(5, VLY_STREAM_TEST, 0, (uint32_t)i);
+        value[i] = 4 * vly_unit(r.v[0]) - 2;
+        if (i < ALL) reward[i] = vly_unit(r.v[1]) - (vly_real)0.5, flags[i] = some[r.v[2] % 8];
+    }
+    vly_hyper ours = {.gamma = 0.97f, .lambda = 0.9f, .reward_scale = 0.5f};
+    memset(out, 0xff, sizeof out);
+    vly_gae_args a = {STEPS, COLUMNS, reward, value, flags, &ours, out[0][0], out[0][1], out[0][2]}, b = a;
+    CHECK_OK(cpu->gae(queue, &a));
+    b.advantage = out[1][0], b.target = out[1][1], b.mask = out[1][2];
+    for (int n = 0; n < COLUMNS; n++) vly_rule_gae(&b, n);
+    CHECK(!memcmp(out[0], out[1], sizeof out[0]));
+}
+
+static void bad_arguments_are_named(void) {
+    const vly_real reward[] = {1}, value[] = {0.5, 2};
+    const uint8_t flags[] = {0};
+    vly_gae_args a = args_of(1, 1, reward, value, flags), b = a;
+    b.T = 0;
+    CHECK_EQ(cpu->gae(queue, &b), VLY_EINVAL);
+    b = a, b.advantage = NULL;
+    CHECK_EQ(cpu->gae(queue, &b), VLY_EINVAL);
+    CHECK(strstr(vly_error_text(), "gae"));
+    CHECK_EQ(cpu->gae(queue, NULL), VLY_EINVAL);
+}
+
+int main(void) {
+    cpu_open(1);
+    one_step_is_the_td_error();
+    truncation_bootstraps_and_termination_does_not();
+    an_ignored_action_is_masked_and_carries_nothing_back();
+    it_agrees_with_the_sum_over_steps();
+    columns_side_by_side_are_the_rules_bits();
+    bad_arguments_are_named();
+    cpu_close();
+    return TEST_PASS;
+}

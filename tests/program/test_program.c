@@ -1,0 +1,459 @@
+/* The program as users and scripts see it: words, exit codes, JSON, files, signals. */
+#include <jansson.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#include "common/base/file.h"
+#include "tests/kit/check.h"
+#include "tests/kit/peer.h"
+
+static char folder[64] = "/tmp/vly-program-XXXXXX";
+static char *out, *err; /* of the last run */
+
+static char *slurp(const char *name) {
+    char path[128], *text;
+    size_t bytes;
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    CHECK_OK(vly_file_read(path, 1 << 26, &text, &bytes));
+    return text;
+}
+
+/* What is written to the files out and err by a command in the test's folder; its exit code, or 1000 + signal. */
+static int shell(const char *command) {
+    pid_t child = fork();
+    if (child == 0) {
+        CHECK(chdir(folder) == 0);
+        execl("/bin/sh", "sh", "-c", command, (char *)NULL);
+        _exit(127);
+    }
+    int status;
+    CHECK_EQ(waitpid(child, &status, 0), child);
+    free(out);
+    free(err);
+    out = slurp("out"), err = slurp("err");
+    return WIFSIGNALED(status) ? 1000 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+/* Runs `volley ARGS`. */
+static int volley(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static int volley(const char *format, ...) {
+    char args[2048], command[4096];
+    va_list list;
+    va_start(list, format);
+    vsnprintf(args, sizeof args, format, list);
+    va_end(list);
+    snprintf(command, sizeof command, "exec %s %s >out 2>err", VLY_TEST_PROGRAM, args);
+    const int code = shell(command);
+    if (code > 3 && code != 130 && code != 143) fprintf(stderr, "volley %s: exit %d\n%s%s\n", args, code, out, err);
+    return code;
+}
+
+#define SAYS(text, words)                                                                          \
+    do {                                                                                           \
+        if (!strstr(text, words)) {                                                                \
+            fprintf(stderr, "%s:%d: '%s' is not in:\n%s\n", __FILE__, __LINE__, words, text);      \
+            exit(TEST_FAIL);                                                                       \
+        }                                                                                          \
+    } while (0)
+
+/* The object on the last line of standard output. */
+static json_t *last_json(void) {
+    size_t n = strlen(out);
+    CHECK(n > 1 && out[n - 1] == '\n');
+    out[n - 1] = '\0';
+    char *line = strrchr(out, '\n') ? strrchr(out, '\n') + 1 : out;
+    json_t *o = json_loads(line, JSON_REJECT_DUPLICATES, NULL);
+    if (!json_is_object(o)) fprintf(stderr, "not an object: %s\n", line);
+    CHECK(json_is_object(o));
+    return o;
+}
+
+static const char *text_of(const json_t *o, const char *key) {
+    const char *text = json_string_value(json_object_get(o, key));
+    if (!text) fprintf(stderr, "no text %s\n", key);
+    CHECK(text);
+    return text;
+}
+
+static void digest_of(const char *what, char *digest) {
+    CHECK_EQ(volley("inspect %s --json", what), 0);
+    json_t *o = last_json();
+    snprintf(digest, 40, "%s", text_of(o, "digest"));
+    CHECK_EQ(strlen(digest), 32);
+    json_decref(o);
+}
+
+static void bad_input_is_exit_2_with_what_would_be_right(void) {
+    static const char *const cases[][2] = {
+        {"", "volley train"},
+        {"trian cartpole", "train"},
+        {"train", "needs ENV"},
+        {"train cartpoel", "cartpole"},
+        {"train cartpole more", "one argument too many"},
+        {"train cartpole --sed 1", "nearest: seed"},
+        {"train cartpole --seed", "needs a value"},
+        {"train cartpole --seed x", "'x' is not a whole number"},
+        {"train cartpole --ppo.lr 7", "--ppo.lr: '7' is not a number from 0 to 1"},
+        {"train cartpole --ppo.lerning_rate 1", "ppo."},
+        {"train cartpole --algo pop", "ppo"},
+        {"train cartpole --preset cartpole-pop", "cartpole-ppo"},
+        {"train cartpole --no-seed", "no option --no-seed"},
+        {"train cartpole --config nothing.yaml", "nothing.yaml"},
+        {"train cartpole --config .", "is not a file"},
+        {"train cartpole --device tpu", "tpu"},
+        {"train cartpole --ppo.minibatches 60000 --ppo.rollout 1", "minibatches"},
+        {"train ./none.so", "none.so"},
+        {"train cartpole -s 1", "no option"},
+        {"eval none", "there is no run none"},
+        {"eval . ", "is not a run"},
+        {"resume none", "there is no run none"},
+        {"inspect none", "none"},
+        {"inspect out", "not a safetensors file"},
+        {"trace cartpole", "--actions FILE"},
+        {"trace cartpole --actions nofile", "nofile"},
+        {"trace cartpole --random 5 --actions x", "one question"},
+        {"bench everything", "no suite"},
+        {"bench envs --filter nothing-of-that-name", "nothing in envs"},
+        {"ls everything", "not one of"},
+        {"export none", "there is no run none"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int code = volley("%s", cases[i][0]);
+        if (code != 2) fprintf(stderr, "volley %s: exit %d, %s\n", cases[i][0], code, err);
+        CHECK_EQ(code, 2);
+        SAYS(err, cases[i][1]);
+    }
+    FILE *f = fopen("/tmp/vly-bad.yaml", "w");
+    fputs("ppo:\n  lr: 1e-3\n  lrr: 2\n", f);
+    fclose(f);
+    CHECK_EQ(volley("train cartpole --config /tmp/vly-bad.yaml"), 2);
+    SAYS(err, "/tmp/vly-bad.yaml, line 3");
+    SAYS(err, "ppo.lr");
+    unlink("/tmp/vly-bad.yaml");
+}
+
+static int lines_of(const char *text) {
+    int n = 0;
+    for (; *text; text++) n += *text == '\n';
+    return n;
+}
+
+static void every_verb_has_help_with_an_example_that_fits(void) {
+    static const char *const verbs[] = {"train", "resume", "eval", "inspect", "trace", "bench", "ls", "doctor", "export"};
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
+        CHECK_EQ(volley("%s --help", verbs[i]), 0);
+        SAYS(out, "example");
+        SAYS(out, "--json");
+        CHECK(lines_of(out) <= 40);
+    }
+    CHECK_EQ(volley("train --help all"), 0);
+    SAYS(out, "--ppo.lr");
+    CHECK_EQ(volley("train --help dqn"), 0);
+    SAYS(out, "--dqn.n_step");
+    CHECK_EQ(volley("--help"), 0);
+    CHECK_EQ(volley("--version"), 0);
+}
+
+static void ls_and_doctor_speak_json(void) {
+    CHECK_EQ(volley("ls --json"), 0);
+    json_t *o = last_json();
+    CHECK(json_array_size(json_object_get(o, "envs")) >= 5 && json_array_size(json_object_get(o, "algos")) >= 2);
+    json_decref(o);
+    CHECK_EQ(volley("doctor --json"), 0);
+    o = last_json();
+    CHECK(json_is_array(json_object_get(o, "missing")));
+    json_decref(o);
+}
+
+static void a_run_is_a_folder_with_all_that_was_promised(void) {
+    static const char *const keys[] = {"run", "env", "algo", "seed", "steps", "updates", "episodes", "return_mean_100", "wall_s",
+                                       "steps_per_s", "frames_per_s", "stop", "checkpoint"};
+    static const char *const files[] = {"config.yaml", "metrics.jsonl", "system.json", "checkpoints"};
+    struct stat info;
+    char path[256];
+    CHECK_EQ(volley("train cartpole --algo ppo --seed 3 --steps 6000 --out one --json"), 0);
+    json_t *o = last_json();
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) CHECK(json_object_get(o, keys[i]));
+    CHECK_STR(text_of(o, "stop"), "budget");
+    CHECK_STR(text_of(o, "run"), "one");
+    CHECK(json_integer_value(json_object_get(o, "steps")) >= 6000);
+    snprintf(path, sizeof path, "%s/%s", folder, text_of(o, "checkpoint"));
+    CHECK_EQ(stat(path, &info), 0);
+    json_decref(o);
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        snprintf(path, sizeof path, "%s/one/%s", folder, files[i]);
+        CHECK_EQ(stat(path, &info), 0);
+    }
+    SAYS(err, "volley eval one");
+    CHECK_EQ(volley("train cartpole --out one"), 2);
+    SAYS(err, "resume one");
+    CHECK_EQ(volley("ls runs --runs . --json"), 0);
+    SAYS(out, "\"run\":\"./one\"");
+    CHECK_EQ(volley("eval one --episodes 7 --json"), 0);
+    o = last_json();
+    CHECK_EQ(json_array_size(json_object_get(o, "returns")), 7);
+    CHECK_EQ(json_array_size(json_object_get(o, "return_ci95")), 2);
+    CHECK(json_is_number(json_object_get(o, "return_mean")) && json_is_number(json_object_get(o, "length_mean")));
+    json_decref(o);
+}
+
+static void a_default_folder_is_named_after_the_run(void) {
+    CHECK_EQ(volley("train minatar/breakout --algo ppo --seed 5 --steps 100 --envs 2 --pool.groups 1 --ppo.rollout 16 --json"), 0);
+    json_t *o = last_json();
+    CHECK(!strncmp(text_of(o, "run"), "runs/minatar_breakout-ppo-5-20", 30));
+    json_decref(o);
+}
+
+static void targets_and_budgets_have_their_codes(void) {
+    CHECK_EQ(volley("train cartpole --algo ppo --steps 200k --until-return 15 --out target --json"), 0);
+    json_t *o = last_json();
+    CHECK_STR(text_of(o, "stop"), "target");
+    json_decref(o);
+    CHECK_EQ(volley("train cartpole --algo ppo --steps 2000 --until-return 499 --out budget --json"), 3);
+    o = last_json();
+    CHECK_STR(text_of(o, "stop"), "budget");
+    json_decref(o);
+}
+
+/* k updates, a stop, and the rest: the same bits as all at once, whatever the number of workers. */
+static void a_resumed_run_is_the_run_that_was_not_stopped(const char *env, const char *algo, const char *more) {
+    char straight[40], parts[40];
+    CHECK_EQ(volley("train %s --algo %s %s --seed 4 --steps 9000 --workers 1 --out s-%s", env, algo, more, algo), 0);
+    CHECK_EQ(volley("train %s --algo %s %s --seed 4 --steps 9000 --workers 8 --until-return -1000 --out p-%s", env, algo, more, algo), 0);
+    CHECK_EQ(volley("resume p-%s --until-return none --json", algo), 0);
+    char name[64];
+    snprintf(name, sizeof name, "s-%s", algo);
+    digest_of(name, straight);
+    snprintf(name, sizeof name, "p-%s", algo);
+    digest_of(name, parts);
+    if (strcmp(straight, parts)) fprintf(stderr, "%s: %s and %s\n", algo, straight, parts);
+    CHECK_STR(straight, parts);
+    CHECK_EQ(volley("train %s --algo %s %s --seed 5 --steps 9000 --out o-%s", env, algo, more, algo), 0);
+    snprintf(name, sizeof name, "o-%s", algo);
+    digest_of(name, parts);
+    CHECK(strcmp(straight, parts)); /* another seed is another run */
+}
+
+static int signalled(int signal_number, const char *name) {
+    char command[1024];
+    snprintf(command, sizeof command, "cd %s && exec %s train cartpole --algo ppo --steps 1e9 --out %s --json >out 2>err", folder, VLY_TEST_PROGRAM, name);
+    pid_t child = fork();
+    if (child == 0) {
+        execl("/bin/sh", "sh", "-c", command, (char *)NULL);
+        _exit(127);
+    }
+    char metrics[128];
+    struct stat info;
+    snprintf(metrics, sizeof metrics, "%s/%s/metrics.jsonl", folder, name);
+    for (int i = 0; i < 1000 && (stat(metrics, &info) || info.st_size == 0); i++) { /* until it trains */
+        struct timespec wait = {0, 20000000};
+        nanosleep(&wait, NULL);
+    }
+    kill(child, signal_number);
+    int status;
+    CHECK_EQ(waitpid(child, &status, 0), child);
+    CHECK(WIFEXITED(status));
+    free(out);
+    free(err);
+    out = slurp("out"), err = slurp("err");
+    return WEXITSTATUS(status);
+}
+
+static void signals_save_and_say_how_to_go_on(void) {
+    CHECK_EQ(signalled(SIGINT, "int"), 130);
+    SAYS(err, "resume int");
+    json_t *o = last_json();
+    CHECK_STR(text_of(o, "stop"), "interrupted");
+    json_decref(o);
+    CHECK_EQ(signalled(SIGTERM, "term"), 143);
+    CHECK_EQ(volley("inspect term --json"), 0);
+    o = last_json();
+    int64_t steps = json_integer_value(json_object_get(json_object_get(o, "counters"), "steps"));
+    CHECK(steps > 0);
+    json_decref(o);
+    CHECK_EQ(volley("resume term --steps %lld", (long long)steps + 1000), 0);
+}
+
+static void damaged_checkpoints_are_named_and_passed_over(void) {
+    char path[256], command[600];
+    CHECK_EQ(volley("train cartpole --algo ppo --steps 8000 --checkpoint.every_steps 2000 --out bad --json"), 0);
+    json_t *o = last_json();
+    snprintf(path, sizeof path, "%s", text_of(o, "checkpoint"));
+    json_decref(o);
+    snprintf(command, sizeof command, "cd %s && truncate -s 3000 %s", folder, path);
+    CHECK_EQ(system(command), 0);
+    CHECK_EQ(volley("inspect %s", path), 2);
+    SAYS(err, path);
+    SAYS(err, "newest good checkpoint there is bad/checkpoints/step-");
+    CHECK_EQ(volley("resume bad --steps 9000"), 0);
+    SAYS(out, "skipped: bad/checkpoints/");
+    SAYS(out, "going on from bad/checkpoints/step-");
+    CHECK_EQ(volley("resume bad --algo a2c"), 2);
+    SAYS(err, "keeps its algo");
+    CHECK_EQ(volley("resume bad --net.hidden 32 --steps 10000"), 2); /* another network */
+    SAYS(err, "another network");
+    snprintf(command, sizeof command, "cd %s && sed -i 's/^format: 1/format: 7/' bad/config.yaml", folder);
+    CHECK_EQ(system(command), 0);
+    CHECK_EQ(volley("resume bad"), 2);
+    SAYS(err, "newer version");
+}
+
+/* A file limit stands for a full disk: training goes on, the end says it, and what was there stays. */
+static void a_full_disk_is_reported_and_survived(void) {
+    char command[2048], digest[40];
+    CHECK_EQ(volley("train cartpole --algo ppo --steps 3000 --out full --metrics.tensorboard false --metrics.jsonl false"), 0);
+    digest_of("full", digest);
+    snprintf(command, sizeof command,
+             "cd %s && (ulimit -f 16; exec %s resume full --steps 6000 --json) >out 2>err", folder, VLY_TEST_PROGRAM);
+    int status = system(command);
+    CHECK(WIFEXITED(status));
+    CHECK_EQ(WEXITSTATUS(status), 1);
+    free(out);
+    free(err);
+    out = slurp("out"), err = slurp("err");
+    SAYS(err, "could not be saved");
+    json_t *o = last_json();
+    CHECK(json_integer_value(json_object_get(o, "steps")) >= 6000);
+    json_decref(o);
+    char again[40];
+    digest_of("full", again);
+    CHECK_STR(digest, again);
+}
+
+static void a_diverging_run_stops_and_poisons_nothing(void) {
+    CHECK_EQ(volley("train cartpole --algo ppo --steps 1e6 --ppo.reward_scale 1e9 --ppo.lr 1 --optim.kind sgd --optim.max_grad_norm 0 "
+                    "--ppo.value_coef 1000 --out nan --json"), 1);
+    json_t *o = last_json();
+    CHECK_STR(text_of(o, "stop"), "failed");
+    json_decref(o);
+    SAYS(err, "update ");
+    CHECK_EQ(volley("eval nan --episodes 1"), 2); /* nothing good was saved, nothing bad either */
+}
+
+static void traces_are_tables_that_repeat(void) {
+    CHECK_EQ(volley("trace cartpole --seed 7 --random 50"), 0);
+    CHECK_EQ(lines_of(out), 51);
+    char *first = strdup(out);
+    CHECK_EQ(volley("trace CartPole-v1 --seed 7 --random 50 --out t.tsv"), 0);
+    char *second = slurp("t.tsv");
+    CHECK_STR(first, second);
+    free(first);
+    free(second);
+}
+
+/* Nothing that is asked for is lost in silence, nor put where it was not meant to be. */
+static void output_that_cannot_be_written_is_said(void) {
+    const char *verbs[] = {"ls", "ls --json", "--help", "trace cartpole --random 5", "trace cartpole --random 100000"};
+    char command[512];
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
+        const char *nowhere[] = {">/dev/full", ">&-"};
+        for (int k = 0; k < 2; k++) {
+            snprintf(command, sizeof command, "exec %s %s 2>err %s", VLY_TEST_PROGRAM, verbs[i], nowhere[k]);
+            CHECK_EQ(shell(command), 1);
+            SAYS(err, "cannot write ");
+        }
+    }
+    snprintf(command, sizeof command, "(%s trace cartpole --random 3000000 2>err; echo $? >code) | head -n 1 >out", VLY_TEST_PROGRAM);
+    CHECK_EQ(shell(command), 0);
+    CHECK_EQ(lines_of(out), 1);
+    CHECK_STR(err, "");
+    char *code = slurp("code");
+    CHECK_STR(code, "0\n");
+    free(code);
+    CHECK_EQ(volley("trace cartpole --random 5 --out %s", folder), 2); /* a folder */
+    CHECK_EQ(volley("trace cartpole --random 5 --out /dev/full"), 1);
+    CHECK_EQ(volley("train cartpole --algo ppo --steps 2000 --out kept"), 0);
+    CHECK_EQ(volley("export kept --format npz --out /dev/null"), 2); /* it would be a file from then on */
+    SAYS(err, "/dev/null");
+}
+
+static void traces_take_actions_from_a_pipe(void) {
+    char command[512];
+    snprintf(command, sizeof command, "printf '1\\n0\\n' | %s trace cartpole --actions - --json >out 2>err", VLY_TEST_PROGRAM);
+    CHECK_EQ(shell(command), 0);
+    CHECK_EQ(lines_of(out), 4);
+    json_t *o = last_json();
+    CHECK_EQ(json_integer_value(json_object_get(o, "rows")), 2);
+    json_decref(o);
+    CHECK_EQ(volley("trace cartpole --actions nosuch --out t2.tsv"), 2);
+    SAYS(err, "nosuch");
+    CHECK_EQ(volley("trace cartpole --random 5 --actions -"), 2);
+}
+
+static void plugins_train_by_path(void) {
+    CHECK_EQ(volley("train %s --algo ppo --seed 1 --steps 400000 --until-return 0.9 --out plugin", VLY_TEST_PLUGIN), 0);
+    CHECK_EQ(volley("eval plugin --episodes 5"), 0);
+    CHECK_EQ(volley("train %s --env.args abi", VLY_TEST_PLUGIN_BAD), 2);
+    SAYS(err, VLY_TEST_PLUGIN_BAD);
+    CHECK_EQ(volley("train %s --env.args fails --steps 1e6 --pool.restarts 50 --out broken", VLY_TEST_PLUGIN_BAD), 1);
+    SAYS(err, "--pool.restarts 50");
+}
+
+/* NumPy, safetensors and, where it is, PyTorch load what is exported, with the same numbers. */
+static void exports_load_elsewhere(void) {
+    char command[1024];
+    CHECK_EQ(volley("train minatar/breakout --algo ppo --steps 300 --envs 2 --ppo.rollout 16 --out cnn"), 0);
+    CHECK_EQ(volley("export cnn --format npz --out torch.npz"), 0);
+    CHECK_EQ(volley("export cnn --format npz --layout native --out native.npz"), 0);
+    CHECK_EQ(volley("export cnn --format safetensors --out torch.safetensors --json"), 0);
+    json_t *o = last_json();
+    CHECK(json_array_size(json_object_get(o, "tensors")) >= 6);
+    json_decref(o);
+    CHECK_EQ(volley("inspect torch.safetensors"), 0);
+    CHECK_EQ(volley("export cnn --format onnx --out torch.onnx"), 0);
+    CHECK_EQ(volley("export cnn --format gguf"), 2);
+    CHECK_EQ(volley("export torch.safetensors --format onnx --out x.onnx"), 2); /* no configuration beside it */
+    const char *python = peer_python("numpy, safetensors");
+    if (!python) {
+        printf("SKIPPED: numpy and safetensors are not here (tests/kit/peers.sh): exports were not read back\n");
+        return;
+    }
+    snprintf(command, sizeof command, "%s tests/kit/read_weights.py %s/torch %s/native", python, folder, folder);
+    CHECK_EQ(system(command), 0);
+}
+
+static void one_process_writes_to_a_run(void) {
+    char command[1024];
+    CHECK_EQ(volley("train cartpole --algo ppo --steps 2000 --out locked"), 0);
+    snprintf(command, sizeof command, "cd %s && exec flock locked/lock %s resume locked --steps 4000 >out 2>err", folder, VLY_TEST_PROGRAM);
+    int status = system(command);
+    CHECK(WIFEXITED(status));
+    CHECK_EQ(WEXITSTATUS(status), 2);
+    free(err);
+    err = slurp("err");
+    SAYS(err, "another process");
+}
+
+int main(void) {
+    char command[128];
+    CHECK(mkdtemp(folder));
+    bad_input_is_exit_2_with_what_would_be_right();
+    every_verb_has_help_with_an_example_that_fits();
+    ls_and_doctor_speak_json();
+    a_run_is_a_folder_with_all_that_was_promised();
+    a_default_folder_is_named_after_the_run();
+    targets_and_budgets_have_their_codes();
+    a_resumed_run_is_the_run_that_was_not_stopped("cartpole", "ppo", "");
+    a_resumed_run_is_the_run_that_was_not_stopped("cartpole", "a2c", "");
+    a_resumed_run_is_the_run_that_was_not_stopped("cartpole", "impala", "--pool.schedule sync");
+    a_resumed_run_is_the_run_that_was_not_stopped("cartpole", "dqn", "--dqn.learning_starts 500 --replay.capacity 5000 --replay.prioritized true");
+    a_resumed_run_is_the_run_that_was_not_stopped("gridworld", "qlearning", "");
+    a_resumed_run_is_the_run_that_was_not_stopped("cliffwalking", "sarsa", "");
+    signals_save_and_say_how_to_go_on();
+    damaged_checkpoints_are_named_and_passed_over();
+    a_full_disk_is_reported_and_survived();
+    a_diverging_run_stops_and_poisons_nothing();
+    traces_are_tables_that_repeat();
+    output_that_cannot_be_written_is_said();
+    traces_take_actions_from_a_pipe();
+    plugins_train_by_path();
+    one_process_writes_to_a_run();
+    exports_load_elsewhere();
+    snprintf(command, sizeof command, "rm -r %s", folder);
+    CHECK_EQ(system(command), 0);
+    free(out);
+    free(err);
+    return TEST_PASS;
+}

@@ -1,0 +1,91 @@
+/* play, record and plot as users call them. */
+#include "tests/kit/program.h"
+#include <stdbool.h>
+#include "common/base/env.h"
+#include "cpu/program/picture.h"
+#include "tests/kit/peer.h"
+
+static size_t starts_with(const char *name, const char *magic, size_t n, size_t skip) {
+    char path[256], *text;
+    size_t bytes;
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    CHECK_OK(vly_file_read(path, 1 << 26, &text, &bytes));
+    CHECK(bytes > skip + n && memcmp(text + skip, magic, n) == 0);
+    free(text);
+    return bytes;
+}
+
+static bool has(const char *program) {
+    char test[128];
+    snprintf(test, sizeof test, "command -v %s >/dev/null 2>&1", program);
+    if (system(test) == 0) return true;
+    fprintf(stderr, "SKIPPED in part: %s is not installed\n", program);
+    return false;
+}
+
+static void episodes_become_pictures(void) {
+    CHECK_EQ(volley("record r --out a.png --steps 60"), 0);
+    CHECK(starts_with("a.png", "\x89PNG\r\n\x1a\n", 8, 0) > 2000);
+    CHECK_EQ(volley("record r --out a.xyz"), 2);
+    CHECK_EQ(volley("record nowhere --out a.png"), 2);
+    if (!has("ffmpeg")) return;
+    CHECK_EQ(volley("record r --out 'it'\\''s.mp4' --steps 60"), 0); /* a name that a shell would trip over */
+    CHECK(starts_with("it's.mp4", "ftyp", 4, 4) > 1000);
+    CHECK_EQ(volley("record r --out a.gif --steps 30"), 0);
+    CHECK(starts_with("a.gif", "GIF89a", 6, 0) > 1000);
+    CHECK_EQ(volley("record r --out /proc/no/such/a.mp4 --steps 30"), 1);
+}
+
+static void the_terminal_shows_the_agent(void) {
+    CHECK_EQ(volley("play r --steps 10 --fps 1000"), 0);
+    char *text = program_read("out");
+    CHECK(strstr(text, "SCORE") && strstr(text, "\xe2\x96\x80") && strstr(text, "VALUE"));
+    free(text);
+}
+
+static void curves_are_drawn(void) {
+    CHECK_EQ(volley("plot r --metric no/such"), 2);
+    CHECK_EQ(volley("plot r --out a.txt"), 2);
+    if (!has("gnuplot")) return;
+    CHECK_EQ(volley("plot r r2 --out c.svg"), 0);
+    CHECK(starts_with("c.svg", "<?xml", 5, 0) > 1000);
+    CHECK_EQ(volley("plot r --metric losses/value_loss --smooth 3 --out c.png"), 0);
+    CHECK(starts_with("c.png", "\x89PNG", 4, 0) > 1000);
+}
+
+/* Trained here, exported, played by onnxruntime in Gymnasium's own CartPole. */
+static void an_exported_agent_plays_elsewhere(void) {
+    const char *python = peer_python("gymnasium, onnxruntime");
+    char command[400];
+    double mean = 0;
+    CHECK_EQ(volley("train cartpole --algo ppo --seed 1 --until-return 475 --out solved"), 0);
+    CHECK_EQ(volley("export solved --format onnx --out agent.onnx"), 0);
+    if (!python) {
+        fprintf(stderr, "SKIPPED in part: gymnasium and onnxruntime are not here (tests/kit/peers.sh): the exported agent did not play\n");
+        return;
+    }
+    snprintf(command, sizeof command, "%s examples/play_onnx.py %s/agent.onnx CartPole-v1 --episodes 3", python, folder);
+    FILE *said = popen(command, "r");
+    CHECK(said && fscanf(said, "3 episodes of CartPole-v1: mean return %lf", &mean) == 1 && pclose(said) == 0);
+    CHECK(mean >= 475);
+}
+
+static void letters_stay_inside_the_picture(void) {
+    enum { W = 20, H = 10, GUARD = 64 };
+    uint8_t rgb[GUARD + W * H * 3 + GUARD];
+    memset(rgb, 0xa5, sizeof rgb);
+    vly_picture_text(rgb + GUARD, W, H, -7, -3, 3, 0xffffff, "Ag9%~\xff long text beyond the edge");
+    for (int i = 0; i < GUARD; i++) CHECK(rgb[i] == 0xa5 && rgb[sizeof rgb - 1 - (size_t)i] == 0xa5);
+}
+
+int main(void) {
+    program_open();
+    letters_stay_inside_the_picture();
+    CHECK_EQ(volley("train cartpole --steps 8k --seed 1 --metrics.every_s 0.01 --out r"), 0);
+    CHECK_EQ(volley("train cartpole --steps 8k --seed 2 --metrics.every_s 0.01 --out r2"), 0);
+    episodes_become_pictures();
+    the_terminal_shows_the_agent();
+    curves_are_drawn();
+    an_exported_agent_plays_elsewhere();
+    return program_close();
+}

@@ -1,0 +1,297 @@
+#include "cpu/ops/compute_cpu.h"
+#include "cpu/train/train.h"
+#include "envs/registry.h"
+#include "tests/kit/check.h"
+
+enum { BUFFERS = 256 };
+
+/* A run in memory with its settings, and copies of its state. */
+typedef struct {
+    vly_config config;
+    vly_env env;
+    vly_compute *c;
+    vly_train *t;
+    int64_t stop_at, save_at; /* rounds */
+    void *saved[BUFFERS];     /* made by on_save at save_at */
+    int buffers;
+    int saves, episodes;
+    double first_seen;
+} run;
+
+static int saw(void *arg, const vly_train_report *report) {
+    run *r = arg;
+    CHECK(report->rounds > 0 && report->steps > 0 && report->window <= 100);
+    return (report->rounds == r->save_at ? VLY_TRAIN_SAVE : 0) | (report->rounds >= r->stop_at ? VLY_TRAIN_STOP : 0);
+}
+
+static void episode(void *arg, const vly_episode *e, int64_t steps) {
+    run *r = arg;
+    CHECK(e->length > 0 && steps > 0);
+    r->episodes++;
+}
+
+static vly_status save(void *arg, vly_train *t) {
+    run *r = arg;
+    vly_buffer list[BUFFERS];
+    r->saves++;
+    r->buffers = vly_train_buffers(t, list, BUFFERS);
+    CHECK(r->buffers <= BUFFERS);
+    for (int i = 0; i < r->buffers; i++) {
+        for (int k = 0; k < i; k++) CHECK(strcmp(list[i].name, list[k].name) != 0);
+        free(r->saved[i]);
+        r->saved[i] = malloc(vly_buffer_bytes(&list[i]) + 1);
+        CHECK_OK(vly_train_read(t, &list[i], r->saved[i]));
+    }
+    return VLY_OK;
+}
+
+static void open_run(run *r, const char *env, const char *settings, int workers) {
+    memset(r, 0, sizeof *r);
+    vly_assignments given = {0};
+    char text[1024], *rest = text;
+    snprintf(text, sizeof text, "%s", settings);
+    CHECK_OK(vly_assignments_add(&given, "run.env", env, "test"));
+    for (char *word; (word = strsep(&rest, " ")) != NULL;) {
+        char *value = strchr(word, '=');
+        *value++ = '\0';
+        CHECK_OK(vly_assignments_add(&given, word, value, "test"));
+    }
+    CHECK_OK(vly_config_resolve(&r->config, &given, env, "classic"));
+    vly_assignments_free(&given);
+    r->config.run.workers = workers;
+    r->stop_at = 1 << 30;
+    CHECK_OK(vly_env_open(&r->env, env, NULL));
+    CHECK_OK(vly_compute_create_cpu(&r->c, 2));
+    const vly_train_options o = {.compute = r->c, .env = &r->env, .config = &r->config, .arg = r, .on_update = saw,
+                                 .on_episode = episode, .on_save = save};
+    CHECK_OK(vly_train_create(&r->t, &o));
+}
+
+static void close_run(run *r) {
+    vly_train_destroy(r->t);
+    r->c->destroy(r->c);
+    r->env.close(&r->env);
+    for (int i = 0; i < BUFFERS; i++) free(r->saved[i]);
+}
+
+static void restore(run *to, const run *from) {
+    vly_buffer list[BUFFERS];
+    CHECK_EQ(vly_train_buffers(to->t, list, BUFFERS), from->buffers);
+    for (int i = 0; i < from->buffers; i++) CHECK_OK(vly_train_write(to->t, &list[i], from->saved[i]));
+    CHECK_OK(vly_train_restored(to->t));
+}
+
+static void same_state(const run *a, const run *b, const char *what) {
+    vly_buffer list[BUFFERS];
+    CHECK_EQ(a->buffers, b->buffers);
+    CHECK(vly_train_buffers(a->t, list, BUFFERS) == a->buffers);
+    for (int i = 0; i < a->buffers; i++)
+        if (memcmp(a->saved[i], b->saved[i], vly_buffer_bytes(&list[i])) != 0) {
+            fprintf(stderr, "%s: %s differs\n", what, list[i].name);
+            exit(TEST_FAIL);
+        }
+}
+
+static void go(run *r, int64_t stop_at) {
+    vly_train_result result;
+    r->stop_at = stop_at;
+    CHECK_OK(vly_train_run(r->t, &result));
+    CHECK_EQ(result.stop, VLY_STOP_INTERRUPTED);
+    CHECK(result.report.rounds == stop_at || (r->t && vly_train_algo(r->t)->schedule == VLY_SCHEDULE_ASYNC && result.report.rounds > stop_at));
+}
+
+static const struct {
+    const char *env, *settings;
+} runs[] = {
+    {"cartpole", "run.algo=ppo run.envs=8 ppo.rollout=16 ppo.minibatches=4 ppo.epochs=3"},
+    {"cartpole", "run.algo=ppo run.envs=6 pool.groups=3 ppo.rollout=8 ppo.minibatches=3 net.lstm=8 ppo.value_clip=0.2"},
+    {"cartpole", "run.algo=ppo run.envs=4 ppo.rollout=16 ppo.target_kl=0.005 ppo.epochs=8"},
+    {"cartpole", "run.algo=a2c run.envs=16 a2c.rollout=5"},
+    {"cartpole", "run.algo=impala run.envs=8 impala.rollout=10 pool.schedule=sync"},
+    {"cartpole", "run.algo=impala run.envs=8 impala.rollout=7 pool.schedule=sync net.lstm=12"},
+    {"cartpole", "run.algo=dqn run.envs=4 dqn.learning_starts=100 dqn.target_every=7 dqn.batch=16 replay.capacity=2000"},
+    {"cartpole", "run.algo=dqn run.envs=4 dqn.learning_starts=100 dqn.target_every=7 dqn.batch=16 replay.capacity=2000 replay.prioritized=true "
+                 "dqn.n_step=3 dqn.dueling=true"},
+    {"minatar/breakout", "run.algo=ppo run.envs=4 ppo.rollout=16 ppo.minibatches=2 ppo.epochs=2"},
+    {"gridworld", "run.algo=qlearning run.envs=6 pool.groups=2"},
+    {"cliffwalking", "run.algo=sarsa run.envs=3"},
+};
+
+/* 9 updates straight; 4, saved, restored elsewhere, and 5 more. */
+static void a_resumed_run_goes_on_bit_for_bit(void) {
+    for (size_t i = 0; i < sizeof runs / sizeof runs[0]; i++) {
+        if (strstr(runs[i].settings, "dqn") && !vly_algo_find("dqn")) continue;
+        const int64_t half = strstr(runs[i].settings, "dqn") ? 60 : 4, whole = strstr(runs[i].settings, "dqn") ? 140 : 9;
+        run straight, first, second;
+        open_run(&straight, runs[i].env, runs[i].settings, 2);
+        go(&straight, whole);
+        open_run(&first, runs[i].env, runs[i].settings, 1);
+        go(&first, half);
+        CHECK_EQ(first.saves, 1);
+        open_run(&second, runs[i].env, runs[i].settings, 3);
+        restore(&second, &first);
+        go(&second, whole);
+        same_state(&straight, &second, runs[i].settings);
+        close_run(&straight);
+        close_run(&first);
+        close_run(&second);
+    }
+}
+
+static void workers_do_not_change_a_bit(void) {
+    static const int workers[] = {1, 2, 8};
+    for (size_t i = 0; i < sizeof runs / sizeof runs[0]; i++) {
+        if (strstr(runs[i].settings, "dqn") && !vly_algo_find("dqn")) continue;
+        run r[3];
+        for (int k = 0; k < 3; k++) {
+            open_run(&r[k], runs[i].env, runs[i].settings, workers[k]);
+            go(&r[k], 6);
+            if (k > 0) same_state(&r[0], &r[k], "workers");
+        }
+        CHECK_EQ(r[0].episodes, r[2].episodes);
+        for (int k = 0; k < 3; k++) close_run(&r[k]);
+    }
+}
+
+static void another_seed_is_another_run(void) {
+    run a, b;
+    open_run(&a, "cartpole", "run.algo=ppo run.envs=4 ppo.rollout=8", 1);
+    open_run(&b, "cartpole", "run.algo=ppo run.envs=4 ppo.rollout=8 run.seed=2", 1);
+    go(&a, 2);
+    go(&b, 2);
+    CHECK(memcmp(a.saved[0], b.saved[0], 64) != 0);
+    close_run(&a);
+    close_run(&b);
+}
+
+static void saving_midway_changes_nothing(void) {
+    run a, b;
+    open_run(&a, "cartpole", runs[0].settings, 2);
+    open_run(&b, "cartpole", runs[0].settings, 2);
+    b.save_at = 3;
+    go(&a, 7);
+    go(&b, 7);
+    CHECK_EQ(a.saves, 1);
+    CHECK_EQ(b.saves, 2);
+    same_state(&a, &b, "saving");
+    close_run(&a);
+    close_run(&b);
+}
+
+static void a_stop_names_its_reason(void) {
+    run r;
+    vly_train_result result;
+    open_run(&r, "cartpole", "run.algo=ppo run.envs=4 ppo.rollout=8 run.steps=100", 1);
+    CHECK_OK(vly_train_run(r.t, &result));
+    CHECK_EQ(result.stop, VLY_STOP_BUDGET);
+    CHECK(result.report.steps >= 100 && result.report.steps < 100 + 32);
+    close_run(&r);
+    open_run(&r, "cartpole", "run.algo=ppo run.envs=16 ppo.rollout=32 run.until_return=12", 1);
+    CHECK_OK(vly_train_run(r.t, &result));
+    CHECK_EQ(result.stop, VLY_STOP_TARGET);
+    CHECK_EQ(result.report.window, 100);
+    close_run(&r);
+}
+
+static void not_a_number_ends_the_run_unsaved(void) {
+    run r;
+    vly_train_result result;
+    open_run(&r, "cartpole", "run.algo=ppo run.envs=4 ppo.rollout=8", 1);
+    go(&r, 2);
+    vly_buffer list[BUFFERS];
+    vly_train_buffers(r.t, list, BUFFERS);
+    const float poison = NAN;
+    memcpy(list[0].data, &poison, sizeof poison);
+    CHECK_OK(vly_train_restored(r.t));
+    r.saves = 0;
+    CHECK_EQ(vly_train_run(r.t, &result), VLY_ENUMERIC);
+    CHECK_EQ(result.stop, VLY_STOP_FAILED);
+    CHECK_EQ(r.saves, 0);
+    CHECK(strstr(vly_error_text(), "update 3") != NULL);
+    close_run(&r);
+}
+
+/* Everything of the asynchronous schedule at once: it saves at rest, stops, and goes on from what it saved. */
+static void an_asynchronous_run_saves_and_goes_on(void) {
+    static const char *const settings[] = {"run.algo=impala run.envs=32 impala.rollout=5", "run.algo=impala run.envs=7 impala.rollout=3 net.lstm=6",
+                                           "run.algo=impala run.envs=16 impala.rollout=4 impala.max_lag=1 pool.batch=2 pool.chunk=1"};
+    for (int i = 0; i < 3; i++) {
+        run a, b;
+        open_run(&a, "cartpole", settings[i], 3);
+        a.save_at = 5;
+        go(&a, 40);
+        CHECK(a.saves == 2 && a.episodes > 0);
+        open_run(&b, "cartpole", settings[i], 2);
+        restore(&b, &a);
+        vly_train_report before, after;
+        vly_train_get_report(b.t, &before);
+        CHECK(before.updates >= 40);
+        go(&b, before.updates + 40);
+        vly_train_get_report(b.t, &after);
+        CHECK(after.steps > before.steps && after.lag_max < 20);
+        close_run(&a);
+        close_run(&b);
+    }
+}
+
+static void evaluation_plays_every_actors_share(void) {
+    run r;
+    open_run(&r, "cartpole", "run.algo=ppo run.envs=4 ppo.rollout=8", 1);
+    go(&r, 2);
+    const vly_train_options o = {.compute = r.c, .env = &r.env, .config = &r.config, .eval = true, .eval_actors = 7, .eval_seed = 3};
+    double returns[2][20];
+    int32_t lengths[2][20];
+    for (int k = 0; k < 2; k++) {
+        vly_train *t;
+        vly_buffer list[BUFFERS], all[BUFFERS];
+        CHECK_OK(vly_train_create(&t, &o));
+        const int n = vly_train_buffers(t, list, BUFFERS), m = vly_train_buffers(r.t, all, BUFFERS);
+        for (int i = 0; i < n; i++) {
+            CHECK_EQ(list[i].role, VLY_BUFFER_WEIGHT);
+            int at = 0;
+            while (at < m && strcmp(all[at].name, list[i].name) != 0) at++;
+            CHECK(at < m);
+            CHECK_OK(vly_train_write(t, &list[i], r.saved[at]));
+        }
+        CHECK_OK(vly_train_restored(t));
+        for (int i = 0; i < 20; i++) returns[k][i] = -1;
+        CHECK_OK(vly_train_evaluate(t, 20, returns[k], lengths[k]));
+        for (int i = 0; i < 20; i++) CHECK(returns[k][i] >= 8 && returns[k][i] == lengths[k][i]);
+        CHECK_OK(vly_train_evaluate(t, 3, returns[0], lengths[0])); /* again, on the same run */
+        CHECK_OK(vly_train_evaluate(t, 20, returns[0], lengths[0]));
+        vly_train_destroy(t);
+    }
+    close_run(&r);
+}
+
+static void what_cannot_run_is_refused(void) {
+    run r;
+    open_run(&r, "cartpole", "run.algo=ppo run.envs=4 ppo.rollout=8", 1);
+    vly_train *t;
+    vly_train_options o = {.compute = r.c, .env = &r.env, .config = &r.config};
+    r.config.pool.schedule = VLY_SCHEDULE_ASYNC;
+    CHECK_EQ(vly_train_create(&t, &o), VLY_EINVAL);
+    r.config.pool.schedule = VLY_SCHEDULE_AUTO;
+    r.config.net.kind = VLY_NET_NATURE;
+    CHECK_EQ(vly_train_create(&t, &o), VLY_EINVAL);
+    r.config.net.kind = VLY_NET_AUTO;
+    r.config.ppo.minibatches = 33;
+    CHECK_EQ(vly_train_create(&t, &o), VLY_EINVAL);
+    snprintf(r.config.run.algo, sizeof r.config.run.algo, "ppoo");
+    CHECK_EQ(vly_train_create(&t, &o), VLY_ENOTFOUND);
+    CHECK_EQ(vly_train_evaluate(r.t, 1, NULL, NULL), VLY_EINVAL);
+    close_run(&r);
+}
+
+int main(void) {
+    a_resumed_run_goes_on_bit_for_bit();
+    workers_do_not_change_a_bit();
+    another_seed_is_another_run();
+    saving_midway_changes_nothing();
+    a_stop_names_its_reason();
+    not_a_number_ends_the_run_unsaved();
+    an_asynchronous_run_saves_and_goes_on();
+    evaluation_plays_every_actors_share();
+    what_cannot_run_is_refused();
+    return TEST_PASS;
+}
