@@ -68,14 +68,20 @@ int main(int argc, char **argv) {
     options o = {.frames = 1000, .rounds = 3};
     if (argc > 1) o.roms = argv[1];
     for (int i = 2; i < argc; ++i) {
-        if (strcmp(argv[i], "--drawn") == 0) o.drawn = 1;
-        else if (i + 1 >= argc) break;
-        else if (strcmp(argv[i], "--frames") == 0) o.frames = atoi(argv[++i]);
-        else if (strcmp(argv[i], "--rounds") == 0) o.rounds = atoi(argv[++i]);
-        else if (strcmp(argv[i], "--game") == 0) o.game = argv[++i];
+        if (strcmp(argv[i], "--drawn") == 0)
+            o.drawn = 1;
+        else if (i + 1 >= argc)
+            break;
+        else if (strcmp(argv[i], "--frames") == 0)
+            o.frames = atoi(argv[++i]);
+        else if (strcmp(argv[i], "--rounds") == 0)
+            o.rounds = atoi(argv[++i]);
+        else if (strcmp(argv[i], "--game") == 0)
+            o.game = argv[++i];
     }
     if (!o.roms || o.frames < 1 || o.rounds < 1) {
-        fprintf(stderr, "usage: atari_raw ROMS [--frames N] [--rounds N] [--drawn] [--game NAME]\n");
+        fprintf(stderr,
+                "usage: atari_raw ROMS [--frames N] [--rounds N] [--drawn] [--game NAME]\n");
         return 2;
     }
     int failed = 0;

@@ -12,18 +12,22 @@ static void print(void *arg, const vly_bench_result *r) {
 }
 
 int main(int argc, char **argv) {
-    static const struct { const char *name; vly_status (*run)(const vly_bench_options *); }
-        suites[] = {
+    static const struct {
+        const char *name;
+        vly_status (*run)(const vly_bench_options *);
+    } suites[] = {
 #define XX(name, help) {#name, vly_bench_##name},
-            VLY_BENCH_MAP(XX)
+        VLY_BENCH_MAP(XX)
 #undef XX
-        };
+    };
     int wrong = 0;
-    const vly_bench_options options = {.filter = argc > 2 ? argv[2] : NULL, .report = print, .arg = &wrong};
+    const vly_bench_options options = {
+        .filter = argc > 2 ? argv[2] : NULL, .report = print, .arg = &wrong};
     for (size_t i = 0; i < sizeof suites / sizeof *suites; i++) {
         if (argc < 2 || strcmp(argv[1], suites[i].name) != 0) continue;
         if (suites[i].run(&options) == VLY_OK) {
-            if (wrong) fprintf(stderr, "volley-bench: %d results differ from their reference\n", wrong);
+            if (wrong)
+                fprintf(stderr, "volley-bench: %d results differ from their reference\n", wrong);
             return wrong > 0;
         }
         fprintf(stderr, "volley-bench: %s\n", vly_error_text());

@@ -28,8 +28,10 @@ static int next_action(uint32_t *random, int actions) {
 static double raw_frames(void *arg) {
     raw_work *w = arg;
     for (int i = 0; i < FRAMES; i++) {
-        (void)vly_emulator_act(&w->emulator, &w->rules, next_action(&w->random, VLY_ATARI_ACTIONS), NULL);
-        if (vly_emulator_over(&w->emulator)) (void)vly_emulator_reset(&w->emulator, &w->rules, NULL);
+        (void)vly_emulator_act(&w->emulator, &w->rules, next_action(&w->random, VLY_ATARI_ACTIONS),
+                               NULL);
+        if (vly_emulator_over(&w->emulator))
+            (void)vly_emulator_reset(&w->emulator, &w->rules, NULL);
     }
     return FRAMES;
 }
@@ -64,7 +66,8 @@ static double agent_steps(void *arg) {
 
 static vly_status step_open(step_work *w, const vly_atari_game *game) {
     vly_atari_options o = vly_atari_default_options();
-    VLY_TRY(vly_atari_preset(&o, "ale")); /* what its vector environment does, but for the stale picture of an end */
+    VLY_TRY(vly_atari_preset(&o, "ale")); /* what its vector environment does, but for the stale
+                                             picture of an end */
     o.stale_terminal = 0;
     const vly_env_args args = {.atari = &o};
     VLY_TRY(vly_atari_open(&w->env, game->name, &args));
@@ -82,7 +85,8 @@ static void step_close(step_work *w) {
     if (w->env.close) w->env.close(&w->env);
 }
 
-/* ---- ale-py's, in a process that answers every line with a rate per second, of the clock and of processor time ---- */
+/* ---- ale-py's, in a process that answers every line with a rate per second, of the clock and of
+ * processor time ---- */
 
 static const char peer_program[] =
     "import sys, os, time, random\n"
@@ -112,7 +116,8 @@ static const char peer_program[] =
     "for line in sys.stdin:\n"
     "    done, start, cpu = 0, time.perf_counter(), time.process_time()\n"
     "    while time.perf_counter() - start < seconds: done += work()\n"
-    "    print(done / (time.perf_counter() - start), done / (time.process_time() - cpu), flush=True)\n";
+    "    print(done / (time.perf_counter() - start), done / (time.process_time() - cpu), "
+    "flush=True)\n";
 
 typedef struct {
     pid_t pid;
@@ -151,16 +156,21 @@ static vly_status peer_open(peer *p, const char *game, const char *what, double 
     }
     close(in[0]), close(out[1]);
     p->to = fdopen(in[1], "w"), p->from = fdopen(out[0], "r");
-    if (p->pid > 0 && p->to && p->from && fgets(line, sizeof line, p->from) && sscanf(line, "ready %31s", p->version) == 1) return VLY_OK;
+    if (p->pid > 0 && p->to && p->from && fgets(line, sizeof line, p->from) &&
+        sscanf(line, "ready %31s", p->version) == 1)
+        return VLY_OK;
     peer_close(p);
-    return vly_fail(VLY_ENOTFOUND, "ale-py does not run in %s: `sh tests/kit/peers.sh build/peers` installs it, or VLY_PYTHON names a Python that has it",
+    return vly_fail(VLY_ENOTFOUND,
+                    "ale-py does not run in %s: `sh tests/kit/peers.sh build/peers` installs it, "
+                    "or VLY_PYTHON names a Python that has it",
                     python());
 }
 
 static int peer_rate(peer *p, double *wall, double *cpu) {
     char line[128];
     fputs("go\n", p->to);
-    return fflush(p->to) == 0 && fgets(line, sizeof line, p->from) && sscanf(line, "%lf %lf", wall, cpu) == 2;
+    return fflush(p->to) == 0 && fgets(line, sizeof line, p->from) &&
+           sscanf(line, "%lf %lf", wall, cpu) == 2;
 }
 
 /* ---- both ---- */
@@ -174,7 +184,8 @@ static int ascending(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-static void report(const vly_bench_options *o, const char *name, const char *unit, const char *params, series *s, int n) {
+static void report(const vly_bench_options *o, const char *name, const char *unit,
+                   const char *params, series *s, int n) {
     vly_bench_result r = {.samples = n};
     snprintf(r.name, sizeof r.name, "%s", name);
     snprintf(r.unit, sizeof r.unit, "%s", unit);
@@ -185,7 +196,8 @@ static void report(const vly_bench_options *o, const char *name, const char *uni
     if (o->report) o->report(o->arg, &r);
 }
 
-static vly_status alternate(const vly_bench_options *o, const char *game, const char *what, const char *unit, vly_bench_fn work, void *arg) {
+static vly_status alternate(const vly_bench_options *o, const char *game, const char *what,
+                            const char *unit, vly_bench_fn work, void *arg) {
     static series ours, theirs, ratio;
     vly_bench_options once = *o;
     int n = o->samples > 0 ? o->samples : 7;
@@ -215,7 +227,8 @@ static vly_status alternate(const vly_bench_options *o, const char *game, const 
     return VLY_OK;
 }
 
-static vly_status measure(const vly_bench_options *o, const char *game, const char *what, const char *unit, vly_bench_fn work, void *arg) {
+static vly_status measure(const vly_bench_options *o, const char *game, const char *what,
+                          const char *unit, vly_bench_fn work, void *arg) {
     if (o->vs) return alternate(o, game, what, unit, work, arg);
     vly_bench_result r = {.samples = 0};
     snprintf(r.name, sizeof r.name, "%s/%s", game, what);
@@ -246,7 +259,8 @@ vly_status vly_bench_atari(const vly_bench_options *o, const vly_atari_game *gam
     if (status == VLY_OK && wanted(o, game->name, "obs84")) {
         memset(&steps, 0, sizeof steps);
         status = step_open(&steps, game);
-        if (status == VLY_OK) status = measure(o, game->name, "obs84", "steps/s", agent_steps, &steps);
+        if (status == VLY_OK)
+            status = measure(o, game->name, "obs84", "steps/s", agent_steps, &steps);
         step_close(&steps);
     }
     signal(SIGPIPE, was);

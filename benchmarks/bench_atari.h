@@ -3,9 +3,10 @@
  *   GAME/raw     console frames with random actions, nothing drawn that nobody sees
  *   GAME/obs84   agent steps with the new 84 x 84 picture ready (four frames each)
  *
- * With `vs` "ale" ale-py does the same in turn, a sample of ours and a sample of its own: GAME/raw/ale, its
- * ale.act; GAME/obs84/ale, its AtariVectorEnv; and GAME/.../ratio, the median of the samples' ratios. It runs
- * as a process of its own, of $VLY_PYTHON or build/peers (tests/kit/peers.sh makes that). */
+ * With `vs` "ale" ale-py does the same in turn, a sample of ours and a sample of its own:
+ * GAME/raw/ale, its ale.act; GAME/obs84/ale, its AtariVectorEnv; and GAME/.../ratio, the median of
+ * the samples' ratios. It runs as a process of its own, of $VLY_PYTHON or build/peers
+ * (tests/kit/peers.sh makes that). */
 #ifndef VLY_BENCHMARKS_BENCH_ATARI_H
 #define VLY_BENCHMARKS_BENCH_ATARI_H
 #include "common/record/bench.h"

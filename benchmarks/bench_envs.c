@@ -68,8 +68,7 @@ static double step_rounds(void *arg) {
     return (double)ROUNDS * f->n;
 }
 
-static vly_status measure_step(const vly_bench_options *o, const char *name,
-                               vly_bench_result *r) {
+static vly_status measure_step(const vly_bench_options *o, const char *name, vly_bench_result *r) {
     field f;
     VLY_TRY(field_open(&f, name, STEP_ACTORS));
     for (int i = 0; i < f.n; i++)
@@ -93,8 +92,7 @@ static double pool_rounds(void *arg) {
     return (double)ROUNDS * f->n;
 }
 
-static vly_status measure_pool(const vly_bench_options *o, const char *name,
-                               vly_bench_result *r) {
+static vly_status measure_pool(const vly_bench_options *o, const char *name, vly_bench_result *r) {
     field f;
     VLY_TRY(field_open(&f, name, POOL_ACTORS));
     const vly_pool_options options = {.actors = f.n, .groups = 2, .workers = 1, .seed = 1};
@@ -102,8 +100,7 @@ static vly_status measure_pool(const vly_bench_options *o, const char *name,
     for (int g = 0; g < 2 && status == VLY_OK; g++)
         status = vly_pool_reset_group(f.pool, g, field_rows(&f, g * f.n / 2));
     if (status == VLY_OK) {
-        snprintf(r->params, sizeof r->params, "\"actors\": %d, \"groups\": 2, \"threads\": 1",
-                 f.n);
+        snprintf(r->params, sizeof r->params, "\"actors\": %d, \"groups\": 2, \"threads\": 1", f.n);
         vly_bench_rate(o, pool_rounds, &f, r);
         for (int g = 0; g < 2; g++) vly_pool_wait_group(f.pool, g, -1);
     }
@@ -124,9 +121,12 @@ static vly_status measure(const vly_bench_options *o, const char *env, const cha
 
 static vly_status check_peer(const vly_bench_options *o) {
     if (!o->vs) return VLY_OK;
-    if (strcmp(o->vs, "ale") != 0) return vly_fail(VLY_EINVAL, "no peer '%.32s' to compare with: there is ale", o->vs);
+    if (strcmp(o->vs, "ale") != 0)
+        return vly_fail(VLY_EINVAL, "no peer '%.32s' to compare with: there is ale", o->vs);
     if (!o->env || vly_atari_game_find(o->env)) return VLY_OK;
-    return vly_fail(VLY_EINVAL, "--vs ale compares Atari games: --env pong, or another that `volley ls atari` lists");
+    return vly_fail(
+        VLY_EINVAL,
+        "--vs ale compares Atari games: --env pong, or another that `volley ls atari` lists");
 }
 
 /* Without a name Pong, if its ROM is there. */
@@ -136,7 +136,8 @@ static vly_status measure_atari(const vly_bench_options *o) {
     uint8_t found[VLY_ATARI_GAMES];
     (void)vly_atari_rom_scan(NULL, found);
     if (!o->env && !o->vs && !found[game - vly_atari_games]) {
-        fprintf(stderr, "%s is not measured: its ROM is not here (`make roms` fetches it)\n", game->name);
+        fprintf(stderr, "%s is not measured: its ROM is not here (`make roms` fetches it)\n",
+                game->name);
         return VLY_OK;
     }
     return vly_bench_atari(o, game);
@@ -153,6 +154,9 @@ vly_status vly_bench_envs(const vly_bench_options *options) {
         VLY_TRY(measure(options, e->name, "pool", measure_pool));
     }
     if (options->env && !known)
-        return vly_fail(VLY_EINVAL, "no environment '%.60s' to measure: `volley ls envs` and `volley ls atari` list them", options->env);
+        return vly_fail(
+            VLY_EINVAL,
+            "no environment '%.60s' to measure: `volley ls envs` and `volley ls atari` list them",
+            options->env);
     return measure_atari(options);
 }

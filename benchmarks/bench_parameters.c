@@ -1,17 +1,21 @@
-/* bench_parameters.c -- a parameter server over a real Redis (cpu/fleet/ps.h), everything on this machine.
+/* bench_parameters.c -- a parameter server over a real Redis (cpu/fleet/ps.h), everything on this
+ * machine.
  *
  *   parameters/SIZE/publish    the server's weights into the store, converted; /s
  *   parameters/SIZE/pull       a worker's weights out of it, converted; /s
- *   parameters/SIZE/push/W     W workers' processes that do nothing but push a gradient, wait until it is taken and pull the new
- *                              weights: gradients applied by the server's optimizer; /s
+ *   parameters/SIZE/push/W     W workers' processes that do nothing but push a gradient, wait until
+ * it is taken and pull the new weights: gradients applied by the server's optimizer; /s
  *
- * SIZE: cartpole (4,675 numbers: two layers of 64), nature (1,686,180: Mnih et al. 2015 with 4 actions).
+ * SIZE: cartpole (4,675 numbers: two layers of 64), nature (1,686,180: Mnih et al. 2015 with 4
+ * actions).
  */
 #include "common/record/bench.h"
 #ifndef VLY_HAVE_REDIS
 vly_status vly_bench_parameters(const vly_bench_options *o) {
     (void)o;
-    return vly_fail(VLY_EUNSUPPORTED, "this build has no Redis client: apt-get install libhiredis-dev, then build again");
+    return vly_fail(
+        VLY_EUNSUPPORTED,
+        "this build has no Redis client: apt-get install libhiredis-dev, then build again");
 }
 #else
 #include <math.h>
@@ -109,7 +113,8 @@ static void free_device(bench *b) {
     if (b->c) b->c->destroy(b->c);
 }
 
-static vly_status push_until_stopped(const bench *parent, const char *name, const vly_ps_policy *policy) {
+static vly_status push_until_stopped(const bench *parent, const char *name,
+                                     const vly_ps_policy *policy) {
     bench b = {.url = parent->url, .n = parent->n};
     vly_ps_client *client;
     const vly_hyper hyper = {.lr = 1e-6f};
@@ -132,16 +137,19 @@ static pid_t start_worker(const bench *b, int i, const vly_ps_policy *policy) {
     _exit(push_until_stopped(b, name, policy) == VLY_OK ? 0 : 1);
 }
 
-static void measure(const vly_bench_options *o, bench *b, const char *size, const char *what, vly_bench_fn work, int workers) {
+static void measure(const vly_bench_options *o, bench *b, const char *size, const char *what,
+                    vly_bench_fn work, int workers) {
     vly_bench_result r = {.unit = "/s"};
     snprintf(r.name, sizeof r.name, "parameters/%s/%s", size, what);
-    snprintf(r.params, sizeof r.params, "\"numbers\": %lld, \"bytes\": %lld, \"workers\": %d", (long long)b->n, (long long)b->n * 4, workers);
+    snprintf(r.params, sizeof r.params, "\"numbers\": %lld, \"bytes\": %lld, \"workers\": %d",
+             (long long)b->n, (long long)b->n * 4, workers);
     if (!vly_bench_wanted(o, r.name)) return;
     vly_bench_rate(o, work, b, &r);
     if (b->status == VLY_OK) o->report(o->arg, &r);
 }
 
-static vly_status with_policy(const vly_bench_options *o, bench *b, const char *size, vly_ps_update update, int workers) {
+static vly_status with_policy(const vly_bench_options *o, bench *b, const char *size,
+                              vly_ps_update update, int workers) {
     const vly_optimizer adam = {.kind = VLY_ADAM, .beta1 = 0.9f, .beta2 = 0.999f, .eps = 1e-8f};
     const vly_ps_policy policy = {.update = update, .queue_limit = 8};
     char what[24];
@@ -167,14 +175,17 @@ static vly_status with_policy(const vly_bench_options *o, bench *b, const char *
     return b->status;
 }
 
-static vly_status one_size(const vly_bench_options *o, const char *url, const char *size, int64_t n) {
+static vly_status one_size(const vly_bench_options *o, const char *url, const char *size,
+                           int64_t n) {
     bench b = {.url = url, .n = n, .slice_s = 0.2};
     vly_status status = vly_store_open(&b.store, url, run_name, NULL);
     if (status == VLY_OK) status = make_device(&b);
     b.wire = malloc(64 + (size_t)n * sizeof(float));
-    if (status == VLY_OK && !b.wire) status = vly_fail(VLY_ENOMEM, "no memory for %lld numbers", (long long)n);
+    if (status == VLY_OK && !b.wire)
+        status = vly_fail(VLY_ENOMEM, "no memory for %lld numbers", (long long)n);
     if (status == VLY_OK) status = with_policy(o, &b, size, VLY_PS_UNROLLS, 0);
-    for (int workers = 1; workers <= WORKERS_MOST && status == VLY_OK; workers++) status = with_policy(o, &b, size, VLY_PS_ASYNC, workers);
+    for (int workers = 1; workers <= WORKERS_MOST && status == VLY_OK; workers++)
+        status = with_policy(o, &b, size, VLY_PS_ASYNC, workers);
     free(b.wire);
     free_device(&b);
     vly_store_close(b.store);
@@ -192,6 +203,7 @@ vly_status vly_bench_parameters(const vly_bench_options *o) {
         vly_store_server_stop(redis);
     }
     snprintf(command, sizeof command, "rm -rf %s", folder);
-    return system(command) == 0 || status != VLY_OK ? status : vly_fail(VLY_EIO, "cannot remove %s", folder);
+    return system(command) == 0 || status != VLY_OK ? status
+                                                    : vly_fail(VLY_EIO, "cannot remove %s", folder);
 }
 #endif

@@ -1,12 +1,14 @@
-/* bench_pipeline.c -- everything together as in training: actors, transfers, inference, learning; and what holds the rest up.
- * VLY_BENCH_DEVICE (cpu, cuda:0) in the environment chooses the device, as in the other suites.
+/* bench_pipeline.c -- everything together as in training: actors, transfers, inference, learning;
+ * and what holds the rest up. VLY_BENCH_DEVICE (cpu, cuda:0) in the environment chooses the device,
+ * as in the other suites.
  *
  *   ENV/ALGO   agent steps/s of a run with the settings of its preset
  *
- * Beside it: the share of the wall clock that the thread of the run spent waiting for environments (env), on inference and
- * transfers (act), on or waiting for updates (learn), and on the rest; `bottleneck` is the largest of these. `upload_us`:
- * one group's observations to the device, alone, until they are there; 0 where the device is the host. Sampled
- * between updates, so a sample lasts at least as long as one. Atari needs ROMs and is left out without them.
+ * Beside it: the share of the wall clock that the thread of the run spent waiting for environments
+ * (env), on inference and transfers (act), on or waiting for updates (learn), and on the rest;
+ * `bottleneck` is the largest of these. `upload_us`: one group's observations to the device, alone,
+ * until they are there; 0 where the device is the host. Sampled between updates, so a sample lasts
+ * at least as long as one. Atari needs ROMs and is left out without them.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,8 +24,13 @@ enum { SAMPLES_MOST = 32, UPLOADS = 50 };
 
 static const struct {
     const char *env, *algo;
-} subjects[] = {{"cartpole", "ppo"}, {"minatar/breakout", "ppo"}, {"minatar/breakout", "impala"}, {"minatar/breakout", "dqn"},
-                {"pong", "ppo"}, {"pong", "impala"}, {"pong", "dqn"}};
+} subjects[] = {{"cartpole", "ppo"},
+                {"minatar/breakout", "ppo"},
+                {"minatar/breakout", "impala"},
+                {"minatar/breakout", "dqn"},
+                {"pong", "ppo"},
+                {"pong", "impala"},
+                {"pong", "dqn"}};
 
 typedef struct {
     const vly_bench_options *o;
@@ -31,9 +38,9 @@ typedef struct {
     vly_env env;
     vly_config config;
     vly_train *train;
-    double seconds;             /* of a sample */
-    int wanted, taken;          /* samples; the first, a warm-up, is -1 */
-    double began_s;             /* of the sample */
+    double seconds;    /* of a sample */
+    int wanted, taken; /* samples; the first, a warm-up, is -1 */
+    double began_s;    /* of the sample */
     vly_train_report began;
     double rate[SAMPLES_MOST];
     double phase_s[VLY_PHASES]; /* over the samples */
@@ -43,7 +50,8 @@ typedef struct {
 static void count(bench *b, const vly_train_report *r, double passed) {
     b->rate[b->taken] = (double)(r->total_steps - b->began.total_steps) / passed;
     for (int i = 0; i < VLY_PHASES; i++) b->phase_s[i] += r->phase_s[i] - b->began.phase_s[i];
-    b->rows += (double)(r->updates - b->began.updates) * (double)vly_train_algo(b->train)->rows_per_update;
+    b->rows += (double)(r->updates - b->began.updates) *
+               (double)vly_train_algo(b->train)->rows_per_update;
     b->spent_s += passed;
 }
 
@@ -61,7 +69,8 @@ static int on_update(void *arg, const vly_train_report *r) {
 static vly_status upload_us(bench *b, double *us) {
     void *host = NULL, *device = NULL;
     vly_queue *q = NULL;
-    const size_t bytes = (size_t)b->config.run.envs / (size_t)b->config.pool.groups * b->env.obs.bytes;
+    const size_t bytes = (size_t)b->config.run.envs / (size_t)b->config.pool.groups *
+                         b->env.obs.bytes;
     *us = 0;
     if (b->c->info.is_host) return VLY_OK;
     vly_status status = b->c->alloc_host(b->c, bytes, "a benchmark", &host);
@@ -85,7 +94,8 @@ static int ascending(const void *a, const void *b) {
 }
 
 static void fill_result(bench *b, double upload, vly_bench_result *r) {
-    static const char *const words[VLY_PHASES] = {"environments", "inference and transfers", "learning", "book-keeping"};
+    static const char *const words[VLY_PHASES] = {"environments", "inference and transfers",
+                                                  "learning", "book-keeping"};
     double total = 1e-9;
     int largest = 0;
     for (int i = 0; i < VLY_PHASES; i++) {
@@ -95,19 +105,23 @@ static void fill_result(bench *b, double upload, vly_bench_result *r) {
     qsort(b->rate, (size_t)b->wanted, sizeof *b->rate, ascending);
     r->samples = b->wanted;
     r->min = b->rate[0], r->max = b->rate[b->wanted - 1];
-    r->median = b->wanted % 2 ? b->rate[b->wanted / 2] : 0.5 * (b->rate[b->wanted / 2 - 1] + b->rate[b->wanted / 2]);
+    r->median = b->wanted % 2 ? b->rate[b->wanted / 2]
+                              : 0.5 * (b->rate[b->wanted / 2 - 1] + b->rate[b->wanted / 2]);
     snprintf(r->params, sizeof r->params,
-             "\"bottleneck\": \"%s\", \"env_percent\": %.0f, \"act_percent\": %.0f, \"learn_percent\": %.0f, \"other_percent\": %.0f, "
+             "\"bottleneck\": \"%s\", \"env_percent\": %.0f, \"act_percent\": %.0f, "
+             "\"learn_percent\": %.0f, \"other_percent\": %.0f, "
              "\"learn_rows_per_s\": %.0f, \"upload_us\": %.1f, \"envs\": %d, \"device\": \"%s\"",
-             words[largest], 100 * b->phase_s[VLY_PHASE_ENV] / total, 100 * b->phase_s[VLY_PHASE_ACT] / total,
-             100 * b->phase_s[VLY_PHASE_LEARN] / total, 100 * b->phase_s[VLY_PHASE_OTHER] / total, b->rows / b->spent_s, upload,
+             words[largest], 100 * b->phase_s[VLY_PHASE_ENV] / total,
+             100 * b->phase_s[VLY_PHASE_ACT] / total, 100 * b->phase_s[VLY_PHASE_LEARN] / total,
+             100 * b->phase_s[VLY_PHASE_OTHER] / total, b->rows / b->spent_s, upload,
              b->config.run.envs, b->c->info.kind);
 }
 
 static vly_status run(bench *b, vly_bench_result *r) {
     vly_train_result result;
     double upload;
-    const vly_train_options o = {.compute = b->c, .env = &b->env, .config = &b->config, .arg = b, .on_update = on_update};
+    const vly_train_options o = {
+        .compute = b->c, .env = &b->env, .config = &b->config, .arg = b, .on_update = on_update};
     VLY_TRY(upload_us(b, &upload));
     VLY_TRY(vly_train_create(&b->train, &o));
     b->wanted = b->o->samples > 0 ? b->o->samples < SAMPLES_MOST ? b->o->samples : SAMPLES_MOST : 5;
@@ -124,8 +138,11 @@ static vly_status configure(bench *b, const char *env, const char *algo) {
     vly_assignments given = {0};
     vly_status status = vly_assignments_add(&given, "run.env", env, "the benchmark");
     if (status == VLY_OK) status = vly_assignments_add(&given, "run.algo", algo, "the benchmark");
-    if (status == VLY_OK) status = vly_assignments_add(&given, "run.steps", "1e15", "the benchmark");
-    if (status == VLY_OK) status = vly_assignments_add(&given, "dqn.learning_starts", "1000", "the benchmark"); /* what follows is what lasts */
+    if (status == VLY_OK)
+        status = vly_assignments_add(&given, "run.steps", "1e15", "the benchmark");
+    if (status == VLY_OK)
+        status = vly_assignments_add(&given, "dqn.learning_starts", "1000",
+                                     "the benchmark"); /* what follows is what lasts */
     if (status == VLY_OK) status = vly_session_configure(&b->config, &given, &b->env);
     vly_assignments_free(&given);
     return status;
@@ -152,6 +169,7 @@ static vly_status measure(const vly_bench_options *o, const char *env, const cha
 }
 
 vly_status vly_bench_pipeline(const vly_bench_options *options) {
-    for (size_t i = 0; i < sizeof subjects / sizeof *subjects; i++) VLY_TRY(measure(options, subjects[i].env, subjects[i].algo));
+    for (size_t i = 0; i < sizeof subjects / sizeof *subjects; i++)
+        VLY_TRY(measure(options, subjects[i].env, subjects[i].algo));
     return VLY_OK;
 }

@@ -1,13 +1,14 @@
-/* bench_scaling.c -- whole updates on several GPUs, one process each; on several processes of one thread each where there is no
- * GPU. VLY_BENCH_DEVICE=cpu or cuda in the environment chooses.
+/* bench_scaling.c -- whole updates on several GPUs, one process each; on several processes of one
+ * thread each where there is no GPU. VLY_BENCH_DEVICE=cpu or cuda in the environment chooses.
  *
  *   weak/N     N ranks, each with the batch that one has alone
  *   strong/N   N ranks share that batch
  *
- * samples/s over all ranks of forward pass, backward pass with the gradient's mean over the ranks beside it, gradient norm, Adam
- * and repacking, captured where the device captures. Beside it: `efficiency`, samples/s over N times those of one
- * rank (strong: the same, the work being shared); `allreduce_us` of the whole gradient alone; `hash` of the weights after
- * the last update and `equal`, whether all ranks have that one. Ranks start from the same weights with different data.
+ * samples/s over all ranks of forward pass, backward pass with the gradient's mean over the ranks
+ * beside it, gradient norm, Adam and repacking, captured where the device captures. Beside it:
+ * `efficiency`, samples/s over N times those of one rank (strong: the same, the work being shared);
+ * `allreduce_us` of the whole gradient alone; `hash` of the weights after the last update and
+ * `equal`, whether all ranks have that one. Ranks start from the same weights with different data.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,14 +66,18 @@ static vly_status open_rank(rank_state *s, int rank) {
         VLY_TRY(vly_compute_create_cpu(&s->c, 1));
     } else {
         VLY_TRY(vly_cuda_open(&s->c, rank, 1));
-        const vly_nccl_create_fn create = (vly_nccl_create_fn)vly_cuda_symbol(VLY_NCCL_CREATE_SYMBOL);
+        const vly_nccl_create_fn create =
+            (vly_nccl_create_fn)vly_cuda_symbol(VLY_NCCL_CREATE_SYMBOL);
         s->end_nccl = (vly_nccl_destroy_fn)vly_cuda_symbol(VLY_NCCL_DESTROY_SYMBOL);
         if (!create || !s->end_nccl) return VLY_ENOTFOUND;
-        VLY_TRY(create(&s->sync, &(vly_nccl_options){.compute = s->c, .crew = s->crew, .deadline_s = 120}));
+        VLY_TRY(create(&s->sync,
+                       &(vly_nccl_options){.compute = s->c, .crew = s->crew, .deadline_s = 120}));
     }
     VLY_TRY(s->c->queue_create(s->c, VLY_QUEUE_LEARN, &s->q));
     VLY_TRY(vly_net_create(&s->net, &j->net));
-    return j->gpu ? VLY_OK : vly_host_sync_create(&s->sync, j->meeting, rank, j->ranks, vly_net_params(s->net));
+    return j->gpu
+               ? VLY_OK
+               : vly_host_sync_create(&s->sync, j->meeting, rank, j->ranks, vly_net_params(s->net));
 }
 
 static vly_status take(rank_state *s, size_t bytes, const void *host, void *out) {
@@ -101,11 +106,14 @@ static vly_status fill_weights(rank_state *s) {
     return take(s, sizeof hyper, &hyper, &s->hyper);
 }
 
-static float number(int rank, size_t i) { return 2 * vly_unit(vly_philox(9, VLY_STREAM_TEST, (uint64_t)rank, (uint32_t)i).v[0]) - 1; }
+static float number(int rank, size_t i) {
+    return 2 * vly_unit(vly_philox(9, VLY_STREAM_TEST, (uint64_t)rank, (uint32_t)i).v[0]) - 1;
+}
 
 static vly_status fill_input(rank_state *s) {
     const vly_obs_spec *obs = &s->j->net.obs;
-    const size_t n = (size_t)s->j->batch * obs->bytes * (size_t)obs->stack, most = n > (size_t)s->j->batch * 4 * 18 ? n : (size_t)s->j->batch * 4 * 18;
+    const size_t n = (size_t)s->j->batch * obs->bytes * (size_t)obs->stack,
+                 most = n > (size_t)s->j->batch * 4 * 18 ? n : (size_t)s->j->batch * 4 * 18;
     uint8_t *host = malloc(most);
     if (!host) return vly_fail(VLY_ENOMEM, "no memory for a benchmark");
     for (size_t i = 0; i < n; i++) host[i] = (uint8_t)(128 + 120 * number(s->sync->rank, i));
@@ -115,13 +123,15 @@ static vly_status fill_input(rank_state *s) {
     return status;
 }
 
-/* The loss is not what is measured: the outputs themselves serve as their gradients (of half their squares). */
+/* The loss is not what is measured: the outputs themselves serve as their gradients (of half their
+ * squares). */
 static vly_status update(vly_queue *q, void *arg) {
     static const vly_optimizer adam = {VLY_ADAM, 0.9f, 0.999f, 1e-5f, 0};
     rank_state *s = arg;
     const int n = s->j->batch;
     VLY_TRY(vly_exec_forward(s->exec, q, n, s->p.param));
-    VLY_TRY(s->c->copy(q, s->exec->dlogits, s->exec->logits, (size_t)(n * s->j->net.actions) * sizeof(vly_real)));
+    VLY_TRY(s->c->copy(q, s->exec->dlogits, s->exec->logits,
+                       (size_t)(n * s->j->net.actions) * sizeof(vly_real)));
     VLY_TRY(s->c->copy(q, s->exec->dvalue, s->exec->value, (size_t)n * sizeof(vly_real)));
     s->early = 0;
     VLY_TRY(vly_exec_backward(s->exec, q, n, s->p.param, s->p.grad));
@@ -139,8 +149,10 @@ static vly_status ahead(void *arg, vly_queue *q, vly_real *grad, int64_t from) {
 
 static vly_status updates(rank_state *s, int rounds) {
     for (int i = 0; i < rounds; i++) {
-        if (s->sync->capturable) VLY_TRY(s->c->graph_run(s->q, &s->graph, update, s));
-        else VLY_TRY(update(s->q, s));
+        if (s->sync->capturable)
+            VLY_TRY(s->c->graph_run(s->q, &s->graph, update, s));
+        else
+            VLY_TRY(update(s->q, s));
     }
     const vly_status status = s->c->queue_sync(s->q);
     return s->sync->check ? s->sync->check(s->sync) : status;
@@ -199,10 +211,13 @@ static vly_status measure_rank(rank_state *s, int rank, outcome *o) {
 }
 
 static void close_rank(rank_state *s, bool failed) {
-    void *const owned[] = {s->p.param, s->p.grad, s->p.m, s->p.v, s->p.step, s->hyper, s->norm, s->stats, s->hash};
+    void *const owned[] = {s->p.param, s->p.grad, s->p.m,   s->p.v, s->p.step,
+                           s->hyper,   s->norm,   s->stats, s->hash};
     if (s->graph) s->c->graph_destroy(s->graph);
-    if (s->end_nccl && s->sync) s->end_nccl(s->sync, failed);
-    else if (s->sync) vly_host_sync_destroy(s->sync);
+    if (s->end_nccl && s->sync)
+        s->end_nccl(s->sync, failed);
+    else if (s->sync)
+        vly_host_sync_destroy(s->sync);
     vly_exec_destroy(s->exec);
     vly_net_destroy(s->net);
     for (size_t i = 0; s->c && i < sizeof owned / sizeof *owned; i++) s->c->free(s->c, owned[i]);
@@ -214,7 +229,12 @@ static void close_rank(rank_state *s, bool failed) {
 static int live(const job *j, int rank, int port, int listener, int pipe) {
     rank_state s = {.j = j};
     outcome o = {.hash = 0};
-    const vly_crew_options options = {.rank = rank, .world = j->ranks, .host = "127.0.0.1", .port = port, .listener = rank ? 0 : listener, .token = "bench"};
+    const vly_crew_options options = {.rank = rank,
+                                      .world = j->ranks,
+                                      .host = "127.0.0.1",
+                                      .port = port,
+                                      .listener = rank ? 0 : listener,
+                                      .token = "bench"};
     vly_status status = vly_crew_open(&s.crew, &options);
     if (status == VLY_OK) status = measure_rank(&s, rank, &o);
     char words[512];
@@ -222,7 +242,8 @@ static int live(const job *j, int rank, int port, int listener, int pipe) {
     if (rank == 0) {
         const char *from = status == VLY_OK ? (const char *)&o : words;
         const size_t bytes = status == VLY_OK ? sizeof o : strlen(words);
-        if (write(pipe, &status, sizeof status) < 0 || write(pipe, from, bytes) < 0) status = VLY_EIO;
+        if (write(pipe, &status, sizeof status) < 0 || write(pipe, from, bytes) < 0)
+            status = VLY_EIO;
     }
     close_rank(&s, status != VLY_OK);
     vly_crew_close(s.crew, status == VLY_OK ? NULL : words);
@@ -233,15 +254,20 @@ static int live(const job *j, int rank, int port, int listener, int pipe) {
 
 static size_t read_all(int pipe, void *to, size_t bytes) {
     size_t have = 0;
-    for (ssize_t got; have < bytes && (got = read(pipe, (char *)to + have, bytes - have)) > 0;) have += (size_t)got;
+    for (ssize_t got; have < bytes && (got = read(pipe, (char *)to + have, bytes - have)) > 0;)
+        have += (size_t)got;
     return have;
 }
 
 static vly_status hear(int pipe, outcome *o) {
     vly_status status;
     char words[512] = "";
-    if (read_all(pipe, &status, sizeof status) != sizeof status) return vly_fail(VLY_EPEER, "rank 0 ended without a result");
-    if (status == VLY_OK) return read_all(pipe, o, sizeof *o) == sizeof *o ? VLY_OK : vly_fail(VLY_EPEER, "rank 0 ended in the middle of its result");
+    if (read_all(pipe, &status, sizeof status) != sizeof status)
+        return vly_fail(VLY_EPEER, "rank 0 ended without a result");
+    if (status == VLY_OK)
+        return read_all(pipe, o, sizeof *o) == sizeof *o
+                   ? VLY_OK
+                   : vly_fail(VLY_EPEER, "rank 0 ended in the middle of its result");
     read_all(pipe, words, sizeof words - 1);
     return vly_fail(status, "%s", words);
 }
@@ -290,13 +316,17 @@ static vly_status measure(const vly_bench_options *options, job j, bool weak, do
     vly_host_meeting_destroy(j.meeting, j.ranks, numbers);
     VLY_TRY(status);
     qsort(o.rate, (size_t)o.samples, sizeof *o.rate, ascending);
-    r.samples = o.samples, r.min = o.rate[0], r.max = o.rate[o.samples - 1], r.median = o.rate[o.samples / 2];
+    r.samples = o.samples, r.min = o.rate[0], r.max = o.rate[o.samples - 1],
+    r.median = o.rate[o.samples / 2];
     if (j.ranks == 1) *one = r.median;
     char efficiency[32] = "null"; /* without a measurement of one rank there is none */
     if (*one > 0) snprintf(efficiency, sizeof efficiency, "%.3f", r.median / (*one * j.ranks));
-    snprintf(r.params, sizeof r.params, "\"ranks\": %d, \"device\": \"%s\", \"batch_per_rank\": %d, \"parameters\": %lld, \"efficiency\": %s, \"allreduce_us\": %.1f, "
-             "\"hash\": \"%016llx\", \"equal\": %s", j.ranks, j.gpu ? "cuda" : "cpu", j.batch, (long long)numbers, efficiency, o.allreduce_us, (unsigned long long)o.hash,
-             o.equal ? "true" : "false");
+    snprintf(r.params, sizeof r.params,
+             "\"ranks\": %d, \"device\": \"%s\", \"batch_per_rank\": %d, \"parameters\": %lld, "
+             "\"efficiency\": %s, \"allreduce_us\": %.1f, "
+             "\"hash\": \"%016llx\", \"equal\": %s",
+             j.ranks, j.gpu ? "cuda" : "cpu", j.batch, (long long)numbers, efficiency,
+             o.allreduce_us, (unsigned long long)o.hash, o.equal ? "true" : "false");
     if (options->report) options->report(options->arg, &r);
     return o.equal ? VLY_OK : vly_fail(VLY_EPEER, "%s: the ranks' weights are not equal", r.name);
 }
@@ -319,22 +349,35 @@ static vly_status next_count(const char **list, int gpus, int *ranks) {
     char *end;
     const long n = strtol(*list, &end, 10);
     if (end == *list || (*end && *end != ',') || n < 1 || n > RANKS_MAX)
-        return vly_fail(VLY_EINVAL, "--gpus %s: expected numbers such as 1,2,4, each at most %d", *list, RANKS_MAX);
-    if (gpus > 0 && n > gpus) return vly_fail(VLY_EINVAL, "--gpus %ld: this machine has %d", n, gpus);
+        return vly_fail(VLY_EINVAL, "--gpus %s: expected numbers such as 1,2,4, each at most %d",
+                        *list, RANKS_MAX);
+    if (gpus > 0 && n > gpus)
+        return vly_fail(VLY_EINVAL, "--gpus %ld: this machine has %d", n, gpus);
     *list = *end ? end + 1 : end;
     *ranks = (int)n;
     return VLY_OK;
 }
 
 vly_status vly_bench_scaling(const vly_bench_options *options) {
-    static const vly_net_desc nature = {.kind = VLY_NET_NATURE, .obs = {VLY_U8, 3, {84, 84, 1}, 4, 1.0f / 255, 84 * 84}, .actions = 6, .bf16 = true},
-                              minatar = {.kind = VLY_NET_MINATAR, .obs = {VLY_U8, 3, {10, 10, 4}, 1, 1, 400}, .actions = 6};
+    static const vly_net_desc nature = {.kind = VLY_NET_NATURE,
+                                        .obs = {VLY_U8, 3, {84, 84, 1}, 4, 1.0f / 255, 84 * 84},
+                                        .actions = 6,
+                                        .bf16 = true},
+                              minatar = {.kind = VLY_NET_MINATAR,
+                                         .obs = {VLY_U8, 3, {10, 10, 4}, 1, 1, 400},
+                                         .actions = 6};
     const int gpus = count_gpus();
     const bool shim = getenv("VLY_SHIM_DEVICES") != NULL; /* a rehearsal: it is correct, not fast */
-    job j = {.gpu = gpus > 0, .net = gpus > 0 && !shim ? nature : minatar, .batch = shim ? 2 : gpus > 0 ? 8192 : 256,
-             .seconds = options->seconds > 0 ? options->seconds : 0.5, .samples = options->samples > 0 ? options->samples : 5};
+    job j = {.gpu = gpus > 0,
+             .net = gpus > 0 && !shim ? nature : minatar,
+             .batch = shim       ? 2
+                      : gpus > 0 ? 8192
+                                 : 256,
+             .seconds = options->seconds > 0 ? options->seconds : 0.5,
+             .samples = options->samples > 0 ? options->samples : 5};
     if (j.samples > SAMPLES_MOST) j.samples = SAMPLES_MOST;
-    for (const char *list = options->gpus ? options->gpus : "1,2"; *list;) VLY_TRY(next_count(&list, gpus, &j.ranks)); /* before minutes pass */
+    for (const char *list = options->gpus ? options->gpus : "1,2"; *list;)
+        VLY_TRY(next_count(&list, gpus, &j.ranks)); /* before minutes pass */
     for (int weak = 1; weak >= 0; weak--) {
         double one = 0;
         for (const char *list = options->gpus ? options->gpus : "1,2"; *list;) {

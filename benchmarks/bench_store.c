@@ -1,20 +1,24 @@
-/* bench_store.c -- experience and weights through a Redis of our own on this machine (cpu/fleet/shard.h, dist_experience.h).
+/* bench_store.c -- experience and weights through a Redis of our own on this machine
+ * (cpu/fleet/shard.h, dist_experience.h).
  *
- *   store/insert/...   transitions made into blocks (targets, first priorities, compression) and pushed into one shard, which
- *                      a learner's side takes and evicts at the same time; 1, 2, 4 workers, each a thread with a connection
- *   store/sample/...   batches of 512 by priority, every frame fetched from Redis and decompressed, and 512 new priorities
- *   store/cached/...   the same from the learner's cache of blocks
- *   store/pull/...     weights by version; store/push/...: gradients into a bounded list that somebody empties
+ *   store/insert/...   transitions made into blocks (targets, first priorities, compression) and
+ * pushed into one shard, which a learner's side takes and evicts at the same time; 1, 2, 4 workers,
+ * each a thread with a connection store/sample/...   batches of 512 by priority, every frame
+ * fetched from Redis and decompressed, and 512 new priorities store/cached/...   the same from the
+ * learner's cache of blocks store/pull/...     weights by version; store/push/...: gradients into a
+ * bounded list that somebody empties
  *
- * small: 4 floats. frames: 84 x 84 bytes, stacks of 4 and one step to bootstrap from: five frames a sample. The pictures have
- * bands, blocks, moving parts and some noise; benchmarks/compare_store.py draws the same ones for Reverb.
- * "redis" in the parameters: the share of one processor that Redis took meanwhile.
+ * small: 4 floats. frames: 84 x 84 bytes, stacks of 4 and one step to bootstrap from: five frames a
+ * sample. The pictures have bands, blocks, moving parts and some noise; benchmarks/compare_store.py
+ * draws the same ones for Reverb. "redis" in the parameters: the share of one processor that Redis
+ * took meanwhile.
  */
 #include "common/record/bench.h"
 #ifndef VLY_HAVE_REDIS
 vly_status vly_bench_store(const vly_bench_options *options) {
     (void)options;
-    return vly_fail(VLY_EUNSUPPORTED, "built without hiredis and lz4: apt-get install libhiredis-dev liblz4-dev redis-server, then build again");
+    return vly_fail(VLY_EUNSUPPORTED, "built without hiredis and lz4: apt-get install "
+                                      "libhiredis-dev liblz4-dev redis-server, then build again");
 }
 #else
 #include <pthread.h>
@@ -70,14 +74,17 @@ typedef struct {
 static void picture(uint8_t *frame, int64_t t, int lane) {
     for (int y = 0; y < 84; y++)
         for (int x = 0; x < 84; x++) {
-            const bool block = y >= 18 && y < 42 && (x / 6 * 7 + y / 4 * 13 + (int)(t / 16)) % 5 < 3;
+            const bool block = y >= 18 && y < 42 &&
+                               (x / 6 * 7 + y / 4 * 13 + (int)(t / 16)) % 5 < 3;
             frame[y * 84 + x] = (uint8_t)(block ? 60 + y / 4 * 10 : y / 12 % 7 * 20);
         }
     const int paddle = (int)(t * 3 % 76), bx = (int)(t * 5 % 82), by = (int)(t * 7 % 82);
     for (int x = 0; x < 8; x++) frame[76 * 84 + paddle + x] = frame[77 * 84 + paddle + x] = 200;
-    frame[by * 84 + bx] = frame[by * 84 + bx + 1] = frame[by * 84 + 84 + bx] = frame[by * 84 + 85 + bx] = 236;
+    frame[by * 84 + bx] = frame[by * 84 + bx + 1] = frame[by * 84 + 84 + bx] =
+        frame[by * 84 + 85 + bx] = 236;
     for (int i = 0; i < 40; i++) {
-        const uint32_t h = ((uint32_t)t * 2654435761u) ^ ((uint32_t)lane * 40503u + (uint32_t)i * 2246822519u);
+        const uint32_t h = ((uint32_t)t * 2654435761u) ^
+                           ((uint32_t)lane * 40503u + (uint32_t)i * 2246822519u);
         frame[(h ^ h >> 15) % (84 * 84)] = (uint8_t)(h >> 8);
     }
 }
@@ -90,8 +97,10 @@ static void add_step(field *f, worker *w, int64_t t) {
     for (int i = 0; i < LANES; i++) {
         const vly_u32x4 x = vly_philox(w->life, VLY_STREAM_TEST, (uint64_t)t, (uint32_t)i);
         uint8_t *at = rows.obs + (size_t)i * rows.obs_stride;
-        if (f->shape.obs.bytes > 64) picture(at, t + 1000 * i, i);
-        else memcpy(at, &x, sizeof x);
+        if (f->shape.obs.bytes > 64)
+            picture(at, t + 1000 * i, i);
+        else
+            memcpy(at, &x, sizeof x);
         rows.reward[i] = vly_unit(x.v[0]), rows.score[i] = 0;
         rows.flags[i] = x.v[1] % 200 == 0 ? VLY_ROW_TERMINATED : 0;
         age[i] = 3, action[i] = (int32_t)(x.v[3] % ACTIONS);
@@ -101,16 +110,22 @@ static void add_step(field *f, worker *w, int64_t t) {
 }
 
 static vly_status worker_open(field *f, worker *w, uint64_t life) {
-    const vly_replay_options o = {.obs = f->shape.obs, .actors = LANES, .groups = 1, .capacity = (int64_t)(4 * STEPS) * LANES, .n_step = 1};
+    const vly_replay_options o = {.obs = f->shape.obs,
+                                  .actors = LANES,
+                                  .groups = 1,
+                                  .capacity = (int64_t)(4 * STEPS) * LANES,
+                                  .n_step = 1};
     w->life = life;
     w->blocks = f->shape.obs.bytes > 64 ? 16 : 256;
     VLY_TRY(vly_replay_create(&w->ring, f->c, &o));
     VLY_TRY(vly_block_maker_create(&w->maker, &f->shape));
-    VLY_TRY(vly_store_open(&w->store, vly_store_server_url(f->server), vly_shard_run(f->run, 0).text, NULL));
+    VLY_TRY(vly_store_open(&w->store, vly_store_server_url(f->server),
+                           vly_shard_run(f->run, 0).text, NULL));
     const size_t values = (size_t)(w->ring->T * LANES * ACTIONS);
     w->value = calloc(values, sizeof *w->value);
     if (!w->value) return vly_fail(VLY_ENOMEM, "no memory to measure the store");
-    for (size_t i = 0; i < values; i++) w->value[i] = (vly_real)vly_unit(vly_philox(life, VLY_STREAM_TEST, i, 9).v[0]);
+    for (size_t i = 0; i < values; i++)
+        w->value[i] = (vly_real)vly_unit(vly_philox(life, VLY_STREAM_TEST, i, 9).v[0]);
     for (int64_t t = 0; t < w->ring->T; t++) add_step(f, w, t);
     return VLY_OK;
 }
@@ -156,11 +171,14 @@ static void *push_blocks(void *arg) {
 static double insert(void *arg) {
     field *f = arg;
     pthread_t thread[WORKERS];
-    for (int i = 1; i < f->running; i++) pthread_create(&thread[i], NULL, push_blocks, &f->workers[i]);
+    for (int i = 1; i < f->running; i++)
+        pthread_create(&thread[i], NULL, push_blocks, &f->workers[i]);
     push_blocks(&f->workers[0]);
     for (int i = 1; i < f->running; i++) pthread_join(thread[i], NULL);
     for (int i = 0; i < f->running; i++)
-        if (f->workers[i].status != VLY_OK && f->status == VLY_OK) f->status = f->workers[i].status, memcpy(f->error, f->workers[i].error, sizeof f->error);
+        if (f->workers[i].status != VLY_OK && f->status == VLY_OK)
+            f->status = f->workers[i].status,
+            memcpy(f->error, f->workers[i].error, sizeof f->error);
     return (double)f->running * f->workers[0].blocks * STEPS * LANES;
 }
 
@@ -213,10 +231,13 @@ static double push_gradients(void *arg) {
     field *f = arg;
     for (int i = 0; i < UPDATES;) {
         bool accepted;
-        failed(f, vly_store_push(f->store, "pushes", f->numbers, (size_t)f->n * sizeof(float), 16, &accepted));
+        failed(f, vly_store_push(f->store, "pushes", f->numbers, (size_t)f->n * sizeof(float), 16,
+                                 &accepted));
         if (f->status != VLY_OK) break;
-        if (accepted) i++;
-        else nanosleep(&(struct timespec){0, 100000}, NULL);
+        if (accepted)
+            i++;
+        else
+            nanosleep(&(struct timespec){0, 100000}, NULL);
     }
     return UPDATES;
 }
@@ -232,7 +253,9 @@ static double redis_seconds(const field *f) {
     const size_t got = fread(text, 1, sizeof text - 1, in);
     fclose(in);
     const char *after = got ? strrchr(text, ')') : NULL;
-    if (!after || sscanf(after, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system) != 2) return 0;
+    if (!after ||
+        sscanf(after, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system) != 2)
+        return 0;
     return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
 }
 
@@ -242,22 +265,33 @@ static double wall_seconds(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static vly_status measure(field *f, const char *name, const char *params, const char *unit, vly_bench_fn work) {
+static vly_status measure(field *f, const char *name, const char *params, const char *unit,
+                          vly_bench_fn work) {
     vly_bench_result r = {0};
     snprintf(r.name, sizeof r.name, "%s", name);
     snprintf(r.unit, sizeof r.unit, "%s", unit);
     const double cpu = redis_seconds(f), wall = wall_seconds();
     vly_bench_rate(f->options, work, f, &r);
-    snprintf(r.params, sizeof r.params, "%s, \"redis\": %.2f", params, (redis_seconds(f) - cpu) / (wall_seconds() - wall));
+    snprintf(r.params, sizeof r.params, "%s, \"redis\": %.2f", params,
+             (redis_seconds(f) - cpu) / (wall_seconds() - wall));
     if (f->status != VLY_OK) return vly_fail(f->status, "%s: %s", name, f->error);
     if (f->options->report) f->options->report(f->options->arg, &r);
     return VLY_OK;
 }
 
 static vly_status open_experience(field *f, int64_t cache) {
-    const vly_experience_options o = {.url = vly_store_server_url(f->server), .run = f->run, .shape = f->shape, .shards = 1, .batch = BATCH,
-                                      .capacity = 1 << 20, .shard_bytes = BUDGET, .cache_bytes = cache, .retry_ms = 1000, .alpha = 0.6f,
-                                      .priority_eps = 1e-6f, .seed = 1};
+    const vly_experience_options o = {.url = vly_store_server_url(f->server),
+                                      .run = f->run,
+                                      .shape = f->shape,
+                                      .shards = 1,
+                                      .batch = BATCH,
+                                      .capacity = 1 << 20,
+                                      .shard_bytes = BUDGET,
+                                      .cache_bytes = cache,
+                                      .retry_ms = 1000,
+                                      .alpha = 0.6f,
+                                      .priority_eps = 1e-6f,
+                                      .seed = 1};
     return vly_experience_open(&f->e, &o);
 }
 
@@ -271,7 +305,9 @@ static vly_status insert_with(field *f, const char *kind, int workers) {
     atomic_store(&f->quit, false);
     VLY_TRY(push_block(&f->workers[0], 64, &b));
     const double bytes = (double)vly_shard_cost(b.head, b.notice_bytes) / (STEPS * LANES);
-    snprintf(params, sizeof params, "\"workers\": %d, \"block\": %d, \"bytes_per_transition\": %.0f", workers, STEPS * LANES, bytes);
+    snprintf(params, sizeof params,
+             "\"workers\": %d, \"block\": %d, \"bytes_per_transition\": %.0f", workers,
+             STEPS * LANES, bytes);
     pthread_create(&f->taker, NULL, take_blocks, f);
     const vly_status status = measure(f, name, params, "transitions/s", insert);
     atomic_store(&f->quit, true);
@@ -303,10 +339,12 @@ static vly_status sample_with(field *f, const char *kind, const char *from, int6
 }
 
 static vly_status experience(field *f, const char *kind, vly_obs_spec obs) {
-    f->shape = (vly_block_shape){.obs = obs, .actions = ACTIONS, .lanes_most = LANES, .steps_most = STEPS, .n_step = 1};
+    f->shape = (vly_block_shape){
+        .obs = obs, .actions = ACTIONS, .lanes_most = LANES, .steps_most = STEPS, .n_step = 1};
     snprintf(f->run, sizeof f->run, "%s", kind);
     vly_status status = VLY_OK;
-    for (int i = 0; i < WORKERS && status == VLY_OK; i++) status = worker_open(f, &f->workers[i], (uint64_t)(i + 1));
+    for (int i = 0; i < WORKERS && status == VLY_OK; i++)
+        status = worker_open(f, &f->workers[i], (uint64_t)(i + 1));
     for (int n = 1; n <= WORKERS && status == VLY_OK; n *= 2) status = insert_with(f, kind, n);
     if (status == VLY_OK) status = sample_with(f, kind, "sample", 0);
     if (status == VLY_OK) status = sample_with(f, kind, "cached", BUDGET);
@@ -345,8 +383,14 @@ static void parameters_close(field *f) {
 }
 
 static vly_status all(field *f) {
-    const vly_obs_spec small = {.dtype = VLY_F32, .ndim = 1, .shape = {4, 1, 1}, .stack = 1, .scale = 1, .bytes = 16};
-    const vly_obs_spec frames = {.dtype = VLY_U8, .ndim = 3, .shape = {84, 84, 1}, .stack = 4, .scale = 1.0f / 255, .bytes = 84 * 84};
+    const vly_obs_spec small = {
+        .dtype = VLY_F32, .ndim = 1, .shape = {4, 1, 1}, .stack = 1, .scale = 1, .bytes = 16};
+    const vly_obs_spec frames = {.dtype = VLY_U8,
+                                 .ndim = 3,
+                                 .shape = {84, 84, 1},
+                                 .stack = 4,
+                                 .scale = 1.0f / 255,
+                                 .bytes = 84 * 84};
     VLY_TRY(vly_compute_create_cpu(&f->c, 1));
     VLY_TRY(f->c->queue_create(f->c, VLY_QUEUE_ACT, &f->q));
     VLY_TRY(experience(f, "small", small));
@@ -373,7 +417,8 @@ vly_status vly_bench_store(const vly_bench_options *options) {
     if (f->c) f->c->destroy(f->c);
     vly_store_server_stop(f->server);
     snprintf(clean, sizeof clean, "rm -rf %s", folder);
-    if (system(clean) != 0 && status == VLY_OK) status = vly_fail(VLY_EIO, "cannot remove %s", folder);
+    if (system(clean) != 0 && status == VLY_OK)
+        status = vly_fail(VLY_EIO, "cannot remove %s", folder);
     free(f);
     return status;
 }

@@ -15,10 +15,13 @@ typedef struct {
     int64_t numbers;
 } host_sync;
 
-static size_t bytes_of(int world, int64_t numbers) { return sizeof(vly_host_meeting) + (size_t)world * (size_t)numbers * sizeof(vly_real); }
+static size_t bytes_of(int world, int64_t numbers) {
+    return sizeof(vly_host_meeting) + (size_t)world * (size_t)numbers * sizeof(vly_real);
+}
 
 vly_host_meeting *vly_host_meeting_create(int world, int64_t numbers) {
-    vly_host_meeting *m = mmap(NULL, bytes_of(world, numbers), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    vly_host_meeting *m = mmap(NULL, bytes_of(world, numbers), PROT_READ | PROT_WRITE,
+                               MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     pthread_barrierattr_t shared;
     if (m == MAP_FAILED) return NULL;
     pthread_barrierattr_init(&shared);
@@ -36,8 +39,11 @@ void vly_host_meeting_destroy(vly_host_meeting *m, int world, int64_t numbers) {
 static vly_status reduce(vly_sync *s, vly_queue *q, vly_real *grad, int64_t n) {
     host_sync *h = (host_sync *)s;
     vly_real *all = h->m->numbers;
-    const int64_t room = h->numbers, from = n * s->rank / s->world, to = n * (s->rank + 1) / s->world;
-    if (n > room) return vly_fail(VLY_EINVAL, "%lld gradients where %lld were announced", (long long)n, (long long)room);
+    const int64_t room = h->numbers, from = n * s->rank / s->world,
+                  to = n * (s->rank + 1) / s->world;
+    if (n > room)
+        return vly_fail(VLY_EINVAL, "%lld gradients where %lld were announced", (long long)n,
+                        (long long)room);
     VLY_TRY(q->c->queue_sync(q));
     memcpy(all + s->rank * room, grad, (size_t)n * sizeof *grad);
     pthread_barrier_wait(&h->m->barrier);
@@ -52,7 +58,8 @@ static vly_status reduce(vly_sync *s, vly_queue *q, vly_real *grad, int64_t n) {
     return VLY_OK;
 }
 
-vly_status vly_host_sync_create(vly_sync **out, vly_host_meeting *m, int rank, int world, int64_t numbers) {
+vly_status vly_host_sync_create(vly_sync **out, vly_host_meeting *m, int rank, int world,
+                                int64_t numbers) {
     host_sync *h = calloc(1, sizeof *h);
     *out = NULL;
     if (!h || !m) return free(h), vly_fail(VLY_ENOMEM, "no memory for %d ranks", world);
@@ -62,4 +69,6 @@ vly_status vly_host_sync_create(vly_sync **out, vly_host_meeting *m, int rank, i
     return VLY_OK;
 }
 
-void vly_host_sync_destroy(vly_sync *s) { free(s); }
+void vly_host_sync_destroy(vly_sync *s) {
+    free(s);
+}

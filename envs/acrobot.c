@@ -6,8 +6,12 @@
 #include "envs/episode.h"
 #include "envs/small_trig.h"
 
-typedef struct { int32_t max_steps; } world;
-typedef struct { double v[4]; } vec; /* angles, then speeds */
+typedef struct {
+    int32_t max_steps;
+} world;
+typedef struct {
+    double v[4];
+} vec; /* angles, then speeds */
 
 #define INLINE inline __attribute__((always_inline))
 
@@ -49,8 +53,8 @@ static void start_episode(vly_acrobot *s, vly_rows at) {
     for (int k = 0; k < 4; k++) start[k] = (float)vly_pcg64_uniform(&s->rng, low, high - low);
     for (int k = 0; k < 2; k++) s->angle[k] = start[k], s->speed[k] = start[2 + k];
     s->step = s->ended = 0;
-    const float row[6] = {cos32(start[0]), sin32(start[0]), cos32(start[1]), sin32(start[1]),
-                          start[2], start[3]};
+    const float row[6] = {cos32(start[0]), sin32(start[0]), cos32(start[1]),
+                          sin32(start[1]), start[2],        start[3]};
     memcpy(at.obs, row, sizeof row);
     vly_row_write(at, 0.0f, VLY_ROW_RESET);
 }
@@ -115,9 +119,8 @@ static INLINE int swing(vly_acrobot *s, int action, int fast) {
 }
 
 static void write_obs(const vly_acrobot *s, uint8_t *obs) {
-    const float row[6] = {(float)cos(s->angle[0]), (float)sin(s->angle[0]),
-                          (float)cos(s->angle[1]), (float)sin(s->angle[1]),
-                          (float)s->speed[0],      (float)s->speed[1]};
+    const float row[6] = {(float)cos(s->angle[0]), (float)sin(s->angle[0]), (float)cos(s->angle[1]),
+                          (float)sin(s->angle[1]), (float)s->speed[0],      (float)s->speed[1]};
     memcpy(obs, row, sizeof row);
 }
 

@@ -18,7 +18,9 @@
 
 #define MASS (0.1 + 1.0) /* of pole and cart [kg] */
 
-typedef struct { int32_t max_steps; } world;
+typedef struct {
+    int32_t max_steps;
+} world;
 
 enum { CHUNK = 64, LANES = 8 }; /* actors worked on side by side; all of it stays in level 1 */
 
@@ -110,7 +112,8 @@ static INLINE void move(chunk *restrict c, int lanes, int fast) {
         const double sine = c->sine[i], cosine = c->cosine[i], spin = c->theta_dot[i];
         const double force = 20.0 * (c->action[i] == 1) - 10.0;
         const double temp = over_mass(force + pole * (spin * spin) * sine, fast);
-        const double theta_acc = (gravity * sine - cosine * temp) /
+        const double theta_acc =
+            (gravity * sine - cosine * temp) /
             (length * (4.0 / 3.0 - over_mass(mass_pole * (cosine * cosine), fast)));
         const double x_acc = temp - over_mass(pole * theta_acc * cosine, fast);
         c->x[i] += tau * c->x_dot[i];
@@ -124,7 +127,9 @@ static INLINE void move(chunk *restrict c, int lanes, int fast) {
 }
 
 /* Wraps: a lane whose episode is over may stand at the limit of 2^31 - 1. */
-static INLINE int32_t next_step(int32_t step) { return (int32_t)((uint32_t)step + 1); }
+static INLINE int32_t next_step(int32_t step) {
+    return (int32_t)((uint32_t)step + 1);
+}
 
 static INLINE void scatter(const chunk *c, vly_cartpole *s, int n, int32_t max_steps,
                            vly_rows out) {
@@ -143,8 +148,8 @@ static INLINE void scatter(const chunk *c, vly_cartpole *s, int n, int32_t max_s
 
 /* Actors whose episode is over move with the others, which is quicker than to leave them out;
  * then their start overwrites what that gave. */
-static INLINE void step_chunk(chunk *c, vly_cartpole *s, int n, const int32_t *action,
-                              vly_rows out, int32_t max_steps, int fast) {
+static INLINE void step_chunk(chunk *c, vly_cartpole *s, int n, const int32_t *action, vly_rows out,
+                              int32_t max_steps, int fast) {
     const int lanes = (n + LANES - 1) / LANES * LANES;
     int32_t over[CHUNK + 1], overs = 0;
     for (int i = 0; i < n; i++) {
@@ -152,8 +157,10 @@ static INLINE void step_chunk(chunk *c, vly_cartpole *s, int n, const int32_t *a
         overs += s[i].ended != 0;
     }
     gather(c, s, n, action);
-    if (fast) fast_trig(c, n, lanes);
-    else library_trig(c, lanes);
+    if (fast)
+        fast_trig(c, n, lanes);
+    else
+        library_trig(c, lanes);
     move(c, lanes, fast);
     scatter(c, s, n, max_steps, out);
     for (int k = 0; k < overs; k++) start_episode(&s[over[k]], vly_rows_at(out, (size_t)over[k]));
@@ -175,9 +182,8 @@ static void step_plain(const vly_env *env, void *states, int n, const int32_t *a
 }
 
 #ifdef X86
-__attribute__((target("avx2,fma"))) static void step_avx2(const vly_env *env, void *states,
-                                                          int n, const int32_t *action,
-                                                          vly_rows out) {
+__attribute__((target("avx2,fma"))) static void step_avx2(const vly_env *env, void *states, int n,
+                                                          const int32_t *action, vly_rows out) {
     step_all(env, states, n, action, out, 1);
 }
 

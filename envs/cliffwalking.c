@@ -4,11 +4,15 @@
 #include "envs/env_options.h"
 #include "envs/episode.h"
 
-typedef struct { int32_t max_steps, slippery; } world;
+typedef struct {
+    int32_t max_steps, slippery;
+} world;
 
 enum { ROWS = 4, COLUMNS = 12, CELLS = ROWS * COLUMNS, START = 36, GOAL = 47 };
 
-static int is_cliff(int cell) { return cell > START && cell < GOAL; }
+static int is_cliff(int cell) {
+    return cell > START && cell < GOAL;
+}
 
 static void start_episode(vly_cliffwalking *s, vly_rows at) {
     (void)vly_pcg64_next(&s->rng); /* the reference draws the one start state there is */
@@ -109,8 +113,7 @@ static void cliffwalking_render(const vly_env *env, const void *state, uint8_t *
                   VLY_RGB(40, 90, 200));
 }
 
-static void cliffwalking_describe(const vly_env *env, const void *state, char *text,
-                                  size_t bytes) {
+static void cliffwalking_describe(const vly_env *env, const void *state, char *text, size_t bytes) {
     (void)env;
     const vly_cliffwalking *s = state;
     snprintf(text, bytes, "step %d  row %d column %d", s->step, s->cell / COLUMNS,

@@ -7,7 +7,9 @@ static void put(vly_canvas *c, int x, int y, uint32_t colour) {
 }
 
 /* Clipped to [0, limit]; a value that is not a number lands on an edge too. */
-static int clip(double v, int limit) { return v > 0 ? v < limit ? (int)v : limit : 0; }
+static int clip(double v, int limit) {
+    return v > 0 ? v < limit ? (int)v : limit : 0;
+}
 
 void vly_draw_box(vly_canvas *c, double x0, double y0, double x1, double y1, uint32_t colour) {
     const int left = clip(x0, c->width), right = clip(x1, c->width);

@@ -12,7 +12,10 @@
 
 #define VLY_RGB(r, g, b) ((uint32_t)(r) << 16 | (uint32_t)(g) << 8 | (uint32_t)(b))
 
-typedef struct { uint8_t *rgb; int width, height; } vly_canvas;
+typedef struct {
+    uint8_t *rgb;
+    int width, height;
+} vly_canvas;
 
 void vly_draw_clear(vly_canvas *c, uint32_t colour);
 void vly_draw_box(vly_canvas *c, double x0, double y0, double x1, double y1, uint32_t colour);

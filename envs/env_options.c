@@ -49,8 +49,8 @@ static vly_status set_key(const char *env, const vly_env_key *key, const char *v
     if (end == value || *end)
         return vly_fail(VLY_EINVAL, "%s: %s=%s is not a number", env, key->key, value);
     if (!(number >= key->min && number <= key->max))
-        return vly_fail(VLY_EINVAL, "%s: %s=%s is outside [%g, %g]", env, key->key, value,
-                        key->min, key->max);
+        return vly_fail(VLY_EINVAL, "%s: %s=%s is outside [%g, %g]", env, key->key, value, key->min,
+                        key->max);
     *key->number = number;
     return VLY_OK;
 }
@@ -98,16 +98,15 @@ void vly_env_vector(vly_env *env, int length) {
 }
 
 void vly_env_bytes_image(vly_env *env, int height, int width, int channels) {
-    const vly_obs_spec spec = {VLY_U8, 3, {height, width, channels}, 1, 1.0f,
-                               (size_t)height * (size_t)width * (size_t)channels};
+    const vly_obs_spec spec = {VLY_U8, 3,    {height, width, channels},
+                               1,      1.0f, (size_t)height * (size_t)width * (size_t)channels};
     env->obs = spec;
 }
 
 vly_status vly_env_world(vly_env *env, size_t bytes) {
     env->world = calloc(1, bytes);
     env->close = vly_env_close_world;
-    if (!env->world)
-        return vly_fail(VLY_ENOMEM, "%s: no memory for %zu bytes", env->name, bytes);
+    if (!env->world) return vly_fail(VLY_ENOMEM, "%s: no memory for %zu bytes", env->name, bytes);
     return VLY_OK;
 }
 

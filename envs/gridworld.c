@@ -39,7 +39,9 @@ static float reward_of(const world *w, int cell) {
     return w->cell[cell] == 'G' ? 1.0f : w->cell[cell] == 'P' ? -1.0f : -w->cost;
 }
 
-static int is_end(const world *w, int cell) { return w->cell[cell] == 'G' || w->cell[cell] == 'P'; }
+static int is_end(const world *w, int cell) {
+    return w->cell[cell] == 'G' || w->cell[cell] == 'P';
+}
 
 static int gridworld_model(const vly_env *env, int state, int action, vly_outcome *out, int max) {
     const world *w = env->world;
@@ -199,8 +201,10 @@ static vly_status fill_world(world *w, const vly_env_args *args) {
     VLY_TRY(vly_env_options("gridworld", args, keys, 4));
     if (size != (int)size)
         return vly_fail(VLY_EINVAL, "gridworld: size=%g is not a whole number", size);
-    if (*map) VLY_TRY(read_map(w, map));
-    else built_in_maze(w, (int)size);
+    if (*map)
+        VLY_TRY(read_map(w, map));
+    else
+        built_in_maze(w, (int)size);
     VLY_TRY(find_start(w));
     w->slip = slip;
     w->cost = (float)cost;
@@ -219,8 +223,7 @@ vly_status vly_gridworld_open(vly_env *env, const vly_env_args *args) {
     }
     env->states = w->rows * w->columns;
     vly_env_vector(env, env->states);
-    if (w->slip == 0)
-        env->return_target = 1.0f - w->cost * (float)(w->distance[w->start] - 1);
+    if (w->slip == 0) env->return_target = 1.0f - w->cost * (float)(w->distance[w->start] - 1);
     env->reset = gridworld_reset;
     env->step = gridworld_step;
     env->state_index = gridworld_state;

@@ -5,7 +5,9 @@
 #include "envs/env_options.h"
 #include "envs/episode.h"
 
-typedef struct { int32_t max_steps; } world;
+typedef struct {
+    int32_t max_steps;
+} world;
 
 static void write_obs(const vly_mountaincar *s, uint8_t *obs) {
     const float row[2] = {(float)s->position, (float)s->velocity};
@@ -29,7 +31,9 @@ static void mountaincar_reset(const vly_env *env, void *state, uint64_t seed, vl
     start_episode(s, at);
 }
 
-static double clamp(double v, double low, double high) { return fmin(fmax(v, low), high); }
+static double clamp(double v, double low, double high) {
+    return fmin(fmax(v, low), high);
+}
 
 /* Returns whether the flag is reached. */
 static int drive(vly_mountaincar *s, int action) {
@@ -59,7 +63,9 @@ static void mountaincar_step(const vly_env *env, void *states, int n, const int3
     }
 }
 
-static double hill(double position) { return sin(3 * position) * 0.45 + 0.55; }
+static double hill(double position) {
+    return sin(3 * position) * 0.45 + 0.55;
+}
 
 static void mountaincar_render(const vly_env *env, const void *state, uint8_t *rgb, int *width,
                                int *height) {
@@ -82,8 +88,7 @@ static void mountaincar_render(const vly_env *env, const void *state, uint8_t *r
     vly_draw_disc(&c, x, y - 12, 12, VLY_RGB(60, 60, 60));
 }
 
-static void mountaincar_describe(const vly_env *env, const void *state, char *text,
-                                 size_t bytes) {
+static void mountaincar_describe(const vly_env *env, const void *state, char *text, size_t bytes) {
     (void)env;
     const vly_mountaincar *s = state;
     snprintf(text, bytes, "step %d  position %+.3f  velocity %+.4f", s->step, s->position,

@@ -17,7 +17,9 @@
 #define VLY_ENVS_NUMPY_RNG_H
 #include <stdint.h>
 
-typedef struct { uint64_t state_hi, state_lo, inc_hi, inc_lo; } vly_pcg64;
+typedef struct {
+    uint64_t state_hi, state_lo, inc_hi, inc_lo;
+} vly_pcg64;
 
 __extension__ typedef unsigned __int128 vly_u128;
 
@@ -81,7 +83,10 @@ static inline void vly_pcg64_seed(vly_pcg64 *rng, uint64_t seed) {
 }
 
 enum { VLY_MT_WORDS = 624, VLY_MT_SHIFT = 397 };
-typedef struct { uint32_t key[VLY_MT_WORDS]; int32_t at; } vly_mt19937;
+typedef struct {
+    uint32_t key[VLY_MT_WORDS];
+    int32_t at;
+} vly_mt19937;
 
 static inline void vly_mt19937_seed32(vly_mt19937 *rng, uint32_t seed) {
     for (uint32_t i = 0; i < VLY_MT_WORDS; i++) {
@@ -123,8 +128,8 @@ static inline void vly_mt19937_refill(vly_mt19937 *rng) {
         key[i] = key[i + VLY_MT_SHIFT] ^ vly_mt19937_twist(key[i], key[i + 1]);
     for (int i = tail; i < VLY_MT_WORDS - 1; i++)
         key[i] = key[i - tail] ^ vly_mt19937_twist(key[i], key[i + 1]);
-    key[VLY_MT_WORDS - 1] =
-        key[VLY_MT_SHIFT - 1] ^ vly_mt19937_twist(key[VLY_MT_WORDS - 1], key[0]);
+    key[VLY_MT_WORDS - 1] = key[VLY_MT_SHIFT - 1] ^
+                            vly_mt19937_twist(key[VLY_MT_WORDS - 1], key[0]);
     rng->at = 0;
 }
 

@@ -23,10 +23,8 @@ typedef struct {
 
 #define MINATAR "MinAtar 1.0.15"
 static const builtin builtins[] = {
-    {{"cartpole", "CartPole-v1", "Gymnasium 1.4.0", "balance a pole on a cart"},
-     vly_cartpole_open},
-    {{"acrobot", "Acrobot-v1", "Gymnasium 1.4.0", "swing two links above a bar"},
-     vly_acrobot_open},
+    {{"cartpole", "CartPole-v1", "Gymnasium 1.4.0", "balance a pole on a cart"}, vly_cartpole_open},
+    {{"acrobot", "Acrobot-v1", "Gymnasium 1.4.0", "swing two links above a bar"}, vly_acrobot_open},
     {{"mountaincar", "MountainCar-v0", "Gymnasium 1.4.0", "swing a weak car up a hill"},
      vly_mountaincar_open},
     {{"gridworld", NULL, "its own rules (envs/gridworld.h)", "a maze of cells, size and map free"},
@@ -101,7 +99,10 @@ static vly_status open_alias(vly_env *env, const alias *a, const vly_env_args *a
 }
 
 /* The three names nearest to what was typed, for the error text. */
-typedef struct { const char *name[3]; int distance[3]; } nearest;
+typedef struct {
+    const char *name[3];
+    int distance[3];
+} nearest;
 
 static void consider(nearest *best, const char *typed, const char *name) {
     int d = vly_name_distance(typed, name);
@@ -146,7 +147,9 @@ static void plugin_close(vly_env *env) {
     dlclose(library);
 }
 
-static size_t dtype_bytes(vly_dtype dtype) { return dtype == VLY_F32 ? 4 : dtype == VLY_U8 ? 1 : 0; }
+static size_t dtype_bytes(vly_dtype dtype) {
+    return dtype == VLY_F32 ? 4 : dtype == VLY_U8 ? 1 : 0;
+}
 
 static vly_status check_observation(const char *path, const vly_obs_spec *obs) {
     size_t bytes = dtype_bytes(obs->dtype);
@@ -165,8 +168,7 @@ static vly_status check_observation(const char *path, const vly_obs_spec *obs) {
         return vly_fail(VLY_EINVAL, "%s: obs.bytes is %zu, its shape needs %zu", path, obs->bytes,
                         bytes);
     if (obs->stack < 1 || obs->stack > 64)
-        return vly_fail(VLY_EINVAL, "%s: obs.stack is %d, it must be in [1, 64]", path,
-                        obs->stack);
+        return vly_fail(VLY_EINVAL, "%s: obs.stack is %d, it must be in [1, 64]", path, obs->stack);
     return VLY_OK;
 }
 
@@ -209,7 +211,10 @@ static vly_status fill_from_plugin(vly_env *env, const char *path, void *library
         return vly_fail(VLY_EINVAL, "%s: not an environment plugin: it exports no '%s'", path,
                         VLY_ENV_PLUGIN_SYMBOL);
     memcpy(&fill, &symbol, sizeof fill);
-    union { vly_env env; char room[4096]; } made;
+    union {
+        vly_env env;
+        char room[4096];
+    } made;
     memset(&made, 0, sizeof made);
     const vly_env_args none = {0};
     const vly_status status = fill(&made.env, args ? args : &none);

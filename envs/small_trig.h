@@ -38,8 +38,9 @@ static inline __attribute__((always_inline)) int64_t vly_small_trig(double x, do
     const double z = x * x, z_lo = __builtin_fma(x, x, -z); /* x^2 = z + z_lo */
 
     /* x + x z S(z), S = -1/6 + z/120 - ... in two parts */
-    const double tail = z * (1 / 120. + z * (-1 / 5040. + z * (1 / 362880. +
-                        z * (-1 / 39916800. + z * (1 / 6227020800.)))));
+    const double tail =
+        z * (1 / 120. +
+             z * (-1 / 5040. + z * (1 / 362880. + z * (-1 / 39916800. + z * (1 / 6227020800.)))));
     const double sixth = -1 / 6., s_hi = sixth + tail;
     const double s_lo = ((sixth - s_hi) + tail) - 0x1.5555555555555p-57;
     const double cube = x * z, cube_lo = __builtin_fma(x, z, -cube) + x * z_lo;
@@ -49,8 +50,9 @@ static inline __attribute__((always_inline)) int64_t vly_small_trig(double x, do
     const double sin_x = near + near_lo, sin_off = near_lo - (sin_x - near);
 
     /* 1 - z/2 + z^2 C(z), C = 1/24 - z/720 + ... */
-    const double rest = z * z * (1 / 24. + z * (-1 / 720. + z * (1 / 40320. +
-                        z * (-1 / 3628800. + z * (1 / 479001600.)))));
+    const double rest =
+        z * z *
+        (1 / 24. + z * (-1 / 720. + z * (1 / 40320. + z * (-1 / 3628800. + z * (1 / 479001600.)))));
     const double one = 1 - z * 0.5;
     const double one_lo = ((1 - one) - z * 0.5) + (rest - z_lo * 0.5);
     const double cos_x = one + one_lo, cos_off = one_lo - (cos_x - one);

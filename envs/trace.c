@@ -28,8 +28,10 @@ static size_t values(const vly_obs_spec *obs) {
 
 static void write_header(FILE *out, const vly_env *env) {
     fputs("step\taction\treward\tterminated\ttruncated", out);
-    if (env->states > 0) fputs("\tobs0", out);
-    else if (env->obs.dtype == VLY_U8) fputs("\tobs_crc32\tbits", out);
+    if (env->states > 0)
+        fputs("\tobs0", out);
+    else if (env->obs.dtype == VLY_U8)
+        fputs("\tobs_crc32\tbits", out);
     else
         for (size_t i = 0; i < values(&env->obs); i++) fprintf(out, "\tobs%zu", i);
     fputc('\n', out);
@@ -94,8 +96,8 @@ vly_status vly_trace_write(FILE *out, const vly_env *env, uint64_t seed, const i
                            size_t n) {
     for (size_t i = 0; i < n; i++)
         if (actions[i] < 0 || actions[i] >= env->actions)
-            return vly_fail(VLY_EINVAL, "action %d at step %zu: %s has actions 0 to %d",
-                            actions[i], i, env->name, env->actions - 1);
+            return vly_fail(VLY_EINVAL, "action %d at step %zu: %s has actions 0 to %d", actions[i],
+                            i, env->name, env->actions - 1);
     actor a = {.env = env};
     a.state = aligned_alloc(64, env->state_bytes);
     a.obs = malloc(env->obs.bytes);
@@ -132,7 +134,10 @@ static vly_status parse_line(const char *path, size_t line, char *text, int acti
     return VLY_OK;
 }
 
-typedef struct { int32_t *at; size_t n, room; } list;
+typedef struct {
+    int32_t *at;
+    size_t n, room;
+} list;
 
 static vly_status append(list *l, int32_t action) {
     if (l->n == l->room) {

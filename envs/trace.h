@@ -32,7 +32,8 @@
 vly_status vly_trace_write(FILE *out, const vly_env *env, uint64_t seed, const int32_t *actions,
                            size_t n);
 
-/* One action a line, from standard input where path is "-"; empty lines and lines that start with # are skipped. free(*out) afterwards. */
+/* One action a line, from standard input where path is "-"; empty lines and lines that start with #
+ * are skipped. free(*out) afterwards. */
 vly_status vly_trace_read_actions(const char *path, int actions, int32_t **out, size_t *n);
 
 /* The action that `--random N` plays at `step`: a function of both alone, the same everywhere. */

@@ -3,8 +3,8 @@
  *   cc -O2 -shared -fPIC -I. -o my_env.so examples/my_env.c
  *   volley train ./my_env.so --algo ppo
  *
- * The contract is common/base/env.h. In short: all that changes lives in the state, plain memory that
- * is copied and saved as it is; step() serves many actors; the step after an end starts anew.
+ * The contract is common/base/env.h. In short: all that changes lives in the state, plain memory
+ * that is copied and saved as it is; step() serves many actors; the step after an end starts anew.
  */
 #include <string.h>
 #include "common/base/env.h"
@@ -57,7 +57,9 @@ static void my_step(const vly_env *env, void *states, int n, const int32_t *acti
     }
 }
 
-static void my_close(vly_env *env) { (void)env; }
+static void my_close(vly_env *env) {
+    (void)env;
+}
 
 vly_status vly_env_plugin(vly_env *env, const vly_env_args *args);
 vly_status vly_env_plugin(vly_env *env, const vly_env_args *args) {

@@ -42,20 +42,25 @@ void vly_arena_close(vly_arena *a) {
 }
 
 static const char *amount(size_t bytes, char text[32]) {
-    if (bytes >= (size_t)10 << 30) snprintf(text, 32, "%.1f GiB", (double)bytes / (1 << 30));
-    else if (bytes >= (size_t)10 << 20) snprintf(text, 32, "%.0f MiB", (double)bytes / (1 << 20));
-    else snprintf(text, 32, "%zu bytes", bytes);
+    if (bytes >= (size_t)10 << 30)
+        snprintf(text, 32, "%.1f GiB", (double)bytes / (1 << 30));
+    else if (bytes >= (size_t)10 << 20)
+        snprintf(text, 32, "%.0f MiB", (double)bytes / (1 << 20));
+    else
+        snprintf(text, 32, "%zu bytes", bytes);
     return text;
 }
 
-static vly_status does_not_fit(const vly_arena *a, size_t bytes, const char *what, const char *option) {
+static vly_status does_not_fit(const vly_arena *a, size_t bytes, const char *what,
+                               const char *option) {
     size_t free_bytes = 0, total_bytes = 0;
     char want[32], have[32], all[32], ours[32];
     cudaGetLastError(); /* not sticky: the next call must not see it */
     cudaMemGetInfo(&free_bytes, &total_bytes);
-    return vly_fail(VLY_ENOMEM, "%s: %s do not fit on %s: %s of %s are free, this run holds %s%s%s", what ? what : "a buffer",
-                    amount(bytes, want), a->device, amount(free_bytes, have), amount(total_bytes, all), amount(a->taken_bytes, ours),
-                    option ? "; lower " : "", option ? option : "");
+    return vly_fail(VLY_ENOMEM, "%s: %s do not fit on %s: %s of %s are free, this run holds %s%s%s",
+                    what ? what : "a buffer", amount(bytes, want), a->device,
+                    amount(free_bytes, have), amount(total_bytes, all),
+                    amount(a->taken_bytes, ours), option ? "; lower " : "", option ? option : "");
 }
 
 /* A chunk with at least `bytes` left, new if need be; NULL: no memory. */
@@ -87,12 +92,16 @@ static vly_status zero(vly_arena *a, void *memory, size_t bytes) {
     return VLY_OK;
 }
 
-vly_status vly_arena_alloc(vly_arena *a, size_t bytes, const char *what, const char *option, void **out) {
+vly_status vly_arena_alloc(vly_arena *a, size_t bytes, const char *what, const char *option,
+                           void **out) {
     *out = NULL;
     VLY_CUDA_TRY(cudaSetDevice(a->index));
-    if (bytes > SIZE_MAX / 2) return vly_fail(VLY_EINVAL, "%s: a size of %zu bytes", what ? what : "a buffer", bytes);
+    if (bytes > SIZE_MAX / 2)
+        return vly_fail(VLY_EINVAL, "%s: a size of %zu bytes", what ? what : "a buffer", bytes);
     /* its own driver allocation keeps its exact size, so that a checker sees its end */
-    const size_t rounded = a->chunk_bytes ? (bytes + ALIGN - 1) / ALIGN * ALIGN + (bytes == 0 ? ALIGN : 0) : bytes + (bytes == 0);
+    const size_t rounded = a->chunk_bytes
+                               ? (bytes + ALIGN - 1) / ALIGN * ALIGN + (bytes == 0 ? ALIGN : 0)
+                               : bytes + (bytes == 0);
     pthread_mutex_lock(&a->lock);
     vly_chunk *chunk = chunk_for(a, rounded);
     if (chunk) {

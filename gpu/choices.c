@@ -10,11 +10,16 @@
 enum { LINE_BYTES = 2048 };
 
 static bool folder_of(char *path, size_t bytes) {
-    const char *named = getenv("VLY_CACHE_DIR"), *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-    if (named && *named) snprintf(path, bytes, "%s", named);
-    else if (cache && *cache) snprintf(path, bytes, "%s/volley", cache);
-    else if (home && *home) snprintf(path, bytes, "%s/.cache/volley", home);
-    else return false;
+    const char *named = getenv("VLY_CACHE_DIR"), *cache = getenv("XDG_CACHE_HOME"),
+               *home = getenv("HOME");
+    if (named && *named)
+        snprintf(path, bytes, "%s", named);
+    else if (cache && *cache)
+        snprintf(path, bytes, "%s/volley", cache);
+    else if (home && *home)
+        snprintf(path, bytes, "%s/.cache/volley", home);
+    else
+        return false;
     return true;
 }
 
@@ -41,7 +46,8 @@ bool vly_choices_find(const char *key, char *engine, size_t bytes) {
     if (!f) return false;
     const size_t length = strlen(key);
     while (!found && fgets(line, sizeof line, f)) {
-        if (strncmp(line, key, length) != 0 || line[length] != '\t' || !strchr(line, '\n')) continue;
+        if (strncmp(line, key, length) != 0 || line[length] != '\t' || !strchr(line, '\n'))
+            continue;
         snprintf(engine, bytes, "%.*s", (int)strcspn(line + length + 1, "\t\n"), line + length + 1);
         found = true;
     }
@@ -61,7 +67,10 @@ void vly_choices_keep(const char *key, const char *engine, const char *times) {
     close(file);
 }
 
-typedef struct { char name[24]; int lines; } tally;
+typedef struct {
+    char name[24];
+    int lines;
+} tally;
 
 static int count_engines(FILE *f, tally *engines, int most) {
     char line[LINE_BYTES];
@@ -71,9 +80,12 @@ static int count_engines(FILE *f, tally *engines, int most) {
         if (!name || !strchr(line, '\n')) continue;
         const int length = (int)strcspn(name + 1, "#\t\n");
         int i = 0;
-        while (i < known && ((int)strlen(engines[i].name) != length || strncmp(engines[i].name, name + 1, (size_t)length) != 0)) i++;
+        while (i < known && ((int)strlen(engines[i].name) != length ||
+                             strncmp(engines[i].name, name + 1, (size_t)length) != 0))
+            i++;
         if (i == most || length >= (int)sizeof engines[i].name) continue;
-        if (i == known) snprintf(engines[known++].name, sizeof engines->name, "%.*s", length, name + 1);
+        if (i == known)
+            snprintf(engines[known++].name, sizeof engines->name, "%.*s", length, name + 1);
         engines[i].lines++;
     }
     return known;
@@ -87,10 +99,13 @@ void vly_choices_describe(char *text, size_t bytes) {
     int all = 0;
     if (f) fclose(f);
     for (int i = 0; i < known; i++) all += engines[i].lines;
-    if (all == 0) snprintf(text, bytes, "none chosen yet");
-    else snprintf(text, bytes, "%d choice%s in %s", all, all == 1 ? "" : "s", path);
+    if (all == 0)
+        snprintf(text, bytes, "none chosen yet");
+    else
+        snprintf(text, bytes, "%d choice%s in %s", all, all == 1 ? "" : "s", path);
     for (int i = 0; i < known; i++) {
         const size_t used = strlen(text);
-        snprintf(text + used, bytes - used, "%s%s %d", i ? ", " : ": ", engines[i].name, engines[i].lines);
+        snprintf(text + used, bytes - used, "%s%s %d", i ? ", " : ": ", engines[i].name,
+                 engines[i].lines);
     }
 }

@@ -1,9 +1,10 @@
 /* choices.h -- which engine was fastest for a pass of a layer, remembered across runs.
  *
- * One line per decision, `key <tab> engine <tab> microseconds of each candidate`, appended to engines.tsv in VLY_CACHE_DIR,
- * XDG_CACHE_HOME/volley or ~/.cache/volley; the first line of a key counts, so that ranks that
- * choose at the same time agree. The key names device, versions, shape, types and batch: a new driver or library is measured anew. A file that cannot be read or written costs
- * the measurement, nothing else. Deleting it is safe.
+ * One line per decision, `key <tab> engine <tab> microseconds of each candidate`, appended to
+ * engines.tsv in VLY_CACHE_DIR, XDG_CACHE_HOME/volley or ~/.cache/volley; the first line of a key
+ * counts, so that ranks that choose at the same time agree. The key names device, versions, shape,
+ * types and batch: a new driver or library is measured anew. A file that cannot be read or written
+ * costs the measurement, nothing else. Deleting it is safe.
  */
 #ifndef VLY_GPU_CHOICES_H
 #define VLY_GPU_CHOICES_H

@@ -11,13 +11,19 @@
 #include "gpu/trial.h"
 
 #ifdef VLY_SHIM
-static const vly_engine *const engines[] = {&vly_engine_own, &vly_engine_cublaslt, &vly_engine_patches};
+static const vly_engine *const engines[] = {&vly_engine_own, &vly_engine_cublaslt,
+                                            &vly_engine_patches};
 static const char engine_names[] = "own, cublaslt and patches";
-static bool has_cudnn(void) { return false; }
+static bool has_cudnn(void) {
+    return false;
+}
 #else
-static const vly_engine *const engines[] = {&vly_engine_own, &vly_engine_cublaslt, &vly_engine_patches, &vly_engine_cudnn};
+static const vly_engine *const engines[] = {&vly_engine_own, &vly_engine_cublaslt,
+                                            &vly_engine_patches, &vly_engine_cudnn};
 static const char engine_names[] = "own, cublaslt, patches and cudnn";
-static bool has_cudnn(void) { return vly_cudnn_library_open()->handle; }
+static bool has_cudnn(void) {
+    return vly_cudnn_library_open()->handle;
+}
 #endif
 enum { ENGINES = sizeof engines / sizeof *engines };
 static const char *const pass_name[VLY_PASSES] = {"forward", "dx", "dw"};
@@ -33,7 +39,9 @@ void vly_engines_queue_close(vly_cuda_queue *q) {
         if (engines[i]->queue_close) engines[i]->queue_close(q);
 }
 
-bool vly_layer_wants_workspace(void) { return vly_cublaslt_library_open()->handle || has_cudnn(); }
+bool vly_layer_wants_workspace(void) {
+    return vly_cublaslt_library_open()->handle || has_cudnn();
+}
 
 /* ---- the choice ---- */
 
@@ -43,7 +51,8 @@ static const char *library_versions(void) {
 #ifndef VLY_SHIM
     if (has_cudnn()) cudnn = vly_cudnn_library_open()->GetVersion();
 #endif
-    snprintf(text, sizeof text, "cublas %zu cudnn %zu", vly_cublaslt_library_open()->version, cudnn);
+    snprintf(text, sizeof text, "cublas %zu cudnn %zu", vly_cublaslt_library_open()->version,
+             cudnn);
     return text;
 }
 
@@ -53,19 +62,25 @@ static void key_of(const vly_layer *l, vly_pass pass, char *key, size_t bytes) {
     int driver = 0, runtime = 0;
     cudaDriverGetVersion(&driver);
     cudaRuntimeGetVersion(&runtime);
-    snprintf(key, bytes, "%s|%d|%d|%s|engines %d|%s %dx%dx%d>%d k%d s%d p%d a%d x%d y%d m%d n%d|%s", cuda->base.info.name, driver, runtime,
-             library_versions(), VLY_ENGINES_VERSION, d->kind == VLY_LINEAR ? "linear" : "conv", d->in_h, d->in_w, d->in_c, d->out_c, d->kernel,
-             d->stride, d->pad, d->act, d->x_type, d->y_type, l->conv.math, d->batch_max, pass_name[pass]);
+    snprintf(key, bytes, "%s|%d|%d|%s|engines %d|%s %dx%dx%d>%d k%d s%d p%d a%d x%d y%d m%d n%d|%s",
+             cuda->base.info.name, driver, runtime, library_versions(), VLY_ENGINES_VERSION,
+             d->kind == VLY_LINEAR ? "linear" : "conv", d->in_h, d->in_w, d->in_c, d->out_c,
+             d->kernel, d->stride, d->pad, d->act, d->x_type, d->y_type, l->conv.math, d->batch_max,
+             pass_name[pass]);
 }
 
 /* An engine, and which of its variants: "patches" or "patches#2". */
-typedef struct { const vly_engine *engine; int variant; } candidate;
+typedef struct {
+    const vly_engine *engine;
+    int variant;
+} candidate;
 
 static candidate named(const char *text) {
     const size_t length = strcspn(text, "#");
     const int variant = text[length] ? atoi(text + length + 1) : 0;
     for (int i = 0; i < ENGINES; i++)
-        if (strlen(engines[i]->name) == length && !strncmp(engines[i]->name, text, length) && variant >= 0 && variant < engines[i]->variants)
+        if (strlen(engines[i]->name) == length && !strncmp(engines[i]->name, text, length) &&
+            variant >= 0 && variant < engines[i]->variants)
             return (candidate){engines[i], variant};
     return (candidate){NULL, 0};
 }
@@ -104,8 +119,12 @@ typedef struct {
 static void note(contest *k, candidate c, bool fine, double us, const char *verdict) {
     const size_t used = strlen(k->times);
     char name[32];
-    if (fine) snprintf(k->times + used, sizeof k->times - used, "%s%s %.1f us", used ? ", " : "", name_of(c, name), us);
-    else snprintf(k->times + used, sizeof k->times - used, "%s%s %s", used ? ", " : "", name_of(c, name), verdict);
+    if (fine)
+        snprintf(k->times + used, sizeof k->times - used, "%s%s %.1f us", used ? ", " : "",
+                 name_of(c, name), us);
+    else
+        snprintf(k->times + used, sizeof k->times - used, "%s%s %s", used ? ", " : "",
+                 name_of(c, name), verdict);
 }
 
 /* False: it has no such variant, nor any after it. */
@@ -126,13 +145,16 @@ static bool compete(contest *k, candidate c, bool *fine) {
     return opened;
 }
 
-/* Another rank on a card like this one may have been quicker to choose, and all should do the same, today and in the next run. */
+/* Another rank on a card like this one may have been quicker to choose, and all should do the same,
+ * today and in the next run. */
 static void agree(contest *k, const char *key) {
     char first[32], mine[32];
-    if (!vly_choices_find(key, first, sizeof first) || !strcmp(first, name_of(k->winner, mine))) return;
+    if (!vly_choices_find(key, first, sizeof first) || !strcmp(first, name_of(k->winner, mine)))
+        return;
     const candidate theirs = named(first);
     for (int i = 0; i < ENGINES; i++)
-        if (theirs.engine == engines[i] && k->fits[i][theirs.variant]) take(k->trial->l, k->pass, theirs);
+        if (theirs.engine == engines[i] && k->fits[i][theirs.variant])
+            take(k->trial->l, k->pass, theirs);
 }
 
 static void compare(vly_trial *t, vly_pass pass, const char *key) {
@@ -141,7 +163,10 @@ static void compare(vly_trial *t, vly_pass pass, const char *key) {
     if (vly_trial_reference(t, pass) != VLY_OK) return;
     for (int i = 0; i < ENGINES; i++) {
         if (!engines[i]->can(t->l, pass)) continue;
-        for (int v = 0; v < engines[i]->variants && compete(&k, (candidate){engines[i], v}, &k.fits[i][v]); v++) {}
+        for (int v = 0;
+             v < engines[i]->variants && compete(&k, (candidate){engines[i], v}, &k.fits[i][v]);
+             v++) {
+        }
     }
     vly_choices_keep(key, name_of(k.winner, name), k.times);
     agree(&k, key);
@@ -159,7 +184,8 @@ static bool needs_trial(vly_layer *l, vly_pass pass, char *key, size_t bytes) {
     for (int i = 0; i < ENGINES; i++) able += engines[i]->can(l, pass);
     if (able < 2) return false;
     key_of(l, pass, key, bytes);
-    return !(vly_choices_find(key, remembered, sizeof remembered) && take(l, pass, named(remembered)));
+    return !(vly_choices_find(key, remembered, sizeof remembered) &&
+             take(l, pass, named(remembered)));
 }
 
 vly_status vly_layer_choose(vly_layer *l) {
@@ -168,7 +194,8 @@ vly_status vly_layer_choose(vly_layer *l) {
     const int passes = l->d.learn ? VLY_PASSES : 1;
     bool any = false;
     const char *forced = getenv("VLY_ENGINE");
-    if (forced && !named(forced).engine) return vly_fail(VLY_EINVAL, "VLY_ENGINE=%s: there are %s", forced, engine_names);
+    if (forced && !named(forced).engine)
+        return vly_fail(VLY_EINVAL, "VLY_ENGINE=%s: there are %s", forced, engine_names);
     for (int pass = 0; pass < VLY_PASSES; pass++) {
         l->engine[pass] = &vly_engine_own;
         if (pass >= passes || (pass == VLY_PASS_DX && !l->d.needs_dx)) continue;

@@ -8,19 +8,25 @@ const int vly_compute_cuda_abi = VLY_COMPUTE_ABI;
 
 enum { ARCH_MIN = 75 };
 
-static vly_status alloc(vly_compute *c, size_t bytes, const char *what, const char *option, void **out) {
+static vly_status alloc(vly_compute *c, size_t bytes, const char *what, const char *option,
+                        void **out) {
     return vly_arena_alloc(&((vly_cuda *)c)->arena, bytes, what, option, out);
 }
 
-static void free_device(vly_compute *c, void *memory) { vly_arena_free(&((vly_cuda *)c)->arena, memory); }
+static void free_device(vly_compute *c, void *memory) {
+    vly_arena_free(&((vly_cuda *)c)->arena, memory);
+}
 
 static vly_status alloc_host(vly_compute *c, size_t bytes, const char *what, void **out) {
     *out = NULL;
-    VLY_CUDA_TRY(cudaSetDevice(((vly_cuda *)c)->device)); /* else a context on another device, for nothing */
+    VLY_CUDA_TRY(cudaSetDevice(((vly_cuda *)c)->device)); /* else a context on another device, for
+                                                             nothing */
     const cudaError_t error = cudaHostAlloc(out, bytes ? bytes : 1, cudaHostAllocDefault);
     if (error != cudaSuccess) {
         cudaGetLastError();
-        return vly_fail(VLY_ENOMEM, "%s: %zu bytes of pinned host memory: %s (see ulimit -l and the container's memory limit)",
+        return vly_fail(VLY_ENOMEM,
+                        "%s: %zu bytes of pinned host memory: %s (see ulimit -l and the "
+                        "container's memory limit)",
                         what ? what : "a buffer", bytes, cudaGetErrorString(error));
     }
     memset(*out, 0, bytes);
@@ -47,12 +53,18 @@ static vly_status select_device(vly_cuda *cuda, int device) {
     cudaGetLastError();
     cudaDriverGetVersion(&driver);
     cudaRuntimeGetVersion(&runtime);
-    if (error == cudaErrorInsufficientDriver && driver == 0) return vly_fail(VLY_ENODEV, "no NVIDIA driver on this machine");
+    if (error == cudaErrorInsufficientDriver && driver == 0)
+        return vly_fail(VLY_ENODEV, "no NVIDIA driver on this machine");
     if (error == cudaErrorInsufficientDriver)
-        return vly_fail(VLY_ENODEV, "the NVIDIA driver is for CUDA %d.%d, this build needs %d.%d: update the driver", driver / 1000,
-                        driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
-    if (error != cudaSuccess) return vly_fail(VLY_ENODEV, "no CUDA device: %s", cudaGetErrorString(error));
-    if (device < 0 || device >= count) return vly_fail(VLY_ENODEV, "cuda:%d: there are %d CUDA devices, the first is cuda:0", device, count);
+        return vly_fail(
+            VLY_ENODEV,
+            "the NVIDIA driver is for CUDA %d.%d, this build needs %d.%d: update the driver",
+            driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
+    if (error != cudaSuccess)
+        return vly_fail(VLY_ENODEV, "no CUDA device: %s", cudaGetErrorString(error));
+    if (device < 0 || device >= count)
+        return vly_fail(VLY_ENODEV, "cuda:%d: there are %d CUDA devices, the first is cuda:0",
+                        device, count);
     VLY_CUDA_TRY(cudaSetDevice(device));
     struct cudaDeviceProp prop;
     VLY_CUDA_TRY(cudaGetDeviceProperties(&prop, device));
@@ -60,10 +72,12 @@ static vly_status select_device(vly_cuda *cuda, int device) {
     cuda->arch = prop.major * 10 + prop.minor;
     cuda->multiprocessors = prop.multiProcessorCount;
     /* cuBLAS asks for 32 MiB on Hopper; cuDNN's quicker plans take more */
-    const size_t share = prop.totalGlobalMem / 128, least = (size_t)32 << 20, most = (size_t)256 << 20;
+    const size_t share = prop.totalGlobalMem / 128, least = (size_t)32 << 20,
+                 most = (size_t)256 << 20;
     cuda->workspace_bytes = share < least ? least : share > most ? most : share;
     /* rows that a product reads as soon as they are written: more would go to memory and back */
-    const size_t cached = (size_t)prop.l2CacheSize / 8 * 5, some = (size_t)8 << 20, enough = (size_t)64 << 20;
+    const size_t cached = (size_t)prop.l2CacheSize / 8 * 5, some = (size_t)8 << 20,
+                 enough = (size_t)64 << 20;
     cuda->patch_bytes = cached < some ? some : cached > enough ? enough : cached;
     vly_compute_info *info = &cuda->base.info;
     memcpy(info->kind, "cuda", 5);
@@ -73,8 +87,9 @@ static vly_status select_device(vly_cuda *cuda, int device) {
     info->has_bf16 = cuda->arch >= 80;
     info->is_host = false;
     if (cuda->arch < ARCH_MIN)
-        return vly_fail(VLY_EUNSUPPORTED, "%s has compute capability %d.%d; %d.%d (Turing) or later is needed", prop.name, prop.major, prop.minor,
-                        ARCH_MIN / 10, ARCH_MIN % 10);
+        return vly_fail(VLY_EUNSUPPORTED,
+                        "%s has compute capability %d.%d; %d.%d (Turing) or later is needed",
+                        prop.name, prop.major, prop.minor, ARCH_MIN / 10, ARCH_MIN % 10);
     return VLY_OK;
 }
 

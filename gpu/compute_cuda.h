@@ -1,12 +1,13 @@
-/* compute_cuda.h -- the compute interface on a CUDA device: what the plugin libvolley_cuda.so exports.
+/* compute_cuda.h -- the compute interface on a CUDA device: what the plugin libvolley_cuda.so
+ * exports.
  *
  *   vly_compute *c;
  *   VLY_TRY(vly_compute_create_cuda(&c, 0, 1));
  *   ... c->destroy(c);
  *
- * Programs do not link this: common/base/compute_open.h opens the plugin where there is one, so that nothing of CUDA is
- * loaded on a machine without a GPU. cuBLASLt, cuDNN and NCCL are opened in turn when they are found; without
- * them the kernels of this project do all the work.
+ * Programs do not link this: common/base/compute_open.h opens the plugin where there is one, so
+ * that nothing of CUDA is loaded on a machine without a GPU. cuBLASLt, cuDNN and NCCL are opened in
+ * turn when they are found; without them the kernels of this project do all the work.
  */
 #ifndef VLY_GPU_COMPUTE_CUDA_H
 #define VLY_GPU_COMPUTE_CUDA_H

@@ -1,4 +1,5 @@
-/* cublaslt_check.c -- that gpu/cublaslt_library.h says what NVIDIA's own header says; nothing where there is none. */
+/* cublaslt_check.c -- that gpu/cublaslt_library.h says what NVIDIA's own header says; nothing where
+ * there is none. */
 #include "gpu/cublaslt_library.h"
 #if !defined(VLY_SHIM) && defined(__has_include)
 #if __has_include(<cublasLt.h>)
@@ -7,7 +8,8 @@
 #define SAME(ours, theirs) _Static_assert((int)(ours) == (int)(theirs), #theirs)
 SAME(sizeof(vly_lt_algo), sizeof(cublasLtMatmulAlgo_t));
 SAME(sizeof(vly_lt_result), sizeof(cublasLtMatmulHeuristicResult_t));
-SAME(offsetof(vly_lt_result, workspace_bytes), offsetof(cublasLtMatmulHeuristicResult_t, workspaceSize));
+SAME(offsetof(vly_lt_result, workspace_bytes),
+     offsetof(cublasLtMatmulHeuristicResult_t, workspaceSize));
 SAME(offsetof(vly_lt_result, state), offsetof(cublasLtMatmulHeuristicResult_t, state));
 SAME(0, CUBLAS_STATUS_SUCCESS);
 SAME(VLY_LT_F32, CUDA_R_32F);
@@ -28,21 +30,34 @@ SAME(VLY_LT_BIAS, CUBLASLT_EPILOGUE_BIAS);
 SAME(VLY_LT_RELU_BIAS, CUBLASLT_EPILOGUE_RELU_BIAS);
 SAME(VLY_LT_BIAS_GRADIENT, CUBLASLT_EPILOGUE_BGRADB);
 
-/* The arguments that our declarations were written after; an unused static inline function makes no code. */
+/* The arguments that our declarations were written after; an unused static inline function makes no
+ * code. */
 static inline void call_all(cublasLtHandle_t handle, cudaStream_t stream, void *p) {
-    cublasStatus_t (*const create)(cublasLtMatmulDesc_t *, cublasComputeType_t, cudaDataType_t) = cublasLtMatmulDescCreate;
-    cublasStatus_t (*const set)(cublasLtMatmulDesc_t, cublasLtMatmulDescAttributes_t, const void *, size_t) = cublasLtMatmulDescSetAttribute;
-    cublasStatus_t (*const lay)(cublasLtMatrixLayout_t *, cudaDataType, uint64_t, uint64_t, int64_t) = cublasLtMatrixLayoutCreate;
-    cublasStatus_t (*const prefer)(cublasLtMatmulPreference_t, cublasLtMatmulPreferenceAttributes_t, const void *, size_t) = cublasLtMatmulPreferenceSetAttribute;
-    cublasStatus_t (*const ask)(cublasLtHandle_t, cublasLtMatmulDesc_t, cublasLtMatrixLayout_t, cublasLtMatrixLayout_t, cublasLtMatrixLayout_t, cublasLtMatrixLayout_t,
-                                cublasLtMatmulPreference_t, int, cublasLtMatmulHeuristicResult_t *, int *) = cublasLtMatmulAlgoGetHeuristic;
-    cublasStatus_t (*const multiply)(cublasLtHandle_t, cublasLtMatmulDesc_t, const void *, const void *, cublasLtMatrixLayout_t, const void *, cublasLtMatrixLayout_t,
-                                     const void *, const void *, cublasLtMatrixLayout_t, void *, cublasLtMatrixLayout_t, const cublasLtMatmulAlgo_t *, void *,
-                                     size_t, cudaStream_t) = cublasLtMatmul;
-    (void)create(p, CUBLAS_COMPUTE_32F, CUDA_R_32F), (void)set(p, CUBLASLT_MATMUL_DESC_TRANSA, p, 0), (void)lay(p, CUDA_R_32F, 1, 1, 1);
-    (void)prefer(p, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, p, 0), (void)ask(handle, p, p, p, p, p, p, 1, p, p);
-    (void)multiply(handle, p, p, p, p, p, p, p, p, p, p, p, p, p, 0, stream), (void)cublasLtCreate(p), (void)cublasLtDestroy(handle);
-    (void)cublasLtMatmulDescDestroy(p), (void)cublasLtMatrixLayoutDestroy(p), (void)cublasLtMatmulPreferenceCreate(p), (void)cublasLtMatmulPreferenceDestroy(p);
+    cublasStatus_t (*const create)(cublasLtMatmulDesc_t *, cublasComputeType_t,
+                                   cudaDataType_t) = cublasLtMatmulDescCreate;
+    cublasStatus_t (*const set)(cublasLtMatmulDesc_t, cublasLtMatmulDescAttributes_t, const void *,
+                                size_t) = cublasLtMatmulDescSetAttribute;
+    cublasStatus_t (*const lay)(cublasLtMatrixLayout_t *, cudaDataType, uint64_t, uint64_t,
+                                int64_t) = cublasLtMatrixLayoutCreate;
+    cublasStatus_t (*const prefer)(cublasLtMatmulPreference_t, cublasLtMatmulPreferenceAttributes_t,
+                                   const void *, size_t) = cublasLtMatmulPreferenceSetAttribute;
+    cublasStatus_t (*const ask)(
+        cublasLtHandle_t, cublasLtMatmulDesc_t, cublasLtMatrixLayout_t, cublasLtMatrixLayout_t,
+        cublasLtMatrixLayout_t, cublasLtMatrixLayout_t, cublasLtMatmulPreference_t, int,
+        cublasLtMatmulHeuristicResult_t *, int *) = cublasLtMatmulAlgoGetHeuristic;
+    cublasStatus_t (*const multiply)(
+        cublasLtHandle_t, cublasLtMatmulDesc_t, const void *, const void *, cublasLtMatrixLayout_t,
+        const void *, cublasLtMatrixLayout_t, const void *, const void *, cublasLtMatrixLayout_t,
+        void *, cublasLtMatrixLayout_t, const cublasLtMatmulAlgo_t *, void *, size_t,
+        cudaStream_t) = cublasLtMatmul;
+    (void)create(p, CUBLAS_COMPUTE_32F, CUDA_R_32F),
+        (void)set(p, CUBLASLT_MATMUL_DESC_TRANSA, p, 0), (void)lay(p, CUDA_R_32F, 1, 1, 1);
+    (void)prefer(p, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, p, 0),
+        (void)ask(handle, p, p, p, p, p, p, 1, p, p);
+    (void)multiply(handle, p, p, p, p, p, p, p, p, p, p, p, p, p, 0, stream),
+        (void)cublasLtCreate(p), (void)cublasLtDestroy(handle);
+    (void)cublasLtMatmulDescDestroy(p), (void)cublasLtMatrixLayoutDestroy(p),
+        (void)cublasLtMatmulPreferenceCreate(p), (void)cublasLtMatmulPreferenceDestroy(p);
     const char *text = cublasLtGetStatusString(CUBLAS_STATUS_SUCCESS);
     const size_t version = cublasLtGetVersion();
     (void)text, (void)version;

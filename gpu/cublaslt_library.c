@@ -23,11 +23,13 @@ static void find(void) {
     if (named && *named) {
         snprintf(library.path, sizeof library.path, "%.500s", named);
         library.handle = dlopen(named, RTLD_NOW | RTLD_LOCAL);
-        if (!library.handle) snprintf(library.path, sizeof library.path, "VLY_CUBLASLT_LIBRARY: %.480s", dlerror());
+        if (!library.handle)
+            snprintf(library.path, sizeof library.path, "VLY_CUBLASLT_LIBRARY: %.480s", dlerror());
         return;
     }
 #ifdef VLY_SHIM
-    snprintf(library.path, sizeof library.path, "the kernel shim has no memory that the real one could use");
+    snprintf(library.path, sizeof library.path,
+             "the kernel shim has no memory that the real one could use");
 #else
     char name[64];
     snprintf(name, sizeof name, "libcublasLt.so.%d", CUDART_VERSION / 1000);

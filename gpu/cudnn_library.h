@@ -3,17 +3,27 @@
  *   const vly_cudnn_library *lib = vly_cudnn_library_open();
  *   if (lib->handle) lib->Create(&handle);
  *
- * gpu/find_library.h says where it is looked for. The plugin thus carries none of its hundreds of megabytes.
+ * gpu/find_library.h says where it is looked for. The plugin thus carries none of its hundreds of
+ * megabytes.
  */
 #ifndef VLY_GPU_CUDNN_LIBRARY_H
 #define VLY_GPU_CUDNN_LIBRARY_H
 #include <cudnn.h>
 #include "common/base/status.h"
 
-#define VLY_CUDNN_FUNCTIONS(XX)                                                                                        \
-    XX(Create) XX(Destroy) XX(SetStream) XX(GetVersion) XX(GetErrorString) XX(GetLastErrorString)                      \
-    XX(BackendCreateDescriptor) XX(BackendDestroyDescriptor) XX(BackendSetAttribute) XX(BackendGetAttribute)           \
-    XX(BackendFinalize) XX(BackendExecute)
+#define VLY_CUDNN_FUNCTIONS(XX)  \
+    XX(Create)                   \
+    XX(Destroy)                  \
+    XX(SetStream)                \
+    XX(GetVersion)               \
+    XX(GetErrorString)           \
+    XX(GetLastErrorString)       \
+    XX(BackendCreateDescriptor)  \
+    XX(BackendDestroyDescriptor) \
+    XX(BackendSetAttribute)      \
+    XX(BackendGetAttribute)      \
+    XX(BackendFinalize)          \
+    XX(BackendExecute)
 
 typedef struct {
     void *handle;
@@ -26,10 +36,11 @@ typedef struct {
 /* Opened once per process; never NULL. */
 const vly_cudnn_library *vly_cudnn_library_open(void);
 
-#define VLY_CUDNN_TRY(expr)                                                                                            \
-    do {                                                                                                               \
-        const cudnnStatus_t vly_status_ = (expr);                                                                      \
-        if (vly_status_ != CUDNN_STATUS_SUCCESS) return vly_cudnn_fail(__FILE__, __LINE__, #expr, vly_status_);        \
+#define VLY_CUDNN_TRY(expr)                                                \
+    do {                                                                   \
+        const cudnnStatus_t vly_status_ = (expr);                          \
+        if (vly_status_ != CUDNN_STATUS_SUCCESS)                           \
+            return vly_cudnn_fail(__FILE__, __LINE__, #expr, vly_status_); \
     } while (0)
 vly_status vly_cudnn_fail(const char *file, int line, const char *expr, cudnnStatus_t status);
 #endif

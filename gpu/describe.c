@@ -13,7 +13,9 @@
 #include "gpu/cudnn_library.h"
 #endif
 
-void vly_cuda_plugin_errors(vly_error_buffer_fn buffer) { vly_error_use(buffer); }
+void vly_cuda_plugin_errors(vly_error_buffer_fn buffer) {
+    vly_error_use(buffer);
+}
 
 static void say(vly_cuda_info *info, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
@@ -31,22 +33,27 @@ static void describe_device(vly_cuda_info *info, int i) {
         say(info, "cuda:%d does not answer: %s\n", i, cudaGetErrorString(cudaGetLastError()));
         return;
     }
-    say(info, "cuda:%d %s, compute capability %d.%d, %d multiprocessors, %.1f GiB\n", i, prop.name, prop.major, prop.minor,
-        prop.multiProcessorCount, (double)prop.totalGlobalMem / (1 << 30));
+    say(info, "cuda:%d %s, compute capability %d.%d, %d multiprocessors, %.1f GiB\n", i, prop.name,
+        prop.major, prop.minor, prop.multiProcessorCount, (double)prop.totalGlobalMem / (1 << 30));
 }
 
 static void describe_nccl(vly_cuda_info *info) {
     const vly_nccl_library *nccl = vly_nccl_library_open();
-    if (nccl->handle) say(info, "NCCL %d.%d.%d: %s\n", nccl->version / 10000, nccl->version % 10000 / 100, nccl->version % 100, nccl->path);
-    else say(info, "NCCL: not used (several GPUs need it): %s\n", nccl->path);
+    if (nccl->handle)
+        say(info, "NCCL %d.%d.%d: %s\n", nccl->version / 10000, nccl->version % 10000 / 100,
+            nccl->version % 100, nccl->path);
+    else
+        say(info, "NCCL: not used (several GPUs need it): %s\n", nccl->path);
 }
 
 static void describe_choices(vly_cuda_info *info) {
     char text[800];
     const char *forced = getenv("VLY_ENGINE");
     vly_choices_describe(text, sizeof text);
-    if (forced) say(info, "engines of layers: VLY_ENGINE=%s\n", forced);
-    else say(info, "engines of layers, by time: %s\n", text);
+    if (forced)
+        say(info, "engines of layers: VLY_ENGINE=%s\n", forced);
+    else
+        say(info, "engines of layers, by time: %s\n", text);
 }
 
 static void describe_libraries(vly_cuda_info *info) {
@@ -65,15 +72,21 @@ void vly_cuda_plugin_describe(vly_cuda_info *info) {
     int count = 0, driver = 0, runtime = 0;
     cudaDriverGetVersion(&driver);
     cudaRuntimeGetVersion(&runtime);
-    say(info, "driver for CUDA %d.%d, built with CUDA %d.%d\n", driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
+    say(info, "driver for CUDA %d.%d, built with CUDA %d.%d\n", driver / 1000, driver % 1000 / 10,
+        runtime / 1000, runtime % 1000 / 10);
     const cudaError_t error = cudaGetDeviceCount(&count);
     cudaGetLastError();
-    if (error == cudaErrorInsufficientDriver && driver == 0) snprintf(info->why, sizeof info->why, "no NVIDIA driver on this machine");
+    if (error == cudaErrorInsufficientDriver && driver == 0)
+        snprintf(info->why, sizeof info->why, "no NVIDIA driver on this machine");
     else if (error == cudaErrorInsufficientDriver)
-        snprintf(info->why, sizeof info->why, "the NVIDIA driver is for CUDA %d.%d, this build needs %d.%d: update the driver", driver / 1000,
-                 driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
-    else if (error != cudaSuccess) snprintf(info->why, sizeof info->why, "no CUDA device: %s", cudaGetErrorString(error));
-    else if (count == 0) snprintf(info->why, sizeof info->why, "the driver finds no CUDA device (CUDA_VISIBLE_DEVICES?)");
+        snprintf(info->why, sizeof info->why,
+                 "the NVIDIA driver is for CUDA %d.%d, this build needs %d.%d: update the driver",
+                 driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
+    else if (error != cudaSuccess)
+        snprintf(info->why, sizeof info->why, "no CUDA device: %s", cudaGetErrorString(error));
+    else if (count == 0)
+        snprintf(info->why, sizeof info->why,
+                 "the driver finds no CUDA device (CUDA_VISIBLE_DEVICES?)");
     for (int i = 0; i < count && error == cudaSuccess; i++) describe_device(info, i);
     info->devices = error == cudaSuccess ? count : 0;
     describe_libraries(info);

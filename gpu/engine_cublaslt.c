@@ -1,4 +1,5 @@
-/* engine_cublaslt.c -- linear layers through cuBLASLt: bias and ReLU in the epilogue, and the bias gradient in that of dw. */
+/* engine_cublaslt.c -- linear layers through cuBLASLt: bias and ReLU in the epilogue, and the bias
+ * gradient in that of dw. */
 #include <stdlib.h>
 #include "gpu/matmul.h"
 
@@ -9,7 +10,8 @@ typedef struct {
 
 /* Both operands of one type: bf16 with bf16, f32 with f32. */
 static bool can(const vly_layer *l, vly_pass pass) {
-    if (l->d.kind != VLY_LINEAR || !vly_cublaslt_library_open()->handle || l->d.x_type == VLY_U8) return false;
+    if (l->d.kind != VLY_LINEAR || !vly_cublaslt_library_open()->handle || l->d.x_type == VLY_U8)
+        return false;
     const bool low = l->conv.math == VLY_MATH_BF16;
     if (pass != VLY_PASS_FORWARD && (l->d.y_type == VLY_BF16) != low) return false;
     return (l->d.x_type == VLY_BF16) == low && l->d.x_scale == 1.0f;
@@ -20,13 +22,22 @@ static void close(void *p) {
     free(p);
 }
 
-static bool gives_bias(const void *p) { return ((const plan *)p)->bias_gradient; }
+static bool gives_bias(const void *p) {
+    return ((const plan *)p)->bias_gradient;
+}
 
 static vly_matmul_desc product_of(const vly_layer *l, vly_pass pass, int suggestion) {
-    const vly_dtype result = pass == VLY_PASS_FORWARD ? l->d.y_type : pass == VLY_PASS_DX ? l->d.x_type : VLY_F32;
-    const vly_lt_epilogue epilogue = pass != VLY_PASS_FORWARD ? VLY_LT_NO_EPILOGUE : l->d.act == VLY_ACT_RELU ? VLY_LT_RELU_BIAS : VLY_LT_BIAS;
-    return (vly_matmul_desc){pass, l->d.in_c, l->d.out_c, l->conv.math == VLY_MATH_BF16 ? VLY_BF16 : VLY_F32, result, l->conv.math == VLY_MATH_TF32, epilogue,
-                             l->d.batch_max, suggestion};
+    const vly_dtype result = pass == VLY_PASS_FORWARD ? l->d.y_type
+                             : pass == VLY_PASS_DX    ? l->d.x_type
+                                                      : VLY_F32;
+    const vly_lt_epilogue epilogue = pass != VLY_PASS_FORWARD   ? VLY_LT_NO_EPILOGUE
+                                     : l->d.act == VLY_ACT_RELU ? VLY_LT_RELU_BIAS
+                                                                : VLY_LT_BIAS;
+    return (vly_matmul_desc){pass,       l->d.in_c,
+                             l->d.out_c, l->conv.math == VLY_MATH_BF16 ? VLY_BF16 : VLY_F32,
+                             result,     l->conv.math == VLY_MATH_TF32,
+                             epilogue,   l->d.batch_max,
+                             suggestion};
 }
 
 static vly_status open(vly_layer *l, vly_pass pass, int variant, void **out) {
@@ -34,28 +45,50 @@ static vly_status open(vly_layer *l, vly_pass pass, int variant, void **out) {
     if (!s) return vly_fail(VLY_ENOMEM, "no memory for a plan");
     *out = s;
     const vly_matmul_desc desc = product_of(l, pass, variant);
-    if (pass == VLY_PASS_DW) return vly_matmul_open_dw((vly_cuda *)l->c, &desc, l->d.act == VLY_ACT_NONE, &s->product, &s->bias_gradient);
+    if (pass == VLY_PASS_DW)
+        return vly_matmul_open_dw((vly_cuda *)l->c, &desc, l->d.act == VLY_ACT_NONE, &s->product,
+                                  &s->bias_gradient);
     return vly_matmul_open((vly_cuda *)l->c, &desc, &s->product);
 }
 
-static vly_status forward(const vly_layer *l, vly_queue *q, const plan *s, int n, const vly_pass_args *a) {
+static vly_status forward(const vly_layer *l, vly_queue *q, const plan *s, int n,
+                          const vly_pass_args *a) {
     const void *w = l->low ? l->low : (const void *)a->w;
-    const void *bias = l->d.y_type == VLY_BF16 ? l->bias_low : (const void *)(a->w + l->weights); /* of y's type */
-    VLY_TRY(vly_matmul_run(s->product, q, &(vly_matmul_args){.n = n, .alpha = 1, .a = w, .b = a->x, .to = a->y, .bias = bias}));
-    return l->d.act == VLY_ACT_TANH ? vly_tanh_launch(l->d.y_type, (int64_t)n * l->d.out_c, a->y, vly_stream_of(q)) : VLY_OK;
+    const void *bias = l->d.y_type == VLY_BF16
+                           ? l->bias_low
+                           : (const void *)(a->w + l->weights); /* of y's type */
+    VLY_TRY(vly_matmul_run(
+        s->product, q,
+        &(vly_matmul_args){.n = n, .alpha = 1, .a = w, .b = a->x, .to = a->y, .bias = bias}));
+    return l->d.act == VLY_ACT_TANH
+               ? vly_tanh_launch(l->d.y_type, (int64_t)n * l->d.out_c, a->y, vly_stream_of(q))
+               : VLY_OK;
 }
 
-static vly_status dw(const vly_layer *l, vly_queue *q, const plan *s, int n, const vly_pass_args *a) {
-    VLY_TRY(vly_matmul_run(s->product, q, &(vly_matmul_args){.n = n, .alpha = 1, .beta = a->accumulate ? 1 : 0, .a = a->x, .b = a->dz, .to = a->dw, .bias = l->partial}));
-    return a->db ? vly_sum_partials_launch(l->d.out_c, 1, l->partial, 1.0f, a->db, a->accumulate, vly_stream_of(q)) : VLY_OK;
+static vly_status dw(const vly_layer *l, vly_queue *q, const plan *s, int n,
+                     const vly_pass_args *a) {
+    VLY_TRY(vly_matmul_run(s->product, q,
+                           &(vly_matmul_args){.n = n,
+                                              .alpha = 1,
+                                              .beta = a->accumulate ? 1 : 0,
+                                              .a = a->x,
+                                              .b = a->dz,
+                                              .to = a->dw,
+                                              .bias = l->partial}));
+    return a->db ? vly_sum_partials_launch(l->d.out_c, 1, l->partial, 1.0f, a->db, a->accumulate,
+                                           vly_stream_of(q))
+                 : VLY_OK;
 }
 
-static vly_status run(vly_layer *l, vly_queue *q, vly_pass pass, void *p, int n, const vly_pass_args *a) {
+static vly_status run(vly_layer *l, vly_queue *q, vly_pass pass, void *p, int n,
+                      const vly_pass_args *a) {
     const plan *s = p;
     if (pass == VLY_PASS_FORWARD) return forward(l, q, s, n, a);
     if (pass == VLY_PASS_DW) return dw(l, q, s, n, a);
     const void *w = l->low ? l->low : (const void *)a->w;
-    return vly_matmul_run(s->product, q, &(vly_matmul_args){.n = n, .alpha = 1, .a = w, .b = a->dz, .to = a->dx});
+    return vly_matmul_run(s->product, q,
+                          &(vly_matmul_args){.n = n, .alpha = 1, .a = w, .b = a->dz, .to = a->dx});
 }
 
-const vly_engine vly_engine_cublaslt = {"cublaslt", VLY_VARIANTS, true, can, open, close, gives_bias, run, NULL, NULL};
+const vly_engine vly_engine_cublaslt = {"cublaslt", VLY_VARIANTS, true, can,  open,
+                                        close,      gives_bias,   run,  NULL, NULL};

@@ -1,9 +1,11 @@
-/* engine_cudnn.c -- convolutions through cuDNN's graph interface: NHWC, bias and ReLU fused into the forward pass.
+/* engine_cudnn.c -- convolutions through cuDNN's graph interface: NHWC, bias and ReLU fused into
+ * the forward pass.
  *
- * cuDNN wants bias and weight gradient in the type of its operands: with bf16 the gradient is rounded once, at the end.
- * Graphs are planned from a description of the device (cuDNN 9.8), so a plan can be made, and its graph tested, on a machine
- * that has the library and no GPU: tests/gpu/cudnn_plans.c. Engines that are not deterministic are passed over, as are
- * those that round f32 operands unless the layer allows tf32. */
+ * cuDNN wants bias and weight gradient in the type of its operands: with bf16 the gradient is
+ * rounded once, at the end. Graphs are planned from a description of the device (cuDNN 9.8), so a
+ * plan can be made, and its graph tested, on a machine that has the library and no GPU:
+ * tests/gpu/cudnn_plans.c. Engines that are not deterministic are passed over, as are those that
+ * round f32 operands unless the layer allows tf32. */
 #include <stdlib.h>
 #include <string.h>
 #include "gpu/engine_cudnn.h"
@@ -19,7 +21,7 @@ struct vly_cudnn_plan {
     int skip; /* plans still to be passed over */
     cudnnBackendDescriptor_t plan;
     int64_t workspace_bytes, workspace_most;
-    int64_t engine;      /* cuDNN's number, for reports */
+    int64_t engine; /* cuDNN's number, for reports */
 };
 
 typedef cudnnBackendDescriptor_t descriptor;
@@ -27,13 +29,15 @@ typedef cudnnBackendDescriptor_t descriptor;
 /* ---- descriptors ---- */
 
 static vly_status make(vly_cudnn_plan *p, cudnnBackendDescriptorType_t type, descriptor *out) {
-    if (p->count == DESCRIPTORS) return vly_fail(VLY_ECUDA, "cuDNN: more than %d descriptors", DESCRIPTORS);
+    if (p->count == DESCRIPTORS)
+        return vly_fail(VLY_ECUDA, "cuDNN: more than %d descriptors", DESCRIPTORS);
     VLY_CUDNN_TRY(p->lib->BackendCreateDescriptor(type, out));
     p->made[p->count++] = *out;
     return VLY_OK;
 }
 
-static vly_status put(vly_cudnn_plan *p, descriptor d, cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, int64_t n, const void *value) {
+static vly_status put(vly_cudnn_plan *p, descriptor d, cudnnBackendAttributeName_t name,
+                      cudnnBackendAttributeType_t type, int64_t n, const void *value) {
     VLY_CUDNN_TRY(p->lib->BackendSetAttribute(d, name, type, n, value));
     return VLY_OK;
 }
@@ -43,10 +47,14 @@ static vly_status done(vly_cudnn_plan *p, descriptor d) {
     return VLY_OK;
 }
 
-static cudnnDataType_t type_of(vly_dtype t) { return t == VLY_BF16 ? CUDNN_DATA_BFLOAT16 : CUDNN_DATA_FLOAT; }
+static cudnnDataType_t type_of(vly_dtype t) {
+    return t == VLY_BF16 ? CUDNN_DATA_BFLOAT16 : CUDNN_DATA_FLOAT;
+}
 
-/* (n, c, h, w) in cuDNN's order of dimensions, lying as NHWC; weights (out, in, kh, kw) lying as (out, kh, kw, in). */
-static vly_status tensor(vly_cudnn_plan *p, int64_t uid, vly_dtype type, int64_t n, int64_t c, int64_t h, int64_t w, bool passing, descriptor *out) {
+/* (n, c, h, w) in cuDNN's order of dimensions, lying as NHWC; weights (out, in, kh, kw) lying as
+ * (out, kh, kw, in). */
+static vly_status tensor(vly_cudnn_plan *p, int64_t uid, vly_dtype type, int64_t n, int64_t c,
+                         int64_t h, int64_t w, bool passing, descriptor *out) {
     const int64_t dims[4] = {n, c, h, w}, strides[4] = {h * w * c, 1, w * c, c}, alignment = 16;
     const cudnnDataType_t data = type_of(type);
     VLY_TRY(make(p, CUDNN_BACKEND_TENSOR_DESCRIPTOR, out));
@@ -62,7 +70,8 @@ static vly_status tensor(vly_cudnn_plan *p, int64_t uid, vly_dtype type, int64_t
 static vly_status convolution(vly_cudnn_plan *p, const vly_conv *c, descriptor *out) {
     const cudnnDataType_t compute = CUDNN_DATA_FLOAT;
     const cudnnConvolutionMode_t mode = CUDNN_CROSS_CORRELATION;
-    const int64_t dims = 2, ones[2] = {1, 1}, strides[2] = {c->stride, c->stride}, pads[2] = {c->pad, c->pad};
+    const int64_t dims = 2, ones[2] = {1, 1}, strides[2] = {c->stride, c->stride},
+                  pads[2] = {c->pad, c->pad};
     VLY_TRY(make(p, CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR, out));
     VLY_TRY(put(p, *out, CUDNN_ATTR_CONVOLUTION_SPATIAL_DIMS, CUDNN_TYPE_INT64, 1, &dims));
     VLY_TRY(put(p, *out, CUDNN_ATTR_CONVOLUTION_COMP_TYPE, CUDNN_TYPE_DATA_TYPE, 1, &compute));
@@ -74,7 +83,8 @@ static vly_status convolution(vly_cudnn_plan *p, const vly_conv *c, descriptor *
     return done(p, *out);
 }
 
-static vly_status pointwise(vly_cudnn_plan *p, cudnnPointwiseMode_t mode, descriptor x, const descriptor *b, descriptor y, descriptor *out) {
+static vly_status pointwise(vly_cudnn_plan *p, cudnnPointwiseMode_t mode, descriptor x,
+                            const descriptor *b, descriptor y, descriptor *out) {
     const cudnnDataType_t compute = CUDNN_DATA_FLOAT;
     descriptor kind;
     VLY_TRY(make(p, CUDNN_BACKEND_POINTWISE_DESCRIPTOR, &kind));
@@ -82,10 +92,15 @@ static vly_status pointwise(vly_cudnn_plan *p, cudnnPointwiseMode_t mode, descri
     VLY_TRY(put(p, kind, CUDNN_ATTR_POINTWISE_MATH_PREC, CUDNN_TYPE_DATA_TYPE, 1, &compute));
     VLY_TRY(done(p, kind));
     VLY_TRY(make(p, CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR, out));
-    VLY_TRY(put(p, *out, CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &kind));
-    VLY_TRY(put(p, *out, CUDNN_ATTR_OPERATION_POINTWISE_XDESC, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &x));
-    if (b) VLY_TRY(put(p, *out, CUDNN_ATTR_OPERATION_POINTWISE_BDESC, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, b));
-    VLY_TRY(put(p, *out, CUDNN_ATTR_OPERATION_POINTWISE_YDESC, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &y));
+    VLY_TRY(put(p, *out, CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR,
+                CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &kind));
+    VLY_TRY(
+        put(p, *out, CUDNN_ATTR_OPERATION_POINTWISE_XDESC, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &x));
+    if (b)
+        VLY_TRY(put(p, *out, CUDNN_ATTR_OPERATION_POINTWISE_BDESC, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
+                    b));
+    VLY_TRY(
+        put(p, *out, CUDNN_ATTR_OPERATION_POINTWISE_YDESC, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &y));
     return done(p, *out);
 }
 
@@ -97,18 +112,25 @@ typedef struct {
 } names;
 
 static const names pass_names[VLY_PASSES] = {
-    {CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC,
-     CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y,
+    {CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR,
+     CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X,
+     CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y,
      CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA},
-    {CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_CONV_DESC,
-     CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DX, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_W, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DY,
-     CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_ALPHA, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_BETA},
-    {CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_FILTER_DESCRIPTOR, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_CONV_DESC,
-     CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_X, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DW, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DY,
-     CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_ALPHA, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_BETA}};
+    {CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR,
+     CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_CONV_DESC,
+     CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DX, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_W,
+     CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DY, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_ALPHA,
+     CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_BETA},
+    {CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_FILTER_DESCRIPTOR,
+     CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_CONV_DESC,
+     CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_X, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DW,
+     CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DY,
+     CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_ALPHA,
+     CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_BETA}};
 
 /* The convolution, and in the forward pass bias and activation behind it. */
-static vly_status operations(vly_cudnn_plan *p, const vly_conv *c, int n, vly_pass pass, descriptor ops[3], int *count) {
+static vly_status operations(vly_cudnn_plan *p, const vly_conv *c, int n, vly_pass pass,
+                             descriptor ops[3], int *count) {
     const names *name = &pass_names[pass];
     const vly_dtype operand = c->math == VLY_MATH_BF16 ? VLY_BF16 : VLY_F32;
     const bool forward = pass == VLY_PASS_FORWARD, relu = c->act == VLY_ACT_RELU;
@@ -118,7 +140,8 @@ static vly_status operations(vly_cudnn_plan *p, const vly_conv *c, int n, vly_pa
     VLY_TRY(tensor(p, UID_X, c->x_type, n, c->in_c, c->in_h, c->in_w, false, &x));
     VLY_TRY(tensor(p, UID_W, operand, c->out_c, c->in_c, c->kernel, c->kernel, false, &w));
     VLY_TRY(tensor(p, UID_Y, c->y_type, n, c->out_c, c->out_h, c->out_w, false, &y));
-    if (forward) VLY_TRY(tensor(p, UID_CONV, VLY_F32, n, c->out_c, c->out_h, c->out_w, true, &product));
+    if (forward)
+        VLY_TRY(tensor(p, UID_CONV, VLY_F32, n, c->out_c, c->out_h, c->out_w, true, &product));
     VLY_TRY(make(p, name->operation, &ops[0]));
     VLY_TRY(put(p, ops[0], name->conv, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &conv));
     VLY_TRY(put(p, ops[0], name->x, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &x));
@@ -140,8 +163,9 @@ static vly_status operations(vly_cudnn_plan *p, const vly_conv *c, int n, vly_pa
 static bool noted(const vly_cudnn_plan *p, descriptor engine, cudnnBackendNumericalNote_t note) {
     cudnnBackendNumericalNote_t notes[CUDNN_NUMERICAL_NOTE_TYPE_COUNT];
     int64_t count = 0;
-    if (p->lib->BackendGetAttribute(engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE, CUDNN_NUMERICAL_NOTE_TYPE_COUNT, &count,
-                                          notes) != CUDNN_STATUS_SUCCESS)
+    if (p->lib->BackendGetAttribute(engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE,
+                                    CUDNN_TYPE_NUMERICAL_NOTE, CUDNN_NUMERICAL_NOTE_TYPE_COUNT,
+                                    &count, notes) != CUDNN_STATUS_SUCCESS)
         return true; /* it does not say: not for us */
     for (int64_t i = 0; i < count; i++)
         if (notes[i] == note) return true;
@@ -151,12 +175,15 @@ static bool noted(const vly_cudnn_plan *p, descriptor engine, cudnnBackendNumeri
 static vly_status engine_of(vly_cudnn_plan *p, descriptor config, descriptor *engine) {
     int64_t count = 0;
     VLY_TRY(make(p, CUDNN_BACKEND_ENGINE_DESCRIPTOR, engine));
-    VLY_CUDNN_TRY(p->lib->BackendGetAttribute(config, CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &count, engine));
+    VLY_CUDNN_TRY(p->lib->BackendGetAttribute(config, CUDNN_ATTR_ENGINECFG_ENGINE,
+                                              CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &count, engine));
     return VLY_OK;
 }
 
 static bool acceptable(vly_cudnn_plan *p, const vly_conv *c, descriptor engine) {
-    if (noted(p, engine, CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC) || noted(p, engine, CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION)) return false;
+    if (noted(p, engine, CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC) ||
+        noted(p, engine, CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION))
+        return false;
     if (noted(p, engine, CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS)) return false;
     return c->math != VLY_MATH_FP32 || !noted(p, engine, CUDNN_NUMERICAL_NOTE_TENSOR_CORE);
 }
@@ -165,32 +192,46 @@ static vly_status try_config(vly_cudnn_plan *p, descriptor device, descriptor co
     descriptor plan;
     int64_t count = 0;
     VLY_TRY(make(p, CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR, &plan));
-    VLY_TRY(put(p, plan, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &config));
-    VLY_TRY(put(p, plan, CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &device));
+    VLY_TRY(put(p, plan, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
+                &config));
+    VLY_TRY(put(p, plan, CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
+                &device));
     VLY_TRY(done(p, plan));
-    VLY_CUDNN_TRY(p->lib->BackendGetAttribute(plan, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &count, &p->workspace_bytes));
-    if (p->workspace_bytes > p->workspace_most) return vly_fail(VLY_EUNSUPPORTED, "cuDNN: this plan wants %lld bytes", (long long)p->workspace_bytes);
+    VLY_CUDNN_TRY(p->lib->BackendGetAttribute(plan, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE,
+                                              CUDNN_TYPE_INT64, 1, &count, &p->workspace_bytes));
+    if (p->workspace_bytes > p->workspace_most)
+        return vly_fail(VLY_EUNSUPPORTED, "cuDNN: this plan wants %lld bytes",
+                        (long long)p->workspace_bytes);
     p->plan = plan;
     return VLY_OK;
 }
 
-/* The first of cuDNN's suggestions that is acceptable and makes a plan, after those to be skipped. */
-static vly_status choose(vly_cudnn_plan *p, const vly_conv *c, descriptor graph, descriptor device, cudnnBackendHeurMode_t mode) {
+/* The first of cuDNN's suggestions that is acceptable and makes a plan, after those to be skipped.
+ */
+static vly_status choose(vly_cudnn_plan *p, const vly_conv *c, descriptor graph, descriptor device,
+                         cudnnBackendHeurMode_t mode) {
     descriptor heuristics, configs[CANDIDATES];
     int64_t count = 0;
     VLY_TRY(make(p, CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR, &heuristics));
-    VLY_TRY(put(p, heuristics, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &graph));
+    VLY_TRY(put(p, heuristics, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, CUDNN_TYPE_BACKEND_DESCRIPTOR,
+                1, &graph));
     VLY_TRY(put(p, heuristics, CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1, &mode));
-    VLY_TRY(put(p, heuristics, CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &device));
+    VLY_TRY(put(p, heuristics, CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
+                &device));
     VLY_TRY(done(p, heuristics));
-    for (int i = 0; i < CANDIDATES; i++) VLY_TRY(make(p, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, &configs[i]));
-    VLY_CUDNN_TRY(p->lib->BackendGetAttribute(heuristics, CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, CANDIDATES, &count, configs));
+    for (int i = 0; i < CANDIDATES; i++)
+        VLY_TRY(make(p, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, &configs[i]));
+    VLY_CUDNN_TRY(p->lib->BackendGetAttribute(heuristics, CUDNN_ATTR_ENGINEHEUR_RESULTS,
+                                              CUDNN_TYPE_BACKEND_DESCRIPTOR, CANDIDATES, &count,
+                                              configs));
     for (int i = 0; i < count && i < CANDIDATES; i++) {
         const int before = p->count;
         descriptor engine;
         int64_t got = 0;
-        if (engine_of(p, configs[i], &engine) == VLY_OK && acceptable(p, c, engine) && try_config(p, device, configs[i]) == VLY_OK && p->skip-- == 0) {
-            p->lib->BackendGetAttribute(engine, CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, 1, &got, &p->engine);
+        if (engine_of(p, configs[i], &engine) == VLY_OK && acceptable(p, c, engine) &&
+            try_config(p, device, configs[i]) == VLY_OK && p->skip-- == 0) {
+            p->lib->BackendGetAttribute(engine, CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, 1,
+                                        &got, &p->engine);
             return VLY_OK;
         }
         while (p->count > before) p->lib->BackendDestroyDescriptor(p->made[--p->count]);
@@ -198,12 +239,14 @@ static vly_status choose(vly_cudnn_plan *p, const vly_conv *c, descriptor graph,
     return vly_fail(VLY_EUNSUPPORTED, "cuDNN has no deterministic engine for this convolution");
 }
 
-static vly_status plan_with(vly_cudnn_plan *p, const vly_conv *c, int n, vly_pass pass, descriptor device) {
+static vly_status plan_with(vly_cudnn_plan *p, const vly_conv *c, int n, vly_pass pass,
+                            descriptor device) {
     descriptor ops[3], graph;
     int count;
     VLY_TRY(operations(p, c, n, pass, ops, &count));
     VLY_TRY(make(p, CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR, &graph));
-    VLY_TRY(put(p, graph, CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR, count, ops));
+    VLY_TRY(
+        put(p, graph, CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR, count, ops));
     VLY_TRY(done(p, graph));
     const int before = p->count;
     if (choose(p, c, graph, device, CUDNN_HEUR_MODE_A) == VLY_OK) return VLY_OK;
@@ -211,11 +254,15 @@ static vly_status plan_with(vly_cudnn_plan *p, const vly_conv *c, int n, vly_pas
     return choose(p, c, graph, device, CUDNN_HEUR_MODE_FALLBACK);
 }
 
-static vly_status describe_device(vly_cudnn_plan *p, int index, const char *json, descriptor *device) {
+static vly_status describe_device(vly_cudnn_plan *p, int index, const char *json,
+                                  descriptor *device) {
     const int32_t id = index;
     VLY_TRY(make(p, CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR, device));
-    if (json) VLY_TRY(put(p, *device, CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, CUDNN_TYPE_CHAR, (int64_t)strlen(json), json));
-    else VLY_TRY(put(p, *device, CUDNN_ATTR_DEVICEPROP_DEVICE_ID, CUDNN_TYPE_INT32, 1, &id));
+    if (json)
+        VLY_TRY(put(p, *device, CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, CUDNN_TYPE_CHAR,
+                    (int64_t)strlen(json), json));
+    else
+        VLY_TRY(put(p, *device, CUDNN_ATTR_DEVICEPROP_DEVICE_ID, CUDNN_TYPE_INT32, 1, &id));
     return done(p, *device);
 }
 
@@ -225,7 +272,8 @@ void vly_cudnn_plan_destroy(vly_cudnn_plan *p) {
     free(p);
 }
 
-vly_status vly_cudnn_plan_create(vly_cudnn_plan **out, const vly_conv *c, int n, vly_pass pass, int skip, size_t workspace_most, int index, const char *json) {
+vly_status vly_cudnn_plan_create(vly_cudnn_plan **out, const vly_conv *c, int n, vly_pass pass,
+                                 int skip, size_t workspace_most, int index, const char *json) {
     *out = NULL;
     vly_cudnn_plan *p = calloc(1, sizeof *p);
     if (!p) return vly_fail(VLY_ENOMEM, "no memory for a plan");
@@ -233,7 +281,10 @@ vly_status vly_cudnn_plan_create(vly_cudnn_plan **out, const vly_conv *c, int n,
     p->workspace_most = (int64_t)workspace_most;
     p->skip = skip;
     descriptor device;
-    vly_status status = p->lib->GetVersion() < VERSION_MIN ? vly_fail(VLY_EUNSUPPORTED, "cuDNN %zu is older than 9.8", p->lib->GetVersion()) : VLY_OK;
+    vly_status status = p->lib->GetVersion() < VERSION_MIN
+                            ? vly_fail(VLY_EUNSUPPORTED, "cuDNN %zu is older than 9.8",
+                                       p->lib->GetVersion())
+                            : VLY_OK;
     if (status == VLY_OK) status = describe_device(p, index, json, &device);
     if (status == VLY_OK) status = plan_with(p, c, n, pass, device);
     if (status != VLY_OK) {
@@ -244,47 +295,65 @@ vly_status vly_cudnn_plan_create(vly_cudnn_plan **out, const vly_conv *c, int n,
     return VLY_OK;
 }
 
-int64_t vly_cudnn_plan_engine(const vly_cudnn_plan *p) { return p->engine; }
+int64_t vly_cudnn_plan_engine(const vly_cudnn_plan *p) {
+    return p->engine;
+}
 
 /* ---- the engine ---- */
 
 static bool can(const vly_layer *l, vly_pass pass) {
     (void)pass;
-    return l->d.kind == VLY_CONV && vly_cudnn_library_open()->handle && l->d.x_type != VLY_U8 && l->d.x_scale == 1.0f && l->d.x_type == l->d.y_type;
+    return l->d.kind == VLY_CONV && vly_cudnn_library_open()->handle && l->d.x_type != VLY_U8 &&
+           l->d.x_scale == 1.0f && l->d.x_type == l->d.y_type;
 }
 
 static vly_status open(vly_layer *l, vly_pass pass, int variant, void **plan) {
-    return vly_cudnn_plan_create((vly_cudnn_plan **)plan, &l->conv, l->d.batch_max, pass, variant, ((vly_cuda *)l->c)->workspace_bytes,
-                                 ((vly_cuda *)l->c)->device, NULL);
+    return vly_cudnn_plan_create((vly_cudnn_plan **)plan, &l->conv, l->d.batch_max, pass, variant,
+                                 ((vly_cuda *)l->c)->workspace_bytes, ((vly_cuda *)l->c)->device,
+                                 NULL);
 }
 
-static void close(void *plan) { vly_cudnn_plan_destroy(plan); }
+static void close(void *plan) {
+    vly_cudnn_plan_destroy(plan);
+}
 
-static vly_status execute(const vly_cudnn_plan *p, vly_queue *q, descriptor pack, int n, const int64_t *uids, void **data) {
+static vly_status execute(const vly_cudnn_plan *p, vly_queue *q, descriptor pack, int n,
+                          const int64_t *uids, void **data) {
     void *workspace = vly_workspace_of(q);
-    VLY_CUDNN_TRY(p->lib->BackendSetAttribute(pack, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, n, uids));
-    VLY_CUDNN_TRY(p->lib->BackendSetAttribute(pack, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, n, data));
-    VLY_CUDNN_TRY(p->lib->BackendSetAttribute(pack, CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1, &workspace));
+    VLY_CUDNN_TRY(p->lib->BackendSetAttribute(pack, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS,
+                                              CUDNN_TYPE_INT64, n, uids));
+    VLY_CUDNN_TRY(p->lib->BackendSetAttribute(pack, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS,
+                                              CUDNN_TYPE_VOID_PTR, n, data));
+    VLY_CUDNN_TRY(p->lib->BackendSetAttribute(pack, CUDNN_ATTR_VARIANT_PACK_WORKSPACE,
+                                              CUDNN_TYPE_VOID_PTR, 1, &workspace));
     VLY_CUDNN_TRY(p->lib->BackendFinalize(pack));
     VLY_CUDNN_TRY(p->lib->BackendExecute(((vly_cuda_queue *)q)->cudnn, p->plan, pack));
     return VLY_OK;
 }
 
-static vly_status run(vly_layer *l, vly_queue *q, vly_pass pass, void *plan, int n, const vly_pass_args *a) {
+static vly_status run(vly_layer *l, vly_queue *q, vly_pass pass, void *plan, int n,
+                      const vly_pass_args *a) {
     (void)n;
     const vly_cudnn_plan *p = plan;
     const void *w = l->low ? l->low : (const void *)a->w;
     const bool forward = pass == VLY_PASS_FORWARD;
     const int64_t uids[4] = {UID_X, UID_W, UID_Y, UID_BIAS};
-    const void *data[4] = {pass == VLY_PASS_DX ? a->dx : a->x, pass == VLY_PASS_DW ? l->partial : w, forward ? a->y : a->dz, l->low ? l->bias_low : (const void *)(a->w + l->weights)};
+    const void *data[4] = {pass == VLY_PASS_DX ? a->dx : a->x, pass == VLY_PASS_DW ? l->partial : w,
+                           forward ? a->y : a->dz,
+                           l->low ? l->bias_low : (const void *)(a->w + l->weights)};
     descriptor pack;
     VLY_CUDNN_TRY(p->lib->BackendCreateDescriptor(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR, &pack));
     const vly_status status = execute(p, q, pack, forward ? 4 : 3, uids, (void **)data);
     p->lib->BackendDestroyDescriptor(pack);
     VLY_TRY(status);
-    if (forward && l->d.act == VLY_ACT_TANH) return vly_tanh_launch(l->d.y_type, (int64_t)l->d.batch_max * l->out_numbers, a->y, vly_stream_of(q));
-    if (pass == VLY_PASS_DW && l->low) return vly_add_low_launch(l->weights, l->partial, a->dw, a->accumulate, vly_stream_of(q));
-    if (pass == VLY_PASS_DW) return vly_sum_partials_launch(l->weights, 1, l->partial, 1.0f, a->dw, a->accumulate, vly_stream_of(q));
+    if (forward && l->d.act == VLY_ACT_TANH)
+        return vly_tanh_launch(l->d.y_type, (int64_t)l->d.batch_max * l->out_numbers, a->y,
+                               vly_stream_of(q));
+    if (pass == VLY_PASS_DW && l->low)
+        return vly_add_low_launch(l->weights, l->partial, a->dw, a->accumulate, vly_stream_of(q));
+    if (pass == VLY_PASS_DW)
+        return vly_sum_partials_launch(l->weights, 1, l->partial, 1.0f, a->dw, a->accumulate,
+                                       vly_stream_of(q));
     return VLY_OK;
 }
 
@@ -304,4 +373,5 @@ static void queue_close(vly_cuda_queue *q) {
     q->cudnn = NULL;
 }
 
-const vly_engine vly_engine_cudnn = {"cudnn", 3, false, can, open, close, NULL, run, queue_open, queue_close};
+const vly_engine vly_engine_cudnn = {"cudnn", 3,    false, can,        open,
+                                     close,   NULL, run,   queue_open, queue_close};

@@ -12,20 +12,27 @@ static vly_status open(vly_layer *l, vly_pass pass, int variant, void **plan) {
     return VLY_OK;
 }
 
-static void close(void *plan) { (void)plan; }
+static void close(void *plan) {
+    (void)plan;
+}
 
-static vly_status run(vly_layer *l, vly_queue *q, vly_pass pass, void *plan, int n, const vly_pass_args *a) {
+static vly_status run(vly_layer *l, vly_queue *q, vly_pass pass, void *plan, int n,
+                      const vly_pass_args *a) {
     (void)plan;
     const void *w = l->low ? l->low : (const void *)a->w;
     cudaStream_t stream = vly_stream_of(q);
     switch (pass) {
-    case VLY_PASS_FORWARD: return vly_conv_forward_launch(&l->conv, n, a->x, w, a->w + l->weights, a->y, stream);
+    case VLY_PASS_FORWARD:
+        return vly_conv_forward_launch(&l->conv, n, a->x, w, a->w + l->weights, a->y, stream);
     case VLY_PASS_DX: {
         vly_conv c = l->conv;
-        c.x_scale = c.w_scale = 1.0f; /* they are 1 where there is an input gradient, up to what a caller may set on f32 inputs */
+        c.x_scale = c.w_scale = 1.0f; /* they are 1 where there is an input gradient, up to what a
+                                         caller may set on f32 inputs */
         return vly_conv_dx_launch(&c, n, a->dz, w, a->dx, stream);
     }
-    default: return vly_conv_dw_launch(&l->conv, n, a->x, a->dz, a->dw, a->accumulate, l->partial, vly_cuda_of(q)->multiprocessors, stream);
+    default:
+        return vly_conv_dw_launch(&l->conv, n, a->x, a->dz, a->dw, a->accumulate, l->partial,
+                                  vly_cuda_of(q)->multiprocessors, stream);
     }
 }
 

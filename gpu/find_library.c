@@ -22,14 +22,16 @@ static void *open_glob(const char *pattern, const char *name, char *path, size_t
     glob_t found = {0};
     void *handle = NULL;
     if (glob(pattern, 0, NULL, &found) == 0)
-        for (size_t i = found.gl_pathc; i > 0 && !handle; i--) handle = open_at(found.gl_pathv[i - 1], name, path, bytes);
+        for (size_t i = found.gl_pathc; i > 0 && !handle; i--)
+            handle = open_at(found.gl_pathv[i - 1], name, path, bytes);
     globfree(&found);
     return handle;
 }
 
 static void *open_named(const char *name, char *path, size_t bytes) {
     char list[2048], *rest = list;
-    snprintf(list, sizeof list, "%s", getenv("VLY_CUDA_LIBRARIES") ? getenv("VLY_CUDA_LIBRARIES") : "");
+    snprintf(list, sizeof list, "%s",
+             getenv("VLY_CUDA_LIBRARIES") ? getenv("VLY_CUDA_LIBRARIES") : "");
     for (char *folder; (folder = strsep(&rest, ":"));) {
         void *handle = *folder ? open_at(folder, name, path, bytes) : NULL;
         if (handle) return handle;
@@ -39,7 +41,8 @@ static void *open_named(const char *name, char *path, size_t bytes) {
 
 /* %s: a folder under which Python keeps its packages. */
 static void *open_python(const char *root, const char *name, char *path, size_t bytes) {
-    static const char *const places[] = {"%s/lib/python3*/site-packages/nvidia/*/lib", "%s/lib/python3*/dist-packages/nvidia/*/lib",
+    static const char *const places[] = {"%s/lib/python3*/site-packages/nvidia/*/lib",
+                                         "%s/lib/python3*/dist-packages/nvidia/*/lib",
                                          "%s/lib/python3/dist-packages/nvidia/*/lib"};
     char pattern[1024];
     void *handle = NULL;

@@ -3,7 +3,9 @@
 #include <stdlib.h>
 #include "gpu/internal.h"
 
-static bool float_type(vly_dtype t) { return t == VLY_F32 || t == VLY_BF16; }
+static bool float_type(vly_dtype t) {
+    return t == VLY_F32 || t == VLY_BF16;
+}
 
 static vly_status check(const vly_layer_desc *d) {
     VLY_NEED(d->kind == VLY_LINEAR || d->kind == VLY_CONV || d->kind == VLY_MAXPOOL);
@@ -25,8 +27,10 @@ static vly_status math_of(const vly_cuda *cuda, const vly_layer_desc *d, vly_mat
     const bool low = d->x_type == VLY_BF16 || (d->x_type == VLY_U8 && d->y_type == VLY_BF16);
     *math = low ? VLY_MATH_BF16 : d->tf32 && cuda->arch >= 80 ? VLY_MATH_TF32 : VLY_MATH_FP32;
     if (low && cuda->arch < 80)
-        return vly_fail(VLY_EUNSUPPORTED, "%s has no bf16 (compute capability %d.%d, 8.0 is needed): use --run.precision fp32", cuda->base.info.name,
-                        cuda->arch / 10, cuda->arch % 10);
+        return vly_fail(
+            VLY_EUNSUPPORTED,
+            "%s has no bf16 (compute capability %d.%d, 8.0 is needed): use --run.precision fp32",
+            cuda->base.info.name, cuda->arch / 10, cuda->arch % 10);
     return VLY_OK;
 }
 
@@ -44,18 +48,23 @@ static void layer_destroy(vly_layer *l) {
 static vly_status take_memory(vly_layer *l) {
     vly_cuda *cuda = (vly_cuda *)l->c;
     if (l->conv.math == VLY_MATH_BF16) {
-        VLY_TRY(vly_arena_alloc(&cuda->arena, (size_t)l->weights * 2, "a layer's bf16 weights", NULL, &l->low));
-        VLY_TRY(vly_arena_alloc(&cuda->arena, (size_t)l->d.out_c * 2, "a layer's bf16 bias", NULL, &l->bias_low));
+        VLY_TRY(vly_arena_alloc(&cuda->arena, (size_t)l->weights * 2, "a layer's bf16 weights",
+                                NULL, &l->low));
+        VLY_TRY(vly_arena_alloc(&cuda->arena, (size_t)l->d.out_c * 2, "a layer's bf16 bias", NULL,
+                                &l->bias_low));
     }
     if (!l->d.learn) return VLY_OK;
-    const size_t dw = vly_conv_dw_bytes(&l->conv, l->d.batch_max, cuda->multiprocessors), db = vly_bias_bytes(l->d.out_c);
-    return vly_arena_alloc(&cuda->arena, dw > db ? dw : db, "a layer's partial gradients", NULL, &l->partial);
+    const size_t dw = vly_conv_dw_bytes(&l->conv, l->d.batch_max, cuda->multiprocessors),
+                 db = vly_bias_bytes(l->d.out_c);
+    return vly_arena_alloc(&cuda->arena, dw > db ? dw : db, "a layer's partial gradients", NULL,
+                           &l->partial);
 }
 
 static vly_status fill(vly_layer *l, const vly_layer_desc *desc) {
     l->d = *desc;
     vly_math math;
-    if (l->d.kind == VLY_LINEAR) l->d.in_h = l->d.in_w = l->d.kernel = l->d.stride = 1, l->d.pad = 0;
+    if (l->d.kind == VLY_LINEAR)
+        l->d.in_h = l->d.in_w = l->d.kernel = l->d.stride = 1, l->d.pad = 0;
     VLY_TRY(check(&l->d));
     VLY_TRY(math_of((vly_cuda *)l->c, &l->d, &math));
     l->conv = vly_conv_of(&l->d, math);
@@ -63,7 +72,8 @@ static vly_status fill(vly_layer *l, const vly_layer_desc *desc) {
     l->in_numbers = (int64_t)l->d.in_h * l->d.in_w * l->d.in_c;
     l->out_numbers = (int64_t)l->conv.out_h * l->conv.out_w * l->d.out_c;
     if (l->d.kind == VLY_MAXPOOL) return VLY_OK;
-    if (math == VLY_MATH_BF16) l->conv.w_scale = l->conv.x_scale; /* prepare scales before it rounds */
+    if (math == VLY_MATH_BF16)
+        l->conv.w_scale = l->conv.x_scale; /* prepare scales before it rounds */
     VLY_TRY(take_memory(l));
     return vly_layer_choose(l);
 }
@@ -92,7 +102,8 @@ static vly_status layer_prepare(vly_queue *q, vly_layer *l, const vly_real *w) {
     return vly_weights_low_launch(l->d.out_c, w + l->weights, 1.0f, l->bias_low, vly_stream_of(q));
 }
 
-/* cuDNN and cuBLASLt are told that operands lie at multiples of 16 bytes: a bias that does not keeps its own place. */
+/* cuDNN and cuBLASLt are told that operands lie at multiples of 16 bytes: a bias that does not
+ * keeps its own place. */
 static vly_status layer_share(vly_layer *l, void *low, float *scale) {
     VLY_NEED(l && low && scale && (uintptr_t)low % 16 == 0);
     vly_arena *arena = &((vly_cuda *)l->c)->arena;
@@ -111,48 +122,67 @@ static vly_status layer_share(vly_layer *l, void *low, float *scale) {
 static vly_status layer_stepped(vly_queue *q, vly_layer *l, const vly_real *w) {
     VLY_NEED(l && (w || l->d.kind == VLY_MAXPOOL));
     if (!l->low_shared) return layer_prepare(q, l, w);
-    return l->bias_shared ? VLY_OK : vly_weights_low_launch(l->d.out_c, w + l->weights, 1.0f, l->bias_low, vly_stream_of(q));
+    return l->bias_shared ? VLY_OK
+                          : vly_weights_low_launch(l->d.out_c, w + l->weights, 1.0f, l->bias_low,
+                                                   vly_stream_of(q));
 }
 
-static vly_status check_call(const vly_layer *l, int n, const void *x, const void *y, const vly_real *w) {
+static vly_status check_call(const vly_layer *l, int n, const void *x, const void *y,
+                             const vly_real *w) {
     VLY_NEED(l && x && y && (w || l->d.kind == VLY_MAXPOOL));
     VLY_NEED(n >= 0 && n <= l->d.batch_max);
-    if (!l->prepared && l->d.kind != VLY_MAXPOOL) return vly_fail(VLY_EINVAL, "layer: used before layer_prepare");
+    if (!l->prepared && l->d.kind != VLY_MAXPOOL)
+        return vly_fail(VLY_EINVAL, "layer: used before layer_prepare");
     return VLY_OK;
 }
 
-static bool runs_here(const vly_layer *l, vly_pass pass, int n) { return l->engine[pass]->any_n || n == l->d.batch_max; }
+static bool runs_here(const vly_layer *l, vly_pass pass, int n) {
+    return l->engine[pass]->any_n || n == l->d.batch_max;
+}
 
 static vly_status run(vly_layer *l, vly_queue *q, vly_pass pass, int n, const vly_pass_args *args) {
     if (runs_here(l, pass, n)) return l->engine[pass]->run(l, q, pass, l->plan[pass], n, args);
     return vly_engine_own.run(l, q, pass, NULL, n, args);
 }
 
-static vly_status layer_forward(vly_queue *q, vly_layer *l, int n, const void *x, const vly_real *w, void *y) {
+static vly_status layer_forward(vly_queue *q, vly_layer *l, int n, const void *x, const vly_real *w,
+                                void *y) {
     VLY_TRY(check_call(l, n, x, y, w));
     if (n == 0) return VLY_OK;
     if (l->d.kind == VLY_MAXPOOL) return vly_maxpool_launch(&l->d, n, x, y, vly_stream_of(q));
     return run(l, q, VLY_PASS_FORWARD, n, &(vly_pass_args){.x = x, .w = w, .y = y});
 }
 
-static vly_status layer_backward(vly_queue *q, vly_layer *l, int n, const void *x, const void *y, const vly_real *w, void *dy, void *dx,
-                                 vly_real *dw, bool accumulate) {
+static vly_status layer_backward(vly_queue *q, vly_layer *l, int n, const void *x, const void *y,
+                                 const vly_real *w, void *dy, void *dx, vly_real *dw,
+                                 bool accumulate) {
     VLY_TRY(check_call(l, n, x, y, w));
     VLY_NEED(l->d.learn && dy && (dx || !l->d.needs_dx) && (dw || l->d.kind == VLY_MAXPOOL));
     cudaStream_t stream = vly_stream_of(q);
-    if (l->d.kind == VLY_MAXPOOL) return l->d.needs_dx ? vly_maxpool_backward_launch(&l->d, n, x, dy, dx, stream) : VLY_OK;
-    const bool with_bias = n > 0 && runs_here(l, VLY_PASS_DW, n) && vly_layer_dw_gives_bias(l, l->engine[VLY_PASS_DW], l->plan[VLY_PASS_DW]);
+    if (l->d.kind == VLY_MAXPOOL)
+        return l->d.needs_dx ? vly_maxpool_backward_launch(&l->d, n, x, dy, dx, stream) : VLY_OK;
+    const bool with_bias = n > 0 && runs_here(l, VLY_PASS_DW, n) &&
+                           vly_layer_dw_gives_bias(l, l->engine[VLY_PASS_DW], l->plan[VLY_PASS_DW]);
     if (!with_bias)
-        VLY_TRY(vly_activation_backward_launch(l->d.y_type, l->d.act, (int64_t)n * l->conv.out_h * l->conv.out_w, l->d.out_c, y, dy, dw + l->weights,
-                                               accumulate, l->partial, stream));
-    if (n == 0) return vly_conv_dw_launch(&l->conv, 0, x, dy, dw, accumulate, l->partial, 1, stream);
-    const vly_pass_args args = {.x = x, .w = w, .dz = dy, .dx = dx, .dw = dw, .db = with_bias ? dw + l->weights : NULL,
+        VLY_TRY(vly_activation_backward_launch(
+            l->d.y_type, l->d.act, (int64_t)n * l->conv.out_h * l->conv.out_w, l->d.out_c, y, dy,
+            dw + l->weights, accumulate, l->partial, stream));
+    if (n == 0)
+        return vly_conv_dw_launch(&l->conv, 0, x, dy, dw, accumulate, l->partial, 1, stream);
+    const vly_pass_args args = {.x = x,
+                                .w = w,
+                                .dz = dy,
+                                .dx = dx,
+                                .dw = dw,
+                                .db = with_bias ? dw + l->weights : NULL,
                                 .accumulate = accumulate};
     VLY_TRY(run(l, q, VLY_PASS_DW, n, &args));
     return l->d.needs_dx ? run(l, q, VLY_PASS_DX, n, &args) : VLY_OK;
 }
 
-const char *vly_layer_engine(const vly_layer *l, vly_pass pass) { return l->engine[pass] ? l->engine[pass]->name : "own"; }
+const char *vly_layer_engine(const vly_layer *l, vly_pass pass) {
+    return l->engine[pass] ? l->engine[pass]->name : "own";
+}
 
 void vly_cuda_fill_layers(vly_compute *c) {
     c->layer_create = layer_create;

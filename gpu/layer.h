@@ -1,10 +1,12 @@
 /* layer.h -- a layer on the device, and the engines that compute it.
  *
- * A layer has three passes (forward, input gradient, weight gradient), and for each the fastest engine that can do it:
- * this project's kernels always can; where the libraries are installed, cuBLASLt does linear layers, and convolutions
- * too (as products of unfolded patches), cuDNN convolutions. At start-up every candidate is checked against ours on
- * random numbers and timed, of a library the first few suggestions; the winner is remembered on disk (gpu/choices.h).
- * VLY_ENGINE=own|cublaslt|patches|cudnn in the environment forces one where it can, patches#2 its third suggestion.
+ * A layer has three passes (forward, input gradient, weight gradient), and for each the fastest
+ * engine that can do it: this project's kernels always can; where the libraries are installed,
+ * cuBLASLt does linear layers, and convolutions too (as products of unfolded patches), cuDNN
+ * convolutions. At start-up every candidate is checked against ours on random numbers and timed, of
+ * a library the first few suggestions; the winner is remembered on disk (gpu/choices.h).
+ * VLY_ENGINE=own|cublaslt|patches|cudnn in the environment forces one where it can, patches#2 its
+ * third suggestion.
  */
 #ifndef VLY_GPU_LAYER_H
 #define VLY_GPU_LAYER_H
@@ -15,13 +17,13 @@ typedef enum { VLY_PASS_FORWARD, VLY_PASS_DX, VLY_PASS_DW, VLY_PASSES } vly_pass
 
 typedef struct {
     const void *x;
-    const float *w;     /* weights then bias */
+    const float *w; /* weights then bias */
     void *y;
-    const void *dz;     /* gradient before the activation */
+    const void *dz; /* gradient before the activation */
     void *dx;
     float *dw;
-    float *db;          /* NULL: not wanted; the bias gradient, in a dw pass of an engine that gives it */
-    bool accumulate;    /* into dw and db */
+    float *db; /* NULL: not wanted; the bias gradient, in a dw pass of an engine that gives it */
+    bool accumulate; /* into dw and db */
 } vly_pass_args;
 
 struct vly_cuda_queue;
@@ -29,14 +31,16 @@ typedef struct vly_engine vly_engine;
 struct vly_engine {
     const char *name;
     int variants; /* ways it knows of, the likeliest first: a library's suggestions */
-    bool any_n; /* its plan serves every batch up to batch_max; else batch_max alone */
+    bool any_n;   /* its plan serves every batch up to batch_max; else batch_max alone */
     bool (*can)(const vly_layer *l, vly_pass pass);
-    /* Fails where the library has nothing for this layer, or not so many variants. *plan may stay NULL. */
+    /* Fails where the library has nothing for this layer, or not so many variants. *plan may stay
+     * NULL. */
     vly_status (*open)(vly_layer *l, vly_pass pass, int variant, void **plan);
     void (*close)(void *plan);
     /* Whether the dw pass of this plan can give the bias gradient with it; NULL: never. */
     bool (*gives_bias)(const void *plan);
-    vly_status (*run)(vly_layer *l, vly_queue *q, vly_pass pass, void *plan, int n, const vly_pass_args *args);
+    vly_status (*run)(vly_layer *l, vly_queue *q, vly_pass pass, void *plan, int n,
+                      const vly_pass_args *args);
     /* What it keeps per queue; both may be NULL. */
     vly_status (*queue_open)(struct vly_cuda_queue *q);
     void (*queue_close)(struct vly_cuda_queue *q);
@@ -46,12 +50,12 @@ struct vly_layer {
     vly_compute *c;
     vly_layer_desc d;
     vly_conv conv;
-    int64_t weights;    /* without the bias */
+    int64_t weights;                 /* without the bias */
     int64_t in_numbers, out_numbers; /* of one sample */
     bool prepared;
-    void *low, *bias_low; /* bf16: weights times x_scale, and the bias */
+    void *low, *bias_low;         /* bf16: weights times x_scale, and the bias */
     bool low_shared, bias_shared; /* the optimizer's, which writes them */
-    void *partial;      /* working memory of the weight and bias gradients */
+    void *partial;                /* working memory of the weight and bias gradients */
     const vly_engine *engine[VLY_PASSES];
     void *plan[VLY_PASSES];
 };
@@ -61,12 +65,15 @@ struct vly_layer {
 enum { VLY_VARIANTS = 4 }; /* of an engine, at most */
 extern const vly_engine vly_engine_own, vly_engine_cublaslt, vly_engine_patches, vly_engine_cudnn;
 
-/* Fills engine[] and plan[]; choose.c. `learn` layers get all their passes, others the forward pass. */
+/* Fills engine[] and plan[]; choose.c. `learn` layers get all their passes, others the forward
+ * pass. */
 vly_status vly_layer_choose(vly_layer *l);
 /* One of NVIDIA's libraries may be chosen: queues keep a workspace for it. */
 bool vly_layer_wants_workspace(void);
-/* The dw pass takes the bias gradient with it, so that nothing reads dz before; only where there is no activation to go through. */
-static inline bool vly_layer_dw_gives_bias(const vly_layer *l, const vly_engine *engine, const void *plan) {
+/* The dw pass takes the bias gradient with it, so that nothing reads dz before; only where there is
+ * no activation to go through. */
+static inline bool vly_layer_dw_gives_bias(const vly_layer *l, const vly_engine *engine,
+                                           const void *plan) {
     return l->d.act == VLY_ACT_NONE && engine->gives_bias && engine->gives_bias(plan);
 }
 /* Which engine runs a pass ("own", "cublaslt", "patches", "cudnn"); for benchmarks and doctor. */

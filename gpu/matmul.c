@@ -1,7 +1,7 @@
-/* matmul.c -- cuBLAS's matrices are column-major: a row-major (r, c) is its (c, r). So with X (n, in), W (out, in):
- *   forward  Y'  (out, n)  = W' transposed (out, in) times X' (in, n)
- *   dx       dX' (in, n)   = W' (in, out) times dZ' (out, n)
- *   dw       dW' (in, out) = X' (in, n) times dZ' transposed (n, out)
+/* matmul.c -- cuBLAS's matrices are column-major: a row-major (r, c) is its (c, r). So with X (n,
+ * in), W (out, in): forward  Y'  (out, n)  = W' transposed (out, in) times X' (in, n) dx       dX'
+ * (in, n)   = W' (in, out) times dZ' (out, n) dw       dW' (in, out) = X' (in, n) times dZ'
+ * transposed (n, out)
  */
 #include "gpu/matmul.h"
 #include <stdlib.h>
@@ -9,7 +9,9 @@
 enum { REMEMBERED = 16, ALIGNMENTS = 4, ALIGN_MOST = 16 };
 
 /* What an algorithm was asked for. */
-typedef struct { uint32_t n, align[ALIGNMENTS], bias; } question;
+typedef struct {
+    uint32_t n, align[ALIGNMENTS], bias;
+} question;
 
 struct vly_matmul {
     const vly_cublaslt_library *lib;
@@ -17,11 +19,16 @@ struct vly_matmul {
     vly_matmul_desc d;
     vly_lt_desc desc;
     vly_lt_preference preference;
-    struct { question q; vly_lt_algo algo; } known[REMEMBERED];
+    struct {
+        question q;
+        vly_lt_algo algo;
+    } known[REMEMBERED];
     int count;
 };
 
-typedef struct { vly_lt_layout a, b, d; } layouts;
+typedef struct {
+    vly_lt_layout a, b, d;
+} layouts;
 
 /* One handle per device for the life of the process: it is heavy, and any thread may use it. */
 static vly_status shared_handle(const vly_cublaslt_library *lib, int device, vly_lt_handle *out) {
@@ -44,12 +51,14 @@ static vly_status set(vly_matmul *m, int name, const void *value, size_t bytes) 
 static vly_status describe(vly_matmul *m, uint64_t workspace_bytes) {
     const int32_t turned = VLY_LT_TURNED, plain = VLY_LT_PLAIN;
     const uint32_t epilogue = (uint32_t)m->d.epilogue;
-    VLY_CUBLASLT_TRY(m->lib->MatmulDescCreate(&m->desc, m->d.tf32 ? VLY_LT_COMPUTE_TF32 : VLY_LT_COMPUTE_F32, VLY_LT_F32));
+    VLY_CUBLASLT_TRY(m->lib->MatmulDescCreate(
+        &m->desc, m->d.tf32 ? VLY_LT_COMPUTE_TF32 : VLY_LT_COMPUTE_F32, VLY_LT_F32));
     VLY_TRY(set(m, VLY_LT_TRANSA, m->d.form == VLY_PASS_FORWARD ? &turned : &plain, sizeof turned));
     VLY_TRY(set(m, VLY_LT_TRANSB, m->d.form == VLY_PASS_DW ? &turned : &plain, sizeof turned));
     VLY_TRY(set(m, VLY_LT_EPILOGUE, &epilogue, sizeof epilogue));
     VLY_CUBLASLT_TRY(m->lib->MatmulPreferenceCreate(&m->preference));
-    VLY_CUBLASLT_TRY(m->lib->MatmulPreferenceSetAttribute(m->preference, VLY_LT_WORKSPACE_BYTES, &workspace_bytes, sizeof workspace_bytes));
+    VLY_CUBLASLT_TRY(m->lib->MatmulPreferenceSetAttribute(
+        m->preference, VLY_LT_WORKSPACE_BYTES, &workspace_bytes, sizeof workspace_bytes));
     return VLY_OK;
 }
 
@@ -82,33 +91,47 @@ static void layouts_close(const vly_matmul *m, layouts *l) {
     if (l->d) m->lib->MatrixLayoutDestroy(l->d);
 }
 
-static int type_of(vly_dtype t) { return t == VLY_BF16 ? VLY_LT_BF16 : VLY_LT_F32; }
+static int type_of(vly_dtype t) {
+    return t == VLY_BF16 ? VLY_LT_BF16 : VLY_LT_F32;
+}
 
 static vly_status layouts_open(const vly_matmul *m, int n, layouts *l) {
     const bool forward = m->d.form == VLY_PASS_FORWARD, dw = m->d.form == VLY_PASS_DW;
     const int in = m->d.in, out = m->d.out, operand = type_of(m->d.operand);
     const int b_rows = forward ? in : out, d_rows = forward ? out : in;
-    VLY_CUBLASLT_TRY(m->lib->MatrixLayoutCreate(&l->a, operand, (uint64_t)in, (uint64_t)(dw ? n : out), in));
-    VLY_CUBLASLT_TRY(m->lib->MatrixLayoutCreate(&l->b, operand, (uint64_t)b_rows, (uint64_t)n, b_rows));
-    VLY_CUBLASLT_TRY(m->lib->MatrixLayoutCreate(&l->d, type_of(m->d.result), (uint64_t)d_rows, (uint64_t)(dw ? out : n), d_rows));
+    VLY_CUBLASLT_TRY(
+        m->lib->MatrixLayoutCreate(&l->a, operand, (uint64_t)in, (uint64_t)(dw ? n : out), in));
+    VLY_CUBLASLT_TRY(
+        m->lib->MatrixLayoutCreate(&l->b, operand, (uint64_t)b_rows, (uint64_t)n, b_rows));
+    VLY_CUBLASLT_TRY(m->lib->MatrixLayoutCreate(&l->d, type_of(m->d.result), (uint64_t)d_rows,
+                                                (uint64_t)(dw ? out : n), d_rows));
     return VLY_OK;
 }
 
-/* The library would assume 256, and read beyond what a pointer allows. No access is wider than 16: what lies better is the same
- * question, so that the answer that was tried on memory of its own is also the one for weights in the middle of others. */
+/* The library would assume 256, and read beyond what a pointer allows. No access is wider than 16:
+ * what lies better is the same question, so that the answer that was tried on memory of its own is
+ * also the one for weights in the middle of others. */
 static uint32_t alignment(const void *p) {
     const uintptr_t lowest = (uintptr_t)p & (~(uintptr_t)p + 1);
     return lowest == 0 || lowest > ALIGN_MOST ? ALIGN_MOST : (uint32_t)lowest;
 }
 
 static vly_status ask(vly_matmul *m, const layouts *l, const question *q, vly_lt_algo *algo) {
-    static const int names[ALIGNMENTS] = {VLY_LT_ALIGN_A, VLY_LT_ALIGN_B, VLY_LT_ALIGN_C, VLY_LT_ALIGN_D};
+    static const int names[ALIGNMENTS] = {VLY_LT_ALIGN_A, VLY_LT_ALIGN_B, VLY_LT_ALIGN_C,
+                                          VLY_LT_ALIGN_D};
     vly_lt_result best[VLY_VARIANTS];
     int found = 0;
-    for (int i = 0; i < ALIGNMENTS; i++) VLY_CUBLASLT_TRY(m->lib->MatmulPreferenceSetAttribute(m->preference, names[i], &q->align[i], sizeof q->align[i]));
-    VLY_CUBLASLT_TRY(m->lib->MatmulAlgoGetHeuristic(m->handle, m->desc, l->a, l->b, l->d, l->d, m->preference, m->d.suggestion + 1, best, &found));
-    if (found == 0) return vly_fail(VLY_EUNSUPPORTED, "cuBLASLt has no algorithm for this layer with %u rows", q->n);
-    if (found <= m->d.suggestion && (int)q->n == m->d.rows) return vly_fail(VLY_EUNSUPPORTED, "cuBLASLt has %d algorithms for this layer", found);
+    for (int i = 0; i < ALIGNMENTS; i++)
+        VLY_CUBLASLT_TRY(m->lib->MatmulPreferenceSetAttribute(m->preference, names[i], &q->align[i],
+                                                              sizeof q->align[i]));
+    VLY_CUBLASLT_TRY(m->lib->MatmulAlgoGetHeuristic(m->handle, m->desc, l->a, l->b, l->d, l->d,
+                                                    m->preference, m->d.suggestion + 1, best,
+                                                    &found));
+    if (found == 0)
+        return vly_fail(VLY_EUNSUPPORTED, "cuBLASLt has no algorithm for this layer with %u rows",
+                        q->n);
+    if (found <= m->d.suggestion && (int)q->n == m->d.rows)
+        return vly_fail(VLY_EUNSUPPORTED, "cuBLASLt has %d algorithms for this layer", found);
     *algo = best[found <= m->d.suggestion ? found - 1 : m->d.suggestion].algo;
     return VLY_OK;
 }
@@ -120,9 +143,14 @@ static bool same(const question *x, const question *y) {
 }
 
 /* The bias pointer comes first: the library looks at its alignment too. */
-static vly_status algorithm(vly_matmul *m, const layouts *l, const vly_matmul_args *args, vly_lt_algo *algo) {
-    const question q = {(uint32_t)args->n, {alignment(args->a), alignment(args->b), alignment(args->to), alignment(args->to)}, alignment(args->bias)};
-    if (m->d.epilogue != VLY_LT_NO_EPILOGUE) VLY_TRY(set(m, VLY_LT_BIAS_POINTER, &args->bias, sizeof args->bias));
+static vly_status algorithm(vly_matmul *m, const layouts *l, const vly_matmul_args *args,
+                            vly_lt_algo *algo) {
+    const question q = {
+        (uint32_t)args->n,
+        {alignment(args->a), alignment(args->b), alignment(args->to), alignment(args->to)},
+        alignment(args->bias)};
+    if (m->d.epilogue != VLY_LT_NO_EPILOGUE)
+        VLY_TRY(set(m, VLY_LT_BIAS_POINTER, &args->bias, sizeof args->bias));
     for (int i = 0; i < m->count && i < REMEMBERED; i++)
         if (same(&m->known[i].q, &q)) {
             *algo = m->known[i].algo;
@@ -135,12 +163,15 @@ static vly_status algorithm(vly_matmul *m, const layouts *l, const vly_matmul_ar
     return VLY_OK;
 }
 
-static vly_status multiply(vly_matmul *m, vly_queue *q, const layouts *l, const vly_matmul_args *args) {
+static vly_status multiply(vly_matmul *m, vly_queue *q, const layouts *l,
+                           const vly_matmul_args *args) {
     vly_lt_algo algo;
     VLY_TRY(algorithm(m, l, args, &algo));
     if (!q) return VLY_OK; /* it was only asked */
-    VLY_CUBLASLT_TRY(m->lib->Matmul(m->handle, m->desc, &args->alpha, args->a, l->a, args->b, l->b, &args->beta, args->to, l->d, args->to, l->d, &algo,
-                                    vly_workspace_of(q), vly_cuda_of(q)->workspace_bytes, vly_stream_of(q)));
+    VLY_CUBLASLT_TRY(m->lib->Matmul(m->handle, m->desc, &args->alpha, args->a, l->a, args->b, l->b,
+                                    &args->beta, args->to, l->d, args->to, l->d, &algo,
+                                    vly_workspace_of(q), vly_cuda_of(q)->workspace_bytes,
+                                    vly_stream_of(q)));
     return VLY_OK;
 }
 
@@ -157,14 +188,21 @@ vly_status vly_matmul_open(vly_cuda *cuda, const vly_matmul_desc *desc, vly_matm
     void *const aligned = (void *)(uintptr_t)ALIGN_MOST;
     VLY_NEED(desc->suggestion >= 0 && desc->suggestion < VLY_VARIANTS && desc->rows > 0);
     VLY_TRY(open_unasked(cuda, desc, out));
-    const vly_status status = vly_matmul_run(*out, NULL, &(vly_matmul_args){.n = desc->rows, .alpha = 1, .a = aligned, .b = aligned, .to = aligned, .bias = aligned});
+    const vly_status status = vly_matmul_run(*out, NULL,
+                                             &(vly_matmul_args){.n = desc->rows,
+                                                                .alpha = 1,
+                                                                .a = aligned,
+                                                                .b = aligned,
+                                                                .to = aligned,
+                                                                .bias = aligned});
     if (status == VLY_OK) return VLY_OK;
     vly_matmul_close(*out);
     *out = NULL;
     return status;
 }
 
-vly_status vly_matmul_open_dw(vly_cuda *cuda, const vly_matmul_desc *desc, bool bias, vly_matmul **out, bool *gives_bias) {
+vly_status vly_matmul_open_dw(vly_cuda *cuda, const vly_matmul_desc *desc, bool bias,
+                              vly_matmul **out, bool *gives_bias) {
     vly_matmul_desc with = *desc;
     with.epilogue = VLY_LT_BIAS_GRADIENT;
     *gives_bias = bias && vly_matmul_open(cuda, &with, out) == VLY_OK;

@@ -1,13 +1,15 @@
 /* matmul.h -- one product of a layer through cuBLASLt, with what its epilogue can do besides.
  *
- *   VLY_TRY(vly_matmul_open(cuda, &(vly_matmul_desc){.form = VLY_PASS_FORWARD, .in = 64, .out = 6, ...}, &m));
- *   VLY_TRY(vly_matmul_run(m, q, &(vly_matmul_args){.n = rows, .alpha = 1, .a = w, .b = x, .to = y, .bias = bias}));
+ *   VLY_TRY(vly_matmul_open(cuda, &(vly_matmul_desc){.form = VLY_PASS_FORWARD, .in = 64, .out = 6,
+ * ...}, &m)); VLY_TRY(vly_matmul_run(m, q, &(vly_matmul_args){.n = rows, .alpha = 1, .a = w, .b =
+ * x, .to = y, .bias = bias}));
  *
  * Row-major, as everything of ours:
  *   forward   to (n, out)  = alpha * b (n, in) times a (out, in) turned, then the epilogue
  *   dx        to (n, in)   = alpha * b (n, out) times a (out, in)
- *   dw        to (out, in) = alpha * b (n, out) turned times a (n, in) + beta * to; the epilogue may give b's column sums too
- * The library is asked once per n and alignment, its answer remembered. Enqueues and returns; uses the queue's workspace.
+ *   dw        to (out, in) = alpha * b (n, out) turned times a (n, in) + beta * to; the epilogue
+ * may give b's column sums too The library is asked once per n and alignment, its answer
+ * remembered. Enqueues and returns; uses the queue's workspace.
  */
 #ifndef VLY_GPU_MATMUL_H
 #define VLY_GPU_MATMUL_H
@@ -34,10 +36,13 @@ typedef struct {
 
 typedef struct vly_matmul vly_matmul;
 
-/* Fails where the library has not so many suggestions for `rows` (for other n its last one is as good). */
+/* Fails where the library has not so many suggestions for `rows` (for other n its last one is as
+ * good). */
 vly_status vly_matmul_open(vly_cuda *cuda, const vly_matmul_desc *desc, vly_matmul **out);
 void vly_matmul_close(vly_matmul *m);
 vly_status vly_matmul_run(vly_matmul *m, vly_queue *q, const vly_matmul_args *args);
-/* A dw product, with b's column sums where `bias` asks for them and the library can; *gives_bias says whether. */
-vly_status vly_matmul_open_dw(vly_cuda *cuda, const vly_matmul_desc *desc, bool bias, vly_matmul **out, bool *gives_bias);
+/* A dw product, with b's column sums where `bias` asks for them and the library can; *gives_bias
+ * says whether. */
+vly_status vly_matmul_open_dw(vly_cuda *cuda, const vly_matmul_desc *desc, bool bias,
+                              vly_matmul **out, bool *gives_bias);
 #endif

@@ -39,7 +39,10 @@ typedef struct {
 
 /* ---- failure ---- */
 
-typedef struct { const vly_nccl_library *lib; vly_nccl_comm comm; } ending;
+typedef struct {
+    const vly_nccl_library *lib;
+    vly_nccl_comm comm;
+} ending;
 
 static void *abort_communicator(void *arg) {
     ending *e = arg;
@@ -48,8 +51,9 @@ static void *abort_communicator(void *arg) {
     return NULL;
 }
 
-/* CommAbort releases at once the kernels that wait in the communicator, but does not return before every graph that captured one of
- * its collectives is destroyed; who destroys them waits for those kernels, and perhaps for our lock. Hence a thread. */
+/* CommAbort releases at once the kernels that wait in the communicator, but does not return before
+ * every graph that captured one of its collectives is destroyed; who destroys them waits for those
+ * kernels, and perhaps for our lock. Hence a thread. */
 static void begin_abort(nccl_sync *n) {
     ending *e = malloc(sizeof *e);
     if (e && n->comm) {
@@ -69,7 +73,8 @@ static void end_abort(nccl_sync *n) {
     if (pthread_timedjoin_np(n->aborter, NULL, &until) != 0) pthread_detach(n->aborter);
 }
 
-/* The first failure counts: remembered, and the communicator ends, which releases the kernels that wait in it. Under the lock. */
+/* The first failure counts: remembered, and the communicator ends, which releases the kernels that
+ * wait in it. Under the lock. */
 static vly_status give_up(nccl_sync *n, vly_status status, const char *words) {
     if (n->failure == VLY_OK) {
         n->failure = status;
@@ -82,12 +87,13 @@ static vly_status give_up(nccl_sync *n, vly_status status, const char *words) {
 static vly_status nccl_failed(nccl_sync *n, const char *what, int result) {
     char words[512];
     if (vly_crew_check(n->crew) != VLY_OK) return give_up(n, VLY_EPEER, vly_error_text());
-    snprintf(words, sizeof words, "rank %d: NCCL: %s: %s (%.300s)", n->sync.rank, what, n->lib->GetErrorString(result),
-             n->comm ? n->lib->GetLastError(n->comm) : "");
+    snprintf(words, sizeof words, "rank %d: NCCL: %s: %s (%.300s)", n->sync.rank, what,
+             n->lib->GetErrorString(result), n->comm ? n->lib->GetLastError(n->comm) : "");
     return give_up(n, VLY_ECUDA, words);
 }
 
-/* A call on a non-blocking communicator is over when it is no longer in progress. Under the lock. */
+/* A call on a non-blocking communicator is over when it is no longer in progress. Under the lock.
+ */
 static vly_status settle(nccl_sync *n, const char *what, int result) {
     const double until = vly_now_s() + n->o.deadline_s;
     for (;;) {
@@ -96,7 +102,9 @@ static vly_status settle(nccl_sync *n, const char *what, int result) {
         if (vly_crew_check(n->crew) != VLY_OK) return give_up(n, VLY_EPEER, vly_error_text());
         if (vly_now_s() > until) {
             char words[160];
-            snprintf(words, sizeof words, "rank %d: NCCL: %s is not over after %.0f s (--dist.deadline_s)", n->sync.rank, what, n->o.deadline_s);
+            snprintf(words, sizeof words,
+                     "rank %d: NCCL: %s is not over after %.0f s (--dist.deadline_s)", n->sync.rank,
+                     what, n->o.deadline_s);
             return give_up(n, VLY_ETIMEOUT, words);
         }
         nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
@@ -115,10 +123,13 @@ static void look(nccl_sync *n) {
     if (!n->comm) return;
     if (vly_crew_check(n->crew) != VLY_OK) {
         give_up(n, VLY_EPEER, vly_error_text());
-    } else if (n->lib->CommGetAsyncError(n->comm, &error) == VLY_NCCL_SUCCESS && error != VLY_NCCL_SUCCESS && error != VLY_NCCL_IN_PROGRESS) {
+    } else if (n->lib->CommGetAsyncError(n->comm, &error) == VLY_NCCL_SUCCESS &&
+               error != VLY_NCCL_SUCCESS && error != VLY_NCCL_IN_PROGRESS) {
         nccl_failed(n, "while the ranks exchanged gradients", error);
     } else if (n->waiting_since > 0 && vly_now_s() - n->waiting_since > n->o.deadline_s) {
-        snprintf(words, sizeof words, "rank %d has waited %.0f s for the gradients of the others (--dist.deadline_s): one of them hangs, or is that slow",
+        snprintf(words, sizeof words,
+                 "rank %d has waited %.0f s for the gradients of the others (--dist.deadline_s): "
+                 "one of them hangs, or is that slow",
                  n->sync.rank, n->o.deadline_s);
         give_up(n, VLY_ETIMEOUT, words);
     }
@@ -145,7 +156,8 @@ static vly_status room_for(nccl_sync *n, int64_t numbers) {
     if (!n->o.bf16 || numbers <= n->low_room) return VLY_OK;
     vly_arena_free(&n->cuda->arena, n->low);
     n->low_room = 0;
-    VLY_TRY(vly_arena_alloc(&n->cuda->arena, (size_t)numbers * 2, "gradients in bf16", "--dist.reduce", &n->low));
+    VLY_TRY(vly_arena_alloc(&n->cuda->arena, (size_t)numbers * 2, "gradients in bf16",
+                            "--dist.reduce", &n->low));
     n->low_room = numbers;
     return VLY_OK;
 }
@@ -156,11 +168,13 @@ static vly_status enqueue_mean(nccl_sync *n, vly_queue *q, vly_real *grad, int64
     VLY_CUDA_TRY(cudaEventRecord(n->ready, vly_stream_of(q)));
     VLY_CUDA_TRY(cudaStreamWaitEvent(n->stream, n->ready, 0));
     if (!n->o.bf16) {
-        NCCL_TRY(n, AllReduce(grad, grad, (size_t)count, VLY_NCCL_FLOAT, VLY_NCCL_AVERAGE, n->comm, n->stream));
+        NCCL_TRY(n, AllReduce(grad, grad, (size_t)count, VLY_NCCL_FLOAT, VLY_NCCL_AVERAGE, n->comm,
+                              n->stream));
         return VLY_OK;
     }
     VLY_TRY(vly_convert_launch(count, VLY_F32, grad, VLY_BF16, n->low, n->stream));
-    NCCL_TRY(n, AllReduce(n->low, n->low, (size_t)count, VLY_NCCL_BFLOAT16, VLY_NCCL_AVERAGE, n->comm, n->stream));
+    NCCL_TRY(n, AllReduce(n->low, n->low, (size_t)count, VLY_NCCL_BFLOAT16, VLY_NCCL_AVERAGE,
+                          n->comm, n->stream));
     return vly_convert_launch(count, VLY_BF16, n->low, VLY_F32, grad, n->stream);
 }
 
@@ -172,7 +186,9 @@ static vly_status start_mean(nccl_sync *n, vly_queue *q, vly_real *grad, int64_t
     return status;
 }
 
-static vly_status reduce_early(vly_sync *s, vly_queue *q, vly_real *grad, int64_t count) { return start_mean((nccl_sync *)s, q, grad, count); }
+static vly_status reduce_early(vly_sync *s, vly_queue *q, vly_real *grad, int64_t count) {
+    return start_mean((nccl_sync *)s, q, grad, count);
+}
 
 static vly_status reduce(vly_sync *s, vly_queue *q, vly_real *grad, int64_t count) {
     nccl_sync *n = (nccl_sync *)s;
@@ -182,7 +198,8 @@ static vly_status reduce(vly_sync *s, vly_queue *q, vly_real *grad, int64_t coun
     return VLY_OK;
 }
 
-static vly_status enqueue_broadcast(nccl_sync *n, cudaStream_t stream, void *data, size_t bytes, int root) {
+static vly_status enqueue_broadcast(nccl_sync *n, cudaStream_t stream, void *data, size_t bytes,
+                                    int root) {
     if (!n->comm) return vly_fail(n->failure, "%s", n->words);
     NCCL_TRY(n, Broadcast(data, data, bytes, VLY_NCCL_CHAR, root, n->comm, stream));
     return VLY_OK;
@@ -207,7 +224,8 @@ static vly_status check(vly_sync *s) {
 
 static vly_status broadcast(vly_sync *s, vly_queue *q, void *data, size_t bytes, int root) {
     nccl_sync *n = (nccl_sync *)s;
-    VLY_TRY(room_for(n, (int64_t)(bytes / sizeof(vly_real)))); /* as many gradients will come as there are weights */
+    VLY_TRY(room_for(n, (int64_t)(bytes / sizeof(vly_real)))); /* as many gradients will come as
+                                                                  there are weights */
     pthread_mutex_lock(&n->lock);
     vly_status status = enqueue_broadcast(n, vly_stream_of(q), data, bytes, root);
     pthread_mutex_unlock(&n->lock);
@@ -226,7 +244,8 @@ static vly_status compare(vly_sync *s, vly_queue *q, const vly_params *p) {
     if (n->o.compare_every <= 0 || n->updates++ % n->o.compare_every) return VLY_OK;
     n->compared = n->updates;
     VLY_TRY(vly_fingerprint_launch(p->n, p->param, n->print, vly_stream_of(q)));
-    VLY_CUDA_TRY(cudaMemcpyAsync(n->print_host, n->print, sizeof *n->print, cudaMemcpyDeviceToHost, vly_stream_of(q)));
+    VLY_CUDA_TRY(cudaMemcpyAsync(n->print_host, n->print, sizeof *n->print, cudaMemcpyDeviceToHost,
+                                 vly_stream_of(q)));
     return VLY_OK;
 }
 
@@ -240,8 +259,11 @@ typedef struct {
 static vly_status compare_prints(nccl_sync *n, const report *all) {
     for (int i = 1; i < n->sync.world; i++)
         if (all[i].compared == all[0].compared && all[i].print != all[0].print)
-            return vly_fail(VLY_EPEER, "rank %d: the weights of rank %d (%016llx) are not those of rank 0 (%016llx) any more, in update %lld: different "
-                            "programs, libraries or cards? resume from the last checkpoint", n->sync.rank, i, (unsigned long long)all[i].print,
+            return vly_fail(VLY_EPEER,
+                            "rank %d: the weights of rank %d (%016llx) are not those of rank 0 "
+                            "(%016llx) any more, in update %lld: different "
+                            "programs, libraries or cards? resume from the last checkpoint",
+                            n->sync.rank, i, (unsigned long long)all[i].print,
                             (unsigned long long)all[0].print, (long long)all[0].compared);
     return VLY_OK;
 }
@@ -265,10 +287,14 @@ static vly_status meet(nccl_sync *n) {
     vly_nccl_config config = {sizeof config, VLY_NCCL_MAGIC, VLY_NCCL_VERSION_MIN, 0};
     vly_nccl_id mine = {{0}}, *ids = calloc((size_t)n->sync.world, sizeof *ids);
     if (!ids) return vly_fail(VLY_ENOMEM, "no memory for %d ranks", n->sync.world);
-    vly_status status = n->sync.rank ? VLY_OK : settle(n, "GetUniqueId", n->lib->GetUniqueId(&mine));
-    if (status == VLY_OK) status = vly_crew_exchange(n->crew, &mine, sizeof mine, ids, n->o.deadline_s);
+    vly_status status = n->sync.rank ? VLY_OK
+                                     : settle(n, "GetUniqueId", n->lib->GetUniqueId(&mine));
     if (status == VLY_OK)
-        status = settle(n, "CommInitRankConfig", n->lib->CommInitRankConfig(&n->comm, n->sync.world, ids[0], n->sync.rank, &config));
+        status = vly_crew_exchange(n->crew, &mine, sizeof mine, ids, n->o.deadline_s);
+    if (status == VLY_OK)
+        status = settle(
+            n, "CommInitRankConfig",
+            n->lib->CommInitRankConfig(&n->comm, n->sync.world, ids[0], n->sync.rank, &config));
     free(ids);
     return status;
 }
@@ -283,19 +309,25 @@ static vly_status open_device(nccl_sync *n) {
     VLY_CUDA_TRY(cudaEventCreateWithFlags(&n->done, cudaEventDisableTiming));
     VLY_TRY(vly_arena_alloc(&n->cuda->arena, sizeof *n->print, "a fingerprint", NULL, &memory));
     n->print = memory;
-    VLY_TRY(n->o.compute->alloc_host(n->o.compute, sizeof *n->print_host, "a fingerprint", &memory));
+    VLY_TRY(
+        n->o.compute->alloc_host(n->o.compute, sizeof *n->print_host, "a fingerprint", &memory));
     n->print_host = memory;
     return VLY_OK;
 }
 
 static vly_status open_sync(nccl_sync *n) {
-    if (!n->lib->handle) return vly_fail(VLY_ENOTFOUND, "several GPUs need NCCL (libnccl.so.2): %s; pip install nvidia-nccl-cu13, or make cuda", n->lib->path);
+    if (!n->lib->handle)
+        return vly_fail(
+            VLY_ENOTFOUND,
+            "several GPUs need NCCL (libnccl.so.2): %s; pip install nvidia-nccl-cu13, or make cuda",
+            n->lib->path);
     VLY_TRY(open_device(n));
     pthread_mutex_lock(&n->lock);
     const vly_status status = meet(n);
     pthread_mutex_unlock(&n->lock);
     VLY_TRY(status);
-    if (pthread_create(&n->watchdog, NULL, watch, n) != 0) return vly_fail(VLY_ENOMEM, "no thread to watch the other ranks");
+    if (pthread_create(&n->watchdog, NULL, watch, n) != 0)
+        return vly_fail(VLY_ENOMEM, "no thread to watch the other ranks");
     n->watching = true;
     return VLY_OK;
 }
@@ -311,18 +343,29 @@ vly_status vly_nccl_sync_create(vly_sync **out, const vly_nccl_options *options)
     n->lib = vly_nccl_library_open();
     pthread_mutex_init(&n->lock, NULL);
     pthread_cond_init(&n->wake, NULL);
-    n->sync = (vly_sync){.rank = vly_crew_rank(n->crew), .world = vly_crew_world(n->crew), .capturable = true, .reduce = reduce,
-                         .reduce_early = reduce_early, .compare = compare, .check = check, .broadcast = broadcast, .agree = agree};
+    n->sync = (vly_sync){.rank = vly_crew_rank(n->crew),
+                         .world = vly_crew_world(n->crew),
+                         .capturable = true,
+                         .reduce = reduce,
+                         .reduce_early = reduce_early,
+                         .compare = compare,
+                         .check = check,
+                         .broadcast = broadcast,
+                         .agree = agree};
     const vly_status status = open_sync(n);
-    if (status != VLY_OK) vly_nccl_sync_destroy(&n->sync, true);
-    else *out = &n->sync;
+    if (status != VLY_OK)
+        vly_nccl_sync_destroy(&n->sync, true);
+    else
+        *out = &n->sync;
     return status;
 }
 
 static void end_communicator(nccl_sync *n, bool failed) {
     if (!n->comm) return;
-    if (failed) begin_abort(n);
-    else if (settle(n, "CommFinalize", n->lib->CommFinalize(n->comm)) == VLY_OK) n->lib->CommDestroy(n->comm);
+    if (failed)
+        begin_abort(n);
+    else if (settle(n, "CommFinalize", n->lib->CommFinalize(n->comm)) == VLY_OK)
+        n->lib->CommDestroy(n->comm);
     n->comm = NULL;
 }
 

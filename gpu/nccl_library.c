@@ -25,7 +25,8 @@ static void find(void) {
     }
     snprintf(library.path, sizeof library.path, "%.500s", named);
     library.handle = dlopen(named, RTLD_NOW | RTLD_LOCAL);
-    if (!library.handle) snprintf(library.path, sizeof library.path, "VLY_NCCL_LIBRARY: %.480s", dlerror());
+    if (!library.handle)
+        snprintf(library.path, sizeof library.path, "VLY_NCCL_LIBRARY: %.480s", dlerror());
 }
 
 static void open_once(void) {
@@ -35,8 +36,11 @@ static void open_once(void) {
 #undef XX
     *(void **)&library.GetErrorString = take("ncclGetErrorString");
     *(void **)&library.GetLastError = take("ncclGetLastError");
-    if (!library.handle || (library.GetVersion(&library.version) == VLY_NCCL_SUCCESS && library.version >= (int)VLY_NCCL_VERSION_MIN)) return;
-    snprintf(library.path, sizeof library.path, "it is version %d; 2.14 or later is needed", library.version);
+    if (!library.handle || (library.GetVersion(&library.version) == VLY_NCCL_SUCCESS &&
+                            library.version >= (int)VLY_NCCL_VERSION_MIN))
+        return;
+    snprintf(library.path, sizeof library.path, "it is version %d; 2.14 or later is needed",
+             library.version);
     dlclose(library.handle);
     library.handle = NULL;
 }

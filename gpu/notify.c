@@ -1,9 +1,10 @@
 /* notify.c -- tells the host that a stream has come to a point, without anyone spinning.
  *
- * cudaLaunchHostFunc calls back from a thread of the driver, but never after an error of the device: an event loop
- * that waits for it would wait for ever. So a watchdog looks at the device four times a second while calls are
- * outstanding, and once it has failed makes them itself; what is enqueued next reports the error. It asks an idle stream: a
- * failed device answers every call with its error, but the last error is the thread's own and says nothing of other threads. */
+ * cudaLaunchHostFunc calls back from a thread of the driver, but never after an error of the
+ * device: an event loop that waits for it would wait for ever. So a watchdog looks at the device
+ * four times a second while calls are outstanding, and once it has failed makes them itself; what
+ * is enqueued next reports the error. It asks an idle stream: a failed device answers every call
+ * with its error, but the last error is the thread's own and says nothing of other threads. */
 #include <errno.h>
 #include <stdlib.h>
 #include <time.h>
@@ -45,12 +46,15 @@ static void call(note *n) {
     atomic_fetch_sub(&notes->outstanding, 1);
 }
 
-static void from_driver(void *arg) { call(arg); }
+static void from_driver(void *arg) {
+    call(arg);
+}
 
 /* Else whoever notifies would wake it every time. */
 static void sleep_until_called(vly_notes *notes) {
     notes->asleep = true;
-    while (!notes->stop && atomic_load(&notes->outstanding) == 0) pthread_cond_wait(&notes->wake, &notes->lock);
+    while (!notes->stop && atomic_load(&notes->outstanding) == 0)
+        pthread_cond_wait(&notes->wake, &notes->lock);
     notes->asleep = false;
 }
 
@@ -127,7 +131,8 @@ vly_status vly_notes_add(vly_notes *notes, cudaStream_t stream, void (*fn)(void 
     const cudaError_t error = cudaLaunchHostFunc(stream, from_driver, n);
     if (error == cudaSuccess) return VLY_OK;
     int expected = WAITING; /* unless the watchdog was quicker: then the call was made */
-    if (atomic_compare_exchange_strong(&n->state, &expected, FREE)) atomic_fetch_sub(&notes->outstanding, 1);
+    if (atomic_compare_exchange_strong(&n->state, &expected, FREE))
+        atomic_fetch_sub(&notes->outstanding, 1);
     VLY_CUDA_TRY(error);
     return VLY_OK;
 }

@@ -21,11 +21,15 @@ static void queue_destroy(vly_queue *q) {
 static vly_status queue_fill(vly_cuda_queue *q, vly_cuda *cuda) {
     int least, greatest;
     VLY_CUDA_TRY(cudaDeviceGetStreamPriorityRange(&least, &greatest));
-    VLY_CUDA_TRY(cudaStreamCreateWithPriority(&q->stream, cudaStreamNonBlocking, q->base.kind == VLY_QUEUE_LEARN ? least : greatest));
-    VLY_CUDA_TRY(cudaEventCreateWithFlags(&q->passed, cudaEventDisableTiming | cudaEventBlockingSync));
-    VLY_TRY(vly_arena_alloc(&cuda->arena, VLY_SCRATCH_BYTES, "a queue's working memory", NULL, &q->scratch));
+    VLY_CUDA_TRY(cudaStreamCreateWithPriority(&q->stream, cudaStreamNonBlocking,
+                                              q->base.kind == VLY_QUEUE_LEARN ? least : greatest));
+    VLY_CUDA_TRY(
+        cudaEventCreateWithFlags(&q->passed, cudaEventDisableTiming | cudaEventBlockingSync));
+    VLY_TRY(vly_arena_alloc(&cuda->arena, VLY_SCRATCH_BYTES, "a queue's working memory", NULL,
+                            &q->scratch));
     if (q->base.kind == VLY_QUEUE_COPY || !vly_layer_wants_workspace()) return VLY_OK;
-    VLY_TRY(vly_arena_alloc(&cuda->arena, cuda->workspace_bytes, "a queue's workspace for cuBLAS and cuDNN", NULL, &q->workspace));
+    VLY_TRY(vly_arena_alloc(&cuda->arena, cuda->workspace_bytes,
+                            "a queue's workspace for cuBLAS and cuDNN", NULL, &q->workspace));
     return vly_engines_queue_open(q);
 }
 
@@ -54,7 +58,9 @@ static vly_status queue_sync(vly_queue *q) {
 
 /* ---- events ---- */
 
-struct vly_event { cudaEvent_t event; };
+struct vly_event {
+    cudaEvent_t event;
+};
 
 static vly_status event_create(vly_compute *c, vly_event **out) {
     *out = NULL;
@@ -88,7 +94,9 @@ static vly_status event_wait(vly_queue *q, vly_event *e) {
 }
 
 /* A device that has failed is done too: whoever asks goes on and meets the error. */
-static bool event_done(vly_event *e) { return cudaEventQuery(e->event) != cudaErrorNotReady; }
+static bool event_done(vly_event *e) {
+    return cudaEventQuery(e->event) != cudaErrorNotReady;
+}
 
 static vly_status notify(vly_queue *q, void (*fn)(void *arg), void *arg) {
     return vly_notes_add(vly_cuda_of(q)->notes, vly_stream_of(q), fn, arg);
@@ -96,15 +104,21 @@ static vly_status notify(vly_queue *q, void (*fn)(void *arg), void *arg) {
 
 /* ---- graphs ---- */
 
-/* The first call runs the function as it is: libraries set themselves up, modules load. The second captures. */
-struct vly_graph { cudaGraphExec_t exec; };
+/* The first call runs the function as it is: libraries set themselves up, modules load. The second
+ * captures. */
+struct vly_graph {
+    cudaGraphExec_t exec;
+};
 
-static vly_status capture(vly_queue *q, vly_graph *graph, vly_status (*fn)(vly_queue *q, void *arg), void *arg) {
+static vly_status capture(vly_queue *q, vly_graph *graph, vly_status (*fn)(vly_queue *q, void *arg),
+                          void *arg) {
     cudaStream_t stream = vly_stream_of(q);
     cudaGraph_t recorded = NULL;
     VLY_CUDA_TRY(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
     const vly_status status = fn(q, arg);
-    const cudaError_t ended = cudaStreamEndCapture(stream, &recorded); /* also after a failure: the stream must be usable again */
+    const cudaError_t ended = cudaStreamEndCapture(stream, &recorded); /* also after a failure: the
+                                                                          stream must be usable
+                                                                          again */
     if (status != VLY_OK) {
         if (recorded) cudaGraphDestroy(recorded);
         cudaGetLastError();
@@ -119,7 +133,8 @@ static vly_status capture(vly_queue *q, vly_graph *graph, vly_status (*fn)(vly_q
     return VLY_OK;
 }
 
-static vly_status graph_run(vly_queue *q, vly_graph **graph, vly_status (*fn)(vly_queue *q, void *arg), void *arg) {
+static vly_status graph_run(vly_queue *q, vly_graph **graph,
+                            vly_status (*fn)(vly_queue *q, void *arg), void *arg) {
     if (!*graph) {
         VLY_TRY(fn(q, arg));
         *graph = calloc(1, sizeof **graph);
@@ -139,17 +154,22 @@ static void graph_destroy(vly_graph *graph) {
 /* ---- copies ---- */
 
 static vly_status upload(vly_queue *q, void *device, const void *host, size_t bytes) {
-    if (bytes) VLY_CUDA_TRY(cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, vly_stream_of(q)));
+    if (bytes)
+        VLY_CUDA_TRY(
+            cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, vly_stream_of(q)));
     return VLY_OK;
 }
 
 static vly_status download(vly_queue *q, void *host, const void *device, size_t bytes) {
-    if (bytes) VLY_CUDA_TRY(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, vly_stream_of(q)));
+    if (bytes)
+        VLY_CUDA_TRY(
+            cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, vly_stream_of(q)));
     return VLY_OK;
 }
 
 static vly_status copy(vly_queue *q, void *to, const void *from, size_t bytes) {
-    if (bytes) VLY_CUDA_TRY(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, vly_stream_of(q)));
+    if (bytes)
+        VLY_CUDA_TRY(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, vly_stream_of(q)));
     return VLY_OK;
 }
 

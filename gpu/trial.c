@@ -12,7 +12,8 @@ enum { REPEATS = 5, TIMES = 6 };
 
 void vly_trial_close(vly_trial *t) {
     vly_compute *c = t->l->c;
-    if (t->q) c->queue_sync(t->q); /* a candidate that failed may have left work that writes there */
+    if (t->q)
+        c->queue_sync(t->q); /* a candidate that failed may have left work that writes there */
     void *memory[] = {t->x, t->y, t->dz, t->dx, t->w, t->dw};
     for (size_t i = 0; i < sizeof memory / sizeof *memory; i++) c->free(c, memory[i]);
     free(t->want);
@@ -21,22 +22,29 @@ void vly_trial_close(vly_trial *t) {
 }
 
 static void random_number(void *host, vly_dtype type, int64_t i, float scale, uint32_t lane) {
-    const float unit = vly_unit(vly_philox(1, VLY_STREAM_TEST, (uint64_t)i, lane).v[0]), v = scale * (2 * unit - 1);
+    const float unit = vly_unit(vly_philox(1, VLY_STREAM_TEST, (uint64_t)i, lane).v[0]),
+                v = scale * (2 * unit - 1);
     uint32_t bits;
     memcpy(&bits, &v, sizeof bits);
-    if (type == VLY_U8) ((uint8_t *)host)[i] = (uint8_t)(256 * unit);
-    else if (type == VLY_BF16) ((uint16_t *)host)[i] = (uint16_t)(bits >> 16);
-    else ((float *)host)[i] = v;
+    if (type == VLY_U8)
+        ((uint8_t *)host)[i] = (uint8_t)(256 * unit);
+    else if (type == VLY_BF16)
+        ((uint16_t *)host)[i] = (uint16_t)(bits >> 16);
+    else
+        ((float *)host)[i] = v;
 }
 
-/* Uniform in (-1, 1) times scale, or over all bytes. The beginning is repeated: a large batch of pictures would take seconds. */
-static vly_status random_array(vly_trial *t, void *device, vly_dtype type, int64_t n, float scale, uint32_t lane) {
+/* Uniform in (-1, 1) times scale, or over all bytes. The beginning is repeated: a large batch of
+ * pictures would take seconds. */
+static vly_status random_array(vly_trial *t, void *device, vly_dtype type, int64_t n, float scale,
+                               uint32_t lane) {
     enum { PERIOD = 65521 };
     const size_t bytes = (size_t)n * vly_dtype_bytes(type), period = PERIOD * vly_dtype_bytes(type);
     char *host = malloc(bytes);
     if (!host) return vly_fail(VLY_ENOMEM, "no memory for a trial");
     for (int64_t i = 0; i < n && i < PERIOD; i++) random_number(host, type, i, scale, lane);
-    for (size_t at = period; at < bytes; at += period) memcpy(host + at, host, bytes - at < period ? bytes - at : period);
+    for (size_t at = period; at < bytes; at += period)
+        memcpy(host + at, host, bytes - at < period ? bytes - at : period);
     vly_status status = t->l->c->upload(t->q, device, host, bytes);
     if (status == VLY_OK) status = t->l->c->queue_sync(t->q);
     free(host);
@@ -46,9 +54,12 @@ static vly_status random_array(vly_trial *t, void *device, vly_dtype type, int64
 vly_status vly_trial_open(vly_trial *t) {
     vly_layer *l = t->l;
     vly_compute *c = l->c;
-    const int64_t xs = l->in_numbers * l->d.batch_max, ys = l->out_numbers * l->d.batch_max, ws = l->weights + l->d.out_c;
-    t->x_bytes = (size_t)xs * vly_dtype_bytes(l->d.x_type), t->y_bytes = (size_t)ys * vly_dtype_bytes(l->d.y_type);
-    const size_t most = t->x_bytes > t->y_bytes ? t->x_bytes : t->y_bytes, host = most > (size_t)ws * 4 ? most : (size_t)ws * 4;
+    const int64_t xs = l->in_numbers * l->d.batch_max, ys = l->out_numbers * l->d.batch_max,
+                  ws = l->weights + l->d.out_c;
+    t->x_bytes = (size_t)xs * vly_dtype_bytes(l->d.x_type),
+    t->y_bytes = (size_t)ys * vly_dtype_bytes(l->d.y_type);
+    const size_t most = t->x_bytes > t->y_bytes ? t->x_bytes : t->y_bytes,
+                 host = most > (size_t)ws * 4 ? most : (size_t)ws * 4;
     VLY_TRY(c->queue_create(c, VLY_QUEUE_LEARN, &t->q));
     VLY_TRY(c->alloc(c, t->x_bytes, "a trial of engines", NULL, &t->x));
     VLY_TRY(c->alloc(c, t->x_bytes, "a trial of engines", NULL, &t->dx));
@@ -64,24 +75,39 @@ vly_status vly_trial_open(vly_trial *t) {
     return c->layer_prepare(t->q, l, t->w);
 }
 
-/* The bias gradient belongs to the pass where an engine may give it: then the others pay for the kernel that does. */
-static bool bias_counts(const vly_trial *t, vly_pass pass) { return pass == VLY_PASS_DW && t->l->d.act == VLY_ACT_NONE; }
+/* The bias gradient belongs to the pass where an engine may give it: then the others pay for the
+ * kernel that does. */
+static bool bias_counts(const vly_trial *t, vly_pass pass) {
+    return pass == VLY_PASS_DW && t->l->d.act == VLY_ACT_NONE;
+}
 
 static vly_status pass_once(vly_trial *t, const vly_engine *engine, vly_pass pass, void *plan) {
     vly_layer *l = t->l;
     float *db = bias_counts(t, pass) ? t->dw + l->weights : NULL;
     const bool gives = db && vly_layer_dw_gives_bias(l, engine, plan);
-    const vly_pass_args args = {.x = t->x, .w = t->w, .y = t->y, .dz = t->dz, .dx = t->dx, .dw = t->dw, .db = gives ? db : NULL};
+    const vly_pass_args args = {.x = t->x,
+                                .w = t->w,
+                                .y = t->y,
+                                .dz = t->dz,
+                                .dx = t->dx,
+                                .dw = t->dw,
+                                .db = gives ? db : NULL};
     if (db && !gives)
-        VLY_TRY(vly_activation_backward_launch(l->d.y_type, VLY_ACT_NONE, l->out_numbers / l->d.out_c * l->d.batch_max, l->d.out_c, t->y, t->dz, db, false,
-                                               l->partial, vly_stream_of(t->q)));
+        VLY_TRY(vly_activation_backward_launch(
+            l->d.y_type, VLY_ACT_NONE, l->out_numbers / l->d.out_c * l->d.batch_max, l->d.out_c,
+            t->y, t->dz, db, false, l->partial, vly_stream_of(t->q)));
     return engine->run(l, t->q, pass, plan, l->d.batch_max, &args);
 }
 
 static vly_status fetch(vly_trial *t, vly_pass pass, void *host, size_t *bytes, vly_dtype *type) {
     const vly_layer *l = t->l;
-    const void *from = pass == VLY_PASS_FORWARD ? t->y : pass == VLY_PASS_DX ? t->dx : (const void *)t->dw;
-    *bytes = pass == VLY_PASS_FORWARD ? t->y_bytes : pass == VLY_PASS_DX ? t->x_bytes : (size_t)(l->weights + (bias_counts(t, pass) ? l->d.out_c : 0)) * 4;
+    const void *from = pass == VLY_PASS_FORWARD ? t->y
+                       : pass == VLY_PASS_DX    ? t->dx
+                                                : (const void *)t->dw;
+    *bytes = pass == VLY_PASS_FORWARD ? t->y_bytes
+             : pass == VLY_PASS_DX
+                 ? t->x_bytes
+                 : (size_t)(l->weights + (bias_counts(t, pass) ? l->d.out_c : 0)) * 4;
     *type = pass == VLY_PASS_FORWARD ? l->d.y_type : pass == VLY_PASS_DX ? l->d.x_type : VLY_F32;
     VLY_TRY(l->c->download(t->q, host, from, *bytes));
     return l->c->queue_sync(t->q);
@@ -89,26 +115,33 @@ static vly_status fetch(vly_trial *t, vly_pass pass, void *host, size_t *bytes, 
 
 static float number(vly_dtype type, const void *data, size_t i) {
     float f;
-    const uint32_t bits = type == VLY_BF16 ? (uint32_t)((const uint16_t *)data)[i] << 16 : ((const uint32_t *)data)[i];
+    const uint32_t bits = type == VLY_BF16 ? (uint32_t)((const uint16_t *)data)[i] << 16
+                                           : ((const uint32_t *)data)[i];
     memcpy(&f, &bits, sizeof f);
     return f;
 }
 
 static bool close_enough(const vly_trial *t, vly_dtype type, size_t bytes) {
     const size_t n = bytes / vly_dtype_bytes(type);
-    const double tolerance = t->l->conv.math == VLY_MATH_BF16 ? 2e-2 : t->l->conv.math == VLY_MATH_TF32 ? 3e-3 : 1e-4;
+    const double tolerance = t->l->conv.math == VLY_MATH_BF16   ? 2e-2
+                             : t->l->conv.math == VLY_MATH_TF32 ? 3e-3
+                                                                : 1e-4;
     double largest = 1e-6;
     for (size_t i = 0; i < n; i++) largest = fmax(largest, fabs((double)number(type, t->want, i)));
     for (size_t i = 0; i < n; i++)
-        if (!(fabs((double)number(type, t->got, i) - (double)number(type, t->want, i)) <= tolerance * largest)) return false;
+        if (!(fabs((double)number(type, t->got, i) - (double)number(type, t->want, i)) <=
+              tolerance * largest))
+            return false;
     return true;
 }
 
-/* Microseconds of the quickest of some runs, each of several launches; one that is much slower than `best` gets one run. */
-static vly_status time_runs(vly_trial *t, const vly_engine *engine, vly_pass pass, void *plan, double best, cudaEvent_t from, cudaEvent_t to, double *us) {
+/* Microseconds of the quickest of some runs, each of several launches; one that is much slower than
+ * `best` gets one run. */
+static vly_status time_runs(vly_trial *t, const vly_engine *engine, vly_pass pass, void *plan,
+                            double best, cudaEvent_t from, cudaEvent_t to, double *us) {
     cudaStream_t stream = vly_stream_of(t->q);
     *us = INFINITY;
-    for (int run = 0; run < REPEATS && !(*us < INFINITY && *us > 2 * best); run++) {
+    for (int run = 0; run < REPEATS && !(*us<INFINITY && * us> 2 * best); run++) {
         float ms = 0;
         VLY_CUDA_TRY(cudaEventRecord(from, stream));
         for (int i = 0; i < TIMES; i++) VLY_TRY(pass_once(t, engine, pass, plan));
@@ -120,7 +153,8 @@ static vly_status time_runs(vly_trial *t, const vly_engine *engine, vly_pass pas
     return VLY_OK;
 }
 
-static vly_status measure(vly_trial *t, const vly_engine *engine, vly_pass pass, void *plan, double best, double *us) {
+static vly_status measure(vly_trial *t, const vly_engine *engine, vly_pass pass, void *plan,
+                          double best, double *us) {
     cudaEvent_t from, to;
     VLY_CUDA_TRY(cudaEventCreateWithFlags(&from, 0));
     const cudaError_t error = cudaEventCreateWithFlags(&to, 0);
@@ -148,11 +182,14 @@ vly_status vly_trial_reference(vly_trial *t, vly_pass pass) {
     return fetch(t, pass, t->want, &bytes, &type);
 }
 
-bool vly_trial_run(vly_trial *t, const vly_engine *engine, vly_pass pass, void *plan, double best, double *us, const char **verdict) {
+bool vly_trial_run(vly_trial *t, const vly_engine *engine, vly_pass pass, void *plan, double best,
+                   double *us, const char **verdict) {
     size_t bytes;
     vly_dtype type;
     *verdict = "failed";
-    if (poison(t, pass) != VLY_OK || pass_once(t, engine, pass, plan) != VLY_OK || fetch(t, pass, t->got, &bytes, &type) != VLY_OK) return false;
+    if (poison(t, pass) != VLY_OK || pass_once(t, engine, pass, plan) != VLY_OK ||
+        fetch(t, pass, t->got, &bytes, &type) != VLY_OK)
+        return false;
     *verdict = "differs";
     if (!close_enough(t, type, bytes)) return false;
     *verdict = "failed";

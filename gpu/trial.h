@@ -1,4 +1,5 @@
-/* trial.h -- an engine on trial: random operands, its output against that of our kernels, then its time.
+/* trial.h -- an engine on trial: random operands, its output against that of our kernels, then its
+ * time.
  *
  *   vly_trial t = {.l = layer};
  *   if (vly_trial_open(&t) == VLY_OK && vly_trial_reference(&t, pass) == VLY_OK)
@@ -17,13 +18,15 @@ typedef struct {
     void *x, *y, *dz, *dx; /* device */
     float *w, *dw;
     size_t x_bytes, y_bytes;
-    void *want, *got;      /* host: what our kernels gave, what a candidate gave */
+    void *want, *got; /* host: what our kernels gave, what a candidate gave */
 } vly_trial;
 
 vly_status vly_trial_open(vly_trial *t);
 void vly_trial_close(vly_trial *t);
 /* Our own kernels' output, which those that follow must agree with. */
 vly_status vly_trial_reference(vly_trial *t, vly_pass pass);
-/* True: it agrees, and takes *us microseconds. False is no error: *verdict says in a word why it is not chosen. best: of those before. */
-bool vly_trial_run(vly_trial *t, const vly_engine *engine, vly_pass pass, void *plan, double best, double *us, const char **verdict);
+/* True: it agrees, and takes *us microseconds. False is no error: *verdict says in a word why it is
+ * not chosen. best: of those before. */
+bool vly_trial_run(vly_trial *t, const vly_engine *engine, vly_pass pass, void *plan, double best,
+                   double *us, const char **verdict);
 #endif

@@ -1,6 +1,7 @@
-/* activation.cu -- the gradient through an activation with the bias gradient, and small helpers of layers.
- * Traffic: y and dy read once, dz written once: 6 B per number in bf16, 12 B in f32; bound by memory. Column sums: each
- * block sums its rows in registers and shared memory, a second kernel adds the blocks in order. */
+/* activation.cu -- the gradient through an activation with the bias gradient, and small helpers of
+ * layers. Traffic: y and dy read once, dz written once: 6 B per number in bf16, 12 B in f32; bound
+ * by memory. Column sums: each block sums its rows in registers and shared memory, a second kernel
+ * adds the blocks in order. */
 #include "kernels/conv.h"
 #include "common/base/exact.h"
 #include "kernels/bf16.h"
@@ -11,16 +12,22 @@ static const int64_t BIAS_BLOCKS = 264;
 template <class T, int V> struct alignas(sizeof(T) * V) group { T v[V]; };
 
 static __device__ __forceinline__ float slope(vly_act act, float y) {
-    return act == VLY_ACT_RELU ? (y > 0.0f ? 1.0f : 0.0f) : act == VLY_ACT_TANH ? 1.0f - y * y : 1.0f;
+    return act == VLY_ACT_RELU   ? (y > 0.0f ? 1.0f : 0.0f)
+           : act == VLY_ACT_TANH ? 1.0f - y * y
+                                 : 1.0f;
 }
 
-/* blockDim.x threads: `wide` of them side by side take V columns each, the others the following rows. */
-template <class T, int V> static __global__ void __launch_bounds__(256) activation_backward(vly_act act, int64_t rows, int columns, int wide, const T *__restrict__ y,
-                                                                                        T *__restrict__ dy, float *partial) {
+/* blockDim.x threads: `wide` of them side by side take V columns each, the others the following
+ * rows. */
+template <class T, int V>
+static __global__ void __launch_bounds__(256)
+    activation_backward(vly_act act, int64_t rows, int columns, int wide, const T *__restrict__ y,
+                        T *__restrict__ dy, float *partial) {
     VLY_SHARED(float, sums, [256 * V]);
     const int groups = columns / V, high = BLOCK / wide, line = (int)threadIdx.x / wide;
     const int column = (int)blockIdx.y * wide + (int)threadIdx.x % wide;
-    const int64_t each = (rows + gridDim.x - 1) / gridDim.x, from = (int64_t)blockIdx.x * each, to = from + each < rows ? from + each : rows;
+    const int64_t each = (rows + gridDim.x - 1) / gridDim.x, from = (int64_t)blockIdx.x * each,
+                  to = from + each < rows ? from + each : rows;
     float sum[V];
 #pragma unroll
     for (int i = 0; i < V; i++) sum[i] = 0.0f;
@@ -31,7 +38,9 @@ template <class T, int V> static __global__ void __launch_bounds__(256) activati
             if (act != VLY_ACT_NONE) {
                 const group<T, V> out = *reinterpret_cast<const group<T, V> *>(y + at);
 #pragma unroll
-                for (int i = 0; i < V; i++) vly_store_real(&d.v[i], vly_load_real(&d.v[i]) * slope(act, vly_load_real(&out.v[i])));
+                for (int i = 0; i < V; i++)
+                    vly_store_real(&d.v[i],
+                                   vly_load_real(&d.v[i]) * slope(act, vly_load_real(&out.v[i])));
                 *reinterpret_cast<group<T, V> *>(dy + at) = d;
             }
 #pragma unroll
@@ -49,76 +58,105 @@ template <class T, int V> static __global__ void __launch_bounds__(256) activati
     }
 }
 
-size_t vly_bias_bytes(int columns) { return (size_t)BIAS_BLOCKS * (size_t)columns * sizeof(float); }
+size_t vly_bias_bytes(int columns) {
+    return (size_t)BIAS_BLOCKS * (size_t)columns * sizeof(float);
+}
 
-template <class T, int V> static vly_status backward(vly_act act, int64_t rows, int columns, const void *y, void *dy, float *db, bool accumulate,
-                                                     void *partial, cudaStream_t stream) {
+template <class T, int V>
+static vly_status backward(vly_act act, int64_t rows, int columns, const void *y, void *dy,
+                           float *db, bool accumulate, void *partial, cudaStream_t stream) {
     const int groups = columns / V, wide = groups < BLOCK ? groups : BLOCK;
     const int64_t blocks = vly_ceil_div(rows, 4 * (BLOCK / wide));
     const unsigned gx = (unsigned)(blocks < 1 ? 1 : blocks < BIAS_BLOCKS ? blocks : BIAS_BLOCKS);
-    VLY_LAUNCH((activation_backward<T, V>), dim3(gx, (unsigned)vly_ceil_div(groups, wide)), BLOCK, 0, stream, act, rows, columns, wide, (const T *)y, (T *)dy,
-               (float *)partial);
-    return vly_sum_partials_launch(columns, (int)gx, (const float *)partial, 1.0f, db, accumulate, stream);
+    VLY_LAUNCH((activation_backward<T, V>), dim3(gx, (unsigned)vly_ceil_div(groups, wide)), BLOCK,
+               0, stream, act, rows, columns, wide, (const T *)y, (T *)dy, (float *)partial);
+    return vly_sum_partials_launch(columns, (int)gx, (const float *)partial, 1.0f, db, accumulate,
+                                   stream);
 }
 
-vly_status vly_activation_backward_launch(vly_dtype type, vly_act act, int64_t rows, int columns, const void *y, void *dy, float *db,
-                                          bool accumulate, void *partial, cudaStream_t stream) {
-    VLY_NEED((type == VLY_F32 || type == VLY_BF16) && rows >= 0 && columns > 0 && y && dy && db && partial);
+vly_status vly_activation_backward_launch(vly_dtype type, vly_act act, int64_t rows, int columns,
+                                          const void *y, void *dy, float *db, bool accumulate,
+                                          void *partial, cudaStream_t stream) {
+    VLY_NEED((type == VLY_F32 || type == VLY_BF16) && rows >= 0 && columns > 0 && y && dy && db &&
+             partial);
     const bool aligned = (uintptr_t)y % 16 == 0 && (uintptr_t)dy % 16 == 0;
     if (type == VLY_BF16)
-        return aligned && columns % 8 == 0 ? backward<vly_bf16, 8>(act, rows, columns, y, dy, db, accumulate, partial, stream)
-                                           : backward<vly_bf16, 1>(act, rows, columns, y, dy, db, accumulate, partial, stream);
-    return aligned && columns % 4 == 0 ? backward<float, 4>(act, rows, columns, y, dy, db, accumulate, partial, stream)
-                                       : backward<float, 1>(act, rows, columns, y, dy, db, accumulate, partial, stream);
+        return aligned && columns % 8 == 0 ? backward<vly_bf16, 8>(act, rows, columns, y, dy, db,
+                                                                   accumulate, partial, stream)
+                                           : backward<vly_bf16, 1>(act, rows, columns, y, dy, db,
+                                                                   accumulate, partial, stream);
+    return aligned && columns % 4 == 0
+               ? backward<float, 4>(act, rows, columns, y, dy, db, accumulate, partial, stream)
+               : backward<float, 1>(act, rows, columns, y, dy, db, accumulate, partial, stream);
 }
 
-static __global__ void __launch_bounds__(256) sum_partials(int64_t n, int parts, const float *__restrict__ partial, float scale, float *out, bool accumulate) {
-    for (int64_t e = (int64_t)blockIdx.x * BLOCK + threadIdx.x; e < n; e += (int64_t)gridDim.x * BLOCK) {
+static __global__ void __launch_bounds__(256)
+    sum_partials(int64_t n, int parts, const float *__restrict__ partial, float scale, float *out,
+                 bool accumulate) {
+    for (int64_t e = (int64_t)blockIdx.x * BLOCK + threadIdx.x; e < n;
+         e += (int64_t)gridDim.x * BLOCK) {
         float sum = 0.0f;
         for (int s = 0; s < parts; s++) sum += partial[s * n + e];
         out[e] = (accumulate ? out[e] : 0.0f) + scale * sum;
     }
 }
 
-vly_status vly_sum_partials_launch(int64_t n, int parts, const float *partial, float scale, float *out, bool accumulate, cudaStream_t stream) {
+vly_status vly_sum_partials_launch(int64_t n, int parts, const float *partial, float scale,
+                                   float *out, bool accumulate, cudaStream_t stream) {
     VLY_NEED(n > 0 && parts >= 0 && partial && out);
     const int64_t blocks = vly_ceil_div(n, BLOCK);
-    VLY_LAUNCH(sum_partials, (unsigned)(blocks < 2048 ? blocks : 2048), BLOCK, 0, stream, n, parts, partial, scale, out, accumulate);
+    VLY_LAUNCH(sum_partials, (unsigned)(blocks < 2048 ? blocks : 2048), BLOCK, 0, stream, n, parts,
+               partial, scale, out, accumulate);
     return VLY_OK;
 }
 
-static __global__ void __launch_bounds__(256) add_low(int64_t n, const vly_bf16 *__restrict__ low, float *out, bool accumulate) {
-    for (int64_t i = (int64_t)blockIdx.x * BLOCK + threadIdx.x; i < n; i += (int64_t)gridDim.x * BLOCK)
+static __global__ void __launch_bounds__(256)
+    add_low(int64_t n, const vly_bf16 *__restrict__ low, float *out, bool accumulate) {
+    for (int64_t i = (int64_t)blockIdx.x * BLOCK + threadIdx.x; i < n;
+         i += (int64_t)gridDim.x * BLOCK)
         out[i] = (accumulate ? out[i] : 0.0f) + vly_from_bf16(low[i]);
 }
 
-vly_status vly_add_low_launch(int64_t n, const void *low, float *out, bool accumulate, cudaStream_t stream) {
+vly_status vly_add_low_launch(int64_t n, const void *low, float *out, bool accumulate,
+                              cudaStream_t stream) {
     VLY_NEED(n > 0 && low && out);
     const int64_t blocks = vly_ceil_div(n, BLOCK);
-    VLY_LAUNCH(add_low, (unsigned)(blocks < 1024 ? blocks : 1024), BLOCK, 0, stream, n, (const vly_bf16 *)low, out, accumulate);
+    VLY_LAUNCH(add_low, (unsigned)(blocks < 1024 ? blocks : 1024), BLOCK, 0, stream, n,
+               (const vly_bf16 *)low, out, accumulate);
     return VLY_OK;
 }
 
-static __global__ void __launch_bounds__(256) weights_low(int64_t n, const float *__restrict__ w, float scale, vly_bf16 *__restrict__ low) {
-    for (int64_t i = (int64_t)blockIdx.x * BLOCK + threadIdx.x; i < n; i += (int64_t)gridDim.x * BLOCK) low[i] = vly_to_bf16(scale * w[i]);
+static __global__ void __launch_bounds__(256)
+    weights_low(int64_t n, const float *__restrict__ w, float scale, vly_bf16 *__restrict__ low) {
+    for (int64_t i = (int64_t)blockIdx.x * BLOCK + threadIdx.x; i < n;
+         i += (int64_t)gridDim.x * BLOCK)
+        low[i] = vly_to_bf16(scale * w[i]);
 }
 
-vly_status vly_weights_low_launch(int64_t n, const float *w, float scale, void *low, cudaStream_t stream) {
+vly_status vly_weights_low_launch(int64_t n, const float *w, float scale, void *low,
+                                  cudaStream_t stream) {
     VLY_NEED(n > 0 && w && low);
     const int64_t blocks = vly_ceil_div(n, BLOCK);
-    VLY_LAUNCH(weights_low, (unsigned)(blocks < 1024 ? blocks : 1024), BLOCK, 0, stream, n, w, scale, (vly_bf16 *)low);
+    VLY_LAUNCH(weights_low, (unsigned)(blocks < 1024 ? blocks : 1024), BLOCK, 0, stream, n, w,
+               scale, (vly_bf16 *)low);
     return VLY_OK;
 }
 
 template <class T> static __global__ void __launch_bounds__(256) tanh_in_place(int64_t n, T *y) {
-    for (int64_t i = (int64_t)blockIdx.x * BLOCK + threadIdx.x; i < n; i += (int64_t)gridDim.x * BLOCK) vly_store_real(y + i, vly_tanhf(vly_load_real(y + i)));
+    for (int64_t i = (int64_t)blockIdx.x * BLOCK + threadIdx.x; i < n;
+         i += (int64_t)gridDim.x * BLOCK)
+        vly_store_real(y + i, vly_tanhf(vly_load_real(y + i)));
 }
 
 vly_status vly_tanh_launch(vly_dtype type, int64_t n, void *y, cudaStream_t stream) {
     VLY_NEED((type == VLY_F32 || type == VLY_BF16) && n >= 0 && y);
     if (n == 0) return VLY_OK;
     const int64_t blocks = vly_ceil_div(n, BLOCK);
-    if (type == VLY_F32) VLY_LAUNCH(tanh_in_place<float>, (unsigned)(blocks < 2048 ? blocks : 2048), BLOCK, 0, stream, n, (float *)y);
-    else VLY_LAUNCH(tanh_in_place<vly_bf16>, (unsigned)(blocks < 2048 ? blocks : 2048), BLOCK, 0, stream, n, (vly_bf16 *)y);
+    if (type == VLY_F32)
+        VLY_LAUNCH(tanh_in_place<float>, (unsigned)(blocks < 2048 ? blocks : 2048), BLOCK, 0,
+                   stream, n, (float *)y);
+    else
+        VLY_LAUNCH(tanh_in_place<vly_bf16>, (unsigned)(blocks < 2048 ? blocks : 2048), BLOCK, 0,
+                   stream, n, (vly_bf16 *)y);
     return VLY_OK;
 }

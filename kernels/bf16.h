@@ -41,9 +41,19 @@ static __host__ __device__ __forceinline__ uint32_t vly_pack_bf16(float first, f
 #endif
 }
 
-static __host__ __device__ __forceinline__ float vly_load_real(const float *p) { return *p; }
-static __host__ __device__ __forceinline__ float vly_load_real(const vly_bf16 *p) { return vly_from_bf16(*p); }
-static __host__ __device__ __forceinline__ float vly_load_real(const uint8_t *p) { return (float)*p; }
-static __host__ __device__ __forceinline__ void vly_store_real(float *p, float v) { *p = v; }
-static __host__ __device__ __forceinline__ void vly_store_real(vly_bf16 *p, float v) { *p = vly_to_bf16(v); }
+static __host__ __device__ __forceinline__ float vly_load_real(const float *p) {
+    return *p;
+}
+static __host__ __device__ __forceinline__ float vly_load_real(const vly_bf16 *p) {
+    return vly_from_bf16(*p);
+}
+static __host__ __device__ __forceinline__ float vly_load_real(const uint8_t *p) {
+    return (float)*p;
+}
+static __host__ __device__ __forceinline__ void vly_store_real(float *p, float v) {
+    *p = v;
+}
+static __host__ __device__ __forceinline__ void vly_store_real(vly_bf16 *p, float v) {
+    *p = vly_to_bf16(v);
+}
 #endif

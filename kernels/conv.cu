@@ -1,12 +1,13 @@
 /* conv.cu -- convolutions as implicit matrix products on tensor cores (or fused multiply-adds).
- * FLOPs: 2 M N K per pass, with M output pixels, N channels, K patch size. Traffic: inputs through L2 once per
- * 128 x BN tile; nothing unfolded. Patches of u8 frames are widened on the way into shared memory.
+ * FLOPs: 2 M N K per pass, with M output pixels, N channels, K patch size. Traffic: inputs through
+ * L2 once per 128 x BN tile; nothing unfolded. Patches of u8 frames are widened on the way into
+ * shared memory.
  *
  * forward  Y (M, N)  = patches of X (M, K) times W (N, K)
- * dx       dX (M, N) = dZ shifted back by each tap (M, K) times W (K, N): one product per residue of the pixel's
- *                      position modulo the stride, so that no multiplication meets a hole between strides
- * dw       dW (M, N) = patches of X (K, M) times dZ (K, N), K pixels of the batch, split over blocks; the partial
- *                      products are summed in order by a second kernel */
+ * dx       dX (M, N) = dZ shifted back by each tap (M, K) times W (K, N): one product per residue
+ * of the pixel's position modulo the stride, so that no multiplication meets a hole between strides
+ * dw       dW (M, N) = patches of X (K, M) times dZ (K, N), K pixels of the batch, split over
+ * blocks; the partial products are summed in order by a second kernel */
 #include "kernels/conv.h"
 #include "common/base/exact.h"
 #include "kernels/index.h"
@@ -15,40 +16,61 @@
 /* ---- chunks from memory ---- */
 
 /* A stored array of numbers: `vec` neighbours (8, 4 or 1) are aligned and belong together. */
-typedef struct { const void *data; vly_dtype type; int vec; } source;
+typedef struct {
+    const void *data;
+    vly_dtype type;
+    int vec;
+} source;
 
-template <class Math> static __device__ __forceinline__ void read1(const source &s, int64_t at, typename Math::element *to) {
-    if (s.type == VLY_F32) *to = Math::of(static_cast<const float *>(s.data)[at]);
-    else if (s.type == VLY_BF16) *to = Math::of_bf16(static_cast<const vly_bf16 *>(s.data)[at]);
-    else *to = Math::of((float)static_cast<const uint8_t *>(s.data)[at]);
+template <class Math>
+static __device__ __forceinline__ void read1(const source &s, int64_t at,
+                                             typename Math::element *to) {
+    if (s.type == VLY_F32)
+        *to = Math::of(static_cast<const float *>(s.data)[at]);
+    else if (s.type == VLY_BF16)
+        *to = Math::of_bf16(static_cast<const vly_bf16 *>(s.data)[at]);
+    else
+        *to = Math::of((float)static_cast<const uint8_t *>(s.data)[at]);
 }
 
-template <class Math> static __device__ __forceinline__ void widen(uint32_t word, typename Math::element *to) { /* 4 bytes */
+template <class Math>
+static __device__ __forceinline__ void widen(uint32_t word, typename Math::element *to) { /* 4 bytes
+                                                                                           */
 #pragma unroll
     for (int i = 0; i < 4; i++) to[i] = Math::of((float)(word >> (8 * i) & 255u));
 }
 
-template <class Math> static __device__ __forceinline__ void split(uint32_t word, typename Math::element *to) { /* 2 bf16 */
+template <class Math>
+static __device__ __forceinline__ void split(uint32_t word, typename Math::element *to) { /* 2 bf16
+                                                                                           */
     to[0] = Math::of_bf16((vly_bf16)(word & 0xffffu));
     to[1] = Math::of_bf16((vly_bf16)(word >> 16));
 }
 
-template <class Math> static __device__ __forceinline__ void read4(const source &s, int64_t at, typename Math::element *to) {
+template <class Math>
+static __device__ __forceinline__ void read4(const source &s, int64_t at,
+                                             typename Math::element *to) {
     if (s.type == VLY_F32) {
         const float4 v = *reinterpret_cast<const float4 *>(static_cast<const float *>(s.data) + at);
         to[0] = Math::of(v.x), to[1] = Math::of(v.y), to[2] = Math::of(v.z), to[3] = Math::of(v.w);
     } else if (s.type == VLY_BF16) {
-        const uint2 v = *reinterpret_cast<const uint2 *>(static_cast<const vly_bf16 *>(s.data) + at);
+        const uint2 v =
+            *reinterpret_cast<const uint2 *>(static_cast<const vly_bf16 *>(s.data) + at);
         split<Math>(v.x, to), split<Math>(v.y, to + 2);
     } else {
-        widen<Math>(*reinterpret_cast<const uint32_t *>(static_cast<const uint8_t *>(s.data) + at), to);
+        widen<Math>(*reinterpret_cast<const uint32_t *>(static_cast<const uint8_t *>(s.data) + at),
+                    to);
     }
 }
 
-template <class Math> static __device__ __forceinline__ void read8(const source &s, int64_t at, typename Math::element *to) {
+template <class Math>
+static __device__ __forceinline__ void read8(const source &s, int64_t at,
+                                             typename Math::element *to) {
     if (s.type == VLY_BF16) {
-        const uint4 v = *reinterpret_cast<const uint4 *>(static_cast<const vly_bf16 *>(s.data) + at);
-        split<Math>(v.x, to), split<Math>(v.y, to + 2), split<Math>(v.z, to + 4), split<Math>(v.w, to + 6);
+        const uint4 v =
+            *reinterpret_cast<const uint4 *>(static_cast<const vly_bf16 *>(s.data) + at);
+        split<Math>(v.x, to), split<Math>(v.y, to + 2), split<Math>(v.z, to + 4),
+            split<Math>(v.w, to + 6);
     } else if (s.type == VLY_U8) {
         const uint2 v = *reinterpret_cast<const uint2 *>(static_cast<const uint8_t *>(s.data) + at);
         widen<Math>(v.x, to), widen<Math>(v.y, to + 4);
@@ -63,7 +85,8 @@ template <class C> static __device__ __forceinline__ void zero(C &c) {
 }
 
 /* where(i): the address of the chunk's i-th number (i a multiple of vec), or -1 for zeros. */
-template <class Math, class C, class F> static __device__ __forceinline__ void read_chunk(const source &s, C &c, F where) {
+template <class Math, class C, class F>
+static __device__ __forceinline__ void read_chunk(const source &s, C &c, F where) {
     zero(c);
     if (s.vec == 8) {
         const int64_t at = where(0);
@@ -85,26 +108,32 @@ template <class Math, class C, class F> static __device__ __forceinline__ void r
 
 /* ---- operands ---- */
 
-/* The patches of x: row r is an output pixel, column k a number of its patch. Where nothing is padded, a patch's
- * line of kernel * in_c numbers is contiguous and counts as one tap. */
+/* The patches of x: row r is an output pixel, column k a number of its patch. Where nothing is
+ * padded, a patch's line of kernel * in_c numbers is contiguous and counts as one tap. */
 typedef struct {
     source x;
     int rows, columns;
     int in_h, in_w, in_c, stride, pad;
     vly_divider pixels, out_w; /* row -> image, line, column */
     vly_divider run, taps_w;   /* column -> tap, tap -> line and column of the kernel */
-    bool lines;            /* a tap is a line */
+    bool lines;                /* a tap is a line */
     const uint8_t *mask;
     uint8_t mask_bits;
 } patches;
 
-typedef struct { int64_t base; int y, x; } patch_row; /* y = -2^20: no such row */
-typedef struct { int offset, y, x; } patch_tap;       /* offset = -1: no such column */
+typedef struct {
+    int64_t base;
+    int y, x;
+} patch_row; /* y = -2^20: no such row */
+typedef struct {
+    int offset, y, x;
+} patch_tap; /* offset = -1: no such column */
 
 static __device__ __forceinline__ patch_row row_at(const patches &p, int r) {
     const patch_row none = {0, -(1 << 20), 0};
     if (r >= p.rows || (p.mask && p.mask[r] & p.mask_bits)) return none;
-    const int image = vly_quotient(r, p.pixels), rest = r - image * (int)p.pixels.d, oy = vly_quotient(rest, p.out_w), ox = rest - oy * (int)p.out_w.d;
+    const int image = vly_quotient(r, p.pixels), rest = r - image * (int)p.pixels.d,
+              oy = vly_quotient(rest, p.out_w), ox = rest - oy * (int)p.out_w.d;
     patch_row row;
     row.y = oy * p.stride - p.pad, row.x = ox * p.stride - p.pad;
     row.base = (((int64_t)image * p.in_h + row.y) * p.in_w + row.x) * p.in_c;
@@ -121,9 +150,11 @@ static __device__ __forceinline__ patch_tap tap_at(const patches &p, int k) {
     return t;
 }
 
-static __device__ __forceinline__ int64_t patch_address(const patches &p, const patch_row &row, const patch_tap &tap) {
+static __device__ __forceinline__ int64_t patch_address(const patches &p, const patch_row &row,
+                                                        const patch_tap &tap) {
     const int y = row.y + tap.y, x = row.x + tap.x;
-    const bool inside = tap.offset >= 0 && (unsigned)y < (unsigned)p.in_h && (p.lines || (unsigned)x < (unsigned)p.in_w);
+    const bool inside = tap.offset >= 0 && (unsigned)y < (unsigned)p.in_h &&
+                        (p.lines || (unsigned)x < (unsigned)p.in_w);
     return inside ? row.base + tap.offset : -1;
 }
 
@@ -132,22 +163,31 @@ struct patches_along_k {
     typedef patch_row place;
     patches p;
     __device__ __forceinline__ place at(int row) const { return row_at(p, row); }
-    template <class Math> __device__ __forceinline__ void load(vly_chunk8<typename Math::element> &c, const place &row, int k, int) const {
+    template <class Math>
+    __device__ __forceinline__ void load(vly_chunk8<typename Math::element> &c, const place &row,
+                                         int k, int) const {
         read_chunk<Math>(p.x, c, [&](int i) { return patch_address(p, row, tap_at(p, k + i)); });
     }
 };
 
 struct patches_across {
     enum { ALONG_K = 0 };
-    typedef struct { int first; patch_tap tap; } place;
+    typedef struct {
+        int first;
+        patch_tap tap;
+    } place;
     patches p;
     __device__ __forceinline__ place at(int first) const {
         const place t = {first, tap_at(p, first)};
         return t;
     }
-    template <class Math> __device__ __forceinline__ void load(vly_chunk8<typename Math::element> &c, const place &at, int k, int k_to) const {
+    template <class Math>
+    __device__ __forceinline__ void load(vly_chunk8<typename Math::element> &c, const place &at,
+                                         int k, int k_to) const {
         const patch_row row = row_at(p, k < k_to ? k : p.rows);
-        read_chunk<Math>(p.x, c, [&](int i) { return patch_address(p, row, i == 0 ? at.tap : tap_at(p, at.first + i)); });
+        read_chunk<Math>(p.x, c, [&](int i) {
+            return patch_address(p, row, i == 0 ? at.tap : tap_at(p, at.first + i));
+        });
     }
 };
 
@@ -158,8 +198,12 @@ struct matrix_along_k {
     source m;
     int rows, columns;
     __device__ __forceinline__ place at(int row) const { return row; }
-    template <class Math> __device__ __forceinline__ void load(vly_chunk8<typename Math::element> &c, place row, int k, int) const {
-        read_chunk<Math>(m, c, [&](int i) { return row < rows && k + i < columns ? (int64_t)row * columns + k + i : (int64_t)-1; });
+    template <class Math>
+    __device__ __forceinline__ void load(vly_chunk8<typename Math::element> &c, place row, int k,
+                                         int) const {
+        read_chunk<Math>(m, c, [&](int i) {
+            return row < rows && k + i < columns ? (int64_t)row * columns + k + i : (int64_t)-1;
+        });
     }
 };
 
@@ -169,19 +213,24 @@ struct matrix_across {
     source m;
     int columns;
     __device__ __forceinline__ place at(int first) const { return first; }
-    template <class Math> __device__ __forceinline__ void load(vly_chunk8<typename Math::element> &c, place first, int k, int k_to) const {
-        read_chunk<Math>(m, c, [&](int i) { return k < k_to && first + i < columns ? (int64_t)k * columns + first + i : (int64_t)-1; });
+    template <class Math>
+    __device__ __forceinline__ void load(vly_chunk8<typename Math::element> &c, place first, int k,
+                                         int k_to) const {
+        read_chunk<Math>(m, c, [&](int i) {
+            return k < k_to && first + i < columns ? (int64_t)k * columns + first + i : (int64_t)-1;
+        });
     }
 };
 
-/* dZ as the input gradient sees it, for the pixels whose position modulo the stride is one residue: row m is such a pixel,
- * column (ty, tx, o) the output pixel ty, tx before the last that saw it, channel o. */
+/* dZ as the input gradient sees it, for the pixels whose position modulo the stride is one residue:
+ * row m is such a pixel, column (ty, tx, o) the output pixel ty, tx before the last that saw it,
+ * channel o. */
 typedef struct {
     source dz;
     int rows, columns;
     int out_h, out_w;
-    int first_y, first_x;  /* output pixel of the residue's first input pixel at tap 0 */
-    vly_divider pixels, wide;  /* row -> image, line, column among the residue's */
+    int first_y, first_x;     /* output pixel of the residue's first input pixel at tap 0 */
+    vly_divider pixels, wide; /* row -> image, line, column among the residue's */
     vly_divider channels, taps_w;
     const uint8_t *mask;
     uint8_t mask_bits;
@@ -189,22 +238,30 @@ typedef struct {
 
 struct slopes_along_k {
     enum { ALONG_K = 1 };
-    typedef struct { int64_t image; int y, x; } place; /* y = -2^20: no such row */
+    typedef struct {
+        int64_t image;
+        int y, x;
+    } place; /* y = -2^20: no such row */
     slopes s;
     __device__ __forceinline__ place at(int r) const {
         place p = {0, -(1 << 20), 0};
         if (r >= s.rows || (s.mask && s.mask[r] & s.mask_bits)) return p;
-        const int image = vly_quotient(r, s.pixels), rest = r - image * (int)s.pixels.d, y = vly_quotient(rest, s.wide);
+        const int image = vly_quotient(r, s.pixels), rest = r - image * (int)s.pixels.d,
+                  y = vly_quotient(rest, s.wide);
         p.image = (int64_t)image * s.out_h * s.out_w;
         p.y = s.first_y + y, p.x = s.first_x + rest - y * (int)s.wide.d;
         return p;
     }
-    template <class Math> __device__ __forceinline__ void load(vly_chunk8<typename Math::element> &c, const place &p, int k, int) const {
+    template <class Math>
+    __device__ __forceinline__ void load(vly_chunk8<typename Math::element> &c, const place &p,
+                                         int k, int) const {
         read_chunk<Math>(s.dz, c, [&](int i) {
             if (k + i >= s.columns) return (int64_t)-1;
-            const int tap = vly_quotient(k + i, s.channels), o = k + i - tap * (int)s.channels.d, ty = vly_quotient(tap, s.taps_w);
+            const int tap = vly_quotient(k + i, s.channels), o = k + i - tap * (int)s.channels.d,
+                      ty = vly_quotient(tap, s.taps_w);
             const int y = p.y - ty, x = p.x - (tap - ty * (int)s.taps_w.d);
-            if ((unsigned)y >= (unsigned)s.out_h || (unsigned)x >= (unsigned)s.out_w) return (int64_t)-1;
+            if ((unsigned)y >= (unsigned)s.out_h || (unsigned)x >= (unsigned)s.out_w)
+                return (int64_t)-1;
             return (p.image + (int64_t)y * s.out_w + x) * (int)s.channels.d + o;
         });
     }
@@ -215,32 +272,48 @@ struct weights_across {
     enum { ALONG_K = 0 };
     typedef int place;
     source w;
-    int in_c, patch;        /* numbers per output channel: kernel * kernel * in_c */
+    int in_c, patch; /* numbers per output channel: kernel * kernel * in_c */
     int kernel, stride, first_ky, first_kx;
     vly_divider channels, taps_w;
     __device__ __forceinline__ place at(int first) const { return first; }
-    template <class Math> __device__ __forceinline__ void load(vly_chunk8<typename Math::element> &c, place first, int k, int k_to) const {
-        const int tap = vly_quotient(k, channels), o = k - tap * (int)channels.d, ty = vly_quotient(tap, taps_w), tx = tap - ty * (int)taps_w.d;
-        const int64_t base = (int64_t)o * patch + ((first_ky + ty * stride) * kernel + first_kx + tx * stride) * in_c;
-        read_chunk<Math>(w, c, [&](int i) { return k < k_to && first + i < in_c ? base + first + i : (int64_t)-1; });
+    template <class Math>
+    __device__ __forceinline__ void load(vly_chunk8<typename Math::element> &c, place first, int k,
+                                         int k_to) const {
+        const int tap = vly_quotient(k, channels), o = k - tap * (int)channels.d,
+                  ty = vly_quotient(tap, taps_w), tx = tap - ty * (int)taps_w.d;
+        const int64_t base = (int64_t)o * patch +
+                             ((first_ky + ty * stride) * kernel + first_kx + tx * stride) * in_c;
+        read_chunk<Math>(w, c, [&](int i) {
+            return k < k_to && first + i < in_c ? base + first + i : (int64_t)-1;
+        });
     }
 };
 
 /* ---- problems ---- */
 
-typedef struct { void *data; vly_dtype type; } sink;
+typedef struct {
+    void *data;
+    vly_dtype type;
+} sink;
 
 /* Two neighbours at an even address, or one. */
-static __device__ __forceinline__ void write2(const sink &s, int64_t at, float first, float second, bool both, bool paired) {
+static __device__ __forceinline__ void write2(const sink &s, int64_t at, float first, float second,
+                                              bool both, bool paired) {
     if (paired && both) {
-        if (s.type == VLY_BF16) *reinterpret_cast<uint32_t *>(static_cast<vly_bf16 *>(s.data) + at) = vly_pack_bf16(first, second);
-        else *reinterpret_cast<float2 *>(static_cast<float *>(s.data) + at) = make_float2(first, second);
+        if (s.type == VLY_BF16)
+            *reinterpret_cast<uint32_t *>(static_cast<vly_bf16 *>(s.data) + at) =
+                vly_pack_bf16(first, second);
+        else
+            *reinterpret_cast<float2 *>(static_cast<float *>(s.data) + at) = make_float2(first,
+                                                                                         second);
         return;
     }
     for (int i = 0; i < 2; i++) {
         if (i == 1 && !both) return;
-        if (s.type == VLY_BF16) vly_store_real(static_cast<vly_bf16 *>(s.data) + at + i, i ? second : first);
-        else vly_store_real(static_cast<float *>(s.data) + at + i, i ? second : first);
+        if (s.type == VLY_BF16)
+            vly_store_real(static_cast<vly_bf16 *>(s.data) + at + i, i ? second : first);
+        else
+            vly_store_real(static_cast<float *>(s.data) + at + i, i ? second : first);
     }
 }
 
@@ -256,8 +329,10 @@ struct forward_problem {
     bool add;
     __device__ __forceinline__ float activated(float sum, int n) const {
         float v = scale * sum + (bias ? bias[n] : 0.0f);
-        if (act == VLY_ACT_RELU) v = v <= 0.0f ? 0.0f : v;
-        else if (act == VLY_ACT_TANH) v = vly_tanhf(v);
+        if (act == VLY_ACT_RELU)
+            v = v <= 0.0f ? 0.0f : v;
+        else if (act == VLY_ACT_TANH)
+            v = vly_tanhf(v);
         return v;
     }
     __device__ __forceinline__ void write(int m, int n, float first, float second) const {
@@ -283,9 +358,11 @@ struct dx_problem {
     int in_h, in_w, stride, first_y, first_x; /* of the residue's pixels */
     __device__ __forceinline__ void write(int m, int n, float first, float second) const {
         if (m >= a.s.rows || n >= b.in_c) return;
-        const int image = vly_quotient(m, a.s.pixels), rest = m - image * (int)a.s.pixels.d, j = vly_quotient(rest, a.s.wide);
+        const int image = vly_quotient(m, a.s.pixels), rest = m - image * (int)a.s.pixels.d,
+                  j = vly_quotient(rest, a.s.wide);
         const int y = first_y + j * stride, x = first_x + (rest - j * (int)a.s.wide.d) * stride;
-        write2(dx, (((int64_t)image * in_h + y) * in_w + x) * b.in_c + n, first, second, n + 1 < b.in_c, b.in_c % 2 == 0);
+        write2(dx, (((int64_t)image * in_h + y) * in_w + x) * b.in_c + n, first, second,
+               n + 1 < b.in_c, b.in_c % 2 == 0);
     }
 };
 
@@ -297,27 +374,32 @@ struct dw_problem {
     float *partial; /* (splits, out_c, patch) */
     int rows_per_split;
     __device__ __forceinline__ void write(int split, int m, int n, float v) const {
-        if (m < a.p.columns && n < b.columns) partial[((int64_t)split * b.columns + n) * a.p.columns + m] = v;
+        if (m < a.p.columns && n < b.columns)
+            partial[((int64_t)split * b.columns + n) * a.p.columns + m] = v;
     }
 };
 
-template <class Math, int BN> static __global__ void __launch_bounds__(256) conv_forward(forward_problem p) {
+template <class Math, int BN>
+static __global__ void __launch_bounds__(256) conv_forward(forward_problem p) {
     const int m = (int)blockIdx.x * VLY_TILE_M, n = (int)blockIdx.y * BN;
     typename Math::template sums<BN> sums;
     vly_multiply<Math, BN>(p, m, n, 0, p.b.columns, sums);
-    sums.each([&](int i, int j, float first, float second) { p.write(m + i, n + j, first, second); });
+    sums.each(
+        [&](int i, int j, float first, float second) { p.write(m + i, n + j, first, second); });
 }
 
 template <class Math, int BN> static __global__ void __launch_bounds__(256) conv_dx(dx_problem p) {
     const int m = (int)blockIdx.x * VLY_TILE_M, n = (int)blockIdx.y * BN;
     typename Math::template sums<BN> sums;
     vly_multiply<Math, BN>(p, m, n, 0, p.a.s.columns, sums);
-    sums.each([&](int i, int j, float first, float second) { p.write(m + i, n + j, first, second); });
+    sums.each(
+        [&](int i, int j, float first, float second) { p.write(m + i, n + j, first, second); });
 }
 
 template <class Math, int BN> static __global__ void __launch_bounds__(256) conv_dw(dw_problem p) {
     const int m = (int)blockIdx.x * VLY_TILE_M, n = (int)blockIdx.y * BN, split = (int)blockIdx.z;
-    const int from = split * p.rows_per_split, to = p.a.p.rows < from + p.rows_per_split ? p.a.p.rows : from + p.rows_per_split;
+    const int from = split * p.rows_per_split,
+              to = p.a.p.rows < from + p.rows_per_split ? p.a.p.rows : from + p.rows_per_split;
     typename Math::template sums<BN> sums;
     vly_multiply<Math, BN>(p, m, n, from, to, sums);
     sums.each([&](int i, int j, float first, float second) {
@@ -332,19 +414,26 @@ vly_conv vly_conv_of(const vly_layer_desc *d, vly_math math) {
     vly_conv c = {};
     const bool linear = d->kind == VLY_LINEAR;
     c.math = math, c.act = d->act, c.x_type = d->x_type, c.y_type = d->y_type;
-    c.in_h = linear ? 1 : d->in_h, c.in_w = linear ? 1 : d->in_w, c.in_c = d->in_c, c.out_c = d->out_c;
-    c.kernel = linear ? 1 : d->kernel, c.stride = linear ? 1 : d->stride, c.pad = linear ? 0 : d->pad;
-    c.out_h = vly_out_size(c.in_h, c.kernel, c.stride, c.pad), c.out_w = vly_out_size(c.in_w, c.kernel, c.stride, c.pad);
+    c.in_h = linear ? 1 : d->in_h, c.in_w = linear ? 1 : d->in_w, c.in_c = d->in_c,
+    c.out_c = d->out_c;
+    c.kernel = linear ? 1 : d->kernel, c.stride = linear ? 1 : d->stride,
+    c.pad = linear ? 0 : d->pad;
+    c.out_h = vly_out_size(c.in_h, c.kernel, c.stride, c.pad),
+    c.out_w = vly_out_size(c.in_w, c.kernel, c.stride, c.pad);
     c.x_scale = d->x_scale, c.w_scale = 1.0f;
     return c;
 }
 
-static int patch_size(const vly_conv *c) { return c->kernel * c->kernel * c->in_c; }
+static int patch_size(const vly_conv *c) {
+    return c->kernel * c->kernel * c->in_c;
+}
 
 static patches patches_of(const vly_conv *c, int n, const void *x) {
     patches p = {};
     const int run = c->kernel * c->in_c;
-    const int line_width = vly_access_width(x, c->x_type, run, c->stride * c->in_c, c->in_w * c->in_c), pixel_width = vly_access_width(x, c->x_type, c->in_c, 0, 0);
+    const int line_width = vly_access_width(x, c->x_type, run, c->stride * c->in_c,
+                                            c->in_w * c->in_c),
+              pixel_width = vly_access_width(x, c->x_type, c->in_c, 0, 0);
     p.lines = c->pad == 0 && line_width >= pixel_width;
     p.x.data = x, p.x.type = c->x_type, p.x.vec = p.lines ? line_width : pixel_width;
     p.rows = n * c->out_h * c->out_w, p.columns = patch_size(c);
@@ -360,31 +449,42 @@ static source source_of(const void *data, vly_dtype type, int run) {
     return s;
 }
 
-static vly_dtype weight_type(const vly_conv *c) { return c->math == VLY_MATH_BF16 ? VLY_BF16 : VLY_F32; }
+static vly_dtype weight_type(const vly_conv *c) {
+    return c->math == VLY_MATH_BF16 ? VLY_BF16 : VLY_F32;
+}
 
 static vly_status check(const vly_conv *c, int n) {
     VLY_NEED(c && n >= 0 && c->in_c > 0 && c->out_c > 0 && c->out_h > 0 && c->out_w > 0);
-    VLY_NEED((int64_t)n * c->out_h * c->out_w < INT32_MAX - VLY_TILE_M && (int64_t)n * c->in_h * c->in_w < INT32_MAX - VLY_TILE_M);
-    VLY_NEED((int64_t)c->kernel * c->kernel * (c->in_c > c->out_c ? c->in_c : c->out_c) < INT32_MAX / 2);
+    VLY_NEED((int64_t)n * c->out_h * c->out_w < INT32_MAX - VLY_TILE_M &&
+             (int64_t)n * c->in_h * c->in_w < INT32_MAX - VLY_TILE_M);
+    VLY_NEED((int64_t)c->kernel * c->kernel * (c->in_c > c->out_c ? c->in_c : c->out_c) <
+             INT32_MAX / 2);
     VLY_NEED(!c->mask || (c->kernel == 1 && c->in_h == 1 && c->in_w == 1));
     VLY_NEED(c->out_c < 65536 * 32 && c->in_c < 65536 * 32);
     return VLY_OK;
 }
 
-#define LAUNCH_WIDTH(kernel, Math, columns, gx, gz, p)                                                                 \
-    do {                                                                                                               \
-        if ((columns) <= 32) VLY_LAUNCH((kernel<Math, 32>), dim3(gx, (unsigned)vly_ceil_div(columns, 32), gz), VLY_TILE_THREADS, 0, stream, p); \
-        else if ((columns) <= 64 || (gx) * (gz) < 512u) VLY_LAUNCH((kernel<Math, 64>), dim3(gx, (unsigned)vly_ceil_div(columns, 64), gz), VLY_TILE_THREADS, 0, stream, p); \
-        else VLY_LAUNCH((kernel<Math, 128>), dim3(gx, (unsigned)vly_ceil_div(columns, 128), gz), VLY_TILE_THREADS, 0, stream, p); \
+#define LAUNCH_WIDTH(kernel, Math, columns, gx, gz, p)                                          \
+    do {                                                                                        \
+        if ((columns) <= 32)                                                                    \
+            VLY_LAUNCH((kernel<Math, 32>), dim3(gx, (unsigned)vly_ceil_div(columns, 32), gz),   \
+                       VLY_TILE_THREADS, 0, stream, p);                                         \
+        else if ((columns) <= 64 || (gx) * (gz) < 512u)                                         \
+            VLY_LAUNCH((kernel<Math, 64>), dim3(gx, (unsigned)vly_ceil_div(columns, 64), gz),   \
+                       VLY_TILE_THREADS, 0, stream, p);                                         \
+        else                                                                                    \
+            VLY_LAUNCH((kernel<Math, 128>), dim3(gx, (unsigned)vly_ceil_div(columns, 128), gz), \
+                       VLY_TILE_THREADS, 0, stream, p);                                         \
     } while (0)
-#define LAUNCH_MATH(kernel, math, columns, gx, gz, p)                                                                  \
-    switch (math) {                                                                                                    \
-    case VLY_MATH_FP32: LAUNCH_WIDTH(kernel, vly_fp32_math, columns, gx, gz, p); break;                                \
-    case VLY_MATH_TF32: LAUNCH_WIDTH(kernel, vly_tf32_math, columns, gx, gz, p); break;                                \
-    case VLY_MATH_BF16: LAUNCH_WIDTH(kernel, vly_bf16_math, columns, gx, gz, p); break;                                \
+#define LAUNCH_MATH(kernel, math, columns, gx, gz, p)                                   \
+    switch (math) {                                                                     \
+    case VLY_MATH_FP32: LAUNCH_WIDTH(kernel, vly_fp32_math, columns, gx, gz, p); break; \
+    case VLY_MATH_TF32: LAUNCH_WIDTH(kernel, vly_tf32_math, columns, gx, gz, p); break; \
+    case VLY_MATH_BF16: LAUNCH_WIDTH(kernel, vly_bf16_math, columns, gx, gz, p); break; \
     }
 
-vly_status vly_conv_forward_launch(const vly_conv *c, int n, const void *x, const void *w, const float *bias, void *y, cudaStream_t stream) {
+vly_status vly_conv_forward_launch(const vly_conv *c, int n, const void *x, const void *w,
+                                   const float *bias, void *y, cudaStream_t stream) {
     VLY_TRY(check(c, n));
     VLY_NEED(x && w && y && (!c->add || (c->y_type == VLY_F32 && c->act == VLY_ACT_NONE)));
     if (n == 0) return VLY_OK;
@@ -400,27 +500,35 @@ vly_status vly_conv_forward_launch(const vly_conv *c, int n, const void *x, cons
 }
 
 /* The input pixels at one residue modulo the stride, and the taps that reach them. */
-static dx_problem residue_of(const vly_conv *c, int n, const void *dz, const void *w, void *dx, int ry, int rx) {
+static dx_problem residue_of(const vly_conv *c, int n, const void *dz, const void *w, void *dx,
+                             int ry, int rx) {
     dx_problem p = {};
-    const int s = c->stride, first_y = ((ry - c->pad) % s + s) % s, first_x = ((rx - c->pad) % s + s) % s;
-    const int high = first_y < c->in_h ? (c->in_h - first_y + s - 1) / s : 0, wide = first_x < c->in_w ? (c->in_w - first_x + s - 1) / s : 0;
-    const int taps_y = ry < c->kernel ? (c->kernel - ry + s - 1) / s : 0, taps_x = rx < c->kernel ? (c->kernel - rx + s - 1) / s : 0;
+    const int s = c->stride, first_y = ((ry - c->pad) % s + s) % s,
+              first_x = ((rx - c->pad) % s + s) % s;
+    const int high = first_y < c->in_h ? (c->in_h - first_y + s - 1) / s : 0,
+              wide = first_x < c->in_w ? (c->in_w - first_x + s - 1) / s : 0;
+    const int taps_y = ry < c->kernel ? (c->kernel - ry + s - 1) / s : 0,
+              taps_x = rx < c->kernel ? (c->kernel - rx + s - 1) / s : 0;
     p.in_h = c->in_h, p.in_w = c->in_w, p.stride = s, p.first_y = first_y, p.first_x = first_x;
     p.dx.data = dx, p.dx.type = c->x_type;
     p.a.s.dz = source_of(dz, c->y_type, c->out_c);
     p.a.s.rows = n * high * wide, p.a.s.columns = taps_y * taps_x * c->out_c;
     p.a.s.out_h = c->out_h, p.a.s.out_w = c->out_w;
     p.a.s.first_y = (first_y + c->pad - ry) / s, p.a.s.first_x = (first_x + c->pad - rx) / s;
-    p.a.s.pixels = vly_divider_of(high * wide > 0 ? high * wide : 1), p.a.s.wide = vly_divider_of(wide > 0 ? wide : 1);
-    p.a.s.channels = vly_divider_of(c->out_c), p.a.s.taps_w = vly_divider_of(taps_x > 0 ? taps_x : 1);
+    p.a.s.pixels = vly_divider_of(high * wide > 0 ? high * wide : 1),
+    p.a.s.wide = vly_divider_of(wide > 0 ? wide : 1);
+    p.a.s.channels = vly_divider_of(c->out_c),
+    p.a.s.taps_w = vly_divider_of(taps_x > 0 ? taps_x : 1);
     p.a.s.mask = c->mask, p.a.s.mask_bits = c->mask_bits;
     p.b.w = source_of(w, weight_type(c), c->in_c);
-    p.b.in_c = c->in_c, p.b.patch = patch_size(c), p.b.kernel = c->kernel, p.b.stride = s, p.b.first_ky = ry, p.b.first_kx = rx;
+    p.b.in_c = c->in_c, p.b.patch = patch_size(c), p.b.kernel = c->kernel, p.b.stride = s,
+    p.b.first_ky = ry, p.b.first_kx = rx;
     p.b.channels = p.a.s.channels, p.b.taps_w = p.a.s.taps_w;
     return p;
 }
 
-vly_status vly_conv_dx_launch(const vly_conv *c, int n, const void *dz, const void *w, void *dx, cudaStream_t stream) {
+vly_status vly_conv_dx_launch(const vly_conv *c, int n, const void *dz, const void *w, void *dx,
+                              cudaStream_t stream) {
     VLY_TRY(check(c, n));
     VLY_NEED(dz && w && dx && c->w_scale == 1.0f && c->x_scale == 1.0f);
     if (n == 0) return VLY_OK;
@@ -436,17 +544,21 @@ vly_status vly_conv_dx_launch(const vly_conv *c, int n, const void *dz, const vo
 
 /* Two waves of blocks, but at least 8 steps of k each. */
 static int splits_of(const vly_conv *c, int n, int multiprocessors) {
-    const int64_t rows = (int64_t)n * c->out_h * c->out_w, tiles = vly_ceil_div(patch_size(c), VLY_TILE_M) * vly_ceil_div(c->out_c, c->out_c <= 32 ? 32 : 64);
+    const int64_t rows = (int64_t)n * c->out_h * c->out_w,
+                  tiles = vly_ceil_div(patch_size(c), VLY_TILE_M) *
+                          vly_ceil_div(c->out_c, c->out_c <= 32 ? 32 : 64);
     const int64_t wanted = 2 * (int64_t)multiprocessors / tiles, most = vly_ceil_div(rows, 256);
     const int64_t splits = wanted < most ? wanted : most;
     return splits < 1 ? 1 : splits > 256 ? 256 : (int)splits;
 }
 
 size_t vly_conv_dw_bytes(const vly_conv *c, int n_max, int multiprocessors) {
-    return (size_t)splits_of(c, n_max, multiprocessors) * (size_t)c->out_c * (size_t)patch_size(c) * sizeof(float);
+    return (size_t)splits_of(c, n_max, multiprocessors) * (size_t)c->out_c * (size_t)patch_size(c) *
+           sizeof(float);
 }
 
-static vly_status dw_partials(const vly_conv *c, int n, const void *x, const void *dz, float *partial, int splits, cudaStream_t stream) {
+static vly_status dw_partials(const vly_conv *c, int n, const void *x, const void *dz,
+                              float *partial, int splits, cudaStream_t stream) {
     dw_problem p = {};
     p.a.p = patches_of(c, n, x);
     p.b.m = source_of(dz, c->y_type, c->out_c);
@@ -458,16 +570,19 @@ static vly_status dw_partials(const vly_conv *c, int n, const void *x, const voi
     return VLY_OK;
 }
 
-vly_status vly_conv_dw_launch(const vly_conv *c, int n, const void *x, const void *dz, float *dw, bool accumulate, void *partial,
-                              int multiprocessors, cudaStream_t stream) {
+vly_status vly_conv_dw_launch(const vly_conv *c, int n, const void *x, const void *dz, float *dw,
+                              bool accumulate, void *partial, int multiprocessors,
+                              cudaStream_t stream) {
     VLY_TRY(check(c, n));
     VLY_NEED(x && dz && dw && partial);
     const int splits = n > 0 ? splits_of(c, n, multiprocessors) : 0;
     if (splits > 0) VLY_TRY(dw_partials(c, n, x, dz, (float *)partial, splits, stream));
-    return vly_sum_partials_launch((int64_t)c->out_c * patch_size(c), splits, (const float *)partial, c->x_scale, dw, accumulate, stream);
+    return vly_sum_partials_launch((int64_t)c->out_c * patch_size(c), splits,
+                                   (const float *)partial, c->x_scale, dw, accumulate, stream);
 }
 
-vly_status vly_conv_dw_direct_launch(const vly_conv *c, int n, const void *x, const void *dz, float *dw, cudaStream_t stream) {
+vly_status vly_conv_dw_direct_launch(const vly_conv *c, int n, const void *x, const void *dz,
+                                     float *dw, cudaStream_t stream) {
     VLY_TRY(check(c, n));
     VLY_NEED(n > 0 && x && dz && dw && c->x_scale == 1.0f);
     return dw_partials(c, n, x, dz, dw, 1, stream);

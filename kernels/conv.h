@@ -1,11 +1,12 @@
-/* conv.h -- convolutions and linear layers (1 x 1) as implicit matrix products: forward, input gradient, weight gradient.
+/* conv.h -- convolutions and linear layers (1 x 1) as implicit matrix products: forward, input
+ * gradient, weight gradient.
  *
  *   vly_conv c = vly_conv_of(&desc, VLY_MATH_BF16);
  *   VLY_TRY(vly_conv_forward_launch(&c, n, x, w, bias, y, stream));
  *
- * Nothing is unfolded in memory: a block gathers its tile of the patches as it goes. Images NHWC, weights
- * (out, kh, kw, in), in bf16 for VLY_MATH_BF16, else in f32. Sums are f32 in a fixed order; the same (shape, n,
- * device) gives the same bits. Enqueues and returns.
+ * Nothing is unfolded in memory: a block gathers its tile of the patches as it goes. Images NHWC,
+ * weights (out, kh, kw, in), in bf16 for VLY_MATH_BF16, else in f32. Sums are f32 in a fixed order;
+ * the same (shape, n, device) gives the same bits. Enqueues and returns.
  */
 #ifndef VLY_KERNELS_CONV_H
 #define VLY_KERNELS_CONV_H
@@ -26,38 +27,49 @@ typedef struct {
     vly_act act;
     vly_dtype x_type, y_type;
     int in_h, in_w, in_c, out_h, out_w, out_c, kernel, stride, pad;
-    float x_scale;  /* what x is to be multiplied by */
-    float w_scale;  /* what w was multiplied by when it was rounded: the forward pass applies x_scale / w_scale */
-    bool add;       /* forward: y += ... instead of y = act(... + bias) (f32 only) */
-    const uint8_t *mask; /* linear: rows whose flags have mask_bits count as 0 (x in forward and dw, dz in dx); NULL: none */
+    float x_scale; /* what x is to be multiplied by */
+    float w_scale; /* what w was multiplied by when it was rounded: the forward pass applies x_scale
+                      / w_scale */
+    bool add;      /* forward: y += ... instead of y = act(... + bias) (f32 only) */
+    const uint8_t *mask; /* linear: rows whose flags have mask_bits count as 0 (x in forward and dw,
+                            dz in dx); NULL: none */
     uint8_t mask_bits;
 } vly_conv;
 
 vly_conv vly_conv_of(const vly_layer_desc *desc, vly_math math);
 
 /* y = act(scale * conv(x, w) + bias); bias NULL: none. */
-vly_status vly_conv_forward_launch(const vly_conv *c, int n, const void *x, const void *w, const float *bias, void *y, cudaStream_t stream);
+vly_status vly_conv_forward_launch(const vly_conv *c, int n, const void *x, const void *w,
+                                   const float *bias, void *y, cudaStream_t stream);
 /* dx of the layer's x_type. dz: the gradient before the activation, of y_type. */
-vly_status vly_conv_dx_launch(const vly_conv *c, int n, const void *dz, const void *w, void *dx, cudaStream_t stream);
-/* dw (out, kh, kw, in) f32, overwritten or added to. partial: vly_conv_dw_bytes of working memory for this n or more. */
-vly_status vly_conv_dw_launch(const vly_conv *c, int n, const void *x, const void *dz, float *dw, bool accumulate, void *partial,
-                              int multiprocessors, cudaStream_t stream);
+vly_status vly_conv_dx_launch(const vly_conv *c, int n, const void *dz, const void *w, void *dx,
+                              cudaStream_t stream);
+/* dw (out, kh, kw, in) f32, overwritten or added to. partial: vly_conv_dw_bytes of working memory
+ * for this n or more. */
+vly_status vly_conv_dw_launch(const vly_conv *c, int n, const void *x, const void *dz, float *dw,
+                              bool accumulate, void *partial, int multiprocessors,
+                              cudaStream_t stream);
 /* The same without working memory: one block per tile does all rows. Overwrites dw. */
-vly_status vly_conv_dw_direct_launch(const vly_conv *c, int n, const void *x, const void *dz, float *dw, cudaStream_t stream);
+vly_status vly_conv_dw_direct_launch(const vly_conv *c, int n, const void *x, const void *dz,
+                                     float *dw, cudaStream_t stream);
 size_t vly_conv_dw_bytes(const vly_conv *c, int n_max, int multiprocessors);
 
-/* dz = dy * act'(y) in place, of y's type (rows, columns); db (columns) = its column sums, overwritten or added to.
- * partial: vly_bias_bytes of working memory. */
-vly_status vly_activation_backward_launch(vly_dtype type, vly_act act, int64_t rows, int columns, const void *y, void *dy, float *db,
-                                          bool accumulate, void *partial, cudaStream_t stream);
+/* dz = dy * act'(y) in place, of y's type (rows, columns); db (columns) = its column sums,
+ * overwritten or added to. partial: vly_bias_bytes of working memory. */
+vly_status vly_activation_backward_launch(vly_dtype type, vly_act act, int64_t rows, int columns,
+                                          const void *y, void *dy, float *db, bool accumulate,
+                                          void *partial, cudaStream_t stream);
 size_t vly_bias_bytes(int columns);
 
 /* out[e] = (accumulate ? out[e] : 0) + scale * sum over s of partial[s * n + e], s in order. */
-vly_status vly_sum_partials_launch(int64_t n, int parts, const float *partial, float scale, float *out, bool accumulate, cudaStream_t stream);
+vly_status vly_sum_partials_launch(int64_t n, int parts, const float *partial, float scale,
+                                   float *out, bool accumulate, cudaStream_t stream);
 /* out = (accumulate ? out : 0) + low, bf16 */
-vly_status vly_add_low_launch(int64_t n, const void *low, float *out, bool accumulate, cudaStream_t stream);
+vly_status vly_add_low_launch(int64_t n, const void *low, float *out, bool accumulate,
+                              cudaStream_t stream);
 /* low = bf16(scale * w) */
-vly_status vly_weights_low_launch(int64_t n, const float *w, float scale, void *low, cudaStream_t stream);
+vly_status vly_weights_low_launch(int64_t n, const float *w, float scale, void *low,
+                                  cudaStream_t stream);
 /* y = tanh(y), for engines whose library has no tanh. */
 vly_status vly_tanh_launch(vly_dtype type, int64_t n, void *y, cudaStream_t stream);
 

@@ -23,11 +23,13 @@ static __global__ void __launch_bounds__(64) dqn_loss(vly_dqn_loss_args d, void 
     vly_row_stats s = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
     if (i < d.n) s = vly_rule_dqn_loss(&d, i, 1.0f / (float)d.n);
     if (!d.stats) return;
-    const float sums[SUMS] = {vly_block_sum(s.count), vly_block_sum(s.value_loss), vly_block_sum(s.td_abs),
-                              vly_block_sum(s.q), vly_block_sum(s.weight), vly_block_sum(s.nonfinite)};
+    const float sums[SUMS] = {vly_block_sum(s.count),  vly_block_sum(s.value_loss),
+                              vly_block_sum(s.td_abs), vly_block_sum(s.q),
+                              vly_block_sum(s.weight), vly_block_sum(s.nonfinite)};
     unsigned *counter = (unsigned *)scratch;
     bool done;
-    const float total = vly_grid_sum<float, SUMS>(sums, (float *)(counter + VLY_SCRATCH_COUNTERS), counter, &done);
+    const float total = vly_grid_sum<float, SUMS>(sums, (float *)(counter + VLY_SCRATCH_COUNTERS),
+                                                  counter, &done);
     if (done && threadIdx.x < SUMS) d.stats[stat_of((int)threadIdx.x)] += total;
 }
 

@@ -1,10 +1,12 @@
 /* gae.cu -- advantages and targets, backwards in time.
- * Traffic: 21 B per (t, n): reward, value, flags in; advantage, target, mask out. Bound by memory where there
- * are enough environments to fill the device, by the latency of T steps where there are few.
+ * Traffic: 21 B per (t, n): reward, value, flags in; advantage, target, mask out. Bound by memory
+ * where there are enough environments to fill the device, by the latency of T steps where there are
+ * few.
  *
- * Many environments: a thread per environment walks time, neighbours read neighbouring addresses; the
- * same arithmetic as the CPU, the same bits. Few environments: x_t = a_t x_{t+1} + b_t is a composition
- * of affine maps, so a block per environment scans 256 steps at a time (Blelloch 1990, section 1.4). */
+ * Many environments: a thread per environment walks time, neighbours read neighbouring addresses;
+ * the same arithmetic as the CPU, the same bits. Few environments: x_t = a_t x_{t+1} + b_t is a
+ * composition of affine maps, so a block per environment scans 256 steps at a time (Blelloch 1990,
+ * section 1.4). */
 #include "kernels/ops.h"
 #include "common/base/rules.h"
 #include "kernels/scan.h"

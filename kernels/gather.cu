@@ -1,8 +1,10 @@
 /* gather.cu -- frame stacks from stored single frames, unpacked to the network's type.
- * Traffic at 84 x 84 x 4: 28 kB in and 28 kB (u8), 56 kB (bf16) or 113 kB (f32) out per row; bound by memory.
+ * Traffic at 84 x 84 x 4: 28 kB in and 28 kB (u8), 56 kB (bf16) or 113 kB (f32) out per row; bound
+ * by memory.
  *
- * The frames of a stack interleave per pixel (NHWC). Four frames of one channel, the Atari case, take the quick
- * path: a thread loads 4 pixels of each frame as one word, transposes 4 x 4 bytes and writes 16 neighbours. */
+ * The frames of a stack interleave per pixel (NHWC). Four frames of one channel, the Atari case,
+ * take the quick path: a thread loads 4 pixels of each frame as one word, transposes 4 x 4 bytes
+ * and writes 16 neighbours. */
 #include "kernels/ops.h"
 #include "common/base/rules.h"
 #include "kernels/bf16.h"
@@ -16,7 +18,9 @@ typedef struct {
     int pixels, channels, blocks_per_row;
 } gather_args;
 
-static __device__ __forceinline__ int64_t row_of(const gather_args &g, int i) { return g.row ? g.row[i] : g.first + i; }
+static __device__ __forceinline__ int64_t row_of(const gather_args &g, int i) {
+    return g.row ? g.row[i] : g.first + i;
+}
 
 /* Byte `at` of each word: one pixel of the four frames. */
 static __device__ __forceinline__ uint32_t pixel(const uint32_t *frame, int at) {
@@ -25,17 +29,22 @@ static __device__ __forceinline__ uint32_t pixel(const uint32_t *frame, int at) 
     return word;
 }
 
-static __device__ __forceinline__ void store_pixel(uint8_t *x, uint32_t word, float) { *reinterpret_cast<uint32_t *>(x) = word; }
+static __device__ __forceinline__ void store_pixel(uint8_t *x, uint32_t word, float) {
+    *reinterpret_cast<uint32_t *>(x) = word;
+}
 static __device__ __forceinline__ void store_pixel(float *x, uint32_t w, float scale) {
-    *reinterpret_cast<float4 *>(x) = make_float4(scale * (float)(w & 255u), scale * (float)(w >> 8 & 255u), scale * (float)(w >> 16 & 255u),
-                                                 scale * (float)(w >> 24));
+    *reinterpret_cast<float4 *>(x) =
+        make_float4(scale * (float)(w & 255u), scale * (float)(w >> 8 & 255u),
+                    scale * (float)(w >> 16 & 255u), scale * (float)(w >> 24));
 }
 static __device__ __forceinline__ void store_pixel(vly_bf16 *x, uint32_t w, float scale) {
-    *reinterpret_cast<uint2 *>(x) = make_uint2(vly_pack_bf16(scale * (float)(w & 255u), scale * (float)(w >> 8 & 255u)),
-                                               vly_pack_bf16(scale * (float)(w >> 16 & 255u), scale * (float)(w >> 24)));
+    *reinterpret_cast<uint2 *>(x) =
+        make_uint2(vly_pack_bf16(scale * (float)(w & 255u), scale * (float)(w >> 8 & 255u)),
+                   vly_pack_bf16(scale * (float)(w >> 16 & 255u), scale * (float)(w >> 24)));
 }
 
-template <class T> static __global__ void __launch_bounds__(256) gather_stack4(gather_args g, T *__restrict__ x) {
+template <class T>
+static __global__ void __launch_bounds__(256) gather_stack4(gather_args g, T *__restrict__ x) {
     const int i = (int)(blockIdx.x / (unsigned)g.blocks_per_row);
     const int quad = (int)(blockIdx.x % (unsigned)g.blocks_per_row) * BLOCK + (int)threadIdx.x;
     if (quad * 4 >= g.pixels) return;
@@ -43,20 +52,24 @@ template <class T> static __global__ void __launch_bounds__(256) gather_stack4(g
     uint32_t frame[4];
     for (int k = 0; k < 4; k++) {
         const int64_t at = vly_rule_frame(&g.frames, row, k);
-        frame[k] = at < 0 ? 0u : *reinterpret_cast<const uint32_t *>(g.frames.frames + at + 4 * quad);
+        frame[k] = at < 0 ? 0u
+                          : *reinterpret_cast<const uint32_t *>(g.frames.frames + at + 4 * quad);
     }
     T *to = x + ((int64_t)i * g.pixels + 4 * quad) * 4;
     for (int p = 0; p < 4; p++) store_pixel(to + 4 * p, pixel(frame, p), g.frames.obs.scale);
 }
 
-template <class S, class T> static __global__ void __launch_bounds__(256) gather_any(gather_args g, T *__restrict__ x) {
+template <class S, class T>
+static __global__ void __launch_bounds__(256) gather_any(gather_args g, T *__restrict__ x) {
     const int i = (int)(blockIdx.x / (unsigned)g.blocks_per_row);
     const int e = (int)(blockIdx.x % (unsigned)g.blocks_per_row) * BLOCK + (int)threadIdx.x;
     const int depth = g.channels * g.frames.obs.stack, size = g.pixels * depth;
     if (e >= size) return;
     const int p = e / depth, k = e % depth / g.channels, c = e % g.channels;
     const int64_t at = vly_rule_frame(&g.frames, row_of(g, i), k);
-    const float v = at < 0 ? 0.0f : vly_load_real(reinterpret_cast<const S *>(g.frames.frames + at) + p * g.channels + c);
+    const float v = at < 0 ? 0.0f
+                           : vly_load_real(reinterpret_cast<const S *>(g.frames.frames + at) +
+                                           p * g.channels + c);
     vly_store_real(x + (int64_t)i * size + e, g.frames.obs.scale * v);
 }
 
@@ -76,12 +89,15 @@ template <class T> static vly_status gather_words(gather_args g, int n, T *x, cu
     return VLY_OK;
 }
 
-template <class S, class T> static vly_status gather_elements(gather_args g, int n, T *x, cudaStream_t stream) {
-    VLY_LAUNCH((gather_any<S, T>), (unsigned)(n * (int64_t)g.blocks_per_row), BLOCK, 0, stream, g, x);
+template <class S, class T>
+static vly_status gather_elements(gather_args g, int n, T *x, cudaStream_t stream) {
+    VLY_LAUNCH((gather_any<S, T>), (unsigned)(n * (int64_t)g.blocks_per_row), BLOCK, 0, stream, g,
+               x);
     return VLY_OK;
 }
 
-vly_status vly_gather_launch(const vly_frames *f, int n, const int32_t *row, int64_t first, vly_dtype type, void *x, cudaStream_t stream) {
+vly_status vly_gather_launch(const vly_frames *f, int n, const int32_t *row, int64_t first,
+                             vly_dtype type, void *x, cudaStream_t stream) {
     VLY_NEED(f && f->frames && f->rows > 0 && n >= 0 && x && f->obs.stack > 0);
     VLY_NEED(f->age || f->obs.stack == 1);
     VLY_NEED(f->obs.dtype == VLY_U8 || f->obs.dtype == VLY_F32);
@@ -89,20 +105,26 @@ vly_status vly_gather_launch(const vly_frames *f, int n, const int32_t *row, int
     VLY_NEED(type != VLY_U8 || f->obs.dtype == VLY_U8);
     if (n == 0) return VLY_OK;
     gather_args g = {*f, row, first, 1, 1, 0};
-    if (f->obs.ndim == 3) g.pixels = f->obs.shape[0] * f->obs.shape[1], g.channels = f->obs.shape[2];
-    else g.channels = f->obs.shape[0];
+    if (f->obs.ndim == 3)
+        g.pixels = f->obs.shape[0] * f->obs.shape[1], g.channels = f->obs.shape[2];
+    else
+        g.channels = f->obs.shape[0];
     g.blocks_per_row = (int)vly_ceil_div((int64_t)g.pixels * g.channels * f->obs.stack, BLOCK);
     VLY_NEED((int64_t)n * g.blocks_per_row <= INT32_MAX);
-    const bool words = f->obs.dtype == VLY_U8 && f->obs.stack == 4 && g.channels == 1 && g.pixels % 4 == 0 && f->obs.bytes % 4 == 0 &&
+    const bool words = f->obs.dtype == VLY_U8 && f->obs.stack == 4 && g.channels == 1 &&
+                       g.pixels % 4 == 0 && f->obs.bytes % 4 == 0 &&
                        (uintptr_t)f->frames % 4 == 0 && (uintptr_t)x % 16 == 0;
     if (words && type == VLY_U8) return gather_words(g, n, (uint8_t *)x, stream);
     if (words && type == VLY_BF16) return gather_words(g, n, (vly_bf16 *)x, stream);
     if (words) return gather_words(g, n, (float *)x, stream);
     if (type == VLY_U8) {
-        VLY_LAUNCH(gather_bytes, (unsigned)(n * (int64_t)g.blocks_per_row), BLOCK, 0, stream, g, (uint8_t *)x);
+        VLY_LAUNCH(gather_bytes, (unsigned)(n * (int64_t)g.blocks_per_row), BLOCK, 0, stream, g,
+                   (uint8_t *)x);
         return VLY_OK;
     }
     if (f->obs.dtype == VLY_U8)
-        return type == VLY_BF16 ? gather_elements<uint8_t>(g, n, (vly_bf16 *)x, stream) : gather_elements<uint8_t>(g, n, (float *)x, stream);
-    return type == VLY_BF16 ? gather_elements<float>(g, n, (vly_bf16 *)x, stream) : gather_elements<float>(g, n, (float *)x, stream);
+        return type == VLY_BF16 ? gather_elements<uint8_t>(g, n, (vly_bf16 *)x, stream)
+                                : gather_elements<uint8_t>(g, n, (float *)x, stream);
+    return type == VLY_BF16 ? gather_elements<float>(g, n, (vly_bf16 *)x, stream)
+                            : gather_elements<float>(g, n, (float *)x, stream);
 }

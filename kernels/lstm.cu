@@ -1,18 +1,22 @@
 /* lstm.cu -- the recurrent half of an LSTM; the input half is a linear layer over all steps.
- * Per step: a product (n, H) x (H, 4H), 8 n H^2 FLOPs, and one kernel for gates and state (28 B read or written per
- * number of state). Latency: two launches per step, three backward; a captured graph makes that 2 to 4 us a step. */
+ * Per step: a product (n, H) x (H, 4H), 8 n H^2 FLOPs, and one kernel for gates and state (28 B
+ * read or written per number of state). Latency: two launches per step, three backward; a captured
+ * graph makes that 2 to 4 us a step. */
 #include "kernels/ops.h"
 #include "common/base/exact.h"
 #include "kernels/conv.h"
 
 static const int BLOCK = 256;
 
-static __global__ void __launch_bounds__(256) gates_forward(int n, int H, const uint8_t *reset, float *gates, const float *c0, float *c1, float *h1) {
+static __global__ void __launch_bounds__(256)
+    gates_forward(int n, int H, const uint8_t *reset, float *gates, const float *c0, float *c1,
+                  float *h1) {
     const int64_t e = (int64_t)blockIdx.x * BLOCK + threadIdx.x;
     if (e >= (int64_t)n * H) return;
     const int64_t i = e / H, j = e % H;
     float *g = gates + i * 4 * H + j;
-    const float in = vly_sigmoid(g[0]), forget = vly_sigmoid(g[H]), cell = vly_tanh(g[2 * H]), out = vly_sigmoid(g[3 * H]);
+    const float in = vly_sigmoid(g[0]), forget = vly_sigmoid(g[H]), cell = vly_tanh(g[2 * H]),
+                out = vly_sigmoid(g[3 * H]);
     const float c = (reset[i] & VLY_ROW_RESET ? 0.0f : forget * c0[e]) + in * cell;
     g[0] = in, g[H] = forget, g[2 * H] = cell, g[3 * H] = out;
     c1[e] = c;
@@ -20,8 +24,10 @@ static __global__ void __launch_bounds__(256) gates_forward(int n, int H, const 
 }
 
 /* carry_h, carry_c: gradients that come from the step after; carry_c becomes this step's. */
-static __global__ void __launch_bounds__(256) gates_backward(int n, int H, bool last, const uint8_t *reset, const float *gates, const float *c0, const float *c1,
-                                                             const float *dh, const float *carry_h, float *carry_c, float *dgates) {
+static __global__ void __launch_bounds__(256)
+    gates_backward(int n, int H, bool last, const uint8_t *reset, const float *gates,
+                   const float *c0, const float *c1, const float *dh, const float *carry_h,
+                   float *carry_c, float *dgates) {
     const int64_t e = (int64_t)blockIdx.x * BLOCK + threadIdx.x;
     if (e >= (int64_t)n * H) return;
     const int64_t i = e / H, j = e % H;
@@ -29,7 +35,8 @@ static __global__ void __launch_bounds__(256) gates_backward(int n, int H, bool 
     const float *g = gates + i * 4 * H + j;
     const float in = g[0], forget = g[H], cell = g[2 * H], out = g[3 * H];
     const float slope = last ? dh[e] : carry_h[e] + dh[e], tc = vly_tanh(c1[e]);
-    const float d = (last ? 0.0f : carry_c[e]) + slope * out * (1.0f - tc * tc), before = fresh ? 0.0f : c0[e];
+    const float d = (last ? 0.0f : carry_c[e]) + slope * out * (1.0f - tc * tc),
+                before = fresh ? 0.0f : c0[e];
     float *dg = dgates + i * 4 * H + j;
     dg[0] = d * cell * in * (1.0f - in);
     dg[H] = d * before * forget * (1.0f - forget);
@@ -49,28 +56,36 @@ static vly_conv recurrent(int H, const uint8_t *reset) {
     return c;
 }
 
-vly_status vly_lstm_forward_launch(int T, int n, int H, const float *w_h, const uint8_t *reset, float *gates, float *h, float *c, cudaStream_t stream) {
+vly_status vly_lstm_forward_launch(int T, int n, int H, const float *w_h, const uint8_t *reset,
+                                   float *gates, float *h, float *c, cudaStream_t stream) {
     VLY_NEED(T >= 1 && n >= 1 && H >= 1 && w_h && reset && gates && h && c);
     const int64_t state = (int64_t)n * H;
     for (int64_t t = 0; t < T; t++) {
         const vly_conv product = recurrent(H, reset + t * n);
-        VLY_TRY(vly_conv_forward_launch(&product, n, h + t * state, w_h, NULL, gates + t * state * 4, stream));
-        VLY_LAUNCH(gates_forward, (unsigned)vly_ceil_div(state, BLOCK), BLOCK, 0, stream, n, H, reset + t * n, gates + t * state * 4, c + t * state,
-                   c + (t + 1) * state, h + (t + 1) * state);
+        VLY_TRY(vly_conv_forward_launch(&product, n, h + t * state, w_h, NULL,
+                                        gates + t * state * 4, stream));
+        VLY_LAUNCH(gates_forward, (unsigned)vly_ceil_div(state, BLOCK), BLOCK, 0, stream, n, H,
+                   reset + t * n, gates + t * state * 4, c + t * state, c + (t + 1) * state,
+                   h + (t + 1) * state);
     }
     return VLY_OK;
 }
 
-vly_status vly_lstm_backward_launch(int T, int n, int H, const float *w_h, const uint8_t *reset, const float *gates, const float *h, const float *c,
-                                    const float *dh, float *dgates, float *dw_h, float *work, cudaStream_t stream) {
-    VLY_NEED(T >= 1 && n >= 1 && H >= 1 && w_h && reset && gates && h && c && dh && dgates && dw_h && work);
+vly_status vly_lstm_backward_launch(int T, int n, int H, const float *w_h, const uint8_t *reset,
+                                    const float *gates, const float *h, const float *c,
+                                    const float *dh, float *dgates, float *dw_h, float *work,
+                                    cudaStream_t stream) {
+    VLY_NEED(T >= 1 && n >= 1 && H >= 1 && w_h && reset && gates && h && c && dh && dgates &&
+             dw_h && work);
     const int64_t state = (int64_t)n * H;
     float *carry_h = work, *carry_c = work + state;
     for (int64_t t = T - 1; t >= 0; t--) {
-        VLY_LAUNCH(gates_backward, (unsigned)vly_ceil_div(state, BLOCK), BLOCK, 0, stream, n, H, t == T - 1, reset + t * n, gates + t * state * 4,
-                   c + t * state, c + (t + 1) * state, dh + t * state, carry_h, carry_c, dgates + t * state * 4);
+        VLY_LAUNCH(gates_backward, (unsigned)vly_ceil_div(state, BLOCK), BLOCK, 0, stream, n, H,
+                   t == T - 1, reset + t * n, gates + t * state * 4, c + t * state,
+                   c + (t + 1) * state, dh + t * state, carry_h, carry_c, dgates + t * state * 4);
         const vly_conv product = recurrent(H, reset + t * n);
-        if (t > 0) VLY_TRY(vly_conv_dx_launch(&product, n, dgates + t * state * 4, w_h, carry_h, stream));
+        if (t > 0)
+            VLY_TRY(vly_conv_dx_launch(&product, n, dgates + t * state * 4, w_h, carry_h, stream));
     }
     /* one product over all steps; its only part is dw_h itself */
     const vly_conv all = recurrent(H, reset);

@@ -1,17 +1,20 @@
 /* moments.cu -- mean, standard deviation and count of the valid numbers of a minibatch.
- * Traffic: 8 to 12 B per number, from L2 or memory. One pass: squares of floats are exact in double, so the sums lose
- * nothing that matters unless the mean is 10^6 standard deviations from 0. Fixed order. */
+ * Traffic: 8 to 12 B per number, from L2 or memory. One pass: squares of floats are exact in
+ * double, so the sums lose nothing that matters unless the mean is 10^6 standard deviations from 0.
+ * Fixed order. */
 #include "kernels/ops.h"
 #include "kernels/reduce.h"
 
 static const int BLOCK = 256, BLOCKS_MAX = 256;
 
-static __global__ void __launch_bounds__(256) moments(int n, const float *__restrict__ x, const int32_t *__restrict__ row,
-                                                      const float *__restrict__ mask, float *out, void *scratch) {
+static __global__ void __launch_bounds__(256)
+    moments(int n, const float *__restrict__ x, const int32_t *__restrict__ row,
+            const float *__restrict__ mask, float *out, void *scratch) {
     unsigned *counter = (unsigned *)scratch;
     double *partial = (double *)(counter + VLY_SCRATCH_COUNTERS);
     double sum = 0.0, square = 0.0, count = 0.0;
-    for (int64_t i = (int64_t)blockIdx.x * BLOCK + threadIdx.x; i < n; i += (int64_t)gridDim.x * BLOCK) {
+    for (int64_t i = (int64_t)blockIdx.x * BLOCK + threadIdx.x; i < n;
+         i += (int64_t)gridDim.x * BLOCK) {
         const int64_t r = row ? row[i] : i;
         if (mask && mask[r] == 0.0f) continue;
         const double v = (double)x[r];
@@ -34,10 +37,12 @@ static __global__ void __launch_bounds__(256) moments(int n, const float *__rest
     out[2] = (float)valid;
 }
 
-vly_status vly_moments_launch(int n, const float *x, const int32_t *row, const float *mask, float *out, void *scratch, cudaStream_t stream) {
+vly_status vly_moments_launch(int n, const float *x, const int32_t *row, const float *mask,
+                              float *out, void *scratch, cudaStream_t stream) {
     VLY_NEED(n >= 0 && x && out && scratch);
     if (n == 0) return VLY_OK;
     const int64_t blocks = vly_ceil_div(n, BLOCK);
-    VLY_LAUNCH(moments, (unsigned)(blocks < BLOCKS_MAX ? blocks : BLOCKS_MAX), BLOCK, 0, stream, n, x, row, mask, out, scratch);
+    VLY_LAUNCH(moments, (unsigned)(blocks < BLOCKS_MAX ? blocks : BLOCKS_MAX), BLOCK, 0, stream, n,
+               x, row, mask, out, scratch);
     return VLY_OK;
 }

@@ -1,11 +1,12 @@
-/* ops.h -- the launchers of every operation of common/base/compute.h; each lives in the file of its stem.
+/* ops.h -- the launchers of every operation of common/base/compute.h; each lives in the file of its
+ * stem.
  *
  *   VLY_TRY(vly_gae_launch(&args, stream));
  *
- * Meaning and shapes are compute.h's. A launcher checks its arguments, enqueues on the stream and returns;
- * all pointers are device memory, addresses and sizes are baked into a captured graph, everything else
- * is read on the device. `scratch` is working memory of the stream, VLY_SCRATCH_BYTES of it, whose first
- * VLY_SCRATCH_COUNTERS unsigned numbers are 0 between kernels.
+ * Meaning and shapes are compute.h's. A launcher checks its arguments, enqueues on the stream and
+ * returns; all pointers are device memory, addresses and sizes are baked into a captured graph,
+ * everything else is read on the device. `scratch` is working memory of the stream,
+ * VLY_SCRATCH_BYTES of it, whose first VLY_SCRATCH_COUNTERS unsigned numbers are 0 between kernels.
  */
 #ifndef VLY_KERNELS_OPS_H
 #define VLY_KERNELS_OPS_H
@@ -18,37 +19,49 @@ extern "C" {
 enum { VLY_SCRATCH_COUNTERS = 64, VLY_SCRATCH_BYTES = 1 << 20 };
 
 /* acting: sample.cu */
-vly_status vly_sample_policy_launch(int n, int actions, const float *logits, const vly_rng *rng, const int32_t *lane, int lane0,
-                                    int32_t *action, float *logp, cudaStream_t stream);
-vly_status vly_sample_greedy_launch(int n, int actions, const float *values, const float *epsilon, const vly_rng *rng,
-                                    const int32_t *lane, int lane0, int32_t *action, cudaStream_t stream);
+vly_status vly_sample_policy_launch(int n, int actions, const float *logits, const vly_rng *rng,
+                                    const int32_t *lane, int lane0, int32_t *action, float *logp,
+                                    cudaStream_t stream);
+vly_status vly_sample_greedy_launch(int n, int actions, const float *values, const float *epsilon,
+                                    const vly_rng *rng, const int32_t *lane, int lane0,
+                                    int32_t *action, cudaStream_t stream);
 vly_status vly_rng_advance_launch(vly_rng *rng, cudaStream_t stream);
-vly_status vly_action_logp_launch(int n, int actions, const float *logits, const int32_t *action, float *logp, cudaStream_t stream);
+vly_status vly_action_logp_launch(int n, int actions, const float *logits, const int32_t *action,
+                                  float *logp, cudaStream_t stream);
 
 /* the input of a network: gather.cu */
-vly_status vly_gather_launch(const vly_frames *frames, int n, const int32_t *row, int64_t first, vly_dtype type, void *x, cudaStream_t stream);
+vly_status vly_gather_launch(const vly_frames *frames, int n, const int32_t *row, int64_t first,
+                             vly_dtype type, void *x, cudaStream_t stream);
 
 /* scans: gae.cu, vtrace.cu */
 vly_status vly_gae_launch(const vly_gae_args *args, cudaStream_t stream);
 vly_status vly_vtrace_launch(const vly_vtrace_args *args, void *scratch, cudaStream_t stream);
 
 /* losses: moments.cu, policy_loss.cu, dqn_loss.cu */
-vly_status vly_moments_launch(int n, const float *x, const int32_t *row, const float *mask, float *out, void *scratch, cudaStream_t stream);
-vly_status vly_policy_loss_launch(const vly_policy_loss_args *args, void *scratch, cudaStream_t stream);
+vly_status vly_moments_launch(int n, const float *x, const int32_t *row, const float *mask,
+                              float *out, void *scratch, cudaStream_t stream);
+vly_status vly_policy_loss_launch(const vly_policy_loss_args *args, void *scratch,
+                                  cudaStream_t stream);
 vly_status vly_dqn_loss_launch(const vly_dqn_loss_args *args, void *scratch, cudaStream_t stream);
 
 /* optimizers: optimize.cu */
-vly_status vly_grad_norm_launch(int64_t n, const float *grad, float *norm, void *scratch, cudaStream_t stream);
-vly_status vly_optimize_launch(const vly_optimizer *opt, const vly_params *params, const float *norm, const vly_hyper *hyper,
-                               float *stats, void *scratch, cudaStream_t stream);
-vly_status vly_polyak_launch(int64_t n, float *target, const float *online, const vly_hyper *hyper, cudaStream_t stream);
+vly_status vly_grad_norm_launch(int64_t n, const float *grad, float *norm, void *scratch,
+                                cudaStream_t stream);
+vly_status vly_optimize_launch(const vly_optimizer *opt, const vly_params *params,
+                               const float *norm, const vly_hyper *hyper, float *stats,
+                               void *scratch, cudaStream_t stream);
+vly_status vly_polyak_launch(int64_t n, float *target, const float *online, const vly_hyper *hyper,
+                             cudaStream_t stream);
 
 /* replay: tree.cu, nstep.cu; orders: permutation.cu */
-vly_status vly_tree_set_launch(const vly_tree *tree, int n, const int32_t *row, const float *priority, const vly_hyper *hyper, bool raw,
+vly_status vly_tree_set_launch(const vly_tree *tree, int n, const int32_t *row,
+                               const float *priority, const vly_hyper *hyper, bool raw,
                                cudaStream_t stream);
-vly_status vly_tree_insert_launch(const vly_tree *tree, int64_t first, int n, const uint8_t *flags, cudaStream_t stream);
-vly_status vly_tree_sample_launch(const vly_tree *tree, int n, const vly_rng *rng, const vly_hyper *hyper, int32_t *row,
-                                  float *weight, void *scratch, cudaStream_t stream);
+vly_status vly_tree_insert_launch(const vly_tree *tree, int64_t first, int n, const uint8_t *flags,
+                                  cudaStream_t stream);
+vly_status vly_tree_sample_launch(const vly_tree *tree, int n, const vly_rng *rng,
+                                  const vly_hyper *hyper, int32_t *row, float *weight,
+                                  void *scratch, cudaStream_t stream);
 vly_status vly_nstep_launch(const vly_nstep_args *args, cudaStream_t stream);
 vly_status vly_permutation_launch(int n, const vly_rng *rng, int32_t *order, cudaStream_t stream);
 
@@ -57,20 +70,28 @@ vly_status vly_fingerprint_launch(int64_t n, const float *x, uint64_t *out, cuda
 
 /* element-wise: elementwise.cu */
 vly_status vly_relu_launch(vly_dtype type, int64_t n, const void *x, void *y, cudaStream_t stream);
-vly_status vly_relu_backward_launch(vly_dtype type, int64_t n, const void *y, const void *dy, void *dx, bool accumulate, cudaStream_t stream);
+vly_status vly_relu_backward_launch(vly_dtype type, int64_t n, const void *y, const void *dy,
+                                    void *dx, bool accumulate, cudaStream_t stream);
 vly_status vly_add_launch(vly_dtype type, int64_t n, const void *x, void *y, cudaStream_t stream);
-vly_status vly_convert_launch(int64_t n, vly_dtype from, const void *x, vly_dtype to, void *y, cudaStream_t stream);
+vly_status vly_convert_launch(int64_t n, vly_dtype from, const void *x, vly_dtype to, void *y,
+                              cudaStream_t stream);
 
 /* parts of networks: dueling.cu, lstm.cu, maxpool.cu */
-vly_status vly_dueling_launch(int n, int actions, const float *v, const float *a, float *out, cudaStream_t stream);
-vly_status vly_dueling_backward_launch(int n, int actions, const float *dout, float *dv, float *da, cudaStream_t stream);
-vly_status vly_lstm_forward_launch(int T, int n, int H, const float *w_h, const uint8_t *reset, float *gates, float *h, float *c,
-                                   cudaStream_t stream);
-vly_status vly_lstm_backward_launch(int T, int n, int H, const float *w_h, const uint8_t *reset, const float *gates, const float *h,
-                                    const float *c, const float *dh, float *dgates, float *dw_h, float *work, cudaStream_t stream);
-vly_status vly_maxpool_launch(const vly_layer_desc *desc, int n, const void *x, void *y, cudaStream_t stream);
+vly_status vly_dueling_launch(int n, int actions, const float *v, const float *a, float *out,
+                              cudaStream_t stream);
+vly_status vly_dueling_backward_launch(int n, int actions, const float *dout, float *dv, float *da,
+                                       cudaStream_t stream);
+vly_status vly_lstm_forward_launch(int T, int n, int H, const float *w_h, const uint8_t *reset,
+                                   float *gates, float *h, float *c, cudaStream_t stream);
+vly_status vly_lstm_backward_launch(int T, int n, int H, const float *w_h, const uint8_t *reset,
+                                    const float *gates, const float *h, const float *c,
+                                    const float *dh, float *dgates, float *dw_h, float *work,
+                                    cudaStream_t stream);
+vly_status vly_maxpool_launch(const vly_layer_desc *desc, int n, const void *x, void *y,
+                              cudaStream_t stream);
 /* The gradient goes to the first largest of each window, as in the forward pass. */
-vly_status vly_maxpool_backward_launch(const vly_layer_desc *desc, int n, const void *x, const void *dy, void *dx, cudaStream_t stream);
+vly_status vly_maxpool_backward_launch(const vly_layer_desc *desc, int n, const void *x,
+                                       const void *dy, void *dx, cudaStream_t stream);
 
 #ifdef __cplusplus
 }

@@ -1,7 +1,8 @@
-/* optimize.cu -- gradient norm, clipped optimizer step and Polyak average over one flat array of parameters.
- * Traffic per parameter: norm 4 B (in L2 after the backward pass); Adam 28 B, RMSProp 20 to 28 B, SGD 20 B, and 2 B more where
- * the same pass writes the bf16 copy; Polyak 12 B. The step reads the norm on the device: nothing comes back to the host. Arrays
- * are 16-byte aligned, four numbers per access. */
+/* optimize.cu -- gradient norm, clipped optimizer step and Polyak average over one flat array of
+ * parameters. Traffic per parameter: norm 4 B (in L2 after the backward pass); Adam 28 B, RMSProp
+ * 20 to 28 B, SGD 20 B, and 2 B more where the same pass writes the bf16 copy; Polyak 12 B. The
+ * step reads the norm on the device: nothing comes back to the host. Arrays are 16-byte aligned,
+ * four numbers per access. */
 #include "kernels/ops.h"
 #include "common/base/rules.h"
 #include "kernels/bf16.h"
@@ -11,10 +12,12 @@ static const int BLOCK = 256, NORM_BLOCKS_MAX = 512, STEP_BLOCKS_MAX = 2048;
 
 /* ---- norm ---- */
 
-static __global__ void __launch_bounds__(256) grad_norm(int64_t n, const float *__restrict__ g, float *norm, void *scratch) {
+static __global__ void __launch_bounds__(256)
+    grad_norm(int64_t n, const float *__restrict__ g, float *norm, void *scratch) {
     unsigned *counter = (unsigned *)scratch;
     double *partial = (double *)(counter + VLY_SCRATCH_COUNTERS);
-    const int64_t stride = (int64_t)gridDim.x * BLOCK, from = (int64_t)blockIdx.x * BLOCK + threadIdx.x;
+    const int64_t stride = (int64_t)gridDim.x * BLOCK,
+                  from = (int64_t)blockIdx.x * BLOCK + threadIdx.x;
     float lanes[4] = {0, 0, 0, 0};
     double sum = 0.0;
     int since = 0; /* floats carry a few additions each, then hand over to the double */
@@ -39,10 +42,12 @@ static __global__ void __launch_bounds__(256) grad_norm(int64_t n, const float *
     }
 }
 
-vly_status vly_grad_norm_launch(int64_t n, const float *grad, float *norm, void *scratch, cudaStream_t stream) {
+vly_status vly_grad_norm_launch(int64_t n, const float *grad, float *norm, void *scratch,
+                                cudaStream_t stream) {
     VLY_NEED(n > 0 && grad && norm && scratch && (uintptr_t)grad % 16 == 0);
     const int64_t blocks = vly_ceil_div(n, BLOCK * 8);
-    VLY_LAUNCH(grad_norm, (unsigned)(blocks < NORM_BLOCKS_MAX ? blocks : NORM_BLOCKS_MAX), BLOCK, 0, stream, n, grad, norm, scratch);
+    VLY_LAUNCH(grad_norm, (unsigned)(blocks < NORM_BLOCKS_MAX ? blocks : NORM_BLOCKS_MAX), BLOCK, 0,
+               stream, n, grad, norm, scratch);
     return VLY_OK;
 }
 
@@ -55,50 +60,63 @@ typedef struct {
     int suspicious; /* look at every element before applying any */
 } step_state;
 
-static __device__ __forceinline__ step_state *state_of(void *scratch) { return (step_state *)((unsigned *)scratch + VLY_SCRATCH_COUNTERS); }
+static __device__ __forceinline__ step_state *state_of(void *scratch) {
+    return (step_state *)((unsigned *)scratch + VLY_SCRATCH_COUNTERS);
+}
 
 /* Numbers this large can overflow a weight or a moment although the gradient is finite. */
 #define LARGE_NORM 1e12f
 #define LARGE_RATE 1e3f
 
-static __global__ void step_prepare(vly_optimizer o, vly_params p, const float *norm, const vly_hyper *h, void *scratch) {
+static __global__ void step_prepare(vly_optimizer o, vly_params p, const float *norm,
+                                    const vly_hyper *h, void *scratch) {
     if (threadIdx.x != 0) return;
     step_state *s = state_of(scratch);
     s->scalars = vly_rule_step(&o, h, norm[0], *p.step + 1);
     s->refused = norm[1] != 0.0f || !vly_finite(norm[0]) || !vly_finite(s->scalars.lr);
-    s->suspicious = !s->refused && (norm[0] > LARGE_NORM || s->scalars.lr > LARGE_RATE || s->scalars.lr < -LARGE_RATE);
+    s->suspicious = !s->refused && (norm[0] > LARGE_NORM || s->scalars.lr > LARGE_RATE ||
+                                    s->scalars.lr < -LARGE_RATE);
 }
 
-static __device__ __forceinline__ bool steps_to_finite(const vly_optimizer &o, const vly_step_scalars &s, const vly_params &p, int64_t i) {
+static __device__ __forceinline__ bool
+steps_to_finite(const vly_optimizer &o, const vly_step_scalars &s, const vly_params &p, int64_t i) {
     float w = p.param[i], m = p.m ? p.m[i] : 0.0f, v = p.v ? p.v[i] : 0.0f;
     vly_rule_optimize(&o, s, p.grad[i], &w, &m, &v);
     return vly_finite(w) && vly_finite(m) && vly_finite(v);
 }
 
-static __global__ void __launch_bounds__(256) step_check(vly_optimizer o, vly_params p, void *scratch) {
+static __global__ void __launch_bounds__(256)
+    step_check(vly_optimizer o, vly_params p, void *scratch) {
     step_state *s = state_of(scratch);
     if (!s->suspicious) return;
     bool bad = false;
-    for (int64_t i = (int64_t)blockIdx.x * BLOCK + threadIdx.x; i < p.n; i += (int64_t)gridDim.x * BLOCK)
+    for (int64_t i = (int64_t)blockIdx.x * BLOCK + threadIdx.x; i < p.n;
+         i += (int64_t)gridDim.x * BLOCK)
         bad = bad || !steps_to_finite(o, s->scalars, p, i);
     if (bad) atomicOr(&s->refused, 1);
 }
 
-static __device__ __forceinline__ void step_one(const vly_optimizer &o, const vly_step_scalars &s, float g, float &w, float &m, float &v) {
+static __device__ __forceinline__ void step_one(const vly_optimizer &o, const vly_step_scalars &s,
+                                                float g, float &w, float &m, float &v) {
     vly_rule_optimize(&o, s, g, &w, &m, &v);
 }
 
 static __device__ __forceinline__ uint2 low_of(const vly_params &p, int64_t i, float4 w) {
-    return make_uint2(vly_pack_bf16(vly_low_scale(p.scaled, i) * w.x, vly_low_scale(p.scaled, i + 1) * w.y),
-                      vly_pack_bf16(vly_low_scale(p.scaled, i + 2) * w.z, vly_low_scale(p.scaled, i + 3) * w.w));
+    return make_uint2(
+        vly_pack_bf16(vly_low_scale(p.scaled, i) * w.x, vly_low_scale(p.scaled, i + 1) * w.y),
+        vly_pack_bf16(vly_low_scale(p.scaled, i + 2) * w.z, vly_low_scale(p.scaled, i + 3) * w.w));
 }
 
-template <vly_optimizer_kind kind> static __global__ void __launch_bounds__(256) step_apply(vly_optimizer o, vly_params p, const void *scratch) {
-    const step_state *state = (const step_state *)((const unsigned *)scratch + VLY_SCRATCH_COUNTERS);
+template <vly_optimizer_kind kind>
+static __global__ void __launch_bounds__(256)
+    step_apply(vly_optimizer o, vly_params p, const void *scratch) {
+    const step_state *state =
+        (const step_state *)((const unsigned *)scratch + VLY_SCRATCH_COUNTERS);
     if (state->refused) return;
     const vly_step_scalars s = state->scalars;
     o.kind = kind; /* known to the compiler: the rule's switch disappears */
-    const int64_t stride = (int64_t)gridDim.x * BLOCK, from = (int64_t)blockIdx.x * BLOCK + threadIdx.x;
+    const int64_t stride = (int64_t)gridDim.x * BLOCK,
+                  from = (int64_t)blockIdx.x * BLOCK + threadIdx.x;
     for (int64_t i = from; i < p.n / 4; i += stride) {
         const float4 g = reinterpret_cast<const float4 *>(p.grad)[i];
         float4 w = reinterpret_cast<float4 *>(p.param)[i];
@@ -124,9 +142,11 @@ template <vly_optimizer_kind kind> static __global__ void __launch_bounds__(256)
     }
 }
 
-static __global__ void step_count(vly_params p, const float *norm, float *stats, const void *scratch) {
+static __global__ void step_count(vly_params p, const float *norm, float *stats,
+                                  const void *scratch) {
     if (threadIdx.x != 0) return;
-    const bool refused = ((const step_state *)((const unsigned *)scratch + VLY_SCRATCH_COUNTERS))->refused != 0;
+    const bool refused =
+        ((const step_state *)((const unsigned *)scratch + VLY_SCRATCH_COUNTERS))->refused != 0;
     if (refused) {
         if (stats) stats[VLY_STAT_NONFINITE] += 1.0f;
         return;
@@ -137,23 +157,33 @@ static __global__ void step_count(vly_params p, const float *norm, float *stats,
     stats[VLY_STAT_STEPS] += 1.0f;
 }
 
-vly_status vly_optimize_launch(const vly_optimizer *o, const vly_params *p, const float *norm, const vly_hyper *hyper, float *stats,
-                               void *scratch, cudaStream_t stream) {
+vly_status vly_optimize_launch(const vly_optimizer *o, const vly_params *p, const float *norm,
+                               const vly_hyper *hyper, float *stats, void *scratch,
+                               cudaStream_t stream) {
     VLY_NEED(o && p && p->n > 0 && p->param && p->grad && p->step && norm && hyper && scratch);
     VLY_NEED(o->kind == VLY_SGD || p->v);
     VLY_NEED((o->kind != VLY_ADAM && o->kind != VLY_RMSPROP_CENTERED) || p->m);
     VLY_NEED(o->momentum == 0.0f || p->m || o->kind == VLY_ADAM);
-    VLY_NEED((uintptr_t)p->param % 16 == 0 && (uintptr_t)p->grad % 16 == 0 && (uintptr_t)p->m % 16 == 0 && (uintptr_t)p->v % 16 == 0 && (uintptr_t)p->low % 8 == 0);
+    VLY_NEED((uintptr_t)p->param % 16 == 0 && (uintptr_t)p->grad % 16 == 0 &&
+             (uintptr_t)p->m % 16 == 0 && (uintptr_t)p->v % 16 == 0 && (uintptr_t)p->low % 8 == 0);
     const int64_t wanted = vly_ceil_div(p->n, BLOCK * 4);
     const unsigned blocks = (unsigned)(wanted < STEP_BLOCKS_MAX ? wanted : STEP_BLOCKS_MAX);
     VLY_LAUNCH(step_prepare, 1, 32, 0, stream, *o, *p, norm, hyper, scratch);
     VLY_LAUNCH(step_check, blocks, BLOCK, 0, stream, *o, *p, scratch);
     switch (o->kind) {
     case VLY_SGD: VLY_LAUNCH(step_apply<VLY_SGD>, blocks, BLOCK, 0, stream, *o, *p, scratch); break;
-    case VLY_ADAM: VLY_LAUNCH(step_apply<VLY_ADAM>, blocks, BLOCK, 0, stream, *o, *p, scratch); break;
-    case VLY_RMSPROP: VLY_LAUNCH(step_apply<VLY_RMSPROP>, blocks, BLOCK, 0, stream, *o, *p, scratch); break;
-    case VLY_RMSPROP_TF: VLY_LAUNCH(step_apply<VLY_RMSPROP_TF>, blocks, BLOCK, 0, stream, *o, *p, scratch); break;
-    case VLY_RMSPROP_CENTERED: VLY_LAUNCH(step_apply<VLY_RMSPROP_CENTERED>, blocks, BLOCK, 0, stream, *o, *p, scratch); break;
+    case VLY_ADAM:
+        VLY_LAUNCH(step_apply<VLY_ADAM>, blocks, BLOCK, 0, stream, *o, *p, scratch);
+        break;
+    case VLY_RMSPROP:
+        VLY_LAUNCH(step_apply<VLY_RMSPROP>, blocks, BLOCK, 0, stream, *o, *p, scratch);
+        break;
+    case VLY_RMSPROP_TF:
+        VLY_LAUNCH(step_apply<VLY_RMSPROP_TF>, blocks, BLOCK, 0, stream, *o, *p, scratch);
+        break;
+    case VLY_RMSPROP_CENTERED:
+        VLY_LAUNCH(step_apply<VLY_RMSPROP_CENTERED>, blocks, BLOCK, 0, stream, *o, *p, scratch);
+        break;
     }
     VLY_LAUNCH(step_count, 1, 32, 0, stream, *p, norm, stats, scratch);
     return VLY_OK;
@@ -161,15 +191,20 @@ vly_status vly_optimize_launch(const vly_optimizer *o, const vly_params *p, cons
 
 /* ---- target networks ---- */
 
-static __global__ void __launch_bounds__(256) polyak(int64_t n, float *__restrict__ target, const float *__restrict__ online, const vly_hyper *h) {
+static __global__ void __launch_bounds__(256)
+    polyak(int64_t n, float *__restrict__ target, const float *__restrict__ online,
+           const vly_hyper *h) {
     const float tau = h->tau;
-    for (int64_t i = (int64_t)blockIdx.x * BLOCK + threadIdx.x; i < n; i += (int64_t)gridDim.x * BLOCK)
+    for (int64_t i = (int64_t)blockIdx.x * BLOCK + threadIdx.x; i < n;
+         i += (int64_t)gridDim.x * BLOCK)
         target[i] = tau == 1.0f ? online[i] : (1.0f - tau) * target[i] + tau * online[i];
 }
 
-vly_status vly_polyak_launch(int64_t n, float *target, const float *online, const vly_hyper *hyper, cudaStream_t stream) {
+vly_status vly_polyak_launch(int64_t n, float *target, const float *online, const vly_hyper *hyper,
+                             cudaStream_t stream) {
     VLY_NEED(n > 0 && target && online && hyper);
     const int64_t blocks = vly_ceil_div(n, BLOCK * 4);
-    VLY_LAUNCH(polyak, (unsigned)(blocks < STEP_BLOCKS_MAX ? blocks : STEP_BLOCKS_MAX), BLOCK, 0, stream, n, target, online, hyper);
+    VLY_LAUNCH(polyak, (unsigned)(blocks < STEP_BLOCKS_MAX ? blocks : STEP_BLOCKS_MAX), BLOCK, 0,
+               stream, n, target, online, hyper);
     return VLY_OK;
 }

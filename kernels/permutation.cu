@@ -2,7 +2,8 @@
 #include "kernels/ops.h"
 #include "common/base/rules.h"
 
-static __global__ void __launch_bounds__(256) permutation(int n, const vly_rng *rng, int32_t *order) {
+static __global__ void __launch_bounds__(256)
+    permutation(int n, const vly_rng *rng, int32_t *order) {
     const int i = (int)(blockIdx.x * blockDim.x + threadIdx.x);
     if (i < n) order[i] = vly_rule_permute((uint32_t)n, rng, (uint32_t)i);
 }

@@ -29,8 +29,8 @@ template <class T> static __device__ __forceinline__ T vly_block_sum(T v) {
     return warp == 0 ? vly_warp_sum(lane < count ? warps[lane] : T(0)) : T(0);
 }
 
-/* True for the block that is last to come here; what the others wrote before is then visible to it. All threads call it.
- * *counter is 0 before the kernel and after it. */
+/* True for the block that is last to come here; what the others wrote before is then visible to it.
+ * All threads call it. *counter is 0 before the kernel and after it. */
 static __device__ __forceinline__ bool vly_last_block(unsigned *counter) {
     VLY_SHARED(unsigned, ticket, [1]);
     __threadfence();
@@ -45,15 +45,18 @@ static __device__ __forceinline__ bool vly_last_block(unsigned *counter) {
     return true;
 }
 
-/* Adds up `values` numbers per block over all blocks, in the order of blocks, whatever order they ran in. Each block's
- * thread 0 gives mine[0..values); in the last block, threads 0..values-1 return their total and *done is set.
- * partial: gridDim.x * values numbers. */
-template <class T, int values> static __device__ __forceinline__ T vly_grid_sum(const T *mine, T *partial, unsigned *counter, bool *done) {
+/* Adds up `values` numbers per block over all blocks, in the order of blocks, whatever order they
+ * ran in. Each block's thread 0 gives mine[0..values); in the last block, threads 0..values-1
+ * return their total and *done is set. partial: gridDim.x * values numbers. */
+template <class T, int values>
+static __device__ __forceinline__ T vly_grid_sum(const T *mine, T *partial, unsigned *counter,
+                                                 bool *done) {
     if (threadIdx.x == 0)
         for (int v = 0; v < values; v++) partial[(size_t)blockIdx.x * values + v] = mine[v];
     *done = vly_last_block(counter);
     if (!*done) return T(0);
-    /* 32 lanes stride over the blocks for one value per warp: a fixed order, and short for a thousand blocks */
+    /* 32 lanes stride over the blocks for one value per warp: a fixed order, and short for a
+     * thousand blocks */
     T result = T(0);
     VLY_SHARED(T, totals, [32]);
     const unsigned warp = threadIdx.x >> 5, lane = threadIdx.x & 31, count = blockDim.x >> 5;

@@ -1,54 +1,67 @@
 /* sample.cu -- actions from logits or values: a thread per row, stateless Philox.
- * Traffic: 4 A + 8 B per row (A actions), some 40 A flops; at the batches of acting this is one launch's latency. */
+ * Traffic: 4 A + 8 B per row (A actions), some 40 A flops; at the batches of acting this is one
+ * launch's latency. */
 #include "kernels/ops.h"
 #include "common/base/rules.h"
 
 static const int BLOCK = 64; /* small blocks spread a small batch over more multiprocessors */
 
-static __device__ __forceinline__ vly_u32x4 draw(const vly_rng *rng, const int32_t *lane, int lane0, int i) {
+static __device__ __forceinline__ vly_u32x4 draw(const vly_rng *rng, const int32_t *lane, int lane0,
+                                                 int i) {
     return vly_philox(rng->seed, VLY_STREAM_ACT, rng->step, (uint32_t)(lane ? lane[i] : lane0 + i));
 }
 
-static __global__ void __launch_bounds__(64) sample_policy(int n, int actions, const float *__restrict__ logits, const vly_rng *rng,
-                                                           const int32_t *lane, int lane0, int32_t *action, float *logp) {
+static __global__ void __launch_bounds__(64)
+    sample_policy(int n, int actions, const float *__restrict__ logits, const vly_rng *rng,
+                  const int32_t *lane, int lane0, int32_t *action, float *logp) {
     const int i = (int)(blockIdx.x * blockDim.x + threadIdx.x);
     if (i >= n) return;
     float lp;
-    action[i] = vly_rule_sample(actions, logits + (int64_t)i * actions, vly_unit(draw(rng, lane, lane0, i).v[0]), &lp);
+    action[i] = vly_rule_sample(actions, logits + (int64_t)i * actions,
+                                vly_unit(draw(rng, lane, lane0, i).v[0]), &lp);
     if (logp) logp[i] = lp;
 }
 
-static __global__ void __launch_bounds__(64) sample_greedy(int n, int actions, const float *__restrict__ values, const float *epsilon,
-                                                           const vly_rng *rng, const int32_t *lane, int lane0, int32_t *action) {
+static __global__ void __launch_bounds__(64)
+    sample_greedy(int n, int actions, const float *__restrict__ values, const float *epsilon,
+                  const vly_rng *rng, const int32_t *lane, int lane0, int32_t *action) {
     const int i = (int)(blockIdx.x * blockDim.x + threadIdx.x);
     if (i >= n) return;
-    action[i] = vly_rule_greedy(actions, values + (int64_t)i * actions, epsilon ? epsilon[i] : 0.0f, draw(rng, lane, lane0, i));
+    action[i] = vly_rule_greedy(actions, values + (int64_t)i * actions, epsilon ? epsilon[i] : 0.0f,
+                                draw(rng, lane, lane0, i));
 }
 
 static __global__ void rng_advance(vly_rng *rng) {
     if (threadIdx.x == 0) rng->step++;
 }
 
-static __global__ void __launch_bounds__(64) action_logp(int n, int actions, const float *__restrict__ logits, const int32_t *action, float *logp) {
+static __global__ void __launch_bounds__(64)
+    action_logp(int n, int actions, const float *__restrict__ logits, const int32_t *action,
+                float *logp) {
     const int i = (int)(blockIdx.x * blockDim.x + threadIdx.x);
     if (i >= n) return;
     const int a = action[i];
-    logp[i] = a >= 0 && a < actions ? vly_rule_logp(actions, logits + (int64_t)i * actions, a) : 0.0f;
+    logp[i] = a >= 0 && a < actions ? vly_rule_logp(actions, logits + (int64_t)i * actions, a)
+                                    : 0.0f;
 }
 
-vly_status vly_sample_policy_launch(int n, int actions, const float *logits, const vly_rng *rng, const int32_t *lane, int lane0,
-                                    int32_t *action, float *logp, cudaStream_t stream) {
+vly_status vly_sample_policy_launch(int n, int actions, const float *logits, const vly_rng *rng,
+                                    const int32_t *lane, int lane0, int32_t *action, float *logp,
+                                    cudaStream_t stream) {
     VLY_NEED(n >= 0 && actions > 0 && logits && rng && action);
     if (n == 0) return VLY_OK;
-    VLY_LAUNCH(sample_policy, (unsigned)vly_ceil_div(n, BLOCK), BLOCK, 0, stream, n, actions, logits, rng, lane, lane0, action, logp);
+    VLY_LAUNCH(sample_policy, (unsigned)vly_ceil_div(n, BLOCK), BLOCK, 0, stream, n, actions,
+               logits, rng, lane, lane0, action, logp);
     return VLY_OK;
 }
 
-vly_status vly_sample_greedy_launch(int n, int actions, const float *values, const float *epsilon, const vly_rng *rng,
-                                    const int32_t *lane, int lane0, int32_t *action, cudaStream_t stream) {
+vly_status vly_sample_greedy_launch(int n, int actions, const float *values, const float *epsilon,
+                                    const vly_rng *rng, const int32_t *lane, int lane0,
+                                    int32_t *action, cudaStream_t stream) {
     VLY_NEED(n >= 0 && actions > 0 && values && rng && action);
     if (n == 0) return VLY_OK;
-    VLY_LAUNCH(sample_greedy, (unsigned)vly_ceil_div(n, BLOCK), BLOCK, 0, stream, n, actions, values, epsilon, rng, lane, lane0, action);
+    VLY_LAUNCH(sample_greedy, (unsigned)vly_ceil_div(n, BLOCK), BLOCK, 0, stream, n, actions,
+               values, epsilon, rng, lane, lane0, action);
     return VLY_OK;
 }
 
@@ -58,9 +71,11 @@ vly_status vly_rng_advance_launch(vly_rng *rng, cudaStream_t stream) {
     return VLY_OK;
 }
 
-vly_status vly_action_logp_launch(int n, int actions, const float *logits, const int32_t *action, float *logp, cudaStream_t stream) {
+vly_status vly_action_logp_launch(int n, int actions, const float *logits, const int32_t *action,
+                                  float *logp, cudaStream_t stream) {
     VLY_NEED(n >= 0 && actions > 0 && logits && action && logp);
     if (n == 0) return VLY_OK;
-    VLY_LAUNCH(action_logp, (unsigned)vly_ceil_div(n, BLOCK), BLOCK, 0, stream, n, actions, logits, action, logp);
+    VLY_LAUNCH(action_logp, (unsigned)vly_ceil_div(n, BLOCK), BLOCK, 0, stream, n, actions, logits,
+               action, logp);
     return VLY_OK;
 }

@@ -3,11 +3,13 @@
 #define VLY_KERNELS_SCAN_H
 #include "kernels/launch.h"
 
-/* Below this many columns, and from this many steps on, a scan across time beats a walk along it: a walk's step
- * costs two dependent loads, some 600 ns; a scan moves 256 steps in about 2 us. */
+/* Below this many columns, and from this many steps on, a scan across time beats a walk along it: a
+ * walk's step costs two dependent loads, some 600 ns; a scan moves 256 steps in about 2 us. */
 enum { VLY_SCAN_COLUMNS = 512, VLY_SCAN_STEPS = 32 };
 
-typedef struct { float a, b; } vly_affine; /* x -> a x + b */
+typedef struct {
+    float a, b;
+} vly_affine; /* x -> a x + b */
 
 /* later o earlier */
 static __device__ __forceinline__ vly_affine vly_after(vly_affine later, vly_affine earlier) {
@@ -20,7 +22,8 @@ static __device__ __forceinline__ vly_affine vly_block_scan(vly_affine f) {
     VLY_SHARED(vly_affine, warps, [32]);
     const unsigned lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
     for (unsigned step = 1; step < 32; step <<= 1) {
-        const vly_affine before = {__shfl_up_sync(0xffffffffu, f.a, step), __shfl_up_sync(0xffffffffu, f.b, step)};
+        const vly_affine before = {__shfl_up_sync(0xffffffffu, f.a, step),
+                                   __shfl_up_sync(0xffffffffu, f.b, step)};
         if (lane >= step) f = vly_after(f, before);
     }
     __syncthreads();

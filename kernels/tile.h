@@ -1,11 +1,13 @@
-/* tile.h -- one block's 128 x BN tile of a matrix product, whatever the operands are made of (device code).
+/* tile.h -- one block's 128 x BN tile of a matrix product, whatever the operands are made of
+ * (device code).
  *
- * Operands come as chunks of 8 numbers: along k (a row's neighbours in k) or across (8 rows' numbers at one k). The
- * tile in shared memory keeps the direction in which it was loaded, and the fragment loads turn it: ldmatrix
- * transposes for bf16. The next tile travels through registers while this one is multiplied.
+ * Operands come as chunks of 8 numbers: along k (a row's neighbours in k) or across (8 rows'
+ * numbers at one k). The tile in shared memory keeps the direction in which it was loaded, and the
+ * fragment loads turn it: ldmatrix transposes for bf16. The next tile travels through registers
+ * while this one is multiplied.
  *
- * Rows of shared memory are padded so that the eight addresses of an ldmatrix phase, and the 32 of a tf32 fragment, fall
- * into different banks.
+ * Rows of shared memory are padded so that the eight addresses of an ldmatrix phase, and the 32 of
+ * a tf32 fragment, fall into different banks.
  */
 #ifndef VLY_KERNELS_TILE_H
 #define VLY_KERNELS_TILE_H
@@ -25,12 +27,19 @@ template <class E, int ROWS, int DEPTH, bool ALONG_K> struct vly_tile {
         PER_LINE = (ALONG_K ? DEPTH : ROWS) / 8,
         SLOTS = (CHUNKS + VLY_TILE_THREADS - 1) / VLY_TILE_THREADS
     };
-    static __device__ __forceinline__ int at(int row, int k) { return ALONG_K ? row * STRIDE + k : k * STRIDE + row; }
-    static __device__ __forceinline__ int line(int chunk) { return chunk / PER_LINE; }        /* a row, or a k */
-    static __device__ __forceinline__ int start(int chunk) { return chunk % PER_LINE * 8; }   /* of the 8 numbers along the line */
+    static __device__ __forceinline__ int at(int row, int k) {
+        return ALONG_K ? row * STRIDE + k : k * STRIDE + row;
+    }
+    static __device__ __forceinline__ int line(int chunk) {
+        return chunk / PER_LINE;
+    } /* a row, or a k */
+    static __device__ __forceinline__ int start(int chunk) {
+        return chunk % PER_LINE * 8;
+    } /* of the 8 numbers along the line */
 };
 
-template <class E> static __device__ __forceinline__ void vly_store_chunk(E *to, const vly_chunk8<E> &c) {
+template <class E>
+static __device__ __forceinline__ void vly_store_chunk(E *to, const vly_chunk8<E> &c) {
     const uint4 *from = reinterpret_cast<const uint4 *>(&c);
     for (int i = 0; i < (int)(sizeof c / 16); i++) reinterpret_cast<uint4 *>(to)[i] = from[i];
 }
@@ -39,7 +48,14 @@ template <class E> static __device__ __forceinline__ void vly_store_chunk(E *to,
 
 /* 8 warps share the tile, WARPS_N side by side. */
 template <int BN> struct vly_warps {
-    enum { N = BN == 128 ? 4 : 2, M = 8 / N, WM = VLY_TILE_M / M, WN = BN / N, MT = WM / 16, NT = WN / 8 };
+    enum {
+        N = BN == 128 ? 4 : 2,
+        M = 8 / N,
+        WM = VLY_TILE_M / M,
+        WN = BN / N,
+        MT = WM / 16,
+        NT = WN / 8
+    };
 };
 
 struct vly_bf16_math {
@@ -56,27 +72,43 @@ struct vly_bf16_math {
 #pragma unroll
             for (int i = 0; i < W::MT; i++)
 #pragma unroll
-                for (int j = 0; j < W::NT; j++) d[i][j][0] = d[i][j][1] = d[i][j][2] = d[i][j][3] = 0.0f;
+                for (int j = 0; j < W::NT; j++)
+                    d[i][j][0] = d[i][j][1] = d[i][j][2] = d[i][j][3] = 0.0f;
         }
 
-        template <class TA, class TB, bool A_ALONG_K, bool B_ALONG_K> __device__ __forceinline__ void multiply(const vly_bf16 *a, const vly_bf16 *b) {
-            const int l = (int)threadIdx.x & 31, warp = (int)threadIdx.x >> 5, m0 = warp / W::N * W::WM, n0 = warp % W::N * W::WN;
+        template <class TA, class TB, bool A_ALONG_K, bool B_ALONG_K>
+        __device__ __forceinline__ void multiply(const vly_bf16 *a, const vly_bf16 *b) {
+            const int l = (int)threadIdx.x & 31, warp = (int)threadIdx.x >> 5,
+                      m0 = warp / W::N * W::WM, n0 = warp % W::N * W::WN;
 #pragma unroll
             for (int k = 0; k < DEPTH; k += 16) {
                 uint32_t fa[W::MT][4], fb[W::NT][2];
 #pragma unroll
                 for (int i = 0; i < W::MT; i++) {
                     const int m = m0 + 16 * i;
-                    if (A_ALONG_K) vly_ldmatrix4(fa[i], a + TA::at(m + (l & 7) + (l >> 3 & 1) * 8, k + (l >> 4) * 8), false);
-                    else vly_ldmatrix4(fa[i], a + TA::at(m + (l >> 3 & 1) * 8, k + (l & 7) + (l >> 4) * 8), true);
+                    if (A_ALONG_K)
+                        vly_ldmatrix4(fa[i],
+                                      a + TA::at(m + (l & 7) + (l >> 3 & 1) * 8, k + (l >> 4) * 8),
+                                      false);
+                    else
+                        vly_ldmatrix4(fa[i],
+                                      a + TA::at(m + (l >> 3 & 1) * 8, k + (l & 7) + (l >> 4) * 8),
+                                      true);
                 }
 #pragma unroll
                 for (int j = 0; j < W::NT; j += 2) {
                     const int n = n0 + 8 * j;
                     uint32_t two[4];
-                    if (B_ALONG_K) vly_ldmatrix4(two, b + TB::at(n + (l & 7) + (l >> 4) * 8, k + (l >> 3 & 1) * 8), false);
-                    else vly_ldmatrix4(two, b + TB::at(n + (l >> 4) * 8, k + (l & 7) + (l >> 3 & 1) * 8), true);
-                    fb[j][0] = two[0], fb[j][1] = two[1], fb[j + 1][0] = two[2], fb[j + 1][1] = two[3];
+                    if (B_ALONG_K)
+                        vly_ldmatrix4(two,
+                                      b + TB::at(n + (l & 7) + (l >> 4) * 8, k + (l >> 3 & 1) * 8),
+                                      false);
+                    else
+                        vly_ldmatrix4(two,
+                                      b + TB::at(n + (l >> 4) * 8, k + (l & 7) + (l >> 3 & 1) * 8),
+                                      true);
+                    fb[j][0] = two[0], fb[j][1] = two[1], fb[j + 1][0] = two[2],
+                    fb[j + 1][1] = two[3];
                 }
 #pragma unroll
                 for (int i = 0; i < W::MT; i++)
@@ -87,7 +119,8 @@ struct vly_bf16_math {
 
         /* f(row, column, first, second): two neighbours in a row of the tile */
         template <class F> __device__ __forceinline__ void each(F f) const {
-            const int l = (int)threadIdx.x & 31, warp = (int)threadIdx.x >> 5, m0 = warp / W::N * W::WM, n0 = warp % W::N * W::WN;
+            const int l = (int)threadIdx.x & 31, warp = (int)threadIdx.x >> 5,
+                      m0 = warp / W::N * W::WM, n0 = warp % W::N * W::WN;
 #pragma unroll
             for (int i = 0; i < W::MT; i++)
 #pragma unroll
@@ -108,8 +141,10 @@ struct vly_tf32_math {
 
     template <int BN> struct sums : vly_bf16_math::sums<BN> {
         typedef vly_warps<BN> W;
-        template <class TA, class TB, bool, bool> __device__ __forceinline__ void multiply(const float *a, const float *b) {
-            const int l = (int)threadIdx.x & 31, warp = (int)threadIdx.x >> 5, m0 = warp / W::N * W::WM, n0 = warp % W::N * W::WN;
+        template <class TA, class TB, bool, bool>
+        __device__ __forceinline__ void multiply(const float *a, const float *b) {
+            const int l = (int)threadIdx.x & 31, warp = (int)threadIdx.x >> 5,
+                      m0 = warp / W::N * W::WM, n0 = warp % W::N * W::WN;
             const int g = l / 4, t = l % 4;
 #pragma unroll
             for (int k = 0; k < DEPTH; k += 8) {
@@ -117,7 +152,8 @@ struct vly_tf32_math {
 #pragma unroll
                 for (int i = 0; i < W::MT; i++)
 #pragma unroll
-                    for (int r = 0; r < 4; r++) fa[i][r] = a[TA::at(m0 + 16 * i + g + (r & 1) * 8, k + t + (r >> 1) * 4)];
+                    for (int r = 0; r < 4; r++)
+                        fa[i][r] = a[TA::at(m0 + 16 * i + g + (r & 1) * 8, k + t + (r >> 1) * 4)];
 #pragma unroll
                 for (int j = 0; j < W::NT; j++)
 #pragma unroll
@@ -149,7 +185,8 @@ struct vly_fp32_math {
                 for (int j = 0; j < NT; j++) d[i][j][0] = d[i][j][1] = 0.0f;
         }
 
-        template <class TA, class TB, bool, bool> __device__ __forceinline__ void multiply(const float *a, const float *b) {
+        template <class TA, class TB, bool, bool>
+        __device__ __forceinline__ void multiply(const float *a, const float *b) {
             const int y = (int)threadIdx.x >> 4, x = (int)threadIdx.x & 15;
 #pragma unroll 4
             for (int k = 0; k < DEPTH; k++) {
@@ -157,11 +194,15 @@ struct vly_fp32_math {
 #pragma unroll
                 for (int i = 0; i < MT; i++) fa[i] = a[TA::at(y + 16 * i, k)];
 #pragma unroll
-                for (int j = 0; j < NT; j++) fb[j][0] = b[TB::at(2 * x + 32 * j, k)], fb[j][1] = b[TB::at(2 * x + 32 * j + 1, k)];
+                for (int j = 0; j < NT; j++)
+                    fb[j][0] = b[TB::at(2 * x + 32 * j, k)],
+                    fb[j][1] = b[TB::at(2 * x + 32 * j + 1, k)];
 #pragma unroll
                 for (int i = 0; i < MT; i++)
 #pragma unroll
-                    for (int j = 0; j < NT; j++) d[i][j][0] = fmaf(fa[i], fb[j][0], d[i][j][0]), d[i][j][1] = fmaf(fa[i], fb[j][1], d[i][j][1]);
+                    for (int j = 0; j < NT; j++)
+                        d[i][j][0] = fmaf(fa[i], fb[j][0], d[i][j][0]),
+                        d[i][j][1] = fmaf(fa[i], fb[j][1], d[i][j][1]);
             }
         }
 
@@ -177,10 +218,13 @@ struct vly_fp32_math {
 
 /* ---- the product ---- */
 
-/* P: the problem. P::A and P::B are operands: `ALONG_K`, a `place` made by at(fixed) from the coordinate that stays (a row
- * when along k, else the first of 8), and load<Math>(chunk, place, moving). Then sums.each gives the tile. */
-template <class Math, int BN, class P> static __device__ __forceinline__ void vly_multiply(const P &p, int m_first, int n_first, int k_from, int k_to,
-                                                                                            typename Math::template sums<BN> &sums) {
+/* P: the problem. P::A and P::B are operands: `ALONG_K`, a `place` made by at(fixed) from the
+ * coordinate that stays (a row when along k, else the first of 8), and load<Math>(chunk, place,
+ * moving). Then sums.each gives the tile. */
+template <class Math, int BN, class P>
+static __device__ __forceinline__ void vly_multiply(const P &p, int m_first, int n_first,
+                                                    int k_from, int k_to,
+                                                    typename Math::template sums<BN> &sums) {
     typedef typename Math::element E;
     typedef vly_tile<E, VLY_TILE_M, Math::DEPTH, P::A::ALONG_K> TA;
     typedef vly_tile<E, BN, Math::DEPTH, P::B::ALONG_K> TB;
@@ -206,13 +250,15 @@ template <class Math, int BN, class P> static __device__ __forceinline__ void vl
         for (int s = 0; s < TA::SLOTS; s++) {
             const int chunk = thread + s * VLY_TILE_THREADS;
             if (TA::CHUNKS % VLY_TILE_THREADS == 0 || chunk < TA::CHUNKS)
-                p.a.template load<Math>(ca[s], pa[s], k + (P::A::ALONG_K ? TA::start(chunk) : TA::line(chunk)), k_to);
+                p.a.template load<Math>(
+                    ca[s], pa[s], k + (P::A::ALONG_K ? TA::start(chunk) : TA::line(chunk)), k_to);
         }
 #pragma unroll
         for (int s = 0; s < TB::SLOTS; s++) {
             const int chunk = thread + s * VLY_TILE_THREADS;
             if (TB::CHUNKS % VLY_TILE_THREADS == 0 || chunk < TB::CHUNKS)
-                p.b.template load<Math>(cb[s], pb[s], k + (P::B::ALONG_K ? TB::start(chunk) : TB::line(chunk)), k_to);
+                p.b.template load<Math>(
+                    cb[s], pb[s], k + (P::B::ALONG_K ? TB::start(chunk) : TB::line(chunk)), k_to);
         }
     };
     const auto keep = [&](int buffer) {
@@ -220,13 +266,15 @@ template <class Math, int BN, class P> static __device__ __forceinline__ void vl
         for (int s = 0; s < TA::SLOTS; s++) {
             const int chunk = thread + s * VLY_TILE_THREADS;
             if (TA::CHUNKS % VLY_TILE_THREADS == 0 || chunk < TA::CHUNKS)
-                vly_store_chunk(as[buffer] + TA::line(chunk) * TA::STRIDE + TA::start(chunk), ca[s]);
+                vly_store_chunk(as[buffer] + TA::line(chunk) * TA::STRIDE + TA::start(chunk),
+                                ca[s]);
         }
 #pragma unroll
         for (int s = 0; s < TB::SLOTS; s++) {
             const int chunk = thread + s * VLY_TILE_THREADS;
             if (TB::CHUNKS % VLY_TILE_THREADS == 0 || chunk < TB::CHUNKS)
-                vly_store_chunk(bs[buffer] + TB::line(chunk) * TB::STRIDE + TB::start(chunk), cb[s]);
+                vly_store_chunk(bs[buffer] + TB::line(chunk) * TB::STRIDE + TB::start(chunk),
+                                cb[s]);
         }
     };
 

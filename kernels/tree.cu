@@ -1,6 +1,7 @@
-/* tree.cu -- prioritized replay: a sum tree of radix 16 over fixed-point priorities, in device memory.
- * A level's 16 children are 128 B, one cache line; 1 M leaves are 8 MB + 0.5 MB, resident in L2. A descent reads
- * 5 lines, an update touches 5. Sums are integers: exact whatever the order of the atomics, equal to the CPU's. */
+/* tree.cu -- prioritized replay: a sum tree of radix 16 over fixed-point priorities, in device
+ * memory. A level's 16 children are 128 B, one cache line; 1 M leaves are 8 MB + 0.5 MB, resident
+ * in L2. A descent reads 5 lines, an update touches 5. Sums are integers: exact whatever the order
+ * of the atomics, equal to the CPU's. */
 #include "kernels/ops.h"
 #include "common/base/rules.h"
 #include "kernels/reduce.h"
@@ -8,7 +9,8 @@
 typedef unsigned long long ull; /* what 64-bit atomics take */
 
 /* Replaces a leaf; only one thread per leaf does so in a kernel. */
-static __device__ __forceinline__ void replace_leaf(const vly_tree &tree, int64_t leaf, uint64_t value) {
+static __device__ __forceinline__ void replace_leaf(const vly_tree &tree, int64_t leaf,
+                                                    uint64_t value) {
     const uint64_t delta = value - tree.sum[0][leaf]; /* modulo 2^64: sums come out right */
     tree.sum[0][leaf] = value;
     if (delta == 0) return;
@@ -24,8 +26,9 @@ static __device__ __forceinline__ void replace_leaf(const vly_tree &tree, int64_
 
 enum { TILE = 256 };
 
-/* Row i is the last of its number in the batch; n^2 / 2 comparisons from shared memory, which at the batches of
- * replay (512: 65,000 comparisons per warp-row) costs less than a sort's launches. All threads of the block call it. */
+/* Row i is the last of its number in the batch; n^2 / 2 comparisons from shared memory, which at
+ * the batches of replay (512: 65,000 comparisons per warp-row) costs less than a sort's launches.
+ * All threads of the block call it. */
 static __device__ __forceinline__ bool is_last(int n, const int32_t *__restrict__ row, int i) {
     VLY_SHARED(int32_t, tile, [TILE]);
     const int32_t mine = i < n ? row[i] : -1;
@@ -40,7 +43,9 @@ static __device__ __forceinline__ bool is_last(int n, const int32_t *__restrict_
     return last;
 }
 
-static __global__ void __launch_bounds__(256) tree_set(vly_tree tree, int n, const int32_t *row, const float *priority, const vly_hyper *h, bool raw) {
+static __global__ void __launch_bounds__(256)
+    tree_set(vly_tree tree, int n, const int32_t *row, const float *priority, const vly_hyper *h,
+             bool raw) {
     const int i = (int)(blockIdx.x * TILE + threadIdx.x);
     const bool last = is_last(n, row, i);
     if (i >= n || row[i] < 0 || row[i] >= tree.capacity) return;
@@ -50,26 +55,33 @@ static __global__ void __launch_bounds__(256) tree_set(vly_tree tree, int n, con
     if (last) replace_leaf(tree, row[i], value);
 }
 
-vly_status vly_tree_set_launch(const vly_tree *tree, int n, const int32_t *row, const float *priority, const vly_hyper *hyper, bool raw,
+vly_status vly_tree_set_launch(const vly_tree *tree, int n, const int32_t *row,
+                               const float *priority, const vly_hyper *hyper, bool raw,
                                cudaStream_t stream) {
     VLY_NEED(tree && n >= 0 && row && priority && (raw || hyper));
     if (n == 0) return VLY_OK;
-    VLY_LAUNCH(tree_set, (unsigned)vly_ceil_div(n, TILE), TILE, 0, stream, *tree, n, row, priority, hyper, raw);
+    VLY_LAUNCH(tree_set, (unsigned)vly_ceil_div(n, TILE), TILE, 0, stream, *tree, n, row, priority,
+               hyper, raw);
     return VLY_OK;
 }
 
 /* ---- insert ---- */
 
-static __global__ void __launch_bounds__(256) tree_insert(vly_tree tree, int64_t first, int n, const uint8_t *flags) {
+static __global__ void __launch_bounds__(256)
+    tree_insert(vly_tree tree, int64_t first, int n, const uint8_t *flags) {
     const int i = (int)(blockIdx.x * blockDim.x + threadIdx.x);
-    const uint64_t one = (uint64_t)VLY_PRIORITY_ONE, largest = tree.total[1], fresh = largest > one ? largest : one;
-    if (flags && i == 0) atomicMax((ull *)&tree.total[1], (ull)one); /* others may read it before or after: `fresh` is the same */
+    const uint64_t one = (uint64_t)VLY_PRIORITY_ONE, largest = tree.total[1],
+                   fresh = largest > one ? largest : one;
+    if (flags && i == 0)
+        atomicMax((ull *)&tree.total[1], (ull)one); /* others may read it before or after: `fresh`
+                                                       is the same */
     const int64_t leaf = first + i;
     if (i >= n || leaf < 0 || leaf >= tree.capacity) return;
     replace_leaf(tree, leaf, flags && !(flags[i] & VLY_ROW_IGNORED) ? fresh : 0);
 }
 
-vly_status vly_tree_insert_launch(const vly_tree *tree, int64_t first, int n, const uint8_t *flags, cudaStream_t stream) {
+vly_status vly_tree_insert_launch(const vly_tree *tree, int64_t first, int n, const uint8_t *flags,
+                                  cudaStream_t stream) {
     VLY_NEED(tree && n >= 0);
     if (n == 0) return VLY_OK;
     VLY_LAUNCH(tree_insert, (unsigned)vly_ceil_div(n, 256), 256, 0, stream, *tree, first, n, flags);
@@ -78,7 +90,8 @@ vly_status vly_tree_insert_launch(const vly_tree *tree, int64_t first, int n, co
 
 /* ---- sample ---- */
 
-/* 16 lanes per descent: each holds one child, a prefix sum finds the one that holds the position. Two draws per warp. */
+/* 16 lanes per descent: each holds one child, a prefix sum finds the one that holds the position.
+ * Two draws per warp. */
 static __device__ __forceinline__ int64_t descend16(const vly_tree &tree, uint64_t position) {
     const int k = (int)(threadIdx.x & 15);
     int64_t node = 0;
@@ -89,26 +102,32 @@ static __device__ __forceinline__ int64_t descend16(const vly_tree &tree, uint64
             const uint64_t before = __shfl_up_sync(VLY_FULL_WARP, upto, step);
             if (k >= step) upto += before;
         }
-        const unsigned half = __ballot_sync(VLY_FULL_WARP, position < upto) >> (threadIdx.x & 16) & 0xffffu;
-        const int child = half ? __ffs((int)half) - 1 : 0; /* an empty tree: any leaf, the result is not used */
-        const uint64_t skipped = __shfl_sync(VLY_FULL_WARP, upto - mine, (int)(threadIdx.x & 16) + child);
+        const unsigned half = __ballot_sync(VLY_FULL_WARP, position < upto) >> (threadIdx.x & 16) &
+                              0xffffu;
+        const int child = half ? __ffs((int)half) - 1 : 0; /* an empty tree: any leaf, the result is
+                                                              not used */
+        const uint64_t skipped = __shfl_sync(VLY_FULL_WARP, upto - mine,
+                                             (int)(threadIdx.x & 16) + child);
         position -= skipped;
         node = node * VLY_TREE_RADIX + child;
     }
     return node < tree.capacity ? node : tree.capacity - 1;
 }
 
-static __global__ void __launch_bounds__(256) tree_sample(vly_tree tree, int n, const vly_rng *rng, const vly_hyper *h,
-                                                          int32_t *row, float *weight, void *scratch) {
+static __global__ void __launch_bounds__(256)
+    tree_sample(vly_tree tree, int n, const vly_rng *rng, const vly_hyper *h, int32_t *row,
+                float *weight, void *scratch) {
     unsigned *counter = (unsigned *)scratch;
     float *partial = (float *)(counter + VLY_SCRATCH_COUNTERS);
     const int i = (int)((blockIdx.x * blockDim.x + threadIdx.x) / 16);
     const uint64_t total = tree.total[0];
-    const int64_t leaf = descend16(tree, i < n && total > 0 ? vly_rule_stratum(rng, i, n, total) : 0);
+    const int64_t leaf = descend16(tree,
+                                   i < n && total > 0 ? vly_rule_stratum(rng, i, n, total) : 0);
     float w = 0.0f;
     if (i < n && (threadIdx.x & 15) == 0) {
         row[i] = total > 0 ? (int32_t)leaf : -1;
-        if (weight) weight[i] = w = total > 0 ? vly_rule_weight(tree.sum[0][leaf], total, h->beta) : 0.0f;
+        if (weight)
+            weight[i] = w = total > 0 ? vly_rule_weight(tree.sum[0][leaf], total, h->beta) : 0.0f;
     }
     if (!weight) return;
     /* the batch's largest weight: exact whatever the order */
@@ -121,18 +140,21 @@ static __global__ void __launch_bounds__(256) tree_sample(vly_tree tree, int n, 
     if (threadIdx.x == 0) partial[blockIdx.x] = mine;
     if (!vly_last_block(counter)) return;
     float all = 0.0f;
-    for (unsigned b = threadIdx.x & 31; b < gridDim.x; b += 32) all = partial[b] > all ? partial[b] : all;
+    for (unsigned b = threadIdx.x & 31; b < gridDim.x; b += 32)
+        all = partial[b] > all ? partial[b] : all;
     all = vly_warp_max(all);
     const float scale = all > 0.0f ? 1.0f / all : 0.0f;
     for (int k = (int)threadIdx.x; k < n; k += (int)blockDim.x) weight[k] *= scale;
 }
 
-vly_status vly_tree_sample_launch(const vly_tree *tree, int n, const vly_rng *rng, const vly_hyper *hyper, int32_t *row, float *weight,
+vly_status vly_tree_sample_launch(const vly_tree *tree, int n, const vly_rng *rng,
+                                  const vly_hyper *hyper, int32_t *row, float *weight,
                                   void *scratch, cudaStream_t stream) {
     VLY_NEED(tree && n >= 0 && rng && (hyper || !weight) && row && scratch);
     if (n == 0) return VLY_OK;
     const int64_t blocks = vly_ceil_div((int64_t)n * 16, 256);
     VLY_NEED(blocks * (int64_t)sizeof(float) + 1024 <= VLY_SCRATCH_BYTES);
-    VLY_LAUNCH(tree_sample, (unsigned)blocks, 256, 0, stream, *tree, n, rng, hyper, row, weight, scratch);
+    VLY_LAUNCH(tree_sample, (unsigned)blocks, 256, 0, stream, *tree, n, rng, hyper, row, weight,
+               scratch);
     return VLY_OK;
 }

@@ -1,12 +1,14 @@
 /* vtrace.cu -- V-trace targets and advantages (Espeholt et al. 2018), backwards in time.
- * Traffic: 33 B per (t, n). Shapes of the work as in gae.cu: a walk per column, or a scan per column when there are few. */
+ * Traffic: 33 B per (t, n). Shapes of the work as in gae.cu: a walk per column, or a scan per
+ * column when there are few. */
 #include "kernels/ops.h"
 #include "common/base/rules.h"
 #include "kernels/reduce.h"
 #include "kernels/scan.h"
 
 /* Adds the grid's sum of `ratios` to the statistic. */
-static __device__ __forceinline__ void add_ratio(const vly_vtrace_args &a, float ratios, void *scratch) {
+static __device__ __forceinline__ void add_ratio(const vly_vtrace_args &a, float ratios,
+                                                 void *scratch) {
     if (!a.stats) return; /* the same for all threads */
     unsigned *counter = (unsigned *)scratch;
     float *partial = (float *)(counter + VLY_SCRATCH_COUNTERS);
@@ -42,7 +44,9 @@ static __global__ void __launch_bounds__(256) vtrace_scan(vly_vtrace_args a, voi
             rho = ratio < rho_bar ? ratio : rho_bar;
             const bool ignored = (flags & VLY_ROW_IGNORED) != 0;
             f.b = ignored ? 0.0f : rho * (reward + gamma * after - value);
-            f.a = ignored || flags & VLY_ROW_ENDED ? 0.0f : gamma * lambda * (ratio < c_bar ? ratio : c_bar);
+            f.a = ignored || flags & VLY_ROW_ENDED
+                      ? 0.0f
+                      : gamma * lambda * (ratio < c_bar ? ratio : c_bar);
             ratios += ignored ? 0.0f : rho;
         }
         const vly_affine upto = vly_block_scan(f);

@@ -27,5 +27,7 @@ static inline double vly_now_s(void) {
 }
 
 /* A signal may end it early. */
-static inline void vly_pause_ms(int64_t ms) { nanosleep(&(struct timespec){ms / 1000, (ms % 1000) * 1000000L}, NULL); }
+static inline void vly_pause_ms(int64_t ms) {
+    nanosleep(&(struct timespec){ms / 1000, (ms % 1000) * 1000000L}, NULL);
+}
 #endif

@@ -22,7 +22,8 @@ size_t vly_dtype_bytes(vly_dtype type) {
 
 vly_status vly_tree_plan(vly_tree *tree, int64_t capacity) {
     if (!tree || capacity < 1 || capacity > INT32_MAX)
-        return vly_fail(VLY_EINVAL, "replay tree: %lld rows, allowed are 1 to %d", (long long)capacity, INT32_MAX);
+        return vly_fail(VLY_EINVAL, "replay tree: %lld rows, allowed are 1 to %d",
+                        (long long)capacity, INT32_MAX);
     *tree = (vly_tree){.capacity = capacity};
     int64_t nodes = capacity;
     do {

@@ -11,8 +11,8 @@
  * GPU capture a whole update in a graph:
  *   - every operation is enqueued on a queue, in order, and returns no value to the host;
  *   - pointers are device memory (on the CPU: plain memory) with addresses fixed at start-up;
- *   - what changes from update to update (learning rate, random counters, row numbers) lives in device
- *     memory: vly_hyper, vly_rng, index arrays. Sizes are fixed per captured function;
+ *   - what changes from update to update (learning rate, random counters, row numbers) lives in
+ * device memory: vly_hyper, vly_rng, index arrays. Sizes are fixed per captured function;
  *   - nothing is allocated after start-up: a layer takes its workspace when it is created.
  * An operation validates its arguments and returns vly_status; an error of the device itself
  * may surface at the next queue_sync.
@@ -42,13 +42,19 @@ extern "C" {
 typedef VLY_REAL vly_real;
 
 typedef struct vly_compute vly_compute;
-typedef struct vly_queue vly_queue; /* operations on one queue run in order; queues run side by side */
+typedef struct vly_queue vly_queue; /* operations on one queue run in order; queues run side by side
+                                     */
 typedef struct vly_event vly_event;
 typedef struct vly_graph vly_graph;
-/* A back end's plan for one layer: algorithm, workspace, packed weights. One queue at a time uses it. */
+/* A back end's plan for one layer: algorithm, workspace, packed weights. One queue at a time uses
+ * it. */
 typedef struct vly_layer vly_layer;
 
-typedef enum { VLY_QUEUE_COPY, VLY_QUEUE_ACT, VLY_QUEUE_LEARN } vly_queue_kind; /* ACT has priority */
+typedef enum {
+    VLY_QUEUE_COPY,
+    VLY_QUEUE_ACT,
+    VLY_QUEUE_LEARN
+} vly_queue_kind; /* ACT has priority */
 
 /* ---- state that lives on the device ---- */
 
@@ -60,13 +66,13 @@ typedef struct {
     float value_clip;    /* PPO value clip, 0: none */
     float value_coef, entropy_coef;
     float gamma, lambda;
-    float rho_bar, c_bar;  /* V-trace */
-    float beta;            /* prioritized replay: importance exponent */
-    float alpha;           /* prioritized replay: priority exponent */
+    float rho_bar, c_bar; /* V-trace */
+    float beta;           /* prioritized replay: importance exponent */
+    float alpha;          /* prioritized replay: priority exponent */
     float priority_eps;
-    float huber_delta;     /* 0: squared error */
-    float tau;             /* Polyak: target = (1 - tau) target + tau online */
-    float reward_scale;    /* multiplies rewards as the losses see them; 1 */
+    float huber_delta;  /* 0: squared error */
+    float tau;          /* Polyak: target = (1 - tau) target + tau online */
+    float reward_scale; /* multiplies rewards as the losses see them; 1 */
     float spare[8];
 } vly_hyper;
 
@@ -78,19 +84,20 @@ typedef struct {
 
 /* Sums over an update, reset by stats_clear, divided by the reader. */
 enum {
-    VLY_STAT_COUNT,        /* valid rows */
+    VLY_STAT_COUNT, /* valid rows */
     VLY_STAT_POLICY_LOSS,
     VLY_STAT_VALUE_LOSS,
     VLY_STAT_ENTROPY,
-    VLY_STAT_KL,           /* (ratio - 1) - log ratio */
-    VLY_STAT_CLIPPED,      /* rows whose ratio was clipped */
+    VLY_STAT_KL,      /* (ratio - 1) - log ratio */
+    VLY_STAT_CLIPPED, /* rows whose ratio was clipped */
     VLY_STAT_TD_ABS,
-    VLY_STAT_Q,            /* mean Q of the actions taken */
-    VLY_STAT_GRAD_NORM,    /* sum over optimizer steps, before clipping */
-    VLY_STAT_STEPS,        /* optimizer steps */
-    VLY_STAT_NONFINITE,    /* > 0: a loss, gradient or weight was NaN or infinite; the step was NOT applied */
-    VLY_STAT_RHO,          /* V-trace: mean importance ratio */
-    VLY_STAT_WEIGHT,       /* replay: sum of importance weights */
+    VLY_STAT_Q,         /* mean Q of the actions taken */
+    VLY_STAT_GRAD_NORM, /* sum over optimizer steps, before clipping */
+    VLY_STAT_STEPS,     /* optimizer steps */
+    VLY_STAT_NONFINITE, /* > 0: a loss, gradient or weight was NaN or infinite; the step was NOT
+                           applied */
+    VLY_STAT_RHO,       /* V-trace: mean importance ratio */
+    VLY_STAT_WEIGHT,    /* replay: sum of importance weights */
     VLY_STATS = 16
 };
 
@@ -101,17 +108,17 @@ typedef enum { VLY_ACT_NONE, VLY_ACT_RELU, VLY_ACT_TANH } vly_act;
 
 typedef struct {
     vly_layer_kind kind;
-    vly_act act;           /* applied to the output (LINEAR, CONV) */
+    vly_act act; /* applied to the output (LINEAR, CONV) */
     int batch_max;
-    int in_h, in_w, in_c;  /* LINEAR: in_c alone (h = w = 1) */
+    int in_h, in_w, in_c; /* LINEAR: in_c alone (h = w = 1) */
     int out_c;
     int kernel, stride, pad; /* CONV, MAXPOOL (padding of a pool counts as -inf) */
-    vly_dtype x_type;      /* VLY_F32, VLY_BF16; VLY_U8 for the first layer (then x_scale applies) */
-    vly_dtype y_type;      /* VLY_F32 or VLY_BF16 */
-    float x_scale;         /* input = x_scale * x; 1 unless x_type is VLY_U8 */
-    bool learn;            /* false: forward only */
-    bool needs_dx;         /* false for the first layer */
-    bool tf32;             /* f32 products may round their operands to tf32 where that is faster */
+    vly_dtype x_type; /* VLY_F32, VLY_BF16; VLY_U8 for the first layer (then x_scale applies) */
+    vly_dtype y_type; /* VLY_F32 or VLY_BF16 */
+    float x_scale;    /* input = x_scale * x; 1 unless x_type is VLY_U8 */
+    bool learn;       /* false: forward only */
+    bool needs_dx;    /* false for the first layer */
+    bool tf32;        /* f32 products may round their operands to tf32 where that is faster */
 } vly_layer_desc;
 
 static inline int vly_out_size(int in, int kernel, int stride, int pad) {
@@ -130,16 +137,18 @@ typedef struct {
     vly_obs_spec obs;
 } vly_frames;
 
-/* ---- losses and scans: every array is indexed by row; `row` (n numbers) selects, NULL: 0..n-1 ---- */
+/* ---- losses and scans: every array is indexed by row; `row` (n numbers) selects, NULL: 0..n-1
+ * ---- */
 
 typedef struct { /* GAE; T x N time-major; row of (t, n) is t * N + n */
     int T, N;
     const vly_real *reward; /* (T, N) */
     const vly_real *value;  /* (T + 1, N) */
-    const uint8_t *flags;   /* (T, N): VLY_ROW_*; a RESET or FAILED row gets advantage 0 and mask 0 */
-    const vly_hyper *hyper; /* gamma, lambda, reward_scale */
+    const uint8_t *flags; /* (T, N): VLY_ROW_*; a RESET or FAILED row gets advantage 0 and mask 0 */
+    const vly_hyper *hyper;              /* gamma, lambda, reward_scale */
     vly_real *advantage, *target, *mask; /* (T, N); target = advantage + value */
-    /* delta = r + gamma V(t+1) [not TERMINATED] - V(t); the sum over t stops at TERMINATED and TRUNCATED. */
+    /* delta = r + gamma V(t+1) [not TERMINATED] - V(t); the sum over t stops at TERMINATED and
+     * TRUNCATED. */
 } vly_gae_args;
 
 typedef struct { /* V-trace (Espeholt et al. 2018); same shapes */
@@ -147,50 +156,56 @@ typedef struct { /* V-trace (Espeholt et al. 2018); same shapes */
     const vly_real *reward, *value;
     const uint8_t *flags;
     const vly_real *logp_behaviour, *logp_target; /* (T, N) of the actions taken */
-    const vly_hyper *hyper; /* gamma, lambda, rho_bar, c_bar, reward_scale */
-    vly_real *advantage, *target, *mask, *stats; /* pg advantage, vs, mask; stats: RHO adds min(rho_bar, ratio) over valid rows, or NULL */
+    const vly_hyper *hyper;                       /* gamma, lambda, rho_bar, c_bar, reward_scale */
+    vly_real *advantage, *target, *mask, *stats;  /* pg advantage, vs, mask; stats: RHO adds
+                                                     min(rho_bar, ratio) over valid rows, or NULL */
     /* c = lambda min(c_bar, ratio); advantage = min(rho_bar, ratio) (r + gamma vs(t+1) - V(t)). */
 } vly_vtrace_args;
 
 typedef struct { /* PPO (clipped), or A2C and V-trace policy gradient when `plain` */
     int n, actions;
-    bool plain;            /* loss = -logp * advantage, no ratio: A2C, IMPALA */
-    bool sum;              /* sum over rows instead of the mean over valid rows */
-    bool normalize;        /* advantages by `moments` (mean, 1/(std + 1e-8)) */
+    bool plain;     /* loss = -logp * advantage, no ratio: A2C, IMPALA */
+    bool sum;       /* sum over rows instead of the mean over valid rows */
+    bool normalize; /* advantages by `moments` (mean, 1/(std + 1e-8)) */
     const int32_t *row;
     const vly_real *logits, *value; /* (n, actions), (n): dense, not gathered */
     const int32_t *action;          /* gathered by row, like all below */
-    const vly_real *logp_old, *value_old, *advantage, *target, *mask; /* mask NULL: all valid; logp_old may be NULL when plain, value_old without value_clip */
-    const vly_real *moments;        /* mean, std, count of advantage over the minibatch's valid rows; NULL when not normalize: rows are counted */
+    const vly_real *logp_old, *value_old, *advantage, *target,
+        *mask; /* mask NULL: all valid; logp_old may be NULL when plain, value_old without
+                  value_clip */
+    const vly_real *moments; /* mean, std, count of advantage over the minibatch's valid rows; NULL
+                                when not normalize: rows are counted */
     const vly_hyper *hyper;
-    vly_real *dlogits, *dvalue;     /* (n, actions), (n): gradient of the total loss */
-    vly_real *stats;                /* VLY_STATS sums over valid rows, added to */
-    /* Row's loss: -min(r A, clip(r) A) - entropy_coef H + value_coef 1/2 max((v - t)^2, (clip(v) - t)^2).
-     * value and dvalue NULL: no value loss. A row whose loss is not finite counts in NONFINITE. */
+    vly_real *dlogits, *dvalue; /* (n, actions), (n): gradient of the total loss */
+    vly_real *stats;            /* VLY_STATS sums over valid rows, added to */
+    /* Row's loss: -min(r A, clip(r) A) - entropy_coef H + value_coef 1/2 max((v - t)^2, (clip(v) -
+     * t)^2). value and dvalue NULL: no value loss. A row whose loss is not finite counts in
+     * NONFINITE. */
 } vly_policy_loss_args;
 
 typedef struct { /* DQN, double DQN, n-step, importance-weighted; dueling is the network's */
     int n, actions;
-    const vly_real *q;           /* (n, actions) online network at the sampled rows */
-    const vly_real *q_next;      /* (n, actions) target network at the bootstrap rows */
+    const vly_real *q;             /* (n, actions) online network at the sampled rows */
+    const vly_real *q_next;        /* (n, actions) target network at the bootstrap rows */
     const vly_real *q_next_online; /* (n, actions) for double DQN, or NULL */
-    const int32_t *action;       /* (n); outside [0, actions): the row is no transition: gradient and td_abs 0, not counted */
-    const vly_real *n_return;    /* (n) discounted n-step reward */
-    const vly_real *discount;    /* (n) gamma^k of the bootstrap, 0 when terminated */
-    const vly_real *weight;      /* (n) importance weights, or NULL */
-    const vly_hyper *hyper;      /* huber_delta, alpha, priority_eps */
-    vly_real *dq;                /* (n, actions); gradient of sum_i weight_i huber(td_i) / n */
-    vly_real *td_abs;            /* (n) |td error|, for the priorities; may be NULL */
+    const int32_t *action;    /* (n); outside [0, actions): the row is no transition: gradient and
+                                 td_abs 0, not counted */
+    const vly_real *n_return; /* (n) discounted n-step reward */
+    const vly_real *discount; /* (n) gamma^k of the bootstrap, 0 when terminated */
+    const vly_real *weight;   /* (n) importance weights, or NULL */
+    const vly_hyper *hyper;   /* huber_delta, alpha, priority_eps */
+    vly_real *dq;             /* (n, actions); gradient of sum_i weight_i huber(td_i) / n */
+    vly_real *td_abs;         /* (n) |td error|, for the priorities; may be NULL */
     vly_real *stats;
 } vly_dqn_loss_args;
 
 /* ---- optimizers ---- */
 
 typedef enum {
-    VLY_SGD,          /* m = momentum m + g; p -= lr m */
-    VLY_ADAM,         /* PyTorch's form: eps added to sqrt(v / (1 - beta2^t)) */
-    VLY_RMSPROP,      /* PyTorch's form: g / (sqrt(v) + eps), v starts at 0 */
-    VLY_RMSPROP_TF,   /* TensorFlow's form: g / sqrt(v + eps); the owner starts v at 1 */
+    VLY_SGD,             /* m = momentum m + g; p -= lr m */
+    VLY_ADAM,            /* PyTorch's form: eps added to sqrt(v / (1 - beta2^t)) */
+    VLY_RMSPROP,         /* PyTorch's form: g / (sqrt(v) + eps), v starts at 0 */
+    VLY_RMSPROP_TF,      /* TensorFlow's form: g / sqrt(v + eps); the owner starts v at 1 */
     VLY_RMSPROP_CENTERED /* DQN's: g / sqrt(v - mean^2 + eps); m holds the mean, so no momentum */
 } vly_optimizer_kind;
 
@@ -210,9 +225,10 @@ enum { VLY_LOW_RANGES = 4 };
 /* The arenas of one set of parameters; all of length n. */
 typedef struct {
     int64_t n;
-    vly_real *param, *grad, *m, *v; /* m: Adam's or momentum's, or the centred mean; NULL where unused */
+    vly_real *param, *grad, *m, *v; /* m: Adam's or momentum's, or the centred mean; NULL where
+                                       unused */
     int64_t *step;                  /* device: optimizer steps done */
-    void *low;                      /* VLY_BF16 (n), which optimize writes as it goes; NULL: none. See layer_share */
+    void *low; /* VLY_BF16 (n), which optimize writes as it goes; NULL: none. See layer_share */
     vly_low_range scaled[VLY_LOW_RANGES];
 } vly_params;
 
@@ -223,16 +239,18 @@ typedef struct {
 enum { VLY_TREE_RADIX = 16, VLY_TREE_LEVELS_MAX = 8 };
 typedef struct {
     int64_t capacity;
-    int levels;                            /* level 0: the leaves; the last level: one node's children */
-    int64_t width[VLY_TREE_LEVELS_MAX];    /* nodes in a level, multiples of VLY_TREE_RADIX */
-    uint64_t *sum[VLY_TREE_LEVELS_MAX];    /* device */
-    uint64_t *total;                       /* device: [0] the sum, [1] largest leaf ever set */
+    int levels; /* level 0: the leaves; the last level: one node's children */
+    int64_t width[VLY_TREE_LEVELS_MAX]; /* nodes in a level, multiples of VLY_TREE_RADIX */
+    uint64_t *sum[VLY_TREE_LEVELS_MAX]; /* device */
+    uint64_t *total;                    /* device: [0] the sum, [1] largest leaf ever set */
 } vly_tree;
-#define VLY_PRIORITY_ONE 1048576.0 /* fixed point: 2^20 is priority 1; at most 2^36, at least 1 unit unless 0 */
+#define VLY_PRIORITY_ONE \
+    1048576.0 /* fixed point: 2^20 is priority 1; at most 2^36, at least 1 unit unless 0 */
 
 /* Transitions of N actors in a ring of time-major rows: row of (t, actor) = (t mod T) * N + actor.
- * At row r: frame observed, action taken there, reward and flags that came back (with the frame of the
- * actor's next row). common/learn/replay.h keeps rows without a priority until their n steps are complete. */
+ * At row r: frame observed, action taken there, reward and flags that came back (with the frame of
+ * the actor's next row). common/learn/replay.h keeps rows without a priority until their n steps
+ * are complete. */
 typedef struct {
     int64_t T; /* steps kept */
     int64_t N; /* actors */
@@ -243,25 +261,26 @@ typedef struct {
 
 typedef struct { /* n-step targets from the ring: what DQN's loss needs */
     vly_replay_rows rows;
-    int n, steps;             /* batch, n-step */
-    const int32_t *row;       /* (n) sampled rows */
-    const vly_hyper *hyper;   /* gamma, reward_scale */
-    int32_t *action;          /* (n); -1 where the row is RESET or FAILED: no transition (see dqn_loss) */
+    int n, steps;           /* batch, n-step */
+    const int32_t *row;     /* (n) sampled rows */
+    const vly_hyper *hyper; /* gamma, reward_scale */
+    int32_t *action; /* (n); -1 where the row is RESET or FAILED: no transition (see dqn_loss) */
     vly_real *n_return, *discount; /* (n) */
-    int32_t *bootstrap_row;   /* (n) where to evaluate the target network */
-    /* The sum ends with a TERMINATED (discount 0) or TRUNCATED row (bootstrap from the row after it), and before
-     * a RESET or FAILED one. The caller samples rows whose n successors are in the ring. */
+    int32_t *bootstrap_row;        /* (n) where to evaluate the target network */
+    /* The sum ends with a TERMINATED (discount 0) or TRUNCATED row (bootstrap from the row after
+     * it), and before a RESET or FAILED one. The caller samples rows whose n successors are in the
+     * ring. */
 } vly_nstep_args;
 
 /* ---- the interface ---- */
 
 typedef struct {
-    char kind[8];      /* "cpu" or "cuda" */
-    char name[128];    /* "Intel(R) Xeon(R) ..., 2 threads" */
-    int index;         /* device number */
+    char kind[8];   /* "cpu" or "cuda" */
+    char name[128]; /* "Intel(R) Xeon(R) ..., 2 threads" */
+    int index;      /* device number */
     size_t memory_bytes;
-    bool has_bf16;     /* bf16 layers are faster than f32 here */
-    bool is_host;      /* device memory is host memory: uploads can be skipped */
+    bool has_bf16; /* bf16 layers are faster than f32 here */
+    bool is_host;  /* device memory is host memory: uploads can be skipped */
     int threads;
 } vly_compute_info;
 
@@ -271,8 +290,10 @@ struct vly_compute {
     void (*destroy)(vly_compute *c);
 
     /* Memory: zeroed, aligned to 256 bytes, taken at start-up. `what` and `option` name it when it
-     * does not fit ("replay frames", "--dqn.replay_bytes"). Host memory is pinned where that matters. */
-    vly_status (*alloc)(vly_compute *c, size_t bytes, const char *what, const char *option, void **out);
+     * does not fit ("replay frames", "--dqn.replay_bytes"). Host memory is pinned where that
+     * matters. */
+    vly_status (*alloc)(vly_compute *c, size_t bytes, const char *what, const char *option,
+                        void **out);
     void (*free)(vly_compute *c, void *memory);
     vly_status (*alloc_host)(vly_compute *c, size_t bytes, const char *what, void **out);
     void (*free_host)(vly_compute *c, void *memory);
@@ -290,7 +311,8 @@ struct vly_compute {
     vly_status (*notify)(vly_queue *q, void (*fn)(void *arg), void *arg);
     /* Runs fn(q, arg). The first call may capture what fn enqueues; later calls may replay that
      * without calling fn. *graph starts NULL; graph_destroy ends it. */
-    vly_status (*graph_run)(vly_queue *q, vly_graph **graph, vly_status (*fn)(vly_queue *q, void *arg), void *arg);
+    vly_status (*graph_run)(vly_queue *q, vly_graph **graph,
+                            vly_status (*fn)(vly_queue *q, void *arg), void *arg);
     void (*graph_destroy)(vly_graph *graph);
 
     /* Copies; host memory must stay as it is until the queue has passed. */
@@ -300,81 +322,108 @@ struct vly_compute {
     vly_status (*fill)(vly_queue *q, void *device, int byte, size_t bytes);
 
     /* Layers. w: weights then bias. prepare: after w changed (repacking, low-precision copies).
-     * backward: dy (y_type) is the gradient of the activated output and is overwritten; dx (x_type) may be NULL
-     * when needs_dx is false; dw is overwritten, or added to when `accumulate`. */
+     * backward: dy (y_type) is the gradient of the activated output and is overwritten; dx (x_type)
+     * may be NULL when needs_dx is false; dw is overwritten, or added to when `accumulate`. */
     vly_status (*layer_create)(vly_compute *c, const vly_layer_desc *desc, vly_layer **out);
     void (*layer_destroy)(vly_layer *layer);
     vly_status (*layer_prepare)(vly_queue *q, vly_layer *layer, const vly_real *w);
-    /* NULL where layers pack their weights as they like. share: a bf16 layer's rounded weights, times *scale, and its bias lie
-     * from now on at low (VLY_BF16, in the order of w; 16-byte aligned), so that optimize can keep them: vly_params.low.
-     * stepped: what is left of prepare once optimize has. */
+    /* NULL where layers pack their weights as they like. share: a bf16 layer's rounded weights,
+     * times *scale, and its bias lie from now on at low (VLY_BF16, in the order of w; 16-byte
+     * aligned), so that optimize can keep them: vly_params.low. stepped: what is left of prepare
+     * once optimize has. */
     vly_status (*layer_share)(vly_layer *layer, void *low, float *scale);
     vly_status (*layer_stepped)(vly_queue *q, vly_layer *layer, const vly_real *w);
-    vly_status (*layer_forward)(vly_queue *q, vly_layer *layer, int n, const void *x, const vly_real *w, void *y);
-    vly_status (*layer_backward)(vly_queue *q, vly_layer *layer, int n, const void *x, const void *y,
-                                 const vly_real *w, void *dy, void *dx, vly_real *dw, bool accumulate);
-    /* Element-wise on n values of a type (F32, BF16): y = relu(x); dx (+)= dy where y > 0; y += x; convert. */
+    vly_status (*layer_forward)(vly_queue *q, vly_layer *layer, int n, const void *x,
+                                const vly_real *w, void *y);
+    vly_status (*layer_backward)(vly_queue *q, vly_layer *layer, int n, const void *x,
+                                 const void *y, const vly_real *w, void *dy, void *dx, vly_real *dw,
+                                 bool accumulate);
+    /* Element-wise on n values of a type (F32, BF16): y = relu(x); dx (+)= dy where y > 0; y += x;
+     * convert. */
     vly_status (*relu)(vly_queue *q, vly_dtype type, int64_t n, const void *x, void *y);
-    vly_status (*relu_backward)(vly_queue *q, vly_dtype type, int64_t n, const void *y, const void *dy, void *dx, bool accumulate);
+    vly_status (*relu_backward)(vly_queue *q, vly_dtype type, int64_t n, const void *y,
+                                const void *dy, void *dx, bool accumulate);
     vly_status (*add)(vly_queue *q, vly_dtype type, int64_t n, const void *x, void *y);
-    vly_status (*convert)(vly_queue *q, int64_t n, vly_dtype from, const void *x, vly_dtype to, void *y);
-    /* LSTM over T steps of n rows. gates (T, n, 4H) hold x W_x + b on entry (input, forget, cell, output;
-     * made by a LINEAR layer over all T) and the activated gates on return. reset (T, n): flags of the rows; where
-     * RESET is set the state is zeroed before the step. w_h (4H, H). h, c (T + 1, n, H): [0] is the initial state. */
-    vly_status (*lstm_forward)(vly_queue *q, int T, int n, int H, const vly_real *w_h, const uint8_t *reset,
-                               vly_real *gates, vly_real *h, vly_real *c);
-    /* dh (T, n, H) arrives as the gradient of the outputs; dgates (T, n, 4H) and dw_h are written; work: (2, n, H) + (n, 4H) reals */
-    vly_status (*lstm_backward)(vly_queue *q, int T, int n, int H, const vly_real *w_h, const uint8_t *reset, const vly_real *gates,
-                                const vly_real *h, const vly_real *c, const vly_real *dh, vly_real *dgates, vly_real *dw_h, vly_real *work);
+    vly_status (*convert)(vly_queue *q, int64_t n, vly_dtype from, const void *x, vly_dtype to,
+                          void *y);
+    /* LSTM over T steps of n rows. gates (T, n, 4H) hold x W_x + b on entry (input, forget, cell,
+     * output; made by a LINEAR layer over all T) and the activated gates on return. reset (T, n):
+     * flags of the rows; where RESET is set the state is zeroed before the step. w_h (4H, H). h, c
+     * (T + 1, n, H): [0] is the initial state. */
+    vly_status (*lstm_forward)(vly_queue *q, int T, int n, int H, const vly_real *w_h,
+                               const uint8_t *reset, vly_real *gates, vly_real *h, vly_real *c);
+    /* dh (T, n, H) arrives as the gradient of the outputs; dgates (T, n, 4H) and dw_h are written;
+     * work: (2, n, H) + (n, 4H) reals */
+    vly_status (*lstm_backward)(vly_queue *q, int T, int n, int H, const vly_real *w_h,
+                                const uint8_t *reset, const vly_real *gates, const vly_real *h,
+                                const vly_real *c, const vly_real *dh, vly_real *dgates,
+                                vly_real *dw_h, vly_real *work);
     /* Dueling head: q = v + a - mean(a); backward splits dq. v (n), a and q (n, actions). */
-    vly_status (*dueling)(vly_queue *q, int n, int actions, const vly_real *v, const vly_real *a, vly_real *out);
-    vly_status (*dueling_backward)(vly_queue *q, int n, int actions, const vly_real *dout, vly_real *dv, vly_real *da);
+    vly_status (*dueling)(vly_queue *q, int n, int actions, const vly_real *v, const vly_real *a,
+                          vly_real *out);
+    vly_status (*dueling_backward)(vly_queue *q, int n, int actions, const vly_real *dout,
+                                   vly_real *dv, vly_real *da);
 
-    /* Network input: x (n, h, w, c * stack) oldest frame first, from rows row[0..n) or first..first+n-1 when
-     * row is NULL. type VLY_U8 copies bytes, VLY_F32 / VLY_BF16 multiply by obs.scale. */
-    vly_status (*gather)(vly_queue *q, const vly_frames *frames, int n, const int32_t *row, int64_t first, vly_dtype type, void *x);
+    /* Network input: x (n, h, w, c * stack) oldest frame first, from rows row[0..n) or
+     * first..first+n-1 when row is NULL. type VLY_U8 copies bytes, VLY_F32 / VLY_BF16 multiply by
+     * obs.scale. */
+    vly_status (*gather)(vly_queue *q, const vly_frames *frames, int n, const int32_t *row,
+                         int64_t first, vly_dtype type, void *x);
 
-    /* Acting. Row i draws from vly_philox(seed, VLY_STREAM_ACT, step, lane), lane[i] or lane0 + i when lane is NULL.
-     * policy: the first a with sum_{b<=a} e^(l_b - max) > vly_unit(v[0]) sum e^(l - max); logp may be NULL.
-     * greedy: vly_below(v[1], actions) where vly_unit(v[0]) < epsilon, else the first largest. */
-    vly_status (*sample_policy)(vly_queue *q, int n, int actions, const vly_real *logits, const vly_rng *rng,
-                                const int32_t *lane, int lane0, int32_t *action, vly_real *logp);
-    vly_status (*sample_greedy)(vly_queue *q, int n, int actions, const vly_real *values, const vly_real *epsilon /* (n) by row, NULL: 0 */,
-                                const vly_rng *rng, const int32_t *lane, int lane0, int32_t *action);
+    /* Acting. Row i draws from vly_philox(seed, VLY_STREAM_ACT, step, lane), lane[i] or lane0 + i
+     * when lane is NULL. policy: the first a with sum_{b<=a} e^(l_b - max) > vly_unit(v[0]) sum
+     * e^(l - max); logp may be NULL. greedy: vly_below(v[1], actions) where vly_unit(v[0]) <
+     * epsilon, else the first largest. */
+    vly_status (*sample_policy)(vly_queue *q, int n, int actions, const vly_real *logits,
+                                const vly_rng *rng, const int32_t *lane, int lane0, int32_t *action,
+                                vly_real *logp);
+    vly_status (*sample_greedy)(vly_queue *q, int n, int actions, const vly_real *values,
+                                const vly_real *epsilon /* (n) by row, NULL: 0 */,
+                                const vly_rng *rng, const int32_t *lane, int lane0,
+                                int32_t *action);
     vly_status (*rng_advance)(vly_queue *q, vly_rng *rng);
     /* log pi(action | logits): logp (n). */
-    vly_status (*action_logp)(vly_queue *q, int n, int actions, const vly_real *logits, const int32_t *action, vly_real *logp);
+    vly_status (*action_logp)(vly_queue *q, int n, int actions, const vly_real *logits,
+                              const int32_t *action, vly_real *logp);
 
     /* Learning. */
     vly_status (*gae)(vly_queue *q, const vly_gae_args *args);
     vly_status (*vtrace)(vly_queue *q, const vly_vtrace_args *args);
-    vly_status (*moments)(vly_queue *q, int n, const vly_real *x, const int32_t *row, const vly_real *mask, vly_real *out /* mean, std (n - 1), count */);
+    vly_status (*moments)(vly_queue *q, int n, const vly_real *x, const int32_t *row,
+                          const vly_real *mask, vly_real *out /* mean, std (n - 1), count */);
     vly_status (*policy_loss)(vly_queue *q, const vly_policy_loss_args *args);
     vly_status (*dqn_loss)(vly_queue *q, const vly_dqn_loss_args *args);
-    /* order[i] = vly_rule_permute (common/base/rules.h): a bijection of 0..n-1 that depends on (rng, n, i) alone. */
+    /* order[i] = vly_rule_permute (common/base/rules.h): a bijection of 0..n-1 that depends on
+     * (rng, n, i) alone. */
     vly_status (*permutation)(vly_queue *q, int n, const vly_rng *rng, int32_t *order);
     /* norm[0] = |grad|; norm[1] = 1 when it is not finite. */
     vly_status (*grad_norm)(vly_queue *q, int64_t n, const vly_real *grad, vly_real *norm);
-    /* Clips by hyper.max_grad_norm, applies, writes params.low, counts the step, adds GRAD_NORM and STEPS to stats; when norm[1] is set
-     * or a weight becomes non-finite: nothing is applied, NONFINITE is counted. */
-    vly_status (*optimize)(vly_queue *q, const vly_optimizer *opt, const vly_params *params, const vly_real *norm,
-                           const vly_hyper *hyper, vly_real *stats);
-    vly_status (*polyak)(vly_queue *q, int64_t n, vly_real *target, const vly_real *online, const vly_hyper *hyper);
+    /* Clips by hyper.max_grad_norm, applies, writes params.low, counts the step, adds GRAD_NORM and
+     * STEPS to stats; when norm[1] is set or a weight becomes non-finite: nothing is applied,
+     * NONFINITE is counted. */
+    vly_status (*optimize)(vly_queue *q, const vly_optimizer *opt, const vly_params *params,
+                           const vly_real *norm, const vly_hyper *hyper, vly_real *stats);
+    vly_status (*polyak)(vly_queue *q, int64_t n, vly_real *target, const vly_real *online,
+                         const vly_hyper *hyper);
 
-    /* Replay: what can be sampled is what has a priority; uniform replay is a tree whose rows all have the same.
-     * Indices out of range are ignored. set: duplicates take the last value; a row that has no priority stays without (it
-     * was withdrawn since it was sampled). priority = (p + hyper.priority_eps)^alpha unless raw.
-     * insert: rows first .. first + n - 1 get the largest priority so far (at least 1), those whose flags (n, as of the rows)
-     * are VLY_ROW_RESET or FAILED none; flags NULL: all are withdrawn.
-     * sample: draw i from the i-th of n equal parts of the total, by vly_philox(seed, VLY_STREAM_REPLAY, step, i);
-     * weight = P^-beta / its maximum over the batch, may be NULL; row -1 and weight 0 while the tree is empty. */
-    vly_status (*tree_set)(vly_queue *q, const vly_tree *tree, int n, const int32_t *row, const vly_real *priority, const vly_hyper *hyper, bool raw);
-    vly_status (*tree_insert)(vly_queue *q, const vly_tree *tree, int64_t first, int n, const uint8_t *flags);
-    vly_status (*tree_sample)(vly_queue *q, const vly_tree *tree, int n, const vly_rng *rng, const vly_hyper *hyper,
-                              int32_t *row, vly_real *weight);
+    /* Replay: what can be sampled is what has a priority; uniform replay is a tree whose rows all
+     * have the same. Indices out of range are ignored. set: duplicates take the last value; a row
+     * that has no priority stays without (it was withdrawn since it was sampled). priority = (p +
+     * hyper.priority_eps)^alpha unless raw. insert: rows first .. first + n - 1 get the largest
+     * priority so far (at least 1), those whose flags (n, as of the rows) are VLY_ROW_RESET or
+     * FAILED none; flags NULL: all are withdrawn. sample: draw i from the i-th of n equal parts of
+     * the total, by vly_philox(seed, VLY_STREAM_REPLAY, step, i); weight = P^-beta / its maximum
+     * over the batch, may be NULL; row -1 and weight 0 while the tree is empty. */
+    vly_status (*tree_set)(vly_queue *q, const vly_tree *tree, int n, const int32_t *row,
+                           const vly_real *priority, const vly_hyper *hyper, bool raw);
+    vly_status (*tree_insert)(vly_queue *q, const vly_tree *tree, int64_t first, int n,
+                              const uint8_t *flags);
+    vly_status (*tree_sample)(vly_queue *q, const vly_tree *tree, int n, const vly_rng *rng,
+                              const vly_hyper *hyper, int32_t *row, vly_real *weight);
     vly_status (*nstep)(vly_queue *q, const vly_nstep_args *args);
 
-    /* *out (device): the same for the same numbers, bit for bit, on every back end; for ranks that must not drift apart. */
+    /* *out (device): the same for the same numbers, bit for bit, on every back end; for ranks that
+     * must not drift apart. */
     vly_status (*fingerprint)(vly_queue *q, int64_t n, const vly_real *x, uint64_t *out);
 };
 
@@ -383,7 +432,8 @@ struct vly_queue { /* a back end's queue begins with this */
     vly_queue_kind kind;
 };
 
-/* The CUDA back end is a plugin (libvolley_cuda.so) that exports this; the program starts without it. */
+/* The CUDA back end is a plugin (libvolley_cuda.so) that exports this; the program starts without
+ * it. */
 typedef vly_status (*vly_compute_create_fn)(vly_compute **out, int device, int threads);
 #define VLY_COMPUTE_CUDA_SYMBOL "vly_compute_create_cuda"
 enum { VLY_COMPUTE_ABI = 3 };
@@ -393,7 +443,8 @@ enum { VLY_COMPUTE_ABI = 3 };
 /* Parameters of a layer: weights plus bias (0 for a pool). */
 int64_t vly_layer_params(const vly_layer_desc *desc);
 size_t vly_dtype_bytes(vly_dtype type);
-/* Fills capacity, levels and width of a tree; sum[] and total are the caller's to allocate, zeroed. */
+/* Fills capacity, levels and width of a tree; sum[] and total are the caller's to allocate, zeroed.
+ */
 vly_status vly_tree_plan(vly_tree *tree, int64_t capacity);
 
 #ifdef __cplusplus

@@ -8,7 +8,7 @@
 
 enum { PATH_BYTES = 512 };
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static void *plugin;               /* once open, it stays */
+static void *plugin; /* once open, it stays */
 static char opened_path[PATH_BYTES];
 
 /* The driver's library, which comes with the driver and not with the toolkit. */
@@ -20,14 +20,17 @@ static bool have_driver(void) {
 
 static bool try_path(const char *path, char *why, size_t bytes) {
     plugin = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    if (!plugin) snprintf(why, bytes, "%s", dlerror());
-    else snprintf(opened_path, sizeof opened_path, "%s", path);
+    if (!plugin)
+        snprintf(why, bytes, "%s", dlerror());
+    else
+        snprintf(opened_path, sizeof opened_path, "%s", path);
     return plugin != NULL;
 }
 
 /* `why` keeps the message of a file that is there and does not open. */
 static bool find_plugin(char *why, size_t bytes) {
-    static const char *const places[] = {"%s/libvolley_cuda.so", "%s/../lib/libvolley_cuda.so", "%s/../lib/volley/libvolley_cuda.so"};
+    static const char *const places[] = {"%s/libvolley_cuda.so", "%s/../lib/libvolley_cuda.so",
+                                         "%s/../lib/volley/libvolley_cuda.so"};
     char folder[PATH_BYTES - 64], path[PATH_BYTES];
     const char *named = getenv("VLY_CUDA_PLUGIN");
     if (named) return try_path(named, why, bytes);
@@ -35,7 +38,10 @@ static bool find_plugin(char *why, size_t bytes) {
     folder[length > 0 ? length : 0] = '\0';
     char *slash = strrchr(folder, '/');
     if (slash) *slash = '\0';
-    snprintf(why, bytes, "libvolley_cuda.so is not beside the program (%s): it was built without a CUDA compiler; run 'make cuda' and build again", folder);
+    snprintf(why, bytes,
+             "libvolley_cuda.so is not beside the program (%s): it was built without a CUDA "
+             "compiler; run 'make cuda' and build again",
+             folder);
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
         snprintf(path, sizeof path, places[i], folder);
         if (access(path, R_OK) == 0 && try_path(path, why, bytes)) return true;
@@ -47,7 +53,10 @@ static vly_status check_plugin(void) {
     const int *abi = dlsym(plugin, VLY_COMPUTE_CUDA_ABI_SYMBOL);
     if (!abi) return vly_fail(VLY_EVERSION, "%s: not a Volley CUDA plugin", opened_path);
     if (*abi != VLY_COMPUTE_ABI)
-        return vly_fail(VLY_EVERSION, "%s: built for interface %d, this program has %d: build both from one source", opened_path, *abi, VLY_COMPUTE_ABI);
+        return vly_fail(
+            VLY_EVERSION,
+            "%s: built for interface %d, this program has %d: build both from one source",
+            opened_path, *abi, VLY_COMPUTE_ABI);
     const vly_cuda_errors_fn errors = (vly_cuda_errors_fn)dlsym(plugin, VLY_CUDA_ERRORS_SYMBOL);
     if (errors) errors(vly_error_buffer());
     return VLY_OK;
@@ -77,14 +86,16 @@ static vly_status open_plugin(void) {
 void *vly_cuda_symbol(const char *name) {
     if (open_plugin() != VLY_OK) return NULL;
     void *symbol = dlsym(plugin, name);
-    if (!symbol) vly_fail(VLY_ENOTFOUND, "%s has no %s: it was built without it", opened_path, name);
+    if (!symbol)
+        vly_fail(VLY_ENOTFOUND, "%s has no %s: it was built without it", opened_path, name);
     return symbol;
 }
 
 vly_status vly_cuda_open(vly_compute **out, int device, int threads) {
     *out = NULL;
     VLY_TRY(open_plugin());
-    const vly_compute_create_fn create = (vly_compute_create_fn)vly_cuda_symbol(VLY_COMPUTE_CUDA_SYMBOL);
+    const vly_compute_create_fn create =
+        (vly_compute_create_fn)vly_cuda_symbol(VLY_COMPUTE_CUDA_SYMBOL);
     return create ? create(out, device, threads) : VLY_ENOTFOUND;
 }
 
@@ -97,6 +108,7 @@ void vly_cuda_describe(vly_cuda_info *info) {
         return;
     }
     snprintf(info->plugin_path, sizeof info->plugin_path, "%s", opened_path);
-    const vly_cuda_describe_fn describe = (vly_cuda_describe_fn)vly_cuda_symbol(VLY_CUDA_DESCRIBE_SYMBOL);
+    const vly_cuda_describe_fn describe =
+        (vly_cuda_describe_fn)vly_cuda_symbol(VLY_CUDA_DESCRIBE_SYMBOL);
     if (describe) describe(info);
 }

@@ -11,8 +11,8 @@
  * pointers inside). An environment does no I/O, allocates nothing after open, has no globals.
  *
  * The end of an episode ("next step" autoreset, as Gymnasium names it): the row in which an episode
- * ends carries TERMINATED and/or TRUNCATED and the observation at the end. The NEXT step ignores its
- * action, starts a new episode, and its row carries RESET, reward 0 and the first observation.
+ * ends carries TERMINATED and/or TRUNCATED and the observation at the end. The NEXT step ignores
+ * its action, starts a new episode, and its row carries RESET, reward 0 and the first observation.
  * So every observation exists exactly once in an actor's stream of rows, a truncated episode
  * can bootstrap from its last observation, and a learner masks the RESET rows.
  */
@@ -27,16 +27,25 @@ extern "C" {
 
 enum { VLY_ENV_ABI = 1 }; /* changes with any change of the structs below */
 
-typedef enum { VLY_F32 = 0, VLY_U8 = 1, VLY_BF16 = 2, VLY_F64 = 3, VLY_I32 = 4, VLY_I64 = 5, VLY_U32 = 6, VLY_U64 = 7 } vly_dtype;
+typedef enum {
+    VLY_F32 = 0,
+    VLY_U8 = 1,
+    VLY_BF16 = 2,
+    VLY_F64 = 3,
+    VLY_I32 = 4,
+    VLY_I64 = 5,
+    VLY_U32 = 6,
+    VLY_U64 = 7
+} vly_dtype;
 
 /* One observation frame; the learner stacks `stack` of them (1 = none). */
 typedef struct {
     vly_dtype dtype; /* VLY_F32 or VLY_U8 */
     int ndim;        /* 1: a vector; 3: an image (height, width, channels) */
     int shape[3];
-    int stack;       /* Atari: 4 single frames of 84 x 84 x 1, stacked by whoever reads them */
-    float scale;     /* network input = scale * value: 1/255 for pixels, 1 otherwise */
-    size_t bytes;    /* of one frame */
+    int stack;    /* Atari: 4 single frames of 84 x 84 x 1, stacked by whoever reads them */
+    float scale;  /* network input = scale * value: 1/255 for pixels, 1 otherwise */
+    size_t bytes; /* of one frame */
 } vly_obs_spec;
 
 /* Flags of one row. TERMINATED and TRUNCATED are the learner's signals; GAME_OVER is the
@@ -44,7 +53,7 @@ typedef struct {
 enum {
     VLY_ROW_TERMINATED = 1,
     VLY_ROW_TRUNCATED = 2,
-    VLY_ROW_RESET = 4,     /* this row started an episode: its action was ignored */
+    VLY_ROW_RESET = 4, /* this row started an episode: its action was ignored */
     VLY_ROW_LIFE_LOST = 8,
     VLY_ROW_GAME_OVER = 16, /* the episode that is reported (return, length) ends with this row */
     VLY_ROW_FAILED = 32     /* the environment could not step: restart the actor with reset() */
@@ -76,12 +85,12 @@ typedef struct {
 
 typedef struct vly_env vly_env;
 struct vly_env {
-    uint32_t abi;         /* VLY_ENV_ABI */
+    uint32_t abi;          /* VLY_ENV_ABI */
     uint32_t struct_bytes; /* sizeof(vly_env) */
     char name[64];
     vly_obs_spec obs;
-    int actions;      /* discrete actions 0 .. actions - 1 */
-    int states;       /* number of discrete states, or 0: for tabular methods */
+    int actions;         /* discrete actions 0 .. actions - 1 */
+    int states;          /* number of discrete states, or 0: for tabular methods */
     int frames_per_step; /* frame skip: 4 for Atari's default, 1 elsewhere */
     size_t state_bytes;  /* of one actor, a multiple of 64 */
     float return_target; /* the usual "solved" mean return, NAN when there is none */
@@ -99,30 +108,31 @@ struct vly_env {
     /* One line for a person: position, lives ...; NULL: nothing to say. */
     void (*describe)(const vly_env *env, const void *state, char *text, size_t bytes);
     void (*close)(vly_env *env);
-    /* What may follow an action in a discrete state: writes at most `max` outcomes, returns their number; the
-     * probabilities add up to 1. NULL: the rules are not known as a table. For value iteration. */
+    /* What may follow an action in a discrete state: writes at most `max` outcomes, returns their
+     * number; the probabilities add up to 1. NULL: the rules are not known as a table. For value
+     * iteration. */
     int (*model)(const vly_env *env, int state, int action, vly_outcome *out, int max);
     void *reserved[3];
 };
 
 /* Options of the Atari environment; filled from the option table (common/config/config.h). */
 typedef struct {
-    float sticky;          /* probability that the emulator repeats the previous action */
-    int full_actions;      /* 1: all 18 actions, 0: the game's minimal set */
-    int frame_skip;        /* emulated frames per agent step */
-    int noop_max;          /* up to this many no-op frames after a reset */
-    int fire_reset;        /* 1: press FIRE after a reset where the game has it */
-    int episodic_life;     /* 1: a lost life is TERMINATED */
-    int reward_mode;       /* 0 none, 1 clip to [-1, 1], 2 sign */
-    int max_frames;        /* per episode, then TRUNCATED; 108000 */
-    int stack;             /* frames */
-    int size;              /* 84 */
-    int grayscale;         /* 0: RGB observation */
-    int max_pool;          /* 1: maximum over the last two frames of a step */
-    int mode, difficulty;  /* -1: the game's default */
-    int stale_terminal;    /* 1: the peers' stale terminal observation, for comparison */
-    char preset[16];       /* "volley", "gymnasium", "ale", "envpool", "machado", "dqn" */
-    const char *roms;      /* folder of ROM files, or NULL: the default search path */
+    float sticky;         /* probability that the emulator repeats the previous action */
+    int full_actions;     /* 1: all 18 actions, 0: the game's minimal set */
+    int frame_skip;       /* emulated frames per agent step */
+    int noop_max;         /* up to this many no-op frames after a reset */
+    int fire_reset;       /* 1: press FIRE after a reset where the game has it */
+    int episodic_life;    /* 1: a lost life is TERMINATED */
+    int reward_mode;      /* 0 none, 1 clip to [-1, 1], 2 sign */
+    int max_frames;       /* per episode, then TRUNCATED; 108000 */
+    int stack;            /* frames */
+    int size;             /* 84 */
+    int grayscale;        /* 0: RGB observation */
+    int max_pool;         /* 1: maximum over the last two frames of a step */
+    int mode, difficulty; /* -1: the game's default */
+    int stale_terminal;   /* 1: the peers' stale terminal observation, for comparison */
+    char preset[16];      /* "volley", "gymnasium", "ale", "envpool", "machado", "dqn" */
+    const char *roms;     /* folder of ROM files, or NULL: the default search path */
 } vly_atari_options;
 
 /* What vly_env_open gets. */

@@ -2,10 +2,11 @@
  *
  *   const float p = vly_exp(logit - max);
  *
- * The C library's and CUDA's versions differ in the last bit, and one bit is another action, another
- * episode. These use only additions, multiplications and divisions, which IEEE 754 fixes; the build turns
- * contraction to fma off on both sides. Errors: exp and log below 2 ulp, tanh below 3 ulp. Branch-free, so
- * that a compiler can vectorise a loop over them. Coefficients: Cephes (Moshier), single precision.
+ * The C library's and CUDA's versions differ in the last bit, and one bit is another action,
+ * another episode. These use only additions, multiplications and divisions, which IEEE 754 fixes;
+ * the build turns contraction to fma off on both sides. Errors: exp and log below 2 ulp, tanh below
+ * 3 ulp. Branch-free, so that a compiler can vectorise a loop over them. Coefficients: Cephes
+ * (Moshier), single precision.
  *
  * With VLY_REAL=double (gradient checks) they are the C library's.
  */
@@ -16,7 +17,11 @@
 #include "common/base/compute.h"
 #include "common/base/hd.h"
 
-typedef union { float f; int32_t i; uint32_t u; } vly_float_bits;
+typedef union {
+    float f;
+    int32_t i;
+    uint32_t u;
+} vly_float_bits;
 
 /* e^x; 0 below -87.3, 3.4e38 at most; NaN stays NaN. */
 VLY_HD float vly_expf(float x) {
@@ -80,13 +85,25 @@ VLY_HD float vly_tanhf(float x) {
 }
 
 #define VLY_REAL_IS_FLOAT (sizeof(vly_real) == sizeof(float))
-VLY_HD vly_real vly_exp(vly_real x) { return VLY_REAL_IS_FLOAT ? (vly_real)vly_expf((float)x) : (vly_real)exp((double)x); }
-VLY_HD vly_real vly_log(vly_real x) { return VLY_REAL_IS_FLOAT ? (vly_real)vly_logf((float)x) : (vly_real)log((double)x); }
-VLY_HD vly_real vly_tanh(vly_real x) { return VLY_REAL_IS_FLOAT ? (vly_real)vly_tanhf((float)x) : (vly_real)tanh((double)x); }
-VLY_HD vly_real vly_sqrt(vly_real x) { return VLY_REAL_IS_FLOAT ? (vly_real)sqrtf((float)x) : (vly_real)sqrt((double)x); }
-VLY_HD vly_real vly_sigmoid(vly_real x) { return (vly_real)1 / ((vly_real)1 + vly_exp(-x)); }
+VLY_HD vly_real vly_exp(vly_real x) {
+    return VLY_REAL_IS_FLOAT ? (vly_real)vly_expf((float)x) : (vly_real)exp((double)x);
+}
+VLY_HD vly_real vly_log(vly_real x) {
+    return VLY_REAL_IS_FLOAT ? (vly_real)vly_logf((float)x) : (vly_real)log((double)x);
+}
+VLY_HD vly_real vly_tanh(vly_real x) {
+    return VLY_REAL_IS_FLOAT ? (vly_real)vly_tanhf((float)x) : (vly_real)tanh((double)x);
+}
+VLY_HD vly_real vly_sqrt(vly_real x) {
+    return VLY_REAL_IS_FLOAT ? (vly_real)sqrtf((float)x) : (vly_real)sqrt((double)x);
+}
+VLY_HD vly_real vly_sigmoid(vly_real x) {
+    return (vly_real)1 / ((vly_real)1 + vly_exp(-x));
+}
 /* x^y for x > 0; 0 at 0. */
-VLY_HD vly_real vly_pow(vly_real x, vly_real y) { return x > 0 ? vly_exp(y * vly_log(x)) : (vly_real)0; }
+VLY_HD vly_real vly_pow(vly_real x, vly_real y) {
+    return x > 0 ? vly_exp(y * vly_log(x)) : (vly_real)0;
+}
 /* x^n by squaring. */
 VLY_HD double vly_powi(double x, int64_t n) {
     double y = 1.0;
@@ -94,6 +111,8 @@ VLY_HD double vly_powi(double x, int64_t n) {
         if (n & 1) y *= x;
     return y;
 }
-VLY_HD int vly_finite(vly_real x) { return x - x == 0; }
+VLY_HD int vly_finite(vly_real x) {
+    return x - x == 0;
+}
 
 #endif

@@ -9,8 +9,8 @@
 
 static vly_status failed(const char *doing, const char *path) {
     vly_status status = errno == ENOSPC || errno == EDQUOT || errno == EFBIG ? VLY_ENOSPACE
-                        : errno == ENOENT                                   ? VLY_ENOTFOUND
-                                                                            : VLY_EIO;
+                        : errno == ENOENT                                    ? VLY_ENOTFOUND
+                                                                             : VLY_EIO;
     return vly_fail(status, "cannot %s %s: %s", doing, path, strerror(errno));
 }
 
@@ -25,7 +25,8 @@ vly_status vly_file_read(const char *path, size_t limit, char **out, size_t *byt
         goto close_file;
     }
     if ((size_t)info.st_size > limit) {
-        status = vly_fail(VLY_EINVAL, "%s has %lld bytes, more than the %zu that are read", path, (long long)info.st_size, limit);
+        status = vly_fail(VLY_EINVAL, "%s has %lld bytes, more than the %zu that are read", path,
+                          (long long)info.st_size, limit);
         goto close_file;
     }
     size_t want = (size_t)info.st_size, got = 0;
@@ -37,7 +38,8 @@ vly_status vly_file_read(const char *path, size_t limit, char **out, size_t *byt
         ssize_t n = read(fd, text + got, want - got);
         if (n < 0 && errno == EINTR) continue;
         if (n <= 0) {
-            status = n ? failed("read", path) : vly_fail(VLY_EIO, "%s became shorter while it was read", path);
+            status = n ? failed("read", path)
+                       : vly_fail(VLY_EIO, "%s became shorter while it was read", path);
             goto close_file;
         }
         got += (size_t)n;
@@ -51,12 +53,14 @@ close_file:
 }
 
 int vly_file_begin(const char *path, char *temporary, size_t temporary_bytes, vly_status *status) {
-    if ((size_t)snprintf(temporary, temporary_bytes, "%s.tmp-%ld", path, (long)getpid()) >= temporary_bytes) {
+    if ((size_t)snprintf(temporary, temporary_bytes, "%s.tmp-%ld", path, (long)getpid()) >=
+        temporary_bytes) {
         *status = vly_fail(VLY_EINVAL, "the path %s is too long", path);
         return -1;
     }
     struct stat there;
-    if (stat(path, &there) == 0 && !S_ISREG(there.st_mode)) { /* a device or a folder is not replaced */
+    if (stat(path, &there) == 0 && !S_ISREG(there.st_mode)) { /* a device or a folder is not
+                                                                 replaced */
         *status = vly_fail(VLY_EINVAL, "cannot write %s: it is there and is not a file", path);
         return -1;
     }
@@ -123,7 +127,8 @@ vly_status vly_file_replace(const char *path, const void *data, size_t bytes) {
 vly_status vly_file_make_folder(const char *path) {
     char part[4096];
     struct stat info;
-    if (!*path || strlen(path) >= sizeof part) return vly_fail(VLY_EINVAL, "'%.100s' is not a folder's name", path);
+    if (!*path || strlen(path) >= sizeof part)
+        return vly_fail(VLY_EINVAL, "'%.100s' is not a folder's name", path);
     snprintf(part, sizeof part, "%s", path);
     for (char *p = part + 1;; p++) {
         if (*p && *p != '/') continue;
@@ -133,6 +138,7 @@ vly_status vly_file_make_folder(const char *path) {
         if (!saved) break;
         *p = saved;
     }
-    if (stat(path, &info) || !S_ISDIR(info.st_mode)) return vly_fail(VLY_EIO, "%s is not a folder", path);
+    if (stat(path, &info) || !S_ISDIR(info.st_mode))
+        return vly_fail(VLY_EIO, "%s is not a folder", path);
     return VLY_OK;
 }

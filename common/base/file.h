@@ -1,4 +1,5 @@
-/* file.h -- whole files: read within a limit, replaced so that a crash leaves the old or the new one.
+/* file.h -- whole files: read within a limit, replaced so that a crash leaves the old or the new
+ * one.
  *
  *   char *text; size_t bytes;
  *   VLY_TRY(vly_file_read("run.yaml", 1 << 20, &text, &bytes));   // text[bytes] is 0; free(text)
@@ -16,8 +17,8 @@ vly_status vly_file_read(const char *path, size_t limit, char **out, size_t *byt
 vly_status vly_file_replace(const char *path, const void *data, size_t bytes);
 
 /* The steps of vly_file_replace, for files that are written in parts. */
-/* Opens path.tmp-PID; returns the descriptor or -1 with the error set in *status. What is at `path` and is no file
- * (a folder, /dev/full) is refused. */
+/* Opens path.tmp-PID; returns the descriptor or -1 with the error set in *status. What is at `path`
+ * and is no file (a folder, /dev/full) is refused. */
 int vly_file_begin(const char *path, char *temporary, size_t temporary_bytes, vly_status *status);
 vly_status vly_file_write(int fd, const void *data, size_t bytes, const char *path);
 /* fsync, close, rename, fsync of the folder; on any failure the temporary is removed. */

@@ -10,7 +10,8 @@
 extern "C" {
 #endif
 
-/* Writes up to three names nearest to `given`, ", "-separated; "" when none is near. next(i) gives name i or NULL. */
+/* Writes up to three names nearest to `given`, ", "-separated; "" when none is near. next(i) gives
+ * name i or NULL. */
 void vly_nearest(const char *given, const char *(*next)(int i), char *text, size_t bytes);
 
 #ifdef __cplusplus

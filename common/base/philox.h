@@ -11,7 +11,9 @@
 #include <stdint.h>
 #include "common/base/hd.h"
 
-typedef struct { uint32_t v[4]; } vly_u32x4;
+typedef struct {
+    uint32_t v[4];
+} vly_u32x4;
 
 /* Who draws: two uses of one (seed, step, lane) must never share a stream. */
 enum {
@@ -38,7 +40,9 @@ VLY_HD vly_u32x4 vly_philox(uint64_t seed, uint32_t stream, uint64_t step, uint3
 }
 
 /* 23 random bits as a float strictly inside (0, 1): safe under log. */
-VLY_HD float vly_unit(uint32_t bits) { return ((float)(bits >> 9) + 0.5f) * (1.0f / 8388608.0f); }
+VLY_HD float vly_unit(uint32_t bits) {
+    return ((float)(bits >> 9) + 0.5f) * (1.0f / 8388608.0f);
+}
 
 /* Uniform in [0, n), n > 0, by multiplication; the bias is below n / 2^32. */
 VLY_HD uint32_t vly_below(uint32_t bits, uint32_t n) {

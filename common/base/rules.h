@@ -1,4 +1,5 @@
-/* rules.h -- what an operation of common/base/compute.h does to one row, written once for every back end.
+/* rules.h -- what an operation of common/base/compute.h does to one row, written once for every
+ * back end.
  *
  *   for (int i = 0; i < n; i++)                                          // cpu/ops/sample.c
  *       action[i] = vly_rule_sample(A, logits + i * A, u, &logp[i]);
@@ -61,7 +62,8 @@ VLY_HD int64_t vly_rule_wrap(int64_t r, int64_t rows) {
     return r < 0 ? r + rows : r;
 }
 
-/* Where frame `k` of a stack (0: the oldest) of row r lies: a byte offset into frames, or -1: zeros. */
+/* Where frame `k` of a stack (0: the oldest) of row r lies: a byte offset into frames, or -1:
+ * zeros. */
 VLY_HD int64_t vly_rule_frame(const vly_frames *f, int64_t row, int k) {
     const int back = f->obs.stack - 1 - k;
     row = vly_rule_wrap(row, f->rows);
@@ -80,12 +82,15 @@ typedef struct {
     vly_real advantage, target, mask;
 } vly_scan_row;
 
-/* One row, t = T-1 first. value_next: V of t + 1. *next: 0 at the end, then what the row after left there. */
-VLY_HD vly_scan_row vly_rule_gae_row(const vly_hyper *h, uint8_t flags, vly_real reward, vly_real value, vly_real value_next, vly_real *next) {
+/* One row, t = T-1 first. value_next: V of t + 1. *next: 0 at the end, then what the row after left
+ * there. */
+VLY_HD vly_scan_row vly_rule_gae_row(const vly_hyper *h, uint8_t flags, vly_real reward,
+                                     vly_real value, vly_real value_next, vly_real *next) {
     const vly_real gamma = h->gamma, lambda = h->lambda, scale = h->reward_scale;
     const vly_real bootstrap = flags & VLY_ROW_TERMINATED ? (vly_real)0 : value_next;
     const vly_real chain = flags & VLY_ROW_ENDED ? (vly_real)0 : *next;
-    const vly_real advantage = (scale * reward + gamma * bootstrap - value) + gamma * lambda * chain;
+    const vly_real advantage = (scale * reward + gamma * bootstrap - value) +
+                               gamma * lambda * chain;
     const int ignored = flags & VLY_ROW_IGNORED;
     *next = ignored ? (vly_real)0 : advantage;
     const vly_scan_row row = {*next, *next + value, ignored ? (vly_real)0 : (vly_real)1};
@@ -97,25 +102,31 @@ VLY_HD void vly_rule_gae(const vly_gae_args *a, int n) {
     vly_real next = 0; /* advantage of t + 1 */
     for (int t = a->T - 1; t >= 0; t--) {
         const int64_t i = (int64_t)t * a->N + n;
-        const vly_scan_row row = vly_rule_gae_row(a->hyper, a->flags[i], a->reward[i], a->value[i], a->value[i + a->N], &next);
+        const vly_scan_row row = vly_rule_gae_row(a->hyper, a->flags[i], a->reward[i], a->value[i],
+                                                  a->value[i + a->N], &next);
         a->advantage[i] = row.advantage, a->target[i] = row.target, a->mask[i] = row.mask;
     }
 }
 
-/* The same for V-trace; *next: vs - V of t + 1; *ratios gains min(rho_bar, ratio) of a valid row. */
-VLY_HD vly_scan_row vly_rule_vtrace_row(const vly_hyper *h, uint8_t flags, vly_real reward, vly_real value, vly_real value_next,
-                                        vly_real logp_target, vly_real logp_behaviour, vly_real *next, vly_real *ratios) {
-    const vly_real gamma = h->gamma, lambda = h->lambda, scale = h->reward_scale, rho_bar = h->rho_bar, c_bar = h->c_bar;
+/* The same for V-trace; *next: vs - V of t + 1; *ratios gains min(rho_bar, ratio) of a valid row.
+ */
+VLY_HD vly_scan_row vly_rule_vtrace_row(const vly_hyper *h, uint8_t flags, vly_real reward,
+                                        vly_real value, vly_real value_next, vly_real logp_target,
+                                        vly_real logp_behaviour, vly_real *next, vly_real *ratios) {
+    const vly_real gamma = h->gamma, lambda = h->lambda, scale = h->reward_scale,
+                   rho_bar = h->rho_bar, c_bar = h->c_bar;
     const vly_real after = flags & VLY_ROW_TERMINATED ? (vly_real)0 : value_next;
     const vly_real chain = flags & VLY_ROW_ENDED ? (vly_real)0 : *next;
     const vly_real ratio = vly_exp(logp_target - logp_behaviour);
     const vly_real rho = ratio < rho_bar ? ratio : rho_bar, c = ratio < c_bar ? ratio : c_bar;
     const vly_real scaled = scale * reward, delta = rho * (scaled + gamma * after - value);
-    const vly_real advantage = rho * (scaled + gamma * (after + chain) - value), step = delta + gamma * lambda * c * chain;
+    const vly_real advantage = rho * (scaled + gamma * (after + chain) - value),
+                   step = delta + gamma * lambda * c * chain;
     const int ignored = flags & VLY_ROW_IGNORED;
     *next = ignored ? (vly_real)0 : step;
     *ratios += ignored ? (vly_real)0 : rho;
-    const vly_scan_row row = {ignored ? (vly_real)0 : advantage, *next + value, ignored ? (vly_real)0 : (vly_real)1};
+    const vly_scan_row row = {ignored ? (vly_real)0 : advantage, *next + value,
+                              ignored ? (vly_real)0 : (vly_real)1};
     return row;
 }
 
@@ -124,8 +135,9 @@ VLY_HD vly_real vly_rule_vtrace(const vly_vtrace_args *a, int n) {
     vly_real next = 0, ratios = 0;
     for (int t = a->T - 1; t >= 0; t--) {
         const int64_t i = (int64_t)t * a->N + n;
-        const vly_scan_row row = vly_rule_vtrace_row(a->hyper, a->flags[i], a->reward[i], a->value[i], a->value[i + a->N], a->logp_target[i],
-                                                     a->logp_behaviour[i], &next, &ratios);
+        const vly_scan_row row = vly_rule_vtrace_row(
+            a->hyper, a->flags[i], a->reward[i], a->value[i], a->value[i + a->N], a->logp_target[i],
+            a->logp_behaviour[i], &next, &ratios);
         a->advantage[i] = row.advantage, a->target[i] = row.target, a->mask[i] = row.mask;
     }
     return ratios;
@@ -133,16 +145,22 @@ VLY_HD vly_real vly_rule_vtrace(const vly_vtrace_args *a, int n) {
 
 /* ---- LSTM ---- */
 
-/* One unit of one row: gates come as sums and leave activated. *c: the cell, before and after. Returns the output. */
-VLY_HD vly_real vly_rule_lstm(vly_real *in, vly_real *forget, vly_real *cell, vly_real *out, vly_real *c) {
-    *in = vly_sigmoid(*in), *forget = vly_sigmoid(*forget), *cell = vly_tanh(*cell), *out = vly_sigmoid(*out);
+/* One unit of one row: gates come as sums and leave activated. *c: the cell, before and after.
+ * Returns the output. */
+VLY_HD vly_real vly_rule_lstm(vly_real *in, vly_real *forget, vly_real *cell, vly_real *out,
+                              vly_real *c) {
+    *in = vly_sigmoid(*in), *forget = vly_sigmoid(*forget), *cell = vly_tanh(*cell),
+    *out = vly_sigmoid(*out);
     *c = *forget * *c + *in * *cell;
     return *out * vly_tanh(*c);
 }
 
-/* Gradients of the four sums; dh: of the output; *dc: of the cell, after and before. c0, c1: the cell before and after. */
-VLY_HD void vly_rule_lstm_backward(vly_real in, vly_real forget, vly_real cell, vly_real out, vly_real c0, vly_real c1, vly_real dh,
-                                   vly_real *d_in, vly_real *d_forget, vly_real *d_cell, vly_real *d_out, vly_real *dc) {
+/* Gradients of the four sums; dh: of the output; *dc: of the cell, after and before. c0, c1: the
+ * cell before and after. */
+VLY_HD void vly_rule_lstm_backward(vly_real in, vly_real forget, vly_real cell, vly_real out,
+                                   vly_real c0, vly_real c1, vly_real dh, vly_real *d_in,
+                                   vly_real *d_forget, vly_real *d_cell, vly_real *d_out,
+                                   vly_real *dc) {
     const vly_real tc = vly_tanh(c1), d = *dc + dh * out * (1 - tc * tc);
     *d_in = d * cell * in * (1 - in);
     *d_forget = d * c0 * forget * (1 - forget);
@@ -159,8 +177,10 @@ typedef struct {
 } vly_row_stats;
 
 /* 1/2 (v - target)^2, or the larger of that and its clipped form; *slope: its derivative by v. */
-VLY_HD vly_real vly_rule_value_loss(const vly_policy_loss_args *p, int i, int64_t r, vly_real *slope) {
-    const vly_real value = p->value[i], error = value - p->target[r], c = (vly_real)p->hyper->value_clip;
+VLY_HD vly_real vly_rule_value_loss(const vly_policy_loss_args *p, int i, int64_t r,
+                                    vly_real *slope) {
+    const vly_real value = p->value[i], error = value - p->target[r],
+                   c = (vly_real)p->hyper->value_clip;
     vly_real loss = error * error;
     *slope = error;
     if (c > 0 && p->value_old && !p->plain) {
@@ -174,11 +194,13 @@ VLY_HD vly_real vly_rule_value_loss(const vly_policy_loss_args *p, int i, int64_
     return (vly_real)0.5 * loss;
 }
 
-/* Row i of a minibatch. z, dz: its logits and their gradient (may be the arrays of args, or copies in
- * fast memory). mean, inv_std: of the advantages, 0 and 1 when not normalized. scale: 1 / valid rows, or 1 when
- * summing. Rows with mask 0 or an impossible action get zero gradients and add nothing. */
-VLY_HD vly_row_stats vly_rule_policy_loss(const vly_policy_loss_args *p, int i, const vly_real *z, vly_real *dz, vly_real mean,
-                                          vly_real inv_std, vly_real scale) {
+/* Row i of a minibatch. z, dz: its logits and their gradient (may be the arrays of args, or copies
+ * in fast memory). mean, inv_std: of the advantages, 0 and 1 when not normalized. scale: 1 / valid
+ * rows, or 1 when summing. Rows with mask 0 or an impossible action get zero gradients and add
+ * nothing. */
+VLY_HD vly_row_stats vly_rule_policy_loss(const vly_policy_loss_args *p, int i, const vly_real *z,
+                                          vly_real *dz, vly_real mean, vly_real inv_std,
+                                          vly_real scale) {
     const vly_hyper *h = p->hyper;
     const int64_t r = p->row ? p->row[i] : i;
     const int A = p->actions, action = p->action[r];
@@ -234,8 +256,8 @@ VLY_HD vly_row_stats vly_rule_policy_loss(const vly_policy_loss_args *p, int i, 
     return s;
 }
 
-/* Row i: dq (actions) is written. A row whose action is out of range (nstep marks rows that cannot be
- * learned from with -1) gets zero gradients. scale: 1 / n. */
+/* Row i: dq (actions) is written. A row whose action is out of range (nstep marks rows that cannot
+ * be learned from with -1) gets zero gradients. scale: 1 / n. */
 VLY_HD vly_row_stats vly_rule_dqn_loss(const vly_dqn_loss_args *d, int i, vly_real scale) {
     const int A = d->actions, action = d->action[i];
     const int64_t at = (int64_t)i * A;
@@ -266,15 +288,18 @@ VLY_HD vly_row_stats vly_rule_dqn_loss(const vly_dqn_loss_args *d, int i, vly_re
 
 /* Numbers common to all elements of one step; made once per step. */
 typedef struct {
-    vly_real lr, clip;    /* clip: what gradients are multiplied by */
+    vly_real lr, clip;     /* clip: what gradients are multiplied by */
     vly_real bias1, bias2; /* ADAM: 1 / (1 - beta^t) */
 } vly_step_scalars;
 
 /* t: the number of this step, from 1. */
-VLY_HD vly_step_scalars vly_rule_step(const vly_optimizer *o, const vly_hyper *h, vly_real norm, int64_t t) {
+VLY_HD vly_step_scalars vly_rule_step(const vly_optimizer *o, const vly_hyper *h, vly_real norm,
+                                      int64_t t) {
     vly_step_scalars s;
     s.lr = (vly_real)h->lr;
-    s.clip = h->max_grad_norm > 0 && norm > (vly_real)h->max_grad_norm ? (vly_real)h->max_grad_norm / norm : 1;
+    s.clip = h->max_grad_norm > 0 && norm > (vly_real)h->max_grad_norm
+                 ? (vly_real)h->max_grad_norm / norm
+                 : 1;
     s.bias1 = o->kind == VLY_ADAM ? (vly_real)(1.0 / (1.0 - vly_powi((double)o->beta1, t))) : 1;
     s.bias2 = o->kind == VLY_ADAM ? (vly_real)(1.0 / (1.0 - vly_powi((double)o->beta2, t))) : 1;
     return s;
@@ -288,8 +313,10 @@ VLY_HD float vly_low_scale(const vly_low_range *scaled, int64_t i) {
     return scale;
 }
 
-VLY_HD void vly_rule_optimize(const vly_optimizer *o, vly_step_scalars s, vly_real gradient, vly_real *p, vly_real *m, vly_real *v) {
-    const vly_real g = gradient * s.clip, b1 = (vly_real)o->beta1, b2 = (vly_real)o->beta2, eps = (vly_real)o->eps;
+VLY_HD void vly_rule_optimize(const vly_optimizer *o, vly_step_scalars s, vly_real gradient,
+                              vly_real *p, vly_real *m, vly_real *v) {
+    const vly_real g = gradient * s.clip, b1 = (vly_real)o->beta1, b2 = (vly_real)o->beta2,
+                   eps = (vly_real)o->eps;
     const vly_real momentum = (vly_real)o->momentum;
     switch (o->kind) {
     case VLY_SGD:
@@ -323,14 +350,15 @@ VLY_HD uint32_t vly_rule_mix(uint32_t x) { /* a bijection of 32 bits (Wellons' l
     return x ^ (x >> 16);
 }
 
-/* Element i of the permutation of 0..n-1: a Feistel network on the next even number of bits, walked until
- * it lands below n (fewer than four steps on average). */
+/* Element i of the permutation of 0..n-1: a Feistel network on the next even number of bits, walked
+ * until it lands below n (fewer than four steps on average). */
 VLY_HD int32_t vly_rule_permute(uint32_t n, const vly_rng *rng, uint32_t i) {
     if (n < 2) return 0;
     int half = 1;
     while (half < 16 && (1ull << (2 * half)) < n) half++;
     const uint32_t mask = (1u << half) - 1;
-    const vly_u32x4 k0 = vly_philox(rng->seed, VLY_STREAM_SHUFFLE, rng->step, 0), k1 = vly_philox(rng->seed, VLY_STREAM_SHUFFLE, rng->step, 1);
+    const vly_u32x4 k0 = vly_philox(rng->seed, VLY_STREAM_SHUFFLE, rng->step, 0),
+                    k1 = vly_philox(rng->seed, VLY_STREAM_SHUFFLE, rng->step, 1);
     do {
         uint32_t left = i >> half, right = i & mask;
         for (int round = 0; round < 8; round++) {
@@ -367,7 +395,8 @@ VLY_HD uint64_t vly_rule_stratum(const vly_rng *rng, int i, int n, uint64_t tota
     return from + vly_rule_scale((uint64_t)x.v[1] << 32 | x.v[0], to - from);
 }
 
-/* The leaf that holds `position`. Counts without branches: where the search ends cannot be predicted. */
+/* The leaf that holds `position`. Counts without branches: where the search ends cannot be
+ * predicted. */
 VLY_HD int vly_rule_child(const uint64_t *child, uint64_t *position) {
     uint64_t sum = 0, before = 0;
     int k = 0;
@@ -384,7 +413,8 @@ VLY_HD int vly_rule_child(const uint64_t *child, uint64_t *position) {
 VLY_HD int64_t vly_rule_descend(const vly_tree *tree, uint64_t position) {
     int64_t node = 0;
     for (int level = tree->levels - 1; level >= 0; level--)
-        node = node * VLY_TREE_RADIX + vly_rule_child(tree->sum[level] + node * VLY_TREE_RADIX, &position);
+        node = node * VLY_TREE_RADIX +
+               vly_rule_child(tree->sum[level] + node * VLY_TREE_RADIX, &position);
     return node < tree->capacity ? node : tree->capacity - 1;
 }
 
@@ -394,8 +424,8 @@ VLY_HD vly_real vly_rule_weight(uint64_t leaf, uint64_t total, vly_real beta) {
     return x > 0 ? vly_exp(-beta * vly_log((vly_real)x)) : 0;
 }
 
-/* Sample i of an n-step batch; an ignored row gets action -1. The sum ends with a TERMINATED row (discount 0) or a
- * TRUNCATED one (bootstrap from the row after it), and before an ignored one. */
+/* Sample i of an n-step batch; an ignored row gets action -1. The sum ends with a TERMINATED row
+ * (discount 0) or a TRUNCATED one (bootstrap from the row after it), and before an ignored one. */
 VLY_HD void vly_rule_nstep(const vly_nstep_args *a, int i) {
     const int64_t rows = a->rows.T * a->rows.N, first = a->row[i];
     vly_real sum = 0, power = 1;
@@ -409,8 +439,10 @@ VLY_HD void vly_rule_nstep(const vly_nstep_args *a, int i) {
         if (flags & VLY_ROW_IGNORED) break;
         sum += power * ((vly_real)a->hyper->reward_scale * a->rows.reward[r]);
         power *= (vly_real)a->hyper->gamma;
-        if (flags & VLY_ROW_TERMINATED) power = 0;
-        else r = vly_rule_wrap(r + a->rows.N, rows);
+        if (flags & VLY_ROW_TERMINATED)
+            power = 0;
+        else
+            r = vly_rule_wrap(r + a->rows.N, rows);
         if (flags & VLY_ROW_ENDED) break;
     }
     a->action[i] = a->rows.action[first];
@@ -420,9 +452,13 @@ VLY_HD void vly_rule_nstep(const vly_nstep_args *a, int i) {
 }
 /* ---- ranks ---- */
 
-/* What number i adds to the fingerprint of an array: its bits and its place, mixed (the finaliser of SplitMix64). */
+/* What number i adds to the fingerprint of an array: its bits and its place, mixed (the finaliser
+ * of SplitMix64). */
 VLY_HD uint64_t vly_rule_fingerprint(float x, uint64_t i) {
-    union { float f; uint32_t bits; } word = {x};
+    union {
+        float f;
+        uint32_t bits;
+    } word = {x};
     uint64_t z = (i + 1) * 0x9e3779b97f4a7c15u ^ (uint64_t)word.bits << 17;
     z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
     z = (z ^ z >> 27) * 0x94d049bb133111ebu;

@@ -4,13 +4,16 @@
 
 static _Thread_local char own_text[VLY_ERROR_BYTES];
 
-static char *own_buffer(void) { return own_text; }
-static vly_error_buffer_fn buffer = own_buffer; /* a plugin's: the program's, set before its first call */
+static char *own_buffer(void) {
+    return own_text;
+}
+static vly_error_buffer_fn buffer = own_buffer; /* a plugin's: the program's, set before its first
+                                                   call */
 
 const char *vly_status_str(vly_status status) {
     switch (status) {
     case VLY_OK: return "ok";
-#define XX(value, name, text)                                                                      \
+#define XX(value, name, text) \
     case VLY_##name: return text;
         VLY_STATUS_MAP(XX)
 #undef XX
@@ -28,10 +31,18 @@ vly_status vly_fail(vly_status status, const char *format, ...) {
     return status;
 }
 
-const char *vly_error_text(void) { return buffer(); }
+const char *vly_error_text(void) {
+    return buffer();
+}
 
-void vly_error_clear(void) { buffer()[0] = '\0'; }
+void vly_error_clear(void) {
+    buffer()[0] = '\0';
+}
 
-vly_error_buffer_fn vly_error_buffer(void) { return buffer; }
+vly_error_buffer_fn vly_error_buffer(void) {
+    return buffer;
+}
 
-void vly_error_use(vly_error_buffer_fn theirs) { buffer = theirs; }
+void vly_error_use(vly_error_buffer_fn theirs) {
+    buffer = theirs;
+}

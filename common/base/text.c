@@ -43,17 +43,23 @@ void vly_text_add(vly_text *t, const char *format, ...) {
 void vly_text_json(vly_text *t, const char *words) {
     vly_text_bytes(t, "\"", 1);
     for (const unsigned char *p = (const unsigned char *)words; *p; p++) {
-        if (*p == '"' || *p == '\\') vly_text_add(t, "\\%c", *p);
-        else if (*p < 0x20 || *p == '<' || *p == 0x7f) vly_text_add(t, "\\u%04x", *p);
-        else vly_text_bytes(t, p, 1);
+        if (*p == '"' || *p == '\\')
+            vly_text_add(t, "\\%c", *p);
+        else if (*p < 0x20 || *p == '<' || *p == 0x7f)
+            vly_text_add(t, "\\u%04x", *p);
+        else
+            vly_text_bytes(t, p, 1);
     }
     vly_text_bytes(t, "\"", 1);
 }
 
 void vly_text_number(vly_text *t, double value) {
-    if (!isfinite(value)) vly_text_bytes(t, "null", 4);
-    else if (value == floor(value) && fabs(value) < 1e15) vly_text_add(t, "%.0f", value);
-    else vly_text_add(t, "%.7g", value);
+    if (!isfinite(value))
+        vly_text_bytes(t, "null", 4);
+    else if (value == floor(value) && fabs(value) < 1e15)
+        vly_text_add(t, "%.0f", value);
+    else
+        vly_text_add(t, "%.7g", value);
 }
 
 void vly_text_clear(vly_text *t) {

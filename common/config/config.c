@@ -51,8 +51,12 @@ static const vly_section sections[] = {
 /* clang-format on */
 enum { OPTIONS = sizeof options / sizeof *options, SECTIONS = sizeof sections / sizeof *sections };
 
-const vly_option *vly_config_options(int *count) { return *count = OPTIONS, options; }
-const vly_section *vly_config_sections(int *count) { return *count = SECTIONS, sections; }
+const vly_option *vly_config_options(int *count) {
+    return *count = OPTIONS, options;
+}
+const vly_section *vly_config_sections(int *count) {
+    return *count = SECTIONS, sections;
+}
 
 /* ---- finding ---- */
 
@@ -66,7 +70,8 @@ static const char *full_name(int i) {
     static _Thread_local char names[OPTIONS][64];
     if (i < 0 || i >= OPTIONS) return NULL;
     bool bare = !strcmp(options[i].section, "run");
-    snprintf(names[i], sizeof names[i], "%s%s%s", bare ? "" : options[i].section, bare ? "" : ".", options[i].key);
+    snprintf(names[i], sizeof names[i], "%s%s%s", bare ? "" : options[i].section, bare ? "" : ".",
+             options[i].key);
     return names[i];
 }
 
@@ -75,7 +80,8 @@ const vly_option *vly_config_find(const char *key) {
     const char *section = dot ? key : "run", *name = dot ? dot + 1 : key;
     size_t length = dot ? (size_t)(dot - key) : 3;
     for (int i = 0; i < OPTIONS; i++)
-        if (same_name(section, options[i].section, length) && same_name(name, options[i].key, strlen(name)))
+        if (same_name(section, options[i].section, length) &&
+            same_name(name, options[i].key, strlen(name)))
             return &options[i];
     char near[256];
     vly_nearest(key, full_name, near, sizeof near);
@@ -86,7 +92,8 @@ const vly_option *vly_config_find(const char *key) {
 
 vly_status vly_config_defaults(vly_config *config) {
     memset(config, 0, sizeof *config);
-    for (int i = 0; i < OPTIONS; i++) VLY_TRY(vly_option_set(config, &options[i], full_name(i), options[i].def));
+    for (int i = 0; i < OPTIONS; i++)
+        VLY_TRY(vly_option_set(config, &options[i], full_name(i), options[i].def));
     return VLY_OK;
 }
 
@@ -104,7 +111,8 @@ vly_env_args vly_config_env_args(vly_config *config) {
 
 /* ---- assignments ---- */
 
-vly_status vly_assignments_add(vly_assignments *list, const char *key, const char *value, const char *where) {
+vly_status vly_assignments_add(vly_assignments *list, const char *key, const char *value,
+                               const char *where) {
     const vly_option *o = vly_config_find(key);
     if (!o) {
         char why[1024];
@@ -114,7 +122,8 @@ vly_status vly_assignments_add(vly_assignments *list, const char *key, const cha
     }
     static _Thread_local vly_config scratch; /* only to check the value */
     VLY_TRY(vly_option_set(&scratch, o, where, value));
-    if (strlen(value) >= sizeof list->v->value) return vly_fail(VLY_EINVAL, "%s: the value is too long", where);
+    if (strlen(value) >= sizeof list->v->value)
+        return vly_fail(VLY_EINVAL, "%s: the value is too long", where);
     if ((list->n & (list->n - 1)) == 0) { /* a power of two are full: room for as many again */
         vly_assignment *more = realloc(list->v, (list->n ? 2 * (size_t)list->n : 1) * sizeof *more);
         if (!more) return vly_fail(VLY_ENOMEM, "no memory for the options");
@@ -164,8 +173,12 @@ static const named_settings atari_settings[] = {
 /* clang-format on */
 enum { PRESETS = sizeof presets / sizeof *presets };
 
-const vly_preset *vly_preset_list(int i) { return i >= 0 && i < PRESETS ? &presets[i] : NULL; }
-static const char *preset_name(int i) { return i < PRESETS ? presets[i].name : NULL; }
+const vly_preset *vly_preset_list(int i) {
+    return i >= 0 && i < PRESETS ? &presets[i] : NULL;
+}
+static const char *preset_name(int i) {
+    return i < PRESETS ? presets[i].name : NULL;
+}
 
 static const char *settings_of(const named_settings *table, const char *name) {
     for (; table->name; table++)
@@ -188,7 +201,8 @@ static vly_status apply_settings(vly_config *config, const char *settings) {
     return VLY_OK;
 }
 
-static bool preset_fits(const vly_preset *p, const char *env, const char *family, const char *algo) {
+static bool preset_fits(const vly_preset *p, const char *env, const char *family,
+                        const char *algo) {
     bool fits = !strcmp(p->env, family) || !fnmatch(p->env, env, 0);
     return fits && (!algo || !strcmp(p->algo, algo));
 }
@@ -204,20 +218,21 @@ static vly_status named_preset(const vly_config *config, const vly_preset **out)
         if (!strcmp(presets[i].name, config->run.preset)) {
             *out = &presets[i];
             if (strcmp(config->run.algo, "auto") && strcmp(config->run.algo, presets[i].algo))
-                return vly_fail(VLY_EINVAL, "preset %s is for %s, not for --algo %s", presets[i].name,
-                                presets[i].algo, config->run.algo);
+                return vly_fail(VLY_EINVAL, "preset %s is for %s, not for --algo %s",
+                                presets[i].name, presets[i].algo, config->run.algo);
             return VLY_OK;
         }
     char near[256];
     vly_nearest(config->run.preset, preset_name, near, sizeof near);
-    return vly_fail(VLY_EINVAL, "no preset '%s'%s%s; `volley ls presets` lists them", config->run.preset,
-                    *near ? "; nearest: " : "", near);
+    return vly_fail(VLY_EINVAL, "no preset '%s'%s%s; `volley ls presets` lists them",
+                    config->run.preset, *near ? "; nearest: " : "", near);
 }
 
 static vly_status apply_given(vly_config *config, const vly_assignments *given, const char *only) {
     for (int i = 0; i < given->n; i++) {
         const vly_assignment *a = &given->v[i];
-        if (!only || !strcmp(a->key, only)) VLY_TRY(vly_option_set(config, vly_config_find(a->key), a->where, a->value));
+        if (!only || !strcmp(a->key, only))
+            VLY_TRY(vly_option_set(config, vly_config_find(a->key), a->where, a->value));
     }
     return VLY_OK;
 }
@@ -238,31 +253,43 @@ static vly_status check_algo(const char *name) {
 /* What no single option can know. */
 static vly_status check_together(const vly_config *c) {
     if (c->pool.groups > c->run.envs)
-        return vly_fail(VLY_EINVAL, "--pool.groups %d is more than --envs %d", c->pool.groups, c->run.envs);
+        return vly_fail(VLY_EINVAL, "--pool.groups %d is more than --envs %d", c->pool.groups,
+                        c->run.envs);
     if (c->pool.batch > c->run.envs)
-        return vly_fail(VLY_EINVAL, "--pool.batch %d is more than --envs %d", c->pool.batch, c->run.envs);
-    if (!strcmp(c->run.algo, "ppo") && (int64_t)c->ppo.minibatches > (int64_t)c->run.envs * c->ppo.rollout)
-        return vly_fail(VLY_EINVAL, "--ppo.minibatches %d is more than the %lld steps of --envs %d times --ppo.rollout %d",
-                        c->ppo.minibatches, (long long)c->run.envs * c->ppo.rollout, c->run.envs, c->ppo.rollout);
+        return vly_fail(VLY_EINVAL, "--pool.batch %d is more than --envs %d", c->pool.batch,
+                        c->run.envs);
+    if (!strcmp(c->run.algo, "ppo") &&
+        (int64_t)c->ppo.minibatches > (int64_t)c->run.envs * c->ppo.rollout)
+        return vly_fail(
+            VLY_EINVAL,
+            "--ppo.minibatches %d is more than the %lld steps of --envs %d times --ppo.rollout %d",
+            c->ppo.minibatches, (long long)c->run.envs * c->ppo.rollout, c->run.envs,
+            c->ppo.rollout);
     if (!strcmp(c->run.algo, "dqn") && c->dqn.batch > c->replay.capacity)
-        return vly_fail(VLY_EINVAL, "--dqn.batch %d is more than --replay.capacity %lld", c->dqn.batch,
-                        (long long)c->replay.capacity);
+        return vly_fail(VLY_EINVAL, "--dqn.batch %d is more than --replay.capacity %lld",
+                        c->dqn.batch, (long long)c->replay.capacity);
     const char *device = c->run.device;
     size_t digits = !strncmp(device, "cuda:", 5) ? strspn(device + 5, "0123456789,") : 0;
-    if (strcmp(device, "auto") && strcmp(device, "cpu") && strcmp(device, "cuda") && (!digits || device[5 + digits]))
-        return vly_fail(VLY_EINVAL, "--device '%s' is not one of auto, cpu, cuda, cuda:0, cuda:0,1", device);
+    if (strcmp(device, "auto") && strcmp(device, "cpu") && strcmp(device, "cuda") &&
+        (!digits || device[5 + digits]))
+        return vly_fail(VLY_EINVAL, "--device '%s' is not one of auto, cpu, cuda, cuda:0, cuda:0,1",
+                        device);
     return VLY_OK;
 }
 
-vly_status vly_config_resolve(vly_config *config, const vly_assignments *given, const char *canonical, const char *family) {
+vly_status vly_config_resolve(vly_config *config, const vly_assignments *given,
+                              const char *canonical, const char *family) {
     VLY_TRY(vly_config_defaults(config));
     VLY_TRY(apply_given(config, given, "run.algo"));
     VLY_TRY(apply_given(config, given, "run.preset"));
     const vly_preset *preset = NULL;
-    bool automatic = !strcmp(config->run.preset, "auto"), none = !strcmp(config->run.preset, "none");
+    bool automatic = !strcmp(config->run.preset, "auto"),
+         none = !strcmp(config->run.preset, "none");
     bool any_algo = !strcmp(config->run.algo, "auto");
-    if (automatic || none) preset = find_preset(canonical, family, any_algo ? NULL : config->run.algo);
-    else VLY_TRY(named_preset(config, &preset));
+    if (automatic || none)
+        preset = find_preset(canonical, family, any_algo ? NULL : config->run.algo);
+    else
+        VLY_TRY(named_preset(config, &preset));
     char algo[32];
     snprintf(algo, sizeof algo, "%s", !any_algo ? config->run.algo : preset ? preset->algo : "ppo");
     VLY_TRY(check_algo(algo));
@@ -289,7 +316,8 @@ static bool is_one_of(const char *text, const char *const *list) {
 /* Whether the option decides how training goes on; run.steps does where a schedule follows it. */
 static bool decides(const vly_config *c, const vly_option *o) {
     static const char *const sections_[] = {"net", "optim", "env", "atari", "replay", NULL};
-    static const char *const keys[] = {"run.algo", "run.seed", "run.envs", "run.precision", "pool.schedule", "pool.groups", NULL};
+    static const char *const keys[] = {"run.algo",      "run.seed",    "run.envs", "run.precision",
+                                       "pool.schedule", "pool.groups", NULL};
     const vly_algo_entry *algo = vly_algo_find(c->run.algo);
     char key[128];
     snprintf(key, sizeof key, "%s.%s", o->section, o->key);
@@ -300,7 +328,8 @@ static bool decides(const vly_config *c, const vly_option *o) {
         if (a) vly_option_get(c, a, anneal, sizeof anneal);
         return !strcmp(anneal, "true") || c->replay.prioritized;
     }
-    return is_one_of(o->section, sections_) || is_one_of(key, keys) || (algo && !strcmp(o->section, algo->section));
+    return is_one_of(o->section, sections_) || is_one_of(key, keys) ||
+           (algo && !strcmp(o->section, algo->section));
 }
 
 uint64_t vly_config_hash(const vly_config *config) {
@@ -351,25 +380,29 @@ void vly_config_print_changes(const vly_config *config, FILE *out) {
     for (int i = 0; i < OPTIONS; i++) {
         vly_option_get(config, &options[i], text, sizeof text);
         vly_option_get(&defaults, &options[i], usual, sizeof usual);
-        if (strcmp(text, usual)) fprintf(out, "%s.%s: %s\n", options[i].section, options[i].key, text);
+        if (strcmp(text, usual))
+            fprintf(out, "%s.%s: %s\n", options[i].section, options[i].key, text);
     }
 }
 
 void vly_config_print_reference(FILE *out) {
     char allowed[512];
-    fputs("# Options\n\nGenerated from `common/config/options.def` by `volley ls options --markdown`. On the command "
-          "line an option is\n`--section.key value`; options of `run` need no section; booleans may be "
-          "`--section.key` and `--no-section.key`.\nIn a file of `--config` they are YAML: `section:` and, "
+    fputs("# Options\n\nGenerated from `common/config/options.def` by `volley ls options "
+          "--markdown`. On the command "
+          "line an option is\n`--section.key value`; options of `run` need no section; booleans "
+          "may be "
+          "`--section.key` and `--no-section.key`.\nIn a file of `--config` they are YAML: "
+          "`section:` and, "
           "indented, `key: value`.\n",
           out);
     for (int s = 0; s < SECTIONS; s++) {
-        fprintf(out, "\n## %s: %s\n\n| option | default | allowed | meaning |\n|---|---|---|---|\n", sections[s].name,
-                sections[s].help);
+        fprintf(out, "\n## %s: %s\n\n| option | default | allowed | meaning |\n|---|---|---|---|\n",
+                sections[s].name, sections[s].help);
         for (int i = 0; i < OPTIONS; i++) {
             if (strcmp(options[i].section, sections[s].name)) continue;
             vly_option_allowed(&options[i], allowed, sizeof allowed);
-            fprintf(out, "| `%s` | %s | %s | %s |\n", full_name(i), *options[i].def ? options[i].def : "(empty)", allowed,
-                    options[i].help);
+            fprintf(out, "| `%s` | %s | %s | %s |\n", full_name(i),
+                    *options[i].def ? options[i].def : "(empty)", allowed, options[i].help);
         }
     }
 }

@@ -5,11 +5,11 @@
  *   VLY_TRY(vly_config_set(&config, "ppo.lr", "3e-4"));       // as on the command line
  *   ... config.ppo.lr, config.run.seed, config.net.hidden.v[0] ...
  *
- * Every option stands once, in common/config/options.def, with type, default, range and help; the members
- * below are generated from it: `ppo.lr` is config.ppo.lr. To add an option, add a line there.
- * What a user gives is layered: defaults, the algorithm's settings and the environment's preset
- * (common/config/presets.def), the file of --config, the command line (vly_config_resolve). The result is
- * plain data without pointers: copy it, compare it, save it (vly_config_save).
+ * Every option stands once, in common/config/options.def, with type, default, range and help; the
+ * members below are generated from it: `ppo.lr` is config.ppo.lr. To add an option, add a line
+ * there. What a user gives is layered: defaults, the algorithm's settings and the environment's
+ * preset (common/config/presets.def), the file of --config, the command line (vly_config_resolve).
+ * The result is plain data without pointers: copy it, compare it, save it (vly_config_save).
  *
  * Every error is VLY_EINVAL with words that name the option, what was given and what is allowed.
  */
@@ -38,7 +38,8 @@ typedef struct {
 /* Indices of the CHOICE options, in the order of options.def. */
 enum { VLY_PRECISION_AUTO, VLY_PRECISION_FP32, VLY_PRECISION_TF32, VLY_PRECISION_BF16 };
 enum { VLY_NET_ACT_AUTO, VLY_NET_ACT_RELU, VLY_NET_ACT_TANH };
-/* pool.schedule is a vly_schedule of common/learn/algo.h; net.kind and net.init are of common/learn/net.h. */
+/* pool.schedule is a vly_schedule of common/learn/algo.h; net.kind and net.init are of
+ * common/learn/net.h. */
 /* optim.kind is a vly_optimizer_kind of common/base/compute.h. */
 enum { VLY_REDUCE_MEAN, VLY_REDUCE_SUM };
 enum { VLY_STATUS_AUTO, VLY_STATUS_LIVE, VLY_STATUS_PLAIN, VLY_STATUS_NONE };
@@ -106,8 +107,10 @@ typedef struct {
 const vly_option *vly_config_options(int *count);
 const vly_section *vly_config_sections(int *count);
 
-/* Any structure with a table: the verbs' own options use these too. `what` names the option in messages. */
-vly_status vly_option_set(void *base, const vly_option *option, const char *what, const char *value);
+/* Any structure with a table: the verbs' own options use these too. `what` names the option in
+ * messages. */
+vly_status vly_option_set(void *base, const vly_option *option, const char *what,
+                          const char *value);
 /* The value as text that vly_option_set reads back to the same bits. */
 void vly_option_get(const void *base, const vly_option *option, char *text, size_t bytes);
 /* "0 to 1", "true or false", "one of a, b, c". */
@@ -122,8 +125,8 @@ vly_status vly_config_set(vly_config *config, const char *key, const char *value
 const vly_option *vly_config_find(const char *key);
 /* What vly_env_open gets; borrows from config. */
 vly_env_args vly_config_env_args(vly_config *config);
-/* Of the options that decide how training goes on, for the digest of a checkpoint: not of folders, threads,
- * intervals, or options of algorithms that are not used. */
+/* Of the options that decide how training goes on, for the digest of a checkpoint: not of folders,
+ * threads, intervals, or options of algorithms that are not used. */
 uint64_t vly_config_hash(const vly_config *config);
 /* All options as YAML; vly_config_load of it gives the same configuration. */
 void vly_config_print(const vly_config *config, FILE *out);
@@ -151,7 +154,8 @@ typedef struct {
 } vly_assignments;
 
 /* Unknown keys and values out of range fail here. */
-vly_status vly_assignments_add(vly_assignments *list, const char *key, const char *value, const char *where);
+vly_status vly_assignments_add(vly_assignments *list, const char *key, const char *value,
+                               const char *where);
 void vly_assignments_free(vly_assignments *list);
 /* Reads YAML ("ppo:\n  lr: 3e-4\n", or flat "ppo.lr: 3e-4"); `name` for the messages. */
 vly_status vly_config_parse(const char *yaml, size_t bytes, const char *name, vly_assignments *out);
@@ -159,8 +163,8 @@ vly_status vly_config_load(const char *path, vly_assignments *out);
 
 /* A preset: settings that belong together (common/config/presets.def says how one is chosen). */
 typedef struct {
-    const char *name;     /* "cartpole-ppo" */
-    const char *env;      /* environment name, pattern, or family */
+    const char *name; /* "cartpole-ppo" */
+    const char *env;  /* environment name, pattern, or family */
     const char *algo;
     const char *summary;
     const char *settings; /* "ppo.lr=1e-3 ppo.epochs=10" */
@@ -168,10 +172,11 @@ typedef struct {
 const vly_preset *vly_preset_list(int i); /* NULL past the end */
 
 /* Defaults, then the algorithm's settings, the preset, and `given` in order. `canonical` is the
- * environment's own name ("cartpole" for CartPole-v1) and `family` "classic", "minatar", "atari" or "plugin".
- * Afterwards run.algo and run.preset are names, never "auto" ("none": no preset matched). Checks
- * too what no single option can. */
-vly_status vly_config_resolve(vly_config *config, const vly_assignments *given, const char *canonical, const char *family);
+ * environment's own name ("cartpole" for CartPole-v1) and `family` "classic", "minatar", "atari" or
+ * "plugin". Afterwards run.algo and run.preset are names, never "auto" ("none": no preset matched).
+ * Checks too what no single option can. */
+vly_status vly_config_resolve(vly_config *config, const vly_assignments *given,
+                              const char *canonical, const char *family);
 
 #ifdef __cplusplus
 }

@@ -17,7 +17,8 @@ typedef struct {
 
 /* file, line N: words */
 #define BAD(r, event, ...) bad_at(r, (event)->start_mark.line + 1, __VA_ARGS__)
-__attribute__((format(printf, 3, 4))) static vly_status bad_at(const reader *r, size_t line, const char *format, ...) {
+__attribute__((format(printf, 3, 4))) static vly_status bad_at(const reader *r, size_t line,
+                                                               const char *format, ...) {
     char words[512];
     va_list args;
     va_start(args, format);
@@ -29,11 +30,14 @@ __attribute__((format(printf, 3, 4))) static vly_status bad_at(const reader *r, 
 static vly_status next(reader *r, yaml_event_t *event) {
     if (yaml_parser_parse(&r->parser, event)) return VLY_OK;
     memset(event, 0, sizeof *event);
-    return bad_at(r, r->parser.problem_mark.line + 1, "not YAML: %s%s%s", r->parser.context ? r->parser.context : "",
-                  r->parser.context ? ", " : "", r->parser.problem ? r->parser.problem : "out of memory");
+    return bad_at(r, r->parser.problem_mark.line + 1, "not YAML: %s%s%s",
+                  r->parser.context ? r->parser.context : "", r->parser.context ? ", " : "",
+                  r->parser.problem ? r->parser.problem : "out of memory");
 }
 
-static const char *scalar(const yaml_event_t *event) { return (const char *)event->data.scalar.value; }
+static const char *scalar(const yaml_event_t *event) {
+    return (const char *)event->data.scalar.value;
+}
 
 static bool is_plain(const yaml_event_t *event) {
     return event->type == YAML_SCALAR_EVENT && !event->data.scalar.anchor &&
@@ -44,7 +48,8 @@ static bool is_plain(const yaml_event_t *event) {
 static vly_status read_value(reader *r, yaml_event_t *event, char *value, size_t bytes) {
     value[0] = '\0';
     if (is_plain(event)) {
-        if ((size_t)snprintf(value, bytes, "%s", scalar(event)) >= bytes) return BAD(r, event, "the value is too long");
+        if ((size_t)snprintf(value, bytes, "%s", scalar(event)) >= bytes)
+            return BAD(r, event, "the value is too long");
         return VLY_OK;
     }
     if (event->type != YAML_SEQUENCE_START_EVENT) return BAD(r, event, "expected a value");
@@ -53,9 +58,11 @@ static vly_status read_value(reader *r, yaml_event_t *event, char *value, size_t
         VLY_TRY(next(r, &item));
         vly_status status = VLY_OK;
         bool end = item.type == YAML_SEQUENCE_END_EVENT;
-        if (!end && !is_plain(&item)) status = BAD(r, &item, "expected a number in the list");
+        if (!end && !is_plain(&item))
+            status = BAD(r, &item, "expected a number in the list");
         else if (!end) {
-            used += (size_t)snprintf(value + used, bytes - used, "%s%s", used ? "," : "", scalar(&item));
+            used += (size_t)snprintf(value + used, bytes - used, "%s%s", used ? "," : "",
+                                     scalar(&item));
             if (used >= bytes) status = BAD(r, &item, "the list is too long");
         }
         yaml_event_delete(&item);
@@ -69,10 +76,13 @@ static vly_status add(reader *r, const yaml_event_t *event, const char *key, con
     if (!strcmp(key, "format")) {
         char *end;
         long version = strtol(value, &end, 10);
-        if (end == value || *end || version < 1) return BAD(r, event, "format: '%.40s' is not a version", value);
+        if (end == value || *end || version < 1)
+            return BAD(r, event, "format: '%.40s' is not a version", value);
         if (version > VLY_CONFIG_VERSION)
-            return vly_fail(VLY_EVERSION, "%s has format %ld, this program reads up to %d: it was written by a newer version",
-                            r->name, version, VLY_CONFIG_VERSION);
+            return vly_fail(
+                VLY_EVERSION,
+                "%s has format %ld, this program reads up to %d: it was written by a newer version",
+                r->name, version, VLY_CONFIG_VERSION);
         return VLY_OK;
     }
     snprintf(where, sizeof where, "%.70s, line %zu", r->name, line);
@@ -88,9 +98,11 @@ static vly_status add(reader *r, const yaml_event_t *event, const char *key, con
 }
 
 /* key: value, in the document or in `section`. */
-static vly_status read_pair(reader *r, const yaml_event_t *key_event, const char *section, yaml_event_t *value_event) {
+static vly_status read_pair(reader *r, const yaml_event_t *key_event, const char *section,
+                            yaml_event_t *value_event) {
     char key[128], value[VLY_CONFIG_TEXT];
-    snprintf(key, sizeof key, "%s%s%.60s", section ? section : "", section ? "." : "", scalar(key_event));
+    snprintf(key, sizeof key, "%s%s%.60s", section ? section : "", section ? "." : "",
+             scalar(key_event));
     VLY_TRY(read_value(r, value_event, value, sizeof value));
     return add(r, key_event, key, value);
 }
@@ -104,13 +116,17 @@ static vly_status read_mapping(reader *r, const char *section) {
             yaml_event_delete(&key);
             return VLY_OK;
         }
-        vly_status status = is_plain(&key) && strlen(scalar(&key)) < sizeof name ? VLY_OK : BAD(r, &key, "expected the name of an option");
+        vly_status status = is_plain(&key) && strlen(scalar(&key)) < sizeof name
+                                ? VLY_OK
+                                : BAD(r, &key, "expected the name of an option");
         memset(&value, 0, sizeof value);
         if (status == VLY_OK) status = next(r, &value);
         if (status == VLY_OK && value.type == YAML_MAPPING_START_EVENT) {
             snprintf(name, sizeof name, "%s", scalar(&key));
-            status = section ? BAD(r, &value, "%s.%s: sections do not nest", section, name) : read_mapping(r, name);
-        } else if (status == VLY_OK) status = read_pair(r, &key, section, &value);
+            status = section ? BAD(r, &value, "%s.%s: sections do not nest", section, name)
+                             : read_mapping(r, name);
+        } else if (status == VLY_OK)
+            status = read_pair(r, &key, section, &value);
         yaml_event_delete(&key);
         yaml_event_delete(&value);
         if (status != VLY_OK) return status;
@@ -124,18 +140,23 @@ static vly_status read_stream(reader *r) {
         yaml_event_type_t type = event.type;
         vly_status status = VLY_OK;
         bool empty = type == YAML_SCALAR_EVENT && event.data.scalar.length == 0;
-        if (type == YAML_DOCUMENT_START_EVENT && documents++) status = BAD(r, &event, "more than one document");
-        else if (type == YAML_MAPPING_START_EVENT) status = read_mapping(r, NULL);
-        else if (type == YAML_ALIAS_EVENT || type == YAML_SEQUENCE_START_EVENT || (type == YAML_SCALAR_EVENT && !empty))
+        if (type == YAML_DOCUMENT_START_EVENT && documents++)
+            status = BAD(r, &event, "more than one document");
+        else if (type == YAML_MAPPING_START_EVENT)
+            status = read_mapping(r, NULL);
+        else if (type == YAML_ALIAS_EVENT || type == YAML_SEQUENCE_START_EVENT ||
+                 (type == YAML_SCALAR_EVENT && !empty))
             status = BAD(r, &event, "expected `section:` or `section.key: value`");
         yaml_event_delete(&event);
         if (status != VLY_OK || type == YAML_STREAM_END_EVENT) return status;
     }
 }
 
-vly_status vly_config_parse(const char *yaml, size_t bytes, const char *name, vly_assignments *out) {
+vly_status vly_config_parse(const char *yaml, size_t bytes, const char *name,
+                            vly_assignments *out) {
     reader r = {.name = name, .out = out, .first = out->n};
-    if (!yaml_parser_initialize(&r.parser)) return vly_fail(VLY_ENOMEM, "no memory to read %s", name);
+    if (!yaml_parser_initialize(&r.parser))
+        return vly_fail(VLY_ENOMEM, "no memory to read %s", name);
     yaml_parser_set_input_string(&r.parser, (const unsigned char *)yaml, bytes);
     vly_status status = read_stream(&r);
     yaml_parser_delete(&r.parser);

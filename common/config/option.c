@@ -22,12 +22,18 @@ static bool parse_integer(const char *text, bool binary, int64_t *out) {
     double x = strtod(text, &end);
     if (end == text || !isfinite(x)) return false;
     static const char letters[] = "kMGT";
-    const char *letter = *end ? strchr(letters, *end == 'K' ? 'k' : *end == 'm' ? 'M' : *end == 'g' ? 'G' : *end) : NULL;
+    const char *letter = *end ? strchr(letters, *end == 'K'   ? 'k'
+                                                : *end == 'm' ? 'M'
+                                                : *end == 'g' ? 'G'
+                                                              : *end)
+                              : NULL;
     if (letter) {
         x *= pow(binary ? 1024 : 1000, (double)(letter - letters) + 1);
         end++;
-        if (binary && !strcmp(end, "iB")) end += 2;
-        else if (binary && !strcmp(end, "B")) end++;
+        if (binary && !strcmp(end, "iB"))
+            end += 2;
+        else if (binary && !strcmp(end, "B"))
+            end++;
     }
     if (*end != '\0' || x != floor(x) || fabs(x) > 9.2e18) return false;
     *out = (int64_t)x;
@@ -35,7 +41,8 @@ static bool parse_integer(const char *text, bool binary, int64_t *out) {
 }
 
 static bool parse_bool(const char *text, int *out) {
-    static const char *const words[][2] = {{"false", "true"}, {"no", "yes"}, {"off", "on"}, {"0", "1"}};
+    static const char *const words[][2] = {
+        {"false", "true"}, {"no", "yes"}, {"off", "on"}, {"0", "1"}};
     for (int i = 0; i < 4; i++)
         for (int b = 0; b < 2; b++)
             if (!strcasecmp(text, words[i][b])) return *out = b, true;
@@ -65,18 +72,23 @@ static bool parse_list(const vly_option *o, const char *text, vly_int_list *out)
         char *end;
         errno = 0;
         long v = strtol(text, &end, 10);
-        if (end == text || errno || v < o->min || v > o->max || list.n == VLY_LIST_MAX) return false;
+        if (end == text || errno || v < o->min || v > o->max || list.n == VLY_LIST_MAX)
+            return false;
         list.v[list.n++] = (int)v;
         text = end + strspn(end, " ");
-        if (*text == ',') text += 1 + strspn(text + 1, " ");
-        else if (*text && *text != ']') return false;
+        if (*text == ',')
+            text += 1 + strspn(text + 1, " ");
+        else if (*text && *text != ']')
+            return false;
     }
     if (*text == ']' && text[1]) return false;
     *out = list;
     return true;
 }
 
-static bool is_optional(const vly_option *o) { return o->def && !strcmp(o->def, "none"); }
+static bool is_optional(const vly_option *o) {
+    return o->def && !strcmp(o->def, "none");
+}
 
 static bool set_float(void *at, const vly_option *o, const char *value) {
     if (is_optional(o) && !strcasecmp(value, "none")) return *(float *)at = NAN, true;
@@ -105,8 +117,10 @@ vly_status vly_option_set(void *base, const vly_option *o, const char *what, con
     switch (o->kind) {
     case VLY_OPTION_BOOL:
         if ((good = parse_bool(value, &small))) {
-            if (o->bytes == sizeof(bool)) *(bool *)at = small;
-            else *(int *)at = small;
+            if (o->bytes == sizeof(bool))
+                *(bool *)at = small;
+            else
+                *(int *)at = small;
         }
         break;
     case VLY_OPTION_INT:
@@ -114,8 +128,10 @@ vly_status vly_option_set(void *base, const vly_option *o, const char *what, con
         good = parse_integer(value, o->kind == VLY_OPTION_BYTES, &whole) &&
                (double)whole >= o->min && (double)whole <= o->max;
         if (good) {
-            if (o->bytes == sizeof(int)) *(int *)at = (int)whole;
-            else *(int64_t *)at = whole;
+            if (o->bytes == sizeof(int))
+                *(int *)at = (int)whole;
+            else
+                *(int64_t *)at = whole;
         }
         break;
     case VLY_OPTION_FLOAT: good = set_float(at, o, value); break;
@@ -143,15 +159,21 @@ void vly_option_get(const void *base, const vly_option *o, char *text, size_t by
     const void *at = (const char *)base + o->offset;
     switch (o->kind) {
     case VLY_OPTION_BOOL:
-        snprintf(text, bytes, "%s", (o->bytes == sizeof(bool) ? *(const bool *)at : *(const int *)at != 0) ? "true" : "false");
+        snprintf(text, bytes, "%s",
+                 (o->bytes == sizeof(bool) ? *(const bool *)at : *(const int *)at != 0) ? "true"
+                                                                                        : "false");
         break;
     case VLY_OPTION_INT:
     case VLY_OPTION_BYTES:
-        snprintf(text, bytes, "%lld", o->bytes == sizeof(int) ? (long long)*(const int *)at : (long long)*(const int64_t *)at);
+        snprintf(text, bytes, "%lld",
+                 o->bytes == sizeof(int) ? (long long)*(const int *)at
+                                         : (long long)*(const int64_t *)at);
         break;
     case VLY_OPTION_FLOAT:
-        if (isnan(*(const float *)at)) snprintf(text, bytes, "none");
-        else print_float(*(const float *)at, text, bytes);
+        if (isnan(*(const float *)at))
+            snprintf(text, bytes, "none");
+        else
+            print_float(*(const float *)at, text, bytes);
         break;
     case VLY_OPTION_CHOICE: choice_name(o->choices, *(const int *)at, text, bytes); break;
     case VLY_OPTION_TEXT: snprintf(text, bytes, "%s", (const char *)at); break;
@@ -169,28 +191,37 @@ void vly_option_get(const void *base, const vly_option *o, char *text, size_t by
 void vly_option_allowed(const vly_option *o, char *text, size_t bytes) {
     switch (o->kind) {
     case VLY_OPTION_BOOL: snprintf(text, bytes, "true or false"); break;
-    case VLY_OPTION_INT: snprintf(text, bytes, "a whole number from %.15g to %.15g", o->min, o->max); break;
-    case VLY_OPTION_BYTES: snprintf(text, bytes, "a number of bytes from %.15g to %.15g (512M, 2G)", o->min, o->max); break;
+    case VLY_OPTION_INT:
+        snprintf(text, bytes, "a whole number from %.15g to %.15g", o->min, o->max);
+        break;
+    case VLY_OPTION_BYTES:
+        snprintf(text, bytes, "a number of bytes from %.15g to %.15g (512M, 2G)", o->min, o->max);
+        break;
     case VLY_OPTION_FLOAT:
-        snprintf(text, bytes, "a number from %.15g to %.15g%s", o->min, o->max, is_optional(o) ? ", or none" : "");
+        snprintf(text, bytes, "a number from %.15g to %.15g%s", o->min, o->max,
+                 is_optional(o) ? ", or none" : "");
         break;
     case VLY_OPTION_TEXT:
         if (!o->choices) {
-            snprintf(text, bytes, "a text of at most %zu bytes without control characters", o->bytes - 1);
+            snprintf(text, bytes, "a text of at most %zu bytes without control characters",
+                     o->bytes - 1);
             break;
         }
         /* fall through */
     case VLY_OPTION_CHOICE: {
         size_t used = (size_t)snprintf(text, bytes, "one of ");
         for (const char *p = o->choices; *p && used + 3 < bytes; p++) {
-            if (*p == '|') text[used++] = ',', text[used++] = ' ';
-            else text[used++] = *p;
+            if (*p == '|')
+                text[used++] = ',', text[used++] = ' ';
+            else
+                text[used++] = *p;
         }
         text[used] = '\0';
         break;
     }
     case VLY_OPTION_LIST:
-        snprintf(text, bytes, "up to %d whole numbers from %.15g to %.15g, like 64,64", VLY_LIST_MAX, o->min, o->max);
+        snprintf(text, bytes, "up to %d whole numbers from %.15g to %.15g, like 64,64",
+                 VLY_LIST_MAX, o->min, o->max);
         break;
     }
 }

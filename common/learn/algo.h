@@ -2,31 +2,29 @@
  *
  *   vly_algo *a;
  *   VLY_TRY(vly_algo_create(&a, "ppo", &args));
- *   for every group g:  a->place(a, g, &rows); <the pool resets g's actors into rows>; a->arrived(a, q, g);
- *   loop, synchronous schedule:
- *       for a->phase_steps steps of every group g:
- *           a->act(a, q, &g, 1);            // action of g's actors: *a->action(a, g), host, once q has passed
- *           a->place(a, g, &rows);          // where the answers go
- *           <the pool steps g into rows>
- *           a->arrived(a, q, g);            // the rows are complete (and enqueued, on a device of its own)
- *       a->learn(a, q, &progress);          // one update: a->metrics(...) once q has passed
+ *   for every group g:  a->place(a, g, &rows); <the pool resets g's actors into rows>;
+ * a->arrived(a, q, g); loop, synchronous schedule: for a->phase_steps steps of every group g:
+ *           a->act(a, q, &g, 1);            // action of g's actors: *a->action(a, g), host, once q
+ * has passed a->place(a, g, &rows);          // where the answers go <the pool steps g into rows>
+ *           a->arrived(a, q, g);            // the rows are complete (and enqueued, on a device of
+ * its own) a->learn(a, q, &progress);          // one update: a->metrics(...) once q has passed
  *
- * Actors are numbered 0 .. actors - 1; group g owns actors / groups consecutive ones, which are stepped and
- * inferred together. Two groups alternate on a synchronous schedule; an asynchronous one has many
- * small groups, and act() gets those that finished first.
+ * Actors are numbered 0 .. actors - 1; group g owns actors / groups consecutive ones, which are
+ * stepped and inferred together. Two groups alternate on a synchronous schedule; an asynchronous
+ * one has many small groups, and act() gets those that finished first.
  *
- * Rows. An arriving row carries the observation and the reward and flags that came with it. The action
- * chosen on row t is answered by row t + 1: a transition's reward and flags are those of
- * the NEXT row. When that next row is flagged RESET the action was ignored: the transition is masked.
+ * Rows. An arriving row carries the observation and the reward and flags that came with it. The
+ * action chosen on row t is answered by row t + 1: a transition's reward and flags are those of the
+ * NEXT row. When that next row is flagged RESET the action was ignored: the transition is masked.
  * TERMINATED cuts the bootstrap, TRUNCATED bootstraps from the value of the row that carries it.
  *
  * Asynchronous schedule (IMPALA): acting and learning are concurrent. On the loop's thread, in this
- * order: collect() takes the unrolls of the next update (false: not enough yet); learn() runs on the
- * learner's thread and queue; publish() hands its weights to the acting copy and frees the unrolls.
- * place() says false while there is no room: the group waits for the next publish().
+ * order: collect() takes the unrolls of the next update (false: not enough yet); learn() runs on
+ * the learner's thread and queue; publish() hands its weights to the acting copy and frees the
+ * unrolls. place() says false while there is no room: the group waits for the next publish().
  *
- * Everything is allocated by create. learn() must be capturable (common/base/compute.h). One thread at a time,
- * except learn() beside act(), place(), arrived() on the asynchronous schedule.
+ * Everything is allocated by create. learn() must be capturable (common/base/compute.h). One thread
+ * at a time, except learn() beside act(), place(), arrived() on the asynchronous schedule.
  */
 #ifndef VLY_COMMON_LEARN_ALGO_H
 #define VLY_COMMON_LEARN_ALGO_H
@@ -39,54 +37,69 @@ typedef struct vly_algo vly_algo;
 typedef struct vly_sync vly_sync;
 struct vly_replay;
 
-typedef enum { VLY_SCHEDULE_AUTO, VLY_SCHEDULE_SYNC, VLY_SCHEDULE_ASYNC } vly_schedule; /* AUTO: the algorithm's own */
+typedef enum {
+    VLY_SCHEDULE_AUTO,
+    VLY_SCHEDULE_SYNC,
+    VLY_SCHEDULE_ASYNC
+} vly_schedule; /* AUTO: the algorithm's own */
 
 /* ---- how several learners stay together; NULL members are skipped ---- */
 
-typedef struct { /* of tabular methods */
+typedef struct {                              /* of tabular methods */
     int32_t state, action, next, next_action; /* next_action: -1 unless SARSA */
     float reward;
     int32_t terminated;
 } vly_transition;
 
-typedef struct { /* what a rank, or all of them, have done, and why they stop: 0, or the largest reason */
+typedef struct { /* what a rank, or all of them, have done, and why they stop: 0, or the largest
+                    reason */
     int64_t steps, episodes;
     int stop;
 } vly_standing;
 
 struct vly_sync {
     int rank, world;
-    bool capturable; /* its operations may be part of a captured graph (NCCL); MPI and Redis: false */
+    bool capturable; /* its operations may be part of a captured graph (NCCL); MPI and Redis: false
+                      */
     /* Before the optimizer: grad (n) becomes the mean over the ranks. */
     vly_status (*reduce)(vly_sync *s, vly_queue *q, vly_real *grad, int64_t n);
-    /* Before `reduce`, which then gets what is left and ends both: these gradients are complete on q while the backward pass goes
-     * on, and their reduction may run beside it. */
+    /* Before `reduce`, which then gets what is left and ends both: these gradients are complete on
+     * q while the backward pass goes on, and their reduction may run beside it. */
     vly_status (*reduce_early)(vly_sync *s, vly_queue *q, vly_real *grad, int64_t n);
     /* Instead of the optimizer: grad goes out, p->param is replaced (parameter server). */
     vly_status (*apply)(vly_sync *s, vly_queue *q, const vly_params *p, const vly_hyper *hyper);
-    /* After the optimizer: parameters are mixed with the neighbours' (gossip, federated averaging). */
+    /* After the optimizer: parameters are mixed with the neighbours' (gossip, federated averaging).
+     */
     vly_status (*mix)(vly_sync *s, vly_queue *q, const vly_params *p);
-    /* At the end of an update's enqueuing, never captured: parameters that agree() compares with the other ranks' once q has passed. */
+    /* At the end of an update's enqueuing, never captured: parameters that agree() compares with
+     * the other ranks' once q has passed. */
     vly_status (*compare)(vly_sync *s, vly_queue *q, const vly_params *p);
-    /* Once an update has passed on its queue: VLY_EPEER and who is gone when what it received was not whole. */
+    /* Once an update has passed on its queue: VLY_EPEER and who is gone when what it received was
+     * not whole. */
     vly_status (*check)(vly_sync *s);
     /* Everyone gets root's bytes (device memory): initial weights, weights after a resume. */
     vly_status (*broadcast)(vly_sync *s, vly_queue *q, void *data, size_t bytes, int root);
-    /* After every update: the largest of all ranks' reasons to stop, so that all stop at the same one, and the sums of what they
-     * have done, so that their schedules are the same. */
+    /* After every update: the largest of all ranks' reasons to stop, so that all stop at the same
+     * one, and the sums of what they have done, so that their schedules are the same. */
     vly_status (*agree)(vly_sync *s, const vly_standing *mine, vly_standing *all);
-    /* Instead of learning (Ape-X's actors): what was acted since the last call goes out, value (rows of the ring, actions) is what
-     * the network thought of it; newer weights may come into p->param, *fresh says so. */
-    vly_status (*hand_on)(vly_sync *s, vly_queue *q, const struct vly_replay *ring, const vly_real *value, const vly_params *p, bool *fresh);
+    /* Instead of learning (Ape-X's actors): what was acted since the last call goes out, value
+     * (rows of the ring, actions) is what the network thought of it; newer weights may come into
+     * p->param, *fresh says so. */
+    vly_status (*hand_on)(vly_sync *s, vly_queue *q, const struct vly_replay *ring,
+                          const vly_real *value, const vly_params *p, bool *fresh);
     /* Steps of the whole fleet, for schedules and budgets; NULL: world times one's own. */
     int64_t (*steps)(vly_sync *s);
-    /* Gradients that the common weights have seen: what a target network is copied by. NULL: one's own updates. */
+    /* Gradients that the common weights have seen: what a target network is copied by. NULL: one's
+     * own updates. */
     int64_t (*gradients)(vly_sync *s);
-    /* Unrolls: what was acted goes out instead of being learned from; the learner's newest weights come in. */
+    /* Unrolls: what was acted goes out instead of being learned from; the learner's newest weights
+     * come in. */
     vly_status (*send_unroll)(vly_sync *s, const void *unroll, size_t bytes);
     vly_status (*refresh)(vly_sync *s, vly_queue *q, const vly_params *p, int64_t *version);
-    /* Tabular: this rank's transitions go out, those it has to learn from come back; *theirs is valid until the next call. */
-    vly_status (*exchange)(vly_sync *s, const vly_transition *mine, int n, const vly_transition **theirs, int *count);
+    /* Tabular: this rank's transitions go out, those it has to learn from come back; *theirs is
+     * valid until the next call. */
+    vly_status (*exchange)(vly_sync *s, const vly_transition *mine, int n,
+                           const vly_transition **theirs, int *count);
     /* Tabular: the table (states x actions) and its visits are mixed with the others'. */
     vly_status (*merge)(vly_sync *s, int states, int actions, vly_real *table, uint32_t *visits);
 };
@@ -95,14 +108,15 @@ struct vly_sync {
 
 typedef struct {
     vly_compute *compute;
-    const vly_env *env;              /* obs, actions; borrowed for the algorithm's life */
-    const void *config;              /* vly_config (common/config/config.h): hyper-parameters; borrowed */
-    vly_sync *sync;                  /* NULL: alone */
+    const vly_env *env; /* obs, actions; borrowed for the algorithm's life */
+    const void *config; /* vly_config (common/config/config.h): hyper-parameters; borrowed */
+    vly_sync *sync;     /* NULL: alone */
     uint64_t seed;
-    int actors, groups;              /* actors is a multiple of groups */
-    vly_queue *queue;                /* for what create itself enqueues */
-    bool eval;                       /* acts only: no learner, no replay; learn() is replaced by discard() */
-    bool greedy;                     /* eval: the best action; else sampled as in training (DQN: epsilon of evaluation) */
+    int actors, groups; /* actors is a multiple of groups */
+    vly_queue *queue;   /* for what create itself enqueues */
+    bool eval;          /* acts only: no learner, no replay; learn() is replaced by discard() */
+    bool greedy; /* eval: the best action; else sampled as in training (DQN: epsilon of evaluation)
+                  */
 } vly_algo_args;
 
 /* ---- what is saved ---- */
@@ -110,8 +124,9 @@ typedef struct {
 typedef enum {
     VLY_BUFFER_WEIGHT,    /* a parameter of the acting network: exported, and all that eval needs */
     VLY_BUFFER_OPTIMIZER, /* moments, optimizer steps */
-    VLY_BUFFER_STATE,     /* random counters, cursors, observations in flight, recurrent state, target network */
-    VLY_BUFFER_REPLAY     /* large: stored transitions */
+    VLY_BUFFER_STATE, /* random counters, cursors, observations in flight, recurrent state, target
+                         network */
+    VLY_BUFFER_REPLAY /* large: stored transitions */
 } vly_buffer_role;
 
 typedef struct {
@@ -120,7 +135,7 @@ typedef struct {
     vly_dtype dtype;
     int ndim;
     int64_t shape[4];
-    void *data;    /* contiguous; device memory when `device` */
+    void *data; /* contiguous; device memory when `device` */
     bool device;
 } vly_buffer;
 
@@ -129,9 +144,10 @@ size_t vly_buffer_bytes(const vly_buffer *buffer);
 /* ---- while training ---- */
 
 typedef struct {
-    int64_t steps, total_steps; /* agent steps over all actors and ranks, done and planned (0: open-ended) */
-    int64_t own_steps;          /* this learner's share of them: what its own updates are counted against */
-    int64_t updates;            /* learn() calls done before this one */
+    int64_t steps, total_steps; /* agent steps over all actors and ranks, done and planned (0:
+                                   open-ended) */
+    int64_t own_steps; /* this learner's share of them: what its own updates are counted against */
+    int64_t updates;   /* learn() calls done before this one */
 } vly_progress;
 
 /* What is left of a linear schedule: 1 at the start, 0 at the end; 1 when open-ended. */
@@ -150,53 +166,62 @@ enum { VLY_METRICS_MAX = 32 };
 struct vly_algo {
     char name[16];
     vly_schedule schedule;
-    int phase_steps;        /* synchronous: steps of every group between two learn() calls */
-    int64_t params;         /* number of trained parameters */
-    int64_t version;        /* of the acting weights: updates they have seen */
+    int phase_steps; /* synchronous: steps of every group between two learn() calls */
+    int64_t params;  /* number of trained parameters */
+    int64_t version; /* of the acting weights: updates they have seen */
     struct {
-        double lag_mean, lag_max; /* of the last update: policy versions since its rows were acted */
+        double lag_mean, lag_max; /* of the last update: policy versions since its rows were acted
+                                   */
         int64_t dropped;          /* unrolls that were too old to learn from, since create */
         int ready, learning;      /* unrolls complete; being learned from */
     } async;                      /* asynchronous schedule; read on the loop's thread */
-    int64_t rows_per_update;      /* rows that a learn() reads (passes over the same row not counted) */
-    const int64_t *made;          /* updates made, where a learn() is any number of them (DQN's ratio, a table's cells); NULL: each is one */
-    bool failed;            /* set with VLY_ENUMERIC: the state is no longer worth saving */
-    const vly_params *arena;        /* all parameters as one array, for a parameter server; NULL: it has none */
+    int64_t rows_per_update; /* rows that a learn() reads (passes over the same row not counted) */
+    const int64_t *made;     /* updates made, where a learn() is any number of them (DQN's ratio, a
+                                table's cells); NULL: each is one */
+    bool failed;             /* set with VLY_ENUMERIC: the state is no longer worth saving */
+    const vly_params *arena; /* all parameters as one array, for a parameter server; NULL: it has
+                                none */
     const vly_optimizer *optimizer; /* that the arena is trained with */
 
     void (*destroy)(vly_algo *a);
 
-    /* Where the next row of every actor of the group goes. rows->obs: device memory, n contiguous observations (stride
-     * rows->obs_stride); reward, score, flags: host memory. False: no room now (asynchronous schedule). */
+    /* Where the next row of every actor of the group goes. rows->obs: device memory, n contiguous
+     * observations (stride rows->obs_stride); reward, score, flags: host memory. False: no room now
+     * (asynchronous schedule). */
     bool (*place)(vly_algo *a, int group, vly_rows *rows);
-    /* The rows are there. `age`: for each actor the frames of its episode before this row, at most 255. */
+    /* The rows are there. `age`: for each actor the frames of its episode before this row, at most
+     * 255. */
     vly_status (*arrived)(vly_algo *a, vly_queue *q, int group, const uint8_t *age);
     /* Enqueues inference on the newest row of each group; all groups have arrived and not acted. */
     vly_status (*act)(vly_algo *a, vly_queue *q, const int *group, int count);
-    /* The actions of the group's last act(), host memory, valid once q has passed it, until the next act(). */
+    /* The actions of the group's last act(), host memory, valid once q has passed it, until the
+     * next act(). */
     const int32_t *(*action)(vly_algo *a, int group);
 
-    /* What the network expects from where the first actor of the last act() was: its value, or its best Q. q has passed it. For
-     * people who watch; may be NULL. */
+    /* What the network expects from where the first actor of the last act() was: its value, or its
+     * best Q. q has passed it. For people who watch; may be NULL. */
     vly_status (*value)(vly_algo *a, vly_queue *q, float *value);
 
-    /* Whether an actor's episodes show what the policy can do; NULL: all do. Those that explore for the others are not reported. */
+    /* Whether an actor's episodes show what the policy can do; NULL: all do. Those that explore for
+     * the others are not reported. */
     bool (*counts)(const vly_algo *a, int actor);
 
-    bool (*collect)(vly_algo *a, vly_queue *q);          /* asynchronous only, else NULL */
+    bool (*collect)(vly_algo *a, vly_queue *q); /* asynchronous only, else NULL */
     vly_status (*learn)(vly_algo *a, vly_queue *q, const vly_progress *progress);
-    vly_status (*publish)(vly_algo *a, vly_queue *q);    /* asynchronous only, else NULL */
-    /* Takes in what vly_sync.send_unroll of another process sent, before collect(); VLY_ECORRUPT: it is none. NULL: learns from its
-     * own rows alone. */
+    vly_status (*publish)(vly_algo *a, vly_queue *q); /* asynchronous only, else NULL */
+    /* Takes in what vly_sync.send_unroll of another process sent, before collect(); VLY_ECORRUPT:
+     * it is none. NULL: learns from its own rows alone. */
     vly_status (*receive)(vly_algo *a, vly_queue *q, const void *unroll, size_t bytes);
-    /* Instead of learn(): forgets what was collected and goes on from the newest rows (evaluation). */
+    /* Instead of learn(): forgets what was collected and goes on from the newest rows (evaluation).
+     */
     vly_status (*discard)(vly_algo *a, vly_queue *q);
-    /* The last learn() as numbers, once its queue has passed; VLY_ENUMERIC when they are not finite.
-     * Writes at most VLY_METRICS_MAX. */
+    /* The last learn() as numbers, once its queue has passed; VLY_ENUMERIC when they are not
+     * finite. Writes at most VLY_METRICS_MAX. */
     vly_status (*metrics)(vly_algo *a, vly_metric *out, int *count);
 
-    /* Everything that decides how training goes on, between an update and the next act(). The list is the same for
-     * every create with the same arguments. Returns the number of buffers; writes at most max. */
+    /* Everything that decides how training goes on, between an update and the next act(). The list
+     * is the same for every create with the same arguments. Returns the number of buffers; writes
+     * at most max. */
     int (*buffers)(vly_algo *a, vly_buffer *out, int max);
     /* After the buffers were overwritten (resume, evaluation): derived state is rebuilt. */
     vly_status (*restored)(vly_algo *a, vly_queue *q);

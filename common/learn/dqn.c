@@ -7,16 +7,18 @@
 #include "common/learn/replay.h"
 
 enum { STACK_MAX = 16 };
-static const double LADDER_COUNTS = 0.02; /* who explores more is there for the others: its episodes are not reported */
+static const double LADDER_COUNTS = 0.02; /* who explores more is there for the others: its episodes
+                                             are not reported */
 enum { APEX_AUTO, APEX_LOCAL, APEX_STORE }; /* apex.replay */
 
 /* What decides how training goes on and is neither weight nor memory. */
 typedef struct {
     int64_t updates;
-    int64_t start_steps;   /* agent steps when learning started; -1: not yet, or again after a loss of the memory */
+    int64_t start_steps; /* agent steps when learning started; -1: not yet, or again after a loss of
+                            the memory */
     int64_t start_updates; /* and the updates by then */
     int64_t acted;         /* agent steps since, as of the last learn() */
-    int64_t begun;       /* an actor has stepped: a restored run has frames to go on from */
+    int64_t begun;         /* an actor has stepped: a restored run has frames to go on from */
 } counters;
 
 typedef struct {
@@ -35,12 +37,13 @@ typedef struct {
     vly_exec *acting, *learning;
     vly_exec *target;
     vly_real *target_param;
-    vly_real *chosen_by; /* (batch, actions): Q of the online network on the bootstrap rows; NULL unless double */
+    vly_real *chosen_by; /* (batch, actions): Q of the online network on the bootstrap rows; NULL
+                            unless double */
 
-    vly_rng *rng; /* device: one per group (acting), one for sampling */
-    vly_real *epsilon, *epsilon_host;        /* (N) */
-    int32_t *act_row, *act_row_host;         /* (N) rows to infer */
-    int32_t *action, *action_host;           /* (N) */
+    vly_rng *rng;                     /* device: one per group (acting), one for sampling */
+    vly_real *epsilon, *epsilon_host; /* (N) */
+    int32_t *act_row, *act_row_host;  /* (N) rows to infer */
+    int32_t *action, *action_host;    /* (N) */
     vly_graph **act_graph, *graph, *target_graph;
     int group; /* argument of the captured act_group */
 
@@ -52,7 +55,8 @@ typedef struct {
 
 static double exploration(const vly_config *c, int64_t steps) {
     const double done = (double)steps / (double)c->dqn.eps_steps;
-    return (double)c->dqn.eps_start + ((double)c->dqn.eps_end - (double)c->dqn.eps_start) * (done < 1 ? done : 1);
+    return (double)c->dqn.eps_start +
+           ((double)c->dqn.eps_end - (double)c->dqn.eps_start) * (done < 1 ? done : 1);
 }
 
 /* ---- acting ---- */
@@ -75,14 +79,18 @@ static vly_status act_group(vly_queue *q, void *arg) {
     vly_rng *rng = &a->rng[a->group];
     VLY_TRY(vly_exec_gather(a->acting, q, &frames, a->M, a->act_row + first, 0));
     VLY_TRY(vly_exec_forward(a->acting, q, a->M, a->learner.params.param));
-    VLY_TRY(a->c->sample_greedy(q, a->M, a->actions, a->acting->logits, a->greedy ? NULL : a->epsilon + first, rng, NULL, first, a->action + first));
+    VLY_TRY(a->c->sample_greedy(q, a->M, a->actions, a->acting->logits,
+                                a->greedy ? NULL : a->epsilon + first, rng, NULL, first,
+                                a->action + first));
     VLY_TRY(a->c->rng_advance(q, rng));
-    return a->c->download(q, a->action_host + first, a->action + first, (size_t)a->M * sizeof(int32_t));
+    return a->c->download(q, a->action_host + first, a->action + first,
+                          (size_t)a->M * sizeof(int32_t));
 }
 
 static vly_status remember_values(dqn *a, vly_queue *q, int64_t row) {
     if (!a->row_value) return VLY_OK;
-    return a->c->copy(q, a->row_value + row * a->actions, a->acting->logits, (size_t)a->M * (size_t)a->actions * sizeof(vly_real));
+    return a->c->copy(q, a->row_value + row * a->actions, a->acting->logits,
+                      (size_t)a->M * (size_t)a->actions * sizeof(vly_real));
 }
 
 static vly_status act(vly_algo *pub, vly_queue *q, const int *group, int count) {
@@ -91,7 +99,8 @@ static vly_status act(vly_algo *pub, vly_queue *q, const int *group, int count) 
         const int g = group[i], first = g * a->M;
         const int64_t newest = vly_replay_newest(a->replay, g);
         for (int k = 0; k < a->M; k++) a->act_row_host[first + k] = (int32_t)(newest + k);
-        VLY_TRY(a->c->upload(q, a->act_row + first, a->act_row_host + first, (size_t)a->M * sizeof(int32_t)));
+        VLY_TRY(a->c->upload(q, a->act_row + first, a->act_row_host + first,
+                             (size_t)a->M * sizeof(int32_t)));
         a->group = g;
         VLY_TRY(a->c->graph_run(q, &a->act_graph[g], act_group, a));
         VLY_TRY(vly_replay_acted(a->replay, q, g, a->action + first));
@@ -107,14 +116,17 @@ static const int32_t *action(vly_algo *pub, int group) {
 
 /* ---- learning ---- */
 
-/* Q of the bootstrap rows: the target network's, and with double DQN the online network's to choose by. */
-static vly_status evaluate_next(dqn *a, vly_queue *q, const vly_frames *frames, const int32_t *row) {
+/* Q of the bootstrap rows: the target network's, and with double DQN the online network's to choose
+ * by. */
+static vly_status evaluate_next(dqn *a, vly_queue *q, const vly_frames *frames,
+                                const int32_t *row) {
     VLY_TRY(vly_exec_gather(a->target, q, frames, a->batch, row, 0));
     VLY_TRY(vly_exec_forward(a->target, q, a->batch, a->target_param));
     if (!a->chosen_by) return VLY_OK;
     VLY_TRY(vly_exec_gather(a->learning, q, frames, a->batch, row, 0));
     VLY_TRY(vly_exec_forward(a->learning, q, a->batch, a->learner.params.param));
-    return a->c->copy(q, a->chosen_by, a->learning->logits, (size_t)a->batch * (size_t)a->actions * sizeof(vly_real));
+    return a->c->copy(q, a->chosen_by, a->learning->logits,
+                      (size_t)a->batch * (size_t)a->actions * sizeof(vly_real));
 }
 
 static vly_status get_batch(dqn *a, vly_queue *q) {
@@ -133,14 +145,24 @@ static vly_status one_update(vly_queue *q, void *arg) {
     VLY_TRY(evaluate_next(a, q, &frames, b->bootstrap_row));
     VLY_TRY(vly_exec_gather(a->learning, q, &frames, a->batch, b->row, 0));
     VLY_TRY(vly_exec_forward(a->learning, q, a->batch, l->params.param));
-    const vly_dqn_loss_args loss = {.n = a->batch, .actions = a->actions, .q = a->learning->logits, .q_next = a->target->logits,
-                                    .q_next_online = a->chosen_by, .action = b->action,
-                                    .n_return = b->n_return, .discount = b->discount, .weight = b->weight,
-                                    .hyper = l->hyper_device, .dq = a->learning->dlogits, .td_abs = b->td_abs, .stats = l->stats};
+    const vly_dqn_loss_args loss = {.n = a->batch,
+                                    .actions = a->actions,
+                                    .q = a->learning->logits,
+                                    .q_next = a->target->logits,
+                                    .q_next_online = a->chosen_by,
+                                    .action = b->action,
+                                    .n_return = b->n_return,
+                                    .discount = b->discount,
+                                    .weight = b->weight,
+                                    .hyper = l->hyper_device,
+                                    .dq = a->learning->dlogits,
+                                    .td_abs = b->td_abs,
+                                    .stats = l->stats};
     VLY_TRY(a->c->dqn_loss(q, &loss));
     VLY_TRY(vly_exec_backward(a->learning, q, a->batch, l->params.param, l->params.grad));
     VLY_TRY(vly_learner_step(l, q));
-    VLY_TRY(a->feed ? vly_feed_download(a->feed, q) : vly_replay_update(a->replay, q, l->hyper_device));
+    VLY_TRY(a->feed ? vly_feed_download(a->feed, q)
+                    : vly_replay_update(a->replay, q, l->hyper_device));
     return vly_learner_stepped(l, q, a->learning);
 }
 
@@ -163,8 +185,10 @@ static bool target_is_due(dqn *a) {
 }
 
 static vly_status update(dqn *a, vly_queue *q) {
-    if (vly_learner_capturable(&a->learner)) VLY_TRY(a->c->graph_run(q, &a->graph, one_update, a));
-    else VLY_TRY(one_update(q, a));
+    if (vly_learner_capturable(&a->learner))
+        VLY_TRY(a->c->graph_run(q, &a->graph, one_update, a));
+    else
+        VLY_TRY(one_update(q, a));
     a->k->updates++;
     return target_is_due(a) ? a->c->graph_run(q, &a->target_graph, move_target, a) : VLY_OK;
 }
@@ -172,7 +196,9 @@ static vly_status update(dqn *a, vly_queue *q) {
 /* Steps enough, and a memory to match: half, for resets are no transitions. */
 static bool may_start(const dqn *a, int64_t steps) {
     const int64_t size = vly_replay_size(a->replay), capacity = a->replay->T * a->replay->N;
-    const int64_t wanted = a->config->dqn.learning_starts < capacity ? a->config->dqn.learning_starts : capacity;
+    const int64_t wanted = a->config->dqn.learning_starts < capacity
+                               ? a->config->dqn.learning_starts
+                               : capacity;
     return steps >= a->config->dqn.learning_starts && size >= a->batch && size >= wanted / 2;
 }
 
@@ -191,21 +217,25 @@ static int updates_due(dqn *a, const vly_progress *progress) {
     return due > 0 ? (int)due : 0;
 }
 
-/* Every worker has actors from the whole ladder: whichever of them dies, all rates of exploration stay. */
+/* Every worker has actors from the whole ladder: whichever of them dies, all rates of exploration
+ * stay. */
 static double ladder(const dqn *a, int i) {
-    const int world = a->hands_on ? a->hands_on->world : 1, rank = a->hands_on ? a->hands_on->rank : 0, last = world * a->N - 1;
+    const int world = a->hands_on ? a->hands_on->world : 1,
+              rank = a->hands_on ? a->hands_on->rank : 0, last = world * a->N - 1;
     return pow(0.4, 1 + 7.0 * (i * world + rank) / (last > 0 ? last : 1));
 }
 
 static bool counts(const vly_algo *pub, int actor) {
     const dqn *a = (const dqn *)pub;
-    return !a->config->dqn.eps_ladder || a->eval || ladder(a, actor) <= LADDER_COUNTS || actor == a->N - 1;
+    return !a->config->dqn.eps_ladder || a->eval || ladder(a, actor) <= LADDER_COUNTS ||
+           actor == a->N - 1;
 }
 
 static vly_status explore(dqn *a, vly_queue *q, int64_t steps) {
     const vly_config *c = a->config;
     a->rate_now = a->eval ? (double)c->dqn.eps_end : exploration(c, steps);
-    for (int i = 0; i < a->N; i++) a->epsilon_host[i] = (vly_real)(c->dqn.eps_ladder && !a->eval ? ladder(a, i) : a->rate_now);
+    for (int i = 0; i < a->N; i++)
+        a->epsilon_host[i] = (vly_real)(c->dqn.eps_ladder && !a->eval ? ladder(a, i) : a->rate_now);
     return a->c->upload(q, a->epsilon, a->epsilon_host, (size_t)a->N * sizeof(vly_real));
 }
 
@@ -225,7 +255,8 @@ static void set_hyper(dqn *a, const vly_progress *progress) {
 
 static vly_status hand_on(dqn *a, vly_queue *q) {
     bool fresh;
-    VLY_TRY(a->hands_on->hand_on(a->hands_on, q, a->replay, a->row_value, &a->learner.params, &fresh));
+    VLY_TRY(
+        a->hands_on->hand_on(a->hands_on, q, a->replay, a->row_value, &a->learner.params, &fresh));
     return fresh ? vly_exec_prepare(a->acting, q, a->learner.params.param) : VLY_OK;
 }
 
@@ -271,10 +302,15 @@ static vly_status metrics(vly_algo *pub, vly_metric *out, int *count) {
     if (!a->feed) {
         vly_metric_add(out, count, "charts/epsilon", a->rate_now);
         vly_metric_add(out, count, "charts/replay_size", (double)vly_replay_size(a->replay));
-        vly_metric_add(out, count, "charts/replay_ratio", k->acted > 0 ? (double)(k->updates - k->start_updates) * a->batch / (double)k->acted : 0);
+        vly_metric_add(out, count, "charts/replay_ratio",
+                       k->acted > 0
+                           ? (double)(k->updates - k->start_updates) * a->batch / (double)k->acted
+                           : 0);
     }
-    if (k->updates == 0 || s[VLY_STAT_STEPS] + s[VLY_STAT_COUNT] + s[VLY_STAT_NONFINITE] == 0) return VLY_OK; /* none since create */
-    const double rows = s[VLY_STAT_COUNT] > 0 ? s[VLY_STAT_COUNT] : 1, steps = s[VLY_STAT_STEPS] > 0 ? s[VLY_STAT_STEPS] : 1;
+    if (k->updates == 0 || s[VLY_STAT_STEPS] + s[VLY_STAT_COUNT] + s[VLY_STAT_NONFINITE] == 0)
+        return VLY_OK; /* none since create */
+    const double rows = s[VLY_STAT_COUNT] > 0 ? s[VLY_STAT_COUNT] : 1,
+                 steps = s[VLY_STAT_STEPS] > 0 ? s[VLY_STAT_STEPS] : 1;
     vly_metric_add(out, count, "charts/learning_rate", a->learner.hyper->lr);
     vly_metric_add(out, count, "losses/td_loss", s[VLY_STAT_VALUE_LOSS] / rows);
     vly_metric_add(out, count, "losses/td_error", s[VLY_STAT_TD_ABS] / rows);
@@ -291,7 +327,8 @@ static vly_status metrics(vly_algo *pub, vly_metric *out, int *count) {
 
 /* ---- saving ---- */
 
-/* The newest stack of every actor is state, not memory: a run that was saved without its memory acts on. */
+/* The newest stack of every actor is state, not memory: a run that was saved without its memory
+ * acts on. */
 static void add_recent(dqn *a, vly_buffer_list *list) {
     const vly_replay *r = a->replay;
     const size_t bytes = r->o.obs.bytes;
@@ -299,9 +336,12 @@ static void add_recent(dqn *a, vly_buffer_list *list) {
     for (int back = 0; back < r->o.obs.stack; back++) {
         snprintf(name, sizeof name, "observation.%d", back);
         const int64_t row = vly_replay_recent(r, back);
-        vly_buffer_add(list, name, VLY_BUFFER_STATE, VLY_U8, r->N * (int64_t)bytes, r->frames + (size_t)row * bytes, true);
+        vly_buffer_add(list, name, VLY_BUFFER_STATE, VLY_U8, r->N * (int64_t)bytes,
+                       r->frames + (size_t)row * bytes, true);
     }
-    if (r->age) vly_buffer_add(list, "age", VLY_BUFFER_STATE, VLY_U8, r->N, r->age + vly_replay_recent(r, 0), true);
+    if (r->age)
+        vly_buffer_add(list, "age", VLY_BUFFER_STATE, VLY_U8, r->N,
+                       r->age + vly_replay_recent(r, 0), true);
 }
 
 static int buffers(vly_algo *pub, vly_buffer *out, int max) {
@@ -309,10 +349,12 @@ static int buffers(vly_algo *pub, vly_buffer *out, int max) {
     vly_buffer_list list = {out, 0, max};
     vly_learner_buffers(&a->learner, &list);
     if (a->eval) return list.n;
-    vly_buffer_add(&list, "target", VLY_BUFFER_STATE, VLY_F32, a->learner.params.n, a->target_param, true);
+    vly_buffer_add(&list, "target", VLY_BUFFER_STATE, VLY_F32, a->learner.params.n, a->target_param,
+                   true);
     vly_buffer_add(&list, "rng", VLY_BUFFER_STATE, VLY_U64, 2 * (a->G + 1), a->rng, true);
     vly_buffer_add(&list, "epsilon", VLY_BUFFER_STATE, VLY_F32, a->N, a->epsilon, true);
-    vly_buffer_add(&list, "counters", VLY_BUFFER_STATE, VLY_I64, sizeof *a->k / sizeof(int64_t), a->k, false);
+    vly_buffer_add(&list, "counters", VLY_BUFFER_STATE, VLY_I64, sizeof *a->k / sizeof(int64_t),
+                   a->k, false);
     if (a->feed) return list.n; /* nothing was acted here, and the memory is elsewhere */
     add_recent(a, &list);
     vly_replay_buffers(a->replay, &list);
@@ -354,7 +396,8 @@ static void destroy(vly_algo *pub) {
     vly_net_destroy(a->net);
     vly_replay_destroy(a->replay);
     vly_feed_destroy(a->feed);
-    void *const device[] = {a->row_value, a->target_param, a->chosen_by, a->rng, a->epsilon, a->act_row, a->action};
+    void *const device[] = {a->row_value, a->target_param, a->chosen_by, a->rng,
+                            a->epsilon,   a->act_row,      a->action};
     void *const host[] = {a->epsilon_host, a->act_row_host, a->action_host};
     for (size_t i = 0; i < sizeof device / sizeof device[0]; i++)
         if (device[i]) c->free(c, device[i]);
@@ -367,7 +410,8 @@ static void destroy(vly_algo *pub) {
 
 static vly_status take(dqn *a, bool host, size_t bytes, void *out) {
     void *memory = NULL;
-    const vly_status status = host ? a->c->alloc_host(a->c, bytes, "actions", &memory) : a->c->alloc(a->c, bytes, "actions", "--run.envs", &memory);
+    const vly_status status = host ? a->c->alloc_host(a->c, bytes, "actions", &memory)
+                                   : a->c->alloc(a->c, bytes, "actions", "--run.envs", &memory);
     memcpy(out, &memory, sizeof memory);
     return status;
 }
@@ -399,7 +443,8 @@ static vly_status seed_rng(dqn *a, const vly_algo_args *args) {
 static vly_status create_learning(dqn *a, const vly_algo_args *args) {
     const vly_params *p = &a->learner.params;
     void *memory;
-    VLY_TRY(a->c->alloc(a->c, (size_t)p->n * sizeof(vly_real), "the target network", "--net.hidden", &memory));
+    VLY_TRY(a->c->alloc(a->c, (size_t)p->n * sizeof(vly_real), "the target network", "--net.hidden",
+                        &memory));
     a->target_param = memory;
     VLY_TRY(a->c->copy(args->queue, a->target_param, p->param, (size_t)p->n * sizeof(vly_real)));
     a->learner.hyper->max_grad_norm = a->config->optim.max_grad_norm;
@@ -413,34 +458,55 @@ static vly_status create_learning(dqn *a, const vly_algo_args *args) {
     return take(a, false, (size_t)a->batch * (size_t)a->actions * sizeof(vly_real), &a->chosen_by);
 }
 
-/* Who does not learn from its memory keeps what it acts on: one stack of frames, or an actor what a block needs. */
+/* Who does not learn from its memory keeps what it acts on: one stack of frames, or an actor what a
+ * block needs. */
 static vly_status create_replay(dqn *a, const vly_algo_args *args) {
     const vly_config *c = a->config;
     const bool learns = !a->eval && !a->feed && !a->hands_on;
-    const int64_t kept = a->hands_on ? (int64_t)(c->apex.block + c->dqn.n_step + args->env->obs.stack + 2) * a->N : 1;
-    const vly_replay_options o = {.obs = args->env->obs, .actors = a->N, .groups = a->G, .capacity = learns ? c->replay.capacity : kept,
-                                  .bytes = learns ? c->replay.bytes : 0, .n_step = learns ? c->dqn.n_step : 1,
-                                  .batch = learns ? a->batch : 0, .prioritized = learns && c->replay.prioritized};
+    const int64_t kept =
+        a->hands_on ? (int64_t)(c->apex.block + c->dqn.n_step + args->env->obs.stack + 2) * a->N
+                    : 1;
+    const vly_replay_options o = {.obs = args->env->obs,
+                                  .actors = a->N,
+                                  .groups = a->G,
+                                  .capacity = learns ? c->replay.capacity : kept,
+                                  .bytes = learns ? c->replay.bytes : 0,
+                                  .n_step = learns ? c->dqn.n_step : 1,
+                                  .batch = learns ? a->batch : 0,
+                                  .prioritized = learns && c->replay.prioritized};
     VLY_TRY(vly_replay_create(&a->replay, a->c, &o));
     if (!a->hands_on) return VLY_OK;
-    return take(a, false, (size_t)(a->replay->T * a->replay->N) * (size_t)a->actions * sizeof(vly_real), &a->row_value);
+    return take(a, false,
+                (size_t)(a->replay->T * a->replay->N) * (size_t)a->actions * sizeof(vly_real),
+                &a->row_value);
 }
 
 bool vly_dqn_in_store(const vly_config *c) {
     if (strcmp(c->run.algo, "apex") != 0) return false;
-    return c->apex.replay == APEX_AUTO ? c->run.store[0] || c->run.role != 0 : c->apex.replay == APEX_STORE;
+    return c->apex.replay == APEX_AUTO ? c->run.store[0] || c->run.role != 0
+                                       : c->apex.replay == APEX_STORE;
 }
 
-vly_feed *vly_dqn_feed(vly_algo *pub) { return pub->destroy == destroy ? ((dqn *)pub)->feed : NULL; }
+vly_feed *vly_dqn_feed(vly_algo *pub) {
+    return pub->destroy == destroy ? ((dqn *)pub)->feed : NULL;
+}
 
 static vly_status check(const vly_algo_args *args) {
     const vly_config *c = args->config;
     if (args->actors < 1 || args->groups < 1 || args->actors % args->groups)
-        return vly_fail(VLY_EINVAL, "%d environments do not divide into %d groups", args->actors, args->groups);
-    if (c->net.lstm > 0) return vly_fail(VLY_EINVAL, "--net.lstm %d: dqn samples single transitions and has no recurrent network", c->net.lstm);
-    if (args->env->obs.stack > STACK_MAX) return vly_fail(VLY_EINVAL, "a stack of %d frames; dqn keeps at most %d", args->env->obs.stack, STACK_MAX);
+        return vly_fail(VLY_EINVAL, "%d environments do not divide into %d groups", args->actors,
+                        args->groups);
+    if (c->net.lstm > 0)
+        return vly_fail(
+            VLY_EINVAL,
+            "--net.lstm %d: dqn samples single transitions and has no recurrent network",
+            c->net.lstm);
+    if (args->env->obs.stack > STACK_MAX)
+        return vly_fail(VLY_EINVAL, "a stack of %d frames; dqn keeps at most %d",
+                        args->env->obs.stack, STACK_MAX);
     if (!args->eval && c->replay.capacity < c->dqn.batch)
-        return vly_fail(VLY_EINVAL, "--replay.capacity %lld is less than a batch of %d", (long long)c->replay.capacity, c->dqn.batch);
+        return vly_fail(VLY_EINVAL, "--replay.capacity %lld is less than a batch of %d",
+                        (long long)c->replay.capacity, c->dqn.batch);
     return VLY_OK;
 }
 
@@ -475,9 +541,20 @@ vly_status vly_dqn_create(vly_algo **out, const vly_algo_args *args) {
     VLY_TRY(check(args));
     dqn *a = calloc(1, sizeof *a);
     if (!a) return vly_fail(VLY_ENOMEM, "no memory for dqn");
-    a->pub = (vly_algo){.name = "dqn", .schedule = VLY_SCHEDULE_SYNC, .destroy = destroy, .place = place, .arrived = arrived,
-                        .act = act, .action = action, .learn = learn, .discard = discard, .value = value, .counts = counts, .metrics = metrics,
-                        .buffers = buffers, .restored = restored};
+    a->pub = (vly_algo){.name = "dqn",
+                        .schedule = VLY_SCHEDULE_SYNC,
+                        .destroy = destroy,
+                        .place = place,
+                        .arrived = arrived,
+                        .act = act,
+                        .action = action,
+                        .learn = learn,
+                        .discard = discard,
+                        .value = value,
+                        .counts = counts,
+                        .metrics = metrics,
+                        .buffers = buffers,
+                        .restored = restored};
     a->c = args->compute;
     a->config = args->config;
     a->actions = args->env->actions;

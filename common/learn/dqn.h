@@ -1,11 +1,11 @@
-/* dqn.h -- deep Q-learning (Mnih et al. 2015) with its usual improvements as switches: double (van Hasselt et al.
- * 2016), dueling (Wang et al. 2016), n-step returns, prioritized replay (Schaul et al. 2016), a target
- * network that is copied or averaged, many actors at once, one exploration rate for all or a ladder
- * (Horgan et al. 2018).
+/* dqn.h -- deep Q-learning (Mnih et al. 2015) with its usual improvements as switches: double (van
+ * Hasselt et al. 2016), dueling (Wang et al. 2016), n-step returns, prioritized replay (Schaul et
+ * al. 2016), a target network that is copied or averaged, many actors at once, one exploration rate
+ * for all or a ladder (Horgan et al. 2018).
  *
- * `replay.ratio` is enforced: after every phase as many updates follow as make the rows learned from
- * that multiple of the transitions acted since learning started, never more; what is due and less than an
- * update waits. The ratio that was reached is reported as charts/replay_ratio.
+ * `replay.ratio` is enforced: after every phase as many updates follow as make the rows learned
+ * from that multiple of the transitions acted since learning started, never more; what is due and
+ * less than an update waits. The ratio that was reached is reported as charts/replay_ratio.
  */
 #ifndef VLY_COMMON_LEARN_DQN_H
 #define VLY_COMMON_LEARN_DQN_H
@@ -17,8 +17,9 @@ extern "C" {
 #endif
 vly_status vly_dqn_create(vly_algo **out, const vly_algo_args *args);
 
-/* Ape-X: whether the replay memory lies in a store. The learner's algorithm then has no memory of its own: every learn() is one
- * update from its feed, filled before. An actor's (args.sync->hand_on) has no learner. */
+/* Ape-X: whether the replay memory lies in a store. The learner's algorithm then has no memory of
+ * its own: every learn() is one update from its feed, filled before. An actor's
+ * (args.sync->hand_on) has no learner. */
 bool vly_dqn_in_store(const vly_config *config);
 vly_feed *vly_dqn_feed(vly_algo *a); /* NULL: it has none */
 #ifdef __cplusplus

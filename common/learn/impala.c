@@ -5,7 +5,8 @@
 /* ---- slots ---- */
 
 static vly_frames frames_of(const impala *a) {
-    const vly_frames f = {a->frames, a->age, vly_impala_frame_row(a, a->slots, -a->history), a->M, a->obs};
+    const vly_frames f = {a->frames, a->age, vly_impala_frame_row(a, a->slots, -a->history), a->M,
+                          a->obs};
     return f;
 }
 
@@ -29,18 +30,25 @@ static bool place(vly_algo *pub, int group, vly_rows *rows) {
     return true;
 }
 
-/* Row T of the old slot, with the frames before it and the state it was acted from, begins the new one. */
+/* Row T of the old slot, with the frames before it and the state it was acted from, begins the new
+ * one. */
 static vly_status move_on(impala *a, vly_queue *q, int group) {
     const int from = a->slot[group], to = a->next[group], T = a->T;
-    const size_t M = (size_t)a->M, rows = (size_t)(a->history + 1) * M, state = M * (size_t)a->H * sizeof(vly_real);
-    const int64_t source = vly_impala_frame_row(a, from, T - a->history), target = vly_impala_frame_row(a, to, -a->history);
-    VLY_TRY(a->c->copy(q, a->frames + (size_t)target * a->obs.bytes, a->frames + (size_t)source * a->obs.bytes, rows * a->obs.bytes));
+    const size_t M = (size_t)a->M, rows = (size_t)(a->history + 1) * M,
+                 state = M * (size_t)a->H * sizeof(vly_real);
+    const int64_t source = vly_impala_frame_row(a, from, T - a->history),
+                  target = vly_impala_frame_row(a, to, -a->history);
+    VLY_TRY(a->c->copy(q, a->frames + (size_t)target * a->obs.bytes,
+                       a->frames + (size_t)source * a->obs.bytes, rows * a->obs.bytes));
     if (a->age) VLY_TRY(a->c->copy(q, a->age + target, a->age + source, rows));
     memcpy(a->flags + vly_impala_host_row(a, to, 0), a->flags + vly_impala_host_row(a, from, T), M);
-    memcpy(a->reward + vly_impala_host_row(a, to, 0), a->reward + vly_impala_host_row(a, from, T), M * sizeof(float));
+    memcpy(a->reward + vly_impala_host_row(a, to, 0), a->reward + vly_impala_host_row(a, from, T),
+           M * sizeof(float));
     if (a->H > 0) {
-        VLY_TRY(a->c->copy(q, a->h0 + (int64_t)to * a->M * a->H, a->h_end + (int64_t)group * a->M * a->H, state));
-        VLY_TRY(a->c->copy(q, a->cell0 + (int64_t)to * a->M * a->H, a->cell_end + (int64_t)group * a->M * a->H, state));
+        VLY_TRY(a->c->copy(q, a->h0 + (int64_t)to * a->M * a->H,
+                           a->h_end + (int64_t)group * a->M * a->H, state));
+        VLY_TRY(a->c->copy(q, a->cell0 + (int64_t)to * a->M * a->H,
+                           a->cell_end + (int64_t)group * a->M * a->H, state));
     }
     a->busy[from] &= ~SLOT_TAIL;
     a->slot[group] = to;
@@ -55,7 +63,8 @@ static vly_status arrived(vly_algo *pub, vly_queue *q, int group, const uint8_t 
     if (a->cursor[group] == a->T) VLY_TRY(move_on(a, q, group));
     const int slot = a->slot[group], t = a->cursor[group];
     if (t >= 0) {
-        memcpy(a->action + vly_impala_step_row(a, slot, t), a->act_action + first, M * sizeof *a->action);
+        memcpy(a->action + vly_impala_step_row(a, slot, t), a->act_action + first,
+               M * sizeof *a->action);
         memcpy(a->logp + vly_impala_step_row(a, slot, t), a->act_logp + first, M * sizeof *a->logp);
         a->version[(int64_t)slot * a->T + t] = a->act_version[group];
     }
@@ -105,7 +114,8 @@ static vly_status describe_batch(impala *a, vly_queue *q, const int *group, int 
             a->row_act_host[at + k] = (int32_t)(row + k);
             a->lane_host[at + k] = g * a->M + k;
         }
-        memcpy(a->flags_act_host + at, a->flags + vly_impala_host_row(a, a->slot[g], a->cursor[g]), (size_t)a->M);
+        memcpy(a->flags_act_host + at, a->flags + vly_impala_host_row(a, a->slot[g], a->cursor[g]),
+               (size_t)a->M);
         a->position[g] = at;
         a->act_version[g] = a->pub.version;
     }
@@ -118,18 +128,23 @@ static vly_status act(vly_algo *pub, vly_queue *q, const int *group, int count) 
     impala *a = (impala *)pub;
     const int n = count * a->M;
     const vly_frames frames = frames_of(a);
-    if (count < 1 || count > a->G) return vly_fail(VLY_EINVAL, "%d groups to act for, of %d", count, a->G);
+    if (count < 1 || count > a->G)
+        return vly_fail(VLY_EINVAL, "%d groups to act for, of %d", count, a->G);
     VLY_TRY(describe_batch(a, q, group, count));
     VLY_TRY(vly_exec_gather(a->acting, q, &frames, n, a->row_act, 0));
     if (a->H > 0) VLY_TRY(load_states(a, q, group, count));
     VLY_TRY(vly_exec_forward(a->acting, q, n, a->act_param));
     if (a->H > 0) VLY_TRY(store_states(a, q, group, count));
     if (a->greedy)
-        VLY_TRY(a->c->sample_greedy(q, n, a->actions, a->acting->logits, NULL, a->rng, a->lane, 0, a->batch_action));
+        VLY_TRY(a->c->sample_greedy(q, n, a->actions, a->acting->logits, NULL, a->rng, a->lane, 0,
+                                    a->batch_action));
     else
-        VLY_TRY(a->c->sample_policy(q, n, a->actions, a->acting->logits, a->rng, a->lane, 0, a->batch_action, a->batch_logp));
-    /* A synchronous round asks for every group once: draws then depend on the round alone, by lane. */
-    if (a->pub.schedule == VLY_SCHEDULE_ASYNC || group[count - 1] == a->G - 1) VLY_TRY(a->c->rng_advance(q, a->rng));
+        VLY_TRY(a->c->sample_policy(q, n, a->actions, a->acting->logits, a->rng, a->lane, 0,
+                                    a->batch_action, a->batch_logp));
+    /* A synchronous round asks for every group once: draws then depend on the round alone, by lane.
+     */
+    if (a->pub.schedule == VLY_SCHEDULE_ASYNC || group[count - 1] == a->G - 1)
+        VLY_TRY(a->c->rng_advance(q, a->rng));
     VLY_TRY(a->c->download(q, a->batch_action_host, a->batch_action, (size_t)n * sizeof(int32_t)));
     return a->c->download(q, a->batch_logp_host, a->batch_logp, (size_t)n * sizeof(float));
 }
@@ -158,7 +173,8 @@ static void drop_old(impala *a) {
         }
         a->busy[slot] &= ~SLOT_LEARN;
         a->numbers[DROPPED] += a->M;
-        memmove(a->ready + i, a->ready + i + 1, (size_t)(--a->numbers[READY] - i) * sizeof *a->ready);
+        memmove(a->ready + i, a->ready + i + 1,
+                (size_t)(--a->numbers[READY] - i) * sizeof *a->ready);
     }
     a->pub.async.dropped = a->numbers[DROPPED];
 }
@@ -167,7 +183,8 @@ static void measure_lag(impala *a) {
     double sum = 0, most = 0;
     for (int j = 0; j < a->batch; j++)
         for (int t = 0; t < a->T; t++) {
-            const double lag = (double)(a->pub.version - a->version[(int64_t)a->learn_slot[j] * a->T + t]);
+            const double lag =
+                (double)(a->pub.version - a->version[(int64_t)a->learn_slot[j] * a->T + t]);
             sum += lag;
             if (lag > most) most = lag;
         }
@@ -180,13 +197,17 @@ static void assemble(impala *a) {
     for (int t = 0; t <= a->T; t++)
         for (int j = 0; j < a->batch; j++) {
             const int slot = a->learn_slot[j];
-            const int64_t to = (int64_t)t * a->B + (int64_t)j * a->M, row = vly_impala_frame_row(a, slot, t);
+            const int64_t to = (int64_t)t * a->B + (int64_t)j * a->M,
+                          row = vly_impala_frame_row(a, slot, t);
             for (int k = 0; k < a->M; k++) a->row_host[to + k] = (int32_t)(row + k);
-            memcpy(a->reward_mb_host + to, a->reward + vly_impala_host_row(a, slot, t), M * sizeof(float));
+            memcpy(a->reward_mb_host + to, a->reward + vly_impala_host_row(a, slot, t),
+                   M * sizeof(float));
             memcpy(a->flags_mb_host + to, a->flags + vly_impala_host_row(a, slot, t), M);
             if (t == a->T) continue;
-            memcpy(a->action_mb_host + to, a->action + vly_impala_step_row(a, slot, t), M * sizeof(int32_t));
-            memcpy(a->logp_mb_host + to, a->logp + vly_impala_step_row(a, slot, t), M * sizeof(float));
+            memcpy(a->action_mb_host + to, a->action + vly_impala_step_row(a, slot, t),
+                   M * sizeof(int32_t));
+            memcpy(a->logp_mb_host + to, a->logp + vly_impala_step_row(a, slot, t),
+                   M * sizeof(float));
         }
 }
 
@@ -200,8 +221,10 @@ static vly_status send(impala *a, vly_queue *q) {
     if (a->H == 0) return VLY_OK;
     const int64_t state = (int64_t)a->M * a->H;
     for (int j = 0; j < a->batch; j++) {
-        VLY_TRY(a->c->copy(q, a->learning->state_h + j * state, a->h0 + a->learn_slot[j] * state, (size_t)state * sizeof(vly_real)));
-        VLY_TRY(a->c->copy(q, a->learning->state_c + j * state, a->cell0 + a->learn_slot[j] * state, (size_t)state * sizeof(vly_real)));
+        VLY_TRY(a->c->copy(q, a->learning->state_h + j * state, a->h0 + a->learn_slot[j] * state,
+                           (size_t)state * sizeof(vly_real)));
+        VLY_TRY(a->c->copy(q, a->learning->state_c + j * state, a->cell0 + a->learn_slot[j] * state,
+                           (size_t)state * sizeof(vly_real)));
     }
     return vly_exec_sequence(a->learning, a->T + 1, a->flags_mb);
 }
@@ -232,19 +255,39 @@ static vly_status whole_update(vly_queue *q, void *arg) {
     VLY_TRY(vly_exec_gather(a->learning, q, &frames, all, a->row, 0));
     VLY_TRY(vly_exec_forward(a->learning, q, all, l->params.param));
     VLY_TRY(a->c->action_logp(q, n, a->actions, a->learning->logits, a->action_mb, a->logp_target));
-    const vly_vtrace_args vtrace = {.T = a->T, .N = a->B, .reward = a->reward_mb + a->B, .value = a->learning->value,
-                                    .flags = a->flags_mb + a->B, .logp_behaviour = a->logp_mb, .logp_target = a->logp_target,
-                                    .hyper = l->hyper_device, .advantage = a->advantage, .target = a->target, .mask = a->mask,
+    const vly_vtrace_args vtrace = {.T = a->T,
+                                    .N = a->B,
+                                    .reward = a->reward_mb + a->B,
+                                    .value = a->learning->value,
+                                    .flags = a->flags_mb + a->B,
+                                    .logp_behaviour = a->logp_mb,
+                                    .logp_target = a->logp_target,
+                                    .hyper = l->hyper_device,
+                                    .advantage = a->advantage,
+                                    .target = a->target,
+                                    .mask = a->mask,
                                     .stats = l->stats};
     VLY_TRY(a->c->vtrace(q, &vtrace));
-    const vly_policy_loss_args loss = {.n = n, .actions = a->actions, .plain = true, .sum = a->config->impala.reduction == VLY_REDUCE_SUM,
-                                       .logits = a->learning->logits, .value = a->learning->value, .action = a->action_mb,
-                                       .logp_old = a->logp_mb, .value_old = a->learning->value, .advantage = a->advantage,
-                                       .target = a->target, .mask = a->mask, .hyper = l->hyper_device,
-                                       .dlogits = a->learning->dlogits, .dvalue = a->learning->dvalue, .stats = l->stats};
+    const vly_policy_loss_args loss = {.n = n,
+                                       .actions = a->actions,
+                                       .plain = true,
+                                       .sum = a->config->impala.reduction == VLY_REDUCE_SUM,
+                                       .logits = a->learning->logits,
+                                       .value = a->learning->value,
+                                       .action = a->action_mb,
+                                       .logp_old = a->logp_mb,
+                                       .value_old = a->learning->value,
+                                       .advantage = a->advantage,
+                                       .target = a->target,
+                                       .mask = a->mask,
+                                       .hyper = l->hyper_device,
+                                       .dlogits = a->learning->dlogits,
+                                       .dvalue = a->learning->dvalue,
+                                       .stats = l->stats};
     VLY_TRY(a->c->policy_loss(q, &loss));
     /* The last observations only bootstrap: no gradient. */
-    VLY_TRY(a->c->fill(q, a->learning->dlogits + (size_t)n * (size_t)a->actions, 0, (size_t)a->B * (size_t)a->actions * sizeof(vly_real)));
+    VLY_TRY(a->c->fill(q, a->learning->dlogits + (size_t)n * (size_t)a->actions, 0,
+                       (size_t)a->B * (size_t)a->actions * sizeof(vly_real)));
     VLY_TRY(a->c->fill(q, a->learning->dvalue + n, 0, (size_t)a->B * sizeof(vly_real)));
     VLY_TRY(vly_exec_backward(a->learning, q, all, l->params.param, l->params.grad));
     VLY_TRY(vly_learner_step(l, q));
@@ -253,7 +296,8 @@ static vly_status whole_update(vly_queue *q, void *arg) {
 
 static void set_hyper(impala *a, const vly_progress *progress) {
     vly_hyper *h = a->learner.hyper;
-    h->lr = a->config->impala.lr * (a->config->impala.anneal ? (float)vly_progress_left(progress) : 1.0f);
+    h->lr = a->config->impala.lr *
+            (a->config->impala.anneal ? (float)vly_progress_left(progress) : 1.0f);
     h->max_grad_norm = a->config->optim.max_grad_norm;
     h->value_coef = a->config->impala.value_coef;
     h->entropy_coef = a->config->impala.entropy_coef;
@@ -271,7 +315,8 @@ static vly_status publish(vly_algo *pub, vly_queue *q) {
     a->numbers[VERSION] = ++pub->version;
     pub->async.learning = 0;
     if (a->act_param != a->learner.params.param)
-        VLY_TRY(a->c->copy(q, a->act_param, a->learner.params.param, (size_t)a->learner.params.n * sizeof(vly_real)));
+        VLY_TRY(a->c->copy(q, a->act_param, a->learner.params.param,
+                           (size_t)a->learner.params.n * sizeof(vly_real)));
     return vly_exec_prepare(a->acting, q, a->act_param);
 }
 
@@ -281,7 +326,9 @@ static vly_status learn(vly_algo *pub, vly_queue *q, const vly_progress *progres
     bool enough = true;
     if (a->parcel) return vly_impala_hand_over(a, q);
     if (sync) VLY_TRY(gather_batch(a, q, &enough));
-    if (!enough) return vly_fail(VLY_EINVAL, "impala: %lld of %d unrolls are complete", (long long)a->numbers[READY], a->batch);
+    if (!enough)
+        return vly_fail(VLY_EINVAL, "impala: %lld of %d unrolls are complete",
+                        (long long)a->numbers[READY], a->batch);
     set_hyper(a, progress);
     VLY_TRY(vly_learner_begin(&a->learner, q));
     if (vly_learner_capturable(&a->learner))
@@ -292,7 +339,8 @@ static vly_status learn(vly_algo *pub, vly_queue *q, const vly_progress *progres
     return sync ? publish(pub, q) : VLY_OK;
 }
 
-/* Evaluation never fills a slot for learning: each complete one is free as soon as its group moves on. */
+/* Evaluation never fills a slot for learning: each complete one is free as soon as its group moves
+ * on. */
 static vly_status discard(vly_algo *pub, vly_queue *q) {
     impala *a = (impala *)pub;
     (void)q;
@@ -310,7 +358,8 @@ static vly_status value(vly_algo *pub, vly_queue *q, float *out) {
 static vly_status metrics(vly_algo *pub, vly_metric *out, int *count) {
     impala *a = (impala *)pub;
     const vly_real *s = a->learner.sums;
-    const double rows = s[VLY_STAT_COUNT] > 0 ? s[VLY_STAT_COUNT] : 1, steps = s[VLY_STAT_STEPS] > 0 ? s[VLY_STAT_STEPS] : 1;
+    const double rows = s[VLY_STAT_COUNT] > 0 ? s[VLY_STAT_COUNT] : 1,
+                 steps = s[VLY_STAT_STEPS] > 0 ? s[VLY_STAT_STEPS] : 1;
     *count = 0;
     vly_metric_add(out, count, "charts/learning_rate", a->shown.lr);
     vly_metric_add(out, count, "charts/policy_lag", pub->async.lag_mean);
@@ -328,9 +377,11 @@ static vly_status metrics(vly_algo *pub, vly_metric *out, int *count) {
 
 static vly_status check_tables(const impala *a) {
     bool good = a->numbers[READY] >= 0 && a->numbers[READY] <= a->slots;
-    for (int i = 0; good && i < a->numbers[READY]; i++) good = a->ready[i] >= 0 && a->ready[i] < a->slots;
+    for (int i = 0; good && i < a->numbers[READY]; i++)
+        good = a->ready[i] >= 0 && a->ready[i] < a->slots;
     for (int g = 0; good && g < a->G; g++)
-        good = a->slot[g] >= 0 && a->slot[g] < a->slots && a->cursor[g] >= -1 && a->cursor[g] <= a->T;
+        good = a->slot[g] >= 0 && a->slot[g] < a->slots && a->cursor[g] >= -1 &&
+               a->cursor[g] <= a->T;
     return good ? VLY_OK : vly_fail(VLY_ECORRUPT, "the saved table of unrolls is damaged");
 }
 
@@ -343,7 +394,8 @@ static vly_status restored(vly_algo *pub, vly_queue *q) {
         for (int g = 0; g < a->G; g++) a->next[g] = a->position[g] = -1;
         VLY_TRY(vly_exec_prepare(a->learning, q, a->learner.params.param));
     } else if (a->act_param != a->learner.params.param) {
-        VLY_TRY(a->c->copy(q, a->act_param, a->learner.params.param, (size_t)a->learner.params.n * sizeof(vly_real)));
+        VLY_TRY(a->c->copy(q, a->act_param, a->learner.params.param,
+                           (size_t)a->learner.params.n * sizeof(vly_real)));
     }
     VLY_TRY(vly_exec_prepare(a->acting, q, a->act_param));
     return a->c->queue_sync(q);
@@ -366,9 +418,11 @@ static vly_status copy_acting_weights(impala *a, vly_queue *q) {
     vly_status s = VLY_OK;
     a->act_param = a->learner.params.param;
     if (a->pub.schedule == VLY_SCHEDULE_SYNC || a->eval) return VLY_OK;
-    a->act_param = vly_memories_take(&a->memories, false, a->learner.params.n, sizeof(vly_real), "unrolls", &s);
+    a->act_param = vly_memories_take(&a->memories, false, a->learner.params.n, sizeof(vly_real),
+                                     "unrolls", &s);
     VLY_TRY(s);
-    return a->c->copy(q, a->act_param, a->learner.params.param, (size_t)a->learner.params.n * sizeof(vly_real));
+    return a->c->copy(q, a->act_param, a->learner.params.param,
+                      (size_t)a->learner.params.n * sizeof(vly_real));
 }
 
 static vly_status fill(impala *a, const vly_algo_args *args) {
@@ -388,7 +442,8 @@ static vly_status fill(impala *a, const vly_algo_args *args) {
     if (a->eval) return VLY_OK;
     if (args->sync && args->sync->send_unroll) { /* acts for a learner elsewhere */
         vly_status s = VLY_OK;
-        a->parcel = vly_memories_take(&a->memories, true, (int64_t)vly_impala_unroll_bytes(a, a->M), 1, "unrolls", &s);
+        a->parcel = vly_memories_take(&a->memories, true, (int64_t)vly_impala_unroll_bytes(a, a->M),
+                                      1, "unrolls", &s);
         return s;
     }
     VLY_TRY(vly_impala_alloc_learning(a));
@@ -415,17 +470,31 @@ vly_status vly_impala_create(vly_algo **out, const vly_algo_args *args) {
     const vly_config *config = args->config;
     *out = NULL;
     if (args->actors < 1 || args->groups < 1 || args->actors % args->groups)
-        return vly_fail(VLY_EINVAL, "%d environments do not divide into %d groups", args->actors, args->groups);
+        return vly_fail(VLY_EINVAL, "%d environments do not divide into %d groups", args->actors,
+                        args->groups);
     const int T = args->eval ? 1 : config->impala.rollout;
     if (T < 1 || (int64_t)(T + 8) * args->actors * 4 > INT32_MAX)
         return vly_fail(VLY_EINVAL, "unrolls of %d steps of %d environments", T, args->actors);
     impala *a = calloc(1, sizeof *a);
     if (!a) return vly_fail(VLY_ENOMEM, "no memory for impala");
     const bool sync = args->eval || config->pool.schedule == VLY_SCHEDULE_SYNC;
-    a->pub = (vly_algo){.name = "impala", .schedule = sync ? VLY_SCHEDULE_SYNC : VLY_SCHEDULE_ASYNC, .phase_steps = T, .destroy = destroy,
-                        .place = place, .arrived = arrived, .act = act, .action = action, .collect = sync ? NULL : collect,
-                        .learn = learn, .publish = sync ? NULL : publish, .discard = discard, .value = value, .metrics = metrics,
-                        .buffers = vly_impala_buffers, .restored = restored, .receive = vly_impala_receive};
+    a->pub = (vly_algo){.name = "impala",
+                        .schedule = sync ? VLY_SCHEDULE_SYNC : VLY_SCHEDULE_ASYNC,
+                        .phase_steps = T,
+                        .destroy = destroy,
+                        .place = place,
+                        .arrived = arrived,
+                        .act = act,
+                        .action = action,
+                        .collect = sync ? NULL : collect,
+                        .learn = learn,
+                        .publish = sync ? NULL : publish,
+                        .discard = discard,
+                        .value = value,
+                        .metrics = metrics,
+                        .buffers = vly_impala_buffers,
+                        .restored = restored,
+                        .receive = vly_impala_receive};
     a->c = args->compute;
     a->memories = (vly_memories){.c = a->c, .option = "--run.envs or --impala.rollout"};
     a->config = config;

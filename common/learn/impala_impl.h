@@ -11,7 +11,10 @@
 #include "common/learn/learner.h"
 #include "common/learn/memories.h"
 
-enum { SLOT_LEARN = 1, SLOT_TAIL = 2 }; /* why a slot is not free: to be learned from; a group still reads its end */
+enum {
+    SLOT_LEARN = 1,
+    SLOT_TAIL = 2
+}; /* why a slot is not free: to be learned from; a group still reads its end */
 
 typedef struct {
     vly_algo pub; /* first */
@@ -28,18 +31,19 @@ typedef struct {
     vly_real *act_param; /* the acting copy; the learner's own on a synchronous schedule */
 
     /* slots */
-    uint8_t *frames, *age;  /* device (slots, history + T + 1, M) */
+    uint8_t *frames, *age; /* device (slots, history + T + 1, M) */
     uint8_t *age_host;
-    vly_real *h0, *cell0;   /* device (slots, M, H): recurrent state at row 0 */
-    float *reward;          /* host (slots, T + 1, M); row t came with observation t */
+    vly_real *h0, *cell0; /* device (slots, M, H): recurrent state at row 0 */
+    float *reward;        /* host (slots, T + 1, M); row t came with observation t */
     uint8_t *flags;
-    int32_t *action;        /* host (slots, T, M) */
+    int32_t *action; /* host (slots, T, M) */
     float *logp;
-    int64_t *version;       /* host (slots, T): of the weights that acted */
-    int32_t *busy;          /* host (slots): SLOT_... */
-    int32_t *ready;         /* host: complete slots, oldest first */
+    int64_t *version; /* host (slots, T): of the weights that acted */
+    int32_t *busy;    /* host (slots): SLOT_... */
+    int32_t *ready;   /* host: complete slots, oldest first */
 
-    /* groups (host): slot and newest row, where the next rows go (-1: not placed), position in the last act() */
+    /* groups (host): slot and newest row, where the next rows go (-1: not placed), position in the
+     * last act() */
     int32_t *slot, *cursor, *next, *position;
     int32_t *act_action; /* host (N), (N), (G): what was chosen on the newest row */
     float *act_logp;
@@ -74,9 +78,15 @@ typedef struct {
 } impala;
 enum { READY, DROPPED, VERSION, NUMBERS };
 
-static inline int64_t vly_impala_frame_row(const impala *a, int slot, int t) { return ((int64_t)slot * (a->history + a->T + 1) + a->history + t) * a->M; }
-static inline int64_t vly_impala_host_row(const impala *a, int slot, int t) { return ((int64_t)slot * (a->T + 1) + t) * a->M; }
-static inline int64_t vly_impala_step_row(const impala *a, int slot, int t) { return ((int64_t)slot * a->T + t) * a->M; }
+static inline int64_t vly_impala_frame_row(const impala *a, int slot, int t) {
+    return ((int64_t)slot * (a->history + a->T + 1) + a->history + t) * a->M;
+}
+static inline int64_t vly_impala_host_row(const impala *a, int slot, int t) {
+    return ((int64_t)slot * (a->T + 1) + t) * a->M;
+}
+static inline int64_t vly_impala_step_row(const impala *a, int slot, int t) {
+    return ((int64_t)slot * a->T + t) * a->M;
+}
 
 static inline int vly_impala_free_slot(const impala *a) {
     for (int s = 0; s < a->slots; s++)

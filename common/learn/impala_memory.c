@@ -4,7 +4,8 @@
 #define HOST(n, type) vly_memories_take(&a->memories, true, (n), sizeof(type), "unrolls", &s)
 
 vly_status vly_impala_alloc_slots(impala *a) {
-    const int64_t K = a->slots, rows = K * (a->T + 1) * a->M, steps = K * a->T * a->M, frames = vly_impala_frame_row(a, a->slots, -a->history);
+    const int64_t K = a->slots, rows = K * (a->T + 1) * a->M, steps = K * a->T * a->M,
+                  frames = vly_impala_frame_row(a, a->slots, -a->history);
     vly_status s = VLY_OK;
     a->frames = vly_memories_take(&a->memories, false, frames, a->obs.bytes, "unrolls", &s);
     a->reward = HOST(rows, float);
@@ -86,7 +87,8 @@ int vly_impala_buffers(vly_algo *pub, vly_buffer *out, int max) {
     vly_buffer_list list = {out, 0, max};
     vly_learner_buffers(&a->learner, &list);
     if (a->eval) return list.n;
-    const int64_t K = a->slots, rows = K * (a->T + 1) * a->M, steps = K * a->T * a->M, frames = vly_impala_frame_row(a, a->slots, -a->history);
+    const int64_t K = a->slots, rows = K * (a->T + 1) * a->M, steps = K * a->T * a->M,
+                  frames = vly_impala_frame_row(a, a->slots, -a->history);
     const vly_buffer_role state = VLY_BUFFER_STATE;
     vly_buffer_add(&list, "rng", state, VLY_U64, 2, a->rng, true);
     vly_buffer_add(&list, "slots.numbers", state, VLY_I64, NUMBERS, a->numbers, false);
@@ -99,7 +101,8 @@ int vly_impala_buffers(vly_algo *pub, vly_buffer *out, int max) {
     vly_buffer_add(&list, "unrolls.action", state, VLY_I32, steps, a->action, false);
     vly_buffer_add(&list, "unrolls.logp", state, VLY_F32, steps, a->logp, false);
     vly_buffer_add(&list, "unrolls.version", state, VLY_I64, K * a->T, a->version, false);
-    vly_buffer_add(&list, "unrolls.observation", state, VLY_U8, frames * (int64_t)a->obs.bytes, a->frames, true);
+    vly_buffer_add(&list, "unrolls.observation", state, VLY_U8, frames * (int64_t)a->obs.bytes,
+                   a->frames, true);
     if (a->age) vly_buffer_add(&list, "unrolls.age", state, VLY_U8, frames, a->age, true);
     if (a->act_param != a->learner.params.param)
         vly_buffer_add(&list, "acting", state, VLY_F32, a->learner.params.n, a->act_param, true);

@@ -1,9 +1,9 @@
 /* Unrolls as messages: an actor's process hands them over, the learner's takes them in.
  *
- * head | version (T) | observations (history + T + 1, C) | ages, if frames are stacked | reward, flags (T + 1, C)
- *      | action, log-probability (T, C) | recurrent state (C, H) twice
- * with C columns; whoever receives them cuts them into slots of its own M. Little-endian, unaligned, checked on arrival: a
- * message may come from anyone.
+ * head | version (T) | observations (history + T + 1, C) | ages, if frames are stacked | reward,
+ * flags (T + 1, C) | action, log-probability (T, C) | recurrent state (C, H) twice with C columns;
+ * whoever receives them cuts them into slots of its own M. Little-endian, unaligned, checked on
+ * arrival: a message may come from anyone.
  */
 #include <math.h>
 #include "common/learn/impala_impl.h"
@@ -16,12 +16,15 @@ typedef struct {
     uint64_t observation_bytes;
 } head;
 
-static size_t frame_rows(const impala *a) { return (size_t)(a->history + a->T + 1); }
+static size_t frame_rows(const impala *a) {
+    return (size_t)(a->history + a->T + 1);
+}
 
 size_t vly_impala_unroll_bytes(const impala *a, int columns) {
     const size_t C = (size_t)columns, T = (size_t)a->T;
     const size_t frame = a->obs.bytes + (a->age ? 1 : 0);
-    return sizeof(head) + T * sizeof(int64_t) + C * (frame_rows(a) * frame + (T + 1) * 5 + T * 8 + 2 * (size_t)a->H * sizeof(float));
+    return sizeof(head) + T * sizeof(int64_t) +
+           C * (frame_rows(a) * frame + (T + 1) * 5 + T * 8 + 2 * (size_t)a->H * sizeof(float));
 }
 
 /* Rows of M columns on our side, of C in the message; `message` points at our first column. */
@@ -40,9 +43,12 @@ static vly_status move_rows(parcel *p, void *ours, bool device, size_t rows, siz
     device = device && !c->info.is_host;
     for (size_t r = 0; r < rows; r++) {
         uint8_t *mine = (uint8_t *)ours + r * M, *other = theirs + r * C;
-        if (p->out && device) VLY_TRY(c->download(p->q, other, mine, M));
-        else if (device) VLY_TRY(c->upload(p->q, mine, other, M));
-        else memcpy(p->out ? other : mine, p->out ? mine : other, M);
+        if (p->out && device)
+            VLY_TRY(c->download(p->q, other, mine, M));
+        else if (device)
+            VLY_TRY(c->upload(p->q, mine, other, M));
+        else
+            memcpy(p->out ? other : mine, p->out ? mine : other, M);
     }
     p->message += rows * C;
     return VLY_OK;
@@ -50,13 +56,16 @@ static vly_status move_rows(parcel *p, void *ours, bool device, size_t rows, siz
 
 static vly_status move_slot(parcel *p) {
     impala *a = p->a;
-    const int64_t frame = vly_impala_frame_row(a, p->slot, -a->history), host = vly_impala_host_row(a, p->slot, 0);
+    const int64_t frame = vly_impala_frame_row(a, p->slot, -a->history),
+                  host = vly_impala_host_row(a, p->slot, 0);
     const int64_t step = vly_impala_step_row(a, p->slot, 0), state = (int64_t)p->slot * a->M * a->H;
     const size_t T = (size_t)a->T, versions = T * sizeof(int64_t);
     void *const version = a->version + (int64_t)p->slot * a->T;
-    memcpy(p->out ? (void *)p->message : version, p->out ? version : (const void *)p->message, versions);
+    memcpy(p->out ? (void *)p->message : version, p->out ? version : (const void *)p->message,
+           versions);
     p->message += versions;
-    VLY_TRY(move_rows(p, a->frames + (size_t)frame * a->obs.bytes, true, frame_rows(a), a->obs.bytes));
+    VLY_TRY(
+        move_rows(p, a->frames + (size_t)frame * a->obs.bytes, true, frame_rows(a), a->obs.bytes));
     if (a->age) VLY_TRY(move_rows(p, a->age_host + frame, false, frame_rows(a), 1));
     VLY_TRY(move_rows(p, a->reward + host, false, T + 1, sizeof(float)));
     VLY_TRY(move_rows(p, a->flags + host, false, T + 1, 1));
@@ -71,7 +80,12 @@ static vly_status move_slot(parcel *p) {
 /* ---- out ---- */
 
 static head head_of(const impala *a, int columns) {
-    return (head){.magic = MAGIC, .T = a->T, .columns = columns, .history = a->history, .hidden = a->H, .actions = a->actions,
+    return (head){.magic = MAGIC,
+                  .T = a->T,
+                  .columns = columns,
+                  .history = a->history,
+                  .hidden = a->H,
+                  .actions = a->actions,
                   .observation_bytes = a->obs.bytes};
 }
 
@@ -82,7 +96,12 @@ vly_status vly_impala_hand_over(impala *a, vly_queue *q) {
         const int slot = a->ready[0];
         const head h = head_of(a, a->M);
         memcpy(a->parcel, &h, sizeof h);
-        parcel p = {.a = a, .q = q, .message = a->parcel + sizeof h, .out = true, .slot = slot, .columns = a->M};
+        parcel p = {.a = a,
+                    .q = q,
+                    .message = a->parcel + sizeof h,
+                    .out = true,
+                    .slot = slot,
+                    .columns = a->M};
         VLY_TRY(move_slot(&p));
         VLY_TRY(a->c->queue_sync(q));
         VLY_TRY(s->send_unroll(s, a->parcel, bytes));
@@ -101,22 +120,29 @@ static vly_status check_shape(const impala *a, const uint8_t *unroll, size_t byt
     if (bytes < sizeof h) return vly_fail(VLY_ECORRUPT, "an unroll of %zu bytes", bytes);
     memcpy(&h, unroll, sizeof h);
     const head want = head_of(a, h.columns);
-    const bool same = memcmp(&h, &want, sizeof h) == 0 && h.columns > 0 && h.columns % a->M == 0 && h.columns <= a->N;
+    const bool same = memcmp(&h, &want, sizeof h) == 0 && h.columns > 0 && h.columns % a->M == 0 &&
+                      h.columns <= a->N;
     if (!same || bytes != vly_impala_unroll_bytes(a, h.columns))
-        return vly_fail(VLY_ECORRUPT, "an unroll of %d steps of %d environments, %d actions: it is of another run", h.T, h.columns, h.actions);
+        return vly_fail(
+            VLY_ECORRUPT,
+            "an unroll of %d steps of %d environments, %d actions: it is of another run", h.T,
+            h.columns, h.actions);
     *columns = h.columns;
     return VLY_OK;
 }
 
-/* Nothing that would index out of a table or poison the weights. Observations are any bytes, unless they are floats. */
+/* Nothing that would index out of a table or poison the weights. Observations are any bytes, unless
+ * they are floats. */
 static bool is_sane(const impala *a, int slot) {
     const int64_t rows = (int64_t)(a->T + 1) * a->M, steps = (int64_t)a->T * a->M;
-    const float *reward = a->reward + vly_impala_host_row(a, slot, 0), *logp = a->logp + vly_impala_step_row(a, slot, 0);
+    const float *reward = a->reward + vly_impala_host_row(a, slot, 0),
+                *logp = a->logp + vly_impala_step_row(a, slot, 0);
     const int32_t *action = a->action + vly_impala_step_row(a, slot, 0);
     const int64_t *version = a->version + (int64_t)slot * a->T;
     bool sane = true;
     for (int64_t i = 0; i < rows; i++) sane = sane && isfinite(reward[i]);
-    for (int64_t i = 0; i < steps; i++) sane = sane && isfinite(logp[i]) && action[i] >= 0 && action[i] < a->actions;
+    for (int64_t i = 0; i < steps; i++)
+        sane = sane && isfinite(logp[i]) && action[i] >= 0 && action[i] < a->actions;
     for (int t = 0; t < a->T; t++) sane = sane && version[t] >= 0;
     return sane;
 }
@@ -159,11 +185,19 @@ vly_status vly_impala_receive(vly_algo *pub, vly_queue *q, const void *unroll, s
     VLY_TRY(check_shape(a, unroll, bytes, &columns));
     if (!a->receiver) become_receiver(a);
     const int slots = columns / a->M;
-    if (free_slots(a) < slots) return vly_fail(VLY_ENOSPACE, "no room for %d unrolls before those that wait are learned from", columns);
-    sane = observations_are_finite(a, (const uint8_t *)unroll + sizeof(head) + (size_t)a->T * sizeof(int64_t), columns);
+    if (free_slots(a) < slots)
+        return vly_fail(VLY_ENOSPACE,
+                        "no room for %d unrolls before those that wait are learned from", columns);
+    sane = observations_are_finite(
+        a, (const uint8_t *)unroll + sizeof(head) + (size_t)a->T * sizeof(int64_t), columns);
     for (; taken < slots && sane; taken++) {
         const int slot = vly_impala_free_slot(a);
-        parcel p = {.a = a, .q = q, .message = (uint8_t *)(uintptr_t)unroll + sizeof(head), .slot = slot, .first = taken * a->M, .columns = columns};
+        parcel p = {.a = a,
+                    .q = q,
+                    .message = (uint8_t *)(uintptr_t)unroll + sizeof(head),
+                    .slot = slot,
+                    .first = taken * a->M,
+                    .columns = columns};
         VLY_TRY(move_slot(&p));
         if (a->age && a->age != a->age_host) {
             const int64_t row = vly_impala_frame_row(a, slot, -a->history);
@@ -175,7 +209,7 @@ vly_status vly_impala_receive(vly_algo *pub, vly_queue *q, const void *unroll, s
         a->ready[a->numbers[READY]++] = slot;
     }
     VLY_TRY(a->c->queue_sync(q)); /* the message is the caller's again */
-    if (!sane) /* none of it */
+    if (!sane)                    /* none of it */
         for (; taken > 0; taken--) a->busy[a->ready[--a->numbers[READY]]] = 0;
     pub->async.ready = (int)a->numbers[READY] * a->M;
     return sane ? VLY_OK : vly_fail(VLY_ECORRUPT, "an unroll with numbers that cannot be");

@@ -37,7 +37,8 @@ static vly_status first_weights(vly_learner *l, const vly_algo_args *args) {
     vly_status status = vly_net_init(l->net, args->seed, host);
     if (status == VLY_OK) status = l->c->upload(args->queue, l->params.param, host, bytes);
     if (status == VLY_OK) status = l->c->queue_sync(args->queue);
-    if (status == VLY_OK && !args->eval && l->optimizer.kind == VLY_RMSPROP_TF) { /* its accumulator starts at 1 */
+    if (status == VLY_OK && !args->eval && l->optimizer.kind == VLY_RMSPROP_TF) { /* its accumulator
+                                                                                     starts at 1 */
         for (int64_t i = 0; i < l->params.n; i++) host[i] = 1;
         status = l->c->upload(args->queue, l->params.v, host, bytes);
         if (status == VLY_OK) status = l->c->queue_sync(args->queue);
@@ -54,8 +55,11 @@ vly_status vly_learner_create(vly_learner *l, const vly_algo_args *args, const v
     l->c = args->compute;
     l->net = net;
     l->sync = args->sync;
-    l->optimizer = (vly_optimizer){.kind = (vly_optimizer_kind)config->optim.kind, .beta1 = config->optim.beta1,
-                                   .beta2 = config->optim.beta2, .eps = config->optim.eps, .momentum = config->optim.momentum};
+    l->optimizer = (vly_optimizer){.kind = (vly_optimizer_kind)config->optim.kind,
+                                   .beta1 = config->optim.beta1,
+                                   .beta2 = config->optim.beta2,
+                                   .eps = config->optim.eps,
+                                   .momentum = config->optim.momentum};
     l->params.n = vly_net_params(net);
     vly_status status = alloc_reals(l, l->params.n, "weights", &l->params.param);
     if (status == VLY_OK && !args->eval) status = alloc_training(l);
@@ -66,7 +70,9 @@ vly_status vly_learner_create(vly_learner *l, const vly_algo_args *args, const v
 
 void vly_learner_destroy(vly_learner *l) {
     if (!l->c) return;
-    void *const device[] = {l->params.param, l->params.grad, l->params.m, l->params.v, l->params.step, l->params.low, l->norm, l->stats, l->hyper_device};
+    void *const device[] = {l->params.param, l->params.grad, l->params.m,
+                            l->params.v,     l->params.step, l->params.low,
+                            l->norm,         l->stats,       l->hyper_device};
     for (size_t i = 0; i < sizeof device / sizeof device[0]; i++)
         if (device[i]) l->c->free(l->c, device[i]);
     if (l->hyper) l->c->free_host(l->c, l->hyper);
@@ -82,7 +88,8 @@ vly_status vly_learner_begin(vly_learner *l, vly_queue *q) {
 
 vly_status vly_learner_step(vly_learner *l, vly_queue *q) {
     vly_sync *s = l->sync;
-    if (s && s->reduce) VLY_TRY(s->reduce(s, q, l->params.grad, l->reduced > 0 ? l->reduced : l->params.n));
+    if (s && s->reduce)
+        VLY_TRY(s->reduce(s, q, l->params.grad, l->reduced > 0 ? l->reduced : l->params.n));
     l->reduced = 0;
     if (s && s->apply) return s->apply(s, q, &l->params, l->hyper);
     VLY_TRY(l->c->grad_norm(q, l->params.n, l->params.grad, l->norm));
@@ -92,14 +99,17 @@ vly_status vly_learner_step(vly_learner *l, vly_queue *q) {
 
 vly_status vly_learner_share(vly_learner *l, vly_exec *exec) {
     if (!l->c->layer_share || !l->params.grad || !vly_net_description(l->net)->bf16) return VLY_OK;
-    if (!l->params.low) VLY_TRY(l->c->alloc(l->c, (size_t)l->params.n * 2, "the weights in bf16", "--net.hidden", &l->params.low));
+    if (!l->params.low)
+        VLY_TRY(l->c->alloc(l->c, (size_t)l->params.n * 2, "the weights in bf16", "--net.hidden",
+                            &l->params.low));
     return vly_exec_share_low(exec, &l->params);
 }
 
 vly_status vly_learner_stepped(const vly_learner *l, vly_queue *q, vly_exec *exec) {
     const vly_sync *s = l->sync;
     const bool own_pass = !s || (!s->apply && !s->mix); /* nobody else has changed the weights */
-    return own_pass ? vly_exec_stepped(exec, q, l->params.param) : vly_exec_prepare(exec, q, l->params.param);
+    return own_pass ? vly_exec_stepped(exec, q, l->params.param)
+                    : vly_exec_prepare(exec, q, l->params.param);
 }
 
 static vly_status reduce_early(void *arg, vly_queue *q, vly_real *grad, int64_t from) {
@@ -121,30 +131,45 @@ vly_status vly_learner_check(const vly_learner *l) {
     bool finite = l->sums[VLY_STAT_NONFINITE] == 0;
     for (int i = 0; i < VLY_STATS; i++) finite = finite && isfinite(l->sums[i]);
     if (finite) return VLY_OK;
-    return vly_fail(VLY_ENUMERIC, "the loss, a gradient or a weight is not a finite number any more (policy loss %g, value loss %g, "
-                    "gradient norm %g): lower the learning rate or clip gradients (--optim.max_grad_norm)",
-                    (double)l->sums[VLY_STAT_POLICY_LOSS], (double)l->sums[VLY_STAT_VALUE_LOSS], (double)l->sums[VLY_STAT_GRAD_NORM]);
+    return vly_fail(
+        VLY_ENUMERIC,
+        "the loss, a gradient or a weight is not a finite number any more (policy loss %g, value "
+        "loss %g, "
+        "gradient norm %g): lower the learning rate or clip gradients (--optim.max_grad_norm)",
+        (double)l->sums[VLY_STAT_POLICY_LOSS], (double)l->sums[VLY_STAT_VALUE_LOSS],
+        (double)l->sums[VLY_STAT_GRAD_NORM]);
 }
 
-bool vly_learner_capturable(const vly_learner *l) { return !l->sync || l->sync->capturable; }
+bool vly_learner_capturable(const vly_learner *l) {
+    return !l->sync || l->sync->capturable;
+}
 
 /* Images learn in bf16 where the machine is faster at it; small MLPs gain nothing. */
-static bool wants_bf16(const vly_config *config, const vly_compute_info *info, const vly_obs_spec *obs) {
+static bool wants_bf16(const vly_config *config, const vly_compute_info *info,
+                       const vly_obs_spec *obs) {
     if (config->run.precision == VLY_PRECISION_BF16) return true;
-    const bool image = config->net.kind != VLY_NET_MLP && obs->ndim == 3 && obs->shape[0] >= 3 && obs->shape[1] >= 3;
+    const bool image = config->net.kind != VLY_NET_MLP && obs->ndim == 3 && obs->shape[0] >= 3 &&
+                       obs->shape[1] >= 3;
     return config->run.precision == VLY_PRECISION_AUTO && info->has_bf16 && image;
 }
 
 vly_status vly_learner_net(vly_net **out, const vly_algo_args *args, vly_head_kind head) {
     const vly_config *config = args->config;
     const bool image = args->env->obs.ndim == 3 && config->net.kind != VLY_NET_MLP;
-    vly_net_desc d = {.kind = (vly_net_kind)config->net.kind, .obs = args->env->obs, .actions = args->env->actions, .head = head,
-                      .shared = !config->net.separate, .lstm = config->net.lstm, .init = (vly_init_kind)config->net.init};
+    vly_net_desc d = {.kind = (vly_net_kind)config->net.kind,
+                      .obs = args->env->obs,
+                      .actions = args->env->actions,
+                      .head = head,
+                      .shared = !config->net.separate,
+                      .lstm = config->net.lstm,
+                      .init = (vly_init_kind)config->net.init};
     if (config->net.hidden.n > VLY_NET_HIDDEN_MAX)
-        return vly_fail(VLY_EINVAL, "--net.hidden has %d layers; at most %d", config->net.hidden.n, VLY_NET_HIDDEN_MAX);
+        return vly_fail(VLY_EINVAL, "--net.hidden has %d layers; at most %d", config->net.hidden.n,
+                        VLY_NET_HIDDEN_MAX);
     d.layers = config->net.hidden.n;
     for (int i = 0; i < d.layers; i++) d.hidden[i] = config->net.hidden.v[i];
-    /* Images: one number is the width after the convolutions; the MLP's default list means the network's own. */
+    /* Images: one number is the width after the convolutions; the MLP's default list means the
+     * network's own. */
     if (image && d.layers != 1) d.hidden[0] = 0;
     d.act = config->net.activation == VLY_NET_ACT_RELU ? VLY_ACT_RELU : VLY_ACT_TANH;
     d.bf16 = wants_bf16(config, &args->compute->info, &args->env->obs);
@@ -152,7 +177,8 @@ vly_status vly_learner_net(vly_net **out, const vly_algo_args *args, vly_head_ki
     return vly_net_create(out, &d);
 }
 
-void vly_buffer_add(vly_buffer_list *list, const char *name, vly_buffer_role role, vly_dtype dtype, int64_t n, void *data, bool device) {
+void vly_buffer_add(vly_buffer_list *list, const char *name, vly_buffer_role role, vly_dtype dtype,
+                    int64_t n, void *data, bool device) {
     if (list->n < list->max) {
         vly_buffer *b = &list->out[list->n];
         memset(b, 0, sizeof *b);
@@ -170,14 +196,17 @@ void vly_buffer_add(vly_buffer_list *list, const char *name, vly_buffer_role rol
 void vly_learner_buffers(const vly_learner *l, vly_buffer_list *list) {
     const vly_tensor *t;
     for (int i = 0; (t = vly_net_tensor(l->net, i)) != NULL; i++) {
-        vly_buffer_add(list, t->name, VLY_BUFFER_WEIGHT, VLY_F32, t->n, l->params.param + t->offset, true);
+        vly_buffer_add(list, t->name, VLY_BUFFER_WEIGHT, VLY_F32, t->n, l->params.param + t->offset,
+                       true);
         if (list->n > list->max) continue;
         vly_buffer *b = &list->out[list->n - 1];
         b->ndim = t->ndim;
         for (int k = 0; k < t->ndim; k++) b->shape[k] = t->shape[k];
     }
     if (!l->params.grad) return;
-    vly_buffer_add(list, "optimizer.m", VLY_BUFFER_OPTIMIZER, VLY_F32, l->params.n, l->params.m, true);
-    vly_buffer_add(list, "optimizer.v", VLY_BUFFER_OPTIMIZER, VLY_F32, l->params.n, l->params.v, true);
+    vly_buffer_add(list, "optimizer.m", VLY_BUFFER_OPTIMIZER, VLY_F32, l->params.n, l->params.m,
+                   true);
+    vly_buffer_add(list, "optimizer.v", VLY_BUFFER_OPTIMIZER, VLY_F32, l->params.n, l->params.v,
+                   true);
     vly_buffer_add(list, "optimizer.step", VLY_BUFFER_OPTIMIZER, VLY_I64, 1, l->params.step, true);
 }

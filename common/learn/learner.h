@@ -1,11 +1,11 @@
-/* learner.h -- what every deep algorithm shares: the parameters of a network, their optimizer, the scalars of an
- * update and its statistics.
+/* learner.h -- what every deep algorithm shares: the parameters of a network, their optimizer, the
+ * scalars of an update and its statistics.
  *
  *   VLY_TRY(vly_learner_create(&l, args, net, adam));
- *   <in learn()>  l.hyper->lr = ...; VLY_TRY(vly_learner_begin(&l, q));   // scalars up, statistics cleared
- *   <captured>    <forward, loss into l.stats, backward into l.params.grad>; VLY_TRY(vly_learner_step(&l, q));
- *   <after>       VLY_TRY(vly_learner_end(&l, q));                        // statistics down
- *   <q passed>    VLY_TRY(vly_learner_check(&l));  l.sums[VLY_STAT_...]
+ *   <in learn()>  l.hyper->lr = ...; VLY_TRY(vly_learner_begin(&l, q));   // scalars up, statistics
+ * cleared <captured>    <forward, loss into l.stats, backward into l.params.grad>;
+ * VLY_TRY(vly_learner_step(&l, q)); <after>       VLY_TRY(vly_learner_end(&l, q)); // statistics
+ * down <q passed>    VLY_TRY(vly_learner_check(&l));  l.sums[VLY_STAT_...]
  */
 #ifndef VLY_COMMON_LEARN_LEARNER_H
 #define VLY_COMMON_LEARN_LEARNER_H
@@ -21,23 +21,25 @@ typedef struct {
     const vly_net *net;
     vly_sync *sync;
     vly_optimizer optimizer;
-    vly_params params;      /* device; grad, m, v NULL when it only acts */
-    vly_real *norm;         /* device: gradient norm, non-finite flag */
-    vly_real *stats;        /* device: VLY_STATS sums */
-    vly_hyper *hyper;       /* host: filled before vly_learner_begin */
+    vly_params params; /* device; grad, m, v NULL when it only acts */
+    vly_real *norm;    /* device: gradient norm, non-finite flag */
+    vly_real *stats;   /* device: VLY_STATS sums */
+    vly_hyper *hyper;  /* host: filled before vly_learner_begin */
     vly_hyper *hyper_device;
-    vly_real *sums;         /* host: VLY_STATS, of the last update */
-    int64_t reduced;        /* gradients from here on have been given to reduce_early */
+    vly_real *sums;  /* host: VLY_STATS, of the last update */
+    int64_t reduced; /* gradients from here on have been given to reduce_early */
 } vly_learner;
 
-/* Random weights from args->seed, equal on all ranks. acts_only: parameters alone. On failure nothing is left. */
+/* Random weights from args->seed, equal on all ranks. acts_only: parameters alone. On failure
+ * nothing is left. */
 vly_status vly_learner_create(vly_learner *l, const vly_algo_args *args, const vly_net *net);
 void vly_learner_destroy(vly_learner *l);
 vly_status vly_learner_begin(vly_learner *l, vly_queue *q);
-/* With several ranks: the gradients of the layers nearest the output, which are complete first, are reduced beside
- * the rest of the backward pass of this context. */
+/* With several ranks: the gradients of the layers nearest the output, which are complete first, are
+ * reduced beside the rest of the backward pass of this context. */
 void vly_learner_overlap(vly_learner *l, vly_exec *learning);
-/* This context computes with the learner's own parameters: where it rounds them, the optimizer does it in its pass. */
+/* This context computes with the learner's own parameters: where it rounds them, the optimizer does
+ * it in its pass. */
 vly_status vly_learner_share(vly_learner *l, vly_exec *exec);
 /* After vly_learner_step, or several: such a context is ready for the new weights. */
 vly_status vly_learner_stepped(const vly_learner *l, vly_queue *q, vly_exec *exec);
@@ -57,7 +59,8 @@ typedef struct {
     vly_buffer *out;
     int n, max;
 } vly_buffer_list;
-void vly_buffer_add(vly_buffer_list *list, const char *name, vly_buffer_role role, vly_dtype dtype, int64_t n, void *data, bool device);
+void vly_buffer_add(vly_buffer_list *list, const char *name, vly_buffer_role role, vly_dtype dtype,
+                    int64_t n, void *data, bool device);
 /* Weights by tensor, optimizer arenas. */
 void vly_learner_buffers(const vly_learner *l, vly_buffer_list *list);
 

@@ -2,8 +2,9 @@
  *
  *   vly_memories m = {.c = compute, .option = "--run.envs or the rollout"};
  *   vly_status s = VLY_OK;
- *   a->reward = vly_memories_take(&m, false, rows, sizeof(vly_real), "rollout", &s);  // device; true: host
- *   a->flags = vly_memories_take(&m, false, rows, 1, "rollout", &s);                  // NULL once s has failed
+ *   a->reward = vly_memories_take(&m, false, rows, sizeof(vly_real), "rollout", &s);  // device;
+ * true: host a->flags = vly_memories_take(&m, false, rows, 1, "rollout", &s);                  //
+ * NULL once s has failed
  *   ...
  *   vly_memories_give_back(&m);
  */
@@ -22,6 +23,7 @@ typedef struct {
 } vly_memories;
 
 /* n zeroed numbers of `size` bytes. NULL when *status is not VLY_OK, before or after. */
-void *vly_memories_take(vly_memories *m, bool host, int64_t n, size_t size, const char *what, vly_status *status);
+void *vly_memories_take(vly_memories *m, bool host, int64_t n, size_t size, const char *what,
+                        vly_status *status);
 void vly_memories_give_back(vly_memories *m);
 #endif

@@ -7,8 +7,8 @@ static int add_value(vly_net *net, int h, int w, int c, vly_dtype type) {
     return net->value_count++;
 }
 
-static int64_t add_tensor(vly_net *net, const char *name, const char *part, int ndim, const int64_t *shape, int64_t offset,
-                          float gain) {
+static int64_t add_tensor(vly_net *net, const char *name, const char *part, int ndim,
+                          const int64_t *shape, int64_t offset, float gain) {
     vly_tensor *t = &net->tensors[net->tensor_count++];
     snprintf(t->name, sizeof t->name, "%s.%s", name, part);
     t->ndim = ndim;
@@ -23,7 +23,9 @@ static int64_t add_tensor(vly_net *net, const char *name, const char *part, int 
     return t->n;
 }
 
-static vly_dtype act_type(const vly_net *net) { return net->desc.bf16 ? VLY_BF16 : VLY_F32; }
+static vly_dtype act_type(const vly_net *net) {
+    return net->desc.bf16 ? VLY_BF16 : VLY_F32;
+}
 
 /* Appends a layer and its tensors; returns the value it makes. */
 static int add_layer(vly_net *net, const char *name, int in, vly_layer_desc layer, float gain) {
@@ -47,9 +49,11 @@ static int add_layer(vly_net *net, const char *name, int in, vly_layer_desc laye
     node->layer = layer;
     node->offset = net->params;
     if (layer.kind != VLY_MAXPOOL) {
-        const int64_t conv[] = {layer.out_c, layer.kernel, layer.kernel, layer.in_c}, linear[] = {layer.out_c, layer.in_c};
+        const int64_t conv[] = {layer.out_c, layer.kernel, layer.kernel, layer.in_c},
+                      linear[] = {layer.out_c, layer.in_c};
         const bool is_conv = layer.kind == VLY_CONV;
-        const int64_t n = add_tensor(net, name, "weight", is_conv ? 4 : 2, is_conv ? conv : linear, net->params, gain);
+        const int64_t n = add_tensor(net, name, "weight", is_conv ? 4 : 2, is_conv ? conv : linear,
+                                     net->params, gain);
         add_tensor(net, name, "bias", 1, conv, net->params + n, 0.0f);
         net->params = (net->params + n + layer.out_c + ALIGN - 1) / ALIGN * ALIGN;
     }
@@ -58,12 +62,21 @@ static int add_layer(vly_net *net, const char *name, int in, vly_layer_desc laye
 
 static const float HIDDEN = 1.41421356f; /* gain of hidden layers */
 
-static int add_linear(vly_net *net, const char *name, int in, int out, vly_act act, vly_dtype type, float gain) {
-    return add_layer(net, name, in, (vly_layer_desc){.kind = VLY_LINEAR, .act = act, .out_c = out, .y_type = type}, gain);
+static int add_linear(vly_net *net, const char *name, int in, int out, vly_act act, vly_dtype type,
+                      float gain) {
+    return add_layer(net, name, in,
+                     (vly_layer_desc){.kind = VLY_LINEAR, .act = act, .out_c = out, .y_type = type},
+                     gain);
 }
 
-static int add_conv(vly_net *net, const char *name, int in, int out, int kernel, int stride, int pad, vly_act act) {
-    const vly_layer_desc layer = {.kind = VLY_CONV, .act = act, .out_c = out, .kernel = kernel, .stride = stride, .pad = pad,
+static int add_conv(vly_net *net, const char *name, int in, int out, int kernel, int stride,
+                    int pad, vly_act act) {
+    const vly_layer_desc layer = {.kind = VLY_CONV,
+                                  .act = act,
+                                  .out_c = out,
+                                  .kernel = kernel,
+                                  .stride = stride,
+                                  .pad = pad,
                                   .y_type = act_type(net)};
     return add_layer(net, name, in, layer, HIDDEN);
 }
@@ -94,8 +107,14 @@ static int add_impala(vly_net *net, int x) {
     for (int i = 0; i < 3; i++) {
         snprintf(name, sizeof name, "trunk.%d.conv", i);
         x = add_conv(net, name, x, channels[i], 3, 1, 1, VLY_ACT_NONE);
-        x = add_layer(net, "", x, (vly_layer_desc){.kind = VLY_MAXPOOL, .out_c = channels[i], .kernel = 3, .stride = 2, .pad = 1,
-                                                   .y_type = act_type(net)}, 0.0f);
+        x = add_layer(net, "", x,
+                      (vly_layer_desc){.kind = VLY_MAXPOOL,
+                                       .out_c = channels[i],
+                                       .kernel = 3,
+                                       .stride = 2,
+                                       .pad = 1,
+                                       .y_type = act_type(net)},
+                      0.0f);
         for (int k = 0; k < 2; k++) {
             snprintf(name, sizeof name, "trunk.%d.residual%d", i, k);
             x = add_residual(net, name, x);
@@ -104,7 +123,8 @@ static int add_impala(vly_net *net, int x) {
     return add_unary(net, VLY_NODE_RELU, x, act_type(net));
 }
 
-static int add_convs(vly_net *net, int x, const int (*convs)[3], int count) { /* channels, kernel, stride */
+static int add_convs(vly_net *net, int x, const int (*convs)[3], int count) { /* channels, kernel,
+                                                                                 stride */
     char name[32];
     for (int i = 0; i < count; i++) {
         snprintf(name, sizeof name, "trunk.conv%d", i);
@@ -114,7 +134,9 @@ static int add_convs(vly_net *net, int x, const int (*convs)[3], int count) { /*
 }
 
 static int add_trunk(vly_net *net, const char *prefix, int x) {
-    static const int minatar[][3] = {{16, 3, 1}}, nature[][3] = {{32, 8, 4}, {64, 4, 2}, {64, 3, 1}}, a3c[][3] = {{16, 8, 4}, {32, 4, 2}};
+    static const int minatar[][3] = {{16, 3, 1}},
+                     nature[][3] = {{32, 8, 4}, {64, 4, 2}, {64, 3, 1}},
+                     a3c[][3] = {{16, 8, 4}, {32, 4, 2}};
     char name[32];
     int width = 0;
     switch (net->desc.kind) {
@@ -156,7 +178,9 @@ static void add_heads(vly_net *net, int policy, int value_in) {
         net->logits = add_linear(net, "policy.head", policy, A, VLY_ACT_NONE, VLY_F32, 0.01f);
         net->value = add_linear(net, "value.head", value_in, 1, VLY_ACT_NONE, VLY_F32, 1.0f);
         break;
-    case VLY_HEAD_Q: net->logits = add_linear(net, "q.head", policy, A, VLY_ACT_NONE, VLY_F32, 1.0f); break;
+    case VLY_HEAD_Q:
+        net->logits = add_linear(net, "q.head", policy, A, VLY_ACT_NONE, VLY_F32, 1.0f);
+        break;
     case VLY_HEAD_DUELING: {
         const int v = add_linear(net, "q.value", value_in, 1, VLY_ACT_NONE, VLY_F32, 1.0f);
         const int a = add_linear(net, "q.advantage", policy, A, VLY_ACT_NONE, VLY_F32, 1.0f);
@@ -176,7 +200,8 @@ static void build(vly_net *net) {
     const int h = o->ndim == 3 ? o->shape[0] : 1, w = o->ndim == 3 ? o->shape[1] : 1;
     const int c = (o->ndim == 3 ? o->shape[2] : o->shape[0]) * (o->stack > 1 ? o->stack : 1);
     const int x = add_value(net, h, w, c, image && o->dtype == VLY_U8 ? VLY_U8 : act_type(net));
-    const bool towers = d->kind == VLY_NET_MLP && !d->shared && d->lstm == 0 && d->head == VLY_HEAD_POLICY_VALUE;
+    const bool towers = d->kind == VLY_NET_MLP && !d->shared && d->lstm == 0 &&
+                        d->head == VLY_HEAD_POLICY_VALUE;
     int policy = add_trunk(net, towers ? "policy" : "trunk", x);
     if (d->lstm > 0) policy = add_lstm(net, policy);
     const int value_in = towers ? add_trunk(net, "value", x) : policy;
@@ -185,30 +210,45 @@ static void build(vly_net *net) {
 
 static vly_status check_desc(const vly_net_desc *d) {
     const vly_obs_spec *o = &d->obs;
-    if (o->ndim != 1 && o->ndim != 3) return vly_fail(VLY_EINVAL, "a network reads observations of 1 or 3 dimensions, not %d", o->ndim);
+    if (o->ndim != 1 && o->ndim != 3)
+        return vly_fail(VLY_EINVAL, "a network reads observations of 1 or 3 dimensions, not %d",
+                        o->ndim);
     for (int i = 0; i < o->ndim; i++)
-        if (o->shape[i] < 1) return vly_fail(VLY_EINVAL, "the observation's dimension %d is %d", i, o->shape[i]);
-    if (o->dtype != VLY_F32 && o->dtype != VLY_U8) return vly_fail(VLY_EINVAL, "a network reads float or uint8 observations");
-    if (d->actions < 1 || d->actions > 4096) return vly_fail(VLY_EINVAL, "a network has 1 to 4096 actions, not %d", d->actions);
+        if (o->shape[i] < 1)
+            return vly_fail(VLY_EINVAL, "the observation's dimension %d is %d", i, o->shape[i]);
+    if (o->dtype != VLY_F32 && o->dtype != VLY_U8)
+        return vly_fail(VLY_EINVAL, "a network reads float or uint8 observations");
+    if (d->actions < 1 || d->actions > 4096)
+        return vly_fail(VLY_EINVAL, "a network has 1 to 4096 actions, not %d", d->actions);
     if (d->layers < 0 || d->layers > VLY_NET_HIDDEN_MAX)
-        return vly_fail(VLY_EINVAL, "an MLP has 0 to %d hidden layers, not %d", VLY_NET_HIDDEN_MAX, d->layers);
+        return vly_fail(VLY_EINVAL, "an MLP has 0 to %d hidden layers, not %d", VLY_NET_HIDDEN_MAX,
+                        d->layers);
     for (int i = 0; i < (d->kind == VLY_NET_MLP ? d->layers : 1); i++)
         if (d->hidden[i] < (d->kind == VLY_NET_MLP) || d->hidden[i] > 65536)
-            return vly_fail(VLY_EINVAL, "a hidden layer has 1 to 65536 units, not %d", d->hidden[i]);
-    if (d->lstm < 0 || d->lstm > 8192) return vly_fail(VLY_EINVAL, "an LSTM has 1 to 8192 units, not %d", d->lstm);
+            return vly_fail(VLY_EINVAL, "a hidden layer has 1 to 65536 units, not %d",
+                            d->hidden[i]);
+    if (d->lstm < 0 || d->lstm > 8192)
+        return vly_fail(VLY_EINVAL, "an LSTM has 1 to 8192 units, not %d", d->lstm);
     if (d->kind != VLY_NET_MLP && o->ndim != 3)
-        return vly_fail(VLY_EINVAL, "network \"%s\" needs an image; these observations are vectors: use --net.kind mlp",
-                        vly_net_kind_name(d->kind));
-    const int least = d->kind == VLY_NET_NATURE ? 36 : d->kind == VLY_NET_A3C ? 20 : d->kind == VLY_NET_MLP ? 1 : 3;
+        return vly_fail(
+            VLY_EINVAL,
+            "network \"%s\" needs an image; these observations are vectors: use --net.kind mlp",
+            vly_net_kind_name(d->kind));
+    const int least = d->kind == VLY_NET_NATURE ? 36
+                      : d->kind == VLY_NET_A3C  ? 20
+                      : d->kind == VLY_NET_MLP  ? 1
+                                                : 3;
     if (o->ndim == 3 && (o->shape[0] < least || o->shape[1] < least))
-        return vly_fail(VLY_EINVAL, "network \"%s\" needs images of at least %d x %d, not %d x %d", vly_net_kind_name(d->kind), least,
-                        least, o->shape[0], o->shape[1]);
+        return vly_fail(VLY_EINVAL, "network \"%s\" needs images of at least %d x %d, not %d x %d",
+                        vly_net_kind_name(d->kind), least, least, o->shape[0], o->shape[1]);
     return VLY_OK;
 }
 
 static vly_net_kind kind_for(const vly_obs_spec *o) {
     if (o->ndim != 3) return VLY_NET_MLP;
-    return o->shape[0] >= 36 && o->shape[1] >= 36 ? VLY_NET_NATURE : o->shape[0] >= 3 && o->shape[1] >= 3 ? VLY_NET_MINATAR : VLY_NET_MLP;
+    return o->shape[0] >= 36 && o->shape[1] >= 36 ? VLY_NET_NATURE
+           : o->shape[0] >= 3 && o->shape[1] >= 3 ? VLY_NET_MINATAR
+                                                  : VLY_NET_MLP;
 }
 
 vly_status vly_net_create(vly_net **out, const vly_net_desc *desc) {
@@ -224,12 +264,24 @@ vly_status vly_net_create(vly_net **out, const vly_net_desc *desc) {
     return VLY_OK;
 }
 
-void vly_net_destroy(vly_net *net) { free(net); }
-const vly_net_desc *vly_net_description(const vly_net *net) { return &net->desc; }
-int64_t vly_net_params(const vly_net *net) { return net->params; }
-int64_t vly_net_weights(const vly_net *net) { return net->weights; }
+void vly_net_destroy(vly_net *net) {
+    free(net);
+}
+const vly_net_desc *vly_net_description(const vly_net *net) {
+    return &net->desc;
+}
+int64_t vly_net_params(const vly_net *net) {
+    return net->params;
+}
+int64_t vly_net_weights(const vly_net *net) {
+    return net->weights;
+}
 vly_net_graph vly_net_view(const vly_net *net) {
-    return (vly_net_graph){.nodes = net->nodes, .node_count = net->node_count, .values = net->values, .logits = net->logits, .value = net->value};
+    return (vly_net_graph){.nodes = net->nodes,
+                           .node_count = net->node_count,
+                           .values = net->values,
+                           .logits = net->logits,
+                           .value = net->value};
 }
 const vly_tensor *vly_net_tensor(const vly_net *net, int i) {
     return i >= 0 && i < net->tensor_count ? &net->tensors[i] : NULL;

@@ -1,12 +1,11 @@
 /* net.h -- the networks, written once against common/base/compute.h.
  *
- *   vly_net_desc d = {.kind = VLY_NET_MLP, .obs = env.obs, .actions = 2, .hidden = {64, 64}, .layers = 2,
- *                     .act = VLY_ACT_TANH, .head = VLY_HEAD_POLICY_VALUE};
- *   VLY_TRY(vly_net_create(&net, &d));                        // a description: no memory of a device
- *   VLY_TRY(vly_net_init(net, seed, host_param));             // vly_net_params(net) numbers
- *   VLY_TRY(vly_exec_create(&exec, c, net, batch, learn));    // activations, layer plans
- *   VLY_TRY(vly_exec_prepare(exec, q, param));                // after param changed
- *   VLY_TRY(vly_exec_gather(exec, q, &frames, n, row, 0));    // fills the input
+ *   vly_net_desc d = {.kind = VLY_NET_MLP, .obs = env.obs, .actions = 2, .hidden = {64, 64},
+ * .layers = 2, .act = VLY_ACT_TANH, .head = VLY_HEAD_POLICY_VALUE}; VLY_TRY(vly_net_create(&net,
+ * &d));                        // a description: no memory of a device VLY_TRY(vly_net_init(net,
+ * seed, host_param));             // vly_net_params(net) numbers VLY_TRY(vly_exec_create(&exec, c,
+ * net, batch, learn));    // activations, layer plans VLY_TRY(vly_exec_prepare(exec, q, param)); //
+ * after param changed VLY_TRY(vly_exec_gather(exec, q, &frames, n, row, 0));    // fills the input
  *   VLY_TRY(vly_exec_forward(exec, q, n, param));             // exec->logits, exec->value
  *   <a loss fills exec->dlogits, exec->dvalue>
  *   VLY_TRY(vly_exec_backward(exec, q, n, param, grad));      // overwrites every gradient
@@ -24,12 +23,13 @@ extern "C" {
 #endif
 
 typedef enum {
-    VLY_NET_AUTO,    /* by the observation: vector MLP, small image MINATAR, 84 x 84 NATURE */
+    VLY_NET_AUTO, /* by the observation: vector MLP, small image MINATAR, 84 x 84 NATURE */
     VLY_NET_MLP,
     VLY_NET_MINATAR, /* conv 3x3 16, fc 128 (Young & Tian 2019) */
     VLY_NET_NATURE,  /* conv 8x8/4 32, conv 4x4/2 64, conv 3x3 64, fc 512 (Mnih et al. 2015) */
     VLY_NET_A3C,     /* conv 8x8/4 16, conv 4x4/2 32, fc 256 (Mnih et al. 2013, 2016) */
-    VLY_NET_IMPALA   /* 3 x (conv 3x3, pool 3x3/2, 2 residual blocks) 16 32 32, fc 256 (Espeholt et al. 2018) */
+    VLY_NET_IMPALA   /* 3 x (conv 3x3, pool 3x3/2, 2 residual blocks) 16 32 32, fc 256 (Espeholt et
+                        al. 2018) */
 } vly_net_kind;
 typedef enum {
     VLY_HEAD_POLICY_VALUE, /* logits (n, actions) and value (n) */
@@ -37,14 +37,14 @@ typedef enum {
     VLY_HEAD_DUELING       /* Q = V + A - mean A (Wang et al. 2016) */
 } vly_head_kind;
 typedef enum {
-    VLY_INIT_ORTHOGONAL,      /* gain sqrt 2, policy head 0.01, other heads 1 */
-    VLY_INIT_XAVIER_UNIFORM,  /* Glorot & Bengio 2010 */
+    VLY_INIT_ORTHOGONAL,     /* gain sqrt 2, policy head 0.01, other heads 1 */
+    VLY_INIT_XAVIER_UNIFORM, /* Glorot & Bengio 2010 */
     VLY_INIT_XAVIER_NORMAL,
     VLY_INIT_KAIMING_UNIFORM, /* He et al. 2015: variance 2 / fan in */
     VLY_INIT_KAIMING_NORMAL,
-    VLY_INIT_LECUN_NORMAL,    /* variance 1 / fan in */
-    VLY_INIT_TORCH            /* PyTorch's default: weights and biases uniform in +-1/sqrt(fan in) */
-} vly_init_kind;              /* biases are 0 but for TORCH */
+    VLY_INIT_LECUN_NORMAL, /* variance 1 / fan in */
+    VLY_INIT_TORCH         /* PyTorch's default: weights and biases uniform in +-1/sqrt(fan in) */
+} vly_init_kind;           /* biases are 0 but for TORCH */
 
 enum { VLY_NET_HIDDEN_MAX = 4 };
 
@@ -53,22 +53,23 @@ typedef struct {
     vly_obs_spec obs;
     int actions;
     vly_head_kind head;
-    int hidden[VLY_NET_HIDDEN_MAX]; /* MLP: its layers. CNNs: hidden[0] replaces the fc width when not 0 */
+    int hidden[VLY_NET_HIDDEN_MAX]; /* MLP: its layers. CNNs: hidden[0] replaces the fc width when
+                                       not 0 */
     int layers;
-    vly_act act;            /* MLP: TANH or RELU */
-    bool shared;            /* MLP: policy and value share the hidden layers (CNNs always do) */
-    int lstm;               /* width of an LSTM before the heads, 0: none */
+    vly_act act; /* MLP: TANH or RELU */
+    bool shared; /* MLP: policy and value share the hidden layers (CNNs always do) */
+    int lstm;    /* width of an LSTM before the heads, 0: none */
     bool bf16;
-    bool tf32;              /* with f32 activations: products may use tensor cores */
+    bool tf32; /* with f32 activations: products may use tensor cores */
     vly_init_kind init;
 } vly_net_desc;
 
 typedef struct {
-    char name[48];    /* "trunk.conv0.weight" */
+    char name[48]; /* "trunk.conv0.weight" */
     int ndim;
-    int64_t shape[4]; /* linear (out, in), conv (out, kh, kw, in), bias (out) */
+    int64_t shape[4];  /* linear (out, in), conv (out, kh, kw, in), bias (out) */
     int64_t offset, n; /* in the parameter array; offsets are multiples of 16, gaps hold zeros */
-    float gain;       /* of the orthogonal initialisation; 0 for biases */
+    float gain;        /* of the orthogonal initialisation; 0 for biases */
 } vly_tensor;
 
 typedef struct vly_net vly_net;
@@ -79,9 +80,15 @@ int64_t vly_net_params(const vly_net *net);  /* length of the parameter array, g
 int64_t vly_net_weights(const vly_net *net); /* trained numbers in it */
 const vly_tensor *vly_net_tensor(const vly_net *net, int i); /* NULL past the end */
 
-/* The graph, for those who write it elsewhere (cpu/program/onnx.h): nodes over numbered values, in order of execution;
- * value 0 is the input. */
-typedef enum { VLY_NODE_LAYER, VLY_NODE_RELU, VLY_NODE_ADD, VLY_NODE_LSTM, VLY_NODE_DUELING } vly_net_op;
+/* The graph, for those who write it elsewhere (cpu/program/onnx.h): nodes over numbered values, in
+ * order of execution; value 0 is the input. */
+typedef enum {
+    VLY_NODE_LAYER,
+    VLY_NODE_RELU,
+    VLY_NODE_ADD,
+    VLY_NODE_LSTM,
+    VLY_NODE_DUELING
+} vly_net_op;
 typedef struct {
     vly_net_op op;
     int in, in2, out;     /* ADD: out += in. DUELING: in V, in2 A. LSTM: in gates */
@@ -108,32 +115,39 @@ typedef struct {
     const vly_net *net;
     int batch_max;
     bool learn;
-    void *x;                  /* input (batch_max, h, w, c * stack) of type x_type */
+    void *x; /* input (batch_max, h, w, c * stack) of type x_type */
     vly_dtype x_type;
-    vly_real *logits, *value; /* outputs; value NULL without a value head */
+    vly_real *logits, *value;   /* outputs; value NULL without a value head */
     vly_real *dlogits, *dvalue; /* learn: gradients of the outputs, overwritten by backward */
-    /* LSTM: n rows are steps x (n / steps) time-major. state_h, state_c (steps + 1, rows, H): [0] is set by
-     * the caller before forward, [steps] is the state after. */
+    /* LSTM: n rows are steps x (n / steps) time-major. state_h, state_c (steps + 1, rows, H): [0]
+     * is set by the caller before forward, [steps] is the state after. */
     vly_real *state_h, *state_c;
 } vly_exec;
 
 /* `what` names the use in messages: "acting", "learning". */
-vly_status vly_exec_create(vly_exec **out, vly_compute *c, const vly_net *net, int batch_max, bool learn, const char *what);
+vly_status vly_exec_create(vly_exec **out, vly_compute *c, const vly_net *net, int batch_max,
+                           bool learn, const char *what);
 void vly_exec_destroy(vly_exec *exec);
 vly_status vly_exec_prepare(vly_exec *exec, vly_queue *q, const vly_real *param);
-/* The bf16 weights of this context's layers lie from now on in p->low, which the optimizer writes in its own pass; fills p->scaled.
- * Changes nothing where the back end packs weights its own way. */
+/* The bf16 weights of this context's layers lie from now on in p->low, which the optimizer writes
+ * in its own pass; fills p->scaled. Changes nothing where the back end packs weights its own way.
+ */
 vly_status vly_exec_share_low(vly_exec *exec, vly_params *p);
 /* After an optimizer step: what of prepare it has not done. */
 vly_status vly_exec_stepped(vly_exec *exec, vly_queue *q, const vly_real *param);
-vly_status vly_exec_gather(vly_exec *exec, vly_queue *q, const vly_frames *frames, int n, const int32_t *row, int64_t first);
-/* LSTM networks: how the n rows of the following calls divide; flags of the rows (steps, n / steps). */
+vly_status vly_exec_gather(vly_exec *exec, vly_queue *q, const vly_frames *frames, int n,
+                           const int32_t *row, int64_t first);
+/* LSTM networks: how the n rows of the following calls divide; flags of the rows (steps, n /
+ * steps). */
 vly_status vly_exec_sequence(vly_exec *exec, int steps, const uint8_t *flags);
 vly_status vly_exec_forward(vly_exec *exec, vly_queue *q, int n, const vly_real *param);
-vly_status vly_exec_backward(vly_exec *exec, vly_queue *q, int n, const vly_real *param, vly_real *grad);
-/* In every backward pass, as soon as grad[from .. params) is complete on q, which is most of the parameters some way before
- * the end: fn(arg, q, grad, from). NULL: no more. */
-void vly_exec_on_gradient(vly_exec *exec, vly_status (*fn)(void *arg, vly_queue *q, vly_real *grad, int64_t from), void *arg);
+vly_status vly_exec_backward(vly_exec *exec, vly_queue *q, int n, const vly_real *param,
+                             vly_real *grad);
+/* In every backward pass, as soon as grad[from .. params) is complete on q, which is most of the
+ * parameters some way before the end: fn(arg, q, grad, from). NULL: no more. */
+void vly_exec_on_gradient(vly_exec *exec,
+                          vly_status (*fn)(void *arg, vly_queue *q, vly_real *grad, int64_t from),
+                          void *arg);
 /* Where that is: in convolutional networks behind the convolutions; 0: nowhere. */
 int64_t vly_net_split(const vly_net *net);
 

@@ -5,20 +5,22 @@ typedef struct {
     vly_exec pub; /* first: what the user sees */
     vly_compute *c;
     vly_layer *layers[NODES_MAX];
-    void *act[NODES_MAX], *grad[NODES_MAX];  /* by value: point into the slots */
+    void *act[NODES_MAX], *grad[NODES_MAX]; /* by value: point into the slots */
     void *slots[2 * NODES_MAX + 8];
     int slot_count;
-    void *scratch;                           /* a second gradient of a value, before it is added */
-    bool shares_low;                         /* bf16 weights: the optimizer keeps them */
+    void *scratch;   /* a second gradient of a value, before it is added */
+    bool shares_low; /* bf16 weights: the optimizer keeps them */
     vly_real *lstm_work;
-    int steps;                               /* LSTM: of the sequence */
+    int steps; /* LSTM: of the sequence */
     const uint8_t *flags;
     vly_status (*on_gradient)(void *arg, vly_queue *q, vly_real *grad, int64_t from);
     void *on_gradient_arg;
-    int split;                               /* node after whose backward it is called */
+    int split; /* node after whose backward it is called */
 } exec;
 
-static size_t type_bytes(vly_dtype type) { return type == VLY_F32 ? sizeof(vly_real) : vly_dtype_bytes(type); }
+static size_t type_bytes(vly_dtype type) {
+    return type == VLY_F32 ? sizeof(vly_real) : vly_dtype_bytes(type);
+}
 static size_t value_bytes(const vly_net *net, int v, int batch) {
     return (size_t)net->values[v].size * (size_t)batch * type_bytes(net->values[v].type);
 }
@@ -31,7 +33,8 @@ static vly_status take(exec *e, size_t bytes, const char *what, void **out) {
 
 /* Values share memory when their lives do not overlap. first[v], last[v]: the interval of a value's
  * life in a sequence of events; -1: none. Fills memory[v]. */
-static vly_status share(exec *e, const int *first, const int *last, const char *what, void **memory) {
+static vly_status share(exec *e, const int *first, const int *last, const char *what,
+                        void **memory) {
     const vly_net *net = e->pub.net;
     int owner[NODES_MAX], slot_of[NODES_MAX], count = 0;
     size_t bytes[NODES_MAX] = {0};
@@ -42,8 +45,10 @@ static vly_status share(exec *e, const int *first, const int *last, const char *
             int best = -1;
             for (int s = 0; s < count; s++) {
                 const bool busy = last[owner[s]] >= event;
-                if (!busy && (best < 0 || (bytes[s] >= need && (bytes[best] < need || bytes[s] < bytes[best])) ||
-                              (bytes[best] < need && bytes[s] > bytes[best])))
+                if (!busy &&
+                    (best < 0 ||
+                     (bytes[s] >= need && (bytes[best] < need || bytes[s] < bytes[best])) ||
+                     (bytes[best] < need && bytes[s] > bytes[best])))
                     best = s;
             }
             if (best < 0) best = count++;
@@ -75,10 +80,12 @@ static vly_status alloc_activations(exec *e, const char *what) {
         extend(first, last, node->out, i + 1);
     }
     const int end = e->pub.learn ? 2 * NODES_MAX : net->node_count + 1;
-    for (int v = 0; v < net->value_count; v++) /* outputs, and all that backward reads, live to the end */
+    for (int v = 0; v < net->value_count; v++) /* outputs, and all that backward reads, live to the
+                                                  end */
         if (first[v] >= 0 && (e->pub.learn || v == net->logits || v == net->value)) last[v] = end;
     for (int i = 0; i < net->node_count; i++) /* the LSTM's output is part of its states */
-        if (net->nodes[i].op == VLY_NODE_LSTM) first[net->nodes[i].out] = last[net->nodes[i].out] = -1;
+        if (net->nodes[i].op == VLY_NODE_LSTM)
+            first[net->nodes[i].out] = last[net->nodes[i].out] = -1;
     last[0] = 2 * NODES_MAX; /* the caller may look at the input, or run forward again */
     return share(e, first, last, what, e->act);
 }
@@ -96,7 +103,8 @@ static vly_status alloc_gradients(exec *e, const char *what) {
         extend(first, last, node->out, event);
         if (node->in != 0) extend(first, last, node->in, event);
         if (node->op == VLY_NODE_DUELING) extend(first, last, node->in2, event);
-        if (node->in != 0 && value_bytes(net, node->in, e->pub.batch_max) > scratch) scratch = value_bytes(net, node->in, e->pub.batch_max);
+        if (node->in != 0 && value_bytes(net, node->in, e->pub.batch_max) > scratch)
+            scratch = value_bytes(net, node->in, e->pub.batch_max);
     }
     VLY_TRY(share(e, first, last, what, e->grad));
     return scratch ? take(e, scratch, what, &e->scratch) : VLY_OK;
@@ -106,7 +114,8 @@ static vly_status alloc_lstm(exec *e) {
     const vly_net *net = e->pub.net;
     const size_t H = (size_t)net->desc.lstm, batch = (size_t)e->pub.batch_max;
     void *h, *c;
-    VLY_TRY(take(e, 2 * batch * H * sizeof(vly_real), "LSTM states", &h)); /* (steps + 1) rows <= 2 batch */
+    VLY_TRY(take(e, 2 * batch * H * sizeof(vly_real), "LSTM states", &h)); /* (steps + 1) rows <= 2
+                                                                              batch */
     VLY_TRY(take(e, 2 * batch * H * sizeof(vly_real), "LSTM states", &c));
     e->pub.state_h = h, e->pub.state_c = c;
     if (!e->pub.learn) return VLY_OK;
@@ -142,7 +151,8 @@ static vly_status fill_exec(exec *e, const char *what) {
     return create_layers(e);
 }
 
-vly_status vly_exec_create(vly_exec **out, vly_compute *c, const vly_net *net, int batch_max, bool learn, const char *what) {
+vly_status vly_exec_create(vly_exec **out, vly_compute *c, const vly_net *net, int batch_max,
+                           bool learn, const char *what) {
     *out = NULL;
     if (batch_max < 1) return vly_fail(VLY_EINVAL, "a batch of %d rows (%s)", batch_max, what);
     exec *e = calloc(1, sizeof *e);
@@ -174,7 +184,8 @@ vly_status vly_exec_prepare(vly_exec *pub, vly_queue *q, const vly_real *param) 
     exec *e = (exec *)pub;
     const vly_net *net = pub->net;
     for (int i = 0; i < net->node_count; i++)
-        if (e->layers[i]) VLY_TRY(e->c->layer_prepare(q, e->layers[i], param + net->nodes[i].offset));
+        if (e->layers[i])
+            VLY_TRY(e->c->layer_prepare(q, e->layers[i], param + net->nodes[i].offset));
     return VLY_OK;
 }
 
@@ -197,7 +208,9 @@ vly_status vly_exec_share_low(vly_exec *pub, vly_params *p) {
         float scale = 1.0f;
         if (!e->layers[i] || node->layer.kind == VLY_MAXPOOL) continue;
         VLY_TRY(e->c->layer_share(e->layers[i], (uint16_t *)p->low + node->offset, &scale));
-        VLY_TRY(note_scale(p, node->offset, node->offset + vly_layer_params(&node->layer) - node->layer.out_c, scale));
+        VLY_TRY(note_scale(p, node->offset,
+                           node->offset + vly_layer_params(&node->layer) - node->layer.out_c,
+                           scale));
     }
     e->shares_low = true;
     return VLY_OK;
@@ -208,18 +221,21 @@ vly_status vly_exec_stepped(vly_exec *pub, vly_queue *q, const vly_real *param) 
     const vly_net *net = pub->net;
     if (!e->shares_low) return vly_exec_prepare(pub, q, param);
     for (int i = 0; i < net->node_count; i++)
-        if (e->layers[i]) VLY_TRY(e->c->layer_stepped(q, e->layers[i], param + net->nodes[i].offset));
+        if (e->layers[i])
+            VLY_TRY(e->c->layer_stepped(q, e->layers[i], param + net->nodes[i].offset));
     return VLY_OK;
 }
 
-vly_status vly_exec_gather(vly_exec *pub, vly_queue *q, const vly_frames *frames, int n, const int32_t *row, int64_t first) {
+vly_status vly_exec_gather(vly_exec *pub, vly_queue *q, const vly_frames *frames, int n,
+                           const int32_t *row, int64_t first) {
     return ((exec *)pub)->c->gather(q, frames, n, row, first, pub->x_type, pub->x);
 }
 
 vly_status vly_exec_sequence(vly_exec *pub, int steps, const uint8_t *flags) {
     exec *e = (exec *)pub;
     if (pub->net->desc.lstm == 0) return VLY_OK;
-    if (steps < 1 || steps > pub->batch_max || !flags) return vly_fail(VLY_EINVAL, "a sequence of %d steps", steps);
+    if (steps < 1 || steps > pub->batch_max || !flags)
+        return vly_fail(VLY_EINVAL, "a sequence of %d steps", steps);
     e->steps = steps;
     e->flags = flags;
     return VLY_OK;
@@ -232,7 +248,8 @@ static void *activation(const exec *e, int v, int n) {
 }
 
 static vly_status check_rows(const exec *e, int n) {
-    if (n < 1 || n > e->pub.batch_max) return vly_fail(VLY_EINVAL, "%d rows in a context made for %d", n, e->pub.batch_max);
+    if (n < 1 || n > e->pub.batch_max)
+        return vly_fail(VLY_EINVAL, "%d rows in a context made for %d", n, e->pub.batch_max);
     if (e->pub.net->desc.lstm > 0 && (n % e->steps || !e->flags))
         return vly_fail(VLY_EINVAL, "%d rows are not sequences of %d steps", n, e->steps);
     return VLY_OK;
@@ -245,13 +262,15 @@ static vly_status node_forward(exec *e, vly_queue *q, int i, int n, const vly_re
     void *out = activation(e, node->out, n);
     const vly_net_value *y = &net->values[node->out];
     switch (node->op) {
-    case VLY_NODE_LAYER: return e->c->layer_forward(q, e->layers[i], n, in, param + node->offset, out);
+    case VLY_NODE_LAYER:
+        return e->c->layer_forward(q, e->layers[i], n, in, param + node->offset, out);
     case VLY_NODE_RELU: return e->c->relu(q, y->type, n * y->size, in, out);
     case VLY_NODE_ADD: return e->c->add(q, y->type, n * y->size, in, out);
     case VLY_NODE_LSTM:
-        return e->c->lstm_forward(q, e->steps, n / e->steps, net->desc.lstm, param + node->offset, e->flags, e->act[node->in],
-                                  e->pub.state_h, e->pub.state_c);
-    case VLY_NODE_DUELING: return e->c->dueling(q, n, net->desc.actions, in, activation(e, node->in2, n), out);
+        return e->c->lstm_forward(q, e->steps, n / e->steps, net->desc.lstm, param + node->offset,
+                                  e->flags, e->act[node->in], e->pub.state_h, e->pub.state_c);
+    case VLY_NODE_DUELING:
+        return e->c->dueling(q, n, net->desc.actions, in, activation(e, node->in2, n), out);
     }
     return VLY_EINVAL;
 }
@@ -263,8 +282,10 @@ vly_status vly_exec_forward(vly_exec *pub, vly_queue *q, int n, const vly_real *
     return VLY_OK;
 }
 
-/* The gradient of node->in is written by backward of node i; `again`: someone wrote to it before. */
-static vly_status node_backward(exec *e, vly_queue *q, int i, int n, const vly_real *param, vly_real *grad, bool again) {
+/* The gradient of node->in is written by backward of node i; `again`: someone wrote to it before.
+ */
+static vly_status node_backward(exec *e, vly_queue *q, int i, int n, const vly_real *param,
+                                vly_real *grad, bool again) {
     const vly_net *net = e->pub.net;
     const vly_net_node *node = &net->nodes[i];
     const vly_net_value *x = &net->values[node->in], *y = &net->values[node->out];
@@ -272,32 +293,41 @@ static vly_status node_backward(exec *e, vly_queue *q, int i, int n, const vly_r
     switch (node->op) {
     case VLY_NODE_LAYER: {
         void *to = node->in == 0 ? NULL : again ? e->scratch : dx;
-        VLY_TRY(e->c->layer_backward(q, e->layers[i], n, activation(e, node->in, n), activation(e, node->out, n), param + node->offset,
-                                     dy, to, grad + node->offset, false));
+        VLY_TRY(e->c->layer_backward(q, e->layers[i], n, activation(e, node->in, n),
+                                     activation(e, node->out, n), param + node->offset, dy, to,
+                                     grad + node->offset, false));
         return to == e->scratch && to ? e->c->add(q, x->type, n * x->size, to, dx) : VLY_OK;
     }
-    case VLY_NODE_RELU: return e->c->relu_backward(q, y->type, n * y->size, activation(e, node->out, n), dy, dx, again);
+    case VLY_NODE_RELU:
+        return e->c->relu_backward(q, y->type, n * y->size, activation(e, node->out, n), dy, dx,
+                                   again);
     case VLY_NODE_ADD: /* dy stays for the other term */
         if (again) return e->c->add(q, y->type, n * y->size, dy, dx);
         return e->c->copy(q, dx, dy, (size_t)(n * y->size) * type_bytes(y->type));
     case VLY_NODE_LSTM:
-        return e->c->lstm_backward(q, e->steps, n / e->steps, net->desc.lstm, param + node->offset, e->flags, e->act[node->in],
-                                   e->pub.state_h, e->pub.state_c, dy, dx, grad + node->offset, e->lstm_work);
-    case VLY_NODE_DUELING: return e->c->dueling_backward(q, n, net->desc.actions, dy, dx, e->grad[node->in2]);
+        return e->c->lstm_backward(q, e->steps, n / e->steps, net->desc.lstm, param + node->offset,
+                                   e->flags, e->act[node->in], e->pub.state_h, e->pub.state_c, dy,
+                                   dx, grad + node->offset, e->lstm_work);
+    case VLY_NODE_DUELING:
+        return e->c->dueling_backward(q, n, net->desc.actions, dy, dx, e->grad[node->in2]);
     }
     return VLY_EINVAL;
 }
 
-/* Nodes and their parameters are in order of execution, so backward completes the array from its end. The first linear layer
- * behind the last convolution, or in an MLP the first at whose end half of the parameters lie. */
+/* Nodes and their parameters are in order of execution, so backward completes the array from its
+ * end. The first linear layer behind the last convolution, or in an MLP the first at whose end half
+ * of the parameters lie. */
 static int split_node(const vly_net *net) {
     int after_convs = 0;
     for (int i = 0; i < net->node_count; i++)
-        if (net->nodes[i].op == VLY_NODE_LAYER && net->nodes[i].layer.kind == VLY_CONV) after_convs = i + 1;
+        if (net->nodes[i].op == VLY_NODE_LAYER && net->nodes[i].layer.kind == VLY_CONV)
+            after_convs = i + 1;
     for (int i = after_convs; i < net->node_count; i++) {
         const vly_net_node *node = &net->nodes[i];
-        const bool has_weights = (node->op == VLY_NODE_LAYER && node->layer.kind == VLY_LINEAR) || node->op == VLY_NODE_LSTM;
-        if (has_weights && node->offset > 0 && (after_convs > 0 || 2 * node->offset >= net->params)) return i;
+        const bool has_weights = (node->op == VLY_NODE_LAYER && node->layer.kind == VLY_LINEAR) ||
+                                 node->op == VLY_NODE_LSTM;
+        if (has_weights && node->offset > 0 && (after_convs > 0 || 2 * node->offset >= net->params))
+            return i;
     }
     return -1;
 }
@@ -307,14 +337,17 @@ int64_t vly_net_split(const vly_net *net) {
     return node < 0 ? 0 : net->nodes[node].offset;
 }
 
-void vly_exec_on_gradient(vly_exec *pub, vly_status (*fn)(void *arg, vly_queue *q, vly_real *grad, int64_t from), void *arg) {
+void vly_exec_on_gradient(vly_exec *pub,
+                          vly_status (*fn)(void *arg, vly_queue *q, vly_real *grad, int64_t from),
+                          void *arg) {
     exec *e = (exec *)pub;
     e->split = split_node(pub->net);
     e->on_gradient = e->split > 0 ? fn : NULL;
     e->on_gradient_arg = arg;
 }
 
-vly_status vly_exec_backward(vly_exec *pub, vly_queue *q, int n, const vly_real *param, vly_real *grad) {
+vly_status vly_exec_backward(vly_exec *pub, vly_queue *q, int n, const vly_real *param,
+                             vly_real *grad) {
     exec *e = (exec *)pub;
     bool written[NODES_MAX] = {false};
     if (!pub->learn) return vly_fail(VLY_EINVAL, "backward in a context that only runs forward");
@@ -323,7 +356,8 @@ vly_status vly_exec_backward(vly_exec *pub, vly_queue *q, int n, const vly_real 
         const vly_net_node *node = &pub->net->nodes[i];
         VLY_TRY(node_backward(e, q, i, n, param, grad, written[node->in]));
         written[node->in] = true;
-        if (e->on_gradient && i == e->split) VLY_TRY(e->on_gradient(e->on_gradient_arg, q, grad, node->offset));
+        if (e->on_gradient && i == e->split)
+            VLY_TRY(e->on_gradient(e->on_gradient_arg, q, grad, node->offset));
     }
     return VLY_OK;
 }

@@ -1,8 +1,9 @@
-/* onpolicy.h -- synchronous actor-critic: act for T steps with one policy, learn from all of it, forget it.
- * PPO (common/learn/ppo.c) and A2C (common/learn/a2c.c) are this with different constants.
+/* onpolicy.h -- synchronous actor-critic: act for T steps with one policy, learn from all of it,
+ * forget it. PPO (common/learn/ppo.c) and A2C (common/learn/a2c.c) are this with different
+ * constants.
  *
- * The rollout is time-major, row (t, actor) = t * N + actor, t = 0 .. T. Row T of one rollout is row 0
- * of the next; stacked observations reach back into `history` earlier rows, kept behind row T
+ * The rollout is time-major, row (t, actor) = t * N + actor, t = 0 .. T. Row T of one rollout is
+ * row 0 of the next; stacked observations reach back into `history` earlier rows, kept behind row T
  * (row numbers wrap). Everything has a fixed address.
  */
 #ifndef VLY_COMMON_LEARN_ONPOLICY_H
@@ -22,7 +23,8 @@ typedef struct {
     float target_kl; /* an epoch that moves further ends the update; 0: none */
 } vly_onpolicy_options;
 
-vly_status vly_onpolicy_create(vly_algo **out, const vly_algo_args *args, const vly_onpolicy_options *options);
+vly_status vly_onpolicy_create(vly_algo **out, const vly_algo_args *args,
+                               const vly_onpolicy_options *options);
 vly_status vly_ppo_create(vly_algo **out, const vly_algo_args *args);
 vly_status vly_a2c_create(vly_algo **out, const vly_algo_args *args);
 

@@ -1,17 +1,26 @@
-/* Proximal policy optimisation (Schulman et al. 2017), with the details of its reference implementation:
- * generalised advantages normalised per minibatch, ratio and value clipping, annealed learning
- * rate, orthogonal initialisation, global gradient clipping. */
+/* Proximal policy optimisation (Schulman et al. 2017), with the details of its reference
+ * implementation: generalised advantages normalised per minibatch, ratio and value clipping,
+ * annealed learning rate, orthogonal initialisation, global gradient clipping. */
 #include "common/config/config.h"
 #include "common/learn/onpolicy.h"
 
 vly_status vly_ppo_create(vly_algo **out, const vly_algo_args *args) {
     const vly_config *c = args->config;
-    const vly_onpolicy_options options = {.name = "ppo", .rollout = c->ppo.rollout, .epochs = c->ppo.epochs,
-                                          .minibatches = c->ppo.minibatches, .normalize = c->ppo.normalize_advantage,
-                                          .anneal = c->ppo.anneal, .anneal_clip = c->ppo.anneal_clip, .lr = c->ppo.lr,
-                                          .gamma = c->ppo.gamma, .lambda = c->ppo.lambda, .clip = c->ppo.clip,
-                                          .value_clip = c->ppo.value_clip, .value_coef = c->ppo.value_coef,
-                                          .entropy_coef = c->ppo.entropy_coef, .reward_scale = c->ppo.reward_scale,
+    const vly_onpolicy_options options = {.name = "ppo",
+                                          .rollout = c->ppo.rollout,
+                                          .epochs = c->ppo.epochs,
+                                          .minibatches = c->ppo.minibatches,
+                                          .normalize = c->ppo.normalize_advantage,
+                                          .anneal = c->ppo.anneal,
+                                          .anneal_clip = c->ppo.anneal_clip,
+                                          .lr = c->ppo.lr,
+                                          .gamma = c->ppo.gamma,
+                                          .lambda = c->ppo.lambda,
+                                          .clip = c->ppo.clip,
+                                          .value_clip = c->ppo.value_clip,
+                                          .value_coef = c->ppo.value_coef,
+                                          .entropy_coef = c->ppo.entropy_coef,
+                                          .reward_scale = c->ppo.reward_scale,
                                           .target_kl = c->ppo.target_kl};
     return vly_onpolicy_create(out, args, &options);
 }

@@ -2,13 +2,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int64_t slot(const vly_replay *r, int64_t step) { return (step % r->T + r->T) % r->T; }
+static int64_t slot(const vly_replay *r, int64_t step) {
+    return (step % r->T + r->T) % r->T;
+}
 
 /* First row of a group's at a step; step may be -1. */
-static int64_t row_of(const vly_replay *r, int64_t step, int group) { return slot(r, step) * r->N + group * r->M; }
+static int64_t row_of(const vly_replay *r, int64_t step, int group) {
+    return slot(r, step) * r->N + group * r->M;
+}
 
 /* Whether what comes in passes through host memory of its own. */
-static bool has_slabs(const vly_replay *r) { return !r->c->info.is_host || sizeof(vly_real) != sizeof(float); }
+static bool has_slabs(const vly_replay *r) {
+    return !r->c->info.is_host || sizeof(vly_real) != sizeof(float);
+}
 
 /* ---- rows come in ---- */
 
@@ -26,8 +32,10 @@ static vly_status upload_answers(vly_replay *r, vly_queue *q, int group, int64_t
     const int64_t first = group * r->M;
     VLY_TRY(r->c->upload(q, r->flags + before, r->flags_slab + first, (size_t)r->M));
     if (sizeof(vly_real) == sizeof(float))
-        return r->c->upload(q, r->reward + before, r->reward_slab + first, (size_t)r->M * sizeof(float));
-    for (int64_t i = 0; i < r->M; i++) r->reward[before + i] = r->reward_slab[first + i]; /* double: on the host */
+        return r->c->upload(q, r->reward + before, r->reward_slab + first,
+                            (size_t)r->M * sizeof(float));
+    for (int64_t i = 0; i < r->M; i++)
+        r->reward[before + i] = r->reward_slab[first + i]; /* double: on the host */
     return VLY_OK;
 }
 
@@ -41,13 +49,15 @@ static int32_t *transitions_of(const vly_replay *r, int64_t step, int group) {
     return &r->transitions[slot(r, step) * r->o.groups + group];
 }
 
-/* The steps that can be sampled once step h has arrived. The next frame takes the place of step h + 1 - T: no
- * stack may reach that one any more. */
+/* The steps that can be sampled once step h has arrived. The next frame takes the place of step h +
+ * 1 - T: no stack may reach that one any more. */
 static int64_t oldest_of(const vly_replay *r, int64_t h) {
     const int64_t oldest = h + 1 - r->T + r->o.obs.stack;
     return oldest > 0 ? oldest : 0;
 }
-static int64_t ready_of(const vly_replay *r, int64_t h) { return h - r->o.n_step; }
+static int64_t ready_of(const vly_replay *r, int64_t h) {
+    return h - r->o.n_step;
+}
 
 static vly_status move_window(vly_replay *r, vly_queue *q, int group, int64_t h) {
     const int64_t gone = oldest_of(r, h) - 1, ready = ready_of(r, h);
@@ -62,7 +72,8 @@ static vly_status move_window(vly_replay *r, vly_queue *q, int group, int64_t h)
 }
 
 vly_status vly_replay_arrived(vly_replay *r, vly_queue *q, int group, const uint8_t *age) {
-    const int64_t h = ++r->step[group], row = row_of(r, h, group), before = row_of(r, h - 1, group), first = group * r->M;
+    const int64_t h = ++r->step[group], row = row_of(r, h, group), before = row_of(r, h - 1, group),
+                  first = group * r->M;
     if (r->age) {
         uint8_t *host = r->age_slab + first;
         memcpy(host, age, (size_t)r->M);
@@ -70,14 +81,18 @@ vly_status vly_replay_arrived(vly_replay *r, vly_queue *q, int group, const uint
     }
     if (has_slabs(r)) VLY_TRY(upload_answers(r, q, group, before));
     if (r->o.batch == 0) return VLY_OK;
-    *transitions_of(r, h - 1, group) = count_transitions(has_slabs(r) ? r->flags_slab + first : r->flags + before, r->M);
+    *transitions_of(r, h - 1, group) =
+        count_transitions(has_slabs(r) ? r->flags_slab + first : r->flags + before, r->M);
     return move_window(r, q, group, h);
 }
 
-int64_t vly_replay_newest(const vly_replay *r, int group) { return row_of(r, r->step[group], group); }
+int64_t vly_replay_newest(const vly_replay *r, int group) {
+    return row_of(r, r->step[group], group);
+}
 
 vly_status vly_replay_acted(vly_replay *r, vly_queue *q, int group, const int32_t *action) {
-    return r->c->copy(q, r->action + vly_replay_newest(r, group), action, (size_t)r->M * sizeof(int32_t));
+    return r->c->copy(q, r->action + vly_replay_newest(r, group), action,
+                      (size_t)r->M * sizeof(int32_t));
 }
 
 vly_frames vly_replay_frames(const vly_replay *r) {
@@ -87,12 +102,19 @@ vly_frames vly_replay_frames(const vly_replay *r) {
 
 /* ---- samples go out ---- */
 
-vly_status vly_replay_sample(vly_replay *r, vly_queue *q, const vly_rng *rng, const vly_hyper *hyper) {
+vly_status vly_replay_sample(vly_replay *r, vly_queue *q, const vly_rng *rng,
+                             const vly_hyper *hyper) {
     const vly_replay_batch *b = &r->batch;
     VLY_TRY(r->c->tree_sample(q, &r->tree, r->o.batch, rng, hyper, b->row, b->weight));
-    const vly_nstep_args nstep = {.rows = {r->T, r->N, r->reward, r->action, r->flags}, .n = r->o.batch, .steps = r->o.n_step,
-                                  .row = b->row, .hyper = hyper, .action = b->action, .n_return = b->n_return,
-                                  .discount = b->discount, .bootstrap_row = b->bootstrap_row};
+    const vly_nstep_args nstep = {.rows = {r->T, r->N, r->reward, r->action, r->flags},
+                                  .n = r->o.batch,
+                                  .steps = r->o.n_step,
+                                  .row = b->row,
+                                  .hyper = hyper,
+                                  .action = b->action,
+                                  .n_return = b->n_return,
+                                  .discount = b->discount,
+                                  .bootstrap_row = b->bootstrap_row};
     return r->c->nstep(q, &nstep);
 }
 
@@ -107,23 +129,31 @@ void vly_replay_buffers(const vly_replay *r, vly_buffer_list *list) {
     const int64_t rows = r->T * r->N;
     const int groups = r->o.groups;
     vly_buffer_add(list, "replay.step", VLY_BUFFER_REPLAY, VLY_I64, groups, r->step, false);
-    vly_buffer_add(list, "replay.transitions", VLY_BUFFER_REPLAY, VLY_I32, r->T * groups, r->transitions, false);
-    vly_buffer_add(list, "replay.frames", VLY_BUFFER_REPLAY, VLY_U8, rows * (int64_t)r->o.obs.bytes, r->frames, true);
+    vly_buffer_add(list, "replay.transitions", VLY_BUFFER_REPLAY, VLY_I32, r->T * groups,
+                   r->transitions, false);
+    vly_buffer_add(list, "replay.frames", VLY_BUFFER_REPLAY, VLY_U8, rows * (int64_t)r->o.obs.bytes,
+                   r->frames, true);
     if (r->age) vly_buffer_add(list, "replay.age", VLY_BUFFER_REPLAY, VLY_U8, rows, r->age, true);
     vly_buffer_add(list, "replay.flags", VLY_BUFFER_REPLAY, VLY_U8, rows, r->flags, true);
     vly_buffer_add(list, "replay.reward", VLY_BUFFER_REPLAY, VLY_F32, rows, r->reward, true);
     vly_buffer_add(list, "replay.action", VLY_BUFFER_REPLAY, VLY_I32, rows, r->action, true);
-    vly_buffer_add(list, "replay.tree", VLY_BUFFER_REPLAY, VLY_U64, r->tree_words, r->tree_memory, true);
+    vly_buffer_add(list, "replay.tree", VLY_BUFFER_REPLAY, VLY_U64, r->tree_words, r->tree_memory,
+                   true);
 }
 
 vly_status vly_replay_restored(vly_replay *r) {
     int64_t size = 0;
     for (int g = 0; g < r->o.groups; g++) {
         const int64_t h = r->step[g];
-        if (h < -1) return vly_fail(VLY_ECORRUPT, "the replay memory's group %d stands at step %lld", g, (long long)h);
+        if (h < -1)
+            return vly_fail(VLY_ECORRUPT, "the replay memory's group %d stands at step %lld", g,
+                            (long long)h);
         for (int64_t t = oldest_of(r, h); t <= ready_of(r, h); t++) {
             const int32_t n = *transitions_of(r, t, g);
-            if (n < 0 || n > r->M) return vly_fail(VLY_ECORRUPT, "the replay memory counts %d transitions of %lld actors", n, (long long)r->M);
+            if (n < 0 || n > r->M)
+                return vly_fail(VLY_ECORRUPT,
+                                "the replay memory counts %d transitions of %lld actors", n,
+                                (long long)r->M);
             size += n;
         }
     }
@@ -131,10 +161,13 @@ vly_status vly_replay_restored(vly_replay *r) {
     return VLY_OK;
 }
 
-int64_t vly_replay_recent(const vly_replay *r, int back) { return slot(r, r->step[0] - back) * r->N; }
+int64_t vly_replay_recent(const vly_replay *r, int back) {
+    return slot(r, r->step[0] - back) * r->N;
+}
 
 vly_status vly_replay_restart(vly_replay *r, vly_queue *q) {
-    VLY_TRY(r->c->fill(q, r->flags, VLY_ROW_RESET, (size_t)(r->T * r->N))); /* nothing here is a transition */
+    VLY_TRY(r->c->fill(q, r->flags, VLY_ROW_RESET, (size_t)(r->T * r->N))); /* nothing here is a
+                                                                               transition */
     VLY_TRY(r->c->fill(q, r->tree_memory, 0, (size_t)r->tree_words * sizeof(uint64_t)));
     memset(r->transitions, 0, (size_t)(r->T * r->o.groups) * sizeof *r->transitions);
     for (int g = 0; g < r->o.groups; g++) r->step[g] = r->T - 1; /* the slot of step -1 */
@@ -151,7 +184,8 @@ size_t vly_replay_row_bytes(const vly_obs_spec *obs) {
 
 static vly_status device(vly_replay *r, size_t bytes, const char *what, void *out) {
     void *memory = NULL;
-    const vly_status status = r->c->alloc(r->c, bytes, what, "--replay.bytes or --replay.capacity", &memory);
+    const vly_status status = r->c->alloc(r->c, bytes, what, "--replay.bytes or --replay.capacity",
+                                          &memory);
     r->bytes += bytes;
     memcpy(out, &memory, sizeof memory);
     return status;
@@ -183,7 +217,8 @@ static vly_status create_tree(vly_replay *r) {
 }
 
 static vly_status create_batch(vly_replay *r) {
-    const size_t n = (size_t)(r->o.batch > 0 ? r->o.batch : 1), line = (n * sizeof(vly_real) + 255) / 256 * 256;
+    const size_t n = (size_t)(r->o.batch > 0 ? r->o.batch : 1),
+                 line = (n * sizeof(vly_real) + 255) / 256 * 256;
     vly_replay_batch *b = &r->batch;
     VLY_TRY(device(r, 7 * line, "a sample", &r->batch_memory));
     char *at = r->batch_memory;
@@ -210,32 +245,44 @@ static vly_status create_ring(vly_replay *r) {
     VLY_TRY(host(r, N, &r->age_slab));
     r->step = calloc((size_t)r->o.groups, sizeof *r->step);
     r->transitions = calloc((size_t)(r->T * r->o.groups), sizeof *r->transitions);
-    if (!r->step || !r->transitions) return vly_fail(VLY_ENOMEM, "no memory for the replay's counters");
+    if (!r->step || !r->transitions)
+        return vly_fail(VLY_ENOMEM, "no memory for the replay's counters");
     for (int g = 0; g < r->o.groups; g++) r->step[g] = -1;
     return VLY_OK;
 }
 
-/* Steps that the ring must keep beside those to sample: n to complete, the stack's, the one being written. */
-static int64_t margin(const vly_replay_options *o) { return o->n_step + o->obs.stack; }
+/* Steps that the ring must keep beside those to sample: n to complete, the stack's, the one being
+ * written. */
+static int64_t margin(const vly_replay_options *o) {
+    return o->n_step + o->obs.stack;
+}
 
 static vly_status choose_size(vly_replay *r) {
     const vly_replay_options *o = &r->o;
     const size_t step = vly_replay_row_bytes(&o->obs) * (size_t)o->actors;
     r->T = (o->capacity + o->actors - 1) / o->actors + margin(o);
-    if (o->bytes > 0 && (int64_t)((uint64_t)o->bytes / step) < r->T) r->T = (int64_t)((uint64_t)o->bytes / step);
+    if (o->bytes > 0 && (int64_t)((uint64_t)o->bytes / step) < r->T)
+        r->T = (int64_t)((uint64_t)o->bytes / step);
     if (r->T <= margin(o))
-        return vly_fail(VLY_EINVAL, "a replay memory of %lld bytes does not hold %lld steps of %d environments (%zu bytes each): raise --replay.bytes",
+        return vly_fail(VLY_EINVAL,
+                        "a replay memory of %lld bytes does not hold %lld steps of %d environments "
+                        "(%zu bytes each): raise --replay.bytes",
                         (long long)o->bytes, (long long)margin(o) + 1, o->actors, step);
     if (r->T > INT32_MAX / o->actors)
-        return vly_fail(VLY_EINVAL, "a replay memory of %lld transitions: at most 2^31 rows; lower --replay.capacity", (long long)o->capacity);
+        return vly_fail(
+            VLY_EINVAL,
+            "a replay memory of %lld transitions: at most 2^31 rows; lower --replay.capacity",
+            (long long)o->capacity);
     return VLY_OK;
 }
 
 static vly_status check_options(const vly_replay_options *o) {
     if (o->actors < 1 || o->groups < 1 || o->actors % o->groups)
         return vly_fail(VLY_EINVAL, "%d actors do not divide into %d groups", o->actors, o->groups);
-    if (o->capacity < 1 || o->bytes < 0 || o->n_step < 1 || o->batch < 0 || o->obs.stack < 1 || o->obs.bytes < 1)
-        return vly_fail(VLY_EINVAL, "replay of %lld transitions, n-step %d, batch %d: out of range", (long long)o->capacity, o->n_step, o->batch);
+    if (o->capacity < 1 || o->bytes < 0 || o->n_step < 1 || o->batch < 0 || o->obs.stack < 1 ||
+        o->obs.bytes < 1)
+        return vly_fail(VLY_EINVAL, "replay of %lld transitions, n-step %d, batch %d: out of range",
+                        (long long)o->capacity, o->n_step, o->batch);
     return VLY_OK;
 }
 
@@ -261,7 +308,8 @@ vly_status vly_replay_create(vly_replay **out, vly_compute *c, const vly_replay_
 
 void vly_replay_destroy(vly_replay *r) {
     if (!r) return;
-    void *const on_device[] = {r->frames, r->age, r->flags, r->reward, r->action, r->tree_memory, r->batch_memory};
+    void *const on_device[] = {r->frames, r->age,         r->flags,       r->reward,
+                               r->action, r->tree_memory, r->batch_memory};
     void *const on_host[] = {r->score_slab, r->reward_slab, r->flags_slab, r->age_slab};
     for (size_t i = 0; i < sizeof on_device / sizeof on_device[0]; i++)
         if (on_device[i]) r->c->free(r->c, on_device[i]);

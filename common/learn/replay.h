@@ -1,29 +1,29 @@
 /* replay.h -- transitions of many actors in device memory, to be sampled and sampled again.
  *
- *   vly_replay_options o = {.obs = env.obs, .actors = 64, .groups = 2, .capacity = 1000000, .n_step = 3,
- *                           .batch = 256, .prioritized = true};
- *   VLY_TRY(vly_replay_create(&r, compute, &o));
- *   <every step of a group>
- *       vly_replay_place(r, g, &rows);                       // the environments write there
+ *   vly_replay_options o = {.obs = env.obs, .actors = 64, .groups = 2, .capacity = 1000000, .n_step
+ * = 3, .batch = 256, .prioritized = true}; VLY_TRY(vly_replay_create(&r, compute, &o)); <every step
+ * of a group> vly_replay_place(r, g, &rows);                       // the environments write there
  *       VLY_TRY(vly_replay_arrived(r, q, g, age));
  *       ... act on rows vly_replay_newest(r, g) ...          // of vly_replay_frames(r)
  *       VLY_TRY(vly_replay_acted(r, q, g, action));
  *   <every update, capturable>
- *       VLY_TRY(vly_replay_sample(r, q, rng, hyper));        // r->batch, all of it in device memory
+ *       VLY_TRY(vly_replay_sample(r, q, rng, hyper));        // r->batch, all of it in device
+ * memory
  *       ... loss ...
  *       VLY_TRY(vly_replay_update(r, q, hyper));             // priorities from r->batch.td_abs
  *
- * What is kept. Rows are time-major in a ring of T steps: row (t, actor) = (t mod T) * N + actor. A row holds one
- * frame, never a stack; the action chosen on it; the reward and flags that came back. Stacks are gathered
- * by age (common/base/compute.h), so they never reach into another episode.
+ * What is kept. Rows are time-major in a ring of T steps: row (t, actor) = (t mod T) * N + actor. A
+ * row holds one frame, never a stack; the action chosen on it; the reward and flags that came back.
+ * Stacks are gathered by age (common/base/compute.h), so they never reach into another episode.
  *
- * What can be sampled: rows whose n steps are complete, which are transitions (an action before a RESET
- * row is none), and whose frames, the stack's oldest and the bootstrap's, will all survive the next step of
- * the ring. The priority of every other row is zero, so that sampling needs no test. Uniform replay is the
- * same tree with equal priorities. An episode that ends inside the n steps ends the sum; a truncated one
- * bootstraps from its last observation.
+ * What can be sampled: rows whose n steps are complete, which are transitions (an action before a
+ * RESET row is none), and whose frames, the stack's oldest and the bootstrap's, will all survive
+ * the next step of the ring. The priority of every other row is zero, so that sampling needs no
+ * test. Uniform replay is the same tree with equal priorities. An episode that ends inside the n
+ * steps ends the sum; a truncated one bootstraps from its last observation.
  *
- * The sums of the tree are integers: they do not drift, and equal runs draw equal rows on every device.
+ * The sums of the tree are integers: they do not drift, and equal runs draw equal rows on every
+ * device.
  */
 #ifndef VLY_COMMON_LEARN_REPLAY_H
 #define VLY_COMMON_LEARN_REPLAY_H
@@ -36,10 +36,11 @@ extern "C" {
 typedef struct {
     vly_obs_spec obs;
     int actors, groups;
-    int64_t capacity; /* transitions that can be sampled at once; rounded up to whole steps of all actors */
+    int64_t capacity; /* transitions that can be sampled at once; rounded up to whole steps of all
+                         actors */
     int64_t bytes;    /* most memory, 0: no limit; the smaller of the two decides */
     int n_step;
-    int batch;        /* rows a sample draws; 0: it only keeps frames to act on */
+    int batch; /* rows a sample draws; 0: it only keeps frames to act on */
     bool prioritized;
 } vly_replay_options;
 
@@ -54,8 +55,8 @@ typedef struct {
 typedef struct vly_replay {
     vly_compute *c;
     vly_replay_options o;
-    int64_t T, N, M;  /* steps kept, actors, actors in a group */
-    size_t bytes;     /* device memory taken */
+    int64_t T, N, M; /* steps kept, actors, actors in a group */
+    size_t bytes;    /* device memory taken */
     vly_replay_batch batch;
     vly_tree tree;
 
@@ -68,9 +69,10 @@ typedef struct vly_replay {
     void *batch_memory;
 
     /* host */
-    float *reward_slab, *score_slab; /* (N): what comes in; reward and flags only when the device is not the host */
+    float *reward_slab, *score_slab; /* (N): what comes in; reward and flags only when the device is
+                                        not the host */
     uint8_t *flags_slab, *age_slab;
-    int64_t *step;  /* (groups): newest step that has arrived, -1: none */
+    int64_t *step;        /* (groups): newest step that has arrived, -1: none */
     int32_t *transitions; /* (T, groups): rows that are transitions */
     int64_t size;         /* rows that can be sampled */
 } vly_replay;
@@ -80,7 +82,8 @@ vly_status vly_replay_create(vly_replay **out, vly_compute *c, const vly_replay_
 void vly_replay_destroy(vly_replay *r);
 
 void vly_replay_place(vly_replay *r, int group, vly_rows *rows);
-/* The rows are there: those of n steps ago can be sampled from now on, the ring's oldest no longer. */
+/* The rows are there: those of n steps ago can be sampled from now on, the ring's oldest no longer.
+ */
 vly_status vly_replay_arrived(vly_replay *r, vly_queue *q, int group, const uint8_t *age);
 /* First of the group's M newest rows. */
 int64_t vly_replay_newest(const vly_replay *r, int group);
@@ -89,18 +92,21 @@ vly_status vly_replay_acted(vly_replay *r, vly_queue *q, int group, const int32_
 vly_frames vly_replay_frames(const vly_replay *r);
 
 /* Rows that can be sampled. */
-static inline int64_t vly_replay_size(const vly_replay *r) { return r->size; }
+static inline int64_t vly_replay_size(const vly_replay *r) {
+    return r->size;
+}
 /* Fills r->batch but td_abs; row -1 and weight 0 while there is nothing. Does not advance rng. */
-vly_status vly_replay_sample(vly_replay *r, vly_queue *q, const vly_rng *rng, const vly_hyper *hyper);
+vly_status vly_replay_sample(vly_replay *r, vly_queue *q, const vly_rng *rng,
+                             const vly_hyper *hyper);
 /* Priorities of the last sample from batch.td_abs; nothing to do when uniform. */
 vly_status vly_replay_update(vly_replay *r, vly_queue *q, const vly_hyper *hyper);
 
-/* For checkpoints; after the buffers were overwritten, restored() brings the rest in line, VLY_ECORRUPT
- * when they contradict each other. */
+/* For checkpoints; after the buffers were overwritten, restored() brings the rest in line,
+ * VLY_ECORRUPT when they contradict each other. */
 void vly_replay_buffers(const vly_replay *r, vly_buffer_list *list);
 vly_status vly_replay_restored(vly_replay *r);
-/* For checkpoints without the memory: only the frames at steps -1, -2 ... (vly_replay_recent of a fresh replay) were
- * written. Acting goes on from them; there is nothing to sample yet. */
+/* For checkpoints without the memory: only the frames at steps -1, -2 ... (vly_replay_recent of a
+ * fresh replay) were written. Acting goes on from them; there is nothing to sample yet. */
 vly_status vly_replay_restart(vly_replay *r, vly_queue *q);
 /* Row of actor 0 `back` steps before the newest; all groups must stand at the same step. */
 int64_t vly_replay_recent(const vly_replay *r, int back);

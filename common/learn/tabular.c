@@ -29,14 +29,18 @@ static vly_status bin_vector(vly_discretizer *d, const vly_env *env, int bins) {
         for (int k = 0; k < d->dims; k++) {
             d->low[k] = ranges[i].low[k], d->high[k] = ranges[i].high[k];
             if (d->states > CELLS_MAX / bins)
-                return vly_fail(VLY_EINVAL, "tabular.bins %d: %s has %d numbers, that is more than %d cells; give fewer bins", bins,
-                                env->name, d->dims, CELLS_MAX);
+                return vly_fail(VLY_EINVAL,
+                                "tabular.bins %d: %s has %d numbers, that is more than %d cells; "
+                                "give fewer bins",
+                                bins, env->name, d->dims, CELLS_MAX);
             d->states *= bins;
         }
         return VLY_OK;
     }
     return vly_fail(VLY_EUNSUPPORTED,
-                    "%s has no table of states: tabular methods take gridworld, cliffwalking, cartpole, mountaincar or acrobot", env->name);
+                    "%s has no table of states: tabular methods take gridworld, cliffwalking, "
+                    "cartpole, mountaincar or acrobot",
+                    env->name);
 }
 
 vly_status vly_discretizer_init(vly_discretizer *d, const vly_env *env, int bins) {
@@ -50,14 +54,17 @@ vly_status vly_discretizer_init(vly_discretizer *d, const vly_env *env, int bins
     return bin_vector(d, env, bins);
 }
 
-static int clamp(double at, int n) { return at < 0 ? 0 : at >= n ? n - 1 : (int)at; }
+static int clamp(double at, int n) {
+    return at < 0 ? 0 : at >= n ? n - 1 : (int)at;
+}
 
 int vly_discretizer_state(const vly_discretizer *d, const void *obs) {
     const float *x = obs;
     int state = 0;
     if (d->bins) {
         for (int k = 0; k < d->dims; k++)
-            state = state * d->bins + clamp((x[k] - d->low[k]) / (d->high[k] - d->low[k]) * d->bins, d->bins);
+            state = state * d->bins +
+                    clamp((x[k] - d->low[k]) / (d->high[k] - d->low[k]) * d->bins, d->bins);
         return state;
     }
     if (d->dims == 1) return clamp(x[0], d->states);
@@ -67,20 +74,24 @@ int vly_discretizer_state(const vly_discretizer *d, const void *obs) {
 
 /* ---- the optimum ---- */
 
-static double backup(const vly_outcome *outcome, int n, double gamma, const double *q, int actions) {
+static double backup(const vly_outcome *outcome, int n, double gamma, const double *q,
+                     int actions) {
     double sum = 0;
     for (int i = 0; i < n; i++) {
         const double *row = q + (size_t)outcome[i].next * (size_t)actions;
         double best = row[0];
         for (int a = 1; a < actions; a++) best = row[a] > best ? row[a] : best;
-        sum += outcome[i].probability * (outcome[i].reward + (outcome[i].terminated ? 0 : gamma * best));
+        sum += outcome[i].probability *
+               (outcome[i].reward + (outcome[i].terminated ? 0 : gamma * best));
     }
     return sum;
 }
 
 vly_status vly_tabular_solve(const vly_env *env, double gamma, double *q) {
     if (!env->model || env->states <= 0)
-        return vly_fail(VLY_EUNSUPPORTED, "%s does not tell its transition table: the optimum cannot be computed", env->name);
+        return vly_fail(VLY_EUNSUPPORTED,
+                        "%s does not tell its transition table: the optimum cannot be computed",
+                        env->name);
     memset(q, 0, (size_t)env->states * (size_t)env->actions * sizeof *q);
     for (int sweep = 0; sweep < SWEEPS_MAX; sweep++) {
         double change = 0;
@@ -95,7 +106,10 @@ vly_status vly_tabular_solve(const vly_env *env, double gamma, double *q) {
             }
         if (change < 1e-10) return VLY_OK;
     }
-    return vly_fail(VLY_ENUMERIC, "value iteration on %s does not settle: with gamma 1 every policy must reach an end", env->name);
+    return vly_fail(
+        VLY_ENUMERIC,
+        "value iteration on %s does not settle: with gamma 1 every policy must reach an end",
+        env->name);
 }
 
 /* ---- the algorithm ---- */
@@ -103,7 +117,7 @@ vly_status vly_tabular_solve(const vly_env *env, double gamma, double *q) {
 typedef struct {
     int32_t state, action; /* where the actor acted last */
     int32_t acted;
-    int32_t waits;         /* SARSA: its last transition waits for the next action */
+    int32_t waits; /* SARSA: its last transition waits for the next action */
 } actor;
 
 typedef struct {
@@ -118,16 +132,16 @@ typedef struct {
     int actors, groups, group_size;
     float epsilon;
 
-    vly_real *table;   /* (states, actions) */
-    uint32_t *visits;  /* (states, actions) */
-    actor *actor;      /* (actors) */
-    int32_t *state_now; /* (actors) */
-    int32_t *action;   /* (actors) */
-    int64_t *counters; /* [0] actions drawn per actor, [1] updates made, [2] bits of epsilon */
+    vly_real *table;      /* (states, actions) */
+    uint32_t *visits;     /* (states, actions) */
+    actor *actor;         /* (actors) */
+    int32_t *state_now;   /* (actors) */
+    int32_t *action;      /* (actors) */
+    int64_t *counters;    /* [0] actions drawn per actor, [1] updates made, [2] bits of epsilon */
     vly_transition *list; /* complete since the last learn */
     int count, capacity;
     vly_transition *waiting; /* (actors) SARSA: complete with the next action */
-    uint8_t *obs, *flags;  /* (actors) newest rows */
+    uint8_t *obs, *flags;    /* (actors) newest rows */
     float *reward, *score;
     double error_sum;
     int64_t learned;
@@ -152,7 +166,8 @@ static void update(tabular *t, const vly_transition *x) {
     if (alpha < t->config->tabular.alpha_end) alpha = t->config->tabular.alpha_end;
     const int follow = x->next_action >= 0 ? x->next_action : best_action(t, x->next);
     const vly_real after = x->terminated ? 0 : *cell_of(t, x->next, follow);
-    const vly_real error = (vly_real)x->reward + (vly_real)t->config->tabular.gamma * after - t->table[i];
+    const vly_real error = (vly_real)x->reward + (vly_real)t->config->tabular.gamma * after -
+                           t->table[i];
     t->table[i] += (vly_real)alpha * error;
     if (t->visits[i] < UINT32_MAX) t->visits[i]++;
     t->error_sum += fabs((double)error);
@@ -160,19 +175,22 @@ static void update(tabular *t, const vly_transition *x) {
 }
 
 static bool usable(const tabular *t, const vly_transition *x) { /* others' data is not trusted */
-    return x->state >= 0 && x->state < t->cells.states && x->next >= 0 && x->next < t->cells.states && x->action >= 0 &&
-           x->action < t->env->actions && x->next_action < t->env->actions && isfinite(x->reward);
+    return x->state >= 0 && x->state < t->cells.states && x->next >= 0 &&
+           x->next < t->cells.states && x->action >= 0 && x->action < t->env->actions &&
+           x->next_action < t->env->actions && isfinite(x->reward);
 }
 
 static bool place(vly_algo *a, int group, vly_rows *rows) {
     tabular *t = (tabular *)a;
     const size_t first = (size_t)group * (size_t)t->group_size;
-    *rows = (vly_rows){t->obs + first * t->env->obs.bytes, t->env->obs.bytes, t->reward + first, t->score + first, t->flags + first};
+    *rows = (vly_rows){t->obs + first * t->env->obs.bytes, t->env->obs.bytes, t->reward + first,
+                       t->score + first, t->flags + first};
     return true;
 }
 
 static vly_status collect(tabular *t, const vly_transition *x) {
-    if (t->count == t->capacity) return vly_fail(VLY_EINVAL, "tabular: more rows than a phase holds");
+    if (t->count == t->capacity)
+        return vly_fail(VLY_EINVAL, "tabular: more rows than a phase holds");
     t->list[t->count++] = *x;
     return VLY_OK;
 }
@@ -181,7 +199,8 @@ static vly_status note(tabular *t, int i, int state) {
     actor *me = &t->actor[i];
     const uint8_t flags = t->flags[i];
     if (!me->acted || t->eval || (flags & (VLY_ROW_RESET | VLY_ROW_FAILED))) return VLY_OK;
-    const vly_transition x = {me->state, me->action, state, -1, t->reward[i], (flags & VLY_ROW_TERMINATED) != 0};
+    const vly_transition x = {me->state, me->action,   state,
+                              -1,        t->reward[i], (flags & VLY_ROW_TERMINATED) != 0};
     if (!t->sarsa || x.terminated) return collect(t, &x);
     t->waiting[i] = x;
     me->waits = 1;
@@ -202,7 +221,8 @@ static vly_status arrived(vly_algo *a, vly_queue *q, int group, const uint8_t *a
 static int choose(tabular *t, int i) {
     const vly_u32x4 r = vly_philox(t->seed, VLY_STREAM_ACT, (uint64_t)t->counters[0], (uint32_t)i);
     const float epsilon = t->greedy ? 0 : t->epsilon;
-    return vly_unit(r.v[0]) < epsilon ? (int)vly_below(r.v[1], (uint32_t)t->env->actions) : best_action(t, t->state_now[i]);
+    return vly_unit(r.v[0]) < epsilon ? (int)vly_below(r.v[1], (uint32_t)t->env->actions)
+                                      : best_action(t, t->state_now[i]);
 }
 
 static vly_status act(vly_algo *a, vly_queue *q, const int *group, int count) {
@@ -223,7 +243,9 @@ static vly_status act(vly_algo *a, vly_queue *q, const int *group, int count) {
     return VLY_OK;
 }
 
-static const int32_t *actions_of(vly_algo *a, int group) { return ((tabular *)a)->action + (size_t)group * (size_t)((tabular *)a)->group_size; }
+static const int32_t *actions_of(vly_algo *a, int group) {
+    return ((tabular *)a)->action + (size_t)group * (size_t)((tabular *)a)->group_size;
+}
 
 static vly_status learn(vly_algo *a, vly_queue *q, const vly_progress *progress) {
     tabular *t = (tabular *)a;
@@ -231,11 +253,13 @@ static vly_status learn(vly_algo *a, vly_queue *q, const vly_progress *progress)
     int n = t->count;
     (void)q;
     t->error_sum = 0, t->learned = 0;
-    if (t->sync && t->sync->exchange) VLY_TRY(t->sync->exchange(t->sync, t->list, t->count, &from, &n));
+    if (t->sync && t->sync->exchange)
+        VLY_TRY(t->sync->exchange(t->sync, t->list, t->count, &from, &n));
     for (int i = 0; i < n; i++)
         if (usable(t, &from[i])) update(t, &from[i]);
     t->count = 0;
-    if (t->sync && t->sync->merge) VLY_TRY(t->sync->merge(t->sync, t->cells.states, t->env->actions, t->table, t->visits));
+    if (t->sync && t->sync->merge)
+        VLY_TRY(t->sync->merge(t->sync, t->cells.states, t->env->actions, t->table, t->visits));
     const float at = (float)((double)progress->steps / (double)t->config->tabular.eps_steps);
     const float from_eps = t->config->tabular.eps_start, to_eps = t->config->tabular.eps_end;
     t->epsilon = at >= 1 ? to_eps : from_eps + (to_eps - from_eps) * at;
@@ -277,7 +301,13 @@ static int buffers(vly_algo *a, vly_buffer *out, int max) {
         {"tabular.actors", VLY_BUFFER_STATE, VLY_I32, 2, {N, 4}, t->actor, false},
         {"tabular.states", VLY_BUFFER_STATE, VLY_I32, 1, {N}, t->state_now, false},
         {"tabular.counters", VLY_BUFFER_STATE, VLY_I64, 1, {4}, t->counters, false},
-        {"tabular.waiting", VLY_BUFFER_STATE, VLY_U8, 2, {N, (int64_t)sizeof(vly_transition)}, t->waiting, false},
+        {"tabular.waiting",
+         VLY_BUFFER_STATE,
+         VLY_U8,
+         2,
+         {N, (int64_t)sizeof(vly_transition)},
+         t->waiting,
+         false},
     };
     const int n = (int)(sizeof all / sizeof all[0]);
     for (int i = 0; i < n && i < max; i++) out[i] = all[i];
@@ -289,8 +319,8 @@ static vly_status restored(vly_algo *a, vly_queue *q) {
     (void)q;
     for (int i = 0; i < t->actors; i++) {
         const actor *me = &t->actor[i];
-        if (me->state < 0 || me->state >= t->cells.states || t->state_now[i] < 0 || t->state_now[i] >= t->cells.states || me->waits < 0 ||
-            me->waits > 1)
+        if (me->state < 0 || me->state >= t->cells.states || t->state_now[i] < 0 ||
+            t->state_now[i] >= t->cells.states || me->waits < 0 || me->waits > 1)
             return vly_fail(VLY_ECORRUPT, "tabular: actor %d is outside the table", i);
     }
     t->count = 0;
@@ -301,7 +331,8 @@ static vly_status restored(vly_algo *a, vly_queue *q) {
 static void destroy(vly_algo *a) {
     tabular *t = (tabular *)a;
     if (!t) return;
-    free(t->table), free(t->visits), free(t->actor), free(t->state_now), free(t->action), free(t->counters);
+    free(t->table), free(t->visits), free(t->actor), free(t->state_now), free(t->action),
+        free(t->counters);
     free(t->list), free(t->waiting), free(t->flags), free(t->reward), free(t->score);
     if (t->obs) t->compute->free(t->compute, t->obs);
     free(t);
@@ -321,38 +352,59 @@ static bool allocate(tabular *t) {
     t->flags = calloc(n, 1);
     t->reward = calloc(n, sizeof *t->reward);
     t->score = calloc(n, sizeof *t->score);
-    return t->table && t->visits && t->actor && t->state_now && t->action && t->counters && t->list && t->waiting && t->flags &&
-           t->reward && t->score;
+    return t->table && t->visits && t->actor && t->state_now && t->action && t->counters &&
+           t->list && t->waiting && t->flags && t->reward && t->score;
 }
 
 static vly_status create(vly_algo **out, const vly_algo_args *args, const char *name, bool sarsa) {
     if (!args->compute->info.is_host)
-        return vly_fail(VLY_EUNSUPPORTED, "%s keeps its table in host memory: give --device cpu", name);
+        return vly_fail(VLY_EUNSUPPORTED, "%s keeps its table in host memory: give --device cpu",
+                        name);
     if (args->groups < 1 || args->actors < 1 || args->actors % args->groups)
-        return vly_fail(VLY_EINVAL, "%s: %d environments in %d groups", name, args->actors, args->groups);
+        return vly_fail(VLY_EINVAL, "%s: %d environments in %d groups", name, args->actors,
+                        args->groups);
     tabular *t = calloc(1, sizeof *t);
     if (!t) return vly_fail(VLY_ENOMEM, "%s: out of memory", name);
     t->compute = args->compute, t->config = args->config, t->env = args->env, t->sync = args->sync;
     t->sarsa = sarsa, t->eval = args->eval, t->greedy = args->greedy, t->seed = args->seed;
     t->actors = args->actors, t->groups = args->groups, t->group_size = args->actors / args->groups;
-    t->epsilon = args->eval ? 0 : t->config->tabular.eps_start; /* a table is judged by its best actions */
+    t->epsilon = args->eval ? 0 : t->config->tabular.eps_start; /* a table is judged by its best
+                                                                   actions */
     vly_status status = vly_discretizer_init(&t->cells, args->env, t->config->tabular.bins);
-    if (status == VLY_OK && !allocate(t)) status = vly_fail(VLY_ENOMEM, "%s: out of memory for a table of %d states", name, t->cells.states);
+    if (status == VLY_OK && !allocate(t))
+        status = vly_fail(VLY_ENOMEM, "%s: out of memory for a table of %d states", name,
+                          t->cells.states);
     if (status == VLY_OK)
-        status = t->compute->alloc(t->compute, (size_t)t->actors * t->env->obs.bytes, "observations", "--envs", (void **)&t->obs);
+        status = t->compute->alloc(t->compute, (size_t)t->actors * t->env->obs.bytes,
+                                   "observations", "--envs", (void **)&t->obs);
     if (status != VLY_OK) {
         destroy(&t->base);
         return status;
     }
     memcpy(&t->counters[2], &t->epsilon, sizeof t->epsilon);
-    t->base = (vly_algo){.schedule = VLY_SCHEDULE_SYNC, .phase_steps = t->config->tabular.phase, .made = &t->counters[1],
-                         .params = (int64_t)t->cells.states * args->env->actions, .destroy = destroy, .place = place,
-                         .arrived = arrived, .act = act, .action = actions_of, .learn = learn, .discard = discard, .value = value,
-                         .metrics = metrics, .buffers = buffers, .restored = restored};
+    t->base = (vly_algo){.schedule = VLY_SCHEDULE_SYNC,
+                         .phase_steps = t->config->tabular.phase,
+                         .made = &t->counters[1],
+                         .params = (int64_t)t->cells.states * args->env->actions,
+                         .destroy = destroy,
+                         .place = place,
+                         .arrived = arrived,
+                         .act = act,
+                         .action = actions_of,
+                         .learn = learn,
+                         .discard = discard,
+                         .value = value,
+                         .metrics = metrics,
+                         .buffers = buffers,
+                         .restored = restored};
     strncpy(t->base.name, name, sizeof t->base.name - 1);
     *out = &t->base;
     return VLY_OK;
 }
 
-vly_status vly_tabular_create_qlearning(vly_algo **out, const vly_algo_args *args) { return create(out, args, "qlearning", false); }
-vly_status vly_tabular_create_sarsa(vly_algo **out, const vly_algo_args *args) { return create(out, args, "sarsa", true); }
+vly_status vly_tabular_create_qlearning(vly_algo **out, const vly_algo_args *args) {
+    return create(out, args, "qlearning", false);
+}
+vly_status vly_tabular_create_sarsa(vly_algo **out, const vly_algo_args *args) {
+    return create(out, args, "sarsa", true);
+}

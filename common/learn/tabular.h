@@ -1,14 +1,16 @@
-/* tabular.h -- Q-learning and SARSA on a table, as algorithms like any other ("qlearning", "sarsa").
+/* tabular.h -- Q-learning and SARSA on a table, as algorithms like any other ("qlearning",
+ * "sarsa").
  *
  *   vly_algo *a;
- *   VLY_TRY(vly_tabular_create_qlearning(&a, &args));   // environment with `states`, or a small vector: binned
- *   VLY_TRY(vly_tabular_solve(&env, 0.99, q));          // the optimum, where the environment tells its rules
+ *   VLY_TRY(vly_tabular_create_qlearning(&a, &args));   // environment with `states`, or a small
+ * vector: binned VLY_TRY(vly_tabular_solve(&env, 0.99, q));          // the optimum, where the
+ * environment tells its rules
  *
- * Step size: alpha / (1 + visits)^alpha_power, never below alpha_end. Discrete environments use their state
- * number; a vector of up to 6 numbers is cut into tabular.bins per number over fixed ranges.
- * Several learners: vly_sync.exchange moves transitions (shared experience, shards by state-action
- * set), vly_sync.merge mixes tables (mean, max, by visits, gossip, all-reduce); cpu/fleet/tables.c.
- * The table lives in host memory: on a GPU there is nothing to gain.
+ * Step size: alpha / (1 + visits)^alpha_power, never below alpha_end. Discrete environments use
+ * their state number; a vector of up to 6 numbers is cut into tabular.bins per number over fixed
+ * ranges. Several learners: vly_sync.exchange moves transitions (shared experience, shards by
+ * state-action set), vly_sync.merge mixes tables (mean, max, by visits, gossip, all-reduce);
+ * cpu/fleet/tables.c. The table lives in host memory: on a GPU there is nothing to gain.
  */
 #ifndef VLY_COMMON_LEARN_TABULAR_H
 #define VLY_COMMON_LEARN_TABULAR_H
@@ -20,8 +22,8 @@ extern "C" {
 vly_status vly_tabular_create_qlearning(vly_algo **out, const vly_algo_args *args);
 vly_status vly_tabular_create_sarsa(vly_algo **out, const vly_algo_args *args);
 
-/* The optimal table q (states, actions) by value iteration to 1e-10; VLY_EUNSUPPORTED when the environment
- * has no model. */
+/* The optimal table q (states, actions) by value iteration to 1e-10; VLY_EUNSUPPORTED when the
+ * environment has no model. */
 vly_status vly_tabular_solve(const vly_env *env, double gamma, double *q);
 
 /* Which cell of the table an observation belongs to. */

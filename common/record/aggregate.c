@@ -27,7 +27,8 @@ static double median_of(double *x, int n) {
 }
 
 /* x: the tasks' scores one after the other, n in all; overwritten. means: room for `count`. */
-static double aggregate(double *x, int n, const vly_scores *tasks, int count, vly_aggregate_kind kind, double *means) {
+static double aggregate(double *x, int n, const vly_scores *tasks, int count,
+                        vly_aggregate_kind kind, double *means) {
     double gap = 0;
     switch (kind) {
     case VLY_AGGREGATE_IQM: return trimmed_mean(x, n);
@@ -47,7 +48,8 @@ static vly_status check(const vly_scores *tasks, int count, int *n) {
     for (int t = 0; t < count; t++) {
         if (tasks[t].n < 1) return vly_fail(VLY_EINVAL, "task %d has no scores", t);
         for (int i = 0; i < tasks[t].n; i++)
-            if (!isfinite(tasks[t].score[i])) return vly_fail(VLY_EINVAL, "score %d of task %d is not a finite number", i, t);
+            if (!isfinite(tasks[t].score[i]))
+                return vly_fail(VLY_EINVAL, "score %d of task %d is not a finite number", i, t);
         *n += tasks[t].n;
     }
     return VLY_OK;
@@ -58,7 +60,8 @@ vly_status vly_aggregate(const vly_scores *tasks, int count, vly_aggregate_kind 
     VLY_TRY(check(tasks, count, &n));
     double *x = malloc((size_t)(n + count) * sizeof *x);
     if (!x) return vly_fail(VLY_ENOMEM, "no memory for %d scores", n);
-    for (int t = 0, at = 0; t < count; at += tasks[t++].n) memcpy(x + at, tasks[t].score, (size_t)tasks[t].n * sizeof *x);
+    for (int t = 0, at = 0; t < count; at += tasks[t++].n)
+        memcpy(x + at, tasks[t].score, (size_t)tasks[t].n * sizeof *x);
     *out = aggregate(x, n, tasks, count, kind, x + n);
     free(x);
     return VLY_OK;
@@ -71,7 +74,8 @@ static double percentile(const double *sorted, int n, double part) {
     return sorted[low] + (at - low) * (sorted[high] - sorted[low]);
 }
 
-vly_status vly_aggregate_interval(const vly_scores *tasks, int count, vly_aggregate_kind kind, int resamples, uint64_t seed, double out[2]) {
+vly_status vly_aggregate_interval(const vly_scores *tasks, int count, vly_aggregate_kind kind,
+                                  int resamples, uint64_t seed, double out[2]) {
     int n;
     VLY_TRY(check(tasks, count, &n));
     if (resamples < 1) return vly_fail(VLY_EINVAL, "%d resamples", resamples);
@@ -81,7 +85,8 @@ vly_status vly_aggregate_interval(const vly_scores *tasks, int count, vly_aggreg
     for (int r = 0; r < resamples; r++) {
         for (int t = 0, at = 0; t < count; t++)
             for (int i = 0; i < tasks[t].n; i++, at++) {
-                const uint32_t bits = vly_philox(seed, VLY_STREAM_BOOTSTRAP, (uint64_t)r, (uint32_t)at).v[0];
+                const uint32_t bits =
+                    vly_philox(seed, VLY_STREAM_BOOTSTRAP, (uint64_t)r, (uint32_t)at).v[0];
                 x[at] = tasks[t].score[vly_below(bits, (uint32_t)tasks[t].n)];
             }
         result[r] = aggregate(x, n, tasks, count, kind, x + n);

@@ -51,10 +51,12 @@ void vly_bench_rate(const vly_bench_options *options, vly_bench_fn work, void *a
 
 void vly_bench_json(const vly_bench_result *r, char *text, size_t bytes) {
     char check[100] = "";
-    if (r->verified > 0) snprintf(check, sizeof check, "\"verified\": %lld, \"wrong\": %lld, \"error\": %.3g, ", r->verified, r->wrong, r->error);
+    if (r->verified > 0)
+        snprintf(check, sizeof check, "\"verified\": %lld, \"wrong\": %lld, \"error\": %.3g, ",
+                 r->verified, r->wrong, r->error);
     snprintf(text, bytes,
              "{\"name\": \"%s\", %s%s\"median\": %.6g, \"min\": %.6g, \"max\": %.6g, "
              "\"median_per_cpu_s\": %.6g, \"unit\": \"%s\", %s\"samples\": %d}",
-             r->name, r->params, r->params[0] ? ", " : "", r->median, r->min, r->max,
-             r->cpu, r->unit, check, r->samples);
+             r->name, r->params, r->params[0] ? ", " : "", r->median, r->min, r->max, r->cpu,
+             r->unit, check, r->samples);
 }

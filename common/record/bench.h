@@ -25,7 +25,8 @@ typedef struct {
     double median, min, max;
     double cpu; /* median again, but per second of processor time, all threads together */
     int samples;
-    long long verified, wrong; /* numbers compared with a reference before anything was timed; 0: the suite does not */
+    long long verified, wrong; /* numbers compared with a reference before anything was timed; 0:
+                                  the suite does not */
     double error;              /* the largest, as the suite measures it (benchmarks/bench_twin.h) */
 } vly_bench_result;
 
@@ -34,8 +35,8 @@ typedef struct {
     double seconds;     /* of one sample; 0: 0.2 */
     int samples;        /* 0: 7 */
     const char *env;    /* suite envs: this environment alone; NULL: all */
-    const char *vs;     /* with an Atari game: "ale" measures ale-py in turn with ours; NULL: nobody */
-    const char *gpus;     /* scaling: numbers of ranks, "1,2,4"; NULL: 1,2 */
+    const char *vs; /* with an Atari game: "ale" measures ale-py in turn with ours; NULL: nobody */
+    const char *gpus; /* scaling: numbers of ranks, "1,2,4"; NULL: 1,2 */
     void (*report)(void *arg, const vly_bench_result *result);
     void *arg;
 } vly_bench_options;
@@ -46,20 +47,25 @@ typedef double (*vly_bench_fn)(void *arg);
 int vly_bench_wanted(const vly_bench_options *options, const char *name);
 void vly_bench_rate(const vly_bench_options *options, vly_bench_fn work, void *arg,
                     vly_bench_result *result);
-/* One line, without a newline: {"name": ..., "median": ..., and "verified", "wrong", "error" where the suite compares}. */
+/* One line, without a newline: {"name": ..., "median": ..., and "verified", "wrong", "error" where
+ * the suite compares}. */
 void vly_bench_json(const vly_bench_result *result, char *text, size_t bytes);
 
 /* The suites of `volley bench`: XX(name, what it measures); benchmarks/bench_<name>.c implements
  * vly_bench_<name>. */
-#define VLY_BENCH_MAP(XX)                                                                          \
-    XX(envs, "environments by the second: alone, through the actor pool")                          \
-    XX(kernels, "operations of the compute interface, verified: bytes and FLOPs per second, share of the measured peak") \
-    XX(learner, "networks, verified: forward passes and whole updates by the sample")             \
-    XX(pipeline, "actors, transfers, inference and learning together, and which holds the rest up")  \
-    XX(scaling, "updates over several GPUs, or processors: weak, strong, all-reduce, weights' hash") \
-    XX(replay, "prioritized replay: insertion, and sampling with update")                       \
-    XX(store, "experience, weights and gradients through a Redis of our own")                    \
-    XX(parameters, "a parameter server over Redis: gradients of 1 to 4 workers applied, by the second")
+#define VLY_BENCH_MAP(XX)                                                                     \
+    XX(envs, "environments by the second: alone, through the actor pool")                     \
+    XX(kernels, "operations of the compute interface, verified: bytes and FLOPs per second, " \
+                "share of the measured peak")                                                 \
+    XX(learner, "networks, verified: forward passes and whole updates by the sample")         \
+    XX(pipeline,                                                                              \
+       "actors, transfers, inference and learning together, and which holds the rest up")     \
+    XX(scaling,                                                                               \
+       "updates over several GPUs, or processors: weak, strong, all-reduce, weights' hash")   \
+    XX(replay, "prioritized replay: insertion, and sampling with update")                     \
+    XX(store, "experience, weights and gradients through a Redis of our own")                 \
+    XX(parameters,                                                                            \
+       "a parameter server over Redis: gradients of 1 to 4 workers applied, by the second")
 
 #define XX(name, help) vly_status vly_bench_##name(const vly_bench_options *options);
 VLY_BENCH_MAP(XX)

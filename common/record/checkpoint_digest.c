@@ -7,10 +7,13 @@
 #include <xxhash.h>
 
 const struct vly_dtype_info vly_dtypes[] = {
-    [VLY_F32] = {"F32", 4}, [VLY_U8] = {"U8", 1},   [VLY_BF16] = {"BF16", 2}, [VLY_F64] = {"F64", 8},
-    [VLY_I32] = {"I32", 4}, [VLY_I64] = {"I64", 8}, [VLY_U32] = {"U32", 4},   [VLY_U64] = {"U64", 8}};
+    [VLY_F32] = {"F32", 4}, [VLY_U8] = {"U8", 1},   [VLY_BF16] = {"BF16", 2},
+    [VLY_F64] = {"F64", 8}, [VLY_I32] = {"I32", 4}, [VLY_I64] = {"I64", 8},
+    [VLY_U32] = {"U32", 4}, [VLY_U64] = {"U64", 8}};
 
-const char *vly_dtype_name(vly_dtype dtype) { return (unsigned)dtype < VLY_DTYPES ? vly_dtypes[dtype].name : "?"; }
+const char *vly_dtype_name(vly_dtype dtype) {
+    return (unsigned)dtype < VLY_DTYPES ? vly_dtypes[dtype].name : "?";
+}
 
 bool vly_array_fits(const vly_array *t, size_t *out) {
     uint64_t n = (uint64_t)vly_dtypes[t->dtype].bytes;
@@ -31,7 +34,8 @@ typedef struct {
     int n;
 } digest_items;
 
-__attribute__((format(printf, 2, 3))) static void add(digest_items *items, const char *format, ...) {
+__attribute__((format(printf, 2, 3))) static void add(digest_items *items, const char *format,
+                                                      ...) {
     char text[512];
     va_list args;
     va_start(args, format);
@@ -47,17 +51,21 @@ static void add_tensor(digest_items *items, const vly_array *t, uint64_t checksu
     add(items, "tensor %s %s [%s] %016" PRIx64, t->name, vly_dtype_name(t->dtype), shape, checksum);
 }
 
-static int compare_items(const void *a, const void *b) { return memcmp(a, b, sizeof(XXH128_canonical_t)); }
+static int compare_items(const void *a, const void *b) {
+    return memcmp(a, b, sizeof(XXH128_canonical_t));
+}
 
 static void write_digits(digest_items *items, char *text) {
     XXH128_canonical_t whole;
     qsort(items->v, (size_t)items->n, sizeof *items->v, compare_items);
     XXH128_canonicalFromHash(&whole, XXH3_128bits(items->v, (size_t)items->n * sizeof *items->v));
-    for (size_t i = 0; i < sizeof whole.digest; i++) snprintf(text + 2 * i, 3, "%02x", whole.digest[i]);
+    for (size_t i = 0; i < sizeof whole.digest; i++)
+        snprintf(text + 2 * i, 3, "%02x", whole.digest[i]);
 }
 
 vly_status vly_digest_make(const vly_checkpoint_data *d, const uint64_t *checksum, char *text) {
-    digest_items items = {malloc((size_t)(d->tensor_count + d->note_count + 1) * sizeof *items.v), 0};
+    digest_items items = {malloc((size_t)(d->tensor_count + d->note_count + 1) * sizeof *items.v),
+                          0};
     if (!items.v) return vly_fail(VLY_ENOMEM, "no memory for the digest");
     for (int i = 0; i < d->tensor_count; i++)
         if (d->tensors[i].state) add_tensor(&items, &d->tensors[i], checksum[i]);

@@ -42,12 +42,14 @@ struct vly_checkpoint {
 };
 
 /* VLY_ECORRUPT: the file's path and what is wrong with it. */
-__attribute__((format(printf, 2, 3))) vly_status vly_checkpoint_damaged(const vly_checkpoint *c, const char *format, ...);
+__attribute__((format(printf, 2, 3))) vly_status vly_checkpoint_damaged(const vly_checkpoint *c,
+                                                                        const char *format, ...);
 vly_status vly_checkpoint_read_at(const vly_checkpoint *c, uint64_t at, void *to, size_t bytes);
 /* Fills tensors, offsets, checksums, notes and digest, or says what is wrong. */
 vly_status vly_checkpoint_read_header(vly_checkpoint *c);
 int vly_checkpoint_index(const vly_checkpoint *c, const char *name); /* -1: not in it */
 
-/* The digest of what is marked `state`, whatever its order; checksum by tensor, text VLY_DIGEST_TEXT bytes. */
+/* The digest of what is marked `state`, whatever its order; checksum by tensor, text
+ * VLY_DIGEST_TEXT bytes. */
 vly_status vly_digest_make(const vly_checkpoint_data *d, const uint64_t *checksum, char *text);
 #endif

@@ -11,7 +11,7 @@
 
 typedef struct {
     const vly_checkpoint_data *data;
-    int *order;        /* by element size, so that every tensor is aligned to its own */
+    int *order;         /* by element size, so that every tensor is aligned to its own */
     uint64_t *checksum; /* by tensor */
     char *piece;
     char digest[VLY_DIGEST_TEXT];
@@ -21,12 +21,16 @@ static vly_status check_data(const vly_checkpoint_data *data) {
     for (int i = 0; i < data->tensor_count; i++) {
         const vly_array *t = &data->tensors[i];
         size_t bytes;
-        if ((unsigned)t->dtype >= VLY_DTYPES || t->ndim < 0 || t->ndim > VLY_ARRAY_DIMS || !vly_array_fits(t, &bytes))
+        if ((unsigned)t->dtype >= VLY_DTYPES || t->ndim < 0 || t->ndim > VLY_ARRAY_DIMS ||
+            !vly_array_fits(t, &bytes))
             return vly_fail(VLY_EINVAL, "tensor %s has no valid type or shape", t->name);
-        if (!t->data && bytes && !data->fetch) return vly_fail(VLY_EINVAL, "tensor %s has no data", t->name);
-        if (!t->name[0] || !strcmp(t->name, "__metadata__")) return vly_fail(VLY_EINVAL, "a tensor needs a name");
+        if (!t->data && bytes && !data->fetch)
+            return vly_fail(VLY_EINVAL, "tensor %s has no data", t->name);
+        if (!t->name[0] || !strcmp(t->name, "__metadata__"))
+            return vly_fail(VLY_EINVAL, "a tensor needs a name");
         for (int k = 0; k < i; k++)
-            if (!strcmp(data->tensors[k].name, t->name)) return vly_fail(VLY_EINVAL, "two tensors are named %s", t->name);
+            if (!strcmp(data->tensors[k].name, t->name))
+                return vly_fail(VLY_EINVAL, "two tensors are named %s", t->name);
     }
     return VLY_OK;
 }
@@ -53,11 +57,12 @@ static vly_status write_tensor(writer *w, int fd, int i, const char *path) {
 static json_t *tensor_entry(const vly_array *t, size_t from) {
     json_t *shape = json_array();
     for (int i = 0; i < t->ndim; i++) json_array_append_new(shape, json_integer(t->shape[i]));
-    return json_pack("{s:s, s:o, s:[I, I]}", "dtype", vly_dtype_name(t->dtype), "shape", shape, "data_offsets",
-                     (json_int_t)from, (json_int_t)(from + vly_array_bytes(t)));
+    return json_pack("{s:s, s:o, s:[I, I]}", "dtype", vly_dtype_name(t->dtype), "shape", shape,
+                     "data_offsets", (json_int_t)from, (json_int_t)(from + vly_array_bytes(t)));
 }
 
-/* The header is the same length whatever checksums and digest are: it is written before the data as a placeholder. */
+/* The header is the same length whatever checksums and digest are: it is written before the data as
+ * a placeholder. */
 static char *make_header(writer *w, size_t *bytes) {
     const vly_checkpoint_data *d = w->data;
     char key[VLY_ARRAY_NAME + 16], value[64];
@@ -75,7 +80,8 @@ static char *make_header(writer *w, size_t *bytes) {
     for (int k = 0; k < d->tensor_count; k++) {
         const vly_array *t = &d->tensors[w->order[k]];
         snprintf(key, sizeof key, "xxh3:%s", t->name);
-        snprintf(value, sizeof value, "%016" PRIx64 "%s%s", w->checksum[w->order[k]], t->state ? " state" : "", t->weight ? " weight" : "");
+        snprintf(value, sizeof value, "%016" PRIx64 "%s%s", w->checksum[w->order[k]],
+                 t->state ? " state" : "", t->weight ? " weight" : "");
         bad |= json_object_set_new(meta, key, json_string(value));
         bad |= json_object_set_new(root, t->name, tensor_entry(t, at));
         at += vly_array_bytes(t);
@@ -99,8 +105,13 @@ static char *make_header(writer *w, size_t *bytes) {
 static vly_status write_header(writer *w, int fd, bool final, const char *path) {
     size_t bytes;
     char *header = make_header(w, &bytes);
-    if (!header) return vly_fail(VLY_ENOMEM, "cannot make the header of %s: a name or note is not UTF-8, or no memory", path);
-    vly_status status = final && lseek(fd, 0, SEEK_SET) ? vly_fail(VLY_EIO, "cannot rewind %s: %s", path, strerror(errno)) : VLY_OK;
+    if (!header)
+        return vly_fail(VLY_ENOMEM,
+                        "cannot make the header of %s: a name or note is not UTF-8, or no memory",
+                        path);
+    vly_status status = final && lseek(fd, 0, SEEK_SET)
+                            ? vly_fail(VLY_EIO, "cannot rewind %s: %s", path, strerror(errno))
+                            : VLY_OK;
     if (status == VLY_OK) status = vly_file_write(fd, header, bytes, path);
     free(header);
     return status;
@@ -126,7 +137,10 @@ vly_status vly_checkpoint_write(const char *path, const vly_checkpoint_data *dat
     vly_status status = check_data(data);
     if (status != VLY_OK) return status;
     size_t n = (size_t)data->tensor_count + 1;
-    writer w = {.data = data, .order = calloc(n, sizeof(int)), .checksum = calloc(n, sizeof(uint64_t)), .piece = malloc(PIECE)};
+    writer w = {.data = data,
+                .order = calloc(n, sizeof(int)),
+                .checksum = calloc(n, sizeof(uint64_t)),
+                .piece = malloc(PIECE)};
     int fd = -1;
     if (!w.order || !w.checksum || !w.piece) {
         status = vly_fail(VLY_ENOMEM, "no memory to write %s", path);
@@ -136,8 +150,10 @@ vly_status vly_checkpoint_write(const char *path, const vly_checkpoint_data *dat
     fd = vly_file_begin(path, temporary, sizeof temporary, &status);
     if (fd < 0) goto done;
     status = write_all(&w, fd, path);
-    if (status == VLY_OK) status = vly_file_commit(fd, temporary, path);
-    else vly_file_abort(fd, temporary);
+    if (status == VLY_OK)
+        status = vly_file_commit(fd, temporary, path);
+    else
+        vly_file_abort(fd, temporary);
     if (status == VLY_OK && digest) memcpy(digest, w.digest, sizeof w.digest);
 done:
     free(w.piece);

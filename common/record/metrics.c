@@ -17,11 +17,11 @@ enum { NAME = 64, HELP = 128, LINE = 48 << 10 };
 typedef struct {
     char name[NAME], help[HELP];
     vly_metric_kind kind;
-    bool set, changed;        /* changed: since the last record */
-    double value, min, max;   /* series: of the last closed interval */
-    double sum, low, high;    /* series: of the open interval */
+    bool set, changed;      /* changed: since the last record */
+    double value, min, max; /* series: of the last closed interval */
+    double sum, low, high;  /* series: of the open interval */
     int64_t open, count;
-    int64_t total;            /* counters */
+    int64_t total; /* counters */
 } metric;
 
 struct vly_metrics {
@@ -54,7 +54,8 @@ vly_status vly_metrics_create(vly_metrics **out) {
     pthread_mutex_init(&m->lock, NULL);
     clock_gettime(CLOCK_MONOTONIC, &m->start);
     m->jsonl = -1;
-    for (int i = 0; i < VLY_M_STANDARD; i++) vly_metrics_add(m, standard[i].name, standard[i].kind, standard[i].help);
+    for (int i = 0; i < VLY_M_STANDARD; i++)
+        vly_metrics_add(m, standard[i].name, standard[i].kind, standard[i].help);
     return *out = m, VLY_OK;
 }
 
@@ -126,16 +127,25 @@ void vly_metrics_set_by_name(vly_metrics *m, const char *name, double value) {
     vly_metrics_set(m, vly_metrics_add(m, name, VLY_METRIC_GAUGE, ""), value);
 }
 
-int vly_metrics_count_of(const vly_metrics *m) { return atomic_load_explicit(&((vly_metrics *)m)->n, memory_order_acquire); }
+int vly_metrics_count_of(const vly_metrics *m) {
+    return atomic_load_explicit(&((vly_metrics *)m)->n, memory_order_acquire);
+}
 
 vly_metric_value vly_metrics_get(vly_metrics *m, int id) {
     if (id < 0 || id >= vly_metrics_count_of(m)) return (vly_metric_value){.name = "", .help = ""};
     pthread_mutex_lock(&m->lock);
     const metric *v = &m->v[id];
-    vly_metric_value out = {.name = v->name, .help = v->help, .kind = v->kind, .set = v->set,
-                            .value = v->value, .min = v->min, .max = v->max, .count = v->count};
+    vly_metric_value out = {.name = v->name,
+                            .help = v->help,
+                            .kind = v->kind,
+                            .set = v->set,
+                            .value = v->value,
+                            .min = v->min,
+                            .max = v->max,
+                            .count = v->count};
     if (v->kind == VLY_METRIC_COUNTER) out.value = (double)v->total;
-    if (v->kind == VLY_METRIC_SERIES && v->count == v->open && v->open) /* nothing was recorded yet */
+    if (v->kind == VLY_METRIC_SERIES && v->count == v->open && v->open) /* nothing was recorded yet
+                                                                         */
         out.value = v->sum / (double)v->open, out.min = v->low, out.max = v->high;
     pthread_mutex_unlock(&m->lock);
     return out;
@@ -178,7 +188,8 @@ vly_status vly_metrics_open_jsonl(vly_metrics *m, const char *path, int64_t resu
     }
     snprintf(m->jsonl_path, sizeof m->jsonl_path, "%s", path);
     m->jsonl = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
-    if (m->jsonl < 0 || ftruncate(m->jsonl, (off_t)keep) || lseek(m->jsonl, (off_t)keep, SEEK_SET) < 0)
+    if (m->jsonl < 0 || ftruncate(m->jsonl, (off_t)keep) ||
+        lseek(m->jsonl, (off_t)keep, SEEK_SET) < 0)
         return vly_fail(VLY_EIO, "cannot write %s: %s", path, strerror(errno));
     return VLY_OK;
 }
@@ -207,22 +218,27 @@ static int gather(vly_metrics *m) {
 }
 
 static vly_status write_line(vly_metrics *m, int64_t steps, int n) {
-    size_t used = (size_t)snprintf(m->line, LINE, "{\"step\":%lld,\"seconds\":%.3f", (long long)steps, vly_metrics_seconds(m));
+    size_t used = (size_t)snprintf(m->line, LINE, "{\"step\":%lld,\"seconds\":%.3f",
+                                   (long long)steps, vly_metrics_seconds(m));
     for (int i = 0; i < n && used + NAME * 2 + 64 < LINE; i++) {
         used += (size_t)snprintf(m->line + used, LINE - used, ",\"");
         for (const char *p = m->names[i]; *p; p++) {
             if (*p == '"' || *p == '\\') m->line[used++] = '\\';
             m->line[used++] = *p;
         }
-        if (isfinite(m->values[i]) && m->values[i] == floor(m->values[i]) && fabs(m->values[i]) < 1e15)
+        if (isfinite(m->values[i]) && m->values[i] == floor(m->values[i]) &&
+            fabs(m->values[i]) < 1e15)
             used += (size_t)snprintf(m->line + used, LINE - used, "\":%.0f", m->values[i]);
-        else if (isfinite(m->values[i])) used += (size_t)snprintf(m->line + used, LINE - used, "\":%.9g", m->values[i]);
-        else used += (size_t)snprintf(m->line + used, LINE - used, "\":null");
+        else if (isfinite(m->values[i]))
+            used += (size_t)snprintf(m->line + used, LINE - used, "\":%.9g", m->values[i]);
+        else
+            used += (size_t)snprintf(m->line + used, LINE - used, "\":null");
     }
     used += (size_t)snprintf(m->line + used, LINE - used, "}\n");
     off_t before = lseek(m->jsonl, 0, SEEK_CUR);
     vly_status status = vly_file_write(m->jsonl, m->line, used, m->jsonl_path);
-    if (status != VLY_OK && before >= 0 && (ftruncate(m->jsonl, before) || lseek(m->jsonl, before, SEEK_SET) < 0)) {
+    if (status != VLY_OK && before >= 0 &&
+        (ftruncate(m->jsonl, before) || lseek(m->jsonl, before, SEEK_SET) < 0)) {
         close(m->jsonl); /* half a line that cannot be taken back: no more lines */
         m->jsonl = -1;
     }
@@ -232,7 +248,9 @@ static vly_status write_line(vly_metrics *m, int64_t steps, int n) {
 vly_status vly_metrics_record(vly_metrics *m, int64_t steps) {
     int n = gather(m);
     vly_status line = m->jsonl >= 0 ? write_line(m, steps, n) : VLY_OK;
-    vly_status event = m->events && n ? vly_tfevents_scalars(m->events, steps, m->names, m->values, n) : VLY_OK;
+    vly_status event = m->events && n
+                           ? vly_tfevents_scalars(m->events, steps, m->names, m->values, n)
+                           : VLY_OK;
     vly_status status = line != VLY_OK ? line : event;
     if (status == VLY_OK || m->complained) return VLY_OK;
     m->complained = true;

@@ -7,9 +7,10 @@
  *   VLY_TRY(vly_metrics_open_tensorboard(m, "run", -1));
  *   vly_metrics_count(m, VLY_M_STEPS, 1024);              // counters only rise
  *   vly_metrics_set(m, VLY_M_SPS, 51000);                 // gauges are the last value
- *   vly_metrics_observe(m, VLY_M_EPISODIC_RETURN, 475);   // series: mean, min, max since the last record
- *   vly_metrics_set_by_name(m, "losses/policy_loss", x);  // made at first use
- *   VLY_TRY(vly_metrics_record(m, steps));                // a line and an event for all that changed
+ *   vly_metrics_observe(m, VLY_M_EPISODIC_RETURN, 475);   // series: mean, min, max since the last
+ * record vly_metrics_set_by_name(m, "losses/policy_loss", x);  // made at first use
+ *   VLY_TRY(vly_metrics_record(m, steps));                // a line and an event for all that
+ * changed
  *
  * Thread-safe. Nothing is allocated after create and open. The standard names are below, once:
  * CleanRL's where it has one. A name's part before the slash is its group on every page.
@@ -26,38 +27,42 @@ extern "C" {
 typedef enum { VLY_METRIC_COUNTER, VLY_METRIC_GAUGE, VLY_METRIC_SERIES } vly_metric_kind;
 
 /* XX(id, name, kind, help) */
-#define VLY_METRIC_MAP(XX)                                                                                    \
-    XX(EPISODIC_RETURN, "charts/episodic_return", SERIES, "undiscounted, unclipped return of an episode")     \
-    XX(EPISODIC_LENGTH, "charts/episodic_length", SERIES, "agent steps of an episode")                        \
-    XX(RETURN_MEAN_100, "charts/return_mean_100", GAUGE, "mean return of the last 100 training episodes")     \
-    XX(SPS, "charts/SPS", GAUGE, "agent steps acted per second")                                              \
-    XX(SPS_LEARN, "charts/SPS_learn", GAUGE, "transitions learned from per second, each pass counted")        \
-    XX(FPS, "charts/frames_per_second", GAUGE, "environment frames per second, before frame skip")            \
-    XX(STEPS, "run/steps", COUNTER, "agent steps over all environments")                                      \
-    XX(UPDATES, "run/updates", COUNTER, "updates of the weights")                                             \
-    XX(EPISODES, "run/episodes", COUNTER, "episodes finished")                                                \
-    XX(STEPS_TOTAL, "run/steps_total", GAUGE, "agent steps planned")                                          \
-    XX(RETURN_TARGET, "run/return_target", GAUGE, "mean return that ends the run")                            \
-    XX(POLICY_LAG, "run/policy_lag", GAUGE, "updates between acting and learning, mean of the last batch")    \
-    XX(TIME_STEP, "time/step", GAUGE, "share of the time waiting for environments")                           \
-    XX(TIME_ACT, "time/act", GAUGE, "share of the time in inference")                                         \
-    XX(TIME_LEARN, "time/learn", GAUGE, "share of the time in updates")                                       \
-    XX(TIME_SAVE, "time/save", GAUGE, "share of the time in saving checkpoints")                              \
-    XX(TIME_OTHER, "time/other", GAUGE, "share of the time elsewhere")                                        \
-    XX(QUEUE_STEP, "queues/stepping", GAUGE, "environments being stepped")                                    \
-    XX(QUEUE_ACT, "queues/ready", GAUGE, "environments waiting for an action")                                \
-    XX(QUEUE_LEARN, "queues/learner", GAUGE, "unrolls or batches waiting for the learner")                    \
-    XX(RESTARTS, "pool/restarts", COUNTER, "failed environments restarted")                                   \
-    XX(HUNG, "pool/hung", COUNTER, "environments that missed their deadline")                                 \
-    XX(REPLAY_FILL, "replay/fill", GAUGE, "stored share of the capacity")                                     \
-    XX(REPLAY_RATIO, "replay/ratio", GAUGE, "transitions learned from per transition acted")                  \
-    XX(REPLAY_BYTES, "replay/bytes", GAUGE, "memory of the replay")                                           \
-    XX(CHECKPOINTS, "checkpoint/saved", COUNTER, "checkpoints written")                                       \
-    XX(CHECKPOINT_FAILURES, "checkpoint/failed", COUNTER, "checkpoints that could not be written")            \
-    XX(CHECKPOINT_SECONDS, "checkpoint/seconds", GAUGE, "duration of the last one")                           \
-    XX(MEMORY, "system/memory_bytes", GAUGE, "resident memory of the process")                                \
-    XX(CPU, "system/cpu", GAUGE, "processors kept busy by the process")                                       \
-    XX(GPU, "system/gpu", GAUGE, "share of the time that the GPU was busy, whoever kept it so")               \
+#define VLY_METRIC_MAP(XX)                                                                         \
+    XX(EPISODIC_RETURN, "charts/episodic_return", SERIES,                                          \
+       "undiscounted, unclipped return of an episode")                                             \
+    XX(EPISODIC_LENGTH, "charts/episodic_length", SERIES, "agent steps of an episode")             \
+    XX(RETURN_MEAN_100, "charts/return_mean_100", GAUGE,                                           \
+       "mean return of the last 100 training episodes")                                            \
+    XX(SPS, "charts/SPS", GAUGE, "agent steps acted per second")                                   \
+    XX(SPS_LEARN, "charts/SPS_learn", GAUGE,                                                       \
+       "transitions learned from per second, each pass counted")                                   \
+    XX(FPS, "charts/frames_per_second", GAUGE, "environment frames per second, before frame skip") \
+    XX(STEPS, "run/steps", COUNTER, "agent steps over all environments")                           \
+    XX(UPDATES, "run/updates", COUNTER, "updates of the weights")                                  \
+    XX(EPISODES, "run/episodes", COUNTER, "episodes finished")                                     \
+    XX(STEPS_TOTAL, "run/steps_total", GAUGE, "agent steps planned")                               \
+    XX(RETURN_TARGET, "run/return_target", GAUGE, "mean return that ends the run")                 \
+    XX(POLICY_LAG, "run/policy_lag", GAUGE,                                                        \
+       "updates between acting and learning, mean of the last batch")                              \
+    XX(TIME_STEP, "time/step", GAUGE, "share of the time waiting for environments")                \
+    XX(TIME_ACT, "time/act", GAUGE, "share of the time in inference")                              \
+    XX(TIME_LEARN, "time/learn", GAUGE, "share of the time in updates")                            \
+    XX(TIME_SAVE, "time/save", GAUGE, "share of the time in saving checkpoints")                   \
+    XX(TIME_OTHER, "time/other", GAUGE, "share of the time elsewhere")                             \
+    XX(QUEUE_STEP, "queues/stepping", GAUGE, "environments being stepped")                         \
+    XX(QUEUE_ACT, "queues/ready", GAUGE, "environments waiting for an action")                     \
+    XX(QUEUE_LEARN, "queues/learner", GAUGE, "unrolls or batches waiting for the learner")         \
+    XX(RESTARTS, "pool/restarts", COUNTER, "failed environments restarted")                        \
+    XX(HUNG, "pool/hung", COUNTER, "environments that missed their deadline")                      \
+    XX(REPLAY_FILL, "replay/fill", GAUGE, "stored share of the capacity")                          \
+    XX(REPLAY_RATIO, "replay/ratio", GAUGE, "transitions learned from per transition acted")       \
+    XX(REPLAY_BYTES, "replay/bytes", GAUGE, "memory of the replay")                                \
+    XX(CHECKPOINTS, "checkpoint/saved", COUNTER, "checkpoints written")                            \
+    XX(CHECKPOINT_FAILURES, "checkpoint/failed", COUNTER, "checkpoints that could not be written") \
+    XX(CHECKPOINT_SECONDS, "checkpoint/seconds", GAUGE, "duration of the last one")                \
+    XX(MEMORY, "system/memory_bytes", GAUGE, "resident memory of the process")                     \
+    XX(CPU, "system/cpu", GAUGE, "processors kept busy by the process")                            \
+    XX(GPU, "system/gpu", GAUGE, "share of the time that the GPU was busy, whoever kept it so")    \
     XX(GPU_MEMORY, "system/gpu_memory_bytes", GAUGE, "memory taken on the GPU, whoever took it")
 
 enum {
@@ -85,10 +90,11 @@ void vly_metrics_set_by_name(vly_metrics *m, const char *name, double value);
 typedef struct {
     const char *name, *help; /* live as long as the registry */
     vly_metric_kind kind;
-    bool set;       /* false: never written, value means nothing */
-    double value;   /* counter: the sum; gauge: the last; series: the mean of the last record's interval */
+    bool set;     /* false: never written, value means nothing */
+    double value; /* counter: the sum; gauge: the last; series: the mean of the last record's
+                     interval */
     double min, max;
-    int64_t count;  /* series: observations since creation */
+    int64_t count; /* series: observations since creation */
 } vly_metric_value;
 
 int vly_metrics_count_of(const vly_metrics *m); /* ids are 0 .. this - 1 */
@@ -98,13 +104,14 @@ double vly_metrics_seconds(const vly_metrics *m);
 
 /* ---- sinks ---- */
 
-/* resumed: the step the run goes on from, -1 for a new run. Later lines of the run before are removed, so
- * that steps only rise. Each line: {"step":N,"seconds":S,"name":value,...}, null where not finite. */
+/* resumed: the step the run goes on from, -1 for a new run. Later lines of the run before are
+ * removed, so that steps only rise. Each line: {"step":N,"seconds":S,"name":value,...}, null where
+ * not finite. */
 vly_status vly_metrics_open_jsonl(vly_metrics *m, const char *path, int64_t resumed);
 /* A new event file in the folder; when resumed it tells TensorBoard what is superseded. */
 vly_status vly_metrics_open_tensorboard(vly_metrics *m, const char *folder, int64_t resumed);
-/* Closes the interval of every series and appends to the sinks. A disk that is full is reported once, with
- * VLY_ENOSPACE; metrics in memory go on. */
+/* Closes the interval of every series and appends to the sinks. A disk that is full is reported
+ * once, with VLY_ENOSPACE; metrics in memory go on. */
 vly_status vly_metrics_record(vly_metrics *m, int64_t steps);
 
 #ifdef __cplusplus

@@ -19,8 +19,9 @@ struct vly_tfevents {
 
 uint32_t vly_crc32c(const void *data, size_t bytes) {
     static const uint32_t table[16] = {/* reflected 0x82f63b78, four bits at a time */
-                                       0x00000000u, 0x105ec76fu, 0x20bd8edeu, 0x30e349b1u, 0x417b1dbcu, 0x5125dad3u,
-                                       0x61c69362u, 0x7198540du, 0x82f63b78u, 0x92a8fc17u, 0xa24bb5a6u, 0xb21572c9u,
+                                       0x00000000u, 0x105ec76fu, 0x20bd8edeu, 0x30e349b1u,
+                                       0x417b1dbcu, 0x5125dad3u, 0x61c69362u, 0x7198540du,
+                                       0x82f63b78u, 0x92a8fc17u, 0xa24bb5a6u, 0xb21572c9u,
                                        0xc38d26c4u, 0xd3d3e1abu, 0xe330a81au, 0xf36e6f75u};
     uint32_t crc = ~0u;
     for (const uint8_t *p = data; bytes--; p++) {
@@ -47,15 +48,20 @@ static void put_varint(vly_tfevents *t, uint64_t v) {
     put_bytes(t, text, varint(text, v));
 }
 
-static void put_tag(vly_tfevents *t, int field, int wire) { put_varint(t, (uint64_t)(field << 3 | wire)); }
+static void put_tag(vly_tfevents *t, int field, int wire) {
+    put_varint(t, (uint64_t)(field << 3 | wire));
+}
 
 static void little(uint8_t *to, uint64_t v, int n) {
     for (int i = 0; i < n; i++) to[i] = (uint8_t)(v >> (8 * i));
 }
 
-static uint32_t mask(uint32_t crc) { return ((crc >> 15) | (crc << 17)) + 0xa282ead8u; }
+static uint32_t mask(uint32_t crc) {
+    return ((crc >> 15) | (crc << 17)) + 0xa282ead8u;
+}
 
-/* event.proto: wall_time = 1 (double), step = 2 (int64), file_version = 3, summary = 5, session_log = 7 */
+/* event.proto: wall_time = 1 (double), step = 2 (int64), file_version = 3, summary = 5, session_log
+ * = 7 */
 static void begin(vly_tfevents *t, int64_t step) {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
@@ -77,7 +83,8 @@ static vly_status finish(vly_tfevents *t) {
     little(t->record + 12 + t->used, mask(vly_crc32c(t->record + 12, t->used)), 4);
     off_t before = lseek(t->fd, 0, SEEK_END);
     vly_status status = vly_file_write(t->fd, t->record, t->used + 16, t->path);
-    if (status != VLY_OK && before >= 0 && ftruncate(t->fd, before)) { /* half a record would end the file for readers */
+    if (status != VLY_OK && before >= 0 && ftruncate(t->fd, before)) { /* half a record would end
+                                                                          the file for readers */
     }
     return status;
 }
@@ -104,7 +111,8 @@ static size_t scalar_bytes(const char *name) {
     return 1 + (inner < 128 ? 1 : 2) + inner;
 }
 
-vly_status vly_tfevents_scalars(vly_tfevents *t, int64_t step, const char *const *names, const double *values, int n) {
+vly_status vly_tfevents_scalars(vly_tfevents *t, int64_t step, const char *const *names,
+                                const double *values, int n) {
     size_t bytes = 0;
     for (int i = 0; i < n; i++) bytes += scalar_bytes(names[i]);
     if (bytes + 64 > RECORD) return vly_fail(VLY_EINVAL, "%d metrics do not fit in one event", n);
@@ -138,11 +146,14 @@ vly_status vly_tfevents_open(vly_tfevents **out, const char *folder, int64_t res
     if (!t) return vly_fail(VLY_ENOMEM, "no memory for the event file");
     t->fd = -1;
     for (int i = 0; i < 1000 && t->fd < 0; i++) { /* two resumes within a second */
-        snprintf(t->path, sizeof t->path, "%.1000s/events.out.tfevents.%lld.%s.%ld.%d", folder, (long long)time(NULL), host, (long)getpid(), i);
+        snprintf(t->path, sizeof t->path, "%.1000s/events.out.tfevents.%lld.%s.%ld.%d", folder,
+                 (long long)time(NULL), host, (long)getpid(), i);
         t->fd = open(t->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
         if (t->fd < 0 && errno != EEXIST) break;
     }
-    vly_status status = t->fd < 0 ? vly_fail(VLY_EIO, "cannot create %s: %s", t->path, strerror(errno)) : write_start(t, restart);
+    vly_status status = t->fd < 0
+                            ? vly_fail(VLY_EIO, "cannot create %s: %s", t->path, strerror(errno))
+                            : write_start(t, restart);
     if (status != VLY_OK) return vly_tfevents_close(t), status;
     return *out = t, VLY_OK;
 }

@@ -1,4 +1,5 @@
-/* tfevents.h -- a TensorBoard event file, by hand: a record is length, masked CRC-32C, protobuf, masked CRC.
+/* tfevents.h -- a TensorBoard event file, by hand: a record is length, masked CRC-32C, protobuf,
+ * masked CRC.
  *
  *   vly_tfevents *t;
  *   VLY_TRY(vly_tfevents_open(&t, "run", -1));
@@ -15,10 +16,11 @@
 
 typedef struct vly_tfevents vly_tfevents;
 
-/* A new file events.out.tfevents.TIME.HOST.PID in the folder. restart: the step the run goes on from, told to
- * TensorBoard so that it forgets what came after; -1 for a new run. */
+/* A new file events.out.tfevents.TIME.HOST.PID in the folder. restart: the step the run goes on
+ * from, told to TensorBoard so that it forgets what came after; -1 for a new run. */
 vly_status vly_tfevents_open(vly_tfevents **out, const char *folder, int64_t restart);
-vly_status vly_tfevents_scalars(vly_tfevents *t, int64_t step, const char *const *names, const double *values, int n);
+vly_status vly_tfevents_scalars(vly_tfevents *t, int64_t step, const char *const *names,
+                                const double *values, int n);
 void vly_tfevents_close(vly_tfevents *t);
 
 /* Castagnoli's CRC, as in iSCSI. */

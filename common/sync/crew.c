@@ -21,13 +21,15 @@
 
 enum { TOKEN = 64, BEAT_MS = 1000, HELLO_S = 5 };
 typedef enum { HELLO, BEAT, DATA, ALL, DEAD, BYE, KINDS } kind;
-typedef struct { uint32_t kind, rank, seq, bytes; } head;
+typedef struct {
+    uint32_t kind, rank, seq, bytes;
+} head;
 
 typedef struct {
-    int fd;         /* -1: none, or closed */
-    bool left;      /* said so: its silence is no death */
+    int fd;    /* -1: none, or closed */
+    bool left; /* said so: its silence is no death */
     double heard;
-    uint32_t seq;   /* rank 0: of the data it has given */
+    uint32_t seq; /* rank 0: of the data it has given */
     char data[VLY_CREW_BYTES];
 } member;
 
@@ -38,12 +40,12 @@ struct vly_crew {
     pthread_cond_t changed;
     pthread_t thread;
     bool running, quit;
-    int wake;             /* eventfd */
-    member *members;      /* rank 0: all; else members[0] is rank 0 */
-    uint32_t seq;         /* exchanges begun */
-    uint32_t all_seq;     /* not rank 0: of the last answer */
+    int wake;         /* eventfd */
+    member *members;  /* rank 0: all; else members[0] is rank 0 */
+    uint32_t seq;     /* exchanges begun */
+    uint32_t all_seq; /* not rank 0: of the last answer */
     char *all;
-    int dead;             /* -1: all live */
+    int dead; /* -1: all live */
     char words[320];
 };
 
@@ -92,14 +94,16 @@ static struct addrinfo *resolve(const char *host, int port, int flags) {
     char service[16];
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = flags}, *list = NULL;
     snprintf(service, sizeof service, "%d", port);
-    return getaddrinfo(host && *host ? host : "127.0.0.1", service, &hints, &list) == 0 ? list : NULL;
+    return getaddrinfo(host && *host ? host : "127.0.0.1", service, &hints, &list) == 0 ? list
+                                                                                        : NULL;
 }
 
 static int port_of(int fd) {
     struct sockaddr_storage at;
     socklen_t bytes = sizeof at;
     if (getsockname(fd, (struct sockaddr *)&at, &bytes) != 0) return 0;
-    return ntohs(at.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&at)->sin6_port : ((struct sockaddr_in *)&at)->sin_port);
+    return ntohs(at.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&at)->sin6_port
+                                          : ((struct sockaddr_in *)&at)->sin_port);
 }
 
 vly_status vly_crew_listen(const char *host, int *port, int *listener) {
@@ -109,11 +113,15 @@ vly_status vly_crew_listen(const char *host, int *port, int *listener) {
     for (const struct addrinfo *a = list; a && *listener < 0; a = a->ai_next) {
         const int fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
         setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-        if (fd >= 0 && bind(fd, a->ai_addr, a->ai_addrlen) == 0 && listen(fd, 64) == 0) *listener = fd;
-        else if (fd >= 0) close(fd);
+        if (fd >= 0 && bind(fd, a->ai_addr, a->ai_addrlen) == 0 && listen(fd, 64) == 0)
+            *listener = fd;
+        else if (fd >= 0)
+            close(fd);
     }
     if (list) freeaddrinfo(list);
-    if (*listener < 0) return vly_fail(VLY_EIO, "rank 0 cannot listen at %s:%d: %s", host ? host : "127.0.0.1", *port, strerror(errno));
+    if (*listener < 0)
+        return vly_fail(VLY_EIO, "rank 0 cannot listen at %s:%d: %s", host ? host : "127.0.0.1",
+                        *port, strerror(errno));
     *port = port_of(*listener);
     return VLY_OK;
 }
@@ -139,7 +147,9 @@ static void hang_up(vly_crew *c, int rank, const char *why) {
 
 vly_status vly_crew_check(vly_crew *c) {
     pthread_mutex_lock(&c->lock);
-    const vly_status status = c->dead < 0 ? VLY_OK : vly_fail(VLY_EPEER, "%s; resume goes on from the last checkpoint", c->words);
+    const vly_status status =
+        c->dead < 0 ? VLY_OK
+                    : vly_fail(VLY_EPEER, "%s; resume goes on from the last checkpoint", c->words);
     pthread_mutex_unlock(&c->lock);
     return status;
 }
@@ -174,15 +184,20 @@ static void read_member(vly_crew *c, int rank, int fd) {
     head h;
     char *data = malloc(room + 1);
     bool fine = data && receive_all(fd, &h, sizeof h);
-    fine = fine && h.kind < KINDS && h.bytes <= room && h.rank < (uint32_t)c->world && receive_all(fd, data, h.bytes);
+    fine = fine && h.kind < KINDS && h.bytes <= room && h.rank < (uint32_t)c->world &&
+           receive_all(fd, data, h.bytes);
     pthread_mutex_lock(&c->lock);
-    if (fine) take_message(c, rank, &h, data);
-    else hang_up(c, rank, "its connection ended (killed, crashed, or out of memory?)");
+    if (fine)
+        take_message(c, rank, &h, data);
+    else
+        hang_up(c, rank, "its connection ended (killed, crashed, or out of memory?)");
     pthread_mutex_unlock(&c->lock);
     free(data);
 }
 
-static int others(const vly_crew *c) { return c->rank == 0 ? c->world : 1; }
+static int others(const vly_crew *c) {
+    return c->rank == 0 ? c->world : 1;
+}
 
 static void beat(vly_crew *c, double slept) {
     pthread_mutex_lock(&c->lock);
@@ -206,7 +221,8 @@ static void *serve(void *arg) {
     while (set && !__atomic_load_n(&c->quit, __ATOMIC_ACQUIRE)) {
         const int n = others(c);
         pthread_mutex_lock(&c->lock);
-        for (int i = 0; i < n; i++) set[i] = (struct pollfd){.fd = c->members[i].fd, .events = POLLIN};
+        for (int i = 0; i < n; i++)
+            set[i] = (struct pollfd){.fd = c->members[i].fd, .events = POLLIN};
         pthread_mutex_unlock(&c->lock);
         set[n] = (struct pollfd){.fd = c->wake, .events = POLLIN};
         const double left = BEAT_MS - 1e3 * (vly_now_s() - last);
@@ -224,7 +240,10 @@ static void *serve(void *arg) {
 
 /* ---- coming together ---- */
 
-typedef struct { char token[TOKEN]; int32_t world; } hello;
+typedef struct {
+    char token[TOKEN];
+    int32_t world;
+} hello;
 
 static void fill_hello(hello *h, const vly_crew_options *o) {
     memset(h, 0, sizeof *h);
@@ -238,8 +257,9 @@ static void welcome(vly_crew *c, int fd, const vly_crew_options *o) {
     head h;
     limit_waits(fd, HELLO_S);
     fill_hello(&want, o);
-    const bool fine = receive_all(fd, &h, sizeof h) && h.kind == HELLO && h.bytes == sizeof got && receive_all(fd, &got, sizeof got) &&
-                      memcmp(&want, &got, sizeof got) == 0 && h.rank > 0 && h.rank < (uint32_t)c->world && c->members[h.rank].fd < 0;
+    const bool fine = receive_all(fd, &h, sizeof h) && h.kind == HELLO && h.bytes == sizeof got &&
+                      receive_all(fd, &got, sizeof got) && memcmp(&want, &got, sizeof got) == 0 &&
+                      h.rank > 0 && h.rank < (uint32_t)c->world && c->members[h.rank].fd < 0;
     if (!fine) {
         close(fd);
         return;
@@ -258,14 +278,16 @@ static vly_status gather(vly_crew *c, int listener, const vly_crew_options *o) {
     while (missing(c) > 0) {
         struct pollfd p = {.fd = listener, .events = POLLIN};
         if (vly_now_s() > until)
-            return vly_fail(VLY_ETIMEOUT, "rank %d of %d has not come within %.0f s", missing(c), c->world, o->join_s > 0 ? o->join_s : 60);
+            return vly_fail(VLY_ETIMEOUT, "rank %d of %d has not come within %.0f s", missing(c),
+                            c->world, o->join_s > 0 ? o->join_s : 60);
         if (o->alive) VLY_TRY(o->alive(o->arg));
         if (poll(&p, 1, 100) <= 0) continue;
         const int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
         if (fd >= 0) welcome(c, fd, o);
     }
     for (int i = 1; i < c->world; i++)
-        if (!post(c->members[i].fd, HELLO, 0, 0, NULL, 0)) return vly_fail(VLY_EPEER, "rank %d is gone before the start", i);
+        if (!post(c->members[i].fd, HELLO, 0, 0, NULL, 0))
+            return vly_fail(VLY_EPEER, "rank %d is gone before the start", i);
     return VLY_OK;
 }
 
@@ -274,8 +296,10 @@ static int connect_once(const vly_crew_options *o) {
     int found = -1;
     for (const struct addrinfo *a = list; a && found < 0; a = a->ai_next) {
         const int fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        if (fd >= 0 && connect(fd, a->ai_addr, a->ai_addrlen) == 0) found = fd;
-        else if (fd >= 0) close(fd);
+        if (fd >= 0 && connect(fd, a->ai_addr, a->ai_addrlen) == 0)
+            found = fd;
+        else if (fd >= 0)
+            close(fd);
     }
     if (list) freeaddrinfo(list);
     return found;
@@ -287,12 +311,18 @@ static vly_status come(vly_crew *c, const vly_crew_options *o) {
     head h;
     fill_hello(&mine, o);
     while ((c->members[0].fd = connect_once(o)) < 0) {
-        if (vly_now_s() > until) return vly_fail(VLY_ETIMEOUT, "rank %d does not reach rank 0 at %s:%d: %s", c->rank, o->host, o->port, strerror(errno));
+        if (vly_now_s() > until)
+            return vly_fail(VLY_ETIMEOUT, "rank %d does not reach rank 0 at %s:%d: %s", c->rank,
+                            o->host, o->port, strerror(errno));
         usleep(50000);
     }
     limit_waits(c->members[0].fd, (int)ceil(patience));
-    if (!post(c->members[0].fd, HELLO, c->rank, 0, &mine, sizeof mine) || !receive_all(c->members[0].fd, &h, sizeof h) || h.kind != HELLO)
-        return vly_fail(VLY_EPEER, "rank %d was not let in by rank 0 at %s:%d: another run's port or token, or rank 0 ended", c->rank, o->host, o->port);
+    if (!post(c->members[0].fd, HELLO, c->rank, 0, &mine, sizeof mine) ||
+        !receive_all(c->members[0].fd, &h, sizeof h) || h.kind != HELLO)
+        return vly_fail(VLY_EPEER,
+                        "rank %d was not let in by rank 0 at %s:%d: another run's port or token, "
+                        "or rank 0 ended",
+                        c->rank, o->host, o->port);
     return VLY_OK;
 }
 
@@ -322,7 +352,8 @@ static vly_status start(vly_crew *c, const vly_crew_options *o) {
         c->members[i].heard = vly_now_s();
         if (c->members[i].fd >= 0) limit_waits(c->members[i].fd, (int)ceil(c->silence_s));
     }
-    if (pthread_create(&c->thread, NULL, serve, c) != 0) return vly_fail(VLY_ENOMEM, "no thread for the run's other ranks");
+    if (pthread_create(&c->thread, NULL, serve, c) != 0)
+        return vly_fail(VLY_ENOMEM, "no thread for the run's other ranks");
     c->running = true;
     return VLY_OK;
 }
@@ -330,7 +361,8 @@ static vly_status start(vly_crew *c, const vly_crew_options *o) {
 vly_status vly_crew_open(vly_crew **out, const vly_crew_options *o) {
     *out = NULL;
     if (o->world < 1 || o->world > VLY_CREW_MAX || o->rank < 0 || o->rank >= o->world)
-        return vly_fail(VLY_EINVAL, "rank %d of %d: ranks are 0 .. world - 1, at most %d", o->rank, o->world, VLY_CREW_MAX);
+        return vly_fail(VLY_EINVAL, "rank %d of %d: ranks are 0 .. world - 1, at most %d", o->rank,
+                        o->world, VLY_CREW_MAX);
     vly_crew *c = calloc(1, sizeof *c);
     if (!c) return vly_fail(VLY_ENOMEM, "no memory for the run's ranks");
     pthread_condattr_t steady;
@@ -345,14 +377,22 @@ vly_status vly_crew_open(vly_crew **out, const vly_crew_options *o) {
     c->members = calloc((size_t)o->world, sizeof *c->members);
     c->all = calloc((size_t)o->world, VLY_CREW_BYTES);
     for (int i = 0; c->members && i < o->world; i++) c->members[i].fd = -1;
-    const vly_status status = c->members && c->all && c->wake >= 0 ? start(c, o) : vly_fail(VLY_ENOMEM, "no memory for %d ranks", o->world);
-    if (status != VLY_OK) release(c);
-    else *out = c;
+    const vly_status status = c->members && c->all && c->wake >= 0
+                                  ? start(c, o)
+                                  : vly_fail(VLY_ENOMEM, "no memory for %d ranks", o->world);
+    if (status != VLY_OK)
+        release(c);
+    else
+        *out = c;
     return status;
 }
 
-int vly_crew_rank(const vly_crew *c) { return c->rank; }
-int vly_crew_world(const vly_crew *c) { return c->world; }
+int vly_crew_rank(const vly_crew *c) {
+    return c->rank;
+}
+int vly_crew_world(const vly_crew *c) {
+    return c->world;
+}
 
 /* ---- messages ---- */
 
@@ -368,18 +408,25 @@ static vly_status wait_for_all(vly_crew *c, double deadline_s) {
     const double until = vly_now_s() + deadline_s;
     const struct timespec at = {(time_t)until, (long)(1e9 * (until - floor(until)))};
     while (late(c) >= 0) {
-        if (c->dead >= 0) return vly_fail(VLY_EPEER, "%s; resume goes on from the last checkpoint", c->words);
-        if (c->members[late(c)].left) return vly_fail(VLY_EPEER, "rank %d has ended, rank %d has not", late(c), c->rank);
+        if (c->dead >= 0)
+            return vly_fail(VLY_EPEER, "%s; resume goes on from the last checkpoint", c->words);
+        if (c->members[late(c)].left)
+            return vly_fail(VLY_EPEER, "rank %d has ended, rank %d has not", late(c), c->rank);
         if (pthread_cond_timedwait(&c->changed, &c->lock, &at) != ETIMEDOUT) continue;
         if (late(c) < 0) break;
-        return vly_fail(VLY_ETIMEOUT, "rank %d has kept rank %d waiting for %.0f s (--dist.deadline_s): it hangs, or is that slow", late(c), c->rank, deadline_s);
+        return vly_fail(VLY_ETIMEOUT,
+                        "rank %d has kept rank %d waiting for %.0f s (--dist.deadline_s): it "
+                        "hangs, or is that slow",
+                        late(c), c->rank, deadline_s);
     }
     return VLY_OK;
 }
 
-static vly_status exchange(vly_crew *c, const void *mine, size_t bytes, char *all, double deadline_s) {
+static vly_status exchange(vly_crew *c, const void *mine, size_t bytes, char *all,
+                           double deadline_s) {
     c->seq++;
-    if (c->rank > 0 && c->dead < 0 && !post(c->members[0].fd, DATA, c->rank, c->seq, mine, bytes)) lose(c, 0, "its connection ended");
+    if (c->rank > 0 && c->dead < 0 && !post(c->members[0].fd, DATA, c->rank, c->seq, mine, bytes))
+        lose(c, 0, "its connection ended");
     VLY_TRY(wait_for_all(c, deadline_s));
     if (c->rank > 0) {
         memcpy(all, c->all, bytes * (size_t)c->world);
@@ -388,12 +435,15 @@ static vly_status exchange(vly_crew *c, const void *mine, size_t bytes, char *al
     memcpy(all, mine, bytes);
     for (int i = 1; i < c->world; i++) memcpy(all + (size_t)i * bytes, c->members[i].data, bytes);
     for (int i = 1; i < c->world; i++)
-        if (!post(c->members[i].fd, ALL, 0, c->seq, all, bytes * (size_t)c->world)) lose(c, i, "its connection ended");
+        if (!post(c->members[i].fd, ALL, 0, c->seq, all, bytes * (size_t)c->world))
+            lose(c, i, "its connection ended");
     return VLY_OK;
 }
 
-vly_status vly_crew_exchange(vly_crew *c, const void *mine, size_t bytes, void *all, double deadline_s) {
-    if (bytes > VLY_CREW_BYTES) return vly_fail(VLY_EINVAL, "a message of %zu bytes; at most %d", bytes, VLY_CREW_BYTES);
+vly_status vly_crew_exchange(vly_crew *c, const void *mine, size_t bytes, void *all,
+                             double deadline_s) {
+    if (bytes > VLY_CREW_BYTES)
+        return vly_fail(VLY_EINVAL, "a message of %zu bytes; at most %d", bytes, VLY_CREW_BYTES);
     pthread_mutex_lock(&c->lock);
     const vly_status status = exchange(c, mine, bytes, all, deadline_s);
     pthread_mutex_unlock(&c->lock);
@@ -406,12 +456,15 @@ void vly_crew_close(vly_crew *c, const char *why) {
     if (!c) return;
     pthread_mutex_lock(&c->lock);
     for (int i = 0; i < others(c); i++)
-        if (why) post(c->members[i].fd, DEAD, c->rank, 0, why, strnlen(why, VLY_CREW_BYTES));
-        else post(c->members[i].fd, BYE, c->rank, 0, NULL, 0);
+        if (why)
+            post(c->members[i].fd, DEAD, c->rank, 0, why, strnlen(why, VLY_CREW_BYTES));
+        else
+            post(c->members[i].fd, BYE, c->rank, 0, NULL, 0);
     __atomic_store_n(&c->quit, true, __ATOMIC_RELEASE);
     pthread_mutex_unlock(&c->lock);
     const uint64_t one = 1;
-    if (write(c->wake, &one, sizeof one) < 0) {} /* then it wakes within a second */
+    if (write(c->wake, &one, sizeof one) < 0) {
+    } /* then it wakes within a second */
     if (c->running) pthread_join(c->thread, NULL);
     release(c);
 }

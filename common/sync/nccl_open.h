@@ -1,4 +1,5 @@
-/* nccl_open.h -- what the CUDA plugin (gpu/nccl.h) offers for several GPUs; found with vly_cuda_symbol.
+/* nccl_open.h -- what the CUDA plugin (gpu/nccl.h) offers for several GPUs; found with
+ * vly_cuda_symbol.
  *
  *   vly_nccl_create_fn create = (vly_nccl_create_fn)vly_cuda_symbol(VLY_NCCL_CREATE_SYMBOL);
  */

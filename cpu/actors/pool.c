@@ -7,15 +7,19 @@ enum { CHUNK_DEFAULT_MAX = 256, EPISODES_MIN = 4096 };
 static vly_status check_options(const vly_env *env, const vly_pool_options *o) {
     if (o->actors < 1) return vly_fail(VLY_EINVAL, "a pool of %d actors: at least 1", o->actors);
     if (o->groups < 0 || (o->groups > 0 && o->actors % o->groups != 0))
-        return vly_fail(VLY_EINVAL, "%d actors do not divide into %d equal groups", o->actors, o->groups);
+        return vly_fail(VLY_EINVAL, "%d actors do not divide into %d equal groups", o->actors,
+                        o->groups);
     if (o->chunk < 0 || o->deadline_ms < 0 || o->workers < -1 || o->workers > 4096)
-        return vly_fail(VLY_EINVAL, "chunk %d, deadline %d ms, workers %d: out of range", o->chunk, o->deadline_ms, o->workers);
+        return vly_fail(VLY_EINVAL, "chunk %d, deadline %d ms, workers %d: out of range", o->chunk,
+                        o->deadline_ms, o->workers);
     if (env->state_bytes == 0 || env->state_bytes % 64 != 0)
-        return vly_fail(VLY_EINVAL, "environment %s: state_bytes %zu is not a multiple of 64", env->name, env->state_bytes);
+        return vly_fail(VLY_EINVAL, "environment %s: state_bytes %zu is not a multiple of 64",
+                        env->name, env->state_bytes);
     return VLY_OK;
 }
 
-/* Small enough for four chunks per worker, large enough to pay for a lock, whole vectors where the group allows. */
+/* Small enough for four chunks per worker, large enough to pay for a lock, whole vectors where the
+ * group allows. */
 static int default_chunk(int group_actors, int workers) {
     const int threads = workers > 0 ? workers : 1;
     int n = (group_actors + 4 * threads - 1) / (4 * threads);
@@ -49,8 +53,9 @@ static void name_chunks(vly_pool *p) {
 }
 
 static void free_memory(vly_pool *p) {
-    void *all[] = {p->states, p->score, p->length, p->seeds, p->age, p->afresh, p->chunks, p->groups, p->chunk_episodes,
-                   p->queue, p->finished, p->order, p->workers, p->ring, p};
+    void *all[] = {p->states,   p->score,  p->length,  p->seeds,          p->age,
+                   p->afresh,   p->chunks, p->groups,  p->chunk_episodes, p->queue,
+                   p->finished, p->order,  p->workers, p->ring,           p};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) free(all[i]);
 }
 
@@ -70,10 +75,13 @@ static vly_status take_memory(vly_pool *p) {
     p->order = calloc((size_t)p->options.groups, sizeof *p->order);
     p->workers = calloc((size_t)p->options.workers + 1 + POOL_SPARE_WORKERS, sizeof *p->workers);
     p->ring = calloc((size_t)p->ring_size, sizeof *p->ring);
-    if (!p->states || !p->score || !p->length || !p->seeds || !p->age || !p->afresh || !p->chunks || !p->groups ||
-        !p->chunk_episodes || !p->queue || !p->finished || !p->order || !p->workers || !p->ring)
-        return vly_fail(VLY_ENOMEM, "no memory for %d actors of environment %s (%zu bytes each); use fewer (--envs)",
-                        p->options.actors, p->env->name, p->env->state_bytes);
+    if (!p->states || !p->score || !p->length || !p->seeds || !p->age || !p->afresh || !p->chunks ||
+        !p->groups || !p->chunk_episodes || !p->queue || !p->finished || !p->order || !p->workers ||
+        !p->ring)
+        return vly_fail(
+            VLY_ENOMEM,
+            "no memory for %d actors of environment %s (%zu bytes each); use fewer (--envs)",
+            p->options.actors, p->env->name, p->env->state_bytes);
     memset(p->states, 0, n * p->env->state_bytes); /* touched here, not in the first step */
     return VLY_OK;
 }
@@ -105,7 +113,8 @@ static vly_status start_threads(vly_pool *p) {
     if (!error) error = vly_pool_start_thread(&p->watchdog, vly_pool_watchdog, p);
     p->watchdog_started = !error;
     pthread_mutex_unlock(&p->lock);
-    return error ? vly_fail(VLY_ENOMEM, "cannot start %d threads for environments: %s", p->options.workers + 1, strerror(error))
+    return error ? vly_fail(VLY_ENOMEM, "cannot start %d threads for environments: %s",
+                            p->options.workers + 1, strerror(error))
                  : VLY_OK;
 }
 
@@ -123,7 +132,8 @@ static vly_status open_async(vly_pool *p, uv_loop_t *loop) {
     return VLY_OK;
 }
 
-vly_status vly_pool_create(vly_pool **out, uv_loop_t *loop, const vly_env *env, const vly_pool_options *options) {
+vly_status vly_pool_create(vly_pool **out, uv_loop_t *loop, const vly_env *env,
+                           const vly_pool_options *options) {
     VLY_TRY(check_options(env, options));
     vly_pool *p = calloc(1, sizeof *p);
     if (!p) return vly_fail(VLY_ENOMEM, "no memory for a pool");
@@ -148,7 +158,9 @@ vly_status vly_pool_create(vly_pool **out, uv_loop_t *loop, const vly_env *env, 
     return VLY_OK;
 }
 
-static void free_handle(uv_handle_t *handle) { free(handle); }
+static void free_handle(uv_handle_t *handle) {
+    free(handle);
+}
 
 /* Threads in flight get as long as an environment may take; true when all are out. */
 static bool stop_workers(vly_pool *p) {
@@ -160,7 +172,8 @@ static bool stop_workers(vly_pool *p) {
     const int64_t until = vly_now_ns() + p->deadline_ns;
     p->waiting++;
     while (p->running > p->hung && vly_now_ns() < until) {
-        const int64_t soon = vly_now_ns() + 20000000; /* group chunks that are not the last do not signal */
+        const int64_t soon = vly_now_ns() + 20000000; /* group chunks that are not the last do not
+                                                         signal */
         vly_pool_wait_until(&p->done, &p->lock, soon < until ? soon : until);
     }
     const bool out = p->running == 0;
@@ -177,11 +190,16 @@ vly_status vly_pool_destroy(vly_pool *p) {
     if (p->watchdog_started) pthread_join(p->watchdog, NULL);
     for (int i = 0; i < p->slots; i++) {
         if (!p->workers[i].started) continue;
-        if (out) pthread_join(p->workers[i].thread, NULL);
-        else pthread_detach(p->workers[i].thread); /* it still uses the pool's memory, which stays */
+        if (out)
+            pthread_join(p->workers[i].thread, NULL);
+        else
+            pthread_detach(p->workers[i].thread); /* it still uses the pool's memory, which stays */
     }
     if (!out)
-        return vly_fail(VLY_ETIMEOUT, "environment %s still has not come back; its thread and memory are left behind", p->env->name);
+        return vly_fail(
+            VLY_ETIMEOUT,
+            "environment %s still has not come back; its thread and memory are left behind",
+            p->env->name);
     end_sync(p);
     free_memory(p);
     return VLY_OK;
@@ -189,20 +207,29 @@ vly_status vly_pool_destroy(vly_pool *p) {
 
 /* ---- what can be asked ---- */
 
-int vly_pool_actors(const vly_pool *p) { return p->options.actors; }
-int vly_pool_groups(const vly_pool *p) { return p->options.groups; }
-int vly_pool_chunks(const vly_pool *p) { return p->chunk_count; }
+int vly_pool_actors(const vly_pool *p) {
+    return p->options.actors;
+}
+int vly_pool_groups(const vly_pool *p) {
+    return p->options.groups;
+}
+int vly_pool_chunks(const vly_pool *p) {
+    return p->chunk_count;
+}
 void vly_pool_group_range(const vly_pool *p, int g, int *first, int *n) {
     *first = g * p->group_actors, *n = p->group_actors;
 }
 void vly_pool_chunk_range(const vly_pool *p, int id, int *first, int *n) {
     *first = p->chunks[id].first, *n = p->chunks[id].n;
 }
-const uint8_t *vly_pool_age(const vly_pool *p, int actor) { return p->age + actor; }
+const uint8_t *vly_pool_age(const vly_pool *p, int actor) {
+    return p->age + actor;
+}
 
 int vly_pool_episodes(vly_pool *p, vly_episode *out, int max) {
     int n = 0;
-    while (n < max && p->ring_read < p->ring_written) out[n++] = p->ring[p->ring_read++ % p->ring_size];
+    while (n < max && p->ring_read < p->ring_written)
+        out[n++] = p->ring[p->ring_read++ % p->ring_size];
     return n;
 }
 

@@ -1,4 +1,5 @@
-/* pool.h -- thousands of actors, a few threads: steps environments in the background of one event loop.
+/* pool.h -- thousands of actors, a few threads: steps environments in the background of one event
+ * loop.
  *
  *   vly_pool_options o = {.actors = 1024, .groups = 2, .workers = 2, .seed = 1};
  *   VLY_TRY(vly_pool_create(&pool, loop, &env, &o));          // loop may be NULL: wait instead
@@ -8,28 +9,30 @@
  *       ... infer from what group g wrote; meanwhile the workers step the other group ...
  *       VLY_TRY(vly_pool_submit_group(pool, g, actions, rows));
  *   }
- *   for (...) {                                               // asynchronous: the first B of N that finish
- *       n = vly_pool_take(pool, B, chunks, timeout_ms);       //   (or the callback on_chunks)
- *       for (i < n) vly_pool_submit_chunk(pool, chunks[i], actions_i, rows_i);
+ *   for (...) {                                               // asynchronous: the first B of N
+ * that finish n = vly_pool_take(pool, B, chunks, timeout_ms);       //   (or the callback
+ * on_chunks) for (i < n) vly_pool_submit_chunk(pool, chunks[i], actions_i, rows_i);
  *   }
  *
- * An actor is the state of an environment in one array, never a thread. Actors lie in groups of equal
- * size, groups are cut into chunks of at most `chunk` actors; one worker steps a whole chunk with one call.
- * The caller chooses where the rows go for every step: the rollout itself, a pinned slab, a socket's
- * buffer. Workers write there in place; actions and rows stay the pool's until the group or chunk is done.
+ * An actor is the state of an environment in one array, never a thread. Actors lie in groups of
+ * equal size, groups are cut into chunks of at most `chunk` actors; one worker steps a whole chunk
+ * with one call. The caller chooses where the rows go for every step: the rollout itself, a pinned
+ * slab, a socket's buffer. Workers write there in place; actions and rows stay the pool's until the
+ * group or chunk is done.
  *
- * Every call here belongs to one thread, the loop's; callbacks come on it and may do all but wait and destroy. Nothing spins; nothing is
- * allocated after create. Results do not depend on workers, chunk or timing: an actor's seed comes
- * from (seed, actor, restarts), and groups are reported in the order of their submission.
+ * Every call here belongs to one thread, the loop's; callbacks come on it and may do all but wait
+ * and destroy. Nothing spins; nothing is allocated after create. Results do not depend on workers,
+ * chunk or timing: an actor's seed comes from (seed, actor, restarts), and groups are reported in
+ * the order of their submission.
  *
  * What goes wrong with an environment does not end the run:
- *   - a row that comes back with VLY_ROW_FAILED: the actor is reset with its next seed and counted; the row
- *     then carries FAILED | RESET and the first observation of the new episode. The action was lost: a
- *     learner masks it as it does any RESET row, and the row before may bootstrap from its observation.
- *     The episode is not reported.
- *   - an actor that does not come back within deadline_ms is named through on_warning, once, with its last
- *     action; another thread takes the stuck worker's place. Its chunk stays busy (in the synchronous
- *     schedule its group waits) and counts as usual should it ever return.
+ *   - a row that comes back with VLY_ROW_FAILED: the actor is reset with its next seed and counted;
+ * the row then carries FAILED | RESET and the first observation of the new episode. The action was
+ * lost: a learner masks it as it does any RESET row, and the row before may bootstrap from its
+ * observation. The episode is not reported.
+ *   - an actor that does not come back within deadline_ms is named through on_warning, once, with
+ * its last action; another thread takes the stuck worker's place. Its chunk stays busy (in the
+ * synchronous schedule its group waits) and counts as usual should it ever return.
  *
  * The pool owns the actors' states and borrows the environment.
  */
@@ -47,17 +50,20 @@ extern "C" {
 typedef struct vly_pool vly_pool;
 
 typedef struct {
-    int actors;       /* N, a multiple of groups */
-    int groups;       /* 0: 1 */
-    int chunk;        /* most actors in a chunk; 0: chosen from group size and workers */
-    int workers;      /* threads; 0: none, the waiting caller does it all; -1: one per usable processor */
-    bool caller_steps; /* a waiting caller steps chunks too; needs environments that are trusted to return */
+    int actors;  /* N, a multiple of groups */
+    int groups;  /* 0: 1 */
+    int chunk;   /* most actors in a chunk; 0: chosen from group size and workers */
+    int workers; /* threads; 0: none, the waiting caller does it all; -1: one per usable processor
+                  */
+    bool caller_steps; /* a waiting caller steps chunks too; needs environments that are trusted to
+                          return */
     uint64_t seed;
-    int deadline_ms;  /* for one actor's step; 0: 10000 */
-    void *arg;        /* for the callbacks, each of which may be NULL */
+    int deadline_ms;                            /* for one actor's step; 0: 10000 */
+    void *arg;                                  /* for the callbacks, each of which may be NULL */
     void (*on_group)(void *arg, int group);     /* a submitted group is done */
     void (*on_chunks)(void *arg, int finished); /* so many chunks wait to be taken */
-    /* A line for a person, from the watchdog's thread: be quick, call nothing of the pool. NULL: standard error. */
+    /* A line for a person, from the watchdog's thread: be quick, call nothing of the pool. NULL:
+     * standard error. */
     void (*on_warning)(void *arg, const char *text);
 } vly_pool_options;
 
@@ -69,23 +75,24 @@ typedef struct {
 } vly_episode;
 
 typedef struct {
-    int64_t rows;        /* stepped or reset, RESET rows included */
-    int64_t episodes;    /* finished */
+    int64_t rows;             /* stepped or reset, RESET rows included */
+    int64_t episodes;         /* finished */
     int64_t episodes_dropped; /* finished but overwritten in the ring before they were fetched */
-    int64_t restarts;    /* actors reset because their environment failed */
-    int64_t hung_total;  /* deadlines missed */
-    int hung;            /* actors missing now */
+    int64_t restarts;         /* actors reset because their environment failed */
+    int64_t hung_total;       /* deadlines missed */
+    int hung;                 /* actors missing now */
     int queued, running, finished; /* chunks now; finished: waiting to be taken */
-    int workers;         /* threads, stuck ones not counted */
-    double busy_s;       /* time inside environments, all threads together */
-    double age_s;        /* since create: busy_s / (age_s * workers) is the utilisation */
+    int workers;                   /* threads, stuck ones not counted */
+    double busy_s;                 /* time inside environments, all threads together */
+    double age_s;                  /* since create: busy_s / (age_s * workers) is the utilisation */
 } vly_pool_stats;
 
 /* loop may be NULL: then only the wait and take calls report. env must outlive the pool. */
-vly_status vly_pool_create(vly_pool **out, uv_loop_t *loop, const vly_env *env, const vly_pool_options *options);
-/* Waits for chunks in flight up to the deadline. VLY_ETIMEOUT: an environment still hangs; its thread, the pool's
- * memory and the rows it was given must then stay as they are until the process ends. With a loop: run it
- * once more before closing it. */
+vly_status vly_pool_create(vly_pool **out, uv_loop_t *loop, const vly_env *env,
+                           const vly_pool_options *options);
+/* Waits for chunks in flight up to the deadline. VLY_ETIMEOUT: an environment still hangs; its
+ * thread, the pool's memory and the rows it was given must then stay as they are until the process
+ * ends. With a loop: run it once more before closing it. */
 vly_status vly_pool_destroy(vly_pool *pool);
 
 int vly_pool_actors(const vly_pool *pool);
@@ -95,38 +102,44 @@ int vly_pool_chunks(const vly_pool *pool);
 void vly_pool_group_range(const vly_pool *pool, int group, int *first, int *n);
 void vly_pool_chunk_range(const vly_pool *pool, int chunk, int *first, int *n);
 
-/* Synchronous. action and out have one entry per actor of the group. A group is submitted only when none of its
- * chunks is in flight or waiting to be taken. reset: seeds all its actors anew, fresh episodes. */
+/* Synchronous. action and out have one entry per actor of the group. A group is submitted only when
+ * none of its chunks is in flight or waiting to be taken. reset: seeds all its actors anew, fresh
+ * episodes. */
 vly_status vly_pool_submit_group(vly_pool *pool, int group, const int32_t *action, vly_rows out);
 vly_status vly_pool_reset_group(vly_pool *pool, int group, vly_rows out);
-/* Until the group is done; reports it and those submitted before it, no other. Returns at once when it is not in flight. VLY_ETIMEOUT after timeout_ms (-1:
- * waits for good): an environment may hang, and somebody may have pressed Ctrl-C. */
+/* Until the group is done; reports it and those submitted before it, no other. Returns at once when
+ * it is not in flight. VLY_ETIMEOUT after timeout_ms (-1: waits for good): an environment may hang,
+ * and somebody may have pressed Ctrl-C. */
 vly_status vly_pool_wait_group(vly_pool *pool, int group, int timeout_ms);
 
 /* Asynchronous, the same by chunk. */
 vly_status vly_pool_submit_chunk(vly_pool *pool, int chunk, const int32_t *action, vly_rows out);
 vly_status vly_pool_reset_chunk(vly_pool *pool, int chunk, vly_rows out);
-/* Exactly `want` finished chunks in the order in which they finished, or 0 when there are fewer after timeout_ms
- * (0: at once, -1: wait). A chunk is handed out once per submission. */
+/* Exactly `want` finished chunks in the order in which they finished, or 0 when there are fewer
+ * after timeout_ms (0: at once, -1: wait). A chunk is handed out once per submission. */
 int vly_pool_take(vly_pool *pool, int want, int *chunks, int timeout_ms);
-/* The same, but also 0 as soon as *news is not 0: for a thread that waits for something else too. vly_pool_tell sets it, from any
- * thread, and does not touch it or the pool any more once it can be seen and the pool be destroyed. */
-int vly_pool_take_unless(vly_pool *pool, const atomic_int *news, int want, int *chunks, int timeout_ms);
+/* The same, but also 0 as soon as *news is not 0: for a thread that waits for something else too.
+ * vly_pool_tell sets it, from any thread, and does not touch it or the pool any more once it can be
+ * seen and the pool be destroyed. */
+int vly_pool_take_unless(vly_pool *pool, const atomic_int *news, int want, int *chunks,
+                         int timeout_ms);
 void vly_pool_tell(vly_pool *pool, atomic_int *news);
 
-/* By actor, from `actor` on: the frames of its episode before its newest row, at most 255 (for frame stacks).
- * Valid for actors that are not in flight. */
+/* By actor, from `actor` on: the frames of its episode before its newest row, at most 255 (for
+ * frame stacks). Valid for actors that are not in flight. */
 const uint8_t *vly_pool_age(const vly_pool *pool, int actor);
-/* Finished episodes, oldest first, actors of a group in order; up to max; returns how many. The ring keeps
- * the last 4096 or 4 per actor, whichever is more. */
+/* Finished episodes, oldest first, actors of a group in order; up to max; returns how many. The
+ * ring keeps the last 4096 or 4 per actor, whichever is more. */
 int vly_pool_episodes(vly_pool *pool, vly_episode *out, int max);
 void vly_pool_get_stats(vly_pool *pool, vly_pool_stats *out);
 
-/* The states of all actors as flat memory for a checkpoint, independent of groups, chunks and workers. Nothing may be in
- * flight (VLY_EINVAL), but chunks that hang: their actors are marked to start afresh. */
+/* The states of all actors as flat memory for a checkpoint, independent of groups, chunks and
+ * workers. Nothing may be in flight (VLY_EINVAL), but chunks that hang: their actors are marked to
+ * start afresh. */
 size_t vly_pool_snapshot_bytes(const vly_pool *pool);
 vly_status vly_pool_save(vly_pool *pool, void *to, size_t bytes);
-/* Refuses what another environment, number of actors or version has written, and leaves the pool as it was. */
+/* Refuses what another environment, number of actors or version has written, and leaves the pool as
+ * it was. */
 vly_status vly_pool_load(vly_pool *pool, const void *from, size_t bytes);
 /* State of one actor, for rendering and tests; NULL while its chunk is in flight. */
 void *vly_pool_state(vly_pool *pool, int actor);

@@ -6,8 +6,9 @@
  *   pool_submit.c    the caller's side: gives groups and chunks, waits, takes, reports
  *   pool_snapshot.c  all actors as flat memory
  *
- * Who may touch what: a chunk's worker owns its actors' entries while the chunk is in flight, the caller
- * otherwise; everything from `lock` to `hung` is under the lock; the ring of episodes is the caller's.
+ * Who may touch what: a chunk's worker owns its actors' entries while the chunk is in flight, the
+ * caller otherwise; everything from `lock` to `hung` is under the lock; the ring of episodes is the
+ * caller's.
  */
 #ifndef VLY_CPU_ACTORS_POOL_IMPL_H
 #define VLY_CPU_ACTORS_POOL_IMPL_H
@@ -17,7 +18,9 @@
 #include "cpu/actors/pool.h"
 
 enum { POOL_SPARE_WORKERS = 64 }; /* replacements for threads that are stuck in an environment */
-enum { FLAGS_UNWRITTEN = 0xff };  /* no environment writes all flags at once: what a stuck actor leaves */
+enum {
+    FLAGS_UNWRITTEN = 0xff
+}; /* no environment writes all flags at once: what a stuck actor leaves */
 
 typedef enum { CHUNK_IDLE, CHUNK_QUEUED, CHUNK_RUNNING, CHUNK_FINISHED } chunk_state;
 
@@ -33,7 +36,7 @@ typedef struct {
 } pool_chunk;
 
 typedef struct {
-    int left;      /* chunks in flight that belong to a group submission */
+    int left;       /* chunks in flight that belong to a group submission */
     bool in_flight; /* submitted and not yet reported */
 } pool_group;
 
@@ -44,8 +47,8 @@ typedef struct {
     bool stuck;               /* replaced; leaves when it comes back */
     _Atomic int64_t since_ns; /* when the chunk was taken; 0: none */
     atomic_int chunk;
-    int64_t busy_ns;          /* under the lock */
-    int seen_actor;           /* the watchdog's: where the worker was when last looked at */
+    int64_t busy_ns; /* under the lock */
+    int seen_actor;  /* the watchdog's: where the worker was when last looked at */
     int64_t seen_job, seen_ns, warned_job;
 } pool_worker;
 
@@ -55,11 +58,12 @@ struct vly_pool {
     int64_t deadline_ns, created_ns;
     int group_actors, group_chunks, chunk_count;
 
-    /* Actors. A chunk's worker owns its actors' entries while it is in flight, the caller otherwise. */
+    /* Actors. A chunk's worker owns its actors' entries while it is in flight, the caller
+     * otherwise. */
     unsigned char *states;
     double *score;
     int32_t *length;
-    uint32_t *seeds; /* drawn so far */
+    uint32_t *seeds;       /* drawn so far */
     uint8_t *age, *afresh; /* afresh: could not be reset; tried again with the next step */
 
     pool_chunk *chunks;
@@ -68,9 +72,9 @@ struct vly_pool {
 
     pthread_mutex_t lock;
     pthread_cond_t work, done, watch;
-    int *queue, queue_head, queue_count;       /* chunks to step */
+    int *queue, queue_head, queue_count;          /* chunks to step */
     int *finished, finished_head, finished_count; /* chunks to take */
-    int *order, order_head, order_count;       /* groups in flight, by submission */
+    int *order, order_head, order_count;          /* groups in flight, by submission */
     int running, sleeping, waiting;
     bool stop;
     int64_t rows, restarts, hung_total;
@@ -111,7 +115,8 @@ static inline pool_chunk *vly_pool_chunk_of(vly_pool *p, int actor) {
     return &p->chunks[g * p->group_chunks + (actor - g * p->group_actors) / p->options.chunk];
 }
 
-static inline void vly_pool_wait_until(pthread_cond_t *cond, pthread_mutex_t *lock, int64_t when_ns) {
+static inline void vly_pool_wait_until(pthread_cond_t *cond, pthread_mutex_t *lock,
+                                       int64_t when_ns) {
     const struct timespec t = {when_ns / 1000000000, when_ns % 1000000000};
     pthread_cond_timedwait(cond, lock, &t);
 }

@@ -18,12 +18,16 @@ typedef struct {
 } snapshot_actor;
 
 size_t vly_pool_snapshot_bytes(const vly_pool *p) {
-    return sizeof(snapshot_head) + (size_t)p->options.actors * (sizeof(snapshot_actor) + p->env->state_bytes);
+    return sizeof(snapshot_head) +
+           (size_t)p->options.actors * (sizeof(snapshot_actor) + p->env->state_bytes);
 }
 
 static snapshot_head head_of(const vly_pool *p) {
-    snapshot_head h = {.magic = "vlypool", .version = SNAPSHOT_VERSION, .actors = (uint32_t)p->options.actors,
-                       .state_bytes = p->env->state_bytes, .episodes = (uint64_t)p->ring_written};
+    snapshot_head h = {.magic = "vlypool",
+                       .version = SNAPSHOT_VERSION,
+                       .actors = (uint32_t)p->options.actors,
+                       .state_bytes = p->env->state_bytes,
+                       .episodes = (uint64_t)p->ring_written};
     memcpy(h.env, p->env->name, sizeof h.env);
     return h;
 }
@@ -32,12 +36,14 @@ static snapshot_head head_of(const vly_pool *p) {
 static vly_status check_quiet(vly_pool *p) {
     for (int i = 0; i < p->chunk_count; i++)
         if (p->chunks[i].state != CHUNK_IDLE && !p->chunks[i].hung)
-            return vly_fail(VLY_EINVAL, "actors %d to %d are in flight: a snapshot needs them at rest", p->chunks[i].first,
-                            p->chunks[i].first + p->chunks[i].n - 1);
+            return vly_fail(VLY_EINVAL,
+                            "actors %d to %d are in flight: a snapshot needs them at rest",
+                            p->chunks[i].first, p->chunks[i].first + p->chunks[i].n - 1);
     return VLY_OK;
 }
 
-static void save_actor(vly_pool *p, int actor, bool hung, snapshot_actor *to, unsigned char *state) {
+static void save_actor(vly_pool *p, int actor, bool hung, snapshot_actor *to,
+                       unsigned char *state) {
     memset(to, 0, sizeof *to);
     if (hung) { /* its worker may be writing: only what is the caller's */
         to->afresh = 1;
@@ -52,7 +58,8 @@ static void save_actor(vly_pool *p, int actor, bool hung, snapshot_actor *to, un
 
 vly_status vly_pool_save(vly_pool *p, void *to, size_t bytes) {
     if (bytes != vly_pool_snapshot_bytes(p))
-        return vly_fail(VLY_EINVAL, "a snapshot takes %zu bytes, not %zu", vly_pool_snapshot_bytes(p), bytes);
+        return vly_fail(VLY_EINVAL, "a snapshot takes %zu bytes, not %zu",
+                        vly_pool_snapshot_bytes(p), bytes);
     pthread_mutex_lock(&p->lock);
     const vly_status quiet = check_quiet(p);
     if (quiet == VLY_OK) {
@@ -61,7 +68,8 @@ vly_status vly_pool_save(vly_pool *p, void *to, size_t bytes) {
         unsigned char *states = (unsigned char *)(actors + p->options.actors);
         memcpy(to, &h, sizeof h);
         for (int a = 0; a < p->options.actors; a++)
-            save_actor(p, a, vly_pool_chunk_of(p, a)->hung, &actors[a], states + (size_t)a * p->env->state_bytes);
+            save_actor(p, a, vly_pool_chunk_of(p, a)->hung, &actors[a],
+                       states + (size_t)a * p->env->state_bytes);
     }
     pthread_mutex_unlock(&p->lock);
     return quiet;
@@ -72,15 +80,20 @@ static vly_status check_head(const vly_pool *p, const void *from, size_t bytes) 
     if (bytes < sizeof h) return vly_fail(VLY_ECORRUPT, "the snapshot of the actors is cut off");
     memcpy(&h, from, sizeof h);
     h.env[sizeof h.env - 1] = '\0';
-    if (memcmp(h.magic, "vlypool", 8) != 0) return vly_fail(VLY_ECORRUPT, "not a snapshot of actors");
+    if (memcmp(h.magic, "vlypool", 8) != 0)
+        return vly_fail(VLY_ECORRUPT, "not a snapshot of actors");
     if (h.version != SNAPSHOT_VERSION)
-        return vly_fail(VLY_EVERSION, "the actors were saved in format %u, this program reads %d", h.version, SNAPSHOT_VERSION);
+        return vly_fail(VLY_EVERSION, "the actors were saved in format %u, this program reads %d",
+                        h.version, SNAPSHOT_VERSION);
     if (strcmp(h.env, p->env->name) != 0)
-        return vly_fail(VLY_EINVAL, "the snapshot is of environment %s, not %s", h.env, p->env->name);
+        return vly_fail(VLY_EINVAL, "the snapshot is of environment %s, not %s", h.env,
+                        p->env->name);
     if (h.actors != (uint32_t)p->options.actors || h.state_bytes != p->env->state_bytes)
-        return vly_fail(VLY_EINVAL, "the snapshot holds %u actors of %llu bytes, not %d of %zu", h.actors,
-                        (unsigned long long)h.state_bytes, p->options.actors, p->env->state_bytes);
-    if (bytes != vly_pool_snapshot_bytes(p)) return vly_fail(VLY_ECORRUPT, "the snapshot of the actors is cut off");
+        return vly_fail(VLY_EINVAL, "the snapshot holds %u actors of %llu bytes, not %d of %zu",
+                        h.actors, (unsigned long long)h.state_bytes, p->options.actors,
+                        p->env->state_bytes);
+    if (bytes != vly_pool_snapshot_bytes(p))
+        return vly_fail(VLY_ECORRUPT, "the snapshot of the actors is cut off");
     return VLY_OK;
 }
 
@@ -88,7 +101,8 @@ vly_status vly_pool_load(vly_pool *p, const void *from, size_t bytes) {
     VLY_TRY(check_head(p, from, bytes));
     pthread_mutex_lock(&p->lock);
     vly_status status = check_quiet(p);
-    if (status == VLY_OK && p->hung) status = vly_fail(VLY_EINVAL, "an actor hangs: nothing can be restored");
+    if (status == VLY_OK && p->hung)
+        status = vly_fail(VLY_EINVAL, "an actor hangs: nothing can be restored");
     if (status == VLY_OK) {
         snapshot_head h;
         memcpy(&h, from, sizeof h);

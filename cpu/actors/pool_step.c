@@ -3,7 +3,8 @@
 #include "common/base/philox.h"
 
 static uint64_t next_seed(vly_pool *p, int actor) {
-    const vly_u32x4 r = vly_philox(p->options.seed, VLY_STREAM_ENV, p->seeds[actor]++, (uint32_t)actor);
+    const vly_u32x4 r = vly_philox(p->options.seed, VLY_STREAM_ENV, p->seeds[actor]++,
+                                   (uint32_t)actor);
     return (uint64_t)r.v[1] << 32 | r.v[0];
 }
 
@@ -80,7 +81,9 @@ void vly_pool_step_chunk(vly_pool *p, pool_chunk *c) {
     const uint8_t *afresh = p->afresh + c->first;        /* states that no environment may see */
     for (int i = 0, end; i < c->n; i = end + 1) {
         for (end = i; end < c->n && !afresh[end];) end++;
-        if (end > i) p->env->step(p->env, vly_pool_state_at(p, c->first + i), end - i, c->action + i, vly_rows_at(c->out, (size_t)i));
+        if (end > i)
+            p->env->step(p->env, vly_pool_state_at(p, c->first + i), end - i, c->action + i,
+                         vly_rows_at(c->out, (size_t)i));
     }
     account(p, c);
 }

@@ -10,16 +10,19 @@ static void enqueue(vly_pool *p, int id, const int32_t *action, vly_rows out, bo
 }
 
 static void wake_workers(vly_pool *p, int chunks) {
-    if (chunks >= p->sleeping) pthread_cond_broadcast(&p->work);
+    if (chunks >= p->sleeping)
+        pthread_cond_broadcast(&p->work);
     else
         for (int i = 0; i < chunks; i++) pthread_cond_signal(&p->work);
 }
 
 static vly_status check_rows(const vly_pool *p, vly_rows out) {
     if (!out.obs || !out.reward || !out.score || !out.flags)
-        return vly_fail(VLY_EINVAL, "rows without memory for observations, rewards, scores or flags");
+        return vly_fail(VLY_EINVAL,
+                        "rows without memory for observations, rewards, scores or flags");
     if (out.obs_stride < p->env->obs.bytes)
-        return vly_fail(VLY_EINVAL, "rows %zu bytes apart cannot hold observations of %zu", out.obs_stride, p->env->obs.bytes);
+        return vly_fail(VLY_EINVAL, "rows %zu bytes apart cannot hold observations of %zu",
+                        out.obs_stride, p->env->obs.bytes);
     return VLY_OK;
 }
 
@@ -32,7 +35,8 @@ static vly_status submit_group(vly_pool *p, int g, const int32_t *action, vly_ro
     for (int i = 0; i < p->group_chunks; i++)
         if (p->chunks[first + i].state != CHUNK_IDLE) {
             pthread_mutex_unlock(&p->lock);
-            return vly_fail(VLY_EINVAL, "group %d is in flight: wait for it before it is submitted again", g);
+            return vly_fail(VLY_EINVAL,
+                            "group %d is in flight: wait for it before it is submitted again", g);
         }
     for (int i = 0; i < p->group_chunks; i++) {
         const int skip = p->chunks[first + i].first - g * p->group_actors;
@@ -53,22 +57,31 @@ static vly_status submit_chunk(vly_pool *p, int id, const int32_t *action, vly_r
     const bool idle = p->chunks[id].state == CHUNK_IDLE;
     if (idle) enqueue(p, id, action, out, false), wake_workers(p, 1);
     pthread_mutex_unlock(&p->lock);
-    return idle ? VLY_OK : vly_fail(VLY_EINVAL, "chunk %d is in flight: take it before it is submitted again", id);
+    return idle ? VLY_OK
+                : vly_fail(VLY_EINVAL,
+                           "chunk %d is in flight: take it before it is submitted again", id);
 }
 
 vly_status vly_pool_submit_group(vly_pool *p, int g, const int32_t *action, vly_rows out) {
-    return action ? submit_group(p, g, action, out) : vly_fail(VLY_EINVAL, "a step of group %d without actions", g);
+    return action ? submit_group(p, g, action, out)
+                  : vly_fail(VLY_EINVAL, "a step of group %d without actions", g);
 }
-vly_status vly_pool_reset_group(vly_pool *p, int g, vly_rows out) { return submit_group(p, g, NULL, out); }
+vly_status vly_pool_reset_group(vly_pool *p, int g, vly_rows out) {
+    return submit_group(p, g, NULL, out);
+}
 vly_status vly_pool_submit_chunk(vly_pool *p, int id, const int32_t *action, vly_rows out) {
-    return action ? submit_chunk(p, id, action, out) : vly_fail(VLY_EINVAL, "a step of chunk %d without actions", id);
+    return action ? submit_chunk(p, id, action, out)
+                  : vly_fail(VLY_EINVAL, "a step of chunk %d without actions", id);
 }
-vly_status vly_pool_reset_chunk(vly_pool *p, int id, vly_rows out) { return submit_chunk(p, id, NULL, out); }
+vly_status vly_pool_reset_chunk(vly_pool *p, int id, vly_rows out) {
+    return submit_chunk(p, id, NULL, out);
+}
 
 /* ---- reporting ---- */
 
 static void harvest(vly_pool *p, pool_chunk *c) {
-    for (int i = 0; i < c->episode_count; i++) p->ring[p->ring_written++ % p->ring_size] = c->episodes[i];
+    for (int i = 0; i < c->episode_count; i++)
+        p->ring[p->ring_written++ % p->ring_size] = c->episodes[i];
     if (p->ring_written - p->ring_read > p->ring_size) {
         p->ring_dropped += p->ring_written - p->ring_size - p->ring_read;
         p->ring_read = p->ring_written - p->ring_size;
@@ -85,12 +98,13 @@ static void report_group(vly_pool *p, int g) {
     }
 }
 
-/* Reports the oldest group in flight if it is done: strictly by submission, so that nothing depends on who was
- * faster. */
+/* Reports the oldest group in flight if it is done: strictly by submission, so that nothing depends
+ * on who was faster. */
 static bool report_oldest(vly_pool *p) {
     pthread_mutex_lock(&p->lock);
     const bool done = p->order_count > 0 && p->groups[p->order[p->order_head]].left == 0;
-    const int g = done ? ring_pop(p->order, p->options.groups, &p->order_head, &p->order_count) : -1;
+    const int g = done ? ring_pop(p->order, p->options.groups, &p->order_head, &p->order_count)
+                       : -1;
     if (done) report_group(p, g);
     pthread_mutex_unlock(&p->lock);
     if (done && p->options.on_group) p->options.on_group(p->options.arg, g);
@@ -106,7 +120,8 @@ static void report_chunks(vly_pool *p) {
     if (news && p->options.on_chunks) p->options.on_chunks(p->options.arg, finished);
 }
 
-/* A callback may submit what is done at once: the loop gets its turn after each group has had one. */
+/* A callback may submit what is done at once: the loop gets its turn after each group has had one.
+ */
 void vly_pool_on_async(uv_async_t *async) {
     vly_pool *p = async->data;
     int groups = p->options.groups;
@@ -115,7 +130,8 @@ void vly_pool_on_async(uv_async_t *async) {
     if (groups == 0) uv_async_send(async);
 }
 
-/* Waits for something to be done, or steps a chunk meanwhile. The lock is held. False: the time is over. */
+/* Waits for something to be done, or steps a chunk meanwhile. The lock is held. False: the time is
+ * over. */
 static bool wait_or_work(vly_pool *p, int64_t until_ns) {
     const bool helps = p->options.caller_steps || p->options.workers == 0;
     if (helps && p->queue_count > 0) {
@@ -124,8 +140,10 @@ static bool wait_or_work(vly_pool *p, int64_t until_ns) {
     }
     if (until_ns >= 0 && vly_now_ns() >= until_ns) return false;
     p->waiting++;
-    if (until_ns < 0) pthread_cond_wait(&p->done, &p->lock);
-    else vly_pool_wait_until(&p->done, &p->lock, until_ns);
+    if (until_ns < 0)
+        pthread_cond_wait(&p->done, &p->lock);
+    else
+        vly_pool_wait_until(&p->done, &p->lock, until_ns);
     p->waiting--;
     return true;
 }
@@ -149,28 +167,36 @@ vly_status vly_pool_wait_group(vly_pool *p, int g, int timeout_ms) {
         return vly_fail(VLY_EINVAL, "group %d: the pool has %d", g, p->options.groups);
     const int64_t until = until_of(timeout_ms);
     while (p->groups[g].in_flight) {
-        if (!wait_oldest(p, until)) return vly_fail(VLY_ETIMEOUT, "group %d is not done after %d ms", g, timeout_ms);
+        if (!wait_oldest(p, until))
+            return vly_fail(VLY_ETIMEOUT, "group %d is not done after %d ms", g, timeout_ms);
         report_oldest(p);
     }
     return VLY_OK;
 }
 
-static bool happened(const atomic_int *news) { return news && atomic_load(news) != 0; }
+static bool happened(const atomic_int *news) {
+    return news && atomic_load(news) != 0;
+}
 
-int vly_pool_take(vly_pool *p, int want, int *chunks, int timeout_ms) { return vly_pool_take_unless(p, NULL, want, chunks, timeout_ms); }
+int vly_pool_take(vly_pool *p, int want, int *chunks, int timeout_ms) {
+    return vly_pool_take_unless(p, NULL, want, chunks, timeout_ms);
+}
 
 void vly_pool_tell(vly_pool *p, atomic_int *news) {
-    pthread_mutex_lock(&p->lock); /* whoever waits has looked before, or will look; destroy takes it too */
+    pthread_mutex_lock(&p->lock); /* whoever waits has looked before, or will look; destroy takes it
+                                     too */
     atomic_store(news, 1);
     pthread_cond_broadcast(&p->done);
     pthread_mutex_unlock(&p->lock);
 }
 
-int vly_pool_take_unless(vly_pool *p, const atomic_int *news, int want, int *chunks, int timeout_ms) {
+int vly_pool_take_unless(vly_pool *p, const atomic_int *news, int want, int *chunks,
+                         int timeout_ms) {
     if (want <= 0) return 0;
     const int64_t until = until_of(timeout_ms);
     pthread_mutex_lock(&p->lock);
-    while (p->finished_count < want && !happened(news) && wait_or_work(p, until)) {}
+    while (p->finished_count < want && !happened(news) && wait_or_work(p, until)) {
+    }
     const int n = p->finished_count >= want ? want : 0;
     for (int i = 0; i < n; i++) {
         chunks[i] = ring_pop(p->finished, p->chunk_count, &p->finished_head, &p->finished_count);

@@ -13,7 +13,8 @@ static int take_work(vly_pool *p, pool_worker *w) {
 
 static void tell_owner(vly_pool *p) {
     if (p->waiting) pthread_cond_signal(&p->done);
-    if (p->async) uv_async_send(p->async); /* coalesced: a system call only when the loop has seen the last */
+    if (p->async)
+        uv_async_send(p->async); /* coalesced: a system call only when the loop has seen the last */
 }
 
 static void complete(vly_pool *p, int id) {
@@ -24,7 +25,8 @@ static void complete(vly_pool *p, int id) {
     if (c->hung) c->hung = false, p->hung--;
     c->state = CHUNK_FINISHED;
     if (!c->by_group) {
-        p->finished_count = ring_push(p->finished, p->chunk_count, p->finished_head, p->finished_count, id);
+        p->finished_count = ring_push(p->finished, p->chunk_count, p->finished_head,
+                                      p->finished_count, id);
         tell_owner(p);
     } else if (--p->groups[c->group].left == 0) {
         tell_owner(p);
@@ -86,12 +88,13 @@ int vly_pool_start_worker(vly_pool *p) {
 
 /* ---- the watchdog ---- */
 
-/* First actor of the chunk whose row is not written: environments go through a chunk in order. Reads what a worker
- * may be writing just now; a stale byte only names a neighbour. */
+/* First actor of the chunk whose row is not written: environments go through a chunk in order.
+ * Reads what a worker may be writing just now; a stale byte only names a neighbour. */
 #if defined(__clang__) || defined(__GNUC__)
 __attribute__((no_sanitize("thread")))
 #endif
-static int current_actor(const pool_chunk *c) {
+static int
+current_actor(const pool_chunk *c) {
     const volatile uint8_t *flags = c->out.flags;
     for (int i = 0; i < c->n; i++)
         if (flags[i] == FLAGS_UNWRITTEN) return i;
@@ -99,8 +102,10 @@ static int current_actor(const pool_chunk *c) {
 }
 
 static void warn(const vly_pool *p, const char *text) {
-    if (p->options.on_warning) p->options.on_warning(p->options.arg, text);
-    else fprintf(stderr, "%s\n", text);
+    if (p->options.on_warning)
+        p->options.on_warning(p->options.arg, text);
+    else
+        fprintf(stderr, "%s\n", text);
 }
 
 /* Under the lock. True with a line for the user when the worker has just missed its deadline. */
@@ -129,8 +134,8 @@ static bool look_at(vly_pool *p, pool_worker *w, int64_t now, char *text, size_t
         p->threads--;
         if (vly_pool_start_worker(p)) help = "no thread could be started in its worker's place";
     }
-    snprintf(text, bytes, "environment %s: actor %d has not come back for %.1f s (%s); %s", p->env->name,
-             c->first + i, (double)(now - w->seen_ns) * 1e-9, action, help);
+    snprintf(text, bytes, "environment %s: actor %d has not come back for %.1f s (%s); %s",
+             p->env->name, c->first + i, (double)(now - w->seen_ns) * 1e-9, action, help);
     return true;
 }
 

@@ -33,7 +33,10 @@ typedef struct {
 
 static vly_status only_run(void *arg, const char *run) {
     actor *a = arg;
-    if (a->run[0]) return vly_fail(VLY_EINVAL, "the store holds several runs: name one with --run (%s, %s ...)", a->run, run);
+    if (a->run[0])
+        return vly_fail(VLY_EINVAL,
+                        "the store holds several runs: name one with --run (%s, %s ...)", a->run,
+                        run);
     snprintf(a->run, sizeof a->run, "%s", run);
     return VLY_OK;
 }
@@ -49,7 +52,10 @@ static vly_status find_run(actor *a) {
     const vly_status status = vly_store_runs(s, only_run, a, &count);
     vly_store_close(s);
     VLY_TRY(status);
-    return a->run[0] ? VLY_OK : vly_fail(VLY_ENOTFOUND, "no run in the store %s: start `volley train ... --store %s` first", a->o->url, a->o->url);
+    return a->run[0] ? VLY_OK
+                     : vly_fail(VLY_ENOTFOUND,
+                                "no run in the store %s: start `volley train ... --store %s` first",
+                                a->o->url, a->o->url);
 }
 
 static vly_status fetch_config(actor *a) {
@@ -58,11 +64,14 @@ static vly_status fetch_config(actor *a) {
     vly_assignments given = {0};
     if (!yaml) return vly_fail(VLY_ENOMEM, "actor: out of memory");
     vly_status status = vly_store_get(a->store, WIRE_CONFIG, yaml, CONFIG_MOST, &got);
-    if (status == VLY_ENOTFOUND) status = vly_fail(status, "run %s is not in the store %s", a->run, a->o->url);
-    if (status == VLY_OK && got > CONFIG_MOST) status = vly_fail(VLY_ECORRUPT, "run %s: its configuration is %zu bytes long", a->run, got);
+    if (status == VLY_ENOTFOUND)
+        status = vly_fail(status, "run %s is not in the store %s", a->run, a->o->url);
+    if (status == VLY_OK && got > CONFIG_MOST)
+        status = vly_fail(VLY_ECORRUPT, "run %s: its configuration is %zu bytes long", a->run, got);
     if (status == VLY_OK) status = vly_config_defaults(&a->config);
     if (status == VLY_OK) status = vly_config_parse(yaml, got, "the store's configuration", &given);
-    for (int i = 0; status == VLY_OK && i < given.n; i++) status = vly_config_set(&a->config, given.v[i].key, given.v[i].value);
+    for (int i = 0; status == VLY_OK && i < given.n; i++)
+        status = vly_config_set(&a->config, given.v[i].key, given.v[i].value);
     vly_assignments_free(&given);
     free(yaml);
     return status;
@@ -80,7 +89,8 @@ static vly_status wait_for_run(actor *a) {
     for (double waited = 0;; waited += 0.2) {
         const vly_status status = look_for_run(a);
         if (status != VLY_ENOTFOUND || waited >= most) return status;
-        if (waited == 0 && a->o->say) a->o->say(a->o->arg, "no such run yet: waiting for its learner");
+        if (waited == 0 && a->o->say)
+            a->o->say(a->o->arg, "no such run yet: waiting for its learner");
         nanosleep(&(struct timespec){0, 200000000}, NULL);
     }
 }
@@ -98,23 +108,38 @@ static vly_status join(actor *a) {
 
 static vly_status connect_scheme(actor *a) {
     vly_config *k = &a->config;
-    k->run.seed = (int64_t)(vly_philox((uint64_t)k->run.seed, VLY_STREAM_ENV, (uint64_t)a->rank, 77).v[0]);
+    k->run.seed =
+        (int64_t)(vly_philox((uint64_t)k->run.seed, VLY_STREAM_ENV, (uint64_t)a->rank, 77).v[0]);
     k->run.until_return = NAN; /* the learner decides */
     const int world = vly_dist_workers(k);
     if (vly_dist_kind_of(k) == VLY_DIST_APEX) {
-        const vly_apex_options o = {.store = a->store, .url = a->o->url, .run = a->run, .name = a->name, .config = k, .actions = a->env.actions,
-                                    .rank = a->rank, .world = world};
+        const vly_apex_options o = {.store = a->store,
+                                    .url = a->o->url,
+                                    .run = a->run,
+                                    .name = a->name,
+                                    .config = k,
+                                    .actions = a->env.actions,
+                                    .rank = a->rank,
+                                    .world = world};
         k->run.workers = 1;
         return vly_apex_create(&a->apex, &o);
     }
     if (vly_dist_kind_of(k) != VLY_DIST_TABULAR) {
         const vly_ps_policy policy = vly_dist_policy(k);
         k->run.workers = 1;
-        if (policy.update == VLY_PS_UNROLLS) k->pool.schedule = VLY_SCHEDULE_SYNC, k->pool.groups = 1;
+        if (policy.update == VLY_PS_UNROLLS)
+            k->pool.schedule = VLY_SCHEDULE_SYNC, k->pool.groups = 1;
         return vly_ps_client_create(&a->ps, a->store, a->o->url, a->run, a->name, &policy);
     }
-    if (a->rank >= world) return vly_fail(VLY_EINVAL, "run %s divides its table among %d workers, and all have been started", a->run, world);
-    const vly_tab_options o = {.scheme = vly_dist_tables(k), .rank = a->rank, .world = world, .block = k->dist.block, .every = k->dist.every,
+    if (a->rank >= world)
+        return vly_fail(VLY_EINVAL,
+                        "run %s divides its table among %d workers, and all have been started",
+                        a->run, world);
+    const vly_tab_options o = {.scheme = vly_dist_tables(k),
+                               .rank = a->rank,
+                               .world = world,
+                               .block = k->dist.block,
+                               .every = k->dist.every,
                                .seed = (uint64_t)k->run.seed};
     k->run.steps = (k->run.steps + world - 1) / world;
     k->tabular.eps_steps = (k->tabular.eps_steps + world - 1) / world;
@@ -125,7 +150,9 @@ static vly_status connect_scheme(actor *a) {
 static void saw_episode(void *arg, const vly_episode *episode, int64_t total_steps) {
     actor *a = arg;
     (void)total_steps;
-    if (a->return_count == RETURNS_AT_ONCE) memmove(a->returns, a->returns + 1, (RETURNS_AT_ONCE - 1) * sizeof a->returns[0]), a->return_count--;
+    if (a->return_count == RETURNS_AT_ONCE)
+        memmove(a->returns, a->returns + 1, (RETURNS_AT_ONCE - 1) * sizeof a->returns[0]),
+            a->return_count--;
     a->returns[a->return_count++] = episode->score;
 }
 
@@ -137,7 +164,9 @@ static int saw_update(void *arg, const vly_train_report *report) {
     if (a->tab) vly_tab_note(a->tab, fresh, made, a->returns, a->return_count);
     if (a->apex) vly_apex_note(a->apex, fresh, a->returns, a->return_count);
     a->return_count = 0;
-    const bool stop = a->ps ? vly_ps_client_stopped(a->ps) : a->apex ? vly_apex_stopped(a->apex) : vly_tab_stopped(a->tab);
+    const bool stop = a->ps     ? vly_ps_client_stopped(a->ps)
+                      : a->apex ? vly_apex_stopped(a->apex)
+                                : vly_tab_stopped(a->tab);
     return stop ? VLY_TRAIN_STOP : VLY_TRAIN_GO_ON;
 }
 
@@ -151,8 +180,15 @@ static vly_status open_env(actor *a) {
 static vly_status run_actor(actor *a) {
     vly_train_result result;
     VLY_TRY(vly_compute_create_cpu(&a->c, 1));
-    const vly_train_options o = {.compute = a->c, .env = &a->env, .config = &a->config, .arg = a, .on_update = saw_update, .on_episode = saw_episode,
-                                 .sync = a->ps ? vly_ps_client_sync(a->ps) : a->apex ? vly_apex_sync(a->apex) : vly_tab_sync(a->tab)};
+    const vly_train_options o = {.compute = a->c,
+                                 .env = &a->env,
+                                 .config = &a->config,
+                                 .arg = a,
+                                 .on_update = saw_update,
+                                 .on_episode = saw_episode,
+                                 .sync = a->ps     ? vly_ps_client_sync(a->ps)
+                                         : a->apex ? vly_apex_sync(a->apex)
+                                                   : vly_tab_sync(a->tab)};
     VLY_TRY(vly_train_create(&a->t, &o));
     if (a->o->started) a->o->started(a->o->arg, a->t);
     VLY_TRY(vly_train_run(a->t, &result));
@@ -165,7 +201,8 @@ static vly_status act(actor *a) {
     VLY_TRY(join(a));
     VLY_TRY(open_env(a));
     VLY_TRY(connect_scheme(a));
-    snprintf(line, sizeof line, "worker %d of run %s: %s on %s", a->rank, a->run, a->config.run.algo, a->config.run.env);
+    snprintf(line, sizeof line, "worker %d of run %s: %s on %s", a->rank, a->run,
+             a->config.run.algo, a->config.run.env);
     if (a->o->say) a->o->say(a->o->arg, line);
     return run_actor(a);
 }

@@ -19,8 +19,8 @@ struct vly_apex {
     vly_block_maker *maker;
     vly_block_shape shape;
     uint64_t life, seq;
-    int64_t next;  /* step of the ring to hand on first */
-    double usual;  /* priority of a block: a running mean */
+    int64_t next; /* step of the ring to hand on first */
+    double usual; /* priority of a block: a running mean */
     int64_t made;
     int64_t steps; /* told with the next block */
     float score[VLY_BLOCK_RETURNS];
@@ -29,11 +29,17 @@ struct vly_apex {
 };
 
 vly_block_shape vly_apex_shape(const vly_config *k, const vly_obs_spec *obs, int actions) {
-    return (vly_block_shape){.obs = *obs, .actions = actions, .lanes_most = k->run.envs, .steps_most = k->apex.block, .n_step = k->dqn.n_step};
+    return (vly_block_shape){.obs = *obs,
+                             .actions = actions,
+                             .lanes_most = k->run.envs,
+                             .steps_most = k->apex.block,
+                             .n_step = k->dqn.n_step};
 }
 
 /* A learner that takes nothing for so long is gone. */
-static int64_t patience_end(const vly_apex *x) { return vly_now_ms() + (int64_t)(1000 * (double)x->o.config->dist.patience_s); }
+static int64_t patience_end(const vly_apex *x) {
+    return vly_now_ms() + (int64_t)(1000 * (double)x->o.config->dist.patience_s);
+}
 
 static vly_status beat(vly_apex *x) {
     const int64_t now = vly_now_ms();
@@ -41,8 +47,8 @@ static vly_status beat(vly_apex *x) {
     char json[256];
     if (now - x->beat_ms < ttl_ms / 4) return VLY_OK;
     x->beat_ms = now;
-    snprintf(json, sizeof json, "{\"role\":\"actor\",\"version\":%lld,\"seq\":%llu,\"pid\":%d}", (long long)x->weights->seen.version,
-             (unsigned long long)x->seq, (int)getpid());
+    snprintf(json, sizeof json, "{\"role\":\"actor\",\"version\":%lld,\"seq\":%llu,\"pid\":%d}",
+             (long long)x->weights->seen.version, (unsigned long long)x->seq, (int)getpid());
     return vly_store_beat(x->o.store, x->o.name, json, ttl_ms);
 }
 
@@ -62,7 +68,9 @@ static vly_status broadcast(vly_sync *sync, vly_queue *q, void *data, size_t byt
     for (bool fresh = false; !fresh;) {
         VLY_TRY(follow(x, data, &fresh));
         if (fresh) break;
-        if (vly_now_ms() > deadline) return vly_fail(VLY_ETIMEOUT, "no weights for %d s; is the learner alive?", (int)x->o.config->dist.patience_s);
+        if (vly_now_ms() > deadline)
+            return vly_fail(VLY_ETIMEOUT, "no weights for %d s; is the learner alive?",
+                            (int)x->o.config->dist.patience_s);
         vly_pause_ms(START_WAIT_MS);
     }
     return VLY_OK;
@@ -76,29 +84,35 @@ static vly_status push(vly_apex *x, const vly_block *block, vly_real *param, boo
     const int64_t deadline = patience_end(x);
     for (;;) {
         bool accepted = false, newer;
-        const vly_status status = vly_shard_push(x->shard, block, k->apex.shard_bytes, k->apex.queue, &accepted);
+        const vly_status status = vly_shard_push(x->shard, block, k->apex.shard_bytes,
+                                                 k->apex.queue, &accepted);
         if (status != VLY_OK && status != VLY_ENOSPACE) return status;
         if (accepted || vly_apex_stopped(x)) return VLY_OK;
         if (vly_now_ms() > deadline)
-            return vly_fail(VLY_ETIMEOUT, "the store has taken no experience for %d s; is the learner alive?", (int)x->o.config->dist.patience_s);
+            return vly_fail(VLY_ETIMEOUT,
+                            "the store has taken no experience for %d s; is the learner alive?",
+                            (int)x->o.config->dist.patience_s);
         vly_pause_ms(WAIT_MS);
         VLY_TRY(follow(x, param, &newer));
         *fresh = *fresh || newer;
     }
 }
 
-/* The lower stratum is thinned out before it costs traffic; what surprises the network is always sent. */
+/* The lower stratum is thinned out before it costs traffic; what surprises the network is always
+ * sent. */
 static bool worth_sending(vly_apex *x, const vly_block *b) {
     const vly_u32x4 r = vly_philox(x->life, VLY_STREAM_REPLAY, (uint64_t)x->made++, 0);
     double sum = 0;
-    for (uint32_t i = 0; i < b->head->lanes * b->head->steps; i++) sum += (double)b->record[i].priority;
+    for (uint32_t i = 0; i < b->head->lanes * b->head->steps; i++)
+        sum += (double)b->record[i].priority;
     const double mean = b->transitions ? sum / b->transitions : 0;
     const bool below = mean < x->usual;
     x->usual = x->made == 1 ? mean : 0.98 * x->usual + 0.02 * mean;
     return !below || vly_unit(r.v[0]) < x->o.config->apex.send;
 }
 
-static vly_status make(vly_apex *x, const vly_replay *ring, const vly_real *value, int steps, vly_block *block, bool *send) {
+static vly_status make(vly_apex *x, const vly_replay *ring, const vly_real *value, int steps,
+                       vly_block *block, bool *send) {
     const vly_config *k = x->o.config;
     const vly_block_source source = {ring, value, x->o.actions, k->dqn.gamma, k->dqn.reward_scale};
     VLY_TRY(vly_block_make(x->maker, &source, x->next, steps, block));
@@ -116,7 +130,8 @@ static vly_status make(vly_apex *x, const vly_replay *ring, const vly_real *valu
 }
 
 /* Rows are handed on once their bootstrap has been acted on, for then its value is known. */
-static vly_status hand_on(vly_sync *sync, vly_queue *q, const vly_replay *ring, const vly_real *value, const vly_params *p, bool *fresh) {
+static vly_status hand_on(vly_sync *sync, vly_queue *q, const vly_replay *ring,
+                          const vly_real *value, const vly_params *p, bool *fresh) {
     vly_apex *x = (vly_apex *)sync;
     vly_block block;
     *fresh = false;
@@ -144,12 +159,17 @@ static int64_t fleet_steps(vly_sync *sync) {
     return x->weights ? x->weights->seen.steps : 0;
 }
 
-vly_sync *vly_apex_sync(vly_apex *x) { return &x->sync; }
-bool vly_apex_stopped(const vly_apex *x) { return x->weights && (x->weights->seen.flags & WIRE_STOP); }
+vly_sync *vly_apex_sync(vly_apex *x) {
+    return &x->sync;
+}
+bool vly_apex_stopped(const vly_apex *x) {
+    return x->weights && (x->weights->seen.flags & WIRE_STOP);
+}
 
 void vly_apex_note(vly_apex *x, int64_t steps, const double *returns, int count) {
     x->steps += steps;
-    for (int i = 0; i < count && x->scores < VLY_BLOCK_RETURNS; i++) x->score[x->scores++] = (float)returns[i];
+    for (int i = 0; i < count && x->scores < VLY_BLOCK_RETURNS; i++)
+        x->score[x->scores++] = (float)returns[i];
 }
 
 void vly_apex_destroy(vly_apex *x) {
@@ -167,8 +187,13 @@ vly_status vly_apex_create(vly_apex **out, const vly_apex_options *o) {
     clock_gettime(CLOCK_REALTIME, &t);
     x->o = *o;
     x->life = ((uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec) ^ (uint64_t)getpid() << 44;
-    x->sync = (vly_sync){.rank = o->rank % o->world, .world = o->world, .broadcast = broadcast, .steps = fleet_steps, .hand_on = hand_on};
-    const vly_status status = vly_store_open(&x->shard, o->url, vly_shard_run(o->run, o->rank % o->config->apex.shards).text, NULL);
+    x->sync = (vly_sync){.rank = o->rank % o->world,
+                         .world = o->world,
+                         .broadcast = broadcast,
+                         .steps = fleet_steps,
+                         .hand_on = hand_on};
+    const vly_status status = vly_store_open(
+        &x->shard, o->url, vly_shard_run(o->run, o->rank % o->config->apex.shards).text, NULL);
     if (status != VLY_OK) {
         vly_apex_destroy(x);
         return status;

@@ -1,17 +1,20 @@
-/* dist_apex.h -- Ape-X (Horgan et al. 2018): many actors fill a replay memory in the store, one learner samples it by priority.
+/* dist_apex.h -- Ape-X (Horgan et al. 2018): many actors fill a replay memory in the store, one
+ * learner samples it by priority.
  *
- *   actor: VLY_TRY(vly_apex_create(&x, &options)); args.sync = vly_apex_sync(x);  // dqn then acts and hands on, and does not learn
- *          vly_apex_note(x, steps, returns, count);                               // goes along with the next block
+ *   actor: VLY_TRY(vly_apex_create(&x, &options)); args.sync = vly_apex_sync(x);  // dqn then acts
+ * and hands on, and does not learn vly_apex_note(x, steps, returns, count); // goes along with the
+ * next block
  *
- * Actor i of N explores at 0.4^(1 + 7 i / (N - 1)) all the time, N counting every environment of every worker. What it met
- * goes out as blocks (cpu/fleet/block.h) with first priorities from its own network; newer weights come in after every
- * block. While the store refuses blocks it waits: that is how the learner holds the ratio of learning to acting.
+ * Actor i of N explores at 0.4^(1 + 7 i / (N - 1)) all the time, N counting every environment of
+ * every worker. What it met goes out as blocks (cpu/fleet/block.h) with first priorities from its
+ * own network; newer weights come in after every block. While the store refuses blocks it waits:
+ * that is how the learner holds the ratio of learning to acting.
  *
  * The learner's side: cpu/fleet/lead_apex.c over cpu/fleet/experience.h.
  *
- * What is lost when something dies. An actor: what it had not handed on, less than two blocks. The learner: nothing but
- * priorities of the last apex.keep_s. The store: what the learner's cache does not hold, and blocks not taken yet, at most
- * apex.queue a shard; all of it is counted.
+ * What is lost when something dies. An actor: what it had not handed on, less than two blocks. The
+ * learner: nothing but priorities of the last apex.keep_s. The store: what the learner's cache does
+ * not hold, and blocks not taken yet, at most apex.queue a shard; all of it is counted.
  */
 #ifndef VLY_CPU_FLEET_APEX_H
 #define VLY_CPU_FLEET_APEX_H

@@ -5,7 +5,8 @@
 #include "common/base/rules.h"
 #include "cpu/fleet/frame.h"
 
-/* Frames of a lane go in groups: the first stands by itself, the others are packed against it, so that any one needs only it. */
+/* Frames of a lane go in groups: the first stands by itself, the others are packed against it, so
+ * that any one needs only it. */
 enum { MAGIC = 0x32424c56, GROUP = 8 };
 
 struct vly_block_maker {
@@ -15,7 +16,9 @@ struct vly_block_maker {
     vly_frame_packer *packer;
 };
 
-static bool packs(size_t frame_bytes) { return frame_bytes >= VLY_FRAME_PACK_FROM; }
+static bool packs(size_t frame_bytes) {
+    return frame_bytes >= VLY_FRAME_PACK_FROM;
+}
 
 static size_t rows_most(const vly_block_shape *s) {
     return (size_t)s->lanes_most * (size_t)(s->obs.stack - 1 + s->steps_most + s->n_step);
@@ -23,21 +26,25 @@ static size_t rows_most(const vly_block_shape *s) {
 
 static size_t notice_bytes(const vly_block_head *h) {
     const size_t rows = (size_t)h->lanes * (h->history + h->steps + h->ahead);
-    return sizeof *h + (size_t)h->lanes * h->steps * sizeof(vly_block_record) + (h->packed ? (rows + 1) * sizeof(uint32_t) : 0);
+    return sizeof *h + (size_t)h->lanes * h->steps * sizeof(vly_block_record) +
+           (h->packed ? (rows + 1) * sizeof(uint32_t) : 0);
 }
 
 size_t vly_block_notice_most(const vly_block_shape *s) {
     const size_t transitions = (size_t)s->lanes_most * (size_t)s->steps_most;
-    return sizeof(vly_block_head) + transitions * sizeof(vly_block_record) + (rows_most(s) + 1) * sizeof(uint32_t);
+    return sizeof(vly_block_head) + transitions * sizeof(vly_block_record) +
+           (rows_most(s) + 1) * sizeof(uint32_t);
 }
 
 size_t vly_block_data_most(const vly_block_shape *s) {
-    return rows_most(s) * (packs(s->obs.bytes) ? vly_frame_packed_most(s->obs.bytes) : s->obs.bytes);
+    return rows_most(s) *
+           (packs(s->obs.bytes) ? vly_frame_packed_most(s->obs.bytes) : s->obs.bytes);
 }
 
 /* ---- making ---- */
 
-/* As vly_rule_nstep, and the error by values that are there already: Q of every row is known from acting on it. */
+/* As vly_rule_nstep, and the error by values that are there already: Q of every row is known from
+ * acting on it. */
 static vly_block_record record_of(const vly_block_source *s, int64_t row, int n_step) {
     const vly_replay *r = s->ring;
     int32_t boot_row;
@@ -46,8 +53,15 @@ static vly_block_record record_of(const vly_block_source *s, int64_t row, int n_
     int32_t action;
     vly_real n_return, discount;
     const vly_hyper hyper = {.gamma = s->gamma, .reward_scale = s->reward_scale};
-    const vly_nstep_args args = {.rows = {r->T, r->N, r->reward, r->action, r->flags}, .n = 1, .steps = n_step, .row = &at, .hyper = &hyper,
-                                 .action = &action, .n_return = &n_return, .discount = &discount, .bootstrap_row = &boot_row};
+    const vly_nstep_args args = {.rows = {r->T, r->N, r->reward, r->action, r->flags},
+                                 .n = 1,
+                                 .steps = n_step,
+                                 .row = &at,
+                                 .hyper = &hyper,
+                                 .action = &action,
+                                 .n_return = &n_return,
+                                 .discount = &discount,
+                                 .bootstrap_row = &boot_row};
     vly_rule_nstep(&args, 0);
     if (action < 0) return out;
     const int64_t ahead = (boot_row - row) / r->N;
@@ -57,28 +71,41 @@ static vly_block_record record_of(const vly_block_source *s, int64_t row, int n_
     out.n_return = (float)n_return, out.discount = (float)discount;
     const vly_real *next = s->value + (int64_t)boot_row * s->actions;
     const vly_real after = discount != 0 ? discount * next[vly_rule_argmax(s->actions, next)] : 0;
-    const float error = (float)fabs((double)(s->value[row * s->actions + action] - (n_return + after)));
+    const float error =
+        (float)fabs((double)(s->value[row * s->actions + action] - (n_return + after)));
     out.priority = isfinite(error) ? error : 0;
     return out;
 }
 
-static vly_status add_frame(vly_block_maker *m, const uint8_t *frame, const uint8_t *base, size_t *at) {
+static vly_status add_frame(vly_block_maker *m, const uint8_t *frame, const uint8_t *base,
+                            size_t *at) {
     const size_t bytes = m->shape.obs.bytes;
     size_t length = bytes;
-    if (packs(bytes)) VLY_TRY(vly_frame_pack(m->packer, frame, base, bytes, m->data + *at, m->data_most - *at, &length));
-    else memcpy(m->data + *at, frame, bytes);
+    if (packs(bytes))
+        VLY_TRY(vly_frame_pack(m->packer, frame, base, bytes, m->data + *at, m->data_most - *at,
+                               &length));
+    else
+        memcpy(m->data + *at, frame, bytes);
     *at += length;
     return VLY_OK;
 }
 
-vly_status vly_block_make(vly_block_maker *m, const vly_block_source *source, int64_t from, int steps, vly_block *block) {
+vly_status vly_block_make(vly_block_maker *m, const vly_block_source *source, int64_t from,
+                          int steps, vly_block *block) {
     const vly_block_shape *s = &m->shape;
     const vly_replay *r = source->ring;
-    if (r->N > s->lanes_most || steps < 1 || steps > s->steps_most || r->o.obs.bytes != s->obs.bytes)
-        return vly_fail(VLY_EINVAL, "a block of %d steps of %lld environments; at most %d of %d", steps, (long long)r->N, s->steps_most, s->lanes_most);
+    if (r->N > s->lanes_most || steps < 1 || steps > s->steps_most ||
+        r->o.obs.bytes != s->obs.bytes)
+        return vly_fail(VLY_EINVAL, "a block of %d steps of %lld environments; at most %d of %d",
+                        steps, (long long)r->N, s->steps_most, s->lanes_most);
     vly_block_head *h = (vly_block_head *)(void *)m->notice;
-    *h = (vly_block_head){.magic = MAGIC, .lanes = (uint32_t)r->N, .steps = (uint32_t)steps, .ahead = (uint32_t)s->n_step,
-                          .history = (uint32_t)(s->obs.stack - 1), .frame_bytes = (uint32_t)s->obs.bytes, .packed = packs(s->obs.bytes)};
+    *h = (vly_block_head){.magic = MAGIC,
+                          .lanes = (uint32_t)r->N,
+                          .steps = (uint32_t)steps,
+                          .ahead = (uint32_t)s->n_step,
+                          .history = (uint32_t)(s->obs.stack - 1),
+                          .frame_bytes = (uint32_t)s->obs.bytes,
+                          .packed = packs(s->obs.bytes)};
     vly_block_record *record = (vly_block_record *)(void *)(m->notice + sizeof *h);
     uint32_t *offset = (uint32_t *)(record + r->N * steps);
     const int rows = (int)(h->history + h->steps + h->ahead);
@@ -108,63 +135,89 @@ vly_status vly_block_make(vly_block_maker *m, const vly_block_source *source, in
 /* ---- reading ---- */
 
 static bool fits(const vly_block_head *h, const vly_block_shape *s) {
-    return h->lanes >= 1 && h->lanes <= (uint32_t)s->lanes_most && h->steps >= 1 && h->steps <= (uint32_t)s->steps_most &&
-           h->ahead == (uint32_t)s->n_step && h->history == (uint32_t)(s->obs.stack - 1) && h->frame_bytes == s->obs.bytes &&
-           h->packed == packs(s->obs.bytes) && h->returns <= VLY_BLOCK_RETURNS && h->agent_steps >= 0 && h->data_bytes <= vly_block_data_most(s);
+    return h->lanes >= 1 && h->lanes <= (uint32_t)s->lanes_most && h->steps >= 1 &&
+           h->steps <= (uint32_t)s->steps_most && h->ahead == (uint32_t)s->n_step &&
+           h->history == (uint32_t)(s->obs.stack - 1) && h->frame_bytes == s->obs.bytes &&
+           h->packed == packs(s->obs.bytes) && h->returns <= VLY_BLOCK_RETURNS &&
+           h->agent_steps >= 0 && h->data_bytes <= vly_block_data_most(s);
 }
 
 static bool record_ok(const vly_block_record *r, const vly_block_shape *s) {
     if (r->action < 0) return r->action == -1;
-    return r->action < s->actions && r->boot <= s->n_step && isfinite(r->n_return) && isfinite(r->discount) && isfinite(r->priority) && r->priority >= 0;
+    return r->action < s->actions && r->boot <= s->n_step && isfinite(r->n_return) &&
+           isfinite(r->discount) && isfinite(r->priority) && r->priority >= 0;
 }
 
-vly_status vly_block_check(const void *notice, size_t bytes, const vly_block_shape *s, vly_block_view *view) {
-    if (bytes < sizeof view->head) return vly_fail(VLY_ECORRUPT, "a block of experience of %zu bytes is none", bytes);
+vly_status vly_block_check(const void *notice, size_t bytes, const vly_block_shape *s,
+                           vly_block_view *view) {
+    if (bytes < sizeof view->head)
+        return vly_fail(VLY_ECORRUPT, "a block of experience of %zu bytes is none", bytes);
     memcpy(&view->head, notice, sizeof view->head);
     const vly_block_head *h = &view->head;
     if (h->magic != MAGIC || !fits(h, s) || bytes != notice_bytes(h))
-        return vly_fail(VLY_ECORRUPT, "a block of experience does not belong to this run, or is damaged");
+        return vly_fail(VLY_ECORRUPT,
+                        "a block of experience does not belong to this run, or is damaged");
     const size_t transitions = (size_t)h->lanes * h->steps;
     view->rows = (int)(h->history + h->steps + h->ahead);
     view->record = (const vly_block_record *)(const void *)((const uint8_t *)notice + sizeof *h);
     view->offset = h->packed ? (const uint32_t *)(view->record + transitions) : NULL;
     for (size_t i = 0; i < transitions; i++)
-        if (!record_ok(&view->record[i], s)) return vly_fail(VLY_ECORRUPT, "a block of experience holds a transition that cannot be");
+        if (!record_ok(&view->record[i], s))
+            return vly_fail(VLY_ECORRUPT,
+                            "a block of experience holds a transition that cannot be");
     const size_t frames = (size_t)h->lanes * (size_t)view->rows;
-    if (!h->packed) return h->data_bytes == frames * h->frame_bytes ? VLY_OK : vly_fail(VLY_ECORRUPT, "a block of experience has frames of another size");
+    if (!h->packed)
+        return h->data_bytes == frames * h->frame_bytes
+                   ? VLY_OK
+                   : vly_fail(VLY_ECORRUPT, "a block of experience has frames of another size");
     for (size_t i = 0; i < frames; i++)
-        if (view->offset[i] > view->offset[i + 1]) return vly_fail(VLY_ECORRUPT, "a block of experience has frames in no order");
-    if (view->offset[0] != 0 || view->offset[frames] != h->data_bytes) return vly_fail(VLY_ECORRUPT, "a block of experience lost frames");
+        if (view->offset[i] > view->offset[i + 1])
+            return vly_fail(VLY_ECORRUPT, "a block of experience has frames in no order");
+    if (view->offset[0] != 0 || view->offset[frames] != h->data_bytes)
+        return vly_fail(VLY_ECORRUPT, "a block of experience lost frames");
     return VLY_OK;
 }
 
 /* What frame `row` of a lane is packed against comes before it. */
-static int needed_from(const vly_block_view *v, int row) { return v->offset ? row - row % GROUP : row; }
+static int needed_from(const vly_block_view *v, int row) {
+    return v->offset ? row - row % GROUP : row;
+}
 
-void vly_block_range(const vly_block_view *v, int lane, int first, int count, size_t *offset, size_t *bytes) {
-    const size_t lane_row = (size_t)lane * (size_t)v->rows, i = lane_row + (size_t)needed_from(v, first), j = lane_row + (size_t)(first + count);
+void vly_block_range(const vly_block_view *v, int lane, int first, int count, size_t *offset,
+                     size_t *bytes) {
+    const size_t lane_row = (size_t)lane * (size_t)v->rows,
+                 i = lane_row + (size_t)needed_from(v, first),
+                 j = lane_row + (size_t)(first + count);
     *offset = v->offset ? v->offset[i] : i * v->head.frame_bytes;
     *bytes = (v->offset ? v->offset[j] : j * v->head.frame_bytes) - *offset;
 }
 
-/* A group's first frame that nobody asked for lies where the last one asked for will: that comes last. */
-static vly_status unpack_frames(const vly_block_view *v, const uint32_t *offset, int first, int count, const uint8_t *range, uint8_t *out) {
+/* A group's first frame that nobody asked for lies where the last one asked for will: that comes
+ * last. */
+static vly_status unpack_frames(const vly_block_view *v, const uint32_t *offset, int first,
+                                int count, const uint8_t *range, uint8_t *out) {
     const size_t frame = v->head.frame_bytes;
     const int from = needed_from(v, first);
     uint8_t *base = out + (size_t)(count - 1) * frame;
-    if (from < first) VLY_TRY(vly_frame_unpack(range, offset[from + 1] - offset[from], NULL, base, frame));
+    if (from < first)
+        VLY_TRY(vly_frame_unpack(range, offset[from + 1] - offset[from], NULL, base, frame));
     for (int row = first; row < first + count; row++, out += frame) {
-        VLY_TRY(vly_frame_unpack(range + (offset[row] - offset[from]), offset[row + 1] - offset[row], row % GROUP ? base : NULL, out, frame));
+        VLY_TRY(vly_frame_unpack(range + (offset[row] - offset[from]),
+                                 offset[row + 1] - offset[row], row % GROUP ? base : NULL, out,
+                                 frame));
         if (row % GROUP == 0) base = out;
     }
     return VLY_OK;
 }
 
-vly_status vly_block_frames(const vly_block_view *v, int lane, int first, int count, const void *range, size_t bytes, uint8_t *out) {
+vly_status vly_block_frames(const vly_block_view *v, int lane, int first, int count,
+                            const void *range, size_t bytes, uint8_t *out) {
     size_t offset, want;
     vly_block_range(v, lane, first, count, &offset, &want);
     if (bytes != want) return vly_fail(VLY_ENOTFOUND, "frames of a block of experience are gone");
-    if (v->offset) return unpack_frames(v, v->offset + (size_t)lane * (size_t)v->rows, first, count, range, out);
+    if (v->offset)
+        return unpack_frames(v, v->offset + (size_t)lane * (size_t)v->rows, first, count, range,
+                             out);
     memcpy(out, range, bytes);
     return VLY_OK;
 }
@@ -179,10 +232,13 @@ void vly_block_maker_destroy(vly_block_maker *m) {
 }
 
 vly_status vly_block_maker_create(vly_block_maker **out, const vly_block_shape *shape) {
-    if (shape->n_step < 1 || shape->n_step > VLY_BLOCK_NSTEP_MOST || shape->lanes_most < 1 || shape->steps_most < 1 || shape->obs.bytes > VLY_FRAME_MOST ||
+    if (shape->n_step < 1 || shape->n_step > VLY_BLOCK_NSTEP_MOST || shape->lanes_most < 1 ||
+        shape->steps_most < 1 || shape->obs.bytes > VLY_FRAME_MOST ||
         vly_block_data_most(shape) > UINT32_MAX)
-        return vly_fail(VLY_EINVAL, "blocks of %d steps of %d environments, %d-step: a block is at most 4 GB, n_step at most %d", shape->steps_most,
-                        shape->lanes_most, shape->n_step, VLY_BLOCK_NSTEP_MOST);
+        return vly_fail(VLY_EINVAL,
+                        "blocks of %d steps of %d environments, %d-step: a block is at most 4 GB, "
+                        "n_step at most %d",
+                        shape->steps_most, shape->lanes_most, shape->n_step, VLY_BLOCK_NSTEP_MOST);
     vly_block_maker *m = calloc(1, sizeof *m);
     if (!m) return vly_fail(VLY_ENOMEM, "blocks of experience: out of memory");
     m->shape = *shape;

@@ -7,7 +7,8 @@
 
 static int64_t live_transitions(const vly_experience *e, int32_t at) {
     int64_t n = 0;
-    for (int i = 0; i < transitions_of(&e->slot[at]); i++) n += e->tree.sum[0][leaf_of(e, at) + i] != 0;
+    for (int i = 0; i < transitions_of(&e->slot[at]); i++)
+        n += e->tree.sum[0][leaf_of(e, at) + i] != 0;
     return n;
 }
 
@@ -25,7 +26,8 @@ static vly_status evict_oldest(vly_experience *e, shard *d) {
     const int32_t at = *order_at(e, d, 0);
     const slot *s = &e->slot[at];
     if (s->stored) {
-        VLY_TRY(vly_shard_evict(d->store, d->state.head, s->view.head.life, s->view.head.seq, s->cost));
+        VLY_TRY(
+            vly_shard_evict(d->store, d->state.head, s->view.head.life, s->view.head.seq, s->cost));
         d->state.head++;
         d->state.bytes -= s->cost;
     }
@@ -51,7 +53,8 @@ static void count_missed(vly_experience *e, const vly_block_head *h) {
         if (e->actors[i].life == h->life) a = &e->actors[i];
     if (!a) {
         a = &e->actors[e->actor_count < ACTORS ? e->actor_count++ : (int)(h->life % ACTORS)];
-        *a = (actor_seen){h->life, h->seq - 1}; /* a learner that was restarted begins to count here */
+        *a = (actor_seen){h->life, h->seq - 1}; /* a learner that was restarted begins to count here
+                                                 */
     }
     if (h->seq > a->seq + 1) e->report.missed += (int64_t)(h->seq - a->seq - 1);
     if (h->seq > a->seq) a->seq = h->seq;
@@ -74,13 +77,15 @@ static vly_status insert(vly_experience *e, int32_t at) {
 
 static void tell(vly_experience *e, const slot *s) {
     e->report.blocks++, e->report.bytes += s->cost;
-    for (int i = 0; i < transitions_of(s); i++) e->report.transitions += s->view.record[i].action >= 0;
+    for (int i = 0; i < transitions_of(s); i++)
+        e->report.transitions += s->view.record[i].action >= 0;
     count_missed(e, &s->view.head);
     if (e->o.on_block) e->o.on_block(e->o.arg, &s->view.head);
 }
 
-/* A notice from a shard's list gets a slot at the end of its order; what is no notice too, so that the list and the order
- * keep the same length: it has nothing to sample, and leaves like all others. */
+/* A notice from a shard's list gets a slot at the end of its order; what is no notice too, so that
+ * the list and the order keep the same length: it has nothing to sample, and leaves like all
+ * others. */
 static vly_status read_notice(void *arg, const void *data, size_t bytes) {
     vly_experience *e = arg;
     shard *d = &e->shards[e->reading.shard];
@@ -129,20 +134,24 @@ static vly_status cache_slots(vly_experience *e, vly_store *store, const int *wh
     return VLY_OK;
 }
 
-vly_status vly_experience_read_shard(vly_experience *e, int number, int most, bool new_ones, int *count) {
+vly_status vly_experience_read_shard(vly_experience *e, int number, int most, bool new_ones,
+                                     int *count) {
     shard *d = &e->shards[number];
     e->reading.shard = number, e->reading.count = new_ones, e->reading.n = 0;
-    VLY_TRY(vly_shard_notices(d->store, &d->state, d->next, most < AT_ONCE ? most : AT_ONCE, read_notice, e, count));
+    VLY_TRY(vly_shard_notices(d->store, &d->state, d->next, most < AT_ONCE ? most : AT_ONCE,
+                              read_notice, e, count));
     if (*count == 0) return VLY_OK;
     if (new_ones) VLY_TRY(vly_shard_set_seen(d->store, d->next));
     return cache_slots(e, d->store, e->reading.fresh, e->reading.n);
 }
 
 static bool too_full(const vly_experience *e, const shard *d, int64_t fresh) {
-    return d->count > 0 && (d->state.bytes > e->o.shard_bytes - e->o.shard_bytes / 8 || e->free_count < fresh);
+    return d->count > 0 &&
+           (d->state.bytes > e->o.shard_bytes - e->o.shard_bytes / 8 || e->free_count < fresh);
 }
 
-/* An eighth of the budget stays free for those who push, and places for `fresh` blocks. All evictions travel together. */
+/* An eighth of the budget stays free for those who push, and places for `fresh` blocks. All
+ * evictions travel together. */
 static vly_status make_room(vly_experience *e, shard *d, int64_t fresh) {
     if (!too_full(e, d, fresh)) return VLY_OK;
     VLY_TRY(vly_store_begin(d->store));
@@ -161,7 +170,9 @@ vly_status vly_experience_shrink(vly_experience *e) {
         VLY_TRY(make_room(e, &e->shards[i], 0));
         evicted += e->shards[i].count;
     }
-    return evicted ? VLY_OK : vly_fail(VLY_ENOSPACE, "the store is out of memory, and not by this run's experience: give it more (maxmemory)");
+    return evicted ? VLY_OK
+                   : vly_fail(VLY_ENOSPACE, "the store is out of memory, and not by this run's "
+                                            "experience: give it more (maxmemory)");
 }
 
 vly_status vly_experience_take(vly_experience *e, int most, int *blocks) {
@@ -173,11 +184,13 @@ vly_status vly_experience_take(vly_experience *e, int most, int *blocks) {
         int count = 0;
         VLY_TRY(vly_shard_look(d->store, &now));
         const bool again = vly_store_get_traffic(d->store).reconnects != d->connection;
-        if (again || now.head != d->state.head || now.tail < d->next) return vly_experience_sync(e); /* it may have forgotten */
+        if (again || now.head != d->state.head || now.tail < d->next)
+            return vly_experience_sync(e); /* it may have forgotten */
         d->state = now;
         const int64_t waiting = now.tail - d->next, fresh = waiting < AT_ONCE ? waiting : AT_ONCE;
         VLY_TRY(make_room(e, d, fresh < e->slots / 2 ? fresh : e->slots / 2));
-        if (now.tail > d->next && most > *blocks) VLY_TRY(vly_experience_read_shard(e, i, most - *blocks, true, &count));
+        if (now.tail > d->next && most > *blocks)
+            VLY_TRY(vly_experience_read_shard(e, i, most - *blocks, true, &count));
         *blocks += count;
         e->report.waiting += d->state.tail - d->next;
         e->report.stored_bytes += d->state.bytes;
@@ -187,11 +200,18 @@ vly_status vly_experience_take(vly_experience *e, int most, int *blocks) {
 
 /* ---- life ---- */
 
-void vly_experience_get_report(const vly_experience *e, vly_experience_report *out) { *out = e->report; }
-const vly_tree *vly_experience_tree(const vly_experience *e) { return &e->tree; }
-const int32_t *vly_experience_rows(const vly_experience *e) { return e->row; }
+void vly_experience_get_report(const vly_experience *e, vly_experience_report *out) {
+    *out = e->report;
+}
+const vly_tree *vly_experience_tree(const vly_experience *e) {
+    return &e->tree;
+}
+const int32_t *vly_experience_rows(const vly_experience *e) {
+    return e->row;
+}
 
-bool vly_experience_where(const vly_experience *e, int64_t leaf, uint64_t *life, uint64_t *seq, int *transition) {
+bool vly_experience_where(const vly_experience *e, int64_t leaf, uint64_t *life, uint64_t *seq,
+                          int *transition) {
     const slot *s = slot_of(e, (int32_t)leaf, transition);
     if (!s->live || *transition >= transitions_of(s)) return false;
     *life = s->view.head.life, *seq = s->view.head.seq;
@@ -204,7 +224,8 @@ void vly_experience_close(vly_experience *e) {
         vly_store_close(e->shards[i].store);
         free(e->shards[i].order);
     }
-    void *const all[] = {e->shards, e->slot, e->free_slot, e->notices, e->cache, e->row, e->drawn[0], e->leaf, e->weight[0], e->raw, e->flags, e->tree_memory};
+    void *const all[] = {e->shards,   e->slot, e->free_slot, e->notices, e->cache, e->row,
+                         e->drawn[0], e->leaf, e->weight[0], e->raw,     e->flags, e->tree_memory};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) free(all[i]);
     if (e->q) e->c->queue_destroy(e->q);
     if (e->c) e->c->destroy(e->c);
@@ -223,13 +244,21 @@ static vly_status allocate(vly_experience *e) {
     e->notice_most = (vly_block_notice_most(&e->o.shape) + 63) / 64 * 64;
     e->notices = aligned_alloc(64, slots * e->notice_most);
     e->cache = e->o.cache_bytes ? malloc((size_t)e->o.cache_bytes) : NULL;
-    e->row = calloc(batch, sizeof *e->row), e->drawn[0] = calloc(DRAWS * batch, sizeof *e->row), e->leaf = calloc(leaves, sizeof *e->leaf);
-    e->weight[0] = calloc(DRAWS * batch, sizeof *e->raw), e->raw = calloc(stride, sizeof *e->raw), e->flags = calloc(stride, 1);
-    if (!e->tree_memory || !e->shards || !e->slot || !e->free_slot || !e->notices || (e->o.cache_bytes && !e->cache) || !e->row || !e->drawn[0] ||
-        !e->leaf || !e->weight[0] || !e->raw || !e->flags)
-        return vly_fail(VLY_ENOMEM, "no memory for experience of %lld transitions (%zu bytes of notices, a cache of %lld): lower --replay.capacity or --apex.cache",
-                        (long long)e->o.capacity, slots * e->notice_most, (long long)e->o.cache_bytes);
-    for (int i = 1; i < DRAWS; i++) e->drawn[i] = e->drawn[0] + (size_t)i * batch, e->weight[i] = e->weight[0] + (size_t)i * batch;
+    e->row = calloc(batch, sizeof *e->row), e->drawn[0] = calloc(DRAWS * batch, sizeof *e->row),
+    e->leaf = calloc(leaves, sizeof *e->leaf);
+    e->weight[0] = calloc(DRAWS * batch, sizeof *e->raw), e->raw = calloc(stride, sizeof *e->raw),
+    e->flags = calloc(stride, 1);
+    if (!e->tree_memory || !e->shards || !e->slot || !e->free_slot || !e->notices ||
+        (e->o.cache_bytes && !e->cache) || !e->row || !e->drawn[0] || !e->leaf || !e->weight[0] ||
+        !e->raw || !e->flags)
+        return vly_fail(VLY_ENOMEM,
+                        "no memory for experience of %lld transitions (%zu bytes of notices, a "
+                        "cache of %lld): lower --replay.capacity or --apex.cache",
+                        (long long)e->o.capacity, slots * e->notice_most,
+                        (long long)e->o.cache_bytes);
+    for (int i = 1; i < DRAWS; i++)
+        e->drawn[i] = e->drawn[0] + (size_t)i * batch,
+        e->weight[i] = e->weight[0] + (size_t)i * batch;
     memset(e->tree_memory, 0, words * sizeof(uint64_t));
     uint64_t *at = e->tree_memory;
     for (int l = 0; l < e->tree.levels; at += e->tree.width[l++]) e->tree.sum[l] = at;
@@ -244,7 +273,8 @@ static vly_status begin(vly_experience *e) {
     VLY_TRY(e->c->queue_create(e->c, VLY_QUEUE_LEARN, &e->q));
     VLY_TRY(allocate(e));
     for (int i = 0; i < e->o.shards; i++) {
-        VLY_TRY(vly_store_open(&e->shards[i].store, e->o.url, vly_shard_run(e->o.run, i).text, &options));
+        VLY_TRY(vly_store_open(&e->shards[i].store, e->o.url, vly_shard_run(e->o.run, i).text,
+                               &options));
         e->shards[i].order = calloc((size_t)e->slots, sizeof *e->shards[i].order);
         if (!e->shards[i].order) return vly_fail(VLY_ENOMEM, "no memory for experience");
     }
@@ -252,12 +282,17 @@ static vly_status begin(vly_experience *e) {
 }
 
 vly_status vly_experience_open(vly_experience **out, const vly_experience_options *o) {
-    const int64_t stride = (int64_t)o->shape.lanes_most * o->shape.steps_most, slots = stride > 0 ? (o->capacity + stride - 1) / stride : 0;
-    if (o->shards < 1 || o->shards > SHARDS_MOST || o->batch < 1 || slots < o->shards || slots * stride > INT32_MAX)
-        return vly_fail(VLY_EINVAL, "experience of %lld transitions in blocks of %lld, %d shards: between one block a shard and 2^31 transitions",
+    const int64_t stride = (int64_t)o->shape.lanes_most * o->shape.steps_most,
+                  slots = stride > 0 ? (o->capacity + stride - 1) / stride : 0;
+    if (o->shards < 1 || o->shards > SHARDS_MOST || o->batch < 1 || slots < o->shards ||
+        slots * stride > INT32_MAX)
+        return vly_fail(VLY_EINVAL,
+                        "experience of %lld transitions in blocks of %lld, %d shards: between one "
+                        "block a shard and 2^31 transitions",
                         (long long)o->capacity, (long long)stride, o->shards);
     if (o->shape.n_step < 1 || o->shape.n_step > VLY_BLOCK_NSTEP_MOST)
-        return vly_fail(VLY_EINVAL, "--dqn.n_step %d: experience in a store is of at most %d steps", o->shape.n_step, VLY_BLOCK_NSTEP_MOST);
+        return vly_fail(VLY_EINVAL, "--dqn.n_step %d: experience in a store is of at most %d steps",
+                        o->shape.n_step, VLY_BLOCK_NSTEP_MOST);
     vly_experience *e = calloc(1, sizeof *e);
     if (!e) return vly_fail(VLY_ENOMEM, "no memory for experience");
     e->o = *o;

@@ -13,11 +13,13 @@ static shard *shard_of(const vly_experience *e, const slot *s) {
 }
 
 vly_status vly_experience_draw(vly_experience *e, float beta) {
-    if (e->draws == DRAWS) return vly_fail(VLY_EINVAL, "experience: %d batches are on their way already", DRAWS);
+    if (e->draws == DRAWS)
+        return vly_fail(VLY_EINVAL, "experience: %d batches are on their way already", DRAWS);
     const int mine = (e->oldest + e->draws) % DRAWS;
     const int32_t *drawn = e->drawn[mine];
     e->hyper.beta = beta;
-    VLY_TRY(e->c->tree_sample(e->q, &e->tree, e->o.batch, &e->rng, &e->hyper, e->drawn[mine], e->weight[mine]));
+    VLY_TRY(e->c->tree_sample(e->q, &e->tree, e->o.batch, &e->rng, &e->hyper, e->drawn[mine],
+                              e->weight[mine]));
     e->rng.step++, e->draws++;
     for (int i = 0; i < e->o.batch; i++) {
         int transition, lane, first, count;
@@ -27,7 +29,9 @@ vly_status vly_experience_draw(vly_experience *e, float beta) {
         if (in_cache(e, s)) continue;
         frames_of(s, transition, &lane, &first, &count);
         vly_block_range(&s->view, lane, first, count, &offset, &bytes);
-        VLY_TRY(vly_store_ask(shard_of(e, s)->store, vly_shard_data_key(s->view.head.life, s->view.head.seq).text, offset, bytes));
+        VLY_TRY(vly_store_ask(shard_of(e, s)->store,
+                              vly_shard_data_key(s->view.head.life, s->view.head.seq).text, offset,
+                              bytes));
     }
     for (int i = 0; i < e->o.shards; i++) VLY_TRY(vly_store_asked(e->shards[i].store));
     return VLY_OK;
@@ -48,11 +52,13 @@ static vly_status one_sample(vly_experience *e, vly_feed *f, int i) {
     } else {
         VLY_TRY(vly_store_answer(shard_of(e, s)->store, &data, &bytes));
     }
-    VLY_TRY(vly_block_frames(&s->view, lane, first, count, data, bytes, f->host.frames + (size_t)i * (size_t)f->window * f->obs.bytes));
+    VLY_TRY(vly_block_frames(&s->view, lane, first, count, data, bytes,
+                             f->host.frames + (size_t)i * (size_t)f->window * f->obs.bytes));
     f->host.age[at] = r->age;
     f->host.age[at + r->boot] = (uint8_t)(r->age + r->boot < 255 ? r->age + r->boot : 255);
     f->host.bootstrap_row[i] = at + r->boot;
-    f->host.action[i] = r->action, f->host.n_return[i] = r->n_return, f->host.discount[i] = r->discount;
+    f->host.action[i] = r->action, f->host.n_return[i] = r->n_return,
+    f->host.discount[i] = r->discount;
     e->report.sampled++;
     return VLY_OK;
 }
@@ -77,7 +83,10 @@ vly_status vly_experience_fetch(vly_experience *e, vly_feed *f) {
         if (status == VLY_OK) f->host.weight[i] = e->row[i] < 0 ? 0 : weight[i];
         if (status == VLY_OK) continue;
         const slot *s = slot_of(e, e->row[i], &transition);
-        const int64_t gone = vly_experience_withdraw(e, (int32_t)(s - e->slot)); /* the store no longer has it, or has something else there */
+        const int64_t gone = vly_experience_withdraw(e, (int32_t)(s - e->slot)); /* the store no
+                                                                                    longer has it,
+                                                                                    or has something
+                                                                                    else there */
         e->report.lost += gone;
     }
     return VLY_OK;

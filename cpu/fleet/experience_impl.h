@@ -13,7 +13,7 @@ enum { SHARDS_MOST = 256, ACTORS = 1024, AT_ONCE = 64, DRAWS = 2 };
 typedef struct { /* a block */
     bool live, stored, dirty;
     int shard;
-    int64_t cached;      /* where in the cache, counted from its beginning; -1: not */
+    int64_t cached; /* where in the cache, counted from its beginning; -1: not */
     int64_t cost;
     vly_block_view view; /* into the slot's piece of notices */
 } slot;
@@ -21,7 +21,7 @@ typedef struct { /* a block */
 typedef struct {
     vly_store *store;
     vly_shard_state state;
-    int64_t next;  /* number of the next block to take */
+    int64_t next;   /* number of the next block to take */
     int32_t *order; /* slots from the oldest, a ring */
     int64_t first, count;
     uint64_t connection; /* reconnects when it was surveyed last */
@@ -38,7 +38,7 @@ struct vly_experience {
     vly_tree tree;
     vly_rng rng;
     shard *shards;
-    int64_t stride;    /* leaves of a slot */
+    int64_t stride; /* leaves of a slot */
     int32_t slots;
     slot *slot;
     int32_t *free_slot; /* a stack */
@@ -51,7 +51,7 @@ struct vly_experience {
     int actor_count;
     int32_t *row, *drawn[DRAWS]; /* fetched; on their way */
     int draws, oldest;           /* on their way; which comes first */
-    int32_t *leaf;        /* of one block, or all slots: scratch */
+    int32_t *leaf;               /* of one block, or all slots: scratch */
     void *tree_memory;
     vly_real *weight[DRAWS], *raw;
     uint8_t *flags;
@@ -65,13 +65,21 @@ struct vly_experience {
     } reading;
 };
 
-static inline int64_t leaf_of(const vly_experience *e, int32_t s) { return s * e->stride; }
-static inline int transitions_of(const slot *s) { return (int)(s->view.head.lanes * s->view.head.steps); }
-static inline int32_t *order_at(const vly_experience *e, const shard *d, int64_t i) { return &d->order[(d->first + i) % e->slots]; }
+static inline int64_t leaf_of(const vly_experience *e, int32_t s) {
+    return s * e->stride;
+}
+static inline int transitions_of(const slot *s) {
+    return (int)(s->view.head.lanes * s->view.head.steps);
+}
+static inline int32_t *order_at(const vly_experience *e, const shard *d, int64_t i) {
+    return &d->order[(d->first + i) % e->slots];
+}
 static inline bool in_cache(const vly_experience *e, const slot *s) {
     return s->cached >= 0 && e->cache_end - s->cached <= e->o.cache_bytes;
 }
-static inline uint8_t *cache_at(const vly_experience *e, int64_t at) { return e->cache + at % e->o.cache_bytes; }
+static inline uint8_t *cache_at(const vly_experience *e, int64_t at) {
+    return e->cache + at % e->o.cache_bytes;
+}
 static inline slot *slot_of(const vly_experience *e, int32_t leaf, int *transition) {
     *transition = (int)(leaf % e->stride);
     return &e->slot[leaf / e->stride];
@@ -79,7 +87,9 @@ static inline slot *slot_of(const vly_experience *e, int32_t leaf, int *transiti
 
 /* The transitions of a slot can be sampled no longer. Returns how many there were. */
 int64_t vly_experience_withdraw(vly_experience *e, int32_t at);
-/* Blocks next .. next + most - 1 of a shard, as far as they are there; new_ones: nobody counted them before. */
-vly_status vly_experience_read_shard(vly_experience *e, int number, int most, bool new_ones, int *count);
+/* Blocks next .. next + most - 1 of a shard, as far as they are there; new_ones: nobody counted
+ * them before. */
+vly_status vly_experience_read_shard(vly_experience *e, int number, int most, bool new_ones,
+                                     int *count);
 
 #endif

@@ -6,9 +6,11 @@
 static vly_status keep_slot(vly_experience *e, shard *d, int32_t at) {
     slot *s = &e->slot[at];
     const int n = transitions_of(s);
-    for (int i = 0; i < n; i++) e->raw[i] = (vly_real)((double)e->tree.sum[0][leaf_of(e, at) + i] / VLY_PRIORITY_ONE);
+    for (int i = 0; i < n; i++)
+        e->raw[i] = (vly_real)((double)e->tree.sum[0][leaf_of(e, at) + i] / VLY_PRIORITY_ONE);
     s->dirty = false;
-    return vly_store_set(d->store, vly_shard_priority_key(s->view.head.life, s->view.head.seq).text, e->raw, (size_t)n * sizeof *e->raw);
+    return vly_store_set(d->store, vly_shard_priority_key(s->view.head.life, s->view.head.seq).text,
+                         e->raw, (size_t)n * sizeof *e->raw);
 }
 
 static vly_status keep_shard(vly_experience *e, shard *d) {
@@ -42,10 +44,12 @@ static vly_status recall(vly_experience *e, shard *d, int64_t from, int64_t n) {
         const void *data;
         size_t bytes;
         VLY_TRY(vly_store_answer(d->store, &data, &bytes));
-        if (!s->live || bytes != (size_t)transitions_of(s) * sizeof *e->raw) continue; /* never sampled: it has its first ones */
+        if (!s->live || bytes != (size_t)transitions_of(s) * sizeof *e->raw)
+            continue; /* never sampled: it has its first ones */
         memcpy(e->raw, data, bytes);
         for (int k = 0; k < transitions_of(s); k++) e->leaf[k] = (int32_t)(leaf_of(e, at) + k);
-        VLY_TRY(e->c->tree_set(e->q, &e->tree, transitions_of(s), e->leaf, e->raw, &e->hyper, true));
+        VLY_TRY(
+            e->c->tree_set(e->q, &e->tree, transitions_of(s), e->leaf, e->raw, &e->hyper, true));
     }
     return VLY_OK;
 }
@@ -68,7 +72,8 @@ static int64_t find(const survey *v, const vly_block_head *h) {
     return -1;
 }
 
-/* Marks those that are known. They may stand only at the list's beginning: a store comes back with the older part. */
+/* Marks those that are known. They may stand only at the list's beginning: a store comes back with
+ * the older part. */
 static vly_status mark_known(void *arg, const void *data, size_t bytes) {
     survey *v = arg;
     vly_block_head h;
@@ -85,7 +90,8 @@ static vly_status mark_known(void *arg, const void *data, size_t bytes) {
     return VLY_OK;
 }
 
-/* Those the store no longer has go, unless the cache holds them whole: they come first then, for they leave without it. */
+/* Those the store no longer has go, unless the cache holds them whole: they come first then, for
+ * they leave without it. */
 static void drop_lost(vly_experience *e, shard *d) {
     int64_t kept = 0;
     for (int pass = 0; pass < 2; pass++)
@@ -122,7 +128,8 @@ static vly_status sync_shard(vly_experience *e, int number) {
     while (d->next < d->state.tail) { /* what was counted before is not counted again */
         const bool new_ones = d->next >= seen;
         const int64_t most = new_ones ? d->state.tail - d->next : seen - d->next;
-        VLY_TRY(vly_experience_read_shard(e, number, most < AT_ONCE ? (int)most : AT_ONCE, new_ones, &count));
+        VLY_TRY(vly_experience_read_shard(e, number, most < AT_ONCE ? (int)most : AT_ONCE, new_ones,
+                                          &count));
         if (count == 0) break;
         read += count;
     }

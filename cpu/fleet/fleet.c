@@ -11,22 +11,31 @@ struct vly_fleet {
     vly_dist *dist;
 };
 
-static vly_status connect_fleet(vly_fleet *f, const vly_config *config, vly_compute *compute, const char *folder, void (*say)(void *arg, const char *text), void *arg) {
+static vly_status connect_fleet(vly_fleet *f, const vly_config *config, vly_compute *compute,
+                                const char *folder, void (*say)(void *arg, const char *text),
+                                void *arg) {
     const vly_dist_kind kind = vly_dist_kind_of(config);
     if (vly_gpus_wanted(config, compute)) return vly_gpus_open(&f->gpus, config, compute);
-    if (kind == VLY_DIST_RANKS) return vly_ranks_open(&f->ranks, (vly_ranks_mode)(config->run.sync - 1));
-    if (vly_ranks_launched() && getenv("OMPI_COMM_WORLD_SIZE") && strcmp(getenv("OMPI_COMM_WORLD_SIZE"), "1") != 0)
-        return vly_fail(VLY_EINVAL, "started by mpirun with several ranks, but nothing says how they work together: give --sync allreduce or --sync gossip");
+    if (kind == VLY_DIST_RANKS)
+        return vly_ranks_open(&f->ranks, (vly_ranks_mode)(config->run.sync - 1));
+    if (vly_ranks_launched() && getenv("OMPI_COMM_WORLD_SIZE") &&
+        strcmp(getenv("OMPI_COMM_WORLD_SIZE"), "1") != 0)
+        return vly_fail(VLY_EINVAL, "started by mpirun with several ranks, but nothing says how "
+                                    "they work together: give --sync allreduce or --sync gossip");
     if (kind == VLY_DIST_NONE) return VLY_OK;
 #ifdef VLY_HAVE_REDIS
     return vly_dist_create(&f->dist, config, folder, say, arg);
 #else
     (void)folder, (void)say, (void)arg;
-    return vly_fail(VLY_EUNSUPPORTED, "%s over workers needs Redis, and this build has no client for it: apt-get install libhiredis-dev liblz4-dev redis-server, then build again", config->run.algo);
+    return vly_fail(VLY_EUNSUPPORTED,
+                    "%s over workers needs Redis, and this build has no client for it: apt-get "
+                    "install libhiredis-dev liblz4-dev redis-server, then build again",
+                    config->run.algo);
 #endif
 }
 
-vly_status vly_fleet_open(vly_fleet **out, const vly_config *config, vly_compute *compute, const char *folder, void (*say)(void *arg, const char *text), void *arg) {
+vly_status vly_fleet_open(vly_fleet **out, const vly_config *config, vly_compute *compute,
+                          const char *folder, void (*say)(void *arg, const char *text), void *arg) {
     vly_fleet *f = calloc(1, sizeof *f);
     if (!f) return vly_fail(VLY_ENOMEM, "fleet: out of memory");
     const vly_status status = connect_fleet(f, config, compute, folder, say, arg);

@@ -27,7 +27,7 @@ struct vly_fleet_view {
     int member_count;
     double now;
     vly_text next, shown;
-    int store;            /* being looked at */
+    int store; /* being looked at */
     const char *run;
 };
 
@@ -53,7 +53,8 @@ vly_status vly_fleet_view_open(vly_fleet_view **out, uv_loop_t *loop) {
 static member *find(vly_fleet_view *f, const char *name) {
     for (int i = 0; i < f->member_count; i++) {
         member *m = &f->members[i];
-        if (m->store == f->store && strcmp(m->name, name) == 0 && strcmp(m->run, f->run) == 0) return m;
+        if (m->store == f->store && strcmp(m->name, name) == 0 && strcmp(m->run, f->run) == 0)
+            return m;
     }
     if (f->member_count == MEMBERS) return NULL;
     member *m = &f->members[f->member_count++];
@@ -99,7 +100,9 @@ static vly_status survey(vly_fleet_view *f) {
 #else
 static vly_status survey(vly_fleet_view *f) {
     (void)f;
-    return vly_fail(VLY_EUNSUPPORTED, "this build has no Redis client: apt-get install libhiredis-dev, then build again");
+    return vly_fail(
+        VLY_EUNSUPPORTED,
+        "this build has no Redis client: apt-get install libhiredis-dev, then build again");
 }
 #endif
 
@@ -108,8 +111,10 @@ static vly_status survey(vly_fleet_view *f) {
 static void add_url(vly_text *t, const char *url) {
     char shown[320];
     const char *at = strrchr(url, '@'), *scheme = strstr(url, "://");
-    if (at && scheme) snprintf(shown, sizeof shown, "%.*s***%s", (int)(scheme + 3 - url), url, at);
-    else snprintf(shown, sizeof shown, "%s", url);
+    if (at && scheme)
+        snprintf(shown, sizeof shown, "%.*s***%s", (int)(scheme + 3 - url), url, at);
+    else
+        snprintf(shown, sizeof shown, "%s", url);
     vly_text_json(t, shown);
 }
 
@@ -118,8 +123,9 @@ static void add_member(vly_text *t, const member *m, double now) {
     char *words = json_is_object(what) ? json_dumps(what, JSON_COMPACT) : NULL;
     vly_text_add(t, "{\"name\":");
     vly_text_json(t, m->name);
-    vly_text_add(t, ",\"alive\":%s,\"beat_s\":%.1f,\"silent_s\":%.1f,\"here_s\":%.1f,\"what\":%s}", m->seen == now ? "true" : "false", now - m->beat,
-                 now - m->seen, m->seen - m->first, words ? words : "{}");
+    vly_text_add(t, ",\"alive\":%s,\"beat_s\":%.1f,\"silent_s\":%.1f,\"here_s\":%.1f,\"what\":%s}",
+                 m->seen == now ? "true" : "false", now - m->beat, now - m->seen,
+                 m->seen - m->first, words ? words : "{}");
     free(words);
     json_decref(what);
 }
@@ -130,7 +136,8 @@ static void add_runs(vly_text *t, const vly_fleet_view *f, int store) {
     for (int i = 0; i < f->member_count; i++) {
         const member *m = &f->members[i];
         bool first = m->store == store;
-        for (int k = 0; k < i && first; k++) first = f->members[k].store != store || strcmp(f->members[k].run, m->run) != 0;
+        for (int k = 0; k < i && first; k++)
+            first = f->members[k].store != store || strcmp(f->members[k].run, m->run) != 0;
         if (!first) continue;
         vly_text_add(t, "%s{\"run\":", comma);
         vly_text_json(t, m->run);
@@ -148,7 +155,8 @@ static void add_runs(vly_text *t, const vly_fleet_view *f, int store) {
 static void forget_gone(vly_fleet_view *f) {
     int kept = 0;
     for (int i = 0; i < f->member_count; i++)
-        if (f->now - f->members[i].seen < FORGET_S && f->members[i].store < f->n) f->members[kept++] = f->members[i];
+        if (f->now - f->members[i].seen < FORGET_S && f->members[i].store < f->n)
+            f->members[kept++] = f->members[i];
     f->member_count = kept;
 }
 
@@ -160,8 +168,10 @@ static void write_view(vly_fleet_view *f) {
         vly_text_add(t, "%s{\"url\":", i ? "," : "");
         add_url(t, f->urls[i]);
         vly_text_add(t, ",\"error\":");
-        if (f->errors[i][0]) vly_text_json(t, f->errors[i]);
-        else vly_text_add(t, "null");
+        if (f->errors[i][0])
+            vly_text_json(t, f->errors[i]);
+        else
+            vly_text_add(t, "null");
         vly_text_add(t, ",\"runs\":[");
         add_runs(t, f, i);
         vly_text_add(t, "]}");
@@ -174,7 +184,9 @@ static void on_work(uv_work_t *work) {
     f->now = now_s();
     for (f->store = 0; f->store < f->n; f->store++) {
         f->errors[f->store][0] = '\0';
-        if (survey(f) != VLY_OK) snprintf(f->errors[f->store], sizeof f->errors[0], "%.250s", strstr(f->urls[f->store], "@") ? "cannot be reached" : vly_error_text());
+        if (survey(f) != VLY_OK)
+            snprintf(f->errors[f->store], sizeof f->errors[0], "%.250s",
+                     strstr(f->urls[f->store], "@") ? "cannot be reached" : vly_error_text());
     }
     forget_gone(f);
     write_view(f);
@@ -197,10 +209,13 @@ void vly_fleet_view_look(vly_fleet_view *f, const char *const *urls, int n) {
     f->busy = uv_queue_work(f->loop, &f->work, on_work, on_done) == 0;
 }
 
-const char *vly_fleet_view_json(const vly_fleet_view *f) { return f->shown.at; }
+const char *vly_fleet_view_json(const vly_fleet_view *f) {
+    return f->shown.at;
+}
 
 void vly_fleet_view_close(vly_fleet_view *f) {
-    if (f->busy) uv_cancel((uv_req_t *)&f->work); /* when it has begun, the loop waits for its few seconds */
+    if (f->busy)
+        uv_cancel((uv_req_t *)&f->work); /* when it has begun, the loop waits for its few seconds */
 }
 
 void vly_fleet_view_free(vly_fleet_view *f) {

@@ -1,5 +1,5 @@
-/* fleet_view.h -- who takes part in distributed runs, as their stores tell it: looked up beside the loop, so that a Redis
- * that hangs holds up nobody.
+/* fleet_view.h -- who takes part in distributed runs, as their stores tell it: looked up beside the
+ * loop, so that a Redis that hangs holds up nobody.
  *
  *   vly_fleet_view *f;
  *   VLY_TRY(vly_fleet_view_open(&f, loop));

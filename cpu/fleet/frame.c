@@ -6,14 +6,21 @@
 
 /* The first byte of a packed frame. */
 enum { BY_ITSELF, CHANGES };
-/* Changes go by pieces of eight words of eight bytes: a bit for each piece, then for each changed piece a byte whose bits are its
- * changed words, for each of those a byte whose bits are its changed bytes, and these. */
+/* Changes go by pieces of eight words of eight bytes: a bit for each piece, then for each changed
+ * piece a byte whose bits are its changed words, for each of those a byte whose bits are its
+ * changed bytes, and these. */
 enum { WORDS = 8, PIECE = 8 * WORDS, PIECE_MOST = 1 + WORDS * 9 };
 
-static size_t pieces_of(size_t bytes) { return (bytes + PIECE - 1) / PIECE; }
-static size_t map_bytes(size_t bytes) { return (pieces_of(bytes) + 7) / 8; }
+static size_t pieces_of(size_t bytes) {
+    return (bytes + PIECE - 1) / PIECE;
+}
+static size_t map_bytes(size_t bytes) {
+    return (pieces_of(bytes) + 7) / 8;
+}
 
-size_t vly_frame_packed_most(size_t bytes) { return 1 + (size_t)LZ4_compressBound((int)bytes); }
+size_t vly_frame_packed_most(size_t bytes) {
+    return 1 + (size_t)LZ4_compressBound((int)bytes);
+}
 
 /* ---- changes ---- */
 
@@ -45,7 +52,8 @@ static size_t put_piece(const uint8_t *from, const uint64_t x[WORDS], uint8_t *o
 }
 
 /* 0: they are too many. */
-static size_t pack_changes(const uint8_t *frame, const uint8_t *base, size_t bytes, uint8_t *out, size_t room) {
+static size_t pack_changes(const uint8_t *frame, const uint8_t *base, size_t bytes, uint8_t *out,
+                           size_t room) {
     const size_t pieces = pieces_of(bytes), limit = bytes / 8 < room ? bytes / 8 : room;
     size_t at = 1 + map_bytes(bytes);
     uint8_t last[2][PIECE] = {{0}};
@@ -88,7 +96,8 @@ static bool patch(const uint8_t *changes, size_t length, uint8_t *frame, size_t 
     for (size_t i = 0; i < pieces_of(bytes); i++) {
         if (!(map[i / 8] >> i % 8 & 1)) continue;
         const size_t mine = bytes - i * PIECE < PIECE ? bytes - i * PIECE : PIECE;
-        uint8_t last[PIECE] = {0}, *piece = mine < PIECE ? memcpy(last, frame + i * PIECE, mine) : frame + i * PIECE;
+        uint8_t last[PIECE] = {0},
+                *piece = mine < PIECE ? memcpy(last, frame + i * PIECE, mine) : frame + i * PIECE;
         const size_t took = patch_piece(changes + at, length - at, piece);
         if (took == 0) return false;
         if (piece == last) memcpy(frame + i * PIECE, last, mine);
@@ -103,28 +112,39 @@ struct vly_frame_packer {
     LZ4_stream_t *lz4;
 };
 
-vly_status vly_frame_pack(vly_frame_packer *p, const uint8_t *frame, const uint8_t *base, size_t bytes, uint8_t *out, size_t room, size_t *length) {
-    if (room < 1 || bytes > VLY_FRAME_MOST) return vly_fail(VLY_EINVAL, "a frame of %zu bytes, %zu of room for it packed", bytes, room);
+vly_status vly_frame_pack(vly_frame_packer *p, const uint8_t *frame, const uint8_t *base,
+                          size_t bytes, uint8_t *out, size_t room, size_t *length) {
+    if (room < 1 || bytes > VLY_FRAME_MOST)
+        return vly_fail(VLY_EINVAL, "a frame of %zu bytes, %zu of room for it packed", bytes, room);
     *length = base ? pack_changes(frame, base, bytes, out, room) : 0;
     if (*length) return VLY_OK;
-    LZ4_resetStream_fast(p->lz4); /* every frame by itself, without clearing 16 KB of table each time */
-    const int got = LZ4_compress_fast_continue(p->lz4, (const char *)frame, (char *)out + 1, (int)bytes, (int)(room - 1), 1);
+    LZ4_resetStream_fast(p->lz4); /* every frame by itself, without clearing 16 KB of table each
+                                     time */
+    const int got = LZ4_compress_fast_continue(p->lz4, (const char *)frame, (char *)out + 1,
+                                               (int)bytes, (int)(room - 1), 1);
     if (got <= 0) return vly_fail(VLY_EIO, "a frame of %zu bytes cannot be compressed", bytes);
     out[0] = BY_ITSELF;
     *length = (size_t)got + 1;
     return VLY_OK;
 }
 
-vly_status vly_frame_unpack(const void *packed, size_t length, const uint8_t *base, uint8_t *frame, size_t bytes) {
+vly_status vly_frame_unpack(const void *packed, size_t length, const uint8_t *base, uint8_t *frame,
+                            size_t bytes) {
     const uint8_t *from = packed;
-    if (length < 1 || bytes > VLY_FRAME_MOST || length > INT32_MAX) return vly_fail(VLY_ECORRUPT, "a packed frame of %zu bytes is none", length);
+    if (length < 1 || bytes > VLY_FRAME_MOST || length > INT32_MAX)
+        return vly_fail(VLY_ECORRUPT, "a packed frame of %zu bytes is none", length);
     if (from[0] == BY_ITSELF) {
-        if (LZ4_decompress_safe((const char *)from + 1, (char *)frame, (int)length - 1, (int)bytes) == (int)bytes) return VLY_OK;
+        if (LZ4_decompress_safe((const char *)from + 1, (char *)frame, (int)length - 1,
+                                (int)bytes) == (int)bytes)
+            return VLY_OK;
         return vly_fail(VLY_ECORRUPT, "a packed frame does not decompress to %zu bytes", bytes);
     }
-    if (from[0] != CHANGES || !base) return vly_fail(VLY_ECORRUPT, "a packed frame of a kind that is not known");
+    if (from[0] != CHANGES || !base)
+        return vly_fail(VLY_ECORRUPT, "a packed frame of a kind that is not known");
     if (frame != base) memcpy(frame, base, bytes);
-    return patch(from + 1, length - 1, frame, bytes) ? VLY_OK : vly_fail(VLY_ECORRUPT, "the changes of a packed frame are damaged");
+    return patch(from + 1, length - 1, frame, bytes)
+               ? VLY_OK
+               : vly_fail(VLY_ECORRUPT, "the changes of a packed frame are damaged");
 }
 
 void vly_frame_packer_destroy(vly_frame_packer *p) {

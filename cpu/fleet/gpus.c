@@ -38,13 +38,21 @@ static const char *first_set(const char *const *names) {
     return NULL;
 }
 
-static int number_or(const char *text, int otherwise) { return text ? atoi(text) : otherwise; }
+static int number_or(const char *text, int otherwise) {
+    return text ? atoi(text) : otherwise;
+}
 
-static const char *const rank_names[] = {"VLY_RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID", "RANK", NULL};
-static const char *const world_names[] = {"VLY_WORLD", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_NTASKS", "WORLD_SIZE", NULL};
-static const char *const local_names[] = {"VLY_RANK", "OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_LOCALID", "LOCAL_RANK", NULL};
+static const char *const rank_names[] = {
+    "VLY_RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID", "RANK", NULL};
+static const char *const world_names[] = {"VLY_WORLD",    "OMPI_COMM_WORLD_SIZE", "PMI_SIZE",
+                                          "SLURM_NTASKS", "WORLD_SIZE",           NULL};
+static const char *const local_names[] = {"VLY_RANK",        "OMPI_COMM_WORLD_LOCAL_RANK",
+                                          "MPI_LOCALRANKID", "SLURM_LOCALID",
+                                          "LOCAL_RANK",      NULL};
 
-static bool started_by_rank_0(void) { return getenv("VLY_RANK") != NULL; }
+static bool started_by_rank_0(void) {
+    return getenv("VLY_RANK") != NULL;
+}
 
 /* The i-th number behind "cuda:"; -1: there are fewer. */
 static int listed(const char *device, int i) {
@@ -57,16 +65,26 @@ static vly_status count_devices(const char *device, int *count) {
     *count = 0;
     if (strncmp(device, "cuda:", 5) != 0) return VLY_OK;
     for (const char *at = device + 5;; at++) {
-        if (!isdigit((unsigned char)*at)) return vly_fail(VLY_EINVAL, "--device %s: expected cuda, cuda:0, or a list such as cuda:0,1", device);
+        if (!isdigit((unsigned char)*at))
+            return vly_fail(VLY_EINVAL,
+                            "--device %s: expected cuda, cuda:0, or a list such as cuda:0,1",
+                            device);
         while (isdigit((unsigned char)*at)) at++;
         ++*count;
         if (!*at) break;
-        if (*at != ',') return vly_fail(VLY_EINVAL, "--device %s: expected cuda, cuda:0, or a list such as cuda:0,1", device);
+        if (*at != ',')
+            return vly_fail(VLY_EINVAL,
+                            "--device %s: expected cuda, cuda:0, or a list such as cuda:0,1",
+                            device);
     }
     for (int i = 0; i < *count; i++)
         for (int k = 0; k < i; k++)
-            if (listed(device, i) == listed(device, k)) return vly_fail(VLY_EINVAL, "--device %s: cuda:%d is in the list twice", device, listed(device, i));
-    return *count > CHILDREN_MAX ? vly_fail(VLY_EINVAL, "--device: at most %d devices", CHILDREN_MAX) : VLY_OK;
+            if (listed(device, i) == listed(device, k))
+                return vly_fail(VLY_EINVAL, "--device %s: cuda:%d is in the list twice", device,
+                                listed(device, i));
+    return *count > CHILDREN_MAX
+               ? vly_fail(VLY_EINVAL, "--device: at most %d devices", CHILDREN_MAX)
+               : VLY_OK;
 }
 
 vly_status vly_gpus_place_of(const char *device, vly_gpus_place *p) {
@@ -84,16 +102,23 @@ vly_status vly_gpus_place_of(const char *device, vly_gpus_place *p) {
         p->world = devices;
     }
     if (devices > 1 && p->local >= devices)
-        return vly_fail(VLY_EINVAL, "--device %s lists %d devices, but a rank %d was started on this machine", device, devices, p->local);
-    if (devices > 1) snprintf(p->mine, sizeof p->mine, "cuda:%d", listed(device, p->local));
-    else if (p->launched && devices == 0 && (!strcmp(device, "cuda") || !strcmp(device, "auto"))) snprintf(p->mine, sizeof p->mine, "%s:%d", device, p->local);
+        return vly_fail(VLY_EINVAL,
+                        "--device %s lists %d devices, but a rank %d was started on this machine",
+                        device, devices, p->local);
+    if (devices > 1)
+        snprintf(p->mine, sizeof p->mine, "cuda:%d", listed(device, p->local));
+    else if (p->launched && devices == 0 && (!strcmp(device, "cuda") || !strcmp(device, "auto")))
+        snprintf(p->mine, sizeof p->mine, "%s:%d", device, p->local);
     return VLY_OK;
 }
 
 bool vly_gpus_wanted(const vly_config *config, const vly_compute *compute) {
     vly_gpus_place p;
-    if (strcmp(compute->info.kind, "cuda") != 0 || vly_gpus_place_of(config->run.device, &p) != VLY_OK || p.world < 2) return false;
-    return !p.launched || started_by_rank_0() || config->run.sync == 1; /* allreduce; gossip is MPI's */
+    if (strcmp(compute->info.kind, "cuda") != 0 ||
+        vly_gpus_place_of(config->run.device, &p) != VLY_OK || p.world < 2)
+        return false;
+    return !p.launched || started_by_rank_0() || config->run.sync == 1; /* allreduce; gossip is
+                                                                           MPI's */
 }
 
 /* ---- starting the others ---- */
@@ -104,11 +129,14 @@ extern char **environ;
 static int own_arguments(char *text, size_t bytes, char **argv) {
     const int file = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
     size_t have = 0;
-    for (ssize_t got; file >= 0 && have + 1 < bytes && (got = read(file, text + have, bytes - 1 - have)) > 0;) have += (size_t)got;
+    for (ssize_t got;
+         file >= 0 && have + 1 < bytes && (got = read(file, text + have, bytes - 1 - have)) > 0;)
+        have += (size_t)got;
     if (file >= 0) close(file);
     text[have] = '\0';
     int argc = 0;
-    for (size_t at = 0; at < have && argc + 1 < ARGUMENTS_MAX; at += strlen(text + at) + 1) argv[argc++] = text + at;
+    for (size_t at = 0; at < have && argc + 1 < ARGUMENTS_MAX; at += strlen(text + at) + 1)
+        argv[argc++] = text + at;
     argv[argc] = NULL;
     return argc;
 }
@@ -137,11 +165,14 @@ static vly_status start_others(vly_gpus *g) {
     static char text[65536];
     char *argv[ARGUMENTS_MAX], meet[320];
     uint64_t secret[2];
-    if (getrandom(secret, sizeof secret, 0) != sizeof secret) return vly_fail(VLY_EIO, "no random numbers: %s", strerror(errno));
-    snprintf(g->token, sizeof g->token, "%016llx%016llx", (unsigned long long)secret[0], (unsigned long long)secret[1]);
+    if (getrandom(secret, sizeof secret, 0) != sizeof secret)
+        return vly_fail(VLY_EIO, "no random numbers: %s", strerror(errno));
+    snprintf(g->token, sizeof g->token, "%016llx%016llx", (unsigned long long)secret[0],
+             (unsigned long long)secret[1]);
     snprintf(g->host, sizeof g->host, "127.0.0.1");
     VLY_TRY(vly_crew_listen(NULL, &g->port, &g->listener));
-    if (own_arguments(text, sizeof text, argv) < 1) return vly_fail(VLY_EIO, "this process's own command cannot be read (/proc/self/cmdline)");
+    if (own_arguments(text, sizeof text, argv) < 1)
+        return vly_fail(VLY_EIO, "this process's own command cannot be read (/proc/self/cmdline)");
     snprintf(meet, sizeof meet, "%.250s:%d", g->host, g->port);
     setenv("VLY_MEET", meet, 1);
     setenv("VLY_TOKEN", g->token, 1);
@@ -159,8 +190,11 @@ static vly_status all_alive(void *arg) {
         int how;
         if (g->child[i] <= 0 || waitpid(g->child[i], &how, WNOHANG) != g->child[i]) continue;
         g->child[i] = 0;
-        if (WIFSIGNALED(how)) return vly_fail(VLY_EPEER, "rank %d was killed by signal %d before the start", i, WTERMSIG(how));
-        return vly_fail(VLY_EPEER, "rank %d ended with %d before the start; its words are above", i, WEXITSTATUS(how));
+        if (WIFSIGNALED(how))
+            return vly_fail(VLY_EPEER, "rank %d was killed by signal %d before the start", i,
+                            WTERMSIG(how));
+        return vly_fail(VLY_EPEER, "rank %d ended with %d before the start; its words are above", i,
+                        WEXITSTATUS(how));
     }
     return VLY_OK;
 }
@@ -170,23 +204,30 @@ static vly_status all_alive(void *arg) {
 static vly_status split(vly_gpus *g, const char *meet) {
     const char *colon = strrchr(meet, ':');
     g->port = colon ? atoi(colon + 1) : 0;
-    if (!colon || g->port < 1 || g->port > 65535) return vly_fail(VLY_EINVAL, "--dist.meet %s: expected HOST:PORT of rank 0", meet);
+    if (!colon || g->port < 1 || g->port > 65535)
+        return vly_fail(VLY_EINVAL, "--dist.meet %s: expected HOST:PORT of rank 0", meet);
     snprintf(g->host, sizeof g->host, "%.*s", (int)(colon - meet), meet);
     return VLY_OK;
 }
 
 /* The launcher's ranks: an address somebody gave, or this machine's, at a port of the job's own. */
 static vly_status find_meeting(vly_gpus *g, const vly_config *config) {
-    static const char *const jobs[] = {"SLURM_JOB_ID", "OMPI_MCA_ess_base_jobid", "PMIX_NAMESPACE", "TORCHELASTIC_RUN_ID", NULL};
-    const char *meet = getenv("VLY_MEET"), *master = getenv("MASTER_ADDR"), *port = getenv("MASTER_PORT"), *job = first_set(jobs);
+    static const char *const jobs[] = {"SLURM_JOB_ID", "OMPI_MCA_ess_base_jobid", "PMIX_NAMESPACE",
+                                       "TORCHELASTIC_RUN_ID", NULL};
+    const char *meet = getenv("VLY_MEET"), *master = getenv("MASTER_ADDR"),
+               *port = getenv("MASTER_PORT"), *job = first_set(jobs);
     unsigned hash = 5381;
     for (const char *at = job ? job : ""; *at; at++) hash = hash * 33 + (unsigned char)*at;
-    snprintf(g->token, sizeof g->token, "%.63s", getenv("VLY_TOKEN") ? getenv("VLY_TOKEN") : job ? job : "");
+    snprintf(g->token, sizeof g->token, "%.63s",
+             getenv("VLY_TOKEN") ? getenv("VLY_TOKEN")
+             : job               ? job
+                                 : "");
     if (config->dist.meet[0]) return split(g, config->dist.meet);
     if (meet) return split(g, meet);
     g->port = PORT_BASE + (int)(hash % PORTS);
     snprintf(g->host, sizeof g->host, "%.255s", master ? master : "127.0.0.1");
-    if (master && port && atoi(port) > 0) g->port = atoi(port) + 1; /* torchrun's own store has that one */
+    if (master && port && atoi(port) > 0)
+        g->port = atoi(port) + 1; /* torchrun's own store has that one */
     return VLY_OK;
 }
 
@@ -195,7 +236,8 @@ static vly_status same_settings(vly_gpus *g, const vly_config *config) {
     uint64_t mine = vly_config_hash(config), all[VLY_CREW_MAX];
     VLY_TRY(vly_crew_exchange(g->crew, &mine, sizeof mine, all, 60));
     for (int i = 1; i < g->place.world; i++)
-        if (all[i] != all[0]) return vly_fail(VLY_EINVAL, "rank %d was started with other settings than rank 0", i);
+        if (all[i] != all[0])
+            return vly_fail(VLY_EINVAL, "rank %d was started with other settings than rank 0", i);
     return VLY_OK;
 }
 
@@ -203,18 +245,31 @@ static vly_status open_sync(vly_gpus *g, const vly_config *config, vly_compute *
     const vly_nccl_create_fn create = (vly_nccl_create_fn)vly_cuda_symbol(VLY_NCCL_CREATE_SYMBOL);
     g->destroy_sync = (vly_nccl_destroy_fn)vly_cuda_symbol(VLY_NCCL_DESTROY_SYMBOL);
     if (!create || !g->destroy_sync) return VLY_ENOTFOUND;
-    const vly_nccl_options o = {compute, g->crew, config->dist.reduce == 1, (double)config->dist.deadline_s, config->dist.compare_every};
+    const vly_nccl_options o = {compute, g->crew, config->dist.reduce == 1,
+                                (double)config->dist.deadline_s, config->dist.compare_every};
     return create(&g->sync, &o);
 }
 
 static vly_status fill(vly_gpus *g, const vly_config *config, vly_compute *compute) {
     VLY_TRY(vly_gpus_place_of(config->run.device, &g->place));
     if (!strcmp(config->run.algo, "qlearning") || !strcmp(config->run.algo, "sarsa"))
-        return vly_fail(VLY_EUNSUPPORTED, "%s learns a table on the processor: several GPUs are for networks; give one --device", config->run.algo);
-    if (g->place.launched) VLY_TRY(find_meeting(g, config));
-    else VLY_TRY(start_others(g));
-    const vly_crew_options o = {.rank = g->place.rank, .world = g->place.world, .host = g->host, .port = g->port, .listener = g->listener,
-                                .token = g->token, .silence_s = (double)config->dist.silence_s, .alive = all_alive, .arg = g};
+        return vly_fail(
+            VLY_EUNSUPPORTED,
+            "%s learns a table on the processor: several GPUs are for networks; give one --device",
+            config->run.algo);
+    if (g->place.launched)
+        VLY_TRY(find_meeting(g, config));
+    else
+        VLY_TRY(start_others(g));
+    const vly_crew_options o = {.rank = g->place.rank,
+                                .world = g->place.world,
+                                .host = g->host,
+                                .port = g->port,
+                                .listener = g->listener,
+                                .token = g->token,
+                                .silence_s = (double)config->dist.silence_s,
+                                .alive = all_alive,
+                                .arg = g};
     g->listener = 0; /* the crew's now */
     VLY_TRY(vly_crew_open(&g->crew, &o));
     VLY_TRY(same_settings(g, config));
@@ -236,7 +291,9 @@ vly_status vly_gpus_open(vly_gpus **out, const vly_config *config, vly_compute *
     return VLY_OK;
 }
 
-vly_sync *vly_gpus_sync(vly_gpus *g) { return g->sync; }
+vly_sync *vly_gpus_sync(vly_gpus *g) {
+    return g->sync;
+}
 
 /* ---- the end ---- */
 

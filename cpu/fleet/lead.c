@@ -27,13 +27,24 @@ int vly_dist_workers(const vly_config *k) {
 }
 
 vly_ps_policy vly_dist_policy(const vly_config *k) {
-    const vly_ps_update update = vly_dist_kind_of(k) == VLY_DIST_UNROLLS ? VLY_PS_UNROLLS : k->dist.update == UPDATE_AUTO ? VLY_PS_ASYNC : (vly_ps_update)(k->dist.update - UPDATE_SYNC);
-    return (vly_ps_policy){.update = update, .collect = k->dist.collect, .max_staleness = k->dist.max_staleness,
-                           .weigh_staleness = k->dist.weigh_staleness, .local_steps = k->dist.local_steps, .adaptive = k->dist.adaptive,
-                           .queue_limit = k->dist.queue, .patience_ms = (int)fmin(1000 * (double)k->dist.patience_s, 2e9), .ttl_ms = (int)(1000 * k->dist.ttl_s)};
+    const vly_ps_update update = vly_dist_kind_of(k) == VLY_DIST_UNROLLS ? VLY_PS_UNROLLS
+                                 : k->dist.update == UPDATE_AUTO
+                                     ? VLY_PS_ASYNC
+                                     : (vly_ps_update)(k->dist.update - UPDATE_SYNC);
+    return (vly_ps_policy){.update = update,
+                           .collect = k->dist.collect,
+                           .max_staleness = k->dist.max_staleness,
+                           .weigh_staleness = k->dist.weigh_staleness,
+                           .local_steps = k->dist.local_steps,
+                           .adaptive = k->dist.adaptive,
+                           .queue_limit = k->dist.queue,
+                           .patience_ms = (int)fmin(1000 * (double)k->dist.patience_s, 2e9),
+                           .ttl_ms = (int)(1000 * k->dist.ttl_s)};
 }
 
-int vly_dist_timeout_ms(const vly_config *k) { return (int)(1000 * k->dist.ttl_s); }
+int vly_dist_timeout_ms(const vly_config *k) {
+    return (int)(1000 * k->dist.ttl_s);
+}
 
 vly_tab_scheme vly_dist_tables(const vly_config *k) {
     switch (k->dist.tables) {
@@ -42,7 +53,8 @@ vly_tab_scheme vly_dist_tables(const vly_config *k) {
     case TABLES_ALLREDUCE: return VLY_TAB_ALLREDUCE;
     default: break;
     }
-    if (k->run.sharding != SHARDING_NONE) return k->run.sharding == SHARDING_TIME ? VLY_TAB_SHARD_TIME : VLY_TAB_SHARD_STATE;
+    if (k->run.sharding != SHARDING_NONE)
+        return k->run.sharding == SHARDING_TIME ? VLY_TAB_SHARD_TIME : VLY_TAB_SHARD_STATE;
     switch (k->run.merge) {
     case MERGE_MAX: return VLY_TAB_MERGE_MAX;
     case MERGE_VISITS: return VLY_TAB_MERGE_VISITS;
@@ -99,7 +111,8 @@ vly_status vly_dist_tell_end(vly_dist *d, vly_status (*tell)(void *arg), void *a
     int64_t lost = 0;
     for (;;) {
         const vly_status status = tell(arg);
-        if (status != VLY_EPEER || vly_now_ms() > deadline) return vly_dist_survive(d, status, &lost);
+        if (status != VLY_EPEER || vly_now_ms() > deadline)
+            return vly_dist_survive(d, status, &lost);
         VLY_TRY(vly_dist_survive(d, status, &lost));
         nanosleep(&(struct timespec){0, 50000000}, NULL);
     }
@@ -107,8 +120,11 @@ vly_status vly_dist_tell_end(vly_dist *d, vly_status (*tell)(void *arg), void *a
 
 vly_status vly_dist_beat(vly_dist *d, int64_t version) {
     char json[256];
-    snprintf(json, sizeof json, "{\"role\":\"learner\",\"algo\":\"%.31s\",\"env\":\"%.63s\",\"version\":%lld,\"steps\":%lld,\"pid\":%d,\"life\":%lld}",
-             d->config->run.algo, d->config->run.env, (long long)version, (long long)d->t->counters.steps, (int)getpid(), (long long)d->life);
+    snprintf(json, sizeof json,
+             "{\"role\":\"learner\",\"algo\":\"%.31s\",\"env\":\"%.63s\",\"version\":%lld,"
+             "\"steps\":%lld,\"pid\":%d,\"life\":%lld}",
+             d->config->run.algo, d->config->run.env, (long long)version,
+             (long long)d->t->counters.steps, (int)getpid(), (long long)d->life);
     return vly_store_beat(d->store, "learner", json, (int)(1000 * d->config->dist.ttl_s));
 }
 
@@ -128,8 +144,13 @@ static vly_status be_the_only_one(vly_dist *d) {
         VLY_TRY(vly_store_members(d->store, hear_learner, &lives, &count));
         if (!lives) return VLY_OK;
         if (vly_now_ms() > deadline)
-            return vly_fail(VLY_EINVAL, "run %s already has a learner that lives, at %s: stop it first, or give this one another --out", d->run, d->shown);
-        if (!told) vly_dist_tell(d, "run %s had a learner a moment ago: waiting until it is forgotten", d->run);
+            return vly_fail(VLY_EINVAL,
+                            "run %s already has a learner that lives, at %s: stop it first, or "
+                            "give this one another --out",
+                            d->run, d->shown);
+        if (!told)
+            vly_dist_tell(d, "run %s had a learner a moment ago: waiting until it is forgotten",
+                          d->run);
         nanosleep(&(struct timespec){0, 100000000}, NULL);
     }
 }
@@ -179,8 +200,10 @@ vly_status vly_dist_led(vly_dist *d, int64_t steps, int64_t updates, const vly_m
 /* The address without its password. */
 static void mask_url(vly_dist *d) {
     const char *at = strrchr(d->url, '@'), *scheme = strstr(d->url, "://");
-    if (at && scheme) snprintf(d->shown, sizeof d->shown, "%.*s%s", (int)(scheme + 3 - d->url), d->url, at + 1);
-    else snprintf(d->shown, sizeof d->shown, "%s", d->url);
+    if (at && scheme)
+        snprintf(d->shown, sizeof d->shown, "%.*s%s", (int)(scheme + 3 - d->url), d->url, at + 1);
+    else
+        snprintf(d->shown, sizeof d->shown, "%s", d->url);
 }
 
 /* What may stand in a key of the store: the folder's last part. */
@@ -209,9 +232,11 @@ static vly_status connect_store(vly_dist *d) {
     }
     mask_url(d);
     /* Somebody else's may not be up yet; later vly_dist_survive has the patience. */
-    const vly_store_options own = {.timeout_ms = vly_dist_timeout_ms(d->config), .retry_ms = d->redis ? VLY_DIST_OWN_RETRY_MS : START_RETRY_MS};
+    const vly_store_options own = {.timeout_ms = vly_dist_timeout_ms(d->config),
+                                   .retry_ms = d->redis ? VLY_DIST_OWN_RETRY_MS : START_RETRY_MS};
     VLY_TRY(vly_store_open(&d->store, d->url, d->run, &own));
-    vly_dist_tell(d, "store %s, run %s: more workers join with   volley actor --store %s --run %s", d->shown, d->run, d->shown, d->run);
+    vly_dist_tell(d, "store %s, run %s: more workers join with   volley actor --store %s --run %s",
+                  d->shown, d->run, d->shown, d->run);
     return VLY_OK;
 }
 
@@ -234,7 +259,8 @@ vly_status vly_dist_lead(void *dist, vly_train *t) {
     return status;
 }
 
-vly_status vly_dist_create(vly_dist **out, const vly_config *config, const char *folder, void (*say)(void *arg, const char *text), void *arg) {
+vly_status vly_dist_create(vly_dist **out, const vly_config *config, const char *folder,
+                           void (*say)(void *arg, const char *text), void *arg) {
     vly_dist *d = calloc(1, sizeof *d);
     if (!d) return vly_fail(VLY_ENOMEM, "distributed run: out of memory");
     d->life = (int64_t)time(NULL) << 22 | (getpid() & 0x3fffff);

@@ -1,6 +1,6 @@
-/* The learner of Ape-X: takes blocks, samples them by priority, learns, publishes weights; at the ratio that is asked for,
- * never more, and never so much less that the memory would be replaced unlearned: it leaves blocks in the store then, and
- * actors wait. */
+/* The learner of Ape-X: takes blocks, samples them by priority, learns, publishes weights; at the
+ * ratio that is asked for, never more, and never so much less that the memory would be replaced
+ * unlearned: it leaves blocks in the store then, and actors wait. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,9 +21,10 @@ typedef struct {
     vly_feed *feed;
     vly_experience *e;
     vly_weights *weights;
-    vly_real *param; /* on its way to the store */
+    vly_real *param;                    /* on its way to the store */
     int64_t start_steps, start_updates; /* of learning, in this process; -1: not yet */
-    int64_t begun;                      /* steps there were when this process began; blocks come many at once, and all count */
+    int64_t begun; /* steps there were when this process began; blocks come many at once, and all
+                      count */
     int64_t published, published_ms, kept_ms;
     double lag_sum, lag_max;
     int64_t lags;
@@ -45,12 +46,14 @@ static vly_status publish(leader *l, bool stop) {
     const vly_params *p = t->algo->arena;
     VLY_TRY(t->c->download(t->learn, l->param, p->param, (size_t)p->n * sizeof *l->param));
     VLY_TRY(t->c->queue_sync(t->learn));
-    VLY_TRY(vly_weights_publish(l->weights, t->counters.updates, t->counters.steps, stop, l->param));
+    VLY_TRY(
+        vly_weights_publish(l->weights, t->counters.updates, t->counters.steps, stop, l->param));
     l->published = t->counters.updates, l->published_ms = vly_now_ms();
     return VLY_OK;
 }
 
-/* Updates until the rows learned from are replay.ratio times the transitions acted since learning began. */
+/* Updates until the rows learned from are replay.ratio times the transitions acted since learning
+ * began. */
 static int64_t updates_due(leader *l) {
     const train_counters *c = &l->t->counters;
     vly_experience_report r;
@@ -58,7 +61,8 @@ static int64_t updates_due(leader *l) {
     if (r.live < l->k->dqn.batch) return 0;
     if (l->start_steps < 0) {
         if (c->steps < l->k->dqn.learning_starts) return 0;
-        l->start_steps = l->k->dqn.learning_starts > l->begun ? l->k->dqn.learning_starts : l->begun;
+        l->start_steps = l->k->dqn.learning_starts > l->begun ? l->k->dqn.learning_starts
+                                                              : l->begun;
         l->start_updates = c->updates;
     }
     const double rows = (double)l->k->replay.ratio * (double)(c->steps - l->start_steps);
@@ -93,7 +97,8 @@ static vly_status learn_burst(leader *l, int64_t due) {
     }
     vly_metric unused[VLY_METRICS_MAX];
     int count;
-    return l->t->algo->metrics(l->t->algo, unused, &count); /* stops at the first number that is none */
+    return l->t->algo->metrics(l->t->algo, unused, &count); /* stops at the first number that is
+                                                               none */
 }
 
 static vly_status sync_again(leader *l) {
@@ -113,7 +118,8 @@ static vly_status round_of_work(leader *l, bool *worked) {
     if (due > 0) VLY_TRY(learn_burst(l, due));
     *worked = blocks > 0 || due > 0;
     const train_counters *c = &l->t->counters;
-    if (c->updates - l->published >= l->k->apex.publish || (c->updates > l->published && vly_now_ms() - l->published_ms > 250) ||
+    if (c->updates - l->published >= l->k->apex.publish ||
+        (c->updates > l->published && vly_now_ms() - l->published_ms > 250) ||
         vly_now_ms() - l->published_ms > 1000)
         VLY_TRY(publish(l, false));
     if ((double)(vly_now_ms() - l->kept_ms) < 1000 * (double)l->k->apex.keep_s) return VLY_OK;
@@ -141,7 +147,9 @@ static void add_metrics(leader *l, vly_metric *m, int *n) {
     vly_experience_get_report(l->e, &r);
     vly_metric_add(m, n, "charts/replay_size", (double)r.live);
     const int64_t acted = l->start_steps < 0 ? 0 : c->steps - l->start_steps;
-    vly_metric_add(m, n, "charts/replay_ratio", acted > 0 ? (double)(c->updates - l->start_updates) * l->k->dqn.batch / (double)acted : 0);
+    vly_metric_add(
+        m, n, "charts/replay_ratio",
+        acted > 0 ? (double)(c->updates - l->start_updates) * l->k->dqn.batch / (double)acted : 0);
     vly_metric_add(m, n, "store/bytes", (double)r.stored_bytes);
     vly_metric_add(m, n, "store/taken_bytes", (double)r.bytes);
     vly_metric_add(m, n, "store/waiting", (double)r.waiting);
@@ -190,10 +198,12 @@ static vly_status tell_end(void *arg) {
     return publish(l, true);
 }
 
-/* Steps that fill the budget at the very end are learned from as well: the ratio holds for the whole run. */
+/* Steps that fill the budget at the very end are learned from as well: the ratio holds for the
+ * whole run. */
 static vly_status work_off(leader *l) {
     if (l->t->stop != VLY_STOP_BUDGET || l->lost) return VLY_OK;
-    for (int64_t due = updates_due(l); due > 0 && !atomic_load(&l->t->stop_asked); due = updates_due(l)) {
+    for (int64_t due = updates_due(l); due > 0 && !atomic_load(&l->t->stop_asked);
+         due = updates_due(l)) {
         VLY_TRY(learn_burst(l, due));
         VLY_TRY(vly_dist_beat(l->d, l->t->counters.updates));
     }
@@ -224,13 +234,24 @@ static vly_status serve(leader *l) {
 static vly_status open_leader(leader *l) {
     const vly_config *k = l->k;
     const vly_env *env = l->t->o.env;
-    const vly_experience_options o = {
-        .url = l->d->url, .run = l->d->run, .shape = vly_apex_shape(k, &env->obs, env->actions), .shards = k->apex.shards, .batch = k->dqn.batch,
-        .capacity = k->replay.capacity, .shard_bytes = k->apex.shard_bytes, .cache_bytes = k->apex.cache,
-        .retry_ms = VLY_DIST_OWN_RETRY_MS, .alpha = k->replay.alpha, .priority_eps = k->replay.priority_eps,
-        .seed = (uint64_t)k->run.seed ^ (uint64_t)l->t->counters.updates << 32, .on_block = heard_block, .arg = l};
+    const vly_experience_options o = {.url = l->d->url,
+                                      .run = l->d->run,
+                                      .shape = vly_apex_shape(k, &env->obs, env->actions),
+                                      .shards = k->apex.shards,
+                                      .batch = k->dqn.batch,
+                                      .capacity = k->replay.capacity,
+                                      .shard_bytes = k->apex.shard_bytes,
+                                      .cache_bytes = k->apex.cache,
+                                      .retry_ms = VLY_DIST_OWN_RETRY_MS,
+                                      .alpha = k->replay.alpha,
+                                      .priority_eps = k->replay.priority_eps,
+                                      .seed = (uint64_t)k->run.seed ^
+                                              (uint64_t)l->t->counters.updates << 32,
+                                      .on_block = heard_block,
+                                      .arg = l};
     l->feed = vly_dqn_feed(l->t->algo);
-    if (!l->feed) return vly_fail(VLY_EINVAL, "%s does not learn from experience in a store", k->run.algo);
+    if (!l->feed)
+        return vly_fail(VLY_EINVAL, "%s does not learn from experience in a store", k->run.algo);
     l->param = malloc((size_t)l->t->algo->arena->n * sizeof *l->param);
     if (!l->param) return vly_fail(VLY_ENOMEM, "distributed run: out of memory");
     VLY_TRY(vly_weights_create(&l->weights, l->d->store, l->t->algo->arena->n));
@@ -240,7 +261,8 @@ static vly_status open_leader(leader *l) {
 }
 
 vly_status vly_dist_lead_apex(vly_dist *d) {
-    leader l = {.d = d, .t = d->t, .k = d->config, .start_steps = -1, .begun = d->t->counters.steps};
+    leader l = {
+        .d = d, .t = d->t, .k = d->config, .start_steps = -1, .begun = d->t->counters.steps};
     vly_status status = open_leader(&l);
     if (status == VLY_OK) status = serve(&l);
     if (status != VLY_OK && l.weights) {

@@ -17,7 +17,8 @@ typedef struct {
 
 static void add_lag(unroll_learner *l, vly_metric *m, int *n) {
     for (int i = 0; i < l->count && *n < VLY_METRICS_MAX; i++) m[(*n)++] = l->metrics[i];
-    vly_dist_add_metric(m, n, "dist/lag_mean", l->lag_updates ? l->lag_sum / (double)l->lag_updates : 0);
+    vly_dist_add_metric(m, n, "dist/lag_mean",
+                        l->lag_updates ? l->lag_sum / (double)l->lag_updates : 0);
     vly_dist_add_metric(m, n, "dist/lag_max", l->lag_max);
     vly_dist_add_metric(m, n, "dist/dropped_old", (double)l->d->t->algo->async.dropped);
     l->lag_sum = l->lag_max = 0, l->lag_updates = 0;
@@ -46,7 +47,9 @@ static vly_status report(vly_dist *d, vly_ps_server *server, unroll_learner *l, 
     return vly_dist_led(d, r.steps, r.version, m, n);
 }
 
-static vly_status tell_end(void *server) { return vly_ps_server_stop(server); }
+static vly_status tell_end(void *server) {
+    return vly_ps_server_stop(server);
+}
 
 static vly_status serve(vly_dist *d, vly_ps_server *server, unroll_learner *l) {
     vly_train *t = d->t;
@@ -87,9 +90,14 @@ vly_status vly_dist_lead_gradients(vly_dist *d) {
     vly_ps_server *server;
     const vly_ps_policy policy = vly_dist_policy(d->config);
     if (!t->algo->arena)
-        return vly_fail(VLY_EUNSUPPORTED, "%s has no gradients for a parameter server; use a3c, a2c, ppo, dqn or gorila", d->config->run.algo);
-    t->algo->made = NULL; /* not learn() makes the updates but the server, and they are its version */
-    VLY_TRY(vly_ps_server_create(&server, d->store, t->c, t->learn, &policy, t->algo->optimizer, t->algo->arena, t->counters.updates, t->counters.steps));
+        return vly_fail(
+            VLY_EUNSUPPORTED,
+            "%s has no gradients for a parameter server; use a3c, a2c, ppo, dqn or gorila",
+            d->config->run.algo);
+    t->algo->made = NULL; /* not learn() makes the updates but the server, and they are its version
+                           */
+    VLY_TRY(vly_ps_server_create(&server, d->store, t->c, t->learn, &policy, t->algo->optimizer,
+                                 t->algo->arena, t->counters.updates, t->counters.steps));
     return start_and_serve(d, server, NULL);
 }
 
@@ -101,7 +109,8 @@ static vly_status learn_once(unroll_learner *l) {
     const vly_progress progress = vly_train_progress(t);
     VLY_TRY(a->learn(a, t->learn, &progress));
     VLY_TRY(t->c->queue_sync(t->learn));
-    VLY_TRY(a->metrics(a, l->metrics, &l->count)); /* not finite: that ends the run before anything is published or saved */
+    VLY_TRY(a->metrics(a, l->metrics, &l->count)); /* not finite: that ends the run before anything
+                                                      is published or saved */
     VLY_TRY(a->publish(a, t->learn));
     VLY_TRY(t->c->queue_sync(t->learn));
     l->lag_sum += a->async.lag_mean, l->lag_updates++;
@@ -123,8 +132,12 @@ vly_status vly_dist_lead_unrolls(vly_dist *d) {
     const vly_ps_policy policy = vly_dist_policy(d->config);
     unroll_learner l = {.d = d};
     if (!t->algo->receive || !t->algo->collect)
-        return vly_fail(VLY_EUNSUPPORTED, "%s on this schedule does not learn from other processes' unrolls; use impala, without --pool.schedule sync", d->config->run.algo);
-    VLY_TRY(vly_ps_server_create(&l.server, d->store, t->c, t->learn, &policy, t->algo->optimizer, t->algo->arena, t->algo->version, t->counters.steps));
+        return vly_fail(VLY_EUNSUPPORTED,
+                        "%s on this schedule does not learn from other processes' unrolls; use "
+                        "impala, without --pool.schedule sync",
+                        d->config->run.algo);
+    VLY_TRY(vly_ps_server_create(&l.server, d->store, t->c, t->learn, &policy, t->algo->optimizer,
+                                 t->algo->arena, t->algo->version, t->counters.steps));
     vly_ps_server_on_unroll(l.server, heard_unroll, &l);
     return start_and_serve(d, l.server, &l);
 }

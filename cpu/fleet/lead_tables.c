@@ -12,7 +12,8 @@ static vly_buffer *find_buffer(vly_buffer *list, int n, const char *name) {
 }
 
 /* Over the pairs that anybody has met: the error of a state that no policy reaches says nothing. */
-static double error_of(const vly_dist *d, const vly_real *table, const uint32_t *visits, size_t cells, double *largest) {
+static double error_of(const vly_dist *d, const vly_real *table, const uint32_t *visits,
+                       size_t cells, double *largest) {
     double sum = 0;
     size_t n = 0;
     *largest = 0;
@@ -25,9 +26,12 @@ static double error_of(const vly_dist *d, const vly_real *table, const uint32_t 
     return n ? sqrt(sum / (double)n) : NAN;
 }
 
-static vly_status tell_end(void *hub) { return vly_tab_hub_stop(hub); }
+static vly_status tell_end(void *hub) {
+    return vly_tab_hub_stop(hub);
+}
 
-static vly_status serve_tables(vly_dist *d, vly_tab_hub *hub, vly_real *table, uint32_t *visits, size_t cells) {
+static vly_status serve_tables(vly_dist *d, vly_tab_hub *hub, vly_real *table, uint32_t *visits,
+                               size_t cells) {
     vly_train *t = d->t;
     int64_t last = 0, episodes = 0, lost = 0;
     bool over = false;
@@ -46,10 +50,12 @@ static vly_status serve_tables(vly_dist *d, vly_tab_hub *hub, vly_real *table, u
         VLY_TRY(vly_tab_hub_table(hub, table, visits));
         vly_tab_hub_report(hub, &r);
         VLY_TRY(vly_dist_survive(d, vly_dist_beat(d, r.merges), &lost));
-        for (; episodes < r.episodes && !isnan(r.return_mean_100); episodes++) vly_dist_heard_episode(d, r.return_mean_100);
+        for (; episodes < r.episodes && !isnan(r.return_mean_100); episodes++)
+            vly_dist_heard_episode(d, r.return_mean_100);
         if (d->optimum) {
             double largest;
-            vly_dist_add_metric(m, &n, "tabular/error_rms", error_of(d, table, visits, cells, &largest));
+            vly_dist_add_metric(m, &n, "tabular/error_rms",
+                                error_of(d, table, visits, cells, &largest));
             vly_dist_add_metric(m, &n, "tabular/error_max", largest);
         }
         vly_dist_add_metric(m, &n, "dist/bytes", (double)(r.sent_bytes + r.received_bytes));
@@ -68,7 +74,8 @@ vly_status vly_dist_lead_tables(vly_dist *d) {
     vly_buffer list[64];
     vly_tab_hub *hub;
     const int n = vly_train_buffers(t, list, 64);
-    const vly_buffer *q = find_buffer(list, n, "table.q"), *visits = find_buffer(list, n, "table.visits");
+    const vly_buffer *q = find_buffer(list, n, "table.q"),
+                     *visits = find_buffer(list, n, "table.visits");
     if (!q || !visits) return vly_fail(VLY_EINVAL, "%s has no table", d->config->run.algo);
     const int states = (int)q->shape[0], actions = (int)q->shape[1];
     const size_t cells = (size_t)states * (size_t)actions;
@@ -78,7 +85,8 @@ vly_status vly_dist_lead_tables(vly_dist *d) {
         VLY_TRY(vly_tabular_solve(t->o.env, (double)d->config->tabular.gamma, d->optimum));
     }
     t->algo->made = NULL; /* the fleet makes the updates, and tells them */
-    VLY_TRY(vly_tab_hub_create(&hub, d->store, vly_dist_tables(d->config), vly_dist_workers(d->config), states, actions));
+    VLY_TRY(vly_tab_hub_create(&hub, d->store, vly_dist_tables(d->config),
+                               vly_dist_workers(d->config), states, actions));
     vly_status status = vly_dist_start_fleet(d);
     if (status == VLY_OK) status = serve_tables(d, hub, q->data, visits->data, cells);
     if (status == VLY_OK) {

@@ -1,4 +1,5 @@
-/* libvolley_mpi.so: the vly_sync of cpu/fleet/ranks.h over MPI. Loaded only under mpirun, for MPI_Init alone costs 0.1 s. */
+/* libvolley_mpi.so: the vly_sync of cpu/fleet/ranks.h over MPI. Loaded only under mpirun, for
+ * MPI_Init alone costs 0.1 s. */
 #include <mpi.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,7 +53,8 @@ static vly_status reduce(vly_sync *s, vly_queue *q, vly_real *grad, int64_t n) {
     mpi_sync *m = (mpi_sync *)s;
     vly_real *host;
     VLY_TRY(fetch(m, q, grad, n, &host));
-    VLY_TRY(check(m, MPI_Allreduce(MPI_IN_PLACE, host, (int)n, MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD), "all-reduce"));
+    VLY_TRY(check(m, MPI_Allreduce(MPI_IN_PLACE, host, (int)n, MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD),
+                  "all-reduce"));
     const vly_real scale = (vly_real)1 / (vly_real)s->world;
     for (int64_t i = 0; i < n; i++) host[i] *= scale;
     return put_back(q, grad, host, n);
@@ -76,10 +78,15 @@ static vly_status check_equal(mpi_sync *m, vly_queue *q, const vly_params *p) {
     VLY_TRY(fetch(m, q, p->param, p->n, &host));
     const unsigned long long mine = hash_of(host, p->n);
     ends[0] = mine, ends[1] = ~mine;
-    VLY_TRY(check(m, MPI_Allreduce(MPI_IN_PLACE, ends, 2, MPI_UNSIGNED_LONG_LONG, MPI_MIN, MPI_COMM_WORLD), "parameter hash"));
+    VLY_TRY(check(
+        m, MPI_Allreduce(MPI_IN_PLACE, ends, 2, MPI_UNSIGNED_LONG_LONG, MPI_MIN, MPI_COMM_WORLD),
+        "parameter hash"));
     if (ends[0] == ~ends[1]) return VLY_OK;
-    return m->fail(VLY_EPEER, "rank %d: the ranks' weights are no longer equal (hash %016llx here, %016llx to %016llx over all): different "
-                   "programs or processors? resume from the last checkpoint", m->sync.rank, mine, ends[0], ~ends[1]);
+    return m->fail(VLY_EPEER,
+                   "rank %d: the ranks' weights are no longer equal (hash %016llx here, %016llx to "
+                   "%016llx over all): different "
+                   "programs or processors? resume from the last checkpoint",
+                   m->sync.rank, mine, ends[0], ~ends[1]);
 }
 
 /* Even and odd links of the ring in turn: after two steps everyone has heard from both sides. */
@@ -88,10 +95,15 @@ static vly_status gossip(mpi_sync *m, vly_queue *q, const vly_params *p) {
     const bool right = ((m->mixes++ + rank) & 1) == 0;
     int other = right ? rank + 1 : rank - 1;
     vly_real *host;
-    if (world % 2 == 0) other = (other + world) % world;
-    else if (other < 0 || other >= world) return VLY_OK; /* an odd ring has one link too few: it rests */
+    if (world % 2 == 0)
+        other = (other + world) % world;
+    else if (other < 0 || other >= world)
+        return VLY_OK; /* an odd ring has one link too few: it rests */
     VLY_TRY(fetch(m, q, p->param, p->n, &host));
-    VLY_TRY(check(m, MPI_Sendrecv(host, (int)p->n, MPI_FLOAT, other, TAG, m->other, (int)p->n, MPI_FLOAT, other, TAG, MPI_COMM_WORLD, MPI_STATUS_IGNORE), "exchange with a neighbour"));
+    VLY_TRY(check(m,
+                  MPI_Sendrecv(host, (int)p->n, MPI_FLOAT, other, TAG, m->other, (int)p->n,
+                               MPI_FLOAT, other, TAG, MPI_COMM_WORLD, MPI_STATUS_IGNORE),
+                  "exchange with a neighbour"));
     for (int64_t i = 0; i < p->n; i++) host[i] = (host[i] + m->other[i]) / 2;
     return put_back(q, p->param, host, p->n);
 }
@@ -120,7 +132,9 @@ static vly_status agree(vly_sync *s, const vly_standing *mine, vly_standing *all
         long long steps, episodes, stop[REASONS];
     } sums = {.steps = mine->steps, .episodes = mine->episodes};
     if (mine->stop > 0 && mine->stop < REASONS) sums.stop[mine->stop] = 1;
-    VLY_TRY(check(m, MPI_Allreduce(MPI_IN_PLACE, &sums, 2 + REASONS, MPI_LONG_LONG, MPI_SUM, MPI_COMM_WORLD), "agreement"));
+    VLY_TRY(check(
+        m, MPI_Allreduce(MPI_IN_PLACE, &sums, 2 + REASONS, MPI_LONG_LONG, MPI_SUM, MPI_COMM_WORLD),
+        "agreement"));
     *all = (vly_standing){.steps = sums.steps, .episodes = sums.episodes};
     for (int i = 1; i < REASONS; i++)
         if (sums.stop[i] > 0) all->stop = i;
@@ -131,15 +145,18 @@ static vly_status merge(vly_sync *s, int states, int actions, vly_real *table, u
     mpi_sync *m = (mpi_sync *)s;
     const int n = states * actions;
     (void)visits;
-    VLY_TRY(check(m, MPI_Allreduce(MPI_IN_PLACE, table, n, MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD), "all-reduce of the tables"));
+    VLY_TRY(check(m, MPI_Allreduce(MPI_IN_PLACE, table, n, MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD),
+                  "all-reduce of the tables"));
     for (int i = 0; i < n; i++) table[i] /= (vly_real)s->world;
     return VLY_OK;
 }
 
-vly_status vly_mpi_create(vly_sync **out, vly_ranks_mode mode, vly_status (*fail)(vly_status status, const char *format, ...));
+vly_status vly_mpi_create(vly_sync **out, vly_ranks_mode mode,
+                          vly_status (*fail)(vly_status status, const char *format, ...));
 void vly_mpi_destroy(vly_sync *s, int failed);
 
-vly_status vly_mpi_create(vly_sync **out, vly_ranks_mode mode, vly_status (*fail)(vly_status status, const char *format, ...)) {
+vly_status vly_mpi_create(vly_sync **out, vly_ranks_mode mode,
+                          vly_status (*fail)(vly_status status, const char *format, ...)) {
     mpi_sync *m = calloc(1, sizeof *m);
     int given, before;
     if (!m) return fail(VLY_ENOMEM, "ranks: out of memory");
@@ -151,7 +168,11 @@ vly_status vly_mpi_create(vly_sync **out, vly_ranks_mode mode, vly_status (*fail
         return fail(VLY_EPEER, "MPI does not start");
     }
     MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
-    m->sync = (vly_sync){.reduce = mode == VLY_RANKS_ALLREDUCE ? reduce : NULL, .mix = mix, .broadcast = broadcast, .agree = agree, .merge = merge};
+    m->sync = (vly_sync){.reduce = mode == VLY_RANKS_ALLREDUCE ? reduce : NULL,
+                         .mix = mix,
+                         .broadcast = broadcast,
+                         .agree = agree,
+                         .merge = merge};
     MPI_Comm_rank(MPI_COMM_WORLD, &m->sync.rank);
     MPI_Comm_size(MPI_COMM_WORLD, &m->sync.world);
     *out = &m->sync;

@@ -9,7 +9,18 @@
 #include "cpu/fleet/ps.h"
 #include "cpu/fleet/ps_wire.h"
 
-enum { WAIT_MS = 250, QUEUE_LIMIT = 64, UNROLLS_LIMIT = 4, PEEK_FROM = 16384, TTL_MS = 5000, LOCAL_MOST = 1024, RESEND_MS = 2000, PATIENCE_MS = 120000, PAUSE_FIRST_US = 125, PAUSE_MOST_US = 64000 };
+enum {
+    WAIT_MS = 250,
+    QUEUE_LIMIT = 64,
+    UNROLLS_LIMIT = 4,
+    PEEK_FROM = 16384,
+    TTL_MS = 5000,
+    LOCAL_MOST = 1024,
+    RESEND_MS = 2000,
+    PATIENCE_MS = 120000,
+    PAUSE_FIRST_US = 125,
+    PAUSE_MOST_US = 64000
+};
 
 struct vly_ps_client {
     vly_sync sync;
@@ -18,13 +29,13 @@ struct vly_ps_client {
     char name[32], wake[64];
     int64_t n;
     uint64_t life, seq;
-    wire_params seen;           /* header of the newest weights that were loaded */
-    unsigned char *message;     /* wire_push and n floats */
-    unsigned char *weights;     /* wire_params and n floats, as fetched */
-    vly_real *host;             /* (n) on its way from or to the device */
-    int64_t steps, samples;     /* not pushed yet */
-    int64_t done;               /* in this life */
-    size_t room;                /* of message, behind its head */
+    wire_params seen;       /* header of the newest weights that were loaded */
+    unsigned char *message; /* wire_push and n floats */
+    unsigned char *weights; /* wire_params and n floats, as fetched */
+    vly_real *host;         /* (n) on its way from or to the device */
+    int64_t steps, samples; /* not pushed yet */
+    int64_t done;           /* in this life */
+    size_t room;            /* of message, behind its head */
     int returns;
     float score[WIRE_RETURNS];
     int64_t beat_ms;
@@ -37,7 +48,7 @@ struct vly_ps_client {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     vly_store *sender_store;
-    vly_real *flight, *fresh;   /* (n) each */
+    vly_real *flight, *fresh; /* (n) each */
     wire_push flight_head;
     wire_params fresh_head;
     bool threaded, full, quit, have_fresh;
@@ -50,16 +61,28 @@ static vly_status beat(vly_ps_client *c, vly_store *store) {
     char json[256];
     if (now - c->beat_ms < c->policy.ttl_ms / 4) return VLY_OK;
     c->beat_ms = now;
-    snprintf(json, sizeof json, "{\"role\":\"worker\",\"update\":\"%s\",\"version\":%lld,\"seq\":%llu,\"pid\":%d}",
-             vly_ps_update_name(c->policy.update), (long long)c->seen.version, (unsigned long long)c->seq, (int)getpid());
+    snprintf(json, sizeof json,
+             "{\"role\":\"worker\",\"update\":\"%s\",\"version\":%lld,\"seq\":%llu,\"pid\":%d}",
+             vly_ps_update_name(c->policy.update), (long long)c->seen.version,
+             (unsigned long long)c->seq, (int)getpid());
     return vly_store_beat(store, c->name, json, c->policy.ttl_ms);
 }
 
 /* ---- out ---- */
 
 static void head_fill(vly_ps_client *c, wire_push *head, uint32_t kind, const vly_hyper *hyper) {
-    *head = (wire_push){.magic = WIRE_MAGIC_PUSH, .kind = kind, .seq = ++c->seq, .life = c->life, .base = c->seen.version,
-                        .steps = c->steps, .done = c->done, .samples = c->samples, .n = c->n, .count = c->n, .parts = 1, .returns = c->returns};
+    *head = (wire_push){.magic = WIRE_MAGIC_PUSH,
+                        .kind = kind,
+                        .seq = ++c->seq,
+                        .life = c->life,
+                        .base = c->seen.version,
+                        .steps = c->steps,
+                        .done = c->done,
+                        .samples = c->samples,
+                        .n = c->n,
+                        .count = c->n,
+                        .parts = 1,
+                        .returns = c->returns};
     memcpy(head->worker, c->name, sizeof head->worker);
     memcpy(head->score, c->score, sizeof head->score);
     if (hyper) head->hyper = *hyper;
@@ -69,21 +92,32 @@ static void head_fill(vly_ps_client *c, wire_push *head, uint32_t kind, const vl
 /* Waits while the queue is full: that is the server's back-pressure. */
 static vly_status push_message(vly_ps_client *c, vly_store *store, size_t bytes) {
     const int64_t deadline = vly_now_ms() + c->policy.patience_ms;
-    int64_t pause_us = PAUSE_FIRST_US; /* soon, for a queue of small pushes is empty soon; then ever later, for thousands may be asking */
-    for (bool accepted = false; !accepted; pause_us = pause_us < PAUSE_MOST_US ? pause_us * 2 : pause_us) {
+    int64_t pause_us = PAUSE_FIRST_US; /* soon, for a queue of small pushes is empty soon; then ever
+                                          later, for thousands may be asking */
+    for (bool accepted = false; !accepted;
+         pause_us = pause_us < PAUSE_MOST_US ? pause_us * 2 : pause_us) {
         VLY_TRY(beat(c, store));
-        VLY_TRY(vly_store_push(store, WIRE_PUSHES, c->message, bytes, c->policy.queue_limit, &accepted));
+        VLY_TRY(vly_store_push(store, WIRE_PUSHES, c->message, bytes, c->policy.queue_limit,
+                               &accepted));
         if (accepted) break;
-        if (vly_now_ms() > deadline) return vly_fail(VLY_ETIMEOUT, "parameter server: %d pushes wait and none is taken; is the learner alive?", c->policy.queue_limit);
+        if (vly_now_ms() > deadline)
+            return vly_fail(
+                VLY_ETIMEOUT,
+                "parameter server: %d pushes wait and none is taken; is the learner alive?",
+                c->policy.queue_limit);
         wire_params head_now;
         size_t got;
-        if (vly_store_get_range(store, WIRE_PARAMS, 0, &head_now, sizeof head_now, &got) == VLY_OK && got == sizeof head_now && (head_now.flags & WIRE_STOP)) return VLY_OK;
+        if (vly_store_get_range(store, WIRE_PARAMS, 0, &head_now, sizeof head_now, &got) ==
+                VLY_OK &&
+            got == sizeof head_now && (head_now.flags & WIRE_STOP))
+            return VLY_OK;
         nanosleep(&(struct timespec){0, pause_us * 1000}, NULL);
     }
     return VLY_OK;
 }
 
-static vly_status push(vly_ps_client *c, vly_store *store, const wire_push *head, const vly_real *data) {
+static vly_status push(vly_ps_client *c, vly_store *store, const wire_push *head,
+                       const vly_real *data) {
     memcpy(c->message, head, sizeof *head);
     for (int64_t i = 0; i < head->count; i++) {
         const float x = (float)data[head->offset + i];
@@ -100,9 +134,13 @@ static vly_status peek(vly_ps_client *c, vly_store *store, wire_params *head) {
     VLY_TRY(vly_store_get_range(store, WIRE_PARAMS, 0, head, sizeof *head, &got));
     if (got == 0) return vly_fail(VLY_ENOTFOUND, "no weights are published yet");
     if (got != sizeof *head || head->magic != WIRE_MAGIC_PARAMS)
-        return vly_fail(VLY_ECORRUPT, "the store's weights are not of this program, or of another version of it");
+        return vly_fail(VLY_ECORRUPT,
+                        "the store's weights are not of this program, or of another version of it");
     if (head->n != c->n)
-        return vly_fail(VLY_EVERSION, "the learner's network has %lld parameters, this worker's %lld: use the same configuration", (long long)head->n, (long long)c->n);
+        return vly_fail(VLY_EVERSION,
+                        "the learner's network has %lld parameters, this worker's %lld: use the "
+                        "same configuration",
+                        (long long)head->n, (long long)c->n);
     return VLY_OK;
 }
 
@@ -121,33 +159,42 @@ static vly_status fetch(vly_ps_client *c, vly_store *store, wire_params *head, v
     return VLY_OK;
 }
 
-/* Until something newer than `than` is published, or stop. `sent`: the push that is being waited for, still in c->message;
- * it goes out again now and then, for the store may have died with it (the server counts a push once). */
+/* Until something newer than `than` is published, or stop. `sent`: the push that is being waited
+ * for, still in c->message; it goes out again now and then, for the store may have died with it
+ * (the server counts a push once). */
 static vly_status wait_newer(vly_ps_client *c, int64_t than, const wire_push *sent) {
     const int64_t deadline = vly_now_ms() + c->policy.patience_ms;
     int64_t resend = vly_now_ms() + RESEND_MS;
     for (;;) {
         wire_params head;
         const vly_status status = peek(c, c->store, &head);
-        const bool restarted = than >= 0 && head.incarnation != c->seen.incarnation; /* it may go on from an older version */
-        if (status == VLY_OK && ((head.flags & WIRE_STOP) || head.version > than || restarted)) return VLY_OK;
+        const bool restarted = than >= 0 &&
+                               head.incarnation != c->seen.incarnation; /* it may go on from an
+                                                                           older version */
+        if (status == VLY_OK && ((head.flags & WIRE_STOP) || head.version > than || restarted))
+            return VLY_OK;
         if (status != VLY_OK && status != VLY_ENOTFOUND) return status;
-        if (vly_now_ms() > deadline) return vly_fail(VLY_ETIMEOUT, "parameter server: no new weights for %d s; is the learner alive?", c->policy.patience_ms / 1000);
+        if (vly_now_ms() > deadline)
+            return vly_fail(VLY_ETIMEOUT,
+                            "parameter server: no new weights for %d s; is the learner alive?",
+                            c->policy.patience_ms / 1000);
         const void *token;
         size_t bytes;
         VLY_TRY(beat(c, c->store));
         if (sent && vly_now_ms() > resend) {
             bool accepted;
             resend = vly_now_ms() + RESEND_MS;
-            VLY_TRY(vly_store_push(c->store, WIRE_PUSHES, c->message, sizeof *sent + (size_t)sent->count * sizeof(float), c->policy.queue_limit, &accepted));
+            VLY_TRY(vly_store_push(c->store, WIRE_PUSHES, c->message,
+                                   sizeof *sent + (size_t)sent->count * sizeof(float),
+                                   c->policy.queue_limit, &accepted));
         }
         const vly_status woken = vly_store_pop(c->store, c->wake, WAIT_MS, &token, &bytes);
         if (woken != VLY_OK && woken != VLY_ENOTFOUND) return woken;
     }
 }
 
-/* Until the server has taken push `sent` of this worker: whoever went on at once would work with weights as old as the queue
- * is long. */
+/* Until the server has taken push `sent` of this worker: whoever went on at once would work with
+ * weights as old as the queue is long. */
 static vly_status wait_taken(vly_ps_client *c, vly_store *store, const wire_push *sent) {
     const int64_t deadline = vly_now_ms() + c->policy.patience_ms;
     int64_t resend = vly_now_ms() + RESEND_MS;
@@ -162,12 +209,18 @@ static vly_status wait_taken(vly_ps_client *c, vly_store *store, const wire_push
         if (status != VLY_ENOTFOUND) return status;
         wire_params head;
         if (peek(c, store, &head) == VLY_OK && (head.flags & WIRE_STOP)) return VLY_OK;
-        if (vly_now_ms() > deadline) return vly_fail(VLY_ETIMEOUT, "parameter server: no gradient was taken for %d s; is the learner alive?", c->policy.patience_ms / 1000);
+        if (vly_now_ms() > deadline)
+            return vly_fail(
+                VLY_ETIMEOUT,
+                "parameter server: no gradient was taken for %d s; is the learner alive?",
+                c->policy.patience_ms / 1000);
         VLY_TRY(beat(c, store));
         if (vly_now_ms() < resend) continue;
         resend = vly_now_ms() + RESEND_MS;
         bool accepted;
-        VLY_TRY(vly_store_push(store, WIRE_PUSHES, c->message, sizeof *sent + (size_t)sent->count * sizeof(float), c->policy.queue_limit, &accepted));
+        VLY_TRY(vly_store_push(store, WIRE_PUSHES, c->message,
+                               sizeof *sent + (size_t)sent->count * sizeof(float),
+                               c->policy.queue_limit, &accepted));
     }
 }
 
@@ -185,15 +238,19 @@ static vly_status load_if_newer(vly_ps_client *c, vly_queue *q, const vly_params
         return status == VLY_ENOTFOUND ? VLY_OK : status;
     }
     const vly_status status = peek(c, c->store, &head);
-    if (status == VLY_ENOTFOUND) return VLY_OK; /* the store was restarted: the server publishes again */
+    if (status == VLY_ENOTFOUND)
+        return VLY_OK; /* the store was restarted: the server publishes again */
     VLY_TRY(status);
-    if (head.version == c->seen.version && head.incarnation == c->seen.incarnation && !(head.flags & WIRE_STOP)) return VLY_OK;
+    if (head.version == c->seen.version && head.incarnation == c->seen.incarnation &&
+        !(head.flags & WIRE_STOP))
+        return VLY_OK;
     const vly_status loaded = load(c, q, p);
     return loaded == VLY_ENOTFOUND ? VLY_OK : loaded;
 }
 
 /* The store may die between the two: then the server publishes again. */
-static vly_status load_newer(vly_ps_client *c, vly_queue *q, const vly_params *p, int64_t than, const wire_push *sent) {
+static vly_status load_newer(vly_ps_client *c, vly_queue *q, const vly_params *p, int64_t than,
+                             const wire_push *sent) {
     for (;;) {
         VLY_TRY(wait_newer(c, than, sent));
         const vly_status status = load(c, q, p);
@@ -205,7 +262,8 @@ static vly_status load_newer(vly_ps_client *c, vly_queue *q, const vly_params *p
 
 static vly_status send_flight(vly_ps_client *c) {
     const int parts = c->policy.parts;
-    for (int part = parts - 1; part >= 0; part--) { /* the last layers first: their gradients are ready first */
+    for (int part = parts - 1; part >= 0; part--) { /* the last layers first: their gradients are
+                                                       ready first */
         wire_push head = c->flight_head;
         head.part = part, head.parts = parts;
         head.offset = c->n * part / parts;
@@ -218,7 +276,9 @@ static vly_status send_flight(vly_ps_client *c) {
     const vly_status status = peek(c, c->sender_store, &head);
     if (status == VLY_ENOTFOUND) return VLY_OK;
     VLY_TRY(status);
-    if (head.version == c->fresh_head.version && head.incarnation == c->fresh_head.incarnation && !(head.flags & WIRE_STOP)) return VLY_OK;
+    if (head.version == c->fresh_head.version && head.incarnation == c->fresh_head.incarnation &&
+        !(head.flags & WIRE_STOP))
+        return VLY_OK;
     const vly_status fetched = fetch(c, c->sender_store, &head, c->fresh);
     if (fetched == VLY_ENOTFOUND) return VLY_OK;
     VLY_TRY(fetched);
@@ -238,7 +298,8 @@ static void *sender_main(void *arg) {
         pthread_mutex_unlock(&c->lock); /* flight and fresh are ours while full */
         const vly_status status = send_flight(c);
         pthread_mutex_lock(&c->lock);
-        if (status != VLY_OK) snprintf(c->sender_error, sizeof c->sender_error, "%s", vly_error_text());
+        if (status != VLY_OK)
+            snprintf(c->sender_error, sizeof c->sender_error, "%s", vly_error_text());
         c->sender_status = status;
         c->full = false;
         pthread_cond_broadcast(&c->changed);
@@ -248,7 +309,8 @@ static void *sender_main(void *arg) {
 }
 
 /* Waits for the flight before, takes the weights that it brought, and sends this gradient off. */
-static vly_status exchange_flight(vly_ps_client *c, vly_queue *q, const vly_params *p, const vly_hyper *hyper) {
+static vly_status exchange_flight(vly_ps_client *c, vly_queue *q, const vly_params *p,
+                                  const vly_hyper *hyper) {
     vly_status status;
     pthread_mutex_lock(&c->lock);
     while (c->full) pthread_cond_wait(&c->changed, &c->lock);
@@ -280,7 +342,8 @@ static vly_status apply(vly_sync *s, vly_queue *q, const vly_params *p, const vl
     VLY_TRY(q->c->download(q, &h, hyper, sizeof h));
     VLY_TRY(q->c->queue_sync(q));
     for (int64_t i = 0; i < c->n; i++)
-        if (!isfinite(c->host[i])) return vly_fail(VLY_ENUMERIC, "worker %s: a gradient is not finite", c->name);
+        if (!isfinite(c->host[i]))
+            return vly_fail(VLY_ENUMERIC, "worker %s: a gradient is not finite", c->name);
     if (c->policy.update == VLY_PS_OVERLAPPED) return exchange_flight(c, q, p, &h);
     wire_push head;
     head_fill(c, &head, WIRE_GRADIENT, &h);
@@ -292,7 +355,8 @@ static vly_status apply(vly_sync *s, vly_queue *q, const vly_params *p, const vl
     return load_newer(c, q, p, head.base, &head);
 }
 
-/* K follows the lag: the exchange of a round should cost a tenth of the computation between two rounds. */
+/* K follows the lag: the exchange of a round should cost a tenth of the computation between two
+ * rounds. */
 static void adapt(vly_ps_client *c, double round_ms, double exchange_ms) {
     if (!c->policy.adaptive || c->local < 1) return;
     const double step = fmax(round_ms / c->local, 1e-3);
@@ -352,15 +416,19 @@ static vly_status allocate(vly_ps_client *c, int64_t n) {
     c->host = calloc((size_t)n, sizeof *c->host);
     c->flight = calloc((size_t)n, sizeof *c->flight);
     c->fresh = calloc((size_t)n, sizeof *c->fresh);
-    return c->message && c->weights && c->host && c->flight && c->fresh ? VLY_OK : vly_fail(VLY_ENOMEM, "parameter server: out of memory");
+    return c->message && c->weights && c->host && c->flight && c->fresh
+               ? VLY_OK
+               : vly_fail(VLY_ENOMEM, "parameter server: out of memory");
 }
 
-/* The server's weights are everyone's: workers start from what is published. The first broadcast is of the weights. */
+/* The server's weights are everyone's: workers start from what is published. The first broadcast is
+ * of the weights. */
 static vly_status broadcast(vly_sync *s, vly_queue *q, void *data, size_t bytes, int root) {
     vly_ps_client *c = (vly_ps_client *)s;
     (void)root;
     if (c->n == 0) VLY_TRY(allocate(c, (int64_t)(bytes / sizeof(vly_real))));
-    if (bytes != (size_t)c->n * sizeof(vly_real)) return VLY_OK; /* not the weights: each worker's own */
+    if (bytes != (size_t)c->n * sizeof(vly_real))
+        return VLY_OK; /* not the weights: each worker's own */
     const vly_params p = {.n = c->n, .param = data};
     return load_newer(c, q, &p, -1, NULL);
 }
@@ -378,11 +446,21 @@ void vly_ps_client_note(vly_ps_client *c, int64_t steps, const double *returns, 
     }
 }
 
-static int64_t fleet_steps(vly_sync *s) { return ((const vly_ps_client *)s)->seen.steps; }
-static int64_t fleet_gradients(vly_sync *s) { return ((const vly_ps_client *)s)->seen.gradients; }
-int64_t vly_ps_client_steps(const vly_ps_client *c) { return c->seen.steps; }
-bool vly_ps_client_stopped(const vly_ps_client *c) { return (c->seen.flags & WIRE_STOP) != 0; }
-vly_sync *vly_ps_client_sync(vly_ps_client *c) { return &c->sync; }
+static int64_t fleet_steps(vly_sync *s) {
+    return ((const vly_ps_client *)s)->seen.steps;
+}
+static int64_t fleet_gradients(vly_sync *s) {
+    return ((const vly_ps_client *)s)->seen.gradients;
+}
+int64_t vly_ps_client_steps(const vly_ps_client *c) {
+    return c->seen.steps;
+}
+bool vly_ps_client_stopped(const vly_ps_client *c) {
+    return (c->seen.flags & WIRE_STOP) != 0;
+}
+vly_sync *vly_ps_client_sync(vly_ps_client *c) {
+    return &c->sync;
+}
 
 /* ---- life ---- */
 
@@ -395,14 +473,15 @@ static vly_status start_sender(vly_ps_client *c, const char *url, const char *ru
     return VLY_OK;
 }
 
-vly_status vly_ps_client_create(vly_ps_client **out, vly_store *store, const char *url, const char *run, const char *worker,
-                                const vly_ps_policy *policy) {
+vly_status vly_ps_client_create(vly_ps_client **out, vly_store *store, const char *url,
+                                const char *run, const char *worker, const vly_ps_policy *policy) {
     if (!worker[0] || strlen(worker) >= sizeof((wire_push *)0)->worker)
         return vly_fail(VLY_EINVAL, "parameter server: worker name '%s'", worker);
     vly_ps_client *c = calloc(1, sizeof *c);
     if (!c) return vly_fail(VLY_ENOMEM, "parameter server: out of memory");
     c->store = store, c->policy = *policy;
-    if (!c->policy.queue_limit) c->policy.queue_limit = policy->update == VLY_PS_UNROLLS ? UNROLLS_LIMIT : QUEUE_LIMIT;
+    if (!c->policy.queue_limit)
+        c->policy.queue_limit = policy->update == VLY_PS_UNROLLS ? UNROLLS_LIMIT : QUEUE_LIMIT;
     if (!c->policy.ttl_ms) c->policy.ttl_ms = TTL_MS;
     if (!c->policy.patience_ms) c->policy.patience_ms = PATIENCE_MS;
     if (!c->policy.parts) c->policy.parts = 2;
@@ -418,7 +497,8 @@ vly_status vly_ps_client_create(vly_ps_client **out, vly_store *store, const cha
     case VLY_PS_UNROLLS: c->sync.send_unroll = send_unroll, c->sync.refresh = refresh; break;
     default: c->sync.apply = apply, c->sync.gradients = fleet_gradients; break;
     }
-    const vly_status status = policy->update == VLY_PS_OVERLAPPED ? start_sender(c, url, run) : VLY_OK;
+    const vly_status status = policy->update == VLY_PS_OVERLAPPED ? start_sender(c, url, run)
+                                                                  : VLY_OK;
     if (status != VLY_OK) {
         vly_ps_client_destroy(c);
         return status;

@@ -11,7 +11,8 @@
 enum { MEMBERS_MAX = 4096, RECENT = 100, CHECK_MS = 500, PARTS_MAX = 31 };
 
 const char *vly_ps_update_name(vly_ps_update update) {
-    static const char *const names[] = {"sync", "async", "coordinated", "overlapped", "fedavg", "unrolls"};
+    static const char *const names[] = {"sync",       "async",  "coordinated",
+                                        "overlapped", "fedavg", "unrolls"};
     return names[update];
 }
 
@@ -21,7 +22,7 @@ typedef struct {
     int parts_seen;     /* of that push, as bits */
     int64_t done;       /* agent steps of its life by then */
     int64_t heard_ms;
-    bool joined;        /* its gradient or weights are in the mean that is being collected */
+    bool joined; /* its gradient or weights are in the mean that is being collected */
 } member;
 
 struct vly_ps_server {
@@ -40,10 +41,10 @@ struct vly_ps_server {
     double *sum;            /* (n) of the mean that is being collected */
     double weight;
     int collected;
-    vly_hyper hyper;        /* of the newest push */
+    vly_hyper hyper; /* of the newest push */
     member *members;
     int member_count;
-    int64_t counters[2];    /* version, steps */
+    int64_t counters[2]; /* version, steps */
     vly_ps_report report;
     double staleness_sum;
     int64_t staleness_count;
@@ -62,8 +63,13 @@ struct vly_ps_server {
 /* ---- out ---- */
 
 static vly_status publish(vly_ps_server *s) {
-    wire_params head = {.magic = WIRE_MAGIC_PARAMS, .flags = s->stopping ? WIRE_STOP : 0, .version = s->counters[0], .n = s->n,
-                        .steps = s->counters[1], .gradients = s->report.gradients, .incarnation = s->incarnation};
+    wire_params head = {.magic = WIRE_MAGIC_PARAMS,
+                        .flags = s->stopping ? WIRE_STOP : 0,
+                        .version = s->counters[0],
+                        .n = s->n,
+                        .steps = s->counters[1],
+                        .gradients = s->report.gradients,
+                        .incarnation = s->incarnation};
     VLY_TRY(s->c->download(s->q, s->host, s->params.param, (size_t)s->n * sizeof *s->host));
     VLY_TRY(s->c->queue_sync(s->q));
     memcpy(s->publish, &head, sizeof head);
@@ -71,7 +77,8 @@ static vly_status publish(vly_ps_server *s) {
         const float x = (float)s->host[i];
         memcpy(s->publish + sizeof head + (size_t)i * sizeof x, &x, sizeof x);
     }
-    return vly_store_set(s->store, WIRE_PARAMS, s->publish, sizeof head + (size_t)s->n * sizeof(float));
+    return vly_store_set(s->store, WIRE_PARAMS, s->publish,
+                         sizeof head + (size_t)s->n * sizeof(float));
 }
 
 static int64_t now_us(void) {
@@ -92,7 +99,8 @@ vly_status vly_ps_server_learned(vly_ps_server *s, int64_t version) {
     return VLY_OK;
 }
 
-/* The token says which push of the worker was taken; at most one waits, also for those who never come back. */
+/* The token says which push of the worker was taken; at most one waits, also for those who never
+ * come back. */
 static vly_status wake(vly_ps_server *s, const member *m) {
     char list[64];
     snprintf(list, sizeof list, WIRE_WAKE, m->name);
@@ -107,9 +115,12 @@ static vly_status check_published(vly_ps_server *s) {
     if (vly_now_ms() - s->checked_ms < CHECK_MS) return VLY_OK;
     s->checked_ms = vly_now_ms();
     const int64_t newest = s->policy.update == VLY_PS_UNROLLS ? s->published : s->counters[0];
-    const vly_status status = vly_store_get_range(s->store, WIRE_PARAMS, 0, &head, sizeof head, &got);
+    const vly_status status = vly_store_get_range(s->store, WIRE_PARAMS, 0, &head, sizeof head,
+                                                  &got);
     if (status != VLY_OK && status != VLY_ENOTFOUND) return status;
-    if (status == VLY_OK && got == sizeof head && head.version == newest && head.incarnation == s->incarnation) return VLY_OK;
+    if (status == VLY_OK && got == sizeof head && head.version == newest &&
+        head.incarnation == s->incarnation)
+        return VLY_OK;
     s->published = s->counters[0];
     return publish(s);
 }
@@ -155,12 +166,17 @@ static vly_status hear_beat(void *arg, const char *name, const char *json) {
 
 /* ---- updates ---- */
 
-/* One optimizer step of a part of the arena, the rest untouched: a zero gradient would not be nothing to Adam. Each part
- * counts its own steps. */
-static vly_status step_with(vly_ps_server *s, const vly_real *gradient, int64_t offset, int64_t count, int part) {
+/* One optimizer step of a part of the arena, the rest untouched: a zero gradient would not be
+ * nothing to Adam. Each part counts its own steps. */
+static vly_status step_with(vly_ps_server *s, const vly_real *gradient, int64_t offset,
+                            int64_t count, int part) {
     const vly_params *all = &s->params;
-    const vly_params some = {.n = count, .param = all->param + offset, .grad = all->grad + offset, .m = all->m ? all->m + offset : NULL,
-                             .v = all->v ? all->v + offset : NULL, .step = part == 0 ? all->step : s->part_steps + part};
+    const vly_params some = {.n = count,
+                             .param = all->param + offset,
+                             .grad = all->grad + offset,
+                             .m = all->m ? all->m + offset : NULL,
+                             .v = all->v ? all->v + offset : NULL,
+                             .step = part == 0 ? all->step : s->part_steps + part};
     VLY_TRY(s->c->upload(s->q, s->hyper_device, &s->hyper, sizeof s->hyper));
     VLY_TRY(s->c->upload(s->q, some.grad, gradient, (size_t)count * sizeof *gradient));
     VLY_TRY(s->c->grad_norm(s->q, count, some.grad, s->norm));
@@ -178,8 +194,8 @@ static vly_status publish_then_wake(vly_ps_server *s, const member *const *who, 
     return VLY_OK;
 }
 
-/* The new weights and the word to those who wait for them travel together; where that fails, for a batch is not sent again
- * on a new connection, one after the other: twice does no harm. */
+/* The new weights and the word to those who wait for them travel together; where that fails, for a
+ * batch is not sent again on a new connection, one after the other: twice does no harm. */
 static vly_status publish_and_wake(vly_ps_server *s, const member *const *who, int count) {
     VLY_TRY(vly_store_begin(s->store));
     const vly_status queued = publish_then_wake(s, who, count), sent = vly_store_end(s->store);
@@ -187,7 +203,8 @@ static vly_status publish_and_wake(vly_ps_server *s, const member *const *who, i
     return status == VLY_EPEER ? publish_then_wake(s, who, count) : status;
 }
 
-static void collect(vly_ps_server *s, const wire_push *head, const unsigned char *data, double weight) {
+static void collect(vly_ps_server *s, const wire_push *head, const unsigned char *data,
+                    double weight) {
     for (int64_t i = 0; i < head->count; i++) {
         float x;
         memcpy(&x, data + (size_t)i * sizeof x, sizeof x);
@@ -231,9 +248,10 @@ static bool mean_is_ready(vly_ps_server *s) {
     return s->collected >= want;
 }
 
-/* An old gradient takes a shorter step (Zhang et al. 2016). The step is what is shortened, not the gradient: RMSProp and Adam
- * divide the gradient by its own size. */
-static vly_status apply_at_once(vly_ps_server *s, const wire_push *head, const unsigned char *data, double staleness) {
+/* An old gradient takes a shorter step (Zhang et al. 2016). The step is what is shortened, not the
+ * gradient: RMSProp and Adam divide the gradient by its own size. */
+static vly_status apply_at_once(vly_ps_server *s, const wire_push *head, const unsigned char *data,
+                                double staleness) {
     if (s->policy.weigh_staleness) s->hyper.lr *= (float)(1 / (1 + staleness));
     for (int64_t i = 0; i < head->count; i++) {
         float x;
@@ -277,10 +295,14 @@ static bool is_new(vly_ps_server *s, member *m, const wire_push *head) {
     }
     if (head->seq < m->seq) return false;
     if (head->seq > m->seq) {
-        const int64_t missing = (int64_t)(head->seq - m->seq) - 1; /* at the first push: heard of, or they were for a learner before this one */
+        const int64_t missing = (int64_t)(head->seq - m->seq) - 1; /* at the first push: heard of,
+                                                                      or they were for a learner
+                                                                      before this one */
         if (m->seq && missing > 0) {
             s->report.lost += missing;
-            s->report.lost_steps += head->done - head->steps > m->done ? head->done - head->steps - m->done : 0;
+            s->report.lost_steps += head->done - head->steps > m->done
+                                        ? head->done - head->steps - m->done
+                                        : 0;
         }
         m->seq = head->seq, m->parts_seen = 0, m->done = head->done;
     }
@@ -290,21 +312,30 @@ static bool is_new(vly_ps_server *s, member *m, const wire_push *head) {
 }
 
 static uint32_t kind_of(vly_ps_update update) {
-    return update == VLY_PS_FEDAVG ? WIRE_WEIGHTS : update == VLY_PS_UNROLLS ? WIRE_UNROLL : WIRE_GRADIENT;
+    return update == VLY_PS_FEDAVG    ? WIRE_WEIGHTS
+           : update == VLY_PS_UNROLLS ? WIRE_UNROLL
+                                      : WIRE_GRADIENT;
 }
 
 static bool is_sane(const vly_ps_server *s, const wire_push *head, size_t bytes) {
-    if (head->magic != WIRE_MAGIC_PUSH || head->n != s->n || head->kind != kind_of(s->policy.update)) return false;
-    if (head->returns < 0 || head->returns > WIRE_RETURNS || head->part < 0 || head->part >= PARTS_MAX) return false;
-    if (head->steps < 0 || head->done < head->steps || head->samples < 0 || head->count < 0) return false;
+    if (head->magic != WIRE_MAGIC_PUSH || head->n != s->n ||
+        head->kind != kind_of(s->policy.update))
+        return false;
+    if (head->returns < 0 || head->returns > WIRE_RETURNS || head->part < 0 ||
+        head->part >= PARTS_MAX)
+        return false;
+    if (head->steps < 0 || head->done < head->steps || head->samples < 0 || head->count < 0)
+        return false;
     const size_t payload = bytes - sizeof *head;
     if (head->kind == WIRE_UNROLL) return payload == (uint64_t)head->count && head->part == 0;
-    return head->offset >= 0 && head->offset <= s->n && head->count <= s->n - head->offset && payload == (size_t)head->count * sizeof(float);
+    return head->offset >= 0 && head->offset <= s->n && head->count <= s->n - head->offset &&
+           payload == (size_t)head->count * sizeof(float);
 }
 
 /* Experience is counted when it is learned from: a push that is none counts for nothing. */
 static vly_status take_unroll(vly_ps_server *s, const wire_push *head, const unsigned char *data) {
-    const vly_status status = s->on_unroll ? s->on_unroll(s->unroll_arg, data, (size_t)head->count) : VLY_OK;
+    const vly_status status = s->on_unroll ? s->on_unroll(s->unroll_arg, data, (size_t)head->count)
+                                           : VLY_OK;
     return status == VLY_ECORRUPT ? reject(s, "not of this run") : status;
 }
 
@@ -356,7 +387,8 @@ vly_status vly_ps_server_serve(vly_ps_server *s, int wait_ms) {
     if (status != VLY_OK && status != VLY_ENOTFOUND) return status;
     if (status == VLY_OK) VLY_TRY(take(s, message, bytes));
     const bool barrier = s->policy.update == VLY_PS_SYNC || s->policy.update == VLY_PS_FEDAVG;
-    if (barrier && mean_is_ready(s)) { /* before it closes: whoever has joined the fleet meanwhile is waited for */
+    if (barrier && mean_is_ready(s)) { /* before it closes: whoever has joined the fleet meanwhile
+                                          is waited for */
         int count;
         VLY_TRY(vly_store_members(s->store, hear_beat, s, &count));
     }
@@ -384,7 +416,9 @@ vly_status vly_ps_server_stop(vly_ps_server *s) {
     return VLY_OK;
 }
 
-void vly_ps_server_on_unroll(vly_ps_server *s, vly_status (*fn)(void *arg, const void *unroll, size_t bytes), void *arg) {
+void vly_ps_server_on_unroll(vly_ps_server *s,
+                             vly_status (*fn)(void *arg, const void *unroll, size_t bytes),
+                             void *arg) {
     s->on_unroll = fn;
     s->unroll_arg = arg;
 }
@@ -399,18 +433,24 @@ void vly_ps_server_on_episode(vly_ps_server *s, void (*fn)(void *arg, double sco
 static vly_status allocate(vly_ps_server *s) {
     VLY_TRY(s->c->alloc(s->c, 4 * sizeof(vly_real), "a norm", "", (void **)&s->norm));
     VLY_TRY(s->c->alloc(s->c, VLY_STATS * sizeof(vly_real), "statistics", "", (void **)&s->stats));
-    VLY_TRY(s->c->alloc(s->c, sizeof(vly_hyper), "hyper-parameters", "", (void **)&s->hyper_device));
-    VLY_TRY(s->c->alloc(s->c, PARTS_MAX * sizeof(int64_t), "counters", "", (void **)&s->part_steps));
-    for (int i = 0; i < PARTS_MAX; i++) VLY_TRY(s->c->copy(s->q, s->part_steps + i, s->params.step, sizeof(int64_t)));
+    VLY_TRY(
+        s->c->alloc(s->c, sizeof(vly_hyper), "hyper-parameters", "", (void **)&s->hyper_device));
+    VLY_TRY(
+        s->c->alloc(s->c, PARTS_MAX * sizeof(int64_t), "counters", "", (void **)&s->part_steps));
+    for (int i = 0; i < PARTS_MAX; i++)
+        VLY_TRY(s->c->copy(s->q, s->part_steps + i, s->params.step, sizeof(int64_t)));
     s->publish = malloc(sizeof(wire_params) + (size_t)s->n * sizeof(float));
     s->host = calloc((size_t)s->n, sizeof *s->host);
     s->sum = calloc((size_t)s->n, sizeof *s->sum);
     s->members = calloc(MEMBERS_MAX, sizeof *s->members);
-    return s->publish && s->host && s->sum && s->members ? VLY_OK : vly_fail(VLY_ENOMEM, "parameter server: out of memory");
+    return s->publish && s->host && s->sum && s->members
+               ? VLY_OK
+               : vly_fail(VLY_ENOMEM, "parameter server: out of memory");
 }
 
-vly_status vly_ps_server_create(vly_ps_server **out, vly_store *store, vly_compute *c, vly_queue *q, const vly_ps_policy *policy,
-                                const vly_optimizer *optimizer, const vly_params *params, int64_t version, int64_t steps) {
+vly_status vly_ps_server_create(vly_ps_server **out, vly_store *store, vly_compute *c, vly_queue *q,
+                                const vly_ps_policy *policy, const vly_optimizer *optimizer,
+                                const vly_params *params, int64_t version, int64_t steps) {
     vly_ps_server *s = calloc(1, sizeof *s);
     if (!s) return vly_fail(VLY_ENOMEM, "parameter server: out of memory");
     s->store = store, s->c = c, s->q = q, s->policy = *policy, s->optimizer = *optimizer;

@@ -11,7 +11,9 @@ struct vly_ranks {
     vly_ranks_destroy_fn destroy;
 };
 
-bool vly_ranks_launched(void) { return getenv("OMPI_COMM_WORLD_SIZE") || getenv("PMI_SIZE") || getenv("PMIX_RANK"); }
+bool vly_ranks_launched(void) {
+    return getenv("OMPI_COMM_WORLD_SIZE") || getenv("PMI_SIZE") || getenv("PMIX_RANK");
+}
 
 /* Beside the program first, then where it is installed, then where the linker looks. */
 static void *load_library(void) {
@@ -22,7 +24,8 @@ static void *load_library(void) {
         path[n] = '\0';
         char *slash = strrchr(path, '/');
         snprintf(slash + 1, sizeof path - (size_t)(slash + 1 - path), "%s", places[i]);
-        void *library = dlopen(path, RTLD_NOW | RTLD_GLOBAL); /* Open MPI's own plugins look for its symbols */
+        void *library = dlopen(path, RTLD_NOW | RTLD_GLOBAL); /* Open MPI's own plugins look for its
+                                                                 symbols */
         if (library) return library;
     }
     return dlopen("libvolley_mpi.so", RTLD_NOW | RTLD_GLOBAL);
@@ -34,12 +37,18 @@ vly_status vly_ranks_open(vly_ranks **out, vly_ranks_mode mode) {
     r->library = load_library();
     if (!r->library) {
         free(r);
-        return vly_fail(VLY_EUNSUPPORTED, "--sync needs MPI, and libvolley_mpi.so cannot be loaded (%s): apt-get install libopenmpi-dev openmpi-bin, then build again", dlerror());
+        return vly_fail(VLY_EUNSUPPORTED,
+                        "--sync needs MPI, and libvolley_mpi.so cannot be loaded (%s): apt-get "
+                        "install libopenmpi-dev openmpi-bin, then build again",
+                        dlerror());
     }
     vly_ranks_create_fn create;
     *(void **)&create = dlsym(r->library, VLY_RANKS_CREATE_SYMBOL);
     *(void **)&r->destroy = dlsym(r->library, VLY_RANKS_DESTROY_SYMBOL);
-    const vly_status status = create && r->destroy ? create(&r->sync, mode, vly_fail) : vly_fail(VLY_EVERSION, "libvolley_mpi.so is of another version: build again");
+    const vly_status status = create && r->destroy
+                                  ? create(&r->sync, mode, vly_fail)
+                                  : vly_fail(VLY_EVERSION,
+                                             "libvolley_mpi.so is of another version: build again");
     if (status != VLY_OK) {
         free(r);
         return status;
@@ -48,7 +57,9 @@ vly_status vly_ranks_open(vly_ranks **out, vly_ranks_mode mode) {
     return VLY_OK;
 }
 
-vly_sync *vly_ranks_sync(vly_ranks *r) { return r->sync; }
+vly_sync *vly_ranks_sync(vly_ranks *r) {
+    return r->sync;
+}
 
 void vly_ranks_close(vly_ranks *r, bool failed) {
     if (!r) return;

@@ -1,14 +1,14 @@
 /* dist.h -- a run spread over processes and machines, with a store in the middle.
  *
  *   learner: if (vly_dist_kind_of(&config) != VLY_DIST_NONE) {
- *                VLY_TRY(vly_dist_create(&d, &config, folder, say, arg));    // a Redis of its own unless run.store names one
- *                train_options.lead = vly_dist_lead, train_options.lead_arg = d;
- *            }                                                              // then vly_train_run as ever
- *   actor:   VLY_TRY(vly_dist_act(&(vly_dist_actor){.url = ..., .run = ...}));
+ *                VLY_TRY(vly_dist_create(&d, &config, folder, say, arg));    // a Redis of its own
+ * unless run.store names one train_options.lead = vly_dist_lead, train_options.lead_arg = d; } //
+ * then vly_train_run as ever actor:   VLY_TRY(vly_dist_act(&(vly_dist_actor){.url = ..., .run =
+ * ...}));
  *
  * The learner publishes the configuration, starts run.workers actors on this machine (none with
- * run.role learner), serves them, starts again who dies, mends its own Redis, and tells all to stop at
- * the end. Actors may come from anywhere and leave at any time.
+ * run.role learner), serves them, starts again who dies, mends its own Redis, and tells all to stop
+ * at the end. Actors may come from anywhere and leave at any time.
  */
 #ifndef VLY_CPU_FLEET_SCHEME_H
 #define VLY_CPU_FLEET_SCHEME_H
@@ -26,9 +26,10 @@ vly_dist_kind vly_dist_kind_of(const vly_config *config);
 
 typedef struct vly_dist vly_dist;
 
-/* Nothing is started before vly_dist_lead. folder: of the run, for the Redis of its own; also names the run in the store;
- * borrowed. say: a line for a person, may be NULL. */
-vly_status vly_dist_create(vly_dist **out, const vly_config *config, const char *folder, void (*say)(void *arg, const char *text), void *arg);
+/* Nothing is started before vly_dist_lead. folder: of the run, for the Redis of its own; also names
+ * the run in the store; borrowed. say: a line for a person, may be NULL. */
+vly_status vly_dist_create(vly_dist **out, const vly_config *config, const char *folder,
+                           void (*say)(void *arg, const char *text), void *arg);
 void vly_dist_destroy(vly_dist *d);
 /* vly_train_options.lead */
 vly_status vly_dist_lead(void *dist, vly_train *t);
@@ -39,7 +40,8 @@ typedef struct {
     double wait_s;         /* for a run that is not there yet */
     void (*say)(void *arg, const char *text);
     void *arg;
-    void (*started)(void *arg, vly_train *t); /* vly_train_stop(t) ends it from a signal handler; may be NULL */
+    void (*started)(void *arg, vly_train *t); /* vly_train_stop(t) ends it from a signal handler;
+                                                 may be NULL */
 } vly_dist_actor;
 /* Acts until the learner says stop. */
 vly_status vly_dist_act(const vly_dist_actor *actor);

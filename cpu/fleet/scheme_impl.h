@@ -1,4 +1,5 @@
-/* dist_impl.h -- the inside of a distributed run's learner, and what learner and actors must read alike from a configuration.
+/* dist_impl.h -- the inside of a distributed run's learner, and what learner and actors must read
+ * alike from a configuration.
  *
  *   dist_lead.c       the store, the fleet's life, what every scheme tells the run
  *   dist_workers.c    the workers on this machine: started, watched, started again
@@ -40,11 +41,14 @@ struct vly_dist {
     void (*say)(void *arg, const char *text);
     void *arg;
     vly_train *t;
-    double *optimum;         /* tabular: by value iteration, or NULL */
+    double *optimum; /* tabular: by value iteration, or NULL */
     int64_t told_ms;
 };
 
-enum { VLY_DIST_SERVE_MS = 20, VLY_DIST_OWN_RETRY_MS = 300 }; /* the pace of book-keeping beside thousands of messages a second */
+enum {
+    VLY_DIST_SERVE_MS = 20,
+    VLY_DIST_OWN_RETRY_MS = 300
+}; /* the pace of book-keeping beside thousands of messages a second */
 
 __attribute__((format(printf, 2, 3))) void vly_dist_tell(vly_dist *d, const char *format, ...);
 
@@ -52,11 +56,11 @@ __attribute__((format(printf, 2, 3))) void vly_dist_tell(vly_dist *d, const char
 
 /* One of our own that died is started again, and told what only it knew. */
 vly_status vly_dist_mend_store(vly_dist *d);
-/* A store that does not answer is waited for, and mended when it is our own and dead; VLY_EPEER when that takes too long.
- * *lost_ms: since when, 0: it answers. */
+/* A store that does not answer is waited for, and mended when it is our own and dead; VLY_EPEER
+ * when that takes too long. *lost_ms: since when, 0: it answers. */
 vly_status vly_dist_survive(vly_dist *d, vly_status status, int64_t *lost_ms);
-/* The run ends: `tell` says so in the store, again and again while that is away for a moment. Unheard, workers would wait for
- * a learner that is gone. */
+/* The run ends: `tell` says so in the store, again and again while that is away for a moment.
+ * Unheard, workers would wait for a learner that is gone. */
 vly_status vly_dist_tell_end(vly_dist *d, vly_status (*tell)(void *arg), void *arg);
 
 /* ---- the fleet ---- */
@@ -64,7 +68,8 @@ vly_status vly_dist_tell_end(vly_dist *d, vly_status (*tell)(void *arg), void *a
 vly_status vly_dist_start_fleet(vly_dist *d);
 vly_status vly_dist_beat(vly_dist *d, int64_t version);
 vly_status vly_dist_start_worker(vly_dist *d, vly_dist_worker *w);
-/* Who has died is started again, our own Redis too; who cannot even start ends the run. may_end: a worker may be done. */
+/* Who has died is started again, our own Redis too; who cannot even start ends the run. may_end: a
+ * worker may be done. */
 vly_status vly_dist_watch(vly_dist *d, bool may_end);
 void vly_dist_end_workers(vly_dist *d);
 

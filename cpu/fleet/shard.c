@@ -24,12 +24,17 @@ vly_shard_name vly_shard_priority_key(uint64_t life, uint64_t seq) {
 }
 
 int64_t vly_shard_cost(const vly_block_head *h, size_t notice_bytes) {
-    return (int64_t)(notice_bytes + h->data_bytes + (size_t)h->lanes * h->steps * sizeof(float) + KEY_COST);
+    return (int64_t)(notice_bytes + h->data_bytes + (size_t)h->lanes * h->steps * sizeof(float) +
+                     KEY_COST);
 }
 
-static vly_store_bytes text(const char *s) { return (vly_store_bytes){s, strlen(s)}; }
+static vly_store_bytes text(const char *s) {
+    return (vly_store_bytes){s, strlen(s)};
+}
 
-typedef struct { char text[24]; } decimal;
+typedef struct {
+    char text[24];
+} decimal;
 static decimal decimal_of(int64_t value) {
     decimal d;
     snprintf(d.text, sizeof d.text, "%" PRId64, value);
@@ -45,31 +50,40 @@ static const char push_script[] =
     "redis.call('SET',KEYS[1],ARGV[1]) redis.call('RPUSH',KEYS[2],ARGV[2]) "
     "redis.call('HINCRBY',KEYS[3],'bytes',ARGV[3]) redis.call('HINCRBY',KEYS[3],'tail',1) return 1";
 
-vly_status vly_shard_push(vly_store *s, const vly_block *b, int64_t budget, int queue_limit, bool *accepted) {
+vly_status vly_shard_push(vly_store *s, const vly_block *b, int64_t budget, int queue_limit,
+                          bool *accepted) {
     const vly_shard_name name = vly_shard_data_key(b->head->life, b->head->seq);
-    const decimal cost = decimal_of(vly_shard_cost(b->head, b->notice_bytes)), most = decimal_of(budget), limit = decimal_of(queue_limit);
+    const decimal cost = decimal_of(vly_shard_cost(b->head, b->notice_bytes)),
+                  most = decimal_of(budget), limit = decimal_of(queue_limit);
     const char *const key[] = {name.text, "notices", "state"};
-    const vly_store_bytes arg[] = {{b->data, b->data_bytes}, {b->notice, b->notice_bytes}, text(cost.text), text(most.text), text(limit.text)};
+    const vly_store_bytes arg[] = {{b->data, b->data_bytes},
+                                   {b->notice, b->notice_bytes},
+                                   text(cost.text),
+                                   text(most.text),
+                                   text(limit.text)};
     int64_t answer;
     VLY_TRY(vly_store_script(s, push_script, key, 3, arg, 5, &answer, 1));
     *accepted = answer != 0;
     return VLY_OK;
 }
 
-static const char look_script[] = "local c=redis.call('HMGET',KEYS[1],'bytes','head','tail','seen') "
-                                  "for i=1,4 do c[i]=tonumber(c[i] or 0) end return c";
+static const char look_script[] =
+    "local c=redis.call('HMGET',KEYS[1],'bytes','head','tail','seen') "
+    "for i=1,4 do c[i]=tonumber(c[i] or 0) end return c";
 
 vly_status vly_shard_look(vly_store *s, vly_shard_state *out) {
     const char *const key[] = {"state"};
     int64_t n[4];
     VLY_TRY(vly_store_script(s, look_script, key, 1, NULL, 0, n, 4));
     *out = (vly_shard_state){n[0], n[1], n[2], n[3]};
-    if (out->head < 0 || out->tail < out->head || out->seen < 0) return vly_fail(VLY_ECORRUPT, "a shard of experience counts backwards");
+    if (out->head < 0 || out->tail < out->head || out->seen < 0)
+        return vly_fail(VLY_ECORRUPT, "a shard of experience counts backwards");
     return VLY_OK;
 }
 
 vly_status vly_shard_notices(vly_store *s, const vly_shard_state *at, int64_t from, int most,
-                             vly_status (*each)(void *arg, const void *data, size_t bytes), void *arg, int *count) {
+                             vly_status (*each)(void *arg, const void *data, size_t bytes),
+                             void *arg, int *count) {
     return vly_store_slice(s, "notices", from - at->head, most, each, arg, count);
 }
 
@@ -86,10 +100,12 @@ vly_status vly_shard_set_seen(vly_store *s, int64_t seen) {
 static const char evict_script[] =
     "if tonumber(redis.call('HGET',KEYS[1],'head') or 0)~=tonumber(ARGV[1]) then return 0 end "
     "redis.call('LPOP',KEYS[2]) redis.call('UNLINK',KEYS[3],KEYS[4]) "
-    "redis.call('HINCRBY',KEYS[1],'head',1) redis.call('HINCRBY',KEYS[1],'bytes',-tonumber(ARGV[2])) return 1";
+    "redis.call('HINCRBY',KEYS[1],'head',1) "
+    "redis.call('HINCRBY',KEYS[1],'bytes',-tonumber(ARGV[2])) return 1";
 
 vly_status vly_shard_evict(vly_store *s, int64_t head, uint64_t life, uint64_t seq, int64_t cost) {
-    const vly_shard_name data = vly_shard_data_key(life, seq), priority = vly_shard_priority_key(life, seq);
+    const vly_shard_name data = vly_shard_data_key(life, seq),
+                         priority = vly_shard_priority_key(life, seq);
     const char *const key[] = {"state", "notices", data.text, priority.text};
     const decimal at = decimal_of(head), less = decimal_of(cost);
     const vly_store_bytes arg[] = {text(at.text), text(less.text)};

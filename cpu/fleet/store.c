@@ -12,16 +12,19 @@ enum { TIMEOUT_MS = 5000, RETRY_MS = 30000, PAUSE_FIRST_MS = 10, PAUSE_MOST_MS =
 /* ---- the connection ---- */
 
 const char *vly_store_where(const vly_store *s, char *text, size_t bytes) {
-    if (s->at.unix_path[0]) snprintf(text, bytes, "%s", s->at.unix_path);
-    else snprintf(text, bytes, "%s:%d", s->at.host, s->at.port);
+    if (s->at.unix_path[0])
+        snprintf(text, bytes, "%s", s->at.unix_path);
+    else
+        snprintf(text, bytes, "%s:%d", s->at.host, s->at.port);
     return text;
 }
 
-/* A link that failed may still hold a command which the system would deliver once the network is back, after newer ones on
- * the next link: old weights over the last. It is reset, not closed. */
+/* A link that failed may still hold a command which the system would deliver once the network is
+ * back, after newer ones on the next link: old weights over the last. It is reset, not closed. */
 void vly_store_hang_up(vly_store *s) {
     const struct linger reset = {.l_onoff = 1, .l_linger = 0};
-    if (s->link && s->link->err && s->link->fd >= 0) setsockopt(s->link->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+    if (s->link && s->link->err && s->link->fd >= 0)
+        setsockopt(s->link->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
     if (s->link) redisFree(s->link);
     s->link = NULL;
 }
@@ -30,8 +33,12 @@ static vly_status simple(vly_store *s, int argc, const char **argv) {
     redisReply *r = redisCommandArgv(s->link, argc, argv, NULL);
     vly_status status = VLY_OK;
     char at[512];
-    if (!r) status = vly_fail(VLY_EPEER, "store %s: %s", vly_store_where(s, at, sizeof at), s->link->errstr);
-    else if (r->type == REDIS_REPLY_ERROR) status = vly_fail(VLY_EINVAL, "store %s: %s: %s", vly_store_where(s, at, sizeof at), argv[0], r->str);
+    if (!r)
+        status = vly_fail(VLY_EPEER, "store %s: %s", vly_store_where(s, at, sizeof at),
+                          s->link->errstr);
+    else if (r->type == REDIS_REPLY_ERROR)
+        status = vly_fail(VLY_EINVAL, "store %s: %s: %s", vly_store_where(s, at, sizeof at),
+                          argv[0], r->str);
     if (r) freeReplyObject(r);
     return status;
 }
@@ -43,13 +50,17 @@ static vly_status dial(vly_store *s) {
     s->link = s->at.unix_path[0] ? redisConnectUnixWithTimeout(s->at.unix_path, limit)
                                  : redisConnectWithTimeout(s->at.host, s->at.port, limit);
     if (!s->link) return vly_fail(VLY_ENOMEM, "store: out of memory");
-    if (s->link->err) return vly_fail(VLY_EPEER, "store %s: %s", vly_store_where(s, at, sizeof at), s->link->errstr);
+    if (s->link->err)
+        return vly_fail(VLY_EPEER, "store %s: %s", vly_store_where(s, at, sizeof at),
+                        s->link->errstr);
     redisSetTimeout(s->link, limit);
     if (!s->at.unix_path[0]) redisEnableKeepAlive(s->link);
     if (s->at.password[0]) {
-        const char *with_user[] = {"AUTH", s->at.user, s->at.password}, *alone[] = {"AUTH", s->at.password};
+        const char *with_user[] = {"AUTH", s->at.user, s->at.password},
+                   *alone[] = {"AUTH", s->at.password};
         const vly_status status = s->at.user[0] ? simple(s, 3, with_user) : simple(s, 2, alone);
-        if (status != VLY_OK && !strstr(vly_error_text(), "without any password")) return status; /* that one asks for none */
+        if (status != VLY_OK && !strstr(vly_error_text(), "without any password"))
+            return status; /* that one asks for none */
     }
     if (s->at.db) {
         snprintf(db, sizeof db, "%d", s->at.db);
@@ -59,7 +70,8 @@ static vly_status dial(vly_store *s) {
     return VLY_OK;
 }
 
-/* Dials until it works or `retry_ms` are over. A refusal of the server itself (a password) ends it at once. */
+/* Dials until it works or `retry_ms` are over. A refusal of the server itself (a password) ends it
+ * at once. */
 static vly_status dial_again(vly_store *s, int64_t deadline) {
     int wait = PAUSE_FIRST_MS;
     for (;;) {
@@ -72,10 +84,13 @@ static vly_status dial_again(vly_store *s, int64_t deadline) {
     }
 }
 
-vly_status vly_store_open(vly_store **out, const char *url, const char *run, const vly_store_options *options) {
+vly_status vly_store_open(vly_store **out, const char *url, const char *run,
+                          const vly_store_options *options) {
     if (!out || !url || !run) return vly_fail(VLY_EINVAL, "store: a url and a run name are needed");
     if (strlen(run) > 100 || strpbrk(run, "{} \r\n"))
-        return vly_fail(VLY_EINVAL, "store: run name '%s': at most 100 characters, without braces and blanks", run);
+        return vly_fail(VLY_EINVAL,
+                        "store: run name '%s': at most 100 characters, without braces and blanks",
+                        run);
     vly_store *s = calloc(1, sizeof *s);
     if (!s) return vly_fail(VLY_ENOMEM, "store: out of memory");
     s->timeout_ms = options && options->timeout_ms ? options->timeout_ms : TIMEOUT_MS;
@@ -98,9 +113,13 @@ void vly_store_close(vly_store *s) {
     free(s);
 }
 
-void vly_store_set_retry(vly_store *s, int retry_ms) { s->retry_ms = retry_ms; }
+void vly_store_set_retry(vly_store *s, int retry_ms) {
+    s->retry_ms = retry_ms;
+}
 
-vly_store_traffic vly_store_get_traffic(const vly_store *s) { return s->traffic; }
+vly_store_traffic vly_store_get_traffic(const vly_store *s) {
+    return s->traffic;
+}
 
 /* ---- one command ---- */
 
@@ -120,7 +139,8 @@ uint64_t vly_store_reply_bytes(const redisReply *r) {
     uint64_t sum = 16;
     if (r->type == REDIS_REPLY_ARRAY)
         for (size_t i = 0; i < r->elements; i++) sum += vly_store_reply_bytes(r->element[i]);
-    else if (r->str) sum += r->len;
+    else if (r->str)
+        sum += r->len;
     return sum;
 }
 
@@ -141,16 +161,22 @@ static vly_status queue_command(vly_store *s, int argc, const char **argv, const
 
 /* OOM: the server is at its maxmemory. LOADING: it has just come back and reads its files. */
 static vly_status error_kind(const char *text) {
-    return strncmp(text, "OOM", 3) == 0 ? VLY_ENOSPACE : strncmp(text, "LOADING", 7) == 0 ? VLY_EPEER : VLY_EIO;
+    return strncmp(text, "OOM", 3) == 0       ? VLY_ENOSPACE
+           : strncmp(text, "LOADING", 7) == 0 ? VLY_EPEER
+                                              : VLY_EIO;
 }
 
 /* Not an answer: the server is not ready, or the keys are with another. */
 static bool turned_away(vly_store *s, const redisReply *r) {
-    return r->type == REDIS_REPLY_ERROR && (strncmp(r->str, "LOADING", 7) == 0 || strncmp(r->str, "CLUSTERDOWN", 11) == 0 || vly_store_moved(s, r));
+    return r->type == REDIS_REPLY_ERROR &&
+           (strncmp(r->str, "LOADING", 7) == 0 || strncmp(r->str, "CLUSTERDOWN", 11) == 0 ||
+            vly_store_moved(s, r));
 }
 
-/* Sends, waits for the answer and keeps it in s->held. wait_ms: how long the server may hold it back. */
-static vly_status command(vly_store *s, int wait_ms, int argc, const char **argv, const size_t *length) {
+/* Sends, waits for the answer and keeps it in s->held. wait_ms: how long the server may hold it
+ * back. */
+static vly_status command(vly_store *s, int wait_ms, int argc, const char **argv,
+                          const size_t *length) {
     char at[512];
     if (s->batching) return queue_command(s, argc, argv, length);
     if (s->held) freeReplyObject(s->held);
@@ -166,8 +192,9 @@ static vly_status command(vly_store *s, int wait_ms, int argc, const char **argv
         if (s->held && !turned_away(s, s->held)) break;
         if (s->held) freeReplyObject(s->held), s->held = NULL;
         if (vly_now_ms() > deadline)
-            return vly_fail(VLY_EPEER, "store %s: no answer to %s for %d s: %s", vly_store_where(s, at, sizeof at), argv[0],
-                            s->retry_ms / 1000, s->link ? s->link->errstr : "not connected");
+            return vly_fail(VLY_EPEER, "store %s: no answer to %s for %d s: %s",
+                            vly_store_where(s, at, sizeof at), argv[0], s->retry_ms / 1000,
+                            s->link ? s->link->errstr : "not connected");
         s->traffic.reconnects++;
         VLY_TRY(dial_again(s, deadline));
     }
@@ -175,7 +202,8 @@ static vly_status command(vly_store *s, int wait_ms, int argc, const char **argv
     s->traffic.sent_bytes += command_bytes(argc, length);
     s->traffic.received_bytes += vly_store_reply_bytes(s->held);
     if (s->held->type != REDIS_REPLY_ERROR) return VLY_OK;
-    return vly_fail(error_kind(s->held->str), "store %s: %s: %s", vly_store_where(s, at, sizeof at), argv[0], s->held->str);
+    return vly_fail(error_kind(s->held->str), "store %s: %s: %s", vly_store_where(s, at, sizeof at),
+                    argv[0], s->held->str);
 }
 
 vly_store_key vly_store_full_key(const vly_store *s, const char *key) {
@@ -188,11 +216,15 @@ void vly_store_put(vly_store_words *w, const void *data, size_t bytes) {
     w->v[w->count] = data;
     w->n[w->count++] = bytes;
 }
-void vly_store_say(vly_store_words *w, const char *word) { vly_store_put(w, word, strlen(word)); }
+void vly_store_say(vly_store_words *w, const char *word) {
+    vly_store_put(w, word, strlen(word));
+}
 vly_status vly_store_run(vly_store *s, int wait_ms, const vly_store_words *w) {
     return command(s, wait_ms, w->count, (const char **)w->v, w->n);
 }
-vly_status vly_store_queue(vly_store *s, const vly_store_words *w) { return queue_command(s, w->count, (const char **)w->v, w->n); }
+vly_status vly_store_queue(vly_store *s, const vly_store_words *w) {
+    return queue_command(s, w->count, (const char **)w->v, w->n);
+}
 
 vly_store_number vly_store_digits(int64_t value) {
     vly_store_number n;
@@ -200,7 +232,8 @@ vly_store_number vly_store_digits(int64_t value) {
     return n;
 }
 
-static vly_status take_string(vly_store *s, const char *key, void *data, size_t bytes, size_t *got) {
+static vly_status take_string(vly_store *s, const char *key, void *data, size_t bytes,
+                              size_t *got) {
     if (s->held->type != REDIS_REPLY_STRING)
         return vly_fail(VLY_ENOTFOUND, "store: nothing under {%s}:%s", s->run, key);
     const size_t length = s->held->len;
@@ -226,19 +259,24 @@ vly_status vly_store_get(vly_store *s, const char *key, void *data, size_t bytes
     return take_string(s, key, data, bytes, got);
 }
 
-vly_status vly_store_set_range(vly_store *s, const char *key, size_t offset, const void *data, size_t bytes) {
+vly_status vly_store_set_range(vly_store *s, const char *key, size_t offset, const void *data,
+                               size_t bytes) {
     const vly_store_key k = vly_store_full_key(s, key);
     const vly_store_number at = vly_store_digits((int64_t)offset);
     vly_store_words w = {0};
-    vly_store_say(&w, "SETRANGE"), vly_store_say(&w, k.text), vly_store_say(&w, at.text), vly_store_put(&w, data, bytes);
+    vly_store_say(&w, "SETRANGE"), vly_store_say(&w, k.text), vly_store_say(&w, at.text),
+        vly_store_put(&w, data, bytes);
     return vly_store_run(s, 0, &w);
 }
 
-vly_status vly_store_get_range(vly_store *s, const char *key, size_t offset, void *data, size_t bytes, size_t *got) {
+vly_status vly_store_get_range(vly_store *s, const char *key, size_t offset, void *data,
+                               size_t bytes, size_t *got) {
     const vly_store_key k = vly_store_full_key(s, key);
-    const vly_store_number from = vly_store_digits((int64_t)offset), to = vly_store_digits((int64_t)(offset + bytes) - 1);
+    const vly_store_number from = vly_store_digits((int64_t)offset),
+                           to = vly_store_digits((int64_t)(offset + bytes) - 1);
     vly_store_words w = {0};
-    vly_store_say(&w, "GETRANGE"), vly_store_say(&w, k.text), vly_store_say(&w, from.text), vly_store_say(&w, to.text);
+    vly_store_say(&w, "GETRANGE"), vly_store_say(&w, k.text), vly_store_say(&w, from.text),
+        vly_store_say(&w, to.text);
     VLY_TRY(vly_store_run(s, 0, &w));
     return take_string(s, key, data, bytes, got);
 }
@@ -254,7 +292,8 @@ vly_status vly_store_claim(vly_store *s, const char *key, int64_t value, int64_t
     const vly_store_key k = vly_store_full_key(s, key);
     const vly_store_number text = vly_store_digits(value);
     vly_store_words w = {0};
-    vly_store_say(&w, "SET"), vly_store_say(&w, k.text), vly_store_say(&w, text.text), vly_store_say(&w, "NX"), vly_store_say(&w, "GET"); /* GET with NX: Redis 7 */
+    vly_store_say(&w, "SET"), vly_store_say(&w, k.text), vly_store_say(&w, text.text),
+        vly_store_say(&w, "NX"), vly_store_say(&w, "GET"); /* GET with NX: Redis 7 */
     VLY_TRY(vly_store_run(s, 0, &w));
     *owner = s->held->type == REDIS_REPLY_STRING ? strtoll(s->held->str, NULL, 10) : value;
     return VLY_OK;
@@ -273,24 +312,27 @@ vly_status vly_store_add(vly_store *s, const char *key, int64_t by, int64_t *now
 /* ---- lists ---- */
 
 /* One step in the server, so that many pushers cannot overshoot the limit together. */
-static const char bounded_push[] =
-    "if redis.call('LLEN',KEYS[1])>=tonumber(ARGV[2]) then return 0 end redis.call('RPUSH',KEYS[1],ARGV[1]) return 1";
+static const char bounded_push[] = "if redis.call('LLEN',KEYS[1])>=tonumber(ARGV[2]) then return 0 "
+                                   "end redis.call('RPUSH',KEYS[1],ARGV[1]) return 1";
 
-vly_status vly_store_push(vly_store *s, const char *list, const void *data, size_t bytes, int64_t limit, bool *accepted) {
+vly_status vly_store_push(vly_store *s, const char *list, const void *data, size_t bytes,
+                          int64_t limit, bool *accepted) {
     const vly_store_key k = vly_store_full_key(s, list);
     const vly_store_number most = vly_store_digits(limit);
     vly_store_words w = {0};
     if (limit == 0 || s->batching) {
         vly_store_say(&w, "RPUSH"), vly_store_say(&w, k.text), vly_store_put(&w, data, bytes);
     } else {
-        vly_store_say(&w, "EVAL"), vly_store_say(&w, bounded_push), vly_store_say(&w, "1"), vly_store_say(&w, k.text), vly_store_put(&w, data, bytes), vly_store_say(&w, most.text);
+        vly_store_say(&w, "EVAL"), vly_store_say(&w, bounded_push), vly_store_say(&w, "1"),
+            vly_store_say(&w, k.text), vly_store_put(&w, data, bytes), vly_store_say(&w, most.text);
     }
     VLY_TRY(vly_store_run(s, 0, &w));
     if (accepted && !s->batching) *accepted = s->held->integer != 0;
     return VLY_OK;
 }
 
-vly_status vly_store_pop(vly_store *s, const char *list, int wait_ms, const void **data, size_t *bytes) {
+vly_status vly_store_pop(vly_store *s, const char *list, int wait_ms, const void **data,
+                         size_t *bytes) {
     const vly_store_key k = vly_store_full_key(s, list);
     char seconds[24];
     snprintf(seconds, sizeof seconds, "%.3f", wait_ms / 1000.0);
@@ -300,7 +342,8 @@ vly_status vly_store_pop(vly_store *s, const char *list, int wait_ms, const void
     VLY_TRY(vly_store_run(s, wait_ms, &w));
     const redisReply *r = s->held;
     if (r->type == REDIS_REPLY_ARRAY && r->elements == 2) r = r->element[1];
-    if (r->type != REDIS_REPLY_STRING) return vly_fail(VLY_ENOTFOUND, "store: list {%s}:%s is empty", s->run, list);
+    if (r->type != REDIS_REPLY_STRING)
+        return vly_fail(VLY_ENOTFOUND, "store: list {%s}:%s is empty", s->run, list);
     *data = r->str;
     *bytes = r->len;
     return VLY_OK;
@@ -313,7 +356,8 @@ redisReply *vly_store_take(vly_store *s) {
 }
 
 vly_status vly_store_pop_many(vly_store *s, const char *list, int most,
-                              vly_status (*each)(void *arg, const void *data, size_t bytes), void *arg, int *count) {
+                              vly_status (*each)(void *arg, const void *data, size_t bytes),
+                              void *arg, int *count) {
     const vly_store_key k = vly_store_full_key(s, list);
     const vly_store_number text = vly_store_digits(most);
     vly_store_words w = {0};
@@ -322,7 +366,8 @@ vly_status vly_store_pop_many(vly_store *s, const char *list, int most,
     redisReply *r = vly_store_take(s);
     vly_status status = VLY_OK;
     *count = r->type == REDIS_REPLY_ARRAY ? (int)r->elements : 0;
-    for (int i = 0; i < *count && status == VLY_OK; i++) status = each(arg, r->element[i]->str, r->element[i]->len);
+    for (int i = 0; i < *count && status == VLY_OK; i++)
+        status = each(arg, r->element[i]->str, r->element[i]->len);
     freeReplyObject(r);
     return status;
 }
@@ -338,17 +383,21 @@ vly_status vly_store_length(vly_store *s, const char *list, int64_t *length) {
 
 /* ---- streams ---- */
 
-vly_status vly_store_append(vly_store *s, const char *log, const void *data, size_t bytes, int64_t keep) {
+vly_status vly_store_append(vly_store *s, const char *log, const void *data, size_t bytes,
+                            int64_t keep) {
     const vly_store_key k = vly_store_full_key(s, log);
     const vly_store_number most = vly_store_digits(keep);
     vly_store_words w = {0};
-    vly_store_say(&w, "XADD"), vly_store_say(&w, k.text), vly_store_say(&w, "MAXLEN"), vly_store_say(&w, "~"), vly_store_say(&w, most.text), vly_store_say(&w, "*"), vly_store_say(&w, "d"), vly_store_put(&w, data, bytes);
+    vly_store_say(&w, "XADD"), vly_store_say(&w, k.text), vly_store_say(&w, "MAXLEN"),
+        vly_store_say(&w, "~"), vly_store_say(&w, most.text), vly_store_say(&w, "*"),
+        vly_store_say(&w, "d"), vly_store_put(&w, data, bytes);
     return vly_store_run(s, 0, &w);
 }
 
 /* An entry is [id, [field, value]]. */
 static vly_status each_entry(const redisReply *entries, char *cursor,
-                             vly_status (*each)(void *, const void *, size_t), void *arg, int *count) {
+                             vly_status (*each)(void *, const void *, size_t), void *arg,
+                             int *count) {
     for (size_t i = 0; i < entries->elements; i++) {
         const redisReply *entry = entries->element[i];
         if (entry->elements != 2 || entry->element[1]->elements < 2)
@@ -361,8 +410,10 @@ static vly_status each_entry(const redisReply *entries, char *cursor,
     return VLY_OK;
 }
 
-vly_status vly_store_read(vly_store *s, const char *log, char cursor[VLY_STORE_CURSOR], int most, int wait_ms,
-                          vly_status (*each)(void *arg, const void *data, size_t bytes), void *arg, int *count) {
+vly_status vly_store_read(vly_store *s, const char *log, char cursor[VLY_STORE_CURSOR], int most,
+                          int wait_ms,
+                          vly_status (*each)(void *arg, const void *data, size_t bytes), void *arg,
+                          int *count) {
     const vly_store_key k = vly_store_full_key(s, log);
     const vly_store_number limit = vly_store_digits(most), wait = vly_store_digits(wait_ms);
     vly_store_words w = {0};
@@ -398,11 +449,13 @@ vly_status vly_store_end(vly_store *s) {
     for (int i = 0; i < s->batched; i++) {
         redisReply *r = NULL;
         if (redisGetReply(s->link, (void **)&r) != REDIS_OK)
-            return vly_fail(VLY_EPEER, "store %s: %s", vly_store_where(s, at, sizeof at), s->link->errstr);
+            return vly_fail(VLY_EPEER, "store %s: %s", vly_store_where(s, at, sizeof at),
+                            s->link->errstr);
         s->traffic.received_bytes += vly_store_reply_bytes(r);
         const bool away = vly_store_moved(s, r);
         if (r->type == REDIS_REPLY_ERROR && status == VLY_OK)
-            status = vly_fail(away ? VLY_EPEER : error_kind(r->str), "store %s: %s", vly_store_where(s, at, sizeof at), r->str);
+            status = vly_fail(away ? VLY_EPEER : error_kind(r->str), "store %s: %s",
+                              vly_store_where(s, at, sizeof at), r->str);
         freeReplyObject(r);
     }
     if (status == VLY_EPEER) vly_store_hang_up(s);

@@ -4,8 +4,11 @@
 #include <string.h>
 #include "cpu/fleet/store_impl.h"
 
-static vly_status copy_part(char *to, size_t room, const char *from, size_t length, const char *what) {
-    if (length >= room) return vly_fail(VLY_EINVAL, "store address: the %s is longer than %zu characters", what, room - 1);
+static vly_status copy_part(char *to, size_t room, const char *from, size_t length,
+                            const char *what) {
+    if (length >= room)
+        return vly_fail(VLY_EINVAL, "store address: the %s is longer than %zu characters", what,
+                        room - 1);
     memcpy(to, from, length);
     to[length] = '\0';
     return VLY_OK;
@@ -26,21 +29,29 @@ static vly_status parse_credentials(vly_store_address *at, const char *from, siz
     const size_t user = colon ? (size_t)(colon - from) : 0;
     const char *secret = colon ? colon + 1 : from;
     VLY_TRY(copy_part(at->user, sizeof at->user, from, user, "user name"));
-    return copy_part(at->password, sizeof at->password, secret, length - (size_t)(secret - from), "password");
+    return copy_part(at->password, sizeof at->password, secret, length - (size_t)(secret - from),
+                     "password");
 }
 
 static vly_status parse_url(vly_store_address *at, const char *url) {
     *at = (vly_store_address){.port = 6379};
     if (strncmp(url, "unix://", 7) == 0) {
         const char *path = url + 7, *query = strchr(path, '?');
-        VLY_TRY(copy_part(at->unix_path, sizeof at->unix_path, path, query ? (size_t)(query - path) : strlen(path), "socket path"));
+        VLY_TRY(copy_part(at->unix_path, sizeof at->unix_path, path,
+                          query ? (size_t)(query - path) : strlen(path), "socket path"));
         return query ? parse_number(query + 1, 65535, "database number", &at->db) : VLY_OK;
     }
     if (strncmp(url, "rediss://", 9) == 0)
-        return vly_fail(VLY_EUNSUPPORTED, "store %s: TLS is not built in; put stunnel in front and give its redis:// address", url);
+        return vly_fail(
+            VLY_EUNSUPPORTED,
+            "store %s: TLS is not built in; put stunnel in front and give its redis:// address",
+            url);
     if (strncmp(url, "redis://", 8) != 0)
-        return vly_fail(VLY_EINVAL, "store '%s': give redis://[user:password@]host[:port][/db] or unix:///path", url);
-    const char *rest = url + 8, *slash = strchr(rest, '/'), *end = slash ? slash : rest + strlen(rest);
+        return vly_fail(VLY_EINVAL,
+                        "store '%s': give redis://[user:password@]host[:port][/db] or unix:///path",
+                        url);
+    const char *rest = url + 8, *slash = strchr(rest, '/'),
+               *end = slash ? slash : rest + strlen(rest);
     const char *at_sign = NULL;
     for (const char *c = rest; c < end; c++)
         if (*c == '@') at_sign = c;
@@ -57,24 +68,32 @@ static vly_status parse_url(vly_store_address *at, const char *url) {
         VLY_TRY(parse_number(colon + 1, 65535, "port", &at->port));
     }
     const char *name = host[0] == '[' ? host + 1 : host;
-    VLY_TRY(copy_part(at->host, sizeof at->host, name[0] ? name : "127.0.0.1", strlen(name[0] ? name : "127.0.0.1"), "host"));
+    VLY_TRY(copy_part(at->host, sizeof at->host, name[0] ? name : "127.0.0.1",
+                      strlen(name[0] ? name : "127.0.0.1"), "host"));
     return slash && slash[1] ? parse_number(slash + 1, 65535, "database number", &at->db) : VLY_OK;
 }
 
 /* A password that stands in no URL, so in no list of processes, no configuration and no log. */
 static vly_status find_password(vly_store_address *at) {
-    const char *given = getenv("VOLLEY_STORE_PASSWORD"), *path = getenv("VOLLEY_STORE_PASSWORD_FILE");
+    const char *given = getenv("VOLLEY_STORE_PASSWORD"),
+               *path = getenv("VOLLEY_STORE_PASSWORD_FILE");
     if (at->password[0]) return VLY_OK;
-    if (given && given[0]) return copy_part(at->password, sizeof at->password, given, strlen(given), "password in VOLLEY_STORE_PASSWORD");
+    if (given && given[0])
+        return copy_part(at->password, sizeof at->password, given, strlen(given),
+                         "password in VOLLEY_STORE_PASSWORD");
     if (!path || !path[0]) return VLY_OK;
     FILE *file = fopen(path, "r");
-    if (!file) return vly_fail(VLY_EINVAL, "store: cannot read VOLLEY_STORE_PASSWORD_FILE %s: %s", path, strerror(errno));
+    if (!file)
+        return vly_fail(VLY_EINVAL, "store: cannot read VOLLEY_STORE_PASSWORD_FILE %s: %s", path,
+                        strerror(errno));
     char line[300] = "";
     const bool read = fgets(line, sizeof line, file) != NULL;
     fclose(file);
     line[strcspn(line, "\r\n")] = '\0';
-    if (!read || !line[0]) return vly_fail(VLY_EINVAL, "store: %s holds no password in its first line", path);
-    return copy_part(at->password, sizeof at->password, line, strlen(line), "password in VOLLEY_STORE_PASSWORD_FILE");
+    if (!read || !line[0])
+        return vly_fail(VLY_EINVAL, "store: %s holds no password in its first line", path);
+    return copy_part(at->password, sizeof at->password, line, strlen(line),
+                     "password in VOLLEY_STORE_PASSWORD_FILE");
 }
 
 vly_status vly_store_find(vly_store_address *at, const char *url) {

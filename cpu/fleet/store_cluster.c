@@ -1,5 +1,6 @@
-/* Redis Cluster: all keys of a connection share one hash tag, so one node holds them all, and whoever asks another node is
- * told which. The connection then goes there, and back to where it came from should that node be gone. */
+/* Redis Cluster: all keys of a connection share one hash tag, so one node holds them all, and
+ * whoever asks another node is told which. The connection then goes there, and back to where it
+ * came from should that node be gone. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

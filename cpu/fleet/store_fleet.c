@@ -4,19 +4,22 @@
 
 enum { PAUSE_MS = 10 };
 
-/* One key per member, with a time to live, and one set that names them: no SCAN over a big store. */
+/* One key per member, with a time to live, and one set that names them: no SCAN over a big store.
+ */
 static vly_status queue_beat(vly_store *s, const char *member, const char *json, int ttl_ms) {
     char name[192];
     snprintf(name, sizeof name, "member:%s", member);
     const vly_store_key k = vly_store_full_key(s, name), set = vly_store_full_key(s, "members");
     const vly_store_number ttl = vly_store_digits(ttl_ms);
     vly_store_words w = {0}, a = {0}, r = {0};
-    vly_store_say(&w, "SET"), vly_store_say(&w, k.text), vly_store_say(&w, json), vly_store_say(&w, "PX"), vly_store_say(&w, ttl.text);
+    vly_store_say(&w, "SET"), vly_store_say(&w, k.text), vly_store_say(&w, json),
+        vly_store_say(&w, "PX"), vly_store_say(&w, ttl.text);
     vly_store_say(&a, "SADD"), vly_store_say(&a, set.text), vly_store_say(&a, member);
     vly_store_say(&r, "SADD"), vly_store_say(&r, "volley:runs"), vly_store_say(&r, s->run);
     VLY_TRY(vly_store_run(s, 0, &w));
     VLY_TRY(vly_store_run(s, 0, &a));
-    return s->cluster ? VLY_OK : vly_store_run(s, 0, &r); /* the list of all runs is with one node of many */
+    return s->cluster ? VLY_OK : vly_store_run(s, 0, &r); /* the list of all runs is with one node
+                                                             of many */
 }
 
 vly_status vly_store_beat(vly_store *s, const char *member, const char *json, int ttl_ms) {
@@ -41,13 +44,16 @@ static vly_status set_members(vly_store *s, const char *full, redisReply **out) 
     return VLY_OK;
 }
 
-vly_status vly_store_members(vly_store *s, vly_status (*each)(void *arg, const char *member, const char *json), void *arg, int *count) {
+vly_status vly_store_members(vly_store *s,
+                             vly_status (*each)(void *arg, const char *member, const char *json),
+                             void *arg, int *count) {
     const vly_store_key set = vly_store_full_key(s, "members");
     redisReply *names;
     *count = 0;
     VLY_TRY(set_members(s, set.text, &names));
     vly_status status = VLY_OK;
-    for (size_t i = 0; names->type == REDIS_REPLY_ARRAY && i < names->elements && status == VLY_OK; i++) {
+    for (size_t i = 0; names->type == REDIS_REPLY_ARRAY && i < names->elements && status == VLY_OK;
+         i++) {
         char name[192];
         snprintf(name, sizeof name, "member:%s", names->element[i]->str);
         const vly_store_key k = vly_store_full_key(s, name);
@@ -59,7 +65,8 @@ vly_status vly_store_members(vly_store *s, vly_status (*each)(void *arg, const c
             status = each(arg, names->element[i]->str, json->str);
             ++*count;
         } else {
-            vly_store_say(&gone, "SREM"), vly_store_say(&gone, set.text), vly_store_say(&gone, names->element[i]->str);
+            vly_store_say(&gone, "SREM"), vly_store_say(&gone, set.text),
+                vly_store_say(&gone, names->element[i]->str);
             status = vly_store_run(s, 0, &gone);
         }
         freeReplyObject(json);
@@ -68,12 +75,14 @@ vly_status vly_store_members(vly_store *s, vly_status (*each)(void *arg, const c
     return status;
 }
 
-vly_status vly_store_runs(vly_store *s, vly_status (*each)(void *arg, const char *run), void *arg, int *count) {
+vly_status vly_store_runs(vly_store *s, vly_status (*each)(void *arg, const char *run), void *arg,
+                          int *count) {
     redisReply *names;
     *count = 0;
     VLY_TRY(set_members(s, "volley:runs", &names));
     vly_status status = VLY_OK;
-    for (size_t i = 0; names->type == REDIS_REPLY_ARRAY && i < names->elements && status == VLY_OK; i++, ++*count)
+    for (size_t i = 0; names->type == REDIS_REPLY_ARRAY && i < names->elements && status == VLY_OK;
+         i++, ++*count)
         status = each(arg, names->element[i]->str);
     freeReplyObject(names);
     return status;

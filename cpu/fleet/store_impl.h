@@ -21,7 +21,7 @@ typedef struct {
 
 struct vly_store {
     redisContext *link;
-    redisReply *held; /* owns what the last call handed out */
+    redisReply *held;           /* owns what the last call handed out */
     vly_store_address at, home; /* home: as given, where a cluster sent us elsewhere */
     bool cluster;
     char run[128];
@@ -41,14 +41,19 @@ typedef struct {
 void vly_store_put(vly_store_words *w, const void *data, size_t bytes);
 void vly_store_say(vly_store_words *w, const char *word);
 
-typedef struct { char text[VLY_STORE_KEY_MAX]; } vly_store_key;
+typedef struct {
+    char text[VLY_STORE_KEY_MAX];
+} vly_store_key;
 vly_store_key vly_store_full_key(const vly_store *s, const char *key);
-typedef struct { char text[24]; } vly_store_number;
+typedef struct {
+    char text[24];
+} vly_store_number;
 vly_store_number vly_store_digits(int64_t value);
 
 /* From a url, and the environment for a password that is not in it. */
 vly_status vly_store_find(vly_store_address *at, const char *url);
-/* Sends, waits for the answer and keeps it in s->held (a batch: queues). wait_ms: how long the server may hold it back. */
+/* Sends, waits for the answer and keeps it in s->held (a batch: queues). wait_ms: how long the
+ * server may hold it back. */
 vly_status vly_store_run(vly_store *s, int wait_ms, const vly_store_words *w);
 /* Takes the answer out of the store, so that more calls may be made while it is read. */
 redisReply *vly_store_take(vly_store *s);

@@ -1,14 +1,16 @@
-/* What shards of experience need of the store beyond values and lists: steps that nobody can come between (a script in the
- * server), parts of lists, and ranges of many values asked for at once and answered later. */
+/* What shards of experience need of the store beyond values and lists: steps that nobody can come
+ * between (a script in the server), parts of lists, and ranges of many values asked for at once and
+ * answered later. */
 #include <stdlib.h>
 #include "cpu/fleet/store_impl.h"
 
-vly_status vly_store_script(vly_store *s, const char *script, const char *const *key, int keys, const vly_store_bytes *arg, int args,
-                            int64_t *out, int outs) {
+vly_status vly_store_script(vly_store *s, const char *script, const char *const *key, int keys,
+                            const vly_store_bytes *arg, int args, int64_t *out, int outs) {
     vly_store_key full[6];
     vly_store_words w = {0};
     const vly_store_number count = vly_store_digits(keys);
-    if (keys > 6 || keys + args + 3 > VLY_STORE_WORDS) return vly_fail(VLY_EINVAL, "store: a script of %d keys and %d arguments", keys, args);
+    if (keys > 6 || keys + args + 3 > VLY_STORE_WORDS)
+        return vly_fail(VLY_EINVAL, "store: a script of %d keys and %d arguments", keys, args);
     vly_store_say(&w, "EVAL"), vly_store_say(&w, script), vly_store_say(&w, count.text);
     for (int i = 0; i < keys; i++) {
         full[i] = vly_store_full_key(s, key[i]);
@@ -22,22 +24,27 @@ vly_status vly_store_script(vly_store *s, const char *script, const char *const 
         out[0] = r->integer;
         return VLY_OK;
     }
-    if (r->type != REDIS_REPLY_ARRAY || r->elements != (size_t)outs) return vly_fail(VLY_EIO, "store: a script answered with something else");
-    for (int i = 0; i < outs; i++) out[i] = r->element[i]->type == REDIS_REPLY_INTEGER ? r->element[i]->integer : 0;
+    if (r->type != REDIS_REPLY_ARRAY || r->elements != (size_t)outs)
+        return vly_fail(VLY_EIO, "store: a script answered with something else");
+    for (int i = 0; i < outs; i++)
+        out[i] = r->element[i]->type == REDIS_REPLY_INTEGER ? r->element[i]->integer : 0;
     return VLY_OK;
 }
 
 vly_status vly_store_slice(vly_store *s, const char *list, int64_t from, int most,
-                           vly_status (*each)(void *arg, const void *data, size_t bytes), void *arg, int *count) {
+                           vly_status (*each)(void *arg, const void *data, size_t bytes), void *arg,
+                           int *count) {
     const vly_store_key k = vly_store_full_key(s, list);
     const vly_store_number first = vly_store_digits(from), last = vly_store_digits(from + most - 1);
     vly_store_words w = {0};
-    vly_store_say(&w, "LRANGE"), vly_store_say(&w, k.text), vly_store_say(&w, first.text), vly_store_say(&w, last.text);
+    vly_store_say(&w, "LRANGE"), vly_store_say(&w, k.text), vly_store_say(&w, first.text),
+        vly_store_say(&w, last.text);
     *count = 0;
     VLY_TRY(vly_store_run(s, 0, &w));
     redisReply *r = vly_store_take(s);
     vly_status status = VLY_OK;
-    for (size_t i = 0; r->type == REDIS_REPLY_ARRAY && i < r->elements && status == VLY_OK; i++, ++*count)
+    for (size_t i = 0; r->type == REDIS_REPLY_ARRAY && i < r->elements && status == VLY_OK;
+         i++, ++*count)
         status = each(arg, r->element[i]->str, r->element[i]->len);
     freeReplyObject(r);
     return status;
@@ -47,11 +54,15 @@ vly_status vly_store_slice(vly_store *s, const char *list, int64_t from, int mos
 
 vly_status vly_store_ask(vly_store *s, const char *key, size_t offset, size_t bytes) {
     const vly_store_key k = vly_store_full_key(s, key);
-    const vly_store_number from = vly_store_digits((int64_t)offset), to = vly_store_digits((int64_t)(offset + bytes) - 1);
+    const vly_store_number from = vly_store_digits((int64_t)offset),
+                           to = vly_store_digits((int64_t)(offset + bytes) - 1);
     vly_store_words w = {0};
     if (s->asked == 0) VLY_TRY(vly_store_connected(s));
-    if (bytes == 0) vly_store_say(&w, "GET"), vly_store_say(&w, k.text);
-    else vly_store_say(&w, "GETRANGE"), vly_store_say(&w, k.text), vly_store_say(&w, from.text), vly_store_say(&w, to.text);
+    if (bytes == 0)
+        vly_store_say(&w, "GET"), vly_store_say(&w, k.text);
+    else
+        vly_store_say(&w, "GETRANGE"), vly_store_say(&w, k.text), vly_store_say(&w, from.text),
+            vly_store_say(&w, to.text);
     VLY_TRY(vly_store_queue(s, &w));
     s->asked++;
     return VLY_OK;
@@ -74,12 +85,15 @@ vly_status vly_store_answer(vly_store *s, const void **data, size_t *bytes) {
     if (s->held) freeReplyObject(vly_store_take(s));
     if (redisGetReply(s->link, (void **)&r) != REDIS_OK) {
         s->asked = 0;
-        return vly_fail(VLY_EPEER, "store %s: %s", vly_store_where(s, at, sizeof at), s->link->errstr);
+        return vly_fail(VLY_EPEER, "store %s: %s", vly_store_where(s, at, sizeof at),
+                        s->link->errstr);
     }
     s->asked--;
     s->held = r;
     s->traffic.received_bytes += vly_store_reply_bytes(r);
-    if (r->type == REDIS_REPLY_ERROR) return vly_fail(vly_store_moved(s, r) ? VLY_EPEER : VLY_EIO, "store %s: %s", vly_store_where(s, at, sizeof at), r->str);
+    if (r->type == REDIS_REPLY_ERROR)
+        return vly_fail(vly_store_moved(s, r) ? VLY_EPEER : VLY_EIO, "store %s: %s",
+                        vly_store_where(s, at, sizeof at), r->str);
     *data = r->type == REDIS_REPLY_STRING ? r->str : NULL;
     *bytes = r->type == REDIS_REPLY_STRING ? r->len : 0;
     return VLY_OK;

@@ -1,4 +1,5 @@
-/* A redis-server of our own for a run on one machine: loopback, a free port, files in the run's folder. */
+/* A redis-server of our own for a run on one machine: loopback, a free port, files in the run's
+ * folder. */
 #include "cpu/fleet/store.h"
 #include <arpa/inet.h>
 #include <errno.h>
@@ -30,7 +31,8 @@ static int free_port(void) {
     const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     int port = -1;
     if (fd < 0) return -1;
-    if (bind(fd, (struct sockaddr *)&a, sizeof a) == 0 && getsockname(fd, (struct sockaddr *)&a, &length) == 0)
+    if (bind(fd, (struct sockaddr *)&a, sizeof a) == 0 &&
+        getsockname(fd, (struct sockaddr *)&a, &length) == 0)
         port = ntohs(a.sin_port);
     close(fd);
     return port;
@@ -42,13 +44,16 @@ static void become_redis(const vly_store_server *server, pid_t parent) {
     snprintf(log, sizeof log, "%s/redis.log", server->folder);
     prctl(PR_SET_PDEATHSIG, SIGTERM); /* a killed trainer leaves no server behind */
     if (getppid() != parent) _exit(0);
-    setpgid(0, 0); /* Ctrl-C in the terminal is for the trainer: it still saves through this server */
+    setpgid(0, 0); /* Ctrl-C in the terminal is for the trainer: it still saves through this server
+                    */
     const int null = open("/dev/null", O_RDWR);
     dup2(null, 0);
     dup2(null, 1);
-    execlp("redis-server", "redis-server", "--bind", "127.0.0.1", "--port", port, "--dir", server->folder, "--logfile", log,
-           "--save", "", "--appendonly", server->durable ? "yes" : "no", "--appendfsync", "everysec", "--auto-aof-rewrite-min-size", "256mb",
-           "--maxmemory-policy", "noeviction", "--daemonize", "no", (char *)NULL);
+    execlp("redis-server", "redis-server", "--bind", "127.0.0.1", "--port", port, "--dir",
+           server->folder, "--logfile", log, "--save", "", "--appendonly",
+           server->durable ? "yes" : "no", "--appendfsync", "everysec",
+           "--auto-aof-rewrite-min-size", "256mb", "--maxmemory-policy", "noeviction",
+           "--daemonize", "no", (char *)NULL);
     _exit(127);
 }
 
@@ -69,13 +74,16 @@ static vly_status wait_ready(vly_store_server *server) {
         if (waitpid(server->pid, &how, WNOHANG) == server->pid) {
             server->pid = 0;
             if (WIFEXITED(how) && WEXITSTATUS(how) == 127)
-                return vly_fail(VLY_ENOTFOUND, "redis-server is not installed: apt-get install redis-server, or give --store redis://host:port");
-            return vly_fail(VLY_EPEER, "redis-server stopped at start; see %s/redis.log", server->folder);
+                return vly_fail(VLY_ENOTFOUND, "redis-server is not installed: apt-get install "
+                                               "redis-server, or give --store redis://host:port");
+            return vly_fail(VLY_EPEER, "redis-server stopped at start; see %s/redis.log",
+                            server->folder);
         }
         if (answers(server->url)) return VLY_OK;
         nanosleep(&(struct timespec){0, 5000000}, NULL);
     }
-    return vly_fail(VLY_ETIMEOUT, "redis-server does not answer within %d s; see %s/redis.log", START_MS / 1000, server->folder);
+    return vly_fail(VLY_ETIMEOUT, "redis-server does not answer within %d s; see %s/redis.log",
+                    START_MS / 1000, server->folder);
 }
 
 static vly_status launch(vly_store_server *server) {
@@ -102,7 +110,8 @@ vly_status vly_store_server_start(vly_store_server **out, const char *folder, bo
     if (!server) return vly_fail(VLY_ENOMEM, "store server: out of memory");
     server->durable = durable;
     char real[4096];
-    if ((mkdir(folder, 0777) != 0 && errno != EEXIST) || !realpath(folder, real) || strlen(real) >= sizeof server->folder) {
+    if ((mkdir(folder, 0777) != 0 && errno != EEXIST) || !realpath(folder, real) ||
+        strlen(real) >= sizeof server->folder) {
         free(server);
         return vly_fail(VLY_EIO, "cannot use the folder %s for Redis: %s", folder, strerror(errno));
     }
@@ -121,8 +130,12 @@ vly_status vly_store_server_start(vly_store_server **out, const char *folder, bo
     return VLY_OK;
 }
 
-const char *vly_store_server_url(const vly_store_server *server) { return server->url; }
-int vly_store_server_pid(const vly_store_server *server) { return (int)server->pid; }
+const char *vly_store_server_url(const vly_store_server *server) {
+    return server->url;
+}
+int vly_store_server_pid(const vly_store_server *server) {
+    return (int)server->pid;
+}
 
 vly_status vly_store_server_mend(vly_store_server *server, bool *restarted) {
     int how;

@@ -5,17 +5,21 @@
 enum { BLOCK = 32, EVERY = 64 };
 
 const char *vly_tab_scheme_name(vly_tab_scheme scheme) {
-    static const char *const names[] = {"share", "shard-state", "shard-time", "merge-mean", "merge-max", "merge-visits", "gossip", "allreduce"};
+    static const char *const names[] = {"share",     "shard-state",  "shard-time", "merge-mean",
+                                        "merge-max", "merge-visits", "gossip",     "allreduce"};
     return names[scheme];
 }
 
 static void pack(const vly_tab *t, unsigned char *to, const vly_tab_head *head) {
     const size_t cells = (size_t)t->states * (size_t)t->actions;
-    unsigned char *values = to + sizeof *head, *visits = values + cells * sizeof(float), *owned = visits + cells * sizeof(uint32_t);
+    unsigned char *values = to + sizeof *head, *visits = values + cells * sizeof(float),
+                  *owned = visits + cells * sizeof(uint32_t);
     memcpy(to, head, sizeof *head);
     for (size_t i = 0; i < cells; i++) {
         const float x = (float)t->table[i];
-        const bool mine = t->o.scheme == VLY_TAB_SHARD_STATE ? vly_tab_state_owner(t, (int64_t)i) == t->o.rank : t->owned[i] == 1;
+        const bool mine = t->o.scheme == VLY_TAB_SHARD_STATE
+                              ? vly_tab_state_owner(t, (int64_t)i) == t->o.rank
+                              : t->owned[i] == 1;
         memcpy(values + i * sizeof x, &x, sizeof x);
         memcpy(visits + i * sizeof(uint32_t), &t->visits[i], sizeof(uint32_t));
         owned[i] = mine;
@@ -25,7 +29,8 @@ static void pack(const vly_tab *t, unsigned char *to, const vly_tab_head *head) 
 static vly_status publish(vly_tab *t, bool finished) {
     char key[32];
     const vly_store_traffic traffic = vly_store_get_traffic(t->store);
-    t->head.magic = VLY_TAB_MAGIC, t->head.rank = t->o.rank, t->head.states = t->states, t->head.actions = t->actions;
+    t->head.magic = VLY_TAB_MAGIC, t->head.rank = t->o.rank, t->head.states = t->states,
+    t->head.actions = t->actions;
     t->head.finished = finished, t->head.round++;
     t->head.sent = traffic.sent_bytes, t->head.received = traffic.received_bytes;
     pack(t, t->message, &t->head);
@@ -38,7 +43,9 @@ static vly_status grow(vly_tab *t, int states, int actions) {
     t->message = malloc(vly_tab_table_bytes(states, actions));
     t->other = malloc(vly_tab_table_bytes(states, actions));
     t->owned = calloc((size_t)states * (size_t)actions, 1);
-    return t->message && t->other && t->owned ? VLY_OK : vly_fail(VLY_ENOMEM, "tabular: out of memory for %d x %d", states, actions);
+    return t->message && t->other && t->owned
+               ? VLY_OK
+               : vly_fail(VLY_ENOMEM, "tabular: out of memory for %d x %d", states, actions);
 }
 
 static vly_status merge(vly_sync *s, int states, int actions, vly_real *table, uint32_t *visits) {
@@ -48,7 +55,8 @@ static vly_status merge(vly_sync *s, int states, int actions, vly_real *table, u
     if (++t->calls % (uint64_t)t->o.every) return VLY_OK;
     char name[16], json[96];
     snprintf(name, sizeof name, "t%d", t->o.rank);
-    snprintf(json, sizeof json, "{\"role\":\"tabular\",\"scheme\":\"%s\",\"steps\":%lld}", vly_tab_scheme_name(t->o.scheme), (long long)t->head.steps);
+    snprintf(json, sizeof json, "{\"role\":\"tabular\",\"scheme\":\"%s\",\"steps\":%lld}",
+             vly_tab_scheme_name(t->o.scheme), (long long)t->head.steps);
     VLY_TRY(vly_store_beat(t->store, name, json, VLY_TAB_TTL_MS));
     VLY_TRY(publish(t, false));
     VLY_TRY(vly_tab_mix(t));
@@ -59,7 +67,8 @@ void vly_tab_note(vly_tab *t, int64_t steps, int64_t updates, const double *retu
     t->head.steps += steps, t->head.updates += updates;
     for (int i = 0; i < count; i++) {
         if (t->head.returns == VLY_TAB_RETURNS) {
-            memmove(t->head.score, t->head.score + 1, (VLY_TAB_RETURNS - 1) * sizeof t->head.score[0]);
+            memmove(t->head.score, t->head.score + 1,
+                    (VLY_TAB_RETURNS - 1) * sizeof t->head.score[0]);
             t->head.returns--;
         }
         t->head.score[t->head.returns++] = (float)returns[i];
@@ -67,8 +76,12 @@ void vly_tab_note(vly_tab *t, int64_t steps, int64_t updates, const double *retu
     }
 }
 
-bool vly_tab_stopped(const vly_tab *t) { return t->stopped; }
-vly_sync *vly_tab_sync(vly_tab *t) { return &t->sync; }
+bool vly_tab_stopped(const vly_tab *t) {
+    return t->stopped;
+}
+vly_sync *vly_tab_sync(vly_tab *t) {
+    return &t->sync;
+}
 
 vly_status vly_tab_finish(vly_tab *t) {
     if (!t->table) return VLY_OK;
@@ -78,8 +91,10 @@ vly_status vly_tab_finish(vly_tab *t) {
 }
 
 vly_status vly_tab_create(vly_tab **out, vly_store *store, const vly_tab_options *options) {
-    if (options->world < 1 || options->world > 120 || options->rank < 0 || options->rank >= options->world || options->block > VLY_TAB_BLOCK_MOST)
-        return vly_fail(VLY_EINVAL, "tabular: rank %d of %d nodes (at most 120)", options->rank, options->world);
+    if (options->world < 1 || options->world > 120 || options->rank < 0 ||
+        options->rank >= options->world || options->block > VLY_TAB_BLOCK_MOST)
+        return vly_fail(VLY_EINVAL, "tabular: rank %d of %d nodes (at most 120)", options->rank,
+                        options->world);
     vly_tab *t = calloc(1, sizeof *t);
     if (!t) return vly_fail(VLY_ENOMEM, "tabular: out of memory");
     t->store = store, t->o = *options;
@@ -88,8 +103,10 @@ vly_status vly_tab_create(vly_tab **out, vly_store *store, const vly_tab_options
     strcpy(t->cursor, "0");
     t->out = calloc((size_t)t->o.world * (size_t)t->o.block, sizeof *t->out);
     t->out_count = calloc((size_t)t->o.world, sizeof *t->out_count);
-    const bool moves = t->o.scheme == VLY_TAB_SHARE || t->o.scheme == VLY_TAB_SHARD_STATE || t->o.scheme == VLY_TAB_SHARD_TIME;
-    t->sync = (vly_sync){.rank = t->o.rank, .world = 1, .exchange = moves ? vly_tab_exchange : NULL, .merge = merge};
+    const bool moves = t->o.scheme == VLY_TAB_SHARE || t->o.scheme == VLY_TAB_SHARD_STATE ||
+                       t->o.scheme == VLY_TAB_SHARD_TIME;
+    t->sync = (vly_sync){
+        .rank = t->o.rank, .world = 1, .exchange = moves ? vly_tab_exchange : NULL, .merge = merge};
     if (!t->out || !t->out_count) {
         vly_tab_destroy(t);
         return vly_fail(VLY_ENOMEM, "tabular: out of memory");

@@ -1,16 +1,17 @@
-/* dist_tabular.h -- tables of several learners kept together through the store, by the schemes of the literature.
+/* dist_tabular.h -- tables of several learners kept together through the store, by the schemes of
+ * the literature.
  *
- *   worker:  VLY_TRY(vly_tab_sync_create(&t, store, &options));  args.sync = vly_tab_sync(t);   // common/learn/tabular.h
- *   learner: VLY_TRY(vly_tab_hub_create(&h, store, scheme, world, states, actions));
- *            while (...) VLY_TRY(vly_tab_hub_serve(h, 50));      vly_tab_hub_table(h, q);
+ *   worker:  VLY_TRY(vly_tab_sync_create(&t, store, &options));  args.sync = vly_tab_sync(t);   //
+ * common/learn/tabular.h learner: VLY_TRY(vly_tab_hub_create(&h, store, scheme, world, states,
+ * actions)); while (...) VLY_TRY(vly_tab_hub_serve(h, 50));      vly_tab_hub_table(h, q);
  *
  *   SHARE        every agent learns from everyone's transitions (Tan 1993)
- *   SHARD_STATE  the state-action pairs are divided among the nodes, Q(s,a) = sum_i Q_i(s,a) [(s,a) in Omega_i]; a
- *                transition goes to its owner, the maximum at s' ranges over the other nodes' shards
- *   SHARD_TIME   the same, where a pair belongs to the node that met it first
- *   MERGE_*      a parameter server merges the workers' tables: mean, maximum, or mean weighted by visits
- *   GOSSIP       a node averages with one random neighbour at a time, no centre
- *   ALLREDUCE    all nodes average with all others at a barrier
+ *   SHARD_STATE  the state-action pairs are divided among the nodes, Q(s,a) = sum_i Q_i(s,a) [(s,a)
+ * in Omega_i]; a transition goes to its owner, the maximum at s' ranges over the other nodes'
+ * shards SHARD_TIME   the same, where a pair belongs to the node that met it first MERGE_*      a
+ * parameter server merges the workers' tables: mean, maximum, or mean weighted by visits GOSSIP a
+ * node averages with one random neighbour at a time, no centre ALLREDUCE    all nodes average with
+ * all others at a barrier
  */
 #ifndef VLY_CPU_FLEET_TABLES_H
 #define VLY_CPU_FLEET_TABLES_H
@@ -18,8 +19,15 @@
 #include "cpu/fleet/store.h"
 
 typedef enum {
-    VLY_TAB_SHARE, VLY_TAB_SHARD_STATE, VLY_TAB_SHARD_TIME, VLY_TAB_MERGE_MEAN, VLY_TAB_MERGE_MAX, VLY_TAB_MERGE_VISITS,
-    VLY_TAB_GOSSIP, VLY_TAB_ALLREDUCE, VLY_TAB_SCHEMES
+    VLY_TAB_SHARE,
+    VLY_TAB_SHARD_STATE,
+    VLY_TAB_SHARD_TIME,
+    VLY_TAB_MERGE_MEAN,
+    VLY_TAB_MERGE_MAX,
+    VLY_TAB_MERGE_VISITS,
+    VLY_TAB_GOSSIP,
+    VLY_TAB_ALLREDUCE,
+    VLY_TAB_SCHEMES
 } vly_tab_scheme;
 const char *vly_tab_scheme_name(vly_tab_scheme scheme);
 
@@ -35,13 +43,15 @@ typedef struct vly_tab vly_tab;
 vly_status vly_tab_create(vly_tab **out, vly_store *store, const vly_tab_options *options);
 void vly_tab_destroy(vly_tab *t);
 vly_sync *vly_tab_sync(vly_tab *t);
-/* Agent steps done, updates of cells made and returns of episodes that ended since the last note. */
+/* Agent steps done, updates of cells made and returns of episodes that ended since the last note.
+ */
 void vly_tab_note(vly_tab *t, int64_t steps, int64_t updates, const double *returns, int count);
 bool vly_tab_stopped(const vly_tab *t);
 /* Publishes the table once more, as finished: what the worker ends with counts. */
 vly_status vly_tab_finish(vly_tab *t);
 
-/* ---- the learner's side: merges where the scheme has a centre, and sees everyone's progress ---- */
+/* ---- the learner's side: merges where the scheme has a centre, and sees everyone's progress ----
+ */
 
 typedef struct {
     int64_t steps, updates, episodes, merges;
@@ -52,7 +62,8 @@ typedef struct {
 } vly_tab_report;
 
 typedef struct vly_tab_hub vly_tab_hub;
-vly_status vly_tab_hub_create(vly_tab_hub **out, vly_store *store, vly_tab_scheme scheme, int world, int states, int actions);
+vly_status vly_tab_hub_create(vly_tab_hub **out, vly_store *store, vly_tab_scheme scheme, int world,
+                              int states, int actions);
 void vly_tab_hub_destroy(vly_tab_hub *h);
 vly_status vly_tab_hub_serve(vly_tab_hub *h, int wait_ms);
 vly_status vly_tab_hub_stop(vly_tab_hub *h);

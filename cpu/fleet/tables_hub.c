@@ -9,29 +9,34 @@ struct vly_tab_hub {
     vly_tab_scheme scheme;
     int world, states, actions;
     unsigned char **tables; /* (world) newest of each rank, NULL before the first */
-    vly_tab_head *heads;      /* (world) */
-    uint32_t *fresh;        /* (world, cells) visits in the newest table that the one before had not */
-    float *kept;            /* (cells) merged so far: stands where nobody has learned anew */
+    vly_tab_head *heads;    /* (world) */
+    uint32_t *fresh; /* (world, cells) visits in the newest table that the one before had not */
+    float *kept;     /* (cells) merged so far: stands where nobody has learned anew */
     unsigned char *merged, *incoming;
     int64_t merges;
-    bool *pending;          /* (world) waits for the merge of its round */
-    int64_t *heard_ms;      /* (world) */
+    bool *pending;     /* (world) waits for the merge of its round */
+    int64_t *heard_ms; /* (world) */
     int64_t polled_ms;
 };
 
-static bool has_centre(vly_tab_scheme s) { return s == VLY_TAB_MERGE_MEAN || s == VLY_TAB_MERGE_MAX || s == VLY_TAB_MERGE_VISITS; }
+static bool has_centre(vly_tab_scheme s) {
+    return s == VLY_TAB_MERGE_MEAN || s == VLY_TAB_MERGE_MAX || s == VLY_TAB_MERGE_VISITS;
+}
 
-static bool is_shard(vly_tab_scheme s) { return s == VLY_TAB_SHARD_STATE || s == VLY_TAB_SHARD_TIME; }
+static bool is_shard(vly_tab_scheme s) {
+    return s == VLY_TAB_SHARD_STATE || s == VLY_TAB_SHARD_TIME;
+}
 
-/* How much rank r's value of a cell counts. Means are over those who have learned something new there: the others
- * only repeat what was merged before, and would hold it back. */
+/* How much rank r's value of a cell counts. Means are over those who have learned something new
+ * there: the others only repeat what was merged before, and would hold it back. */
 static double weight_of(const vly_tab_hub *h, int r, size_t i, size_t cells) {
     const uint32_t fresh = h->fresh[(size_t)r * cells + i];
     if (is_shard(h->scheme)) return vly_tab_owned(h->tables[r], cells, i);
     if (h->scheme == VLY_TAB_MERGE_MEAN) return fresh > 0;
     if (h->scheme == VLY_TAB_MERGE_VISITS) return fresh;
     if (h->scheme == VLY_TAB_GOSSIP) return vly_tab_visits(h->tables[r], cells, i);
-    return vly_tab_visits(h->tables[r], cells, i) > 0; /* a zero that nobody learned is no maximum, and no part of a mean */
+    return vly_tab_visits(h->tables[r], cells, i) > 0; /* a zero that nobody learned is no maximum,
+                                                          and no part of a mean */
 }
 
 /* One cell of the fleet's table. */
@@ -46,12 +51,18 @@ static void combine(const vly_tab_hub *h, size_t i, double *value, uint64_t *vis
         sum += w * x, weight += w;
         if (w > 0 && x > largest) largest = x;
     }
-    *value = weight <= 0 ? (double)h->kept[i] : h->scheme == VLY_TAB_MERGE_MAX ? largest : sum / weight;
+    *value = weight <= 0                      ? (double)h->kept[i]
+             : h->scheme == VLY_TAB_MERGE_MAX ? largest
+                                              : sum / weight;
 }
 
 static vly_status publish_merged(vly_tab_hub *h) {
     const size_t cells = (size_t)h->states * (size_t)h->actions;
-    const vly_tab_head head = {.magic = VLY_TAB_MAGIC, .rank = -1, .states = h->states, .actions = h->actions, .round = ++h->merges};
+    const vly_tab_head head = {.magic = VLY_TAB_MAGIC,
+                               .rank = -1,
+                               .states = h->states,
+                               .actions = h->actions,
+                               .round = ++h->merges};
     memset(h->merged, 0, vly_tab_table_bytes(h->states, h->actions));
     memcpy(h->merged, &head, sizeof head);
     for (size_t i = 0; i < cells; i++) {
@@ -67,28 +78,36 @@ static vly_status publish_merged(vly_tab_hub *h) {
 
 static vly_status hear(vly_tab_hub *h, const unsigned char *message, const vly_tab_head *head) {
     const int r = head->rank;
-    if (r < 0 || r >= h->world || head->returns < 0 || head->returns > VLY_TAB_RETURNS) return VLY_OK;
-    const size_t bytes = vly_tab_table_bytes(h->states, h->actions), cells = (size_t)h->states * (size_t)h->actions;
-    if (h->tables[r] && head->round == h->heads[r].round && head->finished == h->heads[r].finished) return VLY_OK; /* heard already */
+    if (r < 0 || r >= h->world || head->returns < 0 || head->returns > VLY_TAB_RETURNS)
+        return VLY_OK;
+    const size_t bytes = vly_tab_table_bytes(h->states, h->actions),
+                 cells = (size_t)h->states * (size_t)h->actions;
+    if (h->tables[r] && head->round == h->heads[r].round && head->finished == h->heads[r].finished)
+        return VLY_OK; /* heard already */
     for (size_t i = 0; i < cells; i++) {
-        const uint32_t now = vly_tab_visits(message, cells, i), before = h->tables[r] ? vly_tab_visits(h->tables[r], cells, i) : 0;
-        h->fresh[(size_t)r * cells + i] = now >= before ? now - before : now; /* fewer: it was started again */
+        const uint32_t now = vly_tab_visits(message, cells, i),
+                       before = h->tables[r] ? vly_tab_visits(h->tables[r], cells, i) : 0;
+        h->fresh[(size_t)r * cells + i] = now >= before ? now - before : now; /* fewer: it was
+                                                                                 started again */
     }
     if (!h->tables[r]) h->tables[r] = malloc(bytes);
-    if (!h->tables[r]) return vly_fail(VLY_ENOMEM, "tabular: out of memory for %d tables", h->world);
+    if (!h->tables[r])
+        return vly_fail(VLY_ENOMEM, "tabular: out of memory for %d tables", h->world);
     memcpy(h->tables[r], message, bytes);
     h->heads[r] = *head;
     h->heard_ms[r] = vly_now_ms();
     return VLY_OK;
 }
 
-/* Everyone's newest table, a few times a second: progress, and the fleet's table where there is no centre. */
+/* Everyone's newest table, a few times a second: progress, and the fleet's table where there is no
+ * centre. */
 static vly_status poll_tables(vly_tab_hub *h) {
     char key[32];
     vly_tab_head head;
     for (int r = 0; r < h->world; r++) {
         vly_tab_key(key, sizeof key, r);
-        const vly_status status = vly_tab_fetch(h->store, key, h->states, h->actions, h->incoming, &head);
+        const vly_status status = vly_tab_fetch(h->store, key, h->states, h->actions, h->incoming,
+                                                &head);
         if (status == VLY_ENOTFOUND) continue;
         VLY_TRY(status);
         VLY_TRY(hear(h, h->incoming, &head));
@@ -96,25 +115,28 @@ static vly_status poll_tables(vly_tab_hub *h) {
     return VLY_OK;
 }
 
-/* A round is over when everyone who lives and has not finished has brought its table: each visit counts once, in the
- * round that it was made in. */
+/* A round is over when everyone who lives and has not finished has brought its table: each visit
+ * counts once, in the round that it was made in. */
 static vly_status close_round(vly_tab_hub *h) {
     int waiting = 0;
     for (int r = 0; r < h->world; r++) {
-        const bool lives = h->tables[r] && !h->heads[r].finished && vly_now_ms() - h->heard_ms[r] < VLY_TAB_TTL_MS;
+        const bool lives = h->tables[r] && !h->heads[r].finished &&
+                           vly_now_ms() - h->heard_ms[r] < VLY_TAB_TTL_MS;
         if (lives && !h->pending[r]) return VLY_OK;
         waiting += h->pending[r];
     }
     if (waiting == 0) return VLY_OK;
     VLY_TRY(publish_merged(h));
-    memset(h->fresh, 0, (size_t)h->world * (size_t)h->states * (size_t)h->actions * sizeof *h->fresh);
+    memset(h->fresh, 0,
+           (size_t)h->world * (size_t)h->states * (size_t)h->actions * sizeof *h->fresh);
     for (int r = 0; r < h->world; r++) {
         char list[32];
         if (!h->pending[r]) continue;
         h->pending[r] = false;
         snprintf(list, sizeof list, "merged:%d", r);
         VLY_TRY(vly_store_delete(h->store, list));
-        VLY_TRY(vly_store_push(h->store, list, &h->heads[r].round, sizeof h->heads[r].round, 0, NULL));
+        VLY_TRY(
+            vly_store_push(h->store, list, &h->heads[r].round, sizeof h->heads[r].round, 0, NULL));
     }
     return VLY_OK;
 }
@@ -132,13 +154,17 @@ vly_status vly_tab_hub_serve(vly_tab_hub *h, int wait_ms) {
     vly_tab_head head;
     if (bytes != vly_tab_table_bytes(h->states, h->actions)) return VLY_OK;
     memcpy(&head, message, sizeof head);
-    if (head.magic != VLY_TAB_MAGIC || head.states != h->states || head.actions != h->actions) return VLY_OK;
+    if (head.magic != VLY_TAB_MAGIC || head.states != h->states || head.actions != h->actions)
+        return VLY_OK;
     VLY_TRY(hear(h, message, &head));
-    if (has_centre(h->scheme) && head.rank >= 0 && head.rank < h->world) h->pending[head.rank] = true;
+    if (has_centre(h->scheme) && head.rank >= 0 && head.rank < h->world)
+        h->pending[head.rank] = true;
     return close_round(h);
 }
 
-vly_status vly_tab_hub_stop(vly_tab_hub *h) { return vly_store_set(h->store, "stop", "1", 1); }
+vly_status vly_tab_hub_stop(vly_tab_hub *h) {
+    return vly_store_set(h->store, "stop", "1", 1);
+}
 
 vly_status vly_tab_hub_table(vly_tab_hub *h, vly_real *table, uint32_t *visits) {
     VLY_TRY(poll_tables(h));
@@ -161,16 +187,20 @@ void vly_tab_hub_report(const vly_tab_hub *h, vly_tab_report *out) {
         out->workers++;
         out->finished += w->finished != 0;
         out->steps += w->steps, out->updates += w->updates, out->episodes += w->episodes;
-        out->sent_bytes += w->sent, out->received_bytes += w->received, out->transitions_shared += w->shared;
-        for (int i = 0; i < w->returns && out->returns < 100; i++, out->returns++) sum += (double)w->score[i];
+        out->sent_bytes += w->sent, out->received_bytes += w->received,
+            out->transitions_shared += w->shared;
+        for (int i = 0; i < w->returns && out->returns < 100; i++, out->returns++)
+            sum += (double)w->score[i];
     }
     out->return_mean_100 = out->returns ? sum / out->returns : NAN;
 }
 
-vly_status vly_tab_hub_create(vly_tab_hub **out, vly_store *store, vly_tab_scheme scheme, int world, int states, int actions) {
+vly_status vly_tab_hub_create(vly_tab_hub **out, vly_store *store, vly_tab_scheme scheme, int world,
+                              int states, int actions) {
     vly_tab_hub *h = calloc(1, sizeof *h);
     if (!h) return vly_fail(VLY_ENOMEM, "tabular: out of memory");
-    h->store = store, h->scheme = scheme, h->world = world, h->states = states, h->actions = actions;
+    h->store = store, h->scheme = scheme, h->world = world, h->states = states,
+    h->actions = actions;
     h->tables = calloc((size_t)world, sizeof *h->tables);
     h->heads = calloc((size_t)world, sizeof *h->heads);
     h->fresh = calloc((size_t)world * (size_t)states * (size_t)actions, sizeof *h->fresh);
@@ -179,7 +209,8 @@ vly_status vly_tab_hub_create(vly_tab_hub **out, vly_store *store, vly_tab_schem
     h->heard_ms = calloc((size_t)world, sizeof *h->heard_ms);
     h->merged = malloc(vly_tab_table_bytes(states, actions));
     h->incoming = malloc(vly_tab_table_bytes(states, actions));
-    if (!h->tables || !h->heads || !h->fresh || !h->kept || !h->pending || !h->heard_ms || !h->merged || !h->incoming) {
+    if (!h->tables || !h->heads || !h->fresh || !h->kept || !h->pending || !h->heard_ms ||
+        !h->merged || !h->incoming) {
         vly_tab_hub_destroy(h);
         return vly_fail(VLY_ENOMEM, "tabular: out of memory");
     }
@@ -190,6 +221,7 @@ vly_status vly_tab_hub_create(vly_tab_hub **out, vly_store *store, vly_tab_schem
 void vly_tab_hub_destroy(vly_tab_hub *h) {
     if (!h) return;
     for (int r = 0; h->tables && r < h->world; r++) free(h->tables[r]);
-    free(h->tables), free(h->heads), free(h->fresh), free(h->kept), free(h->pending), free(h->heard_ms), free(h->merged), free(h->incoming);
+    free(h->tables), free(h->heads), free(h->fresh), free(h->kept), free(h->pending),
+        free(h->heard_ms), free(h->merged), free(h->incoming);
     free(h);
 }

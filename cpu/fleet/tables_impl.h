@@ -2,16 +2,21 @@
  *
  *   dist_tabular.c           a worker's side: what its learner calls
  *   dist_tabular_moves.c     transitions between workers (SHARE, SHARD_*)
- *   dist_tabular_mix.c       tables between workers (SHARD_*, GOSSIP, ALLREDUCE), and to the hub and back (MERGE_*)
- *   dist_tabular_wire.c      a table as it lies in the store
- *   dist_tabular_hub.c       the learner's side
+ *   dist_tabular_mix.c       tables between workers (SHARD_*, GOSSIP, ALLREDUCE), and to the hub
+ * and back (MERGE_*) dist_tabular_wire.c      a table as it lies in the store dist_tabular_hub.c
+ * the learner's side
  */
 #ifndef VLY_CPU_FLEET_TABLES_IMPL_H
 #define VLY_CPU_FLEET_TABLES_IMPL_H
 #include <string.h>
 #include "cpu/fleet/tables.h"
 
-enum { VLY_TAB_BLOCK_MOST = 4096, VLY_TAB_RETURNS = 16, VLY_TAB_TTL_MS = 5000, VLY_TAB_MAGIC = 0x31544c56 };
+enum {
+    VLY_TAB_BLOCK_MOST = 4096,
+    VLY_TAB_RETURNS = 16,
+    VLY_TAB_TTL_MS = 5000,
+    VLY_TAB_MAGIC = 0x31544c56
+};
 
 /* ---- a table on the wire ---- */
 
@@ -43,7 +48,8 @@ static inline bool vly_tab_owned(const unsigned char *message, size_t cells, siz
 /* The name of a rank's table. */
 void vly_tab_key(char *key, size_t bytes, int rank);
 /* Another rank's table into `to`; VLY_ENOTFOUND while it has none. */
-vly_status vly_tab_fetch(vly_store *store, const char *key, int states, int actions, unsigned char *to, vly_tab_head *head);
+vly_status vly_tab_fetch(vly_store *store, const char *key, int states, int actions,
+                         unsigned char *to, vly_tab_head *head);
 
 /* ---- a worker ---- */
 
@@ -52,27 +58,30 @@ struct vly_tab {
     vly_store *store;
     vly_tab_options o;
     int states, actions;
-    uint64_t calls;               /* of merge */
-    vly_tab_head head;            /* round, steps, episodes ... of this worker */
+    uint64_t calls;    /* of merge */
+    vly_tab_head head; /* round, steps, episodes ... of this worker */
     bool stopped;
-    vly_real *table;              /* the learner's, borrowed from the last merge */
+    vly_real *table; /* the learner's, borrowed from the last merge */
     uint32_t *visits;
-    unsigned char *message;       /* one table */
-    unsigned char *other;         /* another's */
-    int8_t *owned;                /* (states, actions): 1 mine, -1 another's, 0 not asked yet */
-    vly_transition *in;           /* what comes back from exchange */
+    unsigned char *message; /* one table */
+    unsigned char *other;   /* another's */
+    int8_t *owned;          /* (states, actions): 1 mine, -1 another's, 0 not asked yet */
+    vly_transition *in;     /* what comes back from exchange */
     int in_count, in_room;
-    vly_transition *out;          /* (world, block): on their way */
-    int *out_count;               /* (world) */
+    vly_transition *out; /* (world, block): on their way */
+    int *out_count;      /* (world) */
     char cursor[VLY_STORE_CURSOR];
 };
 
 /* Contiguous ranges of pairs. */
 int vly_tab_state_owner(const vly_tab *t, int64_t pair);
-/* Transitions that are full or, at the end, not quite: on their way to `to` (SHARE: to everyone). */
+/* Transitions that are full or, at the end, not quite: on their way to `to` (SHARE: to everyone).
+ */
 vly_status vly_tab_send_block(vly_tab *t, int to);
-vly_status vly_tab_exchange(vly_sync *s, const vly_transition *mine, int n, const vly_transition **theirs, int *count);
-/* The others' tables into this one's, by the scheme; this one was packed into t->message just now. */
+vly_status vly_tab_exchange(vly_sync *s, const vly_transition *mine, int n,
+                            const vly_transition **theirs, int *count);
+/* The others' tables into this one's, by the scheme; this one was packed into t->message just now.
+ */
 vly_status vly_tab_mix(vly_tab *t);
 /* The run is over: t->stopped. */
 vly_status vly_tab_check_stop(vly_tab *t);

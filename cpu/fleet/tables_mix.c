@@ -8,7 +8,8 @@
 enum { WAIT_MS = 200, ROUND_MS = 10000 };
 
 static void adopt(vly_tab *t, const unsigned char *message) {
-    for (size_t i = 0; i < (size_t)t->states * (size_t)t->actions; i++) t->table[i] = vly_tab_value(message, i);
+    for (size_t i = 0; i < (size_t)t->states * (size_t)t->actions; i++)
+        t->table[i] = vly_tab_value(message, i);
 }
 
 /* What the others own replaces what I only have a copy of. */
@@ -19,7 +20,8 @@ static vly_status adopt_shards(vly_tab *t) {
     for (int r = 0; r < t->o.world; r++) {
         if (r == t->o.rank) continue;
         vly_tab_key(key, sizeof key, r);
-        const vly_status status = vly_tab_fetch(t->store, key, t->states, t->actions, t->other, &head);
+        const vly_status status = vly_tab_fetch(t->store, key, t->states, t->actions, t->other,
+                                                &head);
         if (status == VLY_ENOTFOUND) continue;
         VLY_TRY(status);
         for (size_t i = 0; i < cells; i++)
@@ -31,7 +33,8 @@ static vly_status adopt_shards(vly_tab *t) {
 static vly_status gossip(vly_tab *t) {
     if (t->o.world < 2) return VLY_OK;
     const vly_u32x4 r = vly_philox(t->o.seed, VLY_STREAM_TEST, t->calls, (uint32_t)t->o.rank);
-    const int other = (t->o.rank + 1 + (int)vly_below(r.v[0], (uint32_t)t->o.world - 1)) % t->o.world;
+    const int other = (t->o.rank + 1 + (int)vly_below(r.v[0], (uint32_t)t->o.world - 1)) %
+                      t->o.world;
     char key[32];
     vly_tab_head head;
     vly_tab_key(key, sizeof key, other);
@@ -39,14 +42,19 @@ static vly_status gossip(vly_tab *t) {
     if (status == VLY_ENOTFOUND) return VLY_OK;
     VLY_TRY(status);
     const size_t cells = (size_t)t->states * (size_t)t->actions;
-    for (size_t i = 0; i < cells; i++) { /* by experience: a neighbour who is far behind must not undo what was learned */
-        const double theirs = vly_tab_visits(t->other, cells, i), both = theirs + (double)t->visits[i];
-        if (theirs > 0) t->table[i] += (vly_real)(theirs / both * ((double)vly_tab_value(t->other, i) - (double)t->table[i]));
+    for (size_t i = 0; i < cells; i++) { /* by experience: a neighbour who is far behind must not
+                                            undo what was learned */
+        const double theirs = vly_tab_visits(t->other, cells, i),
+                     both = theirs + (double)t->visits[i];
+        if (theirs > 0)
+            t->table[i] += (vly_real)(theirs / both *
+                                      ((double)vly_tab_value(t->other, i) - (double)t->table[i]));
     }
     return VLY_OK;
 }
 
-/* Round k: everyone's k-th table, or a later one of who is ahead at its end; who has gone is not waited for. */
+/* Round k: everyone's k-th table, or a later one of who is ahead at its end; who has gone is not
+ * waited for. */
 static vly_status average_all(vly_tab *t) {
     const size_t cells = (size_t)t->states * (size_t)t->actions;
     const int64_t deadline = vly_now_ms() + ROUND_MS;
@@ -71,11 +79,14 @@ static vly_status average_all(vly_tab *t) {
             vly_tab_key(latest, sizeof latest, r);
             status = vly_tab_fetch(t->store, latest, t->states, t->actions, t->other, &head);
             if (status == VLY_OK && head.finished) break; /* its last word */
-            if (vly_now_ms() > deadline || vly_store_get(t->store, "stop", &stop, sizeof stop, &got) == VLY_OK) break;
+            if (vly_now_ms() > deadline ||
+                vly_store_get(t->store, "stop", &stop, sizeof stop, &got) == VLY_OK)
+                break;
             status = VLY_OK;
             nanosleep(&(struct timespec){0, 500000}, NULL);
         }
-        if (status == VLY_ENOTFOUND) status = VLY_OK; /* gone, or never came */
+        if (status == VLY_ENOTFOUND)
+            status = VLY_OK; /* gone, or never came */
         else if (status == VLY_OK && (head.finished || head.round == t->head.round)) {
             for (size_t i = 0; i < cells; i++) {
                 const double say = vly_tab_visits(t->other, cells, i) > 0;
@@ -106,8 +117,8 @@ vly_status vly_tab_check_stop(vly_tab *t) {
     return status == VLY_ENOTFOUND ? VLY_OK : status;
 }
 
-/* Until the hub has merged this round: what was merged before would undo what this worker has learned since. Gives up when the hub
- * is silent; then the next round will do. */
+/* Until the hub has merged this round: what was merged before would undo what this worker has
+ * learned since. Gives up when the hub is silent; then the next round will do. */
 static vly_status wait_merged(vly_tab *t) {
     const int64_t deadline = vly_now_ms() + ROUND_MS;
     char list[32];
@@ -128,9 +139,11 @@ static vly_status wait_merged(vly_tab *t) {
 static vly_status merge_with_hub(vly_tab *t) {
     vly_tab_head head;
     bool accepted;
-    VLY_TRY(vly_store_push(t->store, "tables", t->message, vly_tab_table_bytes(t->states, t->actions), 4 * t->o.world, &accepted));
+    VLY_TRY(vly_store_push(t->store, "tables", t->message,
+                           vly_tab_table_bytes(t->states, t->actions), 4 * t->o.world, &accepted));
     vly_status status = wait_merged(t);
-    if (status == VLY_OK) status = vly_tab_fetch(t->store, "merged", t->states, t->actions, t->other, &head);
+    if (status == VLY_OK)
+        status = vly_tab_fetch(t->store, "merged", t->states, t->actions, t->other, &head);
     if (status == VLY_ENOTFOUND) return VLY_OK;
     VLY_TRY(status);
     adopt(t, t->other);

@@ -27,9 +27,11 @@ static vly_status take_block(void *arg, const void *data, size_t bytes) {
     wire_block head;
     if (bytes < sizeof head) return VLY_OK; /* not ours: ignored */
     memcpy(&head, data, sizeof head);
-    if (head.magic != MAGIC_BLOCK || head.count < 0 || head.count > VLY_TAB_BLOCK_MOST || bytes != sizeof head + (size_t)head.count * sizeof(vly_transition))
+    if (head.magic != MAGIC_BLOCK || head.count < 0 || head.count > VLY_TAB_BLOCK_MOST ||
+        bytes != sizeof head + (size_t)head.count * sizeof(vly_transition))
         return VLY_OK;
-    if (t->o.scheme == VLY_TAB_SHARE && head.rank == t->o.rank) return VLY_OK; /* learned from already */
+    if (t->o.scheme == VLY_TAB_SHARE && head.rank == t->o.rank)
+        return VLY_OK; /* learned from already */
     vly_transition block[VLY_TAB_BLOCK_MOST];
     memcpy(block, (const unsigned char *)data + sizeof head, (size_t)head.count * sizeof block[0]);
     return keep_in(t, block, head.count);
@@ -41,10 +43,12 @@ vly_status vly_tab_send_block(vly_tab *t, int to) {
     const size_t bytes = sizeof head + (size_t)head.count * sizeof(vly_transition);
     char inbox[32];
     memcpy(message, &head, sizeof head);
-    memcpy(message + sizeof head, t->out + (size_t)to * (size_t)t->o.block, (size_t)head.count * sizeof(vly_transition));
+    memcpy(message + sizeof head, t->out + (size_t)to * (size_t)t->o.block,
+           (size_t)head.count * sizeof(vly_transition));
     t->head.shared += (uint64_t)head.count;
     t->out_count[to] = 0;
-    if (t->o.scheme == VLY_TAB_SHARE) return vly_store_append(t->store, "transitions", message, bytes, KEEP);
+    if (t->o.scheme == VLY_TAB_SHARE)
+        return vly_store_append(t->store, "transitions", message, bytes, KEEP);
     snprintf(inbox, sizeof inbox, "inbox:%d", to);
     return vly_store_push(t->store, inbox, message, bytes, 0, NULL);
 }
@@ -52,12 +56,15 @@ vly_status vly_tab_send_block(vly_tab *t, int to) {
 static vly_status read_blocks(vly_tab *t) {
     int count;
     char inbox[32];
-    if (t->o.scheme == VLY_TAB_SHARE) return vly_store_read(t->store, "transitions", t->cursor, 1000, 0, take_block, t, &count);
+    if (t->o.scheme == VLY_TAB_SHARE)
+        return vly_store_read(t->store, "transitions", t->cursor, 1000, 0, take_block, t, &count);
     snprintf(inbox, sizeof inbox, "inbox:%d", t->o.rank);
     return vly_store_pop_many(t->store, inbox, 1000, take_block, t, &count);
 }
 
-int vly_tab_state_owner(const vly_tab *t, int64_t pair) { return (int)(pair * t->o.world / ((int64_t)t->states * t->actions)); }
+int vly_tab_state_owner(const vly_tab *t, int64_t pair) {
+    return (int)(pair * t->o.world / ((int64_t)t->states * t->actions));
+}
 
 static vly_status owner_of(vly_tab *t, const vly_transition *x, int *owner) {
     const int64_t pair = (int64_t)x->state * t->actions + x->action;
@@ -77,7 +84,8 @@ static vly_status owner_of(vly_tab *t, const vly_transition *x, int *owner) {
     return VLY_OK;
 }
 
-vly_status vly_tab_exchange(vly_sync *s, const vly_transition *mine, int n, const vly_transition **theirs, int *count) {
+vly_status vly_tab_exchange(vly_sync *s, const vly_transition *mine, int n,
+                            const vly_transition **theirs, int *count) {
     vly_tab *t = (vly_tab *)s;
     bool sent = false;
     t->in_count = 0;

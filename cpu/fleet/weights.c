@@ -25,15 +25,21 @@ void vly_weights_destroy(vly_weights *w) {
     free(w);
 }
 
-vly_status vly_weights_publish(vly_weights *w, int64_t version, int64_t steps, bool stop, const vly_real *param) {
-    w->seen = (wire_params){.magic = WIRE_MAGIC_PARAMS, .flags = stop ? WIRE_STOP : 0, .version = version, .n = w->n, .steps = steps,
+vly_status vly_weights_publish(vly_weights *w, int64_t version, int64_t steps, bool stop,
+                               const vly_real *param) {
+    w->seen = (wire_params){.magic = WIRE_MAGIC_PARAMS,
+                            .flags = stop ? WIRE_STOP : 0,
+                            .version = version,
+                            .n = w->n,
+                            .steps = steps,
                             .incarnation = w->incarnation};
     memcpy(w->message, &w->seen, sizeof w->seen);
     for (int64_t i = 0; i < w->n; i++) {
         const float x = (float)param[i];
         memcpy(w->message + sizeof w->seen + (size_t)i * sizeof x, &x, sizeof x);
     }
-    return vly_store_set(w->store, WIRE_PARAMS, w->message, sizeof w->seen + (size_t)w->n * sizeof(float));
+    return vly_store_set(w->store, WIRE_PARAMS, w->message,
+                         sizeof w->seen + (size_t)w->n * sizeof(float));
 }
 
 vly_status vly_weights_peek(vly_weights *w, wire_params *head) {
@@ -41,9 +47,13 @@ vly_status vly_weights_peek(vly_weights *w, wire_params *head) {
     VLY_TRY(vly_store_get_range(w->store, WIRE_PARAMS, 0, head, sizeof *head, &got));
     if (got == 0) return vly_fail(VLY_ENOTFOUND, "no weights are published yet");
     if (got != sizeof *head || head->magic != WIRE_MAGIC_PARAMS)
-        return vly_fail(VLY_ECORRUPT, "the store's weights are not of this program, or of another version of it");
+        return vly_fail(VLY_ECORRUPT,
+                        "the store's weights are not of this program, or of another version of it");
     if (head->n != w->n)
-        return vly_fail(VLY_EVERSION, "the learner's network has %lld parameters, this actor's %lld: use the same configuration", (long long)head->n, (long long)w->n);
+        return vly_fail(VLY_EVERSION,
+                        "the learner's network has %lld parameters, this actor's %lld: use the "
+                        "same configuration",
+                        (long long)head->n, (long long)w->n);
     return VLY_OK;
 }
 

@@ -1,7 +1,9 @@
-/* dist_weights.h -- the newest weights of a run in the store, with their version: a learner publishes, actors follow.
+/* dist_weights.h -- the newest weights of a run in the store, with their version: a learner
+ * publishes, actors follow.
  *
- *   learner: VLY_TRY(vly_weights_create(&w, store, n));  VLY_TRY(vly_weights_publish(w, version, steps, false, param));
- *   actor:   VLY_TRY(vly_weights_follow(w, param, &fresh));     // w->seen: version, steps, whether the run is over
+ *   learner: VLY_TRY(vly_weights_create(&w, store, n));  VLY_TRY(vly_weights_publish(w, version,
+ * steps, false, param)); actor:   VLY_TRY(vly_weights_follow(w, param, &fresh));     // w->seen:
+ * version, steps, whether the run is over
  */
 #ifndef VLY_CPU_FLEET_WEIGHTS_H
 #define VLY_CPU_FLEET_WEIGHTS_H
@@ -18,7 +20,8 @@ typedef struct {
 
 vly_status vly_weights_create(vly_weights **out, vly_store *store, int64_t n);
 void vly_weights_destroy(vly_weights *w);
-vly_status vly_weights_publish(vly_weights *w, int64_t version, int64_t steps, bool stop, const vly_real *param);
+vly_status vly_weights_publish(vly_weights *w, int64_t version, int64_t steps, bool stop,
+                               const vly_real *param);
 /* The header of what is published; VLY_ENOTFOUND while there is nothing. */
 vly_status vly_weights_peek(vly_weights *w, wire_params *head);
 /* Into param (n) when they are others than those seen. Nothing published: *fresh is false. */

@@ -18,16 +18,18 @@ static void become_actor(const vly_dist *d, int rank, pid_t parent) {
     snprintf(number, sizeof number, "%d", rank);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) _exit(0);
-    setpgid(0, 0); /* Ctrl-C is for the learner, which tells them */
+    setpgid(0, 0);                     /* Ctrl-C is for the learner, which tells them */
     setenv("VOLLEY_STORE", d->url, 1); /* it may hold a password: not for the list of processes */
-    execl(program ? program : "/proc/self/exe", "volley", "actor", "--run", d->run, "--rank", number, "--quiet", (char *)NULL);
+    execl(program ? program : "/proc/self/exe", "volley", "actor", "--run", d->run, "--rank",
+          number, "--quiet", (char *)NULL);
     _exit(127);
 }
 
 vly_status vly_dist_start_worker(vly_dist *d, vly_dist_worker *w) {
     const pid_t parent = getpid();
     w->pid = fork();
-    if (w->pid < 0) return vly_fail(VLY_EIO, "cannot start worker %d: %s", w->rank, strerror(errno));
+    if (w->pid < 0)
+        return vly_fail(VLY_EIO, "cannot start worker %d: %s", w->rank, strerror(errno));
     if (w->pid == 0) become_actor(d, w->rank, parent);
     w->since_ms = vly_now_ms();
     return VLY_OK;
@@ -41,17 +43,24 @@ vly_status vly_dist_watch(vly_dist *d, bool may_end) {
         if (w->pid <= 0 || waitpid(w->pid, &how, WNOHANG) != w->pid) continue;
         w->pid = 0;
         if (WIFEXITED(how) && WEXITSTATUS(how) == 0 && may_end) continue;
-        if (WIFEXITED(how) && WEXITSTATUS(how) == 0) { /* it saw an end: if that comes, the new one sees it too */
+        if (WIFEXITED(how) && WEXITSTATUS(how) == 0) { /* it saw an end: if that comes, the new one
+                                                          sees it too */
             VLY_TRY(vly_dist_start_worker(d, w));
             continue;
         }
-        if (WIFEXITED(how) && (WEXITSTATUS(how) == 127 || WEXITSTATUS(how) == 2) && w->restarts == 0)
-            return vly_fail(VLY_EUNSUPPORTED, "worker %d cannot start (exit %d)", w->rank, WEXITSTATUS(how));
+        if (WIFEXITED(how) && (WEXITSTATUS(how) == 127 || WEXITSTATUS(how) == 2) &&
+            w->restarts == 0)
+            return vly_fail(VLY_EUNSUPPORTED, "worker %d cannot start (exit %d)", w->rank,
+                            WEXITSTATUS(how));
         if (d->restarts++ >= d->config->dist.restarts)
-            return vly_fail(VLY_EUNSUPPORTED, "workers died %d times; the last was worker %d (%s %d); --dist.restarts allows more", d->restarts,
-                            w->rank, WIFSIGNALED(how) ? "signal" : "exit", WIFSIGNALED(how) ? WTERMSIG(how) : WEXITSTATUS(how));
-        vly_dist_tell(d, "worker %d died (%s %d), starting it again", w->rank, WIFSIGNALED(how) ? "signal" : "exit",
-             WIFSIGNALED(how) ? WTERMSIG(how) : WEXITSTATUS(how));
+            return vly_fail(VLY_EUNSUPPORTED,
+                            "workers died %d times; the last was worker %d (%s %d); "
+                            "--dist.restarts allows more",
+                            d->restarts, w->rank, WIFSIGNALED(how) ? "signal" : "exit",
+                            WIFSIGNALED(how) ? WTERMSIG(how) : WEXITSTATUS(how));
+        vly_dist_tell(d, "worker %d died (%s %d), starting it again", w->rank,
+                      WIFSIGNALED(how) ? "signal" : "exit",
+                      WIFSIGNALED(how) ? WTERMSIG(how) : WEXITSTATUS(how));
         w->restarts++;
         VLY_TRY(vly_dist_start_worker(d, w));
     }

@@ -23,7 +23,8 @@ int vly_gpu_use_index(const char *device) {
     return colon ? atoi(colon + 1) : 0;
 }
 
-/* What CUDA calls `index` may have another number to the driver. Identifiers (GPU-...) are left to the driver's order. */
+/* What CUDA calls `index` may have another number to the driver. Identifiers (GPU-...) are left to
+ * the driver's order. */
 static int visible_index(int index) {
     const char *p = getenv("CUDA_VISIBLE_DEVICES");
     for (int i = 0; p && *p >= '0' && *p <= '9'; i++) {
@@ -34,13 +35,17 @@ static int visible_index(int index) {
     return index;
 }
 
-static void *symbol(vly_gpu_use *g, const char *name) { return dlsym(g->library, name); }
+static void *symbol(vly_gpu_use *g, const char *name) {
+    return dlsym(g->library, name);
+}
 
 static bool find_device(vly_gpu_use *g, int index) {
     int (*init)(void) = (int (*)(void))symbol(g, "nvmlInit_v2");
-    int (*handle)(unsigned, void **) = (int (*)(unsigned, void **))symbol(g, "nvmlDeviceGetHandleByIndex_v2");
+    int (*handle)(unsigned,
+                  void **) = (int (*)(unsigned, void **))symbol(g, "nvmlDeviceGetHandleByIndex_v2");
     int (*shutdown)(void) = (int (*)(void))symbol(g, "nvmlShutdown");
-    g->utilization = (int (*)(void *, nvml_utilization *))symbol(g, "nvmlDeviceGetUtilizationRates");
+    g->utilization = (int (*)(void *, nvml_utilization *))symbol(g,
+                                                                 "nvmlDeviceGetUtilizationRates");
     g->memory = (int (*)(void *, nvml_memory *))symbol(g, "nvmlDeviceGetMemoryInfo");
     if (!init || !handle || !shutdown || !g->utilization || !g->memory || init() != 0) return false;
     g->shutdown = shutdown;
@@ -59,7 +64,8 @@ vly_gpu_use *vly_gpu_use_open(const char *library, int index) {
 bool vly_gpu_use_read(vly_gpu_use *g, double *busy_share, double *memory_bytes) {
     nvml_utilization use;
     nvml_memory memory;
-    if (!g || g->utilization(g->device, &use) != 0 || g->memory(g->device, &memory) != 0) return false;
+    if (!g || g->utilization(g->device, &use) != 0 || g->memory(g->device, &memory) != 0)
+        return false;
     *busy_share = use.gpu / 100.0;
     *memory_bytes = (double)memory.used;
     return true;

@@ -14,8 +14,12 @@
 #include <xxhash.h>
 #include <yaml.h>
 
-const char *vly_system_commit(void) { return VLY_COMMIT; }
-const char *vly_system_version(void) { return VLY_VERSION; }
+const char *vly_system_commit(void) {
+    return VLY_COMMIT;
+}
+const char *vly_system_version(void) {
+    return VLY_VERSION;
+}
 
 /* The text after "key<blanks>: " in a file of such lines. */
 static bool read_field(const char *path, const char *key, char *text, size_t bytes) {
@@ -41,8 +45,9 @@ void vly_system_cpu_name(char *text, size_t bytes) {
 }
 
 void vly_system_cpu_features(char *text, size_t bytes) {
-    static const char *const matter[] = {"sse4_2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512_vnni",
-                                         "avx512_bf16", "avx512_fp16", "amx_bf16", "amx_int8", "asimd", "sve"};
+    static const char *const matter[] = {
+        "sse4_2",      "avx",         "avx2",        "fma",      "f16c",     "avx512f", "avx512bw",
+        "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_bf16", "amx_int8", "asimd",   "sve"};
     char flags[8192], word[64];
     size_t used = 0;
     text[0] = '\0';
@@ -51,7 +56,8 @@ void vly_system_cpu_features(char *text, size_t bytes) {
     strcat(flags, " ");
     for (size_t i = 0; i < sizeof matter / sizeof *matter; i++) {
         snprintf(word, sizeof word, " %s ", matter[i]);
-        if (strstr(flags, word) && used < bytes) used += (size_t)snprintf(text + used, bytes - used, "%s%s", used ? " " : "", matter[i]);
+        if (strstr(flags, word) && used < bytes)
+            used += (size_t)snprintf(text + used, bytes - used, "%s%s", used ? " " : "", matter[i]);
     }
 }
 
@@ -65,7 +71,8 @@ static int cgroup_processors(void) {
         fclose(f);
     } else if (read_field("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "", text, sizeof text)) {
         quota = atof(text);
-        if (read_field("/sys/fs/cgroup/cpu/cpu.cfs_period_us", "", text, sizeof text)) period = atof(text);
+        if (read_field("/sys/fs/cgroup/cpu/cpu.cfs_period_us", "", text, sizeof text))
+            period = atof(text);
     }
     if (quota <= 0 || period <= 0) return 0;
     int n = (int)(quota / period + 0.5);
@@ -74,12 +81,15 @@ static int cgroup_processors(void) {
 
 int vly_system_processors(void) {
     cpu_set_t set;
-    int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : (int)sysconf(_SC_NPROCESSORS_ONLN);
+    int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set)
+                                                        : (int)sysconf(_SC_NPROCESSORS_ONLN);
     int limit = cgroup_processors();
     return limit && limit < n ? limit : n > 0 ? n : 1;
 }
 
-int64_t vly_system_memory_bytes(void) { return (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE); }
+int64_t vly_system_memory_bytes(void) {
+    return (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
+}
 
 int64_t vly_system_resident_bytes(void) {
     long pages = 0;
@@ -94,7 +104,8 @@ int64_t vly_system_resident_bytes(void) {
 double vly_system_cpu_seconds(void) {
     struct rusage u;
     getrusage(RUSAGE_SELF, &u);
-    return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + 1e-6 * (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
+    return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
+           1e-6 * (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
 }
 
 void vly_system_try_library(const char *name, char *why, size_t bytes) {
@@ -116,9 +127,13 @@ int vly_system_cuda_driver(int *devices, char *why, size_t bytes) {
     int (*init)(unsigned) = (int (*)(unsigned))dlsym(library, "cuInit");
     int (*count)(int *) = (int (*)(int *))dlsym(library, "cuDeviceGetCount");
     int failed = init ? init(0) : -1;
-    if (failed) snprintf(why, bytes, "the NVIDIA driver is here but cuInit says error %d%s", failed, failed == 100 ? ": no device" : "");
-    else if (!get_version || get_version(&version) || !count || count(devices)) snprintf(why, bytes, "the NVIDIA driver does not answer");
-    else if (!*devices) snprintf(why, bytes, "the NVIDIA driver sees no device");
+    if (failed)
+        snprintf(why, bytes, "the NVIDIA driver is here but cuInit says error %d%s", failed,
+                 failed == 100 ? ": no device" : "");
+    else if (!get_version || get_version(&version) || !count || count(devices))
+        snprintf(why, bytes, "the NVIDIA driver does not answer");
+    else if (!*devices)
+        snprintf(why, bytes, "the NVIDIA driver sees no device");
     return failed ? 0 : version; /* the library stays loaded: unloading a driver is not safe */
 }
 
@@ -127,8 +142,8 @@ static json_t *libraries(void) {
     int major, minor, patch;
     yaml_get_version(&major, &minor, &patch);
     snprintf(yaml, sizeof yaml, "%d.%d.%d", major, minor, patch);
-    return json_pack("{s:s, s:s, s:s, s:i}", "libuv", uv_version_string(), "libyaml", yaml, "jansson", jansson_version_str(), "xxhash",
-                     (int)XXH_versionNumber());
+    return json_pack("{s:s, s:s, s:s, s:i}", "libuv", uv_version_string(), "libyaml", yaml,
+                     "jansson", jansson_version_str(), "xxhash", (int)XXH_versionNumber());
 }
 
 json_t *vly_system_json(void) {
@@ -137,10 +152,13 @@ json_t *vly_system_json(void) {
     int devices, driver = vly_system_cuda_driver(&devices, why, sizeof why);
     vly_system_cpu_name(name, sizeof name);
     vly_system_cpu_features(features, sizeof features);
-    if (!read_field("/etc/os-release", "PRETTY_NAME", os, sizeof os)) snprintf(os, sizeof os, "unknown");
+    if (!read_field("/etc/os-release", "PRETTY_NAME", os, sizeof os))
+        snprintf(os, sizeof os, "unknown");
     if (uname(&u)) memset(&u, 0, sizeof u);
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:s, s:I, s:i, s:i, s:o}", "version", VLY_VERSION, "commit", VLY_COMMIT, "build",
-                     VLY_BUILD, "compiler", __VERSION__, "os", os, "kernel", u.release, "cpu", name, "processors", vly_system_processors(),
-                     "cpu_features", features, "memory_bytes", (json_int_t)vly_system_memory_bytes(), "gpus", devices, "cuda_driver", driver,
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:s, s:I, s:i, s:i, s:o}", "version",
+                     VLY_VERSION, "commit", VLY_COMMIT, "build", VLY_BUILD, "compiler", __VERSION__,
+                     "os", os, "kernel", u.release, "cpu", name, "processors",
+                     vly_system_processors(), "cpu_features", features, "memory_bytes",
+                     (json_int_t)vly_system_memory_bytes(), "gpus", devices, "cuda_driver", driver,
                      "libraries", libraries());
 }

@@ -10,13 +10,16 @@ static double clock_s(clockid_t id) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-double vly_thrift_used(void) { return clock_s(CLOCK_THREAD_CPUTIME_ID); }
+double vly_thrift_used(void) {
+    return clock_s(CLOCK_THREAD_CPUTIME_ID);
+}
 
 void vly_thrift_begin(vly_thrift *t, double share, double burst_s) {
     *t = (vly_thrift){.share = share, .burst_s = burst_s, .credit_s = burst_s};
     t->wall_s = clock_s(CLOCK_MONOTONIC);
     t->cpu_s = vly_thrift_used();
-    const int nice = getpriority(PRIO_PROCESS, 0) + (share > 0 ? 10 : 5); /* on Linux: of this thread */
+    const int nice = getpriority(PRIO_PROCESS, 0) + (share > 0 ? 10 : 5); /* on Linux: of this
+                                                                             thread */
     setpriority(PRIO_PROCESS, 0, nice < 19 ? nice : 19);
 }
 

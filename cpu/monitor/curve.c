@@ -4,8 +4,13 @@
 
 static vly_curve_point join(const vly_curve_point *a, const vly_curve_point *b) {
     const double n = (double)a->n + b->n;
-    return (vly_curve_point){.step = b->step, .seconds = b->seconds, .n = a->n + b->n, .min = fminf(a->min, b->min), .max = fmaxf(a->max, b->max),
-                             .mean = (float)((a->mean * (double)a->n + b->mean * (double)b->n) / n)};
+    return (vly_curve_point){
+        .step = b->step,
+        .seconds = b->seconds,
+        .n = a->n + b->n,
+        .min = fminf(a->min, b->min),
+        .max = fmaxf(a->max, b->max),
+        .mean = (float)((a->mean * (double)a->n + b->mean * (double)b->n) / n)};
 }
 
 static void halve(vly_curve *c) {
@@ -42,8 +47,10 @@ int vly_curve_reduce(const vly_curve *c, int points, vly_curve_point *out) {
     const int each = (c->n + points - 1) / points;
     int n = 0;
     for (int i = 0; i < c->n; i++) {
-        if (i % each == 0) out[n++] = c->v[i];
-        else out[n - 1] = join(&out[n - 1], &c->v[i]);
+        if (i % each == 0)
+            out[n++] = c->v[i];
+        else
+            out[n - 1] = join(&out[n - 1], &c->v[i]);
     }
     return n;
 }

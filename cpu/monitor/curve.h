@@ -1,12 +1,13 @@
-/* curve.h -- one metric over a whole run in bounded memory: means, minima and maxima of ever wider stretches.
+/* curve.h -- one metric over a whole run in bounded memory: means, minima and maxima of ever wider
+ * stretches.
  *
  *   vly_curve c = {0};
- *   vly_curve_add(&c, step, seconds, value);        // a million times: at most VLY_CURVE_POINTS are kept
- *   n = vly_curve_reduce(&c, 300, out);             // what a chart 300 pixels wide can show
+ *   vly_curve_add(&c, step, seconds, value);        // a million times: at most VLY_CURVE_POINTS
+ * are kept n = vly_curve_reduce(&c, 300, out);             // what a chart 300 pixels wide can show
  *   vly_curve_free(&c);
  *
- * When it is full, neighbours are joined and every later point covers twice as many values: no extreme is ever lost,
- * however long the run.
+ * When it is full, neighbours are joined and every later point covers twice as many values: no
+ * extreme is ever lost, however long the run.
  */
 #ifndef VLY_CPU_CURVE_H
 #define VLY_CPU_CURVE_H
@@ -18,13 +19,13 @@ enum { VLY_CURVE_POINTS = 2048 };
 typedef struct {
     double step, seconds; /* of its last value */
     float mean, min, max;
-    uint32_t n;           /* values in it */
+    uint32_t n; /* values in it */
 } vly_curve_point;
 
 typedef struct {
     vly_curve_point *v;
     int n, room;
-    uint32_t width;       /* values in a full point; 0: 1 */
+    uint32_t width; /* values in a full point; 0: 1 */
 } vly_curve;
 
 /* Not finite values are left out. False: no memory. */

@@ -3,7 +3,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CONNECTIONS = 128, STREAMS = 32, HEAD_MS = 5000, WRITE_MS = 20000, IDLE_MS = 30000, SWEEP_MS = 250, LINGER_MS = 500 };
+enum {
+    CONNECTIONS = 128,
+    STREAMS = 32,
+    HEAD_MS = 5000,
+    WRITE_MS = 20000,
+    IDLE_MS = 30000,
+    SWEEP_MS = 250,
+    LINGER_MS = 500
+};
 enum { BACKLOG = 128, HEAD_OUT = 2048, STREAM_IN_MOST = 64 << 10 };
 
 typedef enum { FREE, READING, WRITING, STREAM, LINGERING, CLOSING } stage;
@@ -14,8 +22,8 @@ typedef struct {
     uv_shutdown_t shutdown;
     vly_http *server;
     stage stage;
-    bool last;              /* the connection ends with this answer */
-    bool stream, in_flight; /* stream: becomes or is one */
+    bool last;                /* the connection ends with this answer */
+    bool stream, in_flight;   /* stream: becomes or is one */
     uint64_t since, deadline; /* ms of the loop's clock; since: it has been waiting for a request */
     size_t have;
     char in[VLY_HTTP_HEAD_BYTES];
@@ -35,9 +43,12 @@ struct vly_http {
     vly_http_stats stats;
 };
 
-static const char always[] = "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nX-Frame-Options: DENY\r\nReferrer-Policy: no-referrer\r\n"
-                             "Cross-Origin-Resource-Policy: same-origin\r\nCross-Origin-Opener-Policy: same-origin\r\n";
-static const char policy[] = "Content-Security-Policy: default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'\r\n";
+static const char always[] =
+    "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nX-Frame-Options: "
+    "DENY\r\nReferrer-Policy: no-referrer\r\n"
+    "Cross-Origin-Resource-Policy: same-origin\r\nCross-Origin-Opener-Policy: same-origin\r\n";
+static const char policy[] = "Content-Security-Policy: default-src 'none'; frame-ancestors 'none'; "
+                             "base-uri 'none'; form-action 'none'\r\n";
 
 static void serve(connection *c);
 static void on_connection(uv_stream_t *listener, int status);
@@ -77,8 +88,10 @@ static void on_room(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
     static _Thread_local char drain[4096];
     connection *c = handle->data;
     (void)suggested;
-    if (c->stage == READING) *buf = uv_buf_init(c->in + c->have, (unsigned)(sizeof c->in - c->have));
-    else *buf = uv_buf_init(drain, sizeof drain);
+    if (c->stage == READING)
+        *buf = uv_buf_init(c->in + c->have, (unsigned)(sizeof c->in - c->have));
+    else
+        *buf = uv_buf_init(drain, sizeof drain);
 }
 
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
@@ -93,9 +106,12 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
     h->stats.bytes_in += (uint64_t)n;
     c->have += (size_t)n;
     if (c->stage == READING) {
-        if (c->have == (size_t)n) c->deadline = uv_now(h->loop) + (uint64_t)h->o.head_ms; /* the first bytes of a request */
+        if (c->have == (size_t)n)
+            c->deadline = uv_now(h->loop) + (uint64_t)h->o.head_ms; /* the first bytes of a request
+                                                                     */
         serve(c);
-    } else if (c->have > STREAM_IN_MOST) end(c); /* who listens to a stream has nothing to say */
+    } else if (c->have > STREAM_IN_MOST)
+        end(c); /* who listens to a stream has nothing to say */
     rest(h);
 }
 
@@ -111,12 +127,15 @@ static void on_shutdown(uv_shutdown_t *request, int status) {
     if (status) end(c);
 }
 
-/* Closing over bytes that were not read would reset the connection and lose the answer: they are read and dropped. */
+/* Closing over bytes that were not read would reset the connection and lose the answer: they are
+ * read and dropped. */
 static void linger(connection *c) {
     enter(c, LINGERING, LINGER_MS);
     c->have = 0;
-    if (uv_shutdown(&c->shutdown, (uv_stream_t *)&c->tcp, on_shutdown)) end(c);
-    else read_on(c);
+    if (uv_shutdown(&c->shutdown, (uv_stream_t *)&c->tcp, on_shutdown))
+        end(c);
+    else
+        read_on(c);
 }
 
 static void on_written(uv_write_t *write, int status) {
@@ -135,11 +154,14 @@ static void on_written(uv_write_t *write, int status) {
             read_on(c);
         }
         c->deadline = UINT64_MAX;
-    } else if (c->last) linger(c);
+    } else if (c->last)
+        linger(c);
     else {
         enter(c, READING, c->have ? c->server->o.head_ms : c->server->o.idle_ms);
-        if (c->have) serve(c); /* the next one was there already */
-        else read_on(c);
+        if (c->have)
+            serve(c); /* the next one was there already */
+        else
+            read_on(c);
     }
 }
 
@@ -158,15 +180,18 @@ static void answer(connection *c, vly_http_reply *reply, bool without_body) {
     }
     char length[64] = "";
     if (!reply->stream) snprintf(length, sizeof length, "Content-Length: %zu\r\n", reply->body.n);
-    const int n = snprintf(c->head, sizeof c->head, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\n%s%s%s%s%s\r\n", reply->status, vly_http_reason(reply->status),
-                           reply->type, length, c->last ? "Connection: close\r\n" : "", always, strstr(reply->more, "Content-Security-Policy") ? "" : policy,
-                           reply->more);
+    const int n =
+        snprintf(c->head, sizeof c->head, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\n%s%s%s%s%s\r\n",
+                 reply->status, vly_http_reason(reply->status), reply->type, length,
+                 c->last ? "Connection: close\r\n" : "", always,
+                 strstr(reply->more, "Content-Security-Policy") ? "" : policy, reply->more);
     vly_text_free(&c->body);
     c->body = reply->body;
     c->stream = reply->stream;
     c->server->stats.streams += c->stream;
     enter(c, WRITING, 0);
-    const uv_buf_t bufs[2] = {uv_buf_init(c->head, (unsigned)n), uv_buf_init(c->body.at, (unsigned)c->body.n)};
+    const uv_buf_t bufs[2] = {uv_buf_init(c->head, (unsigned)n),
+                              uv_buf_init(c->body.at, (unsigned)c->body.n)};
     send_out(c, bufs, c->body.n && !without_body ? 2 : 1);
 }
 
@@ -218,7 +243,8 @@ static connection *oldest_waiting(vly_http *h) {
     connection *found = NULL;
     for (int i = 0; i < h->o.connections; i++) {
         connection *c = &h->slots[i];
-        if ((c->stage == READING || c->stage == LINGERING) && (!found || c->since < found->since)) found = c;
+        if ((c->stage == READING || c->stage == LINGERING) && (!found || c->since < found->since))
+            found = c;
     }
     return found;
 }
@@ -262,7 +288,8 @@ static void on_sweep(uv_timer_t *timer) {
         h->stats.timed_out += c->stage != LINGERING;
         end(c);
     }
-    if (h->waiting && oldest_waiting(h) && !free_slot(h)) h->stats.evicted++, end(oldest_waiting(h));
+    if (h->waiting && oldest_waiting(h) && !free_slot(h))
+        h->stats.evicted++, end(oldest_waiting(h));
 }
 
 void vly_http_send(vly_http *h, const char *message, size_t n) {
@@ -281,8 +308,13 @@ void vly_http_send(vly_http *h, const char *message, size_t n) {
 
 static vly_status make_address(const char *bind, int port, struct sockaddr_storage *to) {
     if (strcmp(bind, "localhost") == 0) bind = "127.0.0.1";
-    if (uv_ip4_addr(bind, port, (struct sockaddr_in *)to) == 0 || uv_ip6_addr(bind, port, (struct sockaddr_in6 *)to) == 0) return VLY_OK;
-    return vly_fail(VLY_EINVAL, "'%s' is not an address to bind to: 127.0.0.1, 0.0.0.0, ::1 or one of this machine's", bind);
+    if (uv_ip4_addr(bind, port, (struct sockaddr_in *)to) == 0 ||
+        uv_ip6_addr(bind, port, (struct sockaddr_in6 *)to) == 0)
+        return VLY_OK;
+    return vly_fail(
+        VLY_EINVAL,
+        "'%s' is not an address to bind to: 127.0.0.1, 0.0.0.0, ::1 or one of this machine's",
+        bind);
 }
 
 static vly_status listen_on(vly_http *h, const struct sockaddr_storage *address) {
@@ -290,8 +322,13 @@ static vly_status listen_on(vly_http *h, const struct sockaddr_storage *address)
     int length = sizeof own, code = uv_tcp_bind(&h->listener, (const struct sockaddr *)address, 0);
     if (!code) code = uv_listen((uv_stream_t *)&h->listener, BACKLOG, on_connection);
     if (!code) code = uv_tcp_getsockname(&h->listener, (struct sockaddr *)&own, &length);
-    if (code) return vly_fail(VLY_EIO, "cannot listen on %s port %d: %s; another --monitor.port, or 0 for any that is free", h->o.bind, h->o.port, uv_strerror(code));
-    h->port = ntohs(own.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&own)->sin6_port : ((struct sockaddr_in *)&own)->sin_port);
+    if (code)
+        return vly_fail(
+            VLY_EIO,
+            "cannot listen on %s port %d: %s; another --monitor.port, or 0 for any that is free",
+            h->o.bind, h->o.port, uv_strerror(code));
+    h->port = ntohs(own.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&own)->sin6_port
+                                              : ((struct sockaddr_in *)&own)->sin_port);
     return VLY_OK;
 }
 
@@ -329,7 +366,8 @@ vly_status vly_http_open(vly_http **out, uv_loop_t *loop, const vly_http_options
     uv_timer_init(loop, &h->sweep);
     h->listener.data = h->sweep.data = h;
     vly_status status = listen_on(h, &address);
-    if (status == VLY_OK) status = vly_http_guard_init(&h->guard, o.bind, h->port, o.token, o.hosts);
+    if (status == VLY_OK)
+        status = vly_http_guard_init(&h->guard, o.bind, h->port, o.token, o.hosts);
     if (status != VLY_OK) {
         vly_http_close(h);
         uv_run(loop, UV_RUN_NOWAIT);
@@ -340,8 +378,12 @@ vly_status vly_http_open(vly_http **out, uv_loop_t *loop, const vly_http_options
     return *out = h, VLY_OK;
 }
 
-int vly_http_port(const vly_http *h) { return h->port; }
-void vly_http_get_stats(const vly_http *h, vly_http_stats *out) { *out = h->stats; }
+int vly_http_port(const vly_http *h) {
+    return h->port;
+}
+void vly_http_get_stats(const vly_http *h, vly_http_stats *out) {
+    *out = h->stats;
+}
 
 void vly_http_close(vly_http *h) {
     h->closing = true;

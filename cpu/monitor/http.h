@@ -1,18 +1,20 @@
-/* http.h -- a small HTTP/1.1 server on a libuv loop: answers GET and HEAD, sends server-sent events.
+/* http.h -- a small HTTP/1.1 server on a libuv loop: answers GET and HEAD, sends server-sent
+ * events.
  *
  *   vly_http_options o = {.bind = "127.0.0.1", .port = 0, .answer = answer, .arg = me};
- *   VLY_TRY(vly_http_open(&h, loop, &o));                    // vly_http_port(h) says which it became
- *   void answer(void *arg, const vly_http_request *r, vly_http_reply *reply) {
- *       reply->status = 200, reply->type = "application/json";
- *       vly_text_add(&reply->body, "{}");                    // or reply->stream = true: hears vly_http_send from now on
+ *   VLY_TRY(vly_http_open(&h, loop, &o));                    // vly_http_port(h) says which it
+ * became void answer(void *arg, const vly_http_request *r, vly_http_reply *reply) { reply->status =
+ * 200, reply->type = "application/json"; vly_text_add(&reply->body, "{}");                    // or
+ * reply->stream = true: hears vly_http_send from now on
  *   }
- *   vly_http_send(h, "event: tick\ndata: {}\n\n", n);        // to all streams that have taken the last one
- *   vly_http_close(h);  uv_run(loop, UV_RUN_DEFAULT);  vly_http_free(h);
+ *   vly_http_send(h, "event: tick\ndata: {}\n\n", n);        // to all streams that have taken the
+ * last one vly_http_close(h);  uv_run(loop, UV_RUN_DEFAULT);  vly_http_free(h);
  *
- * Made to stand among strangers: memory, connections, streams, head sizes and times are bounded, and all memory but
- * the answers' is allocated at open. When the table is full, whoever has waited longest without asking goes. A client that
- * reads slowly delays nobody, and is cut off in the end. A stream that is slow misses messages, which are
- * never queued. Everything runs on the loop's thread.
+ * Made to stand among strangers: memory, connections, streams, head sizes and times are bounded,
+ * and all memory but the answers' is allocated at open. When the table is full, whoever has waited
+ * longest without asking goes. A client that reads slowly delays nobody, and is cut off in the end.
+ * A stream that is slow misses messages, which are never queued. Everything runs on the loop's
+ * thread.
  */
 #ifndef VLY_CPU_HTTP_H
 #define VLY_CPU_HTTP_H
@@ -26,26 +28,28 @@
 typedef struct vly_http vly_http;
 
 typedef struct {
-    int status;        /* 200 unless changed */
-    const char *type;  /* of the body */
-    char more[512];    /* further header lines, each with its CR LF */
-    bool stream;       /* body is the first message of an event stream */
+    int status;       /* 200 unless changed */
+    const char *type; /* of the body */
+    char more[512];   /* further header lines, each with its CR LF */
+    bool stream;      /* body is the first message of an event stream */
     vly_text body;
 } vly_http_reply;
 
 typedef struct {
     const char *bind, *token, *hosts; /* see http_guard.h; NULL: loopback, none, none */
-    int port;              /* 0: any that is free */
-    int connections;       /* 0: 128 */
-    int streams;           /* of them; 0: 32 */
-    int head_ms, write_ms, idle_ms; /* for a whole head, a whole answer, the pause between requests; 0: 5000, 20000, 30000 */
+    int port;                         /* 0: any that is free */
+    int connections;                  /* 0: 128 */
+    int streams;                      /* of them; 0: 32 */
+    int head_ms, write_ms, idle_ms; /* for a whole head, a whole answer, the pause between requests;
+                                       0: 5000, 20000, 30000 */
     void *arg;
     void (*answer)(void *arg, const vly_http_request *request, vly_http_reply *reply);
-    vly_thrift *thrift;    /* rests after every event; NULL: never */
+    vly_thrift *thrift; /* rests after every event; NULL: never */
 } vly_http_options;
 
 typedef struct {
-    uint64_t accepted, requests, refused; /* refused: answered with 4xx or 5xx before `answer` saw them */
+    uint64_t accepted, requests, refused; /* refused: answered with 4xx or 5xx before `answer` saw
+                                             them */
     uint64_t evicted, timed_out, bytes_in;
     int open, streams;
 } vly_http_stats;

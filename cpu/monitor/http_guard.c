@@ -21,17 +21,29 @@ static bool is_address(const char *host) {
 }
 
 /* It travels in a cookie and a URL: nothing that would need quoting there. */
-static bool is_plain(const char *token) { return token[strspn(token, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~")] == '\0'; }
+static bool is_plain(const char *token) {
+    return token[strspn(token,
+                        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~")] ==
+           '\0';
+}
 
-vly_status vly_http_guard_init(vly_http_guard *g, const char *bind, int port, const char *token, const char *hosts) {
+vly_status vly_http_guard_init(vly_http_guard *g, const char *bind, int port, const char *token,
+                               const char *hosts) {
     memset(g, 0, sizeof *g);
     g->loopback = is_loopback(bind);
     g->port = port;
     if (!g->loopback && strlen(token) < TOKEN_LEAST)
-        return vly_fail(VLY_EINVAL, "the page at %s could be read by others: give --monitor.token, at least %d characters (openssl rand -hex 16 makes one), or bind to 127.0.0.1 and come through ssh -L", bind, TOKEN_LEAST);
+        return vly_fail(
+            VLY_EINVAL,
+            "the page at %s could be read by others: give --monitor.token, at least %d characters "
+            "(openssl rand -hex 16 makes one), or bind to 127.0.0.1 and come through ssh -L",
+            bind, TOKEN_LEAST);
     if (strlen(token) >= sizeof g->token || !is_plain(token))
-        return vly_fail(VLY_EINVAL, "a token is at most %zu letters, digits and - _ . ~", sizeof g->token - 1);
-    if (strlen(hosts) >= sizeof g->hosts) return vly_fail(VLY_EINVAL, "the list of host names is longer than %zu", sizeof g->hosts - 1);
+        return vly_fail(VLY_EINVAL, "a token is at most %zu letters, digits and - _ . ~",
+                        sizeof g->token - 1);
+    if (strlen(hosts) >= sizeof g->hosts)
+        return vly_fail(VLY_EINVAL, "the list of host names is longer than %zu",
+                        sizeof g->hosts - 1);
     snprintf(g->token, sizeof g->token, "%s", token);
     snprintf(g->hosts, sizeof g->hosts, "%s", hosts);
     snprintf(g->cookie, sizeof g->cookie, "volley_%d", port);
@@ -45,7 +57,8 @@ static bool host_name(const char *from, char *name, size_t room) {
     const size_t n = strcspn(from += bracket, bracket ? "]" : ":");
     const char *rest = from + n;
     if (bracket && *rest++ != ']') return false;
-    if (*rest && (*rest != ':' || rest[1 + strspn(rest + 1, "0123456789")] || strlen(rest) > 6)) return false;
+    if (*rest && (*rest != ':' || rest[1 + strspn(rest + 1, "0123456789")] || strlen(rest) > 6))
+        return false;
     if (n == 0 || n >= room) return false;
     memcpy(name, from, n);
     name[n] = '\0';
@@ -70,7 +83,9 @@ static bool allowed_host(const vly_http_guard *g, const char *host) {
 /* Absent, or the page itself. */
 static bool allowed_origin(const vly_http_request *r) {
     if (!r->origin[0]) return true;
-    const char *host = strncmp(r->origin, "http://", 7) == 0 ? r->origin + 7 : strncmp(r->origin, "https://", 8) == 0 ? r->origin + 8 : NULL;
+    const char *host = strncmp(r->origin, "http://", 7) == 0    ? r->origin + 7
+                       : strncmp(r->origin, "https://", 8) == 0 ? r->origin + 8
+                                                                : NULL;
     return host && strcasecmp(host, r->host) == 0;
 }
 
@@ -78,7 +93,8 @@ static bool allowed_origin(const vly_http_request *r) {
 static bool same(const char *given, const char *token) {
     const size_t n = strlen(token), m = strlen(given);
     unsigned differ = n != m;
-    for (size_t i = 0; i < n; i++) differ |= (unsigned char)token[i] ^ (unsigned char)given[m ? i % m : 0];
+    for (size_t i = 0; i < n; i++)
+        differ |= (unsigned char)token[i] ^ (unsigned char)given[m ? i % m : 0];
     return differ == 0;
 }
 
@@ -96,12 +112,14 @@ static bool has_cookie(const vly_http_guard *g, const char *cookies) {
 
 bool vly_http_guard_login(const vly_http_guard *g, const vly_http_request *r) {
     char value[VLY_HTTP_VALUE];
-    return g->token[0] && vly_http_query(r->query, "token", value, sizeof value) && same(value, g->token);
+    return g->token[0] && vly_http_query(r->query, "token", value, sizeof value) &&
+           same(value, g->token);
 }
 
 int vly_http_guard_check(const vly_http_guard *g, const vly_http_request *r) {
     if (!allowed_host(g, r->host) || !allowed_origin(r)) return 403;
     if (!g->token[0]) return 0;
-    if (strncasecmp(r->authorization, "bearer ", 7) == 0 && same(r->authorization + 7, g->token)) return 0;
+    if (strncasecmp(r->authorization, "bearer ", 7) == 0 && same(r->authorization + 7, g->token))
+        return 0;
     return has_cookie(g, r->cookie) || vly_http_guard_login(g, r) ? 0 : 401;
 }

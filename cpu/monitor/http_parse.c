@@ -2,14 +2,24 @@
 #include <string.h>
 #include <strings.h>
 
-enum { BAD = -400, NOT_ALLOWED = -405, WITH_BODY = -413, URI_LONG = -414, TOO_LARGE = -431, NOT_KNOWN = -501, VERSION = -505 };
+enum {
+    BAD = -400,
+    NOT_ALLOWED = -405,
+    WITH_BODY = -413,
+    URI_LONG = -414,
+    TOO_LARGE = -431,
+    NOT_KNOWN = -501,
+    VERSION = -505
+};
 
 typedef struct {
     const char *at;
     size_t n;
 } slice;
 
-static bool is(slice s, const char *word) { return s.n == strlen(word) && strncasecmp(s.at, word, s.n) == 0; }
+static bool is(slice s, const char *word) {
+    return s.n == strlen(word) && strncasecmp(s.at, word, s.n) == 0;
+}
 
 const char *vly_http_reason(int status) {
     switch (status) {
@@ -32,10 +42,15 @@ const char *vly_http_reason(int status) {
 }
 
 static bool is_token(unsigned char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || (c && strchr("!#$%&'*+-.^_`|~", c));
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           (c && strchr("!#$%&'*+-.^_`|~", c));
 }
 
-static int digit(char c) { return c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1; }
+static int digit(char c) {
+    return c >= '0' && c <= '9'                 ? c - '0'
+           : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10
+                                                : -1;
+}
 
 /* Decodes until `end`; false for bad escapes, control characters, and what does not fit. */
 static bool decode(const char *from, size_t n, bool plus, char *to, size_t room) {
@@ -46,7 +61,8 @@ static bool decode(const char *from, size_t n, bool plus, char *to, size_t room)
             if (i + 2 >= n || digit(from[i + 1]) < 0 || digit(from[i + 2]) < 0) return false;
             c = (char)(digit(from[i + 1]) * 16 + digit(from[i + 2]));
             i += 2;
-        } else if (plus && c == '+') c = ' ';
+        } else if (plus && c == '+')
+            c = ' ';
         if ((unsigned char)c < 0x20 || c == 0x7f || used + 1 >= room) return false;
         to[used++] = c;
     }
@@ -57,16 +73,19 @@ static bool decode(const char *from, size_t n, bool plus, char *to, size_t room)
 bool vly_http_query(const char *query, const char *name, char *value, size_t bytes) {
     const size_t n = strlen(name);
     for (const char *p = query; p && *p; p = strchr(p, '&') ? strchr(p, '&') + 1 : NULL)
-        if (strncmp(p, name, n) == 0 && p[n] == '=') return decode(p + n + 1, strcspn(p + n + 1, "&"), true, value, bytes);
+        if (strncmp(p, name, n) == 0 && p[n] == '=')
+            return decode(p + n + 1, strcspn(p + n + 1, "&"), true, value, bytes);
     return false;
 }
 
 static int parse_target(slice target, vly_http_request *out) {
-    if (target.n == 0 || target.at[0] != '/') return BAD; /* neither the whole URL of a proxy nor "*" */
+    if (target.n == 0 || target.at[0] != '/')
+        return BAD; /* neither the whole URL of a proxy nor "*" */
     for (size_t i = 0; i < target.n; i++)
         if ((unsigned char)target.at[i] <= 0x20 || (unsigned char)target.at[i] >= 0x7f) return BAD;
     const char *question = memchr(target.at, '?', target.n);
-    const size_t path = question ? (size_t)(question - target.at) : target.n, query = question ? target.n - path - 1 : 0;
+    const size_t path = question ? (size_t)(question - target.at) : target.n,
+                 query = question ? target.n - path - 1 : 0;
     if (path >= VLY_HTTP_PATH || query >= VLY_HTTP_QUERY) return URI_LONG;
     if (!decode(target.at, path, false, out->path, sizeof out->path)) return BAD;
     if (question) memcpy(out->query, question + 1, query);
@@ -81,8 +100,10 @@ static int parse_line(slice line, vly_http_request *out) {
     slice target = {line.at + method + 1, 0};
     while (method + 1 + target.n < line.n && target.at[target.n] != ' ') target.n++;
     const slice version = {target.at + target.n + 1, line.n - method - 1 - target.n - 1};
-    if (method + 1 + target.n >= line.n || version.n != 8 || memcmp(version.at, "HTTP/", 5) != 0) return BAD;
-    if (memcmp(version.at, "HTTP/1.", 7) != 0 || (version.at[7] != '0' && version.at[7] != '1')) return VERSION;
+    if (method + 1 + target.n >= line.n || version.n != 8 || memcmp(version.at, "HTTP/", 5) != 0)
+        return BAD;
+    if (memcmp(version.at, "HTTP/1.", 7) != 0 || (version.at[7] != '0' && version.at[7] != '1'))
+        return VERSION;
     out->keep = version.at[7] == '1';
     out->head = name.n == 4 && memcmp(name.at, "HEAD", 4) == 0;
     const int status = parse_target(target, out);
@@ -107,11 +128,14 @@ static int parse_header(slice line, vly_http_request *out) {
     while (value.n && (*value.at == ' ' || *value.at == '\t')) value.at++, value.n--;
     while (value.n && (value.at[value.n - 1] == ' ' || value.at[value.n - 1] == '\t')) value.n--;
     for (size_t i = 0; i < value.n; i++)
-        if (((unsigned char)value.at[i] < 0x20 && value.at[i] != '\t') || value.at[i] == 0x7f) return BAD;
+        if (((unsigned char)value.at[i] < 0x20 && value.at[i] != '\t') || value.at[i] == 0x7f)
+            return BAD;
     if (is(name, "host")) return value.n ? keep_value(value, out->host) : BAD;
     if (is(name, "origin")) return keep_value(value, out->origin);
     if (is(name, "authorization")) return keep_value(value, out->authorization);
-    if (is(name, "cookie")) return value.n < VLY_HTTP_VALUE ? keep_value(value, out->cookie) : 0; /* other services' cookies: not ours */
+    if (is(name, "cookie"))
+        return value.n < VLY_HTTP_VALUE ? keep_value(value, out->cookie)
+                                        : 0; /* other services' cookies: not ours */
     if (is(name, "transfer-encoding")) return NOT_KNOWN;
     if (is(name, "content-length")) return value.n == 1 && *value.at == '0' ? 0 : WITH_BODY;
     if (is(name, "connection") && is(value, "close")) out->keep = false;

@@ -50,9 +50,11 @@ static void on_reader(uv_idle_t *idle) {
 static void on_tick(uv_timer_t *timer) {
     vly_monitor *m = timer->data;
     vly_http_stats stats;
-    if (m->ticks++ % SCAN_TICKS == 0) vly_run_list_look(m->runs);
-    else for (int i = 0; i < m->runs->n; i++)
-        if (m->runs->v[i]->live) vly_run_log_look(m->runs->v[i]);
+    if (m->ticks++ % SCAN_TICKS == 0)
+        vly_run_list_look(m->runs);
+    else
+        for (int i = 0; i < m->runs->n; i++)
+            if (m->runs->v[i]->live) vly_run_log_look(m->runs->v[i]);
     if (m->o.metrics) take_snapshot(m);
     uv_idle_start(&m->reader, on_reader);
     if (m->fleet_wanted > m->ticks && m->ticks % 2 == 0) look_at_fleet(m);
@@ -88,15 +90,24 @@ static void keep(char *to, size_t bytes, const char **from) {
 
 static void make_url(vly_monitor *m) {
     const char *bind = m->o.bind && *m->o.bind ? m->o.bind : "127.0.0.1";
-    const bool any = strcmp(bind, "0.0.0.0") == 0 || strcmp(bind, "::") == 0, v6 = strchr(bind, ':') != NULL;
+    const bool any = strcmp(bind, "0.0.0.0") == 0 || strcmp(bind, "::") == 0,
+               v6 = strchr(bind, ':') != NULL;
     char host[256] = "localhost";
-    if (any) uv_os_gethostname(host, &(size_t){sizeof host});
-    else snprintf(host, sizeof host, "%s%s%s", v6 ? "[" : "", bind, v6 ? "]" : "");
-    snprintf(m->url, sizeof m->url, "http://%s:%d/%s%s", host, vly_http_port(m->http), m->token[0] ? "?token=" : "", m->token);
+    if (any)
+        uv_os_gethostname(host, &(size_t){sizeof host});
+    else
+        snprintf(host, sizeof host, "%s%s%s", v6 ? "[" : "", bind, v6 ? "]" : "");
+    snprintf(m->url, sizeof m->url, "http://%s:%d/%s%s", host, vly_http_port(m->http),
+             m->token[0] ? "?token=" : "", m->token);
 }
 
 static vly_status open_parts(vly_monitor *m) {
-    const vly_http_options o = {.bind = m->o.bind, .token = m->token, .hosts = m->o.hosts, .port = m->o.port, .arg = m, .answer = vly_monitor_answer,
+    const vly_http_options o = {.bind = m->o.bind,
+                                .token = m->token,
+                                .hosts = m->o.hosts,
+                                .port = m->o.port,
+                                .arg = m,
+                                .answer = vly_monitor_answer,
                                 .thrift = &m->thrift};
     VLY_TRY(vly_run_list_open(&m->runs, m->folder));
     VLY_TRY(vly_fleet_view_open(&m->fleet, &m->loop));
@@ -144,7 +155,9 @@ vly_status vly_monitor_start(vly_monitor **out, const vly_monitor_options *optio
     return *out = m, VLY_OK;
 }
 
-const char *vly_monitor_url(const vly_monitor *m) { return m->url; }
+const char *vly_monitor_url(const vly_monitor *m) {
+    return m->url;
+}
 
 void vly_monitor_stop(vly_monitor *m) {
     if (!m) return;

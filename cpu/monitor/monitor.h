@@ -5,12 +5,13 @@
  *   puts(vly_monitor_url(m));                  // http://127.0.0.1:8265/
  *   vly_monitor_stop(m);
  *
- * It reads what the run writes (cpu/monitor/run_log.h) and takes nothing from it: no lock, no callback but the picture of some
- * environments, when somebody looks. Beside a trainer its thread has a low priority and a share of
- * processor time that it cannot exceed, whatever clients do (cpu/machine/thrift.h); who may be a client says cpu/monitor/http_guard.h.
+ * It reads what the run writes (cpu/monitor/run_log.h) and takes nothing from it: no lock, no
+ * callback but the picture of some environments, when somebody looks. Beside a trainer its thread
+ * has a low priority and a share of processor time that it cannot exceed, whatever clients do
+ * (cpu/machine/thrift.h); who may be a client says cpu/monitor/http_guard.h.
  *
- *   /                 the page          /api/runs /api/series /api/config /api/fleet /api/frame    JSON, PNG
- *   /metrics          Prometheus        /api/events                                                server-sent events
+ *   /                 the page          /api/runs /api/series /api/config /api/fleet /api/frame
+ * JSON, PNG /metrics          Prometheus        /api/events server-sent events
  */
 #ifndef VLY_CPU_MONITOR_H
 #define VLY_CPU_MONITOR_H
@@ -21,12 +22,14 @@ typedef struct vly_monitor vly_monitor;
 
 typedef struct {
     const char *folder;               /* of runs, or a run */
-    const char *bind, *token, *hosts; /* see cpu/monitor/http_guard.h; hosts: further names, comma-separated */
+    const char *bind, *token, *hosts; /* see cpu/monitor/http_guard.h; hosts: further names,
+                                         comma-separated */
     int port;                         /* 0: any that is free */
-    const char *store;                /* a Redis to look for fleets in, beside those of the runs; "" or NULL: none */
-    vly_metrics *metrics;             /* of a run that writes no metrics.jsonl; else NULL; borrowed */
-    vly_shots *shots;               /* pictures; may be NULL; borrowed */
-    double cpu_share;                 /* of one processor; 0: no limit */
+    const char *store; /* a Redis to look for fleets in, beside those of the runs; "" or NULL: none
+                        */
+    vly_metrics *metrics; /* of a run that writes no metrics.jsonl; else NULL; borrowed */
+    vly_shots *shots;     /* pictures; may be NULL; borrowed */
+    double cpu_share;     /* of one processor; 0: no limit */
 } vly_monitor_options;
 
 vly_status vly_monitor_start(vly_monitor **out, const vly_monitor_options *options);

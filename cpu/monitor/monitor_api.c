@@ -1,4 +1,5 @@
-/* From a path to an answer. Names are looked up in the list of runs: what a client sends never becomes a path of a file. */
+/* From a path to an answer. Names are looked up in the list of runs: what a client sends never
+ * becomes a path of a file. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,7 +8,9 @@
 
 enum { POINTS = 400, POINTS_LEAST = 16, FLEET_TICKS = 10 };
 
-static void json(vly_http_reply *reply) { reply->type = "application/json"; }
+static void json(vly_http_reply *reply) {
+    reply->type = "application/json";
+}
 
 static void not_found(vly_http_reply *reply, const char *what) {
     vly_text_clear(&reply->body);
@@ -20,9 +23,13 @@ static void not_found(vly_http_reply *reply, const char *what) {
 
 static const vly_run_log *named(vly_monitor *m, const vly_http_request *r, vly_http_reply *reply) {
     char name[VLY_RUN_NAME];
-    const vly_run_log *run = vly_http_query(r->query, "run", name, sizeof name) ? vly_run_list_find(m->runs, name) : NULL;
-    if (run) json(reply);
-    else not_found(reply, "there is no such run");
+    const vly_run_log *run = vly_http_query(r->query, "run", name, sizeof name)
+                                 ? vly_run_list_find(m->runs, name)
+                                 : NULL;
+    if (run)
+        json(reply);
+    else
+        not_found(reply, "there is no such run");
     return run;
 }
 
@@ -40,7 +47,9 @@ static void answer_page(vly_monitor *m, const vly_http_request *r, vly_http_repl
         return;
     }
     reply->status = 303; /* out of the address bar, and of what people copy from it */
-    snprintf(reply->more, sizeof reply->more, "Location: /\r\nSet-Cookie: volley_%d=%s; HttpOnly; SameSite=Lax; Path=/\r\n", vly_http_port(m->http), m->token);
+    snprintf(reply->more, sizeof reply->more,
+             "Location: /\r\nSet-Cookie: volley_%d=%s; HttpOnly; SameSite=Lax; Path=/\r\n",
+             vly_http_port(m->http), m->token);
 }
 
 static void answer_runs(vly_monitor *m, const vly_http_request *r, vly_http_reply *reply) {
@@ -51,7 +60,9 @@ static void answer_runs(vly_monitor *m, const vly_http_request *r, vly_http_repl
 
 static void answer_series(vly_monitor *m, const vly_http_request *r, vly_http_reply *reply) {
     const vly_run_log *run = named(m, r, reply);
-    if (run) vly_monitor_write_series(run, number(r, "points", POINTS, POINTS_LEAST, VLY_CURVE_POINTS), &reply->body);
+    if (run)
+        vly_monitor_write_series(run, number(r, "points", POINTS, POINTS_LEAST, VLY_CURVE_POINTS),
+                                 &reply->body);
 }
 
 static void answer_config(vly_monitor *m, const vly_http_request *r, vly_http_reply *reply) {
@@ -79,7 +90,8 @@ static void answer_events(vly_monitor *m, const vly_http_request *r, vly_http_re
     (void)r;
     reply->type = "text/event-stream";
     reply->stream = true;
-    vly_text_add(&reply->body, "retry: 2000\nevent: hello\ndata: {\"instance\":\"%016llx\"}\n\n", (unsigned long long)m->instance);
+    vly_text_add(&reply->body, "retry: 2000\nevent: hello\ndata: {\"instance\":\"%016llx\"}\n\n",
+                 (unsigned long long)m->instance);
 }
 
 static void answer_metrics(vly_monitor *m, const vly_http_request *r, vly_http_reply *reply) {
@@ -89,24 +101,40 @@ static void answer_metrics(vly_monitor *m, const vly_http_request *r, vly_http_r
     vly_http_get_stats(m->http, &s);
     reply->type = "text/plain; version=0.0.4; charset=utf-8";
     vly_prometheus_write(m->runs->v, m->runs->n, t);
-    vly_prometheus_one(t, "volley_monitor_requests_total", "counter", "requests answered", (double)s.requests);
-    vly_prometheus_one(t, "volley_monitor_refused_total", "counter", "requests refused: malformed, foreign, without the token", (double)s.refused);
-    vly_prometheus_one(t, "volley_monitor_accepted_total", "counter", "connections accepted", (double)s.accepted);
-    vly_prometheus_one(t, "volley_monitor_evicted_total", "counter", "connections closed to make room for others", (double)s.evicted);
-    vly_prometheus_one(t, "volley_monitor_timeouts_total", "counter", "connections closed for being slow", (double)s.timed_out);
-    vly_prometheus_one(t, "volley_monitor_received_bytes_total", "counter", "bytes that clients sent", (double)s.bytes_in);
+    vly_prometheus_one(t, "volley_monitor_requests_total", "counter", "requests answered",
+                       (double)s.requests);
+    vly_prometheus_one(t, "volley_monitor_refused_total", "counter",
+                       "requests refused: malformed, foreign, without the token",
+                       (double)s.refused);
+    vly_prometheus_one(t, "volley_monitor_accepted_total", "counter", "connections accepted",
+                       (double)s.accepted);
+    vly_prometheus_one(t, "volley_monitor_evicted_total", "counter",
+                       "connections closed to make room for others", (double)s.evicted);
+    vly_prometheus_one(t, "volley_monitor_timeouts_total", "counter",
+                       "connections closed for being slow", (double)s.timed_out);
+    vly_prometheus_one(t, "volley_monitor_received_bytes_total", "counter",
+                       "bytes that clients sent", (double)s.bytes_in);
     vly_prometheus_one(t, "volley_monitor_connections", "gauge", "connections open", s.open);
     vly_prometheus_one(t, "volley_monitor_streams", "gauge", "event streams open", s.streams);
-    vly_prometheus_one(t, "volley_monitor_cpu_seconds_total", "counter", "processor time of the monitor's thread", vly_thrift_used());
-    vly_prometheus_one(t, "volley_monitor_rested_seconds_total", "counter", "time that the monitor's thread slept to stay below its share", m->thrift.rested_s);
+    vly_prometheus_one(t, "volley_monitor_cpu_seconds_total", "counter",
+                       "processor time of the monitor's thread", vly_thrift_used());
+    vly_prometheus_one(t, "volley_monitor_rested_seconds_total", "counter",
+                       "time that the monitor's thread slept to stay below its share",
+                       m->thrift.rested_s);
 }
 
 static const struct {
     const char *path;
     void (*answer)(vly_monitor *m, const vly_http_request *r, vly_http_reply *reply);
 } routes[] = {
-    {"/", answer_page},           {"/api/runs", answer_runs},   {"/api/series", answer_series}, {"/api/config", answer_config},
-    {"/api/fleet", answer_fleet}, {"/api/frame", answer_frame}, {"/api/events", answer_events}, {"/metrics", answer_metrics},
+    {"/", answer_page},
+    {"/api/runs", answer_runs},
+    {"/api/series", answer_series},
+    {"/api/config", answer_config},
+    {"/api/fleet", answer_fleet},
+    {"/api/frame", answer_frame},
+    {"/api/events", answer_events},
+    {"/metrics", answer_metrics},
 };
 
 void vly_monitor_answer(void *monitor, const vly_http_request *r, vly_http_reply *reply) {

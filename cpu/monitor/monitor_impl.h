@@ -1,4 +1,5 @@
-/* monitor_impl.h -- the inside of the monitor, for cpu/monitor/monitor*.c alone. Everything belongs to its thread. */
+/* monitor_impl.h -- the inside of the monitor, for cpu/monitor/monitor*.c alone. Everything belongs
+ * to its thread. */
 #ifndef VLY_CPU_MONITOR_IMPL_H
 #define VLY_CPU_MONITOR_IMPL_H
 #include "cpu/fleet/fleet_view.h"
@@ -14,7 +15,7 @@ struct vly_monitor {
     uv_thread_t thread;
     uv_async_t stop;
     uv_timer_t tick;
-    uv_idle_t reader;         /* runs while there are lines to catch up with */
+    uv_idle_t reader; /* runs while there are lines to catch up with */
     vly_http *http;
     vly_thrift thrift;
     vly_run_list *runs;
@@ -22,7 +23,7 @@ struct vly_monitor {
     uint64_t instance, ticks; /* instance: another one after a restart */
     uint64_t fleet_wanted;    /* the tick until which somebody looks at the fleet */
     uint64_t list_told;
-    vly_text message;         /* of the event that is being sent */
+    vly_text message; /* of the event that is being sent */
 };
 
 /* monitor_api.c */

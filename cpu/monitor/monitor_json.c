@@ -77,10 +77,13 @@ static void add_run(vly_text *t, const vly_run_log *r) {
 }
 
 void vly_monitor_write_runs(const vly_monitor *m, vly_text *out) {
-    vly_text_add(out, "{\"instance\":\"%016llx\",\"version\":\"%s\",\"time\":%lld", (unsigned long long)m->instance, vly_system_version(), (long long)time(NULL));
+    vly_text_add(out, "{\"instance\":\"%016llx\",\"version\":\"%s\",\"time\":%lld",
+                 (unsigned long long)m->instance, vly_system_version(), (long long)time(NULL));
     add_text(out, "folder", m->runs->folder);
-    vly_text_add(out, ",\"single\":%s,\"left_out\":%d,\"frames\":[", m->runs->single ? "true" : "false", m->runs->left_out);
-    for (int i = 0; i < vly_shots_count(m->o.shots); i++) vly_text_add(out, "%s%d", i ? "," : "", vly_shots_actor(m->o.shots, i));
+    vly_text_add(out, ",\"single\":%s,\"left_out\":%d,\"frames\":[",
+                 m->runs->single ? "true" : "false", m->runs->left_out);
+    for (int i = 0; i < vly_shots_count(m->o.shots); i++)
+        vly_text_add(out, "%s%d", i ? "," : "", vly_shots_actor(m->o.shots, i));
     vly_text_add(out, "],\"runs\":[");
     for (int i = 0; i < m->runs->n; i++) {
         if (i) vly_text_add(out, ",");
@@ -95,11 +98,16 @@ void vly_monitor_write_tick(vly_monitor *m) {
     vly_text *t = &m->message;
     const char *comma = "";
     vly_text_clear(t);
-    vly_text_add(t, "event: tick\ndata: {\"tick\":%llu,\"instance\":\"%016llx\",\"changes\":%llu,\"time\":%lld,\"runs\":[", (unsigned long long)m->ticks,
-                 (unsigned long long)m->instance, (unsigned long long)m->runs->changes, (long long)time(NULL));
+    vly_text_add(
+        t,
+        "event: tick\ndata: "
+        "{\"tick\":%llu,\"instance\":\"%016llx\",\"changes\":%llu,\"time\":%lld,\"runs\":[",
+        (unsigned long long)m->ticks, (unsigned long long)m->instance,
+        (unsigned long long)m->runs->changes, (long long)time(NULL));
     for (int i = 0; i < m->runs->n; i++) {
         vly_run_log *r = m->runs->v[i];
-        if (r->version == r->told || r->at < r->size) continue; /* not while its past is being read */
+        if (r->version == r->told || r->at < r->size)
+            continue; /* not while its past is being read */
         r->told = r->version;
         vly_text_add(t, "%s{\"name\":", comma);
         vly_text_json(t, r->name);
@@ -135,7 +143,11 @@ static void add_column(vly_text *t, const char *key, const reduced *s, column wh
     vly_text_add(t, "\"%s\":[", key);
     for (int i = 0; i < s->n; i++) {
         const vly_curve_point *p = &s->v[i];
-        const double value = which == STEP ? p->step : which == SECONDS ? p->seconds : (double)(which == MEAN ? p->mean : which == MIN ? p->min : p->max);
+        const double value = which == STEP      ? p->step
+                             : which == SECONDS ? p->seconds
+                                                : (double)(which == MEAN  ? p->mean
+                                                           : which == MIN ? p->min
+                                                                          : p->max);
         if (i) vly_text_bytes(t, ",", 1);
         vly_text_number(t, value);
     }

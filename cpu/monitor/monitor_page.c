@@ -4,7 +4,8 @@
 #include "cpu/monitor/monitor_impl.h"
 #include <monitor_page.h> /* made of cpu/monitor/ at build time: page_head, page_style, page_script, page_tail */
 
-/* The style and the script of this answer alone have its nonce: nothing that is slipped in between can run. */
+/* The style and the script of this answer alone have its nonce: nothing that is slipped in between
+ * can run. */
 void vly_monitor_write_page(vly_http_reply *reply) {
     unsigned char bytes[16];
     char nonce[2 * sizeof bytes + 1] = "";
@@ -15,8 +16,10 @@ void vly_monitor_write_page(vly_http_reply *reply) {
     for (size_t i = 0; i < sizeof bytes; i++) snprintf(nonce + 2 * i, 3, "%02x", bytes[i]);
     reply->type = "text/html; charset=utf-8";
     snprintf(reply->more, sizeof reply->more,
-             "Content-Security-Policy: default-src 'none'; script-src 'nonce-%s'; style-src 'nonce-%s'; img-src 'self' data:; connect-src 'self'; "
-             "base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n", nonce, nonce);
+             "Content-Security-Policy: default-src 'none'; script-src 'nonce-%s'; style-src "
+             "'nonce-%s'; img-src 'self' data:; connect-src 'self'; "
+             "base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n",
+             nonce, nonce);
     vly_text *t = &reply->body;
     vly_text_bytes(t, page_head, sizeof page_head - 1);
     vly_text_add(t, "<style nonce=\"%s\">\n", nonce);

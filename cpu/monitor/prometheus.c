@@ -19,33 +19,43 @@ static const struct {
 const char *vly_prometheus_help(const char *metric, bool *counter) {
     *counter = false;
     for (size_t i = 0; i < sizeof standard / sizeof *standard; i++)
-        if (strcmp(standard[i].name, metric) == 0) return *counter = standard[i].kind == VLY_METRIC_COUNTER, standard[i].help;
+        if (strcmp(standard[i].name, metric) == 0)
+            return *counter = standard[i].kind == VLY_METRIC_COUNTER, standard[i].help;
     return "";
 }
 
-/* "_total" belongs to counters: a gauge of that name is a limit (run/steps_total: the steps planned). */
+/* "_total" belongs to counters: a gauge of that name is a limit (run/steps_total: the steps
+ * planned). */
 static void family_name(const char *metric, char *name, size_t bytes, bool *counter) {
     vly_prometheus_help(metric, counter);
     size_t n = (size_t)snprintf(name, bytes, "volley_%s", metric);
     for (char *p = name; *p; p++)
-        if (!((*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9'))) *p = '_';
+        if (!((*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9')))
+            *p = '_';
     const bool total = n > 6 && strcmp(name + n - 6, "_total") == 0;
     if (*counter && !total) snprintf(name + n, bytes - n, "_total");
     if (!*counter && total) snprintf(name + n - 6, bytes - n + 6, "_limit");
 }
 
 static void add_value(vly_text *t, double value) {
-    if (isnan(value)) vly_text_add(t, "NaN");
-    else if (isinf(value)) vly_text_add(t, value > 0 ? "+Inf" : "-Inf");
-    else vly_text_add(t, "%.17g", value);
+    if (isnan(value))
+        vly_text_add(t, "NaN");
+    else if (isinf(value))
+        vly_text_add(t, value > 0 ? "+Inf" : "-Inf");
+    else
+        vly_text_add(t, "%.17g", value);
 }
 
 static void add_escaped(vly_text *t, const char *words, bool quotes) {
     for (const char *p = words; *p; p++) {
-        if (*p == '\\') vly_text_add(t, "\\\\");
-        else if (*p == '\n') vly_text_add(t, "\\n");
-        else if (*p == '"' && quotes) vly_text_add(t, "\\\"");
-        else vly_text_bytes(t, p, 1);
+        if (*p == '\\')
+            vly_text_add(t, "\\\\");
+        else if (*p == '\n')
+            vly_text_add(t, "\\n");
+        else if (*p == '"' && quotes)
+            vly_text_add(t, "\\\"");
+        else
+            vly_text_bytes(t, p, 1);
     }
 }
 
@@ -65,7 +75,8 @@ static void add_head(vly_text *t, const char *name, const char *type, const char
     vly_text_add(t, "\n# TYPE %s %s\n", name, type);
 }
 
-void vly_prometheus_one(vly_text *out, const char *name, const char *type, const char *help, double value) {
+void vly_prometheus_one(vly_text *out, const char *name, const char *type, const char *help,
+                        double value) {
     add_head(out, name, type, help);
     vly_text_add(out, "%s ", name);
     add_value(out, value);
@@ -88,8 +99,11 @@ static int by_family(const void *a, const void *b) {
 static void add_samples(vly_text *out, const sample *v, int n) {
     for (int i = 0; i < n; i++) {
         bool counter;
-        if (i == 0 || strcmp(v[i].name, v[i - 1].name) != 0) add_head(out, v[i].name, v[i].counter ? "counter" : "gauge", vly_prometheus_help(v[i].metric->name, &counter));
-        else if (v[i].run == v[i - 1].run) continue; /* two names that differ only in what Prometheus does not know */
+        if (i == 0 || strcmp(v[i].name, v[i - 1].name) != 0)
+            add_head(out, v[i].name, v[i].counter ? "counter" : "gauge",
+                     vly_prometheus_help(v[i].metric->name, &counter));
+        else if (v[i].run == v[i - 1].run)
+            continue; /* two names that differ only in what Prometheus does not know */
         vly_text_add(out, "%s", v[i].name);
         add_labels(out, v[i].run);
         add_value(out, v[i].metric->last);

@@ -2,7 +2,8 @@
  *
  *   vly_prometheus_write(list->v, list->n, &text);
  *
- * charts/SPS becomes volley_charts_SPS, the counter run/steps volley_run_steps_total; labels: run, env, algo, seed.
+ * charts/SPS becomes volley_charts_SPS, the counter run/steps volley_run_steps_total; labels: run,
+ * env, algo, seed.
  */
 #ifndef VLY_CPU_PROMETHEUS_H
 #define VLY_CPU_PROMETHEUS_H
@@ -11,7 +12,8 @@
 
 void vly_prometheus_write(vly_run_log *const *runs, int n, vly_text *out);
 /* One line with its HELP and TYPE, no labels. */
-void vly_prometheus_one(vly_text *out, const char *name, const char *type, const char *help, double value);
+void vly_prometheus_one(vly_text *out, const char *name, const char *type, const char *help,
+                        double value);
 /* What a standard metric means; "" for others. */
 const char *vly_prometheus_help(const char *metric, bool *counter);
 #endif

@@ -11,14 +11,17 @@ enum { LOCKS = 1024, FOUND = 4096, FRESH_S = 5 };
 
 /* ---- who lives ---- */
 
-/* Inodes that somebody holds with flock(). Trying the lock would refuse it to a run that starts at that moment. */
+/* Inodes that somebody holds with flock(). Trying the lock would refuse it to a run that starts at
+ * that moment. */
 static int read_locks(uint64_t *inodes) {
     char line[256], kind[16];
     unsigned long long inode;
     int n = 0;
     FILE *f = fopen("/proc/locks", "re");
     while (f && n < LOCKS && fgets(line, sizeof line, f))
-        if (sscanf(line, "%*s %15s %*s %*s %*s %*x:%*x:%llu", kind, &inode) == 2 && strcmp(kind, "FLOCK") == 0) inodes[n++] = inode;
+        if (sscanf(line, "%*s %15s %*s %*s %*s %*x:%*x:%llu", kind, &inode) == 2 &&
+            strcmp(kind, "FLOCK") == 0)
+            inodes[n++] = inode;
     if (f) fclose(f);
     return n;
 }
@@ -55,12 +58,17 @@ static void look_into(search *s, const char *below, int depth) {
     DIR *dir = opendir(path);
     for (struct dirent *e; dir && s->n < FOUND && (e = readdir(dir));) {
         char name[VLY_RUN_NAME];
-        if (e->d_name[0] == '.' || snprintf(name, sizeof name, "%s%s%s", below, *below ? "/" : "", e->d_name) >= (int)sizeof name) continue;
-        if (snprintf(path, sizeof path, "%s/%s/config.yaml", s->folder, name) >= (int)sizeof path) continue;
+        if (e->d_name[0] == '.' || snprintf(name, sizeof name, "%s%s%s", below, *below ? "/" : "",
+                                            e->d_name) >= (int)sizeof name)
+            continue;
+        if (snprintf(path, sizeof path, "%s/%s/config.yaml", s->folder, name) >= (int)sizeof path)
+            continue;
         if (stat(path, &info) == 0 && S_ISREG(info.st_mode)) {
             s->v[s->n].time = info.st_mtime;
             snprintf(s->v[s->n++].name, VLY_RUN_NAME, "%s", name);
-        } else if (depth > 0 && (e->d_type == DT_DIR || e->d_type == DT_LNK || e->d_type == DT_UNKNOWN)) look_into(s, name, depth - 1);
+        } else if (depth > 0 &&
+                   (e->d_type == DT_DIR || e->d_type == DT_LNK || e->d_type == DT_UNKNOWN))
+            look_into(s, name, depth - 1);
     }
     if (dir) closedir(dir);
 }
@@ -82,8 +90,10 @@ static void add_run(vly_run_list *l, const char *name) {
 static void drop_unseen(vly_run_list *l) {
     int kept = 0;
     for (int i = 0; i < l->n; i++) {
-        if (l->v[i]->seen) l->v[kept++] = l->v[i];
-        else vly_run_log_close(l->v[i]), l->changes++;
+        if (l->v[i]->seen)
+            l->v[kept++] = l->v[i];
+        else
+            vly_run_log_close(l->v[i]), l->changes++;
     }
     l->n = kept;
 }
@@ -108,20 +118,27 @@ static void find_runs(vly_run_list *l) {
 vly_status vly_run_list_open(vly_run_list **out, const char *folder) {
     char path[1300];
     struct stat info;
-    if (strlen(folder) >= sizeof ((vly_run_list *)0)->folder) return vly_fail(VLY_EINVAL, "the path of the folder of runs is too long");
-    if (stat(folder, &info)) return vly_fail(VLY_ENOTFOUND, "there is no folder %s; `volley train cartpole` makes runs/", folder);
+    if (strlen(folder) >= sizeof((vly_run_list *)0)->folder)
+        return vly_fail(VLY_EINVAL, "the path of the folder of runs is too long");
+    if (stat(folder, &info))
+        return vly_fail(VLY_ENOTFOUND, "there is no folder %s; `volley train cartpole` makes runs/",
+                        folder);
     if (!S_ISDIR(info.st_mode)) return vly_fail(VLY_EINVAL, "%s is not a folder of runs", folder);
     vly_run_list *l = calloc(1, sizeof *l);
     if (!l) return vly_fail(VLY_ENOMEM, "no memory for a list of runs");
     snprintf(l->folder, sizeof l->folder, "%s", folder);
-    for (size_t n = strlen(l->folder); n > 1 && l->folder[n - 1] == '/'; n--) l->folder[n - 1] = '\0';
+    for (size_t n = strlen(l->folder); n > 1 && l->folder[n - 1] == '/'; n--)
+        l->folder[n - 1] = '\0';
     snprintf(path, sizeof path, "%s/config.yaml", l->folder);
     if (access(path, F_OK) == 0) { /* its own name, as a member of the folder above */
         char *slash = strrchr(l->folder, '/'), name[VLY_RUN_NAME];
         snprintf(name, sizeof name, "%.255s", slash ? slash + 1 : l->folder);
-        if (!slash) snprintf(l->folder, sizeof l->folder, ".");
-        else if (slash == l->folder) slash[1] = '\0';
-        else *slash = '\0';
+        if (!slash)
+            snprintf(l->folder, sizeof l->folder, ".");
+        else if (slash == l->folder)
+            slash[1] = '\0';
+        else
+            *slash = '\0';
         l->single = true;
         add_run(l, name);
     }

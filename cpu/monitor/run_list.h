@@ -1,4 +1,5 @@
-/* run_list.h -- the runs in a folder (or below the folders in it), the newest first, followed while they run.
+/* run_list.h -- the runs in a folder (or below the folders in it), the newest first, followed while
+ * they run.
  *
  *   VLY_TRY(vly_run_list_open(&l, "runs"));      // a folder of runs, or one run
  *   vly_run_list_look(l);                        // now and then: new ones, gone ones, who lives
@@ -13,11 +14,11 @@ enum { VLY_RUN_LIST_MOST = 256 };
 
 typedef struct {
     char folder[1200];
-    bool single;             /* the folder is itself a run */
+    bool single; /* the folder is itself a run */
     vly_run_log *v[VLY_RUN_LIST_MOST];
     int n;
-    int left_out;            /* runs beyond the newest VLY_RUN_LIST_MOST */
-    uint64_t changes;        /* of the list itself */
+    int left_out;     /* runs beyond the newest VLY_RUN_LIST_MOST */
+    uint64_t changes; /* of the list itself */
 } vly_run_list;
 
 vly_status vly_run_list_open(vly_run_list **out, const char *folder);

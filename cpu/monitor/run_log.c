@@ -10,7 +10,9 @@
 
 enum { PIECE = 256 << 10, FORGET_MOST = 8 };
 
-static void file_of(const vly_run_log *r, const char *name, char *path, size_t bytes) { snprintf(path, bytes, "%s/%s", r->path, name); }
+static void file_of(const vly_run_log *r, const char *name, char *path, size_t bytes) {
+    snprintf(path, bytes, "%s/%s", r->path, name);
+}
 
 vly_status vly_run_log_config(const vly_run_log *r, vly_config *config) {
     char path[VLY_RUN_PATH + 32];
@@ -28,7 +30,8 @@ static void read_settings(vly_run_log *r) {
         snprintf(r->algo, sizeof r->algo, "%s", c->run.algo);
         snprintf(r->preset, sizeof r->preset, "%s", c->run.preset);
         snprintf(r->store, sizeof r->store, "%s", c->run.store);
-        r->seed = c->run.seed, r->steps_planned = c->run.steps, r->until_return = (double)c->run.until_return;
+        r->seed = c->run.seed, r->steps_planned = c->run.steps,
+        r->until_return = (double)c->run.until_return;
     }
     free(c);
     r->version++;
@@ -97,7 +100,8 @@ static vly_run_metric *metric(vly_run_log *r, const char *name, size_t n) {
     if (n >= sizeof r->metrics->name) return NULL;
     for (int k = 0; k < r->metric_count; k++) { /* lines name much the same in the same order */
         const int i = (r->next + k) % r->metric_count;
-        if (strncmp(r->metrics[i].name, name, n) == 0 && r->metrics[i].name[n] == '\0') return r->next = i + 1, &r->metrics[i];
+        if (strncmp(r->metrics[i].name, name, n) == 0 && r->metrics[i].name[n] == '\0')
+            return r->next = i + 1, &r->metrics[i];
     }
     if (r->metric_count == VLY_RUN_METRICS) return NULL;
     if (r->metric_count == r->metric_room) {
@@ -120,14 +124,17 @@ static void store(vly_run_log *r, const char *name, size_t n, double value) {
 }
 
 void vly_run_log_row(vly_run_log *r, double step, double seconds) {
-    if (seconds + r->before_resume < r->seconds) r->before_resume = r->seconds; /* a resumed run counts anew */
+    if (seconds + r->before_resume < r->seconds)
+        r->before_resume = r->seconds; /* a resumed run counts anew */
     r->step = step;
     r->seconds = seconds + r->before_resume;
     r->lines++;
     r->version++;
 }
 
-void vly_run_log_value(vly_run_log *r, const char *name, double value) { store(r, name, strlen(name), value); }
+void vly_run_log_value(vly_run_log *r, const char *name, double value) {
+    store(r, name, strlen(name), value);
+}
 
 /* ,"name":value at p: the end of the value, or NULL when it is something else. */
 static const char *read_member(const char *p, const char **name, size_t *n, double *value) {
@@ -154,7 +161,8 @@ static bool read_line(vly_run_log *r, const char *line) {
     if (strncmp(line, start, sizeof start - 1)) return false;
     const double step = strtod(line + sizeof start - 1, &after);
     p = read_member(after, &name, &n, &seconds);
-    if (!p || n != 7 || strncmp(name, "seconds", 7) || !isfinite(step) || !isfinite(seconds)) return false;
+    if (!p || n != 7 || strncmp(name, "seconds", 7) || !isfinite(step) || !isfinite(seconds))
+        return false;
     vly_run_log_row(r, step, seconds);
     while (*p != '}') {
         if (!(p = read_member(p, &name, &n, &value))) return false;
@@ -170,7 +178,7 @@ static void read_lines(vly_run_log *r, char *text, size_t bytes) {
         r->bad_lines += !read_line(r, text + at);
     }
     if (at == 0 && bytes == PIECE) at = bytes, r->bad_lines++; /* no line is that long */
-    if (at == 0) r->size = r->at;                             /* its end is still to be written */
+    if (at == 0) r->size = r->at;                              /* its end is still to be written */
     r->at += (int64_t)at;
 }
 
@@ -185,7 +193,8 @@ bool vly_run_log_read(vly_run_log *r) {
     piece[n] = '\0';
     const double before = r->step;
     read_lines(r, piece, (size_t)n);
-    if (r->step < before && r->forgotten++ < FORGET_MOST) { /* not the lines that were read before: from the start */
+    if (r->step < before && r->forgotten++ < FORGET_MOST) { /* not the lines that were read before:
+                                                               from the start */
         const int64_t size = r->size;
         forget(r);
         r->size = size;

@@ -10,7 +10,7 @@ static const double EVERY_S = 0.5;
 
 typedef struct {
     int actor;
-    bool there;     /* a state was offered */
+    bool there; /* a state was offered */
     void *state;
 } frame;
 
@@ -18,11 +18,11 @@ struct vly_shots {
     const vly_env *env;
     pthread_mutex_t lock; /* the states */
     atomic_bool wanted;
-    double last;          /* the trainer's */
+    double last; /* the trainer's */
     int n;
     frame v[VLY_SHOTS_MOST];
     uint8_t *rgb;
-    int width, height;    /* room of rgb */
+    int width, height; /* room of rgb */
 };
 
 vly_status vly_shots_create(vly_shots **out, const vly_env *env, int actors) {
@@ -51,8 +51,12 @@ void vly_shots_destroy(vly_shots *f) {
     free(f);
 }
 
-int vly_shots_count(const vly_shots *f) { return f ? f->n : 0; }
-int vly_shots_actor(const vly_shots *f, int i) { return f->v[i].actor; }
+int vly_shots_count(const vly_shots *f) {
+    return f ? f->n : 0;
+}
+int vly_shots_actor(const vly_shots *f, int i) {
+    return f->v[i].actor;
+}
 
 static double now_s(void) {
     struct timespec t;
@@ -88,7 +92,10 @@ static bool draw(vly_shots *f, const frame *v, int *width, int *height) {
 }
 
 static bool compress(const uint8_t *rgb, int width, int height, vly_text *out) {
-    png_image image = {.version = PNG_IMAGE_VERSION, .width = (png_uint_32)width, .height = (png_uint_32)height, .format = PNG_FORMAT_RGB,
+    png_image image = {.version = PNG_IMAGE_VERSION,
+                       .width = (png_uint_32)width,
+                       .height = (png_uint_32)height,
+                       .format = PNG_FORMAT_RGB,
                        .flags = PNG_IMAGE_FLAG_FAST};
     png_alloc_size_t bytes = PNG_IMAGE_PNG_SIZE_MAX(image);
     char *to = malloc(bytes);

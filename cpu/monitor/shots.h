@@ -1,8 +1,10 @@
-/* shots.h -- small live pictures of some environments, for whoever watches: drawn and compressed on the watcher's thread.
+/* shots.h -- small live pictures of some environments, for whoever watches: drawn and compressed on
+ * the watcher's thread.
  *
  *   vly_shots_create(&f, &env, actors);            // NULL where the environment cannot be drawn
- *   trainer:  vly_shots_offer(f, state_of, arg);   // a flag is read; at most twice a second states are copied, if wanted
- *   watcher:  if (vly_shots_png(f, i, &text)) ...  // the newest picture, and a wish for the next
+ *   trainer:  vly_shots_offer(f, state_of, arg);   // a flag is read; at most twice a second states
+ * are copied, if wanted watcher:  if (vly_shots_png(f, i, &text)) ...  // the newest picture, and a
+ * wish for the next
  *
  * The trainer never waits: while a picture is drawn its offer is declined.
  */
@@ -17,7 +19,7 @@ enum { VLY_SHOTS_MOST = 6 };
 
 vly_status vly_shots_create(vly_shots **out, const vly_env *env, int actors);
 void vly_shots_destroy(vly_shots *f);
-int vly_shots_count(const vly_shots *f);          /* 0 for NULL */
+int vly_shots_count(const vly_shots *f); /* 0 for NULL */
 int vly_shots_actor(const vly_shots *f, int i);
 /* state_of: NULL while the actor is being stepped: then its old picture stays. */
 void vly_shots_offer(vly_shots *f, const void *(*state_of)(void *arg, int actor), void *arg);

@@ -25,7 +25,9 @@ typedef struct {
 enum { ALIGN = 256, MAP_BYTES = 1 << 20, HUGE_BYTES = 1 << 21 };
 
 static size_t memory_limit(void) {
-    unsigned long long limit = (unsigned long long)sysconf(_SC_PHYS_PAGES) * (unsigned long long)sysconf(_SC_PAGE_SIZE), cgroup;
+    unsigned long long limit = (unsigned long long)sysconf(_SC_PHYS_PAGES) *
+                               (unsigned long long)sysconf(_SC_PAGE_SIZE),
+                       cgroup;
     FILE *f = fopen("/sys/fs/cgroup/memory.max", "r");
     if (f) {
         if (fscanf(f, "%llu", &cgroup) == 1 && cgroup < limit) limit = cgroup;
@@ -34,10 +36,11 @@ static size_t memory_limit(void) {
     return (size_t)limit;
 }
 
-/* Large blocks are mapped: the system zeroes their pages when they are first touched. The largest start at a huge
- * page, so that a pass over the weights does not spend its time on page tables. */
+/* Large blocks are mapped: the system zeroes their pages when they are first touched. The largest
+ * start at a huge page, so that a pass over the weights does not spend its time on page tables. */
 static void *block_take(size_t bytes) {
-    const size_t align = bytes >= HUGE_BYTES ? HUGE_BYTES : ALIGN, all = bytes + align + sizeof(block_head);
+    const size_t align = bytes >= HUGE_BYTES ? HUGE_BYTES : ALIGN,
+                 all = bytes + align + sizeof(block_head);
     block_head head = {.bytes = all, .mapped = all >= MAP_BYTES};
     if (head.mapped) {
         head.base = mmap(NULL, all, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -57,15 +60,19 @@ static void block_give_back(void *memory) {
     if (!memory) return;
     block_head head;
     memcpy(&head, (char *)memory - sizeof head, sizeof head);
-    if (head.mapped) munmap(head.base, head.bytes);
-    else free(head.base);
+    if (head.mapped)
+        munmap(head.base, head.bytes);
+    else
+        free(head.base);
 }
 
-static vly_status cpu_alloc(vly_compute *c, size_t bytes, const char *what, const char *option, void **out) {
+static vly_status cpu_alloc(vly_compute *c, size_t bytes, const char *what, const char *option,
+                            void **out) {
     *out = bytes <= c->info.memory_bytes ? block_take(bytes) : NULL;
     if (*out) return VLY_OK;
-    return vly_fail(VLY_ENOMEM, "%s: %zu MiB do not fit into this machine's %zu MiB%s%s", what ? what : "a buffer", bytes >> 20,
-                    c->info.memory_bytes >> 20, option ? "; lower " : "", option ? option : "");
+    return vly_fail(VLY_ENOMEM, "%s: %zu MiB do not fit into this machine's %zu MiB%s%s",
+                    what ? what : "a buffer", bytes >> 20, c->info.memory_bytes >> 20,
+                    option ? "; lower " : "", option ? option : "");
 }
 
 static void cpu_free(vly_compute *c, void *memory) {
@@ -77,12 +84,18 @@ static vly_status cpu_alloc_host(vly_compute *c, size_t bytes, const char *what,
     return cpu_alloc(c, bytes, what, NULL, out);
 }
 
-void *vly_cpu_take(size_t bytes) { return block_take(bytes); }
-void vly_cpu_give_back(void *memory) { block_give_back(memory); }
+void *vly_cpu_take(size_t bytes) {
+    return block_take(bytes);
+}
+void vly_cpu_give_back(void *memory) {
+    block_give_back(memory);
+}
 
 /* ---- queues, events and graphs only name an order: everything is done at once ---- */
 
-struct vly_event { int unused; };
+struct vly_event {
+    int unused;
+};
 
 typedef struct {
     vly_queue q; /* first: a vly_queue * is a cpu_queue * */
@@ -123,7 +136,9 @@ static vly_status event_create(vly_compute *c, vly_event **out) {
     return *out ? VLY_OK : vly_fail(VLY_ENOMEM, "no memory for an event");
 }
 
-static void event_destroy(vly_event *e) { free(e); }
+static void event_destroy(vly_event *e) {
+    free(e);
+}
 
 static vly_status event_record(vly_event *e, vly_queue *q) {
     (void)e, (void)q;
@@ -146,12 +161,15 @@ static vly_status notify(vly_queue *q, void (*fn)(void *arg), void *arg) {
     return VLY_OK;
 }
 
-static vly_status graph_run(vly_queue *q, vly_graph **graph, vly_status (*fn)(vly_queue *q, void *arg), void *arg) {
+static vly_status graph_run(vly_queue *q, vly_graph **graph,
+                            vly_status (*fn)(vly_queue *q, void *arg), void *arg) {
     (void)graph;
     return fn(q, arg);
 }
 
-static void graph_destroy(vly_graph *graph) { (void)graph; }
+static void graph_destroy(vly_graph *graph) {
+    (void)graph;
+}
 
 /* ---- copies ---- */
 
@@ -263,7 +281,8 @@ vly_status vly_compute_create_cpu(vly_compute **out, int threads) {
     processor_name(processor, sizeof processor);
     info->threads = vly_workers_threads(cpu->workers);
     snprintf(info->kind, sizeof info->kind, "cpu");
-    snprintf(info->name, sizeof info->name, "%s, %d thread%s", processor, info->threads, info->threads == 1 ? "" : "s");
+    snprintf(info->name, sizeof info->name, "%s, %d thread%s", processor, info->threads,
+             info->threads == 1 ? "" : "s");
     info->memory_bytes = memory_limit();
     info->is_host = true;
 #ifndef VLY_REAL_DOUBLE

@@ -1,8 +1,10 @@
-/* conv16.c -- convolutions of bf16 numbers on tiles: patches are copied into rows, tiles multiply them.
+/* conv16.c -- convolutions of bf16 numbers on tiles: patches are copied into rows, tiles multiply
+ * them.
  *
- * The copies are cheap beside what they save: 5,400 cache lines a sample in the Nature network. uint8 pixels are exact
- * in bf16; their scale goes into the weights. Gradients: dW takes some samples' patches as pairs of rows, dx adds
- * the products of dy and the weights to the places of their patches, in float.
+ * The copies are cheap beside what they save: 5,400 cache lines a sample in the Nature network.
+ * uint8 pixels are exact in bf16; their scale goes into the weights. Gradients: dW takes some
+ * samples' patches as pairs of rows, dx adds the products of dy and the weights to the places of
+ * their patches, in float.
  */
 #include <string.h>
 #include <stdlib.h>
@@ -10,21 +12,27 @@
 #include "cpu/ops/ops.h"
 #include "cpu/ops/simd.h"
 
-enum { TILE = 16, DEPTH = 32, TILE_NUMBERS = 512, GROUPS = 16, PIXELS = 384 /* that dW takes at a time, about */ };
+enum {
+    TILE = 16,
+    DEPTH = 32,
+    TILE_NUMBERS = 512,
+    GROUPS = 16,
+    PIXELS = 384 /* that dW takes at a time, about */
+};
 
 typedef struct {
     const vly_amx *amx;
     int pixels, k_tiles, k_padded, out_tiles, out_deep, out_padded;
     int together, pixels_padded; /* samples that dW takes at a time, and their pixels */
     int pad_w;
-    int64_t padded;              /* numbers of a padded image */
+    int64_t padded; /* numbers of a padded image */
     bool copy_x;
-    int32_t *patch;              /* (pixels) where each begins in the padded image */
+    int32_t *patch;               /* (pixels) where each begins in the padded image */
     uint16_t *forward, *backward; /* tiles (out_tiles, k_tiles), (k_padded / 16, out_deep) */
     float *bias;
-    char *scratch;               /* (threads) x scratch_bytes, with: */
+    char *scratch; /* (threads) x scratch_bytes, with: */
     size_t scratch_bytes, image_at, patch_at, dy_at, dy_t_at, column_at, dx_at;
-    float *part;                 /* (GROUPS) x (out_padded, k_padded) and (out_padded) for the bias */
+    float *part; /* (GROUPS) x (out_padded, k_padded) and (out_padded) for the bias */
     int64_t part_size;
 } conv16;
 
@@ -40,8 +48,12 @@ typedef struct {
     bool accumulate;
 } call;
 
-static int up(int n, int to) { return (n + to - 1) / to * to; }
-static int64_t weight_tiles(const conv16 *s) { return (int64_t)s->k_padded / TILE * s->out_deep; }
+static int up(int n, int to) {
+    return (n + to - 1) / to * to;
+}
+static int64_t weight_tiles(const conv16 *s) {
+    return (int64_t)s->k_padded / TILE * s->out_deep;
+}
 
 static vly_status prepare(vly_cpu *cpu, vly_layer *l, const vly_real *w) {
     (void)cpu;
@@ -50,11 +62,13 @@ static vly_status prepare(vly_cpu *cpu, vly_layer *l, const vly_real *w) {
     memcpy(s->bias, w + out * l->k, (size_t)out * sizeof *w);
     for (int o = 0; o < s->out_tiles; o++)
         for (int t = 0; t < s->k_tiles; t++)
-            s->amx->pack_transposed(w + (int64_t)o * TILE * k + t * DEPTH, k, out - o * TILE, k - t * DEPTH, l->d.x_scale,
+            s->amx->pack_transposed(w + (int64_t)o * TILE * k + t * DEPTH, k, out - o * TILE,
+                                    k - t * DEPTH, l->d.x_scale,
                                     s->forward + ((int64_t)o * s->k_tiles + t) * TILE_NUMBERS);
     for (int64_t i = 0; s->backward && i < weight_tiles(s); i++) {
         const int column = (int)(i / s->out_deep) * TILE, row = (int)(i % s->out_deep) * DEPTH;
-        s->amx->pack(w + (int64_t)row * k + column, k, out - row, k - column, s->backward + i * TILE_NUMBERS);
+        s->amx->pack(w + (int64_t)row * k + column, k, out - row, k - column,
+                     s->backward + i * TILE_NUMBERS);
     }
     return VLY_OK;
 }
@@ -68,8 +82,10 @@ static const uint16_t *image(const call *c, int64_t sample, int slot) {
     uint16_t *to = (uint16_t *)(void *)(s->scratch + (size_t)slot * s->scratch_bytes + s->image_at);
     for (int y = 0; y < l->d.in_h; y++) { /* the border is zero since create */
         uint16_t *line = to + ((int64_t)(y + l->d.pad) * s->pad_w + l->d.pad) * l->d.in_c;
-        if (l->d.x_type == VLY_U8) s->amx->from_u8(row, (const uint8_t *)c->x + at + y * row, line);
-        else memcpy(line, (const uint16_t *)c->x + at + y * row, (size_t)row * sizeof *line);
+        if (l->d.x_type == VLY_U8)
+            s->amx->from_u8(row, (const uint8_t *)c->x + at + y * row, line);
+        else
+            memcpy(line, (const uint16_t *)c->x + at + y * row, (size_t)row * sizeof *line);
     }
     return to;
 }
@@ -81,18 +97,35 @@ static void forward_sample(void *arg, int i, int slot) {
     const vly_layer *l = c->l;
     const conv16 *s = c->s;
     const uint16_t *x = image(c, i, slot);
-    uint16_t *rows = (uint16_t *)(void *)(s->scratch + (size_t)slot * s->scratch_bytes + s->patch_at);
+    uint16_t *rows =
+        (uint16_t *)(void *)(s->scratch + (size_t)slot * s->scratch_bytes + s->patch_at);
     for (int p = 0; p < s->pixels; p++)
-        s->amx->patch(x + s->patch[p], l->d.kernel, l->d.kernel * l->d.in_c, (int64_t)s->pad_w * l->d.in_c, rows + (int64_t)p * s->k_padded);
-    s->amx->multiply(&(vly_amx_product){
-        .a = rows, .lda = s->k_padded, .b = s->forward, .b_n = (int64_t)s->k_tiles * TILE_NUMBERS, .b_k = TILE_NUMBERS, .b_row = 32, .m = s->pixels,
-        .n = l->d.out_c, .k_tiles = s->k_tiles, .y = (char *)c->out + (size_t)(i * l->out_size) * vly_dtype_bytes(l->d.y_type), .y_type = l->d.y_type,
-        .ldy = l->d.out_c, .bias = s->bias, .act = l->d.act, .tanh = c->cpu->simd->tanh});
+        s->amx->patch(x + s->patch[p], l->d.kernel, l->d.kernel * l->d.in_c,
+                      (int64_t)s->pad_w * l->d.in_c, rows + (int64_t)p * s->k_padded);
+    s->amx->multiply(&(vly_amx_product){.a = rows,
+                                        .lda = s->k_padded,
+                                        .b = s->forward,
+                                        .b_n = (int64_t)s->k_tiles * TILE_NUMBERS,
+                                        .b_k = TILE_NUMBERS,
+                                        .b_row = 32,
+                                        .m = s->pixels,
+                                        .n = l->d.out_c,
+                                        .k_tiles = s->k_tiles,
+                                        .y = (char *)c->out + (size_t)(i * l->out_size) *
+                                                                  vly_dtype_bytes(l->d.y_type),
+                                        .y_type = l->d.y_type,
+                                        .ldy = l->d.out_c,
+                                        .bias = s->bias,
+                                        .act = l->d.act,
+                                        .tanh = c->cpu->simd->tanh});
 }
 
-static double cost(const vly_layer *l, int n) { return 0.4 * n * l->out_h * l->out_w * (double)l->k * l->d.out_c; }
+static double cost(const vly_layer *l, int n) {
+    return 0.4 * n * l->out_h * l->out_w * (double)l->k * l->d.out_c;
+}
 
-static vly_status forward(vly_cpu *cpu, vly_layer *l, int n, const void *x, const vly_real *w, void *y) {
+static vly_status forward(vly_cpu *cpu, vly_layer *l, int n, const void *x, const vly_real *w,
+                          void *y) {
     (void)w;
     call c = {.cpu = cpu, .l = l, .s = l->state, .n = n, .x = x, .out = y};
     vly_cpu_run(cpu, cost(l, n), n, forward_sample, &c);
@@ -107,53 +140,86 @@ static void make_dx(const call *c, int64_t sample, const uint16_t *dy, char *scr
     const conv16 *s = c->s;
     const int run = l->d.kernel * l->d.in_c;
     const int64_t line = (int64_t)s->pad_w * l->d.in_c, row = (int64_t)l->d.in_w * l->d.in_c;
-    float *columns = (float *)(void *)(scratch + s->column_at), *sum = (float *)(void *)(scratch + s->dx_at);
-    s->amx->multiply(&(vly_amx_product){.a = dy, .lda = s->out_padded, .b = s->backward, .b_n = (int64_t)s->out_deep * TILE_NUMBERS, .b_k = TILE_NUMBERS,
-                                        .b_row = 32, .m = s->pixels, .n = up((int)l->k, TILE), .k_tiles = s->out_deep, .sum = columns, .ld_sum = s->k_padded});
+    float *columns = (float *)(void *)(scratch + s->column_at),
+          *sum = (float *)(void *)(scratch + s->dx_at);
+    s->amx->multiply(&(vly_amx_product){.a = dy,
+                                        .lda = s->out_padded,
+                                        .b = s->backward,
+                                        .b_n = (int64_t)s->out_deep * TILE_NUMBERS,
+                                        .b_k = TILE_NUMBERS,
+                                        .b_row = 32,
+                                        .m = s->pixels,
+                                        .n = up((int)l->k, TILE),
+                                        .k_tiles = s->out_deep,
+                                        .sum = columns,
+                                        .ld_sum = s->k_padded});
     memset(sum, 0, (size_t)s->padded * sizeof *sum);
     for (int p = 0; p < s->pixels; p++)
         for (int ky = 0; ky < l->d.kernel; ky++)
-            s->amx->add(run, columns + (int64_t)p * s->k_padded + ky * run, sum + s->patch[p] + ky * line);
+            s->amx->add(run, columns + (int64_t)p * s->k_padded + ky * run,
+                        sum + s->patch[p] + ky * line);
     for (int y = 0; y < l->d.in_h; y++)
-        s->amx->to_bf16(row, sum + (y + l->d.pad) * line + (int64_t)l->d.pad * l->d.in_c, (uint16_t *)c->dx + sample * l->in_size + y * row);
+        s->amx->to_bf16(row, sum + (y + l->d.pad) * line + (int64_t)l->d.pad * l->d.in_c,
+                        (uint16_t *)c->dx + sample * l->in_size + y * row);
 }
 
-/* Samples from .. to - 1: masked dy as rows, patches as pairs of rows, dx, and one product into the group's dW. */
+/* Samples from .. to - 1: masked dy as rows, patches as pairs of rows, dx, and one product into the
+ * group's dW. */
 static void some_samples(const call *c, int from, int to, float *part, bool add, int slot) {
     const vly_layer *l = c->l;
     const conv16 *s = c->s;
     char *scratch = s->scratch + (size_t)slot * s->scratch_bytes;
-    uint16_t *dy = (uint16_t *)(void *)(scratch + s->dy_at), *dy_t = (uint16_t *)(void *)(scratch + s->dy_t_at);
+    uint16_t *dy = (uint16_t *)(void *)(scratch + s->dy_at),
+             *dy_t = (uint16_t *)(void *)(scratch + s->dy_t_at);
     uint16_t *pairs = (uint16_t *)(void *)(scratch + s->patch_at);
-    const int run = l->d.kernel * l->d.in_c, rows = up(s->pixels, 2), used = (to - from) * rows, end = up(used, DEPTH);
+    const int run = l->d.kernel * l->d.in_c, rows = up(s->pixels, 2), used = (to - from) * rows,
+              end = up(used, DEPTH);
     const int64_t step = (int64_t)s->pad_w * l->d.in_c;
     const size_t type = vly_dtype_bytes(l->d.y_type);
-    for (int i = from; i < to; i++) { /* a sample's pixels are rounded up to pairs, the odd one has no gradient */
+    for (int i = from; i < to; i++) { /* a sample's pixels are rounded up to pairs, the odd one has
+                                         no gradient */
         const int64_t first = (int64_t)(i - from) * rows;
         uint16_t *own = dy + first * s->out_padded;
-        s->amx->mask(l->d.act, l->d.y_type, s->pixels, l->d.out_c, (const char *)c->y + (size_t)(i * l->out_size) * type,
-                     (const char *)c->dy + (size_t)(i * l->out_size) * type, own, s->out_padded, part + (int64_t)s->out_padded * s->k_padded);
-        memset(own + (int64_t)s->pixels * s->out_padded, 0, (size_t)(rows - s->pixels) * (size_t)s->out_padded * sizeof *dy);
+        s->amx->mask(l->d.act, l->d.y_type, s->pixels, l->d.out_c,
+                     (const char *)c->y + (size_t)(i * l->out_size) * type,
+                     (const char *)c->dy + (size_t)(i * l->out_size) * type, own, s->out_padded,
+                     part + (int64_t)s->out_padded * s->k_padded);
+        memset(own + (int64_t)s->pixels * s->out_padded, 0,
+               (size_t)(rows - s->pixels) * (size_t)s->out_padded * sizeof *dy);
         const uint16_t *x = image(c, i, slot);
         for (int p = 0; p < s->pixels; p += 2)
-            s->amx->patch_pair(x + s->patch[p], p + 1 < s->pixels ? x + s->patch[p + 1] : NULL, l->d.kernel, run, step, pairs + (first + p) * s->k_padded);
+            s->amx->patch_pair(x + s->patch[p], p + 1 < s->pixels ? x + s->patch[p + 1] : NULL,
+                               l->d.kernel, run, step, pairs + (first + p) * s->k_padded);
         if (c->dx) make_dx(c, i, own, scratch);
     }
-    memset(dy + (int64_t)used * s->out_padded, 0, (size_t)(end - used) * (size_t)s->out_padded * sizeof *dy);
-    memset(pairs + (int64_t)used * s->k_padded, 0, (size_t)(end - used) * (size_t)s->k_padded * sizeof *pairs);
+    memset(dy + (int64_t)used * s->out_padded, 0,
+           (size_t)(end - used) * (size_t)s->out_padded * sizeof *dy);
+    memset(pairs + (int64_t)used * s->k_padded, 0,
+           (size_t)(end - used) * (size_t)s->k_padded * sizeof *pairs);
     s->amx->transpose(dy, end, s->out_padded, s->out_padded, dy_t, s->pixels_padded);
-    s->amx->multiply(&(vly_amx_product){.a = dy_t, .lda = s->pixels_padded, .b = pairs, .b_n = 2 * TILE, .b_k = (int64_t)TILE * 2 * s->k_padded,
-                                        .b_row = 2 * s->k_padded, .m = l->d.out_c, .n = up((int)l->k, TILE), .k_tiles = end / DEPTH, .sum = part,
-                                        .ld_sum = s->k_padded, .add = add});
+    s->amx->multiply(&(vly_amx_product){.a = dy_t,
+                                        .lda = s->pixels_padded,
+                                        .b = pairs,
+                                        .b_n = 2 * TILE,
+                                        .b_k = (int64_t)TILE * 2 * s->k_padded,
+                                        .b_row = 2 * s->k_padded,
+                                        .m = l->d.out_c,
+                                        .n = up((int)l->k, TILE),
+                                        .k_tiles = end / DEPTH,
+                                        .sum = part,
+                                        .ld_sum = s->k_padded,
+                                        .add = add});
 }
 
 static void backward_group(void *arg, int group, int slot) {
     const call *c = arg;
     const conv16 *s = c->s;
-    const int from = (int)((int64_t)c->n * group / c->groups), to = (int)((int64_t)c->n * (group + 1) / c->groups);
+    const int from = (int)((int64_t)c->n * group / c->groups),
+              to = (int)((int64_t)c->n * (group + 1) / c->groups);
     float *part = s->part + group * s->part_size;
     memset(part + (int64_t)s->out_padded * s->k_padded, 0, (size_t)s->out_padded * sizeof *part);
-    for (int i = from; i < to; i += s->together) some_samples(c, i, i + s->together < to ? i + s->together : to, part, i > from, slot);
+    for (int i = from; i < to; i += s->together)
+        some_samples(c, i, i + s->together < to ? i + s->together : to, part, i > from, slot);
 }
 
 static void sum_groups(const call *c) {
@@ -163,15 +229,27 @@ static void sum_groups(const call *c) {
     for (int group = 0; group < c->groups; group++) {
         const float *part = s->part + group * s->part_size;
         for (int o = 0; o < l->d.out_c; o++)
-            for (int64_t k = 0; k < l->k; k++) c->dw[o * l->k + k] += l->d.x_scale * part[(int64_t)o * s->k_padded + k];
-        for (int o = 0; o < l->d.out_c; o++) c->dw[l->d.out_c * l->k + o] += part[(int64_t)s->out_padded * s->k_padded + o];
+            for (int64_t k = 0; k < l->k; k++)
+                c->dw[o * l->k + k] += l->d.x_scale * part[(int64_t)o * s->k_padded + k];
+        for (int o = 0; o < l->d.out_c; o++)
+            c->dw[l->d.out_c * l->k + o] += part[(int64_t)s->out_padded * s->k_padded + o];
     }
 }
 
-static vly_status backward(vly_cpu *cpu, vly_layer *l, int n, const void *x, const void *y, const vly_real *w, void *dy, void *dx,
-                           vly_real *dw, bool accumulate) {
+static vly_status backward(vly_cpu *cpu, vly_layer *l, int n, const void *x, const void *y,
+                           const vly_real *w, void *dy, void *dx, vly_real *dw, bool accumulate) {
     (void)w;
-    call c = {.cpu = cpu, .l = l, .s = l->state, .n = n, .groups = n < GROUPS ? n : GROUPS, .x = x, .y = y, .dy = dy, .dx = dx, .dw = dw, .accumulate = accumulate};
+    call c = {.cpu = cpu,
+              .l = l,
+              .s = l->state,
+              .n = n,
+              .groups = n < GROUPS ? n : GROUPS,
+              .x = x,
+              .y = y,
+              .dy = dy,
+              .dx = dx,
+              .dw = dw,
+              .accumulate = accumulate};
     vly_cpu_run(cpu, 3 * cost(l, n), c.groups, backward_group, &c);
     sum_groups(&c);
     return VLY_OK;
@@ -200,18 +278,22 @@ static size_t place(size_t *end, size_t bytes) {
 static bool take_memory(vly_cpu *cpu, vly_layer *l) {
     conv16 *s = l->state;
     const vly_layer_desc *d = &l->d;
-    const size_t rows = (size_t)(d->learn ? s->pixels_padded : up(s->pixels, DEPTH)), tile = TILE_NUMBERS * sizeof(uint16_t);
+    const size_t rows = (size_t)(d->learn ? s->pixels_padded : up(s->pixels, DEPTH)),
+                 tile = TILE_NUMBERS * sizeof(uint16_t);
     s->image_at = place(&s->scratch_bytes, s->copy_x ? (size_t)s->padded * 2 : 0);
     s->patch_at = place(&s->scratch_bytes, rows * (size_t)s->k_padded * 2);
     s->dy_at = place(&s->scratch_bytes, d->learn ? (rows + 2) * (size_t)s->out_padded * 2 : 0);
     s->dy_t_at = place(&s->scratch_bytes, d->learn ? rows * (size_t)s->out_padded * 2 : 0);
-    s->column_at = place(&s->scratch_bytes, d->needs_dx ? (size_t)up(s->pixels, DEPTH) * (size_t)s->k_padded * 4 : 0);
+    s->column_at = place(&s->scratch_bytes,
+                         d->needs_dx ? (size_t)up(s->pixels, DEPTH) * (size_t)s->k_padded * 4 : 0);
     s->dx_at = place(&s->scratch_bytes, d->needs_dx ? (size_t)s->padded * 4 : 0);
     s->part_size = (int64_t)s->out_padded * (s->k_padded + 1) + 16;
     s->patch = calloc((size_t)s->pixels, sizeof *s->patch);
-    bool ok = s->patch && (s->forward = vly_cpu_take((size_t)s->out_tiles * (size_t)s->k_tiles * tile));
+    bool ok = s->patch &&
+              (s->forward = vly_cpu_take((size_t)s->out_tiles * (size_t)s->k_tiles * tile));
     ok = ok && (s->bias = vly_cpu_take((size_t)s->out_padded * 4));
-    ok = ok && (s->scratch = vly_cpu_take((size_t)vly_workers_threads(cpu->workers) * s->scratch_bytes));
+    ok = ok &&
+         (s->scratch = vly_cpu_take((size_t)vly_workers_threads(cpu->workers) * s->scratch_bytes));
     if (d->learn) ok = ok && (s->part = vly_cpu_take((size_t)GROUPS * (size_t)s->part_size * 4));
     if (d->needs_dx) ok = ok && (s->backward = vly_cpu_take((size_t)weight_tiles(s) * tile));
     return ok;
@@ -222,15 +304,19 @@ static const vly_plan plan = {"conv16", prepare, forward, backward, destroy};
 vly_status vly_plan_conv16(vly_cpu *cpu, vly_layer *l) {
     const vly_layer_desc *d = &l->d;
     const vly_amx *amx = vly_amx_best();
-    if (!amx || !cpu->c.info.has_bf16 || !l->low || (d->x_type == VLY_BF16 && d->x_scale != 1)) return VLY_EUNSUPPORTED;
-    if ((int64_t)(d->in_h + 2 * d->pad) * (d->in_w + 2 * d->pad) * d->in_c > INT32_MAX || l->k > 1 << 20) return VLY_EUNSUPPORTED;
+    if (!amx || !cpu->c.info.has_bf16 || !l->low || (d->x_type == VLY_BF16 && d->x_scale != 1))
+        return VLY_EUNSUPPORTED;
+    if ((int64_t)(d->in_h + 2 * d->pad) * (d->in_w + 2 * d->pad) * d->in_c > INT32_MAX ||
+        l->k > 1 << 20)
+        return VLY_EUNSUPPORTED;
     conv16 *s = calloc(1, sizeof *s);
     if (!s) return vly_fail(VLY_ENOMEM, "no memory for a layer");
     l->state = s;
     s->amx = amx;
     s->pixels = l->out_h * l->out_w;
     s->k_padded = up((int)l->k, DEPTH), s->k_tiles = s->k_padded / DEPTH;
-    s->out_tiles = up(d->out_c, TILE) / TILE, s->out_deep = up(d->out_c, DEPTH) / DEPTH, s->out_padded = s->out_deep * DEPTH;
+    s->out_tiles = up(d->out_c, TILE) / TILE, s->out_deep = up(d->out_c, DEPTH) / DEPTH,
+    s->out_padded = s->out_deep * DEPTH;
     s->together = up(s->pixels, 2) >= PIXELS ? 1 : PIXELS / up(s->pixels, 2);
     s->pixels_padded = up(s->together * up(s->pixels, 2), DEPTH);
     s->pad_w = d->in_w + 2 * d->pad;
@@ -238,10 +324,13 @@ vly_status vly_plan_conv16(vly_cpu *cpu, vly_layer *l) {
     s->copy_x = d->x_type == VLY_U8 || d->pad > 0;
     if (!take_memory(cpu, l)) {
         destroy(l);
-        return vly_fail(VLY_ENOMEM, "no memory for a convolution of %lld weights", (long long)(d->out_c * l->k));
+        return vly_fail(VLY_ENOMEM, "no memory for a convolution of %lld weights",
+                        (long long)(d->out_c * l->k));
     }
     for (int y = 0; y < l->out_h; y++)
-        for (int x = 0; x < l->out_w; x++) s->patch[y * l->out_w + x] = (int32_t)(((int64_t)y * d->stride * s->pad_w + (int64_t)x * d->stride) * d->in_c);
+        for (int x = 0; x < l->out_w; x++)
+            s->patch[y * l->out_w + x] =
+                (int32_t)(((int64_t)y * d->stride * s->pad_w + (int64_t)x * d->stride) * d->in_c);
     l->plan = &plan;
     return VLY_OK;
 }

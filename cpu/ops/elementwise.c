@@ -47,7 +47,10 @@ static void element_block(void *arg, int block, int slot) {
     uint16_t *y16 = (uint16_t *)c->y + from;
     switch (c->op) {
     case RELU: c->low ? e->relu16(n, x16, y16) : e->relu(n, x, y); break;
-    case RELU_BACKWARD: c->low ? e->relu16_backward(n, x16, dy16, y16, c->accumulate) : e->relu_backward(n, x, dy, y, c->accumulate); break;
+    case RELU_BACKWARD:
+        c->low ? e->relu16_backward(n, x16, dy16, y16, c->accumulate)
+               : e->relu_backward(n, x, dy, y, c->accumulate);
+        break;
     case ADD: c->low ? e->add16(n, x16, y16) : e->add(n, x, y); break;
     case TO_BF16: e->to_bf16(n, x, y16); break;
     case FROM_BF16: e->from_bf16(n, x16, y); break;
@@ -57,38 +60,53 @@ static void element_block(void *arg, int block, int slot) {
 
 static vly_status run(vly_queue *q, element_call c) {
     c.cpu = vly_cpu_of(q);
-    vly_cpu_run(vly_cpu_of(q), 20.0 * (double)c.n, (int)((c.n + BLOCK - 1) / BLOCK), element_block, &c);
+    vly_cpu_run(vly_cpu_of(q), 20.0 * (double)c.n, (int)((c.n + BLOCK - 1) / BLOCK), element_block,
+                &c);
     return VLY_OK;
 }
 
 vly_status vly_cpu_relu(vly_queue *q, vly_dtype type, int64_t n, const void *x, void *y) {
     VLY_NEED_TYPE("relu", type);
     VLY_NEED("relu", n >= 0 && x && y);
-    return run(q, (element_call){.op = RELU, .low = type == VLY_BF16, .n = n, .x = x, .y = y, .dy = x});
+    return run(
+        q, (element_call){.op = RELU, .low = type == VLY_BF16, .n = n, .x = x, .y = y, .dy = x});
 }
 
-vly_status vly_cpu_relu_backward(vly_queue *q, vly_dtype type, int64_t n, const void *y, const void *dy, void *dx, bool accumulate) {
+vly_status vly_cpu_relu_backward(vly_queue *q, vly_dtype type, int64_t n, const void *y,
+                                 const void *dy, void *dx, bool accumulate) {
     VLY_NEED_TYPE("relu_backward", type);
     VLY_NEED("relu_backward", n >= 0 && y && dy && dx);
-    return run(q, (element_call){.op = RELU_BACKWARD, .low = type == VLY_BF16, .accumulate = accumulate, .n = n, .x = y, .dy = dy, .y = dx});
+    return run(q, (element_call){.op = RELU_BACKWARD,
+                                 .low = type == VLY_BF16,
+                                 .accumulate = accumulate,
+                                 .n = n,
+                                 .x = y,
+                                 .dy = dy,
+                                 .y = dx});
 }
 
 vly_status vly_cpu_add(vly_queue *q, vly_dtype type, int64_t n, const void *x, void *y) {
     VLY_NEED_TYPE("add", type);
     VLY_NEED("add", n >= 0 && x && y);
-    return run(q, (element_call){.op = ADD, .low = type == VLY_BF16, .n = n, .x = x, .y = y, .dy = x});
+    return run(q,
+               (element_call){.op = ADD, .low = type == VLY_BF16, .n = n, .x = x, .y = y, .dy = x});
 }
 
-vly_status vly_cpu_convert(vly_queue *q, int64_t n, vly_dtype from, const void *x, vly_dtype to, void *y) {
+vly_status vly_cpu_convert(vly_queue *q, int64_t n, vly_dtype from, const void *x, vly_dtype to,
+                           void *y) {
     VLY_NEED_TYPE("convert", from);
     VLY_NEED_TYPE("convert", to);
     VLY_NEED("convert", n >= 0 && x && y);
-    if (from != to) return run(q, (element_call){.op = to == VLY_BF16 ? TO_BF16 : FROM_BF16, .n = n, .x = x, .y = y, .dy = x});
+    if (from != to)
+        return run(
+            q, (element_call){
+                   .op = to == VLY_BF16 ? TO_BF16 : FROM_BF16, .n = n, .x = x, .y = y, .dy = x});
     memmove(y, x, (size_t)n * vly_dtype_bytes(from));
     return VLY_OK;
 }
 
-vly_status vly_cpu_dueling(vly_queue *q, int n, int actions, const vly_real *v, const vly_real *a, vly_real *out) {
+vly_status vly_cpu_dueling(vly_queue *q, int n, int actions, const vly_real *v, const vly_real *a,
+                           vly_real *out) {
     (void)q;
     VLY_NEED("dueling", n >= 0 && actions >= 1 && v && a && out);
     for (int i = 0; i < n; i++, a += actions, out += actions) {
@@ -100,7 +118,8 @@ vly_status vly_cpu_dueling(vly_queue *q, int n, int actions, const vly_real *v, 
     return VLY_OK;
 }
 
-vly_status vly_cpu_dueling_backward(vly_queue *q, int n, int actions, const vly_real *dout, vly_real *dv, vly_real *da) {
+vly_status vly_cpu_dueling_backward(vly_queue *q, int n, int actions, const vly_real *dout,
+                                    vly_real *dv, vly_real *da) {
     (void)q;
     VLY_NEED("dueling_backward", n >= 0 && actions >= 1 && dout && dv && da);
     for (int i = 0; i < n; i++, dout += actions, da += actions) {

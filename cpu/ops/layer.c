@@ -2,7 +2,9 @@
 #include <stdlib.h>
 #include "cpu/ops/ops.h"
 
-static bool float_type(vly_dtype t) { return t == VLY_F32 || t == VLY_BF16; }
+static bool float_type(vly_dtype t) {
+    return t == VLY_F32 || t == VLY_BF16;
+}
 
 static vly_status check_desc(const vly_layer_desc *d) {
     VLY_NEED("layer", d->kind == VLY_LINEAR || d->kind == VLY_CONV || d->kind == VLY_MAXPOOL);
@@ -25,8 +27,10 @@ static vly_status choose_plan(vly_cpu *cpu, vly_layer *l) {
     vly_status status = VLY_EUNSUPPORTED;
     if (l->d.kind == VLY_MAXPOOL) return vly_plan_maxpool(cpu, l);
 #ifndef VLY_REAL_DOUBLE
-    if (l->low) status = l->d.kind == VLY_LINEAR ? vly_plan_linear16(cpu, l) : vly_plan_conv16(cpu, l);
-    else status = l->d.kind == VLY_LINEAR ? vly_plan_linear(cpu, l) : vly_plan_conv(cpu, l);
+    if (l->low)
+        status = l->d.kind == VLY_LINEAR ? vly_plan_linear16(cpu, l) : vly_plan_conv16(cpu, l);
+    else
+        status = l->d.kind == VLY_LINEAR ? vly_plan_linear(cpu, l) : vly_plan_conv(cpu, l);
 #endif
     return status == VLY_EUNSUPPORTED ? vly_plan_plain(cpu, l) : status;
 }
@@ -67,22 +71,27 @@ vly_status vly_cpu_layer_prepare(vly_queue *q, vly_layer *layer, const vly_real 
     return layer->plan->prepare(vly_cpu_of(q), layer, w);
 }
 
-static vly_status check_call(const vly_layer *l, int n, const void *x, const vly_real *w, const void *y) {
+static vly_status check_call(const vly_layer *l, int n, const void *x, const vly_real *w,
+                             const void *y) {
     VLY_NEED("layer", l && x && y && (w || l->d.kind == VLY_MAXPOOL));
     VLY_NEED("layer", n >= 0 && n <= l->d.batch_max);
-    if (!l->prepared && l->d.kind != VLY_MAXPOOL) return vly_fail(VLY_EINVAL, "layer: used before layer_prepare");
+    if (!l->prepared && l->d.kind != VLY_MAXPOOL)
+        return vly_fail(VLY_EINVAL, "layer: used before layer_prepare");
     return VLY_OK;
 }
 
-vly_status vly_cpu_layer_forward(vly_queue *q, vly_layer *layer, int n, const void *x, const vly_real *w, void *y) {
+vly_status vly_cpu_layer_forward(vly_queue *q, vly_layer *layer, int n, const void *x,
+                                 const vly_real *w, void *y) {
     VLY_TRY(check_call(layer, n, x, w, y));
     return n ? layer->plan->forward(vly_cpu_of(q), layer, n, x, w, y) : VLY_OK;
 }
 
-vly_status vly_cpu_layer_backward(vly_queue *q, vly_layer *layer, int n, const void *x, const void *y, const vly_real *w,
-                                  void *dy, void *dx, vly_real *dw, bool accumulate) {
+vly_status vly_cpu_layer_backward(vly_queue *q, vly_layer *layer, int n, const void *x,
+                                  const void *y, const vly_real *w, void *dy, void *dx,
+                                  vly_real *dw, bool accumulate) {
     VLY_TRY(check_call(layer, n, x, w, y));
     VLY_NEED("layer backward", layer->d.learn && dy && (dx || !layer->d.needs_dx));
     VLY_NEED("layer backward", dw || layer->d.kind == VLY_MAXPOOL);
-    return layer->plan->backward(vly_cpu_of(q), layer, n, x, y, w, dy, layer->d.needs_dx ? dx : NULL, dw, accumulate);
+    return layer->plan->backward(vly_cpu_of(q), layer, n, x, y, w, dy,
+                                 layer->d.needs_dx ? dx : NULL, dw, accumulate);
 }

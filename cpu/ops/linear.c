@@ -1,23 +1,24 @@
 /* linear.c -- linear layers in float: 2 in out FLOPs a sample forward, twice that backward.
  *
- * For y = x W^T the weights are packed once an update (prepare); dx = dy W copies a panel of them at a time.
- * The gradient dW = dy^T x is cut by columns of x, so that every sum stays within one block.
+ * For y = x W^T the weights are packed once an update (prepare); dx = dy W copies a panel of them
+ * at a time. The gradient dW = dy^T x is cut by columns of x, so that every sum stays within one
+ * block.
  */
 #include "cpu/ops/ops.h"
 #include "cpu/ops/pack.h"
 
-/* Samples in a block; panels in a block; of the inner length a piece; outputs in a block of dW; samples whose columns
- * are copied together. */
+/* Samples in a block; panels in a block; of the inner length a piece; outputs in a block of dW;
+ * samples whose columns are copied together. */
 enum { ROWS = 288, GROUP = 4, LENGTH = 1024, OUT_ROWS = 48, SUM_ROWS = 384 };
 
 typedef struct {
-    vly_panels out, in;  /* panels of y's and of dx's columns */
-    float *w_forward;    /* out panels of (in, width) */
-    float *bias;         /* padded */
-    float *x;            /* uint8 input as floats (batch_max, in), or NULL */
-    float *panel;        /* x's columns for dW, (threads) x (SUM_ROWS, width) */
-    float *w_panel;      /* the weights' columns for dx, (threads) x (out, width); NULL without dx */
-    float *bias_part;    /* (blocks of rows, out) */
+    vly_panels out, in; /* panels of y's and of dx's columns */
+    float *w_forward;   /* out panels of (in, width) */
+    float *bias;        /* padded */
+    float *x;           /* uint8 input as floats (batch_max, in), or NULL */
+    float *panel;       /* x's columns for dW, (threads) x (SUM_ROWS, width) */
+    float *w_panel;     /* the weights' columns for dx, (threads) x (out, width); NULL without dx */
+    float *bias_part;   /* (blocks of rows, out) */
     int row_blocks_max;
 } linear;
 
@@ -36,7 +37,8 @@ static void pack_forward(void *arg, int panel, int slot) {
     (void)slot;
     const call *c = arg;
     const int64_t k = c->l->k;
-    vly_pack_columns(&c->s->out, panel, k, c->w, c->s->w_forward + (int64_t)vly_panel_column(&c->s->out, panel) * k);
+    vly_pack_columns(&c->s->out, panel, k, c->w,
+                     c->s->w_forward + (int64_t)vly_panel_column(&c->s->out, panel) * k);
 }
 
 static vly_status linear_prepare(vly_cpu *cpu, vly_layer *l, const vly_real *w) {
@@ -48,19 +50,26 @@ static vly_status linear_prepare(vly_cpu *cpu, vly_layer *l, const vly_real *w) 
     return VLY_OK;
 }
 
-static int row_blocks(int n) { return (n + ROWS - 1) / ROWS; }
-static int block_size(int n, int block) { return n - block * ROWS < ROWS ? n - block * ROWS : ROWS; }
+static int row_blocks(int n) {
+    return (n + ROWS - 1) / ROWS;
+}
+static int block_size(int n, int block) {
+    return n - block * ROWS < ROWS ? n - block * ROWS : ROWS;
+}
 
-/* One piece of the inner length after the other, through all panels of the block: x and the packed weights pass
- * once through the second cache, a panel's piece stays in the first while the rows go by. */
-static void multiply_pieces(const vly_simd *simd, const vly_panels *p, int from, int to, vly_gemm g, const float *b, const float *bias) {
+/* One piece of the inner length after the other, through all panels of the block: x and the packed
+ * weights pass once through the second cache, a panel's piece stays in the first while the rows go
+ * by. */
+static void multiply_pieces(const vly_simd *simd, const vly_panels *p, int from, int to, vly_gemm g,
+                            const float *b, const float *bias) {
     const float *a = g.a;
     float *c = g.c;
     const int length = g.length;
     const vly_act act = g.act;
     for (int k = 0; k < length; k += LENGTH) {
         const bool last = k + LENGTH >= length;
-        g.a = a + k, g.length = last ? length - k : LENGTH, g.add = k > 0, g.act = last ? act : VLY_ACT_NONE;
+        g.a = a + k, g.length = last ? length - k : LENGTH, g.add = k > 0,
+        g.act = last ? act : VLY_ACT_NONE;
         for (int i = from; i < to; i++) {
             const int first = vly_panel_column(p, i);
             g.cols = vly_panel_columns(p, i), g.vectors = vly_panel_vectors(p, i);
@@ -72,17 +81,28 @@ static void multiply_pieces(const vly_simd *simd, const vly_panels *p, int from,
     }
 }
 
-static int groups(const vly_panels *p) { return (p->count + GROUP - 1) / GROUP; }
-static int group_end(const vly_panels *p, int group) { return (group + 1) * GROUP < p->count ? (group + 1) * GROUP : p->count; }
+static int groups(const vly_panels *p) {
+    return (p->count + GROUP - 1) / GROUP;
+}
+static int group_end(const vly_panels *p, int group) {
+    return (group + 1) * GROUP < p->count ? (group + 1) * GROUP : p->count;
+}
 
 static void forward_block(void *arg, int block, int slot) {
     (void)slot;
     const call *c = arg;
     const vly_panels *p = &c->s->out;
     const int group = block % groups(p), rows = block / groups(p);
-    const vly_gemm g = {.a = c->x + (int64_t)rows * ROWS * c->l->k, .lda = c->l->k, .segments = 1, .length = (int)c->l->k,
-                        .rows = block_size(c->n, rows), .c = c->out + (int64_t)rows * ROWS * c->l->d.out_c, .ldc = c->l->d.out_c, .act = c->l->d.act};
-    multiply_pieces(c->cpu->simd, p, group * GROUP, group_end(p, group), g, c->s->w_forward, c->s->bias);
+    const vly_gemm g = {.a = c->x + (int64_t)rows * ROWS * c->l->k,
+                        .lda = c->l->k,
+                        .segments = 1,
+                        .length = (int)c->l->k,
+                        .rows = block_size(c->n, rows),
+                        .c = c->out + (int64_t)rows * ROWS * c->l->d.out_c,
+                        .ldc = c->l->d.out_c,
+                        .act = c->l->d.act};
+    multiply_pieces(c->cpu->simd, p, group * GROUP, group_end(p, group), g, c->s->w_forward,
+                    c->s->bias);
 }
 
 /* The input as floats. Repeated by backward: x may have changed hands in between. */
@@ -93,10 +113,12 @@ static const float *float_input(vly_cpu *cpu, const vly_layer *l, int n, const v
     return s->x;
 }
 
-static vly_status linear_forward(vly_cpu *cpu, vly_layer *l, int n, const void *x, const vly_real *w, void *y) {
+static vly_status linear_forward(vly_cpu *cpu, vly_layer *l, int n, const void *x,
+                                 const vly_real *w, void *y) {
     linear *s = l->state;
     call c = {.cpu = cpu, .l = l, .s = s, .w = w, .n = n, .x = float_input(cpu, l, n, x), .out = y};
-    vly_cpu_run(cpu, 2.0 * n * (double)l->k * l->d.out_c, row_blocks(n) * groups(&s->out), forward_block, &c);
+    vly_cpu_run(cpu, 2.0 * n * (double)l->k * l->d.out_c, row_blocks(n) * groups(&s->out),
+                forward_block, &c);
     return VLY_OK;
 }
 
@@ -106,47 +128,76 @@ static void mask_block(void *arg, int block, int slot) {
     const call *c = arg;
     const int rows = block_size(c->n, block), out = c->l->d.out_c;
     float *dy = c->dy + (int64_t)block * ROWS * out, *part = c->s->bias_part + (int64_t)block * out;
-    c->cpu->simd->mask(c->l->d.act, (int64_t)rows * out, c->y + (int64_t)block * ROWS * out, dy, dy);
+    c->cpu->simd->mask(c->l->d.act, (int64_t)rows * out, c->y + (int64_t)block * ROWS * out, dy,
+                       dy);
     memset(part, 0, (size_t)out * sizeof *part);
     c->cpu->simd->sum_rows(rows, out, dy, out, part);
 }
 
-/* One panel of dx for some samples. The panel's columns of the weights are copied together first. */
+/* One panel of dx for some samples. The panel's columns of the weights are copied together first.
+ */
 static void dx_block(void *arg, int block, int slot) {
     const call *c = arg;
     const vly_panels *p = &c->s->in;
-    const int panel = block % p->count, rows = block / p->count, out = c->l->d.out_c, first = vly_panel_column(p, panel);
-    const int cols = vly_panel_columns(p, panel), vectors = vly_panel_vectors(p, panel), width = vectors * p->lanes;
+    const int panel = block % p->count, rows = block / p->count, out = c->l->d.out_c,
+              first = vly_panel_column(p, panel);
+    const int cols = vly_panel_columns(p, panel), vectors = vly_panel_vectors(p, panel),
+              width = vectors * p->lanes;
     const float *b = c->w;
     if (cols < width || c->l->k > width) {
         float *copy = c->s->w_panel + (int64_t)slot * out * c->cpu->simd->vectors_max * p->lanes;
         c->cpu->simd->copy_rows(out, cols, c->w + first, c->l->k, copy, width);
         b = copy;
     }
-    c->cpu->simd->gemm(&(vly_gemm){.a = c->dy + (int64_t)rows * ROWS * out, .lda = out, .segments = 1, .length = out, .b = b,
-                                   .rows = block_size(c->n, rows), .cols = cols, .vectors = vectors,
-                                   .c = c->dx + (int64_t)rows * ROWS * c->l->k + first, .ldc = c->l->k});
+    c->cpu->simd->gemm(&(vly_gemm){.a = c->dy + (int64_t)rows * ROWS * out,
+                                   .lda = out,
+                                   .segments = 1,
+                                   .length = out,
+                                   .b = b,
+                                   .rows = block_size(c->n, rows),
+                                   .cols = cols,
+                                   .vectors = vectors,
+                                   .c = c->dx + (int64_t)rows * ROWS * c->l->k + first,
+                                   .ldc = c->l->k});
 }
 
 /* Wide inputs give enough blocks as they are; each copies its columns once. */
-static int out_rows(const linear *s, const vly_layer *l) { return s->in.count >= 8 ? l->d.out_c : OUT_ROWS; }
-static int out_blocks(const linear *s, const vly_layer *l) { return (l->d.out_c + out_rows(s, l) - 1) / out_rows(s, l); }
+static int out_rows(const linear *s, const vly_layer *l) {
+    return s->in.count >= 8 ? l->d.out_c : OUT_ROWS;
+}
+static int out_blocks(const linear *s, const vly_layer *l) {
+    return (l->d.out_c + out_rows(s, l) - 1) / out_rows(s, l);
+}
 
-/* Columns of one panel of dW for some outputs. x's columns are copied together: they lie far apart. */
+/* Columns of one panel of dW for some outputs. x's columns are copied together: they lie far apart.
+ */
 static void dw_block(void *arg, int block, int slot) {
     const call *c = arg;
     const vly_layer *l = c->l;
-    const int blocks = out_blocks(c->s, l), panel = block / blocks, o = block % blocks * out_rows(c->s, l), out = l->d.out_c;
+    const int blocks = out_blocks(c->s, l), panel = block / blocks,
+              o = block % blocks * out_rows(c->s, l), out = l->d.out_c;
     const int m = out - o < out_rows(c->s, l) ? out - o : out_rows(c->s, l);
-    const int first = vly_panel_column(&c->s->in, panel), cols = vly_panel_columns(&c->s->in, panel), width = vly_panel_vectors(&c->s->in, panel) * c->s->in.lanes;
+    const int first = vly_panel_column(&c->s->in, panel),
+              cols = vly_panel_columns(&c->s->in, panel),
+              width = vly_panel_vectors(&c->s->in, panel) * c->s->in.lanes;
     const bool in_place = cols == width && l->k == width;
-    float *copy = c->s->panel + (int64_t)slot * SUM_ROWS * c->cpu->simd->vectors_max * c->cpu->simd->lanes;
+    float *copy = c->s->panel +
+                  (int64_t)slot * SUM_ROWS * c->cpu->simd->vectors_max * c->cpu->simd->lanes;
     for (int i = 0; i < c->n; i += SUM_ROWS) {
         const int rows = c->n - i < SUM_ROWS ? c->n - i : SUM_ROWS;
         const float *x = c->x + i * l->k + first;
         if (!in_place) c->cpu->simd->copy_rows(rows, cols, x, l->k, copy, width);
-        c->cpu->simd->gemm_sum(&(vly_gemm_sum){.a = c->dy + (int64_t)i * out + o, .a_col = out, .b = in_place ? x : copy, .b_col = width, .height = 1,
-                                               .width = rows, .m = m, .segments = 1, .length = cols, .c = c->dw + o * l->k + first, .ldc = l->k,
+        c->cpu->simd->gemm_sum(&(vly_gemm_sum){.a = c->dy + (int64_t)i * out + o,
+                                               .a_col = out,
+                                               .b = in_place ? x : copy,
+                                               .b_col = width,
+                                               .height = 1,
+                                               .width = rows,
+                                               .m = m,
+                                               .segments = 1,
+                                               .length = cols,
+                                               .c = c->dw + o * l->k + first,
+                                               .ldc = l->k,
                                                .add = c->accumulate || i > 0});
     }
 }
@@ -159,10 +210,21 @@ static void add_bias(const call *c) {
         for (int o = 0; o < out; o++) db[o] += c->s->bias_part[b * out + o];
 }
 
-static vly_status linear_backward(vly_cpu *cpu, vly_layer *l, int n, const void *x, const void *y, const vly_real *w,
-                                  void *dy, void *dx, vly_real *dw, bool accumulate) {
+static vly_status linear_backward(vly_cpu *cpu, vly_layer *l, int n, const void *x, const void *y,
+                                  const vly_real *w, void *dy, void *dx, vly_real *dw,
+                                  bool accumulate) {
     linear *s = l->state;
-    call c = {.cpu = cpu, .l = l, .s = s, .w = w, .n = n, .x = n ? float_input(cpu, l, n, x) : NULL, .y = y, .dy = dy, .dx = dx, .dw = dw, .accumulate = accumulate};
+    call c = {.cpu = cpu,
+              .l = l,
+              .s = s,
+              .w = w,
+              .n = n,
+              .x = n ? float_input(cpu, l, n, x) : NULL,
+              .y = y,
+              .dy = dy,
+              .dx = dx,
+              .dw = dw,
+              .accumulate = accumulate};
     const double flops = 2.0 * n * (double)l->k * l->d.out_c;
     if (n == 0 && !accumulate) memset(dw, 0, (size_t)(l->d.out_c * l->k) * sizeof *dw);
     vly_cpu_run(cpu, 20.0 * n * l->d.out_c, row_blocks(n), mask_block, &c);
@@ -183,16 +245,19 @@ static void linear_destroy(vly_layer *l) {
     free(s);
 }
 
-static const vly_plan linear_plan = {"linear", linear_prepare, linear_forward, linear_backward, linear_destroy};
+static const vly_plan linear_plan = {"linear", linear_prepare, linear_forward, linear_backward,
+                                     linear_destroy};
 
 vly_status vly_plan_linear(vly_cpu *cpu, vly_layer *l) {
     const vly_layer_desc *d = &l->d;
-    if (d->x_type == VLY_BF16 || d->y_type == VLY_BF16 || (d->x_type == VLY_F32 && d->x_scale != 1)) return VLY_EUNSUPPORTED;
+    if (d->x_type == VLY_BF16 || d->y_type == VLY_BF16 || (d->x_type == VLY_F32 && d->x_scale != 1))
+        return VLY_EUNSUPPORTED;
     linear *s = calloc(1, sizeof *s);
     if (!s) return vly_fail(VLY_ENOMEM, "no memory for a layer");
     l->state = s;
     s->out = vly_panels_of(cpu->simd, d->out_c), s->in = vly_panels_of(cpu->simd, d->in_c);
-    const size_t width = (size_t)(cpu->simd->lanes * cpu->simd->vectors_max), batch = (size_t)d->batch_max;
+    const size_t width = (size_t)(cpu->simd->lanes * cpu->simd->vectors_max),
+                 batch = (size_t)d->batch_max;
     const size_t out_padded = (size_t)(s->out.vectors * s->out.lanes);
     s->w_forward = vly_cpu_take(out_padded * (size_t)l->k * 4);
     s->bias = vly_cpu_take(out_padded * 4);
@@ -201,12 +266,15 @@ vly_status vly_plan_linear(vly_cpu *cpu, vly_layer *l) {
     if (d->learn) {
         s->panel = vly_cpu_take((size_t)vly_workers_threads(cpu->workers) * SUM_ROWS * width * 4);
         s->bias_part = vly_cpu_take((size_t)row_blocks(d->batch_max) * (size_t)d->out_c * 4);
-        if (d->needs_dx) ok = ok && (s->w_panel = vly_cpu_take((size_t)vly_workers_threads(cpu->workers) * (size_t)d->out_c * width * 4));
+        if (d->needs_dx)
+            ok = ok && (s->w_panel = vly_cpu_take((size_t)vly_workers_threads(cpu->workers) *
+                                                  (size_t)d->out_c * width * 4));
         ok = ok && s->panel && s->bias_part;
     }
     if (!ok) {
         linear_destroy(l);
-        return vly_fail(VLY_ENOMEM, "no memory for a layer of %lld weights", (long long)(d->out_c * l->k));
+        return vly_fail(VLY_ENOMEM, "no memory for a layer of %lld weights",
+                        (long long)(d->out_c * l->k));
     }
     l->plan = &linear_plan;
     return VLY_OK;

@@ -1,8 +1,8 @@
 /* lstm.c -- the recurrent half of an LSTM: the input half is a linear layer over all steps.
  * 8 H^2 FLOPs per row and step forward, twice that backward.
  *
- * A row's steps follow each other, its neighbours do not wait: blocks of rows go through all steps on their own. What the
- * weights have to be rearranged for (lstm_product.h) is done once a call.
+ * A row's steps follow each other, its neighbours do not wait: blocks of rows go through all steps
+ * on their own. What the weights have to be rearranged for (lstm_product.h) is done once a call.
  */
 #include <string.h>
 #include "common/base/rules.h"
@@ -21,7 +21,9 @@ typedef struct {
     const vly_lstm_product *product;
 } call;
 
-static int blocks_of(int n) { return (n + ROWS - 1) / ROWS; }
+static int blocks_of(int n) {
+    return (n + ROWS - 1) / ROWS;
+}
 
 /* The block's rows that go on, counted from its first. */
 static int going_on(const call *k, int t, int first, int32_t *rows) {
@@ -31,7 +33,8 @@ static int going_on(const call *k, int t, int first, int32_t *rows) {
     return m;
 }
 
-static void cell(const call *k, bool fresh, vly_real *g, const vly_real *c0, vly_real *c1, vly_real *h1) {
+static void cell(const call *k, bool fresh, vly_real *g, const vly_real *c0, vly_real *c1,
+                 vly_real *h1) {
     const int H = k->H;
 #ifndef VLY_REAL_DOUBLE
     k->cpu->exact->lstm(H, g, fresh ? NULL : c0, c1, h1);
@@ -44,14 +47,15 @@ static void cell(const call *k, bool fresh, vly_real *g, const vly_real *c0, vly
 #endif
 }
 
-static void cell_backward(const call *k, bool fresh, const vly_real *g, const vly_real *c0, const vly_real *c1, const vly_real *dh, vly_real *dg, vly_real *dc) {
+static void cell_backward(const call *k, bool fresh, const vly_real *g, const vly_real *c0,
+                          const vly_real *c1, const vly_real *dh, vly_real *dg, vly_real *dc) {
     const int H = k->H;
 #ifndef VLY_REAL_DOUBLE
     k->cpu->exact->lstm_backward(H, g, fresh ? NULL : c0, c1, dh, dg, dc);
 #else
     for (int j = 0; j < H; j++) {
-        vly_rule_lstm_backward(g[j], g[H + j], g[2 * H + j], g[3 * H + j], fresh ? 0 : c0[j], c1[j], dh[j], &dg[j], &dg[H + j], &dg[2 * H + j],
-                               &dg[3 * H + j], &dc[j]);
+        vly_rule_lstm_backward(g[j], g[H + j], g[2 * H + j], g[3 * H + j], fresh ? 0 : c0[j], c1[j],
+                               dh[j], &dg[j], &dg[H + j], &dg[2 * H + j], &dg[3 * H + j], &dc[j]);
         if (fresh) dc[j] = 0;
     }
 #endif
@@ -65,20 +69,31 @@ static void forward_rows(void *arg, int block, int slot) {
     for (int t = 0; t < k->T; t++) {
         int32_t rows[ROWS];
         vly_real *gates = k->gates + ((int64_t)t * k->n + first) * 4 * H;
-        vly_lstm_add_hidden(k->product, going_on(k, t, first, rows), rows, k->h + t * state + from, gates);
+        vly_lstm_add_hidden(k->product, going_on(k, t, first, rows), rows, k->h + t * state + from,
+                            gates);
         for (int i = 0; i < ROWS && first + i < k->n; i++) {
             const int64_t at = t * state + from + (int64_t)i * H;
-            cell(k, k->reset[(int64_t)t * k->n + first + i] & VLY_ROW_RESET, gates + (int64_t)i * 4 * H, k->c + at, k->c + at + state, k->h + at + state);
+            cell(k, k->reset[(int64_t)t * k->n + first + i] & VLY_ROW_RESET,
+                 gates + (int64_t)i * 4 * H, k->c + at, k->c + at + state, k->h + at + state);
         }
     }
 }
 
-vly_status vly_cpu_lstm_forward(vly_queue *q, int T, int n, int H, const vly_real *w_h, const uint8_t *reset,
-                                vly_real *gates, vly_real *h, vly_real *c) {
+vly_status vly_cpu_lstm_forward(vly_queue *q, int T, int n, int H, const vly_real *w_h,
+                                const uint8_t *reset, vly_real *gates, vly_real *h, vly_real *c) {
     VLY_NEED("lstm_forward", T >= 1 && n >= 1 && H >= 1 && w_h && reset && gates && h && c);
     vly_lstm_product product;
     VLY_TRY(vly_lstm_product_forward(&product, q, H, w_h));
-    call k = {.cpu = vly_cpu_of(q), .T = T, .n = n, .H = H, .w = w_h, .reset = reset, .gates = gates, .h = h, .c = c, .product = &product};
+    call k = {.cpu = vly_cpu_of(q),
+              .T = T,
+              .n = n,
+              .H = H,
+              .w = w_h,
+              .reset = reset,
+              .gates = gates,
+              .h = h,
+              .c = c,
+              .product = &product};
     vly_cpu_run(k.cpu, 8.0 * T * n * H * H, blocks_of(n), forward_rows, &k);
     return VLY_OK;
 }
@@ -93,10 +108,12 @@ static void backward_rows(void *arg, int block, int slot) {
         vly_real *dg = k->dgates + ((int64_t)t * k->n + first) * 4 * H;
         int32_t rows[ROWS];
         for (int i = 0; i < ROWS && first + i < k->n; i++) {
-            const int64_t row = (int64_t)t * k->n + first + i, at = t * state + from + (int64_t)i * H;
+            const int64_t row = (int64_t)t * k->n + first + i,
+                          at = t * state + from + (int64_t)i * H;
             vly_real *dh = carry + (int64_t)i * H;
             for (int j = 0; j < H; j++) dh[j] += k->dh[row * H + j];
-            cell_backward(k, k->reset[row] & VLY_ROW_RESET, k->gates + row * 4 * H, k->c + at, k->c + at + state, dh, dg + (int64_t)i * 4 * H,
+            cell_backward(k, k->reset[row] & VLY_ROW_RESET, k->gates + row * 4 * H, k->c + at,
+                          k->c + at + state, dh, dg + (int64_t)i * 4 * H,
                           k->carry_c + from + (int64_t)i * H);
             memset(dh, 0, (size_t)H * sizeof *dh);
         }
@@ -104,17 +121,30 @@ static void backward_rows(void *arg, int block, int slot) {
     }
 }
 
-vly_status vly_cpu_lstm_backward(vly_queue *q, int T, int n, int H, const vly_real *w_h, const uint8_t *reset,
-                                 const vly_real *gates, const vly_real *h, const vly_real *c, const vly_real *dh,
-                                 vly_real *dgates, vly_real *dw_h, vly_real *work) {
+vly_status vly_cpu_lstm_backward(vly_queue *q, int T, int n, int H, const vly_real *w_h,
+                                 const uint8_t *reset, const vly_real *gates, const vly_real *h,
+                                 const vly_real *c, const vly_real *dh, vly_real *dgates,
+                                 vly_real *dw_h, vly_real *work) {
     VLY_NEED("lstm_backward", T >= 1 && n >= 1 && H >= 1 && w_h && reset && gates && h && c && dh);
     VLY_NEED("lstm_backward", dgates && dw_h && work);
     const int64_t state = (int64_t)n * H;
     vly_lstm_product product;
     VLY_TRY(vly_lstm_product_backward(&product, q, H, w_h));
     memset(work, 0, (size_t)(2 * state) * sizeof *work);
-    call k = {.cpu = vly_cpu_of(q), .T = T, .n = n, .H = H, .w = w_h, .reset = reset, .gates = (vly_real *)gates, .h = (vly_real *)h, .c = (vly_real *)c,
-              .dh = dh, .dgates = dgates, .carry_h = work, .carry_c = work + state, .product = &product};
+    call k = {.cpu = vly_cpu_of(q),
+              .T = T,
+              .n = n,
+              .H = H,
+              .w = w_h,
+              .reset = reset,
+              .gates = (vly_real *)gates,
+              .h = (vly_real *)h,
+              .c = (vly_real *)c,
+              .dh = dh,
+              .dgates = dgates,
+              .carry_h = work,
+              .carry_c = work + state,
+              .product = &product};
     vly_cpu_run(k.cpu, 8.0 * T * n * H * H, blocks_of(n), backward_rows, &k);
     vly_lstm_weight_gradient(&product, (int64_t)T * n, reset, dgates, h, dw_h);
     return VLY_OK;

@@ -1,10 +1,11 @@
 /* lstm_product.h -- the three matrix products of a recurrent layer, for cpu/ops/lstm.c alone.
  *
  *   vly_lstm_product p;
- *   VLY_TRY(vly_lstm_product_forward(&p, q, H, w_h));   // rearranges the weights into the queue's scratch
- *   vly_lstm_add_hidden(&p, m, rows, h, gates);         // gates += h w^T, of the rows named
+ *   VLY_TRY(vly_lstm_product_forward(&p, q, H, w_h));   // rearranges the weights into the queue's
+ * scratch vly_lstm_add_hidden(&p, m, rows, h, gates);         // gates += h w^T, of the rows named
  *
- * A number of a result is summed in the same order whatever rows go together. In double precision plain loops.
+ * A number of a result is summed in the same order whatever rows go together. In double precision
+ * plain loops.
  */
 #ifndef VLY_CPU_LSTM_PRODUCT_H
 #define VLY_CPU_LSTM_PRODUCT_H
@@ -31,10 +32,15 @@ typedef struct {
 vly_status vly_lstm_product_forward(vly_lstm_product *p, vly_queue *q, int H, const vly_real *w);
 vly_status vly_lstm_product_backward(vly_lstm_product *p, vly_queue *q, int H, const vly_real *w);
 
-/* For m <= VLY_LSTM_ROWS rows: gates (row, 4H) += h (row, H) w^T, and dh (row, H) = dgates (row, 4H) w. */
-void vly_lstm_add_hidden(const vly_lstm_product *p, int m, const int32_t *rows, const vly_real *h, vly_real *gates);
-void vly_lstm_to_hidden(const vly_lstm_product *p, int m, const int32_t *rows, const vly_real *dgates, vly_real *dh);
+/* For m <= VLY_LSTM_ROWS rows: gates (row, 4H) += h (row, H) w^T, and dh (row, H) = dgates (row,
+ * 4H) w. */
+void vly_lstm_add_hidden(const vly_lstm_product *p, int m, const int32_t *rows, const vly_real *h,
+                         vly_real *gates);
+void vly_lstm_to_hidden(const vly_lstm_product *p, int m, const int32_t *rows,
+                        const vly_real *dgates, vly_real *dh);
 
-/* dw (4H, H) = the sum over n rows of dgates (n, 4H) x h (n, H), but those whose flags have RESET. After ..._backward. */
-void vly_lstm_weight_gradient(const vly_lstm_product *p, int64_t n, const uint8_t *flags, const vly_real *dgates, const vly_real *h, vly_real *dw);
+/* dw (4H, H) = the sum over n rows of dgates (n, 4H) x h (n, H), but those whose flags have RESET.
+ * After ..._backward. */
+void vly_lstm_weight_gradient(const vly_lstm_product *p, int64_t n, const uint8_t *flags,
+                              const vly_real *dgates, const vly_real *h, vly_real *dw);
 #endif

@@ -1,5 +1,5 @@
-/* maxpool.c -- max-pooling of NHWC images. 4 bytes read and 4 / stride^2 written per number; the backward
- * pass finds the maxima again rather than storing them. */
+/* maxpool.c -- max-pooling of NHWC images. 4 bytes read and 4 / stride^2 written per number; the
+ * backward pass finds the maxima again rather than storing them. */
 #include <string.h>
 #include "cpu/ops/ops.h"
 #ifndef VLY_REAL_DOUBLE
@@ -18,12 +18,15 @@ typedef struct {
 /* best = the larger of x and best, channel by channel; the first of equals, as winner() has it. */
 static void take_larger(const vly_cpu *cpu, const vly_layer *l, const void *x, void *best) {
 #ifndef VLY_REAL_DOUBLE
-    if (l->d.x_type == VLY_BF16) cpu->exact->max16(l->d.in_c, x, best);
-    else cpu->exact->max(l->d.in_c, x, best);
+    if (l->d.x_type == VLY_BF16)
+        cpu->exact->max16(l->d.in_c, x, best);
+    else
+        cpu->exact->max(l->d.in_c, x, best);
 #else
     (void)cpu;
     for (int c = 0; c < l->d.in_c; c++)
-        if (((const vly_real *)x)[c] > ((vly_real *)best)[c]) ((vly_real *)best)[c] = ((const vly_real *)x)[c];
+        if (((const vly_real *)x)[c] > ((vly_real *)best)[c])
+            ((vly_real *)best)[c] = ((const vly_real *)x)[c];
 #endif
 }
 
@@ -35,8 +38,10 @@ static void forward_pixel(const pool_args *p, const char *image, int oy, int ox,
         for (int ix = ox * d->stride - d->pad, kx = 0; kx < d->kernel; kx++, ix++) {
             if (iy < 0 || iy >= d->in_h || ix < 0 || ix >= d->in_w) continue;
             const char *x = image + ((size_t)iy * (size_t)d->in_w + (size_t)ix) * bytes;
-            if (first) memcpy(y, x, bytes);
-            else take_larger(p->cpu, p->l, x, y);
+            if (first)
+                memcpy(y, x, bytes);
+            else
+                take_larger(p->cpu, p->l, x, y);
             first = false;
         }
 }
@@ -56,12 +61,18 @@ static void forward_sample(void *arg, int i, int slot) {
 /* Output pixel (oy, ox): finds the winners again, then gives them the gradient. */
 static void backward_pixel(const pool_args *p, int64_t base, int oy, int ox, const void *dy) {
     const vly_layer_desc *d = &p->l->d;
-    const int top = oy * d->stride - d->pad, left = ox * d->stride - d->pad, y = top < 0 ? 0 : top, x = left < 0 ? 0 : left;
-    const int y1 = top + d->kernel < d->in_h ? top + d->kernel : d->in_h, x1 = left + d->kernel < d->in_w ? left + d->kernel : d->in_w;
+    const int top = oy * d->stride - d->pad, left = ox * d->stride - d->pad, y = top < 0 ? 0 : top,
+              x = left < 0 ? 0 : left;
+    const int y1 = top + d->kernel < d->in_h ? top + d->kernel : d->in_h,
+              x1 = left + d->kernel < d->in_w ? left + d->kernel : d->in_w;
     const vly_pool_window w = {y1 - y, x1 - x, (int64_t)d->in_w * d->in_c, d->in_c};
     const int64_t first = base + y * w.row + x * w.col;
-    if (d->x_type == VLY_BF16) p->cpu->exact->pool_backward16(&w, d->in_c, (const uint16_t *)p->x + first, dy, (uint16_t *)p->dx + first);
-    else p->cpu->exact->pool_backward(&w, d->in_c, (const float *)p->x + first, dy, (float *)p->dx + first);
+    if (d->x_type == VLY_BF16)
+        p->cpu->exact->pool_backward16(&w, d->in_c, (const uint16_t *)p->x + first, dy,
+                                       (uint16_t *)p->dx + first);
+    else
+        p->cpu->exact->pool_backward(&w, d->in_c, (const float *)p->x + first, dy,
+                                     (float *)p->dx + first);
 }
 #else
 /* Index within the sample of the largest input of an output pixel; the first of equals. */
@@ -72,14 +83,18 @@ static int64_t winner(const vly_layer *l, const vly_real *x, int64_t base, int o
         for (int x0 = ox * d->stride - d->pad, kx = 0; kx < d->kernel; kx++, x0++) {
             if (y < 0 || y >= d->in_h || x0 < 0 || x0 >= d->in_w) continue;
             const int64_t at = ((int64_t)y * d->in_w + x0) * d->in_c + c;
-            if (best < 0) best = at;
-            else if (x[base + at] > x[base + best]) best = at;
+            if (best < 0)
+                best = at;
+            else if (x[base + at] > x[base + best])
+                best = at;
         }
     return best;
 }
 
 static void backward_pixel(const pool_args *p, int64_t base, int oy, int ox, const void *dy) {
-    for (int c = 0; c < p->l->d.in_c; c++) ((vly_real *)p->dx)[base + winner(p->l, p->x, base, oy, ox, c)] += ((const vly_real *)dy)[c];
+    for (int c = 0; c < p->l->d.in_c; c++)
+        ((vly_real *)p->dx)[base + winner(p->l, p->x, base, oy, ox, c)] +=
+            ((const vly_real *)dy)[c];
 }
 #endif
 
@@ -100,24 +115,29 @@ static vly_status pool_prepare(vly_cpu *cpu, vly_layer *l, const vly_real *w) {
     return VLY_OK;
 }
 
-static vly_status pool_forward(vly_cpu *cpu, vly_layer *l, int n, const void *x, const vly_real *w, void *y) {
+static vly_status pool_forward(vly_cpu *cpu, vly_layer *l, int n, const void *x, const vly_real *w,
+                               void *y) {
     (void)w;
     pool_args args = {.cpu = cpu, .l = l, .x = x, .y = y};
     vly_cpu_run(cpu, 10.0 * n * (double)l->in_size, n, forward_sample, &args);
     return VLY_OK;
 }
 
-static vly_status pool_backward(vly_cpu *cpu, vly_layer *l, int n, const void *x, const void *y, const vly_real *w,
-                                void *dy, void *dx, vly_real *dw, bool accumulate) {
+static vly_status pool_backward(vly_cpu *cpu, vly_layer *l, int n, const void *x, const void *y,
+                                const vly_real *w, void *dy, void *dx, vly_real *dw,
+                                bool accumulate) {
     (void)w, (void)y, (void)dw, (void)accumulate;
     pool_args args = {.cpu = cpu, .l = l, .x = x, .dy = dy, .dx = dx};
     if (dx) vly_cpu_run(cpu, 40.0 * n * (double)l->in_size, n, backward_sample, &args);
     return VLY_OK;
 }
 
-static void pool_destroy(vly_layer *l) { (void)l; }
+static void pool_destroy(vly_layer *l) {
+    (void)l;
+}
 
-static const vly_plan pool_plan = {"maxpool", pool_prepare, pool_forward, pool_backward, pool_destroy};
+static const vly_plan pool_plan = {"maxpool", pool_prepare, pool_forward, pool_backward,
+                                   pool_destroy};
 
 vly_status vly_plan_maxpool(vly_cpu *cpu, vly_layer *l) {
     (void)cpu;

@@ -1,8 +1,8 @@
 /* ops.h -- the CPU's operations, one file for each family; compute_cpu.c puts them in the table.
  *
- * Inside cpu/ only. Each function is the member of vly_compute with the same name, and is finished when
- * it returns. Work is cut into blocks whose size depends on the shape alone, so that
- * results do not depend on the number of threads.
+ * Inside cpu/ only. Each function is the member of vly_compute with the same name, and is finished
+ * when it returns. Work is cut into blocks whose size depends on the shape alone, so that results
+ * do not depend on the number of threads.
  */
 #ifndef VLY_CPU_OPS_H
 #define VLY_CPU_OPS_H
@@ -14,7 +14,7 @@ typedef struct vly_exact vly_exact;
 typedef struct {
     vly_compute c; /* first: a vly_compute * is a vly_cpu * */
     vly_workers *workers;
-    const vly_simd *simd;   /* NULL in double precision, like the next */
+    const vly_simd *simd; /* NULL in double precision, like the next */
     const vly_exact *exact;
 } vly_cpu;
 
@@ -22,25 +22,28 @@ typedef struct {
 void *vly_cpu_take(size_t bytes);
 void vly_cpu_give_back(void *memory);
 
-/* Memory of the queue for the operation that asks, aligned likewise, with whatever the one before left there; or NULL. It grows
- * when the largest operation runs for the first time, and stays. */
+/* Memory of the queue for the operation that asks, aligned likewise, with whatever the one before
+ * left there; or NULL. It grows when the largest operation runs for the first time, and stays. */
 void *vly_cpu_scratch(vly_queue *q, size_t bytes);
 
-static inline vly_cpu *vly_cpu_of(vly_queue *q) { return (vly_cpu *)q->c; }
+static inline vly_cpu *vly_cpu_of(vly_queue *q) {
+    return (vly_cpu *)q->c;
+}
 
 /* EINVAL with the operation's name unless the condition holds. */
-#define VLY_NEED(op, cond)                                                                                             \
-    do {                                                                                                               \
-        if (!(cond)) return vly_fail(VLY_EINVAL, "%s: expected %s", op, #cond);                                        \
+#define VLY_NEED(op, cond)                                                      \
+    do {                                                                        \
+        if (!(cond)) return vly_fail(VLY_EINVAL, "%s: expected %s", op, #cond); \
     } while (0)
 
 /* A layer's plan: how one kind of layer runs. Arguments are checked before it is called. */
 typedef struct {
     const char *name;
     vly_status (*prepare)(vly_cpu *cpu, vly_layer *layer, const vly_real *w);
-    vly_status (*forward)(vly_cpu *cpu, vly_layer *layer, int n, const void *x, const vly_real *w, void *y);
-    vly_status (*backward)(vly_cpu *cpu, vly_layer *layer, int n, const void *x, const void *y, const vly_real *w,
-                           void *dy, void *dx, vly_real *dw, bool accumulate);
+    vly_status (*forward)(vly_cpu *cpu, vly_layer *layer, int n, const void *x, const vly_real *w,
+                          void *y);
+    vly_status (*backward)(vly_cpu *cpu, vly_layer *layer, int n, const void *x, const void *y,
+                           const vly_real *w, void *dy, void *dx, vly_real *dw, bool accumulate);
     void (*destroy)(vly_layer *layer);
 } vly_plan;
 
@@ -55,11 +58,13 @@ struct vly_layer {
     void *state; /* the plan's: packed weights and workspace */
 };
 
-/* Runs blocks on all threads when the whole is worth waking them (a wake-up costs some 50 us), else here. */
+/* Runs blocks on all threads when the whole is worth waking them (a wake-up costs some 50 us), else
+ * here. */
 static inline void vly_cpu_run(vly_cpu *cpu, double flops, int blocks, vly_block_fn fn, void *arg) {
     if (flops < 1e7)
         for (int b = 0; b < blocks; b++) fn(arg, b, 0);
-    else vly_workers_run(cpu->workers, blocks, fn, arg);
+    else
+        vly_workers_run(cpu->workers, blocks, fn, arg);
 }
 
 /* Always fits; the others may say VLY_EUNSUPPORTED and leave the layer as it was. */
@@ -73,42 +78,56 @@ vly_status vly_plan_maxpool(vly_cpu *cpu, vly_layer *layer);
 vly_status vly_cpu_layer_create(vly_compute *c, const vly_layer_desc *desc, vly_layer **out);
 void vly_cpu_layer_destroy(vly_layer *layer);
 vly_status vly_cpu_layer_prepare(vly_queue *q, vly_layer *layer, const vly_real *w);
-vly_status vly_cpu_layer_forward(vly_queue *q, vly_layer *layer, int n, const void *x, const vly_real *w, void *y);
-vly_status vly_cpu_layer_backward(vly_queue *q, vly_layer *layer, int n, const void *x, const void *y, const vly_real *w,
-                                  void *dy, void *dx, vly_real *dw, bool accumulate);
+vly_status vly_cpu_layer_forward(vly_queue *q, vly_layer *layer, int n, const void *x,
+                                 const vly_real *w, void *y);
+vly_status vly_cpu_layer_backward(vly_queue *q, vly_layer *layer, int n, const void *x,
+                                  const void *y, const vly_real *w, void *dy, void *dx,
+                                  vly_real *dw, bool accumulate);
 vly_status vly_cpu_relu(vly_queue *q, vly_dtype type, int64_t n, const void *x, void *y);
-vly_status vly_cpu_relu_backward(vly_queue *q, vly_dtype type, int64_t n, const void *y, const void *dy, void *dx, bool accumulate);
+vly_status vly_cpu_relu_backward(vly_queue *q, vly_dtype type, int64_t n, const void *y,
+                                 const void *dy, void *dx, bool accumulate);
 vly_status vly_cpu_add(vly_queue *q, vly_dtype type, int64_t n, const void *x, void *y);
-vly_status vly_cpu_convert(vly_queue *q, int64_t n, vly_dtype from, const void *x, vly_dtype to, void *y);
-vly_status vly_cpu_lstm_forward(vly_queue *q, int T, int n, int H, const vly_real *w_h, const uint8_t *reset,
-                                vly_real *gates, vly_real *h, vly_real *c);
-vly_status vly_cpu_lstm_backward(vly_queue *q, int T, int n, int H, const vly_real *w_h, const uint8_t *reset,
-                                 const vly_real *gates, const vly_real *h, const vly_real *c, const vly_real *dh,
-                                 vly_real *dgates, vly_real *dw_h, vly_real *work);
-vly_status vly_cpu_dueling(vly_queue *q, int n, int actions, const vly_real *v, const vly_real *a, vly_real *out);
-vly_status vly_cpu_dueling_backward(vly_queue *q, int n, int actions, const vly_real *dout, vly_real *dv, vly_real *da);
-vly_status vly_cpu_gather(vly_queue *q, const vly_frames *frames, int n, const int32_t *row, int64_t first, vly_dtype type, void *x);
-vly_status vly_cpu_sample_policy(vly_queue *q, int n, int actions, const vly_real *logits, const vly_rng *rng,
-                                 const int32_t *lane, int lane0, int32_t *action, vly_real *logp);
-vly_status vly_cpu_sample_greedy(vly_queue *q, int n, int actions, const vly_real *values, const vly_real *epsilon,
-                                 const vly_rng *rng, const int32_t *lane, int lane0, int32_t *action);
+vly_status vly_cpu_convert(vly_queue *q, int64_t n, vly_dtype from, const void *x, vly_dtype to,
+                           void *y);
+vly_status vly_cpu_lstm_forward(vly_queue *q, int T, int n, int H, const vly_real *w_h,
+                                const uint8_t *reset, vly_real *gates, vly_real *h, vly_real *c);
+vly_status vly_cpu_lstm_backward(vly_queue *q, int T, int n, int H, const vly_real *w_h,
+                                 const uint8_t *reset, const vly_real *gates, const vly_real *h,
+                                 const vly_real *c, const vly_real *dh, vly_real *dgates,
+                                 vly_real *dw_h, vly_real *work);
+vly_status vly_cpu_dueling(vly_queue *q, int n, int actions, const vly_real *v, const vly_real *a,
+                           vly_real *out);
+vly_status vly_cpu_dueling_backward(vly_queue *q, int n, int actions, const vly_real *dout,
+                                    vly_real *dv, vly_real *da);
+vly_status vly_cpu_gather(vly_queue *q, const vly_frames *frames, int n, const int32_t *row,
+                          int64_t first, vly_dtype type, void *x);
+vly_status vly_cpu_sample_policy(vly_queue *q, int n, int actions, const vly_real *logits,
+                                 const vly_rng *rng, const int32_t *lane, int lane0,
+                                 int32_t *action, vly_real *logp);
+vly_status vly_cpu_sample_greedy(vly_queue *q, int n, int actions, const vly_real *values,
+                                 const vly_real *epsilon, const vly_rng *rng, const int32_t *lane,
+                                 int lane0, int32_t *action);
 vly_status vly_cpu_rng_advance(vly_queue *q, vly_rng *rng);
-vly_status vly_cpu_action_logp(vly_queue *q, int n, int actions, const vly_real *logits, const int32_t *action, vly_real *logp);
+vly_status vly_cpu_action_logp(vly_queue *q, int n, int actions, const vly_real *logits,
+                               const int32_t *action, vly_real *logp);
 vly_status vly_cpu_gae(vly_queue *q, const vly_gae_args *args);
 vly_status vly_cpu_vtrace(vly_queue *q, const vly_vtrace_args *args);
-vly_status vly_cpu_moments(vly_queue *q, int n, const vly_real *x, const int32_t *row, const vly_real *mask, vly_real *out);
+vly_status vly_cpu_moments(vly_queue *q, int n, const vly_real *x, const int32_t *row,
+                           const vly_real *mask, vly_real *out);
 vly_status vly_cpu_policy_loss(vly_queue *q, const vly_policy_loss_args *args);
 vly_status vly_cpu_dqn_loss(vly_queue *q, const vly_dqn_loss_args *args);
 vly_status vly_cpu_fingerprint(vly_queue *q, int64_t n, const vly_real *x, uint64_t *out);
 vly_status vly_cpu_permutation(vly_queue *q, int n, const vly_rng *rng, int32_t *order);
 vly_status vly_cpu_grad_norm(vly_queue *q, int64_t n, const vly_real *grad, vly_real *norm);
-vly_status vly_cpu_optimize(vly_queue *q, const vly_optimizer *opt, const vly_params *params, const vly_real *norm,
-                            const vly_hyper *hyper, vly_real *stats);
-vly_status vly_cpu_polyak(vly_queue *q, int64_t n, vly_real *target, const vly_real *online, const vly_hyper *hyper);
-vly_status vly_cpu_tree_set(vly_queue *q, const vly_tree *tree, int n, const int32_t *row, const vly_real *priority,
-                            const vly_hyper *hyper, bool raw);
-vly_status vly_cpu_tree_insert(vly_queue *q, const vly_tree *tree, int64_t first, int n, const uint8_t *flags);
-vly_status vly_cpu_tree_sample(vly_queue *q, const vly_tree *tree, int n, const vly_rng *rng, const vly_hyper *hyper,
-                               int32_t *row, vly_real *weight);
+vly_status vly_cpu_optimize(vly_queue *q, const vly_optimizer *opt, const vly_params *params,
+                            const vly_real *norm, const vly_hyper *hyper, vly_real *stats);
+vly_status vly_cpu_polyak(vly_queue *q, int64_t n, vly_real *target, const vly_real *online,
+                          const vly_hyper *hyper);
+vly_status vly_cpu_tree_set(vly_queue *q, const vly_tree *tree, int n, const int32_t *row,
+                            const vly_real *priority, const vly_hyper *hyper, bool raw);
+vly_status vly_cpu_tree_insert(vly_queue *q, const vly_tree *tree, int64_t first, int n,
+                               const uint8_t *flags);
+vly_status vly_cpu_tree_sample(vly_queue *q, const vly_tree *tree, int n, const vly_rng *rng,
+                               const vly_hyper *hyper, int32_t *row, vly_real *weight);
 vly_status vly_cpu_nstep(vly_queue *q, const vly_nstep_args *args);
 #endif

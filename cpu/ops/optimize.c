@@ -1,4 +1,5 @@
-/* optimize.c -- gradient norm, optimizers and the moving target network. Adam reads or writes 28 bytes a weight. */
+/* optimize.c -- gradient norm, optimizers and the moving target network. Adam reads or writes 28
+ * bytes a weight. */
 #include <math.h>
 #include "common/base/rules.h"
 #include "cpu/ops/bf16.h"
@@ -20,7 +21,8 @@ static double squares(const vly_cpu *cpu, int64_t n, const vly_real *x) {
     return sum;
 }
 
-static bool apply(const vly_cpu *cpu, const vly_optimizer *o, const vly_step_scalars *s, const vly_params *p, int64_t from, int64_t n) {
+static bool apply(const vly_cpu *cpu, const vly_optimizer *o, const vly_step_scalars *s,
+                  const vly_params *p, int64_t from, int64_t n) {
     bool finite = true;
     vly_real unused = 0;
     (void)cpu;
@@ -32,10 +34,14 @@ static bool apply(const vly_cpu *cpu, const vly_optimizer *o, const vly_step_sca
     return finite;
 }
 #else
-static double squares(const vly_cpu *cpu, int64_t n, const vly_real *x) { return cpu->exact->squares(n, x); }
+static double squares(const vly_cpu *cpu, int64_t n, const vly_real *x) {
+    return cpu->exact->squares(n, x);
+}
 
-static bool apply(const vly_cpu *cpu, const vly_optimizer *o, const vly_step_scalars *s, const vly_params *p, int64_t from, int64_t n) {
-    return cpu->exact->optimize(o, s, n, p->grad + from, p->param + from, p->m + from, p->v ? p->v + from : NULL);
+static bool apply(const vly_cpu *cpu, const vly_optimizer *o, const vly_step_scalars *s,
+                  const vly_params *p, int64_t from, int64_t n) {
+    return cpu->exact->optimize(o, s, n, p->grad + from, p->param + from, p->m + from,
+                                p->v ? p->v + from : NULL);
 }
 #endif
 
@@ -52,7 +58,8 @@ static void norm_block(void *arg, int block, int slot) {
     (void)slot;
     norm_call *c = arg;
     const int64_t from = block * c->block;
-    c->part[block] = squares(c->cpu, c->n - from < c->block ? c->n - from : c->block, c->grad + from);
+    c->part[block] = squares(c->cpu, c->n - from < c->block ? c->n - from : c->block,
+                             c->grad + from);
 }
 
 vly_status vly_cpu_grad_norm(vly_queue *q, int64_t n, const vly_real *grad, vly_real *norm) {
@@ -78,12 +85,14 @@ static vly_status check(const vly_optimizer *o, const vly_params *p) {
     return VLY_OK;
 }
 
-/* Moments are averages of gradients: while those are moderate and the divisors have an eps, a step of finite
- * weights is finite. Anything else is tried out before it is applied. */
+/* Moments are averages of gradients: while those are moderate and the divisors have an eps, a step
+ * of finite weights is finite. Anything else is tried out before it is applied. */
 static bool surely_finite(const vly_optimizer *o, vly_step_scalars s, vly_real norm) {
     const vly_real largest = norm * s.clip;
-    return largest < (vly_real)1e15 && s.lr < (vly_real)1e6 && s.lr > (vly_real)-1e6 && o->momentum >= 0 && o->momentum < 1 &&
-           o->kind != VLY_RMSPROP_CENTERED && (o->kind == VLY_SGD || o->eps > 0) && o->beta1 >= 0 && o->beta1 < 1 && o->beta2 >= 0 && o->beta2 < 1;
+    return largest < (vly_real)1e15 && s.lr < (vly_real)1e6 && s.lr > (vly_real)-1e6 &&
+           o->momentum >= 0 && o->momentum < 1 && o->kind != VLY_RMSPROP_CENTERED &&
+           (o->kind == VLY_SGD || o->eps > 0) && o->beta1 >= 0 && o->beta1 < 1 && o->beta2 >= 0 &&
+           o->beta2 < 1;
 }
 
 static bool stays_finite(const vly_optimizer *o, const vly_params *p, vly_step_scalars s) {
@@ -107,23 +116,30 @@ typedef struct {
 
 static void round_block(const vly_params *p, int64_t from, int64_t n) {
     uint16_t *low = p->low;
-    for (int64_t i = from; i < from + n; i++) low[i] = vly_bf16_from_f32(vly_low_scale(p->scaled, i) * (float)p->param[i]);
+    for (int64_t i = from; i < from + n; i++)
+        low[i] = vly_bf16_from_f32(vly_low_scale(p->scaled, i) * (float)p->param[i]);
 }
 
 static void step_block(void *arg, int block, int slot) {
     (void)slot;
     step_call *c = arg;
-    const int64_t from = block * c->block, left = c->p->n - from, n = left < c->block ? left : c->block;
+    const int64_t from = block * c->block, left = c->p->n - from,
+                  n = left < c->block ? left : c->block;
     c->finite[block] = apply(c->cpu, c->o, &c->s, c->p, from, n);
     if (c->p->low) round_block(c->p, from, n);
 }
 
-vly_status vly_cpu_optimize(vly_queue *q, const vly_optimizer *o, const vly_params *p, const vly_real *norm,
-                            const vly_hyper *hyper, vly_real *stats) {
+vly_status vly_cpu_optimize(vly_queue *q, const vly_optimizer *o, const vly_params *p,
+                            const vly_real *norm, const vly_hyper *hyper, vly_real *stats) {
     VLY_NEED("optimize", o && p && norm && hyper && stats);
     VLY_TRY(check(o, p));
-    step_call c = {.cpu = vly_cpu_of(q), .o = o, .p = p, .s = vly_rule_step(o, hyper, norm[0], *p->step + 1), .block = BLOCK};
-    if (norm[1] != 0 || !vly_finite(norm[0]) || (!surely_finite(o, c.s, norm[0]) && !stays_finite(o, p, c.s))) {
+    step_call c = {.cpu = vly_cpu_of(q),
+                   .o = o,
+                   .p = p,
+                   .s = vly_rule_step(o, hyper, norm[0], *p->step + 1),
+                   .block = BLOCK};
+    if (norm[1] != 0 || !vly_finite(norm[0]) ||
+        (!surely_finite(o, c.s, norm[0]) && !stays_finite(o, p, c.s))) {
         stats[VLY_STAT_NONFINITE] += 1;
         return VLY_OK;
     }
@@ -139,7 +155,8 @@ vly_status vly_cpu_optimize(vly_queue *q, const vly_optimizer *o, const vly_para
     return VLY_OK;
 }
 
-vly_status vly_cpu_polyak(vly_queue *q, int64_t n, vly_real *target, const vly_real *online, const vly_hyper *hyper) {
+vly_status vly_cpu_polyak(vly_queue *q, int64_t n, vly_real *target, const vly_real *online,
+                          const vly_hyper *hyper) {
     VLY_NEED("polyak", n >= 0 && target && online && hyper);
     const vly_real tau = (vly_real)hyper->tau;
     if (tau == 1) { /* exact, even from a NaN */

@@ -18,17 +18,25 @@ static inline vly_panels vly_panels_of(const vly_simd *simd, int n) {
     return p;
 }
 /* First vector of panel i; panel count ends at `vectors`. */
-static inline int vly_panel_first(const vly_panels *p, int i) { return (int)((int64_t)p->vectors * i / p->count); }
-static inline int vly_panel_vectors(const vly_panels *p, int i) { return vly_panel_first(p, i + 1) - vly_panel_first(p, i); }
-static inline int vly_panel_column(const vly_panels *p, int i) { return vly_panel_first(p, i) * p->lanes; }
+static inline int vly_panel_first(const vly_panels *p, int i) {
+    return (int)((int64_t)p->vectors * i / p->count);
+}
+static inline int vly_panel_vectors(const vly_panels *p, int i) {
+    return vly_panel_first(p, i + 1) - vly_panel_first(p, i);
+}
+static inline int vly_panel_column(const vly_panels *p, int i) {
+    return vly_panel_first(p, i) * p->lanes;
+}
 static inline int vly_panel_columns(const vly_panels *p, int i) {
     const int from = vly_panel_column(p, i), width = vly_panel_vectors(p, i) * p->lanes;
     return p->n - from < width ? p->n - from : width;
 }
 
 /* w (n, k) as panels of columns: (k, width) each; padding is zero already. */
-static inline void vly_pack_columns(const vly_panels *p, int panel, int64_t k, const float *w, float *out) {
-    const int first = vly_panel_column(p, panel), cols = vly_panel_columns(p, panel), width = vly_panel_vectors(p, panel) * p->lanes;
+static inline void vly_pack_columns(const vly_panels *p, int panel, int64_t k, const float *w,
+                                    float *out) {
+    const int first = vly_panel_column(p, panel), cols = vly_panel_columns(p, panel),
+              width = vly_panel_vectors(p, panel) * p->lanes;
     for (int64_t k0 = 0; k0 < k; k0 += 16) { /* one cache line of w at a time */
         const int64_t k1 = k0 + 16 < k ? k0 + 16 : k;
         for (int j = 0; j < cols; j++)
@@ -37,8 +45,10 @@ static inline void vly_pack_columns(const vly_panels *p, int panel, int64_t k, c
 }
 
 /* w (k, ld), its n columns as panels: (k, width) each. */
-static inline void vly_pack_rows(const vly_panels *p, int panel, int64_t k, const float *w, int64_t ld, float *out) {
-    const int first = vly_panel_column(p, panel), cols = vly_panel_columns(p, panel), width = vly_panel_vectors(p, panel) * p->lanes;
+static inline void vly_pack_rows(const vly_panels *p, int panel, int64_t k, const float *w,
+                                 int64_t ld, float *out) {
+    const int first = vly_panel_column(p, panel), cols = vly_panel_columns(p, panel),
+              width = vly_panel_vectors(p, panel) * p->lanes;
     for (int64_t i = 0; i < k; i++)
         for (int j = 0; j < cols; j++) out[i * width + j] = w[i * ld + first + j];
 }

@@ -1,8 +1,8 @@
 /* plain.c -- linear and convolution layers in plain C: for every type, size and precision.
  *
- * The reference of the faster plans, what the gradient checks compile in double, and what runs where no
- * faster plan fits. An output pixel reads its patch (kernel x kernel x in_c, contiguous in the
- * order of the weights), so a linear layer is the 1 x 1 case.
+ * The reference of the faster plans, what the gradient checks compile in double, and what runs
+ * where no faster plan fits. An output pixel reads its patch (kernel x kernel x in_c, contiguous in
+ * the order of the weights), so a linear layer is the 1 x 1 case.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -26,8 +26,10 @@ static vly_real load(vly_dtype type, const void *x, int64_t i) {
 }
 
 static void store(vly_dtype type, void *x, int64_t i, vly_real value) {
-    if (type == VLY_BF16) ((uint16_t *)x)[i] = vly_bf16_from_f32((float)value);
-    else ((vly_real *)x)[i] = value;
+    if (type == VLY_BF16)
+        ((uint16_t *)x)[i] = vly_bf16_from_f32((float)value);
+    else
+        ((vly_real *)x)[i] = value;
 }
 
 /* Sixteen partial sums in a fixed order: the compiler may use vectors. */
@@ -51,16 +53,20 @@ static vly_real slope(vly_act act, vly_real y) {
     return act == VLY_ACT_TANH ? 1 - y * y : 1;
 }
 
-/* Calls for every element of the patch of pixel (oy, ox) that lies inside the image: patch index, image index. */
-#define FOR_PATCH(l, oy, ox, p, at)                                                                                    \
-    for (int ky_ = 0, p = 0; ky_ < (l)->d.kernel; ky_++)                                                               \
-        for (int kx_ = 0; kx_ < (l)->d.kernel; kx_++, p += (l)->d.in_c)                                                \
-            for (int y_ = (oy) * (l)->d.stride + ky_ - (l)->d.pad, x_ = (ox) * (l)->d.stride + kx_ - (l)->d.pad,       \
-                     in_ = y_ >= 0 && y_ < (l)->d.in_h && x_ >= 0 && x_ < (l)->d.in_w;                                 \
-                 in_; in_ = 0)                                                                                         \
-                for (int64_t at = ((int64_t)y_ * (l)->d.in_w + x_) * (l)->d.in_c, once_ = 1; once_; once_ = 0)
+/* Calls for every element of the patch of pixel (oy, ox) that lies inside the image: patch index,
+ * image index. */
+#define FOR_PATCH(l, oy, ox, p, at)                                                          \
+    for (int ky_ = 0, p = 0; ky_ < (l)->d.kernel; ky_++)                                     \
+        for (int kx_ = 0; kx_ < (l)->d.kernel; kx_++, p += (l)->d.in_c)                      \
+            for (int y_ = (oy) * (l)->d.stride + ky_ - (l)->d.pad,                           \
+                     x_ = (ox) * (l)->d.stride + kx_ - (l)->d.pad,                           \
+                     in_ = y_ >= 0 && y_ < (l)->d.in_h && x_ >= 0 && x_ < (l)->d.in_w;       \
+                 in_; in_ = 0)                                                               \
+                for (int64_t at = ((int64_t)y_ * (l)->d.in_w + x_) * (l)->d.in_c, once_ = 1; \
+                     once_; once_ = 0)
 
-static void read_patch(const vly_layer *l, int64_t sample, const void *x, int oy, int ox, vly_real *patch) {
+static void read_patch(const vly_layer *l, int64_t sample, const void *x, int oy, int ox,
+                       vly_real *patch) {
     const int64_t base = sample * l->in_size;
     memset(patch, 0, (size_t)l->k * sizeof *patch);
     FOR_PATCH(l, oy, ox, p, at)
@@ -78,7 +84,8 @@ static vly_status plain_prepare(vly_cpu *cpu, vly_layer *l, const vly_real *w) {
     return VLY_OK;
 }
 
-static vly_status plain_forward(vly_cpu *cpu, vly_layer *l, int n, const void *x, const vly_real *w, void *y) {
+static vly_status plain_forward(vly_cpu *cpu, vly_layer *l, int n, const void *x, const vly_real *w,
+                                void *y) {
     (void)cpu;
     plain *s = l->state;
     const vly_real *bias = w + l->d.out_c * l->k;
@@ -88,7 +95,8 @@ static vly_status plain_forward(vly_cpu *cpu, vly_layer *l, int n, const void *x
             for (int ox = 0; ox < l->out_w; ox++) {
                 read_patch(l, i, x, oy, ox, s->patch);
                 for (int o = 0; o < l->d.out_c; o++)
-                    store(l->d.y_type, y, at++, activate(l->d.act, bias[o] + dot(s->w + o * l->k, s->patch, l->k)));
+                    store(l->d.y_type, y, at++,
+                          activate(l->d.act, bias[o] + dot(s->w + o * l->k, s->patch, l->k)));
             }
     return VLY_OK;
 }
@@ -98,7 +106,8 @@ static void add_scaled(vly_real *y, const vly_real *x, vly_real a, int64_t n) {
 }
 
 /* The gradient of one pixel: its bias, its weights, its patch of the image. */
-static void plain_pixel(vly_layer *l, int sample, const void *x, int oy, int ox, vly_real *dw, bool dx) {
+static void plain_pixel(vly_layer *l, int sample, const void *x, int oy, int ox, vly_real *dw,
+                        bool dx) {
     plain *s = l->state;
     vly_real *db = dw + l->d.out_c * l->k;
     read_patch(l, sample, x, oy, ox, s->patch);
@@ -115,8 +124,9 @@ static void plain_pixel(vly_layer *l, int sample, const void *x, int oy, int ox,
     for (int c = 0; c < l->d.in_c; c++) s->dx[at + c] += s->dpatch[p + c];
 }
 
-static vly_status plain_backward(vly_cpu *cpu, vly_layer *l, int n, const void *x, const void *y, const vly_real *w,
-                                 void *dy, void *dx, vly_real *dw, bool accumulate) {
+static vly_status plain_backward(vly_cpu *cpu, vly_layer *l, int n, const void *x, const void *y,
+                                 const vly_real *w, void *dy, void *dx, vly_real *dw,
+                                 bool accumulate) {
     (void)cpu, (void)w;
     plain *s = l->state;
     if (!accumulate) memset(dw, 0, (size_t)(l->d.out_c * (l->k + 1)) * sizeof *dw);
@@ -126,12 +136,14 @@ static vly_status plain_backward(vly_cpu *cpu, vly_layer *l, int n, const void *
         for (int oy = 0; oy < l->out_h; oy++)
             for (int ox = 0; ox < l->out_w; ox++) {
                 for (int o = 0; o < l->d.out_c; o++, at++) {
-                    store(l->d.y_type, dy, at, load(l->d.y_type, dy, at) * slope(l->d.act, load(l->d.y_type, y, at)));
+                    store(l->d.y_type, dy, at,
+                          load(l->d.y_type, dy, at) * slope(l->d.act, load(l->d.y_type, y, at)));
                     s->dy[o] = load(l->d.y_type, dy, at);
                 }
                 plain_pixel(l, i, x, oy, ox, dw, dx != NULL);
             }
-        for (int64_t j = 0; dx && j < l->in_size; j++) store(l->d.x_type, dx, i * l->in_size + j, s->dx[j]);
+        for (int64_t j = 0; dx && j < l->in_size; j++)
+            store(l->d.x_type, dx, i * l->in_size + j, s->dx[j]);
     }
     return VLY_OK;
 }
@@ -146,7 +158,8 @@ static void plain_destroy(vly_layer *l) {
     free(s);
 }
 
-static const vly_plan plain_plan = {"plain", plain_prepare, plain_forward, plain_backward, plain_destroy};
+static const vly_plan plain_plan = {"plain", plain_prepare, plain_forward, plain_backward,
+                                    plain_destroy};
 
 vly_status vly_plan_plain(vly_cpu *cpu, vly_layer *l) {
     (void)cpu;
@@ -160,7 +173,8 @@ vly_status vly_plan_plain(vly_cpu *cpu, vly_layer *l) {
     s->dx = calloc((size_t)l->in_size, sizeof *s->dx);
     if (!s->w || !s->patch || !s->dpatch || !s->dy || !s->dx) {
         plain_destroy(l);
-        return vly_fail(VLY_ENOMEM, "no memory for a layer of %lld weights", (long long)(l->d.out_c * l->k));
+        return vly_fail(VLY_ENOMEM, "no memory for a layer of %lld weights",
+                        (long long)(l->d.out_c * l->k));
     }
     l->plan = &plain_plan;
     return VLY_OK;

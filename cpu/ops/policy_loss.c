@@ -1,11 +1,13 @@
-/* policy_loss.c -- PPO, A2C and V-trace losses with their gradients, and the moments that normalise advantages. */
+/* policy_loss.c -- PPO, A2C and V-trace losses with their gradients, and the moments that normalise
+ * advantages. */
 #include "common/base/rules.h"
 #include "cpu/ops/ops.h"
 #ifndef VLY_REAL_DOUBLE
 #include "cpu/ops/exact_simd.h"
 #endif
 
-vly_status vly_cpu_moments(vly_queue *q, int n, const vly_real *x, const int32_t *row, const vly_real *mask, vly_real *out) {
+vly_status vly_cpu_moments(vly_queue *q, int n, const vly_real *x, const int32_t *row,
+                           const vly_real *mask, vly_real *out) {
     (void)q;
     VLY_NEED("moments", n >= 0 && x && out);
     double count = 0, sum = 0, squares = 0;
@@ -40,7 +42,8 @@ typedef struct {
 } loss_call;
 
 static void add_stats(loss_call *c, const vly_row_stats *s) {
-    c->sum[0] += s->count, c->sum[1] += s->policy_loss, c->sum[2] += s->value_loss, c->sum[3] += s->entropy;
+    c->sum[0] += s->count, c->sum[1] += s->policy_loss, c->sum[2] += s->value_loss,
+        c->sum[3] += s->entropy;
     c->sum[4] += s->kl, c->sum[5] += s->clipped, c->sum[6] += s->nonfinite;
 }
 
@@ -48,7 +51,8 @@ static void by_row(loss_call *c) {
     const vly_policy_loss_args *p = c->p;
     for (int i = 0; i < p->n; i++) {
         const int64_t at = (int64_t)i * p->actions;
-        const vly_row_stats s = vly_rule_policy_loss(p, i, p->logits + at, p->dlogits + at, c->mean, c->inv_std, c->scale);
+        const vly_row_stats s = vly_rule_policy_loss(p, i, p->logits + at, p->dlogits + at, c->mean,
+                                                     c->inv_std, c->scale);
         add_stats(c, &s);
     }
 }
@@ -58,7 +62,8 @@ static void by_block(const vly_cpu *cpu, loss_call *c) {
     const vly_policy_loss_args *p = c->p;
     for (int i = 0; i < p->n; i += VLY_LOSS_ROWS) {
         vly_row_stats s = {0};
-        cpu->exact->policy_loss(p, i, p->n - i < VLY_LOSS_ROWS ? p->n - i : VLY_LOSS_ROWS, c->mean, c->inv_std, c->scale, &s);
+        cpu->exact->policy_loss(p, i, p->n - i < VLY_LOSS_ROWS ? p->n - i : VLY_LOSS_ROWS, c->mean,
+                                c->inv_std, c->scale, &s);
         add_stats(c, &s);
     }
 }
@@ -66,22 +71,28 @@ static void by_block(const vly_cpu *cpu, loss_call *c) {
 
 vly_status vly_cpu_policy_loss(vly_queue *q, const vly_policy_loss_args *p) {
     VLY_NEED("policy_loss", p && p->n >= 1 && p->actions >= 1);
-    VLY_NEED("policy_loss", p->logits && p->dlogits && p->action && p->advantage && p->hyper && p->stats);
+    VLY_NEED("policy_loss",
+             p->logits && p->dlogits && p->action && p->advantage && p->hyper && p->stats);
     VLY_NEED("policy_loss", p->logp_old || p->plain);
     VLY_NEED("policy_loss", !p->value == !p->dvalue && (!p->value || p->target));
     VLY_NEED("policy_loss", p->moments || !p->normalize);
     const vly_real count = p->moments ? p->moments[2] : valid_rows(p);
-    loss_call c = {.p = p, .mean = p->normalize ? p->moments[0] : 0, .inv_std = p->normalize ? 1 / (p->moments[1] + (vly_real)1e-8) : 1,
+    loss_call c = {.p = p,
+                   .mean = p->normalize ? p->moments[0] : 0,
+                   .inv_std = p->normalize ? 1 / (p->moments[1] + (vly_real)1e-8) : 1,
                    .scale = p->sum ? 1 : 1 / (count > 1 ? count : 1)};
 #ifndef VLY_REAL_DOUBLE
-    if (p->actions <= VLY_LOSS_ACTIONS) by_block(vly_cpu_of(q), &c);
-    else by_row(&c);
+    if (p->actions <= VLY_LOSS_ACTIONS)
+        by_block(vly_cpu_of(q), &c);
+    else
+        by_row(&c);
 #else
     (void)q;
     by_row(&c);
 #endif
-    static const int slot[7] = {VLY_STAT_COUNT, VLY_STAT_POLICY_LOSS, VLY_STAT_VALUE_LOSS, VLY_STAT_ENTROPY,
-                                VLY_STAT_KL, VLY_STAT_CLIPPED, VLY_STAT_NONFINITE};
+    static const int slot[7] = {VLY_STAT_COUNT,    VLY_STAT_POLICY_LOSS, VLY_STAT_VALUE_LOSS,
+                                VLY_STAT_ENTROPY,  VLY_STAT_KL,          VLY_STAT_CLIPPED,
+                                VLY_STAT_NONFINITE};
     for (int i = 0; i < 7; i++) p->stats[slot[i]] += (vly_real)c.sum[i];
     return VLY_OK;
 }

@@ -6,25 +6,29 @@ static vly_u32x4 draw(const vly_rng *rng, const int32_t *lane, int lane0, int i)
     return vly_philox(rng->seed, VLY_STREAM_ACT, rng->step, (uint32_t)(lane ? lane[i] : lane0 + i));
 }
 
-vly_status vly_cpu_sample_policy(vly_queue *q, int n, int actions, const vly_real *logits, const vly_rng *rng,
-                                 const int32_t *lane, int lane0, int32_t *action, vly_real *logp) {
+vly_status vly_cpu_sample_policy(vly_queue *q, int n, int actions, const vly_real *logits,
+                                 const vly_rng *rng, const int32_t *lane, int lane0,
+                                 int32_t *action, vly_real *logp) {
     (void)q;
     VLY_NEED("sample_policy", n >= 0 && actions >= 1 && logits && rng && action);
     for (int i = 0; i < n; i++) {
         vly_real lp;
-        action[i] = vly_rule_sample(actions, logits + (int64_t)i * actions, vly_unit(draw(rng, lane, lane0, i).v[0]), &lp);
+        action[i] = vly_rule_sample(actions, logits + (int64_t)i * actions,
+                                    vly_unit(draw(rng, lane, lane0, i).v[0]), &lp);
         if (logp) logp[i] = lp;
     }
     return VLY_OK;
 }
 
-vly_status vly_cpu_sample_greedy(vly_queue *q, int n, int actions, const vly_real *values, const vly_real *epsilon,
-                                 const vly_rng *rng, const int32_t *lane, int lane0, int32_t *action) {
+vly_status vly_cpu_sample_greedy(vly_queue *q, int n, int actions, const vly_real *values,
+                                 const vly_real *epsilon, const vly_rng *rng, const int32_t *lane,
+                                 int lane0, int32_t *action) {
     (void)q;
     VLY_NEED("sample_greedy", n >= 0 && actions >= 1 && values && action && (rng || !epsilon));
     for (int i = 0; i < n; i++) {
         const vly_real *row = values + (int64_t)i * actions;
-        action[i] = epsilon ? vly_rule_greedy(actions, row, epsilon[i], draw(rng, lane, lane0, i)) : vly_rule_argmax(actions, row);
+        action[i] = epsilon ? vly_rule_greedy(actions, row, epsilon[i], draw(rng, lane, lane0, i))
+                            : vly_rule_argmax(actions, row);
     }
     return VLY_OK;
 }
@@ -36,7 +40,8 @@ vly_status vly_cpu_rng_advance(vly_queue *q, vly_rng *rng) {
     return VLY_OK;
 }
 
-vly_status vly_cpu_action_logp(vly_queue *q, int n, int actions, const vly_real *logits, const int32_t *action, vly_real *logp) {
+vly_status vly_cpu_action_logp(vly_queue *q, int n, int actions, const vly_real *logits,
+                               const int32_t *action, vly_real *logp) {
     (void)q;
     VLY_NEED("action_logp", n >= 0 && actions >= 1 && logits && action && logp);
     for (int i = 0; i < n; i++) {

@@ -8,10 +8,13 @@ static _Atomic(const vly_simd *) forced;
 static const vly_simd *detect(const char *name) {
 #if defined(__x86_64__)
     __builtin_cpu_init();
-    if ((!name || strcmp(name, "avx512") == 0) && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+    if ((!name || strcmp(name, "avx512") == 0) && __builtin_cpu_supports("avx512f") &&
+        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+        __builtin_cpu_supports("avx512vl"))
         return &vly_simd_avx512;
-    if ((!name || strcmp(name, "avx2") == 0) && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return &vly_simd_avx2;
+    if ((!name || strcmp(name, "avx2") == 0) && __builtin_cpu_supports("avx2") &&
+        __builtin_cpu_supports("fma"))
+        return &vly_simd_avx2;
 #endif
     return !name || strcmp(name, "base") == 0 ? &vly_simd_base : NULL;
 }

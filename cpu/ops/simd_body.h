@@ -1,8 +1,9 @@
 /* simd_body.h -- the code of simd.h for one vector width; included by simd_*.c, nowhere else.
  *
- * Written with the compilers' vector types: one source for SSE2, AVX2, AVX-512 and NEON. A micro-kernel keeps
- * rows x vectors sums in registers (6 x 4 of AVX-512's 32: ten loads feed 24 multiply-adds), its sizes are
- * constants after inlining. These files alone are compiled with contraction to fma.
+ * Written with the compilers' vector types: one source for SSE2, AVX2, AVX-512 and NEON. A
+ * micro-kernel keeps rows x vectors sums in registers (6 x 4 of AVX-512's 32: ten loads feed 24
+ * multiply-adds), its sizes are constants after inlining. These files alone are compiled with
+ * contraction to fma.
  */
 #include <string.h>
 #include "cpu/ops/simd.h"
@@ -17,9 +18,15 @@ typedef float loose __attribute__((vector_size(VLY_VECTOR_BYTES), aligned(4), ma
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 16")
 
-INLINE vec load(const float *p) { return *(const loose *)p; }
-INLINE void store(float *p, vec v) { *(loose *)p = v; }
-INLINE vec splat(float x) { return x - (vec){0}; }
+INLINE vec load(const float *p) {
+    return *(const loose *)p;
+}
+INLINE void store(float *p, vec v) {
+    *(loose *)p = v;
+}
+INLINE vec splat(float x) {
+    return x - (vec){0};
+}
 
 /* a < b ? x : y in every lane; false for a NaN */
 INLINE vec where_less(vec a, vec b, vec x, vec y) {
@@ -61,10 +68,16 @@ INLINE void finish(const vly_gemm *g, float *c, vec *sum, const int nv) {
     UNROLL for (int v = 0; v < nv; v++) {
         const int left = g->cols - v * LANES;
         vec y = sum[v];
-        if (g->add) y += left >= LANES ? load(c + v * LANES) : left > 0 ? load_some(c + v * LANES, left) : (vec){0};
-        if (g->act == VLY_ACT_RELU) y = where_less(y, (vec){0}, (vec){0}, y); /* a NaN is not hidden */
-        if (left >= LANES) store(c + v * LANES, y);
-        else if (left > 0) store_some(c + v * LANES, y, left);
+        if (g->add)
+            y += left >= LANES ? load(c + v * LANES)
+                 : left > 0    ? load_some(c + v * LANES, left)
+                               : (vec){0};
+        if (g->act == VLY_ACT_RELU)
+            y = where_less(y, (vec){0}, (vec){0}, y); /* a NaN is not hidden */
+        if (left >= LANES)
+            store(c + v * LANES, y);
+        else if (left > 0)
+            store_some(c + v * LANES, y, left);
     }
 }
 
@@ -73,7 +86,8 @@ INLINE void gemm_block(const vly_gemm *g, int row, const int mr, const int nv) {
     vec sum[ROWS_MAX][VLY_VECTORS_MAX];
     UNROLL for (int i = 0; i < mr; i++) {
         a[i] = g->a + (g->a_at ? g->a_at[row + i] : (row + i) * g->lda);
-        UNROLL for (int v = 0; v < nv; v++) sum[i][v] = g->bias ? load(g->bias + v * LANES) : (vec){0};
+        UNROLL for (int v = 0; v < nv; v++) sum[i][v] = g->bias ? load(g->bias + v * LANES)
+                                                                : (vec){0};
     }
     for (int s = 0; s < g->segments; s++) {
         for (int64_t k = 0; k < g->length; k++, b += nv * LANES) {
@@ -86,22 +100,38 @@ INLINE void gemm_block(const vly_gemm *g, int row, const int mr, const int nv) {
         }
         UNROLL for (int i = 0; i < mr; i++) a[i] += g->step;
     }
-    UNROLL for (int i = 0; i < mr; i++) finish(g, g->c + (g->c_at ? g->c_at[row + i] : (row + i) * g->ldc), sum[i], nv);
+    UNROLL for (int i = 0; i < mr; i++)
+        finish(g, g->c + (g->c_at ? g->c_at[row + i] : (row + i) * g->ldc), sum[i], nv);
 }
 
 typedef void (*block_fn)(const vly_gemm *g, int row);
-#define BLOCK(mr, nv)                                                                                                  \
-    static void gemm_##mr##_##nv(const vly_gemm *g, int row) { gemm_block(g, row, mr, nv); }
-#define BLOCKS(XX, nv) XX(1, nv) XX(2, nv) XX(3, nv) XX(4, nv) XX(5, nv) XX(6, nv)
-#define BLOCKS8(XX, nv) BLOCKS(XX, nv) XX(7, nv) XX(8, nv)
-#define BLOCKS12(XX, nv) BLOCKS8(XX, nv) XX(9, nv) XX(10, nv) XX(11, nv) XX(12, nv)
+#define BLOCK(mr, nv)                                          \
+    static void gemm_##mr##_##nv(const vly_gemm *g, int row) { \
+        gemm_block(g, row, mr, nv);                            \
+    }
+#define BLOCKS(XX, nv) \
+    XX(1, nv)          \
+    XX(2, nv)          \
+    XX(3, nv)          \
+    XX(4, nv)          \
+    XX(5, nv)          \
+    XX(6, nv)
+#define BLOCKS8(XX, nv)      \
+    BLOCKS(XX, nv) XX(7, nv) \
+    XX(8, nv)
+#define BLOCKS12(XX, nv)      \
+    BLOCKS8(XX, nv) XX(9, nv) \
+    XX(10, nv)                \
+    XX(11, nv)                \
+    XX(12, nv)
 #define NAME(mr, nv) gemm_##mr##_##nv,
 BLOCKS12(BLOCK, 1)
 #if VLY_VECTORS_MAX == 4
 BLOCKS12(BLOCK, 2)
 BLOCKS8(BLOCK, 3)
 BLOCKS(BLOCK, 4)
-static const block_fn blocks[5][ROWS_MAX] = {{NULL}, {BLOCKS12(NAME, 1)}, {BLOCKS12(NAME, 2)}, {BLOCKS8(NAME, 3)}, {BLOCKS(NAME, 4)}};
+static const block_fn blocks[5][ROWS_MAX] = {
+    {NULL}, {BLOCKS12(NAME, 1)}, {BLOCKS12(NAME, 2)}, {BLOCKS8(NAME, 3)}, {BLOCKS(NAME, 4)}};
 #else
 BLOCKS(BLOCK, 2)
 static const block_fn blocks[3][ROWS_MAX] = {{NULL}, {BLOCKS12(NAME, 1)}, {BLOCKS(NAME, 2)}};
@@ -109,7 +139,9 @@ static const block_fn blocks[3][ROWS_MAX] = {{NULL}, {BLOCKS12(NAME, 1)}, {BLOCK
 #undef NAME
 
 /* The last two blocks share their rows evenly: a block of one row would wait for its own sums. */
-INLINE int next_rows(int left, int most) { return left <= most ? left : left <= most + 2 ? (left + 1) / 2 : most; }
+INLINE int next_rows(int left, int most) {
+    return left <= most ? left : left <= most + 2 ? (left + 1) / 2 : most;
+}
 
 static void tanh_rows(int64_t n, float *y);
 
@@ -119,13 +151,15 @@ static void gemm(const vly_gemm *g) {
         n = next_rows(g->rows - row, most);
         blocks[g->vectors][n - 1](g, row);
         if (g->act != VLY_ACT_TANH) continue;
-        for (int i = row; i < row + n; i++) tanh_rows(g->cols, g->c + (g->c_at ? g->c_at[i] : i * g->ldc));
+        for (int i = row; i < row + n; i++)
+            tanh_rows(g->cols, g->c + (g->c_at ? g->c_at[i] : i * g->ldc));
     }
 }
 
 /* ---- C = sum over pixels of a x b ---- */
 
-INLINE void sum_block(const vly_gemm_sum *g, int row, const int64_t *at, const int *valid, float *const *to, const int mr, const int nv) {
+INLINE void sum_block(const vly_gemm_sum *g, int row, const int64_t *at, const int *valid,
+                      float *const *to, const int mr, const int nv) {
     vec sum[ROWS_MAX][VLY_VECTORS_MAX];
     UNROLL for (int i = 0; i < mr; i++) {
         UNROLL for (int v = 0; v < nv; v++) sum[i][v] = (vec){0};
@@ -144,16 +178,20 @@ INLINE void sum_block(const vly_gemm_sum *g, int row, const int64_t *at, const i
     UNROLL for (int i = 0; i < mr; i++) {
         UNROLL for (int v = 0; v < nv; v++) {
             float *c = to[v] + (row + i) * g->ldc;
-            if (valid[v] >= LANES) store(c, g->add ? load(c) + sum[i][v] : sum[i][v]);
-            else store_some(c, g->add ? load_some(c, valid[v]) + sum[i][v] : sum[i][v], valid[v]);
+            if (valid[v] >= LANES)
+                store(c, g->add ? load(c) + sum[i][v] : sum[i][v]);
+            else
+                store_some(c, g->add ? load_some(c, valid[v]) + sum[i][v] : sum[i][v], valid[v]);
         }
     }
 }
 
-typedef void (*sum_fn)(const vly_gemm_sum *g, int row, const int64_t *at, const int *valid, float *const *to);
-#define SUM(mr, nv)                                                                                                    \
-    static void sum_##mr##_##nv(const vly_gemm_sum *g, int row, const int64_t *at, const int *valid, float *const *to) { \
-        sum_block(g, row, at, valid, to, mr, nv);                                                                      \
+typedef void (*sum_fn)(const vly_gemm_sum *g, int row, const int64_t *at, const int *valid,
+                       float *const *to);
+#define SUM(mr, nv)                                                                \
+    static void sum_##mr##_##nv(const vly_gemm_sum *g, int row, const int64_t *at, \
+                                const int *valid, float *const *to) {              \
+        sum_block(g, row, at, valid, to, mr, nv);                                  \
     }
 #define NAME(mr, nv) sum_##mr##_##nv,
 BLOCKS12(SUM, 1)
@@ -161,7 +199,8 @@ BLOCKS12(SUM, 1)
 BLOCKS12(SUM, 2)
 BLOCKS8(SUM, 3)
 BLOCKS(SUM, 4)
-static const sum_fn sums[5][ROWS_MAX] = {{NULL}, {BLOCKS12(NAME, 1)}, {BLOCKS12(NAME, 2)}, {BLOCKS8(NAME, 3)}, {BLOCKS(NAME, 4)}};
+static const sum_fn sums[5][ROWS_MAX] = {
+    {NULL}, {BLOCKS12(NAME, 1)}, {BLOCKS12(NAME, 2)}, {BLOCKS8(NAME, 3)}, {BLOCKS(NAME, 4)}};
 #else
 BLOCKS(SUM, 2)
 static const sum_fn sums[3][ROWS_MAX] = {{NULL}, {BLOCKS12(NAME, 1)}, {BLOCKS(NAME, 2)}};
@@ -190,13 +229,15 @@ static void gemm_sum(const vly_gemm_sum *g) {
 
 /* ---- element-wise ---- */
 
-/* tanh |x| = -t / (t + 2) with t = e^(-2|x|) - 1 = 2^n p(r) + (2^n - 1), which keeps its digits near 0. */
+/* tanh |x| = -t / (t + 2) with t = e^(-2|x|) - 1 = 2^n p(r) + (2^n - 1), which keeps its digits
+ * near 0. */
 INLINE vec tanh_vec(vec x) {
     const ivec sign = (ivec)x & INT32_MIN;
     const vec magic = splat(12582912.0f), bottom = splat(-9.1f), a = (vec)((ivec)x | INT32_MIN);
     const vec c = where_less(a, bottom, bottom, a);
     const vec n = (c * splat(2.885390082f) + magic) - magic;
-    const vec r = (c - n * splat(0.346435546875f)) - n * splat(1.38043405e-4f); /* ln 2 / 2 in two parts */
+    const vec r = (c - n * splat(0.346435546875f)) - n * splat(1.38043405e-4f); /* ln 2 / 2 in two
+                                                                                   parts */
     const vec z = r + r;
     vec p = splat(1.984127e-4f);
     p = p * z + splat(1.388888946e-3f);
@@ -206,7 +247,8 @@ INLINE vec tanh_vec(vec x) {
     p = p * z + splat(0.5f);
     p = p * (z * z) + z;
     const vec two_n = (vec)((__builtin_convertvector(n, ivec) + 127) << 23);
-    const vec two = splat(2.0f), t = two_n * p + (two_n - splat(1.0f)), d = two + t, lost = (two - d) + t;
+    const vec two = splat(2.0f), t = two_n * p + (two_n - splat(1.0f)), d = two + t,
+              lost = (two - d) + t;
 #if defined(__AVX512F__)
     const vec guess = _mm512_rcp14_ps(d), q = guess + guess * (splat(1.0f) - d * guess);
 #else
@@ -232,13 +274,17 @@ INLINE void mask_all(const vly_act act, int64_t n, const float *y, const float *
     int64_t i = 0;
     for (; i + LANES <= n; i += LANES) store(out + i, masked(act, load(y + i), load(dy + i)));
     const int left = (int)(n - i);
-    if (left) store_some(out + i, masked(act, load_some(y + i, left), load_some(dy + i, left)), left);
+    if (left)
+        store_some(out + i, masked(act, load_some(y + i, left), load_some(dy + i, left)), left);
 }
 
 static void mask_rows(vly_act act, int64_t n, const float *y, const float *dy, float *out) {
-    if (act == VLY_ACT_RELU) mask_all(VLY_ACT_RELU, n, y, dy, out);
-    else if (act == VLY_ACT_TANH) mask_all(VLY_ACT_TANH, n, y, dy, out);
-    else if (out != dy) memcpy(out, dy, (size_t)n * sizeof *out);
+    if (act == VLY_ACT_RELU)
+        mask_all(VLY_ACT_RELU, n, y, dy, out);
+    else if (act == VLY_ACT_TANH)
+        mask_all(VLY_ACT_TANH, n, y, dy, out);
+    else if (out != dy)
+        memcpy(out, dy, (size_t)n * sizeof *out);
 }
 
 static void sum_rows(int rows, int cols, const float *x, int64_t ld, float *sum) {
@@ -262,8 +308,11 @@ static void copy_rows(int rows, int cols, const float *x, int64_t ld, float *out
     for (int i = 0; i < rows; i++)
         for (int j = 0; j < width; j += LANES) {
             const int left = cols - j;
-            store(out + (int64_t)i * width + j, left >= LANES ? load(x + i * ld + j) : left > 0 ? load_some(x + i * ld + j, left) : (vec){0});
+            store(out + (int64_t)i * width + j, left >= LANES ? load(x + i * ld + j)
+                                                : left > 0    ? load_some(x + i * ld + j, left)
+                                                              : (vec){0});
         }
 }
 
-const vly_simd VLY_SIMD = {VLY_SIMD_NAME, LANES, VLY_VECTORS_MAX, gemm, gemm_sum, tanh_rows, mask_rows, sum_rows, from_u8, copy_rows};
+const vly_simd VLY_SIMD = {VLY_SIMD_NAME, LANES,     VLY_VECTORS_MAX, gemm,    gemm_sum,
+                           tanh_rows,     mask_rows, sum_rows,        from_u8, copy_rows};

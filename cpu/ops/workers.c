@@ -65,12 +65,15 @@ static void take_blocks(job *j, int slot) {
 static job *open_job(vly_workers *w) {
     job *found = NULL;
     for (job *j = w->jobs; j; j = j->next)
-        if (atomic_load_explicit(&j->cursor, memory_order_relaxed) < j->blocks && j->slots < w->threads) found = j;
+        if (atomic_load_explicit(&j->cursor, memory_order_relaxed) < j->blocks &&
+            j->slots < w->threads)
+            found = j;
     return found;
 }
 
-/* The next processor after those of the helpers that were started before, then free again. On a machine that others use
- * too, a thread that wakes for a few milliseconds at a time stays where it was: beside its caller, were it not moved once. */
+/* The next processor after those of the helpers that were started before, then free again. On a
+ * machine that others use too, a thread that wakes for a few milliseconds at a time stays where it
+ * was: beside its caller, were it not moved once. */
 static void spread(vly_workers *w) {
     cpu_set_t allowed, one;
     if (sched_getaffinity(0, sizeof allowed, &allowed) || CPU_COUNT(&allowed) < 2) return;
@@ -111,7 +114,9 @@ static void start(vly_workers *w) {
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, &old);
     w->home = sched_getcpu();
-    while (w->started < w->threads - 1 && pthread_create(&w->helper[w->started], NULL, help, w) == 0) w->started++;
+    while (w->started < w->threads - 1 &&
+           pthread_create(&w->helper[w->started], NULL, help, w) == 0)
+        w->started++;
     if (w->started < w->threads - 1) w->threads = w->started + 1;
     pthread_sigmask(SIG_SETMASK, &old, NULL);
 }
@@ -126,8 +131,10 @@ void vly_workers_run(vly_workers *w, int blocks, vly_block_fn fn, void *arg) {
     if (w->started < w->threads - 1) start(w);
     j.next = w->jobs;
     w->jobs = &j;
-    if (blocks == 2) pthread_cond_signal(&w->work);
-    else pthread_cond_broadcast(&w->work);
+    if (blocks == 2)
+        pthread_cond_signal(&w->work);
+    else
+        pthread_cond_broadcast(&w->work);
     pthread_mutex_unlock(&w->lock);
 
     take_blocks(&j, 0);
@@ -165,4 +172,6 @@ void vly_workers_destroy(vly_workers *w) {
     free(w);
 }
 
-int vly_workers_threads(const vly_workers *w) { return w->threads; }
+int vly_workers_threads(const vly_workers *w) {
+    return w->threads;
+}

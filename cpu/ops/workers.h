@@ -1,11 +1,13 @@
 /* workers.h -- a few threads that share the blocks of one operation.
  *
  *   VLY_TRY(vly_workers_create(&w, 2));                  // 2 threads, the caller's included
- *   vly_workers_run(w, blocks, fn, arg);                 // fn(arg, block, slot) for every block, then returns
+ *   vly_workers_run(w, blocks, fn, arg);                 // fn(arg, block, slot) for every block,
+ * then returns
  *
- * Idle threads sleep; nobody spins. They are started by the first run that can use them. Which thread gets
- * which block is chance: results stay the same when every block writes its own part, and sums
- * over blocks are added up in the order of blocks afterwards. Several threads may run jobs at the same time.
+ * Idle threads sleep; nobody spins. They are started by the first run that can use them. Which
+ * thread gets which block is chance: results stay the same when every block writes its own part,
+ * and sums over blocks are added up in the order of blocks afterwards. Several threads may run jobs
+ * at the same time.
  */
 #ifndef VLY_CPU_WORKERS_H
 #define VLY_CPU_WORKERS_H

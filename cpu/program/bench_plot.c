@@ -6,7 +6,9 @@
 
 enum { LABEL = 160, WIDTH = 900, SERIES = 24 };
 
-static const char *text_of(const json_t *row, const char *key) { return json_string_value(json_object_get(row, key)); }
+static const char *text_of(const json_t *row, const char *key) {
+    return json_string_value(json_object_get(row, key));
+}
 
 static double number_of(const json_t *row, const char *key) {
     const json_t *v = json_object_get(row, key);
@@ -27,16 +29,23 @@ typedef struct {
     double value;
 } bar;
 
-static vly_status draw_bars(const bar *bars, int n, const char *path, const char *axis, double from, bool logarithmic) {
+static vly_status draw_bars(const bar *bars, int n, const char *path, const char *axis, double from,
+                            bool logarithmic) {
     FILE *g;
     char label[2 * LABEL];
     VLY_TRY(vly_gnuplot_open(&g, path, WIDTH, 90 + 22 * n));
     fprintf(g, "$d << EOD\n");
-    for (int i = 0; i < n; i++) vly_gnuplot_escape(label, sizeof label, bars[i].label), fprintf(g, "%.6g \"%s\"\n", bars[i].value, label);
-    fprintf(g, "EOD\nset xlabel \"%s\"\nset yrange [%g:-0.7]\nset key off\nset bmargin 4\n", axis, n - 0.3);
+    for (int i = 0; i < n; i++)
+        vly_gnuplot_escape(label, sizeof label, bars[i].label),
+            fprintf(g, "%.6g \"%s\"\n", bars[i].value, label);
+    fprintf(g, "EOD\nset xlabel \"%s\"\nset yrange [%g:-0.7]\nset key off\nset bmargin 4\n", axis,
+            n - 0.3);
     if (logarithmic) fprintf(g, "set logscale x\nset xrange [*:*] extend\n");
-    fprintf(g, "plot $d using 1:0:(%g):1:($0-0.35):($0+0.35):ytic(2) with boxxyerror fs solid 0.6 noborder lc rgb \"#3366aa\", "
-               "$d using 1:0:(sprintf(\" %%.3g\", $1)) with labels left font \",10\"\n", from);
+    fprintf(g,
+            "plot $d using 1:0:(%g):1:($0-0.35):($0+0.35):ytic(2) with boxxyerror fs solid 0.6 "
+            "noborder lc rgb \"#3366aa\", "
+            "$d using 1:0:(sprintf(\" %%.3g\", $1)) with labels left font \",10\"\n",
+            from);
     return vly_gnuplot_close(g, path);
 }
 
@@ -55,11 +64,14 @@ static vly_status draw_ratios(const vly_bench_table *t, const char *path, bool *
     json_array_foreach(t->rows, i, row) {
         const char *const prefix = text_of(row, "peer.name") ? "peer." : "";
         char ratio[40], per_cpu[40];
-        snprintf(ratio, sizeof ratio, "%sratio", prefix), snprintf(per_cpu, sizeof per_cpu, "%sratio_per_cpu_s", prefix);
+        snprintf(ratio, sizeof ratio, "%sratio", prefix),
+            snprintf(per_cpu, sizeof per_cpu, "%sratio_per_cpu_s", prefix);
         const char *peer = text_of(row, "peer.name");
-        add_bar(bars, &n, 100, isfinite(number_of(row, per_cpu)) ? number_of(row, per_cpu) : number_of(row, ratio), row_name(row), peer ? peer : "");
-        json_object_foreach(row, key, value)
-            if (!strncmp(key, "times_", 6)) add_bar(bars, &n, 100, json_number_value(value), row_name(row), key + 6);
+        add_bar(bars, &n, 100,
+                isfinite(number_of(row, per_cpu)) ? number_of(row, per_cpu) : number_of(row, ratio),
+                row_name(row), peer ? peer : "");
+        json_object_foreach(row, key, value) if (!strncmp(key, "times_", 6))
+            add_bar(bars, &n, 100, json_number_value(value), row_name(row), key + 6);
     }
     *drawn = n > 0;
     return n ? draw_bars(bars, n, path, "times the peer", 1, true) : VLY_OK;
@@ -72,7 +84,8 @@ static vly_status draw_bandwidth(const vly_bench_table *t, const char *path, boo
     int n = 0;
     json_array_foreach(t->rows, i, row) {
         const char *unit = text_of(row, "unit");
-        if (unit && !strcmp(unit, "GB/s")) add_bar(bars, &n, 100, number_of(row, "peak_percent"), row_name(row), "");
+        if (unit && !strcmp(unit, "GB/s"))
+            add_bar(bars, &n, 100, number_of(row, "peak_percent"), row_name(row), "");
     }
     *drawn = n > 1;
     return n > 1 ? draw_bars(bars, n, path, "% of the copy's bandwidth", 0, false) : VLY_OK;
@@ -83,13 +96,13 @@ static vly_status draw_bandwidth(const vly_bench_table *t, const char *path, boo
 static const json_t *find_row(const vly_bench_table *t, const char *name) {
     size_t i;
     json_t *row;
-    json_array_foreach(t->rows, i, row)
-        if (!strcmp(row_name(row), name)) return row;
+    json_array_foreach(t->rows, i, row) if (!strcmp(row_name(row), name)) return row;
     return NULL;
 }
 
 static vly_status draw_roofline(const vly_bench_table *t, const char *path, bool *drawn) {
-    const double copy = number_of(find_row(t, "copy"), "median"), peak = number_of(find_row(t, "linear/peak"), "median");
+    const double copy = number_of(find_row(t, "copy"), "median"),
+                 peak = number_of(find_row(t, "linear/peak"), "median");
     size_t i;
     json_t *row;
     FILE *g;
@@ -99,19 +112,28 @@ static vly_status draw_roofline(const vly_bench_table *t, const char *path, bool
         const double x = number_of(row, "flop_per_byte");
         if (!isfinite(x)) continue;
         *drawn = true;
-        left = fmin(left, x / 2), right = fmax(right, 6 * x), low = fmin(low, 500 * number_of(row, "median"));
+        left = fmin(left, x / 2), right = fmax(right, 6 * x),
+        low = fmin(low, 500 * number_of(row, "median"));
     }
     if (!*drawn || !isfinite(copy) || !isfinite(peak)) return *drawn = false, VLY_OK;
     VLY_TRY(vly_gnuplot_open(&g, path, WIDTH, 560));
     fprintf(g, "$d << EOD\n");
     json_array_foreach(t->rows, i, row) {
         const double x = number_of(row, "flop_per_byte");
-        if (isfinite(x)) fprintf(g, "%.6g %.6g \"%s\"\n", x, 1e3 * number_of(row, "median"), row_name(row));
+        if (isfinite(x))
+            fprintf(g, "%.6g %.6g \"%s\"\n", x, 1e3 * number_of(row, "median"), row_name(row));
     }
-    fprintf(g, "EOD\nset logscale xy\nset xrange [%g:%g]\nset yrange [%g:%g]\nset samples 500\nset xlabel \"FLOP per byte that has to be moved\"\n"
-               "set ylabel \"GFLOP/s\"\nroof(x) = %.6g * x < %.6g ? %.6g * x : %.6g\n", left, right, low, 2e3 * peak, copy, 1e3 * peak, copy, 1e3 * peak);
-    fprintf(g, "plot roof(x) with lines lw 2 lc rgb \"#888888\" title \"%.4g GB/s of the copy, %.4g GFLOP/s of the largest product\", "
-               "$d using 1:2 with points pt 7 lc rgb \"#3366aa\" notitle, $d using 1:2:3 with labels left offset 0.7,0 font \",9\" notitle\n", copy, 1e3 * peak);
+    fprintf(g,
+            "EOD\nset logscale xy\nset xrange [%g:%g]\nset yrange [%g:%g]\nset samples 500\nset "
+            "xlabel \"FLOP per byte that has to be moved\"\n"
+            "set ylabel \"GFLOP/s\"\nroof(x) = %.6g * x < %.6g ? %.6g * x : %.6g\n",
+            left, right, low, 2e3 * peak, copy, 1e3 * peak, copy, 1e3 * peak);
+    fprintf(g,
+            "plot roof(x) with lines lw 2 lc rgb \"#888888\" title \"%.4g GB/s of the copy, %.4g "
+            "GFLOP/s of the largest product\", "
+            "$d using 1:2 with points pt 7 lc rgb \"#3366aa\" notitle, $d using 1:2:3 with labels "
+            "left offset 0.7,0 font \",9\" notitle\n",
+            copy, 1e3 * peak);
     return vly_gnuplot_close(g, path);
 }
 
@@ -153,10 +175,14 @@ static int find_series(const vly_bench_table *t, series *all) {
         char stem[LABEL];
         const double x = number_at_end(row_name(row), stem);
         int k = 0;
-        if (!isfinite(x) || !isfinite(number_of(row, "median")) || isfinite(number_of(row, "peak_percent"))) continue;
+        if (!isfinite(x) || !isfinite(number_of(row, "median")) ||
+            isfinite(number_of(row, "peak_percent")))
+            continue;
         while (k < n && strcmp(all[k].stem, stem)) k++;
         if (k == SERIES) continue;
-        if (k == n) snprintf(all[n++].stem, LABEL, "%s", stem), all[k].points = 0, all[k].x = x, all[k].y = number_of(row, "median");
+        if (k == n)
+            snprintf(all[n++].stem, LABEL, "%s", stem), all[k].points = 0, all[k].x = x,
+                                                        all[k].y = number_of(row, "median");
         all[k].points += all[k].points == 0 || all[k].x != x;
     }
     return n;
@@ -174,21 +200,28 @@ static vly_status draw_scaling(const vly_bench_table *t, const char *path, bool 
     for (int k = 0; k < n; k++) *drawn |= all[k].points > 1;
     if (!*drawn) return VLY_OK;
     VLY_TRY(vly_gnuplot_open(&g, path, WIDTH, 560));
-    fprintf(g, "set logscale xy\nset xlabel \"number at the end of the name; dashed: in proportion\"\nset ylabel \"%s\"\nset format y \"%%.0s%%c\"\n", unit ? unit : "");
+    fprintf(g,
+            "set logscale xy\nset xlabel \"number at the end of the name; dashed: in "
+            "proportion\"\nset ylabel \"%s\"\nset format y \"%%.0s%%c\"\n",
+            unit ? unit : "");
     for (int k = 0; k < n; k++) {
         if (all[k].points < 2) continue;
         fprintf(g, "$d%d << EOD\n", k);
         json_array_foreach(t->rows, i, row) {
             char stem[LABEL];
             const double x = number_at_end(row_name(row), stem), y = number_of(row, "median");
-            if (isfinite(x) && isfinite(y) && !strcmp(stem, all[k].stem)) fprintf(g, "%.6g %.8g\n", x, y);
+            if (isfinite(x) && isfinite(y) && !strcmp(stem, all[k].stem))
+                fprintf(g, "%.6g %.8g\n", x, y);
         }
         fprintf(g, "EOD\n");
     }
     for (int k = 0; k < n; k++) {
         if (all[k].points < 2) continue;
-        fprintf(g, "%s$d%d using 1:2 with linespoints lw 2 pt 7 lc %d title \"%s\"", lines++ ? ", " : "plot ", k, k + 1, all[k].stem);
-        if (is_parallel(all[k].stem) && all[k].x > 0) fprintf(g, ", %.8g * x with lines dt 2 lc rgb \"#999999\" notitle", all[k].y / all[k].x);
+        fprintf(g, "%s$d%d using 1:2 with linespoints lw 2 pt 7 lc %d title \"%s\"",
+                lines++ ? ", " : "plot ", k, k + 1, all[k].stem);
+        if (is_parallel(all[k].stem) && all[k].x > 0)
+            fprintf(g, ", %.8g * x with lines dt 2 lc rgb \"#999999\" notitle",
+                    all[k].y / all[k].x);
     }
     fputc('\n', g);
     return vly_gnuplot_close(g, path);
@@ -196,7 +229,8 @@ static vly_status draw_scaling(const vly_bench_table *t, const char *path, bool 
 
 /* ---- learning curves ---- */
 
-/* `runs` with a `curve` each: [steps, seconds, return]. Every run is a line; a group (a game) has one colour. */
+/* `runs` with a `curve` each: [steps, seconds, return]. Every run is a line; a group (a game) has
+ * one colour. */
 typedef struct {
     FILE *g; /* NULL: only counts */
     char plots[16384];
@@ -210,18 +244,24 @@ static void add_curve(learning *l, const json_t *curve, const char *title) {
     size_t i;
     json_t *point;
     if (json_array_size(curve) < 2 || l->lines == 200) return;
-    l->last = fmax(l->last, json_number_value(json_array_get(json_array_get(curve, json_array_size(curve) - 1), 0)));
+    l->last = fmax(l->last, json_number_value(json_array_get(
+                                json_array_get(curve, json_array_size(curve) - 1), 0)));
     l->lines++;
     if (!l->g) return;
     fprintf(l->g, "$d%d << EOD\n", l->lines);
     json_array_foreach(curve, i, point)
-        fprintf(l->g, "%.8g %.8g\n", json_number_value(json_array_get(point, 0)) / l->unit, json_number_value(json_array_get(point, 2)));
+        fprintf(l->g, "%.8g %.8g\n", json_number_value(json_array_get(point, 0)) / l->unit,
+                json_number_value(json_array_get(point, 2)));
     fprintf(l->g, "EOD\n");
     vly_gnuplot_escape(label, sizeof label, title ? title : "");
-    const int n = snprintf(l->plots + l->used, sizeof l->plots - l->used, "%s$d%d using 1:2 with lines lw 1.5 lc %d %s%s%s", l->used ? ", " : "plot ",
-                           l->lines, l->groups, title ? "title \"" : "notitle", label, title ? "\"" : "");
-    if (n > 0 && l->used + (size_t)n < sizeof l->plots) l->used += (size_t)n;
-    else l->plots[l->used] = '\0';
+    const int n = snprintf(l->plots + l->used, sizeof l->plots - l->used,
+                           "%s$d%d using 1:2 with lines lw 1.5 lc %d %s%s%s",
+                           l->used ? ", " : "plot ", l->lines, l->groups,
+                           title ? "title \"" : "notitle", label, title ? "\"" : "");
+    if (n > 0 && l->used + (size_t)n < sizeof l->plots)
+        l->used += (size_t)n;
+    else
+        l->plots[l->used] = '\0';
 }
 
 static void add_group(learning *l, const json_t *group, const char *name) {
@@ -245,8 +285,9 @@ static void add_groups(learning *l, const vly_bench_table *t) {
         add_group(l, t->file, t->name);
         return;
     }
-    json_object_foreach(t->file, key, value)
-        if (json_is_object(value) && json_is_array(json_object_get(value, "runs"))) add_group(l, value, key);
+    json_object_foreach(t->file, key, value) if (json_is_object(value) &&
+                                                 json_is_array(json_object_get(value, "runs")))
+        add_group(l, value, key);
 }
 
 static vly_status draw_learning(const vly_bench_table *t, const char *path, bool *drawn) {
@@ -257,15 +298,20 @@ static vly_status draw_learning(const vly_bench_table *t, const char *path, bool
     if (!*drawn) return VLY_OK;
     l.unit = l.last >= 1e6 ? 1e6 : l.last >= 1e4 ? 1e3 : 1;
     VLY_TRY(vly_gnuplot_open(&l.g, path, WIDTH, 480));
-    fprintf(l.g, "set xlabel \"%sagent steps\"\nset ylabel \"return, mean of the last 100 episodes\"\n", l.unit == 1e6 ? "million " : l.unit == 1e3 ? "thousand " : "");
+    fprintf(l.g,
+            "set xlabel \"%sagent steps\"\nset ylabel \"return, mean of the last 100 episodes\"\n",
+            l.unit == 1e6   ? "million "
+            : l.unit == 1e3 ? "thousand "
+                            : "");
     add_groups(&l, t);
     fprintf(l.g, "%s\n", l.plots);
     return vly_gnuplot_close(l.g, path);
 }
 
-const vly_bench_picture vly_bench_pictures[] = {{"ratios", "how many times the peer's speed", draw_ratios},
-                                                {"roofline", "under what memory and arithmetic allow", draw_roofline},
-                                                {"bandwidth", "shares of the measured copy", draw_bandwidth},
-                                                {"scaling", "over the number at the end of the name", draw_scaling},
-                                                {"learning", "returns over training, a line a seed", draw_learning},
-                                                {NULL, NULL, NULL}};
+const vly_bench_picture vly_bench_pictures[] = {
+    {"ratios", "how many times the peer's speed", draw_ratios},
+    {"roofline", "under what memory and arithmetic allow", draw_roofline},
+    {"bandwidth", "shares of the measured copy", draw_bandwidth},
+    {"scaling", "over the number at the end of the name", draw_scaling},
+    {"learning", "returns over training, a line a seed", draw_learning},
+    {NULL, NULL, NULL}};

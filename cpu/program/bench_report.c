@@ -23,17 +23,21 @@ static vly_status add_pictures(const report *r, const vly_bench_table *t, FILE *
     char path[VLY_PATH + 200];
     for (int i = 0; vly_bench_pictures[i].name; i++) {
         bool drawn;
-        snprintf(path, sizeof path, "%s-%s-%s%s", r->stem, t->name, vly_bench_pictures[i].name, r->end);
+        snprintf(path, sizeof path, "%s-%s-%s%s", r->stem, t->name, vly_bench_pictures[i].name,
+                 r->end);
         VLY_TRY(vly_bench_pictures[i].draw(t, path, &drawn));
         if (!drawn) continue;
         const char *slash = strrchr(path, '/');
-        if (out) fprintf(out, "![%s: %s](%s)\n\n", t->name, vly_bench_pictures[i].words, slash ? slash + 1 : path);
+        if (out)
+            fprintf(out, "![%s: %s](%s)\n\n", t->name, vly_bench_pictures[i].words,
+                    slash ? slash + 1 : path);
         note(r, path);
     }
     return VLY_OK;
 }
 
-static vly_status write_sections(const report *r, const char *const *files, int count, FILE *out, bool pictures) {
+static vly_status write_sections(const report *r, const char *const *files, int count, FILE *out,
+                                 bool pictures) {
     for (int i = 0; i < count; i++) {
         vly_bench_table t;
         VLY_TRY(vly_bench_table_read(&t, files[i]));
@@ -57,15 +61,18 @@ static vly_status write_contents(const char *const *files, int count, FILE *out)
     return VLY_OK;
 }
 
-static vly_status write_text(const report *r, const char *const *files, int count, const char *out) {
+static vly_status write_text(const report *r, const char *const *files, int count,
+                             const char *out) {
     char *text;
     size_t bytes;
     FILE *f = open_memstream(&text, &bytes);
     if (!f) return vly_fail(VLY_ENOMEM, "no memory for a report");
     const bool pictures = system("command -v gnuplot >/dev/null 2>&1") == 0;
-    fprintf(f, "# Measurements\n\nWritten by `volley bench report FILES... --out REPORT.md` from the files of results named in the headings; each says\n"
+    fprintf(f, "# Measurements\n\nWritten by `volley bench report FILES... --out REPORT.md` from "
+               "the files of results named in the headings; each says\n"
                "with which command, on what hardware and at which commit it was measured.\n\n");
-    if (!pictures) fprintf(r->people, "no pictures: gnuplot is not installed (apt-get install gnuplot-nox)\n");
+    if (!pictures)
+        fprintf(r->people, "no pictures: gnuplot is not installed (apt-get install gnuplot-nox)\n");
     vly_status status = write_contents(files, count, f);
     if (status == VLY_OK) status = write_sections(r, files, count, f, pictures);
     if (fclose(f) && status == VLY_OK) status = vly_fail(VLY_ENOMEM, "no memory for a report");
@@ -75,7 +82,8 @@ static vly_status write_text(const report *r, const char *const *files, int coun
     return status;
 }
 
-vly_status vly_bench_report(const char *const *files, int count, const char *out, FILE *people, json_t *written) {
+vly_status vly_bench_report(const char *const *files, int count, const char *out, FILE *people,
+                            json_t *written) {
     report r = {.people = people, .written = written, .end = ".svg"};
     const char *end = strrchr(out, '.');
     const bool text = end && !strcmp(end, ".md");
@@ -85,5 +93,9 @@ vly_status vly_bench_report(const char *const *files, int count, const char *out
     if (text) return write_text(&r, files, count, out);
     r.end = end;
     VLY_TRY(write_sections(&r, files, count, NULL, true));
-    return json_array_size(written) ? VLY_OK : vly_fail(VLY_EINVAL, "nothing in these files makes a picture; --out NAME.md writes their tables");
+    return json_array_size(written)
+               ? VLY_OK
+               : vly_fail(
+                     VLY_EINVAL,
+                     "nothing in these files makes a picture; --out NAME.md writes their tables");
 }

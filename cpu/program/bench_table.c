@@ -9,8 +9,12 @@ enum { ROWS_SHOWN = 60, CELL = 256 };
 
 /* ---- reading ---- */
 
-static bool is_scalar(const json_t *v) { return !json_is_object(v) && !json_is_array(v); }
-static bool is_rows(const json_t *v) { return json_is_array(v) && json_is_object(json_array_get(v, 0)); }
+static bool is_scalar(const json_t *v) {
+    return !json_is_object(v) && !json_is_array(v);
+}
+static bool is_rows(const json_t *v) {
+    return json_is_array(v) && json_is_object(json_array_get(v, 0));
+}
 
 static void put_flat(json_t *to, const char *prefix, json_t *from) {
     const char *key;
@@ -18,8 +22,10 @@ static void put_flat(json_t *to, const char *prefix, json_t *from) {
     char name[CELL];
     json_object_foreach(from, key, value) {
         snprintf(name, sizeof name, "%s%s%s", prefix, *prefix ? "." : "", key);
-        if (json_is_object(value)) put_flat(to, name, value);
-        else if (is_scalar(value)) json_object_set(to, name, value);
+        if (json_is_object(value))
+            put_flat(to, name, value);
+        else if (is_scalar(value))
+            json_object_set(to, name, value);
     }
 }
 
@@ -57,7 +63,9 @@ static void add_named_rows(json_t *rows, json_t *from) {
 static const char *rows_member(json_t *file) {
     static const char *const names[] = {"results", "rows", "rounds", "runs"};
     for (int i = 0; i < 4; i++)
-        if (is_rows(json_object_get(file, names[i])) || (i == 0 && json_is_object(json_object_get(file, names[i])))) return names[i];
+        if (is_rows(json_object_get(file, names[i])) ||
+            (i == 0 && json_is_object(json_object_get(file, names[i]))))
+            return names[i];
     return NULL;
 }
 
@@ -69,8 +77,10 @@ static void add_members(json_t *rows, json_t *facts, json_t *file) {
         const char *name = json_is_object(value) ? rows_member(value) : NULL;
         size_t i;
         if (!name) {
-            if (is_scalar(value)) json_object_set(facts, key, value);
-            else if (json_is_object(value)) put_flat(facts, key, value);
+            if (is_scalar(value))
+                json_object_set(facts, key, value);
+            else if (json_is_object(value))
+                put_flat(facts, key, value);
             continue;
         }
         json_array_foreach(json_object_get(value, name), i, one) {
@@ -103,14 +113,19 @@ vly_status vly_bench_table_read(vly_bench_table *t, const char *path) {
     size_t bytes;
     VLY_TRY(vly_file_read(path, (size_t)256 << 20, &text, &bytes));
     t->file = json_loadb(text, bytes, 0, &error);
-    if (!t->file) { /* what `volley bench --json >FILE` leaves when words came before: the last line */
+    if (!t->file) { /* what `volley bench --json >FILE` leaves when words came before: the last line
+                     */
         while (bytes && (text[bytes - 1] == '\n' || text[bytes - 1] == ' ')) text[--bytes] = '\0';
         const char *line = strrchr(text, '\n');
         t->file = line ? json_loads(line + 1, 0, NULL) : NULL;
     }
     free(text);
-    if (!t->file) return vly_fail(VLY_EINVAL, "%s is not JSON: line %d: %.200s", path, error.line, error.text);
-    if (!json_is_object(t->file)) return vly_bench_table_close(t), vly_fail(VLY_EINVAL, "%s is not an object of results", path);
+    if (!t->file)
+        return vly_fail(VLY_EINVAL, "%s is not JSON: line %d: %.200s", path, error.line,
+                        error.text);
+    if (!json_is_object(t->file))
+        return vly_bench_table_close(t),
+               vly_fail(VLY_EINVAL, "%s is not an object of results", path);
     t->facts = json_object(), t->rows = json_array(), t->columns = json_array();
     const char *name = rows_member(t->file);
     if (name) {
@@ -121,7 +136,8 @@ vly_status vly_bench_table_read(vly_bench_table *t, const char *path) {
         json_object_del(rest, name);
         put_flat(t->facts, "", rest);
         json_decref(rest);
-    } else add_members(t->rows, t->facts, t->file);
+    } else
+        add_members(t->rows, t->facts, t->file);
     if (json_array_size(t->rows) + json_object_size(t->facts) == 0)
         return vly_bench_table_close(t), vly_fail(VLY_EINVAL, "%s holds nothing to show", path);
     find_columns(t);
@@ -140,33 +156,41 @@ void vly_bench_number(double v, char *text, size_t bytes) {
     int k = 0;
     if (fabs(v) >= 1e4)
         for (; k < 4 && fabs(v) >= 999.5; k++) v /= 1000;
-    if (k == 0 && v == floor(v)) snprintf(text, bytes, "%.0f", v);
-    else snprintf(text, bytes, fabs(v) >= 100 ? "%.0f%s" : "%.3g%s", v, units[k]);
+    if (k == 0 && v == floor(v))
+        snprintf(text, bytes, "%.0f", v);
+    else
+        snprintf(text, bytes, fabs(v) >= 100 ? "%.0f%s" : "%.3g%s", v, units[k]);
 }
 
 static void cell(const json_t *v, char *text, size_t bytes) {
     size_t n = 0;
-    if (json_is_number(v)) vly_bench_number(json_number_value(v), text, bytes);
-    else if (json_is_boolean(v)) snprintf(text, bytes, "%s", json_is_true(v) ? "yes" : "no");
+    if (json_is_number(v))
+        vly_bench_number(json_number_value(v), text, bytes);
+    else if (json_is_boolean(v))
+        snprintf(text, bytes, "%s", json_is_true(v) ? "yes" : "no");
     else if (json_is_string(v)) {
         for (const char *p = json_string_value(v); *p && n + 2 < bytes; p++) {
             if (*p == '|') text[n++] = '\\';
             text[n++] = *p == '\n' ? ' ' : *p;
         }
         text[n] = '\0';
-    } else text[0] = '\0';
+    } else
+        text[0] = '\0';
 }
 
 /* Facts that are of no use to a reader of the report. */
 static bool is_dull(const char *name) {
-    static const char *const parts[] = {"libraries", "cpu_features", "kernel", "compiler", "memory_bytes", "cuda_driver", "system.version", "suite"};
+    static const char *const parts[] = {"libraries",      "cpu_features", "kernel",
+                                        "compiler",       "memory_bytes", "cuda_driver",
+                                        "system.version", "suite"};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         if (strstr(name, parts[i])) return true;
     return false;
 }
 
 static void print_facts(const vly_bench_table *t, FILE *out) {
-    const char *key, *command = json_string_value(json_object_get(t->facts, "command")), *note = json_string_value(json_object_get(t->facts, "note"));
+    const char *key, *command = json_string_value(json_object_get(t->facts, "command")),
+                     *note = json_string_value(json_object_get(t->facts, "note"));
     json_t *value;
     char text[CELL];
     int n = 0;
@@ -187,8 +211,9 @@ static const json_t *constant(const vly_bench_table *t, const char *column) {
     size_t i;
     json_t *row;
     if (json_array_size(t->rows) < 2) return NULL;
-    json_array_foreach(t->rows, i, row)
-        if (!first || !json_equal(first, json_object_get(row, column))) return NULL;
+    json_array_foreach(t->rows, i,
+                       row) if (!first ||
+                                !json_equal(first, json_object_get(row, column))) return NULL;
     return first;
 }
 
@@ -211,8 +236,9 @@ static void print_rows(const vly_bench_table *t, FILE *out) {
     json_t *name, *row;
     char text[CELL];
     int columns = 0;
-    json_array_foreach(t->columns, i, name)
-        if (!constant(t, json_string_value(name))) fprintf(out, "| %s ", json_string_value(name)), columns++;
+    json_array_foreach(t->columns, i, name) if (!constant(t, json_string_value(name)))
+        fprintf(out, "| %s ", json_string_value(name)),
+        columns++;
     if (!columns) return;
     fputs("|\n", out);
     for (int c = 0; c < columns; c++) fputs("|---", out);
@@ -233,7 +259,8 @@ static int ascending(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-static void print_column_summary(const vly_bench_table *t, const char *name, double *numbers, FILE *out) {
+static void print_column_summary(const vly_bench_table *t, const char *name, double *numbers,
+                                 FILE *out) {
     size_t i, n = 0, yes = 0, no = 0;
     json_t *row;
     char low[32], middle[32], high[32];
@@ -256,9 +283,10 @@ static void print_summary(const vly_bench_table *t, FILE *out) {
     json_t *name;
     double *numbers = malloc(json_array_size(t->rows) * sizeof *numbers);
     if (!numbers) return;
-    fprintf(out, "%zu rows, summed up.\n\n| column | least | median | most |\n|---|---|---|---|\n", json_array_size(t->rows));
-    json_array_foreach(t->columns, i, name)
-        if (!constant(t, json_string_value(name))) print_column_summary(t, json_string_value(name), numbers, out);
+    fprintf(out, "%zu rows, summed up.\n\n| column | least | median | most |\n|---|---|---|---|\n",
+            json_array_size(t->rows));
+    json_array_foreach(t->columns, i, name) if (!constant(t, json_string_value(name)))
+        print_column_summary(t, json_string_value(name), numbers, out);
     fputc('\n', out);
     free(numbers);
 }
@@ -268,6 +296,8 @@ void vly_bench_table_print(const vly_bench_table *t, FILE *out) {
     print_facts(t, out);
     print_constants(t, out);
     if (json_array_size(t->rows) == 0) return;
-    if (json_array_size(t->rows) > ROWS_SHOWN) print_summary(t, out);
-    else print_rows(t, out);
+    if (json_array_size(t->rows) > ROWS_SHOWN)
+        print_summary(t, out);
+    else
+        print_rows(t, out);
 }

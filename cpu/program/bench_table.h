@@ -6,9 +6,10 @@
  *   json_array_foreach(t.rows, i, row) ... json_object_get(row, "ratio")
  *   vly_bench_table_close(&t);
  *
- * A file is an object with a list of objects in it (results, rows, rounds or runs; or an object of objects), or several
- * such objects by name, or facts alone; its other members say what was run, where and when. Objects inside a row become columns "volley.median"; a list of objects
- * inside a row (peers) becomes a row for each. Lists of numbers, the single measurements, are left out.
+ * A file is an object with a list of objects in it (results, rows, rounds or runs; or an object of
+ * objects), or several such objects by name, or facts alone; its other members say what was run,
+ * where and when. Objects inside a row become columns "volley.median"; a list of objects inside a
+ * row (peers) becomes a row for each. Lists of numbers, the single measurements, are left out.
  */
 #ifndef VLY_CPU_BENCH_TABLE_H
 #define VLY_CPU_BENCH_TABLE_H

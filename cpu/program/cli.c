@@ -14,8 +14,12 @@
 static const vly_verb *const *all_verbs;
 static const char *program = "volley";
 
-const vly_verb *vly_cli_verb(int i) { return all_verbs ? all_verbs[i] : NULL; }
-const char *vly_cli_program(void) { return program; }
+const vly_verb *vly_cli_verb(int i) {
+    return all_verbs ? all_verbs[i] : NULL;
+}
+const char *vly_cli_program(void) {
+    return program;
+}
 
 int vly_cli_exit_code(vly_status status) {
     switch (status) {
@@ -43,7 +47,9 @@ void vly_cli_print_json(json_t *object) {
     json_decref(object);
 }
 
-json_t *vly_json_real(double value) { return isfinite(value) ? json_real(value) : json_null(); }
+json_t *vly_json_real(double value) {
+    return isfinite(value) ? json_real(value) : json_null();
+}
 
 const char *vly_thousands(int64_t n) {
     static _Thread_local char ring[8][32];
@@ -64,13 +70,16 @@ static volatile sig_atomic_t caught;
 static void (*volatile stop_hook)(void *arg);
 static void *volatile stop_arg;
 
-int vly_cli_signal(void) { return caught; }
+int vly_cli_signal(void) {
+    return caught;
+}
 
 static void on_signal(int signal) {
     int kind = signal == SIGINT ? SIGINT : SIGTERM;
     static const char words[] = "volley: interrupted\n";
     if (!stop_hook || caught) {
-        if (write(STDERR_FILENO, words, sizeof words - 1) < 0) {} /* nobody listens: the code says it too */
+        if (write(STDERR_FILENO, words, sizeof words - 1) < 0) {
+        } /* nobody listens: the code says it too */
         _exit(kind == SIGINT ? VLY_EXIT_INT : VLY_EXIT_TERM);
     }
     caught = kind;
@@ -92,11 +101,12 @@ static void install_signals(void) {
     signal(SIGXFSZ, SIG_IGN); /* a file limit is an error like a full disk */
 }
 
-/* Descriptors 0, 1 and 2 that were closed would be a run's files next, and words for people would go into them. These
- * refuse what is written, as a closed one does. */
+/* Descriptors 0, 1 and 2 that were closed would be a run's files next, and words for people would
+ * go into them. These refuse what is written, as a closed one does. */
 static void hold_standard_streams(void) {
     for (int fd = 0; fd <= STDERR_FILENO; fd++)
-        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) != fd) _exit(VLY_EXIT_FAILED);
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) != fd)
+            _exit(VLY_EXIT_FAILED);
 }
 
 bool vly_cli_reader_left(void) {
@@ -107,8 +117,10 @@ bool vly_cli_reader_left(void) {
 /* What could not be written is not done; but a reader that left has had enough. */
 static int end_output(int code) {
     if (fflush(stdout) && !output_error) output_error = errno;
-    if (code != VLY_EXIT_DONE || (!output_error && !ferror(stdout)) || vly_cli_reader_left()) return code;
-    fprintf(stderr, "volley: cannot write standard output%s%s\n", output_error ? ": " : "", output_error ? strerror(output_error) : "");
+    if (code != VLY_EXIT_DONE || (!output_error && !ferror(stdout)) || vly_cli_reader_left())
+        return code;
+    fprintf(stderr, "volley: cannot write standard output%s%s\n", output_error ? ": " : "",
+            output_error ? strerror(output_error) : "");
     return VLY_EXIT_FAILED;
 }
 
@@ -120,7 +132,9 @@ static void print_option(FILE *out, const vly_option *o, const char *section) {
     for (char *p = flag; !section && *p; p++) /* the verbs' own and run's are written with dashes */
         if (*p == '_') *p = '-';
     snprintf(name, sizeof name, "--%s%s%s%s", section ? section : "", section ? "." : "", flag,
-             o->kind == VLY_OPTION_BOOL ? "" : o->kind == VLY_OPTION_TEXT || o->kind == VLY_OPTION_CHOICE ? " NAME" : " N");
+             o->kind == VLY_OPTION_BOOL                                   ? ""
+             : o->kind == VLY_OPTION_TEXT || o->kind == VLY_OPTION_CHOICE ? " NAME"
+                                                                          : " N");
     const char *def = o->def && *o->def && o->kind != VLY_OPTION_BOOL ? o->def : NULL;
     if (o->kind == VLY_OPTION_BOOL && !strcmp(o->def, "true")) def = "on";
     fprintf(out, "  %-26s %s", name, o->help);
@@ -137,7 +151,8 @@ static void print_section(FILE *out, const char *section, bool bare) {
     int n;
     const vly_option *o = vly_config_options(&n);
     for (int i = 0; i < n; i++)
-        if (!strcmp(o[i].section, section) && !(bare && !strcmp(o[i].key, "env"))) print_option(out, &o[i], bare ? NULL : section);
+        if (!strcmp(o[i].section, section) && !(bare && !strcmp(o[i].key, "env")))
+            print_option(out, &o[i], bare ? NULL : section);
 }
 
 static void print_all_sections(FILE *out) {
@@ -152,7 +167,8 @@ static void print_all_sections(FILE *out) {
 static void print_section_names(FILE *out) {
     int n, column = 2;
     const vly_section *s = vly_config_sections(&n);
-    fprintf(out, "\n--SECTION.KEY sets the rest. `--help SECTION` shows one of these, `--help all` everything:\n ");
+    fprintf(out, "\n--SECTION.KEY sets the rest. `--help SECTION` shows one of these, `--help all` "
+                 "everything:\n ");
     for (int i = 0; i < n; i++) {
         if (!strcmp(s[i].name, "run")) continue;
         column += (int)strlen(s[i].name) + 1;
@@ -180,10 +196,12 @@ static void print_verb_help(const vly_verb *v, const char *topic) {
         print_section(out, topic, !strcmp(topic, "run"));
         return;
     }
-    fprintf(out, "volley %s %s%s[options]\n  %s\n\n", v->name, v->positional_help, *v->positional_help ? " " : "", v->summary);
+    fprintf(out, "volley %s %s%s[options]\n  %s\n\n", v->name, v->positional_help,
+            *v->positional_help ? " " : "", v->summary);
     for (int i = 0; i < v->own_count; i++) print_option(out, &v->own[i], NULL);
     if (v->config == VLY_CONFIG_TRAIN) print_section(out, "run", true);
-    if (v->config) fprintf(out, "  %-26s %s\n", "--config FILE", "options as YAML; the command line wins");
+    if (v->config)
+        fprintf(out, "  %-26s %s\n", "--config FILE", "options as YAML; the command line wins");
     fprintf(out, "  %-26s %s\n", "--json", "one object on the last line of standard output");
     if (v->more) fprintf(out, "\n%s\n", v->more);
     if (v->config) print_section_names(out);
@@ -197,11 +215,15 @@ static void print_verb_help(const vly_verb *v, const char *topic) {
 
 static void print_general_help(FILE *out) {
     fprintf(out, "volley: reinforcement learning in C and CUDA\n\n");
-    for (int i = 0; all_verbs[i]; i++) fprintf(out, "  volley %-9s %s\n", all_verbs[i]->name, all_verbs[i]->summary);
-    fprintf(out, "\n`volley VERB --help` says more. First steps:\n  volley train cartpole\n  volley ls\n  volley doctor\n");
+    for (int i = 0; all_verbs[i]; i++)
+        fprintf(out, "  volley %-9s %s\n", all_verbs[i]->name, all_verbs[i]->summary);
+    fprintf(out, "\n`volley VERB --help` says more. First steps:\n  volley train cartpole\n  "
+                 "volley ls\n  volley doctor\n");
 }
 
-static const char *verb_name(int i) { return all_verbs[i] ? all_verbs[i]->name : NULL; }
+static const char *verb_name(int i) {
+    return all_verbs[i] ? all_verbs[i]->name : NULL;
+}
 
 /* ---- parsing ---- */
 
@@ -236,7 +258,8 @@ static const char *option_name(int i) {
     static _Thread_local char names[512][64]; /* they must stay put while they are compared */
     if (i >= 512) return NULL;
     if (find_own(naming, o[i].key, strlen(o[i].key))) return ""; /* named already */
-    snprintf(names[i], sizeof names[i], "%s%s%s", strcmp(o[i].section, "run") ? o[i].section : "", strcmp(o[i].section, "run") ? "." : "", o[i].key);
+    snprintf(names[i], sizeof names[i], "%s%s%s", strcmp(o[i].section, "run") ? o[i].section : "",
+             strcmp(o[i].section, "run") ? "." : "", o[i].key);
     return names[i];
 }
 
@@ -244,11 +267,13 @@ static vly_status unknown_option(const vly_verb *v, const char *key) {
     char near[256];
     naming = v;
     vly_nearest(key, option_name, near, sizeof near);
-    return vly_fail(VLY_EINVAL, "volley %s has no option --%.100s%s%s; `volley %s --help%s` lists them", v->name, key,
-                    *near ? "; nearest: " : "", near, v->name, v->config ? " all" : "");
+    return vly_fail(
+        VLY_EINVAL, "volley %s has no option --%.100s%s%s; `volley %s --help%s` lists them",
+        v->name, key, *near ? "; nearest: " : "", near, v->name, v->config ? " all" : "");
 }
 
-static vly_status set_option(vly_cli *cli, const vly_option *o, const char *key, const char *value) {
+static vly_status set_option(vly_cli *cli, const vly_option *o, const char *key,
+                             const char *value) {
     char where[128];
     snprintf(where, sizeof where, "--%.100s", key);
     if (!o->section) return vly_option_set(cli->own, o, where, value);
@@ -271,9 +296,11 @@ static vly_status parse_option(vly_cli *cli, int argc, char **argv, int *i) {
     memcpy(key, text, n);
     key[n] = '\0';
     const vly_option *o = find_option(cli->verb, key);
-    if (!o && !strncmp(key, "no-", 3)) { /* --no-json stays unknown: only what can be true or false */
+    if (!o && !strncmp(key, "no-", 3)) { /* --no-json stays unknown: only what can be true or false
+                                          */
         const vly_option *positive = find_option(cli->verb, key + 3);
-        if (positive && positive->kind == VLY_OPTION_BOOL && !equals) return set_option(cli, positive, key + 3, "false");
+        if (positive && positive->kind == VLY_OPTION_BOOL && !equals)
+            return set_option(cli, positive, key + 3, "false");
     }
     if (!o) return unknown_option(cli->verb, key);
     const char *next = *i + 1 < argc ? argv[*i + 1] : NULL;
@@ -292,7 +319,8 @@ static vly_status set_defaults(vly_cli *cli) {
     const vly_verb *v = cli->verb;
     if (!v->own_bytes) return VLY_OK;
     if (!(cli->own = calloc(1, v->own_bytes))) return vly_fail(VLY_ENOMEM, "no memory");
-    for (int i = 0; i < v->own_count; i++) VLY_TRY(vly_option_set(cli->own, &v->own[i], v->own[i].key, v->own[i].def));
+    for (int i = 0; i < v->own_count; i++)
+        VLY_TRY(vly_option_set(cli->own, &v->own[i], v->own[i].key, v->own[i].def));
     return VLY_OK;
 }
 
@@ -313,19 +341,29 @@ static vly_status parse(vly_cli *cli, int argc, char **argv) {
     VLY_TRY(load_config_files(cli, argc, argv));
     for (int i = 0; i < argc; i++) {
         const char *a = argv[i];
-        if (options && !strcmp(a, "--")) options = false;
-        else if (options && !strcmp(a, "--json")) cli->json = true;
-        else if (options && cli->verb->config && !strcmp(a, "--config")) i++;
-        else if (options && cli->verb->config && !strncmp(a, "--config=", 9)) continue;
-        else if (options && !strncmp(a, "--", 2)) VLY_TRY(parse_option(cli, argc, argv, &i));
-        else if (options && a[0] == '-' && a[1]) return unknown_option(cli->verb, a + 1);
-        else if (cli->count < cli->verb->positional_max && cli->count < VLY_CLI_POSITIONAL) cli->positional[cli->count++] = a;
-        else return vly_fail(VLY_EINVAL, "volley %s: '%.100s' is one argument too many; it takes %s", cli->verb->name, a,
-                             *cli->verb->positional_help ? cli->verb->positional_help : "options alone");
+        if (options && !strcmp(a, "--"))
+            options = false;
+        else if (options && !strcmp(a, "--json"))
+            cli->json = true;
+        else if (options && cli->verb->config && !strcmp(a, "--config"))
+            i++;
+        else if (options && cli->verb->config && !strncmp(a, "--config=", 9))
+            continue;
+        else if (options && !strncmp(a, "--", 2))
+            VLY_TRY(parse_option(cli, argc, argv, &i));
+        else if (options && a[0] == '-' && a[1])
+            return unknown_option(cli->verb, a + 1);
+        else if (cli->count < cli->verb->positional_max && cli->count < VLY_CLI_POSITIONAL)
+            cli->positional[cli->count++] = a;
+        else
+            return vly_fail(VLY_EINVAL, "volley %s: '%.100s' is one argument too many; it takes %s",
+                            cli->verb->name, a,
+                            *cli->verb->positional_help ? cli->verb->positional_help
+                                                        : "options alone");
     }
     if (cli->count < cli->verb->positional_min)
-        return vly_fail(VLY_EINVAL, "volley %s needs %s; `volley %s --help` shows an example", cli->verb->name,
-                        cli->verb->positional_help, cli->verb->name);
+        return vly_fail(VLY_EINVAL, "volley %s needs %s; `volley %s --help` shows an example",
+                        cli->verb->name, cli->verb->positional_help, cli->verb->name);
     return VLY_OK;
 }
 
@@ -333,8 +371,11 @@ static int run_verb(const vly_verb *v, int argc, char **argv) {
     for (int i = 0; i < argc && strcmp(argv[i], "--"); i++)
         if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
             const char *topic = i + 1 < argc ? argv[i + 1] : NULL;
-            if (v->config && topic && strcmp(topic, "all") && !is_section(topic) && topic[0] != '-' && i == 0)
-                return vly_cli_fail(vly_fail(VLY_EINVAL, "--help %s: no section of that name; `volley %s --help` lists them", topic, v->name));
+            if (v->config && topic && strcmp(topic, "all") && !is_section(topic) &&
+                topic[0] != '-' && i == 0)
+                return vly_cli_fail(vly_fail(
+                    VLY_EINVAL, "--help %s: no section of that name; `volley %s --help` lists them",
+                    topic, v->name));
             print_verb_help(v, topic);
             return VLY_EXIT_DONE;
         }
@@ -356,16 +397,19 @@ static int dispatch(const vly_verb *const *verbs, int argc, char **argv) {
     }
     if (!strcmp(name, "--help") || !strcmp(name, "-h") || !strcmp(name, "help")) {
         for (int i = 0; argc > 2 && verbs[i]; i++)
-            if (!strcmp(verbs[i]->name, argv[2])) return print_verb_help(verbs[i], argc > 3 ? argv[3] : NULL), VLY_EXIT_DONE;
+            if (!strcmp(verbs[i]->name, argv[2]))
+                return print_verb_help(verbs[i], argc > 3 ? argv[3] : NULL), VLY_EXIT_DONE;
         print_general_help(stdout);
         return VLY_EXIT_DONE;
     }
-    if (!strcmp(name, "--version")) return printf("volley %s (%s)\n", vly_system_version(), vly_system_commit()), VLY_EXIT_DONE;
+    if (!strcmp(name, "--version"))
+        return printf("volley %s (%s)\n", vly_system_version(), vly_system_commit()), VLY_EXIT_DONE;
     for (int i = 0; verbs[i]; i++)
         if (!strcmp(verbs[i]->name, name)) return run_verb(verbs[i], argc - 2, argv + 2);
     char near[256];
     vly_nearest(name, verb_name, near, sizeof near);
-    return vly_cli_fail(vly_fail(VLY_EINVAL, "no verb '%.60s'%s%s; `volley --help` lists them", name, *near ? "; nearest: " : "", near));
+    return vly_cli_fail(vly_fail(VLY_EINVAL, "no verb '%.60s'%s%s; `volley --help` lists them",
+                                 name, *near ? "; nearest: " : "", near));
 }
 
 int vly_cli_main(const vly_verb *const *verbs, int argc, char **argv) {

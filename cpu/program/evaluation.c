@@ -19,7 +19,9 @@ static vly_status adapt(void *arg, vly_config *config) {
     return VLY_OK;
 }
 
-static void stop(void *train) { vly_train_stop(train); }
+static void stop(void *train) {
+    vly_train_stop(train);
+}
 
 static void describe(vly_evaluation *e, const vly_agent *a) {
     snprintf(e->checkpoint, sizeof e->checkpoint, "%s", vly_checkpoint_path(a->checkpoint));
@@ -34,17 +36,26 @@ static void describe(vly_evaluation *e, const vly_agent *a) {
 
 /* A fresh trainer for each seed: every seed begins from nothing but the weights. */
 static vly_status play_seed(vly_evaluation *e, int s, FILE *people) {
-    const vly_agent_options options = {.greedy = e->o.greedy, .best = e->o.best, .actors = e->o.actors, .seed = (uint64_t)(e->o.seed + s),
-                                       .device = e->o.device, .adapt = adapt, .arg = &e->o};
+    const vly_agent_options options = {.greedy = e->o.greedy,
+                                       .best = e->o.best,
+                                       .actors = e->o.actors,
+                                       .seed = (uint64_t)(e->o.seed + s),
+                                       .device = e->o.device,
+                                       .adapt = adapt,
+                                       .arg = &e->o};
     vly_agent a;
     vly_status status = vly_agent_open(&a, e->run, &options, people);
     if (status == VLY_OK) {
         const size_t at = (size_t)s * (size_t)e->o.episodes;
         describe(e, &a);
         if (e->o.machado && !e->is_atari)
-            status = vly_fail(VLY_EINVAL, "%s: the protocol machado is for Atari games, not %s; leave --protocol out", e->run, e->env);
+            status = vly_fail(
+                VLY_EINVAL,
+                "%s: the protocol machado is for Atari games, not %s; leave --protocol out", e->run,
+                e->env);
         vly_cli_watch_signals(stop, a.train);
-        if (status == VLY_OK) status = vly_train_evaluate(a.train, e->o.episodes, e->returns + at, e->lengths + at);
+        if (status == VLY_OK)
+            status = vly_train_evaluate(a.train, e->o.episodes, e->returns + at, e->lengths + at);
         vly_cli_watch_signals(NULL, NULL);
     }
     vly_agent_close(&a);
@@ -62,7 +73,8 @@ static void sum_up(vly_evaluation *e) {
     e->sd = e->n > 1 ? sqrt(square / (e->n - 1)) : 0;
 }
 
-vly_status vly_evaluation_run(vly_evaluation *e, const char *run, const vly_evaluation_options *options, FILE *people) {
+vly_status vly_evaluation_run(vly_evaluation *e, const char *run,
+                              const vly_evaluation_options *options, FILE *people) {
     memset(e, 0, sizeof *e);
     e->o = *options;
     e->n = options->episodes * options->seeds;
@@ -83,7 +95,8 @@ void vly_evaluation_close(vly_evaluation *e) {
 
 double vly_evaluation_seed_mean(const vly_evaluation *e, int seed) {
     double sum = 0;
-    for (int i = 0; i < e->o.episodes; i++) sum += e->returns[(size_t)seed * (size_t)e->o.episodes + (size_t)i];
+    for (int i = 0; i < e->o.episodes; i++)
+        sum += e->returns[(size_t)seed * (size_t)e->o.episodes + (size_t)i];
     return sum / e->o.episodes;
 }
 

@@ -1,14 +1,15 @@
 /* evaluation.h -- a trained agent plays under a protocol, once for each of several seeds.
  *
  *   vly_evaluation e;
- *   vly_evaluation_options o = {.episodes = 20, .seeds = 5, .seed = 1000, .machado = true, .minutes = 5, .actors = 16, .device = "auto"};
- *   status = vly_evaluation_run(&e, "runs/x", &o, stderr);
+ *   vly_evaluation_options o = {.episodes = 20, .seeds = 5, .seed = 1000, .machado = true, .minutes
+ * = 5, .actors = 16, .device = "auto"}; status = vly_evaluation_run(&e, "runs/x", &o, stderr);
  *   e.returns[s * o.episodes + i], e.mean, vly_evaluation_seed_mean(&e, s)
  *   vly_evaluation_close(&e);                                  // in any case
  *
- * Machado et al. 2018: sticky actions of probability 0.25, no no-ops or other help after a reset, an episode is a game
- * and not a life, five minutes at most, scores as the game counts them. What the network was built for stays: its
- * actions (the protocol asks for all 18), frame skip and observation.
+ * Machado et al. 2018: sticky actions of probability 0.25, no no-ops or other help after a reset,
+ * an episode is a game and not a life, five minutes at most, scores as the game counts them. What
+ * the network was built for stays: its actions (the protocol asks for all 18), frame skip and
+ * observation.
  */
 #ifndef VLY_CPU_EVALUATION_H
 #define VLY_CPU_EVALUATION_H
@@ -22,7 +23,7 @@ typedef struct {
     int episodes, seeds, actors;
     int64_t seed; /* the first; the next is one more */
     bool greedy, best, machado;
-    int minutes;  /* machado: of an episode, at 60 frames a second */
+    int minutes; /* machado: of an episode, at 60 frames a second */
     const char *device;
 } vly_evaluation_options;
 
@@ -31,16 +32,17 @@ typedef struct {
     char run[VLY_PATH], checkpoint[VLY_PATH], env[64], algo[32];
     int64_t train_seed;
     int actions;
-    vly_atari_options atari;  /* as played */
+    vly_atari_options atari; /* as played */
     bool is_atari, normalised;
-    double random, human;     /* when normalised */
-    int n;                    /* episodes of all seeds */
-    double *returns;          /* (seeds, episodes) */
+    double random, human; /* when normalised */
+    int n;                /* episodes of all seeds */
+    double *returns;      /* (seeds, episodes) */
     int32_t *lengths;
     double mean, sd, length_mean, low, high;
 } vly_evaluation;
 
-vly_status vly_evaluation_run(vly_evaluation *e, const char *run, const vly_evaluation_options *options, FILE *people);
+vly_status vly_evaluation_run(vly_evaluation *e, const char *run,
+                              const vly_evaluation_options *options, FILE *people);
 void vly_evaluation_close(vly_evaluation *e);
 double vly_evaluation_seed_mean(const vly_evaluation *e, int seed);
 /* The score itself where no human's is published. */

@@ -18,8 +18,10 @@ vly_status vly_gnuplot_open(FILE **out, const char *path, int width, int height)
     char name[2600];
     const char *end = strrchr(path, '.');
     const bool svg = end && !strcmp(end, ".svg");
-    if (!svg && !(end && !strcmp(end, ".png"))) return vly_fail(VLY_EINVAL, "--out %s: the name has to end in .png or .svg", path);
-    if (system("command -v gnuplot >/dev/null 2>&1") != 0) return vly_fail(VLY_ENOTFOUND, "gnuplot is not installed: apt-get install gnuplot-nox");
+    if (!svg && !(end && !strcmp(end, ".png")))
+        return vly_fail(VLY_EINVAL, "--out %s: the name has to end in .png or .svg", path);
+    if (system("command -v gnuplot >/dev/null 2>&1") != 0)
+        return vly_fail(VLY_ENOTFOUND, "gnuplot is not installed: apt-get install gnuplot-nox");
     FILE *probe = fopen(path, "ab"); /* gnuplot would go on and draw to standard output */
     if (!probe) return vly_fail(VLY_EIO, "cannot write %s: %s", path, strerror(errno));
     fclose(probe);
@@ -27,9 +29,12 @@ vly_status vly_gnuplot_open(FILE **out, const char *path, int width, int height)
     FILE *g = *out = popen("gnuplot", "w");
     if (!g) return vly_fail(VLY_EIO, "cannot start gnuplot: %s", strerror(errno));
     vly_gnuplot_escape(name, sizeof name, path);
-    fprintf(g, "set terminal %s size %d,%d noenhanced font \"sans,12\" background rgb \"white\"\nset output \"%s\"\n", svg ? "svg" : "pngcairo", width,
-            height, name);
-    fprintf(g, "set grid lc rgb \"#dddddd\"\nset border 3\nset tics nomirror\nset key outside bottom center horizontal\nset bmargin 5\n");
+    fprintf(g,
+            "set terminal %s size %d,%d noenhanced font \"sans,12\" background rgb \"white\"\nset "
+            "output \"%s\"\n",
+            svg ? "svg" : "pngcairo", width, height, name);
+    fprintf(g, "set grid lc rgb \"#dddddd\"\nset border 3\nset tics nomirror\nset key outside "
+               "bottom center horizontal\nset bmargin 5\n");
     return VLY_OK;
 }
 

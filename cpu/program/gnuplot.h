@@ -1,9 +1,8 @@
 /* gnuplot.h -- pictures by gnuplot, through a pipe.
  *
  *   FILE *g;
- *   VLY_TRY(vly_gnuplot_open(&g, "curves.svg", 1000, 600));       // .png or .svg; the house's axes and grid are set
- *   fprintf(g, "plot ...\n");
- *   VLY_TRY(vly_gnuplot_close(g, "curves.svg"));
+ *   VLY_TRY(vly_gnuplot_open(&g, "curves.svg", 1000, 600));       // .png or .svg; the house's axes
+ * and grid are set fprintf(g, "plot ...\n"); VLY_TRY(vly_gnuplot_close(g, "curves.svg"));
  */
 #ifndef VLY_CPU_GNUPLOT_H
 #define VLY_CPU_GNUPLOT_H

@@ -8,4 +8,6 @@ static const vly_verb *const verbs[] = {
 #undef XX
         NULL};
 
-int main(int argc, char **argv) { return vly_cli_main(verbs, argc, argv); }
+int main(int argc, char **argv) {
+    return vly_cli_main(verbs, argc, argv);
+}

@@ -8,13 +8,18 @@ static void put(FILE *out, const char *text, size_t n, bool line_start) {
     for (size_t i = 0; i < n && text[i]; i++) {
         if (line_start && (text[i] == '.' || text[i] == '\'')) fputs("\\&", out);
         line_start = text[i] == '\n';
-        if (text[i] == '\\') fputs("\\e", out);
-        else if (text[i] == '-') fputs("\\-", out);
-        else fputc(text[i], out);
+        if (text[i] == '\\')
+            fputs("\\e", out);
+        else if (text[i] == '-')
+            fputs("\\-", out);
+        else
+            fputc(text[i], out);
     }
 }
 
-static void put_all(FILE *out, const char *text) { put(out, text, strlen(text), false); }
+static void put_all(FILE *out, const char *text) {
+    put(out, text, strlen(text), false);
+}
 
 /* Lines that are shown as they are. */
 static void put_example(FILE *out, const char *text) {
@@ -46,7 +51,8 @@ static void put_option(FILE *out, const vly_option *o, const char *section) {
     fputc('\n', out);
     put(out, o->help, strlen(o->help), true);
     vly_option_allowed(o, allowed, sizeof allowed);
-    if (*allowed && o->kind != VLY_OPTION_BOOL && (o->kind != VLY_OPTION_TEXT || o->choices)) fputs(";\n", out), put(out, allowed, strlen(allowed), true);
+    if (*allowed && o->kind != VLY_OPTION_BOOL && (o->kind != VLY_OPTION_TEXT || o->choices))
+        fputs(";\n", out), put(out, allowed, strlen(allowed), true);
     if (o->def && *o->def && !(o->kind == VLY_OPTION_BOOL && !section && !strcmp(o->def, "false")))
         fputs(".\nDefault: ", out), put_all(out, o->def);
     fputs(".\n", out);
@@ -71,9 +77,11 @@ static void put_sections(FILE *out) {
     const vly_section *s = vly_config_sections(&sections);
     const vly_option *o = vly_config_options(&options);
     fputs(".SH OPTIONS OF A RUN\n"
-          "On the command line \\fB\\-\\-section.key\\fR \\fIvalue\\fR; those of\n.B run\nneed no section.\n"
+          "On the command line \\fB\\-\\-section.key\\fR \\fIvalue\\fR; those of\n.B run\nneed no "
+          "section.\n"
           "Booleans are also written\n.B \\-\\-section.key\nand\n.BR \\-\\-no\\-section.key .\n"
-          "In the YAML file of\n.B \\-\\-config\nthey stand as\n.I key: value\nunder\n.IR section: .\n"
+          "In the YAML file of\n.B \\-\\-config\nthey stand as\n.I key: value\nunder\n.IR section: "
+          ".\n"
           "The algorithm, the preset, the file and the command line are applied in this order.\n",
           out);
     for (int i = 0; i < sections; i++) {
@@ -81,7 +89,8 @@ static void put_sections(FILE *out) {
         put_all(out, s[i].help);
         fputc('\n', out);
         for (int k = 0; k < options; k++)
-            if (!strcmp(o[k].section, s[i].name)) put_option(out, &o[k], strcmp(s[i].name, "run") ? s[i].name : NULL);
+            if (!strcmp(o[k].section, s[i].name))
+                put_option(out, &o[k], strcmp(s[i].name, "run") ? s[i].name : NULL);
     }
 }
 
@@ -89,12 +98,15 @@ static const char head[] =
     ".SH NAME\nvolley \\- reinforcement learning in C and CUDA\n"
     ".SH SYNOPSIS\n.B volley\n.I verb\n.RI [ argument \\~.\\|.\\|.]\n.RI [ options ]\n"
     ".SH DESCRIPTION\n"
-    "Trains agents on Atari, MinAtar, classic control and a user's own environments, on the processor or a GPU, in one\n"
+    "Trains agents on Atari, MinAtar, classic control and a user's own environments, on the "
+    "processor or a GPU, in one\n"
     "process or on many machines; evaluates, shows, records, compares and exports them.\n"
     "A run is a folder: its settings, its records, its checkpoints.\n"
-    "The same seed, options and device give the same run bit for bit, whatever the number of workers.\n"
+    "The same seed, options and device give the same run bit for bit, whatever the number of "
+    "workers.\n"
     ".PP\nEvery verb has\n.B \\-\\-help\nwith an example.\n"
-    ".B \\-\\-json\nputs one object on the last line of standard output, and all that is for people on standard error.\n"
+    ".B \\-\\-json\nputs one object on the last line of standard output, and all that is for "
+    "people on standard error.\n"
     ".SH VERBS\n";
 
 static const char tail[] =
@@ -105,7 +117,8 @@ static const char tail[] =
     ".TP\n.B 3\nThe budget ended before the target.\n"
     ".TP\n.BR 130 \", \" 143\nInterrupted by SIGINT or SIGTERM, saved, and resumable.\n"
     ".SH ENVIRONMENT\n"
-    ".TP\n.B VOLLEY_ROMS\nFolder of Atari ROM files; otherwise\n.I $XDG_CACHE_HOME/volley/roms\nor\n.IR ~/.cache/volley/roms .\n"
+    ".TP\n.B VOLLEY_ROMS\nFolder of Atari ROM files; otherwise\n.I "
+    "$XDG_CACHE_HOME/volley/roms\nor\n.IR ~/.cache/volley/roms .\n"
     ".SH FILES\n"
     "Of a run's folder:\n"
     ".TP\n.I config.yaml\nEvery option, resolved.\n"
@@ -116,7 +129,10 @@ static const char tail[] =
     ".SH EXAMPLES\n";
 
 void vly_manual_print(FILE *out) {
-    fprintf(out, ".\\\" Written by `volley ls options --man`.\n.TH VOLLEY 1 2026-11-21 \"volley %s\" \"User Commands\"\n", vly_system_version());
+    fprintf(out,
+            ".\\\" Written by `volley ls options --man`.\n.TH VOLLEY 1 2026-11-21 \"volley %s\" "
+            "\"User Commands\"\n",
+            vly_system_version());
     fputs(head, out);
     for (int i = 0; vly_cli_verb(i); i++) put_verb(out, vly_cli_verb(i));
     put_sections(out);
@@ -125,5 +141,7 @@ void vly_manual_print(FILE *out) {
                      "volley train pong --algo ppo --seed 2 --out runs/pong\n"
                      "volley eval runs/pong --protocol machado --seeds 5\n"
                      "volley plot runs/pong --out pong.svg");
-    fputs(".SH SEE ALSO\n.BR gnuplot (1),\n.BR ffmpeg (1),\n.BR redis\\-server (1),\n.BR mpirun (1)\n", out);
+    fputs(".SH SEE ALSO\n.BR gnuplot (1),\n.BR ffmpeg (1),\n.BR redis\\-server (1),\n.BR mpirun "
+          "(1)\n",
+          out);
 }

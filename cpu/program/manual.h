@@ -1,4 +1,5 @@
-/* manual.h -- volley(1), from the tables of verbs and options: `volley ls options --man > volley.1`. */
+/* manual.h -- volley(1), from the tables of verbs and options: `volley ls options --man >
+ * volley.1`. */
 #ifndef VLY_CPU_MANUAL_H
 #define VLY_CPU_MANUAL_H
 #include <stdio.h>

@@ -45,7 +45,8 @@ static size_t little(uint8_t *to, uint32_t v, int n) {
     return (size_t)n;
 }
 
-/* What a local header and the directory share: version, flags, method, time, date (1980-01-01), crc, sizes, name length, extra. */
+/* What a local header and the directory share: version, flags, method, time, date (1980-01-01),
+ * crc, sizes, name length, extra. */
 static size_t common_fields(uint8_t *to, const entry *e) {
     size_t n = little(to, 20, 2);
     n += little(to + n, 0, 2);
@@ -60,16 +61,19 @@ static size_t common_fields(uint8_t *to, const entry *e) {
 }
 
 static const char *descr(vly_dtype dtype) {
-    static const char *const names[] = {[VLY_F32] = "<f4", [VLY_U8] = "|u1",  [VLY_BF16] = "<u2", [VLY_F64] = "<f8",
-                                        [VLY_I32] = "<i4", [VLY_I64] = "<i8", [VLY_U32] = "<u4",  [VLY_U64] = "<u8"};
+    static const char *const names[] = {
+        [VLY_F32] = "<f4", [VLY_U8] = "|u1",  [VLY_BF16] = "<u2", [VLY_F64] = "<f8",
+        [VLY_I32] = "<i4", [VLY_I64] = "<i8", [VLY_U32] = "<u4",  [VLY_U64] = "<u8"};
     return names[dtype];
 }
 
 /* The .npy header, padded so that the data begins at a multiple of 64; its length. */
 static size_t npy_header(char *text, size_t room, vly_dtype dtype, int ndim, const int64_t *shape) {
     size_t used = 10;
-    used += (size_t)snprintf(text + used, room - used, "{'descr': '%s', 'fortran_order': False, 'shape': (", descr(dtype));
-    for (int i = 0; i < ndim; i++) used += (size_t)snprintf(text + used, room - used, "%lld,", (long long)shape[i]);
+    used += (size_t)snprintf(text + used, room - used,
+                             "{'descr': '%s', 'fortran_order': False, 'shape': (", descr(dtype));
+    for (int i = 0; i < ndim; i++)
+        used += (size_t)snprintf(text + used, room - used, "%lld,", (long long)shape[i]);
     used += (size_t)snprintf(text + used, room - used, "), }");
     while ((used + 1) % 64) text[used++] = ' ';
     text[used++] = '\n';
@@ -78,13 +82,16 @@ static size_t npy_header(char *text, size_t room, vly_dtype dtype, int ndim, con
     return used;
 }
 
-vly_status vly_npz_add(vly_npz *z, const char *name, vly_dtype dtype, int ndim, const int64_t *shape, const void *data) {
+vly_status vly_npz_add(vly_npz *z, const char *name, vly_dtype dtype, int ndim,
+                       const int64_t *shape, const void *data) {
     char npy[512];
     uint8_t head[64];
     size_t bytes = vly_dtype_bytes(dtype);
     for (int i = 0; i < ndim; i++) bytes *= (size_t)shape[i];
     size_t header = npy_header(npy, sizeof npy - 64, dtype, ndim, shape);
-    if (z->at + bytes + 4096 > UINT32_MAX) return z->status = vly_fail(VLY_EINVAL, "%s: more than 4 GB do not fit in an npz; use safetensors", z->path);
+    if (z->at + bytes + 4096 > UINT32_MAX)
+        return z->status = vly_fail(
+                   VLY_EINVAL, "%s: more than 4 GB do not fit in an npz; use safetensors", z->path);
     entry *more = realloc(z->entries, (size_t)(z->n + 1) * sizeof *more);
     if (!more) return z->status = vly_fail(VLY_ENOMEM, "no memory to write %s", z->path);
     entry *e = (z->entries = more) + z->n++;
@@ -129,8 +136,10 @@ static void put_directory(vly_npz *z) {
 
 vly_status vly_npz_close(vly_npz *z) {
     if (z->status == VLY_OK) put_directory(z);
-    if (z->status == VLY_OK) z->status = vly_file_commit(z->fd, z->temporary, z->path);
-    else vly_file_abort(z->fd, z->temporary);
+    if (z->status == VLY_OK)
+        z->status = vly_file_commit(z->fd, z->temporary, z->path);
+    else
+        vly_file_abort(z->fd, z->temporary);
     vly_status status = z->status;
     free(z->entries);
     free(z);

@@ -15,7 +15,8 @@
 typedef struct vly_npz vly_npz;
 vly_status vly_npz_open(vly_npz **out, const char *path);
 /* After an error only close is of use. */
-vly_status vly_npz_add(vly_npz *z, const char *name, vly_dtype dtype, int ndim, const int64_t *shape, const void *data);
+vly_status vly_npz_add(vly_npz *z, const char *name, vly_dtype dtype, int ndim,
+                       const int64_t *shape, const void *data);
 /* Also after an error, which it then returns again; frees z in any case. */
 vly_status vly_npz_close(vly_npz *z);
 #endif

@@ -11,8 +11,23 @@ enum { OPSET = 17, IR_VERSION = 8, VALUES = 64, NAME = 80 };
 enum { MODEL_IR = 1, MODEL_PRODUCER = 2, MODEL_GRAPH = 7, MODEL_OPSET = 8, MODEL_NOTES = 14 };
 enum { GRAPH_NODE = 1, GRAPH_NAME = 2, GRAPH_WEIGHT = 5, GRAPH_INPUT = 11, GRAPH_OUTPUT = 12 };
 enum { NODE_INPUT = 1, NODE_OUTPUT = 2, NODE_NAME = 3, NODE_OP = 4, NODE_ATTRIBUTE = 5 };
-enum { ATTRIBUTE_NAME = 1, ATTRIBUTE_INT = 3, ATTRIBUTE_INTS = 8, ATTRIBUTE_TYPE = 20, TYPE_INT = 2, TYPE_INTS = 7 };
-enum { TENSOR_DIM = 1, TENSOR_TYPE = 2, TENSOR_NAME = 8, TENSOR_RAW = 9, FLOAT = 1, UINT8 = 2, INT64 = 7 };
+enum {
+    ATTRIBUTE_NAME = 1,
+    ATTRIBUTE_INT = 3,
+    ATTRIBUTE_INTS = 8,
+    ATTRIBUTE_TYPE = 20,
+    TYPE_INT = 2,
+    TYPE_INTS = 7
+};
+enum {
+    TENSOR_DIM = 1,
+    TENSOR_TYPE = 2,
+    TENSOR_NAME = 8,
+    TENSOR_RAW = 9,
+    FLOAT = 1,
+    UINT8 = 2,
+    INT64 = 7
+};
 
 typedef struct {
     vly_proto p;
@@ -41,7 +56,8 @@ static void add_names(vly_proto *p, int field, const char *names) {
     }
 }
 
-static void add_node(writer *w, const char *op, const char *in, const char *out, const attribute *attributes) {
+static void add_node(writer *w, const char *op, const char *in, const char *out,
+                     const attribute *attributes) {
     vly_proto *p = &w->p;
     const size_t node = vly_proto_begin(p, GRAPH_NODE);
     add_names(p, NODE_INPUT, in);
@@ -61,8 +77,10 @@ static void add_node(writer *w, const char *op, const char *in, const char *out,
     vly_proto_end(p, node);
 }
 
-/* Opens an initializer; its numbers go where this points to (little-endian), NULL when memory ran out. */
-static void *add_tensor(writer *w, const char *name, int type, int ndim, const int64_t *shape, size_t bytes, size_t *begun) {
+/* Opens an initializer; its numbers go where this points to (little-endian), NULL when memory ran
+ * out. */
+static void *add_tensor(writer *w, const char *name, int type, int ndim, const int64_t *shape,
+                        size_t bytes, size_t *begun) {
     vly_proto *p = &w->p;
     *begun = vly_proto_begin(p, GRAPH_WEIGHT);
     for (int i = 0; i < ndim; i++) vly_proto_int(p, TENSOR_DIM, shape[i]);
@@ -72,9 +90,11 @@ static void *add_tensor(writer *w, const char *name, int type, int ndim, const i
 }
 
 /* (outer, a, b) in ours becomes (outer, b, a): channels first. a 1: as it is. */
-static void add_weight(writer *w, const vly_tensor *t, const int64_t *shape, int64_t outer, int64_t a, int64_t b) {
+static void add_weight(writer *w, const vly_tensor *t, const int64_t *shape, int64_t outer,
+                       int64_t a, int64_t b) {
     size_t begun;
-    uint8_t *to = add_tensor(w, t->name, FLOAT, t->ndim, shape, (size_t)t->n * sizeof(float), &begun); /* not aligned */
+    uint8_t *to = add_tensor(w, t->name, FLOAT, t->ndim, shape, (size_t)t->n * sizeof(float),
+                             &begun); /* not aligned */
     const vly_real *from = w->param + t->offset;
     for (int64_t o = 0; to && o < outer; o++)
         for (int64_t k = 0; k < b; k++)
@@ -85,7 +105,8 @@ static void add_weight(writer *w, const vly_tensor *t, const int64_t *shape, int
     vly_proto_end(&w->p, begun);
 }
 
-static void add_value_info(writer *w, int field, const char *name, int type, int ndim, const int64_t *shape) {
+static void add_value_info(writer *w, int field, const char *name, int type, int ndim,
+                           const int64_t *shape) {
     vly_proto *p = &w->p;
     const size_t info = vly_proto_begin(p, field);
     vly_proto_text(p, 1, name);
@@ -99,12 +120,15 @@ static void add_value_info(writer *w, int field, const char *name, int type, int
         vly_proto_int(p, 1, shape[i]);
         vly_proto_end(p, dim);
     }
-    vly_proto_end(p, dims), vly_proto_end(p, tensor), vly_proto_end(p, kind), vly_proto_end(p, info);
+    vly_proto_end(p, dims), vly_proto_end(p, tensor), vly_proto_end(p, kind),
+        vly_proto_end(p, info);
 }
 
 static const vly_tensor *tensor_at(const writer *w, int64_t offset, int *index) {
     const vly_tensor *t = NULL;
-    for (*index = 0; (t = vly_net_tensor(w->net, *index)) != NULL && t->offset != offset; ++*index) {}
+    for (*index = 0; (t = vly_net_tensor(w->net, *index)) != NULL && t->offset != offset;
+         ++*index) {
+    }
     return t;
 }
 
@@ -123,45 +147,60 @@ __attribute__((format(printf, 1, 2))) static const char *names(const char *forma
 /* ---- nodes ---- */
 
 static void name_value(writer *w, int v, const char *name) {
-    if (v == w->graph.logits) name = w->graph.value >= 0 ? "logits" : "q";
-    else if (v == w->graph.value) name = "value.column";
+    if (v == w->graph.logits)
+        name = w->graph.value >= 0 ? "logits" : "q";
+    else if (v == w->graph.value)
+        name = "value.column";
     snprintf(w->names[v], NAME, "%s", name);
 }
 
 /* The layer's own output, then its activation. */
-static void add_activated(writer *w, const vly_net_node *node, const char *op, const char *in, const char *layer, const attribute *attributes) {
-    const char *act = node->layer.act == VLY_ACT_RELU ? "Relu" : node->layer.act == VLY_ACT_TANH ? "Tanh" : NULL;
+static void add_activated(writer *w, const vly_net_node *node, const char *op, const char *in,
+                          const char *layer, const attribute *attributes) {
+    const char *act = node->layer.act == VLY_ACT_RELU   ? "Relu"
+                      : node->layer.act == VLY_ACT_TANH ? "Tanh"
+                                                        : NULL;
     name_value(w, node->out, names("%s.out", layer));
     const char *out = act ? names("%s.sum", layer) : w->names[node->out];
     add_node(w, op, in, out, attributes);
     if (act) add_node(w, act, out, w->names[node->out], NULL);
 }
 
-static void add_conv(writer *w, const vly_net_node *node, const vly_tensor *weight, const vly_tensor *bias, const char *layer) {
+static void add_conv(writer *w, const vly_net_node *node, const vly_tensor *weight,
+                     const vly_tensor *bias, const char *layer) {
     const vly_layer_desc *d = &node->layer;
     const int64_t shape[] = {d->out_c, d->in_c, d->kernel, d->kernel};
-    const attribute attributes[] = {{"strides", 2, {d->stride, d->stride}}, {"pads", 4, {d->pad, d->pad, d->pad, d->pad}}, {NULL, 0, {0}}};
+    const attribute attributes[] = {{"strides", 2, {d->stride, d->stride}},
+                                    {"pads", 4, {d->pad, d->pad, d->pad, d->pad}},
+                                    {NULL, 0, {0}}};
     add_weight(w, weight, shape, d->out_c, (int64_t)d->kernel * d->kernel, d->in_c);
     add_weight(w, bias, bias->shape, 1, 1, bias->n);
-    add_activated(w, node, "Conv", names("%s %s %s", w->names[node->in], weight->name, bias->name), layer, attributes);
+    add_activated(w, node, "Conv", names("%s %s %s", w->names[node->in], weight->name, bias->name),
+                  layer, attributes);
     w->image[node->out] = true;
 }
 
-static void add_linear(writer *w, const vly_net_node *node, const vly_tensor *weight, const vly_tensor *bias, const char *layer) {
-    static const attribute transposed[] = {{"transB", 0, {1}}, {NULL, 0, {0}}}, flat[] = {{"axis", 0, {1}}, {NULL, 0, {0}}};
+static void add_linear(writer *w, const vly_net_node *node, const vly_tensor *weight,
+                       const vly_tensor *bias, const char *layer) {
+    static const attribute transposed[] = {{"transB", 0, {1}}, {NULL, 0, {0}}},
+                           flat[] = {{"axis", 0, {1}}, {NULL, 0, {0}}};
     const vly_net_value *x = &w->graph.values[node->in];
     const bool image = w->image[node->in];
     const char *in = image ? names("%s.flat", layer) : w->names[node->in];
     if (image) add_node(w, "Flatten", w->names[node->in], in, flat);
-    add_weight(w, weight, weight->shape, node->layer.out_c, image ? (int64_t)x->h * x->w : 1, image ? x->c : x->size);
+    add_weight(w, weight, weight->shape, node->layer.out_c, image ? (int64_t)x->h * x->w : 1,
+               image ? x->c : x->size);
     add_weight(w, bias, bias->shape, 1, 1, bias->n);
-    add_activated(w, node, "Gemm", names("%s %s %s", in, weight->name, bias->name), layer, transposed);
+    add_activated(w, node, "Gemm", names("%s %s %s", in, weight->name, bias->name), layer,
+                  transposed);
 }
 
 static void add_maxpool(writer *w, const vly_net_node *node) {
     const vly_layer_desc *d = &node->layer;
-    const attribute attributes[] = {{"kernel_shape", 2, {d->kernel, d->kernel}}, {"strides", 2, {d->stride, d->stride}},
-                                    {"pads", 4, {d->pad, d->pad, d->pad, d->pad}}, {NULL, 0, {0}}};
+    const attribute attributes[] = {{"kernel_shape", 2, {d->kernel, d->kernel}},
+                                    {"strides", 2, {d->stride, d->stride}},
+                                    {"pads", 4, {d->pad, d->pad, d->pad, d->pad}},
+                                    {NULL, 0, {0}}};
     name_value(w, node->out, names("pool.%d", node->out));
     add_node(w, "MaxPool", w->names[node->in], w->names[node->out], attributes);
     w->image[node->out] = true;
@@ -174,14 +213,17 @@ static void add_layer(writer *w, const vly_net_node *node) {
         add_maxpool(w, node);
         return;
     }
-    const vly_tensor *weight = tensor_at(w, node->offset, &i), *bias = vly_net_tensor(w->net, i + 1);
-    snprintf(layer, sizeof layer, "%.*s", (int)(strlen(weight->name) - strlen(".weight")), weight->name);
+    const vly_tensor *weight = tensor_at(w, node->offset, &i),
+                     *bias = vly_net_tensor(w->net, i + 1);
+    snprintf(layer, sizeof layer, "%.*s", (int)(strlen(weight->name) - strlen(".weight")),
+             weight->name);
     (node->layer.kind == VLY_CONV ? add_conv : add_linear)(w, node, weight, bias, layer);
 }
 
 /* Gates in the order input, forget, cell, output; common/learn/net.h. */
 static void add_lstm(writer *w, const vly_net_node *node) {
-    static const attribute transposed[] = {{"perm", 2, {1, 0}}, {NULL, 0, {0}}}, by_gate[] = {{"axis", 0, {1}}, {NULL, 0, {0}}};
+    static const attribute transposed[] = {{"perm", 2, {1, 0}}, {NULL, 0, {0}}},
+                           by_gate[] = {{"axis", 0, {1}}, {NULL, 0, {0}}};
     int i;
     const vly_tensor *weight = tensor_at(w, node->offset, &i);
     add_weight(w, weight, weight->shape, weight->shape[0], 1, weight->shape[1]);
@@ -202,7 +244,8 @@ static void add_lstm(writer *w, const vly_net_node *node) {
 }
 
 static void add_any(writer *w, const vly_net_node *node) {
-    static const attribute over_actions[] = {{"axes", 1, {1}}, {"keepdims", 0, {1}}, {NULL, 0, {0}}};
+    static const attribute over_actions[] = {
+        {"axes", 1, {1}}, {"keepdims", 0, {1}}, {NULL, 0, {0}}};
     const char *in = w->names[node->in], *name;
     switch (node->op) {
     case VLY_NODE_LAYER: add_layer(w, node); break;
@@ -220,7 +263,8 @@ static void add_any(writer *w, const vly_net_node *node) {
     case VLY_NODE_DUELING:
         name_value(w, node->out, "q");
         add_node(w, "ReduceMean", w->names[node->in2], "advantage.mean", over_actions);
-        add_node(w, "Sub", names("%s advantage.mean", w->names[node->in2]), "advantage.centred", NULL);
+        add_node(w, "Sub", names("%s advantage.mean", w->names[node->in2]), "advantage.centred",
+                 NULL);
         add_node(w, "Add", names("%s advantage.centred", in), w->names[node->out], NULL);
         break;
     }
@@ -230,13 +274,18 @@ static void add_any(writer *w, const vly_net_node *node) {
 
 /* `obs` as the environment gives it becomes floats, scaled, channels first. */
 static void add_input(writer *w) {
-    static const attribute to_float[] = {{"to", 0, {FLOAT}}, {NULL, 0, {0}}}, channels_first[] = {{"perm", 4, {0, 3, 1, 2}}, {NULL, 0, {0}}};
+    static const attribute to_float[] = {{"to", 0, {FLOAT}}, {NULL, 0, {0}}},
+                           channels_first[] = {{"perm", 4, {0, 3, 1, 2}}, {NULL, 0, {0}}};
     const vly_obs_spec *obs = &vly_net_description(w->net)->obs;
     const vly_net_value *x = &w->graph.values[0];
     const bool image = obs->ndim == 3, bytes = obs->dtype == VLY_U8;
-    const int64_t flat[] = {x->size}, chw[] = {obs->shape[2] * (obs->stack > 1 ? obs->stack : 1), obs->shape[0], obs->shape[1]};
+    const int64_t flat[] = {x->size}, chw[] = {obs->shape[2] * (obs->stack > 1 ? obs->stack : 1),
+                                               obs->shape[0], obs->shape[1]};
     const int64_t hwc[] = {chw[1], chw[2], chw[0]};
-    add_value_info(w, GRAPH_INPUT, "obs", bytes ? UINT8 : FLOAT, image ? 3 : 1, !image ? flat : w->native ? hwc : chw);
+    add_value_info(w, GRAPH_INPUT, "obs", bytes ? UINT8 : FLOAT, image ? 3 : 1,
+                   !image      ? flat
+                   : w->native ? hwc
+                               : chw);
     const char *name = "obs";
     if (bytes) add_node(w, "Cast", name, "obs.float", to_float), name = "obs.float";
     if (obs->scale != 1.0f) {
@@ -246,7 +295,8 @@ static void add_input(writer *w) {
         vly_proto_end(&w->p, begun);
         add_node(w, "Mul", names("%s obs.scale", name), "obs.scaled", NULL), name = "obs.scaled";
     }
-    if (image && w->native) add_node(w, "Transpose", name, "obs.chw", channels_first), name = "obs.chw";
+    if (image && w->native)
+        add_node(w, "Transpose", name, "obs.chw", channels_first), name = "obs.chw";
     snprintf(w->names[0], NAME, "%s", name);
     w->image[0] = image;
 }
@@ -299,14 +349,18 @@ static void add_model(writer *w, const vly_onnx_options *o) {
     }
 }
 
-vly_status vly_onnx_write(const char *path, const vly_net *net, const vly_real *param, const vly_onnx_options *o) {
+vly_status vly_onnx_write(const char *path, const vly_net *net, const vly_real *param,
+                          const vly_onnx_options *o) {
     writer *w = calloc(1, sizeof *w);
     if (!w) return vly_fail(VLY_ENOMEM, "no memory to write %s", path);
     w->net = net, w->graph = vly_net_view(net), w->param = param, w->native = o->native;
     add_model(w, o);
     vly_status status = w->p.failed ? vly_fail(VLY_ENOMEM, "no memory to write %s", path)
-                        : w->p.n > INT32_MAX ? vly_fail(VLY_EINVAL, "%s would have %zu bytes; an ONNX file holds at most 2 GB", path, w->p.n)
-                                             : vly_file_replace(path, w->p.data, w->p.n);
+                        : w->p.n > INT32_MAX
+                            ? vly_fail(VLY_EINVAL,
+                                       "%s would have %zu bytes; an ONNX file holds at most 2 GB",
+                                       path, w->p.n)
+                            : vly_file_replace(path, w->p.data, w->p.n);
     free(w->p.data);
     free(w);
     return status;

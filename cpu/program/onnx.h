@@ -1,14 +1,17 @@
-/* onnx.h -- a network with its weights as an ONNX model, for onnxruntime and whatever else reads it.
+/* onnx.h -- a network with its weights as an ONNX model, for onnxruntime and whatever else reads
+ * it.
  *
  *   vly_onnx_options o = {.native = false, .name = "cartpole", .notes = notes, .note_count = 2};
- *   VLY_TRY(vly_onnx_write("x.onnx", net, param, &o));       // param: vly_net_params(net) numbers, host memory
+ *   VLY_TRY(vly_onnx_write("x.onnx", net, param, &o));       // param: vly_net_params(net) numbers,
+ * host memory
  *
- * Input `obs` is what the environment gives, unscaled and of its own type: (batch, n) for vectors, (batch, channels,
- * height, width) for images, channels being the stacked frames, the newest last; native: (batch, height, width,
- * channels). Outputs are `logits` (batch, actions) and `value` (batch), or `q` (batch, actions). An LSTM adds the
- * inputs `h` and `c` (batch, units), zeros at an episode's start, and the outputs `h_next` and `c_next`: the model is
- * one step. It computes in float32, whatever the run's precision was. The names of weights are the checkpoint's, and
- * their layout is PyTorch's.
+ * Input `obs` is what the environment gives, unscaled and of its own type: (batch, n) for vectors,
+ * (batch, channels, height, width) for images, channels being the stacked frames, the newest last;
+ * native: (batch, height, width, channels). Outputs are `logits` (batch, actions) and `value`
+ * (batch), or `q` (batch, actions). An LSTM adds the inputs `h` and `c` (batch, units), zeros at an
+ * episode's start, and the outputs `h_next` and `c_next`: the model is one step. It computes in
+ * float32, whatever the run's precision was. The names of weights are the checkpoint's, and their
+ * layout is PyTorch's.
  */
 #ifndef VLY_CPU_ONNX_H
 #define VLY_CPU_ONNX_H
@@ -22,5 +25,6 @@ typedef struct {
     int note_count; /* metadata */
 } vly_onnx_options;
 
-vly_status vly_onnx_write(const char *path, const vly_net *net, const vly_real *param, const vly_onnx_options *options);
+vly_status vly_onnx_write(const char *path, const vly_net *net, const vly_real *param,
+                          const vly_onnx_options *options);
 #endif

@@ -72,22 +72,27 @@ static void put(uint8_t *rgb, int width, int height, int x, int y, uint32_t colo
     at[0] = (uint8_t)(colour >> 16), at[1] = (uint8_t)(colour >> 8), at[2] = (uint8_t)colour;
 }
 
-void vly_picture_text(uint8_t *rgb, int width, int height, int x, int y, int zoom, uint32_t colour, const char *text) {
+void vly_picture_text(uint8_t *rgb, int width, int height, int x, int y, int zoom, uint32_t colour,
+                      const char *text) {
     for (; *text; text++, x += LETTER_W * zoom) {
         const uint8_t *rows = glyph(*text);
         for (int i = 0; rows && i < LETTER_H * zoom * 5 * zoom; i++) {
             const int dx = i % (5 * zoom), dy = i / (5 * zoom);
-            if (rows[dy / zoom] >> (4 - dx / zoom) & 1) put(rgb, width, height, x + dx, y + dy, colour);
+            if (rows[dy / zoom] >> (4 - dx / zoom) & 1)
+                put(rgb, width, height, x + dx, y + dy, colour);
         }
     }
 }
 
 vly_status vly_picture_create(vly_picture *p, const vly_env *env, const void *state, int zoom) {
     memset(p, 0, sizeof *p);
-    if (!env->render) return vly_fail(VLY_EUNSUPPORTED, "%s cannot be drawn: it has no render()", env->name);
+    if (!env->render)
+        return vly_fail(VLY_EUNSUPPORTED, "%s cannot be drawn: it has no render()", env->name);
     env->render(env, state, NULL, &p->plain_width, &p->plain_height);
-    if (p->plain_width < 1 || p->plain_height < 1 || p->plain_width > 4096 || p->plain_height > 4096)
-        return vly_fail(VLY_EINVAL, "%s draws pictures of %d x %d", env->name, p->plain_width, p->plain_height);
+    if (p->plain_width < 1 || p->plain_height < 1 || p->plain_width > 4096 ||
+        p->plain_height > 4096)
+        return vly_fail(VLY_EINVAL, "%s draws pictures of %d x %d", env->name, p->plain_width,
+                        p->plain_height);
     const int longer = p->plain_width > p->plain_height ? p->plain_width : p->plain_height;
     p->zoom = zoom > 0 ? zoom : longer < ABOUT ? (ABOUT + longer / 2) / longer : 1;
     p->band = BAND;
@@ -113,13 +118,19 @@ void vly_picture_draw(vly_picture *p, const vly_env *env, const void *state, con
     vly_picture_text(p->rgb, p->width, p->height, 4, 4, BAND_ZOOM, 0xe8e8e8, text);
     for (int y = 0; y < height * p->zoom; y++)
         for (int x = 0; x < width * p->zoom; x++) {
-            const uint8_t *from = p->plain + 3 * ((size_t)(y / p->zoom) * (size_t)width + (size_t)(x / p->zoom));
-            put(p->rgb, p->width, p->height, x, y + p->band, (uint32_t)(from[0] << 16 | from[1] << 8 | from[2]));
+            const uint8_t *from =
+                p->plain + 3 * ((size_t)(y / p->zoom) * (size_t)width + (size_t)(x / p->zoom));
+            put(p->rgb, p->width, p->height, x, y + p->band,
+                (uint32_t)(from[0] << 16 | from[1] << 8 | from[2]));
         }
 }
 
 vly_status vly_picture_save_png(const char *path, const uint8_t *rgb, int width, int height) {
-    png_image image = {.version = PNG_IMAGE_VERSION, .width = (png_uint_32)width, .height = (png_uint_32)height, .format = PNG_FORMAT_RGB};
+    png_image image = {.version = PNG_IMAGE_VERSION,
+                       .width = (png_uint_32)width,
+                       .height = (png_uint_32)height,
+                       .format = PNG_FORMAT_RGB};
     if (png_image_write_to_file(&image, path, 0, rgb, 0, NULL)) return VLY_OK;
-    return vly_fail(VLY_EIO, "cannot write %s: %s", path, image.message[0] ? image.message : strerror(errno));
+    return vly_fail(VLY_EIO, "cannot write %s: %s", path,
+                    image.message[0] ? image.message : strerror(errno));
 }

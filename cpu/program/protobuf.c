@@ -25,7 +25,9 @@ static void put_varint(vly_proto *p, uint64_t value) {
     if (to) memcpy(to, bytes, n);
 }
 
-static void put_key(vly_proto *p, int field, int type) { put_varint(p, (uint64_t)field << 3 | (uint64_t)type); }
+static void put_key(vly_proto *p, int field, int type) {
+    put_varint(p, (uint64_t)field << 3 | (uint64_t)type);
+}
 
 void vly_proto_int(vly_proto *p, int field, int64_t value) {
     put_key(p, field, VARINT);
@@ -51,7 +53,9 @@ void vly_proto_bytes(vly_proto *p, int field, const void *data, size_t bytes) {
     if (to && bytes) memcpy(to, data, bytes);
 }
 
-void vly_proto_text(vly_proto *p, int field, const char *text) { vly_proto_bytes(p, field, text, strlen(text)); }
+void vly_proto_text(vly_proto *p, int field, const char *text) {
+    vly_proto_bytes(p, field, text, strlen(text));
+}
 
 size_t vly_proto_begin(vly_proto *p, int field) {
     put_key(p, field, BYTES);
@@ -63,5 +67,6 @@ void vly_proto_end(vly_proto *p, size_t begun) {
     if (p->failed) return;
     uint64_t bytes = p->n - begun;
     uint8_t *to = p->data + begun - LENGTH_BYTES;
-    for (int i = 0; i < LENGTH_BYTES; i++, bytes >>= 7) to[i] = (uint8_t)((bytes & 127) | (i + 1 < LENGTH_BYTES ? 128 : 0));
+    for (int i = 0; i < LENGTH_BYTES; i++, bytes >>= 7)
+        to[i] = (uint8_t)((bytes & 127) | (i + 1 < LENGTH_BYTES ? 128 : 0));
 }

@@ -5,10 +5,11 @@
  *   size_t at = vly_proto_begin(&p, 7);             // field 7 is a message ...
  *   vly_proto_int(&p, 1, 42);
  *   vly_proto_end(&p, at);                          // ... until here
- *   if (p.failed) ...                               // memory ran out on the way: asked once, at the end
- *   free(p.data);
+ *   if (p.failed) ...                               // memory ran out on the way: asked once, at
+ * the end free(p.data);
  *
- * The length of a message is written in five bytes, which the format allows, so that nothing is copied to make room.
+ * The length of a message is written in five bytes, which the format allows, so that nothing is
+ * copied to make room.
  */
 #ifndef VLY_CPU_PROTOBUF_H
 #define VLY_CPU_PROTOBUF_H
@@ -28,7 +29,7 @@ void vly_proto_text(vly_proto *p, int field, const char *text);
 void vly_proto_bytes(vly_proto *p, int field, const void *data, size_t bytes);
 size_t vly_proto_begin(vly_proto *p, int field);
 void vly_proto_end(vly_proto *p, size_t begun);
-/* Room for `bytes` more as the content of a field, to be filled by the caller; NULL when memory ran out. Valid until
- * the next call. */
+/* Room for `bytes` more as the content of a field, to be filled by the caller; NULL when memory ran
+ * out. Valid until the next call. */
 void *vly_proto_room(vly_proto *p, int field, size_t bytes);
 #endif

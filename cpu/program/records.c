@@ -5,19 +5,23 @@
 #include <string.h>
 #include "common/record/checkpoint.h"
 
-vly_status vly_records_each(const char *run, vly_status (*saw)(void *arg, const json_t *record), void *arg) {
+vly_status vly_records_each(const char *run, vly_status (*saw)(void *arg, const json_t *record),
+                            void *arg) {
     char path[VLY_PATH + 32], *line = NULL;
     size_t room = 0;
     snprintf(path, sizeof path, "%s/metrics.jsonl", run);
     FILE *in = fopen(path, "r");
-    if (!in) return vly_fail(errno == ENOENT || errno == ENOTDIR ? VLY_ENOTFOUND : VLY_EIO, "cannot read %s: %s", path, strerror(errno));
+    if (!in)
+        return vly_fail(errno == ENOENT || errno == ENOTDIR ? VLY_ENOTFOUND : VLY_EIO,
+                        "cannot read %s: %s", path, strerror(errno));
     vly_status status = VLY_OK;
     while (status == VLY_OK && getline(&line, &room, in) > 0) {
         json_t *record = json_loads(line, 0, NULL);
         if (json_is_object(record)) status = saw(arg, record);
         json_decref(record);
     }
-    if (status == VLY_OK && ferror(in)) status = vly_fail(VLY_EIO, "cannot read %s: %s", path, strerror(errno));
+    if (status == VLY_OK && ferror(in))
+        status = vly_fail(VLY_EIO, "cannot read %s: %s", path, strerror(errno));
     free(line);
     fclose(in);
     return status;
@@ -52,9 +56,12 @@ static void put_text(FILE *out, const char *text) {
 }
 
 static void put_cell(FILE *out, const json_t *value) {
-    if (json_is_integer(value)) fprintf(out, "%lld", (long long)json_integer_value(value));
-    else if (json_is_real(value)) fprintf(out, "%.9g", json_real_value(value)); /* the digits of metrics.jsonl */
-    else if (json_is_string(value)) put_text(out, json_string_value(value));
+    if (json_is_integer(value))
+        fprintf(out, "%lld", (long long)json_integer_value(value));
+    else if (json_is_real(value))
+        fprintf(out, "%.9g", json_real_value(value)); /* the digits of metrics.jsonl */
+    else if (json_is_string(value))
+        put_text(out, json_string_value(value));
 }
 
 static vly_status put_row(void *arg, const json_t *record) {
@@ -88,10 +95,12 @@ static vly_status put_line(void *arg, const json_t *record) {
     return VLY_OK;
 }
 
-static vly_status put_records(const char *run, FILE *out, bool csv, json_t **columns, int64_t *rows) {
+static vly_status put_records(const char *run, FILE *out, bool csv, json_t **columns,
+                              int64_t *rows) {
     table t = {.columns = json_array(), .known = json_object(), .out = out};
     vly_status status = vly_records_each(run, note_columns, &t);
-    if (status == VLY_OK && json_array_size(t.columns) == 0) status = vly_fail(VLY_ENOTFOUND, "%s/metrics.jsonl holds no record yet", run);
+    if (status == VLY_OK && json_array_size(t.columns) == 0)
+        status = vly_fail(VLY_ENOTFOUND, "%s/metrics.jsonl holds no record yet", run);
     if (status == VLY_OK && csv) put_header(&t);
     if (status == VLY_OK) status = vly_records_each(run, csv ? put_row : put_line, &t);
     json_decref(t.known);
@@ -101,7 +110,9 @@ static vly_status put_records(const char *run, FILE *out, bool csv, json_t **col
     return status;
 }
 
-vly_status vly_records_csv(const char *run, FILE *out, json_t **columns, int64_t *rows) { return put_records(run, out, true, columns, rows); }
+vly_status vly_records_csv(const char *run, FILE *out, json_t **columns, int64_t *rows) {
+    return put_records(run, out, true, columns, rows);
+}
 
 vly_status vly_records_json_lines(const char *run, FILE *out, json_t **columns, int64_t *rows) {
     return put_records(run, out, false, columns, rows);

@@ -26,7 +26,8 @@ vly_status_line *vly_status_line_create(FILE *out, int kind, double plain_s, con
     const char *term = getenv("TERM");
     l->out = out;
     l->silent = kind == VLY_STATUS_NONE;
-    l->live = kind == VLY_STATUS_LIVE || (kind == VLY_STATUS_AUTO && isatty(fileno(out)) && term && strcmp(term, "dumb"));
+    l->live = kind == VLY_STATUS_LIVE ||
+              (kind == VLY_STATUS_AUTO && isatty(fileno(out)) && term && strcmp(term, "dumb"));
     l->plain_s = plain_s;
     l->last = -1e9;
     pthread_mutex_init(&l->lock, NULL);
@@ -48,19 +49,27 @@ static const char *brief(double x) {
     static _Thread_local char ring[8][32];
     static _Thread_local int next;
     char *out = ring[next = (next + 1) % 8];
-    if (!isfinite(x)) snprintf(out, 32, "-");
-    else if (fabs(x) >= 999.5e6) snprintf(out, 32, "%.3gG", x * 1e-9);
-    else if (fabs(x) >= 999.5e3) snprintf(out, 32, "%.3gM", x * 1e-6);
-    else if (fabs(x) >= 9995) snprintf(out, 32, "%.3gk", x * 1e-3);
-    else snprintf(out, 32, "%.0f", x);
+    if (!isfinite(x))
+        snprintf(out, 32, "-");
+    else if (fabs(x) >= 999.5e6)
+        snprintf(out, 32, "%.3gG", x * 1e-9);
+    else if (fabs(x) >= 999.5e3)
+        snprintf(out, 32, "%.3gM", x * 1e-6);
+    else if (fabs(x) >= 9995)
+        snprintf(out, 32, "%.3gk", x * 1e-3);
+    else
+        snprintf(out, 32, "%.0f", x);
     return out;
 }
 
 static void add_duration(char *line, double s) {
     long t = s < 0 ? 0 : (long)(s + 0.5);
-    if (s > 360000) add(line, "%ld d", t / 86400);
-    else if (t >= 3600) add(line, "%ld:%02ld:%02ld", t / 3600, t / 60 % 60, t % 60);
-    else add(line, "%ld:%02ld", t / 60, t % 60);
+    if (s > 360000)
+        add(line, "%ld d", t / 86400);
+    else if (t >= 3600)
+        add(line, "%ld:%02ld:%02ld", t / 3600, t / 60 % 60, t % 60);
+    else
+        add(line, "%ld:%02ld", t / 60, t % 60);
 }
 
 static double value(vly_metrics *m, int id) {
@@ -69,7 +78,8 @@ static double value(vly_metrics *m, int id) {
 }
 
 static void progress_line(const vly_status_line *l, vly_metrics *m, char *line, bool bar) {
-    double steps = value(m, VLY_M_STEPS), total = value(m, VLY_M_STEPS_TOTAL), rate = value(m, VLY_M_SPS);
+    double steps = value(m, VLY_M_STEPS), total = value(m, VLY_M_STEPS_TOTAL),
+           rate = value(m, VLY_M_SPS);
     double done = total > 0 && isfinite(steps) ? fmin(steps / total, 1) : 0;
     add(line, "%s  ", l->title);
     if (bar) {
@@ -88,16 +98,21 @@ static void progress_line(const vly_status_line *l, vly_metrics *m, char *line, 
 }
 
 static void rate_line(vly_metrics *m, char *line) {
-    double frames = value(m, VLY_M_FPS), sps = value(m, VLY_M_SPS), lag = value(m, VLY_M_POLICY_LAG);
+    double frames = value(m, VLY_M_FPS), sps = value(m, VLY_M_SPS),
+           lag = value(m, VLY_M_POLICY_LAG);
     add(line, "acting %s steps/s", brief(sps));
     if (frames > sps * 1.01) add(line, " (%s frames/s)", brief(frames));
     add(line, ", learning %s/s", brief(value(m, VLY_M_SPS_LEARN)));
     if (isfinite(lag)) add(line, ", lag %.2g", lag);
-    add(line, ", queues %s stepping %s ready", brief(value(m, VLY_M_QUEUE_STEP)), brief(value(m, VLY_M_QUEUE_ACT)));
-    if (isfinite(value(m, VLY_M_QUEUE_LEARN))) add(line, " %s to learn", brief(value(m, VLY_M_QUEUE_LEARN)));
+    add(line, ", queues %s stepping %s ready", brief(value(m, VLY_M_QUEUE_STEP)),
+        brief(value(m, VLY_M_QUEUE_ACT)));
+    if (isfinite(value(m, VLY_M_QUEUE_LEARN)))
+        add(line, " %s to learn", brief(value(m, VLY_M_QUEUE_LEARN)));
     double fill = value(m, VLY_M_REPLAY_FILL);
-    if (isfinite(fill)) add(line, ", replay %.0f%% ratio %.3g", 100 * fill, value(m, VLY_M_REPLAY_RATIO));
-    double restarts = value(m, VLY_M_RESTARTS), hung = value(m, VLY_M_HUNG), failed = value(m, VLY_M_CHECKPOINT_FAILURES);
+    if (isfinite(fill))
+        add(line, ", replay %.0f%% ratio %.3g", 100 * fill, value(m, VLY_M_REPLAY_RATIO));
+    double restarts = value(m, VLY_M_RESTARTS), hung = value(m, VLY_M_HUNG),
+           failed = value(m, VLY_M_CHECKPOINT_FAILURES);
     if (restarts > 0) add(line, ", %.0f environments restarted", restarts);
     if (hung > 0) add(line, ", %.0f hung", hung);
     if (failed > 0) add(line, ", %.0f CHECKPOINTS NOT SAVED", failed);
@@ -107,11 +122,15 @@ static void time_line(vly_metrics *m, char *line) {
     static const struct {
         int id;
         const char *name;
-    } phases[] = {{VLY_M_TIME_STEP, "environments"}, {VLY_M_TIME_ACT, "inference"}, {VLY_M_TIME_LEARN, "learning"},
-                  {VLY_M_TIME_SAVE, "saving"}, {VLY_M_TIME_OTHER, "other"}};
+    } phases[] = {{VLY_M_TIME_STEP, "environments"},
+                  {VLY_M_TIME_ACT, "inference"},
+                  {VLY_M_TIME_LEARN, "learning"},
+                  {VLY_M_TIME_SAVE, "saving"},
+                  {VLY_M_TIME_OTHER, "other"}};
     add(line, "time:");
     for (size_t i = 0; i < sizeof phases / sizeof *phases; i++)
-        if (isfinite(value(m, phases[i].id))) add(line, " %s %.0f%%", phases[i].name, 100 * value(m, phases[i].id));
+        if (isfinite(value(m, phases[i].id)))
+            add(line, " %s %.0f%%", phases[i].name, 100 * value(m, phases[i].id));
     double memory = value(m, VLY_M_MEMORY), cpu = value(m, VLY_M_CPU);
     if (isfinite(memory)) add(line, "  memory %.0f MB", memory / 1e6);
     if (isfinite(cpu)) add(line, "  %.1f processors", cpu);

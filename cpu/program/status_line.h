@@ -13,7 +13,8 @@
 
 typedef struct vly_status_line vly_status_line;
 
-/* kind: VLY_STATUS_* of common/config/config.h. NULL when there is no memory, which every function takes. */
+/* kind: VLY_STATUS_* of common/config/config.h. NULL when there is no memory, which every function
+ * takes. */
 vly_status_line *vly_status_line_create(FILE *out, int kind, double plain_s, const char *title);
 void vly_status_line_update(vly_status_line *l, vly_metrics *m);
 /* Prints a line of its own above the live part. */

@@ -1,4 +1,5 @@
-/* The suites themselves live in benchmarks/ and are linked into the program (common/record/bench.h). */
+/* The suites themselves live in benchmarks/ and are linked into the program
+ * (common/record/bench.h). */
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -22,7 +23,8 @@ typedef struct {
 
 static const char *verdict(const vly_bench_result *r, char *text, size_t bytes) {
     if (r->verified == 0) return "";
-    snprintf(text, bytes, "%s %lld of %lld wrong, error %.1e; ", r->wrong ? "WRONG:" : "verified:", r->wrong, r->verified, r->error);
+    snprintf(text, bytes, "%s %lld of %lld wrong, error %.1e; ",
+             r->wrong ? "WRONG:" : "verified:", r->wrong, r->verified, r->error);
     return text;
 }
 
@@ -30,8 +32,8 @@ static void report(void *arg, const vly_bench_result *r) {
     reporter *to = arg;
     char text[1024];
     to->wrong += r->wrong > 0;
-    fprintf(to->people, "%-34s %14.6g %14.6g %14.6g  %-10s %3d  %s%s\n", r->name, r->median, r->min, r->max, r->unit, r->samples,
-            verdict(r, text, sizeof text), r->params);
+    fprintf(to->people, "%-34s %14.6g %14.6g %14.6g  %-10s %3d  %s%s\n", r->name, r->median, r->min,
+            r->max, r->unit, r->samples, verdict(r, text, sizeof text), r->params);
     fflush(to->people);
     vly_bench_json(r, text, sizeof text);
     json_t *object = json_loads(text, 0, NULL);
@@ -48,20 +50,26 @@ static const struct {
 };
 enum { SUITES = sizeof suites / sizeof *suites };
 
-static const char *suite_name(int i) { return i < SUITES ? suites[i].name : NULL; }
+static const char *suite_name(int i) {
+    return i < SUITES ? suites[i].name : NULL;
+}
 
 static int list_suites(vly_cli *cli) {
     json_t *list = json_array();
     for (int i = 0; i < SUITES; i++) {
         fprintf(cli->people, "  volley bench %-10s %s\n", suites[i].name, suites[i].help);
-        json_array_append_new(list, json_pack("{s:s, s:s}", "name", suites[i].name, "help", suites[i].help));
+        json_array_append_new(
+            list, json_pack("{s:s, s:s}", "name", suites[i].name, "help", suites[i].help));
     }
-    if (cli->json) vly_cli_print_json(json_pack("{s:o}", "suites", list));
-    else json_decref(list);
+    if (cli->json)
+        vly_cli_print_json(json_pack("{s:o}", "suites", list));
+    else
+        json_decref(list);
     return VLY_EXIT_DONE;
 }
 
-/* What every file of results says about itself (benchmarks/measured.py), and what there is to know about the machine. */
+/* What every file of results says about itself (benchmarks/measured.py), and what there is to know
+ * about the machine. */
 static json_t *result_file(const char *suite, const bench_options *own, json_t *results) {
     char command[200], hardware[300], cpu[128], date[16];
     double load = 0;
@@ -70,17 +78,24 @@ static json_t *result_file(const char *suite, const bench_options *own, json_t *
     strftime(date, sizeof date, "%Y-%m-%d", localtime_r(&now, &local));
     vly_system_cpu_name(cpu, sizeof cpu);
     (void)getloadavg(&load, 1);
-    snprintf(command, sizeof command, "volley bench %s%s%s --json", suite, own->filter[0] ? " --filter " : "", own->filter);
-    snprintf(hardware, sizeof hardware, "%d cores of %s, load %.1f", vly_system_processors(), cpu, load);
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:O, s:o}", "command", command, "hardware", hardware, "commit", vly_system_commit(), "date", date, "suite",
-                     suite, "results", results, "system", vly_system_json());
+    snprintf(command, sizeof command, "volley bench %s%s%s --json", suite,
+             own->filter[0] ? " --filter " : "", own->filter);
+    snprintf(hardware, sizeof hardware, "%d cores of %s, load %.1f", vly_system_processors(), cpu,
+             load);
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:O, s:o}", "command", command, "hardware",
+                     hardware, "commit", vly_system_commit(), "date", date, "suite", suite,
+                     "results", results, "system", vly_system_json());
 }
 
 static int make_report(vly_cli *cli) {
     const bench_options *own = cli->own;
-    if (cli->count < 2) return vly_cli_fail(vly_fail(VLY_EINVAL, "volley bench report needs files of results; `volley bench --help` shows an example"));
+    if (cli->count < 2)
+        return vly_cli_fail(vly_fail(
+            VLY_EINVAL,
+            "volley bench report needs files of results; `volley bench --help` shows an example"));
     json_t *written = json_array();
-    const vly_status status = vly_bench_report(cli->positional + 1, cli->count - 1, own->out, cli->people, written);
+    const vly_status status = vly_bench_report(cli->positional + 1, cli->count - 1, own->out,
+                                               cli->people, written);
     if (status == VLY_OK && cli->json) vly_cli_print_json(json_pack("{s:O}", "files", written));
     json_decref(written);
     return status == VLY_OK ? VLY_EXIT_DONE : vly_cli_fail(status);
@@ -90,28 +105,41 @@ static int bench(vly_cli *cli) {
     const bench_options *own = cli->own;
     if (!cli->count) return list_suites(cli);
     if (!strcmp(cli->positional[0], "report")) return make_report(cli);
-    if (cli->count > 1) return vly_cli_fail(vly_fail(VLY_EINVAL, "volley bench: '%.100s' is one argument too many; only report takes files", cli->positional[1]));
+    if (cli->count > 1)
+        return vly_cli_fail(vly_fail(
+            VLY_EINVAL, "volley bench: '%.100s' is one argument too many; only report takes files",
+            cli->positional[1]));
     reporter to = {.people = cli->people, .results = json_array()};
-    const vly_bench_options options = {.filter = own->filter[0] ? own->filter : NULL, .seconds = (double)own->seconds,
-                                       .samples = own->samples, .gpus = own->gpus[0] ? own->gpus : NULL, .env = own->env[0] ? own->env : NULL,
-                                       .vs = own->vs[0] ? own->vs : NULL, .report = report, .arg = &to};
+    const vly_bench_options options = {.filter = own->filter[0] ? own->filter : NULL,
+                                       .seconds = (double)own->seconds,
+                                       .samples = own->samples,
+                                       .gpus = own->gpus[0] ? own->gpus : NULL,
+                                       .env = own->env[0] ? own->env : NULL,
+                                       .vs = own->vs[0] ? own->vs : NULL,
+                                       .report = report,
+                                       .arg = &to};
     int i = 0;
     while (i < SUITES && strcmp(suites[i].name, cli->positional[0])) i++;
     if (i == SUITES) {
         char near[128];
         json_decref(to.results);
         vly_nearest(cli->positional[0], suite_name, near, sizeof near);
-        return vly_cli_fail(vly_fail(VLY_EINVAL, "no suite '%.60s'%s%s; `volley bench` lists them", cli->positional[0],
-                                     *near ? "; nearest: " : "", near));
+        return vly_cli_fail(vly_fail(VLY_EINVAL, "no suite '%.60s'%s%s; `volley bench` lists them",
+                                     cli->positional[0], *near ? "; nearest: " : "", near));
     }
-    fprintf(cli->people, "%-34s %14s %14s %14s  %-10s %3s\n", "name", "median", "min", "max", "unit", "n");
+    fprintf(cli->people, "%-34s %14s %14s %14s  %-10s %3s\n", "name", "median", "min", "max",
+            "unit", "n");
     vly_status status = suites[i].run(&options);
     if (status == VLY_OK && json_array_size(to.results) == 0 && own->filter[0])
-        status = vly_fail(VLY_EINVAL, "nothing in %s has '%s' in its name", suites[i].name, own->filter);
+        status = vly_fail(VLY_EINVAL, "nothing in %s has '%s' in its name", suites[i].name,
+                          own->filter);
     if (status == VLY_OK && cli->json)
         vly_cli_print_json(result_file(suites[i].name, own, to.results));
     json_decref(to.results);
-    if (status == VLY_OK && to.wrong > 0) status = vly_fail(VLY_ENUMERIC, "%d of these results differ from their reference: marked WRONG above", to.wrong);
+    if (status == VLY_OK && to.wrong > 0)
+        status = vly_fail(VLY_ENUMERIC,
+                          "%d of these results differ from their reference: marked WRONG above",
+                          to.wrong);
     if (status == VLY_OK) return VLY_EXIT_DONE;
     int code = vly_cli_fail(status);
     return status == VLY_EINVAL ? code : VLY_EXIT_FAILED;
@@ -122,7 +150,8 @@ static const vly_option own[] = {
     VLY_CLI_TEXT(bench_options, env, "", NULL, "envs: this environment or Atari game alone"),
     VLY_CLI_TEXT(bench_options, vs, "", NULL, "envs: 'ale' plays the Atari game in turn with ours"),
     VLY_CLI_FLOAT(bench_options, seconds, "0", 0, 3600, "of one sample; 0: the suite's own"),
-    VLY_CLI_TEXT(bench_options, out, "report.md", NULL, "report: name.md with pictures beside it, or name.svg, name.png: pictures alone"),
+    VLY_CLI_TEXT(bench_options, out, "report.md", NULL,
+                 "report: name.md with pictures beside it, or name.svg, name.png: pictures alone"),
     VLY_CLI_TEXT(bench_options, gpus, "", NULL, "scaling: how many ranks, 1,2,4,8; default 1,2"),
     VLY_CLI_INT(bench_options, samples, "0", 0, 99, "samples a measurement; 0: the suite's own"),
 };
@@ -131,8 +160,10 @@ const vly_verb vly_verb_bench = {
     .name = "bench",
     .positional_help = "[SUITE | report FILES...]",
     .summary = "measures this machine; without a suite lists them; turns results into a report",
-    .examples = "volley bench envs --filter cartpole\nvolley bench envs --env pong --vs ale\nvolley bench envs --json\n"
-                "volley bench kernels --json >kernels.json && volley bench report kernels.json --out report.md",
+    .examples = "volley bench envs --filter cartpole\nvolley bench envs --env pong --vs "
+                "ale\nvolley bench envs --json\n"
+                "volley bench kernels --json >kernels.json && volley bench report kernels.json "
+                "--out report.md",
     .own = own,
     .own_count = sizeof own / sizeof *own,
     .own_bytes = sizeof(bench_options),

@@ -68,7 +68,8 @@ static vly_status look(survey *s) {
     const vly_status status = vly_store_runs(store, survey_run, s, &count);
     vly_store_close(store);
     VLY_TRY(status);
-    if (s->o->run[0] && json_array_size(s->runs) == 0) return vly_fail(VLY_ENOTFOUND, "no run %s in the store %s", s->o->run, s->o->store);
+    if (s->o->run[0] && json_array_size(s->runs) == 0)
+        return vly_fail(VLY_ENOTFOUND, "no run %s in the store %s", s->o->run, s->o->store);
     if (count == 0) fprintf(s->people, "no run in the store %s\n", s->o->store);
     return VLY_OK;
 }
@@ -76,22 +77,29 @@ static vly_status look(survey *s) {
 static int run(vly_cli *cli) {
     const cluster_options *o = cli->own;
     if (strcmp(cli->positional[0], "status") != 0)
-        return vly_cli_fail(vly_fail(VLY_EINVAL, "cluster: '%s' is not known; there is: status", cli->positional[0]));
-    if (!o->store[0]) return vly_cli_fail(vly_fail(VLY_EINVAL, "cluster: --store is needed, the Redis that the runs use"));
+        return vly_cli_fail(vly_fail(VLY_EINVAL, "cluster: '%s' is not known; there is: status",
+                                     cli->positional[0]));
+    if (!o->store[0])
+        return vly_cli_fail(
+            vly_fail(VLY_EINVAL, "cluster: --store is needed, the Redis that the runs use"));
     survey s = {.o = o, .people = cli->people, .runs = json_array()};
     const vly_status status = look(&s);
     if (status != VLY_OK) {
         json_decref(s.runs);
         return vly_cli_fail(status);
     }
-    if (cli->json) vly_cli_print_json(json_pack("{s:s, s:o}", "store", o->store, "runs", s.runs));
-    else json_decref(s.runs);
+    if (cli->json)
+        vly_cli_print_json(json_pack("{s:s, s:o}", "store", o->store, "runs", s.runs));
+    else
+        json_decref(s.runs);
     return VLY_EXIT_DONE;
 }
 #else
 static int run(vly_cli *cli) {
     (void)cli;
-    return vly_cli_fail(vly_fail(VLY_EUNSUPPORTED, "this build has no Redis client: apt-get install libhiredis-dev liblz4-dev, then build again"));
+    return vly_cli_fail(vly_fail(VLY_EUNSUPPORTED,
+                                 "this build has no Redis client: apt-get install libhiredis-dev "
+                                 "liblz4-dev, then build again"));
 }
 #endif
 

@@ -12,7 +12,8 @@ typedef struct {
     json_t *facts, *missing;
 } doctor;
 
-__attribute__((format(printf, 3, 4))) static void fact(doctor *d, const char *name, const char *format, ...) {
+__attribute__((format(printf, 3, 4))) static void fact(doctor *d, const char *name,
+                                                       const char *format, ...) {
     char text[1024];
     va_list args;
     va_start(args, format);
@@ -24,7 +25,8 @@ __attribute__((format(printf, 3, 4))) static void fact(doctor *d, const char *na
 
 static void lacks(doctor *d, const char *what, const char *good_for, const char *mend) {
     fprintf(d->cli->people, "  %-12s missing: %s. Mend: %s\n", what, good_for, mend);
-    json_array_append_new(d->missing, json_pack("{s:s, s:s, s:s}", "what", what, "for", good_for, "mend", mend));
+    json_array_append_new(
+        d->missing, json_pack("{s:s, s:s, s:s}", "what", what, "for", good_for, "mend", mend));
 }
 
 static bool on_path(const char *program) {
@@ -42,7 +44,8 @@ static void check_processor(doctor *d) {
     char text[512], features[512];
     vly_system_cpu_name(text, sizeof text);
     vly_system_cpu_features(features, sizeof features);
-    fact(d, "processor", "%s, %d usable of %ld", text, vly_system_processors(), sysconf(_SC_NPROCESSORS_ONLN));
+    fact(d, "processor", "%s, %d usable of %ld", text, vly_system_processors(),
+         sysconf(_SC_NPROCESSORS_ONLN));
     fact(d, "features", "%s", features);
     fact(d, "memory", "%.1f GB", (double)vly_system_memory_bytes() / 1e9);
 }
@@ -52,11 +55,14 @@ static void check_gpu(doctor *d) {
     vly_cuda_describe(&info);
     if (info.plugin) {
         fact(d, "gpu", "%d usable, back end %s", info.devices, info.plugin_path);
-        for (char *line = strtok(info.text, "\n"); line; line = strtok(NULL, "\n")) fprintf(d->cli->people, "               %s\n", line);
+        for (char *line = strtok(info.text, "\n"); line; line = strtok(NULL, "\n"))
+            fprintf(d->cli->people, "               %s\n", line);
     }
     if (!info.why[0]) return;
-    if (info.driver) lacks(d, "gpu", info.why, "make cuda");
-    else fact(d, "gpu", "none: %s; everything runs on the processor", info.why);
+    if (info.driver)
+        lacks(d, "gpu", info.why, "make cuda");
+    else
+        fact(d, "gpu", "none: %s; everything runs on the processor", info.why);
 }
 
 static void check_libraries(doctor *d) {
@@ -65,24 +71,30 @@ static void check_libraries(doctor *d) {
     const char *name;
     json_object_foreach(libraries, name, value) {
         size_t used = strlen(text);
-        if (json_is_string(value)) snprintf(text + used, sizeof text - used, "%s%s %s", used ? ", " : "", name, json_string_value(value));
+        if (json_is_string(value))
+            snprintf(text + used, sizeof text - used, "%s%s %s", used ? ", " : "", name,
+                     json_string_value(value));
     }
     fact(d, "libraries", "%s", text);
     json_decref(system);
     static const struct {
         const char *file, *name, *good_for, *mend;
     } optional[] = {
-        {"libmpi.so.40", "Open MPI", "all-reduce training on several machines", "apt-get install libopenmpi-dev openmpi-bin"},
+        {"libmpi.so.40", "Open MPI", "all-reduce training on several machines",
+         "apt-get install libopenmpi-dev openmpi-bin"},
     };
 #ifdef VLY_HAVE_REDIS
     fact(d, "hiredis", "built in");
 #else
-    lacks(d, "hiredis", "distributed training through Redis", "apt-get install libhiredis-dev, then build again");
+    lacks(d, "hiredis", "distributed training through Redis",
+          "apt-get install libhiredis-dev, then build again");
 #endif
     for (size_t i = 0; i < sizeof optional / sizeof *optional; i++) {
         vly_system_try_library(optional[i].file, why, sizeof why);
-        if (*why) lacks(d, optional[i].name, optional[i].good_for, optional[i].mend);
-        else fact(d, optional[i].name, "%s", optional[i].file);
+        if (*why)
+            lacks(d, optional[i].name, optional[i].good_for, optional[i].mend);
+        else
+            fact(d, optional[i].name, "%s", optional[i].file);
     }
 }
 
@@ -90,22 +102,27 @@ static void check_programs(doctor *d) {
     static const struct {
         const char *name, *good_for, *mend;
     } programs[] = {
-        {"redis-server", "distributed training on one machine without a server of your own", "apt-get install redis-server"},
+        {"redis-server", "distributed training on one machine without a server of your own",
+         "apt-get install redis-server"},
         {"mpirun", "synchronous training on several machines", "apt-get install openmpi-bin"},
         {"ffmpeg", "videos of agents", "apt-get install ffmpeg"},
         {"gnuplot", "curves as pictures", "apt-get install gnuplot-nox"},
     };
     for (size_t i = 0; i < sizeof programs / sizeof *programs; i++) {
-        if (on_path(programs[i].name)) fact(d, programs[i].name, "here");
-        else lacks(d, programs[i].name, programs[i].good_for, programs[i].mend);
+        if (on_path(programs[i].name))
+            fact(d, programs[i].name, "here");
+        else
+            lacks(d, programs[i].name, programs[i].good_for, programs[i].mend);
     }
 }
 
 static void check_roms(doctor *d) {
     static uint8_t found[VLY_ATARI_GAMES];
     int n = vly_atari_rom_scan(NULL, found);
-    if (n) fact(d, "atari roms", "%d of %d games", n, VLY_ATARI_GAMES);
-    else lacks(d, "atari roms", "Atari games", "make roms");
+    if (n)
+        fact(d, "atari roms", "%d of %d games", n, VLY_ATARI_GAMES);
+    else
+        lacks(d, "atari roms", "Atari games", "make roms");
 }
 
 static int run(vly_cli *cli) {
@@ -117,12 +134,16 @@ static int run(vly_cli *cli) {
     check_programs(&d);
     check_roms(&d);
     size_t missing = json_array_size(d.missing);
-    fprintf(cli->people, "%s\n", missing ? "What is missing is optional: training and evaluation on this machine work." : "Nothing is missing.");
+    fprintf(cli->people, "%s\n",
+            missing ? "What is missing is optional: training and evaluation on this machine work."
+                    : "Nothing is missing.");
     json_t *system = vly_system_json();
     json_object_set_new(system, "facts", d.facts);
     json_object_set_new(system, "missing", d.missing);
-    if (cli->json) vly_cli_print_json(system);
-    else json_decref(system);
+    if (cli->json)
+        vly_cli_print_json(system);
+    else
+        json_decref(system);
     return VLY_EXIT_DONE;
 }
 

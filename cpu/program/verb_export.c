@@ -42,7 +42,8 @@ static vly_status read_weights(vly_checkpoint *c, weights *w) {
         if (!w->data[w->n]) return vly_fail(VLY_ENOMEM, "no memory for the weights");
         VLY_TRY(vly_checkpoint_read(c, t->name, t->dtype, w->data[w->n++], vly_array_bytes(t)));
     }
-    return w->n ? VLY_OK : vly_fail(VLY_EINVAL, "%s holds no weights of a network", vly_checkpoint_path(c));
+    return w->n ? VLY_OK
+                : vly_fail(VLY_EINVAL, "%s holds no weights of a network", vly_checkpoint_path(c));
 }
 
 /* (outer, a, b) becomes (outer, b, a). */
@@ -57,8 +58,8 @@ static vly_status swap_inner(float **data, int64_t outer, int64_t a, int64_t b) 
     return VLY_OK;
 }
 
-/* Ours is channels last: convolutions are (out, kh, kw, in), and the layer after them reads (y, x, channel).
- * PyTorch has (out, in, kh, kw) and flattens (channel, y, x). */
+/* Ours is channels last: convolutions are (out, kh, kw, in), and the layer after them reads (y, x,
+ * channel). PyTorch has (out, in, kh, kw) and flattens (channel, y, x). */
 static vly_status to_torch(weights *w) {
     int64_t channels = 0; /* of the last convolution, until a linear layer has read it */
     for (int i = 0; i < w->n; i++) {
@@ -69,7 +70,8 @@ static vly_status to_torch(weights *w) {
             t->shape[3] = t->shape[2], t->shape[2] = t->shape[1], t->shape[1] = in;
             channels = t->shape[0];
         } else if (t->ndim == 2 && channels) {
-            if (t->shape[1] % channels == 0) VLY_TRY(swap_inner(&w->data[i], t->shape[0], t->shape[1] / channels, channels));
+            if (t->shape[1] % channels == 0)
+                VLY_TRY(swap_inner(&w->data[i], t->shape[0], t->shape[1] / channels, channels));
             channels = 0;
         }
     }
@@ -86,23 +88,28 @@ static vly_status write_npz(const weights *w, const char *path) {
     return vly_npz_close(z);
 }
 
-static vly_status write_safetensors(const weights *w, const char *path, const vly_checkpoint *c, const char *layout) {
+static vly_status write_safetensors(const weights *w, const char *path, const vly_checkpoint *c,
+                                    const char *layout) {
     vly_note notes[3] = {{.name = "layout"}, {.name = "env"}, {.name = "digest_of_source"}};
     const char *env = vly_checkpoint_note_text(c, "env");
     snprintf(notes[0].value, sizeof notes[0].value, "%s", layout);
     snprintf(notes[1].value, sizeof notes[1].value, "%s", env ? env : "");
     snprintf(notes[2].value, sizeof notes[2].value, "%s", vly_checkpoint_digest(c));
     for (int i = 0; i < w->n; i++) w->tensors[i].data = w->data[i];
-    const vly_checkpoint_data d = {.tensors = w->tensors, .tensor_count = w->n, .notes = notes, .note_count = 3};
+    const vly_checkpoint_data d = {
+        .tensors = w->tensors, .tensor_count = w->n, .notes = notes, .note_count = 3};
     return vly_checkpoint_write(path, &d, NULL);
 }
 
-/* The network that the tensors belong to: the run's configuration names it, its heads say which algorithm's it is. */
-static vly_status open_net(vly_net **net, vly_env *env, vly_config *config, const vly_checkpoint *c) {
+/* The network that the tensors belong to: the run's configuration names it, its heads say which
+ * algorithm's it is. */
+static vly_status open_net(vly_net **net, vly_env *env, vly_config *config,
+                           const vly_checkpoint *c) {
     vly_compute fp32 = {0}; /* one that offers nothing but float32 */
     vly_env_args args = vly_config_env_args(config);
-    const vly_head_kind head = vly_checkpoint_find(c, "q.value.weight") ? VLY_HEAD_DUELING
-                               : vly_checkpoint_find(c, "q.head.weight") ? VLY_HEAD_Q : VLY_HEAD_POLICY_VALUE;
+    const vly_head_kind head = vly_checkpoint_find(c, "q.value.weight")  ? VLY_HEAD_DUELING
+                               : vly_checkpoint_find(c, "q.head.weight") ? VLY_HEAD_Q
+                                                                         : VLY_HEAD_POLICY_VALUE;
     VLY_TRY(vly_env_open(env, config->run.env, &args));
     const vly_algo_args algo = {.compute = &fp32, .env = env, .config = config};
     const vly_status status = vly_learner_net(net, &algo, head);
@@ -110,32 +117,42 @@ static vly_status open_net(vly_net **net, vly_env *env, vly_config *config, cons
     return status;
 }
 
-static vly_status fill_params(const weights *w, const vly_net *net, float *param, const char *path) {
+static vly_status fill_params(const weights *w, const vly_net *net, float *param,
+                              const char *path) {
     const vly_tensor *t;
     for (int i = 0; (t = vly_net_tensor(net, i)) != NULL; i++) {
         int k = 0;
         while (k < w->n && strcmp(w->tensors[k].name, t->name)) k++;
         if (k == w->n || vly_array_bytes(&w->tensors[k]) != (size_t)t->n * sizeof *param)
-            return vly_fail(VLY_EINVAL, "%s does not hold %s of the network that the run's config.yaml describes", path, t->name);
+            return vly_fail(
+                VLY_EINVAL,
+                "%s does not hold %s of the network that the run's config.yaml describes", path,
+                t->name);
         memcpy(param + t->offset, w->data[k], (size_t)t->n * sizeof *param);
     }
     return VLY_OK;
 }
 
-static vly_status write_onnx(const weights *w, const char *path, const vly_checkpoint *c, const char *run, const char *layout) {
+static vly_status write_onnx(const weights *w, const char *path, const vly_checkpoint *c,
+                             const char *run, const char *layout) {
     vly_config *config = malloc(sizeof *config);
     vly_net *net = NULL;
     vly_env env;
     float *param = NULL;
-    vly_status status = config ? vly_run_load_config(run, config) : vly_fail(VLY_ENOMEM, "no memory for a configuration");
+    vly_status status = config ? vly_run_load_config(run, config)
+                               : vly_fail(VLY_ENOMEM, "no memory for a configuration");
     if (status == VLY_OK) status = open_net(&net, &env, config, c);
-    if (status == VLY_OK && !(param = calloc((size_t)vly_net_params(net), sizeof *param))) status = vly_fail(VLY_ENOMEM, "no memory for the weights");
+    if (status == VLY_OK && !(param = calloc((size_t)vly_net_params(net), sizeof *param)))
+        status = vly_fail(VLY_ENOMEM, "no memory for the weights");
     if (status == VLY_OK) status = fill_params(w, net, param, vly_checkpoint_path(c));
     if (status == VLY_OK) {
         vly_note notes[] = {{.name = "env"}, {.name = "digest_of_source"}};
         snprintf(notes[0].value, sizeof notes[0].value, "%.190s", config->run.env);
         snprintf(notes[1].value, sizeof notes[1].value, "%s", vly_checkpoint_digest(c));
-        const vly_onnx_options o = {.native = !strcmp(layout, "native"), .name = vly_net_kind_name(vly_net_description(net)->kind), .notes = notes, .note_count = 2};
+        const vly_onnx_options o = {.native = !strcmp(layout, "native"),
+                                    .name = vly_net_kind_name(vly_net_description(net)->kind),
+                                    .notes = notes,
+                                    .note_count = 2};
         status = vly_onnx_write(path, net, param, &o);
     }
     if (net) vly_net_destroy(net), env.close(&env);
@@ -144,31 +161,40 @@ static vly_status write_onnx(const weights *w, const char *path, const vly_check
     return status;
 }
 
-static vly_status export_weights(vly_cli *cli, vly_checkpoint *c, char *path, size_t bytes, weights *w) {
+static vly_status export_weights(vly_cli *cli, vly_checkpoint *c, char *path, size_t bytes,
+                                 weights *w) {
     const export_options *o = cli->own;
-    if (o->out[0]) snprintf(path, bytes, "%s", o->out);
-    else snprintf(path, bytes, "%.1000s%s.%s", cli->positional[0], strstr(cli->positional[0], ".safetensors") ? ".weights" : "/weights", o->format);
+    if (o->out[0])
+        snprintf(path, bytes, "%s", o->out);
+    else
+        snprintf(path, bytes, "%.1000s%s.%s", cli->positional[0],
+                 strstr(cli->positional[0], ".safetensors") ? ".weights" : "/weights", o->format);
     VLY_TRY(read_weights(c, w));
     if (!strcmp(o->format, "onnx")) return write_onnx(w, path, c, cli->positional[0], o->layout);
     if (!strcmp(o->layout, "torch")) VLY_TRY(to_torch(w));
-    return !strcmp(o->format, "npz") ? write_npz(w, path) : write_safetensors(w, path, c, o->layout);
+    return !strcmp(o->format, "npz") ? write_npz(w, path)
+                                     : write_safetensors(w, path, c, o->layout);
 }
 
 /* ---- the run's records ---- */
 
 /* `to`: standard output, or a file that appears whole or not at all. */
-static vly_status write_records(const char *run, const char *path, bool csv, json_t **columns, int64_t *rows) {
-    vly_status (*const put)(const char *run_, FILE *out_, json_t **columns_, int64_t *rows_) = csv ? vly_records_csv : vly_records_json_lines;
+static vly_status write_records(const char *run, const char *path, bool csv, json_t **columns,
+                                int64_t *rows) {
+    vly_status (*const put)(const char *run_, FILE *out_, json_t **columns_,
+                            int64_t *rows_) = csv ? vly_records_csv : vly_records_json_lines;
     char temporary[VLY_PATH + 64];
     vly_status status;
     if (!strcmp(path, "-")) return put(run, stdout, columns, rows);
     const int fd = vly_file_begin(path, temporary, sizeof temporary, &status);
     if (fd < 0) return status;
     FILE *out = fdopen(dup(fd), "w");
-    status = out ? put(run, out, columns, rows) : vly_fail(VLY_EIO, "cannot write %s: %s", path, strerror(errno));
+    status = out ? put(run, out, columns, rows)
+                 : vly_fail(VLY_EIO, "cannot write %s: %s", path, strerror(errno));
     if (out && fclose(out) && status == VLY_OK) {
         json_decref(*columns);
-        status = vly_fail(errno == ENOSPC ? VLY_ENOSPACE : VLY_EIO, "cannot write %s: %s", path, strerror(errno));
+        status = vly_fail(errno == ENOSPC ? VLY_ENOSPACE : VLY_EIO, "cannot write %s: %s", path,
+                          strerror(errno));
     }
     if (status == VLY_OK) return vly_file_commit(fd, temporary, path);
     vly_file_abort(fd, temporary);
@@ -181,13 +207,19 @@ static int export_records(vly_cli *cli) {
     char path[VLY_PATH];
     json_t *columns;
     int64_t rows;
-    if (o->out[0]) snprintf(path, sizeof path, "%s", o->out);
-    else snprintf(path, sizeof path, "%.1200s/%s", cli->positional[0], csv ? "metrics.csv" : "records.jsonl"); /* metrics.jsonl is the run's own */
+    if (o->out[0])
+        snprintf(path, sizeof path, "%s", o->out);
+    else
+        snprintf(path, sizeof path, "%.1200s/%s", cli->positional[0],
+                 csv ? "metrics.csv" : "records.jsonl"); /* metrics.jsonl is the run's own */
     const vly_status status = write_records(cli->positional[0], path, csv, &columns, &rows);
     if (status != VLY_OK) return vly_cli_fail(status);
-    if (strcmp(path, "-")) fprintf(cli->people, "%s records of %zu columns in %s\n", vly_thousands(rows), json_array_size(columns), path);
+    if (strcmp(path, "-"))
+        fprintf(cli->people, "%s records of %zu columns in %s\n", vly_thousands(rows),
+                json_array_size(columns), path);
     if (cli->json)
-        vly_cli_print_json(json_pack("{s:s, s:s, s:I, s:O}", "file", path, "format", o->format, "records", (json_int_t)rows, "columns", columns));
+        vly_cli_print_json(json_pack("{s:s, s:s, s:I, s:O}", "file", path, "format", o->format,
+                                     "records", (json_int_t)rows, "columns", columns));
     json_decref(columns);
     return VLY_EXIT_DONE;
 }
@@ -205,39 +237,54 @@ static int run(vly_cli *cli) {
     if (status == VLY_OK) {
         json_t *names = json_array();
         for (int i = 0; i < w.n; i++) json_array_append_new(names, json_string(w.tensors[i].name));
-        fprintf(cli->people, "%d tensors of %s in %s (%s layout)\n", w.n, vly_checkpoint_path(c), path, o->layout);
+        fprintf(cli->people, "%d tensors of %s in %s (%s layout)\n", w.n, vly_checkpoint_path(c),
+                path, o->layout);
         if (cli->json)
-            vly_cli_print_json(json_pack("{s:s, s:s, s:s, s:s, s:o}", "file", path, "format", o->format, "layout", o->layout, "checkpoint",
+            vly_cli_print_json(json_pack("{s:s, s:s, s:s, s:s, s:o}", "file", path, "format",
+                                         o->format, "layout", o->layout, "checkpoint",
                                          vly_checkpoint_path(c), "tensors", names));
-        else json_decref(names);
-    } else code = vly_cli_fail(status);
+        else
+            json_decref(names);
+    } else
+        code = vly_cli_fail(status);
     vly_checkpoint_close(c);
     free_weights(&w);
     return code;
 }
 
 static const vly_option own[] = {
-    VLY_CLI_TEXT(export_options, format, "safetensors", "safetensors|npz|onnx|csv|jsonl", "of the file"),
-    VLY_CLI_TEXT(export_options, layout, "torch", "torch|native", "of convolutions and of the layer that reads them; onnx: of the input"),
-    VLY_CLI_TEXT(export_options, out, "", NULL, "file to write; default: RUN/weights.FORMAT, RUN/metrics.csv, RUN/records.jsonl; - is standard output for the last two"),
-    VLY_CLI_BOOL(export_options, best, "the checkpoint with the best training return instead of the newest"),
+    VLY_CLI_TEXT(export_options, format, "safetensors", "safetensors|npz|onnx|csv|jsonl",
+                 "of the file"),
+    VLY_CLI_TEXT(export_options, layout, "torch", "torch|native",
+                 "of convolutions and of the layer that reads them; onnx: of the input"),
+    VLY_CLI_TEXT(export_options, out, "", NULL,
+                 "file to write; default: RUN/weights.FORMAT, RUN/metrics.csv, RUN/records.jsonl; "
+                 "- is standard output for the last two"),
+    VLY_CLI_BOOL(export_options, best,
+                 "the checkpoint with the best training return instead of the newest"),
 };
 
 const vly_verb vly_verb_export = {
     .name = "export",
     .positional_help = "RUN",
     .summary = "an agent for other programs: weights or an ONNX model; a run's records as CSV",
-    .examples = "volley export runs/x --format npz\nvolley export runs/x --format safetensors --out agent.safetensors\nvolley export runs/x --format onnx --best\n"
+    .examples = "volley export runs/x --format npz\nvolley export runs/x --format safetensors "
+                "--out agent.safetensors\nvolley export runs/x --format onnx --best\n"
                 "volley export runs/x --format csv --out - | head",
     .own = own,
     .own_count = sizeof own / sizeof *own,
     .own_bytes = sizeof(export_options),
-    .more = "Layouts. Linear layers are (out, in) in both. torch: convolutions (out, in, kh, kw), and the layer after them\n"
-            "reads (channel, y, x), as torch.nn.Flatten gives it. native: (out, kh, kw, in) and (y, x, channel).\n"
-            "onnx: the whole network, from `obs` as the environment gives it (uint8 images unscaled; torch: channels first)\n"
-            "to `logits` and `value`, or `q`; an LSTM reads `h`, `c` and writes `h_next`, `c_next`.\n"
-            "csv: metrics.jsonl as a table; a row a record, a column a name, empty where a record lacks it.\n"
-            "jsonl: the same, an object a line.",
+    .more =
+        "Layouts. Linear layers are (out, in) in both. torch: convolutions (out, in, kh, kw), and "
+        "the layer after them\n"
+        "reads (channel, y, x), as torch.nn.Flatten gives it. native: (out, kh, kw, in) and (y, x, "
+        "channel).\n"
+        "onnx: the whole network, from `obs` as the environment gives it (uint8 images unscaled; "
+        "torch: channels first)\n"
+        "to `logits` and `value`, or `q`; an LSTM reads `h`, `c` and writes `h_next`, `c_next`.\n"
+        "csv: metrics.jsonl as a table; a row a record, a column a name, empty where a record "
+        "lacks it.\n"
+        "jsonl: the same, an object a line.",
     .positional_min = 1,
     .positional_max = 1,
     .run = run,

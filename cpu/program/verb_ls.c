@@ -19,10 +19,12 @@ static json_t *ls_envs(vly_cli *cli) {
     for (int i = 0; vly_env_list(i); i++) {
         const vly_env_entry *e = vly_env_list(i);
         fprintf(cli->people, "  %-24s %-20s %s\n", e->name, e->gym_id ? e->gym_id : "", e->summary);
-        json_array_append_new(list, json_pack("{s:s, s:s?, s:s?, s:s}", "name", e->name, "gym_id", e->gym_id, "reference", e->reference,
-                                              "summary", e->summary));
+        json_array_append_new(list, json_pack("{s:s, s:s?, s:s?, s:s}", "name", e->name, "gym_id",
+                                              e->gym_id, "reference", e->reference, "summary",
+                                              e->summary));
     }
-    fprintf(cli->people, "  %-24s %-20s %s\n", "pong ...", "ALE/Pong-v5 ...", "104 Atari games: `volley ls atari`");
+    fprintf(cli->people, "  %-24s %-20s %s\n", "pong ...", "ALE/Pong-v5 ...",
+            "104 Atari games: `volley ls atari`");
     fprintf(cli->people, "  %-24s %-20s %s\n", "./my_env.so", "", "your own (examples/my_env.c)");
     return list;
 }
@@ -31,17 +33,20 @@ static json_t *ls_envs(vly_cli *cli) {
 static void print_modes(FILE *out, const vly_atari_game *g) {
     for (int i = 0; i < g->n_modes; i++) {
         if (g->n_modes > 12 && i == 8) fprintf(out, " ...");
-        if (g->n_modes <= 12 || i < 8 || i == g->n_modes - 1) fprintf(out, i ? " %d" : "%d", g->modes[i]);
+        if (g->n_modes <= 12 || i < 8 || i == g->n_modes - 1)
+            fprintf(out, i ? " %d" : "%d", g->modes[i]);
     }
 }
 
 static json_t *describe_game(const vly_atari_game *g, int found) {
     json_t *modes = json_array(), *levels = json_array();
     for (int i = 0; i < g->n_modes; i++) json_array_append_new(modes, json_integer(g->modes[i]));
-    for (int i = 0; i < g->n_difficulties; i++) json_array_append_new(levels, json_integer(g->difficulties[i]));
-    return json_pack("{s:s, s:s, s:b, s:i, s:o, s:i, s:o, s:s?}", "name", g->name, "md5", g->md5, "rom", found, "actions",
-                     __builtin_popcount(g->minimal), "modes", modes, "default_mode", g->default_mode, "difficulties", levels,
-                     "unproven", g->unproven);
+    for (int i = 0; i < g->n_difficulties; i++)
+        json_array_append_new(levels, json_integer(g->difficulties[i]));
+    return json_pack("{s:s, s:s, s:b, s:i, s:o, s:i, s:o, s:s?}", "name", g->name, "md5", g->md5,
+                     "rom", found, "actions", __builtin_popcount(g->minimal), "modes", modes,
+                     "default_mode", g->default_mode, "difficulties", levels, "unproven",
+                     g->unproven);
 }
 
 static json_t *ls_atari(vly_cli *cli) {
@@ -50,16 +55,22 @@ static json_t *ls_atari(vly_cli *cli) {
     char folder[VLY_PATH];
     json_t *list = json_array();
     const int n = vly_atari_rom_scan(o->roms, found);
-    fprintf(cli->people, "Atari games: %d of %d ROMs found; `make roms` fetches them. Looked in:\n", n, VLY_ATARI_GAMES);
-    for (int i = 0; vly_atari_rom_folder(o->roms, i, folder, sizeof folder); i++) fprintf(cli->people, "  %s\n", folder);
-    fprintf(cli->people, "  %-20s %-7s %-7s %-13s %s\n", "", "ROM", "actions", "difficulties", "modes");
+    fprintf(cli->people, "Atari games: %d of %d ROMs found; `make roms` fetches them. Looked in:\n",
+            n, VLY_ATARI_GAMES);
+    for (int i = 0; vly_atari_rom_folder(o->roms, i, folder, sizeof folder); i++)
+        fprintf(cli->people, "  %s\n", folder);
+    fprintf(cli->people, "  %-20s %-7s %-7s %-13s %s\n", "", "ROM", "actions", "difficulties",
+            "modes");
     for (int i = 0; i < VLY_ATARI_GAMES; i++) {
         const vly_atari_game *g = &vly_atari_games[i];
         char levels[32] = "";
-        for (int k = 0; k < g->n_difficulties; k++) snprintf(levels + 2 * k, sizeof levels - 2 * (size_t)k, "%d ", g->difficulties[k]);
-        fprintf(cli->people, "  %-20s %-7s %-7d %-13s ", g->name, found[i] ? "found" : "-", __builtin_popcount(g->minimal), levels);
+        for (int k = 0; k < g->n_difficulties; k++)
+            snprintf(levels + 2 * k, sizeof levels - 2 * (size_t)k, "%d ", g->difficulties[k]);
+        fprintf(cli->people, "  %-20s %-7s %-7d %-13s ", g->name, found[i] ? "found" : "-",
+                __builtin_popcount(g->minimal), levels);
         print_modes(cli->people, g);
-        fprintf(cli->people, "%s%s\n", g->unproven ? "  not offered: " : "", g->unproven ? g->unproven : "");
+        fprintf(cli->people, "%s%s\n", g->unproven ? "  not offered: " : "",
+                g->unproven ? g->unproven : "");
         json_array_append_new(list, describe_game(g, found[i]));
     }
     return list;
@@ -70,8 +81,10 @@ static json_t *ls_algos(vly_cli *cli) {
     fprintf(cli->people, "algorithms\n");
     for (int i = 0; vly_algo_list(i); i++) {
         const vly_algo_entry *a = vly_algo_list(i);
-        fprintf(cli->people, "  %-12s %-6s %s\n", a->name, a->schedule == VLY_SCHEDULE_ASYNC ? "async" : "sync", a->summary);
-        json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "name", a->name, "section", a->section, "summary", a->summary));
+        fprintf(cli->people, "  %-12s %-6s %s\n", a->name,
+                a->schedule == VLY_SCHEDULE_ASYNC ? "async" : "sync", a->summary);
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "name", a->name, "section",
+                                              a->section, "summary", a->summary));
     }
     return list;
 }
@@ -82,13 +95,16 @@ static json_t *ls_presets(vly_cli *cli) {
     for (int i = 0; vly_preset_list(i); i++) {
         const vly_preset *p = vly_preset_list(i);
         fprintf(cli->people, "  %-22s %-20s %-8s %s\n", p->name, p->env, p->algo, p->summary);
-        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s, s:s}", "name", p->name, "env", p->env, "algo", p->algo, "summary",
-                                              p->summary, "settings", p->settings));
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s, s:s}", "name", p->name, "env",
+                                              p->env, "algo", p->algo, "summary", p->summary,
+                                              "settings", p->settings));
     }
     return list;
 }
 
-static int by_name(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+static int by_name(const void *a, const void *b) {
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
 
 static char **sorted_names(const char *folder, int *n) {
     char **names = NULL;
@@ -127,9 +143,11 @@ static json_t *describe_run(vly_cli *cli, const char *run) {
     int64_t steps = 0;
     const char *mean = c ? vly_checkpoint_note_text(c, "return_mean_100") : NULL;
     if (c && vly_checkpoint_note_int(c, "steps", &steps) != VLY_OK) steps = 0;
-    fprintf(cli->people, "  %-50s %-20s %-8s %14s steps  return %s\n", run, config.run.env, config.run.algo, vly_thousands(steps), mean ? mean : "-");
-    json_t *o = json_pack("{s:s, s:s, s:s, s:I, s:I, s:o}", "run", run, "env", config.run.env, "algo", config.run.algo, "seed",
-                          (json_int_t)config.run.seed, "steps", (json_int_t)steps, "return_mean_100",
+    fprintf(cli->people, "  %-50s %-20s %-8s %14s steps  return %s\n", run, config.run.env,
+            config.run.algo, vly_thousands(steps), mean ? mean : "-");
+    json_t *o = json_pack("{s:s, s:s, s:s, s:I, s:I, s:o}", "run", run, "env", config.run.env,
+                          "algo", config.run.algo, "seed", (json_int_t)config.run.seed, "steps",
+                          (json_int_t)steps, "return_mean_100",
                           mean ? vly_json_real(strtod(mean, NULL)) : json_null());
     vly_checkpoint_close(c);
     for (int i = 0; i < n; i++) free(names[i]);
@@ -151,7 +169,8 @@ static json_t *ls_runs(vly_cli *cli) {
         free(names[i]);
     }
     free(names);
-    if (!json_array_size(list)) fprintf(cli->people, "  none yet: `volley train cartpole` makes one\n");
+    if (!json_array_size(list))
+        fprintf(cli->people, "  none yet: `volley train cartpole` makes one\n");
     return list;
 }
 
@@ -165,9 +184,11 @@ static json_t *ls_options_(vly_cli *cli) {
     for (int i = 0; i < n; i++) {
         char allowed[512];
         vly_option_allowed(&o[i], allowed, sizeof allowed);
-        if (!own->markdown && !own->man) fprintf(cli->people, "  %s.%-22s %s\n", o[i].section, o[i].key, o[i].help);
-        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s, s:s}", "section", o[i].section, "key", o[i].key, "default", o[i].def,
-                                              "allowed", allowed, "help", o[i].help));
+        if (!own->markdown && !own->man)
+            fprintf(cli->people, "  %s.%-22s %s\n", o[i].section, o[i].key, o[i].help);
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s, s:s}", "section", o[i].section,
+                                              "key", o[i].key, "default", o[i].def, "allowed",
+                                              allowed, "help", o[i].help));
     }
     return list;
 }
@@ -176,10 +197,14 @@ static const struct {
     const char *name;
     json_t *(*list)(vly_cli *cli);
     bool usual; /* part of a plain `volley ls` */
-} topics[] = {{"envs", ls_envs, true}, {"algos", ls_algos, true}, {"presets", ls_presets, true}, {"atari", ls_atari, false}, {"runs", ls_runs, false}, {"options", ls_options_, false}};
+} topics[] = {{"envs", ls_envs, true},       {"algos", ls_algos, true},
+              {"presets", ls_presets, true}, {"atari", ls_atari, false},
+              {"runs", ls_runs, false},      {"options", ls_options_, false}};
 enum { TOPICS = sizeof topics / sizeof *topics };
 
-static const char *topic_name(int i) { return i < TOPICS ? topics[i].name : NULL; }
+static const char *topic_name(int i) {
+    return i < TOPICS ? topics[i].name : NULL;
+}
 
 static int ls(vly_cli *cli) {
     const char *wanted = cli->count ? cli->positional[0] : NULL;
@@ -194,19 +219,25 @@ static int ls(vly_cli *cli) {
         char near[128];
         vly_nearest(wanted, topic_name, near, sizeof near);
         json_decref(all);
-        return vly_cli_fail(vly_fail(VLY_EINVAL, "volley ls: '%.60s' is not one of envs, algos, presets, atari, runs, options%s%s", wanted,
-                                     *near ? "; nearest: " : "", near));
+        return vly_cli_fail(vly_fail(
+            VLY_EINVAL,
+            "volley ls: '%.60s' is not one of envs, algos, presets, atari, runs, options%s%s",
+            wanted, *near ? "; nearest: " : "", near));
     }
-    if (cli->json) vly_cli_print_json(all);
-    else json_decref(all);
+    if (cli->json)
+        vly_cli_print_json(all);
+    else
+        json_decref(all);
     return VLY_EXIT_DONE;
 }
 
 static const vly_option own[] = {
-    VLY_CLI_TEXT(ls_options, roms, "", NULL, "folder of Atari ROMs; otherwise $VOLLEY_ROMS or the cache"),
+    VLY_CLI_TEXT(ls_options, roms, "", NULL,
+                 "folder of Atari ROMs; otherwise $VOLLEY_ROMS or the cache"),
     VLY_CLI_TEXT(ls_options, runs, "runs", NULL, "folder of runs"),
     VLY_CLI_BOOL(ls_options, markdown, "`ls options` as the reference page"),
-    VLY_CLI_BOOL(ls_options, man, "`ls options` as the manual page: volley ls options --man | man -l -"),
+    VLY_CLI_BOOL(ls_options, man,
+                 "`ls options` as the manual page: volley ls options --man | man -l -"),
 };
 
 const vly_verb vly_verb_ls = {

@@ -10,10 +10,14 @@ typedef struct {
 
 static const vly_option own[] = {
     VLY_CLI_INT(monitor_options, port, "8265", 0, 65535, "port to listen on; 0: any that is free"),
-    VLY_CLI_TEXT(monitor_options, bind, "127.0.0.1", NULL, "address to listen on; others than loopback need a token"),
-    VLY_CLI_TEXT(monitor_options, token, "", NULL, "what a client must know: at least 16 letters and digits"),
-    VLY_CLI_TEXT(monitor_options, hosts, "", NULL, "further host names that the page may be asked for by, comma-separated"),
-    VLY_CLI_TEXT(monitor_options, store, "", NULL, "a Redis to look for fleets in, beside those that the runs name"),
+    VLY_CLI_TEXT(monitor_options, bind, "127.0.0.1", NULL,
+                 "address to listen on; others than loopback need a token"),
+    VLY_CLI_TEXT(monitor_options, token, "", NULL,
+                 "what a client must know: at least 16 letters and digits"),
+    VLY_CLI_TEXT(monitor_options, hosts, "", NULL,
+                 "further host names that the page may be asked for by, comma-separated"),
+    VLY_CLI_TEXT(monitor_options, store, "", NULL,
+                 "a Redis to look for fleets in, beside those that the runs name"),
 };
 
 static sem_t done;
@@ -25,8 +29,12 @@ static void stop(void *arg) {
 static int run(vly_cli *cli) {
     const monitor_options *o = cli->own;
     vly_monitor *m;
-    const vly_monitor_options options = {.folder = cli->count ? cli->positional[0] : "runs", .bind = o->bind, .token = o->token, .hosts = o->hosts,
-                                         .port = o->port, .store = o->store};
+    const vly_monitor_options options = {.folder = cli->count ? cli->positional[0] : "runs",
+                                         .bind = o->bind,
+                                         .token = o->token,
+                                         .hosts = o->hosts,
+                                         .port = o->port,
+                                         .store = o->store};
     const vly_status status = vly_monitor_start(&m, &options);
     if (status != VLY_OK) return vly_cli_fail(status);
     fprintf(cli->people, "%s\nCtrl-C ends it; the runs go on.\n", vly_monitor_url(m));
@@ -35,7 +43,9 @@ static int run(vly_cli *cli) {
     vly_cli_watch_signals(stop, NULL);
     while (!vly_cli_signal()) sem_wait(&done);
     vly_cli_watch_signals(NULL, NULL);
-    if (cli->json) vly_cli_print_json(json_pack("{s:s, s:s}", "folder", options.folder, "url", vly_monitor_url(m)));
+    if (cli->json)
+        vly_cli_print_json(
+            json_pack("{s:s, s:s}", "folder", options.folder, "url", vly_monitor_url(m)));
     vly_monitor_stop(m);
     return VLY_EXIT_DONE;
 }
@@ -50,7 +60,8 @@ const vly_verb vly_verb_monitor = {
     .own = own,
     .own_count = sizeof own / sizeof own[0],
     .own_bytes = sizeof(monitor_options),
-    .more = "RUNS_DIR is a folder of runs (default: runs) or one run. /metrics is for Prometheus. A run shows its own page with `volley train ENV --monitor`.",
+    .more = "RUNS_DIR is a folder of runs (default: runs) or one run. /metrics is for Prometheus. "
+            "A run shows its own page with `volley train ENV --monitor`.",
     .positional_max = 1,
     .run = run,
 };

@@ -1,4 +1,5 @@
-/* play: in the terminal, two pixels a character; or in a window of ffplay. record: to a file by ffmpeg or libpng. */
+/* play: in the terminal, two pixels a character; or in a window of ffplay. record: to a file by
+ * ffmpeg or libpng. */
 #include <errno.h>
 #include <math.h>
 #include <signal.h>
@@ -25,15 +26,18 @@ static const vly_option own_play[] = {
     VLY_CLI_INT(play_options, seed, "1000", 0, 9e18, "seed of environment and actions"),
     VLY_CLI_BOOL(play_options, greedy, "take the likeliest action instead of sampling"),
     VLY_CLI_BOOL(play_options, best, "the best checkpoint instead of the newest"),
-    VLY_CLI_BOOL(play_options, window, "a window instead of the terminal (needs a display and ffplay)"),
+    VLY_CLI_BOOL(play_options, window,
+                 "a window instead of the terminal (needs a display and ffplay)"),
     VLY_CLI_TEXT(play_options, device, "auto", NULL, "auto, cpu, cuda:0"),
 };
 
 static const vly_option own_record[] = {
     VLY_CLI_INT(play_options, episodes, "1", 1, 1e6, "episodes to record"),
-    VLY_CLI_TEXT(play_options, out, "agent.mp4", NULL, "a name.mp4, name.gif (ffmpeg makes them) or name.png (a sheet of moments)"),
+    VLY_CLI_TEXT(play_options, out, "agent.mp4", NULL,
+                 "a name.mp4, name.gif (ffmpeg makes them) or name.png (a sheet of moments)"),
     VLY_CLI_INT(play_options, fps, "0", 0, 1000, "agent steps a second; 0: the game's own speed"),
-    VLY_CLI_INT(play_options, zoom, "0", 0, 16, "pixels for one of the environment's; 0: about 480 in all"),
+    VLY_CLI_INT(play_options, zoom, "0", 0, 16,
+                "pixels for one of the environment's; 0: about 480 in all"),
     VLY_CLI_INT(play_options, steps, "20000", 1, 1e12, "at most so many steps"),
     VLY_CLI_INT(play_options, seed, "1000", 0, 9e18, "seed of environment and actions"),
     VLY_CLI_BOOL(play_options, greedy, "take the likeliest action instead of sampling"),
@@ -53,13 +57,15 @@ static void caption(char *text, size_t bytes, const vly_agent_moment *m) {
 }
 
 /* An Atari game runs at 60 frames a second; the rest is watched at 30 steps. */
-static int own_speed(const vly_env *env) { return env->frames_per_step > 1 ? 60 / env->frames_per_step : 30; }
+static int own_speed(const vly_env *env) {
+    return env->frames_per_step > 1 ? 60 / env->frames_per_step : 30;
+}
 
 /* ---- where pictures go ---- */
 
 typedef struct {
-    FILE *pipe;       /* ffmpeg or ffplay */
-    uint8_t **kept;   /* PNG: thinned as they come, so that the whole time is covered */
+    FILE *pipe;     /* ffmpeg or ffplay */
+    uint8_t **kept; /* PNG: thinned as they come, so that the whole time is covered */
     int kept_count, every, seen;
 } sink;
 enum { KEPT_MAX = 32, SHEET_COLUMNS = 4, SHEET_MAX = 16 };
@@ -75,18 +81,25 @@ static void quote(char *to, size_t bytes, const char *from) {
     size_t n = 0;
     to[n++] = '\'';
     for (; *from && n + 6 < bytes; from++) {
-        if (*from == '\'') n += (size_t)snprintf(to + n, bytes - n, "'\\''");
-        else to[n++] = *from;
+        if (*from == '\'')
+            n += (size_t)snprintf(to + n, bytes - n, "'\\''");
+        else
+            to[n++] = *from;
     }
     to[n++] = '\'';
     to[n] = '\0';
 }
 
-static vly_status open_pipe(sink *s, const vly_picture *p, int fps, const char *program, const char *rest) {
+static vly_status open_pipe(sink *s, const vly_picture *p, int fps, const char *program,
+                            const char *rest) {
     char command[4096];
-    if (!has_command(program)) return vly_fail(VLY_ENOTFOUND, "%s is not installed: apt-get install ffmpeg, or --out a .png", program);
-    snprintf(command, sizeof command, "%s -loglevel error -f rawvideo -pixel_format rgb24 -video_size %dx%d -framerate %d %s", program, p->width,
-             p->height, fps, rest);
+    if (!has_command(program))
+        return vly_fail(VLY_ENOTFOUND,
+                        "%s is not installed: apt-get install ffmpeg, or --out a .png", program);
+    snprintf(
+        command, sizeof command,
+        "%s -loglevel error -f rawvideo -pixel_format rgb24 -video_size %dx%d -framerate %d %s",
+        program, p->width, p->height, fps, rest);
     signal(SIGPIPE, SIG_IGN);
     s->pipe = popen(command, "w");
     return s->pipe ? VLY_OK : vly_fail(VLY_EIO, "cannot start %s: %s", program, strerror(errno));
@@ -106,10 +119,13 @@ static vly_status open_sink(sink *s, const vly_picture *p, int fps, const char *
         return s->kept ? VLY_OK : vly_fail(VLY_ENOMEM, "no memory for pictures");
     }
     if (ends_with(out, ".gif"))
-        snprintf(rest, sizeof rest, "-i - -vf 'split[a][b];[a]palettegen[p];[b][p]paletteuse' -y %s", name);
+        snprintf(rest, sizeof rest,
+                 "-i - -vf 'split[a][b];[a]palettegen[p];[b][p]paletteuse' -y %s", name);
     else if (ends_with(out, ".mp4"))
-        snprintf(rest, sizeof rest, "-i - -c:v libx264 -pix_fmt yuv420p -crf 18 -movflags +faststart -y %s", name);
-    else return vly_fail(VLY_EINVAL, "--out %s: the name has to end in .mp4, .gif or .png", out);
+        snprintf(rest, sizeof rest,
+                 "-i - -c:v libx264 -pix_fmt yuv420p -crf 18 -movflags +faststart -y %s", name);
+    else
+        return vly_fail(VLY_EINVAL, "--out %s: the name has to end in .mp4, .gif or .png", out);
     return open_pipe(s, p, fps, "ffmpeg", rest);
 }
 
@@ -147,15 +163,20 @@ static vly_status save_sheet(const sink *s, const vly_picture *p, const char *ou
     for (int i = 0; i < n; i++) {
         const uint8_t *from = s->kept[n > 1 ? i * (s->kept_count - 1) / (n - 1) : 0];
         for (int y = 0; y < p->height; y++)
-            memcpy(sheet + ((size_t)(i / columns * p->height + y) * (size_t)columns + (size_t)(i % columns)) * line, from + (size_t)y * line, line);
+            memcpy(sheet + ((size_t)(i / columns * p->height + y) * (size_t)columns +
+                            (size_t)(i % columns)) *
+                               line,
+                   from + (size_t)y * line, line);
     }
-    const vly_status status = vly_picture_save_png(out, sheet, columns * p->width, rows * p->height);
+    const vly_status status = vly_picture_save_png(out, sheet, columns * p->width,
+                                                   rows * p->height);
     free(sheet);
     return status;
 }
 
 static vly_status close_sink(sink *s, const vly_picture *p, const char *out, vly_status status) {
-    if (s->pipe && pclose(s->pipe) != 0 && status == VLY_OK) status = vly_fail(VLY_EIO, "the video program could not make %s", out);
+    if (s->pipe && pclose(s->pipe) != 0 && status == VLY_OK)
+        status = vly_fail(VLY_EIO, "the video program could not make %s", out);
     if (s->kept && status == VLY_OK) status = save_sheet(s, p, out);
     for (int i = 0; i < s->kept_count; i++) free(s->kept[i]);
     free(s->kept);
@@ -180,17 +201,22 @@ static void pause_until(double *next, double step) {
 static void show(FILE *out, const vly_picture *p, const char *text) {
     struct winsize size = {.ws_col = 80, .ws_row = 24};
     ioctl(fileno(out), TIOCGWINSZ, &size);
-    const int most_w = size.ws_col > 8 ? size.ws_col : 80, most_h = size.ws_row > 4 ? 2 * (size.ws_row - 2) : 44;
+    const int most_w = size.ws_col > 8 ? size.ws_col : 80,
+              most_h = size.ws_row > 4 ? 2 * (size.ws_row - 2) : 44;
     double scale = fmax((double)p->plain_width / most_w, (double)p->plain_height / most_h);
     if (scale < 0.25) scale = 0.25;
     const int w = (int)(p->plain_width / scale), h = (int)(p->plain_height / scale) & ~1;
     fprintf(out, "\033[H%s\033[K\n", text);
     for (int y = 0; y + 1 < h + 1; y += 2) {
         for (int x = 0; x < w; x++) {
-            const uint8_t *a = p->plain + 3 * ((size_t)((int)(y * scale)) * (size_t)p->plain_width + (size_t)(int)(x * scale));
-            const int below = (int)((y + 1) * scale) < p->plain_height ? (int)((y + 1) * scale) : p->plain_height - 1;
-            const uint8_t *b = p->plain + 3 * ((size_t)below * (size_t)p->plain_width + (size_t)(int)(x * scale));
-            fprintf(out, "\033[38;2;%d;%d;%dm\033[48;2;%d;%d;%dm\xe2\x96\x80", a[0], a[1], a[2], b[0], b[1], b[2]);
+            const uint8_t *a = p->plain + 3 * ((size_t)((int)(y * scale)) * (size_t)p->plain_width +
+                                               (size_t)(int)(x * scale));
+            const int below = (int)((y + 1) * scale) < p->plain_height ? (int)((y + 1) * scale)
+                                                                       : p->plain_height - 1;
+            const uint8_t *b =
+                p->plain + 3 * ((size_t)below * (size_t)p->plain_width + (size_t)(int)(x * scale));
+            fprintf(out, "\033[38;2;%d;%d;%dm\033[48;2;%d;%d;%dm\xe2\x96\x80", a[0], a[1], a[2],
+                    b[0], b[1], b[2]);
         }
         fputs("\033[0m\033[K\n", out);
     }
@@ -199,7 +225,8 @@ static void show(FILE *out, const vly_picture *p, const char *text) {
 
 /* ---- both verbs ---- */
 
-static vly_status run_episodes(vly_cli *cli, vly_agent *a, const play_options *o, bool record, vly_picture *p, sink *s) {
+static vly_status run_episodes(vly_cli *cli, vly_agent *a, const play_options *o, bool record,
+                               vly_picture *p, sink *s) {
     const int fps = o->fps > 0 ? o->fps : own_speed(&a->env);
     vly_agent_moment m = {0};
     double next = 0;
@@ -209,9 +236,12 @@ static vly_status run_episodes(vly_cli *cli, vly_agent *a, const play_options *o
         VLY_TRY(vly_agent_step(a, &m));
         if (first) {
             VLY_TRY(vly_picture_create(p, &a->env, m.state, o->zoom));
-            if (record) VLY_TRY(open_sink(s, p, fps, o->out));
-            else if (o->window) VLY_TRY(open_pipe(s, p, fps, "ffplay", "-window_title volley -autoexit -i -"));
-            else fputs("\033[2J\033[?25l", cli->people);
+            if (record)
+                VLY_TRY(open_sink(s, p, fps, o->out));
+            else if (o->window)
+                VLY_TRY(open_pipe(s, p, fps, "ffplay", "-window_title volley -autoexit -i -"));
+            else
+                fputs("\033[2J\033[?25l", cli->people);
             first = false;
         }
         caption(text, sizeof text, &m);
@@ -223,7 +253,9 @@ static vly_status run_episodes(vly_cli *cli, vly_agent *a, const play_options *o
         }
         if (m.ended) {
             done++;
-            if (record) fprintf(cli->people, "episode %lld: return %.6g, %lld steps\n", (long long)done, m.score, (long long)m.length);
+            if (record)
+                fprintf(cli->people, "episode %lld: return %.6g, %lld steps\n", (long long)done,
+                        m.score, (long long)m.length);
         }
     }
     return VLY_OK;
@@ -231,7 +263,11 @@ static vly_status run_episodes(vly_cli *cli, vly_agent *a, const play_options *o
 
 static int play_or_record(vly_cli *cli, bool record) {
     const play_options *o = cli->own;
-    const vly_agent_options options = {.greedy = o->greedy, .best = o->best, .actors = 1, .seed = (uint64_t)o->seed, .device = o->device};
+    const vly_agent_options options = {.greedy = o->greedy,
+                                       .best = o->best,
+                                       .actors = 1,
+                                       .seed = (uint64_t)o->seed,
+                                       .device = o->device};
     vly_agent a;
     vly_picture p = {0};
     sink s = {0};
@@ -243,7 +279,8 @@ static int play_or_record(vly_cli *cli, bool record) {
     vly_cli_watch_signals(NULL, NULL);
     if (status == VLY_OK && record) fprintf(cli->people, "%s\n", o->out);
     if (status == VLY_OK && cli->json)
-        vly_cli_print_json(json_pack("{s:s, s:I, s:o}", "out", record ? o->out : "", "episodes", (json_int_t)a.episodes, "score", vly_json_real(a.score)));
+        vly_cli_print_json(json_pack("{s:s, s:I, s:o}", "out", record ? o->out : "", "episodes",
+                                     (json_int_t)a.episodes, "score", vly_json_real(a.score)));
     vly_picture_destroy(&p);
     vly_agent_close(&a);
     if (status != VLY_OK) return vly_cli_fail(status);
@@ -251,14 +288,19 @@ static int play_or_record(vly_cli *cli, bool record) {
     return VLY_EXIT_DONE;
 }
 
-static int play(vly_cli *cli) { return play_or_record(cli, false); }
-static int record(vly_cli *cli) { return play_or_record(cli, true); }
+static int play(vly_cli *cli) {
+    return play_or_record(cli, false);
+}
+static int record(vly_cli *cli) {
+    return play_or_record(cli, true);
+}
 
 const vly_verb vly_verb_play = {
     .name = "play",
     .positional_help = "RUN",
     .summary = "watch the agent: in the terminal, or in a window",
-    .examples = "volley play runs/pong-ppo-1-20261121-101500\nvolley play runs/x --greedy --fps 30 --window",
+    .examples = "volley play runs/pong-ppo-1-20261121-101500\nvolley play runs/x --greedy --fps 30 "
+                "--window",
     .own = own_play,
     .own_count = sizeof own_play / sizeof own_play[0],
     .own_bytes = sizeof(play_options),
@@ -270,8 +312,10 @@ const vly_verb vly_verb_play = {
 const vly_verb vly_verb_record = {
     .name = "record",
     .positional_help = "RUN",
-    .summary = "records episodes as a video, a GIF or a sheet of pictures, with score and value written over them",
-    .examples = "volley record runs/x --episodes 3 --out pong.mp4\nvolley record runs/x --out pong.gif --fps 15",
+    .summary = "records episodes as a video, a GIF or a sheet of pictures, with score and value "
+               "written over them",
+    .examples = "volley record runs/x --episodes 3 --out pong.mp4\nvolley record runs/x --out "
+                "pong.gif --fps 15",
     .own = own_record,
     .own_count = sizeof own_record / sizeof own_record[0],
     .own_bytes = sizeof(play_options),

@@ -1,4 +1,5 @@
-/* Curves of runs by gnuplot: runs of one environment and algorithm are seeds of one line, drawn as mean and range. */
+/* Curves of runs by gnuplot: runs of one environment and algorithm are seeds of one line, drawn as
+ * mean and range. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,10 +14,13 @@ typedef struct {
 } plot_options;
 
 static const vly_option own[] = {
-    VLY_CLI_TEXT(plot_options, metric, "charts/return_mean_100", NULL, "what to draw over agent steps; a name of metrics.jsonl"),
+    VLY_CLI_TEXT(plot_options, metric, "charts/return_mean_100", NULL,
+                 "what to draw over agent steps; a name of metrics.jsonl"),
     VLY_CLI_TEXT(plot_options, out, "curves.png", NULL, "name.png or name.svg"),
-    VLY_CLI_INT(plot_options, smooth, "1", 1, 10000, "mean over so many records; said in the legend"),
-    VLY_CLI_INT(plot_options, points, "400", 10, 100000, "points of a line: seeds are averaged on one grid"),
+    VLY_CLI_INT(plot_options, smooth, "1", 1, 10000,
+                "mean over so many records; said in the legend"),
+    VLY_CLI_INT(plot_options, points, "400", 10, 100000,
+                "points of a line: seeds are averaged on one grid"),
     VLY_CLI_INT(plot_options, width, "1000", 200, 10000, "pixels"),
     VLY_CLI_INT(plot_options, height, "600", 150, 10000, "pixels"),
 };
@@ -48,7 +52,8 @@ typedef struct {
 
 static vly_status add_record(void *arg, const json_t *record) {
     reading *r = arg;
-    const json_t *step = json_object_get(record, "step"), *value = json_object_get(record, r->metric);
+    const json_t *step = json_object_get(record, "step"),
+                 *value = json_object_get(record, r->metric);
     r->records++;
     if (!json_is_number(step) || !json_is_number(value)) return VLY_OK;
     return append(r->c, json_number_value(step), json_number_value(value), &r->room);
@@ -60,11 +65,15 @@ static vly_status read_curve(curve *c, const char *run, const char *metric) {
     vly_config *config = malloc(sizeof *config);
     if (!config) return vly_fail(VLY_ENOMEM, "no memory for a configuration");
     vly_status status = vly_run_load_config(run, config);
-    if (status == VLY_OK) snprintf(c->group, sizeof c->group, "%s %s", config->run.env, config->run.algo);
+    if (status == VLY_OK)
+        snprintf(c->group, sizeof c->group, "%s %s", config->run.env, config->run.algo);
     free(config);
     VLY_TRY(status);
     VLY_TRY(vly_records_each(run, add_record, &r));
-    return c->n ? VLY_OK : vly_fail(VLY_ENOTFOUND, "%s has no %s in its %d records; metrics.jsonl names what there is", run, metric, r.records);
+    return c->n ? VLY_OK
+                : vly_fail(VLY_ENOTFOUND,
+                           "%s has no %s in its %d records; metrics.jsonl names what there is", run,
+                           metric, r.records);
 }
 
 static void smooth(curve *c, int window) {
@@ -85,15 +94,20 @@ static double at_step(const curve *c, double step) {
     if (step < c->step[0] || step > c->step[high]) return NAN;
     while (high - low > 1) {
         const int mid = (low + high) / 2;
-        if (c->step[mid] <= step) low = mid;
-        else high = mid;
+        if (c->step[mid] <= step)
+            low = mid;
+        else
+            high = mid;
     }
-    const double span = c->step[high] - c->step[low], part = span > 0 ? (step - c->step[low]) / span : 0;
+    const double span = c->step[high] - c->step[low],
+                 part = span > 0 ? (step - c->step[low]) / span : 0;
     return c->value[low] + part * (c->value[high] - c->value[low]);
 }
 
-/* step in units, mean, mean - half, mean + half (95 % of the mean, normal), seeds: while all seeds go on. */
-static int write_group(FILE *out, const curve *curves, int count, const char *group, int points, double unit) {
+/* step in units, mean, mean - half, mean + half (95 % of the mean, normal), seeds: while all seeds
+ * go on. */
+static int write_group(FILE *out, const curve *curves, int count, const char *group, int points,
+                       double unit) {
     double last = INFINITY, first = 0;
     int seeds = 0;
     for (int i = 0; i < count; i++) {
@@ -110,9 +124,11 @@ static int write_group(FILE *out, const curve *curves, int count, const char *gr
             const double v = at_step(&curves[i], step);
             sum += v, square += v * v;
         }
-        const double mean = sum / seeds, spread = seeds > 1 ? sqrt(fmax(0, (square - sum * mean) / (seeds - 1))) : 0;
+        const double mean = sum / seeds,
+                     spread = seeds > 1 ? sqrt(fmax(0, (square - sum * mean) / (seeds - 1))) : 0;
         const double half = 1.96 * spread / sqrt(seeds);
-        if (isfinite(mean)) fprintf(out, "%.10g %.10g %.10g %.10g\n", step / unit, mean, mean - half, mean + half);
+        if (isfinite(mean))
+            fprintf(out, "%.10g %.10g %.10g %.10g\n", step / unit, mean, mean - half, mean + half);
     }
     return seeds;
 }
@@ -126,7 +142,11 @@ static vly_status draw(const curve *curves, int count, const plot_options *o) {
     double last = 0;
     for (int i = 0; i < count; i++) last = fmax(last, curves[i].step[curves[i].n - 1]);
     const double unit = last >= 1e6 ? 1e6 : last >= 1e4 ? 1e3 : 1;
-    fprintf(g, "set xlabel \"%sagent steps\"\nset ylabel \"%s\"\n", unit == 1e6 ? "million " : unit == 1e3 ? "thousand " : "", metric);
+    fprintf(g, "set xlabel \"%sagent steps\"\nset ylabel \"%s\"\n",
+            unit == 1e6   ? "million "
+            : unit == 1e3 ? "thousand "
+                          : "",
+            metric);
     char plots[16384] = "";
     size_t used = 0;
     int lines = 0;
@@ -140,10 +160,15 @@ static vly_status draw(const curve *curves, int count, const plot_options *o) {
         fputs("EOD\n", g);
         vly_gnuplot_escape(name, sizeof name, curves[i].group);
         if (seeds > 1)
-            used += (size_t)snprintf(plots + used, sizeof plots - used, "%s$d%d using 1:3:4 with filledcurves fs transparent solid 0.2 noborder lc %d notitle",
+            used += (size_t)snprintf(plots + used, sizeof plots - used,
+                                     "%s$d%d using 1:3:4 with filledcurves fs transparent solid "
+                                     "0.2 noborder lc %d notitle",
                                      used ? ", " : "plot ", lines, lines + 1);
-        used += (size_t)snprintf(plots + used, sizeof plots - used, "%s$d%d using 1:2 with lines lw 2 lc %d title \"%s (%d seed%s%s%s)\"", used ? ", " : "plot ",
-                                 lines, lines + 1, name, seeds, seeds > 1 ? "s: mean, 95% interval" : "", window, "");
+        used +=
+            (size_t)snprintf(plots + used, sizeof plots - used,
+                             "%s$d%d using 1:2 with lines lw 2 lc %d title \"%s (%d seed%s%s%s)\"",
+                             used ? ", " : "plot ", lines, lines + 1, name, seeds,
+                             seeds > 1 ? "s: mean, 95% interval" : "", window, "");
         if (used >= sizeof plots) break;
         lines++;
     }
@@ -154,7 +179,8 @@ static vly_status draw(const curve *curves, int count, const plot_options *o) {
 static int run(vly_cli *cli) {
     const plot_options *o = cli->own;
     curve *curves = calloc((size_t)cli->count, sizeof *curves);
-    vly_status status = curves ? VLY_OK : vly_fail(VLY_ENOMEM, "no memory for %d curves", cli->count);
+    vly_status status = curves ? VLY_OK
+                               : vly_fail(VLY_ENOMEM, "no memory for %d curves", cli->count);
     for (int i = 0; i < cli->count && status == VLY_OK; i++) {
         status = read_curve(&curves[i], cli->positional[i], o->metric);
         if (status == VLY_OK && o->smooth > 1) smooth(&curves[i], o->smooth);
@@ -164,7 +190,9 @@ static int run(vly_cli *cli) {
     free(curves);
     if (status != VLY_OK) return vly_cli_fail(status);
     fprintf(cli->people, "%s\n", o->out);
-    if (cli->json) vly_cli_print_json(json_pack("{s:s, s:s, s:i}", "out", o->out, "metric", o->metric, "runs", cli->count));
+    if (cli->json)
+        vly_cli_print_json(
+            json_pack("{s:s, s:s, s:i}", "out", o->out, "metric", o->metric, "runs", cli->count));
     return VLY_EXIT_DONE;
 }
 
@@ -172,7 +200,8 @@ const vly_verb vly_verb_plot = {
     .name = "plot",
     .positional_help = "RUN...",
     .summary = "draws curves of runs; several seeds of one setting as mean and interval",
-    .examples = "volley plot runs/cartpole-ppo-* --out curves.png\nvolley plot runs/a runs/b --metric losses/value_loss --smooth 10 --out loss.svg",
+    .examples = "volley plot runs/cartpole-ppo-* --out curves.png\nvolley plot runs/a runs/b "
+                "--metric losses/value_loss --smooth 10 --out loss.svg",
     .own = own,
     .own_count = sizeof own / sizeof *own,
     .own_bytes = sizeof(plot_options),

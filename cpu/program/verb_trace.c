@@ -22,33 +22,44 @@ typedef struct {
     size_t n;
 } table;
 
-/* Atari's actions are ALE's numbers. At random: of all 18 for frames, of the environment's own for steps. */
+/* Atari's actions are ALE's numbers. At random: of all 18 for frames, of the environment's own for
+ * steps. */
 static vly_status get_actions(table *t) {
     const trace_options *o = t->o;
     const bool own = t->atari && o->observations && !o->actions[0];
     const int count = t->atari && !own ? VLY_ATARI_ACTIONS : t->env->actions;
-    if (o->actions[0] && o->random >= 0) return vly_fail(VLY_EINVAL, "--actions and --random are two answers to one question");
+    if (o->actions[0] && o->random >= 0)
+        return vly_fail(VLY_EINVAL, "--actions and --random are two answers to one question");
     if (o->actions[0]) return vly_trace_read_actions(o->actions, count, &t->actions, &t->n);
-    if (o->random < 0) return vly_fail(VLY_EINVAL, "which actions? --actions FILE (one a line) or --random N, 0 or more of them");
+    if (o->random < 0)
+        return vly_fail(
+            VLY_EINVAL,
+            "which actions? --actions FILE (one a line) or --random N, 0 or more of them");
     t->n = (size_t)o->random;
     VLY_TRY(vly_trace_random_actions((uint64_t)o->seed, count, t->n, &t->actions));
-    for (size_t i = 0; own && i < t->n; i++) t->actions[i] = vly_atari_action(t->env, t->actions[i]);
+    for (size_t i = 0; own && i < t->n; i++)
+        t->actions[i] = vly_atari_action(t->env, t->actions[i]);
     return VLY_OK;
 }
 
 static vly_status write_rows(const table *t, FILE *out) {
     const uint64_t seed = (uint64_t)t->o->seed;
     if (!t->atari) return vly_trace_write(out, t->env, seed, t->actions, t->n);
-    return (t->o->observations ? vly_atari_trace_observations : vly_atari_trace)(out, t->config->run.env, &t->config->atari, seed, t->actions, t->n);
+    return (t->o->observations ? vly_atari_trace_observations : vly_atari_trace)(
+        out, t->config->run.env, &t->config->atari, seed, t->actions, t->n);
 }
 
 static vly_status write_table(const table *t) {
     const char *name = t->o->out;
     FILE *out = name[0] ? fopen(name, "w") : stdout;
-    if (!out) return vly_fail(errno == ENOENT || errno == EISDIR ? VLY_ENOTFOUND : VLY_EIO, "cannot create %s: %s", name, strerror(errno));
+    if (!out)
+        return vly_fail(errno == ENOENT || errno == EISDIR ? VLY_ENOTFOUND : VLY_EIO,
+                        "cannot create %s: %s", name, strerror(errno));
     vly_status status = write_rows(t, out);
-    if (out == stdout) return status != VLY_OK && ferror(out) && vly_cli_reader_left() ? VLY_OK : status;
-    if (fclose(out) && status == VLY_OK) status = vly_fail(VLY_EIO, "cannot write %s: %s", name, strerror(errno));
+    if (out == stdout)
+        return status != VLY_OK && ferror(out) && vly_cli_reader_left() ? VLY_OK : status;
+    if (fclose(out) && status == VLY_OK)
+        status = vly_fail(VLY_EIO, "cannot write %s: %s", name, strerror(errno));
     return status;
 }
 
@@ -59,11 +70,15 @@ static int trace(vly_cli *cli) {
     if (status == VLY_OK) status = vly_session_configure(&config, &cli->given, &env);
     if (status != VLY_OK) return vly_cli_fail(status);
     vly_atari_options ignored = config.atari;
-    table t = {.o = cli->own, .env = &env, .config = &config, .atari = vly_atari_named(config.run.env, &ignored)};
+    table t = {.o = cli->own,
+               .env = &env,
+               .config = &config,
+               .atari = vly_atari_named(config.run.env, &ignored)};
     status = get_actions(&t);
     if (status == VLY_OK) status = write_table(&t);
     if (status == VLY_OK && cli->json)
-        vly_cli_print_json(json_pack("{s:s, s:I, s:I, s:s?}", "env", env.name, "seed", (json_int_t)t.o->seed, "rows", (json_int_t)t.n, "file",
+        vly_cli_print_json(json_pack("{s:s, s:I, s:I, s:s?}", "env", env.name, "seed",
+                                     (json_int_t)t.o->seed, "rows", (json_int_t)t.n, "file",
                                      t.o->out[0] ? t.o->out : NULL));
     free(t.actions);
     env.close(&env);
@@ -72,9 +87,11 @@ static int trace(vly_cli *cli) {
 
 static const vly_option own[] = {
     VLY_CLI_INT(trace_options, seed, "0", 0, 9e18, "seed of the environment, and of --random"),
-    VLY_CLI_TEXT(trace_options, actions, "", NULL, "file of actions, one number a line; - is standard input"),
+    VLY_CLI_TEXT(trace_options, actions, "", NULL,
+                 "file of actions, one number a line; - is standard input"),
     VLY_CLI_INT(trace_options, random, "-1", -1, 1e12, "play so many random actions"),
-    VLY_CLI_BOOL(trace_options, observations, "Atari: a line per agent step with its picture's checksum, not per frame"),
+    VLY_CLI_BOOL(trace_options, observations,
+                 "Atari: a line per agent step with its picture's checksum, not per frame"),
     VLY_CLI_TEXT(trace_options, out, "", NULL, "file to write; standard output otherwise"),
 };
 
@@ -82,16 +99,19 @@ const vly_verb vly_verb_trace = {
     .name = "trace",
     .positional_help = "ENV",
     .summary = "steps one environment and writes what happened as a table",
-    .examples = "volley trace cartpole --seed 7 --random 1000\n"
-                "volley trace minatar/breakout --seed 1 --actions actions.txt --out trace.tsv\n"
-                "volley trace pong --seed 7 --random 1000    # as ale-py plays it: envs/atari/trace.h",
+    .examples =
+        "volley trace cartpole --seed 7 --random 1000\n"
+        "volley trace minatar/breakout --seed 1 --actions actions.txt --out trace.tsv\n"
+        "volley trace pong --seed 7 --random 1000    # as ale-py plays it: envs/atari/trace.h",
     .own = own,
     .own_count = sizeof own / sizeof *own,
     .own_bytes = sizeof(trace_options),
     .config = VLY_CONFIG_ENV,
-    .more = "Tab-separated, a header and a row for each action; an episode's end starts the next. --json: env, seed, rows and file\n"
+    .more = "Tab-separated, a header and a row for each action; an episode's end starts the next. "
+            "--json: env, seed, rows and file\n"
             "after the table.\n"
-            "Atari: each action is one frame of ALE with random_seed = seed, and actions are its full set, 0 to 17.",
+            "Atari: each action is one frame of ALE with random_seed = seed, and actions are its "
+            "full set, 0 to 17.",
     .positional_min = 1,
     .positional_max = 1,
     .run = trace,

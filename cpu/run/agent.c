@@ -14,8 +14,13 @@ vly_status vly_agent_open(vly_agent *a, const char *run, const vly_agent_options
     VLY_TRY(vly_env_open(&a->env, a->config.run.env, &args));
     a->env_open = true;
     VLY_TRY(vly_device_open(&a->compute, o->device ? o->device : "auto", 0, NULL, 0));
-    const vly_train_options t = {.compute = a->compute, .env = &a->env, .config = &a->config, .eval = true, .greedy = o->greedy,
-                                 .eval_actors = o->actors, .eval_seed = o->seed};
+    const vly_train_options t = {.compute = a->compute,
+                                 .env = &a->env,
+                                 .config = &a->config,
+                                 .eval = true,
+                                 .greedy = o->greedy,
+                                 .eval_actors = o->actors,
+                                 .eval_seed = o->seed};
     VLY_TRY(vly_train_create(&a->train, &t));
     return vly_run_restore(a->checkpoint, a->train);
 }

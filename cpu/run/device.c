@@ -6,7 +6,8 @@
 #include "cpu/ops/compute_cpu.h"
 #include "cpu/fleet/gpus.h"
 
-vly_status vly_device_open(vly_compute **out, const char *device, int threads, char *why, size_t bytes) {
+vly_status vly_device_open(vly_compute **out, const char *device, int threads, char *why,
+                           size_t bytes) {
     char unused[1];
     if (!why) why = unused, bytes = sizeof unused;
     why[0] = '\0';

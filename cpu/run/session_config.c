@@ -13,11 +13,14 @@ static const char *family_of(const char *given, const char *canonical) {
 }
 
 /* Opened once with what was given alone: its own name and family choose the preset. */
-static vly_status identify(const vly_assignments *given, char *canonical, size_t bytes, const char **family) {
+static vly_status identify(const vly_assignments *given, char *canonical, size_t bytes,
+                           const char **family) {
     static _Thread_local vly_config plain;
     VLY_TRY(vly_config_defaults(&plain));
-    for (int i = 0; i < given->n; i++) VLY_TRY(vly_config_set(&plain, given->v[i].key, given->v[i].value));
-    if (!plain.run.env[0]) return vly_fail(VLY_EINVAL, "which environment? `volley ls envs` lists them");
+    for (int i = 0; i < given->n; i++)
+        VLY_TRY(vly_config_set(&plain, given->v[i].key, given->v[i].value));
+    if (!plain.run.env[0])
+        return vly_fail(VLY_EINVAL, "which environment? `volley ls envs` lists them");
     vly_env env = {0};
     vly_env_args args = vly_config_env_args(&plain);
     VLY_TRY(vly_env_open(&env, plain.run.env, &args));

@@ -26,15 +26,22 @@ static void default_folder(vly_session *s) {
     snprintf(name, sizeof name, "%.100s", env);
     for (char *p = name; *p; p++)
         if (*p == '/' || *p == ' ') *p = '_';
-    int n = snprintf(s->folder, sizeof s->folder, "runs/%s-%s-%lld-%s", name, s->config.run.algo, (long long)s->config.run.seed, when);
-    for (int i = 2; exists(s->folder, "") && i < 1000; i++) snprintf(s->folder + n, sizeof s->folder - (size_t)n, "-%d", i);
+    int n = snprintf(s->folder, sizeof s->folder, "runs/%s-%s-%lld-%s", name, s->config.run.algo,
+                     (long long)s->config.run.seed, when);
+    for (int i = 2; exists(s->folder, "") && i < 1000; i++)
+        snprintf(s->folder + n, sizeof s->folder - (size_t)n, "-%d", i);
 }
 
 vly_status vly_session_choose_folder(vly_session *s) {
-    if (s->config.run.out[0]) snprintf(s->folder, sizeof s->folder, "%s", s->config.run.out);
-    else default_folder(s);
+    if (s->config.run.out[0])
+        snprintf(s->folder, sizeof s->folder, "%s", s->config.run.out);
+    else
+        default_folder(s);
     if (exists(s->folder, "config.yaml"))
-        return vly_fail(VLY_EINVAL, "%s holds a run already: `volley resume %s` goes on with it, another --out starts anew", s->folder, s->folder);
+        return vly_fail(
+            VLY_EINVAL,
+            "%s holds a run already: `volley resume %s` goes on with it, another --out starts anew",
+            s->folder, s->folder);
     return VLY_OK;
 }
 
@@ -45,7 +52,8 @@ static vly_status lock_folder(vly_session *s) {
     s->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     if (s->lock < 0) return vly_fail(VLY_EIO, "cannot write in %s: %s", s->folder, strerror(errno));
     if (flock(s->lock, LOCK_EX | LOCK_NB) == 0) return VLY_OK;
-    return vly_fail(VLY_EINVAL, "%s is being written by another process: one run at a time", s->folder);
+    return vly_fail(VLY_EINVAL, "%s is being written by another process: one run at a time",
+                    s->folder);
 }
 
 static vly_status save_text(const vly_session *s, const char *name, const char *text) {
@@ -92,19 +100,27 @@ static vly_status open_metrics(vly_session *s, int64_t resumed) {
     VLY_TRY(vly_metrics_create(&s->metrics));
     snprintf(path, sizeof path, "%s/metrics.jsonl", s->folder);
     if (s->config.metrics.jsonl) VLY_TRY(vly_metrics_open_jsonl(s->metrics, path, resumed));
-    if (s->config.metrics.tensorboard) VLY_TRY(vly_metrics_open_tensorboard(s->metrics, s->folder, resumed));
+    if (s->config.metrics.tensorboard)
+        VLY_TRY(vly_metrics_open_tensorboard(s->metrics, s->folder, resumed));
     return VLY_OK;
 }
 
 /* A hundredth of each processor, of one at most a tenth: what is left over is enough for a page. */
-static double monitor_share(void) { return fmin(0.01 * vly_system_processors(), 0.1); }
+static double monitor_share(void) {
+    return fmin(0.01 * vly_system_processors(), 0.1);
+}
 
 static vly_status open_monitor(vly_session *s, const char *token) {
     if (!s->config.run.monitor || !vly_session_is_first(s)) return VLY_OK;
     VLY_TRY(vly_shots_create(&s->shots, &s->env, s->config.run.envs));
-    const vly_monitor_options o = {.folder = s->folder, .bind = s->config.monitor.bind, .token = token, .hosts = s->config.monitor.hosts,
-                                   .port = s->config.monitor.port, .metrics = s->config.metrics.jsonl ? NULL : s->metrics,
-                                   .shots = s->shots, .cpu_share = monitor_share()};
+    const vly_monitor_options o = {.folder = s->folder,
+                                   .bind = s->config.monitor.bind,
+                                   .token = token,
+                                   .hosts = s->config.monitor.hosts,
+                                   .port = s->config.monitor.port,
+                                   .metrics = s->config.metrics.jsonl ? NULL : s->metrics,
+                                   .shots = s->shots,
+                                   .cpu_share = monitor_share()};
     return vly_monitor_start(&s->monitor, &o);
 }
 
@@ -114,8 +130,10 @@ vly_status vly_session_open_outputs(vly_session *s, int64_t resumed) {
     memcpy(token, s->config.monitor.token, sizeof token);
     s->config.monitor.token[0] = '\0'; /* the folder may be given to others */
     VLY_TRY(open_folder(s));
-    if (resumed >= 0 && vly_session_is_first(s)) VLY_TRY(vly_checkpoints_drop_after(s->checkpoints, resumed));
+    if (resumed >= 0 && vly_session_is_first(s))
+        VLY_TRY(vly_checkpoints_drop_after(s->checkpoints, resumed));
     VLY_TRY(open_metrics(s, resumed));
-    if (!s->compute->info.is_host) s->gpu = vly_gpu_use_open(NULL, vly_gpu_use_index(s->config.run.device));
+    if (!s->compute->info.is_host)
+        s->gpu = vly_gpu_use_open(NULL, vly_gpu_use_index(s->config.run.device));
     return open_monitor(s, token);
 }

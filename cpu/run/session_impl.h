@@ -25,8 +25,8 @@ struct vly_session {
     vly_fleet *fleet;
     vly_train *train;
     vly_metrics *metrics;
-    vly_monitor *monitor;   /* NULL: none */
-    vly_gpu_use *gpu;       /* likewise */
+    vly_monitor *monitor; /* NULL: none */
+    vly_gpu_use *gpu;     /* likewise */
     vly_shots *shots;
     vly_status_line *line;
     FILE *people;

@@ -17,7 +17,8 @@ static void count_since(vly_metrics *m, int id, int64_t now, int64_t *before) {
 
 /* Shares of the time since the last record; the trainer books saving under `other`. */
 static void record_phases(vly_session *s, const vly_train_report *r, double elapsed) {
-    static const int ids[VLY_PHASES] = {VLY_M_TIME_STEP, VLY_M_TIME_ACT, VLY_M_TIME_LEARN, VLY_M_TIME_OTHER};
+    static const int ids[VLY_PHASES] = {VLY_M_TIME_STEP, VLY_M_TIME_ACT, VLY_M_TIME_LEARN,
+                                        VLY_M_TIME_OTHER};
     double saving = s->save_s - s->save_s_recorded;
     for (int i = 0; i < VLY_PHASES; i++) {
         double spent = r->phase_s[i] - s->phase_recorded[i] - (i == VLY_PHASE_OTHER ? saving : 0);
@@ -60,12 +61,16 @@ void vly_session_record(vly_session *s, const vly_train_report *r) {
     if (r->window) vly_metrics_set(s->metrics, VLY_M_RETURN_MEAN_100, r->return_mean_100);
     record_rates(s, r, elapsed);
     record_phases(s, r, elapsed);
-    for (int i = 0; i < r->metric_count; i++) vly_metrics_set_by_name(s->metrics, r->metrics[i].name, r->metrics[i].value);
-    if (vly_metrics_record(s->metrics, r->total_steps) != VLY_OK) vly_status_line_say(s->line, vly_error_text());
+    for (int i = 0; i < r->metric_count; i++)
+        vly_metrics_set_by_name(s->metrics, r->metrics[i].name, r->metrics[i].value);
+    if (vly_metrics_record(s->metrics, r->total_steps) != VLY_OK)
+        vly_status_line_say(s->line, vly_error_text());
     vly_status_line_update(s->line, s->metrics);
 }
 
-static const void *state_of(void *train, int actor) { return vly_train_state(train, actor); }
+static const void *state_of(void *train, int actor) {
+    return vly_train_state(train, actor);
+}
 
 static bool save_is_due(const vly_session *s, const vly_train_report *r) {
     int64_t every = s->config.checkpoint.every_steps;
@@ -73,7 +78,8 @@ static bool save_is_due(const vly_session *s, const vly_train_report *r) {
     return r->wall_s - s->last_save >= (double)s->config.checkpoint.every_s;
 }
 
-/* Every every_s, and closer together in the first seconds: a run that is over in one has a curve too. */
+/* Every every_s, and closer together in the first seconds: a run that is over in one has a curve
+ * too. */
 static bool record_is_due(const vly_session *s, const vly_train_report *r) {
     const double early = fmax(0.005, 0.05 * r->wall_s), every = (double)s->config.metrics.every_s;
     return s->last_record == 0 || r->wall_s - s->last_record >= fmin(every, early);
@@ -84,8 +90,10 @@ int vly_session_on_update(void *arg, const vly_train_report *r) {
     if (record_is_due(s, r)) {
         s->last_record = r->wall_s;
         vly_session_record(s, r);
-    } else vly_status_line_update(s->line, s->metrics);
+    } else
+        vly_status_line_update(s->line, s->metrics);
     vly_shots_offer(s->shots, state_of, s->train);
     s->too_many_restarts = r->pool.restarts > s->config.pool.restarts;
-    return (vly_cli_signal() || s->too_many_restarts ? VLY_TRAIN_STOP : VLY_TRAIN_GO_ON) | (save_is_due(s, r) ? VLY_TRAIN_SAVE : VLY_TRAIN_GO_ON);
+    return (vly_cli_signal() || s->too_many_restarts ? VLY_TRAIN_STOP : VLY_TRAIN_GO_ON) |
+           (save_is_due(s, r) ? VLY_TRAIN_SAVE : VLY_TRAIN_GO_ON);
 }

@@ -17,11 +17,14 @@ static vly_status give(void *arg, size_t offset, const void *piece, size_t n) {
 
 typedef enum { RESTORE_ALL, RESTORE_WEIGHTS, RESTORE_SHARED } restore_kind;
 
-/* SHARED: what a rank other than the first takes over; its environments and random numbers stay its own. */
+/* SHARED: what a rank other than the first takes over; its environments and random numbers stay its
+ * own. */
 static bool wanted(const vly_buffer *b, restore_kind kind) {
     switch (kind) {
     case RESTORE_WEIGHTS: return b->role == VLY_BUFFER_WEIGHT;
-    case RESTORE_SHARED: return b->role == VLY_BUFFER_WEIGHT || b->role == VLY_BUFFER_OPTIMIZER || !strcmp(b->name, "train.counters");
+    case RESTORE_SHARED:
+        return b->role == VLY_BUFFER_WEIGHT || b->role == VLY_BUFFER_OPTIMIZER ||
+               !strcmp(b->name, "train.counters");
     default: return true;
     }
 }
@@ -35,13 +38,16 @@ static vly_status restore(vly_checkpoint *c, vly_train *t, restore_kind kind) {
     for (int i = 0; i < n && status == VLY_OK; i++) {
         restoring r = {t, &list[i]};
         if (!wanted(&list[i], kind)) continue;
-        status = vly_checkpoint_stream(c, list[i].name, list[i].dtype, vly_buffer_bytes(&list[i]), give, &r);
+        status = vly_checkpoint_stream(c, list[i].name, list[i].dtype, vly_buffer_bytes(&list[i]),
+                                       give, &r);
     }
     free(list);
     return status == VLY_OK ? vly_train_restored(t) : status;
 }
 
-vly_status vly_run_restore(vly_checkpoint *c, vly_train *t) { return restore(c, t, RESTORE_WEIGHTS); }
+vly_status vly_run_restore(vly_checkpoint *c, vly_train *t) {
+    return restore(c, t, RESTORE_WEIGHTS);
+}
 
 bool vly_run_is_folder(const char *path) {
     struct stat info;
@@ -54,7 +60,9 @@ static void name_bad(void *arg, const char *path, const char *words) {
 }
 
 static vly_status check_run(const char *run) {
-    return access(run, F_OK) ? vly_fail(VLY_ENOTFOUND, "there is no run %s; `volley ls runs` lists them", run) : VLY_OK;
+    return access(run, F_OK)
+               ? vly_fail(VLY_ENOTFOUND, "there is no run %s; `volley ls runs` lists them", run)
+               : VLY_OK;
 }
 
 vly_status vly_run_open_checkpoint(const char *run, bool best, FILE *people, vly_checkpoint **out) {
@@ -68,27 +76,34 @@ vly_status vly_run_open_checkpoint(const char *run, bool best, FILE *people, vly
     }
     snprintf(path, sizeof path, "%.1200s/checkpoints%s", run, best ? "/best.safetensors" : "");
     if (best) return vly_checkpoint_open(out, path);
-    if (!vly_run_is_folder(path)) return vly_fail(VLY_ENOTFOUND, "%s is not a run: it has no checkpoints", run);
+    if (!vly_run_is_folder(path))
+        return vly_fail(VLY_ENOTFOUND, "%s is not a run: it has no checkpoints", run);
     return vly_checkpoints_open_newest(out, path, name_bad, people);
 }
 
 vly_status vly_run_load_config(const char *run, vly_config *config) {
     char path[VLY_PATH];
     VLY_TRY(check_run(run));
-    if (vly_run_is_folder(run)) snprintf(path, sizeof path, "%.1200s/config.yaml", run);
+    if (vly_run_is_folder(run))
+        snprintf(path, sizeof path, "%.1200s/config.yaml", run);
     else { /* RUN/checkpoints/step-N.safetensors */
         snprintf(path, sizeof path, "%.1200s", run);
         char *slash = strrchr(path, '/');
-        snprintf(slash ? slash : path, sizeof path - (size_t)(slash ? slash - path : 0), "%s../config.yaml", slash ? "/" : "");
+        snprintf(slash ? slash : path, sizeof path - (size_t)(slash ? slash - path : 0),
+                 "%s../config.yaml", slash ? "/" : "");
     }
-    if (access(path, F_OK)) return vly_fail(VLY_ENOTFOUND, "%s is not a run: there is no %s", run, path);
+    if (access(path, F_OK))
+        return vly_fail(VLY_ENOTFOUND, "%s is not a run: there is no %s", run, path);
     return vly_config_restore(config, path);
 }
 
 vly_status vly_session_restore(vly_session *s, vly_checkpoint *c) {
     int64_t steps;
-    const char *env = vly_checkpoint_note_text(c, "env"), *best = vly_checkpoint_note_text(c, "best_return");
-    if (env && strcmp(env, s->env.name)) return vly_fail(VLY_EINVAL, "%s is of %s, not of %s", vly_checkpoint_path(c), env, s->env.name);
+    const char *env = vly_checkpoint_note_text(c, "env"),
+               *best = vly_checkpoint_note_text(c, "best_return");
+    if (env && strcmp(env, s->env.name))
+        return vly_fail(VLY_EINVAL, "%s is of %s, not of %s", vly_checkpoint_path(c), env,
+                        s->env.name);
     VLY_TRY(vly_checkpoint_note_int(c, "steps", &steps));
     VLY_TRY(restore(c, s->train, vly_session_is_first(s) ? RESTORE_ALL : RESTORE_SHARED));
     if (best) s->best_return = strtod(best, NULL);

@@ -24,7 +24,8 @@ vly_status vly_session_list_tensors(vly_session *s) {
         if (b->role == VLY_BUFFER_REPLAY && !s->config.checkpoint.replay) continue;
         vly_array *t = &s->tensors[s->tensor_count];
         snprintf(t->name, sizeof t->name, "%s", b->name);
-        t->dtype = b->dtype, t->ndim = b->ndim, t->state = true, t->weight = b->role == VLY_BUFFER_WEIGHT;
+        t->dtype = b->dtype, t->ndim = b->ndim, t->state = true,
+        t->weight = b->role == VLY_BUFFER_WEIGHT;
         memcpy(t->shape, b->shape, sizeof t->shape);
         t->data = b->device ? NULL : b->data;
         s->buffers[s->tensor_count++] = *b;
@@ -32,7 +33,8 @@ vly_status vly_session_list_tensors(vly_session *s) {
     return VLY_OK;
 }
 
-__attribute__((format(printf, 4, 5))) static void note(vly_session *s, int *n, const char *name, const char *format, ...) {
+__attribute__((format(printf, 4, 5))) static void note(vly_session *s, int *n, const char *name,
+                                                       const char *format, ...) {
     vly_note *v = &s->notes[(*n)++];
     va_list args;
     va_start(args, format);
@@ -62,7 +64,8 @@ static int write_notes(vly_session *s, const vly_train_report *r) {
     return n;
 }
 
-/* A checkpoint that cannot be written does not end the run: the one before stays, and everybody hears of it. */
+/* A checkpoint that cannot be written does not end the run: the one before stays, and everybody
+ * hears of it. */
 vly_status vly_session_on_save(void *arg, vly_train *t) {
     vly_session *s = arg;
     double begun = vly_now_s();
@@ -71,10 +74,15 @@ vly_status vly_session_on_save(void *arg, vly_train *t) {
     bool best = r.window >= 20 && r.return_mean_100 > s->best_return;
     if (best) s->best_return = r.return_mean_100;
     s->saving = t;
-    vly_checkpoint_data data = {.tensors = s->tensors, .tensor_count = s->tensor_count, .notes = s->notes,
-                                .note_count = write_notes(s, &r), .fetch = fetch, .arg = s};
+    vly_checkpoint_data data = {.tensors = s->tensors,
+                                .tensor_count = s->tensor_count,
+                                .notes = s->notes,
+                                .note_count = write_notes(s, &r),
+                                .fetch = fetch,
+                                .arg = s};
     char path[VLY_PATH];
-    vly_status status = vly_checkpoints_save(s->checkpoints, r.total_steps, s->config.checkpoint.keep, best, &data, path, NULL);
+    vly_status status = vly_checkpoints_save(s->checkpoints, r.total_steps,
+                                             s->config.checkpoint.keep, best, &data, path, NULL);
     s->save_failed = status != VLY_OK;
     if (status == VLY_OK) {
         vly_metrics_count(s->metrics, VLY_M_CHECKPOINTS, 1);
@@ -83,8 +91,8 @@ vly_status vly_session_on_save(void *arg, vly_train *t) {
         vly_metrics_count(s->metrics, VLY_M_CHECKPOINT_FAILURES, 1);
         snprintf(s->save_words, sizeof s->save_words, "%s", vly_error_text());
         char words[2048];
-        snprintf(words, sizeof words, "volley: checkpoint not saved: %s; %s%s", s->save_words, s->checkpoint[0] ? "the one before stays: " : "",
-                 s->checkpoint);
+        snprintf(words, sizeof words, "volley: checkpoint not saved: %s; %s%s", s->save_words,
+                 s->checkpoint[0] ? "the one before stays: " : "", s->checkpoint);
         vly_status_line_say(s->line, words);
     }
     double took = vly_now_s() - begun;

@@ -34,14 +34,19 @@ vly_status vly_train_submit(vly_train *t, int group, const int32_t *action, bool
         rows->obs_stride = t->o.env->obs.bytes;
         rows->obs = t->slab + (size_t)group * (size_t)t->M * rows->obs_stride;
     }
-    if (t->async) return action ? vly_pool_submit_chunk(t->pool, group, action, *rows) : vly_pool_reset_chunk(t->pool, group, *rows);
-    return action ? vly_pool_submit_group(t->pool, group, action, *rows) : vly_pool_reset_group(t->pool, group, *rows);
+    if (t->async)
+        return action ? vly_pool_submit_chunk(t->pool, group, action, *rows)
+                      : vly_pool_reset_chunk(t->pool, group, *rows);
+    return action ? vly_pool_submit_group(t->pool, group, action, *rows)
+                  : vly_pool_reset_group(t->pool, group, *rows);
 }
 
 vly_status vly_train_receive(vly_train *t, int group) {
     const vly_rows *rows = &t->rows[group];
     for (int i = 0; i < t->M; i++) t->counters.steps += !(rows->flags[i] & VLY_ROW_RESET);
-    if (t->slab) VLY_TRY(t->c->upload(t->act, t->device_obs[group], rows->obs, (size_t)t->M * rows->obs_stride));
+    if (t->slab)
+        VLY_TRY(
+            t->c->upload(t->act, t->device_obs[group], rows->obs, (size_t)t->M * rows->obs_stride));
     return t->algo->arrived(t->algo, t->act, group, vly_pool_age(t->pool, group * t->M));
 }
 
@@ -53,21 +58,31 @@ vly_status vly_train_wait(vly_train *t, int group) {
         if (t->o.loop) uv_run(t->o.loop, UV_RUN_NOWAIT);
         vly_pool_get_stats(t->pool, &stats);
         if (atomic_load(&t->stop_asked) && stats.hung > 0)
-            return vly_fail(VLY_ETIMEOUT, "interrupted while %d environments hang: nothing since the last checkpoint was saved", stats.hung);
+            return vly_fail(VLY_ETIMEOUT,
+                            "interrupted while %d environments hang: nothing since the last "
+                            "checkpoint was saved",
+                            stats.hung);
     }
     return status;
 }
 
-static int64_t ranks(const vly_train *t) { return t->o.sync && t->o.sync->world > 1 ? t->o.sync->world : 1; }
+static int64_t ranks(const vly_train *t) {
+    return t->o.sync && t->o.sync->world > 1 ? t->o.sync->world : 1;
+}
 
 /* Ranks that tell each other what they have done. */
-static bool several(const vly_train *t) { return t->o.sync && t->o.sync->agree; }
+static bool several(const vly_train *t) {
+    return t->o.sync && t->o.sync->agree;
+}
 
-static int64_t own_episodes(const vly_train *t) { return t->counters.episodes + t->counters.episodes_shift; }
+static int64_t own_episodes(const vly_train *t) {
+    return t->counters.episodes + t->counters.episodes_shift;
+}
 
 static int64_t fleet_steps(const vly_train *t) {
     if (several(t)) return t->counters.fleet_steps; /* as of the last update */
-    return t->o.sync && t->o.sync->steps ? t->o.sync->steps(t->o.sync) : t->counters.steps * ranks(t);
+    return t->o.sync && t->o.sync->steps ? t->o.sync->steps(t->o.sync)
+                                         : t->counters.steps * ranks(t);
 }
 
 void vly_train_episodes(vly_train *t) {
@@ -90,7 +105,9 @@ vly_status vly_train_first_rows(vly_train *t) {
     for (int g = 0; g < t->G; g++) VLY_TRY(vly_train_submit(t, g, NULL, &room));
     if (t->async) {
         const int n = vly_pool_take(t->pool, t->G, t->taken, -1);
-        if (n != t->G) return vly_fail(VLY_ETIMEOUT, "only %d of %d groups of environments have started", n, t->G);
+        if (n != t->G)
+            return vly_fail(VLY_ETIMEOUT, "only %d of %d groups of environments have started", n,
+                            t->G);
     } else {
         for (int g = 0; g < t->G; g++) VLY_TRY(vly_train_wait(t, g));
     }
@@ -104,17 +121,23 @@ vly_status vly_train_first_rows(vly_train *t) {
 
 vly_progress vly_train_progress(const vly_train *t) {
     const int64_t all = fleet_steps(t);
-    const bool shared = t->o.sync && t->o.sync->steps; /* members come and go: no share of the whole is one's own */
-    return (vly_progress){.steps = all, .total_steps = t->o.config->run.steps, .own_steps = shared ? t->counters.steps : all / ranks(t),
+    const bool shared = t->o.sync && t->o.sync->steps; /* members come and go: no share of the whole
+                                                          is one's own */
+    return (vly_progress){.steps = all,
+                          .total_steps = t->o.config->run.steps,
+                          .own_steps = shared ? t->counters.steps : all / ranks(t),
                           .updates = t->counters.updates};
 }
 
-static double seconds(const vly_train *t) { return (double)(uv_hrtime() - t->created_ns) * 1e-9; }
+static double seconds(const vly_train *t) {
+    return (double)(uv_hrtime() - t->created_ns) * 1e-9;
+}
 
 static void take_sample(vly_train *t) {
     const train_sample now = {seconds(t), (double)t->counters.steps, t->rows_learned};
     if (t->sample_count > 0 && now.time - t->samples[t->sample_count - 1].time < 0.25) return;
-    if (t->sample_count == SAMPLES) memmove(t->samples, t->samples + 1, (size_t)--t->sample_count * sizeof t->samples[0]);
+    if (t->sample_count == SAMPLES)
+        memmove(t->samples, t->samples + 1, (size_t)--t->sample_count * sizeof t->samples[0]);
     t->samples[t->sample_count++] = now;
 }
 
@@ -139,7 +162,8 @@ void vly_train_get_report(vly_train *t, vly_train_report *out) {
     out->wall_s = seconds(t);
     const train_sample *oldest = t->samples;
     if (t->sample_count > 0 && out->wall_s > oldest->time) {
-        out->steps_per_s = ((double)t->counters.steps - oldest->steps) / (out->wall_s - oldest->time);
+        out->steps_per_s = ((double)t->counters.steps - oldest->steps) /
+                           (out->wall_s - oldest->time);
         out->learn_rows_per_s = (t->rows_learned - oldest->rows) / (out->wall_s - oldest->time);
     }
     memcpy(out->phase_s, t->phase_s, sizeof out->phase_s);
@@ -154,17 +178,24 @@ void vly_train_get_report(vly_train *t, vly_train_report *out) {
     out->metric_count = t->metric_count;
 }
 
-vly_algo *vly_train_algo(vly_train *t) { return t->algo; }
+vly_algo *vly_train_algo(vly_train *t) {
+    return t->algo;
+}
 const void *vly_train_state(vly_train *t, int actor) {
-    return t->o.lead || !t->counters.started || actor < 0 || actor >= t->N ? NULL : vly_pool_state(t->pool, actor);
+    return t->o.lead || !t->counters.started || actor < 0 || actor >= t->N
+               ? NULL
+               : vly_pool_state(t->pool, actor);
 }
 
-void vly_train_stop(vly_train *t) { atomic_store(&t->stop_asked, 1); }
+void vly_train_stop(vly_train *t) {
+    atomic_store(&t->stop_asked, 1);
+}
 
 static vly_stop why_stop(vly_train *t) {
     const vly_config *config = t->o.config;
     if (atomic_load(&t->stop_asked)) return VLY_STOP_INTERRUPTED;
-    const bool judge = !t->o.sync || t->o.sync->rank == 0; /* of the target: one rank, or they would differ */
+    const bool judge = !t->o.sync || t->o.sync->rank == 0; /* of the target: one rank, or they would
+                                                              differ */
     if (judge && !isnan(config->run.until_return) && t->counters.episodes >= RETURNS) {
         vly_train_report report;
         mean_returns(t, &report);
@@ -173,16 +204,19 @@ static vly_stop why_stop(vly_train *t) {
     return fleet_steps(t) >= config->run.steps ? VLY_STOP_BUDGET : VLY_STOP_NONE;
 }
 
-/* Ranks stop at the same update, for the same reason: whoever went on alone would wait for the others forever. */
+/* Ranks stop at the same update, for the same reason: whoever went on alone would wait for the
+ * others forever. */
 static vly_status agree(vly_train *t) {
-    const vly_standing mine = {.steps = t->counters.steps, .episodes = own_episodes(t), .stop = (int)t->stop};
+    const vly_standing mine = {
+        .steps = t->counters.steps, .episodes = own_episodes(t), .stop = (int)t->stop};
     vly_standing all;
     if (!several(t)) return VLY_OK;
     VLY_TRY(t->o.sync->agree(t->o.sync, &mine, &all));
     t->counters.fleet_steps = all.steps, t->counters.fleet_episodes = all.episodes;
     t->stop = (vly_stop)all.stop;
     /* the same numbers on all ranks, hence the same answer */
-    if (t->stop == VLY_STOP_NONE && t->counters.fleet_steps >= t->o.config->run.steps) t->stop = VLY_STOP_BUDGET;
+    if (t->stop == VLY_STOP_NONE && t->counters.fleet_steps >= t->o.config->run.steps)
+        t->stop = VLY_STOP_BUDGET;
     return VLY_OK;
 }
 
@@ -203,7 +237,8 @@ static vly_status tell(vly_train *t, bool *save) {
 
 vly_status vly_train_passed(vly_train *t, vly_queue *q) {
     const vly_status status = t->c->queue_sync(q);
-    if (t->o.sync && t->o.sync->check) VLY_TRY(t->o.sync->check(t->o.sync)); /* what the queue says is what came of it */
+    if (t->o.sync && t->o.sync->check)
+        VLY_TRY(t->o.sync->check(t->o.sync)); /* what the queue says is what came of it */
     return status;
 }
 
@@ -212,11 +247,14 @@ vly_status vly_train_updated(vly_train *t, bool *save) {
     t->counters.updates++;
     t->rows_learned += (double)t->algo->rows_per_update;
     const vly_status status = t->algo->metrics(t->algo, t->metrics, &t->metric_count);
-    if (status != VLY_OK) return vly_fail(status, "update %lld: %s", (long long)t->counters.updates, vly_error_text());
+    if (status != VLY_OK)
+        return vly_fail(status, "update %lld: %s", (long long)t->counters.updates,
+                        vly_error_text());
     return tell(t, save);
 }
 
-vly_status vly_train_led(vly_train *t, int64_t steps, int64_t updates, const vly_metric *metrics, int count, bool *save) {
+vly_status vly_train_led(vly_train *t, int64_t steps, int64_t updates, const vly_metric *metrics,
+                         int count, bool *save) {
     *save = false;
     t->counters.steps = steps;
     t->counters.updates = updates;
@@ -236,9 +274,11 @@ vly_status vly_train_save(vly_train *t) {
     return t->o.on_save(t->o.arg, t);
 }
 
-static void add_buffer(vly_buffer *out, int *n, int max, const char *name, vly_dtype dtype, int64_t count, void *data) {
+static void add_buffer(vly_buffer *out, int *n, int max, const char *name, vly_dtype dtype,
+                       int64_t count, void *data) {
     if (*n < max) {
-        out[*n] = (vly_buffer){.role = VLY_BUFFER_STATE, .dtype = dtype, .ndim = 1, .shape = {count}, .data = data};
+        out[*n] = (vly_buffer){
+            .role = VLY_BUFFER_STATE, .dtype = dtype, .ndim = 1, .shape = {count}, .data = data};
         snprintf(out[*n].name, sizeof out[*n].name, "%s", name);
     }
     ++*n;
@@ -247,7 +287,8 @@ static void add_buffer(vly_buffer *out, int *n, int max, const char *name, vly_d
 int vly_train_buffers(vly_train *t, vly_buffer *out, int max) {
     int n = t->algo->buffers(t->algo, out, max);
     if (t->o.eval) return n;
-    add_buffer(out, &n, max, "train.counters", VLY_I64, sizeof t->counters / sizeof(int64_t), &t->counters);
+    add_buffer(out, &n, max, "train.counters", VLY_I64, sizeof t->counters / sizeof(int64_t),
+               &t->counters);
     add_buffer(out, &n, max, "train.returns", VLY_F64, RETURNS, t->returns);
     add_buffer(out, &n, max, "train.lengths", VLY_I32, RETURNS, t->lengths);
     add_buffer(out, &n, max, "train.pool", VLY_U8, (int64_t)t->pool_bytes, t->pool_state);
@@ -272,24 +313,32 @@ vly_status vly_train_write(vly_train *t, const vly_buffer *buffer, const void *h
     return VLY_OK;
 }
 
-/* The run may go on with another number of ranks: what all had done together counts as the first one's. */
+/* The run may go on with another number of ranks: what all had done together counts as the first
+ * one's. */
 static void share_counts(vly_train *t) {
     train_counters *k = &t->counters;
     const int64_t steps = k->steps > k->fleet_steps ? k->steps : k->fleet_steps;
-    const int64_t alone = k->episodes + k->episodes_shift, episodes = alone > k->fleet_episodes ? alone : k->fleet_episodes;
+    const int64_t alone = k->episodes + k->episodes_shift,
+                  episodes = alone > k->fleet_episodes ? alone : k->fleet_episodes;
     const bool first = !several(t) || t->o.sync->rank == 0;
     k->steps = first ? steps : 0, k->fleet_steps = several(t) ? steps : 0;
-    k->episodes_shift = (first ? episodes : 0) - k->episodes, k->fleet_episodes = several(t) ? episodes : 0;
+    k->episodes_shift = (first ? episodes : 0) - k->episodes,
+    k->fleet_episodes = several(t) ? episodes : 0;
 }
 
 vly_status vly_train_restored(vly_train *t) {
     VLY_TRY(t->algo->restored(t->algo, t->act));
     if (t->o.eval) return VLY_OK;
     const train_counters *k = &t->counters;
-    if (k->version != 1) return vly_fail(VLY_EVERSION, "the run's counters are of version %lld; this program knows 1", (long long)k->version);
-    if (k->steps < 0 || k->updates < 0 || k->episodes < 0) return vly_fail(VLY_ECORRUPT, "the run's counters are negative");
+    if (k->version != 1)
+        return vly_fail(VLY_EVERSION,
+                        "the run's counters are of version %lld; this program knows 1",
+                        (long long)k->version);
+    if (k->steps < 0 || k->updates < 0 || k->episodes < 0)
+        return vly_fail(VLY_ECORRUPT, "the run's counters are negative");
     share_counts(t);
-    if (t->o.sync && t->o.sync->rank > 0) t->counters.started = 0; /* its environments are its own, and begin anew */
+    if (t->o.sync && t->o.sync->rank > 0)
+        t->counters.started = 0; /* its environments are its own, and begin anew */
     if (k->started) VLY_TRY(vly_pool_load(t->pool, t->pool_state, t->pool_bytes));
     t->sample_count = 0; /* rates are of this process, not of the steps before */
     take_sample(t);
@@ -299,15 +348,17 @@ vly_status vly_train_restored(vly_train *t) {
 
 /* ---- creation ---- */
 
-static bool is_plugin(const vly_config *config) { return strstr(config->run.env, ".so") != NULL; }
+static bool is_plugin(const vly_config *config) {
+    return strstr(config->run.env, ".so") != NULL;
+}
 
 static void warn(void *arg, const char *text) {
     const vly_train *t = arg;
     if (t->o.on_warning) t->o.on_warning(t->o.arg, text);
 }
 
-/* Synchronous: pool.groups, fewer where they do not divide. Asynchronous: small groups, sixteen at least where
- * there are as many environments. */
+/* Synchronous: pool.groups, fewer where they do not divide. Asynchronous: small groups, sixteen at
+ * least where there are as many environments. */
 static void divide(vly_train *t) {
     const vly_config *config = t->o.config;
     t->N = t->o.eval ? t->o.eval_actors : config->run.envs;
@@ -340,7 +391,8 @@ static double step_cost(const vly_env *env) {
         env->reset(env, state, 0, row);
         const uint64_t start = uv_hrtime();
         uint64_t now = start;
-        for (; steps < 64 && now - start < 1000000; steps++, now = uv_hrtime()) env->step(env, state, 1, &action, row);
+        for (; steps < 64 && now - start < 1000000; steps++, now = uv_hrtime())
+            env->step(env, state, 1, &action, row);
         cost = (double)(now - start) / steps;
     }
     free(state);
@@ -348,7 +400,8 @@ static double step_cost(const vly_env *env) {
     return cost;
 }
 
-/* Waking a thread costs some ten microseconds: groups that step faster than that are stepped by the one who waits. */
+/* Waking a thread costs some ten microseconds: groups that step faster than that are stepped by the
+ * one who waits. */
 static int choose_workers(const vly_train *t, bool trusted) {
     const int given = t->o.config->run.workers, processors = vly_processors();
     if (given > 1 || (given == 1 && !trusted)) return given;
@@ -368,23 +421,35 @@ static uint64_t seed_of(const vly_train *t) {
 static vly_status create_pool(vly_train *t) {
     const vly_config *config = t->o.config;
     const bool trusted = !is_plugin(config);
-    vly_pool_options o = {.actors = t->N, .groups = t->async ? 1 : t->G, .seed = seed_of(t),
-                          .deadline_ms = (int)(config->pool.deadline_s * 1000.0f), .arg = t, .on_warning = t->o.on_warning ? warn : NULL};
+    vly_pool_options o = {.actors = t->N,
+                          .groups = t->async ? 1 : t->G,
+                          .seed = seed_of(t),
+                          .deadline_ms = (int)(config->pool.deadline_s * 1000.0f),
+                          .arg = t,
+                          .on_warning = t->o.on_warning ? warn : NULL};
     o.chunk = t->async ? t->M : config->pool.chunk;
     o.caller_steps = trusted && !t->async;
     o.workers = choose_workers(t, trusted);
     if (o.deadline_ms < 1) o.deadline_ms = 1;
     VLY_TRY(vly_pool_create(&t->pool, NULL, t->o.env, &o));
     if (t->async && vly_pool_chunks(t->pool) != t->G)
-        return vly_fail(VLY_EINVAL, "%d environments in chunks of %d make %d chunks", t->N, t->M, vly_pool_chunks(t->pool));
+        return vly_fail(VLY_EINVAL, "%d environments in chunks of %d make %d chunks", t->N, t->M,
+                        vly_pool_chunks(t->pool));
     return VLY_OK;
 }
 
 static vly_status create_algo(vly_train *t) {
     const vly_config *config = t->o.config;
-    const vly_algo_args args = {.compute = t->c, .env = t->o.env, .config = config, .sync = t->o.sync,
-                                .seed = seed_of(t), .actors = t->N, .groups = t->G,
-                                .queue = t->act, .eval = t->o.eval, .greedy = t->o.greedy};
+    const vly_algo_args args = {.compute = t->c,
+                                .env = t->o.env,
+                                .config = config,
+                                .sync = t->o.sync,
+                                .seed = seed_of(t),
+                                .actors = t->N,
+                                .groups = t->G,
+                                .queue = t->act,
+                                .eval = t->o.eval,
+                                .greedy = t->o.greedy};
     return vly_algo_create(&t->algo, config->run.algo, &args);
 }
 
@@ -398,7 +463,8 @@ static vly_status alloc_arrays(vly_train *t) {
     t->stalled = calloc(G, sizeof *t->stalled);
     t->pool_bytes = vly_pool_snapshot_bytes(t->pool);
     t->pool_state = t->o.eval ? NULL : malloc(t->pool_bytes);
-    if (!t->rows || !t->device_obs || !t->taken || !t->waiting || !t->acting || !t->stalled || (!t->o.eval && !t->pool_state))
+    if (!t->rows || !t->device_obs || !t->taken || !t->waiting || !t->acting || !t->stalled ||
+        (!t->o.eval && !t->pool_state))
         return vly_fail(VLY_ENOMEM, "no memory for a run of %d environments", t->N);
     if (t->c->info.is_host) return VLY_OK;
     void *slab;
@@ -419,9 +485,14 @@ static vly_status choose_schedule(vly_train *t) {
     const vly_algo_entry *entry = vly_algo_find(t->o.config->run.algo);
     const int wanted = t->o.config->pool.schedule;
     if (!entry) return VLY_OK; /* create_algo names it */
-    t->async = !t->o.eval && (wanted == VLY_SCHEDULE_AUTO ? entry->schedule : (vly_schedule)wanted) == VLY_SCHEDULE_ASYNC;
+    t->async = !t->o.eval &&
+               (wanted == VLY_SCHEDULE_AUTO ? entry->schedule : (vly_schedule)wanted) ==
+                   VLY_SCHEDULE_ASYNC;
     if (t->async && entry->schedule != VLY_SCHEDULE_ASYNC)
-        return vly_fail(VLY_EINVAL, "--pool.schedule async: %s learns only from what it has just acted; use sync, or --algo impala", entry->name);
+        return vly_fail(VLY_EINVAL,
+                        "--pool.schedule async: %s learns only from what it has just acted; use "
+                        "sync, or --algo impala",
+                        entry->name);
     return VLY_OK;
 }
 
@@ -455,7 +526,8 @@ vly_status vly_train_create(vly_train **out, const vly_train_options *options) {
 
 void vly_train_destroy(vly_train *t) {
     if (!t) return;
-    /* An environment that hangs still writes into the rows: then nothing that it may touch is freed. */
+    /* An environment that hangs still writes into the rows: then nothing that it may touch is
+     * freed. */
     const bool hung = t->pool && vly_pool_destroy(t->pool) == VLY_ETIMEOUT;
     if (!hung) {
         if (t->algo) t->algo->destroy(t->algo);
@@ -480,7 +552,9 @@ static vly_status run(vly_train *t) {
     t->stop = why_stop(t);
     if (t->stop == VLY_STOP_INTERRUPTED) t->stop = VLY_STOP_NONE, atomic_store(&t->stop_asked, 0);
     if (t->stop != VLY_STOP_NONE) return VLY_OK;
-    const vly_status status = t->o.lead ? t->o.lead(t->o.lead_arg, t) : t->async ? vly_train_run_async(t) : vly_train_run_sync(t);
+    const vly_status status = t->o.lead  ? t->o.lead(t->o.lead_arg, t)
+                              : t->async ? vly_train_run_async(t)
+                                         : vly_train_run_sync(t);
     return status == VLY_OK ? vly_train_save(t) : status;
 }
 

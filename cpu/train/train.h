@@ -1,20 +1,22 @@
 /* train.h -- one training run in memory: environments, algorithm and device kept busy until a stop.
  *
- *   vly_train_options o = {.compute = c, .env = &env, .config = &config, .on_update = saw, .on_save = save, .arg = me};
- *   VLY_TRY(vly_train_create(&t, &o));
- *   <resume: for every buffer of vly_train_buffers: vly_train_write(t, &buffer, host bytes); vly_train_restored(t)>
- *   status = vly_train_run(t, &result);      // returns at a stop; result.stop says which
+ *   vly_train_options o = {.compute = c, .env = &env, .config = &config, .on_update = saw, .on_save
+ * = save, .arg = me}; VLY_TRY(vly_train_create(&t, &o)); <resume: for every buffer of
+ * vly_train_buffers: vly_train_write(t, &buffer, host bytes); vly_train_restored(t)> status =
+ * vly_train_run(t, &result);      // returns at a stop; result.stop says which
  *   vly_train_destroy(t);
  *
  *   o.eval = true: ... restore the weights ... vly_train_evaluate(t, 100, returns, lengths);
  *
- * The schedule is the algorithm's (or pool.schedule): synchronous runs give the same bits for any number of workers, and
- * a run that was saved and restored goes on bit for bit; an asynchronous run has the learner on a thread of its own.
+ * The schedule is the algorithm's (or pool.schedule): synchronous runs give the same bits for any
+ * number of workers, and a run that was saved and restored goes on bit for bit; an asynchronous run
+ * has the learner on a thread of its own.
  *
- * The trainer does not know files. It calls back on the thread of vly_train_run: after an update, at an
- * episode's end, and, when on_update asked for it, at the next point where the state is whole (nothing in
- * flight): on_save then reads the buffers. A NaN ends the run with VLY_ENUMERIC before on_update and
- * on_save can see it. The loop is run between steps (timers, signals) when one is given.
+ * The trainer does not know files. It calls back on the thread of vly_train_run: after an update,
+ * at an episode's end, and, when on_update asked for it, at the next point where the state is whole
+ * (nothing in flight): on_save then reads the buffers. A NaN ends the run with VLY_ENUMERIC before
+ * on_update and on_save can see it. The loop is run between steps (timers, signals) when one is
+ * given.
  */
 #ifndef VLY_CPU_TRAIN_TRAIN_H
 #define VLY_CPU_TRAIN_TRAIN_H
@@ -28,7 +30,13 @@ extern "C" {
 
 typedef struct vly_train vly_train;
 
-typedef enum { VLY_STOP_NONE, VLY_STOP_TARGET, VLY_STOP_BUDGET, VLY_STOP_INTERRUPTED, VLY_STOP_FAILED } vly_stop;
+typedef enum {
+    VLY_STOP_NONE,
+    VLY_STOP_TARGET,
+    VLY_STOP_BUDGET,
+    VLY_STOP_INTERRUPTED,
+    VLY_STOP_FAILED
+} vly_stop;
 const char *vly_stop_name(vly_stop stop); /* "target", "budget", "interrupted", "failed" */
 
 /* Where the wall clock of vly_train_run went, on its own thread. */
@@ -42,22 +50,25 @@ typedef enum {
 const char *vly_phase_name(vly_phase phase);
 
 typedef struct {
-    int64_t steps;      /* agent steps of this process; RESET rows are none */
+    int64_t steps;       /* agent steps of this process; RESET rows are none */
     int64_t total_steps; /* over all ranks */
-    int64_t frames;     /* steps times the environment's frames per step */
+    int64_t frames;      /* steps times the environment's frames per step */
     int64_t updates, episodes;
-    int64_t rounds;     /* learn() calls: DQN makes no update in one, or several */
-    double return_mean_100, length_mean_100; /* over the last `window` episodes, NAN when there are none */
-    int window;         /* at most 100 */
-    double wall_s;      /* in vly_train_run, since create; a resumed run starts at 0 */
-    double steps_per_s; /* over the last seconds */
+    int64_t rounds; /* learn() calls: DQN makes no update in one, or several */
+    double return_mean_100, length_mean_100; /* over the last `window` episodes, NAN when there are
+                                                none */
+    int window;                              /* at most 100 */
+    double wall_s;           /* in vly_train_run, since create; a resumed run starts at 0 */
+    double steps_per_s;      /* over the last seconds */
     double learn_rows_per_s; /* rows learned from, over the last seconds */
     double phase_s[VLY_PHASES];
-    double lag_mean, lag_max;     /* asynchronous: policy versions between acting and learning, last update */
+    double lag_mean, lag_max;     /* asynchronous: policy versions between acting and learning, last
+                                     update */
     int64_t dropped;              /* asynchronous: trajectories older than max_lag */
-    int ready, learning, stalled; /* asynchronous: trajectories that wait, are learned from; groups without room */
+    int ready, learning, stalled; /* asynchronous: trajectories that wait, are learned from; groups
+                                     without room */
     vly_pool_stats pool;
-    const vly_metric *metrics;    /* of the last update */
+    const vly_metric *metrics; /* of the last update */
     int metric_count;
 } vly_train_report;
 
@@ -70,15 +81,16 @@ typedef struct {
     const vly_config *config; /* run.algo names the algorithm; all three borrowed */
     vly_sync *sync;           /* NULL: alone */
     uv_loop_t *loop;          /* NULL: none */
-    vly_status (*lead)(void *arg, vly_train *t); /* instead of acting and learning here: lead a fleet that does (cpu/fleet/scheme.h) */
+    vly_status (*lead)(void *arg, vly_train *t); /* instead of acting and learning here: lead a
+                                                    fleet that does (cpu/fleet/scheme.h) */
     void *lead_arg;
-    bool eval, greedy;        /* see vly_train_evaluate */
-    int eval_actors;          /* 0: chosen */
+    bool eval, greedy; /* see vly_train_evaluate */
+    int eval_actors;   /* 0: chosen */
     uint64_t eval_seed;
-    void *arg;                /* for the callbacks, each of which may be NULL */
+    void *arg; /* for the callbacks, each of which may be NULL */
     int (*on_update)(void *arg, const vly_train_report *report);
     void (*on_episode)(void *arg, const vly_episode *episode, int64_t total_steps);
-    vly_status (*on_save)(void *arg, vly_train *t); /* an error ends the run */
+    vly_status (*on_save)(void *arg, vly_train *t);  /* an error ends the run */
     void (*on_warning)(void *arg, const char *text); /* from any thread */
 } vly_train_options;
 
@@ -90,25 +102,29 @@ typedef struct {
 vly_status vly_train_create(vly_train **out, const vly_train_options *options);
 void vly_train_destroy(vly_train *t);
 
-/* Until run.steps, run.until_return, vly_train_stop or a failure; calls on_save once more at the end when
- * anything changed since the last (not after VLY_ENUMERIC). VLY_OK for every stop but FAILED. */
+/* Until run.steps, run.until_return, vly_train_stop or a failure; calls on_save once more at the
+ * end when anything changed since the last (not after VLY_ENUMERIC). VLY_OK for every stop but
+ * FAILED. */
 vly_status vly_train_run(vly_train *t, vly_train_result *result);
 /* Asks for the end at the next whole state. From any thread or a signal handler. */
 void vly_train_stop(vly_train *t);
 void vly_train_get_report(vly_train *t, vly_train_report *out);
 vly_algo *vly_train_algo(vly_train *t);
-/* State of one actor, for pictures, in on_update alone; NULL while it is being stepped, and where nothing is acted. */
+/* State of one actor, for pictures, in on_update alone; NULL while it is being stepped, and where
+ * nothing is acted. */
 const void *vly_train_state(vly_train *t, int actor);
 
-/* Everything that decides how training goes on: the algorithm's buffers, counters, environments, returns. The same
- * list for the same options. Returns how many; writes at most max. Valid in on_save, and when not running. */
+/* Everything that decides how training goes on: the algorithm's buffers, counters, environments,
+ * returns. The same list for the same options. Returns how many; writes at most max. Valid in
+ * on_save, and when not running. */
 int vly_train_buffers(vly_train *t, vly_buffer *out, int max);
 vly_status vly_train_read(vly_train *t, const vly_buffer *buffer, void *host);
 vly_status vly_train_write(vly_train *t, const vly_buffer *buffer, const void *host);
 vly_status vly_train_restored(vly_train *t);
 
-/* eval: plays episodes with the current weights, each actor its share, so that long episodes are not left out.
- * returns, lengths: n entries; lengths may be NULL. VLY_ECANCELED after vly_train_stop. */
+/* eval: plays episodes with the current weights, each actor its share, so that long episodes are
+ * not left out. returns, lengths: n entries; lengths may be NULL. VLY_ECANCELED after
+ * vly_train_stop. */
 vly_status vly_train_evaluate(vly_train *t, int episodes, double *returns, int32_t *lengths);
 
 #ifdef __cplusplus

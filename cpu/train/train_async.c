@@ -1,5 +1,6 @@
-/* The asynchronous schedule: whichever groups finish first are inferred together, and the learner works beside
- * that on a thread of its own. Unrolls are bounded: a group without room waits for the learner. */
+/* The asynchronous schedule: whichever groups finish first are inferred together, and the learner
+ * works beside that on a thread of its own. Unrolls are bounded: a group without room waits for the
+ * learner. */
 #include <stdio.h>
 #include <string.h>
 #include "cpu/train/train_impl.h"
@@ -23,7 +24,9 @@ static void learner_main(void *arg) {
         const vly_status status = learn_once(t, &progress);
         uv_mutex_lock(&l->mutex);
         l->status = status;
-        if (status != VLY_OK) snprintf(l->error, sizeof l->error, "%s", vly_error_text()); /* messages are per thread */
+        if (status != VLY_OK)
+            snprintf(l->error, sizeof l->error, "%s", vly_error_text()); /* messages are per thread
+                                                                          */
         l->job = false;
         l->done = true;
         uv_cond_broadcast(&l->changed);
@@ -94,7 +97,8 @@ static vly_status retry_stalled(vly_train *t) {
     return VLY_OK;
 }
 
-/* ---- acting: begun here, and the loop goes on until the back end says that the actions are there ---- */
+/* ---- acting: begun here, and the loop goes on until the back end says that the actions are there
+ * ---- */
 
 static void actions_are_there(void *arg) {
     vly_train *t = arg;
@@ -135,12 +139,14 @@ static int expected(vly_train *t) {
     return t->in_flight - stats.hung;
 }
 
-/* Takes what has finished: `want` groups, fewer when fewer can be expected, none when actions are there first. */
+/* Takes what has finished: `want` groups, fewer when fewer can be expected, none when actions are
+ * there first. */
 static vly_status receive_finished(vly_train *t, int want) {
     const int coming = expected(t);
     if (want > coming) want = coming > 0 ? coming : 1;
     vly_train_mark(t, VLY_PHASE_OTHER);
-    const int n = vly_pool_take_unless(t->pool, t->acting_count > 0 ? &t->acted : NULL, want, t->taken, 100);
+    const int n = vly_pool_take_unless(t->pool, t->acting_count > 0 ? &t->acted : NULL, want,
+                                       t->taken, 100);
     vly_train_mark(t, coming > 0 || t->acting_count == 0 ? VLY_PHASE_ENV : VLY_PHASE_ACT);
     for (int i = 0; i < n; i++) {
         VLY_TRY(vly_train_receive(t, t->taken[i]));
@@ -170,7 +176,8 @@ static void begin_update(vly_train *t) {
     uv_mutex_unlock(&l->mutex);
 }
 
-/* Ends the update that is over, begins the next one when its unrolls are there. wait: for the update. */
+/* Ends the update that is over, begins the next one when its unrolls are there. wait: for the
+ * update. */
 static vly_status turn_learner(vly_train *t, bool wait, bool begin, bool *save) {
     bool idle;
     if (wait) vly_train_mark(t, VLY_PHASE_OTHER);
@@ -178,7 +185,8 @@ static vly_status turn_learner(vly_train *t, bool wait, bool begin, bool *save) 
     if (wait) vly_train_mark(t, VLY_PHASE_LEARN);
     if (done) VLY_TRY(finish_update(t, save));
     if ((!done && !idle) || !begin) return VLY_OK;
-    VLY_TRY(t->c->event_record(t->event, t->act)); /* the rows have been uploaded before they are learned from */
+    VLY_TRY(t->c->event_record(t->event, t->act)); /* the rows have been uploaded before they are
+                                                      learned from */
     VLY_TRY(t->c->event_wait(t->learn, t->event));
     if (t->algo->collect(t->algo, t->learn)) {
         begin_update(t);
@@ -186,12 +194,14 @@ static vly_status turn_learner(vly_train *t, bool wait, bool begin, bool *save) 
     }
     VLY_TRY(retry_stalled(t)); /* unrolls that were too old have made room */
     if (t->in_flight == 0 && t->stalled_count > 0)
-        return vly_fail(VLY_EINVAL, "%s: nothing in flight and nothing to learn from", t->algo->name);
+        return vly_fail(VLY_EINVAL, "%s: nothing in flight and nothing to learn from",
+                        t->algo->name);
     return VLY_OK;
 }
 
-/* Everything lands: all groups have arrived and not acted, no update is under way. A group that hangs counts as
- * landed: its actors start afresh when the run is resumed, and the last action of each is chosen again. */
+/* Everything lands: all groups have arrived and not acted, no update is under way. A group that
+ * hangs counts as landed: its actors start afresh when the run is resumed, and the last action of
+ * each is chosen again. */
 static vly_status come_to_rest(vly_train *t) {
     bool ignored = false;
     VLY_TRY(end_acting(t, true));
@@ -228,7 +238,8 @@ vly_status vly_train_run_async(vly_train *t) {
     VLY_TRY(start_learner(t));
     const vly_status status = loop(t);
     stop_learner(t);
-    while (t->acting_count > 0 && !atomic_load(&t->acted)) uv_sleep(1); /* after a failure too, sooner or later: gpu/notify.c */
+    while (t->acting_count > 0 && !atomic_load(&t->acted))
+        uv_sleep(1); /* after a failure too, sooner or later: gpu/notify.c */
     while (status != VLY_OK && t->in_flight > 0) { /* nothing may be out when memory is freed */
         const int n = vly_pool_take(t->pool, t->in_flight, t->taken, 1000);
         if (n == 0) break;

@@ -6,12 +6,12 @@
 
 enum { RETURNS = 100, SAMPLES = 16, EPISODES_AT_ONCE = 256 };
 
-typedef struct { /* saved as one array of int64_t: add at the end */
-    int64_t version;  /* of this layout */
-    int64_t started;  /* first observations have been made */
+typedef struct {     /* saved as one array of int64_t: add at the end */
+    int64_t version; /* of this layout */
+    int64_t started; /* first observations have been made */
     int64_t steps, updates, episodes;
     int64_t fleet_steps, fleet_episodes; /* of all ranks, as of the last update */
-    int64_t episodes_shift;              /* what to add to one's own: other ranks' before a resume */
+    int64_t episodes_shift; /* what to add to one's own: other ranks' before a resume */
 } train_counters;
 
 typedef struct {
@@ -35,11 +35,12 @@ struct vly_train {
     vly_pool *pool;
     vly_queue *act, *learn; /* the same on a synchronous schedule */
     vly_event *event;
-    int N, G, M;            /* actors, groups, actors of a group */
+    int N, G, M; /* actors, groups, actors of a group */
     bool async;
 
-    vly_rows *rows;         /* per group: where the row in flight goes */
-    uint8_t **device_obs;   /* per group: ... on a device of its own; the pool then writes to the slab */
+    vly_rows *rows;       /* per group: where the row in flight goes */
+    uint8_t **device_obs; /* per group: ... on a device of its own; the pool then writes to the slab
+                           */
     uint8_t *slab;
     train_counters counters;
     double returns[RETURNS]; /* of the last episodes, a ring at episodes % RETURNS */
@@ -60,9 +61,11 @@ struct vly_train {
     bool dirty; /* something changed since the last save */
 
     /* asynchronous */
-    int *taken, *waiting, *acting, *stalled; /* groups; waiting: arrived, not acted; acting: their actions are being made; stalled: acted, no room */
+    int *taken, *waiting, *acting, *stalled; /* groups; waiting: arrived, not acted; acting: their
+                                                actions are being made; stalled: acted, no room */
     int waiting_count, acting_count, stalled_count, in_flight, batch;
-    atomic_int acted; /* the actions of `acting` are in host memory; set by whichever thread the back end says it from */
+    atomic_int acted; /* the actions of `acting` are in host memory; set by whichever thread the
+                         back end says it from */
     train_learner learner;
 };
 
@@ -80,8 +83,10 @@ vly_progress vly_train_progress(const vly_train *t);
 vly_status vly_train_passed(vly_train *t, vly_queue *q);
 /* After learn() has passed: metrics, checks, callback. *save: asked for. */
 vly_status vly_train_updated(vly_train *t, bool *save);
-/* The same for a run that is led from here and acts elsewhere (cpu/fleet/lead.c): its counters and metrics. */
-vly_status vly_train_led(vly_train *t, int64_t steps, int64_t updates, const vly_metric *metrics, int count, bool *save);
+/* The same for a run that is led from here and acts elsewhere (cpu/fleet/lead.c): its counters and
+ * metrics. */
+vly_status vly_train_led(vly_train *t, int64_t steps, int64_t updates, const vly_metric *metrics,
+                         int count, bool *save);
 vly_status vly_train_save(vly_train *t);
 vly_status vly_train_first_rows(vly_train *t);
 vly_status vly_train_run_sync(vly_train *t);

@@ -1,5 +1,5 @@
-/* The synchronous schedule: groups take turns, one is inferred while the others step; then all wait for
- * the update. Everything happens in one fixed order. */
+/* The synchronous schedule: groups take turns, one is inferred while the others step; then all wait
+ * for the update. Everything happens in one fixed order. */
 #include <stdio.h>
 #include <stdlib.h>
 #include "cpu/train/train_impl.h"
@@ -11,7 +11,9 @@ static vly_status act_and_submit(vly_train *t, int group) {
     VLY_TRY(t->c->queue_sync(t->act));
     vly_train_mark(t, VLY_PHASE_ACT);
     VLY_TRY(vly_train_submit(t, group, t->algo->action(t->algo, group), &room));
-    return room ? VLY_OK : vly_fail(VLY_EINVAL, "%s has no room for the rows of its own rollout", t->algo->name);
+    return room ? VLY_OK
+                : vly_fail(VLY_EINVAL, "%s has no room for the rows of its own rollout",
+                           t->algo->name);
 }
 
 static vly_status wait_and_receive(vly_train *t, int group) {
@@ -102,7 +104,8 @@ static vly_status play(vly_train *t, evaluation *e) {
         VLY_TRY(vly_train_submit(t, g, NULL, &room));
         VLY_TRY(wait_and_receive(t, g));
     }
-    while (vly_pool_episodes(t->pool, t->episodes, EPISODES_AT_ONCE) > 0) {}
+    while (vly_pool_episodes(t->pool, t->episodes, EPISODES_AT_ONCE) > 0) {
+    }
     t->counters.started = 1;
     while (e->missing > 0) {
         if (atomic_load(&t->stop_asked)) return vly_fail(VLY_ECANCELED, "evaluation interrupted");
@@ -120,7 +123,11 @@ vly_status vly_train_evaluate(vly_train *t, int episodes, double *returns, int32
     if (episodes < 1) return vly_fail(VLY_EINVAL, "%d episodes", episodes);
     int *numbers = calloc(3 * (size_t)t->N, sizeof *numbers);
     if (!numbers) return vly_fail(VLY_ENOMEM, "no memory to evaluate with %d environments", t->N);
-    evaluation e = {.played = numbers, .share = numbers + t->N, .first = numbers + 2 * t->N, .returns = returns, .lengths = lengths};
+    evaluation e = {.played = numbers,
+                    .share = numbers + t->N,
+                    .first = numbers + 2 * t->N,
+                    .returns = returns,
+                    .lengths = lengths};
     deal(&e, t->N, episodes);
     const vly_status status = play(t, &e);
     free(numbers);

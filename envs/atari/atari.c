@@ -46,16 +46,17 @@ typedef struct {
     uint8_t ended;     /* the next step resets */
     uint8_t game_over; /* and begins a new game */
     uint8_t failed;
-    uint8_t draw_all; /* steps for which frames are not worth skipping */
-    uint8_t pooled;   /* the row before showed two screens */
-    vly_integers numpy; /* Gymnasium's random numbers for no-op starts; the others' are behind the still */
-    vly_still still;  /* the two screens, world.room bytes long */
+    uint8_t draw_all;   /* steps for which frames are not worth skipping */
+    uint8_t pooled;     /* the row before showed two screens */
+    vly_integers numpy; /* Gymnasium's random numbers for no-op starts; the others' are behind the
+                           still */
+    vly_still still;    /* the two screens, world.room bytes long */
 } actor;
 
-/* The pictures of the actor that is being stepped. They are on the stack of whoever steps it; between its
- * steps an actor has none. */
+/* The pictures of the actor that is being stepped. They are on the stack of whoever steps it;
+ * between its steps an actor has none. */
 typedef struct {
-    int ready; /* both screens are the actor's */
+    int ready;                        /* both screens are the actor's */
     _Alignas(64) vly_screens screens; /* lines are stored 64 bytes at a time */
 } stage;
 
@@ -80,8 +81,12 @@ static void observe(const world *w, const uint8_t *a, const uint8_t *b, uint8_t 
     }
 }
 
-static const uint8_t *front(const actor *s, const stage *g) { return g->screens.pixels[s->emulator.machine.tia.front]; }
-static const uint8_t *back(const actor *s, const stage *g) { return g->screens.pixels[s->emulator.machine.tia.front ^ 1]; }
+static const uint8_t *front(const actor *s, const stage *g) {
+    return g->screens.pixels[s->emulator.machine.tia.front];
+}
+static const uint8_t *back(const actor *s, const stage *g) {
+    return g->screens.pixels[s->emulator.machine.tia.front ^ 1];
+}
 
 /* Draws the actor's two screens again, as they are after its last row. */
 static void see(const world *w, actor *s, stage *g) {
@@ -90,8 +95,9 @@ static void see(const world *w, actor *s, stage *g) {
     g->ready = 1;
 }
 
-/* What the row before showed, which the peers show again where an episode ends early: pooled with `more`
- * unless that is NULL. The actor's still is that of the row before until this one is written. */
+/* What the row before showed, which the peers show again where an episode ends early: pooled with
+ * `more` unless that is NULL. The actor's still is that of the row before until this one is
+ * written. */
 static void observe_again(const world *w, actor *s, const uint8_t *more, uint8_t *obs) {
     const vly_still *still = &s->still;
     uint8_t third[VLY_SCREEN_BYTES], picture[VLY_SCREEN_BYTES], other[VLY_SCREEN_BYTES];
@@ -100,9 +106,11 @@ static void observe_again(const world *w, actor *s, const uint8_t *more, uint8_t
     memset(&was, 0, sizeof was);
     if (vly_still_draw(still, w->room, w->rom, w->height, &was, third)) s->failed = 1;
     for (int c = 0; c < w->channels; c++) {
-        vly_pool_lookup(w->colour[c], was.pixels[still->front], s->pooled ? third : NULL, n, picture);
+        vly_pool_lookup(w->colour[c], was.pixels[still->front], s->pooled ? third : NULL, n,
+                        picture);
         if (more) vly_pool_lookup(w->colour[c], more, NULL, n, other);
-        for (size_t i = 0; more && i < n; i++) picture[i] = picture[i] > other[i] ? picture[i] : other[i];
+        for (size_t i = 0; more && i < n; i++)
+            picture[i] = picture[i] > other[i] ? picture[i] : other[i];
         write_channel(w, picture, c, obs);
     }
 }
@@ -119,11 +127,11 @@ static int screens_exact(const vly_machine *m) {
 }
 
 typedef struct {
-    int frames;      /* played */
+    int frames; /* played */
     int32_t reward;
     int life_lost, over, truncated;
     vly_wires wires[VLY_ATARI_SKIP_MOST]; /* of the frames */
-    int held;        /* the screen before the last one is in `before`, not in the back buffer */
+    int held; /* the screen before the last one is in `before`, not in the back buffer */
     uint8_t before[VLY_SCREEN_BYTES];
 } played;
 
@@ -142,24 +150,28 @@ static int reached_end(const world *w, actor *s, played *p) {
     return p->over || p->truncated || (w->options.episodic_life && p->life_lost);
 }
 
-/* Plays up to n frames of one action and draws those from `draw_from` on. Returns 0 where a frame was
- * not drawn that must have been. */
-static int play_frames(const world *w, actor *s, stage *g, int action, int n, int draw_from, played *p) {
+/* Plays up to n frames of one action and draws those from `draw_from` on. Returns 0 where a frame
+ * was not drawn that must have been. */
+static int play_frames(const world *w, actor *s, stage *g, int action, int n, int draw_from,
+                       played *p) {
     vly_emulator *e = &s->emulator;
     p->reward = p->held = p->frames = p->over = p->truncated = p->life_lost = 0;
     while (p->frames < n && !vly_emulator_failed(e)) {
         const int i = p->frames++, drawn = i >= draw_from;
-        if (i > 0 && i == n - 1 && e->machine.tia.partial) { /* the next frame goes on in the same buffer */
+        if (i > 0 && i == n - 1 && e->machine.tia.partial) { /* the next frame goes on in the same
+                                                                buffer */
             memcpy(p->before, front(s, g), sizeof p->before);
             p->held = 1;
         }
         p->reward += vly_emulator_act(e, &w->rules, action, drawn ? &g->screens : NULL);
         if (i < VLY_ATARI_SKIP_MOST) p->wires[i] = e->machine.wires;
         s->elapsed += w->style == STYLE_ALE;
-        if (!drawn && (e->machine.tia.partial || (g->ready && !covers_display(w, &e->machine)))) return 0;
+        if (!drawn && (e->machine.tia.partial || (g->ready && !covers_display(w, &e->machine))))
+            return 0;
         if (reached_end(w, s, p)) break;
     }
-    const int last_two_drawn = p->frames - 2 >= draw_from || (p->frames == 1 && draw_from == 0 && g->ready);
+    const int last_two_drawn = p->frames - 2 >= draw_from ||
+                               (p->frames == 1 && draw_from == 0 && g->ready);
     return last_two_drawn && screens_exact(&e->machine);
 }
 
@@ -168,12 +180,13 @@ static void count_missing_from_here(vly_machine *m) {
     memset(m->missing_to, 0, sizeof m->missing_to);
 }
 
-/* Only the last two frames of a step are seen, so the others are played without drawing. Nor are the pictures of
- * the step before needed as a rule: frames that cover the display leave nothing of them. Where that
- * shows (a frame is shorter than one before it, or goes on with it, an episode ends early), the step is
- * taken back and played again, with the older pictures and every frame drawn: the same frames, as nothing is
- * random that is not in the state. Where the older pictures were there from the start, the frames drawn
- * in vain are painted over, since at least two undrawn frames before them were found to cover the display. */
+/* Only the last two frames of a step are seen, so the others are played without drawing. Nor are
+ * the pictures of the step before needed as a rule: frames that cover the display leave nothing of
+ * them. Where that shows (a frame is shorter than one before it, or goes on with it, an episode
+ * ends early), the step is taken back and played again, with the older pictures and every frame
+ * drawn: the same frames, as nothing is random that is not in the state. Where the older pictures
+ * were there from the start, the frames drawn in vain are painted over, since at least two undrawn
+ * frames before them were found to cover the display. */
 static void play(const world *w, actor *s, stage *g, int action, int n, played *p) {
     vly_emulator before;
     const int32_t elapsed = s->elapsed;
@@ -181,7 +194,8 @@ static void play(const world *w, actor *s, stage *g, int action, int n, played *
     const int draw_from = n > 2 + g->ready && !s->draw_all ? n - 2 : 0;
     const int blind = !g->ready;
     if (s->draw_all) s->draw_all--;
-    if (blind && vly_still_begin(&s->still, w->room, &s->emulator.machine, w->height, &g->screens)) s->failed = 1;
+    if (blind && vly_still_begin(&s->still, w->room, &s->emulator.machine, w->height, &g->screens))
+        s->failed = 1;
     if (draw_from > 0 || blind) before = s->emulator;
     const int good = play_frames(w, s, g, action, n, draw_from, p);
     if (!good && (draw_from > 0 || blind)) {
@@ -199,7 +213,9 @@ static void play(const world *w, actor *s, stage *g, int action, int n, played *
 
 /* ---- the beginning of a game ---- */
 
-static vly_mt19937 *starts(const world *w, actor *s) { return (vly_mt19937 *)((char *)s + w->starts_at); }
+static vly_mt19937 *starts(const world *w, actor *s) {
+    return (vly_mt19937 *)((char *)s + w->starts_at);
+}
 
 static int next_start(const world *w, actor *s, int n) {
     if (n <= 0) return 0;
@@ -207,11 +223,15 @@ static int next_start(const world *w, actor *s, int n) {
     case STYLE_GYMNASIUM: return 1 + (int)vly_integers_below(&s->numpy, (uint32_t)n);
     case STYLE_ALE:
     case STYLE_ENVPOOL: return (int)vly_uniform_int(starts(w, s), (uint32_t)n);
-    default: return (int)vly_below(vly_philox(s->seed, VLY_STREAM_ENV, s->episode, 0).v[0], (uint32_t)n + 1);
+    default:
+        return (int)vly_below(vly_philox(s->seed, VLY_STREAM_ENV, s->episode, 0).v[0],
+                              (uint32_t)n + 1);
     }
 }
 
-static uint32_t fold(uint64_t seed) { return (uint32_t)(seed ^ seed >> 32); }
+static uint32_t fold(uint64_t seed) {
+    return (uint32_t)(seed ^ seed >> 32);
+}
 
 static void reset_game(const world *w, actor *s, stage *g) {
     see(w, s, g); /* a game may leave some of them standing */
@@ -297,7 +317,8 @@ static void begin_life(const world *w, actor *s, stage *g, played *p) {
 
 /* ---- the environment ---- */
 
-static void write_row(const world *w, actor *s, float reward, int32_t score, uint8_t flags, vly_rows at) {
+static void write_row(const world *w, actor *s, float reward, int32_t score, uint8_t flags,
+                      vly_rows at) {
     (void)w;
     *at.reward = reward;
     *at.score = (float)score;
@@ -306,7 +327,8 @@ static void write_row(const world *w, actor *s, float reward, int32_t score, uin
     s->game_over = (flags & VLY_ROW_GAME_OVER) != 0;
 }
 
-/* What the next step has to know of the pictures. p: the only frames since the row before, or NULL. */
+/* What the next step has to know of the pictures. p: the only frames since the row before, or NULL.
+ */
 static void keep(const world *w, actor *s, const stage *g, int pooled, const played *p) {
     const vly_machine *m = &s->emulator.machine;
     const uint8_t *before = p && p->held && w->options.stale_terminal ? p->before : NULL;
@@ -325,7 +347,8 @@ static void start_episode(const world *w, actor *s, stage *g, vly_rows at) {
         begin_game(w, s, g);
     s->lives = vly_emulator_lives(&s->emulator, &w->rules);
     s->score += p.reward;
-    const int pooled = goes_on && w->style == STYLE_VOLLEY && w->options.max_pool && !w->options.stale_terminal;
+    const int pooled = goes_on && w->style == STYLE_VOLLEY && w->options.max_pool &&
+                       !w->options.stale_terminal;
     observe(w, front(s, g), pooled ? back(s, g) : NULL, at.obs);
     keep(w, s, g, pooled, goes_on && w->style == STYLE_VOLLEY ? &p : NULL);
     uint8_t flags = VLY_ROW_RESET;
@@ -340,23 +363,30 @@ static float shown_reward(const world *w, int32_t reward) {
     return (float)reward;
 }
 
-/* The peers keep two pictures, those of the last two frames of a whole skip, and miss an end before it: there they
- * show what they showed before. EnvPool takes a frame before it looks for the end, and pools only after
- * a whole skip. */
+/* The peers keep two pictures, those of the last two frames of a whole skip, and miss an end before
+ * it: there they show what they showed before. EnvPool takes a frame before it looks for the end,
+ * and pools only after a whole skip. */
 static void observe_stale(const world *w, actor *s, const stage *g, const played *p, uint8_t *obs) {
-    const int n = w->options.frame_skip, envpool = w->style == STYLE_ENVPOOL, whole = p->frames == n;
-    const int early = !envpool && (p->over || p->truncated || (w->options.episodic_life && p->life_lost));
+    const int n = w->options.frame_skip, envpool = w->style == STYLE_ENVPOOL,
+              whole = p->frames == n;
+    const int early = !envpool &&
+                      (p->over || p->truncated || (w->options.episodic_life && p->life_lost));
     const uint8_t *last = front(s, g), *before = p->held ? p->before : back(s, g);
-    if (whole && !early) observe(w, last, n > 1 ? before : NULL, obs);
-    else if (envpool && p->frames == n - 1) observe(w, last, NULL, obs);
-    else observe_again(w, s, whole && n > 1 ? before : NULL, obs);
+    if (whole && !early)
+        observe(w, last, n > 1 ? before : NULL, obs);
+    else if (envpool && p->frames == n - 1)
+        observe(w, last, NULL, obs);
+    else
+        observe_again(w, s, whole && n > 1 ? before : NULL, obs);
 }
 
 static void observe_step(const world *w, actor *s, const stage *g, const played *p, uint8_t *obs) {
     const uint8_t *before = p->held ? p->before : back(s, g);
     const int stale = w->options.stale_terminal;
-    if (stale) observe_stale(w, s, g, p, obs);
-    else observe(w, front(s, g), w->options.max_pool ? before : NULL, obs);
+    if (stale)
+        observe_stale(w, s, g, p, obs);
+    else
+        observe(w, front(s, g), w->options.max_pool ? before : NULL, obs);
     keep(w, s, g, w->options.frame_skip > 1, p);
 }
 
@@ -365,7 +395,8 @@ static uint8_t end_flags(const world *w, actor *s, const played *p) {
     if (p->over) flags |= VLY_ROW_TERMINATED | VLY_ROW_GAME_OVER;
     if (w->options.episodic_life && p->life_lost) flags |= VLY_ROW_TERMINATED;
     const int late = p->truncated || (w->max_steps > 0 && s->steps >= w->max_steps);
-    if (late && (!p->over || w->style == STYLE_GYMNASIUM)) flags |= VLY_ROW_TRUNCATED | VLY_ROW_GAME_OVER;
+    if (late && (!p->over || w->style == STYLE_GYMNASIUM))
+        flags |= VLY_ROW_TRUNCATED | VLY_ROW_GAME_OVER;
     return flags;
 }
 
@@ -401,17 +432,20 @@ static void atari_reset(const vly_env *env, void *state, uint64_t seed, vly_rows
     start_episode(w, s, &g, at);
 }
 
-static void atari_step(const vly_env *env, void *states, int n, const int32_t *action, vly_rows out) {
+static void atari_step(const vly_env *env, void *states, int n, const int32_t *action,
+                       vly_rows out) {
     const world *w = env->world;
     stage g;
     for (int i = 0; i < n; i++) {
         g.ready = 0;
         const int a = action[i] >= 0 && action[i] < env->actions ? action[i] : 0;
-        step_actor(w, (actor *)((char *)states + (size_t)i * env->state_bytes), &g, a, vly_rows_at(out, (size_t)i));
+        step_actor(w, (actor *)((char *)states + (size_t)i * env->state_bytes), &g, a,
+                   vly_rows_at(out, (size_t)i));
     }
 }
 
-static void atari_render(const vly_env *env, const void *state, uint8_t *rgb, int *width, int *height) {
+static void atari_render(const vly_env *env, const void *state, uint8_t *rgb, int *width,
+                         int *height) {
     const world *w = env->world;
     *width = VLY_SCREEN_WIDTH, *height = w->height;
     if (!rgb) return;
@@ -420,7 +454,8 @@ static void atari_render(const vly_env *env, const void *state, uint8_t *rgb, in
     vly_atari_screen(env, state, screen);
     for (int i = 0; i < VLY_SCREEN_WIDTH * w->height; i++) {
         const uint32_t colour = vly_palette_rgb(pal, screen[i]);
-        rgb[3 * i] = (uint8_t)(colour >> 16), rgb[3 * i + 1] = (uint8_t)(colour >> 8), rgb[3 * i + 2] = (uint8_t)colour;
+        rgb[3 * i] = (uint8_t)(colour >> 16), rgb[3 * i + 1] = (uint8_t)(colour >> 8),
+                rgb[3 * i + 2] = (uint8_t)colour;
     }
 }
 
@@ -432,8 +467,13 @@ static void atari_describe(const vly_env *env, const void *state, char *text, si
 vly_atari_view vly_atari_look(const vly_env *env, const void *state) {
     const world *w = env->world;
     const actor *s = state;
-    return (vly_atari_view){s->emulator.machine.ram, w->height, vly_emulator_lives(&s->emulator, &w->rules),
-                            s->emulator.frames, s->emulator.episode_frames, s->score, (int)s->still.bytes};
+    return (vly_atari_view){s->emulator.machine.ram,
+                            w->height,
+                            vly_emulator_lives(&s->emulator, &w->rules),
+                            s->emulator.frames,
+                            s->emulator.episode_frames,
+                            s->score,
+                            (int)s->still.bytes};
 }
 
 void vly_atari_screen(const vly_env *env, const void *state, uint8_t *pixels) {
@@ -469,9 +509,19 @@ vly_atari_options vly_atari_default_options(void) {
 }
 
 vly_status vly_atari_preset(vly_atari_options *options, const char *name) {
-    const vly_atari_options volley = {
-        .sticky = 0, .frame_skip = 4, .noop_max = 30, .fire_reset = 1, .episodic_life = 1, .reward_mode = 2,
-        .max_frames = 108000, .stack = 4, .size = 84, .grayscale = 1, .max_pool = 1, .mode = -1, .difficulty = -1};
+    const vly_atari_options volley = {.sticky = 0,
+                                      .frame_skip = 4,
+                                      .noop_max = 30,
+                                      .fire_reset = 1,
+                                      .episodic_life = 1,
+                                      .reward_mode = 2,
+                                      .max_frames = 108000,
+                                      .stack = 4,
+                                      .size = 84,
+                                      .grayscale = 1,
+                                      .max_pool = 1,
+                                      .mode = -1,
+                                      .difficulty = -1};
     vly_atari_options o = volley;
     if (strcmp(name, "gymnasium") == 0) {
         o.fire_reset = 0, o.episodic_life = 0, o.reward_mode = 0, o.stale_terminal = 1;
@@ -485,7 +535,10 @@ vly_status vly_atari_preset(vly_atari_options *options, const char *name) {
     } else if (strcmp(name, "dqn") == 0) {
         o.fire_reset = 0, o.reward_mode = 1;
     } else if (strcmp(name, "volley") != 0) {
-        return vly_fail(VLY_EINVAL, "no Atari preset '%.32s': there are volley, gymnasium, ale, envpool, machado, dqn", name);
+        return vly_fail(
+            VLY_EINVAL,
+            "no Atari preset '%.32s': there are volley, gymnasium, ale, envpool, machado, dqn",
+            name);
     }
     o.roms = options->roms;
     snprintf(o.preset, sizeof o.preset, "%s", name);
@@ -517,7 +570,9 @@ const vly_atari_game *vly_atari_named(const char *name, vly_atari_options *optio
     const char *v5 = "-v5", *plain = "NoFrameskip-v4";
     if (strncmp(name, "ALE/", 4) == 0 && length > 7 && strcmp(name + length - 3, v5) == 0) {
         game = by_id(name + 4, length - 7);
-        if (game) options->sticky = 0.25f, options->frame_skip = 4, options->full_actions = 0, options->max_frames = 108000;
+        if (game)
+            options->sticky = 0.25f, options->frame_skip = 4, options->full_actions = 0,
+            options->max_frames = 108000;
     } else if (length > strlen(plain) && strcmp(name + length - strlen(plain), plain) == 0) {
         game = by_id(name, length - strlen(plain));
         if (game) options->sticky = 0;
@@ -527,16 +582,22 @@ const vly_atari_game *vly_atari_named(const char *name, vly_atari_options *optio
 
 static vly_status check_options(const vly_atari_game *game, const vly_atari_options *o) {
     if (!(o->sticky >= 0 && o->sticky <= 1))
-        return vly_fail(VLY_EINVAL, "%s: sticky is %g, it must be in [0, 1]", game->name, (double)o->sticky);
+        return vly_fail(VLY_EINVAL, "%s: sticky is %g, it must be in [0, 1]", game->name,
+                        (double)o->sticky);
     if (o->frame_skip < 1 || o->frame_skip > VLY_ATARI_SKIP_MOST)
-        return vly_fail(VLY_EINVAL, "%s: frame_skip is %d, it must be in [1, %d]", game->name, o->frame_skip, VLY_ATARI_SKIP_MOST);
+        return vly_fail(VLY_EINVAL, "%s: frame_skip is %d, it must be in [1, %d]", game->name,
+                        o->frame_skip, VLY_ATARI_SKIP_MOST);
     if (o->noop_max < 0 || o->noop_max > 1000)
-        return vly_fail(VLY_EINVAL, "%s: noop_max is %d, it must be in [0, 1000]", game->name, o->noop_max);
-    if (o->max_frames < 1) return vly_fail(VLY_EINVAL, "%s: max_frames is %d, it must be positive", game->name, o->max_frames);
+        return vly_fail(VLY_EINVAL, "%s: noop_max is %d, it must be in [0, 1000]", game->name,
+                        o->noop_max);
+    if (o->max_frames < 1)
+        return vly_fail(VLY_EINVAL, "%s: max_frames is %d, it must be positive", game->name,
+                        o->max_frames);
     if (o->stack < 1 || o->stack > 64)
         return vly_fail(VLY_EINVAL, "%s: stack is %d, it must be in [1, 64]", game->name, o->stack);
     if (o->reward_mode < 0 || o->reward_mode > 2)
-        return vly_fail(VLY_EINVAL, "%s: reward_mode is %d, it must be 0, 1 or 2", game->name, o->reward_mode);
+        return vly_fail(VLY_EINVAL, "%s: reward_mode is %d, it must be 0, 1 or 2", game->name,
+                        o->reward_mode);
     return VLY_OK;
 }
 
@@ -551,19 +612,24 @@ static void list_modes(const vly_atari_game *game, char *text, size_t bytes) {
 static vly_status check_game(const vly_atari_game *game, int mode, int difficulty) {
     char text[700];
     if (game->unproven)
-        return vly_fail(VLY_EUNSUPPORTED, "%s: not offered, since it differs from ALE: %s", game->name, game->unproven);
+        return vly_fail(VLY_EUNSUPPORTED, "%s: not offered, since it differs from ALE: %s",
+                        game->name, game->unproven);
     list_modes(game, text, sizeof text);
     if (!vly_atari_has_mode(game, mode))
         return vly_fail(VLY_EINVAL, "%s has no mode %d: it has %s", game->name, mode, text);
     const vly_atari_select *select = vly_atari_select_of(game);
     if (select && select->only_default && mode != game->default_mode)
-        return vly_fail(VLY_EUNSUPPORTED, "%s: mode %d is not offered, only %d: how ALE reaches it is not known", game->name, mode,
-                        game->default_mode);
+        return vly_fail(VLY_EUNSUPPORTED,
+                        "%s: mode %d is not offered, only %d: how ALE reaches it is not known",
+                        game->name, mode, game->default_mode);
     size_t at = 0;
     for (int i = 0; i < game->n_difficulties && at + 8 < sizeof text; i++)
-        at += (size_t)snprintf(text + at, sizeof text - at, i ? ", %d" : "%d", game->difficulties[i]);
-    if (difficulty != 0 && !vly_atari_has_difficulty(game, difficulty)) /* ALE starts with 0 even where it is not listed */
-        return vly_fail(VLY_EINVAL, "%s has no difficulty %d: it has %s", game->name, difficulty, text);
+        at += (size_t)snprintf(text + at, sizeof text - at, i ? ", %d" : "%d",
+                               game->difficulties[i]);
+    if (difficulty != 0 && !vly_atari_has_difficulty(game, difficulty)) /* ALE starts with 0 even
+                                                                           where it is not listed */
+        return vly_fail(VLY_EINVAL, "%s has no difficulty %d: it has %s", game->name, difficulty,
+                        text);
     return VLY_OK;
 }
 
@@ -593,7 +659,8 @@ static int fill_actions(world *w, const vly_atari_game *game) {
     int n = 0;
     for (int a = 0; a < VLY_ATARI_ACTIONS; a++)
         if (w->options.full_actions || (game->minimal >> a & 1)) w->actions[n++] = (uint8_t)a;
-    w->fire_reset = w->options.fire_reset && (w->options.full_actions || (game->minimal >> VLY_FIRE & 1));
+    w->fire_reset = w->options.fire_reset &&
+                    (w->options.full_actions || (game->minimal >> VLY_FIRE & 1));
     return n;
 }
 
@@ -609,10 +676,12 @@ static vly_status preload(world *w) {
     const int reached = vly_emulator_reset(e, &w->rules, NULL);
     free(e);
     if (reached == 0) return VLY_OK;
-    return vly_fail(VLY_EUNSUPPORTED, "%s: pressing SELECT does not reach mode %d", w->rules.game->name, w->rules.mode);
+    return vly_fail(VLY_EUNSUPPORTED, "%s: pressing SELECT does not reach mode %d",
+                    w->rules.game->name, w->rules.mode);
 }
 
-/* The program goes without a VSYNC for long, when it thinks or begins; then both its pictures are in the code. */
+/* The program goes without a VSYNC for long, when it thinks or begins; then both its pictures are
+ * in the code. */
 static int goes_on_and_on(const vly_atari_game *game) {
     return strcmp(game->name, "tic_tac_toe_3d") == 0 || strcmp(game->name, "qbert") == 0;
 }
@@ -622,9 +691,13 @@ static void choose_room(world *w, const uint8_t *rom, size_t bytes) {
     char md5[33];
     vly_rom_md5(rom, bytes, md5);
     const vly_shot *shot = w->loaded_screens.shot;
-    const int whole = !shot[0].partial && !shot[1].partial && shot[0].rows >= w->height && shot[1].rows >= w->height;
+    const int whole = !shot[0].partial && !shot[1].partial && shot[0].rows >= w->height &&
+                      shot[1].rows >= w->height;
     const vly_atari_game *known = vly_atari_game_by_md5(md5);
-    w->room = !whole && !known ? VLY_STILL_MOST : known && (shot[0].partial || shot[1].partial || goes_on_and_on(known)) ? VLY_STILL_LONG : VLY_STILL_USUAL;
+    w->room = !whole && !known ? VLY_STILL_MOST
+              : known && (shot[0].partial || shot[1].partial || goes_on_and_on(known))
+                  ? VLY_STILL_LONG
+                  : VLY_STILL_USUAL;
     w->starts_at = (offsetof(actor, still.code) + w->room + 7) / 8 * 8;
 }
 
@@ -635,7 +708,11 @@ static void describe_env(vly_env *env, const world *w, int actions) {
     snprintf(env->name, sizeof env->name, "%s", w->rules.game->name);
     const int native = o->size == VLY_ATARI_NATIVE_SIZE;
     const int high = native ? w->height : o->size, wide = native ? VLY_SCREEN_WIDTH : o->size;
-    env->obs = (vly_obs_spec){VLY_U8, 3, {high, wide, w->channels}, o->stack, 1.0f / 255.0f,
+    env->obs = (vly_obs_spec){VLY_U8,
+                              3,
+                              {high, wide, w->channels},
+                              o->stack,
+                              1.0f / 255.0f,
                               (size_t)high * (size_t)wide * (size_t)w->channels};
     env->actions = actions;
     env->frames_per_step = o->frame_skip;
@@ -655,7 +732,9 @@ static vly_status open_world(world *w, const vly_atari_game *game, const uint8_t
     VLY_TRY(vly_rom_create(&w->rom, bytes, n, &game->machine));
     w->height = vly_rom_get_properties(w->rom)->height;
     if (o->size != VLY_ATARI_NATIVE_SIZE && vly_area_init(&w->area, w->height, o->size) != 0)
-        return vly_fail(VLY_EINVAL, "%s: size is %d, it must be in [16, 160], or 210 for the whole screen", game->name, o->size);
+        return vly_fail(VLY_EINVAL,
+                        "%s: size is %d, it must be in [16, 160], or 210 for the whole screen",
+                        game->name, o->size);
     w->rules = (vly_emulator_rules){game, w->rom, o->sticky, o->max_frames, o->mode, o->difficulty};
     if (w->style == STYLE_ALE || w->style == STYLE_ENVPOOL) w->rules.max_frames = 0;
     if (w->style == STYLE_ENVPOOL) w->max_steps = o->max_frames / o->frame_skip;
@@ -666,8 +745,8 @@ static vly_status open_world(world *w, const vly_atari_game *game, const uint8_t
     return VLY_OK;
 }
 
-vly_status vly_atari_open_image(vly_env *env, const vly_atari_game *game, const uint8_t *rom, size_t bytes,
-                                const vly_env_args *args) {
+vly_status vly_atari_open_image(vly_env *env, const vly_atari_game *game, const uint8_t *rom,
+                                size_t bytes, const vly_env_args *args) {
     vly_atari_options o = args && args->atari ? *args->atari : vly_atari_default_options();
     if (o.mode < 0) o.mode = game->default_mode;
     if (o.difficulty < 0) o.difficulty = 0;
@@ -692,7 +771,9 @@ vly_status vly_atari_open(vly_env *env, const char *name, const vly_env_args *ar
     if (args) mine = *args;
     mine.atari = &o;
     const vly_atari_game *game = vly_atari_named(name, &o);
-    if (!game) return vly_fail(VLY_ENOTFOUND, "no Atari game named '%.64s': 'volley ls atari' lists them", name);
+    if (!game)
+        return vly_fail(VLY_ENOTFOUND, "no Atari game named '%.64s': 'volley ls atari' lists them",
+                        name);
     uint8_t bytes[VLY_ROM_MAX_BYTES];
     size_t n;
     VLY_TRY(vly_atari_rom_read(game, o.roms, bytes, &n));

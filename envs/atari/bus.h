@@ -8,7 +8,9 @@
 #include "envs/atari/riot.h"
 #include "envs/atari/tia.h"
 
-enum { VLY_LOG_ENTRIES = 9000 }; /* a write takes three cycles, and those after line_limit end the frame */
+enum {
+    VLY_LOG_ENTRIES = 9000
+}; /* a write takes three cycles, and those after line_limit end the frame */
 
 /* A frame on its way. Writes to the TIA are kept in a log and played to it when somebody asks:
  * the processor reads a collision, or the frame ends. */
@@ -98,10 +100,14 @@ static inline uint8_t vly_bus_read(vly_run *r, uint16_t address) {
 
 static inline void vly_bus_write(vly_run *r, uint16_t address, uint8_t value) {
     vly_machine *m = r->m;
-    if (address & 0x1000) vly_cart_write(m, r->rom, address, value);
-    else if (!(address & 0x80)) vly_bus_tia_write(r, address & 0x3f, value);
-    else if (!(address & 0x200)) m->ram[address & 0x7f] = value;
-    else vly_riot_write(m, address, value);
+    if (address & 0x1000)
+        vly_cart_write(m, r->rom, address, value);
+    else if (!(address & 0x80))
+        vly_bus_tia_write(r, address & 0x3f, value);
+    else if (!(address & 0x200))
+        m->ram[address & 0x7f] = value;
+    else
+        vly_riot_write(m, address, value);
     r->bus = value;
     r->was_read = 0;
 }

@@ -41,8 +41,10 @@ static void dpc_clock_music(vly_machine *m) {
         } else {
             low = 0;
         }
-        if (low <= c->bottom[x]) c->fetch_flag[x] = 0;
-        else if (low <= c->top[x]) c->fetch_flag[x] = 0xff;
+        if (low <= c->bottom[x])
+            c->fetch_flag[x] = 0;
+        else if (low <= c->top[x])
+            c->fetch_flag[x] = 0xff;
         c->counter[x] = (uint16_t)((c->counter[x] & 0x700) | low);
     }
 }
@@ -52,8 +54,10 @@ static uint8_t dpc_fetch(vly_machine *m, const vly_rom *rom, unsigned a) {
     vly_cart_state *c = &m->cart;
     unsigned x = a & 7, low = c->counter[x] & 0xff;
     uint8_t out = 0, byte = rom->image[DPC_DISPLAY + 2047 - c->counter[x]];
-    if (low == c->top[x]) c->fetch_flag[x] = 0xff;
-    else if (low == c->bottom[x]) c->fetch_flag[x] = 0;
+    if (low == c->top[x])
+        c->fetch_flag[x] = 0xff;
+    else if (low == c->bottom[x])
+        c->fetch_flag[x] = 0;
     switch (a >> 3 & 7) {
     case 0:
         if (x < 4) {

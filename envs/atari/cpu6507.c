@@ -18,8 +18,12 @@ static inline void set_flag(vly_cpu_state *c, uint8_t flag, int on) {
 }
 
 /* Not only for valid decimals: what the reference makes of the others is kept too. */
-static inline int from_bcd(uint8_t v) { return 10 * (v >> 4) + (v & 15); }
-static inline uint8_t to_bcd(int v) { return (uint8_t)(v / 10 % 10 << 4 | v % 10); }
+static inline int from_bcd(uint8_t v) {
+    return 10 * (v >> 4) + (v & 15);
+}
+static inline uint8_t to_bcd(int v) {
+    return (uint8_t)(v / 10 % 10 << 4 | v % 10);
+}
 
 static void op_adc(vly_cpu_state *c, uint8_t m) {
     uint8_t old = c->a, carry = c->flags & VLY_C;
@@ -102,7 +106,9 @@ static uint8_t op_ror(vly_cpu_state *c, uint8_t v) {
 
 /* ---- addresses and the stack ---------------------------------------------------------------- */
 
-static inline uint8_t fetch(vly_run *r) { return vly_bus_read(r, r->m->cpu.pc++); }
+static inline uint8_t fetch(vly_run *r) {
+    return vly_bus_read(r, r->m->cpu.pc++);
+}
 static inline uint16_t fetch16(vly_run *r) {
     unsigned low = fetch(r);
     return (uint16_t)(low | (unsigned)fetch(r) << 8);
@@ -183,8 +189,18 @@ static void branch(vly_run *r, int taken) {
 #define AT_INYP indexed(r, read16(r, fetch(r)), c->y, 1)
 /* Operations by kind: READ has the value `v`, WRITE the address `at`, MODIFY both. */
 #define READ(mode, body) READ_##mode(body)
-#define READ_IMM(body) { uint8_t v = fetch(r); body; }
-#define READ_ANY(mode, body) { uint16_t at = AT_##mode; uint8_t v = vly_bus_read(r, at); (void)v; body; }
+#define READ_IMM(body)        \
+    {                         \
+        uint8_t v = fetch(r); \
+        body;                 \
+    }
+#define READ_ANY(mode, body)             \
+    {                                    \
+        uint16_t at = AT_##mode;         \
+        uint8_t v = vly_bus_read(r, at); \
+        (void)v;                         \
+        body;                            \
+    }
 #define READ_ZPG(body) READ_ANY(ZPG, body)
 #define READ_ZPX(body) READ_ANY(ZPX, body)
 #define READ_ZPY(body) READ_ANY(ZPY, body)
@@ -194,11 +210,25 @@ static void branch(vly_run *r, int taken) {
 #define READ_INX(body) READ_ANY(INX, body)
 #define READ_INYP(body) READ_ANY(INYP, body)
 #define READ_IMP(body)
-#define WRITE(mode, value) { uint16_t at = AT_##mode; vly_bus_write(r, at, (uint8_t)(value)); }
+#define WRITE(mode, value)                      \
+    {                                           \
+        uint16_t at = AT_##mode;                \
+        vly_bus_write(r, at, (uint8_t)(value)); \
+    }
 #define MODIFY(mode, body) MODIFY_##mode(body)
-#define MODIFY_ACC(body) { uint8_t v = c->a; body; c->a = v; }
-#define MODIFY_ANY(mode, body) \
-    { uint16_t at = AT_##mode; uint8_t v = vly_bus_read(r, at); body; vly_bus_write(r, at, v); }
+#define MODIFY_ACC(body)  \
+    {                     \
+        uint8_t v = c->a; \
+        body;             \
+        c->a = v;         \
+    }
+#define MODIFY_ANY(mode, body)           \
+    {                                    \
+        uint16_t at = AT_##mode;         \
+        uint8_t v = vly_bus_read(r, at); \
+        body;                            \
+        vly_bus_write(r, at, v);         \
+    }
 #define MODIFY_ZPG(body) MODIFY_ANY(ZPG, body)
 #define MODIFY_ZPX(body) MODIFY_ANY(ZPX, body)
 #define MODIFY_ABS(body) MODIFY_ANY(ABS, body)
@@ -220,7 +250,7 @@ static void branch(vly_run *r, int taken) {
 #define OP_CMP(mode) READ(mode, op_compare(c, c->a, v))
 #define OP_CPX(mode) READ(mode, op_compare(c, c->x, v))
 #define OP_CPY(mode) READ(mode, op_compare(c, c->y, v))
-#define OP_BIT(mode)                                                                               \
+#define OP_BIT(mode) \
     READ(mode, c->flags = (uint8_t)((c->flags & ~0xc2) | (v & 0xc0) | (v & c->a ? 0 : VLY_Z)))
 #define OP_NOP(mode) READ(mode, (void)v)
 #define OP_ANC(mode) READ(mode, set_nz(c, c->a &= v); set_flag(c, VLY_C, c->a & 0x80))
@@ -228,15 +258,15 @@ static void branch(vly_run *r, int taken) {
 #define OP_ARR(mode) READ(mode, op_arr(c, v))
 #define OP_ANE(mode) READ(mode, set_nz(c, c->a = (c->a | 0xee) & c->x & v))
 #define OP_LXA(mode) READ(mode, set_nz(c, c->a = c->x = (c->a | 0xee) & v))
-#define OP_SBX(mode)                                                                               \
+#define OP_SBX(mode) \
     READ(mode, uint8_t ax = c->a & c->x; op_compare(c, ax, v); c->x = (uint8_t)(ax - v))
 #define OP_STA(mode) WRITE(mode, c->a)
 #define OP_STX(mode) WRITE(mode, c->x)
 #define OP_STY(mode) WRITE(mode, c->y)
-#define OP_SAX(mode) WRITE(mode, c->a &c->x)
-#define OP_SHA(mode) WRITE(mode, c->a &c->x & ((at >> 8) + 1))
-#define OP_SHX(mode) WRITE(mode, c->x & ((at >> 8) + 1))
-#define OP_SHY(mode) WRITE(mode, c->y & ((at >> 8) + 1))
+#define OP_SAX(mode) WRITE(mode, c->a & c->x)
+#define OP_SHA(mode) WRITE(mode, c->a & c->x & ((at >> 8) + 1))
+#define OP_SHX(mode) WRITE(mode, c->x &((at >> 8) + 1))
+#define OP_SHY(mode) WRITE(mode, c->y &((at >> 8) + 1))
 #define OP_SHS(mode) WRITE(mode, (c->sp = c->a & c->x) & ((at >> 8) + 1))
 #define OP_ASL(mode) MODIFY(mode, v = op_asl(c, v))
 #define OP_LSR(mode) MODIFY(mode, v = op_lsr(c, v))
@@ -277,10 +307,19 @@ static void branch(vly_run *r, int taken) {
 #define OP_DEY(mode) set_nz(c, --c->y);
 #define OP_PHA(mode) push(r, c->a);
 #define OP_PHP(mode) push(r, c->flags | 0x30);
-#define OP_PLA(mode) stack_read(r); set_nz(c, c->a = pull(r));
-#define OP_PLP(mode) stack_read(r); c->flags = pull(r) & 0xcf;
-#define OP_RTI(mode) stack_read(r); c->flags = pull(r) & 0xcf; c->pc = pull16(r);
-#define OP_RTS(mode) stack_read(r); c->pc = (uint16_t)(pull16(r) + 1);
+#define OP_PLA(mode) \
+    stack_read(r);   \
+    set_nz(c, c->a = pull(r));
+#define OP_PLP(mode) \
+    stack_read(r);   \
+    c->flags = pull(r) & 0xcf;
+#define OP_RTI(mode)           \
+    stack_read(r);             \
+    c->flags = pull(r) & 0xcf; \
+    c->pc = pull16(r);
+#define OP_RTS(mode) \
+    stack_read(r);   \
+    c->pc = (uint16_t)(pull16(r) + 1);
 #define OP_BRK(mode) op_brk(r);
 #define OP_JSR(mode) op_jsr(r);
 #define OP_JMP(mode) JMP_##mode
@@ -292,10 +331,8 @@ void vly_cpu_step(vly_run *r) {
     vly_cpu_state *c = &r->m->cpu;
     uint8_t opcode = fetch(r);
     switch (opcode) {
-#define XX(code, op, mode, base)                                                                   \
-    case code:                                                                                     \
-        r->m->cycles += base;                                                                      \
-        OP_##op(mode) break;
+#define XX(code, op, mode, base) \
+    case code: r->m->cycles += base; OP_##op(mode) break;
         VLY_OPCODES(XX)
 #undef XX
     }

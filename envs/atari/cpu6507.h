@@ -7,7 +7,10 @@
 #include "envs/atari/bus.h"
 
 #ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
-enum { VLY_INSTRUCTIONS_PER_FRAME = 250, VLY_FAST_CYCLES = 490 }; /* more frames a second to find faults in */
+enum {
+    VLY_INSTRUCTIONS_PER_FRAME = 250,
+    VLY_FAST_CYCLES = 490
+}; /* more frames a second to find faults in */
 #else
 /* An ALE frame ends after so many; at two cycles the least, VLY_FAST_CYCLES are fewer. */
 enum { VLY_INSTRUCTIONS_PER_FRAME = 25000, VLY_FAST_CYCLES = 49000 };

@@ -7,7 +7,8 @@ enum { PADDLE_LOW = 27450, PADDLE_HIGH = 790196, PADDLE_STEP = 23000 };
 enum { BOOT_FRAMES = 60, RESET_FRAMES = 4, PRESSES_MAX = 2000 };
 
 static int has_paddles(const vly_atari_game *game) {
-    return game->machine.left == VLY_CONTROLLER_PADDLES || game->machine.right == VLY_CONTROLLER_PADDLES;
+    return game->machine.left == VLY_CONTROLLER_PADDLES ||
+           game->machine.right == VLY_CONTROLLER_PADDLES;
 }
 
 static int32_t paddle_end(const vly_atari_game *game) {
@@ -31,8 +32,8 @@ static void move_paddle(vly_controls *c, const vly_atari_game *game, uint8_t sti
 }
 
 /* One console frame with player A doing `action` and the console's switches held. */
-static void emulate(vly_emulator *e, const vly_emulator_rules *rules, uint8_t action, uint8_t switches,
-                    vly_screens *screens) {
+static void emulate(vly_emulator *e, const vly_emulator_rules *rules, uint8_t action,
+                    uint8_t switches, vly_screens *screens) {
     vly_controls *c = &e->controls;
     const uint8_t stick = vly_atari_action_stick(action);
     if (has_paddles(rules->game))
@@ -55,10 +56,12 @@ static void press_reset(vly_emulator *e, const vly_emulator_rules *rules, vly_sc
 }
 
 static void play_start(vly_emulator *e, const vly_emulator_rules *rules, vly_screens *screens) {
-    for (const vly_atari_press *p = rules->game->start; p < rules->game->start + 3 && p->frames; p++)
+    for (const vly_atari_press *p = rules->game->start; p < rules->game->start + 3 && p->frames;
+         p++)
         for (int i = 0; i < p->frames; i++) {
             const int reset = p->action == VLY_PRESS_RESET;
-            emulate(e, rules, reset ? VLY_NOOP : (uint8_t)p->action, reset ? VLY_SWITCH_RESET : 0, screens);
+            emulate(e, rules, reset ? VLY_NOOP : (uint8_t)p->action, reset ? VLY_SWITCH_RESET : 0,
+                    screens);
         }
 }
 
@@ -80,26 +83,30 @@ int32_t vly_emulator_frame(vly_emulator *e, const vly_emulator_rules *rules, uin
     return e->reading.reward;
 }
 
-int32_t vly_emulator_act(vly_emulator *e, const vly_emulator_rules *rules, int action, vly_screens *screens) {
+int32_t vly_emulator_act(vly_emulator *e, const vly_emulator_rules *rules, int action,
+                         vly_screens *screens) {
     return vly_emulator_frame(e, rules, vly_emulator_choose(e, rules, action), screens);
 }
 
 /* SELECT for a few frames, and one frame without: only that one counts as the episode's. */
-static void press_select(vly_emulator *e, const vly_emulator_rules *rules, int frames, vly_screens *screens) {
+static void press_select(vly_emulator *e, const vly_emulator_rules *rules, int frames,
+                         vly_screens *screens) {
     for (int i = 0; i < frames; i++) emulate(e, rules, VLY_NOOP, VLY_SWITCH_SELECT, screens);
     emulate(e, rules, VLY_NOOP, 0, screens);
     e->frames++;
     e->episode_frames++;
 }
 
-/* A press of one frame and a frame without, by the player, who may be sticky: again until it took. */
-static void press_once(vly_emulator *e, const vly_emulator_rules *rules, int action, vly_screens *screens) {
+/* A press of one frame and a frame without, by the player, who may be sticky: again until it took.
+ */
+static void press_once(vly_emulator *e, const vly_emulator_rules *rules, int action,
+                       vly_screens *screens) {
     (void)vly_emulator_act(e, rules, action, screens);
     (void)vly_emulator_act(e, rules, VLY_NOOP, screens);
 }
 
-/* Double Dunk's list of options: SELECT shows it, the stick goes down and sets what it is at. A mode's
- * bits are the four options below the second line. */
+/* Double Dunk's list of options: SELECT shows it, the stick goes down and sets what it is at. A
+ * mode's bits are the four options below the second line. */
 static int set_dunk_menu(vly_emulator *e, const vly_emulator_rules *rules, vly_screens *screens) {
     enum { OPTIONS = 0x00, LINE = 0x31, FIRST = 2 };
     static const uint8_t bits[4] = {0x08, 0x10, 0x04, 0x20};
@@ -111,7 +118,8 @@ static int set_dunk_menu(vly_emulator *e, const vly_emulator_rules *rules, vly_s
         for (; option >= 0 && ((ram[OPTIONS] & bits[option]) != 0) != on && left > 0; left--)
             press_once(e, rules, on ? VLY_RIGHT : VLY_LEFT, screens);
         const uint8_t at = ram[LINE];
-        for (; line < FIRST + 3 && ram[LINE] == at && left > 0; left--) press_once(e, rules, VLY_DOWN, screens);
+        for (; line < FIRST + 3 && ram[LINE] == at && left > 0; left--)
+            press_once(e, rules, VLY_DOWN, screens);
     }
     press_reset(e, rules, screens);
     press_once(e, rules, VLY_UPFIRE, screens);
@@ -143,7 +151,8 @@ static int select_mode(vly_emulator *e, const vly_emulator_rules *rules, vly_scr
     return left > 0 ? 0 : -1;
 }
 
-void vly_emulator_reset_begin(vly_emulator *e, const vly_emulator_rules *rules, int frames, vly_screens *screens) {
+void vly_emulator_reset_begin(vly_emulator *e, const vly_emulator_rules *rules, int frames,
+                              vly_screens *screens) {
     e->episode_frames = 0;
     e->stuck = 0;
     center_paddles(e, rules->game);
@@ -151,7 +160,8 @@ void vly_emulator_reset_begin(vly_emulator *e, const vly_emulator_rules *rules, 
     for (int i = 0; i < frames; i++) emulate(e, rules, VLY_NOOP, 0, screens);
 }
 
-int vly_emulator_reset_finish(vly_emulator *e, const vly_emulator_rules *rules, int frames, vly_screens *screens) {
+int vly_emulator_reset_finish(vly_emulator *e, const vly_emulator_rules *rules, int frames,
+                              vly_screens *screens) {
     for (int i = frames; i < BOOT_FRAMES; i++) emulate(e, rules, VLY_NOOP, 0, screens);
     press_reset(e, rules, screens);
     vly_atari_reading_start(rules->game, &e->reading);
@@ -171,8 +181,10 @@ vly_status vly_emulator_load(vly_emulator *e, const vly_emulator_rules *rules, u
     memset(e, 0, sizeof *e);
     vly_machine_init(&e->machine, rules->rom);
     vly_mt19937_seed(&e->rng, seed);
-    vly_emulator_rules first = *rules; /* ALE loads a game before it can be told mode and difficulty */
+    vly_emulator_rules first = *rules; /* ALE loads a game before it can be told mode and difficulty
+                                        */
     first.mode = rules->game->default_mode, first.difficulty = 0;
     if (vly_emulator_reset(e, &first, screens) == 0) return VLY_OK;
-    return vly_fail(VLY_EUNSUPPORTED, "%s: pressing SELECT does not reach mode %d", rules->game->name, first.mode);
+    return vly_fail(VLY_EUNSUPPORTED, "%s: pressing SELECT does not reach mode %d",
+                    rules->game->name, first.mode);
 }

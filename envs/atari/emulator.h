@@ -1,5 +1,5 @@
-/* emulator.h -- one game as ALE 0.12.1 plays it, frame by frame: its resets, its random numbers, its
- * sticky actions, its end. The agent's environment (atari.h) is built on this.
+/* emulator.h -- one game as ALE 0.12.1 plays it, frame by frame: its resets, its random numbers,
+ * its sticky actions, its end. The agent's environment (atari.h) is built on this.
  *
  *   vly_emulator_rules rules = {.game = game, .rom = rom, .sticky = 0.25f, .max_frames = 108000};
  *   vly_emulator e;
@@ -8,8 +8,9 @@
  *   int reward = vly_emulator_act(&e, &rules, action, &screens);    // ale.act(action)
  *   vly_emulator_over(&e, &rules), vly_emulator_lives(&e, &rules), e.machine.ram
  *
- * A vly_emulator is plain memory without pointers: assignment clones it, screens beside it. Rules are
- * shared and read-only. With screens == NULL a frame is not drawn; everything else stays the same.
+ * A vly_emulator is plain memory without pointers: assignment clones it, screens beside it. Rules
+ * are shared and read-only. With screens == NULL a frame is not drawn; everything else stays the
+ * same.
  */
 #ifndef VLY_ENVS_ATARI_EMULATOR_H
 #define VLY_ENVS_ATARI_EMULATOR_H
@@ -36,7 +37,7 @@ typedef struct {
     int32_t episode_frames; /* as getEpisodeFrameNumber */
     uint16_t stuck;         /* partial frames in a row */
     uint8_t jammed;
-    uint8_t action;         /* what was last played: what a sticky frame repeats */
+    uint8_t action; /* what was last played: what a sticky frame repeats */
 } vly_emulator;
 
 enum { VLY_EMULATOR_STUCK = 600 }; /* partial frames in a row after which a ROM is given up */
@@ -47,7 +48,8 @@ vly_status vly_emulator_load(vly_emulator *e, const vly_emulator_rules *rules, u
 /* 0, or -1 where SELECT never reaches the mode. */
 int vly_emulator_reset(vly_emulator *e, const vly_emulator_rules *rules, vly_screens *screens);
 
-/* The same in two parts, with the first `frames` of its frames in the first: for the cache of resets. */
+/* The same in two parts, with the first `frames` of its frames in the first: for the cache of
+ * resets. */
 void vly_emulator_reset_begin(vly_emulator *e, const vly_emulator_rules *rules, int frames,
                               vly_screens *screens);
 int vly_emulator_reset_finish(vly_emulator *e, const vly_emulator_rules *rules, int frames,
@@ -65,7 +67,9 @@ int32_t vly_emulator_act(vly_emulator *e, const vly_emulator_rules *rules, int a
 static inline int vly_emulator_truncated(const vly_emulator *e, const vly_emulator_rules *rules) {
     return rules->max_frames > 0 && e->episode_frames >= rules->max_frames;
 }
-static inline int vly_emulator_over(const vly_emulator *e) { return e->reading.over; }
+static inline int vly_emulator_over(const vly_emulator *e) {
+    return e->reading.over;
+}
 static inline int vly_emulator_lives(const vly_emulator *e, const vly_emulator_rules *rules) {
     return vly_atari_lives(rules->game, &e->reading);
 }

@@ -7,10 +7,21 @@
 enum {
     H_SLOW = 1024, /* one instruction by vly_cpu_step */
     H_LEAVE,       /* behind a window: find the next one */
-    H_WSYNC2, H_WSYNC3,
-    H_TIMER_LDA, H_TIMER_LDX, H_TIMER_LDY,
-    H_WAIT_LDA_BNE, H_WAIT_LDX_BNE, H_WAIT_LDY_BNE, H_WAIT_LDA_BPL, H_WAIT_LDX_BPL, H_WAIT_LDY_BPL,
-    H_SPIN_DEX_BNE, H_SPIN_DEY_BNE, H_SPIN_DEX_BPL, H_SPIN_DEY_BPL,
+    H_WSYNC2,
+    H_WSYNC3,
+    H_TIMER_LDA,
+    H_TIMER_LDX,
+    H_TIMER_LDY,
+    H_WAIT_LDA_BNE,
+    H_WAIT_LDX_BNE,
+    H_WAIT_LDY_BNE,
+    H_WAIT_LDA_BPL,
+    H_WAIT_LDX_BPL,
+    H_WAIT_LDY_BPL,
+    H_SPIN_DEX_BNE,
+    H_SPIN_DEY_BNE,
+    H_SPIN_DEX_BPL,
+    H_SPIN_DEY_BPL,
     H_COUNT
 };
 
@@ -19,8 +30,22 @@ static const int32_t *fast_run(vly_run *r, int *finished);
 /* ==== decoding ================================================================================ */
 
 typedef enum {
-    MODE_IMP, MODE_ACC, MODE_IMM, MODE_REL, MODE_ZPG, MODE_ZPX, MODE_ZPY, MODE_ABS, MODE_ABX, MODE_ABXP,
-    MODE_ABY, MODE_ABYP, MODE_INX, MODE_INY, MODE_INYP, MODE_IND
+    MODE_IMP,
+    MODE_ACC,
+    MODE_IMM,
+    MODE_REL,
+    MODE_ZPG,
+    MODE_ZPX,
+    MODE_ZPY,
+    MODE_ABS,
+    MODE_ABX,
+    MODE_ABXP,
+    MODE_ABY,
+    MODE_ABYP,
+    MODE_INX,
+    MODE_INY,
+    MODE_INYP,
+    MODE_IND
 } mode;
 typedef enum { KIND_READ, KIND_WRITE, KIND_MODIFY, KIND_PLAIN, KIND_NONE } kind;
 
@@ -119,10 +144,18 @@ static int mode_bytes(uint8_t m) {
     return m == MODE_ABS || m == MODE_IND || (m >= MODE_ABX && m <= MODE_ABYP) ? 3 : 2;
 }
 
-static int is_ram(unsigned a) { return (a & 0x1280) == 0x80; }
-static int is_tia(unsigned a) { return (a & 0x1080) == 0; }
-static int is_timer(unsigned a) { return (a & 0x1285) == 0x284; }
-static int is_io(unsigned a) { return !(a & 0x1000) && !is_ram(a); }
+static int is_ram(unsigned a) {
+    return (a & 0x1280) == 0x80;
+}
+static int is_tia(unsigned a) {
+    return (a & 0x1080) == 0;
+}
+static int is_timer(unsigned a) {
+    return (a & 0x1285) == 0x284;
+}
+static int is_io(unsigned a) {
+    return !(a & 0x1000) && !is_ram(a);
+}
 
 /* What one window decodes with: where it is in the image and in the address space. */
 typedef struct {
@@ -163,7 +196,8 @@ static int decode_zero_page(vly_decoded *d, unsigned op, unsigned a) {
 static int decode_absolute(const window *w, vly_decoded *d, unsigned op, unsigned a) {
     if (op == JMP || op == JSR) {
         d->operand = (uint16_t)a;
-        return (int)op * 4 + (!(a & 0x1000) || w->size != 4096 || w->rom->properties.cart == VLY_CART_FE);
+        return (int)op * 4 +
+               (!(a & 0x1000) || w->size != 4096 || w->rom->properties.cart == VLY_CART_FE);
     }
     if (is_ram(a) || (is_tia(a) && info[op].kind == KIND_WRITE))
         return decode_zero_page(d, op, is_ram(a) ? a | 0x80 : a & 0x3f);
@@ -199,13 +233,14 @@ static int decode_branch(const window *w, vly_decoded *d, unsigned op, unsigned 
 }
 
 /* A pointer in page 0 that is whole and in RAM. */
-static int is_pointer(unsigned a) { return a >= 0x80 && a < 0xff; }
+static int is_pointer(unsigned a) {
+    return a >= 0x80 && a < 0xff;
+}
 
 /* Neither a hot spot nor memory nor the window's last byte: what follows that may be anywhere. */
 static int bytes_are_plain(const window *w, unsigned at, unsigned n) {
     unsigned base = w->image_at == 7168 && w->size == 1024 ? 3072 : 0; /* E0's fixed slice */
-    return at + n < w->size && base + at >= w->rom->plain_from &&
-           base + at + n <= w->rom->plain_to;
+    return at + n < w->size && base + at >= w->rom->plain_from && base + at + n <= w->rom->plain_to;
 }
 
 /* Loops that wait: LDr INTIM, BNE or BPL back to it; DEr, BNE or BPL back to it. `cycles` becomes
@@ -214,7 +249,7 @@ static int decode_loop(const window *w, vly_decoded *d, unsigned at, int handler
     unsigned bytes = handler >= H_TIMER_LDA && handler <= H_TIMER_LDY ? 3 : 1;
     if (!bytes_are_plain(w, at, bytes + 2)) return handler;
     const uint8_t *branch = w->bytes + at + bytes;
-    if (branch[1] != (uint8_t)-(int)(bytes + 2) || (branch[0] != BNE && branch[0] != BPL))
+    if (branch[1] != (uint8_t) - (int)(bytes + 2) || (branch[0] != BNE && branch[0] != BPL))
         return handler;
     int bpl = branch[0] == BPL, other;
     switch (handler) {
@@ -285,8 +320,12 @@ size_t vly_fast_decoded_bytes(vly_cart_kind kind_) {
 
 static void place_plain(vly_rom *rom) {
     vly_cart_kind k = rom->properties.cart;
-    rom->plain_from = k == VLY_CART_DPC ? 0x80 : k == VLY_CART_F8SC || k == VLY_CART_F6SC ? 0x100 : 0;
-    rom->plain_to = k <= VLY_CART_4K || k == VLY_CART_FE ? 0x1000 : k == VLY_CART_E0 ? 0xfe0 : 0xff6;
+    rom->plain_from = k == VLY_CART_DPC                          ? 0x80
+                      : k == VLY_CART_F8SC || k == VLY_CART_F6SC ? 0x100
+                                                                 : 0;
+    rom->plain_to = k <= VLY_CART_4K || k == VLY_CART_FE ? 0x1000
+                    : k == VLY_CART_E0                   ? 0xfe0
+                                                         : 0xff6;
     if (k == VLY_CART_DPC) rom->plain_to = 0xfc0;
 }
 
@@ -297,7 +336,9 @@ void vly_fast_decode(vly_rom *rom) {
     rom->stride = rom->window + VLY_WINDOW_SENTINELS;
     place_plain(rom);
     for (unsigned i = 0; i < window_count(k); ++i) {
-        window w = {.rom = rom, .bytes = rom->image + i * rom->window, .size = rom->window,
+        window w = {.rom = rom,
+                    .bytes = rom->image + i * rom->window,
+                    .size = rom->window,
                     .image_at = i * rom->window};
         vly_decoded *d = rom->decoded + i * rom->stride;
         for (unsigned at = 0; at < rom->stride; ++at) {
@@ -345,7 +386,9 @@ static inline uint64_t find_banks(const vly_machine *m) {
 }
 
 /* Registers that need the bus's attention besides the log. */
-static inline int is_plain_register(unsigned reg) { return reg > VLY_WSYNC; }
+static inline int is_plain_register(unsigned reg) {
+    return reg > VLY_WSYNC;
+}
 
 static uint8_t slow_adc(uint8_t a, uint8_t v, unsigned *carry, unsigned *overflow) {
     int sum = 10 * (a >> 4) + (a & 15) + 10 * (v >> 4) + (v & 15) + (int)*carry;
@@ -387,110 +430,167 @@ int vly_fast_run(vly_run *r) {
     return finished;
 }
 
-/* The operations on the registers a, x, y, c, nz, overflow. nz: zero flag is (uint8_t)nz == 0, negative
- * is nz & 180h, so that BIT and PLP can set them apart. */
-#define DO_LDA(v) a = (v); nz = a;
-#define DO_LDX(v) x = (v); nz = x;
-#define DO_LDY(v) y = (v); nz = y;
-#define DO_LAX(v) a = x = (v); nz = a;
-#define DO_ORA(v) a |= (v); nz = a;
-#define DO_AND(v) a &= (v); nz = a;
-#define DO_EOR(v) a ^= (v); nz = a;
-#define DO_ADC(v)                                                                                  \
-    {                                                                                              \
-        uint8_t v_ = (v);                                                                          \
-        if (__builtin_expect(decimal, 0)) {                                                        \
-            a = slow_adc(a, v_, &c, &overflow);                                                    \
-        } else {                                                                                   \
-            unsigned sum_ = (unsigned)a + v_ + c;                                                  \
-            overflow = (a ^ sum_) & (v_ ^ sum_) & 0x80;                                            \
-            c = sum_ >> 8;                                                                         \
-            a = (uint8_t)sum_;                                                                     \
-        }                                                                                          \
-        nz = a;                                                                                    \
+/* The operations on the registers a, x, y, c, nz, overflow. nz: zero flag is (uint8_t)nz == 0,
+ * negative is nz & 180h, so that BIT and PLP can set them apart. */
+#define DO_LDA(v) \
+    a = (v);      \
+    nz = a;
+#define DO_LDX(v) \
+    x = (v);      \
+    nz = x;
+#define DO_LDY(v) \
+    y = (v);      \
+    nz = y;
+#define DO_LAX(v) \
+    a = x = (v);  \
+    nz = a;
+#define DO_ORA(v) \
+    a |= (v);     \
+    nz = a;
+#define DO_AND(v) \
+    a &= (v);     \
+    nz = a;
+#define DO_EOR(v) \
+    a ^= (v);     \
+    nz = a;
+#define DO_ADC(v)                                       \
+    {                                                   \
+        uint8_t v_ = (v);                               \
+        if (__builtin_expect(decimal, 0)) {             \
+            a = slow_adc(a, v_, &c, &overflow);         \
+        } else {                                        \
+            unsigned sum_ = (unsigned)a + v_ + c;       \
+            overflow = (a ^ sum_) & (v_ ^ sum_) & 0x80; \
+            c = sum_ >> 8;                              \
+            a = (uint8_t)sum_;                          \
+        }                                               \
+        nz = a;                                         \
     }
-#define DO_SBC(v)                                                                                  \
-    {                                                                                              \
-        uint8_t v_ = (v);                                                                          \
-        if (__builtin_expect(decimal, 0)) {                                                        \
-            a = slow_sbc(a, v_, &c, &overflow);                                                    \
-        } else {                                                                                   \
-            unsigned inv_ = v_ ^ 0xffu, sum_ = (unsigned)a + inv_ + c;                             \
-            overflow = (a ^ sum_) & (inv_ ^ sum_) & 0x80;                                          \
-            c = sum_ >> 8;                                                                         \
-            a = (uint8_t)sum_;                                                                     \
-        }                                                                                          \
-        nz = a;                                                                                    \
+#define DO_SBC(v)                                                      \
+    {                                                                  \
+        uint8_t v_ = (v);                                              \
+        if (__builtin_expect(decimal, 0)) {                            \
+            a = slow_sbc(a, v_, &c, &overflow);                        \
+        } else {                                                       \
+            unsigned inv_ = v_ ^ 0xffu, sum_ = (unsigned)a + inv_ + c; \
+            overflow = (a ^ sum_) & (inv_ ^ sum_) & 0x80;              \
+            c = sum_ >> 8;                                             \
+            a = (uint8_t)sum_;                                         \
+        }                                                              \
+        nz = a;                                                        \
     }
-#define COMPARE(reg, v)                                                                            \
-    {                                                                                              \
-        unsigned t_ = (unsigned)(reg) - (v);                                                       \
-        c = (t_ >> 31) ^ 1;                                                                        \
-        nz = (uint8_t)t_;                                                                          \
+#define COMPARE(reg, v)                      \
+    {                                        \
+        unsigned t_ = (unsigned)(reg) - (v); \
+        c = (t_ >> 31) ^ 1;                  \
+        nz = (uint8_t)t_;                    \
     }
 #define DO_CMP(v) COMPARE(a, (uint8_t)(v))
 #define DO_CPX(v) COMPARE(x, (uint8_t)(v))
 #define DO_CPY(v) COMPARE(y, (uint8_t)(v))
-#define DO_BIT(v)                                                                                  \
-    {                                                                                              \
-        unsigned v_ = (uint8_t)(v);                                                                \
-        nz = (v_ & a) | (v_ & 0x80) << 1;                                                          \
-        overflow = v_ & 0x40;                                                                      \
+#define DO_BIT(v)                         \
+    {                                     \
+        unsigned v_ = (uint8_t)(v);       \
+        nz = (v_ & a) | (v_ & 0x80) << 1; \
+        overflow = v_ & 0x40;             \
     }
 #define DO_NOP(v) (void)(v);
-#define DO_ANC(v) a &= (v); nz = a; c = a >> 7;
-#define DO_ASR(v) a &= (v); c = a & 1; a >>= 1; nz = a;
-#define DO_SBX(v)                                                                                  \
-    {                                                                                              \
-        unsigned t_ = (unsigned)(a & x) - (uint8_t)(v);                                            \
-        c = (t_ >> 31) ^ 1;                                                                        \
-        x = (uint8_t)t_;                                                                           \
-        nz = x;                                                                                    \
+#define DO_ANC(v) \
+    a &= (v);     \
+    nz = a;       \
+    c = a >> 7;
+#define DO_ASR(v) \
+    a &= (v);     \
+    c = a & 1;    \
+    a >>= 1;      \
+    nz = a;
+#define DO_SBX(v)                                       \
+    {                                                   \
+        unsigned t_ = (unsigned)(a & x) - (uint8_t)(v); \
+        c = (t_ >> 31) ^ 1;                             \
+        x = (uint8_t)t_;                                \
+        nz = x;                                         \
     }
 #define FROM_STA a
 #define FROM_STX x
 #define FROM_STY y
 #define FROM_SAX (a & x)
-#define CHANGE_ASL(v) c = v >> 7; v = (uint8_t)(v << 1); nz = v;
-#define CHANGE_LSR(v) c = v & 1; v >>= 1; nz = v;
-#define CHANGE_ROL(v) { unsigned t_ = (unsigned)v << 1 | c; c = t_ >> 8; v = (uint8_t)t_; nz = v; }
-#define CHANGE_ROR(v) { unsigned t_ = v | c << 8; c = v & 1; v = (uint8_t)(t_ >> 1); nz = v; }
-#define CHANGE_INC(v) ++v; nz = v;
-#define CHANGE_DEC(v) --v; nz = v;
-#define CHANGE_SLO(v) CHANGE_ASL(v) a |= v; nz = a;
-#define CHANGE_RLA(v) CHANGE_ROL(v) a &= v; nz = a;
-#define CHANGE_SRE(v) CHANGE_LSR(v) a ^= v; nz = a;
-#define CHANGE_DCP(v) --v; COMPARE(a, v)
+#define CHANGE_ASL(v)      \
+    c = v >> 7;            \
+    v = (uint8_t)(v << 1); \
+    nz = v;
+#define CHANGE_LSR(v) \
+    c = v & 1;        \
+    v >>= 1;          \
+    nz = v;
+#define CHANGE_ROL(v)                       \
+    {                                       \
+        unsigned t_ = (unsigned)v << 1 | c; \
+        c = t_ >> 8;                        \
+        v = (uint8_t)t_;                    \
+        nz = v;                             \
+    }
+#define CHANGE_ROR(v)             \
+    {                             \
+        unsigned t_ = v | c << 8; \
+        c = v & 1;                \
+        v = (uint8_t)(t_ >> 1);   \
+        nz = v;                   \
+    }
+#define CHANGE_INC(v) \
+    ++v;              \
+    nz = v;
+#define CHANGE_DEC(v) \
+    --v;              \
+    nz = v;
+#define CHANGE_SLO(v)     \
+    CHANGE_ASL(v) a |= v; \
+    nz = a;
+#define CHANGE_RLA(v)     \
+    CHANGE_ROL(v) a &= v; \
+    nz = a;
+#define CHANGE_SRE(v)     \
+    CHANGE_LSR(v) a ^= v; \
+    nz = a;
+#define CHANGE_DCP(v) \
+    --v;              \
+    COMPARE(a, v)
 
 /* ---- handlers by addressing mode ---- */
 #define L(code, variant) L_##code##_##variant
-#define NEXT(n) ip += (n); goto *(base + ip->handler)
+#define NEXT(n) \
+    ip += (n);  \
+    goto *(base + ip->handler)
 #define CYCLES(n) cycles += (n)
 
 /* Makes the machine what the registers say, for the general bus. */
 #define SYNC_CYCLES m->cycles = cycles
-#define IO_READ(address, last)                                                                     \
-    (SYNC_CYCLES, r->logged = (int)(log - r->log), r->bus = (uint8_t)(last),                       \
+#define IO_READ(address, last)                                               \
+    (SYNC_CYCLES, r->logged = (int)(log - r->log), r->bus = (uint8_t)(last), \
      io_value = io_read(r, (uint16_t)(address)), log = r->log + r->logged, io_value)
-#define IO_WRITE(address, value)                                                                   \
-    SYNC_CYCLES;                                                                                   \
-    r->logged = (int)(log - r->log);                                                               \
-    io_write(r, (uint16_t)(address), (uint8_t)(value));                                            \
-    log = r->log + r->logged;                                                                      \
+#define IO_WRITE(address, value)                        \
+    SYNC_CYCLES;                                        \
+    r->logged = (int)(log - r->log);                    \
+    io_write(r, (uint16_t)(address), (uint8_t)(value)); \
+    log = r->log + r->logged;                           \
     cycles = m->cycles
 
-#define HANDLERS_IMM_READ(code, op, n) L(code, 0) : CYCLES(n); DO_##op((uint8_t)ip->operand) NEXT(2);
+#define HANDLERS_IMM_READ(code, op, n) \
+    L(code, 0) : CYCLES(n);            \
+    DO_##op((uint8_t)ip->operand) NEXT(2);
 #define HANDLERS_IMP_READ(code, op, n) HANDLERS_IMP_##op(code, n)
 #define HANDLERS_IMP_PLAIN(code, op, n) HANDLERS_IMP_##op(code, n)
 #define HANDLERS_ABS_PLAIN(code, op, n) HANDLERS_ABS_##op(code)
-#define HANDLERS_ACC_MODIFY(code, op, n) L(code, 0) : CYCLES(n); CHANGE_##op(a) NEXT(1);
-#define HANDLERS_REL_PLAIN(code, op, n)                                                             \
-    L(code, 0) : CYCLES(2);                                                                        \
-    if (TAKEN_##op) {                                                                              \
-        cycles += ip->cycles;                                                                      \
-        ip += (int16_t)ip->operand;                                                                \
-        if (__builtin_expect(cycles >= VLY_FAST_CYCLES, 0)) goto too_long;                         \
-    }                                                                                              \
+#define HANDLERS_ACC_MODIFY(code, op, n) \
+    L(code, 0) : CYCLES(n);              \
+    CHANGE_##op(a) NEXT(1);
+#define HANDLERS_REL_PLAIN(code, op, n)                                    \
+    L(code, 0) : CYCLES(2);                                                \
+    if (TAKEN_##op) {                                                      \
+        cycles += ip->cycles;                                              \
+        ip += (int16_t)ip->operand;                                        \
+        if (__builtin_expect(cycles >= VLY_FAST_CYCLES, 0)) goto too_long; \
+    }                                                                      \
     NEXT(2);
 #define TAKEN_BPL !(nz & 0x180)
 #define TAKEN_BMI (nz & 0x180)
@@ -498,172 +598,203 @@ int vly_fast_run(vly_run *r) {
 #define TAKEN_BVS overflow
 #define TAKEN_BCC !c
 #define TAKEN_BCS c
-#define TAKEN_BNE (uint8_t)nz
+#define TAKEN_BNE (uint8_t) nz
 #define TAKEN_BEQ !(uint8_t)nz
 
-#define HANDLERS_ZPG_READ(code, op, n)                                                             \
-    L(code, 0) : CYCLES(n); DO_##op(ram[ip->operand]) NEXT(2);                                     \
-    L(code, 1) : CYCLES(n); DO_##op(IO_READ(ip->operand, ip->bus)) NEXT(2);
-#define LOG_WRITE(n_bytes, value)                                                                  \
-    if (__builtin_expect(cycles >= line_limit, 0)) {                                               \
-        IO_WRITE(ip->operand >> 8, value);                                                         \
-        ip += n_bytes;                                                                             \
-        goto stopped;                                                                              \
-    }                                                                                              \
-    *log++ = ((uint32_t)cycles << 14) + ip->operand + (value);                                     \
+#define HANDLERS_ZPG_READ(code, op, n) \
+    L(code, 0) : CYCLES(n);            \
+    DO_##op(ram[ip->operand]) NEXT(2); \
+    L(code, 1) : CYCLES(n);            \
+    DO_##op(IO_READ(ip->operand, ip->bus)) NEXT(2);
+#define LOG_WRITE(n_bytes, value)                              \
+    if (__builtin_expect(cycles >= line_limit, 0)) {           \
+        IO_WRITE(ip->operand >> 8, value);                     \
+        ip += n_bytes;                                         \
+        goto stopped;                                          \
+    }                                                          \
+    *log++ = ((uint32_t)cycles << 14) + ip->operand + (value); \
     NEXT(n_bytes);
-#define STOP_WRITE(n_bytes, value)                                                                 \
-    IO_WRITE(ip->operand >> 8, value);                                                             \
-    ip += n_bytes;                                                                                 \
-    if (r->stop) goto stopped;                                                                     \
+#define STOP_WRITE(n_bytes, value)     \
+    IO_WRITE(ip->operand >> 8, value); \
+    ip += n_bytes;                     \
+    if (r->stop) goto stopped;         \
     NEXT(0);
-#define HANDLERS_ZPG_WRITE(code, op, n)                                                            \
-    L(code, 0) : CYCLES(n); ram[ip->operand] = FROM_##op; NEXT(2);                                 \
-    L(code, 1) : CYCLES(n); LOG_WRITE(2, FROM_##op)                                                \
-    L(code, 2) : CYCLES(n); STOP_WRITE(2, FROM_##op)
-#define HANDLERS_ZPG_MODIFY(code, op, n)                                                           \
-    L(code, 0) : CYCLES(n); { uint8_t v = ram[ip->operand]; CHANGE_##op(v) ram[ip->operand] = v; } \
+#define HANDLERS_ZPG_WRITE(code, op, n) \
+    L(code, 0) : CYCLES(n);             \
+    ram[ip->operand] = FROM_##op;       \
+    NEXT(2);                            \
+    L(code, 1) : CYCLES(n);             \
+    LOG_WRITE(2, FROM_##op)             \
+    L(code, 2) : CYCLES(n);             \
+    STOP_WRITE(2, FROM_##op)
+#define HANDLERS_ZPG_MODIFY(code, op, n)     \
+    L(code, 0) : CYCLES(n);                  \
+    {                                        \
+        uint8_t v = ram[ip->operand];        \
+        CHANGE_##op(v) ram[ip->operand] = v; \
+    }                                        \
     NEXT(2);
 
-#define HANDLERS_ABS_READ(code, op, n)                                                             \
-    L(code, 0) : CYCLES(n); DO_##op(ram[ip->operand]) NEXT(3);                                     \
-    L(code, 1) : CYCLES(n); DO_##op((uint8_t)ip->operand) NEXT(3);                                 \
-    L(code, 2) : CYCLES(n); DO_##op(IO_READ(ip->operand, ip->bus)) NEXT(3);                        \
-    L(code, 3) : CYCLES(n); DO_##op(CART_BYTE(ip->operand)) NEXT(3);
-#define HANDLERS_ABS_WRITE(code, op, n)                                                            \
-    L(code, 0) : CYCLES(n); ram[ip->operand] = FROM_##op; NEXT(3);                                 \
-    L(code, 1) : CYCLES(n); LOG_WRITE(3, FROM_##op)                                                \
-    L(code, 2) : CYCLES(n);                                                                        \
-    if (ip->operand & 0x1080) { /* RIOT, cartridge */                                              \
-        IO_WRITE(ip->operand, FROM_##op);                                                          \
-        NEXT(3);                                                                                   \
-    }                                                                                              \
+#define HANDLERS_ABS_READ(code, op, n)              \
+    L(code, 0) : CYCLES(n);                         \
+    DO_##op(ram[ip->operand]) NEXT(3);              \
+    L(code, 1) : CYCLES(n);                         \
+    DO_##op((uint8_t)ip->operand) NEXT(3);          \
+    L(code, 2) : CYCLES(n);                         \
+    DO_##op(IO_READ(ip->operand, ip->bus)) NEXT(3); \
+    L(code, 3) : CYCLES(n);                         \
+    DO_##op(CART_BYTE(ip->operand)) NEXT(3);
+#define HANDLERS_ABS_WRITE(code, op, n)               \
+    L(code, 0) : CYCLES(n);                           \
+    ram[ip->operand] = FROM_##op;                     \
+    NEXT(3);                                          \
+    L(code, 1) : CYCLES(n);                           \
+    LOG_WRITE(3, FROM_##op)                           \
+    L(code, 2) : CYCLES(n);                           \
+    if (ip->operand & 0x1080) { /* RIOT, cartridge */ \
+        IO_WRITE(ip->operand, FROM_##op);             \
+        NEXT(3);                                      \
+    }                                                 \
     STOP_WRITE(3, FROM_##op)
-#define HANDLERS_ABS_MODIFY(code, op, n)                                                           \
-    L(code, 0) : CYCLES(n); { uint8_t v = ram[ip->operand]; CHANGE_##op(v) ram[ip->operand] = v; } \
+#define HANDLERS_ABS_MODIFY(code, op, n)     \
+    L(code, 0) : CYCLES(n);                  \
+    {                                        \
+        uint8_t v = ram[ip->operand];        \
+        CHANGE_##op(v) ram[ip->operand] = v; \
+    }                                        \
     NEXT(3);
 
-#define HANDLERS_ZPI_READ(code, op, n, index)                                                      \
-    L(code, 0) : {                                                                                 \
-        unsigned at = (uint8_t)(ip->operand + index);                                              \
-        CYCLES(n);                                                                                 \
-        if (__builtin_expect(at & 0x80, 1)) { DO_##op(ram[at & 0x7f]) }                            \
-        else { DO_##op(IO_READ(at, ip->bus)) }                                                     \
-        NEXT(2);                                                                                   \
+#define HANDLERS_ZPI_READ(code, op, n, index)         \
+    L(code, 0) : {                                    \
+        unsigned at = (uint8_t)(ip->operand + index); \
+        CYCLES(n);                                    \
+        if (__builtin_expect(at & 0x80, 1)) {         \
+            DO_##op(ram[at & 0x7f])                   \
+        } else {                                      \
+            DO_##op(IO_READ(at, ip->bus))             \
+        }                                             \
+        NEXT(2);                                      \
     }
 #define HANDLERS_ZPX_READ(code, op, n) HANDLERS_ZPI_READ(code, op, n, x)
 #define HANDLERS_ZPY_READ(code, op, n) HANDLERS_ZPI_READ(code, op, n, y)
 /* A write whose address is known now: RAM, or the TIA. */
-#define WRITE_AT(at, value, n_bytes)                                                               \
-    if ((at) & 0x80) {                                                                             \
-        ram[(at) & 0x7f] = (uint8_t)(value);                                                       \
-        NEXT(n_bytes);                                                                             \
-    }                                                                                              \
-    if (is_plain_register((at) & 0x3f) && cycles < line_limit) {                                   \
-        *log++ = VLY_LOG(cycles, (at) & 0x3f, (uint8_t)(value));                                   \
-        NEXT(n_bytes);                                                                             \
-    }                                                                                              \
-    IO_WRITE((at) & 0x3f, value);                                                                  \
-    ip += (n_bytes);                                                                               \
-    if (r->stop) goto stopped;                                                                     \
+#define WRITE_AT(at, value, n_bytes)                           \
+    if ((at)&0x80) {                                           \
+        ram[(at)&0x7f] = (uint8_t)(value);                     \
+        NEXT(n_bytes);                                         \
+    }                                                          \
+    if (is_plain_register((at)&0x3f) && cycles < line_limit) { \
+        *log++ = VLY_LOG(cycles, (at)&0x3f, (uint8_t)(value)); \
+        NEXT(n_bytes);                                         \
+    }                                                          \
+    IO_WRITE((at)&0x3f, value);                                \
+    ip += (n_bytes);                                           \
+    if (r->stop) goto stopped;                                 \
     NEXT(0);
-#define HANDLERS_ZPI_WRITE(code, op, n, index)                                                     \
-    L(code, 0) : {                                                                                 \
-        unsigned at = (uint8_t)(ip->operand + index);                                              \
-        CYCLES(n);                                                                                 \
-        WRITE_AT(at, FROM_##op, 2)                                                                 \
+#define HANDLERS_ZPI_WRITE(code, op, n, index)        \
+    L(code, 0) : {                                    \
+        unsigned at = (uint8_t)(ip->operand + index); \
+        CYCLES(n);                                    \
+        WRITE_AT(at, FROM_##op, 2)                    \
     }
 #define HANDLERS_ZPX_WRITE(code, op, n) HANDLERS_ZPI_WRITE(code, op, n, x)
 #define HANDLERS_ZPY_WRITE(code, op, n) HANDLERS_ZPI_WRITE(code, op, n, y)
-#define HANDLERS_ZPX_MODIFY(code, op, n)                                                           \
-    L(code, 0) : {                                                                                 \
-        unsigned at = (uint8_t)(ip->operand + x);                                                  \
-        if (__builtin_expect(!(at & 0x80), 0)) goto slow;                                          \
-        uint8_t v = ram[at & 0x7f];                                                                \
-        CYCLES(n);                                                                                 \
-        CHANGE_##op(v) ram[at & 0x7f] = v;                                                         \
-        NEXT(2);                                                                                   \
+#define HANDLERS_ZPX_MODIFY(code, op, n)                  \
+    L(code, 0) : {                                        \
+        unsigned at = (uint8_t)(ip->operand + x);         \
+        if (__builtin_expect(!(at & 0x80), 0)) goto slow; \
+        uint8_t v = ram[at & 0x7f];                       \
+        CYCLES(n);                                        \
+        CHANGE_##op(v) ram[at & 0x7f] = v;                \
+        NEXT(2);                                          \
     }
 
-#define CART_BYTE(at) pages[(at) >> 10 & 15][(at) & 0x3ff]
-#define IS_PLAIN(at) (((at) & 0x1000) && ((at) & 0xfff) - plain_from < plain_span)
-/* Any address. Only the hot spots are left to the general path, before anything is done: they change
- * the window. */
-#define READ_ANYWHERE(at, extra, op, n, n_bytes, last)                                             \
-    if (__builtin_expect(IS_PLAIN(at), 1)) {                                                       \
-        CYCLES((n) + (extra));                                                                     \
-        DO_##op(CART_BYTE(at))                                                                     \
-        NEXT(n_bytes);                                                                             \
-    }                                                                                              \
-    if (((at) & 0x1fc0) >= 0x1fc0) goto slow;                                                      \
-    CYCLES((n) + (extra));                                                                         \
-    if (((at) & 0x1280) == 0x80) { DO_##op(ram[(at) & 0x7f]) }                                     \
-    else { DO_##op(IO_READ(at, last)) }                                                            \
+#define CART_BYTE(at) pages[(at) >> 10 & 15][(at)&0x3ff]
+#define IS_PLAIN(at) (((at)&0x1000) && ((at)&0xfff) - plain_from < plain_span)
+/* Any address. Only the hot spots are left to the general path, before anything is done: they
+ * change the window. */
+#define READ_ANYWHERE(at, extra, op, n, n_bytes, last) \
+    if (__builtin_expect(IS_PLAIN(at), 1)) {           \
+        CYCLES((n) + (extra));                         \
+        DO_##op(CART_BYTE(at)) NEXT(n_bytes);          \
+    }                                                  \
+    if (((at)&0x1fc0) >= 0x1fc0) goto slow;            \
+    CYCLES((n) + (extra));                             \
+    if (((at)&0x1280) == 0x80) {                       \
+        DO_##op(ram[(at)&0x7f])                        \
+    } else {                                           \
+        DO_##op(IO_READ(at, last))                     \
+    }                                                  \
     NEXT(n_bytes);
-#define WRITE_ANYWHERE(at, op, n, n_bytes)                                                         \
-    if (((at) & 0x1fc0) >= 0x1fc0) goto slow;                                                      \
-    CYCLES(n);                                                                                     \
-    if (__builtin_expect(((at) & 0x1000) || ((at) & 0x280) == 0x280, 0)) {                         \
-        IO_WRITE(at, FROM_##op);                                                                   \
-        NEXT(n_bytes);                                                                             \
-    }                                                                                              \
+#define WRITE_ANYWHERE(at, op, n, n_bytes)                             \
+    if (((at)&0x1fc0) >= 0x1fc0) goto slow;                            \
+    CYCLES(n);                                                         \
+    if (__builtin_expect(((at)&0x1000) || ((at)&0x280) == 0x280, 0)) { \
+        IO_WRITE(at, FROM_##op);                                       \
+        NEXT(n_bytes);                                                 \
+    }                                                                  \
     WRITE_AT(at, FROM_##op, n_bytes)
 
-#define HANDLERS_ABI_READ(code, op, n, index)                                                      \
-    L(code, 0) : {                                                                                 \
-        unsigned at = (uint16_t)(ip->operand + index);                                             \
-        int extra = ((at ^ ip->operand) & 0xff00) != 0;                                            \
-        READ_ANYWHERE(at, extra, op, n, 3, ip->bus)                                                         \
-    }                                                                                              \
-    L(code, 1) : {                                                                                 \
-        unsigned low = ip->operand & 0xffu;                                                        \
-        CYCLES((n) + (int)((low + index) >> 8));                                                   \
-        DO_##op(image[ip->operand + index])                                                        \
-        NEXT(3);                                                                                   \
+#define HANDLERS_ABI_READ(code, op, n, index)           \
+    L(code, 0) : {                                      \
+        unsigned at = (uint16_t)(ip->operand + index);  \
+        int extra = ((at ^ ip->operand) & 0xff00) != 0; \
+        READ_ANYWHERE(at, extra, op, n, 3, ip->bus)     \
+    }                                                   \
+    L(code, 1) : {                                      \
+        unsigned low = ip->operand & 0xffu;             \
+        CYCLES((n) + (int)((low + index) >> 8));        \
+        DO_##op(image[ip->operand + index]) NEXT(3);    \
     }
 #define HANDLERS_ABXP_READ(code, op, n) HANDLERS_ABI_READ(code, op, n, x)
 #define HANDLERS_ABYP_READ(code, op, n) HANDLERS_ABI_READ(code, op, n, y)
-#define HANDLERS_ABX_WRITE(code, op, n)                                                            \
-    L(code, 0) : { unsigned at = (uint16_t)(ip->operand + x); WRITE_ANYWHERE(at, op, n, 3) }
-#define HANDLERS_ABY_WRITE(code, op, n)                                                            \
-    L(code, 0) : { unsigned at = (uint16_t)(ip->operand + y); WRITE_ANYWHERE(at, op, n, 3) }
-#define HANDLERS_ABI_MODIFY(code, op, n, index)                                                    \
-    L(code, 0) : {                                                                                 \
-        unsigned at = (uint16_t)(ip->operand + index);                                             \
-        if ((at & 0x1280) != 0x80) goto slow;                                                      \
-        uint8_t v = ram[at & 0x7f];                                                                \
-        CYCLES(n);                                                                                 \
-        CHANGE_##op(v) ram[at & 0x7f] = v;                                                         \
-        NEXT(3);                                                                                   \
+#define HANDLERS_ABX_WRITE(code, op, n)            \
+    L(code, 0) : {                                 \
+        unsigned at = (uint16_t)(ip->operand + x); \
+        WRITE_ANYWHERE(at, op, n, 3)               \
+    }
+#define HANDLERS_ABY_WRITE(code, op, n)            \
+    L(code, 0) : {                                 \
+        unsigned at = (uint16_t)(ip->operand + y); \
+        WRITE_ANYWHERE(at, op, n, 3)               \
+    }
+#define HANDLERS_ABI_MODIFY(code, op, n, index)        \
+    L(code, 0) : {                                     \
+        unsigned at = (uint16_t)(ip->operand + index); \
+        if ((at & 0x1280) != 0x80) goto slow;          \
+        uint8_t v = ram[at & 0x7f];                    \
+        CYCLES(n);                                     \
+        CHANGE_##op(v) ram[at & 0x7f] = v;             \
+        NEXT(3);                                       \
     }
 #define HANDLERS_ABX_MODIFY(code, op, n) HANDLERS_ABI_MODIFY(code, op, n, x)
 #define HANDLERS_ABY_MODIFY(code, op, n) HANDLERS_ABI_MODIFY(code, op, n, y)
 
 #define POINTER(at) (ram[at] | (unsigned)ram[(at) + 1] << 8)
-#define HANDLERS_INYP_READ(code, op, n)                                                            \
-    L(code, 0) : {                                                                                 \
-        unsigned from = POINTER(ip->operand), at = (uint16_t)(from + y);                           \
-        int extra = ((at ^ from) & 0xff00) != 0;                                                   \
-        READ_ANYWHERE(at, extra, op, n, 2, from >> 8)                                                         \
+#define HANDLERS_INYP_READ(code, op, n)                                  \
+    L(code, 0) : {                                                       \
+        unsigned from = POINTER(ip->operand), at = (uint16_t)(from + y); \
+        int extra = ((at ^ from) & 0xff00) != 0;                         \
+        READ_ANYWHERE(at, extra, op, n, 2, from >> 8)                    \
     }
-#define HANDLERS_INY_WRITE(code, op, n)                                                            \
-    L(code, 0) : {                                                                                 \
-        unsigned at = (uint16_t)(POINTER(ip->operand) + y);                                        \
-        WRITE_ANYWHERE(at, op, n, 2)                                                               \
+#define HANDLERS_INY_WRITE(code, op, n)                     \
+    L(code, 0) : {                                          \
+        unsigned at = (uint16_t)(POINTER(ip->operand) + y); \
+        WRITE_ANYWHERE(at, op, n, 2)                        \
     }
-#define HANDLERS_INX_READ(code, op, n)                                                             \
-    L(code, 0) : {                                                                                 \
-        unsigned pointer = (uint8_t)(ip->operand + x);                                             \
-        if (!is_pointer(pointer)) goto slow;                                                       \
-        unsigned at = POINTER(pointer & 0x7f);                                                     \
-        READ_ANYWHERE(at, 0, op, n, 2, at >> 8)                                                             \
+#define HANDLERS_INX_READ(code, op, n)                 \
+    L(code, 0) : {                                     \
+        unsigned pointer = (uint8_t)(ip->operand + x); \
+        if (!is_pointer(pointer)) goto slow;           \
+        unsigned at = POINTER(pointer & 0x7f);         \
+        READ_ANYWHERE(at, 0, op, n, 2, at >> 8)        \
     }
-#define HANDLERS_INX_WRITE(code, op, n)                                                            \
-    L(code, 0) : {                                                                                 \
-        unsigned pointer = (uint8_t)(ip->operand + x);                                             \
-        if (!is_pointer(pointer)) goto slow;                                                       \
-        unsigned at = POINTER(pointer & 0x7f);                                                     \
-        WRITE_ANYWHERE(at, op, n, 2)                                                               \
+#define HANDLERS_INX_WRITE(code, op, n)                \
+    L(code, 0) : {                                     \
+        unsigned pointer = (uint8_t)(ip->operand + x); \
+        if (!is_pointer(pointer)) goto slow;           \
+        unsigned at = POINTER(pointer & 0x7f);         \
+        WRITE_ANYWHERE(at, op, n, 2)                   \
     }
 #define HANDLERS_INX_MODIFY(code, op, n)
 #define HANDLERS_INY_MODIFY(code, op, n)
@@ -679,7 +810,10 @@ int vly_fast_run(vly_run *r) {
 #define HANDLERS_INY_NONE(code, op, n)
 
 /* Instructions without an operand. */
-#define SIMPLE(code, n, body) L(code, 0) : CYCLES(n); body; NEXT(1);
+#define SIMPLE(code, n, body) \
+    L(code, 0) : CYCLES(n);   \
+    body;                     \
+    NEXT(1);
 #define HANDLERS_IMP_NOP(code, n) SIMPLE(code, n, )
 #define HANDLERS_IMP_CLC(code, n) SIMPLE(code, n, c = 0)
 #define HANDLERS_IMP_SEC(code, n) SIMPLE(code, n, c = 1)
@@ -699,72 +833,93 @@ int vly_fast_run(vly_run *r) {
 #define HANDLERS_IMP_DEX(code, n) SIMPLE(code, n, nz = --x)
 #define HANDLERS_IMP_DEY(code, n) SIMPLE(code, n, nz = --y)
 /* The stack, where it is in RAM. */
-#define HANDLERS_IMP_PHA(code, n)                                                                  \
-    L(code, 0) : CYCLES(n); { unsigned at = sp--; WRITE_AT(at, a, 1) }
-#define HANDLERS_IMP_PHP(code, n)                                                                  \
-    L(code, 0) : CYCLES(n); { unsigned at = sp--; WRITE_AT(at, FLAGS | 0x30, 1) }
-#define HANDLERS_IMP_PLA(code, n)                                                                  \
-    L(code, 0) : CYCLES(n);                                                                        \
-    if (__builtin_expect(sp < 0x80 || sp == 0xff, 0)) { /* it reads the old place first */         \
-        a = IO_READ(0x100 + sp, code);                                                             \
-        ++sp;                                                                                      \
-        a = IO_READ(0x100 + sp, a);                                                                \
-    } else {                                                                                       \
-        a = ram[++sp & 0x7f];                                                                      \
-    }                                                                                              \
-    nz = a; NEXT(1);
-#define HANDLERS_IMP_PLP(code, n)                                                                  \
-    L(code, 0) : if (sp < 0x80 || sp == 0xff) goto slow;                                           \
-    CYCLES(n); { uint8_t v = ram[++sp & 0x7f]; SET_FLAGS(v); } NEXT(1);
-#define HANDLERS_IMP_RTS(code, n)                                                                  \
-    L(code, 0) : if (sp < 0x80 || sp >= 0xfe) goto slow;                                           \
-    CYCLES(n);                                                                                     \
-    pc = (uint16_t)(POINTER((sp + 1) & 0x7f) + 1);                                                 \
-    r->bus = ram[(sp + 2) & 0x7f];                                                                 \
-    sp += 2;                                                                                       \
+#define HANDLERS_IMP_PHA(code, n) \
+    L(code, 0) : CYCLES(n);       \
+    {                             \
+        unsigned at = sp--;       \
+        WRITE_AT(at, a, 1)        \
+    }
+#define HANDLERS_IMP_PHP(code, n)     \
+    L(code, 0) : CYCLES(n);           \
+    {                                 \
+        unsigned at = sp--;           \
+        WRITE_AT(at, FLAGS | 0x30, 1) \
+    }
+#define HANDLERS_IMP_PLA(code, n)                                                          \
+    L(code, 0) : CYCLES(n);                                                                \
+    if (__builtin_expect(sp < 0x80 || sp == 0xff, 0)) { /* it reads the old place first */ \
+        a = IO_READ(0x100 + sp, code);                                                     \
+        ++sp;                                                                              \
+        a = IO_READ(0x100 + sp, a);                                                        \
+    } else {                                                                               \
+        a = ram[++sp & 0x7f];                                                              \
+    }                                                                                      \
+    nz = a;                                                                                \
+    NEXT(1);
+#define HANDLERS_IMP_PLP(code, n)                        \
+    L(code, 0) : if (sp < 0x80 || sp == 0xff) goto slow; \
+    CYCLES(n);                                           \
+    {                                                    \
+        uint8_t v = ram[++sp & 0x7f];                    \
+        SET_FLAGS(v);                                    \
+    }                                                    \
+    NEXT(1);
+#define HANDLERS_IMP_RTS(code, n)                        \
+    L(code, 0) : if (sp < 0x80 || sp >= 0xfe) goto slow; \
+    CYCLES(n);                                           \
+    pc = (uint16_t)(POINTER((sp + 1) & 0x7f) + 1);       \
+    r->bus = ram[(sp + 2) & 0x7f];                       \
+    sp += 2;                                             \
     goto jump;
 
-#define FLAGS                                                                                      \
-    (uint8_t)((nz & 0x180 ? VLY_N : 0) | (overflow ? VLY_V : 0) | (decimal ? VLY_D : 0) |          \
+#define FLAGS                                                                             \
+    (uint8_t)((nz & 0x180 ? VLY_N : 0) | (overflow ? VLY_V : 0) | (decimal ? VLY_D : 0) | \
               interrupt | ((uint8_t)nz ? 0 : VLY_Z) | c)
-#define SET_FLAGS(v)                                                                               \
-    nz = ((v) & VLY_Z ? 0u : 1u) | ((v) & VLY_N ? 0x100u : 0u);                                    \
-    overflow = (v) & VLY_V; decimal = ((v) & VLY_D) != 0; interrupt = (v) & VLY_I; c = (v) & VLY_C
+#define SET_FLAGS(v)                                        \
+    nz = ((v)&VLY_Z ? 0u : 1u) | ((v)&VLY_N ? 0x100u : 0u); \
+    overflow = (v)&VLY_V;                                   \
+    decimal = ((v)&VLY_D) != 0;                             \
+    interrupt = (v)&VLY_I;                                  \
+    c = (v)&VLY_C
 
 /* Jumps inside the window keep it; all others look for theirs. */
-#define HANDLERS_ABS_JMP(code)                                                                     \
-    L(code, 0) : CYCLES(3);                                                                        \
-    if (__builtin_expect(cycles >= VLY_FAST_CYCLES, 0)) goto too_long;                             \
-    window_pc = ip->operand & 0xf000;                                                              \
-    ip = first + (ip->operand & 0xfff);                                                            \
-    NEXT(0);                                                                                       \
-    L(code, 1) : CYCLES(3); pc = ip->operand; r->bus = (uint8_t)(pc >> 8); goto jump;
-#define PUSH_RETURN                                                                                \
-    pc = (uint16_t)(window_pc + (ip - first) + 2);                                                 \
-    ram[sp & 0x7f] = (uint8_t)(pc >> 8);                                                           \
-    ram[(sp - 1) & 0x7f] = (uint8_t)pc;                                                            \
-    sp -= 2;
-#define HANDLERS_ABS_JSR(code)                                                                     \
-    L(code, 0) : if (sp < 0x81) goto slow;                                                         \
-    CYCLES(6);                                                                                     \
-    if (__builtin_expect(cycles >= VLY_FAST_CYCLES, 0)) goto too_long;                             \
-    PUSH_RETURN                                                                                    \
-    window_pc = ip->operand & 0xf000;                                                              \
-    ip = first + (ip->operand & 0xfff);                                                            \
-    NEXT(0);                                                                                       \
-    L(code, 1) : if (sp < 0x81) goto slow;                                                         \
-    CYCLES(6);                                                                                     \
-    PUSH_RETURN                                                                                    \
-    pc = ip->operand;                                                                              \
-    r->bus = (uint8_t)(pc >> 8);                                                                   \
+#define HANDLERS_ABS_JMP(code)                                         \
+    L(code, 0) : CYCLES(3);                                            \
+    if (__builtin_expect(cycles >= VLY_FAST_CYCLES, 0)) goto too_long; \
+    window_pc = ip->operand & 0xf000;                                  \
+    ip = first + (ip->operand & 0xfff);                                \
+    NEXT(0);                                                           \
+    L(code, 1) : CYCLES(3);                                            \
+    pc = ip->operand;                                                  \
+    r->bus = (uint8_t)(pc >> 8);                                       \
     goto jump;
-#define HANDLERS_IND_PLAIN(code, op, n)                                                             \
-    L(code, 0) : CYCLES(n); pc = (uint16_t)POINTER(ip->operand);                                      \
-    r->bus = (uint8_t)(pc >> 8);                                                                   \
+#define PUSH_RETURN                                \
+    pc = (uint16_t)(window_pc + (ip - first) + 2); \
+    ram[sp & 0x7f] = (uint8_t)(pc >> 8);           \
+    ram[(sp - 1) & 0x7f] = (uint8_t)pc;            \
+    sp -= 2;
+#define HANDLERS_ABS_JSR(code)                                         \
+    L(code, 0) : if (sp < 0x81) goto slow;                             \
+    CYCLES(6);                                                         \
+    if (__builtin_expect(cycles >= VLY_FAST_CYCLES, 0)) goto too_long; \
+    PUSH_RETURN                                                        \
+    window_pc = ip->operand & 0xf000;                                  \
+    ip = first + (ip->operand & 0xfff);                                \
+    NEXT(0);                                                           \
+    L(code, 1) : if (sp < 0x81) goto slow;                             \
+    CYCLES(6);                                                         \
+    PUSH_RETURN                                                        \
+    pc = ip->operand;                                                  \
+    r->bus = (uint8_t)(pc >> 8);                                       \
+    goto jump;
+#define HANDLERS_IND_PLAIN(code, op, n)  \
+    L(code, 0) : CYCLES(n);              \
+    pc = (uint16_t)POINTER(ip->operand); \
+    r->bus = (uint8_t)(pc >> 8);         \
     goto jump;
 
 /* How many forms an opcode has. */
-#define LABEL(code, variant)                                                                       \
+#define LABEL(code, variant) \
     [code * 4 + variant] = (int32_t)((char *)&&L(code, variant) - (char *)&&slow),
 #define LABELS_0(code)
 #define LABELS_1(code) LABEL(code, 0)
@@ -813,26 +968,27 @@ int vly_fast_run(vly_run *r) {
 #define FORMS_INY_NONE LABELS_0
 #define SPECIAL(number, label) [number] = (int32_t)((char *)&&label - (char *)&&slow),
 
-/* The halt ends the line, so that the access draws what the next one would draw anyway: not logged. */
-#define WSYNC(n_bytes)                                                                             \
-    cycles += ip->cycles;                                                                          \
-    if (__builtin_expect(cycles >= line_limit, 0)) {                                               \
-        IO_WRITE(VLY_WSYNC, 0);                                                                    \
-        ip += (n_bytes);                                                                           \
-        goto stopped;                                                                              \
-    }                                                                                              \
-    cycles += vly_bus_halt(cycles, frame_cycle);                                                   \
+/* The halt ends the line, so that the access draws what the next one would draw anyway: not logged.
+ */
+#define WSYNC(n_bytes)                               \
+    cycles += ip->cycles;                            \
+    if (__builtin_expect(cycles >= line_limit, 0)) { \
+        IO_WRITE(VLY_WSYNC, 0);                      \
+        ip += (n_bytes);                             \
+        goto stopped;                                \
+    }                                                \
+    cycles += vly_bus_halt(cycles, frame_cycle);     \
     NEXT(n_bytes);
 
 /* Waiting for the timer: every turn reads a value that sends the program round again, until the
  * reading at cycle `until` or after; the turns before that are skipped, the last is run. */
-#define TIMER_READ(reg)                                                                            \
-    CYCLES(4);                                                                                     \
-    reg = vly_riot_timer(&m->riot, cycles);                                                        \
+#define TIMER_READ(reg)                     \
+    CYCLES(4);                              \
+    reg = vly_riot_timer(&m->riot, cycles); \
     nz = reg;
 #define WAIT_TIMER(reg, bpl)                                                                       \
     {                                                                                              \
-        int32_t first_read = cycles + 4, turn = ip->cycles;                                  \
+        int32_t first_read = cycles + 4, turn = ip->cycles;                                        \
         int32_t until = timer_until(&m->riot, bpl), left = until - first_read;                     \
         int32_t now = m->riot.timer - ((first_read - 1 - m->riot.set_cycle) >> m->riot.shift) - 1; \
         if (left > 0 && (!(bpl) || now < 128)) {                                                   \
@@ -843,15 +999,15 @@ int vly_fast_run(vly_run *r) {
     TIMER_READ(reg)                                                                                \
     NEXT(3);
 /* Counting down on the spot, all turns but the last at once. */
-#define SPIN(reg, bpl)                                                                             \
-    {                                                                                              \
-        uint8_t next_ = (uint8_t)(reg - 1);                                                        \
-        int32_t more = (bpl) ? (next_ & 0x80 ? 0 : next_ + 1) : next_;                             \
-        cycles += more * ip->cycles;                                                       \
-        reg = (uint8_t)(reg - more);                                                               \
-    }                                                                                              \
-    CYCLES(2);                                                                                     \
-    nz = --reg;                                                                                    \
+#define SPIN(reg, bpl)                                                 \
+    {                                                                  \
+        uint8_t next_ = (uint8_t)(reg - 1);                            \
+        int32_t more = (bpl) ? (next_ & 0x80 ? 0 : next_ + 1) : next_; \
+        cycles += more * ip->cycles;                                   \
+        reg = (uint8_t)(reg - more);                                   \
+    }                                                                  \
+    CYCLES(2);                                                         \
+    nz = --reg;                                                        \
     NEXT(1);
 
 /* One function, for its labels; with r NULL it only returns where they are. */
@@ -867,14 +1023,16 @@ ONE_COPY static const int32_t *fast_run(vly_run *r, int *finished) {
 #define XX(code, op, mode_, n) FORMS(code, mode_, TYPE_##op)
         VLY_OPCODES(XX)
 #undef XX
-        SPECIAL(H_SLOW, slow) SPECIAL(H_LEAVE, leave) SPECIAL(H_WSYNC2, wsync2)
-        SPECIAL(H_WSYNC3, wsync3) SPECIAL(H_TIMER_LDA, timer_lda) SPECIAL(H_TIMER_LDX, timer_ldx)
-        SPECIAL(H_TIMER_LDY, timer_ldy) SPECIAL(H_WAIT_LDA_BNE, wait_lda_bne)
-        SPECIAL(H_WAIT_LDX_BNE, wait_ldx_bne) SPECIAL(H_WAIT_LDY_BNE, wait_ldy_bne)
-        SPECIAL(H_WAIT_LDA_BPL, wait_lda_bpl) SPECIAL(H_WAIT_LDX_BPL, wait_ldx_bpl)
-        SPECIAL(H_WAIT_LDY_BPL, wait_ldy_bpl) SPECIAL(H_SPIN_DEX_BNE, spin_dex_bne)
-        SPECIAL(H_SPIN_DEY_BNE, spin_dey_bne) SPECIAL(H_SPIN_DEX_BPL, spin_dex_bpl)
-        SPECIAL(H_SPIN_DEY_BPL, spin_dey_bpl)
+            SPECIAL(H_SLOW, slow) SPECIAL(H_LEAVE, leave) SPECIAL(H_WSYNC2, wsync2) SPECIAL(
+                H_WSYNC3, wsync3) SPECIAL(H_TIMER_LDA, timer_lda) SPECIAL(H_TIMER_LDX, timer_ldx)
+                SPECIAL(H_TIMER_LDY, timer_ldy) SPECIAL(H_WAIT_LDA_BNE, wait_lda_bne)
+                    SPECIAL(H_WAIT_LDX_BNE, wait_ldx_bne) SPECIAL(H_WAIT_LDY_BNE, wait_ldy_bne)
+                        SPECIAL(H_WAIT_LDA_BPL, wait_lda_bpl) SPECIAL(H_WAIT_LDX_BPL, wait_ldx_bpl)
+                            SPECIAL(H_WAIT_LDY_BPL, wait_ldy_bpl)
+                                SPECIAL(H_SPIN_DEX_BNE, spin_dex_bne)
+                                    SPECIAL(H_SPIN_DEY_BNE, spin_dey_bne)
+                                        SPECIAL(H_SPIN_DEX_BPL, spin_dex_bpl)
+                                            SPECIAL(H_SPIN_DEY_BPL, spin_dey_bpl)
     };
     if (!r) return handlers;
 
@@ -893,13 +1051,23 @@ ONE_COPY static const int32_t *fast_run(vly_run *r, int *finished) {
     uint16_t pc, window_pc;
     uint8_t a, x, y, sp, decimal, interrupt, io_value;
 
-#define LOAD                                                                                       \
-    cycles = m->cycles; log = r->log + r->logged; pc = m->cpu.pc;                                  \
-    a = m->cpu.a; x = m->cpu.x; y = m->cpu.y; sp = m->cpu.sp;                                      \
+#define LOAD                  \
+    cycles = m->cycles;       \
+    log = r->log + r->logged; \
+    pc = m->cpu.pc;           \
+    a = m->cpu.a;             \
+    x = m->cpu.x;             \
+    y = m->cpu.y;             \
+    sp = m->cpu.sp;           \
     SET_FLAGS(m->cpu.flags)
-#define STORE                                                                                      \
-    m->cycles = cycles; r->logged = (int)(log - r->log); m->cpu.pc = pc;                           \
-    m->cpu.a = a; m->cpu.x = x; m->cpu.y = y; m->cpu.sp = sp;                                      \
+#define STORE                        \
+    m->cycles = cycles;              \
+    r->logged = (int)(log - r->log); \
+    m->cpu.pc = pc;                  \
+    m->cpu.a = a;                    \
+    m->cpu.x = x;                    \
+    m->cpu.y = y;                    \
+    m->cpu.sp = sp;                  \
     m->cpu.flags = FLAGS
 
     LOAD;
@@ -949,19 +1117,32 @@ wsync2:
 wsync3:
     WSYNC(3)
 
-timer_lda: TIMER_READ(a) NEXT(3);
-timer_ldx: TIMER_READ(x) NEXT(3);
-timer_ldy: TIMER_READ(y) NEXT(3);
-wait_lda_bne: WAIT_TIMER(a, 0)
-wait_ldx_bne: WAIT_TIMER(x, 0)
-wait_ldy_bne: WAIT_TIMER(y, 0)
-wait_lda_bpl: WAIT_TIMER(a, 1)
-wait_ldx_bpl: WAIT_TIMER(x, 1)
-wait_ldy_bpl: WAIT_TIMER(y, 1)
-spin_dex_bne: SPIN(x, 0)
-spin_dey_bne: SPIN(y, 0)
-spin_dex_bpl: SPIN(x, 1)
-spin_dey_bpl: SPIN(y, 1)
+timer_lda:
+    TIMER_READ(a) NEXT(3);
+timer_ldx:
+    TIMER_READ(x) NEXT(3);
+timer_ldy:
+    TIMER_READ(y) NEXT(3);
+wait_lda_bne:
+    WAIT_TIMER(a, 0)
+wait_ldx_bne:
+    WAIT_TIMER(x, 0)
+wait_ldy_bne:
+    WAIT_TIMER(y, 0)
+wait_lda_bpl:
+    WAIT_TIMER(a, 1)
+wait_ldx_bpl:
+    WAIT_TIMER(x, 1)
+wait_ldy_bpl:
+    WAIT_TIMER(y, 1)
+spin_dex_bne:
+    SPIN(x, 0)
+spin_dey_bne:
+    SPIN(y, 0)
+spin_dex_bpl:
+    SPIN(x, 1)
+spin_dey_bpl:
+    SPIN(y, 1)
 
 #define HANDLERS(code, op, mode_, type, n) HANDLERS_(code, op, mode_, type, n)
 #define HANDLERS_(code, op, mode_, type, n) HANDLERS_##mode_##_##type(code, op, n)

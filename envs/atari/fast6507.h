@@ -1,9 +1,9 @@
-/* fast6507.h -- the processor again, for speed: instructions decoded once per ROM, each with its own
- * piece of code for its addressing and its target. For the files of this folder only.
+/* fast6507.h -- the processor again, for speed: instructions decoded once per ROM, each with its
+ * own piece of code for its addressing and its target. For the files of this folder only.
  *
  * It runs whole frames of the ordinary kind. What it does not know (code in RAM, hot spots, a stack
- * in the TIA) it hands to vly_cpu_step, one instruction at a time. It does not count instructions: a
- * frame that takes longer than VLY_FAST_CYCLES is left to the caller, who runs it again slowly.
+ * in the TIA) it hands to vly_cpu_step, one instruction at a time. It does not count instructions:
+ * a frame that takes longer than VLY_FAST_CYCLES is left to the caller, who runs it again slowly.
  */
 #ifndef VLY_ENVS_ATARI_FAST6507_H
 #define VLY_ENVS_ATARI_FAST6507_H
@@ -14,8 +14,8 @@
 size_t vly_fast_decoded_bytes(vly_cart_kind kind);
 void vly_fast_decode(vly_rom *rom);
 
-/* Runs until the frame ends (r->stop), the processor jams, or VLY_FAST_CYCLES have passed: 0 then, and
- * the frame must be run again from its start. */
+/* Runs until the frame ends (r->stop), the processor jams, or VLY_FAST_CYCLES have passed: 0 then,
+ * and the frame must be run again from its start. */
 int vly_fast_run(vly_run *r);
 
 #endif

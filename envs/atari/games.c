@@ -2,18 +2,24 @@
 #include <string.h>
 
 uint8_t vly_atari_action_stick(int action) {
-    enum { U = VLY_STICK_UP, D = VLY_STICK_DOWN, L = VLY_STICK_LEFT, R = VLY_STICK_RIGHT, F = VLY_STICK_FIRE };
+    enum {
+        U = VLY_STICK_UP,
+        D = VLY_STICK_DOWN,
+        L = VLY_STICK_LEFT,
+        R = VLY_STICK_RIGHT,
+        F = VLY_STICK_FIRE
+    };
     static const uint8_t sticks[VLY_ATARI_ACTIONS] = {
-        0, F, U, R, L, D, U | R, U | L, D | R, D | L,
-        U | F, R | F, L | F, D | F, U | R | F, U | L | F, D | R | F, D | L | F};
+        0,     F,     U,     R,     L,     D,         U | R,     U | L,     D | R,
+        D | L, U | F, R | F, L | F, D | F, U | R | F, U | L | F, D | R | F, D | L | F};
     return action >= 0 && action < VLY_ATARI_ACTIONS ? sticks[action] : 0;
 }
 
 const char *vly_atari_action_name(int action) {
     static const char *const names[VLY_ATARI_ACTIONS] = {
-        "NOOP", "FIRE", "UP", "RIGHT", "LEFT", "DOWN", "UPRIGHT", "UPLEFT", "DOWNRIGHT",
-        "DOWNLEFT", "UPFIRE", "RIGHTFIRE", "LEFTFIRE", "DOWNFIRE", "UPRIGHTFIRE", "UPLEFTFIRE",
-        "DOWNRIGHTFIRE", "DOWNLEFTFIRE"};
+        "NOOP",     "FIRE",     "UP",          "RIGHT",      "LEFT",          "DOWN",
+        "UPRIGHT",  "UPLEFT",   "DOWNRIGHT",   "DOWNLEFT",   "UPFIRE",        "RIGHTFIRE",
+        "LEFTFIRE", "DOWNFIRE", "UPRIGHTFIRE", "UPLEFTFIRE", "DOWNRIGHTFIRE", "DOWNLEFTFIRE"};
     return action >= 0 && action < VLY_ATARI_ACTIONS ? names[action] : "?";
 }
 

@@ -19,9 +19,24 @@ extern "C" {
 
 /* ALE's full action set, in its order. */
 enum {
-    VLY_NOOP, VLY_FIRE, VLY_UP, VLY_RIGHT, VLY_LEFT, VLY_DOWN, VLY_UPRIGHT, VLY_UPLEFT,
-    VLY_DOWNRIGHT, VLY_DOWNLEFT, VLY_UPFIRE, VLY_RIGHTFIRE, VLY_LEFTFIRE, VLY_DOWNFIRE,
-    VLY_UPRIGHTFIRE, VLY_UPLEFTFIRE, VLY_DOWNRIGHTFIRE, VLY_DOWNLEFTFIRE,
+    VLY_NOOP,
+    VLY_FIRE,
+    VLY_UP,
+    VLY_RIGHT,
+    VLY_LEFT,
+    VLY_DOWN,
+    VLY_UPRIGHT,
+    VLY_UPLEFT,
+    VLY_DOWNRIGHT,
+    VLY_DOWNLEFT,
+    VLY_UPFIRE,
+    VLY_RIGHTFIRE,
+    VLY_LEFTFIRE,
+    VLY_DOWNFIRE,
+    VLY_UPRIGHTFIRE,
+    VLY_UPLEFTFIRE,
+    VLY_DOWNRIGHTFIRE,
+    VLY_DOWNLEFTFIRE,
     VLY_ATARI_ACTIONS,
     VLY_PRESS_RESET = 40 /* the console's switch, in starting sequences only; ALE's number */
 };
@@ -45,13 +60,13 @@ typedef struct {
 typedef struct {
     const char *name, *md5;
     vly_rom_properties machine;
-    uint32_t minimal;              /* bit a: action a is in the minimal set */
-    uint8_t legal;                 /* 18, or 9 where ALE says so */
-    vly_atari_press start[3];      /* played after a reset; ends at frames == 0 */
-    const uint16_t *modes;         /* n_modes, ascending */
-    const uint8_t *difficulties;   /* n_difficulties */
+    uint32_t minimal;            /* bit a: action a is in the minimal set */
+    uint8_t legal;               /* 18, or 9 where ALE says so */
+    vly_atari_press start[3];    /* played after a reset; ends at frames == 0 */
+    const uint16_t *modes;       /* n_modes, ascending */
+    const uint8_t *difficulties; /* n_difficulties */
     uint16_t n_modes, n_difficulties, default_mode;
-    const char *unproven;          /* NULL, or what differs from ALE */
+    const char *unproven; /* NULL, or what differs from ALE */
 } vly_atari_game;
 
 enum { VLY_ATARI_GAMES = 104 };
@@ -66,8 +81,8 @@ int vly_atari_has_difficulty(const vly_atari_game *game, int difficulty);
 /* ---- readings (readings.c) ---- */
 void vly_atari_reading_start(const vly_atari_game *game, vly_atari_reading *r);
 /* ram: the 128 bytes at 80h; cart_ram: the cartridge's 128, read by Klax only. */
-void vly_atari_reading_update(const vly_atari_game *game, vly_atari_reading *r,
-                              const uint8_t *ram, const uint8_t *cart_ram);
+void vly_atari_reading_update(const vly_atari_game *game, vly_atari_reading *r, const uint8_t *ram,
+                              const uint8_t *cart_ram);
 /* The name that row i of the readings carries: the same as game i's. */
 const char *vly_atari_rules_name(int i);
 int vly_atari_lives(const vly_atari_game *game, const vly_atari_reading *r);

@@ -1,4 +1,5 @@
-/* human.h -- what random play and a human tester score, for human-normalised scores: 0 is random, 1 is the human.
+/* human.h -- what random play and a human tester score, for human-normalised scores: 0 is random, 1
+ * is the human.
  *
  *   double random, human;
  *   if (vly_atari_human("pong", &random, &human)) normalised = (score - random) / (human - random);

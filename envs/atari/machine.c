@@ -104,7 +104,8 @@ static void note_missing(vly_machine *m, int drawn, int greyed) {
 static void end_shot(const vly_machine *m, vly_screens *screens) {
     const vly_tia_state *t = &m->tia;
     vly_shot *shot = &screens->shot[screens->last];
-    const int rows = (t->updated - t->start) / VLY_CLOCKS_PER_LINE, height = (t->stop - t->start) / VLY_CLOCKS_PER_LINE;
+    const int rows = (t->updated - t->start) / VLY_CLOCKS_PER_LINE,
+              height = (t->stop - t->start) / VLY_CLOCKS_PER_LINE;
     shot->rows = (uint16_t)(rows < 0 ? 0 : rows < height ? rows : height);
     shot->buffer = t->front;
     shot->partial |= t->partial;
@@ -170,8 +171,7 @@ void vly_machine_set_controls(vly_machine *m, const vly_rom *rom, const vly_cont
         int swap = p->swap_paddles != 0, first = 2 * port;
         w.resistance[first] = paddles ? c->paddle[first + swap] : VLY_OPEN;
         w.resistance[first + 1] = paddles ? c->paddle[first + (swap ^ 1)] : VLY_OPEN;
-        w.fire[port] =
-            !paddles && (c->stick[port ^ (p->swap_ports != 0)] & VLY_STICK_FIRE);
+        w.fire[port] = !paddles && (c->stick[port ^ (p->swap_ports != 0)] & VLY_STICK_FIRE);
     }
     m->wires = w;
 }

@@ -40,8 +40,15 @@ enum {
 
 typedef enum {
     VLY_CART_AUTO = 0, /* by md5 where known, else by size and content */
-    VLY_CART_2K, VLY_CART_4K, VLY_CART_F8, VLY_CART_F6, VLY_CART_F8SC, VLY_CART_F6SC,
-    VLY_CART_E0, VLY_CART_FE, VLY_CART_DPC,
+    VLY_CART_2K,
+    VLY_CART_4K,
+    VLY_CART_F8,
+    VLY_CART_F6,
+    VLY_CART_F8SC,
+    VLY_CART_F6SC,
+    VLY_CART_E0,
+    VLY_CART_FE,
+    VLY_CART_DPC,
     VLY_CART_COUNT
 } vly_cart_kind;
 
@@ -52,13 +59,13 @@ typedef enum { VLY_CONTROLLER_JOYSTICK = 0, VLY_CONTROLLER_PADDLES } vly_control
 typedef struct {
     vly_cart_kind cart;
     vly_tv_format format;
-    int ystart;              /* first displayed scanline; 0: 34 */
-    int height;              /* displayed scanlines; 0: 210, or 250 for PAL */
-    int no_hmove_blanks;     /* 1: HMOVE leaves no black comb at the left edge */
+    int ystart;          /* first displayed scanline; 0: 34 */
+    int height;          /* displayed scanlines; 0: 210, or 250 for PAL */
+    int no_hmove_blanks; /* 1: HMOVE leaves no black comb at the left edge */
     vly_controller left, right;
-    int swap_ports;          /* player A's controller is in the right port */
-    int swap_paddles;        /* the two paddles of a port are exchanged */
-    int difficulty_a[2];     /* left, right switch at power-on: 1 = A, 0 = B */
+    int swap_ports;      /* player A's controller is in the right port */
+    int swap_paddles;    /* the two paddles of a port are exchanged */
+    int difficulty_a[2]; /* left, right switch at power-on: 1 = A, 0 = B */
 } vly_rom_properties;
 
 typedef struct vly_rom vly_rom;
@@ -77,8 +84,13 @@ const char *vly_cart_kind_name(vly_cart_kind kind); /* "F8SC" */
 void vly_rom_md5(const uint8_t *bytes, size_t n, char hex[33]);
 
 /* What the players hold. */
-enum { VLY_STICK_UP = 1, VLY_STICK_DOWN = 2, VLY_STICK_LEFT = 4, VLY_STICK_RIGHT = 8,
-       VLY_STICK_FIRE = 16 };
+enum {
+    VLY_STICK_UP = 1,
+    VLY_STICK_DOWN = 2,
+    VLY_STICK_LEFT = 4,
+    VLY_STICK_RIGHT = 8,
+    VLY_STICK_FIRE = 16
+};
 enum { VLY_SWITCH_RESET = 1, VLY_SWITCH_SELECT = 2 }; /* held down */
 typedef struct {
     uint8_t stick[2];        /* VLY_STICK_* of player A, B; ignored where paddles are plugged in */
@@ -102,7 +114,7 @@ typedef struct {
     uint8_t flags; /* N V - - D I Z C */
     uint8_t jammed;
     uint16_t pc;
-    uint8_t bus;   /* the byte on the data bus, while the program runs outside the cartridge */
+    uint8_t bus; /* the byte on the data bus, while the program runs outside the cartridge */
     uint8_t pad_;
 } vly_cpu_state;
 
@@ -121,51 +133,51 @@ typedef struct {
     int32_t vsync_finish; /* earliest clock at which VSYNC off ends the frame */
     int32_t hmove_clock;  /* of the last HMOVE */
     int32_t dump_off_cycle;
-    int32_t last_touch;   /* clock of the last access that forced drawing */
-    uint16_t collisions;  /* 15 latches */
-    uint16_t scanlines;   /* of the last frame that ended */
-    uint8_t pos[5];       /* P0 P1 M0 M1 BL: 0 .. 159 */
-    uint8_t hm[5];        /* high nibbles of HMP0 .. HMBL, 0 .. 15 */
+    int32_t last_touch;  /* clock of the last access that forced drawing */
+    uint16_t collisions; /* 15 latches */
+    uint16_t scanlines;  /* of the last frame that ended */
+    uint8_t pos[5];      /* P0 P1 M0 M1 BL: 0 .. 159 */
+    uint8_t hm[5];       /* high nibbles of HMP0 .. HMBL, 0 .. 15 */
     uint8_t nusiz[2];
     uint8_t grp[2], delayed_grp[2];
     uint8_t vdel[2], refp[2], resmp[2];
-    uint8_t suppress[2];  /* the first copy of P0, P1 is left out */
+    uint8_t suppress[2]; /* the first copy of P0, P1 is left out */
     uint8_t enam[2], enabl, delayed_enabl, vdelbl;
     uint8_t pf[3];
     uint8_t ctrlpf, reflect; /* reflect follows CTRLPF bit 0 late in the line */
-    uint8_t color[4];     /* P0, P1, PF, BK */
+    uint8_t color[4];        /* P0, P1, PF, BK */
     uint8_t vsync, vblank;
     uint8_t dump;
-    uint8_t comb;         /* the next first eight pixels are black */
+    uint8_t comb; /* the next first eight pixels are black */
     uint8_t stars, star_counter, star_width, star_hidden; /* Cosmic Ark's missile 0 */
-    uint8_t color_loss;   /* PAL: the last frame had an odd number of lines */
-    uint8_t partial;      /* the last frame() stopped at 25,000 instructions */
-    uint8_t greyed;       /* the partial frame has been dimmed already */
-    uint8_t front;        /* which of the two buffers is current */
+    uint8_t color_loss; /* PAL: the last frame had an odd number of lines */
+    uint8_t partial;    /* the last frame() stopped at 25,000 instructions */
+    uint8_t greyed;     /* the partial frame has been dimmed already */
+    uint8_t front;      /* which of the two buffers is current */
 } vly_tia_state;
 
 typedef struct {
     uint8_t bank;
-    uint8_t slice[4];     /* E0: bank of each 1 KB; others: unused */
-    uint8_t random;       /* DPC */
+    uint8_t slice[4]; /* E0: bank of each 1 KB; others: unused */
+    uint8_t random;   /* DPC */
     uint8_t fetch_flag[8], top[8], bottom[8], music[3];
     uint16_t counter[8];
     uint32_t music_cycles;
     double fraction;
-    uint8_t ram[128];     /* F8SC, F6SC */
+    uint8_t ram[128]; /* F8SC, F6SC */
 } vly_cart_state;
 
 typedef struct {
     vly_cpu_state cpu;
-    int32_t cycles;       /* since the frame began */
-    uint8_t ram[128];     /* 80h .. FFh */
+    int32_t cycles;   /* since the frame began */
+    uint8_t ram[128]; /* 80h .. FFh */
     vly_riot_state riot;
     vly_tia_state tia;
     vly_cart_state cart;
     vly_wires wires;
     /* Lines [from, to) of each buffer that were not drawn because screens was NULL. */
     uint16_t missing_from[2], missing_to[2];
-    vly_mt19937 rng;      /* RAM fill, timer at reset; one draw or so per reset */
+    vly_mt19937 rng; /* RAM fill, timer at reset; one draw or so per reset */
 } vly_machine;
 
 /* What a frame leaves unchanged: everything but the random numbers. */
@@ -174,8 +186,8 @@ enum { VLY_CONSOLE_BYTES = offsetof(vly_machine, rng) };
 /* A drawn frame, so that it can be drawn again. */
 typedef struct {
     _Alignas(8) uint8_t machine[VLY_CONSOLE_BYTES]; /* before it */
-    uint16_t rows;   /* from the first one, that it drew whole */
-    uint8_t buffer;  /* in which */
+    uint16_t rows;                                  /* from the first one, that it drew whole */
+    uint8_t buffer;                                 /* in which */
     uint8_t partial; /* it went on with a frame, or did not come to its end */
 } vly_shot;
 

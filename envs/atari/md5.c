@@ -4,11 +4,13 @@
 #include <string.h>
 #include "envs/atari/machine.h"
 
-static uint32_t rotated(uint32_t x, int n) { return x << n | x >> (32 - n); }
+static uint32_t rotated(uint32_t x, int n) {
+    return x << n | x >> (32 - n);
+}
 
 static void md5_block(uint32_t state[4], const uint8_t *block) {
-    static const uint8_t shift[4][4] = {{7, 12, 17, 22}, {5, 9, 14, 20}, {4, 11, 16, 23},
-                                        {6, 10, 15, 21}};
+    static const uint8_t shift[4][4] = {
+        {7, 12, 17, 22}, {5, 9, 14, 20}, {4, 11, 16, 23}, {6, 10, 15, 21}};
     uint32_t a = state[0], b = state[1], c = state[2], d = state[3], word[16];
     for (int i = 0; i < 16; ++i)
         word[i] = (uint32_t)block[4 * i] | (uint32_t)block[4 * i + 1] << 8 |

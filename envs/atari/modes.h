@@ -11,16 +11,18 @@
 
 typedef struct {
     const char *name;
-    uint8_t frames;   /* SELECT is held this long, then released for one frame */
-    uint8_t at, mask; /* the byte that is watched; cart: of the cartridge's RAM */
-    uint8_t times, add, bcd, cart; /* its value for mode m: (times * m + add) & mask, maybe in BCD */
-    uint8_t press_first; /* once before the byte is looked at */
-    uint8_t pairs;       /* two presses between looks */
-    uint8_t wait;        /* frames of no action before */
+    uint8_t frames;                /* SELECT is held this long, then released for one frame */
+    uint8_t at, mask;              /* the byte that is watched; cart: of the cartridge's RAM */
+    uint8_t times, add, bcd, cart; /* its value for mode m: (times * m + add) & mask, maybe in BCD
+                                    */
+    uint8_t press_first;           /* once before the byte is looked at */
+    uint8_t pairs;                 /* two presses between looks */
+    uint8_t wait;                  /* frames of no action before */
     uint8_t only_default; /* how the other modes are reached is not known: they are refused */
-    uint8_t cube;        /* Video Cube: the mode's hundreds are one of 50 cubes, chosen with the stick (emulator.c) */
-    uint8_t dunk_menu;   /* not SELECT but Double Dunk's menu (emulator.c) */
-    uint8_t resets;      /* console resets afterwards; 0 means 1 */
+    uint8_t cube;      /* Video Cube: the mode's hundreds are one of 50 cubes, chosen with the stick
+                          (emulator.c) */
+    uint8_t dunk_menu; /* not SELECT but Double Dunk's menu (emulator.c) */
+    uint8_t resets;    /* console resets afterwards; 0 means 1 */
 } vly_atari_select;
 
 const vly_atari_select *vly_atari_select_of(const vly_atari_game *game);

@@ -6,6 +6,7 @@
 #ifndef VLY_ENVS_ATARI_OPCODES_H
 #define VLY_ENVS_ATARI_OPCODES_H
 
+/* clang-format off */
 #define VLY_OPCODES(XX)                                                                            \
     XX(0x00, BRK, IMP, 7) XX(0x01, ORA, INX, 6) XX(0x02, JAM, IMP, 2) XX(0x03, SLO, INX, 8)        \
     XX(0x04, NOP, ZPG, 3) XX(0x05, ORA, ZPG, 3) XX(0x06, ASL, ZPG, 5) XX(0x07, SLO, ZPG, 5)        \
@@ -71,5 +72,6 @@
     XX(0xf4, NOP, ZPX, 4) XX(0xf5, SBC, ZPX, 4) XX(0xf6, INC, ZPX, 6) XX(0xf7, ISB, ZPX, 6)        \
     XX(0xf8, SED, IMP, 2) XX(0xf9, SBC, ABYP, 4) XX(0xfa, NOP, IMP, 2) XX(0xfb, ISB, ABY, 7)       \
     XX(0xfc, NOP, ABXP, 4) XX(0xfd, SBC, ABXP, 4) XX(0xfe, INC, ABX, 7) XX(0xff, ISB, ABX, 7)
+/* clang-format on */
 
 #endif

@@ -1,14 +1,15 @@
-/* random.h -- how the Atari peers draw whole numbers and seeds, so that their games can be replayed.
+/* random.h -- how the Atari peers draw whole numbers and seeds, so that their games can be
+ * replayed.
  *
  *   vly_mt19937 mt;
  *   vly_mt19937_seed(&mt, 7);
  *   uint32_t n = vly_uniform_int(&mt, 30);            // std::uniform_int_distribution(0, 29)
  *
  *   uint32_t words[2];
- *   vly_seed_sequence(123, words, 2);                 // np.random.SeedSequence(123).generate_state(2)
- *   vly_integers rng;
- *   vly_integers_seed(&rng, words[0]);                // np.random.default_rng(words[0])
- *   uint32_t k = vly_integers_below(&rng, 30);        // rng.integers(0, 30)
+ *   vly_seed_sequence(123, words, 2);                 //
+ * np.random.SeedSequence(123).generate_state(2) vly_integers rng; vly_integers_seed(&rng,
+ * words[0]);                // np.random.default_rng(words[0]) uint32_t k =
+ * vly_integers_below(&rng, 30);        // rng.integers(0, 30)
  *
  * All state is plain memory. Golden values: tests/atari/test_atari_random.c.
  */
@@ -19,14 +20,14 @@
 
 /* Uniform in [0, n) from a source of 32 random bits, exactly: Lemire (2019), "Fast random integer
  * generation in an interval". libstdc++ (from GCC 11 on) and NumPy both draw this way. */
-#define VLY_LEMIRE(n, next32)                                                                      \
-    do {                                                                                           \
-        uint64_t m_ = (uint64_t)(next32) * (n);                                                    \
-        if ((uint32_t)m_ < (n)) {                                                                  \
-            const uint32_t least_ = (0u - (n)) % (n);                                              \
-            while ((uint32_t)m_ < least_) m_ = (uint64_t)(next32) * (n);                           \
-        }                                                                                          \
-        return (uint32_t)(m_ >> 32);                                                               \
+#define VLY_LEMIRE(n, next32)                                            \
+    do {                                                                 \
+        uint64_t m_ = (uint64_t)(next32) * (n);                          \
+        if ((uint32_t)m_ < (n)) {                                        \
+            const uint32_t least_ = (0u - (n)) % (n);                    \
+            while ((uint32_t)m_ < least_) m_ = (uint64_t)(next32) * (n); \
+        }                                                                \
+        return (uint32_t)(m_ >> 32);                                     \
     } while (0)
 
 static inline uint32_t vly_uniform_int(vly_mt19937 *mt, uint32_t n) {

@@ -1,7 +1,7 @@
 /* Score, end and lives of each game, read from its RAM after every emulated frame.
  *
- * Most games are a row: a score in packed BCD, an end that is a few bytes' conditions, lives in some
- * bits. The others have a function that runs after the row was read and corrects it. */
+ * Most games are a row: a score in packed BCD, an end that is a few bytes' conditions, lives in
+ * some bits. The others have a function that runs after the row was read and corrects it. */
 #include <string.h>
 #include "envs/atari/games.h"
 
@@ -12,14 +12,18 @@ typedef struct {
 enum { NEVER, IS, IS_NOT, ABOVE };
 
 typedef enum {
-    LIVES_NONE, /* 1 until the game is over */
-    LIVES_ZERO, /* always 0 */
-    LIVES_ONE,  /* always 1 */
+    LIVES_NONE,  /* 1 until the game is over */
+    LIVES_ZERO,  /* always 0 */
+    LIVES_ONE,   /* always 1 */
     LIVES_FIELD, /* read; 0 when the game is over */
     LIVES_RAW    /* read, whatever else */
 } lives_kind;
 
-typedef enum { CHANGE, GAIN /* never negative */, LOSS /* a score that is better when small */ } reward_kind;
+typedef enum {
+    CHANGE,
+    GAIN /* never negative */,
+    LOSS /* a score that is better when small */
+} reward_kind;
 
 typedef struct {
     const uint8_t *ram, *cart;
@@ -42,15 +46,19 @@ typedef struct {
     void (*correct)(vly_atari_reading *r, const seen *s);
 } rules;
 
-#define RAM(address) (s->ram[(address) & 0x7f])
+#define RAM(address) (s->ram[(address)&0x7f])
 
 /* A packed BCD byte; nibbles above nine count as they are. */
-static int bcd(uint8_t byte) { return 10 * (byte >> 4) + (byte & 15); }
+static int bcd(uint8_t byte) {
+    return 10 * (byte >> 4) + (byte & 15);
+}
 
 /* ---- the irregular games ---- */
 
 /* One digit a byte; the tenth shape is a blank, which counts 0. */
-static int digit(uint8_t byte) { return (byte & 15) == 10 ? 0 : byte & 15; }
+static int digit(uint8_t byte) {
+    return (byte & 15) == 10 ? 0 : byte & 15;
+}
 
 static int digits(const seen *s, int lowest, int n) {
     int value = 0;
@@ -70,11 +78,15 @@ static void adventure(vly_atari_reading *r, const seen *s) {
     r->over = RAM(0xE0) == 2 || chalice_home;
 }
 
-static int alien_digit(uint8_t byte) { return byte == 0x80 ? 0 : byte >> 3; }
+static int alien_digit(uint8_t byte) {
+    return byte == 0x80 ? 0 : byte >> 3;
+}
 
 static void alien(vly_atari_reading *r, const seen *s) {
-    scored(r, s, 10 * (alien_digit(RAM(0x8B)) + 10 * alien_digit(RAM(0x89)) + 100 * alien_digit(RAM(0x87)) +
-                       1000 * alien_digit(RAM(0x85)) + 10000 * alien_digit(RAM(0x83))));
+    scored(r, s,
+           10 * (alien_digit(RAM(0x8B)) + 10 * alien_digit(RAM(0x89)) +
+                 100 * alien_digit(RAM(0x87)) + 1000 * alien_digit(RAM(0x85)) +
+                 10000 * alien_digit(RAM(0x83))));
 }
 
 /* The score is cleared with the last city: no reward for that. */
@@ -100,7 +112,8 @@ static void backgammon(vly_atari_reading *r, const seen *s) {
 }
 
 static void battle_zone(vly_atari_reading *r, const seen *s) {
-    scored(r, s, 1000 * (digit(RAM(0x9D) >> 4) + 10 * digit(RAM(0x9E)) + 100 * digit(RAM(0x9E) >> 4)));
+    scored(r, s,
+           1000 * (digit(RAM(0x9D) >> 4) + 10 * digit(RAM(0x9E)) + 100 * digit(RAM(0x9E) >> 4)));
 }
 
 /* The counter flickers while a life is lost; 8Ch tells the real change. */
@@ -116,7 +129,9 @@ static void blackjack(vly_atari_reading *r, const seen *s) {
     r->over = bust || r->score >= 1000;
 }
 
-static int boxing_punches(uint8_t byte) { return byte == 0xC0 ? 100 : bcd(byte); }
+static int boxing_punches(uint8_t byte) {
+    return byte == 0xC0 ? 100 : bcd(byte);
+}
 
 static void boxing(vly_atari_reading *r, const seen *s) {
     const int mine = boxing_punches(RAM(0x92)), theirs = boxing_punches(RAM(0x93));
@@ -162,7 +177,9 @@ static void darkchambers(vly_atari_reading *r, const seen *s) {
     r->over = (uint8_t)r->memo[1];
 }
 
-static void defender(vly_atari_reading *r, const seen *s) { scored(r, s, digits(s, 0x9C, 6)); }
+static void defender(vly_atari_reading *r, const seen *s) {
+    scored(r, s, digits(s, 0x9C, 6));
+}
 
 static void demon_attack(vly_atari_reading *r, const seen *s) {
     if (RAM(0x81) == 0xAB && RAM(0x83) == 0xCD && RAM(0x85) == 0xEA) scored(r, s, 0);
@@ -187,7 +204,9 @@ static void enduro(vly_atari_reading *r, const seen *s) {
     scored(r, s, day == 0 ? 0 : day == 1 ? 200 - cars : 200 + (day - 2) * 300 + 300 - cars);
 }
 
-static void entombed(vly_atari_reading *r, const seen *s) { scored(r, s, RAM(0xE3)); }
+static void entombed(vly_atari_reading *r, const seen *s) {
+    scored(r, s, RAM(0xE3));
+}
 
 static void fishing_derby(vly_atari_reading *r, const seen *s) {
     scored(r, s, bcd(RAM(0xBD)) - bcd(RAM(0xBE)));
@@ -249,7 +268,8 @@ static void klax(vly_atari_reading *r, const seen *s) {
         const int t = RAM(a);
         tiles += !(t == 0 || t == 2 || t == 6 || t == 10 || t == 14);
     }
-    r->over = (c[0x69] > 0 && c[0x6E] == c[0x69]) || (RAM(0xA8) == 4 && tiles == 25) || c[0x1D] == 0x99;
+    r->over = (c[0x69] > 0 && c[0x6E] == c[0x69]) || (RAM(0xA8) == 4 && tiles == 25) ||
+              c[0x1D] == 0x99;
 }
 
 /* memo: hole, strokes so far, par so far. */
@@ -320,7 +340,9 @@ static void road_runner(vly_atari_reading *r, const seen *s) {
     r->over = (RAM(0xC4) & 7) == 0 && (RAM(0xB9) != 0 || RAM(0xBD) != 0);
 }
 
-static void robotank(vly_atari_reading *r, const seen *s) { scored(r, s, 12 * RAM(0xB6) + RAM(0xB5)); }
+static void robotank(vly_atari_reading *r, const seen *s) {
+    scored(r, s, 12 * RAM(0xB6) + RAM(0xB5));
+}
 
 static void skiing(vly_atari_reading *r, const seen *s) {
     scored(r, s, 6000 * RAM(0xE8) + bcd(RAM(0xEA)) + 100 * bcd(RAM(0xE9)));
@@ -331,7 +353,9 @@ static void space_invaders(vly_atari_reading *r, const seen *s) {
     r->over = (RAM(0x98) & 0x80) || RAM(0xC9) == 0;
 }
 
-static void space_war(vly_atari_reading *r, const seen *s) { r->over = r->score == 10 || RAM(0x80) == 0; }
+static void space_war(vly_atari_reading *r, const seen *s) {
+    r->over = r->score == 10 || RAM(0x80) == 0;
+}
 
 static void star_gunner(vly_atari_reading *r, const seen *s) {
     scored(r, s, 100 * digits(s, 0x83, 4));
@@ -356,7 +380,8 @@ static void tennis(vly_atari_reading *r, const seen *s) {
     const int points = mine - theirs, games = RAM(0xC5) - RAM(0xC6);
     r->reward = r->memo[0] != points ? points - r->memo[0] : games - r->memo[1];
     r->memo[0] = points, r->memo[1] = games;
-    r->over = (mine >= 6 && points >= 2) || (theirs >= 6 && points <= -2) || mine == 7 || theirs == 7;
+    r->over = (mine >= 6 && points >= 2) || (theirs >= 6 && points <= -2) || mine == 7 ||
+              theirs == 7;
 }
 
 static void tetris(vly_atari_reading *r, const seen *s) {
@@ -381,7 +406,9 @@ static void time_pilot(vly_atari_reading *r, const seen *s) {
     r->lives = (int16_t)r->memo[0];
 }
 
-static void trondead(vly_atari_reading *r, const seen *s) { r->lives = (int16_t)(5 - RAM(0xC8)); }
+static void trondead(vly_atari_reading *r, const seen *s) {
+    r->lives = (int16_t)(5 - RAM(0xC8));
+}
 
 static void turmoil(vly_atari_reading *r, const seen *s) {
     scored(r, s, 10 * (bcd(RAM(0x89)) + 100 * bcd(RAM(0x8A)) + RAM(0xD3)));
@@ -411,7 +438,10 @@ static void video_chess(vly_atari_reading *r, const seen *s) {
     r->over = (uint8_t)r->memo[0];
 }
 
-static void video_cube(vly_atari_reading *r, const seen *s) { (void)s; r->reward = 0; }
+static void video_cube(vly_atari_reading *r, const seen *s) {
+    (void)s;
+    r->reward = 0;
+}
 
 static void video_pinball(vly_atari_reading *r, const seen *s) {
     r->lives = (int16_t)(4 + (RAM(0xA8) & 1) - (RAM(0x99) & 7));
@@ -557,9 +587,13 @@ static const rules table[VLY_ATARI_GAMES] = {
 };
 /* clang-format on */
 
-static const rules *rules_of(const vly_atari_game *game) { return &table[game - vly_atari_games]; }
+static const rules *rules_of(const vly_atari_game *game) {
+    return &table[game - vly_atari_games];
+}
 
-const char *vly_atari_rules_name(int i) { return table[i].name; }
+const char *vly_atari_rules_name(int i) {
+    return table[i].name;
+}
 
 static int holds(const condition *c, const uint8_t *ram) {
     const uint8_t byte = ram[c->at & 0x7f] & c->mask;
@@ -598,7 +632,9 @@ void vly_atari_reading_update(const vly_atari_game *game, vly_atari_reading *r, 
     }
     r->over = (uint8_t)ended(rule, ram);
     if (rule->lives_mask)
-        r->lives = (int16_t)(((ram[rule->lives_at & 0x7f] & rule->lives_mask) >> rule->lives_shift) + rule->lives_add);
+        r->lives =
+            (int16_t)(((ram[rule->lives_at & 0x7f] & rule->lives_mask) >> rule->lives_shift) +
+                      rule->lives_add);
     if (rule->correct) rule->correct(r, &s);
     if (r->reward < 0 && rule->reward == GAIN) r->reward = 0;
     if (r->reward < 0) r->reward += rule->wrap;

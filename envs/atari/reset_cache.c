@@ -40,12 +40,13 @@ void vly_reset_cache_destroy(vly_reset_cache *cache) {
     free(cache);
 }
 
-void vly_reset_cache_counts(const vly_reset_cache *cache, unsigned long *hits, unsigned long *misses) {
+void vly_reset_cache_counts(const vly_reset_cache *cache, unsigned long *hits,
+                            unsigned long *misses) {
     *hits = atomic_load(&cache->hits), *misses = atomic_load(&cache->misses);
 }
 
-/* The console but for its random numbers, which of the two screens is current, and what was drawn of
- * them: none of these changes what the following frames do. */
+/* The console but for its random numbers, which of the two screens is current, and what was drawn
+ * of them: none of these changes what the following frames do. */
 static void state_of(const vly_emulator *e, uint8_t key[STATE_BYTES]) {
     vly_machine m;
     memcpy(&m, &e->machine, STATE_BYTES);
@@ -74,8 +75,8 @@ static void take(const entry *from, vly_emulator *e, vly_screens *screens) {
 }
 
 /* One thread adds; another that would just goes on. */
-static void add(vly_reset_cache *cache, const uint8_t key[STATE_BYTES], const vly_emulator *e, int32_t frames,
-                const vly_screens *screens) {
+static void add(vly_reset_cache *cache, const uint8_t key[STATE_BYTES], const vly_emulator *e,
+                int32_t frames, const vly_screens *screens) {
     if (atomic_flag_test_and_set(&cache->adding)) return;
     const int n = atomic_load(&cache->n);
     if (n < ENTRIES && !find(cache, key)) {
@@ -93,7 +94,8 @@ static int exact(const vly_machine *m) {
     return m->missing_from[0] >= m->missing_to[0] && m->missing_from[1] >= m->missing_to[1];
 }
 
-int vly_reset_cached(vly_reset_cache *cache, vly_emulator *e, const vly_emulator_rules *rules, vly_screens *screens) {
+int vly_reset_cached(vly_reset_cache *cache, vly_emulator *e, const vly_emulator_rules *rules,
+                     vly_screens *screens) {
     if (!cache) return vly_emulator_reset(e, rules, screens);
     uint8_t key[STATE_BYTES];
     const vly_emulator before = *e;

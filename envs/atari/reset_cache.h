@@ -5,11 +5,12 @@
  *   vly_reset_cached(cache, &e, &rules, &screens);      // as vly_emulator_reset
  *   vly_reset_cache_destroy(cache);
  *
- * A reset plays some eighty frames without a player. The console is deterministic: two resets that are in
- * the same state after the first frames of it end in the same state. So those first frames, in which a
- * game clears its RAM, are always played; if the whole state then equals one that was seen before
- * (every byte is compared), the rest is a copy of what followed then. A game that keeps something
- * from before, or that draws random numbers on the way, does not match and is played through.
+ * A reset plays some eighty frames without a player. The console is deterministic: two resets that
+ * are in the same state after the first frames of it end in the same state. So those first frames,
+ * in which a game clears its RAM, are always played; if the whole state then equals one that was
+ * seen before (every byte is compared), the rest is a copy of what followed then. A game that keeps
+ * something from before, or that draws random numbers on the way, does not match and is played
+ * through.
  *
  * Threads share a cache: entries are only added, and used once they are complete.
  */
@@ -22,7 +23,9 @@ typedef struct vly_reset_cache vly_reset_cache;
 vly_status vly_reset_cache_create(vly_reset_cache **cache);
 void vly_reset_cache_destroy(vly_reset_cache *cache); /* NULL is fine */
 /* As vly_emulator_reset with screens drawn; cache NULL plays it through. */
-int vly_reset_cached(vly_reset_cache *cache, vly_emulator *e, const vly_emulator_rules *rules, vly_screens *screens);
+int vly_reset_cached(vly_reset_cache *cache, vly_emulator *e, const vly_emulator_rules *rules,
+                     vly_screens *screens);
 /* Resets answered from memory, and played. */
-void vly_reset_cache_counts(const vly_reset_cache *cache, unsigned long *hits, unsigned long *misses);
+void vly_reset_cache_counts(const vly_reset_cache *cache, unsigned long *hits,
+                            unsigned long *misses);
 #endif

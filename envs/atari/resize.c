@@ -18,8 +18,8 @@ static int gcd(int a, int b) {
     return a;
 }
 
-/* The float weights are OpenCV's computeResizeAreaTab, in its double arithmetic; the whole ones are the
- * overlaps of source and destination cells in units of gcd / size of a source pixel. */
+/* The float weights are OpenCV's computeResizeAreaTab, in its double arithmetic; the whole ones are
+ * the overlaps of source and destination cells in units of gcd / size of a source pixel. */
 static void axis_init(vly_area_axis *axis, int source, int size) {
     const int unit = gcd(source, size), pixel = size / unit, cell = source / unit;
     const double scale = (double)source / size;
@@ -36,10 +36,9 @@ static void axis_init(vly_area_axis *axis, int source, int size) {
             const int high = (s + 1) * pixel < to ? (s + 1) * pixel : to;
             const int head = low > s * pixel, tail = high < (s + 1) * pixel;
             axis->whole[d][s - first] = (uint8_t)(high - low);
-            axis->weight[d][s - first] =
-                head ? (float)((s + 1 - f1) / width)
-                : tail ? (float)(fmin(fmin(f2 - s, 1.0), width) / width)
-                       : (float)(1.0 / width);
+            axis->weight[d][s - first] = head   ? (float)((s + 1 - f1) / width)
+                                         : tail ? (float)(fmin(fmin(f2 - s, 1.0), width) / width)
+                                                : (float)(1.0 / width);
         }
     }
 }
@@ -122,7 +121,8 @@ AVX2 static void sum_rows_avx2(const vly_area *area, const uint8_t *src, int dy,
         for (int j = 0; j < area->y.count[dy]; j++) {
             const __m128i bytes = _mm_loadu_si128((const __m128i *)(row + j * VLY_AREA_WIDTH + x));
             const __m256i weight = _mm256_set1_epi16(area->y.whole[dy][j]);
-            total = _mm256_add_epi16(total, _mm256_mullo_epi16(_mm256_cvtepu8_epi16(bytes), weight));
+            total = _mm256_add_epi16(total,
+                                     _mm256_mullo_epi16(_mm256_cvtepu8_epi16(bytes), weight));
         }
         _mm256_storeu_si256((__m256i *)(sums + x), total);
     }
@@ -138,10 +138,12 @@ AVX2 static unsigned eight_avx2(const vly_area *area, const uint16_t *sums, int 
     const __m256i n = _mm256_add_epi32(_mm256_madd_epi16(low, wl), _mm256_madd_epi16(high, wh));
     const __m256 q = _mm256_mul_ps(_mm256_cvtepi32_ps(n), _mm256_set1_ps(area->scale));
     const __m256 fraction = _mm256_sub_ps(q, _mm256_floor_ps(q));
-    const __m256 off = _mm256_andnot_ps(_mm256_set1_ps(-0.0f), _mm256_sub_ps(fraction, _mm256_set1_ps(0.5f)));
+    const __m256 off = _mm256_andnot_ps(_mm256_set1_ps(-0.0f),
+                                        _mm256_sub_ps(fraction, _mm256_set1_ps(0.5f)));
     const __m256i r = _mm256_cvtps_epi32(q);
     const __m256i words = _mm256_packus_epi32(r, r), bytes = _mm256_packus_epi16(words, words);
-    const uint32_t halves[2] = {(uint32_t)_mm256_extract_epi32(bytes, 0), (uint32_t)_mm256_extract_epi32(bytes, 4)};
+    const uint32_t halves[2] = {(uint32_t)_mm256_extract_epi32(bytes, 0),
+                                (uint32_t)_mm256_extract_epi32(bytes, 4)};
     memcpy(out, halves, 8);
     return (unsigned)_mm256_movemask_ps(_mm256_cmp_ps(off, _mm256_set1_ps(near_half), _CMP_LT_OQ));
 }
@@ -168,14 +170,16 @@ AVX2 static void resize_avx2(const vly_area *area, const uint8_t *src, uint8_t *
 
 /* ---- AVX-512 with byte permutes ---- */
 
-AVX512 static void sum_rows_avx512(const vly_area *area, const uint8_t *src, int dy, uint16_t *sums) {
+AVX512 static void sum_rows_avx512(const vly_area *area, const uint8_t *src, int dy,
+                                   uint16_t *sums) {
     const uint8_t *row = src + area->y.first[dy] * VLY_AREA_WIDTH;
     __m512i total[5];
     for (int x = 0; x < 5; x++) total[x] = _mm512_setzero_si512();
     for (int j = 0; j < area->y.count[dy]; j++, row += VLY_AREA_WIDTH) {
         const __m512i weight = _mm512_set1_epi16(area->y.whole[dy][j]);
         for (int x = 0; x < 5; x++) {
-            const __m512i words = _mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i *)(row + 32 * x)));
+            const __m512i words =
+                _mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i *)(row + 32 * x)));
             total[x] = _mm512_add_epi16(total[x], _mm512_mullo_epi16(words, weight));
         }
     }
@@ -183,25 +187,31 @@ AVX512 static void sum_rows_avx512(const vly_area *area, const uint8_t *src, int
 }
 
 /* Sixteen at a time; their sources lie within 64 words where the scale is below 3.5. */
-AVX512 static unsigned sixteen_avx512(const vly_area *area, const uint16_t *sums, int dx, uint8_t *out) {
+AVX512 static unsigned sixteen_avx512(const vly_area *area, const uint16_t *sums, int dx,
+                                      uint8_t *out) {
     const __m512i first = _mm512_loadu_si512(area->first + dx);
     const int base = area->first[dx];
     const __m512i from = _mm512_sub_epi32(first, _mm512_set1_epi32(base));
     /* word indices (f, f + 1) and (f + 2, f + 3) in each 32 bits */
-    const __m512i pairs = _mm512_add_epi32(_mm512_mullo_epi32(from, _mm512_set1_epi32(0x10001)), _mm512_set1_epi32(0x10000));
+    const __m512i pairs = _mm512_add_epi32(_mm512_mullo_epi32(from, _mm512_set1_epi32(0x10001)),
+                                           _mm512_set1_epi32(0x10000));
     const __m512i a = _mm512_loadu_si512(sums + base), b = _mm512_loadu_si512(sums + base + 32);
     const __m512i low = _mm512_permutex2var_epi16(a, pairs, b);
-    const __m512i high = _mm512_permutex2var_epi16(a, _mm512_add_epi16(pairs, _mm512_set1_epi16(2)), b);
-    const __m512i n = _mm512_add_epi32(_mm512_madd_epi16(low, _mm512_loadu_si512(area->pair[0] + dx)),
-                                       _mm512_madd_epi16(high, _mm512_loadu_si512(area->pair[1] + dx)));
+    const __m512i high = _mm512_permutex2var_epi16(a, _mm512_add_epi16(pairs, _mm512_set1_epi16(2)),
+                                                   b);
+    const __m512i n =
+        _mm512_add_epi32(_mm512_madd_epi16(low, _mm512_loadu_si512(area->pair[0] + dx)),
+                         _mm512_madd_epi16(high, _mm512_loadu_si512(area->pair[1] + dx)));
     const __m512 q = _mm512_mul_ps(_mm512_cvtepi32_ps(n), _mm512_set1_ps(area->scale));
-    const __m512 fraction = _mm512_sub_ps(q, _mm512_roundscale_ps(q, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC));
+    const __m512 fraction =
+        _mm512_sub_ps(q, _mm512_roundscale_ps(q, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC));
     const __m512 off = _mm512_abs_ps(_mm512_sub_ps(fraction, _mm512_set1_ps(0.5f)));
     _mm_storeu_si128((__m128i *)out, _mm512_cvtusepi32_epi8(_mm512_cvtps_epi32(q)));
     return _mm512_cmp_ps_mask(off, _mm512_set1_ps(near_half), _CMP_LT_OQ);
 }
 
-AVX512 static void line_avx512(const vly_area *area, const uint8_t *src, const uint16_t *sums, int dy, uint8_t *line) {
+AVX512 static void line_avx512(const vly_area *area, const uint8_t *src, const uint16_t *sums,
+                               int dy, uint8_t *line) {
     for (int dx = 0; dx < area->x.size; dx += 16) {
         unsigned doubt = sixteen_avx512(area, sums, dx, line + dx);
         for (; doubt; doubt &= doubt - 1) {
@@ -211,8 +221,10 @@ AVX512 static void line_avx512(const vly_area *area, const uint8_t *src, const u
     }
 }
 
-/* Twelve lines down, then twelve across: a load that straddles two stores just made would wait for both. */
-AVX512 static void resize_avx512(const vly_area *area, const uint8_t *src, uint8_t *dst, int stride) {
+/* Twelve lines down, then twelve across: a load that straddles two stores just made would wait for
+ * both. */
+AVX512 static void resize_avx512(const vly_area *area, const uint8_t *src, uint8_t *dst,
+                                 int stride) {
     enum { BATCH = 12 };
     const int size = area->x.size;
     uint16_t sums[BATCH][PADDED];
@@ -238,8 +250,8 @@ AVX512 static __m512i lookup_avx512(const __m512i t[4], __m512i index) {
     return _mm512_mask_blend_epi8(_mm512_movepi8_mask(index), low, high);
 }
 
-AVX512 static void pool_lookup_avx512(const uint8_t lut[256], const uint8_t *a, const uint8_t *b, size_t n,
-                                      uint8_t *out) {
+AVX512 static void pool_lookup_avx512(const uint8_t lut[256], const uint8_t *a, const uint8_t *b,
+                                      size_t n, uint8_t *out) {
     __m512i t[4];
     for (int i = 0; i < 4; i++) t[i] = _mm512_loadu_si512(lut + 64 * i);
     if (!b) b = a;
@@ -273,7 +285,8 @@ void vly_area_resize(const vly_area *area, const uint8_t *src, uint8_t *dst, int
     vly_area_resize_reference(area, src, dst, stride);
 }
 
-void vly_pool_lookup(const uint8_t lut[256], const uint8_t *a, const uint8_t *b, size_t n, uint8_t *out) {
+void vly_pool_lookup(const uint8_t lut[256], const uint8_t *a, const uint8_t *b, size_t n,
+                     uint8_t *out) {
 #if defined(__x86_64__)
     if (has_avx512()) {
         pool_lookup_avx512(lut, a, b, n, out);

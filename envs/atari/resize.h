@@ -5,17 +5,22 @@
  *   vly_area_resize(&area, grey, obs, 1);                // grey: 210 x 160 bytes
  *   vly_pool_lookup(lut, screen_a, screen_b, n, grey);   // max(lut[a], lut[b]); b may be NULL
  *
- * The result is OpenCV's cv2.resize(..., interpolation=INTER_AREA), bit for bit. OpenCV sums float32
- * products; here the same sum is taken in integers, which is exact, and only where it falls so near
- * to a half that float32 could have rounded the other way is that pixel redone as OpenCV does it.
- * Every path (AVX-512, AVX2, plain C) gives the same bytes.
+ * The result is OpenCV's cv2.resize(..., interpolation=INTER_AREA), bit for bit. OpenCV sums
+ * float32 products; here the same sum is taken in integers, which is exact, and only where it falls
+ * so near to a half that float32 could have rounded the other way is that pixel redone as OpenCV
+ * does it. Every path (AVX-512, AVX2, plain C) gives the same bytes.
  */
 #ifndef VLY_ENVS_ATARI_RESIZE_H
 #define VLY_ENVS_ATARI_RESIZE_H
 #include <stddef.h>
 #include <stdint.h>
 
-enum { VLY_AREA_WIDTH = 160, VLY_AREA_MAX_HEIGHT = 250, VLY_AREA_MAX_SIZE = 160, VLY_AREA_TAPS = 18 };
+enum {
+    VLY_AREA_WIDTH = 160,
+    VLY_AREA_MAX_HEIGHT = 250,
+    VLY_AREA_MAX_SIZE = 160,
+    VLY_AREA_TAPS = 18
+};
 
 /* One axis: destination d is the weighted sum of count[d] sources from first[d] on. */
 typedef struct {
@@ -28,7 +33,7 @@ typedef struct {
 
 typedef struct {
     vly_area_axis x, y;
-    int fast; /* the vector code's bounds hold: at most four sources across, 16-bit sums down */
+    int fast;    /* the vector code's bounds hold: at most four sources across, 16-bit sums down */
     float scale; /* 1 / (x.sum * y.sum) */
     /* Across, for vectors of destinations: where the first source lies, weights of sources 0 and 1,
      * of 2 and 3, as pairs of 16 bits. */
@@ -44,7 +49,8 @@ void vly_area_resize(const vly_area *area, const uint8_t *src, uint8_t *dst, int
 void vly_area_resize_reference(const vly_area *area, const uint8_t *src, uint8_t *dst, int stride);
 
 /* out[i] = max(lut[a[i]], lut[b[i]]), or lut[a[i]] where b is NULL. */
-void vly_pool_lookup(const uint8_t lut[256], const uint8_t *a, const uint8_t *b, size_t n, uint8_t *out);
+void vly_pool_lookup(const uint8_t lut[256], const uint8_t *a, const uint8_t *b, size_t n,
+                     uint8_t *out);
 void vly_pool_lookup_reference(const uint8_t lut[256], const uint8_t *a, const uint8_t *b, size_t n,
                                uint8_t *out);
 #endif

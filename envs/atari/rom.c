@@ -61,12 +61,11 @@ static vly_cart_kind guess_cart(const uint8_t *bytes, size_t n) {
 /* The smallest and largest file of each kind. */
 static const struct {
     size_t least, most;
-} sizes[VLY_CART_COUNT] = {
-    [VLY_CART_2K] = {2048, 2048},     [VLY_CART_4K] = {4096, 8192},
-    [VLY_CART_F8] = {8192, 8192},     [VLY_CART_F6] = {16384, 16384},
-    [VLY_CART_F8SC] = {8192, 8192},   [VLY_CART_F6SC] = {16384, 16384},
-    [VLY_CART_E0] = {8192, 8192},     [VLY_CART_FE] = {8192, 8192},
-    [VLY_CART_DPC] = {10240, 10496}};
+} sizes[VLY_CART_COUNT] = {[VLY_CART_2K] = {2048, 2048},   [VLY_CART_4K] = {4096, 8192},
+                           [VLY_CART_F8] = {8192, 8192},   [VLY_CART_F6] = {16384, 16384},
+                           [VLY_CART_F8SC] = {8192, 8192}, [VLY_CART_F6SC] = {16384, 16384},
+                           [VLY_CART_E0] = {8192, 8192},   [VLY_CART_FE] = {8192, 8192},
+                           [VLY_CART_DPC] = {10240, 10496}};
 
 static vly_status check_size(vly_cart_kind kind, size_t n) {
     int known = n == 2048 || n == 4096 || n == 8192 || n == 16384 || (n >= 10240 && n <= 10496);
@@ -164,10 +163,16 @@ vly_status vly_rom_create(vly_rom **out, const uint8_t *bytes, size_t n,
     return VLY_OK;
 }
 
-void vly_rom_destroy(vly_rom *rom) { free(rom); }
-const vly_rom_properties *vly_rom_get_properties(const vly_rom *rom) { return &rom->properties; }
+void vly_rom_destroy(vly_rom *rom) {
+    free(rom);
+}
+const vly_rom_properties *vly_rom_get_properties(const vly_rom *rom) {
+    return &rom->properties;
+}
 size_t vly_rom_bytes(const vly_rom *rom) {
     return sizeof *rom + vly_fast_decoded_bytes(rom->properties.cart);
 }
 
-void vly_machine_init(vly_machine *m, const vly_rom *rom) { *m = rom->power_on; }
+void vly_machine_init(vly_machine *m, const vly_rom *rom) {
+    *m = rom->power_on;
+}

@@ -19,11 +19,11 @@ struct vly_rom {
     uint8_t image[VLY_ROM_MAX_BYTES]; /* 2 KB cartridges are here twice */
     size_t bytes;                     /* of the cartridge file */
     vly_rom_properties properties;
-    vly_machine power_on;             /* what vly_machine_init copies */
-    uint16_t window;                  /* bytes that are switched together: 4096, E0: 1024 */
-    uint16_t plain_from, plain_to;    /* cartridge addresses without side effects */
-    uint32_t stride;                  /* decoded instructions per window, sentinels included */
-    vly_decoded *decoded;             /* window after window */
+    vly_machine power_on;          /* what vly_machine_init copies */
+    uint16_t window;               /* bytes that are switched together: 4096, E0: 1024 */
+    uint16_t plain_from, plain_to; /* cartridge addresses without side effects */
+    uint32_t stride;               /* decoded instructions per window, sentinels included */
+    vly_decoded *decoded;          /* window after window */
 };
 
 #endif

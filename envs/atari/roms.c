@@ -8,7 +8,8 @@
 enum { PATH = 4096, ANY_FILE_MAX = 100000 };
 
 int vly_atari_rom_folder(const char *folder, int i, char *path, size_t bytes) {
-    const char *own = getenv("VOLLEY_ROMS"), *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    const char *own = getenv("VOLLEY_ROMS"), *cache = getenv("XDG_CACHE_HOME"),
+               *home = getenv("HOME");
     if (folder && *folder) return i == 0 && snprintf(path, bytes, "%s", folder) < (int)bytes;
     if (own && *own && i-- == 0) return snprintf(path, bytes, "%s", own) < (int)bytes;
     if (i != 0) return 0;
@@ -17,7 +18,8 @@ int vly_atari_rom_folder(const char *folder, int i, char *path, size_t bytes) {
     return 0;
 }
 
-/* 0: not a file, unreadable, or of a size no cartridge has. A byte too many makes oversize visible. */
+/* 0: not a file, unreadable, or of a size no cartridge has. A byte too many makes oversize visible.
+ */
 static size_t read_file(const char *path, uint8_t *bytes) {
     struct stat info;
     if (stat(path, &info) != 0 || !S_ISREG(info.st_mode)) return 0;
@@ -30,7 +32,8 @@ static size_t read_file(const char *path, uint8_t *bytes) {
 }
 
 /* Calls visit on every file's contents until it says 1. */
-typedef int (*visit_fn)(void *context, const char *path, const uint8_t *bytes, size_t n, const char *md5);
+typedef int (*visit_fn)(void *context, const char *path, const uint8_t *bytes, size_t n,
+                        const char *md5);
 
 static int each_file(const char *folder, visit_fn visit, void *context) {
     static _Thread_local uint8_t bytes[VLY_ROM_MAX_BYTES];
@@ -39,7 +42,8 @@ static int each_file(const char *folder, visit_fn visit, void *context) {
     if (!dir) return 0;
     for (struct dirent *entry; !done && left-- > 0 && (entry = readdir(dir)) != NULL;) {
         char path[PATH], md5[33];
-        if (snprintf(path, sizeof path, "%s/%s", folder, entry->d_name) >= (int)sizeof path) continue;
+        if (snprintf(path, sizeof path, "%s/%s", folder, entry->d_name) >= (int)sizeof path)
+            continue;
         const size_t n = read_file(path, bytes);
         if (n == 0) continue;
         vly_rom_md5(bytes, n, md5);
@@ -65,25 +69,29 @@ static int take(void *context, const char *path, const uint8_t *bytes, size_t n,
 }
 
 /* 1 found; 0 not there; -1 there, but another ROM: *impostor says which file. */
-static int by_name(const vly_atari_game *game, const char *folder, uint8_t *bytes, size_t *n, char *impostor) {
+static int by_name(const vly_atari_game *game, const char *folder, uint8_t *bytes, size_t *n,
+                   char *impostor) {
     static const char *const endings[] = {"bin", "a26", "rom"};
     struct stat info;
     char path[PATH], md5[33];
     int result = 0;
     for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
-        if (snprintf(path, sizeof path, "%s/%s.%s", folder, game->name, endings[i]) >= (int)sizeof path) continue;
+        if (snprintf(path, sizeof path, "%s/%s.%s", folder, game->name, endings[i]) >=
+            (int)sizeof path)
+            continue;
         if (stat(path, &info) != 0) continue;
         *n = read_file(path, bytes);
         vly_rom_md5(bytes, *n, md5);
         if (*n && strcmp(md5, game->md5) == 0) return 1;
-        snprintf(impostor, 512, "; %.300s is there but is not it (%lld bytes%s%s)", path, (long long)info.st_size,
-                 *n ? ", md5 " : "", *n ? md5 : "");
+        snprintf(impostor, 512, "; %.300s is there but is not it (%lld bytes%s%s)", path,
+                 (long long)info.st_size, *n ? ", md5 " : "", *n ? md5 : "");
         result = -1;
     }
     return result;
 }
 
-vly_status vly_atari_rom_read(const vly_atari_game *game, const char *folder, uint8_t *bytes, size_t *n) {
+vly_status vly_atari_rom_read(const vly_atari_game *game, const char *folder, uint8_t *bytes,
+                              size_t *n) {
     char path[PATH], impostor[512] = "", places[1024] = "";
     for (int i = 0; vly_atari_rom_folder(folder, i, path, sizeof path); i++) {
         if (by_name(game, path, bytes, n, impostor) == 1) return VLY_OK;
@@ -95,8 +103,11 @@ vly_status vly_atari_rom_read(const vly_atari_game *game, const char *folder, ui
         const size_t used = strlen(places);
         snprintf(places + used, sizeof places - used, "%s%.400s", used ? " and " : "", path);
     }
-    return vly_fail(VLY_ENOTFOUND, "%s: no ROM with md5 %s in %s%s: 'make roms' fetches it, --roms DIR names a folder of your own",
-                    game->name, game->md5, *places ? places : "any folder (HOME is not set)", impostor);
+    return vly_fail(VLY_ENOTFOUND,
+                    "%s: no ROM with md5 %s in %s%s: 'make roms' fetches it, --roms DIR names a "
+                    "folder of your own",
+                    game->name, game->md5, *places ? places : "any folder (HOME is not set)",
+                    impostor);
 }
 
 static int mark(void *context, const char *path, const uint8_t *bytes, size_t n, const char *md5) {
@@ -110,7 +121,8 @@ int vly_atari_rom_scan(const char *folder, uint8_t found[VLY_ATARI_GAMES]) {
     char path[PATH];
     int n = 0;
     memset(found, 0, VLY_ATARI_GAMES);
-    for (int i = 0; vly_atari_rom_folder(folder, i, path, sizeof path); i++) each_file(path, mark, found);
+    for (int i = 0; vly_atari_rom_folder(folder, i, path, sizeof path); i++)
+        each_file(path, mark, found);
     for (int i = 0; i < VLY_ATARI_GAMES; i++) n += found[i];
     return n;
 }

@@ -14,9 +14,11 @@
 #include <stdint.h>
 #include "envs/atari/games.h"
 
-/* Reads the game's ROM into `bytes` (VLY_ROM_MAX_BYTES of room). Fails with what was looked for, where,
- * and the command that fetches it; a file of the game's name that is another ROM is named too. */
-vly_status vly_atari_rom_read(const vly_atari_game *game, const char *folder, uint8_t *bytes, size_t *n);
+/* Reads the game's ROM into `bytes` (VLY_ROM_MAX_BYTES of room). Fails with what was looked for,
+ * where, and the command that fetches it; a file of the game's name that is another ROM is named
+ * too. */
+vly_status vly_atari_rom_read(const vly_atari_game *game, const char *folder, uint8_t *bytes,
+                              size_t *n);
 
 /* Sets found[i] for every game whose ROM is there; returns how many. One look at every file. */
 int vly_atari_rom_scan(const char *folder, uint8_t found[VLY_ATARI_GAMES]);

@@ -1,9 +1,20 @@
 #include "envs/atari/still.h"
 #include <string.h>
 
-/* A row of the code begins with a byte of kind and number: so many rows as the one above, so many as the
- * same rows of the first picture, runs of up to four colours, or else the pixels: all, or colour and length. */
-enum { ABOVE = 0x00, FIRST = 0x40, RUNS = 0x80, PIXELS = 0xc0, PAIRS = 0xc1, KIND = 0xc0, NUMBER = 0x3f, COLOURS = 4, WIDTH = VLY_SCREEN_WIDTH };
+/* A row of the code begins with a byte of kind and number: so many rows as the one above, so many
+ * as the same rows of the first picture, runs of up to four colours, or else the pixels: all, or
+ * colour and length. */
+enum {
+    ABOVE = 0x00,
+    FIRST = 0x40,
+    RUNS = 0x80,
+    PIXELS = 0xc0,
+    PAIRS = 0xc1,
+    KIND = 0xc0,
+    NUMBER = 0x3f,
+    COLOURS = 4,
+    WIDTH = VLY_SCREEN_WIDTH
+};
 
 typedef struct {
     uint8_t *at, *end;
@@ -17,7 +28,8 @@ static int put(writer *w, const uint8_t *bytes, size_t n) {
     return 0;
 }
 
-/* A row in runs: kind and colours, the colours, then colour << 6 | length - 1. 0: too many of either. */
+/* A row in runs: kind and colours, the colours, then colour << 6 | length - 1. 0: too many of
+ * either. */
 static size_t runs_of(const uint8_t *row, uint8_t out[1 + COLOURS + WIDTH]) {
     uint8_t colours[COLOURS], runs[WIDTH];
     size_t n_colours = 0, n_runs = 0;
@@ -42,7 +54,8 @@ static size_t pairs_of(const uint8_t *row, uint8_t out[1 + WIDTH]) {
     size_t n = 1;
     out[0] = PAIRS;
     for (int x = 0, to; x < WIDTH; x = to) {
-        for (to = x + 1; to < WIDTH && row[to] == row[x]; to++) {}
+        for (to = x + 1; to < WIDTH && row[to] == row[x]; to++) {
+        }
         if (n + 2 > WIDTH) return 0;
         out[n++] = row[x], out[n++] = (uint8_t)(to - x);
     }
@@ -71,15 +84,20 @@ static int put_row(writer *w, const uint8_t *row) {
     return put(w, code, n);
 }
 
-/* Rows [from, height) of a picture; those of `first` from first_from on are in the code before it. */
-static int put_picture(writer *w, const uint8_t *picture, int from, int height, const uint8_t *first, int first_from) {
+/* Rows [from, height) of a picture; those of `first` from first_from on are in the code before it.
+ */
+static int put_picture(writer *w, const uint8_t *picture, int from, int height,
+                       const uint8_t *first, int first_from) {
     w->last = 0;
     for (int y = from; y < height; y++) {
         const uint8_t *row = picture + y * WIDTH;
         int bad;
-        if (y > from && memcmp(row, row - WIDTH, WIDTH) == 0) bad = count_row(w, ABOVE);
-        else if (first && y >= first_from && memcmp(row, first + y * WIDTH, WIDTH) == 0) bad = count_row(w, FIRST);
-        else bad = put_row(w, row);
+        if (y > from && memcmp(row, row - WIDTH, WIDTH) == 0)
+            bad = count_row(w, ABOVE);
+        else if (first && y >= first_from && memcmp(row, first + y * WIDTH, WIDTH) == 0)
+            bad = count_row(w, FIRST);
+        else
+            bad = put_row(w, row);
         if (bad) return -1;
     }
     return 0;
@@ -115,7 +133,8 @@ static int get_pairs(reader *r, uint8_t *row) {
 }
 
 /* The row or rows that follow: returns how many, or -1. */
-static int get_rows(reader *r, uint8_t *picture, int y, int from, int height, const uint8_t *first) {
+static int get_rows(reader *r, uint8_t *picture, int y, int from, int height,
+                    const uint8_t *first) {
     if (r->at == r->end) return -1;
     const uint8_t head = *r->at++, kind = head & KIND;
     uint8_t *row = picture + y * WIDTH;
@@ -129,7 +148,9 @@ static int get_rows(reader *r, uint8_t *picture, int y, int from, int height, co
         return 1;
     }
     if (n > height - y || (kind == ABOVE ? y == from : first == NULL)) return -1;
-    for (int i = 0; i < n; i++) memcpy(row + i * WIDTH, kind == ABOVE ? row + (i - 1) * WIDTH : first + (y + i) * WIDTH, WIDTH);
+    for (int i = 0; i < n; i++)
+        memcpy(row + i * WIDTH, kind == ABOVE ? row + (i - 1) * WIDTH : first + (y + i) * WIDTH,
+               WIDTH);
     return n;
 }
 
@@ -157,16 +178,19 @@ static int put_pictures(uint8_t *code, size_t room, const pictures *p) {
     writer w = {code, code + room, 0};
     const uint8_t *first = p->screens->pixels[0];
     for (int i = 0; i < 2; i++)
-        if (put_picture(&w, p->screens->pixels[i], p->rows[i], p->height, i ? first : NULL, p->rows[0])) return -1;
+        if (put_picture(&w, p->screens->pixels[i], p->rows[i], p->height, i ? first : NULL,
+                        p->rows[0]))
+            return -1;
     if (p->third && put_picture(&w, p->third, 0, p->height, first, 0)) return -1;
     return (int)(w.at - code);
 }
 
-int vly_still_take(vly_still *still, size_t room, const vly_machine *m, int height, const vly_screens *screens,
-                   const uint8_t *before) {
+int vly_still_take(vly_still *still, size_t room, const vly_machine *m, int height,
+                   const vly_screens *screens, const uint8_t *before) {
     uint8_t code[VLY_STILL_MOST];
     const int drawn = can_be_drawn(m, screens);
-    const vly_shot *last = &screens->shot[screens->last], *other = &screens->shot[screens->last ^ 1];
+    const vly_shot *last = &screens->shot[screens->last],
+                   *other = &screens->shot[screens->last ^ 1];
     pictures p = {height, screens, drawn ? NULL : before, {0, 0}};
     if (drawn) p.rows[last->buffer] = last->rows, p.rows[other->buffer] = other->rows;
     const int bytes = put_pictures(code, room < sizeof code ? room : sizeof code, &p);
@@ -183,7 +207,8 @@ int vly_still_take(vly_still *still, size_t room, const vly_machine *m, int heig
     return 0;
 }
 
-int vly_still_extend(vly_still *still, size_t room, const vly_machine *m, const vly_wires *wires, int n) {
+int vly_still_extend(vly_still *still, size_t room, const vly_machine *m, const vly_wires *wires,
+                     int n) {
     const size_t at = still->bytes + still->more * sizeof *wires;
     if (at > room || room - at < (size_t)n * sizeof *wires) return -1;
     memcpy(still->code + at, wires, (size_t)n * sizeof *wires);
@@ -193,36 +218,48 @@ int vly_still_extend(vly_still *still, size_t room, const vly_machine *m, const 
 }
 
 /* The pictures' coded rows, and the third picture where there is one and somebody wants it. */
-static int decode(const vly_still *still, size_t room, int height, vly_screens *screens, uint8_t *before) {
+static int decode(const vly_still *still, size_t room, int height, vly_screens *screens,
+                  uint8_t *before) {
     screens->last = 0; /* whatever there was */
     if (still->bytes > room) return -1;
     reader r = {still->code, still->code + still->bytes};
     for (int i = 0; i < 2; i++) {
         if (still->rows[i] > height) return -1;
-        if (get_picture(&r, screens->pixels[i], still->rows[i], height, i ? screens->pixels[0] : NULL)) return -1;
+        if (get_picture(&r, screens->pixels[i], still->rows[i], height,
+                        i ? screens->pixels[0] : NULL))
+            return -1;
     }
     return before && still->third ? get_picture(&r, before, 0, height, screens->pixels[0]) : 0;
 }
 
-int vly_still_begin(const vly_still *still, size_t room, vly_machine *m, int height, vly_screens *screens) {
+int vly_still_begin(const vly_still *still, size_t room, vly_machine *m, int height,
+                    vly_screens *screens) {
     for (int i = 0; i < 2; i++) m->missing_from[i] = 0, m->missing_to[i] = still->rows[i];
     return decode(still, room, height, screens, NULL);
 }
 
-int vly_still_draw(const vly_still *still, size_t room, const vly_rom *rom, int height, vly_screens *screens,
-                   uint8_t *before) {
+int vly_still_draw(const vly_still *still, size_t room, const vly_rom *rom, int height,
+                   vly_screens *screens, uint8_t *before) {
     vly_machine m;
     const int frames = still->frames + still->more;
-    if (still->frames > 2 || still->bytes > room || still->more > (room - still->bytes) / sizeof(vly_wires)) return -1;
+    if (still->frames > 2 || still->bytes > room ||
+        still->more > (room - still->bytes) / sizeof(vly_wires))
+        return -1;
     if (decode(still, room, height, screens, before)) return -1;
     memset(&m.rng, 0, sizeof m.rng); /* no frame draws from it */
     memcpy(&m, still->machine, sizeof still->machine);
     for (int i = 0; i < frames; i++) {
-        if (before && i == frames - 1) memcpy(before, vly_machine_screen(&m, screens), (size_t)height * WIDTH);
-        if (i >= still->frames) memcpy(&m.wires, still->code + still->bytes + (size_t)(i - still->frames) * sizeof m.wires, sizeof m.wires);
-        else if (i > 0) m.wires = still->wires;
+        if (before && i == frames - 1)
+            memcpy(before, vly_machine_screen(&m, screens), (size_t)height * WIDTH);
+        if (i >= still->frames)
+            memcpy(&m.wires,
+                   still->code + still->bytes + (size_t)(i - still->frames) * sizeof m.wires,
+                   sizeof m.wires);
+        else if (i > 0)
+            m.wires = still->wires;
         (void)vly_machine_frame(&m, rom, screens);
     }
-    if (before && frames == 0 && !still->third) memcpy(before, screens->pixels[still->front ^ 1], (size_t)height * WIDTH);
+    if (before && frames == 0 && !still->third)
+        memcpy(before, screens->pixels[still->front ^ 1], (size_t)height * WIDTH);
     return 0;
 }

@@ -106,7 +106,9 @@ static __attribute__((noinline)) void draw(vly_tia_work *w, int32_t clock) {
 
 /* ---- registers --------------------------------------------------------------------------- */
 
-static inline uint8_t wrapped(int x) { return (uint8_t)(((x % 160) + 160) % 160); }
+static inline uint8_t wrapped(int x) {
+    return (uint8_t)(((x % 160) + 160) % 160);
+}
 
 /* What a strobe of RESPx at `now` does, given the copy that is being drawn there. */
 static void reset_player(vly_tia_work *w, int p, int32_t clock, int hpos) {
@@ -120,8 +122,10 @@ static void reset_player(vly_tia_work *w, int p, int32_t clock, int hpos) {
         if (!(set >> i & 1)) continue;
         int d = now - t->pos[p] - offset[i];
         d += d < -160 ? 320 : d < 0 ? 160 : 0;
-        if (d < 4) delay = 1;
-        else if (d < 4 + width) display = 1;
+        if (d < 4)
+            delay = 1;
+        else if (d < 4 + width)
+            display = 1;
     }
     if (display) draw(w, clock + 11);
     t->suppress[p] = display || !delay;
@@ -158,7 +162,9 @@ static void missile_to_player(vly_tia_work *w, int i, uint8_t value) {
     move(w, 1u << (VLY_M0 + i));
 }
 
-static inline int floor_div4(int n) { return n >= 0 ? n / 4 : -((3 - n) / 4); }
+static inline int floor_div4(int n) {
+    return n >= 0 ? n / 4 : -((3 - n) / 4);
+}
 
 /* How far motion nibble h moves an object when HMOVE is strobed at cycle x of the line. */
 static int motion(int x, int h) {
@@ -340,18 +346,22 @@ void vly_tia_poke(vly_tia_work *w, int32_t clock, unsigned reg, uint8_t value) {
     apply(w, clock, hpos, reg, value);
 }
 
-/* Draws up to `clock`, where that shows. In the blank between two lines the beam just goes on; but the
- * first step into a line is draw's. */
+/* Draws up to `clock`, where that shows. In the blank between two lines the beam just goes on; but
+ * the first step into a line is draw's. */
 static inline void advance(vly_tia_work *w, int32_t clock) {
     vly_tia_state *t = &w->m->tia;
     if (clock <= t->updated) return;
-    if (clock - w->line_begin <= VLY_HBLANK && t->updated != w->line_begin) t->updated = clock;
-    else if (!w->pixels && clock < t->stop && is_quiet(w)) skip(w, clock);
-    else draw(w, clock);
+    if (clock - w->line_begin <= VLY_HBLANK && t->updated != w->line_begin)
+        t->updated = clock;
+    else if (!w->pixels && clock < t->stop && is_quiet(w))
+        skip(w, clock);
+    else
+        draw(w, clock);
 }
 
-/* Whether a change of these objects' pictures can be seen or latched. If not, the beam need not come up
- * to it: it is elsewhere that each of their neighbours is, or off, or all their latches are set. */
+/* Whether a change of these objects' pictures can be seen or latched. If not, the beam need not
+ * come up to it: it is elsewhere that each of their neighbours is, or off, or all their latches are
+ * set. */
 static inline int matters(vly_tia_work *w, unsigned objects) {
     if (w->pixels) return 1;
     if (w->m->tia.vblank & 2) return 0;
@@ -380,7 +390,8 @@ static inline int may_matter(vly_tia_work *w, unsigned objects) {
     if (w->pixels) return 1;
     if (w->m->tia.vblank & 2) return 0;
     if (w->stale) find_enabled(w);
-    return (pairs_of[w->enabled | objects] & pairs_with(objects) & ~(unsigned)w->m->tia.collisions) != 0;
+    return (pairs_of[w->enabled | objects] & pairs_with(objects) &
+            ~(unsigned)w->m->tia.collisions) != 0;
 }
 
 static inline void write_playfield(vly_tia_work *w, unsigned i, int32_t clock, uint8_t value) {
@@ -393,7 +404,8 @@ static inline void write_playfield(vly_tia_work *w, unsigned i, int32_t clock, u
     switch_on(w, VLY_PF, (t->pf[0] & 0xf0) | t->pf[1] | t->pf[2]);
 }
 
-static inline void write_enable(vly_tia_work *w, int object, int32_t clock, uint8_t *state, uint8_t value) {
+static inline void write_enable(vly_tia_work *w, int object, int32_t clock, uint8_t *state,
+                                uint8_t value) {
     vly_tia_state *t = &w->m->tia;
     int ball = object == VLY_BL;
     if (*state == (value & 2)) return;
@@ -447,7 +459,8 @@ static inline void replay_one(vly_tia_work *w, int32_t clock, unsigned reg, uint
     case VLY_NUSIZ0:
     case VLY_NUSIZ1: {
         int p = (int)(reg - VLY_NUSIZ0);
-        if (t->nusiz[p] == value && !t->suppress[p] && (p || !(t->star_width | t->star_hidden))) return;
+        if (t->nusiz[p] == value && !t->suppress[p] && (p || !(t->star_width | t->star_hidden)))
+            return;
         advance(w, clock + 8);
         set_copies(w, p, value);
         return;
@@ -516,8 +529,9 @@ void vly_tia_replay(vly_tia_work *w, const uint32_t *log, int n) {
 
 uint8_t vly_tia_peek(const vly_machine *m, unsigned reg) {
     const vly_tia_state *t = &m->tia;
-    if (reg < 8) return (uint8_t)((t->collisions >> 2 * reg & 1) << 7 |
-                                  (t->collisions >> (2 * reg + 1) & 1) << 6);
+    if (reg < 8)
+        return (uint8_t)((t->collisions >> 2 * reg & 1) << 7 | (t->collisions >> (2 * reg + 1) & 1)
+                                                                   << 6);
     if (reg < 12) {
         int32_t r = m->wires.resistance[reg - 8];
         if (r == 0) return 0x80;

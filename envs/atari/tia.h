@@ -16,17 +16,56 @@
 
 enum { VLY_CLOCKS_PER_LINE = 228, VLY_HBLANK = 68 };
 enum {
-    VLY_VSYNC = 0x00, VLY_VBLANK, VLY_WSYNC, VLY_RSYNC, VLY_NUSIZ0, VLY_NUSIZ1, VLY_COLUP0,
-    VLY_COLUP1, VLY_COLUPF, VLY_COLUBK, VLY_CTRLPF, VLY_REFP0, VLY_REFP1, VLY_PF0, VLY_PF1,
-    VLY_PF2, VLY_RESP0, VLY_RESP1, VLY_RESM0, VLY_RESM1, VLY_RESBL, VLY_AUDC0, VLY_AUDC1,
-    VLY_AUDF0, VLY_AUDF1, VLY_AUDV0, VLY_AUDV1, VLY_GRP0, VLY_GRP1, VLY_ENAM0, VLY_ENAM1,
-    VLY_ENABL, VLY_HMP0, VLY_HMP1, VLY_HMM0, VLY_HMM1, VLY_HMBL, VLY_VDELP0, VLY_VDELP1,
-    VLY_VDELBL, VLY_RESMP0, VLY_RESMP1, VLY_HMOVE, VLY_HMCLR, VLY_CXCLR,
+    VLY_VSYNC = 0x00,
+    VLY_VBLANK,
+    VLY_WSYNC,
+    VLY_RSYNC,
+    VLY_NUSIZ0,
+    VLY_NUSIZ1,
+    VLY_COLUP0,
+    VLY_COLUP1,
+    VLY_COLUPF,
+    VLY_COLUBK,
+    VLY_CTRLPF,
+    VLY_REFP0,
+    VLY_REFP1,
+    VLY_PF0,
+    VLY_PF1,
+    VLY_PF2,
+    VLY_RESP0,
+    VLY_RESP1,
+    VLY_RESM0,
+    VLY_RESM1,
+    VLY_RESBL,
+    VLY_AUDC0,
+    VLY_AUDC1,
+    VLY_AUDF0,
+    VLY_AUDF1,
+    VLY_AUDV0,
+    VLY_AUDV1,
+    VLY_GRP0,
+    VLY_GRP1,
+    VLY_ENAM0,
+    VLY_ENAM1,
+    VLY_ENABL,
+    VLY_HMP0,
+    VLY_HMP1,
+    VLY_HMM0,
+    VLY_HMM1,
+    VLY_HMBL,
+    VLY_VDELP0,
+    VLY_VDELP1,
+    VLY_VDELBL,
+    VLY_RESMP0,
+    VLY_RESMP1,
+    VLY_HMOVE,
+    VLY_HMCLR,
+    VLY_CXCLR,
     VLY_TOUCH = 0x3f /* no register: an access that draws up to its clock and does no more */
 };
 
 /* A write in a log; cycles 0 .. 2^18 - 1 since the frame began. */
-#define VLY_LOG(cycles, reg, value)                                                                \
+#define VLY_LOG(cycles, reg, value) \
     ((uint32_t)(cycles) << 14 | (uint32_t)(reg) << 8 | (uint32_t)(value))
 
 /* 160 pixels of a line, bit x % 64 of word x / 64 is pixel x. */
@@ -36,20 +75,21 @@ typedef struct {
 
 typedef struct {
     vly_machine *m;
-    uint8_t *pixels;      /* the current frame buffer, or NULL */
+    uint8_t *pixels; /* the current frame buffer, or NULL */
     int pal, blanks, ystart, height;
-    uint8_t wide;         /* the processor has 512-bit stores with byte masks */
-    uint8_t dirty;        /* bit per object: mask[] must be made again */
-    uint8_t stale;        /* bit per object: its bit of `enabled` must be */
-    uint8_t enabled;      /* bit per object: switched on, even if its mask is empty */
-    uint8_t settled;      /* these masks have met over a whole line */
-    uint8_t moved;        /* bit per object: foot[] must be made again */
-    uint16_t measured;    /* latches whose bit of `reach` holds */
-    uint16_t reach;       /* latches of objects that are near enough to meet */
-    int32_t line_begin;   /* the clock at which the line that is being drawn began; BEYOND: no more lines */
-    int32_t line;         /* its number */
-    vly_line mask[6];     /* in the order VLY_P0 .. VLY_PF */
-    vly_line foot[6];     /* where an object may be, whatever its picture */
+    uint8_t wide;       /* the processor has 512-bit stores with byte masks */
+    uint8_t dirty;      /* bit per object: mask[] must be made again */
+    uint8_t stale;      /* bit per object: its bit of `enabled` must be */
+    uint8_t enabled;    /* bit per object: switched on, even if its mask is empty */
+    uint8_t settled;    /* these masks have met over a whole line */
+    uint8_t moved;      /* bit per object: foot[] must be made again */
+    uint16_t measured;  /* latches whose bit of `reach` holds */
+    uint16_t reach;     /* latches of objects that are near enough to meet */
+    int32_t line_begin; /* the clock at which the line that is being drawn began; BEYOND: no more
+                           lines */
+    int32_t line;       /* its number */
+    vly_line mask[6];   /* in the order VLY_P0 .. VLY_PF */
+    vly_line foot[6];   /* where an object may be, whatever its picture */
 } vly_tia_work;
 
 /* Pixels [from, to) of a row from the masks of the objects that are on; tia_paint.c. */

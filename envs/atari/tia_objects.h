@@ -1,7 +1,8 @@
-/* tia_objects.h -- the six objects of a line as masks, and which of them can meet; for tia.c only, whose functions these are.
+/* tia_objects.h -- the six objects of a line as masks, and which of them can meet; for tia.c only,
+ * whose functions these are.
  *
- * An object's mask is made anew when a collision or a pixel asks for it. What it covers by its place and
- * size alone (its foot) says which latches are in reach, whatever the pictures are. */
+ * An object's mask is made anew when a collision or a pixel asks for it. What it covers by its
+ * place and size alone (its foot) says which latches are in reach, whatever the pictures are. */
 #ifndef VLY_ENVS_ATARI_TIA_OBJECTS_H
 #define VLY_ENVS_ATARI_TIA_OBJECTS_H
 #include "envs/atari/tia_lines.h"
@@ -36,10 +37,17 @@ static inline uint32_t fourfold(uint32_t b) {
     return b * 15;
 }
 
-/* All copies of a shape but those at 64: a product, where a jump for each would be guessed wrong. */
+/* All copies of a shape but those at 64: a product, where a jump for each would be guessed wrong.
+ */
 static inline uint64_t copied(uint64_t bits, unsigned set) {
-    static const uint64_t at[8] = {0, 1, 1ull << 16, 1ull << 16 | 1, 1ull << 32, 1ull << 32 | 1,
-                                   1ull << 32 | 1ull << 16, 1ull << 32 | 1ull << 16 | 1};
+    static const uint64_t at[8] = {0,
+                                   1,
+                                   1ull << 16,
+                                   1ull << 16 | 1,
+                                   1ull << 32,
+                                   1ull << 32 | 1,
+                                   1ull << 32 | 1ull << 16,
+                                   1ull << 32 | 1ull << 16 | 1};
     return bits * at[set & 7];
 }
 
@@ -70,7 +78,8 @@ static vly_line ball_mask(const vly_tia_state *t) {
 
 /* Both ways in which the right half may be: a line's end can turn it. */
 static vly_line playfield_halves(const vly_tia_state *t, int straight, int turned) {
-    uint64_t e0 = fourfold(t->pf[0] >> 4), e1 = fourfold(reversed[t->pf[1]]), e2 = fourfold(t->pf[2]);
+    uint64_t e0 = fourfold(t->pf[0] >> 4), e1 = fourfold(reversed[t->pf[1]]),
+             e2 = fourfold(t->pf[2]);
     uint64_t left = e0 | e1 << 16 | e2 << 48, left_end = e2 >> 16; /* 80 bits */
     uint64_t right = straight ? left : 0, right_end = straight ? left_end : 0;
     if (turned) {
@@ -80,7 +89,9 @@ static vly_line playfield_halves(const vly_tia_state *t, int straight, int turne
     return (vly_line){{left, left_end | right << 16, right >> 48 | right_end << 16}};
 }
 
-static vly_line playfield_mask(const vly_tia_state *t) { return playfield_halves(t, !t->reflect, t->reflect); }
+static vly_line playfield_mask(const vly_tia_state *t) {
+    return playfield_halves(t, !t->reflect, t->reflect);
+}
 
 /* Where an object may be, whatever its picture: a mask that only its place and its size change. The
  * playfield's picture is its place. */
@@ -121,9 +132,21 @@ static int is_enabled(const vly_tia_state *t, int object) {
 
 /* The latches in the order of the registers CXM0P .. CXPPMM, two a register, bit 7 first. */
 enum {
-    CX_M0P1 = 1 << 0, CX_M0P0 = 1 << 1, CX_M1P0 = 1 << 2, CX_M1P1 = 1 << 3, CX_P0PF = 1 << 4,
-    CX_P0BL = 1 << 5, CX_P1PF = 1 << 6, CX_P1BL = 1 << 7, CX_M0PF = 1 << 8, CX_M0BL = 1 << 9,
-    CX_M1PF = 1 << 10, CX_M1BL = 1 << 11, CX_BLPF = 1 << 12, CX_P0P1 = 1 << 14, CX_M0M1 = 1 << 15
+    CX_M0P1 = 1 << 0,
+    CX_M0P0 = 1 << 1,
+    CX_M1P0 = 1 << 2,
+    CX_M1P1 = 1 << 3,
+    CX_P0PF = 1 << 4,
+    CX_P0BL = 1 << 5,
+    CX_P1PF = 1 << 6,
+    CX_P1BL = 1 << 7,
+    CX_M0PF = 1 << 8,
+    CX_M0BL = 1 << 9,
+    CX_M1PF = 1 << 10,
+    CX_M1BL = 1 << 11,
+    CX_BLPF = 1 << 12,
+    CX_P0P1 = 1 << 14,
+    CX_M0M1 = 1 << 15
 };
 /* The pair of each latch, by its bit. */
 static const struct {
@@ -134,24 +157,26 @@ static const struct {
                {VLY_BL, VLY_PF}, {0, 0},           {VLY_P0, VLY_P1}, {VLY_M0, VLY_M1}};
 
 /* Latches that a set of objects can set. */
-#define BOTH(s, a, b, latch) (((s) >> (a) & (s) >> (b) & 1) ? (latch) : 0)
-#define PAIRS(s)                                                                                   \
-    (BOTH(s, VLY_M0, VLY_P1, CX_M0P1) | BOTH(s, VLY_M0, VLY_P0, CX_M0P0) |                         \
-     BOTH(s, VLY_M1, VLY_P0, CX_M1P0) | BOTH(s, VLY_M1, VLY_P1, CX_M1P1) |                         \
-     BOTH(s, VLY_P0, VLY_PF, CX_P0PF) | BOTH(s, VLY_P0, VLY_BL, CX_P0BL) |                         \
-     BOTH(s, VLY_P1, VLY_PF, CX_P1PF) | BOTH(s, VLY_P1, VLY_BL, CX_P1BL) |                         \
-     BOTH(s, VLY_M0, VLY_PF, CX_M0PF) | BOTH(s, VLY_M0, VLY_BL, CX_M0BL) |                         \
-     BOTH(s, VLY_M1, VLY_PF, CX_M1PF) | BOTH(s, VLY_M1, VLY_BL, CX_M1BL) |                         \
-     BOTH(s, VLY_BL, VLY_PF, CX_BLPF) | BOTH(s, VLY_P0, VLY_P1, CX_P0P1) |                         \
+#define BOTH(s, a, b, latch) (((s) >> (a) & (s) >> (b)&1) ? (latch) : 0)
+#define PAIRS(s)                                                           \
+    (BOTH(s, VLY_M0, VLY_P1, CX_M0P1) | BOTH(s, VLY_M0, VLY_P0, CX_M0P0) | \
+     BOTH(s, VLY_M1, VLY_P0, CX_M1P0) | BOTH(s, VLY_M1, VLY_P1, CX_M1P1) | \
+     BOTH(s, VLY_P0, VLY_PF, CX_P0PF) | BOTH(s, VLY_P0, VLY_BL, CX_P0BL) | \
+     BOTH(s, VLY_P1, VLY_PF, CX_P1PF) | BOTH(s, VLY_P1, VLY_BL, CX_P1BL) | \
+     BOTH(s, VLY_M0, VLY_PF, CX_M0PF) | BOTH(s, VLY_M0, VLY_BL, CX_M0BL) | \
+     BOTH(s, VLY_M1, VLY_PF, CX_M1PF) | BOTH(s, VLY_M1, VLY_BL, CX_M1BL) | \
+     BOTH(s, VLY_BL, VLY_PF, CX_BLPF) | BOTH(s, VLY_P0, VLY_P1, CX_P0P1) | \
      BOTH(s, VLY_M0, VLY_M1, CX_M0M1))
-#define PAIRS8(s)                                                                                  \
-    PAIRS(s), PAIRS(s + 1), PAIRS(s + 2), PAIRS(s + 3), PAIRS(s + 4), PAIRS(s + 5), PAIRS(s + 6),  \
+#define PAIRS8(s)                                                                                 \
+    PAIRS(s), PAIRS(s + 1), PAIRS(s + 2), PAIRS(s + 3), PAIRS(s + 4), PAIRS(s + 5), PAIRS(s + 6), \
         PAIRS(s + 7)
 static const uint16_t pairs_of[64] = {PAIRS8(0),  PAIRS8(8),  PAIRS8(16), PAIRS8(24),
                                       PAIRS8(32), PAIRS8(40), PAIRS8(48), PAIRS8(56)};
 
 /* Latches that a change of these objects concerns. */
-static inline unsigned pairs_with(unsigned objects) { return pairs_of[63] & ~(unsigned)pairs_of[63 & ~objects]; }
+static inline unsigned pairs_with(unsigned objects) {
+    return pairs_of[63] & ~(unsigned)pairs_of[63 & ~objects];
+}
 
 /* Makes the masks of `wanted` objects anew where registers have changed. */
 static void make_masks(vly_tia_work *w, unsigned wanted) {
@@ -189,7 +214,8 @@ static void find_enabled(vly_tia_work *w) {
     w->stale = 0;
 }
 
-/* Finds which of the latches in `wanted` have objects near enough to meet, be their pictures what they may. */
+/* Finds which of the latches in `wanted` have objects near enough to meet, be their pictures what
+ * they may. */
 static void measure(vly_tia_work *w, unsigned wanted) {
     const vly_tia_state *t = &w->m->tia;
     unsigned near = w->reach | wanted;
@@ -199,7 +225,7 @@ static void measure(vly_tia_work *w, unsigned wanted) {
         int i = __builtin_ctz(due), a = pairs[i].a, b = pairs[i].b;
         if (w->moved >> a & 1) w->foot[a] = footprint(t, a);
         if (w->moved >> b & 1) w->foot[b] = footprint(t, b);
-        w->moved &= (uint8_t)~(1u << a | 1u << b);
+        w->moved &= (uint8_t) ~(1u << a | 1u << b);
         if (!lines_meet(&w->foot[a], &w->foot[b])) near &= ~(1u << i);
     }
     w->reach = (uint16_t)near;
@@ -224,7 +250,8 @@ static void collide(vly_tia_work *w, int from, int to) {
     for (; due; due &= due - 1) {
         int i = __builtin_ctz(due);
         make_masks(w, 1u << pairs[i].a | 1u << pairs[i].b);
-        if (lines_meet_in(&w->mask[pairs[i].a], &w->mask[pairs[i].b], &window)) t->collisions |= (uint16_t)(1u << i);
+        if (lines_meet_in(&w->mask[pairs[i].a], &w->mask[pairs[i].b], &window))
+            t->collisions |= (uint16_t)(1u << i);
     }
 }
 

@@ -41,7 +41,9 @@ static inline uint64_t spread_byte(unsigned bits) {
     return ((x + 0x7f7f7f7f7f7f7f7full) >> 7 & 0x0101010101010101ull) * 0xff;
 }
 
-static inline uint64_t filled(uint8_t c) { return c * 0x0101010101010101ull; }
+static inline uint64_t filled(uint8_t c) {
+    return c * 0x0101010101010101ull;
+}
 
 /* Eight pixels at a time; the three sets have no pixel in common. */
 static void paint_portable(const uint8_t colour[4], const vly_line set[3], uint8_t *row, int from,
@@ -54,17 +56,17 @@ static void paint_portable(const uint8_t colour[4], const vly_line set[3], uint8
             group ^= flip[i] & spread_byte((unsigned)(set[i].w[x >> 6] >> (x & 63)) & 0xff);
         int first = from > x ? from - x : 0, last = to < x + 8 ? to - x : 8;
         memcpy(&bytes, &group, 8);
-        if (last - first == 8) memcpy(row + x, &bytes, 8);
-        else memcpy(row + x + first, (const uint8_t *)&bytes + first, (size_t)(last - first));
+        if (last - first == 8)
+            memcpy(row + x, &bytes, 8);
+        else
+            memcpy(row + x + first, (const uint8_t *)&bytes + first, (size_t)(last - first));
     }
 }
 
 #if defined(__x86_64__)
 /* Sixty-four pixels at a time: the sets are the write masks. */
-__attribute__((target("avx512f,avx512bw"))) static void paint_avx512(const uint8_t colour[4],
-                                                                     const vly_line set[3],
-                                                                     uint8_t *row, int from,
-                                                                     int to) {
+__attribute__((target("avx512f,avx512bw"))) static void
+paint_avx512(const uint8_t colour[4], const vly_line set[3], uint8_t *row, int from, int to) {
     __m512i c[4];
     for (int i = 0; i < 4; ++i) c[i] = _mm512_set1_epi8((char)colour[i]);
     vly_line window = line_window(from, to);
@@ -75,10 +77,14 @@ __attribute__((target("avx512f,avx512bw"))) static void paint_avx512(const uint8
         if (window.w[i]) _mm512_mask_storeu_epi8(row + 64 * i, window.w[i], v);
     }
 }
-int vly_tia_is_wide(void) { return __builtin_cpu_supports("avx512bw"); }
+int vly_tia_is_wide(void) {
+    return __builtin_cpu_supports("avx512bw");
+}
 #else
 #define paint_avx512 paint_portable
-int vly_tia_is_wide(void) { return 0; }
+int vly_tia_is_wide(void) {
+    return 0;
+}
 #endif
 
 void vly_tia_paint(const vly_tia_work *w, uint8_t *row, int from, int to) {
@@ -89,6 +95,8 @@ void vly_tia_paint(const vly_tia_work *w, uint8_t *row, int from, int to) {
     }
     vly_line set[3];
     colour_masks(w, set);
-    if (w->wide) paint_avx512(t->color, set, row, from, to);
-    else paint_portable(t->color, set, row, from, to);
+    if (w->wide)
+        paint_avx512(t->color, set, row, from, to);
+    else
+        paint_portable(t->color, set, row, from, to);
 }

@@ -8,12 +8,14 @@
 static vly_status check_actions(const int32_t *actions, size_t n) {
     for (size_t i = 0; i < n; i++)
         if (actions[i] < 0 || actions[i] >= VLY_ATARI_ACTIONS)
-            return vly_fail(VLY_EINVAL, "action %zu is %d, it must be in [0, 17] (ALE's full set)", i, (int)actions[i]);
+            return vly_fail(VLY_EINVAL, "action %zu is %d, it must be in [0, 17] (ALE's full set)",
+                            i, (int)actions[i]);
     return VLY_OK;
 }
 
 static vly_status finished(FILE *out) {
-    return fflush(out) == 0 && !ferror(out) ? VLY_OK : vly_fail(VLY_EIO, "the trace cannot be written");
+    return fflush(out) == 0 && !ferror(out) ? VLY_OK
+                                            : vly_fail(VLY_EIO, "the trace cannot be written");
 }
 
 /* ---- frames ---- */
@@ -26,34 +28,42 @@ typedef struct {
 static void frame_row(FILE *out, size_t frame, int action, int32_t reward, const console *c,
                       const vly_emulator_rules *rules, size_t screen_bytes) {
     const vly_emulator *e = &c->emulator;
-    fprintf(out, "%zu\t%d\t%d\t%d\t%d\t%d\t%08x\t%08x\n", frame, action, (int)reward, vly_emulator_over(e),
-            vly_emulator_truncated(e, rules), vly_emulator_lives(e, rules), vly_crc32(0, e->machine.ram, 128),
+    fprintf(out, "%zu\t%d\t%d\t%d\t%d\t%d\t%08x\t%08x\n", frame, action, (int)reward,
+            vly_emulator_over(e), vly_emulator_truncated(e, rules), vly_emulator_lives(e, rules),
+            vly_crc32(0, e->machine.ram, 128),
             vly_crc32(0, vly_machine_screen(&e->machine, &c->screens), screen_bytes));
 }
 
-static vly_status trace_frames(FILE *out, console *c, const vly_emulator_rules *rules, uint64_t seed,
-                               const int32_t *actions, size_t n) {
+static vly_status trace_frames(FILE *out, console *c, const vly_emulator_rules *rules,
+                               uint64_t seed, const int32_t *actions, size_t n) {
     vly_emulator *e = &c->emulator;
     const vly_atari_game *game = rules->game;
     const size_t bytes = VLY_SCREEN_WIDTH * (size_t)vly_rom_get_properties(rules->rom)->height;
     VLY_TRY(vly_emulator_load(e, rules, (uint32_t)seed, &c->screens));
-    if ((rules->mode != game->default_mode || rules->difficulty != 0) && vly_emulator_reset(e, rules, &c->screens))
-        return vly_fail(VLY_EUNSUPPORTED, "%s: pressing SELECT does not reach mode %d", game->name, rules->mode);
+    if ((rules->mode != game->default_mode || rules->difficulty != 0) &&
+        vly_emulator_reset(e, rules, &c->screens))
+        return vly_fail(VLY_EUNSUPPORTED, "%s: pressing SELECT does not reach mode %d", game->name,
+                        rules->mode);
     fprintf(out, "frame\taction\treward\tterminated\ttruncated\tlives\tram_crc32\tscreen_crc32\n");
     for (size_t i = 0; i < n; i++) {
         const int32_t reward = vly_emulator_act(e, rules, actions[i], &c->screens);
         frame_row(out, i, actions[i], reward, c, rules, bytes);
-        if (vly_emulator_failed(e)) return vly_fail(VLY_ECORRUPT, "%s: the console stopped at frame %zu", game->name, i);
-        if (vly_emulator_over(e) || vly_emulator_truncated(e, rules)) (void)vly_emulator_reset(e, rules, &c->screens);
+        if (vly_emulator_failed(e))
+            return vly_fail(VLY_ECORRUPT, "%s: the console stopped at frame %zu", game->name, i);
+        if (vly_emulator_over(e) || vly_emulator_truncated(e, rules))
+            (void)vly_emulator_reset(e, rules, &c->screens);
     }
     return finished(out);
 }
 
 /* The checks of vly_atari_open, without its environment. */
-static vly_status open_rules(vly_emulator_rules *rules, vly_rom **rom, const char *name, const vly_atari_options *options) {
+static vly_status open_rules(vly_emulator_rules *rules, vly_rom **rom, const char *name,
+                             const vly_atari_options *options) {
     vly_atari_options o = *options;
     const vly_atari_game *game = vly_atari_named(name, &o);
-    if (!game) return vly_fail(VLY_ENOTFOUND, "no Atari game named '%.64s': 'volley ls atari' lists them", name);
+    if (!game)
+        return vly_fail(VLY_ENOTFOUND, "no Atari game named '%.64s': 'volley ls atari' lists them",
+                        name);
     uint8_t bytes[VLY_ROM_MAX_BYTES];
     size_t n;
     VLY_TRY(vly_atari_rom_read(game, o.roms, bytes, &n));
@@ -65,15 +75,16 @@ static vly_status open_rules(vly_emulator_rules *rules, vly_rom **rom, const cha
     return VLY_OK;
 }
 
-vly_status vly_atari_trace(FILE *out, const char *name, const vly_atari_options *options, uint64_t seed,
-                           const int32_t *actions, size_t n) {
+vly_status vly_atari_trace(FILE *out, const char *name, const vly_atari_options *options,
+                           uint64_t seed, const int32_t *actions, size_t n) {
     const vly_atari_options defaults = vly_atari_default_options();
     vly_emulator_rules rules;
     vly_rom *rom = NULL;
     VLY_TRY(check_actions(actions, n));
     VLY_TRY(open_rules(&rules, &rom, name, options ? options : &defaults));
     console *c = calloc(1, sizeof *c);
-    const vly_status status = c ? trace_frames(out, c, &rules, seed, actions, n) : vly_fail(VLY_ENOMEM, "no memory for a trace");
+    const vly_status status = c ? trace_frames(out, c, &rules, seed, actions, n)
+                                : vly_fail(VLY_ENOMEM, "no memory for a trace");
     free(c);
     vly_rom_destroy(rom);
     return status;
@@ -87,8 +98,8 @@ static int own_action(const vly_env *env, int full) {
     return -1;
 }
 
-static vly_status trace_steps(FILE *out, const vly_env *env, void *state, uint8_t *obs, uint64_t seed,
-                              const int32_t *actions, size_t n) {
+static vly_status trace_steps(FILE *out, const vly_env *env, void *state, uint8_t *obs,
+                              uint64_t seed, const int32_t *actions, size_t n) {
     float reward, score;
     uint8_t flags;
     const vly_rows row = {obs, env->obs.bytes, &reward, &score, &flags};
@@ -97,18 +108,23 @@ static vly_status trace_steps(FILE *out, const vly_env *env, void *state, uint8_
     for (size_t i = 0; i < n; i++) {
         const int32_t action = own_action(env, actions[i]), any = 0;
         if (action < 0)
-            return vly_fail(VLY_EINVAL, "action %zu is %d (%s), which %s does not have: give --atari.full_actions", i,
-                            (int)actions[i], vly_atari_action_name(actions[i]), env->name);
+            return vly_fail(
+                VLY_EINVAL,
+                "action %zu is %d (%s), which %s does not have: give --atari.full_actions", i,
+                (int)actions[i], vly_atari_action_name(actions[i]), env->name);
         env->step(env, state, 1, &action, row);
-        if (flags & VLY_ROW_FAILED) return vly_fail(VLY_ECORRUPT, "%s: the console stopped at step %zu", env->name, i);
-        fprintf(out, "%zu\t%d\t%.9g\t%d\t%d\t%d\t%08x\n", i, (int)actions[i], (double)reward, (flags & VLY_ROW_TERMINATED) != 0,
-                (flags & VLY_ROW_TRUNCATED) != 0, vly_atari_look(env, state).lives, vly_crc32(0, obs, env->obs.bytes));
+        if (flags & VLY_ROW_FAILED)
+            return vly_fail(VLY_ECORRUPT, "%s: the console stopped at step %zu", env->name, i);
+        fprintf(out, "%zu\t%d\t%.9g\t%d\t%d\t%d\t%08x\n", i, (int)actions[i], (double)reward,
+                (flags & VLY_ROW_TERMINATED) != 0, (flags & VLY_ROW_TRUNCATED) != 0,
+                vly_atari_look(env, state).lives, vly_crc32(0, obs, env->obs.bytes));
         if (flags & VLY_ROW_ENDED) env->step(env, state, 1, &any, row);
     }
     return finished(out);
 }
 
-vly_status vly_atari_trace_observations(FILE *out, const char *name, const vly_atari_options *options, uint64_t seed,
+vly_status vly_atari_trace_observations(FILE *out, const char *name,
+                                        const vly_atari_options *options, uint64_t seed,
                                         const int32_t *actions, size_t n) {
     const vly_env_args args = {.atari = options};
     vly_env env;

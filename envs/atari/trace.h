@@ -18,9 +18,9 @@
  *       if ale.game_over(): ale.reset_game()
  * with ale-py 0.12.1. Actions are ALE's full set, 0 to 17, whatever the game's own set.
  *
- * The second steps the agent's environment (frame skip, starts, lives: all of the options) with the same
- * action numbers, and writes a line per step with obs_crc32 of the newest picture in place of the last
- * two columns. An ended episode is reset without a row.
+ * The second steps the agent's environment (frame skip, starts, lives: all of the options) with the
+ * same action numbers, and writes a line per step with obs_crc32 of the newest picture in place of
+ * the last two columns. An ended episode is reset without a row.
  */
 #ifndef VLY_ENVS_ATARI_TRACE_H
 #define VLY_ENVS_ATARI_TRACE_H
@@ -28,8 +28,9 @@
 #include "envs/atari/atari.h"
 
 /* options may be NULL. Actions outside 0 .. 17 are refused before anything is written. */
-vly_status vly_atari_trace(FILE *out, const char *name, const vly_atari_options *options, uint64_t seed,
-                           const int32_t *actions, size_t n);
-vly_status vly_atari_trace_observations(FILE *out, const char *name, const vly_atari_options *options, uint64_t seed,
+vly_status vly_atari_trace(FILE *out, const char *name, const vly_atari_options *options,
+                           uint64_t seed, const int32_t *actions, size_t n);
+vly_status vly_atari_trace_observations(FILE *out, const char *name,
+                                        const vly_atari_options *options, uint64_t seed,
                                         const int32_t *actions, size_t n);
 #endif

@@ -5,7 +5,9 @@
 enum { PLAYER, ENEMY, TRAIL, GOLD, CHANNELS };
 enum { SLOTS = 8, RAMP_INTERVAL = 100, FIRST_SPAWN_SPEED = 10, FIRST_MOVE_INTERVAL = 5 };
 
-typedef struct { int8_t there, x, right, gold; } entity; /* slot i lives in row i + 1 */
+typedef struct {
+    int8_t there, x, right, gold;
+} entity; /* slot i lives in row i + 1 */
 
 typedef struct {
     int8_t x, y;
@@ -47,8 +49,10 @@ static void move_player(asterix *g, int action) {
 static void meet(asterix *g, vly_minatar_step *out) {
     entity *e = &g->slot[g->y - 1];
     if (!e->there || e->x != g->x) return;
-    if (e->gold) e->there = 0, out->reward++;
-    else out->terminal = 1;
+    if (e->gold)
+        e->there = 0, out->reward++;
+    else
+        out->terminal = 1;
 }
 
 static void move_entities(asterix *g) {
@@ -102,8 +106,7 @@ static void asterix_observe(const void *game, uint8_t *obs) {
 }
 
 vly_status vly_minatar_asterix_open(vly_env *env, const vly_env_args *args) {
-    static const vly_minatar_game game = {
-        "minatar/asterix", CHANNELS, sizeof(asterix), "01234",
-        asterix_start, asterix_act, asterix_observe};
+    static const vly_minatar_game game = {"minatar/asterix", CHANNELS,    sizeof(asterix), "01234",
+                                          asterix_start,     asterix_act, asterix_observe};
     return vly_minatar_open(env, &game, args);
 }

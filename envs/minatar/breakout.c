@@ -22,16 +22,25 @@ static void breakout_start(void *game, vly_mt19937 *rng) {
     new_wall(g);
 }
 
-static int8_t mirror_x(int dir) { return (int8_t)(dir ^ 1); }
-static int8_t mirror_y(int dir) { return (int8_t)(3 - dir); }
-static int8_t reverse(int dir) { return (int8_t)((dir + 2) & 3); }
+static int8_t mirror_x(int dir) {
+    return (int8_t)(dir ^ 1);
+}
+static int8_t mirror_y(int dir) {
+    return (int8_t)(3 - dir);
+}
+static int8_t reverse(int dir) {
+    return (int8_t)((dir + 2) & 3);
+}
 
 /* The ball arrives in row 9 of column x: returns whether it is lost. */
 static int bounce(breakout *g, int x, int *y) {
     if (!(g->brick[1] | g->brick[2] | g->brick[3])) new_wall(g);
-    if (g->ball_x == g->pos) g->ball_dir = mirror_y(g->ball_dir);
-    else if (x == g->pos) g->ball_dir = reverse(g->ball_dir);
-    else return 1;
+    if (g->ball_x == g->pos)
+        g->ball_dir = mirror_y(g->ball_dir);
+    else if (x == g->pos)
+        g->ball_dir = reverse(g->ball_dir);
+    else
+        return 1;
     *y = g->last_y;
     return 0;
 }
@@ -40,8 +49,10 @@ static vly_minatar_step breakout_act(void *game, vly_mt19937 *rng, int action, i
     (void)rng, (void)ramping;
     breakout *g = game;
     vly_minatar_step out = {0, 0};
-    if (action == MINATAR_LEFT) g->pos = (int8_t)minatar_max(0, g->pos - 1);
-    else if (action == MINATAR_RIGHT) g->pos = (int8_t)minatar_min(9, g->pos + 1);
+    if (action == MINATAR_LEFT)
+        g->pos = (int8_t)minatar_max(0, g->pos - 1);
+    else if (action == MINATAR_RIGHT)
+        g->pos = (int8_t)minatar_min(9, g->pos + 1);
 
     g->last_x = g->ball_x, g->last_y = g->ball_y;
     int x = g->ball_x + (g->ball_dir == 1 || g->ball_dir == 2 ? 1 : -1);
@@ -59,7 +70,7 @@ static vly_minatar_step breakout_act(void *game, vly_mt19937 *rng, int action, i
         if (!g->strike) {
             out.reward = 1;
             g->strike = 1;
-            g->brick[y] &= (uint16_t)~(1u << x);
+            g->brick[y] &= (uint16_t) ~(1u << x);
             y = g->last_y;
             g->ball_dir = mirror_y(g->ball_dir);
         }
@@ -82,8 +93,7 @@ static void breakout_observe(const void *game, uint8_t *obs) {
 }
 
 vly_status vly_minatar_breakout_open(vly_env *env, const vly_env_args *args) {
-    static const vly_minatar_game game = {
-        "minatar/breakout", CHANNELS, sizeof(breakout), "013",
-        breakout_start, breakout_act, breakout_observe};
+    static const vly_minatar_game game = {"minatar/breakout", CHANNELS,     sizeof(breakout), "013",
+                                          breakout_start,     breakout_act, breakout_observe};
     return vly_minatar_open(env, &game, args);
 }

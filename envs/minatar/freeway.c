@@ -67,14 +67,12 @@ static void freeway_observe(const void *game, uint8_t *obs) {
         const int right = g->speed[i] > 0, wait = right ? g->speed[i] : -g->speed[i];
         const int back = g->x[i] + (right ? -1 : 1);
         minatar_set(obs, CHANNELS, i + 1, g->x[i], CAR);
-        minatar_set(obs, CHANNELS, i + 1, back < 0 ? 9 : back > 9 ? 0 : back,
-                    SPEED_1 + wait - 1);
+        minatar_set(obs, CHANNELS, i + 1, back < 0 ? 9 : back > 9 ? 0 : back, SPEED_1 + wait - 1);
     }
 }
 
 vly_status vly_minatar_freeway_open(vly_env *env, const vly_env_args *args) {
-    static const vly_minatar_game game = {
-        "minatar/freeway", CHANNELS, sizeof(freeway), "024",
-        freeway_start, freeway_act, freeway_observe};
+    static const vly_minatar_game game = {"minatar/freeway", CHANNELS,    sizeof(freeway), "024",
+                                          freeway_start,     freeway_act, freeway_observe};
     return vly_minatar_open(env, &game, args);
 }

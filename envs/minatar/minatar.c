@@ -19,7 +19,9 @@ typedef struct {
 
 enum { GAME_AT = (sizeof(actor) + 63) / 64 * 64 };
 
-static void *game_of(actor *a) { return (uint8_t *)a + GAME_AT; }
+static void *game_of(actor *a) {
+    return (uint8_t *)a + GAME_AT;
+}
 
 static void observe(const world *w, actor *a, uint8_t *obs) {
     memset(obs, 0, (size_t)(MINATAR_SIDE * MINATAR_SIDE * w->game->channels));
@@ -59,8 +61,10 @@ static void minatar_step(const vly_env *env, void *states, int n, const int32_t 
     for (int i = 0; i < n; i++, state += env->state_bytes) {
         actor *a = (actor *)(void *)state;
         const vly_rows at = vly_rows_at(out, (size_t)i);
-        if (a->ended) start_episode(w, a, at);
-        else step_one(w, a, w->action[action[i]], at);
+        if (a->ended)
+            start_episode(w, a, at);
+        else
+            step_one(w, a, w->action[action[i]], at);
     }
 }
 
@@ -100,8 +104,7 @@ static void minatar_describe(const vly_env *env, const void *state, char *text, 
     snprintf(text, bytes, "step %d  %s", a->step, names[a->last_action]);
 }
 
-vly_status vly_minatar_open(vly_env *env, const vly_minatar_game *game,
-                            const vly_env_args *args) {
+vly_status vly_minatar_open(vly_env *env, const vly_minatar_game *game, const vly_env_args *args) {
     double sticky = 0.1, ramping = 1, minimal = 0;
     const vly_env_key keys[] = {{"sticky", &sticky, 0, 1, NULL, 0},
                                 {"ramping", &ramping, 0, 1, NULL, 0},

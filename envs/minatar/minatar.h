@@ -22,7 +22,9 @@ enum { MINATAR_SIDE = 10, MINATAR_CHANNELS_MAX = 10 };
 enum { MINATAR_NOTHING, MINATAR_LEFT, MINATAR_UP, MINATAR_RIGHT, MINATAR_DOWN, MINATAR_FIRE };
 
 /* What a step of a game reports. */
-typedef struct { int reward, terminal; } vly_minatar_step;
+typedef struct {
+    int reward, terminal;
+} vly_minatar_step;
 
 typedef struct {
     const char *name; /* "minatar/breakout" */
@@ -35,8 +37,7 @@ typedef struct {
     void (*observe)(const void *game, uint8_t *obs);
 } vly_minatar_game;
 
-vly_status vly_minatar_open(vly_env *env, const vly_minatar_game *game,
-                            const vly_env_args *args);
+vly_status vly_minatar_open(vly_env *env, const vly_minatar_game *game, const vly_env_args *args);
 
 vly_status vly_minatar_breakout_open(vly_env *env, const vly_env_args *args);
 vly_status vly_minatar_asterix_open(vly_env *env, const vly_env_args *args);
@@ -48,6 +49,10 @@ static inline void minatar_set(uint8_t *obs, int channels, int y, int x, int cha
     obs[(y * MINATAR_SIDE + x) * channels + channel] = 1;
 }
 
-static inline int minatar_max(int a, int b) { return a > b ? a : b; }
-static inline int minatar_min(int a, int b) { return a < b ? a : b; }
+static inline int minatar_max(int a, int b) {
+    return a > b ? a : b;
+}
+static inline int minatar_min(int a, int b) {
+    return a < b ? a : b;
+}
 #endif

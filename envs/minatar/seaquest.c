@@ -3,21 +3,40 @@
 #include "envs/minatar/minatar.h"
 
 enum {
-    SUB_FRONT, SUB_BACK, FRIENDLY_BULLET, TRAIL, ENEMY_BULLET, ENEMY_FISH, ENEMY_SUB,
-    OXYGEN_GAUGE, DIVER_GAUGE, DIVER, CHANNELS
+    SUB_FRONT,
+    SUB_BACK,
+    FRIENDLY_BULLET,
+    TRAIL,
+    ENEMY_BULLET,
+    ENEMY_FISH,
+    ENEMY_SUB,
+    OXYGEN_GAUGE,
+    DIVER_GAUGE,
+    DIVER,
+    CHANNELS
 };
 enum {
-    MAX_OXYGEN = 200, FIRST_SPAWN_SPEED = 20, DIVER_SPAWN_SPEED = 30, FIRST_MOVE_INTERVAL = 5,
-    SHOT_COOL_DOWN = 5, ENEMY_SHOT_INTERVAL = 10, DIVER_MOVE_INTERVAL = 5
+    MAX_OXYGEN = 200,
+    FIRST_SPAWN_SPEED = 20,
+    DIVER_SPAWN_SPEED = 30,
+    FIRST_MOVE_INTERVAL = 5,
+    SHOT_COOL_DOWN = 5,
+    ENEMY_SHOT_INTERVAL = 10,
+    DIVER_MOVE_INTERVAL = 5
 };
 
 /* Anything that swims or flies; what its kind does not use stays 0. */
-typedef struct { int8_t x, y, right, move, shot, unused[3]; } thing;
+typedef struct {
+    int8_t x, y, right, move, shot, unused[3];
+} thing;
 
 /* 64 are enough of each: an enemy comes at most every frame, and by then it crosses the ten
  * columns in 30 frames; a bullet crosses in 10. A full shoal takes no more. */
 enum { MOST = 64 };
-typedef struct { int32_t n; thing at[MOST]; } shoal;
+typedef struct {
+    int32_t n;
+    thing at[MOST];
+} shoal;
 
 typedef struct {
     int32_t oxygen, divers_aboard;
@@ -30,7 +49,9 @@ static void add(shoal *s, thing t) {
     if (s->n < MOST) s->at[s->n++] = t;
 }
 
-static int equal(const thing *a, const thing *b) { return memcmp(a, b, sizeof *a) == 0; }
+static int equal(const thing *a, const thing *b) {
+    return memcmp(a, b, sizeof *a) == 0;
+}
 
 /* Removes the first thing equal to number i, as the reference's list does, which need not be i:
  * then number i has become i - 1. Returns where it is now, or -1 when it is gone. */
@@ -42,7 +63,9 @@ static int remove_equal(shoal *s, int i) {
     return j == i ? -1 : i - 1;
 }
 
-static int meets(const thing *a, int x, int y) { return a->x == x && a->y == y; }
+static int meets(const thing *a, int x, int y) {
+    return a->x == x && a->y == y;
+}
 
 static int find(const shoal *s, int x, int y) {
     for (int i = 0; i < s->n; i++)
@@ -77,8 +100,12 @@ static void spawn_enemy(seaquest *g, vly_mt19937 *rng) {
     const int is_sub = vly_mt19937_double(rng) < 1.0 / 3;
     const int y = 1 + (int)vly_mt19937_below(rng, 8);
     if (opposes(&g->subs, y, right) || opposes(&g->fish, y, right)) return;
-    const thing t = {right ? 0 : 9, (int8_t)y, (int8_t)right, (int8_t)g->move_speed,
-                     is_sub ? ENEMY_SHOT_INTERVAL : 0, {0, 0, 0}};
+    const thing t = {right ? 0 : 9,
+                     (int8_t)y,
+                     (int8_t)right,
+                     (int8_t)g->move_speed,
+                     is_sub ? ENEMY_SHOT_INTERVAL : 0,
+                     {0, 0, 0}};
     add(is_sub ? &g->subs : &g->fish, t);
 }
 
@@ -117,8 +144,10 @@ static int shoot_at(seaquest *g, int i, shoal *enemies) {
 static int move_bullets(seaquest *g) {
     int reward = 0;
     for (int i = g->bullets.n - 1; i >= 0; i--) {
-        if (swim(&g->bullets.at[i])) remove_equal(&g->bullets, i);
-        else reward += shoot_at(g, i, &g->fish) || shoot_at(g, i, &g->subs);
+        if (swim(&g->bullets.at[i]))
+            remove_equal(&g->bullets, i);
+        else
+            reward += shoot_at(g, i, &g->fish) || shoot_at(g, i, &g->subs);
     }
     return reward;
 }
@@ -139,8 +168,10 @@ static void move_divers(seaquest *g) {
             continue;
         }
         t->move = DIVER_MOVE_INTERVAL;
-        if (swim(t)) remove_equal(&g->divers, i);
-        else take_aboard(g, i);
+        if (swim(t))
+            remove_equal(&g->divers, i);
+        else
+            take_aboard(g, i);
     }
 }
 
@@ -186,8 +217,10 @@ static void move_enemy_bullets(seaquest *g, vly_minatar_step *out) {
     for (int i = g->enemy_bullets.n - 1; i >= 0; i--) {
         thing *t = &g->enemy_bullets.at[i];
         if (meets(t, g->x, g->y)) out->terminal = 1;
-        if (swim(t)) remove_equal(&g->enemy_bullets, i);
-        else if (meets(t, g->x, g->y)) out->terminal = 1;
+        if (swim(t))
+            remove_equal(&g->enemy_bullets, i);
+        else if (meets(t, g->x, g->y))
+            out->terminal = 1;
     }
 }
 
@@ -216,8 +249,10 @@ static void breathe(seaquest *g, int ramping, vly_minatar_step *out) {
         g->oxygen--;
         g->surface = 0;
     } else if (!g->surface) {
-        if (g->divers_aboard == 0) out->terminal = 1;
-        else out->reward += come_up(g, ramping);
+        if (g->divers_aboard == 0)
+            out->terminal = 1;
+        else
+            out->reward += come_up(g, ramping);
     }
 }
 
@@ -269,8 +304,8 @@ static void seaquest_observe(const void *game, uint8_t *obs) {
 }
 
 vly_status vly_minatar_seaquest_open(vly_env *env, const vly_env_args *args) {
-    static const vly_minatar_game game = {
-        "minatar/seaquest", CHANNELS, sizeof(seaquest), "012345",
-        seaquest_start, seaquest_act, seaquest_observe};
+    static const vly_minatar_game game = {"minatar/seaquest", CHANNELS,       sizeof(seaquest),
+                                          "012345",           seaquest_start, seaquest_act,
+                                          seaquest_observe};
     return vly_minatar_open(env, &game, args);
 }

@@ -136,7 +136,7 @@ static void invaders_observe(const void *game, uint8_t *obs) {
 
 vly_status vly_minatar_space_invaders_open(vly_env *env, const vly_env_args *args) {
     static const vly_minatar_game game = {
-        "minatar/space_invaders", CHANNELS, sizeof(invaders), "0135",
-        invaders_start, invaders_act, invaders_observe};
+        "minatar/space_invaders", CHANNELS,     sizeof(invaders), "0135",
+        invaders_start,           invaders_act, invaders_observe};
     return vly_minatar_open(env, &game, args);
 }

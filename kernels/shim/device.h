@@ -1,11 +1,12 @@
 /* device.h -- CUDA's device language on the processor: one fiber per thread of a block.
  *
- * The block's threads run one at a time, in an order that is permuted at every step, and switch at barriers and warp
- * operations. What a device would let pass by luck is a fault here, with the kernel, block, thread and line:
+ * The block's threads run one at a time, in an order that is permuted at every step, and switch at
+ * barriers and warp operations. What a device would let pass by luck is a fault here, with the
+ * kernel, block, thread and line:
  *   - __syncthreads reached by a part of the block, or at two places at once;
  *   - a warp operation whose mask names lanes that left, or wait elsewhere;
- *   - shared memory written beyond its array (sentinels; red zones under AddressSanitizer), read before
- *     written (poisoned at every block: NaN in every float);
+ *   - shared memory written beyond its array (sentinels; red zones under AddressSanitizer), read
+ * before written (poisoned at every block: NaN in every float);
  *   - a cp.async tile read before it was waited for: its copy happens no earlier than the wait.
  */
 #ifndef VLY_KERNELS_SHIM_DEVICE_H
@@ -31,27 +32,55 @@ struct dim3 {
     unsigned x, y, z;
     constexpr dim3(unsigned a = 1, unsigned b = 1, unsigned c = 1) : x(a), y(b), z(c) {}
 };
-struct uint3 { unsigned x, y, z; };
-struct alignas(8) float2 { float x, y; };
-struct alignas(16) float4 { float x, y, z, w; };
-struct alignas(8) uint2 { unsigned x, y; };
-struct alignas(16) uint4 { unsigned x, y, z, w; };
-struct alignas(8) int2 { int x, y; };
-struct alignas(16) int4 { int x, y, z, w; };
-static inline float2 make_float2(float x, float y) { return {x, y}; }
-static inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
-static inline uint2 make_uint2(unsigned x, unsigned y) { return {x, y}; }
-static inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) { return {x, y, z, w}; }
-static inline int4 make_int4(int x, int y, int z, int w) { return {x, y, z, w}; }
+struct uint3 {
+    unsigned x, y, z;
+};
+struct alignas(8) float2 {
+    float x, y;
+};
+struct alignas(16) float4 {
+    float x, y, z, w;
+};
+struct alignas(8) uint2 {
+    unsigned x, y;
+};
+struct alignas(16) uint4 {
+    unsigned x, y, z, w;
+};
+struct alignas(8) int2 {
+    int x, y;
+};
+struct alignas(16) int4 {
+    int x, y, z, w;
+};
+static inline float2 make_float2(float x, float y) {
+    return {x, y};
+}
+static inline float4 make_float4(float x, float y, float z, float w) {
+    return {x, y, z, w};
+}
+static inline uint2 make_uint2(unsigned x, unsigned y) {
+    return {x, y};
+}
+static inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) {
+    return {x, y, z, w};
+}
+static inline int4 make_int4(int x, int y, int z, int w) {
+    return {x, y, z, w};
+}
 
 namespace vly_shim {
 
-struct place { const char *file; int line; };
+struct place {
+    const char *file;
+    int line;
+};
 extern uint3 thread_idx, block_idx;
 extern dim3 block_dim, grid_dim;
 
 void sync_block(place at);
-/* Joins the lanes of `mask`: gives 16 bytes, gets the 32 slots of 16 bytes as they were when all had come. */
+/* Joins the lanes of `mask`: gives 16 bytes, gets the 32 slots of 16 bytes as they were when all
+ * had come. */
 const void *join_warp(unsigned mask, const void *value, size_t bytes, place at);
 void sync_warp(unsigned mask, place at);
 unsigned lane();
@@ -63,26 +92,45 @@ void async_commit();
 void async_wait(int left);
 [[noreturn]] void fault(place at, const char *what);
 
-struct launch_name { const char *kernel; place at; };
-cudaError_t launch(launch_name name, dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream, std::function<void()> body);
+struct launch_name {
+    const char *kernel;
+    place at;
+};
+cudaError_t launch(launch_name name, dim3 grid, dim3 block, size_t shared_bytes,
+                   cudaStream_t stream, std::function<void()> body);
 /* Arguments are copied now, as a launch does, and not when the stream gets there. */
 template <class... Params, class... Args>
-static inline cudaError_t launch_kernel(launch_name name, dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream, void (*kernel)(Params...),
-                                        Args... args) {
+static inline cudaError_t launch_kernel(launch_name name, dim3 grid, dim3 block,
+                                        size_t shared_bytes, cudaStream_t stream,
+                                        void (*kernel)(Params...), Args... args) {
     return launch(name, grid, block, shared_bytes, stream, [=] { kernel(args...); });
 }
 
 template <class T> static inline T exchange(unsigned mask, T v, int source, place at) {
-    static_assert(sizeof(T) <= 16 && std::is_trivially_copyable<T>::value, "a shuffle moves up to 16 bytes");
+    static_assert(sizeof(T) <= 16 && std::is_trivially_copyable<T>::value,
+                  "a shuffle moves up to 16 bytes");
     T out;
-    memcpy(&out, static_cast<const char *>(join_warp(mask, &v, sizeof v, at)) + 16 * (source & 31), sizeof out);
+    memcpy(&out, static_cast<const char *>(join_warp(mask, &v, sizeof v, at)) + 16 * (source & 31),
+           sizeof out);
     return out;
 }
 /* Lane to read within a segment of `width` lanes; its own when the segment ends before. */
-static inline int up(unsigned d, int width) { const int l = (int)lane(), s = l - (int)d; return s < l - l % width ? l : s; }
-static inline int down(unsigned d, int width) { const int l = (int)lane(), s = l + (int)d; return s >= l - l % width + width ? l : s; }
-static inline int direct(int s, int width) { const int l = (int)lane(); return l - l % width + s % width; }
-static inline int crossed(int m, int width) { const int l = (int)lane(), s = l ^ m; return s >= l - l % width + width ? l : s; }
+static inline int up(unsigned d, int width) {
+    const int l = (int)lane(), s = l - (int)d;
+    return s < l - l % width ? l : s;
+}
+static inline int down(unsigned d, int width) {
+    const int l = (int)lane(), s = l + (int)d;
+    return s >= l - l % width + width ? l : s;
+}
+static inline int direct(int s, int width) {
+    const int l = (int)lane();
+    return l - l % width + s % width;
+}
+static inline int crossed(int m, int width) {
+    const int l = (int)lane(), s = l ^ m;
+    return s >= l - l % width + width ? l : s;
+}
 
 template <class T, class F> static inline T reduce(unsigned mask, T v, place at, F f) {
     const char *all = static_cast<const char *>(join_warp(mask, &v, sizeof v, at));
@@ -118,16 +166,22 @@ static inline unsigned ballot(unsigned mask, int p, place at) {
 #define __syncthreads() vly_shim::sync_block(VLY_SHIM_HERE)
 #define VLY_SHIM_WIDTH(unused, width, ...) width
 #define __syncwarp(...) vly_shim::sync_warp(vly_shim_mask(__VA_ARGS__), VLY_SHIM_HERE)
-static inline unsigned vly_shim_mask(unsigned mask = 0xffffffffu) { return mask; }
+static inline unsigned vly_shim_mask(unsigned mask = 0xffffffffu) {
+    return mask;
+}
 #define __shfl_sync(mask, v, s) vly_shim::exchange(mask, v, vly_shim::direct(s, 32), VLY_SHIM_HERE)
-#define __shfl_xor_sync(mask, v, m) vly_shim::exchange(mask, v, vly_shim::crossed(m, 32), VLY_SHIM_HERE)
+#define __shfl_xor_sync(mask, v, m) \
+    vly_shim::exchange(mask, v, vly_shim::crossed(m, 32), VLY_SHIM_HERE)
 #define __shfl_up_sync(mask, v, d) vly_shim::exchange(mask, v, vly_shim::up(d, 32), VLY_SHIM_HERE)
-#define __shfl_down_sync(mask, v, d) vly_shim::exchange(mask, v, vly_shim::down(d, 32), VLY_SHIM_HERE)
+#define __shfl_down_sync(mask, v, d) \
+    vly_shim::exchange(mask, v, vly_shim::down(d, 32), VLY_SHIM_HERE)
 #define __ballot_sync(mask, p) vly_shim::ballot(mask, p, VLY_SHIM_HERE)
 #define __any_sync(mask, p) (vly_shim::ballot(mask, p, VLY_SHIM_HERE) != 0)
 #define __all_sync(mask, p) (vly_shim::ballot(mask, p, VLY_SHIM_HERE) == (mask))
-#define __reduce_add_sync(mask, v) vly_shim::reduce(mask, v, VLY_SHIM_HERE, [](auto a, auto b) { return a + b; })
-#define __reduce_max_sync(mask, v) vly_shim::reduce(mask, v, VLY_SHIM_HERE, [](auto a, auto b) { return a > b ? a : b; })
+#define __reduce_add_sync(mask, v) \
+    vly_shim::reduce(mask, v, VLY_SHIM_HERE, [](auto a, auto b) { return a + b; })
+#define __reduce_max_sync(mask, v) \
+    vly_shim::reduce(mask, v, VLY_SHIM_HERE, [](auto a, auto b) { return a > b ? a : b; })
 #define __activemask() vly_shim_no_activemask_it_names_nothing_reliable
 
 static inline void __threadfence() {}
@@ -135,25 +189,86 @@ static inline void __threadfence_block() {}
 static inline void __threadfence_system() {}
 
 /* Blocks run one after another: plain arithmetic is atomic. */
-template <class T> static inline T atomicAdd(T *p, T v) { const T old = *p; *p = old + v; return old; }
-template <class T> static inline T atomicMax(T *p, T v) { const T old = *p; if (v > old) *p = v; return old; }
-template <class T> static inline T atomicMin(T *p, T v) { const T old = *p; if (v < old) *p = v; return old; }
-template <class T> static inline T atomicOr(T *p, T v) { const T old = *p; *p = old | v; return old; }
-template <class T> static inline T atomicExch(T *p, T v) { const T old = *p; *p = v; return old; }
-template <class T> static inline T atomicCAS(T *p, T expected, T v) { const T old = *p; if (old == expected) *p = v; return old; }
+template <class T> static inline T atomicAdd(T *p, T v) {
+    const T old = *p;
+    *p = old + v;
+    return old;
+}
+template <class T> static inline T atomicMax(T *p, T v) {
+    const T old = *p;
+    if (v > old) *p = v;
+    return old;
+}
+template <class T> static inline T atomicMin(T *p, T v) {
+    const T old = *p;
+    if (v < old) *p = v;
+    return old;
+}
+template <class T> static inline T atomicOr(T *p, T v) {
+    const T old = *p;
+    *p = old | v;
+    return old;
+}
+template <class T> static inline T atomicExch(T *p, T v) {
+    const T old = *p;
+    *p = v;
+    return old;
+}
+template <class T> static inline T atomicCAS(T *p, T expected, T v) {
+    const T old = *p;
+    if (old == expected) *p = v;
+    return old;
+}
 
-template <class T> static inline T __ldg(const T *p) { return *p; }
-template <class T> static inline T __ldcs(const T *p) { return *p; }
-template <class T> static inline void __stcs(T *p, T v) { *p = v; }
-static inline int __popc(unsigned x) { return __builtin_popcount(x); }
-static inline int __clz(int x) { return x ? __builtin_clz((unsigned)x) : 32; }
-static inline int __ffs(int x) { return __builtin_ffs(x); }
-static inline float __int_as_float(int x) { float f; memcpy(&f, &x, 4); return f; }
-static inline int __float_as_int(float f) { int x; memcpy(&x, &f, 4); return x; }
-static inline unsigned __float_as_uint(float f) { unsigned x; memcpy(&x, &f, 4); return x; }
-static inline float __uint_as_float(unsigned x) { float f; memcpy(&f, &x, 4); return f; }
-static inline unsigned __umulhi(unsigned a, unsigned b) { return (unsigned)((uint64_t)a * b >> 32); }
+template <class T> static inline T __ldg(const T *p) {
+    return *p;
+}
+template <class T> static inline T __ldcs(const T *p) {
+    return *p;
+}
+template <class T> static inline void __stcs(T *p, T v) {
+    *p = v;
+}
+static inline int __popc(unsigned x) {
+    return __builtin_popcount(x);
+}
+static inline int __clz(int x) {
+    return x ? __builtin_clz((unsigned)x) : 32;
+}
+static inline int __ffs(int x) {
+    return __builtin_ffs(x);
+}
+static inline float __int_as_float(int x) {
+    float f;
+    memcpy(&f, &x, 4);
+    return f;
+}
+static inline int __float_as_int(float f) {
+    int x;
+    memcpy(&x, &f, 4);
+    return x;
+}
+static inline unsigned __float_as_uint(float f) {
+    unsigned x;
+    memcpy(&x, &f, 4);
+    return x;
+}
+static inline float __uint_as_float(unsigned x) {
+    float f;
+    memcpy(&f, &x, 4);
+    return f;
+}
+static inline unsigned __umulhi(unsigned a, unsigned b) {
+    return (unsigned)((uint64_t)a * b >> 32);
+}
 
-template <class F> static inline cudaError_t cudaFuncSetAttribute(F, cudaFuncAttribute, int) { return cudaSuccess; }
-template <class F> static inline cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int *blocks, F, int, size_t) { *blocks = 2; return cudaSuccess; }
+template <class F> static inline cudaError_t cudaFuncSetAttribute(F, cudaFuncAttribute, int) {
+    return cudaSuccess;
+}
+template <class F>
+static inline cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int *blocks, F, int,
+                                                                        size_t) {
+    *blocks = 2;
+    return cudaSuccess;
+}
 #endif

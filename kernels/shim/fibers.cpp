@@ -1,4 +1,5 @@
-/* fibers.cpp -- runs the blocks of a kernel, every thread a fiber. See device.h for what it catches. */
+/* fibers.cpp -- runs the blocks of a kernel, every thread a fiber. See device.h for what it
+ * catches. */
 #include "kernels/shim/device.h"
 
 #include <sys/mman.h>
@@ -29,7 +30,8 @@
 #include <sanitizer/tsan_interface.h>
 #endif
 
-/* vly_shim_switch(from, to): saves the callee-saved registers on the stack, its pointer in *from, and goes on at `to`. */
+/* vly_shim_switch(from, to): saves the callee-saved registers on the stack, its pointer in *from,
+ * and goes on at `to`. */
 extern "C" void vly_shim_switch(void **from, void *to);
 #if defined(__x86_64__)
 asm(".text\n.globl vly_shim_switch\n.type vly_shim_switch,@function\nvly_shim_switch:\n"
@@ -47,11 +49,15 @@ static void *prepare_stack(char *top, void (*entry)()) {
 #elif defined(__aarch64__)
 asm(".text\n.globl vly_shim_switch\n.type vly_shim_switch,%function\nvly_shim_switch:\n"
     "sub sp,sp,#160\n"
-    "stp x19,x20,[sp,#0]\nstp x21,x22,[sp,#16]\nstp x23,x24,[sp,#32]\nstp x25,x26,[sp,#48]\nstp x27,x28,[sp,#64]\n"
-    "stp x29,x30,[sp,#80]\nstp d8,d9,[sp,#96]\nstp d10,d11,[sp,#112]\nstp d12,d13,[sp,#128]\nstp d14,d15,[sp,#144]\n"
+    "stp x19,x20,[sp,#0]\nstp x21,x22,[sp,#16]\nstp x23,x24,[sp,#32]\nstp x25,x26,[sp,#48]\nstp "
+    "x27,x28,[sp,#64]\n"
+    "stp x29,x30,[sp,#80]\nstp d8,d9,[sp,#96]\nstp d10,d11,[sp,#112]\nstp d12,d13,[sp,#128]\nstp "
+    "d14,d15,[sp,#144]\n"
     "mov x9,sp\nstr x9,[x0]\nmov sp,x1\n"
-    "ldp x19,x20,[sp,#0]\nldp x21,x22,[sp,#16]\nldp x23,x24,[sp,#32]\nldp x25,x26,[sp,#48]\nldp x27,x28,[sp,#64]\n"
-    "ldp x29,x30,[sp,#80]\nldp d8,d9,[sp,#96]\nldp d10,d11,[sp,#112]\nldp d12,d13,[sp,#128]\nldp d14,d15,[sp,#144]\n"
+    "ldp x19,x20,[sp,#0]\nldp x21,x22,[sp,#16]\nldp x23,x24,[sp,#32]\nldp x25,x26,[sp,#48]\nldp "
+    "x27,x28,[sp,#64]\n"
+    "ldp x29,x30,[sp,#80]\nldp d8,d9,[sp,#96]\nldp d10,d11,[sp,#112]\nldp d12,d13,[sp,#128]\nldp "
+    "d14,d15,[sp,#144]\n"
     "add sp,sp,#160\nret\n");
 static void *prepare_stack(char *top, void (*entry)()) {
     void **sp = reinterpret_cast<void **>(top - 160);
@@ -77,8 +83,16 @@ constexpr unsigned char MARK = 0xa7;
 
 enum class state { ready, at_block, at_warp, done };
 
-struct pending_copy { void *to; const void *from; size_t bytes, valid; unsigned group; };
-struct snapshot { alignas(16) char value[WARP][16]; int readers; };
+struct pending_copy {
+    void *to;
+    const void *from;
+    size_t bytes, valid;
+    unsigned group;
+};
+struct snapshot {
+    alignas(16) char value[WARP][16];
+    int readers;
+};
 
 struct fiber {
     void *sp = nullptr;
@@ -99,7 +113,13 @@ struct fiber {
 #endif
 };
 
-struct shared_array { const void *key; char *memory; size_t bytes; bool fresh; place at; };
+struct shared_array {
+    const void *key;
+    char *memory;
+    size_t bytes;
+    bool fresh;
+    place at;
+};
 
 fiber fibers[MAX_THREADS];
 unsigned current, threads;
@@ -176,7 +196,8 @@ void entry() {
 void arm(unsigned i) {
     fiber &f = fibers[i];
     if (!f.stack) {
-        void *memory = mmap(nullptr, STACK + GUARD, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        void *memory = mmap(nullptr, STACK + GUARD, PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (memory == MAP_FAILED || mprotect(memory, GUARD, PROT_NONE) != 0) throw std::bad_alloc();
         f.stack = static_cast<char *>(memory);
 #ifdef VLY_SHIM_TSAN
@@ -195,8 +216,8 @@ void say_fault(place at, unsigned thread, const char *what) {
     if (faulted) return;
     faulted = true;
     const uint3 t = fibers[thread].tid;
-    report("%s:%d: kernel %s, block (%u, %u, %u), thread (%u, %u, %u): %s", at.file, at.line, running.kernel, block_idx.x,
-           block_idx.y, block_idx.z, t.x, t.y, t.z, what);
+    report("%s:%d: kernel %s, block (%u, %u, %u), thread (%u, %u, %u): %s", at.file, at.line,
+           running.kernel, block_idx.x, block_idx.y, block_idx.z, t.x, t.y, t.z, what);
 }
 
 snapshot *free_snapshot(unsigned warp) {
@@ -216,15 +237,18 @@ bool complete_warp(unsigned warp) {
         for (unsigned k = 0; k < WARP; k++) {
             if (!(f.mask >> k & 1)) continue;
             const fiber &g = fibers[base + k];
-            all = all && base + k < threads && g.is == state::at_warp && g.mask == f.mask && g.at.line == f.at.line && g.at.file == f.at.file;
+            all = all && base + k < threads && g.is == state::at_warp && g.mask == f.mask &&
+                  g.at.line == f.at.line && g.at.file == f.at.file;
         }
         if (!all) continue;
         snapshot *s = free_snapshot(warp);
         const unsigned mask = f.mask;
         s->readers = __builtin_popcount(mask);
         for (unsigned k = 0; k < WARP; k++) {
-            if (mask >> k & 1) memcpy(s->value[k], fibers[base + k].value, 16);
-            else memset(s->value[k], POISON, 16);
+            if (mask >> k & 1)
+                memcpy(s->value[k], fibers[base + k].value, 16);
+            else
+                memset(s->value[k], POISON, 16);
         }
         for (unsigned k = 0; k < WARP; k++)
             if (mask >> k & 1) fibers[base + k].seen = s, fibers[base + k].is = state::ready;
@@ -233,24 +257,31 @@ bool complete_warp(unsigned warp) {
     return any;
 }
 
-/* Nobody can run: everyone at one barrier, everyone done, or a fault. True when the block is done. */
+/* Nobody can run: everyone at one barrier, everyone done, or a fault. True when the block is done.
+ */
 bool settle_block() {
     unsigned waiting = 0, first = 0;
     for (unsigned i = 0; i < threads; i++) {
         if (fibers[i].is == state::at_warp) {
-            say_fault(fibers[i].at, i, "waits for lanes of its mask that have left or wait elsewhere (divergent warp operation)");
+            say_fault(fibers[i].at, i,
+                      "waits for lanes of its mask that have left or wait elsewhere (divergent "
+                      "warp operation)");
             return true;
         }
         if (fibers[i].is != state::at_block) continue;
-        if (waiting++ == 0) first = i;
-        else if (fibers[i].at.line != fibers[first].at.line || fibers[i].at.file != fibers[first].at.file) {
-            say_fault(fibers[i].at, i, "__syncthreads while other threads wait at another one (divergent barrier)");
+        if (waiting++ == 0)
+            first = i;
+        else if (fibers[i].at.line != fibers[first].at.line ||
+                 fibers[i].at.file != fibers[first].at.file) {
+            say_fault(fibers[i].at, i,
+                      "__syncthreads while other threads wait at another one (divergent barrier)");
             return true;
         }
     }
     if (waiting == 0) return true;
     if (waiting != threads) {
-        say_fault(fibers[first].at, first, "__syncthreads which a part of the block never reached (divergent barrier)");
+        say_fault(fibers[first].at, first,
+                  "__syncthreads which a part of the block never reached (divergent barrier)");
         return true;
     }
     for (unsigned i = 0; i < threads; i++) fibers[i].is = state::ready;
@@ -291,7 +322,9 @@ void run_block() {
 void check_arrays() {
     for (const shared_array &a : arrays) {
         for (size_t i = 0; i < SENTINEL; i++) {
-            if ((unsigned char)a.memory[i] == MARK && (unsigned char)a.memory[SENTINEL + a.bytes + i] == MARK) continue;
+            if ((unsigned char)a.memory[i] == MARK &&
+                (unsigned char)a.memory[SENTINEL + a.bytes + i] == MARK)
+                continue;
             say_fault(a.at, 0, "shared memory was written outside this array");
             return;
         }
@@ -305,7 +338,9 @@ void poison(shared_array &a) {
 
 } // namespace
 
-unsigned lane() { return current % WARP; }
+unsigned lane() {
+    return current % WARP;
+}
 
 void fault(place at, const char *what) {
     say_fault(at, current, what);
@@ -352,7 +387,9 @@ void *shared(const void *key, size_t bytes, place at) {
     return memory + SENTINEL;
 }
 
-void *dynamic_shared() { return shared(&dynamic_key, dynamic_bytes, running.at); }
+void *dynamic_shared() {
+    return shared(&dynamic_key, dynamic_bytes, running.at);
+}
 
 void async_copy(void *to, const void *from, size_t bytes, size_t valid) {
     fiber &f = fibers[current];
@@ -360,7 +397,9 @@ void async_copy(void *to, const void *from, size_t bytes, size_t valid) {
     f.copies.push_back({to, from, bytes, valid, f.copy_group});
 }
 
-void async_commit() { fibers[current].copy_group++; }
+void async_commit() {
+    fibers[current].copy_group++;
+}
 
 void async_wait(int left) {
     fiber &f = fibers[current];
@@ -376,9 +415,12 @@ void async_wait(int left) {
     f.copies.resize(kept);
 }
 
-void order_seed(uint64_t seed) { random_state = seed * 2 + 1; }
+void order_seed(uint64_t seed) {
+    random_state = seed * 2 + 1;
+}
 
-bool run_grid(launch_name name, dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()> &f) {
+bool run_grid(launch_name name, dim3 grid, dim3 block, size_t shared_bytes,
+              const std::function<void()> &f) {
     threads = block.x * block.y * block.z;
     running = name;
     body = &f;

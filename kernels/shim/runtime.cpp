@@ -32,8 +32,13 @@ struct vly_shim_stream {
     bool origin = false; /* of the capture */
 };
 namespace {
-struct mark { vly_shim_stream *stream; uint64_t ticket; vly_shim_graph *capture; double seconds; };
-}
+struct mark {
+    vly_shim_stream *stream;
+    uint64_t ticket;
+    vly_shim_graph *capture;
+    double seconds;
+};
+} // namespace
 struct vly_shim_event {
     int device;
     std::shared_ptr<mark> last;
@@ -54,7 +59,10 @@ bool lazy = getenv("VLY_SHIM_EAGER") == nullptr, lazy_host;
 uint64_t spins;
 uint64_t launches;
 size_t allocated, limit_bytes;
-struct extent { size_t bytes; int device; };
+struct extent {
+    size_t bytes;
+    int device;
+};
 std::map<char *, extent> device_memory; /* by user address */
 std::vector<vly_shim_stream *> streams;
 std::vector<std::unique_ptr<vly_shim_stream>> ended; /* events may still name them */
@@ -87,7 +95,9 @@ void drain_all() {
     for (vly_shim_stream *s : streams) drain(s, s->enqueued);
 }
 
-vly_shim_stream *at(cudaStream_t s) { return s ? s : &null_stream; }
+vly_shim_stream *at(cudaStream_t s) {
+    return s ? s : &null_stream;
+}
 
 cudaError_t refuse(cudaError_t error, const char *format, int a, int b) {
     if (sticky == cudaSuccess) snprintf(text, sizeof text, format, a, b);
@@ -97,7 +107,10 @@ cudaError_t refuse(cudaError_t error, const char *format, int a, int b) {
 cudaError_t enqueue(cudaStream_t stream, operation op) {
     vly_shim_stream *s = at(stream);
     if (s != &null_stream && s->device != current)
-        return refuse(cudaErrorInvalidResourceHandle, "a stream of device %d is used by a thread whose device is %d (cudaSetDevice)", s->device, current);
+        return refuse(
+            cudaErrorInvalidResourceHandle,
+            "a stream of device %d is used by a thread whose device is %d (cudaSetDevice)",
+            s->device, current);
     if (s->capture) {
         s->capture->nodes.push_back(std::move(op));
         return cudaSuccess;
@@ -108,7 +121,8 @@ cudaError_t enqueue(cudaStream_t stream, operation op) {
     return sticky;
 }
 
-/* cudaStreamCaptureModeThreadLocal: what could wait for other work is refused to the thread that captures. */
+/* cudaStreamCaptureModeThreadLocal: what could wait for other work is refused to the thread that
+ * captures. */
 bool captures() {
     for (const vly_shim_stream *s : streams)
         if (s->capture && pthread_equal(s->capture->by, pthread_self())) return true;
@@ -126,12 +140,14 @@ std::map<char *, extent>::iterator owner(const void *p) {
 bool inside(const void *p, size_t bytes, bool must, cudaStream_t stream) {
     const auto it = owner(p);
     if (it == device_memory.end()) return !must;
-    return static_cast<const char *>(p) + bytes <= it->first + it->second.bytes && (!stream || it->second.device == stream->device);
+    return static_cast<const char *>(p) + bytes <= it->first + it->second.bytes &&
+           (!stream || it->second.device == stream->device);
 }
 
 bool guards_whole(char *p, size_t bytes) {
     for (size_t i = 0; i < GUARD; i++)
-        if ((unsigned char)p[-1 - (ptrdiff_t)i] != MARK || (unsigned char)p[bytes + i] != MARK) return false;
+        if ((unsigned char)p[-1 - (ptrdiff_t)i] != MARK || (unsigned char)p[bytes + i] != MARK)
+            return false;
     return true;
 }
 
@@ -158,13 +174,19 @@ void report(const char *format, ...) {
     va_end(args);
 }
 
-cudaError_t launch(launch_name name, dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream, operation body) {
+cudaError_t launch(launch_name name, dim3 grid, dim3 block, size_t shared_bytes,
+                   cudaStream_t stream, operation body) {
     guard g(lock);
-    const uint64_t blocks = (uint64_t)grid.x * grid.y * grid.z, threads = (uint64_t)block.x * block.y * block.z;
-    if (blocks == 0 || threads == 0 || threads > 1024 || threads % 32 != 0 || grid.y > 65535 || grid.z > 65535 || shared_bytes > 227u << 10) {
+    const uint64_t blocks = (uint64_t)grid.x * grid.y * grid.z,
+                   threads = (uint64_t)block.x * block.y * block.z;
+    if (blocks == 0 || threads == 0 || threads > 1024 || threads % 32 != 0 || grid.y > 65535 ||
+        grid.z > 65535 || shared_bytes > 227u << 10) {
         if (sticky == cudaSuccess)
-            snprintf(text, sizeof text, "%s:%d: kernel %s: impossible launch of (%u, %u, %u) blocks of (%u, %u, %u) threads, %zu bytes shared",
-                     name.at.file, name.at.line, name.kernel, grid.x, grid.y, grid.z, block.x, block.y, block.z, shared_bytes);
+            snprintf(text, sizeof text,
+                     "%s:%d: kernel %s: impossible launch of (%u, %u, %u) blocks of (%u, %u, %u) "
+                     "threads, %zu bytes shared",
+                     name.at.file, name.at.line, name.kernel, grid.x, grid.y, grid.z, block.x,
+                     block.y, block.z, shared_bytes);
         return give(cudaErrorInvalidValue);
     }
     return give(enqueue(stream, [=] {
@@ -178,7 +200,9 @@ cudaError_t launch(launch_name name, dim3 grid, dim3 block, size_t shared_bytes,
 
 extern "C" {
 
-const char *vly_shim_report(void) { return text; }
+const char *vly_shim_report(void) {
+    return text;
+}
 void vly_shim_clear(void) {
     guard g(lock);
     drain_all();
@@ -218,8 +242,12 @@ uint64_t vly_shim_spins(void) {
     guard g(lock);
     return spins;
 }
-uint64_t vly_shim_launches(void) { return launches; }
-void vly_shim_memory_limit(size_t bytes) { limit_bytes = bytes; }
+uint64_t vly_shim_launches(void) {
+    return launches;
+}
+void vly_shim_memory_limit(size_t bytes) {
+    limit_bytes = bytes;
+}
 
 bool vly_shim_check_guards(void) {
     guard g(lock);
@@ -245,8 +273,14 @@ const char *cudaGetErrorName(cudaError_t error) {
     }
 }
 const char *cudaGetErrorString(cudaError_t error) {
-    if ((error == cudaErrorLaunchFailure || error == cudaErrorInvalidValue || error == cudaErrorInvalidResourceHandle) && text[0]) return text;
-    return error == cudaErrorMemoryAllocation ? "out of memory" : error == cudaErrorStreamCaptureUnsupported ? "operation not permitted when stream is capturing" : cudaGetErrorName(error);
+    if ((error == cudaErrorLaunchFailure || error == cudaErrorInvalidValue ||
+         error == cudaErrorInvalidResourceHandle) &&
+        text[0])
+        return text;
+    return error == cudaErrorMemoryAllocation ? "out of memory"
+           : error == cudaErrorStreamCaptureUnsupported
+               ? "operation not permitted when stream is capturing"
+               : cudaGetErrorName(error);
 }
 cudaError_t cudaGetLastError(void) {
     guard g(lock);
@@ -254,32 +288,53 @@ cudaError_t cudaGetLastError(void) {
     last_error = cudaSuccess; /* the next call gives a sticky one again */
     return error;
 }
-cudaError_t cudaPeekAtLastError(void) { return last_error; }
+cudaError_t cudaPeekAtLastError(void) {
+    return last_error;
+}
 
 /* Devices that a test asked for; one process uses one. */
 static int devices(void) {
     const char *asked = getenv("VLY_SHIM_DEVICES");
     return asked ? atoi(asked) : 1;
 }
-cudaError_t cudaGetDeviceCount(int *count) { *count = devices(); return cudaSuccess; }
-cudaError_t cudaSetDevice(int device) { return device >= 0 && device < devices() ? (current = device, cudaSuccess) : give(cudaErrorInvalidDevice); }
-cudaError_t cudaGetDevice(int *device) { *device = current; return cudaSuccess; }
+cudaError_t cudaGetDeviceCount(int *count) {
+    *count = devices();
+    return cudaSuccess;
+}
+cudaError_t cudaSetDevice(int device) {
+    return device >= 0 && device < devices() ? (current = device, cudaSuccess)
+                                             : give(cudaErrorInvalidDevice);
+}
+cudaError_t cudaGetDevice(int *device) {
+    *device = current;
+    return cudaSuccess;
+}
 cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *prop, int device) {
     if (device < 0 || device >= devices()) return give(cudaErrorInvalidDevice);
     memset(prop, 0, sizeof *prop);
     snprintf(prop->name, sizeof prop->name, "kernel shim (fibers on the processor)");
     prop->totalGlobalMem = (size_t)8 << 30;
     prop->sharedMemPerBlockOptin = 227 << 10;
-    prop->major = 9, prop->minor = 0, prop->multiProcessorCount = 4, prop->l2CacheSize = 1 << 20, prop->maxThreadsPerMultiProcessor = 2048;
+    prop->major = 9, prop->minor = 0, prop->multiProcessorCount = 4, prop->l2CacheSize = 1 << 20,
+    prop->maxThreadsPerMultiProcessor = 2048;
     return cudaSuccess;
 }
 cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attr, int device) {
     if (device < 0 || device >= devices()) return give(cudaErrorInvalidDevice);
-    *value = attr == cudaDevAttrMaxSharedMemoryPerBlockOptin ? 227 << 10 : attr == cudaDevAttrMultiProcessorCount ? 4 : attr == cudaDevAttrL2CacheSize ? 1 << 20 : 0;
+    *value = attr == cudaDevAttrMaxSharedMemoryPerBlockOptin ? 227 << 10
+             : attr == cudaDevAttrMultiProcessorCount        ? 4
+             : attr == cudaDevAttrL2CacheSize                ? 1 << 20
+                                                             : 0;
     return cudaSuccess;
 }
-cudaError_t cudaDriverGetVersion(int *version) { *version = 13000; return cudaSuccess; }
-cudaError_t cudaRuntimeGetVersion(int *version) { *version = 13000; return cudaSuccess; }
+cudaError_t cudaDriverGetVersion(int *version) {
+    *version = 13000;
+    return cudaSuccess;
+}
+cudaError_t cudaRuntimeGetVersion(int *version) {
+    *version = 13000;
+    return cudaSuccess;
+}
 cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total_bytes) {
     guard g(lock);
     *total_bytes = limit_bytes ? limit_bytes : (size_t)8 << 30;
@@ -292,7 +347,8 @@ cudaError_t cudaMalloc(void **out, size_t bytes) {
     *out = nullptr;
     if (captures()) return give(cudaErrorStreamCaptureUnsupported);
     if (bytes == 0) return cudaSuccess;
-    if ((limit_bytes && allocated + bytes > limit_bytes) || bytes > (size_t)1 << 40) return give(cudaErrorMemoryAllocation);
+    if ((limit_bytes && allocated + bytes > limit_bytes) || bytes > (size_t)1 << 40)
+        return give(cudaErrorMemoryAllocation);
     char *memory = static_cast<char *>(aligned_alloc(512, (bytes + 2 * GUARD + 511) / 512 * 512));
     if (!memory) return give(cudaErrorMemoryAllocation);
     memset(memory, MARK, GUARD);
@@ -311,7 +367,9 @@ cudaError_t cudaFree(void *memory) {
     drain_all();
     const auto it = device_memory.find(static_cast<char *>(memory));
     if (it == device_memory.end()) return give(cudaErrorInvalidValue);
-    if (!guards_whole(it->first, it->second.bytes)) vly_shim::report("an allocation of %zu bytes was written beyond its ends", it->second.bytes);
+    if (!guards_whole(it->first, it->second.bytes))
+        vly_shim::report("an allocation of %zu bytes was written beyond its ends",
+                         it->second.bytes);
     allocated -= it->second.bytes;
     free(it->first - GUARD);
     device_memory.erase(it);
@@ -340,7 +398,10 @@ cudaError_t cudaDeviceSynchronize(void) {
     return give(sticky);
 }
 
-cudaError_t cudaDeviceGetStreamPriorityRange(int *least, int *greatest) { *least = 0, *greatest = -5; return cudaSuccess; }
+cudaError_t cudaDeviceGetStreamPriorityRange(int *least, int *greatest) {
+    *least = 0, *greatest = -5;
+    return cudaSuccess;
+}
 cudaError_t cudaStreamCreateWithPriority(cudaStream_t *out, unsigned, int) {
     guard g(lock);
     *out = new vly_shim_stream();
@@ -386,7 +447,9 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
     guard g(lock);
     vly_shim_stream *s = at(stream);
     if (s != &null_stream && event->device != s->device)
-        return give(refuse(cudaErrorInvalidResourceHandle, "an event of device %d is recorded on a stream of device %d", event->device, s->device));
+        return give(refuse(cudaErrorInvalidResourceHandle,
+                           "an event of device %d is recorded on a stream of device %d",
+                           event->device, s->device));
     auto m = std::make_shared<mark>(mark{s, s->enqueued + 1, s->capture, 0.0});
     event->last = m;
     return s->capture ? cudaSuccess : give(enqueue(stream, [m] { m->seconds = now(); }));
@@ -434,18 +497,22 @@ cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t fn, void *arg) 
                 if (sticky == cudaSuccess) fn(arg);
             }));
         drain(at(stream), at(stream)->enqueued);
-        if (sticky != cudaSuccess) return give(sticky); /* as on a device: not called after an error */
+        if (sticky != cudaSuccess)
+            return give(sticky); /* as on a device: not called after an error */
     }
     fn(arg);
     return cudaSuccess;
 }
 
-cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind, cudaStream_t stream) {
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind,
+                            cudaStream_t stream) {
     guard g(lock);
     const bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
     const bool from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
     if (!inside(to, bytes, to_device, stream) || !inside(from, bytes, from_device, stream)) {
-        if (sticky == cudaSuccess) snprintf(text, sizeof text, "copy of %zu bytes leaves its allocation, or is on another device", bytes);
+        if (sticky == cudaSuccess)
+            snprintf(text, sizeof text,
+                     "copy of %zu bytes leaves its allocation, or is on another device", bytes);
         return give(cudaErrorInvalidValue);
     }
     return give(enqueue(stream, [=] {
@@ -455,7 +522,9 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaM
 cudaError_t cudaMemsetAsync(void *to, int byte, size_t bytes, cudaStream_t stream) {
     guard g(lock);
     if (!inside(to, bytes, true, stream)) {
-        if (sticky == cudaSuccess) snprintf(text, sizeof text, "fill of %zu bytes leaves its allocation, or is on another device", bytes);
+        if (sticky == cudaSuccess)
+            snprintf(text, sizeof text,
+                     "fill of %zu bytes leaves its allocation, or is on another device", bytes);
         return give(cudaErrorInvalidValue);
     }
     return give(enqueue(stream, [=] {
@@ -472,7 +541,8 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMo
 }
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *out) {
     guard g(lock);
-    if (!stream || !stream->capture || !stream->origin) return give(cudaErrorStreamCaptureInvalidated);
+    if (!stream || !stream->capture || !stream->origin)
+        return give(cudaErrorStreamCaptureInvalidated);
     *out = stream->capture;
     for (vly_shim_stream *s : streams)
         if (s->capture == *out) s->capture = nullptr;
@@ -499,6 +569,8 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
         for (const operation &op : exec->nodes) op();
     }));
 }
-cudaError_t cudaGraphUpload(cudaGraphExec_t, cudaStream_t) { return cudaSuccess; }
+cudaError_t cudaGraphUpload(cudaGraphExec_t, cudaStream_t) {
+    return cudaSuccess;
+}
 
 } // extern "C"

@@ -1,19 +1,21 @@
 /* runtime.h -- the part of the CUDA runtime this project uses, on a machine without a GPU.
  *
- * The very sources of kernels/ and gpu/ compile against this (include/ stands in for the toolkit's headers) and
- * run on the processor, so that continuous integration tests the CUDA back end without a device. It is built to be
- * a strict device rather than a fast one:
- *   - a stream is as lazy as CUDA allows: nothing runs before something waits for it, so a missing event,
- *     a missing synchronize or host memory that is reused too early shows at once;
+ * The very sources of kernels/ and gpu/ compile against this (include/ stands in for the toolkit's
+ * headers) and run on the processor, so that continuous integration tests the CUDA back end without
+ * a device. It is built to be a strict device rather than a fast one:
+ *   - a stream is as lazy as CUDA allows: nothing runs before something waits for it, so a missing
+ * event, a missing synchronize or host memory that is reused too early shows at once;
  *   - capture records, replay runs: a scalar baked into a graph by mistake shows too;
  *   - what may not be called while the same thread captures is refused;
- *   - the current device is each thread's own: work for another one is refused, and so is memory of another one;
+ *   - the current device is each thread's own: work for another one is refused, and so is memory of
+ * another one;
  *   - the last error is each thread's own too;
  *   - allocations are poisoned, and guarded by sentinels on both sides;
  *   - kernels: see device.h.
  * A kernel's fault is a sticky error, as on a device; vly_shim_report() says what happened.
  *
- * VLY_SHIM_LAUNCHED=FILE in the environment collects the kernels that ran; VLY_SHIM_DEVICES=N: so many devices.
+ * VLY_SHIM_LAUNCHED=FILE in the environment collects the kernels that ran; VLY_SHIM_DEVICES=N: so
+ * many devices.
  *
  * What it cannot show: memory ordering between blocks, tensor-core rounding, speed.
  */
@@ -48,11 +50,34 @@ typedef struct vly_shim_graph *cudaGraph_t;
 typedef struct vly_shim_graph *cudaGraphExec_t;
 typedef void (*cudaHostFn_t)(void *arg);
 
-enum cudaMemcpyKind { cudaMemcpyHostToHost, cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice, cudaMemcpyDefault };
-enum cudaStreamCaptureMode { cudaStreamCaptureModeGlobal, cudaStreamCaptureModeThreadLocal, cudaStreamCaptureModeRelaxed };
-enum cudaStreamCaptureStatus { cudaStreamCaptureStatusNone, cudaStreamCaptureStatusActive, cudaStreamCaptureStatusInvalidated };
-enum { cudaStreamNonBlocking = 1, cudaEventDisableTiming = 2, cudaEventBlockingSync = 1, cudaHostAllocDefault = 0, cudaHostAllocMapped = 2 };
-enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8, cudaFuncAttributePreferredSharedMemoryCarveout = 9 };
+enum cudaMemcpyKind {
+    cudaMemcpyHostToHost,
+    cudaMemcpyHostToDevice,
+    cudaMemcpyDeviceToHost,
+    cudaMemcpyDeviceToDevice,
+    cudaMemcpyDefault
+};
+enum cudaStreamCaptureMode {
+    cudaStreamCaptureModeGlobal,
+    cudaStreamCaptureModeThreadLocal,
+    cudaStreamCaptureModeRelaxed
+};
+enum cudaStreamCaptureStatus {
+    cudaStreamCaptureStatusNone,
+    cudaStreamCaptureStatusActive,
+    cudaStreamCaptureStatusInvalidated
+};
+enum {
+    cudaStreamNonBlocking = 1,
+    cudaEventDisableTiming = 2,
+    cudaEventBlockingSync = 1,
+    cudaHostAllocDefault = 0,
+    cudaHostAllocMapped = 2
+};
+enum cudaFuncAttribute {
+    cudaFuncAttributeMaxDynamicSharedMemorySize = 8,
+    cudaFuncAttributePreferredSharedMemoryCarveout = 9
+};
 enum cudaDeviceAttr {
     cudaDevAttrMaxSharedMemoryPerBlockOptin = 97,
     cudaDevAttrMultiProcessorCount = 16,
@@ -66,7 +91,9 @@ struct cudaDeviceProp {
     size_t totalGlobalMem, sharedMemPerBlockOptin;
     int major, minor, multiProcessorCount, l2CacheSize, maxThreadsPerMultiProcessor;
 };
-typedef struct { uint8_t bytes[16]; } vly_shim_uuid;
+typedef struct {
+    uint8_t bytes[16];
+} vly_shim_uuid;
 
 const char *cudaGetErrorString(cudaError_t error);
 const char *cudaGetErrorName(cudaError_t error);
@@ -99,7 +126,8 @@ cudaError_t cudaEventQuery(cudaEvent_t event);
 cudaError_t cudaEventSynchronize(cudaEvent_t event);
 cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t from, cudaEvent_t to);
 cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t fn, void *arg);
-cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind, cudaStream_t stream);
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind,
+                            cudaStream_t stream);
 cudaError_t cudaMemsetAsync(void *to, int byte, size_t bytes, cudaStream_t stream);
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMode mode);
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *out);
@@ -111,22 +139,27 @@ cudaError_t cudaGraphUpload(cudaGraphExec_t exec, cudaStream_t stream);
 
 /* ---- the shim's own ---- */
 
-/* The first fault since the last clear, "" when there was none; clear also lifts the sticky error. */
+/* The first fault since the last clear, "" when there was none; clear also lifts the sticky error.
+ */
 const char *vly_shim_report(void);
 void vly_shim_clear(void);
 /* Order of threads and warps within a block: another seed, another order. */
 void vly_shim_seed(uint64_t seed);
-/* false: run everything as it is enqueued (for whole training runs). VLY_SHIM_EAGER=1 in the environment does it too. */
+/* false: run everything as it is enqueued (for whole training runs). VLY_SHIM_EAGER=1 in the
+ * environment does it too. */
 void vly_shim_lazy(bool lazy);
-/* true: host functions are as late as everything else; else they run at once, as nobody may be waiting for their stream. */
+/* true: host functions are as late as everything else; else they run at once, as nobody may be
+ * waiting for their stream. */
 void vly_shim_lazy_host(bool lazy);
 /* What a library that stands for NVIDIA's does on a stream (tests/nccl). */
 cudaError_t vly_shim_enqueue(cudaStream_t stream, void (*fn)(void *arg), void *arg);
-/* While `stream` captures: release(arg) when the graph and all that was made of it are gone. False: it does not. */
+/* While `stream` captures: release(arg) when the graph and all that was made of it are gone. False:
+ * it does not. */
 bool vly_shim_retain(cudaStream_t stream, void (*release)(void *arg), void *arg);
 /* As if a kernel had failed here. */
 void vly_shim_fail(void);
-/* Waits of the host that would have kept a processor busy: for a stream, or for an event without cudaEventBlockingSync. */
+/* Waits of the host that would have kept a processor busy: for a stream, or for an event without
+ * cudaEventBlockingSync. */
 uint64_t vly_shim_spins(void);
 /* Kernels run since the start. */
 uint64_t vly_shim_launches(void);

@@ -15,7 +15,7 @@ typedef struct {
 } fake_state;
 
 typedef struct {
-    int fail_every;          /* every so many steps of an actor it fails; 0: never */
+    int fail_every; /* every so many steps of an actor it fails; 0: never */
     bool fail_reset;
     _Atomic(void *) hang_at; /* this state hangs in its next step ... */
     _Atomic int hold;        /* ... until this is 0 */
@@ -64,7 +64,8 @@ static void fake_step_one(fake_world *w, fake_state *s, int32_t action, vly_rows
     if (w->fail_every && s->t % w->fail_every == 0) *at.flags = VLY_ROW_FAILED, *at.reward = NAN;
 }
 
-static void fake_step(const vly_env *env, void *states, int n, const int32_t *action, vly_rows out) {
+static void fake_step(const vly_env *env, void *states, int n, const int32_t *action,
+                      vly_rows out) {
     for (int i = 0; i < n; i++)
         fake_step_one(env->world, (fake_state *)states + i, action[i], vly_rows_at(out, (size_t)i));
 }
@@ -72,10 +73,18 @@ static void fake_step(const vly_env *env, void *states, int n, const int32_t *ac
 _Static_assert(sizeof(fake_state) == 64, "the ABI wants multiples of 64");
 
 static vly_env fake_env(fake_world *world) {
-    return (vly_env){.abi = VLY_ENV_ABI, .struct_bytes = sizeof(vly_env), .name = "fake",
-                     .obs = {.dtype = VLY_F32, .ndim = 1, .shape = {3, 1, 1}, .stack = 1, .scale = 1, .bytes = 12},
-                     .actions = 4, .frames_per_step = 1, .state_bytes = sizeof(fake_state), .world = world,
-                     .reset = fake_reset, .step = fake_step};
+    return (vly_env){
+        .abi = VLY_ENV_ABI,
+        .struct_bytes = sizeof(vly_env),
+        .name = "fake",
+        .obs =
+            {.dtype = VLY_F32, .ndim = 1, .shape = {3, 1, 1}, .stack = 1, .scale = 1, .bytes = 12},
+        .actions = 4,
+        .frames_per_step = 1,
+        .state_bytes = sizeof(fake_state),
+        .world = world,
+        .reset = fake_reset,
+        .step = fake_step};
 }
 
 /* ---- rows, actions, digests ---- */
@@ -106,7 +115,8 @@ static uint64_t mix_rows(uint64_t h, bench_rows *b, int first, int n) {
 
 static void choose(bench_rows *b, int first, int n, int64_t t) {
     for (int i = first; i < first + n; i++)
-        b->action[i] = (int32_t)vly_below(vly_philox(5, VLY_STREAM_TEST, (uint64_t)t, (uint32_t)i).v[0], 4);
+        b->action[i] =
+            (int32_t)vly_below(vly_philox(5, VLY_STREAM_TEST, (uint64_t)t, (uint32_t)i).v[0], 4);
 }
 
 static uint64_t mix_episodes(uint64_t h, vly_pool *pool) {
@@ -136,8 +146,10 @@ static uint64_t run_sync(vly_pool *pool, bench_rows *b, int t0, int steps, uint6
             if (t > 0) h = mix_rows(h, b, first, n);
             h = mix_episodes(h, pool);
             choose(b, first, n, t);
-            if (t == 0) CHECK_OK(vly_pool_reset_group(pool, g, rows_of(b, first)));
-            else CHECK_OK(vly_pool_submit_group(pool, g, b->action + first, rows_of(b, first)));
+            if (t == 0)
+                CHECK_OK(vly_pool_reset_group(pool, g, rows_of(b, first)));
+            else
+                CHECK_OK(vly_pool_submit_group(pool, g, b->action + first, rows_of(b, first)));
         }
     for (int g = 0; g < vly_pool_groups(pool); g++) CHECK_OK(vly_pool_wait_group(pool, g, -1));
     return mix_episodes(mix_rows(h, b, 0, vly_pool_actors(pool)), pool);
@@ -185,7 +197,8 @@ static void episodes_add_up_scores_and_steps(void) {
     int length[5] = {0}, age[5] = {0}, seen = 0;
     for (int t = 0; t < 200; t++) {
         choose(b, 0, 5, t);
-        CHECK_OK(t ? vly_pool_submit_group(pool, 0, b->action, rows_of(b, 0)) : vly_pool_reset_group(pool, 0, rows_of(b, 0)));
+        CHECK_OK(t ? vly_pool_submit_group(pool, 0, b->action, rows_of(b, 0))
+                   : vly_pool_reset_group(pool, 0, rows_of(b, 0)));
         CHECK_OK(vly_pool_wait_group(pool, 0, -1));
         for (int a = 0; a < 5; a++) {
             const bool reset = (b->flags[a] & VLY_ROW_RESET) != 0;
@@ -231,7 +244,8 @@ static void a_failing_environment_is_restarted_and_counted(void) {
         fake_state fresh;
         uint8_t obs[12], flags;
         float reward, score;
-        fake_reset(&env, &fresh, (uint64_t)seed.v[1] << 32 | seed.v[0], (vly_rows){obs, 12, &reward, &score, &flags});
+        fake_reset(&env, &fresh, (uint64_t)seed.v[1] << 32 | seed.v[0],
+                   (vly_rows){obs, 12, &reward, &score, &flags});
         CHECK(memcmp(b->obs + a * STRIDE, obs, 12) == 0);
     }
     vly_pool_stats s;
@@ -278,9 +292,12 @@ static void asynchronous_batches_hold_each_chunk_once(void) {
         }
         for (int i = 0; i < B; i++) {
             choose(b, took[i] * CHUNK, CHUNK, steps[took[i]]);
-            CHECK_OK(vly_pool_submit_chunk(pool, took[i], b->action + took[i] * CHUNK, rows_of(b, took[i] * CHUNK)));
+            CHECK_OK(vly_pool_submit_chunk(pool, took[i], b->action + took[i] * CHUNK,
+                                           rows_of(b, took[i] * CHUNK)));
             out[took[i]] = true;
-            if (i == 0) CHECK_EQ(vly_pool_submit_chunk(pool, took[i], b->action, rows_of(b, 0)), VLY_EINVAL);
+            if (i == 0)
+                CHECK_EQ(vly_pool_submit_chunk(pool, took[i], b->action, rows_of(b, 0)),
+                         VLY_EINVAL);
         }
     }
     for (int left = CHUNKS; left > 0; left--) CHECK_EQ(vly_pool_take(pool, 1, took, -1), 1);
@@ -320,7 +337,13 @@ static void await(atomic_int *value, int wanted) {
 static void a_hung_actor_is_named_and_its_group_waits(void) {
     fake_world w = {0};
     const vly_env env = fake_env(&w);
-    const vly_pool_options o = {.actors = 12, .groups = 2, .chunk = 3, .workers = 1, .seed = 2, .deadline_ms = 40, .on_warning = on_warning};
+    const vly_pool_options o = {.actors = 12,
+                                .groups = 2,
+                                .chunk = 3,
+                                .workers = 1,
+                                .seed = 2,
+                                .deadline_ms = 40,
+                                .on_warning = on_warning};
     vly_pool *pool;
     bench_rows *b = new_rows();
     atomic_store(&warnings, 0);
@@ -330,9 +353,11 @@ static void a_hung_actor_is_named_and_its_group_waits(void) {
     atomic_store(&w.hang_at, vly_pool_state(pool, 7));
     choose(b, 0, 12, 5);
     b->action[7] = 3;
-    for (int g = 0; g < 2; g++) CHECK_OK(vly_pool_submit_group(pool, g, b->action + 6 * g, rows_of(b, 6 * g)));
+    for (int g = 0; g < 2; g++)
+        CHECK_OK(vly_pool_submit_group(pool, g, b->action + 6 * g, rows_of(b, 6 * g)));
     CHECK_OK(vly_pool_wait_group(pool, 0, -1));
-    CHECK_EQ(vly_pool_wait_group(pool, 1, 200), VLY_ETIMEOUT); /* the lone worker was replaced: 9..11 are done */
+    CHECK_EQ(vly_pool_wait_group(pool, 1, 200), VLY_ETIMEOUT); /* the lone worker was
+                                                                  replaced: 9..11 are done */
     await(&warnings, 1);
     CHECK(strstr(warning, "environment fake: actor 7 ") != NULL);
     CHECK(strstr(warning, "last action 3") != NULL);
@@ -361,20 +386,27 @@ static void a_hung_actor_does_not_stop_the_others(void) {
     static vly_env env;
     static bench_rows *b;
     env = fake_env(&w);
-    const vly_pool_options o = {.actors = 32, .chunk = 4, .workers = 2, .seed = 2, .deadline_ms = 30, .on_warning = on_warning};
+    const vly_pool_options o = {.actors = 32,
+                                .chunk = 4,
+                                .workers = 2,
+                                .seed = 2,
+                                .deadline_ms = 30,
+                                .on_warning = on_warning};
     b = new_rows();
     atomic_store(&warnings, 0);
     CHECK_OK(vly_pool_create(&left_behind, NULL, &env, &o));
     run_sync(left_behind, b, 0, 3, 0);
     atomic_store(&w.hold, 1);
     atomic_store(&w.hang_at, vly_pool_state(left_behind, 13));
-    for (int c = 0; c < 8; c++) CHECK_OK(vly_pool_submit_chunk(left_behind, c, b->action + 4 * c, rows_of(b, 4 * c)));
+    for (int c = 0; c < 8; c++)
+        CHECK_OK(vly_pool_submit_chunk(left_behind, c, b->action + 4 * c, rows_of(b, 4 * c)));
     int took[4], steps = 0;
     for (int i = 0; i < 100 || atomic_load(&warnings) == 0; i++) {
         CHECK_EQ(vly_pool_take(left_behind, 4, took, -1), 4);
         for (int k = 0; k < 4; k++) {
             CHECK(took[k] != 3);
-            CHECK_OK(vly_pool_submit_chunk(left_behind, took[k], b->action + 4 * took[k], rows_of(b, 4 * took[k])));
+            CHECK_OK(vly_pool_submit_chunk(left_behind, took[k], b->action + 4 * took[k],
+                                           rows_of(b, 4 * took[k])));
             steps++;
         }
         if (i % 100 == 99) usleep(1000);
@@ -485,11 +517,18 @@ static void the_loop_runs_thousands_of_actors(void) {
         const vly_env env = fake_env(&w);
         uv_loop_t loop;
         looped l = {.b = new_rows(), .want = 40, .last = 3, .h = 1};
-        const vly_pool_options o = {.actors = 4096, .groups = 4, .workers = i ? 8 : 1, .seed = 1, .arg = &l, .on_group = on_group};
+        const vly_pool_options o = {.actors = 4096,
+                                    .groups = 4,
+                                    .workers = i ? 8 : 1,
+                                    .seed = 1,
+                                    .arg = &l,
+                                    .on_group = on_group};
         CHECK_EQ(uv_loop_init(&loop), 0);
         CHECK_OK(vly_pool_create(&l.pool, &loop, &env, &o));
-        for (int g = 0; g < 4; g++) CHECK_OK(vly_pool_reset_group(l.pool, g, rows_of(l.b, 1024 * g)));
-        while (l.steps[0] + l.steps[1] + l.steps[2] + l.steps[3] < 4 * l.want) uv_run(&loop, UV_RUN_ONCE);
+        for (int g = 0; g < 4; g++)
+            CHECK_OK(vly_pool_reset_group(l.pool, g, rows_of(l.b, 1024 * g)));
+        while (l.steps[0] + l.steps[1] + l.steps[2] + l.steps[3] < 4 * l.want)
+            uv_run(&loop, UV_RUN_ONCE);
         CHECK_EQ(l.order_errors, 0);
         vly_pool_stats s;
         vly_pool_get_stats(l.pool, &s);
@@ -511,7 +550,8 @@ static void on_chunks(void *arg, int finished) {
         const int n = vly_pool_take(l->pool, 3, took, 0);
         if (n == 0) break;
         for (int i = 0; i < n; i++, l->taken++)
-            CHECK_OK(vly_pool_submit_chunk(l->pool, took[i], l->b->action, rows_of(l->b, took[i] * 8)));
+            CHECK_OK(
+                vly_pool_submit_chunk(l->pool, took[i], l->b->action, rows_of(l->b, took[i] * 8)));
     }
 }
 
@@ -520,7 +560,8 @@ static void the_loop_hands_out_finished_chunks(void) {
     const vly_env env = fake_env(&w);
     uv_loop_t loop;
     looped l = {.b = new_rows(), .want = 3000};
-    const vly_pool_options o = {.actors = 64, .chunk = 8, .workers = 2, .seed = 1, .arg = &l, .on_chunks = on_chunks};
+    const vly_pool_options o = {
+        .actors = 64, .chunk = 8, .workers = 2, .seed = 1, .arg = &l, .on_chunks = on_chunks};
     CHECK_EQ(uv_loop_init(&loop), 0);
     CHECK_OK(vly_pool_create(&l.pool, &loop, &env, &o));
     choose(l.b, 0, 64, 0);
@@ -560,7 +601,8 @@ static void bad_arguments_are_refused(void) {
     CHECK_OK(vly_pool_reset_group(pool, 0, rows_of(b, 0)));
     CHECK_EQ(vly_pool_reset_group(pool, 0, rows_of(b, 0)), VLY_EINVAL);
     CHECK_OK(vly_pool_wait_group(pool, 0, -1));
-    CHECK(vly_pool_state(pool, 4) == NULL && vly_pool_state(pool, -1) == NULL && vly_pool_state(pool, 3) != NULL);
+    CHECK(vly_pool_state(pool, 4) == NULL && vly_pool_state(pool, -1) == NULL &&
+          vly_pool_state(pool, 3) != NULL);
     CHECK_OK(vly_pool_destroy(pool));
     CHECK_OK(vly_pool_destroy(NULL));
     free(b);

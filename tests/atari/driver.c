@@ -4,8 +4,8 @@
  *
  * Record 0 is the state before the first action. After an episode's end the game is reset, and the
  * next record is that of the next action. A byte 255 among the actions resets too (no record).
- * With CLONE=1 in the environment every frame is played by a copy of the copy before it, with UNDRAWN=1
- * none is drawn and the records' screens are 0. */
+ * With CLONE=1 in the environment every frame is played by a copy of the copy before it, with
+ * UNDRAWN=1 none is drawn and the records' screens are 0. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +28,8 @@ static void make_table(void) {
         table[0][i] = c;
     }
     for (int t = 1; t < 8; t++)
-        for (int i = 0; i < 256; i++) table[t][i] = table[0][table[t - 1][i] & 255] ^ (table[t - 1][i] >> 8);
+        for (int i = 0; i < 256; i++)
+            table[t][i] = table[0][table[t - 1][i] & 255] ^ (table[t - 1][i] >> 8);
 }
 
 static uint32_t crc32_of(const uint8_t *p, size_t n) { /* n: a multiple of 8 */
@@ -37,8 +38,9 @@ static uint32_t crc32_of(const uint8_t *p, size_t n) { /* n: a multiple of 8 */
         uint32_t a, b;
         memcpy(&a, p, 4), memcpy(&b, p + 4, 4);
         a ^= c;
-        c = table[7][a & 255] ^ table[6][a >> 8 & 255] ^ table[5][a >> 16 & 255] ^ table[4][a >> 24] ^
-            table[3][b & 255] ^ table[2][b >> 8 & 255] ^ table[1][b >> 16 & 255] ^ table[0][b >> 24];
+        c = table[7][a & 255] ^ table[6][a >> 8 & 255] ^ table[5][a >> 16 & 255] ^
+            table[4][a >> 24] ^ table[3][b & 255] ^ table[2][b >> 8 & 255] ^
+            table[1][b >> 16 & 255] ^ table[0][b >> 24];
     }
     return ~c;
 }
@@ -46,10 +48,18 @@ static uint32_t crc32_of(const uint8_t *p, size_t n) { /* n: a multiple of 8 */
 static vly_emulator state[2];
 static vly_screens screens[2];
 
-static void put(const vly_emulator *e, const vly_emulator_rules *rules, const vly_screens *s, int reward, int height) {
-    const uint32_t screen = s ? crc32_of(vly_machine_screen(&e->machine, s), 160u * (size_t)height) : 0;
-    record r = {{0}, reward, vly_emulator_lives(e, rules), e->episode_frames, (uint8_t)vly_emulator_over(e),
-                (uint8_t)vly_emulator_truncated(e, rules), (uint8_t)vly_emulator_failed(e), 0,
+static void put(const vly_emulator *e, const vly_emulator_rules *rules, const vly_screens *s,
+                int reward, int height) {
+    const uint32_t screen = s ? crc32_of(vly_machine_screen(&e->machine, s), 160u * (size_t)height)
+                              : 0;
+    record r = {{0},
+                reward,
+                vly_emulator_lives(e, rules),
+                e->episode_frames,
+                (uint8_t)vly_emulator_over(e),
+                (uint8_t)vly_emulator_truncated(e, rules),
+                (uint8_t)vly_emulator_failed(e),
+                0,
                 screen};
     memcpy(r.ram, e->machine.ram, 128);
     fwrite(&r, sizeof r, 1, stdout);
@@ -72,13 +82,15 @@ int main(int argc, char **argv) {
     make_table();
     if (vly_rom_create(&rom, bytes, n, &game->machine) != VLY_OK) return fail(argv[2]);
     const int height = vly_rom_get_properties(rom)->height;
-    vly_emulator_rules rules = {game, rom, strtof(argv[4], NULL), atoi(argv[7]), atoi(argv[5]), atoi(argv[6])};
+    vly_emulator_rules rules = {game,          rom,           strtof(argv[4], NULL),
+                                atoi(argv[7]), atoi(argv[5]), atoi(argv[6])};
     if (rules.mode < 0) rules.mode = game->default_mode;
     vly_emulator *e = &state[0];
     vly_screens *s = &screens[0];
     const int clone = getenv("CLONE") != NULL;
     if (getenv("UNDRAWN")) s = NULL;
-    if (vly_emulator_load(e, &rules, (uint32_t)strtoul(argv[3], NULL, 0), s) != VLY_OK) return fail("load");
+    if (vly_emulator_load(e, &rules, (uint32_t)strtoul(argv[3], NULL, 0), s) != VLY_OK)
+        return fail("load");
     for (int i = argc > 8 ? atoi(argv[8]) : 0; i > 0; i--)
         if (vly_emulator_reset(e, &rules, s)) return fail("reset");
     put(e, &rules, s, 0, height);
@@ -100,7 +112,8 @@ int main(int argc, char **argv) {
         }
         const int reward = vly_emulator_act(e, &rules, c, s);
         put(e, &rules, s, reward, height);
-        if (vly_emulator_over(e) || vly_emulator_truncated(e, &rules)) (void)vly_emulator_reset(e, &rules, s);
+        if (vly_emulator_over(e) || vly_emulator_truncated(e, &rules))
+            (void)vly_emulator_reset(e, &rules, s);
     }
     vly_rom_destroy(rom);
     return 0;

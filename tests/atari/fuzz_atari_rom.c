@@ -1,6 +1,6 @@
 /* Random bytes as a ROM: refused with words, or played, paddles and all, whatever it does.
- *   cmake --preset fuzz && cmake --build --preset fuzz && build-fuzz/fuzz_atari_rom -max_len=16400 tests/fuzz/atari_rom
- * The first byte chooses the properties; the rest is the file. */
+ *   cmake --preset fuzz && cmake --build --preset fuzz && build-fuzz/fuzz_atari_rom -max_len=16400
+ * tests/fuzz/atari_rom The first byte chooses the properties; the rest is the file. */
 #include <stdlib.h>
 #include <string.h>
 #include "envs/atari/machine.h"
@@ -29,7 +29,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     }
     vly_machine_init(&m, rom);
     for (int i = 0; i < 3; i++) {
-        vly_controls controls = {.paddle = {27450 + 100000 * i, 500000}, .switches = (uint8_t)(i == 1)};
+        vly_controls controls = {.paddle = {27450 + 100000 * i, 500000},
+                                 .switches = (uint8_t)(i == 1)};
         controls.stick[0] = (uint8_t)(1 << i), controls.paddle_fire[0] = (uint8_t)(i & 1);
         vly_machine_set_controls(&m, rom, &controls);
         vly_machine_frame(&m, rom, i == 2 ? &screens : NULL);

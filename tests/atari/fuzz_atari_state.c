@@ -1,7 +1,8 @@
-/* Random bytes as a console's saved state, on every kind of cartridge: repaired it runs, and the fast
- * processor does with it what the general one does. The program may as well be in the state's RAM.
- *   cmake --preset fuzz && cmake --build --preset fuzz && build-fuzz/fuzz_atari_state tests/fuzz/atari_state
- * The first byte chooses the cartridge, the second what is drawn; the rest is the state from its beginning. */
+/* Random bytes as a console's saved state, on every kind of cartridge: repaired it runs, and the
+ * fast processor does with it what the general one does. The program may as well be in the state's
+ * RAM. cmake --preset fuzz && cmake --build --preset fuzz && build-fuzz/fuzz_atari_state
+ * tests/fuzz/atari_state The first byte chooses the cartridge, the second what is drawn; the rest
+ * is the state from its beginning. */
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,7 +31,8 @@ static vly_rom *open_cartridge(vly_cart_kind kind) {
     static uint8_t image[16384];
     const vly_rom_properties properties = {.cart = kind, .format = VLY_FORMAT_NTSC};
     for (size_t i = 0; i < sizeof image; i++) {
-        const uint8_t byte = (uint8_t)vly_philox(7, VLY_STREAM_TEST, (uint64_t)kind << 32 | i, 0).v[0];
+        const uint8_t byte =
+            (uint8_t)vly_philox(7, VLY_STREAM_TEST, (uint64_t)kind << 32 | i, 0).v[0];
         image[i] = (byte & 0x1f) == 0x12 || (byte & 0x9f) == 0x02 ? 0xea : byte;
     }
     vly_rom *rom = NULL;
@@ -52,12 +54,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     const vly_rom *rom = cartridge(data[0]);
     const unsigned drawn = data[1];
     vly_machine_init(&fast, rom);
-    const size_t room = offsetof(vly_machine, rng) + sizeof fast.rng, n = bytes - 2 < room ? bytes - 2 : room;
+    const size_t room = offsetof(vly_machine, rng) + sizeof fast.rng,
+                 n = bytes - 2 < room ? bytes - 2 : room;
     memcpy((uint8_t *)&fast, data + 2, n);
     vly_machine_repair(&fast, rom);
     slow = fast;
     for (int i = 0; i < 2; i++) {
-        vly_screens *const a = (drawn & 31) == (unsigned)i ? &fast_screens : NULL, *const b = a ? &slow_screens : NULL;
+        vly_screens *const a = (drawn & 31) == (unsigned)i ? &fast_screens : NULL,
+                           *const b = a ? &slow_screens : NULL;
         const int ended = vly_machine_frame(&fast, rom, a);
         check(vly_machine_frame_slowly(&slow, rom, b) == ended);
         check(memcmp(fast.ram, slow.ram, sizeof fast.ram) == 0);

@@ -16,14 +16,28 @@
 #include "envs/atari/machine.h"
 
 typedef enum {
-    ROMGEN_TIA, ROMGEN_CPU, ROMGEN_OPCODE, ROMGEN_TIMER, ROMGEN_PAL, ROMGEN_PADDLE, ROMGEN_LATE, ROMGEN_2K, ROMGEN_F8,
-    ROMGEN_F6, ROMGEN_F8SC, ROMGEN_F6SC, ROMGEN_E0, ROMGEN_FE, ROMGEN_DPC, ROMGEN_NOISE,
+    ROMGEN_TIA,
+    ROMGEN_CPU,
+    ROMGEN_OPCODE,
+    ROMGEN_TIMER,
+    ROMGEN_PAL,
+    ROMGEN_PADDLE,
+    ROMGEN_LATE,
+    ROMGEN_2K,
+    ROMGEN_F8,
+    ROMGEN_F6,
+    ROMGEN_F8SC,
+    ROMGEN_F6SC,
+    ROMGEN_E0,
+    ROMGEN_FE,
+    ROMGEN_DPC,
+    ROMGEN_NOISE,
     ROMGEN_COUNT
 } romgen_kind;
 
 static const char *const romgen_names[ROMGEN_COUNT] = {
-    "tia", "cpu", "opcode", "timer", "pal", "paddle", "late", "2k", "f8", "f6", "f8sc", "f6sc", "e0", "fe", "dpc",
-    "noise"};
+    "tia", "cpu", "opcode", "timer", "pal", "paddle", "late", "2k",
+    "f8",  "f6",  "f8sc",   "f6sc",  "e0",  "fe",     "dpc",  "noise"};
 
 typedef struct {
     uint64_t random;
@@ -39,11 +53,13 @@ static uint32_t romgen_next(romgen_state *g) { /* splitmix64 */
     z = (z ^ z >> 27) * 0x94d049bb133111ebull;
     return (uint32_t)(z >> 32 ^ z);
 }
-static unsigned romgen_below(romgen_state *g, unsigned n) { return romgen_next(g) % n; }
+static unsigned romgen_below(romgen_state *g, unsigned n) {
+    return romgen_next(g) % n;
+}
 static unsigned romgen_pick(romgen_state *g, const uint8_t *of, unsigned n) {
     return of[romgen_below(g, n)];
 }
-#define ROMGEN_PICK(g, ...)                                                                        \
+#define ROMGEN_PICK(g, ...) \
     romgen_pick(g, (const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
 
 static void romgen_emit(romgen_state *g, unsigned count, ...);
@@ -55,9 +71,11 @@ static void romgen_emit(romgen_state *g, unsigned count, ...) {
         g->code[g->n++] = (uint8_t)va_arg(list, unsigned);
     va_end(list);
 }
-#define EMIT(...)                                                                                  \
+#define EMIT(...) \
     romgen_emit(g, (unsigned)(sizeof((unsigned[]){__VA_ARGS__}) / sizeof(unsigned)), __VA_ARGS__)
-static unsigned romgen_here(const romgen_state *g) { return g->origin + g->n; }
+static unsigned romgen_here(const romgen_state *g) {
+    return g->origin + g->n;
+}
 static void romgen_branch(romgen_state *g, unsigned opcode, unsigned to) {
     EMIT(opcode, (to - (romgen_here(g) + 2)) & 0xff);
 }
@@ -65,7 +83,8 @@ static void romgen_absolute(romgen_state *g, unsigned opcode, unsigned a) {
     EMIT(opcode, a & 0xff, a >> 8);
 }
 
-/* ---- pieces that are special to a cartridge --------------------------------------------------- */
+/* ---- pieces that are special to a cartridge ---------------------------------------------------
+ */
 
 /* Somewhere in the tables that differ from bank to bank. */
 static unsigned romgen_table(romgen_state *g) {
@@ -123,7 +142,8 @@ static int romgen_is_switched(const romgen_state *g) {
     return g->kind >= ROMGEN_F8 && g->kind <= ROMGEN_DPC;
 }
 
-/* ---- programs --------------------------------------------------------------------------------- */
+/* ---- programs ---------------------------------------------------------------------------------
+ */
 
 static void romgen_clear_page0(romgen_state *g) {
     EMIT(0x78, 0xd8, 0xa2, 0xff, 0x9a, 0xa9, 0, 0xa2, 0); /* SEI CLD LDX #FF TXS LDA #0 LDX #0 */
@@ -159,8 +179,10 @@ static void romgen_display(romgen_state *g, int lines, unsigned outer_loops, int
                 if (romgen_below(g, 4) == 0) EMIT(0xa9, romgen_below(g, 256) & 0xfd, 0x85, 1);
                 continue;
             }
-            if (k < 55) romgen_absolute(g, 0xbd, romgen_table(g));
-            else if (k < 75) EMIT(0xa9, romgen_below(g, 256));
+            if (k < 55)
+                romgen_absolute(g, 0xbd, romgen_table(g));
+            else if (k < 75)
+                EMIT(0xa9, romgen_below(g, 256));
             else if (k < 85) {
                 EMIT(0xa5, romgen_below(g, 8), 0x95, 0x90 + romgen_below(g, 16));
                 continue;
@@ -201,10 +223,10 @@ static void romgen_tia_program(romgen_state *g) {
 }
 
 static unsigned romgen_length(unsigned op) {
-    static const uint8_t single[] = {
-        0x08, 0x28, 0x48, 0x68, 0x18, 0x38, 0x58, 0x78, 0xb8, 0xd8, 0xf8, 0x88, 0xc8, 0xca, 0xe8,
-        0xa8, 0x98, 0xaa, 0x8a, 0xba, 0x9a, 0x0a, 0x4a, 0x2a, 0x6a, 0x1a, 0x3a, 0x5a, 0x7a, 0xda,
-        0xea, 0xfa};
+    static const uint8_t single[] = {0x08, 0x28, 0x48, 0x68, 0x18, 0x38, 0x58, 0x78,
+                                     0xb8, 0xd8, 0xf8, 0x88, 0xc8, 0xca, 0xe8, 0xa8,
+                                     0x98, 0xaa, 0x8a, 0xba, 0x9a, 0x0a, 0x4a, 0x2a,
+                                     0x6a, 0x1a, 0x3a, 0x5a, 0x7a, 0xda, 0xea, 0xfa};
     if (memchr(single, (int)op, sizeof single)) return 1;
     unsigned mode = op >> 2 & 7;
     return mode == 0 || mode == 1 || mode == 2 || mode == 4 || mode == 5 ? 2 : 3;
@@ -245,16 +267,20 @@ static void romgen_cpu_program(romgen_state *g) {
     EMIT(0xe6, 0x80, 0xa6, 0x80, 0xa4, 0x81);
     for (unsigned i = count[romgen_below(g, 3)]; i; --i) {
         unsigned k = romgen_below(g, 100);
-        if (k < 4) EMIT(0x85, 2);
+        if (k < 4)
+            EMIT(0x85, 2);
         else if (k < 7)
-            EMIT(ROMGEN_PICK(g, 0x10, 0x30, 0x50, 0x70, 0x90, 0xb0, 0xd0, 0xf0),
-                 romgen_below(g, 4), 0xea, 0xea, 0xea);
-        else if (k < 10) EMIT(romgen_below(g, 10) < 6 ? 0xf8 : 0xd8);
-        else if (k < 13) EMIT(0x8d, ROMGEN_PICK(g, 0x94, 0x95, 0x96, 0x97), 0x02);
+            EMIT(ROMGEN_PICK(g, 0x10, 0x30, 0x50, 0x70, 0x90, 0xb0, 0xd0, 0xf0), romgen_below(g, 4),
+                 0xea, 0xea, 0xea);
+        else if (k < 10)
+            EMIT(romgen_below(g, 10) < 6 ? 0xf8 : 0xd8);
+        else if (k < 13)
+            EMIT(0x8d, ROMGEN_PICK(g, 0x94, 0x95, 0x96, 0x97), 0x02);
         else if (k < 17)
             EMIT(0xad, ROMGEN_PICK(g, 0x84, 0x85, 0x80, 0x82), 0x02, 0x85,
                  0x80 + romgen_below(g, 128));
-        else romgen_any_opcode(g);
+        else
+            romgen_any_opcode(g);
     }
     EMIT(0xa2, 0xff, 0x9a, 0xd8);
     unsigned loop = romgen_here(g);
@@ -272,7 +298,7 @@ static void romgen_opcode_program(romgen_state *g, unsigned op) {
     EMIT(0xd8, 0xa9, 2, 0x85, 0, 0x85, 2, 0x85, 2, 0x85, 2, 0xa9, 0, 0x85, 0, 0x85, 1);
     EMIT(0xa9, 40, 0x85, 0x81);
     unsigned loop = romgen_here(g);
-    EMIT(0xe6, 0x80, 0xd0, 2, 0xe6, 0x82);                           /* two counters */
+    EMIT(0xe6, 0x80, 0xd0, 2, 0xe6, 0x82); /* two counters */
     EMIT(0xa5, 0x80, 0x0a, 0x0a, 0x0a, 0x18, 0x65, 0x82, 0x65, 0x80, 0x45, 0x86, 0x85, 0x84);
     EMIT(0xa5, 0x84, 0x0a, 0x0a, 0x18, 0x65, 0x84, 0x69, 0x3b, 0x85, 0x84); /* a little generator */
     EMIT(0x45, 0x82, 0x85, 0x83, 0x4a, 0x45, 0x84, 0x85, 0x85);
@@ -283,12 +309,13 @@ static void romgen_opcode_program(romgen_state *g, unsigned op) {
     if (n == 1) EMIT(op);
     if (n == 2) EMIT(op, (op & 0x1f) == 0x09 || (op & 0x1f) == 0x0b ? romgen_below(g, 256) : at);
     if (n == 3) romgen_absolute(g, op, romgen_below(g, 2) ? at : 0xfe00 + romgen_below(g, 256));
-    EMIT(0x08, 0xd8, 0x18);                                             /* PHP CLD CLC */
-    EMIT(0x45, 0x90, 0x0a, 0x69, 0, 0x85, 0x90, 0xad, 0x84, 0x02, 0x45, 0x97, 0x0a, 0x69, 0, 0x85, 0x97); /* A, cycles */
-    EMIT(0x8a, 0x45, 0x91, 0x0a, 0x69, 0, 0x85, 0x91);                  /* X */
-    EMIT(0x98, 0x45, 0x92, 0x0a, 0x69, 0, 0x85, 0x92);                  /* Y */
-    EMIT(0xba, 0x8a, 0x45, 0x93, 0x0a, 0x69, 0, 0x85, 0x93);            /* SP */
-    EMIT(0x68, 0x45, 0x94, 0x0a, 0x69, 0, 0x85, 0x94);                  /* P */
+    EMIT(0x08, 0xd8, 0x18); /* PHP CLD CLC */
+    EMIT(0x45, 0x90, 0x0a, 0x69, 0, 0x85, 0x90, 0xad, 0x84, 0x02, 0x45, 0x97, 0x0a, 0x69, 0, 0x85,
+         0x97);                                              /* A, cycles */
+    EMIT(0x8a, 0x45, 0x91, 0x0a, 0x69, 0, 0x85, 0x91);       /* X */
+    EMIT(0x98, 0x45, 0x92, 0x0a, 0x69, 0, 0x85, 0x92);       /* Y */
+    EMIT(0xba, 0x8a, 0x45, 0x93, 0x0a, 0x69, 0, 0x85, 0x93); /* SP */
+    EMIT(0x68, 0x45, 0x94, 0x0a, 0x69, 0, 0x85, 0x94);       /* P */
     EMIT(0xa5, 0xa1, 0x45, 0x95, 0x0a, 0x69, 0, 0x85, 0x95, 0xa5, 0xa2, 0x45, 0x96, 0x85, 0x96);
     EMIT(0xa2, 0xff, 0x9a, 0xc6, 0x81, 0xf0, 3);
     romgen_absolute(g, 0x4c, loop);
@@ -314,7 +341,8 @@ static void romgen_timer_program(romgen_state *g) {
     romgen_absolute(g, 0x4c, frame);
 }
 
-/* ---- cartridges -------------------------------------------------------------------------------- */
+/* ---- cartridges --------------------------------------------------------------------------------
+ */
 
 static void romgen_put_vectors(uint8_t *end, unsigned entry) {
     for (int i = 1; i <= 3; ++i) {
@@ -350,10 +378,14 @@ static size_t romgen(romgen_kind kind, uint64_t seed, uint8_t rom[VLY_ROM_MAX_BY
         for (unsigned i = 0; i < n; ++i) rom[i] = (uint8_t)romgen_next(g);
         return n;
     }
-    if (kind == ROMGEN_CPU) romgen_cpu_program(g);
-    else if (kind == ROMGEN_TIMER) romgen_timer_program(g);
-    else if (kind == ROMGEN_OPCODE) romgen_opcode_program(g, (unsigned)seed & 0xff);
-    else romgen_tia_program(g);
+    if (kind == ROMGEN_CPU)
+        romgen_cpu_program(g);
+    else if (kind == ROMGEN_TIMER)
+        romgen_timer_program(g);
+    else if (kind == ROMGEN_OPCODE)
+        romgen_opcode_program(g, (unsigned)seed & 0xff);
+    else
+        romgen_tia_program(g);
     switch (kind) {
     case ROMGEN_2K: romgen_put_bank(g, rom, 2048, 0xf000); return 2048;
     case ROMGEN_F8: return romgen_banks(g, rom, 2);

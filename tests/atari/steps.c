@@ -1,9 +1,11 @@
-/* Steps one agent environment from bytes of actions: our side of peers.py and of the speed comparison.
+/* Steps one agent environment from bytes of actions: our side of peers.py and of the speed
+ * comparison.
  *
- *   atari_steps GAME ROMS PRESET SEED [sticky=0.25,episodic_life=1,max_frames=1000] < actions > rows
+ *   atari_steps GAME ROMS PRESET SEED [sticky=0.25,episodic_life=1,max_frames=1000] < actions >
+ * rows
  *
- * A row per step: reward, flags, crc32 of the picture; row 0 is the reset's. With time=N instead, N steps of
- * random actions, and their number per second of processor time is printed. */
+ * A row per step: reward, flags, crc32 of the picture; row 0 is the reset's. With time=N instead, N
+ * steps of random actions, and their number per second of processor time is printed. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -15,7 +15,9 @@ typedef struct {
     float reward, score;
 } player;
 
-static vly_rows rows(player *p) { return (vly_rows){p->obs, p->env.obs.bytes, &p->reward, &p->score, &p->flags}; }
+static vly_rows rows(player *p) {
+    return (vly_rows){p->obs, p->env.obs.bytes, &p->reward, &p->score, &p->flags};
+}
 
 static void begin(player *p, uint64_t seed) {
     p->state = aligned_alloc(64, p->env.state_bytes);
@@ -25,7 +27,9 @@ static void begin(player *p, uint64_t seed) {
     p->env.reset(&p->env, p->state, seed, rows(p));
 }
 
-static void step(player *p, int action) { p->env.step(&p->env, p->state, 1, &action, rows(p)); }
+static void step(player *p, int action) {
+    p->env.step(&p->env, p->state, 1, &action, rows(p));
+}
 
 static void end(player *p) {
     free(p->state);
@@ -61,7 +65,8 @@ static void gymnasium_ids_bring_their_settings(void) {
     CHECK(vly_atari_named("ALE/-v5", &o) == NULL);
     CHECK(vly_atari_named("ALE/Pong-v4", &o) == NULL);
     CHECK(vly_atari_named("", &o) == NULL);
-    for (int i = 0; i < VLY_ATARI_GAMES; i++) CHECK(vly_atari_named(vly_atari_games[i].name, &o) == &vly_atari_games[i]);
+    for (int i = 0; i < VLY_ATARI_GAMES; i++)
+        CHECK(vly_atari_named(vly_atari_games[i].name, &o) == &vly_atari_games[i]);
     CHECK(vly_atari_preset(&o, "nature") != VLY_OK);
     CHECK(strstr(vly_error_text(), "machado"));
 }
@@ -95,13 +100,15 @@ static void a_file_of_the_name_that_is_another_rom_is_named(void) {
 
 /* 4 KB: a colour from RAM on every line, RAM from the stick, 262 lines a frame. */
 static void make_rom(uint8_t rom[4096]) {
-    static const uint8_t code[] = {
-        0x78, 0xD8, 0xA2, 0xFF, 0x9A,                               /* SEI CLD LDX #FF TXS */
-        0xA9, 2, 0x85, 0, 0x85, 2, 0x85, 2, 0x85, 2, 0xA9, 0, 0x85, 0, /* three lines of VSYNC */
-        0xAD, 0x80, 0x02, 0x65, 0x90, 0x85, 0x90,                   /* LDA SWCHA, ADC 90, STA 90 */
-        0xA4, 0x90, 0xA2, 129,                                      /* LDY 90, LDX #129 */
-        0x85, 2, 0x84, 9, 0xC8, 0x85, 2, 0x84, 9, 0xC8, 0xCA, 0xD0, 0xF3, /* two lines each */
-        0x4C, 5, 0xF0};
+    static const uint8_t code[] = {0x78, 0xD8, 0xA2, 0xFF, 0x9A, /* SEI CLD LDX #FF TXS */
+                                   0xA9, 2,    0x85, 0,    0x85, 2,    0x85, 2,
+                                   0x85, 2,    0xA9, 0,    0x85, 0, /* three lines of VSYNC */
+                                   0xAD, 0x80, 0x02, 0x65, 0x90, 0x85, 0x90, /* LDA SWCHA, ADC 90,
+                                                                                STA 90 */
+                                   0xA4, 0x90, 0xA2, 129,                    /* LDY 90, LDX #129 */
+                                   0x85, 2,    0x84, 9,    0xC8, 0x85, 2,    0x84,
+                                   9,    0xC8, 0xCA, 0xD0, 0xF3, /* two lines each */
+                                   0x4C, 5,    0xF0};
     memset(rom, 0xEA, 4096);
     memcpy(rom, code, sizeof code);
     rom[0xFFC] = 0, rom[0xFFD] = 0xF0, rom[0xFFE] = 0, rom[0xFFF] = 0xF0;
@@ -140,13 +147,16 @@ static void many_at_once_are_as_one_by_one(void) {
     for (int i = 0; i < N; i++) {
         open_generated(&one[i], NULL);
         begin(&one[i], (uint64_t)i);
-        all.env.reset(&all.env, states + (size_t)i * all.env.state_bytes, (uint64_t)i, vly_rows_at(out, (size_t)i));
+        all.env.reset(&all.env, states + (size_t)i * all.env.state_bytes, (uint64_t)i,
+                      vly_rows_at(out, (size_t)i));
     }
     for (int t = 0; t < 60; t++) {
         int32_t action[N];
-        for (int i = 0; i < N; i++) action[i] = (t * 7 + i) % all.env.actions, step(&one[i], action[i]);
+        for (int i = 0; i < N; i++)
+            action[i] = (t * 7 + i) % all.env.actions, step(&one[i], action[i]);
         all.env.step(&all.env, states, N, action, out);
-        for (int i = 0; i < N; i++) CHECK_EQ(memcmp(obs + (size_t)i * all.env.obs.bytes, one[i].obs, all.env.obs.bytes), 0);
+        for (int i = 0; i < N; i++)
+            CHECK_EQ(memcmp(obs + (size_t)i * all.env.obs.bytes, one[i].obs, all.env.obs.bytes), 0);
     }
     for (int i = 0; i < N; i++) end(&one[i]);
     free(states), free(obs);
@@ -192,7 +202,8 @@ static void options_out_of_range_are_refused(void) {
     CHECK_EQ(vly_atari_open_image(&env, g, rom, sizeof rom, &args), VLY_EINVAL);
     CHECK(strstr(vly_error_text(), "it has 0, 1"));
     o.mode = -1, o.size = 300;
-    CHECK_EQ(vly_atari_open_image(&env, vly_atari_game_find("koolaid"), rom, sizeof rom, &args), VLY_EINVAL);
+    CHECK_EQ(vly_atari_open_image(&env, vly_atari_game_find("koolaid"), rom, sizeof rom, &args),
+             VLY_EINVAL);
     o.size = 84, o.sticky = NAN;
     CHECK_EQ(vly_atari_open_image(&env, g, rom, sizeof rom, &args), VLY_EINVAL);
     CHECK(vly_atari_open_image(&env, vly_atari_game_find("koolaid"), rom, 100, NULL) != VLY_OK);
@@ -209,7 +220,8 @@ static vly_rom *rom_of(const vly_atari_game *game) {
     return rom;
 }
 
-/* crc32 over RAM, then screen, of 2,000 frames as ALE 0.12.1 gave them: random_seed 11, sticky 0.25. */
+/* crc32 over RAM, then screen, of 2,000 frames as ALE 0.12.1 gave them: random_seed 11, sticky
+ * 0.25. */
 static void frames_are_ales(const char *name, uint32_t gold) {
     const vly_atari_game *game = vly_atari_game_find(name);
     vly_rom *rom = rom_of(game);
@@ -256,7 +268,8 @@ static void frames_not_drawn_are_not_missed(const char *name) {
         CHECK_EQ(memcmp(v.ram, e.machine.ram, 128), 0);
         static uint8_t screen[VLY_SCREEN_BYTES];
         vly_atari_screen(&p.env, p.state, screen);
-        CHECK_EQ(memcmp(screen, vly_machine_screen(&e.machine, &screens), 160 * (size_t)v.height), 0);
+        CHECK_EQ(memcmp(screen, vly_machine_screen(&e.machine, &screens), 160 * (size_t)v.height),
+                 0);
     }
     vly_rom_destroy(rom);
     end(&p);
@@ -274,20 +287,15 @@ int main(void) {
     options_out_of_range_are_refused();
     uint8_t found[VLY_ATARI_GAMES];
     if (vly_atari_rom_scan(NULL, found) < VLY_ATARI_GAMES)
-        SKIP("some Atari ROMs are not here: `make roms` fetches them (the tests without ROMs passed)");
+        SKIP("some Atari ROMs are not here: `make roms` fetches them (the tests without ROMs "
+             "passed)");
     static const struct {
         const char *name;
         uint32_t crc;
     } gold[] = {
-        {"pong", 0xd881aa59u},
-        {"breakout", 0x81f959d2u},
-        {"tetris", 0xdc73118eu},
-        {"pitfall2", 0x2662cd3du},
-        {"klax", 0x5db5a9afu},
-        {"robotank", 0x1003ccc7u},
-        {"jamesbond", 0x766f4541u},
-        {"pacman", 0x7d49e59du},
-        {"space_invaders", 0x9317f7bfu},
+        {"pong", 0xd881aa59u},      {"breakout", 0x81f959d2u}, {"tetris", 0xdc73118eu},
+        {"pitfall2", 0x2662cd3du},  {"klax", 0x5db5a9afu},     {"robotank", 0x1003ccc7u},
+        {"jamesbond", 0x766f4541u}, {"pacman", 0x7d49e59du},   {"space_invaders", 0x9317f7bfu},
     };
     for (size_t i = 0; i < sizeof gold / sizeof *gold; i++) {
         frames_are_ales(gold[i].name, gold[i].crc);

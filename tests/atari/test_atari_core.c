@@ -1,5 +1,5 @@
-/* The console by itself: what was equal to the reference once (tests/atari/test_atari_lockstep.c) stays
- * as it is, whatever is drawn or copied on the way.
+/* The console by itself: what was equal to the reference once (tests/atari/test_atari_lockstep.c)
+ * stays as it is, whatever is drawn or copied on the way.
  *
  *   test_atari_core --golden      // prints the table below anew, after a lockstep run
  */
@@ -150,7 +150,8 @@ static void decoded_code_does_what_single_instructions_do(void) {
                 if (memcmp(&fast, &slow, sizeof fast) == 0 &&
                     memcmp(&fast_screens, &slow_screens, sizeof fast_screens) == 0)
                     continue;
-                fprintf(stderr, "%s %d, frame %d: fast and slow differ\n", romgen_names[k], seed, i);
+                fprintf(stderr, "%s %d, frame %d: fast and slow differ\n", romgen_names[k], seed,
+                        i);
                 exit(TEST_FAIL);
             }
             vly_rom_destroy(rom);

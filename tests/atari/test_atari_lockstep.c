@@ -4,9 +4,9 @@
  *   test_atari_lockstep KIND FIRST COUNT FRAMES
  *   test_atari_lockstep FILE.bin FRAMES SEED   // a ROM of yours
  *
- * Known to differ: dpc 2, where a frame ends within a displayed line (eight pixels of one line), cpu 97,
- * whose bytes ALE takes for a cartridge type that no game here has, and noise, which runs code out of
- * the TIA's registers.
+ * Known to differ: dpc 2, where a frame ends within a displayed line (eight pixels of one line),
+ * cpu 97, whose bytes ALE takes for a cartridge type that no game here has, and noise, which runs
+ * code out of the TIA's registers.
  *
  * ALE runs in a process of its own (ale_trace.py), under the name of a game whose start is plain:
  * Amidar presses RESET and no more. VLY_PYTHON names a Python that can import ale_py.
@@ -38,8 +38,8 @@ typedef struct {
     vly_controls controls;
 } console;
 
-static const uint8_t action_stick[18] = {
-    0, 16, 1, 8, 4, 2, 9, 5, 10, 6, 17, 24, 20, 18, 25, 21, 26, 22};
+static const uint8_t action_stick[18] = {0, 16, 1,  8,  4,  2,  9,  5,  10,
+                                         6, 17, 24, 20, 18, 25, 21, 26, 22};
 
 static void frame(console *c, vly_controls controls) {
     vly_machine_set_controls(&c->m, c->rom, &controls);
@@ -65,9 +65,12 @@ static void act(console *c, int action) {
     frame(c, c->controls);
 }
 
-/* ---- comparing -------------------------------------------------------------------------------- */
+/* ---- comparing --------------------------------------------------------------------------------
+ */
 
-static int read_all(FILE *f, void *to, size_t n) { return fread(to, 1, n, f) == n; }
+static int read_all(FILE *f, void *to, size_t n) {
+    return fread(to, 1, n, f) == n;
+}
 
 static int first_difference(const uint8_t *a, const uint8_t *b, int n) {
     for (int i = 0; i < n; ++i)
@@ -105,16 +108,19 @@ static int compare(FILE *trace, const uint8_t *bytes, size_t n, const char *name
         CHECK(read_all(trace, &label, 1) && read_all(trace, ram, sizeof ram));
         CHECK(read_all(trace, screen, (size_t)head[0] * 160));
         if (!ok) continue;
-        if (label == 255) reset(&c);
-        else act(&c, label);
+        if (label == 255)
+            reset(&c);
+        else
+            act(&c, label);
         int r = first_difference(ram, c.m.ram, 128);
         int s = first_difference(screen, vly_machine_screen(&c.m, &c.screens), height * 160);
         if (r < 0 && s < 0) continue;
         if (unequal++ == 0)
-            fprintf(stderr, "%s: record %d action %d: RAM[%02x] %02x, not %02x; screen (%d,%d) "
-                    "%02x, not %02x\n", name, i, label, r < 0 ? 0 : r + 0x80,
-                    r < 0 ? 0 : c.m.ram[r], r < 0 ? 0 : ram[r], s < 0 ? -1 : s % 160,
-                    s < 0 ? -1 : s / 160,
+            fprintf(stderr,
+                    "%s: record %d action %d: RAM[%02x] %02x, not %02x; screen (%d,%d) "
+                    "%02x, not %02x\n",
+                    name, i, label, r < 0 ? 0 : r + 0x80, r < 0 ? 0 : c.m.ram[r],
+                    r < 0 ? 0 : ram[r], s < 0 ? -1 : s % 160, s < 0 ? -1 : s / 160,
                     s < 0 ? 0 : vly_machine_screen(&c.m, &c.screens)[s], s < 0 ? 0 : screen[s]);
         if (unequal == 1)
             for (int y = 0; y < height; ++y)
@@ -136,7 +142,8 @@ static int lockstep(romgen_kind kind, int first, int count, int frames) {
     static uint8_t rom[VLY_ROM_MAX_BYTES];
     int bad = 0;
     CHECK(mkdtemp(dir));
-    size_t used = (size_t)snprintf(command, sizeof command, "%s tests/atari/ale_trace.py", python());
+    size_t used = (size_t)snprintf(command, sizeof command, "%s tests/atari/ale_trace.py",
+                                   python());
     for (int i = 0; i < count; ++i) {
         size_t n = romgen(kind, (uint64_t)(first + i), rom);
         snprintf(path, sizeof path, "%s/%d", dir, i);
@@ -175,8 +182,8 @@ static int lockstep_file(const char *file, int frames, int seed) {
     CHECK(mkdtemp(dir));
     snprintf(path, sizeof path, "%s/amidar.bin", dir);
     write_file(path, rom, n);
-    snprintf(command, sizeof command, "%s tests/atari/ale_trace.py %s %d %d", python(), path, frames,
-             seed);
+    snprintf(command, sizeof command, "%s tests/atari/ale_trace.py %s %d %d", python(), path,
+             frames, seed);
     FILE *trace = popen(command, "r");
     CHECK(trace);
     int unequal = compare(trace, rom, n, file);

@@ -4,14 +4,17 @@
 #include "envs/atari/palette.h"
 #include "envs/atari/resize.h"
 
-static uint32_t lcg(uint32_t *s) { return *s = *s * 1664525u + 1013904223u; }
+static uint32_t lcg(uint32_t *s) {
+    return *s = *s * 1664525u + 1013904223u;
+}
 
 /* Blocks of cells x cells random bytes: large flat areas and exact halves, as games have. */
 static void draw(uint8_t *image, int height, uint32_t seed, int cells) {
     for (int y = 0; y < height; y += cells)
         for (int x = 0; x < 160; x += cells) {
             const uint8_t v = (uint8_t)(lcg(&seed) >> 24);
-            for (int j = y; j < y + cells && j < height; j++) memset(image + 160 * j + x, v, (size_t)cells);
+            for (int j = y; j < y + cells && j < height; j++)
+                memset(image + 160 * j + x, v, (size_t)cells);
         }
 }
 
@@ -20,33 +23,18 @@ static void resizing_is_opencvs_inter_area(void) {
         int height, size;
         uint32_t crc; /* of the results for cells 1, 2 and 5: cv2 5.0.0, x86-64 */
     } gold[] = {
-        {210, 84, 0x141db624u},
-        {210, 20, 0xf36cf126u},
-        {210, 64, 0x9b19c332u},
-        {210, 96, 0x6e25dc4eu},
-        {210, 160, 0x0754868bu},
-        {214, 84, 0x734b068du},
-        {214, 20, 0x3cdb1541u},
-        {214, 64, 0x9848c3b2u},
-        {214, 96, 0x18e1411eu},
-        {214, 160, 0x528fcfbau},
-        {220, 84, 0x1f1fa961u},
-        {220, 20, 0x5349e02au},
-        {220, 64, 0x8af9f42au},
-        {220, 96, 0x358224c8u},
-        {220, 160, 0xc5fe2064u},
-        {230, 84, 0x4914d71cu},
-        {230, 20, 0xbd2e162fu},
-        {230, 64, 0xc2b899f5u},
-        {230, 96, 0xf66012b4u},
-        {230, 160, 0x668b8642u},
-        {250, 84, 0xd8f519eau},
-        {250, 20, 0xaf9645a6u},
-        {250, 64, 0x9b214418u},
-        {250, 96, 0xa2c595bbu},
+        {210, 84, 0x141db624u},  {210, 20, 0xf36cf126u},  {210, 64, 0x9b19c332u},
+        {210, 96, 0x6e25dc4eu},  {210, 160, 0x0754868bu}, {214, 84, 0x734b068du},
+        {214, 20, 0x3cdb1541u},  {214, 64, 0x9848c3b2u},  {214, 96, 0x18e1411eu},
+        {214, 160, 0x528fcfbau}, {220, 84, 0x1f1fa961u},  {220, 20, 0x5349e02au},
+        {220, 64, 0x8af9f42au},  {220, 96, 0x358224c8u},  {220, 160, 0xc5fe2064u},
+        {230, 84, 0x4914d71cu},  {230, 20, 0xbd2e162fu},  {230, 64, 0xc2b899f5u},
+        {230, 96, 0xf66012b4u},  {230, 160, 0x668b8642u}, {250, 84, 0xd8f519eau},
+        {250, 20, 0xaf9645a6u},  {250, 64, 0x9b214418u},  {250, 96, 0xa2c595bbu},
         {250, 160, 0x9a318e06u},
     };
-    static uint8_t image[250 * 160], fast[160 * 160 + 1], plain[160 * 160 + 1], colour[160 * 160 * 3];
+    static uint8_t image[250 * 160], fast[160 * 160 + 1], plain[160 * 160 + 1],
+        colour[160 * 160 * 3];
     for (size_t i = 0; i < sizeof gold / sizeof *gold; i++) {
         const int size = gold[i].size, n = size * size;
         vly_area area;
@@ -94,13 +82,15 @@ static void pooling_is_the_maximum_of_colours_not_of_indices(void) {
     uint8_t lut[256], a[1000], b[1000], fast[1001], plain[1001];
     uint32_t seed = 3;
     for (int i = 0; i < 256; i++) lut[i] = (uint8_t)(lcg(&seed) >> 24);
-    for (int i = 0; i < 1000; i++) a[i] = (uint8_t)(lcg(&seed) >> 24), b[i] = (uint8_t)(lcg(&seed) >> 24);
+    for (int i = 0; i < 1000; i++)
+        a[i] = (uint8_t)(lcg(&seed) >> 24), b[i] = (uint8_t)(lcg(&seed) >> 24);
     for (size_t n = 0; n < 1000; n += 37) {
         memset(fast, 0x5A, sizeof fast), memset(plain, 0x5A, sizeof plain);
         vly_pool_lookup(lut, a, b, n, fast);
         vly_pool_lookup_reference(lut, a, b, n, plain);
         CHECK_EQ(memcmp(fast, plain, sizeof fast), 0);
-        for (size_t i = 0; i < n; i++) CHECK_EQ(plain[i], lut[a[i]] > lut[b[i]] ? lut[a[i]] : lut[b[i]]);
+        for (size_t i = 0; i < n; i++)
+            CHECK_EQ(plain[i], lut[a[i]] > lut[b[i]] ? lut[a[i]] : lut[b[i]]);
         vly_pool_lookup(lut, a, NULL, n, fast);
         for (size_t i = 0; i < n; i++) CHECK_EQ(fast[i], lut[a[i]]);
     }

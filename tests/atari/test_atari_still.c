@@ -1,7 +1,9 @@
-/* An actor of the 2600 keeps no pictures: what it shows must not depend on what was in memory before.
+/* An actor of the 2600 keeps no pictures: what it shows must not depend on what was in memory
+ * before.
  *
- *   test_atari_still                 // codes, generated cartridges, and five games where ROMs are found
- *   test_atari_still STEPS [GAME]    // every game (or one) for so many steps, and the most that its stills took
+ *   test_atari_still                 // codes, generated cartridges, and five games where ROMs are
+ * found test_atari_still STEPS [GAME]    // every game (or one) for so many steps, and the most
+ * that its stills took
  */
 #include "tests/atari/romgen.h"
 #include "tests/kit/check.h"
@@ -12,7 +14,9 @@
 
 /* ---- the code of pictures ---- */
 
-static uint32_t next(uint32_t *random) { return *random = *random * 1664525u + 1013904223u; }
+static uint32_t next(uint32_t *random) {
+    return *random = *random * 1664525u + 1013904223u;
+}
 
 /* 0 noise, 1 runs of three colours, 2 rows that repeat, 3 runs of many colours. */
 static void draw_some(uint8_t *picture, int kind, uint32_t *random) {
@@ -24,8 +28,11 @@ static void draw_some(uint8_t *picture, int kind, uint32_t *random) {
         }
         for (int x = 0; x < VLY_SCREEN_WIDTH; x++) {
             const uint32_t r = next(random) >> 8;
-            if (kind == 0) row[x] = (uint8_t)r;
-            else row[x] = x > 0 && r % 16 ? row[x - 1] : (uint8_t)(kind == 3 ? r >> 8 : (r >> 8) % 3);
+            if (kind == 0)
+                row[x] = (uint8_t)r;
+            else
+                row[x] = x > 0 && r % 16 ? row[x - 1]
+                                         : (uint8_t)(kind == 3 ? r >> 8 : (r >> 8) % 3);
         }
     }
 }
@@ -55,7 +62,8 @@ static void what_is_coded_comes_back(void) {
     free(still);
 }
 
-/* Every byte of the code and of its header may be wrong. The allocation ends where the room does. */
+/* Every byte of the code and of its header may be wrong. The allocation ends where the room does.
+ */
 static void a_broken_code_is_refused_or_drawn(void) {
     static vly_screens screens;
     static uint8_t third[VLY_SCREEN_BYTES];
@@ -64,17 +72,20 @@ static void a_broken_code_is_refused_or_drawn(void) {
     uint32_t random = 9;
     int refused = 0;
     for (int i = 0; i < 3000; i++) {
-        for (int k = 0; k < ROOM; k++) still->code[k] = (uint8_t)(next(&random) >> 20) & (i % 3 ? 0xff : 0x3f);
+        for (int k = 0; k < ROOM; k++)
+            still->code[k] = (uint8_t)(next(&random) >> 20) & (i % 3 ? 0xff : 0x3f);
         still->bytes = next(&random) >> 8 & 1023;
         still->third = (uint8_t)(i & 1);
-        still->rows[0] = (uint16_t)(next(&random) >> 24), still->rows[1] = (uint16_t)(next(&random) >> 24);
+        still->rows[0] = (uint16_t)(next(&random) >> 24),
+        still->rows[1] = (uint16_t)(next(&random) >> 24);
         refused += vly_still_draw(still, ROOM, NULL, 210, &screens, third) != 0;
     }
     CHECK(refused > 1000);
     free(still);
 }
 
-/* Where no code fits, the frames since are drawn again: all cartridges, those whose frames do not end too. */
+/* Where no code fits, the frames since are drawn again: all cartridges, those whose frames do not
+ * end too. */
 static void frames_since_are_drawn_too(void) {
     static uint8_t rom[VLY_ROM_MAX_BYTES], before[VLY_SCREEN_BYTES], was[VLY_SCREEN_BYTES];
     static vly_screens screens, out;
@@ -93,15 +104,21 @@ static void frames_since_are_drawn_too(void) {
             memcpy(was, vly_machine_screen(&m, &screens), bytes);
             (void)vly_machine_frame(&m, cart, &screens);
             if (i < 3) continue;
-            if (i == 3) CHECK_EQ(vly_still_take(still, VLY_STILL_MOST, &m, height, &screens, was), 0);
-            else CHECK_EQ(vly_still_extend(still, still->bytes + 20 * sizeof(vly_wires), &m, &m.wires, 1), 0);
+            if (i == 3)
+                CHECK_EQ(vly_still_take(still, VLY_STILL_MOST, &m, height, &screens, was), 0);
+            else
+                CHECK_EQ(
+                    vly_still_extend(still, still->bytes + 20 * sizeof(vly_wires), &m, &m.wires, 1),
+                    0);
             memset(&out, 0x5a, sizeof out);
             CHECK_EQ(vly_still_draw(still, VLY_STILL_MOST, cart, height, &out, before), 0);
-            for (int b = 0; b < 2; b++) CHECK_EQ(memcmp(out.pixels[b], screens.pixels[b], bytes), 0);
+            for (int b = 0; b < 2; b++)
+                CHECK_EQ(memcmp(out.pixels[b], screens.pixels[b], bytes), 0);
             CHECK_EQ(memcmp(before, was, bytes), 0);
             CHECK_EQ(still->front, m.tia.front);
         }
-        CHECK_EQ(vly_still_extend(still, still->bytes + 20 * sizeof(vly_wires), &m, &m.wires, 1), -1);
+        CHECK_EQ(vly_still_extend(still, still->bytes + 20 * sizeof(vly_wires), &m, &m.wires, 1),
+                 -1);
         vly_rom_destroy(cart);
     }
     free(still);
@@ -128,7 +145,8 @@ static vly_rows row_of(player *p, const vly_env *env) {
 }
 
 static void compare(const vly_env *env, player p[2], size_t height, int step) {
-    const int same = p[0].flags == p[1].flags && p[0].reward == p[1].reward && memcmp(p[0].obs, p[1].obs, env->obs.bytes) == 0;
+    const int same = p[0].flags == p[1].flags && p[0].reward == p[1].reward &&
+                     memcmp(p[0].obs, p[1].obs, env->obs.bytes) == 0;
     if (!same) fprintf(stderr, "%s: step %d\n", env->name, step);
     CHECK(same);
     CHECK_EQ(memcmp(p[0].state, p[1].state, env->state_bytes), 0);
@@ -183,7 +201,9 @@ static void generated_cartridges_too(void) {
         vly_env env;
         const size_t n = romgen((romgen_kind)(i % ROMGEN_COUNT), (uint64_t)i, rom);
         const vly_atari_options o = options_of(i);
-        if (vly_atari_open_image(&env, vly_atari_game_find("koolaid"), rom, n, &(vly_env_args){.atari = &o}) != VLY_OK) continue;
+        if (vly_atari_open_image(&env, vly_atari_game_find("koolaid"), rom, n,
+                                 &(vly_env_args){.atari = &o}) != VLY_OK)
+            continue;
         (void)nothing_comes_from_the_stack(&env, 30);
         env.close(&env);
     }
@@ -195,18 +215,21 @@ static int a_game(const char *name, int which, int steps) {
     const vly_atari_options o = options_of(which);
     if (vly_atari_open(&env, name, &(vly_env_args){.atari = &o}) != VLY_OK) return 0;
     const int most = nothing_comes_from_the_stack(&env, steps);
-    printf("%s: preset %s, skip %d, %zu bytes, of them at most %d for older lines\n", name, o.preset, o.frame_skip, env.state_bytes, most);
+    printf("%s: preset %s, skip %d, %zu bytes, of them at most %d for older lines\n", name,
+           o.preset, o.frame_skip, env.state_bytes, most);
     fflush(stdout);
     env.close(&env);
     return 1;
 }
 
 int main(int argc, char **argv) {
-    static const char *const games[] = {"pong", "journey_escape", "qbert", "tic_tac_toe_3d", "alien"};
+    static const char *const games[] = {"pong", "journey_escape", "qbert", "tic_tac_toe_3d",
+                                        "alien"};
     if (argc > 1) {
         for (int g = 0; g < VLY_ATARI_GAMES; g++)
             if (argc < 3 || strcmp(vly_atari_games[g].name, argv[2]) == 0)
-                for (int which = 0; which < 4; which++) CHECK(a_game(vly_atari_games[g].name, which * 5, atoi(argv[1])));
+                for (int which = 0; which < 4; which++)
+                    CHECK(a_game(vly_atari_games[g].name, which * 5, atoi(argv[1])));
         return TEST_PASS;
     }
     what_is_coded_comes_back();
@@ -215,6 +238,8 @@ int main(int argc, char **argv) {
     generated_cartridges_too();
     for (int g = 0; g < 5; g++)
         for (int which = 0; which < 5; which++)
-            if (!a_game(games[g], which + g, 60)) SKIP("Atari ROMs are not here: `make roms` fetches them (the tests without ROMs passed)");
+            if (!a_game(games[g], which + g, 60))
+                SKIP("Atari ROMs are not here: `make roms` fetches them (the tests without ROMs "
+                     "passed)");
     return TEST_PASS;
 }

@@ -2,14 +2,18 @@
 #include "tests/kit/check.h"
 
 static void exp_log_and_tanh_are_right_to_a_few_ulp(void) {
-    for (double x = -87.0; x < 88.0; x += 0.00137) CHECK(fabs(vly_expf((float)x) / exp((double)(float)x) - 1) < 2.5e-7);
+    for (double x = -87.0; x < 88.0; x += 0.00137)
+        CHECK(fabs(vly_expf((float)x) / exp((double)(float)x) - 1) < 2.5e-7);
     for (double x = 1e-37; x < 3e38; x *= 1.00731) {
         const double want = log((double)(float)x);
         CHECK(fabs(vly_logf((float)x) - want) <= 2.4e-7 * fabs(want) + 1e-12);
     }
-    for (double x = -12.0; x < 12.0; x += 0.00091) CHECK(fabs(vly_tanhf((float)x) - tanh((double)(float)x)) < 3.6e-7);
-    CHECK(vly_expf(-200.0f) == 0.0f && vly_expf(0.0f) == 1.0f && isnan(vly_expf(NAN)) && vly_expf(200.0f) > 3.3e38f);
-    CHECK(vly_logf(1.0f) == 0.0f && isinf(vly_logf(0.0f)) && isnan(vly_logf(-1.0f)) && isnan(vly_logf(NAN)) && isinf(vly_logf(INFINITY)));
+    for (double x = -12.0; x < 12.0; x += 0.00091)
+        CHECK(fabs(vly_tanhf((float)x) - tanh((double)(float)x)) < 3.6e-7);
+    CHECK(vly_expf(-200.0f) == 0.0f && vly_expf(0.0f) == 1.0f && isnan(vly_expf(NAN)) &&
+          vly_expf(200.0f) > 3.3e38f);
+    CHECK(vly_logf(1.0f) == 0.0f && isinf(vly_logf(0.0f)) && isnan(vly_logf(-1.0f)) &&
+          isnan(vly_logf(NAN)) && isinf(vly_logf(INFINITY)));
     CHECK(vly_tanhf(0.0f) == 0.0f && vly_tanhf(30.0f) == 1.0f && vly_tanhf(-30.0f) == -1.0f);
 }
 
@@ -21,7 +25,8 @@ static void sampling_follows_the_softmax(void) {
     for (int a = 0; a < 5; a++) total += want[a] = exp(z[a]);
     for (int i = 0; i < DRAWS; i++) {
         float logp;
-        const int a = vly_rule_sample(5, z, vly_unit(vly_philox(3, VLY_STREAM_TEST, 9, (uint32_t)i).v[0]), &logp);
+        const int a = vly_rule_sample(
+            5, z, vly_unit(vly_philox(3, VLY_STREAM_TEST, 9, (uint32_t)i).v[0]), &logp);
         CHECK_NEAR(logp, log(want[a] / total), 1e-6);
         CHECK(logp == vly_rule_logp(5, z, a));
         seen[a]++;

@@ -1,5 +1,6 @@
-/* Random bytes as a configuration file: errors are words, never a crash. What is accepted survives being saved.
- *   cmake --preset fuzz && cmake --build --preset fuzz && build-fuzz/fuzz_config tests/fuzz/config */
+/* Random bytes as a configuration file: errors are words, never a crash. What is accepted survives
+ * being saved. cmake --preset fuzz && cmake --build --preset fuzz && build-fuzz/fuzz_config
+ * tests/fuzz/config */
 #include <stdlib.h>
 #include <string.h>
 #include "common/config/config.h"
@@ -21,7 +22,8 @@ static void survives(const vly_config *config) {
     fclose(out);
     check(vly_config_parse(text, n, "printed", &given) == VLY_OK);
     check(vly_config_defaults(&back) == VLY_OK);
-    for (int i = 0; i < given.n; i++) check(vly_config_set(&back, given.v[i].key, given.v[i].value) == VLY_OK);
+    for (int i = 0; i < given.n; i++)
+        check(vly_config_set(&back, given.v[i].key, given.v[i].value) == VLY_OK);
     out = open_memstream(&again, &m);
     vly_config_print(&back, out);
     fclose(out);
@@ -36,8 +38,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     vly_assignments given = {0};
     vly_error_clear();
     vly_status status = vly_config_parse((const char *)data, bytes, "fuzz", &given);
-    if (status != VLY_OK) check(vly_error_text()[0] != '\0');
-    else if (vly_config_resolve(&config, &given, "cartpole", "classic") == VLY_OK) survives(&config);
+    if (status != VLY_OK)
+        check(vly_error_text()[0] != '\0');
+    else if (vly_config_resolve(&config, &given, "cartpole", "classic") == VLY_OK)
+        survives(&config);
     vly_assignments_free(&given);
     return 0;
 }

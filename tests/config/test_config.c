@@ -31,7 +31,8 @@ static void no_option_stands_twice(void) {
     int n;
     const vly_option *o = vly_config_options(&n);
     for (int i = 0; i < n; i++)
-        for (int k = 0; k < i; k++) CHECK(strcmp(o[i].section, o[k].section) || strcmp(o[i].key, o[k].key));
+        for (int k = 0; k < i; k++)
+            CHECK(strcmp(o[i].section, o[k].section) || strcmp(o[i].key, o[k].key));
 }
 
 static void values_are_read_as_people_write_them(void) {
@@ -54,18 +55,25 @@ static void values_are_read_as_people_write_them(void) {
     CHECK_EQ(config.atari.full_actions, 1);
     CHECK_OK(vly_config_set(&config, "pool.schedule", "async"));
     CHECK_EQ(config.pool.schedule, VLY_SCHEDULE_ASYNC);
-    CHECK_OK(vly_config_set(&config, "run.seed", "9000000000000000001")); /* beyond a double's digits */
+    CHECK_OK(vly_config_set(&config, "run.seed", "9000000000000000001")); /* beyond a double's
+                                                                             digits */
     CHECK_EQ(config.run.seed, 9000000000000000001);
 }
 
 static void bad_values_say_what_is_allowed(void) {
     static const char *const bad[][3] = {
-        {"ppo.lr", "7", "from 0 to 1"},          {"ppo.lr", "nan", "from 0 to 1"},
-        {"ppo.lr", "0.1x", "'0.1x'"},            {"ppo.epochs", "0", "from 1 to 1000"},
-        {"ppo.epochs", "2.5", "whole number"},   {"ppo.epochs", "99999999999999999999", "whole number"},
-        {"ppo.anneal", "maybe", "true or false"}, {"net.kind", "resnet", "one of auto, mlp"},
-        {"net.hidden", "64,,3", "like 64,64"},   {"net.hidden", "1,2,3,4,5,6,7,8,9", "up to 8"},
-        {"atari.preset", "mine", "machado"},     {"run.env", "a\nb", "control"},
+        {"ppo.lr", "7", "from 0 to 1"},
+        {"ppo.lr", "nan", "from 0 to 1"},
+        {"ppo.lr", "0.1x", "'0.1x'"},
+        {"ppo.epochs", "0", "from 1 to 1000"},
+        {"ppo.epochs", "2.5", "whole number"},
+        {"ppo.epochs", "99999999999999999999", "whole number"},
+        {"ppo.anneal", "maybe", "true or false"},
+        {"net.kind", "resnet", "one of auto, mlp"},
+        {"net.hidden", "64,,3", "like 64,64"},
+        {"net.hidden", "1,2,3,4,5,6,7,8,9", "up to 8"},
+        {"atari.preset", "mine", "machado"},
+        {"run.env", "a\nb", "control"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         CHECK_EQ(vly_config_set(&config, bad[i][0], bad[i][1]), VLY_EINVAL);
@@ -76,8 +84,12 @@ static void bad_values_say_what_is_allowed(void) {
 
 static void unknown_names_bring_the_nearest(void) {
     static const char *const near[][2] = {
-        {"ppo.learning", "no option 'ppo.learning'"}, {"ppo.lrr", "ppo.lr"}, {"sed", "seed"},
-        {"lr", "ppo.lr"}, {"checkpoint.kep", "checkpoint.keep"}, {"dqn.eps", "dqn.eps_"},
+        {"ppo.learning", "no option 'ppo.learning'"},
+        {"ppo.lrr", "ppo.lr"},
+        {"sed", "seed"},
+        {"lr", "ppo.lr"},
+        {"checkpoint.kep", "checkpoint.keep"},
+        {"dqn.eps", "dqn.eps_"},
     };
     for (size_t i = 0; i < sizeof near / sizeof *near; i++) {
         CHECK_EQ(vly_config_set(&config, near[i][0], "1"), VLY_EINVAL);
@@ -92,7 +104,9 @@ static vly_status parse(const char *yaml, vly_assignments *list) {
 
 static void files_may_nest_or_be_flat(void) {
     vly_assignments list = {0};
-    CHECK_OK(parse("# mine\nseed: 3\nppo:\n  lr: 1e-3\n  anneal: no\nnet.hidden: [8, 9]\nrun: {env: cartpole}\n", &list));
+    CHECK_OK(parse("# mine\nseed: 3\nppo:\n  lr: 1e-3\n  anneal: no\nnet.hidden: [8, 9]\nrun: "
+                   "{env: cartpole}\n",
+                   &list));
     CHECK_EQ(list.n, 5);
     CHECK_STR(list.v[1].key, "ppo.lr");
     CHECK_STR(list.v[3].value, "8,9");
@@ -104,12 +118,18 @@ static void files_may_nest_or_be_flat(void) {
 
 static void bad_files_name_the_line(void) {
     static const char *const bad[][2] = {
-        {"ppo:\n  lrr: 1\n", "run.yaml, line 2"},     {"ppo:\n  lr: 1\n  lr: 2\n", "given twice"},
-        {"ppo:\n  lr: 5\n", "line 2: ppo.lr: '5'"},   {"- a\n- b\n", "expected `section:`"},
-        {"ppo: {lr: {x: 1}}", "do not nest"},         {"ppo: [", "not YAML"},
-        {"a: &x 1\nb: *x\n", "line 1"},               {"ppo:\n  lr: 1\n---\nppo:\n  lr: 1\n", "more than one document"},
-        {"\x01", "not YAML"},                         {"seed: [[1]]", "expected a number"},
-        {"ppo:\n lr: 1\n\tgamma: 2\n", "not YAML"},   {"format: x\n", "not a version"},
+        {"ppo:\n  lrr: 1\n", "run.yaml, line 2"},
+        {"ppo:\n  lr: 1\n  lr: 2\n", "given twice"},
+        {"ppo:\n  lr: 5\n", "line 2: ppo.lr: '5'"},
+        {"- a\n- b\n", "expected `section:`"},
+        {"ppo: {lr: {x: 1}}", "do not nest"},
+        {"ppo: [", "not YAML"},
+        {"a: &x 1\nb: *x\n", "line 1"},
+        {"ppo:\n  lr: 1\n---\nppo:\n  lr: 1\n", "more than one document"},
+        {"\x01", "not YAML"},
+        {"seed: [[1]]", "expected a number"},
+        {"ppo:\n lr: 1\n\tgamma: 2\n", "not YAML"},
+        {"format: x\n", "not a version"},
     };
     vly_assignments list = {0};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -199,7 +219,8 @@ static void the_reference_page_is_the_table(void) {
     fclose(out);
     CHECK_OK(vly_file_read("common/config/OPTIONS.md", 1 << 20, &committed, &old));
     if (strcmp(page, committed)) {
-        fprintf(stderr, "common/config/OPTIONS.md is old: build/volley ls options --markdown > common/config/OPTIONS.md\n");
+        fprintf(stderr, "common/config/OPTIONS.md is old: build/volley ls options --markdown > "
+                        "common/config/OPTIONS.md\n");
         exit(TEST_FAIL);
     }
     free(page);

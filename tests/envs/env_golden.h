@@ -1,4 +1,5 @@
-/* env_golden.h -- replays a file recorded by tests/golden/envs.py; the format is described there. */
+/* env_golden.h -- replays a file recorded by tests/golden/envs.py; the format is described there.
+ */
 #ifndef VLY_TESTS_ENVS_ENV_GOLDEN_H
 #define VLY_TESTS_ENVS_ENV_GOLDEN_H
 #include "common/base/crc32.h"
@@ -87,8 +88,7 @@ static inline long golden_replay(const char *path) {
         const char *space = strchr(g.line, ' ');
         CHECK(space != NULL);
         const uint32_t want = (uint32_t)strtoul(space + 1, NULL, 16);
-        const uint32_t got =
-            g.line[0] == '-' ? golden_row_crc(&g, 0) : golden_steps(&g, g.line);
+        const uint32_t got = g.line[0] == '-' ? golden_row_crc(&g, 0) : golden_steps(&g, g.line);
         if (got != want)
             fprintf(stderr, "%s: differs within 100 steps before step %ld of: %s", path, g.steps,
                     run);

@@ -24,14 +24,25 @@ static void the_example_opens_and_plays(void) {
 }
 
 static void each_fault_is_refused_by_name(void) {
-    static const struct { const char *wrong; vly_status status; const char *says; } cases[] = {
-        {"abi", VLY_EVERSION, "ABI 99"},      {"size", VLY_EVERSION, "bytes"},
-        {"refuses", VLY_EUNSUPPORTED, "refused"}, {"name", VLY_EINVAL, "name"},
-        {"dtype", VLY_EINVAL, "dtype"},       {"ndim", VLY_EINVAL, "ndim"},
-        {"shape", VLY_EINVAL, "shape"},       {"bytes", VLY_EINVAL, "obs.bytes"},
-        {"stack", VLY_EINVAL, "stack"},       {"actions", VLY_EINVAL, "actions"},
-        {"states", VLY_EINVAL, "state_index"}, {"frames", VLY_EINVAL, "frames_per_step"},
-        {"state_bytes", VLY_EINVAL, "state_bytes"}, {"reset", VLY_EINVAL, "reset"},
+    static const struct {
+        const char *wrong;
+        vly_status status;
+        const char *says;
+    } cases[] = {
+        {"abi", VLY_EVERSION, "ABI 99"},
+        {"size", VLY_EVERSION, "bytes"},
+        {"refuses", VLY_EUNSUPPORTED, "refused"},
+        {"name", VLY_EINVAL, "name"},
+        {"dtype", VLY_EINVAL, "dtype"},
+        {"ndim", VLY_EINVAL, "ndim"},
+        {"shape", VLY_EINVAL, "shape"},
+        {"bytes", VLY_EINVAL, "obs.bytes"},
+        {"stack", VLY_EINVAL, "stack"},
+        {"actions", VLY_EINVAL, "actions"},
+        {"states", VLY_EINVAL, "state_index"},
+        {"frames", VLY_EINVAL, "frames_per_step"},
+        {"state_bytes", VLY_EINVAL, "state_bytes"},
+        {"reset", VLY_EINVAL, "reset"},
         {"step", VLY_EINVAL, "step"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -37,8 +37,7 @@ static void fleet_check_margins(const fleet *f, size_t n) {
     const size_t bytes = f->env.obs.bytes;
     poisoned(f->obs, f->stride);
     poisoned(f->obs + (n + 1) * f->stride, f->stride);
-    for (size_t i = 1; i <= n; i++)
-        poisoned(f->obs + i * f->stride + bytes, f->stride - bytes);
+    for (size_t i = 1; i <= n; i++) poisoned(f->obs + i * f->stride + bytes, f->stride - bytes);
     poisoned(f->reward, 4), poisoned(f->reward + n + 1, 4);
     poisoned(f->score, 4), poisoned(f->score + n + 1, 4);
     poisoned(f->flags, 1), poisoned(f->flags + n + 1, 1);
@@ -63,7 +62,9 @@ static void fleet_close(fleet *f) {
     f->env.close(&f->env);
 }
 
-static void *fleet_state(fleet *f, int i) { return f->states + (size_t)i * f->env.state_bytes; }
+static void *fleet_state(fleet *f, int i) {
+    return f->states + (size_t)i * f->env.state_bytes;
+}
 
 static void fleet_reset(fleet *f, uint64_t seed) {
     for (int i = 0; i < f->n; i++)

@@ -15,7 +15,8 @@ int main(void) {
     if (!python) python = "python3";
     if (run("%s -c 'import gymnasium, minatar%s' >/dev/null 2>&1", python, "") != 0)
         SKIP("%s has no gymnasium and minatar: set VLY_PYTHON to one that has (pip install "
-             "gymnasium==1.4.0 minatar==1.0.15)", python);
+             "gymnasium==1.4.0 minatar==1.0.15)",
+             python);
     char path[] = "/tmp/volley-live-XXXXXX", format[256];
     const int fd = mkstemp(path);
     CHECK(fd >= 0);

@@ -114,9 +114,9 @@ static void value_iteration_finds_the_documented_values(void) {
 }
 
 static void bad_mazes_are_refused(void) {
-    static const char *bad[] = {"size=1", "size=33", "size=4.5", "size=x", "slip=1.5", "map=S",
-                                "map=SG/S.", "map=S#G", "map=SxG", "map=S./G", "map=SG/",
-                                "map=SG//..", "map=SPG", "walls=3", "cost=nan"};
+    static const char *bad[] = {"size=1",  "size=33",    "size=4.5", "size=x",  "slip=1.5",
+                                "map=S",   "map=SG/S.",  "map=S#G",  "map=SxG", "map=S./G",
+                                "map=SG/", "map=SG//..", "map=SPG",  "walls=3", "cost=nan"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         vly_env env;
         const vly_env_args args = {NULL, 0, bad[i]};

@@ -54,7 +54,8 @@ static void all_instruction_sets_agree(const char *name, uint64_t steps) {
         for (size_t i = 0; i < N; i++) env.reset(&env, states[k][i], i, vly_rows_at(rows, i));
         for (uint64_t t = 0; t < steps; t++) {
             int32_t action[N];
-            for (uint32_t i = 0; i < N; i++) { /* half of them balance a pole, half play at random */
+            for (uint32_t i = 0; i < N; i++) { /* half of them balance a pole, half play at random
+                                                */
                 const int good = 3 * obs[i][2] + 0.6f * obs[i][3] + 0.1f * obs[i][1] > 0;
                 const vly_u32x4 random = vly_philox(1, VLY_STREAM_TEST, t, i);
                 action[i] = i % 2 ? good : (int)vly_below(random.v[0], (uint32_t)env.actions);

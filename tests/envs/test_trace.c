@@ -46,8 +46,8 @@ static void an_end_leads_on_without_a_row(void) {
         int step, action, terminated, truncated;
         double reward;
         if (row < 0) continue;
-        CHECK_EQ(sscanf(line, "%d %d %lf %d %d", &step, &action, &reward, &terminated,
-                        &truncated), 5);
+        CHECK_EQ(sscanf(line, "%d %d %lf %d %d", &step, &action, &reward, &terminated, &truncated),
+                 5);
         CHECK(step == row && action == actions[row] && reward == 1.0 && !terminated);
         CHECK_EQ(truncated, row % 3 == 2);
     }
@@ -116,10 +116,17 @@ static void action_files_are_read_or_refused_by_line(void) {
     CHECK_OK(read_text("# a comment\n0\n 5 \n\n3\r\n1", &actions, &n));
     CHECK(n == 4 && actions[0] == 0 && actions[1] == 5 && actions[2] == 3 && actions[3] == 1);
     free(actions);
-    static const struct { const char *text, *says; } bad[] = {
-        {"0\nleft\n", ":2: 'left'"}, {"0 1\n", ":1:"},  {"6\n", "action 6 is outside 0 to 5"},
-        {"-1\n", "outside"},         {"1.5\n", ":1:"},  {"99999999999999999999\n", "outside"},
-        {"", "no action"},           {"# only\n", "no action"},
+    static const struct {
+        const char *text, *says;
+    } bad[] = {
+        {"0\nleft\n", ":2: 'left'"},
+        {"0 1\n", ":1:"},
+        {"6\n", "action 6 is outside 0 to 5"},
+        {"-1\n", "outside"},
+        {"1.5\n", ":1:"},
+        {"99999999999999999999\n", "outside"},
+        {"", "no action"},
+        {"# only\n", "no action"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         CHECK_EQ(read_text(bad[i].text, &actions, &n), VLY_EINVAL);

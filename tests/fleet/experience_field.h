@@ -1,4 +1,5 @@
-/* experience_field.h -- actors whose every transition can be told apart, a Redis, and learners of what they push. */
+/* experience_field.h -- actors whose every transition can be told apart, a Redis, and learners of
+ * what they push. */
 #ifndef VLY_TESTS_FLEET_EXPERIENCE_FIELD_H
 #define VLY_TESTS_FLEET_EXPERIENCE_FIELD_H
 #include "tests/kit/check.h"
@@ -25,15 +26,26 @@ typedef struct {
     int64_t next, step;
 } field;
 
-static __attribute__((unused)) vly_obs_spec small_obs(void) { return (vly_obs_spec){.dtype = VLY_F32, .ndim = 1, .shape = {4, 1, 1}, .stack = 1, .scale = 1, .bytes = 16}; }
+static __attribute__((unused)) vly_obs_spec small_obs(void) {
+    return (vly_obs_spec){
+        .dtype = VLY_F32, .ndim = 1, .shape = {4, 1, 1}, .stack = 1, .scale = 1, .bytes = 16};
+}
 static __attribute__((unused)) vly_obs_spec image_obs(void) {
-    return (vly_obs_spec){.dtype = VLY_U8, .ndim = 3, .shape = {84, 84, 1}, .stack = 4, .scale = 1.0f / 255, .bytes = 84 * 84};
+    return (vly_obs_spec){.dtype = VLY_U8,
+                          .ndim = 3,
+                          .shape = {84, 84, 1},
+                          .stack = 4,
+                          .scale = 1.0f / 255,
+                          .bytes = 84 * 84};
 }
 
 /* A frame says whose it is: life, lane and step; then a picture. */
-static __attribute__((unused)) void draw_frame(uint8_t *frame, size_t bytes, uint64_t life, int lane, int64_t step) {
+static __attribute__((unused)) void draw_frame(uint8_t *frame, size_t bytes, uint64_t life,
+                                               int lane, int64_t step) {
     const uint32_t code[4] = {(uint32_t)life, (uint32_t)lane, (uint32_t)step, 77};
-    for (size_t i = sizeof code; i < bytes; i++) frame[i] = (uint8_t)((i / 97 + (size_t)(step / 5)) % 7 * 30); /* a new picture every 5 steps */
+    for (size_t i = sizeof code; i < bytes; i++)
+        frame[i] = (uint8_t)((i / 97 + (size_t)(step / 5)) % 7 * 30); /* a new picture every 5 steps
+                                                                       */
     memcpy(frame, code, sizeof code);
 }
 
@@ -47,7 +59,10 @@ static __attribute__((unused)) void add_step(field *f) {
         draw_frame(rows.obs + (size_t)i * rows.obs_stride, f->shape.obs.bytes, f->life, i, f->step);
         rows.reward[i] = vly_unit(x.v[0]);
         rows.score[i] = 0;
-        rows.flags[i] = x.v[1] % 11 == 0 ? VLY_ROW_TERMINATED : x.v[1] % 11 == 1 ? VLY_ROW_TRUNCATED : x.v[1] % 11 == 2 ? VLY_ROW_RESET : 0;
+        rows.flags[i] = x.v[1] % 11 == 0   ? VLY_ROW_TERMINATED
+                        : x.v[1] % 11 == 1 ? VLY_ROW_TRUNCATED
+                        : x.v[1] % 11 == 2 ? VLY_ROW_RESET
+                                           : 0;
         age[i] = (uint8_t)(x.v[2] % 6);
         action[i] = (int32_t)(x.v[3] % ACTIONS);
     }
@@ -55,14 +70,23 @@ static __attribute__((unused)) void add_step(field *f) {
     const int64_t row = vly_replay_newest(f->ring, 0);
     CHECK_OK(vly_replay_acted(f->ring, q, 0, action));
     for (int i = 0; i < LANES * ACTIONS; i++)
-        f->value[row * ACTIONS + i] = (vly_real)(vly_unit(vly_philox(f->life, VLY_STREAM_TEST, (uint64_t)f->step, 100 + (uint32_t)i).v[0]) * 4);
+        f->value[row * ACTIONS + i] =
+            (vly_real)(vly_unit(vly_philox(f->life, VLY_STREAM_TEST, (uint64_t)f->step,
+                                           100 + (uint32_t)i)
+                                    .v[0]) *
+                       4);
     f->step++;
 }
 
 static __attribute__((unused)) field *field_open(vly_obs_spec obs, uint64_t life) {
     field *f = calloc(1, sizeof *f);
-    const vly_replay_options o = {.obs = obs, .actors = LANES, .groups = 1, .capacity = (STEPS + N_STEP + obs.stack + 2) * LANES, .n_step = 1};
-    f->shape = (vly_block_shape){.obs = obs, .actions = ACTIONS, .lanes_most = LANES, .steps_most = STEPS, .n_step = N_STEP};
+    const vly_replay_options o = {.obs = obs,
+                                  .actors = LANES,
+                                  .groups = 1,
+                                  .capacity = (STEPS + N_STEP + obs.stack + 2) * LANES,
+                                  .n_step = 1};
+    f->shape = (vly_block_shape){
+        .obs = obs, .actions = ACTIONS, .lanes_most = LANES, .steps_most = STEPS, .n_step = N_STEP};
     f->life = life;
     CHECK_OK(vly_replay_create(&f->ring, c, &o));
     CHECK_OK(vly_block_maker_create(&f->maker, &f->shape));
@@ -89,7 +113,8 @@ static __attribute__((unused)) vly_block make(field *f) {
 
 static __attribute__((unused)) vly_store *shard_as(const char *run, int number) {
     vly_store *s;
-    CHECK_OK(vly_store_open(&s, vly_store_server_url(server), vly_shard_run(run, number).text, &(vly_store_options){.retry_ms = 5000}));
+    CHECK_OK(vly_store_open(&s, vly_store_server_url(server), vly_shard_run(run, number).text,
+                            &(vly_store_options){.retry_ms = 5000}));
     return s;
 }
 
@@ -107,10 +132,21 @@ static __attribute__((unused)) void heard(void *arg, const vly_block_head *h) {
     told_steps += h->agent_steps;
 }
 
-static __attribute__((unused)) vly_experience *learner(const char *run, int shards, const field *f, int64_t cache, int64_t budget) {
-    const vly_experience_options o = {.url = vly_store_server_url(server), .run = run, .shape = f->shape, .shards = shards, .batch = BATCH,
-                                      .capacity = 4096, .shard_bytes = budget, .cache_bytes = cache, .retry_ms = 5000, .alpha = 0.6f,
-                                      .priority_eps = 1e-3f, .seed = 5, .on_block = heard};
+static __attribute__((unused)) vly_experience *learner(const char *run, int shards, const field *f,
+                                                       int64_t cache, int64_t budget) {
+    const vly_experience_options o = {.url = vly_store_server_url(server),
+                                      .run = run,
+                                      .shape = f->shape,
+                                      .shards = shards,
+                                      .batch = BATCH,
+                                      .capacity = 4096,
+                                      .shard_bytes = budget,
+                                      .cache_bytes = cache,
+                                      .retry_ms = 5000,
+                                      .alpha = 0.6f,
+                                      .priority_eps = 1e-3f,
+                                      .seed = 5,
+                                      .on_block = heard};
     vly_experience *e;
     CHECK_OK(vly_experience_open(&e, &o));
     return e;

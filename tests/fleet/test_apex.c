@@ -2,21 +2,30 @@
 #include "tests/kit/runs.h"
 #include "tests/kit/sanitized.h"
 #ifndef VLY_HAVE_REDIS
-int main(void) { SKIP("built without hiredis and lz4: apt-get install libhiredis-dev liblz4-dev"); }
+int main(void) {
+    SKIP("built without hiredis and lz4: apt-get install libhiredis-dev liblz4-dev");
+}
 #else
 #include "cpu/fleet/store.h"
 
 static void show(const char *what, const json_t *o, const char *run) {
-    fprintf(stderr, "%-22s %s after %.0f steps, %.0f updates, %.1f s; mean return %.1f; ratio %.2f, lost %.0f transitions, %.0f blocks missed, workers started again %.0f times\n",
-            what, json_string_value(json_object_get(o, "stop")), runs_number(o, "steps"), runs_number(o, "updates"), runs_number(o, "wall_s"),
-            runs_number(o, "return_mean_100"), runs_metric(run, "charts/replay_ratio", -1), runs_metric(run, "store/lost", -1),
+    fprintf(stderr,
+            "%-22s %s after %.0f steps, %.0f updates, %.1f s; mean return %.1f; ratio %.2f, lost "
+            "%.0f transitions, %.0f blocks missed, workers started again %.0f times\n",
+            what, json_string_value(json_object_get(o, "stop")), runs_number(o, "steps"),
+            runs_number(o, "updates"), runs_number(o, "wall_s"), runs_number(o, "return_mean_100"),
+            runs_metric(run, "charts/replay_ratio", -1), runs_metric(run, "store/lost", -1),
             runs_metric(run, "store/missed_blocks", -1), runs_metric(run, "dist/restarts", -1));
 }
 
 /* Returns the bytes that went through the store per step. */
 static double reaches_475(const char *name, const char *args) {
     int code;
-    json_t *o = runs_finish(name, runs_start(name, "train cartpole --algo apex %s --seed 1 --until-return 475 --out %s", args, name), &code);
+    json_t *o = runs_finish(
+        name,
+        runs_start(name, "train cartpole --algo apex %s --seed 1 --until-return 475 --out %s", args,
+                   name),
+        &code);
     CHECK(o != NULL);
     show(name, o, name);
     CHECK_EQ(code, 0);
@@ -31,13 +40,16 @@ static double reaches_475(const char *name, const char *args) {
 /* One of the learner's children: an actor or its Redis. */
 static bool hit(pid_t learner, const char *who, int signal) {
     char command[256];
-    snprintf(command, sizeof command, "p=$(pgrep -P %d -f '%s' | shuf -n 1); [ -n \"$p\" ] && kill -%d $p", (int)learner, who, signal);
+    snprintf(command, sizeof command,
+             "p=$(pgrep -P %d -f '%s' | shuf -n 1); [ -n \"$p\" ] && kill -%d $p", (int)learner,
+             who, signal);
     return system(command) == 0;
 }
 
 static bool ended(pid_t child) {
     siginfo_t info = {0};
-    return waitid(P_PID, (id_t)child, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid == child;
+    return waitid(P_PID, (id_t)child, &info, WEXITED | WNOHANG | WNOWAIT) != 0 ||
+           info.si_pid == child;
 }
 
 /* Waits until the run has made so many more steps. */
@@ -49,10 +61,13 @@ static void goes_on(const char *name, pid_t learner, double steps) {
     }
 }
 
-/* Actors and the store die under a learner that does not; after each death it goes on, and it learns as if nothing had been.
- * Without an append-only file the store comes back empty. */
+/* Actors and the store die under a learner that does not; after each death it goes on, and it
+ * learns as if nothing had been. Without an append-only file the store comes back empty. */
 static void actors_and_stores_may_die(const char *name, const char *args) {
-    const pid_t learner = runs_start(name, "train cartpole --algo apex --apex.replay store --workers 2 %s --seed 2 --steps 1G --metrics.every_s 0.05 --out %s", args, name);
+    const pid_t learner = runs_start(name,
+                                     "train cartpole --algo apex --apex.replay store --workers 2 "
+                                     "%s --seed 2 --steps 1G --metrics.every_s 0.05 --out %s",
+                                     args, name);
     int code, killed = 0;
     goes_on(name, learner, 2000);
     while (killed < 6) {
@@ -65,7 +80,10 @@ static void actors_and_stores_may_die(const char *name, const char *args) {
     CHECK_EQ(code, 143);
     char then[48];
     snprintf(then, sizeof then, "%s-then", name);
-    json_t *o = runs_finish(then, runs_start(then, "resume %s --steps %.0f --until-return 475", name, runs_metric(name, "step", -1) + 2e6), &code);
+    json_t *o = runs_finish(then,
+                            runs_start(then, "resume %s --steps %.0f --until-return 475", name,
+                                       runs_metric(name, "step", -1) + 2e6),
+                            &code);
     CHECK(o != NULL);
     fprintf(stderr, "%d killed: ", killed);
     show(name, o, name);
@@ -75,7 +93,8 @@ static void actors_and_stores_may_die(const char *name, const char *args) {
     json_decref(o);
 }
 
-/* A learner dies; its actors, elsewhere, wait; it resumes from its checkpoint and finds the memory where it was. */
+/* A learner dies; its actors, elsewhere, wait; it resumes from its checkpoint and finds the memory
+ * where it was. */
 static void a_learner_may_die(void) {
     vly_store_server *server;
     char redis[96];
@@ -84,14 +103,20 @@ static void a_learner_may_die(void) {
     snprintf(redis, sizeof redis, "%s/server", runs_folder);
     CHECK_OK(vly_store_server_start(&server, redis, false));
     const char *url = vly_store_server_url(server);
-    pid_t learner = runs_start("d", "train cartpole --algo apex --store %s --role learner --workers 2 --seed 3 --checkpoint.every_s 0.5 --metrics.every_s 0.2 --out d", url);
+    pid_t learner = runs_start("d",
+                               "train cartpole --algo apex --store %s --role learner --workers 2 "
+                               "--seed 3 --checkpoint.every_s 0.5 --metrics.every_s 0.2 --out d",
+                               url);
     for (int i = 0; i < 1200 && runs_metrics_bytes("d") == 0; i++) usleep(50000);
-    for (int i = 0; i < 2; i++) actor[i] = runs_start(i ? "a1" : "a0", "actor --store %s --run d --rank %d", url, i);
+    for (int i = 0; i < 2; i++)
+        actor[i] = runs_start(i ? "a1" : "a0", "actor --store %s --run d --rank %d", url, i);
     char saved[128];
     snprintf(saved, sizeof saved, "ls %s/d/checkpoints/*.safetensors >/dev/null 2>&1", runs_folder);
     for (int i = 0; i < 1200; i++) { /* until it has learned something and saved it */
         usleep(50000);
-        if (runs_metric("d", "charts/replay_size", -1) >= 3000 && runs_metric("d", "losses/td_loss", -1) > 0 && system(saved) == 0) break;
+        if (runs_metric("d", "charts/replay_size", -1) >= 3000 &&
+            runs_metric("d", "losses/td_loss", -1) > 0 && system(saved) == 0)
+            break;
     }
     kill(learner, SIGKILL);
     json_decref(runs_finish("d", learner, &code));
@@ -115,14 +140,20 @@ static void a_learner_may_die(void) {
 }
 
 static void a_short_run_of_each_place_ends_well(void) {
-    static const char *const places[] = {"--apex.replay local", "--apex.replay store --workers 2 --apex.shards 2 --apex.cache 0"};
+    static const char *const places[] = {
+        "--apex.replay local", "--apex.replay store --workers 2 --apex.shards 2 --apex.cache 0"};
     for (int i = 0; i < 2; i++) {
         int code;
         char name[16];
         snprintf(name, sizeof name, "s%d", i);
-        json_t *o = runs_finish(name, runs_start(name, "train cartpole --algo apex %s --steps 3k --out %s", places[i], name), &code);
+        json_t *o = runs_finish(
+            name,
+            runs_start(name, "train cartpole --algo apex %s --steps 3k --out %s", places[i], name),
+            &code);
         CHECK(o && code == 0);
-        const double steps = runs_number(o, "steps"), owed = floor(8 * (steps - 1000) / 64); /* the preset's ratio, start and batch */
+        const double steps = runs_number(o, "steps"),
+                     owed = floor(8 * (steps - 1000) / 64); /* the preset's ratio, start and batch
+                                                             */
         CHECK(steps >= 3000);
         CHECK(runs_number(o, "updates") >= owed - 8 && runs_number(o, "updates") <= owed + 8);
         json_decref(o);
@@ -131,7 +162,8 @@ static void a_short_run_of_each_place_ends_well(void) {
 
 int main(void) {
     CHECK(mkdtemp(runs_folder) != NULL);
-    if (system("command -v redis-server >/dev/null 2>&1") != 0) SKIP("redis-server is not installed: apt-get install redis-server");
+    if (system("command -v redis-server >/dev/null 2>&1") != 0)
+        SKIP("redis-server is not installed: apt-get install redis-server");
     a_short_run_of_each_place_ends_well();
     if (SANITIZED) {
         fprintf(stderr, "under a sanitizer: the learning results are left to the plain build\n");
@@ -139,8 +171,12 @@ int main(void) {
     }
     reaches_475("local", "--apex.replay local");
     const double all = reaches_475("store", "--apex.replay store --workers 2 --steps 1M");
-    const double some = reaches_475("stratified", "--apex.replay store --workers 2 --steps 1M --apex.send 0.5");
-    fprintf(stderr, "bytes through the store per step: %.1f, with half of the lower stratum kept back %.1f\n", all, some);
+    const double some = reaches_475("stratified",
+                                    "--apex.replay store --workers 2 --steps 1M --apex.send 0.5");
+    fprintf(
+        stderr,
+        "bytes through the store per step: %.1f, with half of the lower stratum kept back %.1f\n",
+        all, some);
     CHECK(all < 60 && some < 0.85 * all);
     actors_and_stores_may_die("forgetful", "--checkpoint.replay false");
     a_learner_may_die();

@@ -1,7 +1,9 @@
 /* Experience in a real Redis: what goes in comes out, by priority. */
 #include "tests/kit/check.h"
 #ifndef VLY_HAVE_REDIS
-int main(void) { SKIP("built without hiredis and lz4: apt-get install libhiredis-dev liblz4-dev"); }
+int main(void) {
+    SKIP("built without hiredis and lz4: apt-get install libhiredis-dev liblz4-dev");
+}
 #else
 #include "tests/fleet/experience_field.h"
 
@@ -37,13 +39,15 @@ static void check_record(const field *f, const vly_block_record *r, int lane, in
     CHECK_EQ(r->action, g->action[row]);
     CHECK_NEAR((double)r->n_return, sum, 1e-5);
     CHECK_NEAR((double)r->discount, power, 1e-5);
-    CHECK_NEAR((double)r->priority, fabs((double)f->value[row * ACTIONS + r->action] - sum - power * best), 1e-4);
+    CHECK_NEAR((double)r->priority,
+               fabs((double)f->value[row * ACTIONS + r->action] - sum - power * best), 1e-4);
     if (power > 0) CHECK_EQ(r->boot, boot);
 }
 
 static void blocks_give_back_what_went_in(vly_obs_spec obs) {
     field *f = field_open(obs, 3);
-    uint8_t *frames = malloc(64 * obs.bytes), *some = malloc(8 * obs.bytes), *want = malloc(obs.bytes);
+    uint8_t *frames = malloc(64 * obs.bytes), *some = malloc(8 * obs.bytes),
+            *want = malloc(obs.bytes);
     for (int n = 0; n < 40; n++) {
         const vly_block b = make(f);
         vly_block_view v;
@@ -58,13 +62,16 @@ static void blocks_give_back_what_went_in(vly_obs_spec obs) {
                 draw_frame(want, obs.bytes, f->life, lane, step);
                 CHECK(memcmp(want, frames + (size_t)k * obs.bytes, obs.bytes) == 0);
             }
-            for (int first = 0, count = 1; first < v.rows; first++, count = 1 + (first + n) % 5) { /* any part of it, as samples need it */
+            for (int first = 0, count = 1; first < v.rows;
+                 first++, count = 1 + (first + n) % 5) { /* any part of it, as samples need it */
                 if (first + count > v.rows) count = v.rows - first;
                 vly_block_range(&v, lane, first, count, &offset, &bytes);
                 CHECK_OK(vly_block_frames(&v, lane, first, count, b.data + offset, bytes, some));
-                CHECK(memcmp(some, frames + (size_t)first * obs.bytes, (size_t)count * obs.bytes) == 0);
+                CHECK(memcmp(some, frames + (size_t)first * obs.bytes, (size_t)count * obs.bytes) ==
+                      0);
             }
-            for (int k = 0; k < STEPS; k++) check_record(f, &v.record[lane * STEPS + k], lane, f->next - STEPS + k);
+            for (int k = 0; k < STEPS; k++)
+                check_record(f, &v.record[lane * STEPS + k], lane, f->next - STEPS + k);
         }
     }
     free(frames), free(some), free(want);
@@ -76,7 +83,8 @@ static void damaged_blocks_are_errors(vly_obs_spec obs) {
     uint8_t *frames = malloc(64 * obs.bytes);
     int refused = 0;
     const vly_block b = make(f);
-    uint8_t *notice = aligned_alloc(64, (b.notice_bytes + 63) / 64 * 64), *data = malloc(b.data_bytes);
+    uint8_t *notice = aligned_alloc(64, (b.notice_bytes + 63) / 64 * 64),
+            *data = malloc(b.data_bytes);
     for (uint32_t n = 0; n < 20000; n++) {
         const vly_u32x4 x = vly_philox(9, VLY_STREAM_TEST, n, 0);
         const size_t bytes = x.v[3] % 4 ? b.notice_bytes : x.v[3] % (b.notice_bytes + 1);
@@ -91,7 +99,8 @@ static void damaged_blocks_are_errors(vly_obs_spec obs) {
         for (int lane = 0; lane < (int)v.head.lanes; lane++) {
             size_t offset, got;
             vly_block_range(&v, lane, 0, v.rows, &offset, &got);
-            if (offset + got <= b.data_bytes) (void)vly_block_frames(&v, lane, 0, v.rows, data + offset, got, frames);
+            if (offset + got <= b.data_bytes)
+                (void)vly_block_frames(&v, lane, 0, v.rows, data + offset, got, frames);
         }
     }
     CHECK(refused > 5000);
@@ -122,21 +131,32 @@ static void sampling_follows_the_priorities(vly_obs_spec obs, int64_t cache, con
         if (n % 50) continue;
         check_samples(e, feed);
         double most = 0;
-        for (int i = 0; i < BATCH; i++) most = fmax(most, pow((double)t->sum[0][vly_experience_rows(e)[i]] / (double)t->total[0], -0.4));
         for (int i = 0; i < BATCH; i++)
-            CHECK_NEAR((double)feed->host.weight[i], pow((double)t->sum[0][vly_experience_rows(e)[i]] / (double)t->total[0], -0.4) / most, 1e-4);
+            most =
+                fmax(most,
+                     pow((double)t->sum[0][vly_experience_rows(e)[i]] / (double)t->total[0], -0.4));
+        for (int i = 0; i < BATCH; i++)
+            CHECK_NEAR(
+                (double)feed->host.weight[i],
+                pow((double)t->sum[0][vly_experience_rows(e)[i]] / (double)t->total[0], -0.4) /
+                    most,
+                1e-4);
     }
     int cells = 0;
     for (int64_t i = 0; i < t->capacity; i++) {
         const double want = (double)t->sum[0][i] / (double)t->total[0] * DRAWS * BATCH;
-        if (t->sum[0][i] == 0) CHECK_EQ(count[i], 0);
-        else cells++, chi2 += (count[i] - want) * (count[i] - want) / want;
+        if (t->sum[0][i] == 0)
+            CHECK_EQ(count[i], 0);
+        else
+            cells++, chi2 += (count[i] - want) * (count[i] - want) / want;
     }
     const vly_experience_report r = report_of(e);
-    fprintf(stderr, "%-10s chi-square %.0f over %d transitions, %.0f %% from the cache\n", run, chi2, cells, 100.0 * (double)r.from_cache / (double)r.sampled);
+    fprintf(stderr, "%-10s chi-square %.0f over %d transitions, %.0f %% from the cache\n", run,
+            chi2, cells, 100.0 * (double)r.from_cache / (double)r.sampled);
     CHECK_EQ(r.live, cells);
     CHECK(cells > SHARDS * BLOCKS * STEPS * LANES / 2);
-    CHECK(chi2 < cells + 4 * sqrt(2.0 * cells)); /* strata make it smaller than independent draws would */
+    CHECK(chi2 < cells + 4 * sqrt(2.0 * cells)); /* strata make it smaller than independent draws
+                                                    would */
     CHECK_EQ(r.from_cache, cache > 1 << 20 ? r.sampled : 0);
     free(count);
     vly_feed_destroy(feed);
@@ -150,7 +170,8 @@ static uint64_t leaf_in(const vly_experience *e, uint64_t life, uint64_t seq, in
     uint64_t l, s;
     int t;
     for (int64_t i = 0; i < vly_experience_tree(e)->capacity; i++)
-        if (vly_experience_where(e, i, &l, &s, &t) && l == life && s == seq && t == transition) return vly_experience_tree(e)->sum[0][i];
+        if (vly_experience_where(e, i, &l, &s, &t) && l == life && s == seq && t == transition)
+            return vly_experience_tree(e)->sum[0][i];
     return 0;
 }
 
@@ -169,8 +190,11 @@ static void priorities_equal_a_recount(void) {
     for (uint32_t n = 0; n < UPDATES / BATCH; n++) {
         CHECK_OK(vly_experience_draw(e, 0.4f));
         CHECK_OK(vly_experience_fetch(e, feed));
-        for (int i = 0; i < BATCH; i++) feed->host.td_abs[i] = (vly_real)(vly_unit(vly_philox(2, VLY_STREAM_TEST, n, (uint32_t)i).v[0]) * 8);
-        for (int i = 0; i < BATCH; i++) shadow[vly_experience_rows(e)[i]] = vly_rule_priority(feed->host.td_abs[i], &h, 0);
+        for (int i = 0; i < BATCH; i++)
+            feed->host.td_abs[i] =
+                (vly_real)(vly_unit(vly_philox(2, VLY_STREAM_TEST, n, (uint32_t)i).v[0]) * 8);
+        for (int i = 0; i < BATCH; i++)
+            shadow[vly_experience_rows(e)[i]] = vly_rule_priority(feed->host.td_abs[i], &h, 0);
         CHECK_OK(vly_experience_learned(e, feed));
         if (n % 4000 == 0) CHECK_OK(vly_experience_keep(e));
     }
@@ -183,7 +207,8 @@ static void priorities_equal_a_recount(void) {
     for (int l = 1; l < t->levels; l++)
         for (int64_t i = 0; i < t->width[l]; i++) {
             uint64_t under = 0;
-            for (int k = 0; k < VLY_TREE_RADIX && i * VLY_TREE_RADIX + k < t->width[l - 1]; k++) under += t->sum[l - 1][i * VLY_TREE_RADIX + k];
+            for (int k = 0; k < VLY_TREE_RADIX && i * VLY_TREE_RADIX + k < t->width[l - 1]; k++)
+                under += t->sum[l - 1][i * VLY_TREE_RADIX + k];
             CHECK_EQ(t->sum[l][i], under);
         }
     /* the store has them, and a learner that starts again finds them, to the last bit */
@@ -194,7 +219,8 @@ static void priorities_equal_a_recount(void) {
     for (int64_t i = 0; i < t->capacity; i += 7) {
         uint64_t life, seq;
         int transition;
-        if (vly_experience_where(e, i, &life, &seq, &transition)) CHECK_EQ(leaf_in(again, life, seq, transition), shadow[i]);
+        if (vly_experience_where(e, i, &life, &seq, &transition))
+            CHECK_EQ(leaf_in(again, life, seq, transition), shadow[i]);
     }
     CHECK_EQ(report_of(again).live, report_of(e).live);
     vly_experience_close(again);

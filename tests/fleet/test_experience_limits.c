@@ -1,7 +1,9 @@
 /* Experience in a real Redis keeps within its budget, and is accounted for whoever dies. */
 #include "tests/kit/check.h"
 #ifndef VLY_HAVE_REDIS
-int main(void) { SKIP("built without hiredis and lz4: apt-get install libhiredis-dev liblz4-dev"); }
+int main(void) {
+    SKIP("built without hiredis and lz4: apt-get install libhiredis-dev liblz4-dev");
+}
 #else
 #include "tests/fleet/experience_field.h"
 
@@ -9,7 +11,8 @@ int main(void) { SKIP("built without hiredis and lz4: apt-get install libhiredis
 
 static int64_t server_number(const char *what) {
     char command[256], line[128] = "";
-    snprintf(command, sizeof command, "redis-cli -u %s info memory | grep '^%s:' | cut -d: -f2", vly_store_server_url(server), what);
+    snprintf(command, sizeof command, "redis-cli -u %s info memory | grep '^%s:' | cut -d: -f2",
+             vly_store_server_url(server), what);
     FILE *p = popen(command, "r");
     CHECK(p && fgets(line, sizeof line, p));
     pclose(p);
@@ -18,7 +21,8 @@ static int64_t server_number(const char *what) {
 
 static void server_set(const char *setting) {
     char command[256];
-    snprintf(command, sizeof command, "redis-cli -u %s config set %s >/dev/null", vly_store_server_url(server), setting);
+    snprintf(command, sizeof command, "redis-cli -u %s config set %s >/dev/null",
+             vly_store_server_url(server), setting);
     CHECK_EQ(system(command), 0);
 }
 
@@ -28,8 +32,10 @@ static void a_shard_keeps_its_budget(void) {
     vly_store *store = shard_as("budget", 0);
     const int64_t before = server_number("used_memory");
     int pushed = 0, refused = 0, n;
-    for (int i = 0; i < 5; i++) CHECK_EQ(push(store, f, BUDGET, 4), i < 4); /* nobody takes them: back-pressure */
-    while (push(store, f, BUDGET, 1 << 20)) CHECK(++pushed < 1000);         /* and without a limit of that kind, the budget */
+    for (int i = 0; i < 5; i++)
+        CHECK_EQ(push(store, f, BUDGET, 4), i < 4); /* nobody takes them: back-pressure */
+    while (push(store, f, BUDGET, 1 << 20))
+        CHECK(++pushed < 1000); /* and without a limit of that kind, the budget */
     vly_shard_state state;
     CHECK_OK(vly_shard_look(store, &state));
     CHECK(state.bytes <= BUDGET && state.bytes > BUDGET * 9 / 10);
@@ -43,8 +49,10 @@ static void a_shard_keeps_its_budget(void) {
     }
     const int64_t taken = server_number("used_memory") - before;
     const vly_experience_report r = report_of(e);
-    fprintf(stderr, "a budget of %d bytes: Redis grew by %lld; %lld transitions came, %lld evicted, %d pushes refused\n", BUDGET, (long long)taken,
-            (long long)r.transitions, (long long)r.evicted, refused);
+    fprintf(stderr,
+            "a budget of %d bytes: Redis grew by %lld; %lld transitions came, %lld evicted, %d "
+            "pushes refused\n",
+            BUDGET, (long long)taken, (long long)r.transitions, (long long)r.evicted, refused);
     CHECK(taken < BUDGET * 5 / 4);
     CHECK(refused < 10);
     CHECK_EQ(r.live, r.transitions - r.evicted);
@@ -61,7 +69,8 @@ static void a_server_short_of_memory_is_shared(void) {
     char setting[64];
     bool accepted = true;
     int n, full = 0;
-    snprintf(setting, sizeof setting, "maxmemory %lld", (long long)server_number("used_memory") + (3 << 17));
+    snprintf(setting, sizeof setting, "maxmemory %lld",
+             (long long)server_number("used_memory") + (3 << 17));
     server_set(setting);
     for (int i = 0; i < 800; i++) {
         const vly_block b = make(f);
@@ -100,7 +109,8 @@ static void what_the_cache_holds_outlives_the_store(void) {
     field *f = field_open(image_obs(), 51);
     vly_store *store = shard_as("gone", 0);
     for (int i = 0; i < 10; i++) CHECK(push(store, f, 1 << 30, 100));
-    vly_experience *all = learner("gone", 1, f, 1 << 24, 1 << 30), *none = learner("gone", 1, f, 0, 1 << 30);
+    vly_experience *all = learner("gone", 1, f, 1 << 24, 1 << 30),
+                   *none = learner("gone", 1, f, 0, 1 << 30);
     vly_feed *feed;
     CHECK_OK(vly_feed_create(&feed, c, &f->shape.obs, BATCH, N_STEP));
     const int64_t live = report_of(all).live;
@@ -163,7 +173,8 @@ static void nonsense_in_the_list_is_counted(void) {
     const char *const key[] = {"state"};
     CHECK(push(store, f, 1 << 30, 100));
     CHECK_OK(vly_store_push(store, "notices", "who knows", 9, 0, NULL));
-    CHECK_OK(vly_store_script(store, "return redis.call('HINCRBY',KEYS[1],'tail',1)", key, 1, NULL, 0, &one, 1));
+    CHECK_OK(vly_store_script(store, "return redis.call('HINCRBY',KEYS[1],'tail',1)", key, 1, NULL,
+                              0, &one, 1));
     const vly_block b = make(f);
     for (int i = 0; i < 3; i++) { /* sent again: the store died between taking and answering */
         CHECK_OK(vly_shard_push(store, &b, 1 << 30, 100, &accepted));

@@ -1,4 +1,5 @@
-/* Distributed runs as users start them: real processes around a real Redis, real mpirun; learning results for each scheme. */
+/* Distributed runs as users start them: real processes around a real Redis, real mpirun; learning
+ * results for each scheme. */
 #include "tests/kit/runs.h"
 #include "tests/kit/sanitized.h"
 #include <time.h>
@@ -7,11 +8,18 @@
 
 /* One run at a time: its words are in out.out and out.err. */
 static char *const folder = runs_folder;
-static json_t *finish(pid_t child, int *code) { return runs_finish("out", child, code); }
-static double number(const json_t *object, const char *key) { return runs_number(object, key); }
-static double last_metric(const char *run_name, const char *metric) { return runs_metric(run_name, metric, -1); }
+static json_t *finish(pid_t child, int *code) {
+    return runs_finish("out", child, code);
+}
+static double number(const json_t *object, const char *key) {
+    return runs_number(object, key);
+}
+static double last_metric(const char *run_name, const char *metric) {
+    return runs_metric(run_name, metric, -1);
+}
 
-__attribute__((format(printf, 3, 4))) static json_t *run(const char *before, int *code, const char *format, ...) {
+__attribute__((format(printf, 3, 4))) static json_t *run(const char *before, int *code,
+                                                         const char *format, ...) {
     va_list list;
     va_start(list, format);
     const pid_t child = runs_spawn(before, "out", format, list);
@@ -28,7 +36,8 @@ __attribute__((format(printf, 1, 2))) static pid_t start(const char *format, ...
 }
 
 /* Trains to 475 within the budget. */
-__attribute__((format(printf, 3, 4))) static void reaches_475(const char *what, const char *before, const char *format, ...) {
+__attribute__((format(printf, 3, 4))) static void reaches_475(const char *what, const char *before,
+                                                              const char *format, ...) {
     char args[512];
     int code;
     va_list list;
@@ -38,26 +47,34 @@ __attribute__((format(printf, 3, 4))) static void reaches_475(const char *what, 
     json_t *o = run(before, &code, "%s --until-return 475", args);
     CHECK(o != NULL);
     if (o) CHECK(number(o, "updates") > 0);
-    fprintf(stderr, "%-24s exit %d %s after %.0f steps, %.0f updates, %.1f s\n", what, code, json_string_value(json_object_get(o, "stop")),
-            number(o, "steps"), number(o, "updates"), number(o, "wall_s"));
+    fprintf(stderr, "%-24s exit %d %s after %.0f steps, %.0f updates, %.1f s\n", what, code,
+            json_string_value(json_object_get(o, "stop")), number(o, "steps"), number(o, "updates"),
+            number(o, "wall_s"));
     CHECK_EQ(code, 0);
     CHECK(number(o, "return_mean_100") >= 475);
     json_decref(o);
 }
 
 static void tables_become_optimal_in_every_scheme(void) {
-    static const char *const schemes[] = {"--merge mean", "--merge max", "--merge visits", "--sharding state", "--sharding time",
-                                          "--dist.tables share", "--dist.tables gossip", "--dist.tables allreduce"};
+    static const char *const schemes[] = {"--merge mean",         "--merge max",
+                                          "--merge visits",       "--sharding state",
+                                          "--sharding time",      "--dist.tables share",
+                                          "--dist.tables gossip", "--dist.tables allreduce"};
     for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++) {
         int code;
-        json_t *o = run("", &code, "train gridworld --algo qlearning --workers 3 %s --steps 300k --out t%zu", schemes[i], i);
+        json_t *o = run("", &code,
+                        "train gridworld --algo qlearning --workers 3 %s --steps 300k --out t%zu",
+                        schemes[i], i);
         CHECK(o && code == 0);
-        CHECK(number(o, "updates") >= 0.5 * number(o, "steps")); /* all but what was on its way at the end */
+        CHECK(number(o, "updates") >= 0.5 * number(o, "steps")); /* all but what was on its way at
+                                                                    the end */
         json_decref(o);
         char name[16];
         snprintf(name, sizeof name, "t%zu", i);
-        const double error = last_metric(name, "tabular/error_max"), bytes = last_metric(name, "dist/bytes");
-        fprintf(stderr, "%-24s largest error %.2g, %.0f bytes exchanged\n", schemes[i], error, bytes);
+        const double error = last_metric(name, "tabular/error_max"),
+                     bytes = last_metric(name, "dist/bytes");
+        fprintf(stderr, "%-24s largest error %.2g, %.0f bytes exchanged\n", schemes[i], error,
+                bytes);
         CHECK(error < 1e-2);
         CHECK(bytes > 1000);
         o = run("", &code, "eval t%zu --episodes 5", i);
@@ -73,17 +90,21 @@ static void gradients_through_a_server_reach_475(void) {
     for (size_t i = 0; i < sizeof updates / sizeof updates[0]; i++) {
         char what[32];
         snprintf(what, sizeof what, "gorila %s", updates[i]);
-        reaches_475(what, "", "train cartpole --algo gorila --workers 2 --seed 1 --dist.update %s --out g%zu", updates[i], i);
+        reaches_475(what, "",
+                    "train cartpole --algo gorila --workers 2 --seed 1 --dist.update %s --out g%zu",
+                    updates[i], i);
     }
 }
 
-/* A learner beside actors that came by themselves; it is killed, resumed, and a second one refused while it lives. */
+/* A learner beside actors that came by themselves; it is killed, resumed, and a second one refused
+ * while it lives. */
 static void unrolls_from_elsewhere_reach_475(void) {
 #ifdef VLY_HAVE_REDIS
     vly_store_server *redis;
     char path[128], url[96], command[512];
     int code, how;
-    reaches_475("impala, processes", "", "train cartpole --algo impala --dist.processes true --workers 2 --seed 1 --out i0");
+    reaches_475("impala, processes", "",
+                "train cartpole --algo impala --dist.processes true --workers 2 --seed 1 --out i0");
     snprintf(path, sizeof path, "%s/redis", folder);
     CHECK_OK(vly_store_server_start(&redis, path, true));
     snprintf(url, sizeof url, "%s", vly_store_server_url(redis));
@@ -92,26 +113,38 @@ static void unrolls_from_elsewhere_reach_475(void) {
         actors[i] = fork();
         CHECK(actors[i] >= 0);
         if (actors[i] == 0) {
-            execl(VLY_TEST_PROGRAM, "volley", "actor", "--store", url, "--run", "far", "--quiet", (char *)NULL);
+            execl(VLY_TEST_PROGRAM, "volley", "actor", "--store", url, "--run", "far", "--quiet",
+                  (char *)NULL);
             _exit(127);
         }
     }
-    const pid_t learner = start("train cartpole --algo impala --role learner --store %s --seed 4 --steps 1G --until-return 490 --impala.lr 1e-5 "
-                                "--checkpoint.every_s 0.1 --dist.ttl_s 1 --out far", url);
-    snprintf(command, sizeof command, "for i in $(seq 300); do ls %s/far/checkpoints/step-* >/dev/null 2>&1 && break; sleep 0.1; done", folder);
+    const pid_t learner = start("train cartpole --algo impala --role learner --store %s --seed 4 "
+                                "--steps 1G --until-return 490 --impala.lr 1e-5 "
+                                "--checkpoint.every_s 0.1 --dist.ttl_s 1 --out far",
+                                url);
+    snprintf(command, sizeof command,
+             "for i in $(seq 300); do ls %s/far/checkpoints/step-* >/dev/null 2>&1 && break; sleep "
+             "0.1; done",
+             folder);
     CHECK_EQ(system(command), 0);
-    snprintf(command, sizeof command, "cp -r %s/far %s/else && rm -rf %s/else/lock && mkdir %s/second && mv %s/else %s/second/far", folder, folder, folder, folder, folder, folder);
+    snprintf(command, sizeof command,
+             "cp -r %s/far %s/else && rm -rf %s/else/lock && mkdir %s/second && mv %s/else "
+             "%s/second/far",
+             folder, folder, folder, folder, folder, folder);
     CHECK_EQ(system(command), 0);
-    snprintf(command, sizeof command, "cd %s && %s resume second/far >second.out 2>second.err", folder, VLY_TEST_PROGRAM);
+    snprintf(command, sizeof command, "cd %s && %s resume second/far >second.out 2>second.err",
+             folder, VLY_TEST_PROGRAM);
     CHECK_EQ(WEXITSTATUS(system(command)), 1);
     char *words = runs_read("second.err");
     CHECK(strstr(words, "already has a learner") != NULL);
     free(words);
     CHECK_EQ(kill(learner, SIGKILL), 0);
     CHECK_EQ(waitpid(learner, &how, 0), learner);
-    json_t *o = run("", &code, "resume far --impala.lr 3e-3 --steps %.0f --until-return 475", last_metric("far", "step") + 5e6);
+    json_t *o = run("", &code, "resume far --impala.lr 3e-3 --steps %.0f --until-return 475",
+                    last_metric("far", "step") + 5e6);
     CHECK(o != NULL);
-    fprintf(stderr, "%-24s exit %d %s after %.0f steps\n", "impala, resumed", code, json_string_value(json_object_get(o, "stop")), number(o, "steps"));
+    fprintf(stderr, "%-24s exit %d %s after %.0f steps\n", "impala, resumed", code,
+            json_string_value(json_object_get(o, "stop")), number(o, "steps"));
     CHECK_EQ(code, 0);
     json_decref(o);
     for (int i = 0; i < 2; i++) {
@@ -133,21 +166,27 @@ static void goes_on(const char *run_name, pid_t learner, double steps) {
     const double before = steps_of(run_name), from = isnan(before) ? 0 : before;
     while (!(steps_of(run_name) >= from + steps)) {
         siginfo_t info = {0};
-        CHECK(waitid(P_PID, (id_t)learner, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == 0);
+        CHECK(waitid(P_PID, (id_t)learner, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+              info.si_pid == 0);
         usleep(20000);
     }
 }
 
-/* Actors die and hang, and the store dies: after each fault the run goes on, and it learns as if nothing had been. */
+/* Actors die and hang, and the store dies: after each fault the run goes on, and it learns as if
+ * nothing had been. */
 static void killed_workers_and_stores_do_not_stop_it(void) {
     enum { FAULTS = 9 };
-    const pid_t learner = start("train cartpole --algo a3c --workers 3 --steps 1G --seed 2 --a2c.lr 5e-4 --metrics.every_s 0.05 --out faults");
+    const pid_t learner = start("train cartpole --algo a3c --workers 3 --steps 1G --seed 2 "
+                                "--a2c.lr 5e-4 --metrics.every_s 0.05 --out faults");
     char command[256];
     int code;
     goes_on("faults", learner, 2000);
-    for (int killed = 0; killed < FAULTS;) { /* its children: actors, and every third time the store */
-        snprintf(command, sizeof command, "p=$(pgrep -P %d -f '%s' | shuf -n 1); [ -n \"$p\" ] && kill -%s $p", (int)learner,
-                 killed % 3 == 2 ? "redis-server" : "volley actor", killed % 4 == 3 ? "STOP" : "KILL");
+    for (int killed = 0; killed < FAULTS;) { /* its children: actors, and every third time the store
+                                              */
+        snprintf(command, sizeof command,
+                 "p=$(pgrep -P %d -f '%s' | shuf -n 1); [ -n \"$p\" ] && kill -%s $p", (int)learner,
+                 killed % 3 == 2 ? "redis-server" : "volley actor",
+                 killed % 4 == 3 ? "STOP" : "KILL");
         killed += system(command) == 0;
         goes_on("faults", learner, 2000);
         if (killed % 4 == 0) {
@@ -158,10 +197,13 @@ static void killed_workers_and_stores_do_not_stop_it(void) {
     CHECK_EQ(kill(learner, SIGTERM), 0);
     json_decref(finish(learner, &code));
     CHECK_EQ(code, 143);
-    fprintf(stderr, "%d faults: workers started again %.0f times, gradients lost %.0f; ", FAULTS, last_metric("faults", "dist/restarts"), last_metric("faults", "dist/lost"));
-    json_t *o = run("", &code, "resume faults --steps %.0f --until-return 475", steps_of("faults") + 5e6);
+    fprintf(stderr, "%d faults: workers started again %.0f times, gradients lost %.0f; ", FAULTS,
+            last_metric("faults", "dist/restarts"), last_metric("faults", "dist/lost"));
+    json_t *o = run("", &code, "resume faults --steps %.0f --until-return 475",
+                    steps_of("faults") + 5e6);
     CHECK(o != NULL);
-    fprintf(stderr, "exit %d %s after %.0f steps\n", code, json_string_value(json_object_get(o, "stop")), number(o, "steps"));
+    fprintf(stderr, "exit %d %s after %.0f steps\n", code,
+            json_string_value(json_object_get(o, "stop")), number(o, "steps"));
     CHECK_EQ(code, 0);
     CHECK(number(o, "return_mean_100") >= 475);
     json_decref(o);
@@ -183,21 +225,28 @@ static void ranks_average_their_gradients(void) {
         fprintf(stderr, "SKIPPED: no mpirun: apt-get install openmpi-bin libopenmpi-dev\n");
         return;
     }
-    static const char mpirun[] = "env OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 mpirun --oversubscribe -n 2";
-    reaches_475("ppo allreduce", mpirun, "train cartpole --algo ppo --sync allreduce --steps 500k --seed 1 --out m0");
-    reaches_475("ppo gossip", mpirun, "train cartpole --algo ppo --sync gossip --steps 500k --seed 1 --out m1");
+    static const char mpirun[] =
+        "env OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 mpirun --oversubscribe -n 2";
+    reaches_475("ppo allreduce", mpirun,
+                "train cartpole --algo ppo --sync allreduce --steps 500k --seed 1 --out m0");
+    reaches_475("ppo gossip", mpirun,
+                "train cartpole --algo ppo --sync gossip --steps 500k --seed 1 --out m1");
     int code;
-    json_t *o = run("env OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 mpirun --oversubscribe -n 3", &code,
-                    "train cartpole --algo ppo --sync allreduce --steps 50k --seed 3 --out m3");
+    json_t *o = run(
+        "env OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 mpirun --oversubscribe -n 3",
+        &code, "train cartpole --algo ppo --sync allreduce --steps 50k --seed 3 --out m3");
     CHECK(o && code == 0);
     const double episodes = number(o, "episodes");
-    CHECK(number(o, "steps") / episodes < 120); /* everyone's: the policy begins at some 20 steps, and is not good so soon */
+    CHECK(number(o, "steps") / episodes < 120); /* everyone's: the policy begins at some 20 steps,
+                                                   and is not good so soon */
     json_decref(o);
     o = run("", &code, "resume m3 --steps 51k"); /* alone */
     CHECK(o && code == 0);
     CHECK(number(o, "episodes") >= episodes);
     json_decref(o);
-    o = run(mpirun, &code, "train cartpole --algo ppo --steps 1k --out m2"); /* nothing says how they work together */
+    o = run(mpirun, &code, "train cartpole --algo ppo --steps 1k --out m2"); /* nothing says how
+                                                                                they work together
+                                                                              */
     CHECK_EQ(code, 2);
     json_decref(o);
 }
@@ -214,16 +263,20 @@ static void bad_use_is_named(void) {
     CHECK_EQ(code, 1);
 }
 
-/* Under a sanitizer everything is ten times slower: there it is memory and races that are tested, not learning. */
+/* Under a sanitizer everything is ten times slower: there it is memory and races that are tested,
+ * not learning. */
 
 static void a_short_run_of_each_kind_ends_well(void) {
-    static const char *const runs[] = {"gridworld --algo qlearning --workers 2 --merge visits --steps 20k",
-                                       "gridworld --algo sarsa --workers 2 --sharding time --steps 20k",
-                                       "gridworld --algo qlearning --workers 2 --dist.tables share --steps 20k",
-                                       "cartpole --algo a3c --workers 2 --steps 10k", "cartpole --algo gorila --workers 2 --steps 3k --dist.update overlapped",
-                                       "cartpole --algo ppo --workers 2 --steps 6k --dist.update fedavg",
-                                       "cartpole --algo impala --dist.processes true --workers 2 --steps 20k",
-                                       "minatar/breakout --algo impala --dist.processes true --workers 2 --steps 10k --net.lstm 16"};
+    static const char *const runs[] = {
+        "gridworld --algo qlearning --workers 2 --merge visits --steps 20k",
+        "gridworld --algo sarsa --workers 2 --sharding time --steps 20k",
+        "gridworld --algo qlearning --workers 2 --dist.tables share --steps 20k",
+        "cartpole --algo a3c --workers 2 --steps 10k",
+        "cartpole --algo gorila --workers 2 --steps 3k --dist.update overlapped",
+        "cartpole --algo ppo --workers 2 --steps 6k --dist.update fedavg",
+        "cartpole --algo impala --dist.processes true --workers 2 --steps 20k",
+        "minatar/breakout --algo impala --dist.processes true --workers 2 --steps 10k --net.lstm "
+        "16"};
     for (size_t i = 0; i < sizeof runs / sizeof runs[0]; i++) {
         int code;
         json_t *o = run("", &code, "train %s --out s%zu", runs[i], i);
@@ -235,7 +288,8 @@ static void a_short_run_of_each_kind_ends_well(void) {
 
 int main(void) {
     CHECK(mkdtemp(folder) != NULL);
-    if (system("command -v redis-server >/dev/null 2>&1") != 0) SKIP("redis-server is not installed: apt-get install redis-server");
+    if (system("command -v redis-server >/dev/null 2>&1") != 0)
+        SKIP("redis-server is not installed: apt-get install redis-server");
 #ifndef VLY_HAVE_REDIS
     SKIP("built without hiredis: apt-get install libhiredis-dev");
 #endif

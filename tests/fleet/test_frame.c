@@ -1,7 +1,10 @@
-/* A frame comes out of its packing as it went in, whatever it was packed against; what is damaged is an error. */
+/* A frame comes out of its packing as it went in, whatever it was packed against; what is damaged
+ * is an error. */
 #include "tests/kit/check.h"
 #ifndef VLY_HAVE_REDIS
-int main(void) { SKIP("built without hiredis and lz4: apt-get install libhiredis-dev liblz4-dev"); }
+int main(void) {
+    SKIP("built without hiredis and lz4: apt-get install libhiredis-dev liblz4-dev");
+}
 #else
 #include "common/base/philox.h"
 #include "cpu/fleet/frame.h"
@@ -11,13 +14,17 @@ static const size_t sizes[] = {1, 7, 63, 64, 65, 512, 577, 84 * 84, MOST};
 static vly_frame_packer *packer;
 static uint8_t base[MOST], frame[MOST], back[MOST + GUARD], packed[2 * MOST + GUARD];
 
-static uint32_t draw(uint32_t n, uint32_t i) { return vly_philox(11, VLY_STREAM_TEST, n, i).v[0]; }
+static uint32_t draw(uint32_t n, uint32_t i) {
+    return vly_philox(11, VLY_STREAM_TEST, n, i).v[0];
+}
 
 /* n of the frame's bytes are others than in base. */
 static void change(uint32_t seed, size_t bytes, size_t n) {
     for (size_t i = 0; i < bytes; i++) base[i] = (uint8_t)(draw(seed, (uint32_t)(i / 23)) >> 9);
     memcpy(frame, base, bytes);
-    for (size_t i = 0; i < n; i++) frame[draw(seed + 1, (uint32_t)i) % bytes] ^= (uint8_t)(1 + draw(seed + 2, (uint32_t)i) % 255);
+    for (size_t i = 0; i < n; i++)
+        frame[draw(seed + 1, (uint32_t)i) % bytes] ^=
+            (uint8_t)(1 + draw(seed + 2, (uint32_t)i) % 255);
 }
 
 static size_t pack(const uint8_t *against, size_t bytes, size_t room) {
@@ -65,7 +72,8 @@ static void few_changes_take_few_bytes(void) {
 /* Noise against noise: neither way makes it smaller, and it still fits what was promised. */
 static void noise_fits_too(void) {
     const size_t bytes = 84 * 84;
-    for (size_t i = 0; i < bytes; i++) base[i] = (uint8_t)draw(8, (uint32_t)i), frame[i] = (uint8_t)draw(9, (uint32_t)i);
+    for (size_t i = 0; i < bytes; i++)
+        base[i] = (uint8_t)draw(8, (uint32_t)i), frame[i] = (uint8_t)draw(9, (uint32_t)i);
     check_back(base, bytes, pack(base, bytes, vly_frame_packed_most(bytes)));
     size_t length;
     CHECK_EQ(vly_frame_pack(packer, frame, base, bytes, packed, bytes / 2, &length), VLY_EIO);
@@ -75,12 +83,16 @@ static void what_is_damaged_is_an_error(void) {
     int refused = 0;
     for (uint32_t n = 0; n < 20000; n++) {
         const size_t bytes = sizes[5 + n % 4];
-        if (n % 200 < 4) change(n, bytes, n % 3 ? 20 : bytes / 2);
-        else change(n - n % 200 + n % 4, bytes, 20);
-        const size_t length = pack(base, bytes, vly_frame_packed_most(bytes)), at = draw(n, 1) % length, kept = n % 5 ? length : draw(n, 2) % length;
+        if (n % 200 < 4)
+            change(n, bytes, n % 3 ? 20 : bytes / 2);
+        else
+            change(n - n % 200 + n % 4, bytes, 20);
+        const size_t length = pack(base, bytes, vly_frame_packed_most(bytes)),
+                     at = draw(n, 1) % length, kept = n % 5 ? length : draw(n, 2) % length;
         packed[at] ^= (uint8_t)(1 + draw(n, 3) % 255);
         const vly_status status = vly_frame_unpack(packed, kept, n % 7 ? base : NULL, back, bytes);
-        CHECK(status == VLY_OK || status == VLY_ECORRUPT); /* a changed pixel is no damage that can be seen */
+        CHECK(status == VLY_OK || status == VLY_ECORRUPT); /* a changed pixel is no damage that can
+                                                              be seen */
         refused += status != VLY_OK;
     }
     CHECK(refused > 5000);

@@ -1,8 +1,11 @@
-/* The parameter server on a problem with a known answer: processes that see noisy gradients of |w - target|^2 / 2,
- * through a real Redis, with every update policy; workers and the store are killed on the way. */
+/* The parameter server on a problem with a known answer: processes that see noisy gradients of |w -
+ * target|^2 / 2, through a real Redis, with every update policy; workers and the store are killed
+ * on the way. */
 #include "tests/kit/check.h"
 #ifndef VLY_HAVE_REDIS
-int main(void) { SKIP("built without hiredis and lz4: apt-get install libhiredis-dev liblz4-dev"); }
+int main(void) {
+    SKIP("built without hiredis and lz4: apt-get install libhiredis-dev liblz4-dev");
+}
 #else
 #include <signal.h>
 #include <sys/wait.h>
@@ -16,7 +19,9 @@ enum { N = 257, WORKERS = 3 };
 static char folder[64] = "/tmp/volley-ps-XXXXXX";
 static vly_store_server *redis;
 
-static float target_of(int i) { return sinf((float)i); }
+static float target_of(int i) {
+    return sinf((float)i);
+}
 
 static void worker(const char *run, int rank, const vly_ps_policy *policy) {
     char name[32];
@@ -38,13 +43,16 @@ static void worker(const char *run, int rank, const vly_ps_policy *policy) {
     for (uint64_t t = 0; !vly_ps_client_stopped(client); t++) {
         double distance = 0;
         for (int i = 0; i < N; i++) {
-            const float noise = vly_unit(vly_philox((uint64_t)rank, VLY_STREAM_TEST, t, (uint32_t)i).v[0]) - 0.5f;
+            const float noise =
+                vly_unit(vly_philox((uint64_t)rank, VLY_STREAM_TEST, t, (uint32_t)i).v[0]) - 0.5f;
             grad[i] = param[i] - target_of(i) + 0.2f * noise;
             distance -= fabs((double)(param[i] - target_of(i)));
         }
         vly_ps_client_note(client, 10, &distance, 1);
-        if (sync->apply) CHECK_OK(sync->apply(sync, q, &p, &hyper));
-        else for (int i = 0; i < N; i++) param[i] -= hyper.lr * grad[i];
+        if (sync->apply)
+            CHECK_OK(sync->apply(sync, q, &p, &hyper));
+        else
+            for (int i = 0; i < N; i++) param[i] -= hyper.lr * grad[i];
         if (sync->mix) CHECK_OK(sync->mix(sync, q, &p));
         usleep(500);
     }
@@ -74,7 +82,8 @@ static double clock_s(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* Serves until the weights are near the target; `faults`: kills a worker and the store on the way. */
+/* Serves until the weights are near the target; `faults`: kills a worker and the store on the way.
+ */
 static vly_ps_report converge(const char *run, const vly_ps_policy *policy, bool faults) {
     vly_store *store;
     vly_compute *c;
@@ -95,7 +104,8 @@ static vly_ps_report converge(const char *run, const vly_ps_policy *policy, bool
     const double deadline = clock_s() + 250; /* a hang is named here, not by the runner */
     int killed = 0;
     int64_t waiting = 0;
-    while (!faults && waiting < WORKERS) { /* all are here before the first version: what is counted below does not hang on when they came */
+    while (!faults && waiting < WORKERS) { /* all are here before the first version: what is counted
+                                              below does not hang on when they came */
         CHECK(clock_s() < deadline);
         usleep(2000);
         CHECK_OK(vly_store_length(store, "pushes", &waiting));
@@ -106,7 +116,8 @@ static vly_ps_report converge(const char *run, const vly_ps_policy *policy, bool
         const vly_status status = vly_ps_server_serve(server, 20);
         CHECK_EQ(status, VLY_OK);
         vly_ps_server_report(server, &report);
-        if (faults && killed == 0 && report.version > 1 * part) { /* a worker dies and another comes */
+        if (faults && killed == 0 && report.version > 1 * part) { /* a worker dies and another comes
+                                                                   */
             kill(pid[0], SIGKILL);
             waitpid(pid[0], NULL, 0);
             pid[0] = start_worker(run, 7, policy);
@@ -120,7 +131,9 @@ static vly_ps_report converge(const char *run, const vly_ps_policy *policy, bool
             }
             CHECK(restarted);
             killed = 2;
-        } else if (faults && killed == 2 && report.version > 3 * part) { /* a worker hangs for longer than its time to live */
+        } else if (faults && killed == 2 && report.version > 3 * part) { /* a worker hangs for
+                                                                            longer than its time to
+                                                                            live */
             kill(pid[1], SIGSTOP);
             killed = 3;
         } else if (faults && killed == 3 && report.version > 4 * part) {
@@ -137,19 +150,25 @@ static vly_ps_report converge(const char *run, const vly_ps_policy *policy, bool
         CHECK_EQ(waitpid(pid[i], &how, 0), pid[i]);
         CHECK(WIFEXITED(how) && WEXITSTATUS(how) == 0);
     }
-    CHECK(report.steps >= 10 * report.gradients / WORKERS && report.episodes > 0 && report.rejected == 0);
+    CHECK(report.steps >= 10 * report.gradients / WORKERS && report.episodes > 0 &&
+          report.rejected == 0);
     vly_ps_server_destroy(server);
     vly_store_close(store);
     c->queue_destroy(q);
     c->destroy(c);
-    fprintf(stderr, "%-12s %s version %lld gradients %lld stale %lld twice %lld lost %lld\n", run, faults ? "faults" : "      ",
-            (long long)report.version, (long long)report.gradients, (long long)report.dropped_stale,
-            (long long)report.dropped_duplicate, (long long)report.lost);
+    fprintf(stderr, "%-12s %s version %lld gradients %lld stale %lld twice %lld lost %lld\n", run,
+            faults ? "faults" : "      ", (long long)report.version, (long long)report.gradients,
+            (long long)report.dropped_stale, (long long)report.dropped_duplicate,
+            (long long)report.lost);
     return report;
 }
 
 static vly_ps_policy policy_of(vly_ps_update update) {
-    return (vly_ps_policy){.update = update, .local_steps = 4, .ttl_ms = 600, .max_staleness = 20, .weigh_staleness = update == VLY_PS_OVERLAPPED};
+    return (vly_ps_policy){.update = update,
+                           .local_steps = 4,
+                           .ttl_ms = 600,
+                           .max_staleness = 20,
+                           .weigh_staleness = update == VLY_PS_OVERLAPPED};
 }
 
 static void every_policy_finds_the_optimum(void) {
@@ -196,7 +215,8 @@ static void garbage_is_rejected_and_counted(void) {
     CHECK_OK(c->queue_create(c, VLY_QUEUE_LEARN, &q));
     CHECK_OK(vly_ps_server_create(&server, store, c, q, &policy, &sgd, &master, 0, 0));
     for (uint64_t k = 0; k < 200; k++) {
-        for (size_t i = 0; i < sizeof junk; i++) junk[i] = (uint8_t)vly_philox(9, VLY_STREAM_TEST, k, (uint32_t)i).v[0];
+        for (size_t i = 0; i < sizeof junk; i++)
+            junk[i] = (uint8_t)vly_philox(9, VLY_STREAM_TEST, k, (uint32_t)i).v[0];
         if (k % 2) memcpy(junk, "VLG1", 4);
         CHECK_OK(vly_store_push(store, "pushes", junk, (size_t)(k * 512 / 200), 0, NULL));
         CHECK_OK(vly_ps_server_serve(server, 1000));

@@ -1,5 +1,6 @@
-/* Two ranks with half the batch each have, after the all-reduce, the gradient of one process with the whole batch: real mpirun,
- * the library that training uses, a policy-gradient and a Q-learning loss. */
+/* Two ranks with half the batch each have, after the all-reduce, the gradient of one process with
+ * the whole batch: real mpirun, the library that training uses, a policy-gradient and a Q-learning
+ * loss. */
 #include <unistd.h>
 #include "common/learn/net.h"
 #include "common/base/philox.h"
@@ -18,12 +19,15 @@ typedef struct {
     float obs[ROWS * OBS];
     vly_real *param, *whole, *half;
     int32_t action[ROWS];
-    vly_real logp_old[ROWS], value_old[ROWS], advantage[ROWS], target[ROWS], mask[ROWS], q_next[ROWS * ACTIONS], discount[ROWS], weight[ROWS], td_abs[ROWS];
+    vly_real logp_old[ROWS], value_old[ROWS], advantage[ROWS], target[ROWS], mask[ROWS],
+        q_next[ROWS * ACTIONS], discount[ROWS], weight[ROWS], td_abs[ROWS];
     vly_real stats[VLY_STATS];
     vly_hyper hyper;
 } problem;
 
-static double draw(uint32_t of, int i) { return 2 * (double)vly_unit(vly_philox(7, VLY_STREAM_TEST, (uint64_t)i, of).v[0]) - 1; }
+static double draw(uint32_t of, int i) {
+    return 2 * (double)vly_unit(vly_philox(7, VLY_STREAM_TEST, (uint64_t)i, of).v[0]) - 1;
+}
 
 static void fill(problem *p) {
     for (int i = 0; i < ROWS * OBS; i++) p->obs[i] = (float)draw(1, i);
@@ -37,28 +41,58 @@ static void fill(problem *p) {
         p->mask[i] = 1; /* each half has as many rows that count: the mean of means is the mean */
         p->discount[i] = (vly_real)0.97, p->weight[i] = (vly_real)(1 + 0.5 * draw(8, i));
     }
-    p->hyper = (vly_hyper){.clip = 0.2f, .value_coef = 0.5f, .entropy_coef = 0.01f, .huber_delta = 1, .reward_scale = 1};
+    p->hyper = (vly_hyper){.clip = 0.2f,
+                           .value_coef = 0.5f,
+                           .entropy_coef = 0.01f,
+                           .huber_delta = 1,
+                           .reward_scale = 1};
 }
 
 /* The gradient of rows first .. first + n. */
 static void gradient(problem *p, int first, int n, vly_real *grad) {
     int32_t row[ROWS];
-    const vly_frames frames = {.frames = (const uint8_t *)p->obs, .rows = ROWS, .row_step = ROWS,
-                               .obs = {.ndim = 1, .shape = {OBS}, .dtype = VLY_F32, .bytes = OBS * sizeof(float), .stack = 1, .scale = 1}};
+    const vly_frames frames = {.frames = (const uint8_t *)p->obs,
+                               .rows = ROWS,
+                               .row_step = ROWS,
+                               .obs = {.ndim = 1,
+                                       .shape = {OBS},
+                                       .dtype = VLY_F32,
+                                       .bytes = OBS * sizeof(float),
+                                       .stack = 1,
+                                       .scale = 1}};
     for (int i = 0; i < n; i++) row[i] = first + i;
     CHECK_OK(vly_exec_prepare(p->exec, p->q, p->param));
     CHECK_OK(vly_exec_gather(p->exec, p->q, &frames, n, row, 0));
     CHECK_OK(vly_exec_forward(p->exec, p->q, n, p->param));
     if (p->dqn) {
-        const vly_dqn_loss_args d = {.n = n, .actions = ACTIONS, .q = p->exec->logits, .q_next = p->q_next + first * ACTIONS, .action = p->action + first,
-                                     .n_return = p->target + first, .discount = p->discount + first, .weight = p->weight + first,
-                                     .hyper = &p->hyper, .dq = p->exec->dlogits, .td_abs = p->td_abs + first, .stats = p->stats};
+        const vly_dqn_loss_args d = {.n = n,
+                                     .actions = ACTIONS,
+                                     .q = p->exec->logits,
+                                     .q_next = p->q_next + first * ACTIONS,
+                                     .action = p->action + first,
+                                     .n_return = p->target + first,
+                                     .discount = p->discount + first,
+                                     .weight = p->weight + first,
+                                     .hyper = &p->hyper,
+                                     .dq = p->exec->dlogits,
+                                     .td_abs = p->td_abs + first,
+                                     .stats = p->stats};
         CHECK_OK(p->c->dqn_loss(p->q, &d));
     } else {
-        const vly_policy_loss_args a = {.n = n, .actions = ACTIONS, .logits = p->exec->logits, .value = p->exec->value, .action = p->action + first,
-                                        .logp_old = p->logp_old + first, .value_old = p->value_old + first, .advantage = p->advantage + first,
-                                        .target = p->target + first, .mask = p->mask + first, .hyper = &p->hyper,
-                                        .dlogits = p->exec->dlogits, .dvalue = p->exec->dvalue, .stats = p->stats};
+        const vly_policy_loss_args a = {.n = n,
+                                        .actions = ACTIONS,
+                                        .logits = p->exec->logits,
+                                        .value = p->exec->value,
+                                        .action = p->action + first,
+                                        .logp_old = p->logp_old + first,
+                                        .value_old = p->value_old + first,
+                                        .advantage = p->advantage + first,
+                                        .target = p->target + first,
+                                        .mask = p->mask + first,
+                                        .hyper = &p->hyper,
+                                        .dlogits = p->exec->dlogits,
+                                        .dvalue = p->exec->dvalue,
+                                        .stats = p->stats};
         CHECK_OK(p->c->policy_loss(p->q, &a));
     }
     CHECK_OK(vly_exec_backward(p->exec, p->q, n, p->param, grad));
@@ -72,8 +106,17 @@ static void halves_make_the_whole(vly_sync *s, bool dqn) {
     fill(&p);
     CHECK_OK(vly_compute_create_cpu(&p.c, 1));
     CHECK_OK(p.c->queue_create(p.c, VLY_QUEUE_LEARN, &p.q));
-    const vly_net_desc desc = {.kind = VLY_NET_MLP, .obs = {.ndim = 1, .shape = {OBS}, .dtype = VLY_F32, .bytes = OBS * sizeof(float), .stack = 1, .scale = 1},
-                               .actions = ACTIONS, .hidden = {48, 33}, .layers = 2, .act = VLY_ACT_TANH,
+    const vly_net_desc desc = {.kind = VLY_NET_MLP,
+                               .obs = {.ndim = 1,
+                                       .shape = {OBS},
+                                       .dtype = VLY_F32,
+                                       .bytes = OBS * sizeof(float),
+                                       .stack = 1,
+                                       .scale = 1},
+                               .actions = ACTIONS,
+                               .hidden = {48, 33},
+                               .layers = 2,
+                               .act = VLY_ACT_TANH,
                                .head = dqn ? VLY_HEAD_DUELING : VLY_HEAD_POLICY_VALUE};
     CHECK_OK(vly_net_create(&p.net, &desc));
     CHECK_OK(vly_exec_create(&p.exec, p.c, p.net, ROWS, true, "ranks"));
@@ -87,10 +130,13 @@ static void halves_make_the_whole(vly_sync *s, bool dqn) {
     gradient(&p, 0, ROWS, p.whole);
     gradient(&p, s->rank * ROWS / RANKS, ROWS / RANKS, p.half);
     double largest = 0, apart = 0, before = 0;
-    for (int64_t i = 0; i < n; i++) largest = fmax(largest, fabs((double)p.whole[i])), before = fmax(before, fabs((double)(p.half[i] - p.whole[i])));
+    for (int64_t i = 0; i < n; i++)
+        largest = fmax(largest, fabs((double)p.whole[i])),
+        before = fmax(before, fabs((double)(p.half[i] - p.whole[i])));
     CHECK_OK(s->reduce(s, p.q, p.half, n));
     for (int64_t i = 0; i < n; i++) apart = fmax(apart, fabs((double)(p.half[i] - p.whole[i])));
-    fprintf(stderr, "rank %d %-6s largest %.3g, a half alone differs by %.3g, the mean by %.3g\n", s->rank, dqn ? "dqn" : "policy", largest, before, apart);
+    fprintf(stderr, "rank %d %-6s largest %.3g, a half alone differs by %.3g, the mean by %.3g\n",
+            s->rank, dqn ? "dqn" : "policy", largest, before, apart);
     CHECK(largest > 1e-3 && before > 1e-2 * largest); /* the halves are not alike by themselves */
     CHECK(apart <= 2e-6 * largest);
 
@@ -112,7 +158,8 @@ int main(int argc, char **argv) {
     SKIP("built without MPI: apt-get install libopenmpi-dev openmpi-bin");
 #endif
     if (!vly_ranks_launched()) {
-        if (system("command -v mpirun >/dev/null 2>&1") != 0) SKIP("no mpirun: apt-get install openmpi-bin libopenmpi-dev");
+        if (system("command -v mpirun >/dev/null 2>&1") != 0)
+            SKIP("no mpirun: apt-get install openmpi-bin libopenmpi-dev");
         setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 1);
         setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 1);
         setenv("ASAN_OPTIONS", "detect_leaks=0", 0); /* MPI keeps what it takes */

@@ -1,7 +1,9 @@
 /* The store against a real redis-server started by the test. */
 #include "tests/kit/check.h"
 #ifndef VLY_HAVE_REDIS
-int main(void) { SKIP("built without hiredis and lz4: apt-get install libhiredis-dev liblz4-dev"); }
+int main(void) {
+    SKIP("built without hiredis and lz4: apt-get install libhiredis-dev liblz4-dev");
+}
 #else
 #include "cpu/fleet/store.h"
 #include <signal.h>
@@ -21,14 +23,17 @@ static vly_store *connect_as(const char *run) {
 }
 
 static void bad_addresses_are_named(void) {
-    static const char *const bad[] = {"localhost", "http://x", "redis://h:99999", "redis://h/zz", "redis://h:1x/0", "rediss://h"};
+    static const char *const bad[] = {"localhost",    "http://x",       "redis://h:99999",
+                                      "redis://h/zz", "redis://h:1x/0", "rediss://h"};
     vly_store *s;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         const vly_status status = vly_store_open(&s, bad[i], "r", NULL);
         CHECK(status == VLY_EINVAL || status == VLY_EUNSUPPORTED);
         CHECK(vly_error_text()[0] != '\0');
     }
-    CHECK_EQ(vly_store_open(&s, "redis://127.0.0.1:1/0", "r", &(vly_store_options){.timeout_ms = 100, .retry_ms = 50}), VLY_EPEER);
+    CHECK_EQ(vly_store_open(&s, "redis://127.0.0.1:1/0", "r",
+                            &(vly_store_options){.timeout_ms = 100, .retry_ms = 50}),
+             VLY_EPEER);
     CHECK_EQ(vly_store_open(&s, vly_store_server_url(server), "a{b", NULL), VLY_EINVAL);
 }
 
@@ -36,7 +41,8 @@ static void binary_values_come_back(void) {
     vly_store *s = connect_as("values");
     uint8_t data[1000], back[1000];
     size_t got;
-    for (int i = 0; i < 1000; i++) data[i] = (uint8_t)vly_philox(1, VLY_STREAM_TEST, (uint64_t)i, 0).v[0];
+    for (int i = 0; i < 1000; i++)
+        data[i] = (uint8_t)vly_philox(1, VLY_STREAM_TEST, (uint64_t)i, 0).v[0];
     CHECK_EQ(vly_store_get(s, "w", back, 1000, &got), VLY_ENOTFOUND);
     CHECK_OK(vly_store_set(s, "w", data, 1000));
     CHECK_OK(vly_store_get(s, "w", back, 10, &got));

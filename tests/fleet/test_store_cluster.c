@@ -1,7 +1,9 @@
 /* The store and Ape-X on a Redis Cluster of three nodes. */
 #include "tests/kit/runs.h"
 #ifndef VLY_HAVE_REDIS
-int main(void) { SKIP("built without hiredis and lz4: apt-get install libhiredis-dev liblz4-dev"); }
+int main(void) {
+    SKIP("built without hiredis and lz4: apt-get install libhiredis-dev liblz4-dev");
+}
 #else
 #include <arpa/inet.h>
 #include <sys/prctl.h>
@@ -18,7 +20,8 @@ static int free_port(void) {
         struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
         socklen_t length = sizeof a;
         const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        CHECK(fd >= 0 && bind(fd, (struct sockaddr *)&a, sizeof a) == 0 && getsockname(fd, (struct sockaddr *)&a, &length) == 0);
+        CHECK(fd >= 0 && bind(fd, (struct sockaddr *)&a, sizeof a) == 0 &&
+              getsockname(fd, (struct sockaddr *)&a, &length) == 0);
         close(fd);
         if (ntohs(a.sin_port) < 55000) return ntohs(a.sin_port);
     }
@@ -35,8 +38,9 @@ static void start_node(int i) {
     CHECK(node[i] >= 0);
     if (node[i] > 0) return;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    execlp("redis-server", "redis-server", "--bind", "127.0.0.1", "--port", number, "--dir", dir, "--cluster-enabled", "yes", "--cluster-config-file", file,
-           "--save", "", "--appendonly", "no", "--logfile", "nodes.log", "--maxmemory-policy", "noeviction", (char *)NULL);
+    execlp("redis-server", "redis-server", "--bind", "127.0.0.1", "--port", number, "--dir", dir,
+           "--cluster-enabled", "yes", "--cluster-config-file", file, "--save", "", "--appendonly",
+           "no", "--logfile", "nodes.log", "--maxmemory-policy", "noeviction", (char *)NULL);
     _exit(127);
 }
 
@@ -44,18 +48,27 @@ static bool build_cluster(void) {
     char command[512];
     for (int i = 0; i < NODES; i++) start_node(i);
     for (int i = 0; i < NODES; i++) {
-        snprintf(command, sizeof command, "for k in 1 2 3 4 5 6 7 8 9 10; do redis-cli -p %d ping 2>/dev/null | grep -q PONG && exit 0; sleep 0.3; done; exit 1", port[i]);
+        snprintf(command, sizeof command,
+                 "for k in 1 2 3 4 5 6 7 8 9 10; do redis-cli -p %d ping 2>/dev/null | grep -q "
+                 "PONG && exit 0; sleep 0.3; done; exit 1",
+                 port[i]);
         if (system(command) != 0) return false;
     }
-    snprintf(command, sizeof command, "redis-cli --cluster create 127.0.0.1:%d 127.0.0.1:%d 127.0.0.1:%d --cluster-yes >%s/create.log 2>&1", port[0], port[1],
-             port[2], runs_folder);
+    snprintf(command, sizeof command,
+             "redis-cli --cluster create 127.0.0.1:%d 127.0.0.1:%d 127.0.0.1:%d --cluster-yes "
+             ">%s/create.log 2>&1",
+             port[0], port[1], port[2], runs_folder);
     if (system(command) != 0) return false;
-    snprintf(command, sizeof command, "for k in $(seq 50); do redis-cli -p %d cluster info | grep -q cluster_state:ok && exit 0; sleep 0.2; done; exit 1", port[2]);
+    snprintf(command, sizeof command,
+             "for k in $(seq 50); do redis-cli -p %d cluster info | grep -q cluster_state:ok && "
+             "exit 0; sleep 0.2; done; exit 1",
+             port[2]);
     return system(command) == 0;
 }
 
 static void keys_find_their_node(const char *url) {
-    for (int i = 0; i < 12; i++) { /* runs whose keys are all over the cluster, each asked through the first node */
+    for (int i = 0; i < 12; i++) { /* runs whose keys are all over the cluster, each asked through
+                                      the first node */
         char run[16];
         vly_store *s;
         int64_t n, answers[1], value = 0;
@@ -66,7 +79,8 @@ static void keys_find_their_node(const char *url) {
         CHECK_OK(vly_store_beat(s, "me", "{}", 5000)); /* a batch, sent to whoever it may be */
         CHECK_OK(vly_store_add(s, "n", i, &n));
         CHECK_EQ(n, i);
-        CHECK_OK(vly_store_script(s, "return tonumber(redis.call('GET',KEYS[1]))", key, 1, NULL, 0, answers, 1));
+        CHECK_OK(vly_store_script(s, "return tonumber(redis.call('GET',KEYS[1]))", key, 1, NULL, 0,
+                                  answers, 1));
         CHECK_EQ(answers[0], i);
         CHECK_OK(vly_store_begin(s));
         CHECK_OK(vly_store_set(s, "v", &n, sizeof n));
@@ -80,14 +94,21 @@ static void keys_find_their_node(const char *url) {
 /* Six shards: with all but certainty more than one node has some. */
 static void apex_runs_on_it(const char *url) {
     int code, with_keys = 0;
-    json_t *o = runs_finish("c", runs_start("c", "train cartpole --algo apex --apex.replay store --store %s --workers 2 --apex.shards 6 --apex.cache 0 --apex.block 8 --steps 6k --out c", url), &code);
+    json_t *o = runs_finish(
+        "c",
+        runs_start("c",
+                   "train cartpole --algo apex --apex.replay store --store %s --workers 2 "
+                   "--apex.shards 6 --apex.cache 0 --apex.block 8 --steps 6k --out c",
+                   url),
+        &code);
     CHECK(o && code == 0);
     CHECK(runs_number(o, "steps") >= 6000 && runs_number(o, "updates") > 50);
     json_decref(o);
     CHECK_EQ(runs_metric("c", "store/lost", -1), 0);
     for (int i = 0; i < NODES; i++) {
         char command[128];
-        snprintf(command, sizeof command, "redis-cli -p %d --scan --pattern '{c.*b:*' | grep -q b:", port[i]);
+        snprintf(command, sizeof command,
+                 "redis-cli -p %d --scan --pattern '{c.*b:*' | grep -q b:", port[i]);
         with_keys += system(command) == 0;
     }
     CHECK(with_keys >= 1);
@@ -96,9 +117,11 @@ static void apex_runs_on_it(const char *url) {
 int main(void) {
     char url[64];
     CHECK(mkdtemp(runs_folder) != NULL);
-    if (system("command -v redis-server >/dev/null 2>&1 && command -v redis-cli >/dev/null 2>&1") != 0)
+    if (system("command -v redis-server >/dev/null 2>&1 && command -v redis-cli >/dev/null 2>&1") !=
+        0)
         SKIP("redis-server is not installed: apt-get install redis-server");
-    if (!build_cluster()) SKIP("no Redis Cluster could be made here; %s/create.log says why", runs_folder);
+    if (!build_cluster())
+        SKIP("no Redis Cluster could be made here; %s/create.log says why", runs_folder);
     snprintf(url, sizeof url, "redis://127.0.0.1:%d", port[0]);
     keys_find_their_node(url);
     apex_runs_on_it(url);

@@ -1,4 +1,5 @@
-/* replay.c -- a fuzz target without a fuzzer: every file of a folder once, and each of them cut and bent. */
+/* replay.c -- a fuzz target without a fuzzer: every file of a folder once, and each of them cut and
+ * bent. */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -24,7 +25,8 @@ int main(int argc, char **argv) {
         size_t bytes;
         if (e->d_name[0] == '.') continue;
         snprintf(path, sizeof path, "%s/%s", argv[1], e->d_name);
-        if (vly_file_read(path, 1 << 24, &data, &bytes) != VLY_OK) return fprintf(stderr, "%s\n", vly_error_text()), 1;
+        if (vly_file_read(path, 1 << 24, &data, &bytes) != VLY_OK)
+            return fprintf(stderr, "%s\n", vly_error_text()), 1;
         LLVMFuzzerTestOneInput((uint8_t *)data, bytes);
         for (uint64_t i = 0; i < 50; i++) {
             LLVMFuzzerTestOneInput((uint8_t *)data, bytes * i / 50);

@@ -1,23 +1,45 @@
-/* Layers through cuBLASLt, whichever pass: linear ones, and convolutions as products of unfolded patches. Through the shim the library
- * is tests/gpu/cublas/fake_cublaslt.c; on a device the real one. */
+/* Layers through cuBLASLt, whichever pass: linear ones, and convolutions as products of unfolded
+ * patches. Through the shim the library is tests/gpu/cublas/fake_cublaslt.c; on a device the real
+ * one. */
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "tests/kit/built.h"
 #include "tests/gpu/layer_parity.h"
 
-typedef struct { int h, c, o, k, s, pad; } shape;
+typedef struct {
+    int h, c, o, k, s, pad;
+} shape;
 
 static vly_layer_desc conv(shape s, int n, vly_act act, vly_dtype x, vly_dtype y) {
-    return (vly_layer_desc){.kind = VLY_CONV, .act = act, .batch_max = n, .in_h = s.h, .in_w = s.h, .in_c = s.c, .out_c = s.o, .kernel = s.k, .stride = s.s,
-                            .pad = s.pad, .x_type = x, .y_type = y, .x_scale = x == VLY_U8 ? 1.0f / 255 : 1, .learn = true, .needs_dx = x != VLY_U8};
+    return (vly_layer_desc){.kind = VLY_CONV,
+                            .act = act,
+                            .batch_max = n,
+                            .in_h = s.h,
+                            .in_w = s.h,
+                            .in_c = s.c,
+                            .out_c = s.o,
+                            .kernel = s.k,
+                            .stride = s.s,
+                            .pad = s.pad,
+                            .x_type = x,
+                            .y_type = y,
+                            .x_scale = x == VLY_U8 ? 1.0f / 255 : 1,
+                            .learn = true,
+                            .needs_dx = x != VLY_U8};
 }
 
 static void convolutions_agree(parity *p) {
-    static const struct { int n, w; shape s; } cases[] = {
-        {3, 20, {20, 4, 32, 8, 4, 0}}, {3, 9, {9, 32, 64, 4, 2, 0}},  {2, 7, {7, 64, 64, 3, 1, 0}}, {2, 10, {10, 4, 16, 3, 1, 0}},
-        {2, 10, {10, 7, 16, 3, 1, 0}}, {2, 12, {12, 4, 16, 3, 1, 1}}, {2, 11, {11, 16, 32, 3, 1, 1}}, {5, 9, {7, 3, 5, 3, 2, 1}},
-        {2, 8, {8, 8, 9, 2, 3, 0}},    {1, 6, {5, 2, 3, 5, 4, 4}},    {33, 4, {4, 16, 40, 4, 4, 0}}, {21, 3, {5, 24, 8, 1, 1, 0}},
+    static const struct {
+        int n, w;
+        shape s;
+    } cases[] = {
+        {3, 20, {20, 4, 32, 8, 4, 0}},  {3, 9, {9, 32, 64, 4, 2, 0}},
+        {2, 7, {7, 64, 64, 3, 1, 0}},   {2, 10, {10, 4, 16, 3, 1, 0}},
+        {2, 10, {10, 7, 16, 3, 1, 0}},  {2, 12, {12, 4, 16, 3, 1, 1}},
+        {2, 11, {11, 16, 32, 3, 1, 1}}, {5, 9, {7, 3, 5, 3, 2, 1}},
+        {2, 8, {8, 8, 9, 2, 3, 0}},     {1, 6, {5, 2, 3, 5, 4, 4}},
+        {33, 4, {4, 16, 40, 4, 4, 0}},  {21, 3, {5, 24, 8, 1, 1, 0}},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         vly_layer_desc d = conv(cases[i].s, 0, (vly_act)(i % 3), VLY_F32, VLY_F32);
@@ -29,10 +51,15 @@ static void convolutions_agree(parity *p) {
 }
 
 static void linear_layers_agree(parity *p) {
-    static const int shapes[][3] = {{1, 1, 1}, {5, 4, 64}, {257, 64, 64}, {130, 512, 6}, {33, 100, 130}};
+    static const int shapes[][3] = {
+        {1, 1, 1}, {5, 4, 64}, {257, 64, 64}, {130, 512, 6}, {33, 100, 130}};
     for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
         for (vly_act act = VLY_ACT_NONE; act <= VLY_ACT_RELU; act++)
-            in_all_precisions(p, (vly_layer_desc){.kind = VLY_LINEAR, .act = act, .in_c = shapes[s][1], .out_c = shapes[s][2]}, shapes[s][0], false);
+            in_all_precisions(
+                p,
+                (vly_layer_desc){
+                    .kind = VLY_LINEAR, .act = act, .in_c = shapes[s][1], .out_c = shapes[s][2]},
+                shapes[s][0], false);
 }
 
 static void a_batch_smaller_than_planned_works(parity *p) {
@@ -70,16 +97,22 @@ static const char *engine_of(parity *p, const vly_layer_desc *d, vly_pass pass) 
 }
 
 static void every_convolution_of_the_networks_is_taken(parity *p) {
-    static const struct { shape s; bool first; } networks[] = {
-        {{84, 4, 32, 8, 4, 0}, true}, {{20, 32, 64, 4, 2, 0}, false}, {{9, 64, 64, 3, 1, 0}, false},                                  /* Nature */
-        {{10, 4, 16, 3, 1, 0}, true}, {{10, 10, 16, 3, 1, 0}, true},                                                                /* MinAtar */
-        {{84, 4, 16, 3, 1, 1}, true}, {{42, 16, 16, 3, 1, 1}, false}, {{42, 16, 32, 3, 1, 1}, false}, {{11, 32, 32, 3, 1, 1}, false}, /* IMPALA */
+    static const struct {
+        shape s;
+        bool first;
+    } networks[] = {
+        {{84, 4, 32, 8, 4, 0}, true},   {{20, 32, 64, 4, 2, 0}, false},
+        {{9, 64, 64, 3, 1, 0}, false},                                 /* Nature */
+        {{10, 4, 16, 3, 1, 0}, true},   {{10, 10, 16, 3, 1, 0}, true}, /* MinAtar */
+        {{84, 4, 16, 3, 1, 1}, true},   {{42, 16, 16, 3, 1, 1}, false},
+        {{42, 16, 32, 3, 1, 1}, false}, {{11, 32, 32, 3, 1, 1}, false}, /* IMPALA */
     };
     setenv("VLY_ENGINE", "patches", 1);
     for (size_t i = 0; i < sizeof networks / sizeof *networks; i++)
         for (int kind = 0; kind < 3; kind++) { /* fp32, tf32, bf16 */
             const vly_dtype y = kind == 2 ? VLY_BF16 : VLY_F32;
-            vly_layer_desc d = conv(networks[i].s, 64, VLY_ACT_RELU, networks[i].first ? VLY_U8 : y, y);
+            vly_layer_desc d = conv(networks[i].s, 64, VLY_ACT_RELU, networks[i].first ? VLY_U8 : y,
+                                    y);
             d.tf32 = kind == 1;
             CHECK_STR(engine_of(p, &d, VLY_PASS_FORWARD), "patches");
             CHECK_STR(engine_of(p, &d, VLY_PASS_DW), "patches");
@@ -110,10 +143,17 @@ typedef struct {
 
 static single single_open(parity *p, vly_layer_desc d) {
     const int out = vly_out_size(d.in_h, d.kernel, d.stride, d.pad);
-    const int64_t xs = (int64_t)d.batch_max * d.in_h * d.in_w * d.in_c, ys = (int64_t)d.batch_max * out * out * d.out_c;
-    single s = {.p = p, .d = d, .x = reals(p, d.x_type, xs, 1), .w = normals(p, (size_t)vly_layer_params(&d), 0.1f), .dy = reals(p, d.y_type, ys, 1)};
-    s.y = twin_of(p, NULL, (size_t)ys * vly_dtype_bytes(d.y_type)), s.dz = twin_of(p, NULL, s.dy.bytes);
-    s.dx = twin_of(p, NULL, (size_t)xs * vly_dtype_bytes(d.x_type)), s.dw = outputs(p, (size_t)vly_layer_params(&d));
+    const int64_t xs = (int64_t)d.batch_max * d.in_h * d.in_w * d.in_c,
+                  ys = (int64_t)d.batch_max * out * out * d.out_c;
+    single s = {.p = p,
+                .d = d,
+                .x = reals(p, d.x_type, xs, 1),
+                .w = normals(p, (size_t)vly_layer_params(&d), 0.1f),
+                .dy = reals(p, d.y_type, ys, 1)};
+    s.y = twin_of(p, NULL, (size_t)ys * vly_dtype_bytes(d.y_type)),
+    s.dz = twin_of(p, NULL, s.dy.bytes);
+    s.dx = twin_of(p, NULL, (size_t)xs * vly_dtype_bytes(d.x_type)),
+    s.dw = outputs(p, (size_t)vly_layer_params(&d));
     CHECK_OK(p->gpu->layer_create(p->gpu, &d, &s.l));
     return s;
 }
@@ -130,12 +170,17 @@ static vly_status all_passes(vly_queue *q, void *arg) {
     VLY_TRY(c->layer_prepare(q, s->l, s->w.gpu));
     VLY_TRY(c->layer_forward(q, s->l, s->d.batch_max, s->x.gpu, s->w.gpu, s->y.gpu));
     VLY_TRY(c->copy(q, s->dz.gpu, s->dy.gpu, s->dy.bytes));
-    return c->layer_backward(q, s->l, s->d.batch_max, s->x.gpu, s->y.gpu, s->w.gpu, s->dz.gpu, s->d.needs_dx ? s->dx.gpu : NULL, s->dw.gpu, false);
+    return c->layer_backward(q, s->l, s->d.batch_max, s->x.gpu, s->y.gpu, s->w.gpu, s->dz.gpu,
+                             s->d.needs_dx ? s->dx.gpu : NULL, s->dw.gpu, false);
 }
 
-typedef struct { void *y, *dx, *dw; } results;
+typedef struct {
+    void *y, *dx, *dw;
+} results;
 
-static results results_of(single *s) { return (results){twin_gpu(s->p, &s->y), twin_gpu(s->p, &s->dx), twin_gpu(s->p, &s->dw)}; }
+static results results_of(single *s) {
+    return (results){twin_gpu(s->p, &s->y), twin_gpu(s->p, &s->dx), twin_gpu(s->p, &s->dw)};
+}
 
 static void same_results(const single *s, results a, results b) {
     CHECK(!memcmp(a.y, b.y, s->y.bytes));
@@ -143,7 +188,9 @@ static void same_results(const single *s, results a, results b) {
     CHECK(!memcmp(a.dw, b.dw, s->dw.bytes));
 }
 
-static void results_free(results r) { free(r.y), free(r.dx), free(r.dw); }
+static void results_free(results r) {
+    free(r.y), free(r.dx), free(r.dw);
+}
 
 /* Captured once: what changes is read on the device, nothing is allocated or waited for. */
 static void a_captured_pass_is_replayed(parity *p, vly_act act) {
@@ -209,7 +256,8 @@ static const char *contest(parity *p, char line[2048]) {
     return name;
 }
 
-/* Microseconds that a line of engines.tsv gives for a candidate; the quickest of all without a name. */
+/* Microseconds that a line of engines.tsv gives for a candidate; the quickest of all without a
+ * name. */
 static double us_of(const char *line, const char *name) {
     double quickest = 1e30;
     const char *entry = strchr(strchr(line, '\t') + 1, '\t') + 1;
@@ -229,7 +277,8 @@ static void a_librarys_suggestions_compete(parity *p) {
         setenv("FAKE_CUBLASLT_SLOW", slow ? "1" : "0", 1);
         const char *chosen = contest(p, line);
         CHECK(us_of(line, chosen) <= us_of(line, NULL));
-        CHECK(us_of(line, names[slow]) >= 1000 && us_of(line, names[!slow]) < 1e30 && !strstr(line, "patches#2"));
+        CHECK(us_of(line, names[slow]) >= 1000 && us_of(line, names[!slow]) < 1e30 &&
+              !strstr(line, "patches#2"));
     }
     unsetenv("FAKE_CUBLASLT_SLOW");
 }
@@ -240,7 +289,8 @@ static void who_is_wrong_is_not_chosen(parity *p) {
     CHECK(strcmp(contest(p, line), "patches") != 0);
     CHECK(strstr(line, "patches differs") && !strstr(line, "patches#1 differs"));
     unsetenv("FAKE_CUBLASLT_WRONG");
-    setenv("FAKE_CUBLASLT_LAZY", "1", 1); /* our own output still lies there, unless it was poisoned */
+    setenv("FAKE_CUBLASLT_LAZY", "1", 1); /* our own output still lies there, unless it was poisoned
+                                           */
     CHECK(strcmp(contest(p, line), "patches#1") != 0);
     CHECK(strstr(line, "patches#1 differs"));
     unsetenv("FAKE_CUBLASLT_LAZY");
@@ -266,7 +316,9 @@ static void those_who_choose_at_once_agree(void) {
     setenv("VLY_CACHE_DIR", folder, 1);
     for (int i = 0; i < 3; i++)
         if ((child[i] = fork()) == 0) _exit(chosen(&d));
-    for (int i = 0; i < 3; i++) CHECK(waitpid(child[i], &how[i], 0) == child[i] && WIFEXITED(how[i]) && WEXITSTATUS(how[i]) < 3);
+    for (int i = 0; i < 3; i++)
+        CHECK(waitpid(child[i], &how[i], 0) == child[i] && WIFEXITED(how[i]) &&
+              WEXITSTATUS(how[i]) < 3);
     CHECK(how[1] == how[0] && how[2] == how[0]);
     CHECK_EQ(chosen(&d), WEXITSTATUS(how[0])); /* and in the next run */
     unsetenv("VLY_CACHE_DIR");
@@ -275,7 +327,13 @@ static void those_who_choose_at_once_agree(void) {
 }
 
 static void an_engine_that_is_none_is_refused(parity *p) {
-    const vly_layer_desc d = {.kind = VLY_LINEAR, .batch_max = 9, .in_c = 24, .out_c = 7, .x_type = VLY_F32, .y_type = VLY_F32, .x_scale = 1};
+    const vly_layer_desc d = {.kind = VLY_LINEAR,
+                              .batch_max = 9,
+                              .in_c = 24,
+                              .out_c = 7,
+                              .x_type = VLY_F32,
+                              .y_type = VLY_F32,
+                              .x_scale = 1};
     vly_layer *l;
     setenv("VLY_ENGINE", "cublas", 1);
     CHECK_EQ(p->gpu->layer_create(p->gpu, &d, &l), VLY_EINVAL);
@@ -287,9 +345,19 @@ static void the_choice_is_timed_checked_and_remembered(parity *p) {
     char folder[] = "/tmp/vly-engines-XXXXXX", text[16384], again[16384], path[300];
     CHECK(mkdtemp(folder));
     setenv("VLY_CACHE_DIR", folder, 1);
-    vly_layer_desc convolution = conv((shape){9, 8, 16, 3, 2, 1}, 3, VLY_ACT_NONE, VLY_F32, VLY_F32);
-    vly_layer_desc linear = {.kind = VLY_LINEAR, .batch_max = 9, .in_c = 24, .out_c = 7, .x_type = VLY_BF16, .y_type = VLY_BF16, .x_scale = 1, .learn = true, .needs_dx = true};
-    vly_layer_desc pixels = conv((shape){44, 4, 8, 8, 4, 0}, 9, VLY_ACT_RELU, VLY_U8, VLY_BF16); /* more of them than are drawn */
+    vly_layer_desc convolution = conv((shape){9, 8, 16, 3, 2, 1}, 3, VLY_ACT_NONE, VLY_F32,
+                                      VLY_F32);
+    vly_layer_desc linear = {.kind = VLY_LINEAR,
+                             .batch_max = 9,
+                             .in_c = 24,
+                             .out_c = 7,
+                             .x_type = VLY_BF16,
+                             .y_type = VLY_BF16,
+                             .x_scale = 1,
+                             .learn = true,
+                             .needs_dx = true};
+    vly_layer_desc pixels = conv((shape){44, 4, 8, 8, 4, 0}, 9, VLY_ACT_RELU, VLY_U8,
+                                 VLY_BF16); /* more of them than are drawn */
     engine_of(p, &convolution, VLY_PASS_DX);
     engine_of(p, &linear, VLY_PASS_DX);
     engine_of(p, &pixels, VLY_PASS_DW);
@@ -320,7 +388,8 @@ static void the_choice_is_timed_checked_and_remembered(parity *p) {
 
 int main(void) {
 #if defined(VLY_TEST_SHIM) && defined(__SANITIZE_THREAD__)
-    SKIP("the shim runs kernels on one thread: nothing here for ThreadSanitizer, and fibers take minutes under it");
+    SKIP("the shim runs kernels on one thread: nothing here for ThreadSanitizer, and fibers take "
+         "minutes under it");
 #endif
 #ifdef VLY_TEST_SHIM
     setenv("VLY_CUBLASLT_LIBRARY", built_file(VLY_TEST_FAKE_CUBLASLT), 1);

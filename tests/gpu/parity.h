@@ -1,5 +1,6 @@
-/* parity.h -- one claim, two back ends: the same inputs go to the CPU and to CUDA (a device through the plugin, or the
- * shim), the outputs are compared. Every array exists twice; outputs are poisoned first. */
+/* parity.h -- one claim, two back ends: the same inputs go to the CPU and to CUDA (a device through
+ * the plugin, or the shim), the outputs are compared. Every array exists twice; outputs are
+ * poisoned first. */
 #ifndef VLY_TESTS_GPU_PARITY_H
 #define VLY_TESTS_GPU_PARITY_H
 #include "common/base/compute.h"
@@ -102,8 +103,10 @@ static inline void twin_same(parity *p, const twin *t, const char *what) {
     const unsigned char *want = t->cpu;
     for (size_t i = 0; i < t->bytes; i++)
         if (got[i] != want[i]) {
-            fprintf(stderr, "%s: byte %zu of %zu is %02x, on the CPU %02x (as floats: %.9g, %.9g)\n", what, i, t->bytes, got[i], want[i],
-                    (double)((float *)got)[i / 4], (double)((const float *)want)[i / 4]);
+            fprintf(stderr,
+                    "%s: byte %zu of %zu is %02x, on the CPU %02x (as floats: %.9g, %.9g)\n", what,
+                    i, t->bytes, got[i], want[i], (double)((float *)got)[i / 4],
+                    (double)((const float *)want)[i / 4]);
             exit(TEST_FAIL);
         }
     free(got);
@@ -113,8 +116,11 @@ static inline void twin_near(parity *p, const twin *t, double tolerance, const c
     float *got = twin_gpu(p, t);
     const float *want = t->cpu;
     for (size_t i = 0; i < t->bytes / sizeof(float); i++)
-        if (!(fabs((double)got[i] - (double)want[i]) <= tolerance * (1.0 + fabs((double)want[i]))) && !(isnan(got[i]) && isnan(want[i]))) {
-            fprintf(stderr, "%s: number %zu of %zu is %.9g, on the CPU %.9g\n", what, i, t->bytes / sizeof(float), (double)got[i], (double)want[i]);
+        if (!(fabs((double)got[i] - (double)want[i]) <=
+              tolerance * (1.0 + fabs((double)want[i]))) &&
+            !(isnan(got[i]) && isnan(want[i]))) {
+            fprintf(stderr, "%s: number %zu of %zu is %.9g, on the CPU %.9g\n", what, i,
+                    t->bytes / sizeof(float), (double)got[i], (double)want[i]);
             exit(TEST_FAIL);
         }
     free(got);
@@ -123,27 +129,36 @@ static inline void twin_near(parity *p, const twin *t, double tolerance, const c
 #define SAME(t) twin_same(p, &(t), #t)
 #define NEAR(t, tolerance) twin_near(p, &(t), tolerance, #t)
 
-/* Both back ends do it; the operation is spelled once, with c, q and the twins' members through D(). */
-#define BOTH(call)                                                                                                     \
-    do {                                                                                                               \
-        vly_compute *c = p->cpu;                                                                                       \
-        vly_queue *q = p->cpu_queue;                                                                                   \
-        bool on_gpu = false;                                                                                           \
-        CHECK_OK(call);                                                                                                \
-        c = p->gpu, q = p->gpu_queue, on_gpu = true;                                                                   \
-        CHECK_OK(call);                                                                                                \
-        CHECK_OK(c->queue_sync(q));                                                                                    \
-        (void)on_gpu;                                                                                                  \
+/* Both back ends do it; the operation is spelled once, with c, q and the twins' members through
+ * D(). */
+#define BOTH(call)                                   \
+    do {                                             \
+        vly_compute *c = p->cpu;                     \
+        vly_queue *q = p->cpu_queue;                 \
+        bool on_gpu = false;                         \
+        CHECK_OK(call);                              \
+        c = p->gpu, q = p->gpu_queue, on_gpu = true; \
+        CHECK_OK(call);                              \
+        CHECK_OK(c->queue_sync(q));                  \
+        (void)on_gpu;                                \
     } while (0)
 #define D(t) (on_gpu ? (t).gpu : (t).cpu)
 
 /* ---- random inputs ---- */
 
 static uint32_t random_counter;
-static inline uint32_t random_bits(void) { return vly_philox(2024, VLY_STREAM_TEST, 0, random_counter++).v[0]; }
-static inline float random_unit(void) { return vly_unit(random_bits()); }
-static inline float random_normal(void) { return sqrtf(-2 * logf(random_unit())) * cosf(6.2831853f * random_unit()); }
-static inline int random_below(int n) { return (int)vly_below(random_bits(), (uint32_t)n); }
+static inline uint32_t random_bits(void) {
+    return vly_philox(2024, VLY_STREAM_TEST, 0, random_counter++).v[0];
+}
+static inline float random_unit(void) {
+    return vly_unit(random_bits());
+}
+static inline float random_normal(void) {
+    return sqrtf(-2 * logf(random_unit())) * cosf(6.2831853f * random_unit());
+}
+static inline int random_below(int n) {
+    return (int)vly_below(random_bits(), (uint32_t)n);
+}
 
 static inline twin normals(parity *p, size_t n, float scale) {
     float *host = malloc(n * sizeof *host);
@@ -173,13 +188,19 @@ static inline twin row_flags(parity *p, int T, int N) {
         for (int t = 0; t < T; t++) {
             uint8_t *f = &host[(size_t)t * (size_t)N + (size_t)n];
             const bool ended = t > 0 && f[-N] & VLY_ROW_ENDED;
-            *f = ended ? VLY_ROW_RESET : random_below(9) == 0 ? VLY_ROW_TERMINATED : random_below(9) == 0 ? VLY_ROW_TRUNCATED : random_below(60) == 0 ? VLY_ROW_FAILED : 0;
+            *f = ended                   ? VLY_ROW_RESET
+                 : random_below(9) == 0  ? VLY_ROW_TERMINATED
+                 : random_below(9) == 0  ? VLY_ROW_TRUNCATED
+                 : random_below(60) == 0 ? VLY_ROW_FAILED
+                                         : 0;
         }
     const twin t = twin_of(p, host, (size_t)T * (size_t)N);
     free(host);
     return t;
 }
-static inline twin outputs(parity *p, size_t n) { return twin_of(p, NULL, n * 4); }
+static inline twin outputs(parity *p, size_t n) {
+    return twin_of(p, NULL, n * 4);
+}
 static inline twin zeros(parity *p, size_t bytes) {
     void *host = calloc(1, bytes);
     const twin t = twin_of(p, host, bytes);
@@ -188,8 +209,21 @@ static inline twin zeros(parity *p, size_t bytes) {
 }
 
 static inline vly_hyper usual_hyper(void) {
-    return (vly_hyper){.lr = 1e-3f, .max_grad_norm = 0.5f, .clip = 0.2f, .value_clip = 0.2f, .value_coef = 0.5f, .entropy_coef = 0.01f,
-                       .gamma = 0.99f, .lambda = 0.95f, .rho_bar = 1.0f, .c_bar = 1.0f, .beta = 0.4f, .alpha = 0.6f, .priority_eps = 1e-6f,
-                       .huber_delta = 1.0f, .tau = 0.005f, .reward_scale = 0.5f};
+    return (vly_hyper){.lr = 1e-3f,
+                       .max_grad_norm = 0.5f,
+                       .clip = 0.2f,
+                       .value_clip = 0.2f,
+                       .value_coef = 0.5f,
+                       .entropy_coef = 0.01f,
+                       .gamma = 0.99f,
+                       .lambda = 0.95f,
+                       .rho_bar = 1.0f,
+                       .c_bar = 1.0f,
+                       .beta = 0.4f,
+                       .alpha = 0.6f,
+                       .priority_eps = 1e-6f,
+                       .huber_delta = 1.0f,
+                       .tau = 0.005f,
+                       .reward_scale = 0.5f};
 }
 #endif

@@ -1,11 +1,24 @@
-/* parity_low.c -- bf16 weights that the optimizer writes in its own pass are those that packing them afterwards gives. */
+/* parity_low.c -- bf16 weights that the optimizer writes in its own pass are those that packing
+ * them afterwards gives. */
 #include "common/learn/net.h"
 #include "tests/gpu/parity.h"
 
 static const vly_net_desc nets[] = {
-    {.kind = VLY_NET_MINATAR, .obs = {VLY_U8, 3, {10, 10, 4}, 1, 1, 400}, .actions = 6, .bf16 = true},
-    {.kind = VLY_NET_NATURE, .obs = {VLY_U8, 3, {36, 36, 1}, 3, 1.0f / 255, 36 * 36}, .actions = 3, .hidden = {33}, .bf16 = true}, /* unaligned biases */
-    {.kind = VLY_NET_NATURE, .obs = {VLY_U8, 3, {36, 36, 1}, 2, 1.0f / 255, 36 * 36}, .actions = 5, .hidden = {40}, .lstm = 8, .bf16 = true},
+    {.kind = VLY_NET_MINATAR,
+     .obs = {VLY_U8, 3, {10, 10, 4}, 1, 1, 400},
+     .actions = 6,
+     .bf16 = true},
+    {.kind = VLY_NET_NATURE,
+     .obs = {VLY_U8, 3, {36, 36, 1}, 3, 1.0f / 255, 36 * 36},
+     .actions = 3,
+     .hidden = {33},
+     .bf16 = true}, /* unaligned biases */
+    {.kind = VLY_NET_NATURE,
+     .obs = {VLY_U8, 3, {36, 36, 1}, 2, 1.0f / 255, 36 * 36},
+     .actions = 5,
+     .hidden = {40},
+     .lstm = 8,
+     .bf16 = true},
 };
 enum { N = 3, STEPS = 3 };
 
@@ -38,8 +51,13 @@ static world open_world(parity *p, const vly_net_desc *desc) {
     const vly_hyper hyper = usual_hyper();
     CHECK_OK(vly_net_create(&w.net, desc));
     const size_t n = (size_t)vly_net_params(w.net);
-    w.p = (vly_params){.n = (int64_t)n, .param = take(&w, 4 * n), .grad = take(&w, 4 * n), .m = take(&w, 4 * n), .v = take(&w, 4 * n),
-                       .step = take(&w, 8), .low = take(&w, 2 * n)};
+    w.p = (vly_params){.n = (int64_t)n,
+                       .param = take(&w, 4 * n),
+                       .grad = take(&w, 4 * n),
+                       .m = take(&w, 4 * n),
+                       .v = take(&w, 4 * n),
+                       .step = take(&w, 8),
+                       .low = take(&w, 2 * n)};
     w.norm = take(&w, 8), w.stats = take(&w, VLY_STATS * 4), w.hyper = take(&w, sizeof hyper);
     CHECK_OK(w.c->upload(w.q, w.hyper, &hyper, sizeof hyper));
     randomize(&w, w.p.param, n, 0.1f);
@@ -51,7 +69,8 @@ static world open_world(parity *p, const vly_net_desc *desc) {
 }
 
 static void close_world(world *w) {
-    void *const owned[] = {w->p.param, w->p.grad, w->p.m, w->p.v, w->p.step, w->p.low, w->norm, w->stats, w->hyper};
+    void *const owned[] = {w->p.param, w->p.grad, w->p.m,   w->p.v,  w->p.step,
+                           w->p.low,   w->norm,   w->stats, w->hyper};
     vly_exec_destroy(w->shared);
     vly_exec_destroy(w->packed);
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++) w->c->free(w->c, owned[i]);
@@ -67,7 +86,8 @@ static void step(world *w) {
 }
 
 /* The same frames for both, and a recurrent state of zeros. */
-static vly_real *logits_of(world *w, vly_exec *exec, const uint8_t *frames, size_t bytes, size_t *n) {
+static vly_real *logits_of(world *w, vly_exec *exec, const uint8_t *frames, size_t bytes,
+                           size_t *n) {
     const vly_net_desc *d = vly_net_description(w->net);
     const uint8_t starts[N] = {VLY_ROW_RESET, VLY_ROW_RESET, VLY_ROW_RESET};
     uint8_t *flags = take(w, N);
@@ -93,7 +113,8 @@ static void the_optimizers_copy_is_the_packed_one(parity *p, const vly_net_desc 
         step(&w);
         CHECK_OK(vly_exec_prepare(w.packed, w.q, w.p.param));
         for (size_t i = 0; i < bytes; i++) frames[i] = (uint8_t)random_bits();
-        vly_real *want = logits_of(&w, w.packed, frames, bytes, &n), *got = logits_of(&w, w.shared, frames, bytes, &n);
+        vly_real *want = logits_of(&w, w.packed, frames, bytes, &n),
+                 *got = logits_of(&w, w.shared, frames, bytes, &n);
         CHECK(memcmp(want, got, n * sizeof *got) == 0);
         free(want), free(got);
     }
@@ -101,7 +122,8 @@ static void the_optimizers_copy_is_the_packed_one(parity *p, const vly_net_desc 
     close_world(&w);
 }
 
-/* Without the pass the shared context must still see the weights of before: that the copy is what it computes with. */
+/* Without the pass the shared context must still see the weights of before: that the copy is what
+ * it computes with. */
 static void a_step_without_the_copy_is_noticed(parity *p) {
     world w = open_world(p, &nets[0]);
     size_t n;
@@ -119,7 +141,8 @@ static void a_step_without_the_copy_is_noticed(parity *p) {
 int main(void) {
     parity both = parity_open(), *p = &both;
     if (!p->gpu->info.has_bf16) SKIP("%s has no bf16", p->gpu->info.name);
-    for (size_t i = 0; i < sizeof nets / sizeof *nets; i++) the_optimizers_copy_is_the_packed_one(p, &nets[i]);
+    for (size_t i = 0; i < sizeof nets / sizeof *nets; i++)
+        the_optimizers_copy_is_the_packed_one(p, &nets[i]);
     a_step_without_the_copy_is_noticed(p);
     parity_close(p);
     return TEST_PASS;

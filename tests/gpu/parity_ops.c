@@ -4,42 +4,59 @@ static void the_same_actions_are_drawn(parity *p) {
     static const int sizes[][2] = {{1, 2}, {257, 6}, {1000, 18}, {63, 1}, {300, 40}};
     for (size_t s = 0; s < 5; s++) {
         const int n = sizes[s][0], A = sizes[s][1];
-        twin logits = normals(p, (size_t)(n * A), 3), action = outputs(p, (size_t)n), logp = outputs(p, (size_t)n), epsilon = normals(p, (size_t)n, 0.3f);
-        twin rng = twin_of(p, &(vly_rng){7, 1u << 20}, sizeof(vly_rng)), lane = numbers(p, (size_t)n, 1 << 30);
+        twin logits = normals(p, (size_t)(n * A), 3), action = outputs(p, (size_t)n),
+             logp = outputs(p, (size_t)n), epsilon = normals(p, (size_t)n, 0.3f);
+        twin rng = twin_of(p, &(vly_rng){7, 1u << 20}, sizeof(vly_rng)),
+             lane = numbers(p, (size_t)n, 1 << 30);
         for (int step = 0; step < 3; step++) {
-            BOTH(c->sample_policy(q, n, A, D(logits), D(rng), step == 1 ? D(lane) : NULL, 100, D(action), step == 2 ? NULL : D(logp)));
+            BOTH(c->sample_policy(q, n, A, D(logits), D(rng), step == 1 ? D(lane) : NULL, 100,
+                                  D(action), step == 2 ? NULL : D(logp)));
             SAME(action);
             SAME(logp);
-            BOTH(c->sample_greedy(q, n, A, D(logits), step ? D(epsilon) : NULL, D(rng), step == 1 ? D(lane) : NULL, 100, D(action)));
+            BOTH(c->sample_greedy(q, n, A, D(logits), step ? D(epsilon) : NULL, D(rng),
+                                  step == 1 ? D(lane) : NULL, 100, D(action)));
             SAME(action);
             BOTH(c->action_logp(q, n, A, D(logits), D(action), D(logp)));
             SAME(logp);
             BOTH(c->rng_advance(q, D(rng)));
             SAME(rng);
         }
-        twin_free(p, &logits), twin_free(p, &action), twin_free(p, &logp), twin_free(p, &epsilon), twin_free(p, &rng), twin_free(p, &lane);
+        twin_free(p, &logits), twin_free(p, &action), twin_free(p, &logp), twin_free(p, &epsilon),
+            twin_free(p, &rng), twin_free(p, &lane);
     }
 }
 
 static void frames_are_gathered_alike(parity *p) {
-    static const struct { int ndim, shape[3], stack; vly_dtype dtype; } cases[] = {
-        {3, {84, 84, 1}, 4, VLY_U8}, {3, {10, 10, 4}, 1, VLY_U8}, {3, {10, 10, 7}, 2, VLY_U8}, {3, {7, 5, 1}, 4, VLY_U8}, {1, {4, 0, 0}, 1, VLY_F32},
-        {1, {5, 0, 0}, 3, VLY_F32}, {3, {6, 6, 1}, 4, VLY_U8}};
+    static const struct {
+        int ndim, shape[3], stack;
+        vly_dtype dtype;
+    } cases[] = {{3, {84, 84, 1}, 4, VLY_U8}, {3, {10, 10, 4}, 1, VLY_U8},
+                 {3, {10, 10, 7}, 2, VLY_U8}, {3, {7, 5, 1}, 4, VLY_U8},
+                 {1, {4, 0, 0}, 1, VLY_F32},  {1, {5, 0, 0}, 3, VLY_F32},
+                 {3, {6, 6, 1}, 4, VLY_U8}};
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
-        vly_obs_spec obs = {.dtype = cases[k].dtype, .ndim = cases[k].ndim, .stack = cases[k].stack, .scale = 1.0f / 255};
+        vly_obs_spec obs = {.dtype = cases[k].dtype,
+                            .ndim = cases[k].ndim,
+                            .stack = cases[k].stack,
+                            .scale = 1.0f / 255};
         memcpy(obs.shape, cases[k].shape, sizeof obs.shape);
-        const int numbers_per_frame = obs.ndim == 3 ? obs.shape[0] * obs.shape[1] * obs.shape[2] : obs.shape[0];
+        const int numbers_per_frame = obs.ndim == 3 ? obs.shape[0] * obs.shape[1] * obs.shape[2]
+                                                    : obs.shape[0];
         obs.bytes = (size_t)numbers_per_frame * (obs.dtype == VLY_U8 ? 1 : 4);
         enum { ROWS = 60, STEP = 3, N = 29 };
-        twin frames = obs.dtype == VLY_U8 ? bytes_of(p, ROWS * obs.bytes) : normals(p, (size_t)(ROWS * numbers_per_frame), 1);
+        twin frames = obs.dtype == VLY_U8 ? bytes_of(p, ROWS * obs.bytes)
+                                          : normals(p, (size_t)(ROWS * numbers_per_frame), 1);
         uint8_t ages[ROWS];
         for (int i = 0; i < ROWS; i++) ages[i] = (uint8_t)random_below(6);
         twin age = twin_of(p, ages, sizeof ages), row = numbers(p, N, ROWS);
         static const vly_dtype types[] = {VLY_F32, VLY_BF16, VLY_U8};
         for (int t = 0; t < (obs.dtype == VLY_U8 ? 3 : 2); t++)
             for (int by_row = 0; by_row < 2; by_row++) {
-                twin x = twin_of(p, NULL, (size_t)(N * numbers_per_frame * obs.stack) * vly_dtype_bytes(types[t]));
-                BOTH(c->gather(q, &(vly_frames){D(frames), D(age), ROWS, STEP, obs}, N, by_row ? D(row) : NULL, ROWS - 7, types[t], D(x)));
+                twin x = twin_of(p, NULL,
+                                 (size_t)(N * numbers_per_frame * obs.stack) *
+                                     vly_dtype_bytes(types[t]));
+                BOTH(c->gather(q, &(vly_frames){D(frames), D(age), ROWS, STEP, obs}, N,
+                               by_row ? D(row) : NULL, ROWS - 7, types[t], D(x)));
                 SAME(x);
                 twin_free(p, &x);
             }
@@ -49,26 +66,36 @@ static void frames_are_gathered_alike(parity *p) {
 
 /* Wide: the CPU's arithmetic, bit for bit. Narrow: a scan across time, another order of sums. */
 static void advantages_agree(parity *p) {
-    static const int shapes[][2] = {{1, 1}, {5, 257}, {33, 600}, {128, 3}, {600, 1}, {256, 2}, {257, 5}, {31, 4}};
+    static const int shapes[][2] = {{1, 1},   {5, 257}, {33, 600}, {128, 3},
+                                    {600, 1}, {256, 2}, {257, 5},  {31, 4}};
     for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
         const int T = shapes[s][0], N = shapes[s][1];
         const size_t rows = (size_t)T * (size_t)N;
         const bool scan = N < 512 && T >= 32;
         const vly_hyper h = usual_hyper();
-        twin hyper = twin_of(p, &h, sizeof h), reward = normals(p, rows, 1), value = normals(p, rows + (size_t)N, 1), flags = row_flags(p, T, N);
-        twin advantage = outputs(p, rows), target = outputs(p, rows), mask = outputs(p, rows), stats = zeros(p, VLY_STATS * 4);
+        twin hyper = twin_of(p, &h, sizeof h), reward = normals(p, rows, 1),
+             value = normals(p, rows + (size_t)N, 1), flags = row_flags(p, T, N);
+        twin advantage = outputs(p, rows), target = outputs(p, rows), mask = outputs(p, rows),
+             stats = zeros(p, VLY_STATS * 4);
         twin before = normals(p, rows, 1), after = normals(p, rows, 1);
-        BOTH(c->gae(q, &(vly_gae_args){T, N, D(reward), D(value), D(flags), D(hyper), D(advantage), D(target), D(mask)}));
-        if (scan) NEAR(advantage, 2e-6), NEAR(target, 2e-6);
-        else SAME(advantage), SAME(target);
+        BOTH(c->gae(q, &(vly_gae_args){T, N, D(reward), D(value), D(flags), D(hyper), D(advantage),
+                                       D(target), D(mask)}));
+        if (scan)
+            NEAR(advantage, 2e-6), NEAR(target, 2e-6);
+        else
+            SAME(advantage), SAME(target);
         SAME(mask);
-        BOTH(c->vtrace(q, &(vly_vtrace_args){T, N, D(reward), D(value), D(flags), D(before), D(after), D(hyper), D(advantage), D(target), D(mask),
-                                             D(stats)}));
-        if (scan) NEAR(advantage, 2e-5), NEAR(target, 2e-5);
-        else SAME(advantage), SAME(target);
+        BOTH(c->vtrace(q,
+                       &(vly_vtrace_args){T, N, D(reward), D(value), D(flags), D(before), D(after),
+                                          D(hyper), D(advantage), D(target), D(mask), D(stats)}));
+        if (scan)
+            NEAR(advantage, 2e-5), NEAR(target, 2e-5);
+        else
+            SAME(advantage), SAME(target);
         SAME(mask);
         NEAR(stats, 1e-5);
-        twin_free(p, &hyper), twin_free(p, &reward), twin_free(p, &value), twin_free(p, &flags), twin_free(p, &advantage), twin_free(p, &target);
+        twin_free(p, &hyper), twin_free(p, &reward), twin_free(p, &value), twin_free(p, &flags),
+            twin_free(p, &advantage), twin_free(p, &target);
         twin_free(p, &mask), twin_free(p, &stats), twin_free(p, &before), twin_free(p, &after);
     }
 }
@@ -83,20 +110,29 @@ static void policy_losses_agree(parity *p) {
             const vly_hyper h = usual_hyper();
             float masks[ROWS];
             for (int i = 0; i < ROWS; i++) masks[i] = random_below(7) != 0;
-            twin hyper = twin_of(p, &h, sizeof h), row = numbers(p, (size_t)n, ROWS), logits = normals(p, (size_t)(n * A), 2), value = normals(p, (size_t)n, 1);
-            twin action = numbers(p, ROWS, A), logp_old = normals(p, ROWS, 1), value_old = normals(p, ROWS, 1), advantage = normals(p, ROWS, 1);
-            twin target = normals(p, ROWS, 1), mask = twin_of(p, masks, sizeof masks), moments = outputs(p, 3);
-            twin dlogits = outputs(p, (size_t)(n * A)), dvalue = outputs(p, (size_t)n), stats = zeros(p, VLY_STATS * 4);
+            twin hyper = twin_of(p, &h, sizeof h), row = numbers(p, (size_t)n, ROWS),
+                 logits = normals(p, (size_t)(n * A), 2), value = normals(p, (size_t)n, 1);
+            twin action = numbers(p, ROWS, A), logp_old = normals(p, ROWS, 1),
+                 value_old = normals(p, ROWS, 1), advantage = normals(p, ROWS, 1);
+            twin target = normals(p, ROWS, 1), mask = twin_of(p, masks, sizeof masks),
+                 moments = outputs(p, 3);
+            twin dlogits = outputs(p, (size_t)(n * A)), dvalue = outputs(p, (size_t)n),
+                 stats = zeros(p, VLY_STATS * 4);
             BOTH(c->moments(q, n, D(advantage), D(row), D(mask), D(moments)));
             NEAR(moments, 1e-6);
             for (int again = 0; again < 2; again++) /* statistics add up */
-                BOTH(c->policy_loss(q, &(vly_policy_loss_args){n, A, plain, sum, normalize, D(row), D(logits), D(value), D(action), D(logp_old),
-                                                               D(value_old), D(advantage), D(target), D(mask), normalize ? D(moments) : NULL, D(hyper),
-                                                               D(dlogits), D(dvalue), D(stats)}));
-            if (normalize) NEAR(dlogits, 1e-6), NEAR(dvalue, 1e-6);
-            else SAME(dlogits), SAME(dvalue);
+                BOTH(c->policy_loss(q, &(vly_policy_loss_args){
+                                           n, A, plain, sum, normalize, D(row), D(logits), D(value),
+                                           D(action), D(logp_old), D(value_old), D(advantage),
+                                           D(target), D(mask), normalize ? D(moments) : NULL,
+                                           D(hyper), D(dlogits), D(dvalue), D(stats)}));
+            if (normalize)
+                NEAR(dlogits, 1e-6), NEAR(dvalue, 1e-6);
+            else
+                SAME(dlogits), SAME(dvalue);
             NEAR(stats, 1e-5);
-            twin *all[] = {&hyper, &row, &logits, &value, &action, &logp_old, &value_old, &advantage, &target, &mask, &moments, &dlogits, &dvalue, &stats};
+            twin *all[] = {&hyper,     &row,    &logits, &value,   &action,  &logp_old, &value_old,
+                           &advantage, &target, &mask,   &moments, &dlogits, &dvalue,   &stats};
             for (size_t i = 0; i < sizeof all / sizeof *all; i++) twin_free(p, all[i]);
         }
 }
@@ -108,11 +144,16 @@ static void dqn_losses_agree(parity *p) {
             const int n = shapes[s][0], A = shapes[s][1];
             const size_t numbers_q = (size_t)(n * A);
             const vly_hyper h = usual_hyper();
-            twin hyper = twin_of(p, &h, sizeof h), q0 = normals(p, numbers_q, 2), q1 = normals(p, numbers_q, 2), q2 = normals(p, numbers_q, 2);
-            twin action = numbers(p, (size_t)n, A + 1), n_return = normals(p, (size_t)n, 1), discount = normals(p, (size_t)n, 1), weight = normals(p, (size_t)n, 1);
-            twin dq = outputs(p, numbers_q), td = outputs(p, (size_t)n), stats = zeros(p, VLY_STATS * 4), v = normals(p, (size_t)n, 1);
-            BOTH(c->dqn_loss(q, &(vly_dqn_loss_args){n, A, D(q0), D(q1), form & 1 ? D(q2) : NULL, D(action), D(n_return), D(discount),
-                                                     form & 2 ? D(weight) : NULL, D(hyper), D(dq), D(td), D(stats)}));
+            twin hyper = twin_of(p, &h, sizeof h), q0 = normals(p, numbers_q, 2),
+                 q1 = normals(p, numbers_q, 2), q2 = normals(p, numbers_q, 2);
+            twin action = numbers(p, (size_t)n, A + 1), n_return = normals(p, (size_t)n, 1),
+                 discount = normals(p, (size_t)n, 1), weight = normals(p, (size_t)n, 1);
+            twin dq = outputs(p, numbers_q), td = outputs(p, (size_t)n),
+                 stats = zeros(p, VLY_STATS * 4), v = normals(p, (size_t)n, 1);
+            BOTH(c->dqn_loss(q, &(vly_dqn_loss_args){n, A, D(q0), D(q1), form & 1 ? D(q2) : NULL,
+                                                     D(action), D(n_return), D(discount),
+                                                     form & 2 ? D(weight) : NULL, D(hyper), D(dq),
+                                                     D(td), D(stats)}));
             SAME(dq);
             SAME(td);
             NEAR(stats, 1e-5);
@@ -121,7 +162,8 @@ static void dqn_losses_agree(parity *p) {
             BOTH(c->dueling_backward(q, n, A, D(q1), D(v), D(dq)));
             SAME(dq);
             SAME(v);
-            twin *all[] = {&hyper, &q0, &q1, &q2, &action, &n_return, &discount, &weight, &dq, &td, &stats, &v};
+            twin *all[] = {&hyper,    &q0,     &q1, &q2, &action, &n_return,
+                           &discount, &weight, &dq, &td, &stats,  &v};
             for (size_t i = 0; i < sizeof all / sizeof *all; i++) twin_free(p, all[i]);
         }
 }
@@ -131,7 +173,10 @@ static void low_is_rounded(parity *p, int64_t n, const twin *param, const twin *
     float *w = twin_gpu(p, param);
     uint16_t *got = twin_gpu(p, low);
     for (int64_t i = 0; i < n; i++) {
-        const float scale = i >= n - n / 7 ? 0.3f : i >= n / 3 && i < n / 2 ? 1.0f / 255 : 1.0f, x = scale * w[i];
+        const float scale = i >= n - n / 7            ? 0.3f
+                            : i >= n / 3 && i < n / 2 ? 1.0f / 255
+                                                      : 1.0f,
+                    x = scale * w[i];
         uint32_t bits;
         memcpy(&bits, &x, sizeof bits);
         CHECK_EQ(got[i], (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16));
@@ -141,22 +186,35 @@ static void low_is_rounded(parity *p, int64_t n, const twin *param, const twin *
 
 static void optimizers_step_alike(parity *p) {
     static const int sizes[] = {1, 257, 4096, 100003};
-    static const vly_optimizer kinds[] = {{VLY_SGD, 0, 0, 0, 0.9f}, {VLY_ADAM, 0.9f, 0.999f, 1e-5f, 0}, {VLY_RMSPROP, 0, 0.99f, 0.01f, 0.5f},
-                                          {VLY_RMSPROP_TF, 0, 0.99f, 0.1f, 0}, {VLY_RMSPROP_CENTERED, 0, 0.95f, 0.01f, 0}};
+    static const vly_optimizer kinds[] = {{VLY_SGD, 0, 0, 0, 0.9f},
+                                          {VLY_ADAM, 0.9f, 0.999f, 1e-5f, 0},
+                                          {VLY_RMSPROP, 0, 0.99f, 0.01f, 0.5f},
+                                          {VLY_RMSPROP_TF, 0, 0.99f, 0.1f, 0},
+                                          {VLY_RMSPROP_CENTERED, 0, 0.95f, 0.01f, 0}};
     for (size_t s = 0; s < 4; s++)
         for (size_t k = 0; k < 5; k++) {
             const int64_t n = sizes[s];
             vly_hyper h = usual_hyper();
-            twin hyper = twin_of(p, &h, sizeof h), param = normals(p, (size_t)n, 1), grad = normals(p, (size_t)n, 0.1f), norm = outputs(p, 2);
-            twin m = zeros(p, (size_t)n * 4), v = zeros(p, (size_t)n * 4), step = zeros(p, 8), stats = zeros(p, VLY_STATS * 4), target = normals(p, (size_t)n, 1);
+            twin hyper = twin_of(p, &h, sizeof h), param = normals(p, (size_t)n, 1),
+                 grad = normals(p, (size_t)n, 0.1f), norm = outputs(p, 2);
+            twin m = zeros(p, (size_t)n * 4), v = zeros(p, (size_t)n * 4), step = zeros(p, 8),
+                 stats = zeros(p, VLY_STATS * 4), target = normals(p, (size_t)n, 1);
             twin low = twin_of(p, NULL, (size_t)n * 2);
             for (int round = 0; round < 3; round++) {
                 BOTH(c->grad_norm(q, n, D(grad), D(norm)));
                 NEAR(norm, 1e-6);
                 BOTH(c->copy(q, D(norm), D(norm), 0));
-                BOTH(c->optimize(q, &kinds[k],
-                                   &(vly_params){.n = n, .param = D(param), .grad = D(grad), .m = D(m), .v = D(v), .step = D(step), .low = D(low),
-                                                 .scaled = {{n / 3, n / 2, 1.0f / 255}, {n - n / 7, n, 0.3f}}}, D(norm), D(hyper), D(stats)));
+                BOTH(c->optimize(
+                    q, &kinds[k],
+                    &(vly_params){.n = n,
+                                  .param = D(param),
+                                  .grad = D(grad),
+                                  .m = D(m),
+                                  .v = D(v),
+                                  .step = D(step),
+                                  .low = D(low),
+                                  .scaled = {{n / 3, n / 2, 1.0f / 255}, {n - n / 7, n, 0.3f}}},
+                    D(norm), D(hyper), D(stats)));
                 NEAR(param, 1e-6);
                 low_is_rounded(p, n, &param, &low);
                 NEAR(m, 1e-6);
@@ -181,12 +239,21 @@ static void a_gradient_that_is_not_finite_changes_nothing(parity *p) {
         vly_hyper h = usual_hyper();
         h.max_grad_norm = 0;
         const vly_optimizer adam = {VLY_ADAM, 0.9f, 0.999f, 1e-8f, 0};
-        twin hyper = twin_of(p, &h, sizeof h), param = normals(p, N, 1), grad = twin_of(p, g, sizeof g), norm = outputs(p, 2), same = normals(p, 1, 1);
-        twin m = normals(p, N, 1), v = zeros(p, N * 4), step = zeros(p, 8), stats = zeros(p, VLY_STATS * 4), low = zeros(p, N * 2);
+        twin hyper = twin_of(p, &h, sizeof h), param = normals(p, N, 1),
+             grad = twin_of(p, g, sizeof g), norm = outputs(p, 2), same = normals(p, 1, 1);
+        twin m = normals(p, N, 1), v = zeros(p, N * 4), step = zeros(p, 8),
+             stats = zeros(p, VLY_STATS * 4), low = zeros(p, N * 2);
         float *before = twin_gpu(p, &param), *after;
         BOTH(c->grad_norm(q, N, D(grad), D(norm)));
         BOTH(c->optimize(q, &adam,
-                           &(vly_params){.n = N, .param = D(param), .grad = D(grad), .m = D(m), .v = D(v), .step = D(step), .low = D(low)}, D(norm), D(hyper), D(stats)));
+                         &(vly_params){.n = N,
+                                       .param = D(param),
+                                       .grad = D(grad),
+                                       .m = D(m),
+                                       .v = D(v),
+                                       .step = D(step),
+                                       .low = D(low)},
+                         D(norm), D(hyper), D(stats)));
         after = twin_gpu(p, &param);
         CHECK(memcmp(before, after, N * 4) == 0);
         SAME(param), SAME(m), SAME(v), SAME(step), SAME(stats), SAME(low);
@@ -210,16 +277,23 @@ static void priorities_and_samples_are_equal(parity *p) {
         cpu.total = total.cpu, gpu.total = total.gpu;
         const vly_hyper h = usual_hyper();
         enum { N = 300 };
-        twin hyper = twin_of(p, &h, sizeof h), rng = twin_of(p, &(vly_rng){5, 0}, sizeof(vly_rng)), flags = row_flags(p, N, 1);
+        twin hyper = twin_of(p, &h, sizeof h), rng = twin_of(p, &(vly_rng){5, 0}, sizeof(vly_rng)),
+             flags = row_flags(p, N, 1);
         twin row = outputs(p, N), weight = outputs(p, N);
-        BOTH(c->tree_sample(q, on_gpu ? &gpu : &cpu, N, D(rng), D(hyper), D(row), D(weight))); /* empty */
+        BOTH(c->tree_sample(q, on_gpu ? &gpu : &cpu, N, D(rng), D(hyper), D(row),
+                            D(weight))); /* empty
+                                          */
         SAME(row), SAME(weight);
         for (int round = 0; round < 4; round++) {
-            twin some = numbers(p, N, (int)capacities[k] + 3), priority = normals(p, N, 2); /* out of range, duplicates, negative */
-            BOTH(c->tree_insert(q, on_gpu ? &gpu : &cpu, round * 50 - 3, N, round == 3 ? NULL : D(flags)));
-            BOTH(c->tree_set(q, on_gpu ? &gpu : &cpu, N, D(some), D(priority), D(hyper), round == 1));
+            twin some = numbers(p, N, (int)capacities[k] + 3),
+                 priority = normals(p, N, 2); /* out of range, duplicates, negative */
+            BOTH(c->tree_insert(q, on_gpu ? &gpu : &cpu, round * 50 - 3, N,
+                                round == 3 ? NULL : D(flags)));
+            BOTH(c->tree_set(q, on_gpu ? &gpu : &cpu, N, D(some), D(priority), D(hyper),
+                             round == 1));
             if (round == 1) { /* raw zeros withdraw rows: only the sums must be consistent */
-                for (int l = 0; l < plan.levels; l++) CHECK_OK(p->gpu->upload(p->gpu_queue, sum[l].gpu, sum[l].cpu, sum[l].bytes));
+                for (int l = 0; l < plan.levels; l++)
+                    CHECK_OK(p->gpu->upload(p->gpu_queue, sum[l].gpu, sum[l].cpu, sum[l].bytes));
                 CHECK_OK(p->gpu->upload(p->gpu_queue, total.gpu, total.cpu, total.bytes));
             }
             for (int l = 0; l < plan.levels; l++) SAME(sum[l]);
@@ -239,17 +313,28 @@ static void priorities_and_samples_are_equal(parity *p) {
 static void n_step_rows_and_orders_are_equal(parity *p) {
     enum { T = 40, N = 7, BATCH = 301 };
     const vly_hyper h = usual_hyper();
-    twin hyper = twin_of(p, &h, sizeof h), reward = normals(p, T * N, 1), action = numbers(p, T * N, 6), flags = row_flags(p, T, N);
-    twin row = numbers(p, BATCH, T * N), a = outputs(p, BATCH), r = outputs(p, BATCH), d = outputs(p, BATCH), b = outputs(p, BATCH);
+    twin hyper = twin_of(p, &h, sizeof h), reward = normals(p, T * N, 1),
+         action = numbers(p, T * N, 6), flags = row_flags(p, T, N);
+    twin row = numbers(p, BATCH, T * N), a = outputs(p, BATCH), r = outputs(p, BATCH),
+         d = outputs(p, BATCH), b = outputs(p, BATCH);
     for (int steps = 1; steps <= 5; steps += 2) {
-        BOTH(c->nstep(q, &(vly_nstep_args){{T, N, D(reward), D(action), D(flags)}, BATCH, steps, D(row), D(hyper), D(a), D(r), D(d), D(b)}));
+        BOTH(c->nstep(q, &(vly_nstep_args){{T, N, D(reward), D(action), D(flags)},
+                                           BATCH,
+                                           steps,
+                                           D(row),
+                                           D(hyper),
+                                           D(a),
+                                           D(r),
+                                           D(d),
+                                           D(b)}));
         SAME(a), SAME(r), SAME(d), SAME(b);
     }
     twin *all[] = {&hyper, &reward, &action, &flags, &row, &a, &r, &d, &b};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) twin_free(p, all[i]);
     static const int sizes[] = {1, 2, 257, 4096, 10000};
     for (size_t s = 0; s < 5; s++) {
-        twin rng = twin_of(p, &(vly_rng){3, s}, sizeof(vly_rng)), order = outputs(p, (size_t)sizes[s]);
+        twin rng = twin_of(p, &(vly_rng){3, s}, sizeof(vly_rng)),
+             order = outputs(p, (size_t)sizes[s]);
         BOTH(c->permutation(q, sizes[s], D(rng), D(order)));
         SAME(order);
         twin_free(p, &rng), twin_free(p, &order);
@@ -260,8 +345,10 @@ static void elements_agree(parity *p) {
     static const int64_t sizes[] = {1, 7, 8, 257, 30001};
     for (size_t s = 0; s < 5; s++) {
         const int64_t n = sizes[s];
-        twin x = normals(p, (size_t)n, 1), y = normals(p, (size_t)n, 1), z = normals(p, (size_t)n, 1);
-        twin low = twin_of(p, NULL, (size_t)n * 2), low2 = twin_of(p, NULL, (size_t)n * 2), low3 = twin_of(p, NULL, (size_t)n * 2);
+        twin x = normals(p, (size_t)n, 1), y = normals(p, (size_t)n, 1),
+             z = normals(p, (size_t)n, 1);
+        twin low = twin_of(p, NULL, (size_t)n * 2), low2 = twin_of(p, NULL, (size_t)n * 2),
+             low3 = twin_of(p, NULL, (size_t)n * 2);
         BOTH(c->convert(q, n, VLY_F32, D(x), VLY_BF16, D(low)));
         BOTH(c->convert(q, n, VLY_F32, D(y), VLY_BF16, D(low2)));
         SAME(low), SAME(low2);

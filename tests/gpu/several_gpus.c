@@ -1,5 +1,6 @@
-/* Ranks as processes, a device each: one gradient of all, weights that stay equal, and no waiting for the dead. With the shim
- * NCCL is tests/gpu/nccl/fake_nccl.c; on devices the real one, with as many ranks as there are devices, at most two. */
+/* Ranks as processes, a device each: one gradient of all, weights that stay equal, and no waiting
+ * for the dead. With the shim NCCL is tests/gpu/nccl/fake_nccl.c; on devices the real one, with as
+ * many ranks as there are devices, at most two. */
 #include <signal.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -23,7 +24,7 @@ typedef struct {
     vly_net *net;
     vly_exec *exec;
     vly_params p;
-    int64_t early;     /* gradients from here on went ahead */
+    int64_t early; /* gradients from here on went ahead */
     int rank, world, rows;
     vly_graph *graph;
 } learner;
@@ -56,7 +57,9 @@ static void close_sync(learner *l, bool failed) {
 #endif
 }
 
-static float number(uint32_t what, size_t i) { return 2 * vly_unit(vly_philox(3, VLY_STREAM_TEST, what, (uint32_t)i).v[0]) - 1; }
+static float number(uint32_t what, size_t i) {
+    return 2 * vly_unit(vly_philox(3, VLY_STREAM_TEST, what, (uint32_t)i).v[0]) - 1;
+}
 
 static void *device_array(learner *l, const float *host, size_t n) {
     void *out;
@@ -72,9 +75,13 @@ static vly_status ahead(void *arg, vly_queue *q, vly_real *grad, int64_t from) {
     return l->sync->reduce_early(l->sync, q, grad + from, l->p.n - from);
 }
 
-/* A small convolutional network, so that there are two parts; this rank's share of the batch as its input. */
+/* A small convolutional network, so that there are two parts; this rank's share of the batch as its
+ * input. */
 static void open_network(learner *l) {
-    const vly_net_desc d = {.kind = VLY_NET_MINATAR, .obs = {VLY_U8, 3, {10, 10, 4}, 1, 1, 400}, .actions = 6, .hidden = {32}};
+    const vly_net_desc d = {.kind = VLY_NET_MINATAR,
+                            .obs = {VLY_U8, 3, {10, 10, 4}, 1, 1, 400},
+                            .actions = 6,
+                            .hidden = {32}};
     CHECK_OK(vly_net_create(&l->net, &d));
     l->rows = BATCH / l->world;
     CHECK_OK(vly_exec_create(&l->exec, l->c, l->net, l->rows, true, "a test"));
@@ -87,13 +94,15 @@ static void open_network(learner *l) {
     CHECK_OK(vly_exec_prepare(l->exec, l->q, l->p.param));
     uint8_t input[BATCH * 400];
     for (size_t i = 0; i < sizeof input; i++) input[i] = number(1, i) > 0.6f;
-    CHECK_OK(l->c->upload(l->q, l->exec->x, input + (size_t)l->rank * (size_t)l->rows * 400, (size_t)l->rows * 400));
+    CHECK_OK(l->c->upload(l->q, l->exec->x, input + (size_t)l->rank * (size_t)l->rows * 400,
+                          (size_t)l->rows * 400));
     CHECK_OK(l->c->queue_sync(l->q));
 }
 
 /* Without a crew: alone, with the whole batch. */
 static learner open_rank(int rank, vly_crew *crew, bool bf16, double deadline_s) {
-    learner l = {.rank = crew ? rank : 0, .world = crew ? world : 1, .crew = crew, .c = open_device(rank)};
+    learner l = {
+        .rank = crew ? rank : 0, .world = crew ? world : 1, .crew = crew, .c = open_device(rank)};
     CHECK_OK(l.c->queue_create(l.c, VLY_QUEUE_LEARN, &l.q));
     if (crew) CHECK_OK(open_sync(&l, &(vly_nccl_options){l.c, crew, bf16, deadline_s, 1}));
     open_network(&l);
@@ -110,12 +119,14 @@ static void close_rank(learner *l, bool failed) {
     l->c->destroy(l->c);
 }
 
-/* The mean over this rank's rows; the output's gradient depends on the row's number in the whole batch. */
+/* The mean over this rank's rows; the output's gradient depends on the row's number in the whole
+ * batch. */
 static vly_status gradient(vly_queue *q, void *arg) {
     learner *l = arg;
     VLY_TRY(vly_exec_forward(l->exec, q, l->rows, l->p.param));
     VLY_TRY(vly_exec_backward(l->exec, q, l->rows, l->p.param, l->p.grad));
-    return l->sync ? l->sync->reduce(l->sync, q, l->p.grad, l->early > 0 ? l->early : l->p.n) : VLY_OK;
+    return l->sync ? l->sync->reduce(l->sync, q, l->p.grad, l->early > 0 ? l->early : l->p.n)
+                   : VLY_OK;
 }
 
 static void give_output_gradients(learner *l) {
@@ -123,7 +134,8 @@ static void give_output_gradients(learner *l) {
     for (int i = 0; i < l->rows; i++) {
         const int row = l->rank * l->rows + i;
         v[i] = number(2, (size_t)row) / (float)l->rows;
-        for (int a = 0; a < 6; a++) d[i * 6 + a] = number(3, (size_t)(row * 6 + a)) / (float)l->rows;
+        for (int a = 0; a < 6; a++)
+            d[i * 6 + a] = number(3, (size_t)(row * 6 + a)) / (float)l->rows;
     }
     CHECK_OK(l->c->upload(l->q, l->exec->dlogits, d, (size_t)l->rows * 24));
     CHECK_OK(l->c->upload(l->q, l->exec->dvalue, v, (size_t)l->rows * 4));
@@ -133,7 +145,8 @@ static void give_output_gradients(learner *l) {
 static float *compute_gradient(learner *l) {
     float *host = malloc((size_t)l->p.n * 4);
     give_output_gradients(l);
-    CHECK_OK(l->c->graph_run(l->q, &l->graph, gradient, l)); /* as it is, then captured, then replayed */
+    CHECK_OK(l->c->graph_run(l->q, &l->graph, gradient, l)); /* as it is, then captured, then
+                                                                replayed */
     CHECK_OK(l->c->download(l->q, host, l->p.grad, (size_t)l->p.n * 4));
     CHECK_OK(l->c->queue_sync(l->q));
     return host;
@@ -154,15 +167,23 @@ static void run_ranks(body rank_body, int how[WORLD_MAX]) {
         if (child[rank] > 0) continue;
         vly_crew *crew;
         if (rank) close(listener);
-        CHECK_OK(vly_crew_open(&crew, &(vly_crew_options){.rank = rank, .world = world, .host = "127.0.0.1", .port = port,
-                                                          .listener = rank ? 0 : listener, .token = "test", .silence_s = 5}));
+        CHECK_OK(vly_crew_open(&crew, &(vly_crew_options){.rank = rank,
+                                                          .world = world,
+                                                          .host = "127.0.0.1",
+                                                          .port = port,
+                                                          .listener = rank ? 0 : listener,
+                                                          .token = "test",
+                                                          .silence_s = 5}));
         rank_body(crew, rank);
         exit(0);
     }
     close(listener);
     for (int rank = 0; rank < world; rank++) {
         CHECK_EQ(waitpid(child[rank], &how[rank], 0), child[rank]);
-        if (how[rank]) fprintf(stderr, "rank %d ended with %s %d\n", rank, WIFSIGNALED(how[rank]) ? "signal" : "exit code", WIFSIGNALED(how[rank]) ? WTERMSIG(how[rank]) : WEXITSTATUS(how[rank]));
+        if (how[rank])
+            fprintf(stderr, "rank %d ended with %s %d\n", rank,
+                    WIFSIGNALED(how[rank]) ? "signal" : "exit code",
+                    WIFSIGNALED(how[rank]) ? WTERMSIG(how[rank]) : WEXITSTATUS(how[rank]));
     }
 }
 
@@ -188,7 +209,8 @@ static void compare_with_joined_batch(vly_crew *crew, int rank, bool bf16, doubl
         CHECK(largest > 1e-3);
         for (int64_t i = 0; i < l.p.n; i++)
             if (!(fabs((double)got[i] - (double)want[i]) <= tolerance * largest)) {
-                fprintf(stderr, "rank %d, round %d: gradient %lld is %g, not %g\n", rank, round, (long long)i, (double)got[i], (double)want[i]);
+                fprintf(stderr, "rank %d, round %d: gradient %lld is %g, not %g\n", rank, round,
+                        (long long)i, (double)got[i], (double)want[i]);
                 exit(TEST_FAIL);
             }
         free(got);
@@ -199,12 +221,17 @@ static void compare_with_joined_batch(vly_crew *crew, int rank, bool bf16, doubl
     vly_crew_close(crew, NULL);
 }
 
-static void ranks_have_the_gradient_of_the_joined_batch(vly_crew *crew, int rank) { compare_with_joined_batch(crew, rank, false, 2e-6); }
-static void so_they_have_in_bf16(vly_crew *crew, int rank) { compare_with_joined_batch(crew, rank, true, 2e-2); }
+static void ranks_have_the_gradient_of_the_joined_batch(vly_crew *crew, int rank) {
+    compare_with_joined_batch(crew, rank, false, 2e-6);
+}
+static void so_they_have_in_bf16(vly_crew *crew, int rank) {
+    compare_with_joined_batch(crew, rank, true, 2e-2);
+}
 
 /* Rank r has made 100 + r steps; the last one wants to stop for reason 3, the others for 1. */
 static vly_status one_agreement(learner *l) {
-    const vly_standing mine = {.steps = 100 + l->rank, .episodes = 7 * l->rank, .stop = l->rank == world - 1 ? 3 : 1};
+    const vly_standing mine = {
+        .steps = 100 + l->rank, .episodes = 7 * l->rank, .stop = l->rank == world - 1 ? 3 : 1};
     vly_standing all;
     VLY_TRY(l->sync->compare(l->sync, l->q, &l->p));
     VLY_TRY(l->c->queue_sync(l->q));
@@ -231,8 +258,9 @@ static void weights_begin_equal_and_drift_is_named(vly_crew *crew, int rank) {
     vly_crew_close(crew, NULL);
 }
 
-/* Two updates that succeed: the second is captured, and its graph holds on to the communicator. Whether the other rank lives is not asked
- * here: it may die as soon as it has its second gradient. */
+/* Two updates that succeed: the second is captured, and its graph holds on to the communicator.
+ * Whether the other rank lives is not asked here: it may die as soon as it has its second gradient.
+ */
 static void update_twice(learner *l) {
     for (int i = 0; i < 2; i++) free(compute_gradient(l));
 }
@@ -259,7 +287,8 @@ static void a_dead_rank_is_named_while_others_wait_for_its_gradient(vly_crew *cr
     vly_crew_close(crew, NULL);
 }
 
-static void who_hangs_does_not_hold_the_others_for_longer_than_the_deadline(vly_crew *crew, int rank) {
+static void who_hangs_does_not_hold_the_others_for_longer_than_the_deadline(vly_crew *crew,
+                                                                            int rank) {
     learner l = open_rank(rank, crew, false, 2);
     update_twice(&l);
     if (rank == 1) {

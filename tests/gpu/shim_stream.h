@@ -1,4 +1,5 @@
-/* shim_stream.h -- how a library that stands for one of NVIDIA's finds the kernel shim's streams: in the program, or in the plugin. */
+/* shim_stream.h -- how a library that stands for one of NVIDIA's finds the kernel shim's streams:
+ * in the program, or in the plugin. */
 #ifndef VLY_TESTS_GPU_SHIM_STREAM_H
 #define VLY_TESTS_GPU_SHIM_STREAM_H
 #include <dlfcn.h>

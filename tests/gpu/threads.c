@@ -1,5 +1,6 @@
-/* Any thread may use the back end, whichever device is current there: the asynchronous schedule's learner has a thread of its
- * own, and a rank's device is seldom the first. With two devices or more it is the last one that is used here. */
+/* Any thread may use the back end, whichever device is current there: the asynchronous schedule's
+ * learner has a thread of its own, and a rank's device is seldom the first. With two devices or
+ * more it is the last one that is used here. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <time.h>
@@ -35,7 +36,9 @@ static void in_a_thread(void *(*fn)(void *), void *arg) {
     CHECK_EQ(pthread_join(thread, NULL), 0);
 }
 
-typedef struct { float *x, *y; } pair;
+typedef struct {
+    float *x, *y;
+} pair;
 
 static vly_status rectify(vly_queue *q, void *arg) {
     const pair *p = arg;
@@ -81,7 +84,9 @@ typedef struct {
     atomic_int called;
 } shared;
 
-static void note(void *arg) { atomic_fetch_add(&((shared *)arg)->called, 1); }
+static void note(void *arg) {
+    atomic_fetch_add(&((shared *)arg)->called, 1);
+}
 
 static void *use(void *arg) {
     shared *s = arg;
@@ -98,10 +103,17 @@ static void *use(void *arg) {
 
 static void a_queue_may_change_hands(void) {
     shared s = {.called = 0};
-    const vly_layer_desc d = {.kind = VLY_LINEAR, .batch_max = 3, .in_c = 4, .out_c = 5, .x_type = VLY_F32, .y_type = VLY_F32, .x_scale = 1};
+    const vly_layer_desc d = {.kind = VLY_LINEAR,
+                              .batch_max = 3,
+                              .in_c = 4,
+                              .out_c = 5,
+                              .x_type = VLY_F32,
+                              .y_type = VLY_F32,
+                              .x_scale = 1};
     const float x[12] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
     float w[25];
-    for (int i = 0; i < 25; i++) w[i] = i < 20 ? 1 : (float)(i - 20); /* sums of the inputs, and a bias */
+    for (int i = 0; i < 25; i++)
+        w[i] = i < 20 ? 1 : (float)(i - 20); /* sums of the inputs, and a bias */
     CHECK_OK(c->queue_create(c, VLY_QUEUE_LEARN, &s.q));
     CHECK_OK(c->queue_create(c, VLY_QUEUE_COPY, &s.other));
     CHECK_OK(c->event_create(c, &s.event));
@@ -146,7 +158,8 @@ static void fail(void *unused) {
     vly_shim_fail();
 }
 
-/* A host function is never called after an error of the device; who waits for it must hear of it all the same. */
+/* A host function is never called after an error of the device; who waits for it must hear of it
+ * all the same. */
 static void a_failed_device_still_notifies(void) {
     shared s = {.called = 0};
     CHECK_OK(c->queue_create(c, VLY_QUEUE_LEARN, &s.q));
@@ -155,7 +168,8 @@ static void a_failed_device_still_notifies(void) {
     CHECK_OK(c->notify(s.q, note, &s));
     vly_shim_lazy_host(false);
     CHECK(c->queue_sync(s.q) == VLY_ECUDA);
-    for (int i = 0; i < 100 && atomic_load(&s.called) == 0; i++) nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
+    for (int i = 0; i < 100 && atomic_load(&s.called) == 0; i++)
+        nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
     CHECK_EQ(atomic_load(&s.called), 1);
     vly_shim_clear();
     c->queue_destroy(s.q);

@@ -1,4 +1,5 @@
-/* built.h -- a file that was built for a test: where the build put it, or beside the program, where a bundle has it. */
+/* built.h -- a file that was built for a test: where the build put it, or beside the program, where
+ * a bundle has it. */
 #ifndef VLY_TESTS_KIT_BUILT_H
 #define VLY_TESTS_KIT_BUILT_H
 #include <stdio.h>

@@ -1,4 +1,5 @@
-/* golden.h -- named arrays from tests/golden/compute.txt, written by the generator beside it, and a CPU to test. */
+/* golden.h -- named arrays from tests/golden/compute.txt, written by the generator beside it, and a
+ * CPU to test. */
 #ifndef VLY_TESTS_KIT_GOLDEN_H
 #define VLY_TESTS_KIT_GOLDEN_H
 #include "common/base/compute.h"
@@ -6,7 +7,8 @@
 #include "cpu/ops/compute_cpu.h"
 #include "tests/kit/check.h"
 
-/* Test memory lives as long as the test: it is remembered, so that a leak checker sees only what the library loses. */
+/* Test memory lives as long as the test: it is remembered, so that a leak checker sees only what
+ * the library loses. */
 static inline void *keep(void *p) {
     static void **kept;
     static size_t count, room;
@@ -16,7 +18,11 @@ static inline void *keep(void *p) {
     return kept[count++] = p;
 }
 
-typedef struct { char name[64]; int64_t n; double *v; } golden_array;
+typedef struct {
+    char name[64];
+    int64_t n;
+    double *v;
+} golden_array;
 static golden_array golden_all[1024];
 static int golden_count;
 
@@ -36,7 +42,8 @@ static inline void golden_load(const char *path) {
         for (; sscanf(line + at, "%ld%n", &dim, &used) == 1; at += used) a->n *= dim;
         a->v = malloc((size_t)(a->n + 1) * sizeof *a->v);
         for (int64_t i = 0; i < a->n; i++) CHECK(fscanf(f, "%lf", &a->v[i]) == 1);
-        while (fgetc(f) != '\n' && !feof(f)) {}
+        while (fgetc(f) != '\n' && !feof(f)) {
+        }
     }
     fclose(f);
 }
@@ -52,7 +59,9 @@ static inline const golden_array *golden_find(const char *prefix, const char *na
     exit(TEST_FAIL);
 }
 
-static inline double golden_at(const char *prefix, const char *name, int i) { return golden_find(prefix, name)->v[i]; }
+static inline double golden_at(const char *prefix, const char *name, int i) {
+    return golden_find(prefix, name)->v[i];
+}
 
 static inline vly_real *golden_reals(const char *prefix, const char *name) {
     const golden_array *a = golden_find(prefix, name);
@@ -75,11 +84,13 @@ static inline uint8_t *golden_bytes(const char *prefix, const char *name) {
     return out;
 }
 
-static inline void golden_check(const char *prefix, const char *name, const vly_real *got, double tolerance) {
+static inline void golden_check(const char *prefix, const char *name, const vly_real *got,
+                                double tolerance) {
     const golden_array *a = golden_find(prefix, name);
     for (int64_t i = 0; i < a->n; i++)
         if (!(fabs((double)got[i] - a->v[i]) <= tolerance * (1 + fabs(a->v[i])))) {
-            fprintf(stderr, "%s.%s[%lld]: %.9g, the reference says %.9g\n", prefix, name, (long long)i, (double)got[i], a->v[i]);
+            fprintf(stderr, "%s.%s[%lld]: %.9g, the reference says %.9g\n", prefix, name,
+                    (long long)i, (double)got[i], a->v[i]);
             exit(TEST_FAIL);
         }
 }
@@ -110,7 +121,9 @@ static inline void guard_check(const void *p, size_t bytes) {
 }
 
 /* Uniform in (-1, 1), a function of its arguments. */
-static inline vly_real noise(uint32_t stream, uint32_t i) { return 2 * vly_unit(vly_philox(7, VLY_STREAM_TEST, stream, i).v[0]) - 1; }
+static inline vly_real noise(uint32_t stream, uint32_t i) {
+    return 2 * vly_unit(vly_philox(7, VLY_STREAM_TEST, stream, i).v[0]) - 1;
+}
 
 static inline vly_real *noise_array(uint32_t stream, int64_t n) {
     vly_real *out = keep(malloc((size_t)n * sizeof *out));

@@ -1,9 +1,9 @@
 /* program.h -- one call of the program in a folder of the test's own.
  *
  *   program_open();
- *   CHECK_EQ(volley("train cartpole --steps %d --out r", 2000), 0);      // its words are in `out` and `err`
- *   char *text = program_read("r/config.yaml"); ... free(text);
- *   return program_close();                                              // removes the folder; TEST_PASS
+ *   CHECK_EQ(volley("train cartpole --steps %d --out r", 2000), 0);      // its words are in `out`
+ * and `err` char *text = program_read("r/config.yaml"); ... free(text); return program_close(); //
+ * removes the folder; TEST_PASS
  */
 #ifndef VLY_TESTS_KIT_PROGRAM_H
 #define VLY_TESTS_KIT_PROGRAM_H
@@ -15,7 +15,9 @@
 
 static char folder[64] = "/tmp/volley-program-XXXXXX";
 
-static inline void program_open(void) { CHECK(mkdtemp(folder) != NULL); }
+static inline void program_open(void) {
+    CHECK(mkdtemp(folder) != NULL);
+}
 
 static inline int program_close(void) {
     char clean[96];
@@ -30,7 +32,8 @@ __attribute__((format(printf, 1, 2))) static inline int volley(const char *forma
     va_start(list, format);
     vsnprintf(args, sizeof args, format, list);
     va_end(list);
-    snprintf(command, sizeof command, "cd %s && timeout 100 %s %s >out 2>err", folder, VLY_TEST_PROGRAM, args);
+    snprintf(command, sizeof command, "cd %s && timeout 100 %s %s >out 2>err", folder,
+             VLY_TEST_PROGRAM, args);
     const int how = system(command);
     return WIFEXITED(how) ? WEXITSTATUS(how) : 1000 + how;
 }

@@ -1,4 +1,5 @@
-/* runs.h -- the program as users start it, in a folder of the test's own: what it said, how it ended. */
+/* runs.h -- the program as users start it, in a folder of the test's own: what it said, how it
+ * ended. */
 #ifndef VLY_TESTS_KIT_RUNS_H
 #define VLY_TESTS_KIT_RUNS_H
 #include "tests/kit/check.h"
@@ -15,7 +16,8 @@ static char runs_folder[64] = "/tmp/volley-runs-XXXXXX";
 static pid_t runs_spawn(const char *before, const char *name, const char *format, va_list list) {
     char args[1024], command[2048];
     vsnprintf(args, sizeof args, format, list);
-    snprintf(command, sizeof command, "cd %s && exec %s %s %s --json >%s.out 2>%s.err", runs_folder, before, VLY_TEST_PROGRAM, args, name, name);
+    snprintf(command, sizeof command, "cd %s && exec %s %s %s --json >%s.out 2>%s.err", runs_folder,
+             before, VLY_TEST_PROGRAM, args, name, name);
     const pid_t child = fork();
     CHECK(child >= 0);
     if (child == 0) {
@@ -25,7 +27,8 @@ static pid_t runs_spawn(const char *before, const char *name, const char *format
     return child;
 }
 
-__attribute__((format(printf, 2, 3), unused)) static pid_t runs_start(const char *name, const char *format, ...) {
+__attribute__((format(printf, 2, 3), unused)) static pid_t runs_start(const char *name,
+                                                                      const char *format, ...) {
     va_list list;
     va_start(list, format);
     const pid_t child = runs_spawn("", name, format, list);
@@ -44,7 +47,8 @@ static char *runs_read(const char *file) {
     return text;
 }
 
-/* Its result, NULL when it printed none (then what it said is shown). *code: its exit status, 1000 and more: a signal. */
+/* Its result, NULL when it printed none (then what it said is shown). *code: its exit status, 1000
+ * and more: a signal. */
 static json_t *runs_finish(const char *name, pid_t child, int *code) {
     char file[96];
     int how;
@@ -66,14 +70,18 @@ static json_t *runs_finish(const char *name, pid_t child, int *code) {
     return object;
 }
 
-static double runs_number(const json_t *object, const char *key) { return json_number_value(json_object_get(object, key)); }
+static double runs_number(const json_t *object, const char *key) {
+    return json_number_value(json_object_get(object, key));
+}
 
-/* A metric in a run's metrics.jsonl: the first from byte `from` on, or the last of all (from < 0). NAN: none. */
+/* A metric in a run's metrics.jsonl: the first from byte `from` on, or the last of all (from < 0).
+ * NAN: none. */
 static __attribute__((unused)) double runs_metric(const char *run, const char *metric, long from) {
     char path[128], key[128];
     snprintf(path, sizeof path, "%s/metrics.jsonl", run);
     snprintf(key, sizeof key, "\"%s\":", metric);
-    char *text = runs_read(path), *found = NULL, *at = from < 0 || (size_t)from > strlen(text) ? text : text + from;
+    char *text = runs_read(path), *found = NULL,
+         *at = from < 0 || (size_t)from > strlen(text) ? text : text + from;
     while ((at = strstr(at, key))) {
         found = at++;
         if (from >= 0) break;

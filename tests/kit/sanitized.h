@@ -1,7 +1,8 @@
-/* sanitized.h -- whether this build watches memory (SANITIZED_MEMORY) or threads (SANITIZED_THREADS).
+/* sanitized.h -- whether this build watches memory (SANITIZED_MEMORY) or threads
+ * (SANITIZED_THREADS).
  *
- * There everything takes five to fifteen times as long: a test may draw fewer samples, never skip a claim about memory
- * or races. What a training run learns is the plain build's to show.
+ * There everything takes five to fifteen times as long: a test may draw fewer samples, never skip a
+ * claim about memory or races. What a training run learns is the plain build's to show.
  */
 #ifndef VLY_TESTS_KIT_SANITIZED_H
 #define VLY_TESTS_KIT_SANITIZED_H

@@ -30,7 +30,8 @@ static void load(vly_train *t, const saved *s, bool with_replay) {
     CHECK_EQ(vly_train_buffers(t, to, BUFFERS), s->n);
     for (int i = 0; i < s->n; i++) {
         CHECK_STR(to[i].name, s->buffer[i].name);
-        if (to[i].role != VLY_BUFFER_REPLAY || with_replay) CHECK_OK(vly_train_write(t, &to[i], s->data[i]));
+        if (to[i].role != VLY_BUFFER_REPLAY || with_replay)
+            CHECK_OK(vly_train_write(t, &to[i], s->data[i]));
     }
     CHECK_OK(vly_train_restored(t));
 }
@@ -68,7 +69,8 @@ static int on_update(void *arg, const vly_train_report *r) {
     w->ratio = metric(r, "charts/replay_ratio");
     w->size = metric(r, "charts/replay_size");
     w->ratio_max = fmax(w->ratio_max, w->ratio);
-    return (w->save_at && r->rounds == w->save_at ? VLY_TRAIN_SAVE : 0) | (w->stop_at && r->rounds >= w->stop_at ? VLY_TRAIN_STOP : 0);
+    return (w->save_at && r->rounds == w->save_at ? VLY_TRAIN_SAVE : 0) |
+           (w->stop_at && r->rounds >= w->stop_at ? VLY_TRAIN_STOP : 0);
 }
 
 static vly_status on_save(void *arg, vly_train *t) {
@@ -82,20 +84,27 @@ static vly_config configure(const char *env, const char *const *settings) {
     vly_assignments given = {0};
     CHECK_OK(vly_assignments_add(&given, "run.env", env, "test"));
     CHECK_OK(vly_assignments_add(&given, "run.algo", "dqn", "test"));
-    for (; *settings; settings += 2) CHECK_OK(vly_assignments_add(&given, settings[0], settings[1], "test"));
+    for (; *settings; settings += 2)
+        CHECK_OK(vly_assignments_add(&given, settings[0], settings[1], "test"));
     CHECK_OK(vly_config_resolve(&config, &given, env, "classic"));
     vly_assignments_free(&given);
     return config;
 }
 
 /* stack: frames of the observation, whatever the environment's own. */
-static vly_train_result run(const vly_config *config, int stack, watch *w, const saved *from, bool with_replay) {
+static vly_train_result run(const vly_config *config, int stack, watch *w, const saved *from,
+                            bool with_replay) {
     vly_env env;
     vly_train *t;
     vly_train_result result;
     CHECK_OK(vly_env_open(&env, config->run.env, NULL));
     env.obs.stack = stack;
-    const vly_train_options o = {.compute = c, .env = &env, .config = config, .arg = w, .on_update = on_update, .on_save = on_save};
+    const vly_train_options o = {.compute = c,
+                                 .env = &env,
+                                 .config = config,
+                                 .arg = w,
+                                 .on_update = on_update,
+                                 .on_save = on_save};
     CHECK_OK(vly_train_create(&t, &o));
     if (from) load(t, from, with_replay);
     CHECK_OK(vly_train_run(t, &result));
@@ -104,10 +113,36 @@ static vly_train_result run(const vly_config *config, int stack, watch *w, const
     return result;
 }
 
-static const char *const everything[] = {"run.steps", "1M", "run.envs", "6", "pool.groups", "2", "dqn.batch", "16", "net.hidden", "16",
-                                         "dqn.learning_starts", "100", "dqn.n_step", "3", "dqn.dueling", "true", "dqn.double_q", "true",
-                                         "replay.prioritized", "true", "replay.capacity", "700", "replay.ratio", "5",
-                                         "dqn.target_every", "7", "dqn.eps_steps", "1000", NULL, NULL};
+static const char *const everything[] = {"run.steps",
+                                         "1M",
+                                         "run.envs",
+                                         "6",
+                                         "pool.groups",
+                                         "2",
+                                         "dqn.batch",
+                                         "16",
+                                         "net.hidden",
+                                         "16",
+                                         "dqn.learning_starts",
+                                         "100",
+                                         "dqn.n_step",
+                                         "3",
+                                         "dqn.dueling",
+                                         "true",
+                                         "dqn.double_q",
+                                         "true",
+                                         "replay.prioritized",
+                                         "true",
+                                         "replay.capacity",
+                                         "700",
+                                         "replay.ratio",
+                                         "5",
+                                         "dqn.target_every",
+                                         "7",
+                                         "dqn.eps_steps",
+                                         "1000",
+                                         NULL,
+                                         NULL};
 
 static void resuming_changes_nothing(void) {
     for (int stack = 1; stack <= 3; stack += 2) { /* 150 rounds: the ring has wrapped */
@@ -121,7 +156,8 @@ static void resuming_changes_nothing(void) {
         run(&config, stack, &w, &half, true);
         check_same(&straight, &resumed);
         drop(&resumed);
-        w = (watch){.save_at = 170, .stop_at = 400, .to = &resumed}; /* saving on the way is no event either */
+        w = (watch){.save_at = 170, .stop_at = 400, .to = &resumed}; /* saving on the way is no
+                                                                        event either */
         run(&config, stack, &w, NULL, true);
         check_same(&straight, &resumed);
         drop(&straight), drop(&half), drop(&resumed);
@@ -160,8 +196,24 @@ static void workers_do_not_matter(void) {
 static void the_replay_ratio_is_kept(void) {
     const char *const ratios[] = {"0.25", "1", "5", "33"};
     for (int i = 0; i < 4; i++) {
-        const char *const settings[] = {"run.steps", "3000", "run.envs", "3", "pool.groups", "1", "dqn.batch", "16", "net.hidden", "8",
-                                        "dqn.learning_starts", "200", "replay.capacity", "1000", "replay.ratio", ratios[i], NULL, NULL};
+        const char *const settings[] = {"run.steps",
+                                        "3000",
+                                        "run.envs",
+                                        "3",
+                                        "pool.groups",
+                                        "1",
+                                        "dqn.batch",
+                                        "16",
+                                        "net.hidden",
+                                        "8",
+                                        "dqn.learning_starts",
+                                        "200",
+                                        "replay.capacity",
+                                        "1000",
+                                        "replay.ratio",
+                                        ratios[i],
+                                        NULL,
+                                        NULL};
         const vly_config config = configure("cartpole", settings);
         watch w = {0};
         run(&config, 1, &w, NULL, true);
@@ -175,13 +227,26 @@ static void the_replay_ratio_is_kept(void) {
 /* Pole balancing to an average of 195, in seconds, with all switches off and on. */
 static void it_learns(void) {
     for (int i = 0; i < 8; i += 7) {
-        const char *const settings[] = {"run.seed", "1", "run.steps", "60k", "run.until_return", "195", "dqn.double_q", i & 1 ? "true" : "false",
-                                        "dqn.dueling", i & 2 ? "true" : "false", "replay.prioritized", i & 4 ? "true" : "false", NULL, NULL};
+        const char *const settings[] = {"run.seed",
+                                        "1",
+                                        "run.steps",
+                                        "60k",
+                                        "run.until_return",
+                                        "195",
+                                        "dqn.double_q",
+                                        i & 1 ? "true" : "false",
+                                        "dqn.dueling",
+                                        i & 2 ? "true" : "false",
+                                        "replay.prioritized",
+                                        i & 4 ? "true" : "false",
+                                        NULL,
+                                        NULL};
         const vly_config config = configure("cartpole", settings);
         watch w = {0};
         const vly_train_result r = run(&config, 1, &w, NULL, true);
-        printf("%s: mean return %.0f after %lld steps, %.1f s\n", i ? "double, dueling, prioritized" : "plain",
-               r.report.return_mean_100, (long long)r.report.steps, r.report.wall_s);
+        printf("%s: mean return %.0f after %lld steps, %.1f s\n",
+               i ? "double, dueling, prioritized" : "plain", r.report.return_mean_100,
+               (long long)r.report.steps, r.report.wall_s);
         CHECK_EQ(r.stop, VLY_STOP_TARGET);
     }
 }

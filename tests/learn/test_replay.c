@@ -9,7 +9,9 @@ enum { BYTES = 6, STEPS_MAX = 900, ACTORS_MAX = 6 };
 static vly_compute *c;
 static vly_queue *q;
 
-static uint32_t draw(uint32_t a, uint32_t b, uint32_t lane) { return vly_philox(77, VLY_STREAM_TEST, (uint64_t)a << 32 | b, lane).v[0]; }
+static uint32_t draw(uint32_t a, uint32_t b, uint32_t lane) {
+    return vly_philox(77, VLY_STREAM_TEST, (uint64_t)a << 32 | b, lane).v[0];
+}
 
 /* ---- the record: what each actor lived through ---- */
 
@@ -27,8 +29,12 @@ static void live(int actors, uint32_t seed) {
         for (int t = 0; t < STEPS_MAX; t++) {
             moment *m = &lived[a][t];
             const uint32_t x = draw(seed, (uint32_t)t, (uint32_t)a), kind = x % 16;
-            m->flags = ended ? VLY_ROW_RESET : kind == 0 ? VLY_ROW_TERMINATED | VLY_ROW_GAME_OVER : kind == 1 ? VLY_ROW_TRUNCATED
-                       : kind == 2 ? VLY_ROW_TERMINATED | VLY_ROW_LIFE_LOST : kind == 3 && t > 0 ? VLY_ROW_FAILED | VLY_ROW_RESET : 0;
+            m->flags = ended                ? VLY_ROW_RESET
+                       : kind == 0          ? VLY_ROW_TERMINATED | VLY_ROW_GAME_OVER
+                       : kind == 1          ? VLY_ROW_TRUNCATED
+                       : kind == 2          ? VLY_ROW_TERMINATED | VLY_ROW_LIFE_LOST
+                       : kind == 3 && t > 0 ? VLY_ROW_FAILED | VLY_ROW_RESET
+                                            : 0;
             if (t == 0) m->flags = VLY_ROW_RESET;
             ended = (m->flags & VLY_ROW_ENDED) != 0;
             m->age = (m->flags & VLY_ROW_RESET) || t == 0 ? 0 : (uint8_t)(lived[a][t - 1].age + 1);
@@ -41,12 +47,14 @@ static void live(int actors, uint32_t seed) {
 }
 
 /* What an n-step sample from (actor, t) must be, by the definition; false: it is no transition. */
-static bool expected(int a, int t, int n, double gamma, double *ret, double *discount, int *bootstrap) {
+static bool expected(int a, int t, int n, double gamma, double *ret, double *discount,
+                     int *bootstrap) {
     if (lived[a][t + 1].flags & VLY_ROW_RESET) return false;
     *ret = 0, *discount = 1, *bootstrap = t;
     for (int k = 1; k <= n; k++) {
         const moment *m = &lived[a][t + k];
-        if (m->flags & VLY_ROW_RESET) return true; /* failed on the way: value of the last good frame */
+        if (m->flags & VLY_ROW_RESET)
+            return true; /* failed on the way: value of the last good frame */
         *ret += *discount * (double)m->reward;
         *discount *= gamma;
         *bootstrap = t + k;
@@ -74,9 +82,19 @@ static void step_group(vly_replay *r, int g, int t) {
     CHECK_OK(vly_replay_acted(r, q, g, action));
 }
 
-static vly_replay *new_replay(int actors, int groups, int capacity, int n, int stack, int batch, bool prioritized) {
-    const vly_replay_options o = {.obs = {.dtype = VLY_U8, .ndim = 3, .shape = {2, 3, 1}, .stack = stack, .scale = 1, .bytes = BYTES},
-                                  .actors = actors, .groups = groups, .capacity = capacity, .n_step = n, .batch = batch,
+static vly_replay *new_replay(int actors, int groups, int capacity, int n, int stack, int batch,
+                              bool prioritized) {
+    const vly_replay_options o = {.obs = {.dtype = VLY_U8,
+                                          .ndim = 3,
+                                          .shape = {2, 3, 1},
+                                          .stack = stack,
+                                          .scale = 1,
+                                          .bytes = BYTES},
+                                  .actors = actors,
+                                  .groups = groups,
+                                  .capacity = capacity,
+                                  .n_step = n,
+                                  .batch = batch,
                                   .prioritized = prioritized};
     vly_replay *r;
     CHECK_OK(vly_replay_create(&r, c, &o));
@@ -108,16 +126,25 @@ static void check_all(vly_replay *r, const int *newest) {
             const int64_t row = t % r->T * r->N + a;
             double ret, discount;
             int bootstrap;
-            /* the next frame overwrites step h + 1 - T: nothing may need it, however young the episode */
+            /* the next frame overwrites step h + 1 - T: nothing may need it, however young the
+             * episode */
             const bool whole = t + r->o.n_step <= h && t - (r->o.obs.stack - 1) > h + 1 - r->T;
-            const bool should = whole && expected(a, t, r->o.n_step, (double)gamma, &ret, &discount, &bootstrap);
+            const bool should = whole && expected(a, t, r->o.n_step, (double)gamma, &ret, &discount,
+                                                  &bootstrap);
             CHECK_EQ(r->tree.sum[0][row] != 0, should);
             if (!should) continue;
             size++;
             int32_t in = (int32_t)row, action, boot;
             vly_real n_return, d;
-            const vly_nstep_args args = {.rows = {r->T, r->N, r->reward, r->action, r->flags}, .n = 1, .steps = r->o.n_step, .row = &in,
-                                         .hyper = &hyper, .action = &action, .n_return = &n_return, .discount = &d, .bootstrap_row = &boot};
+            const vly_nstep_args args = {.rows = {r->T, r->N, r->reward, r->action, r->flags},
+                                         .n = 1,
+                                         .steps = r->o.n_step,
+                                         .row = &in,
+                                         .hyper = &hyper,
+                                         .action = &action,
+                                         .n_return = &n_return,
+                                         .discount = &d,
+                                         .bootstrap_row = &boot};
             CHECK_OK(c->nstep(q, &args));
             CHECK_EQ(action, lived[a][t].action);
             CHECK_NEAR(n_return, ret, 1e-5);
@@ -132,10 +159,13 @@ static void check_all(vly_replay *r, const int *newest) {
 }
 
 static void what_is_sampled_is_what_was_lived(void) {
-    const struct { int actors, groups, capacity, n, stack; } cases[] = {
-        {1, 1, 16, 1, 1}, {6, 2, 64, 3, 4}, {4, 4, 40, 5, 2}, {3, 1, 3, 1, 4}, {6, 3, 100, 1, 8}, {2, 1, 17, 10, 1}};
+    const struct {
+        int actors, groups, capacity, n, stack;
+    } cases[] = {{1, 1, 16, 1, 1}, {6, 2, 64, 3, 4},  {4, 4, 40, 5, 2},
+                 {3, 1, 3, 1, 4},  {6, 3, 100, 1, 8}, {2, 1, 17, 10, 1}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        vly_replay *r = new_replay(cases[i].actors, cases[i].groups, cases[i].capacity, cases[i].n, cases[i].stack, 4, true);
+        vly_replay *r = new_replay(cases[i].actors, cases[i].groups, cases[i].capacity, cases[i].n,
+                                   cases[i].stack, 4, true);
         int newest[ACTORS_MAX], t[ACTORS_MAX] = {0};
         for (int g = 0; g < ACTORS_MAX; g++) newest[g] = -1;
         live(cases[i].actors, (uint32_t)i);
@@ -163,9 +193,12 @@ static double chi_square(const vly_replay *r, const int64_t *seen, int64_t draws
     double chi = 0;
     *cells = 0;
     for (int64_t row = 0; row < r->tree.capacity; row++) {
-        const double p = (double)r->tree.sum[0][row] / (double)r->tree.total[0], e = p * (double)draws;
-        if (p == 0) CHECK_EQ(seen[row], 0);
-        else chi += ((double)seen[row] - e) * ((double)seen[row] - e) / e, ++*cells;
+        const double p = (double)r->tree.sum[0][row] / (double)r->tree.total[0],
+                     e = p * (double)draws;
+        if (p == 0)
+            CHECK_EQ(seen[row], 0);
+        else
+            chi += ((double)seen[row] - e) * ((double)seen[row] - e) / e, ++*cells;
     }
     return chi;
 }
@@ -183,19 +216,22 @@ static void recount(const vly_replay *r) {
     CHECK(total == t->total[0]);
 }
 
-/* A million updates of priorities mixed with insertions, then draws against the exact probabilities. */
+/* A million updates of priorities mixed with insertions, then draws against the exact
+ * probabilities. */
 static void draws_follow_priorities_after_a_million_updates(void) {
     enum { BATCH = 250, DRAWS = 4000 };
     vly_replay *r = new_replay(6, 1, 3000, 3, 1, BATCH, true);
     live(6, 99);
     vly_rng rng = {.seed = 5};
-    const vly_hyper hyper = {.gamma = 0.99f, .alpha = 0.6f, .beta = 0.5f, .priority_eps = 1e-3f, .reward_scale = 1};
+    const vly_hyper hyper = {
+        .gamma = 0.99f, .alpha = 0.6f, .beta = 0.5f, .priority_eps = 1e-3f, .reward_scale = 1};
     int t = 0;
     for (int update = 0; update < 1000000 / BATCH; update++, rng.step++) {
         if (t < STEPS_MAX && (update < 500 || update % 10 == 0)) step_group(r, 0, t++);
         CHECK_OK(vly_replay_sample(r, q, &rng, &hyper));
         for (int i = 0; i < BATCH; i++) /* errors over five orders of magnitude */
-            r->batch.td_abs[i] = (vly_real)pow(10.0, vly_unit(draw(3, (uint32_t)update, (uint32_t)i)) * 5 - 3);
+            r->batch.td_abs[i] =
+                (vly_real)pow(10.0, vly_unit(draw(3, (uint32_t)update, (uint32_t)i)) * 5 - 3);
         CHECK_OK(vly_replay_update(r, q, &hyper));
     }
     recount(r);
@@ -206,7 +242,8 @@ static void draws_follow_priorities_after_a_million_updates(void) {
         for (int i = 0; i < BATCH; i++) {
             seen[r->batch.row[i]]++;
             largest = fmax(largest, (double)r->batch.weight[i]);
-            const double p = (double)r->tree.sum[0][r->batch.row[i]], p0 = (double)r->tree.sum[0][r->batch.row[0]];
+            const double p = (double)r->tree.sum[0][r->batch.row[i]],
+                         p0 = (double)r->tree.sum[0][r->batch.row[0]];
             CHECK_NEAR(r->batch.weight[i] / r->batch.weight[0], pow(p / p0, -0.5), 1e-4);
         }
         CHECK_NEAR(largest, 1, 1e-6);
@@ -215,7 +252,8 @@ static void draws_follow_priorities_after_a_million_updates(void) {
     const double chi = chi_square(r, seen, (int64_t)DRAWS * BATCH, &cells);
     CHECK(cells > 2000);
     CHECK(chi < chi_limit(cells - 1));
-    printf("prioritized: chi-square %.0f over %d rows, limit %.0f\n", chi, cells, chi_limit(cells - 1));
+    printf("prioritized: chi-square %.0f over %d rows, limit %.0f\n", chi, cells,
+           chi_limit(cells - 1));
     free(seen);
     vly_replay_destroy(r);
 }
@@ -287,7 +325,8 @@ static void a_withdrawn_row_stays_withdrawn(void) {
 /* ---- saving ---- */
 
 static void restored_memory_goes_on_bit_for_bit(void) {
-    vly_replay *a = new_replay(6, 2, 200, 3, 4, 32, true), *b = new_replay(6, 2, 200, 3, 4, 32, true);
+    vly_replay *a = new_replay(6, 2, 200, 3, 4, 32, true),
+               *b = new_replay(6, 2, 200, 3, 4, 32, true);
     live(6, 12);
     for (int t = 0; t < 90; t++)
         for (int g = 0; g < 2; g++) step_group(a, g, t);
@@ -312,7 +351,8 @@ static void restored_memory_goes_on_bit_for_bit(void) {
             if (t > 90) step_group(both[k], 0, t);
             step_group(both[k], 1, t);
             CHECK_OK(vly_replay_sample(both[k], q, &rng, &hyper));
-            for (int i = 0; i < 32; i++) both[k]->batch.td_abs[i] = (vly_real)(draw(1, (uint32_t)t, (uint32_t)i) % 100) / 7;
+            for (int i = 0; i < 32; i++)
+                both[k]->batch.td_abs[i] = (vly_real)(draw(1, (uint32_t)t, (uint32_t)i) % 100) / 7;
             CHECK_OK(vly_replay_update(both[k], q, &hyper));
         }
         CHECK(memcmp(a->batch.row, b->batch.row, 32 * sizeof(int32_t)) == 0);

@@ -8,7 +8,9 @@
 
 enum { CELLS_MAX = 64, ACTIONS = 4 };
 
-static void set(vly_config *c, const char *key, const char *value) { CHECK_OK(vly_config_set(c, key, value)); }
+static void set(vly_config *c, const char *key, const char *value) {
+    CHECK_OK(vly_config_set(c, key, value));
+}
 
 static const vly_real *table_of(vly_train *t) {
     static vly_buffer list[256];
@@ -20,7 +22,8 @@ static const vly_real *table_of(vly_train *t) {
 }
 
 /* Trains and hands the table to `look`. */
-static void train_on(const char *env_name, const char *extra, const char *algo, const char *settings,
+static void train_on(const char *env_name, const char *extra, const char *algo,
+                     const char *settings,
                      void (*look)(const vly_env *env, const vly_real *q, double gamma)) {
     vly_env env;
     vly_config config;
@@ -30,7 +33,8 @@ static void train_on(const char *env_name, const char *extra, const char *algo, 
     char text[512], *word, *rest;
     const vly_env_args args = {.extra = extra};
     CHECK_OK(vly_config_defaults(&config));
-    set(&config, "run.env", env_name), set(&config, "run.algo", algo), set(&config, "run.envs", "4");
+    set(&config, "run.env", env_name), set(&config, "run.algo", algo),
+        set(&config, "run.envs", "4");
     snprintf(text, sizeof text, "%s", settings);
     for (word = strtok_r(text, " ", &rest); word; word = strtok_r(NULL, " ", &rest)) {
         char *equals = strchr(word, '=');
@@ -78,9 +82,12 @@ static void is_optimal(const vly_env *env, const vly_real *q, double gamma) {
     for (int steps = 0; steps < 40; steps++) {
         vly_outcome o[3];
         int a = 0;
-        for (int k = 1; k < ACTIONS; k++) a = best[at * ACTIONS + k] > best[at * ACTIONS + a] ? k : a;
-        largest = fmax(largest, fabs(best[at * ACTIONS + a] - (double)q[at * ACTIONS + greedy(q + at * ACTIONS)]));
-        CHECK_EQ(env->model(env, at, greedy(q + at * ACTIONS), o, 3), 1); /* of several best ways, the learned one */
+        for (int k = 1; k < ACTIONS; k++)
+            a = best[at * ACTIONS + k] > best[at * ACTIONS + a] ? k : a;
+        largest = fmax(largest, fabs(best[at * ACTIONS + a] -
+                                     (double)q[at * ACTIONS + greedy(q + at * ACTIONS)]));
+        CHECK_EQ(env->model(env, at, greedy(q + at * ACTIONS), o, 3), 1); /* of several best ways,
+                                                                             the learned one */
         at = o[0].next;
         if (o[0].terminated) break;
     }
@@ -136,7 +143,8 @@ static void cells_cover_the_space(void) {
     CHECK_OK(vly_env_open(&env, "cartpole", NULL));
     CHECK_OK(vly_discretizer_init(&d, &env, 7));
     CHECK_EQ(d.states, 7 * 7 * 7 * 7);
-    const float low[4] = {-1e9f, -1e9f, -1e9f, -1e9f}, high[4] = {1e9f, 1e9f, 1e9f, 1e9f}, zero[4] = {0};
+    const float low[4] = {-1e9f, -1e9f, -1e9f, -1e9f}, high[4] = {1e9f, 1e9f, 1e9f, 1e9f},
+                zero[4] = {0};
     CHECK_EQ(vly_discretizer_state(&d, low), 0);
     CHECK_EQ(vly_discretizer_state(&d, high), d.states - 1);
     CHECK_EQ(vly_discretizer_state(&d, zero), d.states / 2);
@@ -147,9 +155,19 @@ int main(void) {
     value_iteration_has_the_known_values();
     cells_cover_the_space();
     train_on("gridworld", NULL, "qlearning", "steps=60000 tabular.alpha_power=0", is_optimal);
-    train_on("gridworld", NULL, "sarsa", "steps=200000 tabular.eps_end=0 tabular.eps_steps=80000 tabular.alpha_power=0", is_optimal);
-    train_on("gridworld", "slip=0.3", "qlearning", "steps=600000 tabular.alpha_power=0.6 tabular.alpha=1 tabular.alpha_end=0.002 tabular.eps_end=0.4", is_near_optimal_on_ice);
-    train_on("cliffwalking", NULL, "qlearning", "steps=200000 tabular.gamma=1 tabular.eps_start=0.1 tabular.eps_end=0.1", goes_along_the_cliff);
-    train_on("cliffwalking", NULL, "sarsa", "steps=400000 tabular.gamma=1 tabular.eps_start=0.1 tabular.eps_end=0.1 tabular.alpha_end=0.05", keeps_away_from_the_cliff);
+    train_on("gridworld", NULL, "sarsa",
+             "steps=200000 tabular.eps_end=0 tabular.eps_steps=80000 tabular.alpha_power=0",
+             is_optimal);
+    train_on("gridworld", "slip=0.3", "qlearning",
+             "steps=600000 tabular.alpha_power=0.6 tabular.alpha=1 tabular.alpha_end=0.002 "
+             "tabular.eps_end=0.4",
+             is_near_optimal_on_ice);
+    train_on("cliffwalking", NULL, "qlearning",
+             "steps=200000 tabular.gamma=1 tabular.eps_start=0.1 tabular.eps_end=0.1",
+             goes_along_the_cliff);
+    train_on("cliffwalking", NULL, "sarsa",
+             "steps=400000 tabular.gamma=1 tabular.eps_start=0.1 tabular.eps_end=0.1 "
+             "tabular.alpha_end=0.05",
+             keeps_away_from_the_cliff);
     return TEST_PASS;
 }

@@ -13,25 +13,30 @@
 
 enum { CLIENT_ROOM = 1 << 20 };
 
-/* A call with a time limit is not begun again after an interruption, and io_uring, which libuv 1.45 to 1.48 use, interrupts. */
+/* A call with a time limit is not begun again after an interruption, and io_uring, which libuv 1.45
+ * to 1.48 use, interrupts. */
 static inline int client_connect(int fd, const struct sockaddr_in *to) {
     struct pollfd done = {.fd = fd, .events = POLLOUT};
     int error = 0;
     socklen_t bytes = sizeof error;
     if (connect(fd, (const struct sockaddr *)to, sizeof *to) == 0) return 0;
     if (errno != EINTR) return -1;
-    while (poll(&done, 1, 20000) < 0 && errno == EINTR) {}
+    while (poll(&done, 1, 20000) < 0 && errno == EINTR) {
+    }
     return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &bytes) || error ? -1 : 0;
 }
 
 static inline ssize_t client_receive(int fd, void *to, size_t room) {
     ssize_t k;
-    while ((k = recv(fd, to, room, 0)) < 0 && errno == EINTR) {}
+    while ((k = recv(fd, to, room, 0)) < 0 && errno == EINTR) {
+    }
     return k;
 }
 
 static inline int client_open(int port) {
-    const struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((unsigned short)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    const struct sockaddr_in to = {.sin_family = AF_INET,
+                                   .sin_port = htons((unsigned short)port),
+                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     const struct timeval patience = {.tv_sec = 20};
     const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     CHECK(fd >= 0);
@@ -61,7 +66,8 @@ static inline bool client_send(int fd, const void *bytes, size_t n) {
 /* Until the server closes or the room is full; to[n] is 0. */
 static inline size_t client_read_all(int fd, char *to, size_t room) {
     size_t n = 0;
-    for (ssize_t k; n + 1 < room && (k = client_receive(fd, to + n, room - n - 1)) > 0;) n += (size_t)k;
+    for (ssize_t k; n + 1 < room && (k = client_receive(fd, to + n, room - n - 1)) > 0;)
+        n += (size_t)k;
     to[n] = '\0';
     return n;
 }
@@ -78,7 +84,8 @@ static inline bool client_read_until(int fd, char *to, size_t room, const char *
     return true;
 }
 
-/* One request, given whole; the answer in a static buffer. Returns its status, 0 when there is none. */
+/* One request, given whole; the answer in a static buffer. Returns its status, 0 when there is
+ * none. */
 static char client_answer[CLIENT_ROOM];
 static inline int client_say(int port, const char *bytes, size_t n) {
     const int fd = client_open(port);
@@ -89,13 +96,16 @@ static inline int client_say(int port, const char *bytes, size_t n) {
 }
 
 /* GET with further header lines. */
-__attribute__((format(printf, 3, 4))) static inline int client_get(int port, const char *path, const char *headers, ...) {
+__attribute__((format(printf, 3, 4))) static inline int client_get(int port, const char *path,
+                                                                   const char *headers, ...) {
     char more[16384], request[20000];
     va_list args;
     va_start(args, headers);
     vsnprintf(more, sizeof more, headers, args);
     va_end(args);
-    const int n = snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nConnection: close\r\n%s\r\n", path, port, more);
+    const int n = snprintf(request, sizeof request,
+                           "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nConnection: close\r\n%s\r\n",
+                           path, port, more);
     return client_say(port, request, (size_t)n);
 }
 

@@ -1,5 +1,6 @@
-/* The server among strangers: what it understands, whom it answers, what it survives. VLY_HTTP_REQUESTS=N sends N malformed
- * requests to the parser, and a tenth of them over sockets, instead of a few thousand. */
+/* The server among strangers: what it understands, whom it answers, what it survives.
+ * VLY_HTTP_REQUESTS=N sends N malformed requests to the parser, and a tenth of them over sockets,
+ * instead of a few thousand. */
 #include "tests/kit/check.h"
 #include <errno.h>
 #include <sys/resource.h>
@@ -9,10 +10,14 @@
 
 /* ---- heads ---- */
 
-static int parse(const char *text, vly_http_request *r) { return vly_http_parse(text, strlen(text), r); }
+static int parse(const char *text, vly_http_request *r) {
+    return vly_http_parse(text, strlen(text), r);
+}
 
 static void a_head_is_understood_whole(void) {
-    static const char text[] = "GET /api/series?run=a%20b&points=10 HTTP/1.1\r\nHost: localhost:1\r\nOrigin:  http://localhost:1 \r\nCookie: a=b\r\n\r\nrest";
+    static const char text[] =
+        "GET /api/series?run=a%20b&points=10 HTTP/1.1\r\nHost: localhost:1\r\nOrigin:  "
+        "http://localhost:1 \r\nCookie: a=b\r\n\r\nrest";
     vly_http_request r;
     char value[32];
     CHECK_EQ(parse(text, &r), (int)strlen(text) - 4);
@@ -24,8 +29,10 @@ static void a_head_is_understood_whole(void) {
     CHECK(vly_http_query(r.query, "run", value, sizeof value));
     CHECK_STR(value, "a b");
     CHECK(vly_http_query(r.query, "points", value, sizeof value) && !strcmp(value, "10"));
-    CHECK(!vly_http_query(r.query, "oints", value, sizeof value) && !vly_http_query(r.query, "run", value, 3));
-    for (size_t n = 0; n < strlen(text) - 4; n++) CHECK_EQ(vly_http_parse(text, n, &r), 0); /* never complete too early */
+    CHECK(!vly_http_query(r.query, "oints", value, sizeof value) &&
+          !vly_http_query(r.query, "run", value, 3));
+    for (size_t n = 0; n < strlen(text) - 4; n++)
+        CHECK_EQ(vly_http_parse(text, n, &r), 0); /* never complete too early */
     CHECK(parse("HEAD / HTTP/1.0\r\nHost: x\r\n\r\n", &r) > 0 && r.head && !r.keep);
     CHECK(parse("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", &r) > 0 && !r.keep);
 }
@@ -92,7 +99,8 @@ static void sizes_are_bounded(void) {
 
 /* ---- who may ask ---- */
 
-static int guarded(const vly_http_guard *g, const char *host, const char *origin, const char *authorization, const char *cookie) {
+static int guarded(const vly_http_guard *g, const char *host, const char *origin,
+                   const char *authorization, const char *cookie) {
     vly_http_request r = {0};
     snprintf(r.host, sizeof r.host, "%s", host);
     snprintf(r.origin, sizeof r.origin, "%s", origin);
@@ -104,11 +112,25 @@ static int guarded(const vly_http_guard *g, const char *host, const char *origin
 static void foreign_names_and_pages_are_refused(void) {
     vly_http_guard g;
     CHECK_OK(vly_http_guard_init(&g, "127.0.0.1", 80, "", "mine.example,other"));
-    static const char *const ours[] = {"127.0.0.1", "127.0.0.1:80", "localhost:9000", "LOCALHOST", "[::1]:80", "mine.example:80", "other"};
-    static const char *const foreign[] = {"evil.example", "localhost.evil.example", "127.0.0.1.nip.io", "192.168.1.5", "mine.example.evil", "ther", "",
-                                          "localhost:80:80", "localhost:x", "[::1", "mine.example,other", "localhost:123456"};
-    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) CHECK_EQ(guarded(&g, ours[i], "", "", ""), 0);
-    for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++) CHECK_EQ(guarded(&g, foreign[i], "", "", ""), 403);
+    static const char *const ours[] = {"127.0.0.1", "127.0.0.1:80", "localhost:9000",
+                                       "LOCALHOST", "[::1]:80",     "mine.example:80",
+                                       "other"};
+    static const char *const foreign[] = {"evil.example",
+                                          "localhost.evil.example",
+                                          "127.0.0.1.nip.io",
+                                          "192.168.1.5",
+                                          "mine.example.evil",
+                                          "ther",
+                                          "",
+                                          "localhost:80:80",
+                                          "localhost:x",
+                                          "[::1",
+                                          "mine.example,other",
+                                          "localhost:123456"};
+    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
+        CHECK_EQ(guarded(&g, ours[i], "", "", ""), 0);
+    for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++)
+        CHECK_EQ(guarded(&g, foreign[i], "", "", ""), 403);
     CHECK_EQ(guarded(&g, "localhost:80", "http://localhost:80", "", ""), 0);
     CHECK_EQ(guarded(&g, "localhost:80", "http://localhost:81", "", ""), 403);
     CHECK_EQ(guarded(&g, "localhost:80", "http://evil.example", "", ""), 403);
@@ -148,8 +170,11 @@ static void answer(void *arg, const vly_http_request *r, vly_http_reply *reply) 
     (void)arg;
     if (strcmp(r->path, "/large") == 0)
         for (int i = 0; i < 1 << 16; i++) vly_text_add(&reply->body, "%063d\n", i); /* 4 MB */
-    else if (strcmp(r->path, "/stream") == 0) reply->stream = true, reply->type = "text/event-stream", vly_text_add(&reply->body, ": hello\n\n");
-    else vly_text_add(&reply->body, "path %s", r->path);
+    else if (strcmp(r->path, "/stream") == 0)
+        reply->stream = true, reply->type = "text/event-stream",
+        vly_text_add(&reply->body, ": hello\n\n");
+    else
+        vly_text_add(&reply->body, "path %s", r->path);
 }
 
 static void on_beat(uv_timer_t *timer) {
@@ -206,8 +231,11 @@ static void a_connection_serves_several_requests(void) {
         CHECK(client_read_until(fd, text, sizeof text, "path /one"));
         CHECK(strstr(text, "HTTP/1.1 200 OK\r\n") == text && strstr(text, "Content-Length: 9\r\n"));
     }
-    static const char together[] = "GET /two HTTP/1.1\r\nHost: localhost\r\n\r\nHEAD /two HTTP/1.1\r\nHost: localhost\r\n\r\nGET /three HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-    for (size_t i = 0; i < sizeof together - 1; i++) CHECK(client_send(fd, together + i, 1)); /* byte by byte */
+    static const char together[] =
+        "GET /two HTTP/1.1\r\nHost: localhost\r\n\r\nHEAD /two HTTP/1.1\r\nHost: "
+        "localhost\r\n\r\nGET /three HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    for (size_t i = 0; i < sizeof together - 1; i++)
+        CHECK(client_send(fd, together + i, 1)); /* byte by byte */
     client_read_all(fd, text, sizeof text);
     CHECK(strstr(text, "path /two") && strstr(text, "path /three"));
     CHECK(!strstr(strstr(text, "path /two") + 1, "path /two")); /* HEAD has no body */
@@ -220,11 +248,14 @@ static void policies_come_with_every_answer(void) {
     CHECK_EQ(client_get(server.port, "/", "%s", ""), 200);
     for (int i = 0; i < 2; i++) {
         CHECK(strstr(client_answer, "Content-Security-Policy: default-src 'none'"));
-        CHECK(strstr(client_answer, "X-Content-Type-Options: nosniff") && strstr(client_answer, "X-Frame-Options: DENY"));
-        CHECK(strstr(client_answer, "Cross-Origin-Resource-Policy: same-origin") && strstr(client_answer, "Cache-Control: no-store"));
+        CHECK(strstr(client_answer, "X-Content-Type-Options: nosniff") &&
+              strstr(client_answer, "X-Frame-Options: DENY"));
+        CHECK(strstr(client_answer, "Cross-Origin-Resource-Policy: same-origin") &&
+              strstr(client_answer, "Cache-Control: no-store"));
         CHECK_EQ(client_get(server.port, "/", "Origin: http://evil.example\r\n"), 403);
     }
-    static const char post[] = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\nbody";
+    static const char post[] =
+        "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\nbody";
     CHECK_EQ(client_say(server.port, post, sizeof post - 1), 405);
     CHECK(strstr(client_answer, "Allow: GET, HEAD\r\n"));
     CHECK_EQ(client_get(server.port, "/", "X: %08000d\r\n", 0), 200);
@@ -235,7 +266,8 @@ static void policies_come_with_every_answer(void) {
 static void slow_heads_answers_and_streams_are_cut_off(void) {
     char text[65536];
     start_server((vly_http_options){.head_ms = 300, .write_ms = 300, .idle_ms = 300});
-    const int half = client_open(server.port), idle = client_open(server.port), large = client_open(server.port), stream = client_open(server.port);
+    const int half = client_open(server.port), idle = client_open(server.port),
+              large = client_open(server.port), stream = client_open(server.port);
     client_send(half, "GET / HT", 8);
     client_send(large, "GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n", 40);
     client_send(stream, "GET /stream HTTP/1.1\r\nHost: localhost\r\n\r\n", 41);
@@ -260,7 +292,8 @@ static void a_thousand_slow_clients_keep_nobody_out(void) {
         client_send(fds[i], "GET", (size_t)(i % 4));
     }
     for (int round = 0; round < 3; round++) {
-        for (int i = 0; i < SLOW; i++) send(fds[i], " ", 1, MSG_NOSIGNAL); /* a byte now and then; most are gone by now */
+        for (int i = 0; i < SLOW; i++)
+            send(fds[i], " ", 1, MSG_NOSIGNAL); /* a byte now and then; most are gone by now */
         CHECK_EQ(client_get(server.port, "/still", "%s", ""), 200);
     }
     for (int i = 0; i < SLOW; i++) client_drop(fds[i]);
@@ -290,15 +323,54 @@ static void streams_are_bounded_and_quick_ones_hear_everything(void) {
 typedef struct {
     uint64_t at;
 } randoms;
-static uint32_t draw(randoms *r, uint32_t below) { return vly_philox(2026, 7, r->at++, 0).v[0] % below; }
+static uint32_t draw(randoms *r, uint32_t below) {
+    return vly_philox(2026, 7, r->at++, 0).v[0] % below;
+}
 
-static const char *const pieces[] = {"GET ", "HEAD ", "POST ", "/", "/api/runs", "/../../etc/passwd", "%2e%2e%2f", "%00", "?run=", "&points=", " HTTP/1.1", " HTTP/1.0",
-                                     " HTTP/9", "\r\n", "\n", "\r", "Host: ", "localhost", "127.0.0.1", "evil.example", "Origin: ", "http://", "Cookie: ", "volley_1=",
-                                     "Content-Length: ", "99999999999999999999", "-1", "Transfer-Encoding: chunked", "Authorization: Bearer ", ":", " ", "\t", "Connection: ",
-                                     "close", "keep-alive", "\xff\xfe", "Expect: 100-continue", "Range: bytes=0-", "Upgrade: websocket", "\r\n\r\n"};
+static const char *const pieces[] = {"GET ",
+                                     "HEAD ",
+                                     "POST ",
+                                     "/",
+                                     "/api/runs",
+                                     "/../../etc/passwd",
+                                     "%2e%2e%2f",
+                                     "%00",
+                                     "?run=",
+                                     "&points=",
+                                     " HTTP/1.1",
+                                     " HTTP/1.0",
+                                     " HTTP/9",
+                                     "\r\n",
+                                     "\n",
+                                     "\r",
+                                     "Host: ",
+                                     "localhost",
+                                     "127.0.0.1",
+                                     "evil.example",
+                                     "Origin: ",
+                                     "http://",
+                                     "Cookie: ",
+                                     "volley_1=",
+                                     "Content-Length: ",
+                                     "99999999999999999999",
+                                     "-1",
+                                     "Transfer-Encoding: chunked",
+                                     "Authorization: Bearer ",
+                                     ":",
+                                     " ",
+                                     "\t",
+                                     "Connection: ",
+                                     "close",
+                                     "keep-alive",
+                                     "\xff\xfe",
+                                     "Expect: 100-continue",
+                                     "Range: bytes=0-",
+                                     "Upgrade: websocket",
+                                     "\r\n\r\n"};
 
 static size_t make_request(randoms *r, char *to, size_t room) {
-    static const char valid[] = "GET /api/runs?run=a&points=20 HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\nCookie: a=b\r\n\r\n";
+    static const char valid[] = "GET /api/runs?run=a&points=20 HTTP/1.1\r\nHost: "
+                                "localhost\r\nOrigin: http://localhost\r\nCookie: a=b\r\n\r\n";
     size_t n = 0;
     switch (draw(r, 4)) {
     case 0: /* noise */
@@ -306,7 +378,8 @@ static size_t make_request(randoms *r, char *to, size_t room) {
         for (size_t i = 0; i < n; i++) to[i] = (char)draw(r, 256);
         break;
     case 1: /* pieces of requests in any order */
-        for (uint32_t k = 1 + draw(r, 30); k > 0 && n + 64 < room; k--) n += (size_t)sprintf(to + n, "%s", pieces[draw(r, sizeof pieces / sizeof *pieces)]);
+        for (uint32_t k = 1 + draw(r, 30); k > 0 && n + 64 < room; k--)
+            n += (size_t)sprintf(to + n, "%s", pieces[draw(r, sizeof pieces / sizeof *pieces)]);
         break;
     case 2: /* a good one with some bytes changed */
         memcpy(to, valid, n = sizeof valid - 1);
@@ -344,10 +417,12 @@ static void malformed_requests_are_survived(void) {
             client_drop(fds[i]);
         }
         if (done % 1024 == 0) CHECK_EQ(client_get(server.port, "/alive", "%s", ""), 200);
-        if (given && done % (TOGETHER * 8192LL) == 0) fprintf(stderr, "%lld requests, %llu bytes\n", done, (unsigned long long)bytes);
+        if (given && done % (TOGETHER * 8192LL) == 0)
+            fprintf(stderr, "%lld requests, %llu bytes\n", done, (unsigned long long)bytes);
     }
     const vly_http_stats stats = stop_server();
-    fprintf(stderr, "%lld malformed requests, %llu bytes: %llu refused, %llu answered\n", wanted, (unsigned long long)bytes, (unsigned long long)stats.refused,
+    fprintf(stderr, "%lld malformed requests, %llu bytes: %llu refused, %llu answered\n", wanted,
+            (unsigned long long)bytes, (unsigned long long)stats.refused,
             (unsigned long long)stats.requests);
     CHECK(stats.refused > (uint64_t)wanted / 8 && stats.requests > 0);
 }
@@ -368,10 +443,12 @@ static void the_parser_takes_any_bytes(void) {
         CHECK(used <= (int)n && used > -600);
         if (used <= 0) continue;
         good++;
-        CHECK(request.path[0] == '/' && request.host[0] && memchr(request.query, '\0', sizeof request.query));
+        CHECK(request.path[0] == '/' && request.host[0] &&
+              memchr(request.query, '\0', sizeof request.query));
         for (const char *p = request.path; *p; p++) CHECK((unsigned char)*p >= 0x20 && *p != 0x7f);
     }
-    fprintf(stderr, "%lld requests to the parser, %llu bytes: %lld understood\n", wanted, (unsigned long long)bytes, good);
+    fprintf(stderr, "%lld requests to the parser, %llu bytes: %lld understood\n", wanted,
+            (unsigned long long)bytes, good);
     CHECK(good > wanted / 20);
 }
 

@@ -12,7 +12,8 @@
 
 static char folder[64] = "/tmp/volley-monitor-XXXXXX";
 
-__attribute__((format(printf, 3, 4))) static void write_file(const char *name, const char *mode, const char *format, ...) {
+__attribute__((format(printf, 3, 4))) static void write_file(const char *name, const char *mode,
+                                                             const char *format, ...) {
     char path[512];
     va_list args;
     snprintf(path, sizeof path, "%s/%s", folder, name);
@@ -38,8 +39,10 @@ static void make_run(const char *name, const char *env, int seed) {
     CHECK_OK(vly_config_save(&config, path));
     snprintf(file, sizeof file, "%s/metrics.jsonl", name);
     for (int i = 1; i <= 50; i++)
-        write_file(file, "a", "{\"step\":%d,\"seconds\":%d.5,\"charts/episodic_return\":%d,\"losses/entropy\":%s,\"run/steps\":%d}\n", i * 100, i, i, i == 50 ? "null" : "0.25",
-                   i * 100);
+        write_file(file, "a",
+                   "{\"step\":%d,\"seconds\":%d.5,\"charts/episodic_return\":%d,\"losses/"
+                   "entropy\":%s,\"run/steps\":%d}\n",
+                   i * 100, i, i, i == 50 ? "null" : "0.25", i * 100);
 }
 
 /* ---- curves ---- */
@@ -49,7 +52,9 @@ static void a_million_points_keep_their_extremes(void) {
     vly_curve_point out[300];
     double sum = 0;
     for (int i = 0; i < 1000000; i++) {
-        const double v = i == 123456 ? 1e6 : i == 777777 ? -1e6 : (double)(vly_philox(1, 1, (uint64_t)i, 0).v[0] % 1000);
+        const double v = i == 123456   ? 1e6
+                         : i == 777777 ? -1e6
+                                       : (double)(vly_philox(1, 1, (uint64_t)i, 0).v[0] % 1000);
         sum += v;
         CHECK(vly_curve_add(&c, i, i * 0.1, v));
     }
@@ -80,25 +85,39 @@ static void lines_are_followed_as_they_grow(void) {
     CHECK_OK(vly_run_log_open(&r, folder, "follow"));
     CHECK_STR(r->env, "cartpole");
     CHECK_EQ(r->seed, 3);
-    while (vly_run_log_read(r)) {}
+    while (vly_run_log_read(r)) {
+    }
     CHECK_EQ(r->lines, 50);
     CHECK_EQ(vly_run_log_last(r, "charts/episodic_return"), 50);
     CHECK(isnan(vly_run_log_last(r, "losses/entropy")) && isnan(vly_run_log_last(r, "no/such")));
     CHECK_EQ(vly_run_log_metric(r, "losses/entropy")->curve.n, 49);
-    write_file("follow/metrics.jsonl", "a", "{\"step\":5100,\"seconds\":51.5,\"charts/episodic_ret"); /* half a line */
+    write_file("follow/metrics.jsonl", "a",
+               "{\"step\":5100,\"seconds\":51.5,\"charts/episodic_ret"); /* half a line */
     vly_run_log_look(r);
-    while (vly_run_log_read(r)) {}
+    while (vly_run_log_read(r)) {
+    }
     CHECK_EQ(r->lines, 50);
-    write_file("follow/metrics.jsonl", "a", "urn\":77}\nnot ours\n{\"step\":1}\n{\"step\":5200,\"seconds\":52,\"a\":1e999,\"b\":-0.5}\n");
+    write_file("follow/metrics.jsonl", "a",
+               "urn\":77}\nnot "
+               "ours\n{\"step\":1}\n{\"step\":5200,\"seconds\":52,\"a\":1e999,\"b\":-0.5}\n");
     vly_run_log_look(r);
-    while (vly_run_log_read(r)) {}
+    while (vly_run_log_read(r)) {
+    }
     CHECK_EQ(r->lines, 52);
     CHECK_EQ(r->bad_lines, 2);
     CHECK_EQ(vly_run_log_last(r, "charts/episodic_return"), 77);
     CHECK_EQ(vly_run_log_last(r, "b"), -0.5);
-    write_file("follow/metrics.jsonl", "w", "{\"step\":100,\"seconds\":1,\"b\":1}\n{\"step\":200,\"seconds\":0.5,\"b\":2}\n"); /* resumed from an early step */
+    write_file(
+        "follow/metrics.jsonl", "w",
+        "{\"step\":100,\"seconds\":1,\"b\":1}\n{\"step\":200,\"seconds\":0.5,\"b\":2}\n"); /* resumed
+                                                                                              from
+                                                                                              an
+                                                                                              early
+                                                                                              step
+                                                                                            */
     vly_run_log_look(r);
-    while (vly_run_log_read(r)) {}
+    while (vly_run_log_read(r)) {
+    }
     CHECK_EQ(r->lines, 2);
     CHECK_EQ(vly_run_log_last(r, "b"), 2);
     CHECK_EQ(r->seconds, 1.5); /* time goes on over a resume */
@@ -111,9 +130,13 @@ static void any_bytes_are_survived_as_lines(void) {
     char path[512];
     snprintf(path, sizeof path, "%s/noise/metrics.jsonl", folder);
     FILE *f = fopen(path, "w");
-    static const char *const pieces[] = {"{\"step\":", "1", ",\"seconds\":", "\"", ":", ",", "}", "\n", "null", "-", "1e308", "nan", "\\", "{", "\xff", ",\"a\":", "   "};
-    for (uint64_t i = 0; i < 200000; i++) fputs(pieces[vly_philox(2, 2, i, 0).v[0] % (sizeof pieces / sizeof *pieces)], f);
-    for (int i = 0; i < 600000; i++) fputc('x', f); /* one line longer than any piece that is read */
+    static const char *const pieces[] = {
+        "{\"step\":", "1",     ",\"seconds\":", "\"", ":", ",",    "}",       "\n", "null",
+        "-",          "1e308", "nan",           "\\", "{", "\xff", ",\"a\":", "   "};
+    for (uint64_t i = 0; i < 200000; i++)
+        fputs(pieces[vly_philox(2, 2, i, 0).v[0] % (sizeof pieces / sizeof *pieces)], f);
+    for (int i = 0; i < 600000; i++)
+        fputc('x', f); /* one line longer than any piece that is read */
     fputs("\n{\"step\":9,\"seconds\":9,\"a\":9}\n", f);
     fclose(f);
     CHECK_OK(vly_run_log_open(&r, folder, "noise"));
@@ -126,8 +149,9 @@ static void any_bytes_are_survived_as_lines(void) {
 
 /* ---- Prometheus ---- */
 
-/* The exposition format by its rules: HELP and TYPE before the samples of their family, each family once, names and labels
- * of allowed letters, every value a number. Returns the number of samples. */
+/* The exposition format by its rules: HELP and TYPE before the samples of their family, each family
+ * once, names and labels of allowed letters, every value a number. Returns the number of samples.
+ */
 static int check_exposition(const char *text) {
     char family[128] = "", seen[65536] = "", line[1024];
     int samples = 0;
@@ -147,7 +171,8 @@ static int check_exposition(const char *text) {
             CHECK(!strcmp(type, "counter") ? total : !strcmp(type, "gauge") && !total);
             continue;
         }
-        const size_t length = strspn(line, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_:");
+        const size_t length =
+            strspn(line, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_:");
         CHECK(length == strlen(family) && strncmp(line, family, length) == 0);
         const char *at = line + length;
         while (*at == '{' || *at == ',') { /* label="value" with escapes */
@@ -171,7 +196,8 @@ static int check_exposition(const char *text) {
 }
 
 static void metrics_are_prometheus_text(void) {
-    vly_run_log odd = {.name = "a\"b\\c\nd", .env = "e", .algo = "x", .seed = 1}, other = {.name = "o", .env = "e", .algo = "x", .seed = 2};
+    vly_run_log odd = {.name = "a\"b\\c\nd", .env = "e", .algo = "x", .seed = 1},
+                other = {.name = "o", .env = "e", .algo = "x", .seed = 2};
     vly_run_log *runs[] = {&odd, &other};
     vly_text t = {0};
     for (int i = 0; i < 2; i++) {
@@ -184,8 +210,10 @@ static void metrics_are_prometheus_text(void) {
     }
     vly_prometheus_write(runs, 2, &t);
     CHECK_EQ(check_exposition(t.at), 10);
-    CHECK(strstr(t.at, "volley_run_steps_total{run=\"a\\\"b\\\\c\\nd\",env=\"e\",algo=\"x\",seed=\"1\"} 12345678901\n"));
-    CHECK(strstr(t.at, "# TYPE volley_run_steps_total counter\n") && strstr(t.at, "# TYPE volley_run_steps_limit gauge\n"));
+    CHECK(strstr(t.at, "volley_run_steps_total{run=\"a\\\"b\\\\c\\nd\",env=\"e\",algo=\"x\",seed="
+                       "\"1\"} 12345678901\n"));
+    CHECK(strstr(t.at, "# TYPE volley_run_steps_total counter\n") &&
+          strstr(t.at, "# TYPE volley_run_steps_limit gauge\n"));
     vly_text_free(&t);
     for (int i = 0; i < 2; i++) {
         for (int k = 0; k < runs[i]->metric_count; k++) vly_curve_free(&runs[i]->metrics[k].curve);
@@ -195,7 +223,9 @@ static void metrics_are_prometheus_text(void) {
 
 /* ---- the whole ---- */
 
-static int port_of(const vly_monitor *m) { return atoi(strrchr(vly_monitor_url(m), ':') + 1); }
+static int port_of(const vly_monitor *m) {
+    return atoi(strrchr(vly_monitor_url(m), ':') + 1);
+}
 
 static void runs_are_served_and_nothing_else(void) {
     vly_monitor *m;
@@ -205,21 +235,38 @@ static void runs_are_served_and_nothing_else(void) {
     write_file("secret.txt", "w", "secret\n");
     CHECK_OK(vly_monitor_start(&m, &(vly_monitor_options){.folder = folder}));
     const int port = port_of(m);
-    for (int i = 0; i < 100 && (client_get(port, "/api/runs", "%s", "") != 200 || strstr(client_answer, "\"loaded\":0")); i++) usleep(50000);
-    CHECK(strstr(client_body(), "\"name\":\"a run & \\u003cb>\"") && strstr(client_body(), "\"name\":\"group/nested\"") && strstr(client_body(), "minatar/breakout"));
+    for (int i = 0; i < 100 && (client_get(port, "/api/runs", "%s", "") != 200 ||
+                                strstr(client_answer, "\"loaded\":0"));
+         i++)
+        usleep(50000);
+    CHECK(strstr(client_body(), "\"name\":\"a run & \\u003cb>\"") &&
+          strstr(client_body(), "\"name\":\"group/nested\"") &&
+          strstr(client_body(), "minatar/breakout"));
     CHECK_EQ(client_get(port, "/api/series?run=group%2Fnested&points=20", "%s", ""), 200);
     CHECK(strstr(client_body(), "\"charts/episodic_return\":{"));
     CHECK_EQ(client_get(port, "/api/config?run=a+run+%26+%3Cb%3E", "%s", ""), 200);
     CHECK(strstr(client_body(), "\"ppo.lr\"") && !strstr(client_body(), "secret-secret"));
     CHECK_EQ(client_get(port, "/metrics", "%s", ""), 200);
     CHECK(check_exposition(client_body()) > 10);
-    static const char *const missing[] = {"/secret.txt", "/../secret.txt", "/%2e%2e/secret.txt", "/api/series?run=../secret.txt", "/api/config?run=/etc", "/api/config?run=group",
-                                          "/api/config?run=..", "/api/config", "/api/", "//", "/index.html", "/api/runs/", "/api/series?run=%00"};
+    static const char *const missing[] = {"/secret.txt",
+                                          "/../secret.txt",
+                                          "/%2e%2e/secret.txt",
+                                          "/api/series?run=../secret.txt",
+                                          "/api/config?run=/etc",
+                                          "/api/config?run=group",
+                                          "/api/config?run=..",
+                                          "/api/config",
+                                          "/api/",
+                                          "//",
+                                          "/index.html",
+                                          "/api/runs/",
+                                          "/api/series?run=%00"};
     for (size_t i = 0; i < sizeof missing / sizeof *missing; i++) {
         CHECK_EQ(client_get(port, missing[i], "%s", ""), 404);
         CHECK(!strstr(client_body(), "secret\n"));
     }
-    CHECK_EQ(client_get(port, "/api/frame?i=99999999999", "%s", ""), 200); /* no pictures here: pending */
+    CHECK_EQ(client_get(port, "/api/frame?i=99999999999", "%s", ""), 200); /* no pictures here:
+                                                                              pending */
     CHECK(strstr(client_body(), "pending"));
     vly_monitor_stop(m);
 }
@@ -229,12 +276,16 @@ static void the_page_runs_its_own_script_alone(void) {
     char nonce[64], other[64];
     CHECK_OK(vly_monitor_start(&m, &(vly_monitor_options){.folder = folder}));
     CHECK_EQ(client_get(port_of(m), "/", "%s", ""), 200);
-    const char *policy = strstr(client_answer, "Content-Security-Policy: default-src 'none'; script-src 'nonce-");
-    CHECK(policy && sscanf(strstr(policy, "nonce-"), "nonce-%32[0-9a-f]", nonce) == 1 && strlen(nonce) == 32);
+    const char *policy = strstr(client_answer,
+                                "Content-Security-Policy: default-src 'none'; script-src 'nonce-");
+    CHECK(policy && sscanf(strstr(policy, "nonce-"), "nonce-%32[0-9a-f]", nonce) == 1 &&
+          strlen(nonce) == 32);
     snprintf(other, sizeof other, "<script nonce=\"%s\">", nonce);
     CHECK(strstr(client_body(), other) && !strstr(policy, "unsafe"));
-    CHECK(!strstr(client_body(), "http://") || strstr(client_body(), "www.w3.org")); /* nothing from elsewhere: the name of SVG alone */
-    CHECK(!strstr(client_body(), "src=") && !strstr(client_body(), "innerHTML") && !strstr(client_body(), " style=\""));
+    CHECK(!strstr(client_body(), "http://") ||
+          strstr(client_body(), "www.w3.org")); /* nothing from elsewhere: the name of SVG alone */
+    CHECK(!strstr(client_body(), "src=") && !strstr(client_body(), "innerHTML") &&
+          !strstr(client_body(), " style=\""));
     CHECK_EQ(client_get(port_of(m), "/", "%s", ""), 200);
     CHECK(!strstr(client_answer, nonce)); /* another one every time */
     vly_monitor_stop(m);
@@ -247,10 +298,12 @@ static void changes_come_as_events(void) {
     CHECK_OK(vly_monitor_start(&m, &(vly_monitor_options){.folder = folder}));
     const int fd = client_open(port_of(m)), deaf = client_open(port_of(m));
     static const char request[] = "GET /api/events HTTP/1.1\r\nHost: localhost\r\n\r\n";
-    CHECK(client_send(fd, request, sizeof request - 1) && client_send(deaf, request, sizeof request - 1));
+    CHECK(client_send(fd, request, sizeof request - 1) &&
+          client_send(deaf, request, sizeof request - 1));
     CHECK(client_read_until(fd, text, sizeof text, "event: tick"));
     CHECK(strstr(text, "text/event-stream") && strstr(text, "event: hello"));
-    write_file("events/metrics.jsonl", "a", "{\"step\":99000,\"seconds\":99,\"charts/episodic_return\":123.5}\n");
+    write_file("events/metrics.jsonl", "a",
+               "{\"step\":99000,\"seconds\":99,\"charts/episodic_return\":123.5}\n");
     CHECK(client_read_until(fd, text, sizeof text, "123.5"));
     make_run("later", "cartpole", 2); /* appears without being asked for */
     CHECK(client_read_until(fd, text, sizeof text, "\"name\":\"later\""));
@@ -261,7 +314,10 @@ static void changes_come_as_events(void) {
 static void a_token_opens_the_page(void) {
     vly_monitor *m;
     char cookie[300];
-    const vly_monitor_options open = {.folder = folder, .bind = "0.0.0.0"}, o = {.folder = folder, .bind = "0.0.0.0", .token = "0123456789abcdefXYZ"};
+    const vly_monitor_options open = {.folder = folder, .bind = "0.0.0.0"},
+                              o = {.folder = folder,
+                                   .bind = "0.0.0.0",
+                                   .token = "0123456789abcdefXYZ"};
     CHECK(vly_monitor_start(&m, &open) == VLY_EINVAL);
     CHECK_OK(vly_monitor_start(&m, &o));
     const int port = port_of(m);
@@ -270,7 +326,8 @@ static void a_token_opens_the_page(void) {
     CHECK_EQ(client_get(port, "/metrics", "Authorization: Bearer wrong-wrong-wrong-wr\r\n"), 401);
     CHECK_EQ(client_get(port, "/metrics", "Authorization: Bearer 0123456789abcdefXYZ\r\n"), 200);
     CHECK_EQ(client_get(port, "/?token=0123456789abcdefXYZ", "%s", ""), 303);
-    CHECK(strstr(client_answer, "Location: /\r\n") && strstr(client_answer, "HttpOnly; SameSite=Lax"));
+    CHECK(strstr(client_answer, "Location: /\r\n") &&
+          strstr(client_answer, "HttpOnly; SameSite=Lax"));
     CHECK(sscanf(strstr(client_answer, "Set-Cookie: "), "Set-Cookie: %200[^;]", cookie) == 1);
     CHECK_EQ(client_get(port, "/api/runs", "Cookie: %s\r\n", cookie), 200);
     CHECK_EQ(client_get(port, "/?token=wrong", "%s", ""), 401);
@@ -280,9 +337,12 @@ static void a_token_opens_the_page(void) {
 static void bad_folders_and_ports_are_named(void) {
     vly_monitor *m, *second;
     CHECK(vly_monitor_start(&m, &(vly_monitor_options){.folder = "/no/such"}) == VLY_ENOTFOUND);
-    CHECK(vly_monitor_start(&m, &(vly_monitor_options){.folder = folder, .bind = "nonsense", .token = "0123456789abcdef"}) == VLY_EINVAL);
+    CHECK(vly_monitor_start(&m, &(vly_monitor_options){.folder = folder,
+                                                       .bind = "nonsense",
+                                                       .token = "0123456789abcdef"}) == VLY_EINVAL);
     CHECK_OK(vly_monitor_start(&m, &(vly_monitor_options){.folder = folder}));
-    CHECK(vly_monitor_start(&second, &(vly_monitor_options){.folder = folder, .port = port_of(m)}) == VLY_EIO);
+    CHECK(vly_monitor_start(
+              &second, &(vly_monitor_options){.folder = folder, .port = port_of(m)}) == VLY_EIO);
     CHECK(strstr(vly_error_text(), "port"));
     vly_monitor_stop(m);
     vly_monitor_stop(NULL);
@@ -300,9 +360,14 @@ static void snapshots_replace_the_file(void) {
     CHECK_OK(vly_metrics_create(&metrics));
     vly_metrics_count(metrics, VLY_M_STEPS, 4321);
     vly_metrics_set(metrics, VLY_M_SPS, 777.5);
-    CHECK_OK(vly_monitor_start(&m, &(vly_monitor_options){.folder = path, .metrics = metrics, .cpu_share = 0.5}));
-    for (int i = 0; i < 100 && (client_get(port_of(m), "/metrics", "%s", "") != 200 || !strstr(client_answer, "777.5")); i++) usleep(50000);
-    CHECK(strstr(client_body(), "volley_run_steps_total{run=\"quiet\"") && strstr(client_body(), " 4321\n"));
+    CHECK_OK(vly_monitor_start(
+        &m, &(vly_monitor_options){.folder = path, .metrics = metrics, .cpu_share = 0.5}));
+    for (int i = 0; i < 100 && (client_get(port_of(m), "/metrics", "%s", "") != 200 ||
+                                !strstr(client_answer, "777.5"));
+         i++)
+        usleep(50000);
+    CHECK(strstr(client_body(), "volley_run_steps_total{run=\"quiet\"") &&
+          strstr(client_body(), " 4321\n"));
     vly_monitor_stop(m);
     vly_metrics_destroy(metrics);
 }

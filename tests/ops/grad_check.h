@@ -1,4 +1,5 @@
-/* grad_check.h -- finite differences in double precision: central, relative to the size of the gradient. */
+/* grad_check.h -- finite differences in double precision: central, relative to the size of the
+ * gradient. */
 #ifndef VLY_TESTS_OPS_GRAD_CHECK_H
 #define VLY_TESTS_OPS_GRAD_CHECK_H
 #include "tests/kit/golden.h"
@@ -7,7 +8,8 @@
 typedef double (*grad_loss)(void *arg);
 
 /* Compares gradient[i] with (loss(x_i + h) - loss(x_i - h)) / 2h for every i below n. */
-static inline void grad_check(const char *what, grad_loss loss, void *arg, vly_real *x, const vly_real *gradient, int64_t n) {
+static inline void grad_check(const char *what, grad_loss loss, void *arg, vly_real *x,
+                              const vly_real *gradient, int64_t n) {
     const double h = 1e-5;
     double size = 0;
     CHECK_EQ(sizeof(vly_real), sizeof(double));
@@ -21,7 +23,8 @@ static inline void grad_check(const char *what, grad_loss loss, void *arg, vly_r
         x[i] = at;
         const double want = (above - below) / (2 * h);
         if (fabs((double)gradient[i] - want) <= 1e-6 * (size + 1)) continue;
-        fprintf(stderr, "%s[%lld]: the gradient is %.9g, finite differences say %.9g\n", what, (long long)i, (double)gradient[i], want);
+        fprintf(stderr, "%s[%lld]: the gradient is %.9g, finite differences say %.9g\n", what,
+                (long long)i, (double)gradient[i], want);
         exit(TEST_FAIL);
     }
 }

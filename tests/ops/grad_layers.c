@@ -1,4 +1,5 @@
-/* Every layer's gradients by finite differences. The loss is a fixed random projection of the output. */
+/* Every layer's gradients by finite differences. The loss is a fixed random projection of the
+ * output. */
 #include "tests/ops/grad_check.h"
 
 typedef struct {
@@ -20,11 +21,15 @@ static double layer_loss(void *arg) {
 
 static void layer_gradients(const char *name, vly_layer_desc d, int n) {
     problem p = {.d = d, .n = n};
-    const int oh = vly_out_size(d.in_h, d.kernel, d.stride, d.pad), ow = vly_out_size(d.in_w, d.kernel, d.stride, d.pad);
-    p.xs = (int64_t)n * d.in_h * d.in_w * d.in_c, p.ys = (int64_t)n * oh * ow * d.out_c, p.params = vly_layer_params(&d);
-    p.x = noise_array(1, p.xs), p.w = noise_array(2, p.params + 1), p.project = noise_array(3, p.ys);
+    const int oh = vly_out_size(d.in_h, d.kernel, d.stride, d.pad),
+              ow = vly_out_size(d.in_w, d.kernel, d.stride, d.pad);
+    p.xs = (int64_t)n * d.in_h * d.in_w * d.in_c, p.ys = (int64_t)n * oh * ow * d.out_c,
+    p.params = vly_layer_params(&d);
+    p.x = noise_array(1, p.xs), p.w = noise_array(2, p.params + 1),
+    p.project = noise_array(3, p.ys);
     p.y = poisoned((size_t)p.ys * sizeof(vly_real));
-    vly_real *dy = noise_array(3, p.ys), *dx = poisoned((size_t)p.xs * sizeof *dx), *dw = poisoned((size_t)(p.params + 1) * sizeof *dw);
+    vly_real *dy = noise_array(3, p.ys), *dx = poisoned((size_t)p.xs * sizeof *dx),
+             *dw = poisoned((size_t)(p.params + 1) * sizeof *dw);
     CHECK_OK(cpu->layer_create(cpu, &d, &p.layer));
     layer_loss(&p);
     CHECK_OK(cpu->layer_backward(queue, p.layer, n, p.x, p.y, p.w, dy, dx, dw, false));
@@ -34,7 +39,10 @@ static void layer_gradients(const char *name, vly_layer_desc d, int n) {
     free(p.x), free(p.w), free(p.project), free(p.y), free(dy), free(dx), free(dw);
 }
 
-typedef struct { vly_real *w, *gates, *h, *c, *project, *g0; const uint8_t *reset; } lstm_problem;
+typedef struct {
+    vly_real *w, *gates, *h, *c, *project, *g0;
+    const uint8_t *reset;
+} lstm_problem;
 enum { T = 5, N = 3, H = 4 };
 
 static double lstm_loss(void *arg) {
@@ -48,16 +56,24 @@ static double lstm_loss(void *arg) {
 
 static void lstm_gradients(void) {
     static const uint8_t reset[T * N] = {0, 4, 0, 0, 0, 4, 4, 0, 0, 0, 0, 0, 0, 0, 4};
-    lstm_problem p = {noise_array(1, 4 * H * H), noise_array(2, T * N * 4 * H), noise_array(3, (T + 1) * N * H),
-                      noise_array(4, (T + 1) * N * H), noise_array(5, T * N * H), noise_array(2, T * N * 4 * H), reset};
+    lstm_problem p = {noise_array(1, 4 * H * H),
+                      noise_array(2, T * N * 4 * H),
+                      noise_array(3, (T + 1) * N * H),
+                      noise_array(4, (T + 1) * N * H),
+                      noise_array(5, T * N * H),
+                      noise_array(2, T * N * 4 * H),
+                      reset};
     vly_real dgates[T * N * 4 * H], dw[4 * H * H], work[2 * N * H + N * 4 * H];
     lstm_loss(&p);
-    CHECK_OK(cpu->lstm_backward(queue, T, N, H, p.w, reset, p.gates, p.h, p.c, p.project, dgates, dw, work));
+    CHECK_OK(cpu->lstm_backward(queue, T, N, H, p.w, reset, p.gates, p.h, p.c, p.project, dgates,
+                                dw, work));
     grad_check("lstm gates", lstm_loss, &p, p.g0, dgates, T * N * 4 * H);
     grad_check("lstm w_h", lstm_loss, &p, p.w, dw, 4 * H * H);
 }
 
-typedef struct { vly_real *v, *a, *q, *project; } dueling_problem;
+typedef struct {
+    vly_real *v, *a, *q, *project;
+} dueling_problem;
 
 static double dueling_loss(void *arg) {
     dueling_problem *p = arg;
@@ -79,16 +95,37 @@ int main(void) {
     cpu_open(1);
     static const char *const act[] = {"none", "relu", "tanh"};
     for (int a = 0; a < 3; a++) {
-        vly_layer_desc d = {.kind = VLY_LINEAR, .act = (vly_act)a, .batch_max = 8, .in_h = 1, .in_w = 1, .in_c = 9, .out_c = 5,
-                            .kernel = 1, .stride = 1, .x_scale = 1, .learn = true, .needs_dx = true};
+        vly_layer_desc d = {.kind = VLY_LINEAR,
+                            .act = (vly_act)a,
+                            .batch_max = 8,
+                            .in_h = 1,
+                            .in_w = 1,
+                            .in_c = 9,
+                            .out_c = 5,
+                            .kernel = 1,
+                            .stride = 1,
+                            .x_scale = 1,
+                            .learn = true,
+                            .needs_dx = true};
         layer_gradients(act[a], d, 6);
-        d.kind = VLY_CONV, d.in_h = 7, d.in_w = 6, d.in_c = 3, d.kernel = 3, d.stride = 2, d.pad = 1;
+        d.kind = VLY_CONV, d.in_h = 7, d.in_w = 6, d.in_c = 3, d.kernel = 3, d.stride = 2,
+        d.pad = 1;
         layer_gradients(act[a], d, 2);
         d.stride = 1, d.pad = 0, d.in_w = 9, d.out_c = 2;
         layer_gradients(act[a], d, 2);
     }
-    vly_layer_desc pool = {.kind = VLY_MAXPOOL, .batch_max = 3, .in_h = 7, .in_w = 8, .in_c = 3, .out_c = 3, .kernel = 3, .stride = 2, .pad = 1,
-                           .x_scale = 1, .learn = true, .needs_dx = true};
+    vly_layer_desc pool = {.kind = VLY_MAXPOOL,
+                           .batch_max = 3,
+                           .in_h = 7,
+                           .in_w = 8,
+                           .in_c = 3,
+                           .out_c = 3,
+                           .kernel = 3,
+                           .stride = 2,
+                           .pad = 1,
+                           .x_scale = 1,
+                           .learn = true,
+                           .needs_dx = true};
     layer_gradients("pool", pool, 2);
     lstm_gradients();
     dueling_gradients();

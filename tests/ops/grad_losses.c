@@ -15,23 +15,44 @@ static double policy_loss(void *arg) {
     a.dlogits = dlogits, a.dvalue = dvalue; /* the gradients under test stay */
     memset(p->stats, 0, sizeof p->stats);
     CHECK_OK(cpu->policy_loss(queue, &a));
-    const vly_real *s = p->stats, loss = s[VLY_STAT_POLICY_LOSS] - a.hyper->entropy_coef * s[VLY_STAT_ENTROPY] + a.hyper->value_coef * s[VLY_STAT_VALUE_LOSS];
+    const vly_real *s = p->stats, loss = s[VLY_STAT_POLICY_LOSS] -
+                                         a.hyper->entropy_coef * s[VLY_STAT_ENTROPY] +
+                                         a.hyper->value_coef * s[VLY_STAT_VALUE_LOSS];
     return loss / (a.sum ? 1 : s[VLY_STAT_COUNT]);
 }
 
-static void policy_gradients(const char *name, bool plain, bool sum, bool normalize, float value_clip) {
+static void policy_gradients(const char *name, bool plain, bool sum, bool normalize,
+                             float value_clip) {
     policy_problem p = {.logits = noise_array(1, N * A), .value = noise_array(2, N)};
-    const vly_hyper h = {.clip = 0.2f, .value_clip = value_clip, .value_coef = 0.7f, .entropy_coef = 0.03f};
+    const vly_hyper h = {
+        .clip = 0.2f, .value_clip = value_clip, .value_coef = 0.7f, .entropy_coef = 0.03f};
     static int32_t row[N], action[N];
     static vly_real mask[N], moments[3];
     for (int i = 0; i < N; i++) row[i] = (i * 7) % N, action[i] = i * i % A, mask[i] = i % 6 != 0;
-    vly_real *advantage = noise_array(3, N), *target = noise_array(4, N), *old = noise_array(5, N), *logp = noise_array(6, N);
+    vly_real *advantage = noise_array(3, N), *target = noise_array(4, N), *old = noise_array(5, N),
+             *logp = noise_array(6, N);
     for (int i = 0; i < N; i++) logp[i] = logp[i] / 3 - (vly_real)1.6;
     CHECK_OK(cpu->moments(queue, N, advantage, row, mask, moments));
     vly_real dlogits[N * A], dvalue[N];
-    p.args = (vly_policy_loss_args){.n = N, .actions = A, .plain = plain, .sum = sum, .normalize = normalize, .row = row, .logits = p.logits,
-                                    .value = p.value, .action = action, .logp_old = logp, .value_old = old, .advantage = advantage, .target = target,
-                                    .mask = mask, .moments = moments, .hyper = &h, .dlogits = dlogits, .dvalue = dvalue, .stats = p.stats};
+    p.args = (vly_policy_loss_args){.n = N,
+                                    .actions = A,
+                                    .plain = plain,
+                                    .sum = sum,
+                                    .normalize = normalize,
+                                    .row = row,
+                                    .logits = p.logits,
+                                    .value = p.value,
+                                    .action = action,
+                                    .logp_old = logp,
+                                    .value_old = old,
+                                    .advantage = advantage,
+                                    .target = target,
+                                    .mask = mask,
+                                    .moments = moments,
+                                    .hyper = &h,
+                                    .dlogits = dlogits,
+                                    .dvalue = dvalue,
+                                    .stats = p.stats};
     CHECK_OK(cpu->policy_loss(queue, &p.args));
     grad_check(name, policy_loss, &p, p.logits, dlogits, N * A);
     grad_check(name, policy_loss, &p, p.value, dvalue, N);
@@ -57,11 +78,23 @@ static void dqn_gradients(const char *name, bool twice, float delta) {
     const vly_hyper h = {.huber_delta = delta};
     static int32_t action[N];
     static vly_real discount[N];
-    for (int i = 0; i < N; i++) action[i] = i * i % (A + 1) == A ? -1 : i * i % (A + 1), discount[i] = i % 4 ? (vly_real)0.9 : 0;
+    for (int i = 0; i < N; i++)
+        action[i] = i * i % (A + 1) == A ? -1 : i * i % (A + 1),
+        discount[i] = i % 4 ? (vly_real)0.9 : 0;
     vly_real dq[N * A], td[N];
-    p.args = (vly_dqn_loss_args){.n = N, .actions = A, .q = p.q, .q_next = noise_array(2, N * A), .q_next_online = twice ? noise_array(3, N * A) : NULL,
-                                 .action = action, .n_return = noise_array(4, N), .discount = discount, .weight = noise_array(5, N), .hyper = &h,
-                                 .dq = dq, .td_abs = td, .stats = p.stats};
+    p.args = (vly_dqn_loss_args){.n = N,
+                                 .actions = A,
+                                 .q = p.q,
+                                 .q_next = noise_array(2, N * A),
+                                 .q_next_online = twice ? noise_array(3, N * A) : NULL,
+                                 .action = action,
+                                 .n_return = noise_array(4, N),
+                                 .discount = discount,
+                                 .weight = noise_array(5, N),
+                                 .hyper = &h,
+                                 .dq = dq,
+                                 .td_abs = td,
+                                 .stats = p.stats};
     CHECK_OK(cpu->dqn_loss(queue, &p.args));
     grad_check(name, dqn_loss, &p, p.q, dq, N * A);
 }

@@ -16,7 +16,8 @@ static void memory_is_aligned_zeroed_and_bounded(vly_compute *c) {
     c->free(c, NULL);
     void *p = &p;
     CHECK_EQ(c->alloc(c, (size_t)1 << 60, "replay frames", "--dqn.replay_bytes", &p), VLY_ENOMEM);
-    CHECK(strstr(vly_error_text(), "replay frames") && strstr(vly_error_text(), "--dqn.replay_bytes"));
+    CHECK(strstr(vly_error_text(), "replay frames") &&
+          strstr(vly_error_text(), "--dqn.replay_bytes"));
     CHECK(p == NULL);
 }
 
@@ -26,7 +27,9 @@ static vly_status count_up(vly_queue *q, void *arg) {
     return VLY_OK;
 }
 
-static void set_flag(void *arg) { *(int *)arg = 1; }
+static void set_flag(void *arg) {
+    *(int *)arg = 1;
+}
 
 static void queues_run_in_order(vly_compute *c) {
     vly_queue *q;
@@ -56,7 +59,11 @@ static void queues_run_in_order(vly_compute *c) {
     c->queue_destroy(q);
 }
 
-typedef struct { atomic_int hits[1000]; int threads; atomic_int wrong; } marks;
+typedef struct {
+    atomic_int hits[1000];
+    int threads;
+    atomic_int wrong;
+} marks;
 
 static void mark(void *arg, int block, int slot) {
     marks *m = arg;

@@ -7,11 +7,19 @@ static vly_dqn_loss_args golden_args(const char *name, vly_real *stats) {
     const size_t n = (size_t)s[0], A = (size_t)s[1];
     hyper = (vly_hyper){.huber_delta = (float)s[4]};
     memset(stats, 0, VLY_STATS * sizeof *stats);
-    return (vly_dqn_loss_args){.n = (int)n, .actions = (int)A, .q = golden_reals(name, "q"), .q_next = golden_reals(name, "q_next"),
-                               .q_next_online = s[2] != 0 ? golden_reals(name, "q_online") : NULL, .action = golden_ints(name, "action"),
-                               .n_return = golden_reals(name, "n_return"), .discount = golden_reals(name, "discount"),
-                               .weight = s[3] != 0 ? golden_reals(name, "weight") : NULL, .hyper = &hyper,
-                               .dq = poisoned(n * A * sizeof(vly_real)), .td_abs = poisoned(n * sizeof(vly_real)), .stats = stats};
+    return (vly_dqn_loss_args){.n = (int)n,
+                               .actions = (int)A,
+                               .q = golden_reals(name, "q"),
+                               .q_next = golden_reals(name, "q_next"),
+                               .q_next_online = s[2] != 0 ? golden_reals(name, "q_online") : NULL,
+                               .action = golden_ints(name, "action"),
+                               .n_return = golden_reals(name, "n_return"),
+                               .discount = golden_reals(name, "discount"),
+                               .weight = s[3] != 0 ? golden_reals(name, "weight") : NULL,
+                               .hyper = &hyper,
+                               .dq = poisoned(n * A * sizeof(vly_real)),
+                               .td_abs = poisoned(n * sizeof(vly_real)),
+                               .stats = stats};
 }
 
 static void it_agrees_with_autograd(const char *name) {
@@ -20,7 +28,8 @@ static void it_agrees_with_autograd(const char *name) {
     CHECK_OK(cpu->dqn_loss(queue, &a));
     golden_check(name, "dq", a.dq, 1e-5);
     golden_check(name, "td", a.td_abs, 1e-5);
-    const vly_real got[] = {stats[VLY_STAT_COUNT], stats[VLY_STAT_VALUE_LOSS], stats[VLY_STAT_TD_ABS], stats[VLY_STAT_Q], stats[VLY_STAT_WEIGHT]};
+    const vly_real got[] = {stats[VLY_STAT_COUNT], stats[VLY_STAT_VALUE_LOSS],
+                            stats[VLY_STAT_TD_ABS], stats[VLY_STAT_Q], stats[VLY_STAT_WEIGHT]};
     golden_check(name, "stats", got, 1e-5);
     guard_check(a.dq, (size_t)(a.n * a.actions) * sizeof(vly_real));
 }

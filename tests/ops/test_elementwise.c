@@ -5,9 +5,9 @@ enum { N = 1031 };
 
 static void rounding_is_to_nearest_even(void) {
     CHECK_EQ(vly_bf16_from_f32(1.0f), 0x3f80);
-    CHECK_EQ(vly_bf16_from_f32(1.00390625f), 0x3f80);           /* halfway, even below */
-    CHECK_EQ(vly_bf16_from_f32(1.01171875f), 0x3f82);           /* halfway, even above */
-    CHECK_EQ(vly_bf16_from_f32(3.4e38f), 0x7f80);               /* beyond the largest: infinity */
+    CHECK_EQ(vly_bf16_from_f32(1.00390625f), 0x3f80); /* halfway, even below */
+    CHECK_EQ(vly_bf16_from_f32(1.01171875f), 0x3f82); /* halfway, even above */
+    CHECK_EQ(vly_bf16_from_f32(3.4e38f), 0x7f80);     /* beyond the largest: infinity */
     CHECK(isnan(vly_bf16_to_f32(vly_bf16_from_f32(NAN))));
     for (uint32_t b = 0; b < 65536; b++) {
         const float f = vly_bf16_to_f32((uint16_t)b);
@@ -49,7 +49,8 @@ static void halves(void) {
     for (int i = 0; i < N; i++) CHECK_EQ(hd[i], back[i] > 0 ? hz[i] : 0);
     CHECK_OK(cpu->add(queue, VLY_BF16, N, hx, hz));
     for (int i = 0; i < N; i++)
-        CHECK_EQ(hz[i], vly_bf16_from_f32((float)back[i] + vly_bf16_to_f32(vly_bf16_from_f32((float)z[i]))));
+        CHECK_EQ(hz[i], vly_bf16_from_f32((float)back[i] +
+                                          vly_bf16_to_f32(vly_bf16_from_f32((float)z[i]))));
     guard_check(hy, 2 * N), guard_check(hd, 2 * N), guard_check(hz, 2 * N);
 }
 

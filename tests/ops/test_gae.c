@@ -3,9 +3,11 @@
 
 static vly_hyper hyper;
 
-static vly_gae_args args_of(int T, int N, const vly_real *reward, const vly_real *value, const uint8_t *flags) {
+static vly_gae_args args_of(int T, int N, const vly_real *reward, const vly_real *value,
+                            const uint8_t *flags) {
     const size_t bytes = (size_t)(T * N) * sizeof(vly_real);
-    return (vly_gae_args){T, N, reward, value, flags, &hyper, poisoned(bytes), poisoned(bytes), poisoned(bytes)};
+    return (vly_gae_args){
+        T, N, reward, value, flags, &hyper, poisoned(bytes), poisoned(bytes), poisoned(bytes)};
 }
 
 static void one_step_is_the_td_error(void) {
@@ -42,9 +44,11 @@ static void an_ignored_action_is_masked_and_carries_nothing_back(void) {
 }
 
 static void it_agrees_with_the_sum_over_steps(void) {
-    hyper = (vly_hyper){.gamma = (float)golden_at("gae", "hyper", 0), .lambda = (float)golden_at("gae", "hyper", 1),
+    hyper = (vly_hyper){.gamma = (float)golden_at("gae", "hyper", 0),
+                        .lambda = (float)golden_at("gae", "hyper", 1),
                         .reward_scale = (float)golden_at("gae", "hyper", 2)};
-    vly_gae_args a = args_of(23, 5, golden_reals("gae", "reward"), golden_reals("gae", "value"), golden_bytes("gae", "flags"));
+    vly_gae_args a = args_of(23, 5, golden_reals("gae", "reward"), golden_reals("gae", "value"),
+                             golden_bytes("gae", "flags"));
     CHECK_OK(cpu->gae(queue, &a));
     golden_check("gae", "advantage", a.advantage, 1e-5);
     golden_check("gae", "target", a.target, 1e-5);
@@ -56,7 +60,14 @@ static void columns_side_by_side_are_the_rules_bits(void) {
     enum { STEPS = 9, COLUMNS = 131, ALL = STEPS * COLUMNS };
     static vly_real reward[ALL], value[ALL + COLUMNS], out[2][3][ALL];
     static uint8_t flags[ALL];
-    const uint8_t some[] = {0, 0, 0, 0, VLY_ROW_TERMINATED, VLY_ROW_ENDED, VLY_ROW_RESET, VLY_ROW_FAILED | VLY_ROW_RESET};
+    const uint8_t some[] = {0,
+                            0,
+                            0,
+                            0,
+                            VLY_ROW_TERMINATED,
+                            VLY_ROW_ENDED,
+                            VLY_ROW_RESET,
+                            VLY_ROW_FAILED | VLY_ROW_RESET};
     for (int i = 0; i < ALL + COLUMNS; i++) {
         const vly_u32x4 r = vly_philox(5, VLY_STREAM_TEST, 0, (uint32_t)i);
         value[i] = 4 * vly_unit(r.v[0]) - 2;
@@ -64,7 +75,8 @@ static void columns_side_by_side_are_the_rules_bits(void) {
     }
     vly_hyper ours = {.gamma = 0.97f, .lambda = 0.9f, .reward_scale = 0.5f};
     memset(out, 0xff, sizeof out);
-    vly_gae_args a = {STEPS, COLUMNS, reward, value, flags, &ours, out[0][0], out[0][1], out[0][2]}, b = a;
+    vly_gae_args a = {STEPS, COLUMNS, reward, value, flags, &ours, out[0][0], out[0][1], out[0][2]},
+                 b = a;
     CHECK_OK(cpu->gae(queue, &a));
     b.advantage = out[1][0], b.target = out[1][1], b.mask = out[1][2];
     for (int n = 0; n < COLUMNS; n++) vly_rule_gae(&b, n);

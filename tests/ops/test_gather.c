@@ -1,19 +1,34 @@
 #include "cpu/ops/bf16.h"
 #include "tests/kit/golden.h"
 
-typedef struct { int h, w, c, stack, N, T; vly_dtype dtype; vly_dtype type; } shape;
+typedef struct {
+    int h, w, c, stack, N, T;
+    vly_dtype dtype;
+    vly_dtype type;
+} shape;
 
-/* Every number of every row against the definition: stacked oldest first, zeros before the episode. */
+/* Every number of every row against the definition: stacked oldest first, zeros before the episode.
+ */
 static void rows_are_stacked(shape s) {
     const int numbers = s.h * s.w * s.c, rows = s.N * s.T;
     const size_t bytes = (size_t)numbers * (s.dtype == VLY_U8 ? 1 : 4);
     uint8_t *frames = malloc(bytes * (size_t)rows), *age = malloc((size_t)rows);
     for (size_t i = 0; i < (size_t)numbers * (size_t)rows; i++)
-        if (s.dtype == VLY_U8) frames[i] = (uint8_t)(i * 37 + i / 101);
-        else ((float *)frames)[i] = (float)noise(1, (uint32_t)i);
+        if (s.dtype == VLY_U8)
+            frames[i] = (uint8_t)(i * 37 + i / 101);
+        else
+            ((float *)frames)[i] = (float)noise(1, (uint32_t)i);
     for (int i = 0; i < rows; i++) age[i] = (uint8_t)((i / s.N) % 7 + (i % 3 == 0 ? 200 : 0));
-    const vly_frames f = {frames, s.stack > 1 ? age : NULL, rows, s.N,
-                          {s.dtype, s.h * s.w > 1 ? 3 : 1, {s.h * s.w > 1 ? s.h : numbers, s.w, s.c}, s.stack, 0.25f, bytes}};
+    const vly_frames f = {frames,
+                          s.stack > 1 ? age : NULL,
+                          rows,
+                          s.N,
+                          {s.dtype,
+                           s.h * s.w > 1 ? 3 : 1,
+                           {s.h * s.w > 1 ? s.h : numbers, s.w, s.c},
+                           s.stack,
+                           0.25f,
+                           bytes}};
     enum { n = 41 };
     int32_t row[n];
     for (int i = 0; i < n; i++) row[i] = (int32_t)((i * 29 + 3) % rows);
@@ -28,13 +43,20 @@ static void rows_are_stacked(shape s) {
             for (int p = 0; p < s.h * s.w; p++)
                 for (int k = 0; k < s.stack; k++)
                     for (int c = 0; c < s.c; c++, at++) {
-                        const int64_t r = mode ? (first + i) % rows : row[i], back = s.stack - 1 - k;
-                        const int64_t from = ((r - back * s.N) % rows + rows) % rows * numbers + p * s.c + c;
+                        const int64_t r = mode ? (first + i) % rows : row[i],
+                                      back = s.stack - 1 - k;
+                        const int64_t from = ((r - back * s.N) % rows + rows) % rows * numbers +
+                                             p * s.c + c;
                         const bool there = back == 0 || back <= age[r];
-                        const float v = !there ? 0 : s.dtype == VLY_U8 ? frames[from] : ((float *)frames)[from];
-                        if (s.type == VLY_U8) CHECK_EQ(((uint8_t *)x)[at], v);
-                        else if (s.type == VLY_BF16) CHECK_EQ(((uint16_t *)x)[at], vly_bf16_from_f32(0.25f * v));
-                        else CHECK_EQ(((vly_real *)x)[at] == (vly_real)(0.25f * v), 1);
+                        const float v = !there              ? 0
+                                        : s.dtype == VLY_U8 ? frames[from]
+                                                            : ((float *)frames)[from];
+                        if (s.type == VLY_U8)
+                            CHECK_EQ(((uint8_t *)x)[at], v);
+                        else if (s.type == VLY_BF16)
+                            CHECK_EQ(((uint16_t *)x)[at], vly_bf16_from_f32(0.25f * v));
+                        else
+                            CHECK_EQ(((vly_real *)x)[at] == (vly_real)(0.25f * v), 1);
                     }
         free(x);
     }

@@ -3,7 +3,9 @@
 
 enum { T = 7, N = 3, H = 5 };
 
-typedef struct { vly_real gates[T * N * 4 * H], h[(T + 1) * N * H], c[(T + 1) * N * H]; } state;
+typedef struct {
+    vly_real gates[T * N * 4 * H], h[(T + 1) * N * H], c[(T + 1) * N * H];
+} state;
 
 static void state_open(state *s) {
     memset(s, 0xff, sizeof *s);
@@ -21,25 +23,36 @@ static void it_agrees_with_pytorch(void) {
     CHECK_OK(cpu->lstm_forward(queue, T, N, H, w, reset, s.gates, s.h, s.c));
     golden_check("lstm", "h", s.h + N * H, 1e-5);
     golden_check("lstm", "c", s.c + N * H, 1e-5);
-    memset(dgates, 0xff, sizeof dgates), memset(dw, 0xff, sizeof dw), memset(work, 0xff, sizeof work);
-    CHECK_OK(cpu->lstm_backward(queue, T, N, H, w, reset, s.gates, s.h, s.c, golden_reals("lstm", "dh"), dgates, dw, work));
+    memset(dgates, 0xff, sizeof dgates), memset(dw, 0xff, sizeof dw),
+        memset(work, 0xff, sizeof work);
+    CHECK_OK(cpu->lstm_backward(queue, T, N, H, w, reset, s.gates, s.h, s.c,
+                                golden_reals("lstm", "dh"), dgates, dw, work));
     golden_check("lstm", "dgates", dgates, 1e-5);
     golden_check("lstm", "dw_h", dw, 1e-5);
 }
 
-/* Against loops in double, with rows that start afresh; and the same bits however rows and threads are cut. */
+/* Against loops in double, with rows that start afresh; and the same bits however rows and threads
+ * are cut. */
 static void it_is_the_definition_at_any_size(int T1, int n, int H1) {
     const int64_t rows = (int64_t)T1 * n, S = (int64_t)n * H1, G = 4 * H1;
     const size_t R = sizeof(vly_real);
-    vly_real *w = keep(malloc((size_t)(G * H1) * R)), *gates = poisoned((size_t)(rows * G) * R), *h = poisoned((size_t)(S * (T1 + 1)) * R);
-    vly_real *c = poisoned((size_t)(S * (T1 + 1)) * R), *dh = keep(malloc((size_t)(rows * H1) * R)), *dgates = poisoned((size_t)(rows * G) * R);
-    vly_real *dw = poisoned((size_t)(G * H1) * R), *work = poisoned((size_t)(2 * S + n * G) * R), *x = keep(malloc((size_t)(rows * G) * R));
+    vly_real *w = keep(malloc((size_t)(G * H1) * R)), *gates = poisoned((size_t)(rows * G) * R),
+             *h = poisoned((size_t)(S * (T1 + 1)) * R);
+    vly_real *c = poisoned((size_t)(S * (T1 + 1)) * R), *dh = keep(malloc((size_t)(rows * H1) * R)),
+             *dgates = poisoned((size_t)(rows * G) * R);
+    vly_real *dw = poisoned((size_t)(G * H1) * R), *work = poisoned((size_t)(2 * S + n * G) * R),
+             *x = keep(malloc((size_t)(rows * G) * R));
     uint8_t *reset = keep(calloc((size_t)rows, 1));
-    for (int64_t i = 0; i < G * H1; i++) w[i] = (vly_unit(vly_philox(1, VLY_STREAM_TEST, 0, (uint32_t)i).v[0]) - (vly_real)0.5) / 4;
-    for (int64_t i = 0; i < rows * G; i++) x[i] = gates[i] = 2 * vly_unit(vly_philox(1, VLY_STREAM_TEST, 1, (uint32_t)i).v[0]) - 1;
-    for (int64_t i = 0; i < rows * H1; i++) dh[i] = vly_unit(vly_philox(1, VLY_STREAM_TEST, 2, (uint32_t)i).v[0]) - (vly_real)0.5;
-    for (int64_t i = 0; i < S; i++) h[i] = c[i] = vly_unit(vly_philox(1, VLY_STREAM_TEST, 3, (uint32_t)i).v[0]) - (vly_real)0.5;
-    for (int64_t i = 0; i < rows; i++) reset[i] = vly_philox(1, VLY_STREAM_TEST, 4, (uint32_t)i).v[0] % 5 == 0 ? VLY_ROW_RESET : 0;
+    for (int64_t i = 0; i < G * H1; i++)
+        w[i] = (vly_unit(vly_philox(1, VLY_STREAM_TEST, 0, (uint32_t)i).v[0]) - (vly_real)0.5) / 4;
+    for (int64_t i = 0; i < rows * G; i++)
+        x[i] = gates[i] = 2 * vly_unit(vly_philox(1, VLY_STREAM_TEST, 1, (uint32_t)i).v[0]) - 1;
+    for (int64_t i = 0; i < rows * H1; i++)
+        dh[i] = vly_unit(vly_philox(1, VLY_STREAM_TEST, 2, (uint32_t)i).v[0]) - (vly_real)0.5;
+    for (int64_t i = 0; i < S; i++)
+        h[i] = c[i] = vly_unit(vly_philox(1, VLY_STREAM_TEST, 3, (uint32_t)i).v[0]) - (vly_real)0.5;
+    for (int64_t i = 0; i < rows; i++)
+        reset[i] = vly_philox(1, VLY_STREAM_TEST, 4, (uint32_t)i).v[0] % 5 == 0 ? VLY_ROW_RESET : 0;
     CHECK_OK(cpu->lstm_forward(queue, T1, n, H1, w, reset, gates, h, c));
     CHECK_OK(cpu->lstm_backward(queue, T1, n, H1, w, reset, gates, h, c, dh, dgates, dw, work));
     double worst = 0;
@@ -48,26 +61,32 @@ static void it_is_the_definition_at_any_size(int T1, int n, int H1) {
             double sum[4], c0 = reset[i] ? 0 : c[i * H1 + j];
             for (int g = 0; g < 4; g++) {
                 sum[g] = x[i * G + g * H1 + j];
-                for (int k = 0; k < H1 && !reset[i]; k++) sum[g] += (double)w[((int64_t)g * H1 + j) * H1 + k] * h[i * H1 + k];
+                for (int k = 0; k < H1 && !reset[i]; k++)
+                    sum[g] += (double)w[((int64_t)g * H1 + j) * H1 + k] * h[i * H1 + k];
             }
-            const double in = 1 / (1 + exp(-sum[0])), forget = 1 / (1 + exp(-sum[1])), out = 1 / (1 + exp(-sum[3])), c1 = forget * c0 + in * tanh(sum[2]);
+            const double in = 1 / (1 + exp(-sum[0])), forget = 1 / (1 + exp(-sum[1])),
+                         out = 1 / (1 + exp(-sum[3])), c1 = forget * c0 + in * tanh(sum[2]);
             worst = fmax(worst, fabs(c[i * H1 + S + j] - c1));
             worst = fmax(worst, fabs(h[i * H1 + S + j] - out * tanh(c1)));
         }
     for (int64_t g = 0; g < G; g += 7)
         for (int k = 0; k < H1; k++) {
             double sum = 0;
-            for (int64_t i = 0; i < rows; i++) sum += reset[i] ? 0 : (double)dgates[i * G + g] * h[i * H1 + k];
+            for (int64_t i = 0; i < rows; i++)
+                sum += reset[i] ? 0 : (double)dgates[i * G + g] * h[i * H1 + k];
             worst = fmax(worst, fabs(dw[g * H1 + k] - sum));
         }
     CHECK(worst < 2e-5);
     /* row 0 alone: its numbers do not depend on its neighbours */
-    vly_real *g1 = poisoned((size_t)(T1 * G) * R), *h1 = poisoned((size_t)(H1 * (T1 + 1)) * R), *c1 = poisoned((size_t)(H1 * (T1 + 1)) * R);
-    vly_real *d1 = poisoned((size_t)(T1 * G) * R), *dh1 = keep(malloc((size_t)(T1 * H1) * R)), *dw1 = poisoned((size_t)(G * H1) * R);
+    vly_real *g1 = poisoned((size_t)(T1 * G) * R), *h1 = poisoned((size_t)(H1 * (T1 + 1)) * R),
+             *c1 = poisoned((size_t)(H1 * (T1 + 1)) * R);
+    vly_real *d1 = poisoned((size_t)(T1 * G) * R), *dh1 = keep(malloc((size_t)(T1 * H1) * R)),
+             *dw1 = poisoned((size_t)(G * H1) * R);
     uint8_t *r1 = keep(calloc((size_t)T1, 1));
     memcpy(h1, h, (size_t)H1 * R), memcpy(c1, c, (size_t)H1 * R);
     for (int t = 0; t < T1; t++) {
-        memcpy(g1 + t * G, x + (int64_t)t * n * G, (size_t)G * R), memcpy(dh1 + t * H1, dh + (int64_t)t * n * H1, (size_t)H1 * R);
+        memcpy(g1 + t * G, x + (int64_t)t * n * G, (size_t)G * R),
+            memcpy(dh1 + t * H1, dh + (int64_t)t * n * H1, (size_t)H1 * R);
         r1[t] = reset[(int64_t)t * n];
     }
     CHECK_OK(cpu->lstm_forward(queue, T1, 1, H1, w, r1, g1, h1, c1));

@@ -6,9 +6,17 @@ static vly_nstep_args golden_args(void) {
     const double *s = golden_find("nstep", "setup")->v;
     const size_t n = (size_t)s[2];
     hyper = (vly_hyper){.gamma = (float)s[4], .reward_scale = (float)s[5]};
-    return (vly_nstep_args){.rows = {(int64_t)s[0], (int64_t)s[1], golden_reals("nstep", "reward"), golden_ints("nstep", "rows_action"), golden_bytes("nstep", "flags")},
-                            .n = (int)n, .steps = (int)s[3], .row = golden_ints("nstep", "row"), .hyper = &hyper, .action = poisoned(4 * n),
-                            .n_return = poisoned(n * sizeof(vly_real)), .discount = poisoned(n * sizeof(vly_real)), .bootstrap_row = poisoned(4 * n)};
+    return (vly_nstep_args){.rows = {(int64_t)s[0], (int64_t)s[1], golden_reals("nstep", "reward"),
+                                     golden_ints("nstep", "rows_action"),
+                                     golden_bytes("nstep", "flags")},
+                            .n = (int)n,
+                            .steps = (int)s[3],
+                            .row = golden_ints("nstep", "row"),
+                            .hyper = &hyper,
+                            .action = poisoned(4 * n),
+                            .n_return = poisoned(n * sizeof(vly_real)),
+                            .discount = poisoned(n * sizeof(vly_real)),
+                            .bootstrap_row = poisoned(4 * n)};
 }
 
 static void it_agrees_with_the_sum_over_steps(void) {

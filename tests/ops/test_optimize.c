@@ -11,11 +11,15 @@ typedef struct {
 static void trainer_open(trainer *t, const char *name) {
     const double *s = golden_find(name, "setup")->v;
     memset(t, 0, sizeof *t);
-    t->opt = (vly_optimizer){(vly_optimizer_kind)s[0], (float)s[2], (float)s[3], (float)s[4], (float)s[5]};
+    t->opt = (vly_optimizer){(vly_optimizer_kind)s[0], (float)s[2], (float)s[3], (float)s[4],
+                             (float)s[5]};
     t->hyper = (vly_hyper){.lr = (float)s[1], .max_grad_norm = (float)s[6]};
     const int64_t n = golden_find(name, "w0")->n;
-    t->p = (vly_params){.n = n, .param = golden_reals(name, "w0"), .m = keep(calloc((size_t)n, sizeof(vly_real))),
-                        .v = keep(calloc((size_t)n, sizeof(vly_real))), .step = &t->step};
+    t->p = (vly_params){.n = n,
+                        .param = golden_reals(name, "w0"),
+                        .m = keep(calloc((size_t)n, sizeof(vly_real))),
+                        .v = keep(calloc((size_t)n, sizeof(vly_real))),
+                        .step = &t->step};
     if (t->opt.kind == VLY_RMSPROP_TF)
         for (int64_t i = 0; i < n; i++) t->p.v[i] = 1;
 }
@@ -44,7 +48,8 @@ static void refuses(trainer *t, const char *name) {
     CHECK_OK(cpu->grad_norm(queue, t->p.n, t->p.grad, t->norm));
     CHECK_OK(cpu->optimize(queue, &t->opt, &t->p, t->norm, &t->hyper, t->stats));
     CHECK(memcmp(before, t->p.param, (size_t)t->p.n * sizeof *before) == 0);
-    for (int64_t i = 0; i < t->p.n; i++) CHECK(t->p.m[i] == 0 && (t->p.v[i] == 0 || t->p.v[i] == 1));
+    for (int64_t i = 0; i < t->p.n; i++)
+        CHECK(t->p.m[i] == 0 && (t->p.v[i] == 0 || t->p.v[i] == 1));
     CHECK_EQ(t->step, 0);
     CHECK_EQ(t->stats[VLY_STAT_NONFINITE], 1);
     CHECK_EQ(t->stats[VLY_STAT_STEPS], 0);
@@ -109,7 +114,9 @@ static void bad_arguments_are_named(void) {
 
 int main(void) {
     cpu_open(2);
-    static const char *const names[] = {"sgd", "momentum", "adam", "adam_free", "rmsprop", "rmsprop_momentum", "tf", "tf_momentum", "centered"};
+    static const char *const names[] = {"sgd",       "momentum",    "adam",
+                                        "adam_free", "rmsprop",     "rmsprop_momentum",
+                                        "tf",        "tf_momentum", "centered"};
     for (int i = 0; i < 9; i++) {
         it_agrees_with_the_reference(names[i]);
         what_is_not_finite_is_not_applied(names[i]);

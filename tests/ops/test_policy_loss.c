@@ -5,19 +5,35 @@ static vly_hyper hyper;
 static vly_policy_loss_args golden_args(const char *name, vly_real *stats) {
     const double *s = golden_find(name, "setup")->v;
     const size_t n = (size_t)s[0], A = (size_t)s[1];
-    hyper = (vly_hyper){.clip = (float)s[6], .value_clip = (float)s[7], .value_coef = (float)s[8], .entropy_coef = (float)s[9]};
+    hyper = (vly_hyper){.clip = (float)s[6],
+                        .value_clip = (float)s[7],
+                        .value_coef = (float)s[8],
+                        .entropy_coef = (float)s[9]};
     memset(stats, 0, VLY_STATS * sizeof *stats);
-    return (vly_policy_loss_args){
-        .n = (int)n, .actions = (int)A, .plain = s[2] != 0, .sum = s[3] != 0, .normalize = s[4] != 0, .row = golden_ints(name, "row"),
-        .logits = golden_reals(name, "logits"), .value = golden_reals(name, "value"), .action = golden_ints(name, "action"),
-        .logp_old = s[5] != 0 ? golden_reals(name, "logp_old") : NULL, .value_old = golden_reals(name, "value_old"),
-        .advantage = golden_reals(name, "advantage"), .target = golden_reals(name, "target"), .mask = golden_reals(name, "mask"),
-        .moments = golden_reals(name, "moments"), .hyper = &hyper,
-        .dlogits = poisoned(n * A * sizeof(vly_real)), .dvalue = poisoned(n * sizeof(vly_real)), .stats = stats};
+    return (vly_policy_loss_args){.n = (int)n,
+                                  .actions = (int)A,
+                                  .plain = s[2] != 0,
+                                  .sum = s[3] != 0,
+                                  .normalize = s[4] != 0,
+                                  .row = golden_ints(name, "row"),
+                                  .logits = golden_reals(name, "logits"),
+                                  .value = golden_reals(name, "value"),
+                                  .action = golden_ints(name, "action"),
+                                  .logp_old = s[5] != 0 ? golden_reals(name, "logp_old") : NULL,
+                                  .value_old = golden_reals(name, "value_old"),
+                                  .advantage = golden_reals(name, "advantage"),
+                                  .target = golden_reals(name, "target"),
+                                  .mask = golden_reals(name, "mask"),
+                                  .moments = golden_reals(name, "moments"),
+                                  .hyper = &hyper,
+                                  .dlogits = poisoned(n * A * sizeof(vly_real)),
+                                  .dvalue = poisoned(n * sizeof(vly_real)),
+                                  .stats = stats};
 }
 
 static void check_stats(const char *name, const vly_real *stats) {
-    static const int slot[] = {VLY_STAT_COUNT, VLY_STAT_POLICY_LOSS, VLY_STAT_VALUE_LOSS, VLY_STAT_ENTROPY, VLY_STAT_KL, VLY_STAT_CLIPPED};
+    static const int slot[] = {VLY_STAT_COUNT,   VLY_STAT_POLICY_LOSS, VLY_STAT_VALUE_LOSS,
+                               VLY_STAT_ENTROPY, VLY_STAT_KL,          VLY_STAT_CLIPPED};
     vly_real got[6];
     for (int i = 0; i < 6; i++) got[i] = stats[slot[i]];
     golden_check(name, "stats", got, 1e-5);
@@ -66,8 +82,18 @@ static void equal_logits_have_full_entropy(void) {
     const int32_t action = 2;
     vly_real dz[4], dv, stats[VLY_STATS] = {0};
     hyper = (vly_hyper){.value_coef = 0.5f};
-    vly_policy_loss_args a = {.n = 1, .actions = 4, .plain = true, .logits = z, .value = &v, .action = &action, .advantage = &one,
-                              .target = &zero, .hyper = &hyper, .dlogits = dz, .dvalue = &dv, .stats = stats};
+    vly_policy_loss_args a = {.n = 1,
+                              .actions = 4,
+                              .plain = true,
+                              .logits = z,
+                              .value = &v,
+                              .action = &action,
+                              .advantage = &one,
+                              .target = &zero,
+                              .hyper = &hyper,
+                              .dlogits = dz,
+                              .dvalue = &dv,
+                              .stats = stats};
     CHECK_OK(cpu->policy_loss(queue, &a));
     CHECK_NEAR(stats[VLY_STAT_ENTROPY], log(4), 1e-6);
     CHECK_NEAR(dz[2], -0.75, 1e-6);

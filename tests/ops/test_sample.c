@@ -11,7 +11,8 @@ static void actions_follow_the_softmax(int A) {
     long hits[32] = {0};
     for (int a = 0; a < A; a++) total += exp((double)noise(9, (uint32_t)a) * 2);
     for (int a = 0; a < A; a++) p[a] = exp((double)noise(9, (uint32_t)a) * 2) / total;
-    for (int i = 0; i < n * A; i++) z[i] = noise(9, (uint32_t)(i % A)) * 2 + 100; /* a shift changes nothing */
+    for (int i = 0; i < n * A; i++)
+        z[i] = noise(9, (uint32_t)(i % A)) * 2 + 100; /* a shift changes nothing */
     CHECK_OK(cpu->sample_policy(queue, n, A, z, &rng, NULL, 3, action, logp));
     for (int i = 0; i < n; i++) {
         CHECK(action[i] >= 0 && action[i] < A);
@@ -37,7 +38,8 @@ static void a_draw_depends_on_its_lane_alone(void) {
     CHECK_OK(cpu->sample_policy(queue, n, A, z, &rng, NULL, 0, whole, NULL));
     for (int at = 0, k = 1; at < n; at += k, k = k % 37 + 1) {
         if (at + k > n) k = n - at;
-        CHECK_OK(cpu->sample_policy(queue, k, A, z + at * A, &rng, at % 2 ? lane + at : NULL, at, part + at, NULL));
+        CHECK_OK(cpu->sample_policy(queue, k, A, z + at * A, &rng, at % 2 ? lane + at : NULL, at,
+                                    part + at, NULL));
     }
     CHECK(memcmp(whole, part, sizeof whole) == 0);
     CHECK_OK(cpu->rng_advance(queue, &rng));
@@ -47,7 +49,11 @@ static void a_draw_depends_on_its_lane_alone(void) {
 }
 
 static void extremes_stay_in_range(void) {
-    const vly_real z[][3] = {{NAN, NAN, NAN}, {-INFINITY, 0, -INFINITY}, {1e30f, -1e30f, 0}, {INFINITY, 0, 0}, {-1e30f, -1e30f, -1e30f}};
+    const vly_real z[][3] = {{NAN, NAN, NAN},
+                             {-INFINITY, 0, -INFINITY},
+                             {1e30f, -1e30f, 0},
+                             {INFINITY, 0, 0},
+                             {-1e30f, -1e30f, -1e30f}};
     for (int i = 0; i < 5; i++)
         for (int lane = 0; lane < 50; lane++) {
             int32_t action = -7;
@@ -101,7 +107,8 @@ static void a_permutation_holds_every_number_once(void) {
 
 static void bad_arguments_are_named(void) {
     int32_t action;
-    CHECK_EQ(cpu->sample_policy(queue, 1, 0, (vly_real[]){0}, &rng, NULL, 0, &action, NULL), VLY_EINVAL);
+    CHECK_EQ(cpu->sample_policy(queue, 1, 0, (vly_real[]){0}, &rng, NULL, 0, &action, NULL),
+             VLY_EINVAL);
     CHECK_EQ(cpu->sample_policy(queue, 1, 2, NULL, &rng, NULL, 0, &action, NULL), VLY_EINVAL);
     CHECK(strstr(vly_error_text(), "sample_policy"));
     CHECK_EQ(cpu->permutation(queue, 5, NULL, &action), VLY_EINVAL);

@@ -18,16 +18,21 @@ static void sums_equal_a_recount(const vly_tree *t) {
     for (int l = 1; l < t->levels; l++)
         for (int64_t i = 0; i < t->width[l]; i++) {
             uint64_t sum = 0;
-            for (int64_t j = i * VLY_TREE_RADIX; j < (i + 1) * VLY_TREE_RADIX && j < t->width[l - 1]; j++) sum += t->sum[l - 1][j];
+            for (int64_t j = i * VLY_TREE_RADIX;
+                 j < (i + 1) * VLY_TREE_RADIX && j < t->width[l - 1]; j++)
+                sum += t->sum[l - 1][j];
             CHECK_EQ(t->sum[l][i], sum);
         }
     for (int64_t i = 0; i < t->width[0]; i++) all += t->sum[0][i];
     CHECK_EQ(t->total[0], all);
 }
 
-static uint32_t draw(uint32_t i, uint32_t n) { return vly_below(vly_philox(3, VLY_STREAM_TEST, 77, i).v[0], n); }
+static uint32_t draw(uint32_t i, uint32_t n) {
+    return vly_below(vly_philox(3, VLY_STREAM_TEST, 77, i).v[0], n);
+}
 
-static const uint8_t flags[40] = {[2] = VLY_ROW_RESET, [7] = VLY_ROW_TERMINATED, [20] = VLY_ROW_FAILED, [21] = VLY_ROW_TRUNCATED};
+static const uint8_t flags[40] = {
+    [2] = VLY_ROW_RESET, [7] = VLY_ROW_TERMINATED, [20] = VLY_ROW_FAILED, [21] = VLY_ROW_TRUNCATED};
 
 /* `updates` of all kinds in mixed order, with duplicates and rows out of range. */
 static void shake(vly_tree *t, int updates, const vly_hyper *h) {
@@ -38,14 +43,17 @@ static void shake(vly_tree *t, int updates, const vly_hyper *h) {
         const uint32_t what = draw((uint32_t)k, 10);
         if (what < 3) {
             const int64_t first = draw((uint32_t)k + 1000000, (uint32_t)t->capacity);
-            CHECK_OK(cpu->tree_insert(queue, t, first, 1 + (int)draw((uint32_t)k, 20), what ? flags + draw((uint32_t)k, 13) : NULL));
+            CHECK_OK(cpu->tree_insert(queue, t, first, 1 + (int)draw((uint32_t)k, 20),
+                                      what ? flags + draw((uint32_t)k, 13) : NULL));
             u += 10;
             continue;
         }
         for (int i = 0; i < B; i++) {
             const uint32_t at = (uint32_t)(k * B + i);
             row[i] = (int32_t)draw(at, (uint32_t)t->capacity + 3) - 1;
-            p[i] = draw(at, 50) == 0 ? 0 : draw(at + 7, 1000) == 0 ? (vly_real)1e30 : fabsf((float)noise(8, at)) * 3;
+            p[i] = draw(at, 50) == 0         ? 0
+                   : draw(at + 7, 1000) == 0 ? (vly_real)1e30
+                                             : fabsf((float)noise(8, at)) * 3;
         }
         row[5] = row[3];
         CHECK_OK(cpu->tree_set(queue, t, B, row, p, h, what < 6));
@@ -75,7 +83,8 @@ static void samples_follow_the_priorities(void) {
     tree_open(&t, capacity);
     shake(&t, 1000000, &h);
     for (int i = 0; i < capacity; i++) /* no giants: they would leave the others no mass to test */
-        if (t.sum[0][i] > 4 * (uint64_t)VLY_PRIORITY_ONE) CHECK_OK(cpu->tree_set(queue, &t, 1, &(int32_t){i}, &(vly_real){1.5}, &h, true));
+        if (t.sum[0][i] > 4 * (uint64_t)VLY_PRIORITY_ONE)
+            CHECK_OK(cpu->tree_set(queue, &t, 1, &(int32_t){i}, &(vly_real){1.5}, &h, true));
     for (int k = 0; k < rounds; k++) {
         CHECK_OK(cpu->tree_sample(queue, &t, n, &rng, &h, row, weight));
         CHECK_OK(cpu->rng_advance(queue, &rng));
@@ -95,7 +104,8 @@ static void samples_follow_the_priorities(void) {
     }
     const double k = cells - 1, high = k * pow(1 - 2 / (9 * k) + 3.72 * sqrt(2 / (9 * k)), 3);
     fprintf(stderr, "chi-square %.1f over %d cells, at most %.1f\n", chi, cells, high);
-    CHECK(cells > 500 && chi <= high); /* stratified: spread less than independent draws, never more */
+    CHECK(cells > 500 && chi <= high); /* stratified: spread less than independent draws, never more
+                                        */
     tree_close(&t);
 }
 
@@ -129,7 +139,9 @@ static void weights_undo_the_priorities(void) {
     double want[n], largest = 0;
     tree_open(&t, 64);
     CHECK_OK(cpu->tree_insert(queue, &t, 0, 40, none));
-    for (int32_t i = 0; i < 40; i++) CHECK_OK(cpu->tree_set(queue, &t, 1, &i, &(vly_real){(vly_real)0.1 * (vly_real)(i + 1)}, NULL, true));
+    for (int32_t i = 0; i < 40; i++)
+        CHECK_OK(cpu->tree_set(queue, &t, 1, &i, &(vly_real){(vly_real)0.1 * (vly_real)(i + 1)},
+                               NULL, true));
     CHECK_OK(cpu->tree_sample(queue, &t, n, &rng, &h, row, w));
     for (int i = 0; i < n; i++) {
         want[i] = pow((double)t.sum[0][row[i]] / (double)t.total[0], -0.7);

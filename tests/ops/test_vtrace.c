@@ -5,10 +5,23 @@ enum { T = 19, N = 4 };
 
 static vly_vtrace_args golden_args(vly_hyper *hyper, vly_real *stats) {
     const size_t bytes = T * N * sizeof(vly_real);
-    *hyper = (vly_hyper){.gamma = (float)golden_at("vtrace", "hyper", 0), .lambda = (float)golden_at("vtrace", "hyper", 1),
-                         .rho_bar = (float)golden_at("vtrace", "hyper", 2), .c_bar = (float)golden_at("vtrace", "hyper", 3), .reward_scale = 1};
-    return (vly_vtrace_args){T, N, golden_reals("vtrace", "reward"), golden_reals("vtrace", "value"), golden_bytes("vtrace", "flags"),
-                             golden_reals("vtrace", "mu"), golden_reals("vtrace", "pi"), hyper, poisoned(bytes), poisoned(bytes), poisoned(bytes), stats};
+    *hyper = (vly_hyper){.gamma = (float)golden_at("vtrace", "hyper", 0),
+                         .lambda = (float)golden_at("vtrace", "hyper", 1),
+                         .rho_bar = (float)golden_at("vtrace", "hyper", 2),
+                         .c_bar = (float)golden_at("vtrace", "hyper", 3),
+                         .reward_scale = 1};
+    return (vly_vtrace_args){T,
+                             N,
+                             golden_reals("vtrace", "reward"),
+                             golden_reals("vtrace", "value"),
+                             golden_bytes("vtrace", "flags"),
+                             golden_reals("vtrace", "mu"),
+                             golden_reals("vtrace", "pi"),
+                             hyper,
+                             poisoned(bytes),
+                             poisoned(bytes),
+                             poisoned(bytes),
+                             stats};
 }
 
 static void it_agrees_with_the_papers_sum(void) {
@@ -29,7 +42,8 @@ static void on_policy_it_is_the_return(void) {
     const vly_real reward[] = {1, 2, 4}, value[] = {7, -3, 5, 8}, logp[] = {-1, -2, -3};
     const uint8_t flags[3] = {0};
     vly_real advantage[3], target[3], mask[3];
-    vly_vtrace_args a = {3, 1, reward, value, flags, logp, logp, &hyper, advantage, target, mask, NULL};
+    vly_vtrace_args a = {3,    1,      reward,    value,  flags, logp,
+                         logp, &hyper, advantage, target, mask,  NULL};
     CHECK_OK(cpu->vtrace(queue, &a));
     CHECK_NEAR(target[0], 1 + 0.5 * 2 + 0.25 * 4 + 0.125 * 8, 1e-6);
     CHECK_NEAR(advantage[0], target[0] - 7, 1e-6);
@@ -42,16 +56,27 @@ static void columns_side_by_side_are_the_rules_bits(void) {
     static uint8_t flags[ALL];
     vly_real stats[VLY_STATS] = {0};
     double ratios = 0;
-    const uint8_t some[] = {0, 0, 0, 0, VLY_ROW_TERMINATED, VLY_ROW_ENDED, VLY_ROW_RESET, VLY_ROW_FAILED | VLY_ROW_RESET};
+    const uint8_t some[] = {0,
+                            0,
+                            0,
+                            0,
+                            VLY_ROW_TERMINATED,
+                            VLY_ROW_ENDED,
+                            VLY_ROW_RESET,
+                            VLY_ROW_FAILED | VLY_ROW_RESET};
     for (int i = 0; i < ALL + COLUMNS; i++) {
         const vly_u32x4 r = vly_philox(3, VLY_STREAM_TEST, 0, (uint32_t)i);
         value[i] = 4 * vly_unit(r.v[0]) - 2;
         if (i >= ALL) continue;
-        reward[i] = vly_unit(r.v[1]) - (vly_real)0.5, mu[i] = -3 * vly_unit(r.v[2]), pi[i] = -3 * vly_unit(r.v[3]), flags[i] = some[r.v[1] % 8];
+        reward[i] = vly_unit(r.v[1]) - (vly_real)0.5, mu[i] = -3 * vly_unit(r.v[2]),
+        pi[i] = -3 * vly_unit(r.v[3]), flags[i] = some[r.v[1] % 8];
     }
-    vly_hyper hyper = {.gamma = 0.97f, .lambda = 0.9f, .rho_bar = 1.2f, .c_bar = 0.8f, .reward_scale = 0.5f};
+    vly_hyper hyper = {
+        .gamma = 0.97f, .lambda = 0.9f, .rho_bar = 1.2f, .c_bar = 0.8f, .reward_scale = 0.5f};
     memset(out, 0xff, sizeof out);
-    vly_vtrace_args a = {STEPS, COLUMNS, reward, value, flags, mu, pi, &hyper, out[0][0], out[0][1], out[0][2], stats}, b = a;
+    vly_vtrace_args a = {STEPS, COLUMNS, reward,    value,     flags,     mu,
+                         pi,    &hyper,  out[0][0], out[0][1], out[0][2], stats},
+                    b = a;
     CHECK_OK(cpu->vtrace(queue, &a));
     b.advantage = out[1][0], b.target = out[1][1], b.mask = out[1][2];
     for (int n = 0; n < COLUMNS; n++) ratios += vly_rule_vtrace(&b, n);

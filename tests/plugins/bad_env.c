@@ -6,8 +6,7 @@
 static void bad_reset(const vly_env *env, void *state, uint64_t seed, vly_rows at) {
     (void)env, (void)state, (void)seed, (void)at;
 }
-static void bad_step(const vly_env *env, void *states, int n, const int32_t *action,
-                     vly_rows out) {
+static void bad_step(const vly_env *env, void *states, int n, const int32_t *action, vly_rows out) {
     (void)env, (void)states, (void)n, (void)action, (void)out;
 }
 static void failing_reset(const vly_env *env, void *state, uint64_t seed, vly_rows at) {

@@ -1,4 +1,5 @@
-/* The driver's management library as a machine with two GPUs would have it; one of them does not answer. */
+/* The driver's management library as a machine with two GPUs would have it; one of them does not
+ * answer. */
 #include <stddef.h>
 
 static int open_count;
@@ -8,8 +9,12 @@ int nvmlDeviceGetHandleByIndex_v2(unsigned index, void **device);
 int nvmlDeviceGetUtilizationRates(void *device, unsigned *out);
 int nvmlDeviceGetMemoryInfo(void *device, unsigned long long *out);
 
-int nvmlInit_v2(void) { return open_count++, 0; }
-int nvmlShutdown(void) { return open_count--, 0; }
+int nvmlInit_v2(void) {
+    return open_count++, 0;
+}
+int nvmlShutdown(void) {
+    return open_count--, 0;
+}
 int nvmlDeviceGetHandleByIndex_v2(unsigned index, void **device) {
     static int gpus[2];
     if (open_count < 1 || index > 1) return 2;

@@ -11,7 +11,9 @@ static json_t *answer(void) {
     return o;
 }
 
-static double real(const json_t *o, const char *name) { return json_number_value(json_object_get(o, name)); }
+static double real(const json_t *o, const char *name) {
+    return json_number_value(json_object_get(o, name));
+}
 
 static void one_run_keeps_the_contract_and_adds_its_seeds(void) {
     CHECK_EQ(volley("eval a --episodes 6 --seed 40 --json"), 0);
@@ -29,8 +31,10 @@ static void one_run_keeps_the_contract_and_adds_its_seeds(void) {
     json_t *second = json_array_get(json_object_get(both, "seeds"), 1);
     CHECK(real(second, "seed") == 40 && fabs(real(second, "return_mean") - sum / 6) < 1e-9);
     const json_t *all = json_object_get(both, "aggregate");
-    CHECK(strcmp(json_string_value(json_object_get(all, "interval_over")), "evaluation seeds") == 0);
-    CHECK(fabs(real(all, "iqm") - real(both, "return_mean")) < 1e-9); /* of two scores nothing is cut */
+    CHECK(strcmp(json_string_value(json_object_get(all, "interval_over")), "evaluation seeds") ==
+          0);
+    CHECK(fabs(real(all, "iqm") - real(both, "return_mean")) < 1e-9); /* of two scores nothing is
+                                                                         cut */
     CHECK(json_object_get(plain, "aggregate") == NULL);
     json_decref(plain);
     json_decref(both);
@@ -38,15 +42,20 @@ static void one_run_keeps_the_contract_and_adds_its_seeds(void) {
 
 static void runs_of_one_environment_are_one_task(void) {
     CHECK_EQ(volley("eval a b c --episodes 5 --seeds 2 --json"), 0);
-    json_t *o = answer(), *runs = json_object_get(o, "runs"), *all = json_object_get(o, "aggregate"), *tasks = json_object_get(all, "tasks");
+    json_t *o = answer(), *runs = json_object_get(o, "runs"),
+           *all = json_object_get(o, "aggregate"), *tasks = json_object_get(all, "tasks");
     CHECK_EQ(json_array_size(runs), 3);
     CHECK_EQ(json_array_size(tasks), 2);
     const json_t *cartpole = json_array_get(tasks, 0), *grid = json_array_get(tasks, 1);
-    CHECK(real(cartpole, "runs") == 2 && real(cartpole, "scores") == 2 && real(grid, "scores") == 1);
-    const double mean = (real(json_array_get(runs, 0), "return_mean") + real(json_array_get(runs, 1), "return_mean")) / 2;
+    CHECK(real(cartpole, "runs") == 2 && real(cartpole, "scores") == 2 &&
+          real(grid, "scores") == 1);
+    const double mean = (real(json_array_get(runs, 0), "return_mean") +
+                         real(json_array_get(runs, 1), "return_mean")) /
+                        2;
     CHECK(fabs(real(cartpole, "iqm") - mean) < 1e-9);
     const json_t *ci = json_object_get(cartpole, "iqm_ci95");
-    CHECK(json_number_value(json_array_get(ci, 0)) <= mean && json_number_value(json_array_get(ci, 1)) >= mean);
+    CHECK(json_number_value(json_array_get(ci, 0)) <= mean &&
+          json_number_value(json_array_get(ci, 1)) >= mean);
     CHECK(json_is_null(json_object_get(grid, "iqm_ci95"))); /* one score */
     CHECK(strcmp(json_string_value(json_object_get(all, "interval_over")), "runs") == 0);
     CHECK(json_object_get(all, "iqm") == NULL); /* no common scale */
@@ -58,17 +67,25 @@ static void the_protocol_is_for_atari(void) {
     CHECK_EQ(volley("eval a --protocol mine"), 2);
     CHECK_EQ(volley("eval a nowhere"), 2);
     if (volley("trace pong --random 1") != 0) {
-        fprintf(stderr, "SKIPPED in part: no ROM of Pong (make roms): the protocol was not played\n");
+        fprintf(stderr,
+                "SKIPPED in part: no ROM of Pong (make roms): the protocol was not played\n");
         return;
     }
-    CHECK_EQ(volley("train pong --algo ppo --preset none --envs 2 --ppo.rollout 8 --net.kind a3c --steps 64 --atari.full_actions --out pong"), 0);
-    CHECK_EQ(volley("eval pong --protocol machado --minutes 1 --seeds 2 --episodes 1 --actors 1 --json"), 0);
+    CHECK_EQ(volley("train pong --algo ppo --preset none --envs 2 --ppo.rollout 8 --net.kind a3c "
+                    "--steps 64 --atari.full_actions --out pong"),
+             0);
+    CHECK_EQ(
+        volley("eval pong --protocol machado --minutes 1 --seeds 2 --episodes 1 --actors 1 --json"),
+        0);
     json_t *o = answer(), *p = json_object_get(o, "protocol");
-    CHECK(real(p, "sticky") == 0.25 && real(p, "actions") == 18 && real(p, "max_frames") == 3600 && real(p, "noop_max") == 0);
-    CHECK(!json_is_true(json_object_get(p, "episodic_life")) && !json_is_true(json_object_get(p, "fire_reset")));
+    CHECK(real(p, "sticky") == 0.25 && real(p, "actions") == 18 && real(p, "max_frames") == 3600 &&
+          real(p, "noop_max") == 0);
+    CHECK(!json_is_true(json_object_get(p, "episodic_life")) &&
+          !json_is_true(json_object_get(p, "fire_reset")));
     CHECK(real(o, "length_mean") <= 900); /* a minute of steps of four frames */
     CHECK(fabs(real(o, "human_normalised") - (real(o, "return_mean") + 20.7) / 35.3) < 1e-9);
-    CHECK(strcmp(json_string_value(json_object_get(json_object_get(o, "aggregate"), "scale")), "human-normalised") == 0);
+    CHECK(strcmp(json_string_value(json_object_get(json_object_get(o, "aggregate"), "scale")),
+                 "human-normalised") == 0);
     json_decref(o);
 }
 

@@ -1,4 +1,5 @@
-/* Every kind of network, written as ONNX and run by onnxruntime, gives the program's own outputs. */
+/* Every kind of network, written as ONNX and run by onnxruntime, gives the program's own outputs.
+ */
 #include <stdbool.h>
 #include <unistd.h>
 #include "cpu/program/npz.h"
@@ -10,13 +11,20 @@ enum { BATCH = 3 };
 
 static char folder[64] = "/tmp/volley-onnx-XXXXXX";
 static uint32_t draws;
-static float uniform(void) { return (float)noise(29, draws++); }
+static float uniform(void) {
+    return (float)noise(29, draws++);
+}
 
-#define VECTOR {.dtype = VLY_F32, .ndim = 1, .shape = {5}, .stack = 1, .scale = 1}
-#define SCALED {.dtype = VLY_F32, .ndim = 1, .shape = {3}, .stack = 2, .scale = 0.25f}
-#define GRID   {.dtype = VLY_U8, .ndim = 3, .shape = {10, 10, 4}, .stack = 1, .scale = 1}
-#define ODD    {.dtype = VLY_U8, .ndim = 3, .shape = {7, 9, 2}, .stack = 3, .scale = 0.5f}
-#define PIXELS {.dtype = VLY_U8, .ndim = 3, .shape = {84, 84, 1}, .stack = 4, .scale = 1 / 255.0f}
+#define VECTOR \
+    { .dtype = VLY_F32, .ndim = 1, .shape = {5}, .stack = 1, .scale = 1 }
+#define SCALED \
+    { .dtype = VLY_F32, .ndim = 1, .shape = {3}, .stack = 2, .scale = 0.25f }
+#define GRID \
+    { .dtype = VLY_U8, .ndim = 3, .shape = {10, 10, 4}, .stack = 1, .scale = 1 }
+#define ODD \
+    { .dtype = VLY_U8, .ndim = 3, .shape = {7, 9, 2}, .stack = 3, .scale = 0.5f }
+#define PIXELS \
+    { .dtype = VLY_U8, .ndim = 3, .shape = {84, 84, 1}, .stack = 4, .scale = 1 / 255.0f }
 
 typedef struct {
     const char *name;
@@ -24,19 +32,74 @@ typedef struct {
 } network;
 
 static const network networks[] = {
-    {"mlp", {.kind = VLY_NET_MLP, .obs = VECTOR, .actions = 3, .hidden = {17, 9}, .layers = 2, .act = VLY_ACT_TANH, .shared = true}},
-    {"towers", {.kind = VLY_NET_MLP, .obs = SCALED, .actions = 2, .hidden = {16, 16}, .layers = 2, .act = VLY_ACT_RELU}},
+    {"mlp",
+     {.kind = VLY_NET_MLP,
+      .obs = VECTOR,
+      .actions = 3,
+      .hidden = {17, 9},
+      .layers = 2,
+      .act = VLY_ACT_TANH,
+      .shared = true}},
+    {"towers",
+     {.kind = VLY_NET_MLP,
+      .obs = SCALED,
+      .actions = 2,
+      .hidden = {16, 16},
+      .layers = 2,
+      .act = VLY_ACT_RELU}},
     {"no_hidden", {.kind = VLY_NET_MLP, .obs = VECTOR, .actions = 4, .head = VLY_HEAD_Q}},
-    {"mlp_image", {.kind = VLY_NET_MLP, .obs = ODD, .actions = 3, .hidden = {11}, .layers = 1, .act = VLY_ACT_TANH, .shared = true}},
-    {"mlp_dueling", {.kind = VLY_NET_MLP, .obs = VECTOR, .actions = 3, .hidden = {8}, .layers = 1, .head = VLY_HEAD_DUELING, .shared = true}},
-    {"mlp_lstm", {.kind = VLY_NET_MLP, .obs = VECTOR, .actions = 3, .hidden = {8}, .layers = 1, .lstm = 6, .shared = true}},
+    {"mlp_image",
+     {.kind = VLY_NET_MLP,
+      .obs = ODD,
+      .actions = 3,
+      .hidden = {11},
+      .layers = 1,
+      .act = VLY_ACT_TANH,
+      .shared = true}},
+    {"mlp_dueling",
+     {.kind = VLY_NET_MLP,
+      .obs = VECTOR,
+      .actions = 3,
+      .hidden = {8},
+      .layers = 1,
+      .head = VLY_HEAD_DUELING,
+      .shared = true}},
+    {"mlp_lstm",
+     {.kind = VLY_NET_MLP,
+      .obs = VECTOR,
+      .actions = 3,
+      .hidden = {8},
+      .layers = 1,
+      .lstm = 6,
+      .shared = true}},
     {"minatar", {.kind = VLY_NET_MINATAR, .obs = GRID, .actions = 6, .shared = true}},
-    {"minatar_odd", {.kind = VLY_NET_MINATAR, .obs = ODD, .actions = 3, .head = VLY_HEAD_DUELING, .hidden = {13}, .layers = 1, .shared = true}},
+    {"minatar_odd",
+     {.kind = VLY_NET_MINATAR,
+      .obs = ODD,
+      .actions = 3,
+      .head = VLY_HEAD_DUELING,
+      .hidden = {13},
+      .layers = 1,
+      .shared = true}},
     {"nature", {.kind = VLY_NET_NATURE, .obs = PIXELS, .actions = 6, .shared = true}},
-    {"nature_dueling", {.kind = VLY_NET_NATURE, .obs = PIXELS, .actions = 18, .head = VLY_HEAD_DUELING, .hidden = {32}, .layers = 1, .shared = true}},
+    {"nature_dueling",
+     {.kind = VLY_NET_NATURE,
+      .obs = PIXELS,
+      .actions = 18,
+      .head = VLY_HEAD_DUELING,
+      .hidden = {32},
+      .layers = 1,
+      .shared = true}},
     {"a3c_lstm", {.kind = VLY_NET_A3C, .obs = PIXELS, .actions = 4, .lstm = 32, .shared = true}},
     {"impala", {.kind = VLY_NET_IMPALA, .obs = PIXELS, .actions = 6, .shared = true}},
-    {"impala_odd", {.kind = VLY_NET_IMPALA, .obs = ODD, .actions = 5, .head = VLY_HEAD_Q, .hidden = {7}, .layers = 1, .shared = true}},
+    {"impala_odd",
+     {.kind = VLY_NET_IMPALA,
+      .obs = ODD,
+      .actions = 5,
+      .head = VLY_HEAD_Q,
+      .hidden = {7},
+      .layers = 1,
+      .shared = true}},
 };
 
 typedef struct {
@@ -51,29 +114,41 @@ static void add_reals(recording *r, const char *name, int64_t columns, const vly
     CHECK_OK(vly_npz_add(r->npz, name, VLY_F32, columns ? 2 : 1, shape, x));
 }
 
-/* Random observations: to the network as it reads them (n, h, w, c), to the archive in the model's layout. */
+/* Random observations: to the network as it reads them (n, h, w, c), to the archive in the model's
+ * layout. */
 static void fill_input(recording *r) {
     const vly_obs_spec *o = &vly_net_description(r->net)->obs;
     const vly_net_value *x = &vly_net_view(r->net).values[0];
     const bool image = o->ndim == 3, bytes = o->dtype == VLY_U8;
-    const int64_t n = BATCH * x->size, pixels_in = (int64_t)x->h * x->w, channels = o->shape[2] * o->stack;
+    const int64_t n = BATCH * x->size, pixels_in = (int64_t)x->h * x->w,
+                  channels = o->shape[2] * o->stack;
     uint8_t *u8 = keep(malloc((size_t)n));
     float *f32 = keep(malloc((size_t)n * sizeof *f32));
     for (int64_t i = 0; i < n; i++) {
         const int64_t row = i / x->size, in_row = i % x->size;
-        const int64_t to = image && !r->native ? row * x->size + in_row % channels * pixels_in + in_row / channels : i;
+        const int64_t to = image && !r->native
+                               ? row * x->size + in_row % channels * pixels_in + in_row / channels
+                               : i;
         const float value = bytes ? (float)(int)(127.9f * (1 + uniform())) : 2 * uniform();
         u8[to] = bytes ? (uint8_t)value : 0, f32[to] = value;
-        if (r->exec->x_type == VLY_U8) ((uint8_t *)r->exec->x)[i] = (uint8_t)value;
-        else ((vly_real *)r->exec->x)[i] = (vly_real)(o->scale * value); /* what a gather does */
+        if (r->exec->x_type == VLY_U8)
+            ((uint8_t *)r->exec->x)[i] = (uint8_t)value;
+        else
+            ((vly_real *)r->exec->x)[i] = (vly_real)(o->scale * value); /* what a gather does */
     }
-    const int64_t chw[] = {BATCH, channels, o->shape[0], o->shape[1]}, hwc[] = {BATCH, o->shape[0], o->shape[1], channels}, flat[] = {BATCH, x->size};
-    CHECK_OK(vly_npz_add(r->npz, "in.obs", o->dtype, image ? 4 : 2, !image ? flat : r->native ? hwc : chw, bytes ? (void *)u8 : (void *)f32));
+    const int64_t chw[] = {BATCH, channels, o->shape[0], o->shape[1]},
+                  hwc[] = {BATCH, o->shape[0], o->shape[1], channels}, flat[] = {BATCH, x->size};
+    CHECK_OK(vly_npz_add(r->npz, "in.obs", o->dtype, image ? 4 : 2,
+                         !image      ? flat
+                         : r->native ? hwc
+                                     : chw,
+                         bytes ? (void *)u8 : (void *)f32));
 }
 
 static void fill_states(recording *r) {
     const int64_t H = vly_net_description(r->net)->lstm;
-    for (int64_t i = 0; i < BATCH * H; i++) r->exec->state_h[i] = (vly_real)uniform(), r->exec->state_c[i] = (vly_real)uniform();
+    for (int64_t i = 0; i < BATCH * H; i++)
+        r->exec->state_h[i] = (vly_real)uniform(), r->exec->state_c[i] = (vly_real)uniform();
     if (!H) return;
     add_reals(r, "in.h", H, r->exec->state_h);
     add_reals(r, "in.c", H, r->exec->state_c);
@@ -99,7 +174,8 @@ static void write_model(const network *of, bool native) {
     vly_real *param = keep(calloc((size_t)vly_net_params(net), sizeof *param));
     CHECK_OK(vly_net_init(net, 7, param));
     const vly_note note = {.name = "env", .value = "none"};
-    const vly_onnx_options o = {.native = native, .name = of->name, .notes = &note, .note_count = 1};
+    const vly_onnx_options o = {
+        .native = native, .name = of->name, .notes = &note, .note_count = 1};
     snprintf(path, sizeof path, "%s/%s%s.onnx", folder, of->name, native ? "_native" : "");
     CHECK_OK(vly_onnx_write(path, net, param, &o));
 
@@ -122,7 +198,8 @@ static void a_place_that_cannot_be_written_is_named(void) {
     vly_net *net;
     CHECK_OK(vly_net_create(&net, &networks[0].d));
     vly_real *param = keep(calloc((size_t)vly_net_params(net), sizeof *param));
-    CHECK(vly_onnx_write("/proc/no/such/x.onnx", net, param, &(vly_onnx_options){.name = "x"}) != VLY_OK);
+    CHECK(vly_onnx_write("/proc/no/such/x.onnx", net, param, &(vly_onnx_options){.name = "x"}) !=
+          VLY_OK);
     CHECK(strstr(vly_error_text(), "/proc/no/such/x.onnx"));
     vly_net_destroy(net);
 }
@@ -146,6 +223,8 @@ int main(void) {
     }
     snprintf(command, sizeof command, "rm -rf %s", folder);
     CHECK_EQ(system(command), 0);
-    if (!python) SKIP("onnx and onnxruntime are not here (tests/kit/peers.sh): models were written, not run");
+    if (!python)
+        SKIP(
+            "onnx and onnxruntime are not here (tests/kit/peers.sh): models were written, not run");
     return TEST_PASS;
 }

@@ -20,7 +20,8 @@ static char *slurp(const char *name) {
     return text;
 }
 
-/* What is written to the files out and err by a command in the test's folder; its exit code, or 1000 + signal. */
+/* What is written to the files out and err by a command in the test's folder; its exit code, or
+ * 1000 + signal. */
 static int shell(const char *command) {
     pid_t child = fork();
     if (child == 0) {
@@ -46,16 +47,17 @@ static int volley(const char *format, ...) {
     va_end(list);
     snprintf(command, sizeof command, "exec %s %s >out 2>err", VLY_TEST_PROGRAM, args);
     const int code = shell(command);
-    if (code > 3 && code != 130 && code != 143) fprintf(stderr, "volley %s: exit %d\n%s%s\n", args, code, out, err);
+    if (code > 3 && code != 130 && code != 143)
+        fprintf(stderr, "volley %s: exit %d\n%s%s\n", args, code, out, err);
     return code;
 }
 
-#define SAYS(text, words)                                                                          \
-    do {                                                                                           \
-        if (!strstr(text, words)) {                                                                \
-            fprintf(stderr, "%s:%d: '%s' is not in:\n%s\n", __FILE__, __LINE__, words, text);      \
-            exit(TEST_FAIL);                                                                       \
-        }                                                                                          \
+#define SAYS(text, words)                                                                     \
+    do {                                                                                      \
+        if (!strstr(text, words)) {                                                           \
+            fprintf(stderr, "%s:%d: '%s' is not in:\n%s\n", __FILE__, __LINE__, words, text); \
+            exit(TEST_FAIL);                                                                  \
+        }                                                                                     \
     } while (0)
 
 /* The object on the last line of standard output. */
@@ -141,7 +143,8 @@ static int lines_of(const char *text) {
 }
 
 static void every_verb_has_help_with_an_example_that_fits(void) {
-    static const char *const verbs[] = {"train", "resume", "eval", "inspect", "trace", "bench", "ls", "doctor", "export"};
+    static const char *const verbs[] = {"train", "resume", "eval",   "inspect", "trace",
+                                        "bench", "ls",     "doctor", "export"};
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
         CHECK_EQ(volley("%s --help", verbs[i]), 0);
         SAYS(out, "example");
@@ -159,7 +162,8 @@ static void every_verb_has_help_with_an_example_that_fits(void) {
 static void ls_and_doctor_speak_json(void) {
     CHECK_EQ(volley("ls --json"), 0);
     json_t *o = last_json();
-    CHECK(json_array_size(json_object_get(o, "envs")) >= 5 && json_array_size(json_object_get(o, "algos")) >= 2);
+    CHECK(json_array_size(json_object_get(o, "envs")) >= 5 &&
+          json_array_size(json_object_get(o, "algos")) >= 2);
     json_decref(o);
     CHECK_EQ(volley("doctor --json"), 0);
     o = last_json();
@@ -168,9 +172,13 @@ static void ls_and_doctor_speak_json(void) {
 }
 
 static void a_run_is_a_folder_with_all_that_was_promised(void) {
-    static const char *const keys[] = {"run", "env", "algo", "seed", "steps", "updates", "episodes", "return_mean_100", "wall_s",
-                                       "steps_per_s", "frames_per_s", "stop", "checkpoint"};
-    static const char *const files[] = {"config.yaml", "metrics.jsonl", "system.json", "checkpoints"};
+    static const char *const keys[] = {
+        "run",       "env",         "algo",         "seed",
+        "steps",     "updates",     "episodes",     "return_mean_100",
+        "wall_s",    "steps_per_s", "frames_per_s", "stop",
+        "checkpoint"};
+    static const char *const files[] = {"config.yaml", "metrics.jsonl", "system.json",
+                                        "checkpoints"};
     struct stat info;
     char path[256];
     CHECK_EQ(volley("train cartpole --algo ppo --seed 3 --steps 6000 --out one --json"), 0);
@@ -195,33 +203,44 @@ static void a_run_is_a_folder_with_all_that_was_promised(void) {
     o = last_json();
     CHECK_EQ(json_array_size(json_object_get(o, "returns")), 7);
     CHECK_EQ(json_array_size(json_object_get(o, "return_ci95")), 2);
-    CHECK(json_is_number(json_object_get(o, "return_mean")) && json_is_number(json_object_get(o, "length_mean")));
+    CHECK(json_is_number(json_object_get(o, "return_mean")) &&
+          json_is_number(json_object_get(o, "length_mean")));
     json_decref(o);
 }
 
 static void a_default_folder_is_named_after_the_run(void) {
-    CHECK_EQ(volley("train minatar/breakout --algo ppo --seed 5 --steps 100 --envs 2 --pool.groups 1 --ppo.rollout 16 --json"), 0);
+    CHECK_EQ(volley("train minatar/breakout --algo ppo --seed 5 --steps 100 --envs 2 --pool.groups "
+                    "1 --ppo.rollout 16 --json"),
+             0);
     json_t *o = last_json();
     CHECK(!strncmp(text_of(o, "run"), "runs/minatar_breakout-ppo-5-20", 30));
     json_decref(o);
 }
 
 static void targets_and_budgets_have_their_codes(void) {
-    CHECK_EQ(volley("train cartpole --algo ppo --steps 200k --until-return 15 --out target --json"), 0);
+    CHECK_EQ(volley("train cartpole --algo ppo --steps 200k --until-return 15 --out target --json"),
+             0);
     json_t *o = last_json();
     CHECK_STR(text_of(o, "stop"), "target");
     json_decref(o);
-    CHECK_EQ(volley("train cartpole --algo ppo --steps 2000 --until-return 499 --out budget --json"), 3);
+    CHECK_EQ(
+        volley("train cartpole --algo ppo --steps 2000 --until-return 499 --out budget --json"), 3);
     o = last_json();
     CHECK_STR(text_of(o, "stop"), "budget");
     json_decref(o);
 }
 
 /* k updates, a stop, and the rest: the same bits as all at once, whatever the number of workers. */
-static void a_resumed_run_is_the_run_that_was_not_stopped(const char *env, const char *algo, const char *more) {
+static void a_resumed_run_is_the_run_that_was_not_stopped(const char *env, const char *algo,
+                                                          const char *more) {
     char straight[40], parts[40];
-    CHECK_EQ(volley("train %s --algo %s %s --seed 4 --steps 9000 --workers 1 --out s-%s", env, algo, more, algo), 0);
-    CHECK_EQ(volley("train %s --algo %s %s --seed 4 --steps 9000 --workers 8 --until-return -1000 --out p-%s", env, algo, more, algo), 0);
+    CHECK_EQ(volley("train %s --algo %s %s --seed 4 --steps 9000 --workers 1 --out s-%s", env, algo,
+                    more, algo),
+             0);
+    CHECK_EQ(volley("train %s --algo %s %s --seed 4 --steps 9000 --workers 8 --until-return -1000 "
+                    "--out p-%s",
+                    env, algo, more, algo),
+             0);
     CHECK_EQ(volley("resume p-%s --until-return none --json", algo), 0);
     char name[64];
     snprintf(name, sizeof name, "s-%s", algo);
@@ -230,7 +249,8 @@ static void a_resumed_run_is_the_run_that_was_not_stopped(const char *env, const
     digest_of(name, parts);
     if (strcmp(straight, parts)) fprintf(stderr, "%s: %s and %s\n", algo, straight, parts);
     CHECK_STR(straight, parts);
-    CHECK_EQ(volley("train %s --algo %s %s --seed 5 --steps 9000 --out o-%s", env, algo, more, algo), 0);
+    CHECK_EQ(
+        volley("train %s --algo %s %s --seed 5 --steps 9000 --out o-%s", env, algo, more, algo), 0);
     snprintf(name, sizeof name, "o-%s", algo);
     digest_of(name, parts);
     CHECK(strcmp(straight, parts)); /* another seed is another run */
@@ -238,7 +258,9 @@ static void a_resumed_run_is_the_run_that_was_not_stopped(const char *env, const
 
 static int signalled(int signal_number, const char *name) {
     char command[1024];
-    snprintf(command, sizeof command, "cd %s && exec %s train cartpole --algo ppo --steps 1e9 --out %s --json >out 2>err", folder, VLY_TEST_PROGRAM, name);
+    snprintf(command, sizeof command,
+             "cd %s && exec %s train cartpole --algo ppo --steps 1e9 --out %s --json >out 2>err",
+             folder, VLY_TEST_PROGRAM, name);
     pid_t child = fork();
     if (child == 0) {
         execl("/bin/sh", "sh", "-c", command, (char *)NULL);
@@ -247,7 +269,8 @@ static int signalled(int signal_number, const char *name) {
     char metrics[128];
     struct stat info;
     snprintf(metrics, sizeof metrics, "%s/%s/metrics.jsonl", folder, name);
-    for (int i = 0; i < 1000 && (stat(metrics, &info) || info.st_size == 0); i++) { /* until it trains */
+    for (int i = 0; i < 1000 && (stat(metrics, &info) || info.st_size == 0); i++) { /* until it
+                                                                                       trains */
         struct timespec wait = {0, 20000000};
         nanosleep(&wait, NULL);
     }
@@ -278,7 +301,9 @@ static void signals_save_and_say_how_to_go_on(void) {
 
 static void damaged_checkpoints_are_named_and_passed_over(void) {
     char path[256], command[600];
-    CHECK_EQ(volley("train cartpole --algo ppo --steps 8000 --checkpoint.every_steps 2000 --out bad --json"), 0);
+    CHECK_EQ(volley("train cartpole --algo ppo --steps 8000 --checkpoint.every_steps 2000 --out "
+                    "bad --json"),
+             0);
     json_t *o = last_json();
     snprintf(path, sizeof path, "%s", text_of(o, "checkpoint"));
     json_decref(o);
@@ -294,19 +319,24 @@ static void damaged_checkpoints_are_named_and_passed_over(void) {
     SAYS(err, "keeps its algo");
     CHECK_EQ(volley("resume bad --net.hidden 32 --steps 10000"), 2); /* another network */
     SAYS(err, "another network");
-    snprintf(command, sizeof command, "cd %s && sed -i 's/^format: 1/format: 7/' bad/config.yaml", folder);
+    snprintf(command, sizeof command, "cd %s && sed -i 's/^format: 1/format: 7/' bad/config.yaml",
+             folder);
     CHECK_EQ(system(command), 0);
     CHECK_EQ(volley("resume bad"), 2);
     SAYS(err, "newer version");
 }
 
-/* A file limit stands for a full disk: training goes on, the end says it, and what was there stays. */
+/* A file limit stands for a full disk: training goes on, the end says it, and what was there stays.
+ */
 static void a_full_disk_is_reported_and_survived(void) {
     char command[2048], digest[40];
-    CHECK_EQ(volley("train cartpole --algo ppo --steps 3000 --out full --metrics.tensorboard false --metrics.jsonl false"), 0);
+    CHECK_EQ(volley("train cartpole --algo ppo --steps 3000 --out full --metrics.tensorboard false "
+                    "--metrics.jsonl false"),
+             0);
     digest_of("full", digest);
     snprintf(command, sizeof command,
-             "cd %s && (ulimit -f 16; exec %s resume full --steps 6000 --json) >out 2>err", folder, VLY_TEST_PROGRAM);
+             "cd %s && (ulimit -f 16; exec %s resume full --steps 6000 --json) >out 2>err", folder,
+             VLY_TEST_PROGRAM);
     int status = system(command);
     CHECK(WIFEXITED(status));
     CHECK_EQ(WEXITSTATUS(status), 1);
@@ -323,8 +353,10 @@ static void a_full_disk_is_reported_and_survived(void) {
 }
 
 static void a_diverging_run_stops_and_poisons_nothing(void) {
-    CHECK_EQ(volley("train cartpole --algo ppo --steps 1e6 --ppo.reward_scale 1e9 --ppo.lr 1 --optim.kind sgd --optim.max_grad_norm 0 "
-                    "--ppo.value_coef 1000 --out nan --json"), 1);
+    CHECK_EQ(volley("train cartpole --algo ppo --steps 1e6 --ppo.reward_scale 1e9 --ppo.lr 1 "
+                    "--optim.kind sgd --optim.max_grad_norm 0 "
+                    "--ppo.value_coef 1000 --out nan --json"),
+             1);
     json_t *o = last_json();
     CHECK_STR(text_of(o, "stop"), "failed");
     json_decref(o);
@@ -345,17 +377,21 @@ static void traces_are_tables_that_repeat(void) {
 
 /* Nothing that is asked for is lost in silence, nor put where it was not meant to be. */
 static void output_that_cannot_be_written_is_said(void) {
-    const char *verbs[] = {"ls", "ls --json", "--help", "trace cartpole --random 5", "trace cartpole --random 100000"};
+    const char *verbs[] = {"ls", "ls --json", "--help", "trace cartpole --random 5",
+                           "trace cartpole --random 100000"};
     char command[512];
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
         const char *nowhere[] = {">/dev/full", ">&-"};
         for (int k = 0; k < 2; k++) {
-            snprintf(command, sizeof command, "exec %s %s 2>err %s", VLY_TEST_PROGRAM, verbs[i], nowhere[k]);
+            snprintf(command, sizeof command, "exec %s %s 2>err %s", VLY_TEST_PROGRAM, verbs[i],
+                     nowhere[k]);
             CHECK_EQ(shell(command), 1);
             SAYS(err, "cannot write ");
         }
     }
-    snprintf(command, sizeof command, "(%s trace cartpole --random 3000000 2>err; echo $? >code) | head -n 1 >out", VLY_TEST_PROGRAM);
+    snprintf(command, sizeof command,
+             "(%s trace cartpole --random 3000000 2>err; echo $? >code) | head -n 1 >out",
+             VLY_TEST_PROGRAM);
     CHECK_EQ(shell(command), 0);
     CHECK_EQ(lines_of(out), 1);
     CHECK_STR(err, "");
@@ -365,13 +401,16 @@ static void output_that_cannot_be_written_is_said(void) {
     CHECK_EQ(volley("trace cartpole --random 5 --out %s", folder), 2); /* a folder */
     CHECK_EQ(volley("trace cartpole --random 5 --out /dev/full"), 1);
     CHECK_EQ(volley("train cartpole --algo ppo --steps 2000 --out kept"), 0);
-    CHECK_EQ(volley("export kept --format npz --out /dev/null"), 2); /* it would be a file from then on */
+    CHECK_EQ(volley("export kept --format npz --out /dev/null"), 2); /* it would be a file from then
+                                                                        on */
     SAYS(err, "/dev/null");
 }
 
 static void traces_take_actions_from_a_pipe(void) {
     char command[512];
-    snprintf(command, sizeof command, "printf '1\\n0\\n' | %s trace cartpole --actions - --json >out 2>err", VLY_TEST_PROGRAM);
+    snprintf(command, sizeof command,
+             "printf '1\\n0\\n' | %s trace cartpole --actions - --json >out 2>err",
+             VLY_TEST_PROGRAM);
     CHECK_EQ(shell(command), 0);
     CHECK_EQ(lines_of(out), 4);
     json_t *o = last_json();
@@ -383,18 +422,24 @@ static void traces_take_actions_from_a_pipe(void) {
 }
 
 static void plugins_train_by_path(void) {
-    CHECK_EQ(volley("train %s --algo ppo --seed 1 --steps 400000 --until-return 0.9 --out plugin", VLY_TEST_PLUGIN), 0);
+    CHECK_EQ(volley("train %s --algo ppo --seed 1 --steps 400000 --until-return 0.9 --out plugin",
+                    VLY_TEST_PLUGIN),
+             0);
     CHECK_EQ(volley("eval plugin --episodes 5"), 0);
     CHECK_EQ(volley("train %s --env.args abi", VLY_TEST_PLUGIN_BAD), 2);
     SAYS(err, VLY_TEST_PLUGIN_BAD);
-    CHECK_EQ(volley("train %s --env.args fails --steps 1e6 --pool.restarts 50 --out broken", VLY_TEST_PLUGIN_BAD), 1);
+    CHECK_EQ(volley("train %s --env.args fails --steps 1e6 --pool.restarts 50 --out broken",
+                    VLY_TEST_PLUGIN_BAD),
+             1);
     SAYS(err, "--pool.restarts 50");
 }
 
 /* NumPy, safetensors and, where it is, PyTorch load what is exported, with the same numbers. */
 static void exports_load_elsewhere(void) {
     char command[1024];
-    CHECK_EQ(volley("train minatar/breakout --algo ppo --steps 300 --envs 2 --ppo.rollout 16 --out cnn"), 0);
+    CHECK_EQ(
+        volley("train minatar/breakout --algo ppo --steps 300 --envs 2 --ppo.rollout 16 --out cnn"),
+        0);
     CHECK_EQ(volley("export cnn --format npz --out torch.npz"), 0);
     CHECK_EQ(volley("export cnn --format npz --layout native --out native.npz"), 0);
     CHECK_EQ(volley("export cnn --format safetensors --out torch.safetensors --json"), 0);
@@ -404,20 +449,25 @@ static void exports_load_elsewhere(void) {
     CHECK_EQ(volley("inspect torch.safetensors"), 0);
     CHECK_EQ(volley("export cnn --format onnx --out torch.onnx"), 0);
     CHECK_EQ(volley("export cnn --format gguf"), 2);
-    CHECK_EQ(volley("export torch.safetensors --format onnx --out x.onnx"), 2); /* no configuration beside it */
+    CHECK_EQ(volley("export torch.safetensors --format onnx --out x.onnx"), 2); /* no configuration
+                                                                                   beside it */
     const char *python = peer_python("numpy, safetensors");
     if (!python) {
-        printf("SKIPPED: numpy and safetensors are not here (tests/kit/peers.sh): exports were not read back\n");
+        printf("SKIPPED: numpy and safetensors are not here (tests/kit/peers.sh): exports were not "
+               "read back\n");
         return;
     }
-    snprintf(command, sizeof command, "%s tests/kit/read_weights.py %s/torch %s/native", python, folder, folder);
+    snprintf(command, sizeof command, "%s tests/kit/read_weights.py %s/torch %s/native", python,
+             folder, folder);
     CHECK_EQ(system(command), 0);
 }
 
 static void one_process_writes_to_a_run(void) {
     char command[1024];
     CHECK_EQ(volley("train cartpole --algo ppo --steps 2000 --out locked"), 0);
-    snprintf(command, sizeof command, "cd %s && exec flock locked/lock %s resume locked --steps 4000 >out 2>err", folder, VLY_TEST_PROGRAM);
+    snprintf(command, sizeof command,
+             "cd %s && exec flock locked/lock %s resume locked --steps 4000 >out 2>err", folder,
+             VLY_TEST_PROGRAM);
     int status = system(command);
     CHECK(WIFEXITED(status));
     CHECK_EQ(WEXITSTATUS(status), 2);
@@ -438,7 +488,9 @@ int main(void) {
     a_resumed_run_is_the_run_that_was_not_stopped("cartpole", "ppo", "");
     a_resumed_run_is_the_run_that_was_not_stopped("cartpole", "a2c", "");
     a_resumed_run_is_the_run_that_was_not_stopped("cartpole", "impala", "--pool.schedule sync");
-    a_resumed_run_is_the_run_that_was_not_stopped("cartpole", "dqn", "--dqn.learning_starts 500 --replay.capacity 5000 --replay.prioritized true");
+    a_resumed_run_is_the_run_that_was_not_stopped(
+        "cartpole", "dqn",
+        "--dqn.learning_starts 500 --replay.capacity 5000 --replay.prioritized true");
     a_resumed_run_is_the_run_that_was_not_stopped("gridworld", "qlearning", "");
     a_resumed_run_is_the_run_that_was_not_stopped("cliffwalking", "sarsa", "");
     signals_save_and_say_how_to_go_on();

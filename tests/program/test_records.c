@@ -68,7 +68,8 @@ static void every_number_survives(void) {
     FILE *f = open_memstream(&all, &bytes);
     for (int i = 0; i < N; i++) {
         value[i] = (i % 2 ? -1 : 1) * exp((i - 100) / 3.0) * 1.234567891;
-        fprintf(f, "{\"step\":%d,\"x\":%.9g}\n", i, value[i]); /* as common/record/metrics.c writes them */
+        fprintf(f, "{\"step\":%d,\"x\":%.9g}\n", i, value[i]); /* as common/record/metrics.c writes
+                                                                  them */
     }
     fclose(f);
     write_records(all);

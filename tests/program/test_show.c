@@ -29,7 +29,8 @@ static void episodes_become_pictures(void) {
     CHECK_EQ(volley("record r --out a.xyz"), 2);
     CHECK_EQ(volley("record nowhere --out a.png"), 2);
     if (!has("ffmpeg")) return;
-    CHECK_EQ(volley("record r --out 'it'\\''s.mp4' --steps 60"), 0); /* a name that a shell would trip over */
+    CHECK_EQ(volley("record r --out 'it'\\''s.mp4' --steps 60"), 0); /* a name that a shell would
+                                                                        trip over */
     CHECK(starts_with("it's.mp4", "ftyp", 4, 4) > 1000);
     CHECK_EQ(volley("record r --out a.gif --steps 30"), 0);
     CHECK(starts_with("a.gif", "GIF89a", 6, 0) > 1000);
@@ -61,12 +62,15 @@ static void an_exported_agent_plays_elsewhere(void) {
     CHECK_EQ(volley("train cartpole --algo ppo --seed 1 --until-return 475 --out solved"), 0);
     CHECK_EQ(volley("export solved --format onnx --out agent.onnx"), 0);
     if (!python) {
-        fprintf(stderr, "SKIPPED in part: gymnasium and onnxruntime are not here (tests/kit/peers.sh): the exported agent did not play\n");
+        fprintf(stderr, "SKIPPED in part: gymnasium and onnxruntime are not here "
+                        "(tests/kit/peers.sh): the exported agent did not play\n");
         return;
     }
-    snprintf(command, sizeof command, "%s examples/play_onnx.py %s/agent.onnx CartPole-v1 --episodes 3", python, folder);
+    snprintf(command, sizeof command,
+             "%s examples/play_onnx.py %s/agent.onnx CartPole-v1 --episodes 3", python, folder);
     FILE *said = popen(command, "r");
-    CHECK(said && fscanf(said, "3 episodes of CartPole-v1: mean return %lf", &mean) == 1 && pclose(said) == 0);
+    CHECK(said && fscanf(said, "3 episodes of CartPole-v1: mean return %lf", &mean) == 1 &&
+          pclose(said) == 0);
     CHECK(mean >= 475);
 }
 
@@ -75,7 +79,8 @@ static void letters_stay_inside_the_picture(void) {
     uint8_t rgb[GUARD + W * H * 3 + GUARD];
     memset(rgb, 0xa5, sizeof rgb);
     vly_picture_text(rgb + GUARD, W, H, -7, -3, 3, 0xffffff, "Ag9%~\xff long text beyond the edge");
-    for (int i = 0; i < GUARD; i++) CHECK(rgb[i] == 0xa5 && rgb[sizeof rgb - 1 - (size_t)i] == 0xa5);
+    for (int i = 0; i < GUARD; i++)
+        CHECK(rgb[i] == 0xa5 && rgb[sizeof rgb - 1 - (size_t)i] == 0xa5);
 }
 
 int main(void) {

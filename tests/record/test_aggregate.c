@@ -10,12 +10,16 @@ enum { RESAMPLES = 2000, SEED = 99 };
 static const struct {
     vly_aggregate_kind kind;
     const char *name;
-} kinds[] = {{VLY_AGGREGATE_IQM, "iqm"}, {VLY_AGGREGATE_MEAN, "mean"}, {VLY_AGGREGATE_MEDIAN, "median"}, {VLY_AGGREGATE_OPTIMALITY_GAP, "gap"}};
+} kinds[] = {{VLY_AGGREGATE_IQM, "iqm"},
+             {VLY_AGGREGATE_MEAN, "mean"},
+             {VLY_AGGREGATE_MEDIAN, "median"},
+             {VLY_AGGREGATE_OPTIMALITY_GAP, "gap"}};
 
 static int load(const char *name, vly_scores *tasks) {
     const golden_array *sizes = golden_find(name, "sizes"), *scores = golden_find(name, "scores");
     int64_t at = 0;
-    for (int t = 0; t < sizes->n; at += (int64_t)sizes->v[t++]) tasks[t] = (vly_scores){scores->v + at, (int)sizes->v[t]};
+    for (int t = 0; t < sizes->n; at += (int64_t)sizes->v[t++])
+        tasks[t] = (vly_scores){scores->v + at, (int)sizes->v[t]};
     return (int)sizes->n;
 }
 
@@ -33,11 +37,13 @@ static void numbers_and_intervals_are_numpys_given_the_same_draws(const char *na
         double value, ci[2];
         CHECK_OK(vly_aggregate(tasks, n, kinds[k].kind, &value));
         CHECK_OK(vly_aggregate_interval(tasks, n, kinds[k].kind, RESAMPLES, SEED, ci));
-        close_to(value, want[0], 1e-12), close_to(ci[0], want[1], 1e-12), close_to(ci[1], want[2], 1e-12);
+        close_to(value, want[0], 1e-12), close_to(ci[0], want[1], 1e-12),
+            close_to(ci[1], want[2], 1e-12);
     }
 }
 
-/* Its draws are others: twenty thousand of them leave an end of the interval uncertain by a few hundredths of its width. */
+/* Its draws are others: twenty thousand of them leave an end of the interval uncertain by a few
+ * hundredths of its width. */
 static void intervals_agree_with_rliable(void) {
     vly_scores tasks[8];
     const int n = load("even", tasks);
@@ -77,8 +83,10 @@ static void bad_scores_are_refused(void) {
     double value, ci[2];
     CHECK_EQ(vly_aggregate(NULL, 0, VLY_AGGREGATE_IQM, &value), VLY_EINVAL);
     CHECK_EQ(vly_aggregate(&(vly_scores){nan, 2}, 1, VLY_AGGREGATE_IQM, &value), VLY_EINVAL);
-    CHECK_EQ(vly_aggregate_interval(&(vly_scores){nan, 0}, 1, VLY_AGGREGATE_IQM, 100, 1, ci), VLY_EINVAL);
-    CHECK_EQ(vly_aggregate_interval(&(vly_scores){nan, 1}, 1, VLY_AGGREGATE_IQM, 0, 1, ci), VLY_EINVAL);
+    CHECK_EQ(vly_aggregate_interval(&(vly_scores){nan, 0}, 1, VLY_AGGREGATE_IQM, 100, 1, ci),
+             VLY_EINVAL);
+    CHECK_EQ(vly_aggregate_interval(&(vly_scores){nan, 1}, 1, VLY_AGGREGATE_IQM, 0, 1, ci),
+             VLY_EINVAL);
 }
 
 static void human_scores_are_of_games_that_exist(void) {

@@ -1,4 +1,5 @@
-/* volley bench: suites that start whole runs or several processes report what their pages promise. */
+/* volley bench: suites that start whole runs or several processes report what their pages promise.
+ */
 #include "tests/kit/check.h"
 #include "benchmarks/bench_twin.h"
 #include <jansson.h>
@@ -7,7 +8,8 @@
 
 static json_t *results_on(const char *where, const char *args, int *code) {
     char command[1024], text[65536];
-    snprintf(command, sizeof command, "%s %s bench %s --json 2>/dev/null", where, VLY_TEST_PROGRAM, args);
+    snprintf(command, sizeof command, "%s %s bench %s --json 2>/dev/null", where, VLY_TEST_PROGRAM,
+             args);
     FILE *out = popen(command, "r");
     CHECK(out != NULL);
     const size_t n = fread(text, 1, sizeof text - 1, out);
@@ -19,9 +21,13 @@ static json_t *results_on(const char *where, const char *args, int *code) {
     return object;
 }
 
-static json_t *results(const char *args, int *code) { return results_on("VLY_BENCH_DEVICE=cpu", args, code); }
+static json_t *results(const char *args, int *code) {
+    return results_on("VLY_BENCH_DEVICE=cpu", args, code);
+}
 
-static double number(const json_t *result, const char *key) { return json_number_value(json_object_get(result, key)); }
+static double number(const json_t *result, const char *key) {
+    return json_number_value(json_object_get(result, key));
+}
 
 static void all_are_verified(const char *where, const char *args) {
     int code;
@@ -39,10 +45,13 @@ static void all_are_verified(const char *where, const char *args) {
 
 /* On the processor, and on the CUDA back end through the shim. */
 static void kernels_and_networks_are_verified_before_they_are_timed(void) {
-    all_are_verified("VLY_BENCH_DEVICE=cpu VLY_BENCH_DIVIDE=5000", "kernels --filter _ --samples 1 --seconds 0.001");
+    all_are_verified("VLY_BENCH_DEVICE=cpu VLY_BENCH_DIVIDE=5000",
+                     "kernels --filter _ --samples 1 --seconds 0.001");
     all_are_verified("VLY_BENCH_DEVICE=cpu", "learner --filter mlp/ --samples 1 --seconds 0.001");
 #ifdef VLY_TEST_SHIM_PLUGIN
-    all_are_verified("VLY_BENCH_DEVICE=cuda VLY_BENCH_DIVIDE=5000 VLY_CUDA_PLUGIN=" VLY_TEST_SHIM_PLUGIN, "kernels --filter ga --samples 1 --seconds 0.001");
+    all_are_verified(
+        "VLY_BENCH_DEVICE=cuda VLY_BENCH_DIVIDE=5000 VLY_CUDA_PLUGIN=" VLY_TEST_SHIM_PLUGIN,
+        "kernels --filter ga --samples 1 --seconds 0.001");
 #endif
 }
 
@@ -52,8 +61,10 @@ static void a_wrong_number_is_counted(void) {
     vly_bench_result r = {0};
     CHECK_EQ(setenv("VLY_BENCH_DEVICE", "cpu", 1), 0);
     CHECK_OK(vly_bench_twin_open(&t));
-    vly_bench_array real = {.type = VLY_F32, .count = 300, .period = 100, .tolerance = 1e-4}, row = {.type = VLY_I32, .count = 257, .below = 9},
-                    sum = {.type = VLY_F32, .count = 10, .tolerance = 1e-4, .factor = 3}, off = {.type = VLY_U8, .count = 50, .scratch = true};
+    vly_bench_array real = {.type = VLY_F32, .count = 300, .period = 100, .tolerance = 1e-4},
+                    row = {.type = VLY_I32, .count = 257, .below = 9},
+                    sum = {.type = VLY_F32, .count = 10, .tolerance = 1e-4, .factor = 3},
+                    off = {.type = VLY_U8, .count = 50, .scratch = true};
     CHECK_OK(vly_bench_twin_add(&t, &real));
     CHECK_OK(vly_bench_twin_add(&t, &row));
     CHECK_OK(vly_bench_twin_add(&t, &sum));
@@ -80,10 +91,12 @@ static void the_pipeline_names_its_bottleneck(void) {
     CHECK_EQ(code, 0);
     const json_t *r = json_array_get(json_object_get(o, "results"), 0);
     CHECK_STR(json_string_value(json_object_get(r, "name")), "cartpole/ppo");
-    CHECK(number(r, "min") > 0 && number(r, "min") <= number(r, "median") && number(r, "median") <= number(r, "max"));
+    CHECK(number(r, "min") > 0 && number(r, "min") <= number(r, "median") &&
+          number(r, "median") <= number(r, "max"));
     const char *const phases[] = {"env_percent", "act_percent", "learn_percent", "other_percent"};
     double sum = 0, largest = 0;
-    for (int i = 0; i < 4; i++) sum += number(r, phases[i]), largest = fmax(largest, number(r, phases[i]));
+    for (int i = 0; i < 4; i++)
+        sum += number(r, phases[i]), largest = fmax(largest, number(r, phases[i]));
     CHECK(fabs(sum - 100) <= 2);
     CHECK(largest >= 25);
     CHECK(json_string_value(json_object_get(r, "bottleneck")) != NULL);
@@ -103,7 +116,8 @@ static void ranks_that_scale_have_equal_weights(void) {
         CHECK_EQ(number(r, "batch_per_rank"), i == 3 ? 85 : 256);
         CHECK(json_is_true(json_object_get(r, "equal")));
         CHECK_EQ(strlen(json_string_value(json_object_get(r, "hash"))), 16);
-        CHECK(number(r, "median") > 0 && number(r, "efficiency") > 0 && number(r, "allreduce_us") > 0);
+        CHECK(number(r, "median") > 0 && number(r, "efficiency") > 0 &&
+              number(r, "allreduce_us") > 0);
     }
     json_decref(o);
     CHECK(results("scaling --gpus 1,x", &code) == NULL);

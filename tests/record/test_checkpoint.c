@@ -18,9 +18,12 @@ static double moments[2][3];
 static int64_t cursor;
 
 static void fill(uint64_t seed) {
-    for (int i = 0; i < 257; i++) weights[i] = vly_unit(vly_philox(seed, VLY_STREAM_TEST, 1, (uint32_t)i).v[0]);
-    for (int i = 0; i < 1003; i++) pixels[i] = (uint8_t)vly_philox(seed, VLY_STREAM_TEST, 2, (uint32_t)i).v[0];
-    for (int i = 0; i < 6; i++) moments[i / 3][i % 3] = vly_unit(vly_philox(seed, VLY_STREAM_TEST, 3, (uint32_t)i).v[0]);
+    for (int i = 0; i < 257; i++)
+        weights[i] = vly_unit(vly_philox(seed, VLY_STREAM_TEST, 1, (uint32_t)i).v[0]);
+    for (int i = 0; i < 1003; i++)
+        pixels[i] = (uint8_t)vly_philox(seed, VLY_STREAM_TEST, 2, (uint32_t)i).v[0];
+    for (int i = 0; i < 6; i++)
+        moments[i / 3][i % 3] = vly_unit(vly_philox(seed, VLY_STREAM_TEST, 3, (uint32_t)i).v[0]);
     cursor = (int64_t)seed;
 }
 
@@ -39,7 +42,8 @@ static vly_checkpoint_data data_of(const char *steps) {
     notes[0] = (vly_note){"steps", "", true};
     notes[1] = (vly_note){"host", "somewhere \"else\"", false};
     snprintf(notes[0].value, sizeof notes[0].value, "%s", steps);
-    return (vly_checkpoint_data){.tensors = tensors(), .tensor_count = 5, .notes = notes, .note_count = 2};
+    return (vly_checkpoint_data){
+        .tensors = tensors(), .tensor_count = 5, .notes = notes, .note_count = 2};
 }
 
 static const char *in_folder(const char *name) {
@@ -80,7 +84,8 @@ static void what_is_written_is_what_is_read(void) {
         const vly_array *want = &tensors()[i], *got = vly_checkpoint_find(c, want->name);
         char back[8192];
         size_t bytes = vly_array_bytes(want);
-        CHECK(got && got->dtype == want->dtype && got->ndim == want->ndim && got->state == want->state && got->weight == want->weight);
+        CHECK(got && got->dtype == want->dtype && got->ndim == want->ndim &&
+              got->state == want->state && got->weight == want->weight);
         for (int k = 0; k < want->ndim; k++) CHECK_EQ(got->shape[k], want->shape[k]);
         memset(back, 0x5a, sizeof back);
         CHECK_OK(vly_checkpoint_read(c, want->name, want->dtype, back, bytes));
@@ -102,7 +107,8 @@ static vly_status fetch(void *arg, int i, size_t offset, void *to, size_t bytes)
     return VLY_OK;
 }
 
-/* The digest follows contents and what is marked, not order, other notes, or where the data came from. */
+/* The digest follows contents and what is marked, not order, other notes, or where the data came
+ * from. */
 static void the_digest_is_the_state_and_nothing_else(void) {
     char a[VLY_DIGEST_TEXT], b[VLY_DIGEST_TEXT];
     vly_array t[5];
@@ -120,7 +126,12 @@ static void the_digest_is_the_state_and_nothing_else(void) {
     vly_array remote[5];
     memcpy(remote, t, sizeof remote);
     for (int i = 0; i < 5; i++) remote[i].data = NULL;
-    vly_checkpoint_data f = {.tensors = remote, .tensor_count = 5, .notes = n, .note_count = 2, .fetch = fetch, .arg = t};
+    vly_checkpoint_data f = {.tensors = remote,
+                             .tensor_count = 5,
+                             .notes = n,
+                             .note_count = 2,
+                             .fetch = fetch,
+                             .arg = t};
     CHECK_OK(vly_checkpoint_write(in_folder("b"), &f, b));
     CHECK_STR(a, b);
     pixels[500] ^= 1;
@@ -153,16 +164,21 @@ static void damage_is_noticed(void) {
         vly_status status = vly_checkpoint_open_memory(&c, bad, bytes, "bad.safetensors");
         if (status == VLY_OK) {
             status = vly_checkpoint_verify(c);
-            bool harmless = false; /* a changed note that is not state, or a key that became another note's */
+            bool harmless = false; /* a changed note that is not state, or a key that became another
+                                      note's */
             if (status == VLY_OK) {
                 const char *host = vly_checkpoint_note_text(c, "host");
-                harmless = !vly_checkpoint_is_ours(c) || !host || strcmp(host, "somewhere \"else\"") || vly_checkpoint_notes(c) != 2;
-                if (!harmless) /* white space for white space in the padding, or state turned off where it counts for nothing */
-                    harmless = bad[i] == ' ' || bad[i] == '\n' || bad[i] == '\t' || bad[i] == '\r' || vly_checkpoint_find(c, "moments")->state;
+                harmless = !vly_checkpoint_is_ours(c) || !host ||
+                           strcmp(host, "somewhere \"else\"") || vly_checkpoint_notes(c) != 2;
+                if (!harmless) /* white space for white space in the padding, or state turned off
+                                  where it counts for nothing */
+                    harmless = bad[i] == ' ' || bad[i] == '\n' || bad[i] == '\t' ||
+                               bad[i] == '\r' || vly_checkpoint_find(c, "moments")->state;
             }
             CHECK(status == VLY_ECORRUPT || harmless);
             vly_checkpoint_close(c);
-        } else CHECK(status == VLY_ECORRUPT || status == VLY_EVERSION);
+        } else
+            CHECK(status == VLY_ECORRUPT || status == VLY_EVERSION);
     }
     free(good);
     free(bad);
@@ -174,14 +190,22 @@ static void header_lies_are_refused(void) {
         size_t data;
         const char *words;
     } bad[] = {
-        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 8, "end at byte 4 of 8"},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 8,
+         "end at byte 4 of 8"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}", 8, "a hole at byte 0"},
-        {"{\"a\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]},\"b\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[2,6]}}", 6, "an overlap"},
-        {"{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]},\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}", 1, "duplicate"},
-        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,4]}}", 4, "do not make its 4 bytes"},
-        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[4611686018427387904,4],\"data_offsets\":[0,0]}}", 0, "do not make"},
+        {"{\"a\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]},\"b\":{\"dtype\":\"U8\","
+         "\"shape\":[4],\"data_offsets\":[2,6]}}",
+         6, "an overlap"},
+        {"{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]},\"a\":{\"dtype\":\"U8\","
+         "\"shape\":[1],\"data_offsets\":[0,1]}}",
+         1, "duplicate"},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,4]}}", 4,
+         "do not make its 4 bytes"},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[4611686018427387904,4],\"data_offsets\":[0,0]}}", 0,
+         "do not make"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[-1],\"data_offsets\":[0,4]}}", 4, "valid shape"},
-        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4000]}}", 4, "outside the file"},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4000]}}", 4,
+         "outside the file"},
         {"{\"a\":{\"dtype\":\"F31\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4, "F31"},
         {"{\"a\":5}", 0, "lacks dtype"},
         {"[1]", 0, "not JSON"},
@@ -198,7 +222,8 @@ static void header_lies_are_refused(void) {
         file[0] = (char)n;
         memcpy(file + 8, bad[i].header, n);
         CHECK(vly_checkpoint_open_memory(&c, file, 8 + n + bad[i].data, "x") != VLY_OK);
-        if (!strstr(vly_error_text(), bad[i].words)) fprintf(stderr, "case %zu: %s\n", i, vly_error_text());
+        if (!strstr(vly_error_text(), bad[i].words))
+            fprintf(stderr, "case %zu: %s\n", i, vly_error_text());
         CHECK(strstr(vly_error_text(), bad[i].words));
     }
 }
@@ -275,8 +300,8 @@ static void a_full_disk_keeps_the_previous(void) {
     vly_checkpoint_close(c);
 }
 
-/* A child saves without end and tells each save that was acknowledged; it is killed at a random moment.
- * What was acknowledged is there afterwards, or something newer, and it verifies. */
+/* A child saves without end and tells each save that was acknowledged; it is killed at a random
+ * moment. What was acknowledged is there afterwards, or something newer, and it verifies. */
 static void a_kill_loses_nothing_that_was_acknowledged(int kills) {
     int64_t acknowledged = 0;
     int unacknowledged_newer = 0;
@@ -291,12 +316,15 @@ static void a_kill_loses_nothing_that_was_acknowledged(int kills) {
                 snprintf(steps, sizeof steps, "%lld", (long long)i);
                 fill((uint64_t)i);
                 vly_checkpoint_data d = data_of(steps);
-                if (vly_checkpoints_save(folder, i, 2, i % 3 == 0, &d, NULL, NULL) != VLY_OK) _exit(1);
+                if (vly_checkpoints_save(folder, i, 2, i % 3 == 0, &d, NULL, NULL) != VLY_OK)
+                    _exit(1);
                 if (write(ends[1], &i, sizeof i) != sizeof i) _exit(1);
             }
         }
         close(ends[1]);
-        struct timespec wait = {0, 200000 + (long)vly_below(vly_philox(5, VLY_STREAM_TEST, (uint64_t)k, 0).v[0], 6000000)};
+        struct timespec wait = {
+            0,
+            200000 + (long)vly_below(vly_philox(5, VLY_STREAM_TEST, (uint64_t)k, 0).v[0], 6000000)};
         nanosleep(&wait, NULL);
         kill(child, SIGKILL);
         int status;
@@ -324,8 +352,9 @@ static void a_kill_loses_nothing_that_was_acknowledged(int kills) {
     vly_checkpoint_data d = data_of("x");
     CHECK_OK(vly_checkpoints_save(folder, acknowledged + 1, 2, false, &d, NULL, NULL));
     CHECK(files_in_folder() <= 3); /* the leftovers of the killed are gone */
-    printf("%d kills, %lld saves, 0 unloadable, 0 acknowledged lost, %d renamed but not yet acknowledged\n", kills,
-           (long long)acknowledged, unacknowledged_newer);
+    printf("%d kills, %lld saves, 0 unloadable, 0 acknowledged lost, %d renamed but not yet "
+           "acknowledged\n",
+           kills, (long long)acknowledged, unacknowledged_newer);
 }
 
 int main(int argc, char **argv) {

@@ -25,7 +25,8 @@ static void a_series_is_the_mean_of_its_interval(void) {
     vly_metric_value v = vly_metrics_get(m, VLY_M_EPISODIC_RETURN);
     CHECK(v.value == 15 && v.min == 10 && v.max == 20 && v.count == 2);
     vly_metrics_observe(m, VLY_M_EPISODIC_RETURN, -4);
-    CHECK(vly_metrics_get(m, VLY_M_EPISODIC_RETURN).value == 15); /* the open interval does not show */
+    CHECK(vly_metrics_get(m, VLY_M_EPISODIC_RETURN).value == 15); /* the open interval does not show
+                                                                   */
     CHECK_OK(vly_metrics_record(m, 2));
     v = vly_metrics_get(m, VLY_M_EPISODIC_RETURN);
     CHECK(v.value == -4 && v.min == -4 && v.max == -4 && v.count == 3);
@@ -104,7 +105,9 @@ static void a_resumed_run_takes_back_what_came_after(void) {
 /* The real TensorBoard reads the same numbers, the resumed part included. */
 static void tensorboard_reads_what_was_written(void) {
     const char *python = peer_python("tensorboard");
-    if (!python) SKIP("the tensorboard package is not here (tests/kit/peers.sh): event files were not read back");
+    if (!python)
+        SKIP("the tensorboard package is not here (tests/kit/peers.sh): event files were not read "
+             "back");
     char command[512];
     snprintf(command, sizeof command, "%s tests/kit/read_tfevents.py %s", python, folder);
     FILE *p = popen(command, "r");
@@ -116,8 +119,10 @@ static void tensorboard_reads_what_was_written(void) {
     while (fscanf(p, "%ld %lf", &step, &value) == 2) {
         CHECK(n < 7);
         CHECK_EQ(step, steps[n]);
-        if (n != 2) CHECK_NEAR(value, n == 6 ? 77 : 0.1 * (n + 1), 1e-6);
-        else CHECK(isnan(value));
+        if (n != 2)
+            CHECK_NEAR(value, n == 6 ? 77 : 0.1 * (n + 1), 1e-6);
+        else
+            CHECK(isnan(value));
         n++;
     }
     CHECK_EQ(pclose(p), 0);

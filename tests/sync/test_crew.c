@@ -1,4 +1,5 @@
-/* The ranks of a run as processes: who dies, hangs or was never invited is noticed by all the others, and named. */
+/* The ranks of a run as processes: who dies, hangs or was never invited is noticed by all the
+ * others, and named. */
 #include "tests/kit/check.h"
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -19,8 +20,14 @@ typedef struct {
 
 static vly_crew *join(const fleet *f, int rank, int world) {
     vly_crew *c;
-    const vly_crew_options o = {.rank = rank, .world = world, .host = "127.0.0.1", .port = f->port, .listener = rank ? 0 : f->listener,
-                                .token = "ours", .join_s = 30, .silence_s = 3};
+    const vly_crew_options o = {.rank = rank,
+                                .world = world,
+                                .host = "127.0.0.1",
+                                .port = f->port,
+                                .listener = rank ? 0 : f->listener,
+                                .token = "ours",
+                                .join_s = 30,
+                                .silence_s = 3};
     CHECK_OK(vly_crew_open(&c, &o));
     return c;
 }
@@ -125,7 +132,9 @@ static void who_is_late_is_named(void) {
 
 /* Noise, silence, and the right words with the wrong token. */
 static void knock(int port, int how) {
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in at = {.sin_family = AF_INET,
+                             .sin_port = htons((uint16_t)port),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     char noise[512];
     memset(noise, how == 1 ? 0xff : 'G', sizeof noise);
     const int fd = socket(AF_INET, SOCK_STREAM, 0);
@@ -141,7 +150,12 @@ static void strangers_do_not_disturb(void) {
     const pid_t other = fork();
     if (other == 0) {
         vly_crew *c;
-        const vly_crew_options o = {.rank = 1, .world = 2, .host = "127.0.0.1", .port = f.port, .token = "theirs", .join_s = 10};
+        const vly_crew_options o = {.rank = 1,
+                                    .world = 2,
+                                    .host = "127.0.0.1",
+                                    .port = f.port,
+                                    .token = "theirs",
+                                    .join_s = 10};
         close(f.listener);
         CHECK_EQ(vly_crew_open(&c, &o), VLY_EPEER);
         CHECK(strstr(vly_error_text(), "not let in") != NULL);

@@ -21,7 +21,8 @@ typedef struct {
 static int saw(void *arg, const vly_train_report *report) {
     run *r = arg;
     CHECK(report->rounds > 0 && report->steps > 0 && report->window <= 100);
-    return (report->rounds == r->save_at ? VLY_TRAIN_SAVE : 0) | (report->rounds >= r->stop_at ? VLY_TRAIN_STOP : 0);
+    return (report->rounds == r->save_at ? VLY_TRAIN_SAVE : 0) |
+           (report->rounds >= r->stop_at ? VLY_TRAIN_STOP : 0);
 }
 
 static void episode(void *arg, const vly_episode *e, int64_t steps) {
@@ -62,8 +63,13 @@ static void open_run(run *r, const char *env, const char *settings, int workers)
     r->stop_at = 1 << 30;
     CHECK_OK(vly_env_open(&r->env, env, NULL));
     CHECK_OK(vly_compute_create_cpu(&r->c, 2));
-    const vly_train_options o = {.compute = r->c, .env = &r->env, .config = &r->config, .arg = r, .on_update = saw,
-                                 .on_episode = episode, .on_save = save};
+    const vly_train_options o = {.compute = r->c,
+                                 .env = &r->env,
+                                 .config = &r->config,
+                                 .arg = r,
+                                 .on_update = saw,
+                                 .on_episode = episode,
+                                 .on_save = save};
     CHECK_OK(vly_train_create(&r->t, &o));
 }
 
@@ -77,7 +83,8 @@ static void close_run(run *r) {
 static void restore(run *to, const run *from) {
     vly_buffer list[BUFFERS];
     CHECK_EQ(vly_train_buffers(to->t, list, BUFFERS), from->buffers);
-    for (int i = 0; i < from->buffers; i++) CHECK_OK(vly_train_write(to->t, &list[i], from->saved[i]));
+    for (int i = 0; i < from->buffers; i++)
+        CHECK_OK(vly_train_write(to->t, &list[i], from->saved[i]));
     CHECK_OK(vly_train_restored(to->t));
 }
 
@@ -97,20 +104,25 @@ static void go(run *r, int64_t stop_at) {
     r->stop_at = stop_at;
     CHECK_OK(vly_train_run(r->t, &result));
     CHECK_EQ(result.stop, VLY_STOP_INTERRUPTED);
-    CHECK(result.report.rounds == stop_at || (r->t && vly_train_algo(r->t)->schedule == VLY_SCHEDULE_ASYNC && result.report.rounds > stop_at));
+    CHECK(result.report.rounds == stop_at ||
+          (r->t && vly_train_algo(r->t)->schedule == VLY_SCHEDULE_ASYNC &&
+           result.report.rounds > stop_at));
 }
 
 static const struct {
     const char *env, *settings;
 } runs[] = {
     {"cartpole", "run.algo=ppo run.envs=8 ppo.rollout=16 ppo.minibatches=4 ppo.epochs=3"},
-    {"cartpole", "run.algo=ppo run.envs=6 pool.groups=3 ppo.rollout=8 ppo.minibatches=3 net.lstm=8 ppo.value_clip=0.2"},
+    {"cartpole", "run.algo=ppo run.envs=6 pool.groups=3 ppo.rollout=8 ppo.minibatches=3 net.lstm=8 "
+                 "ppo.value_clip=0.2"},
     {"cartpole", "run.algo=ppo run.envs=4 ppo.rollout=16 ppo.target_kl=0.005 ppo.epochs=8"},
     {"cartpole", "run.algo=a2c run.envs=16 a2c.rollout=5"},
     {"cartpole", "run.algo=impala run.envs=8 impala.rollout=10 pool.schedule=sync"},
     {"cartpole", "run.algo=impala run.envs=8 impala.rollout=7 pool.schedule=sync net.lstm=12"},
-    {"cartpole", "run.algo=dqn run.envs=4 dqn.learning_starts=100 dqn.target_every=7 dqn.batch=16 replay.capacity=2000"},
-    {"cartpole", "run.algo=dqn run.envs=4 dqn.learning_starts=100 dqn.target_every=7 dqn.batch=16 replay.capacity=2000 replay.prioritized=true "
+    {"cartpole", "run.algo=dqn run.envs=4 dqn.learning_starts=100 dqn.target_every=7 dqn.batch=16 "
+                 "replay.capacity=2000"},
+    {"cartpole", "run.algo=dqn run.envs=4 dqn.learning_starts=100 dqn.target_every=7 dqn.batch=16 "
+                 "replay.capacity=2000 replay.prioritized=true "
                  "dqn.n_step=3 dqn.dueling=true"},
     {"minatar/breakout", "run.algo=ppo run.envs=4 ppo.rollout=16 ppo.minibatches=2 ppo.epochs=2"},
     {"gridworld", "run.algo=qlearning run.envs=6 pool.groups=2"},
@@ -121,7 +133,8 @@ static const struct {
 static void a_resumed_run_goes_on_bit_for_bit(void) {
     for (size_t i = 0; i < sizeof runs / sizeof runs[0]; i++) {
         if (strstr(runs[i].settings, "dqn") && !vly_algo_find("dqn")) continue;
-        const int64_t half = strstr(runs[i].settings, "dqn") ? 60 : 4, whole = strstr(runs[i].settings, "dqn") ? 140 : 9;
+        const int64_t half = strstr(runs[i].settings, "dqn") ? 60 : 4,
+                      whole = strstr(runs[i].settings, "dqn") ? 140 : 9;
         run straight, first, second;
         open_run(&straight, runs[i].env, runs[i].settings, 2);
         go(&straight, whole);
@@ -211,10 +224,13 @@ static void not_a_number_ends_the_run_unsaved(void) {
     close_run(&r);
 }
 
-/* Everything of the asynchronous schedule at once: it saves at rest, stops, and goes on from what it saved. */
+/* Everything of the asynchronous schedule at once: it saves at rest, stops, and goes on from what
+ * it saved. */
 static void an_asynchronous_run_saves_and_goes_on(void) {
-    static const char *const settings[] = {"run.algo=impala run.envs=32 impala.rollout=5", "run.algo=impala run.envs=7 impala.rollout=3 net.lstm=6",
-                                           "run.algo=impala run.envs=16 impala.rollout=4 impala.max_lag=1 pool.batch=2 pool.chunk=1"};
+    static const char *const settings[] = {
+        "run.algo=impala run.envs=32 impala.rollout=5",
+        "run.algo=impala run.envs=7 impala.rollout=3 net.lstm=6",
+        "run.algo=impala run.envs=16 impala.rollout=4 impala.max_lag=1 pool.batch=2 pool.chunk=1"};
     for (int i = 0; i < 3; i++) {
         run a, b;
         open_run(&a, "cartpole", settings[i], 3);
@@ -238,7 +254,12 @@ static void evaluation_plays_every_actors_share(void) {
     run r;
     open_run(&r, "cartpole", "run.algo=ppo run.envs=4 ppo.rollout=8", 1);
     go(&r, 2);
-    const vly_train_options o = {.compute = r.c, .env = &r.env, .config = &r.config, .eval = true, .eval_actors = 7, .eval_seed = 3};
+    const vly_train_options o = {.compute = r.c,
+                                 .env = &r.env,
+                                 .config = &r.config,
+                                 .eval = true,
+                                 .eval_actors = 7,
+                                 .eval_seed = 3};
     double returns[2][20];
     int32_t lengths[2][20];
     for (int k = 0; k < 2; k++) {

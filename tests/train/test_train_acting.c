@@ -1,4 +1,5 @@
-/* Actions that come late, as a device's do: the run goes on meanwhile, and sleeps when there is nothing to do. */
+/* Actions that come late, as a device's do: the run goes on meanwhile, and sleeps when there is
+ * nothing to do. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <time.h>
@@ -49,7 +50,8 @@ static vly_status count_arrival(vly_algo *a, vly_queue *q, int group, const uint
 
 static int saw(void *arg, const vly_train_report *report) {
     (void)arg;
-    return (report->rounds == ROUNDS / 2 ? VLY_TRAIN_SAVE : 0) | (report->rounds >= ROUNDS ? VLY_TRAIN_STOP : 0);
+    return (report->rounds == ROUNDS / 2 ? VLY_TRAIN_SAVE : 0) |
+           (report->rounds >= ROUNDS ? VLY_TRAIN_STOP : 0);
 }
 
 /* Nothing may be in flight when a run is saved. */
@@ -66,17 +68,24 @@ static double seconds(clockid_t clock) {
 }
 
 static void open_run(vly_config *config, vly_env *env, vly_compute **c, vly_train **t, int *saves) {
-    static const char *const settings[][2] = {{"run.env", "cartpole"}, {"run.algo", "impala"}, {"run.envs", "16"}, {"impala.rollout", "5"},
-                                              {"pool.chunk", "1"}, {"pool.batch", "4"}};
+    static const char *const settings[][2] = {{"run.env", "cartpole"}, {"run.algo", "impala"},
+                                              {"run.envs", "16"},      {"impala.rollout", "5"},
+                                              {"pool.chunk", "1"},     {"pool.batch", "4"}};
     vly_assignments given = {0};
-    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) CHECK_OK(vly_assignments_add(&given, settings[i][0], settings[i][1], "test"));
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
+        CHECK_OK(vly_assignments_add(&given, settings[i][0], settings[i][1], "test"));
     CHECK_OK(vly_config_resolve(config, &given, "cartpole", "classic"));
     vly_assignments_free(&given);
     config->run.workers = 2;
     CHECK_OK(vly_env_open(env, "cartpole", NULL));
     CHECK_OK(vly_compute_create_cpu(c, 1));
     (*c)->notify = notify_late;
-    const vly_train_options o = {.compute = *c, .env = env, .config = config, .arg = saves, .on_update = saw, .on_save = save};
+    const vly_train_options o = {.compute = *c,
+                                 .env = env,
+                                 .config = config,
+                                 .arg = saves,
+                                 .on_update = saw,
+                                 .on_save = save};
     CHECK_OK(vly_train_create(t, &o));
     vly_algo *algo = vly_train_algo(*t);
     real_arrived = algo->arrived;
@@ -93,12 +102,14 @@ static void groups_come_back_while_actions_are_made(void) {
     open_run(&config, &env, &c, &t, &saves);
     const double wall = seconds(CLOCK_MONOTONIC), cpu = seconds(CLOCK_THREAD_CPUTIME_ID);
     CHECK_OK(vly_train_run(t, &result));
-    const double took = seconds(CLOCK_MONOTONIC) - wall, busy = seconds(CLOCK_THREAD_CPUTIME_ID) - cpu;
+    const double took = seconds(CLOCK_MONOTONIC) - wall,
+                 busy = seconds(CLOCK_THREAD_CPUTIME_ID) - cpu;
     CHECK_EQ(result.stop, VLY_STOP_INTERRUPTED);
     CHECK(result.report.rounds >= ROUNDS && saves == 2);
     CHECK(atomic_load(&made) >= 8 && atomic_load(&most_under_way) == 1); /* one batch at a time */
     CHECK(atomic_load(&arrived_meanwhile) >= 4);
-    CHECK(took >= 1e-9 * (double)LATE_NS * (atomic_load(&made) - 1)); /* no action was used before it was there */
+    CHECK(took >= 1e-9 * (double)LATE_NS * (atomic_load(&made) - 1)); /* no action was used before
+                                                                         it was there */
     if (busy > 0.5 * took) {
         fprintf(stderr, "busy for %.3f s of %.3f\n", busy, took);
         exit(TEST_FAIL);

@@ -1,10 +1,12 @@
-/* fake_cublaslt.c -- cuBLASLt's interface for tests on a machine without a GPU: "device" memory is the shim's, products are summed in
- * double on the shim's streams.
+/* fake_cublaslt.c -- cuBLASLt's interface for tests on a machine without a GPU: "device" memory is
+ * the shim's, products are summed in double on the shim's streams.
  *
- * Stricter than the real one: what it would answer with wrong numbers or a fault on a device is refused here, and said on stderr:
- * layouts that do not fit each other, an algorithm of another problem, pointers less aligned than was stated, a workspace smaller than
- * was promised, an epilogue without its vector. It has two suggestions for every product. FAKE_CUBLASLT_LACKS=EPILOGUE (a number): there is none with that
- * one. FAKE_CUBLASLT_SLOW, _WRONG, _LAZY=N: suggestion N takes a millisecond more, gives wrong numbers, writes nothing.
+ * Stricter than the real one: what it would answer with wrong numbers or a fault on a device is
+ * refused here, and said on stderr: layouts that do not fit each other, an algorithm of another
+ * problem, pointers less aligned than was stated, a workspace smaller than was promised, an
+ * epilogue without its vector. It has two suggestions for every product.
+ * FAKE_CUBLASLT_LACKS=EPILOGUE (a number): there is none with that one. FAKE_CUBLASLT_SLOW, _WRONG,
+ * _LAZY=N: suggestion N takes a millisecond more, gives wrong numbers, writes nothing.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -26,10 +28,23 @@ size_t cublasLtGetVersion(void);
 enum { OK = 0, NO_MEMORY = 3, INVALID = 7, UNSUPPORTED = 15 };
 enum { WORKSPACE_USED = 4096, SUGGESTIONS = 2 };
 
-struct vly_lt_context { int magic; };
-struct vly_lt_desc_data { int compute, turn_a, turn_b; uint32_t epilogue; void *bias; };
-struct vly_lt_layout_data { int type; uint64_t rows, columns; int64_t ld; };
-struct vly_lt_preference_data { uint64_t workspace; uint32_t align[4]; };
+struct vly_lt_context {
+    int magic;
+};
+struct vly_lt_desc_data {
+    int compute, turn_a, turn_b;
+    uint32_t epilogue;
+    void *bias;
+};
+struct vly_lt_layout_data {
+    int type;
+    uint64_t rows, columns;
+    int64_t ld;
+};
+struct vly_lt_preference_data {
+    uint64_t workspace;
+    uint32_t align[4];
+};
 
 /* What an algorithm remembers of its question, in its 64 opaque bytes. */
 typedef struct {
@@ -50,14 +65,20 @@ typedef struct {
 } job;
 
 /* A job that was captured is run again: it stays as long as the process. */
-typedef struct kept { struct kept *next; job job; } kept;
+typedef struct kept {
+    struct kept *next;
+    job job;
+} kept;
 static kept *everything;
 
 static int refuse(const char *why) {
     fprintf(stderr, "fake cuBLASLt: %s\n", why);
     return INVALID;
 }
-#define REFUSE_IF(cond) do { if (cond) return refuse(#cond); } while (0)
+#define REFUSE_IF(cond)                 \
+    do {                                \
+        if (cond) return refuse(#cond); \
+    } while (0)
 
 static int make(void *out, size_t bytes) {
     void *made = calloc(1, bytes);
@@ -71,70 +92,130 @@ int cublasLtCreate(vly_lt_handle *handle) {
     *handle = &context;
     return OK;
 }
-int cublasLtDestroy(vly_lt_handle handle) { return handle ? OK : INVALID; }
-size_t cublasLtGetVersion(void) { return 130100; }
-const char *cublasLtGetStatusString(int status) { return status == INVALID ? "CUBLAS_STATUS_INVALID_VALUE" : status == OK ? "CUBLAS_STATUS_SUCCESS" : "another"; }
+int cublasLtDestroy(vly_lt_handle handle) {
+    return handle ? OK : INVALID;
+}
+size_t cublasLtGetVersion(void) {
+    return 130100;
+}
+const char *cublasLtGetStatusString(int status) {
+    return status == INVALID ? "CUBLAS_STATUS_INVALID_VALUE"
+           : status == OK    ? "CUBLAS_STATUS_SUCCESS"
+                             : "another";
+}
 
 /* ---- descriptors ---- */
 
 int cublasLtMatmulDescCreate(vly_lt_desc *desc, int compute, int scale_type) {
-    REFUSE_IF((compute != VLY_LT_COMPUTE_F32 && compute != VLY_LT_COMPUTE_TF32) || scale_type != VLY_LT_F32);
+    REFUSE_IF((compute != VLY_LT_COMPUTE_F32 && compute != VLY_LT_COMPUTE_TF32) ||
+              scale_type != VLY_LT_F32);
     if (make(desc, sizeof **desc) != OK) return NO_MEMORY;
     (*desc)->compute = compute, (*desc)->epilogue = VLY_LT_NO_EPILOGUE;
     return OK;
 }
-int cublasLtMatmulDescDestroy(vly_lt_desc desc) { free(desc); return OK; }
+int cublasLtMatmulDescDestroy(vly_lt_desc desc) {
+    free(desc);
+    return OK;
+}
 
 int cublasLtMatmulDescSetAttribute(vly_lt_desc desc, int name, const void *value, size_t bytes) {
-    void *to = name == VLY_LT_TRANSA ? (void *)&desc->turn_a : name == VLY_LT_TRANSB ? (void *)&desc->turn_b :
-               name == VLY_LT_EPILOGUE ? (void *)&desc->epilogue : name == VLY_LT_BIAS_POINTER ? (void *)&desc->bias : NULL;
+    void *to = name == VLY_LT_TRANSA         ? (void *)&desc->turn_a
+               : name == VLY_LT_TRANSB       ? (void *)&desc->turn_b
+               : name == VLY_LT_EPILOGUE     ? (void *)&desc->epilogue
+               : name == VLY_LT_BIAS_POINTER ? (void *)&desc->bias
+                                             : NULL;
     REFUSE_IF(!to || bytes != (name == VLY_LT_BIAS_POINTER ? sizeof(void *) : 4));
     memcpy(to, value, bytes);
     return OK;
 }
 
-int cublasLtMatrixLayoutCreate(vly_lt_layout *layout, int type, uint64_t rows, uint64_t columns, int64_t ld) {
-    REFUSE_IF((type != VLY_LT_F32 && type != VLY_LT_BF16) || rows == 0 || columns == 0 || ld < (int64_t)rows);
+int cublasLtMatrixLayoutCreate(vly_lt_layout *layout, int type, uint64_t rows, uint64_t columns,
+                               int64_t ld) {
+    REFUSE_IF((type != VLY_LT_F32 && type != VLY_LT_BF16) || rows == 0 || columns == 0 ||
+              ld < (int64_t)rows);
     if (make(layout, sizeof **layout) != OK) return NO_MEMORY;
     **layout = (struct vly_lt_layout_data){type, rows, columns, ld};
     return OK;
 }
-int cublasLtMatrixLayoutDestroy(vly_lt_layout layout) { free(layout); return OK; }
+int cublasLtMatrixLayoutDestroy(vly_lt_layout layout) {
+    free(layout);
+    return OK;
+}
 
 int cublasLtMatmulPreferenceCreate(vly_lt_preference *preference) {
     if (make(preference, sizeof **preference) != OK) return NO_MEMORY;
     for (int i = 0; i < 4; i++) (*preference)->align[i] = 256;
     return OK;
 }
-int cublasLtMatmulPreferenceDestroy(vly_lt_preference preference) { free(preference); return OK; }
+int cublasLtMatmulPreferenceDestroy(vly_lt_preference preference) {
+    free(preference);
+    return OK;
+}
 
-int cublasLtMatmulPreferenceSetAttribute(vly_lt_preference p, int name, const void *value, size_t bytes) {
-    REFUSE_IF(name == VLY_LT_WORKSPACE_BYTES ? bytes != 8 : name < VLY_LT_ALIGN_A || name > VLY_LT_ALIGN_D || bytes != 4);
-    memcpy(name == VLY_LT_WORKSPACE_BYTES ? (void *)&p->workspace : (void *)&p->align[name - VLY_LT_ALIGN_A], value, bytes);
+int cublasLtMatmulPreferenceSetAttribute(vly_lt_preference p, int name, const void *value,
+                                         size_t bytes) {
+    REFUSE_IF(name == VLY_LT_WORKSPACE_BYTES
+                  ? bytes != 8
+                  : name < VLY_LT_ALIGN_A || name > VLY_LT_ALIGN_D || bytes != 4);
+    memcpy(name == VLY_LT_WORKSPACE_BYTES ? (void *)&p->workspace
+                                          : (void *)&p->align[name - VLY_LT_ALIGN_A],
+           value, bytes);
     return OK;
 }
 
 /* ---- a problem ---- */
 
-static int problem(vly_lt_desc desc, vly_lt_layout a, vly_lt_layout b, vly_lt_layout c, vly_lt_layout d, job *j) {
-    *j = (job){desc->compute, a->type, d->type, desc->turn_a, desc->turn_b, desc->epilogue, 0, (int64_t)d->rows, (int64_t)d->columns,
-               (int64_t)(desc->turn_a ? a->rows : a->columns), a->ld, b->ld, d->ld, 1, 0, NULL, NULL, NULL, desc->bias, NULL};
-    REFUSE_IF(a->type != b->type || (a->type == VLY_LT_F32 && d->type != VLY_LT_F32) || c->type != d->type);
+static int problem(vly_lt_desc desc, vly_lt_layout a, vly_lt_layout b, vly_lt_layout c,
+                   vly_lt_layout d, job *j) {
+    *j = (job){desc->compute,
+               a->type,
+               d->type,
+               desc->turn_a,
+               desc->turn_b,
+               desc->epilogue,
+               0,
+               (int64_t)d->rows,
+               (int64_t)d->columns,
+               (int64_t)(desc->turn_a ? a->rows : a->columns),
+               a->ld,
+               b->ld,
+               d->ld,
+               1,
+               0,
+               NULL,
+               NULL,
+               NULL,
+               desc->bias,
+               NULL};
+    REFUSE_IF(a->type != b->type || (a->type == VLY_LT_F32 && d->type != VLY_LT_F32) ||
+              c->type != d->type);
     REFUSE_IF(desc->compute == VLY_LT_COMPUTE_TF32 && a->type != VLY_LT_F32);
-    REFUSE_IF((int64_t)(desc->turn_a ? a->columns : a->rows) != j->rows || (int64_t)(desc->turn_b ? b->rows : b->columns) != j->columns);
-    REFUSE_IF((int64_t)(desc->turn_b ? b->columns : b->rows) != j->inner || c->rows != d->rows || c->columns != d->columns || c->ld != d->ld);
+    REFUSE_IF((int64_t)(desc->turn_a ? a->columns : a->rows) != j->rows ||
+              (int64_t)(desc->turn_b ? b->rows : b->columns) != j->columns);
+    REFUSE_IF((int64_t)(desc->turn_b ? b->columns : b->rows) != j->inner || c->rows != d->rows ||
+              c->columns != d->columns || c->ld != d->ld);
     REFUSE_IF(desc->epilogue != VLY_LT_NO_EPILOGUE && !desc->bias);
     return OK;
 }
 
 static memory memory_of(const job *j, const uint32_t *align) {
-    memory m = {0x5eed, j->epilogue, (uint32_t)(j->a_type << 16 | j->d_type), {0}, (int32_t)j->rows, (int32_t)j->columns, (int32_t)j->inner, j->turn_a << 1 | j->turn_b, 0};
+    memory m = {0x5eed,
+                j->epilogue,
+                (uint32_t)(j->a_type << 16 | j->d_type),
+                {0},
+                (int32_t)j->rows,
+                (int32_t)j->columns,
+                (int32_t)j->inner,
+                j->turn_a << 1 | j->turn_b,
+                0};
     if (align) memcpy(m.align, align, sizeof m.align);
     return m;
 }
 
-int cublasLtMatmulAlgoGetHeuristic(vly_lt_handle handle, vly_lt_desc desc, vly_lt_layout a, vly_lt_layout b, vly_lt_layout c, vly_lt_layout d,
-                                   vly_lt_preference preference, int wanted, vly_lt_result *results, int *found) {
+int cublasLtMatmulAlgoGetHeuristic(vly_lt_handle handle, vly_lt_desc desc, vly_lt_layout a,
+                                   vly_lt_layout b, vly_lt_layout c, vly_lt_layout d,
+                                   vly_lt_preference preference, int wanted, vly_lt_result *results,
+                                   int *found) {
     job j;
     REFUSE_IF(!handle || wanted < 1);
     if (problem(desc, a, b, c, d, &j) != OK) return INVALID;
@@ -173,14 +254,16 @@ static void put(int type, void *data, int64_t i, float v) {
 static double sum_of(const job *j, int64_t row, int64_t column) {
     double sum = 0;
     for (int64_t k = 0; k < j->inner; k++)
-        sum += real(j->a_type, j->a, j->turn_a ? row * j->lda + k : k * j->lda + row) * real(j->a_type, j->b, j->turn_b ? k * j->ldb + column : column * j->ldb + k);
+        sum += real(j->a_type, j->a, j->turn_a ? row * j->lda + k : k * j->lda + row) *
+               real(j->a_type, j->b, j->turn_b ? k * j->ldb + column : column * j->ldb + k);
     return sum;
 }
 
 static void bias_gradient(const job *j) {
     for (int64_t column = 0; column < j->columns; column++) {
         double sum = 0;
-        for (int64_t k = 0; k < j->inner; k++) sum += real(j->a_type, j->b, j->turn_b ? k * j->ldb + column : column * j->ldb + k);
+        for (int64_t k = 0; k < j->inner; k++)
+            sum += real(j->a_type, j->b, j->turn_b ? k * j->ldb + column : column * j->ldb + k);
         put(j->d_type, j->bias, column, (float)sum);
     }
 }
@@ -199,7 +282,8 @@ static void run(void *arg) {
     for (int64_t column = 0; column < j->columns; column++)
         for (int64_t row = 0; row < j->rows; row++) {
             const int64_t at = column * j->ldd + row;
-            double v = (double)j->alpha * sum_of(j, row, column) + (j->beta != 0.0f ? (double)j->beta * real(j->d_type, j->d, at) : 0);
+            double v = (double)j->alpha * sum_of(j, row, column) +
+                       (j->beta != 0.0f ? (double)j->beta * real(j->d_type, j->d, at) : 0);
             if (at == 0 && asked_for("FAKE_CUBLASLT_WRONG", j)) v += 1;
             if (bias) v += real(j->d_type, j->bias, row);
             put(j->d_type, j->d, at, (float)(j->epilogue == VLY_LT_RELU_BIAS && v < 0 ? 0 : v));
@@ -207,21 +291,27 @@ static void run(void *arg) {
     if (j->epilogue == VLY_LT_BIAS_GRADIENT) bias_gradient(j);
 }
 
-static bool aligned(const void *p, uint32_t to) { return (uintptr_t)p % to == 0; }
+static bool aligned(const void *p, uint32_t to) {
+    return (uintptr_t)p % to == 0;
+}
 
-int cublasLtMatmul(vly_lt_handle handle, vly_lt_desc desc, const void *alpha, const void *a, vly_lt_layout a_layout, const void *b, vly_lt_layout b_layout,
-                   const void *beta, const void *c, vly_lt_layout c_layout, void *d, vly_lt_layout d_layout, const vly_lt_algo *algo, void *workspace,
-                   size_t workspace_bytes, cudaStream_t stream) {
+int cublasLtMatmul(vly_lt_handle handle, vly_lt_desc desc, const void *alpha, const void *a,
+                   vly_lt_layout a_layout, const void *b, vly_lt_layout b_layout, const void *beta,
+                   const void *c, vly_lt_layout c_layout, void *d, vly_lt_layout d_layout,
+                   const vly_lt_algo *algo, void *workspace, size_t workspace_bytes,
+                   cudaStream_t stream) {
     job j;
     memory m;
-    REFUSE_IF(!handle || !a || !b || !c || !d || c != d || !algo || !workspace || workspace_bytes < WORKSPACE_USED);
+    REFUSE_IF(!handle || !a || !b || !c || !d || c != d || !algo || !workspace ||
+              workspace_bytes < WORKSPACE_USED);
     if (problem(desc, a_layout, b_layout, c_layout, d_layout, &j) != OK) return INVALID;
     memcpy(&m, algo, sizeof m);
     memory want = memory_of(&j, m.align);
     REFUSE_IF(m.which < 0 || m.which >= SUGGESTIONS);
     want.which = j.which = m.which;
     REFUSE_IF(memcmp(&m, &want, sizeof m) != 0);
-    REFUSE_IF(!aligned(a, m.align[0]) || !aligned(b, m.align[1]) || !aligned(d, m.align[2]) || !aligned(d, m.align[3]));
+    REFUSE_IF(!aligned(a, m.align[0]) || !aligned(b, m.align[1]) || !aligned(d, m.align[2]) ||
+              !aligned(d, m.align[3]));
     memcpy(&j.alpha, alpha, sizeof j.alpha);
     memcpy(&j.beta, beta, sizeof j.beta);
     j.a = a, j.b = b, j.d = d, j.workspace = workspace;
@@ -232,6 +322,8 @@ int cublasLtMatmul(vly_lt_handle handle, vly_lt_desc desc, const void *alpha, co
         return NO_MEMORY;
     }
     k->job = j, k->next = __atomic_load_n(&everything, __ATOMIC_ACQUIRE);
-    while (!__atomic_compare_exchange_n(&everything, &k->next, k, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {}
+    while (!__atomic_compare_exchange_n(&everything, &k->next, k, false, __ATOMIC_ACQ_REL,
+                                        __ATOMIC_ACQUIRE)) {
+    }
     return enqueue(stream, run, &k->job) == cudaSuccess ? OK : INVALID;
 }

@@ -1,4 +1,5 @@
-/* NVIDIA's own cuBLASLt has every function that we call, and takes what we describe: needs the library, and no GPU. */
+/* NVIDIA's own cuBLASLt has every function that we call, and takes what we describe: needs the
+ * library, and no GPU. */
 #include "gpu/cublaslt_library.h"
 #include "tests/kit/check.h"
 
@@ -13,7 +14,8 @@ static void descriptions_are_taken(int compute, uint32_t epilogue) {
     CHECK_EQ(lib->MatmulDescSetAttribute(desc, VLY_LT_TRANSB, &turned, sizeof turned), 0);
     CHECK_EQ(lib->MatmulDescSetAttribute(desc, VLY_LT_EPILOGUE, &epilogue, sizeof epilogue), 0);
     CHECK_EQ(lib->MatmulDescSetAttribute(desc, VLY_LT_BIAS_POINTER, &bias, sizeof bias), 0);
-    CHECK(lib->MatmulDescSetAttribute(desc, VLY_LT_EPILOGUE, &epilogue, 1) != 0); /* the sizes are looked at */
+    CHECK(lib->MatmulDescSetAttribute(desc, VLY_LT_EPILOGUE, &epilogue, 1) != 0); /* the sizes are
+                                                                                     looked at */
     CHECK_EQ(lib->MatmulDescDestroy(desc), 0);
 }
 
@@ -28,13 +30,17 @@ static void preferences_are_taken(void) {
     const uint64_t workspace = (uint64_t)32 << 20;
     const uint32_t least = 4;
     CHECK_EQ(lib->MatmulPreferenceCreate(&preference), 0);
-    CHECK_EQ(lib->MatmulPreferenceSetAttribute(preference, VLY_LT_WORKSPACE_BYTES, &workspace, sizeof workspace), 0);
-    for (int name = VLY_LT_ALIGN_A; name <= VLY_LT_ALIGN_D; name++) CHECK_EQ(lib->MatmulPreferenceSetAttribute(preference, name, &least, sizeof least), 0);
+    CHECK_EQ(lib->MatmulPreferenceSetAttribute(preference, VLY_LT_WORKSPACE_BYTES, &workspace,
+                                               sizeof workspace),
+             0);
+    for (int name = VLY_LT_ALIGN_A; name <= VLY_LT_ALIGN_D; name++)
+        CHECK_EQ(lib->MatmulPreferenceSetAttribute(preference, name, &least, sizeof least), 0);
     CHECK_EQ(lib->MatmulPreferenceDestroy(preference), 0);
 }
 
 int main(void) {
-    static const uint32_t epilogues[] = {VLY_LT_NO_EPILOGUE, VLY_LT_BIAS, VLY_LT_RELU_BIAS, VLY_LT_BIAS_GRADIENT};
+    static const uint32_t epilogues[] = {VLY_LT_NO_EPILOGUE, VLY_LT_BIAS, VLY_LT_RELU_BIAS,
+                                         VLY_LT_BIAS_GRADIENT};
     lib = vly_cublaslt_library_open();
     if (!lib->handle) {
         CHECK(!strstr(lib->path, "too old"));

@@ -1,48 +1,80 @@
-/* cuDNN accepts the graphs of every convolution this project has, in every pass and precision, on the cards it is meant
- * for: planned from descriptions of those cards, so that no GPU is needed. Skips where the library is not installed. */
+/* cuDNN accepts the graphs of every convolution this project has, in every pass and precision, on
+ * the cards it is meant for: planned from descriptions of those cards, so that no GPU is needed.
+ * Skips where the library is not installed. */
 #include "gpu/engine_cudnn.h"
 #include "tests/kit/check.h"
 
-static const struct { const char *name; int version, processors, l2_mib, opt_in; } cards[] = {
-    {"NVIDIA H200", 900, 132, 60, 232448}, {"NVIDIA A100-SXM4-80GB", 800, 108, 40, 166912}, {"NVIDIA B200", 1000, 148, 126, 232448}};
+static const struct {
+    const char *name;
+    int version, processors, l2_mib, opt_in;
+} cards[] = {{"NVIDIA H200", 900, 132, 60, 232448},
+             {"NVIDIA A100-SXM4-80GB", 800, 108, 40, 166912},
+             {"NVIDIA B200", 1000, 148, 126, 232448}};
 
 static const char *description(int card) {
     static char text[2048];
     snprintf(text, sizeof text,
-             "{\"cudaDeviceId\":0,\"deviceName\":\"%s\",\"deviceVer\":%d,\"driverVer\":13000,\"isTccDriver\":0,\"l2CacheSize\":%d,\"maxCtasPerSM\":32,"
-             "\"maxRegistersPerSM\":65536,\"maxSharedMemoryPerBlock\":49152,\"maxSharedMemoryPerBlockOptin\":%d,\"maxThreadsPerBlock\":1024,"
-             "\"maxThreadsPerSM\":2048,\"memClockRateKHz\":3201000,\"multiProcessorCount\":%d,\"pciDeviceId\":0,\"regsPerBlock\":65536,"
-             "\"reservedSharedMemoryPerBlock\":1024,\"smClockRateKHz\":1980000,\"supportCoopLaunch\":1,\"totalGlobalMem\":150000000000,\"warpSize\":32,"
+             "{\"cudaDeviceId\":0,\"deviceName\":\"%s\",\"deviceVer\":%d,\"driverVer\":13000,"
+             "\"isTccDriver\":0,\"l2CacheSize\":%d,\"maxCtasPerSM\":32,"
+             "\"maxRegistersPerSM\":65536,\"maxSharedMemoryPerBlock\":49152,"
+             "\"maxSharedMemoryPerBlockOptin\":%d,\"maxThreadsPerBlock\":1024,"
+             "\"maxThreadsPerSM\":2048,\"memClockRateKHz\":3201000,\"multiProcessorCount\":%d,"
+             "\"pciDeviceId\":0,\"regsPerBlock\":65536,"
+             "\"reservedSharedMemoryPerBlock\":1024,\"smClockRateKHz\":1980000,"
+             "\"supportCoopLaunch\":1,\"totalGlobalMem\":150000000000,\"warpSize\":32,"
              "\"maxBlockSize\":[1024,1024,64],\"maxGridSize\":[2147483647,65535,65535]}",
-             cards[card].name, cards[card].version, cards[card].l2_mib << 20, cards[card].opt_in, cards[card].processors);
+             cards[card].name, cards[card].version, cards[card].l2_mib << 20, cards[card].opt_in,
+             cards[card].processors);
     return text;
 }
 
-typedef struct { const char *name; int h, c, o, k, s, pad; } shape;
-static const shape shapes[] = {{"nature conv1", 84, 4, 32, 8, 4, 0},  {"nature conv2", 20, 32, 64, 4, 2, 0}, {"nature conv3", 9, 64, 64, 3, 1, 0},
-                               {"minatar conv", 10, 4, 16, 3, 1, 0},   {"impala conv1", 84, 4, 16, 3, 1, 1},   {"impala conv2", 42, 16, 32, 3, 1, 1},
-                               {"impala conv3", 21, 32, 32, 3, 1, 1},  {"impala conv4", 11, 32, 32, 3, 1, 1}};
+typedef struct {
+    const char *name;
+    int h, c, o, k, s, pad;
+} shape;
+static const shape shapes[] = {
+    {"nature conv1", 84, 4, 32, 8, 4, 0},  {"nature conv2", 20, 32, 64, 4, 2, 0},
+    {"nature conv3", 9, 64, 64, 3, 1, 0},  {"minatar conv", 10, 4, 16, 3, 1, 0},
+    {"impala conv1", 84, 4, 16, 3, 1, 1},  {"impala conv2", 42, 16, 32, 3, 1, 1},
+    {"impala conv3", 21, 32, 32, 3, 1, 1}, {"impala conv4", 11, 32, 32, 3, 1, 1}};
 
 static int planned, refused;
 static bool quiet;
 
 static void plan_one(const shape *s, int card, int n, vly_math math, vly_pass pass) {
     const vly_dtype type = math == VLY_MATH_BF16 ? VLY_BF16 : VLY_F32;
-    const vly_layer_desc d = {.kind = VLY_CONV, .act = VLY_ACT_RELU, .batch_max = n, .in_h = s->h, .in_w = s->h, .in_c = s->c, .out_c = s->o, .kernel = s->k,
-                              .stride = s->s, .pad = s->pad, .x_type = type, .y_type = type, .x_scale = 1};
+    const vly_layer_desc d = {.kind = VLY_CONV,
+                              .act = VLY_ACT_RELU,
+                              .batch_max = n,
+                              .in_h = s->h,
+                              .in_w = s->h,
+                              .in_c = s->c,
+                              .out_c = s->o,
+                              .kernel = s->k,
+                              .stride = s->s,
+                              .pad = s->pad,
+                              .x_type = type,
+                              .y_type = type,
+                              .x_scale = 1};
     const vly_conv c = vly_conv_of(&d, math);
-    static const char *const maths[] = {"fp32", "tf32", "bf16"}, *const passes[] = {"forward", "dx", "dw"};
+    static const char *const maths[] = {"fp32", "tf32", "bf16"}, *const passes[] = {"forward", "dx",
+                                                                                    "dw"};
     vly_cudnn_plan *plan;
-    const vly_status status = vly_cudnn_plan_create(&plan, &c, n, pass, 0, (size_t)256 << 20, 0, description(card));
-    if (status == VLY_OK) planned++;
-    else refused++;
+    const vly_status status = vly_cudnn_plan_create(&plan, &c, n, pass, 0, (size_t)256 << 20, 0,
+                                                    description(card));
+    if (status == VLY_OK)
+        planned++;
+    else
+        refused++;
     if (quiet && status == VLY_OK) {
         vly_cudnn_plan_destroy(plan);
         return;
     }
     printf("%-22s %-13s n %5d %s %-7s: ", cards[card].name, s->name, n, maths[math], passes[pass]);
-    if (status == VLY_OK) printf("engine %lld\n", (long long)vly_cudnn_plan_engine(plan));
-    else printf("%s\n", vly_error_text());
+    if (status == VLY_OK)
+        printf("engine %lld\n", (long long)vly_cudnn_plan_engine(plan));
+    else
+        printf("%s\n", vly_error_text());
     vly_cudnn_plan_destroy(plan);
 }
 
@@ -52,7 +84,8 @@ int main(int argc, char **argv) {
     for (int card = 0; card < (int)(sizeof cards / sizeof *cards); card++)
         for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
             for (vly_math math = VLY_MATH_FP32; math <= VLY_MATH_BF16; math++)
-                for (vly_pass pass = VLY_PASS_FORWARD; pass < VLY_PASSES; pass++) plan_one(&shapes[s], card, 256, math, pass);
+                for (vly_pass pass = VLY_PASS_FORWARD; pass < VLY_PASSES; pass++)
+                    plan_one(&shapes[s], card, 256, math, pass);
     printf("%d planned, %d refused\n", planned, refused);
     CHECK_EQ(refused, 0);
     return TEST_PASS;

@@ -1,10 +1,12 @@
-/* fake_nccl.c -- libnccl's interface for tests on a machine without a GPU: the ranks are processes of one machine, "device"
- * memory is the shim's, arrays are summed through a file in shared memory, always in the order of ranks.
+/* fake_nccl.c -- libnccl's interface for tests on a machine without a GPU: the ranks are processes
+ * of one machine, "device" memory is the shim's, arrays are summed through a file in shared memory,
+ * always in the order of ranks.
  *
- * As strict as the real one where it matters here: set-up with a non-blocking communicator returns ncclInProgress and ends
- * in the background; collectives are enqueued on the stream; a peer that never comes is waited for until CommAbort; a communicator
- * does not end, not by CommAbort either, before every graph that captured one of its collectives is destroyed.
- * FAKE_NCCL_FAULT=RANK:N makes that rank's communicator report an error after N collectives.
+ * As strict as the real one where it matters here: set-up with a non-blocking communicator returns
+ * ncclInProgress and ends in the background; collectives are enqueued on the stream; a peer that
+ * never comes is waited for until CommAbort; a communicator does not end, not by CommAbort either,
+ * before every graph that captured one of its collectives is destroyed. FAKE_NCCL_FAULT=RANK:N
+ * makes that rank's communicator report an error after N collectives.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -30,7 +32,14 @@ VLY_NCCL_FUNCTIONS(XX)
 const char *ncclGetErrorString(int result);
 const char *ncclGetLastError(vly_nccl_comm comm);
 
-enum { OK = VLY_NCCL_SUCCESS, SYSTEM_ERROR = 2, INVALID = 4, REMOTE_ERROR = 6, PIECE = 1 << 20, RANKS = 64 };
+enum {
+    OK = VLY_NCCL_SUCCESS,
+    SYSTEM_ERROR = 2,
+    INVALID = 4,
+    REMOTE_ERROR = 6,
+    PIECE = 1 << 20,
+    RANKS = 64
+};
 
 typedef struct {
     atomic_int joined, left;
@@ -49,19 +58,26 @@ struct vly_nccl_communicator {
     atomic_int graphs, ending; /* that captured a collective; CommFinalize was called */
 };
 
-/* Work that was enqueued or captured may name communicators and jobs for as long as the process lives: so long they stay. */
-typedef struct kept { struct kept *next; _Alignas(16) char memory[]; } kept;
+/* Work that was enqueued or captured may name communicators and jobs for as long as the process
+ * lives: so long they stay. */
+typedef struct kept {
+    struct kept *next;
+    _Alignas(16) char memory[];
+} kept;
 static _Atomic(kept *) everything;
 
 static void *keep(size_t bytes) {
     kept *k = calloc(1, sizeof *k + bytes);
     if (!k) return NULL;
     k->next = atomic_load(&everything);
-    while (!atomic_compare_exchange_weak(&everything, &k->next, k)) {}
+    while (!atomic_compare_exchange_weak(&everything, &k->next, k)) {
+    }
     return k->memory;
 }
 
-static void nap(void) { nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL); }
+static void nap(void) {
+    nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+}
 
 /* False: aborted. */
 static bool barrier(vly_nccl_comm c) {
@@ -80,13 +96,16 @@ static bool barrier(vly_nccl_comm c) {
 
 /* ---- communicators ---- */
 
-int ncclGetVersion(int *version) { return *version = 22809, OK; }
+int ncclGetVersion(int *version) {
+    return *version = 22809, OK;
+}
 
 int ncclGetUniqueId(vly_nccl_id *id) {
     unsigned long long key[2];
     memset(id, 0, sizeof *id);
     if (getrandom(key, sizeof key, 0) != sizeof key) return SYSTEM_ERROR;
-    snprintf(id->bytes, sizeof id->bytes, "/dev/shm/volley-fake-nccl-%016llx%016llx", key[0], key[1]);
+    snprintf(id->bytes, sizeof id->bytes, "/dev/shm/volley-fake-nccl-%016llx%016llx", key[0],
+             key[1]);
     return OK;
 }
 
@@ -109,8 +128,11 @@ static void *join(void *arg) {
     return NULL;
 }
 
-int ncclCommInitRankConfig(vly_nccl_comm *out, int ranks, vly_nccl_id id, int rank, vly_nccl_config *config) {
-    if (ranks < 1 || ranks > RANKS || rank < 0 || rank >= ranks || !config || config->magic != VLY_NCCL_MAGIC) return INVALID;
+int ncclCommInitRankConfig(vly_nccl_comm *out, int ranks, vly_nccl_id id, int rank,
+                           vly_nccl_config *config) {
+    if (ranks < 1 || ranks > RANKS || rank < 0 || rank >= ranks || !config ||
+        config->magic != VLY_NCCL_MAGIC)
+        return INVALID;
     vly_nccl_comm c = keep(sizeof *c);
     if (!c) return SYSTEM_ERROR;
     c->rank = rank, c->ranks = ranks;
@@ -123,7 +145,8 @@ int ncclCommInitRankConfig(vly_nccl_comm *out, int ranks, vly_nccl_id id, int ra
 }
 
 int ncclCommGetAsyncError(vly_nccl_comm c, int *error) {
-    *error = atomic_load(&c->ending) && atomic_load(&c->graphs) > 0 ? VLY_NCCL_IN_PROGRESS : atomic_load(&c->state);
+    *error = atomic_load(&c->ending) && atomic_load(&c->graphs) > 0 ? VLY_NCCL_IN_PROGRESS
+                                                                    : atomic_load(&c->state);
     return OK;
 }
 
@@ -152,12 +175,20 @@ int ncclCommAbort(vly_nccl_comm c) {
 }
 
 const char *ncclGetErrorString(int result) {
-    static const char *const words[] = {"no error", "unhandled cuda error", "unhandled system error", "internal error", "invalid argument",
-                                        "invalid usage", "remote process exited or there was a network error", "NCCL operation in progress"};
+    static const char *const words[] = {"no error",
+                                        "unhandled cuda error",
+                                        "unhandled system error",
+                                        "internal error",
+                                        "invalid argument",
+                                        "invalid usage",
+                                        "remote process exited or there was a network error",
+                                        "NCCL operation in progress"};
     return result >= 0 && result < 8 ? words[result] : "unknown";
 }
 
-const char *ncclGetLastError(vly_nccl_comm c) { return c && atomic_load(&c->state) == REMOTE_ERROR ? "a fault that the test asked for" : ""; }
+const char *ncclGetLastError(vly_nccl_comm c) {
+    return c && atomic_load(&c->state) == REMOTE_ERROR ? "a fault that the test asked for" : "";
+}
 
 /* ---- collectives ---- */
 
@@ -187,21 +218,27 @@ static void average(const job *j, char *to, size_t n) {
         float sum = 0;
         for (int r = 0; r < j->c->ranks; r++) {
             const char *piece = j->c->m->piece[r];
-            sum += j->type == VLY_NCCL_FLOAT ? ((const float *)(const void *)piece)[i] : widen(((const uint16_t *)(const void *)piece)[i]);
+            sum += j->type == VLY_NCCL_FLOAT ? ((const float *)(const void *)piece)[i]
+                                             : widen(((const uint16_t *)(const void *)piece)[i]);
         }
         sum /= (float)j->c->ranks;
-        if (j->type == VLY_NCCL_FLOAT) ((float *)(void *)to)[i] = sum;
-        else ((uint16_t *)(void *)to)[i] = narrow(sum);
+        if (j->type == VLY_NCCL_FLOAT)
+            ((float *)(void *)to)[i] = sum;
+        else
+            ((uint16_t *)(void *)to)[i] = narrow(sum);
     }
 }
 
-static size_t width(int type) { return type == VLY_NCCL_FLOAT ? 4 : type == VLY_NCCL_BFLOAT16 ? 2 : 1; }
+static size_t width(int type) {
+    return type == VLY_NCCL_FLOAT ? 4 : type == VLY_NCCL_BFLOAT16 ? 2 : 1;
+}
 
 static void fault(vly_nccl_comm c) {
     int rank, after;
     const char *asked = getenv("FAKE_NCCL_FAULT");
     const int done = atomic_fetch_add(&c->collectives, 1);
-    if (asked && sscanf(asked, "%d:%d", &rank, &after) == 2 && rank == c->rank && done >= after) atomic_store(&c->state, REMOTE_ERROR);
+    if (asked && sscanf(asked, "%d:%d", &rank, &after) == 2 && rank == c->rank && done >= after)
+        atomic_store(&c->state, REMOTE_ERROR);
 }
 
 static void run(void *arg) {
@@ -209,17 +246,22 @@ static void run(void *arg) {
     vly_nccl_comm c = j->c;
     const size_t size = width(j->type), step = PIECE / size;
     fault(c);
-    for (size_t at = 0; at < j->count && !atomic_load(&c->abort) && atomic_load(&c->state) == OK; at += step) {
+    for (size_t at = 0; at < j->count && !atomic_load(&c->abort) && atomic_load(&c->state) == OK;
+         at += step) {
         const size_t n = j->count - at < step ? j->count - at : step;
         memcpy(c->m->piece[c->rank], j->from + at * size, n * size);
         if (!barrier(c)) return;
-        if (j->root >= 0) memcpy(j->to + at * size, c->m->piece[j->root], n * size);
-        else average(j, j->to + at * size, n);
+        if (j->root >= 0)
+            memcpy(j->to + at * size, c->m->piece[j->root], n * size);
+        else
+            average(j, j->to + at * size, n);
         if (!barrier(c)) return;
     }
 }
 
-static void release(void *c) { atomic_fetch_sub(&((vly_nccl_comm)c)->graphs, 1); }
+static void release(void *c) {
+    atomic_fetch_sub(&((vly_nccl_comm)c)->graphs, 1);
+}
 
 static int enqueue(const job *what, cudaStream_t stream) {
     static shim_enqueue_fn shim;
@@ -234,12 +276,15 @@ static int enqueue(const job *what, cudaStream_t stream) {
     return shim(stream, run, j) == cudaSuccess ? OK : SYSTEM_ERROR;
 }
 
-int ncclAllReduce(const void *from, void *to, size_t count, int type, int op, vly_nccl_comm c, cudaStream_t stream) {
-    if (op != VLY_NCCL_AVERAGE || (type != VLY_NCCL_FLOAT && type != VLY_NCCL_BFLOAT16)) return INVALID;
+int ncclAllReduce(const void *from, void *to, size_t count, int type, int op, vly_nccl_comm c,
+                  cudaStream_t stream) {
+    if (op != VLY_NCCL_AVERAGE || (type != VLY_NCCL_FLOAT && type != VLY_NCCL_BFLOAT16))
+        return INVALID;
     return enqueue(&(job){c, from, to, count, type, -1}, stream);
 }
 
-int ncclBroadcast(const void *from, void *to, size_t count, int type, int root, vly_nccl_comm c, cudaStream_t stream) {
+int ncclBroadcast(const void *from, void *to, size_t count, int type, int root, vly_nccl_comm c,
+                  cudaStream_t stream) {
     if (root < 0 || root >= c->ranks || type != VLY_NCCL_CHAR) return INVALID;
     return enqueue(&(job){c, from, to, count, type, root}, stream);
 }

@@ -1,5 +1,5 @@
-/* `volley train --device cuda:0,1` as users start it, on the shim's devices: trains, survives nothing silently, and goes on
- * from its checkpoint with another number of devices. */
+/* `volley train --device cuda:0,1` as users start it, on the shim's devices: trains, survives
+ * nothing silently, and goes on from its checkpoint with another number of devices. */
 #include "tests/kit/runs.h"
 #include <fcntl.h>
 #include <glob.h>
@@ -8,7 +8,9 @@
 
 static json_t *result; /* of the last run */
 
-static pid_t start(const char *args) { return runs_start("out", "%s", args); }
+static pid_t start(const char *args) {
+    return runs_start("out", "%s", args);
+}
 
 static int finish(pid_t child) {
     int code;
@@ -46,9 +48,13 @@ static double run(const char *args, const char *key) {
 #define SMALL "--run.envs 8 --run.precision fp32 --ppo.rollout 16 --ppo.epochs 1"
 
 static void several_ranks_share_the_steps(void) {
-    CHECK(run("train cartpole --seed 3 --steps 600 --device cuda:0,1 --dist.compare_every 1 --out two " SMALL, "steps") >= 600);
+    CHECK(run("train cartpole --seed 3 --steps 600 --device cuda:0,1 --dist.compare_every 1 --out "
+              "two " SMALL,
+              "steps") >= 600);
     CHECK(number("updates") <= 4); /* of 2 x 8 x 16 rows; alone it would be five or more */
-    CHECK(run("train minatar/breakout --algo a2c --seed 3 --steps 20 --net.hidden 16 --device cuda:1,0 --dist.reduce bf16 --run.envs 2 --out conv", "steps") >= 20);
+    CHECK(run("train minatar/breakout --algo a2c --seed 3 --steps 20 --net.hidden 16 --device "
+              "cuda:1,0 --dist.reduce bf16 --run.envs 2 --out conv",
+              "steps") >= 20);
 }
 
 static void wait_for_checkpoint(const char *run_name) {
@@ -74,7 +80,8 @@ static pid_t child_of(pid_t parent) {
 }
 
 static void a_killed_rank_is_named_and_resume_goes_on_with_more_or_fewer(void) {
-    const pid_t parent = start("train cartpole --seed 4 --steps 10M --device cuda:0,1 --checkpoint.every_s 0.3 --out killed " SMALL);
+    const pid_t parent = start("train cartpole --seed 4 --steps 10M --device cuda:0,1 "
+                               "--checkpoint.every_s 0.3 --out killed " SMALL);
     wait_for_checkpoint("killed");
     const double at = vly_now_s();
     CHECK_EQ(kill(child_of(parent), SIGKILL), 0);
@@ -83,7 +90,8 @@ static void a_killed_rank_is_named_and_resume_goes_on_with_more_or_fewer(void) {
     must_say("rank 1 is gone");
     must_say("resume");
     char args[200];
-    const double before = run("resume killed --steps 1 --device cuda:0", "steps"); /* nothing left to do: says where it is */
+    const double before = run("resume killed --steps 1 --device cuda:0",
+                              "steps"); /* nothing left to do: says where it is */
     CHECK(before > 0);
     snprintf(args, sizeof args, "resume killed --steps %.0f --device cuda:0,1,2", before + 500);
     const double three = run(args, "steps");
@@ -108,7 +116,8 @@ static void what_cannot_be_is_refused(void) {
 }
 
 int main(void) {
-    if (access(VLY_TEST_PROGRAM, X_OK) != 0 || access(VLY_TEST_SHIM_PLUGIN, R_OK) != 0) SKIP("no build tree: %s is not here", VLY_TEST_SHIM_PLUGIN);
+    if (access(VLY_TEST_PROGRAM, X_OK) != 0 || access(VLY_TEST_SHIM_PLUGIN, R_OK) != 0)
+        SKIP("no build tree: %s is not here", VLY_TEST_SHIM_PLUGIN);
     CHECK(mkdtemp(runs_folder) != NULL);
     setenv("VLY_CUDA_PLUGIN", VLY_TEST_SHIM_PLUGIN, 1);
     setenv("VLY_NCCL_LIBRARY", VLY_TEST_FAKE_NCCL, 1);

@@ -1,5 +1,5 @@
-/* The shim catches what it says it catches: each kernel here is wrong in one way, or right in a way that needs the
- * shim's promise. */
+/* The shim catches what it says it catches: each kernel here is wrong in one way, or right in a way
+ * that needs the shim's promise. */
 #include "kernels/mma.h"
 #include "kernels/reduce.h"
 #include "kernels/scan.h"
@@ -12,7 +12,8 @@ static __global__ void half_a_barrier(float *) {
 }
 
 static __global__ void two_barriers(float *) {
-    if (threadIdx.x % 2) __syncthreads();
+    if (threadIdx.x % 2)
+        __syncthreads();
     else
         __syncthreads();
 }
@@ -54,7 +55,8 @@ static __global__ void sums(float *out, int n) {
     if (threadIdx.x == 0) out[blockIdx.x] = sum;
 }
 
-static __global__ void counts_down(float *out) { /* every thread hands its number to the next, in a ring */
+static __global__ void counts_down(float *out) { /* every thread hands its number to the next, in a
+                                                    ring */
     VLY_SHARED(float, tile, [BLOCK]);
     float v = (float)threadIdx.x;
     for (int round = 0; round < (int)BLOCK; round++) {
@@ -70,11 +72,13 @@ static __global__ void adds(int *out, int v) {
     if (threadIdx.x == 0) *out += v;
 }
 
-static __global__ void multiplies_bf16(float *d, const vly_bf16 *a, const vly_bf16 *b) { /* 16 x 16 by 16 x 8 */
+static __global__ void multiplies_bf16(float *d, const vly_bf16 *a,
+                                       const vly_bf16 *b) { /* 16 x 16 by 16 x 8 */
     VLY_SHARED(vly_bf16, as, [16][24]);
     VLY_SHARED(vly_bf16, bs, [16][24]); /* rows n, k along a row; the upper 8 rows are not used */
     const int l = (int)threadIdx.x;
-    for (int e = l; e < 256; e += 32) as[e / 16][e % 16] = a[e], bs[e / 16][e % 16] = e / 16 < 8 ? b[e] : 0;
+    for (int e = l; e < 256; e += 32)
+        as[e / 16][e % 16] = a[e], bs[e / 16][e % 16] = e / 16 < 8 ? b[e] : 0;
     __syncthreads();
     uint32_t fa[4], fb[4];
     float sum[4] = {0, 0, 0, 0};
@@ -82,7 +86,8 @@ static __global__ void multiplies_bf16(float *d, const vly_bf16 *a, const vly_bf
     vly_ldmatrix4(fb, &bs[(l & 7) + (l >> 4) * 8][(l >> 3 & 1) * 8], false);
     vly_mma_bf16(sum, fa, fb);
     const int g = l / 4, t = l % 4;
-    d[g * 8 + 2 * t] = sum[0], d[g * 8 + 2 * t + 1] = sum[1], d[(g + 8) * 8 + 2 * t] = sum[2], d[(g + 8) * 8 + 2 * t + 1] = sum[3];
+    d[g * 8 + 2 * t] = sum[0], d[g * 8 + 2 * t + 1] = sum[1], d[(g + 8) * 8 + 2 * t] = sum[2],
+                  d[(g + 8) * 8 + 2 * t + 1] = sum[3];
 }
 
 static cudaStream_t stream;
@@ -93,7 +98,9 @@ static vly_status ran(void) {
     return VLY_OK;
 }
 
-template <class... Args> static vly_status run(const char *, void (*kernel)(Args...), unsigned blocks, unsigned threads, Args... args) {
+template <class... Args>
+static vly_status run(const char *, void (*kernel)(Args...), unsigned blocks, unsigned threads,
+                      Args... args) {
     VLY_LAUNCH(kernel, blocks, threads, 0, stream, args...);
     return ran();
 }
@@ -130,11 +137,17 @@ static void writes_out_of_bounds_are_faults(void) {
     CHECK(!vly_shim_check_guards());
     vly_shim_clear();
     memory[4 * BLOCK] = 0;
-    ((unsigned char *)memory)[4 * BLOCK * sizeof(float)] = 0xb5, ((unsigned char *)memory)[4 * BLOCK * sizeof(float) + 1] = 0xb5;
-    ((unsigned char *)memory)[4 * BLOCK * sizeof(float) + 2] = 0xb5, ((unsigned char *)memory)[4 * BLOCK * sizeof(float) + 3] = 0xb5;
+    ((unsigned char *)memory)[4 * BLOCK * sizeof(float)] = 0xb5,
+                                          ((unsigned char *)memory)[4 * BLOCK * sizeof(float) + 1] =
+                                              0xb5;
+    ((unsigned char *)memory)[4 * BLOCK * sizeof(float) +
+                              2] = 0xb5,
+                              ((unsigned char *)memory)[4 * BLOCK * sizeof(float) + 3] = 0xb5;
     CHECK(vly_shim_check_guards());
 #endif
-    CHECK_EQ(cudaMemcpyAsync(memory, memory, sizeof(float) * (4 * BLOCK + 1), cudaMemcpyDeviceToDevice, stream), cudaErrorInvalidValue);
+    CHECK_EQ(cudaMemcpyAsync(memory, memory, sizeof(float) * (4 * BLOCK + 1),
+                             cudaMemcpyDeviceToDevice, stream),
+             cudaErrorInvalidValue);
     cudaGetLastError();
 }
 
@@ -159,12 +172,14 @@ static void fragments_multiply(void) {
     CHECK_EQ(cudaMalloc((void **)&a, 256 * 2), cudaSuccess);
     CHECK_EQ(cudaMalloc((void **)&b, 128 * 2), cudaSuccess);
     for (int i = 0; i < 256; i++) a[i] = vly_to_bf16((float)((i * 37) % 17 - 8));
-    for (int i = 0; i < 128; i++) b[i] = vly_to_bf16((float)((i * 29) % 13 - 6)); /* (8, 16): b[n][k] */
+    for (int i = 0; i < 128; i++)
+        b[i] = vly_to_bf16((float)((i * 29) % 13 - 6)); /* (8, 16): b[n][k] */
     CHECK_OK(run("", multiplies_bf16, 1, 32, memory, (const vly_bf16 *)a, (const vly_bf16 *)b));
     for (int m = 0; m < 16; m++)
         for (int n = 0; n < 8; n++) {
             float want = 0;
-            for (int k = 0; k < 16; k++) want += vly_from_bf16(a[m * 16 + k]) * vly_from_bf16(b[n * 16 + k]);
+            for (int k = 0; k < 16; k++)
+                want += vly_from_bf16(a[m * 16 + k]) * vly_from_bf16(b[n * 16 + k]);
             CHECK_EQ(memory[m * 8 + n], want);
         }
     cudaFree(a);
@@ -179,14 +194,17 @@ static void streams_are_lazy_and_events_order_them(void) {
     CHECK_EQ(cudaEventCreateWithFlags(&event, 0), cudaSuccess);
     CHECK_EQ(cudaMalloc((void **)&value, sizeof *value), cudaSuccess);
     int host = 7, seen = 0;
-    CHECK_EQ(cudaMemcpyAsync(value, &host, sizeof host, cudaMemcpyHostToDevice, other), cudaSuccess);
+    CHECK_EQ(cudaMemcpyAsync(value, &host, sizeof host, cudaMemcpyHostToDevice, other),
+             cudaSuccess);
     host = 9; /* too early: the copy has not happened */
     CHECK_EQ(cudaEventRecord(event, other), cudaSuccess);
-    CHECK_EQ(cudaMemcpyAsync(&seen, value, sizeof seen, cudaMemcpyDeviceToHost, stream), cudaSuccess); /* no wait: sees nothing of it */
+    CHECK_EQ(cudaMemcpyAsync(&seen, value, sizeof seen, cudaMemcpyDeviceToHost, stream),
+             cudaSuccess); /* no wait: sees nothing of it */
     CHECK_OK(ran());
     CHECK(seen != 7 && seen != 9);
     CHECK_EQ(cudaStreamWaitEvent(stream, event, 0), cudaSuccess);
-    CHECK_EQ(cudaMemcpyAsync(&seen, value, sizeof seen, cudaMemcpyDeviceToHost, stream), cudaSuccess);
+    CHECK_EQ(cudaMemcpyAsync(&seen, value, sizeof seen, cudaMemcpyDeviceToHost, stream),
+             cudaSuccess);
     CHECK_OK(ran());
     CHECK_EQ(seen, 9);
     cudaStreamDestroy(other);
