@@ -21,7 +21,7 @@
  */
 #ifndef VLY_GPU_NCCL_H
 #define VLY_GPU_NCCL_H
-#include "common/learn/algo.h"
+#include "common/sync/sync.h"
 #include "common/sync/nccl_open.h"
 #include "gpu/compute_cuda.h"
 

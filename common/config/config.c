@@ -237,19 +237,6 @@ static vly_status apply_given(vly_config *config, const vly_assignments *given, 
     return VLY_OK;
 }
 
-static const char *algo_name(int i) {
-    const vly_algo_entry *entry = vly_algo_list(i);
-    return entry ? entry->name : NULL;
-}
-
-static vly_status check_algo(const char *name) {
-    if (vly_algo_find(name)) return VLY_OK;
-    char near[256];
-    vly_nearest(name, algo_name, near, sizeof near);
-    return vly_fail(VLY_EINVAL, "no algorithm '%s'%s%s; `volley ls algos` lists them", name,
-                    *near ? "; nearest: " : "", near);
-}
-
 /* What no single option can know. */
 static vly_status check_together(const vly_config *c) {
     if (c->pool.groups > c->run.envs)
@@ -258,16 +245,6 @@ static vly_status check_together(const vly_config *c) {
     if (c->pool.batch > c->run.envs)
         return vly_fail(VLY_EINVAL, "--pool.batch %d is more than --envs %d", c->pool.batch,
                         c->run.envs);
-    if (!strcmp(c->run.algo, "ppo") &&
-        (int64_t)c->ppo.minibatches > (int64_t)c->run.envs * c->ppo.rollout)
-        return vly_fail(
-            VLY_EINVAL,
-            "--ppo.minibatches %d is more than the %lld steps of --envs %d times --ppo.rollout %d",
-            c->ppo.minibatches, (long long)c->run.envs * c->ppo.rollout, c->run.envs,
-            c->ppo.rollout);
-    if (!strcmp(c->run.algo, "dqn") && c->dqn.batch > c->replay.capacity)
-        return vly_fail(VLY_EINVAL, "--dqn.batch %d is more than --replay.capacity %lld",
-                        c->dqn.batch, (long long)c->replay.capacity);
     const char *device = c->run.device;
     size_t digits = !strncmp(device, "cuda:", 5) ? strspn(device + 5, "0123456789,") : 0;
     if (strcmp(device, "auto") && strcmp(device, "cpu") && strcmp(device, "cuda") &&
@@ -277,8 +254,8 @@ static vly_status check_together(const vly_config *c) {
     return VLY_OK;
 }
 
-vly_status vly_config_resolve(vly_config *config, const vly_assignments *given,
-                              const char *canonical, const char *family) {
+vly_status vly_config_layers(vly_config *config, const vly_assignments *given,
+                             const char *canonical, const char *family) {
     VLY_TRY(vly_config_defaults(config));
     VLY_TRY(apply_given(config, given, "run.algo"));
     VLY_TRY(apply_given(config, given, "run.preset"));
@@ -292,7 +269,6 @@ vly_status vly_config_resolve(vly_config *config, const vly_assignments *given,
         VLY_TRY(named_preset(config, &preset));
     char algo[32];
     snprintf(algo, sizeof algo, "%s", !any_algo ? config->run.algo : preset ? preset->algo : "ppo");
-    VLY_TRY(check_algo(algo));
     if (none) preset = NULL;
 
     VLY_TRY(apply_settings(config, settings_of(algo_settings, algo)));
@@ -313,30 +289,33 @@ static bool is_one_of(const char *text, const char *const *list) {
     return false;
 }
 
-/* Whether the option decides how training goes on; run.steps does where a schedule follows it. */
-static bool decides(const vly_config *c, const vly_option *o) {
-    static const char *const sections_[] = {"net", "optim", "env", "atari", "replay", NULL};
-    static const char *const keys[] = {"run.algo",      "run.seed",    "run.envs", "run.precision",
-                                       "pool.schedule", "pool.groups", NULL};
-    const vly_algo_entry *algo = vly_algo_find(c->run.algo);
-    char key[128];
-    snprintf(key, sizeof key, "%s.%s", o->section, o->key);
-    if (!strcmp(key, "run.steps")) {
-        char anneal[8] = "";
-        snprintf(key, sizeof key, "%s.anneal", algo ? algo->section : "");
-        const vly_option *a = algo ? vly_config_find(key) : NULL;
-        if (a) vly_option_get(c, a, anneal, sizeof anneal);
-        return !strcmp(anneal, "true") || c->replay.prioritized;
+/* Whether one of the algorithm's learning rates falls to 0 over run.steps. */
+static bool anneals(const vly_config *c, const char *const *algo) {
+    char text[8];
+    for (int i = 0; i < OPTIONS; i++) {
+        if (strcmp(options[i].key, "anneal") || !is_one_of(options[i].section, algo)) continue;
+        vly_option_get(c, &options[i], text, sizeof text);
+        if (!strcmp(text, "true")) return true;
     }
-    return is_one_of(o->section, sections_) || is_one_of(key, keys) ||
-           (algo && !strcmp(o->section, algo->section));
+    return false;
 }
 
-uint64_t vly_config_hash(const vly_config *config) {
+/* Whether the option decides how training goes on; run.steps does where a schedule follows it. */
+static bool decides(const vly_config *c, const char *const *algo, const vly_option *o) {
+    static const char *const always[] = {"net", "optim", "env", "atari", "replay", NULL};
+    static const char *const keys[] = {"run.algo",      "run.seed",    "run.envs", "run.precision",
+                                       "pool.schedule", "pool.groups", NULL};
+    char key[128];
+    snprintf(key, sizeof key, "%s.%s", o->section, o->key);
+    if (!strcmp(key, "run.steps")) return anneals(c, algo) || c->replay.prioritized;
+    return is_one_of(o->section, always) || is_one_of(key, keys) || is_one_of(o->section, algo);
+}
+
+uint64_t vly_config_hash(const vly_config *config, const char *const *algo) {
     uint64_t hash = 0;
     char text[VLY_CONFIG_TEXT + 128];
     for (int i = 0; i < OPTIONS; i++) {
-        if (!decides(config, &options[i])) continue;
+        if (!decides(config, algo, &options[i])) continue;
         int n = snprintf(text, sizeof text, "%s.%s=", options[i].section, options[i].key);
         vly_option_get(config, &options[i], text + n, sizeof text - (size_t)n);
         hash = XXH3_64bits_withSeed(text, strlen(text), hash);
@@ -419,12 +398,11 @@ vly_status vly_config_save(const vly_config *config, const char *path) {
     return status;
 }
 
-vly_status vly_config_restore(vly_config *config, const char *path) {
+vly_status vly_config_read(vly_config *config, const char *path) {
     vly_assignments given = {0};
     vly_status status = vly_config_load(path, &given);
     if (status == VLY_OK) status = vly_config_defaults(config);
     if (status == VLY_OK) status = apply_given(config, &given, NULL);
     vly_assignments_free(&given);
-    if (status == VLY_OK) status = check_algo(config->run.algo);
     return status == VLY_OK ? check_together(config) : status;
 }

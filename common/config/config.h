@@ -8,7 +8,7 @@
  * Every option stands once, in common/config/options.def, with type, default, range and help; the
  * members below are generated from it: `ppo.lr` is config.ppo.lr. To add an option, add a line
  * there. What a user gives is layered: defaults, the algorithm's settings and the environment's
- * preset (common/config/presets.def), the file of --config, the command line (vly_config_resolve).
+ * preset (common/config/presets.def), the file of --config, the command line (vly_config_layers).
  * The result is plain data without pointers: copy it, compare it, save it (vly_config_save).
  *
  * Every error is VLY_EINVAL with words that name the option, what was given and what is allowed.
@@ -19,10 +19,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#include "common/learn/algo.h"
 #include "common/base/env.h"
 #include "common/base/names.h"
-#include "common/learn/net.h"
 #include "common/base/status.h"
 #ifdef __cplusplus
 extern "C" {
@@ -126,8 +124,9 @@ const vly_option *vly_config_find(const char *key);
 /* What vly_env_open gets; borrows from config. */
 vly_env_args vly_config_env_args(vly_config *config);
 /* Of the options that decide how training goes on, for the digest of a checkpoint: not of folders,
- * threads, intervals, or options of algorithms that are not used. */
-uint64_t vly_config_hash(const vly_config *config);
+ * threads, intervals. `algo`: the sections that the run's algorithm reads, NULL ends the list;
+ * vly_algo_config_hash knows them. */
+uint64_t vly_config_hash(const vly_config *config, const char *const *algo);
 /* All options as YAML; vly_config_load of it gives the same configuration. */
 void vly_config_print(const vly_config *config, FILE *out);
 /* The reference page: every option with its range, default and help, as Markdown. */
@@ -136,8 +135,9 @@ void vly_config_print_reference(FILE *out);
 void vly_config_print_changes(const vly_config *config, FILE *out);
 /* Writes config.yaml of a run's folder; replaces it atomically. */
 vly_status vly_config_save(const vly_config *config, const char *path);
-/* A saved configuration as it was: no presets are applied again. */
-vly_status vly_config_restore(vly_config *config, const char *path);
+/* A saved configuration as it was: no presets are applied again. A run uses vly_algo_restore, which
+ * checks it for its algorithm. */
+vly_status vly_config_read(vly_config *config, const char *path);
 
 /* ---- layers ---- */
 
@@ -174,9 +174,10 @@ const vly_preset *vly_preset_list(int i); /* NULL past the end */
 /* Defaults, then the algorithm's settings, the preset, and `given` in order. `canonical` is the
  * environment's own name ("cartpole" for CartPole-v1) and `family` "classic", "minatar", "atari" or
  * "plugin". Afterwards run.algo and run.preset are names, never "auto" ("none": no preset matched).
- * Checks too what no single option can. */
-vly_status vly_config_resolve(vly_config *config, const vly_assignments *given,
-                              const char *canonical, const char *family);
+ * Checks too what no single option can, but nothing of the algorithm, whose name may be unknown:
+ * a run uses vly_algo_resolve (common/learn/algo.h). */
+vly_status vly_config_layers(vly_config *config, const vly_assignments *given,
+                             const char *canonical, const char *family);
 
 #ifdef __cplusplus
 }

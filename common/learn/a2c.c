@@ -1,9 +1,8 @@
-/* Advantage actor-critic (Mnih et al. 2016, the synchronous form): one gradient step per rollout.
- */
-#include "common/config/config.h"
+/* Advantage actor-critic: one gradient step per rollout, on this machine (A2C) or by workers around
+ * a parameter server (A3C, Mnih et al. 2016). */
 #include "common/learn/onpolicy.h"
 
-vly_status vly_a2c_create(vly_algo **out, const vly_algo_args *args) {
+static vly_status create_a2c(vly_algo **out, const vly_algo_args *args) {
     const vly_config *c = args->config;
     const vly_onpolicy_options options = {.name = "a2c",
                                           .rollout = c->a2c.rollout,
@@ -20,3 +19,22 @@ vly_status vly_a2c_create(vly_algo **out, const vly_algo_args *args) {
                                           .reward_scale = c->a2c.reward_scale};
     return vly_onpolicy_create(out, args, &options);
 }
+
+const vly_algo_entry vly_algo_a2c = {
+    .name = "a2c",
+    .summary = "advantage actor-critic, synchronous: one update per rollout",
+    .sections = {"a2c"},
+    .schedule = VLY_SCHEDULE_SYNC,
+    .create = create_a2c,
+};
+
+const vly_algo_entry vly_algo_a3c = {
+    .name = "a3c",
+    .summary =
+        "asynchronous advantage actor-critic (Mnih et al. 2016): workers push gradients to a "
+        "parameter server",
+    .sections = {"a2c"},
+    .schedule = VLY_SCHEDULE_SYNC,
+    .traits = {.server = true},
+    .create = create_a2c,
+};

@@ -1,53 +1,80 @@
 #include "common/learn/algo.h"
+#include <stdio.h>
 #include <string.h>
-#include "common/learn/dqn.h"
-#include "common/learn/impala.h"
-#include "common/learn/onpolicy.h"
-#include "common/learn/tabular.h"
 
-static const vly_algo_entry entries[] = {
-    {"ppo", "proximal policy optimisation: clipped updates over several passes", "ppo",
-     VLY_SCHEDULE_SYNC, vly_ppo_create},
-    {"a2c", "advantage actor-critic, synchronous: one update per rollout", "a2c", VLY_SCHEDULE_SYNC,
-     vly_a2c_create},
-    {"impala", "asynchronous actor-critic corrected by V-trace", "impala", VLY_SCHEDULE_ASYNC,
-     vly_impala_create},
-    {"dqn", "deep Q-learning: double, dueling, n-step and prioritized replay as switches", "dqn",
-     VLY_SCHEDULE_SYNC, vly_dqn_create},
-    {"a3c",
-     "asynchronous advantage actor-critic (Mnih et al. 2016): workers push gradients to a "
-     "parameter server",
-     "a2c", VLY_SCHEDULE_SYNC, vly_a2c_create},
-    {"gorila", "DQN with local replay and a parameter server (Nair et al. 2015)", "dqn",
-     VLY_SCHEDULE_SYNC, vly_dqn_create},
-    {"apex",
-     "DQN with many actors and prioritized replay, in memory or in Redis (Horgan et al. 2018)",
-     "apex", VLY_SCHEDULE_SYNC, vly_dqn_create},
-    {"qlearning",
-     "Q-learning on a table (Watkins 1989); distributed by merging, sharding or sharing", "tabular",
-     VLY_SCHEDULE_SYNC, vly_tabular_create_qlearning},
-    {"sarsa", "SARSA on a table (Rummery & Niranjan 1994)", "tabular", VLY_SCHEDULE_SYNC,
-     vly_tabular_create_sarsa},
-    {NULL, NULL, NULL, VLY_SCHEDULE_SYNC, NULL},
-};
-enum { ENTRIES = sizeof entries / sizeof entries[0] - 1 };
+/* Every algorithm, in the order of `volley ls algos`. */
+#define ALGORITHMS(X) \
+    X(ppo)            \
+    X(a2c)            \
+    X(impala)         \
+    X(dqn)            \
+    X(a3c)            \
+    X(gorila)         \
+    X(apex)           \
+    X(qlearning)      \
+    X(sarsa)
+
+#define DECLARE(name) extern const vly_algo_entry vly_algo_##name;
+#define POINT(name) &vly_algo_##name,
+ALGORITHMS(DECLARE)
+static const vly_algo_entry *const entries[] = {ALGORITHMS(POINT)};
+enum { ENTRIES = sizeof entries / sizeof entries[0] };
 
 const vly_algo_entry *vly_algo_list(int i) {
-    return i >= 0 && i < ENTRIES ? &entries[i] : NULL;
+    return i >= 0 && i < ENTRIES ? entries[i] : NULL;
 }
 
 const vly_algo_entry *vly_algo_find(const char *name) {
-    const vly_algo_entry *entry;
-    for (int i = 0; (entry = vly_algo_list(i)) != NULL; i++)
-        if (strcmp(entry->name, name) == 0) return entry;
+    for (int i = 0; i < ENTRIES; i++)
+        if (strcmp(entries[i]->name, name) == 0) return entries[i];
     return NULL;
 }
 
+vly_algo_traits vly_algo_traits_of(const vly_config *config) {
+    const vly_algo_entry *entry = vly_algo_find(config->run.algo);
+    return entry ? entry->traits : (vly_algo_traits){0};
+}
+
+static const char *algo_name(int i) {
+    return i < ENTRIES ? entries[i]->name : NULL;
+}
+
+static vly_status find_or(vly_status missing, const char *name, const vly_algo_entry **out) {
+    char near[256];
+    *out = vly_algo_find(name);
+    if (*out) return VLY_OK;
+    vly_nearest(name, algo_name, near, sizeof near);
+    return vly_fail(missing, "no algorithm '%s'%s%s; `volley ls algos` lists them", name,
+                    *near ? "; nearest: " : "", near);
+}
+
 vly_status vly_algo_create(vly_algo **out, const char *name, const vly_algo_args *args) {
-    const vly_algo_entry *entry = vly_algo_find(name);
-    if (!entry)
-        return vly_fail(VLY_ENOTFOUND, "no algorithm \"%s\"; `volley ls algos` lists them", name);
+    const vly_algo_entry *entry;
+    VLY_TRY(find_or(VLY_ENOTFOUND, name, &entry));
     return entry->create(out, args);
+}
+
+static vly_status check_for_algo(const vly_config *config) {
+    const vly_algo_entry *entry;
+    VLY_TRY(find_or(VLY_EINVAL, config->run.algo, &entry));
+    return entry->check ? entry->check(config) : VLY_OK;
+}
+
+vly_status vly_algo_resolve(vly_config *config, const vly_assignments *given, const char *canonical,
+                            const char *family) {
+    VLY_TRY(vly_config_layers(config, given, canonical, family));
+    return check_for_algo(config);
+}
+
+vly_status vly_algo_restore(vly_config *config, const char *path) {
+    VLY_TRY(vly_config_read(config, path));
+    return check_for_algo(config);
+}
+
+uint64_t vly_algo_config_hash(const vly_config *config) {
+    static const char *const none[] = {NULL};
+    const vly_algo_entry *entry = vly_algo_find(config->run.algo);
+    return vly_config_hash(config, entry ? entry->sections : none);
 }
 
 size_t vly_buffer_bytes(const vly_buffer *buffer) {

@@ -29,13 +29,13 @@
 #ifndef VLY_COMMON_LEARN_ALGO_H
 #define VLY_COMMON_LEARN_ALGO_H
 #include "common/base/compute.h"
+#include "common/config/config.h"
+#include "common/sync/sync.h"
 #ifdef __cplusplus
 extern "C" {
 #endif
 
 typedef struct vly_algo vly_algo;
-typedef struct vly_sync vly_sync;
-struct vly_replay;
 
 typedef enum {
     VLY_SCHEDULE_AUTO,
@@ -43,74 +43,13 @@ typedef enum {
     VLY_SCHEDULE_ASYNC
 } vly_schedule; /* AUTO: the algorithm's own */
 
-/* ---- how several learners stay together; NULL members are skipped ---- */
-
-typedef struct {                              /* of tabular methods */
-    int32_t state, action, next, next_action; /* next_action: -1 unless SARSA */
-    float reward;
-    int32_t terminated;
-} vly_transition;
-
-typedef struct { /* what a rank, or all of them, have done, and why they stop: 0, or the largest
-                    reason */
-    int64_t steps, episodes;
-    int stop;
-} vly_standing;
-
-struct vly_sync {
-    int rank, world;
-    bool capturable; /* its operations may be part of a captured graph (NCCL); MPI and Redis: false
-                      */
-    /* Before the optimizer: grad (n) becomes the mean over the ranks. */
-    vly_status (*reduce)(vly_sync *s, vly_queue *q, vly_real *grad, int64_t n);
-    /* Before `reduce`, which then gets what is left and ends both: these gradients are complete on
-     * q while the backward pass goes on, and their reduction may run beside it. */
-    vly_status (*reduce_early)(vly_sync *s, vly_queue *q, vly_real *grad, int64_t n);
-    /* Instead of the optimizer: grad goes out, p->param is replaced (parameter server). */
-    vly_status (*apply)(vly_sync *s, vly_queue *q, const vly_params *p, const vly_hyper *hyper);
-    /* After the optimizer: parameters are mixed with the neighbours' (gossip, federated averaging).
-     */
-    vly_status (*mix)(vly_sync *s, vly_queue *q, const vly_params *p);
-    /* At the end of an update's enqueuing, never captured: parameters that agree() compares with
-     * the other ranks' once q has passed. */
-    vly_status (*compare)(vly_sync *s, vly_queue *q, const vly_params *p);
-    /* Once an update has passed on its queue: VLY_EPEER and who is gone when what it received was
-     * not whole. */
-    vly_status (*check)(vly_sync *s);
-    /* Everyone gets root's bytes (device memory): initial weights, weights after a resume. */
-    vly_status (*broadcast)(vly_sync *s, vly_queue *q, void *data, size_t bytes, int root);
-    /* After every update: the largest of all ranks' reasons to stop, so that all stop at the same
-     * one, and the sums of what they have done, so that their schedules are the same. */
-    vly_status (*agree)(vly_sync *s, const vly_standing *mine, vly_standing *all);
-    /* Instead of learning (Ape-X's actors): what was acted since the last call goes out, value
-     * (rows of the ring, actions) is what the network thought of it; newer weights may come into
-     * p->param, *fresh says so. */
-    vly_status (*hand_on)(vly_sync *s, vly_queue *q, const struct vly_replay *ring,
-                          const vly_real *value, const vly_params *p, bool *fresh);
-    /* Steps of the whole fleet, for schedules and budgets; NULL: world times one's own. */
-    int64_t (*steps)(vly_sync *s);
-    /* Gradients that the common weights have seen: what a target network is copied by. NULL: one's
-     * own updates. */
-    int64_t (*gradients)(vly_sync *s);
-    /* Unrolls: what was acted goes out instead of being learned from; the learner's newest weights
-     * come in. */
-    vly_status (*send_unroll)(vly_sync *s, const void *unroll, size_t bytes);
-    vly_status (*refresh)(vly_sync *s, vly_queue *q, const vly_params *p, int64_t *version);
-    /* Tabular: this rank's transitions go out, those it has to learn from come back; *theirs is
-     * valid until the next call. */
-    vly_status (*exchange)(vly_sync *s, const vly_transition *mine, int n,
-                           const vly_transition **theirs, int *count);
-    /* Tabular: the table (states x actions) and its visits are mixed with the others'. */
-    vly_status (*merge)(vly_sync *s, int states, int actions, vly_real *table, uint32_t *visits);
-};
-
 /* ---- creation ---- */
 
 typedef struct {
     vly_compute *compute;
-    const vly_env *env; /* obs, actions; borrowed for the algorithm's life */
-    const void *config; /* vly_config (common/config/config.h): hyper-parameters; borrowed */
-    vly_sync *sync;     /* NULL: alone */
+    const vly_env *env;       /* obs, actions; borrowed for the algorithm's life */
+    const vly_config *config; /* resolved (vly_algo_resolve); borrowed */
+    vly_sync *sync;           /* NULL: alone */
     uint64_t seed;
     int actors, groups; /* actors is a multiple of groups */
     vly_queue *queue;   /* for what create itself enqueues */
@@ -227,18 +166,43 @@ struct vly_algo {
     vly_status (*restored)(vly_algo *a, vly_queue *q);
 };
 
+/* ---- the list ---- */
+
+/* What others must know of an algorithm: no name is compared outside its entry. */
+typedef struct {
+    bool tabular; /* a table in host memory and no network: no GPU, no parameter server */
+    bool server;  /* spread over processes it needs a parameter server, whatever dist.update says */
+    bool unrolls; /* the learner can be fed by other processes' unrolls (vly_algo.receive) */
+    bool in_store; /* the replay memory can lie in a store (apex.replay) */
+} vly_algo_traits;
+
+/* Defined in the algorithm's own file as vly_algo_NAME, listed in common/learn/algo.c. */
 typedef struct {
     const char *name, *summary;
-    const char *section; /* of its options: "ppo" */
+    const char *sections[4]; /* of options.def: its own, then others that it reads beside net, optim
+                                and replay; NULL ends the list */
     vly_schedule schedule;
+    vly_algo_traits traits;
+    vly_status (*check)(const vly_config *config); /* what no single option can know; NULL: nothing
+                                                    */
     vly_status (*create)(vly_algo **out, const vly_algo_args *args);
 } vly_algo_entry;
 
 /* Unknown names fail with the nearest valid ones. */
 vly_status vly_algo_create(vly_algo **out, const char *name, const vly_algo_args *args);
-const vly_algo_entry *vly_algo_find(const char *name); /* NULL: none of that name */
-/* Entry i of the list, NULL past the end. A new algorithm is a line in common/learn/algo.c. */
-const vly_algo_entry *vly_algo_list(int i);
+const vly_algo_entry *vly_algo_find(const char *name);        /* NULL: none of that name */
+const vly_algo_entry *vly_algo_list(int i);                   /* NULL past the end */
+vly_algo_traits vly_algo_traits_of(const vly_config *config); /* of run.algo */
+
+/* ---- a run's configuration ---- */
+
+/* vly_config_layers, then the algorithm's check: what a run uses. */
+vly_status vly_algo_resolve(vly_config *config, const vly_assignments *given, const char *canonical,
+                            const char *family);
+/* vly_config_read, then the algorithm's check. */
+vly_status vly_algo_restore(vly_config *config, const char *path);
+/* vly_config_hash over the sections of run.algo. */
+uint64_t vly_algo_config_hash(const vly_config *config);
 
 #ifdef __cplusplus
 }

@@ -482,7 +482,7 @@ static vly_status create_replay(dqn *a, const vly_algo_args *args) {
 }
 
 bool vly_dqn_in_store(const vly_config *c) {
-    if (strcmp(c->run.algo, "apex") != 0) return false;
+    if (!vly_algo_traits_of(c).in_store) return false;
     return c->apex.replay == APEX_AUTO ? c->run.store[0] || c->run.role != 0
                                        : c->apex.replay == APEX_STORE;
 }
@@ -536,7 +536,7 @@ static vly_status fill(dqn *a, const vly_algo_args *args) {
     return a->c->queue_sync(args->queue);
 }
 
-vly_status vly_dqn_create(vly_algo **out, const vly_algo_args *args) {
+static vly_status create_dqn(vly_algo **out, const vly_algo_args *args) {
     *out = NULL;
     VLY_TRY(check(args));
     dqn *a = calloc(1, sizeof *a);
@@ -573,3 +573,39 @@ vly_status vly_dqn_create(vly_algo **out, const vly_algo_args *args) {
     *out = &a->pub;
     return VLY_OK;
 }
+
+static vly_status check_dqn(const vly_config *c) {
+    if (c->dqn.batch <= c->replay.capacity) return VLY_OK;
+    return vly_fail(VLY_EINVAL, "--dqn.batch %d is more than --replay.capacity %lld", c->dqn.batch,
+                    (long long)c->replay.capacity);
+}
+
+const vly_algo_entry vly_algo_dqn = {
+    .name = "dqn",
+    .summary = "deep Q-learning: double, dueling, n-step and prioritized replay as switches",
+    .sections = {"dqn"},
+    .schedule = VLY_SCHEDULE_SYNC,
+    .check = check_dqn,
+    .create = create_dqn,
+};
+
+const vly_algo_entry vly_algo_gorila = {
+    .name = "gorila",
+    .summary = "DQN with local replay and a parameter server (Nair et al. 2015)",
+    .sections = {"dqn"},
+    .schedule = VLY_SCHEDULE_SYNC,
+    .traits = {.server = true},
+    .check = check_dqn,
+    .create = create_dqn,
+};
+
+const vly_algo_entry vly_algo_apex = {
+    .name = "apex",
+    .summary = "DQN with many actors and prioritized replay, in memory or in Redis (Horgan et al. "
+               "2018)",
+    .sections = {"apex", "dqn"},
+    .schedule = VLY_SCHEDULE_SYNC,
+    .traits = {.in_store = true},
+    .check = check_dqn,
+    .create = create_dqn,
+};

@@ -10,13 +10,10 @@
 #ifndef VLY_COMMON_LEARN_DQN_H
 #define VLY_COMMON_LEARN_DQN_H
 #include "common/learn/algo.h"
-#include "common/config/config.h"
 #include "common/learn/feed.h"
 #ifdef __cplusplus
 extern "C" {
 #endif
-vly_status vly_dqn_create(vly_algo **out, const vly_algo_args *args);
-
 /* Ape-X: whether the replay memory lies in a store. The learner's algorithm then has no memory of
  * its own: every learn() is one update from its feed, filled before. An actor's
  * (args.sync->hand_on) has no learner. */

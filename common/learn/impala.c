@@ -466,7 +466,8 @@ static void divide(impala *a, const vly_algo_args *args, const vly_config *confi
     a->slots = a->G + (a->pub.schedule == VLY_SCHEDULE_ASYNC ? 2 * a->batch : a->G);
 }
 
-vly_status vly_impala_create(vly_algo **out, const vly_algo_args *args) {
+/* Synchronous when pool.schedule says so: the same updates, every group in each, lag 0. */
+static vly_status create_impala(vly_algo **out, const vly_algo_args *args) {
     const vly_config *config = args->config;
     *out = NULL;
     if (args->actors < 1 || args->groups < 1 || args->actors % args->groups)
@@ -514,3 +515,12 @@ vly_status vly_impala_create(vly_algo **out, const vly_algo_args *args) {
     *out = &a->pub;
     return VLY_OK;
 }
+
+const vly_algo_entry vly_algo_impala = {
+    .name = "impala",
+    .summary = "asynchronous actor-critic corrected by V-trace",
+    .sections = {"impala"},
+    .schedule = VLY_SCHEDULE_ASYNC,
+    .traits = {.unrolls = true},
+    .create = create_impala,
+};

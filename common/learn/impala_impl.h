@@ -1,4 +1,10 @@
-/* impala_impl.h -- the inside of IMPALA, for common/impala*.c alone.
+/* impala_impl.h -- IMPALA (Espeholt et al. 2018): actors run ahead of the learner with slightly old
+ * weights, V-trace corrects for it.
+ *
+ * Unrolls are slots of T + 1 steps of one group's M actors: frames in device memory, time-major
+ * within the slot and preceded by the frames that stacked observations reach back to; all else on
+ * the host. A slot is filled by its group, waits its turn, is learned from, and is free again once
+ * the group has also moved on (row T of a slot is row 0 of the group's next).
  *
  *   impala.c         acting, learning, beginning and end
  *   impala_memory.c  what it keeps, and what of that is saved
@@ -7,7 +13,7 @@
 #ifndef VLY_COMMON_LEARN_IMPALA_IMPL_H
 #define VLY_COMMON_LEARN_IMPALA_IMPL_H
 #include <string.h>
-#include "common/learn/impala.h"
+#include "common/learn/algo.h"
 #include "common/learn/learner.h"
 #include "common/learn/memories.h"
 

@@ -546,7 +546,7 @@ static vly_status fill(onpolicy *a, const vly_algo_args *args) {
     VLY_TRY(vly_learner_share(&a->learner, a->acting));
     VLY_TRY(vly_exec_prepare(a->acting, args->queue, a->learner.params.param));
     if (a->eval) return VLY_OK;
-    a->learner.hyper->max_grad_norm = ((const vly_config *)args->config)->optim.max_grad_norm;
+    a->learner.hyper->max_grad_norm = args->config->optim.max_grad_norm;
     VLY_TRY(alloc_learning(a));
     VLY_TRY(fill_orders(a, args->queue));
     VLY_TRY(vly_exec_create(&a->learning, a->c, a->net, learn_rows(a), true, "learning"));

@@ -25,8 +25,6 @@ typedef struct {
 
 vly_status vly_onpolicy_create(vly_algo **out, const vly_algo_args *args,
                                const vly_onpolicy_options *options);
-vly_status vly_ppo_create(vly_algo **out, const vly_algo_args *args);
-vly_status vly_a2c_create(vly_algo **out, const vly_algo_args *args);
 
 #ifdef __cplusplus
 }

@@ -1,10 +1,9 @@
 /* Proximal policy optimisation (Schulman et al. 2017), with the details of its reference
  * implementation: generalised advantages normalised per minibatch, ratio and value clipping,
  * annealed learning rate, orthogonal initialisation, global gradient clipping. */
-#include "common/config/config.h"
 #include "common/learn/onpolicy.h"
 
-vly_status vly_ppo_create(vly_algo **out, const vly_algo_args *args) {
+static vly_status create_ppo(vly_algo **out, const vly_algo_args *args) {
     const vly_config *c = args->config;
     const vly_onpolicy_options options = {.name = "ppo",
                                           .rollout = c->ppo.rollout,
@@ -24,3 +23,21 @@ vly_status vly_ppo_create(vly_algo **out, const vly_algo_args *args) {
                                           .target_kl = c->ppo.target_kl};
     return vly_onpolicy_create(out, args, &options);
 }
+
+static vly_status check_ppo(const vly_config *c) {
+    const int64_t rows = (int64_t)c->run.envs * c->ppo.rollout;
+    if (c->ppo.minibatches <= rows) return VLY_OK;
+    return vly_fail(
+        VLY_EINVAL,
+        "--ppo.minibatches %d is more than the %lld steps of --envs %d times --ppo.rollout %d",
+        c->ppo.minibatches, (long long)rows, c->run.envs, c->ppo.rollout);
+}
+
+const vly_algo_entry vly_algo_ppo = {
+    .name = "ppo",
+    .summary = "proximal policy optimisation: clipped updates over several passes",
+    .sections = {"ppo"},
+    .schedule = VLY_SCHEDULE_SYNC,
+    .check = check_ppo,
+    .create = create_ppo,
+};

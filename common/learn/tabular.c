@@ -2,7 +2,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include "common/config/config.h"
 #include "common/base/philox.h"
 
 enum { DIMS_MAX = 6, CELLS_MAX = 1 << 22, OUTCOMES_MAX = 64, SWEEPS_MAX = 1000000 };
@@ -356,7 +355,8 @@ static bool allocate(tabular *t) {
            t->list && t->waiting && t->flags && t->reward && t->score;
 }
 
-static vly_status create(vly_algo **out, const vly_algo_args *args, const char *name, bool sarsa) {
+static vly_status create_tabular(vly_algo **out, const vly_algo_args *args, const char *name,
+                                 bool sarsa) {
     if (!args->compute->info.is_host)
         return vly_fail(VLY_EUNSUPPORTED, "%s keeps its table in host memory: give --device cpu",
                         name);
@@ -402,9 +402,27 @@ static vly_status create(vly_algo **out, const vly_algo_args *args, const char *
     return VLY_OK;
 }
 
-vly_status vly_tabular_create_qlearning(vly_algo **out, const vly_algo_args *args) {
-    return create(out, args, "qlearning", false);
+static vly_status create_qlearning(vly_algo **out, const vly_algo_args *args) {
+    return create_tabular(out, args, "qlearning", false);
 }
-vly_status vly_tabular_create_sarsa(vly_algo **out, const vly_algo_args *args) {
-    return create(out, args, "sarsa", true);
+static vly_status create_sarsa(vly_algo **out, const vly_algo_args *args) {
+    return create_tabular(out, args, "sarsa", true);
 }
+
+const vly_algo_entry vly_algo_qlearning = {
+    .name = "qlearning",
+    .summary = "Q-learning on a table (Watkins 1989); distributed by merging, sharding or sharing",
+    .sections = {"tabular"},
+    .schedule = VLY_SCHEDULE_SYNC,
+    .traits = {.tabular = true},
+    .create = create_qlearning,
+};
+
+const vly_algo_entry vly_algo_sarsa = {
+    .name = "sarsa",
+    .summary = "SARSA on a table (Rummery & Niranjan 1994)",
+    .sections = {"tabular"},
+    .schedule = VLY_SCHEDULE_SYNC,
+    .traits = {.tabular = true},
+    .create = create_sarsa,
+};

@@ -1,10 +1,8 @@
 /* tabular.h -- Q-learning and SARSA on a table, as algorithms like any other ("qlearning",
  * "sarsa").
  *
- *   vly_algo *a;
- *   VLY_TRY(vly_tabular_create_qlearning(&a, &args));   // environment with `states`, or a small
- * vector: binned VLY_TRY(vly_tabular_solve(&env, 0.99, q));          // the optimum, where the
- * environment tells its rules
+ *   VLY_TRY(vly_algo_create(&a, "qlearning", &args));
+ *   VLY_TRY(vly_tabular_solve(&env, 0.99, q));    // the optimum, where the environment has a model
  *
  * Step size: alpha / (1 + visits)^alpha_power, never below alpha_end. Discrete environments use
  * their state number; a vector of up to 6 numbers is cut into tabular.bins per number over fixed
@@ -18,9 +16,6 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-vly_status vly_tabular_create_qlearning(vly_algo **out, const vly_algo_args *args);
-vly_status vly_tabular_create_sarsa(vly_algo **out, const vly_algo_args *args);
 
 /* The optimal table q (states, actions) by value iteration to 1e-10; VLY_EUNSUPPORTED when the
  * environment has no model. */

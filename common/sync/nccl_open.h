@@ -5,7 +5,7 @@
  */
 #ifndef VLY_COMMON_SYNC_NCCL_OPEN_H
 #define VLY_COMMON_SYNC_NCCL_OPEN_H
-#include "common/learn/algo.h"
+#include "common/sync/sync.h"
 #include "common/sync/crew.h"
 
 typedef struct {

@@ -233,7 +233,7 @@ static vly_status find_meeting(vly_gpus *g, const vly_config *config) {
 
 /* A rank with other settings would compute something else, or wait for what never comes. */
 static vly_status same_settings(vly_gpus *g, const vly_config *config) {
-    uint64_t mine = vly_config_hash(config), all[VLY_CREW_MAX];
+    uint64_t mine = vly_algo_config_hash(config), all[VLY_CREW_MAX];
     VLY_TRY(vly_crew_exchange(g->crew, &mine, sizeof mine, all, 60));
     for (int i = 1; i < g->place.world; i++)
         if (all[i] != all[0])
@@ -252,7 +252,7 @@ static vly_status open_sync(vly_gpus *g, const vly_config *config, vly_compute *
 
 static vly_status fill(vly_gpus *g, const vly_config *config, vly_compute *compute) {
     VLY_TRY(vly_gpus_place_of(config->run.device, &g->place));
-    if (!strcmp(config->run.algo, "qlearning") || !strcmp(config->run.algo, "sarsa"))
+    if (vly_algo_traits_of(config).tabular)
         return vly_fail(
             VLY_EUNSUPPORTED,
             "%s learns a table on the processor: several GPUs are for networks; give one --device",

@@ -26,7 +26,7 @@
  */
 #ifndef VLY_CPU_FLEET_PS_H
 #define VLY_CPU_FLEET_PS_H
-#include "common/learn/algo.h"
+#include "common/sync/sync.h"
 #include "cpu/fleet/store.h"
 
 typedef enum {

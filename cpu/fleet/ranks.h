@@ -14,7 +14,7 @@
  */
 #ifndef VLY_CPU_FLEET_RANKS_H
 #define VLY_CPU_FLEET_RANKS_H
-#include "common/learn/algo.h"
+#include "common/sync/sync.h"
 
 typedef enum { VLY_RANKS_ALLREDUCE, VLY_RANKS_GOSSIP } vly_ranks_mode;
 typedef struct vly_ranks vly_ranks;

@@ -15,7 +15,7 @@
  */
 #ifndef VLY_CPU_FLEET_TABLES_H
 #define VLY_CPU_FLEET_TABLES_H
-#include "common/learn/algo.h"
+#include "common/sync/sync.h"
 #include "cpu/fleet/store.h"
 
 typedef enum {

@@ -1,4 +1,5 @@
 #include "cpu/monitor/run_log.h"
+#include "common/learn/algo.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
@@ -17,7 +18,7 @@ static void file_of(const vly_run_log *r, const char *name, char *path, size_t b
 vly_status vly_run_log_config(const vly_run_log *r, vly_config *config) {
     char path[VLY_RUN_PATH + 32];
     file_of(r, "config.yaml", path, sizeof path);
-    return vly_config_restore(config, path);
+    return vly_algo_restore(config, path);
 }
 
 static void read_settings(vly_run_log *r) {

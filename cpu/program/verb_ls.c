@@ -84,7 +84,7 @@ static json_t *ls_algos(vly_cli *cli) {
         fprintf(cli->people, "  %-12s %-6s %s\n", a->name,
                 a->schedule == VLY_SCHEDULE_ASYNC ? "async" : "sync", a->summary);
         json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "name", a->name, "section",
-                                              a->section, "summary", a->summary));
+                                              a->sections[0], "summary", a->summary));
     }
     return list;
 }
@@ -128,7 +128,7 @@ static json_t *describe_run(vly_cli *cli, const char *run) {
     int n;
     snprintf(path, sizeof path, "%.1200s/config.yaml", run);
     if (access(path, F_OK)) return NULL;
-    if (vly_config_restore(&config, path) != VLY_OK) {
+    if (vly_algo_restore(&config, path) != VLY_OK) {
         fprintf(cli->people, "  %-50s %s\n", run, vly_error_text());
         return json_pack("{s:s, s:s}", "run", run, "error", vly_error_text());
     }

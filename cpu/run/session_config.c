@@ -34,7 +34,7 @@ vly_status vly_session_configure(vly_config *config, const vly_assignments *give
     char canonical[64];
     const char *family = "";
     VLY_TRY(identify(given, canonical, sizeof canonical, &family));
-    VLY_TRY(vly_config_resolve(config, given, canonical, family));
+    VLY_TRY(vly_algo_resolve(config, given, canonical, family));
     vly_env_args args = vly_config_env_args(config);
     return env ? vly_env_open(env, config->run.env, &args) : VLY_OK;
 }

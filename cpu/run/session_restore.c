@@ -94,7 +94,7 @@ vly_status vly_run_load_config(const char *run, vly_config *config) {
     }
     if (access(path, F_OK))
         return vly_fail(VLY_ENOTFOUND, "%s is not a run: there is no %s", run, path);
-    return vly_config_restore(config, path);
+    return vly_algo_restore(config, path);
 }
 
 vly_status vly_session_restore(vly_session *s, vly_checkpoint *c) {

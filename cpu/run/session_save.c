@@ -51,7 +51,7 @@ static int write_notes(vly_session *s, const vly_train_report *r) {
     struct tm utc;
     strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
     note(s, &n, "*env", "%s", s->env.name);
-    note(s, &n, "*config", "%016" PRIx64, vly_config_hash(&s->config));
+    note(s, &n, "*config", "%016" PRIx64, vly_algo_config_hash(&s->config));
     note(s, &n, "algo", "%s", s->config.run.algo);
     note(s, &n, "seed", "%lld", (long long)s->config.run.seed);
     note(s, &n, "steps", "%lld", (long long)r->total_steps);

@@ -3,7 +3,7 @@
  * tests/fuzz/config */
 #include <stdlib.h>
 #include <string.h>
-#include "common/config/config.h"
+#include "common/learn/algo.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
@@ -40,7 +40,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     vly_status status = vly_config_parse((const char *)data, bytes, "fuzz", &given);
     if (status != VLY_OK)
         check(vly_error_text()[0] != '\0');
-    else if (vly_config_resolve(&config, &given, "cartpole", "classic") == VLY_OK)
+    else if (vly_algo_resolve(&config, &given, "cartpole", "classic") == VLY_OK)
         survives(&config);
     vly_assignments_free(&given);
     return 0;

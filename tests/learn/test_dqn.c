@@ -86,7 +86,7 @@ static vly_config configure(const char *env, const char *const *settings) {
     CHECK_OK(vly_assignments_add(&given, "run.algo", "dqn", "test"));
     for (; *settings; settings += 2)
         CHECK_OK(vly_assignments_add(&given, settings[0], settings[1], "test"));
-    CHECK_OK(vly_config_resolve(&config, &given, env, "classic"));
+    CHECK_OK(vly_algo_resolve(&config, &given, env, "classic"));
     vly_assignments_free(&given);
     return config;
 }

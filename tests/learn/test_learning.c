@@ -21,7 +21,7 @@ static vly_train_result train(const char *env_name, const char *family, const ch
         *value++ = '\0';
         CHECK_OK(vly_assignments_add(&given, word, value, "test"));
     }
-    CHECK_OK(vly_config_resolve(&config, &given, env_name, family));
+    CHECK_OK(vly_algo_resolve(&config, &given, env_name, family));
     vly_assignments_free(&given);
     CHECK_OK(vly_env_open(&env, env_name, NULL));
     CHECK_OK(vly_compute_create_cpu(&c, 2));

@@ -1,4 +1,5 @@
 #include "cpu/ops/compute_cpu.h"
+#include "common/learn/net.h"
 #include "cpu/train/train.h"
 #include "envs/registry.h"
 #include "tests/kit/check.h"
@@ -57,7 +58,7 @@ static void open_run(run *r, const char *env, const char *settings, int workers)
         *value++ = '\0';
         CHECK_OK(vly_assignments_add(&given, word, value, "test"));
     }
-    CHECK_OK(vly_config_resolve(&r->config, &given, env, "classic"));
+    CHECK_OK(vly_algo_resolve(&r->config, &given, env, "classic"));
     vly_assignments_free(&given);
     r->config.run.workers = workers;
     r->stop_at = 1 << 30;

@@ -74,7 +74,7 @@ static void open_run(vly_config *config, vly_env *env, vly_compute **c, vly_trai
     vly_assignments given = {0};
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
         CHECK_OK(vly_assignments_add(&given, settings[i][0], settings[i][1], "test"));
-    CHECK_OK(vly_config_resolve(config, &given, "cartpole", "classic"));
+    CHECK_OK(vly_algo_resolve(config, &given, "cartpole", "classic"));
     vly_assignments_free(&given);
     config->run.workers = 2;
     CHECK_OK(vly_env_open(env, "cartpole", NULL));
