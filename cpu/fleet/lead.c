@@ -8,7 +8,7 @@
 #include "common/base/clock.h"
 #include "common/config/config.h"
 #include "cpu/fleet/scheme_impl.h"
-#include "cpu/train/train_impl.h"
+#include "cpu/train/lead.h"
 
 enum { WORKERS_MAX = 1024, START_RETRY_MS = 30000, END_PATIENCE_MS = 10000 };
 
@@ -124,7 +124,7 @@ vly_status vly_dist_beat(vly_dist *d, int64_t version) {
              "{\"role\":\"learner\",\"algo\":\"%.31s\",\"env\":\"%.63s\",\"version\":%lld,"
              "\"steps\":%lld,\"pid\":%d,\"life\":%lld}",
              d->config->run.algo, d->config->run.env, (long long)version,
-             (long long)d->t->counters.steps, (int)getpid(), (long long)d->life);
+             (long long)vly_lead_get_counts(d->t).steps, (int)getpid(), (long long)d->life);
     return vly_store_beat(d->store, "learner", json, (int)(1000 * d->config->dist.ttl_s));
 }
 
@@ -136,7 +136,7 @@ static vly_status hear_learner(void *arg, const char *member, const char *json) 
 }
 
 /* One learner a run. One that was killed is silent, and forgotten after ttl_s. */
-static vly_status be_the_only_one(vly_dist *d) {
+static vly_status claim_run(vly_dist *d) {
     const int64_t deadline = vly_now_ms() + (int64_t)(1000 * d->config->dist.ttl_s) + 1000;
     for (bool told = false;; told = true) {
         bool lives = false;
@@ -158,7 +158,7 @@ static vly_status be_the_only_one(vly_dist *d) {
 vly_status vly_dist_start_fleet(vly_dist *d) {
     VLY_TRY(publish_config(d));
     VLY_TRY(vly_store_delete(d->store, "stop"));
-    VLY_TRY(vly_dist_beat(d, d->t->counters.updates));
+    VLY_TRY(vly_dist_beat(d, vly_lead_get_counts(d->t).updates));
     vly_store_set_retry(d->store, VLY_DIST_OWN_RETRY_MS);
     if (d->config->run.role != 0) {
         vly_dist_tell(d, "waiting for actors: volley actor --store %s --run %s", d->shown, d->run);
@@ -172,27 +172,6 @@ vly_status vly_dist_start_fleet(vly_dist *d) {
         VLY_TRY(vly_dist_start_worker(d, &d->workers[i]));
     }
     return VLY_OK;
-}
-
-void vly_dist_heard_episode(void *arg, double score) {
-    vly_dist *d = arg;
-    vly_train *t = d->t;
-    const int64_t at = t->counters.episodes++ % RETURNS;
-    const vly_episode episode = {.actor = -1, .length = 0, .score = score};
-    t->returns[at] = score;
-    t->lengths[at] = 0;
-    if (t->o.on_episode) t->o.on_episode(t->o.arg, &episode, t->counters.steps);
-}
-
-void vly_dist_add_metric(vly_metric *m, int *n, const char *name, double value) {
-    snprintf(m[*n].name, sizeof m[*n].name, "%s", name);
-    m[(*n)++].value = value;
-}
-
-vly_status vly_dist_led(vly_dist *d, int64_t steps, int64_t updates, const vly_metric *m, int n) {
-    bool save;
-    VLY_TRY(vly_train_led(d->t, steps, updates, m, n, &save));
-    return save ? vly_train_save(d->t) : VLY_OK;
 }
 
 /* ---- life ---- */
@@ -253,7 +232,7 @@ vly_status vly_dist_lead(void *dist, vly_train *t) {
     vly_dist *d = dist;
     d->t = t;
     VLY_TRY(connect_store(d));
-    VLY_TRY(be_the_only_one(d));
+    VLY_TRY(claim_run(d));
     const vly_status status = lead(d);
     vly_dist_end_workers(d);
     return status;

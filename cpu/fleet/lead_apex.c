@@ -10,13 +10,15 @@
 #include "cpu/fleet/experience.h"
 #include "cpu/fleet/scheme_impl.h"
 #include "cpu/fleet/weights.h"
-#include "cpu/train/train_impl.h"
+#include "cpu/train/lead.h"
 
 enum { BLOCKS_AT_ONCE = 16, BURST_MS = 20, IDLE_US = 500 };
 
 typedef struct {
     vly_dist *d;
     vly_train *t;
+    vly_lead_parts run;
+    vly_lead_counts done; /* so far */
     const vly_config *k;
     vly_feed *feed;
     vly_experience *e;
@@ -32,30 +34,30 @@ typedef struct {
     bool lost; /* the store was gone */
 } leader;
 
-static void heard_block(void *arg, const vly_block_head *h) {
+static void on_block(void *arg, const vly_block_head *h) {
     leader *l = arg;
-    const double lag = (double)(l->t->counters.updates - h->version);
-    l->t->counters.steps += h->agent_steps;
-    for (uint32_t i = 0; i < h->returns; i++) vly_dist_heard_episode(l->d, (double)h->score[i]);
+    const double lag = (double)(l->done.updates - h->version);
+    l->done.steps += h->agent_steps;
+    vly_lead_set_counts(l->t, &l->done);
+    for (uint32_t i = 0; i < h->returns; i++) vly_lead_episode(l->t, (double)h->score[i]);
     l->lag_sum += lag, l->lags++;
     l->lag_max = lag > l->lag_max ? lag : l->lag_max;
 }
 
-static vly_status publish(leader *l, bool stop) {
-    vly_train *t = l->t;
-    const vly_params *p = t->algo->arena;
-    VLY_TRY(t->c->download(t->learn, l->param, p->param, (size_t)p->n * sizeof *l->param));
-    VLY_TRY(t->c->queue_sync(t->learn));
-    VLY_TRY(
-        vly_weights_publish(l->weights, t->counters.updates, t->counters.steps, stop, l->param));
-    l->published = t->counters.updates, l->published_ms = vly_now_ms();
+static vly_status publish_weights(leader *l, bool stop) {
+    const vly_lead_parts *r = &l->run;
+    const vly_params *p = r->algo->arena;
+    VLY_TRY(r->compute->download(r->queue, l->param, p->param, (size_t)p->n * sizeof *l->param));
+    VLY_TRY(r->compute->queue_sync(r->queue));
+    VLY_TRY(vly_weights_publish(l->weights, l->done.updates, l->done.steps, stop, l->param));
+    l->published = l->done.updates, l->published_ms = vly_now_ms();
     return VLY_OK;
 }
 
 /* Updates until the rows learned from are replay.ratio times the transitions acted since learning
  * began. */
-static int64_t updates_due(leader *l) {
-    const train_counters *c = &l->t->counters;
+static int64_t updates_owed(leader *l) {
+    const vly_lead_counts *c = &l->done;
     vly_experience_report r;
     vly_experience_get_report(l->e, &r);
     if (r.live < l->k->dqn.batch) return 0;
@@ -72,19 +74,20 @@ static int64_t updates_due(leader *l) {
 /* ---- learning ---- */
 
 static vly_status learn_one(leader *l) {
-    vly_train *t = l->t;
-    const vly_progress progress = vly_train_progress(t);
-    VLY_TRY(t->algo->learn(t->algo, t->learn, &progress));
-    VLY_TRY(t->c->queue_sync(t->learn));
-    t->counters.updates++;
-    t->rows_learned += l->k->dqn.batch;
+    const vly_lead_parts *r = &l->run;
+    const vly_progress progress = vly_lead_progress(l->t);
+    VLY_TRY(r->algo->learn(r->algo, r->queue, &progress));
+    VLY_TRY(r->compute->queue_sync(r->queue));
+    l->done.updates++;
+    vly_lead_set_counts(l->t, &l->done);
+    vly_lead_learned(l->t, l->k->dqn.batch);
     return vly_experience_learned(l->e, l->feed);
 }
 
 /* Some updates in a row; the frames of one come while the one before is computed. */
 static vly_status learn_burst(leader *l, int64_t due) {
     const int64_t until = vly_now_ms() + BURST_MS;
-    const vly_progress progress = vly_train_progress(l->t);
+    const vly_progress progress = vly_lead_progress(l->t);
     const float left = (float)vly_progress_left(&progress);
     const float beta = l->k->replay.beta + (l->k->replay.beta_end - l->k->replay.beta) * (1 - left);
     VLY_TRY(vly_experience_draw(l->e, beta));
@@ -97,14 +100,13 @@ static vly_status learn_burst(leader *l, int64_t due) {
     }
     vly_metric unused[VLY_METRICS_MAX];
     int count;
-    return l->t->algo->metrics(l->t->algo, unused, &count); /* stops at the first number that is
-                                                               none */
+    return l->run.algo->metrics(l->run.algo, unused, &count); /* VLY_ENUMERIC ends the run */
 }
 
 static vly_status sync_again(leader *l) {
     if (!l->lost) return VLY_OK;
     VLY_TRY(vly_experience_sync(l->e));
-    VLY_TRY(publish(l, false));
+    VLY_TRY(publish_weights(l, false));
     l->lost = false;
     return VLY_OK;
 }
@@ -112,16 +114,16 @@ static vly_status sync_again(leader *l) {
 static vly_status round_of_work(leader *l, bool *worked) {
     int blocks = 0;
     VLY_TRY(sync_again(l));
-    int64_t due = updates_due(l);
+    int64_t due = updates_owed(l);
     if (due < l->k->apex.behind) VLY_TRY(vly_experience_take(l->e, BLOCKS_AT_ONCE, &blocks));
-    due = updates_due(l);
+    due = updates_owed(l);
     if (due > 0) VLY_TRY(learn_burst(l, due));
     *worked = blocks > 0 || due > 0;
-    const train_counters *c = &l->t->counters;
+    const vly_lead_counts *c = &l->done;
     if (c->updates - l->published >= l->k->apex.publish ||
         (c->updates > l->published && vly_now_ms() - l->published_ms > 250) ||
         vly_now_ms() - l->published_ms > 1000)
-        VLY_TRY(publish(l, false));
+        VLY_TRY(publish_weights(l, false));
     if ((double)(vly_now_ms() - l->kept_ms) < 1000 * (double)l->k->apex.keep_s) return VLY_OK;
     l->kept_ms = vly_now_ms();
     return vly_experience_keep(l->e);
@@ -142,7 +144,7 @@ static vly_status count_actors(leader *l) {
 }
 
 static void add_metrics(leader *l, vly_metric *m, int *n) {
-    const train_counters *c = &l->t->counters;
+    const vly_lead_counts *c = &l->done;
     vly_experience_report r;
     vly_experience_get_report(l->e, &r);
     vly_metric_add(m, n, "charts/replay_size", (double)r.live);
@@ -165,75 +167,73 @@ static void add_metrics(leader *l, vly_metric *m, int *n) {
     l->lag_sum = l->lag_max = 0, l->lags = 0;
 }
 
-static vly_status tend(leader *l) {
-    vly_train *t = l->t;
+static vly_status keep_books(leader *l) {
     vly_metric m[VLY_METRICS_MAX];
     int n = 0;
     VLY_TRY(vly_dist_watch(l->d, false));
-    if (t->o.loop) uv_run(t->o.loop, UV_RUN_NOWAIT);
     if (vly_now_ms() - l->d->told_ms > 500) {
-        VLY_TRY(vly_dist_beat(l->d, t->counters.updates));
+        VLY_TRY(vly_dist_beat(l->d, l->done.updates));
         VLY_TRY(count_actors(l));
         l->d->told_ms = vly_now_ms();
     }
-    if (l->start_steps >= 0) VLY_TRY(t->algo->metrics(t->algo, m, &n));
+    if (l->start_steps >= 0) VLY_TRY(l->run.algo->metrics(l->run.algo, m, &n));
     add_metrics(l, m, &n);
-    return vly_dist_led(l->d, t->counters.steps, t->counters.updates, m, n);
+    return vly_lead_tick(l->t, &l->done, m, n);
 }
 
 /* ---- a run ---- */
 
 /* A server that has less memory than the shards were promised: they shrink. */
-static vly_status survive(leader *l, vly_status status, int64_t *lost_ms) {
+static vly_status survive_or_shrink(leader *l, vly_status status, int64_t *lost_ms) {
     if (status == VLY_ENOSPACE) return vly_experience_shrink(l->e);
     if (status == VLY_EPEER) l->lost = true;
     return vly_dist_survive(l->d, status, lost_ms);
 }
 
-static vly_status tell_end(void *arg) {
+static vly_status publish_end(void *arg) {
     leader *l = arg;
-    const vly_status status = publish(l, true);
+    const vly_status status = publish_weights(l, true);
     if (status != VLY_ENOSPACE) return status;
     VLY_TRY(vly_experience_shrink(l->e));
-    return publish(l, true);
+    return publish_weights(l, true);
 }
 
 /* Steps that fill the budget at the very end are learned from as well: the ratio holds for the
  * whole run. */
-static vly_status work_off(leader *l) {
-    if (l->t->stop != VLY_STOP_BUDGET || l->lost) return VLY_OK;
-    for (int64_t due = updates_due(l); due > 0 && !atomic_load(&l->t->stop_asked);
-         due = updates_due(l)) {
+static vly_status finish_owed_updates(leader *l) {
+    if (vly_lead_stop(l->t) != VLY_STOP_BUDGET || l->lost) return VLY_OK;
+    for (int64_t due = updates_owed(l); due > 0 && !vly_lead_interrupted(l->t);
+         due = updates_owed(l)) {
         VLY_TRY(learn_burst(l, due));
-        VLY_TRY(vly_dist_beat(l->d, l->t->counters.updates));
+        VLY_TRY(vly_dist_beat(l->d, l->done.updates));
     }
     return VLY_OK;
 }
 
-static vly_status serve(leader *l) {
+static vly_status serve_actors(leader *l) {
     vly_train *t = l->t;
     int64_t last = 0, lost = 0;
-    while (t->stop == VLY_STOP_NONE) {
+    while (vly_lead_stop(t) == VLY_STOP_NONE) {
         bool worked = false;
         vly_status status = round_of_work(l, &worked);
         if (status == VLY_OK) lost = 0;
-        VLY_TRY(survive(l, status, &lost));
-        vly_train_mark(t, VLY_PHASE_LEARN);
+        VLY_TRY(survive_or_shrink(l, status, &lost));
+        vly_lead_mark(t, VLY_PHASE_LEARN);
         if (vly_now_ms() - last >= VLY_DIST_SERVE_MS) {
             last = vly_now_ms();
-            VLY_TRY(survive(l, tend(l), &lost));
-            vly_train_mark(t, VLY_PHASE_OTHER);
+            VLY_TRY(survive_or_shrink(l, keep_books(l), &lost));
+            vly_lead_mark(t, VLY_PHASE_OTHER);
         }
         if (!worked) nanosleep(&(struct timespec){0, IDLE_US * 1000L}, NULL);
     }
-    VLY_TRY(survive(l, work_off(l), &lost));
-    VLY_TRY(survive(l, l->lost ? VLY_OK : vly_experience_keep(l->e), &lost));
-    return vly_dist_tell_end(l->d, tell_end, l);
+    VLY_TRY(survive_or_shrink(l, finish_owed_updates(l), &lost));
+    VLY_TRY(survive_or_shrink(l, l->lost ? VLY_OK : vly_experience_keep(l->e), &lost));
+    return vly_dist_tell_end(l->d, publish_end, l);
 }
 
 static vly_status open_leader(leader *l) {
     const vly_config *k = l->k;
-    const vly_env *env = l->t->o.env;
+    const vly_env *env = l->run.env;
     const vly_experience_options o = {.url = l->d->url,
                                       .run = l->d->run,
                                       .shape = vly_apex_shape(k, &env->obs, env->actions),
@@ -245,30 +245,35 @@ static vly_status open_leader(leader *l) {
                                       .retry_ms = VLY_DIST_OWN_RETRY_MS,
                                       .alpha = k->replay.alpha,
                                       .priority_eps = k->replay.priority_eps,
-                                      .seed = (uint64_t)k->run.seed ^
-                                              (uint64_t)l->t->counters.updates << 32,
-                                      .on_block = heard_block,
+                                      .seed = (uint64_t)k->run.seed ^ (uint64_t)l->done.updates
+                                                                          << 32,
+                                      .on_block = on_block,
                                       .arg = l};
-    l->feed = vly_dqn_feed(l->t->algo);
+    l->feed = vly_dqn_feed(l->run.algo);
     if (!l->feed)
         return vly_fail(VLY_EINVAL, "%s does not learn from experience in a store", k->run.algo);
-    l->param = malloc((size_t)l->t->algo->arena->n * sizeof *l->param);
+    l->param = malloc((size_t)l->run.algo->arena->n * sizeof *l->param);
     if (!l->param) return vly_fail(VLY_ENOMEM, "distributed run: out of memory");
-    VLY_TRY(vly_weights_create(&l->weights, l->d->store, l->t->algo->arena->n));
+    VLY_TRY(vly_weights_create(&l->weights, l->d->store, l->run.algo->arena->n));
     VLY_TRY(vly_experience_open(&l->e, &o));
-    VLY_TRY(publish(l, false));
+    VLY_TRY(publish_weights(l, false));
     return vly_dist_start_fleet(l->d);
 }
 
 vly_status vly_dist_lead_apex(vly_dist *d) {
-    leader l = {
-        .d = d, .t = d->t, .k = d->config, .start_steps = -1, .begun = d->t->counters.steps};
+    leader l = {.d = d,
+                .t = d->t,
+                .run = vly_lead_get_parts(d->t),
+                .done = vly_lead_get_counts(d->t),
+                .k = d->config,
+                .start_steps = -1};
+    l.begun = l.done.steps;
     vly_status status = open_leader(&l);
-    if (status == VLY_OK) status = serve(&l);
+    if (status == VLY_OK) status = serve_actors(&l);
     if (status != VLY_OK && l.weights) {
         char words[512];
         strncpy(words, vly_error_text(), sizeof words - 1), words[sizeof words - 1] = '\0';
-        (void)publish(&l, true);
+        (void)publish_weights(&l, true);
         vly_fail(status, "%s", words);
     }
     vly_experience_close(l.e);

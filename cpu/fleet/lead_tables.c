@@ -1,9 +1,10 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include "common/learn/learner.h"
 #include "common/learn/tabular.h"
 #include "cpu/fleet/scheme_impl.h"
-#include "cpu/train/train_impl.h"
+#include "cpu/train/lead.h"
 
 static vly_buffer *find_buffer(vly_buffer *list, int n, const char *name) {
     for (int i = 0; i < n; i++)
@@ -26,7 +27,7 @@ static double error_of(const vly_dist *d, const vly_real *table, const uint32_t 
     return n ? sqrt(sum / (double)n) : NAN;
 }
 
-static vly_status tell_end(void *hub) {
+static vly_status stop_hub(void *hub) {
     return vly_tab_hub_stop(hub);
 }
 
@@ -35,7 +36,7 @@ static vly_status serve_tables(vly_dist *d, vly_tab_hub *hub, vly_real *table, u
     vly_train *t = d->t;
     int64_t last = 0, episodes = 0, lost = 0;
     bool over = false;
-    while (t->stop == VLY_STOP_NONE && !over) {
+    while (vly_lead_stop(t) == VLY_STOP_NONE && !over) {
         const vly_status status = vly_tab_hub_serve(hub, VLY_DIST_SERVE_MS);
         VLY_TRY(vly_dist_survive(d, status, &lost));
         if (status != VLY_OK) continue;
@@ -43,7 +44,6 @@ static vly_status serve_tables(vly_dist *d, vly_tab_hub *hub, vly_real *table, u
         if (vly_now_ms() - last < 5 * VLY_DIST_SERVE_MS) continue;
         last = vly_now_ms();
         VLY_TRY(vly_dist_survive(d, vly_dist_watch(d, true), &lost));
-        if (t->o.loop) uv_run(t->o.loop, UV_RUN_NOWAIT);
         vly_tab_report r;
         vly_metric m[VLY_METRICS_MAX];
         int n = 0;
@@ -51,40 +51,38 @@ static vly_status serve_tables(vly_dist *d, vly_tab_hub *hub, vly_real *table, u
         vly_tab_hub_report(hub, &r);
         VLY_TRY(vly_dist_survive(d, vly_dist_beat(d, r.merges), &lost));
         for (; episodes < r.episodes && !isnan(r.return_mean_100); episodes++)
-            vly_dist_heard_episode(d, r.return_mean_100);
+            vly_lead_episode(t, r.return_mean_100);
         if (d->optimum) {
             double largest;
-            vly_dist_add_metric(m, &n, "tabular/error_rms",
-                                error_of(d, table, visits, cells, &largest));
-            vly_dist_add_metric(m, &n, "tabular/error_max", largest);
+            vly_metric_add(m, &n, "tabular/error_rms", error_of(d, table, visits, cells, &largest));
+            vly_metric_add(m, &n, "tabular/error_max", largest);
         }
-        vly_dist_add_metric(m, &n, "dist/bytes", (double)(r.sent_bytes + r.received_bytes));
-        vly_dist_add_metric(m, &n, "dist/transitions_shared", (double)r.transitions_shared);
-        vly_dist_add_metric(m, &n, "dist/merges", (double)r.merges);
-        vly_dist_add_metric(m, &n, "dist/workers", r.workers);
+        vly_metric_add(m, &n, "dist/bytes", (double)(r.sent_bytes + r.received_bytes));
+        vly_metric_add(m, &n, "dist/transitions_shared", (double)r.transitions_shared);
+        vly_metric_add(m, &n, "dist/merges", (double)r.merges);
+        vly_metric_add(m, &n, "dist/workers", r.workers);
         over = d->worker_count > 0 && r.finished == d->worker_count;
-        VLY_TRY(vly_dist_led(d, r.steps, r.updates, m, n));
+        VLY_TRY(vly_lead_tick(t, &(vly_lead_counts){r.steps, r.updates}, m, n));
     }
-    if (t->stop == VLY_STOP_NONE) t->stop = VLY_STOP_BUDGET;
-    return vly_dist_tell_end(d, tell_end, hub);
+    vly_lead_finish(t);
+    return vly_dist_tell_end(d, stop_hub, hub);
 }
 
 vly_status vly_dist_lead_tables(vly_dist *d) {
-    vly_train *t = d->t;
+    const vly_env *env = vly_lead_get_parts(d->t).env;
     vly_buffer list[64];
     vly_tab_hub *hub;
-    const int n = vly_train_buffers(t, list, 64);
+    const int n = vly_train_buffers(d->t, list, 64);
     const vly_buffer *q = find_buffer(list, n, "table.q"),
                      *visits = find_buffer(list, n, "table.visits");
     if (!q || !visits) return vly_fail(VLY_EINVAL, "%s has no table", d->config->run.algo);
     const int states = (int)q->shape[0], actions = (int)q->shape[1];
     const size_t cells = (size_t)states * (size_t)actions;
-    if (t->o.env->model && t->o.env->states == states) {
+    if (env->model && env->states == states) {
         d->optimum = malloc(cells * sizeof *d->optimum);
         if (!d->optimum) return vly_fail(VLY_ENOMEM, "distributed run: out of memory");
-        VLY_TRY(vly_tabular_solve(t->o.env, (double)d->config->tabular.gamma, d->optimum));
+        VLY_TRY(vly_tabular_solve(env, (double)d->config->tabular.gamma, d->optimum));
     }
-    t->algo->made = NULL; /* the fleet makes the updates, and tells them */
     VLY_TRY(vly_tab_hub_create(&hub, d->store, vly_dist_tables(d->config),
                                vly_dist_workers(d->config), states, actions));
     vly_status status = vly_dist_start_fleet(d);

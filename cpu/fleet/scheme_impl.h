@@ -73,13 +73,6 @@ vly_status vly_dist_start_worker(vly_dist *d, vly_dist_worker *w);
 vly_status vly_dist_watch(vly_dist *d, bool may_end);
 void vly_dist_end_workers(vly_dist *d);
 
-/* ---- what the run hears ---- */
-
-void vly_dist_heard_episode(void *dist, double score);
-void vly_dist_add_metric(vly_metric *m, int *n, const char *name, double value);
-/* Numbers out, wishes in. */
-vly_status vly_dist_led(vly_dist *d, int64_t steps, int64_t updates, const vly_metric *m, int n);
-
 /* ---- the schemes ---- */
 
 vly_status vly_dist_lead_gradients(vly_dist *d);

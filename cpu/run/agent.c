@@ -2,7 +2,6 @@
 #include <math.h>
 #include <string.h>
 #include "cpu/run/device.h"
-#include "cpu/train/train_impl.h"
 #include "envs/registry.h"
 
 vly_status vly_agent_open(vly_agent *a, const char *run, const vly_agent_options *o, FILE *people) {
@@ -33,50 +32,19 @@ void vly_agent_close(vly_agent *a) {
     memset(a, 0, sizeof *a);
 }
 
-static void begin_episode(vly_agent *a, vly_agent_moment *m) {
-    a->score = 0;
-    a->length = 0;
-    m->action = -1;
-    m->value = NAN;
-}
-
-static vly_status first_row(vly_agent *a, vly_agent_moment *m) {
-    VLY_TRY(vly_train_first_rows(a->train));
-    a->started = true;
-    begin_episode(a, m);
-    return VLY_OK;
-}
-
-static vly_status next_row(vly_agent *a, vly_agent_moment *m) {
-    vly_train *t = a->train;
-    const int group = 0;
-    bool room;
-    VLY_TRY(t->algo->discard(t->algo, t->act));
-    VLY_TRY(t->algo->act(t->algo, t->act, &group, 1));
-    VLY_TRY(t->c->queue_sync(t->act));
-    const int32_t *action = t->algo->action(t->algo, 0);
-    float value = NAN;
-    if (t->algo->value) VLY_TRY(t->algo->value(t->algo, t->act, &value));
-    m->action = action[0];
-    m->value = (double)value;
-    VLY_TRY(vly_train_submit(t, 0, action, &room));
-    VLY_TRY(vly_train_wait(t, 0));
-    VLY_TRY(vly_train_receive(t, 0));
-    const uint8_t flags = t->rows[0].flags[0];
-    if (flags & VLY_ROW_RESET) {
-        begin_episode(a, m);
-        return VLY_OK;
-    }
-    a->score += (double)t->rows[0].score[0];
-    a->length++;
-    m->ended = (flags & VLY_ROW_GAME_OVER) != 0;
-    return VLY_OK;
-}
-
 vly_status vly_agent_step(vly_agent *a, vly_agent_moment *m) {
+    vly_train_moment now;
     memset(m, 0, sizeof *m);
-    VLY_TRY(a->started ? next_row(a, m) : first_row(a, m));
-    m->state = vly_pool_state(a->train->pool, 0);
+    VLY_TRY(vly_train_step(a->train, &now));
+    if (now.flags & VLY_ROW_RESET) {
+        a->score = 0, a->length = 0;
+        m->action = -1, m->value = NAN;
+    } else {
+        a->score += now.score, a->length++;
+        m->action = now.action, m->value = now.value;
+        m->ended = (now.flags & VLY_ROW_GAME_OVER) != 0;
+    }
+    m->state = now.state;
     m->score = a->score;
     m->length = a->length;
     m->episode = a->episodes;

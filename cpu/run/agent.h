@@ -28,7 +28,6 @@ typedef struct {
     vly_train *train;
     vly_checkpoint *checkpoint;
     /* of vly_agent_step */
-    bool started;
     double score;
     int64_t length, episodes;
 } vly_agent;

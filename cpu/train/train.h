@@ -1,22 +1,27 @@
-/* train.h -- one training run in memory: environments, algorithm and device kept busy until a stop.
+/* train.h -- one training run in memory: keeps environments, algorithm and device busy until a
+ * stop.
  *
- *   vly_train_options o = {.compute = c, .env = &env, .config = &config, .on_update = saw, .on_save
- * = save, .arg = me}; VLY_TRY(vly_train_create(&t, &o)); <resume: for every buffer of
- * vly_train_buffers: vly_train_write(t, &buffer, host bytes); vly_train_restored(t)> status =
- * vly_train_run(t, &result);      // returns at a stop; result.stop says which
+ *   vly_train_options o = {.compute = c, .env = &env, .config = &config,
+ *                          .on_update = updated, .on_save = save, .arg = me};
+ *   VLY_TRY(vly_train_create(&t, &o));
+ *   <resume: vly_train_write(t, &buffer, bytes) for every buffer of vly_train_buffers;
+ *            vly_train_restored(t)>
+ *   status = vly_train_run(t, &result);      // returns at a stop; result.stop says which
  *   vly_train_destroy(t);
  *
  *   o.eval = true: ... restore the weights ... vly_train_evaluate(t, 100, returns, lengths);
  *
- * The schedule is the algorithm's (or pool.schedule): synchronous runs give the same bits for any
- * number of workers, and a run that was saved and restored goes on bit for bit; an asynchronous run
- * has the learner on a thread of its own.
+ * The schedule is the algorithm's own, or pool.schedule. A synchronous run gives the same bits for
+ * any number of workers, also when it was saved and restored in between. In an asynchronous run the
+ * learner has its own thread.
  *
- * The trainer does not know files. It calls back on the thread of vly_train_run: after an update,
- * at an episode's end, and, when on_update asked for it, at the next point where the state is whole
- * (nothing in flight): on_save then reads the buffers. A NaN ends the run with VLY_ENUMERIC before
- * on_update and on_save can see it. The loop is run between steps (timers, signals) when one is
- * given.
+ * Not here: files. Callbacks come on the thread of vly_train_run: on_update after an update,
+ * on_episode at an episode's end, and on_save, when on_update asked for it, at the next point where
+ * nothing is in flight; it then reads the buffers. A number that is not finite ends the run with
+ * VLY_ENUMERIC before on_update and on_save see it. The loop, if one is given, runs between steps
+ * (timers, signals).
+ *
+ * The trainer borrows everything in the options.
  */
 #ifndef VLY_CPU_TRAIN_TRAIN_H
 #define VLY_CPU_TRAIN_TRAIN_H
@@ -50,29 +55,29 @@ typedef enum {
 const char *vly_phase_name(vly_phase phase);
 
 typedef struct {
-    int64_t steps;       /* agent steps of this process; RESET rows are none */
+    int64_t steps;       /* agent steps of this process; RESET rows are not counted */
     int64_t total_steps; /* over all ranks */
     int64_t frames;      /* steps times the environment's frames per step */
     int64_t updates, episodes;
     int64_t rounds; /* learn() calls: DQN makes no update in one, or several */
-    double return_mean_100, length_mean_100; /* over the last `window` episodes, NAN when there are
-                                                none */
+    double return_mean_100, length_mean_100; /* over the last `window` episodes; NAN before the
+                                                first */
     int window;                              /* at most 100 */
     double wall_s;           /* in vly_train_run, since create; a resumed run starts at 0 */
     double steps_per_s;      /* over the last seconds */
     double learn_rows_per_s; /* rows learned from, over the last seconds */
     double phase_s[VLY_PHASES];
-    double lag_mean, lag_max;     /* asynchronous: policy versions between acting and learning, last
-                                     update */
-    int64_t dropped;              /* asynchronous: trajectories older than max_lag */
-    int ready, learning, stalled; /* asynchronous: trajectories that wait, are learned from; groups
-                                     without room */
+    /* asynchronous */
+    double lag_mean, lag_max; /* policy versions between acting and learning, in the last update */
+    int64_t dropped;          /* unrolls older than max_lag */
+    int ready, learning;      /* unrolls that wait, and that are learned from */
+    int stalled;              /* groups that the algorithm has no room for */
     vly_pool_stats pool;
     const vly_metric *metrics; /* of the last update */
     int metric_count;
 } vly_train_report;
 
-/* What on_update wants; flags. */
+/* What on_update returns; flags. */
 enum { VLY_TRAIN_GO_ON = 0, VLY_TRAIN_SAVE = 1, VLY_TRAIN_STOP = 2 };
 
 typedef struct {
@@ -81,11 +86,10 @@ typedef struct {
     const vly_config *config; /* run.algo names the algorithm; all three borrowed */
     vly_sync *sync;           /* NULL: alone */
     uv_loop_t *loop;          /* NULL: none */
-    vly_status (*lead)(void *arg, vly_train *t); /* instead of acting and learning here: lead a
-                                                    fleet that does (cpu/fleet/scheme.h) */
+    vly_status (*lead)(void *arg, vly_train *t); /* replaces the schedule (lead.h); NULL: none */
     void *lead_arg;
-    bool eval, greedy; /* see vly_train_evaluate */
-    int eval_actors;   /* 0: chosen */
+    bool eval, greedy; /* for vly_train_evaluate and vly_train_step */
+    int eval_actors;   /* 0: 16 */
     uint64_t eval_seed;
     void *arg; /* for the callbacks, each of which may be NULL */
     int (*on_update)(void *arg, const vly_train_report *report);
@@ -102,30 +106,42 @@ typedef struct {
 vly_status vly_train_create(vly_train **out, const vly_train_options *options);
 void vly_train_destroy(vly_train *t);
 
-/* Until run.steps, run.until_return, vly_train_stop or a failure; calls on_save once more at the
- * end when anything changed since the last (not after VLY_ENUMERIC). VLY_OK for every stop but
- * FAILED. */
+/* Until run.steps, run.until_return, vly_train_stop or a failure. Calls on_save at the end if
+ * anything has changed since the last save, but not after a failure. VLY_OK for every stop but
+ * VLY_STOP_FAILED. */
 vly_status vly_train_run(vly_train *t, vly_train_result *result);
-/* Asks for the end at the next whole state. From any thread or a signal handler. */
+/* Ends vly_train_run or vly_train_evaluate as soon as the state is whole; before them, after the
+ * first update. From any thread or a signal handler. */
 void vly_train_stop(vly_train *t);
 void vly_train_get_report(vly_train *t, vly_train_report *out);
 vly_algo *vly_train_algo(vly_train *t);
-/* State of one actor, for pictures, in on_update alone; NULL while it is being stepped, and where
- * nothing is acted. */
+/* State of one actor, for rendering, in on_update alone. NULL while it is being stepped, and in a
+ * run with a leader. */
 const void *vly_train_state(vly_train *t, int actor);
 
-/* Everything that decides how training goes on: the algorithm's buffers, counters, environments,
- * returns. The same list for the same options. Returns how many; writes at most max. Valid in
- * on_save, and when not running. */
+/* The whole state of training: the algorithm's buffers, counters, environments, returns. The same
+ * list for the same options. Returns how many there are; writes at most max. Valid in on_save, and
+ * when not running. */
 int vly_train_buffers(vly_train *t, vly_buffer *out, int max);
 vly_status vly_train_read(vly_train *t, const vly_buffer *buffer, void *host);
 vly_status vly_train_write(vly_train *t, const vly_buffer *buffer, const void *host);
+/* After all buffers were written: checks them and rebuilds what derives from them. */
 vly_status vly_train_restored(vly_train *t);
 
-/* eval: plays episodes with the current weights, each actor its share, so that long episodes are
- * not left out. returns, lengths: n entries; lengths may be NULL. VLY_ECANCELED after
+/* eval: plays episodes with the current weights; each actor plays its share, so that long episodes
+ * are not left out. returns, lengths (episodes); lengths may be NULL. VLY_ECANCELED after
  * vly_train_stop. */
 vly_status vly_train_evaluate(vly_train *t, int episodes, double *returns, int32_t *lengths);
+
+/* eval with eval_actors 1: one step with the current weights; the first call only resets. */
+typedef struct {
+    const void *state; /* of the environment after this step */
+    int action;        /* that led here; -1: none */
+    double value;      /* the algorithm's estimate where it acted; NAN when it has none */
+    double score;      /* gained in this step */
+    uint8_t flags;     /* of the row, VLY_ROW_*; with RESET the action was ignored */
+} vly_train_moment;
+vly_status vly_train_step(vly_train *t, vly_train_moment *moment);
 
 #ifdef __cplusplus
 }

@@ -7,9 +7,9 @@
 
 /* ---- the learner's thread ---- */
 
-static vly_status learn_once(vly_train *t, const vly_progress *progress) {
+static vly_status learn_on_thread(vly_train *t, const vly_progress *progress) {
     VLY_TRY(t->algo->learn(t->algo, t->learn, progress));
-    return vly_train_passed(t, t->learn);
+    return vly_train_finish_learn(t, t->learn);
 }
 
 static void learner_main(void *arg) {
@@ -21,11 +21,11 @@ static void learner_main(void *arg) {
         if (l->quit) break;
         const vly_progress progress = l->progress;
         uv_mutex_unlock(&l->mutex);
-        const vly_status status = learn_once(t, &progress);
+        const vly_status status = learn_on_thread(t, &progress);
         uv_mutex_lock(&l->mutex);
         l->status = status;
         if (status != VLY_OK)
-            snprintf(l->error, sizeof l->error, "%s", vly_error_text()); /* messages are per thread
+            snprintf(l->error, sizeof l->error, "%s", vly_error_text()); /* the text is per thread
                                                                           */
         l->job = false;
         l->done = true;
@@ -63,7 +63,7 @@ static void stop_learner(vly_train *t) {
     l->running = false;
 }
 
-/* Whether an update is over; with `wait`, once it is. idle: none was under way. */
+/* Whether an update has finished; with `wait`, waits for it. *idle: none was running. */
 static bool learner_done(vly_train *t, bool wait, bool *idle) {
     train_learner *l = &t->learner;
     uv_mutex_lock(&l->mutex);
@@ -77,7 +77,7 @@ static bool learner_done(vly_train *t, bool wait, bool *idle) {
 
 /* ---- the loop's thread ---- */
 
-static vly_status submit(vly_train *t, int group) {
+static vly_status submit_or_stall(vly_train *t, int group) {
     bool room;
     VLY_TRY(vly_train_submit(t, group, t->algo->action(t->algo, group), &room));
     if (room)
@@ -92,15 +92,14 @@ static vly_status retry_stalled(vly_train *t) {
     t->stalled_count = 0;
     for (int i = 0; i < count; i++) {
         const int group = t->stalled[i]; /* submit writes at most to entries that were read */
-        VLY_TRY(submit(t, group));
+        VLY_TRY(submit_or_stall(t, group));
     }
     return VLY_OK;
 }
 
-/* ---- acting: begun here, and the loop goes on until the back end says that the actions are there
- * ---- */
+/* ---- acting: the back end reports when the actions are in host memory ---- */
 
-static void actions_are_there(void *arg) {
+static void on_actions_ready(void *arg) {
     vly_train *t = arg;
     vly_pool_tell(t->pool, &t->acted);
 }
@@ -114,33 +113,33 @@ static vly_status begin_acting(vly_train *t) {
     t->waiting_count = 0;
     atomic_store(&t->acted, 0);
     VLY_TRY(t->algo->act(t->algo, t->act, t->acting, count));
-    VLY_TRY(t->c->notify(t->act, actions_are_there, t));
-    t->acting_count = count; /* from here on somebody will call */
+    VLY_TRY(t->c->notify(t->act, on_actions_ready, t));
+    t->acting_count = count; /* from here on on_actions_ready will be called */
     vly_train_mark(t, VLY_PHASE_ACT);
     return VLY_OK;
 }
 
-/* Gives the actions to the environments once they are there; with `wait`, now. */
+/* Submits the actions once they are in host memory; with `wait`, waits for them. */
 static vly_status end_acting(vly_train *t, bool wait) {
     if (t->acting_count == 0 || (!wait && !atomic_load(&t->acted))) return VLY_OK;
     vly_train_mark(t, VLY_PHASE_OTHER);
-    VLY_TRY(t->c->queue_sync(t->act)); /* and whether they are what they should be */
+    VLY_TRY(t->c->queue_sync(t->act)); /* reports what failed */
     vly_train_mark(t, VLY_PHASE_ACT);
-    while (!atomic_load(&t->acted)) uv_sleep(1); /* done, and about to be said */
-    for (int i = 0; i < t->acting_count; i++) VLY_TRY(submit(t, t->acting[i]));
+    while (!atomic_load(&t->acted)) uv_sleep(1); /* done: the call is about to come */
+    for (int i = 0; i < t->acting_count; i++) VLY_TRY(submit_or_stall(t, t->acting[i]));
     t->acting_count = 0;
     return VLY_OK;
 }
 
-/* Groups that may still come back: those that hang are out for good, or come back some day. */
+/* Groups that can be waited for: not those that hang. */
 static int expected(vly_train *t) {
     vly_pool_stats stats;
     vly_pool_get_stats(t->pool, &stats);
     return t->in_flight - stats.hung;
 }
 
-/* Takes what has finished: `want` groups, fewer when fewer can be expected, none when actions are
- * there first. */
+/* Takes `want` finished groups, fewer when fewer are expected, none when actions are ready first.
+ */
 static vly_status receive_finished(vly_train *t, int want) {
     const int coming = expected(t);
     if (want > coming) want = coming > 0 ? coming : 1;
@@ -176,71 +175,69 @@ static void begin_update(vly_train *t) {
     uv_mutex_unlock(&l->mutex);
 }
 
-/* Ends the update that is over, begins the next one when its unrolls are there. wait: for the
- * update. */
-static vly_status turn_learner(vly_train *t, bool wait, bool begin, bool *save) {
+/* Finishes the update that is done; with `begin`, starts the next one when its unrolls are
+ * complete. wait: for the update that is running. */
+static vly_status advance_learner(vly_train *t, bool wait, bool begin, bool *save) {
     bool idle;
     if (wait) vly_train_mark(t, VLY_PHASE_OTHER);
     const bool done = learner_done(t, wait, &idle);
     if (wait) vly_train_mark(t, VLY_PHASE_LEARN);
     if (done) VLY_TRY(finish_update(t, save));
     if ((!done && !idle) || !begin) return VLY_OK;
-    VLY_TRY(t->c->event_record(t->event, t->act)); /* the rows have been uploaded before they are
-                                                      learned from */
+    VLY_TRY(t->c->event_record(t->event, t->act)); /* uploads before learning */
     VLY_TRY(t->c->event_wait(t->learn, t->event));
     if (t->algo->collect(t->algo, t->learn)) {
         begin_update(t);
         return VLY_OK;
     }
-    VLY_TRY(retry_stalled(t)); /* unrolls that were too old have made room */
+    VLY_TRY(retry_stalled(t)); /* collect() may have dropped unrolls that were too old */
     if (t->in_flight == 0 && t->stalled_count > 0)
         return vly_fail(VLY_EINVAL, "%s: nothing in flight and nothing to learn from",
                         t->algo->name);
     return VLY_OK;
 }
 
-/* Everything lands: all groups have arrived and not acted, no update is under way. A group that
- * hangs counts as landed: its actors start afresh when the run is resumed, and the last action of
- * each is chosen again. */
-static vly_status come_to_rest(vly_train *t) {
+/* Until the state is whole: all groups have arrived and not acted, no update is running. A group
+ * that hangs is left out: its actors are reset when the run is resumed. */
+static vly_status quiesce(vly_train *t) {
     bool ignored = false;
     VLY_TRY(end_acting(t, true));
     while (expected(t) > 0 || t->stalled_count > 0) {
-        VLY_TRY(turn_learner(t, expected(t) <= 0, t->stalled_count > 0, &ignored));
+        VLY_TRY(advance_learner(t, expected(t) <= 0, t->stalled_count > 0, &ignored));
         if (expected(t) > 0) VLY_TRY(receive_finished(t, 1));
         if (t->o.loop) uv_run(t->o.loop, UV_RUN_NOWAIT);
     }
-    return turn_learner(t, true, false, &ignored);
+    return advance_learner(t, true, false, &ignored);
 }
 
-static vly_status loop(vly_train *t) {
+static vly_status run_async_loop(vly_train *t) {
     bool save = false;
-    for (int g = 0; g < t->G; g++) t->waiting[g] = g; /* everybody has arrived */
+    for (int g = 0; g < t->G; g++) t->waiting[g] = g; /* all have arrived */
     t->waiting_count = t->G;
     while (t->stop == VLY_STOP_NONE) {
         VLY_TRY(begin_acting(t));
         VLY_TRY(end_acting(t, false));
-        VLY_TRY(turn_learner(t, expected(t) <= 0 && t->acting_count == 0, true, &save));
+        VLY_TRY(advance_learner(t, expected(t) <= 0 && t->acting_count == 0, true, &save));
         if (t->in_flight > 0 || t->acting_count > 0) VLY_TRY(receive_finished(t, t->batch));
         if (t->o.loop) uv_run(t->o.loop, UV_RUN_NOWAIT);
         if (atomic_load(&t->stop_asked) && t->stop == VLY_STOP_NONE) t->stop = VLY_STOP_INTERRUPTED;
         if (!save || t->stop != VLY_STOP_NONE) continue;
-        VLY_TRY(come_to_rest(t));
+        VLY_TRY(quiesce(t));
         VLY_TRY(vly_train_save(t));
         save = false;
     }
-    return come_to_rest(t);
+    return quiesce(t);
 }
 
 vly_status vly_train_run_async(vly_train *t) {
     t->in_flight = t->stalled_count = t->waiting_count = t->acting_count = 0;
     VLY_TRY(vly_train_first_rows(t));
     VLY_TRY(start_learner(t));
-    const vly_status status = loop(t);
+    const vly_status status = run_async_loop(t);
     stop_learner(t);
     while (t->acting_count > 0 && !atomic_load(&t->acted))
-        uv_sleep(1); /* after a failure too, sooner or later: gpu/notify.c */
-    while (status != VLY_OK && t->in_flight > 0) { /* nothing may be out when memory is freed */
+        uv_sleep(1);                               /* called after a failure too (gpu/notify.c) */
+    while (status != VLY_OK && t->in_flight > 0) { /* before memory is freed */
         const int n = vly_pool_take(t->pool, t->in_flight, t->taken, 1000);
         if (n == 0) break;
         t->in_flight -= n;

@@ -1,4 +1,16 @@
-/* train_impl.h -- the inside of a run, for cpu/train*.c alone. */
+/* train_impl.h -- the inside of a training run, for cpu/train alone.
+ *
+ *   train.c         creates, runs and destroys it: schedule, groups, pool, queues
+ *   train_sync.c    the synchronous schedule
+ *   train_async.c   the asynchronous schedule
+ *   lead.c          a schedule that somebody else provides (lead.h)
+ *   train_eval.c    episodes with fixed weights
+ *   train_rows.c    rows to and from the environments
+ *   train_report.c  counters, rates, the reasons to stop, on_update
+ *   train_state.c   what is saved and restored
+ *
+ * Calls go down this list.
+ */
 #ifndef VLY_CPU_TRAIN_TRAIN_IMPL_H
 #define VLY_CPU_TRAIN_TRAIN_IMPL_H
 #include <stdatomic.h>
@@ -8,10 +20,10 @@ enum { RETURNS = 100, SAMPLES = 16, EPISODES_AT_ONCE = 256 };
 
 typedef struct {     /* saved as one array of int64_t: add at the end */
     int64_t version; /* of this layout */
-    int64_t started; /* first observations have been made */
+    int64_t started; /* the first observations are there */
     int64_t steps, updates, episodes;
     int64_t fleet_steps, fleet_episodes; /* of all ranks, as of the last update */
-    int64_t episodes_shift; /* what to add to one's own: other ranks' before a resume */
+    int64_t episodes_shift; /* added to this rank's own: those of other ranks before a resume */
 } train_counters;
 
 typedef struct {
@@ -39,9 +51,9 @@ struct vly_train {
     bool async;
 
     vly_rows *rows;       /* per group: where the row in flight goes */
-    uint8_t **device_obs; /* per group: ... on a device of its own; the pool then writes to the slab
-                           */
-    uint8_t *slab;
+    uint8_t **device_obs; /* per group: where its observations belong on a device; the pool writes
+                             them to the slab */
+    uint8_t *slab;        /* pinned host memory (N observations); NULL on the CPU */
     train_counters counters;
     double returns[RETURNS]; /* of the last episodes, a ring at episodes % RETURNS */
     int32_t lengths[RETURNS];
@@ -62,34 +74,63 @@ struct vly_train {
 
     /* asynchronous */
     int *taken, *waiting, *acting, *stalled; /* groups; waiting: arrived, not acted; acting: their
-                                                actions are being made; stalled: acted, no room */
+                                                actions are being computed; stalled: acted, but the
+                                                algorithm has no room */
     int waiting_count, acting_count, stalled_count, in_flight, batch;
-    atomic_int acted; /* the actions of `acting` are in host memory; set by whichever thread the
-                         back end says it from */
+    atomic_int acted; /* the actions of `acting` are in host memory; set by a thread of the back
+                         end */
     train_learner learner;
 };
 
-/* Books the time since the last call to a phase. */
-void vly_train_mark(vly_train *t, vly_phase phase);
-/* Gives group g to the pool: with action NULL it is reset. False: the algorithm has no room. */
+/* ---- train_sync.c, train_async.c ---- */
+
+vly_status vly_train_run_sync(vly_train *t);
+vly_status vly_train_run_async(vly_train *t);
+
+/* ---- train_rows.c ---- */
+
+/* Gives group g to the pool: with action NULL it is reset. *room false: the algorithm has none. */
 vly_status vly_train_submit(vly_train *t, int group, const int32_t *action, bool *room);
-/* The group's row is in: uploads, counts, tells the algorithm. */
+/* The group's row is complete: uploads it, counts steps, passes it to the algorithm. */
 vly_status vly_train_receive(vly_train *t, int group);
 /* Until the pool is done with the group (synchronous). */
 vly_status vly_train_wait(vly_train *t, int group);
-void vly_train_episodes(vly_train *t);
-vly_progress vly_train_progress(const vly_train *t);
-/* Waits for learn() on its queue; when a rank is gone, says so. */
-vly_status vly_train_passed(vly_train *t, vly_queue *q);
-/* After learn() has passed: metrics, checks, callback. *save: asked for. */
-vly_status vly_train_updated(vly_train *t, bool *save);
-/* The same for a run that is led from here and acts elsewhere (cpu/fleet/lead.c): its counters and
- * metrics. */
-vly_status vly_train_led(vly_train *t, int64_t steps, int64_t updates, const vly_metric *metrics,
-                         int count, bool *save);
-vly_status vly_train_save(vly_train *t);
+/* Synchronous: inference for one group, its actions to the pool; and the answer. */
+vly_status vly_train_act_group(vly_train *t, int group);
+vly_status vly_train_await_group(vly_train *t, int group);
+/* Resets all environments at the start of a run, not after a resume. */
 vly_status vly_train_first_rows(vly_train *t);
-vly_status vly_train_run_sync(vly_train *t);
-vly_status vly_train_run_async(vly_train *t);
+/* Counts the episodes that have ended and hands them to on_episode. */
+void vly_train_count_episode(vly_train *t, const vly_episode *episode);
+void vly_train_episodes(vly_train *t);
+/* After a failure, before memory is freed: waits for groups that the pool still has. Returns
+ * status, with its words. */
+vly_status vly_train_drain_groups(vly_train *t, vly_status status);
+
+/* ---- train_report.c ---- */
+
+/* Books the time since the last call to a phase. */
+void vly_train_mark(vly_train *t, vly_phase phase);
+vly_progress vly_train_progress(const vly_train *t);
+/* Agent steps of all ranks. */
+int64_t vly_train_total_steps(const vly_train *t);
+/* Ranks exchange counters after every update. */
+bool vly_train_has_ranks(const vly_train *t);
+/* Rates are measured from here on. */
+void vly_train_restart_rates(vly_train *t);
+/* Whether the run is over, by its own counters alone. */
+vly_stop vly_train_check_stop(vly_train *t);
+/* Waits for learn() on its queue; VLY_EPEER when a rank is gone. */
+vly_status vly_train_finish_learn(vly_train *t, vly_queue *q);
+/* After vly_train_finish_learn: metrics, then vly_train_changed. */
+vly_status vly_train_updated(vly_train *t, bool *save);
+/* Counters or metrics have changed: agrees with the ranks on a stop, calls on_update. *save: asked
+ * for. */
+vly_status vly_train_changed(vly_train *t, bool *save);
+
+/* ---- train_state.c ---- */
+
+/* Calls on_save if anything has changed since the last. */
+vly_status vly_train_save(vly_train *t);
 
 #endif

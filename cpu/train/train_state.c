@@ -1,0 +1,81 @@
+#include <stdio.h>
+#include <string.h>
+#include "cpu/train/train_impl.h"
+
+vly_status vly_train_save(vly_train *t) {
+    if (!t->o.on_save || !t->dirty) return VLY_OK;
+    VLY_TRY(t->c->queue_sync(t->act));
+    VLY_TRY(t->c->queue_sync(t->learn));
+    VLY_TRY(vly_pool_save(t->pool, t->pool_state, t->pool_bytes));
+    t->dirty = false;
+    return t->o.on_save(t->o.arg, t);
+}
+
+static void add_buffer(vly_buffer *out, int *n, int max, const char *name, vly_dtype dtype,
+                       int64_t count, void *data) {
+    if (*n < max) {
+        out[*n] = (vly_buffer){
+            .role = VLY_BUFFER_STATE, .dtype = dtype, .ndim = 1, .shape = {count}, .data = data};
+        snprintf(out[*n].name, sizeof out[*n].name, "%s", name);
+    }
+    ++*n;
+}
+
+int vly_train_buffers(vly_train *t, vly_buffer *out, int max) {
+    int n = t->algo->buffers(t->algo, out, max);
+    if (t->o.eval) return n;
+    add_buffer(out, &n, max, "train.counters", VLY_I64, sizeof t->counters / sizeof(int64_t),
+               &t->counters);
+    add_buffer(out, &n, max, "train.returns", VLY_F64, RETURNS, t->returns);
+    add_buffer(out, &n, max, "train.lengths", VLY_I32, RETURNS, t->lengths);
+    add_buffer(out, &n, max, "train.pool", VLY_U8, (int64_t)t->pool_bytes, t->pool_state);
+    return n;
+}
+
+vly_status vly_train_read(vly_train *t, const vly_buffer *buffer, void *host) {
+    if (buffer->device) {
+        VLY_TRY(t->c->download(t->act, host, buffer->data, vly_buffer_bytes(buffer)));
+        return t->c->queue_sync(t->act);
+    }
+    memcpy(host, buffer->data, vly_buffer_bytes(buffer));
+    return VLY_OK;
+}
+
+vly_status vly_train_write(vly_train *t, const vly_buffer *buffer, const void *host) {
+    if (buffer->device) {
+        VLY_TRY(t->c->upload(t->act, buffer->data, host, vly_buffer_bytes(buffer)));
+        return t->c->queue_sync(t->act);
+    }
+    memcpy(buffer->data, host, vly_buffer_bytes(buffer));
+    return VLY_OK;
+}
+
+/* A run may be resumed with another number of ranks: the totals of all become the first rank's. */
+static void share_counts(vly_train *t) {
+    train_counters *k = &t->counters;
+    const int64_t steps = k->steps > k->fleet_steps ? k->steps : k->fleet_steps;
+    const int64_t alone = k->episodes + k->episodes_shift,
+                  episodes = alone > k->fleet_episodes ? alone : k->fleet_episodes;
+    const bool first = !vly_train_has_ranks(t) || t->o.sync->rank == 0;
+    k->steps = first ? steps : 0, k->fleet_steps = vly_train_has_ranks(t) ? steps : 0;
+    k->episodes_shift = (first ? episodes : 0) - k->episodes,
+    k->fleet_episodes = vly_train_has_ranks(t) ? episodes : 0;
+}
+
+vly_status vly_train_restored(vly_train *t) {
+    VLY_TRY(t->algo->restored(t->algo, t->act));
+    if (t->o.eval) return VLY_OK;
+    const train_counters *k = &t->counters;
+    if (k->version != 1)
+        return vly_fail(VLY_EVERSION, "the run's counters have version %lld; this program reads 1",
+                        (long long)k->version);
+    if (k->steps < 0 || k->updates < 0 || k->episodes < 0)
+        return vly_fail(VLY_ECORRUPT, "the run's counters are negative");
+    share_counts(t);
+    if (t->o.sync && t->o.sync->rank > 0)
+        t->counters.started = 0; /* the saved environments are the first rank's */
+    if (k->started) VLY_TRY(vly_pool_load(t->pool, t->pool_state, t->pool_bytes));
+    vly_train_restart_rates(t); /* the steps before the resume are not this process's */
+    t->dirty = false;
+    return VLY_OK;
+}
