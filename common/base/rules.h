@@ -334,11 +334,14 @@ VLY_HD void vly_rule_optimize(const vly_optimizer *o, vly_step_scalars s, vly_re
         *m = momentum * *m + g / (o->kind == VLY_RMSPROP ? vly_sqrt(*v) + eps : vly_sqrt(*v + eps));
         *p -= s.lr * *m;
         break;
-    case VLY_RMSPROP_CENTERED:
+    case VLY_RMSPROP_CENTERED: {
         *v = b2 * *v + (1 - b2) * (g * g);
         *m = b2 * *m + (1 - b2) * g;
-        *p -= s.lr * g / vly_sqrt(*v - *m * *m + eps);
+        /* Rounding can make the variance of equal gradients negative, by more than a small eps. */
+        const vly_real variance = *v - *m * *m;
+        *p -= s.lr * g / vly_sqrt((variance < 0 ? 0 : variance) + eps);
         break;
+    }
     }
 }
 

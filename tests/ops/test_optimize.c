@@ -76,6 +76,25 @@ static void what_is_not_finite_is_not_applied(const char *name) {
     if (sizeof(vly_real) == 4 && t.opt.kind != VLY_SGD) refuses(&t, name);
 }
 
+/* Gradients that hardly change: their variance is zero, and rounding makes it negative. */
+static void the_centered_variance_is_never_negative(void) {
+    enum { n = 64, STEPS = 2000 };
+    trainer t;
+    trainer_open(&t, "centered");
+    t.opt.eps = 1.5e-7f;
+    t.hyper.max_grad_norm = 0;
+    t.p.n = n, t.p.param = keep(calloc(n, sizeof(vly_real)));
+    t.p.m = keep(calloc(n, sizeof(vly_real))), t.p.v = keep(calloc(n, sizeof(vly_real)));
+    t.p.grad = keep(calloc(n, sizeof(vly_real)));
+    for (int i = 0; i < n; i++) t.p.grad[i] = (vly_real)(3 + 0.37 * i);
+    for (int k = 0; k < STEPS; k++) {
+        CHECK_OK(cpu->grad_norm(queue, n, t.p.grad, t.norm));
+        CHECK_OK(cpu->optimize(queue, &t.opt, &t.p, t.norm, &t.hyper, t.stats));
+        CHECK_EQ(t.stats[VLY_STAT_NONFINITE], 0);
+    }
+    CHECK_EQ(t.step, STEPS);
+}
+
 static void long_norms_are_exact_enough(void) {
     enum { n = 100003 };
     vly_real *g = noise_array(1, n), norm[2];
@@ -121,6 +140,7 @@ int main(void) {
         it_agrees_with_the_reference(names[i]);
         what_is_not_finite_is_not_applied(names[i]);
     }
+    the_centered_variance_is_never_negative();
     long_norms_are_exact_enough();
     polyak_moves_the_target();
     bad_arguments_are_named();
