@@ -51,8 +51,15 @@ static inline int64_t vly_ceil_div(int64_t a, int64_t b) {
         vly_shim::shared(&name##_key, sizeof(name##_array), VLY_SHIM_HERE))
 #define VLY_DYNAMIC_SHARED(T, name) T *const name = static_cast<T *>(vly_shim::dynamic_shared())
 #else
+template <class... Params, class... Args>
+static inline cudaError_t vly_launch_kernel(dim3 grid, dim3 block, size_t shared,
+                                            cudaStream_t stream, void (*kernel)(Params...),
+                                            Args... args) {
+    kernel<<<grid, block, shared, stream>>>(args...);
+    return cudaGetLastError();
+}
 #define VLY_LAUNCH_RAW(kernel, grid, block, shared, stream, ...) \
-    ((kernel) < < < dim3(grid), dim3(block), shared, stream >>> (__VA_ARGS__), cudaGetLastError())
+    vly_launch_kernel(dim3(grid), dim3(block), shared, stream, (kernel), __VA_ARGS__)
 #define VLY_SHARED(T, name, dims) __shared__ __align__(16) T name dims
 #define VLY_DYNAMIC_SHARED(T, name)                                     \
     extern __shared__ __align__(16) unsigned char vly_dynamic_shared[]; \
