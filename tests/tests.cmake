@@ -28,7 +28,7 @@ add_dependencies(test_env_plugin plugin_my_env plugin_bad_env plugin_no_env)
 
 # Every tests/ROOM/grad_*.c is a finite-difference check: the same sources a second time with double numbers.
 file(GLOB grad_sources CONFIGURE_DEPENDS tests/*/grad_*.c)
-set(double_sources common/base/compute.c common/learn/net.c common/learn/net_init.c common/learn/net_exec.c common/base/status.c cpu/ops/compute_cpu.c cpu/ops/workers.c cpu/ops/layer.c cpu/ops/plain.c
+set(double_sources common/base/compute.c common/learn/net.c common/learn/net_init.c common/learn/net_exec.c common/base/status.c common/base/text.c cpu/ops/compute_cpu.c cpu/ops/workers.c cpu/ops/layer.c cpu/ops/plain.c
   cpu/ops/maxpool.c cpu/ops/elementwise.c cpu/ops/lstm.c cpu/ops/lstm_product.c cpu/ops/gae.c cpu/ops/vtrace.c cpu/ops/policy_loss.c cpu/ops/dqn_loss.c cpu/ops/nstep.c cpu/ops/sample.c
   cpu/ops/gather.c cpu/ops/optimize.c cpu/ops/tree.c cpu/ops/fingerprint.c)
 add_library(vly_double STATIC ${double_sources})
@@ -66,6 +66,9 @@ foreach(source ${fuzz_sources})
     add_test(NAME ${name}_corpus COMMAND ${name} tests/fuzz/${subject} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
   endif()
   target_link_libraries(${name} PRIVATE vly_envs)
+  if(subject STREQUAL quoting)
+    target_link_libraries(${name} PRIVATE vly_cpu)
+  endif()
 endforeach()
 
 # Distributed runs as users start them.
@@ -90,7 +93,7 @@ add_test(NAME atari_peers COMMAND sh -c "exec \"\${VLY_PYTHON:-python3}\" tests/
   WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
 set_tests_properties(atari_lockstep atari_peers PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 300)
 
-foreach(name test_show test_eval test_manual test_bench_report)
+foreach(name test_show test_tools test_eval test_manual test_bench_report)
   target_compile_definitions(${name} PRIVATE VLY_TEST_PROGRAM="$<TARGET_FILE:volley>")
   add_dependencies(${name} volley)
 endforeach()

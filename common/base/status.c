@@ -1,6 +1,8 @@
 #include "common/base/status.h"
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
+#include "common/base/text.h"
 
 static _Thread_local char own_text[VLY_ERROR_BYTES];
 
@@ -27,6 +29,7 @@ vly_status vly_fail(vly_status status, const char *format, ...) {
     va_start(args, format);
     vsnprintf(fresh, sizeof fresh, format, args);
     va_end(args);
+    vly_text_plain(fresh, strlen(fresh), 0); /* names in it come from files */
     snprintf(buffer(), VLY_ERROR_BYTES, "%s", fresh);
     return status;
 }

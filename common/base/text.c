@@ -62,6 +62,18 @@ void vly_text_number(vly_text *t, double value) {
         vly_text_add(t, "%.7g", value);
 }
 
+unsigned char vly_text_plain(char *text, size_t bytes, unsigned char last) {
+    for (size_t i = 0; i < bytes; i++) {
+        const unsigned char c = (unsigned char)text[i];
+        if ((c < 0x20 && c != '\n' && c != '\t') || c == 0x7f)
+            text[i] = '?';
+        else if (last == 0xc2 && c >= 0x80 && c < 0xa0)
+            text[i] = '\xbf';
+        last = c;
+    }
+    return last;
+}
+
 void vly_text_clear(vly_text *t) {
     t->n = 0;
     t->failed = false;

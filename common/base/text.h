@@ -23,6 +23,9 @@ void vly_text_bytes(vly_text *t, const void *bytes, size_t n);
 void vly_text_json(vly_text *t, const char *words);
 /* A JSON number, null when it is not finite. */
 void vly_text_number(vly_text *t, double value);
+/* Replaces the control characters of `text`, tabs and line ends excepted, by '?', or U+00BF for
+ * those of two bytes (U+0080 to U+009F). last: the byte before it, or 0; returns the last byte. */
+unsigned char vly_text_plain(char *text, size_t bytes, unsigned char last);
 void vly_text_clear(vly_text *t); /* keeps the memory */
 void vly_text_free(vly_text *t);
 #endif

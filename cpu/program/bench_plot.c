@@ -31,22 +31,27 @@ typedef struct {
 
 static vly_status draw_bars(const bar *bars, int n, const char *path, const char *axis, double from,
                             bool logarithmic) {
-    FILE *g;
-    char label[2 * LABEL];
-    VLY_TRY(vly_gnuplot_open(&g, path, WIDTH, 90 + 22 * n));
+    vly_tool *tool;
+    VLY_TRY(vly_gnuplot_open(&tool, path, WIDTH, 90 + 22 * n));
+    FILE *g = vly_tool_input(tool);
     fprintf(g, "$d << EOD\n");
-    for (int i = 0; i < n; i++)
-        vly_gnuplot_escape(label, sizeof label, bars[i].label),
-            fprintf(g, "%.6g \"%s\"\n", bars[i].value, label);
-    fprintf(g, "EOD\nset xlabel \"%s\"\nset yrange [%g:-0.7]\nset key off\nset bmargin 4\n", axis,
-            n - 0.3);
+    for (int i = 0; i < n; i++) fprintf(g, "%.6g\n", bars[i].value);
+    fprintf(g, "EOD\nset ytics (");
+    for (int i = 0; i < n; i++) {
+        fputs(i ? ", " : "", g);
+        vly_gnuplot_text(g, bars[i].label);
+        fprintf(g, " %d", i);
+    }
+    fputs(")\nset xlabel ", g);
+    vly_gnuplot_text(g, axis);
+    fprintf(g, "\nset yrange [%g:-0.7]\nset key off\nset bmargin 4\n", n - 0.3);
     if (logarithmic) fprintf(g, "set logscale x\nset xrange [*:*] extend\n");
     fprintf(g,
-            "plot $d using 1:0:(%g):1:($0-0.35):($0+0.35):ytic(2) with boxxyerror fs solid 0.6 "
-            "noborder lc rgb \"#3366aa\", "
-            "$d using 1:0:(sprintf(\" %%.3g\", $1)) with labels left font \",10\"\n",
+            "plot $d using 1:0:(%g):1:($0-0.35):($0+0.35) with boxxyerror fs solid 0.6 "
+            "noborder lc rgb '#3366aa', "
+            "$d using 1:0:(sprintf(' %%.3g', $1)) with labels left font ',10'\n",
             from);
-    return vly_gnuplot_close(g, path);
+    return vly_tool_close(tool, VLY_OK);
 }
 
 static void add_bar(bar *bars, int *n, int room, double value, const char *name, const char *peer) {
@@ -105,7 +110,6 @@ static vly_status draw_roofline(const vly_bench_table *t, const char *path, bool
                  peak = number_of(find_row(t, "linear/peak"), "median");
     size_t i;
     json_t *row;
-    FILE *g;
     *drawn = false;
     double left = INFINITY, right = 0, low = INFINITY;
     json_array_foreach(t->rows, i, row) {
@@ -116,25 +120,33 @@ static vly_status draw_roofline(const vly_bench_table *t, const char *path, bool
         low = fmin(low, 500 * number_of(row, "median"));
     }
     if (!*drawn || !isfinite(copy) || !isfinite(peak)) return *drawn = false, VLY_OK;
-    VLY_TRY(vly_gnuplot_open(&g, path, WIDTH, 560));
+    vly_tool *tool;
+    VLY_TRY(vly_gnuplot_open(&tool, path, WIDTH, 560));
+    FILE *g = vly_tool_input(tool);
     fprintf(g, "$d << EOD\n");
     json_array_foreach(t->rows, i, row) {
         const double x = number_of(row, "flop_per_byte");
-        if (isfinite(x))
-            fprintf(g, "%.6g %.6g \"%s\"\n", x, 1e3 * number_of(row, "median"), row_name(row));
+        if (isfinite(x)) fprintf(g, "%.6g %.6g\n", x, 1e3 * number_of(row, "median"));
+    }
+    fputs("EOD\n", g);
+    json_array_foreach(t->rows, i, row) {
+        const double x = number_of(row, "flop_per_byte"), y = 1e3 * number_of(row, "median");
+        if (!isfinite(x) || !isfinite(y)) continue;
+        fputs("set label ", g);
+        vly_gnuplot_text(g, row_name(row));
+        fprintf(g, " at %.6g,%.6g left offset 0.7,0 font ',9'\n", x, y);
     }
     fprintf(g,
-            "EOD\nset logscale xy\nset xrange [%g:%g]\nset yrange [%g:%g]\nset samples 500\nset "
-            "xlabel \"FLOP per byte that has to be moved\"\n"
-            "set ylabel \"GFLOP/s\"\nroof(x) = %.6g * x < %.6g ? %.6g * x : %.6g\n",
+            "set logscale xy\nset xrange [%g:%g]\nset yrange [%g:%g]\nset samples 500\nset "
+            "xlabel 'FLOP per byte that has to be moved'\n"
+            "set ylabel 'GFLOP/s'\nroof(x) = %.6g * x < %.6g ? %.6g * x : %.6g\n",
             left, right, low, 2e3 * peak, copy, 1e3 * peak, copy, 1e3 * peak);
     fprintf(g,
-            "plot roof(x) with lines lw 2 lc rgb \"#888888\" title \"%.4g GB/s of the copy, %.4g "
-            "GFLOP/s of the largest product\", "
-            "$d using 1:2 with points pt 7 lc rgb \"#3366aa\" notitle, $d using 1:2:3 with labels "
-            "left offset 0.7,0 font \",9\" notitle\n",
+            "plot roof(x) with lines lw 2 lc rgb '#888888' title '%.4g GB/s of the copy, %.4g "
+            "GFLOP/s of the largest product', "
+            "$d using 1:2 with points pt 7 lc rgb '#3366aa' notitle\n",
             copy, 1e3 * peak);
-    return vly_gnuplot_close(g, path);
+    return vly_tool_close(tool, VLY_OK);
 }
 
 /* ---- scaling ---- */
@@ -192,18 +204,20 @@ static vly_status draw_scaling(const vly_bench_table *t, const char *path, bool 
     static _Thread_local series all[SERIES];
     const int n = find_series(t, all);
     const char *unit = text_of(json_array_get(t->rows, 0), "unit");
-    FILE *g;
+    vly_tool *tool;
     size_t i;
     json_t *row;
     int lines = 0;
     *drawn = false;
     for (int k = 0; k < n; k++) *drawn |= all[k].points > 1;
     if (!*drawn) return VLY_OK;
-    VLY_TRY(vly_gnuplot_open(&g, path, WIDTH, 560));
-    fprintf(g,
-            "set logscale xy\nset xlabel \"number at the end of the name; dashed: in "
-            "proportion\"\nset ylabel \"%s\"\nset format y \"%%.0s%%c\"\n",
-            unit ? unit : "");
+    VLY_TRY(vly_gnuplot_open(&tool, path, WIDTH, 560));
+    FILE *g = vly_tool_input(tool);
+    fputs("set logscale xy\nset xlabel 'number at the end of the name; dashed: in proportion'\n"
+          "set format y '%.0s%c'\nset ylabel ",
+          g);
+    vly_gnuplot_text(g, unit ? unit : "");
+    fputc('\n', g);
     for (int k = 0; k < n; k++) {
         if (all[k].points < 2) continue;
         fprintf(g, "$d%d << EOD\n", k);
@@ -217,14 +231,14 @@ static vly_status draw_scaling(const vly_bench_table *t, const char *path, bool 
     }
     for (int k = 0; k < n; k++) {
         if (all[k].points < 2) continue;
-        fprintf(g, "%s$d%d using 1:2 with linespoints lw 2 pt 7 lc %d title \"%s\"",
-                lines++ ? ", " : "plot ", k, k + 1, all[k].stem);
+        fprintf(g, "%s$d%d using 1:2 with linespoints lw 2 pt 7 lc %d title ",
+                lines++ ? ", " : "plot ", k, k + 1);
+        vly_gnuplot_text(g, all[k].stem);
         if (is_parallel(all[k].stem) && all[k].x > 0)
-            fprintf(g, ", %.8g * x with lines dt 2 lc rgb \"#999999\" notitle",
-                    all[k].y / all[k].x);
+            fprintf(g, ", %.8g * x with lines dt 2 lc rgb '#999999' notitle", all[k].y / all[k].x);
     }
     fputc('\n', g);
-    return vly_gnuplot_close(g, path);
+    return vly_tool_close(tool, VLY_OK);
 }
 
 /* ---- learning curves ---- */
@@ -232,36 +246,32 @@ static vly_status draw_scaling(const vly_bench_table *t, const char *path, bool 
 /* `runs` with a `curve` each: [steps, seconds, return]. Every run is a line; a group (a game) has
  * one colour. */
 typedef struct {
-    FILE *g; /* NULL: only counts */
-    char plots[16384];
-    size_t used;
+    FILE *g;                                             /* NULL: only counts */
+    enum { CURVE_COUNT, CURVE_DATA, CURVE_LINES } doing; /* with each curve */
     int lines, groups;
     double last, unit;
 } learning;
 
 static void add_curve(learning *l, const json_t *curve, const char *title) {
-    char label[2 * LABEL];
     size_t i;
     json_t *point;
     if (json_array_size(curve) < 2 || l->lines == 200) return;
-    l->last = fmax(l->last, json_number_value(json_array_get(
-                                json_array_get(curve, json_array_size(curve) - 1), 0)));
+    const json_t *last = json_array_get(curve, json_array_size(curve) - 1);
     l->lines++;
-    if (!l->g) return;
-    fprintf(l->g, "$d%d << EOD\n", l->lines);
-    json_array_foreach(curve, i, point)
-        fprintf(l->g, "%.8g %.8g\n", json_number_value(json_array_get(point, 0)) / l->unit,
-                json_number_value(json_array_get(point, 2)));
-    fprintf(l->g, "EOD\n");
-    vly_gnuplot_escape(label, sizeof label, title ? title : "");
-    const int n = snprintf(l->plots + l->used, sizeof l->plots - l->used,
-                           "%s$d%d using 1:2 with lines lw 1.5 lc %d %s%s%s",
-                           l->used ? ", " : "plot ", l->lines, l->groups,
-                           title ? "title \"" : "notitle", label, title ? "\"" : "");
-    if (n > 0 && l->used + (size_t)n < sizeof l->plots)
-        l->used += (size_t)n;
-    else
-        l->plots[l->used] = '\0';
+    if (l->doing == CURVE_COUNT) {
+        l->last = fmax(l->last, json_number_value(json_array_get(last, 0)));
+    } else if (l->doing == CURVE_DATA) {
+        fprintf(l->g, "$d%d << EOD\n", l->lines);
+        json_array_foreach(curve, i, point)
+            fprintf(l->g, "%.8g %.8g\n", json_number_value(json_array_get(point, 0)) / l->unit,
+                    json_number_value(json_array_get(point, 2)));
+        fputs("EOD\n", l->g);
+    } else {
+        fprintf(l->g, "%s$d%d using 1:2 with lines lw 1.5 lc %d ", l->lines > 1 ? ", " : "plot ",
+                l->lines, l->groups);
+        fputs(title ? "title " : "notitle", l->g);
+        if (title) vly_gnuplot_text(l->g, title);
+    }
 }
 
 static void add_group(learning *l, const json_t *group, const char *name) {
@@ -277,10 +287,11 @@ static void add_group(learning *l, const json_t *group, const char *name) {
     }
 }
 
-static void add_groups(learning *l, const vly_bench_table *t) {
+static void add_groups(learning *l, const vly_bench_table *t, int doing) {
     const char *key;
     json_t *value;
     l->lines = l->groups = 0;
+    l->doing = doing;
     if (json_object_get(t->file, "runs")) {
         add_group(l, t->file, t->name);
         return;
@@ -291,21 +302,22 @@ static void add_groups(learning *l, const vly_bench_table *t) {
 }
 
 static vly_status draw_learning(const vly_bench_table *t, const char *path, bool *drawn) {
-    static _Thread_local learning l;
-    l = (learning){.unit = 1};
-    add_groups(&l, t);
+    learning l = {.unit = 1};
+    vly_tool *tool;
+    add_groups(&l, t, CURVE_COUNT);
     *drawn = l.lines > 0;
     if (!*drawn) return VLY_OK;
     l.unit = l.last >= 1e6 ? 1e6 : l.last >= 1e4 ? 1e3 : 1;
-    VLY_TRY(vly_gnuplot_open(&l.g, path, WIDTH, 480));
-    fprintf(l.g,
-            "set xlabel \"%sagent steps\"\nset ylabel \"return, mean of the last 100 episodes\"\n",
+    VLY_TRY(vly_gnuplot_open(&tool, path, WIDTH, 480));
+    l.g = vly_tool_input(tool);
+    fprintf(l.g, "set xlabel '%sagent steps'\nset ylabel 'return, mean of the last 100 episodes'\n",
             l.unit == 1e6   ? "million "
             : l.unit == 1e3 ? "thousand "
                             : "");
-    add_groups(&l, t);
-    fprintf(l.g, "%s\n", l.plots);
-    return vly_gnuplot_close(l.g, path);
+    add_groups(&l, t, CURVE_DATA);
+    add_groups(&l, t, CURVE_LINES);
+    fputc('\n', l.g);
+    return vly_tool_close(tool, VLY_OK);
 }
 
 const vly_bench_picture vly_bench_pictures[] = {

@@ -5,6 +5,8 @@
 #include "common/base/file.h"
 #include "cpu/program/bench_plot.h"
 #include "cpu/program/bench_table.h"
+#include "cpu/program/output.h"
+#include "cpu/program/tool.h"
 
 typedef struct {
     char stem[VLY_PATH]; /* of --out, without its end */
@@ -67,7 +69,7 @@ static vly_status write_text(const report *r, const char *const *files, int coun
     size_t bytes;
     FILE *f = open_memstream(&text, &bytes);
     if (!f) return vly_fail(VLY_ENOMEM, "no memory for a report");
-    const bool pictures = system("command -v gnuplot >/dev/null 2>&1") == 0;
+    const bool pictures = vly_tool_is_there("gnuplot");
     fprintf(f, "# Measurements\n\nWritten by `volley bench report FILES... --out REPORT.md` from "
                "the files of results named in the headings; each says\n"
                "with which command, on what hardware and at which commit it was measured.\n\n");
@@ -90,6 +92,7 @@ vly_status vly_bench_report(const char *const *files, int count, const char *out
     if (!text && !(end && (!strcmp(end, ".svg") || !strcmp(end, ".png"))))
         return vly_fail(VLY_EINVAL, "--out %s: the name has to end in .md, .svg or .png", out);
     snprintf(r.stem, sizeof r.stem, "%.*s", (int)(end - out), out);
+    VLY_TRY(vly_output_check(out));
     if (text) return write_text(&r, files, count, out);
     r.end = end;
     VLY_TRY(write_sections(&r, files, count, NULL, true));

@@ -10,6 +10,7 @@
 #include <strings.h>
 #include <unistd.h>
 #include "cpu/machine/system.h"
+#include "cpu/program/output.h"
 
 static const vly_verb *const *all_verbs;
 static const char *program = "volley";
@@ -39,9 +40,18 @@ int vly_cli_fail(vly_status status) {
 
 static int output_error; /* why standard output could not be written, where that is known */
 
+/* jansson escapes every control character but DEL. */
+static int put_json(const char *text, size_t bytes, void *arg) {
+    (void)arg;
+    for (size_t i = 0; i < bytes; i++)
+        if ((text[i] == 0x7f ? fputs("\\u007f", stdout) : putchar(text[i])) == EOF) return -1;
+    return 0;
+}
+
 void vly_cli_print_json(json_t *object) {
     fflush(stderr);
-    json_dumpf(object, stdout, JSON_COMPACT | JSON_REAL_PRECISION(12));
+    json_dump_callback(object, put_json, NULL,
+                       JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(12));
     fputc('\n', stdout);
     if (fflush(stdout)) output_error = errno;
     json_decref(object);
@@ -381,8 +391,10 @@ static int run_verb(const vly_verb *v, int argc, char **argv) {
         }
     vly_cli cli = {.verb = v};
     vly_status status = parse(&cli, argc, argv);
-    cli.people = cli.json ? stderr : stdout;
+    cli.people = vly_people_open(cli.json ? stderr : stdout);
+    if (!cli.people) status = vly_fail(VLY_ENOMEM, "no memory for a stream");
     int code = status == VLY_OK ? v->run(&cli) : vly_cli_fail(status);
+    if (cli.people) fclose(cli.people);
     vly_assignments_free(&cli.given);
     free(cli.own);
     return code;

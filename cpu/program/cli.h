@@ -38,7 +38,7 @@ typedef struct {
     vly_assignments given; /* options of the run, those of --config first */
     void *own;             /* the verb's structure */
     bool json;
-    FILE *people; /* stdout, or stderr with --json */
+    FILE *people; /* to stdout, or stderr with --json; without control characters (output.h) */
 } vly_cli;
 
 struct vly_verb {

@@ -1,10 +1,10 @@
 #include "cpu/program/picture.h"
 #include <ctype.h>
-#include <errno.h>
 #include <png.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "common/base/file.h"
 
 enum { ABOUT = 480, LETTER_W = 6, LETTER_H = 7, BAND_ZOOM = 2, BAND = LETTER_H * BAND_ZOOM + 8 };
 
@@ -125,12 +125,19 @@ void vly_picture_draw(vly_picture *p, const vly_env *env, const void *state, con
         }
 }
 
+/* Made in memory: what libpng cannot write to a full disk it leaves behind. */
 vly_status vly_picture_save_png(const char *path, const uint8_t *rgb, int width, int height) {
     png_image image = {.version = PNG_IMAGE_VERSION,
                        .width = (png_uint_32)width,
                        .height = (png_uint_32)height,
                        .format = PNG_FORMAT_RGB};
-    if (png_image_write_to_file(&image, path, 0, rgb, 0, NULL)) return VLY_OK;
-    return vly_fail(VLY_EIO, "cannot write %s: %s", path,
-                    image.message[0] ? image.message : strerror(errno));
+    png_alloc_size_t bytes = PNG_IMAGE_PNG_SIZE_MAX(image);
+    void *file = malloc(bytes);
+    if (!file) return vly_fail(VLY_ENOMEM, "no memory for a picture of %d x %d", width, height);
+    const vly_status status = png_image_write_to_memory(&image, file, &bytes, 0, rgb, 0, NULL)
+                                  ? vly_file_replace(path, file, bytes)
+                                  : vly_fail(VLY_EIO, "cannot make the picture %s: %s", path,
+                                             image.message);
+    free(file);
+    return status;
 }

@@ -6,7 +6,9 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
+#include "common/base/text.h"
 #include "common/config/config.h"
+#include "cpu/program/output.h"
 
 enum { BAR = 20, WIDE = 512 };
 
@@ -24,7 +26,7 @@ vly_status_line *vly_status_line_create(FILE *out, int kind, double plain_s, con
     vly_status_line *l = calloc(1, sizeof *l);
     if (!l) return NULL;
     const char *term = getenv("TERM");
-    l->out = out;
+    l->out = out = vly_people_raw(out);
     l->silent = kind == VLY_STATUS_NONE;
     l->live = kind == VLY_STATUS_LIVE ||
               (kind == VLY_STATUS_AUTO && isatty(fileno(out)) && term && strcmp(term, "dumb"));
@@ -32,6 +34,7 @@ vly_status_line *vly_status_line_create(FILE *out, int kind, double plain_s, con
     l->last = -1e9;
     pthread_mutex_init(&l->lock, NULL);
     snprintf(l->title, sizeof l->title, "%s", title);
+    vly_text_plain(l->title, strlen(l->title), 0);
     return l;
 }
 
@@ -180,10 +183,13 @@ void vly_status_line_say(vly_status_line *l, const char *text) {
         fprintf(stderr, "%s\n", text);
         return;
     }
+    char words[2048];
+    snprintf(words, sizeof words, "%s", text);
+    vly_text_plain(words, strlen(words), 0);
     pthread_mutex_lock(&l->lock);
     bool redraw = l->drawn > 0;
     erase(l);
-    fprintf(l->out, "%s\n", text);
+    fprintf(l->out, "%s\n", words);
     if (redraw) draw(l);
     fflush(l->out);
     pthread_mutex_unlock(&l->lock);

@@ -6,6 +6,7 @@
 #include "common/learn/learner.h"
 #include "cpu/program/npz.h"
 #include "cpu/program/onnx.h"
+#include "cpu/program/output.h"
 #include "cpu/program/records.h"
 #include "cpu/run/session.h"
 #include "cpu/program/verbs.h"
@@ -169,6 +170,7 @@ static vly_status export_weights(vly_cli *cli, vly_checkpoint *c, char *path, si
     else
         snprintf(path, bytes, "%.1000s%s.%s", cli->positional[0],
                  strstr(cli->positional[0], ".safetensors") ? ".weights" : "/weights", o->format);
+    VLY_TRY(vly_output_check(path));
     VLY_TRY(read_weights(c, w));
     if (!strcmp(o->format, "onnx")) return write_onnx(w, path, c, cli->positional[0], o->layout);
     if (!strcmp(o->layout, "torch")) VLY_TRY(to_torch(w));
@@ -186,6 +188,7 @@ static vly_status write_records(const char *run, const char *path, bool csv, jso
     char temporary[VLY_PATH + 64];
     vly_status status;
     if (!strcmp(path, "-")) return put(run, stdout, columns, rows);
+    VLY_TRY(vly_output_check(path));
     const int fd = vly_file_begin(path, temporary, sizeof temporary, &status);
     if (fd < 0) return status;
     FILE *out = fdopen(dup(fd), "w");

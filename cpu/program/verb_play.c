@@ -9,7 +9,9 @@
 #include <time.h>
 #include <unistd.h>
 #include "cpu/run/agent.h"
+#include "cpu/program/output.h"
 #include "cpu/program/picture.h"
+#include "cpu/program/tool.h"
 #include "cpu/program/verbs.h"
 
 typedef struct {
@@ -46,7 +48,7 @@ static const vly_option own_record[] = {
 };
 
 static volatile sig_atomic_t stopped;
-static void stop(void *arg) {
+static void stop_playing(void *arg) {
     (void)arg;
     stopped = 1;
 }
@@ -64,72 +66,66 @@ static int own_speed(const vly_env *env) {
 /* ---- where pictures go ---- */
 
 typedef struct {
-    FILE *pipe;     /* ffmpeg or ffplay */
+    vly_tool *tool; /* ffmpeg or ffplay */
     uint8_t **kept; /* PNG: thinned as they come, so that the whole time is covered */
     int kept_count, every, seen;
 } sink;
-enum { KEPT_MAX = 32, SHEET_COLUMNS = 4, SHEET_MAX = 16 };
+enum { KEPT_MAX = 32, SHEET_COLUMNS = 4, SHEET_MAX = 16, ARGUMENTS = 32 };
 
-static bool has_command(const char *name) {
-    char test[128];
-    snprintf(test, sizeof test, "command -v %s >/dev/null 2>&1", name);
-    return system(test) == 0;
-}
-
-/* The name goes to a shell: single quotes, and those inside are escaped. */
-static void quote(char *to, size_t bytes, const char *from) {
-    size_t n = 0;
-    to[n++] = '\'';
-    for (; *from && n + 6 < bytes; from++) {
-        if (*from == '\'')
-            n += (size_t)snprintf(to + n, bytes - n, "'\\''");
-        else
-            to[n++] = *from;
-    }
-    to[n++] = '\'';
-    to[n] = '\0';
-}
-
-static vly_status open_pipe(sink *s, const vly_picture *p, int fps, const char *program,
-                            const char *rest) {
-    char command[4096];
-    if (!has_command(program))
+/* PROGRAM of ffmpeg, taking raw pictures on its standard input; rest: up to NULL. */
+static vly_status open_video(sink *s, const vly_picture *p, int fps, const char *const rest[],
+                             const char *path) {
+    char size[32], rate[16];
+    snprintf(size, sizeof size, "%dx%d", p->width, p->height);
+    snprintf(rate, sizeof rate, "%d", fps);
+    const char *argv[ARGUMENTS] = {path ? "ffmpeg" : "ffplay",
+                                   "-loglevel",
+                                   "error",
+                                   "-f",
+                                   "rawvideo",
+                                   "-pixel_format",
+                                   "rgb24",
+                                   "-video_size",
+                                   size,
+                                   "-framerate",
+                                   rate,
+                                   "-i",
+                                   "-"};
+    int n = 13;
+    while (*rest) argv[n++] = *rest++;
+    if (!vly_tool_is_there(argv[0]))
         return vly_fail(VLY_ENOTFOUND,
-                        "%s is not installed: apt-get install ffmpeg, or --out a .png", program);
-    snprintf(
-        command, sizeof command,
-        "%s -loglevel error -f rawvideo -pixel_format rgb24 -video_size %dx%d -framerate %d %s",
-        program, p->width, p->height, fps, rest);
-    signal(SIGPIPE, SIG_IGN);
-    s->pipe = popen(command, "w");
-    return s->pipe ? VLY_OK : vly_fail(VLY_EIO, "cannot start %s: %s", program, strerror(errno));
+                        "%s is not installed: apt-get install ffmpeg, or --out a .png", argv[0]);
+    return vly_tool_open(&s->tool, argv, path);
 }
 
-static bool ends_with(const char *text, const char *end) {
-    const size_t n = strlen(text), m = strlen(end);
-    return n > m && strcmp(text + n - m, end) == 0;
+static vly_status open_window(sink *s, const vly_picture *p, int fps) {
+    static const char *const rest[] = {"-window_title", "volley", "-autoexit", NULL};
+    if (!getenv("DISPLAY") && !getenv("WAYLAND_DISPLAY"))
+        return vly_fail(VLY_EINVAL, "--window needs a display: neither DISPLAY nor WAYLAND_DISPLAY "
+                                    "is set; without --window the terminal shows the agent");
+    setenv("SDL_VIDEODRIVER", "x11,wayland", 0); /* no display: an error, not a hidden window */
+    return open_video(s, p, fps, rest, NULL);
 }
 
 static vly_status open_sink(sink *s, const vly_picture *p, int fps, const char *out) {
-    char name[2200], rest[3000];
-    quote(name, sizeof name, out);
-    if (ends_with(out, ".png")) {
-        s->every = 1;
-        s->kept = calloc(KEPT_MAX, sizeof *s->kept);
-        return s->kept ? VLY_OK : vly_fail(VLY_ENOMEM, "no memory for pictures");
-    }
-    if (ends_with(out, ".gif"))
-        snprintf(rest, sizeof rest,
-                 "-i - -vf 'split[a][b];[a]palettegen[p];[b][p]paletteuse' -y %s", name);
-    else if (ends_with(out, ".mp4"))
-        snprintf(rest, sizeof rest,
-                 "-i - -c:v libx264 -pix_fmt yuv420p -crf 18 -movflags +faststart -y %s", name);
-    else
+    static const char *const gif[] = {
+        "-vf", "split[a][b];[a]palettegen[p];[b][p]paletteuse", "-f", "gif", "-y", VLY_TOOL_OUTPUT,
+        NULL};
+    static const char *const mp4[] = {"-c:v", "libx264",       "-pix_fmt",   "yuv420p", "-crf",
+                                      "18",   "-movflags",     "+faststart", "-f",      "mp4",
+                                      "-y",   VLY_TOOL_OUTPUT, NULL};
+    if (vly_path_ends_with(out, ".gif")) return open_video(s, p, fps, gif, out);
+    if (vly_path_ends_with(out, ".mp4")) return open_video(s, p, fps, mp4, out);
+    if (!vly_path_ends_with(out, ".png"))
         return vly_fail(VLY_EINVAL, "--out %s: the name has to end in .mp4, .gif or .png", out);
-    return open_pipe(s, p, fps, "ffmpeg", rest);
+    VLY_TRY(vly_output_check(out));
+    s->every = 1;
+    s->kept = calloc(KEPT_MAX, sizeof *s->kept);
+    return s->kept ? VLY_OK : vly_fail(VLY_ENOMEM, "no memory for pictures");
 }
 
-static vly_status keep(sink *s, const vly_picture *p) {
+static vly_status keep_picture(sink *s, const vly_picture *p) {
     const size_t bytes = (size_t)p->width * (size_t)p->height * 3;
     if (s->seen++ % s->every) return VLY_OK;
     if (s->kept_count == KEPT_MAX) { /* every second one goes */
@@ -145,11 +141,9 @@ static vly_status keep(sink *s, const vly_picture *p) {
     return VLY_OK;
 }
 
-static vly_status give(sink *s, const vly_picture *p) {
-    if (!s->pipe) return keep(s, p);
-    const size_t bytes = (size_t)p->width * (size_t)p->height * 3;
-    if (fwrite(p->rgb, 1, bytes, s->pipe) == bytes) return VLY_OK;
-    return vly_fail(VLY_EIO, "the video program has stopped taking pictures");
+static vly_status take_picture(sink *s, const vly_picture *p) {
+    if (!s->tool) return keep_picture(s, p);
+    return vly_tool_write(s->tool, p->rgb, (size_t)p->width * (size_t)p->height * 3);
 }
 
 /* A sheet of up to 16 moments, evenly over the recording. */
@@ -175,8 +169,7 @@ static vly_status save_sheet(const sink *s, const vly_picture *p, const char *ou
 }
 
 static vly_status close_sink(sink *s, const vly_picture *p, const char *out, vly_status status) {
-    if (s->pipe && pclose(s->pipe) != 0 && status == VLY_OK)
-        status = vly_fail(VLY_EIO, "the video program could not make %s", out);
+    if (s->tool) status = vly_tool_close(s->tool, status);
     if (s->kept && status == VLY_OK) status = save_sheet(s, p, out);
     for (int i = 0; i < s->kept_count; i++) free(s->kept[i]);
     free(s->kept);
@@ -198,7 +191,7 @@ static void pause_until(double *next, double step) {
 }
 
 /* The upper half of a character has its foreground, the lower its background. */
-static void show(FILE *out, const vly_picture *p, const char *text) {
+static void show_picture(FILE *out, const vly_picture *p, const char *text) {
     struct winsize size = {.ws_col = 80, .ws_row = 24};
     ioctl(fileno(out), TIOCGWINSZ, &size);
     const int most_w = size.ws_col > 8 ? size.ws_col : 80,
@@ -239,16 +232,16 @@ static vly_status run_episodes(vly_cli *cli, vly_agent *a, const play_options *o
             if (record)
                 VLY_TRY(open_sink(s, p, fps, o->out));
             else if (o->window)
-                VLY_TRY(open_pipe(s, p, fps, "ffplay", "-window_title volley -autoexit -i -"));
+                VLY_TRY(open_window(s, p, fps));
             else
-                fputs("\033[2J\033[?25l", cli->people);
+                fputs("\033[2J\033[?25l", vly_people_raw(cli->people));
             first = false;
         }
         caption(text, sizeof text, &m);
         vly_picture_draw(p, &a->env, m.state, text);
-        if (record || o->window) VLY_TRY(give(s, p));
+        if (record || o->window) VLY_TRY(take_picture(s, p));
         if (!record) {
-            if (!o->window) show(cli->people, p, text);
+            if (!o->window) show_picture(vly_people_raw(cli->people), p, text);
             pause_until(&next, 1.0 / fps);
         }
         if (m.ended) {
@@ -272,9 +265,9 @@ static int play_or_record(vly_cli *cli, bool record) {
     vly_picture p = {0};
     sink s = {0};
     vly_status status = vly_agent_open(&a, cli->positional[0], &options, cli->people);
-    vly_cli_watch_signals(stop, NULL);
+    vly_cli_watch_signals(stop_playing, NULL);
     if (status == VLY_OK) status = run_episodes(cli, &a, o, record, &p, &s);
-    if (!record && !o->window && p.rgb) fputs("\033[?25h\033[0m\n", cli->people);
+    if (!record && !o->window && p.rgb) fputs("\033[?25h\033[0m\n", vly_people_raw(cli->people));
     if (record || o->window) status = close_sink(&s, &p, o->out, status);
     vly_cli_watch_signals(NULL, NULL);
     if (status == VLY_OK && record) fprintf(cli->people, "%s\n", o->out);
@@ -288,10 +281,10 @@ static int play_or_record(vly_cli *cli, bool record) {
     return VLY_EXIT_DONE;
 }
 
-static int play(vly_cli *cli) {
+static int play_verb(vly_cli *cli) {
     return play_or_record(cli, false);
 }
-static int record(vly_cli *cli) {
+static int record_verb(vly_cli *cli) {
     return play_or_record(cli, true);
 }
 
@@ -306,7 +299,7 @@ const vly_verb vly_verb_play = {
     .own_bytes = sizeof(play_options),
     .positional_min = 1,
     .positional_max = 1,
-    .run = play,
+    .run = play_verb,
 };
 
 const vly_verb vly_verb_record = {
@@ -321,5 +314,5 @@ const vly_verb vly_verb_record = {
     .own_bytes = sizeof(play_options),
     .positional_min = 1,
     .positional_max = 1,
-    .run = record,
+    .run = record_verb,
 };

@@ -133,47 +133,52 @@ static int write_group(FILE *out, const curve *curves, int count, const char *gr
     return seeds;
 }
 
-static vly_status draw(const curve *curves, int count, const plot_options *o) {
-    char metric[200], window[48] = "";
-    FILE *g;
-    VLY_TRY(vly_gnuplot_open(&g, o->out, o->width, o->height));
-    vly_gnuplot_escape(metric, sizeof metric, o->metric);
-    if (o->smooth > 1) snprintf(window, sizeof window, ", mean over %d records", o->smooth);
+static bool is_first_of_group(const curve *curves, int i) {
+    for (int k = 0; k < i; k++)
+        if (!strcmp(curves[k].group, curves[i].group)) return false;
+    return true;
+}
+
+static void write_line(FILE *g, int line, const char *group, int seeds, int window) {
+    char title[sizeof((curve *)0)->group + 96], mean[48] = "";
+    if (window > 1) snprintf(mean, sizeof mean, ", mean over %d records", window);
+    snprintf(title, sizeof title, "%s (%d seed%s%s)", group, seeds,
+             seeds > 1 ? "s: mean, 95% interval" : "", mean);
+    fputs(line ? ", " : "plot ", g);
+    if (seeds > 1)
+        fprintf(
+            g,
+            "$d%d using 1:3:4 with filledcurves fs transparent solid 0.2 noborder lc %d notitle, ",
+            line, line + 1);
+    fprintf(g, "$d%d using 1:2 with lines lw 2 lc %d title ", line, line + 1);
+    vly_gnuplot_text(g, title);
+}
+
+static vly_status draw_curves(const curve *curves, int count, const plot_options *o) {
+    enum { LINES = 64 };
+    int first[LINES], seeds[LINES], lines = 0;
     double last = 0;
+    vly_tool *tool;
     for (int i = 0; i < count; i++) last = fmax(last, curves[i].step[curves[i].n - 1]);
     const double unit = last >= 1e6 ? 1e6 : last >= 1e4 ? 1e3 : 1;
-    fprintf(g, "set xlabel \"%sagent steps\"\nset ylabel \"%s\"\n",
+    VLY_TRY(vly_gnuplot_open(&tool, o->out, o->width, o->height));
+    FILE *g = vly_tool_input(tool);
+    fprintf(g, "set xlabel '%sagent steps'\nset ylabel ",
             unit == 1e6   ? "million "
             : unit == 1e3 ? "thousand "
-                          : "",
-            metric);
-    char plots[16384] = "";
-    size_t used = 0;
-    int lines = 0;
-    for (int i = 0; i < count; i++) {
-        bool before = false;
-        char name[400];
-        for (int k = 0; k < i; k++) before |= !strcmp(curves[k].group, curves[i].group);
-        if (before || lines == 64) continue;
-        fprintf(g, "$d%d << EOD\n", lines);
-        const int seeds = write_group(g, curves, count, curves[i].group, o->points, unit);
-        fputs("EOD\n", g);
-        vly_gnuplot_escape(name, sizeof name, curves[i].group);
-        if (seeds > 1)
-            used += (size_t)snprintf(plots + used, sizeof plots - used,
-                                     "%s$d%d using 1:3:4 with filledcurves fs transparent solid "
-                                     "0.2 noborder lc %d notitle",
-                                     used ? ", " : "plot ", lines, lines + 1);
-        used +=
-            (size_t)snprintf(plots + used, sizeof plots - used,
-                             "%s$d%d using 1:2 with lines lw 2 lc %d title \"%s (%d seed%s%s%s)\"",
-                             used ? ", " : "plot ", lines, lines + 1, name, seeds,
-                             seeds > 1 ? "s: mean, 95% interval" : "", window, "");
-        if (used >= sizeof plots) break;
-        lines++;
+                          : "");
+    vly_gnuplot_text(g, o->metric);
+    for (int i = 0; i < count && lines < LINES; i++) {
+        if (!is_first_of_group(curves, i)) continue;
+        fprintf(g, "\n$d%d << EOD\n", lines);
+        first[lines] = i;
+        seeds[lines++] = write_group(g, curves, count, curves[i].group, o->points, unit);
+        fputs("EOD", g);
     }
-    fprintf(g, "%s\n", plots);
-    return vly_gnuplot_close(g, o->out);
+    fputc('\n', g);
+    for (int l = 0; l < lines; l++) write_line(g, l, curves[first[l]].group, seeds[l], o->smooth);
+    fputc('\n', g);
+    return vly_tool_close(tool, VLY_OK);
 }
 
 static int run(vly_cli *cli) {
@@ -185,7 +190,7 @@ static int run(vly_cli *cli) {
         status = read_curve(&curves[i], cli->positional[i], o->metric);
         if (status == VLY_OK && o->smooth > 1) smooth(&curves[i], o->smooth);
     }
-    if (status == VLY_OK) status = draw(curves, cli->count, o);
+    if (status == VLY_OK) status = draw_curves(curves, cli->count, o);
     for (int i = 0; curves && i < cli->count; i++) free(curves[i].step), free(curves[i].value);
     free(curves);
     if (status != VLY_OK) return vly_cli_fail(status);

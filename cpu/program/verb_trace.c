@@ -1,7 +1,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include "cpu/run/session.h"
+#include "cpu/program/output.h"
 #include "cpu/program/verbs.h"
 #include "envs/atari/trace.h"
 #include "envs/trace.h"
@@ -51,6 +54,7 @@ static vly_status write_rows(const table *t, FILE *out) {
 
 static vly_status write_table(const table *t) {
     const char *name = t->o->out;
+    if (name[0]) VLY_TRY(vly_output_check(name));
     FILE *out = name[0] ? fopen(name, "w") : stdout;
     if (!out)
         return vly_fail(errno == ENOENT || errno == EISDIR ? VLY_ENOTFOUND : VLY_EIO,
@@ -60,6 +64,8 @@ static vly_status write_table(const table *t) {
         return status != VLY_OK && ferror(out) && vly_cli_reader_left() ? VLY_OK : status;
     if (fclose(out) && status == VLY_OK)
         status = vly_fail(VLY_EIO, "cannot write %s: %s", name, strerror(errno));
+    struct stat info;
+    if (status != VLY_OK && stat(name, &info) == 0 && S_ISREG(info.st_mode)) unlink(name);
     return status;
 }
 

@@ -34,7 +34,7 @@ static void episodes_become_pictures(void) {
     CHECK(starts_with("it's.mp4", "ftyp", 4, 4) > 1000);
     CHECK_EQ(volley("record r --out a.gif --steps 30"), 0);
     CHECK(starts_with("a.gif", "GIF89a", 6, 0) > 1000);
-    CHECK_EQ(volley("record r --out /proc/no/such/a.mp4 --steps 30"), 1);
+    CHECK_EQ(volley("record r --out /proc/no/such/a.mp4 --steps 30"), 2);
 }
 
 static void the_terminal_shows_the_agent(void) {

@@ -1,0 +1,206 @@
+/* What reaches gnuplot, ffmpeg and the terminal is data; output that was not written is an error.
+ */
+#include "tests/kit/program.h"
+#include <stdbool.h>
+#include <sys/stat.h>
+#include "cpu/program/output.h"
+
+static bool has(const char *program) {
+    char test[128];
+    snprintf(test, sizeof test, "command -v %s >/dev/null 2>&1", program);
+    if (system(test) == 0) return true;
+    fprintf(stderr, "SKIPPED in part: %s is not installed\n", program);
+    return false;
+}
+
+/* A command of the shell in the test's folder; VOLLEY is the program. */
+__attribute__((format(printf, 1, 2))) static int in_folder(const char *format, ...) {
+    char command[4096];
+    int n = snprintf(command, sizeof command, "cd %s && export VOLLEY=%s && ", folder,
+                     VLY_TEST_PROGRAM);
+    va_list list;
+    va_start(list, format);
+    vsnprintf(command + n, sizeof command - (size_t)n, format, list);
+    va_end(list);
+    const int how = system(command);
+    return WIFEXITED(how) ? WEXITSTATUS(how) : 1000 + how;
+}
+
+static bool file_exists(const char *name) {
+    char path[256];
+    struct stat info;
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    return stat(path, &info) == 0;
+}
+
+static void write_file(const char *name, const char *text) {
+    char path[256];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    CHECK_OK(vly_file_replace(path, text, strlen(text)));
+}
+
+/* A run whose environment is named so. */
+static void write_run(const char *name, const char *env_yaml, const char *metric_json) {
+    char text[1024], file[64];
+    CHECK_EQ(in_folder("mkdir -p %s", name), 0);
+    snprintf(text, sizeof text, "format: 1\nrun:\n  env: \"%s\"\n  algo: ppo\n", env_yaml);
+    snprintf(file, sizeof file, "%s/config.yaml", name);
+    write_file(file, text);
+    snprintf(text, sizeof text, "{\"step\":1,\"%s\":1}\n{\"step\":2,\"%s\":2}\n", metric_json,
+             metric_json);
+    snprintf(file, sizeof file, "%s/metrics.jsonl", name);
+    write_file(file, text);
+}
+
+/* Every printable byte once, with what a shell, gnuplot or ffmpeg would run in front. */
+static const char hostile_yaml[] =
+    "`touch X1`$(touch X2)|touch X3;\\\"@pwn %d \\\\ #'~!&*<>?[]{}^=+,:";
+
+static void a_name_is_never_run(void) {
+    if (!has("gnuplot")) return;
+    write_run("hostile", hostile_yaml, "m`touch X4`\\\"\\\\");
+    CHECK_EQ(in_folder("$VOLLEY plot hostile --metric 'm`touch X4`\"\\' --out h.svg >out"), 0);
+    CHECK_EQ(in_folder("$VOLLEY plot hostile --metric 'm`touch X4`\"\\' --out 'o`touch "
+                       "X5`'\\''\"$(touch X6).svg'"),
+             0);
+    CHECK(file_exists("o`touch X5`'\"$(touch X6).svg"));
+    CHECK_EQ(in_folder("ls X* 2>/dev/null"), 2);
+    char *svg = program_read("h.svg");
+    CHECK(strstr(svg, "m`touch X4`\"\\</text>"));
+    CHECK(strstr(
+        svg, "`touch X1`$(touch X2)|touch X3;\"@pwn %d \\ #'~!&amp;*&lt;>?[]{}^=+,: ppo (1 seed)"));
+    free(svg);
+    write_file(
+        "bench.json",
+        "{\"command\":\"c\",\"results\":[{\"name\":\"a`touch X7`'/1\",\"unit\":\"u`touch X8`\","
+        "\"median\":1,\"peers\":[{\"name\":\"p`touch X9`\",\"ratio\":2}]},"
+        "{\"name\":\"a`touch X7`'/2\",\"unit\":\"u\",\"median\":2,\"peers\":[]}]}");
+    CHECK_EQ(in_folder("$VOLLEY bench report bench.json --out b.md >/dev/null"), 0);
+    CHECK_EQ(in_folder("ls X* 2>/dev/null"), 2);
+    svg = program_read("b-bench-ratios.svg");
+    CHECK(strstr(svg, "a`touch X7`'/1 : p`touch X9`"));
+    free(svg);
+}
+
+static void a_name_is_never_an_option(void) {
+    if (!has("ffmpeg")) return;
+    CHECK_EQ(in_folder("$VOLLEY record r --steps 20 --out=-y.mp4 >/dev/null"), 0);
+    CHECK(file_exists("-y.mp4"));
+    CHECK_EQ(in_folder("$VOLLEY record r --steps 20 --out 'concat:a|b.gif' >/dev/null"), 0);
+    CHECK(file_exists("concat:a|b.gif"));
+}
+
+/* A file may have 512 bytes: as a full disk, to every program that writes. */
+static void a_full_disk_is_an_error(void) {
+    static const struct {
+        const char *program, *line, *file;
+    } cases[] = {{"gnuplot", "plot r --out full.svg", "full.svg"},
+                 {"gnuplot", "plot r --out full.png", "full.png"},
+                 {"ffmpeg", "record r --steps 60 --out full.mp4", "full.mp4"},
+                 {"ffmpeg", "record r --steps 60 --out full.gif", "full.gif"},
+                 {"sh", "record r --steps 60 --out sheet.png", "sheet.png"},
+                 {"sh", "trace cartpole --random 1000 --out trace.tsv", "trace.tsv"},
+                 {"sh", "export r --format csv --out r.csv", "r.csv"},
+                 {"sh", "export r --format npz --out r.npz", "r.npz"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        if (!has(cases[i].program)) continue;
+        const int code = in_folder("ulimit -f 1; exec $VOLLEY %s >out 2>err", cases[i].line);
+        if (code != 1) fprintf(stderr, "%s: exit %d\n", cases[i].line, code);
+        CHECK_EQ(code, 1);
+        CHECK(!file_exists(cases[i].file));
+    }
+    CHECK_EQ(in_folder("ls | grep tmp-"), 1);
+    if (!has("gnuplot")) return;
+    write_file("kept.svg", "before");
+    CHECK_EQ(in_folder("ulimit -f 1; exec $VOLLEY plot r --out kept.svg 2>err"), 1);
+    char *text = program_read("kept.svg");
+    CHECK_STR(text, "before");
+    free(text);
+}
+
+static void a_checkpoint_is_not_overwritten(void) {
+    CHECK_EQ(
+        in_folder("cp r/checkpoints/best.safetensors b.safetensors && cp b.safetensors b.png && "
+                  "cp b.png b.mp4 && cp b.png b.svg && md5sum b.* r/config.yaml >before"),
+        0);
+    static const char *const lines[] = {"export r --out b.safetensors",
+                                        "export r --format onnx --out b.safetensors",
+                                        "export r --format npz --out b.safetensors",
+                                        "export r --format csv --out b.safetensors",
+                                        "export r --out r/config.yaml",
+                                        "trace cartpole --random 5 --out b.safetensors",
+                                        "record r --steps 9 --out b.png",
+                                        "record r --steps 9 --out b.mp4",
+                                        "plot r --out b.svg",
+                                        "plot r --out b.png"};
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        const int code = in_folder("$VOLLEY %s >out 2>err", lines[i]);
+        if (code != 2) fprintf(stderr, "%s: exit %d\n", lines[i], code);
+        CHECK_EQ(code, 2);
+    }
+    CHECK_EQ(in_folder("md5sum -c before >/dev/null"), 0);
+    CHECK_EQ(in_folder("$VOLLEY export r --out w.safetensors >/dev/null"), 0); /* an export may be
+                                                                                */
+    CHECK_EQ(in_folder("$VOLLEY export r --out w.safetensors >/dev/null"), 0);
+}
+
+static bool has_control_characters(const char *name) {
+    char *text = program_read(name);
+    bool found = false;
+    for (const char *p = text; *p; p++)
+        found |= ((unsigned char)*p < 0x20 && *p != '\n' && *p != '\t') || *p == 0x7f ||
+                 (p > text && p[-1] == '\xc2' && (unsigned char)*p < 0xa0);
+    free(text);
+    return found;
+}
+
+static void a_name_does_not_move_the_cursor(void) {
+    CHECK_EQ(in_folder("cp -r r \"$(printf 'esc\\033[31m\\302\\233\\177')\""), 0);
+    CHECK_EQ(in_folder("$VOLLEY ls runs --runs . >out 2>err"), 0);
+    CHECK(!has_control_characters("out"));
+    CHECK_EQ(in_folder("$VOLLEY eval esc* --episodes 1 >out 2>err"), 0);
+    CHECK(!has_control_characters("out"));
+    CHECK_EQ(in_folder("$VOLLEY export esc* --json >out 2>err"), 0);
+    CHECK(!has_control_characters("out") && !has_control_characters("err"));
+    CHECK_EQ(in_folder("$VOLLEY eval \"$(printf '\\033]0;x\\007')\" >out 2>err"), 2);
+    CHECK(!has_control_characters("err"));
+    CHECK_EQ(in_folder("$VOLLEY \"$(printf '\\033[2J')\" >out 2>err"), 2);
+    CHECK(!has_control_characters("err"));
+    char *help = program_read("err");
+    CHECK(strstr(help, "?[2J"));
+    free(help);
+}
+
+static void a_window_needs_a_display(void) {
+    CHECK_EQ(
+        in_folder("unset DISPLAY WAYLAND_DISPLAY; $VOLLEY play r --window --steps 3 >out 2>err"),
+        2);
+    if (!has("ffplay")) return;
+    CHECK_EQ(in_folder("DISPLAY=:987 $VOLLEY play r --window --steps 3 >out 2>err"), 1);
+}
+
+static void a_shell_reads_a_word_back(void) {
+    static const char *const words[] = {"",     "runs/x-1", "it's", "a b", "$(touch Y)`touch Y`",
+                                        "-n\\", "*?",       "\n"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        CHECK_EQ(in_folder("printf %%s %s >word", vly_shell_word(words[i])), 0);
+        char *back = program_read("word");
+        CHECK_STR(back, words[i]);
+        free(back);
+    }
+    CHECK_STR(vly_shell_word("runs/x-1"), "runs/x-1");
+    CHECK(!file_exists("Y"));
+}
+
+int main(void) {
+    program_open();
+    CHECK_EQ(volley("train cartpole --steps 8k --seed 1 --metrics.every_s 0.01 --out r"), 0);
+    a_shell_reads_a_word_back();
+    a_name_is_never_run();
+    a_name_is_never_an_option();
+    a_full_disk_is_an_error();
+    a_checkpoint_is_not_overwritten();
+    a_name_does_not_move_the_cursor();
+    a_window_needs_a_display();
+    return program_close();
+}
