@@ -22,6 +22,7 @@
 #include "common/base/env.h"
 #include "common/base/names.h"
 #include "common/base/status.h"
+#include "config_choices.h" /* generated: VLY_RUN_SYNC_ALLREDUCE is a value of config.run.sync */
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -32,15 +33,6 @@ typedef struct {
     int n;
     int v[VLY_LIST_MAX];
 } vly_int_list;
-
-/* Indices of the CHOICE options, in the order of options.def. */
-enum { VLY_PRECISION_AUTO, VLY_PRECISION_FP32, VLY_PRECISION_TF32, VLY_PRECISION_BF16 };
-enum { VLY_NET_ACT_AUTO, VLY_NET_ACT_RELU, VLY_NET_ACT_TANH };
-/* pool.schedule is a vly_schedule of common/learn/algo.h; net.kind and net.init are of
- * common/learn/net.h. */
-/* optim.kind is a vly_optimizer_kind of common/base/compute.h. */
-enum { VLY_REDUCE_MEAN, VLY_REDUCE_SUM };
-enum { VLY_STATUS_AUTO, VLY_STATUS_LIVE, VLY_STATUS_PLAIN, VLY_STATUS_NONE };
 
 /* clang-format off */
 #define VLY_OPTIONS_DECLARE

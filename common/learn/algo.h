@@ -37,11 +37,7 @@ extern "C" {
 
 typedef struct vly_algo vly_algo;
 
-typedef enum {
-    VLY_SCHEDULE_AUTO,
-    VLY_SCHEDULE_SYNC,
-    VLY_SCHEDULE_ASYNC
-} vly_schedule; /* AUTO: the algorithm's own */
+typedef enum { VLY_SCHEDULE_SYNC, VLY_SCHEDULE_ASYNC } vly_schedule;
 
 /* ---- creation ---- */
 

@@ -9,7 +9,6 @@
 enum { STACK_MAX = 16 };
 static const double LADDER_COUNTS = 0.02; /* who explores more is there for the others: its episodes
                                              are not reported */
-enum { APEX_AUTO, APEX_LOCAL, APEX_STORE }; /* apex.replay */
 
 /* What decides how training goes on and is neither weight nor memory. */
 typedef struct {
@@ -483,8 +482,9 @@ static vly_status create_replay(dqn *a, const vly_algo_args *args) {
 
 bool vly_dqn_in_store(const vly_config *c) {
     if (!vly_algo_traits_of(c).in_store) return false;
-    return c->apex.replay == APEX_AUTO ? c->run.store[0] || c->run.role != 0
-                                       : c->apex.replay == APEX_STORE;
+    if (c->apex.replay == VLY_APEX_REPLAY_AUTO)
+        return c->run.store[0] || c->run.role == VLY_RUN_ROLE_LEARNER;
+    return c->apex.replay == VLY_APEX_REPLAY_STORE;
 }
 
 vly_feed *vly_dqn_feed(vly_algo *pub) {

@@ -271,7 +271,8 @@ static vly_status whole_update(vly_queue *q, void *arg) {
     const vly_policy_loss_args loss = {.n = n,
                                        .actions = a->actions,
                                        .plain = true,
-                                       .sum = a->config->impala.reduction == VLY_REDUCE_SUM,
+                                       .sum = a->config->impala.reduction ==
+                                              VLY_IMPALA_REDUCTION_SUM,
                                        .logits = a->learning->logits,
                                        .value = a->learning->value,
                                        .action = a->action_mb,
@@ -478,7 +479,7 @@ static vly_status create_impala(vly_algo **out, const vly_algo_args *args) {
         return vly_fail(VLY_EINVAL, "unrolls of %d steps of %d environments", T, args->actors);
     impala *a = calloc(1, sizeof *a);
     if (!a) return vly_fail(VLY_ENOMEM, "no memory for impala");
-    const bool sync = args->eval || config->pool.schedule == VLY_SCHEDULE_SYNC;
+    const bool sync = args->eval || config->pool.schedule == VLY_POOL_SCHEDULE_SYNC;
     a->pub = (vly_algo){.name = "impala",
                         .schedule = sync ? VLY_SCHEDULE_SYNC : VLY_SCHEDULE_ASYNC,
                         .phase_steps = T,

@@ -4,6 +4,28 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const vly_optimizer_kind optimizer_kind[] = {
+    [VLY_OPTIM_KIND_SGD] = VLY_SGD,
+    [VLY_OPTIM_KIND_ADAM] = VLY_ADAM,
+    [VLY_OPTIM_KIND_RMSPROP] = VLY_RMSPROP,
+    [VLY_OPTIM_KIND_RMSPROP_TF] = VLY_RMSPROP_TF,
+    [VLY_OPTIM_KIND_RMSPROP_CENTERED] = VLY_RMSPROP_CENTERED,
+};
+static const vly_net_kind net_kind[] = {
+    [VLY_NET_KIND_AUTO] = VLY_NET_AUTO,       [VLY_NET_KIND_MLP] = VLY_NET_MLP,
+    [VLY_NET_KIND_MINATAR] = VLY_NET_MINATAR, [VLY_NET_KIND_NATURE] = VLY_NET_NATURE,
+    [VLY_NET_KIND_A3C] = VLY_NET_A3C,         [VLY_NET_KIND_IMPALA] = VLY_NET_IMPALA,
+};
+static const vly_init_kind net_init[] = {
+    [VLY_NET_INIT_ORTHOGONAL] = VLY_INIT_ORTHOGONAL,
+    [VLY_NET_INIT_XAVIER_UNIFORM] = VLY_INIT_XAVIER_UNIFORM,
+    [VLY_NET_INIT_XAVIER_NORMAL] = VLY_INIT_XAVIER_NORMAL,
+    [VLY_NET_INIT_KAIMING_UNIFORM] = VLY_INIT_KAIMING_UNIFORM,
+    [VLY_NET_INIT_KAIMING_NORMAL] = VLY_INIT_KAIMING_NORMAL,
+    [VLY_NET_INIT_LECUN_NORMAL] = VLY_INIT_LECUN_NORMAL,
+    [VLY_NET_INIT_TORCH] = VLY_INIT_TORCH,
+};
+
 static vly_status alloc_reals(vly_learner *l, int64_t n, const char *what, vly_real **out) {
     void *memory;
     VLY_TRY(l->c->alloc(l->c, (size_t)n * sizeof(vly_real), what, "--net.hidden", &memory));
@@ -55,7 +77,7 @@ vly_status vly_learner_create(vly_learner *l, const vly_algo_args *args, const v
     l->c = args->compute;
     l->net = net;
     l->sync = args->sync;
-    l->optimizer = (vly_optimizer){.kind = (vly_optimizer_kind)config->optim.kind,
+    l->optimizer = (vly_optimizer){.kind = optimizer_kind[config->optim.kind],
                                    .beta1 = config->optim.beta1,
                                    .beta2 = config->optim.beta2,
                                    .eps = config->optim.eps,
@@ -147,22 +169,22 @@ bool vly_learner_capturable(const vly_learner *l) {
 /* Images learn in bf16 where the machine is faster at it; small MLPs gain nothing. */
 static bool wants_bf16(const vly_config *config, const vly_compute_info *info,
                        const vly_obs_spec *obs) {
-    if (config->run.precision == VLY_PRECISION_BF16) return true;
-    const bool image = config->net.kind != VLY_NET_MLP && obs->ndim == 3 && obs->shape[0] >= 3 &&
-                       obs->shape[1] >= 3;
-    return config->run.precision == VLY_PRECISION_AUTO && info->has_bf16 && image;
+    if (config->run.precision == VLY_RUN_PRECISION_BF16) return true;
+    const bool image = config->net.kind != VLY_NET_KIND_MLP && obs->ndim == 3 &&
+                       obs->shape[0] >= 3 && obs->shape[1] >= 3;
+    return config->run.precision == VLY_RUN_PRECISION_AUTO && info->has_bf16 && image;
 }
 
 vly_status vly_learner_net(vly_net **out, const vly_algo_args *args, vly_head_kind head) {
     const vly_config *config = args->config;
-    const bool image = args->env->obs.ndim == 3 && config->net.kind != VLY_NET_MLP;
-    vly_net_desc d = {.kind = (vly_net_kind)config->net.kind,
+    const bool image = args->env->obs.ndim == 3 && config->net.kind != VLY_NET_KIND_MLP;
+    vly_net_desc d = {.kind = net_kind[config->net.kind],
                       .obs = args->env->obs,
                       .actions = args->env->actions,
                       .head = head,
                       .shared = !config->net.separate,
                       .lstm = config->net.lstm,
-                      .init = (vly_init_kind)config->net.init};
+                      .init = net_init[config->net.init]};
     if (config->net.hidden.n > VLY_NET_HIDDEN_MAX)
         return vly_fail(VLY_EINVAL, "--net.hidden has %d layers; at most %d", config->net.hidden.n,
                         VLY_NET_HIDDEN_MAX);
@@ -171,9 +193,9 @@ vly_status vly_learner_net(vly_net **out, const vly_algo_args *args, vly_head_ki
     /* Images: one number is the width after the convolutions; the MLP's default list means the
      * network's own. */
     if (image && d.layers != 1) d.hidden[0] = 0;
-    d.act = config->net.activation == VLY_NET_ACT_RELU ? VLY_ACT_RELU : VLY_ACT_TANH;
+    d.act = config->net.activation == VLY_NET_ACTIVATION_RELU ? VLY_ACT_RELU : VLY_ACT_TANH;
     d.bf16 = wants_bf16(config, &args->compute->info, &args->env->obs);
-    d.tf32 = config->run.precision == VLY_PRECISION_TF32;
+    d.tf32 = config->run.precision == VLY_RUN_PRECISION_TF32;
     return vly_net_create(out, &d);
 }
 

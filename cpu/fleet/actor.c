@@ -128,7 +128,7 @@ static vly_status connect_scheme(actor *a) {
         const vly_ps_policy policy = vly_dist_policy(k);
         k->run.workers = 1;
         if (policy.update == VLY_PS_UNROLLS)
-            k->pool.schedule = VLY_SCHEDULE_SYNC, k->pool.groups = 1;
+            k->pool.schedule = VLY_POOL_SCHEDULE_SYNC, k->pool.groups = 1;
         return vly_ps_client_create(&a->ps, a->store, a->o->url, a->run, a->name, &policy);
     }
     if (a->rank >= world)

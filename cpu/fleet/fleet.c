@@ -17,7 +17,9 @@ static vly_status connect_fleet(vly_fleet *f, const vly_config *config, vly_comp
     const vly_dist_kind kind = vly_dist_kind_of(config);
     if (vly_gpus_wanted(config, compute)) return vly_gpus_open(&f->gpus, config, compute);
     if (kind == VLY_DIST_RANKS)
-        return vly_ranks_open(&f->ranks, (vly_ranks_mode)(config->run.sync - 1));
+        return vly_ranks_open(&f->ranks, config->run.sync == VLY_RUN_SYNC_GOSSIP
+                                             ? VLY_RANKS_GOSSIP
+                                             : VLY_RANKS_ALLREDUCE);
     if (vly_ranks_launched() && getenv("OMPI_COMM_WORLD_SIZE") &&
         strcmp(getenv("OMPI_COMM_WORLD_SIZE"), "1") != 0)
         return vly_fail(VLY_EINVAL, "started by mpirun with several ranks, but nothing says how "

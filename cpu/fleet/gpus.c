@@ -117,8 +117,8 @@ bool vly_gpus_wanted(const vly_config *config, const vly_compute *compute) {
     if (strcmp(compute->info.kind, "cuda") != 0 ||
         vly_gpus_place_of(config->run.device, &p) != VLY_OK || p.world < 2)
         return false;
-    return !p.launched || started_by_rank_0() || config->run.sync == 1; /* allreduce; gossip is
-                                                                           MPI's */
+    return !p.launched || started_by_rank_0() ||
+           config->run.sync == VLY_RUN_SYNC_ALLREDUCE; /* gossip is MPI's */
 }
 
 /* ---- starting the others ---- */
@@ -245,7 +245,7 @@ static vly_status open_sync(vly_gpus *g, const vly_config *config, vly_compute *
     const vly_nccl_create_fn create = (vly_nccl_create_fn)vly_cuda_symbol(VLY_NCCL_CREATE_SYMBOL);
     g->destroy_sync = (vly_nccl_destroy_fn)vly_cuda_symbol(VLY_NCCL_DESTROY_SYMBOL);
     if (!create || !g->destroy_sync) return VLY_ENOTFOUND;
-    const vly_nccl_options o = {compute, g->crew, config->dist.reduce == 1,
+    const vly_nccl_options o = {compute, g->crew, config->dist.reduce == VLY_DIST_REDUCE_BF16,
                                 (double)config->dist.deadline_s, config->dist.compare_every};
     return create(&g->sync, &o);
 }

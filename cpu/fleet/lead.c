@@ -14,24 +14,25 @@ enum { WORKERS_MAX = 1024, START_RETRY_MS = 30000, END_PATIENCE_MS = 10000 };
 
 /* ---- the configuration, read alike by learner and actors ---- */
 
-/* Choices of options.def, in their order. */
-enum { UPDATE_AUTO, UPDATE_SYNC };
-enum { SHARDING_NONE, SHARDING_TIME, SHARDING_STATE };
-enum { MERGE_NONE, MERGE_MEAN, MERGE_MAX, MERGE_VISITS };
-enum { TABLES_AUTO, TABLES_SHARE, TABLES_GOSSIP, TABLES_ALLREDUCE };
-
 int vly_dist_workers(const vly_config *k) {
     const long processors = sysconf(_SC_NPROCESSORS_ONLN);
     const int workers = k->run.workers > 0 ? k->run.workers : processors > 1 ? (int)processors : 2;
     return workers < WORKERS_MAX ? workers : WORKERS_MAX;
 }
 
+static vly_ps_update update_of(const vly_config *k) {
+    if (vly_dist_kind_of(k) == VLY_DIST_UNROLLS) return VLY_PS_UNROLLS;
+    switch (k->dist.update) {
+    case VLY_DIST_UPDATE_SYNC: return VLY_PS_SYNC;
+    case VLY_DIST_UPDATE_COORDINATED: return VLY_PS_COORDINATED;
+    case VLY_DIST_UPDATE_OVERLAPPED: return VLY_PS_OVERLAPPED;
+    case VLY_DIST_UPDATE_FEDAVG: return VLY_PS_FEDAVG;
+    default: return VLY_PS_ASYNC;
+    }
+}
+
 vly_ps_policy vly_dist_policy(const vly_config *k) {
-    const vly_ps_update update = vly_dist_kind_of(k) == VLY_DIST_UNROLLS ? VLY_PS_UNROLLS
-                                 : k->dist.update == UPDATE_AUTO
-                                     ? VLY_PS_ASYNC
-                                     : (vly_ps_update)(k->dist.update - UPDATE_SYNC);
-    return (vly_ps_policy){.update = update,
+    return (vly_ps_policy){.update = update_of(k),
                            .collect = k->dist.collect,
                            .max_staleness = k->dist.max_staleness,
                            .weigh_staleness = k->dist.weigh_staleness,
@@ -48,16 +49,16 @@ int vly_dist_timeout_ms(const vly_config *k) {
 
 vly_tab_scheme vly_dist_tables(const vly_config *k) {
     switch (k->dist.tables) {
-    case TABLES_SHARE: return VLY_TAB_SHARE;
-    case TABLES_GOSSIP: return VLY_TAB_GOSSIP;
-    case TABLES_ALLREDUCE: return VLY_TAB_ALLREDUCE;
+    case VLY_DIST_TABLES_SHARE: return VLY_TAB_SHARE;
+    case VLY_DIST_TABLES_GOSSIP: return VLY_TAB_GOSSIP;
+    case VLY_DIST_TABLES_ALLREDUCE: return VLY_TAB_ALLREDUCE;
     default: break;
     }
-    if (k->run.sharding != SHARDING_NONE)
-        return k->run.sharding == SHARDING_TIME ? VLY_TAB_SHARD_TIME : VLY_TAB_SHARD_STATE;
+    if (k->run.sharding != VLY_RUN_SHARDING_NONE)
+        return k->run.sharding == VLY_RUN_SHARDING_TIME ? VLY_TAB_SHARD_TIME : VLY_TAB_SHARD_STATE;
     switch (k->run.merge) {
-    case MERGE_MAX: return VLY_TAB_MERGE_MAX;
-    case MERGE_VISITS: return VLY_TAB_MERGE_VISITS;
+    case VLY_RUN_MERGE_MAX: return VLY_TAB_MERGE_MAX;
+    case VLY_RUN_MERGE_VISITS: return VLY_TAB_MERGE_VISITS;
     default: return VLY_TAB_MERGE_MEAN;
     }
 }
@@ -160,7 +161,7 @@ vly_status vly_dist_start_fleet(vly_dist *d) {
     VLY_TRY(vly_store_delete(d->store, "stop"));
     VLY_TRY(vly_dist_beat(d, vly_lead_get_counts(d->t).updates));
     vly_store_set_retry(d->store, VLY_DIST_OWN_RETRY_MS);
-    if (d->config->run.role != 0) {
+    if (d->config->run.role == VLY_RUN_ROLE_LEARNER) {
         vly_dist_tell(d, "waiting for actors: volley actor --store %s --run %s", d->shown, d->run);
         return VLY_OK;
     }

@@ -27,9 +27,10 @@ vly_status_line *vly_status_line_create(FILE *out, int kind, double plain_s, con
     if (!l) return NULL;
     const char *term = getenv("TERM");
     l->out = out = vly_people_raw(out);
-    l->silent = kind == VLY_STATUS_NONE;
-    l->live = kind == VLY_STATUS_LIVE ||
-              (kind == VLY_STATUS_AUTO && isatty(fileno(out)) && term && strcmp(term, "dumb"));
+    l->silent = kind == VLY_METRICS_STATUS_NONE;
+    l->live = kind == VLY_METRICS_STATUS_LIVE ||
+              (kind == VLY_METRICS_STATUS_AUTO && isatty(fileno(out)) && term &&
+               strcmp(term, "dumb"));
     l->plain_s = plain_s;
     l->last = -1e9;
     pthread_mutex_init(&l->lock, NULL);

@@ -1,6 +1,6 @@
 /* status_line.h -- the run on the screen: redrawn on a terminal, a line now and then on a pipe.
  *
- *   vly_status_line *l = vly_status_line_create(out, VLY_STATUS_AUTO, 10, "cartpole ppo");
+ *   vly_status_line *l = vly_status_line_create(out, VLY_METRICS_STATUS_AUTO, 10, "cartpole ppo");
  *   vly_status_line_update(l, metrics);     // as often as you like
  *   vly_status_line_end(l);                 // leaves the last state on the screen
  *
@@ -13,8 +13,8 @@
 
 typedef struct vly_status_line vly_status_line;
 
-/* kind: VLY_STATUS_* of common/config/config.h. NULL when there is no memory, which every function
- * takes. */
+/* kind: VLY_METRICS_STATUS_* of common/config/config.h. NULL when there is no memory, which every
+ * function takes. */
 vly_status_line *vly_status_line_create(FILE *out, int kind, double plain_s, const char *title);
 void vly_status_line_update(vly_status_line *l, vly_metrics *m);
 /* Prints a line of its own above the live part. */

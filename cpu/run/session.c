@@ -31,7 +31,7 @@ static vly_status open_trainer(vly_session *s) {
     if (!vly_session_is_first(s)) {
         o.on_save = NULL;
         s->config.metrics.jsonl = s->config.metrics.tensorboard = false;
-        s->config.metrics.status = VLY_STATUS_NONE;
+        s->config.metrics.status = VLY_METRICS_STATUS_NONE;
     }
     vly_fleet_join(s->fleet, &o);
     VLY_TRY(vly_train_create(&s->train, &o));

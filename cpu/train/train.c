@@ -155,8 +155,8 @@ static vly_status choose_schedule(vly_train *t) {
     const int wanted = t->o.config->pool.schedule;
     if (!entry) return VLY_OK; /* create_algo names it */
     t->async = !t->o.eval &&
-               (wanted == VLY_SCHEDULE_AUTO ? entry->schedule : (vly_schedule)wanted) ==
-                   VLY_SCHEDULE_ASYNC;
+               (wanted == VLY_POOL_SCHEDULE_AUTO ? entry->schedule == VLY_SCHEDULE_ASYNC
+                                                 : wanted == VLY_POOL_SCHEDULE_ASYNC);
     if (t->async && entry->schedule != VLY_SCHEDULE_ASYNC)
         return vly_fail(VLY_EINVAL,
                         "--pool.schedule async: %s learns only from what it has just acted; use "

@@ -54,7 +54,7 @@ static void values_are_read_as_people_write_them(void) {
     CHECK_OK(vly_config_set(&config, "atari.full_actions", "yes"));
     CHECK_EQ(config.atari.full_actions, 1);
     CHECK_OK(vly_config_set(&config, "pool.schedule", "async"));
-    CHECK_EQ(config.pool.schedule, VLY_SCHEDULE_ASYNC);
+    CHECK_EQ(config.pool.schedule, VLY_POOL_SCHEDULE_ASYNC);
     CHECK_OK(vly_config_set(&config, "run.seed", "9000000000000000001")); /* beyond a double's
                                                                              digits */
     CHECK_EQ(config.run.seed, 9000000000000000001);
@@ -175,7 +175,7 @@ static void layers_go_from_defaults_to_the_command_line(void) {
     CHECK(config.ppo.gamma == 0.6f && config.ppo.lambda == 0.4f);
     CHECK_OK(vly_assignments_add(&given, "run.algo", "a2c", "--algo"));
     CHECK_OK(vly_algo_resolve(&config, &given, "cartpole", "classic"));
-    CHECK_EQ(config.optim.kind, VLY_RMSPROP);
+    CHECK_EQ(config.optim.kind, VLY_OPTIM_KIND_RMSPROP);
     CHECK_OK(vly_assignments_add(&given, "run.preset", "cartpole-dqn", "--preset"));
     CHECK_EQ(vly_algo_resolve(&config, &given, "cartpole", "classic"), VLY_EINVAL);
     says("is for dqn");

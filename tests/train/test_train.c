@@ -1,5 +1,4 @@
 #include "cpu/ops/compute_cpu.h"
-#include "common/learn/net.h"
 #include "cpu/train/train.h"
 #include "envs/registry.h"
 #include "tests/kit/check.h"
@@ -291,12 +290,12 @@ static void what_cannot_run_is_refused(void) {
     open_run(&r, "cartpole", "run.algo=ppo run.envs=4 ppo.rollout=8", 1);
     vly_train *t;
     vly_train_options o = {.compute = r.c, .env = &r.env, .config = &r.config};
-    r.config.pool.schedule = VLY_SCHEDULE_ASYNC;
+    r.config.pool.schedule = VLY_POOL_SCHEDULE_ASYNC;
     CHECK_EQ(vly_train_create(&t, &o), VLY_EINVAL);
-    r.config.pool.schedule = VLY_SCHEDULE_AUTO;
-    r.config.net.kind = VLY_NET_NATURE;
+    r.config.pool.schedule = VLY_POOL_SCHEDULE_AUTO;
+    r.config.net.kind = VLY_NET_KIND_NATURE;
     CHECK_EQ(vly_train_create(&t, &o), VLY_EINVAL);
-    r.config.net.kind = VLY_NET_AUTO;
+    r.config.net.kind = VLY_NET_KIND_AUTO;
     r.config.ppo.minibatches = 33;
     CHECK_EQ(vly_train_create(&t, &o), VLY_EINVAL);
     snprintf(r.config.run.algo, sizeof r.config.run.algo, "ppoo");
