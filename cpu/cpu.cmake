@@ -79,6 +79,7 @@ add_custom_target(manual ALL DEPENDS ${PROJECT_BINARY_DIR}/volley.1)
 include(GNUInstallDirs)
 install(TARGETS volley RUNTIME)
 install(FILES ${PROJECT_BINARY_DIR}/volley.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+install(FILES LICENSE CHANGELOG.md SECURITY.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
 if(TARGET volley_mpi)
   set_target_properties(volley_mpi PROPERTIES BUILD_WITH_INSTALL_RPATH ON) # MPI's own flags say where it is
   install(TARGETS volley_mpi LIBRARY DESTINATION lib/volley OPTIONAL)
