@@ -47,8 +47,8 @@ bench: setup program ## the benchmarks that fit this machine
 compare: setup-test build roms ## every comparison with other programs, from PyPI, into benchmarks/results
 	@sh benchmarks/compare.sh
 
-report: program ## tables and pictures of benchmarks/results, written beside them
-	@$(BUILD)/volley bench report benchmarks/results/*.json --out benchmarks/results/README.md
+report: program ## tables and pictures of benchmarks/results, into benchmarks/report
+	@$(BUILD)/volley bench report benchmarks/results/*.json --out benchmarks/report/README.md
 
 install: program ## the program, what it loads and volley(1), under PREFIX (/usr/local)
 	@$(CMAKE) --build $(BUILD) --target manual

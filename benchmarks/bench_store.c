@@ -1,5 +1,5 @@
 /* bench_store.c -- experience and weights through a Redis of our own on this machine
- * (cpu/fleet/shard.h, dist_experience.h).
+ * (cpu/fleet/shard.h, experience.h).
  *
  *   store/insert/...   transitions made into blocks (targets, first priorities, compression) and
  * pushed into one shard, which a learner's side takes and evicts at the same time; 1, 2, 4 workers,

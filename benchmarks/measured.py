@@ -1,6 +1,6 @@
 """What every file of results says about itself, in one form: `volley bench report` prints it above the table.
 
-    report = {**measured.facts("python3 benchmarks/compare_x.py --rounds 5"), "results": rows}
+    report = {**measured.facts("python3 benchmarks/compare_envs.py --rounds 5"), "results": rows}
 """
 import datetime
 import os

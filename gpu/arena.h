@@ -1,7 +1,7 @@
 /* arena.h -- device memory: taken from the driver in large chunks at start-up, handed out from
  * them.
  *
- *   VLY_TRY(vly_arena_alloc(&arena, bytes, "replay frames", "--dqn.replay_bytes", &frames));
+ *   VLY_TRY(vly_arena_alloc(&arena, bytes, "replay frames", "--replay.bytes", &frames));
  *
  * Memory is zeroed and aligned to 256 bytes. When it does not fit, the message names the amount,
  * what it was for, and which option lowers it. Freed memory is used again when a whole chunk is

@@ -26,7 +26,7 @@ cp "$build"/libfake_*.so "$build/libvolley_cuda_shim.so" "$root/tests/" # what s
 cp -r tests/golden "$root/tests/" 2>/dev/null || true
 cp benchmarks/gpu_session.sh benchmarks/vs_pytorch.py benchmarks/measured.py "$root/benchmarks/"
 git rev-parse HEAD >"$root/COMMIT" 2>/dev/null || echo unknown >"$root/COMMIT"
-cp README.md "$root/"
+cp README.md LICENSE "$root/"
 cp common/config/OPTIONS.md "$root/common/" # test_config compares it with the program
 # Libraries beyond the C library and the compiler's, found again through the program's own search path.
 for program in "$root"/bin/* "$root"/tests/test_* "$root"/tests/grad_* "$root"/tests/gpu_*; do ldd "$program" 2>/dev/null || true; done | awk '/=> \//{print $3}' | sort -u |

@@ -5,7 +5,7 @@
  *   if (!lib->handle) puts(lib->path);                      // why not
  *
  * Declared here, not taken from cublasLt.h, so that the engines on top of it compile and are tested
- * without the toolkit too, against a library that stands for it (tests/cublas);
+ * without the toolkit too, against a library that stands for it (tests/gpu/cublas);
  * gpu/cublaslt_check.c compares the two wherever the header is there. VLY_CUBLASLT_LIBRARY in the
  * environment names another file; against the kernel shim no other is looked for.
  */

@@ -4,8 +4,8 @@
  * cuDNN wants bias and weight gradient in the type of its operands: with bf16 the gradient is
  * rounded once, at the end. Graphs are planned from a description of the device (cuDNN 9.8), so a
  * plan can be made, and its graph tested, on a machine that has the library and no GPU:
- * tests/gpu/cudnn_plans.c. Engines that are not deterministic are passed over, as are those that
- * round f32 operands unless the layer allows tf32. */
+ * tests/gpu/device/cudnn_plans.c. Engines that are not deterministic are passed over, as are those
+ * that round f32 operands unless the layer allows tf32. */
 #include <stdlib.h>
 #include <string.h>
 #include "gpu/engine_cudnn.h"

@@ -52,7 +52,7 @@ add_executable(atari_driver tests/atari/driver.c)
 target_link_libraries(atari_driver PRIVATE vly_envs)
 
 # Every tests/ROOM/fuzz_*.c: its committed corpus is replayed as a test; with VLY_FUZZ (clang) it is a libFuzzer target.
-option(VLY_FUZZ "Build tests/fuzz_*.c as libFuzzer targets" OFF)
+option(VLY_FUZZ "Build tests/*/fuzz_*.c as libFuzzer targets" OFF)
 file(GLOB fuzz_sources CONFIGURE_DEPENDS tests/*/fuzz_*.c)
 foreach(source ${fuzz_sources})
   get_filename_component(name ${source} NAME_WE)

@@ -290,7 +290,7 @@ struct vly_compute {
     void (*destroy)(vly_compute *c);
 
     /* Memory: zeroed, aligned to 256 bytes, taken at start-up. `what` and `option` name it when it
-     * does not fit ("replay frames", "--dqn.replay_bytes"). Host memory is pinned where that
+     * does not fit ("replay frames", "--replay.bytes"). Host memory is pinned where that
      * matters. */
     vly_status (*alloc)(vly_compute *c, size_t bytes, const char *what, const char *option,
                         void **out);

@@ -1,4 +1,4 @@
-/* net_impl.h -- the inside of a network, for common/net*.c alone.
+/* net_impl.h -- the inside of a network, for common/learn/net*.c alone.
  *
  *   net.c       from a description to nodes, values and named tensors
  *   net_init.c  first weights: orthogonal, PyTorch's, normal

@@ -1,4 +1,4 @@
-/* checkpoint_impl.h -- the inside of a checkpoint, for common/checkpoint*.c alone.
+/* checkpoint_impl.h -- the inside of a checkpoint, for common/record/checkpoint*.c alone.
  *
  *   checkpoint.c         opened, verified, asked, read
  *   checkpoint_header.c  the header of a file that nobody vouches for

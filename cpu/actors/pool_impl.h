@@ -1,4 +1,4 @@
-/* pool_impl.h -- the inside of a pool, for cpu/pool*.c alone.
+/* pool_impl.h -- the inside of a pool, for cpu/actors/pool*.c alone.
  *
  *   pool.c           made, asked, destroyed
  *   pool_step.c      a worker steps a chunk: rows, restarts, episodes; without the lock

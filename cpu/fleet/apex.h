@@ -1,4 +1,4 @@
-/* dist_apex.h -- Ape-X (Horgan et al. 2018): many actors fill a replay memory in the store, one
+/* apex.h -- Ape-X (Horgan et al. 2018): many actors fill a replay memory in the store, one
  * learner samples it by priority.
  *
  *   actor: VLY_TRY(vly_apex_create(&x, &options)); args.sync = vly_apex_sync(x);  // dqn then acts

@@ -1,4 +1,4 @@
-/* dist_block.h -- what an Ape-X actor hands over: the n-step transitions of some steps of its
+/* block.h -- what an Ape-X actor hands over: the n-step transitions of some steps of its
  * environments, each frame once.
  *
  *   VLY_TRY(vly_block_maker_create(&m, &obs, lanes, steps_most, n_step));

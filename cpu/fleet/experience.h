@@ -1,4 +1,4 @@
-/* dist_experience.h -- the learner's side of replay memory that lives in a store
+/* experience.h -- the learner's side of replay memory that lives in a store
  * (cpu/fleet/shard.h).
  *
  *   VLY_TRY(vly_experience_open(&e, &options));             // finds what is there: after a restart

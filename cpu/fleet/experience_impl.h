@@ -1,8 +1,8 @@
-/* dist_experience_impl.h -- the inside of a learner's experience, for cpu/dist_experience*.c alone.
+/* experience_impl.h -- the inside of a learner's experience, for cpu/fleet/experience*.c alone.
  *
- *   dist_experience.c       blocks come in, the oldest are evicted
- *   dist_experience_draw.c  batches go out, priorities come back
- *   dist_experience_sync.c  priorities into the store; what a store that came back still has
+ *   experience.c       blocks come in, the oldest are evicted
+ *   experience_draw.c  batches go out, priorities come back
+ *   experience_sync.c  priorities into the store; what a store that came back still has
  */
 #ifndef VLY_CPU_FLEET_EXPERIENCE_IMPL_H
 #define VLY_CPU_FLEET_EXPERIENCE_IMPL_H

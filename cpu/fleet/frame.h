@@ -1,4 +1,4 @@
-/* dist_frame.h -- a frame on its way through the store, without loss: by itself (LZ4), or as what
+/* frame.h -- a frame on its way through the store, without loss: by itself (LZ4), or as what
  * differs from another frame.
  *
  *   VLY_TRY(vly_frame_packer_create(&p));

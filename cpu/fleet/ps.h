@@ -1,4 +1,4 @@
-/* dist_ps.h -- a parameter server over the store: global weights with versions, gradients from
+/* ps.h -- a parameter server over the store: global weights with versions, gradients from
  * anyone.
  *
  *   server (the learner's process):

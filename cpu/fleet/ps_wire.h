@@ -1,4 +1,4 @@
-/* dist_wire.h -- what lies in the store for a parameter server. Little-endian, fixed size, checked
+/* ps_wire.h -- what lies in the store for a parameter server. Little-endian, fixed size, checked
  * on arrival. */
 #ifndef VLY_CPU_FLEET_PS_WIRE_H
 #define VLY_CPU_FLEET_PS_WIRE_H

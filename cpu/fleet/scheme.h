@@ -1,4 +1,4 @@
-/* dist.h -- a run spread over processes and machines, with a store in the middle.
+/* scheme.h -- a run spread over processes and machines, with a store in the middle.
  *
  *   learner: if (vly_dist_kind_of(&config) != VLY_DIST_NONE) {
  *                VLY_TRY(vly_dist_create(&d, &config, folder, say, arg));    // a Redis of its own

@@ -1,11 +1,11 @@
-/* dist_impl.h -- the inside of a distributed run's learner, and what learner and actors must read
+/* scheme_impl.h -- the inside of a distributed run's learner, and what learner and actors must read
  * alike from a configuration.
  *
- *   dist_lead.c       the store, the fleet's life, what every scheme tells the run
- *   dist_workers.c    the workers on this machine: started, watched, started again
- *   dist_lead_ps.c    gradients or unrolls through a parameter server
- *   dist_lead_tables.c
- *   dist_lead_apex.c  experience from shards in the store
+ *   lead.c         the store, the fleet's life, what every scheme tells the run
+ *   workers.c      the workers on this machine: started, watched, started again
+ *   lead_ps.c      gradients or unrolls through a parameter server
+ *   lead_tables.c  tables of several workers
+ *   lead_apex.c    experience from shards in the store
  */
 #ifndef VLY_CPU_FLEET_SCHEME_IMPL_H
 #define VLY_CPU_FLEET_SCHEME_IMPL_H

@@ -1,4 +1,4 @@
-/* dist_shard.h -- a shard of replay memory in the store: blocks of experience in the order they
+/* shard.h -- a shard of replay memory in the store: blocks of experience in the order they
  * came, within a budget.
  *
  *   VLY_TRY(vly_store_open(&s, url, vly_shard_run(run, number, name), NULL));  // its keys share

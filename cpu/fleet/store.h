@@ -9,9 +9,9 @@
  * One connection, one thread. Calls block up to `timeout_ms`; a lost connection is opened again
  * with growing pauses for up to `retry_ms`, and the command is sent again: so a push may arrive
  * twice when the server died between taking it and answering. Who minds puts a sequence number
- * into what is pushed (common/ps.h does). All keys of a run share one hash tag: Redis Cluster keeps
- * them on one node, which the connection finds (actors then need the run's name: no node knows all
- * runs). What it does not do: TLS (put stunnel in front), Sentinel.
+ * into what is pushed (cpu/fleet/ps.h does). All keys of a run share one hash tag: Redis Cluster
+ * keeps them on one node, which the connection finds (actors then need the run's name: no node
+ * knows all runs). What it does not do: TLS (put stunnel in front), Sentinel.
  */
 #ifndef VLY_CPU_FLEET_STORE_H
 #define VLY_CPU_FLEET_STORE_H

@@ -1,4 +1,4 @@
-/* dist_tabular.h -- tables of several learners kept together through the store, by the schemes of
+/* tables.h -- tables of several learners kept together through the store, by the schemes of
  * the literature.
  *
  *   worker:  VLY_TRY(vly_tab_sync_create(&t, store, &options));  args.sync = vly_tab_sync(t);   //

@@ -1,10 +1,10 @@
-/* dist_tabular_impl.h -- the inside of tables kept together through the store.
+/* tables_impl.h -- the inside of tables kept together through the store.
  *
- *   dist_tabular.c           a worker's side: what its learner calls
- *   dist_tabular_moves.c     transitions between workers (SHARE, SHARD_*)
- *   dist_tabular_mix.c       tables between workers (SHARD_*, GOSSIP, ALLREDUCE), and to the hub
- * and back (MERGE_*) dist_tabular_wire.c      a table as it lies in the store dist_tabular_hub.c
- * the learner's side
+ *   tables.c        a worker's side: what its learner calls
+ *   tables_moves.c  transitions between workers (SHARE, SHARD_*)
+ *   tables_mix.c    tables between workers (SHARD_*, GOSSIP, ALLREDUCE), and the hub (MERGE_*)
+ *   tables_wire.c   a table as it lies in the store
+ *   tables_hub.c    the learner's side
  */
 #ifndef VLY_CPU_FLEET_TABLES_IMPL_H
 #define VLY_CPU_FLEET_TABLES_IMPL_H

@@ -1,4 +1,4 @@
-/* dist_weights.h -- the newest weights of a run in the store, with their version: a learner
+/* weights.h -- the newest weights of a run in the store, with their version: a learner
  * publishes, actors follow.
  *
  *   learner: VLY_TRY(vly_weights_create(&w, store, n));  VLY_TRY(vly_weights_publish(w, version,

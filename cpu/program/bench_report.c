@@ -70,9 +70,10 @@ static vly_status write_text(const report *r, const char *const *files, int coun
     FILE *f = open_memstream(&text, &bytes);
     if (!f) return vly_fail(VLY_ENOMEM, "no memory for a report");
     const bool pictures = vly_tool_is_there("gnuplot");
-    fprintf(f, "# Measurements\n\nWritten by `volley bench report FILES... --out REPORT.md` from "
-               "the files of results named in the headings; each says\n"
-               "with which command, on what hardware and at which commit it was measured.\n\n");
+    fprintf(f,
+            "# Measurements\n\nWritten by `volley bench report FILES... --out REPORT.md` from "
+            "the files of results named in the headings.\nA section begins with what its file says "
+            "of command, hardware, commit and date.\n\n");
     if (!pictures)
         fprintf(r->people, "no pictures: gnuplot is not installed (apt-get install gnuplot-nox)\n");
     vly_status status = write_contents(files, count, f);

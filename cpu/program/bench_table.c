@@ -69,6 +69,19 @@ static const char *rows_member(json_t *file) {
     return NULL;
 }
 
+/* Under their own names, and under name.member where a member before says otherwise. */
+static void add_member_facts(json_t *facts, const char *name, json_t *member) {
+    const char *key;
+    json_t *value;
+    char own[CELL];
+    json_object_foreach(member, key, value) {
+        json_t *known = json_object_get(facts, key);
+        if (!is_scalar(value) || (known && json_equal(known, value))) continue;
+        snprintf(own, sizeof own, "%s.%s", name, key);
+        json_object_set(facts, known ? own : key, value);
+    }
+}
+
 /* A file of several: each member is what a file of its own would be (learning tables). */
 static void add_members(json_t *rows, json_t *facts, json_t *file) {
     const char *key;
@@ -83,6 +96,7 @@ static void add_members(json_t *rows, json_t *facts, json_t *file) {
                 put_flat(facts, key, value);
             continue;
         }
+        add_member_facts(facts, key, value);
         json_array_foreach(json_object_get(value, name), i, one) {
             json_t *row = json_pack("{s:s}", "name", key);
             json_object_update_missing(row, one);
@@ -279,16 +293,24 @@ static void print_column_summary(const vly_bench_table *t, const char *name, dou
 }
 
 static void print_summary(const vly_bench_table *t, FILE *out) {
-    size_t i;
+    size_t i, bytes;
     json_t *name;
+    char *text;
     double *numbers = malloc(json_array_size(t->rows) * sizeof *numbers);
-    if (!numbers) return;
-    fprintf(out, "%zu rows, summed up.\n\n| column | least | median | most |\n|---|---|---|---|\n",
-            json_array_size(t->rows));
-    json_array_foreach(t->columns, i, name) if (!constant(t, json_string_value(name)))
-        print_column_summary(t, json_string_value(name), numbers, out);
-    fputc('\n', out);
+    FILE *lines = open_memstream(&text, &bytes);
+    if (numbers && lines)
+        json_array_foreach(t->columns, i, name) if (!constant(t, json_string_value(name)))
+            print_column_summary(t, json_string_value(name), numbers, lines);
     free(numbers);
+    if (!lines) return;
+    const bool written = fclose(lines) == 0;
+    fprintf(out, "%zu rows", json_array_size(t->rows));
+    if (written && bytes)
+        fprintf(out, ", summed up.\n\n| column | least | median | most |\n|---|---|---|---|\n%s\n",
+                text);
+    else
+        fputs(".\n\n", out);
+    free(text);
 }
 
 void vly_bench_table_print(const vly_bench_table *t, FILE *out) {

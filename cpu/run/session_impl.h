@@ -1,4 +1,4 @@
-/* session_impl.h -- the inside of a run as a person knows it, for cpu/session*.c alone.
+/* session_impl.h -- the inside of a run as a person knows it, for cpu/run/session*.c alone.
  *
  *   session.c          begun, gone on with, run, closed
  *   session_config.c   what was given, resolved for the environment that it names

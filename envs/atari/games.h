@@ -6,7 +6,7 @@
  *   vly_atari_reading_update(g, &r, m.ram, m.cart.ram);      // after every emulated frame
  *   r.reward, r.over, vly_atari_lives(g, &r)
  *
- * The numbers are ALE 0.12.1's, found by running it; tests/atari_lockstep.py compares every game.
+ * The numbers are ALE 0.12.1's, found by running it; tests/atari/lockstep.py compares every game.
  * A row with `unproven` set differed somewhere: it says where, and the environment refuses it.
  */
 #ifndef VLY_ENVS_ATARI_GAMES_H

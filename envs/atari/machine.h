@@ -19,7 +19,7 @@
  * older pixels below it: those are right only if the frame before last was drawn into the
  * same `screens`. vly_machine_screen_exact says whether the current picture is.
  *
- * Not here: rewards, actions, resets of the environment (env_atari.c), sound (never heard).
+ * Not here: rewards, actions, resets of the environment (emulator.h, atari.h), sound (never heard).
  */
 #ifndef VLY_ENVS_ATARI_MACHINE_H
 #define VLY_ENVS_ATARI_MACHINE_H
@@ -80,7 +80,7 @@ void vly_rom_destroy(vly_rom *rom);
 const vly_rom_properties *vly_rom_get_properties(const vly_rom *rom);
 size_t vly_rom_bytes(const vly_rom *rom); /* memory of the rom object, decoded tables included */
 const char *vly_cart_kind_name(vly_cart_kind kind); /* "F8SC" */
-/* 32 hexadecimal digits and a 0: the key of games.csv. */
+/* 32 hexadecimal digits and a 0: the md5 by which games.c finds a game. */
 void vly_rom_md5(const uint8_t *bytes, size_t n, char hex[33]);
 
 /* What the players hold. */

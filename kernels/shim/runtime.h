@@ -151,7 +151,7 @@ void vly_shim_lazy(bool lazy);
 /* true: host functions are as late as everything else; else they run at once, as nobody may be
  * waiting for their stream. */
 void vly_shim_lazy_host(bool lazy);
-/* What a library that stands for NVIDIA's does on a stream (tests/nccl). */
+/* What a library that stands for NVIDIA's does on a stream (tests/gpu/nccl). */
 cudaError_t vly_shim_enqueue(cudaStream_t stream, void (*fn)(void *arg), void *arg);
 /* While `stream` captures: release(arg) when the graph and all that was made of it are gone. False:
  * it does not. */

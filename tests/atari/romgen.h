@@ -1,4 +1,4 @@
-/* atari_romgen.h -- cartridges that nobody wrote: random programs that exercise one part of the
+/* romgen.h -- cartridges that nobody wrote: random programs that exercise one part of the
  * console each, so that the emulator is tested where no commercial ROM may be had.
  *
  *   uint8_t rom[VLY_ROM_MAX_BYTES];

@@ -15,9 +15,8 @@ static void memory_is_aligned_zeroed_and_bounded(vly_compute *c) {
     }
     c->free(c, NULL);
     void *p = &p;
-    CHECK_EQ(c->alloc(c, (size_t)1 << 60, "replay frames", "--dqn.replay_bytes", &p), VLY_ENOMEM);
-    CHECK(strstr(vly_error_text(), "replay frames") &&
-          strstr(vly_error_text(), "--dqn.replay_bytes"));
+    CHECK_EQ(c->alloc(c, (size_t)1 << 60, "replay frames", "--replay.bytes", &p), VLY_ENOMEM);
+    CHECK(strstr(vly_error_text(), "replay frames") && strstr(vly_error_text(), "--replay.bytes"));
     CHECK(p == NULL);
 }
 
