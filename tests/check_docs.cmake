@@ -8,7 +8,7 @@
 cmake_minimum_required(VERSION 3.25)
 set(suffixes "(c|h|cu|cpp|py|sh|def|cmake)")
 set(rooms "(common|envs|kernels|gpu|cpu|tests|benchmarks|examples)")
-set(foreign nvml.h) # NVIDIA's
+set(foreign nvml.h config_choices.h vly_version.h monitor_page.h) # NVIDIA's; written by the build
 
 file(GLOB_RECURSE all RELATIVE ${ROOT} ${ROOT}/common/* ${ROOT}/envs/* ${ROOT}/kernels/* ${ROOT}/gpu/*
   ${ROOT}/cpu/* ${ROOT}/tests/* ${ROOT}/benchmarks/* ${ROOT}/examples/*)
