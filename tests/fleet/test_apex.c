@@ -166,7 +166,7 @@ int main(void) {
         SKIP("redis-server is not installed: apt-get install redis-server");
     a_short_run_of_each_place_ends_well();
     if (SANITIZED) {
-        fprintf(stderr, "under a sanitizer: the learning results are left to the plain build\n");
+        SKIP_PART("under a sanitizer: the learning results are left to the plain build");
         return runs_clean();
     }
     reaches_475("local", "--apex.replay local");

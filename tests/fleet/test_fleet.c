@@ -222,7 +222,7 @@ static void a_run_that_was_led_resumes(void) {
 
 static void ranks_average_their_gradients(void) {
     if (system("command -v mpirun >/dev/null 2>&1") != 0) {
-        fprintf(stderr, "SKIPPED: no mpirun: apt-get install openmpi-bin libopenmpi-dev\n");
+        SKIP_PART("no mpirun: apt-get install openmpi-bin libopenmpi-dev");
         return;
     }
     static const char mpirun[] =
@@ -296,7 +296,7 @@ int main(void) {
     bad_use_is_named();
     a_short_run_of_each_kind_ends_well();
     if (SANITIZED) {
-        fprintf(stderr, "under a sanitizer: the learning results are left to the plain build\n");
+        SKIP_PART("under a sanitizer: the learning results are left to the plain build");
         return TEST_PASS;
     }
     tables_become_optimal_in_every_scheme();

@@ -279,6 +279,8 @@ def whole(programs, browser, keep):
     fleet = None
     if shutil.which("redis-server"):
         fleet = programs.start("train", "cartpole", "--algo", "a3c", "--workers", "2", "--steps", "100M", "--metrics.status", "none", "--out", "runs/cartpole-a3c-1")
+    else:
+        print("SKIPPED in part: redis-server is not installed (apt-get install redis-server): the page of a fleet was not seen", file=sys.stderr)
     live = programs.start("train", "minatar/breakout", "--seed", "3", "--steps", "100M", "--metrics.every_s", "0.25", "--monitor", "--out", "runs/minatar-breakout-ppo")
     live_url = programs.url(live)
     if keep:

@@ -118,7 +118,7 @@ int main(void) {
     static const char *const widths[] = {"avx512", "avx2", "base"};
     for (int w = 0; w < 3; w++) {
         if (!vly_simd_force(widths[w])) {
-            fprintf(stderr, "SKIPPED: this processor has no %s\n", widths[w]);
+            SKIP_PART("this processor has no %s", widths[w]);
             continue;
         }
         const vly_exact *e = vly_exact_best();

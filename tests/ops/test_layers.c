@@ -423,7 +423,7 @@ int main(void) {
     for (int i = 0; i < WIDTHS; i++) {
         const vly_simd *simd = vly_simd_force(widths[i]);
         if (!simd) {
-            fprintf(stderr, "SKIPPED: this processor has no %s\n", widths[i]);
+            SKIP_PART("this processor has no %s", widths[i]);
             continue;
         }
         tanh_is_as_exact_as_it_says(simd);

@@ -1,14 +1,14 @@
 /* volley bench report: tables and pictures from files of results of several shapes. */
-#include "tests/kit/program.h"
 #include <stdbool.h>
 #include "cpu/program/bench_table.h"
+#include "tests/kit/program.h"
 
 static const char *in_folder(const char *name) {
     static char ring[4][160];
     static int next;
-    char *out = ring[next = (next + 1) % 4];
-    snprintf(out, sizeof ring[0], "%s/%s", folder, name);
-    return out;
+    char *path = ring[next = (next + 1) % 4];
+    snprintf(path, sizeof ring[0], "%s/%s", folder, name);
+    return path;
 }
 
 static void save(const char *name, const char *text) {
@@ -119,7 +119,7 @@ static void bad_files_are_named(void) {
 
 static void pictures_are_drawn_where_there_is_something_to_draw(void) {
     if (system("command -v gnuplot >/dev/null 2>&1") != 0) {
-        fprintf(stderr, "SKIPPED in part: gnuplot is not installed: no pictures were drawn\n");
+        SKIP_PART("gnuplot is not installed: no pictures were drawn");
         return;
     }
     save("kernels.json", "words "

@@ -1,15 +1,6 @@
 /* volley eval as users call it: one run, several, seeds, the protocol. */
-#include "tests/kit/program.h"
-#include <jansson.h>
 #include <math.h>
-
-static json_t *answer(void) {
-    char *text = program_read("out");
-    json_t *o = json_loads(text, 0, NULL);
-    free(text);
-    CHECK(o != NULL);
-    return o;
-}
+#include "tests/kit/program.h"
 
 static double real(const json_t *o, const char *name) {
     return json_number_value(json_object_get(o, name));
@@ -17,9 +8,9 @@ static double real(const json_t *o, const char *name) {
 
 static void one_run_keeps_the_contract_and_adds_its_seeds(void) {
     CHECK_EQ(volley("eval a --episodes 6 --seed 40 --json"), 0);
-    json_t *plain = answer();
+    json_t *plain = program_json();
     CHECK_EQ(volley("eval a --episodes 6 --seed 39 --seeds 2 --json"), 0);
-    json_t *both = answer(), *returns = json_object_get(both, "returns");
+    json_t *both = program_json(), *returns = json_object_get(both, "returns");
     CHECK_EQ(json_array_size(returns), 12);
     double sum = 0;
     for (size_t i = 0; i < 6; i++) { /* the second seed is the one evaluated alone */
@@ -42,7 +33,7 @@ static void one_run_keeps_the_contract_and_adds_its_seeds(void) {
 
 static void runs_of_one_environment_are_one_task(void) {
     CHECK_EQ(volley("eval a b c --episodes 5 --seeds 2 --json"), 0);
-    json_t *o = answer(), *runs = json_object_get(o, "runs"),
+    json_t *o = program_json(), *runs = json_object_get(o, "runs"),
            *all = json_object_get(o, "aggregate"), *tasks = json_object_get(all, "tasks");
     CHECK_EQ(json_array_size(runs), 3);
     CHECK_EQ(json_array_size(tasks), 2);
@@ -67,8 +58,7 @@ static void the_protocol_is_for_atari(void) {
     CHECK_EQ(volley("eval a --protocol mine"), 2);
     CHECK_EQ(volley("eval a nowhere"), 2);
     if (volley("trace pong --random 1") != 0) {
-        fprintf(stderr,
-                "SKIPPED in part: no ROM of Pong (make roms): the protocol was not played\n");
+        SKIP_PART("no ROM of Pong (make roms): the protocol was not played");
         return;
     }
     CHECK_EQ(volley("train pong --algo ppo --preset none --envs 2 --ppo.rollout 8 --net.kind a3c "
@@ -77,7 +67,7 @@ static void the_protocol_is_for_atari(void) {
     CHECK_EQ(
         volley("eval pong --protocol machado --minutes 1 --seeds 2 --episodes 1 --actors 1 --json"),
         0);
-    json_t *o = answer(), *p = json_object_get(o, "protocol");
+    json_t *o = program_json(), *p = json_object_get(o, "protocol");
     CHECK(real(p, "sticky") == 0.25 && real(p, "actions") == 18 && real(p, "max_frames") == 3600 &&
           real(p, "noop_max") == 0);
     CHECK(!json_is_true(json_object_get(p, "episodic_life")) &&

@@ -1,91 +1,9 @@
 /* The program as users and scripts see it: words, exit codes, JSON, files, signals. */
-#include <jansson.h>
 #include <signal.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
-#include "common/base/file.h"
-#include "tests/kit/check.h"
+#include "tests/kit/program.h"
 #include "tests/kit/peer.h"
-
-static char folder[64] = "/tmp/vly-program-XXXXXX";
-static char *out, *err; /* of the last run */
-
-static char *slurp(const char *name) {
-    char path[128], *text;
-    size_t bytes;
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    CHECK_OK(vly_file_read(path, 1 << 26, &text, &bytes));
-    return text;
-}
-
-/* What is written to the files out and err by a command in the test's folder; its exit code, or
- * 1000 + signal. */
-static int shell(const char *command) {
-    pid_t child = fork();
-    if (child == 0) {
-        CHECK(chdir(folder) == 0);
-        execl("/bin/sh", "sh", "-c", command, (char *)NULL);
-        _exit(127);
-    }
-    int status;
-    CHECK_EQ(waitpid(child, &status, 0), child);
-    free(out);
-    free(err);
-    out = slurp("out"), err = slurp("err");
-    return WIFSIGNALED(status) ? 1000 + WTERMSIG(status) : WEXITSTATUS(status);
-}
-
-/* Runs `volley ARGS`. */
-static int volley(const char *format, ...) __attribute__((format(printf, 1, 2)));
-static int volley(const char *format, ...) {
-    char args[2048], command[4096];
-    va_list list;
-    va_start(list, format);
-    vsnprintf(args, sizeof args, format, list);
-    va_end(list);
-    snprintf(command, sizeof command, "exec %s %s >out 2>err", VLY_TEST_PROGRAM, args);
-    const int code = shell(command);
-    if (code > 3 && code != 130 && code != 143)
-        fprintf(stderr, "volley %s: exit %d\n%s%s\n", args, code, out, err);
-    return code;
-}
-
-#define SAYS(text, words)                                                                     \
-    do {                                                                                      \
-        if (!strstr(text, words)) {                                                           \
-            fprintf(stderr, "%s:%d: '%s' is not in:\n%s\n", __FILE__, __LINE__, words, text); \
-            exit(TEST_FAIL);                                                                  \
-        }                                                                                     \
-    } while (0)
-
-/* The object on the last line of standard output. */
-static json_t *last_json(void) {
-    size_t n = strlen(out);
-    CHECK(n > 1 && out[n - 1] == '\n');
-    out[n - 1] = '\0';
-    char *line = strrchr(out, '\n') ? strrchr(out, '\n') + 1 : out;
-    json_t *o = json_loads(line, JSON_REJECT_DUPLICATES, NULL);
-    if (!json_is_object(o)) fprintf(stderr, "not an object: %s\n", line);
-    CHECK(json_is_object(o));
-    return o;
-}
-
-static const char *text_of(const json_t *o, const char *key) {
-    const char *text = json_string_value(json_object_get(o, key));
-    if (!text) fprintf(stderr, "no text %s\n", key);
-    CHECK(text);
-    return text;
-}
-
-static void digest_of(const char *what, char *digest) {
-    CHECK_EQ(volley("inspect %s --json", what), 0);
-    json_t *o = last_json();
-    snprintf(digest, 40, "%s", text_of(o, "digest"));
-    CHECK_EQ(strlen(digest), 32);
-    json_decref(o);
-}
 
 static void bad_input_is_exit_2_with_what_would_be_right(void) {
     static const char *const cases[][2] = {
@@ -161,12 +79,12 @@ static void every_verb_has_help_with_an_example_that_fits(void) {
 
 static void ls_and_doctor_speak_json(void) {
     CHECK_EQ(volley("ls --json"), 0);
-    json_t *o = last_json();
+    json_t *o = program_json();
     CHECK(json_array_size(json_object_get(o, "envs")) >= 5 &&
           json_array_size(json_object_get(o, "algos")) >= 2);
     json_decref(o);
     CHECK_EQ(volley("doctor --json"), 0);
-    o = last_json();
+    o = program_json();
     CHECK(json_is_array(json_object_get(o, "missing")));
     json_decref(o);
 }
@@ -182,7 +100,7 @@ static void a_run_is_a_folder_with_all_that_was_promised(void) {
     struct stat info;
     char path[256];
     CHECK_EQ(volley("train cartpole --algo ppo --seed 3 --steps 6000 --out one --json"), 0);
-    json_t *o = last_json();
+    json_t *o = program_json();
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) CHECK(json_object_get(o, keys[i]));
     CHECK_STR(text_of(o, "stop"), "budget");
     CHECK_STR(text_of(o, "run"), "one");
@@ -200,7 +118,7 @@ static void a_run_is_a_folder_with_all_that_was_promised(void) {
     CHECK_EQ(volley("ls runs --runs . --json"), 0);
     SAYS(out, "\"run\":\"./one\"");
     CHECK_EQ(volley("eval one --episodes 7 --json"), 0);
-    o = last_json();
+    o = program_json();
     CHECK_EQ(json_array_size(json_object_get(o, "returns")), 7);
     CHECK_EQ(json_array_size(json_object_get(o, "return_ci95")), 2);
     CHECK(json_is_number(json_object_get(o, "return_mean")) &&
@@ -212,7 +130,7 @@ static void a_default_folder_is_named_after_the_run(void) {
     CHECK_EQ(volley("train minatar/breakout --algo ppo --seed 5 --steps 100 --envs 2 --pool.groups "
                     "1 --ppo.rollout 16 --json"),
              0);
-    json_t *o = last_json();
+    json_t *o = program_json();
     CHECK(!strncmp(text_of(o, "run"), "runs/minatar_breakout-ppo-5-20", 30));
     json_decref(o);
 }
@@ -220,12 +138,12 @@ static void a_default_folder_is_named_after_the_run(void) {
 static void targets_and_budgets_have_their_codes(void) {
     CHECK_EQ(volley("train cartpole --algo ppo --steps 200k --until-return 15 --out target --json"),
              0);
-    json_t *o = last_json();
+    json_t *o = program_json();
     CHECK_STR(text_of(o, "stop"), "target");
     json_decref(o);
     CHECK_EQ(
         volley("train cartpole --algo ppo --steps 2000 --until-return 499 --out budget --json"), 3);
-    o = last_json();
+    o = program_json();
     CHECK_STR(text_of(o, "stop"), "budget");
     json_decref(o);
 }
@@ -259,13 +177,9 @@ static void a_resumed_run_is_the_run_that_was_not_stopped(const char *env, const
 static int signalled(int signal_number, const char *name) {
     char command[1024];
     snprintf(command, sizeof command,
-             "cd %s && exec %s train cartpole --algo ppo --steps 1e9 --out %s --json >out 2>err",
-             folder, VLY_TEST_PROGRAM, name);
-    pid_t child = fork();
-    if (child == 0) {
-        execl("/bin/sh", "sh", "-c", command, (char *)NULL);
-        _exit(127);
-    }
+             "exec %s train cartpole --algo ppo --steps 1e9 --out %s --json >out 2>err",
+             VLY_TEST_PROGRAM, name);
+    const pid_t child = program_start(command);
     char metrics[128];
     struct stat info;
     snprintf(metrics, sizeof metrics, "%s/%s/metrics.jsonl", folder, name);
@@ -275,24 +189,18 @@ static int signalled(int signal_number, const char *name) {
         nanosleep(&wait, NULL);
     }
     kill(child, signal_number);
-    int status;
-    CHECK_EQ(waitpid(child, &status, 0), child);
-    CHECK(WIFEXITED(status));
-    free(out);
-    free(err);
-    out = slurp("out"), err = slurp("err");
-    return WEXITSTATUS(status);
+    return program_finish(child);
 }
 
 static void signals_save_and_say_how_to_go_on(void) {
     CHECK_EQ(signalled(SIGINT, "int"), 130);
     SAYS(err, "resume int");
-    json_t *o = last_json();
+    json_t *o = program_json();
     CHECK_STR(text_of(o, "stop"), "interrupted");
     json_decref(o);
     CHECK_EQ(signalled(SIGTERM, "term"), 143);
     CHECK_EQ(volley("inspect term --json"), 0);
-    o = last_json();
+    o = program_json();
     int64_t steps = json_integer_value(json_object_get(json_object_get(o, "counters"), "steps"));
     CHECK(steps > 0);
     json_decref(o);
@@ -304,7 +212,7 @@ static void damaged_checkpoints_are_named_and_passed_over(void) {
     CHECK_EQ(volley("train cartpole --algo ppo --steps 8000 --checkpoint.every_steps 2000 --out "
                     "bad --json"),
              0);
-    json_t *o = last_json();
+    json_t *o = program_json();
     snprintf(path, sizeof path, "%s", text_of(o, "checkpoint"));
     json_decref(o);
     snprintf(command, sizeof command, "cd %s && truncate -s 3000 %s", folder, path);
@@ -335,16 +243,11 @@ static void a_full_disk_is_reported_and_survived(void) {
              0);
     digest_of("full", digest);
     snprintf(command, sizeof command,
-             "cd %s && (ulimit -f 16; exec %s resume full --steps 6000 --json) >out 2>err", folder,
+             "(ulimit -f 16; exec %s resume full --steps 6000 --json) >out 2>err",
              VLY_TEST_PROGRAM);
-    int status = system(command);
-    CHECK(WIFEXITED(status));
-    CHECK_EQ(WEXITSTATUS(status), 1);
-    free(out);
-    free(err);
-    out = slurp("out"), err = slurp("err");
+    CHECK_EQ(shell(command), 1);
     SAYS(err, "could not be saved");
-    json_t *o = last_json();
+    json_t *o = program_json();
     CHECK(json_integer_value(json_object_get(o, "steps")) >= 6000);
     json_decref(o);
     char again[40];
@@ -357,7 +260,7 @@ static void a_diverging_run_stops_and_poisons_nothing(void) {
                     "--optim.kind sgd --optim.max_grad_norm 0 "
                     "--ppo.value_coef 1000 --out nan --json"),
              1);
-    json_t *o = last_json();
+    json_t *o = program_json();
     CHECK_STR(text_of(o, "stop"), "failed");
     json_decref(o);
     SAYS(err, "update ");
@@ -369,7 +272,7 @@ static void traces_are_tables_that_repeat(void) {
     CHECK_EQ(lines_of(out), 51);
     char *first = strdup(out);
     CHECK_EQ(volley("trace CartPole-v1 --seed 7 --random 50 --out t.tsv"), 0);
-    char *second = slurp("t.tsv");
+    char *second = program_read("t.tsv");
     CHECK_STR(first, second);
     free(first);
     free(second);
@@ -395,7 +298,7 @@ static void output_that_cannot_be_written_is_said(void) {
     CHECK_EQ(shell(command), 0);
     CHECK_EQ(lines_of(out), 1);
     CHECK_STR(err, "");
-    char *code = slurp("code");
+    char *code = program_read("code");
     CHECK_STR(code, "0\n");
     free(code);
     CHECK_EQ(volley("trace cartpole --random 5 --out %s", folder), 2); /* a folder */
@@ -413,7 +316,7 @@ static void traces_take_actions_from_a_pipe(void) {
              VLY_TEST_PROGRAM);
     CHECK_EQ(shell(command), 0);
     CHECK_EQ(lines_of(out), 4);
-    json_t *o = last_json();
+    json_t *o = program_json();
     CHECK_EQ(json_integer_value(json_object_get(o, "rows")), 2);
     json_decref(o);
     CHECK_EQ(volley("trace cartpole --actions nosuch --out t2.tsv"), 2);
@@ -443,7 +346,7 @@ static void exports_load_elsewhere(void) {
     CHECK_EQ(volley("export cnn --format npz --out torch.npz"), 0);
     CHECK_EQ(volley("export cnn --format npz --layout native --out native.npz"), 0);
     CHECK_EQ(volley("export cnn --format safetensors --out torch.safetensors --json"), 0);
-    json_t *o = last_json();
+    json_t *o = program_json();
     CHECK(json_array_size(json_object_get(o, "tensors")) >= 6);
     json_decref(o);
     CHECK_EQ(volley("inspect torch.safetensors"), 0);
@@ -453,8 +356,8 @@ static void exports_load_elsewhere(void) {
                                                                                    beside it */
     const char *python = peer_python("numpy, safetensors");
     if (!python) {
-        printf("SKIPPED: numpy and safetensors are not here (tests/kit/peers.sh): exports were not "
-               "read back\n");
+        SKIP_PART(
+            "numpy and safetensors are not here (tests/kit/peers.sh): exports were not read back");
         return;
     }
     snprintf(command, sizeof command, "%s tests/kit/read_weights.py %s/torch %s/native", python,
@@ -466,19 +369,13 @@ static void one_process_writes_to_a_run(void) {
     char command[1024];
     CHECK_EQ(volley("train cartpole --algo ppo --steps 2000 --out locked"), 0);
     snprintf(command, sizeof command,
-             "cd %s && exec flock locked/lock %s resume locked --steps 4000 >out 2>err", folder,
-             VLY_TEST_PROGRAM);
-    int status = system(command);
-    CHECK(WIFEXITED(status));
-    CHECK_EQ(WEXITSTATUS(status), 2);
-    free(err);
-    err = slurp("err");
+             "exec flock locked/lock %s resume locked --steps 4000 >out 2>err", VLY_TEST_PROGRAM);
+    CHECK_EQ(shell(command), 2);
     SAYS(err, "another process");
 }
 
 int main(void) {
-    char command[128];
-    CHECK(mkdtemp(folder));
+    program_open();
     bad_input_is_exit_2_with_what_would_be_right();
     every_verb_has_help_with_an_example_that_fits();
     ls_and_doctor_speak_json();
@@ -503,9 +400,5 @@ int main(void) {
     plugins_train_by_path();
     one_process_writes_to_a_run();
     exports_load_elsewhere();
-    snprintf(command, sizeof command, "rm -r %s", folder);
-    CHECK_EQ(system(command), 0);
-    free(out);
-    free(err);
-    return TEST_PASS;
+    return program_close();
 }

@@ -1,9 +1,9 @@
 /* play, record and plot as users call them. */
-#include "tests/kit/program.h"
 #include <stdbool.h>
 #include "common/base/env.h"
 #include "cpu/program/picture.h"
 #include "tests/kit/peer.h"
+#include "tests/kit/program.h"
 
 static size_t starts_with(const char *name, const char *magic, size_t n, size_t skip) {
     char path[256], *text;
@@ -19,7 +19,7 @@ static bool has(const char *program) {
     char test[128];
     snprintf(test, sizeof test, "command -v %s >/dev/null 2>&1", program);
     if (system(test) == 0) return true;
-    fprintf(stderr, "SKIPPED in part: %s is not installed\n", program);
+    SKIP_PART("%s is not installed", program);
     return false;
 }
 
@@ -62,8 +62,8 @@ static void an_exported_agent_plays_elsewhere(void) {
     CHECK_EQ(volley("train cartpole --algo ppo --seed 1 --until-return 475 --out solved"), 0);
     CHECK_EQ(volley("export solved --format onnx --out agent.onnx"), 0);
     if (!python) {
-        fprintf(stderr, "SKIPPED in part: gymnasium and onnxruntime are not here "
-                        "(tests/kit/peers.sh): the exported agent did not play\n");
+        SKIP_PART("gymnasium and onnxruntime are not here (tests/kit/peers.sh): the exported agent "
+                  "did not play");
         return;
     }
     snprintf(command, sizeof command,
