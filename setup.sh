@@ -7,7 +7,7 @@
 set -eu
 cd "$(dirname "$0")"
 
-# What each is for stands in README.md.
+# CONTRIBUTING.md says what each is for.
 build="gcc g++ make cmake ninja-build pkg-config git ca-certificates libuv1-dev libyaml-dev libjansson-dev libxxhash-dev libpng-dev"
 roms="python3-venv"
 test="$roms mandoc libhiredis-dev liblz4-dev redis-server libopenmpi-dev openmpi-bin iproute2 ffmpeg gnuplot-nox"
