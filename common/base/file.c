@@ -1,6 +1,7 @@
 #include "common/base/file.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +10,7 @@
 
 static vly_status failed(const char *doing, const char *path) {
     vly_status status = errno == ENOSPC || errno == EDQUOT || errno == EFBIG ? VLY_ENOSPACE
-                        : errno == ENOENT                                    ? VLY_ENOTFOUND
+                        : errno == ENOENT || errno == ENOTDIR                ? VLY_ENOTFOUND
                                                                              : VLY_EIO;
     return vly_fail(status, "cannot %s %s: %s", doing, path, strerror(errno));
 }
@@ -18,7 +19,7 @@ vly_status vly_file_read(const char *path, size_t limit, char **out, size_t *byt
     struct stat info;
     char *text = NULL;
     vly_status status = VLY_OK;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe must not block us */
     if (fd < 0) return failed("open", path);
     if (fstat(fd, &info) || !S_ISREG(info.st_mode)) {
         status = vly_fail(VLY_EINVAL, "%s is not a file", path);
@@ -50,6 +51,18 @@ close_file:
     free(text);
     close(fd);
     return status;
+}
+
+FILE *vly_file_open(const char *path, vly_status *status) {
+    struct stat info;
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    const bool regular = fd >= 0 && fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
+    FILE *file = regular ? fdopen(fd, "r") : NULL;
+    if (file) return file;
+    *status = fd >= 0 && !regular ? vly_fail(VLY_EINVAL, "%s is not a file", path)
+                                  : failed("open", path);
+    if (fd >= 0) close(fd);
+    return NULL;
 }
 
 int vly_file_begin(const char *path, char *temporary, size_t temporary_bytes, vly_status *status) {

@@ -8,10 +8,13 @@
 #ifndef VLY_COMMON_BASE_FILE_H
 #define VLY_COMMON_BASE_FILE_H
 #include <stddef.h>
+#include <stdio.h>
 #include "common/base/status.h"
 
 /* A larger file, a folder or a missing one is an error that names it. */
 vly_status vly_file_read(const char *path, size_t limit, char **out, size_t *bytes);
+/* For reading in parts, like fopen; a pipe is refused without waiting for it. NULL: *status. */
+FILE *vly_file_open(const char *path, vly_status *status);
 /* Written beside it, fsynced, renamed over it, folder fsynced. VLY_ENOSPACE when the disk is full:
  * the old file is as it was. */
 vly_status vly_file_replace(const char *path, const void *data, size_t bytes);

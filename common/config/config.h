@@ -27,7 +27,7 @@
 extern "C" {
 #endif
 
-enum { VLY_LIST_MAX = 8, VLY_CONFIG_TEXT = 1024, VLY_CONFIG_VERSION = 1 };
+enum { VLY_LIST_MAX = 4, VLY_CONFIG_TEXT = 1024, VLY_CONFIG_VERSION = 1 };
 
 typedef struct {
     int n;

@@ -10,7 +10,8 @@ enum { FILE_LIMIT = 1 << 20 };
 
 typedef struct {
     yaml_parser_t parser;
-    const char *name;
+    const char *name, *text;
+    size_t bytes;
     vly_assignments *out;
     int first; /* assignments of this file begin here */
 } reader;
@@ -27,12 +28,32 @@ __attribute__((format(printf, 3, 4))) static vly_status bad_at(const reader *r, 
     return vly_fail(VLY_EINVAL, "%s, line %zu: %s", r->name, line, words);
 }
 
+/* The scanner knows its line; the reader of bytes knows only how many it has read. */
+static size_t problem_line(const reader *r) {
+    if (r->parser.error != YAML_READER_ERROR) return r->parser.problem_mark.line + 1;
+    size_t line = 1;
+    for (size_t i = 0; i < r->parser.problem_offset && i < r->bytes; i++)
+        line += r->text[i] == '\n';
+    return line;
+}
+
 static vly_status next(reader *r, yaml_event_t *event) {
     if (yaml_parser_parse(&r->parser, event)) return VLY_OK;
     memset(event, 0, sizeof *event);
-    return bad_at(r, r->parser.problem_mark.line + 1, "not YAML: %s%s%s",
+    return bad_at(r, problem_line(r), "not YAML: %s%s%s",
                   r->parser.context ? r->parser.context : "", r->parser.context ? ", " : "",
                   r->parser.problem ? r->parser.problem : "out of memory");
+}
+
+/* What to do instead of an alias or an anchor; NULL: the event is neither. */
+static const char *alias_words(const yaml_event_t *event) {
+    if (event->type == YAML_ALIAS_EVENT) return "aliases (*name) are not read: write the value out";
+    const bool anchor = event->type == YAML_SCALAR_EVENT ? event->data.scalar.anchor
+                        : event->type == YAML_SEQUENCE_START_EVENT
+                            ? event->data.sequence_start.anchor
+                        : event->type == YAML_MAPPING_START_EVENT ? event->data.mapping_start.anchor
+                                                                  : NULL;
+    return anchor ? "anchors (&name) are not read: leave the name out" : NULL;
 }
 
 static const char *scalar(const yaml_event_t *event) {
@@ -52,6 +73,7 @@ static vly_status read_value(reader *r, yaml_event_t *event, char *value, size_t
             return BAD(r, event, "the value is too long");
         return VLY_OK;
     }
+    if (alias_words(event)) return BAD(r, event, "%s", alias_words(event));
     if (event->type != YAML_SEQUENCE_START_EVENT) return BAD(r, event, "expected a value");
     for (size_t used = 0;;) {
         yaml_event_t item;
@@ -59,7 +81,8 @@ static vly_status read_value(reader *r, yaml_event_t *event, char *value, size_t
         vly_status status = VLY_OK;
         bool end = item.type == YAML_SEQUENCE_END_EVENT;
         if (!end && !is_plain(&item))
-            status = BAD(r, &item, "expected a number in the list");
+            status = BAD(r, &item, "%s",
+                         alias_words(&item) ? alias_words(&item) : "expected a number in the list");
         else if (!end) {
             used += (size_t)snprintf(value + used, bytes - used, "%s%s", used ? "," : "",
                                      scalar(&item));
@@ -118,10 +141,14 @@ static vly_status read_mapping(reader *r, const char *section) {
         }
         vly_status status = is_plain(&key) && strlen(scalar(&key)) < sizeof name
                                 ? VLY_OK
-                                : BAD(r, &key, "expected the name of an option");
+                                : BAD(r, &key, "%s",
+                                      alias_words(&key) ? alias_words(&key)
+                                                        : "expected the name of an option");
         memset(&value, 0, sizeof value);
         if (status == VLY_OK) status = next(r, &value);
-        if (status == VLY_OK && value.type == YAML_MAPPING_START_EVENT) {
+        if (status == VLY_OK && value.type == YAML_MAPPING_START_EVENT && alias_words(&value)) {
+            status = BAD(r, &value, "%s", alias_words(&value));
+        } else if (status == VLY_OK && value.type == YAML_MAPPING_START_EVENT) {
             snprintf(name, sizeof name, "%s", scalar(&key));
             status = section ? BAD(r, &value, "%s.%s: sections do not nest", section, name)
                              : read_mapping(r, name);
@@ -142,6 +169,8 @@ static vly_status read_stream(reader *r) {
         bool empty = type == YAML_SCALAR_EVENT && event.data.scalar.length == 0;
         if (type == YAML_DOCUMENT_START_EVENT && documents++)
             status = BAD(r, &event, "more than one document");
+        else if (alias_words(&event))
+            status = BAD(r, &event, "%s", alias_words(&event));
         else if (type == YAML_MAPPING_START_EVENT)
             status = read_mapping(r, NULL);
         else if (type == YAML_ALIAS_EVENT || type == YAML_SEQUENCE_START_EVENT ||
@@ -154,7 +183,7 @@ static vly_status read_stream(reader *r) {
 
 vly_status vly_config_parse(const char *yaml, size_t bytes, const char *name,
                             vly_assignments *out) {
-    reader r = {.name = name, .out = out, .first = out->n};
+    reader r = {.name = name, .text = yaml, .bytes = bytes, .out = out, .first = out->n};
     if (!yaml_parser_initialize(&r.parser))
         return vly_fail(VLY_ENOMEM, "no memory to read %s", name);
     yaml_parser_set_input_string(&r.parser, (const unsigned char *)yaml, bytes);

@@ -13,14 +13,33 @@ static vly_status outside(const vly_option *o, const char *what, const char *val
     return vly_fail(VLY_EINVAL, "%s: '%.200s' is not %s", what, value, allowed);
 }
 
+/* A decimal number: no hexadecimal, no "inf", no spaces, and none that is smaller than a double
+ * holds. *end: what follows it. */
+static bool parse_decimal(const char *text, char **end, double *out) {
+    const char *p = text + (*text == '-' || *text == '+'), *const mantissa = p;
+    const size_t whole = strspn(p, "0123456789");
+    p += whole;
+    const size_t part = *p == '.' ? strspn(p + 1, "0123456789") : 0;
+    if (whole + part == 0) return false;
+    p += part + (*p == '.');
+    const bool zero = strcspn(mantissa, "123456789") >= (size_t)(p - mantissa);
+    if (*p == 'e' || *p == 'E') {
+        const char *const digits = p + 1 + (p[1] == '-' || p[1] == '+');
+        if (isdigit((unsigned char)*digits)) p = digits + strspn(digits, "0123456789");
+    }
+    *out = strtod(text, end);
+    return *end == p && isfinite(*out) && (zero || *out != 0);
+}
+
 /* 1, 1e6, 10M; BYTES: 512M, 2GiB in powers of 1024. */
 static bool parse_integer(const char *text, bool binary, int64_t *out) {
     char *end;
+    double x;
+    if (!parse_decimal(text, &end, &x)) return false;
     errno = 0;
     long long whole = strtoll(text, &end, 10);
-    if (end != text && *end == '\0' && errno == 0) return *out = whole, true;
-    double x = strtod(text, &end);
-    if (end == text || !isfinite(x)) return false;
+    if (*end == '\0' && errno == 0) return *out = whole, true;
+    if (!parse_decimal(text, &end, &x)) return false;
     static const char letters[] = "kMGT";
     const char *letter = *end ? strchr(letters, *end == 'K'   ? 'k'
                                                 : *end == 'm' ? 'M'
@@ -65,23 +84,27 @@ static void choice_name(const char *choices, int index, char *text, size_t bytes
     snprintf(text, bytes, "%.*s", (int)strcspn(p, "|"), p);
 }
 
+/* 64,64 or [64, 64]; nothing, or [], is the empty list. */
 static bool parse_list(const vly_option *o, const char *text, vly_int_list *out) {
     vly_int_list list = {0};
-    if (*text == '[') text++;
-    while (*text && *text != ']') {
+    const bool brackets = *text == '[';
+    text += brackets;
+    text += strspn(text, " ");
+    const bool empty = *text == (brackets ? ']' : '\0');
+    while (!empty) {
         char *end;
+        if (!isdigit((unsigned char)*text) && *text != '-') return false;
         errno = 0;
         long v = strtol(text, &end, 10);
         if (end == text || errno || v < o->min || v > o->max || list.n == VLY_LIST_MAX)
             return false;
         list.v[list.n++] = (int)v;
         text = end + strspn(end, " ");
-        if (*text == ',')
-            text += 1 + strspn(text + 1, " ");
-        else if (*text && *text != ']')
-            return false;
+        if (*text != ',') break;
+        text += 1 + strspn(text + 1, " ");
     }
-    if (*text == ']' && text[1]) return false;
+    if (brackets && *text++ != ']') return false;
+    if (*text) return false;
     *out = list;
     return true;
 }
@@ -93,8 +116,9 @@ static bool is_optional(const vly_option *o) {
 static bool set_float(void *at, const vly_option *o, const char *value) {
     if (is_optional(o) && !strcasecmp(value, "none")) return *(float *)at = NAN, true;
     char *end;
-    double x = strtod(value, &end);
-    if (end == value || *end || !isfinite(x) || x < o->min || x > o->max) return false;
+    double x;
+    if (!parse_decimal(value, &end, &x) || *end || x < o->min || x > o->max) return false;
+    if (x != 0 && (float)x == 0) return false;
     *(float *)at = (float)x;
     return true;
 }

@@ -185,9 +185,8 @@ vly_status vly_learner_net(vly_net **out, const vly_algo_args *args, vly_head_ki
                       .shared = !config->net.separate,
                       .lstm = config->net.lstm,
                       .init = net_init[config->net.init]};
-    if (config->net.hidden.n > VLY_NET_HIDDEN_MAX)
-        return vly_fail(VLY_EINVAL, "--net.hidden has %d layers; at most %d", config->net.hidden.n,
-                        VLY_NET_HIDDEN_MAX);
+    _Static_assert((int)VLY_LIST_MAX <= (int)VLY_NET_HIDDEN_MAX,
+                   "a list may hold more layers than a network");
     d.layers = config->net.hidden.n;
     for (int i = 0; i < d.layers; i++) d.hidden[i] = config->net.hidden.v[i];
     /* Images: one number is the width after the convolutions; the MLP's default list means the

@@ -560,8 +560,11 @@ static vly_status check_args(const vly_algo_args *args, const vly_onpolicy_optio
         return vly_fail(VLY_EINVAL, "%d environments do not divide into %d groups", args->actors,
                         args->groups);
     if (o->rollout < 1 || (int64_t)o->rollout * args->actors > INT32_MAX / 2)
-        return vly_fail(VLY_EINVAL, "a rollout of %d steps of %d environments", o->rollout,
-                        args->actors);
+        return vly_fail(VLY_EINVAL,
+                        "a rollout of %d steps of %d environments has %lld rows; at most %d: lower "
+                        "the rollout or --envs",
+                        o->rollout, args->actors, (long long)o->rollout * args->actors,
+                        INT32_MAX / 2);
     if (!args->eval && (int64_t)o->minibatches > (int64_t)o->rollout * args->actors)
         return vly_fail(VLY_EINVAL, "%d minibatches of %lld rows", o->minibatches,
                         (long long)o->rollout * args->actors);

@@ -187,7 +187,7 @@ vly_status vly_metrics_open_jsonl(vly_metrics *m, const char *path, int64_t resu
         free(text);
     }
     snprintf(m->jsonl_path, sizeof m->jsonl_path, "%s", path);
-    m->jsonl = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+    m->jsonl = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0644);
     if (m->jsonl < 0 || ftruncate(m->jsonl, (off_t)keep) ||
         lseek(m->jsonl, (off_t)keep, SEEK_SET) < 0)
         return vly_fail(VLY_EIO, "cannot write %s: %s", path, strerror(errno));

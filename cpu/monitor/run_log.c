@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "common/base/file.h"
 
 enum { PIECE = 256 << 10, FORGET_MOST = 8 };
 
@@ -71,7 +72,8 @@ void vly_run_log_close(vly_run_log *r) {
 static void read_store(vly_run_log *r) {
     char path[VLY_RUN_PATH + 32];
     file_of(r, "redis/url", path, sizeof path);
-    FILE *f = fopen(path, "re");
+    vly_status status;
+    FILE *f = vly_file_open(path, &status);
     if (!f) return;
     if (!fgets(r->store, sizeof r->store, f)) r->store[0] = '\0';
     r->store[strcspn(r->store, "\n")] = '\0';

@@ -3,6 +3,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include "common/base/file.h"
 #include "common/record/checkpoint.h"
 
 vly_status vly_records_each(const char *run, vly_status (*saw)(void *arg, const json_t *record),
@@ -10,11 +11,9 @@ vly_status vly_records_each(const char *run, vly_status (*saw)(void *arg, const 
     char path[VLY_PATH + 32], *line = NULL;
     size_t room = 0;
     snprintf(path, sizeof path, "%s/metrics.jsonl", run);
-    FILE *in = fopen(path, "r");
-    if (!in)
-        return vly_fail(errno == ENOENT || errno == ENOTDIR ? VLY_ENOTFOUND : VLY_EIO,
-                        "cannot read %s: %s", path, strerror(errno));
     vly_status status = VLY_OK;
+    FILE *in = vly_file_open(path, &status);
+    if (!in) return status;
     while (status == VLY_OK && getline(&line, &room, in) > 0) {
         json_t *record = json_loads(line, 0, NULL);
         if (json_is_object(record)) status = saw(arg, record);

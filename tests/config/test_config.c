@@ -1,3 +1,4 @@
+#include <sys/stat.h>
 #include <unistd.h>
 #include "common/base/file.h"
 #include "common/base/philox.h"
@@ -71,7 +72,26 @@ static void bad_values_say_what_is_allowed(void) {
         {"ppo.anneal", "maybe", "true or false"},
         {"net.kind", "resnet", "one of auto, mlp"},
         {"net.hidden", "64,,3", "like 64,64"},
-        {"net.hidden", "1,2,3,4,5,6,7,8,9", "up to 8"},
+        {"net.hidden", "1,2,3,4,5", "up to 4"},
+        {"net.hidden", "[1", "like 64,64"},
+        {"net.hidden", "64]", "like 64,64"},
+        {"net.hidden", "64,", "like 64,64"},
+        {"net.hidden", "[64,]", "like 64,64"},
+        {"net.hidden", ",64", "like 64,64"},
+        {"net.hidden", "[]64", "like 64,64"},
+        {"net.hidden", "64 64", "like 64,64"},
+        {"net.hidden", "0x40", "like 64,64"},
+        {"run.seed", "0x10", "whole number"},
+        {"run.seed", "1e-400", "whole number"},
+        {"run.seed", " 1", "whole number"},
+        {"run.seed", "1e", "whole number"},
+        {"run.seed", "", "whole number"},
+        {"ppo.lr", "0x1p-4", "from 0 to 1"},
+        {"ppo.lr", "1e-400", "from 0 to 1"},
+        {"ppo.lr", "1e-60", "from 0 to 1"},
+        {"ppo.lr", ".", "from 0 to 1"},
+        {"ppo.lr", " 0.1", "from 0 to 1"},
+        {"optim.eps", "0", "from 1e-20 to 1"},
         {"atari.preset", "mine", "machado"},
         {"run.env", "a\nb", "control"},
     };
@@ -79,6 +99,29 @@ static void bad_values_say_what_is_allowed(void) {
         CHECK_EQ(vly_config_set(&config, bad[i][0], bad[i][1]), VLY_EINVAL);
         says(bad[i][2]);
         says(bad[i][0]);
+    }
+}
+
+static void decimal_numbers_and_lists_are_read(void) {
+    static const struct {
+        const char *key, *text, *value;
+    } good[] = {{"net.hidden", "", "[]"},
+                {"net.hidden", "[]", "[]"},
+                {"net.hidden", "[ 8 , 9 ]", "[8, 9]"},
+                {"net.hidden", "7", "[7]"},
+                {"run.seed", "1e3", "1000"},
+                {"run.seed", "0.5e1", "5"},
+                {"run.seed", "+7", "7"},
+                {"run.steps", "10M", "10000000"},
+                {"ppo.lr", "1.e-3", "0.001"},
+                {"ppo.lr", ".5", "0.5"},
+                {"ppo.lr", "0e-999", "0"},
+                {"replay.capacity", "64k", "64000"}};
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        char text[64];
+        CHECK_OK(vly_config_set(&config, good[i].key, good[i].text));
+        vly_option_get(&config, vly_config_find(good[i].key), text, sizeof text);
+        CHECK_STR(text, good[i].value);
     }
 }
 
@@ -124,7 +167,15 @@ static void bad_files_name_the_line(void) {
         {"- a\n- b\n", "expected `section:`"},
         {"ppo: {lr: {x: 1}}", "do not nest"},
         {"ppo: [", "not YAML"},
-        {"a: &x 1\nb: *x\n", "line 1"},
+        {"seed: &x 1\nsteps: *x\n", "line 1: anchors"},
+        {"ppo: &p\n  lr: 1\n", "line 1: anchors"},
+        {"net.hidden: &h [1]\n", "line 1: anchors"},
+        {"ppo:\n  lr: *x\n", "line 2: aliases"},
+        {"net.hidden: [*x]\n", "line 1: aliases"},
+        {"ppo:\n  <<: *x\n", "line 2: aliases"},
+        {"*x : 1\n", "line 1: aliases"},
+        {"ppo:\n  lr: 1e-3\n\x01", "line 3: not YAML"},
+        {"seed: 1\nsteps: \xff\n", "line 2: not YAML"},
         {"ppo:\n  lr: 1\n---\nppo:\n  lr: 1\n", "more than one document"},
         {"\x01", "not YAML"},
         {"seed: [[1]]", "expected a number"},
@@ -139,6 +190,18 @@ static void bad_files_name_the_line(void) {
     CHECK_EQ(parse("format: 99\n", &list), VLY_EVERSION);
     says("newer version");
     vly_assignments_free(&list);
+}
+
+static void a_pipe_is_not_waited_for(void) {
+    char folder[] = "/tmp/vly-config-XXXXXX", path[64];
+    CHECK(mkdtemp(folder) != NULL);
+    snprintf(path, sizeof path, "%s/config.yaml", folder);
+    CHECK(mkfifo(path, 0600) == 0);
+    alarm(20);
+    CHECK_EQ(vly_config_read(&config, path), VLY_EINVAL);
+    says("is not a file");
+    alarm(0);
+    CHECK(unlink(path) == 0 && rmdir(folder) == 0);
 }
 
 static void what_is_saved_is_what_is_read(void) {
@@ -274,6 +337,8 @@ int main(void) {
     no_option_stands_twice();
     values_are_read_as_people_write_them();
     bad_values_say_what_is_allowed();
+    decimal_numbers_and_lists_are_read();
+    a_pipe_is_not_waited_for();
     unknown_names_bring_the_nearest();
     files_may_nest_or_be_flat();
     bad_files_name_the_line();

@@ -171,6 +171,22 @@ static void a_name_does_not_move_the_cursor(void) {
     free(help);
 }
 
+static void a_pipe_is_not_waited_for(void) {
+    write_run("pipe", "cartpole", "m");
+    CHECK_EQ(in_folder("rm pipe/metrics.jsonl && mkfifo pipe/metrics.jsonl"), 0);
+    CHECK_EQ(in_folder("timeout 20 $VOLLEY export pipe --format csv 2>err"), 2);
+    CHECK_EQ(in_folder("timeout 20 $VOLLEY plot pipe --out pipe.svg 2>err"), 2);
+    CHECK_EQ(in_folder("rm pipe/config.yaml"), 0);
+    CHECK_EQ(in_folder("timeout 20 $VOLLEY train cartpole --steps 100 --out pipe >out 2>err"), 1);
+}
+
+static void limits_say_what_is_wrong(void) {
+    CHECK_EQ(volley("train cartpole --algo ppo --envs 65536 --ppo.rollout 65536"), 2);
+    char *text = program_read("err");
+    CHECK(strstr(text, "has 4294967296 rows; at most 1073741823: lower the rollout or --envs"));
+    free(text);
+}
+
 static void a_window_needs_a_display(void) {
     CHECK_EQ(
         in_folder("unset DISPLAY WAYLAND_DISPLAY; $VOLLEY play r --window --steps 3 >out 2>err"),
@@ -201,6 +217,8 @@ int main(void) {
     a_full_disk_is_an_error();
     a_checkpoint_is_not_overwritten();
     a_name_does_not_move_the_cursor();
+    a_pipe_is_not_waited_for();
+    limits_say_what_is_wrong();
     a_window_needs_a_display();
     return program_close();
 }
