@@ -2,7 +2,7 @@
  * processor's plain C code at the very sizes that are timed (benchmarks/bench_twin.h), then timed.
  *
  *   OP/SHAPE    GB/s that the operation has to move at least (its inputs once, its outputs once),
- * or TFLOP/s of a layer
+ *               or TFLOP/s of a layer
  *
  * On the GPU where there is one, else on the processor; VLY_BENCH_DEVICE (cpu, cuda:0) chooses. The
  * peak is a copy of 256 MiB (memory-bound operations) or a large linear layer (layers), measured in

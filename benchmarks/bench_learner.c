@@ -4,7 +4,7 @@
  *
  *   NET/forward/TYPE/BATCH   the forward pass of a batch (acting)
  *   NET/update/TYPE/BATCH    forward, PPO loss, backward, gradient norm, Adam, the weights in bf16
- * (or repacked)
+ *                            (or repacked)
  *
  * Before it is timed, a pass is compared with the processor's plain C code in f32
  * (benchmarks/bench_twin.h): outputs, for updates also the gradient, and the weights with what the

@@ -4,7 +4,8 @@
  *   parameters/SIZE/publish    the server's weights into the store, converted; /s
  *   parameters/SIZE/pull       a worker's weights out of it, converted; /s
  *   parameters/SIZE/push/W     W workers' processes that do nothing but push a gradient, wait until
- * it is taken and pull the new weights: gradients applied by the server's optimizer; /s
+ *                              it is taken and pull the new weights: gradients applied by the
+ *                              server's optimizer; /s
  *
  * SIZE: cartpole (4,675 numbers: two layers of 64), nature (1,686,180: Mnih et al. 2015 with 4
  * actions).

@@ -2,9 +2,11 @@
  * thread.
  *
  *   replay/insert          64 actors' small rows (4 floats) into the full ring, priorities
- * included; transitions/s replay/sample_update   256 by priority: indices, weights, n-step targets,
- * both observations gathered, then 256 new priorities; transitions/s replay/frames/...      the
- * same with 84 x 84 frames, stacks of 4 gathered as bytes (100,000 transitions)
+ *                          included; transitions/s
+ *   replay/sample_update   256 by priority: indices, weights, n-step targets, both observations
+ *                          gathered, then 256 new priorities; transitions/s
+ *   replay/frames/...      the same with 84 x 84 frames, stacks of 4 gathered as bytes (100,000
+ *                          transitions)
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,14 +2,17 @@
  * reference, which is the processor's plain C code (no vector instructions). Both get the same
  * random numbers and do the work once; every number is compared.
  *
- *   VLY_TRY(vly_bench_twin_open(&t));                                     // VLY_BENCH_DEVICE:
- * auto, cpu, cuda:0 vly_bench_array a = {.type = VLY_F32, .count = n, .tolerance = 1e-4};
- *   VLY_TRY(vly_bench_twin_add(&t, &a));                                  // a.on[0] on the device,
- * a.on[1] on the reference
+ *   // VLY_BENCH_DEVICE: auto, cpu, cuda:0
+ *   VLY_TRY(vly_bench_twin_open(&t));
+ *   vly_bench_array a = {.type = VLY_F32, .count = n, .tolerance = 1e-4};
+ *   // a.on[0] on the device, a.on[1] on the reference
+ *   VLY_TRY(vly_bench_twin_add(&t, &a));
  *   ... the same work on both sides ...
- *   VLY_TRY(vly_bench_twin_compare(&t, &result));                         // result.verified,
- * .wrong, .error vly_bench_twin_forget(&t);                                            // the
- * arrays; then the next operation vly_bench_twin_close(&t);
+ *   // result.verified, .wrong, .error
+ *   VLY_TRY(vly_bench_twin_compare(&t, &result));
+ *   // the arrays; then the next operation
+ *   vly_bench_twin_forget(&t);
+ *   vly_bench_twin_close(&t);
  */
 #ifndef VLY_BENCHMARKS_BENCH_TWIN_H
 #define VLY_BENCHMARKS_BENCH_TWIN_H

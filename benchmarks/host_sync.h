@@ -2,8 +2,9 @@
  * share: what bench_scaling uses where there are no GPUs. Gradients are summed in the order of
  * ranks, each rank a part of them.
  *
- *   vly_host_meeting *m = vly_host_meeting_create(world, numbers);      // before the ranks are
- * forked VLY_TRY(vly_host_sync_create(&sync, m, rank, world, numbers));
+ *   // before the ranks are forked
+ *   vly_host_meeting *m = vly_host_meeting_create(world, numbers);
+ *   VLY_TRY(vly_host_sync_create(&sync, m, rank, world, numbers));
  */
 #ifndef VLY_BENCHMARKS_HOST_SYNC_H
 #define VLY_BENCHMARKS_HOST_SYNC_H

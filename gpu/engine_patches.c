@@ -3,9 +3,10 @@
  *
  *   forward  y (pixels, out)   = patches of x (pixels, k k in) times W turned, epilogue
  *   dw       W' (out, k k in) += dz (pixels, out) turned times patches of x; the bias gradient in
- * the epilogue dx       cells (cells, s s in) = patches of dz times turned weights: over cells of
- * stride x stride pixels (space to depth) the input gradient is a convolution of stride 1, so
- * nothing overlaps and nothing is summed up afterwards
+ *            the epilogue
+ *   dx       cells (cells, s s in) = patches of dz times turned weights: over cells of stride x
+ *            stride pixels (space to depth) the input gradient is a convolution of stride 1, so
+ *            nothing overlaps and nothing is summed up afterwards
  *
  * Patches are kernel^2 / stride^2 times as many numbers as the image, and writing them to memory
  * would cost more than all the rest: so many images are unfolded at a time as fit the queue's patch

@@ -1,7 +1,7 @@
 /* find_library.h -- a library of NVIDIA's, wherever GPU servers keep it.
  *
- *   void *handle = vly_find_library("libnccl.so.2", path, sizeof path);    // path: where it was,
- * or why not
+ *   // path: where it was, or why not
+ *   void *handle = vly_find_library("libnccl.so.2", path, sizeof path);
  *
  * Looked for in this order: the folders of VLY_CUDA_LIBRARIES (separated by colons), where the
  * loader looks, beside the plugin and in cuda/lib and ../lib beside it, the toolkit (CUDA_HOME,

@@ -1,15 +1,17 @@
 /* matmul.h -- one product of a layer through cuBLASLt, with what its epilogue can do besides.
  *
  *   VLY_TRY(vly_matmul_open(cuda, &(vly_matmul_desc){.form = VLY_PASS_FORWARD, .in = 64, .out = 6,
- * ...}, &m)); VLY_TRY(vly_matmul_run(m, q, &(vly_matmul_args){.n = rows, .alpha = 1, .a = w, .b =
- * x, .to = y, .bias = bias}));
+ *       ...}, &m));
+ *   VLY_TRY(vly_matmul_run(m, q, &(vly_matmul_args){.n = rows, .alpha = 1, .a = w, .b = x, .to = y,
+ *       .bias = bias}));
  *
  * Row-major, as everything of ours:
  *   forward   to (n, out)  = alpha * b (n, in) times a (out, in) turned, then the epilogue
  *   dx        to (n, in)   = alpha * b (n, out) times a (out, in)
  *   dw        to (out, in) = alpha * b (n, out) turned times a (n, in) + beta * to; the epilogue
- * may give b's column sums too The library is asked once per n and alignment, its answer
- * remembered. Enqueues and returns; uses the queue's workspace.
+ *             may give b's column sums too
+ * The library is asked once per n and alignment, its answer remembered. Enqueues and returns; uses
+ * the queue's workspace.
  */
 #ifndef VLY_GPU_MATMUL_H
 #define VLY_GPU_MATMUL_H

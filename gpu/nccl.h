@@ -1,10 +1,10 @@
 /* nccl.h -- several GPUs that learn together: the vly_sync of one rank, one process per GPU.
  *
- *   VLY_TRY(vly_nccl_sync_create(&sync, &(vly_nccl_options){compute, crew, ...}));   // every rank
- * of the crew
+ *   // every rank of the crew
+ *   VLY_TRY(vly_nccl_sync_create(&sync, &(vly_nccl_options){compute, crew, ...}));
  *   ... train with it ...
- *   vly_nccl_sync_destroy(sync, failed);      // after the graphs that captured it, before the
- * device
+ *   // after the graphs that captured it, before the device
+ *   vly_nccl_sync_destroy(sync, failed);
  *
  * The mean gradient over all ranks is summed on a stream of its own, in two parts: that of the last
  * layers while the backward pass still computes the first ones. Both may be captured in a graph. In

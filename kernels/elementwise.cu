@@ -1,6 +1,6 @@
-/* elementwise.cu -- activations, residual sums and conversions on flat arrays.
- * Traffic: every number read and written once (relu 8 B, add 12 B, relu_backward 12 to 16 B in f32;
- * half of that in bf16). A thread moves 16 bytes per access. */
+/* elementwise.cu -- activations, residual sums and conversions on flat arrays. Traffic: every
+ * number read and written once (relu 8 B, add 12 B, relu_backward 12 to 16 B in f32; half of that
+ * in bf16). A thread moves 16 bytes per access. */
 #include "kernels/ops.h"
 #include "kernels/bf16.h"
 

@@ -1,6 +1,5 @@
-/* gather.cu -- frame stacks from stored single frames, unpacked to the network's type.
- * Traffic at 84 x 84 x 4: 28 kB in and 28 kB (u8), 56 kB (bf16) or 113 kB (f32) out per row; bound
- * by memory.
+/* gather.cu -- frame stacks from stored single frames, unpacked to the network's type. Traffic at
+ * 84 x 84 x 4: 28 kB in and 28 kB (u8), 56 kB (bf16) or 113 kB (f32) out per row; bound by memory.
  *
  * The frames of a stack interleave per pixel (NHWC). Four frames of one channel, the Atari case,
  * take the quick path: a thread loads 4 pixels of each frame as one word, transposes 4 x 4 bytes

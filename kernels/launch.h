@@ -1,8 +1,8 @@
 /* launch.h -- how a kernel is launched and how a CUDA error becomes a vly_status.
  *
  *   VLY_CUDA_TRY(cudaMemsetAsync(p, 0, bytes, stream));
- *   VLY_LAUNCH(gae_kernel, blocks, 128, 0, stream, *args);      // checked; returns from the caller
- * on failure
+ *   // checked; returns from the caller on failure
+ *   VLY_LAUNCH(gae_kernel, blocks, 128, 0, stream, *args);
  *
  * A launcher validates, launches and returns: it never synchronises. The same source compiles with
  * nvcc and, as C++ against kernels/shim, for the processor: hence macros instead of <<<>>> and

@@ -1,7 +1,7 @@
-/* lstm.cu -- the recurrent half of an LSTM; the input half is a linear layer over all steps.
- * Per step: a product (n, H) x (H, 4H), 8 n H^2 FLOPs, and one kernel for gates and state (28 B
- * read or written per number of state). Latency: two launches per step, three backward; a captured
- * graph makes that 2 to 4 us a step. */
+/* lstm.cu -- the recurrent half of an LSTM; the input half is a linear layer over all steps. Per
+ * step: a product (n, H) x (H, 4H), 8 n H^2 FLOPs, and one kernel for gates and state (28 B read or
+ * written per number of state). Latency: two launches per step, three backward; a captured graph
+ * makes that 2 to 4 us a step. */
 #include "kernels/ops.h"
 #include "common/base/exact.h"
 #include "kernels/conv.h"

@@ -1,7 +1,7 @@
-/* maxpool.cu -- max-pooling of NHWC images; padding counts as minus infinity.
- * Traffic: each input read once from memory (windows overlap in L1), 1/stride^2 as much written.
- * The backward pass asks, for each input pixel, which of the windows over it it won: no atomics,
- * and the order of sums is the CPU's. */
+/* maxpool.cu -- max-pooling of NHWC images; padding counts as minus infinity. Traffic: each input
+ * read once from memory (windows overlap in L1), 1/stride^2 as much written. The backward pass
+ * asks, for each input pixel, which of the windows over it it won: no atomics, and the order of
+ * sums is the CPU's. */
 #include "kernels/ops.h"
 #include "kernels/bf16.h"
 

@@ -1,7 +1,7 @@
-/* moments.cu -- mean, standard deviation and count of the valid numbers of a minibatch.
- * Traffic: 8 to 12 B per number, from L2 or memory. One pass: squares of floats are exact in
- * double, so the sums lose nothing that matters unless the mean is 10^6 standard deviations from 0.
- * Fixed order. */
+/* moments.cu -- mean, standard deviation and count of the valid numbers of a minibatch. Traffic: 8
+ * to 12 B per number, from L2 or memory. One pass: squares of floats are exact in double, so the
+ * sums lose nothing that matters unless the mean is 10^6 standard deviations from 0. Fixed order.
+ */
 #include "kernels/ops.h"
 #include "kernels/reduce.h"
 

@@ -1,18 +1,20 @@
 /* patches.h -- convolutions unfolded in memory, for a library that multiplies matrices.
  *
  *   const int columns = vly_patch_columns(c.kernel * c.kernel * c.in_c, VLY_BF16);
- *   VLY_TRY(vly_unfold_launch(&c, n, x, VLY_BF16, columns, rows, stream));    // y (n * oh * ow,
- * out) = rows * w'
+ *   // y (n * oh * ow, out) = rows * w'
+ *   VLY_TRY(vly_unfold_launch(&c, n, x, VLY_BF16, columns, rows, stream));
  *
  * The input gradient is the same over slopes: with the image cut into cells of stride x stride
  * pixels (space to depth), a cell's gradient depends on the ceil(kernel / stride) output pixels per
  * direction that end at it. So
  *
- *   const vly_conv t = vly_conv_turned(&c);                // a convolution of stride 1 from dz to
- * cells vly_unfold_launch(&t, n, dz, ...);                     // cells (n * t.out_h * t.out_w,
- * t.out_c) = rows * turned' vly_turn_weights_launch(&c, w, type, columns, turned, stream);
- *   vly_fold_cells_launch(&c, n, cells, dx, stream);       // not for stride 1: there cells are
- * pixels
+ *   // a convolution of stride 1 from dz to cells
+ *   const vly_conv t = vly_conv_turned(&c);
+ *   // cells (n * t.out_h * t.out_w, t.out_c) = rows * turned'
+ *   vly_unfold_launch(&t, n, dz, ...);
+ *   vly_turn_weights_launch(&c, w, type, columns, turned, stream);
+ *   // not for stride 1: there cells are pixels
+ *   vly_fold_cells_launch(&c, n, cells, dx, stream);
  *
  * needs no sum over overlapping patches. Types are VLY_F32 and VLY_BF16, images of vly_unfold also
  * VLY_U8 (not scaled). Every buffer is aligned to 16 bytes. Enqueues and returns.

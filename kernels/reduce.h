@@ -30,7 +30,8 @@ template <class T> static __device__ __forceinline__ T vly_block_sum(T v) {
 }
 
 /* True for the block that is last to come here; what the others wrote before is then visible to it.
- * All threads call it. *counter is 0 before the kernel and after it. */
+ * All threads call it.
+ * *counter is 0 before the kernel and after it. */
 static __device__ __forceinline__ bool vly_last_block(unsigned *counter) {
     VLY_SHARED(unsigned, ticket, [1]);
     __threadfence();

@@ -1,6 +1,5 @@
-/* sample.cu -- actions from logits or values: a thread per row, stateless Philox.
- * Traffic: 4 A + 8 B per row (A actions), some 40 A flops; at the batches of acting this is one
- * launch's latency. */
+/* sample.cu -- actions from logits or values: a thread per row, stateless Philox. Traffic: 4 A + 8
+ * B per row (A actions), some 40 A flops; at the batches of acting this is one launch's latency. */
 #include "kernels/ops.h"
 #include "common/base/rules.h"
 

@@ -1,6 +1,6 @@
-/* vtrace.cu -- V-trace targets and advantages (Espeholt et al. 2018), backwards in time.
- * Traffic: 33 B per (t, n). Shapes of the work as in gae.cu: a walk per column, or a scan per
- * column when there are few. */
+/* vtrace.cu -- V-trace targets and advantages (Espeholt et al. 2018), backwards in time. Traffic:
+ * 33 B per (t, n). Shapes of the work as in gae.cu: a walk per column, or a scan per column when
+ * there are few. */
 #include "kernels/ops.h"
 #include "common/base/rules.h"
 #include "kernels/reduce.h"

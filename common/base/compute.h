@@ -12,7 +12,8 @@
  *   - every operation is enqueued on a queue, in order, and returns no value to the host;
  *   - pointers are device memory (on the CPU: plain memory) with addresses fixed at start-up;
  *   - what changes from update to update (learning rate, random counters, row numbers) lives in
- * device memory: vly_hyper, vly_rng, index arrays. Sizes are fixed per captured function;
+ *   device
+ *     memory: vly_hyper, vly_rng, index arrays. Sizes are fixed per captured function;
  *   - nothing is allocated after start-up: a layer takes its workspace when it is created.
  * An operation validates its arguments and returns vly_status; an error of the device itself
  * may surface at the next queue_sync.

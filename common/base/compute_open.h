@@ -1,7 +1,7 @@
 /* compute_open.h -- the CUDA back end, opened when it is asked for.
  *
- *   if (vly_cuda_open(&c, 0, threads) != VLY_OK) puts(vly_error_text());   // says why there is no
- * GPU
+ *   // says why there is no GPU
+ *   if (vly_cuda_open(&c, 0, threads) != VLY_OK) puts(vly_error_text());
  *
  * Looks for libvolley_cuda.so beside the program, in ../lib beside it and where VLY_CUDA_PLUGIN
  * says, and opens it only when the machine has an NVIDIA driver: elsewhere this costs one failed

@@ -13,8 +13,8 @@
  * The end of an episode ("next step" autoreset, as Gymnasium names it): the row in which an episode
  * ends carries TERMINATED and/or TRUNCATED and the observation at the end. The NEXT step ignores
  * its action, starts a new episode, and its row carries RESET, reward 0 and the first observation.
- * So every observation exists exactly once in an actor's stream of rows, a truncated episode
- * can bootstrap from its last observation, and a learner masks the RESET rows.
+ * So every observation exists exactly once in an actor's stream of rows, a truncated episode can
+ * bootstrap from its last observation, and a learner masks the RESET rows.
  */
 #ifndef VLY_COMMON_BASE_ENV_H
 #define VLY_COMMON_BASE_ENV_H

@@ -3,11 +3,16 @@
  *   vly_algo *a;
  *   VLY_TRY(vly_algo_create(&a, "ppo", &args));
  *   for every group g:  a->place(a, g, &rows); <the pool resets g's actors into rows>;
- * a->arrived(a, q, g); loop, synchronous schedule: for a->phase_steps steps of every group g:
- *           a->act(a, q, &g, 1);            // action of g's actors: *a->action(a, g), host, once q
- * has passed a->place(a, g, &rows);          // where the answers go <the pool steps g into rows>
- *           a->arrived(a, q, g);            // the rows are complete (and enqueued, on a device of
- * its own) a->learn(a, q, &progress);          // one update: a->metrics(...) once q has passed
+ *                       a->arrived(a, q, g);
+ *   loop, synchronous schedule:
+ *       for a->phase_steps steps of every group g:
+ *           // action of g's actors: *a->action(a, g), host, once q has passed
+ *           a->act(a, q, &g, 1);
+ *           a->place(a, g, &rows);          // where the answers go
+ *           <the pool steps g into rows>
+ *           // the rows are complete (and enqueued, on a device of its own)
+ *           a->arrived(a, q, g);
+ *       a->learn(a, q, &progress);          // one update: a->metrics(...) once q has passed
  *
  * Actors are numbered 0 .. actors - 1; group g owns actors / groups consecutive ones, which are
  * stepped and inferred together. Two groups alternate on a synchronous schedule; an asynchronous

@@ -2,12 +2,18 @@
  * update.
  *
  *   VLY_TRY(vly_feed_create(&f, compute, &obs, batch, n_step));
- *   <fill f->host: sample i has `window` frames from f->host.frames + i * window * obs.bytes, the
- * oldest first; its newest frame of state is frame stack - 1, row vly_feed_row(f, i); the
- * bootstrap's newest lies `boot` rows later> <in the update> VLY_TRY(vly_feed_upload(f, q)); ...
- * vly_feed_frames(f), f->batch ...; VLY_TRY(vly_feed_download(f, q)); <q passed>  f->host.td_abs
+ *   // Sample i has `window` frames from f->host.frames + i * window * obs.bytes, the oldest first;
+ *   // its newest frame of state is frame stack - 1, row vly_feed_row(f, i); the newest frame that
+ *   // it bootstraps from lies `boot` rows later.
+ *   <fill f->host>
+ *   // in the update
+ *   VLY_TRY(vly_feed_upload(f, q));
+ *   ... vly_feed_frames(f), f->batch ...
+ *   VLY_TRY(vly_feed_download(f, q));
+ *   // once q has passed
+ *   ... f->host.td_abs ...
  *
- * A sample that is none has action -1 and weight 0.
+ * Unused samples have action -1 and weight 0.
  */
 #ifndef VLY_COMMON_LEARN_FEED_H
 #define VLY_COMMON_LEARN_FEED_H

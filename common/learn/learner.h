@@ -2,10 +2,12 @@
  * scalars of an update and its statistics.
  *
  *   VLY_TRY(vly_learner_create(&l, args, net, adam));
- *   <in learn()>  l.hyper->lr = ...; VLY_TRY(vly_learner_begin(&l, q));   // scalars up, statistics
- * cleared <captured>    <forward, loss into l.stats, backward into l.params.grad>;
- * VLY_TRY(vly_learner_step(&l, q)); <after>       VLY_TRY(vly_learner_end(&l, q)); // statistics
- * down <q passed>    VLY_TRY(vly_learner_check(&l));  l.sums[VLY_STAT_...]
+ *   // scalars up, statistics cleared
+ *   <in learn()>  l.hyper->lr = ...; VLY_TRY(vly_learner_begin(&l, q));
+ *   <captured>    <forward, loss into l.stats, backward into l.params.grad>;
+ *                 VLY_TRY(vly_learner_step(&l, q));
+ *   <after>       VLY_TRY(vly_learner_end(&l, q));                        // statistics down
+ *   <q passed>    VLY_TRY(vly_learner_check(&l));  l.sums[VLY_STAT_...]
  */
 #ifndef VLY_COMMON_LEARN_LEARNER_H
 #define VLY_COMMON_LEARN_LEARNER_H

@@ -2,9 +2,10 @@
  *
  *   vly_memories m = {.c = compute, .option = "--run.envs or the rollout"};
  *   vly_status s = VLY_OK;
- *   a->reward = vly_memories_take(&m, false, rows, sizeof(vly_real), "rollout", &s);  // device;
- * true: host a->flags = vly_memories_take(&m, false, rows, 1, "rollout", &s);                  //
- * NULL once s has failed
+ *   // device; true: host
+ *   a->reward = vly_memories_take(&m, false, rows, sizeof(vly_real), "rollout", &s);
+ *   // NULL once s has failed
+ *   a->flags = vly_memories_take(&m, false, rows, 1, "rollout", &s);
  *   ...
  *   vly_memories_give_back(&m);
  */

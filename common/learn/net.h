@@ -1,11 +1,13 @@
 /* net.h -- the networks, written once against common/base/compute.h.
  *
  *   vly_net_desc d = {.kind = VLY_NET_MLP, .obs = env.obs, .actions = 2, .hidden = {64, 64},
- * .layers = 2, .act = VLY_ACT_TANH, .head = VLY_HEAD_POLICY_VALUE}; VLY_TRY(vly_net_create(&net,
- * &d));                        // a description: no memory of a device VLY_TRY(vly_net_init(net,
- * seed, host_param));             // vly_net_params(net) numbers VLY_TRY(vly_exec_create(&exec, c,
- * net, batch, learn));    // activations, layer plans VLY_TRY(vly_exec_prepare(exec, q, param)); //
- * after param changed VLY_TRY(vly_exec_gather(exec, q, &frames, n, row, 0));    // fills the input
+ *                     .layers = 2, .act = VLY_ACT_TANH, .head = VLY_HEAD_POLICY_VALUE};
+ *   // a description: no memory of a device
+ *   VLY_TRY(vly_net_create(&net, &d));
+ *   VLY_TRY(vly_net_init(net, seed, host_param));             // vly_net_params(net) numbers
+ *   VLY_TRY(vly_exec_create(&exec, c, net, batch, learn));    // activations, layer plans
+ *   VLY_TRY(vly_exec_prepare(exec, q, param));                // after param changed
+ *   VLY_TRY(vly_exec_gather(exec, q, &frames, n, row, 0));    // fills the input
  *   VLY_TRY(vly_exec_forward(exec, q, n, param));             // exec->logits, exec->value
  *   <a loss fills exec->dlogits, exec->dvalue>
  *   VLY_TRY(vly_exec_backward(exec, q, n, param, grad));      // overwrites every gradient

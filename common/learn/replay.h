@@ -1,14 +1,16 @@
 /* replay.h -- transitions of many actors in device memory, to be sampled and sampled again.
  *
- *   vly_replay_options o = {.obs = env.obs, .actors = 64, .groups = 2, .capacity = 1000000, .n_step
- * = 3, .batch = 256, .prioritized = true}; VLY_TRY(vly_replay_create(&r, compute, &o)); <every step
- * of a group> vly_replay_place(r, g, &rows);                       // the environments write there
+ *   vly_replay_options o = {.obs = env.obs, .actors = 64, .groups = 2, .capacity = 1000000,
+ *                           .n_step = 3, .batch = 256, .prioritized = true};
+ *   VLY_TRY(vly_replay_create(&r, compute, &o));
+ *   <every step of a group>
+ *       vly_replay_place(r, g, &rows);                       // the environments write there
  *       VLY_TRY(vly_replay_arrived(r, q, g, age));
  *       ... act on rows vly_replay_newest(r, g) ...          // of vly_replay_frames(r)
  *       VLY_TRY(vly_replay_acted(r, q, g, action));
  *   <every update, capturable>
- *       VLY_TRY(vly_replay_sample(r, q, rng, hyper));        // r->batch, all of it in device
- * memory
+ *       // r->batch, all of it in device memory
+ *       VLY_TRY(vly_replay_sample(r, q, rng, hyper));
  *       ... loss ...
  *       VLY_TRY(vly_replay_update(r, q, hyper));             // priorities from r->batch.td_abs
  *

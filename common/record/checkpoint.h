@@ -4,12 +4,13 @@
  *   vly_note n[] = {{"steps", "81920", true}, {"time", "2026-11-21T10:00:00Z", false}};
  *   vly_checkpoint_data d = {.tensors = t, .tensor_count = 12, .notes = n, .note_count = 2};
  *   VLY_TRY(vly_checkpoint_write("x.safetensors", &d, digest));
- *   VLY_TRY(vly_checkpoints_save("run/checkpoints", 81920, 3, false, &d, NULL, NULL)); // keeps the
- * last 3
+ *   // keeps the last 3
+ *   VLY_TRY(vly_checkpoints_save("run/checkpoints", 81920, 3, false, &d, NULL, NULL));
  *   ...
  *   vly_checkpoint *c;
- *   VLY_TRY(vly_checkpoints_open_newest(&c, "run/checkpoints", on_bad, arg));  // skips damaged
- * ones VLY_TRY(vly_checkpoint_read(c, "policy.0.weight", VLY_F32, weights, bytes));
+ *   // skips damaged ones
+ *   VLY_TRY(vly_checkpoints_open_newest(&c, "run/checkpoints", on_bad, arg));
+ *   VLY_TRY(vly_checkpoint_read(c, "policy.0.weight", VLY_F32, weights, bytes));
  *   vly_checkpoint_close(c);
  *
  * The file is what every safetensors reader accepts; our own facts are in its metadata: format
@@ -18,9 +19,8 @@
  * trusts nothing: bounds, holes, overlaps, duplicate names, sizes and checksums are checked, and
  * every error names the file and what is wrong with it.
  *
- * `digest`: 32 hexadecimal digits over name, type, shape and content of each tensor and note
- * marked `state`, whatever their order. Mark what decides how training goes on; not times, paths,
- * hosts.
+ * `digest`: 32 hexadecimal digits over name, type, shape and content of each tensor and note marked
+ * `state`, whatever their order. Mark what decides how training goes on; not times, paths, hosts.
  */
 #ifndef VLY_COMMON_RECORD_CHECKPOINT_H
 #define VLY_COMMON_RECORD_CHECKPOINT_H

@@ -7,10 +7,11 @@
  *   VLY_TRY(vly_metrics_open_tensorboard(m, "run", -1));
  *   vly_metrics_count(m, VLY_M_STEPS, 1024);              // counters only rise
  *   vly_metrics_set(m, VLY_M_SPS, 51000);                 // gauges are the last value
- *   vly_metrics_observe(m, VLY_M_EPISODIC_RETURN, 475);   // series: mean, min, max since the last
- * record vly_metrics_set_by_name(m, "losses/policy_loss", x);  // made at first use
- *   VLY_TRY(vly_metrics_record(m, steps));                // a line and an event for all that
- * changed
+ *   // series: mean, min, max since the last record
+ *   vly_metrics_observe(m, VLY_M_EPISODIC_RETURN, 475);
+ *   vly_metrics_set_by_name(m, "losses/policy_loss", x);  // made at first use
+ *   // a line and an event for all that changed
+ *   VLY_TRY(vly_metrics_record(m, steps));
  *
  * Thread-safe. Nothing is allocated after create and open. The standard names are below, once:
  * CleanRL's where it has one. A name's part before the slash is its group on every page.

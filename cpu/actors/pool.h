@@ -9,9 +9,10 @@
  *       ... infer from what group g wrote; meanwhile the workers step the other group ...
  *       VLY_TRY(vly_pool_submit_group(pool, g, actions, rows));
  *   }
- *   for (...) {                                               // asynchronous: the first B of N
- * that finish n = vly_pool_take(pool, B, chunks, timeout_ms);       //   (or the callback
- * on_chunks) for (i < n) vly_pool_submit_chunk(pool, chunks[i], actions_i, rows_i);
+ *   // asynchronous: the first B of N that finish
+ *   for (...) {
+ *       n = vly_pool_take(pool, B, chunks, timeout_ms);       //   (or the callback on_chunks)
+ *       for (i < n) vly_pool_submit_chunk(pool, chunks[i], actions_i, rows_i);
  *   }
  *
  * An actor is the state of an environment in one array, never a thread. Actors lie in groups of
@@ -27,12 +28,14 @@
  *
  * What goes wrong with an environment does not end the run:
  *   - a row that comes back with VLY_ROW_FAILED: the actor is reset with its next seed and counted;
- * the row then carries FAILED | RESET and the first observation of the new episode. The action was
- * lost: a learner masks it as it does any RESET row, and the row before may bootstrap from its
- * observation. The episode is not reported.
+ *   the row
+ *     then carries FAILED | RESET and the first observation of the new episode. The action was
+ *     lost: a learner masks it as it does any RESET row, and the row before may bootstrap from its
+ *     observation. The episode is not reported.
  *   - an actor that does not come back within deadline_ms is named through on_warning, once, with
- * its last action; another thread takes the stuck worker's place. Its chunk stays busy (in the
- * synchronous schedule its group waits) and counts as usual should it ever return.
+ *   its last
+ *     action; another thread takes the stuck worker's place. Its chunk stays busy (in the
+ *     synchronous schedule its group waits) and counts as usual should it ever return.
  *
  * The pool owns the actors' states and borrows the environment.
  */

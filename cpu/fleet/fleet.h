@@ -1,9 +1,10 @@
 /* fleet.h -- what a run shares its work with, if anything: workers around a store, the ranks of
  * mpirun, or further GPUs.
  *
- *   VLY_TRY(vly_fleet_open(&f, &config, compute, folder, say, arg));   // decides by the
- * configuration; nothing is started yet vly_fleet_join(f, &train_options); // sync or lead if
- * (vly_fleet_rank(f) > 0) <no folder, no words>
+ *   // decides by the configuration; nothing is started yet
+ *   VLY_TRY(vly_fleet_open(&f, &config, compute, folder, say, arg));
+ *   vly_fleet_join(f, &train_options);                        // sync or lead
+ *   if (vly_fleet_rank(f) > 0) <no folder, no words>
  *   ... vly_fleet_close(f, failed);                           // last of all
  *
  * Builds without Redis or MPI say so when they are asked for them.

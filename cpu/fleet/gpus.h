@@ -2,8 +2,9 @@
  *
  *   VLY_TRY(vly_gpus_place_of("cuda:0,1", &place));        // place.world 2; place.mine "cuda:0"
  *   <open place.mine>
- *   VLY_TRY(vly_gpus_open(&g, &config, compute));          // rank 0 of a list starts the others;
- * all meet train_options.sync = vly_gpus_sync(g);
+ *   // rank 0 of a list starts the others; all meet
+ *   VLY_TRY(vly_gpus_open(&g, &config, compute));
+ *   train_options.sync = vly_gpus_sync(g);
  *   ... vly_gpus_close(g, failed);
  *
  * `--device cuda:0,1` starts this very command once more for every further device, with VLY_RANK,

@@ -2,8 +2,9 @@
  * averaged.
  *
  *   vly_ranks *r;
- *   VLY_TRY(vly_ranks_open(&r, VLY_RANKS_ALLREDUCE));     // loads libvolley_mpi.so; MPI is found,
- * never required train_options.sync = vly_ranks_sync(r);               // sync->rank, sync->world
+ *   // loads libvolley_mpi.so; MPI is found, never required
+ *   VLY_TRY(vly_ranks_open(&r, VLY_RANKS_ALLREDUCE));
+ *   train_options.sync = vly_ranks_sync(r);               // sync->rank, sync->world
  *   ... vly_ranks_close(r);
  *
  * ALLREDUCE: the mean gradient of all ranks before every optimizer step; weights stay equal bit for

@@ -57,7 +57,8 @@ __attribute__((format(printf, 2, 3))) void vly_dist_tell(vly_dist *d, const char
 /* One of our own that died is started again, and told what only it knew. */
 vly_status vly_dist_mend_store(vly_dist *d);
 /* A store that does not answer is waited for, and mended when it is our own and dead; VLY_EPEER
- * when that takes too long. *lost_ms: since when, 0: it answers. */
+ * when that takes too long.
+ * *lost_ms: since when, 0: it answers. */
 vly_status vly_dist_survive(vly_dist *d, vly_status status, int64_t *lost_ms);
 /* The run ends: `tell` says so in the store, again and again while that is away for a moment.
  * Unheard, workers would wait for a learner that is gone. */

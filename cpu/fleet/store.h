@@ -28,8 +28,9 @@ typedef struct {
 } vly_store_options;
 
 /* url: redis://[[user]:password@]host[:port][/db] or unix:///path/to/socket[?db]; a password that
- * is not in it is taken from $VOLLEY_STORE_PASSWORD, or the first line of the file
- * $VOLLEY_STORE_PASSWORD_FILE. options may be NULL. */
+ * is not in it is taken from
+ * $VOLLEY_STORE_PASSWORD, or the first line of the file $VOLLEY_STORE_PASSWORD_FILE. options may be
+ * NULL. */
 vly_status vly_store_open(vly_store **out, const char *url, const char *run,
                           const vly_store_options *options);
 void vly_store_close(vly_store *s);

@@ -1,7 +1,7 @@
 /* system.h -- what this machine and this build are: for system.json, benchmark results and doctor.
  *
- *   json_t *s = vly_system_json();   //
- * {"commit":...,"cpu":{...},"memory_bytes":...,"gpus":[...],"libraries":{...}}
+ *   // {"commit":...,"cpu":{...},"memory_bytes":...,"gpus":[...],"libraries":{...}}
+ *   json_t *s = vly_system_json();
  */
 #ifndef VLY_CPU_MACHINE_SYSTEM_H
 #define VLY_CPU_MACHINE_SYSTEM_H

@@ -2,8 +2,8 @@
  * somebody else.
  *
  *   vly_thrift t;
- *   vly_thrift_begin(&t, 0.01, 0.5);     // 1 % in the long run, half a second at once; behind
- * others
+ *   // 1 % in the long run, half a second at once; behind others
+ *   vly_thrift_begin(&t, 0.01, 0.5);
  *   ... some work ...;  vly_thrift_rest(&t);   // sleeps when more was used than is due
  */
 #ifndef VLY_CPU_MACHINE_THRIFT_H

@@ -2,8 +2,9 @@
  * stretches.
  *
  *   vly_curve c = {0};
- *   vly_curve_add(&c, step, seconds, value);        // a million times: at most VLY_CURVE_POINTS
- * are kept n = vly_curve_reduce(&c, 300, out);             // what a chart 300 pixels wide can show
+ *   // a million times: at most VLY_CURVE_POINTS are kept
+ *   vly_curve_add(&c, step, seconds, value);
+ *   n = vly_curve_reduce(&c, 300, out);             // what a chart 300 pixels wide can show
  *   vly_curve_free(&c);
  *
  * When it is full, neighbours are joined and every later point covers twice as many values: no

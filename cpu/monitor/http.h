@@ -2,13 +2,16 @@
  * events.
  *
  *   vly_http_options o = {.bind = "127.0.0.1", .port = 0, .answer = answer, .arg = me};
- *   VLY_TRY(vly_http_open(&h, loop, &o));                    // vly_http_port(h) says which it
- * became void answer(void *arg, const vly_http_request *r, vly_http_reply *reply) { reply->status =
- * 200, reply->type = "application/json"; vly_text_add(&reply->body, "{}");                    // or
- * reply->stream = true: hears vly_http_send from now on
+ *   // vly_http_port(h) says which it became
+ *   VLY_TRY(vly_http_open(&h, loop, &o));
+ *   void answer(void *arg, const vly_http_request *r, vly_http_reply *reply) {
+ *       reply->status = 200, reply->type = "application/json";
+ *       // or reply->stream = true: hears vly_http_send from now on
+ *       vly_text_add(&reply->body, "{}");
  *   }
- *   vly_http_send(h, "event: tick\ndata: {}\n\n", n);        // to all streams that have taken the
- * last one vly_http_close(h);  uv_run(loop, UV_RUN_DEFAULT);  vly_http_free(h);
+ *   // to all streams that have taken the last one
+ *   vly_http_send(h, "event: tick\ndata: {}\n\n", n);
+ *   vly_http_close(h);  uv_run(loop, UV_RUN_DEFAULT);  vly_http_free(h);
  *
  * Made to stand among strangers: memory, connections, streams, head sizes and times are bounded,
  * and all memory but the answers' is allocated at open. When the table is full, whoever has waited

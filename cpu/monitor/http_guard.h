@@ -2,8 +2,9 @@
  * token.
  *
  *   vly_http_guard g;
- *   VLY_TRY(vly_http_guard_init(&g, "127.0.0.1", 8265, "", ""));   // bind, port, token, more host
- * names int status = vly_http_guard_check(&g, &request);               // 0, or 401, 403
+ *   // bind, port, token, more host names
+ *   VLY_TRY(vly_http_guard_init(&g, "127.0.0.1", 8265, "", ""));
+ *   int status = vly_http_guard_check(&g, &request);               // 0, or 401, 403
  *
  * A browser that was lured to evil.example can be made to send requests to 127.0.0.1, also under a
  * name that evil.example's DNS points there: such requests carry a Host or an Origin that is not

@@ -11,7 +11,8 @@
  * (cpu/machine/thrift.h); who may be a client says cpu/monitor/http_guard.h.
  *
  *   /                 the page          /api/runs /api/series /api/config /api/fleet /api/frame
- * JSON, PNG /metrics          Prometheus        /api/events server-sent events
+ *                                       JSON, PNG
+ *   /metrics          Prometheus /api/events server-sent events
  */
 #ifndef VLY_CPU_MONITOR_H
 #define VLY_CPU_MONITOR_H

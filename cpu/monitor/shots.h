@@ -2,9 +2,9 @@
  * the watcher's thread.
  *
  *   vly_shots_create(&f, &env, actors);            // NULL where the environment cannot be drawn
- *   trainer:  vly_shots_offer(f, state_of, arg);   // a flag is read; at most twice a second states
- * are copied, if wanted watcher:  if (vly_shots_png(f, i, &text)) ...  // the newest picture, and a
- * wish for the next
+ *   // a flag is read; at most twice a second states are copied, if wanted
+ *   trainer:  vly_shots_offer(f, state_of, arg);
+ *   watcher:  if (vly_shots_png(f, i, &text)) ...  // the newest picture, and a wish for the next
  *
  * The trainer never waits: while a picture is drawn its offer is declined.
  */

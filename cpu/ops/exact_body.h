@@ -362,7 +362,7 @@ typedef struct {
 typedef float pool_vec __attribute__((vector_size(4 * P), aligned(4), may_alias));
 typedef int32_t pool_mask __attribute__((vector_size(4 * P)));
 
-#define CHOOSE(m, yes, no)                                                                       \
+#define CHOOSE(m, yes, no) \
     ((pool_vec)(((pool_mask)(yes) & (m)) | ((pool_mask)(no) & ~(m)))) /* no function: vectors    \
                                                                          wider than the target's \
                                                                        */

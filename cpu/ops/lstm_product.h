@@ -1,8 +1,9 @@
 /* lstm_product.h -- the three matrix products of a recurrent layer, for cpu/ops/lstm.c alone.
  *
  *   vly_lstm_product p;
- *   VLY_TRY(vly_lstm_product_forward(&p, q, H, w_h));   // rearranges the weights into the queue's
- * scratch vly_lstm_add_hidden(&p, m, rows, h, gates);         // gates += h w^T, of the rows named
+ *   // rearranges the weights into the queue's scratch
+ *   VLY_TRY(vly_lstm_product_forward(&p, q, H, w_h));
+ *   vly_lstm_add_hidden(&p, m, rows, h, gates);         // gates += h w^T, of the rows named
  *
  * A number of a result is summed in the same order whatever rows go together. In double precision
  * plain loops.

@@ -1,8 +1,8 @@
 /* workers.h -- a few threads that share the blocks of one operation.
  *
  *   VLY_TRY(vly_workers_create(&w, 2));                  // 2 threads, the caller's included
- *   vly_workers_run(w, blocks, fn, arg);                 // fn(arg, block, slot) for every block,
- * then returns
+ *   // fn(arg, block, slot) for every block, then returns
+ *   vly_workers_run(w, blocks, fn, arg);
  *
  * Idle threads sleep; nobody spins. They are started by the first run that can use them. Which
  * thread gets which block is chance: results stay the same when every block writes its own part,

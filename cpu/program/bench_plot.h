@@ -2,8 +2,8 @@
  *
  *   bool drawn;
  *   for (int i = 0; vly_bench_pictures[i].name; i++)
- *       VLY_TRY(vly_bench_pictures[i].draw(&table, "report-envs-ratios.svg", &drawn));   // drawn:
- * there was something
+ *       // drawn: there was something
+ *       VLY_TRY(vly_bench_pictures[i].draw(&table, "report-envs-ratios.svg", &drawn));
  *
  * ratios: how many times a peer's speed, a bar for each row and peer (ratio_per_cpu_s, else ratio;
  * times_PEER). bandwidth: rows in GB/s, as shares of the copy measured beside them. roofline: rows

@@ -2,8 +2,8 @@
  * it.
  *
  *   vly_onnx_options o = {.native = false, .name = "cartpole", .notes = notes, .note_count = 2};
- *   VLY_TRY(vly_onnx_write("x.onnx", net, param, &o));       // param: vly_net_params(net) numbers,
- * host memory
+ *   // param: vly_net_params(net) numbers, host memory
+ *   VLY_TRY(vly_onnx_write("x.onnx", net, param, &o));
  *
  * Input `obs` is what the environment gives, unscaled and of its own type: (batch, n) for vectors,
  * (batch, channels, height, width) for images, channels being the stacked frames, the newest last;

@@ -5,8 +5,9 @@
  *   size_t at = vly_proto_begin(&p, 7);             // field 7 is a message ...
  *   vly_proto_int(&p, 1, 42);
  *   vly_proto_end(&p, at);                          // ... until here
- *   if (p.failed) ...                               // memory ran out on the way: asked once, at
- * the end free(p.data);
+ *   // memory ran out on the way: asked once, at the end
+ *   if (p.failed) ...
+ *   free(p.data);
  *
  * The length of a message is written in five bytes, which the format allows, so that nothing is
  * copied to make room.

@@ -3,8 +3,9 @@
  *   vly_agent a;
  *   VLY_TRY(vly_agent_open(&a, "runs/x", &(vly_agent_options){.seed = 7, .actors = 1}, stderr));
  *   vly_train_evaluate(a.train, ...);                         // whole episodes, or
- *   while (vly_agent_step(&a, &step) == VLY_OK) { a.env.render(...) ... }   // one actor, step by
- * step vly_agent_close(&a);                                      // also after a failed open
+ *   // one actor, step by step
+ *   while (vly_agent_step(&a, &step) == VLY_OK) { a.env.render(...) ... }
+ *   vly_agent_close(&a);                                      // also after a failed open
  */
 #ifndef VLY_CPU_RUN_AGENT_H
 #define VLY_CPU_RUN_AGENT_H

@@ -1,8 +1,8 @@
 /* device.h -- the compute interface that --device names.
  *
  *   vly_compute *c;
- *   VLY_TRY(vly_device_open(&c, "auto", 0, note, sizeof note));   // note: why it is the CPU, when
- * it is
+ *   // note: why it is the CPU, when it is
+ *   VLY_TRY(vly_device_open(&c, "auto", 0, note, sizeof note));
  *   ... c->destroy(c);
  *
  * The CUDA back end is a library beside the program, loaded only when it is asked for or `auto`

@@ -2,8 +2,10 @@
  *
  *   vly_session *s;
  *   VLY_TRY(vly_session_start(&s, &given, people));            // volley train: a new folder
- *   VLY_TRY(vly_session_resume(&s, "runs/x", &given, people)); // volley resume: from the newest
- * good checkpoint VLY_TRY(vly_session_run(s, &result)); vly_session_close(s);
+ *   // volley resume: from the newest good checkpoint
+ *   VLY_TRY(vly_session_resume(&s, "runs/x", &given, people));
+ *   VLY_TRY(vly_session_run(s, &result));
+ *   vly_session_close(s);
  *
  * The folder: config.yaml (resolved), system.json, metrics.jsonl, events.out.tfevents.*,
  * checkpoints/.

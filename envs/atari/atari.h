@@ -2,8 +2,8 @@
  * lives.
  *
  *   vly_env env;
- *   VLY_TRY(vly_atari_open(&env, "pong", NULL));             // or "ALE/Pong-v5",
- * "PongNoFrameskip-v4"
+ *   // or "ALE/Pong-v5", "PongNoFrameskip-v4"
+ *   VLY_TRY(vly_atari_open(&env, "pong", NULL));
  *   ... as any vly_env (common/base/env.h) ...
  *   env.close(&env);
  *
@@ -15,13 +15,15 @@
  * Presets (vly_atari_preset) set every option to what another system does; the name stays in
  * options.preset and chooses between their kinds of reset:
  *   volley     no-op and FIRE starts from the actor's own random numbers; a lost life ends the
- * learner's episode and the game goes on; the picture of an episode's end is that of the end
+ *              learner's episode and the game goes on; the picture of an episode's end is that of
+ *              the end
  *   gymnasium  AtariPreprocessing over AtariEnv (Gymnasium 1.4, ale-py 0.12): NumPy's random
- * numbers ale        ALE's AtariVectorEnv: std::mt19937 envpool    EnvPool 1.2: starts as it counts
- * them, time limit in steps machado    Machado et al. (2018): sticky actions, all actions, the
- * whole game, nothing else dqn        Mnih et al. (2015): no-op starts, a lost life ends an
- * episode, rewards clipped The peers' picture at an episode's end mixes in an older one;
- * stale_terminal does so too.
+ *              numbers
+ *   ale        ALE's AtariVectorEnv: std::mt19937
+ *   envpool    EnvPool 1.2: starts as it counts them, time limit in steps
+ *   machado    Machado et al. (2018): sticky actions, all actions, the whole game, nothing else
+ *   dqn        Mnih et al. (2015): no-op starts, a lost life ends an episode, rewards clipped
+ * The peers' picture at an episode's end mixes in an older one; stale_terminal does so too.
  */
 #ifndef VLY_ENVS_ATARI_ATARI_H
 #define VLY_ENVS_ATARI_ATARI_H

@@ -6,10 +6,11 @@
  *   uint32_t n = vly_uniform_int(&mt, 30);            // std::uniform_int_distribution(0, 29)
  *
  *   uint32_t words[2];
- *   vly_seed_sequence(123, words, 2);                 //
- * np.random.SeedSequence(123).generate_state(2) vly_integers rng; vly_integers_seed(&rng,
- * words[0]);                // np.random.default_rng(words[0]) uint32_t k =
- * vly_integers_below(&rng, 30);        // rng.integers(0, 30)
+ *   // np.random.SeedSequence(123).generate_state(2)
+ *   vly_seed_sequence(123, words, 2);
+ *   vly_integers rng;
+ *   vly_integers_seed(&rng, words[0]);                // np.random.default_rng(words[0])
+ *   uint32_t k = vly_integers_below(&rng, 30);        // rng.integers(0, 30)
  *
  * All state is plain memory. Golden values: tests/atari/test_atari_random.c.
  */

@@ -1,9 +1,9 @@
 /* still.h -- the two pictures of a console, kept in a few hundred bytes; for the files of this
  * folder.
  *
- *   vly_still_take(still, room, &m, height, &screens, NULL);   // after a frame: what it takes to
- * see them again vly_still_draw(still, room, rom, height, &screens, NULL);   // `screens` is as it
- * was
+ *   // after a frame: what it takes to see them again
+ *   vly_still_take(still, room, &m, height, &screens, NULL);
+ *   vly_still_draw(still, room, rom, height, &screens, NULL);   // `screens` is as it was
  *
  * A picture is 40 kB, and a console has two of them. They need not be kept: the console is
  * deterministic, so they are drawn again from its state before the last two frames, which is half a

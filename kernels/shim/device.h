@@ -6,7 +6,8 @@
  *   - __syncthreads reached by a part of the block, or at two places at once;
  *   - a warp operation whose mask names lanes that left, or wait elsewhere;
  *   - shared memory written beyond its array (sentinels; red zones under AddressSanitizer), read
- * before written (poisoned at every block: NaN in every float);
+ *   before
+ *     written (poisoned at every block: NaN in every float);
  *   - a cp.async tile read before it was waited for: its copy happens no earlier than the wait.
  */
 #ifndef VLY_KERNELS_SHIM_DEVICE_H

@@ -4,11 +4,12 @@
  * headers) and run on the processor, so that continuous integration tests the CUDA back end without
  * a device. It is built to be a strict device rather than a fast one:
  *   - a stream is as lazy as CUDA allows: nothing runs before something waits for it, so a missing
- * event, a missing synchronize or host memory that is reused too early shows at once;
+ *   event,
+ *     a missing synchronize or host memory that is reused too early shows at once;
  *   - capture records, replay runs: a scalar baked into a graph by mistake shows too;
  *   - what may not be called while the same thread captures is refused;
  *   - the current device is each thread's own: work for another one is refused, and so is memory of
- * another one;
+ *   another one;
  *   - the last error is each thread's own too;
  *   - allocations are poisoned, and guarded by sentinels on both sides;
  *   - kernels: see device.h.

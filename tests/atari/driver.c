@@ -3,9 +3,9 @@
  *   atari_driver GAME ROM SEED STICKY MODE DIFFICULTY MAX_FRAMES [resets] < actions > records
  *
  * Record 0 is the state before the first action. After an episode's end the game is reset, and the
- * next record is that of the next action. A byte 255 among the actions resets too (no record).
- * With CLONE=1 in the environment every frame is played by a copy of the copy before it, with
- * UNDRAWN=1 none is drawn and the records' screens are 0. */
+ * next record is that of the next action. A byte 255 among the actions resets too (no record). With
+ * CLONE=1 in the environment every frame is played by a copy of the copy before it, with UNDRAWN=1
+ * none is drawn and the records' screens are 0. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,7 @@
 /* Random bytes as a ROM: refused with words, or played, paddles and all, whatever it does.
  *   cmake --preset fuzz && cmake --build --preset fuzz && build-fuzz/fuzz_atari_rom -max_len=16400
- * tests/fuzz/atari_rom The first byte chooses the properties; the rest is the file. */
+ *   tests/fuzz/atari_rom
+ * The first byte chooses the properties; the rest is the file. */
 #include <stdlib.h>
 #include <string.h>
 #include "envs/atari/machine.h"

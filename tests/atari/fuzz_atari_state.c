@@ -1,8 +1,10 @@
 /* Random bytes as a console's saved state, on every kind of cartridge: repaired it runs, and the
  * fast processor does with it what the general one does. The program may as well be in the state's
- * RAM. cmake --preset fuzz && cmake --build --preset fuzz && build-fuzz/fuzz_atari_state
- * tests/fuzz/atari_state The first byte chooses the cartridge, the second what is drawn; the rest
- * is the state from its beginning. */
+ * RAM.
+ *   cmake --preset fuzz && cmake --build --preset fuzz && build-fuzz/fuzz_atari_state
+ *   tests/fuzz/atari_state
+ * The first byte chooses the cartridge, the second what is drawn; the rest is the state from its
+ * beginning. */
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>

@@ -2,7 +2,7 @@
  * comparison.
  *
  *   atari_steps GAME ROMS PRESET SEED [sticky=0.25,episodic_life=1,max_frames=1000] < actions >
- * rows
+ *   rows
  *
  * A row per step: reward, flags, crc32 of the picture; row 0 is the reset's. With time=N instead, N
  * steps of random actions, and their number per second of processor time is printed. */

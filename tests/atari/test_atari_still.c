@@ -1,9 +1,10 @@
 /* An actor of the 2600 keeps no pictures: what it shows must not depend on what was in memory
  * before.
  *
- *   test_atari_still                 // codes, generated cartridges, and five games where ROMs are
- * found test_atari_still STEPS [GAME]    // every game (or one) for so many steps, and the most
- * that its stills took
+ *   // codes, generated cartridges, and five games where ROMs are found
+ *   test_atari_still
+ *   // every game (or one) for so many steps, and the most that its stills took
+ *   test_atari_still STEPS [GAME]
  */
 #include "tests/atari/romgen.h"
 #include "tests/kit/check.h"

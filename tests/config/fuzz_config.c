@@ -1,6 +1,7 @@
 /* Random bytes as a configuration file: errors are words, never a crash. What is accepted survives
- * being saved. cmake --preset fuzz && cmake --build --preset fuzz && build-fuzz/fuzz_config
- * tests/fuzz/config */
+ * being saved.
+ *   cmake --preset fuzz && cmake --build --preset fuzz && build-fuzz/fuzz_config tests/fuzz/config
+ */
 #include <stdlib.h>
 #include <string.h>
 #include "common/learn/algo.h"

@@ -1,6 +1,6 @@
 /* Random bytes as a checkpoint: refused with words, or read without touching a byte outside it.
  *   cmake --preset fuzz && cmake --build --preset fuzz && build-fuzz/fuzz_checkpoint
- * tests/fuzz/checkpoint */
+ *   tests/fuzz/checkpoint */
 #include <stdlib.h>
 #include "common/record/checkpoint.h"
 
