@@ -1,5 +1,5 @@
-/* golden.h -- named arrays from tests/golden/compute.txt, written by the generator beside it, and a
- * CPU to test. */
+/* golden.h -- named arrays from tests/golden/compute.txt and scans.txt, written by the scripts
+ * beside them, and a CPU to test. */
 #ifndef VLY_TESTS_KIT_GOLDEN_H
 #define VLY_TESTS_KIT_GOLDEN_H
 #include "common/base/compute.h"
@@ -52,7 +52,8 @@ static inline void golden_load(const char *path) {
 static inline const golden_array *golden_find(const char *prefix, const char *name) {
     char full[64];
     snprintf(full, sizeof full, "%s.%s", prefix, name);
-    if (!golden_count) golden_load("tests/golden/compute.txt");
+    if (!golden_count)
+        golden_load("tests/golden/compute.txt"), golden_load("tests/golden/scans.txt");
     for (int i = 0; i < golden_count; i++)
         if (strcmp(golden_all[i].name, full) == 0) return &golden_all[i];
     fprintf(stderr, "golden array %s is missing\n", full);

@@ -55,6 +55,18 @@ static void it_agrees_with_the_sum_over_steps(void) {
     guard_check(a.advantage, 23 * 5 * sizeof(vly_real));
 }
 
+static void it_agrees_with_rlax(void) {
+    enum { STEPS = 31, COLUMNS = 6 };
+    hyper = (vly_hyper){.gamma = (float)golden_at("rlax_gae", "hyper", 0),
+                        .lambda = (float)golden_at("rlax_gae", "hyper", 1),
+                        .reward_scale = 1};
+    vly_gae_args a = args_of(STEPS, COLUMNS, golden_reals("rlax_gae", "reward"),
+                             golden_reals("rlax_gae", "value"), golden_bytes("rlax_gae", "flags"));
+    CHECK_OK(cpu->gae(queue, &a));
+    golden_check("rlax_gae", "advantage", a.advantage, 1e-5);
+    golden_check("rlax_gae", "target", a.target, 1e-5);
+}
+
 /* N is no multiple of what goes side by side; the rule itself goes column by column. */
 static void columns_side_by_side_are_the_rules_bits(void) {
     enum { STEPS = 9, COLUMNS = 131, ALL = STEPS * COLUMNS };
@@ -101,6 +113,7 @@ int main(void) {
     truncation_bootstraps_and_termination_does_not();
     an_ignored_action_is_masked_and_carries_nothing_back();
     it_agrees_with_the_sum_over_steps();
+    it_agrees_with_rlax();
     columns_side_by_side_are_the_rules_bits();
     bad_arguments_are_named();
     cpu_close();

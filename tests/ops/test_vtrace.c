@@ -1,22 +1,21 @@
 #include "tests/kit/golden.h"
 #include "common/base/rules.h"
 
-enum { T = 19, N = 4 };
-
-static vly_vtrace_args golden_args(vly_hyper *hyper, vly_real *stats) {
-    const size_t bytes = T * N * sizeof(vly_real);
-    *hyper = (vly_hyper){.gamma = (float)golden_at("vtrace", "hyper", 0),
-                         .lambda = (float)golden_at("vtrace", "hyper", 1),
-                         .rho_bar = (float)golden_at("vtrace", "hyper", 2),
-                         .c_bar = (float)golden_at("vtrace", "hyper", 3),
+static vly_vtrace_args golden_args(const char *set, int T, int N, vly_hyper *hyper,
+                                   vly_real *stats) {
+    const size_t bytes = (size_t)(T * N) * sizeof(vly_real);
+    *hyper = (vly_hyper){.gamma = (float)golden_at(set, "hyper", 0),
+                         .lambda = (float)golden_at(set, "hyper", 1),
+                         .rho_bar = (float)golden_at(set, "hyper", 2),
+                         .c_bar = (float)golden_at(set, "hyper", 3),
                          .reward_scale = 1};
     return (vly_vtrace_args){T,
                              N,
-                             golden_reals("vtrace", "reward"),
-                             golden_reals("vtrace", "value"),
-                             golden_bytes("vtrace", "flags"),
-                             golden_reals("vtrace", "mu"),
-                             golden_reals("vtrace", "pi"),
+                             golden_reals(set, "reward"),
+                             golden_reals(set, "value"),
+                             golden_bytes(set, "flags"),
+                             golden_reals(set, "mu"),
+                             golden_reals(set, "pi"),
                              hyper,
                              poisoned(bytes),
                              poisoned(bytes),
@@ -28,12 +27,23 @@ static void it_agrees_with_the_papers_sum(void) {
     vly_hyper hyper;
     vly_real stats[VLY_STATS] = {0};
     stats[VLY_STAT_RHO] = 3;
-    vly_vtrace_args a = golden_args(&hyper, stats);
+    vly_vtrace_args a = golden_args("vtrace", 19, 4, &hyper, stats);
     CHECK_OK(cpu->vtrace(queue, &a));
     golden_check("vtrace", "target", a.target, 1e-5);
     golden_check("vtrace", "advantage", a.advantage, 1e-5);
     CHECK_NEAR(stats[VLY_STAT_RHO] - 3, golden_at("vtrace", "rho", 0), 1e-5);
     CHECK_EQ(stats[VLY_STAT_COUNT], 0);
+}
+
+static void it_agrees_with_rlax(void) {
+    vly_hyper hyper;
+    vly_vtrace_args a = golden_args("rlax_vtrace", 31, 6, &hyper, NULL);
+    CHECK_OK(cpu->vtrace(queue, &a));
+    golden_check("rlax_vtrace", "target", a.target, 1e-5);
+    golden_check("rlax_vtrace", "advantage", a.advantage, 1e-5);
+    a = golden_args("rlax_vtrace_lambda", 31, 6, &hyper, NULL);
+    CHECK_OK(cpu->vtrace(queue, &a));
+    golden_check("rlax_vtrace_lambda", "target", a.target, 1e-5);
 }
 
 /* Espeholt et al. 2018: on policy, with no cut, vs is the n-step return. */
@@ -86,7 +96,7 @@ static void columns_side_by_side_are_the_rules_bits(void) {
 
 static void bad_arguments_are_named(void) {
     vly_hyper hyper;
-    vly_vtrace_args a = golden_args(&hyper, NULL);
+    vly_vtrace_args a = golden_args("vtrace", 19, 4, &hyper, NULL);
     CHECK_OK(cpu->vtrace(queue, &a));
     a.logp_target = NULL;
     CHECK_EQ(cpu->vtrace(queue, &a), VLY_EINVAL);
@@ -97,6 +107,7 @@ int main(void) {
     cpu_open(1);
     on_policy_it_is_the_return();
     it_agrees_with_the_papers_sum();
+    it_agrees_with_rlax();
     columns_side_by_side_are_the_rules_bits();
     bad_arguments_are_named();
     cpu_close();
