@@ -182,6 +182,10 @@ static void acrobot_describe(const vly_env *env, const void *state, char *text, 
              -cos(s->angle[0]) - cos(s->angle[0] + s->angle[1]), s->speed[0], s->speed[1]);
 }
 
+/* Cosines and sines of both angles, then the speeds, whose limits are 4 pi and 9 pi. */
+static const vly_bounds bounds[] = {{-1, 1}, {-1, 1},       {-1, 1},
+                                    {-1, 1}, {-12.6, 12.6}, {-28.3, 28.3}};
+
 vly_status vly_acrobot_open(vly_env *env, const vly_env_args *args) {
     double simd = 2;
     const vly_env_key keys[] = {{"simd", &simd, 0, 2, NULL, 0}};
@@ -190,6 +194,7 @@ vly_status vly_acrobot_open(vly_env *env, const vly_env_args *args) {
     VLY_TRY(vly_env_world(env, sizeof(world)));
     ((world *)env->world)->max_steps = vly_env_limit(args, 500);
     vly_env_vector(env, 6);
+    env->bounds = bounds;
     env->return_target = -100.0f;
     env->reset = acrobot_reset;
     env->step = simd > 0 && HAS_FMA ? step_fma : step_plain;

@@ -230,6 +230,9 @@ static void cartpole_render(const vly_env *env, const void *state, uint8_t *rgb,
     vly_draw_disc(&c, x, y - 7, 5, VLY_RGB(129, 132, 203));
 }
 
+/* The episode ends outside the first and third; speeds are seldom larger. */
+static const vly_bounds bounds[] = {{-2.4, 2.4}, {-3.0, 3.0}, {-0.21, 0.21}, {-3.0, 3.0}};
+
 vly_status vly_cartpole_open(vly_env *env, const vly_env_args *args) {
     double simd = 2; /* 0 plain C, 1 up to AVX2, 2 up to AVX-512: for the test that they agree */
     const vly_env_key keys[] = {{"simd", &simd, 0, 2, NULL, 0}};
@@ -239,6 +242,7 @@ vly_status vly_cartpole_open(vly_env *env, const vly_env_args *args) {
     world *w = env->world;
     w->max_steps = vly_env_limit(args, 500);
     vly_env_vector(env, 4);
+    env->bounds = bounds;
     env->return_target = 475.0f;
     env->reset = cartpole_reset;
     env->step = best_step(simd);

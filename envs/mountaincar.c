@@ -95,12 +95,16 @@ static void mountaincar_describe(const vly_env *env, const void *state, char *te
              s->velocity);
 }
 
+/* Position and velocity are kept within these. */
+static const vly_bounds bounds[] = {{-1.2, 0.6}, {-0.07, 0.07}};
+
 vly_status vly_mountaincar_open(vly_env *env, const vly_env_args *args) {
     VLY_TRY(vly_env_options("mountaincar", args, NULL, 0));
     vly_env_begin(env, "mountaincar", 3, sizeof(vly_mountaincar));
     VLY_TRY(vly_env_world(env, sizeof(world)));
     ((world *)env->world)->max_steps = vly_env_limit(args, 200);
     vly_env_vector(env, 2);
+    env->bounds = bounds;
     env->return_target = -110.0f;
     env->reset = mountaincar_reset;
     env->step = mountaincar_step;

@@ -83,6 +83,11 @@ typedef struct {
     int terminated;
 } vly_outcome;
 
+/* Where a number of the observation lies (vly_env.bounds). */
+typedef struct {
+    double low, high;
+} vly_bounds;
+
 typedef struct vly_env vly_env;
 struct vly_env {
     uint32_t abi;          /* VLY_ENV_ABI */
@@ -112,7 +117,11 @@ struct vly_env {
      * number; the probabilities add up to 1. NULL: the rules are not known as a table. For value
      * iteration. */
     int (*model)(const vly_env *env, int state, int action, vly_outcome *out, int max);
-    void *reserved[3];
+    void *reserved[2];
+    /* One for each number of a vector observation: the range that play stays in, low < high, both
+     * finite; what lies outside counts as the nearer end. NULL: not known. Tabular methods cut the
+     * ranges into cells. Lives as long as the environment. */
+    const vly_bounds *bounds;
 };
 
 /* Options of the Atari environment; filled from the option table (common/config/config.h). */

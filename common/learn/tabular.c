@@ -4,53 +4,45 @@
 #include <string.h>
 #include "common/base/philox.h"
 
-enum { DIMS_MAX = 6, CELLS_MAX = 1 << 22, OUTCOMES_MAX = 64, SWEEPS_MAX = 1000000 };
+enum { CELLS_MAX = 1 << 22, OUTCOMES_MAX = 64, SWEEPS_MAX = 1000000 };
 
 /* ---- cells ---- */
 
-/* Ranges of the vectors we know; what lies outside falls into the outermost cells. */
-static const struct {
-    const char *name;
-    int dims;
-    double low[DIMS_MAX], high[DIMS_MAX];
-} ranges[] = {
-    {"cartpole", 4, {-2.4, -3.0, -0.21, -3.0}, {2.4, 3.0, 0.21, 3.0}},
-    {"mountaincar", 2, {-1.2, -0.07}, {0.6, 0.07}},
-    {"acrobot", 6, {-1, -1, -1, -1, -12.6, -28.3}, {1, 1, 1, 1, 12.6, 28.3}},
-};
-
 static vly_status bin_vector(vly_discretizer *d, const vly_env *env, int bins) {
-    for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++) {
-        if (strcmp(env->name, ranges[i].name) != 0 || env->obs.shape[0] != ranges[i].dims) continue;
-        d->dims = ranges[i].dims;
-        d->bins = bins;
-        d->states = 1;
-        for (int k = 0; k < d->dims; k++) {
-            d->low[k] = ranges[i].low[k], d->high[k] = ranges[i].high[k];
-            if (d->states > CELLS_MAX / bins)
-                return vly_fail(VLY_EINVAL,
-                                "tabular.bins %d: %s has %d numbers, that is more than %d cells; "
-                                "give fewer bins",
-                                bins, env->name, d->dims, CELLS_MAX);
-            d->states *= bins;
-        }
-        return VLY_OK;
+    d->dims = env->obs.shape[0];
+    d->bins = bins;
+    d->states = 1;
+    for (int k = 0; k < d->dims; k++) {
+        d->range[k] = env->bounds[k];
+        if (!(d->range[k].low < d->range[k].high) || !isfinite(d->range[k].high - d->range[k].low))
+            return vly_fail(VLY_EINVAL, "%s: bounds[%d] is from %g to %g", env->name, k,
+                            d->range[k].low, d->range[k].high);
+        if (d->states > CELLS_MAX / bins)
+            return vly_fail(VLY_EINVAL,
+                            "tabular.bins %d: %s has %d numbers, that is more than %d cells; "
+                            "give fewer bins",
+                            bins, env->name, d->dims, CELLS_MAX);
+        d->states *= bins;
     }
-    return vly_fail(VLY_EUNSUPPORTED,
-                    "%s has no table of states: tabular methods take gridworld, cliffwalking, "
-                    "cartpole, mountaincar or acrobot",
-                    env->name);
+    return VLY_OK;
 }
 
 vly_status vly_discretizer_init(vly_discretizer *d, const vly_env *env, int bins) {
+    const vly_obs_spec *obs = &env->obs;
+    const bool vector = obs->dtype == VLY_F32 && obs->ndim == 1;
     memset(d, 0, sizeof *d);
-    if (env->obs.dtype == VLY_F32 && env->obs.ndim == 1 && env->states > 0 &&
-        (env->obs.shape[0] == 1 || env->obs.shape[0] == env->states)) {
+    if (vector && env->states > 0 && (obs->shape[0] == 1 || obs->shape[0] == env->states)) {
         d->states = env->states;
-        d->dims = env->obs.shape[0];
+        d->dims = obs->shape[0];
         return VLY_OK;
     }
-    return bin_vector(d, env, bins);
+    if (vector && env->bounds && obs->shape[0] <= VLY_DISCRETIZER_DIMS)
+        return bin_vector(d, env, bins);
+    return vly_fail(VLY_EUNSUPPORTED,
+                    "%s: tabular methods need numbered states, or a vector of at most %d numbers "
+                    "whose bounds are known: gridworld, cliffwalking, cartpole, mountaincar, "
+                    "acrobot have them",
+                    env->name, VLY_DISCRETIZER_DIMS);
 }
 
 static int clamp(double at, int n) {
@@ -63,7 +55,8 @@ int vly_discretizer_state(const vly_discretizer *d, const void *obs) {
     if (d->bins) {
         for (int k = 0; k < d->dims; k++)
             state = state * d->bins +
-                    clamp((x[k] - d->low[k]) / (d->high[k] - d->low[k]) * d->bins, d->bins);
+                    clamp((x[k] - d->range[k].low) / (d->range[k].high - d->range[k].low) * d->bins,
+                          d->bins);
         return state;
     }
     if (d->dims == 1) return clamp(x[0], d->states);

@@ -5,10 +5,11 @@
  *   VLY_TRY(vly_tabular_solve(&env, 0.99, q));    // the optimum, where the environment has a model
  *
  * Step size: alpha / (1 + visits)^alpha_power, never below alpha_end. Discrete environments use
- * their state number; a vector of up to 6 numbers is cut into tabular.bins per number over fixed
- * ranges. Several learners: vly_sync.exchange moves transitions (shared experience, shards by
- * state-action set), vly_sync.merge mixes tables (mean, max, by visits, gossip, all-reduce);
- * cpu/fleet/tables.c. The table lives in host memory: on a GPU there is nothing to gain.
+ * their state number; a vector of up to 6 numbers is cut into tabular.bins cells per number, over
+ * the environment's bounds. Several learners: vly_sync.exchange moves transitions (shared
+ * experience, shards by state-action set), vly_sync.merge mixes tables (mean, max, by visits,
+ * gossip, all-reduce); cpu/fleet/tables.c. The table lives in host memory: on a GPU there is
+ * nothing to gain.
  */
 #ifndef VLY_COMMON_LEARN_TABULAR_H
 #define VLY_COMMON_LEARN_TABULAR_H
@@ -22,9 +23,10 @@ extern "C" {
 vly_status vly_tabular_solve(const vly_env *env, double gamma, double *q);
 
 /* Which cell of the table an observation belongs to. */
+enum { VLY_DISCRETIZER_DIMS = 6 };
 typedef struct {
-    int states, dims, bins;
-    double low[6], high[6];
+    int states, dims, bins; /* bins: cells of each number; 0: the states are numbered */
+    vly_bounds range[VLY_DISCRETIZER_DIMS];
 } vly_discretizer;
 vly_status vly_discretizer_init(vly_discretizer *d, const vly_env *env, int bins);
 int vly_discretizer_state(const vly_discretizer *d, const void *obs);

@@ -151,9 +151,32 @@ static void cells_cover_the_space(void) {
     env.close(&env);
 }
 
+/* An environment nobody knows by name, as a plugin may bring it. */
+static void bounds_are_the_environments_own(void) {
+    static const vly_bounds narrow[] = {{-1, 1}, {0, 8}};
+    static const vly_bounds wrong[][2] = {
+        {{1, -1}, {0, 8}}, {{0, 0}, {0, 8}}, {{NAN, 1}, {0, 8}}, {{-INFINITY, INFINITY}, {0, 8}}};
+    vly_env env = {.name = "mine", .bounds = narrow, .actions = 2};
+    vly_discretizer d;
+    env.obs = (vly_obs_spec){.dtype = VLY_F32, .ndim = 1, .shape = {2}, .stack = 1, .bytes = 8};
+    CHECK_OK(vly_discretizer_init(&d, &env, 4));
+    CHECK_EQ(d.states, 16);
+    CHECK_EQ(vly_discretizer_state(&d, (float[]){-1, 0}), 0);
+    CHECK_EQ(vly_discretizer_state(&d, (float[]){-0.51f, 1.9f}), 0);
+    CHECK_EQ(vly_discretizer_state(&d, (float[]){-0.49f, 2.1f}), 5);
+    CHECK_EQ(vly_discretizer_state(&d, (float[]){0.99f, 7.9f}), 15);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        env.bounds = wrong[i];
+        CHECK_EQ(vly_discretizer_init(&d, &env, 4), VLY_EINVAL);
+    }
+    env.bounds = NULL;
+    CHECK_EQ(vly_discretizer_init(&d, &env, 4), VLY_EUNSUPPORTED);
+}
+
 int main(void) {
     value_iteration_has_the_known_values();
     cells_cover_the_space();
+    bounds_are_the_environments_own();
     train_on("gridworld", NULL, "qlearning", "steps=60000 tabular.alpha_power=0", is_optimal);
     train_on("gridworld", NULL, "sarsa",
              "steps=200000 tabular.eps_end=0 tabular.eps_steps=80000 tabular.alpha_power=0",
