@@ -48,6 +48,11 @@ static int put_json(const char *text, size_t bytes, void *arg) {
     return 0;
 }
 
+void vly_cli_say(void *people, const char *text) {
+    fprintf(people, "%s\n", text);
+    fflush(people);
+}
+
 void vly_cli_print_json(json_t *object) {
     fflush(stderr);
     json_dump_callback(object, put_json, NULL,

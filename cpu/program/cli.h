@@ -81,6 +81,8 @@ int vly_cli_main(const vly_verb *const *verbs, int argc, char **argv);
 /* "volley: words" on standard error; the exit code that belongs to the status. */
 int vly_cli_fail(vly_status status);
 int vly_cli_exit_code(vly_status status);
+/* A line on a FILE, as a callback: `people` is the FILE. */
+void vly_cli_say(void *people, const char *text);
 /* The last line of standard output with --json. Takes the reference. */
 void vly_cli_print_json(json_t *object);
 /* A number, null when it is not finite. */

@@ -9,8 +9,17 @@
 
 enum { FRAMES_PER_MINUTE = 60 * 60 };
 
+typedef struct {
+    const vly_evaluation_options *o;
+    FILE *people;
+} agent_context;
+
+static void say_to_people(void *arg, const char *text) {
+    vly_cli_say(((agent_context *)arg)->people, text);
+}
+
 static vly_status adapt(void *arg, vly_config *config) {
-    const vly_evaluation_options *o = arg;
+    const vly_evaluation_options *o = ((agent_context *)arg)->o;
     if (!o->machado) return VLY_OK;
     config->atari.sticky = 0.25f;
     config->atari.noop_max = 0, config->atari.fire_reset = 0, config->atari.episodic_life = 0;
@@ -36,15 +45,17 @@ static void describe(vly_evaluation *e, const vly_agent *a) {
 
 /* A fresh trainer for each seed: every seed begins from nothing but the weights. */
 static vly_status play_seed(vly_evaluation *e, int s, FILE *people) {
+    agent_context context = {&e->o, people};
     const vly_agent_options options = {.greedy = e->o.greedy,
                                        .best = e->o.best,
                                        .actors = e->o.actors,
                                        .seed = (uint64_t)(e->o.seed + s),
                                        .device = e->o.device,
                                        .adapt = adapt,
-                                       .arg = &e->o};
+                                       .say = say_to_people,
+                                       .arg = &context};
     vly_agent a;
-    vly_status status = vly_agent_open(&a, e->run, &options, people);
+    vly_status status = vly_agent_open(&a, e->run, &options);
     if (status == VLY_OK) {
         const size_t at = (size_t)s * (size_t)e->o.episodes;
         describe(e, &a);

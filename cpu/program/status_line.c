@@ -196,6 +196,14 @@ void vly_status_line_say(vly_status_line *l, const char *text) {
     pthread_mutex_unlock(&l->lock);
 }
 
+void vly_status_line_stop(vly_status_line *l) {
+    if (!l) return;
+    pthread_mutex_lock(&l->lock);
+    l->drawn = 0;
+    l->silent = true;
+    pthread_mutex_unlock(&l->lock);
+}
+
 void vly_status_line_end(vly_status_line *l) {
     if (!l) return;
     pthread_mutex_destroy(&l->lock);

@@ -2,7 +2,8 @@
  *
  *   vly_status_line *l = vly_status_line_create(out, VLY_METRICS_STATUS_AUTO, 10, "cartpole ppo");
  *   vly_status_line_update(l, metrics);     // as often as you like
- *   vly_status_line_end(l);                 // leaves the last state on the screen
+ *   vly_status_line_stop(l);                // leaves the last state on the screen
+ *   vly_status_line_end(l);
  *
  * It reads the metrics registry alone (common/record/metrics.h).
  */
@@ -19,5 +20,7 @@ vly_status_line *vly_status_line_create(FILE *out, int kind, double plain_s, con
 void vly_status_line_update(vly_status_line *l, vly_metrics *m);
 /* Prints a line of its own above the live part. */
 void vly_status_line_say(vly_status_line *l, const char *text);
+/* What is on the screen stays, and text may be printed below it. */
+void vly_status_line_stop(vly_status_line *l);
 void vly_status_line_end(vly_status_line *l);
 #endif

@@ -8,7 +8,7 @@
 #include "cpu/program/onnx.h"
 #include "cpu/program/output.h"
 #include "cpu/program/records.h"
-#include "cpu/run/session.h"
+#include "cpu/run/run_folder.h"
 #include "cpu/program/verbs.h"
 #include "envs/registry.h"
 
@@ -233,7 +233,8 @@ static int run(vly_cli *cli) {
     if (!strcmp(o->format, "csv") || !strcmp(o->format, "jsonl")) return export_records(cli);
     weights w = {0};
     vly_checkpoint *c;
-    vly_status status = vly_run_open_checkpoint(cli->positional[0], o->best, cli->people, &c);
+    vly_status status = vly_run_open_checkpoint(cli->positional[0], o->best, vly_cli_say,
+                                                cli->people, &c);
     if (status != VLY_OK) return vly_cli_fail(status);
     status = export_weights(cli, c, path, sizeof path, &w);
     int code = VLY_EXIT_DONE;

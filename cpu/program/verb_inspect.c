@@ -1,7 +1,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include "common/record/checkpoint.h"
-#include "cpu/run/session.h"
+#include "cpu/run/run_folder.h"
 #include "cpu/program/verbs.h"
 
 static void shape_text(const vly_array *t, char *text, size_t bytes) {
@@ -75,7 +75,8 @@ static void offer_newest(const char *path) {
 
 static int inspect(vly_cli *cli) {
     vly_checkpoint *c;
-    vly_status status = vly_run_open_checkpoint(cli->positional[0], false, cli->people, &c);
+    vly_status status = vly_run_open_checkpoint(cli->positional[0], false, vly_cli_say, cli->people,
+                                                &c);
     if (status != VLY_OK) {
         int code = vly_cli_fail(status);
         if (status == VLY_ECORRUPT || status == VLY_EVERSION) offer_newest(cli->positional[0]);

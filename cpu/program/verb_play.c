@@ -260,11 +260,13 @@ static int play_or_record(vly_cli *cli, bool record) {
                                        .best = o->best,
                                        .actors = 1,
                                        .seed = (uint64_t)o->seed,
-                                       .device = o->device};
+                                       .device = o->device,
+                                       .say = vly_cli_say,
+                                       .arg = cli->people};
     vly_agent a;
     vly_picture p = {0};
     sink s = {0};
-    vly_status status = vly_agent_open(&a, cli->positional[0], &options, cli->people);
+    vly_status status = vly_agent_open(&a, cli->positional[0], &options);
     vly_cli_watch_signals(stop_playing, NULL);
     if (status == VLY_OK) status = run_episodes(cli, &a, o, record, &p, &s);
     if (!record && !o->window && p.rgb) fputs("\033[?25h\033[0m\n", vly_people_raw(cli->people));

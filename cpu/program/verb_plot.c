@@ -5,7 +5,7 @@
 #include <string.h>
 #include "cpu/program/gnuplot.h"
 #include "cpu/program/records.h"
-#include "cpu/run/session.h"
+#include "cpu/run/run_folder.h"
 #include "cpu/program/verbs.h"
 
 typedef struct {

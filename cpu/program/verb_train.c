@@ -1,6 +1,9 @@
+#include <stdlib.h>
 #include <string.h>
-#include "cpu/run/session.h"
+#include <unistd.h>
+#include "cpu/program/status_line.h"
 #include "cpu/program/verbs.h"
+#include "cpu/run/session.h"
 
 static int exit_code(const vly_config *config, const vly_session_result *r) {
     switch (r->train.stop) {
@@ -50,16 +53,86 @@ static json_t *to_json(const vly_config *config, const vly_session_result *r) {
                      "checkpoint", r->checkpoint[0] ? r->checkpoint : NULL);
 }
 
-static int run_session(vly_cli *cli, vly_session *s) {
+/* ---- what a person sees ---- */
+
+typedef struct {
+    FILE *people;
+    vly_status_line *line; /* NULL before the run */
+} screen;
+
+static void say_on_screen(void *arg, const char *text) {
+    const screen *out = arg;
+    if (out->line)
+        vly_status_line_say(out->line, text);
+    else
+        vly_cli_say(out->people, text);
+}
+
+static void show_on_screen(void *arg, vly_metrics *metrics) {
+    const screen *out = arg;
+    vly_status_line_update(out->line, metrics);
+}
+
+/* Several to a line, so that they fit the screen. */
+static void print_changes(FILE *out, const vly_config *config) {
+    char *text = NULL;
+    size_t bytes;
+    FILE *to = open_memstream(&text, &bytes);
+    if (!to) return;
+    vly_config_print_changes(config, to);
+    fclose(to);
+    int column = 0;
+    for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
+        const int n = (int)strlen(line);
+        if (column && column + n + 2 > 96) fputc('\n', out), column = 0;
+        column += fprintf(out, "  %s", line);
+    }
+    if (column) fputc('\n', out);
+    free(text);
+}
+
+static void print_start(FILE *out, const vly_session_info *info) {
+    fprintf(out, "%s %s on %s (%s)\n", info->env->name, info->config->run.algo, info->device->kind,
+            info->device->name);
+    fprintf(out, "run: %s\nsettings (preset %s):\n", info->folder, info->config->run.preset);
+    print_changes(out, info->config);
+    if (info->page) fprintf(out, "live page: %s\n", info->page);
+    fflush(out);
+}
+
+static vly_status_line *open_line(FILE *out, const vly_session_info *info) {
+    char title[96];
+    snprintf(title, sizeof title, "%s %s", info->env->name, info->config->run.algo);
+    return vly_status_line_create(
+        out, info->first ? info->config->metrics.status : VLY_METRICS_STATUS_NONE,
+        (double)info->config->metrics.plain_s, title);
+}
+
+/* ---- the verbs ---- */
+
+static void stop_session(void *session) {
+    vly_session_stop(session);
+}
+
+static int run_session(vly_cli *cli, vly_session *s, screen *out) {
+    vly_session_info info;
     vly_session_result result;
-    vly_status status = vly_session_run(s, &result);
-    int code = status == VLY_OK ? exit_code(vly_session_config(s), &result) : VLY_EXIT_FAILED;
+    vly_session_get_info(s, &info);
+    if (info.first) print_start(out->people, &info);
+    if (info.device_note[0] && access("/dev/nvidiactl", F_OK) == 0) /* a GPU that is not used */
+        fprintf(out->people, "on the CPU: %s\n", info.device_note);
+    out->line = open_line(out->people, &info);
+    vly_cli_watch_signals(stop_session, s);
+    const vly_status status = vly_session_run(s, &result);
+    vly_cli_watch_signals(NULL, NULL);
+    vly_status_line_stop(out->line);
+    const int code = status == VLY_OK ? exit_code(info.config, &result) : VLY_EXIT_FAILED;
     if (status != VLY_OK) fprintf(stderr, "volley: %s\n", vly_error_text());
-    const bool first = vly_session_is_first(s);
-    if (first) print_summary(cli->people, vly_session_config(s), &result);
-    json_t *object = to_json(vly_session_config(s), &result);
+    if (info.first) print_summary(out->people, info.config, &result);
+    json_t *object = to_json(info.config, &result);
     vly_session_close(s);
-    if (cli->json && first)
+    vly_status_line_end(out->line); /* the session's threads have ended */
+    if (cli->json && info.first)
         vly_cli_print_json(object);
     else
         json_decref(object);
@@ -68,15 +141,25 @@ static int run_session(vly_cli *cli, vly_session *s) {
 
 static int train(vly_cli *cli) {
     vly_session *s = NULL;
+    screen out = {.people = cli->people};
+    const vly_session_callbacks callbacks = {
+        .arg = &out, .say = say_on_screen, .progress = show_on_screen};
     vly_status status = vly_assignments_add(&cli->given, "run.env", cli->positional[0], "ENV");
-    if (status == VLY_OK) status = vly_session_start(&s, &cli->given, cli->people);
-    return status == VLY_OK ? run_session(cli, s) : vly_cli_fail(status);
+    if (status == VLY_OK) status = vly_session_start(&s, &cli->given, &callbacks);
+    return status == VLY_OK ? run_session(cli, s, &out) : vly_cli_fail(status);
 }
 
 static int resume(vly_cli *cli) {
     vly_session *s = NULL;
-    vly_status status = vly_session_resume(&s, cli->positional[0], &cli->given, cli->people);
-    return status == VLY_OK ? run_session(cli, s) : vly_cli_fail(status);
+    vly_session_info info;
+    screen out = {.people = cli->people};
+    const vly_session_callbacks callbacks = {
+        .arg = &out, .say = say_on_screen, .progress = show_on_screen};
+    const vly_status status = vly_session_resume(&s, cli->positional[0], &cli->given, &callbacks);
+    if (status != VLY_OK) return vly_cli_fail(status);
+    vly_session_get_info(s, &info);
+    fprintf(cli->people, "going on from %s\n", info.checkpoint);
+    return run_session(cli, s, &out);
 }
 
 const vly_verb vly_verb_train = {

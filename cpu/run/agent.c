@@ -2,13 +2,15 @@
 #include <math.h>
 #include <string.h>
 #include "cpu/run/device.h"
+#include "cpu/run/run_folder.h"
+#include "cpu/run/saver.h"
 #include "envs/registry.h"
 
-vly_status vly_agent_open(vly_agent *a, const char *run, const vly_agent_options *o, FILE *people) {
+vly_status vly_agent_open(vly_agent *a, const char *run, const vly_agent_options *o) {
     memset(a, 0, sizeof *a);
     VLY_TRY(vly_run_load_config(run, &a->config));
     if (o->adapt) VLY_TRY(o->adapt(o->arg, &a->config));
-    VLY_TRY(vly_run_open_checkpoint(run, o->best, people, &a->checkpoint));
+    VLY_TRY(vly_run_open_checkpoint(run, o->best, o->say, o->arg, &a->checkpoint));
     vly_env_args args = vly_config_env_args(&a->config);
     VLY_TRY(vly_env_open(&a->env, a->config.run.env, &args));
     a->env_open = true;
@@ -19,9 +21,11 @@ vly_status vly_agent_open(vly_agent *a, const char *run, const vly_agent_options
                                  .eval = true,
                                  .greedy = o->greedy,
                                  .eval_actors = o->actors,
-                                 .eval_seed = o->seed};
+                                 .eval_seed = o->seed,
+                                 .arg = o->arg,
+                                 .on_warning = o->say};
     VLY_TRY(vly_train_create(&a->train, &t));
-    return vly_run_restore(a->checkpoint, a->train);
+    return vly_run_restore(a->checkpoint, a->train, VLY_RESTORE_WEIGHTS);
 }
 
 void vly_agent_close(vly_agent *a) {

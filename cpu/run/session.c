@@ -1,99 +1,180 @@
-#include "cpu/run/session_impl.h"
+#include "cpu/run/session.h"
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include "cpu/fleet/fleet.h"
+#include "cpu/machine/system.h"
+#include "cpu/monitor/monitor.h"
 #include "cpu/run/device.h"
-#include "cpu/program/cli.h"
+#include "cpu/run/recorder.h"
+#include "cpu/run/run_folder.h"
+#include "cpu/run/saver.h"
 #include "envs/registry.h"
 
-const vly_config *vly_session_config(const vly_session *s) {
-    return &s->config;
+struct vly_session {
+    vly_session_callbacks callbacks;
+    vly_config config;
+    vly_env env;
+    bool env_open;
+    vly_compute *compute;
+    char device_note[512];
+    vly_run_folder folder;
+    vly_fleet *fleet;
+    vly_train *train;
+    vly_saver saver;
+    vly_recorder recorder;
+    vly_monitor *monitor; /* NULL: none */
+    vly_shots *shots;     /* likewise */
+    int64_t steps_at_start;
+    bool failed, too_many_restarts;
+};
+
+static void session_say(void *arg, const char *text) {
+    const vly_session *s = arg;
+    if (s->callbacks.say) s->callbacks.say(s->callbacks.arg, text);
 }
-bool vly_session_is_first(const vly_session *s) {
+
+static bool is_first_rank(const vly_session *s) {
     return vly_fleet_rank(s->fleet) == 0;
 }
 
-static void on_warning(void *arg, const char *text) {
-    vly_status_line_say(((vly_session *)arg)->line, text);
+/* ---- the trainer's callbacks ---- */
+
+static void on_session_episode(void *arg, const vly_episode *episode, int64_t steps) {
+    vly_session *s = arg;
+    (void)steps;
+    vly_recorder_episode(&s->recorder, episode);
 }
 
-static vly_status open_trainer(vly_session *s) {
-    VLY_TRY(vly_fleet_open(&s->fleet, &s->config, s->compute, s->folder, on_warning, s));
-    vly_train_options o = {.compute = s->compute,
-                           .env = &s->env,
-                           .config = &s->config,
-                           .arg = s,
-                           .on_update = vly_session_on_update,
-                           .on_episode = vly_session_observe,
-                           .on_save = vly_session_on_save,
-                           .on_warning = on_warning};
-    if (!vly_session_is_first(s)) {
-        o.on_save = NULL;
-        s->config.metrics.jsonl = s->config.metrics.tensorboard = false;
-        s->config.metrics.status = VLY_METRICS_STATUS_NONE;
+static const void *actor_state(void *train, int actor) {
+    return vly_train_state(train, actor);
+}
+
+static void write_record(vly_session *s, const vly_train_report *report) {
+    if (vly_recorder_write(&s->recorder, report, s->saver.seconds) != VLY_OK)
+        session_say(s, vly_error_text());
+}
+
+static void show_progress(vly_session *s) {
+    if (s->callbacks.progress) s->callbacks.progress(s->callbacks.arg, s->recorder.metrics);
+}
+
+static int on_session_update(void *arg, const vly_train_report *report) {
+    vly_session *s = arg;
+    if (vly_recorder_due(&s->recorder, report)) write_record(s, report);
+    show_progress(s);
+    vly_shots_offer(s->shots, actor_state, s->train);
+    s->too_many_restarts = report->pool.restarts > s->config.pool.restarts;
+    return (s->too_many_restarts ? VLY_TRAIN_STOP : VLY_TRAIN_GO_ON) |
+           (vly_saver_due(&s->saver, report) ? VLY_TRAIN_SAVE : VLY_TRAIN_GO_ON);
+}
+
+/* A checkpoint that cannot be written does not end the run: the one before stays. */
+static vly_status on_session_save(void *arg, vly_train *t) {
+    vly_session *s = arg;
+    vly_metrics *m = s->recorder.metrics;
+    (void)t;
+    if (vly_saver_save(&s->saver) == VLY_OK) {
+        vly_metrics_count(m, VLY_M_CHECKPOINTS, 1);
+    } else {
+        char text[2048];
+        vly_metrics_count(m, VLY_M_CHECKPOINT_FAILURES, 1);
+        snprintf(text, sizeof text, "volley: checkpoint not saved: %s; %s%s", s->saver.error,
+                 s->saver.path[0] ? "the one before stays: " : "", s->saver.path);
+        session_say(s, text);
     }
-    vly_fleet_join(s->fleet, &o);
-    VLY_TRY(vly_train_create(&s->train, &o));
-    return vly_session_list_tensors(s);
+    vly_metrics_set(m, VLY_M_CHECKPOINT_SECONDS, s->saver.last_seconds);
+    return VLY_OK;
 }
 
-static vly_status open_device(vly_session *s) {
+/* ---- starting ---- */
+
+static vly_status open_session_device(vly_session *s) {
     return vly_device_open(&s->compute, s->config.run.device, s->config.run.workers, s->device_note,
                            sizeof s->device_note);
 }
 
-static void say_hello(vly_session *s) {
-    fprintf(s->people, "%s %s on %s (%s)\n", s->env.name, s->config.run.algo, s->compute->info.kind,
-            s->compute->info.name);
-    fprintf(s->people, "run: %s\nsettings (preset %s):\n", s->folder, s->config.run.preset);
-    char *text = NULL;
-    size_t bytes;
-    FILE *out = open_memstream(&text, &bytes);
-    if (!out) return;
-    vly_config_print_changes(&s->config, out);
-    fclose(out);
-    int column = 0;
-    for (char *line = strtok(text, "\n"); line;
-         line = strtok(NULL, "\n")) { /* several to a line: it fits the screen */
-        int n = (int)strlen(line);
-        if (column && column + n + 2 > 96) fputc('\n', s->people), column = 0;
-        column += fprintf(s->people, "  %s", line);
+static vly_status open_trainer(vly_session *s) {
+    VLY_TRY(vly_fleet_open(&s->fleet, &s->config, s->compute, s->folder.path, session_say, s));
+    vly_train_options o = {.compute = s->compute,
+                           .env = &s->env,
+                           .config = &s->config,
+                           .arg = s,
+                           .on_update = on_session_update,
+                           .on_episode = on_session_episode,
+                           .on_save = on_session_save,
+                           .on_warning = session_say};
+    if (!is_first_rank(s)) {
+        o.on_save = NULL;
+        s->config.metrics.jsonl = s->config.metrics.tensorboard = false;
     }
-    if (column) fputc('\n', s->people);
-    free(text);
-    if (s->monitor) fprintf(s->people, "live page: %s\n", vly_monitor_url(s->monitor));
-    fflush(s->people);
+    vly_fleet_join(s->fleet, &o);
+    VLY_TRY(vly_train_create(&s->train, &o));
+    return vly_saver_open(&s->saver, s->train, &s->config, s->env.name, s->folder.checkpoints);
 }
 
-static vly_status create(vly_session **out, FILE *people) {
+/* A hundredth of all processors, at most a tenth of one: what a page needs at most. */
+static double monitor_share(void) {
+    return fmin(0.01 * vly_system_processors(), 0.1);
+}
+
+static vly_status open_monitor(vly_session *s, const char *token) {
+    if (!s->config.run.monitor) return VLY_OK;
+    VLY_TRY(vly_shots_create(&s->shots, &s->env, s->config.run.envs));
+    const vly_monitor_options o = {.folder = s->folder.path,
+                                   .bind = s->config.monitor.bind,
+                                   .token = token,
+                                   .hosts = s->config.monitor.hosts,
+                                   .port = s->config.monitor.port,
+                                   .metrics = s->config.metrics.jsonl ? NULL : s->recorder.metrics,
+                                   .shots = s->shots,
+                                   .cpu_share = monitor_share()};
+    return vly_monitor_start(&s->monitor, &o);
+}
+
+/* The folder and what is written there; resumed: the step the run goes on from, or -1. */
+static vly_status open_outputs(vly_session *s, int64_t resumed) {
+    char token[sizeof s->config.monitor.token];
+    memcpy(token, s->config.monitor.token, sizeof token);
+    s->config.monitor.token[0] = '\0'; /* not into a folder that may be given to others */
+    const bool first = is_first_rank(s);
+    if (first) VLY_TRY(vly_run_folder_open(&s->folder, &s->config, &s->compute->info));
+    if (first && resumed >= 0) VLY_TRY(vly_checkpoints_drop_after(s->folder.checkpoints, resumed));
+    VLY_TRY(vly_recorder_open(&s->recorder, &s->config, &s->env, s->folder.path, resumed));
+    if (!s->compute->info.is_host) vly_recorder_watch_gpu(&s->recorder);
+    return first ? open_monitor(s, token) : VLY_OK;
+}
+
+static vly_status create_session(vly_session **out, const vly_session_callbacks *callbacks) {
     vly_session *s = calloc(1, sizeof *s);
     if (!s) return vly_fail(VLY_ENOMEM, "no memory for a run");
-    s->people = people;
-    s->lock = -1;
-    s->best_return = -INFINITY;
+    s->callbacks = *callbacks;
+    s->folder.lock = -1;
     return *out = s, VLY_OK;
 }
 
-static vly_status start(vly_session *s, const vly_assignments *given) {
+static vly_status start_session(vly_session *s, const vly_assignments *given) {
     VLY_TRY(vly_session_configure(&s->config, given, &s->env));
     s->env_open = true;
-    VLY_TRY(vly_session_choose_folder(s));
-    VLY_TRY(open_device(s));
+    VLY_TRY(vly_run_folder_choose(&s->folder, &s->config,
+                                  s->env.name[0] ? s->env.name : s->config.run.env));
+    VLY_TRY(open_session_device(s));
     VLY_TRY(open_trainer(s));
-    return vly_session_open_outputs(s, -1);
+    return open_outputs(s, -1);
 }
 
-vly_status vly_session_start(vly_session **out, const vly_assignments *given, FILE *people) {
+vly_status vly_session_start(vly_session **out, const vly_assignments *given,
+                             const vly_session_callbacks *callbacks) {
     vly_session *s = NULL;
-    VLY_TRY(create(&s, people));
-    vly_status status = start(s, given);
+    VLY_TRY(create_session(&s, callbacks));
+    const vly_status status = start_session(s, given);
     if (status != VLY_OK) return vly_session_close(s), status;
     return *out = s, VLY_OK;
 }
 
-/* What may not change between the parts of one run. */
-static vly_status override(vly_config *config, const vly_assignments *given) {
+/* Refuses what may not change between the parts of one run. */
+static vly_status override_config(vly_config *config, const vly_assignments *given) {
     static const char *const fixed[] = {"run.env", "run.algo", "run.preset",
                                         "run.out", "run.seed", "run.envs"};
     for (int i = 0; i < given->n; i++) {
@@ -107,104 +188,102 @@ static vly_status override(vly_config *config, const vly_assignments *given) {
     return VLY_OK;
 }
 
-static vly_status resume(vly_session *s, const char *run, const vly_assignments *given) {
+static vly_status resume_from(vly_session *s, vly_checkpoint *c) {
+    VLY_TRY(open_session_device(s));
+    VLY_TRY(open_trainer(s));
+    VLY_TRY(
+        vly_saver_restore(&s->saver, c, is_first_rank(s) ? VLY_RESTORE_ALL : VLY_RESTORE_SHARED));
+    s->steps_at_start = s->saver.last_steps;
+    return VLY_OK;
+}
+
+static vly_status resume_session(vly_session *s, const char *run, const vly_assignments *given) {
     vly_checkpoint *c;
-    snprintf(s->folder, sizeof s->folder, "%.1200s", run);
-    for (size_t n = strlen(s->folder); n > 1 && s->folder[n - 1] == '/'; n--)
-        s->folder[n - 1] = '\0';
     VLY_TRY(vly_run_load_config(run, &s->config));
-    if (!vly_run_is_folder(run))
-        return vly_fail(VLY_EINVAL, "resume takes a run's folder, not %s", run);
-    VLY_TRY(override(&s->config, given));
-    vly_env_args args = vly_config_env_args(&s->config);
+    VLY_TRY(vly_run_folder_find(&s->folder, run));
+    VLY_TRY(override_config(&s->config, given));
+    const vly_env_args args = vly_config_env_args(&s->config);
     VLY_TRY(vly_env_open(&s->env, s->config.run.env, &args));
     s->env_open = true;
-    VLY_TRY(vly_run_open_checkpoint(run, false, s->people, &c));
-    vly_status status = open_device(s);
-    if (status == VLY_OK) status = open_trainer(s);
-    if (status == VLY_OK) status = vly_session_restore(s, c);
+    VLY_TRY(vly_run_open_checkpoint(run, false, session_say, s, &c));
+    const vly_status status = resume_from(s, c);
     vly_checkpoint_close(c);
     VLY_TRY(status);
-    return vly_session_open_outputs(s, s->steps_at_start);
+    return open_outputs(s, s->steps_at_start);
 }
 
 vly_status vly_session_resume(vly_session **out, const char *run, const vly_assignments *given,
-                              FILE *people) {
+                              const vly_session_callbacks *callbacks) {
     vly_session *s = NULL;
-    VLY_TRY(create(&s, people));
-    s->resumed = true;
-    vly_status status = resume(s, run, given);
+    VLY_TRY(create_session(&s, callbacks));
+    const vly_status status = resume_session(s, run, given);
     if (status != VLY_OK) return vly_session_close(s), status;
-    fprintf(people, "going on from %s\n", s->checkpoint);
     return *out = s, VLY_OK;
 }
 
-static void stop_training(void *train) {
-    vly_train_stop(train);
+/* ---- running ---- */
+
+void vly_session_get_info(const vly_session *s, vly_session_info *out) {
+    *out = (vly_session_info){.config = &s->config,
+                              .env = &s->env,
+                              .device = &s->compute->info,
+                              .device_note = s->device_note,
+                              .folder = s->folder.path,
+                              .checkpoint = s->saver.path,
+                              .page = s->monitor ? vly_monitor_url(s->monitor) : NULL,
+                              .first = is_first_rank(s)};
 }
 
-static void fill_result(vly_session *s, vly_session_result *out) {
+static void fill_result(const vly_session *s, vly_session_result *out) {
     const vly_train_report *r = &out->train.report;
-    snprintf(out->folder, sizeof out->folder, "%s", s->folder);
-    snprintf(out->checkpoint, sizeof out->checkpoint, "%s", s->checkpoint);
-    snprintf(out->words, sizeof out->words, "%s", s->save_words);
+    snprintf(out->folder, sizeof out->folder, "%s", s->folder.path);
+    snprintf(out->checkpoint, sizeof out->checkpoint, "%s", s->saver.path);
+    snprintf(out->words, sizeof out->words, "%s", s->saver.error);
     out->steps = r->total_steps, out->updates = r->updates, out->episodes = r->episodes;
     out->return_mean_100 = r->return_mean_100;
     out->wall_s = r->wall_s;
     out->steps_per_s = r->wall_s > 0 ? (double)(r->total_steps - s->steps_at_start) / r->wall_s : 0;
     out->frames_per_s = out->steps_per_s * s->env.frames_per_step;
-    out->checkpoint_lost = s->save_failed;
+    out->checkpoint_lost = s->saver.failed;
+}
+
+static vly_status check_restarts(const vly_session *s, vly_train_result *train) {
+    if (!s->too_many_restarts) return VLY_OK;
+    train->stop = VLY_STOP_FAILED;
+    return vly_fail(VLY_EPEER,
+                    "%s failed %lld times and was started again, more than --pool.restarts %d: it "
+                    "is broken",
+                    s->config.run.env, (long long)train->report.pool.restarts,
+                    s->config.pool.restarts);
 }
 
 vly_status vly_session_run(vly_session *s, vly_session_result *result) {
-    char title[96];
-    snprintf(title, sizeof title, "%s %s", s->env.name, s->config.run.algo);
+    char words[1024];
     memset(result, 0, sizeof *result);
-    if (vly_session_is_first(s)) say_hello(s);
-    if (s->device_note[0] && access("/dev/nvidiactl", F_OK) == 0) /* there is a GPU and we do not
-                                                                     use it */
-        fprintf(s->people, "on the CPU: %s\n", s->device_note);
-    s->line = vly_status_line_create(s->people, s->config.metrics.status,
-                                     (double)s->config.metrics.plain_s, title);
-    vly_metrics_set(s->metrics, VLY_M_STEPS_TOTAL, (double)s->config.run.steps);
-    if (!isnan(s->config.run.until_return))
-        vly_metrics_set(s->metrics, VLY_M_RETURN_TARGET, (double)s->config.run.until_return);
-    vly_cli_watch_signals(stop_training, s->train);
     vly_status status = vly_train_run(s->train, &result->train);
     s->failed = status != VLY_OK;
-    vly_cli_watch_signals(NULL, NULL);
-    if (vly_cli_signal() && status == VLY_OK && result->train.stop == VLY_STOP_NONE)
-        result->train.stop = VLY_STOP_INTERRUPTED;
-    if (status == VLY_OK && s->too_many_restarts) {
-        result->train.stop = VLY_STOP_FAILED;
-        status = vly_fail(VLY_EPEER,
-                          "%s failed %lld times and was started again, more than --pool.restarts "
-                          "%d: it is broken",
-                          s->config.run.env, (long long)result->train.report.pool.restarts,
-                          s->config.pool.restarts);
-    }
-    char words[1024];
+    if (status == VLY_OK) status = check_restarts(s, &result->train);
     snprintf(words, sizeof words, "%s", vly_error_text());
-    vly_session_record(s, &result->train.report);
-    vly_status_line_end(s->line);
-    s->line = NULL;
+    write_record(s, &result->train.report);
+    show_progress(s);
     fill_result(s, result);
     return status == VLY_OK ? VLY_OK : vly_fail(status, "%s", words);
+}
+
+void vly_session_stop(vly_session *s) {
+    vly_train_stop(s->train);
 }
 
 void vly_session_close(vly_session *s) {
     if (!s) return;
     vly_monitor_stop(s->monitor);
-    vly_gpu_use_close(s->gpu);
     vly_shots_destroy(s->shots);
+    vly_saver_close(&s->saver);
     vly_train_destroy(s->train);
     vly_fleet_close(s->fleet, s->failed);
-    vly_metrics_destroy(s->metrics);
-    vly_status_line_end(s->line);
+    vly_recorder_close(&s->recorder);
     if (s->compute) s->compute->destroy(s->compute);
     if (s->env_open) s->env.close(&s->env);
-    if (s->lock >= 0) close(s->lock);
-    free(s->buffers);
-    free(s->tensors);
+    vly_run_folder_close(&s->folder);
     free(s);
 }

@@ -1,27 +1,45 @@
-/* session.h -- a run as a person knows it: a folder, a trainer, numbers on the screen, checkpoints.
+/* session.h -- a run from start to end: its folder, a trainer, metrics, checkpoints, the live page.
  *
- *   vly_session *s;
- *   VLY_TRY(vly_session_start(&s, &given, people));            // volley train: a new folder
- *   // volley resume: from the newest good checkpoint
- *   VLY_TRY(vly_session_resume(&s, "runs/x", &given, people));
- *   VLY_TRY(vly_session_run(s, &result));
+ *   vly_session_callbacks cb = {.say = say, .progress = progress, .arg = me};
+ *   VLY_TRY(vly_session_start(&s, &given, &cb));             // a new folder, or
+ *   VLY_TRY(vly_session_resume(&s, "runs/x", &given, &cb));  // from the newest good checkpoint
+ *   vly_session_get_info(s, &info);                          // folder, device, address of the page
+ *   status = vly_session_run(s, &result);                    // until a stop
  *   vly_session_close(s);
  *
- * The folder: config.yaml (resolved), system.json, metrics.jsonl, events.out.tfevents.*,
- * checkpoints/.
+ * Not here: the terminal and signals. A caller prints what say() gets, draws what progress() gets,
+ * and calls vly_session_stop from its signal handler.
  */
 #ifndef VLY_CPU_RUN_SESSION_H
 #define VLY_CPU_RUN_SESSION_H
 #include <stdbool.h>
-#include <stdio.h>
-#include "common/record/checkpoint.h"
 #include "common/config/config.h"
+#include "common/record/checkpoint.h"
 #include "common/record/metrics.h"
 #include "cpu/train/train.h"
 
-enum { VLY_RUN_FORMAT = VLY_CONFIG_VERSION };
-
 typedef struct vly_session vly_session;
+
+typedef struct {
+    void *arg; /* for the callbacks, each of which may be NULL; valid until close */
+    /* A line for a person: a checkpoint that was skipped or not saved, an environment that hangs.
+     * From any thread. */
+    void (*say)(void *arg, const char *text);
+    /* After every update, on the thread of vly_session_run. */
+    void (*progress)(void *arg, vly_metrics *metrics);
+} vly_session_callbacks;
+
+/* Borrowed from the session. */
+typedef struct {
+    const vly_config *config; /* resolved */
+    const vly_env *env;
+    const vly_compute_info *device;
+    const char *device_note;         /* why `auto` did not choose a GPU, or "" */
+    const char *folder, *checkpoint; /* checkpoint: the one it was resumed from, the newest after a
+                                        run, or "" */
+    const char *page;                /* address of the live page, or NULL */
+    bool first; /* of several ranks the first alone has a folder; the others should not print */
+} vly_session_info;
 
 typedef struct {
     vly_train_result train;
@@ -32,25 +50,19 @@ typedef struct {
     char words[512];
 } vly_session_result;
 
-/* Resolves what was given for the environment that it names, opens it; both are the caller's. Used
- * by every verb that needs a configuration without a run. env may be NULL. */
+/* Resolves what was given for the environment that it names, and opens that; both are the caller's.
+ * For verbs that need a configuration without a run. env may be NULL. */
 vly_status vly_session_configure(vly_config *config, const vly_assignments *given, vly_env *env);
 
-vly_status vly_session_start(vly_session **out, const vly_assignments *given, FILE *people);
+vly_status vly_session_start(vly_session **out, const vly_assignments *given,
+                             const vly_session_callbacks *callbacks);
 vly_status vly_session_resume(vly_session **out, const char *run, const vly_assignments *given,
-                              FILE *people);
+                              const vly_session_callbacks *callbacks);
+void vly_session_get_info(const vly_session *s, vly_session_info *out);
 /* result is filled whatever is returned. */
 vly_status vly_session_run(vly_session *s, vly_session_result *result);
+/* Ends vly_session_run with VLY_STOP_INTERRUPTED and a checkpoint. From any thread or a signal
+ * handler. */
+void vly_session_stop(vly_session *s);
 void vly_session_close(vly_session *s);
-const vly_config *vly_session_config(const vly_session *s);
-/* Of several ranks under mpirun the first alone has a folder and prints. */
-bool vly_session_is_first(const vly_session *s);
-
-/* RUN may be a run's folder or one checkpoint file; in a folder it is the newest good one, or the
- * best. Damaged ones are named on `people`. */
-vly_status vly_run_open_checkpoint(const char *run, bool best, FILE *people, vly_checkpoint **out);
-/* The configuration beside the run or checkpoint. */
-vly_status vly_run_load_config(const char *run, vly_config *config);
-/* Reads a checkpoint's tensors into the trainer; weights alone when it is for evaluation. */
-vly_status vly_run_restore(vly_checkpoint *c, vly_train *t);
 #endif

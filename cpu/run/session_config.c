@@ -1,4 +1,4 @@
-#include "cpu/run/session_impl.h"
+#include "cpu/run/session.h"
 #include <stdio.h>
 #include <string.h>
 #include "envs/registry.h"

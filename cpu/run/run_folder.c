@@ -1,0 +1,171 @@
+#include "cpu/run/run_folder.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+#include "common/base/file.h"
+#include "common/learn/algo.h"
+#include "cpu/machine/system.h"
+
+/* ---- to write ---- */
+
+static bool holds(const char *folder, const char *name) {
+    char path[VLY_PATH + 64];
+    snprintf(path, sizeof path, "%s%s%s", folder, *name ? "/" : "", name);
+    return access(path, F_OK) == 0;
+}
+
+/* runs/minatar_breakout-ppo-1-20261121-101500 */
+static void choose_default(vly_run_folder *f, const vly_config *config, const char *env) {
+    char name[128], when[32];
+    time_t now = time(NULL);
+    struct tm local;
+    strftime(when, sizeof when, "%Y%m%d-%H%M%S", localtime_r(&now, &local));
+    snprintf(name, sizeof name, "%.100s", env);
+    for (char *p = name; *p; p++)
+        if (*p == '/' || *p == ' ') *p = '_';
+    int n = snprintf(f->path, sizeof f->path, "runs/%s-%s-%lld-%s", name, config->run.algo,
+                     (long long)config->run.seed, when);
+    for (int i = 2; holds(f->path, "") && i < 1000; i++)
+        snprintf(f->path + n, sizeof f->path - (size_t)n, "-%d", i);
+}
+
+vly_status vly_run_folder_choose(vly_run_folder *f, const vly_config *config, const char *env) {
+    f->lock = -1;
+    if (config->run.out[0])
+        snprintf(f->path, sizeof f->path, "%s", config->run.out);
+    else
+        choose_default(f, config, env);
+    if (holds(f->path, "config.yaml"))
+        return vly_fail(
+            VLY_EINVAL,
+            "%s holds a run already: `volley resume %s` continues it, another --out starts anew",
+            f->path, f->path);
+    return VLY_OK;
+}
+
+static bool is_folder(const char *path) {
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+vly_status vly_run_folder_find(vly_run_folder *f, const char *run) {
+    f->lock = -1;
+    snprintf(f->path, sizeof f->path, "%.1200s", run);
+    for (size_t n = strlen(f->path); n > 1 && f->path[n - 1] == '/'; n--) f->path[n - 1] = '\0';
+    return is_folder(run) ? VLY_OK
+                          : vly_fail(VLY_EINVAL, "resume takes a run's folder, not %s", run);
+}
+
+static vly_status lock_folder(vly_run_folder *f) {
+    char path[VLY_PATH];
+    snprintf(path, sizeof path, "%s/lock", f->path);
+    f->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (f->lock < 0) return vly_fail(VLY_EIO, "cannot write in %s: %s", f->path, strerror(errno));
+    if (flock(f->lock, LOCK_EX | LOCK_NB) == 0) return VLY_OK;
+    return vly_fail(VLY_EINVAL, "%s is being written by another process: one run at a time",
+                    f->path);
+}
+
+static vly_status save_system(const vly_run_folder *f, const vly_compute_info *device) {
+    char path[VLY_PATH], host[256] = "", when[40];
+    time_t now = time(NULL);
+    struct tm utc;
+    gethostname(host, sizeof host - 1);
+    strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
+    json_t *o = vly_system_json();
+    if (!o) return vly_fail(VLY_ENOMEM, "no memory for system.json");
+    json_object_set_new(o, "host", json_string(host));
+    json_object_set_new(o, "started", json_string(when));
+    json_object_set_new(o, "device", json_string(device->name));
+    json_object_set_new(o, "device_kind", json_string(device->kind));
+    json_object_set_new(o, "threads", json_integer(device->threads));
+    char *text = json_dumps(o, JSON_INDENT(2));
+    json_decref(o);
+    if (!text) return vly_fail(VLY_ENOMEM, "no memory for system.json");
+    snprintf(path, sizeof path, "%s/system.json", f->path);
+    vly_status status = vly_file_replace(path, text, strlen(text));
+    free(text);
+    return status;
+}
+
+vly_status vly_run_folder_open(vly_run_folder *f, const vly_config *config,
+                               const vly_compute_info *device) {
+    char path[VLY_PATH];
+    VLY_TRY(vly_file_make_folder(f->path));
+    VLY_TRY(lock_folder(f));
+    snprintf(f->checkpoints, sizeof f->checkpoints, "%s/checkpoints", f->path);
+    VLY_TRY(vly_file_make_folder(f->checkpoints));
+    snprintf(path, sizeof path, "%s/config.yaml", f->path);
+    VLY_TRY(vly_config_save(config, path));
+    return save_system(f, device);
+}
+
+void vly_run_folder_close(vly_run_folder *f) {
+    if (f->lock >= 0) close(f->lock);
+    f->lock = -1;
+}
+
+/* ---- to read ---- */
+
+static vly_status check_exists(const char *run) {
+    return access(run, F_OK)
+               ? vly_fail(VLY_ENOTFOUND, "there is no run %s; `volley ls runs` lists them", run)
+               : VLY_OK;
+}
+
+typedef struct {
+    void (*say)(void *arg, const char *text);
+    void *arg;
+} listener;
+
+static void say_skipped(void *arg, const char *path, const char *words) {
+    const listener *l = arg;
+    char text[2048];
+    (void)path;
+    snprintf(text, sizeof text, "volley: skipped: %s", words);
+    if (l->say) l->say(l->arg, text);
+}
+
+static vly_status open_verified(const char *path, vly_checkpoint **out) {
+    VLY_TRY(vly_checkpoint_open(out, path));
+    const vly_status status = vly_checkpoint_verify(*out);
+    if (status != VLY_OK) vly_checkpoint_close(*out);
+    return status;
+}
+
+vly_status vly_run_open_checkpoint(const char *run, bool best,
+                                   void (*say)(void *arg, const char *text), void *arg,
+                                   vly_checkpoint **out) {
+    char path[VLY_PATH];
+    listener l = {say, arg};
+    VLY_TRY(check_exists(run));
+    if (!is_folder(run)) return open_verified(run, out);
+    snprintf(path, sizeof path, "%.1200s/checkpoints%s", run, best ? "/best.safetensors" : "");
+    if (best) return vly_checkpoint_open(out, path);
+    if (!is_folder(path))
+        return vly_fail(VLY_ENOTFOUND, "%s is not a run: it has no checkpoints", run);
+    return vly_checkpoints_open_newest(out, path, say_skipped, &l);
+}
+
+vly_status vly_run_load_config(const char *run, vly_config *config) {
+    char path[VLY_PATH];
+    VLY_TRY(check_exists(run));
+    if (is_folder(run))
+        snprintf(path, sizeof path, "%.1200s/config.yaml", run);
+    else { /* RUN/checkpoints/step-N.safetensors */
+        snprintf(path, sizeof path, "%.1200s", run);
+        char *slash = strrchr(path, '/');
+        snprintf(slash ? slash : path, sizeof path - (size_t)(slash ? slash - path : 0),
+                 "%s../config.yaml", slash ? "/" : "");
+    }
+    if (access(path, F_OK))
+        return vly_fail(VLY_ENOTFOUND, "%s is not a run: there is no %s", run, path);
+    return vly_algo_restore(config, path);
+}

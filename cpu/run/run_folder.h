@@ -1,0 +1,41 @@
+/* run_folder.h -- the folder of a run: config.yaml (resolved), system.json, metrics.jsonl,
+ * events.out.tfevents.*, checkpoints/.
+ *
+ *   to read:   VLY_TRY(vly_run_load_config("runs/x", &config));
+ *              VLY_TRY(vly_run_open_checkpoint("runs/x", false, say, arg, &checkpoint));
+ *
+ *   to write:  vly_run_folder f;
+ *              VLY_TRY(vly_run_folder_choose(&f, &config, "cartpole"));
+ *              VLY_TRY(vly_run_folder_open(&f, &config, &compute->info));   // creates and locks it
+ *              vly_run_folder_close(&f);                  // also after a failure
+ *
+ * One process writes to a folder at a time; any number may read.
+ */
+#ifndef VLY_CPU_RUN_RUN_FOLDER_H
+#define VLY_CPU_RUN_RUN_FOLDER_H
+#include "common/base/compute.h"
+#include "common/config/config.h"
+#include "common/record/checkpoint.h"
+
+typedef struct {
+    char path[VLY_PATH - 64], checkpoints[VLY_PATH - 32];
+    int lock; /* a descriptor; -1: not open */
+} vly_run_folder;
+
+/* run.out, or runs/ENV-ALGO-SEED-TIME. Refuses a folder that holds a run. */
+vly_status vly_run_folder_choose(vly_run_folder *f, const vly_config *config, const char *env);
+/* The folder of an existing run. */
+vly_status vly_run_folder_find(vly_run_folder *f, const char *run);
+/* VLY_EINVAL when another process writes to it. */
+vly_status vly_run_folder_open(vly_run_folder *f, const vly_config *config,
+                               const vly_compute_info *device);
+void vly_run_folder_close(vly_run_folder *f);
+
+/* RUN is a run's folder or one checkpoint file; in a folder it is the newest good one, or the best.
+ * say: a line for each damaged one that is skipped; may be NULL. */
+vly_status vly_run_open_checkpoint(const char *run, bool best,
+                                   void (*say)(void *arg, const char *text), void *arg,
+                                   vly_checkpoint **out);
+/* The configuration beside the run or checkpoint. */
+vly_status vly_run_load_config(const char *run, vly_config *config);
+#endif
