@@ -2,11 +2,13 @@
  * (cpu/fleet/shard.h, experience.h).
  *
  *   store/insert/...   transitions made into blocks (targets, first priorities, compression) and
- * pushed into one shard, which a learner's side takes and evicts at the same time; 1, 2, 4 workers,
- * each a thread with a connection store/sample/...   batches of 512 by priority, every frame
- * fetched from Redis and decompressed, and 512 new priorities store/cached/...   the same from the
- * learner's cache of blocks store/pull/...     weights by version; store/push/...: gradients into a
- * bounded list that somebody empties
+ *                      pushed into one shard, which a learner's side takes and evicts at the same
+ *                      time; 1, 2, 4 workers, each a thread with a connection
+ *   store/sample/...   batches of 512 by priority, every frame fetched from Redis and decompressed,
+ *                      and 512 new priorities
+ *   store/cached/...   the same from the learner's cache of blocks
+ *   store/pull/...     weights by version; store/push/...: gradients into a bounded list that
+ *                      somebody empties
  *
  * small: 4 floats. frames: 84 x 84 bytes, stacks of 4 and one step to bootstrap from: five frames a
  * sample. The pictures have bands, blocks, moving parts and some noise; benchmarks/compare_store.py

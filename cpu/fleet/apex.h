@@ -1,9 +1,9 @@
-/* apex.h -- Ape-X (Horgan et al. 2018): many actors fill a replay memory in the store, one
- * learner samples it by priority.
+/* apex.h -- Ape-X (Horgan et al. 2018): many actors fill a replay memory in the store, one learner
+ * samples it by priority.
  *
- *   actor: VLY_TRY(vly_apex_create(&x, &options)); args.sync = vly_apex_sync(x);  // dqn then acts
- * and hands on, and does not learn vly_apex_note(x, steps, returns, count); // goes along with the
- * next block
+ *   actor: VLY_TRY(vly_apex_create(&x, &options)); args.sync = vly_apex_sync(x);
+ *       // dqn then acts and hands on, and does not learn
+ *          vly_apex_note(x, steps, returns, count);  // goes along with the next block
  *
  * Actor i of N explores at 0.4^(1 + 7 i / (N - 1)) all the time, N counting every environment of
  * every worker. What it met goes out as blocks (cpu/fleet/block.h) with first priorities from its

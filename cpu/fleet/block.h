@@ -2,9 +2,10 @@
  * environments, each frame once.
  *
  *   VLY_TRY(vly_block_maker_create(&m, &obs, lanes, steps_most, n_step));
- *   VLY_TRY(vly_block_make(m, &source, from, steps, &block));     // block.notice, block.data: what
- * goes into the store VLY_TRY(vly_block_check(notice, bytes, &shape, &view));       // whatever
- * came out of it VLY_TRY(vly_block_frames(&view, data, lane, first, count, frames));
+ *   VLY_TRY(vly_block_make(m, &source, from, steps, &block));
+ *       // block.notice, block.data: what goes into the store
+ *   VLY_TRY(vly_block_check(notice, bytes, &shape, &view));       // whatever came out of it
+ *   VLY_TRY(vly_block_frames(&view, data, lane, first, count, frames));
  *
  * A block is two values. The notice is what a learner keeps of every block in memory: who made it,
  * a record of 16 bytes per transition (its n-step return and discount, where it bootstraps, its

@@ -1,13 +1,14 @@
-/* experience.h -- the learner's side of replay memory that lives in a store
- * (cpu/fleet/shard.h).
+/* experience.h -- the learner's side of replay memory that lives in a store (cpu/fleet/shard.h).
  *
- *   VLY_TRY(vly_experience_open(&e, &options));             // finds what is there: after a restart
- * too VLY_TRY(vly_experience_take(e, 16, &blocks));           // new blocks become samples; old
- * ones are evicted VLY_TRY(vly_experience_draw(e, beta));                  // a batch by priority;
- * asks the store for its frames ... VLY_TRY(vly_experience_fetch(e, feed));                 // ...
- * which come while something else is computed VLY_TRY(vly_experience_learned(e, feed)); // new
- * priorities of the batch that was fetched before VLY_TRY(vly_experience_keep(e)); // priorities
- * into the store: those of blocks that changed
+ *   VLY_TRY(vly_experience_open(&e, &options));  // finds what is there: after a restart too
+ *   VLY_TRY(vly_experience_take(e, 16, &blocks));
+ *       // new blocks become samples; old ones are evicted
+ *   VLY_TRY(vly_experience_draw(e, beta));
+ *       // a batch by priority; asks the store for its frames ...
+ *   VLY_TRY(vly_experience_fetch(e, feed));  // ... which come while something else is computed
+ *   VLY_TRY(vly_experience_learned(e, feed));
+ *       // new priorities of the batch that was fetched before
+ *   VLY_TRY(vly_experience_keep(e));  // priorities into the store: those of blocks that changed
  *
  * Here are the notices and an exact sum tree over all transitions that are announced
  * (common/base/compute.h: stratified, equal draws on every machine); the frames stay in the store.

@@ -2,8 +2,9 @@
  * differs from another frame.
  *
  *   VLY_TRY(vly_frame_packer_create(&p));
- *   VLY_TRY(vly_frame_pack(p, frame, base, bytes, out, vly_frame_packed_most(bytes), &length)); //
- * base NULL: by itself VLY_TRY(vly_frame_unpack(out, length, base, frame, bytes));
+ *   VLY_TRY(vly_frame_pack(p, frame, base, bytes, out, vly_frame_packed_most(bytes), &length));
+ *       // base NULL: by itself
+ *   VLY_TRY(vly_frame_unpack(out, length, base, frame, bytes));
  *
  * Frames of a game differ in a few pixels: naming those takes a fifth of the time of compressing
  * the picture, and less than half of its bytes. A frame that differs in more than one in sixteen of

@@ -1,24 +1,29 @@
-/* ps.h -- a parameter server over the store: global weights with versions, gradients from
- * anyone.
+/* ps.h -- a parameter server over the store: global weights with versions, gradients from anyone.
  *
  *   server (the learner's process):
  *     VLY_TRY(vly_ps_server_create(&s, store, compute, queue, &policy, algo->optimizer,
- * algo->arena, 0, 0)); while (training) VLY_TRY(vly_ps_server_serve(s, 50, &report));     // one
- * message, or 50 ms worker (any number, they come and go): VLY_TRY(vly_ps_client_create(&c, store,
- * url, run, "w3", &policy)); args.sync = vly_ps_client_sync(c);       // any algorithm of
- * common/learn/algo.h; its size comes with the first broadcast vly_ps_client_note(c, steps,
- * returns, count);                       // goes along with the next gradient
+ *         algo->arena, 0, 0));
+ *     while (training) VLY_TRY(vly_ps_server_serve(s, 50, &report));     // one message, or 50 ms
+ *   worker (any number, they come and go):
+ *     VLY_TRY(vly_ps_client_create(&c, store, url, run, "w3", &policy));
+ *     args.sync = vly_ps_client_sync(c);
+ *         // any algorithm of common/learn/algo.h; its size comes with the first broadcast
+ *     vly_ps_client_note(c, steps, returns, count);  // goes along with the next gradient
  *
  * How gradients become weights (vly_ps_update):
  *   SYNC         a barrier: the mean over all living workers' gradients of one version; each waits
- * for the next version ASYNC        every gradient is applied as it comes (Gorila, A3C); its worker
- * waits for that alone; its staleness in versions is measured, and bounded (older ones are dropped
- * and counted) or down-weighted by 1 / (1 + staleness) COORDINATED  the coordinator collects so
- * many gradients, from whoever, and applies their mean; nobody waits OVERLAPPED   as ASYNC, but the
- * push of one gradient, in parts, runs beside the computation of the next UNROLLS      no
- * gradients: what was acted (IMPALA), for a learner beside the server; weights are published when
- * it has learned FEDAVG       workers take K optimizer steps of their own, then the server averages
- * weights by sample count; K is fixed, or follows the measured time of a round (adaptive)
+ *                for the next version
+ *   ASYNC        every gradient is applied as it comes (Gorila, A3C); its worker waits for that
+ *                alone; its staleness in versions is measured, and bounded (older ones are dropped
+ *                and counted) or down-weighted by 1 / (1 + staleness)
+ *   COORDINATED  the coordinator collects so many gradients, from whoever, and applies their mean;
+ *                nobody waits
+ *   OVERLAPPED   as ASYNC, but the push of one gradient, in parts, runs beside the computation of
+ *                the next
+ *   UNROLLS      no gradients: what was acted (IMPALA), for a learner beside the server; weights
+ *                are published when it has learned
+ *   FEDAVG       workers take K optimizer steps of their own, then the server averages weights by
+ *                sample count; K is fixed, or follows the measured time of a round (adaptive)
  *
  * What is lost when something dies: a worker, its unsent gradient; the store, the gradients queued
  * in it (at most `queue_limit`, counted from the sequence numbers); the weights live in the

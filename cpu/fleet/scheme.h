@@ -1,10 +1,11 @@
 /* scheme.h -- a run spread over processes and machines, with a store in the middle.
  *
  *   learner: if (vly_dist_kind_of(&config) != VLY_DIST_NONE) {
- *                VLY_TRY(vly_dist_create(&d, &config, folder, say, arg));    // a Redis of its own
- * unless run.store names one train_options.lead = vly_dist_lead, train_options.lead_arg = d; } //
- * then vly_train_run as ever actor:   VLY_TRY(vly_dist_act(&(vly_dist_actor){.url = ..., .run =
- * ...}));
+ *                VLY_TRY(vly_dist_create(&d, &config, folder, say, arg));
+ *                    // a Redis of its own unless run.store names one
+ *                train_options.lead = vly_dist_lead, train_options.lead_arg = d;
+ *            }  // then vly_train_run as ever
+ *   actor:   VLY_TRY(vly_dist_act(&(vly_dist_actor){.url = ..., .run = ...}));
  *
  * The learner publishes the configuration, starts run.workers actors on this machine (none with
  * run.role learner), serves them, starts again who dies, mends its own Redis, and tells all to stop

@@ -1,12 +1,13 @@
-/* shard.h -- a shard of replay memory in the store: blocks of experience in the order they
- * came, within a budget.
+/* shard.h -- a shard of replay memory in the store: blocks of experience in the order they came,
+ * within a budget.
  *
- *   VLY_TRY(vly_store_open(&s, url, vly_shard_run(run, number, name), NULL));  // its keys share
- * one hash tag: one node of a cluster actor:    VLY_TRY(vly_shard_push(s, &block, budget_bytes,
- * queue_limit, &accepted));      // refused: wait, try again learner:  VLY_TRY(vly_shard_look(s,
- * &state)); VLY_TRY(vly_shard_notices(s, &state, from, most, each, arg, &count));
- *             VLY_TRY(vly_shard_evict(s, &state, life, seq, cost, &done));                     //
- * the oldest
+ *   VLY_TRY(vly_store_open(&s, url, vly_shard_run(run, number, name), NULL));
+ *       // its keys share one hash tag: one node of a cluster
+ *   actor:    VLY_TRY(vly_shard_push(s, &block, budget_bytes, queue_limit, &accepted));
+ *       // refused: wait, try again
+ *   learner:  VLY_TRY(vly_shard_look(s, &state));
+ *             VLY_TRY(vly_shard_notices(s, &state, from, most, each, arg, &count));
+ *             VLY_TRY(vly_shard_evict(s, &state, life, seq, cost, &done));  // the oldest
  *
  * Keys: "notices", a list of what lives; "b:LIFE:SEQ" and "p:LIFE:SEQ", a block's frames and its
  * newest priorities; "state", a hash of bytes (what all of it takes), head and tail (how many were

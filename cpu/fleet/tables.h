@@ -1,17 +1,20 @@
-/* tables.h -- tables of several learners kept together through the store, by the schemes of
- * the literature.
+/* tables.h -- tables of several learners kept together through the store, by the schemes of the
+ * literature.
  *
- *   worker:  VLY_TRY(vly_tab_sync_create(&t, store, &options));  args.sync = vly_tab_sync(t);   //
- * common/learn/tabular.h learner: VLY_TRY(vly_tab_hub_create(&h, store, scheme, world, states,
- * actions)); while (...) VLY_TRY(vly_tab_hub_serve(h, 50));      vly_tab_hub_table(h, q);
+ *   worker:  VLY_TRY(vly_tab_sync_create(&t, store, &options));  args.sync = vly_tab_sync(t);
+ *       // common/learn/tabular.h
+ *   learner: VLY_TRY(vly_tab_hub_create(&h, store, scheme, world, states, actions));
+ *            while (...) VLY_TRY(vly_tab_hub_serve(h, 50));      vly_tab_hub_table(h, q);
  *
  *   SHARE        every agent learns from everyone's transitions (Tan 1993)
  *   SHARD_STATE  the state-action pairs are divided among the nodes, Q(s,a) = sum_i Q_i(s,a) [(s,a)
- * in Omega_i]; a transition goes to its owner, the maximum at s' ranges over the other nodes'
- * shards SHARD_TIME   the same, where a pair belongs to the node that met it first MERGE_*      a
- * parameter server merges the workers' tables: mean, maximum, or mean weighted by visits GOSSIP a
- * node averages with one random neighbour at a time, no centre ALLREDUCE    all nodes average with
- * all others at a barrier
+ *                in Omega_i]; a transition goes to its owner, the maximum at s' ranges over the
+ *                other nodes' shards
+ *   SHARD_TIME   the same, where a pair belongs to the node that met it first
+ *   MERGE_*      a parameter server merges the workers' tables: mean, maximum, or mean weighted by
+ *                visits
+ *   GOSSIP       a node averages with one random neighbour at a time, no centre
+ *   ALLREDUCE    all nodes average with all others at a barrier
  */
 #ifndef VLY_CPU_FLEET_TABLES_H
 #define VLY_CPU_FLEET_TABLES_H

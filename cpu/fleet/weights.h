@@ -1,9 +1,10 @@
-/* weights.h -- the newest weights of a run in the store, with their version: a learner
- * publishes, actors follow.
+/* weights.h -- the newest weights of a run in the store, with their version: a learner publishes,
+ * actors follow.
  *
  *   learner: VLY_TRY(vly_weights_create(&w, store, n));  VLY_TRY(vly_weights_publish(w, version,
- * steps, false, param)); actor:   VLY_TRY(vly_weights_follow(w, param, &fresh));     // w->seen:
- * version, steps, whether the run is over
+ *            steps, false, param));
+ *   actor:   VLY_TRY(vly_weights_follow(w, param, &fresh));
+ *       // w->seen: version, steps, whether the run is over
  */
 #ifndef VLY_CPU_FLEET_WEIGHTS_H
 #define VLY_CPU_FLEET_WEIGHTS_H
