@@ -2,7 +2,7 @@
  * without a GPU.
  *
  *   VLY_TRY(vly_cudnn_plan_create(&plan, &conv, 256, VLY_PASS_FORWARD, 0, workspace_bytes, 0,
- *       NULL));
+ *                                 NULL));
  *
  * skip: how many of the plans that would do are passed over. json: a description of a device,
  * instead of device `index` of this machine; NULL otherwise.

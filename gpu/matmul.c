@@ -1,5 +1,5 @@
-/* matmul.c -- cuBLAS's matrices are column-major: a row-major (r, c) is its (c, r). So with X (n,
- * in), W (out, in):
+/* matmul.c -- cuBLAS's matrices are column-major: a row-major (r, c) is its (c, r). So with
+ * X (n, in), W (out, in):
  *   forward  Y'  (out, n)  = W' transposed (out, in) times X' (in, n)
  *   dx       dX' (in, n)   = W' (in, out) times dZ' (out, n)
  *   dw       dW' (in, out) = X' (in, n) times dZ' transposed (n, out)

@@ -1,9 +1,9 @@
 /* matmul.h -- one product of a layer through cuBLASLt, with what its epilogue can do besides.
  *
  *   VLY_TRY(vly_matmul_open(cuda, &(vly_matmul_desc){.form = VLY_PASS_FORWARD, .in = 64, .out = 6,
- *       ...}, &m));
+ *                                                   ...}, &m));
  *   VLY_TRY(vly_matmul_run(m, q, &(vly_matmul_args){.n = rows, .alpha = 1, .a = w, .b = x, .to = y,
- *       .bias = bias}));
+ *                                                   .bias = bias}));
  *
  * Row-major, as everything of ours:
  *   forward   to (n, out)  = alpha * b (n, in) times a (out, in) turned, then the epilogue

@@ -5,12 +5,10 @@
  *
  * forward  Y (M, N)  = patches of X (M, K) times W (N, K)
  * dx       dX (M, N) = dZ shifted back by each tap (M, K) times W (K, N): one product per residue
- *          of the pixel's
- *                      position modulo the stride, so that no multiplication meets a hole between
- *                      strides
+ *          of the pixel's position modulo the stride, so that no multiplication meets a hole
+ *          between strides
  * dw       dW (M, N) = patches of X (K, M) times dZ (K, N), K pixels of the batch, split over
- *          blocks; the partial
- *                      products are summed in order by a second kernel */
+ *          blocks; the partial products are summed in order by a second kernel */
 #include "kernels/conv.h"
 #include "common/base/exact.h"
 #include "kernels/index.h"

@@ -1,8 +1,9 @@
 /* Unrolls as messages: an actor's process hands them over, the learner's takes them in.
  *
- * head | version (T) | observations (history + T + 1, C) | ages, if frames are stacked | reward,
- * flags (T + 1, C)
- *      | action, log-probability (T, C) | recurrent state (C, H) twice
+ *   head | version (T) | observations (history + T + 1, C) | ages, if frames are stacked
+ *        | reward, flags (T + 1, C) | action, log-probability (T, C)
+ *        | recurrent state (C, H) twice
+ *
  * with C columns; whoever receives them cuts them into slots of its own M. Little-endian,
  * unaligned, checked on arrival: a message may come from anyone.
  */

@@ -1,8 +1,8 @@
 /* crew.h -- the processes of one run that work in step: who is there, who has died, small messages
  * among all.
  *
- *   vly_crew_options o = {.rank = 1, .world = 2, .host = "127.0.0.1", .port = port, .token =
- *       "..."};
+ *   vly_crew_options o = {.rank = 1, .world = 2, .host = "127.0.0.1", .port = port,
+ *                         .token = "..."};
  *   VLY_TRY(vly_crew_open(&crew, &o));                       // returns once all have come
  *   VLY_TRY(vly_crew_exchange(crew, &mine, sizeof mine, all, 60));   // all[rank]: everyone's
  *   if (vly_crew_check(crew) != VLY_OK) ...                  // "rank 1 is gone: ..."

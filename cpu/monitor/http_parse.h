@@ -2,8 +2,9 @@
  * no allocation.
  *
  *   int used = vly_http_parse(bytes, n, &request);
- *   used > 0: a request, `used` bytes long;   0: incomplete, read on; < 0: answer with status -used
- *                                             and close
+ *   used > 0: a request, `used` bytes long
+ *   used = 0: incomplete, read on
+ *   used < 0: answer with status -used and close
  *
  * GET and HEAD alone, and no bodies: whatever else HTTP knows is refused, so that no two readers
  * can disagree about where a request ends. Lines end with CR LF, header lines are not folded, Host

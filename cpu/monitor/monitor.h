@@ -10,9 +10,10 @@
  * has a low priority and a share of processor time that it cannot exceed, whatever clients do
  * (cpu/machine/thrift.h); who may be a client says cpu/monitor/http_guard.h.
  *
- *   /                 the page          /api/runs /api/series /api/config /api/fleet /api/frame
- *                                       JSON, PNG
- *   /metrics          Prometheus /api/events server-sent events
+ *   /              the page
+ *   /api/runs      and /api/series, /api/config, /api/fleet: JSON; /api/frame: PNG
+ *   /api/events    server-sent events
+ *   /metrics       Prometheus
  */
 #ifndef VLY_CPU_MONITOR_H
 #define VLY_CPU_MONITOR_H

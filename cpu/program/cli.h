@@ -1,11 +1,10 @@
 /* cli.h -- the command line: a verb, what stands after it, and the options of a run.
  *
- *   static const vly_option own[] = {VLY_CLI_INT(eval_options, episodes, "100", 1, 1e9, "episodes
- *       to play"), ...};
- *   const vly_verb vly_verb_eval = {"eval", "RUN", "plays episodes ...", "volley eval runs/x
- *       --episodes 100",
- *                                   own, 3, sizeof(eval_options), .positional = {1, 1}, .run =
- *                                       run};
+ *   static const vly_option own[] = {
+ *       VLY_CLI_INT(eval_options, episodes, "100", 1, 1e9, "episodes to play"), ...};
+ *   const vly_verb vly_verb_eval = {
+ *       "eval", "RUN", "plays episodes ...", "volley eval runs/x --episodes 100",
+ *       own, 3, sizeof(eval_options), .positional = {1, 1}, .run = run};
  *   int code = vly_cli_main(verbs, argc, argv);
  *
  * A verb is one file, cpu/program/verb_NAME.c. Its own options and those of

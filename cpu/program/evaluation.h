@@ -1,8 +1,8 @@
 /* evaluation.h -- a trained agent plays under a protocol, once for each of several seeds.
  *
  *   vly_evaluation e;
- *   vly_evaluation_options o = {.episodes = 20, .seeds = 5, .seed = 1000, .machado = true, .minutes
- *       = 5, .actors = 16, .device = "auto"};
+ *   vly_evaluation_options o = {.episodes = 20, .seeds = 5, .seed = 1000, .machado = true,
+ *                               .minutes = 5, .actors = 16, .device = "auto"};
  *   status = vly_evaluation_run(&e, "runs/x", &o, stderr);
  *   e.returns[s * o.episodes + i], e.mean, vly_evaluation_seed_mean(&e, s)
  *   vly_evaluation_close(&e);                                  // in any case

@@ -4,8 +4,9 @@
  *   // 3 pixels for one of the environment's, a line of text above
  *   VLY_TRY(vly_picture_create(&p, &env, state, 3));
  *   vly_picture_draw(&p, &env, state, "SCORE 21  VALUE 0.9");
- *   ... p.rgb, p.width, p.height ...;  VLY_TRY(vly_picture_save_png(&p, "x.png"));
- *                                      vly_picture_destroy(&p);
+ *   ... p.rgb, p.width, p.height ...;
+ *   VLY_TRY(vly_picture_save_png(&p, "x.png"));
+ *   vly_picture_destroy(&p);
  */
 #ifndef VLY_CPU_PICTURE_H
 #define VLY_CPU_PICTURE_H
