@@ -308,6 +308,16 @@ static void *sender_main(void *arg) {
     return NULL;
 }
 
+/* The server steps with each part as it comes: the norm of the whole is known here alone. */
+static void clip_whole(vly_real *gradient, int64_t n, vly_hyper *hyper) {
+    double squares = 0;
+    for (int64_t i = 0; i < n; i++) squares += (double)gradient[i] * (double)gradient[i];
+    const double norm = sqrt(squares), most = (double)hyper->max_grad_norm;
+    if (most > 0 && norm > most)
+        for (int64_t i = 0; i < n; i++) gradient[i] *= (vly_real)(most / norm);
+    hyper->max_grad_norm = 0;
+}
+
 /* Waits for the flight before, takes the weights that it brought, and sends this gradient off. */
 static vly_status exchange_flight(vly_ps_client *c, vly_queue *q, const vly_params *p,
                                   const vly_hyper *hyper) {
@@ -344,7 +354,10 @@ static vly_status apply(vly_sync *s, vly_queue *q, const vly_params *p, const vl
     for (int64_t i = 0; i < c->n; i++)
         if (!isfinite(c->host[i]))
             return vly_fail(VLY_ENUMERIC, "worker %s: a gradient is not finite", c->name);
-    if (c->policy.update == VLY_PS_OVERLAPPED) return exchange_flight(c, q, p, &h);
+    if (c->policy.update == VLY_PS_OVERLAPPED) {
+        clip_whole(c->host, c->n, &h);
+        return exchange_flight(c, q, p, &h);
+    }
     wire_push head;
     head_fill(c, &head, WIRE_GRADIENT, &h);
     VLY_TRY(push(c, c->store, &head, c->host));

@@ -332,6 +332,19 @@ static bool is_sane(const vly_ps_server *s, const wire_push *head, size_t bytes)
            payload == (size_t)head->count * sizeof(float);
 }
 
+/* A barrier takes the mean over one version: a worker that was given up and comes back pushes what
+ * it computed from weights of before, and finds newer ones published. */
+static bool is_stale(const vly_ps_server *s, double staleness) {
+    switch (s->policy.update) {
+    case VLY_PS_SYNC:
+    case VLY_PS_FEDAVG: return staleness != 0;
+    case VLY_PS_ASYNC:
+    case VLY_PS_OVERLAPPED:
+        return s->policy.max_staleness > 0 && staleness > s->policy.max_staleness;
+    default: return false;
+    }
+}
+
 /* Experience is counted when it is learned from: a push that is none counts for nothing. */
 static vly_status take_unroll(vly_ps_server *s, const wire_push *head, const unsigned char *data) {
     const vly_status status = s->on_unroll ? s->on_unroll(s->unroll_arg, data, (size_t)head->count)
@@ -357,10 +370,9 @@ static vly_status take(vly_ps_server *s, const void *message, size_t bytes) {
     }
     count_episodes(s, &head);
     const double staleness = (double)(s->counters[0] - head.base);
-    if (s->policy.max_staleness > 0 && staleness > s->policy.max_staleness &&
-        (s->policy.update == VLY_PS_ASYNC || s->policy.update == VLY_PS_OVERLAPPED)) {
+    if (is_stale(s, staleness)) {
         s->report.dropped_stale++;
-        return head.part > 0 ? VLY_OK : wake(s, m);
+        return barrier || head.part > 0 ? VLY_OK : wake(s, m);
     }
     s->report.gradients += head.part == 0;
     s->staleness_sum += staleness;

@@ -14,6 +14,7 @@ int main(void) {
 #include "common/base/philox.h"
 #include "cpu/ops/compute_cpu.h"
 #include "cpu/fleet/ps.h"
+#include "cpu/fleet/ps_wire.h"
 
 enum { N = 257, WORKERS = 3 };
 static char folder[64] = "/tmp/volley-ps-XXXXXX";
@@ -198,36 +199,125 @@ static void faults_do_not_keep_it_from_the_optimum(void) {
     }
 }
 
-static void garbage_is_rejected_and_counted(void) {
-    const vly_ps_policy policy = policy_of(VLY_PS_ASYNC);
-    const vly_optimizer sgd = {.kind = VLY_SGD};
+/* A server in this process, and its weights. */
+typedef struct {
     vly_store *store;
     vly_compute *c;
     vly_queue *q;
     vly_ps_server *server;
+    vly_real param[N], grad[N], m[N];
+    int64_t step;
+} central;
+
+static void central_open(central *s, const char *run, const vly_ps_policy *policy) {
+    const vly_optimizer sgd = {.kind = VLY_SGD};
+    memset(s, 0, sizeof *s);
+    const vly_params master = {
+        .n = N, .param = s->param, .grad = s->grad, .m = s->m, .step = &s->step};
+    CHECK_OK(vly_store_open(&s->store, vly_store_server_url(redis), run, NULL));
+    CHECK_OK(vly_compute_create_cpu(&s->c, 1));
+    CHECK_OK(s->c->queue_create(s->c, VLY_QUEUE_LEARN, &s->q));
+    CHECK_OK(vly_ps_server_create(&s->server, s->store, s->c, s->q, policy, &sgd, &master, 0, 0));
+}
+
+static void central_close(central *s) {
+    vly_ps_server_destroy(s->server);
+    vly_store_close(s->store);
+    s->c->queue_destroy(s->q);
+    s->c->destroy(s->c);
+}
+
+static void garbage_is_rejected_and_counted(void) {
+    const vly_ps_policy policy = policy_of(VLY_PS_ASYNC);
+    central s;
     vly_ps_report report;
-    vly_real param[N] = {0}, grad[N], m[N] = {0};
-    int64_t step = 0;
-    const vly_params master = {.n = N, .param = param, .grad = grad, .m = m, .step = &step};
     uint8_t junk[512];
-    CHECK_OK(vly_store_open(&store, vly_store_server_url(redis), "junk", NULL));
-    CHECK_OK(vly_compute_create_cpu(&c, 1));
-    CHECK_OK(c->queue_create(c, VLY_QUEUE_LEARN, &q));
-    CHECK_OK(vly_ps_server_create(&server, store, c, q, &policy, &sgd, &master, 0, 0));
+    central_open(&s, "junk", &policy);
     for (uint64_t k = 0; k < 200; k++) {
         for (size_t i = 0; i < sizeof junk; i++)
             junk[i] = (uint8_t)vly_philox(9, VLY_STREAM_TEST, k, (uint32_t)i).v[0];
         if (k % 2) memcpy(junk, "VLG1", 4);
-        CHECK_OK(vly_store_push(store, "pushes", junk, (size_t)(k * 512 / 200), 0, NULL));
-        CHECK_OK(vly_ps_server_serve(server, 1000));
+        CHECK_OK(vly_store_push(s.store, "pushes", junk, (size_t)(k * 512 / 200), 0, NULL));
+        CHECK_OK(vly_ps_server_serve(s.server, 1000));
     }
-    vly_ps_server_report(server, &report);
+    vly_ps_server_report(s.server, &report);
     CHECK_EQ(report.rejected, 200);
     CHECK_EQ(report.version, 0);
-    vly_ps_server_destroy(server);
+    central_close(&s);
+}
+
+/* What worker `name` pushes: N times `value`, computed from version `base`. */
+static void push_as(central *s, const char *name, uint32_t kind, int64_t base, float value) {
+    static uint64_t seq;
+    unsigned char message[sizeof(wire_push) + N * sizeof value];
+    wire_push head = {.magic = WIRE_MAGIC_PUSH, .kind = kind, .seq = ++seq, .life = 1};
+    head.base = base, head.samples = 1, head.n = head.count = N, head.parts = 1;
+    head.hyper = (vly_hyper){.lr = 1};
+    snprintf(head.worker, sizeof head.worker, "%s", name);
+    memcpy(message, &head, sizeof head);
+    for (int i = 0; i < N; i++)
+        memcpy(message + sizeof head + (size_t)i * sizeof value, &value, sizeof value);
+    CHECK_OK(vly_store_push(s->store, "pushes", message, sizeof message, 0, NULL));
+    CHECK_OK(vly_ps_server_serve(s->server, 1000));
+}
+
+/* A worker that was given up for dead returns with what it made of the version before. */
+static void a_barrier_takes_the_mean_over_one_version(void) {
+    for (int u = VLY_PS_SYNC; u <= VLY_PS_FEDAVG; u += VLY_PS_FEDAVG - VLY_PS_SYNC) {
+        const vly_ps_policy policy = {.update = (vly_ps_update)u, .ttl_ms = 100000};
+        const uint32_t kind = u == VLY_PS_SYNC ? WIRE_GRADIENT : WIRE_WEIGHTS;
+        central s;
+        vly_ps_report report;
+        central_open(&s, u == VLY_PS_SYNC ? "one-version" : "one-version-fedavg", &policy);
+        push_as(&s, "a", kind, 0, -1);
+        CHECK_NEAR(s.param[0], u == VLY_PS_SYNC ? 1 : -1, 1e-6);
+        push_as(&s, "late", kind, 0, 1000); /* version 1 is published */
+        push_as(&s, "a", kind, 1, -1);
+        vly_ps_server_report(s.server, &report);
+        CHECK_EQ(report.dropped_stale, 1);
+        CHECK_EQ(report.version, 1); /* `late` lives: the mean of version 1 waits for it */
+        push_as(&s, "late", kind, 1, -1);
+        vly_ps_server_report(s.server, &report);
+        CHECK_EQ(report.version, 2);
+        CHECK_NEAR(s.param[N - 1], u == VLY_PS_SYNC ? 2 : -1, 1e-6);
+        central_close(&s);
+    }
+}
+
+/* The norm that a gradient is clipped by is that of the whole, however many parts it travels in. */
+static void parts_are_clipped_by_the_norm_of_the_whole(void) {
+    const vly_ps_policy policy = {.update = VLY_PS_OVERLAPPED, .ttl_ms = 100000, .parts = 3};
+    central s;
+    vly_ps_client *client;
+    vly_store *store;
+    vly_ps_report report = {0};
+    vly_real param[N], grad[N], m[N] = {0};
+    int64_t step = 0;
+    double squares = 0;
+    central_open(&s, "clip", &policy);
+    CHECK_OK(vly_store_open(&store, vly_store_server_url(redis), "clip", NULL));
+    CHECK_OK(
+        vly_ps_client_create(&client, store, vly_store_server_url(redis), "clip", "w", &policy));
+    vly_sync *sync = vly_ps_client_sync(client);
+    CHECK_OK(sync->broadcast(sync, s.q, param, sizeof param, 0));
+    for (int i = 0; i < N; i++) { /* small in the first part, large in the last */
+        grad[i] = (vly_real)(i < N / 3 ? 0.01 : 1 + 0.01 * i);
+        squares += (double)grad[i] * (double)grad[i];
+    }
+    const vly_params p = {.n = N, .param = param, .grad = grad, .m = m, .step = &step};
+    const vly_hyper hyper = {.lr = 1, .max_grad_norm = 0.5f};
+    CHECK_OK(sync->apply(sync, s.q, &p, &hyper));
+    const double deadline = clock_s() + 60;
+    while (report.version < 1) {
+        CHECK(clock_s() < deadline);
+        CHECK_OK(vly_ps_server_serve(s.server, 20));
+        vly_ps_server_report(s.server, &report);
+    }
+    for (int i = 0; i < N; i++)
+        CHECK_NEAR(s.param[i], -0.5 / sqrt(squares) * (double)grad[i], 1e-6);
+    vly_ps_client_destroy(client);
     vly_store_close(store);
-    c->queue_destroy(q);
-    c->destroy(c);
+    central_close(&s);
 }
 
 int main(void) {
@@ -239,6 +329,8 @@ int main(void) {
     an_adaptive_interval_works_too();
     faults_do_not_keep_it_from_the_optimum();
     garbage_is_rejected_and_counted();
+    a_barrier_takes_the_mean_over_one_version();
+    parts_are_clipped_by_the_norm_of_the_whole();
     vly_store_server_stop(redis);
     char clean[96];
     snprintf(clean, sizeof clean, "rm -rf %s", folder);
