@@ -69,8 +69,7 @@ static vly_status step_open(step_work *w, const vly_atari_game *game) {
     VLY_TRY(vly_atari_preset(&o, "ale")); /* what its vector environment does, but for the stale
                                              picture of an end */
     o.stale_terminal = 0;
-    const vly_env_args args = {.atari = &o};
-    VLY_TRY(vly_atari_open(&w->env, game->name, &args));
+    VLY_TRY(vly_atari_open(&w->env, game->name, &o));
     w->state = aligned_alloc(64, w->env.state_bytes);
     w->obs = malloc(w->env.obs.bytes);
     w->random = 1;

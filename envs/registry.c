@@ -262,7 +262,7 @@ vly_status vly_env_open(vly_env *env, const char *name, const vly_env_args *args
     if (known) return known->open(env, args);
     const alias *other = find_alias(name);
     if (other) return open_alias(env, other, args);
-    vly_atari_options own;
-    if (vly_atari_named(name, &own)) return vly_atari_open(env, name, args);
-    return unknown_name(name);
+    vly_atari_options atari;
+    VLY_TRY(vly_atari_options_read(&atari, args));
+    return vly_atari_named(name, &atari) ? vly_atari_open(env, name, &atari) : unknown_name(name);
 }

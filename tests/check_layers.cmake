@@ -9,7 +9,7 @@ set(common/record_MAY common/base)
 set(common/learn_MAY common/base common/config common/sync)
 set(common common/base common/config common/sync common/record common/learn)
 
-set(envs_MAY common/base)
+set(envs_MAY common/base common/config)
 set(kernels_MAY common/base envs)
 set(gpu_MAY common/base common/sync common/learn kernels)
 

@@ -124,31 +124,14 @@ struct vly_env {
     const vly_bounds *bounds;
 };
 
-/* Options of the Atari environment; filled from the option table (common/config/config.h). */
+/* What vly_env_open gets; all zero: defaults. */
 typedef struct {
-    float sticky;         /* probability that the emulator repeats the previous action */
-    int full_actions;     /* 1: all 18 actions, 0: the game's minimal set */
-    int frame_skip;       /* emulated frames per agent step */
-    int noop_max;         /* up to this many no-op frames after a reset */
-    int fire_reset;       /* 1: press FIRE after a reset where the game has it */
-    int episodic_life;    /* 1: a lost life is TERMINATED */
-    int reward_mode;      /* 0 none, 1 clip to [-1, 1], 2 sign */
-    int max_frames;       /* per episode, then TRUNCATED; 108000 */
-    int stack;            /* frames */
-    int size;             /* 84 */
-    int grayscale;        /* 0: RGB observation */
-    int max_pool;         /* 1: maximum over the last two frames of a step */
-    int mode, difficulty; /* -1: the game's default */
-    int stale_terminal;   /* 1: the peers' stale terminal observation, for comparison */
-    char preset[16];      /* "volley", "gymnasium", "ale", "envpool", "machado", "dqn" */
-    const char *roms;     /* folder of ROM files, or NULL: the default search path */
-} vly_atari_options;
-
-/* What vly_env_open gets. */
-typedef struct {
-    const vly_atari_options *atari; /* NULL: defaults */
-    int max_steps;                  /* time limit in agent steps; 0: the environment's own */
-    const char *extra;              /* "key=value,key=value" for a plugin; may be NULL */
+    const char *options; /* of families of environments: "family.key=value family.key=value"; an
+                          * environment reads its own family's; may be NULL */
+    int max_steps;       /* time limit in agent steps; 0: the environment's own */
+    const char *extra;   /* the environment's own options: "key=value,key=value"; may be NULL */
+    const char *data;    /* folder of files that environments are made of (ROMs); NULL: the
+                          * environment's usual places */
 } vly_env_args;
 
 /* A plugin (./my_env.so) exports this symbol; it fills *env, abi and struct_bytes included. */

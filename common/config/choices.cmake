@@ -1,6 +1,9 @@
-# Writes config_choices.h: every CHOICE of options.def as an enumeration, VLY_SECTION_KEY_CHOICE in the order of the table.
-set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/common/config/options.def)
+# Writes config_choices.h: every CHOICE of options.def and atari.def as an enumeration, VLY_SECTION_KEY_CHOICE in the order of the table.
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/common/config/options.def
+  ${PROJECT_SOURCE_DIR}/common/config/atari.def)
 file(READ ${PROJECT_SOURCE_DIR}/common/config/options.def table)
+file(READ ${PROJECT_SOURCE_DIR}/common/config/atari.def family)
+string(APPEND table "${family}")
 string(REGEX MATCHALL "\nCHOICE\\([a-z0-9_]+, [a-z0-9_]+, \"[a-z0-9_]+\", \"[a-z0-9_|]+\"" choices "${table}")
 set(text "/* Generated from common/config/options.def by common/config/choices.cmake. */\n#pragma once\n")
 foreach(choice ${choices})

@@ -1,4 +1,5 @@
 #include "common/config/config.h"
+#include <assert.h>
 #include <fnmatch.h>
 #include <math.h>
 #include <stdlib.h>
@@ -9,9 +10,9 @@
 /* clang-format off */
 #define AT(s, k) offsetof(vly_config, s.k), sizeof(((vly_config *)0)->s.k)
 #define SECTION(s, help)
+#define FAMILY(s, help)
 #define END(s)
 #define BOOL(s, k, def, help) {#s, #k, VLY_OPTION_BOOL, AT(s, k), def, 0, 1, NULL, help},
-#define FLAG(s, k, def, help) {#s, #k, VLY_OPTION_BOOL, AT(s, k), def, 0, 1, NULL, help},
 #define INT(s, k, def, min, max, help) {#s, #k, VLY_OPTION_INT, AT(s, k), def, min, max, NULL, help},
 #define LONG(s, k, def, min, max, help) {#s, #k, VLY_OPTION_INT, AT(s, k), def, min, max, NULL, help},
 #define BYTES(s, k, def, min, max, help) {#s, #k, VLY_OPTION_BYTES, AT(s, k), def, min, max, NULL, help},
@@ -24,8 +25,8 @@ static const vly_option options[] = {
 #include "common/config/options.def"
 };
 #undef SECTION
+#undef FAMILY
 #undef BOOL
-#undef FLAG
 #undef INT
 #undef LONG
 #undef BYTES
@@ -34,9 +35,9 @@ static const vly_option options[] = {
 #undef NAME
 #undef TEXT
 #undef LIST
-#define SECTION(s, help) {#s, help},
+#define SECTION(s, help) {#s, help, false},
+#define FAMILY(s, help) {#s, help, true},
 #define BOOL(...)
-#define FLAG(...)
 #define INT(...)
 #define LONG(...)
 #define BYTES(...)
@@ -102,11 +103,27 @@ vly_status vly_config_set(vly_config *config, const char *key, const char *value
     return o ? vly_option_set(config, o, key, value) : VLY_EINVAL;
 }
 
+static bool is_family(const char *section) {
+    for (int i = 0; i < SECTIONS; i++)
+        if (!strcmp(sections[i].name, section)) return sections[i].family;
+    return false;
+}
+
 vly_env_args vly_config_env_args(vly_config *config) {
-    config->atari.roms = config->run.roms[0] ? config->run.roms : NULL;
-    return (vly_env_args){.atari = &config->atari,
+    size_t at = 0;
+    config->families[0] = '\0';
+    for (int i = 0; i < OPTIONS; i++) {
+        char value[VLY_CONFIG_TEXT];
+        if (!is_family(options[i].section)) continue;
+        vly_option_get(config, &options[i], value, sizeof value);
+        at += (size_t)snprintf(config->families + at, sizeof config->families - at, "%s.%s=%s ",
+                               options[i].section, options[i].key, value);
+        assert(at < sizeof config->families);
+    }
+    return (vly_env_args){.options = config->families,
                           .max_steps = config->env.max_steps,
-                          .extra = config->env.args[0] ? config->env.args : NULL};
+                          .extra = config->env.args[0] ? config->env.args : NULL,
+                          .data = config->run.roms[0] ? config->run.roms : NULL};
 }
 
 /* ---- assignments ---- */
@@ -146,32 +163,38 @@ void vly_assignments_free(vly_assignments *list) {
 typedef struct {
     const char *name, *settings;
 } named_settings;
+typedef struct {
+    const char *option, *name, *settings;
+} family_preset;
 
 /* clang-format off */
 #define ALGO(name, settings) {#name, settings},
 #define PRESET(name, env, algo, summary, settings)
-#define ATARI(name, settings)
+#define FAMILY_PRESET(family, name, settings)
 static const named_settings algo_settings[] = {
 #include "common/config/presets.def"
     {NULL, NULL}};
 #undef ALGO
 #undef PRESET
-#undef ATARI
+#undef FAMILY_PRESET
 #define ALGO(name, settings)
 #define PRESET(name, env, algo, summary, settings) {#name, #env, #algo, summary, settings},
-#define ATARI(name, settings)
+#define FAMILY_PRESET(family, name, settings)
 static const vly_preset presets[] = {
 #include "common/config/presets.def"
 };
 #undef PRESET
-#undef ATARI
+#undef FAMILY_PRESET
 #define PRESET(name, env, algo, summary, settings)
-#define ATARI(name, settings) {#name, settings},
-static const named_settings atari_settings[] = {
+#define FAMILY_PRESET(family, name, settings) {#family ".preset", #name, settings},
+static const family_preset family_presets[] = {
 #include "common/config/presets.def"
-    {NULL, NULL}};
+};
 /* clang-format on */
-enum { PRESETS = sizeof presets / sizeof *presets };
+enum {
+    PRESETS = sizeof presets / sizeof *presets,
+    FAMILY_PRESETS = sizeof family_presets / sizeof *family_presets
+};
 
 const vly_preset *vly_preset_list(int i) {
     return i >= 0 && i < PRESETS ? &presets[i] : NULL;
@@ -237,6 +260,18 @@ static vly_status apply_given(vly_config *config, const vly_assignments *given, 
     return VLY_OK;
 }
 
+/* What a family's option `preset` stands for, where one was given. */
+static vly_status apply_family_presets(vly_config *config, const vly_assignments *given) {
+    for (int i = 0; i < FAMILY_PRESETS; i++) {
+        const family_preset *p = &family_presets[i];
+        char name[16];
+        VLY_TRY(apply_given(config, given, p->option));
+        vly_option_get(config, vly_config_find(p->option), name, sizeof name);
+        if (!strcmp(name, p->name)) VLY_TRY(apply_settings(config, p->settings));
+    }
+    return VLY_OK;
+}
+
 /* What no single option can know. */
 static vly_status check_together(const vly_config *c) {
     if (c->pool.groups > c->run.envs)
@@ -273,8 +308,7 @@ vly_status vly_config_layers(vly_config *config, const vly_assignments *given,
 
     VLY_TRY(apply_settings(config, settings_of(algo_settings, algo)));
     if (preset) VLY_TRY(apply_settings(config, preset->settings));
-    VLY_TRY(apply_given(config, given, "atari.preset"));
-    VLY_TRY(apply_settings(config, settings_of(atari_settings, config->atari.preset)));
+    VLY_TRY(apply_family_presets(config, given));
     VLY_TRY(apply_given(config, given, NULL));
     memcpy(config->run.algo, algo, sizeof algo);
     VLY_TRY(vly_config_set(config, "run.preset", preset ? preset->name : "none"));
@@ -302,13 +336,14 @@ static bool anneals(const vly_config *c, const char *const *algo) {
 
 /* Whether the option decides how training goes on; run.steps does where a schedule follows it. */
 static bool decides(const vly_config *c, const char *const *algo, const vly_option *o) {
-    static const char *const always[] = {"net", "optim", "env", "atari", "replay", NULL};
+    static const char *const always[] = {"net", "optim", "env", "replay", NULL};
     static const char *const keys[] = {"run.algo",      "run.seed",    "run.envs", "run.precision",
                                        "pool.schedule", "pool.groups", NULL};
     char key[128];
     snprintf(key, sizeof key, "%s.%s", o->section, o->key);
     if (!strcmp(key, "run.steps")) return anneals(c, algo) || c->replay.prioritized;
-    return is_one_of(o->section, always) || is_one_of(key, keys) || is_one_of(o->section, algo);
+    return is_one_of(o->section, always) || is_family(o->section) || is_one_of(key, keys) ||
+           is_one_of(o->section, algo);
 }
 
 uint64_t vly_config_hash(const vly_config *config, const char *const *algo) {

@@ -22,24 +22,19 @@
 #include "common/base/env.h"
 #include "common/base/names.h"
 #include "common/base/status.h"
+#include "common/config/option.h"
 #include "config_choices.h" /* generated: VLY_RUN_SYNC_ALLREDUCE is a value of config.run.sync */
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-enum { VLY_LIST_MAX = 4, VLY_CONFIG_TEXT = 1024, VLY_CONFIG_VERSION = 1 };
-
-typedef struct {
-    int n;
-    int v[VLY_LIST_MAX];
-} vly_int_list;
+enum { VLY_CONFIG_TEXT = 1024, VLY_FAMILY_TEXT = 4096, VLY_CONFIG_VERSION = 1 };
 
 /* clang-format off */
-#define VLY_OPTIONS_DECLARE
 #define SECTION(name, help) struct {
+#define FAMILY(name, help) struct {
 #define END(name) } name;
 #define BOOL(section, key, def, help) bool key;
-#define FLAG(section, key, def, help) int key;
 #define INT(section, key, def, min, max, help) int key;
 #define LONG(section, key, def, min, max, help) int64_t key;
 #define BYTES(section, key, def, min, max, help) int64_t key;
@@ -50,13 +45,12 @@ typedef struct {
 #define LIST(section, key, def, min, max, help) vly_int_list key;
 typedef struct {
 #include "common/config/options.def"
-    vly_atari_options atari; /* .roms is set by vly_config_env_args */
+    char families[VLY_FAMILY_TEXT]; /* vly_env_args.options, written by vly_config_env_args */
 } vly_config;
-#undef VLY_OPTIONS_DECLARE
 #undef SECTION
+#undef FAMILY
 #undef END
 #undef BOOL
-#undef FLAG
 #undef INT
 #undef LONG
 #undef BYTES
@@ -69,42 +63,14 @@ typedef struct {
 
 /* ---- the table ---- */
 
-typedef enum {
-    VLY_OPTION_BOOL, /* bool or int, by size */
-    VLY_OPTION_INT,  /* int or int64_t, by size */
-    VLY_OPTION_BYTES,
-    VLY_OPTION_FLOAT,
-    VLY_OPTION_CHOICE, /* int: index in choices */
-    VLY_OPTION_TEXT,   /* char array; one of `choices` when there are any */
-    VLY_OPTION_LIST
-} vly_option_kind;
-
-typedef struct {
-    const char *section, *key;
-    vly_option_kind kind;
-    size_t offset, bytes; /* in the structure that the table describes */
-    const char *def;      /* default, as text */
-    double min, max;
-    const char *choices; /* "a|b|c" or NULL */
-    const char *help;
-} vly_option;
-
 typedef struct {
     const char *name, *help;
+    bool family; /* of environments: vly_env_args carries its options */
 } vly_section;
 
 /* Every option of a run, in the order of options.def; *count entries. */
 const vly_option *vly_config_options(int *count);
 const vly_section *vly_config_sections(int *count);
-
-/* Any structure with a table: the verbs' own options use these too. `what` names the option in
- * messages. */
-vly_status vly_option_set(void *base, const vly_option *option, const char *what,
-                          const char *value);
-/* The value as text that vly_option_set reads back to the same bits. */
-void vly_option_get(const void *base, const vly_option *option, char *text, size_t bytes);
-/* "0 to 1", "true or false", "one of a, b, c". */
-void vly_option_allowed(const vly_option *option, char *text, size_t bytes);
 
 /* ---- one configuration ---- */
 

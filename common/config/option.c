@@ -1,8 +1,11 @@
 /* One option of a table: reading and writing its value. */
-#include "common/config/config.h"
+#include "common/config/option.h"
 #include <ctype.h>
 #include <errno.h>
 #include <math.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>

@@ -38,8 +38,10 @@ static void describe(vly_evaluation *e, const vly_agent *a) {
     snprintf(e->algo, sizeof e->algo, "%s", a->config.run.algo);
     e->train_seed = a->config.run.seed;
     e->actions = a->env.actions;
-    e->atari = a->config.atari;
+    vly_config config = a->config;
+    const vly_env_args args = vly_config_env_args(&config);
     e->is_atari = vly_atari_game_find(a->env.name) != NULL;
+    (void)vly_atari_options_read(&e->atari, &args); /* the agent was opened with them */
     e->normalised = e->is_atari && vly_atari_human(a->env.name, &e->random, &e->human);
 }
 

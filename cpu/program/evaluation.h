@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include "common/record/checkpoint.h"
 #include "common/config/config.h"
+#include "envs/atari/options.h"
 
 typedef struct {
     int episodes, seeds, actors;

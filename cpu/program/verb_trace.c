@@ -21,6 +21,7 @@ typedef struct {
     const vly_env *env;
     const vly_config *config;
     bool atari;
+    vly_atari_options options; /* where it is */
     int32_t *actions;
     size_t n;
 } table;
@@ -49,7 +50,7 @@ static vly_status write_rows(const table *t, FILE *out) {
     const uint64_t seed = (uint64_t)t->o->seed;
     if (!t->atari) return vly_trace_write(out, t->env, seed, t->actions, t->n);
     return (t->o->observations ? vly_atari_trace_observations : vly_atari_trace)(
-        out, t->config->run.env, &t->config->atari, seed, t->actions, t->n);
+        out, t->config->run.env, &t->options, seed, t->actions, t->n);
 }
 
 static vly_status write_table(const table *t) {
@@ -75,12 +76,12 @@ static int trace(vly_cli *cli) {
     vly_status status = vly_assignments_add(&cli->given, "run.env", cli->positional[0], "ENV");
     if (status == VLY_OK) status = vly_session_configure(&config, &cli->given, &env);
     if (status != VLY_OK) return vly_cli_fail(status);
-    vly_atari_options ignored = config.atari;
-    table t = {.o = cli->own,
-               .env = &env,
-               .config = &config,
-               .atari = vly_atari_named(config.run.env, &ignored)};
-    status = get_actions(&t);
+    table t = {.o = cli->own, .env = &env, .config = &config};
+    const vly_env_args args = vly_config_env_args(&config);
+    status = vly_atari_options_read(&t.options, &args);
+    vly_atari_options of_the_id = t.options;
+    t.atari = vly_atari_named(config.run.env, &of_the_id) != NULL;
+    if (status == VLY_OK) status = get_actions(&t);
     if (status == VLY_OK) status = write_table(&t);
     if (status == VLY_OK && cli->json)
         vly_cli_print_json(json_pack("{s:s, s:I, s:I, s:s?}", "env", env.name, "seed",

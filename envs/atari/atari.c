@@ -1,12 +1,10 @@
 #include "envs/atari/atari.h"
-#include <ctype.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "common/base/philox.h"
 #include "envs/atari/emulator.h"
-#include "envs/atari/modes.h"
 #include "envs/atari/palette.h"
 #include "envs/atari/random.h"
 #include "envs/atari/reset_cache.h"
@@ -358,8 +356,10 @@ static void start_episode(const world *w, actor *s, stage *g, vly_rows at) {
 }
 
 static float shown_reward(const world *w, int32_t reward) {
-    if (w->options.reward_mode == 1) return reward > 1 ? 1 : reward < -1 ? -1 : (float)reward;
-    if (w->options.reward_mode == 2) return (float)((reward > 0) - (reward < 0));
+    if (w->options.reward_mode == VLY_ATARI_REWARD_MODE_CLIP)
+        return reward > 1 ? 1 : reward < -1 ? -1 : (float)reward;
+    if (w->options.reward_mode == VLY_ATARI_REWARD_MODE_SIGN)
+        return (float)((reward > 0) - (reward < 0));
     return (float)reward;
 }
 
@@ -499,145 +499,6 @@ static void atari_close(vly_env *env) {
     env->world = NULL;
 }
 
-/* ---- options ---- */
-
-vly_atari_options vly_atari_default_options(void) {
-    vly_atari_options o;
-    memset(&o, 0, sizeof o);
-    (void)vly_atari_preset(&o, "volley");
-    return o;
-}
-
-vly_status vly_atari_preset(vly_atari_options *options, const char *name) {
-    const vly_atari_options volley = {.sticky = 0,
-                                      .frame_skip = 4,
-                                      .noop_max = 30,
-                                      .fire_reset = 1,
-                                      .episodic_life = 1,
-                                      .reward_mode = 2,
-                                      .max_frames = 108000,
-                                      .stack = 4,
-                                      .size = 84,
-                                      .grayscale = 1,
-                                      .max_pool = 1,
-                                      .mode = -1,
-                                      .difficulty = -1};
-    vly_atari_options o = volley;
-    if (strcmp(name, "gymnasium") == 0) {
-        o.fire_reset = 0, o.episodic_life = 0, o.reward_mode = 0, o.stale_terminal = 1;
-    } else if (strcmp(name, "ale") == 0) {
-        o.episodic_life = 0, o.reward_mode = 1, o.stale_terminal = 1;
-    } else if (strcmp(name, "envpool") == 0) {
-        o.episodic_life = 0, o.reward_mode = 0, o.stale_terminal = 1;
-    } else if (strcmp(name, "machado") == 0) {
-        o.sticky = 0.25f, o.full_actions = 1, o.noop_max = 0, o.fire_reset = 0, o.episodic_life = 0;
-        o.frame_skip = 5, o.max_frames = 18000, o.reward_mode = 1;
-    } else if (strcmp(name, "dqn") == 0) {
-        o.fire_reset = 0, o.reward_mode = 1;
-    } else if (strcmp(name, "volley") != 0) {
-        return vly_fail(
-            VLY_EINVAL,
-            "no Atari preset '%.32s': there are volley, gymnasium, ale, envpool, machado, dqn",
-            name);
-    }
-    o.roms = options->roms;
-    snprintf(o.preset, sizeof o.preset, "%s", name);
-    *options = o;
-    return VLY_OK;
-}
-
-/* "SpaceInvaders" and "space_invaders" are the same game. */
-static int same_name(const char *game, const char *camel, size_t n) {
-    size_t i = 0;
-    for (; *game; game++) {
-        if (*game == '_') continue;
-        if (i >= n || tolower((unsigned char)camel[i]) != *game) return 0;
-        i++;
-    }
-    return i == n;
-}
-
-static const vly_atari_game *by_id(const char *camel, size_t n) {
-    for (int i = 0; i < VLY_ATARI_GAMES; i++)
-        if (same_name(vly_atari_games[i].name, camel, n)) return &vly_atari_games[i];
-    return NULL;
-}
-
-const vly_atari_game *vly_atari_named(const char *name, vly_atari_options *options) {
-    const vly_atari_game *game = vly_atari_game_find(name);
-    if (game) return game;
-    const size_t length = strlen(name);
-    const char *v5 = "-v5", *plain = "NoFrameskip-v4";
-    if (strncmp(name, "ALE/", 4) == 0 && length > 7 && strcmp(name + length - 3, v5) == 0) {
-        game = by_id(name + 4, length - 7);
-        if (game)
-            options->sticky = 0.25f, options->frame_skip = 4, options->full_actions = 0,
-            options->max_frames = 108000;
-    } else if (length > strlen(plain) && strcmp(name + length - strlen(plain), plain) == 0) {
-        game = by_id(name, length - strlen(plain));
-        if (game) options->sticky = 0;
-    }
-    return game;
-}
-
-static vly_status check_options(const vly_atari_game *game, const vly_atari_options *o) {
-    if (!(o->sticky >= 0 && o->sticky <= 1))
-        return vly_fail(VLY_EINVAL, "%s: sticky is %g, it must be in [0, 1]", game->name,
-                        (double)o->sticky);
-    if (o->frame_skip < 1 || o->frame_skip > VLY_ATARI_SKIP_MOST)
-        return vly_fail(VLY_EINVAL, "%s: frame_skip is %d, it must be in [1, %d]", game->name,
-                        o->frame_skip, VLY_ATARI_SKIP_MOST);
-    if (o->noop_max < 0 || o->noop_max > 1000)
-        return vly_fail(VLY_EINVAL, "%s: noop_max is %d, it must be in [0, 1000]", game->name,
-                        o->noop_max);
-    if (o->max_frames < 1)
-        return vly_fail(VLY_EINVAL, "%s: max_frames is %d, it must be positive", game->name,
-                        o->max_frames);
-    if (o->stack < 1 || o->stack > 64)
-        return vly_fail(VLY_EINVAL, "%s: stack is %d, it must be in [1, 64]", game->name, o->stack);
-    if (o->reward_mode < 0 || o->reward_mode > 2)
-        return vly_fail(VLY_EINVAL, "%s: reward_mode is %d, it must be 0, 1 or 2", game->name,
-                        o->reward_mode);
-    return VLY_OK;
-}
-
-/* "0, 4, 8 ... 44" */
-static void list_modes(const vly_atari_game *game, char *text, size_t bytes) {
-    size_t at = 0;
-    text[0] = '\0';
-    for (int i = 0; i < game->n_modes && at + 8 < bytes; i++)
-        at += (size_t)snprintf(text + at, bytes - at, i ? ", %d" : "%d", game->modes[i]);
-}
-
-static vly_status check_game(const vly_atari_game *game, int mode, int difficulty) {
-    char text[700];
-    if (game->unproven)
-        return vly_fail(VLY_EUNSUPPORTED, "%s: not offered, since it differs from ALE: %s",
-                        game->name, game->unproven);
-    list_modes(game, text, sizeof text);
-    if (!vly_atari_has_mode(game, mode))
-        return vly_fail(VLY_EINVAL, "%s has no mode %d: it has %s", game->name, mode, text);
-    const vly_atari_select *select = vly_atari_select_of(game);
-    if (select && select->only_default && mode != game->default_mode)
-        return vly_fail(VLY_EUNSUPPORTED,
-                        "%s: mode %d is not offered, only %d: how ALE reaches it is not known",
-                        game->name, mode, game->default_mode);
-    size_t at = 0;
-    for (int i = 0; i < game->n_difficulties && at + 8 < sizeof text; i++)
-        at += (size_t)snprintf(text + at, sizeof text - at, i ? ", %d" : "%d",
-                               game->difficulties[i]);
-    if (difficulty != 0 && !vly_atari_has_difficulty(game, difficulty)) /* ALE starts with 0 even
-                                                                           where it is not listed */
-        return vly_fail(VLY_EINVAL, "%s has no difficulty %d: it has %s", game->name, difficulty,
-                        text);
-    return VLY_OK;
-}
-
-vly_status vly_atari_check(const vly_atari_game *game, const vly_atari_options *options) {
-    VLY_TRY(check_options(game, options));
-    return check_game(game, options->mode, options->difficulty);
-}
-
 static style style_of(const char *preset) {
     if (strcmp(preset, "gymnasium") == 0) return STYLE_GYMNASIUM;
     if (strcmp(preset, "ale") == 0) return STYLE_ALE;
@@ -746,8 +607,8 @@ static vly_status open_world(world *w, const vly_atari_game *game, const uint8_t
 }
 
 vly_status vly_atari_open_image(vly_env *env, const vly_atari_game *game, const uint8_t *rom,
-                                size_t bytes, const vly_env_args *args) {
-    vly_atari_options o = args && args->atari ? *args->atari : vly_atari_default_options();
+                                size_t bytes, const vly_atari_options *options) {
+    vly_atari_options o = options ? *options : vly_atari_default_options();
     if (o.mode < 0) o.mode = game->default_mode;
     if (o.difficulty < 0) o.difficulty = 0;
     VLY_TRY(vly_atari_check(game, &o));
@@ -759,17 +620,14 @@ vly_status vly_atari_open_image(vly_env *env, const vly_atari_game *game, const 
         atari_close(&opened);
         return status;
     }
-    if (args && args->max_steps > 0) w->max_steps = args->max_steps;
+    if (o.max_steps > 0) w->max_steps = o.max_steps;
     describe_env(env, w, fill_actions(w, game));
     env->world = w;
     return VLY_OK;
 }
 
-vly_status vly_atari_open(vly_env *env, const char *name, const vly_env_args *args) {
-    vly_atari_options o = args && args->atari ? *args->atari : vly_atari_default_options();
-    vly_env_args mine = {0};
-    if (args) mine = *args;
-    mine.atari = &o;
+vly_status vly_atari_open(vly_env *env, const char *name, const vly_atari_options *options) {
+    vly_atari_options o = options ? *options : vly_atari_default_options();
     const vly_atari_game *game = vly_atari_named(name, &o);
     if (!game)
         return vly_fail(VLY_ENOTFOUND, "no Atari game named '%.64s': 'volley ls atari' lists them",
@@ -777,5 +635,5 @@ vly_status vly_atari_open(vly_env *env, const char *name, const vly_env_args *ar
     uint8_t bytes[VLY_ROM_MAX_BYTES];
     size_t n;
     VLY_TRY(vly_atari_rom_read(game, o.roms, bytes, &n));
-    return vly_atari_open_image(env, game, bytes, n, &mine);
+    return vly_atari_open_image(env, game, bytes, n, &o);
 }

@@ -77,11 +77,10 @@ static vly_status open_rules(vly_emulator_rules *rules, vly_rom **rom, const cha
 
 vly_status vly_atari_trace(FILE *out, const char *name, const vly_atari_options *options,
                            uint64_t seed, const int32_t *actions, size_t n) {
-    const vly_atari_options defaults = vly_atari_default_options();
     vly_emulator_rules rules;
     vly_rom *rom = NULL;
     VLY_TRY(check_actions(actions, n));
-    VLY_TRY(open_rules(&rules, &rom, name, options ? options : &defaults));
+    VLY_TRY(open_rules(&rules, &rom, name, options));
     console *c = calloc(1, sizeof *c);
     const vly_status status = c ? trace_frames(out, c, &rules, seed, actions, n)
                                 : vly_fail(VLY_ENOMEM, "no memory for a trace");
@@ -126,10 +125,9 @@ static vly_status trace_steps(FILE *out, const vly_env *env, void *state, uint8_
 vly_status vly_atari_trace_observations(FILE *out, const char *name,
                                         const vly_atari_options *options, uint64_t seed,
                                         const int32_t *actions, size_t n) {
-    const vly_env_args args = {.atari = options};
     vly_env env;
     VLY_TRY(check_actions(actions, n));
-    VLY_TRY(vly_atari_open(&env, name, &args));
+    VLY_TRY(vly_atari_open(&env, name, options));
     void *state = aligned_alloc(64, env.state_bytes);
     uint8_t *obs = malloc(env.obs.bytes);
     const vly_status status = state && obs ? trace_steps(out, &env, state, obs, seed, actions, n)

@@ -27,7 +27,7 @@
 #include <stdio.h>
 #include "envs/atari/atari.h"
 
-/* options may be NULL. Actions outside 0 .. 17 are refused before anything is written. */
+/* Actions outside 0 .. 17 are refused before anything is written. */
 vly_status vly_atari_trace(FILE *out, const char *name, const vly_atari_options *options,
                            uint64_t seed, const int32_t *actions, size_t n);
 vly_status vly_atari_trace_observations(FILE *out, const char *name,

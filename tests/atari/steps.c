@@ -52,8 +52,7 @@ int main(int argc, char **argv) {
     if (argc < 5 || vly_atari_preset(&o, argv[3]) != VLY_OK) return 2;
     o.roms = argv[2];
     if (argc > 5) set(&o, argv[5]);
-    const vly_env_args args = {.atari = &o};
-    if (vly_atari_open(&env, argv[1], &args) != VLY_OK) {
+    if (vly_atari_open(&env, argv[1], &o) != VLY_OK) {
         fprintf(stderr, "atari_steps: %s\n", vly_error_text());
         return 1;
     }

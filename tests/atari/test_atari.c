@@ -2,6 +2,7 @@
 #include <unistd.h>
 #include "tests/kit/check.h"
 #include "common/base/crc32.h"
+#include "common/config/config.h"
 #include "envs/atari/atari.h"
 #include "envs/atari/emulator.h"
 #include "envs/atari/random.h"
@@ -71,10 +72,47 @@ static void gymnasium_ids_bring_their_settings(void) {
     CHECK(strstr(vly_error_text(), "machado"));
 }
 
+static void check_same_options(const vly_atari_options *a, const vly_atari_options *b) {
+    CHECK(a->sticky == b->sticky);
+    CHECK_EQ(a->full_actions, b->full_actions);
+    CHECK_EQ(a->frame_skip, b->frame_skip);
+    CHECK_EQ(a->noop_max, b->noop_max);
+    CHECK_EQ(a->fire_reset, b->fire_reset);
+    CHECK_EQ(a->episodic_life, b->episodic_life);
+    CHECK_EQ(a->reward_mode, b->reward_mode);
+    CHECK_EQ(a->max_frames, b->max_frames);
+    CHECK_EQ(a->stale_terminal, b->stale_terminal);
+    CHECK_STR(a->preset, b->preset);
+}
+
+/* The run's configuration and the environment resolve a preset to the same options. */
+static void the_options_of_a_run_arrive(void) {
+    static const char *const names[] = {"volley", "gymnasium", "ale", "envpool", "machado", "dqn"};
+    static vly_config config;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        vly_assignments given = {0};
+        vly_atari_options o = vly_atari_default_options(), read, brief;
+        char text[64];
+        CHECK_OK(vly_assignments_add(&given, "atari.preset", names[i], "--atari.preset"));
+        CHECK_OK(vly_config_layers(&config, &given, "pong", "atari"));
+        vly_env_args args = vly_config_env_args(&config);
+        CHECK_OK(vly_atari_options_read(&read, &args));
+        CHECK_OK(vly_atari_preset(&o, names[i]));
+        check_same_options(&read, &o);
+        snprintf(text, sizeof text, "other.key=1 atari.preset=%s", names[i]);
+        args = (vly_env_args){.options = text};
+        CHECK_OK(vly_atari_options_read(&brief, &args));
+        check_same_options(&brief, &o);
+        vly_assignments_free(&given);
+    }
+    vly_atari_options o;
+    const vly_env_args wrong[] = {{.options = "atari.colour=1"}, {.options = "atari.stack=17"}};
+    for (int i = 0; i < 2; i++) CHECK_EQ(vly_atari_options_read(&o, &wrong[i]), VLY_EINVAL);
+    CHECK(strstr(vly_error_text(), "atari.stack: '17' is not a whole number from 1 to 16"));
+}
+
 static void a_missing_rom_says_which_where_and_how(void) {
-    vly_atari_options o = vly_atari_default_options();
-    o.roms = "/nonexistent";
-    const vly_env_args args = {.atari = &o};
+    const vly_env_args args = {.data = "/nonexistent"};
     vly_env env;
     CHECK_EQ(vly_env_open(&env, "pong", &args), VLY_ENOTFOUND);
     CHECK(strstr(vly_error_text(), "60e0ea3cbe0913d39803477945e9e5ec"));
@@ -88,9 +126,7 @@ static void a_file_of_the_name_that_is_another_rom_is_named(void) {
     FILE *f = fopen(path, "wb");
     for (int i = 0; i < 1500; i++) fputc(i, f); /* cut off */
     fclose(f);
-    vly_atari_options o = vly_atari_default_options();
-    o.roms = folder;
-    const vly_env_args args = {.atari = &o};
+    const vly_env_args args = {.data = folder};
     vly_env env;
     CHECK_EQ(vly_env_open(&env, "pong", &args), VLY_ENOTFOUND);
     CHECK(strstr(vly_error_text(), "pong.bin is there but is not it (1500 bytes"));
@@ -117,8 +153,7 @@ static void make_rom(uint8_t rom[4096]) {
 static void open_generated(player *p, const vly_atari_options *o) {
     uint8_t rom[4096];
     make_rom(rom);
-    const vly_env_args args = {.atari = o};
-    CHECK_OK(vly_atari_open_image(&p->env, vly_atari_game_find("koolaid"), rom, sizeof rom, &args));
+    CHECK_OK(vly_atari_open_image(&p->env, vly_atari_game_find("koolaid"), rom, sizeof rom, o));
 }
 
 static void a_copy_goes_on_like_the_original(void) {
@@ -196,16 +231,15 @@ static void options_out_of_range_are_refused(void) {
     make_rom(rom);
     const vly_atari_game *g = vly_atari_game_find("pong");
     vly_atari_options o = vly_atari_default_options();
-    const vly_env_args args = {.atari = &o};
     vly_env env;
     o.mode = 5;
-    CHECK_EQ(vly_atari_open_image(&env, g, rom, sizeof rom, &args), VLY_EINVAL);
+    CHECK_EQ(vly_atari_open_image(&env, g, rom, sizeof rom, &o), VLY_EINVAL);
     CHECK(strstr(vly_error_text(), "it has 0, 1"));
     o.mode = -1, o.size = 300;
-    CHECK_EQ(vly_atari_open_image(&env, vly_atari_game_find("koolaid"), rom, sizeof rom, &args),
+    CHECK_EQ(vly_atari_open_image(&env, vly_atari_game_find("koolaid"), rom, sizeof rom, &o),
              VLY_EINVAL);
     o.size = 84, o.sticky = NAN;
-    CHECK_EQ(vly_atari_open_image(&env, g, rom, sizeof rom, &args), VLY_EINVAL);
+    CHECK_EQ(vly_atari_open_image(&env, g, rom, sizeof rom, &o), VLY_EINVAL);
     CHECK(vly_atari_open_image(&env, vly_atari_game_find("koolaid"), rom, 100, NULL) != VLY_OK);
 }
 
@@ -245,10 +279,8 @@ static void frames_are_ales(const char *name, uint32_t gold) {
 
 /* The console draws two frames of four; one that draws all must show the same. */
 static void frames_not_drawn_are_not_missed(const char *name) {
-    vly_atari_options o = vly_atari_default_options();
+    const vly_env_args args = {.options = "atari.noop_max=0 atari.fire_reset=no"};
     player p;
-    o.noop_max = 0, o.fire_reset = 0;
-    const vly_env_args args = {.atari = &o};
     CHECK_OK(vly_env_open(&p.env, name, &args));
     begin(&p, 3);
     const vly_atari_game *game = vly_atari_game_find(name);
@@ -278,6 +310,7 @@ static void frames_not_drawn_are_not_missed(const char *name) {
 int main(void) {
     the_table_is_in_order_and_whole();
     gymnasium_ids_bring_their_settings();
+    the_options_of_a_run_arrive();
     a_missing_rom_says_which_where_and_how();
     a_file_of_the_name_that_is_another_rom_is_named();
     a_copy_goes_on_like_the_original();

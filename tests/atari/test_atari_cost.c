@@ -64,8 +64,7 @@ static vly_atari_options plain_starts(void) {
 
 static void open_generated(vly_env *env, const uint8_t *rom) {
     const vly_atari_options o = plain_starts();
-    CHECK_OK(vly_atari_open_image(env, vly_atari_game_find("koolaid"), rom, ROM_BYTES,
-                                  &(vly_env_args){.atari = &o}));
+    CHECK_OK(vly_atari_open_image(env, vly_atari_game_find("koolaid"), rom, ROM_BYTES, &o));
 }
 
 static void a_thousand_environments_share_one_rom(void) {
@@ -102,7 +101,7 @@ int main(void) {
     a_thousand_environments_share_one_rom();
     for (size_t i = 0; i < sizeof games / sizeof *games; i++) {
         const vly_atari_options o = plain_starts();
-        if (vly_atari_open(&env, games[i], &(vly_env_args){.atari = &o}) != VLY_OK)
+        if (vly_atari_open(&env, games[i], &o) != VLY_OK)
             SKIP("Atari ROMs are not here: `make roms` fetches them (the tests without ROMs "
                  "passed)");
         a_reset_is_under_200_us(games[i], &env);

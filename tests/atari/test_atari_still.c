@@ -202,8 +202,7 @@ static void generated_cartridges_too(void) {
         vly_env env;
         const size_t n = romgen((romgen_kind)(i % ROMGEN_COUNT), (uint64_t)i, rom);
         const vly_atari_options o = options_of(i);
-        if (vly_atari_open_image(&env, vly_atari_game_find("koolaid"), rom, n,
-                                 &(vly_env_args){.atari = &o}) != VLY_OK)
+        if (vly_atari_open_image(&env, vly_atari_game_find("koolaid"), rom, n, &o) != VLY_OK)
             continue;
         (void)nothing_comes_from_the_stack(&env, 30);
         env.close(&env);
@@ -214,7 +213,7 @@ static void generated_cartridges_too(void) {
 static int a_game(const char *name, int which, int steps) {
     vly_env env;
     const vly_atari_options o = options_of(which);
-    if (vly_atari_open(&env, name, &(vly_env_args){.atari = &o}) != VLY_OK) return 0;
+    if (vly_atari_open(&env, name, &o) != VLY_OK) return 0;
     const int most = nothing_comes_from_the_stack(&env, steps);
     printf("%s: preset %s, skip %d, %zu bytes, of them at most %d for older lines\n", name,
            o.preset, o.frame_skip, env.state_bytes, most);

@@ -49,7 +49,7 @@ static inline void golden_run(golden *g) {
     CHECK(sscanf(g->line, "run %63s seed=%llu max_steps=%d extra=%127s", name, &seed, &max_steps,
                  extra) >= 3);
     golden_close(g);
-    const vly_env_args args = {NULL, max_steps, extra};
+    const vly_env_args args = {.max_steps = max_steps, .extra = extra};
     CHECK_OK(vly_env_open(&g->env, name, &args));
     CHECK(g->env.obs.bytes <= sizeof g->obs);
     g->open = 1;

@@ -48,7 +48,7 @@ static void each_fault_is_refused_by_name(void) {
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         vly_env env;
         memset(&env, 0xEE, sizeof env);
-        const vly_env_args args = {NULL, 0, cases[i].wrong};
+        const vly_env_args args = {.extra = cases[i].wrong};
         CHECK_EQ(vly_env_open(&env, VLY_TEST_PLUGIN_BAD, &args), cases[i].status);
         CHECK(strstr(vly_error_text(), cases[i].says) != NULL);
         CHECK(strstr(vly_error_text(), VLY_TEST_PLUGIN_BAD) != NULL);
@@ -59,7 +59,7 @@ static void each_fault_is_refused_by_name(void) {
 
 static void an_endless_name_is_cut(void) {
     vly_env env;
-    const vly_env_args args = {NULL, 0, "endless"};
+    const vly_env_args args = {.extra = "endless"};
     CHECK_OK(vly_env_open(&env, VLY_TEST_PLUGIN_BAD, &args));
     CHECK_EQ(strlen(env.name), sizeof env.name - 1);
     env.close(&env); /* it has no close of its own */

@@ -89,7 +89,7 @@ static void same_rows(const fleet *a, const fleet *b) {
 }
 
 static void a_batch_of_257_is_257_single_steps(const char *name) {
-    const vly_env_args args = {NULL, 60, NULL};
+    const vly_env_args args = {.max_steps = 60};
     fleet batch, single;
     fleet_open(&batch, name, N, &args);
     fleet_open(&single, name, N, &args);
@@ -132,7 +132,7 @@ static void a_copied_state_continues_the_same(const char *name) {
 
 /* An end is followed by exactly one RESET row with reward 0, whatever the action is. */
 static void an_end_is_followed_by_a_reset_row(const char *name) {
-    const vly_env_args args = {NULL, 37, NULL};
+    const vly_env_args args = {.max_steps = 37};
     fleet f;
     int ended[7] = {0}, length[7] = {0}, ends = 0, truncated = 0;
     fleet_open(&f, name, 7, &args);
@@ -195,7 +195,7 @@ static void a_drawing_stays_inside_its_frame(const char *name) {
 /* What the model says of a state and an action is what steps do, as often as it says. */
 static void a_model_tells_what_steps_do(const char *name, const char *extra) {
     enum { TRIES = 3000 };
-    const vly_env_args args = {NULL, 1000000, extra};
+    const vly_env_args args = {.max_steps = 1000000, .extra = extra};
     fleet f;
     fleet_open(&f, name, 1, &args);
     CHECK(f.env.states > 0 && f.env.model != NULL);
@@ -248,7 +248,7 @@ static void an_unknown_name_gets_the_nearest(void) {
 
 static void options_are_checked(void) {
     vly_env env;
-    vly_env_args args = {NULL, 0, "colour=3"};
+    vly_env_args args = {.extra = "colour=3"};
     CHECK_EQ(vly_env_open(&env, "cartpole", &args), VLY_EINVAL);
     CHECK(strstr(vly_error_text(), "colour") != NULL);
     args.extra = "colour";

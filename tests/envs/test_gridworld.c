@@ -15,7 +15,7 @@ static vly_rows rows(maze *m) {
 }
 
 static void start(maze *m, const char *extra, int max_steps) {
-    const vly_env_args args = {NULL, max_steps, extra};
+    const vly_env_args args = {.max_steps = max_steps, .extra = extra};
     memset(m, 0, sizeof *m);
     CHECK_OK(vly_env_open(&m->env, "gridworld", &args));
     m->env.reset(&m->env, &m->state, 1, rows(m));
@@ -119,7 +119,7 @@ static void bad_mazes_are_refused(void) {
                                 "map=SG/", "map=SG//..", "map=SPG",  "walls=3", "cost=nan"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         vly_env env;
-        const vly_env_args args = {NULL, 0, bad[i]};
+        const vly_env_args args = {.extra = bad[i]};
         if (vly_env_open(&env, "gridworld", &args) != VLY_EINVAL) fprintf(stderr, "%s\n", bad[i]);
         CHECK_EQ(vly_env_open(&env, "gridworld", &args), VLY_EINVAL);
     }

@@ -47,7 +47,7 @@ static void all_instruction_sets_agree(const char *name, uint64_t steps) {
     static uint8_t flags[N];
     for (int k = 0; k < 3; k++) {
         vly_env env;
-        const vly_env_args args = {NULL, 0, level[k]};
+        const vly_env_args args = {.extra = level[k]};
         CHECK_OK(vly_env_open(&env, name, &args));
         CHECK_EQ(env.state_bytes, sizeof states[0][0]);
         const vly_rows rows = {(uint8_t *)obs, sizeof obs[0], reward, score, flags};

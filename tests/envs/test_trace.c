@@ -37,7 +37,7 @@ static void cartpole_rows_are_those_of_gymnasium(void) {
 
 /* A step of the next episode follows a row that ends one; no row tells of the reset. */
 static void an_end_leads_on_without_a_row(void) {
-    const vly_env_args args = {NULL, 3, NULL};
+    const vly_env_args args = {.max_steps = 3};
     const int32_t actions[7] = {0, 1, 0, 1, 0, 1, 0};
     char *text = trace("cartpole", &args, 1, actions, 7);
     CHECK_EQ(lines(text), 8);
@@ -63,7 +63,7 @@ static void discrete_states_are_one_number(void) {
 }
 
 static void minatar_rows_hold_crc_and_bits(void) {
-    const vly_env_args args = {NULL, 0, "sticky=0"};
+    const vly_env_args args = {.extra = "sticky=0"};
     const int32_t actions[1] = {0};
     char *text = trace("minatar/freeway", &args, 0, actions, 1);
     char bits[4096] = "";

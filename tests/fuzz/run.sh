@@ -11,7 +11,7 @@ cmake --preset fuzz >/dev/null
 cmake --build --preset fuzz --target $targets >/dev/null
 
 # Words that random bytes do not meet: the option table's sections and keys, a checkpoint's header fields.
-grep -oE "^[A-Z]+\([a-z0-9_]+, *[a-z0-9_]+" common/config/options.def | sed -n "s/^[A-Z]*(\([a-z0-9_]*\), *\(.*\)/\"\1\"\n\"\2\"\n\"\1.\2\"/p" | sort -u >"$build/config.dict"
+grep -ohE "^[A-Z]+\([a-z0-9_]+, *[a-z0-9_]+" common/config/options.def common/config/atari.def | sed -n "s/^[A-Z]*(\([a-z0-9_]*\), *\(.*\)/\"\1\"\n\"\2\"\n\"\1.\2\"/p" | sort -u >"$build/config.dict"
 printf '"%s"\n' '\"dtype\":\"F32\"' '\"shape\":[' '\"data_offsets\":[' __metadata__ U8 I64 F64 >"$build/checkpoint.dict"
 
 for target in $targets; do
