@@ -3,52 +3,27 @@
 #include <stdlib.h>
 #include <string.h>
 #include "common/base/philox.h"
+#include "common/learn/orthogonal.h"
 
-static void fill_normal(uint64_t seed, uint64_t tensor, int64_t n, double *x) {
-    for (int64_t i = 0; i < n; i += 2) { /* Box-Muller */
-        const vly_u32x4 r = vly_philox(seed, VLY_STREAM_INIT, tensor, (uint32_t)(i / 2));
-        const double radius = sqrt(-2.0 * log(vly_unit(r.v[0]))),
-                     angle = 6.283185307179586 * vly_unit(r.v[1]);
-        x[i] = radius * cos(angle);
-        if (i + 1 < n) x[i + 1] = radius * sin(angle);
-    }
-}
-
-static double dot(const double *a, const double *b, int64_t n) {
-    double sum[8] = {0}; /* eight partial sums: a fixed order that vectorises */
-    int64_t i = 0;
-    for (; i + 8 <= n; i += 8)
-        for (int k = 0; k < 8; k++) sum[k] += a[i + k] * b[i + k];
-    for (; i < n; i++) sum[0] += a[i] * b[i];
-    return ((sum[0] + sum[1]) + (sum[2] + sum[3])) + ((sum[4] + sum[5]) + (sum[6] + sum[7]));
-}
-
-/* Orthonormal rows (modified Gram-Schmidt on Gaussian rows: Haar-distributed). rows <= n. */
-static void orthonormalize(double *a, int64_t rows, int64_t n) {
-    for (int64_t i = 0; i < rows; i++) {
-        double *v = a + i * n;
-        for (int64_t j = 0; j < i; j++) {
-            const double *u = a + j * n, p = dot(u, v, n);
-            for (int64_t k = 0; k < n; k++) v[k] -= p * u[k];
-        }
-        const double scale = 1.0 / sqrt(dot(v, v, n));
-        for (int64_t k = 0; k < n; k++) v[k] *= scale;
-    }
-}
+/* Operations from which the large way is taken; below it weights keep the values they always had.
+ */
+static const int64_t large = (int64_t)1 << 30;
 
 static vly_status init_orthogonal(const vly_tensor *t, uint64_t seed, uint64_t index, vly_real *w) {
     const int64_t rows = t->shape[0], columns = t->n / rows;
     const bool wide = rows <= columns;
+    const int64_t fewer = wide ? rows : columns, more = wide ? columns : rows;
     double *a = malloc((size_t)t->n * sizeof *a);
     if (!a) return vly_fail(VLY_ENOMEM, "no memory to initialise %s", t->name);
-    fill_normal(seed, index, t->n, a);
-    orthonormalize(a, wide ? rows : columns, wide ? columns : rows);
-    for (int64_t i = 0; i < rows; i++)
+    const vly_status status = fewer * fewer <= large / more
+                                  ? vly_orthogonal_small(fewer, more, seed, index, a)
+                                  : vly_orthogonal_large(fewer, more, seed, index, 0, a);
+    for (int64_t i = 0; status == VLY_OK && i < rows; i++)
         for (int64_t k = 0; k < columns; k++)
             w[i * columns + k] =
                 (vly_real)(t->gain * (wide ? a[i * columns + k] : a[k * rows + i]));
     free(a);
-    return VLY_OK;
+    return status;
 }
 
 static void init_uniform(int64_t n, double bound, uint64_t seed, uint64_t index, vly_real *w) {
@@ -63,7 +38,7 @@ static vly_status init_normal(const vly_tensor *t, double deviation, uint64_t se
                               vly_real *w) {
     double *a = malloc((size_t)t->n * sizeof *a);
     if (!a) return vly_fail(VLY_ENOMEM, "no memory to initialise %s", t->name);
-    fill_normal(seed, index, t->n, a);
+    vly_fill_normal(seed, index, 0, t->n, a);
     for (int64_t i = 0; i < t->n; i++) w[i] = (vly_real)(deviation * a[i]);
     free(a);
     return VLY_OK;
