@@ -148,32 +148,6 @@ static void targets_and_budgets_have_their_codes(void) {
     json_decref(o);
 }
 
-/* k updates, a stop, and the rest: the same bits as all at once, whatever the number of workers. */
-static void a_resumed_run_is_the_run_that_was_not_stopped(const char *env, const char *algo,
-                                                          const char *more) {
-    char straight[40], parts[40];
-    CHECK_EQ(volley("train %s --algo %s %s --seed 4 --steps 9000 --workers 1 --out s-%s", env, algo,
-                    more, algo),
-             0);
-    CHECK_EQ(volley("train %s --algo %s %s --seed 4 --steps 9000 --workers 8 --until-return -1000 "
-                    "--out p-%s",
-                    env, algo, more, algo),
-             0);
-    CHECK_EQ(volley("resume p-%s --until-return none --json", algo), 0);
-    char name[64];
-    snprintf(name, sizeof name, "s-%s", algo);
-    digest_of(name, straight);
-    snprintf(name, sizeof name, "p-%s", algo);
-    digest_of(name, parts);
-    if (strcmp(straight, parts)) fprintf(stderr, "%s: %s and %s\n", algo, straight, parts);
-    CHECK_STR(straight, parts);
-    CHECK_EQ(
-        volley("train %s --algo %s %s --seed 5 --steps 9000 --out o-%s", env, algo, more, algo), 0);
-    snprintf(name, sizeof name, "o-%s", algo);
-    digest_of(name, parts);
-    CHECK(strcmp(straight, parts)); /* another seed is another run */
-}
-
 static int signalled(int signal_number, const char *name) {
     char command[1024];
     snprintf(command, sizeof command,
@@ -382,14 +356,6 @@ int main(void) {
     a_run_is_a_folder_with_all_that_was_promised();
     a_default_folder_is_named_after_the_run();
     targets_and_budgets_have_their_codes();
-    a_resumed_run_is_the_run_that_was_not_stopped("cartpole", "ppo", "");
-    a_resumed_run_is_the_run_that_was_not_stopped("cartpole", "a2c", "");
-    a_resumed_run_is_the_run_that_was_not_stopped("cartpole", "impala", "--pool.schedule sync");
-    a_resumed_run_is_the_run_that_was_not_stopped(
-        "cartpole", "dqn",
-        "--dqn.learning_starts 500 --replay.capacity 5000 --replay.prioritized true");
-    a_resumed_run_is_the_run_that_was_not_stopped("gridworld", "qlearning", "");
-    a_resumed_run_is_the_run_that_was_not_stopped("cliffwalking", "sarsa", "");
     signals_save_and_say_how_to_go_on();
     damaged_checkpoints_are_named_and_passed_over();
     a_full_disk_is_reported_and_survived();

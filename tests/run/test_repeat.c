@@ -1,0 +1,77 @@
+/* One seed is one run: the digest of the last checkpoint is the same for 1, 2 and 8 workers, and
+ * after a run was stopped and resumed. tests/run/kill9.py makes the same claim of runs that were
+ * killed. Asynchronous schedules are not claimed to repeat. */
+#include <stdbool.h>
+#include "tests/kit/program.h"
+
+typedef struct {
+    const char *name, *env, *algo, *steps, *more;
+} repeated;
+
+static void train(const repeated *r, const char *folder_prefix, const char *more) {
+    CHECK_EQ(volley("train %s --algo %s --steps %s %s --out %s-%s %s", r->env, r->algo, r->steps,
+                    r->more, folder_prefix, r->name, more),
+             0);
+}
+
+static void check_digest(const repeated *r, const char *folder_prefix, const char *expected) {
+    char run[64], digest[40];
+    snprintf(run, sizeof run, "%s-%s", folder_prefix, r->name);
+    digest_of(run, digest);
+    if (strcmp(digest, expected)) fprintf(stderr, "%s: %s, not %s\n", run, digest, expected);
+    CHECK_STR(digest, expected);
+}
+
+static void workers_and_stops_do_not_change_a_run(const repeated *r) {
+    char name[64], expected[40], other[40];
+    train(r, "one", "--seed 4 --workers 1");
+    snprintf(name, sizeof name, "one-%s", r->name);
+    digest_of(name, expected);
+    train(r, "two", "--seed 4 --workers 2");
+    check_digest(r, "two", expected);
+    /* Stops after a hundred episodes. A game of MinAtar or Pong takes too long: a smaller budget
+     * stops it, which is the same run as long as nothing is annealed over the budget. */
+    const bool quick = strchr(r->env, '/') == NULL && strcmp(r->env, "pong") != 0;
+    train(r, "parts",
+          quick ? "--seed 4 --workers 8 --until-return -1000"
+                : "--seed 4 --workers 8 --steps 5000");
+    CHECK_EQ(volley("inspect parts-%s --json", r->name), 0);
+    json_t *o = program_json();
+    const double at = json_number_value(json_object_get(json_object_get(o, "counters"), "steps"));
+    CHECK(at > 0 && at < atof(r->steps));
+    json_decref(o);
+    CHECK_EQ(volley("resume parts-%s --until-return none --steps %s", r->name, r->steps), 0);
+    check_digest(r, "parts", expected);
+    train(r, "other", "--seed 5 --workers 2");
+    snprintf(name, sizeof name, "other-%s", r->name);
+    digest_of(name, other);
+    CHECK(strcmp(expected, other) != 0);
+}
+
+int main(void) {
+    static const repeated runs[] = {
+        {"ppo", "cartpole", "ppo", "9000", ""},
+        {"a2c", "cartpole", "a2c", "9000", ""},
+        {"lstm", "cartpole", "ppo", "9000", "--net.lstm 16"},
+        {"impala", "cartpole", "impala", "9000", "--pool.schedule sync"},
+        {"dqn", "cartpole", "dqn", "9000",
+         "--dqn.learning_starts 500 --replay.capacity 5000 --replay.prioritized true"},
+        {"apex", "cartpole", "apex", "16000", "--apex.replay local --replay.capacity 5000"},
+        {"qlearning", "gridworld", "qlearning", "9000", ""},
+        {"sarsa", "cliffwalking", "sarsa", "9000", ""},
+        {"minatar-ppo", "minatar/breakout", "ppo", "9000",
+         "--envs 16 --net.hidden 32 --ppo.rollout 32 --ppo.anneal false"},
+        {"minatar-dqn", "minatar/space_invaders", "dqn", "9000",
+         "--net.hidden 32 --dqn.learning_starts 500 --replay.capacity 5000"},
+        {"pong", "pong", "ppo", "9000",
+         "--envs 8 --net.hidden 32 --ppo.rollout 64 --ppo.epochs 1 --ppo.anneal false"},
+    };
+    program_open();
+    for (size_t i = 0; i < sizeof runs / sizeof *runs; i++) {
+        if (strcmp(runs[i].env, "pong") == 0 && volley("trace pong --random 1") != 0)
+            SKIP_PART("no ROM of Pong (make roms): its run was not repeated");
+        else
+            workers_and_stops_do_not_change_a_run(&runs[i]);
+    }
+    return program_close();
+}
