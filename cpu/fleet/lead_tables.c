@@ -31,10 +31,17 @@ static vly_status stop_hub(void *hub) {
     return vly_tab_hub_stop(hub);
 }
 
+static void lead_episode(void *train, double score) {
+    if (isnan(score))
+        vly_lead_count_episodes(train, 1);
+    else
+        vly_lead_episode(train, score);
+}
+
 static vly_status serve_tables(vly_dist *d, vly_tab_hub *hub, vly_real *table, uint32_t *visits,
                                size_t cells) {
     vly_train *t = d->t;
-    int64_t last = 0, episodes = 0, lost = 0;
+    int64_t last = 0, lost = 0;
     bool over = false;
     while (vly_lead_stop(t) == VLY_STOP_NONE && !over) {
         const vly_status status = vly_tab_hub_serve(hub, VLY_DIST_SERVE_MS);
@@ -50,8 +57,6 @@ static vly_status serve_tables(vly_dist *d, vly_tab_hub *hub, vly_real *table, u
         VLY_TRY(vly_tab_hub_table(hub, table, visits));
         vly_tab_hub_report(hub, &r);
         VLY_TRY(vly_dist_survive(d, vly_dist_beat(d, r.merges), &lost));
-        for (; episodes < r.episodes && !isnan(r.return_mean_100); episodes++)
-            vly_lead_episode(t, r.return_mean_100);
         if (d->optimum) {
             double largest;
             vly_metric_add(m, &n, "tabular/error_rms", error_of(d, table, visits, cells, &largest));
@@ -85,6 +90,7 @@ vly_status vly_dist_lead_tables(vly_dist *d) {
     }
     VLY_TRY(vly_tab_hub_create(&hub, d->store, vly_dist_tables(d->config),
                                vly_dist_workers(d->config), states, actions));
+    vly_tab_hub_on_episode(hub, lead_episode, d->t);
     vly_status status = vly_dist_start_fleet(d);
     if (status == VLY_OK) status = serve_tables(d, hub, q->data, visits->data, cells);
     if (status == VLY_OK) {

@@ -89,16 +89,20 @@ static vly_status check_equal(mpi_sync *m, vly_queue *q, const vly_params *p) {
                    m->sync.rank, mine, ends[0], ~ends[1]);
 }
 
-/* Even and odd links of the ring in turn: after two steps everyone has heard from both sides. */
-static vly_status gossip(mpi_sync *m, vly_queue *q, const vly_params *p) {
+/* Even and odd links of the ring in turn: after two steps everyone has heard from both sides. -1:
+ * an odd ring has one link too few, and this rank rests. */
+static int next_neighbour(mpi_sync *m) {
     const int world = m->sync.world, rank = m->sync.rank;
     const bool right = ((m->mixes++ + rank) & 1) == 0;
-    int other = right ? rank + 1 : rank - 1;
+    const int other = right ? rank + 1 : rank - 1;
+    if (world % 2 == 0) return (other + world) % world;
+    return other < world ? other : -1;
+}
+
+static vly_status gossip(mpi_sync *m, vly_queue *q, const vly_params *p) {
+    const int other = next_neighbour(m);
     vly_real *host;
-    if (world % 2 == 0)
-        other = (other + world) % world;
-    else if (other < 0 || other >= world)
-        return VLY_OK; /* an odd ring has one link too few: it rests */
+    if (other < 0) return VLY_OK;
     VLY_TRY(fetch(m, q, p->param, p->n, &host));
     VLY_TRY(check(m,
                   MPI_Sendrecv(host, (int)p->n, MPI_FLOAT, other, TAG, m->other, (int)p->n,
@@ -141,14 +145,43 @@ static vly_status agree(vly_sync *s, const vly_standing *mine, vly_standing *all
     return VLY_OK;
 }
 
+/* Every rank's value of a cell that it has visited counts alike; a zero that nobody has learned is
+ * no part of a mean. */
+static vly_status average_tables(mpi_sync *m, int n, vly_real *table, const uint32_t *visits) {
+    VLY_TRY(need(m, 2 * (int64_t)n));
+    vly_real *sum = m->host, *say = m->host + n;
+    for (int i = 0; i < n; i++) {
+        say[i] = visits[i] > 0;
+        sum[i] = say[i] * table[i];
+    }
+    VLY_TRY(check(m, MPI_Allreduce(MPI_IN_PLACE, sum, 2 * n, MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD),
+                  "all-reduce of the tables"));
+    for (int i = 0; i < n; i++)
+        if (say[i] > 0) table[i] = sum[i] / say[i];
+    return VLY_OK;
+}
+
+/* One neighbour's table, by experience: one who is far behind must not undo what was learned. */
+static vly_status mix_tables(mpi_sync *m, int other, int n, vly_real *table,
+                             const uint32_t *visits) {
+    VLY_TRY(need(m, 2 * (int64_t)n));
+    for (int i = 0; i < n; i++) m->host[i] = table[i], m->host[n + i] = (vly_real)visits[i];
+    VLY_TRY(check(m,
+                  MPI_Sendrecv(m->host, 2 * n, MPI_FLOAT, other, TAG, m->other, 2 * n, MPI_FLOAT,
+                               other, TAG, MPI_COMM_WORLD, MPI_STATUS_IGNORE),
+                  "exchange of tables with a neighbour"));
+    for (int i = 0; i < n; i++) {
+        const vly_real theirs = m->other[n + i], both = theirs + m->host[n + i];
+        if (theirs > 0) table[i] += theirs / both * (m->other[i] - table[i]);
+    }
+    return VLY_OK;
+}
+
 static vly_status merge(vly_sync *s, int states, int actions, vly_real *table, uint32_t *visits) {
     mpi_sync *m = (mpi_sync *)s;
-    const int n = states * actions;
-    (void)visits;
-    VLY_TRY(check(m, MPI_Allreduce(MPI_IN_PLACE, table, n, MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD),
-                  "all-reduce of the tables"));
-    for (int i = 0; i < n; i++) table[i] /= (vly_real)s->world;
-    return VLY_OK;
+    if (m->mode == VLY_RANKS_ALLREDUCE) return average_tables(m, states * actions, table, visits);
+    const int other = next_neighbour(m);
+    return other < 0 ? VLY_OK : mix_tables(m, other, states * actions, table, visits);
 }
 
 vly_status vly_mpi_create(vly_sync **out, vly_ranks_mode mode,

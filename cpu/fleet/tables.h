@@ -60,8 +60,6 @@ typedef struct {
     int64_t steps, updates, episodes, merges;
     uint64_t sent_bytes, received_bytes, transitions_shared;
     int workers, finished;
-    double return_mean_100;
-    int returns;
 } vly_tab_report;
 
 typedef struct vly_tab_hub vly_tab_hub;
@@ -70,6 +68,9 @@ vly_status vly_tab_hub_create(vly_tab_hub **out, vly_store *store, vly_tab_schem
 void vly_tab_hub_destroy(vly_tab_hub *h);
 vly_status vly_tab_hub_serve(vly_tab_hub *h, int wait_ms);
 vly_status vly_tab_hub_stop(vly_tab_hub *h);
+/* Called for every episode that a worker has finished since its last table, oldest first; the scores
+ * of the newest few of each table alone are known, NAN stands for the others. */
+void vly_tab_hub_on_episode(vly_tab_hub *h, void (*fn)(void *arg, double score), void *arg);
 /* The fleet's table: merged, assembled from the shards, or the mean. visits may be NULL. */
 vly_status vly_tab_hub_table(vly_tab_hub *h, vly_real *table, uint32_t *visits);
 void vly_tab_hub_report(const vly_tab_hub *h, vly_tab_report *out);

@@ -17,6 +17,8 @@ struct vly_tab_hub {
     bool *pending;     /* (world) waits for the merge of its round */
     int64_t *heard_ms; /* (world) */
     int64_t polled_ms;
+    void (*on_episode)(void *arg, double score);
+    void *episode_arg;
 };
 
 static bool has_centre(vly_tab_scheme s) {
@@ -76,6 +78,14 @@ static vly_status publish_merged(vly_tab_hub *h) {
     return vly_store_set(h->store, "merged", h->merged, vly_tab_table_bytes(h->states, h->actions));
 }
 
+static void hear_episodes(vly_tab_hub *h, const vly_tab_head *before, const vly_tab_head *now) {
+    const bool again = now->episodes < before->episodes; /* the worker was started again */
+    const int64_t ended = again ? now->episodes : now->episodes - before->episodes;
+    for (int64_t i = ended; h->on_episode && i > 0; i--)
+        h->on_episode(h->episode_arg,
+                      i <= now->returns ? (double)now->score[now->returns - i] : NAN);
+}
+
 static vly_status hear(vly_tab_hub *h, const unsigned char *message, const vly_tab_head *head) {
     const int r = head->rank;
     if (r < 0 || r >= h->world || head->returns < 0 || head->returns > VLY_TAB_RETURNS)
@@ -84,6 +94,7 @@ static vly_status hear(vly_tab_hub *h, const unsigned char *message, const vly_t
                  cells = (size_t)h->states * (size_t)h->actions;
     if (h->tables[r] && head->round == h->heads[r].round && head->finished == h->heads[r].finished)
         return VLY_OK; /* heard already */
+    hear_episodes(h, &h->heads[r], head);
     for (size_t i = 0; i < cells; i++) {
         const uint32_t now = vly_tab_visits(message, cells, i),
                        before = h->tables[r] ? vly_tab_visits(h->tables[r], cells, i) : 0;
@@ -179,7 +190,6 @@ vly_status vly_tab_hub_table(vly_tab_hub *h, vly_real *table, uint32_t *visits) 
 }
 
 void vly_tab_hub_report(const vly_tab_hub *h, vly_tab_report *out) {
-    double sum = 0;
     *out = (vly_tab_report){.merges = h->merges};
     for (int r = 0; r < h->world; r++) {
         const vly_tab_head *w = &h->heads[r];
@@ -189,10 +199,12 @@ void vly_tab_hub_report(const vly_tab_hub *h, vly_tab_report *out) {
         out->steps += w->steps, out->updates += w->updates, out->episodes += w->episodes;
         out->sent_bytes += w->sent, out->received_bytes += w->received,
             out->transitions_shared += w->shared;
-        for (int i = 0; i < w->returns && out->returns < 100; i++, out->returns++)
-            sum += (double)w->score[i];
     }
-    out->return_mean_100 = out->returns ? sum / out->returns : NAN;
+}
+
+void vly_tab_hub_on_episode(vly_tab_hub *h, void (*fn)(void *arg, double score), void *arg) {
+    h->on_episode = fn;
+    h->episode_arg = arg;
 }
 
 vly_status vly_tab_hub_create(vly_tab_hub **out, vly_store *store, vly_tab_scheme scheme, int world,

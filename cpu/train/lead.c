@@ -27,6 +27,10 @@ void vly_lead_episode(vly_train *t, double score) {
     vly_train_count_episode(t, &(vly_episode){.actor = -1, .score = score});
 }
 
+void vly_lead_count_episodes(vly_train *t, int64_t n) {
+    t->counters.episodes_shift += n;
+}
+
 void vly_lead_mark(vly_train *t, vly_phase phase) {
     vly_train_mark(t, phase);
 }

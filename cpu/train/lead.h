@@ -45,6 +45,8 @@ vly_progress vly_lead_progress(const vly_train *t);
 
 /* An episode that a worker has finished. */
 void vly_lead_episode(vly_train *t, double score);
+/* Episodes that workers have finished without telling their scores: counted, not averaged. */
+void vly_lead_count_episodes(vly_train *t, int64_t n);
 /* Books the time since the last call to a phase. */
 void vly_lead_mark(vly_train *t, vly_phase phase);
 

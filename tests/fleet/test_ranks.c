@@ -153,6 +153,28 @@ static void halves_make_the_whole(vly_sync *s, bool dqn) {
     p.c->destroy(p.c);
 }
 
+/* Cell 0: both have been there, one three times as often. Cells 1 and 2: one each. Cell 3: nobody. */
+static void merge_cells(vly_sync *s, vly_real *table) {
+    const bool first = s->rank == 0;
+    uint32_t visits[4] = {first ? 10 : 30, first ? 5 : 0, first ? 0 : 7, 0};
+    table[0] = first ? 1 : 5, table[1] = first ? 2 : 0, table[2] = first ? 0 : 3, table[3] = 0;
+    CHECK_OK(s->merge(s, 2, 2, table, visits));
+}
+
+static void tables_are_averaged_over_those_who_have_learned(vly_sync *s) {
+    vly_real table[4];
+    merge_cells(s, table);
+    const double want[4] = {3, 2, 3, 0};
+    for (int i = 0; i < 4; i++) CHECK_NEAR(table[i], want[i], 1e-6);
+}
+
+static void neighbours_mix_tables_by_experience(vly_sync *s) {
+    vly_real table[4];
+    merge_cells(s, table);
+    const double want[4] = {4, 2, 3, 0}; /* (10 x 1 + 30 x 5) / 40 */
+    for (int i = 0; i < 4; i++) CHECK_NEAR(table[i], want[i], 1e-6);
+}
+
 int main(int argc, char **argv) {
 #ifdef VLY_NO_MPI
     SKIP("built without MPI: apt-get install libopenmpi-dev openmpi-bin");
@@ -173,6 +195,11 @@ int main(int argc, char **argv) {
     CHECK_EQ(s->world, RANKS);
     halves_make_the_whole(s, false);
     halves_make_the_whole(s, true);
+    tables_are_averaged_over_those_who_have_learned(s);
+    vly_ranks *gossip; /* the same processes, by the other scheme */
+    CHECK_OK(vly_ranks_open(&gossip, VLY_RANKS_GOSSIP));
+    neighbours_mix_tables_by_experience(vly_ranks_sync(gossip));
+    vly_ranks_close(gossip, false);
     vly_ranks_close(r, false);
     return TEST_PASS;
 }

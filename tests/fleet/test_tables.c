@@ -1,0 +1,82 @@
+/* Tables through a real Redis: what the learner's side hears of each worker. */
+#include "tests/kit/check.h"
+#ifndef VLY_HAVE_REDIS
+int main(void) {
+    SKIP("built without hiredis and lz4: apt-get install libhiredis-dev liblz4-dev");
+}
+#else
+#include <unistd.h>
+#include "cpu/fleet/tables.h"
+
+enum { STATES = 3, ACTIONS = 2, WORLD = 2 };
+static char folder[64] = "/tmp/volley-tables-XXXXXX";
+static vly_store_server *redis;
+
+typedef struct {
+    int known, unknown;
+    double sum;
+} heard;
+
+static void hear_score(void *arg, double score) {
+    heard *h = arg;
+    if (isnan(score))
+        h->unknown++;
+    else
+        h->known++, h->sum += score;
+}
+
+/* One worker ends one episode, the other ends many: each episode counts once. */
+static void every_episode_counts_once_whoever_played_it(void) {
+    vly_store *store[WORLD + 1];
+    vly_tab *worker[WORLD];
+    vly_tab_hub *hub;
+    vly_real table[WORLD][STATES * ACTIONS] = {{0}}, whole[STATES * ACTIONS];
+    uint32_t visits[WORLD][STATES * ACTIONS] = {{0}};
+    const double once[] = {1}, often[] = {0, 0, 0};
+    double many[40];
+    heard h = {0};
+    for (int i = 0; i <= WORLD; i++)
+        CHECK_OK(vly_store_open(&store[i], vly_store_server_url(redis), "episodes", NULL));
+    CHECK_OK(vly_tab_hub_create(&hub, store[WORLD], VLY_TAB_GOSSIP, WORLD, STATES, ACTIONS));
+    vly_tab_hub_on_episode(hub, hear_score, &h);
+    for (int i = 0; i < WORLD; i++) {
+        const vly_tab_options o = {
+            .scheme = VLY_TAB_GOSSIP, .rank = i, .world = WORLD, .every = 1, .seed = 1};
+        CHECK_OK(vly_tab_create(&worker[i], store[i], &o));
+        vly_tab_note(worker[i], 10, 10, i ? often : once, i ? 3 : 1);
+        vly_sync *sync = vly_tab_sync(worker[i]);
+        CHECK_OK(sync->merge(sync, STATES, ACTIONS, table[i], visits[i]));
+    }
+    CHECK_OK(vly_tab_hub_table(hub, whole, NULL));
+    CHECK_OK(vly_tab_hub_table(hub, whole, NULL)); /* the same tables again say nothing new */
+    CHECK_EQ(h.known, 4);
+    CHECK_EQ(h.unknown, 0);
+    CHECK_NEAR(h.sum / h.known, 0.25, 1e-9); /* the mean of the workers' means is 0.5 */
+
+    for (int i = 0; i < 40; i++) many[i] = 2;
+    vly_tab_note(worker[0], 10, 10, many, 40); /* more than a table can tell the scores of */
+    CHECK_OK(vly_tab_finish(worker[0]));
+    CHECK_OK(vly_tab_hub_table(hub, whole, NULL));
+    CHECK_EQ(h.known + h.unknown, 44);
+    CHECK(h.known > 4 && h.unknown > 0);
+    CHECK_NEAR(h.sum, 1 + 2.0 * (h.known - 4), 1e-9);
+    vly_tab_report report;
+    vly_tab_hub_report(hub, &report);
+    CHECK_EQ(report.episodes, 44);
+    vly_tab_hub_destroy(hub);
+    for (int i = 0; i < WORLD; i++) vly_tab_destroy(worker[i]);
+    for (int i = 0; i <= WORLD; i++) vly_store_close(store[i]);
+}
+
+int main(void) {
+    CHECK(mkdtemp(folder) != NULL);
+    const vly_status status = vly_store_server_start(&redis, folder, false);
+    if (status == VLY_ENOTFOUND) SKIP("%s", vly_error_text());
+    CHECK_EQ(status, VLY_OK);
+    every_episode_counts_once_whoever_played_it();
+    vly_store_server_stop(redis);
+    char clean[96];
+    snprintf(clean, sizeof clean, "rm -rf %s", folder);
+    return system(clean) == 0 ? TEST_PASS : TEST_FAIL;
+}
+#endif
