@@ -1,4 +1,5 @@
 #include "benchmarks/bench_atari.h"
+#include "benchmarks/bench_atari_stack.h"
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,7 +10,7 @@
 #include "envs/atari/emulator.h"
 #include "envs/atari/roms.h"
 
-enum { FRAMES = 250, STEPS = 60, SAMPLES_MOST = 99 };
+enum { FRAMES = 250, SAMPLES_MOST = 99, STACK_ACTORS = 32, STACK_THREADS = 2 };
 
 /* ---- ours ---- */
 
@@ -17,6 +18,7 @@ typedef struct {
     vly_rom *rom;
     vly_emulator_rules rules;
     vly_emulator emulator;
+    vly_screens *screens; /* NULL: nothing is drawn */
     uint32_t random;
 } raw_work;
 
@@ -29,9 +31,9 @@ static double raw_frames(void *arg) {
     raw_work *w = arg;
     for (int i = 0; i < FRAMES; i++) {
         (void)vly_emulator_act(&w->emulator, &w->rules, next_action(&w->random, VLY_ATARI_ACTIONS),
-                               NULL);
+                               w->screens);
         if (vly_emulator_over(&w->emulator))
-            (void)vly_emulator_reset(&w->emulator, &w->rules, NULL);
+            (void)vly_emulator_reset(&w->emulator, &w->rules, w->screens);
     }
     return FRAMES;
 }
@@ -43,45 +45,7 @@ static vly_status raw_open(raw_work *w, const vly_atari_game *game) {
     VLY_TRY(vly_rom_create(&w->rom, bytes, n, &game->machine));
     w->rules = (vly_emulator_rules){.game = game, .rom = w->rom, .mode = game->default_mode};
     w->random = 1;
-    return vly_emulator_load(&w->emulator, &w->rules, 1, NULL);
-}
-
-typedef struct {
-    vly_env env;
-    void *state;
-    uint8_t *obs, flags;
-    float reward, score;
-    uint32_t random;
-} step_work;
-
-static double agent_steps(void *arg) {
-    step_work *w = arg;
-    const vly_rows row = {w->obs, w->env.obs.bytes, &w->reward, &w->score, &w->flags};
-    for (int i = 0; i < STEPS; i++) {
-        const int32_t action = next_action(&w->random, w->env.actions);
-        w->env.step(&w->env, w->state, 1, &action, row);
-    }
-    return STEPS;
-}
-
-static vly_status step_open(step_work *w, const vly_atari_game *game) {
-    vly_atari_options o = vly_atari_default_options();
-    VLY_TRY(vly_atari_preset(&o, "ale")); /* what its vector environment does, but for the stale
-                                             picture of an end */
-    o.stale_terminal = 0;
-    VLY_TRY(vly_atari_open(&w->env, game->name, &o));
-    w->state = aligned_alloc(64, w->env.state_bytes);
-    w->obs = malloc(w->env.obs.bytes);
-    w->random = 1;
-    if (!w->state || !w->obs) return vly_fail(VLY_ENOMEM, "no memory to measure %s", game->name);
-    const vly_rows row = {w->obs, w->env.obs.bytes, &w->reward, &w->score, &w->flags};
-    w->env.reset(&w->env, w->state, 1, row);
-    return VLY_OK;
-}
-
-static void step_close(step_work *w) {
-    free(w->state), free(w->obs);
-    if (w->env.close) w->env.close(&w->env);
+    return vly_emulator_load(&w->emulator, &w->rules, 1, w->screens);
 }
 
 /* ---- ale-py's, in a process that answers every line with a rate per second, of the clock and of
@@ -227,12 +191,12 @@ static vly_status alternate(const vly_bench_options *o, const char *game, const 
 }
 
 static vly_status measure(const vly_bench_options *o, const char *game, const char *what,
-                          const char *unit, vly_bench_fn work, void *arg) {
+                          const char *unit, const char *params, vly_bench_fn work, void *arg) {
     if (o->vs) return alternate(o, game, what, unit, work, arg);
     vly_bench_result r = {.samples = 0};
     snprintf(r.name, sizeof r.name, "%s/%s", game, what);
     snprintf(r.unit, sizeof r.unit, "%s", unit);
-    snprintf(r.params, sizeof r.params, "\"threads\": 1");
+    snprintf(r.params, sizeof r.params, "%s", params);
     vly_bench_rate(o, work, arg, &r);
     if (o->report) o->report(o->arg, &r);
     return VLY_OK;
@@ -244,24 +208,47 @@ static int wanted(const vly_bench_options *o, const char *game, const char *what
     return vly_bench_wanted(o, name);
 }
 
-vly_status vly_bench_atari(const vly_bench_options *o, const vly_atari_game *game) {
+static vly_status measure_raw(const vly_bench_options *o, const vly_atari_game *game,
+                              const char *what, vly_screens *screens) {
     static raw_work raw;
-    static step_work steps;
-    vly_status status = VLY_OK;
+    if (!wanted(o, game->name, what)) return VLY_OK;
+    raw = (raw_work){.screens = screens};
+    vly_status status = raw_open(&raw, game);
+    if (status == VLY_OK)
+        status = measure(o, game->name, what, "frames/s", "\"threads\": 1", raw_frames, &raw);
+    vly_rom_destroy(raw.rom);
+    return status;
+}
+
+static vly_status measure_stack(const vly_bench_options *o, const vly_atari_game *game,
+                                const char *what, int actors, int threads) {
+    vly_bench_stack steps;
+    char params[64];
+    if (!wanted(o, game->name, what)) return VLY_OK;
+    snprintf(params, sizeof params, "\"actors\": %d, \"threads\": %d", actors, threads);
+    vly_status status = vly_bench_stack_open(&steps, game, actors, threads);
+    if (status == VLY_OK)
+        status = measure(o, game->name, what, "steps/s", params, vly_bench_stack_steps, &steps);
+    vly_bench_stack_close(&steps);
+    return status;
+}
+
+static vly_status measure_all(const vly_bench_options *o, const vly_atari_game *game) {
+    static vly_screens screens;
+    VLY_TRY(measure_raw(o, game, "raw", NULL));
+    if (!o->vs) VLY_TRY(measure_raw(o, game, "drawn", &screens));
+    VLY_TRY(measure_stack(o, game, "obs84", 1, 1));
+    for (int threads = 1; !o->vs && threads <= STACK_THREADS; threads++) {
+        char what[24];
+        snprintf(what, sizeof what, "stack84/%d", threads);
+        VLY_TRY(measure_stack(o, game, what, STACK_ACTORS, threads));
+    }
+    return VLY_OK;
+}
+
+vly_status vly_bench_atari(const vly_bench_options *o, const vly_atari_game *game) {
     void (*was)(int) = signal(SIGPIPE, SIG_IGN); /* a peer that is gone is an error, no end */
-    if (wanted(o, game->name, "raw")) {
-        memset(&raw, 0, sizeof raw);
-        status = raw_open(&raw, game);
-        if (status == VLY_OK) status = measure(o, game->name, "raw", "frames/s", raw_frames, &raw);
-        vly_rom_destroy(raw.rom);
-    }
-    if (status == VLY_OK && wanted(o, game->name, "obs84")) {
-        memset(&steps, 0, sizeof steps);
-        status = step_open(&steps, game);
-        if (status == VLY_OK)
-            status = measure(o, game->name, "obs84", "steps/s", agent_steps, &steps);
-        step_close(&steps);
-    }
+    const vly_status status = measure_all(o, game);
     signal(SIGPIPE, was);
     return status;
 }

@@ -1,7 +1,10 @@
-/* bench_atari.h -- one Atari game by the second on one core: part of the suite `envs`.
+/* bench_atari.h -- one Atari game by the second: part of the suite `envs`.
  *
  *   GAME/raw     console frames with random actions, nothing drawn that nobody sees
- *   GAME/obs84   agent steps with the new 84 x 84 picture ready (four frames each)
+ *   GAME/drawn   the same, every frame drawn
+ *   GAME/obs84   agent steps of one environment (four frames each), its stack of four 84 x 84
+ *                pictures in the caller's memory
+ *   GAME/stack84/T   the same for 32 environments on T threads (bench_atari_stack.h)
  *
  * With `vs` "ale" ale-py does the same in turn, a sample of ours and a sample of its own:
  * GAME/raw/ale, its ale.act; GAME/obs84/ale, its AtariVectorEnv; and GAME/.../ratio, the median of

@@ -5,9 +5,6 @@ target_link_libraries(vly_bench PUBLIC vly_cpu)
 add_executable(volley-bench benchmarks/bench.c)
 target_link_libraries(volley-bench PRIVATE vly_bench)
 target_link_libraries(volley PRIVATE vly_bench)
-# The 2600 alone, a line per ROM: benchmarks/compare_atari.py sets it beside ALE.
-add_executable(atari_raw benchmarks/atari_raw.c)
-target_link_libraries(atari_raw PRIVATE vly_envs)
 # Our layers beside oneDNN's, where it is: the only thing that links it.
 find_path(dnnl_include oneapi/dnnl/dnnl.h)
 find_library(dnnl_library dnnl)

@@ -1,84 +1,81 @@
-"""Our 2600 beside ALE's, raw frames per second on one core, ROM by ROM, in alternation.
+#!/usr/bin/env python3
+"""Raw frames per second of the 2600 on one core by the wall clock, ours and ALE's, game by game, alternately in one run.
 
-    python benchmarks/compare_atari.py build/atari_raw ROMS [--frames N] [--json FILE] [--games a,b]
+    python3 benchmarks/compare_atari.py [--games pong,breakout | all] [--out benchmarks/results/atari_speed.json]
 
-For each game: ALE plays N frames of random actions (act only, resets outside the clock), then ours
-does, and again; the best of each counts. Prints the ratio per game, the geometric mean, the slowest.
+Needs build/volley and ale-py, whose ROMs are used. Everybody plays random actions of the full set without sticky actions, one frame an
+action; a game's end resets it.
+
+    drawn     ours, every frame is drawn into the palette screen: what ALE does in act(), which cannot leave it out
+    undrawn   ours, nothing is drawn, collisions are found all the same: what Volley does with the frames that a step skips
+    ale       act(), drawn into ALE's screen, which nobody reads
+    ale_read  act() and a copy of the screen in grey, getScreenGrayscale()
 """
-import argparse
-import json
 import math
 import os
-import random
-import subprocess
 import sys
-import time
 
 import measured
 
+ALE = """
+import os, random
 import ale_py
+import numpy as np
+ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
+rng = random.Random(1)
+ale = ale_py.ALEInterface()
+ale.setFloat("repeat_action_probability", 0.0)
+ale.loadROM(os.path.join(os.path.dirname(ale_py.__file__), "roms", ARGS[0] + ".bin"))
+read = ARGS[1] == "read"
+screen = np.empty(ale.getScreenDims(), np.uint8)
+def work():
+    for _ in range(50):
+        ale.act(rng.randrange(18))
+        if read: ale.getScreenGrayscale(screen)
+        if ale.game_over(): ale.reset_game()
+    return 50
+"""
+EIGHT = "pong,breakout,space_invaders,seaquest,ms_pacman,qbert,beam_rider,tetris"
 
 
-def ale_seconds(ale, frames, actions):
-    spent, left = 0.0, frames
-    while left > 0:
-        begin = time.perf_counter()
-        while left > 0 and not ale.game_over():
-            ale.act(actions.randrange(18))
-            left -= 1
-        spent += time.perf_counter() - begin
-        if ale.game_over():
-            ale.reset_game()
-    return spent
+def listed_games(text):
+    if text != "all":
+        return text.split(",")
+    with open(os.path.join(measured.ROOT, "tests", "atari", "games.txt")) as f:
+        return f.read().split()
 
 
-def ours(program, roms, game, frames):
-    out = subprocess.run([program, roms, "--game", game, "--frames", str(frames), "--rounds", "2"],
-                         capture_output=True, text=True, check=True).stdout
-    return json.loads(out)["frames_per_s"]
+def ours(game, what, seconds, roms, cores=1):
+    return measured.suite("envs", f"{game}/{what}", seconds, cores, arguments=["--env", game], environment={"VOLLEY_ROMS": roms})
 
 
-def compare(args, game):
-    ale = ale_py.ALEInterface()
-    ale.setFloat("repeat_action_probability", 0.0)
-    ale.loadROM(f"{args.roms}/{game}.bin")
-    actions = random.Random(1)
-    theirs, our = 0.0, 0.0
-    for _ in range(2):
-        theirs = max(theirs, args.frames / ale_seconds(ale, args.frames, actions))
-        our = max(our, ours(args.program, args.roms, game, args.frames))
-    return {"name": f"{game}/raw", "ale": round(theirs), "volley": our, "ratio": round(our / theirs, 2)}
+def geometric_means(rows):
+    means = {}
+    for key in {k for r in rows for k in r if k.startswith("ratio_")}:
+        ratios = [r[key]["median"] for r in rows if key in r]
+        means[key] = {"games": len(ratios), "geometric_mean": round(math.exp(sum(map(math.log, ratios)) / len(ratios)), 3),
+                      "least": round(min(ratios), 3), "most": round(max(ratios), 3)}
+    return dict(sorted(means.items()))
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("program")
-    parser.add_argument("roms")
-    parser.add_argument("--frames", type=int, default=500)
-    parser.add_argument("--json")
-    parser.add_argument("--games", default="")
-    args = parser.parse_args()
-    ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
-    listed = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tests", "atari", "games.txt")
-    games = args.games.split(",") if args.games else open(listed).read().split()
-    rows = []
-    for game in games:
-        try:
-            rows.append(compare(args, game))
-            print("%(name)-24s %(ale)8.0f %(volley)8.0f %(ratio)6.2f" % rows[-1], flush=True)
-        except (subprocess.CalledProcessError, RuntimeError, json.JSONDecodeError) as error:
-            print(f"{game}: {error}", file=sys.stderr)
-    mean = math.exp(sum(math.log(r["ratio"]) for r in rows) / len(rows))
-    least = min(rows, key=lambda r: r["ratio"])
-    slowest = min(rows, key=lambda r: r["volley"])
-    print(f"{len(rows)} games, geometric mean {mean:.2f}; least {least['name']} {least['ratio']}; "
-          f"slowest {slowest['name']} {slowest['volley']:.0f} frames/s")
-    if args.json:
-        with open(args.json, "w") as out:
-            json.dump({**measured.facts(" ".join(["python"] + sys.argv)), "ale": ale_py.__version__,
-                       "frames": args.frames, "geometric_mean_ratio": round(mean, 3), "results": rows}, out, indent=1)
-            out.write("\n")
+    def more(parser):
+        parser.add_argument("--games", default="all", help=f"all (default), or a list: {EIGHT}")
+
+    o = measured.options(__doc__, "atari_speed.json", seconds=0.1, more=more)
+    try:
+        import ale_py
+    except ImportError as error:
+        print(f"SKIPPED: {error}", file=sys.stderr)
+        return 77
+    roms = os.path.join(os.path.dirname(ale_py.__file__), "roms")
+    c = measured.Comparison(o, ale_py=ale_py.__version__)
+    for game in listed_games(o.games):
+        child = lambda what, g=game: lambda: measured.Child(ALE, g, what, seconds=o.seconds, cores=1)
+        c.case(f"{game}/raw", "frames/s", {"drawn": ours(game, "drawn", o.seconds, roms), "undrawn": ours(game, "raw", o.seconds, roms),
+                                           "ale": child("act"), "ale_read": child("read")}, own=2)
+    return c.finish(over_games=geometric_means(c.cases))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,86 +1,97 @@
-"""Our Atari beside ALE's AtariVectorEnv and EnvPool, in turn, in one run.
+#!/usr/bin/env python3
+"""Atari agent steps per second by the wall clock, equal deliveries: the stack (N,4,84,84) of uint8 in the caller's memory.
 
-    python benchmarks/compare_atari_steps.py --steps build/atari_steps [--games pong,breakout,...] [--rounds 3]
-                [--steps-each 1500] [--json FILE]
+    python3 benchmarks/compare_atari_steps.py [--games pong,breakout | all] [--threads 1,2] [--out benchmarks/results/atari_steps.json]
 
-Agent steps per second of processor time (machines are shared) with the new 84 x 84 picture ready, one environment on one thread each, random actions. Every
-round runs each side for a second or so, one after the other; a game's ratio is the median of its rounds'.
+Needs build/volley, ale-py (its AtariVectorEnv, its ROMs) and envpool with opencv. Everybody has as many cores as threads, plays random
+actions without sticky ones, four frames a step, and delivers stacks, rewards and ends. Ours steps 32 environments
+(benchmarks/bench_atari_stack.h). On the first game the peers are tried with 8, 32 and 128 environments, all stepped together or half of
+them at a time (their asynchronous way), as many threads as cores; all games are measured with the best, which the file names.
 """
-import argparse, json, os, statistics, subprocess, sys, time
+import os
+import sys
+
 import measured
-try:
-    import numpy as np
-    import ale_py
-except ImportError as e:
-    print(f"SKIPPED: {e}", file=sys.stderr)
-    sys.exit(77)
+from compare_atari import EIGHT, geometric_means, listed_games, ours
+
+ALE = """
+import ale_py
+import numpy as np
 from ale_py.vector_env import AtariVectorEnv
-
-EIGHT = "pong,breakout,space_invaders,seaquest,ms_pacman,qbert,beam_rider,tetris"
-ROMS = os.path.join(os.path.dirname(ale_py.__file__), "roms")
-
-
-def ours_steps(args, game, n):
-    out = subprocess.run([args.steps, game, ROMS, "ale", "1", f"stale_terminal=0,time={n}"], capture_output=True, text=True)
-    return float(out.stdout.split()[0])
-
-
-def ale_steps(game, n):
-    env = AtariVectorEnv(game, num_envs=1, num_threads=1)
-    env.reset(seed=1)
-    rng = np.random.default_rng(1)
-    actions = rng.integers(0, env.single_action_space.n, (n, 1))
-    start = time.process_time()
+ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
+n, batch, threads = map(int, ARGS[1:4])
+env = AtariVectorEnv(ARGS[0], num_envs=n, batch_size=batch, num_threads=threads)
+env.reset(seed=1)
+actions = np.random.default_rng(1).integers(0, env.single_action_space.n, (16, batch))
+if batch < n:
+    env.send(actions[0])
+def work():
     for a in actions:
-        env.step(a)
-    return n / (time.process_time() - start)
+        if batch < n:
+            assert env.recv()[0].shape[0] == batch
+            env.send(a)
+        else:
+            env.step(a)
+    return batch * len(actions)
+"""
 
-
-def envpool_steps(game, n):
-    import envpool
-    env = envpool.make_gymnasium("".join(w.capitalize() for w in game.split("_")) + "-v5", num_envs=1, num_threads=1, seed=1)
-    env.reset()
-    rng = np.random.default_rng(1)
-    actions = rng.integers(0, env.action_space.n, (n, 1))
-    start = time.process_time()
+ENVPOOL = """
+import envpool
+import numpy as np
+n, batch, threads = map(int, ARGS[1:4])
+env = envpool.make_gymnasium("".join(w.capitalize() for w in ARGS[0].split("_")) + "-v5", num_envs=n, batch_size=batch, num_threads=threads, seed=1)
+if batch < n: env.async_reset()
+else: env.reset()
+actions = np.random.default_rng(1).integers(0, env.action_space.n, (16, batch)).astype(np.int32)
+def work():
     for a in actions:
-        env.step(a)
-    return n / (time.process_time() - start)
+        if batch < n:
+            env.send(a, env.recv()[-1]["env_id"])
+        else:
+            env.step(a)
+    return batch * len(actions)
+"""
+
+
+class Tuned:
+    """A peer at its best setting for a number of cores, found with the first game that is measured."""
+
+    def __init__(self, code, cores, seconds):
+        self.code, self.cores, self.seconds, self.setting = code, cores, seconds, None
+        self.words = {f"{n} environments, {batch} at a time": (n, batch, cores) for n in (8, 32, 128) for batch in (n, n // 2)}
+
+    def one(self, game, setting):
+        return lambda: measured.Child(self.code, game, *self.words[setting], seconds=self.seconds, cores=self.cores)
+
+    def __call__(self, game):
+        def make():
+            found = measured.Best({name: self.one(game, name) for name in ([self.setting] if self.setting else self.words)})
+            self.setting = found.setting
+            return found
+
+        return make
 
 
 def main():
-    p = argparse.ArgumentParser()
-    p.add_argument("--steps", required=True)
-    p.add_argument("--games", default=EIGHT)
-    p.add_argument("--rounds", type=int, default=3)
-    p.add_argument("--steps-each", type=int, default=1500, help="of a peer in a round; ours makes more than twice as many")
-    p.add_argument("--json")
-    args = p.parse_args()
-    ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
-    rows = []
-    listed = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tests", "atari", "games.txt")
-    for game in open(listed).read().split() if args.games == "all" else args.games.split(","):
-        sides = {"volley": [], "ale_vector": [], "envpool": []}
-        for _ in range(args.rounds):
-            sides["volley"].append(ours_steps(args, game, args.steps_each * 8 // 3))
-            sides["ale_vector"].append(ale_steps(game, args.steps_each))
-            try:
-                sides["envpool"].append(envpool_steps(game, args.steps_each))
-            except (ImportError, AssertionError, KeyError, ValueError, RuntimeError): # not here, or it has no such game
-                pass
-        row = dict(game=game, **{k: statistics.median(v) for k, v in sides.items() if v}, rounds=sides)
-        for peer in ("ale_vector", "envpool"):
-            if sides[peer]:
-                row["times_" + peer] = statistics.median(a / b for a, b in zip(sides["volley"], sides[peer]))
-        rows.append(row)
-        print(game, {k: round(v, 1) for k, v in row.items() if isinstance(v, float)}, flush=True)
-    total = {k: float(np.exp(np.mean([np.log(r[k]) for r in rows if k in r]))) for k in ("times_ale_vector", "times_envpool") if any(k in r for r in rows)}
-    least = {k: min((r[k], r["game"]) for r in rows if k in r) for k in ("times_ale_vector", "times_envpool") if any(k in r for r in rows)}
-    print("geometric means", {k: round(v, 2) for k, v in total.items()}, "least", least)
-    if args.json:
-        json.dump(dict(**measured.facts("python benchmarks/compare_atari_steps.py --steps build/atari_steps --games " + args.games + f" --rounds {args.rounds} --steps-each {args.steps_each}"),
-                       unit="agent steps per second of processor time, one environment, one thread", ale_py=ale_py.__version__, geometric_means=total, least=least, results=rows), open(args.json, "w"), indent=1)
+    def more(parser):
+        parser.add_argument("--games", default=EIGHT, help="all, or a list (default: eight)")
+        parser.add_argument("--threads", default="1,2", help="how many threads, and cores (default 1,2)")
+
+    o = measured.options(__doc__, "atari_steps.json", seconds=0.5, more=more)
+    try:
+        import ale_py
+    except ImportError as error:
+        print(f"SKIPPED: {error}", file=sys.stderr)
+        return 77
+    roms = os.path.join(os.path.dirname(ale_py.__file__), "roms")
+    c = measured.Comparison(o, ale_py=ale_py.__version__)
+    for cores in map(int, o.threads.split(",")):
+        ale, envpool = (Tuned(code, cores, o.seconds) for code in (ALE, ENVPOOL))
+        for game in listed_games(o.games):
+            name = f"stack84/{cores}"
+            c.case(f"{game}/{name}", "steps/s", {"volley": ours(game, name, o.seconds, roms, cores), "ale_vector": ale(game), "envpool": envpool(game)})
+    return c.finish(over_games=geometric_means(c.cases))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

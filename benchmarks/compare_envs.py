@@ -1,189 +1,156 @@
 #!/usr/bin/env python3
-"""Steps per second on one core, ours and the peers', alternately in one run.
+"""Steps per second on one core by the wall clock, ours and the peers', alternately in one run.
 
-    python3 benchmarks/compare_envs.py [--rounds 5] [--out benchmarks/results/envs.json]
+    python3 benchmarks/compare_envs.py [--out benchmarks/results/envs.json]
 
-Needs build/volley-bench and, of the peers, whichever import: gymnasium (its vectorised CartPole,
-and single environments for the rest), envpool (one thread, synchronous), minatar. Each round
-measures every program once, ours first; a ratio is the median of the rounds' ratios, so a slow
-spell of the machine hits both sides. Rates per second of processor time stand beside those of the
-clock, for machines that other programs use too. All get random actions and write observations.
+Needs build/volley and, of the peers, whichever import: gymnasium (vectorised where it can be, and single environments), envpool
+(one thread), minatar, gymnax (needs jax). Every program has one core. A vectorised peer is tried with 64 to 4,096 environments and
+measured at its best, which the file names; ours always steps 256 (`step`) or 1,024 through the pool of actors (`pool`). All get
+random actions drawn beforehand and deliver observations, rewards and ends.
+
+gymnax's MinAtar is another game than MinAtar's: episodes of SpaceInvaders, Breakout and Asterix end after 1,000 steps, actions are not
+sticky, only those that matter are there, shots have a pause. Its steps stand beside ours as steps, its returns not at all; the
+MinAtar package is the same game as ours, step for step.
 """
-import argparse
-import json
-import os
-import statistics
-import subprocess
 import sys
-import time
+from importlib.metadata import PackageNotFoundError, version
 
 import measured
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-GYM = {"cartpole": "CartPole-v1", "acrobot": "Acrobot-v1", "mountaincar": "MountainCar-v0",
-       "cliffwalking": "CliffWalking-v1"}
-MINATAR = ("breakout", "asterix", "freeway", "seaquest", "space_invaders")
+GYM = {"cartpole": "CartPole-v1", "acrobot": "Acrobot-v1", "mountaincar": "MountainCar-v0", "cliffwalking": "CliffWalking-v1"}
+MINATAR = {"breakout": "Breakout-MinAtar", "asterix": "Asterix-MinAtar", "freeway": "Freeway-MinAtar", "space_invaders": "SpaceInvaders-MinAtar",
+           "seaquest": None}  # gymnax has no Seaquest that runs
+SIZES = (64, 256, 1024, 4096)
+
+VECTOR = """
+import gymnasium
+import numpy as np
+n = int(ARGS[1])
+env = gymnasium.make_vec(ARGS[0], num_envs=n, vectorization_mode="vector_entry_point")
+env.reset(seed=0)
+actions = np.random.default_rng(0).integers(env.single_action_space.n, size=(64, n))
+def work():
+    for a in actions:
+        env.step(a)
+    return n * len(actions)
+"""
+
+SINGLE = """
+import gymnasium
+env = gymnasium.make(ARGS[0])
+env.reset(seed=0)
+env.action_space.seed(0)
+actions = [int(env.action_space.sample()) for _ in range(500)]
+def work():
+    for a in actions:
+        _, _, terminated, truncated, _ = env.step(a)
+        if terminated or truncated:
+            env.reset()
+    return len(actions)
+"""
+
+ENVPOOL = """
+import envpool
+import numpy as np
+n = int(ARGS[1])
+env = envpool.make_gymnasium(ARGS[0], num_envs=n, num_threads=1)
+env.reset()
+actions = np.random.default_rng(0).integers(env.action_space.n, size=(64, n)).astype(np.int32)
+def work():
+    for a in actions:
+        env.step(a)
+    return n * len(actions)
+"""
+
+PACKAGE = """
+import logging
+logging.disable(logging.WARNING)
+import numpy as np
+from minatar import Environment
+env = Environment(ARGS[0])
+env.seed(0)
+env.reset()
+actions = [int(a) for a in np.random.default_rng(0).integers(6, size=500)]
+def work():
+    for a in actions:
+        _, done = env.act(a)
+        env.state()
+        if done:
+            env.reset()
+    return len(actions)
+"""
+
+# A whole rollout is one compiled loop: its fastest. The sums keep the compiler from leaving observations out.
+GYMNAX = """
+import jax, gymnax
+import jax.numpy as jnp
+env, params = gymnax.make(ARGS[0])
+n, steps = int(ARGS[1]), 64
+def one(carry, key):
+    state, seen = carry
+    act, step = jax.random.split(key)
+    action = jax.random.randint(act, (n,), 0, env.num_actions)
+    obs, state, reward, *_ = jax.vmap(env.step, (0, 0, 0, None))(jax.random.split(step, n), state, action, params)
+    return (state, seen + obs.sum() + reward.sum()), None
+roll = jax.jit(lambda state, key: jax.lax.scan(one, (state, 0.0), jax.random.split(key, steps))[0])
+_, state = jax.vmap(env.reset, (0, None))(jax.random.split(jax.random.key(0), n), params)
+key = jax.random.key(1)
+def work():
+    global state, key
+    key, use = jax.random.split(key)
+    state, seen = roll(state, use)
+    seen.block_until_ready()
+    return n * steps
+"""
+ONE_THREAD = {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false", "JAX_PLATFORMS": "cpu"}
 
 
-def timed(step, seconds=0.4):
-    """Calls step(), which returns how many steps it made, for a while: steps per second, of the clock
-    and of processor time."""
-    step()
-    done, start, cpu = 0, time.perf_counter(), time.process_time()
-    while time.perf_counter() - start < seconds:
-        done += step()
-    return done / (time.perf_counter() - start), done / (time.process_time() - cpu)
+def child(code, *words, seconds, environment=None):
+    return lambda: measured.Child(code, *words, seconds=seconds, cores=1, environment=environment)
 
 
-def volley(name):
-    def run():
-        out = subprocess.run([os.path.join(ROOT, "build", "volley-bench"), "envs", name], check=True,
-                             capture_output=True, text=True).stdout
-        result = json.loads(out.splitlines()[0])
-        return result["median"], result["median_per_cpu_s"]
-
-    return run
+def best(code, name, seconds, environment=None):
+    return lambda: measured.Best({f"{n} environments": child(code, name, n, seconds=seconds, environment=environment) for n in SIZES})
 
 
-def gymnasium_vector(gym_id, n):
-    import gymnasium
-    import numpy as np
-
-    env = gymnasium.make_vec(gym_id, num_envs=n, vectorization_mode="vector_entry_point")
-    env.reset(seed=0)
-    actions = np.random.default_rng(0).integers(env.single_action_space.n, size=(64, n))
-
-    def step():
-        for a in actions:
-            env.step(a)
-        return n * len(actions)
-
-    return lambda: timed(step)
-
-
-def gymnasium_single(gym_id):
-    import gymnasium
-
-    env = gymnasium.make(gym_id)
-    env.reset(seed=0)
-    env.action_space.seed(0)
-    actions = [int(env.action_space.sample()) for _ in range(500)]
-
-    def step():
-        for a in actions:
-            _, _, terminated, truncated, _ = env.step(a)
-            if terminated or truncated:
-                env.reset()
-        return len(actions)
-
-    return lambda: timed(step)
-
-
-def envpool_one_thread(gym_id, n):
-    import envpool
-    import numpy as np
-
-    env = envpool.make_gymnasium(gym_id, num_envs=n, num_threads=1)
-    env.reset()
-    actions = np.random.default_rng(0).integers(env.action_space.n, size=(64, n)).astype(np.int32)
-
-    def step():
-        for a in actions:
-            env.step(a)
-        return n * len(actions)
-
-    return lambda: timed(step)
-
-
-def minatar_single(game):
-    import logging
-
-    logging.disable(logging.WARNING)
-    import numpy as np
-    from minatar import Environment
-
-    env = Environment(game)
-    env.seed(0)
-    env.reset()
-    actions = [int(a) for a in np.random.default_rng(0).integers(6, size=500)]
-
-    def step():
-        for a in actions:
-            _, done = env.act(a)
-            env.state()
-            if done:
-                env.reset()
-        return len(actions)
-
-    return lambda: timed(step)
-
-
-def plan():
-    """(ours, [(peer's name, how to make it)])"""
+def classic(c, o):
     for name, gym_id in GYM.items():
-        peers = [(f"gymnasium {gym_id}", lambda i=gym_id: gymnasium_single(i)),
-                 (f"envpool {gym_id}, 256 envs, 1 thread", lambda i=gym_id: envpool_one_thread(i, 256))]
+        peers = {"gymnasium": child(SINGLE, gym_id, seconds=o.seconds)}
         if name == "cartpole":
-            for n in (256, 4096):
-                peers.append((f"gymnasium vectorised, {n} envs", lambda k=n: gymnasium_vector("CartPole-v1", k)))
-        if name == "cliffwalking":
-            peers.pop()  # EnvPool has it under another version: not the same rules
-        yield f"{name}/step", peers
+            peers["gymnasium_vectorised"] = best(VECTOR, gym_id, o.seconds)
+        if name != "cliffwalking":  # EnvPool has that under another version: not the same rules
+            peers["envpool"] = best(ENVPOOL, gym_id, o.seconds)
+        c.case(f"{name}/step", "steps/s", {"volley": measured.suite("envs", f"{name}/step", o.seconds, 1), **peers})
         if name == "cartpole":
-            yield "cartpole/pool", peers[1:]
-    for game in MINATAR:
-        yield f"minatar/{game}/step", [(f"minatar {game}", lambda g=game: minatar_single(g))]
+            del peers["gymnasium"]
+            c.case(f"{name}/pool", "steps/s", {"volley": measured.suite("envs", f"{name}/pool", o.seconds, 1), **peers})
 
 
-def made(peers):
-    for name, make in peers:
+def minatar(c, o):
+    for game, gymnax_id in MINATAR.items():
+        sides = {"volley": measured.suite("envs", f"minatar/{game}/step", o.seconds, 1), "minatar": child(PACKAGE, game, seconds=o.seconds)}
+        if gymnax_id:
+            sides["gymnax"] = best(GYMNAX, gymnax_id, o.seconds, ONE_THREAD)
+        c.case(f"minatar/{game}/step", "steps/s", sides)
+
+
+def versions():
+    found = {}
+    for name in ("gymnasium", "envpool", "minatar", "gymnax", "jax"):
         try:
-            yield name, make()
-        except Exception as error:  # a peer that is not installed is no reason to stop
-            print(f"without {name}: {error}", file=sys.stderr)
-
-
-def summary(rates):
-    wall, cpu = zip(*rates)
-    return {"median": statistics.median(wall), "min": min(wall), "max": max(wall),
-            "median_per_cpu_s": statistics.median(cpu)}
+            found[name] = version(name)
+        except PackageNotFoundError:
+            pass
+    return found
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--filter", default="")
-    parser.add_argument("--out")
-    args = parser.parse_args()
-    import warnings
-
-    warnings.simplefilter("ignore")
-    results = []
-    for name, peers in plan():
-        if args.filter not in name:
-            continue
-        ours, peers = volley(name), list(made(peers))
-        rates = {who: [] for who in ["volley"] + [who for who, _ in peers]}
-        for _ in range(args.rounds):
-            rates["volley"].append(ours())
-            for who, run in peers:
-                rates[who].append(run())
-        entry = {"name": name, "unit": "steps/s", "samples": args.rounds, "volley": summary(rates["volley"]),
-                 "peers": []}
-        for who, _ in peers:
-            ratio, ratio_cpu = (statistics.median(v[k] / p[k] for v, p in zip(rates["volley"], rates[who]))
-                                for k in (0, 1))
-            entry["peers"].append({"name": who, **summary(rates[who]), "ratio": ratio, "ratio_per_cpu_s": ratio_cpu})
-            ours_now = entry["volley"]
-            print(f"{name:28s} {ours_now['median'] / 1e6:8.2f} M/s, {ours_now['median_per_cpu_s'] / 1e6:8.2f} M/cpu-s"
-                  f"  {ratio:8.1f} x, cpu {ratio_cpu:8.1f} x  {who}", flush=True)
-        results.append(entry)
-    report = {**measured.facts("python3 benchmarks/compare_envs.py"), "results": results}
-    if args.out:
-        with open(args.out, "w") as out:
-            json.dump(report, out, indent=1)
-            out.write("\n")
+    o = measured.options(__doc__, "envs.json")
+    c = measured.Comparison(o, versions=versions())
+    classic(c, o)
+    minatar(c, o)
+    return c.finish()
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,15 +1,12 @@
-/* Steps one agent environment from bytes of actions: our side of peers.py and of the speed
- * comparison.
+/* Steps one agent environment from bytes of actions: our side of peers.py.
  *
  *   atari_steps GAME ROMS PRESET SEED [sticky=0.25,episodic_life=1,max_frames=1000] < actions >
  *   rows
  *
- * A row per step: reward, flags, crc32 of the picture; row 0 is the reset's. With time=N instead, N
- * steps of random actions, and their number per second of processor time is printed. */
+ * A row per step: reward, flags, crc32 of the picture; row 0 is the reset's. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include "common/base/crc32.h"
 #include "envs/atari/atari.h"
 
@@ -29,23 +26,6 @@ static void put(const vly_env *env, const uint8_t *obs, float reward, uint8_t fl
     fwrite(&row, sizeof row, 1, stdout);
 }
 
-static double seconds(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static void measure(const vly_env *env, void *state, vly_rows row, int n) {
-    uint32_t random = 1;
-    const double start = seconds();
-    for (int i = 0; i < n; i++) {
-        random = random * 1664525u + 1013904223u;
-        const int32_t action = (int32_t)((uint64_t)random * (uint64_t)env->actions >> 32);
-        env->step(env, state, 1, &action, row);
-    }
-    printf("%.1f\n", n / (seconds() - start));
-}
-
 int main(int argc, char **argv) {
     vly_atari_options o = vly_atari_default_options();
     vly_env env;
@@ -61,12 +41,8 @@ int main(int argc, char **argv) {
     float reward, score;
     const vly_rows row = {obs, env.obs.bytes, &reward, &score, &flags};
     env.reset(&env, state, strtoull(argv[4], NULL, 0), row);
-    const char *timed = argc > 5 ? strstr(argv[5], "time=") : NULL;
-    if (timed)
-        measure(&env, state, row, atoi(timed + 5));
-    else
-        put(&env, obs, reward, flags);
-    for (int c; !timed && (c = getchar()) != EOF;) {
+    put(&env, obs, reward, flags);
+    for (int c; (c = getchar()) != EOF;) {
         const int32_t action = c;
         env.step(&env, state, 1, &action, row);
         put(&env, obs, reward, flags);
