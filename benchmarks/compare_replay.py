@@ -1,98 +1,63 @@
 #!/usr/bin/env python3
-"""Prioritized replay of a million small transitions, ours and cpprb's, alternately in one run.
+"""Prioritized replay of a million small transitions, ours and cpprb's, alternately in one run, one thread each.
 
-    python3 benchmarks/compare_replay.py [--rounds 5] [--out benchmarks/results/replay.json]
+    python3 benchmarks/compare_replay.py [--out benchmarks/results/replay.json]
 
-Needs build/volley-bench and cpprb. Both insert transitions of 4 floats, an action, a reward and a flag into a
-full buffer (cpprb in calls of --chunk transitions, its fastest), and sample 256 by priority with
-importance weights and both observations, then set 256 new priorities. One thread each. Each round
-measures both, ours first; a ratio is the median of the rounds' ratios.
+Needs build/volley and cpprb. Both insert transitions of 4 floats, an action, a reward and a flag into a full buffer, and sample 256 by
+priority with importance weights and both observations, then set 256 new priorities. Ours keeps an observation once; cpprb does so with
+next_of="obs" and keeps both otherwise. It is tried both ways, in calls of 100, 1,000 and 10,000 transitions for insertion, and measured
+at its best, which the file names.
 """
-import argparse
-import json
-import os
-import statistics
-import subprocess
-import time
+import sys
+from importlib.metadata import PackageNotFoundError, version
 
 import measured
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+CPPRB = """
+import numpy as np
+from cpprb import PrioritizedReplayBuffer
 CAPACITY, BATCH = 1_000_000, 256
-
-
-def volley(name):
-    out = subprocess.run([os.path.join(ROOT, "build", "volley-bench"), "replay", name], check=True,
-                         capture_output=True, text=True).stdout
-    return json.loads(out.splitlines()[0])["median"]
-
-
-def rate(work, seconds=0.5, samples=3):
-    work()
-    best = []
-    for _ in range(samples):
-        done, start = 0, time.perf_counter()
-        while time.perf_counter() - start < seconds:
-            done += work()
-        best.append(done / (time.perf_counter() - start))
-    return statistics.median(best)
-
-
-def make_cpprb(chunk):
-    import numpy as np
-    from cpprb import PrioritizedReplayBuffer
-
-    rng = np.random.default_rng(0)
-    buffer = PrioritizedReplayBuffer(CAPACITY, {"obs": {"shape": 4}, "act": {"dtype": np.int32}, "rew": {},
-                                                "next_obs": {"shape": 4}, "done": {}}, alpha=0.6)
-    rows = {"obs": rng.random((chunk, 4), dtype=np.float32), "act": rng.integers(0, 4, chunk).astype(np.int32),
-            "rew": rng.random(chunk, dtype=np.float32), "next_obs": rng.random((chunk, 4), dtype=np.float32),
-            "done": (rng.random(chunk) < 0.005).astype(np.float32)}
-    errors = rng.random((64, BATCH), dtype=np.float32) * 4 + 1e-6
-    for _ in range(CAPACITY // chunk + 1):
+what, once, chunk = ARGS[0], ARGS[1] == "once", int(ARGS[2])
+rng = np.random.default_rng(0)
+fields = {"obs": {"shape": 4}, "act": {"dtype": np.int32}, "rew": {}, "done": {}}
+if once:
+    buffer = PrioritizedReplayBuffer(CAPACITY, fields, next_of="obs", alpha=0.6)
+else:
+    buffer = PrioritizedReplayBuffer(CAPACITY, {**fields, "next_obs": {"shape": 4}}, alpha=0.6)
+rows = {"obs": rng.random((chunk, 4), dtype=np.float32), "act": rng.integers(0, 4, chunk).astype(np.int32),
+        "rew": rng.random(chunk, dtype=np.float32), "next_obs": rng.random((chunk, 4), dtype=np.float32),
+        "done": (rng.random(chunk) < 0.005).astype(np.float32)}
+errors = rng.random((64, BATCH), dtype=np.float32) * 4 + 1e-6
+for _ in range(CAPACITY // chunk + 1):
+    buffer.add(**rows)
+def work():
+    if what == "insert":
         buffer.add(**rows)
+        return chunk
+    for k in range(16):
+        s = buffer.sample(BATCH, beta=0.4)
+        buffer.update_priorities(s["indexes"], errors[k])
+    return 16 * BATCH
+"""
 
-    def insert():
-        for _ in range(16):
-            buffer.add(**rows)
-        return 16 * chunk
 
-    def sample_update():
-        for k in range(16):
-            s = buffer.sample(BATCH, beta=0.4)
-            buffer.update_priorities(s["indexes"], errors[k])
-        return 16 * BATCH
-
-    return insert, sample_update
+def best(what, seconds, chunks):
+    one = lambda *words: lambda: measured.Child(CPPRB, what, *words, seconds=seconds, cores=1)
+    return lambda: measured.Best({f"observations kept {kept}, {chunk} a call": one(kept, chunk) for kept in ("once", "twice") for chunk in chunks})
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--chunk", type=int, default=1000)
-    parser.add_argument("--out")
-    args = parser.parse_args()
-    from importlib.metadata import version
-
-    insert, sample_update = make_cpprb(args.chunk)
-    pairs = {"insert": ("replay/insert", insert), "sample_update": ("replay/sample_update", sample_update)}
-    results = {}
-    for what, (name, peer) in pairs.items():
-        ours, theirs = [], []
-        for _ in range(args.rounds):
-            ours.append(volley(name))
-            theirs.append(rate(peer))
-        ratios = [a / b for a, b in zip(ours, theirs)]
-        results[what] = {"ours": statistics.median(ours), "cpprb": statistics.median(theirs),
-                         "ratio": statistics.median(ratios), "ratios": ratios, "unit": "transitions/s"}
-        print(f"{what}: {results[what]['ours']:.3g} against {results[what]['cpprb']:.3g} transitions/s, "
-              f"ratio {results[what]['ratio']:.2f}")
-    report = {**measured.facts(f"python3 benchmarks/compare_replay.py --rounds {args.rounds} --chunk {args.chunk}"), "cpprb": version("cpprb"), "results": results}
-    if args.out:
-        with open(args.out, "w") as f:
-            json.dump(report, f, indent=1)
-            f.write("\n")
+    o = measured.options(__doc__, "replay.json")
+    try:
+        peer = version("cpprb")
+    except PackageNotFoundError:
+        print("SKIPPED: cpprb is not installed", file=sys.stderr)
+        return 77
+    c = measured.Comparison(o, cpprb=peer)
+    for what, chunks in (("insert", (100, 1000, 10000)), ("sample_update", (1000,))):
+        c.case(what, "transitions/s", {"volley": measured.suite("replay", f"replay/{what}", o.seconds, 1), "cpprb": best(what, o.seconds, chunks)})
+    return c.finish()
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

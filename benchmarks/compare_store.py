@@ -1,31 +1,93 @@
 #!/usr/bin/env python3
 """Experience over a network store, ours (Redis) and Reverb's, alternately in one run.
 
-    python3 benchmarks/compare_store.py [--rounds 3] [--out benchmarks/results/apex_store.json]
+    python3 benchmarks/compare_store.py [--python PYTHON] [--out benchmarks/results/apex_store.json]
 
-Needs build/volley, redis-server and dm-reverb with its TensorFlow, in a Python of its own (pip install
-'dm-reverb[tensorflow]==0.14.0'). Server and client are processes of their own and share the machine in both. Small: transitions of 4 floats, an action,
-a reward, each an item. Frames: every step appends an 84 x 84 picture (the pictures of bench_store.c) and makes an item of
-the last five, each frame sent once (TrajectoryWriter). Reverb's client samples by priority in calls of 4096 (smaller ones are slower).
-A ratio is the median of the rounds' ratios; ours first in each round.
+Needs build/volley, redis-server, and dm-reverb with its TensorFlow in a Python of its own (pip install 'dm-reverb[tensorflow]==0.14.0'),
+which --python names. Server and clients are processes of their own and share the machine on both sides.
+
+small: transitions of 4 floats, an action, a reward, each an item. frames: every step appends an 84 x 84 picture (the pictures of
+bench_store.c) and makes an item of the last five, each frame sent once.
+
+insert/KIND/W  W writers on both sides, ours threads, theirs processes with a trajectory writer that stays open and flushes every 256
+               items, as our blocks do; tried with chunks of one step, of 32, and as Reverb tunes them itself.
+sample/KIND    batches of 512 by priority, then 512 new priorities, every frame fetched; cached/KIND is ours from the learner's cache of
+               blocks, beside the same figure of Reverb's. Reverb's sampler stays open: its client's, and its TrajectoryDataset, which
+               batches in C++; with 1 and 4 workers.
+
+Each is measured at its best, which the file names.
 """
-import argparse
-import json
 import os
-import statistics
 import subprocess
 import sys
-import time
 
 import measured
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+HERE = os.path.dirname(os.path.abspath(__file__))
+ITEMS = {"small": 200_000, "frames": 20_000}
+FLUSH = 256
 
+SERVER = """
+import sys, reverb
+table = reverb.Table("t", reverb.selectors.Prioritized(0.6), reverb.selectors.Fifo(), int(sys.argv[1]), reverb.rate_limiters.MinSize(1))
+server = reverb.Server(tables=[table])
+print("port", server.port, flush=True)
+sys.stdin.read()
+server.stop()
+"""
 
-def volley(seconds, samples):
-    out = subprocess.run([os.path.join(ROOT, "build", "volley"), "bench", "store", "--seconds", str(seconds), "--samples",
-                          str(samples), "--json"], check=True, capture_output=True, text=True).stdout
-    return {r["name"]: r for r in json.loads(out)["results"]}
+WRITER = """
+import numpy as np
+import reverb
+sys.path.insert(0, ARGS[0])
+from compare_store import FLUSH, episode
+kind, chunk, lane = ARGS[2], ARGS[3], int(ARGS[4])
+steps, window = episode(np, kind, lane)
+key = "obs" if kind == "small" else "frame"
+writer = reverb.Client("localhost:" + ARGS[1]).trajectory_writer(num_keep_alive_refs=window + 32)
+if chunk != "auto":
+    for name in steps[0]:
+        writer.configure((name,), num_keep_alive_refs=window + 32, max_chunk_length=int(chunk))
+written = 0
+def work():
+    global written
+    for i, step in enumerate(steps):
+        writer.append(step)
+        if written + i + 1 >= window:
+            part = {key: writer.history[key][-window:], "action": writer.history["action"][-1:], "reward": writer.history["reward"][-1:]}
+            writer.create_item("t", priority=1.0 + i % 7, trajectory=part)
+    written += len(steps)
+    writer.flush(FLUSH)
+    return len(steps)
+"""
+
+CLIENT_SAMPLER = """
+import reverb
+client = reverb.Client("localhost:" + ARGS[1])
+stream = iter(client.sample("t", num_samples=10**12, emit_timesteps=False))
+def work():
+    keys = [int(next(stream).info.key) for _ in range(512)]
+    client.mutate_priorities("t", updates={key: 1.0 + key % 7 for key in keys})
+    return 512
+"""
+
+DATASET_SAMPLER = """
+import reverb
+import tensorflow as tf
+client = reverb.Client("localhost:" + ARGS[1])
+window = 1 if ARGS[2] == "small" else 5
+first = ("obs", tf.float32, (window, 4)) if ARGS[2] == "small" else ("frame", tf.uint8, (window, 84, 84))
+types = {first[0]: first[1], "action": tf.int32, "reward": tf.float32}
+shapes = {first[0]: tf.TensorShape(first[2]), "action": tf.TensorShape((1,)), "reward": tf.TensorShape((1,))}
+data = reverb.TrajectoryDataset("localhost:" + ARGS[1], "t", types, shapes, max_in_flight_samples_per_worker=1024,
+                                num_workers_per_iterator=int(ARGS[3])).batch(512, drop_remainder=True)
+stream = iter(data)
+def work():
+    batch = next(stream)
+    keys = batch.info.key.numpy()
+    client.mutate_priorities("t", updates={int(key): 1.0 + int(key) % 7 for key in keys})
+    return 512
+"""
 
 
 def picture(np, t, lane):
@@ -42,101 +104,77 @@ def picture(np, t, lane):
     return frame
 
 
-def rates(insert, sample, seconds):
-    """Insertion alone, then sampling alone, units per second."""
-    out = []
-    for work in (insert, sample):
-        work()
-        done, start = 0, time.perf_counter()
-        while time.perf_counter() - start < seconds:
-            done += work()
-        out.append(done / (time.perf_counter() - start))
-    return out
-
-
-def serve(kind):
-    import reverb
-
-    items = 200_000 if kind == "small" else 20_000
-    server = reverb.Server(tables=[reverb.Table("t", reverb.selectors.Prioritized(0.6), reverb.selectors.Fifo(), items,
-                                                reverb.rate_limiters.MinSize(1))])
-    print(server.port, flush=True)
-    server.wait()
-
-
-def reverb_rates(kind, seconds):
-    import numpy as np
-    import reverb
-
-    server = subprocess.Popen([sys.executable, os.path.abspath(__file__), "--serve", kind], stdout=subprocess.PIPE, text=True)
-    client = reverb.Client(f"localhost:{int(server.stdout.readline())}")
-    rng = np.random.default_rng(0)
-    window = 1 if kind == "small" else 5
+def episode(np, kind, lane):
+    """256 steps that a writer appends again and again, and how many of them an item holds."""
+    rng = np.random.default_rng(lane)
+    same = lambda t: {"action": np.int32(t % 4), "reward": np.float32(1)}
     if kind == "small":
-        steps = [{"obs": rng.random(4, dtype=np.float32), "action": np.int32(i % 4), "reward": np.float32(1)} for i in range(256)]
-        key = "obs"
-    else:
-        steps = [{"frame": picture(np, t, 0), "action": np.int32(t % 4), "reward": np.float32(1)} for t in range(128)]
-        key = "frame"
-    with client.trajectory_writer(num_keep_alive_refs=window + 1) as writer:
-        def insert():
-            for i, step in enumerate(steps):
-                writer.append(step)
-                if i + 1 >= window:
-                    part = {key: writer.history[key][-window:], "action": writer.history["action"][-1:],
-                            "reward": writer.history["reward"][-1:]}
-                    writer.create_item("t", priority=1.0 + i % 7, trajectory=part)
-                if i % 32 == 31:
-                    writer.flush(64)
-            writer.flush()
-            return len(steps) - window + 1
+        return [{"obs": rng.random(4, dtype=np.float32), **same(t)} for t in range(256)], 1
+    return [{"frame": picture(np, t, lane), **same(t)} for t in range(256)], 5
 
-        def sample():
-            return sum(1 for _ in client.sample("t", num_samples=4096, emit_timesteps=False))
 
-        out = rates(insert, sample, seconds)
-    server.terminate()
-    server.wait()
-    return {"insert": out[0], "sample": out[1]}
+class Reverb:
+    """A server and its clients; a sample is their rates together. Sampling begins with a full table."""
+
+    def __init__(self, python, kind, code, words, clients, seconds, fill):
+        self.server = subprocess.Popen([python, "-c", SERVER, str(ITEMS[kind])], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                       stderr=subprocess.DEVNULL, text=True)
+        line = next((line for line in self.server.stdout if line.startswith("port ")), None)
+        if not line:
+            raise RuntimeError("Reverb's server did not start")
+        self.clients, port = [], line.split()[1]
+        child = lambda *a, **k: measured.Child(*a, python=python, environment={"TF_CPP_MIN_LOG_LEVEL": "3"}, **k)
+        try:
+            if fill:
+                filler = child(WRITER, HERE, port, kind, "32", 0, seconds=2)
+                filler()
+                filler.close()
+            self.clients = [child(code, HERE, port, kind, *words, lane, seconds=seconds) for lane in range(clients)]
+        except Exception:
+            self.close()
+            raise
+
+    def __call__(self):
+        for one in self.clients:
+            one.begin()
+        return sum(one.answer() for one in self.clients)
+
+    def close(self):
+        for one in self.clients:
+            one.close()
+        self.server.stdin.close()
+        self.server.terminate()
+        self.server.wait()
+
+
+def inserting(o, kind, writers):
+    one = lambda chunk: lambda: Reverb(o.python, kind, WRITER, [chunk], writers, o.seconds, False)
+    return lambda: measured.Best({f"chunks of {chunk}": one(chunk) for chunk in ("1", "32", "auto")})
+
+
+def sampling(o, kind):
+    one = lambda code, *words: lambda: Reverb(o.python, kind, code, words, 1, o.seconds, True)
+    return lambda: measured.Best({"client": one(CLIENT_SAMPLER), "dataset, 1 worker": one(DATASET_SAMPLER, 1), "dataset, 4 workers": one(DATASET_SAMPLER, 4)})
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=2)
-    parser.add_argument("--out")
-    parser.add_argument("--serve", choices=("small", "frames"), help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    if args.serve:
-        return serve(args.serve)
-    from importlib.metadata import version
+    def more(parser):
+        parser.add_argument("--python", default=os.path.join(measured.ROOT, "build", "peers-reverb", "bin", "python"), help="an interpreter that has reverb")
 
-    rounds = []
-    for n in range(args.rounds):
-        ours = volley(0.2, 3)
-        theirs = {kind: reverb_rates(kind, args.seconds) for kind in ("small", "frames")}
-        rounds.append((ours, theirs))
-        print(f"round {n + 1}: ours {({k: round(r['median']) for k, r in ours.items()})}")
-        print(f"         reverb {({k: {w: round(v) for w, v in r.items()} for k, r in theirs.items()})}", flush=True)
-    results = {}
-    for name, last in rounds[-1][0].items():
-        part, what, kind = name.split("/")[:3]
-        ours = [r[0][name]["median"] for r in rounds]
-        results[f"{what}/{'/'.join(name.split('/')[2:])}"] = row = {
-            "ours": statistics.median(ours), "unit": last["unit"], "redis": last["redis"], "bytes_per_transition": last.get("bytes_per_transition")}
-        if what not in ("insert", "sample", "cached"):
-            continue
-        theirs = [r[1][kind]["insert" if what == "insert" else "sample"] for r in rounds]
-        row.update(reverb=statistics.median(theirs), ratios=[a / b for a, b in zip(ours, theirs)])
-        row["ratio"] = statistics.median(row["ratios"])
-        print(f"{name:26s} {row['ours']:12.0f} transitions/s, {row['ratio']:6.1f} times Reverb's {row['reverb']:.0f}")
-    report = {**measured.facts(f"python3 benchmarks/compare_store.py --rounds {args.rounds} --seconds {args.seconds}"),
-              "dm-reverb": version("dm-reverb"), "results": results}
-    if args.out:
-        with open(args.out, "w") as f:
-            json.dump(report, f, indent=1)
-            f.write("\n")
+    o = measured.options(__doc__, "apex_store.json", seconds=1, more=more)
+    has = subprocess.run([o.python, "-c", "import reverb, importlib.metadata as m; print(m.version('dm-reverb'))"], capture_output=True, text=True)
+    if has.returncode:
+        print("SKIPPED: no Reverb in " + o.python, file=sys.stderr)
+        return 77
+    c = measured.Comparison(o, dm_reverb=has.stdout.split()[-1])
+    for kind in ("small", "frames"):
+        for writers in (1, 2, 4):
+            name = f"insert/{kind}/{writers}"
+            c.case(name, "transitions/s", {"volley": measured.suite("store", "store/" + name, o.seconds), "reverb": inserting(o, kind, writers)})
+        own = {what: measured.suite("store", f"store/{what}/{kind}", o.seconds) for what in ("sample", "cached")}
+        c.case(f"sample/{kind}", "transitions/s", {**own, "reverb": sampling(o, kind)}, own=2)
+    return c.finish()
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

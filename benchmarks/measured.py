@@ -225,9 +225,12 @@ class Child:
         text = self.errors.read().strip()
         raise RuntimeError(text.splitlines()[-1] if text else f"the peer ended with {self.process.returncode}")
 
-    def __call__(self):
+    def begin(self):
         self.process.stdin.write("go\n")
         self.process.stdin.flush()
+
+    def __call__(self):
+        self.begin()
         return self.answer()
 
     def close(self):
@@ -405,10 +408,10 @@ class Comparison:
                 refuse(f"others use {others.load:.1f} processors for {self.o.patience:.0f} s: run it again on a quiet machine (it goes on), or with --busy")
             time.sleep(min(5, self.o.patience / 10))
 
-    def case(self, name, unit, sides, own=1, **more):
+    def case(self, name, unit, sides, own=1, fastest=False, **more):
         """sides: {name: function that opens the side and returns a sampler (), which returns a rate, or a dict with "value" and what
         else the file shall keep of each round}. The first `own` are ours; each is divided by each peer (unit "s": the other way
-        round). A peer that cannot be opened is left out, and named."""
+        round). fastest: a ratio to the fastest peer of each round too. A peer that cannot be opened is left out, and named."""
         if self.o.filter not in name:
             return None
         have = self.samples.get(name, [])
@@ -419,7 +422,7 @@ class Comparison:
         if len(have) < self.o.rounds:
             self.left += 1
             return None
-        row = self.row(name, unit, have[:self.o.rounds], own, more)
+        row = self.row(name, unit, have[:self.o.rounds], own, fastest, more)
         self.cases.append(row)
         self.show(row)
         return row
@@ -451,22 +454,25 @@ class Comparison:
                     return None
         return samplers
 
-    def row(self, name, unit, rounds, own, more):
+    def row(self, name, unit, rounds, own, fastest, more):
         self.loads += [r["load"] for r in rounds]
-        sides = {}
+        sides, kept = {}, {}
         for who in rounds[0]["values"]:
             given = [r["values"][who] for r in rounds]
             sides[who] = [g["value"] if isinstance(g, dict) else g for g in given]
-            kept = [{k: v for k, v in g.items() if k != "value"} for g in given if isinstance(g, dict)]
-            if kept:
-                more = {**more, "kept_" + who: kept[0] if all(k == kept[0] for k in kept) else kept}
+            notes = [{k: v for k, v in g.items() if k != "value"} for g in given if isinstance(g, dict)]
+            if notes:
+                kept[who] = notes[0] if all(n == notes[0] for n in notes) else notes
         ours, peers = list(sides)[:own], list(sides)[own:]
         row = {"name": name, "unit": unit, "rounds": len(rounds), **more, **{who: spread(values) for who, values in sides.items()}}
         for who in ours:
             for peer in peers:
                 over = [p / v if unit == "s" else v / p for v, p in zip(sides[who], sides[peer])]
                 row["_".join(["ratio", *([who] if own > 1 else []), *([peer] if len(peers) > 1 else [])])] = spread(over)
-        return {**row, "samples": {who: [float(f"{v:.6g}") for v in values] for who, values in sides.items()}}
+        if fastest:
+            row["ratio"] = spread([ours_now / max(theirs) for ours_now, *theirs in zip(sides[ours[0]], *(sides[p] for p in peers))])
+        samples = {who: [float(f"{v:.6g}") for v in values] for who, values in sides.items()}
+        return {**row, **({"kept": kept} if kept else {}), "samples": samples}
 
     @staticmethod
     def show(row):
