@@ -15,7 +15,14 @@ static vly_status connect_fleet(vly_fleet *f, const vly_config *config, vly_comp
                                 const char *folder, void (*say)(void *arg, const char *text),
                                 void *arg) {
     const vly_dist_kind kind = vly_dist_kind_of(config);
-    if (vly_gpus_wanted(config, compute)) return vly_gpus_open(&f->gpus, config, compute);
+    if (vly_gpus_wanted(config, compute)) {
+        if (kind != VLY_DIST_NONE && kind != VLY_DIST_RANKS)
+            return vly_fail(VLY_EINVAL,
+                            "--device %s: several GPUs train one network in step, %s works through "
+                            "a store: give one GPU, or an algorithm and options without a store",
+                            config->run.device, config->run.algo);
+        return vly_gpus_open(&f->gpus, config, compute);
+    }
     if (kind == VLY_DIST_RANKS)
         return vly_ranks_open(&f->ranks, config->run.sync == VLY_RUN_SYNC_GOSSIP
                                              ? VLY_RANKS_GOSSIP

@@ -110,6 +110,11 @@ static void what_cannot_be_is_refused(void) {
     must_say("before the start");
     CHECK(finish(start("train gridworld --algo qlearning --device cuda:0,1 --out x")) != 0);
     must_say("several GPUs are for networks");
+    CHECK_EQ(
+        finish(start("train cartpole --algo a3c --store redis://127.0.0.1:1/0 --device cuda:0,1 "
+                     "--out x")),
+        2);
+    must_say("works through a store");
     setenv("VLY_NCCL_LIBRARY", "/nowhere/libnccl.so.2", 1);
     CHECK(finish(start("train cartpole --device cuda:0,1 --out x")) != 0);
     must_say("several GPUs need NCCL");
