@@ -1,10 +1,11 @@
 #include "cpu/actors/pool_impl.h"
 #include <stdlib.h>
 #include <string.h>
+#include "cpu/machine/processors.h"
 
 enum { CHUNK_DEFAULT_MAX = 256, EPISODES_MIN = 4096 };
 
-static vly_status check_options(const vly_env *env, const vly_pool_options *o) {
+static vly_status check_pool_options(const vly_env *env, const vly_pool_options *o) {
     if (o->actors < 1) return vly_fail(VLY_EINVAL, "a pool of %d actors: at least 1", o->actors);
     if (o->groups < 0 || (o->groups > 0 && o->actors % o->groups != 0))
         return vly_fail(VLY_EINVAL, "%d actors do not divide into %d equal groups", o->actors,
@@ -18,8 +19,8 @@ static vly_status check_options(const vly_env *env, const vly_pool_options *o) {
     return VLY_OK;
 }
 
-/* Small enough for four chunks per worker, large enough to pay for a lock, whole vectors where the
- * group allows. */
+/* Small enough for four chunks per worker, large enough to amortise a lock, a multiple of 16 (whole
+ * vectors) where the group allows. */
 static int default_chunk(int group_actors, int workers) {
     const int threads = workers > 0 ? workers : 1;
     int n = (group_actors + 4 * threads - 1) / (4 * threads);
@@ -27,10 +28,10 @@ static int default_chunk(int group_actors, int workers) {
     return n > CHUNK_DEFAULT_MAX ? CHUNK_DEFAULT_MAX : n;
 }
 
-static void lay_out(vly_pool *p) {
+static void choose_layout(vly_pool *p) {
     vly_pool_options *o = &p->options;
     if (o->groups == 0) o->groups = 1;
-    if (o->workers < 0) o->workers = (int)uv_available_parallelism();
+    if (o->workers < 0) o->workers = vly_processors();
     if (o->deadline_ms == 0) o->deadline_ms = 10000;
     p->deadline_ns = (int64_t)o->deadline_ms * 1000000;
     p->group_actors = o->actors / o->groups;
@@ -41,7 +42,7 @@ static void lay_out(vly_pool *p) {
     p->ring_size = 4 * (int64_t)o->actors > EPISODES_MIN ? 4 * (int64_t)o->actors : EPISODES_MIN;
 }
 
-static void name_chunks(vly_pool *p) {
+static void lay_out_chunks(vly_pool *p) {
     for (int id = 0; id < p->chunk_count; id++) {
         pool_chunk *c = &p->chunks[id];
         c->group = id / p->group_chunks;
@@ -52,21 +53,21 @@ static void name_chunks(vly_pool *p) {
     }
 }
 
-static void free_memory(vly_pool *p) {
-    void *all[] = {p->states,   p->score,  p->length,  p->seeds,          p->age,
-                   p->afresh,   p->chunks, p->groups,  p->chunk_episodes, p->queue,
-                   p->finished, p->order,  p->workers, p->ring,           p};
+static void free_pool(vly_pool *p) {
+    void *all[] = {p->states,      p->score,  p->length,  p->seeds,          p->age,
+                   p->needs_reset, p->chunks, p->groups,  p->chunk_episodes, p->queue,
+                   p->finished,    p->order,  p->workers, p->ring,           p};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) free(all[i]);
 }
 
-static vly_status take_memory(vly_pool *p) {
+static vly_status alloc_pool(vly_pool *p) {
     const size_t n = (size_t)p->options.actors, chunks = (size_t)p->chunk_count;
     p->states = aligned_alloc(64, n * p->env->state_bytes);
     p->score = calloc(n, sizeof *p->score);
     p->length = calloc(n, sizeof *p->length);
     p->seeds = calloc(n, sizeof *p->seeds);
     p->age = calloc(n, 1);
-    p->afresh = calloc(n, 1);
+    p->needs_reset = calloc(n, 1);
     p->chunks = calloc(chunks, sizeof *p->chunks);
     p->groups = calloc((size_t)p->options.groups, sizeof *p->groups);
     p->chunk_episodes = calloc(n, sizeof *p->chunk_episodes);
@@ -75,14 +76,14 @@ static vly_status take_memory(vly_pool *p) {
     p->order = calloc((size_t)p->options.groups, sizeof *p->order);
     p->workers = calloc((size_t)p->options.workers + 1 + POOL_SPARE_WORKERS, sizeof *p->workers);
     p->ring = calloc((size_t)p->ring_size, sizeof *p->ring);
-    if (!p->states || !p->score || !p->length || !p->seeds || !p->age || !p->afresh || !p->chunks ||
-        !p->groups || !p->chunk_episodes || !p->queue || !p->finished || !p->order || !p->workers ||
-        !p->ring)
+    if (!p->states || !p->score || !p->length || !p->seeds || !p->age || !p->needs_reset ||
+        !p->chunks || !p->groups || !p->chunk_episodes || !p->queue || !p->finished || !p->order ||
+        !p->workers || !p->ring)
         return vly_fail(
             VLY_ENOMEM,
             "no memory for %d actors of environment %s (%zu bytes each); use fewer (--envs)",
             p->options.actors, p->env->name, p->env->state_bytes);
-    memset(p->states, 0, n * p->env->state_bytes); /* touched here, not in the first step */
+    memset(p->states, 0, n * p->env->state_bytes); /* page faults here, not in the first step */
     return VLY_OK;
 }
 
@@ -104,7 +105,7 @@ static void end_sync(vly_pool *p) {
     pthread_mutex_destroy(&p->lock);
 }
 
-static vly_status start_threads(vly_pool *p) {
+static vly_status start_pool_threads(vly_pool *p) {
     int error = 0;
     pthread_mutex_lock(&p->lock);
     p->workers[0].pool = p; /* the caller's slot */
@@ -134,22 +135,22 @@ static vly_status open_async(vly_pool *p, uv_loop_t *loop) {
 
 vly_status vly_pool_create(vly_pool **out, uv_loop_t *loop, const vly_env *env,
                            const vly_pool_options *options) {
-    VLY_TRY(check_options(env, options));
+    VLY_TRY(check_pool_options(env, options));
     vly_pool *p = calloc(1, sizeof *p);
     if (!p) return vly_fail(VLY_ENOMEM, "no memory for a pool");
     p->env = env;
     p->options = *options;
     p->created_ns = vly_now_ns();
-    lay_out(p);
-    vly_status status = take_memory(p);
+    choose_layout(p);
+    vly_status status = alloc_pool(p);
     if (status != VLY_OK) {
-        free_memory(p);
+        free_pool(p);
         return status;
     }
-    name_chunks(p);
+    lay_out_chunks(p);
     init_sync(p);
     status = open_async(p, loop);
-    if (status == VLY_OK) status = start_threads(p);
+    if (status == VLY_OK) status = start_pool_threads(p);
     if (status != VLY_OK) {
         vly_pool_destroy(p);
         return status;
@@ -162,7 +163,7 @@ static void free_handle(uv_handle_t *handle) {
     free(handle);
 }
 
-/* Threads in flight get as long as an environment may take; true when all are out. */
+/* Waits for steps in flight up to the deadline; true when all have returned. */
 static bool stop_workers(vly_pool *p) {
     pthread_mutex_lock(&p->lock);
     p->queue_count = 0;
@@ -193,19 +194,19 @@ vly_status vly_pool_destroy(vly_pool *p) {
         if (out)
             pthread_join(p->workers[i].thread, NULL);
         else
-            pthread_detach(p->workers[i].thread); /* it still uses the pool's memory, which stays */
+            pthread_detach(
+                p->workers[i].thread); /* it still uses the pool's memory, which is not freed */
     }
     if (!out)
-        return vly_fail(
-            VLY_ETIMEOUT,
-            "environment %s still has not come back; its thread and memory are left behind",
-            p->env->name);
+        return vly_fail(VLY_ETIMEOUT,
+                        "environment %s has not come back; its thread and memory are not freed",
+                        p->env->name);
     end_sync(p);
-    free_memory(p);
+    free_pool(p);
     return VLY_OK;
 }
 
-/* ---- what can be asked ---- */
+/* ---- getters ---- */
 
 int vly_pool_actors(const vly_pool *p) {
     return p->options.actors;

@@ -1,5 +1,4 @@
-/* pool.h -- thousands of actors, a few threads: steps environments in the background of one event
- * loop.
+/* pool.h -- steps thousands of environments on a few threads, beside one event loop.
  *
  *   vly_pool_options o = {.actors = 1024, .groups = 2, .workers = 2, .seed = 1};
  *   VLY_TRY(vly_pool_create(&pool, loop, &env, &o));          // loop may be NULL: wait instead
@@ -26,16 +25,14 @@
  * chunk or timing: an actor's seed comes from (seed, actor, restarts), and groups are reported in
  * the order of their submission.
  *
- * What goes wrong with an environment does not end the run:
- *   - a row that comes back with VLY_ROW_FAILED: the actor is reset with its next seed and counted;
- *   the row
- *     then carries FAILED | RESET and the first observation of the new episode. The action was
- *     lost: a learner masks it as it does any RESET row, and the row before may bootstrap from its
- *     observation. The episode is not reported.
- *   - an actor that does not come back within deadline_ms is named through on_warning, once, with
- *   its last
- *     action; another thread takes the stuck worker's place. Its chunk stays busy (in the
- *     synchronous schedule its group waits) and counts as usual should it ever return.
+ * An environment that fails does not end the run:
+ *   - A row that comes back with VLY_ROW_FAILED: the actor is reset with its next seed and counted.
+ *     The row then carries FAILED | RESET and the first observation of the new episode. The action
+ *     was lost: a learner masks it as it does any RESET row, and the row before may bootstrap from
+ *     its observation. The episode is not reported.
+ *   - A step that takes longer than deadline_ms: on_warning gets a line with the actor and its last
+ *     action, once, and another thread replaces the stuck worker. The chunk stays busy (in the
+ *     synchronous schedule its group waits) and is processed as usual if the step returns.
  *
  * The pool owns the actors' states and borrows the environment.
  */
@@ -53,27 +50,25 @@ extern "C" {
 typedef struct vly_pool vly_pool;
 
 typedef struct {
-    int actors;  /* N, a multiple of groups */
-    int groups;  /* 0: 1 */
-    int chunk;   /* most actors in a chunk; 0: chosen from group size and workers */
-    int workers; /* threads; 0: none, the waiting caller does it all; -1: one per usable processor
-                  */
-    bool caller_steps; /* a waiting caller steps chunks too; needs environments that are trusted to
-                          return */
+    int actors;        /* N, a multiple of groups */
+    int groups;        /* 0: 1 */
+    int chunk;         /* most actors in a chunk; 0: chosen from group size and workers */
+    int workers;       /* threads; 0: none, a waiting caller steps; -1: one per usable processor */
+    bool caller_steps; /* a waiting caller steps chunks too; the deadline then does not protect it,
+                          so only for environments that are known to return */
     uint64_t seed;
     int deadline_ms;                            /* for one actor's step; 0: 10000 */
     void *arg;                                  /* for the callbacks, each of which may be NULL */
     void (*on_group)(void *arg, int group);     /* a submitted group is done */
-    void (*on_chunks)(void *arg, int finished); /* so many chunks wait to be taken */
-    /* A line for a person, from the watchdog's thread: be quick, call nothing of the pool. NULL:
-     * standard error. */
+    void (*on_chunks)(void *arg, int finished); /* number of chunks that can be taken */
+    /* A line for a person, from the watchdog's thread. Must not block or call the pool. */
     void (*on_warning)(void *arg, const char *text);
 } vly_pool_options;
 
 /* An episode that ended with GAME_OVER. */
 typedef struct {
     int32_t actor;
-    int32_t length; /* agent steps; RESET rows are none */
+    int32_t length; /* agent steps; RESET rows are not counted */
     double score;   /* sum of the rows' scores */
 } vly_episode;
 
@@ -94,8 +89,8 @@ typedef struct {
 vly_status vly_pool_create(vly_pool **out, uv_loop_t *loop, const vly_env *env,
                            const vly_pool_options *options);
 /* Waits for chunks in flight up to the deadline. VLY_ETIMEOUT: an environment still hangs; its
- * thread, the pool's memory and the rows it was given must then stay as they are until the process
- * ends. With a loop: run it once more before closing it. */
+ * thread and the pool's memory stay, and the caller must keep the rows that were submitted until
+ * the process ends. With a loop: run it once more before closing it. */
 vly_status vly_pool_destroy(vly_pool *pool);
 
 int vly_pool_actors(const vly_pool *pool);
@@ -110,9 +105,9 @@ void vly_pool_chunk_range(const vly_pool *pool, int chunk, int *first, int *n);
  * episodes. */
 vly_status vly_pool_submit_group(vly_pool *pool, int group, const int32_t *action, vly_rows out);
 vly_status vly_pool_reset_group(vly_pool *pool, int group, vly_rows out);
-/* Until the group is done; reports it and those submitted before it, no other. Returns at once when
- * it is not in flight. VLY_ETIMEOUT after timeout_ms (-1: waits for good): an environment may hang,
- * and somebody may have pressed Ctrl-C. */
+/* Waits until the group is done; reports it and those submitted before it, no other. Returns at once
+ * when it is not in flight. VLY_ETIMEOUT after timeout_ms (-1: no limit), so that a caller can look
+ * at other things while an environment hangs. */
 vly_status vly_pool_wait_group(vly_pool *pool, int group, int timeout_ms);
 
 /* Asynchronous, the same by chunk. */
@@ -121,12 +116,12 @@ vly_status vly_pool_reset_chunk(vly_pool *pool, int chunk, vly_rows out);
 /* Exactly `want` finished chunks in the order in which they finished, or 0 when there are fewer
  * after timeout_ms (0: at once, -1: wait). A chunk is handed out once per submission. */
 int vly_pool_take(vly_pool *pool, int want, int *chunks, int timeout_ms);
-/* The same, but also 0 as soon as *news is not 0: for a thread that waits for something else too.
- * vly_pool_tell sets it, from any thread, and does not touch it or the pool any more once it can be
- * seen and the pool be destroyed. */
-int vly_pool_take_unless(vly_pool *pool, const atomic_int *news, int want, int *chunks,
+/* The same, but returns 0 as soon as *flag is not 0: for a thread that waits for something else too.
+ * vly_pool_signal sets the flag, from any thread; when the waiting thread sees it, the call has
+ * finished with flag and pool, which may then be destroyed. */
+int vly_pool_take_unless(vly_pool *pool, const atomic_int *flag, int want, int *chunks,
                          int timeout_ms);
-void vly_pool_tell(vly_pool *pool, atomic_int *news);
+void vly_pool_signal(vly_pool *pool, atomic_int *flag);
 
 /* By actor, from `actor` on: the frames of its episode before its newest row, at most 255 (for
  * frame stacks). Valid for actors that are not in flight. */
@@ -137,12 +132,12 @@ int vly_pool_episodes(vly_pool *pool, vly_episode *out, int max);
 void vly_pool_get_stats(vly_pool *pool, vly_pool_stats *out);
 
 /* The states of all actors as flat memory for a checkpoint, independent of groups, chunks and
- * workers. Nothing may be in flight (VLY_EINVAL), but chunks that hang: their actors are marked to
- * start afresh. */
+ * workers. VLY_EINVAL while anything is in flight; chunks that hang are allowed: their actors are
+ * marked to be reset. */
 size_t vly_pool_snapshot_bytes(const vly_pool *pool);
 vly_status vly_pool_save(vly_pool *pool, void *to, size_t bytes);
-/* Refuses what another environment, number of actors or version has written, and leaves the pool as
- * it was. */
+/* Fails, and leaves the pool as it was, if the snapshot is of another environment, number of actors
+ * or version. */
 vly_status vly_pool_load(vly_pool *pool, const void *from, size_t bytes);
 /* State of one actor, for rendering and tests; NULL while its chunk is in flight. */
 void *vly_pool_state(vly_pool *pool, int actor);

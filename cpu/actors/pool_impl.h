@@ -1,12 +1,12 @@
 /* pool_impl.h -- the inside of a pool, for cpu/actors/pool*.c alone.
  *
- *   pool.c           made, asked, destroyed
+ *   pool.c           create, destroy, getters
  *   pool_step.c      a worker steps a chunk: rows, restarts, episodes; without the lock
  *   pool_worker.c    the threads, and the watchdog that replaces one that does not come back
- *   pool_submit.c    the caller's side: gives groups and chunks, waits, takes, reports
+ *   pool_submit.c    the caller's side: submits groups and chunks, waits, takes, reports
  *   pool_snapshot.c  all actors as flat memory
  *
- * Who may touch what: a chunk's worker owns its actors' entries while the chunk is in flight, the
+ * Ownership: a chunk's worker owns its actors' entries while the chunk is in flight, the
  * caller otherwise; everything from `lock` to `hung` is under the lock; the ring of episodes is the
  * caller's.
  */
@@ -18,9 +18,7 @@
 #include "cpu/actors/pool.h"
 
 enum { POOL_SPARE_WORKERS = 64 }; /* replacements for threads that are stuck in an environment */
-enum {
-    FLAGS_UNWRITTEN = 0xff
-}; /* no environment writes all flags at once: what a stuck actor leaves */
+enum { FLAGS_UNWRITTEN = 0xff };  /* no environment sets all flags: the row is not written yet */
 
 typedef enum { CHUNK_IDLE, CHUNK_QUEUED, CHUNK_RUNNING, CHUNK_FINISHED } chunk_state;
 
@@ -44,11 +42,11 @@ typedef struct {
     struct vly_pool *pool;
     pthread_t thread;
     bool started;             /* a thread runs or ran here; false for the caller's own slot */
-    bool stuck;               /* replaced; leaves when it comes back */
+    bool stuck;               /* replaced; ends when its step returns */
     _Atomic int64_t since_ns; /* when the chunk was taken; 0: none */
     atomic_int chunk;
     int64_t busy_ns; /* under the lock */
-    int seen_actor;  /* the watchdog's: where the worker was when last looked at */
+    int seen_actor;  /* the watchdog's: where the worker was at the last check */
     int64_t seen_job, seen_ns, warned_job;
 } pool_worker;
 
@@ -58,13 +56,12 @@ struct vly_pool {
     int64_t deadline_ns, created_ns;
     int group_actors, group_chunks, chunk_count;
 
-    /* Actors. A chunk's worker owns its actors' entries while it is in flight, the caller
-     * otherwise. */
+    /* per actor */
     unsigned char *states;
     double *score;
     int32_t *length;
-    uint32_t *seeds;       /* drawn so far */
-    uint8_t *age, *afresh; /* afresh: could not be reset; tried again with the next step */
+    uint32_t *seeds;            /* drawn so far */
+    uint8_t *age, *needs_reset; /* needs_reset: a reset failed; tried again with the next step */
 
     pool_chunk *chunks;
     pool_group *groups;
@@ -88,7 +85,7 @@ struct vly_pool {
     /* The caller's alone. */
     vly_episode *ring;
     int64_t ring_size, ring_written, ring_read, ring_dropped;
-    int told_finished;
+    int reported_finished;
     uv_async_t *async;
 };
 
@@ -132,6 +129,6 @@ int vly_pool_start_thread(pthread_t *thread, void *(*main)(void *), void *arg);
 int vly_pool_start_worker(vly_pool *p);
 void *vly_pool_watchdog(void *pool);
 
-/* pool_submit.c: the loop's turn after workers have called. */
+/* pool_submit.c: reports to the callbacks, on the loop. */
 void vly_pool_on_async(uv_async_t *async);
 #endif

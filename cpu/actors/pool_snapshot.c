@@ -14,7 +14,7 @@ typedef struct {
     double score;
     int32_t length;
     uint32_t seeds;
-    uint8_t age, afresh, pad[6];
+    uint8_t age, needs_reset, pad[6];
 } snapshot_actor;
 
 size_t vly_pool_snapshot_bytes(const vly_pool *p) {
@@ -22,7 +22,7 @@ size_t vly_pool_snapshot_bytes(const vly_pool *p) {
            (size_t)p->options.actors * (sizeof(snapshot_actor) + p->env->state_bytes);
 }
 
-static snapshot_head head_of(const vly_pool *p) {
+static snapshot_head make_snapshot_head(const vly_pool *p) {
     snapshot_head h = {.magic = "vlypool",
                        .version = SNAPSHOT_VERSION,
                        .actors = (uint32_t)p->options.actors,
@@ -32,12 +32,12 @@ static snapshot_head head_of(const vly_pool *p) {
     return h;
 }
 
-/* Nothing may be under way but what hangs. */
+/* Nothing may be in flight except what hangs. */
 static vly_status check_quiet(vly_pool *p) {
     for (int i = 0; i < p->chunk_count; i++)
         if (p->chunks[i].state != CHUNK_IDLE && !p->chunks[i].hung)
             return vly_fail(VLY_EINVAL,
-                            "actors %d to %d are in flight: a snapshot needs them at rest",
+                            "actors %d to %d are in flight: wait for them before a snapshot",
                             p->chunks[i].first, p->chunks[i].first + p->chunks[i].n - 1);
     return VLY_OK;
 }
@@ -45,14 +45,14 @@ static vly_status check_quiet(vly_pool *p) {
 static void save_actor(vly_pool *p, int actor, bool hung, snapshot_actor *to,
                        unsigned char *state) {
     memset(to, 0, sizeof *to);
-    if (hung) { /* its worker may be writing: only what is the caller's */
-        to->afresh = 1;
+    if (hung) { /* its worker may be writing its entries */
+        to->needs_reset = 1;
         to->seeds = 0x40000000u + (uint32_t)p->hung_total; /* seeds it has not used */
         memset(state, 0, p->env->state_bytes);
         return;
     }
     to->score = p->score[actor], to->length = p->length[actor], to->seeds = p->seeds[actor];
-    to->age = p->age[actor], to->afresh = p->afresh[actor];
+    to->age = p->age[actor], to->needs_reset = p->needs_reset[actor];
     memcpy(state, vly_pool_state_at(p, actor), p->env->state_bytes);
 }
 
@@ -63,7 +63,7 @@ vly_status vly_pool_save(vly_pool *p, void *to, size_t bytes) {
     pthread_mutex_lock(&p->lock);
     const vly_status quiet = check_quiet(p);
     if (quiet == VLY_OK) {
-        const snapshot_head h = head_of(p);
+        const snapshot_head h = make_snapshot_head(p);
         snapshot_actor *actors = (snapshot_actor *)((unsigned char *)to + sizeof h);
         unsigned char *states = (unsigned char *)(actors + p->options.actors);
         memcpy(to, &h, sizeof h);
@@ -75,7 +75,7 @@ vly_status vly_pool_save(vly_pool *p, void *to, size_t bytes) {
     return quiet;
 }
 
-static vly_status check_head(const vly_pool *p, const void *from, size_t bytes) {
+static vly_status check_snapshot_head(const vly_pool *p, const void *from, size_t bytes) {
     snapshot_head h;
     if (bytes < sizeof h) return vly_fail(VLY_ECORRUPT, "the snapshot of the actors is cut off");
     memcpy(&h, from, sizeof h);
@@ -98,11 +98,11 @@ static vly_status check_head(const vly_pool *p, const void *from, size_t bytes) 
 }
 
 vly_status vly_pool_load(vly_pool *p, const void *from, size_t bytes) {
-    VLY_TRY(check_head(p, from, bytes));
+    VLY_TRY(check_snapshot_head(p, from, bytes));
     pthread_mutex_lock(&p->lock);
     vly_status status = check_quiet(p);
     if (status == VLY_OK && p->hung)
-        status = vly_fail(VLY_EINVAL, "an actor hangs: nothing can be restored");
+        status = vly_fail(VLY_EINVAL, "an actor hangs: its state cannot be restored");
     if (status == VLY_OK) {
         snapshot_head h;
         memcpy(&h, from, sizeof h);
@@ -112,7 +112,7 @@ vly_status vly_pool_load(vly_pool *p, const void *from, size_t bytes) {
             snapshot_actor s;
             memcpy(&s, at + (size_t)a * sizeof s, sizeof s);
             p->score[a] = s.score, p->length[a] = s.length, p->seeds[a] = s.seeds;
-            p->age[a] = s.age, p->afresh[a] = s.afresh != 0;
+            p->age[a] = s.age, p->needs_reset[a] = s.needs_reset != 0;
         }
         memcpy(p->states, states, (size_t)p->options.actors * p->env->state_bytes);
         p->ring_written = p->ring_read = (int64_t)h.episodes;

@@ -16,22 +16,22 @@ static void reset_actor(vly_pool *p, int actor, vly_rows at, uint8_t mark) {
     p->score[actor] = 0;
     p->length[actor] = 0;
     p->age[actor] = 0;
-    p->afresh[actor] = (*at.flags & VLY_ROW_FAILED) != 0;
-    if (p->afresh[actor]) memset(at.obs, 0, p->env->obs.bytes);
+    p->needs_reset[actor] = (*at.flags & VLY_ROW_FAILED) != 0;
+    if (p->needs_reset[actor]) memset(at.obs, 0, p->env->obs.bytes);
     *at.reward = *at.score = 0;
-    *at.flags = (uint8_t)(VLY_ROW_RESET | mark | (p->afresh[actor] ? VLY_ROW_FAILED : 0));
+    *at.flags = (uint8_t)(VLY_ROW_RESET | mark | (p->needs_reset[actor] ? VLY_ROW_FAILED : 0));
 }
 
 static void reset_chunk(vly_pool *p, pool_chunk *c) {
     memset(c->out.flags, FLAGS_UNWRITTEN, (size_t)c->n);
     for (int i = 0; i < c->n; i++) {
         reset_actor(p, c->first + i, vly_rows_at(c->out, (size_t)i), 0);
-        c->restarts += p->afresh[c->first + i];
+        c->restarts += p->needs_reset[c->first + i];
     }
 }
 
 /* A row that starts or ends an episode, or failed. */
-static void note_event(vly_pool *p, pool_chunk *c, int i) {
+static void handle_event(vly_pool *p, pool_chunk *c, int i) {
     const int actor = c->first + i;
     const uint8_t flags = c->out.flags[i];
     if (flags & VLY_ROW_FAILED) { /* or not written at all */
@@ -55,8 +55,8 @@ static bool any_set(const uint8_t *bytes, int n) {
     return any != 0;
 }
 
-/* Adds up episodes: nearly always two short vector loops. */
-static void account(vly_pool *p, pool_chunk *c) {
+/* Scores, lengths and ages: almost always two short vector loops. */
+static void accumulate_rows(vly_pool *p, pool_chunk *c) {
     double *restrict score = p->score + c->first;
     int32_t *restrict length = p->length + c->first;
     uint8_t *restrict age = p->age + c->first;
@@ -68,7 +68,7 @@ static void account(vly_pool *p, pool_chunk *c) {
     }
     if (!any_set(c->out.flags, c->n)) return;
     for (int i = 0; i < c->n; i++)
-        if (c->out.flags[i]) note_event(p, c, i);
+        if (c->out.flags[i]) handle_event(p, c, i);
 }
 
 void vly_pool_step_chunk(vly_pool *p, pool_chunk *c) {
@@ -77,13 +77,13 @@ void vly_pool_step_chunk(vly_pool *p, pool_chunk *c) {
         reset_chunk(p, c);
         return;
     }
-    memset(c->out.flags, FLAGS_UNWRITTEN, (size_t)c->n); /* for the watchdog: who was last */
-    const uint8_t *afresh = p->afresh + c->first;        /* states that no environment may see */
+    memset(c->out.flags, FLAGS_UNWRITTEN, (size_t)c->n);    /* for the watchdog */
+    const uint8_t *needs_reset = p->needs_reset + c->first; /* their states are not valid */
     for (int i = 0, end; i < c->n; i = end + 1) {
-        for (end = i; end < c->n && !afresh[end];) end++;
+        for (end = i; end < c->n && !needs_reset[end];) end++;
         if (end > i)
             p->env->step(p->env, vly_pool_state_at(p, c->first + i), end - i, c->action + i,
                          vly_rows_at(c->out, (size_t)i));
     }
-    account(p, c);
+    accumulate_rows(p, c);
 }

@@ -16,7 +16,7 @@ static void wake_workers(vly_pool *p, int chunks) {
         for (int i = 0; i < chunks; i++) pthread_cond_signal(&p->work);
 }
 
-static vly_status check_rows(const vly_pool *p, vly_rows out) {
+static vly_status check_row_memory(const vly_pool *p, vly_rows out) {
     if (!out.obs || !out.reward || !out.score || !out.flags)
         return vly_fail(VLY_EINVAL,
                         "rows without memory for observations, rewards, scores or flags");
@@ -27,7 +27,7 @@ static vly_status check_rows(const vly_pool *p, vly_rows out) {
 }
 
 static vly_status submit_group(vly_pool *p, int g, const int32_t *action, vly_rows out) {
-    VLY_TRY(check_rows(p, out));
+    VLY_TRY(check_row_memory(p, out));
     if (g < 0 || g >= p->options.groups)
         return vly_fail(VLY_EINVAL, "group %d: the pool has %d", g, p->options.groups);
     const int first = g * p->group_chunks;
@@ -50,7 +50,7 @@ static vly_status submit_group(vly_pool *p, int g, const int32_t *action, vly_ro
 }
 
 static vly_status submit_chunk(vly_pool *p, int id, const int32_t *action, vly_rows out) {
-    VLY_TRY(check_rows(p, out));
+    VLY_TRY(check_row_memory(p, out));
     if (id < 0 || id >= p->chunk_count)
         return vly_fail(VLY_EINVAL, "chunk %d: the pool has %d", id, p->chunk_count);
     pthread_mutex_lock(&p->lock);
@@ -79,7 +79,7 @@ vly_status vly_pool_reset_chunk(vly_pool *p, int id, vly_rows out) {
 
 /* ---- reporting ---- */
 
-static void harvest(vly_pool *p, pool_chunk *c) {
+static void collect_episodes(vly_pool *p, pool_chunk *c) {
     for (int i = 0; i < c->episode_count; i++)
         p->ring[p->ring_written++ % p->ring_size] = c->episodes[i];
     if (p->ring_written - p->ring_read > p->ring_size) {
@@ -94,12 +94,12 @@ static void report_group(vly_pool *p, int g) {
     for (int i = 0; i < p->group_chunks; i++) {
         pool_chunk *c = &p->chunks[g * p->group_chunks + i];
         c->state = CHUNK_IDLE;
-        harvest(p, c);
+        collect_episodes(p, c);
     }
 }
 
-/* Reports the oldest group in flight if it is done: strictly by submission, so that nothing depends
- * on who was faster. */
+/* Reports the oldest group in flight if it is done. Strictly in the order of submission, so that
+ * results do not depend on timing. */
 static bool report_oldest(vly_pool *p) {
     pthread_mutex_lock(&p->lock);
     const bool done = p->order_count > 0 && p->groups[p->order[p->order_head]].left == 0;
@@ -115,13 +115,13 @@ static void report_chunks(vly_pool *p) {
     pthread_mutex_lock(&p->lock);
     const int finished = p->finished_count;
     pthread_mutex_unlock(&p->lock);
-    const bool news = finished > p->told_finished;
-    p->told_finished = finished;
+    const bool news = finished > p->reported_finished;
+    p->reported_finished = finished;
     if (news && p->options.on_chunks) p->options.on_chunks(p->options.arg, finished);
 }
 
-/* A callback may submit what is done at once: the loop gets its turn after each group has had one.
- */
+/* A callback may submit its group again at once. So that the loop is not kept busy for ever, each
+ * group is reported once per call. */
 void vly_pool_on_async(uv_async_t *async) {
     vly_pool *p = async->data;
     int groups = p->options.groups;
@@ -130,8 +130,7 @@ void vly_pool_on_async(uv_async_t *async) {
     if (groups == 0) uv_async_send(async);
 }
 
-/* Waits for something to be done, or steps a chunk meanwhile. The lock is held. False: the time is
- * over. */
+/* Steps a chunk, or waits for one to be done. The lock is held. False: the time is over. */
 static bool wait_or_work(vly_pool *p, int64_t until_ns) {
     const bool helps = p->options.caller_steps || p->options.workers == 0;
     if (helps && p->queue_count > 0) {
@@ -174,36 +173,36 @@ vly_status vly_pool_wait_group(vly_pool *p, int g, int timeout_ms) {
     return VLY_OK;
 }
 
-static bool happened(const atomic_int *news) {
-    return news && atomic_load(news) != 0;
+static bool is_set(const atomic_int *flag) {
+    return flag && atomic_load(flag) != 0;
 }
 
 int vly_pool_take(vly_pool *p, int want, int *chunks, int timeout_ms) {
     return vly_pool_take_unless(p, NULL, want, chunks, timeout_ms);
 }
 
-void vly_pool_tell(vly_pool *p, atomic_int *news) {
-    pthread_mutex_lock(&p->lock); /* whoever waits has looked before, or will look; destroy takes it
-                                     too */
-    atomic_store(news, 1);
+void vly_pool_signal(vly_pool *p, atomic_int *flag) {
+    /* Under the lock a waiter either sees the flag or is signalled. vly_pool_destroy takes it too. */
+    pthread_mutex_lock(&p->lock);
+    atomic_store(flag, 1);
     pthread_cond_broadcast(&p->done);
     pthread_mutex_unlock(&p->lock);
 }
 
-int vly_pool_take_unless(vly_pool *p, const atomic_int *news, int want, int *chunks,
+int vly_pool_take_unless(vly_pool *p, const atomic_int *flag, int want, int *chunks,
                          int timeout_ms) {
     if (want <= 0) return 0;
     const int64_t until = until_of(timeout_ms);
     pthread_mutex_lock(&p->lock);
-    while (p->finished_count < want && !happened(news) && wait_or_work(p, until)) {
+    while (p->finished_count < want && !is_set(flag) && wait_or_work(p, until)) {
     }
     const int n = p->finished_count >= want ? want : 0;
     for (int i = 0; i < n; i++) {
         chunks[i] = ring_pop(p->finished, p->chunk_count, &p->finished_head, &p->finished_count);
         p->chunks[chunks[i]].state = CHUNK_IDLE;
     }
-    p->told_finished = p->finished_count;
+    p->reported_finished = p->finished_count;
     pthread_mutex_unlock(&p->lock);
-    for (int i = 0; i < n; i++) harvest(p, &p->chunks[chunks[i]]);
+    for (int i = 0; i < n; i++) collect_episodes(p, &p->chunks[chunks[i]]);
     return n;
 }

@@ -1,7 +1,6 @@
 #include "cpu/actors/pool_impl.h"
 #include <errno.h>
 #include <signal.h>
-#include <stdio.h>
 
 static int take_work(vly_pool *p, pool_worker *w) {
     const int id = ring_pop(p->queue, p->chunk_count, &p->queue_head, &p->queue_count);
@@ -11,10 +10,9 @@ static int take_work(vly_pool *p, pool_worker *w) {
     return id;
 }
 
-static void tell_owner(vly_pool *p) {
+static void signal_owner(vly_pool *p) {
     if (p->waiting) pthread_cond_signal(&p->done);
-    if (p->async)
-        uv_async_send(p->async); /* coalesced: a system call only when the loop has seen the last */
+    if (p->async) uv_async_send(p->async); /* coalesced: one system call until the loop has run */
 }
 
 static void complete(vly_pool *p, int id) {
@@ -27,13 +25,12 @@ static void complete(vly_pool *p, int id) {
     if (!c->by_group) {
         p->finished_count = ring_push(p->finished, p->chunk_count, p->finished_head,
                                       p->finished_count, id);
-        tell_owner(p);
+        signal_owner(p);
     } else if (--p->groups[c->group].left == 0) {
-        tell_owner(p);
+        signal_owner(p);
     }
 }
 
-/* Takes, steps and completes one chunk; the lock is held on entry and on return. */
 void vly_pool_work_once(vly_pool *p, pool_worker *w) {
     const int id = take_work(p, w);
     pthread_mutex_unlock(&p->lock);
@@ -64,7 +61,6 @@ static void *worker_main(void *arg) {
     return NULL;
 }
 
-/* Threads inherit a mask without signals: those are the loop's. */
 int vly_pool_start_thread(pthread_t *thread, void *(*main)(void *), void *arg) {
     sigset_t all, before;
     sigfillset(&all);
@@ -88,8 +84,8 @@ int vly_pool_start_worker(vly_pool *p) {
 
 /* ---- the watchdog ---- */
 
-/* First actor of the chunk whose row is not written: environments go through a chunk in order.
- * Reads what a worker may be writing just now; a stale byte only names a neighbour. */
+/* The first actor of the chunk whose row is not written: environments go through a chunk in order.
+ * Races with the worker that writes; a stale byte names a neighbour. */
 #if defined(__clang__) || defined(__GNUC__)
 __attribute__((no_sanitize("thread")))
 #endif
@@ -101,21 +97,18 @@ current_actor(const pool_chunk *c) {
     return c->n - 1;
 }
 
-static void warn(const vly_pool *p, const char *text) {
-    if (p->options.on_warning)
-        p->options.on_warning(p->options.arg, text);
-    else
-        fprintf(stderr, "%s\n", text);
+static void pass_pool_warning(const vly_pool *p, const char *text) {
+    if (p->options.on_warning) p->options.on_warning(p->options.arg, text);
 }
 
-/* Under the lock. True with a line for the user when the worker has just missed its deadline. */
-static bool look_at(vly_pool *p, pool_worker *w, int64_t now, char *text, size_t bytes) {
+/* Under the lock. True, with a line for a person, when the worker has just missed its deadline. */
+static bool check_deadline(vly_pool *p, pool_worker *w, int64_t now, char *text, size_t bytes) {
     const int64_t since = atomic_load_explicit(&w->since_ns, memory_order_acquire);
     if (!since || w->warned_job == since) return false;
     const int id = atomic_load_explicit(&w->chunk, memory_order_relaxed);
     pool_chunk *c = &p->chunks[id];
     const int i = current_actor(c);
-    if (w->seen_job != since || w->seen_actor != c->first + i) { /* it moves */
+    if (w->seen_job != since || w->seen_actor != c->first + i) { /* it has moved on */
         w->seen_ns = w->seen_job != since && i == 0 ? since : now;
         w->seen_job = since;
         w->seen_actor = c->first + i;
@@ -146,9 +139,9 @@ void *vly_pool_watchdog(void *arg) {
     while (!p->stop) {
         vly_pool_wait_until(&p->watch, &p->lock, vly_now_ns() + p->deadline_ns / 4 + 1);
         for (int i = 0; i < p->slots && !p->stop; i++) {
-            if (!look_at(p, &p->workers[i], vly_now_ns(), text, sizeof text)) continue;
+            if (!check_deadline(p, &p->workers[i], vly_now_ns(), text, sizeof text)) continue;
             pthread_mutex_unlock(&p->lock);
-            warn(p, text);
+            pass_pool_warning(p, text);
             pthread_mutex_lock(&p->lock);
         }
     }

@@ -8,6 +8,7 @@
 #include "common/base/clock.h"
 #include "common/config/config.h"
 #include "cpu/fleet/scheme_impl.h"
+#include "cpu/machine/processors.h"
 #include "cpu/train/lead.h"
 
 enum { WORKERS_MAX = 1024, START_RETRY_MS = 30000, END_PATIENCE_MS = 10000 };
@@ -15,8 +16,8 @@ enum { WORKERS_MAX = 1024, START_RETRY_MS = 30000, END_PATIENCE_MS = 10000 };
 /* ---- the configuration, read alike by learner and actors ---- */
 
 int vly_dist_workers(const vly_config *k) {
-    const long processors = sysconf(_SC_NPROCESSORS_ONLN);
-    const int workers = k->run.workers > 0 ? k->run.workers : processors > 1 ? (int)processors : 2;
+    const int processors = vly_processors();
+    const int workers = k->run.workers > 0 ? k->run.workers : processors > 1 ? processors : 2;
     return workers < WORKERS_MAX ? workers : WORKERS_MAX;
 }
 

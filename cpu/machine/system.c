@@ -1,7 +1,5 @@
-#define _GNU_SOURCE /* sched_getaffinity */
 #include "cpu/machine/system.h"
 #include <dlfcn.h>
-#include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +11,7 @@
 #include <vly_version.h>
 #include <xxhash.h>
 #include <yaml.h>
+#include "cpu/machine/processors.h"
 
 const char *vly_system_commit(void) {
     return VLY_COMMIT;
@@ -59,32 +58,6 @@ void vly_system_cpu_features(char *text, size_t bytes) {
         if (strstr(flags, word) && used < bytes)
             used += (size_t)snprintf(text + used, bytes - used, "%s%s", used ? " " : "", matter[i]);
     }
-}
-
-/* cgroup v2: "max 100000" or "200000 100000"; v1: two files. */
-static int cgroup_processors(void) {
-    char text[64];
-    double quota = 0, period = 0;
-    FILE *f = fopen("/sys/fs/cgroup/cpu.max", "r");
-    if (f) {
-        if (fscanf(f, "%lf %lf", &quota, &period) != 2) quota = 0;
-        fclose(f);
-    } else if (read_field("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "", text, sizeof text)) {
-        quota = atof(text);
-        if (read_field("/sys/fs/cgroup/cpu/cpu.cfs_period_us", "", text, sizeof text))
-            period = atof(text);
-    }
-    if (quota <= 0 || period <= 0) return 0;
-    int n = (int)(quota / period + 0.5);
-    return n > 0 ? n : 1;
-}
-
-int vly_system_processors(void) {
-    cpu_set_t set;
-    int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set)
-                                                        : (int)sysconf(_SC_NPROCESSORS_ONLN);
-    int limit = cgroup_processors();
-    return limit && limit < n ? limit : n > 0 ? n : 1;
 }
 
 int64_t vly_system_memory_bytes(void) {
@@ -157,8 +130,8 @@ json_t *vly_system_json(void) {
     if (uname(&u)) memset(&u, 0, sizeof u);
     return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:s, s:I, s:i, s:i, s:o}", "version",
                      VLY_VERSION, "commit", VLY_COMMIT, "build", VLY_BUILD, "compiler", __VERSION__,
-                     "os", os, "kernel", u.release, "cpu", name, "processors",
-                     vly_system_processors(), "cpu_features", features, "memory_bytes",
+                     "os", os, "kernel", u.release, "cpu", name, "processors", vly_processors(),
+                     "cpu_features", features, "memory_bytes",
                      (json_int_t)vly_system_memory_bytes(), "gpus", devices, "cuda_driver", driver,
                      "libraries", libraries());
 }

@@ -15,8 +15,6 @@ const char *vly_system_commit(void);
 const char *vly_system_version(void);
 /* "Intel(R) Xeon(R) Processor" */
 void vly_system_cpu_name(char *text, size_t bytes);
-/* Processors that this process may use: affinity and the container's limit. */
-int vly_system_processors(void);
 /* Of those flags of /proc/cpuinfo that matter here, the present ones: "avx2 fma avx512f ...". */
 void vly_system_cpu_features(char *text, size_t bytes);
 int64_t vly_system_memory_bytes(void);

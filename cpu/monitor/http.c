@@ -54,7 +54,7 @@ static void serve(connection *c);
 static void on_connection(uv_stream_t *listener, int status);
 
 static void rest(vly_http *h) {
-    if (h->o.thrift) vly_thrift_rest(h->o.thrift);
+    if (h->o.quota) vly_cpu_quota_wait(h->o.quota);
 }
 
 static void enter(connection *c, stage s, int ms) {

@@ -26,7 +26,7 @@
 #include "cpu/monitor/http_guard.h"
 #include "cpu/monitor/http_parse.h"
 #include "common/base/text.h"
-#include "cpu/machine/thrift.h"
+#include "cpu/machine/cpu_quota.h"
 
 typedef struct vly_http vly_http;
 
@@ -47,7 +47,7 @@ typedef struct {
                                        0: 5000, 20000, 30000 */
     void *arg;
     void (*answer)(void *arg, const vly_http_request *request, vly_http_reply *reply);
-    vly_thrift *thrift; /* rests after every event; NULL: never */
+    vly_cpu_quota *quota; /* rests after every event; NULL: never */
 } vly_http_options;
 
 typedef struct {

@@ -44,7 +44,7 @@ static void look_at_fleet(vly_monitor *m) {
 static void on_reader(uv_idle_t *idle) {
     vly_monitor *m = idle->data;
     if (!vly_run_list_read(m->runs)) uv_idle_stop(idle);
-    vly_thrift_rest(&m->thrift);
+    vly_cpu_quota_wait(&m->quota);
 }
 
 static void on_tick(uv_timer_t *timer) {
@@ -63,7 +63,7 @@ static void on_tick(uv_timer_t *timer) {
         vly_monitor_write_tick(m);
         if (!m->message.failed) vly_http_send(m->http, m->message.at, m->message.n);
     }
-    vly_thrift_rest(&m->thrift);
+    vly_cpu_quota_wait(&m->quota);
 }
 
 /* ---- beginning and end ---- */
@@ -79,7 +79,7 @@ static void on_stop(uv_async_t *async) {
 
 static void serve(void *arg) {
     vly_monitor *m = arg;
-    vly_thrift_begin(&m->thrift, m->o.cpu_share, BURST_S);
+    vly_cpu_quota_begin(&m->quota, m->o.cpu_share, BURST_S);
     uv_run(&m->loop, UV_RUN_DEFAULT);
 }
 
@@ -108,7 +108,7 @@ static vly_status open_parts(vly_monitor *m) {
                                 .port = m->o.port,
                                 .arg = m,
                                 .answer = vly_monitor_answer,
-                                .thrift = &m->thrift};
+                                .quota = &m->quota};
     VLY_TRY(vly_run_list_open(&m->runs, m->folder));
     VLY_TRY(vly_fleet_view_open(&m->fleet, &m->loop));
     return vly_http_open(&m->http, &m->loop, &o);

@@ -8,7 +8,7 @@
  * It reads what the run writes (cpu/monitor/run_log.h) and takes nothing from it: no lock, no
  * callback but the picture of some environments, when somebody looks. Beside a trainer its thread
  * has a low priority and a share of processor time that it cannot exceed, whatever clients do
- * (cpu/machine/thrift.h); who may be a client says cpu/monitor/http_guard.h.
+ * (cpu/machine/cpu_quota.h); who may be a client says cpu/monitor/http_guard.h.
  *
  *   /              the page
  *   /api/runs      and /api/series, /api/config, /api/fleet: JSON; /api/frame: PNG

@@ -117,10 +117,10 @@ static void answer_metrics(vly_monitor *m, const vly_http_request *r, vly_http_r
     vly_prometheus_one(t, "volley_monitor_connections", "gauge", "connections open", s.open);
     vly_prometheus_one(t, "volley_monitor_streams", "gauge", "event streams open", s.streams);
     vly_prometheus_one(t, "volley_monitor_cpu_seconds_total", "counter",
-                       "processor time of the monitor's thread", vly_thrift_used());
-    vly_prometheus_one(t, "volley_monitor_rested_seconds_total", "counter",
+                       "processor time of the monitor's thread", vly_cpu_quota_used());
+    vly_prometheus_one(t, "volley_monitor_waited_seconds_total", "counter",
                        "time that the monitor's thread slept to stay below its share",
-                       m->thrift.rested_s);
+                       m->quota.waited_s);
 }
 
 static const struct {

@@ -17,7 +17,7 @@ struct vly_monitor {
     uv_timer_t tick;
     uv_idle_t reader; /* runs while there are lines to catch up with */
     vly_http *http;
-    vly_thrift thrift;
+    vly_cpu_quota quota;
     vly_run_list *runs;
     vly_fleet_view *fleet;
     uint64_t instance, ticks; /* instance: another one after a restart */

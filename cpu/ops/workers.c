@@ -7,8 +7,8 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
+#include "cpu/machine/processors.h"
 
 enum { THREADS_MAX = 256 };
 
@@ -34,28 +34,6 @@ struct vly_workers {
     bool stop;
     pthread_t helper[THREADS_MAX];
 };
-
-static int cgroup_quota(void) {
-    long long quota = -1, period = 100000;
-    FILE *f = fopen("/sys/fs/cgroup/cpu.max", "r");
-    if (f) {
-        if (fscanf(f, "%lld %lld", &quota, &period) != 2) quota = -1; /* "max" */
-        fclose(f);
-    } else if ((f = fopen("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "r"))) {
-        if (fscanf(f, "%lld", &quota) != 1) quota = -1;
-        fclose(f);
-    }
-    if (quota <= 0 || period <= 0) return THREADS_MAX;
-    return (int)((quota + period - 1) / period);
-}
-
-int vly_processors(void) {
-    cpu_set_t set;
-    int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-    const int quota = cgroup_quota();
-    if (n > quota) n = quota;
-    return n < 1 ? 1 : n > THREADS_MAX ? THREADS_MAX : n;
-}
 
 static void take_blocks(job *j, int slot) {
     for (int b; (b = atomic_fetch_add_explicit(&j->cursor, 1, memory_order_relaxed)) < j->blocks;)

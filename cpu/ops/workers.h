@@ -26,8 +26,6 @@ void vly_workers_destroy(vly_workers *w);
 int vly_workers_threads(const vly_workers *w);
 void vly_workers_run(vly_workers *w, int blocks, vly_block_fn fn, void *arg);
 
-/* Processors this process may use: affinity mask and cgroup quota; at least 1. */
-int vly_processors(void);
 #ifdef __cplusplus
 }
 #endif

@@ -5,6 +5,7 @@
 #include <time.h>
 #include "common/record/bench.h"
 #include "cpu/program/bench_report.h"
+#include "cpu/machine/processors.h"
 #include "cpu/machine/system.h"
 #include "cpu/program/verbs.h"
 
@@ -80,8 +81,7 @@ static json_t *result_file(const char *suite, const bench_options *own, json_t *
     (void)getloadavg(&load, 1);
     snprintf(command, sizeof command, "volley bench %s%s%s --json", suite,
              own->filter[0] ? " --filter " : "", own->filter);
-    snprintf(hardware, sizeof hardware, "%d cores of %s, load %.1f", vly_system_processors(), cpu,
-             load);
+    snprintf(hardware, sizeof hardware, "%d cores of %s, load %.1f", vly_processors(), cpu, load);
     return json_pack("{s:s, s:s, s:s, s:s, s:s, s:O, s:o}", "command", command, "hardware",
                      hardware, "commit", vly_system_commit(), "date", date, "suite", suite,
                      "results", results, "system", vly_system_json());

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "common/base/compute_open.h"
+#include "cpu/machine/processors.h"
 #include "cpu/machine/system.h"
 #include "cpu/program/verbs.h"
 #include "envs/atari/roms.h"
@@ -44,7 +45,7 @@ static void check_processor(doctor *d) {
     char text[512], features[512];
     vly_system_cpu_name(text, sizeof text);
     vly_system_cpu_features(features, sizeof features);
-    fact(d, "processor", "%s, %d usable of %ld", text, vly_system_processors(),
+    fact(d, "processor", "%s, %d usable of %ld", text, vly_processors(),
          sysconf(_SC_NPROCESSORS_ONLN));
     fact(d, "features", "%s", features);
     fact(d, "memory", "%.1f GB", (double)vly_system_memory_bytes() / 1e9);

@@ -15,7 +15,7 @@
 
 /* ---- to write ---- */
 
-static bool holds(const char *folder, const char *name) {
+static bool has_file(const char *folder, const char *name) {
     char path[VLY_PATH + 64];
     snprintf(path, sizeof path, "%s%s%s", folder, *name ? "/" : "", name);
     return access(path, F_OK) == 0;
@@ -32,7 +32,7 @@ static void choose_default(vly_run_folder *f, const vly_config *config, const ch
         if (*p == '/' || *p == ' ') *p = '_';
     int n = snprintf(f->path, sizeof f->path, "runs/%s-%s-%lld-%s", name, config->run.algo,
                      (long long)config->run.seed, when);
-    for (int i = 2; holds(f->path, "") && i < 1000; i++)
+    for (int i = 2; has_file(f->path, "") && i < 1000; i++)
         snprintf(f->path + n, sizeof f->path - (size_t)n, "-%d", i);
 }
 
@@ -42,7 +42,7 @@ vly_status vly_run_folder_choose(vly_run_folder *f, const vly_config *config, co
         snprintf(f->path, sizeof f->path, "%s", config->run.out);
     else
         choose_default(f, config, env);
-    if (holds(f->path, "config.yaml"))
+    if (has_file(f->path, "config.yaml"))
         return vly_fail(
             VLY_EINVAL,
             "%s holds a run already: `volley resume %s` continues it, another --out starts anew",
@@ -133,7 +133,7 @@ static void say_skipped(void *arg, const char *path, const char *words) {
     if (l->say) l->say(l->arg, text);
 }
 
-static vly_status open_verified(const char *path, vly_checkpoint **out) {
+static vly_status open_checkpoint_file(const char *path, vly_checkpoint **out) {
     VLY_TRY(vly_checkpoint_open(out, path));
     const vly_status status = vly_checkpoint_verify(*out);
     if (status != VLY_OK) vly_checkpoint_close(*out);
@@ -146,7 +146,7 @@ vly_status vly_run_open_checkpoint(const char *run, bool best,
     char path[VLY_PATH];
     listener l = {say, arg};
     VLY_TRY(check_exists(run));
-    if (!is_folder(run)) return open_verified(run, out);
+    if (!is_folder(run)) return open_checkpoint_file(run, out);
     snprintf(path, sizeof path, "%.1200s/checkpoints%s", run, best ? "/best.safetensors" : "");
     if (best) return vly_checkpoint_open(out, path);
     if (!is_folder(path))

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "cpu/fleet/fleet.h"
-#include "cpu/machine/system.h"
+#include "cpu/machine/processors.h"
 #include "cpu/monitor/monitor.h"
 #include "cpu/run/device.h"
 #include "cpu/run/recorder.h"
@@ -116,7 +116,7 @@ static vly_status open_trainer(vly_session *s) {
 
 /* A hundredth of all processors, at most a tenth of one: what a page needs at most. */
 static double monitor_share(void) {
-    return fmin(0.01 * vly_system_processors(), 0.1);
+    return fmin(0.01 * vly_processors(), 0.1);
 }
 
 static vly_status open_monitor(vly_session *s, const char *token) {

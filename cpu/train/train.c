@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "common/base/philox.h"
-#include "cpu/ops/workers.h"
+#include "cpu/machine/processors.h"
 #include "cpu/train/train_impl.h"
 
 const char *vly_stop_name(vly_stop stop) {

@@ -101,7 +101,7 @@ static vly_status retry_stalled(vly_train *t) {
 
 static void on_actions_ready(void *arg) {
     vly_train *t = arg;
-    vly_pool_tell(t->pool, &t->acted);
+    vly_pool_signal(t->pool, &t->acted);
 }
 
 static vly_status begin_acting(vly_train *t) {

@@ -75,7 +75,7 @@ vly_status vly_train_evaluate(vly_train *t, int episodes, double *returns, int32
     return status == VLY_OK ? VLY_OK : vly_train_drain_groups(t, status);
 }
 
-static vly_status step_actor(vly_train *t, vly_train_moment *m) {
+static vly_status step_one_actor(vly_train *t, vly_train_moment *m) {
     vly_algo *a = t->algo;
     const int group = 0;
     bool room;
@@ -98,7 +98,7 @@ vly_status vly_train_step(vly_train *t, vly_train_moment *m) {
     *m = (vly_train_moment){.action = -1, .value = NAN, .flags = VLY_ROW_RESET};
     if (!t->o.eval || t->N != 1)
         return vly_fail(VLY_EINVAL, "stepping needs a run created for evaluation with one actor");
-    VLY_TRY(t->counters.started ? step_actor(t, m) : vly_train_first_rows(t));
+    VLY_TRY(t->counters.started ? step_one_actor(t, m) : vly_train_first_rows(t));
     m->state = vly_pool_state(t->pool, 0);
     return VLY_OK;
 }

@@ -96,6 +96,5 @@ int main(void) {
     every_block_runs_once(1);
     every_block_runs_once(2);
     every_block_runs_once(8);
-    CHECK(vly_processors() >= 1);
     return TEST_PASS;
 }
