@@ -86,7 +86,7 @@ static vly_chunk *chunk_for(vly_arena *a, size_t bytes) {
     return chunk;
 }
 
-static vly_status zero(vly_arena *a, void *memory, size_t bytes) {
+static vly_status zero_memory(vly_arena *a, void *memory, size_t bytes) {
     VLY_CUDA_TRY(cudaMemsetAsync(memory, 0, bytes, a->stream));
     VLY_CUDA_TRY(cudaStreamSynchronize(a->stream));
     return VLY_OK;
@@ -109,7 +109,8 @@ vly_status vly_arena_alloc(vly_arena *a, size_t bytes, const char *what, const c
         chunk->used += rounded;
         chunk->live++;
     }
-    const vly_status status = chunk ? zero(a, *out, rounded) : does_not_fit(a, bytes, what, option);
+    const vly_status status = chunk ? zero_memory(a, *out, rounded)
+                                    : does_not_fit(a, bytes, what, option);
     pthread_mutex_unlock(&a->lock);
     return status;
 }

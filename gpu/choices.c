@@ -9,7 +9,7 @@
 
 enum { LINE_BYTES = 2048 };
 
-static bool folder_of(char *path, size_t bytes) {
+static bool choices_folder(char *path, size_t bytes) {
     const char *named = getenv("VLY_CACHE_DIR"), *cache = getenv("XDG_CACHE_HOME"),
                *home = getenv("HOME");
     if (named && *named)
@@ -23,9 +23,9 @@ static bool folder_of(char *path, size_t bytes) {
     return true;
 }
 
-static bool file_of(char *path, size_t bytes) {
+static bool choices_path(char *path, size_t bytes) {
     char folder[400];
-    if (!folder_of(folder, sizeof folder)) return false;
+    if (!choices_folder(folder, sizeof folder)) return false;
     snprintf(path, bytes, "%s/engines.tsv", folder);
     return true;
 }
@@ -42,7 +42,7 @@ static void make_folders(char *path) {
 bool vly_choices_find(const char *key, char *engine, size_t bytes) {
     char path[512], line[LINE_BYTES];
     bool found = false;
-    FILE *f = file_of(path, sizeof path) ? fopen(path, "r") : NULL;
+    FILE *f = choices_path(path, sizeof path) ? fopen(path, "r") : NULL;
     if (!f) return false;
     const size_t length = strlen(key);
     while (!found && fgets(line, sizeof line, f)) {
@@ -59,7 +59,7 @@ bool vly_choices_find(const char *key, char *engine, size_t bytes) {
 void vly_choices_keep(const char *key, const char *engine, const char *times) {
     char path[512], line[LINE_BYTES];
     const int length = snprintf(line, sizeof line, "%s\t%s\t%s\n", key, engine, times);
-    if (length <= 0 || length >= (int)sizeof line || !file_of(path, sizeof path)) return;
+    if (length <= 0 || length >= (int)sizeof line || !choices_path(path, sizeof path)) return;
     make_folders(path);
     const int file = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
     if (file < 0) return;
@@ -70,9 +70,9 @@ void vly_choices_keep(const char *key, const char *engine, const char *times) {
 typedef struct {
     char name[24];
     int lines;
-} tally;
+} engine_count;
 
-static int count_engines(FILE *f, tally *engines, int most) {
+static int count_engines(FILE *f, engine_count *engines, int most) {
     char line[LINE_BYTES];
     int known = 0;
     while (fgets(line, sizeof line, f)) {
@@ -93,8 +93,8 @@ static int count_engines(FILE *f, tally *engines, int most) {
 
 void vly_choices_describe(char *text, size_t bytes) {
     char path[512];
-    tally engines[8] = {{{0}, 0}};
-    FILE *f = file_of(path, sizeof path) ? fopen(path, "r") : NULL;
+    engine_count engines[8] = {{{0}, 0}};
+    FILE *f = choices_path(path, sizeof path) ? fopen(path, "r") : NULL;
     const int known = f ? count_engines(f, engines, 8) : 0;
     int all = 0;
     if (f) fclose(f);

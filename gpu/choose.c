@@ -73,25 +73,25 @@ static void key_of(const vly_layer *l, vly_pass pass, char *key, size_t bytes) {
 typedef struct {
     const vly_engine *engine;
     int variant;
-} candidate;
+} vly_candidate;
 
-static candidate named(const char *text) {
+static vly_candidate engine_named(const char *text) {
     const size_t length = strcspn(text, "#");
     const int variant = text[length] ? atoi(text + length + 1) : 0;
     for (int i = 0; i < ENGINES; i++)
         if (strlen(engines[i]->name) == length && !strncmp(engines[i]->name, text, length) &&
             variant >= 0 && variant < engines[i]->variants)
-            return (candidate){engines[i], variant};
-    return (candidate){NULL, 0};
+            return (vly_candidate){engines[i], variant};
+    return (vly_candidate){NULL, 0};
 }
 
-static const char *name_of(candidate c, char name[32]) {
+static const char *name_of(vly_candidate c, char name[32]) {
     snprintf(name, 32, c.variant ? "%s#%d" : "%s", c.engine->name, c.variant);
     return name;
 }
 
 /* Takes an engine without trying it: asked for by name, or remembered. Else ours. */
-static bool take(vly_layer *l, vly_pass pass, candidate c) {
+static bool adopt_engine(vly_layer *l, vly_pass pass, vly_candidate c) {
     if (l->plan[pass]) l->engine[pass]->close(l->plan[pass]);
     l->plan[pass] = NULL;
     l->engine[pass] = &vly_engine_own;
@@ -111,12 +111,13 @@ typedef struct {
     vly_trial *trial;
     vly_pass pass;
     double best;
-    candidate winner;
+    vly_candidate winner;
     bool fits[ENGINES][VLY_VARIANTS];
     char times[500];
-} contest;
+} vly_contest;
 
-static void note(contest *k, candidate c, bool fine, double us, const char *verdict) {
+static void note_result(vly_contest *k, vly_candidate c, bool fine, double us,
+                        const char *verdict) {
     const size_t used = strlen(k->times);
     char name[32];
     if (fine)
@@ -128,14 +129,14 @@ static void note(contest *k, candidate c, bool fine, double us, const char *verd
 }
 
 /* False: it has no such variant, nor any after it. */
-static bool compete(contest *k, candidate c, bool *fine) {
+static bool try_variant(vly_contest *k, vly_candidate c, bool *fine) {
     vly_layer *l = k->trial->l;
     void *plan = NULL;
     double us = INFINITY;
     const char *verdict = "cannot";
     const bool opened = c.engine->open(l, k->pass, c.variant, &plan) == VLY_OK;
     *fine = opened && vly_trial_run(k->trial, c.engine, k->pass, plan, k->best, &us, &verdict);
-    if (opened || c.variant == 0) note(k, c, *fine, us, verdict);
+    if (opened || c.variant == 0) note_result(k, c, *fine, us, verdict);
     if (*fine && us < k->best) {
         if (l->plan[k->pass]) l->engine[k->pass]->close(l->plan[k->pass]);
         k->best = us, k->winner = c, l->engine[k->pass] = c.engine, l->plan[k->pass] = plan;
@@ -147,29 +148,29 @@ static bool compete(contest *k, candidate c, bool *fine) {
 
 /* Another rank on a card like this one may have been quicker to choose, and all should do the same,
  * today and in the next run. */
-static void agree(contest *k, const char *key) {
+static void follow_first_choice(vly_contest *k, const char *key) {
     char first[32], mine[32];
     if (!vly_choices_find(key, first, sizeof first) || !strcmp(first, name_of(k->winner, mine)))
         return;
-    const candidate theirs = named(first);
+    const vly_candidate theirs = engine_named(first);
     for (int i = 0; i < ENGINES; i++)
         if (theirs.engine == engines[i] && k->fits[i][theirs.variant])
-            take(k->trial->l, k->pass, theirs);
+            adopt_engine(k->trial->l, k->pass, theirs);
 }
 
-static void compare(vly_trial *t, vly_pass pass, const char *key) {
-    contest k = {.trial = t, .pass = pass, .best = INFINITY, .winner = {&vly_engine_own, 0}};
+static void try_engines(vly_trial *t, vly_pass pass, const char *key) {
+    vly_contest k = {.trial = t, .pass = pass, .best = INFINITY, .winner = {&vly_engine_own, 0}};
     char name[32];
     if (vly_trial_reference(t, pass) != VLY_OK) return;
     for (int i = 0; i < ENGINES; i++) {
         if (!engines[i]->can(t->l, pass)) continue;
-        for (int v = 0;
-             v < engines[i]->variants && compete(&k, (candidate){engines[i], v}, &k.fits[i][v]);
+        for (int v = 0; v < engines[i]->variants &&
+                        try_variant(&k, (vly_candidate){engines[i], v}, &k.fits[i][v]);
              v++) {
         }
     }
     vly_choices_keep(key, name_of(k.winner, name), k.times);
-    agree(&k, key);
+    follow_first_choice(&k, key);
 }
 
 static bool needs_trial(vly_layer *l, vly_pass pass, char *key, size_t bytes) {
@@ -178,14 +179,14 @@ static bool needs_trial(vly_layer *l, vly_pass pass, char *key, size_t bytes) {
     int able = 0;
     l->engine[pass] = &vly_engine_own;
     if (forced) {
-        take(l, pass, named(forced));
+        adopt_engine(l, pass, engine_named(forced));
         return false;
     }
     for (int i = 0; i < ENGINES; i++) able += engines[i]->can(l, pass);
     if (able < 2) return false;
     key_of(l, pass, key, bytes);
     return !(vly_choices_find(key, remembered, sizeof remembered) &&
-             take(l, pass, named(remembered)));
+             adopt_engine(l, pass, engine_named(remembered)));
 }
 
 vly_status vly_layer_choose(vly_layer *l) {
@@ -194,7 +195,7 @@ vly_status vly_layer_choose(vly_layer *l) {
     const int passes = l->d.learn ? VLY_PASSES : 1;
     bool any = false;
     const char *forced = getenv("VLY_ENGINE");
-    if (forced && !named(forced).engine)
+    if (forced && !engine_named(forced).engine)
         return vly_fail(VLY_EINVAL, "VLY_ENGINE=%s: there are %s", forced, engine_names);
     for (int pass = 0; pass < VLY_PASSES; pass++) {
         l->engine[pass] = &vly_engine_own;
@@ -207,7 +208,7 @@ vly_status vly_layer_choose(vly_layer *l) {
     /* no memory for a trial: our kernels do */
     if (vly_trial_open(&t) == VLY_OK)
         for (int pass = 0; pass < VLY_PASSES; pass++)
-            if (wanted[pass]) compare(&t, (vly_pass)pass, key[pass]);
+            if (wanted[pass]) try_engines(&t, (vly_pass)pass, key[pass]);
     vly_trial_close(&t);
     l->prepared = false;
     /* a candidate may have left an error that is not sticky; a sticky one meets the next call */

@@ -8,16 +8,16 @@ const int vly_compute_cuda_abi = VLY_COMPUTE_ABI;
 
 enum { ARCH_MIN = 75 };
 
-static vly_status alloc(vly_compute *c, size_t bytes, const char *what, const char *option,
-                        void **out) {
+static vly_status device_alloc(vly_compute *c, size_t bytes, const char *what, const char *option,
+                               void **out) {
     return vly_arena_alloc(&((vly_cuda *)c)->arena, bytes, what, option, out);
 }
 
-static void free_device(vly_compute *c, void *memory) {
+static void device_free(vly_compute *c, void *memory) {
     vly_arena_free(&((vly_cuda *)c)->arena, memory);
 }
 
-static vly_status alloc_host(vly_compute *c, size_t bytes, const char *what, void **out) {
+static vly_status pinned_alloc(vly_compute *c, size_t bytes, const char *what, void **out) {
     *out = NULL;
     VLY_CUDA_TRY(cudaSetDevice(((vly_cuda *)c)->device)); /* else a context on another device, for
                                                              nothing */
@@ -33,12 +33,12 @@ static vly_status alloc_host(vly_compute *c, size_t bytes, const char *what, voi
     return VLY_OK;
 }
 
-static void free_host(vly_compute *c, void *memory) {
+static void pinned_free(vly_compute *c, void *memory) {
     (void)c;
     if (memory) cudaFreeHost(memory);
 }
 
-static void destroy(vly_compute *c) {
+static void cuda_destroy(vly_compute *c) {
     if (!c) return;
     vly_cuda *cuda = (vly_cuda *)c;
     cudaSetDevice(cuda->device);
@@ -93,7 +93,7 @@ static vly_status select_device(vly_cuda *cuda, int device) {
     return VLY_OK;
 }
 
-static vly_status open_device(vly_cuda *cuda, int device) {
+static vly_status cuda_open(vly_cuda *cuda, int device) {
     VLY_TRY(select_device(cuda, device));
     VLY_TRY(vly_arena_init(&cuda->arena, cuda->base.info.name));
     return vly_notes_create(&cuda->notes);
@@ -103,18 +103,18 @@ vly_status vly_compute_create_cuda(vly_compute **out, int device, int threads) {
     *out = NULL;
     vly_cuda *cuda = calloc(1, sizeof *cuda);
     if (!cuda) return vly_fail(VLY_ENOMEM, "no memory for a CUDA back end");
-    const vly_status status = open_device(cuda, device);
+    const vly_status status = cuda_open(cuda, device);
     if (status != VLY_OK) {
-        destroy(&cuda->base);
+        cuda_destroy(&cuda->base);
         return status;
     }
     vly_compute *c = &cuda->base;
     c->info.threads = threads;
-    c->destroy = destroy;
-    c->alloc = alloc;
-    c->free = free_device;
-    c->alloc_host = alloc_host;
-    c->free_host = free_host;
+    c->destroy = cuda_destroy;
+    c->alloc = device_alloc;
+    c->free = device_free;
+    c->alloc_host = pinned_alloc;
+    c->free_host = pinned_free;
     vly_cuda_fill_queue_ops(c);
     vly_cuda_fill_ops(c);
     vly_cuda_fill_layers(c);

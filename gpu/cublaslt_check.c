@@ -32,7 +32,7 @@ SAME(VLY_LT_BIAS_GRADIENT, CUBLASLT_EPILOGUE_BGRADB);
 
 /* The arguments that our declarations were written after; an unused static inline function makes no
  * code. */
-static inline void call_all(cublasLtHandle_t handle, cudaStream_t stream, void *p) {
+static inline void cublaslt_signatures(cublasLtHandle_t handle, cudaStream_t stream, void *p) {
     cublasStatus_t (*const create)(cublasLtMatmulDesc_t *, cublasComputeType_t,
                                    cudaDataType_t) = cublasLtMatmulDescCreate;
     cublasStatus_t (*const set)(cublasLtMatmulDesc_t, cublasLtMatmulDescAttributes_t, const void *,
@@ -62,6 +62,6 @@ static inline void call_all(cublasLtHandle_t handle, cudaStream_t stream, void *
     const size_t version = cublasLtGetVersion();
     (void)text, (void)version;
 }
-_Static_assert(sizeof(&call_all) > 0, "compiled, never called");
+_Static_assert(sizeof(&cublaslt_signatures) > 0, "compiled, never called");
 #endif
 #endif

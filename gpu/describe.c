@@ -17,9 +17,10 @@ void vly_cuda_plugin_errors(vly_error_buffer_fn buffer) {
     vly_error_use(buffer);
 }
 
-static void say(vly_cuda_info *info, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void append_text(vly_cuda_info *info, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
-static void say(vly_cuda_info *info, const char *format, ...) {
+static void append_text(vly_cuda_info *info, const char *format, ...) {
     const size_t used = strlen(info->text);
     va_list args;
     va_start(args, format);
@@ -27,23 +28,25 @@ static void say(vly_cuda_info *info, const char *format, ...) {
     va_end(args);
 }
 
-static void describe_device(vly_cuda_info *info, int i) {
+static void describe_gpu(vly_cuda_info *info, int i) {
     struct cudaDeviceProp prop;
     if (cudaGetDeviceProperties(&prop, i) != cudaSuccess) {
-        say(info, "cuda:%d does not answer: %s\n", i, cudaGetErrorString(cudaGetLastError()));
+        append_text(info, "cuda:%d does not answer: %s\n", i,
+                    cudaGetErrorString(cudaGetLastError()));
         return;
     }
-    say(info, "cuda:%d %s, compute capability %d.%d, %d multiprocessors, %.1f GiB\n", i, prop.name,
-        prop.major, prop.minor, prop.multiProcessorCount, (double)prop.totalGlobalMem / (1 << 30));
+    append_text(info, "cuda:%d %s, compute capability %d.%d, %d multiprocessors, %.1f GiB\n", i,
+                prop.name, prop.major, prop.minor, prop.multiProcessorCount,
+                (double)prop.totalGlobalMem / (1 << 30));
 }
 
 static void describe_nccl(vly_cuda_info *info) {
     const vly_nccl_library *nccl = vly_nccl_library_open();
     if (nccl->handle)
-        say(info, "NCCL %d.%d.%d: %s\n", nccl->version / 10000, nccl->version % 10000 / 100,
-            nccl->version % 100, nccl->path);
+        append_text(info, "NCCL %d.%d.%d: %s\n", nccl->version / 10000, nccl->version % 10000 / 100,
+                    nccl->version % 100, nccl->path);
     else
-        say(info, "NCCL: not used (several GPUs need it): %s\n", nccl->path);
+        append_text(info, "NCCL: not used (several GPUs need it): %s\n", nccl->path);
 }
 
 static void describe_choices(vly_cuda_info *info) {
@@ -51,20 +54,20 @@ static void describe_choices(vly_cuda_info *info) {
     const char *forced = getenv("VLY_ENGINE");
     vly_choices_describe(text, sizeof text);
     if (forced)
-        say(info, "engines of layers: VLY_ENGINE=%s\n", forced);
+        append_text(info, "engines of layers: VLY_ENGINE=%s\n", forced);
     else
-        say(info, "engines of layers, by time: %s\n", text);
+        append_text(info, "engines of layers, by time: %s\n", text);
 }
 
 static void describe_libraries(vly_cuda_info *info) {
     describe_nccl(info);
     const vly_cublaslt_library *cublaslt = vly_cublaslt_library_open();
-    say(info, "cuBLASLt: %s%s\n", cublaslt->handle ? "" : "not used: ", cublaslt->path);
+    append_text(info, "cuBLASLt: %s%s\n", cublaslt->handle ? "" : "not used: ", cublaslt->path);
 #ifdef VLY_SHIM
-    say(info, "cuDNN: not used: the kernel shim has no twin of it\n");
+    append_text(info, "cuDNN: not used: the kernel shim has no twin of it\n");
 #else
     const vly_cudnn_library *cudnn = vly_cudnn_library_open();
-    say(info, "cuDNN: %s%s\n", cudnn->handle ? "" : "not used: ", cudnn->path);
+    append_text(info, "cuDNN: %s%s\n", cudnn->handle ? "" : "not used: ", cudnn->path);
 #endif
 }
 
@@ -72,8 +75,8 @@ void vly_cuda_plugin_describe(vly_cuda_info *info) {
     int count = 0, driver = 0, runtime = 0;
     cudaDriverGetVersion(&driver);
     cudaRuntimeGetVersion(&runtime);
-    say(info, "driver for CUDA %d.%d, built with CUDA %d.%d\n", driver / 1000, driver % 1000 / 10,
-        runtime / 1000, runtime % 1000 / 10);
+    append_text(info, "driver for CUDA %d.%d, built with CUDA %d.%d\n", driver / 1000,
+                driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
     const cudaError_t error = cudaGetDeviceCount(&count);
     cudaGetLastError();
     if (error == cudaErrorInsufficientDriver && driver == 0)
@@ -87,7 +90,7 @@ void vly_cuda_plugin_describe(vly_cuda_info *info) {
     else if (count == 0)
         snprintf(info->why, sizeof info->why,
                  "the driver finds no CUDA device (CUDA_VISIBLE_DEVICES?)");
-    for (int i = 0; i < count && error == cudaSuccess; i++) describe_device(info, i);
+    for (int i = 0; i < count && error == cudaSuccess; i++) describe_gpu(info, i);
     info->devices = error == cudaSuccess ? count : 0;
     describe_libraries(info);
     describe_choices(info);

@@ -6,10 +6,10 @@
 typedef struct {
     vly_matmul *product;
     bool bias_gradient;
-} plan;
+} cublaslt_plan;
 
 /* Both operands of one type: bf16 with bf16, f32 with f32. */
-static bool can(const vly_layer *l, vly_pass pass) {
+static bool cublaslt_can(const vly_layer *l, vly_pass pass) {
     if (l->d.kind != VLY_LINEAR || !vly_cublaslt_library_open()->handle || l->d.x_type == VLY_U8)
         return false;
     const bool low = l->conv.math == VLY_MATH_BF16;
@@ -17,13 +17,13 @@ static bool can(const vly_layer *l, vly_pass pass) {
     return (l->d.x_type == VLY_BF16) == low && l->d.x_scale == 1.0f;
 }
 
-static void close(void *p) {
-    vly_matmul_close(((plan *)p)->product);
+static void cublaslt_close(void *p) {
+    vly_matmul_close(((cublaslt_plan *)p)->product);
     free(p);
 }
 
-static bool gives_bias(const void *p) {
-    return ((const plan *)p)->bias_gradient;
+static bool cublaslt_gives_bias(const void *p) {
+    return ((const cublaslt_plan *)p)->bias_gradient;
 }
 
 static vly_matmul_desc product_of(const vly_layer *l, vly_pass pass, int suggestion) {
@@ -40,8 +40,8 @@ static vly_matmul_desc product_of(const vly_layer *l, vly_pass pass, int suggest
                              suggestion};
 }
 
-static vly_status open(vly_layer *l, vly_pass pass, int variant, void **out) {
-    plan *s = calloc(1, sizeof *s);
+static vly_status cublaslt_open(vly_layer *l, vly_pass pass, int variant, void **out) {
+    cublaslt_plan *s = calloc(1, sizeof *s);
     if (!s) return vly_fail(VLY_ENOMEM, "no memory for a plan");
     *out = s;
     const vly_matmul_desc desc = product_of(l, pass, variant);
@@ -51,11 +51,11 @@ static vly_status open(vly_layer *l, vly_pass pass, int variant, void **out) {
     return vly_matmul_open((vly_cuda *)l->c, &desc, &s->product);
 }
 
-static vly_status forward(const vly_layer *l, vly_queue *q, const plan *s, int n,
-                          const vly_pass_args *a) {
-    const void *w = l->low ? l->low : (const void *)a->w;
+static vly_status cublaslt_forward(const vly_layer *l, vly_queue *q, const cublaslt_plan *s, int n,
+                                   const vly_pass_args *a) {
+    const void *w = l->w_bf16 ? l->w_bf16 : (const void *)a->w;
     const void *bias = l->d.y_type == VLY_BF16
-                           ? l->bias_low
+                           ? l->bias_bf16
                            : (const void *)(a->w + l->weights); /* of y's type */
     VLY_TRY(vly_matmul_run(
         s->product, q,
@@ -65,8 +65,8 @@ static vly_status forward(const vly_layer *l, vly_queue *q, const plan *s, int n
                : VLY_OK;
 }
 
-static vly_status dw(const vly_layer *l, vly_queue *q, const plan *s, int n,
-                     const vly_pass_args *a) {
+static vly_status cublaslt_dw(const vly_layer *l, vly_queue *q, const cublaslt_plan *s, int n,
+                              const vly_pass_args *a) {
     VLY_TRY(vly_matmul_run(s->product, q,
                            &(vly_matmul_args){.n = n,
                                               .alpha = 1,
@@ -80,15 +80,16 @@ static vly_status dw(const vly_layer *l, vly_queue *q, const plan *s, int n,
                  : VLY_OK;
 }
 
-static vly_status run(vly_layer *l, vly_queue *q, vly_pass pass, void *p, int n,
-                      const vly_pass_args *a) {
-    const plan *s = p;
-    if (pass == VLY_PASS_FORWARD) return forward(l, q, s, n, a);
-    if (pass == VLY_PASS_DW) return dw(l, q, s, n, a);
-    const void *w = l->low ? l->low : (const void *)a->w;
+static vly_status cublaslt_run(vly_layer *l, vly_queue *q, vly_pass pass, void *p, int n,
+                               const vly_pass_args *a) {
+    const cublaslt_plan *s = p;
+    if (pass == VLY_PASS_FORWARD) return cublaslt_forward(l, q, s, n, a);
+    if (pass == VLY_PASS_DW) return cublaslt_dw(l, q, s, n, a);
+    const void *w = l->w_bf16 ? l->w_bf16 : (const void *)a->w;
     return vly_matmul_run(s->product, q,
                           &(vly_matmul_args){.n = n, .alpha = 1, .a = w, .b = a->dz, .to = a->dx});
 }
 
-const vly_engine vly_engine_cublaslt = {"cublaslt", VLY_VARIANTS, true, can,  open,
-                                        close,      gives_bias,   run,  NULL, NULL};
+const vly_engine vly_engine_cublaslt = {
+    "cublaslt",     VLY_VARIANTS,        true,         cublaslt_can, cublaslt_open,
+    cublaslt_close, cublaslt_gives_bias, cublaslt_run, NULL,         NULL};

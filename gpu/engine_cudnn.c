@@ -28,7 +28,8 @@ typedef cudnnBackendDescriptor_t descriptor;
 
 /* ---- descriptors ---- */
 
-static vly_status make(vly_cudnn_plan *p, cudnnBackendDescriptorType_t type, descriptor *out) {
+static vly_status add_descriptor(vly_cudnn_plan *p, cudnnBackendDescriptorType_t type,
+                                 descriptor *out) {
     if (p->count == DESCRIPTORS)
         return vly_fail(VLY_ECUDA, "cuDNN: more than %d descriptors", DESCRIPTORS);
     VLY_CUDNN_TRY(p->lib->BackendCreateDescriptor(type, out));
@@ -36,18 +37,18 @@ static vly_status make(vly_cudnn_plan *p, cudnnBackendDescriptorType_t type, des
     return VLY_OK;
 }
 
-static vly_status put(vly_cudnn_plan *p, descriptor d, cudnnBackendAttributeName_t name,
-                      cudnnBackendAttributeType_t type, int64_t n, const void *value) {
+static vly_status set_attribute(vly_cudnn_plan *p, descriptor d, cudnnBackendAttributeName_t name,
+                                cudnnBackendAttributeType_t type, int64_t n, const void *value) {
     VLY_CUDNN_TRY(p->lib->BackendSetAttribute(d, name, type, n, value));
     return VLY_OK;
 }
 
-static vly_status done(vly_cudnn_plan *p, descriptor d) {
+static vly_status finalize(vly_cudnn_plan *p, descriptor d) {
     VLY_CUDNN_TRY(p->lib->BackendFinalize(d));
     return VLY_OK;
 }
 
-static cudnnDataType_t type_of(vly_dtype t) {
+static cudnnDataType_t cudnn_type(vly_dtype t) {
     return t == VLY_BF16 ? CUDNN_DATA_BFLOAT16 : CUDNN_DATA_FLOAT;
 }
 
@@ -56,15 +57,16 @@ static cudnnDataType_t type_of(vly_dtype t) {
 static vly_status tensor(vly_cudnn_plan *p, int64_t uid, vly_dtype type, int64_t n, int64_t c,
                          int64_t h, int64_t w, bool passing, descriptor *out) {
     const int64_t dims[4] = {n, c, h, w}, strides[4] = {h * w * c, 1, w * c, c}, alignment = 16;
-    const cudnnDataType_t data = type_of(type);
-    VLY_TRY(make(p, CUDNN_BACKEND_TENSOR_DESCRIPTOR, out));
-    VLY_TRY(put(p, *out, CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, 1, &data));
-    VLY_TRY(put(p, *out, CUDNN_ATTR_TENSOR_DIMENSIONS, CUDNN_TYPE_INT64, 4, dims));
-    VLY_TRY(put(p, *out, CUDNN_ATTR_TENSOR_STRIDES, CUDNN_TYPE_INT64, 4, strides));
-    VLY_TRY(put(p, *out, CUDNN_ATTR_TENSOR_UNIQUE_ID, CUDNN_TYPE_INT64, 1, &uid));
-    VLY_TRY(put(p, *out, CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, CUDNN_TYPE_INT64, 1, &alignment));
-    VLY_TRY(put(p, *out, CUDNN_ATTR_TENSOR_IS_VIRTUAL, CUDNN_TYPE_BOOLEAN, 1, &passing));
-    return done(p, *out);
+    const cudnnDataType_t data = cudnn_type(type);
+    VLY_TRY(add_descriptor(p, CUDNN_BACKEND_TENSOR_DESCRIPTOR, out));
+    VLY_TRY(set_attribute(p, *out, CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, 1, &data));
+    VLY_TRY(set_attribute(p, *out, CUDNN_ATTR_TENSOR_DIMENSIONS, CUDNN_TYPE_INT64, 4, dims));
+    VLY_TRY(set_attribute(p, *out, CUDNN_ATTR_TENSOR_STRIDES, CUDNN_TYPE_INT64, 4, strides));
+    VLY_TRY(set_attribute(p, *out, CUDNN_ATTR_TENSOR_UNIQUE_ID, CUDNN_TYPE_INT64, 1, &uid));
+    VLY_TRY(
+        set_attribute(p, *out, CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, CUDNN_TYPE_INT64, 1, &alignment));
+    VLY_TRY(set_attribute(p, *out, CUDNN_ATTR_TENSOR_IS_VIRTUAL, CUDNN_TYPE_BOOLEAN, 1, &passing));
+    return finalize(p, *out);
 }
 
 static vly_status convolution(vly_cudnn_plan *p, const vly_conv *c, descriptor *out) {
@@ -72,36 +74,42 @@ static vly_status convolution(vly_cudnn_plan *p, const vly_conv *c, descriptor *
     const cudnnConvolutionMode_t mode = CUDNN_CROSS_CORRELATION;
     const int64_t dims = 2, ones[2] = {1, 1}, strides[2] = {c->stride, c->stride},
                   pads[2] = {c->pad, c->pad};
-    VLY_TRY(make(p, CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR, out));
-    VLY_TRY(put(p, *out, CUDNN_ATTR_CONVOLUTION_SPATIAL_DIMS, CUDNN_TYPE_INT64, 1, &dims));
-    VLY_TRY(put(p, *out, CUDNN_ATTR_CONVOLUTION_COMP_TYPE, CUDNN_TYPE_DATA_TYPE, 1, &compute));
-    VLY_TRY(put(p, *out, CUDNN_ATTR_CONVOLUTION_CONV_MODE, CUDNN_TYPE_CONVOLUTION_MODE, 1, &mode));
-    VLY_TRY(put(p, *out, CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS, CUDNN_TYPE_INT64, 2, pads));
-    VLY_TRY(put(p, *out, CUDNN_ATTR_CONVOLUTION_POST_PADDINGS, CUDNN_TYPE_INT64, 2, pads));
-    VLY_TRY(put(p, *out, CUDNN_ATTR_CONVOLUTION_DILATIONS, CUDNN_TYPE_INT64, 2, ones));
-    VLY_TRY(put(p, *out, CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES, CUDNN_TYPE_INT64, 2, strides));
-    return done(p, *out);
+    VLY_TRY(add_descriptor(p, CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR, out));
+    VLY_TRY(
+        set_attribute(p, *out, CUDNN_ATTR_CONVOLUTION_SPATIAL_DIMS, CUDNN_TYPE_INT64, 1, &dims));
+    VLY_TRY(set_attribute(p, *out, CUDNN_ATTR_CONVOLUTION_COMP_TYPE, CUDNN_TYPE_DATA_TYPE, 1,
+                          &compute));
+    VLY_TRY(set_attribute(p, *out, CUDNN_ATTR_CONVOLUTION_CONV_MODE, CUDNN_TYPE_CONVOLUTION_MODE, 1,
+                          &mode));
+    VLY_TRY(set_attribute(p, *out, CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS, CUDNN_TYPE_INT64, 2, pads));
+    VLY_TRY(
+        set_attribute(p, *out, CUDNN_ATTR_CONVOLUTION_POST_PADDINGS, CUDNN_TYPE_INT64, 2, pads));
+    VLY_TRY(set_attribute(p, *out, CUDNN_ATTR_CONVOLUTION_DILATIONS, CUDNN_TYPE_INT64, 2, ones));
+    VLY_TRY(set_attribute(p, *out, CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES, CUDNN_TYPE_INT64, 2,
+                          strides));
+    return finalize(p, *out);
 }
 
 static vly_status pointwise(vly_cudnn_plan *p, cudnnPointwiseMode_t mode, descriptor x,
                             const descriptor *b, descriptor y, descriptor *out) {
     const cudnnDataType_t compute = CUDNN_DATA_FLOAT;
     descriptor kind;
-    VLY_TRY(make(p, CUDNN_BACKEND_POINTWISE_DESCRIPTOR, &kind));
-    VLY_TRY(put(p, kind, CUDNN_ATTR_POINTWISE_MODE, CUDNN_TYPE_POINTWISE_MODE, 1, &mode));
-    VLY_TRY(put(p, kind, CUDNN_ATTR_POINTWISE_MATH_PREC, CUDNN_TYPE_DATA_TYPE, 1, &compute));
-    VLY_TRY(done(p, kind));
-    VLY_TRY(make(p, CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR, out));
-    VLY_TRY(put(p, *out, CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR,
-                CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &kind));
+    VLY_TRY(add_descriptor(p, CUDNN_BACKEND_POINTWISE_DESCRIPTOR, &kind));
+    VLY_TRY(set_attribute(p, kind, CUDNN_ATTR_POINTWISE_MODE, CUDNN_TYPE_POINTWISE_MODE, 1, &mode));
     VLY_TRY(
-        put(p, *out, CUDNN_ATTR_OPERATION_POINTWISE_XDESC, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &x));
+        set_attribute(p, kind, CUDNN_ATTR_POINTWISE_MATH_PREC, CUDNN_TYPE_DATA_TYPE, 1, &compute));
+    VLY_TRY(finalize(p, kind));
+    VLY_TRY(add_descriptor(p, CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR, out));
+    VLY_TRY(set_attribute(p, *out, CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR,
+                          CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &kind));
+    VLY_TRY(set_attribute(p, *out, CUDNN_ATTR_OPERATION_POINTWISE_XDESC,
+                          CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &x));
     if (b)
-        VLY_TRY(put(p, *out, CUDNN_ATTR_OPERATION_POINTWISE_BDESC, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
-                    b));
-    VLY_TRY(
-        put(p, *out, CUDNN_ATTR_OPERATION_POINTWISE_YDESC, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &y));
-    return done(p, *out);
+        VLY_TRY(set_attribute(p, *out, CUDNN_ATTR_OPERATION_POINTWISE_BDESC,
+                              CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, b));
+    VLY_TRY(set_attribute(p, *out, CUDNN_ATTR_OPERATION_POINTWISE_YDESC,
+                          CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &y));
+    return finalize(p, *out);
 }
 
 /* ---- graphs ---- */
@@ -142,14 +150,15 @@ static vly_status operations(vly_cudnn_plan *p, const vly_conv *c, int n, vly_pa
     VLY_TRY(tensor(p, UID_Y, c->y_type, n, c->out_c, c->out_h, c->out_w, false, &y));
     if (forward)
         VLY_TRY(tensor(p, UID_CONV, VLY_F32, n, c->out_c, c->out_h, c->out_w, true, &product));
-    VLY_TRY(make(p, name->operation, &ops[0]));
-    VLY_TRY(put(p, ops[0], name->conv, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &conv));
-    VLY_TRY(put(p, ops[0], name->x, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &x));
-    VLY_TRY(put(p, ops[0], name->w, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &w));
-    VLY_TRY(put(p, ops[0], name->y, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, forward ? &product : &y));
-    VLY_TRY(put(p, ops[0], name->alpha, CUDNN_TYPE_FLOAT, 1, &one));
-    VLY_TRY(put(p, ops[0], name->beta, CUDNN_TYPE_FLOAT, 1, &zero));
-    VLY_TRY(done(p, ops[0]));
+    VLY_TRY(add_descriptor(p, name->operation, &ops[0]));
+    VLY_TRY(set_attribute(p, ops[0], name->conv, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &conv));
+    VLY_TRY(set_attribute(p, ops[0], name->x, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &x));
+    VLY_TRY(set_attribute(p, ops[0], name->w, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &w));
+    VLY_TRY(set_attribute(p, ops[0], name->y, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
+                          forward ? &product : &y));
+    VLY_TRY(set_attribute(p, ops[0], name->alpha, CUDNN_TYPE_FLOAT, 1, &one));
+    VLY_TRY(set_attribute(p, ops[0], name->beta, CUDNN_TYPE_FLOAT, 1, &zero));
+    VLY_TRY(finalize(p, ops[0]));
     *count = 1;
     if (!forward) return VLY_OK;
     VLY_TRY(tensor(p, UID_BIAS, operand, 1, c->out_c, 1, 1, false, &bias));
@@ -160,7 +169,7 @@ static vly_status operations(vly_cudnn_plan *p, const vly_conv *c, int n, vly_pa
 
 /* ---- engines ---- */
 
-static bool noted(const vly_cudnn_plan *p, descriptor engine, cudnnBackendNumericalNote_t note) {
+static bool has_note(const vly_cudnn_plan *p, descriptor engine, cudnnBackendNumericalNote_t note) {
     cudnnBackendNumericalNote_t notes[CUDNN_NUMERICAL_NOTE_TYPE_COUNT];
     int64_t count = 0;
     if (p->lib->BackendGetAttribute(engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE,
@@ -172,31 +181,31 @@ static bool noted(const vly_cudnn_plan *p, descriptor engine, cudnnBackendNumeri
     return false;
 }
 
-static vly_status engine_of(vly_cudnn_plan *p, descriptor config, descriptor *engine) {
+static vly_status config_engine(vly_cudnn_plan *p, descriptor config, descriptor *engine) {
     int64_t count = 0;
-    VLY_TRY(make(p, CUDNN_BACKEND_ENGINE_DESCRIPTOR, engine));
+    VLY_TRY(add_descriptor(p, CUDNN_BACKEND_ENGINE_DESCRIPTOR, engine));
     VLY_CUDNN_TRY(p->lib->BackendGetAttribute(config, CUDNN_ATTR_ENGINECFG_ENGINE,
                                               CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &count, engine));
     return VLY_OK;
 }
 
 static bool acceptable(vly_cudnn_plan *p, const vly_conv *c, descriptor engine) {
-    if (noted(p, engine, CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC) ||
-        noted(p, engine, CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION))
+    if (has_note(p, engine, CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC) ||
+        has_note(p, engine, CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION))
         return false;
-    if (noted(p, engine, CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS)) return false;
-    return c->math != VLY_MATH_FP32 || !noted(p, engine, CUDNN_NUMERICAL_NOTE_TENSOR_CORE);
+    if (has_note(p, engine, CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS)) return false;
+    return c->math != VLY_MATH_FP32 || !has_note(p, engine, CUDNN_NUMERICAL_NOTE_TENSOR_CORE);
 }
 
 static vly_status try_config(vly_cudnn_plan *p, descriptor device, descriptor config) {
     descriptor plan;
     int64_t count = 0;
-    VLY_TRY(make(p, CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR, &plan));
-    VLY_TRY(put(p, plan, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
-                &config));
-    VLY_TRY(put(p, plan, CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
-                &device));
-    VLY_TRY(done(p, plan));
+    VLY_TRY(add_descriptor(p, CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR, &plan));
+    VLY_TRY(set_attribute(p, plan, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG,
+                          CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &config));
+    VLY_TRY(set_attribute(p, plan, CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP,
+                          CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &device));
+    VLY_TRY(finalize(p, plan));
     VLY_CUDNN_TRY(p->lib->BackendGetAttribute(plan, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE,
                                               CUDNN_TYPE_INT64, 1, &count, &p->workspace_bytes));
     if (p->workspace_bytes > p->workspace_most)
@@ -208,19 +217,20 @@ static vly_status try_config(vly_cudnn_plan *p, descriptor device, descriptor co
 
 /* The first of cuDNN's suggestions that is acceptable and makes a plan, after those to be skipped.
  */
-static vly_status choose(vly_cudnn_plan *p, const vly_conv *c, descriptor graph, descriptor device,
-                         cudnnBackendHeurMode_t mode) {
+static vly_status choose_config(vly_cudnn_plan *p, const vly_conv *c, descriptor graph,
+                                descriptor device, cudnnBackendHeurMode_t mode) {
     descriptor heuristics, configs[CANDIDATES];
     int64_t count = 0;
-    VLY_TRY(make(p, CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR, &heuristics));
-    VLY_TRY(put(p, heuristics, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, CUDNN_TYPE_BACKEND_DESCRIPTOR,
-                1, &graph));
-    VLY_TRY(put(p, heuristics, CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1, &mode));
-    VLY_TRY(put(p, heuristics, CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
-                &device));
-    VLY_TRY(done(p, heuristics));
+    VLY_TRY(add_descriptor(p, CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR, &heuristics));
+    VLY_TRY(set_attribute(p, heuristics, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH,
+                          CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &graph));
+    VLY_TRY(
+        set_attribute(p, heuristics, CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1, &mode));
+    VLY_TRY(set_attribute(p, heuristics, CUDNN_ATTR_ENGINEHEUR_DEVICEPROP,
+                          CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &device));
+    VLY_TRY(finalize(p, heuristics));
     for (int i = 0; i < CANDIDATES; i++)
-        VLY_TRY(make(p, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, &configs[i]));
+        VLY_TRY(add_descriptor(p, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, &configs[i]));
     VLY_CUDNN_TRY(p->lib->BackendGetAttribute(heuristics, CUDNN_ATTR_ENGINEHEUR_RESULTS,
                                               CUDNN_TYPE_BACKEND_DESCRIPTOR, CANDIDATES, &count,
                                               configs));
@@ -228,7 +238,7 @@ static vly_status choose(vly_cudnn_plan *p, const vly_conv *c, descriptor graph,
         const int before = p->count;
         descriptor engine;
         int64_t got = 0;
-        if (engine_of(p, configs[i], &engine) == VLY_OK && acceptable(p, c, engine) &&
+        if (config_engine(p, configs[i], &engine) == VLY_OK && acceptable(p, c, engine) &&
             try_config(p, device, configs[i]) == VLY_OK && p->skip-- == 0) {
             p->lib->BackendGetAttribute(engine, CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, 1,
                                         &got, &p->engine);
@@ -244,26 +254,27 @@ static vly_status plan_with(vly_cudnn_plan *p, const vly_conv *c, int n, vly_pas
     descriptor ops[3], graph;
     int count;
     VLY_TRY(operations(p, c, n, pass, ops, &count));
-    VLY_TRY(make(p, CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR, &graph));
-    VLY_TRY(
-        put(p, graph, CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR, count, ops));
-    VLY_TRY(done(p, graph));
+    VLY_TRY(add_descriptor(p, CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR, &graph));
+    VLY_TRY(set_attribute(p, graph, CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR,
+                          count, ops));
+    VLY_TRY(finalize(p, graph));
     const int before = p->count;
-    if (choose(p, c, graph, device, CUDNN_HEUR_MODE_A) == VLY_OK) return VLY_OK;
+    if (choose_config(p, c, graph, device, CUDNN_HEUR_MODE_A) == VLY_OK) return VLY_OK;
     while (p->count > before) p->lib->BackendDestroyDescriptor(p->made[--p->count]);
-    return choose(p, c, graph, device, CUDNN_HEUR_MODE_FALLBACK);
+    return choose_config(p, c, graph, device, CUDNN_HEUR_MODE_FALLBACK);
 }
 
-static vly_status describe_device(vly_cudnn_plan *p, int index, const char *json,
+static vly_status describe_target(vly_cudnn_plan *p, int index, const char *json,
                                   descriptor *device) {
     const int32_t id = index;
-    VLY_TRY(make(p, CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR, device));
+    VLY_TRY(add_descriptor(p, CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR, device));
     if (json)
-        VLY_TRY(put(p, *device, CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, CUDNN_TYPE_CHAR,
-                    (int64_t)strlen(json), json));
+        VLY_TRY(set_attribute(p, *device, CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION,
+                              CUDNN_TYPE_CHAR, (int64_t)strlen(json), json));
     else
-        VLY_TRY(put(p, *device, CUDNN_ATTR_DEVICEPROP_DEVICE_ID, CUDNN_TYPE_INT32, 1, &id));
-    return done(p, *device);
+        VLY_TRY(
+            set_attribute(p, *device, CUDNN_ATTR_DEVICEPROP_DEVICE_ID, CUDNN_TYPE_INT32, 1, &id));
+    return finalize(p, *device);
 }
 
 void vly_cudnn_plan_destroy(vly_cudnn_plan *p) {
@@ -285,7 +296,7 @@ vly_status vly_cudnn_plan_create(vly_cudnn_plan **out, const vly_conv *c, int n,
                             ? vly_fail(VLY_EUNSUPPORTED, "cuDNN %zu is older than 9.8",
                                        p->lib->GetVersion())
                             : VLY_OK;
-    if (status == VLY_OK) status = describe_device(p, index, json, &device);
+    if (status == VLY_OK) status = describe_target(p, index, json, &device);
     if (status == VLY_OK) status = plan_with(p, c, n, pass, device);
     if (status != VLY_OK) {
         vly_cudnn_plan_destroy(p);
@@ -301,24 +312,24 @@ int64_t vly_cudnn_plan_engine(const vly_cudnn_plan *p) {
 
 /* ---- the engine ---- */
 
-static bool can(const vly_layer *l, vly_pass pass) {
+static bool cudnn_can(const vly_layer *l, vly_pass pass) {
     (void)pass;
     return l->d.kind == VLY_CONV && vly_cudnn_library_open()->handle && l->d.x_type != VLY_U8 &&
            l->d.x_scale == 1.0f && l->d.x_type == l->d.y_type;
 }
 
-static vly_status open(vly_layer *l, vly_pass pass, int variant, void **plan) {
+static vly_status cudnn_open(vly_layer *l, vly_pass pass, int variant, void **plan) {
     return vly_cudnn_plan_create((vly_cudnn_plan **)plan, &l->conv, l->d.batch_max, pass, variant,
                                  ((vly_cuda *)l->c)->workspace_bytes, ((vly_cuda *)l->c)->device,
                                  NULL);
 }
 
-static void close(void *plan) {
+static void cudnn_close(void *plan) {
     vly_cudnn_plan_destroy(plan);
 }
 
-static vly_status execute(const vly_cudnn_plan *p, vly_queue *q, descriptor pack, int n,
-                          const int64_t *uids, void **data) {
+static vly_status execute_plan(const vly_cudnn_plan *p, vly_queue *q, descriptor pack, int n,
+                               const int64_t *uids, void **data) {
     void *workspace = vly_workspace_of(q);
     VLY_CUDNN_TRY(p->lib->BackendSetAttribute(pack, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS,
                                               CUDNN_TYPE_INT64, n, uids));
@@ -331,26 +342,26 @@ static vly_status execute(const vly_cudnn_plan *p, vly_queue *q, descriptor pack
     return VLY_OK;
 }
 
-static vly_status run(vly_layer *l, vly_queue *q, vly_pass pass, void *plan, int n,
-                      const vly_pass_args *a) {
+static vly_status cudnn_run(vly_layer *l, vly_queue *q, vly_pass pass, void *plan, int n,
+                            const vly_pass_args *a) {
     (void)n;
     const vly_cudnn_plan *p = plan;
-    const void *w = l->low ? l->low : (const void *)a->w;
+    const void *w = l->w_bf16 ? l->w_bf16 : (const void *)a->w;
     const bool forward = pass == VLY_PASS_FORWARD;
     const int64_t uids[4] = {UID_X, UID_W, UID_Y, UID_BIAS};
     const void *data[4] = {pass == VLY_PASS_DX ? a->dx : a->x, pass == VLY_PASS_DW ? l->partial : w,
                            forward ? a->y : a->dz,
-                           l->low ? l->bias_low : (const void *)(a->w + l->weights)};
+                           l->w_bf16 ? l->bias_bf16 : (const void *)(a->w + l->weights)};
     descriptor pack;
     VLY_CUDNN_TRY(p->lib->BackendCreateDescriptor(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR, &pack));
-    const vly_status status = execute(p, q, pack, forward ? 4 : 3, uids, (void **)data);
+    const vly_status status = execute_plan(p, q, pack, forward ? 4 : 3, uids, (void **)data);
     p->lib->BackendDestroyDescriptor(pack);
     VLY_TRY(status);
     if (forward && l->d.act == VLY_ACT_TANH)
         return vly_tanh_launch(l->d.y_type, (int64_t)l->d.batch_max * l->out_numbers, a->y,
                                vly_stream_of(q));
-    if (pass == VLY_PASS_DW && l->low)
-        return vly_add_low_launch(l->weights, l->partial, a->dw, a->accumulate, vly_stream_of(q));
+    if (pass == VLY_PASS_DW && l->w_bf16)
+        return vly_add_bf16_launch(l->weights, l->partial, a->dw, a->accumulate, vly_stream_of(q));
     if (pass == VLY_PASS_DW)
         return vly_sum_partials_launch(l->weights, 1, l->partial, 1.0f, a->dw, a->accumulate,
                                        vly_stream_of(q));
@@ -358,7 +369,7 @@ static vly_status run(vly_layer *l, vly_queue *q, vly_pass pass, void *plan, int
 }
 
 /* A handle belongs to one stream; a queue is used by one thread. */
-static vly_status queue_open(vly_cuda_queue *q) {
+static vly_status cudnn_queue_open(vly_cuda_queue *q) {
     const vly_cudnn_library *lib = vly_cudnn_library_open();
     cudnnHandle_t handle;
     if (!lib->handle) return VLY_OK;
@@ -368,10 +379,11 @@ static vly_status queue_open(vly_cuda_queue *q) {
     return VLY_OK;
 }
 
-static void queue_close(vly_cuda_queue *q) {
+static void cudnn_queue_close(vly_cuda_queue *q) {
     if (q->cudnn) vly_cudnn_library_open()->Destroy(q->cudnn);
     q->cudnn = NULL;
 }
 
-const vly_engine vly_engine_cudnn = {"cudnn", 3,    false, can,        open,
-                                     close,   NULL, run,   queue_open, queue_close};
+const vly_engine vly_engine_cudnn = {
+    "cudnn",     3,    false,     cudnn_can,        cudnn_open,
+    cudnn_close, NULL, cudnn_run, cudnn_queue_open, cudnn_queue_close};

@@ -1,25 +1,25 @@
 /* engine_own.c -- this project's kernels: every layer, every type, every batch. */
 #include "gpu/internal.h"
 
-static bool can(const vly_layer *l, vly_pass pass) {
+static bool own_can(const vly_layer *l, vly_pass pass) {
     (void)l, (void)pass;
     return true;
 }
 
-static vly_status open(vly_layer *l, vly_pass pass, int variant, void **plan) {
+static vly_status own_open(vly_layer *l, vly_pass pass, int variant, void **plan) {
     (void)l, (void)pass, (void)variant;
     *plan = NULL;
     return VLY_OK;
 }
 
-static void close(void *plan) {
+static void own_close(void *plan) {
     (void)plan;
 }
 
-static vly_status run(vly_layer *l, vly_queue *q, vly_pass pass, void *plan, int n,
-                      const vly_pass_args *a) {
+static vly_status own_run(vly_layer *l, vly_queue *q, vly_pass pass, void *plan, int n,
+                          const vly_pass_args *a) {
     (void)plan;
-    const void *w = l->low ? l->low : (const void *)a->w;
+    const void *w = l->w_bf16 ? l->w_bf16 : (const void *)a->w;
     cudaStream_t stream = vly_stream_of(q);
     switch (pass) {
     case VLY_PASS_FORWARD:
@@ -36,4 +36,5 @@ static vly_status run(vly_layer *l, vly_queue *q, vly_pass pass, void *plan, int
     }
 }
 
-const vly_engine vly_engine_own = {"own", 1, true, can, open, close, NULL, run, NULL, NULL};
+const vly_engine vly_engine_own = {"own",     1,    true,    own_can, own_open,
+                                   own_close, NULL, own_run, NULL,    NULL};

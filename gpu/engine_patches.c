@@ -30,20 +30,20 @@ typedef struct {
     size_t cells_at; /* dx: where the cells lie in the patch memory */
     void *weights;   /* packed: rows of `columns` (forward), turned (dx); NULL: as they are */
     float *wide;     /* dw with rows of `columns`; NULL: they fit */
-} plan;
+} patches_plan;
 
-static vly_dtype operand_of(const vly_layer *l) {
+static vly_dtype patches_operand(const vly_layer *l) {
     return l->conv.math == VLY_MATH_BF16 ? VLY_BF16 : VLY_F32;
 }
-static size_t rounded(size_t bytes) {
+static size_t round_up_256(size_t bytes) {
     return (bytes + 255) / 256 * 256;
 }
 
 /* What one image takes of the patch memory. */
-static void measure(const vly_layer *l, vly_pass pass, plan *s, size_t *row_bytes,
-                    size_t *cell_bytes) {
+static void patches_sizes(const vly_layer *l, vly_pass pass, patches_plan *s, size_t *row_bytes,
+                          size_t *cell_bytes) {
     const vly_conv *c = &l->conv;
-    s->type = operand_of(l);
+    s->type = patches_operand(l);
     s->unfolded = pass == VLY_PASS_DX ? vly_conv_turned(c) : *c;
     s->count = s->unfolded.kernel * s->unfolded.kernel * s->unfolded.in_c;
     s->columns = vly_patch_columns(s->count, s->type);
@@ -57,31 +57,31 @@ static void measure(const vly_layer *l, vly_pass pass, plan *s, size_t *row_byte
 }
 
 /* Operands of one type, and a patch memory that holds an image or more. */
-static bool can(const vly_layer *l, vly_pass pass) {
+static bool patches_can(const vly_layer *l, vly_pass pass) {
     if (l->d.kind != VLY_CONV || !vly_cublaslt_library_open()->handle) return false;
-    const vly_dtype type = operand_of(l);
+    const vly_dtype type = patches_operand(l);
     if (l->d.x_type != type && l->d.x_type != VLY_U8) return false;
     if (pass == VLY_PASS_FORWARD ? l->d.y_type == VLY_BF16 && type == VLY_F32 : l->d.y_type != type)
         return false;
-    plan s = {0};
+    patches_plan s = {0};
     size_t row_bytes, cell_bytes;
-    measure(l, pass, &s, &row_bytes, &cell_bytes);
+    patches_sizes(l, pass, &s, &row_bytes, &cell_bytes);
     return row_bytes + cell_bytes + 256 <= ((vly_cuda *)l->c)->patch_bytes;
 }
 
-static void close(void *p) {
-    plan *s = p;
+static void patches_close(void *p) {
+    patches_plan *s = p;
     vly_matmul_close(s->product);
     vly_arena_free(&s->cuda->arena, s->weights);
     vly_arena_free(&s->cuda->arena, s->wide);
     free(s);
 }
 
-static bool gives_bias(const void *p) {
-    return ((const plan *)p)->bias_gradient;
+static bool patches_give_bias(const void *p) {
+    return ((const patches_plan *)p)->bias_gradient;
 }
 
-static vly_status take_memory(const vly_layer *l, vly_pass pass, plan *s) {
+static vly_status patches_alloc(const vly_layer *l, vly_pass pass, patches_plan *s) {
     const size_t numbers = (size_t)s->unfolded.out_c * (size_t)s->columns;
     const bool packed = pass == VLY_PASS_DX || (pass == VLY_PASS_FORWARD && s->columns != s->count);
     if (packed)
@@ -96,7 +96,7 @@ static vly_status take_memory(const vly_layer *l, vly_pass pass, plan *s) {
     return VLY_OK;
 }
 
-static vly_status open_product(const vly_layer *l, vly_pass pass, int suggestion, plan *s) {
+static vly_status open_product(const vly_layer *l, vly_pass pass, int suggestion, patches_plan *s) {
     vly_matmul_desc d = {.form = VLY_PASS_FORWARD,
                          .in = s->columns,
                          .out = s->unfolded.out_c,
@@ -118,13 +118,13 @@ static vly_status open_product(const vly_layer *l, vly_pass pass, int suggestion
     return vly_matmul_open_dw(s->cuda, &d, bias, &s->product, &s->bias_gradient);
 }
 
-static vly_status open(vly_layer *l, vly_pass pass, int variant, void **out) {
-    plan *s = calloc(1, sizeof *s);
+static vly_status patches_open(vly_layer *l, vly_pass pass, int variant, void **out) {
+    patches_plan *s = calloc(1, sizeof *s);
     if (!s) return vly_fail(VLY_ENOMEM, "no memory for a plan");
     *out = s;
     s->cuda = (vly_cuda *)l->c;
     size_t row_bytes, cell_bytes;
-    measure(l, pass, s, &row_bytes, &cell_bytes);
+    patches_sizes(l, pass, s, &row_bytes, &cell_bytes);
     const size_t each = row_bytes + cell_bytes,
                  fit = each ? (s->cuda->patch_bytes - 256) / each : ROWS_MAX,
                  few = (size_t)(ROWS_MAX / s->rows);
@@ -132,19 +132,19 @@ static vly_status open(vly_layer *l, vly_pass pass, int variant, void **out) {
     s->images = images < (size_t)l->d.batch_max ? (int)images : l->d.batch_max;
     if (s->images > 16)
         s->images = s->images / 16 * 16; /* pieces of y and dx begin at multiples of 32 bytes */
-    s->cells_at = rounded((size_t)s->images * row_bytes);
-    VLY_TRY(take_memory(l, pass, s));
+    s->cells_at = round_up_256((size_t)s->images * row_bytes);
+    VLY_TRY(patches_alloc(l, pass, s));
     return open_product(l, pass, variant, s);
 }
 
 /* ---- running ---- */
 
-static const void *at(const void *base, int64_t numbers, vly_dtype type) {
+static const void *element_at(const void *base, int64_t numbers, vly_dtype type) {
     return (const char *)base + (size_t)numbers * vly_dtype_bytes(type);
 }
 
-static vly_status pack_weights(const vly_layer *l, vly_pass pass, const plan *s, const void *w,
-                               cudaStream_t stream) {
+static vly_status pack_weights(const vly_layer *l, vly_pass pass, const patches_plan *s,
+                               const void *w, cudaStream_t stream) {
     if (!s->weights) return VLY_OK;
     if (pass == VLY_PASS_DX)
         return vly_turn_weights_launch(&l->conv, w, s->type, s->columns, s->weights, stream);
@@ -152,7 +152,8 @@ static vly_status pack_weights(const vly_layer *l, vly_pass pass, const plan *s,
 }
 
 /* The rows of m images from `from`; where they lie. */
-static vly_status unfold(const plan *s, vly_queue *q, int m, const void *from, const void **rows) {
+static vly_status unfold(const patches_plan *s, vly_queue *q, int m, const void *from,
+                         const void **rows) {
     *rows = from;
     if (s->direct) return VLY_OK;
     *rows = vly_patches_of(q);
@@ -160,11 +161,11 @@ static vly_status unfold(const plan *s, vly_queue *q, int m, const void *from, c
                              vly_stream_of(q));
 }
 
-static vly_status forward(const vly_layer *l, vly_queue *q, const plan *s, int first, int m,
-                          const void *w, const vly_pass_args *a) {
-    const void *bias = l->d.y_type == VLY_BF16 ? l->bias_low : (const void *)(a->w + l->weights),
+static vly_status patches_forward(const vly_layer *l, vly_queue *q, const patches_plan *s,
+                                  int first, int m, const void *w, const vly_pass_args *a) {
+    const void *bias = l->d.y_type == VLY_BF16 ? l->bias_bf16 : (const void *)(a->w + l->weights),
                *rows;
-    VLY_TRY(unfold(s, q, m, at(a->x, first * l->in_numbers, l->d.x_type), &rows));
+    VLY_TRY(unfold(s, q, m, element_at(a->x, first * l->in_numbers, l->d.x_type), &rows));
     return vly_matmul_run(
         s->product, q,
         &(vly_matmul_args){.n = m * s->rows,
@@ -172,40 +173,40 @@ static vly_status forward(const vly_layer *l, vly_queue *q, const plan *s, int f
                            .a = w,
                            .b = rows,
                            .bias = bias,
-                           .to = (void *)at(a->y, first * l->out_numbers, l->d.y_type)});
+                           .to = (void *)element_at(a->y, first * l->out_numbers, l->d.y_type)});
 }
 
-static vly_status dx(const vly_layer *l, vly_queue *q, const plan *s, int first, int m,
-                     const void *w, const vly_pass_args *a) {
-    void *to = (void *)at(a->dx, first * l->in_numbers, l->d.x_type),
+static vly_status patches_dx(const vly_layer *l, vly_queue *q, const patches_plan *s, int first,
+                             int m, const void *w, const vly_pass_args *a) {
+    void *to = (void *)element_at(a->dx, first * l->in_numbers, l->d.x_type),
          *cells = l->d.stride > 1 ? (char *)vly_patches_of(q) + s->cells_at : to;
     const void *rows;
-    VLY_TRY(unfold(s, q, m, at(a->dz, first * l->out_numbers, l->d.y_type), &rows));
+    VLY_TRY(unfold(s, q, m, element_at(a->dz, first * l->out_numbers, l->d.y_type), &rows));
     VLY_TRY(vly_matmul_run(
         s->product, q,
         &(vly_matmul_args){.n = m * s->rows, .alpha = 1, .a = w, .b = rows, .to = cells}));
     return cells == to ? VLY_OK : vly_fold_cells_launch(&l->conv, m, cells, to, vly_stream_of(q));
 }
 
-static vly_status dw(const vly_layer *l, vly_queue *q, const plan *s, int first, int m,
-                     const vly_pass_args *a) {
+static vly_status patches_dw(const vly_layer *l, vly_queue *q, const patches_plan *s, int first,
+                             int m, const vly_pass_args *a) {
     const bool add = first > 0 || (a->accumulate && !s->wide);
     const void *rows;
-    VLY_TRY(unfold(s, q, m, at(a->x, first * l->in_numbers, l->d.x_type), &rows));
+    VLY_TRY(unfold(s, q, m, element_at(a->x, first * l->in_numbers, l->d.x_type), &rows));
     return vly_matmul_run(
         s->product, q,
         &(vly_matmul_args){.n = m * s->rows,
                            .alpha = l->conv.x_scale,
                            .beta = add ? 1 : 0,
                            .a = rows,
-                           .b = at(a->dz, first * l->out_numbers, l->d.y_type),
+                           .b = element_at(a->dz, first * l->out_numbers, l->d.y_type),
                            .to = s->wide ? s->wide : a->dw,
                            .bias = (float *)l->partial +
                                    (size_t)(first / s->images) * (size_t)l->d.out_c});
 }
 
-static vly_status finish(const vly_layer *l, vly_queue *q, vly_pass pass, const plan *s, int n,
-                         const vly_pass_args *a) {
+static vly_status patches_finish(const vly_layer *l, vly_queue *q, vly_pass pass,
+                                 const patches_plan *s, int n, const vly_pass_args *a) {
     cudaStream_t stream = vly_stream_of(q);
     if (pass == VLY_PASS_FORWARD && l->d.act == VLY_ACT_TANH)
         return vly_tanh_launch(l->d.y_type, n * l->out_numbers, a->y, stream);
@@ -218,32 +219,33 @@ static vly_status finish(const vly_layer *l, vly_queue *q, vly_pass pass, const 
                  : VLY_OK;
 }
 
-static vly_status run(vly_layer *l, vly_queue *q, vly_pass pass, void *p, int n,
-                      const vly_pass_args *a) {
-    const plan *s = p;
-    const void *stored = l->low ? l->low : (const void *)a->w,
+static vly_status patches_run(vly_layer *l, vly_queue *q, vly_pass pass, void *p, int n,
+                              const vly_pass_args *a) {
+    const patches_plan *s = p;
+    const void *stored = l->w_bf16 ? l->w_bf16 : (const void *)a->w,
                *w = s->weights ? s->weights : stored;
     VLY_TRY(pack_weights(l, pass, s, stored, vly_stream_of(q)));
     for (int first = 0; first < n; first += s->images) {
         const int m = n - first < s->images ? n - first : s->images;
-        VLY_TRY(pass == VLY_PASS_FORWARD ? forward(l, q, s, first, m, w, a)
-                : pass == VLY_PASS_DX    ? dx(l, q, s, first, m, w, a)
-                                         : dw(l, q, s, first, m, a));
+        VLY_TRY(pass == VLY_PASS_FORWARD ? patches_forward(l, q, s, first, m, w, a)
+                : pass == VLY_PASS_DX    ? patches_dx(l, q, s, first, m, w, a)
+                                         : patches_dw(l, q, s, first, m, a));
     }
-    return finish(l, q, pass, s, n, a);
+    return patches_finish(l, q, pass, s, n, a);
 }
 
-static vly_status queue_open(vly_cuda_queue *q) {
+static vly_status patches_queue_open(vly_cuda_queue *q) {
     vly_cuda *cuda = vly_cuda_of(&q->base);
     if (!vly_cublaslt_library_open()->handle) return VLY_OK;
     return vly_arena_alloc(&cuda->arena, cuda->patch_bytes,
                            "a queue's memory for unfolded convolutions", NULL, &q->patches);
 }
 
-static void queue_close(vly_cuda_queue *q) {
+static void patches_queue_close(vly_cuda_queue *q) {
     vly_arena_free(&vly_cuda_of(&q->base)->arena, q->patches);
     q->patches = NULL;
 }
 
-const vly_engine vly_engine_patches = {"patches", VLY_VARIANTS, true, can,        open,
-                                       close,     gives_bias,   run,  queue_open, queue_close};
+const vly_engine vly_engine_patches = {
+    "patches",     VLY_VARIANTS,      true,        patches_can,        patches_open,
+    patches_close, patches_give_bias, patches_run, patches_queue_open, patches_queue_close};

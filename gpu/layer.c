@@ -3,11 +3,11 @@
 #include <stdlib.h>
 #include "gpu/internal.h"
 
-static bool float_type(vly_dtype t) {
+static bool is_float_type(vly_dtype t) {
     return t == VLY_F32 || t == VLY_BF16;
 }
 
-static vly_status check(const vly_layer_desc *d) {
+static vly_status check_layer(const vly_layer_desc *d) {
     VLY_NEED(d->kind == VLY_LINEAR || d->kind == VLY_CONV || d->kind == VLY_MAXPOOL);
     VLY_NEED(d->batch_max >= 1 && d->batch_max <= 1 << 24);
     VLY_NEED(d->in_h >= 1 && d->in_w >= 1 && d->in_h <= 4096 && d->in_w <= 4096);
@@ -15,8 +15,8 @@ static vly_status check(const vly_layer_desc *d) {
     VLY_NEED(d->kernel >= 1 && d->kernel <= 64 && d->stride >= 1 && d->stride <= 64);
     VLY_NEED(d->pad >= 0 && d->pad < d->kernel);
     VLY_NEED(d->in_h + 2 * d->pad >= d->kernel && d->in_w + 2 * d->pad >= d->kernel);
-    VLY_NEED(float_type(d->x_type) || (d->x_type == VLY_U8 && d->kind != VLY_MAXPOOL));
-    VLY_NEED(float_type(d->y_type) && (d->kind != VLY_MAXPOOL || d->y_type == d->x_type));
+    VLY_NEED(is_float_type(d->x_type) || (d->x_type == VLY_U8 && d->kind != VLY_MAXPOOL));
+    VLY_NEED(is_float_type(d->y_type) && (d->kind != VLY_MAXPOOL || d->y_type == d->x_type));
     VLY_NEED(d->kind != VLY_MAXPOOL || (d->out_c == d->in_c && d->act == VLY_ACT_NONE));
     VLY_NEED(d->act == VLY_ACT_NONE || d->act == VLY_ACT_RELU || d->act == VLY_ACT_TANH);
     VLY_NEED(!d->needs_dx || d->x_type != VLY_U8);
@@ -39,19 +39,19 @@ static void layer_destroy(vly_layer *l) {
     vly_cuda *cuda = (vly_cuda *)l->c;
     for (int pass = 0; pass < VLY_PASSES; pass++)
         if (l->engine[pass] && l->plan[pass]) l->engine[pass]->close(l->plan[pass]);
-    if (!l->low_shared) vly_arena_free(&cuda->arena, l->low);
-    if (!l->bias_shared) vly_arena_free(&cuda->arena, l->bias_low);
+    if (!l->w_bf16_shared) vly_arena_free(&cuda->arena, l->w_bf16);
+    if (!l->bias_bf16_shared) vly_arena_free(&cuda->arena, l->bias_bf16);
     vly_arena_free(&cuda->arena, l->partial);
     free(l);
 }
 
-static vly_status take_memory(vly_layer *l) {
+static vly_status layer_alloc(vly_layer *l) {
     vly_cuda *cuda = (vly_cuda *)l->c;
     if (l->conv.math == VLY_MATH_BF16) {
         VLY_TRY(vly_arena_alloc(&cuda->arena, (size_t)l->weights * 2, "a layer's bf16 weights",
-                                NULL, &l->low));
+                                NULL, &l->w_bf16));
         VLY_TRY(vly_arena_alloc(&cuda->arena, (size_t)l->d.out_c * 2, "a layer's bf16 bias", NULL,
-                                &l->bias_low));
+                                &l->bias_bf16));
     }
     if (!l->d.learn) return VLY_OK;
     const size_t dw = vly_conv_dw_bytes(&l->conv, l->d.batch_max, cuda->multiprocessors),
@@ -60,12 +60,12 @@ static vly_status take_memory(vly_layer *l) {
                            &l->partial);
 }
 
-static vly_status fill(vly_layer *l, const vly_layer_desc *desc) {
+static vly_status fill_layer(vly_layer *l, const vly_layer_desc *desc) {
     l->d = *desc;
     vly_math math;
     if (l->d.kind == VLY_LINEAR)
         l->d.in_h = l->d.in_w = l->d.kernel = l->d.stride = 1, l->d.pad = 0;
-    VLY_TRY(check(&l->d));
+    VLY_TRY(check_layer(&l->d));
     VLY_TRY(math_of((vly_cuda *)l->c, &l->d, &math));
     l->conv = vly_conv_of(&l->d, math);
     l->weights = (int64_t)l->d.out_c * l->d.kernel * l->d.kernel * l->d.in_c;
@@ -74,7 +74,7 @@ static vly_status fill(vly_layer *l, const vly_layer_desc *desc) {
     if (l->d.kind == VLY_MAXPOOL) return VLY_OK;
     if (math == VLY_MATH_BF16)
         l->conv.w_scale = l->conv.x_scale; /* prepare scales before it rounds */
-    VLY_TRY(take_memory(l));
+    VLY_TRY(layer_alloc(l));
     return vly_layer_choose(l);
 }
 
@@ -85,7 +85,7 @@ static vly_status layer_create(vly_compute *c, const vly_layer_desc *desc, vly_l
     vly_layer *l = calloc(1, sizeof *l);
     if (!l) return vly_fail(VLY_ENOMEM, "no memory for a layer");
     l->c = c;
-    const vly_status status = fill(l, desc);
+    const vly_status status = fill_layer(l, desc);
     if (status != VLY_OK) {
         layer_destroy(l);
         return status;
@@ -97,9 +97,10 @@ static vly_status layer_create(vly_compute *c, const vly_layer_desc *desc, vly_l
 static vly_status layer_prepare(vly_queue *q, vly_layer *l, const vly_real *w) {
     VLY_NEED(l && (w || l->d.kind == VLY_MAXPOOL));
     l->prepared = true;
-    if (!l->low) return VLY_OK;
-    VLY_TRY(vly_weights_low_launch(l->weights, w, l->d.x_scale, l->low, vly_stream_of(q)));
-    return vly_weights_low_launch(l->d.out_c, w + l->weights, 1.0f, l->bias_low, vly_stream_of(q));
+    if (!l->w_bf16) return VLY_OK;
+    VLY_TRY(vly_weights_bf16_launch(l->weights, w, l->d.x_scale, l->w_bf16, vly_stream_of(q)));
+    return vly_weights_bf16_launch(l->d.out_c, w + l->weights, 1.0f, l->bias_bf16,
+                                   vly_stream_of(q));
 }
 
 /* cuDNN and cuBLASLt are told that operands lie at multiples of 16 bytes: a bias that does not
@@ -108,27 +109,27 @@ static vly_status layer_share(vly_layer *l, void *low, float *scale) {
     VLY_NEED(l && low && scale && (uintptr_t)low % 16 == 0);
     vly_arena *arena = &((vly_cuda *)l->c)->arena;
     *scale = 1.0f;
-    if (!l->low) return VLY_OK;
-    if (!l->low_shared) vly_arena_free(arena, l->low);
-    l->low = low, l->low_shared = true;
+    if (!l->w_bf16) return VLY_OK;
+    if (!l->w_bf16_shared) vly_arena_free(arena, l->w_bf16);
+    l->w_bf16 = low, l->w_bf16_shared = true;
     l->prepared = false;
     *scale = l->d.x_scale;
     if (l->weights % 8) return VLY_OK;
-    if (!l->bias_shared) vly_arena_free(arena, l->bias_low);
-    l->bias_low = (uint16_t *)low + l->weights, l->bias_shared = true;
+    if (!l->bias_bf16_shared) vly_arena_free(arena, l->bias_bf16);
+    l->bias_bf16 = (uint16_t *)low + l->weights, l->bias_bf16_shared = true;
     return VLY_OK;
 }
 
 static vly_status layer_stepped(vly_queue *q, vly_layer *l, const vly_real *w) {
     VLY_NEED(l && (w || l->d.kind == VLY_MAXPOOL));
-    if (!l->low_shared) return layer_prepare(q, l, w);
-    return l->bias_shared ? VLY_OK
-                          : vly_weights_low_launch(l->d.out_c, w + l->weights, 1.0f, l->bias_low,
-                                                   vly_stream_of(q));
+    if (!l->w_bf16_shared) return layer_prepare(q, l, w);
+    return l->bias_bf16_shared ? VLY_OK
+                               : vly_weights_bf16_launch(l->d.out_c, w + l->weights, 1.0f,
+                                                         l->bias_bf16, vly_stream_of(q));
 }
 
-static vly_status check_call(const vly_layer *l, int n, const void *x, const void *y,
-                             const vly_real *w) {
+static vly_status check_layer_call(const vly_layer *l, int n, const void *x, const void *y,
+                                   const vly_real *w) {
     VLY_NEED(l && x && y && (w || l->d.kind == VLY_MAXPOOL));
     VLY_NEED(n >= 0 && n <= l->d.batch_max);
     if (!l->prepared && l->d.kind != VLY_MAXPOOL)
@@ -140,23 +141,24 @@ static bool runs_here(const vly_layer *l, vly_pass pass, int n) {
     return l->engine[pass]->any_n || n == l->d.batch_max;
 }
 
-static vly_status run(vly_layer *l, vly_queue *q, vly_pass pass, int n, const vly_pass_args *args) {
+static vly_status run_pass(vly_layer *l, vly_queue *q, vly_pass pass, int n,
+                           const vly_pass_args *args) {
     if (runs_here(l, pass, n)) return l->engine[pass]->run(l, q, pass, l->plan[pass], n, args);
     return vly_engine_own.run(l, q, pass, NULL, n, args);
 }
 
 static vly_status layer_forward(vly_queue *q, vly_layer *l, int n, const void *x, const vly_real *w,
                                 void *y) {
-    VLY_TRY(check_call(l, n, x, y, w));
+    VLY_TRY(check_layer_call(l, n, x, y, w));
     if (n == 0) return VLY_OK;
     if (l->d.kind == VLY_MAXPOOL) return vly_maxpool_launch(&l->d, n, x, y, vly_stream_of(q));
-    return run(l, q, VLY_PASS_FORWARD, n, &(vly_pass_args){.x = x, .w = w, .y = y});
+    return run_pass(l, q, VLY_PASS_FORWARD, n, &(vly_pass_args){.x = x, .w = w, .y = y});
 }
 
 static vly_status layer_backward(vly_queue *q, vly_layer *l, int n, const void *x, const void *y,
                                  const vly_real *w, void *dy, void *dx, vly_real *dw,
                                  bool accumulate) {
-    VLY_TRY(check_call(l, n, x, y, w));
+    VLY_TRY(check_layer_call(l, n, x, y, w));
     VLY_NEED(l->d.learn && dy && (dx || !l->d.needs_dx) && (dw || l->d.kind == VLY_MAXPOOL));
     cudaStream_t stream = vly_stream_of(q);
     if (l->d.kind == VLY_MAXPOOL)
@@ -176,8 +178,8 @@ static vly_status layer_backward(vly_queue *q, vly_layer *l, int n, const void *
                                 .dw = dw,
                                 .db = with_bias ? dw + l->weights : NULL,
                                 .accumulate = accumulate};
-    VLY_TRY(run(l, q, VLY_PASS_DW, n, &args));
-    return l->d.needs_dx ? run(l, q, VLY_PASS_DX, n, &args) : VLY_OK;
+    VLY_TRY(run_pass(l, q, VLY_PASS_DW, n, &args));
+    return l->d.needs_dx ? run_pass(l, q, VLY_PASS_DX, n, &args) : VLY_OK;
 }
 
 const char *vly_layer_engine(const vly_layer *l, vly_pass pass) {

@@ -53,9 +53,9 @@ struct vly_layer {
     int64_t weights;                 /* without the bias */
     int64_t in_numbers, out_numbers; /* of one sample */
     bool prepared;
-    void *low, *bias_low;         /* bf16: weights times x_scale, and the bias */
-    bool low_shared, bias_shared; /* the optimizer's, which writes them */
-    void *partial;                /* working memory of the weight and bias gradients */
+    void *w_bf16, *bias_bf16;             /* bf16: weights times x_scale, and the bias */
+    bool w_bf16_shared, bias_bf16_shared; /* the optimizer's, which writes them */
+    void *partial;                        /* working memory of the weight and bias gradients */
     const vly_engine *engine[VLY_PASSES];
     void *plan[VLY_PASSES];
 };

@@ -44,19 +44,21 @@ static vly_status shared_handle(const vly_cublaslt_library *lib, int device, vly
     return VLY_OK;
 }
 
-static vly_status set(vly_matmul *m, int name, const void *value, size_t bytes) {
+static vly_status set_description(vly_matmul *m, int name, const void *value, size_t bytes) {
     VLY_CUBLASLT_TRY(m->lib->MatmulDescSetAttribute(m->desc, name, value, bytes));
     return VLY_OK;
 }
 
-static vly_status describe(vly_matmul *m, uint64_t workspace_bytes) {
+static vly_status describe_product(vly_matmul *m, uint64_t workspace_bytes) {
     const int32_t turned = VLY_LT_TURNED, plain = VLY_LT_PLAIN;
     const uint32_t epilogue = (uint32_t)m->d.epilogue;
     VLY_CUBLASLT_TRY(m->lib->MatmulDescCreate(
         &m->desc, m->d.tf32 ? VLY_LT_COMPUTE_TF32 : VLY_LT_COMPUTE_F32, VLY_LT_F32));
-    VLY_TRY(set(m, VLY_LT_TRANSA, m->d.form == VLY_PASS_FORWARD ? &turned : &plain, sizeof turned));
-    VLY_TRY(set(m, VLY_LT_TRANSB, m->d.form == VLY_PASS_DW ? &turned : &plain, sizeof turned));
-    VLY_TRY(set(m, VLY_LT_EPILOGUE, &epilogue, sizeof epilogue));
+    VLY_TRY(set_description(m, VLY_LT_TRANSA, m->d.form == VLY_PASS_FORWARD ? &turned : &plain,
+                            sizeof turned));
+    VLY_TRY(set_description(m, VLY_LT_TRANSB, m->d.form == VLY_PASS_DW ? &turned : &plain,
+                            sizeof turned));
+    VLY_TRY(set_description(m, VLY_LT_EPILOGUE, &epilogue, sizeof epilogue));
     VLY_CUBLASLT_TRY(m->lib->MatmulPreferenceCreate(&m->preference));
     VLY_CUBLASLT_TRY(m->lib->MatmulPreferenceSetAttribute(
         m->preference, VLY_LT_WORKSPACE_BYTES, &workspace_bytes, sizeof workspace_bytes));
@@ -77,7 +79,7 @@ static vly_status open_unasked(vly_cuda *cuda, const vly_matmul_desc *desc, vly_
     m->lib = vly_cublaslt_library_open();
     m->d = *desc;
     vly_status status = shared_handle(m->lib, cuda->device, &m->handle);
-    if (status == VLY_OK) status = describe(m, cuda->workspace_bytes);
+    if (status == VLY_OK) status = describe_product(m, cuda->workspace_bytes);
     if (status != VLY_OK) {
         vly_matmul_close(m);
         return status;
@@ -92,19 +94,19 @@ static void layouts_close(const vly_matmul *m, layouts *l) {
     if (l->d) m->lib->MatrixLayoutDestroy(l->d);
 }
 
-static int type_of(vly_dtype t) {
+static int cublaslt_type(vly_dtype t) {
     return t == VLY_BF16 ? VLY_LT_BF16 : VLY_LT_F32;
 }
 
 static vly_status layouts_open(const vly_matmul *m, int n, layouts *l) {
     const bool forward = m->d.form == VLY_PASS_FORWARD, dw = m->d.form == VLY_PASS_DW;
-    const int in = m->d.in, out = m->d.out, operand = type_of(m->d.operand);
+    const int in = m->d.in, out = m->d.out, operand = cublaslt_type(m->d.operand);
     const int b_rows = forward ? in : out, d_rows = forward ? out : in;
     VLY_CUBLASLT_TRY(
         m->lib->MatrixLayoutCreate(&l->a, operand, (uint64_t)in, (uint64_t)(dw ? n : out), in));
     VLY_CUBLASLT_TRY(
         m->lib->MatrixLayoutCreate(&l->b, operand, (uint64_t)b_rows, (uint64_t)n, b_rows));
-    VLY_CUBLASLT_TRY(m->lib->MatrixLayoutCreate(&l->d, type_of(m->d.result), (uint64_t)d_rows,
+    VLY_CUBLASLT_TRY(m->lib->MatrixLayoutCreate(&l->d, cublaslt_type(m->d.result), (uint64_t)d_rows,
                                                 (uint64_t)(dw ? out : n), d_rows));
     return VLY_OK;
 }
@@ -112,12 +114,13 @@ static vly_status layouts_open(const vly_matmul *m, int n, layouts *l) {
 /* The library would assume 256, and read beyond what a pointer allows. No access is wider than 16:
  * what lies better is the same question, so that the answer that was tried on memory of its own is
  * also the one for weights in the middle of others. */
-static uint32_t alignment(const void *p) {
+static uint32_t known_alignment(const void *p) {
     const uintptr_t lowest = (uintptr_t)p & (~(uintptr_t)p + 1);
     return lowest == 0 || lowest > ALIGN_MOST ? ALIGN_MOST : (uint32_t)lowest;
 }
 
-static vly_status ask(vly_matmul *m, const layouts *l, const question *q, vly_lt_algo *algo) {
+static vly_status ask_heuristic(vly_matmul *m, const layouts *l, const question *q,
+                                vly_lt_algo *algo) {
     static const int names[ALIGNMENTS] = {VLY_LT_ALIGN_A, VLY_LT_ALIGN_B, VLY_LT_ALIGN_C,
                                           VLY_LT_ALIGN_D};
     vly_lt_result best[VLY_VARIANTS];
@@ -137,37 +140,37 @@ static vly_status ask(vly_matmul *m, const layouts *l, const question *q, vly_lt
     return VLY_OK;
 }
 
-static bool same(const question *x, const question *y) {
+static bool same_question(const question *x, const question *y) {
     bool equal = x->n == y->n && x->bias == y->bias;
     for (int i = 0; i < ALIGNMENTS; i++) equal = equal && x->align[i] == y->align[i];
     return equal;
 }
 
 /* The bias pointer comes first: the library looks at its alignment too. */
-static vly_status algorithm(vly_matmul *m, const layouts *l, const vly_matmul_args *args,
-                            vly_lt_algo *algo) {
-    const question q = {
-        (uint32_t)args->n,
-        {alignment(args->a), alignment(args->b), alignment(args->to), alignment(args->to)},
-        alignment(args->bias)};
+static vly_status find_algorithm(vly_matmul *m, const layouts *l, const vly_matmul_args *args,
+                                 vly_lt_algo *algo) {
+    const question q = {(uint32_t)args->n,
+                        {known_alignment(args->a), known_alignment(args->b),
+                         known_alignment(args->to), known_alignment(args->to)},
+                        known_alignment(args->bias)};
     if (m->d.epilogue != VLY_LT_NO_EPILOGUE)
-        VLY_TRY(set(m, VLY_LT_BIAS_POINTER, &args->bias, sizeof args->bias));
+        VLY_TRY(set_description(m, VLY_LT_BIAS_POINTER, &args->bias, sizeof args->bias));
     for (int i = 0; i < m->count && i < REMEMBERED; i++)
-        if (same(&m->known[i].q, &q)) {
+        if (same_question(&m->known[i].q, &q)) {
             *algo = m->known[i].algo;
             return VLY_OK;
         }
-    VLY_TRY(ask(m, l, &q, algo));
+    VLY_TRY(ask_heuristic(m, l, &q, algo));
     m->known[m->count % REMEMBERED].q = q;
     m->known[m->count % REMEMBERED].algo = *algo;
     m->count++;
     return VLY_OK;
 }
 
-static vly_status multiply(vly_matmul *m, vly_queue *q, const layouts *l,
-                           const vly_matmul_args *args) {
+static vly_status multiply_with(vly_matmul *m, vly_queue *q, const layouts *l,
+                                const vly_matmul_args *args) {
     vly_lt_algo algo;
-    VLY_TRY(algorithm(m, l, args, &algo));
+    VLY_TRY(find_algorithm(m, l, args, &algo));
     if (!q) return VLY_OK; /* it was only asked */
     VLY_CUBLASLT_TRY(m->lib->Matmul(m->handle, m->desc, &args->alpha, args->a, l->a, args->b, l->b,
                                     &args->beta, args->to, l->d, args->to, l->d, &algo,
@@ -179,7 +182,7 @@ static vly_status multiply(vly_matmul *m, vly_queue *q, const layouts *l,
 vly_status vly_matmul_run(vly_matmul *m, vly_queue *q, const vly_matmul_args *args) {
     layouts l = {0};
     vly_status status = layouts_open(m, args->n, &l);
-    if (status == VLY_OK) status = multiply(m, q, &l, args);
+    if (status == VLY_OK) status = multiply_with(m, q, &l, args);
     layouts_close(m, &l);
     return status;
 }

@@ -20,8 +20,8 @@ typedef struct {
     vly_nccl_options o;
     cudaStream_t stream;
     cudaEvent_t ready, done; /* the gradients are; their mean is */
-    void *low;               /* bf16 gradients, as many as there are parameters */
-    int64_t low_room;
+    void *grad_bf16;         /* bf16 gradients, as many as there are parameters */
+    int64_t grad_bf16_room;
     uint64_t *print, *print_host; /* of the weights */
     int64_t updates, compared;    /* update of the last fingerprint */
 
@@ -42,10 +42,10 @@ typedef struct {
 typedef struct {
     const vly_nccl_library *lib;
     vly_nccl_comm comm;
-} ending;
+} abort_call;
 
 static void *abort_communicator(void *arg) {
-    ending *e = arg;
+    abort_call *e = arg;
     e->lib->CommAbort(e->comm);
     free(e);
     return NULL;
@@ -55,9 +55,9 @@ static void *abort_communicator(void *arg) {
  * every graph that captured one of its collectives is destroyed; who destroys them waits for those
  * kernels, and perhaps for our lock. Hence a thread. */
 static void begin_abort(nccl_sync *n) {
-    ending *e = malloc(sizeof *e);
+    abort_call *e = malloc(sizeof *e);
     if (e && n->comm) {
-        *e = (ending){n->lib, n->comm};
+        *e = (abort_call){n->lib, n->comm};
         n->aborting = pthread_create(&n->aborter, NULL, abort_communicator, e) == 0;
     }
     if (!n->aborting) free(e);
@@ -94,7 +94,7 @@ static vly_status nccl_failed(nccl_sync *n, const char *what, int result) {
 
 /* A call on a non-blocking communicator is over when it is no longer in progress. Under the lock.
  */
-static vly_status settle(nccl_sync *n, const char *what, int result) {
+static vly_status await_call(nccl_sync *n, const char *what, int result) {
     const double until = vly_now_s() + n->o.deadline_s;
     for (;;) {
         if (result == VLY_NCCL_SUCCESS) return VLY_OK;
@@ -113,11 +113,11 @@ static vly_status settle(nccl_sync *n, const char *what, int result) {
     }
 }
 
-#define NCCL_TRY(n, call) VLY_TRY(settle(n, #call, (n)->lib->call))
+#define NCCL_TRY(n, call) VLY_TRY(await_call(n, #call, (n)->lib->call))
 
 /* ---- the thread that watches ---- */
 
-static void look(nccl_sync *n) {
+static void look_for_failure(nccl_sync *n) {
     int error = VLY_NCCL_SUCCESS;
     char words[200];
     if (!n->comm) return;
@@ -135,7 +135,7 @@ static void look(nccl_sync *n) {
     }
 }
 
-static void *watch(void *arg) {
+static void *nccl_watch(void *arg) {
     nccl_sync *n = arg;
     pthread_mutex_lock(&n->lock);
     while (!n->quit) {
@@ -144,7 +144,7 @@ static void *watch(void *arg) {
         until.tv_nsec += WATCH_MS * 1000000;
         if (until.tv_nsec >= 1000000000) until.tv_sec++, until.tv_nsec -= 1000000000;
         pthread_cond_timedwait(&n->wake, &n->lock, &until);
-        look(n);
+        look_for_failure(n);
     }
     pthread_mutex_unlock(&n->lock);
     return NULL;
@@ -153,12 +153,12 @@ static void *watch(void *arg) {
 /* ---- gradients ---- */
 
 static vly_status room_for(nccl_sync *n, int64_t numbers) {
-    if (!n->o.bf16 || numbers <= n->low_room) return VLY_OK;
-    vly_arena_free(&n->cuda->arena, n->low);
-    n->low_room = 0;
+    if (!n->o.bf16 || numbers <= n->grad_bf16_room) return VLY_OK;
+    vly_arena_free(&n->cuda->arena, n->grad_bf16);
+    n->grad_bf16_room = 0;
     VLY_TRY(vly_arena_alloc(&n->cuda->arena, (size_t)numbers * 2, "gradients in bf16",
-                            "--dist.reduce", &n->low));
-    n->low_room = numbers;
+                            "--dist.reduce", &n->grad_bf16));
+    n->grad_bf16_room = numbers;
     return VLY_OK;
 }
 
@@ -172,10 +172,10 @@ static vly_status enqueue_mean(nccl_sync *n, vly_queue *q, vly_real *grad, int64
                               n->stream));
         return VLY_OK;
     }
-    VLY_TRY(vly_convert_launch(count, VLY_F32, grad, VLY_BF16, n->low, n->stream));
-    NCCL_TRY(n, AllReduce(n->low, n->low, (size_t)count, VLY_NCCL_BFLOAT16, VLY_NCCL_AVERAGE,
-                          n->comm, n->stream));
-    return vly_convert_launch(count, VLY_BF16, n->low, VLY_F32, grad, n->stream);
+    VLY_TRY(vly_convert_launch(count, VLY_F32, grad, VLY_BF16, n->grad_bf16, n->stream));
+    NCCL_TRY(n, AllReduce(n->grad_bf16, n->grad_bf16, (size_t)count, VLY_NCCL_BFLOAT16,
+                          VLY_NCCL_AVERAGE, n->comm, n->stream));
+    return vly_convert_launch(count, VLY_BF16, n->grad_bf16, VLY_F32, grad, n->stream);
 }
 
 static vly_status start_mean(nccl_sync *n, vly_queue *q, vly_real *grad, int64_t count) {
@@ -186,11 +186,11 @@ static vly_status start_mean(nccl_sync *n, vly_queue *q, vly_real *grad, int64_t
     return status;
 }
 
-static vly_status reduce_early(vly_sync *s, vly_queue *q, vly_real *grad, int64_t count) {
+static vly_status nccl_reduce_early(vly_sync *s, vly_queue *q, vly_real *grad, int64_t count) {
     return start_mean((nccl_sync *)s, q, grad, count);
 }
 
-static vly_status reduce(vly_sync *s, vly_queue *q, vly_real *grad, int64_t count) {
+static vly_status nccl_reduce(vly_sync *s, vly_queue *q, vly_real *grad, int64_t count) {
     nccl_sync *n = (nccl_sync *)s;
     VLY_TRY(start_mean(n, q, grad, count));
     VLY_CUDA_TRY(cudaEventRecord(n->done, n->stream));
@@ -212,17 +212,17 @@ static void set_waiting(nccl_sync *n, bool waiting) {
 }
 
 /* Whatever waited has passed: was it whole? */
-static vly_status check(vly_sync *s) {
+static vly_status nccl_check(vly_sync *s) {
     nccl_sync *n = (nccl_sync *)s;
     pthread_mutex_lock(&n->lock);
     n->waiting_since = 0;
-    look(n);
+    look_for_failure(n);
     const vly_status status = n->comm ? VLY_OK : vly_fail(n->failure, "%s", n->words);
     pthread_mutex_unlock(&n->lock);
     return status;
 }
 
-static vly_status broadcast(vly_sync *s, vly_queue *q, void *data, size_t bytes, int root) {
+static vly_status nccl_broadcast(vly_sync *s, vly_queue *q, void *data, size_t bytes, int root) {
     nccl_sync *n = (nccl_sync *)s;
     VLY_TRY(room_for(n, (int64_t)(bytes / sizeof(vly_real)))); /* as many gradients will come as
                                                                   there are weights */
@@ -232,13 +232,13 @@ static vly_status broadcast(vly_sync *s, vly_queue *q, void *data, size_t bytes,
     VLY_TRY(status);
     set_waiting(n, true);
     status = q->c->queue_sync(q);
-    VLY_TRY(check(s));
+    VLY_TRY(nccl_check(s));
     return status;
 }
 
 /* ---- once an update ---- */
 
-static vly_status compare(vly_sync *s, vly_queue *q, const vly_params *p) {
+static vly_status nccl_compare(vly_sync *s, vly_queue *q, const vly_params *p) {
     nccl_sync *n = (nccl_sync *)s;
     set_waiting(n, true); /* until check() */
     if (n->o.compare_every <= 0 || n->updates++ % n->o.compare_every) return VLY_OK;
@@ -253,10 +253,10 @@ typedef struct {
     vly_standing standing;
     int64_t compared;
     uint64_t print;
-} report;
+} rank_report;
 
 /* Equal gradients and equal optimizers give equal weights; if not, say so before days are lost. */
-static vly_status compare_prints(nccl_sync *n, const report *all) {
+static vly_status compare_prints(nccl_sync *n, const rank_report *all) {
     for (int i = 1; i < n->sync.world; i++)
         if (all[i].compared == all[0].compared && all[i].print != all[0].print)
             return vly_fail(VLY_EPEER,
@@ -268,10 +268,10 @@ static vly_status compare_prints(nccl_sync *n, const report *all) {
     return VLY_OK;
 }
 
-static vly_status agree(vly_sync *s, const vly_standing *mine, vly_standing *all) {
+static vly_status nccl_agree(vly_sync *s, const vly_standing *mine, vly_standing *all) {
     nccl_sync *n = (nccl_sync *)s;
-    const report one = {*mine, n->compared, *n->print_host};
-    report every[VLY_CREW_MAX];
+    const rank_report one = {*mine, n->compared, *n->print_host};
+    rank_report every[VLY_CREW_MAX];
     VLY_TRY(vly_crew_exchange(n->crew, &one, sizeof one, every, n->o.deadline_s));
     *all = (vly_standing){0};
     for (int i = 0; i < s->world; i++) {
@@ -283,23 +283,27 @@ static vly_status agree(vly_sync *s, const vly_standing *mine, vly_standing *all
 
 /* ---- creation ---- */
 
-static vly_status meet(nccl_sync *n) {
-    vly_nccl_config config = {sizeof config, VLY_NCCL_MAGIC, VLY_NCCL_VERSION_MIN, 0};
+static vly_status create_communicator(nccl_sync *n) {
+    vly_nccl_config config = {.size = sizeof config,
+                              .magic = VLY_NCCL_MAGIC,
+                              .version = VLY_NCCL_VERSION_MIN,
+                              .blocking = 0,
+                              .cga_cluster_size = VLY_NCCL_UNSET};
     vly_nccl_id mine = {{0}}, *ids = calloc((size_t)n->sync.world, sizeof *ids);
     if (!ids) return vly_fail(VLY_ENOMEM, "no memory for %d ranks", n->sync.world);
     vly_status status = n->sync.rank ? VLY_OK
-                                     : settle(n, "GetUniqueId", n->lib->GetUniqueId(&mine));
+                                     : await_call(n, "GetUniqueId", n->lib->GetUniqueId(&mine));
     if (status == VLY_OK)
         status = vly_crew_exchange(n->crew, &mine, sizeof mine, ids, n->o.deadline_s);
     if (status == VLY_OK)
-        status = settle(
+        status = await_call(
             n, "CommInitRankConfig",
             n->lib->CommInitRankConfig(&n->comm, n->sync.world, ids[0], n->sync.rank, &config));
     free(ids);
     return status;
 }
 
-static vly_status open_device(nccl_sync *n) {
+static vly_status nccl_open_stream(nccl_sync *n) {
     int least, greatest;
     void *memory;
     VLY_CUDA_TRY(cudaSetDevice(n->cuda->device));
@@ -315,18 +319,18 @@ static vly_status open_device(nccl_sync *n) {
     return VLY_OK;
 }
 
-static vly_status open_sync(nccl_sync *n) {
+static vly_status nccl_open(nccl_sync *n) {
     if (!n->lib->handle)
         return vly_fail(
             VLY_ENOTFOUND,
             "several GPUs need NCCL (libnccl.so.2): %s; pip install nvidia-nccl-cu13, or make cuda",
             n->lib->path);
-    VLY_TRY(open_device(n));
+    VLY_TRY(nccl_open_stream(n));
     pthread_mutex_lock(&n->lock);
-    const vly_status status = meet(n);
+    const vly_status status = create_communicator(n);
     pthread_mutex_unlock(&n->lock);
     VLY_TRY(status);
-    if (pthread_create(&n->watchdog, NULL, watch, n) != 0)
+    if (pthread_create(&n->watchdog, NULL, nccl_watch, n) != 0)
         return vly_fail(VLY_ENOMEM, "no thread to watch the other ranks");
     n->watching = true;
     return VLY_OK;
@@ -346,13 +350,13 @@ vly_status vly_nccl_sync_create(vly_sync **out, const vly_nccl_options *options)
     n->sync = (vly_sync){.rank = vly_crew_rank(n->crew),
                          .world = vly_crew_world(n->crew),
                          .capturable = true,
-                         .reduce = reduce,
-                         .reduce_early = reduce_early,
-                         .compare = compare,
-                         .check = check,
-                         .broadcast = broadcast,
-                         .agree = agree};
-    const vly_status status = open_sync(n);
+                         .reduce = nccl_reduce,
+                         .reduce_early = nccl_reduce_early,
+                         .compare = nccl_compare,
+                         .check = nccl_check,
+                         .broadcast = nccl_broadcast,
+                         .agree = nccl_agree};
+    const vly_status status = nccl_open(n);
     if (status != VLY_OK)
         vly_nccl_sync_destroy(&n->sync, true);
     else
@@ -364,7 +368,7 @@ static void end_communicator(nccl_sync *n, bool failed) {
     if (!n->comm) return;
     if (failed)
         begin_abort(n);
-    else if (settle(n, "CommFinalize", n->lib->CommFinalize(n->comm)) == VLY_OK)
+    else if (await_call(n, "CommFinalize", n->lib->CommFinalize(n->comm)) == VLY_OK)
         n->lib->CommDestroy(n->comm);
     n->comm = NULL;
 }
@@ -382,7 +386,7 @@ void vly_nccl_sync_destroy(vly_sync *s, bool failed) {
     if (n->stream) cudaStreamDestroy(n->stream);
     if (n->ready) cudaEventDestroy(n->ready);
     if (n->done) cudaEventDestroy(n->done);
-    vly_arena_free(&n->cuda->arena, n->low);
+    vly_arena_free(&n->cuda->arena, n->grad_bf16);
     vly_arena_free(&n->cuda->arena, n->print);
     n->o.compute->free_host(n->o.compute, n->print_host);
     pthread_cond_destroy(&n->wake);

@@ -14,6 +14,16 @@ _Static_assert(offsetof(vly_nccl_config, version) == offsetof(ncclConfig_t, vers
                "ncclConfig_t.version");
 _Static_assert(offsetof(vly_nccl_config, blocking) == offsetof(ncclConfig_t, blocking),
                "ncclConfig_t.blocking");
+_Static_assert(offsetof(vly_nccl_config, blocking) == offsetof(ncclConfig_t, blocking),
+               "ncclConfig_t.blocking");
+_Static_assert(sizeof(vly_nccl_config) == offsetof(vly_nccl_config, cga_cluster_size) + sizeof(int),
+               "no padding that a later NCCL could read");
+#if NCCL_VERSION_CODE >= 21700
+_Static_assert(offsetof(vly_nccl_config, cga_cluster_size) ==
+                   offsetof(ncclConfig_t, cgaClusterSize),
+               "ncclConfig_t.cgaClusterSize");
+_Static_assert((int)VLY_NCCL_UNSET == NCCL_CONFIG_UNDEF_INT, "NCCL_CONFIG_UNDEF_INT");
+#endif
 _Static_assert((int)VLY_NCCL_SUCCESS == (int)ncclSuccess &&
                    (int)VLY_NCCL_IN_PROGRESS == (int)ncclInProgress,
                "ncclResult_t");
@@ -26,8 +36,8 @@ _Static_assert((int)VLY_NCCL_SUM == (int)ncclSum && (int)VLY_NCCL_AVERAGE == (in
 
 /* The arguments that our declarations were written after; an unused static inline function makes no
  * code. */
-static inline ncclResult_t call_all(ncclComm_t comm, ncclUniqueId id, ncclConfig_t *config,
-                                    cudaStream_t stream, void *p) {
+static inline ncclResult_t nccl_signatures(ncclComm_t comm, ncclUniqueId id, ncclConfig_t *config,
+                                           cudaStream_t stream, void *p) {
     int number;
     ncclResult_t error;
     ncclResult_t (*const all_reduce)(const void *, void *, size_t, ncclDataType_t, ncclRedOp_t,
@@ -45,6 +55,6 @@ static inline ncclResult_t call_all(ncclComm_t comm, ncclUniqueId id, ncclConfig
     (void)ncclCommFinalize(comm), (void)ncclCommDestroy(comm), (void)ncclCommAbort(comm);
     return ncclGetVersion(&number);
 }
-_Static_assert(sizeof(&call_all) > 0, "compiled, never called");
+_Static_assert(sizeof(&nccl_signatures) > 0, "compiled, never called");
 #endif
 #endif

@@ -11,6 +11,7 @@
  */
 #ifndef VLY_GPU_NCCL_LIBRARY_H
 #define VLY_GPU_NCCL_LIBRARY_H
+#include <limits.h>
 #include <stddef.h>
 #include "common/base/status.h"
 #include "kernels/launch.h"
@@ -23,11 +24,16 @@ enum { VLY_NCCL_SUCCESS = 0, VLY_NCCL_IN_PROGRESS = 7 };
 enum { VLY_NCCL_FLOAT = 7, VLY_NCCL_BFLOAT16 = 9, VLY_NCCL_CHAR = 0 };
 enum { VLY_NCCL_SUM = 0, VLY_NCCL_AVERAGE = 4 };
 enum { VLY_NCCL_MAGIC = 0xcafebeef, VLY_NCCL_VERSION_MIN = 21400 };
+/* ncclConfig_t of NCCL 2.14. `size` tells the library how much of it is there; later versions take
+ * the four bytes behind `blocking` for their next member, so it is here with its value for "not
+ * set". */
 typedef struct {
     size_t size;
     unsigned magic, version;
     int blocking;
+    int cga_cluster_size; /* since 2.17 */
 } vly_nccl_config;
+enum { VLY_NCCL_UNSET = INT_MIN };
 
 /* XX(name without "nccl", arguments); all return ncclResult_t, an int. */
 #define VLY_NCCL_FUNCTIONS(XX)                                                                     \

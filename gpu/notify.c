@@ -35,7 +35,7 @@ struct vly_notes {
 };
 
 /* Whoever takes a note makes the call: the driver's thread or the watchdog. */
-static void call(note *n) {
+static void call_once(note *n) {
     int expected = WAITING;
     if (!atomic_compare_exchange_strong(&n->state, &expected, TAKEN)) return;
     void (*fn)(void *) = n->fn;
@@ -47,7 +47,7 @@ static void call(note *n) {
 }
 
 static void from_driver(void *arg) {
-    call(arg);
+    call_once(arg);
 }
 
 /* Else whoever notifies would wake it every time. */
@@ -58,7 +58,7 @@ static void sleep_until_called(vly_notes *notes) {
     notes->asleep = false;
 }
 
-static void *watch(void *arg) {
+static void *notes_watch(void *arg) {
     vly_notes *notes = arg;
     cudaSetDevice(notes->device);
     pthread_mutex_lock(&notes->lock);
@@ -74,7 +74,7 @@ static void *watch(void *arg) {
             continue;
         }
         if (cudaStreamQuery(notes->idle) == cudaSuccess) continue;
-        for (int i = 0; i < SLOTS; i++) call(&notes->slot[i]);
+        for (int i = 0; i < SLOTS; i++) call_once(&notes->slot[i]);
     }
     pthread_mutex_unlock(&notes->lock);
     return NULL;
@@ -94,7 +94,7 @@ vly_status vly_notes_create(vly_notes **out) {
     pthread_cond_init(&notes->wake, NULL);
     cudaGetDevice(&notes->device);
     const cudaError_t made = cudaStreamCreateWithPriority(&notes->idle, cudaStreamNonBlocking, 0);
-    if (made == cudaSuccess && pthread_create(&notes->watchdog, NULL, watch, notes) == 0) {
+    if (made == cudaSuccess && pthread_create(&notes->watchdog, NULL, notes_watch, notes) == 0) {
         *out = notes;
         return VLY_OK;
     }

@@ -1,125 +1,128 @@
 /* ops.c -- the interface's operations on a queue: each is its launcher on the queue's stream. */
 #include "gpu/internal.h"
 
-static vly_status relu(vly_queue *q, vly_dtype type, int64_t n, const void *x, void *y) {
+static vly_status cuda_relu(vly_queue *q, vly_dtype type, int64_t n, const void *x, void *y) {
     return vly_relu_launch(type, n, x, y, vly_stream_of(q));
 }
-static vly_status relu_backward(vly_queue *q, vly_dtype type, int64_t n, const void *y,
-                                const void *dy, void *dx, bool accumulate) {
+static vly_status cuda_relu_backward(vly_queue *q, vly_dtype type, int64_t n, const void *y,
+                                     const void *dy, void *dx, bool accumulate) {
     return vly_relu_backward_launch(type, n, y, dy, dx, accumulate, vly_stream_of(q));
 }
-static vly_status add(vly_queue *q, vly_dtype type, int64_t n, const void *x, void *y) {
+static vly_status cuda_add(vly_queue *q, vly_dtype type, int64_t n, const void *x, void *y) {
     return vly_add_launch(type, n, x, y, vly_stream_of(q));
 }
-static vly_status convert(vly_queue *q, int64_t n, vly_dtype from, const void *x, vly_dtype to,
-                          void *y) {
+static vly_status cuda_convert(vly_queue *q, int64_t n, vly_dtype from, const void *x, vly_dtype to,
+                               void *y) {
     return vly_convert_launch(n, from, x, to, y, vly_stream_of(q));
 }
-static vly_status lstm_forward(vly_queue *q, int T, int n, int H, const vly_real *w_h,
-                               const uint8_t *reset, vly_real *gates, vly_real *h, vly_real *c) {
+static vly_status cuda_lstm_forward(vly_queue *q, int T, int n, int H, const vly_real *w_h,
+                                    const uint8_t *reset, vly_real *gates, vly_real *h,
+                                    vly_real *c) {
     return vly_lstm_forward_launch(T, n, H, w_h, reset, gates, h, c, vly_stream_of(q));
 }
-static vly_status lstm_backward(vly_queue *q, int T, int n, int H, const vly_real *w_h,
-                                const uint8_t *reset, const vly_real *gates, const vly_real *h,
-                                const vly_real *c, const vly_real *dh, vly_real *dgates,
-                                vly_real *dw_h, vly_real *work) {
+static vly_status cuda_lstm_backward(vly_queue *q, int T, int n, int H, const vly_real *w_h,
+                                     const uint8_t *reset, const vly_real *gates, const vly_real *h,
+                                     const vly_real *c, const vly_real *dh, vly_real *dgates,
+                                     vly_real *dw_h, vly_real *work) {
     return vly_lstm_backward_launch(T, n, H, w_h, reset, gates, h, c, dh, dgates, dw_h, work,
                                     vly_stream_of(q));
 }
-static vly_status dueling(vly_queue *q, int n, int actions, const vly_real *v, const vly_real *a,
-                          vly_real *out) {
+static vly_status cuda_dueling(vly_queue *q, int n, int actions, const vly_real *v,
+                               const vly_real *a, vly_real *out) {
     return vly_dueling_launch(n, actions, v, a, out, vly_stream_of(q));
 }
-static vly_status dueling_backward(vly_queue *q, int n, int actions, const vly_real *dout,
-                                   vly_real *dv, vly_real *da) {
+static vly_status cuda_dueling_backward(vly_queue *q, int n, int actions, const vly_real *dout,
+                                        vly_real *dv, vly_real *da) {
     return vly_dueling_backward_launch(n, actions, dout, dv, da, vly_stream_of(q));
 }
-static vly_status gather(vly_queue *q, const vly_frames *frames, int n, const int32_t *row,
-                         int64_t first, vly_dtype type, void *x) {
+static vly_status cuda_gather(vly_queue *q, const vly_frames *frames, int n, const int32_t *row,
+                              int64_t first, vly_dtype type, void *x) {
     return vly_gather_launch(frames, n, row, first, type, x, vly_stream_of(q));
 }
-static vly_status sample_policy(vly_queue *q, int n, int actions, const vly_real *logits,
-                                const vly_rng *rng, const int32_t *lane, int lane0, int32_t *action,
-                                vly_real *logp) {
+static vly_status cuda_sample_policy(vly_queue *q, int n, int actions, const vly_real *logits,
+                                     const vly_rng *rng, const int32_t *lane, int lane0,
+                                     int32_t *action, vly_real *logp) {
     return vly_sample_policy_launch(n, actions, logits, rng, lane, lane0, action, logp,
                                     vly_stream_of(q));
 }
-static vly_status sample_greedy(vly_queue *q, int n, int actions, const vly_real *values,
-                                const vly_real *epsilon, const vly_rng *rng, const int32_t *lane,
-                                int lane0, int32_t *action) {
+static vly_status cuda_sample_greedy(vly_queue *q, int n, int actions, const vly_real *values,
+                                     const vly_real *epsilon, const vly_rng *rng,
+                                     const int32_t *lane, int lane0, int32_t *action) {
     return vly_sample_greedy_launch(n, actions, values, epsilon, rng, lane, lane0, action,
                                     vly_stream_of(q));
 }
-static vly_status rng_advance(vly_queue *q, vly_rng *rng) {
+static vly_status cuda_rng_advance(vly_queue *q, vly_rng *rng) {
     return vly_rng_advance_launch(rng, vly_stream_of(q));
 }
-static vly_status action_logp(vly_queue *q, int n, int actions, const vly_real *logits,
-                              const int32_t *action, vly_real *logp) {
+static vly_status cuda_action_logp(vly_queue *q, int n, int actions, const vly_real *logits,
+                                   const int32_t *action, vly_real *logp) {
     return vly_action_logp_launch(n, actions, logits, action, logp, vly_stream_of(q));
 }
-static vly_status gae(vly_queue *q, const vly_gae_args *args) {
+static vly_status cuda_gae(vly_queue *q, const vly_gae_args *args) {
     return vly_gae_launch(args, vly_stream_of(q));
 }
-static vly_status vtrace(vly_queue *q, const vly_vtrace_args *args) {
+static vly_status cuda_vtrace(vly_queue *q, const vly_vtrace_args *args) {
     return vly_vtrace_launch(args, vly_scratch_of(q), vly_stream_of(q));
 }
-static vly_status moments(vly_queue *q, int n, const vly_real *x, const int32_t *row,
-                          const vly_real *mask, vly_real *out) {
+static vly_status cuda_moments(vly_queue *q, int n, const vly_real *x, const int32_t *row,
+                               const vly_real *mask, vly_real *out) {
     return vly_moments_launch(n, x, row, mask, out, vly_scratch_of(q), vly_stream_of(q));
 }
-static vly_status policy_loss(vly_queue *q, const vly_policy_loss_args *args) {
+static vly_status cuda_policy_loss(vly_queue *q, const vly_policy_loss_args *args) {
     return vly_policy_loss_launch(args, vly_scratch_of(q), vly_stream_of(q));
 }
-static vly_status dqn_loss(vly_queue *q, const vly_dqn_loss_args *args) {
+static vly_status cuda_dqn_loss(vly_queue *q, const vly_dqn_loss_args *args) {
     return vly_dqn_loss_launch(args, vly_scratch_of(q), vly_stream_of(q));
 }
-static vly_status permutation(vly_queue *q, int n, const vly_rng *rng, int32_t *order) {
+static vly_status cuda_permutation(vly_queue *q, int n, const vly_rng *rng, int32_t *order) {
     return vly_permutation_launch(n, rng, order, vly_stream_of(q));
 }
-static vly_status grad_norm(vly_queue *q, int64_t n, const vly_real *grad, vly_real *norm) {
+static vly_status cuda_grad_norm(vly_queue *q, int64_t n, const vly_real *grad, vly_real *norm) {
     return vly_grad_norm_launch(n, grad, norm, vly_scratch_of(q), vly_stream_of(q));
 }
-static vly_status optimize(vly_queue *q, const vly_optimizer *opt, const vly_params *params,
-                           const vly_real *norm, const vly_hyper *hyper, vly_real *stats) {
+static vly_status cuda_optimize(vly_queue *q, const vly_optimizer *opt, const vly_params *params,
+                                const vly_real *norm, const vly_hyper *hyper, vly_real *stats) {
     return vly_optimize_launch(opt, params, norm, hyper, stats, vly_scratch_of(q),
                                vly_stream_of(q));
 }
-static vly_status polyak(vly_queue *q, int64_t n, vly_real *target, const vly_real *online,
-                         const vly_hyper *hyper) {
+static vly_status cuda_polyak(vly_queue *q, int64_t n, vly_real *target, const vly_real *online,
+                              const vly_hyper *hyper) {
     return vly_polyak_launch(n, target, online, hyper, vly_stream_of(q));
 }
-static vly_status tree_set(vly_queue *q, const vly_tree *tree, int n, const int32_t *row,
-                           const vly_real *priority, const vly_hyper *hyper, bool raw) {
+static vly_status cuda_tree_set(vly_queue *q, const vly_tree *tree, int n, const int32_t *row,
+                                const vly_real *priority, const vly_hyper *hyper, bool raw) {
     return vly_tree_set_launch(tree, n, row, priority, hyper, raw, vly_stream_of(q));
 }
-static vly_status tree_insert(vly_queue *q, const vly_tree *tree, int64_t first, int n,
-                              const uint8_t *flags) {
+static vly_status cuda_tree_insert(vly_queue *q, const vly_tree *tree, int64_t first, int n,
+                                   const uint8_t *flags) {
     return vly_tree_insert_launch(tree, first, n, flags, vly_stream_of(q));
 }
-static vly_status tree_sample(vly_queue *q, const vly_tree *tree, int n, const vly_rng *rng,
-                              const vly_hyper *hyper, int32_t *row, vly_real *weight) {
+static vly_status cuda_tree_sample(vly_queue *q, const vly_tree *tree, int n, const vly_rng *rng,
+                                   const vly_hyper *hyper, int32_t *row, vly_real *weight) {
     return vly_tree_sample_launch(tree, n, rng, hyper, row, weight, vly_scratch_of(q),
                                   vly_stream_of(q));
 }
-static vly_status nstep(vly_queue *q, const vly_nstep_args *args) {
+static vly_status cuda_nstep(vly_queue *q, const vly_nstep_args *args) {
     return vly_nstep_launch(args, vly_stream_of(q));
 }
-static vly_status fingerprint(vly_queue *q, int64_t n, const vly_real *x, uint64_t *out) {
+static vly_status cuda_fingerprint(vly_queue *q, int64_t n, const vly_real *x, uint64_t *out) {
     return vly_fingerprint_launch(n, x, out, vly_stream_of(q));
 }
 
 void vly_cuda_fill_ops(vly_compute *c) {
-    c->relu = relu, c->relu_backward = relu_backward, c->add = add, c->convert = convert;
-    c->lstm_forward = lstm_forward, c->lstm_backward = lstm_backward;
-    c->dueling = dueling, c->dueling_backward = dueling_backward;
-    c->gather = gather;
-    c->sample_policy = sample_policy, c->sample_greedy = sample_greedy,
-    c->rng_advance = rng_advance, c->action_logp = action_logp;
-    c->gae = gae, c->vtrace = vtrace, c->moments = moments, c->policy_loss = policy_loss,
-    c->dqn_loss = dqn_loss;
-    c->permutation = permutation;
-    c->grad_norm = grad_norm, c->optimize = optimize, c->polyak = polyak;
-    c->tree_set = tree_set, c->tree_insert = tree_insert, c->tree_sample = tree_sample;
-    c->nstep = nstep;
-    c->fingerprint = fingerprint;
+    c->relu = cuda_relu, c->relu_backward = cuda_relu_backward, c->add = cuda_add,
+    c->convert = cuda_convert;
+    c->lstm_forward = cuda_lstm_forward, c->lstm_backward = cuda_lstm_backward;
+    c->dueling = cuda_dueling, c->dueling_backward = cuda_dueling_backward;
+    c->gather = cuda_gather;
+    c->sample_policy = cuda_sample_policy, c->sample_greedy = cuda_sample_greedy,
+    c->rng_advance = cuda_rng_advance, c->action_logp = cuda_action_logp;
+    c->gae = cuda_gae, c->vtrace = cuda_vtrace, c->moments = cuda_moments,
+    c->policy_loss = cuda_policy_loss, c->dqn_loss = cuda_dqn_loss;
+    c->permutation = cuda_permutation;
+    c->grad_norm = cuda_grad_norm, c->optimize = cuda_optimize, c->polyak = cuda_polyak;
+    c->tree_set = cuda_tree_set, c->tree_insert = cuda_tree_insert,
+    c->tree_sample = cuda_tree_sample;
+    c->nstep = cuda_nstep;
+    c->fingerprint = cuda_fingerprint;
 }

@@ -4,7 +4,7 @@
 
 /* ---- queues: acting before everything else, copies beside both ---- */
 
-static void queue_destroy(vly_queue *q) {
+static void cuda_queue_destroy(vly_queue *q) {
     if (!q) return;
     vly_cuda_queue *queue = (vly_cuda_queue *)q;
     if (queue->stream) {
@@ -18,7 +18,7 @@ static void queue_destroy(vly_queue *q) {
     free(queue);
 }
 
-static vly_status queue_fill(vly_cuda_queue *q, vly_cuda *cuda) {
+static vly_status open_queue(vly_cuda_queue *q, vly_cuda *cuda) {
     int least, greatest;
     VLY_CUDA_TRY(cudaDeviceGetStreamPriorityRange(&least, &greatest));
     VLY_CUDA_TRY(cudaStreamCreateWithPriority(&q->stream, cudaStreamNonBlocking,
@@ -33,23 +33,23 @@ static vly_status queue_fill(vly_cuda_queue *q, vly_cuda *cuda) {
     return vly_engines_queue_open(q);
 }
 
-static vly_status queue_create(vly_compute *c, vly_queue_kind kind, vly_queue **out) {
+static vly_status cuda_queue_create(vly_compute *c, vly_queue_kind kind, vly_queue **out) {
     *out = NULL;
     VLY_CUDA_TRY(cudaSetDevice(((vly_cuda *)c)->device));
     vly_cuda_queue *q = calloc(1, sizeof *q);
     if (!q) return vly_fail(VLY_ENOMEM, "no memory for a queue");
     q->base.c = c;
     q->base.kind = kind;
-    const vly_status status = queue_fill(q, (vly_cuda *)c);
+    const vly_status status = open_queue(q, (vly_cuda *)c);
     if (status != VLY_OK) {
-        queue_destroy(&q->base);
+        cuda_queue_destroy(&q->base);
         return status;
     }
     *out = &q->base;
     return VLY_OK;
 }
 
-static vly_status queue_sync(vly_queue *q) {
+static vly_status cuda_queue_sync(vly_queue *q) {
     const cudaEvent_t passed = ((vly_cuda_queue *)q)->passed;
     VLY_CUDA_TRY(cudaEventRecord(passed, vly_stream_of(q)));
     VLY_CUDA_TRY(cudaEventSynchronize(passed));
@@ -62,7 +62,7 @@ struct vly_event {
     cudaEvent_t event;
 };
 
-static vly_status event_create(vly_compute *c, vly_event **out) {
+static vly_status cuda_event_create(vly_compute *c, vly_event **out) {
     *out = NULL;
     VLY_CUDA_TRY(cudaSetDevice(((vly_cuda *)c)->device));
     cudaEvent_t event;
@@ -77,28 +77,28 @@ static vly_status event_create(vly_compute *c, vly_event **out) {
     return VLY_OK;
 }
 
-static void event_destroy(vly_event *e) {
+static void cuda_event_destroy(vly_event *e) {
     if (!e) return;
     cudaEventDestroy(e->event);
     free(e);
 }
 
-static vly_status event_record(vly_event *e, vly_queue *q) {
+static vly_status cuda_event_record(vly_event *e, vly_queue *q) {
     VLY_CUDA_TRY(cudaEventRecord(e->event, vly_stream_of(q)));
     return VLY_OK;
 }
 
-static vly_status event_wait(vly_queue *q, vly_event *e) {
+static vly_status cuda_event_wait(vly_queue *q, vly_event *e) {
     VLY_CUDA_TRY(cudaStreamWaitEvent(vly_stream_of(q), e->event, 0));
     return VLY_OK;
 }
 
 /* A device that has failed is done too: whoever asks goes on and meets the error. */
-static bool event_done(vly_event *e) {
+static bool cuda_event_done(vly_event *e) {
     return cudaEventQuery(e->event) != cudaErrorNotReady;
 }
 
-static vly_status notify(vly_queue *q, void (*fn)(void *arg), void *arg) {
+static vly_status cuda_notify(vly_queue *q, void (*fn)(void *arg), void *arg) {
     return vly_notes_add(vly_cuda_of(q)->notes, vly_stream_of(q), fn, arg);
 }
 
@@ -110,8 +110,8 @@ struct vly_graph {
     cudaGraphExec_t exec;
 };
 
-static vly_status capture(vly_queue *q, vly_graph *graph, vly_status (*fn)(vly_queue *q, void *arg),
-                          void *arg) {
+static vly_status capture_graph(vly_queue *q, vly_graph *graph,
+                                vly_status (*fn)(vly_queue *q, void *arg), void *arg) {
     cudaStream_t stream = vly_stream_of(q);
     cudaGraph_t recorded = NULL;
     VLY_CUDA_TRY(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
@@ -133,19 +133,19 @@ static vly_status capture(vly_queue *q, vly_graph *graph, vly_status (*fn)(vly_q
     return VLY_OK;
 }
 
-static vly_status graph_run(vly_queue *q, vly_graph **graph,
-                            vly_status (*fn)(vly_queue *q, void *arg), void *arg) {
+static vly_status cuda_graph_run(vly_queue *q, vly_graph **graph,
+                                 vly_status (*fn)(vly_queue *q, void *arg), void *arg) {
     if (!*graph) {
         VLY_TRY(fn(q, arg));
         *graph = calloc(1, sizeof **graph);
         return *graph ? VLY_OK : vly_fail(VLY_ENOMEM, "no memory for a graph");
     }
-    if (!(*graph)->exec) VLY_TRY(capture(q, *graph, fn, arg));
+    if (!(*graph)->exec) VLY_TRY(capture_graph(q, *graph, fn, arg));
     VLY_CUDA_TRY(cudaGraphLaunch((*graph)->exec, vly_stream_of(q)));
     return VLY_OK;
 }
 
-static void graph_destroy(vly_graph *graph) {
+static void cuda_graph_destroy(vly_graph *graph) {
     if (!graph) return;
     if (graph->exec) cudaGraphExecDestroy(graph->exec);
     free(graph);
@@ -153,45 +153,45 @@ static void graph_destroy(vly_graph *graph) {
 
 /* ---- copies ---- */
 
-static vly_status upload(vly_queue *q, void *device, const void *host, size_t bytes) {
+static vly_status cuda_upload(vly_queue *q, void *device, const void *host, size_t bytes) {
     if (bytes)
         VLY_CUDA_TRY(
             cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, vly_stream_of(q)));
     return VLY_OK;
 }
 
-static vly_status download(vly_queue *q, void *host, const void *device, size_t bytes) {
+static vly_status cuda_download(vly_queue *q, void *host, const void *device, size_t bytes) {
     if (bytes)
         VLY_CUDA_TRY(
             cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, vly_stream_of(q)));
     return VLY_OK;
 }
 
-static vly_status copy(vly_queue *q, void *to, const void *from, size_t bytes) {
+static vly_status cuda_copy(vly_queue *q, void *to, const void *from, size_t bytes) {
     if (bytes)
         VLY_CUDA_TRY(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, vly_stream_of(q)));
     return VLY_OK;
 }
 
-static vly_status fill(vly_queue *q, void *device, int byte, size_t bytes) {
+static vly_status cuda_fill(vly_queue *q, void *device, int byte, size_t bytes) {
     if (bytes) VLY_CUDA_TRY(cudaMemsetAsync(device, byte, bytes, vly_stream_of(q)));
     return VLY_OK;
 }
 
 void vly_cuda_fill_queue_ops(vly_compute *c) {
-    c->queue_create = queue_create;
-    c->queue_destroy = queue_destroy;
-    c->queue_sync = queue_sync;
-    c->event_create = event_create;
-    c->event_destroy = event_destroy;
-    c->event_record = event_record;
-    c->event_wait = event_wait;
-    c->event_done = event_done;
-    c->notify = notify;
-    c->graph_run = graph_run;
-    c->graph_destroy = graph_destroy;
-    c->upload = upload;
-    c->download = download;
-    c->copy = copy;
-    c->fill = fill;
+    c->queue_create = cuda_queue_create;
+    c->queue_destroy = cuda_queue_destroy;
+    c->queue_sync = cuda_queue_sync;
+    c->event_create = cuda_event_create;
+    c->event_destroy = cuda_event_destroy;
+    c->event_record = cuda_event_record;
+    c->event_wait = cuda_event_wait;
+    c->event_done = cuda_event_done;
+    c->notify = cuda_notify;
+    c->graph_run = cuda_graph_run;
+    c->graph_destroy = cuda_graph_destroy;
+    c->upload = cuda_upload;
+    c->download = cuda_download;
+    c->copy = cuda_copy;
+    c->fill = cuda_fill;
 }

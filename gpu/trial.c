@@ -99,7 +99,8 @@ static vly_status pass_once(vly_trial *t, const vly_engine *engine, vly_pass pas
     return engine->run(l, t->q, pass, plan, l->d.batch_max, &args);
 }
 
-static vly_status fetch(vly_trial *t, vly_pass pass, void *host, size_t *bytes, vly_dtype *type) {
+static vly_status fetch_output(vly_trial *t, vly_pass pass, void *host, size_t *bytes,
+                               vly_dtype *type) {
     const vly_layer *l = t->l;
     const void *from = pass == VLY_PASS_FORWARD ? t->y
                        : pass == VLY_PASS_DX    ? t->dx
@@ -113,7 +114,7 @@ static vly_status fetch(vly_trial *t, vly_pass pass, void *host, size_t *bytes, 
     return l->c->queue_sync(t->q);
 }
 
-static float number(vly_dtype type, const void *data, size_t i) {
+static float number_at(vly_dtype type, const void *data, size_t i) {
     float f;
     const uint32_t bits = type == VLY_BF16 ? (uint32_t)((const uint16_t *)data)[i] << 16
                                            : ((const uint32_t *)data)[i];
@@ -127,9 +128,10 @@ static bool close_enough(const vly_trial *t, vly_dtype type, size_t bytes) {
                              : t->l->conv.math == VLY_MATH_TF32 ? 3e-3
                                                                 : 1e-4;
     double largest = 1e-6;
-    for (size_t i = 0; i < n; i++) largest = fmax(largest, fabs((double)number(type, t->want, i)));
     for (size_t i = 0; i < n; i++)
-        if (!(fabs((double)number(type, t->got, i) - (double)number(type, t->want, i)) <=
+        largest = fmax(largest, fabs((double)number_at(type, t->want, i)));
+    for (size_t i = 0; i < n; i++)
+        if (!(fabs((double)number_at(type, t->got, i) - (double)number_at(type, t->want, i)) <=
               tolerance * largest))
             return false;
     return true;
@@ -153,8 +155,8 @@ static vly_status time_runs(vly_trial *t, const vly_engine *engine, vly_pass pas
     return VLY_OK;
 }
 
-static vly_status measure(vly_trial *t, const vly_engine *engine, vly_pass pass, void *plan,
-                          double best, double *us) {
+static vly_status time_engine(vly_trial *t, const vly_engine *engine, vly_pass pass, void *plan,
+                              double best, double *us) {
     cudaEvent_t from, to;
     VLY_CUDA_TRY(cudaEventCreateWithFlags(&from, 0));
     const cudaError_t error = cudaEventCreateWithFlags(&to, 0);
@@ -168,7 +170,7 @@ static vly_status measure(vly_trial *t, const vly_engine *engine, vly_pass pass,
 }
 
 /* What the one before left there would agree with us. */
-static vly_status poison(vly_trial *t, vly_pass pass) {
+static vly_status poison_output(vly_trial *t, vly_pass pass) {
     const vly_layer *l = t->l;
     if (pass == VLY_PASS_FORWARD) return l->c->fill(t->q, t->y, 0xff, t->y_bytes);
     if (pass == VLY_PASS_DX) return l->c->fill(t->q, t->dx, 0xff, t->x_bytes);
@@ -179,7 +181,7 @@ vly_status vly_trial_reference(vly_trial *t, vly_pass pass) {
     size_t bytes;
     vly_dtype type;
     VLY_TRY(pass_once(t, &vly_engine_own, pass, NULL));
-    return fetch(t, pass, t->want, &bytes, &type);
+    return fetch_output(t, pass, t->want, &bytes, &type);
 }
 
 bool vly_trial_run(vly_trial *t, const vly_engine *engine, vly_pass pass, void *plan, double best,
@@ -187,11 +189,11 @@ bool vly_trial_run(vly_trial *t, const vly_engine *engine, vly_pass pass, void *
     size_t bytes;
     vly_dtype type;
     *verdict = "failed";
-    if (poison(t, pass) != VLY_OK || pass_once(t, engine, pass, plan) != VLY_OK ||
-        fetch(t, pass, t->got, &bytes, &type) != VLY_OK)
+    if (poison_output(t, pass) != VLY_OK || pass_once(t, engine, pass, plan) != VLY_OK ||
+        fetch_output(t, pass, t->got, &bytes, &type) != VLY_OK)
         return false;
     *verdict = "differs";
     if (!close_enough(t, type, bytes)) return false;
     *verdict = "failed";
-    return measure(t, engine, pass, plan, best, us) == VLY_OK;
+    return time_engine(t, engine, pass, plan, best, us) == VLY_OK;
 }

@@ -9,9 +9,9 @@
 static const int BLOCK = 256;
 static const int64_t BIAS_BLOCKS = 264;
 
-template <class T, int V> struct alignas(sizeof(T) * V) group { T v[V]; };
+template <class T, int V> struct alignas(sizeof(T) * V) vector_of { T v[V]; };
 
-static __device__ __forceinline__ float slope(vly_act act, float y) {
+static __device__ __forceinline__ float activation_slope(vly_act act, float y) {
     return act == VLY_ACT_RELU   ? (y > 0.0f ? 1.0f : 0.0f)
            : act == VLY_ACT_TANH ? 1.0f - y * y
                                  : 1.0f;
@@ -34,14 +34,14 @@ static __global__ void __launch_bounds__(256)
     if (line < high && column < groups)
         for (int64_t r = from + line; r < to; r += high) {
             const int64_t at = (r * groups + column) * V;
-            group<T, V> d = *reinterpret_cast<const group<T, V> *>(dy + at);
+            vector_of<T, V> d = *reinterpret_cast<const vector_of<T, V> *>(dy + at);
             if (act != VLY_ACT_NONE) {
-                const group<T, V> out = *reinterpret_cast<const group<T, V> *>(y + at);
+                const vector_of<T, V> out = *reinterpret_cast<const vector_of<T, V> *>(y + at);
 #pragma unroll
                 for (int i = 0; i < V; i++)
-                    vly_store_real(&d.v[i],
-                                   vly_load_real(&d.v[i]) * slope(act, vly_load_real(&out.v[i])));
-                *reinterpret_cast<group<T, V> *>(dy + at) = d;
+                    vly_store_real(&d.v[i], vly_load_real(&d.v[i]) *
+                                                activation_slope(act, vly_load_real(&out.v[i])));
+                *reinterpret_cast<vector_of<T, V> *>(dy + at) = d;
             }
 #pragma unroll
             for (int i = 0; i < V; i++) sum[i] += vly_load_real(&d.v[i]);
@@ -63,8 +63,9 @@ size_t vly_bias_bytes(int columns) {
 }
 
 template <class T, int V>
-static vly_status backward(vly_act act, int64_t rows, int columns, const void *y, void *dy,
-                           float *db, bool accumulate, void *partial, cudaStream_t stream) {
+static vly_status activation_backward_typed(vly_act act, int64_t rows, int columns, const void *y,
+                                            void *dy, float *db, bool accumulate, void *partial,
+                                            cudaStream_t stream) {
     const int groups = columns / V, wide = groups < BLOCK ? groups : BLOCK;
     const int64_t blocks = vly_ceil_div(rows, 4 * (BLOCK / wide));
     const unsigned gx = (unsigned)(blocks < 1 ? 1 : blocks < BIAS_BLOCKS ? blocks : BIAS_BLOCKS);
@@ -81,13 +82,16 @@ vly_status vly_activation_backward_launch(vly_dtype type, vly_act act, int64_t r
              partial);
     const bool aligned = (uintptr_t)y % 16 == 0 && (uintptr_t)dy % 16 == 0;
     if (type == VLY_BF16)
-        return aligned && columns % 8 == 0 ? backward<vly_bf16, 8>(act, rows, columns, y, dy, db,
-                                                                   accumulate, partial, stream)
-                                           : backward<vly_bf16, 1>(act, rows, columns, y, dy, db,
-                                                                   accumulate, partial, stream);
+        return aligned && columns % 8 == 0
+                   ? activation_backward_typed<vly_bf16, 8>(act, rows, columns, y, dy, db,
+                                                            accumulate, partial, stream)
+                   : activation_backward_typed<vly_bf16, 1>(act, rows, columns, y, dy, db,
+                                                            accumulate, partial, stream);
     return aligned && columns % 4 == 0
-               ? backward<float, 4>(act, rows, columns, y, dy, db, accumulate, partial, stream)
-               : backward<float, 1>(act, rows, columns, y, dy, db, accumulate, partial, stream);
+               ? activation_backward_typed<float, 4>(act, rows, columns, y, dy, db, accumulate,
+                                                     partial, stream)
+               : activation_backward_typed<float, 1>(act, rows, columns, y, dy, db, accumulate,
+                                                     partial, stream);
 }
 
 static __global__ void __launch_bounds__(256)
@@ -111,34 +115,35 @@ vly_status vly_sum_partials_launch(int64_t n, int parts, const float *partial, f
 }
 
 static __global__ void __launch_bounds__(256)
-    add_low(int64_t n, const vly_bf16 *__restrict__ low, float *out, bool accumulate) {
+    add_bf16(int64_t n, const vly_bf16 *__restrict__ bf16, float *out, bool accumulate) {
     for (int64_t i = (int64_t)blockIdx.x * BLOCK + threadIdx.x; i < n;
          i += (int64_t)gridDim.x * BLOCK)
-        out[i] = (accumulate ? out[i] : 0.0f) + vly_from_bf16(low[i]);
+        out[i] = (accumulate ? out[i] : 0.0f) + vly_from_bf16(bf16[i]);
 }
 
-vly_status vly_add_low_launch(int64_t n, const void *low, float *out, bool accumulate,
-                              cudaStream_t stream) {
-    VLY_NEED(n > 0 && low && out);
+vly_status vly_add_bf16_launch(int64_t n, const void *bf16, float *out, bool accumulate,
+                               cudaStream_t stream) {
+    VLY_NEED(n > 0 && bf16 && out);
     const int64_t blocks = vly_ceil_div(n, BLOCK);
-    VLY_LAUNCH(add_low, (unsigned)(blocks < 1024 ? blocks : 1024), BLOCK, 0, stream, n,
-               (const vly_bf16 *)low, out, accumulate);
+    VLY_LAUNCH(add_bf16, (unsigned)(blocks < 1024 ? blocks : 1024), BLOCK, 0, stream, n,
+               (const vly_bf16 *)bf16, out, accumulate);
     return VLY_OK;
 }
 
 static __global__ void __launch_bounds__(256)
-    weights_low(int64_t n, const float *__restrict__ w, float scale, vly_bf16 *__restrict__ low) {
+    round_weights(int64_t n, const float *__restrict__ w, float scale,
+                  vly_bf16 *__restrict__ bf16) {
     for (int64_t i = (int64_t)blockIdx.x * BLOCK + threadIdx.x; i < n;
          i += (int64_t)gridDim.x * BLOCK)
-        low[i] = vly_to_bf16(scale * w[i]);
+        bf16[i] = vly_to_bf16(scale * w[i]);
 }
 
-vly_status vly_weights_low_launch(int64_t n, const float *w, float scale, void *low,
-                                  cudaStream_t stream) {
-    VLY_NEED(n > 0 && w && low);
+vly_status vly_weights_bf16_launch(int64_t n, const float *w, float scale, void *bf16,
+                                   cudaStream_t stream) {
+    VLY_NEED(n > 0 && w && bf16);
     const int64_t blocks = vly_ceil_div(n, BLOCK);
-    VLY_LAUNCH(weights_low, (unsigned)(blocks < 1024 ? blocks : 1024), BLOCK, 0, stream, n, w,
-               scale, (vly_bf16 *)low);
+    VLY_LAUNCH(round_weights, (unsigned)(blocks < 1024 ? blocks : 1024), BLOCK, 0, stream, n, w,
+               scale, (vly_bf16 *)bf16);
     return VLY_OK;
 }
 

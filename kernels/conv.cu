@@ -21,10 +21,10 @@ typedef struct {
     const void *data;
     vly_dtype type;
     int vec;
-} source;
+} conv_source;
 
 template <class Math>
-static __device__ __forceinline__ void read1(const source &s, int64_t at,
+static __device__ __forceinline__ void read1(const conv_source &s, int64_t at,
                                              typename Math::element *to) {
     if (s.type == VLY_F32)
         *to = Math::of(static_cast<const float *>(s.data)[at]);
@@ -35,21 +35,23 @@ static __device__ __forceinline__ void read1(const source &s, int64_t at,
 }
 
 template <class Math>
-static __device__ __forceinline__ void widen(uint32_t word, typename Math::element *to) { /* 4 bytes
-                                                                                           */
+static __device__ __forceinline__ void unpack_u8(uint32_t word,
+                                                 typename Math::element *to) { /* 4 bytes
+                                                                                */
 #pragma unroll
     for (int i = 0; i < 4; i++) to[i] = Math::of((float)(word >> (8 * i) & 255u));
 }
 
 template <class Math>
-static __device__ __forceinline__ void split(uint32_t word, typename Math::element *to) { /* 2 bf16
-                                                                                           */
+static __device__ __forceinline__ void unpack_bf16(uint32_t word,
+                                                   typename Math::element *to) { /* 2 bf16
+                                                                                  */
     to[0] = Math::of_bf16((vly_bf16)(word & 0xffffu));
     to[1] = Math::of_bf16((vly_bf16)(word >> 16));
 }
 
 template <class Math>
-static __device__ __forceinline__ void read4(const source &s, int64_t at,
+static __device__ __forceinline__ void read4(const conv_source &s, int64_t at,
                                              typename Math::element *to) {
     if (s.type == VLY_F32) {
         const float4 v = *reinterpret_cast<const float4 *>(static_cast<const float *>(s.data) + at);
@@ -57,38 +59,38 @@ static __device__ __forceinline__ void read4(const source &s, int64_t at,
     } else if (s.type == VLY_BF16) {
         const uint2 v =
             *reinterpret_cast<const uint2 *>(static_cast<const vly_bf16 *>(s.data) + at);
-        split<Math>(v.x, to), split<Math>(v.y, to + 2);
+        unpack_bf16<Math>(v.x, to), unpack_bf16<Math>(v.y, to + 2);
     } else {
-        widen<Math>(*reinterpret_cast<const uint32_t *>(static_cast<const uint8_t *>(s.data) + at),
-                    to);
+        unpack_u8<Math>(
+            *reinterpret_cast<const uint32_t *>(static_cast<const uint8_t *>(s.data) + at), to);
     }
 }
 
 template <class Math>
-static __device__ __forceinline__ void read8(const source &s, int64_t at,
+static __device__ __forceinline__ void read8(const conv_source &s, int64_t at,
                                              typename Math::element *to) {
     if (s.type == VLY_BF16) {
         const uint4 v =
             *reinterpret_cast<const uint4 *>(static_cast<const vly_bf16 *>(s.data) + at);
-        split<Math>(v.x, to), split<Math>(v.y, to + 2), split<Math>(v.z, to + 4),
-            split<Math>(v.w, to + 6);
+        unpack_bf16<Math>(v.x, to), unpack_bf16<Math>(v.y, to + 2), unpack_bf16<Math>(v.z, to + 4),
+            unpack_bf16<Math>(v.w, to + 6);
     } else if (s.type == VLY_U8) {
         const uint2 v = *reinterpret_cast<const uint2 *>(static_cast<const uint8_t *>(s.data) + at);
-        widen<Math>(v.x, to), widen<Math>(v.y, to + 4);
+        unpack_u8<Math>(v.x, to), unpack_u8<Math>(v.y, to + 4);
     } else {
         read4<Math>(s, at, to), read4<Math>(s, at + 4, to + 4);
     }
 }
 
-template <class C> static __device__ __forceinline__ void zero(C &c) {
+template <class C> static __device__ __forceinline__ void clear_chunk(C &c) {
 #pragma unroll
     for (int i = 0; i < 8; i++) c.v[i] = 0;
 }
 
 /* where(i): the address of the chunk's i-th number (i a multiple of vec), or -1 for zeros. */
 template <class Math, class C, class F>
-static __device__ __forceinline__ void read_chunk(const source &s, C &c, F where) {
-    zero(c);
+static __device__ __forceinline__ void read_chunk(const conv_source &s, C &c, F where) {
+    clear_chunk(c);
     if (s.vec == 8) {
         const int64_t at = where(0);
         if (at >= 0) read8<Math>(s, at, c.v);
@@ -112,7 +114,7 @@ static __device__ __forceinline__ void read_chunk(const source &s, C &c, F where
 /* The patches of x: row r is an output pixel, column k a number of its patch. Where nothing is
  * padded, a patch's line of kernel * in_c numbers is contiguous and counts as one tap. */
 typedef struct {
-    source x;
+    conv_source x;
     int rows, columns;
     int in_h, in_w, in_c, stride, pad;
     vly_divider pixels, out_w; /* row -> image, line, column */
@@ -120,7 +122,7 @@ typedef struct {
     bool lines;                /* a tap is a line */
     const uint8_t *mask;
     uint8_t mask_bits;
-} patches;
+} conv_patches;
 
 typedef struct {
     int64_t base;
@@ -130,7 +132,7 @@ typedef struct {
     int offset, y, x;
 } patch_tap; /* offset = -1: no such column */
 
-static __device__ __forceinline__ patch_row row_at(const patches &p, int r) {
+static __device__ __forceinline__ patch_row row_at(const conv_patches &p, int r) {
     const patch_row none = {0, -(1 << 20), 0};
     if (r >= p.rows || (p.mask && p.mask[r] & p.mask_bits)) return none;
     const int image = vly_quotient(r, p.pixels), rest = r - image * (int)p.pixels.d,
@@ -141,7 +143,7 @@ static __device__ __forceinline__ patch_row row_at(const patches &p, int r) {
     return row;
 }
 
-static __device__ __forceinline__ patch_tap tap_at(const patches &p, int k) {
+static __device__ __forceinline__ patch_tap tap_at(const conv_patches &p, int k) {
     patch_tap t = {-1, 0, 0};
     if (k >= p.columns) return t;
     const int tap = vly_quotient(k, p.run), within = k - tap * (int)p.run.d;
@@ -151,7 +153,7 @@ static __device__ __forceinline__ patch_tap tap_at(const patches &p, int k) {
     return t;
 }
 
-static __device__ __forceinline__ int64_t patch_address(const patches &p, const patch_row &row,
+static __device__ __forceinline__ int64_t patch_address(const conv_patches &p, const patch_row &row,
                                                         const patch_tap &tap) {
     const int y = row.y + tap.y, x = row.x + tap.x;
     const bool inside = tap.offset >= 0 && (unsigned)y < (unsigned)p.in_h &&
@@ -162,7 +164,7 @@ static __device__ __forceinline__ int64_t patch_address(const patches &p, const 
 struct patches_along_k {
     enum { ALONG_K = 1 };
     typedef patch_row place;
-    patches p;
+    conv_patches p;
     __device__ __forceinline__ place at(int row) const { return row_at(p, row); }
     template <class Math>
     __device__ __forceinline__ void load(vly_chunk8<typename Math::element> &c, const place &row,
@@ -177,7 +179,7 @@ struct patches_across {
         int first;
         patch_tap tap;
     } place;
-    patches p;
+    conv_patches p;
     __device__ __forceinline__ place at(int first) const {
         const place t = {first, tap_at(p, first)};
         return t;
@@ -196,7 +198,7 @@ struct patches_across {
 struct matrix_along_k {
     enum { ALONG_K = 1 };
     typedef int place;
-    source m;
+    conv_source m;
     int rows, columns;
     __device__ __forceinline__ place at(int row) const { return row; }
     template <class Math>
@@ -211,7 +213,7 @@ struct matrix_along_k {
 struct matrix_across {
     enum { ALONG_K = 0 };
     typedef int place;
-    source m;
+    conv_source m;
     int columns;
     __device__ __forceinline__ place at(int first) const { return first; }
     template <class Math>
@@ -227,7 +229,7 @@ struct matrix_across {
  * row m is such a pixel, column (ty, tx, o) the output pixel ty, tx before the last that saw it,
  * channel o. */
 typedef struct {
-    source dz;
+    conv_source dz;
     int rows, columns;
     int out_h, out_w;
     int first_y, first_x;     /* output pixel of the residue's first input pixel at tap 0 */
@@ -235,7 +237,7 @@ typedef struct {
     vly_divider channels, taps_w;
     const uint8_t *mask;
     uint8_t mask_bits;
-} slopes;
+} conv_slopes;
 
 struct slopes_along_k {
     enum { ALONG_K = 1 };
@@ -243,7 +245,7 @@ struct slopes_along_k {
         int64_t image;
         int y, x;
     } place; /* y = -2^20: no such row */
-    slopes s;
+    conv_slopes s;
     __device__ __forceinline__ place at(int r) const {
         place p = {0, -(1 << 20), 0};
         if (r >= s.rows || (s.mask && s.mask[r] & s.mask_bits)) return p;
@@ -272,7 +274,7 @@ struct slopes_along_k {
 struct weights_across {
     enum { ALONG_K = 0 };
     typedef int place;
-    source w;
+    conv_source w;
     int in_c, patch; /* numbers per output channel: kernel * kernel * in_c */
     int kernel, stride, first_ky, first_kx;
     vly_divider channels, taps_w;
@@ -295,11 +297,11 @@ struct weights_across {
 typedef struct {
     void *data;
     vly_dtype type;
-} sink;
+} conv_sink;
 
 /* Two neighbours at an even address, or one. */
-static __device__ __forceinline__ void write2(const sink &s, int64_t at, float first, float second,
-                                              bool both, bool paired) {
+static __device__ __forceinline__ void write2(const conv_sink &s, int64_t at, float first,
+                                              float second, bool both, bool paired) {
     if (paired && both) {
         if (s.type == VLY_BF16)
             *reinterpret_cast<uint32_t *>(static_cast<vly_bf16 *>(s.data) + at) =
@@ -324,7 +326,7 @@ struct forward_problem {
     A a;
     B b;
     const float *bias;
-    sink y;
+    conv_sink y;
     float scale;
     vly_act act;
     bool add;
@@ -355,7 +357,7 @@ struct dx_problem {
     typedef weights_across B;
     A a;
     B b;
-    sink dx;
+    conv_sink dx;
     int in_h, in_w, stride, first_y, first_x; /* of the residue's pixels */
     __device__ __forceinline__ void write(int m, int n, float first, float second) const {
         if (m >= a.s.rows || n >= b.in_c) return;
@@ -429,8 +431,8 @@ static int patch_size(const vly_conv *c) {
     return c->kernel * c->kernel * c->in_c;
 }
 
-static patches patches_of(const vly_conv *c, int n, const void *x) {
-    patches p = {};
+static conv_patches patches_of(const vly_conv *c, int n, const void *x) {
+    conv_patches p = {};
     const int run = c->kernel * c->in_c;
     const int line_width = vly_access_width(x, c->x_type, run, c->stride * c->in_c,
                                             c->in_w * c->in_c),
@@ -445,8 +447,8 @@ static patches patches_of(const vly_conv *c, int n, const void *x) {
     return p;
 }
 
-static source source_of(const void *data, vly_dtype type, int run) {
-    const source s = {data, type, vly_access_width(data, type, run, 0, 0)};
+static conv_source source_of(const void *data, vly_dtype type, int run) {
+    const conv_source s = {data, type, vly_access_width(data, type, run, 0, 0)};
     return s;
 }
 
@@ -454,7 +456,7 @@ static vly_dtype weight_type(const vly_conv *c) {
     return c->math == VLY_MATH_BF16 ? VLY_BF16 : VLY_F32;
 }
 
-static vly_status check(const vly_conv *c, int n) {
+static vly_status check_conv(const vly_conv *c, int n) {
     VLY_NEED(c && n >= 0 && c->in_c > 0 && c->out_c > 0 && c->out_h > 0 && c->out_w > 0);
     VLY_NEED((int64_t)n * c->out_h * c->out_w < INT32_MAX - VLY_TILE_M &&
              (int64_t)n * c->in_h * c->in_w < INT32_MAX - VLY_TILE_M);
@@ -486,7 +488,7 @@ static vly_status check(const vly_conv *c, int n) {
 
 vly_status vly_conv_forward_launch(const vly_conv *c, int n, const void *x, const void *w,
                                    const float *bias, void *y, cudaStream_t stream) {
-    VLY_TRY(check(c, n));
+    VLY_TRY(check_conv(c, n));
     VLY_NEED(x && w && y && (!c->add || (c->y_type == VLY_F32 && c->act == VLY_ACT_NONE)));
     if (n == 0) return VLY_OK;
     forward_problem p = {};
@@ -530,7 +532,7 @@ static dx_problem residue_of(const vly_conv *c, int n, const void *dz, const voi
 
 vly_status vly_conv_dx_launch(const vly_conv *c, int n, const void *dz, const void *w, void *dx,
                               cudaStream_t stream) {
-    VLY_TRY(check(c, n));
+    VLY_TRY(check_conv(c, n));
     VLY_NEED(dz && w && dx && c->w_scale == 1.0f && c->x_scale == 1.0f);
     if (n == 0) return VLY_OK;
     for (int ry = 0; ry < c->stride; ry++)
@@ -574,7 +576,7 @@ static vly_status dw_partials(const vly_conv *c, int n, const void *x, const voi
 vly_status vly_conv_dw_launch(const vly_conv *c, int n, const void *x, const void *dz, float *dw,
                               bool accumulate, void *partial, int multiprocessors,
                               cudaStream_t stream) {
-    VLY_TRY(check(c, n));
+    VLY_TRY(check_conv(c, n));
     VLY_NEED(x && dz && dw && partial);
     const int splits = n > 0 ? splits_of(c, n, multiprocessors) : 0;
     if (splits > 0) VLY_TRY(dw_partials(c, n, x, dz, (float *)partial, splits, stream));
@@ -584,7 +586,7 @@ vly_status vly_conv_dw_launch(const vly_conv *c, int n, const void *x, const voi
 
 vly_status vly_conv_dw_direct_launch(const vly_conv *c, int n, const void *x, const void *dz,
                                      float *dw, cudaStream_t stream) {
-    VLY_TRY(check(c, n));
+    VLY_TRY(check_conv(c, n));
     VLY_NEED(n > 0 && x && dz && dw && c->x_scale == 1.0f);
     return dw_partials(c, n, x, dz, dw, 1, stream);
 }

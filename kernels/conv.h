@@ -65,11 +65,11 @@ size_t vly_bias_bytes(int columns);
 vly_status vly_sum_partials_launch(int64_t n, int parts, const float *partial, float scale,
                                    float *out, bool accumulate, cudaStream_t stream);
 /* out = (accumulate ? out : 0) + low, bf16 */
-vly_status vly_add_low_launch(int64_t n, const void *low, float *out, bool accumulate,
-                              cudaStream_t stream);
+vly_status vly_add_bf16_launch(int64_t n, const void *low, float *out, bool accumulate,
+                               cudaStream_t stream);
 /* low = bf16(scale * w) */
-vly_status vly_weights_low_launch(int64_t n, const float *w, float scale, void *low,
-                                  cudaStream_t stream);
+vly_status vly_weights_bf16_launch(int64_t n, const float *w, float scale, void *low,
+                                   cudaStream_t stream);
 /* y = tanh(y), for engines whose library has no tanh. */
 vly_status vly_tanh_launch(vly_dtype type, int64_t n, void *y, cudaStream_t stream);
 

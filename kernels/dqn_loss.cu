@@ -7,7 +7,7 @@
 enum { SUMS = 6 };
 static const int BLOCK = 64;
 
-static __device__ __forceinline__ int stat_of(int sum) {
+static __device__ __forceinline__ int dqn_stat_of(int sum) {
     switch (sum) {
     case 0: return VLY_STAT_COUNT;
     case 1: return VLY_STAT_VALUE_LOSS;
@@ -18,7 +18,7 @@ static __device__ __forceinline__ int stat_of(int sum) {
     }
 }
 
-static __global__ void __launch_bounds__(64) dqn_loss(vly_dqn_loss_args d, void *scratch) {
+static __global__ void __launch_bounds__(64) dqn_loss_rows(vly_dqn_loss_args d, void *scratch) {
     const int i = (int)(blockIdx.x * blockDim.x + threadIdx.x);
     vly_row_stats s = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
     if (i < d.n) s = vly_rule_dqn_loss(&d, i, 1.0f / (float)d.n);
@@ -30,7 +30,7 @@ static __global__ void __launch_bounds__(64) dqn_loss(vly_dqn_loss_args d, void 
     bool done;
     const float total = vly_grid_sum<float, SUMS>(sums, (float *)(counter + VLY_SCRATCH_COUNTERS),
                                                   counter, &done);
-    if (done && threadIdx.x < SUMS) d.stats[stat_of((int)threadIdx.x)] += total;
+    if (done && threadIdx.x < SUMS) d.stats[dqn_stat_of((int)threadIdx.x)] += total;
 }
 
 vly_status vly_dqn_loss_launch(const vly_dqn_loss_args *d, void *scratch, cudaStream_t stream) {
@@ -39,6 +39,6 @@ vly_status vly_dqn_loss_launch(const vly_dqn_loss_args *d, void *scratch, cudaSt
     if (d->n == 0) return VLY_OK;
     const int64_t blocks = vly_ceil_div(d->n, BLOCK);
     VLY_NEED(blocks * SUMS * (int64_t)sizeof(float) + 1024 <= VLY_SCRATCH_BYTES);
-    VLY_LAUNCH(dqn_loss, (unsigned)blocks, BLOCK, 0, stream, *d, scratch);
+    VLY_LAUNCH(dqn_loss_rows, (unsigned)blocks, BLOCK, 0, stream, *d, scratch);
     return VLY_OK;
 }

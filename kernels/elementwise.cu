@@ -7,8 +7,8 @@
 static const int BLOCK = 256, BLOCKS_MAX = 132 * 16;
 
 /* 16 bytes as numbers. */
-template <class T> struct pack;
-template <> struct pack<float> {
+template <class T> struct vector_access;
+template <> struct vector_access<float> {
     enum { N = 4 };
     static __device__ __forceinline__ void load(const float *p, float *v) {
         const float4 x = *reinterpret_cast<const float4 *>(p);
@@ -18,7 +18,7 @@ template <> struct pack<float> {
         *reinterpret_cast<float4 *>(p) = make_float4(v[0], v[1], v[2], v[3]);
     }
 };
-template <> struct pack<vly_bf16> {
+template <> struct vector_access<vly_bf16> {
     enum { N = 8 };
     static __device__ __forceinline__ void load(const vly_bf16 *p, float *v) {
         const uint4 x = *reinterpret_cast<const uint4 *>(p);
@@ -47,17 +47,18 @@ struct gate_op {
 
 /* out = op(a, b); b may be NULL. */
 template <class T, class Op>
-static __global__ void __launch_bounds__(256) map(int64_t n, const T *a, const T *b, T *out) {
-    enum { N = pack<T>::N };
+static __global__ void __launch_bounds__(256)
+    map_kernel(int64_t n, const T *a, const T *b, T *out) {
+    enum { N = vector_access<T>::N };
     const int64_t stride = (int64_t)gridDim.x * BLOCK,
                   from = (int64_t)blockIdx.x * BLOCK + threadIdx.x;
     for (int64_t i = from; i < n / N; i += stride) {
         float x[N], y[N];
-        pack<T>::load(a + i * N, x);
+        vector_access<T>::load(a + i * N, x);
         for (int k = 0; k < N; k++) y[k] = 0.0f;
-        if (b) pack<T>::load(b + i * N, y);
+        if (b) vector_access<T>::load(b + i * N, y);
         for (int k = 0; k < N; k++) x[k] = Op::at(x[k], y[k]);
-        pack<T>::store(out + i * N, x);
+        vector_access<T>::store(out + i * N, x);
     }
     for (int64_t i = n / N * N + from; i < n; i += stride)
         vly_store_real(out + i, Op::at(vly_load_real(a + i), b ? vly_load_real(b + i) : 0.0f));
@@ -66,16 +67,16 @@ static __global__ void __launch_bounds__(256) map(int64_t n, const T *a, const T
 /* dx += dy where y > 0 */
 template <class T>
 static __global__ void __launch_bounds__(256) gate_add(int64_t n, const T *y, const T *dy, T *dx) {
-    enum { N = pack<T>::N };
+    enum { N = vector_access<T>::N };
     const int64_t stride = (int64_t)gridDim.x * BLOCK,
                   from = (int64_t)blockIdx.x * BLOCK + threadIdx.x;
     for (int64_t i = from; i < n / N; i += stride) {
         float a[N], b[N], c[N];
-        pack<T>::load(y + i * N, a);
-        pack<T>::load(dy + i * N, b);
-        pack<T>::load(dx + i * N, c);
+        vector_access<T>::load(y + i * N, a);
+        vector_access<T>::load(dy + i * N, b);
+        vector_access<T>::load(dx + i * N, c);
         for (int k = 0; k < N; k++) c[k] = c[k] + gate_op::at(a[k], b[k]);
-        pack<T>::store(dx + i * N, c);
+        vector_access<T>::store(dx + i * N, c);
     }
     for (int64_t i = n / N * N + from; i < n; i += stride)
         vly_store_real(dx + i, vly_load_real(dx + i) +
@@ -89,8 +90,10 @@ static __global__ void __launch_bounds__(256)
                   from = (int64_t)blockIdx.x * BLOCK + threadIdx.x;
     for (int64_t i = from; i < n / 8; i += stride) {
         float v[8];
-        for (int k = 0; k < 8; k += pack<S>::N) pack<S>::load(x + i * 8 + k, v + k);
-        for (int k = 0; k < 8; k += pack<T>::N) pack<T>::store(y + i * 8 + k, v + k);
+        for (int k = 0; k < 8; k += vector_access<S>::N)
+            vector_access<S>::load(x + i * 8 + k, v + k);
+        for (int k = 0; k < 8; k += vector_access<T>::N)
+            vector_access<T>::store(y + i * 8 + k, v + k);
     }
     for (int64_t i = n / 8 * 8 + from; i < n; i += stride)
         vly_store_real(y + i, vly_load_real(x + i));
@@ -101,29 +104,29 @@ static unsigned blocks_for(int64_t n) {
     return (unsigned)(blocks < BLOCKS_MAX ? blocks : BLOCKS_MAX);
 }
 
-static bool known(vly_dtype type) {
+static bool is_real_type(vly_dtype type) {
     return type == VLY_F32 || type == VLY_BF16;
 }
-static bool aligned(const void *p) {
+static bool is_aligned(const void *p) {
     return (uintptr_t)p % 16 == 0;
 }
 
 template <class T, class Op>
 static vly_status map_on(int64_t n, const void *a, const void *b, void *out, cudaStream_t stream) {
-    VLY_LAUNCH((map<T, Op>), blocks_for(n), BLOCK, 0, stream, n, (const T *)a, (const T *)b,
+    VLY_LAUNCH((map_kernel<T, Op>), blocks_for(n), BLOCK, 0, stream, n, (const T *)a, (const T *)b,
                (T *)out);
     return VLY_OK;
 }
 
 vly_status vly_relu_launch(vly_dtype type, int64_t n, const void *x, void *y, cudaStream_t stream) {
-    VLY_NEED(known(type) && n >= 0 && x && y && aligned(x) && aligned(y));
+    VLY_NEED(is_real_type(type) && n >= 0 && x && y && is_aligned(x) && is_aligned(y));
     if (n == 0) return VLY_OK;
     return type == VLY_F32 ? map_on<float, relu_op>(n, x, NULL, y, stream)
                            : map_on<vly_bf16, relu_op>(n, x, NULL, y, stream);
 }
 
 vly_status vly_add_launch(vly_dtype type, int64_t n, const void *x, void *y, cudaStream_t stream) {
-    VLY_NEED(known(type) && n >= 0 && x && y && aligned(x) && aligned(y));
+    VLY_NEED(is_real_type(type) && n >= 0 && x && y && is_aligned(x) && is_aligned(y));
     if (n == 0) return VLY_OK;
     return type == VLY_F32 ? map_on<float, add_op>(n, x, y, y, stream)
                            : map_on<vly_bf16, add_op>(n, x, y, y, stream);
@@ -131,7 +134,8 @@ vly_status vly_add_launch(vly_dtype type, int64_t n, const void *x, void *y, cud
 
 vly_status vly_relu_backward_launch(vly_dtype type, int64_t n, const void *y, const void *dy,
                                     void *dx, bool accumulate, cudaStream_t stream) {
-    VLY_NEED(known(type) && n >= 0 && y && dy && dx && aligned(y) && aligned(dy) && aligned(dx));
+    VLY_NEED(is_real_type(type) && n >= 0 && y && dy && dx && is_aligned(y) && is_aligned(dy) &&
+             is_aligned(dx));
     if (n == 0) return VLY_OK;
     if (!accumulate)
         return type == VLY_F32 ? map_on<float, gate_op>(n, y, dy, dx, stream)
@@ -147,7 +151,8 @@ vly_status vly_relu_backward_launch(vly_dtype type, int64_t n, const void *y, co
 
 vly_status vly_convert_launch(int64_t n, vly_dtype from, const void *x, vly_dtype to, void *y,
                               cudaStream_t stream) {
-    VLY_NEED(known(from) && known(to) && n >= 0 && x && y && aligned(x) && aligned(y));
+    VLY_NEED(is_real_type(from) && is_real_type(to) && n >= 0 && x && y && is_aligned(x) &&
+             is_aligned(y));
     if (n == 0) return VLY_OK;
     if (from == to)
         VLY_CUDA_TRY(cudaMemcpyAsync(y, x, (size_t)n * vly_dtype_bytes(from),

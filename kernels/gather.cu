@@ -17,12 +17,12 @@ typedef struct {
     int pixels, channels, blocks_per_row;
 } gather_args;
 
-static __device__ __forceinline__ int64_t row_of(const gather_args &g, int i) {
+static __device__ __forceinline__ int64_t stored_row(const gather_args &g, int i) {
     return g.row ? g.row[i] : g.first + i;
 }
 
 /* Byte `at` of each word: one pixel of the four frames. */
-static __device__ __forceinline__ uint32_t pixel(const uint32_t *frame, int at) {
+static __device__ __forceinline__ uint32_t pixel_of_frame(const uint32_t *frame, int at) {
     uint32_t word = 0;
     for (int k = 0; k < 4; k++) word |= (frame[k] >> (8 * at) & 0xffu) << (8 * k);
     return word;
@@ -47,7 +47,7 @@ static __global__ void __launch_bounds__(256) gather_stack4(gather_args g, T *__
     const int i = (int)(blockIdx.x / (unsigned)g.blocks_per_row);
     const int quad = (int)(blockIdx.x % (unsigned)g.blocks_per_row) * BLOCK + (int)threadIdx.x;
     if (quad * 4 >= g.pixels) return;
-    const int64_t row = row_of(g, i);
+    const int64_t row = stored_row(g, i);
     uint32_t frame[4];
     for (int k = 0; k < 4; k++) {
         const int64_t at = vly_rule_frame(&g.frames, row, k);
@@ -55,7 +55,8 @@ static __global__ void __launch_bounds__(256) gather_stack4(gather_args g, T *__
                           : *reinterpret_cast<const uint32_t *>(g.frames.frames + at + 4 * quad);
     }
     T *to = x + ((int64_t)i * g.pixels + 4 * quad) * 4;
-    for (int p = 0; p < 4; p++) store_pixel(to + 4 * p, pixel(frame, p), g.frames.obs.scale);
+    for (int p = 0; p < 4; p++)
+        store_pixel(to + 4 * p, pixel_of_frame(frame, p), g.frames.obs.scale);
 }
 
 template <class S, class T>
@@ -65,7 +66,7 @@ static __global__ void __launch_bounds__(256) gather_any(gather_args g, T *__res
     const int depth = g.channels * g.frames.obs.stack, size = g.pixels * depth;
     if (e >= size) return;
     const int p = e / depth, k = e % depth / g.channels, c = e % g.channels;
-    const int64_t at = vly_rule_frame(&g.frames, row_of(g, i), k);
+    const int64_t at = vly_rule_frame(&g.frames, stored_row(g, i), k);
     const float v = at < 0 ? 0.0f
                            : vly_load_real(reinterpret_cast<const S *>(g.frames.frames + at) +
                                            p * g.channels + c);
@@ -78,7 +79,7 @@ static __global__ void __launch_bounds__(256) gather_bytes(gather_args g, uint8_
     const int depth = g.channels * g.frames.obs.stack, size = g.pixels * depth;
     if (e >= size) return;
     const int p = e / depth, k = e % depth / g.channels, c = e % g.channels;
-    const int64_t at = vly_rule_frame(&g.frames, row_of(g, i), k);
+    const int64_t at = vly_rule_frame(&g.frames, stored_row(g, i), k);
     x[(int64_t)i * size + e] = at < 0 ? (uint8_t)0 : g.frames.frames[at + p * g.channels + c];
 }
 

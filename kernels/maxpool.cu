@@ -13,8 +13,8 @@ typedef struct {
 
 /* Index within the image of the window's first largest. */
 template <class T>
-static __device__ __forceinline__ int winner(const pool_shape &s, const T *__restrict__ image,
-                                             int oy, int ox, int c) {
+static __device__ __forceinline__ int
+window_maximum(const pool_shape &s, const T *__restrict__ image, int oy, int ox, int c) {
     int best = -1;
     float largest = 0.0f;
     for (int ky = 0; ky < s.kernel; ky++) {
@@ -38,14 +38,14 @@ static __global__ void __launch_bounds__(256)
     if (i >= s.n * size) return;
     const int e = (int)(i % size), c = e % s.c, ox = e / s.c % s.out_w, oy = e / (s.c * s.out_w);
     const T *image = x + i / size * s.in_h * s.in_w * s.c;
-    y[i] = image[winner(s, image, oy, ox, c)];
+    y[i] = image[window_maximum(s, image, oy, ox, c)];
 }
 
 /* The sum after one more addition, as an array of T would hold it. */
-static __device__ __forceinline__ float held(float v, const float *) {
+static __device__ __forceinline__ float rounded_to(float v, const float *) {
     return v;
 }
-static __device__ __forceinline__ float held(float v, const vly_bf16 *) {
+static __device__ __forceinline__ float rounded_to(float v, const vly_bf16 *) {
     return vly_from_bf16(vly_to_bf16(v));
 }
 
@@ -64,8 +64,8 @@ static __global__ void __launch_bounds__(256)
     float sum = 0.0f;
     for (int oy = from_y; oy <= (py + s.pad) / s.stride && oy < s.out_h; oy++)
         for (int ox = from_x; ox <= (px + s.pad) / s.stride && ox < s.out_w; ox++)
-            if (winner(s, image, oy, ox, c) == e)
-                sum = held(sum + vly_load_real(slopes + (oy * s.out_w + ox) * s.c + c), dx);
+            if (window_maximum(s, image, oy, ox, c) == e)
+                sum = rounded_to(sum + vly_load_real(slopes + (oy * s.out_w + ox) * s.c + c), dx);
     vly_store_real(dx + i, sum);
 }
 
@@ -82,7 +82,7 @@ static pool_shape shape_of(const vly_layer_desc *d, int n) {
     return s;
 }
 
-static bool fits(const pool_shape *s) {
+static bool pool_fits(const pool_shape *s) {
     return s->n >= 0 && s->out_h > 0 && s->out_w > 0 &&
            (int64_t)s->in_h * s->in_w * s->c <= INT32_MAX &&
            s->n * (int64_t)s->in_h * s->in_w * s->c / BLOCK < INT32_MAX;
@@ -92,7 +92,7 @@ vly_status vly_maxpool_launch(const vly_layer_desc *d, int n, const void *x, voi
                               cudaStream_t stream) {
     VLY_NEED(d && x && y && (d->x_type == VLY_F32 || d->x_type == VLY_BF16));
     const pool_shape s = shape_of(d, n);
-    VLY_NEED(fits(&s));
+    VLY_NEED(pool_fits(&s));
     if (n == 0) return VLY_OK;
     const unsigned blocks = (unsigned)vly_ceil_div((int64_t)n * s.out_h * s.out_w * s.c, BLOCK);
     if (d->x_type == VLY_F32)
@@ -107,7 +107,7 @@ vly_status vly_maxpool_backward_launch(const vly_layer_desc *d, int n, const voi
                                        const void *dy, void *dx, cudaStream_t stream) {
     VLY_NEED(d && x && dy && dx && (d->x_type == VLY_F32 || d->x_type == VLY_BF16));
     const pool_shape s = shape_of(d, n);
-    VLY_NEED(fits(&s));
+    VLY_NEED(pool_fits(&s));
     if (n == 0) return VLY_OK;
     const unsigned blocks = (unsigned)vly_ceil_div((int64_t)n * s.in_h * s.in_w * s.c, BLOCK);
     if (d->x_type == VLY_F32)

@@ -60,7 +60,7 @@ typedef struct {
     int suspicious; /* look at every element before applying any */
 } step_state;
 
-static __device__ __forceinline__ step_state *state_of(void *scratch) {
+static __device__ __forceinline__ step_state *step_state_of(void *scratch) {
     return (step_state *)((unsigned *)scratch + VLY_SCRATCH_COUNTERS);
 }
 
@@ -71,7 +71,7 @@ static __device__ __forceinline__ step_state *state_of(void *scratch) {
 static __global__ void step_prepare(vly_optimizer o, vly_params p, const float *norm,
                                     const vly_hyper *h, void *scratch) {
     if (threadIdx.x != 0) return;
-    step_state *s = state_of(scratch);
+    step_state *s = step_state_of(scratch);
     s->scalars = vly_rule_step(&o, h, norm[0], *p.step + 1);
     s->refused = norm[1] != 0.0f || !vly_finite(norm[0]) || !vly_finite(s->scalars.lr);
     s->suspicious = !s->refused && (norm[0] > LARGE_NORM || s->scalars.lr > LARGE_RATE ||
@@ -87,7 +87,7 @@ steps_to_finite(const vly_optimizer &o, const vly_step_scalars &s, const vly_par
 
 static __global__ void __launch_bounds__(256)
     step_check(vly_optimizer o, vly_params p, void *scratch) {
-    step_state *s = state_of(scratch);
+    step_state *s = step_state_of(scratch);
     if (!s->suspicious) return;
     bool bad = false;
     for (int64_t i = (int64_t)blockIdx.x * BLOCK + threadIdx.x; i < p.n;
@@ -96,12 +96,13 @@ static __global__ void __launch_bounds__(256)
     if (bad) atomicOr(&s->refused, 1);
 }
 
-static __device__ __forceinline__ void step_one(const vly_optimizer &o, const vly_step_scalars &s,
-                                                float g, float &w, float &m, float &v) {
+static __device__ __forceinline__ void step_weight(const vly_optimizer &o,
+                                                   const vly_step_scalars &s, float g, float &w,
+                                                   float &m, float &v) {
     vly_rule_optimize(&o, s, g, &w, &m, &v);
 }
 
-static __device__ __forceinline__ uint2 low_of(const vly_params &p, int64_t i, float4 w) {
+static __device__ __forceinline__ uint2 bf16_of(const vly_params &p, int64_t i, float4 w) {
     return make_uint2(
         vly_pack_bf16(vly_low_scale(p.scaled, i) * w.x, vly_low_scale(p.scaled, i + 1) * w.y),
         vly_pack_bf16(vly_low_scale(p.scaled, i + 2) * w.z, vly_low_scale(p.scaled, i + 3) * w.w));
@@ -123,18 +124,18 @@ static __global__ void __launch_bounds__(256)
         float4 m = make_float4(0, 0, 0, 0), v = make_float4(0, 0, 0, 0);
         if (p.m) m = reinterpret_cast<float4 *>(p.m)[i];
         if (p.v) v = reinterpret_cast<float4 *>(p.v)[i];
-        step_one(o, s, g.x, w.x, m.x, v.x);
-        step_one(o, s, g.y, w.y, m.y, v.y);
-        step_one(o, s, g.z, w.z, m.z, v.z);
-        step_one(o, s, g.w, w.w, m.w, v.w);
+        step_weight(o, s, g.x, w.x, m.x, v.x);
+        step_weight(o, s, g.y, w.y, m.y, v.y);
+        step_weight(o, s, g.z, w.z, m.z, v.z);
+        step_weight(o, s, g.w, w.w, m.w, v.w);
         reinterpret_cast<float4 *>(p.param)[i] = w;
         if (p.m) reinterpret_cast<float4 *>(p.m)[i] = m;
         if (p.v && kind != VLY_SGD) reinterpret_cast<float4 *>(p.v)[i] = v;
-        if (p.low) reinterpret_cast<uint2 *>(p.low)[i] = low_of(p, 4 * i, w);
+        if (p.low) reinterpret_cast<uint2 *>(p.low)[i] = bf16_of(p, 4 * i, w);
     }
     for (int64_t i = p.n / 4 * 4 + from; i < p.n; i += stride) {
         float w = p.param[i], m = p.m ? p.m[i] : 0.0f, v = p.v ? p.v[i] : 0.0f;
-        step_one(o, s, p.grad[i], w, m, v);
+        step_weight(o, s, p.grad[i], w, m, v);
         p.param[i] = w;
         if (p.m) p.m[i] = m;
         if (p.v && kind != VLY_SGD) p.v[i] = v;
@@ -192,8 +193,8 @@ vly_status vly_optimize_launch(const vly_optimizer *o, const vly_params *p, cons
 /* ---- target networks ---- */
 
 static __global__ void __launch_bounds__(256)
-    polyak(int64_t n, float *__restrict__ target, const float *__restrict__ online,
-           const vly_hyper *h) {
+    polyak_average(int64_t n, float *__restrict__ target, const float *__restrict__ online,
+                   const vly_hyper *h) {
     const float tau = h->tau;
     for (int64_t i = (int64_t)blockIdx.x * BLOCK + threadIdx.x; i < n;
          i += (int64_t)gridDim.x * BLOCK)
@@ -204,7 +205,7 @@ vly_status vly_polyak_launch(int64_t n, float *target, const float *online, cons
                              cudaStream_t stream) {
     VLY_NEED(n > 0 && target && online && hyper);
     const int64_t blocks = vly_ceil_div(n, BLOCK * 4);
-    VLY_LAUNCH(polyak, (unsigned)(blocks < STEP_BLOCKS_MAX ? blocks : STEP_BLOCKS_MAX), BLOCK, 0,
-               stream, n, target, online, hyper);
+    VLY_LAUNCH(polyak_average, (unsigned)(blocks < STEP_BLOCKS_MAX ? blocks : STEP_BLOCKS_MAX),
+               BLOCK, 0, stream, n, target, online, hyper);
     return VLY_OK;
 }

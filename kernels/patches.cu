@@ -11,7 +11,7 @@
 
 static const int BLOCK = 256;
 
-template <class T, int V> struct alignas(sizeof(T) * V) group { T v[V]; };
+template <class T, int V> struct alignas(sizeof(T) * V) vector_of { T v[V]; };
 
 typedef struct {
     int total, columns; /* groups in all; numbers per row, without the zeros behind */
@@ -20,10 +20,10 @@ typedef struct {
     vly_divider pixels, out_w; /* row -> image, line, column */
     vly_divider run, taps_w;   /* column -> tap -> line and column of the kernel */
     bool lines;                /* a tap is a whole line of the kernel: nothing is padded */
-} window;
+} unfold_shape;
 
 /* Where column k of a row lies in the image; -1: nowhere, it is zero. */
-static __device__ __forceinline__ int64_t address(const window &w, int row, int k) {
+static __device__ __forceinline__ int64_t patch_offset(const unfold_shape &w, int row, int k) {
     if (k >= w.columns) return -1;
     const int image = vly_quotient(row, w.pixels), rest = row - image * (int)w.pixels.d,
               oy = vly_quotient(rest, w.out_w), ox = rest - oy * (int)w.out_w.d;
@@ -37,30 +37,30 @@ static __device__ __forceinline__ int64_t address(const window &w, int row, int 
 
 template <class S, class T, int V>
 static __global__ void __launch_bounds__(256)
-    unfold(window w, const S *__restrict__ x, T *__restrict__ rows) {
+    unfold(unfold_shape w, const S *__restrict__ x, T *__restrict__ rows) {
     const int i = (int)blockIdx.x * BLOCK + (int)threadIdx.x;
     if (i >= w.total) return;
     const int row = vly_quotient(i, w.groups);
-    const int64_t at = address(w, row, (i - row * (int)w.groups.d) * V);
-    group<S, V> from;
+    const int64_t at = patch_offset(w, row, (i - row * (int)w.groups.d) * V);
+    vector_of<S, V> from;
 #pragma unroll
     for (int k = 0; k < V; k++) from.v[k] = 0;
-    if (at >= 0) from = *reinterpret_cast<const group<S, V> *>(x + at);
-    group<T, V> to;
+    if (at >= 0) from = *reinterpret_cast<const vector_of<S, V> *>(x + at);
+    vector_of<T, V> to;
 #pragma unroll
     for (int k = 0; k < V; k++) vly_store_real(&to.v[k], vly_load_real(&from.v[k]));
-    *reinterpret_cast<group<T, V> *>(rows + (int64_t)i * V) = to;
+    *reinterpret_cast<vector_of<T, V> *>(rows + (int64_t)i * V) = to;
 }
 
-static vly_status check(const vly_conv *c, int n) {
+static vly_status check_unfold(const vly_conv *c, int n) {
     VLY_NEED(c && n >= 0 && c->in_h > 0 && c->in_w > 0 && c->in_c > 0 && c->out_h > 0 &&
              c->out_w > 0 && c->out_c > 0);
     VLY_NEED(c->kernel > 0 && c->stride > 0 && c->pad >= 0);
     return VLY_OK;
 }
 
-static window window_of(const vly_conv *c, int n, const void *x, int columns, int *vec) {
-    window w = {};
+static unfold_shape window_of(const vly_conv *c, int n, const void *x, int columns, int *vec) {
+    unfold_shape w = {};
     const int line = c->kernel * c->in_c;
     const bool inside = c->pad == 0 && (c->out_w - 1) * c->stride + c->kernel <= c->in_w;
     const int line_width = vly_access_width(x, c->x_type, line, c->stride * c->in_c,
@@ -77,7 +77,8 @@ static window window_of(const vly_conv *c, int n, const void *x, int columns, in
 }
 
 template <class S, class T, int V>
-static vly_status unfold_by(window w, int columns, const void *x, void *rows, cudaStream_t stream) {
+static vly_status unfold_by(unfold_shape w, int columns, const void *x, void *rows,
+                            cudaStream_t stream) {
     w.groups = vly_divider_of(columns / V), w.total /= V;
     VLY_LAUNCH((unfold<S, T, V>), (unsigned)vly_ceil_div(w.total, BLOCK), BLOCK, 0, stream, w,
                (const S *)x, (T *)rows);
@@ -86,8 +87,8 @@ static vly_status unfold_by(window w, int columns, const void *x, void *rows, cu
 
 /* V is at most 16 bytes of the row. */
 template <class S, class T>
-static vly_status unfold_types(const window &w, int vec, int columns, const void *x, void *rows,
-                               cudaStream_t stream) {
+static vly_status unfold_types(const unfold_shape &w, int vec, int columns, const void *x,
+                               void *rows, cudaStream_t stream) {
     if (vec == 8 && sizeof(T) == 2)
         return unfold_by<S, T, 16 / sizeof(T)>(w, columns, x, rows, stream);
     if (vec >= 4) return unfold_by<S, T, 4>(w, columns, x, rows, stream);
@@ -96,7 +97,7 @@ static vly_status unfold_types(const window &w, int vec, int columns, const void
 
 vly_status vly_unfold_launch(const vly_conv *c, int n, const void *x, vly_dtype type, int columns,
                              void *rows, cudaStream_t stream) {
-    VLY_TRY(check(c, n));
+    VLY_TRY(check_unfold(c, n));
     VLY_NEED(x && rows && (uintptr_t)rows % 16 == 0 &&
              columns == vly_patch_columns(c->kernel * c->kernel * c->in_c, type));
     VLY_NEED((int64_t)n * c->out_h * c->out_w * columns < INT32_MAX - BLOCK);
@@ -104,7 +105,7 @@ vly_status vly_unfold_launch(const vly_conv *c, int n, const void *x, vly_dtype 
                               : type == VLY_F32 && (c->x_type == VLY_F32 || c->x_type == VLY_U8));
     if (n == 0) return VLY_OK;
     int vec;
-    const window w = window_of(c, n, x, columns, &vec);
+    const unfold_shape w = window_of(c, n, x, columns, &vec);
     if (type == VLY_BF16)
         return c->x_type == VLY_U8
                    ? unfold_types<uint8_t, vly_bf16>(w, vec, columns, x, rows, stream)
@@ -128,11 +129,11 @@ vly_conv vly_conv_turned(const vly_conv *c) {
 
 typedef struct {
     int total, columns, taps, kernel, stride, in_c, out_c;
-} turn;
+} turn_shape;
 
 template <class T>
 static __global__ void __launch_bounds__(256)
-    turn_weights(turn t, const T *__restrict__ w, T *__restrict__ out) {
+    turn_weights(turn_shape t, const T *__restrict__ w, T *__restrict__ out) {
     const int i = (int)blockIdx.x * BLOCK + (int)threadIdx.x;
     if (i >= t.total) return;
     const int row = i / t.columns, k = i % t.columns, o = k % t.out_c, tap = k / t.out_c;
@@ -145,12 +146,12 @@ static __global__ void __launch_bounds__(256)
 
 vly_status vly_turn_weights_launch(const vly_conv *c, const void *w, vly_dtype type, int columns,
                                    void *out, cudaStream_t stream) {
-    VLY_TRY(check(c, 1));
+    VLY_TRY(check_unfold(c, 1));
     const vly_conv turned = vly_conv_turned(c);
     VLY_NEED(w && out && (type == VLY_F32 || type == VLY_BF16) &&
              columns >= turned.kernel * turned.kernel * c->out_c);
     VLY_NEED((int64_t)turned.out_c * columns < INT32_MAX - BLOCK);
-    const turn t = {
+    const turn_shape t = {
         turned.out_c * columns, columns, turned.kernel, c->kernel, c->stride, c->in_c, c->out_c};
     const unsigned blocks = (unsigned)vly_ceil_div(t.total, BLOCK);
     if (type == VLY_BF16)
@@ -165,11 +166,11 @@ vly_status vly_turn_weights_launch(const vly_conv *c, const void *w, vly_dtype t
 typedef struct {
     int total, stride, pad, first, cells_h, cells_w, in_c, groups;
     vly_divider channels, in_w, in_h, by; /* group -> pixel -> line -> image; by the stride */
-} fold;
+} fold_shape;
 
 template <class T, int V>
 static __global__ void __launch_bounds__(256)
-    fold_cells(fold f, const T *__restrict__ cells, T *__restrict__ dx) {
+    fold_cells(fold_shape f, const T *__restrict__ cells, T *__restrict__ dx) {
     const int i = (int)blockIdx.x * BLOCK + (int)threadIdx.x;
     if (i >= f.total) return;
     const int pixel = vly_quotient(i, f.channels), c = i - pixel * f.groups,
@@ -180,12 +181,12 @@ static __global__ void __launch_bounds__(256)
     const int64_t cell = ((int64_t)image * f.cells_h + cell_y - f.first) * f.cells_w + cell_x -
                          f.first;
     const int64_t from = (cell * f.stride * f.stride + place) * f.in_c + c * V;
-    *reinterpret_cast<group<T, V> *>(dx + (int64_t)i * V) =
-        *reinterpret_cast<const group<T, V> *>(cells + from);
+    *reinterpret_cast<vector_of<T, V> *>(dx + (int64_t)i * V) =
+        *reinterpret_cast<const vector_of<T, V> *>(cells + from);
 }
 
 template <class T, int V>
-static vly_status fold_by(fold f, const void *cells, void *dx, cudaStream_t stream) {
+static vly_status fold_by(fold_shape f, const void *cells, void *dx, cudaStream_t stream) {
     f.groups = f.in_c / V, f.total /= V;
     f.channels = vly_divider_of(f.groups);
     VLY_LAUNCH((fold_cells<T, V>), (unsigned)vly_ceil_div(f.total, BLOCK), BLOCK, 0, stream, f,
@@ -195,25 +196,25 @@ static vly_status fold_by(fold f, const void *cells, void *dx, cudaStream_t stre
 
 vly_status vly_fold_cells_launch(const vly_conv *c, int n, const void *cells, void *dx,
                                  cudaStream_t stream) {
-    VLY_TRY(check(c, n));
+    VLY_TRY(check_unfold(c, n));
     VLY_NEED(cells && dx && (c->x_type == VLY_F32 || c->x_type == VLY_BF16));
     VLY_NEED((int64_t)n * c->in_h * c->in_w * c->in_c < INT32_MAX - BLOCK);
     if (n == 0) return VLY_OK;
     const vly_conv t = vly_conv_turned(c);
     const int vec = vly_access_width(cells, c->x_type, c->in_c, 0, 0),
               aligned = vly_access_width(dx, c->x_type, c->in_c, 0, 0) >= vec ? vec : 1;
-    fold f = {n * c->in_h * c->in_w * c->in_c,
-              c->stride,
-              c->pad,
-              c->pad / c->stride,
-              t.out_h,
-              t.out_w,
-              c->in_c,
-              0,
-              {},
-              {},
-              {},
-              {}};
+    fold_shape f = {n * c->in_h * c->in_w * c->in_c,
+                    c->stride,
+                    c->pad,
+                    c->pad / c->stride,
+                    t.out_h,
+                    t.out_w,
+                    c->in_c,
+                    0,
+                    {},
+                    {},
+                    {},
+                    {}};
     f.in_w = vly_divider_of(c->in_w), f.in_h = vly_divider_of(c->in_h),
     f.by = vly_divider_of(c->stride);
     if (c->x_type == VLY_BF16)
@@ -234,7 +235,7 @@ static __global__ void __launch_bounds__(256)
         to[i] = i % columns < count ? from[(int64_t)(i / columns) * count + i % columns] : (T)0;
 }
 
-static vly_status check_rows(int rows, int count, int columns) {
+static vly_status check_row_lengths(int rows, int count, int columns) {
     VLY_NEED(rows > 0 && count > 0 && columns >= count &&
              (int64_t)rows * columns < INT32_MAX - BLOCK);
     return VLY_OK;
@@ -242,7 +243,7 @@ static vly_status check_rows(int rows, int count, int columns) {
 
 vly_status vly_widen_rows_launch(int rows, int count, int columns, vly_dtype type, const void *from,
                                  void *to, cudaStream_t stream) {
-    VLY_TRY(check_rows(rows, count, columns));
+    VLY_TRY(check_row_lengths(rows, count, columns));
     VLY_NEED(from && to && (type == VLY_F32 || type == VLY_BF16));
     const int total = rows * columns;
     const unsigned blocks = (unsigned)vly_ceil_div(total, BLOCK);
@@ -265,7 +266,7 @@ static __global__ void __launch_bounds__(256)
 
 vly_status vly_narrow_rows_launch(int rows, int columns, int count, const float *from, float *to,
                                   bool accumulate, cudaStream_t stream) {
-    VLY_TRY(check_rows(rows, count, columns));
+    VLY_TRY(check_row_lengths(rows, count, columns));
     VLY_NEED(from && to);
     VLY_LAUNCH(narrow_rows, (unsigned)vly_ceil_div(rows * count, BLOCK), BLOCK, 0, stream,
                rows * count, columns, count, from, to, accumulate);

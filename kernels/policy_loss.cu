@@ -11,11 +11,11 @@ enum { SUMS = 9, SHARED_MAX = 40 << 10, ROWS_MAX = 128 };
 static const int COUNT_BLOCK = 256, COUNT_BLOCKS_MAX = 128;
 
 /* Scratch: counters, then one float for the number of valid rows, then partial sums. */
-static __device__ __forceinline__ float *valid_rows(void *scratch) {
+static __device__ __forceinline__ float *valid_row_count(void *scratch) {
     return (float *)((unsigned *)scratch + VLY_SCRATCH_COUNTERS);
 }
 static __device__ __forceinline__ float *partials(void *scratch) {
-    return valid_rows(scratch) + 16;
+    return valid_row_count(scratch) + 16;
 }
 
 static __device__ __forceinline__ bool row_is_valid(const vly_policy_loss_args &p, int i) {
@@ -33,11 +33,11 @@ static __global__ void __launch_bounds__(256)
     bool done;
     const float total = vly_grid_sum<float, 1>(&mine, partials(scratch), (unsigned *)scratch,
                                                &done);
-    if (done && threadIdx.x == 0) *valid_rows(scratch) = total;
+    if (done && threadIdx.x == 0) *valid_row_count(scratch) = total;
 }
 
 /* Which statistic the sums 0 .. SUMS - 1 go to. */
-static __device__ __forceinline__ int stat_of(int sum) {
+static __device__ __forceinline__ int policy_stat_of(int sum) {
     switch (sum) {
     case 0: return VLY_STAT_COUNT;
     case 1: return VLY_STAT_POLICY_LOSS;
@@ -52,12 +52,12 @@ static __device__ __forceinline__ int stat_of(int sum) {
 }
 
 static __global__ void __launch_bounds__(128)
-    policy_loss(vly_policy_loss_args p, int stride, void *scratch) {
+    policy_loss_rows(vly_policy_loss_args p, int stride, void *scratch) {
     VLY_DYNAMIC_SHARED(float, tile); /* (rows, stride); stride 0: logits are worked on where they
                                         are */
     const int A = p.actions, rows = (int)blockDim.x, first = (int)blockIdx.x * rows;
     const int mine = first + (int)threadIdx.x, here = p.n - first < rows ? p.n - first : rows;
-    const float count = p.sum ? 1.0f : p.moments ? p.moments[2] : *valid_rows(scratch);
+    const float count = p.sum ? 1.0f : p.moments ? p.moments[2] : *valid_row_count(scratch);
     const float scale = 1.0f / (count > 1.0f ? count : 1.0f);
     const float mean = p.normalize ? p.moments[0] : 0.0f,
                 inv_std = p.normalize ? 1.0f / (p.moments[1] + 1e-8f) : 1.0f;
@@ -86,7 +86,7 @@ static __global__ void __launch_bounds__(128)
     bool done;
     const float total = vly_grid_sum<float, SUMS>(sums, partials(scratch), (unsigned *)scratch,
                                                   &done);
-    if (done && threadIdx.x < SUMS) p.stats[stat_of((int)threadIdx.x)] += total;
+    if (done && threadIdx.x < SUMS) p.stats[policy_stat_of((int)threadIdx.x)] += total;
 }
 
 vly_status vly_policy_loss_launch(const vly_policy_loss_args *p, void *scratch,
@@ -107,7 +107,7 @@ vly_status vly_policy_loss_launch(const vly_policy_loss_args *p, void *scratch,
     if (rows * stride * (int64_t)sizeof(float) > SHARED_MAX) stride = 0, rows = ROWS_MAX;
     const int64_t blocks = vly_ceil_div(p->n, rows);
     VLY_NEED(blocks * SUMS * (int64_t)sizeof(float) + 1024 <= VLY_SCRATCH_BYTES);
-    VLY_LAUNCH(policy_loss, (unsigned)blocks, (unsigned)rows,
+    VLY_LAUNCH(policy_loss_rows, (unsigned)blocks, (unsigned)rows,
                (size_t)(rows * stride) * sizeof(float), stream, *p, stride, scratch);
     return VLY_OK;
 }

@@ -5,8 +5,8 @@
 
 static const int BLOCK = 64; /* small blocks spread a small batch over more multiprocessors */
 
-static __device__ __forceinline__ vly_u32x4 draw(const vly_rng *rng, const int32_t *lane, int lane0,
-                                                 int i) {
+static __device__ __forceinline__ vly_u32x4 draw_number(const vly_rng *rng, const int32_t *lane,
+                                                        int lane0, int i) {
     return vly_philox(rng->seed, VLY_STREAM_ACT, rng->step, (uint32_t)(lane ? lane[i] : lane0 + i));
 }
 
@@ -17,7 +17,7 @@ static __global__ void __launch_bounds__(64)
     if (i >= n) return;
     float lp;
     action[i] = vly_rule_sample(actions, logits + (int64_t)i * actions,
-                                vly_unit(draw(rng, lane, lane0, i).v[0]), &lp);
+                                vly_unit(draw_number(rng, lane, lane0, i).v[0]), &lp);
     if (logp) logp[i] = lp;
 }
 
@@ -27,10 +27,10 @@ static __global__ void __launch_bounds__(64)
     const int i = (int)(blockIdx.x * blockDim.x + threadIdx.x);
     if (i >= n) return;
     action[i] = vly_rule_greedy(actions, values + (int64_t)i * actions, epsilon ? epsilon[i] : 0.0f,
-                                draw(rng, lane, lane0, i));
+                                draw_number(rng, lane, lane0, i));
 }
 
-static __global__ void rng_advance(vly_rng *rng) {
+static __global__ void advance_rng(vly_rng *rng) {
     if (threadIdx.x == 0) rng->step++;
 }
 
@@ -66,7 +66,7 @@ vly_status vly_sample_greedy_launch(int n, int actions, const float *values, con
 
 vly_status vly_rng_advance_launch(vly_rng *rng, cudaStream_t stream) {
     VLY_NEED(rng);
-    VLY_LAUNCH(rng_advance, 1, 32, 0, stream, rng);
+    VLY_LAUNCH(advance_rng, 1, 32, 0, stream, rng);
     return VLY_OK;
 }
 

@@ -28,7 +28,7 @@ add_dependencies(test_env_plugin plugin_my_env plugin_bad_env plugin_no_env)
 
 # Every tests/ROOM/grad_*.c is a finite-difference check: the same sources a second time with double numbers.
 file(GLOB grad_sources CONFIGURE_DEPENDS tests/*/grad_*.c)
-set(double_sources common/base/compute.c common/learn/net.c common/learn/net_init.c common/learn/orthogonal.c common/learn/net_exec.c common/base/status.c common/base/text.c cpu/machine/processors.c cpu/ops/compute_cpu.c cpu/ops/workers.c cpu/ops/layer.c cpu/ops/plain.c
+set(double_sources common/base/compute.c common/learn/net.c common/learn/net_init.c common/learn/orthogonal.c common/learn/net_exec.c common/base/status.c common/base/text.c cpu/machine/processors.c cpu/ops/compute_cpu.c cpu/ops/workers.c cpu/ops/layer.c cpu/ops/reference.c
   cpu/ops/maxpool.c cpu/ops/elementwise.c cpu/ops/lstm.c cpu/ops/lstm_product.c cpu/ops/gae.c cpu/ops/vtrace.c cpu/ops/policy_loss.c cpu/ops/dqn_loss.c cpu/ops/nstep.c cpu/ops/sample.c
   cpu/ops/gather.c cpu/ops/optimize.c cpu/ops/tree.c cpu/ops/fingerprint.c)
 add_library(vly_double STATIC ${double_sources})

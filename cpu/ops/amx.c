@@ -11,7 +11,7 @@ enum { TILE = 16, DEPTH = 32 }; /* rows or columns, inner numbers of a tile */
 
 /* ---- the tile unit ---- */
 
-static bool processor_has_it(void) {
+static bool processor_has_amx(void) {
     unsigned a, b, c, d;
     if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
     const unsigned amx = 1u << 22 | 1u << 24,
@@ -21,7 +21,7 @@ static bool processor_has_it(void) {
 }
 
 /* The system hands out the tile registers (8 KiB a thread) on request only. */
-static bool system_lends_it(void) {
+static bool system_grants_amx(void) {
     enum { ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 };
     return syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
 }
@@ -33,7 +33,7 @@ typedef struct {
 } __attribute__((aligned(64))) tile_config;
 
 /* Tiles 0 1 / 2 3: sums of the upper and lower rows; 4, 5: rows of A; 6, 7: columns of B. */
-static void configure(int upper, int lower) {
+static void configure_tiles(int upper, int lower) {
     tile_config c = {.palette = 1};
     for (int t = 0; t < 8; t++) c.row_bytes[t] = 64, c.rows[t] = TILE;
     c.rows[0] = c.rows[1] = c.rows[4] = (uint8_t)upper;
@@ -77,10 +77,10 @@ static void finish_rows(const vly_amx_product *p, const float *sum, int row, int
  * the instructions. */
 #define BLOCK(name, two_rows, two_columns)                                              \
     static void name(const vly_amx_product *p, int row, int nt, float *out, int64_t ld, \
-                     bool add) {                                                        \
+                     bool amx_add) {                                                    \
         const uint16_t *a = p->a + (int64_t)row * p->lda, *b = p->b + nt * p->b_n;      \
         const int64_t a_row = p->lda * 2, b_row = p->b_row * 2, c_row = ld * 4;         \
-        if (add) {                                                                      \
+        if (amx_add) {                                                                  \
             _tile_loadd(0, out, c_row);                                                 \
             if (two_columns) _tile_loadd(1, out + TILE, c_row);                         \
             if (two_rows) _tile_loadd(2, out + TILE * ld, c_row);                       \
@@ -126,15 +126,15 @@ static void one_block(const vly_amx_product *p, int row, int rows, int nt, int c
     if (!p->sum) finish_rows(p, buffer, row, rows, nt * TILE, columns * TILE);
 }
 
-static void multiply(const vly_amx_product *p) {
+static void amx_multiply(const vly_amx_product *p) {
     const int n_tiles = (p->n + TILE - 1) / TILE, whole = p->m / (2 * TILE) * 2 * TILE,
               rest = p->m - whole;
-    if (whole) configure(TILE, TILE);
+    if (whole) configure_tiles(TILE, TILE);
     for (int nt = 0; nt < n_tiles; nt += 2)
         for (int row = 0; row < whole; row += 2 * TILE)
             one_block(p, row, 2 * TILE, nt, n_tiles - nt < 2 ? 1 : 2);
     if (rest) {
-        configure(rest < TILE ? rest : TILE, rest > TILE ? rest - TILE : 0);
+        configure_tiles(rest < TILE ? rest : TILE, rest > TILE ? rest - TILE : 0);
         for (int nt = 0; nt < n_tiles; nt += 2)
             one_block(p, whole, rest, nt, n_tiles - nt < 2 ? 1 : 2);
     }
@@ -173,8 +173,8 @@ static inline __mmask32 first32(int n) {
     return n >= 32 ? 0xffffffffu : n <= 0 ? 0 : (1u << n) - 1;
 }
 
-static void pack_transposed(const float *w, int64_t ld, int rows, int cols, float scale,
-                            uint16_t *tile) {
+static void amx_pack_transposed(const float *w, int64_t ld, int rows, int cols, float scale,
+                                uint16_t *tile) {
     __m512i r[16];
     const __m512 s = _mm512_set1_ps(scale);
     for (int i = 0; i < 16; i++) {
@@ -196,7 +196,7 @@ static inline __m512i paired(__m512 even, __m512 odd) {
     return _mm512_or_si512(a, _mm512_slli_epi32(b, 16));
 }
 
-static void pack(const float *w, int64_t ld, int rows, int cols, uint16_t *tile) {
+static void amx_pack(const float *w, int64_t ld, int rows, int cols, uint16_t *tile) {
     const __mmask16 some = first16(cols);
     for (int j = 0; j < 16; j++) {
         const __m512 even = 2 * j < rows ? _mm512_maskz_loadu_ps(some, w + 2 * j * ld)
@@ -207,7 +207,7 @@ static void pack(const float *w, int64_t ld, int rows, int cols, uint16_t *tile)
     }
 }
 
-static void patch(const uint16_t *x, int runs, int length, int64_t step, uint16_t *out) {
+static void amx_patch(const uint16_t *x, int runs, int length, int64_t step, uint16_t *out) {
     for (int r = 0; r < runs; r++, x += step, out += length)
         for (int i = 0; i < length; i += 32) {
             const __mmask32 some = first32(length - i);
@@ -215,8 +215,8 @@ static void patch(const uint16_t *x, int runs, int length, int64_t step, uint16_
         }
 }
 
-static void patch_pair(const uint16_t *a, const uint16_t *b, int runs, int length, int64_t step,
-                       uint16_t *out) {
+static void amx_patch_pair(const uint16_t *a, const uint16_t *b, int runs, int length, int64_t step,
+                           uint16_t *out) {
     for (int r = 0; r < runs; r++, out += 2 * length)
         for (int i = 0; i < length; i += 16) {
             const __mmask16 some = first16(length - i);
@@ -230,8 +230,8 @@ static void patch_pair(const uint16_t *a, const uint16_t *b, int runs, int lengt
         }
 }
 
-static void transpose(const uint16_t *x, int rows, int cols, int64_t ld, uint16_t *out,
-                      int64_t ld_out) {
+static void amx_transpose(const uint16_t *x, int rows, int cols, int64_t ld, uint16_t *out,
+                          int64_t ld_out) {
     for (int c = 0; c < cols; c += 16)
         for (int r = 0; r < rows; r += 32) {
             __m512i t[16];
@@ -249,7 +249,7 @@ static void transpose(const uint16_t *x, int rows, int cols, int64_t ld, uint16_
         }
 }
 
-static void from_u8(int64_t n, const uint8_t *x, uint16_t *y) {
+static void amx_from_u8(int64_t n, const uint8_t *x, uint16_t *y) {
     int64_t i = 0;
     for (; i < n; i += 16) { /* whole numbers up to 255 are exact */
         const __mmask16 some = first16(n - i > 16 ? 16 : (int)(n - i));
@@ -265,8 +265,8 @@ static inline __m512 load_any(vly_dtype type, const void *x, int64_t i, __mmask1
         _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(some, (const uint16_t *)x + i)), 16);
 }
 
-static void mask(vly_act act, vly_dtype type, int rows, int cols, const void *y, const void *dy,
-                 uint16_t *out, int64_t ld_out, float *sum) {
+static void amx_mask(vly_act act, vly_dtype type, int rows, int cols, const void *y, const void *dy,
+                     uint16_t *out, int64_t ld_out, float *sum) {
     const __m512 zero = _mm512_setzero_ps(), one = _mm512_set1_ps(1.0f);
     for (int c = 0; c < cols; c += 16) {
         const __mmask16 some = first16(cols - c);
@@ -289,7 +289,7 @@ static void mask(vly_act act, vly_dtype type, int rows, int cols, const void *y,
     }
 }
 
-static void to_bf16(int64_t n, const float *x, uint16_t *y) {
+static void amx_to_bf16(int64_t n, const float *x, uint16_t *y) {
     for (int64_t i = 0; i < n; i += 16) {
         const __mmask16 some = first16(n - i > 16 ? 16 : (int)(n - i));
         _mm256_mask_storeu_epi16(y + i, some,
@@ -297,7 +297,7 @@ static void to_bf16(int64_t n, const float *x, uint16_t *y) {
     }
 }
 
-static void add(int64_t n, const float *x, float *y) {
+static void amx_add(int64_t n, const float *x, float *y) {
     for (int64_t i = 0; i < n; i += 16) {
         const __mmask16 some = first16(n - i > 16 ? 16 : (int)(n - i));
         _mm512_mask_storeu_ps(
@@ -307,11 +307,12 @@ static void add(int64_t n, const float *x, float *y) {
 }
 
 const vly_amx *vly_amx_best(void) {
-    static const vly_amx amx = {multiply,  pack_transposed, pack, patch,   patch_pair,
-                                transpose, from_u8,         mask, to_bf16, add};
+    static const vly_amx amx = {
+        amx_multiply,  amx_pack_transposed, amx_pack, amx_patch,   amx_patch_pair,
+        amx_transpose, amx_from_u8,         amx_mask, amx_to_bf16, amx_add};
     static atomic_int known; /* 0: not asked yet, 1: no, 2: yes */
     if (atomic_load(&known) == 0)
-        atomic_store(&known, processor_has_it() && system_lends_it() ? 2 : 1);
+        atomic_store(&known, processor_has_amx() && system_grants_amx() ? 2 : 1);
     return atomic_load(&known) == 2 ? &amx : NULL;
 }
 #else

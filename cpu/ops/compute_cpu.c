@@ -173,14 +173,14 @@ static void graph_destroy(vly_graph *graph) {
 
 /* ---- copies ---- */
 
-static vly_status copy(vly_queue *q, void *to, const void *from, size_t bytes) {
+static vly_status cpu_copy(vly_queue *q, void *to, const void *from, size_t bytes) {
     (void)q;
     VLY_NEED("copy", bytes == 0 || (to && from));
     if (to != from && bytes) memmove(to, from, bytes);
     return VLY_OK;
 }
 
-static vly_status fill(vly_queue *q, void *device, int byte, size_t bytes) {
+static vly_status cpu_fill(vly_queue *q, void *device, int byte, size_t bytes) {
     (void)q;
     VLY_NEED("fill", bytes == 0 || device);
     if (bytes) memset(device, byte, bytes);
@@ -202,14 +202,14 @@ static void processor_name(char *name, size_t bytes) {
     if (f) fclose(f);
 }
 
-static void destroy(vly_compute *c) {
+static void cpu_destroy(vly_compute *c) {
     if (!c) return;
     vly_workers_destroy(((vly_cpu *)c)->workers);
     free(c);
 }
 
 static const vly_compute table = {
-    .destroy = destroy,
+    .destroy = cpu_destroy,
     .alloc = cpu_alloc,
     .free = cpu_free,
     .alloc_host = cpu_alloc_host,
@@ -225,10 +225,10 @@ static const vly_compute table = {
     .notify = notify,
     .graph_run = graph_run,
     .graph_destroy = graph_destroy,
-    .upload = copy,
-    .download = copy,
-    .copy = copy,
-    .fill = fill,
+    .upload = cpu_copy,
+    .download = cpu_copy,
+    .copy = cpu_copy,
+    .fill = cpu_fill,
     .layer_create = vly_cpu_layer_create,
     .layer_destroy = vly_cpu_layer_destroy,
     .layer_prepare = vly_cpu_layer_prepare,

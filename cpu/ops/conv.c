@@ -57,7 +57,7 @@ static vly_status conv_prepare(vly_cpu *cpu, vly_layer *l, const vly_real *w) {
 
 /* ---- images ---- */
 
-static const float *image(const call *c, int64_t sample, int slot) {
+static const float *padded_image(const call *c, int64_t sample, int slot) {
     const vly_layer *l = c->l;
     const conv *s = c->s;
     const int64_t at = sample * l->in_size, row = (int64_t)l->d.in_w * l->d.in_c;
@@ -82,11 +82,11 @@ static const float *image(const call *c, int64_t sample, int slot) {
 
 /* ---- forward ---- */
 
-static void forward_sample(void *arg, int i, int slot) {
+static void conv_forward_sample(void *arg, int i, int slot) {
     const call *c = arg;
     const vly_layer *l = c->l;
     const conv *s = c->s;
-    vly_gemm g = {.a = image(c, i, slot),
+    vly_gemm g = {.a = padded_image(c, i, slot),
                   .a_at = s->patch,
                   .segments = l->d.kernel,
                   .length = l->d.kernel * l->d.in_c,
@@ -103,14 +103,14 @@ static void forward_sample(void *arg, int i, int slot) {
     }
 }
 
-static double flops(const vly_layer *l, int n) {
+static double conv_flops(const vly_layer *l, int n) {
     return 2.0 * n * l->out_h * l->out_w * (double)l->k * l->d.out_c;
 }
 
 static vly_status conv_forward(vly_cpu *cpu, vly_layer *l, int n, const void *x, const vly_real *w,
                                void *y) {
     call c = {.cpu = cpu, .l = l, .s = l->state, .w = w, .n = n, .x = x, .out = y};
-    vly_cpu_run(cpu, flops(l, n), n, forward_sample, &c);
+    vly_cpu_run(cpu, conv_flops(l, n), n, conv_forward_sample, &c);
     return VLY_OK;
 }
 
@@ -140,7 +140,7 @@ static void add_dw(const call *c, const float *x, const float *dy, float *part, 
                            part + l->d.out_c * s->k_padded);
 }
 
-static void make_dx(const call *c, int64_t sample, const float *dy, int slot) {
+static void dx_of_sample(const call *c, int64_t sample, const float *dy, int slot) {
     const vly_layer *l = c->l;
     const conv *s = c->s;
     const int64_t line = (int64_t)l->d.in_w * l->d.in_c,
@@ -181,8 +181,8 @@ static void backward_group(void *arg, int group, int slot) {
     for (int i = from; i < to; i++) {
         c->cpu->simd->mask(l->d.act, l->out_size, c->y + i * l->out_size, c->dy + i * l->out_size,
                            dy);
-        add_dw(c, image(c, i, slot), dy, part, i > from);
-        if (c->dx) make_dx(c, i, dy, slot);
+        add_dw(c, padded_image(c, i, slot), dy, part, i > from);
+        if (c->dx) dx_of_sample(c, i, dy, slot);
     }
 }
 
@@ -218,7 +218,7 @@ static vly_status conv_backward(vly_cpu *cpu, vly_layer *l, int n, const void *x
               .dx = dx,
               .dw = dw,
               .accumulate = accumulate};
-    vly_cpu_run(cpu, 2 * flops(l, n), c.groups, backward_group, &c);
+    vly_cpu_run(cpu, 2 * conv_flops(l, n), c.groups, backward_group, &c);
     sum_groups(&c);
     return VLY_OK;
 }

@@ -58,7 +58,7 @@ static void element_block(void *arg, int block, int slot) {
 }
 #endif
 
-static vly_status run(vly_queue *q, element_call c) {
+static vly_status run_elements(vly_queue *q, element_call c) {
     c.cpu = vly_cpu_of(q);
     vly_cpu_run(vly_cpu_of(q), 20.0 * (double)c.n, (int)((c.n + BLOCK - 1) / BLOCK), element_block,
                 &c);
@@ -68,7 +68,7 @@ static vly_status run(vly_queue *q, element_call c) {
 vly_status vly_cpu_relu(vly_queue *q, vly_dtype type, int64_t n, const void *x, void *y) {
     VLY_NEED_TYPE("relu", type);
     VLY_NEED("relu", n >= 0 && x && y);
-    return run(
+    return run_elements(
         q, (element_call){.op = RELU, .low = type == VLY_BF16, .n = n, .x = x, .y = y, .dy = x});
 }
 
@@ -76,20 +76,20 @@ vly_status vly_cpu_relu_backward(vly_queue *q, vly_dtype type, int64_t n, const 
                                  const void *dy, void *dx, bool accumulate) {
     VLY_NEED_TYPE("relu_backward", type);
     VLY_NEED("relu_backward", n >= 0 && y && dy && dx);
-    return run(q, (element_call){.op = RELU_BACKWARD,
-                                 .low = type == VLY_BF16,
-                                 .accumulate = accumulate,
-                                 .n = n,
-                                 .x = y,
-                                 .dy = dy,
-                                 .y = dx});
+    return run_elements(q, (element_call){.op = RELU_BACKWARD,
+                                          .low = type == VLY_BF16,
+                                          .accumulate = accumulate,
+                                          .n = n,
+                                          .x = y,
+                                          .dy = dy,
+                                          .y = dx});
 }
 
 vly_status vly_cpu_add(vly_queue *q, vly_dtype type, int64_t n, const void *x, void *y) {
     VLY_NEED_TYPE("add", type);
     VLY_NEED("add", n >= 0 && x && y);
-    return run(q,
-               (element_call){.op = ADD, .low = type == VLY_BF16, .n = n, .x = x, .y = y, .dy = x});
+    return run_elements(
+        q, (element_call){.op = ADD, .low = type == VLY_BF16, .n = n, .x = x, .y = y, .dy = x});
 }
 
 vly_status vly_cpu_convert(vly_queue *q, int64_t n, vly_dtype from, const void *x, vly_dtype to,
@@ -98,7 +98,7 @@ vly_status vly_cpu_convert(vly_queue *q, int64_t n, vly_dtype from, const void *
     VLY_NEED_TYPE("convert", to);
     VLY_NEED("convert", n >= 0 && x && y);
     if (from != to)
-        return run(
+        return run_elements(
             q, (element_call){
                    .op = to == VLY_BF16 ? TO_BF16 : FROM_BF16, .n = n, .x = x, .y = y, .dy = x});
     memmove(y, x, (size_t)n * vly_dtype_bytes(from));

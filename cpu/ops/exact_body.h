@@ -161,7 +161,7 @@ static void store_block(const vly_policy_loss_args *p, int first, int count, con
             p->dlogits[(int64_t)(first + r) * p->actions + a] = dz[a].v[r];
 }
 
-static void policy_loss(const vly_policy_loss_args *p, int first, int count, float mean,
+static void policy_loss_block(const vly_policy_loss_args *p, int first, int count, float mean,
                         float inv_std, float scale, vly_row_stats *sum) {
     loss_block b;
     loss_work w;
@@ -338,7 +338,7 @@ static void relu_backward(int64_t n, const float *y, const float *dy, float *dx,
         for (int64_t i = 0; i < n; i++) dx[i] = y[i] > 0 ? dy[i] : 0;
 }
 
-static void add(int64_t n, const float *x, float *y) {
+static void add_f32(int64_t n, const float *x, float *y) {
     for (int64_t i = 0; i < n; i++) y[i] += x[i];
 }
 
@@ -459,9 +459,9 @@ static void interleave4(int64_t n, const uint8_t *x0, const uint8_t *x1, const u
         y[4 * i] = x0[i], y[4 * i + 1] = x1[i], y[4 * i + 2] = x2[i], y[4 * i + 3] = x3[i];
 }
 
-const vly_exact VLY_EXACT = {squares,    optimize,  polyak,        policy_loss,
+const vly_exact VLY_EXACT = {squares,    optimize,  polyak,        policy_loss_block,
                              gae,        vtrace,    lstm,          lstm_backward,
                              to_bf16,    from_bf16, relu16,        relu16_backward,
-                             add16,      relu,      relu_backward, add,
+                             add16,      relu,      relu_backward, add_f32,
                              max,        max16,     pool_backward, pool_backward16,
                              interleave4};

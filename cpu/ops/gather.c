@@ -51,7 +51,7 @@ static void put_bf16_f32(uint16_t *restrict x, size_t step, const float *restric
     for (size_t i = 0; i < n; i++) x[i * step] = vly_bf16_from_f32(scale * from[i]);
 }
 
-static void put(const job *j, int64_t at, size_t step, const uint8_t *from, size_t n) {
+static void put_numbers(const job *j, int64_t at, size_t step, const uint8_t *from, size_t n) {
     const float scale = j->f->obs.scale;
     const bool bytes = j->f->obs.dtype == VLY_U8;
     const float *numbers = (const float *)(const void *)from;
@@ -106,7 +106,7 @@ static void gather_any(const job *j, int64_t i, const uint8_t *const *frame) {
             const size_t step = stack == 1 || j->channels == j->numbers ? 1 : stack;
             const int64_t to = at + (int64_t)(step == 1 ? k * j->numbers : k);
             if (frame[k])
-                put(j, to, step, frame[k], j->numbers);
+                put_numbers(j, to, step, frame[k], j->numbers);
             else
                 put_zeros(j, to, step, j->numbers);
             continue;
@@ -114,7 +114,7 @@ static void gather_any(const job *j, int64_t i, const uint8_t *const *frame) {
         for (size_t p = 0; p < j->numbers; p += j->channels) {
             const int64_t to = at + (int64_t)(p * stack + k * j->channels);
             if (frame[k])
-                put(j, to, 1, frame[k] + p * size, j->channels);
+                put_numbers(j, to, 1, frame[k] + p * size, j->channels);
             else
                 put_zeros(j, to, 1, j->channels);
         }

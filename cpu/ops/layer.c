@@ -6,7 +6,7 @@ static bool float_type(vly_dtype t) {
     return t == VLY_F32 || t == VLY_BF16;
 }
 
-static vly_status check_desc(const vly_layer_desc *d) {
+static vly_status check_layer_desc(const vly_layer_desc *d) {
     VLY_NEED("layer", d->kind == VLY_LINEAR || d->kind == VLY_CONV || d->kind == VLY_MAXPOOL);
     VLY_NEED("layer", d->batch_max >= 1 && d->batch_max <= 1 << 24);
     VLY_NEED("layer", d->in_h >= 1 && d->in_w >= 1 && d->in_h <= 4096 && d->in_w <= 4096);
@@ -28,11 +28,12 @@ static vly_status choose_plan(vly_cpu *cpu, vly_layer *l) {
     if (l->d.kind == VLY_MAXPOOL) return vly_plan_maxpool(cpu, l);
 #ifndef VLY_REAL_DOUBLE
     if (l->low)
-        status = l->d.kind == VLY_LINEAR ? vly_plan_linear16(cpu, l) : vly_plan_conv16(cpu, l);
+        status = l->d.kind == VLY_LINEAR ? vly_plan_linear_bf16(cpu, l)
+                                         : vly_plan_conv_bf16(cpu, l);
     else
         status = l->d.kind == VLY_LINEAR ? vly_plan_linear(cpu, l) : vly_plan_conv(cpu, l);
 #endif
-    return status == VLY_EUNSUPPORTED ? vly_plan_plain(cpu, l) : status;
+    return status == VLY_EUNSUPPORTED ? vly_plan_reference(cpu, l) : status;
 }
 
 vly_status vly_cpu_layer_create(vly_compute *c, const vly_layer_desc *desc, vly_layer **out) {
@@ -40,7 +41,7 @@ vly_status vly_cpu_layer_create(vly_compute *c, const vly_layer_desc *desc, vly_
     VLY_NEED("layer", desc && out);
     vly_layer_desc d = *desc;
     if (d.kind == VLY_LINEAR) d.in_h = d.in_w = d.kernel = d.stride = 1, d.pad = 0;
-    VLY_TRY(check_desc(&d));
+    VLY_TRY(check_layer_desc(&d));
     vly_layer *l = calloc(1, sizeof *l);
     if (!l) return vly_fail(VLY_ENOMEM, "no memory for a layer");
     l->d = d;

@@ -33,7 +33,7 @@ typedef struct {
     bool accumulate;
 } call;
 
-static void pack_forward(void *arg, int panel, int slot) {
+static void linear_pack_forward(void *arg, int panel, int slot) {
     (void)slot;
     const call *c = arg;
     const int64_t k = c->l->k;
@@ -46,14 +46,14 @@ static vly_status linear_prepare(vly_cpu *cpu, vly_layer *l, const vly_real *w) 
     call c = {.cpu = cpu, .l = l, .s = s, .w = w};
     const double cost = 20.0 * (double)l->k * l->d.out_c; /* memory traffic, as FLOPs */
     memcpy(s->bias, w + l->d.out_c * l->k, (size_t)l->d.out_c * sizeof *w);
-    vly_cpu_run(cpu, cost, s->out.count, pack_forward, &c);
+    vly_cpu_run(cpu, cost, s->out.count, linear_pack_forward, &c);
     return VLY_OK;
 }
 
 static int row_blocks(int n) {
     return (n + ROWS - 1) / ROWS;
 }
-static int block_size(int n, int block) {
+static int block_rows(int n, int block) {
     return n - block * ROWS < ROWS ? n - block * ROWS : ROWS;
 }
 
@@ -97,7 +97,7 @@ static void forward_block(void *arg, int block, int slot) {
                         .lda = c->l->k,
                         .segments = 1,
                         .length = (int)c->l->k,
-                        .rows = block_size(c->n, rows),
+                        .rows = block_rows(c->n, rows),
                         .c = c->out + (int64_t)rows * ROWS * c->l->d.out_c,
                         .ldc = c->l->d.out_c,
                         .act = c->l->d.act};
@@ -126,7 +126,7 @@ static vly_status linear_forward(vly_cpu *cpu, vly_layer *l, int n, const void *
 static void mask_block(void *arg, int block, int slot) {
     (void)slot;
     const call *c = arg;
-    const int rows = block_size(c->n, block), out = c->l->d.out_c;
+    const int rows = block_rows(c->n, block), out = c->l->d.out_c;
     float *dy = c->dy + (int64_t)block * ROWS * out, *part = c->s->bias_part + (int64_t)block * out;
     c->cpu->simd->mask(c->l->d.act, (int64_t)rows * out, c->y + (int64_t)block * ROWS * out, dy,
                        dy);
@@ -154,7 +154,7 @@ static void dx_block(void *arg, int block, int slot) {
                                    .segments = 1,
                                    .length = out,
                                    .b = b,
-                                   .rows = block_size(c->n, rows),
+                                   .rows = block_rows(c->n, rows),
                                    .cols = cols,
                                    .vectors = vectors,
                                    .c = c->dx + (int64_t)rows * ROWS * c->l->k + first,

@@ -21,20 +21,20 @@ typedef struct {
     const vly_lstm_product *product;
 } call;
 
-static int blocks_of(int n) {
+static int lstm_blocks(int n) {
     return (n + ROWS - 1) / ROWS;
 }
 
 /* The block's rows that go on, counted from its first. */
-static int going_on(const call *k, int t, int first, int32_t *rows) {
+static int continuing_rows(const call *k, int t, int first, int32_t *rows) {
     int m = 0;
     for (int i = 0; i < ROWS && first + i < k->n; i++)
         if (!(k->reset[(int64_t)t * k->n + first + i] & VLY_ROW_RESET)) rows[m++] = i;
     return m;
 }
 
-static void cell(const call *k, bool fresh, vly_real *g, const vly_real *c0, vly_real *c1,
-                 vly_real *h1) {
+static void cell_forward(const call *k, bool fresh, vly_real *g, const vly_real *c0, vly_real *c1,
+                         vly_real *h1) {
     const int H = k->H;
 #ifndef VLY_REAL_DOUBLE
     k->cpu->exact->lstm(H, g, fresh ? NULL : c0, c1, h1);
@@ -69,12 +69,13 @@ static void forward_rows(void *arg, int block, int slot) {
     for (int t = 0; t < k->T; t++) {
         int32_t rows[ROWS];
         vly_real *gates = k->gates + ((int64_t)t * k->n + first) * 4 * H;
-        vly_lstm_add_hidden(k->product, going_on(k, t, first, rows), rows, k->h + t * state + from,
-                            gates);
+        vly_lstm_add_hidden(k->product, continuing_rows(k, t, first, rows), rows,
+                            k->h + t * state + from, gates);
         for (int i = 0; i < ROWS && first + i < k->n; i++) {
             const int64_t at = t * state + from + (int64_t)i * H;
-            cell(k, k->reset[(int64_t)t * k->n + first + i] & VLY_ROW_RESET,
-                 gates + (int64_t)i * 4 * H, k->c + at, k->c + at + state, k->h + at + state);
+            cell_forward(k, k->reset[(int64_t)t * k->n + first + i] & VLY_ROW_RESET,
+                         gates + (int64_t)i * 4 * H, k->c + at, k->c + at + state,
+                         k->h + at + state);
         }
     }
 }
@@ -94,7 +95,7 @@ vly_status vly_cpu_lstm_forward(vly_queue *q, int T, int n, int H, const vly_rea
               .h = h,
               .c = c,
               .product = &product};
-    vly_cpu_run(k.cpu, 8.0 * T * n * H * H, blocks_of(n), forward_rows, &k);
+    vly_cpu_run(k.cpu, 8.0 * T * n * H * H, lstm_blocks(n), forward_rows, &k);
     return VLY_OK;
 }
 
@@ -117,7 +118,7 @@ static void backward_rows(void *arg, int block, int slot) {
                           k->carry_c + from + (int64_t)i * H);
             memset(dh, 0, (size_t)H * sizeof *dh);
         }
-        vly_lstm_to_hidden(k->product, going_on(k, t, first, rows), rows, dg, carry);
+        vly_lstm_to_hidden(k->product, continuing_rows(k, t, first, rows), rows, dg, carry);
     }
 }
 
@@ -145,7 +146,7 @@ vly_status vly_cpu_lstm_backward(vly_queue *q, int T, int n, int H, const vly_re
               .carry_h = work,
               .carry_c = work + state,
               .product = &product};
-    vly_cpu_run(k.cpu, 8.0 * T * n * H * H, blocks_of(n), backward_rows, &k);
+    vly_cpu_run(k.cpu, 8.0 * T * n * H * H, lstm_blocks(n), backward_rows, &k);
     vly_lstm_weight_gradient(&product, (int64_t)T * n, reset, dgates, h, dw_h);
     return VLY_OK;
 }

@@ -15,13 +15,13 @@ static float *panel_of(const vly_lstm_product *p, int panel, int64_t inner) {
     return p->packed + (int64_t)vly_panel_column(&p->panels, panel) * inner;
 }
 
-static void pack_forward(void *arg, int panel, int slot) {
+static void pack_hidden_forward(void *arg, int panel, int slot) {
     (void)slot;
     const vly_lstm_product *p = arg;
     vly_pack_columns(&p->panels, panel, p->H, p->w, panel_of(p, panel, p->H));
 }
 
-static void pack_backward(void *arg, int panel, int slot) {
+static void pack_hidden_backward(void *arg, int panel, int slot) {
     (void)slot;
     const vly_lstm_product *p = arg;
     const int64_t inner = 4 * (int64_t)p->H;
@@ -31,8 +31,8 @@ static void pack_backward(void *arg, int panel, int slot) {
                             vly_panel_vectors(&p->panels, panel) * p->panels.lanes);
 }
 
-static vly_status start(vly_lstm_product *p, vly_queue *q, int H, const float *w, int columns,
-                        int64_t inner, size_t more) {
+static vly_status start_product(vly_lstm_product *p, vly_queue *q, int H, const float *w,
+                                int columns, int64_t inner, size_t more) {
     vly_cpu *cpu = vly_cpu_of(q);
     *p =
         (vly_lstm_product){.cpu = cpu, .H = H, .w = w, .panels = vly_panels_of(cpu->simd, columns)};
@@ -45,23 +45,23 @@ static vly_status start(vly_lstm_product *p, vly_queue *q, int H, const float *w
 }
 
 vly_status vly_lstm_product_forward(vly_lstm_product *p, vly_queue *q, int H, const float *w) {
-    VLY_TRY(start(p, q, H, w, 4 * H, H, 0));
-    vly_cpu_run(p->cpu, 20.0 * 4 * H * H, p->panels.count, pack_forward, p);
+    VLY_TRY(start_product(p, q, H, w, 4 * H, H, 0));
+    vly_cpu_run(p->cpu, 20.0 * 4 * H * H, p->panels.count, pack_hidden_forward, p);
     return VLY_OK;
 }
 
 vly_status vly_lstm_product_backward(vly_lstm_product *p, vly_queue *q, int H, const float *w) {
     const vly_cpu *cpu = vly_cpu_of(q);
     const size_t widest = (size_t)(cpu->simd->lanes * cpu->simd->vectors_max);
-    VLY_TRY(start(p, q, H, w, H, 4 * (int64_t)H,
-                  (size_t)vly_workers_threads(cpu->workers) * SUM_ROWS * widest));
-    vly_cpu_run(p->cpu, 4.0 * 4 * H * H, p->panels.count, pack_backward, p);
+    VLY_TRY(start_product(p, q, H, w, H, 4 * (int64_t)H,
+                          (size_t)vly_workers_threads(cpu->workers) * SUM_ROWS * widest));
+    vly_cpu_run(p->cpu, 4.0 * 4 * H * H, p->panels.count, pack_hidden_backward, p);
     return VLY_OK;
 }
 
 /* c (row, columns) (+)= a (row, inner) times the panels. */
-static void multiply(const vly_lstm_product *p, int m, const int32_t *rows, int inner,
-                     const float *a, float *c, bool add) {
+static void multiply_hidden(const vly_lstm_product *p, int m, const int32_t *rows, int inner,
+                            const float *a, float *c, bool add) {
     int32_t a_at[VLY_LSTM_ROWS], c_at[VLY_LSTM_ROWS];
     const int columns = p->panels.n;
     for (int i = 0; i < m; i++) a_at[i] = rows[i] * inner, c_at[i] = rows[i] * columns;
@@ -81,12 +81,12 @@ static void multiply(const vly_lstm_product *p, int m, const int32_t *rows, int 
 
 void vly_lstm_add_hidden(const vly_lstm_product *p, int m, const int32_t *rows, const float *h,
                          float *gates) {
-    multiply(p, m, rows, p->H, h, gates, true);
+    multiply_hidden(p, m, rows, p->H, h, gates, true);
 }
 
 void vly_lstm_to_hidden(const vly_lstm_product *p, int m, const int32_t *rows, const float *dgates,
                         float *dh) {
-    multiply(p, m, rows, 4 * p->H, dgates, dh, false);
+    multiply_hidden(p, m, rows, 4 * p->H, dgates, dh, false);
 }
 
 typedef struct {
@@ -140,18 +140,18 @@ void vly_lstm_weight_gradient(const vly_lstm_product *p, int64_t n, const uint8_
 
 #else
 
-static vly_status start(vly_lstm_product *p, vly_queue *q, int H, const vly_real *w) {
+static vly_status start_product(vly_lstm_product *p, vly_queue *q, int H, const vly_real *w) {
     *p = (vly_lstm_product){.cpu = vly_cpu_of(q), .H = H, .w = w};
     return VLY_OK;
 }
 vly_status vly_lstm_product_forward(vly_lstm_product *p, vly_queue *q, int H, const vly_real *w) {
-    return start(p, q, H, w);
+    return start_product(p, q, H, w);
 }
 vly_status vly_lstm_product_backward(vly_lstm_product *p, vly_queue *q, int H, const vly_real *w) {
-    return start(p, q, H, w);
+    return start_product(p, q, H, w);
 }
 
-static vly_real dot(const vly_real *a, const vly_real *b, int64_t n) {
+static vly_real hidden_dot(const vly_real *a, const vly_real *b, int64_t n) {
     vly_real part[4] = {0}, sum = 0;
     int64_t i = 0;
     for (; i + 4 <= n; i += 4)
@@ -160,7 +160,8 @@ static vly_real dot(const vly_real *a, const vly_real *b, int64_t n) {
     return sum + part[0] + part[1] + part[2] + part[3];
 }
 
-static void add_scaled(int64_t n, vly_real a, const vly_real *restrict x, vly_real *restrict y) {
+static void add_scaled_hidden(int64_t n, vly_real a, const vly_real *restrict x,
+                              vly_real *restrict y) {
     for (int64_t i = 0; i < n; i++) y[i] += a * x[i];
 }
 
@@ -169,7 +170,7 @@ void vly_lstm_add_hidden(const vly_lstm_product *p, int m, const int32_t *rows, 
     const int64_t H = p->H;
     for (int i = 0; i < m; i++)
         for (int64_t j = 0; j < 4 * H; j++)
-            gates[rows[i] * 4 * H + j] += dot(p->w + j * H, h + rows[i] * H, H);
+            gates[rows[i] * 4 * H + j] += hidden_dot(p->w + j * H, h + rows[i] * H, H);
 }
 
 void vly_lstm_to_hidden(const vly_lstm_product *p, int m, const int32_t *rows,
@@ -178,7 +179,7 @@ void vly_lstm_to_hidden(const vly_lstm_product *p, int m, const int32_t *rows,
     for (int i = 0; i < m; i++) {
         memset(dh + rows[i] * H, 0, (size_t)H * sizeof *dh);
         for (int64_t j = 0; j < 4 * H; j++)
-            add_scaled(H, dgates[rows[i] * 4 * H + j], p->w + j * H, dh + rows[i] * H);
+            add_scaled_hidden(H, dgates[rows[i] * 4 * H + j], p->w + j * H, dh + rows[i] * H);
     }
 }
 
@@ -188,6 +189,6 @@ void vly_lstm_weight_gradient(const vly_lstm_product *p, int64_t n, const uint8_
     memset(dw, 0, (size_t)(4 * H * H) * sizeof *dw);
     for (int64_t i = 0; i < n; i++)
         for (int64_t j = 0; j < 4 * H && !(flags[i] & VLY_ROW_RESET); j++)
-            add_scaled(H, dgates[i * 4 * H + j], h + i * H, dw + j * H);
+            add_scaled_hidden(H, dgates[i * 4 * H + j], h + i * H, dw + j * H);
 }
 #endif

@@ -46,7 +46,7 @@ static void forward_pixel(const pool_args *p, const char *image, int oy, int ox,
         }
 }
 
-static void forward_sample(void *arg, int i, int slot) {
+static void pool_forward_sample(void *arg, int i, int slot) {
     (void)slot;
     const pool_args *p = arg;
     const vly_layer *l = p->l;
@@ -76,7 +76,8 @@ static void backward_pixel(const pool_args *p, int64_t base, int oy, int ox, con
 }
 #else
 /* Index within the sample of the largest input of an output pixel; the first of equals. */
-static int64_t winner(const vly_layer *l, const vly_real *x, int64_t base, int oy, int ox, int c) {
+static int64_t maximum_of(const vly_layer *l, const vly_real *x, int64_t base, int oy, int ox,
+                          int c) {
     const vly_layer_desc *d = &l->d;
     int64_t best = -1;
     for (int y = oy * d->stride - d->pad, ky = 0; ky < d->kernel; ky++, y++)
@@ -93,12 +94,12 @@ static int64_t winner(const vly_layer *l, const vly_real *x, int64_t base, int o
 
 static void backward_pixel(const pool_args *p, int64_t base, int oy, int ox, const void *dy) {
     for (int c = 0; c < p->l->d.in_c; c++)
-        ((vly_real *)p->dx)[base + winner(p->l, p->x, base, oy, ox, c)] +=
+        ((vly_real *)p->dx)[base + maximum_of(p->l, p->x, base, oy, ox, c)] +=
             ((const vly_real *)dy)[c];
 }
 #endif
 
-static void backward_sample(void *arg, int i, int slot) {
+static void pool_backward_sample(void *arg, int i, int slot) {
     (void)slot;
     const pool_args *p = arg;
     const vly_layer *l = p->l;
@@ -119,16 +120,16 @@ static vly_status pool_forward(vly_cpu *cpu, vly_layer *l, int n, const void *x,
                                void *y) {
     (void)w;
     pool_args args = {.cpu = cpu, .l = l, .x = x, .y = y};
-    vly_cpu_run(cpu, 10.0 * n * (double)l->in_size, n, forward_sample, &args);
+    vly_cpu_run(cpu, 10.0 * n * (double)l->in_size, n, pool_forward_sample, &args);
     return VLY_OK;
 }
 
-static vly_status pool_backward(vly_cpu *cpu, vly_layer *l, int n, const void *x, const void *y,
-                                const vly_real *w, void *dy, void *dx, vly_real *dw,
-                                bool accumulate) {
+static vly_status pool_layer_backward(vly_cpu *cpu, vly_layer *l, int n, const void *x,
+                                      const void *y, const vly_real *w, void *dy, void *dx,
+                                      vly_real *dw, bool accumulate) {
     (void)w, (void)y, (void)dw, (void)accumulate;
     pool_args args = {.cpu = cpu, .l = l, .x = x, .dy = dy, .dx = dx};
-    if (dx) vly_cpu_run(cpu, 40.0 * n * (double)l->in_size, n, backward_sample, &args);
+    if (dx) vly_cpu_run(cpu, 40.0 * n * (double)l->in_size, n, pool_backward_sample, &args);
     return VLY_OK;
 }
 
@@ -136,7 +137,7 @@ static void pool_destroy(vly_layer *l) {
     (void)l;
 }
 
-static const vly_plan pool_plan = {"maxpool", pool_prepare, pool_forward, pool_backward,
+static const vly_plan pool_plan = {"maxpool", pool_prepare, pool_forward, pool_layer_backward,
                                    pool_destroy};
 
 vly_status vly_plan_maxpool(vly_cpu *cpu, vly_layer *l) {

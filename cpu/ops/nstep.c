@@ -2,7 +2,7 @@
 #include "common/base/rules.h"
 #include "cpu/ops/ops.h"
 
-static void touch(const vly_nstep_args *a, int32_t row) {
+static void prefetch_row(const vly_nstep_args *a, int32_t row) {
     __builtin_prefetch(a->rows.flags + row);
     __builtin_prefetch(a->rows.reward + row);
     __builtin_prefetch(a->rows.action + row);
@@ -16,7 +16,7 @@ vly_status vly_cpu_nstep(vly_queue *q, const vly_nstep_args *a) {
     VLY_NEED("nstep", a->action && a->n_return && a->discount && a->bootstrap_row);
     enum { AHEAD = 12 }; /* rows are scattered over a memory larger than any cache */
     for (int i = 0; i < a->n; i++) {
-        if (i + AHEAD < a->n) touch(a, a->row[i + AHEAD]);
+        if (i + AHEAD < a->n) prefetch_row(a, a->row[i + AHEAD]);
         vly_rule_nstep(a, i);
     }
     return VLY_OK;

@@ -68,11 +68,11 @@ static inline void vly_cpu_run(vly_cpu *cpu, double flops, int blocks, vly_block
 }
 
 /* Always fits; the others may say VLY_EUNSUPPORTED and leave the layer as it was. */
-vly_status vly_plan_plain(vly_cpu *cpu, vly_layer *layer);
+vly_status vly_plan_reference(vly_cpu *cpu, vly_layer *layer);
 vly_status vly_plan_linear(vly_cpu *cpu, vly_layer *layer);
 vly_status vly_plan_conv(vly_cpu *cpu, vly_layer *layer);
-vly_status vly_plan_linear16(vly_cpu *cpu, vly_layer *layer);
-vly_status vly_plan_conv16(vly_cpu *cpu, vly_layer *layer);
+vly_status vly_plan_linear_bf16(vly_cpu *cpu, vly_layer *layer);
+vly_status vly_plan_conv_bf16(vly_cpu *cpu, vly_layer *layer);
 vly_status vly_plan_maxpool(vly_cpu *cpu, vly_layer *layer);
 
 vly_status vly_cpu_layer_create(vly_compute *c, const vly_layer_desc *desc, vly_layer **out);

@@ -11,18 +11,18 @@
 enum { BLOCK = 1 << 15, PARTS_MAX = 256 };
 
 /* Flop-equivalents of moving one weight: what decides whether other threads are woken. */
-static const double COST = 50;
+static const double FLOPS_PER_WEIGHT = 50;
 
 #ifdef VLY_REAL_DOUBLE
-static double squares(const vly_cpu *cpu, int64_t n, const vly_real *x) {
+static double sum_of_squares(const vly_cpu *cpu, int64_t n, const vly_real *x) {
     double sum = 0;
     (void)cpu;
     for (int64_t i = 0; i < n; i++) sum += x[i] * x[i];
     return sum;
 }
 
-static bool apply(const vly_cpu *cpu, const vly_optimizer *o, const vly_step_scalars *s,
-                  const vly_params *p, int64_t from, int64_t n) {
+static bool apply_step(const vly_cpu *cpu, const vly_optimizer *o, const vly_step_scalars *s,
+                       const vly_params *p, int64_t from, int64_t n) {
     bool finite = true;
     vly_real unused = 0;
     (void)cpu;
@@ -34,12 +34,12 @@ static bool apply(const vly_cpu *cpu, const vly_optimizer *o, const vly_step_sca
     return finite;
 }
 #else
-static double squares(const vly_cpu *cpu, int64_t n, const vly_real *x) {
+static double sum_of_squares(const vly_cpu *cpu, int64_t n, const vly_real *x) {
     return cpu->exact->squares(n, x);
 }
 
-static bool apply(const vly_cpu *cpu, const vly_optimizer *o, const vly_step_scalars *s,
-                  const vly_params *p, int64_t from, int64_t n) {
+static bool apply_step(const vly_cpu *cpu, const vly_optimizer *o, const vly_step_scalars *s,
+                       const vly_params *p, int64_t from, int64_t n) {
     return cpu->exact->optimize(o, s, n, p->grad + from, p->param + from, p->m + from,
                                 p->v ? p->v + from : NULL);
 }
@@ -58,8 +58,8 @@ static void norm_block(void *arg, int block, int slot) {
     (void)slot;
     norm_call *c = arg;
     const int64_t from = block * c->block;
-    c->part[block] = squares(c->cpu, c->n - from < c->block ? c->n - from : c->block,
-                             c->grad + from);
+    c->part[block] = sum_of_squares(c->cpu, c->n - from < c->block ? c->n - from : c->block,
+                                    c->grad + from);
 }
 
 vly_status vly_cpu_grad_norm(vly_queue *q, int64_t n, const vly_real *grad, vly_real *norm) {
@@ -68,7 +68,7 @@ vly_status vly_cpu_grad_norm(vly_queue *q, int64_t n, const vly_real *grad, vly_
     while (n > c.block * PARTS_MAX) c.block *= 2;
     const int parts = (int)((n + c.block - 1) / c.block);
     double sum = 0;
-    vly_cpu_run(vly_cpu_of(q), COST / 4 * (double)n, parts, norm_block, &c);
+    vly_cpu_run(vly_cpu_of(q), FLOPS_PER_WEIGHT / 4 * (double)n, parts, norm_block, &c);
     for (int i = 0; i < parts; i++) sum += c.part[i];
     norm[0] = (vly_real)sqrt(sum);
     norm[1] = vly_finite(norm[0]) ? 0 : 1;
@@ -77,7 +77,7 @@ vly_status vly_cpu_grad_norm(vly_queue *q, int64_t n, const vly_real *grad, vly_
 
 /* ---- steps ---- */
 
-static vly_status check(const vly_optimizer *o, const vly_params *p) {
+static vly_status check_optimizer(const vly_optimizer *o, const vly_params *p) {
     VLY_NEED("optimize", o->kind >= VLY_SGD && o->kind <= VLY_RMSPROP_CENTERED);
     VLY_NEED("optimize", p->n >= 1 && p->param && p->grad && p->step);
     VLY_NEED("optimize", p->m && (p->v || o->kind == VLY_SGD));
@@ -125,14 +125,14 @@ static void step_block(void *arg, int block, int slot) {
     step_call *c = arg;
     const int64_t from = block * c->block, left = c->p->n - from,
                   n = left < c->block ? left : c->block;
-    c->finite[block] = apply(c->cpu, c->o, &c->s, c->p, from, n);
+    c->finite[block] = apply_step(c->cpu, c->o, &c->s, c->p, from, n);
     if (c->p->low) round_block(c->p, from, n);
 }
 
 vly_status vly_cpu_optimize(vly_queue *q, const vly_optimizer *o, const vly_params *p,
                             const vly_real *norm, const vly_hyper *hyper, vly_real *stats) {
     VLY_NEED("optimize", o && p && norm && hyper && stats);
-    VLY_TRY(check(o, p));
+    VLY_TRY(check_optimizer(o, p));
     step_call c = {.cpu = vly_cpu_of(q),
                    .o = o,
                    .p = p,
@@ -146,7 +146,7 @@ vly_status vly_cpu_optimize(vly_queue *q, const vly_optimizer *o, const vly_para
     while (p->n > c.block * PARTS_MAX) c.block *= 2;
     const int blocks = (int)((p->n + c.block - 1) / c.block);
     bool finite = true;
-    vly_cpu_run(vly_cpu_of(q), COST * (double)p->n, blocks, step_block, &c);
+    vly_cpu_run(vly_cpu_of(q), FLOPS_PER_WEIGHT * (double)p->n, blocks, step_block, &c);
     for (int i = 0; i < blocks; i++) finite &= c.finite[i];
     ++*p->step;
     stats[VLY_STAT_GRAD_NORM] += norm[0];

@@ -29,7 +29,7 @@ vly_status vly_cpu_moments(vly_queue *q, int n, const vly_real *x, const int32_t
     return VLY_OK;
 }
 
-static vly_real valid_rows(const vly_policy_loss_args *p) {
+static vly_real count_valid(const vly_policy_loss_args *p) {
     int valid = 0;
     for (int i = 0; i < p->n; i++) valid += !p->mask || p->mask[p->row ? p->row[i] : i] != 0;
     return (vly_real)valid;
@@ -76,7 +76,7 @@ vly_status vly_cpu_policy_loss(vly_queue *q, const vly_policy_loss_args *p) {
     VLY_NEED("policy_loss", p->logp_old || p->plain);
     VLY_NEED("policy_loss", !p->value == !p->dvalue && (!p->value || p->target));
     VLY_NEED("policy_loss", p->moments || !p->normalize);
-    const vly_real count = p->moments ? p->moments[2] : valid_rows(p);
+    const vly_real count = p->moments ? p->moments[2] : count_valid(p);
     loss_call c = {.p = p,
                    .mean = p->normalize ? p->moments[0] : 0,
                    .inv_std = p->normalize ? 1 / (p->moments[1] + (vly_real)1e-8) : 1,

@@ -2,7 +2,7 @@
 #include "common/base/rules.h"
 #include "cpu/ops/ops.h"
 
-static vly_u32x4 draw(const vly_rng *rng, const int32_t *lane, int lane0, int i) {
+static vly_u32x4 draw_for(const vly_rng *rng, const int32_t *lane, int lane0, int i) {
     return vly_philox(rng->seed, VLY_STREAM_ACT, rng->step, (uint32_t)(lane ? lane[i] : lane0 + i));
 }
 
@@ -14,7 +14,7 @@ vly_status vly_cpu_sample_policy(vly_queue *q, int n, int actions, const vly_rea
     for (int i = 0; i < n; i++) {
         vly_real lp;
         action[i] = vly_rule_sample(actions, logits + (int64_t)i * actions,
-                                    vly_unit(draw(rng, lane, lane0, i).v[0]), &lp);
+                                    vly_unit(draw_for(rng, lane, lane0, i).v[0]), &lp);
         if (logp) logp[i] = lp;
     }
     return VLY_OK;
@@ -27,8 +27,9 @@ vly_status vly_cpu_sample_greedy(vly_queue *q, int n, int actions, const vly_rea
     VLY_NEED("sample_greedy", n >= 0 && actions >= 1 && values && action && (rng || !epsilon));
     for (int i = 0; i < n; i++) {
         const vly_real *row = values + (int64_t)i * actions;
-        action[i] = epsilon ? vly_rule_greedy(actions, row, epsilon[i], draw(rng, lane, lane0, i))
-                            : vly_rule_argmax(actions, row);
+        action[i] = epsilon
+                        ? vly_rule_greedy(actions, row, epsilon[i], draw_for(rng, lane, lane0, i))
+                        : vly_rule_argmax(actions, row);
     }
     return VLY_OK;
 }

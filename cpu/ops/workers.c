@@ -29,13 +29,13 @@ struct vly_workers {
     pthread_cond_t work;
     job *jobs; /* open ones, oldest last */
     int threads, started;
-    int home;          /* the processor that starts the helpers */
+    int home;              /* the processor that starts the helpers */
     atomic_int spread; /* helpers that have found theirs */
     bool stop;
     pthread_t helper[THREADS_MAX];
 };
 
-static void take_blocks(job *j, int slot) {
+static void run_blocks(job *j, int slot) {
     for (int b; (b = atomic_fetch_add_explicit(&j->cursor, 1, memory_order_relaxed)) < j->blocks;)
         j->fn(j->arg, b, slot);
 }
@@ -52,7 +52,7 @@ static job *open_job(vly_workers *w) {
 /* The next processor after those of the helpers that were started before, then free again. On a
  * machine that others use too, a thread that wakes for a few milliseconds at a time stays where it
  * was: beside its caller, were it not moved once. */
-static void spread(vly_workers *w) {
+static void move_apart(vly_workers *w) {
     cpu_set_t allowed, one;
     if (sched_getaffinity(0, sizeof allowed, &allowed) || CPU_COUNT(&allowed) < 2) return;
     int steps = 1 + atomic_fetch_add(&w->spread, 1), at = w->home;
@@ -67,7 +67,7 @@ static void spread(vly_workers *w) {
 
 static void *help(void *arg) {
     vly_workers *w = arg;
-    spread(w);
+    move_apart(w);
     pthread_mutex_lock(&w->lock);
     while (!w->stop) {
         job *j = open_job(w);
@@ -78,7 +78,7 @@ static void *help(void *arg) {
         const int slot = j->slots++;
         j->busy++;
         pthread_mutex_unlock(&w->lock);
-        take_blocks(j, slot);
+        run_blocks(j, slot);
         pthread_mutex_lock(&w->lock);
         if (--j->busy == 0) pthread_cond_signal(&j->left);
     }
@@ -87,7 +87,7 @@ static void *help(void *arg) {
 }
 
 /* Signals belong to the main thread. A thread that cannot be started is done without. */
-static void start(vly_workers *w) {
+static void start_helpers(vly_workers *w) {
     sigset_t all, old;
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, &old);
@@ -106,7 +106,7 @@ void vly_workers_run(vly_workers *w, int blocks, vly_block_fn fn, void *arg) {
     }
     job j = {.fn = fn, .arg = arg, .blocks = blocks, .slots = 1, .left = PTHREAD_COND_INITIALIZER};
     pthread_mutex_lock(&w->lock);
-    if (w->started < w->threads - 1) start(w);
+    if (w->started < w->threads - 1) start_helpers(w);
     j.next = w->jobs;
     w->jobs = &j;
     if (blocks == 2)
@@ -115,7 +115,7 @@ void vly_workers_run(vly_workers *w, int blocks, vly_block_fn fn, void *arg) {
         pthread_cond_broadcast(&w->work);
     pthread_mutex_unlock(&w->lock);
 
-    take_blocks(&j, 0);
+    run_blocks(&j, 0);
 
     pthread_mutex_lock(&w->lock);
     job **link = &w->jobs;

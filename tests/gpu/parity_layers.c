@@ -147,7 +147,7 @@ static void what_the_libraries_lack_agrees(parity *p) {
             twin y = reals(p, low ? VLY_BF16 : VLY_F32, n, 2), narrow = reals(p, VLY_BF16, n, 1),
                  sum = normals(p, (size_t)n, 1);
             CHECK_OK(vly_tanh_launch(low ? VLY_BF16 : VLY_F32, n, y.gpu, stream));
-            CHECK_OK(vly_add_low_launch(n, narrow.gpu, sum.gpu, low, stream));
+            CHECK_OK(vly_add_bf16_launch(n, narrow.gpu, sum.gpu, low, stream));
             void *got = twin_gpu(p, &y);
             for (int i = 0; i < n; i++) {
                 ((float *)sum.cpu)[i] = (low ? ((float *)sum.cpu)[i] : 0.0f) +

@@ -71,6 +71,8 @@ target_link_libraries(fake_nccl PRIVATE vly_options Threads::Threads ${CMAKE_DL_
 target_compile_definitions(gpu_several_gpus_shim PRIVATE VLY_TEST_FAKE_NCCL="$<TARGET_FILE:fake_nccl>")
 set_target_properties(gpu_several_gpus_shim PROPERTIES ENABLE_EXPORTS ON) # the library enqueues on the shim's streams
 add_dependencies(gpu_several_gpus_shim fake_nccl)
+target_compile_definitions(gpu_libraries_shim PRIVATE VLY_TEST_FAKE_NCCL="$<TARGET_FILE:fake_nccl>")
+add_dependencies(gpu_libraries_shim fake_nccl)
 if(TARGET volley AND NOT VLY_SANITIZE)
   add_executable(gpu_train_several tests/gpu/nccl/train_several.c)
   target_link_libraries(gpu_train_several PRIVATE vly_common)

@@ -131,7 +131,7 @@ static void *join(void *arg) {
 int ncclCommInitRankConfig(vly_nccl_comm *out, int ranks, vly_nccl_id id, int rank,
                            vly_nccl_config *config) {
     if (ranks < 1 || ranks > RANKS || rank < 0 || rank >= ranks || !config ||
-        config->magic != VLY_NCCL_MAGIC)
+        config->magic != VLY_NCCL_MAGIC || config->cga_cluster_size != VLY_NCCL_UNSET)
         return INVALID;
     vly_nccl_comm c = keep(sizeof *c);
     if (!c) return SYSTEM_ERROR;

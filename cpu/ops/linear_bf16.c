@@ -1,4 +1,4 @@
-/* linear16.c -- linear layers of bf16 numbers on tiles. Weights and their gradients stay float;
+/* linear_bf16.c -- linear layers of bf16 numbers on tiles. Weights and their gradients stay float;
  * prepare keeps the bf16 copies, packed for y = x W^T and for dx = dy W. */
 #include <string.h>
 #include <stdlib.h>
@@ -13,18 +13,19 @@ typedef struct {
     int k_tiles, out_tiles, in_tiles, out_deep; /* in / 32; out / 16; in / 16; out / 32, rounded up
                                                  */
     int out_padded;                             /* 32 out_deep */
-    uint16_t *forward, *backward; /* tiles (out_tiles, k_tiles), (in_tiles, out_deep) */
+    uint16_t *forward, *backward; /* tiles (out_tiles, k_tiles), (in_tiles,
+                                                             out_deep) */
     float *bias;
     uint16_t *x;         /* uint8 input as bf16 (batch_max, in), or NULL */
     uint16_t *dy, *dy_t; /* (batch padded, out_padded), its transpose (out_padded, batch padded) */
     uint16_t *pairs;     /* (threads) x (batch padded / 2, 2 COLUMNS): x's columns, paired */
     float *bias_part;    /* (blocks of rows, out) */
-} linear16;
+} linear_bf16;
 
 typedef struct {
     vly_cpu *cpu;
     vly_layer *l;
-    linear16 *s;
+    linear_bf16 *s;
     const vly_real *w;
     int n;
     const uint16_t *x;
@@ -32,23 +33,23 @@ typedef struct {
     void *out, *dy, *dx;
     float *dw;
     bool accumulate;
-} call;
+} linear_bf16_call;
 
-static int up(int n, int to) {
+static int round_up(int n, int to) {
     return (n + to - 1) / to * to;
 }
-static int blocks_of(int n) {
+static int row_blocks_bf16(int n) {
     return (n + ROWS - 1) / ROWS;
 }
-static int block_size(int n, int block) {
+static int block_rows_bf16(int n, int block) {
     return n - block * ROWS < ROWS ? n - block * ROWS : ROWS;
 }
 
 /* ---- packing ---- */
 
-static void pack_forward(void *arg, int tile, int slot) {
+static void pack_forward_bf16(void *arg, int tile, int slot) {
     (void)slot;
-    const call *c = arg;
+    const linear_bf16_call *c = arg;
     const int in = c->l->d.in_c, o = tile * TILE;
     for (int k = 0; k < c->s->k_tiles; k++)
         c->s->amx->pack_transposed(
@@ -56,9 +57,9 @@ static void pack_forward(void *arg, int tile, int slot) {
             c->l->d.x_scale, c->s->forward + ((int64_t)tile * c->s->k_tiles + k) * TILE_NUMBERS);
 }
 
-static void pack_backward(void *arg, int tile, int slot) {
+static void pack_backward_bf16(void *arg, int tile, int slot) {
     (void)slot;
-    const call *c = arg;
+    const linear_bf16_call *c = arg;
     const int in = c->l->d.in_c;
     for (int k = 0; k < c->s->out_deep; k++)
         c->s->amx->pack(c->w + (int64_t)k * DEPTH * in + tile * TILE, in, c->l->d.out_c - k * DEPTH,
@@ -66,28 +67,29 @@ static void pack_backward(void *arg, int tile, int slot) {
                         c->s->backward + ((int64_t)tile * c->s->out_deep + k) * TILE_NUMBERS);
 }
 
-static vly_status prepare(vly_cpu *cpu, vly_layer *l, const vly_real *w) {
-    linear16 *s = l->state;
-    call c = {.cpu = cpu, .l = l, .s = s, .w = w};
-    const double cost = 20.0 * (double)l->k * l->d.out_c; /* memory traffic, as FLOPs */
+static vly_status linear_bf16_prepare(vly_cpu *cpu, vly_layer *l, const vly_real *w) {
+    linear_bf16 *s = l->state;
+    linear_bf16_call c = {.cpu = cpu, .l = l, .s = s, .w = w};
+    const double traffic = 20.0 * (double)l->k * l->d.out_c; /* memory traffic, as FLOPs
+                                                                        */
     memcpy(s->bias, w + l->d.out_c * l->k, (size_t)l->d.out_c * sizeof *w);
-    vly_cpu_run(cpu, cost, s->out_tiles, pack_forward, &c);
-    if (s->backward) vly_cpu_run(cpu, cost, s->in_tiles, pack_backward, &c);
+    vly_cpu_run(cpu, traffic, s->out_tiles, pack_forward_bf16, &c);
+    if (s->backward) vly_cpu_run(cpu, traffic, s->in_tiles, pack_backward_bf16, &c);
     return VLY_OK;
 }
 
 /* ---- forward ---- */
 
-static double cost(const vly_layer *l, int n) {
+static double linear_bf16_flops(const vly_layer *l, int n) {
     return 0.2 * n * (double)l->k * l->d.out_c;
 } /* tiles are ten times faster */
 
 /* Two tiles of outputs (or more, for narrow layers) for a block of samples. */
 enum { OUT_GROUP = 8 };
-static void forward_block(void *arg, int block, int slot) {
+static void forward_block_bf16(void *arg, int block, int slot) {
     (void)slot;
-    const call *c = arg;
-    const linear16 *s = c->s;
+    const linear_bf16_call *c = arg;
+    const linear_bf16 *s = c->s;
     const int groups = (s->out_tiles + OUT_GROUP - 1) / OUT_GROUP,
               first = block % groups * OUT_GROUP, rows = block / groups, out = c->l->d.out_c;
     const int64_t at = (int64_t)rows * ROWS * out + first * TILE;
@@ -98,7 +100,7 @@ static void forward_block(void *arg, int block, int slot) {
         .b_n = (int64_t)s->k_tiles * TILE_NUMBERS,
         .b_k = TILE_NUMBERS,
         .b_row = 32,
-        .m = block_size(c->n, rows),
+        .m = block_rows_bf16(c->n, rows),
         .n = out - first * TILE < OUT_GROUP * TILE ? out - first * TILE : OUT_GROUP * TILE,
         .k_tiles = s->k_tiles,
         .y = c->l->d.y_type == VLY_BF16 ? (void *)((uint16_t *)c->out + at)
@@ -110,29 +112,31 @@ static void forward_block(void *arg, int block, int slot) {
         .tanh = c->cpu->simd->tanh});
 }
 
-static const uint16_t *input(const vly_layer *l, int n, const void *x) {
-    const linear16 *s = l->state;
+static const uint16_t *bf16_input(const vly_layer *l, int n, const void *x) {
+    const linear_bf16 *s = l->state;
     if (!s->x) return x;
     s->amx->from_u8(n * l->k, x, s->x);
     return s->x;
 }
 
-static vly_status forward(vly_cpu *cpu, vly_layer *l, int n, const void *x, const vly_real *w,
-                          void *y) {
-    linear16 *s = l->state;
-    call c = {.cpu = cpu, .l = l, .s = s, .w = w, .n = n, .x = input(l, n, x), .out = y};
-    vly_cpu_run(cpu, cost(l, n), blocks_of(n) * ((s->out_tiles + OUT_GROUP - 1) / OUT_GROUP),
-                forward_block, &c);
+static vly_status linear_bf16_forward(vly_cpu *cpu, vly_layer *l, int n, const void *x,
+                                      const vly_real *w, void *y) {
+    linear_bf16 *s = l->state;
+    linear_bf16_call c = {
+        .cpu = cpu, .l = l, .s = s, .w = w, .n = n, .x = bf16_input(l, n, x), .out = y};
+    vly_cpu_run(cpu, linear_bf16_flops(l, n),
+                row_blocks_bf16(n) * ((s->out_tiles + OUT_GROUP - 1) / OUT_GROUP),
+                forward_block_bf16, &c);
     return VLY_OK;
 }
 
 /* ---- backward ---- */
 
-static void mask_block(void *arg, int block, int slot) {
+static void mask_block_bf16(void *arg, int block, int slot) {
     (void)slot;
-    const call *c = arg;
-    const linear16 *s = c->s;
-    const int rows = block_size(c->n, block), out = c->l->d.out_c;
+    const linear_bf16_call *c = arg;
+    const linear_bf16 *s = c->s;
+    const int rows = block_rows_bf16(c->n, block), out = c->l->d.out_c;
     const size_t at = (size_t)block * ROWS * (size_t)out * vly_dtype_bytes(c->l->d.y_type);
     float *part = s->bias_part + (int64_t)block * out;
     memset(part, 0, (size_t)out * sizeof *part);
@@ -140,15 +144,15 @@ static void mask_block(void *arg, int block, int slot) {
     s->amx->mask(c->l->d.act, c->l->d.y_type, rows, out, (const char *)c->y + at,
                  (const char *)c->dy + at, dy, s->out_padded, part);
     memset(dy + (int64_t)rows * s->out_padded, 0,
-           (size_t)(up(rows, DEPTH) - rows) * (size_t)s->out_padded * 2);
-    s->amx->transpose(dy, up(rows, DEPTH), s->out_padded, s->out_padded, s->dy_t + block * ROWS,
-                      up(c->l->d.batch_max, DEPTH));
+           (size_t)(round_up(rows, DEPTH) - rows) * (size_t)s->out_padded * 2);
+    s->amx->transpose(dy, round_up(rows, DEPTH), s->out_padded, s->out_padded,
+                      s->dy_t + block * ROWS, round_up(c->l->d.batch_max, DEPTH));
 }
 
-static void dx_block(void *arg, int block, int slot) {
+static void dx_block_bf16(void *arg, int block, int slot) {
     (void)slot;
-    const call *c = arg;
-    const linear16 *s = c->s;
+    const linear_bf16_call *c = arg;
+    const linear_bf16 *s = c->s;
     const int groups = (s->in_tiles + OUT_GROUP - 1) / OUT_GROUP,
               first = block % groups * OUT_GROUP, rows = block / groups, in = c->l->d.in_c;
     const int64_t at = (int64_t)rows * ROWS * in + first * TILE;
@@ -159,7 +163,7 @@ static void dx_block(void *arg, int block, int slot) {
         .b_n = (int64_t)s->out_deep * TILE_NUMBERS,
         .b_k = TILE_NUMBERS,
         .b_row = 32,
-        .m = block_size(c->n, rows),
+        .m = block_rows_bf16(c->n, rows),
         .n = in - first * TILE < OUT_GROUP * TILE ? in - first * TILE : OUT_GROUP * TILE,
         .k_tiles = s->out_deep,
         .y = (uint16_t *)c->dx + at,
@@ -167,12 +171,12 @@ static void dx_block(void *arg, int block, int slot) {
         .ldy = in});
 }
 
-static void dw_block(void *arg, int block, int slot) {
-    const call *c = arg;
-    const linear16 *s = c->s;
+static void dw_block_bf16(void *arg, int block, int slot) {
+    const linear_bf16_call *c = arg;
+    const linear_bf16 *s = c->s;
     const int in = c->l->d.in_c, first = block * COLUMNS,
-              columns = in - first < COLUMNS ? in - first : COLUMNS, padded = up(c->n, DEPTH);
-    uint16_t *pairs = s->pairs + (int64_t)slot * up(c->l->d.batch_max, DEPTH) * COLUMNS;
+              columns = in - first < COLUMNS ? in - first : COLUMNS, padded = round_up(c->n, DEPTH);
+    uint16_t *pairs = s->pairs + (int64_t)slot * round_up(c->l->d.batch_max, DEPTH) * COLUMNS;
     for (int i = 0; i < padded; i += 2) {
         const uint16_t *x = c->x + (int64_t)i * in + first;
         uint16_t *to = pairs + (int64_t)i * COLUMNS;
@@ -182,7 +186,7 @@ static void dw_block(void *arg, int block, int slot) {
             memset(to, 0, 2 * COLUMNS * sizeof *to);
     }
     s->amx->multiply(&(vly_amx_product){.a = s->dy_t,
-                                        .lda = up(c->l->d.batch_max, DEPTH),
+                                        .lda = round_up(c->l->d.batch_max, DEPTH),
                                         .b = pairs,
                                         .b_n = 2 * TILE,
                                         .b_k = TILE * 2 * COLUMNS,
@@ -195,29 +199,31 @@ static void dw_block(void *arg, int block, int slot) {
                                         .add = c->accumulate});
 }
 
-static vly_status backward(vly_cpu *cpu, vly_layer *l, int n, const void *x, const void *y,
-                           const vly_real *w, void *dy, void *dx, vly_real *dw, bool accumulate) {
-    linear16 *s = l->state;
-    const int out = l->d.out_c, blocks = blocks_of(n);
-    call c = {.cpu = cpu,
-              .l = l,
-              .s = s,
-              .w = w,
-              .n = n,
-              .x = n ? input(l, n, x) : NULL,
-              .y = y,
-              .dy = dy,
-              .dx = dx,
-              .dw = dw,
-              .accumulate = accumulate};
+static vly_status linear_bf16_backward(vly_cpu *cpu, vly_layer *l, int n, const void *x,
+                                       const void *y, const vly_real *w, void *dy, void *dx,
+                                       vly_real *dw, bool accumulate) {
+    linear_bf16 *s = l->state;
+    const int out = l->d.out_c, blocks = row_blocks_bf16(n);
+    linear_bf16_call c = {.cpu = cpu,
+                          .l = l,
+                          .s = s,
+                          .w = w,
+                          .n = n,
+                          .x = n ? bf16_input(l, n, x) : NULL,
+                          .y = y,
+                          .dy = dy,
+                          .dx = dx,
+                          .dw = dw,
+                          .accumulate = accumulate};
     if (!accumulate) memset(dw + out * l->k, 0, (size_t)out * sizeof *dw);
     if (n == 0 && !accumulate) memset(dw, 0, (size_t)(out * l->k) * sizeof *dw);
     if (n == 0) return VLY_OK;
-    vly_cpu_run(cpu, 20.0 * n * out, blocks, mask_block, &c);
+    vly_cpu_run(cpu, 20.0 * n * out, blocks, mask_block_bf16, &c);
     if (dx)
-        vly_cpu_run(cpu, cost(l, n), blocks * ((s->in_tiles + OUT_GROUP - 1) / OUT_GROUP), dx_block,
-                    &c);
-    vly_cpu_run(cpu, cost(l, n), (l->d.in_c + COLUMNS - 1) / COLUMNS, dw_block, &c);
+        vly_cpu_run(cpu, linear_bf16_flops(l, n),
+                    blocks * ((s->in_tiles + OUT_GROUP - 1) / OUT_GROUP), dx_block_bf16, &c);
+    vly_cpu_run(cpu, linear_bf16_flops(l, n), (l->d.in_c + COLUMNS - 1) / COLUMNS, dw_block_bf16,
+                &c);
     for (int b = 0; b < blocks; b++)
         for (int o = 0; o < out; o++) dw[out * l->k + o] += s->bias_part[b * out + o];
     return VLY_OK;
@@ -225,8 +231,8 @@ static vly_status backward(vly_cpu *cpu, vly_layer *l, int n, const void *x, con
 
 /* ---- creation ---- */
 
-static void destroy(vly_layer *l) {
-    linear16 *s = l->state;
+static void linear_bf16_destroy(vly_layer *l) {
+    linear_bf16 *s = l->state;
     vly_cpu_give_back(s->forward);
     vly_cpu_give_back(s->backward);
     vly_cpu_give_back(s->bias);
@@ -238,10 +244,11 @@ static void destroy(vly_layer *l) {
     free(s);
 }
 
-static bool take_memory(vly_cpu *cpu, vly_layer *l) {
-    linear16 *s = l->state;
+static bool linear_bf16_alloc(vly_cpu *cpu, vly_layer *l) {
+    linear_bf16 *s = l->state;
     const vly_layer_desc *d = &l->d;
-    const size_t batch = (size_t)up(d->batch_max, ROWS), tile = TILE_NUMBERS * sizeof(uint16_t);
+    const size_t batch = (size_t)round_up(d->batch_max, ROWS),
+                 tile = TILE_NUMBERS * sizeof(uint16_t);
     bool ok = (s->forward = vly_cpu_take((size_t)s->out_tiles * (size_t)s->k_tiles * tile)) &&
               (s->bias = vly_cpu_take((size_t)s->out_tiles * TILE * 4));
     if (d->x_type == VLY_U8) ok = ok && (s->x = vly_cpu_take(batch * (size_t)l->k * 2));
@@ -249,33 +256,34 @@ static bool take_memory(vly_cpu *cpu, vly_layer *l) {
     ok = ok && (s->dy = vly_cpu_take(batch * (size_t)s->out_padded * 2)) &&
          (s->dy_t = vly_cpu_take((batch + DEPTH) * (size_t)s->out_padded * 2));
     ok = ok && (s->pairs = vly_cpu_take((size_t)vly_workers_threads(cpu->workers) *
-                                        (size_t)up(d->batch_max, DEPTH) * COLUMNS * 2));
-    ok = ok &&
-         (s->bias_part = vly_cpu_take((size_t)blocks_of(d->batch_max) * (size_t)d->out_c * 4));
+                                        (size_t)round_up(d->batch_max, DEPTH) * COLUMNS * 2));
+    ok = ok && (s->bias_part =
+                    vly_cpu_take((size_t)row_blocks_bf16(d->batch_max) * (size_t)d->out_c * 4));
     if (d->needs_dx)
         ok = ok && (s->backward = vly_cpu_take((size_t)s->in_tiles * (size_t)s->out_deep * tile));
     return ok;
 }
 
-static const vly_plan plan = {"linear16", prepare, forward, backward, destroy};
+static const vly_plan linear_bf16_plan = {"linear_bf16", linear_bf16_prepare, linear_bf16_forward,
+                                          linear_bf16_backward, linear_bf16_destroy};
 
-vly_status vly_plan_linear16(vly_cpu *cpu, vly_layer *l) {
+vly_status vly_plan_linear_bf16(vly_cpu *cpu, vly_layer *l) {
     const vly_amx *amx = vly_amx_best();
     if (!amx || !cpu->c.info.has_bf16 || !l->low || l->d.in_c % DEPTH) return VLY_EUNSUPPORTED;
     if ((l->d.x_type == VLY_U8 && l->d.learn) || (l->d.x_type == VLY_BF16 && l->d.x_scale != 1))
         return VLY_EUNSUPPORTED;
-    linear16 *s = calloc(1, sizeof *s);
+    linear_bf16 *s = calloc(1, sizeof *s);
     if (!s) return vly_fail(VLY_ENOMEM, "no memory for a layer");
     l->state = s;
     s->amx = amx;
     s->k_tiles = l->d.in_c / DEPTH, s->in_tiles = l->d.in_c / TILE;
-    s->out_tiles = up(l->d.out_c, TILE) / TILE, s->out_deep = up(l->d.out_c, DEPTH) / DEPTH,
-    s->out_padded = s->out_deep * DEPTH;
-    if (!take_memory(cpu, l)) {
-        destroy(l);
+    s->out_tiles = round_up(l->d.out_c, TILE) / TILE,
+    s->out_deep = round_up(l->d.out_c, DEPTH) / DEPTH, s->out_padded = s->out_deep * DEPTH;
+    if (!linear_bf16_alloc(cpu, l)) {
+        linear_bf16_destroy(l);
         return vly_fail(VLY_ENOMEM, "no memory for a layer of %lld weights",
                         (long long)(l->d.out_c * l->k));
     }
-    l->plan = &plan;
+    l->plan = &linear_bf16_plan;
     return VLY_OK;
 }

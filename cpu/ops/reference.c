@@ -1,4 +1,4 @@
-/* plain.c -- linear and convolution layers in plain C: for every type, size and precision.
+/* reference.c -- linear and convolution layers in plain C: for every type, size and precision.
  *
  * The reference of the faster plans, what the gradient checks compile in double, and what runs
  * where no faster plan fits. An output pixel reads its patch (kernel x kernel x in_c, contiguous in
@@ -15,9 +15,9 @@ typedef struct {
     vly_real *patch, *dpatch; /* (k) */
     vly_real *dy;             /* (out_c) of one pixel */
     vly_real *dx;             /* one sample */
-} plain;
+} reference_state;
 
-static vly_real load(vly_dtype type, const void *x, int64_t i) {
+static vly_real load_number(vly_dtype type, const void *x, int64_t i) {
     switch (type) {
     case VLY_U8: return ((const uint8_t *)x)[i];
     case VLY_BF16: return vly_bf16_to_f32(((const uint16_t *)x)[i]);
@@ -25,7 +25,7 @@ static vly_real load(vly_dtype type, const void *x, int64_t i) {
     }
 }
 
-static void store(vly_dtype type, void *x, int64_t i, vly_real value) {
+static void store_number(vly_dtype type, void *x, int64_t i, vly_real value) {
     if (type == VLY_BF16)
         ((uint16_t *)x)[i] = vly_bf16_from_f32((float)value);
     else
@@ -33,7 +33,7 @@ static void store(vly_dtype type, void *x, int64_t i, vly_real value) {
 }
 
 /* Sixteen partial sums in a fixed order: the compiler may use vectors. */
-static vly_real dot(const vly_real *a, const vly_real *b, int64_t n) {
+static vly_real patch_dot(const vly_real *a, const vly_real *b, int64_t n) {
     vly_real part[16] = {0}, sum = 0;
     int64_t i = 0;
     for (; i + 16 <= n; i += 16)
@@ -43,12 +43,12 @@ static vly_real dot(const vly_real *a, const vly_real *b, int64_t n) {
     return sum;
 }
 
-static vly_real activate(vly_act act, vly_real y) {
+static vly_real act_of(vly_act act, vly_real y) {
     if (act == VLY_ACT_RELU) return y > 0 || y != y ? y : 0; /* a NaN is not hidden */
     return act == VLY_ACT_TANH ? vly_tanh(y) : y;
 }
 
-static vly_real slope(vly_act act, vly_real y) {
+static vly_real act_slope(vly_act act, vly_real y) {
     if (act == VLY_ACT_RELU) return y > 0 ? 1 : 0;
     return act == VLY_ACT_TANH ? 1 - y * y : 1;
 }
@@ -70,12 +70,12 @@ static void read_patch(const vly_layer *l, int64_t sample, const void *x, int oy
     const int64_t base = sample * l->in_size;
     memset(patch, 0, (size_t)l->k * sizeof *patch);
     FOR_PATCH(l, oy, ox, p, at)
-    for (int c = 0; c < l->d.in_c; c++) patch[p + c] = load(l->d.x_type, x, base + at + c);
+    for (int c = 0; c < l->d.in_c; c++) patch[p + c] = load_number(l->d.x_type, x, base + at + c);
 }
 
-static vly_status plain_prepare(vly_cpu *cpu, vly_layer *l, const vly_real *w) {
+static vly_status reference_prepare(vly_cpu *cpu, vly_layer *l, const vly_real *w) {
     (void)cpu;
-    plain *s = l->state;
+    reference_state *s = l->state;
     const int64_t n = l->d.out_c * l->k;
     for (int64_t i = 0; i < n; i++) {
         const vly_real v = l->d.x_scale * w[i];
@@ -84,10 +84,10 @@ static vly_status plain_prepare(vly_cpu *cpu, vly_layer *l, const vly_real *w) {
     return VLY_OK;
 }
 
-static vly_status plain_forward(vly_cpu *cpu, vly_layer *l, int n, const void *x, const vly_real *w,
-                                void *y) {
+static vly_status reference_forward(vly_cpu *cpu, vly_layer *l, int n, const void *x,
+                                    const vly_real *w, void *y) {
     (void)cpu;
-    plain *s = l->state;
+    reference_state *s = l->state;
     const vly_real *bias = w + l->d.out_c * l->k;
     int64_t at = 0;
     for (int i = 0; i < n; i++)
@@ -95,20 +95,21 @@ static vly_status plain_forward(vly_cpu *cpu, vly_layer *l, int n, const void *x
             for (int ox = 0; ox < l->out_w; ox++) {
                 read_patch(l, i, x, oy, ox, s->patch);
                 for (int o = 0; o < l->d.out_c; o++)
-                    store(l->d.y_type, y, at++,
-                          activate(l->d.act, bias[o] + dot(s->w + o * l->k, s->patch, l->k)));
+                    store_number(
+                        l->d.y_type, y, at++,
+                        act_of(l->d.act, bias[o] + patch_dot(s->w + o * l->k, s->patch, l->k)));
             }
     return VLY_OK;
 }
 
-static void add_scaled(vly_real *y, const vly_real *x, vly_real a, int64_t n) {
+static void add_scaled_patch(vly_real *y, const vly_real *x, vly_real a, int64_t n) {
     for (int64_t i = 0; i < n; i++) y[i] += a * x[i];
 }
 
 /* The gradient of one pixel: its bias, its weights, its patch of the image. */
-static void plain_pixel(vly_layer *l, int sample, const void *x, int oy, int ox, vly_real *dw,
-                        bool dx) {
-    plain *s = l->state;
+static void reference_pixel(vly_layer *l, int sample, const void *x, int oy, int ox, vly_real *dw,
+                            bool dx) {
+    reference_state *s = l->state;
     vly_real *db = dw + l->d.out_c * l->k;
     read_patch(l, sample, x, oy, ox, s->patch);
     if (dx) memset(s->dpatch, 0, (size_t)l->k * sizeof *s->dpatch);
@@ -116,19 +117,19 @@ static void plain_pixel(vly_layer *l, int sample, const void *x, int oy, int ox,
         const vly_real g = s->dy[o];
         db[o] += g;
         if (g == 0) continue;
-        add_scaled(dw + o * l->k, s->patch, l->d.x_scale * g, l->k);
-        if (dx) add_scaled(s->dpatch, s->w + o * l->k, g, l->k);
+        add_scaled_patch(dw + o * l->k, s->patch, l->d.x_scale * g, l->k);
+        if (dx) add_scaled_patch(s->dpatch, s->w + o * l->k, g, l->k);
     }
     if (!dx) return;
     FOR_PATCH(l, oy, ox, p, at)
     for (int c = 0; c < l->d.in_c; c++) s->dx[at + c] += s->dpatch[p + c];
 }
 
-static vly_status plain_backward(vly_cpu *cpu, vly_layer *l, int n, const void *x, const void *y,
-                                 const vly_real *w, void *dy, void *dx, vly_real *dw,
-                                 bool accumulate) {
+static vly_status reference_backward(vly_cpu *cpu, vly_layer *l, int n, const void *x,
+                                     const void *y, const vly_real *w, void *dy, void *dx,
+                                     vly_real *dw, bool accumulate) {
     (void)cpu, (void)w;
-    plain *s = l->state;
+    reference_state *s = l->state;
     if (!accumulate) memset(dw, 0, (size_t)(l->d.out_c * (l->k + 1)) * sizeof *dw);
     int64_t at = 0;
     for (int i = 0; i < n; i++) {
@@ -136,20 +137,21 @@ static vly_status plain_backward(vly_cpu *cpu, vly_layer *l, int n, const void *
         for (int oy = 0; oy < l->out_h; oy++)
             for (int ox = 0; ox < l->out_w; ox++) {
                 for (int o = 0; o < l->d.out_c; o++, at++) {
-                    store(l->d.y_type, dy, at,
-                          load(l->d.y_type, dy, at) * slope(l->d.act, load(l->d.y_type, y, at)));
-                    s->dy[o] = load(l->d.y_type, dy, at);
+                    store_number(l->d.y_type, dy, at,
+                                 load_number(l->d.y_type, dy, at) *
+                                     act_slope(l->d.act, load_number(l->d.y_type, y, at)));
+                    s->dy[o] = load_number(l->d.y_type, dy, at);
                 }
-                plain_pixel(l, i, x, oy, ox, dw, dx != NULL);
+                reference_pixel(l, i, x, oy, ox, dw, dx != NULL);
             }
         for (int64_t j = 0; dx && j < l->in_size; j++)
-            store(l->d.x_type, dx, i * l->in_size + j, s->dx[j]);
+            store_number(l->d.x_type, dx, i * l->in_size + j, s->dx[j]);
     }
     return VLY_OK;
 }
 
-static void plain_destroy(vly_layer *l) {
-    plain *s = l->state;
+static void reference_destroy(vly_layer *l) {
+    reference_state *s = l->state;
     free(s->w);
     free(s->patch);
     free(s->dpatch);
@@ -158,12 +160,12 @@ static void plain_destroy(vly_layer *l) {
     free(s);
 }
 
-static const vly_plan plain_plan = {"plain", plain_prepare, plain_forward, plain_backward,
-                                    plain_destroy};
+static const vly_plan reference_plan = {"reference", reference_prepare, reference_forward,
+                                        reference_backward, reference_destroy};
 
-vly_status vly_plan_plain(vly_cpu *cpu, vly_layer *l) {
+vly_status vly_plan_reference(vly_cpu *cpu, vly_layer *l) {
     (void)cpu;
-    plain *s = calloc(1, sizeof *s);
+    reference_state *s = calloc(1, sizeof *s);
     if (!s) return vly_fail(VLY_ENOMEM, "no memory for a layer");
     l->state = s;
     s->w = calloc((size_t)(l->d.out_c * l->k), sizeof *s->w);
@@ -172,10 +174,10 @@ vly_status vly_plan_plain(vly_cpu *cpu, vly_layer *l) {
     s->dy = calloc((size_t)l->d.out_c, sizeof *s->dy);
     s->dx = calloc((size_t)l->in_size, sizeof *s->dx);
     if (!s->w || !s->patch || !s->dpatch || !s->dy || !s->dx) {
-        plain_destroy(l);
+        reference_destroy(l);
         return vly_fail(VLY_ENOMEM, "no memory for a layer of %lld weights",
                         (long long)(l->d.out_c * l->k));
     }
-    l->plan = &plain_plan;
+    l->plan = &reference_plan;
     return VLY_OK;
 }

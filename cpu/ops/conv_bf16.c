@@ -1,5 +1,5 @@
-/* conv16.c -- convolutions of bf16 numbers on tiles: patches are copied into rows, tiles multiply
- * them.
+/* conv_bf16.c -- convolutions of bf16 numbers on tiles: patches are copied into rows, tiles
+ * multiply them.
  *
  * The copies are cheap beside what they save: 5,400 cache lines a sample in the Nature network.
  * uint8 pixels are exact in bf16; their scale goes into the weights. Gradients: dW takes some
@@ -27,37 +27,38 @@ typedef struct {
     int pad_w;
     int64_t padded; /* numbers of a padded image */
     bool copy_x;
-    int32_t *patch;               /* (pixels) where each begins in the padded image */
-    uint16_t *forward, *backward; /* tiles (out_tiles, k_tiles), (k_padded / 16, out_deep) */
+    int32_t *patch; /* (pixels) where each begins in the padded image */
+    uint16_t *forward, *backward; /* tiles (out_tiles, k_tiles), (k_padded / 16,
+                                                         out_deep) */
     float *bias;
     char *scratch; /* (threads) x scratch_bytes, with: */
     size_t scratch_bytes, image_at, patch_at, dy_at, dy_t_at, column_at, dx_at;
     float *part; /* (GROUPS) x (out_padded, k_padded) and (out_padded) for the bias */
     int64_t part_size;
-} conv16;
+} conv_bf16;
 
 typedef struct {
     vly_cpu *cpu;
     vly_layer *l;
-    conv16 *s;
+    conv_bf16 *s;
     int n, groups;
     const void *x;
     const void *y, *dy;
     void *out, *dx;
     float *dw;
     bool accumulate;
-} call;
+} conv_bf16_call;
 
-static int up(int n, int to) {
+static int padded_to(int n, int to) {
     return (n + to - 1) / to * to;
 }
-static int64_t weight_tiles(const conv16 *s) {
+static int64_t weight_tiles(const conv_bf16 *s) {
     return (int64_t)s->k_padded / TILE * s->out_deep;
 }
 
-static vly_status prepare(vly_cpu *cpu, vly_layer *l, const vly_real *w) {
+static vly_status conv_bf16_prepare(vly_cpu *cpu, vly_layer *l, const vly_real *w) {
     (void)cpu;
-    conv16 *s = l->state;
+    conv_bf16 *s = l->state;
     const int out = l->d.out_c, k = (int)l->k;
     memcpy(s->bias, w + out * l->k, (size_t)out * sizeof *w);
     for (int o = 0; o < s->out_tiles; o++)
@@ -74,9 +75,9 @@ static vly_status prepare(vly_cpu *cpu, vly_layer *l, const vly_real *w) {
 }
 
 /* The (padded) image of a sample as bf16. */
-static const uint16_t *image(const call *c, int64_t sample, int slot) {
+static const uint16_t *padded_image_bf16(const conv_bf16_call *c, int64_t sample, int slot) {
     const vly_layer *l = c->l;
-    const conv16 *s = c->s;
+    const conv_bf16 *s = c->s;
     const int64_t at = sample * l->in_size, row = (int64_t)l->d.in_w * l->d.in_c;
     if (!s->copy_x) return (const uint16_t *)c->x + at;
     uint16_t *to = (uint16_t *)(void *)(s->scratch + (size_t)slot * s->scratch_bytes + s->image_at);
@@ -92,11 +93,11 @@ static const uint16_t *image(const call *c, int64_t sample, int slot) {
 
 /* ---- forward ---- */
 
-static void forward_sample(void *arg, int i, int slot) {
-    const call *c = arg;
+static void conv_bf16_forward_sample(void *arg, int i, int slot) {
+    const conv_bf16_call *c = arg;
     const vly_layer *l = c->l;
-    const conv16 *s = c->s;
-    const uint16_t *x = image(c, i, slot);
+    const conv_bf16 *s = c->s;
+    const uint16_t *x = padded_image_bf16(c, i, slot);
     uint16_t *rows =
         (uint16_t *)(void *)(s->scratch + (size_t)slot * s->scratch_bytes + s->patch_at);
     for (int p = 0; p < s->pixels; p++)
@@ -120,24 +121,25 @@ static void forward_sample(void *arg, int i, int slot) {
                                         .tanh = c->cpu->simd->tanh});
 }
 
-static double cost(const vly_layer *l, int n) {
+static double conv_bf16_flops(const vly_layer *l, int n) {
     return 0.4 * n * l->out_h * l->out_w * (double)l->k * l->d.out_c;
 }
 
-static vly_status forward(vly_cpu *cpu, vly_layer *l, int n, const void *x, const vly_real *w,
-                          void *y) {
+static vly_status conv_bf16_forward(vly_cpu *cpu, vly_layer *l, int n, const void *x,
+                                    const vly_real *w, void *y) {
     (void)w;
-    call c = {.cpu = cpu, .l = l, .s = l->state, .n = n, .x = x, .out = y};
-    vly_cpu_run(cpu, cost(l, n), n, forward_sample, &c);
+    conv_bf16_call c = {.cpu = cpu, .l = l, .s = l->state, .n = n, .x = x, .out = y};
+    vly_cpu_run(cpu, conv_bf16_flops(l, n), n, conv_bf16_forward_sample, &c);
     return VLY_OK;
 }
 
 /* ---- backward ---- */
 
 /* dx = for every pixel the product of dy and the weights, added at the pixel's patch. */
-static void make_dx(const call *c, int64_t sample, const uint16_t *dy, char *scratch) {
+static void dx_of_sample_bf16(const conv_bf16_call *c, int64_t sample, const uint16_t *dy,
+                              char *scratch) {
     const vly_layer *l = c->l;
-    const conv16 *s = c->s;
+    const conv_bf16 *s = c->s;
     const int run = l->d.kernel * l->d.in_c;
     const int64_t line = (int64_t)s->pad_w * l->d.in_c, row = (int64_t)l->d.in_w * l->d.in_c;
     float *columns = (float *)(void *)(scratch + s->column_at),
@@ -149,7 +151,7 @@ static void make_dx(const call *c, int64_t sample, const uint16_t *dy, char *scr
                                         .b_k = TILE_NUMBERS,
                                         .b_row = 32,
                                         .m = s->pixels,
-                                        .n = up((int)l->k, TILE),
+                                        .n = padded_to((int)l->k, TILE),
                                         .k_tiles = s->out_deep,
                                         .sum = columns,
                                         .ld_sum = s->k_padded});
@@ -165,15 +167,16 @@ static void make_dx(const call *c, int64_t sample, const uint16_t *dy, char *scr
 
 /* Samples from .. to - 1: masked dy as rows, patches as pairs of rows, dx, and one product into the
  * group's dW. */
-static void some_samples(const call *c, int from, int to, float *part, bool add, int slot) {
+static void backward_samples(const conv_bf16_call *c, int from, int to, float *part, bool add,
+                             int slot) {
     const vly_layer *l = c->l;
-    const conv16 *s = c->s;
+    const conv_bf16 *s = c->s;
     char *scratch = s->scratch + (size_t)slot * s->scratch_bytes;
     uint16_t *dy = (uint16_t *)(void *)(scratch + s->dy_at),
              *dy_t = (uint16_t *)(void *)(scratch + s->dy_t_at);
     uint16_t *pairs = (uint16_t *)(void *)(scratch + s->patch_at);
-    const int run = l->d.kernel * l->d.in_c, rows = up(s->pixels, 2), used = (to - from) * rows,
-              end = up(used, DEPTH);
+    const int run = l->d.kernel * l->d.in_c, rows = padded_to(s->pixels, 2),
+              used = (to - from) * rows, end = padded_to(used, DEPTH);
     const int64_t step = (int64_t)s->pad_w * l->d.in_c;
     const size_t type = vly_dtype_bytes(l->d.y_type);
     for (int i = from; i < to; i++) { /* a sample's pixels are rounded up to pairs, the odd one has
@@ -186,11 +189,11 @@ static void some_samples(const call *c, int from, int to, float *part, bool add,
                      part + (int64_t)s->out_padded * s->k_padded);
         memset(own + (int64_t)s->pixels * s->out_padded, 0,
                (size_t)(rows - s->pixels) * (size_t)s->out_padded * sizeof *dy);
-        const uint16_t *x = image(c, i, slot);
+        const uint16_t *x = padded_image_bf16(c, i, slot);
         for (int p = 0; p < s->pixels; p += 2)
             s->amx->patch_pair(x + s->patch[p], p + 1 < s->pixels ? x + s->patch[p + 1] : NULL,
                                l->d.kernel, run, step, pairs + (first + p) * s->k_padded);
-        if (c->dx) make_dx(c, i, own, scratch);
+        if (c->dx) dx_of_sample_bf16(c, i, own, scratch);
     }
     memset(dy + (int64_t)used * s->out_padded, 0,
            (size_t)(end - used) * (size_t)s->out_padded * sizeof *dy);
@@ -204,27 +207,27 @@ static void some_samples(const call *c, int from, int to, float *part, bool add,
                                         .b_k = (int64_t)TILE * 2 * s->k_padded,
                                         .b_row = 2 * s->k_padded,
                                         .m = l->d.out_c,
-                                        .n = up((int)l->k, TILE),
+                                        .n = padded_to((int)l->k, TILE),
                                         .k_tiles = end / DEPTH,
                                         .sum = part,
                                         .ld_sum = s->k_padded,
                                         .add = add});
 }
 
-static void backward_group(void *arg, int group, int slot) {
-    const call *c = arg;
-    const conv16 *s = c->s;
+static void backward_group_bf16(void *arg, int group, int slot) {
+    const conv_bf16_call *c = arg;
+    const conv_bf16 *s = c->s;
     const int from = (int)((int64_t)c->n * group / c->groups),
               to = (int)((int64_t)c->n * (group + 1) / c->groups);
     float *part = s->part + group * s->part_size;
     memset(part + (int64_t)s->out_padded * s->k_padded, 0, (size_t)s->out_padded * sizeof *part);
     for (int i = from; i < to; i += s->together)
-        some_samples(c, i, i + s->together < to ? i + s->together : to, part, i > from, slot);
+        backward_samples(c, i, i + s->together < to ? i + s->together : to, part, i > from, slot);
 }
 
-static void sum_groups(const call *c) {
+static void sum_groups_bf16(const conv_bf16_call *c) {
     const vly_layer *l = c->l;
-    const conv16 *s = c->s;
+    const conv_bf16 *s = c->s;
     if (!c->accumulate) memset(c->dw, 0, (size_t)(l->d.out_c * (l->k + 1)) * sizeof *c->dw);
     for (int group = 0; group < c->groups; group++) {
         const float *part = s->part + group * s->part_size;
@@ -236,29 +239,30 @@ static void sum_groups(const call *c) {
     }
 }
 
-static vly_status backward(vly_cpu *cpu, vly_layer *l, int n, const void *x, const void *y,
-                           const vly_real *w, void *dy, void *dx, vly_real *dw, bool accumulate) {
+static vly_status conv_bf16_backward(vly_cpu *cpu, vly_layer *l, int n, const void *x,
+                                     const void *y, const vly_real *w, void *dy, void *dx,
+                                     vly_real *dw, bool accumulate) {
     (void)w;
-    call c = {.cpu = cpu,
-              .l = l,
-              .s = l->state,
-              .n = n,
-              .groups = n < GROUPS ? n : GROUPS,
-              .x = x,
-              .y = y,
-              .dy = dy,
-              .dx = dx,
-              .dw = dw,
-              .accumulate = accumulate};
-    vly_cpu_run(cpu, 3 * cost(l, n), c.groups, backward_group, &c);
-    sum_groups(&c);
+    conv_bf16_call c = {.cpu = cpu,
+                        .l = l,
+                        .s = l->state,
+                        .n = n,
+                        .groups = n < GROUPS ? n : GROUPS,
+                        .x = x,
+                        .y = y,
+                        .dy = dy,
+                        .dx = dx,
+                        .dw = dw,
+                        .accumulate = accumulate};
+    vly_cpu_run(cpu, 3 * conv_bf16_flops(l, n), c.groups, backward_group_bf16, &c);
+    sum_groups_bf16(&c);
     return VLY_OK;
 }
 
 /* ---- creation ---- */
 
-static void destroy(vly_layer *l) {
-    conv16 *s = l->state;
+static void conv_bf16_destroy(vly_layer *l) {
+    conv_bf16 *s = l->state;
     free(s->patch);
     vly_cpu_give_back(s->forward);
     vly_cpu_give_back(s->backward);
@@ -269,24 +273,26 @@ static void destroy(vly_layer *l) {
 }
 
 /* Places of a thread's scratch, each on its own cache line. */
-static size_t place(size_t *end, size_t bytes) {
+static size_t reserve_bytes(size_t *end, size_t bytes) {
     const size_t at = *end;
     *end += (bytes + 127) / 64 * 64;
     return at;
 }
 
-static bool take_memory(vly_cpu *cpu, vly_layer *l) {
-    conv16 *s = l->state;
+static bool conv_bf16_alloc(vly_cpu *cpu, vly_layer *l) {
+    conv_bf16 *s = l->state;
     const vly_layer_desc *d = &l->d;
-    const size_t rows = (size_t)(d->learn ? s->pixels_padded : up(s->pixels, DEPTH)),
+    const size_t rows = (size_t)(d->learn ? s->pixels_padded : padded_to(s->pixels, DEPTH)),
                  tile = TILE_NUMBERS * sizeof(uint16_t);
-    s->image_at = place(&s->scratch_bytes, s->copy_x ? (size_t)s->padded * 2 : 0);
-    s->patch_at = place(&s->scratch_bytes, rows * (size_t)s->k_padded * 2);
-    s->dy_at = place(&s->scratch_bytes, d->learn ? (rows + 2) * (size_t)s->out_padded * 2 : 0);
-    s->dy_t_at = place(&s->scratch_bytes, d->learn ? rows * (size_t)s->out_padded * 2 : 0);
-    s->column_at = place(&s->scratch_bytes,
-                         d->needs_dx ? (size_t)up(s->pixels, DEPTH) * (size_t)s->k_padded * 4 : 0);
-    s->dx_at = place(&s->scratch_bytes, d->needs_dx ? (size_t)s->padded * 4 : 0);
+    s->image_at = reserve_bytes(&s->scratch_bytes, s->copy_x ? (size_t)s->padded * 2 : 0);
+    s->patch_at = reserve_bytes(&s->scratch_bytes, rows * (size_t)s->k_padded * 2);
+    s->dy_at = reserve_bytes(&s->scratch_bytes,
+                             d->learn ? (rows + 2) * (size_t)s->out_padded * 2 : 0);
+    s->dy_t_at = reserve_bytes(&s->scratch_bytes, d->learn ? rows * (size_t)s->out_padded * 2 : 0);
+    s->column_at = reserve_bytes(
+        &s->scratch_bytes,
+        d->needs_dx ? (size_t)padded_to(s->pixels, DEPTH) * (size_t)s->k_padded * 4 : 0);
+    s->dx_at = reserve_bytes(&s->scratch_bytes, d->needs_dx ? (size_t)s->padded * 4 : 0);
     s->part_size = (int64_t)s->out_padded * (s->k_padded + 1) + 16;
     s->patch = calloc((size_t)s->pixels, sizeof *s->patch);
     bool ok = s->patch &&
@@ -299,9 +305,10 @@ static bool take_memory(vly_cpu *cpu, vly_layer *l) {
     return ok;
 }
 
-static const vly_plan plan = {"conv16", prepare, forward, backward, destroy};
+static const vly_plan conv_bf16_plan = {"conv_bf16", conv_bf16_prepare, conv_bf16_forward,
+                                        conv_bf16_backward, conv_bf16_destroy};
 
-vly_status vly_plan_conv16(vly_cpu *cpu, vly_layer *l) {
+vly_status vly_plan_conv_bf16(vly_cpu *cpu, vly_layer *l) {
     const vly_layer_desc *d = &l->d;
     const vly_amx *amx = vly_amx_best();
     if (!amx || !cpu->c.info.has_bf16 || !l->low || (d->x_type == VLY_BF16 && d->x_scale != 1))
@@ -309,21 +316,21 @@ vly_status vly_plan_conv16(vly_cpu *cpu, vly_layer *l) {
     if ((int64_t)(d->in_h + 2 * d->pad) * (d->in_w + 2 * d->pad) * d->in_c > INT32_MAX ||
         l->k > 1 << 20)
         return VLY_EUNSUPPORTED;
-    conv16 *s = calloc(1, sizeof *s);
+    conv_bf16 *s = calloc(1, sizeof *s);
     if (!s) return vly_fail(VLY_ENOMEM, "no memory for a layer");
     l->state = s;
     s->amx = amx;
     s->pixels = l->out_h * l->out_w;
-    s->k_padded = up((int)l->k, DEPTH), s->k_tiles = s->k_padded / DEPTH;
-    s->out_tiles = up(d->out_c, TILE) / TILE, s->out_deep = up(d->out_c, DEPTH) / DEPTH,
-    s->out_padded = s->out_deep * DEPTH;
-    s->together = up(s->pixels, 2) >= PIXELS ? 1 : PIXELS / up(s->pixels, 2);
-    s->pixels_padded = up(s->together * up(s->pixels, 2), DEPTH);
+    s->k_padded = padded_to((int)l->k, DEPTH), s->k_tiles = s->k_padded / DEPTH;
+    s->out_tiles = padded_to(d->out_c, TILE) / TILE,
+    s->out_deep = padded_to(d->out_c, DEPTH) / DEPTH, s->out_padded = s->out_deep * DEPTH;
+    s->together = padded_to(s->pixels, 2) >= PIXELS ? 1 : PIXELS / padded_to(s->pixels, 2);
+    s->pixels_padded = padded_to(s->together * padded_to(s->pixels, 2), DEPTH);
     s->pad_w = d->in_w + 2 * d->pad;
     s->padded = (int64_t)(d->in_h + 2 * d->pad) * s->pad_w * d->in_c;
     s->copy_x = d->x_type == VLY_U8 || d->pad > 0;
-    if (!take_memory(cpu, l)) {
-        destroy(l);
+    if (!conv_bf16_alloc(cpu, l)) {
+        conv_bf16_destroy(l);
         return vly_fail(VLY_ENOMEM, "no memory for a convolution of %lld weights",
                         (long long)(d->out_c * l->k));
     }
@@ -331,6 +338,6 @@ vly_status vly_plan_conv16(vly_cpu *cpu, vly_layer *l) {
         for (int x = 0; x < l->out_w; x++)
             s->patch[y * l->out_w + x] =
                 (int32_t)(((int64_t)y * d->stride * s->pad_w + (int64_t)x * d->stride) * d->in_c);
-    l->plan = &plan;
+    l->plan = &conv_bf16_plan;
     return VLY_OK;
 }
