@@ -60,6 +60,12 @@ static vly_status layer_alloc(vly_layer *l) {
                            &l->partial);
 }
 
+/* 0 unless the environment names one. */
+static int forced_tile_width(void) {
+    const char *width = getenv("VLY_TILE_WIDTH");
+    return width ? atoi(width) : 0;
+}
+
 static vly_status fill_layer(vly_layer *l, const vly_layer_desc *desc) {
     l->d = *desc;
     vly_math math;
@@ -68,6 +74,7 @@ static vly_status fill_layer(vly_layer *l, const vly_layer_desc *desc) {
     VLY_TRY(check_layer(&l->d));
     VLY_TRY(math_of((vly_cuda *)l->c, &l->d, &math));
     l->conv = vly_conv_of(&l->d, math);
+    l->conv.tile_width = forced_tile_width();
     l->weights = (int64_t)l->d.out_c * l->d.kernel * l->d.kernel * l->d.in_c;
     l->in_numbers = (int64_t)l->d.in_h * l->d.in_w * l->d.in_c;
     l->out_numbers = (int64_t)l->conv.out_h * l->conv.out_w * l->d.out_c;

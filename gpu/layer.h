@@ -6,7 +6,7 @@
  * convolutions. At start-up every candidate is checked against ours on random numbers and timed, of
  * a library the first few suggestions; the winner is remembered on disk (gpu/choices.h).
  * VLY_ENGINE=own|cublaslt|patches|cudnn in the environment forces one where it can, patches#2 its
- * third suggestion.
+ * third suggestion; VLY_TILE_WIDTH=32|64|128 the width of our kernels' tiles.
  */
 #ifndef VLY_GPU_LAYER_H
 #define VLY_GPU_LAYER_H

@@ -464,26 +464,31 @@ static vly_status check_conv(const vly_conv *c, int n) {
              INT32_MAX / 2);
     VLY_NEED(!c->mask || (c->kernel == 1 && c->in_h == 1 && c->in_w == 1));
     VLY_NEED(c->out_c < 65536 * 32 && c->in_c < 65536 * 32);
+    VLY_NEED(c->tile_width == 0 || c->tile_width == 32 || c->tile_width == 64 ||
+             c->tile_width == 128);
     return VLY_OK;
 }
 
-#define LAUNCH_WIDTH(kernel, Math, columns, gx, gz, p)                                          \
-    do {                                                                                        \
-        if ((columns) <= 32)                                                                    \
-            VLY_LAUNCH((kernel<Math, 32>), dim3(gx, (unsigned)vly_ceil_div(columns, 32), gz),   \
-                       VLY_TILE_THREADS, 0, stream, p);                                         \
-        else if ((columns) <= 64 || (gx) * (gz) < 512u)                                         \
-            VLY_LAUNCH((kernel<Math, 64>), dim3(gx, (unsigned)vly_ceil_div(columns, 64), gz),   \
-                       VLY_TILE_THREADS, 0, stream, p);                                         \
-        else                                                                                    \
-            VLY_LAUNCH((kernel<Math, 128>), dim3(gx, (unsigned)vly_ceil_div(columns, 128), gz), \
-                       VLY_TILE_THREADS, 0, stream, p);                                         \
-    } while (0)
-#define LAUNCH_MATH(kernel, math, columns, gx, gz, p)                                   \
-    switch (math) {                                                                     \
-    case VLY_MATH_FP32: LAUNCH_WIDTH(kernel, vly_fp32_math, columns, gx, gz, p); break; \
-    case VLY_MATH_TF32: LAUNCH_WIDTH(kernel, vly_tf32_math, columns, gx, gz, p); break; \
-    case VLY_MATH_BF16: LAUNCH_WIDTH(kernel, vly_bf16_math, columns, gx, gz, p); break; \
+/* A wide tile reads its operands less often; a narrow one makes more blocks. */
+static int tile_width(const vly_conv *c, int columns, unsigned blocks) {
+    if (c->tile_width) return c->tile_width;
+    return columns <= 32 ? 32 : columns <= 64 || blocks < 512 ? 64 : 128;
+}
+
+#define LAUNCH_TILES(kernel, Math, BN, columns, gx, gz, p)                            \
+    VLY_LAUNCH((kernel<Math, BN>), dim3(gx, (unsigned)vly_ceil_div(columns, BN), gz), \
+               VLY_TILE_THREADS, 0, stream, p)
+#define LAUNCH_WIDTH(kernel, Math, c, columns, gx, gz, p)                \
+    switch (tile_width(c, columns, (gx) * (gz))) {                       \
+    case 32: LAUNCH_TILES(kernel, Math, 32, columns, gx, gz, p); break;  \
+    case 64: LAUNCH_TILES(kernel, Math, 64, columns, gx, gz, p); break;  \
+    default: LAUNCH_TILES(kernel, Math, 128, columns, gx, gz, p); break; \
+    }
+#define LAUNCH_MATH(kernel, c, columns, gx, gz, p)                                         \
+    switch ((c)->math) {                                                                   \
+    case VLY_MATH_FP32: LAUNCH_WIDTH(kernel, vly_fp32_math, c, columns, gx, gz, p); break; \
+    case VLY_MATH_TF32: LAUNCH_WIDTH(kernel, vly_tf32_math, c, columns, gx, gz, p); break; \
+    case VLY_MATH_BF16: LAUNCH_WIDTH(kernel, vly_bf16_math, c, columns, gx, gz, p); break; \
     }
 
 vly_status vly_conv_forward_launch(const vly_conv *c, int n, const void *x, const void *w,
@@ -498,7 +503,7 @@ vly_status vly_conv_forward_launch(const vly_conv *c, int n, const void *x, cons
     p.bias = bias, p.y.data = y, p.y.type = c->y_type;
     p.scale = c->x_scale / c->w_scale, p.act = c->act, p.add = c->add;
     const unsigned gx = (unsigned)vly_ceil_div(p.a.p.rows, VLY_TILE_M);
-    LAUNCH_MATH(conv_forward, c->math, c->out_c, gx, 1u, p);
+    LAUNCH_MATH(conv_forward, c, c->out_c, gx, 1u, p);
     return VLY_OK;
 }
 
@@ -540,7 +545,7 @@ vly_status vly_conv_dx_launch(const vly_conv *c, int n, const void *dz, const vo
             const dx_problem p = residue_of(c, n, dz, w, dx, ry, rx);
             if (p.a.s.rows == 0) continue;
             const unsigned gx = (unsigned)vly_ceil_div(p.a.s.rows, VLY_TILE_M);
-            LAUNCH_MATH(conv_dx, c->math, c->in_c, gx, 1u, p);
+            LAUNCH_MATH(conv_dx, c, c->in_c, gx, 1u, p);
         }
     return VLY_OK;
 }
@@ -569,7 +574,7 @@ static vly_status dw_partials(const vly_conv *c, int n, const void *x, const voi
     p.partial = partial;
     p.rows_per_split = (int)(vly_ceil_div(vly_ceil_div(p.a.p.rows, splits), 32) * 32);
     const unsigned gx = (unsigned)vly_ceil_div(p.a.p.columns, VLY_TILE_M);
-    LAUNCH_MATH(conv_dw, c->math, c->out_c, gx, (unsigned)splits, p);
+    LAUNCH_MATH(conv_dw, c, c->out_c, gx, (unsigned)splits, p);
     return VLY_OK;
 }
 

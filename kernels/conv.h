@@ -34,6 +34,7 @@ typedef struct {
     const uint8_t *mask; /* linear: rows whose flags have mask_bits count as 0 (x in forward and dw,
                             dz in dx); NULL: none */
     uint8_t mask_bits;
+    int tile_width; /* columns of a block's tile: 32, 64 or 128; 0: by the shape */
 } vly_conv;
 
 vly_conv vly_conv_of(const vly_layer_desc *desc, vly_math math);

@@ -40,9 +40,9 @@ static inline int64_t vly_ceil_div(int64_t a, int64_t b) {
 
 #ifdef __cplusplus
 #ifdef VLY_SHIM
-#define VLY_LAUNCH_RAW(kernel, grid, block, shared, stream, ...)                              \
-    vly_shim::launch_kernel({#kernel, {__FILE__, __LINE__}}, dim3(grid), dim3(block), shared, \
-                            stream, (kernel), __VA_ARGS__)
+#define VLY_LAUNCH_RAW(kernel, grid, block, shared, stream, ...)                               \
+    vly_shim::launch_kernel({#kernel, {__FILE__, __LINE__}, nullptr}, dim3(grid), dim3(block), \
+                            shared, stream, (kernel), __VA_ARGS__)
 /* T name dims, one per block; 16-byte aligned. */
 #define VLY_SHARED(T, name, dims)                      \
     typedef T name##_array dims;                       \

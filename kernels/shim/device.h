@@ -96,6 +96,7 @@ void async_wait(int left);
 struct launch_name {
     const char *kernel;
     place at;
+    const void *code; /* of this instantiation */
 };
 cudaError_t launch(launch_name name, dim3 grid, dim3 block, size_t shared_bytes,
                    cudaStream_t stream, std::function<void()> body);
@@ -104,6 +105,7 @@ template <class... Params, class... Args>
 static inline cudaError_t launch_kernel(launch_name name, dim3 grid, dim3 block,
                                         size_t shared_bytes, cudaStream_t stream,
                                         void (*kernel)(Params...), Args... args) {
+    name.code = reinterpret_cast<const void *>(kernel);
     return launch(name, grid, block, shared_bytes, stream, [=] { kernel(args...); });
 }
 

@@ -13,6 +13,7 @@
 #include <set>
 #include <string>
 #include <vector>
+#include <dlfcn.h>
 #include <pthread.h>
 #include <time.h>
 #include "kernels/shim/internal.h"
@@ -151,13 +152,16 @@ bool guards_whole(char *p, size_t bytes) {
     return true;
 }
 
-/* VLY_SHIM_LAUNCHED=FILE: a line for each kernel that ran, when it first does. */
-void note_kernel(const char *kernel) {
-    static std::set<std::string> seen;
+/* VLY_SHIM_LAUNCHED=FILE: a line for each kernel that ran, when it first does: where its code lies
+ * in the program, and the program. */
+void note_kernel(const void *code) {
+    static std::set<const void *> seen;
     const char *path = getenv("VLY_SHIM_LAUNCHED");
-    if (!path || !seen.insert(kernel).second) return;
+    Dl_info info;
+    if (!path || !seen.insert(code).second || !dladdr(code, &info)) return;
     if (FILE *f = fopen(path, "a")) {
-        fprintf(f, "%s\n", kernel);
+        fprintf(f, "%016zx %s\n", (size_t)((const char *)code - (const char *)info.dli_fbase),
+                info.dli_fname);
         fclose(f);
     }
 }
@@ -192,7 +196,7 @@ cudaError_t launch(launch_name name, dim3 grid, dim3 block, size_t shared_bytes,
     return give(enqueue(stream, [=] {
         if (sticky != cudaSuccess) return;
         launches++;
-        note_kernel(name.kernel);
+        note_kernel(name.code);
         run_grid(name, grid, block, shared_bytes, body);
     }));
 }

@@ -15,8 +15,8 @@
  *   - kernels: see device.h.
  * A kernel's fault is a sticky error, as on a device; vly_shim_report() says what happened.
  *
- * VLY_SHIM_LAUNCHED=FILE in the environment collects the kernels that ran; VLY_SHIM_DEVICES=N: so
- * many devices.
+ * VLY_SHIM_LAUNCHED=FILE in the environment collects the kernels that ran, as addresses;
+ * VLY_SHIM_DEVICES=N: so many devices.
  *
  * What it cannot show: memory ordering between blocks, tensor-core rounding, speed.
  */

@@ -40,6 +40,30 @@ static void convolutions_agree(parity *p) {
                           shapes[s].n, true);
 }
 
+/* The shape decides the width, and only large ones get the widest: here all get each. */
+static void every_tile_width_agrees(parity *p) {
+    static const char *const widths[] = {"32", "64", "128"};
+    CHECK_EQ(setenv("VLY_ENGINE", "own", 1), 0);
+    for (size_t w = 0; w < 3; w++) {
+        CHECK_EQ(setenv("VLY_TILE_WIDTH", widths[w], 1), 0);
+        in_all_precisions(
+            p, (vly_layer_desc){.kind = VLY_LINEAR, .in_c = 70, .out_c = 133, .act = VLY_ACT_RELU},
+            131, false);
+        in_all_precisions(p,
+                          (vly_layer_desc){.kind = VLY_CONV,
+                                           .in_h = 8,
+                                           .in_w = 7,
+                                           .in_c = 136,
+                                           .out_c = 144,
+                                           .kernel = 3,
+                                           .stride = 2,
+                                           .pad = 1},
+                          3, true);
+    }
+    unsetenv("VLY_TILE_WIDTH");
+    unsetenv("VLY_ENGINE");
+}
+
 static void a_batch_smaller_than_planned_works(parity *p) {
     layer_agrees(p,
                  (vly_layer_desc){.kind = VLY_LINEAR,
@@ -174,6 +198,7 @@ int main(void) {
     parity_seed(3);
     linear_layers_agree(p);
     convolutions_agree(p);
+    every_tile_width_agrees(p);
     a_batch_smaller_than_planned_works(p);
     pools_agree(p);
     recurrent_layers_agree(p);

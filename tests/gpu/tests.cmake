@@ -26,7 +26,7 @@ set_tests_properties(gpu_kernels_begin PROPERTIES FIXTURES_SETUP no_kernels)
 set_tests_properties(gpu_parity_ops_shim gpu_parity_layers_shim gpu_parity_patches_shim PROPERTIES ENVIRONMENT VLY_SHIM_LAUNCHED=${launched}
   FIXTURES_REQUIRED no_kernels FIXTURES_SETUP parity_kernels)
 if(NOT VLY_SANITIZE STREQUAL "thread") # there the layers are left out, and with them their kernels
-  add_test(NAME gpu_every_kernel COMMAND ${CMAKE_COMMAND} -DROOT=${PROJECT_SOURCE_DIR} -DLAUNCHED=${launched}
+  add_test(NAME gpu_every_kernel COMMAND ${CMAKE_COMMAND} -DROOT=${PROJECT_SOURCE_DIR} -DNM=${CMAKE_NM} -DLAUNCHED=${launched}
     -P ${PROJECT_SOURCE_DIR}/tests/gpu/every_kernel.cmake)
   set_tests_properties(gpu_every_kernel PROPERTIES FIXTURES_REQUIRED parity_kernels)
 endif()
