@@ -113,6 +113,7 @@ typedef struct {
     double best;
     vly_candidate winner;
     bool fits[ENGINES][VLY_VARIANTS];
+    bool hides_nan; /* one of the engine's variants does */
     char times[500];
 } vly_contest;
 
@@ -136,6 +137,7 @@ static bool try_variant(vly_contest *k, vly_candidate c, bool *fine) {
     const char *verdict = "cannot";
     const bool opened = c.engine->open(l, k->pass, c.variant, &plan) == VLY_OK;
     *fine = opened && vly_trial_run(k->trial, c.engine, k->pass, plan, k->best, &us, &verdict);
+    k->hides_nan = k->hides_nan || !strcmp(verdict, VLY_TRIAL_HIDES_NAN);
     if (opened || c.variant == 0) note_result(k, c, *fine, us, verdict);
     if (*fine && us < k->best) {
         if (l->plan[k->pass]) l->engine[k->pass]->close(l->plan[k->pass]);
@@ -158,17 +160,23 @@ static void follow_first_choice(vly_contest *k, const char *key) {
             adopt_engine(k->trial->l, k->pass, theirs);
 }
 
+/* A library's suggestions until there are no more; those without its ReLU if it hides a NaN. */
+static void try_all_variants(vly_contest *k, int i) {
+    const vly_engine *e = engines[i];
+    k->hides_nan = false;
+    for (int v = 0; v < e->variants && v < VLY_SUGGESTIONS; v++)
+        if (!try_variant(k, (vly_candidate){e, v}, &k->fits[i][v])) break;
+    if (!k->hides_nan) return;
+    for (int v = VLY_RELU_APART; v < e->variants; v++)
+        if (!try_variant(k, (vly_candidate){e, v}, &k->fits[i][v])) break;
+}
+
 static void try_engines(vly_trial *t, vly_pass pass, const char *key) {
     vly_contest k = {.trial = t, .pass = pass, .best = INFINITY, .winner = {&vly_engine_own, 0}};
     char name[32];
     if (vly_trial_reference(t, pass) != VLY_OK) return;
-    for (int i = 0; i < ENGINES; i++) {
-        if (!engines[i]->can(t->l, pass)) continue;
-        for (int v = 0; v < engines[i]->variants &&
-                        try_variant(&k, (vly_candidate){engines[i], v}, &k.fits[i][v]);
-             v++) {
-        }
-    }
+    for (int i = 0; i < ENGINES; i++)
+        if (engines[i]->can(t->l, pass)) try_all_variants(&k, i);
     vly_choices_keep(key, name_of(k.winner, name), k.times);
     follow_first_choice(&k, key);
 }

@@ -6,6 +6,7 @@
 typedef struct {
     vly_matmul *product;
     bool bias_gradient;
+    bool relu_apart;
 } cublaslt_plan;
 
 /* Both operands of one type: bf16 with bf16, f32 with f32. */
@@ -26,24 +27,32 @@ static bool cublaslt_gives_bias(const void *p) {
     return ((const cublaslt_plan *)p)->bias_gradient;
 }
 
-static vly_matmul_desc product_of(const vly_layer *l, vly_pass pass, int suggestion) {
-    const vly_dtype result = pass == VLY_PASS_FORWARD ? l->d.y_type
-                             : pass == VLY_PASS_DX    ? l->d.x_type
-                                                      : VLY_F32;
-    const vly_lt_epilogue epilogue = pass != VLY_PASS_FORWARD   ? VLY_LT_NO_EPILOGUE
-                                     : l->d.act == VLY_ACT_RELU ? VLY_LT_RELU_BIAS
-                                                                : VLY_LT_BIAS;
-    return (vly_matmul_desc){pass,       l->d.in_c,
-                             l->d.out_c, l->conv.math == VLY_MATH_BF16 ? VLY_BF16 : VLY_F32,
-                             result,     l->conv.math == VLY_MATH_TF32,
-                             epilogue,   l->d.batch_max,
-                             suggestion};
+static vly_lt_epilogue epilogue_of(const vly_layer *l, vly_pass pass, bool relu_apart) {
+    if (pass != VLY_PASS_FORWARD) return VLY_LT_NO_EPILOGUE;
+    return l->d.act == VLY_ACT_RELU && !relu_apart ? VLY_LT_RELU_BIAS : VLY_LT_BIAS;
+}
+
+static vly_matmul_desc product_of(const vly_layer *l, vly_pass pass, int variant) {
+    return (vly_matmul_desc){.form = pass,
+                             .in = l->d.in_c,
+                             .out = l->d.out_c,
+                             .operand = l->conv.math == VLY_MATH_BF16 ? VLY_BF16 : VLY_F32,
+                             .result = pass == VLY_PASS_FORWARD ? l->d.y_type
+                                       : pass == VLY_PASS_DX    ? l->d.x_type
+                                                                : VLY_F32,
+                             .tf32 = l->conv.math == VLY_MATH_TF32,
+                             .epilogue = epilogue_of(l, pass, variant >= VLY_RELU_APART),
+                             .rows = l->d.batch_max,
+                             .suggestion = variant % VLY_SUGGESTIONS};
 }
 
 static vly_status cublaslt_open(vly_layer *l, vly_pass pass, int variant, void **out) {
     cublaslt_plan *s = calloc(1, sizeof *s);
     if (!s) return vly_fail(VLY_ENOMEM, "no memory for a plan");
     *out = s;
+    s->relu_apart = variant >= VLY_RELU_APART;
+    if (s->relu_apart && (pass != VLY_PASS_FORWARD || l->d.act != VLY_ACT_RELU))
+        return vly_fail(VLY_EUNSUPPORTED, "this pass has no ReLU");
     const vly_matmul_desc desc = product_of(l, pass, variant);
     if (pass == VLY_PASS_DW)
         return vly_matmul_open_dw((vly_cuda *)l->c, &desc, l->d.act == VLY_ACT_NONE, &s->product,
@@ -60,9 +69,10 @@ static vly_status cublaslt_forward(const vly_layer *l, vly_queue *q, const cubla
     VLY_TRY(vly_matmul_run(
         s->product, q,
         &(vly_matmul_args){.n = n, .alpha = 1, .a = w, .b = a->x, .to = a->y, .bias = bias}));
-    return l->d.act == VLY_ACT_TANH
-               ? vly_tanh_launch(l->d.y_type, (int64_t)n * l->d.out_c, a->y, vly_stream_of(q))
-               : VLY_OK;
+    const int64_t numbers = (int64_t)n * l->d.out_c;
+    if (s->relu_apart) return vly_relu_launch(l->d.y_type, numbers, a->y, a->y, vly_stream_of(q));
+    return l->d.act == VLY_ACT_TANH ? vly_tanh_launch(l->d.y_type, numbers, a->y, vly_stream_of(q))
+                                    : VLY_OK;
 }
 
 static vly_status cublaslt_dw(const vly_layer *l, vly_queue *q, const cublaslt_plan *s, int n,

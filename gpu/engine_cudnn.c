@@ -93,11 +93,15 @@ static vly_status convolution(vly_cudnn_plan *p, const vly_conv *c, descriptor *
 static vly_status pointwise(vly_cudnn_plan *p, cudnnPointwiseMode_t mode, descriptor x,
                             const descriptor *b, descriptor y, descriptor *out) {
     const cudnnDataType_t compute = CUDNN_DATA_FLOAT;
+    const cudnnNanPropagation_t nan = CUDNN_PROPAGATE_NAN;
     descriptor kind;
     VLY_TRY(add_descriptor(p, CUDNN_BACKEND_POINTWISE_DESCRIPTOR, &kind));
     VLY_TRY(set_attribute(p, kind, CUDNN_ATTR_POINTWISE_MODE, CUDNN_TYPE_POINTWISE_MODE, 1, &mode));
     VLY_TRY(
         set_attribute(p, kind, CUDNN_ATTR_POINTWISE_MATH_PREC, CUDNN_TYPE_DATA_TYPE, 1, &compute));
+    if (mode == CUDNN_POINTWISE_RELU_FWD) /* else a NaN becomes 0 */
+        VLY_TRY(set_attribute(p, kind, CUDNN_ATTR_POINTWISE_NAN_PROPAGATION,
+                              CUDNN_TYPE_NAN_PROPOGATION, 1, &nan));
     VLY_TRY(finalize(p, kind));
     VLY_TRY(add_descriptor(p, CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR, out));
     VLY_TRY(set_attribute(p, *out, CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR,

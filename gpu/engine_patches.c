@@ -27,6 +27,7 @@ typedef struct {
     int rows, images;   /* rows per image, images per piece */
     bool direct;        /* the image is its patches */
     bool bias_gradient;
+    bool relu_apart;
     size_t cells_at; /* dx: where the cells lie in the patch memory */
     void *weights;   /* packed: rows of `columns` (forward), turned (dx); NULL: as they are */
     float *wide;     /* dw with rows of `columns`; NULL: they fit */
@@ -96,7 +97,7 @@ static vly_status patches_alloc(const vly_layer *l, vly_pass pass, patches_plan 
     return VLY_OK;
 }
 
-static vly_status open_product(const vly_layer *l, vly_pass pass, int suggestion, patches_plan *s) {
+static vly_status open_product(const vly_layer *l, vly_pass pass, int variant, patches_plan *s) {
     vly_matmul_desc d = {.form = VLY_PASS_FORWARD,
                          .in = s->columns,
                          .out = s->unfolded.out_c,
@@ -105,9 +106,9 @@ static vly_status open_product(const vly_layer *l, vly_pass pass, int suggestion
                          .result = pass == VLY_PASS_FORWARD ? l->d.y_type : s->type,
                          .epilogue = VLY_LT_NO_EPILOGUE,
                          .rows = s->images * s->rows,
-                         .suggestion = suggestion};
+                         .suggestion = variant % VLY_SUGGESTIONS};
     if (pass == VLY_PASS_FORWARD)
-        d.epilogue = l->d.act == VLY_ACT_RELU ? VLY_LT_RELU_BIAS : VLY_LT_BIAS;
+        d.epilogue = l->d.act == VLY_ACT_RELU && !s->relu_apart ? VLY_LT_RELU_BIAS : VLY_LT_BIAS;
     if (pass != VLY_PASS_DW) return vly_matmul_open(s->cuda, &d, &s->product);
     d.form = VLY_PASS_DW, d.result = VLY_F32;
     /* a scale of the product is not one of the sums: only where there is none */
@@ -123,6 +124,9 @@ static vly_status patches_open(vly_layer *l, vly_pass pass, int variant, void **
     if (!s) return vly_fail(VLY_ENOMEM, "no memory for a plan");
     *out = s;
     s->cuda = (vly_cuda *)l->c;
+    s->relu_apart = variant >= VLY_RELU_APART;
+    if (s->relu_apart && (pass != VLY_PASS_FORWARD || l->d.act != VLY_ACT_RELU))
+        return vly_fail(VLY_EUNSUPPORTED, "this pass has no ReLU");
     size_t row_bytes, cell_bytes;
     patches_sizes(l, pass, s, &row_bytes, &cell_bytes);
     const size_t each = row_bytes + cell_bytes,
@@ -208,6 +212,7 @@ static vly_status patches_dw(const vly_layer *l, vly_queue *q, const patches_pla
 static vly_status patches_finish(const vly_layer *l, vly_queue *q, vly_pass pass,
                                  const patches_plan *s, int n, const vly_pass_args *a) {
     cudaStream_t stream = vly_stream_of(q);
+    if (s->relu_apart) return vly_relu_launch(l->d.y_type, n * l->out_numbers, a->y, a->y, stream);
     if (pass == VLY_PASS_FORWARD && l->d.act == VLY_ACT_TANH)
         return vly_tanh_launch(l->d.y_type, n * l->out_numbers, a->y, stream);
     if (pass != VLY_PASS_DW) return VLY_OK;

@@ -61,8 +61,10 @@ struct vly_layer {
 };
 
 /* Part of every remembered choice: to be raised when our kernels or engines change. */
-#define VLY_ENGINES_VERSION 3
-enum { VLY_VARIANTS = 4 }; /* of an engine, at most */
+#define VLY_ENGINES_VERSION 4
+/* Variants of an engine, at most. Those from VLY_RELU_APART on are for a library whose own ReLU
+ * turns a NaN into 0: the product without it, then our kernel. */
+enum { VLY_SUGGESTIONS = 4, VLY_RELU_APART = VLY_SUGGESTIONS, VLY_VARIANTS = 2 * VLY_SUGGESTIONS };
 extern const vly_engine vly_engine_own, vly_engine_cublaslt, vly_engine_patches, vly_engine_cudnn;
 
 /* Fills engine[] and plan[]; choose.c. `learn` layers get all their passes, others the forward

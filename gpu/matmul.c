@@ -123,7 +123,7 @@ static vly_status ask_heuristic(vly_matmul *m, const layouts *l, const question 
                                 vly_lt_algo *algo) {
     static const int names[ALIGNMENTS] = {VLY_LT_ALIGN_A, VLY_LT_ALIGN_B, VLY_LT_ALIGN_C,
                                           VLY_LT_ALIGN_D};
-    vly_lt_result best[VLY_VARIANTS];
+    vly_lt_result best[VLY_SUGGESTIONS];
     int found = 0;
     for (int i = 0; i < ALIGNMENTS; i++)
         VLY_CUBLASLT_TRY(m->lib->MatmulPreferenceSetAttribute(m->preference, names[i], &q->align[i],
@@ -190,7 +190,7 @@ vly_status vly_matmul_run(vly_matmul *m, vly_queue *q, const vly_matmul_args *ar
 /* Asks and multiplies nothing: the addresses are as good as memory of the arena. */
 vly_status vly_matmul_open(vly_cuda *cuda, const vly_matmul_desc *desc, vly_matmul **out) {
     void *const aligned = (void *)(uintptr_t)ALIGN_MOST;
-    VLY_NEED(desc->suggestion >= 0 && desc->suggestion < VLY_VARIANTS && desc->rows > 0);
+    VLY_NEED(desc->suggestion >= 0 && desc->suggestion < VLY_SUGGESTIONS && desc->rows > 0);
     VLY_TRY(open_unasked(cuda, desc, out));
     const vly_status status = vly_matmul_run(*out, NULL,
                                              &(vly_matmul_args){.n = desc->rows,

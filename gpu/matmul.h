@@ -25,7 +25,7 @@ typedef struct {
     bool tf32;
     vly_lt_epilogue epilogue;
     int rows;       /* n that it is planned for */
-    int suggestion; /* of the library's: 0 its first, below VLY_VARIANTS */
+    int suggestion; /* of the library's: 0 its first, below VLY_SUGGESTIONS */
 } vly_matmul_desc;
 
 typedef struct {

@@ -18,15 +18,19 @@ typedef struct {
     void *x, *y, *dz, *dx; /* device */
     float *w, *dw;
     size_t x_bytes, y_bytes;
-    void *want, *got; /* host: what our kernels gave, what a candidate gave */
+    void *want, *want_nan, *got; /* host: what our kernels gave, also with a NaN in the input;
+                                    what a candidate gave */
 } vly_trial;
 
 vly_status vly_trial_open(vly_trial *t);
 void vly_trial_close(vly_trial *t);
-/* Our own kernels' output, which those that follow must agree with. */
+/* Our own kernels' output, which those that follow must agree with. It is taken twice: with random
+ * numbers, and with one of them a NaN, which must reach the output, for the trainer's guard against
+ * numbers that are not finite looks there. */
 vly_status vly_trial_reference(vly_trial *t, vly_pass pass);
-/* True: it agrees, and takes *us microseconds. False is no error: *verdict says in a word why it is
- * not chosen. best: of those before. */
+/* True: it agrees, and takes *us microseconds. False is no error: *verdict says why it is not
+ * chosen. best: of those before. */
+#define VLY_TRIAL_HIDES_NAN "hides a NaN"
 bool vly_trial_run(vly_trial *t, const vly_engine *engine, vly_pass pass, void *plan, double best,
                    double *us, const char **verdict);
 #endif

@@ -27,7 +27,7 @@ typedef struct {
     int pad_w;
     int64_t padded; /* numbers of a padded image */
     bool copy_x;
-    int32_t *patch; /* (pixels) where each begins in the padded image */
+    int32_t *patch;               /* (pixels) where each begins in the padded image */
     uint16_t *forward, *backward; /* tiles (out_tiles, k_tiles), (k_padded / 16,
                                                          out_deep) */
     float *bias;

@@ -162,7 +162,7 @@ static void store_block(const vly_policy_loss_args *p, int first, int count, con
 }
 
 static void policy_loss_block(const vly_policy_loss_args *p, int first, int count, float mean,
-                        float inv_std, float scale, vly_row_stats *sum) {
+                              float inv_std, float scale, vly_row_stats *sum) {
     loss_block b;
     loss_work w;
     lanes value = {{0}}, dv = {{0}};

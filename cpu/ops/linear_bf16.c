@@ -13,7 +13,7 @@ typedef struct {
     int k_tiles, out_tiles, in_tiles, out_deep; /* in / 32; out / 16; in / 16; out / 32, rounded up
                                                  */
     int out_padded;                             /* 32 out_deep */
-    uint16_t *forward, *backward; /* tiles (out_tiles, k_tiles), (in_tiles,
+    uint16_t *forward, *backward;               /* tiles (out_tiles, k_tiles), (in_tiles,
                                                              out_deep) */
     float *bias;
     uint16_t *x;         /* uint8 input as bf16 (batch_max, in), or NULL */

@@ -29,7 +29,7 @@ struct vly_workers {
     pthread_cond_t work;
     job *jobs; /* open ones, oldest last */
     int threads, started;
-    int home;              /* the processor that starts the helpers */
+    int home;          /* the processor that starts the helpers */
     atomic_int spread; /* helpers that have found theirs */
     bool stop;
     pthread_t helper[THREADS_MAX];

@@ -238,15 +238,20 @@ static size_t choices(char *text, size_t bytes, const char *folder) {
     return n;
 }
 
-/* A pass of its own memory: what is chosen, and what engines.tsv says of it. */
-static const char *contest(parity *p, char line[2048]) {
+/* A layer with a memory of its own: what is chosen for a pass, and what engines.tsv says of it. */
+static const char *contest_of(parity *p, const vly_layer_desc *d, vly_pass pass, char line[2048]) {
     static char name[32];
-    char folder[] = "/tmp/vly-engines-XXXXXX", path[300];
-    const vly_layer_desc d = conv((shape){5, 4, 8, 3, 1, 1}, 2, VLY_ACT_NONE, VLY_F32, VLY_F32);
+    static const char *const suffix[] = {"|forward\t", "|dx\t", "|dw\t"};
+    char folder[] = "/tmp/vly-engines-XXXXXX", path[300], text[8192];
     CHECK(mkdtemp(folder));
     setenv("VLY_CACHE_DIR", folder, 1);
-    engine_of(p, &d, VLY_PASS_FORWARD);
-    choices(line, 2048, folder);
+    engine_of(p, d, pass);
+    choices(text, sizeof text, folder);
+    char *rest = text, *found = NULL, *each;
+    while (!found && (each = strsep(&rest, "\n")))
+        if (strstr(each, suffix[pass])) found = each;
+    CHECK(found);
+    snprintf(line, 2048, "%s", found);
     unsetenv("VLY_CACHE_DIR");
     snprintf(path, sizeof path, "%s/engines.tsv", folder);
     CHECK(unlink(path) == 0 && rmdir(folder) == 0);
@@ -254,6 +259,11 @@ static const char *contest(parity *p, char line[2048]) {
     CHECK(tab);
     snprintf(name, sizeof name, "%.*s", (int)strcspn(tab + 1, "\t"), tab + 1);
     return name;
+}
+
+static const char *contest(parity *p, char line[2048]) {
+    const vly_layer_desc d = conv((shape){5, 4, 8, 3, 1, 1}, 2, VLY_ACT_NONE, VLY_F32, VLY_F32);
+    return contest_of(p, &d, VLY_PASS_FORWARD, line);
 }
 
 /* Microseconds that a line of engines.tsv gives for a candidate; the quickest of all without a
@@ -294,6 +304,68 @@ static void who_is_wrong_is_not_chosen(parity *p) {
     CHECK(strcmp(contest(p, line), "patches#1") != 0);
     CHECK(strstr(line, "patches#1 differs"));
     unsetenv("FAKE_CUBLASLT_LAZY");
+}
+
+/* Small beside the weights' gradients, which have the sum over all pixels of a large image. */
+static void a_wrong_bias_gradient_is_seen(parity *p) {
+    char line[2048];
+    vly_layer_desc d = {.kind = VLY_LINEAR,
+                        .batch_max = 400,
+                        .in_c = 3,
+                        .out_c = 5,
+                        .x_type = VLY_F32,
+                        .y_type = VLY_F32,
+                        .x_scale = 1,
+                        .learn = true};
+    setenv("FAKE_CUBLASLT_WRONG_BIAS", "0", 1);
+    CHECK(strcmp(contest_of(p, &d, VLY_PASS_DW, line), "cublaslt") != 0);
+    CHECK(strstr(line, "cublaslt differs") && !strstr(line, "cublaslt#1 differs"));
+    unsetenv("FAKE_CUBLASLT_WRONG_BIAS");
+}
+
+/* A library whose ReLU is max(x, 0) is used without it. */
+static void a_nan_passes_through_every_engine(parity *p) {
+    char line[2048];
+    const vly_layer_desc layers[] = {
+        conv((shape){5, 4, 8, 3, 1, 1}, 2, VLY_ACT_RELU, VLY_F32, VLY_F32),
+        conv((shape){5, 4, 8, 3, 1, 1}, 2, VLY_ACT_RELU, VLY_U8, VLY_F32),
+        {.kind = VLY_LINEAR,
+         .act = VLY_ACT_RELU,
+         .batch_max = 9,
+         .in_c = 24,
+         .out_c = 7,
+         .x_type = VLY_BF16,
+         .y_type = VLY_BF16,
+         .x_scale = 1,
+         .learn = true,
+         .needs_dx = true},
+    };
+    for (int i = 0; i < 3; i++) {
+        const char *name = i == 2 ? "cublaslt" : "patches";
+        char hides[40], apart[40];
+        snprintf(hides, sizeof hides, "%s hides a NaN", name);
+        snprintf(apart, sizeof apart, "%s#4 ", name);
+        contest_of(p, &layers[i], VLY_PASS_FORWARD, line);
+        CHECK(!strstr(line, "hides") && !strstr(line, "#4"));
+        setenv("FAKE_CUBLASLT_HIDES_NAN", "0", 1);
+        CHECK(strcmp(contest_of(p, &layers[i], VLY_PASS_FORWARD, line), name) != 0);
+        CHECK(strstr(line, hides) && us_of(line, NULL) < 1e30);
+        CHECK(strstr(line, apart) && strstr(strstr(line, apart), " us"));
+        contest_of(p, &layers[i], VLY_PASS_DW, line);
+        CHECK(!strstr(line, "hides"));
+        unsetenv("FAKE_CUBLASLT_HIDES_NAN");
+    }
+}
+
+static void a_relu_of_our_own_behind_the_product_agrees(parity *p) {
+    setenv("VLY_ENGINE", "patches#4", 1);
+    in_all_precisions(p, conv((shape){9, 8, 16, 3, 2, 1}, 0, VLY_ACT_RELU, VLY_F32, VLY_F32), 5,
+                      true);
+    setenv("VLY_ENGINE", "cublaslt#5", 1);
+    in_all_precisions(
+        p, (vly_layer_desc){.kind = VLY_LINEAR, .act = VLY_ACT_RELU, .in_c = 64, .out_c = 33}, 70,
+        false);
+    unsetenv("VLY_ENGINE");
 }
 
 /* The engine of a layer that two processes choose at the same time, with one memory. */
@@ -405,6 +477,9 @@ int main(void) {
     an_engine_that_is_none_is_refused(p);
     a_librarys_suggestions_compete(p);
     who_is_wrong_is_not_chosen(p);
+    a_wrong_bias_gradient_is_seen(p);
+    a_nan_passes_through_every_engine(p);
+    a_relu_of_our_own_behind_the_product_agrees(p);
     a_captured_pass_is_replayed(p, VLY_ACT_NONE);
     a_captured_pass_is_replayed(p, VLY_ACT_RELU);
     setenv("VLY_ENGINE", "patches#1", 1);

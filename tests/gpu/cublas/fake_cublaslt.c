@@ -6,7 +6,9 @@
  * problem, pointers less aligned than was stated, a workspace smaller than was promised, an
  * epilogue without its vector. It has two suggestions for every product.
  * FAKE_CUBLASLT_LACKS=EPILOGUE (a number): there is none with that one. FAKE_CUBLASLT_SLOW, _WRONG,
- * _LAZY=N: suggestion N takes a millisecond more, gives wrong numbers, writes nothing.
+ * _LAZY, _WRONG_BIAS, _HIDES_NAN=N:
+ * suggestion N takes a millisecond more, gives wrong numbers, writes nothing, halves the bias
+ * gradient, has a ReLU that turns a NaN into 0.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -259,18 +261,19 @@ static double sum_of(const job *j, int64_t row, int64_t column) {
     return sum;
 }
 
+static bool asked_for(const char *fault, const job *j) {
+    const char *which = getenv(fault);
+    return which && atoi(which) == j->which;
+}
+
 static void bias_gradient(const job *j) {
     for (int64_t column = 0; column < j->columns; column++) {
         double sum = 0;
         for (int64_t k = 0; k < j->inner; k++)
             sum += real(j->a_type, j->b, j->turn_b ? k * j->ldb + column : column * j->ldb + k);
-        put(j->d_type, j->bias, column, (float)sum);
+        put(j->d_type, j->bias, column,
+            (float)(asked_for("FAKE_CUBLASLT_WRONG_BIAS", j) ? sum / 2 : sum));
     }
-}
-
-static bool asked_for(const char *fault, const job *j) {
-    const char *which = getenv(fault);
-    return which && atoi(which) == j->which;
 }
 
 static void run(void *arg) {
@@ -278,6 +281,7 @@ static void run(void *arg) {
     if (asked_for("FAKE_CUBLASLT_LAZY", j)) return;
     if (asked_for("FAKE_CUBLASLT_SLOW", j)) nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     memset(j->workspace, 0xa5, WORKSPACE_USED); /* ours while we run */
+    const bool hides = asked_for("FAKE_CUBLASLT_HIDES_NAN", j);
     const bool bias = j->epilogue == VLY_LT_BIAS || j->epilogue == VLY_LT_RELU_BIAS;
     for (int64_t column = 0; column < j->columns; column++)
         for (int64_t row = 0; row < j->rows; row++) {
@@ -286,7 +290,8 @@ static void run(void *arg) {
                        (j->beta != 0.0f ? (double)j->beta * real(j->d_type, j->d, at) : 0);
             if (at == 0 && asked_for("FAKE_CUBLASLT_WRONG", j)) v += 1;
             if (bias) v += real(j->d_type, j->bias, row);
-            put(j->d_type, j->d, at, (float)(j->epilogue == VLY_LT_RELU_BIAS && v < 0 ? 0 : v));
+            if (j->epilogue == VLY_LT_RELU_BIAS && (v < 0 || (v != v && hides))) v = 0;
+            put(j->d_type, j->d, at, (float)v);
         }
     if (j->epilogue == VLY_LT_BIAS_GRADIENT) bias_gradient(j);
 }
