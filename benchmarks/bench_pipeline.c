@@ -1,6 +1,6 @@
 /* bench_pipeline.c -- everything together as in training: actors, transfers, inference, learning;
  * and what holds the rest up. VLY_BENCH_DEVICE (cpu, cuda:0) in the environment chooses the device,
- * as in the other suites.
+ * as in the other suites, VLY_BENCH_ENVS how many environments instead of the preset's.
  *
  *   ENV/ALGO   agent steps/s of a run with the settings of its preset
  *
@@ -143,6 +143,9 @@ static vly_status configure(bench *b, const char *env, const char *algo) {
     if (status == VLY_OK)
         status = vly_assignments_add(&given, "dqn.learning_starts", "1000",
                                      "the benchmark"); /* what follows is what lasts */
+    const char *envs = getenv("VLY_BENCH_ENVS");
+    if (status == VLY_OK && envs)
+        status = vly_assignments_add(&given, "run.envs", envs, "VLY_BENCH_ENVS");
     if (status == VLY_OK) status = vly_session_configure(&b->config, &given, &b->env);
     vly_assignments_free(&given);
     return status;

@@ -43,6 +43,11 @@ if(TARGET volley AND NOT VLY_SANITIZE)
   set_tests_properties(gpu_train_alike PROPERTIES TIMEOUT 300)
 endif()
 
+if(TARGET volley AND NOT VLY_SANITIZE)
+  add_test(NAME gpu_session_rehearsal COMMAND sh ${PROJECT_SOURCE_DIR}/tests/gpu/session_rehearsal.sh ${PROJECT_BINARY_DIR})
+  set_tests_properties(gpu_session_rehearsal PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 300)
+endif()
+
 if(TARGET vly_kernels)
   add_executable(gpu_cudnn_plans tests/gpu/device/cudnn_plans.c gpu/engine_cudnn.c gpu/cudnn_library.c gpu/find_library.c)
   target_include_directories(gpu_cudnn_plans PRIVATE ${CUDAToolkit_INCLUDE_DIRS})
