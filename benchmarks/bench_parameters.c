@@ -125,7 +125,7 @@ static vly_status push_until_stopped(const bench *parent, const char *name,
     vly_sync *sync = vly_ps_client_sync(client);
     VLY_TRY(sync->broadcast(sync, b.q, b.p.param, (size_t)b.n * sizeof(vly_real), 0));
     for (int64_t i = 0; i < b.n; i++) b.p.grad[i] = (vly_real)1e-3;
-    while (!vly_ps_client_stopped(client)) VLY_TRY(sync->apply(sync, b.q, &b.p, &hyper));
+    while (!vly_ps_client_stopped(client)) VLY_TRY(sync->server->apply(sync, b.q, &b.p, &hyper));
     return VLY_OK;
 }
 

@@ -135,7 +135,7 @@ static vly_status update(vly_queue *q, void *arg) {
     VLY_TRY(s->c->copy(q, s->exec->dvalue, s->exec->value, (size_t)n * sizeof(vly_real)));
     s->early = 0;
     VLY_TRY(vly_exec_backward(s->exec, q, n, s->p.param, s->p.grad));
-    VLY_TRY(s->sync->reduce(s->sync, q, s->p.grad, s->early > 0 ? s->early : s->p.n));
+    VLY_TRY(s->sync->gradients->reduce(s->sync, q, s->p.grad, s->early > 0 ? s->early : s->p.n));
     VLY_TRY(s->c->grad_norm(q, s->p.n, s->p.grad, s->norm));
     VLY_TRY(s->c->optimize(q, &adam, &s->p, s->norm, s->hyper, s->stats));
     return vly_exec_prepare(s->exec, q, s->p.param);
@@ -144,18 +144,18 @@ static vly_status update(vly_queue *q, void *arg) {
 static vly_status ahead(void *arg, vly_queue *q, vly_real *grad, int64_t from) {
     rank_state *s = arg;
     s->early = from;
-    return s->sync->reduce_early(s->sync, q, grad + from, s->p.n - from);
+    return s->sync->gradients->reduce_early(s->sync, q, grad + from, s->p.n - from);
 }
 
 static vly_status updates(rank_state *s, int rounds) {
     for (int i = 0; i < rounds; i++) {
-        if (s->sync->capturable)
+        if (s->sync->gradients->capturable)
             VLY_TRY(s->c->graph_run(s->q, &s->graph, update, s));
         else
             VLY_TRY(update(s->q, s));
     }
     const vly_status status = s->c->queue_sync(s->q);
-    return s->sync->check ? s->sync->check(s->sync) : status;
+    return s->sync->gradients->check ? s->sync->gradients->check(s->sync) : status;
 }
 
 /* All ranks make as many updates, or they would wait for each other: rank 0's clock decides. */
@@ -175,13 +175,14 @@ static vly_status sample(rank_state *s, double *rate) {
 }
 
 static vly_status time_allreduce(rank_state *s, double *us) {
-    VLY_TRY(s->sync->reduce(s->sync, s->q, s->p.grad, s->p.n));
+    VLY_TRY(s->sync->gradients->reduce(s->sync, s->q, s->p.grad, s->p.n));
     VLY_TRY(s->c->queue_sync(s->q));
     const double start = vly_now_s();
-    for (int i = 0; i < ROUNDS; i++) VLY_TRY(s->sync->reduce(s->sync, s->q, s->p.grad, s->p.n));
+    for (int i = 0; i < ROUNDS; i++)
+        VLY_TRY(s->sync->gradients->reduce(s->sync, s->q, s->p.grad, s->p.n));
     VLY_TRY(s->c->queue_sync(s->q));
     *us = 1e6 * (vly_now_s() - start) / ROUNDS;
-    return s->sync->check ? s->sync->check(s->sync) : VLY_OK;
+    return s->sync->gradients->check ? s->sync->gradients->check(s->sync) : VLY_OK;
 }
 
 static vly_status compare_weights(rank_state *s, outcome *o) {
@@ -198,7 +199,7 @@ static vly_status compare_weights(rank_state *s, outcome *o) {
 static vly_status measure_rank(rank_state *s, int rank, outcome *o) {
     VLY_TRY(open_rank(s, rank));
     VLY_TRY(vly_exec_create(&s->exec, s->c, s->net, s->j->batch, true, "the benchmark"));
-    if (s->sync->reduce_early) vly_exec_on_gradient(s->exec, ahead, s);
+    if (s->sync->gradients->reduce_early) vly_exec_on_gradient(s->exec, ahead, s);
     VLY_TRY(fill_weights(s));
     VLY_TRY(fill_input(s));
     VLY_TRY(vly_exec_prepare(s->exec, s->q, s->p.param));

@@ -58,13 +58,15 @@ static vly_status reduce(vly_sync *s, vly_queue *q, vly_real *grad, int64_t n) {
     return VLY_OK;
 }
 
+static const vly_sync_gradients host_gradients = {.reduce = reduce};
+
 vly_status vly_host_sync_create(vly_sync **out, vly_host_meeting *m, int rank, int world,
                                 int64_t numbers) {
     host_sync *h = calloc(1, sizeof *h);
     *out = NULL;
     if (!h || !m) return free(h), vly_fail(VLY_ENOMEM, "no memory for %d ranks", world);
     h->m = m, h->numbers = numbers;
-    h->sync = (vly_sync){.rank = rank, .world = world, .reduce = reduce};
+    h->sync = (vly_sync){.rank = rank, .world = world, .gradients = &host_gradients};
     *out = &h->sync;
     return VLY_OK;
 }

@@ -336,6 +336,12 @@ static vly_status nccl_open(nccl_sync *n) {
     return VLY_OK;
 }
 
+static const vly_sync_gradients nccl_gradients = {.capturable = true,
+                                                  .reduce = nccl_reduce,
+                                                  .reduce_early = nccl_reduce_early,
+                                                  .compare = nccl_compare,
+                                                  .check = nccl_check};
+
 vly_status vly_nccl_sync_create(vly_sync **out, const vly_nccl_options *options) {
     *out = NULL;
     nccl_sync *n = calloc(1, sizeof *n);
@@ -349,13 +355,9 @@ vly_status vly_nccl_sync_create(vly_sync **out, const vly_nccl_options *options)
     pthread_cond_init(&n->wake, NULL);
     n->sync = (vly_sync){.rank = vly_crew_rank(n->crew),
                          .world = vly_crew_world(n->crew),
-                         .capturable = true,
-                         .reduce = nccl_reduce,
-                         .reduce_early = nccl_reduce_early,
-                         .compare = nccl_compare,
-                         .check = nccl_check,
                          .broadcast = nccl_broadcast,
-                         .agree = nccl_agree};
+                         .agree = nccl_agree,
+                         .gradients = &nccl_gradients};
     const vly_status status = nccl_open(n);
     if (status != VLY_OK)
         vly_nccl_sync_destroy(&n->sync, true);

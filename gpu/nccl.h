@@ -15,7 +15,7 @@
  * Nothing waits forever. The communicator is non-blocking: set-up and every call have a deadline. A
  * thread watches for the death of a rank (common/sync/crew.h), for NCCL's own errors and for
  * updates that do not pass within the deadline, and then aborts the communicator, which ends the
- * kernels that wait; vly_sync.check names the rank.
+ * kernels that wait; vly_sync_gradients.check names the rank.
  *
  * Part of the plugin; the program finds it with vly_cuda_symbol.
  */

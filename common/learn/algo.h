@@ -149,7 +149,7 @@ struct vly_algo {
     bool (*collect)(vly_algo *a, vly_queue *q); /* asynchronous only, else NULL */
     vly_status (*learn)(vly_algo *a, vly_queue *q, const vly_progress *progress);
     vly_status (*publish)(vly_algo *a, vly_queue *q); /* asynchronous only, else NULL */
-    /* Takes in what vly_sync.send_unroll of another process sent, before collect(); VLY_ECORRUPT:
+    /* Takes in what vly_sync_unrolls of another process sent, before collect(); VLY_ECORRUPT:
      * it is none. NULL: learns from its own rows alone. */
     vly_status (*receive)(vly_algo *a, vly_queue *q, const void *unroll, size_t bytes);
     /* Instead of learn(): forgets what was collected and goes on from the newest rows (evaluation).

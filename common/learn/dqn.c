@@ -30,7 +30,7 @@ typedef struct {
     vly_net *net;
     vly_learner learner;
     vly_replay *replay;
-    vly_sync *hands_on;  /* Ape-X's actor: whom to; it does not learn */
+    bool sends;          /* Ape-X's actor: sends its experience instead of learning from it */
     vly_feed *feed;      /* Ape-X's learner: instead of a memory */
     vly_real *row_value; /* (rows of the ring, actions): an actor's Q of what it acted on */
     vly_exec *acting, *learning;
@@ -176,8 +176,8 @@ static vly_status move_target(vly_queue *q, void *arg) {
 /* Gorila: all learners of a server copy at the same of its gradients. */
 static bool target_is_due(dqn *a) {
     const int64_t every = a->config->dqn.target_every;
-    if (!a->sync || !a->sync->gradients) return a->k->updates % every == 0;
-    const int64_t period = a->sync->gradients(a->sync) / every;
+    if (!a->sync || !a->sync->server) return a->k->updates % every == 0;
+    const int64_t period = a->sync->server->gradients(a->sync) / every;
     const bool due = period != a->target_period;
     a->target_period = period;
     return due;
@@ -219,8 +219,8 @@ static int updates_due(dqn *a, const vly_progress *progress) {
 /* Every worker has actors from the whole ladder: whichever of them dies, all rates of exploration
  * stay. */
 static double ladder(const dqn *a, int i) {
-    const int world = a->hands_on ? a->hands_on->world : 1,
-              rank = a->hands_on ? a->hands_on->rank : 0, last = world * a->N - 1;
+    const int world = a->sends ? a->sync->world : 1, rank = a->sends ? a->sync->rank : 0,
+              last = world * a->N - 1;
     return pow(0.4, 1 + 7.0 * (i * world + rank) / (last > 0 ? last : 1));
 }
 
@@ -252,17 +252,17 @@ static void set_hyper(dqn *a, const vly_progress *progress) {
     h->priority_eps = c->replay.priority_eps;
 }
 
-static vly_status hand_on(dqn *a, vly_queue *q) {
+static vly_status send_experience(dqn *a, vly_queue *q) {
     bool fresh;
     VLY_TRY(
-        a->hands_on->hand_on(a->hands_on, q, a->replay, a->row_value, &a->learner.params, &fresh));
+        a->sync->experience->send(a->sync, q, a->replay, a->row_value, &a->learner.params, &fresh));
     return fresh ? vly_exec_prepare(a->acting, q, a->learner.params.param) : VLY_OK;
 }
 
 static vly_status learn(vly_algo *pub, vly_queue *q, const vly_progress *progress) {
     dqn *a = (dqn *)pub;
     VLY_TRY(explore(a, q, progress->steps));
-    if (a->hands_on) return hand_on(a, q);
+    if (a->sends) return send_experience(a, q);
     a->due = a->feed ? 1 : updates_due(a, progress);
     pub->rows_per_update = (int64_t)a->due * a->batch;
     if (a->due == 0) return VLY_OK;
@@ -461,10 +461,9 @@ static vly_status create_learning(dqn *a, const vly_algo_args *args) {
  * block needs. */
 static vly_status create_replay(dqn *a, const vly_algo_args *args) {
     const vly_config *c = a->config;
-    const bool learns = !a->eval && !a->feed && !a->hands_on;
+    const bool learns = !a->eval && !a->feed && !a->sends;
     const int64_t kept =
-        a->hands_on ? (int64_t)(c->apex.block + c->dqn.n_step + args->env->obs.stack + 2) * a->N
-                    : 1;
+        a->sends ? (int64_t)(c->apex.block + c->dqn.n_step + args->env->obs.stack + 2) * a->N : 1;
     const vly_replay_options o = {.obs = args->env->obs,
                                   .actors = a->N,
                                   .groups = a->G,
@@ -474,7 +473,7 @@ static vly_status create_replay(dqn *a, const vly_algo_args *args) {
                                   .batch = learns ? a->batch : 0,
                                   .prioritized = learns && c->replay.prioritized};
     VLY_TRY(vly_replay_create(&a->replay, a->c, &o));
-    if (!a->hands_on) return VLY_OK;
+    if (!a->sends) return VLY_OK;
     return take(a, false,
                 (size_t)(a->replay->T * a->replay->N) * (size_t)a->actions * sizeof(vly_real),
                 &a->row_value);
@@ -526,12 +525,12 @@ static vly_status fill(dqn *a, const vly_algo_args *args) {
     VLY_TRY(vly_learner_create(&a->learner, args, a->net));
     a->pub.params = vly_net_weights(a->net);
     a->pub.arena = &a->learner.params, a->pub.optimizer = &a->learner.optimizer;
-    if (!a->eval && !a->hands_on && vly_dqn_in_store(a->config))
+    if (!a->eval && !a->sends && vly_dqn_in_store(a->config))
         VLY_TRY(vly_feed_create(&a->feed, a->c, &args->env->obs, a->batch, a->config->dqn.n_step));
     VLY_TRY(create_replay(a, args));
     VLY_TRY(create_acting(a, args));
     VLY_TRY(seed_rng(a, args));
-    if (!a->eval && !a->hands_on) VLY_TRY(create_learning(a, args));
+    if (!a->eval && !a->sends) VLY_TRY(create_learning(a, args));
     VLY_TRY(explore(a, args->queue, 0));
     return a->c->queue_sync(args->queue);
 }
@@ -562,9 +561,9 @@ static vly_status create_dqn(vly_algo **out, const vly_algo_args *args) {
     a->batch = a->config->dqn.batch;
     a->sync = args->sync;
     a->eval = args->eval;
-    a->hands_on = !a->eval && args->sync && args->sync->hand_on ? args->sync : NULL;
+    a->sends = !a->eval && args->sync && args->sync->experience;
     a->greedy = args->eval && args->greedy;
-    a->pub.phase_steps = a->eval ? 1 : a->hands_on ? a->config->apex.block : phase_steps(a);
+    a->pub.phase_steps = a->eval ? 1 : a->sends ? a->config->apex.block : phase_steps(a);
     const vly_status status = fill(a, args);
     if (status != VLY_OK) {
         destroy(&a->pub);

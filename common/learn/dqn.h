@@ -16,7 +16,7 @@ extern "C" {
 #endif
 /* Ape-X: whether the replay memory lies in a store. The learner's algorithm then has no memory of
  * its own: every learn() is one update from its feed, filled before. An actor's
- * (args.sync->hand_on) has no learner. */
+ * (args.sync->experience) has no learner. */
 bool vly_dqn_in_store(const vly_config *config);
 vly_feed *vly_dqn_feed(vly_algo *a); /* NULL: it has none */
 #ifdef __cplusplus

@@ -441,7 +441,7 @@ static vly_status fill(impala *a, const vly_algo_args *args) {
     VLY_TRY(vly_exec_create(&a->acting, a->c, a->net, a->N, false, "acting"));
     VLY_TRY(vly_exec_prepare(a->acting, args->queue, a->act_param));
     if (a->eval) return VLY_OK;
-    if (args->sync && args->sync->send_unroll) { /* acts for a learner elsewhere */
+    if (args->sync && args->sync->unrolls) { /* acts for a learner elsewhere */
         vly_status s = VLY_OK;
         a->parcel = vly_memories_take(&a->memories, true, (int64_t)vly_impala_unroll_bytes(a, a->M),
                                       1, "unrolls", &s);

@@ -106,11 +106,11 @@ vly_status vly_impala_hand_over(impala *a, vly_queue *q) {
                     .columns = a->M};
         VLY_TRY(move_slot(&p));
         VLY_TRY(a->c->queue_sync(q));
-        VLY_TRY(s->send_unroll(s, a->parcel, bytes));
+        VLY_TRY(s->unrolls->send(s, a->parcel, bytes));
         a->busy[slot] &= ~SLOT_LEARN;
         vly_impala_drop_first_ready(a, 1);
     }
-    VLY_TRY(s->refresh(s, q, &a->learner.params, &a->pub.version));
+    VLY_TRY(s->unrolls->refresh(s, q, &a->learner.params, &a->pub.version));
     a->numbers[VERSION] = a->pub.version;
     return vly_exec_prepare(a->acting, q, a->act_param);
 }

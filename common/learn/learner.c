@@ -110,13 +110,13 @@ vly_status vly_learner_begin(vly_learner *l, vly_queue *q) {
 
 vly_status vly_learner_step(vly_learner *l, vly_queue *q) {
     vly_sync *s = l->sync;
-    if (s && s->reduce)
-        VLY_TRY(s->reduce(s, q, l->params.grad, l->reduced > 0 ? l->reduced : l->params.n));
+    const int64_t left = l->reduced > 0 ? l->reduced : l->params.n;
     l->reduced = 0;
-    if (s && s->apply) return s->apply(s, q, &l->params, l->hyper);
+    if (s && s->gradients) VLY_TRY(s->gradients->reduce(s, q, l->params.grad, left));
+    if (s && s->server) return s->server->apply(s, q, &l->params, l->hyper);
     VLY_TRY(l->c->grad_norm(q, l->params.n, l->params.grad, l->norm));
     VLY_TRY(l->c->optimize(q, &l->optimizer, &l->params, l->norm, l->hyper_device, l->stats));
-    return s && s->mix ? s->mix(s, q, &l->params) : VLY_OK;
+    return s && s->mixing ? s->mixing->mix(s, q, &l->params) : VLY_OK;
 }
 
 vly_status vly_learner_share(vly_learner *l, vly_exec *exec) {
@@ -129,7 +129,8 @@ vly_status vly_learner_share(vly_learner *l, vly_exec *exec) {
 
 vly_status vly_learner_stepped(const vly_learner *l, vly_queue *q, vly_exec *exec) {
     const vly_sync *s = l->sync;
-    const bool own_pass = !s || (!s->apply && !s->mix); /* nobody else has changed the weights */
+    const bool own_pass = !s ||
+                          (!s->server && !s->mixing); /* nobody else has changed the weights */
     return own_pass ? vly_exec_stepped(exec, q, l->params.param)
                     : vly_exec_prepare(exec, q, l->params.param);
 }
@@ -137,15 +138,19 @@ vly_status vly_learner_stepped(const vly_learner *l, vly_queue *q, vly_exec *exe
 static vly_status reduce_early(void *arg, vly_queue *q, vly_real *grad, int64_t from) {
     vly_learner *l = arg;
     l->reduced = from;
-    return l->sync->reduce_early(l->sync, q, grad + from, l->params.n - from);
+    return l->sync->gradients->reduce_early(l->sync, q, grad + from, l->params.n - from);
 }
 
 void vly_learner_overlap(vly_learner *l, vly_exec *learning) {
-    if (l->sync && l->sync->reduce_early) vly_exec_on_gradient(learning, reduce_early, l);
+    const vly_sync *s = l->sync;
+    if (s && s->gradients && s->gradients->reduce_early)
+        vly_exec_on_gradient(learning, reduce_early, l);
 }
 
 vly_status vly_learner_end(vly_learner *l, vly_queue *q) {
-    if (l->sync && l->sync->compare) VLY_TRY(l->sync->compare(l->sync, q, &l->params));
+    vly_sync *s = l->sync;
+    if (s && s->gradients && s->gradients->compare)
+        VLY_TRY(s->gradients->compare(s, q, &l->params));
     return l->c->download(q, l->sums, l->stats, VLY_STATS * sizeof(vly_real));
 }
 
@@ -163,7 +168,8 @@ vly_status vly_learner_check(const vly_learner *l) {
 }
 
 bool vly_learner_capturable(const vly_learner *l) {
-    return !l->sync || l->sync->capturable;
+    const vly_sync *s = l->sync;
+    return !s || (s->gradients && s->gradients->capturable);
 }
 
 /* Images learn in bf16 where the machine is faster at it; small MLPs gain nothing. */

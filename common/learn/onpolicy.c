@@ -287,8 +287,9 @@ static vly_status limited_update(onpolicy *a, vly_queue *q) {
     for (a->epochs_done = 0; a->epochs_done < a->o.epochs;) {
         VLY_TRY(learn_epoch(a, q));
         a->epochs_done++;
-        if (l->sync && l->sync->reduce)
-            VLY_TRY(l->sync->reduce(l->sync, q, l->stats, VLY_STATS)); /* all ranks decide alike */
+        if (l->sync && l->sync->gradients)
+            VLY_TRY(l->sync->gradients->reduce(l->sync, q, l->stats,
+                                               VLY_STATS)); /* all ranks decide alike */
         VLY_TRY(vly_learner_end(l, q));
         VLY_TRY(a->c->queue_sync(q));
         const double n = l->sums[VLY_STAT_COUNT] - rows, d = l->sums[VLY_STAT_KL] - divergence;

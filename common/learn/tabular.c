@@ -245,13 +245,14 @@ static vly_status learn(vly_algo *a, vly_queue *q, const vly_progress *progress)
     int n = t->count;
     (void)q;
     t->error_sum = 0, t->learned = 0;
-    if (t->sync && t->sync->exchange)
-        VLY_TRY(t->sync->exchange(t->sync, t->list, t->count, &from, &n));
+    if (t->sync && t->sync->tables && t->sync->tables->exchange)
+        VLY_TRY(t->sync->tables->exchange(t->sync, t->list, t->count, &from, &n));
     for (int i = 0; i < n; i++)
         if (usable(t, &from[i])) update(t, &from[i]);
     t->count = 0;
-    if (t->sync && t->sync->merge)
-        VLY_TRY(t->sync->merge(t->sync, t->cells.states, t->env->actions, t->table, t->visits));
+    if (t->sync && t->sync->tables)
+        VLY_TRY(
+            t->sync->tables->merge(t->sync, t->cells.states, t->env->actions, t->table, t->visits));
     const float at = (float)((double)progress->steps / (double)t->config->tabular.eps_steps);
     const float from_eps = t->config->tabular.eps_start, to_eps = t->config->tabular.eps_end;
     t->epsilon = at >= 1 ? to_eps : from_eps + (to_eps - from_eps) * at;

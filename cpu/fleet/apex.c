@@ -19,7 +19,7 @@ struct vly_apex {
     vly_block_maker *maker;
     vly_block_shape shape;
     uint64_t life, seq;
-    int64_t next; /* step of the ring to hand on first */
+    int64_t next; /* step of the ring to send first */
     double usual; /* priority of a block: a running mean */
     int64_t made;
     int64_t steps; /* told with the next block */
@@ -129,9 +129,9 @@ static vly_status make(vly_apex *x, const vly_replay *ring, const vly_real *valu
     return VLY_OK;
 }
 
-/* Rows are handed on once their bootstrap has been acted on, for then its value is known. */
-static vly_status hand_on(vly_sync *sync, vly_queue *q, const vly_replay *ring,
-                          const vly_real *value, const vly_params *p, bool *fresh) {
+/* Rows are sent once their bootstrap has been acted on, for then its value is known. */
+static vly_status send_experience(vly_sync *sync, vly_queue *q, const vly_replay *ring,
+                                  const vly_real *value, const vly_params *p, bool *fresh) {
     vly_apex *x = (vly_apex *)sync;
     vly_block block;
     *fresh = false;
@@ -158,6 +158,8 @@ static int64_t fleet_steps(vly_sync *sync) {
     const vly_apex *x = (const vly_apex *)sync;
     return x->weights ? x->weights->seen.steps : 0;
 }
+
+static const vly_sync_experience apex_experience = {.send = send_experience};
 
 vly_sync *vly_apex_sync(vly_apex *x) {
     return &x->sync;
@@ -191,7 +193,7 @@ vly_status vly_apex_create(vly_apex **out, const vly_apex_options *o) {
                          .world = o->world,
                          .broadcast = broadcast,
                          .steps = fleet_steps,
-                         .hand_on = hand_on};
+                         .experience = &apex_experience};
     const vly_status status = vly_store_open(
         &x->shard, o->url, vly_shard_run(o->run, o->rank % o->config->apex.shards).text, NULL);
     if (status != VLY_OK) {

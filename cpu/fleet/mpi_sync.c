@@ -5,11 +5,10 @@
 #include <string.h>
 #include "cpu/fleet/ranks.h"
 
-enum { HASH_EVERY = 1000, TAG = 7 };
+enum { HASH_EVERY = 100, TAG = 7 };
 
 typedef struct {
     vly_sync sync;
-    vly_ranks_mode mode;
     vly_real *host, *other; /* grown to what is exchanged: at the first call, never after */
     int64_t room;
     int64_t mixes, checks;
@@ -71,7 +70,8 @@ static uint64_t hash_of(const vly_real *x, int64_t n) { /* FNV-1a over the words
 }
 
 /* Equal gradients and equal optimizers give equal weights; if not, say so before days are lost. */
-static vly_status check_equal(mpi_sync *m, vly_queue *q, const vly_params *p) {
+static vly_status compare(vly_sync *s, vly_queue *q, const vly_params *p) {
+    mpi_sync *m = (mpi_sync *)s;
     vly_real *host;
     unsigned long long ends[2];
     if (m->checks++ % HASH_EVERY) return VLY_OK;
@@ -99,7 +99,8 @@ static int next_neighbour(mpi_sync *m) {
     return other < world ? other : -1;
 }
 
-static vly_status gossip(mpi_sync *m, vly_queue *q, const vly_params *p) {
+static vly_status gossip(vly_sync *s, vly_queue *q, const vly_params *p) {
+    mpi_sync *m = (mpi_sync *)s;
     const int other = next_neighbour(m);
     vly_real *host;
     if (other < 0) return VLY_OK;
@@ -110,11 +111,6 @@ static vly_status gossip(mpi_sync *m, vly_queue *q, const vly_params *p) {
                   "exchange with a neighbour"));
     for (int64_t i = 0; i < p->n; i++) host[i] = (host[i] + m->other[i]) / 2;
     return put_back(q, p->param, host, p->n);
-}
-
-static vly_status mix(vly_sync *s, vly_queue *q, const vly_params *p) {
-    mpi_sync *m = (mpi_sync *)s;
-    return m->mode == VLY_RANKS_GOSSIP ? gossip(m, q, p) : check_equal(m, q, p);
 }
 
 static vly_status broadcast(vly_sync *s, vly_queue *q, void *data, size_t bytes, int root) {
@@ -177,12 +173,22 @@ static vly_status mix_tables(mpi_sync *m, int other, int n, vly_real *table,
     return VLY_OK;
 }
 
-static vly_status merge(vly_sync *s, int states, int actions, vly_real *table, uint32_t *visits) {
+static vly_status merge_all(vly_sync *s, int states, int actions, vly_real *table,
+                            uint32_t *visits) {
+    return average_tables((mpi_sync *)s, states * actions, table, visits);
+}
+
+static vly_status merge_neighbour(vly_sync *s, int states, int actions, vly_real *table,
+                                  uint32_t *visits) {
     mpi_sync *m = (mpi_sync *)s;
-    if (m->mode == VLY_RANKS_ALLREDUCE) return average_tables(m, states * actions, table, visits);
     const int other = next_neighbour(m);
     return other < 0 ? VLY_OK : mix_tables(m, other, states * actions, table, visits);
 }
+
+static const vly_sync_gradients all_gradients = {.reduce = reduce, .compare = compare};
+static const vly_sync_tables all_tables = {.merge = merge_all};
+static const vly_sync_mixing neighbour_mixing = {.mix = gossip};
+static const vly_sync_tables neighbour_tables = {.merge = merge_neighbour};
 
 vly_status vly_mpi_create(vly_sync **out, vly_ranks_mode mode,
                           vly_status (*fail)(vly_status status, const char *format, ...));
@@ -193,7 +199,7 @@ vly_status vly_mpi_create(vly_sync **out, vly_ranks_mode mode,
     mpi_sync *m = calloc(1, sizeof *m);
     int given, before;
     if (!m) return fail(VLY_ENOMEM, "ranks: out of memory");
-    m->fail = fail, m->mode = mode;
+    m->fail = fail;
     MPI_Initialized(&before);
     m->ours = !before;
     if (!before && MPI_Init_thread(NULL, NULL, MPI_THREAD_SERIALIZED, &given) != MPI_SUCCESS) {
@@ -201,11 +207,11 @@ vly_status vly_mpi_create(vly_sync **out, vly_ranks_mode mode,
         return fail(VLY_EPEER, "MPI does not start");
     }
     MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
-    m->sync = (vly_sync){.reduce = mode == VLY_RANKS_ALLREDUCE ? reduce : NULL,
-                         .mix = mix,
-                         .broadcast = broadcast,
-                         .agree = agree,
-                         .merge = merge};
+    m->sync = (vly_sync){.broadcast = broadcast, .agree = agree};
+    if (mode == VLY_RANKS_ALLREDUCE)
+        m->sync.gradients = &all_gradients, m->sync.tables = &all_tables;
+    else
+        m->sync.mixing = &neighbour_mixing, m->sync.tables = &neighbour_tables;
     MPI_Comm_rank(MPI_COMM_WORLD, &m->sync.rank);
     MPI_Comm_size(MPI_COMM_WORLD, &m->sync.world);
     *out = &m->sync;

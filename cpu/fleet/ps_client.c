@@ -475,6 +475,10 @@ vly_sync *vly_ps_client_sync(vly_ps_client *c) {
     return &c->sync;
 }
 
+static const vly_sync_mixing average = {.mix = mix};
+static const vly_sync_unrolls send_unrolls = {.send = send_unroll, .refresh = refresh};
+static const vly_sync_server push_gradients = {.apply = apply, .gradients = fleet_gradients};
+
 /* ---- life ---- */
 
 static vly_status start_sender(vly_ps_client *c, const char *url, const char *run) {
@@ -506,9 +510,9 @@ vly_status vly_ps_client_create(vly_ps_client **out, vly_store *store, const cha
     c->round_start_ms = vly_now_ms();
     c->sync = (vly_sync){.world = 1, .broadcast = broadcast, .steps = fleet_steps};
     switch (policy->update) {
-    case VLY_PS_FEDAVG: c->sync.mix = mix; break;
-    case VLY_PS_UNROLLS: c->sync.send_unroll = send_unroll, c->sync.refresh = refresh; break;
-    default: c->sync.apply = apply, c->sync.gradients = fleet_gradients; break;
+    case VLY_PS_FEDAVG: c->sync.mixing = &average; break;
+    case VLY_PS_UNROLLS: c->sync.unrolls = &send_unrolls; break;
+    default: c->sync.server = &push_gradients; break;
     }
     const vly_status status = policy->update == VLY_PS_OVERLAPPED ? start_sender(c, url, run)
                                                                   : VLY_OK;

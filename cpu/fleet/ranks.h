@@ -8,7 +8,7 @@
  *   ... vly_ranks_close(r);
  *
  * ALLREDUCE: the mean gradient of all ranks before every optimizer step; weights stay equal bit for
- * bit, which is checked by a hash every 1000 steps. GOSSIP: every rank takes its own step, then
+ * bit, which is checked by a hash every 100 updates. GOSSIP: every rank takes its own step, then
  * averages its weights with one neighbour on a ring, in turn left and right: no step waits for all.
  * Rank 0 owns the run's folder. MPI has no fault tolerance: a rank that dies ends the run on all,
  * and resume goes on from the last checkpoint, with another number of ranks too.

@@ -90,6 +90,9 @@ vly_status vly_tab_finish(vly_tab *t) {
     return publish(t, true);
 }
 
+static const vly_sync_tables moving_tables = {.exchange = vly_tab_exchange, .merge = merge};
+static const vly_sync_tables merging_tables = {.merge = merge};
+
 vly_status vly_tab_create(vly_tab **out, vly_store *store, const vly_tab_options *options) {
     if (options->world < 1 || options->world > 120 || options->rank < 0 ||
         options->rank >= options->world || options->block > VLY_TAB_BLOCK_MOST)
@@ -106,7 +109,7 @@ vly_status vly_tab_create(vly_tab **out, vly_store *store, const vly_tab_options
     const bool moves = t->o.scheme == VLY_TAB_SHARE || t->o.scheme == VLY_TAB_SHARD_STATE ||
                        t->o.scheme == VLY_TAB_SHARD_TIME;
     t->sync = (vly_sync){
-        .rank = t->o.rank, .world = 1, .exchange = moves ? vly_tab_exchange : NULL, .merge = merge};
+        .rank = t->o.rank, .world = 1, .tables = moves ? &moving_tables : &merging_tables};
     if (!t->out || !t->out_count) {
         vly_tab_destroy(t);
         return vly_fail(VLY_ENOMEM, "tabular: out of memory");

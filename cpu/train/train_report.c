@@ -136,9 +136,9 @@ vly_status vly_train_changed(vly_train *t, bool *save) {
 
 vly_status vly_train_finish_learn(vly_train *t, vly_queue *q) {
     const vly_status status = t->c->queue_sync(q);
-    if (t->o.sync && t->o.sync->check)
-        VLY_TRY(t->o.sync->check(t->o.sync)); /* the cause; what failed on the queue follows from it
-                                               */
+    vly_sync *s = t->o.sync;
+    if (s && s->gradients && s->gradients->check)
+        VLY_TRY(s->gradients->check(s)); /* the cause; what failed on the queue follows from it */
     return status;
 }
 

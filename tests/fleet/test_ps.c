@@ -50,11 +50,11 @@ static void worker(const char *run, int rank, const vly_ps_policy *policy) {
             distance -= fabs((double)(param[i] - target_of(i)));
         }
         vly_ps_client_note(client, 10, &distance, 1);
-        if (sync->apply)
-            CHECK_OK(sync->apply(sync, q, &p, &hyper));
+        if (sync->server)
+            CHECK_OK(sync->server->apply(sync, q, &p, &hyper));
         else
             for (int i = 0; i < N; i++) param[i] -= hyper.lr * grad[i];
-        if (sync->mix) CHECK_OK(sync->mix(sync, q, &p));
+        if (sync->mixing) CHECK_OK(sync->mixing->mix(sync, q, &p));
         usleep(500);
     }
     vly_ps_client_destroy(client);
@@ -306,7 +306,7 @@ static void parts_are_clipped_by_the_norm_of_the_whole(void) {
     }
     const vly_params p = {.n = N, .param = param, .grad = grad, .m = m, .step = &step};
     const vly_hyper hyper = {.lr = 1, .max_grad_norm = 0.5f};
-    CHECK_OK(sync->apply(sync, s.q, &p, &hyper));
+    CHECK_OK(sync->server->apply(sync, s.q, &p, &hyper));
     const double deadline = clock_s() + 60;
     while (report.version < 1) {
         CHECK(clock_s() < deadline);

@@ -133,7 +133,7 @@ static void halves_make_the_whole(vly_sync *s, bool dqn) {
     for (int64_t i = 0; i < n; i++)
         largest = fmax(largest, fabs((double)p.whole[i])),
         before = fmax(before, fabs((double)(p.half[i] - p.whole[i])));
-    CHECK_OK(s->reduce(s, p.q, p.half, n));
+    CHECK_OK(s->gradients->reduce(s, p.q, p.half, n));
     for (int64_t i = 0; i < n; i++) apart = fmax(apart, fabs((double)(p.half[i] - p.whole[i])));
     fprintf(stderr, "rank %d %-6s largest %.3g, a half alone differs by %.3g, the mean by %.3g\n",
             s->rank, dqn ? "dqn" : "policy", largest, before, apart);
@@ -158,7 +158,7 @@ static void merge_cells(vly_sync *s, vly_real *table) {
     const bool first = s->rank == 0;
     uint32_t visits[4] = {first ? 10 : 30, first ? 5 : 0, first ? 0 : 7, 0};
     table[0] = first ? 1 : 5, table[1] = first ? 2 : 0, table[2] = first ? 0 : 3, table[3] = 0;
-    CHECK_OK(s->merge(s, 2, 2, table, visits));
+    CHECK_OK(s->tables->merge(s, 2, 2, table, visits));
 }
 
 static void tables_are_averaged_over_those_who_have_learned(vly_sync *s) {

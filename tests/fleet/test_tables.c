@@ -45,7 +45,7 @@ static void every_episode_counts_once_whoever_played_it(void) {
         CHECK_OK(vly_tab_create(&worker[i], store[i], &o));
         vly_tab_note(worker[i], 10, 10, i ? often : once, i ? 3 : 1);
         vly_sync *sync = vly_tab_sync(worker[i]);
-        CHECK_OK(sync->merge(sync, STATES, ACTIONS, table[i], visits[i]));
+        CHECK_OK(sync->tables->merge(sync, STATES, ACTIONS, table[i], visits[i]));
     }
     CHECK_OK(vly_tab_hub_table(hub, whole, NULL));
     CHECK_OK(vly_tab_hub_table(hub, whole, NULL)); /* the same tables again say nothing new */

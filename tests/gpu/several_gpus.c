@@ -72,7 +72,7 @@ static void *device_array(learner *l, const float *host, size_t n) {
 static vly_status ahead(void *arg, vly_queue *q, vly_real *grad, int64_t from) {
     learner *l = arg;
     l->early = from;
-    return l->sync->reduce_early(l->sync, q, grad + from, l->p.n - from);
+    return l->sync->gradients->reduce_early(l->sync, q, grad + from, l->p.n - from);
 }
 
 /* A small convolutional network, so that there are two parts; this rank's share of the batch as its
@@ -125,8 +125,9 @@ static vly_status gradient(vly_queue *q, void *arg) {
     learner *l = arg;
     VLY_TRY(vly_exec_forward(l->exec, q, l->rows, l->p.param));
     VLY_TRY(vly_exec_backward(l->exec, q, l->rows, l->p.param, l->p.grad));
-    return l->sync ? l->sync->reduce(l->sync, q, l->p.grad, l->early > 0 ? l->early : l->p.n)
-                   : VLY_OK;
+    return l->sync
+               ? l->sync->gradients->reduce(l->sync, q, l->p.grad, l->early > 0 ? l->early : l->p.n)
+               : VLY_OK;
 }
 
 static void give_output_gradients(learner *l) {
@@ -204,7 +205,7 @@ static void compare_with_joined_batch(vly_crew *crew, int rank, bool bf16, doubl
     for (int64_t i = 0; i < l.p.n; i++) largest = fmax(largest, fabs((double)want[i]));
     for (int round = 0; round < ROUNDS; round++) {
         float *got = compute_gradient(&l);
-        CHECK_OK(l.sync->check(l.sync));
+        CHECK_OK(l.sync->gradients->check(l.sync));
         CHECK(l.early > 0 && l.early == vly_net_split(l.net));
         CHECK(largest > 1e-3);
         for (int64_t i = 0; i < l.p.n; i++)
@@ -233,9 +234,9 @@ static vly_status one_agreement(learner *l) {
     const vly_standing mine = {
         .steps = 100 + l->rank, .episodes = 7 * l->rank, .stop = l->rank == world - 1 ? 3 : 1};
     vly_standing all;
-    VLY_TRY(l->sync->compare(l->sync, l->q, &l->p));
+    VLY_TRY(l->sync->gradients->compare(l->sync, l->q, &l->p));
     VLY_TRY(l->c->queue_sync(l->q));
-    VLY_TRY(l->sync->check(l->sync));
+    VLY_TRY(l->sync->gradients->check(l->sync));
     VLY_TRY(l->sync->agree(l->sync, &mine, &all));
     CHECK_EQ(all.steps, world == 2 ? 201 : 100);
     CHECK_EQ(all.episodes, world == 2 ? 7 : 0);
@@ -269,9 +270,9 @@ static void update_twice(learner *l) {
 static void expect_failure(learner *l, vly_status want, const char *words) {
     const double start = vly_now_s();
     CHECK_OK(l->c->graph_run(l->q, &l->graph, gradient, l));
-    CHECK_OK(l->sync->compare(l->sync, l->q, &l->p));
+    CHECK_OK(l->sync->gradients->compare(l->sync, l->q, &l->p));
     l->c->queue_sync(l->q); /* returns: the communicator was aborted */
-    CHECK_EQ(l->sync->check(l->sync), want);
+    CHECK_EQ(l->sync->gradients->check(l->sync), want);
     if (!strstr(vly_error_text(), words)) fprintf(stderr, "said: %s\n", vly_error_text());
     CHECK(strstr(vly_error_text(), words) != NULL);
     CHECK(vly_now_s() - start < 30);
