@@ -105,9 +105,9 @@ void vly_pool_chunk_range(const vly_pool *pool, int chunk, int *first, int *n);
  * episodes. */
 vly_status vly_pool_submit_group(vly_pool *pool, int group, const int32_t *action, vly_rows out);
 vly_status vly_pool_reset_group(vly_pool *pool, int group, vly_rows out);
-/* Waits until the group is done; reports it and those submitted before it, no other. Returns at once
- * when it is not in flight. VLY_ETIMEOUT after timeout_ms (-1: no limit), so that a caller can look
- * at other things while an environment hangs. */
+/* Waits until the group is done; reports it and those submitted before it, no other. Returns at
+ * once when it is not in flight. VLY_ETIMEOUT after timeout_ms (-1: no limit), so that a caller can
+ * look at other things while an environment hangs. */
 vly_status vly_pool_wait_group(vly_pool *pool, int group, int timeout_ms);
 
 /* Asynchronous, the same by chunk. */
@@ -116,9 +116,9 @@ vly_status vly_pool_reset_chunk(vly_pool *pool, int chunk, vly_rows out);
 /* Exactly `want` finished chunks in the order in which they finished, or 0 when there are fewer
  * after timeout_ms (0: at once, -1: wait). A chunk is handed out once per submission. */
 int vly_pool_take(vly_pool *pool, int want, int *chunks, int timeout_ms);
-/* The same, but returns 0 as soon as *flag is not 0: for a thread that waits for something else too.
- * vly_pool_signal sets the flag, from any thread; when the waiting thread sees it, the call has
- * finished with flag and pool, which may then be destroyed. */
+/* The same, but returns 0 as soon as *flag is not 0: for a thread that waits for something else
+ * too. vly_pool_signal sets the flag, from any thread; when the waiting thread sees it, that call
+ * has finished with flag and pool, which may then be destroyed. */
 int vly_pool_take_unless(vly_pool *pool, const atomic_int *flag, int want, int *chunks,
                          int timeout_ms);
 void vly_pool_signal(vly_pool *pool, atomic_int *flag);

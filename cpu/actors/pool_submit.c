@@ -182,7 +182,7 @@ int vly_pool_take(vly_pool *p, int want, int *chunks, int timeout_ms) {
 }
 
 void vly_pool_signal(vly_pool *p, atomic_int *flag) {
-    /* Under the lock a waiter either sees the flag or is signalled. vly_pool_destroy takes it too. */
+    /* A waiter either sees the flag or is signalled. vly_pool_destroy takes the same lock. */
     pthread_mutex_lock(&p->lock);
     atomic_store(flag, 1);
     pthread_cond_broadcast(&p->done);

@@ -170,6 +170,11 @@ static int saw_update(void *arg, const vly_train_report *report) {
     return stop ? VLY_TRAIN_STOP : VLY_TRAIN_GO_ON;
 }
 
+static void pass_warning_on(void *arg, const char *text) {
+    const actor *a = arg;
+    if (a->o->warn) a->o->warn(a->o->arg, text);
+}
+
 static vly_status open_env(actor *a) {
     const vly_env_args args = vly_config_env_args(&a->config);
     VLY_TRY(vly_env_open(&a->env, a->config.run.env, &args));
@@ -186,6 +191,7 @@ static vly_status run_actor(actor *a) {
                                  .arg = a,
                                  .on_update = saw_update,
                                  .on_episode = saw_episode,
+                                 .on_warning = pass_warning_on,
                                  .sync = a->ps     ? vly_ps_client_sync(a->ps)
                                          : a->apex ? vly_apex_sync(a->apex)
                                                    : vly_tab_sync(a->tab)};

@@ -13,7 +13,7 @@
 
 enum { WORKERS_MAX = 1024, START_RETRY_MS = 30000, END_PATIENCE_MS = 10000 };
 
-/* ---- the configuration, read alike by learner and actors ---- */
+/* ---- settings, the same for learner and actors ---- */
 
 int vly_dist_workers(const vly_config *k) {
     const int processors = vly_processors();
@@ -66,7 +66,7 @@ vly_tab_scheme vly_dist_tables(const vly_config *k) {
 
 /* ---- the learner ---- */
 
-void vly_dist_tell(vly_dist *d, const char *format, ...) {
+void vly_dist_say(vly_dist *d, const char *format, ...) {
     char text[512];
     va_list args;
     if (!d->say) return;
@@ -90,32 +90,32 @@ static vly_status publish_config(vly_dist *d) {
     return status;
 }
 
-vly_status vly_dist_mend_store(vly_dist *d) {
+vly_status vly_dist_restart_store(vly_dist *d) {
     bool restarted;
     if (!d->redis) return VLY_OK;
     VLY_TRY(vly_store_server_mend(d->redis, &restarted));
     if (!restarted) return VLY_OK;
     d->store_restarts++;
-    vly_dist_tell(d, "the run's Redis had died; it is back at %s", d->shown);
+    vly_dist_say(d, "the run's Redis had died; restarted at %s", d->shown);
     return publish_config(d);
 }
 
-vly_status vly_dist_survive(vly_dist *d, vly_status status, int64_t *lost_ms) {
+vly_status vly_dist_wait_for_store(vly_dist *d, vly_status status, int64_t *lost_ms) {
     if (status != VLY_EPEER) return status;
     if (*lost_ms == 0) *lost_ms = vly_now_ms();
     if (vly_now_ms() - *lost_ms > 1000 * (int64_t)d->config->dist.patience_s) return status;
-    const vly_status mended = vly_dist_mend_store(d);
+    const vly_status mended = vly_dist_restart_store(d);
     return mended == VLY_EPEER ? VLY_OK : mended;
 }
 
-vly_status vly_dist_tell_end(vly_dist *d, vly_status (*tell)(void *arg), void *arg) {
+vly_status vly_dist_announce_end(vly_dist *d, vly_status (*announce)(void *arg), void *arg) {
     const int64_t deadline = vly_now_ms() + END_PATIENCE_MS;
     int64_t lost = 0;
     for (;;) {
-        const vly_status status = tell(arg);
+        const vly_status status = announce(arg);
         if (status != VLY_EPEER || vly_now_ms() > deadline)
-            return vly_dist_survive(d, status, &lost);
-        VLY_TRY(vly_dist_survive(d, status, &lost));
+            return vly_dist_wait_for_store(d, status, &lost);
+        VLY_TRY(vly_dist_wait_for_store(d, status, &lost));
         nanosleep(&(struct timespec){0, 50000000}, NULL);
     }
 }
@@ -130,29 +130,29 @@ vly_status vly_dist_beat(vly_dist *d, int64_t version) {
     return vly_store_beat(d->store, "learner", json, (int)(1000 * d->config->dist.ttl_s));
 }
 
-static vly_status hear_learner(void *arg, const char *member, const char *json) {
+static vly_status find_learner(void *arg, const char *member, const char *json) {
     bool *lives = arg;
     (void)json;
     *lives = *lives || strcmp(member, "learner") == 0;
     return VLY_OK;
 }
 
-/* One learner a run. One that was killed is silent, and forgotten after ttl_s. */
+/* Refuses a second learner. The entry of one that was killed expires after ttl_s. */
 static vly_status claim_run(vly_dist *d) {
     const int64_t deadline = vly_now_ms() + (int64_t)(1000 * d->config->dist.ttl_s) + 1000;
-    for (bool told = false;; told = true) {
+    for (bool said = false;; said = true) {
         bool lives = false;
         int count;
-        VLY_TRY(vly_store_members(d->store, hear_learner, &lives, &count));
+        VLY_TRY(vly_store_members(d->store, find_learner, &lives, &count));
         if (!lives) return VLY_OK;
         if (vly_now_ms() > deadline)
             return vly_fail(VLY_EINVAL,
-                            "run %s already has a learner that lives, at %s: stop it first, or "
-                            "give this one another --out",
+                            "run %s already has a learner, at %s: stop it first, or give this one "
+                            "another --out",
                             d->run, d->shown);
-        if (!told)
-            vly_dist_tell(d, "run %s had a learner a moment ago: waiting until it is forgotten",
-                          d->run);
+        if (!said)
+            vly_dist_say(d, "run %s had a learner a moment ago: waiting until its entry expires",
+                         d->run);
         nanosleep(&(struct timespec){0, 100000000}, NULL);
     }
 }
@@ -163,7 +163,7 @@ vly_status vly_dist_start_fleet(vly_dist *d) {
     VLY_TRY(vly_dist_beat(d, vly_lead_get_counts(d->t).updates));
     vly_store_set_retry(d->store, VLY_DIST_OWN_RETRY_MS);
     if (d->config->run.role == VLY_RUN_ROLE_LEARNER) {
-        vly_dist_tell(d, "waiting for actors: volley actor --store %s --run %s", d->shown, d->run);
+        vly_dist_say(d, "waiting for actors: volley actor --store %s --run %s", d->shown, d->run);
         return VLY_OK;
     }
     d->worker_count = vly_dist_workers(d->config);
@@ -176,7 +176,7 @@ vly_status vly_dist_start_fleet(vly_dist *d) {
     return VLY_OK;
 }
 
-/* ---- life ---- */
+/* ---- start and end ---- */
 
 /* The address without its password. */
 static void mask_url(vly_dist *d) {
@@ -187,7 +187,7 @@ static void mask_url(vly_dist *d) {
         snprintf(d->shown, sizeof d->shown, "%s", d->url);
 }
 
-/* What may stand in a key of the store: the folder's last part. */
+/* The last part of the folder's name, without characters that a key of the store may not have. */
 static void name_run(vly_dist *d) {
     const char *slash = strrchr(d->folder, '/');
     snprintf(d->run, sizeof d->run, "%.96s", slash && slash[1] ? slash + 1 : d->folder);
@@ -195,8 +195,8 @@ static void name_run(vly_dist *d) {
         if (strchr("{} \r\n/", *c)) *c = '_';
 }
 
-/* Whether what the store holds is to be found again: tables, experience. */
-static bool durable(const vly_config *k) {
+/* A resumed run needs what the store holds: tables, experience. */
+static bool store_is_durable(const vly_config *k) {
     const vly_dist_kind kind = vly_dist_kind_of(k);
     return kind == VLY_DIST_TABULAR || (kind == VLY_DIST_APEX && k->checkpoint.replay);
 }
@@ -208,20 +208,20 @@ static vly_status connect_store(vly_dist *d) {
     } else {
         char redis[1400];
         snprintf(redis, sizeof redis, "%s/redis", d->folder);
-        VLY_TRY(vly_store_server_start(&d->redis, redis, durable(d->config)));
+        VLY_TRY(vly_store_server_start(&d->redis, redis, store_is_durable(d->config)));
         snprintf(d->url, sizeof d->url, "%s", vly_store_server_url(d->redis));
     }
     mask_url(d);
-    /* Somebody else's may not be up yet; later vly_dist_survive has the patience. */
+    /* Another's Redis may not have started yet. Later vly_dist_wait_for_store retries. */
     const vly_store_options own = {.timeout_ms = vly_dist_timeout_ms(d->config),
                                    .retry_ms = d->redis ? VLY_DIST_OWN_RETRY_MS : START_RETRY_MS};
     VLY_TRY(vly_store_open(&d->store, d->url, d->run, &own));
-    vly_dist_tell(d, "store %s, run %s: more workers join with   volley actor --store %s --run %s",
-                  d->shown, d->run, d->shown, d->run);
+    vly_dist_say(d, "store %s, run %s: more workers join with   volley actor --store %s --run %s",
+                 d->shown, d->run, d->shown, d->run);
     return VLY_OK;
 }
 
-static vly_status lead(vly_dist *d) {
+static vly_status lead_scheme(vly_dist *d) {
     switch (vly_dist_kind_of(d->config)) {
     case VLY_DIST_TABULAR: return vly_dist_lead_tables(d);
     case VLY_DIST_UNROLLS: return vly_dist_lead_unrolls(d);
@@ -235,7 +235,7 @@ vly_status vly_dist_lead(void *dist, vly_train *t) {
     d->t = t;
     VLY_TRY(connect_store(d));
     VLY_TRY(claim_run(d));
-    const vly_status status = lead(d);
+    const vly_status status = lead_scheme(d);
     vly_dist_end_workers(d);
     return status;
 }

@@ -1,6 +1,6 @@
-/* The learner of Ape-X: takes blocks, samples them by priority, learns, publishes weights; at the
- * ratio that is asked for, never more, and never so much less that the memory would be replaced
- * unlearned: it leaves blocks in the store then, and actors wait. */
+/* The learner of Ape-X: takes blocks of experience from the store, samples them by priority,
+ * learns, publishes weights. It learns from replay.ratio rows a step at most; when it falls more
+ * than apex.behind updates behind that, it leaves blocks in the store, and actors wait. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,15 +23,14 @@ typedef struct {
     vly_feed *feed;
     vly_experience *e;
     vly_weights *weights;
-    vly_real *param;                    /* on its way to the store */
-    int64_t start_steps, start_updates; /* of learning, in this process; -1: not yet */
-    int64_t begun; /* steps there were when this process began; blocks come many at once, and all
-                      count */
+    vly_real *param;                    /* host copy of the weights, for the store */
+    int64_t start_steps, start_updates; /* when learning began in this process; -1: not yet */
+    int64_t begun;                      /* steps when this process began */
     int64_t published, published_ms, kept_ms;
     double lag_sum, lag_max;
     int64_t lags;
     int members;
-    bool lost; /* the store was gone */
+    bool lost; /* the store has been lost since the last sync */
 } leader;
 
 static void on_block(void *arg, const vly_block_head *h) {
@@ -54,8 +53,7 @@ static vly_status publish_weights(leader *l, bool stop) {
     return VLY_OK;
 }
 
-/* Updates until the rows learned from are replay.ratio times the transitions acted since learning
- * began. */
+/* floor(replay.ratio * steps since learning began / batch) - updates since then. */
 static int64_t updates_owed(leader *l) {
     const vly_lead_counts *c = &l->done;
     vly_experience_report r;
@@ -84,7 +82,7 @@ static vly_status learn_one(leader *l) {
     return vly_experience_learned(l->e, l->feed);
 }
 
-/* Some updates in a row; the frames of one come while the one before is computed. */
+/* Updates for BURST_MS at most; frames are fetched while the update before is computed. */
 static vly_status learn_burst(leader *l, int64_t due) {
     const int64_t until = vly_now_ms() + BURST_MS;
     const vly_progress progress = vly_lead_progress(l->t);
@@ -129,7 +127,7 @@ static vly_status round_of_work(leader *l, bool *worked) {
     return vly_experience_keep(l->e);
 }
 
-/* ---- telling ---- */
+/* ---- reports ---- */
 
 static vly_status count_member(void *arg, const char *member, const char *json) {
     (void)member;
@@ -171,10 +169,10 @@ static vly_status keep_books(leader *l) {
     vly_metric m[VLY_METRICS_MAX];
     int n = 0;
     VLY_TRY(vly_dist_watch(l->d, false));
-    if (vly_now_ms() - l->d->told_ms > 500) {
+    if (vly_now_ms() - l->d->beat_ms > 500) {
         VLY_TRY(vly_dist_beat(l->d, l->done.updates));
         VLY_TRY(count_actors(l));
-        l->d->told_ms = vly_now_ms();
+        l->d->beat_ms = vly_now_ms();
     }
     if (l->start_steps >= 0) VLY_TRY(l->run.algo->metrics(l->run.algo, m, &n));
     add_metrics(l, m, &n);
@@ -183,11 +181,11 @@ static vly_status keep_books(leader *l) {
 
 /* ---- a run ---- */
 
-/* A server that has less memory than the shards were promised: they shrink. */
+/* VLY_ENOSPACE: the server has less memory than planned, so the shards shrink. */
 static vly_status survive_or_shrink(leader *l, vly_status status, int64_t *lost_ms) {
     if (status == VLY_ENOSPACE) return vly_experience_shrink(l->e);
     if (status == VLY_EPEER) l->lost = true;
-    return vly_dist_survive(l->d, status, lost_ms);
+    return vly_dist_wait_for_store(l->d, status, lost_ms);
 }
 
 static vly_status publish_end(void *arg) {
@@ -198,8 +196,7 @@ static vly_status publish_end(void *arg) {
     return publish_weights(l, true);
 }
 
-/* Steps that fill the budget at the very end are learned from as well: the ratio holds for the
- * whole run. */
+/* The steps that reached the budget are learned from too: the ratio holds for the whole run. */
 static vly_status finish_owed_updates(leader *l) {
     if (vly_lead_stop(l->t) != VLY_STOP_BUDGET || l->lost) return VLY_OK;
     for (int64_t due = updates_owed(l); due > 0 && !vly_lead_interrupted(l->t);
@@ -228,7 +225,7 @@ static vly_status serve_actors(leader *l) {
     }
     VLY_TRY(survive_or_shrink(l, finish_owed_updates(l), &lost));
     VLY_TRY(survive_or_shrink(l, l->lost ? VLY_OK : vly_experience_keep(l->e), &lost));
-    return vly_dist_tell_end(l->d, publish_end, l);
+    return vly_dist_announce_end(l->d, publish_end, l);
 }
 
 static vly_status open_leader(leader *l) {

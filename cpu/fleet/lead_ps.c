@@ -1,4 +1,4 @@
-/* Through a parameter server: workers' gradients, or actors' unrolls that are learned from here. */
+/* Leaders with a parameter server: workers send gradients, or actors send unrolls. */
 #include <stdio.h>
 #include "common/learn/learner.h"
 #include "cpu/fleet/scheme_impl.h"
@@ -32,9 +32,9 @@ static vly_status report_server(vly_dist *d, vly_ps_server *server, unroll_learn
     vly_metric m[VLY_METRICS_MAX];
     int n = 0;
     vly_ps_server_report(server, &r);
-    if (vly_now_ms() - d->told_ms > 500) {
-        VLY_TRY(vly_dist_survive(d, vly_dist_beat(d, r.version), lost));
-        d->told_ms = vly_now_ms();
+    if (vly_now_ms() - d->beat_ms > 500) {
+        VLY_TRY(vly_dist_wait_for_store(d, vly_dist_beat(d, r.version), lost));
+        d->beat_ms = vly_now_ms();
     }
     if (l) add_lag_metrics(l, m, &n);
     vly_metric_add(m, &n, "dist/staleness_mean", r.staleness_mean);
@@ -59,16 +59,16 @@ static vly_status serve_workers(vly_dist *d, vly_ps_server *server, unroll_learn
     int64_t last = 0, lost = 0;
     while (vly_lead_stop(t) == VLY_STOP_NONE) {
         const vly_status status = vly_ps_server_serve(server, VLY_DIST_SERVE_MS);
-        VLY_TRY(vly_dist_survive(d, status, &lost));
+        VLY_TRY(vly_dist_wait_for_store(d, status, &lost));
         if (status == VLY_OK) lost = 0;
         vly_lead_mark(t, VLY_PHASE_LEARN);
         if (vly_now_ms() - last < VLY_DIST_SERVE_MS) continue;
         last = vly_now_ms();
-        VLY_TRY(vly_dist_survive(d, vly_dist_watch(d, false), &lost));
+        VLY_TRY(vly_dist_wait_for_store(d, vly_dist_watch(d, false), &lost));
         VLY_TRY(report_server(d, server, l, &lost));
         vly_lead_mark(t, VLY_PHASE_OTHER);
     }
-    return vly_dist_tell_end(d, stop_server, server);
+    return vly_dist_announce_end(d, stop_server, server);
 }
 
 static void on_episode(void *train, double score) {

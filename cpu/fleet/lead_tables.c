@@ -12,7 +12,7 @@ static vly_buffer *find_buffer(vly_buffer *list, int n, const char *name) {
     return NULL;
 }
 
-/* Over the pairs that anybody has met: the error of a state that no policy reaches says nothing. */
+/* Over the pairs that have been visited: a state that no policy reaches has no estimate. */
 static double error_of(const vly_dist *d, const vly_real *table, const uint32_t *visits,
                        size_t cells, double *largest) {
     double sum = 0;
@@ -45,18 +45,18 @@ static vly_status serve_tables(vly_dist *d, vly_tab_hub *hub, vly_real *table, u
     bool over = false;
     while (vly_lead_stop(t) == VLY_STOP_NONE && !over) {
         const vly_status status = vly_tab_hub_serve(hub, VLY_DIST_SERVE_MS);
-        VLY_TRY(vly_dist_survive(d, status, &lost));
+        VLY_TRY(vly_dist_wait_for_store(d, status, &lost));
         if (status != VLY_OK) continue;
         lost = 0;
         if (vly_now_ms() - last < 5 * VLY_DIST_SERVE_MS) continue;
         last = vly_now_ms();
-        VLY_TRY(vly_dist_survive(d, vly_dist_watch(d, true), &lost));
+        VLY_TRY(vly_dist_wait_for_store(d, vly_dist_watch(d, true), &lost));
         vly_tab_report r;
         vly_metric m[VLY_METRICS_MAX];
         int n = 0;
         VLY_TRY(vly_tab_hub_table(hub, table, visits));
         vly_tab_hub_report(hub, &r);
-        VLY_TRY(vly_dist_survive(d, vly_dist_beat(d, r.merges), &lost));
+        VLY_TRY(vly_dist_wait_for_store(d, vly_dist_beat(d, r.merges), &lost));
         if (d->optimum) {
             double largest;
             vly_metric_add(m, &n, "tabular/error_rms", error_of(d, table, visits, cells, &largest));
@@ -70,7 +70,7 @@ static vly_status serve_tables(vly_dist *d, vly_tab_hub *hub, vly_real *table, u
         VLY_TRY(vly_lead_tick(t, &(vly_lead_counts){r.steps, r.updates}, m, n));
     }
     vly_lead_finish(t);
-    return vly_dist_tell_end(d, stop_hub, hub);
+    return vly_dist_announce_end(d, stop_hub, hub);
 }
 
 vly_status vly_dist_lead_tables(vly_dist *d) {
@@ -94,7 +94,7 @@ vly_status vly_dist_lead_tables(vly_dist *d) {
     vly_status status = vly_dist_start_fleet(d);
     if (status == VLY_OK) status = serve_tables(d, hub, q->data, visits->data, cells);
     if (status == VLY_OK) {
-        vly_dist_end_workers(d); /* their last words count */
+        vly_dist_end_workers(d); /* their last messages count */
         status = vly_tab_hub_table(hub, q->data, visits->data);
     }
     vly_tab_hub_destroy(hub);

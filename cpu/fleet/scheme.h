@@ -4,12 +4,12 @@
  *                VLY_TRY(vly_dist_create(&d, &config, folder, say, arg));
  *                    // a Redis of its own unless run.store names one
  *                train_options.lead = vly_dist_lead, train_options.lead_arg = d;
- *            }  // then vly_train_run as ever
+ *            }  // then vly_train_run
  *   actor:   VLY_TRY(vly_dist_act(&(vly_dist_actor){.url = ..., .run = ...}));
  *
  * The learner publishes the configuration, starts run.workers actors on this machine (none with
- * run.role learner), serves them, starts again who dies, mends its own Redis, and tells all to stop
- * at the end. Actors may come from anywhere and leave at any time.
+ * run.role learner), serves them, restarts those that die and its own Redis, and announces the end.
+ * Actors may run on any machine and leave at any time.
  */
 #ifndef VLY_CPU_FLEET_SCHEME_H
 #define VLY_CPU_FLEET_SCHEME_H
@@ -18,7 +18,7 @@
 typedef enum {
     VLY_DIST_NONE,
     VLY_DIST_PS,      /* gradients or weights to a parameter server: a3c, gorila, dist.update */
-    VLY_DIST_UNROLLS, /* impala: what actors in other processes act, learned from here */
+    VLY_DIST_UNROLLS, /* impala: actors in other processes, learning here */
     VLY_DIST_APEX,    /* experience to a replay memory in the store: apex */
     VLY_DIST_TABULAR, /* qlearning, sarsa with a scheme: --sharding, --merge, --dist.tables */
     VLY_DIST_RANKS    /* mpirun: run.sync */
@@ -40,11 +40,11 @@ typedef struct {
     int rank;              /* -1: the next free one */
     double wait_s;         /* for a run that is not there yet */
     void (*say)(void *arg, const char *text);
-    void *arg;
-    void (*started)(void *arg, vly_train *t); /* vly_train_stop(t) ends it from a signal handler;
-                                                 may be NULL */
+    void (*warn)(void *arg, const char *text); /* an environment that hangs; from any thread */
+    void *arg;                                 /* for the callbacks, each of which may be NULL */
+    void (*started)(void *arg, vly_train *t);  /* from here on vly_train_stop(t) ends it */
 } vly_dist_actor;
-/* Acts until the learner says stop. */
+/* Acts until the learner announces the end. */
 vly_status vly_dist_act(const vly_dist_actor *actor);
 
 #endif

@@ -1,8 +1,8 @@
-/* scheme_impl.h -- the inside of a distributed run's learner, and what learner and actors must read
- * alike from a configuration.
+/* scheme_impl.h -- the inside of a distributed run's learner, and the settings that learner and
+ * actors derive from the configuration in the same way.
  *
- *   lead.c         the store, the fleet's life, what every scheme tells the run
- *   workers.c      the workers on this machine: started, watched, started again
+ *   lead.c         the store, start and end of the fleet, common settings
+ *   workers.c      processes of workers on this machine: start, watch, restart, end
  *   lead_ps.c      gradients or unrolls through a parameter server
  *   lead_tables.c  tables of several workers
  *   lead_apex.c    experience from shards in the store
@@ -20,7 +20,7 @@
 int vly_dist_workers(const vly_config *config);
 vly_ps_policy vly_dist_policy(const vly_config *config);
 vly_tab_scheme vly_dist_tables(const vly_config *config);
-/* A store that holds back one answer for longer is taken for gone. */
+/* A store that does not answer within this time is treated as lost. */
 int vly_dist_timeout_ms(const vly_config *config);
 
 typedef struct {
@@ -31,7 +31,7 @@ typedef struct {
 
 struct vly_dist {
     const vly_config *config;
-    vly_store_server *redis; /* NULL: somebody else's */
+    vly_store_server *redis; /* started by this run; NULL: run.store names another */
     vly_store *store;
     const char *folder;
     char url[300], shown[300], run[128]; /* shown: without a password */
@@ -42,35 +42,38 @@ struct vly_dist {
     void *arg;
     vly_train *t;
     double *optimum; /* tabular: by value iteration, or NULL */
-    int64_t told_ms;
+    int64_t beat_ms;
 };
 
 enum {
-    VLY_DIST_SERVE_MS = 20,
+    VLY_DIST_SERVE_MS = 20, /* between two reports, beside thousands of messages a second */
     VLY_DIST_OWN_RETRY_MS = 300
-}; /* the pace of book-keeping beside thousands of messages a second */
+};
 
-__attribute__((format(printf, 2, 3))) void vly_dist_tell(vly_dist *d, const char *format, ...);
+/* A line for a person. */
+
+__attribute__((format(printf, 2, 3))) void vly_dist_say(vly_dist *d, const char *format, ...);
 
 /* ---- the store ---- */
 
-/* One of our own that died is started again, and told what only it knew. */
-vly_status vly_dist_mend_store(vly_dist *d);
-/* A store that does not answer is waited for, and mended when it is our own and dead; VLY_EPEER
- * when that takes too long.
- * *lost_ms: since when, 0: it answers. */
-vly_status vly_dist_survive(vly_dist *d, vly_status status, int64_t *lost_ms);
-/* The run ends: `tell` says so in the store, again and again while that is away for a moment.
- * Unheard, workers would wait for a learner that is gone. */
-vly_status vly_dist_tell_end(vly_dist *d, vly_status (*tell)(void *arg), void *arg);
+/* Restarts the run's own Redis if it has died, and writes the configuration to it again. */
+vly_status vly_dist_restart_store(vly_dist *d);
+/* status of the last operation: VLY_EPEER becomes VLY_OK for dist.patience_s, in which the run's
+ * own Redis is restarted; any other status is returned. *lost_ms: when the store was lost; 0: it
+ * answers. */
+vly_status vly_dist_wait_for_store(vly_dist *d, vly_status status, int64_t *lost_ms);
+/* Repeats `announce`, which writes the end of the run to the store, while the store is lost:
+ * workers that do not see it would wait for a learner that has ended. */
+vly_status vly_dist_announce_end(vly_dist *d, vly_status (*announce)(void *arg), void *arg);
 
 /* ---- the fleet ---- */
 
 vly_status vly_dist_start_fleet(vly_dist *d);
+/* The learner's entry among the members of the run. */
 vly_status vly_dist_beat(vly_dist *d, int64_t version);
 vly_status vly_dist_start_worker(vly_dist *d, vly_dist_worker *w);
-/* Who has died is started again, our own Redis too; who cannot even start ends the run. may_end: a
- * worker may be done. */
+/* Restarts workers that have died, and the run's own Redis. VLY_EUNSUPPORTED when a worker cannot
+ * start, or died more often than dist.restarts. may_end: a worker that exits with 0 is done. */
 vly_status vly_dist_watch(vly_dist *d, bool may_end);
 void vly_dist_end_workers(vly_dist *d);
 

@@ -11,15 +11,15 @@
 
 enum { END_MS = 10000 };
 
-/* The program itself; a test names it, for there it is another one. */
+/* VOLLEY_PROGRAM replaces the program itself in tests. */
 static void become_actor(const vly_dist *d, int rank, pid_t parent) {
     char number[16];
     const char *program = getenv("VOLLEY_PROGRAM");
     snprintf(number, sizeof number, "%d", rank);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) _exit(0);
-    setpgid(0, 0);                     /* Ctrl-C is for the learner, which tells them */
-    setenv("VOLLEY_STORE", d->url, 1); /* it may hold a password: not for the list of processes */
+    setpgid(0, 0);                     /* Ctrl-C is for the learner, which ends its workers */
+    setenv("VOLLEY_STORE", d->url, 1); /* not an argument: it may hold a password */
     execl(program ? program : "/proc/self/exe", "volley", "actor", "--run", d->run, "--rank",
           number, "--quiet", (char *)NULL);
     _exit(127);
@@ -36,15 +36,15 @@ vly_status vly_dist_start_worker(vly_dist *d, vly_dist_worker *w) {
 }
 
 vly_status vly_dist_watch(vly_dist *d, bool may_end) {
-    VLY_TRY(vly_dist_mend_store(d));
+    VLY_TRY(vly_dist_restart_store(d));
     for (int i = 0; i < d->worker_count; i++) {
         vly_dist_worker *w = &d->workers[i];
         int how;
         if (w->pid <= 0 || waitpid(w->pid, &how, WNOHANG) != w->pid) continue;
         w->pid = 0;
         if (WIFEXITED(how) && WEXITSTATUS(how) == 0 && may_end) continue;
-        if (WIFEXITED(how) && WEXITSTATUS(how) == 0) { /* it saw an end: if that comes, the new one
-                                                          sees it too */
+        if (WIFEXITED(how) && WEXITSTATUS(how) == 0) { /* it saw the end of the run; a new
+                                                          one will see it too */
             VLY_TRY(vly_dist_start_worker(d, w));
             continue;
         }
@@ -58,9 +58,9 @@ vly_status vly_dist_watch(vly_dist *d, bool may_end) {
                             "--dist.restarts allows more",
                             d->restarts, w->rank, WIFSIGNALED(how) ? "signal" : "exit",
                             WIFSIGNALED(how) ? WTERMSIG(how) : WEXITSTATUS(how));
-        vly_dist_tell(d, "worker %d died (%s %d), starting it again", w->rank,
-                      WIFSIGNALED(how) ? "signal" : "exit",
-                      WIFSIGNALED(how) ? WTERMSIG(how) : WEXITSTATUS(how));
+        vly_dist_say(d, "worker %d died (%s %d), starting it again", w->rank,
+                     WIFSIGNALED(how) ? "signal" : "exit",
+                     WIFSIGNALED(how) ? WTERMSIG(how) : WEXITSTATUS(how));
         w->restarts++;
         VLY_TRY(vly_dist_start_worker(d, w));
     }

@@ -23,8 +23,8 @@ int vly_gpu_use_index(const char *device) {
     return colon ? atoi(colon + 1) : 0;
 }
 
-/* What CUDA calls `index` may have another number to the driver. Identifiers (GPU-...) are left to
- * the driver's order. */
+/* The driver's number of CUDA's device `index`. Identifiers (GPU-...) in CUDA_VISIBLE_DEVICES are
+ * not looked up: the index is returned as it is. */
 static int visible_index(int index) {
     const char *p = getenv("CUDA_VISIBLE_DEVICES");
     for (int i = 0; p && *p >= '0' && *p <= '9'; i++) {

@@ -1,9 +1,8 @@
-/* gpu_use.h -- how busy a GPU is and what memory is taken on it, from the driver's management
- * library, loaded when asked for.
+/* gpu_use.h -- utilisation and used memory of a GPU, from the driver's management library (NVML),
+ * which is loaded on open.
  *
- *   // NULL: no such library or GPU; reading NULL is fine
- *   vly_gpu_use *g = vly_gpu_use_open(NULL, 0);
- *   if (vly_gpu_use_read(g, &share, &bytes)) ...
+ *   vly_gpu_use *g = vly_gpu_use_open(NULL, 0);      // NULL: no such library or GPU
+ *   if (vly_gpu_use_read(g, &share, &bytes)) ...     // false for NULL
  *   vly_gpu_use_close(g);
  *
  * The numbers are of the whole GPU, other processes included; index counts within

@@ -9,6 +9,6 @@
 #define VLY_CPU_MACHINE_PROCESSORS_H
 
 int vly_processors(void);
-/* The quota alone; 0: none. mount: "/sys/fs/cgroup"; group: as /proc/self/cgroup names it, "/a/b". */
+/* The quota alone; 0: none. mount: "/sys/fs/cgroup"; group: from /proc/self/cgroup, "/a/b". */
 int vly_processors_quota(const char *mount, const char *group);
 #endif

@@ -93,7 +93,7 @@ int vly_system_cuda_driver(int *devices, char *why, size_t bytes) {
     why[0] = '\0';
     void *library = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL);
     if (!library) {
-        snprintf(why, bytes, "no NVIDIA driver (libcuda.so.1 is not here)");
+        snprintf(why, bytes, "no NVIDIA driver (libcuda.so.1 cannot be loaded)");
         return 0;
     }
     int (*get_version)(int *) = (int (*)(int *))dlsym(library, "cuDriverGetVersion");
@@ -101,13 +101,13 @@ int vly_system_cuda_driver(int *devices, char *why, size_t bytes) {
     int (*count)(int *) = (int (*)(int *))dlsym(library, "cuDeviceGetCount");
     int failed = init ? init(0) : -1;
     if (failed)
-        snprintf(why, bytes, "the NVIDIA driver is here but cuInit says error %d%s", failed,
-                 failed == 100 ? ": no device" : "");
+        snprintf(why, bytes, "the NVIDIA driver is installed, but cuInit failed with error %d%s",
+                 failed, failed == 100 ? ": no device" : "");
     else if (!get_version || get_version(&version) || !count || count(devices))
         snprintf(why, bytes, "the NVIDIA driver does not answer");
     else if (!*devices)
         snprintf(why, bytes, "the NVIDIA driver sees no device");
-    return failed ? 0 : version; /* the library stays loaded: unloading a driver is not safe */
+    return failed ? 0 : version; /* not unloaded: the driver may have started threads */
 }
 
 static json_t *libraries(void) {

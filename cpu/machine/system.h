@@ -1,7 +1,7 @@
 /* system.h -- what this machine and this build are: for system.json, benchmark results and doctor.
  *
- *   // {"commit":...,"cpu":{...},"memory_bytes":...,"gpus":[...],"libraries":{...}}
- *   json_t *s = vly_system_json();
+ *   json_t *s = vly_system_json();   // {"commit": ..., "cpu": ..., "memory_bytes": ..., ...}
+ *   json_decref(s);
  */
 #ifndef VLY_CPU_MACHINE_SYSTEM_H
 #define VLY_CPU_MACHINE_SYSTEM_H
@@ -9,19 +9,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The caller's reference. */
+/* A new reference; NULL: no memory. */
 json_t *vly_system_json(void);
 const char *vly_system_commit(void);
 const char *vly_system_version(void);
 /* "Intel(R) Xeon(R) Processor" */
 void vly_system_cpu_name(char *text, size_t bytes);
-/* Of those flags of /proc/cpuinfo that matter here, the present ones: "avx2 fma avx512f ...". */
+/* The vector extensions that /proc/cpuinfo lists: "avx2 fma avx512f ...". */
 void vly_system_cpu_features(char *text, size_t bytes);
 int64_t vly_system_memory_bytes(void);
 int64_t vly_system_resident_bytes(void); /* of this process */
 double vly_system_cpu_seconds(void);     /* used by this process, all threads */
-/* Loads the library for a moment: "" when it is there, otherwise why not. */
+/* Loads and unloads a library. why: "" if it could be loaded, otherwise the reason. */
 void vly_system_try_library(const char *name, char *why, size_t bytes);
-/* Major and minor of the NVIDIA driver's CUDA version, or 0; `why` gets the reason when 0. */
+/* CUDA version of the NVIDIA driver (1000 major + 10 minor), or 0; `why` gets the reason when 0. */
 int vly_system_cuda_driver(int *devices, char *why, size_t bytes);
 #endif

@@ -47,7 +47,7 @@ typedef struct {
                                        0: 5000, 20000, 30000 */
     void *arg;
     void (*answer)(void *arg, const vly_http_request *request, vly_http_reply *reply);
-    vly_cpu_quota *quota; /* rests after every event; NULL: never */
+    vly_cpu_quota *quota; /* waited for after every event; NULL: no limit */
 } vly_http_options;
 
 typedef struct {

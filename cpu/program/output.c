@@ -51,7 +51,8 @@ static ssize_t write_plain(void *cookie, const char *text, size_t bytes) {
         plain.last = vly_text_plain(piece, n, plain.last);
         if (fwrite(piece, 1, n, plain.target) != n) return 0;
     }
-    return (ssize_t)bytes;
+    return fflush(plain.target) == 0 ? (ssize_t)bytes
+                                     : 0; /* a flush of `people` reaches the reader */
 }
 
 static int close_plain(void *cookie) {

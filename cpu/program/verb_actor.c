@@ -27,6 +27,11 @@ static void say(void *arg, const char *text) {
     fprintf(arg, "%s\n", text);
 }
 
+static void warn(void *arg, const char *text) {
+    (void)arg;
+    fprintf(stderr, "%s\n", text);
+}
+
 static void stop(void *train) {
     vly_train_stop(train);
 }
@@ -47,6 +52,7 @@ static int run(vly_cli *cli) {
                                   .rank = o->rank,
                                   .wait_s = o->wait,
                                   .say = o->quiet ? NULL : say,
+                                  .warn = warn,
                                   .arg = cli->people,
                                   .started = started};
     const vly_status status = vly_dist_act(&actor);

@@ -26,8 +26,8 @@ static void pass_warning(void *arg, const char *text) {
     if (t->o.on_warning) t->o.on_warning(t->o.arg, text);
 }
 
-/* Synchronous: pool.groups, fewer where they do not divide. Asynchronous: small groups, sixteen at
- * least where there are as many environments. */
+/* Synchronous: pool.groups, or the next smaller number that divides the environments. Asynchronous:
+ * pool.chunk, or 16 groups at least where there are as many environments. */
 static void choose_groups(vly_train *t) {
     const vly_config *config = t->o.config;
     t->N = t->o.eval ? t->o.eval_actors : config->run.envs;
@@ -69,8 +69,8 @@ static double step_cost(const vly_env *env) {
     return cost;
 }
 
-/* Waking a thread costs some ten microseconds: groups that step faster than that are stepped by the
- * one who waits. */
+/* Waking a thread takes some 10 us: groups that step in less than twice that are stepped by the
+ * waiting thread. */
 static int choose_workers(const vly_train *t, bool trusted) {
     const int given = t->o.config->run.workers, processors = vly_processors();
     if (given > 1 || (given == 1 && !trusted)) return given;
@@ -79,7 +79,7 @@ static int choose_workers(const vly_train *t, bool trusted) {
     return given == 1 ? 1 : processors > 1 && !t->async ? processors - 1 : processors;
 }
 
-/* Ranks see different episodes; their weights are made equal by vly_sync.broadcast. */
+/* Ranks see different episodes; vly_sync.broadcast makes their weights equal. */
 static uint64_t seed_of(const vly_train *t) {
     const uint64_t seed = t->o.eval ? t->o.eval_seed : (uint64_t)t->o.config->run.seed;
     if (!t->o.sync || t->o.sync->rank == 0) return seed;
@@ -137,7 +137,7 @@ static vly_status alloc_arrays(vly_train *t) {
         return vly_fail(VLY_ENOMEM, "no memory for a run of %d environments", t->N);
     if (t->c->info.is_host) return VLY_OK;
     void *slab;
-    VLY_TRY(t->c->alloc_host(t->c, N * t->o.env->obs.bytes, "observations on their way", &slab));
+    VLY_TRY(t->c->alloc_host(t->c, N * t->o.env->obs.bytes, "observations in transfer", &slab));
     t->slab = slab;
     return VLY_OK;
 }

@@ -1,5 +1,5 @@
-/* The asynchronous schedule: whichever groups finish first are inferred together, and the learner
- * works beside that on a thread of its own. Unrolls are bounded: a group without room waits for the
+/* The asynchronous schedule: the groups that finish first are inferred together, while the learner
+ * runs on its own thread. The number of unrolls is bounded: a group without room waits for the
  * learner. */
 #include <stdio.h>
 #include <string.h>
