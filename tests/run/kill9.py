@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
-"""kill -9 at random moments of a run that saves after every update: nothing unloadable, nothing lost.
+"""kill -9 at random moments of a run that saves after every update: nothing unloadable, nothing lost, and the same run.
 
     python3 tests/run/kill9.py --program build/volley [--kills 500] [--out benchmarks/results/kill9.json]
 
-One run for each algorithm; every kill is followed by `volley resume` of the same run, which is killed in its turn. A
-checkpoint counts as acknowledged when it was seen under its final name before the kill. Afterwards every file that bears a
-checkpoint's name must read back with good checksums, and the newest must be as new as what was acknowledged. A
-temporary file left behind tells that the kill fell into a save; the next save removes it.
+Every kill is followed by `volley resume` of the same run, which is killed in its turn. A checkpoint counts as
+acknowledged when it was seen under its final name before the kill. Afterwards every file that bears a checkpoint's name
+must read back with good checksums, and the newest must be as new as what was acknowledged. A temporary file left behind
+tells that the kill fell into a save; the next save removes it.
+
+After every tenth kill of a run, and after its last, the run is resumed to a budget and ends there; its digest must be that
+of a run with the same settings and budget that nothing has interrupted.
 """
 import argparse
 import json
@@ -19,9 +22,19 @@ import sys
 import tempfile
 import time
 
-RUNS = {"ppo": "cartpole", "a2c": "cartpole", "impala": "cartpole", "dqn": "cartpole", "qlearning": "gridworld", "sarsa": "cliffwalking"}
-ALWAYS = ["--workers", "2", "--checkpoint.every_steps", "1", "--steps", "1000000000"]
-MORE = {"impala": ["--pool.schedule", "sync"], "dqn": ["--replay.capacity", "4000", "--dqn.learning_starts", "200"]}
+# Nothing may be annealed over the budget: it is not the same before and after.
+RUNS = {
+    "ppo": "cartpole --algo ppo --ppo.anneal false",
+    "a2c": "cartpole --algo a2c --a2c.anneal false",
+    "impala": "cartpole --algo impala --impala.anneal false --pool.schedule sync",
+    "dqn": "cartpole --algo dqn --replay.capacity 4000 --dqn.learning_starts 200",
+    "apex": "cartpole --algo apex --apex.replay local --replay.capacity 4000 --dqn.learning_starts 200 --replay.beta_end 0.4",
+    "minatar": "minatar/breakout --algo ppo --ppo.anneal false --envs 8 --net.hidden 32 --ppo.rollout 32",
+    "qlearning": "gridworld --algo qlearning",
+    "sarsa": "cliffwalking --algo sarsa",
+}
+ENDLESS = ["--checkpoint.every_steps", "1", "--steps", "1000000000"]
+COMPARED_EVERY = 10
 
 
 def names(folder):
@@ -37,11 +50,17 @@ def newest(folder):
 
 
 def inspect(program, path):
+    """What is in a checkpoint, or None if it does not read back."""
     done = subprocess.run([program, "inspect", path, "--json"], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         print(f"{path}: {done.stderr}", file=sys.stderr)
         return None
-    return json.loads(done.stdout.splitlines()[-1])["counters"]["steps"]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def call(command, log):
+    if subprocess.run(command, stdout=log, stderr=log, check=False).returncode != 0:
+        raise SystemExit(f"{' '.join(command)}: failed; its words are in {log.name}")
 
 
 def kill_once(command, folder, wait, log):
@@ -61,6 +80,20 @@ def kill_once(command, folder, wait, log):
     return seen, any(not n.endswith(".safetensors") for n in names(folder))
 
 
+def ends_as_if_never_killed(program, name, run, log):
+    """Resumes the run to a budget that is a little ahead; compares with a run to that budget in one piece."""
+    steps, whole = str(newest(os.path.join(run, "checkpoints")) + 1000), run + "-whole"
+    seldom = ["--checkpoint.every_steps", "1000000000", "--steps", steps]
+    call([program, "resume", run, *seldom], log)
+    shutil.rmtree(whole, ignore_errors=True)
+    call([program, "train", *RUNS[name].split(), "--out", whole, "--workers", "1", *seldom], log)
+    ours, theirs = inspect(program, run), inspect(program, whole)
+    same = ours is not None and theirs is not None and ours["digest"] == theirs["digest"]
+    if not same:
+        print(f"{name}: after kills {ours and ours['digest']}, in one piece {theirs and theirs['digest']}, {steps} steps", file=sys.stderr)
+    return same
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--program", default="build/volley")
@@ -70,29 +103,34 @@ def main():
     args = parser.parse_args()
     program, draw = os.path.abspath(args.program), random.Random(args.seed)
     work = tempfile.mkdtemp(prefix="vly-kill9-")
-    within = unloadable = lost = files = 0
+    within = unloadable = lost = files = compared = other = 0
     with open(os.path.join(work, "log"), "w", encoding="utf-8") as log:
         for k in range(args.kills):
-            algo = list(RUNS)[k % len(RUNS)]
-            run = os.path.join(work, algo)
-            command = [program, "resume", run] if k >= len(RUNS) else [program, "train", RUNS[algo], "--algo", algo, "--out", run, *ALWAYS, *MORE.get(algo, [])]
+            name = list(RUNS)[k % len(RUNS)]
+            run = os.path.join(work, name)
+            command = [program, "resume", run, *ENDLESS]
+            if k < len(RUNS):
+                command = [program, "train", *RUNS[name].split(), "--out", run, "--workers", "2", *ENDLESS]
             folder = os.path.join(run, "checkpoints")
             seen, during = kill_once(command, folder, draw.uniform(0, 0.03), log)
             within += during
-            for name in (n for n in names(folder) if n.endswith(".safetensors")):
+            for file in (n for n in names(folder) if n.endswith(".safetensors")):
                 files += 1
-                unloadable += inspect(program, os.path.join(folder, name)) is None
+                unloadable += inspect(program, os.path.join(folder, file)) is None
             found = inspect(program, run)
-            lost += found is None or found < seen
+            lost += found is None or found["counters"]["steps"] < seen
+            if k // len(RUNS) % COMPARED_EVERY == COMPARED_EVERY - 1 or k >= args.kills - len(RUNS):
+                compared += 1
+                other += not ends_as_if_never_killed(program, name, run, log)
     report = {"command": f"python3 tests/run/kill9.py --kills {args.kills}", "date": time.strftime("%F"), "hardware": f"{os.cpu_count()} cores, shared",
               "kills": args.kills, "within_a_save": within, "files_read_back": files, "unloadable": unloadable, "lost_after_acknowledgement": lost,
-              "algorithms": list(RUNS)}
+              "runs_compared": compared, "other_than_uninterrupted": other, "runs": list(RUNS)}
     print(json.dumps(report))
     if args.out:
         with open(args.out, "w", encoding="utf-8") as f:
             json.dump(report, f, indent=1)
             f.write("\n")
-    good = unloadable == 0 and lost == 0
+    good = unloadable == lost == other == 0
     if good:
         shutil.rmtree(work)
     return 0 if good else 1
