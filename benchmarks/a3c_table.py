@@ -6,7 +6,9 @@
 The published table to compare with has ten rows and passes 190 in the last. It is of CartPole-v0, where an episode ends at 200;
 ours is v1, where it goes on to 500. An iteration is 10,000 agent steps of all four workers together.
 """
-import argparse, json, os, re, shutil, statistics, subprocess, tempfile
+import argparse, json, os, shutil, statistics, subprocess, tempfile
+
+import measured
 
 ITERATIONS, STEPS = 10, 10000
 
@@ -36,6 +38,7 @@ def main():
     a.add_argument("--workers", type=int, default=4)
     a.add_argument("--out")
     o = a.parse_args()
+    record = measured.Record(o.out, program=o.program, timed=False)
     folder = tempfile.mkdtemp(prefix="volley-a3c-")
     curves, ends = zip(*(curve(os.path.abspath(o.program), seed, o.workers, folder) for seed in range(1, o.seeds + 1)))
     shutil.rmtree(folder)
@@ -47,14 +50,8 @@ def main():
                       "max": round(max(values), 1)})
         print("{iteration:9} {steps:8} {mean:6.1f} {min:7.1f} {max:7.1f}".format(**table[-1]))
     print(f"475 after {statistics.median(ends):.0f} steps (median), {max(ends)} at worst")
-    if o.out:
-        with open("/proc/cpuinfo") as f:
-            model = re.search(r"model name\s*:\s*(.*)", f.read()).group(1)
-        with open(o.out, "w") as f:
-            json.dump({"command": "python3 benchmarks/a3c_table.py", "date": "2026-11-21", "hardware": f"{os.cpu_count()} cores of {model}",
-                       "workers": o.workers, "seeds": o.seeds, "table": table, "steps_to_475": sorted(ends),
-                       "above_190_by_iteration_10": sum(c[-1] > 190 for c in curves)}, f, indent=1)
-            f.write("\n")
+    record.write({"workers": o.workers, "seeds": o.seeds, "table": table, "steps_to_475": sorted(ends),
+                  "above_190_by_iteration_10": sum(c[-1] > 190 for c in curves)})
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ import sys
 import tempfile
 import time
 
+import measured
+
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 COMMANDS = {
     "clone": "rm -rf volley && git -c safe.directory='*' clone -q /srv/volley volley",
@@ -102,12 +104,6 @@ def release(root):
         return re.search(r'^PRETTY_NAME="?([^"\n]*)', f.read(), re.M).group(1)
 
 
-def hardware():
-    with open("/proc/cpuinfo") as f:
-        name = re.search(r"^model name[^:]*: (.*)", f.read(), re.M).group(1)
-    return f"{os.cpu_count()} cores of {name}"
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("root")
@@ -139,7 +135,7 @@ def main():
         bad += code != 0
         if step == "clone" and code:
             return 1
-    report["hardware"], report["date"] = hardware(), time.strftime("%F")
+    report.update(measured.facts("python3 benchmarks/bare_machine.py ROOT"), commit=commit)
     text = json.dumps(report, indent=1, ensure_ascii=False)
     print(text)
     if options.out:

@@ -184,7 +184,7 @@ run_pytorch() {
   rehearsed && { echo "not rehearsed: needs a device"; return 77; }
   [ -n "$python" ] || { echo "no Python with PyTorch and CUDA"; return 77; }
   for case in nature/forward/bf16/256 nature/update/bf16/2048 nature/forward/bf16/16384; do
-    within 58 "$python" benchmarks/vs_pytorch.py --device cuda --bench "$bench" --rounds 3 --out "$results/pytorch-$(echo $case | tr / -).json" $case
+    within 58 "$python" benchmarks/vs_pytorch.py --device cuda --program "$volley" --rounds 5 --busy --out "$results/pytorch-$(echo $case | tr / -).json" $case
   done
 }
 sanitize() {

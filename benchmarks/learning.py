@@ -13,7 +13,6 @@ has several; --runs keeps the run folders (for `volley plot`), else they are del
 import argparse
 import json
 import os
-import re
 import resource
 import statistics
 import subprocess
@@ -21,15 +20,10 @@ import sys
 import tempfile
 import time
 
+import measured
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 VOLLEY = os.path.join(ROOT, "build", "volley")
-
-
-def hardware():
-    text = open("/proc/cpuinfo").read() if os.path.exists("/proc/cpuinfo") else ""
-    name = re.search(r"model name\s*:\s*(.*)", text)
-    flags = [label for flag, label in (("avx512f", "AVX-512"), ("amx_bf16", "AMX")) if flag in text]
-    return f"{os.cpu_count()} cores, {name[1] if name else 'unknown processor'} ({', '.join(flags) or 'no AVX-512'})"
 
 
 def volley(*arguments):
@@ -81,6 +75,7 @@ def main():
     p.add_argument("--table", help="a file of several environments, to which this one is added")
     p.add_argument("--published", help="what others report, and who")
     p.add_argument("--runs", help="folder that keeps the runs")
+    p.add_argument("--busy", action="store_true", help="records times although others use the machine")
     p.add_argument("--note", default="", help="what else ran on the machine")
     p.add_argument("--program", default=VOLLEY)
     p.add_argument("--markdown", help="prints a table of such a file, and nothing else")
@@ -91,19 +86,18 @@ def main():
         p.error("which environment?")
     global PROGRAM
     PROGRAM = options.program
+    path = options.table or options.out or os.path.join(ROOT, "benchmarks", "results", f"learning_{options.algo}_{options.env.replace('/', '-')}.json")
+    record = measured.Record(path, options.busy, PROGRAM, timed=options.until is not None)
     with tempfile.TemporaryDirectory() as scratch:
         runs = [one(options, extra, int(seed), options.runs or scratch) for seed in options.seeds.split(",")]
     until = f" --until-return {options.until:g}" if options.until is not None else ""
-    result = {"command": " ".join(["volley train", options.env, "--algo", options.algo, "--seed N" + until, *extra]) +
-              f"; volley eval RUN --episodes {options.episodes}",
-              "algo": options.algo, "date": time.strftime("%Y-%m-%d"), "hardware": hardware() + (f"; {options.note}" if options.note else ""),
-              "commit": subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()}
+    command = " ".join(["volley train", options.env, "--algo", options.algo, "--seed N" + until, *extra]) + f"; volley eval RUN --episodes {options.episodes}"
+    result = {**record.facts(command), "algo": options.algo, **({"note": options.note} if options.note else {})}
     if options.published:
         result["published"] = options.published
     for key in ("steps", "wall_s", "processor_s", "return_mean_100", "eval_return_mean"):
         result["median_" + key] = statistics.median(run[key] for run in runs)
     result["runs"] = runs
-    path = options.table or options.out or os.path.join(ROOT, "benchmarks", "results", f"learning_{options.algo}_{options.env.replace('/', '-')}.json")
     whole = result
     if options.table:
         whole = json.load(open(path)) if os.path.exists(path) else {}

@@ -97,7 +97,9 @@ def command_line():
 
 
 def check_program(path):
-    """A program that was built from other code than the tree's measures something else."""
+    """A program that was built from other code than the tree's measures something else. A bundle has no tree to compare with."""
+    if not commit():
+        return
     text = subprocess.run([path, "--version"], capture_output=True, text=True).stdout
     built = text[text.find("(") + 1:text.find(")")]
     if built.endswith("-dirty") or not same_code(built, "HEAD"):
@@ -107,6 +109,13 @@ def check_program(path):
 def check_tree():
     if commit().endswith("-dirty"):
         raise Refused("the tree has changes that are not committed, so that no commit names what is measured: commit them, or leave --out away")
+
+
+def check_load():
+    with Others() as now:
+        time.sleep(1)
+    if now.load > LOAD_MOST:
+        raise Refused(f"others use {now.load:.1f} processors: wait for a quiet machine, or --busy records it all the same")
 
 
 # ---- the load of others ----
@@ -297,29 +306,31 @@ class Record:
         record = measured.Record(options.out, options.busy, program)
         ... measure ...
         record.write({"results": rows})
+
+    timed=False: what is counted does not depend on who else uses the machine, whose load is only written down.
     """
 
-    def __init__(self, out, busy=False, program=None):
-        self.out, self.busy = out, busy
-        if out:
-            check_tree()
-            if program:
-                check_program(program)
-        self.others = Others()
-        if out and not busy:
-            with Others() as now:
-                time.sleep(1)
-            if now.load > LOAD_MOST:
-                raise Refused(f"others use {now.load:.1f} processors: wait for a quiet machine, or --busy records it all the same")
+    def __init__(self, out, busy=False, program=None, timed=True):
+        self.out, self.others = out, Others()
+        try:
+            if out:
+                check_tree()
+                if program:
+                    check_program(program)
+                if timed and not busy:
+                    check_load()
+        except Refused as error:
+            refuse(error)
         self.others.__enter__()
 
-    def write(self, report, command=None):
+    def facts(self, command=None):
         self.others.__exit__()
         head = facts(command, self.others.load)
-        if self.busy or self.others.load > LOAD_MOST:
-            head["busy"] = True
+        return {**head, **({"busy": True} if self.others.load > LOAD_MOST else {})}
+
+    def write(self, report, command=None):
+        head = self.facts(command)
         if self.out:
-            check_tree()
             write(self.out, {**head, **report})
         return {**head, **report}
 

@@ -111,7 +111,9 @@ def main():
     parser.add_argument("--steps", type=int, default=10000000)
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--json")
+    parser.add_argument("--busy", action="store_true", help="records although others use the machine")
     args = parser.parse_args()
+    record = measured.Record(args.json, args.busy, args.volley)
     kinds = ["alone", "watched", "besieged"]
     turns = {kind: [] for kind in kinds}
     resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))
@@ -129,11 +131,7 @@ def main():
         shares = [t["monitor_cpu_s"] / t["wall_s"] for t in turns[kind] if t["monitor_cpu_s"]]
         row["monitor_cpu_share"] = round(statistics.median(shares), 4) if shares else None
         print(f"{row['name']:22} {row['median']:>9} steps/s   {row['ratio_to_alone']:.4f} of alone   monitor {row['monitor_cpu_share']} of a processor")
-    if args.json:
-        command = f"python benchmarks/monitor_cost.py build/volley --env {args.env} --pairs {args.pairs} --steps {args.steps}"
-        with open(args.json, "w") as f:
-            json.dump({**measured.facts(command), "results": rows}, f, indent=1)
-            f.write("\n")
+    record.write({"results": rows})
 
 
 if __name__ == "__main__":

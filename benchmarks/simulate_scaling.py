@@ -1,16 +1,18 @@
 #!/usr/bin/env python3
 """What to expect of 8, 64 and 512 workers: a fleet simulated with costs fitted to a few measured runs.
 
-    python3 benchmarks/simulate_scaling.py --measure --alone --out benchmarks/results/scaling_workers.json     # as root
+    python3 benchmarks/simulate_scaling.py --measure --out benchmarks/results/scaling_workers.json     # --alone: as root
     python3 benchmarks/simulate_scaling.py --from benchmarks/results/scaling_workers.json      # the table again, without measuring
 
-Measured, while 1 to 4 workers train CartPole: pushes per second, and what a push costs workers, learner and Redis in processor
-seconds (/proc). fleet_model.py simulates threads with these costs on this machine's processors; a point's error is the model's
-pushes per second over the measured ones. More workers are given a processor for each process, and the costs of the largest
-fleet that was measured. Not in it: the network, and larger pushes than CartPole's.
+Measured, while 1 to 8 workers train CartPole: pushes per second, and what a push costs workers, learner and Redis in processor
+seconds (/proc). fleet_model.py simulates threads with these costs on this machine's processors. It is fed the costs of the --fit
+counts alone (1 and 2), and predicts the others from those of the largest of them: a prediction's error is its pushes per second
+over the measured ones, which it has not seen. The expected rows, with a processor for each process, are made the same way. Not in
+it: the network, and larger pushes than CartPole's.
 """
-import argparse, json, os, re, shutil, statistics, subprocess, tempfile, time
+import argparse, json, os, shutil, statistics, subprocess, tempfile, time
 
+import measured
 from fleet_model import ROLES, Fleet
 
 RUNS = {"impala": ["--algo", "impala", "--dist.processes", "true"], "a3c": ["--algo", "a3c"],
@@ -84,13 +86,16 @@ def simulate(algo, cost, workers, processors, request_s=None):
     return rate, request_s
 
 
-def table(algo, points, processors):
+def table(algo, points, processors, fit):
     rows, per_push = [], statistics.median(p["steps_per_s"] / p["pushes_per_s"] for p in points)
+    fed = [p for p in points if p["workers"] in fit]
+    cost = costs(fed[-1])
+    request_s = simulate(algo, cost, fed[-1]["workers"], processors)[1]
     for p in points:
-        model, request_s = simulate(algo, costs(p), p["workers"], processors)
-        rows.append({"workers": p["workers"], "measured_per_s": round(p["pushes_per_s"]), "model_per_s": round(model),
-                     "error": round(model / p["pushes_per_s"] - 1, 3), "processors_used": round(p["processors_used"], 2)})
-    cost = costs(points[-1])
+        own = p in fed
+        model, _ = simulate(algo, costs(p) if own else cost, p["workers"], processors, None if own else request_s)
+        rows.append({"algo": algo, "workers": p["workers"], "kind": "fitted" if own else "predicted", "measured_per_s": round(p["pushes_per_s"]),
+                     "model_per_s": round(model), "error": round(model / p["pushes_per_s"] - 1, 3), "processors_used": round(p["processors_used"], 2)})
     slow = max(("learner", "redis"), key=lambda r: cost[r])
     one, full = simulate(algo, cost, 1, 1e9, request_s)[0], sum(cost.values()) / cost[slow]
     more = []
@@ -100,23 +105,12 @@ def table(algo, points, processors):
     print(f"{algo}: a push is " + ", ".join(f"{1e6 * cost[r]:.0f} us of {r}" for r in ROLES) +
           f"; {slow} is full at {full:.1f} workers, {1 / cost[slow]:.0f} pushes/s")
     for r in rows:
-        print("  {workers} workers: {measured_per_s} pushes/s measured, model {model_per_s} ({error:+.1%})".format(**r))
+        print("  {workers} workers, {kind}: {measured_per_s} pushes/s measured, model {model_per_s} ({error:+.1%})".format(**r))
     for r in more:
         print("  {workers} workers with a processor each: {pushes_per_s} pushes/s, {steps_per_s} steps/s, {times_one_worker} times one".format(**r))
-    return {"points": rows, "largest_error": max(abs(r["error"]) for r in rows), "expected": more, "bottleneck": slow,
+    return {"points": rows, "largest_error_fitted": max(abs(r["error"]) for r in rows if r["kind"] == "fitted"),
+            "largest_error_predicted": max((abs(r["error"]) for r in rows if r["kind"] == "predicted"), default=None), "expected": more, "bottleneck": slow,
             "full_at_workers": round(full, 1), "steps_per_push": round(per_push, 1)}
-
-
-def processor_name():
-    with open("/proc/cpuinfo") as f:
-        return re.search(r"model name\s*:\s*(.*)", f.read()).group(1)
-
-
-def write(path, report):
-    if path:
-        with open(path, "w") as f:
-            json.dump(report, f, indent=1)
-            f.write("\n")
 
 
 def main():
@@ -125,8 +119,10 @@ def main():
     a.add_argument("--measure", action="store_true")
     a.add_argument("--from", dest="source", default="benchmarks/results/scaling_workers.json")
     a.add_argument("--algos", default="impala,a3c,gorila")
-    a.add_argument("--workers", type=int, nargs="+", default=[1, 2, 3, 4])
-    a.add_argument("--rounds", type=int, default=3, help="each point is the median of so many, taken in turn")
+    a.add_argument("--workers", type=int, nargs="+", default=[1, 2, 3, 4, 6, 8])
+    a.add_argument("--fit", type=int, nargs="+", default=[1, 2], help="counts whose costs the model is fed; the others it predicts")
+    a.add_argument("--busy", action="store_true", help="records although others use the machine")
+    a.add_argument("--rounds", type=int, default=5, help="each point is the median of so many, taken in turn")
     a.add_argument("--seconds", type=float, default=2)
     a.add_argument("--alone", action="store_true", help="at real-time priority, and with idle time kept from others (root)")
     a.add_argument("--processors", type=int, default=len(os.sched_getaffinity(0)), help="of the machine that was measured")
@@ -136,30 +132,34 @@ def main():
         with open(o.source) as f:
             report = json.load(f)
         for algo, entry in report["runs"].items():
-            entry.update(table(algo, entry["measured"], o.processors))
-        return write(o.out, report)
+            entry.update(table(algo, entry["measured"], o.processors, o.fit))
+        return finish(o.out, report)
+    record = measured.Record(o.out, o.busy, o.program)
     algos, folder, taken = o.algos.split(","), tempfile.mkdtemp(prefix="volley-scaling-"), []
     seconds = 10 + len(algos) * o.rounds * len(o.workers) * (o.seconds + 3)
     keepers = keep_idle_time(o.processors, int(seconds)) if o.alone else []
     try:
         taken = [(algo, measure(os.path.abspath(o.program), algo, n, o.seconds, folder, o.alone))
-                 for algo in algos for _ in range(o.rounds) for n in o.workers]
+                 for _ in range(o.rounds) for algo in algos for n in o.workers]
     finally:
         for keeper in keepers:
             keeper.terminate()
         shutil.rmtree(folder)
-    report = {"command": "python3 benchmarks/simulate_scaling.py --measure --alone --out benchmarks/results/scaling_workers.json", "date": "2026-11-21",
-              "hardware": f"{o.processors} cores of {processor_name()}" + (", alone" if o.alone else ""), "runs": {}}
+    report = {**record.facts(), "alone": o.alone, "fit": o.fit, "rounds": o.rounds, "runs": {}}
     for algo in algos:
         points = []
         for n in o.workers:
             same = sorted((t for a, t in taken if a == algo and t["workers"] == n), key=lambda t: t["pushes_per_s"])
-            points.append(same[len(same) // 2])
+            points.append({**same[len(same) // 2], "range_per_s": measured.spread([t["pushes_per_s"] for t in same])})
         report["runs"][algo] = {"measured": points}
-    write(o.out, report)
-    for algo, entry in report["runs"].items():
-        entry.update(table(algo, entry["measured"], o.processors))
-    write(o.out, report)
+        report["runs"][algo].update(table(algo, points, o.processors, o.fit))
+    finish(o.out, report)
+
+
+def finish(path, report):
+    report["results"] = [row for entry in report["runs"].values() for row in entry["points"]]
+    if path:
+        measured.write(path, report)
 
 
 if __name__ == "__main__":

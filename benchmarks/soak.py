@@ -17,6 +17,8 @@ import sys
 import tempfile
 import time
 
+import measured
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
@@ -54,19 +56,16 @@ def main():
     parser.add_argument("--out")
     parser.add_argument("more", nargs="*")
     args = parser.parse_args()
+    record = measured.Record(args.out, program=args.program, timed=False)
     samples, peak, threads, code, last = soak(args.program, args.algo, args.minutes, args.every, args.more)
     third = len(samples) // 3
     second, final = statistics.mean(samples[third:2 * third]), statistics.mean(samples[2 * third:])
-    report = {"command": f"python3 benchmarks/soak.py --algo {args.algo} --minutes {args.minutes:g}", "date": time.strftime("%F"),
-              "hardware": f"{os.cpu_count()} cores, shared", "steps": last.get("step", last.get("steps")), "exit": code, "threads": threads,
+    report = {"steps": last.get("step", last.get("steps")), "exit": code, "threads": threads,
               "peak_mb": peak / 1024, "second_third_mb": second / 1024, "last_third_mb": final / 1024, "growth": final / second - 1,
               "under_limit": peak / 1024 < args.limit_mb, "flat": final <= 1.02 * second,
               "rss_kb": [samples[i] for i in range(0, len(samples), max(1, len(samples) // 120))]}
     print(json.dumps({k: v for k, v in report.items() if k != "rss_kb"}))
-    if args.out:
-        with open(args.out, "w") as f:
-            json.dump(report, f)
-            f.write("\n")
+    record.write(report)
     return 0 if report["under_limit"] and report["flat"] and code == 143 else 1
 
 

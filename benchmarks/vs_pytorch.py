@@ -1,30 +1,35 @@
 #!/usr/bin/env python3
-"""Volley's learner beside PyTorch's, alternating in one run, with the same threads, batch and precision.
+"""Volley's learner beside PyTorch's, alternately in one run, with the same threads, batch and precision.
 
-    python3 benchmarks/vs_pytorch.py [--bench build/volley-bench] [--rounds 5] [--out benchmarks/results/learner.json] [FILTER]
+    python3 benchmarks/vs_pytorch.py [--out benchmarks/results/learner.json] [FILTER]
     python3 benchmarks/vs_pytorch.py --device cuda --out benchmarks/results/learner_gpu.json
 
-Each round measures one after the other: NET/forward/TYPE/BATCH (uint8 frames in, logits and values out) and
-NET/update/TYPE/BATCH (forward, PPO loss, backward, gradient norm and clipping, Adam). PyTorch runs NCHW float or bf16
-weights under autocast with float master weights, channels_last, whichever of eager layouts is faster; oneDNN inside.
-Prints the ratio of medians. Needs torch.
+NET/forward/TYPE/BATCH: uint8 frames in, logits and values out. NET/update/TYPE/BATCH: forward, PPO loss, backward, gradient norm and
+clipping, Adam. PyTorch has bf16 by autocast with float master weights, a fused Adam, and is measured in three ways, each a column:
 
-On a GPU PyTorch gets what makes it fast: torch.compile, bf16 autocast (f32 with tf32 products), channels_last, a fused
-capturable Adam, and the whole pass or update in one CUDA graph that is replayed; ours runs as `bench learner` on the same device.
+    eager          rows of NCHW
+    channels_last  the same with frames and weights in channels_last, oneDNN's own layout
+    compiled       channels_last through torch.compile
+
+`ratio` is ours over the fastest of them, round by round. On a GPU there is one way, with all that makes it fast: compiled, channels_last,
+tf32 products for f32, a capturable Adam, and the whole pass or update in one CUDA graph that is replayed.
 """
-import argparse, json, os, statistics, subprocess, sys, time
+import os
+import sys
+
 import measured
 
-parser = argparse.ArgumentParser()
-parser.add_argument("filter", nargs="?", default="")
-parser.add_argument("--bench", default="build/volley-bench")
-parser.add_argument("--rounds", type=int, default=5)
-parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-parser.add_argument("--threads", type=int, default=os.cpu_count())
-parser.add_argument("--out")
-args = parser.parse_args()
+
+def more(parser):
+    parser.add_argument("words", nargs="?", default="", metavar="FILTER", help="the same as --filter")
+    parser.add_argument("--program", default=measured.VOLLEY)
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+
+
+args = measured.options(__doc__, "learner.json", more=more)
+args.filter = args.filter or args.words
 os.environ["OMP_NUM_THREADS"] = str(args.threads)
-os.environ["VLY_BENCH_DEVICE"] = args.device
 import torch
 from torch import nn
 
@@ -65,22 +70,27 @@ class Net(nn.Module):
 
 
 class Torch:
-    def __init__(self, kind, what, dtype, batch):
+    """One way of PyTorch: calling it takes a sample."""
+
+    def __init__(self, way, kind, what, dtype, batch):
         torch.manual_seed(0)
         self.net, self.what, self.low, self.batch = Net(kind), what, dtype == "bf16", batch
         shape = {"nature": (batch, 4, 84, 84), "minatar": (batch, 4, 10, 10), "mlp": (batch, 4)}[kind]
         self.x = torch.rand(shape) if kind == "mlp" else torch.randint(0, 255 if kind == "nature" else 2, shape, dtype=torch.uint8)
-        if kind != "mlp":
+        if kind != "mlp" and way != "eager":
             self.x = self.x.to(memory_format=torch.channels_last)
             self.net = self.net.to(memory_format=torch.channels_last)
         self.net, self.x = self.net.to(args.device), self.x.to(args.device)
-        self.opt = torch.optim.Adam(self.net.parameters(), 1e-5, eps=1e-5, **(dict(fused=True, capturable=True) if GPU else {}))
+        self.opt = torch.optim.Adam(self.net.parameters(), 1e-5, eps=1e-5, fused=True, **(dict(capturable=True) if GPU else {}))
         self.action = torch.randint(0, self.net.actions, (batch,)).to(args.device)
         self.logp, self.adv, self.target = (t.to(args.device) for t in (torch.full((batch,), -1.5), torch.randn(batch), torch.randn(batch)))
         self.model, self.graph = self.net, None
-        if GPU:
+        if way == "compiled":
             self.model = torch.compile(self.net)
+        if GPU:
             self.capture()
+        for _ in range(3):
+            self.passes()
 
     def capture(self):
         side = torch.cuda.Stream()
@@ -118,40 +128,27 @@ class Torch:
         torch.cuda.synchronize()
         return 20
 
-    def rate(self, seconds):
-        self.passes()
-        n, start = 0, time.monotonic()
-        while time.monotonic() - start < seconds:
-            n += self.passes()
-        return n * self.batch / (time.monotonic() - start)
+    def __call__(self):
+        return self.batch * measured.rate(self.passes, args.seconds)
 
 
-def ours(name):
-    out = subprocess.run([args.bench, "learner", name], check=True, capture_output=True, text=True).stdout
-    return next((json.loads(line)["median"] for line in out.splitlines() if json.loads(line)["name"] == name), None)
+SIZES = {"nature": [256, 2048, 16384], "minatar": [256, 4096, 32768], "mlp": [256, 4096, 32768]} if GPU else {"nature": [256], "minatar": [256], "mlp": [256, 64]}
 
 
-sizes = {"nature": [256, 2048, 16384], "minatar": [256, 4096, 32768], "mlp": [256, 4096, 32768]} if GPU else {"nature": [256], "minatar": [256], "mlp": [256, 64]}
-cases = [(k, w, d, b) for k in sizes for b in sizes[k] for d in ("f32", "bf16") for w in ("forward", "update") if not (k == "mlp" and d == "bf16")]
-results = []
-for kind, what, dtype, batch in cases:
-    name = f"{kind}/{what}/{dtype}/{batch}"
-    if args.filter not in name:
-        continue
-    peer = Torch(kind, what, dtype, batch)
-    a, b = [], []
-    for _ in range(args.rounds):
-        rate = ours(name)
-        if rate is None:
-            break
-        a.append(rate)
-        b.append(peer.rate(1.5))
-    if not a:
-        print(f"{name:28s} skipped: this processor has no bf16 units")
-        continue
-    ratio = statistics.median(x / y for x, y in zip(a, b))
-    results.append(dict(name=name, unit="samples/s", volley=statistics.median(a), pytorch=statistics.median(b), ratio=ratio, volley_all=a, pytorch_all=b))
-    print(f"{name:28s} volley {statistics.median(a):12.0f}  pytorch {statistics.median(b):12.0f}  ratio {ratio:6.2f}", flush=True)
-if args.out:
-    json.dump(dict(**measured.facts("python3 benchmarks/vs_pytorch.py" + (" --device cuda" if GPU else "")), **({"gpu": torch.cuda.get_device_name()} if GPU else {}), torch=torch.__version__,
-                   threads=args.threads, rounds=args.rounds, results=results), open(args.out, "w"), indent=1)
+def main():
+    measured.VOLLEY = os.path.abspath(args.program)
+    gpu = {"gpu": torch.cuda.get_device_name()} if GPU else {}
+    c = measured.Comparison(args, program=args.program, **gpu, torch=torch.__version__, threads=args.threads)
+    environment = {"VLY_BENCH_DEVICE": args.device, "OMP_NUM_THREADS": str(args.threads)}
+    for kind, batch, dtype, what in ((k, b, d, w) for k in SIZES for b in SIZES[k] for d in ("f32", "bf16") for w in ("forward", "update")):
+        ways = ["compiled"] if GPU else ["eager", "compiled"] if kind == "mlp" else ["eager", "channels_last", "compiled"]
+        if kind == "mlp" and dtype == "bf16":
+            continue
+        name = f"{kind}/{what}/{dtype}/{batch}"
+        peers = {way: lambda way=way, k=kind, w=what, d=dtype, b=batch: Torch(way, k, w, d, b) for way in ways}
+        c.case(name, "samples/s", {"volley": measured.suite("learner", name, args.seconds, environment=environment), **peers}, fastest=len(ways) > 1)
+    return c.finish()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -11,6 +11,9 @@ ALE and many times faster.
 """
 import argparse, concurrent.futures, json, os, subprocess, sys, time, zlib
 
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "benchmarks"))
+import measured
+
 try:
     import numpy as np
     import ale_py
@@ -197,7 +200,7 @@ def main():
     args = parsed()
     listed = os.path.join(os.path.dirname(os.path.abspath(__file__)), "games.txt")
     names = args.games.split(",") if args.games else open(listed).read().split()
-    start = time.time()
+    start, record = time.time(), measured.Record(args.json, timed=False)
     rows = [json.loads(line) for line in open(args.resume)] if args.resume and os.path.exists(args.resume) else []
     done = {tuple(r[k] for k in KEY) for r in rows}
     jobs = [(game, seed, sticky, mode, difficulty) for seed in map(int, args.seeds.split(",")) for sticky in map(float, args.sticky.split(","))
@@ -218,11 +221,8 @@ def main():
     print(f"{len(rows)} runs, {len(rows) - len(bad)} equal, {len(bad)} differ in {sorted({r['game'] for r in bad})}; "
           f"{sum(r['frames'] for r in rows)} frames, {time.time() - start:.0f} s")
     if args.json:
-        command = " ".join(["python tests/atari/lockstep.py"] + sys.argv[1:])
-        with open(args.json, "w") as out:
-            out.write(json.dumps(dict(ale_py=ale_py.__version__, date=time.strftime("%Y-%m-%d"), command=command, runs=len(rows),
-                                      equal=len(rows) - len(bad), frames=sum(r["frames"] for r in rows)))[:-1] + ', "rows": [\n')
-            out.write(",\n".join(json.dumps(g) for g in summary(rows)) + "\n]}\n")
+        record.write(dict(ale_py=ale_py.__version__, runs=len(rows), equal=len(rows) - len(bad), frames=sum(r["frames"] for r in rows),
+                          rows=list(summary(rows))))
     sys.exit(1 if bad else 0)
 
 

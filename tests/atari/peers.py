@@ -9,6 +9,9 @@ terminated and truncated. An ended episode is reset by an ordinary reset() witho
 """
 import argparse, json, os, subprocess, sys, time, zlib
 
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "benchmarks"))
+import measured
+
 try:
     import numpy as np
     import ale_py
@@ -142,7 +145,7 @@ def main():
     p.add_argument("--json")
     args = p.parse_args()
     args.roms = args.roms or os.path.join(os.path.dirname(ale_py.__file__), "roms")
-    rows, skipped = [], False
+    rows, skipped, record = [], False, measured.Record(args.json, timed=False)
     for peer in args.peer.split(","):
         for game in args.games.split(","):
             for options in [{}] + [dict((k, float(v) if "." in v else int(v)) for k, v in (x.split("=") for x in o.split(","))) for o in args.options.split(";") if o]:
@@ -165,7 +168,7 @@ def main():
         for name in ("ale_py", "gymnasium", "cv2", "envpool", "numpy"):
             try: versions[name] = __import__(name).__version__
             except Exception: pass
-        json.dump(dict(versions=versions, command=" ".join(sys.argv), rows=rows), open(args.json, "w"), indent=0)
+        record.write(dict(versions=versions, rows=rows))
     sys.exit(1 if bad else 0)
 
 

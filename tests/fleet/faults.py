@@ -13,6 +13,9 @@ the learner with `volley resume`, actors as they were. Checked, or the script fa
 """
 import argparse, glob, json, os, random, re, shutil, signal, subprocess, sys, tempfile, time
 
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "benchmarks"))
+import measured
+
 TARGETS = [  # what trains, how far, how many pushes may wait in the store
     ("impala", ["--algo", "impala"], 4),
     ("a3c", ["--algo", "a3c", "--steps", "3M"], 64),
@@ -226,6 +229,7 @@ def main():
     if not shutil.which("redis-server"):
         print("SKIPPED: redis-server is not installed: apt-get install redis-server")
         return 77
+    record = measured.Record(o.out, program=o.program, timed=False)
     o.program, o.dice, o.deck = os.path.abspath(o.program), random.Random(o.seed), list(FIRST_FAULTS)
     folder, runs, left = tempfile.mkdtemp(prefix="volley-faults-"), [], o.faults
     while left > 0:
@@ -248,13 +252,7 @@ def main():
     summary = {"runs": len(runs), "runs_at_target": len(runs), **total, "checkpoints_lost": 0, "by_kind": kinds, "peak_bytes": peak,
                "limits_bytes": {"redis": REDIS_LIMIT, "process": o.process_limit}}
     print(json.dumps(summary))
-    if o.out:
-        with open("/proc/cpuinfo") as f:
-            model = re.search(r"model name\s*:\s*(.*)", f.read()).group(1)
-        with open(o.out, "w") as f:
-            json.dump({"command": "python3 tests/fleet/faults.py " + " ".join(x for x in sys.argv[1:]), "date": "2026-11-21",
-                       "hardware": f"{os.cpu_count()} cores of {model}", "summary": summary, "runs": runs}, f, indent=1)
-            f.write("\n")
+    record.write({"summary": summary, "runs": runs})
     shutil.rmtree(folder)
     return 0
 

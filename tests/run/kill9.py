@@ -22,6 +22,9 @@ import sys
 import tempfile
 import time
 
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "benchmarks"))
+import measured
+
 # Nothing may be annealed over the budget: it is not the same before and after.
 RUNS = {
     "ppo": "cartpole --algo ppo --ppo.anneal false",
@@ -101,6 +104,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out")
     args = parser.parse_args()
+    record = measured.Record(args.out, program=args.program, timed=False)
     program, draw = os.path.abspath(args.program), random.Random(args.seed)
     work = tempfile.mkdtemp(prefix="vly-kill9-")
     within = unloadable = lost = files = compared = other = 0
@@ -122,14 +126,9 @@ def main():
             if k // len(RUNS) % COMPARED_EVERY == COMPARED_EVERY - 1 or k >= args.kills - len(RUNS):
                 compared += 1
                 other += not ends_as_if_never_killed(program, name, run, log)
-    report = {"command": f"python3 tests/run/kill9.py --kills {args.kills}", "date": time.strftime("%F"), "hardware": f"{os.cpu_count()} cores, shared",
-              "kills": args.kills, "within_a_save": within, "files_read_back": files, "unloadable": unloadable, "lost_after_acknowledgement": lost,
+    report = {"kills": args.kills, "within_a_save": within, "files_read_back": files, "unloadable": unloadable, "lost_after_acknowledgement": lost,
               "runs_compared": compared, "other_than_uninterrupted": other, "runs": list(RUNS)}
-    print(json.dumps(report))
-    if args.out:
-        with open(args.out, "w", encoding="utf-8") as f:
-            json.dump(report, f, indent=1)
-            f.write("\n")
+    print(json.dumps(record.write(report)))
     good = unloadable == lost == other == 0
     if good:
         shutil.rmtree(work)
