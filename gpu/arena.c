@@ -55,7 +55,7 @@ static vly_status does_not_fit(const vly_arena *a, size_t bytes, const char *wha
                                const char *option) {
     size_t free_bytes = 0, total_bytes = 0;
     char want[32], have[32], all[32], ours[32];
-    cudaGetLastError(); /* not sticky: the next call must not see it */
+    cudaGetLastError(); /* clears the error, which is not sticky */
     cudaMemGetInfo(&free_bytes, &total_bytes);
     return vly_fail(VLY_ENOMEM, "%s: %s do not fit on %s: %s of %s are free, this run holds %s%s%s",
                     what ? what : "a buffer", amount(bytes, want), a->device,
@@ -63,7 +63,7 @@ static vly_status does_not_fit(const vly_arena *a, size_t bytes, const char *wha
                     amount(a->taken_bytes, ours), option ? "; lower " : "", option ? option : "");
 }
 
-/* A chunk with at least `bytes` left, new if need be; NULL: no memory. */
+/* A chunk with `bytes` free, allocated if there is none; NULL if there is no memory. */
 static vly_chunk *chunk_for(vly_arena *a, size_t bytes) {
     for (vly_chunk *c = a->chunks; c; c = c->next)
         if (c->bytes - c->used >= bytes && (a->chunk_bytes || c->used == 0)) return c;
@@ -98,7 +98,7 @@ vly_status vly_arena_alloc(vly_arena *a, size_t bytes, const char *what, const c
     VLY_CUDA_TRY(cudaSetDevice(a->index));
     if (bytes > SIZE_MAX / 2)
         return vly_fail(VLY_EINVAL, "%s: a size of %zu bytes", what ? what : "a buffer", bytes);
-    /* its own driver allocation keeps its exact size, so that a checker sees its end */
+    /* An allocation of its own keeps its exact size: a checker sees an access beyond its end. */
     const size_t rounded = a->chunk_bytes
                                ? (bytes + ALIGN - 1) / ALIGN * ALIGN + (bytes == 0 ? ALIGN : 0)
                                : bytes + (bytes == 0);
@@ -117,14 +117,14 @@ vly_status vly_arena_alloc(vly_arena *a, size_t bytes, const char *what, const c
 
 void vly_arena_free(vly_arena *a, void *memory) {
     if (!memory) return;
-    cudaSetDevice(a->index); /* else cudaFree makes a context on another device */
+    cudaSetDevice(a->index); /* cudaFree would create a context on another device */
     pthread_mutex_lock(&a->lock);
     for (vly_chunk **at = &a->chunks; *at; at = &(*at)->next) {
         vly_chunk *c = *at;
         if ((char *)memory < c->base || (char *)memory >= c->base + c->bytes) continue;
         if (--c->live > 0) break;
         c->used = 0;
-        if (a->chunk_bytes && c->bytes <= a->chunk_bytes) break; /* kept for the next */
+        if (a->chunk_bytes && c->bytes <= a->chunk_bytes) break; /* kept for later allocations */
         *at = c->next;
         a->taken_bytes -= c->bytes;
         cudaFree(c->base);

@@ -21,13 +21,13 @@ typedef struct {
     size_t chunk_bytes;  /* 0: one chunk per allocation */
     size_t taken_bytes;  /* from the driver */
     cudaStream_t stream; /* for zeroing */
-    int index;           /* of the device: any thread may ask for memory */
+    int index;           /* of the device; threads select it before they allocate */
     char device[128];    /* its name, for messages */
 } vly_arena;
 
 /* Of the current device. */
 vly_status vly_arena_init(vly_arena *arena, const char *device_name);
-/* Gives everything back; nothing may be in use. */
+/* Frees everything. None of the memory may be in use. */
 void vly_arena_close(vly_arena *arena);
 vly_status vly_arena_alloc(vly_arena *arena, size_t bytes, const char *what, const char *option,
                            void **out);

@@ -3,8 +3,8 @@
  * One line per decision, `key <tab> engine <tab> microseconds of each candidate`, appended to
  * engines.tsv in VLY_CACHE_DIR, XDG_CACHE_HOME/volley or ~/.cache/volley; the first line of a key
  * counts, so that ranks that choose at the same time agree. The key names device, versions, shape,
- * types and batch: a new driver or library is measured anew. A file that cannot be read or written
- * costs the measurement, nothing else. Deleting it is safe.
+ * types and batch: with a new driver or library, engines are measured again. If the file cannot be
+ * read or written, engines are measured again at every start. Deleting it is safe.
  */
 #ifndef VLY_GPU_CHOICES_H
 #define VLY_GPU_CHOICES_H

@@ -1,4 +1,5 @@
-/* choose.c -- the fastest engine for each pass of a layer, checked before it is trusted. */
+/* choose.c -- chooses the fastest engine for each pass of a layer, among those that compute it
+ * correctly. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -90,7 +91,8 @@ static const char *name_of(vly_candidate c, char name[32]) {
     return name;
 }
 
-/* Takes an engine without trying it: asked for by name, or remembered. Else ours. */
+/* Uses an engine without a trial, because it was named or is remembered. Returns false, and leaves
+ * our kernels, if it cannot run this pass. */
 static bool adopt_engine(vly_layer *l, vly_pass pass, vly_candidate c) {
     if (l->plan[pass]) l->engine[pass]->close(l->plan[pass]);
     l->plan[pass] = NULL;
@@ -129,7 +131,7 @@ static void note_result(vly_contest *k, vly_candidate c, bool fine, double us,
                  name_of(c, name), verdict);
 }
 
-/* False: it has no such variant, nor any after it. */
+/* Returns false if the engine has no such variant, and thus none after it. */
 static bool try_variant(vly_contest *k, vly_candidate c, bool *fine) {
     vly_layer *l = k->trial->l;
     void *plan = NULL;
@@ -148,8 +150,8 @@ static bool try_variant(vly_contest *k, vly_candidate c, bool *fine) {
     return opened;
 }
 
-/* Another rank on a card like this one may have been quicker to choose, and all should do the same,
- * today and in the next run. */
+/* Another rank on the same kind of card may have written its choice first. All ranks use the first
+ * one, in this run and in later ones. */
 static void follow_first_choice(vly_contest *k, const char *key) {
     char first[32], mine[32];
     if (!vly_choices_find(key, first, sizeof first) || !strcmp(first, name_of(k->winner, mine)))
@@ -160,7 +162,8 @@ static void follow_first_choice(vly_contest *k, const char *key) {
             adopt_engine(k->trial->l, k->pass, theirs);
 }
 
-/* A library's suggestions until there are no more; those without its ReLU if it hides a NaN. */
+/* Tries a library's suggestions until it has no more; then those without its ReLU if that hides a
+ * NaN. */
 static void try_all_variants(vly_contest *k, int i) {
     const vly_engine *e = engines[i];
     k->hides_nan = false;
@@ -213,13 +216,14 @@ vly_status vly_layer_choose(vly_layer *l) {
     }
     if (!any) return VLY_OK;
     vly_trial t = {.l = l};
-    /* no memory for a trial: our kernels do */
+    /* without memory for a trial, our kernels run */
     if (vly_trial_open(&t) == VLY_OK)
         for (int pass = 0; pass < VLY_PASSES; pass++)
             if (wanted[pass]) try_engines(&t, (vly_pass)pass, key[pass]);
     vly_trial_close(&t);
     l->prepared = false;
-    /* a candidate may have left an error that is not sticky; a sticky one meets the next call */
+    /* clears an error that a candidate left and that is not sticky; a sticky one shows in the next
+     * call */
     cudaGetLastError();
     return VLY_OK;
 }

@@ -19,8 +19,8 @@ static void device_free(vly_compute *c, void *memory) {
 
 static vly_status pinned_alloc(vly_compute *c, size_t bytes, const char *what, void **out) {
     *out = NULL;
-    VLY_CUDA_TRY(cudaSetDevice(((vly_cuda *)c)->device)); /* else a context on another device, for
-                                                             nothing */
+    VLY_CUDA_TRY(cudaSetDevice(
+        ((vly_cuda *)c)->device)); /* without it, a context is created on another device */
     const cudaError_t error = cudaHostAlloc(out, bytes ? bytes : 1, cudaHostAllocDefault);
     if (error != cudaSuccess) {
         cudaGetLastError();
@@ -71,11 +71,12 @@ static vly_status select_device(vly_cuda *cuda, int device) {
     cuda->device = device;
     cuda->arch = prop.major * 10 + prop.minor;
     cuda->multiprocessors = prop.multiProcessorCount;
-    /* cuBLAS asks for 32 MiB on Hopper; cuDNN's quicker plans take more */
+    /* NVIDIA recommends 32 MiB for cuBLAS on Hopper; cuDNN's faster plans need more */
     const size_t share = prop.totalGlobalMem / 128, least = (size_t)32 << 20,
                  most = (size_t)256 << 20;
     cuda->workspace_bytes = share < least ? least : share > most ? most : share;
-    /* rows that a product reads as soon as they are written: more would go to memory and back */
+    /* a product reads its rows right after they are written: more than the L2 cache holds would go
+     * through memory */
     const size_t cached = (size_t)prop.l2CacheSize / 8 * 5, some = (size_t)8 << 20,
                  enough = (size_t)64 << 20;
     cuda->patch_bytes = cached < some ? some : cached > enough ? enough : cached;

@@ -1,5 +1,5 @@
-/* cublaslt_check.c -- that gpu/cublaslt_library.h says what NVIDIA's own header says; nothing where
- * there is none. */
+/* cublaslt_check.c -- compares gpu/cublaslt_library.h with cublasLt.h at compile time, where that
+ * header is installed. */
 #include "gpu/cublaslt_library.h"
 #if !defined(VLY_SHIM) && defined(__has_include)
 #if __has_include(<cublasLt.h>)
@@ -16,8 +16,8 @@ SAME(VLY_LT_F32, CUDA_R_32F);
 SAME(VLY_LT_BF16, CUDA_R_16BF);
 SAME(VLY_LT_COMPUTE_F32, CUBLAS_COMPUTE_32F);
 SAME(VLY_LT_COMPUTE_TF32, CUBLAS_COMPUTE_32F_FAST_TF32);
-SAME(VLY_LT_PLAIN, CUBLAS_OP_N);
-SAME(VLY_LT_TURNED, CUBLAS_OP_T);
+SAME(VLY_LT_AS_STORED, CUBLAS_OP_N);
+SAME(VLY_LT_TRANSPOSED, CUBLAS_OP_T);
 SAME(VLY_LT_TRANSA, CUBLASLT_MATMUL_DESC_TRANSA);
 SAME(VLY_LT_TRANSB, CUBLASLT_MATMUL_DESC_TRANSB);
 SAME(VLY_LT_EPILOGUE, CUBLASLT_MATMUL_DESC_EPILOGUE);
@@ -30,8 +30,8 @@ SAME(VLY_LT_BIAS, CUBLASLT_EPILOGUE_BIAS);
 SAME(VLY_LT_RELU_BIAS, CUBLASLT_EPILOGUE_RELU_BIAS);
 SAME(VLY_LT_BIAS_GRADIENT, CUBLASLT_EPILOGUE_BGRADB);
 
-/* The arguments that our declarations were written after; an unused static inline function makes no
- * code. */
+/* Compiles only if the signatures are the ones that our declarations copy. An unused static inline
+ * function generates no code. */
 static inline void cublaslt_signatures(cublasLtHandle_t handle, cudaStream_t stream, void *p) {
     cublasStatus_t (*const create)(cublasLtMatmulDesc_t *, cublasComputeType_t,
                                    cudaDataType_t) = cublasLtMatmulDescCreate;

@@ -16,7 +16,7 @@ static void open_cublaslt(void) {
 #ifdef VLY_SHIM
     const char *name = NULL; /* the real one could not use the shim's memory */
     snprintf(cublaslt.path, sizeof cublaslt.path,
-             "the kernel shim has no memory that the real one could use");
+             "NVIDIA's library cannot use the memory of the kernel shim");
 #else
     char name[64];
     snprintf(name, sizeof name, "libcublasLt.so.%d", CUDART_VERSION / 1000);

@@ -1,11 +1,11 @@
-/* cublaslt_library.h -- the part of cuBLASLt this project uses, opened where it is found and never
- * required.
+/* cublaslt_library.h -- the part of cuBLASLt that this project uses, opened at run time if it is
+ * installed.
  *
  *   const vly_cublaslt_library *lib = vly_cublaslt_library_open();
  *   if (!lib->handle) puts(lib->path);                      // why not
  *
  * Declared here, not taken from cublasLt.h, so that the engines on top of it compile and are tested
- * without the toolkit too, against a library that stands for it (tests/gpu/cublas);
+ * without the toolkit too, against a stand-in (tests/gpu/cublas);
  * gpu/cublaslt_check.c compares the two wherever the header is there. VLY_CUBLASLT_LIBRARY in the
  * environment names another file; against the kernel shim no other is looked for.
  */
@@ -33,7 +33,7 @@ typedef struct {
 
 enum { VLY_LT_F32 = 0, VLY_LT_BF16 = 14 };                  /* cudaDataType */
 enum { VLY_LT_COMPUTE_F32 = 68, VLY_LT_COMPUTE_TF32 = 77 }; /* cublasComputeType_t */
-enum { VLY_LT_PLAIN = 0, VLY_LT_TURNED = 1 };               /* cublasOperation_t */
+enum { VLY_LT_AS_STORED = 0, VLY_LT_TRANSPOSED = 1 };       /* cublasOperation_t */
 enum {
     VLY_LT_TRANSA = 3,
     VLY_LT_TRANSB = 4,

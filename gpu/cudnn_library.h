@@ -1,10 +1,10 @@
-/* cudnn_library.h -- cuDNN, opened where it is found and never required.
+/* cudnn_library.h -- cuDNN, opened at run time if it is installed.
  *
  *   const vly_cudnn_library *lib = vly_cudnn_library_open();
  *   if (lib->handle) lib->Create(&handle);
  *
- * gpu/find_library.h says where it is looked for. The plugin thus carries none of its hundreds of
- * megabytes.
+ * gpu/find_library.h says where it is searched for. It has hundreds of megabytes, so the plugin
+ * does not link it.
  */
 #ifndef VLY_GPU_CUDNN_LIBRARY_H
 #define VLY_GPU_CUDNN_LIBRARY_H

@@ -1,4 +1,4 @@
-/* describe.c -- what `doctor` says about the GPUs of this machine. */
+/* describe.c -- the GPU section of `volley doctor`. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,7 +31,7 @@ static void append_text(vly_cuda_info *info, const char *format, ...) {
 static void describe_gpu(vly_cuda_info *info, int i) {
     struct cudaDeviceProp prop;
     if (cudaGetDeviceProperties(&prop, i) != cudaSuccess) {
-        append_text(info, "cuda:%d does not answer: %s\n", i,
+        append_text(info, "cuda:%d cannot be queried: %s\n", i,
                     cudaGetErrorString(cudaGetLastError()));
         return;
     }
@@ -64,7 +64,7 @@ static void describe_libraries(vly_cuda_info *info) {
     const vly_cublaslt_library *cublaslt = vly_cublaslt_library_open();
     append_text(info, "cuBLASLt: %s%s\n", cublaslt->handle ? "" : "not used: ", cublaslt->path);
 #ifdef VLY_SHIM
-    append_text(info, "cuDNN: not used: the kernel shim has no twin of it\n");
+    append_text(info, "cuDNN: not used: the kernel shim has no stand-in for it\n");
 #else
     const vly_cudnn_library *cudnn = vly_cudnn_library_open();
     append_text(info, "cuDNN: %s%s\n", cudnn->handle ? "" : "not used: ", cudnn->path);

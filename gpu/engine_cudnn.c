@@ -16,12 +16,12 @@ enum { UID_X = 1, UID_W, UID_Y, UID_BIAS, UID_CONV, UID_SUM };
 
 struct vly_cudnn_plan {
     const vly_cudnn_library *lib;
-    cudnnBackendDescriptor_t made[DESCRIPTORS]; /* all of them, to be destroyed in reverse */
+    cudnnBackendDescriptor_t made[DESCRIPTORS]; /* all of them; destroyed in reverse order */
     int count;
-    int skip; /* plans still to be passed over */
+    int skip; /* usable plans still to skip */
     cudnnBackendDescriptor_t plan;
     int64_t workspace_bytes, workspace_most;
-    int64_t engine; /* cuDNN's number, for reports */
+    int64_t engine; /* cuDNN's index of the engine, for reports */
 };
 
 typedef cudnnBackendDescriptor_t descriptor;
@@ -52,7 +52,7 @@ static cudnnDataType_t cudnn_type(vly_dtype t) {
     return t == VLY_BF16 ? CUDNN_DATA_BFLOAT16 : CUDNN_DATA_FLOAT;
 }
 
-/* (n, c, h, w) in cuDNN's order of dimensions, lying as NHWC; weights (out, in, kh, kw) lying as
+/* Dimensions in cuDNN's order (n, c, h, w), memory in NHWC. Weights: (out, in, kh, kw), stored as
  * (out, kh, kw, in). */
 static vly_status tensor(vly_cudnn_plan *p, int64_t uid, vly_dtype type, int64_t n, int64_t c,
                          int64_t h, int64_t w, bool passing, descriptor *out) {
@@ -99,7 +99,7 @@ static vly_status pointwise(vly_cudnn_plan *p, cudnnPointwiseMode_t mode, descri
     VLY_TRY(set_attribute(p, kind, CUDNN_ATTR_POINTWISE_MODE, CUDNN_TYPE_POINTWISE_MODE, 1, &mode));
     VLY_TRY(
         set_attribute(p, kind, CUDNN_ATTR_POINTWISE_MATH_PREC, CUDNN_TYPE_DATA_TYPE, 1, &compute));
-    if (mode == CUDNN_POINTWISE_RELU_FWD) /* else a NaN becomes 0 */
+    if (mode == CUDNN_POINTWISE_RELU_FWD) /* by default a NaN becomes 0 */
         VLY_TRY(set_attribute(p, kind, CUDNN_ATTR_POINTWISE_NAN_PROPAGATION,
                               CUDNN_TYPE_NAN_PROPOGATION, 1, &nan));
     VLY_TRY(finalize(p, kind));
@@ -140,7 +140,7 @@ static const names pass_names[VLY_PASSES] = {
      CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_ALPHA,
      CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_BETA}};
 
-/* The convolution, and in the forward pass bias and activation behind it. */
+/* The convolution; in the forward pass also the bias and the activation. */
 static vly_status operations(vly_cudnn_plan *p, const vly_conv *c, int n, vly_pass pass,
                              descriptor ops[3], int *count) {
     const names *name = &pass_names[pass];
@@ -179,7 +179,7 @@ static bool has_note(const vly_cudnn_plan *p, descriptor engine, cudnnBackendNum
     if (p->lib->BackendGetAttribute(engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE,
                                     CUDNN_TYPE_NUMERICAL_NOTE, CUDNN_NUMERICAL_NOTE_TYPE_COUNT,
                                     &count, notes) != CUDNN_STATUS_SUCCESS)
-        return true; /* it does not say: not for us */
+        return true; /* unknown: treated as noted */
     for (int64_t i = 0; i < count; i++)
         if (notes[i] == note) return true;
     return false;
@@ -213,14 +213,14 @@ static vly_status try_config(vly_cudnn_plan *p, descriptor device, descriptor co
     VLY_CUDNN_TRY(p->lib->BackendGetAttribute(plan, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE,
                                               CUDNN_TYPE_INT64, 1, &count, &p->workspace_bytes));
     if (p->workspace_bytes > p->workspace_most)
-        return vly_fail(VLY_EUNSUPPORTED, "cuDNN: this plan wants %lld bytes",
+        return vly_fail(VLY_EUNSUPPORTED, "cuDNN: this plan needs %lld bytes of workspace",
                         (long long)p->workspace_bytes);
     p->plan = plan;
     return VLY_OK;
 }
 
-/* The first of cuDNN's suggestions that is acceptable and makes a plan, after those to be skipped.
- */
+/* Takes the first of cuDNN's suggestions that is acceptable and yields a plan, after p->skip
+ * others. */
 static vly_status choose_config(vly_cudnn_plan *p, const vly_conv *c, descriptor graph,
                                 descriptor device, cudnnBackendHeurMode_t mode) {
     descriptor heuristics, configs[CANDIDATES];
@@ -372,7 +372,7 @@ static vly_status cudnn_run(vly_layer *l, vly_queue *q, vly_pass pass, void *pla
     return VLY_OK;
 }
 
-/* A handle belongs to one stream; a queue is used by one thread. */
+/* A handle is bound to one stream, and a queue is used by one thread at a time. */
 static vly_status cudnn_queue_open(vly_cuda_queue *q) {
     const vly_cudnn_library *lib = vly_cudnn_library_open();
     cudnnHandle_t handle;

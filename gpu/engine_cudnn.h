@@ -15,6 +15,6 @@ typedef struct vly_cudnn_plan vly_cudnn_plan;
 vly_status vly_cudnn_plan_create(vly_cudnn_plan **out, const vly_conv *c, int n, vly_pass pass,
                                  int skip, size_t workspace_most, int index, const char *json);
 void vly_cudnn_plan_destroy(vly_cudnn_plan *p);
-/* cuDNN's number of the engine that was chosen. */
+/* cuDNN's index of the chosen engine. */
 int64_t vly_cudnn_plan_engine(const vly_cudnn_plan *p);
 #endif

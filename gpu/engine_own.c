@@ -1,4 +1,4 @@
-/* engine_own.c -- this project's kernels: every layer, every type, every batch. */
+/* engine_own.c -- this project's kernels: they run every layer, type and batch size. */
 #include "gpu/internal.h"
 
 static bool own_can(const vly_layer *l, vly_pass pass) {
@@ -26,8 +26,7 @@ static vly_status own_run(vly_layer *l, vly_queue *q, vly_pass pass, void *plan,
         return vly_conv_forward_launch(&l->conv, n, a->x, w, a->w + l->weights, a->y, stream);
     case VLY_PASS_DX: {
         vly_conv c = l->conv;
-        c.x_scale = c.w_scale = 1.0f; /* they are 1 where there is an input gradient, up to what a
-                                         caller may set on f32 inputs */
+        c.x_scale = c.w_scale = 1.0f; /* not 1 only if f32 inputs are scaled */
         return vly_conv_dx_launch(&c, n, a->dz, w, a->dx, stream);
     }
     default:

@@ -1,36 +1,37 @@
 /* engine_patches.c -- convolutions as cuBLASLt's products of unfolded patches (kernels/patches.h),
  * bias and ReLU in the epilogue.
  *
- *   forward  y (pixels, out)   = patches of x (pixels, k k in) times W turned, epilogue
- *   dw       W' (out, k k in) += dz (pixels, out) turned times patches of x; the bias gradient in
- *            the epilogue
- *   dx       cells (cells, s s in) = patches of dz times turned weights: over cells of stride x
+ *   forward  y (pixels, out)   = patches of x (pixels, k k in) times W transposed, epilogue
+ *   dw       W' (out, k k in) += dz (pixels, out) transposed times patches of x; the bias gradient
+ *            in the epilogue
+ *   dx       cells (cells, s s in) = patches of dz times rearranged weights: over cells of stride x
  *            stride pixels (space to depth) the input gradient is a convolution of stride 1, so
- *            nothing overlaps and nothing is summed up afterwards
+ *            patches do not overlap in it and no sum follows
  *
- * Patches are kernel^2 / stride^2 times as many numbers as the image, and writing them to memory
- * would cost more than all the rest: so many images are unfolded at a time as fit the queue's patch
- * memory, which is sized after the L2 cache. A 1 x 1 convolution is a product as it stands. Pieces
- * are summed in order: the same bits every time. */
+ * Patches have kernel^2 / stride^2 times as many numbers as the image. Writing all of them to
+ * memory would take longer than the rest, so only as many images are unfolded at a time as fit the
+ * queue's patch memory, which is sized after the L2 cache. A 1 x 1 convolution needs no unfolding.
+ * Pieces are summed in order: the result is deterministic. */
 #include <stdlib.h>
 #include "gpu/matmul.h"
 #include "kernels/patches.h"
 
-enum { ROWS_MAX = 1 << 30, SUMS_MAX = 264 }; /* vly_bias_bytes holds so many bias gradients */
+/* vly_bias_bytes has room for SUMS_MAX bias gradients. */
+enum { ROWS_MAX = 1 << 30, SUMS_MAX = 264 };
 
 typedef struct {
     vly_cuda *cuda;
     vly_matmul *product;
-    vly_conv unfolded;  /* whose patches are taken: of x by the layer, of dz by the layer turned */
+    vly_conv unfolded;  /* the convolution whose patches are unfolded: over x, or over dz for dx */
     vly_dtype type;     /* of both operands */
     int count, columns; /* numbers of a patch, and of its row */
     int rows, images;   /* rows per image, images per piece */
-    bool direct;        /* the image is its patches */
+    bool direct;        /* 1 x 1: the image is the matrix of patches */
     bool bias_gradient;
     bool relu_apart;
     size_t cells_at; /* dx: where the cells lie in the patch memory */
-    void *weights;   /* packed: rows of `columns` (forward), turned (dx); NULL: as they are */
-    float *wide;     /* dw with rows of `columns`; NULL: they fit */
+    void *weights;   /* padded to `columns` (forward) or rearranged (dx); NULL: as stored */
+    float *wide;     /* dw in rows of `columns`; NULL if columns == count */
 } patches_plan;
 
 static vly_dtype patches_operand(const vly_layer *l) {
@@ -40,7 +41,7 @@ static size_t round_up_256(size_t bytes) {
     return (bytes + 255) / 256 * 256;
 }
 
-/* What one image takes of the patch memory. */
+/* Bytes of the patch memory that one image needs. */
 static void patches_sizes(const vly_layer *l, vly_pass pass, patches_plan *s, size_t *row_bytes,
                           size_t *cell_bytes) {
     const vly_conv *c = &l->conv;
@@ -57,7 +58,7 @@ static void patches_sizes(const vly_layer *l, vly_pass pass, patches_plan *s, si
                       : 0;
 }
 
-/* Operands of one type, and a patch memory that holds an image or more. */
+/* Both operands must have one type, and the patch memory must hold at least one image. */
 static bool patches_can(const vly_layer *l, vly_pass pass) {
     if (l->d.kind != VLY_CONV || !vly_cublaslt_library_open()->handle) return false;
     const vly_dtype type = patches_operand(l);
@@ -111,9 +112,11 @@ static vly_status open_product(const vly_layer *l, vly_pass pass, int variant, p
         d.epilogue = l->d.act == VLY_ACT_RELU && !s->relu_apart ? VLY_LT_RELU_BIAS : VLY_LT_BIAS;
     if (pass != VLY_PASS_DW) return vly_matmul_open(s->cuda, &d, &s->product);
     d.form = VLY_PASS_DW, d.result = VLY_F32;
-    /* a scale of the product is not one of the sums: only where there is none */
+    /* the epilogue sums dz without the scale of the product: only if that is 1 */
     const int pieces = (l->d.batch_max + s->images - 1) / s->images;
-    const bool aligned = pieces == 1 || l->d.out_c % 4 == 0; /* each piece's sums, at 16 bytes */
+    const bool aligned = pieces == 1 ||
+                         l->d.out_c % 4 ==
+                             0; /* each piece's sums must start at a multiple of 16 bytes */
     const bool bias = l->d.act == VLY_ACT_NONE && l->d.x_scale == 1.0f && pieces <= SUMS_MAX &&
                       aligned;
     return vly_matmul_open_dw(s->cuda, &d, bias, &s->product, &s->bias_gradient);
@@ -135,7 +138,7 @@ static vly_status patches_open(vly_layer *l, vly_pass pass, int variant, void **
     const size_t images = fit < few ? fit : few;
     s->images = images < (size_t)l->d.batch_max ? (int)images : l->d.batch_max;
     if (s->images > 16)
-        s->images = s->images / 16 * 16; /* pieces of y and dx begin at multiples of 32 bytes */
+        s->images = s->images / 16 * 16; /* pieces of y and dx start at multiples of 32 bytes */
     s->cells_at = round_up_256((size_t)s->images * row_bytes);
     VLY_TRY(patches_alloc(l, pass, s));
     return open_product(l, pass, variant, s);
@@ -155,7 +158,7 @@ static vly_status pack_weights(const vly_layer *l, vly_pass pass, const patches_
     return vly_widen_rows_launch(l->d.out_c, s->count, s->columns, s->type, w, s->weights, stream);
 }
 
-/* The rows of m images from `from`; where they lie. */
+/* Unfolds m images from `from`; *rows is where their patches are. */
 static vly_status unfold(const patches_plan *s, vly_queue *q, int m, const void *from,
                          const void **rows) {
     *rows = from;

@@ -1,4 +1,4 @@
-/* internal.h -- what the files of gpu/ share: the back end's own structures. */
+/* internal.h -- structures shared by the files of gpu/. */
 #ifndef VLY_GPU_INTERNAL_H
 #define VLY_GPU_INTERNAL_H
 #include <pthread.h>
@@ -8,7 +8,7 @@
 #include "gpu/layer.h"
 #include "kernels/ops.h"
 
-typedef struct vly_notes vly_notes; /* notifications under way; gpu/notify.c */
+typedef struct vly_notes vly_notes; /* pending notifications; gpu/notify.c */
 
 typedef struct {
     vly_compute base;
@@ -16,7 +16,7 @@ typedef struct {
     int arch; /* 90 for compute capability 9.0 */
     int multiprocessors;
     size_t workspace_bytes; /* of each queue, for NVIDIA's libraries */
-    size_t patch_bytes; /* of each queue, for unfolded convolutions: what stays in the L2 cache */
+    size_t patch_bytes;     /* of each queue, for unfolded convolutions; sized after the L2 cache */
     vly_arena arena;
     vly_notes *notes;
 } vly_cuda;
@@ -25,20 +25,21 @@ typedef struct {
 typedef struct vly_cuda_queue {
     vly_queue base;
     cudaStream_t stream;
-    cudaEvent_t passed; /* what the host waits for: the thread sleeps, where waiting for a stream
-                           spins */
-    void *scratch;      /* VLY_SCRATCH_BYTES */
-    void *workspace;    /* workspace_bytes for NVIDIA's libraries */
-    void *patches;      /* patch_bytes for unfolded convolutions, NULL without cuBLASLt */
-    void *cudnn;        /* its handle, NULL without the library */
+    cudaEvent_t
+        passed;    /* the host waits for it: the thread sleeps (waiting for a stream would spin) */
+    void *scratch; /* VLY_SCRATCH_BYTES */
+    void *workspace; /* workspace_bytes for NVIDIA's libraries */
+    void *patches;   /* patch_bytes for unfolded convolutions, NULL without cuBLASLt */
+    void *cudnn;     /* a cuDNN handle; NULL without the library */
 } vly_cuda_queue;
 
 static inline vly_cuda *vly_cuda_of(const vly_queue *q) {
     return (vly_cuda *)q->c;
 }
-/* To enqueue something: the current device is each thread's own, and any thread may use a queue. */
+/* Selects the queue's device too: the current device is per thread, and any thread may use a
+ * queue. */
 static inline cudaStream_t vly_stream_of(const vly_queue *q) {
-    cudaSetDevice(vly_cuda_of(q)->device); /* what follows reports a failure */
+    cudaSetDevice(vly_cuda_of(q)->device); /* a failure shows in the call that follows */
     return ((const vly_cuda_queue *)q)->stream;
 }
 static inline void *vly_workspace_of(const vly_queue *q) {
@@ -58,11 +59,11 @@ void vly_cuda_fill_ops(vly_compute *c);
 /* layer.c: fills layer_*. */
 void vly_cuda_fill_layers(vly_compute *c);
 
-/* choose.c: what the engines keep per queue. */
+/* choose.c: creates and frees what the engines keep per queue. */
 vly_status vly_engines_queue_open(vly_cuda_queue *q);
 void vly_engines_queue_close(vly_cuda_queue *q);
 
-/* notify.c: a callback that comes also when the device has failed and would never call it. */
+/* notify.c: calls fn when the stream reaches this point, and also if the device fails before. */
 vly_status vly_notes_create(vly_notes **out);
 void vly_notes_destroy(vly_notes *notes);
 vly_status vly_notes_add(vly_notes *notes, cudaStream_t stream, void (*fn)(void *), void *arg);

@@ -1,4 +1,4 @@
-/* layer.c -- linear, convolution and pooling layers: what all engines share. */
+/* layer.c -- linear, convolution and pooling layers: the part that all engines share. */
 #include "gpu/layer.h"
 #include <stdlib.h>
 #include "gpu/internal.h"
@@ -80,7 +80,8 @@ static vly_status fill_layer(vly_layer *l, const vly_layer_desc *desc) {
     l->out_numbers = (int64_t)l->conv.out_h * l->conv.out_w * l->d.out_c;
     if (l->d.kind == VLY_MAXPOOL) return VLY_OK;
     if (math == VLY_MATH_BF16)
-        l->conv.w_scale = l->conv.x_scale; /* prepare scales before it rounds */
+        l->conv.w_scale =
+            l->conv.x_scale; /* layer_prepare scales the weights before it rounds them */
     VLY_TRY(layer_alloc(l));
     return vly_layer_choose(l);
 }
@@ -110,8 +111,8 @@ static vly_status layer_prepare(vly_queue *q, vly_layer *l, const vly_real *w) {
                                    vly_stream_of(q));
 }
 
-/* cuDNN and cuBLASLt are told that operands lie at multiples of 16 bytes: a bias that does not
- * keeps its own place. */
+/* The engines state an alignment of 16 bytes to cuDNN and cuBLASLt. A bias that would be less
+ * aligned stays in a buffer of its own. */
 static vly_status layer_share(vly_layer *l, void *low, float *scale) {
     VLY_NEED(l && low && scale && (uintptr_t)low % 16 == 0);
     vly_arena *arena = &((vly_cuda *)l->c)->arena;

@@ -22,26 +22,26 @@ typedef struct {
     const void *dz; /* gradient before the activation */
     void *dx;
     float *dw;
-    float *db; /* NULL: not wanted; the bias gradient, in a dw pass of an engine that gives it */
-    bool accumulate; /* into dw and db */
+    float *db; /* bias gradient, for engines that compute it in the dw pass; NULL: not wanted */
+    bool accumulate; /* adds to dw and db */
 } vly_pass_args;
 
 struct vly_cuda_queue;
 typedef struct vly_engine vly_engine;
 struct vly_engine {
     const char *name;
-    int variants; /* ways it knows of, the likeliest first: a library's suggestions */
-    bool any_n;   /* its plan serves every batch up to batch_max; else batch_max alone */
+    int variants; /* number of variants, the likeliest to be fast first: suggestions of a library */
+    bool any_n;   /* a plan works for every n up to batch_max; otherwise for batch_max alone */
     bool (*can)(const vly_layer *l, vly_pass pass);
-    /* Fails where the library has nothing for this layer, or not so many variants. *plan may stay
+    /* Fails if the library has no algorithm for this layer, or fewer variants. *plan may stay
      * NULL. */
     vly_status (*open)(vly_layer *l, vly_pass pass, int variant, void **plan);
     void (*close)(void *plan);
-    /* Whether the dw pass of this plan can give the bias gradient with it; NULL: never. */
+    /* Whether the dw pass of this plan also computes the bias gradient. NULL: never. */
     bool (*gives_bias)(const void *plan);
     vly_status (*run)(vly_layer *l, vly_queue *q, vly_pass pass, void *plan, int n,
                       const vly_pass_args *args);
-    /* What it keeps per queue; both may be NULL. */
+    /* State per queue. Both may be NULL. */
     vly_status (*queue_open)(struct vly_cuda_queue *q);
     void (*queue_close)(struct vly_cuda_queue *q);
 };
@@ -54,13 +54,13 @@ struct vly_layer {
     int64_t in_numbers, out_numbers; /* of one sample */
     bool prepared;
     void *w_bf16, *bias_bf16;             /* bf16: weights times x_scale, and the bias */
-    bool w_bf16_shared, bias_bf16_shared; /* the optimizer's, which writes them */
+    bool w_bf16_shared, bias_bf16_shared; /* owned by the optimizer, which writes them */
     void *partial;                        /* working memory of the weight and bias gradients */
     const vly_engine *engine[VLY_PASSES];
     void *plan[VLY_PASSES];
 };
 
-/* Part of every remembered choice: to be raised when our kernels or engines change. */
+/* Part of the key of every remembered choice. Raise it when our kernels or engines change. */
 #define VLY_ENGINES_VERSION 4
 /* Variants of an engine, at most. Those from VLY_RELU_APART on are for a library whose own ReLU
  * turns a NaN into 0: the product without it, then our kernel. */
@@ -70,14 +70,15 @@ extern const vly_engine vly_engine_own, vly_engine_cublaslt, vly_engine_patches,
 /* Fills engine[] and plan[]; choose.c. `learn` layers get all their passes, others the forward
  * pass. */
 vly_status vly_layer_choose(vly_layer *l);
-/* One of NVIDIA's libraries may be chosen: queues keep a workspace for it. */
+/* Whether queues need a workspace because one of NVIDIA's libraries was found. */
 bool vly_layer_wants_workspace(void);
-/* The dw pass takes the bias gradient with it, so that nothing reads dz before; only where there is
- * no activation to go through. */
+/* Whether the dw pass computes the bias gradient, so that no other kernel reads dz first. Only for
+ * layers without an activation. */
 static inline bool vly_layer_dw_gives_bias(const vly_layer *l, const vly_engine *engine,
                                            const void *plan) {
     return l->d.act == VLY_ACT_NONE && engine->gives_bias && engine->gives_bias(plan);
 }
-/* Which engine runs a pass ("own", "cublaslt", "patches", "cudnn"); for benchmarks and doctor. */
+/* The name of the engine of a pass ("own", "cublaslt", "patches", "cudnn"), for benchmarks and
+ * tests. */
 const char *vly_layer_engine(const vly_layer *l, vly_pass pass);
 #endif

@@ -9,7 +9,7 @@
 
 enum { REMEMBERED = 16, ALIGNMENTS = 4, ALIGN_MOST = 16 };
 
-/* What an algorithm was asked for. */
+/* The parameters of a heuristic query. */
 typedef struct {
     uint32_t n, align[ALIGNMENTS], bias;
 } question;
@@ -31,7 +31,7 @@ typedef struct {
     vly_lt_layout a, b, d;
 } layouts;
 
-/* One handle per device for the life of the process: it is heavy, and any thread may use it. */
+/* One handle per device, never destroyed: it is expensive to create, and any thread may use it. */
 static vly_status shared_handle(const vly_cublaslt_library *lib, int device, vly_lt_handle *out) {
     static vly_lt_handle handles[64];
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -50,14 +50,15 @@ static vly_status set_description(vly_matmul *m, int name, const void *value, si
 }
 
 static vly_status describe_product(vly_matmul *m, uint64_t workspace_bytes) {
-    const int32_t turned = VLY_LT_TURNED, plain = VLY_LT_PLAIN;
+    const int32_t transposed = VLY_LT_TRANSPOSED, as_stored = VLY_LT_AS_STORED;
     const uint32_t epilogue = (uint32_t)m->d.epilogue;
     VLY_CUBLASLT_TRY(m->lib->MatmulDescCreate(
         &m->desc, m->d.tf32 ? VLY_LT_COMPUTE_TF32 : VLY_LT_COMPUTE_F32, VLY_LT_F32));
-    VLY_TRY(set_description(m, VLY_LT_TRANSA, m->d.form == VLY_PASS_FORWARD ? &turned : &plain,
-                            sizeof turned));
-    VLY_TRY(set_description(m, VLY_LT_TRANSB, m->d.form == VLY_PASS_DW ? &turned : &plain,
-                            sizeof turned));
+    VLY_TRY(set_description(m, VLY_LT_TRANSA,
+                            m->d.form == VLY_PASS_FORWARD ? &transposed : &as_stored,
+                            sizeof transposed));
+    VLY_TRY(set_description(m, VLY_LT_TRANSB, m->d.form == VLY_PASS_DW ? &transposed : &as_stored,
+                            sizeof transposed));
     VLY_TRY(set_description(m, VLY_LT_EPILOGUE, &epilogue, sizeof epilogue));
     VLY_CUBLASLT_TRY(m->lib->MatmulPreferenceCreate(&m->preference));
     VLY_CUBLASLT_TRY(m->lib->MatmulPreferenceSetAttribute(
@@ -111,9 +112,9 @@ static vly_status layouts_open(const vly_matmul *m, int n, layouts *l) {
     return VLY_OK;
 }
 
-/* The library would assume 256, and read beyond what a pointer allows. No access is wider than 16:
- * what lies better is the same question, so that the answer that was tried on memory of its own is
- * also the one for weights in the middle of others. */
+/* By default the library assumes 256 bytes and may read beyond what a pointer allows. No access is
+ * wider than 16 bytes, so larger alignments count as 16: an algorithm tried on a buffer of its own
+ * is then also used for weights inside a larger array. */
 static uint32_t known_alignment(const void *p) {
     const uintptr_t lowest = (uintptr_t)p & (~(uintptr_t)p + 1);
     return lowest == 0 || lowest > ALIGN_MOST ? ALIGN_MOST : (uint32_t)lowest;
@@ -146,7 +147,7 @@ static bool same_question(const question *x, const question *y) {
     return equal;
 }
 
-/* The bias pointer comes first: the library looks at its alignment too. */
+/* Sets the bias pointer first: the heuristic considers its alignment too. */
 static vly_status find_algorithm(vly_matmul *m, const layouts *l, const vly_matmul_args *args,
                                  vly_lt_algo *algo) {
     const question q = {(uint32_t)args->n,
@@ -171,7 +172,7 @@ static vly_status multiply_with(vly_matmul *m, vly_queue *q, const layouts *l,
                                 const vly_matmul_args *args) {
     vly_lt_algo algo;
     VLY_TRY(find_algorithm(m, l, args, &algo));
-    if (!q) return VLY_OK; /* it was only asked */
+    if (!q) return VLY_OK; /* a query alone */
     VLY_CUBLASLT_TRY(m->lib->Matmul(m->handle, m->desc, &args->alpha, args->a, l->a, args->b, l->b,
                                     &args->beta, args->to, l->d, args->to, l->d, &algo,
                                     vly_workspace_of(q), vly_cuda_of(q)->workspace_bytes,
@@ -187,7 +188,7 @@ vly_status vly_matmul_run(vly_matmul *m, vly_queue *q, const vly_matmul_args *ar
     return status;
 }
 
-/* Asks and multiplies nothing: the addresses are as good as memory of the arena. */
+/* Queries the heuristic and multiplies nothing; the addresses stand for memory of the arena. */
 vly_status vly_matmul_open(vly_cuda *cuda, const vly_matmul_desc *desc, vly_matmul **out) {
     void *const aligned = (void *)(uintptr_t)ALIGN_MOST;
     VLY_NEED(desc->suggestion >= 0 && desc->suggestion < VLY_SUGGESTIONS && desc->rows > 0);

@@ -19,20 +19,20 @@ typedef struct {
     vly_crew *crew;
     vly_nccl_options o;
     cudaStream_t stream;
-    cudaEvent_t ready, done; /* the gradients are; their mean is */
+    cudaEvent_t ready, done; /* events: the gradients are complete; their mean is */
     void *grad_bf16;         /* bf16 gradients, as many as there are parameters */
     int64_t grad_bf16_room;
-    uint64_t *print, *print_host; /* of the weights */
-    int64_t updates, compared;    /* update of the last fingerprint */
+    uint64_t *print, *print_host; /* fingerprint of the weights, on the device and on the host */
+    int64_t updates, compared;    /* the update whose fingerprint was taken last */
 
-    pthread_mutex_t lock; /* of comm; never held while anything waits for a peer */
+    pthread_mutex_t lock; /* protects comm; never held while waiting for a peer */
     pthread_cond_t wake;
     pthread_t watchdog;
     bool watching, quit;
     pthread_t aborter;
     bool aborting;
-    vly_nccl_comm comm;   /* NULL: aborted */
-    double waiting_since; /* an update is enqueued and has not passed; 0: none */
+    vly_nccl_comm comm;   /* NULL after an abort */
+    double waiting_since; /* when the update in flight was enqueued; 0: none */
     vly_status failure;
     char words[512];
 } nccl_sync;
@@ -51,9 +51,9 @@ static void *abort_communicator(void *arg) {
     return NULL;
 }
 
-/* CommAbort releases at once the kernels that wait in the communicator, but does not return before
- * every graph that captured one of its collectives is destroyed; who destroys them waits for those
- * kernels, and perhaps for our lock. Hence a thread. */
+/* CommAbort releases waiting kernels at once but returns only after every graph that captured a
+ * collective is destroyed. The thread that destroys the graphs waits for those kernels, and perhaps
+ * for our lock, so CommAbort runs on a thread of its own. */
 static void begin_abort(nccl_sync *n) {
     abort_call *e = malloc(sizeof *e);
     if (e && n->comm) {
@@ -64,7 +64,7 @@ static void begin_abort(nccl_sync *n) {
     n->comm = NULL;
 }
 
-/* The graphs are gone: it ends at once, or never. */
+/* The graphs are destroyed: the abort returns now, or never. */
 static void end_abort(nccl_sync *n) {
     struct timespec until;
     if (!n->aborting) return;
@@ -73,8 +73,8 @@ static void end_abort(nccl_sync *n) {
     if (pthread_timedjoin_np(n->aborter, NULL, &until) != 0) pthread_detach(n->aborter);
 }
 
-/* The first failure counts: remembered, and the communicator ends, which releases the kernels that
- * wait in it. Under the lock. */
+/* Records the first failure and aborts the communicator, which releases the kernels that wait in
+ * it. The caller holds the lock. */
 static vly_status give_up(nccl_sync *n, vly_status status, const char *words) {
     if (n->failure == VLY_OK) {
         n->failure = status;
@@ -92,8 +92,8 @@ static vly_status nccl_failed(nccl_sync *n, const char *what, int result) {
     return give_up(n, VLY_ECUDA, words);
 }
 
-/* A call on a non-blocking communicator is over when it is no longer in progress. Under the lock.
- */
+/* Waits until a call on the non-blocking communicator is no longer in progress. The caller holds
+ * the lock. */
 static vly_status await_call(nccl_sync *n, const char *what, int result) {
     const double until = vly_now_s() + n->o.deadline_s;
     for (;;) {
@@ -103,8 +103,8 @@ static vly_status await_call(nccl_sync *n, const char *what, int result) {
         if (vly_now_s() > until) {
             char words[160];
             snprintf(words, sizeof words,
-                     "rank %d: NCCL: %s is not over after %.0f s (--dist.deadline_s)", n->sync.rank,
-                     what, n->o.deadline_s);
+                     "rank %d: NCCL: %s has not finished after %.0f s (--dist.deadline_s)",
+                     n->sync.rank, what, n->o.deadline_s);
             return give_up(n, VLY_ETIMEOUT, words);
         }
         nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
@@ -129,7 +129,7 @@ static void look_for_failure(nccl_sync *n) {
     } else if (n->waiting_since > 0 && vly_now_s() - n->waiting_since > n->o.deadline_s) {
         snprintf(words, sizeof words,
                  "rank %d has waited %.0f s for the gradients of the others (--dist.deadline_s): "
-                 "one of them hangs, or is that slow",
+                 "one of them hangs or is too slow",
                  n->sync.rank, n->o.deadline_s);
         give_up(n, VLY_ETIMEOUT, words);
     }
@@ -162,7 +162,7 @@ static vly_status room_for(nccl_sync *n, int64_t numbers) {
     return VLY_OK;
 }
 
-/* On our stream, behind what q has enqueued. */
+/* On our stream, after what q has enqueued so far. */
 static vly_status enqueue_mean(nccl_sync *n, vly_queue *q, vly_real *grad, int64_t count) {
     if (!n->comm) return vly_fail(n->failure, "%s", n->words);
     VLY_CUDA_TRY(cudaEventRecord(n->ready, vly_stream_of(q)));
@@ -179,7 +179,8 @@ static vly_status enqueue_mean(nccl_sync *n, vly_queue *q, vly_real *grad, int64
 }
 
 static vly_status start_mean(nccl_sync *n, vly_queue *q, vly_real *grad, int64_t count) {
-    VLY_TRY(room_for(n, count)); /* the first update runs as it is, before any is captured */
+    VLY_TRY(
+        room_for(n, count)); /* the first update is not captured, so memory may be allocated here */
     pthread_mutex_lock(&n->lock);
     const vly_status status = enqueue_mean(n, q, grad, count);
     pthread_mutex_unlock(&n->lock);
@@ -211,7 +212,7 @@ static void set_waiting(nccl_sync *n, bool waiting) {
     pthread_mutex_unlock(&n->lock);
 }
 
-/* Whatever waited has passed: was it whole? */
+/* The update has completed: reports whether any rank failed meanwhile. */
 static vly_status nccl_check(vly_sync *s) {
     nccl_sync *n = (nccl_sync *)s;
     pthread_mutex_lock(&n->lock);
@@ -224,8 +225,8 @@ static vly_status nccl_check(vly_sync *s) {
 
 static vly_status nccl_broadcast(vly_sync *s, vly_queue *q, void *data, size_t bytes, int root) {
     nccl_sync *n = (nccl_sync *)s;
-    VLY_TRY(room_for(n, (int64_t)(bytes / sizeof(vly_real)))); /* as many gradients will come as
-                                                                  there are weights */
+    VLY_TRY(room_for(
+        n, (int64_t)(bytes / sizeof(vly_real)))); /* there are as many gradients as weights */
     pthread_mutex_lock(&n->lock);
     vly_status status = enqueue_broadcast(n, vly_stream_of(q), data, bytes, root);
     pthread_mutex_unlock(&n->lock);
@@ -240,7 +241,7 @@ static vly_status nccl_broadcast(vly_sync *s, vly_queue *q, void *data, size_t b
 
 static vly_status nccl_compare(vly_sync *s, vly_queue *q, const vly_params *p) {
     nccl_sync *n = (nccl_sync *)s;
-    set_waiting(n, true); /* until check() */
+    set_waiting(n, true); /* reset by check() */
     if (n->o.compare_every <= 0 || n->updates++ % n->o.compare_every) return VLY_OK;
     n->compared = n->updates;
     VLY_TRY(vly_fingerprint_launch(p->n, p->param, n->print, vly_stream_of(q)));
@@ -255,7 +256,8 @@ typedef struct {
     uint64_t print;
 } rank_report;
 
-/* Equal gradients and equal optimizers give equal weights; if not, say so before days are lost. */
+/* Equal gradients and equal optimizers give equal weights. Reports a difference before days of
+ * training are lost. */
 static vly_status compare_prints(nccl_sync *n, const rank_report *all) {
     for (int i = 1; i < n->sync.world; i++)
         if (all[i].compared == all[0].compared && all[i].print != all[0].print)

@@ -1,4 +1,4 @@
-/* nccl.h -- several GPUs that learn together: the vly_sync of one rank, one process per GPU.
+/* nccl.h -- training on several GPUs, one process per GPU: the vly_sync of one rank.
  *
  *   // every rank of the crew
  *   VLY_TRY(vly_nccl_sync_create(&sync, &(vly_nccl_options){compute, crew, ...}));
@@ -6,16 +6,16 @@
  *   // after the graphs that captured it, before the device
  *   vly_nccl_sync_destroy(sync, failed);
  *
- * The mean gradient over all ranks is summed on a stream of its own, in two parts: that of the last
- * layers while the backward pass still computes the first ones. Both may be captured in a graph. In
- * fp32 the ranks' weights stay equal bit for bit, and so they do in bf16, where halves of the bytes
- * cross the bus and the mean is rounded; a fingerprint of the weights is compared every
- * `compare_every` updates.
+ * The mean gradient over all ranks is computed on a stream of its own, in two parts: that of the
+ * last layers while the backward pass still computes the first ones. Both may be captured in a
+ * graph. The weights of all ranks stay equal bit for bit, also with gradients in bf16, which halves
+ * the traffic and rounds the mean. A fingerprint of the weights is compared every `compare_every`
+ * updates.
  *
- * Nothing waits forever. The communicator is non-blocking: set-up and every call have a deadline. A
- * thread watches for the death of a rank (common/sync/crew.h), for NCCL's own errors and for
- * updates that do not pass within the deadline, and then aborts the communicator, which ends the
- * kernels that wait; vly_sync_gradients.check names the rank.
+ * The communicator is non-blocking: set-up and every call have a deadline. A thread watches for
+ * dead ranks (common/sync/crew.h), for errors of NCCL and for updates that exceed the deadline. It
+ * then aborts the communicator, which ends the waiting kernels; vly_sync_gradients.check names the
+ * rank.
  *
  * Part of the plugin; the program finds it with vly_cuda_symbol.
  */

@@ -1,5 +1,5 @@
-/* nccl_check.c -- that gpu/nccl_library.h says what NCCL's own header says; nothing where there is
- * none. */
+/* nccl_check.c -- compares gpu/nccl_library.h with nccl.h at compile time, where that header is
+ * installed. */
 #include "gpu/nccl_library.h"
 #if !defined(VLY_SHIM) && defined(__has_include)
 #if __has_include(<nccl.h>)
@@ -34,8 +34,8 @@ _Static_assert((int)VLY_NCCL_FLOAT == (int)ncclFloat &&
 _Static_assert((int)VLY_NCCL_SUM == (int)ncclSum && (int)VLY_NCCL_AVERAGE == (int)ncclAvg,
                "ncclRedOp_t");
 
-/* The arguments that our declarations were written after; an unused static inline function makes no
- * code. */
+/* Compiles only if the signatures are the ones that our declarations copy. An unused static inline
+ * function generates no code. */
 static inline ncclResult_t nccl_signatures(ncclComm_t comm, ncclUniqueId id, ncclConfig_t *config,
                                            cudaStream_t stream, void *p) {
     int number;

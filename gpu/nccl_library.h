@@ -1,5 +1,4 @@
-/* nccl_library.h -- the part of NCCL this project uses, opened where it is found and never
- * required.
+/* nccl_library.h -- the part of NCCL that this project uses, opened at run time if it is installed.
  *
  *   const vly_nccl_library *lib = vly_nccl_library_open();
  *   if (!lib->handle) puts(lib->path);                      // why not

@@ -1,10 +1,10 @@
-/* notify.c -- tells the host that a stream has come to a point, without anyone spinning.
+/* notify.c -- calls a function when a stream reaches a point, without a thread that polls.
  *
- * cudaLaunchHostFunc calls back from a thread of the driver, but never after an error of the
- * device: an event loop that waits for it would wait for ever. So a watchdog looks at the device
- * four times a second while calls are outstanding, and once it has failed makes them itself; what
- * is enqueued next reports the error. It asks an idle stream: a failed device answers every call
- * with its error, but the last error is the thread's own and says nothing of other threads. */
+ * cudaLaunchHostFunc calls back from a thread of the driver, but never after a device error: an
+ * event loop would wait for ever. A watchdog therefore queries the device four times a second while
+ * calls are outstanding, and makes them itself once the device has failed; the next operation that
+ * is enqueued reports the error. It queries an idle stream, because a failed device returns its
+ * error from every call, while cudaGetLastError knows the errors of its own thread alone. */
 #include <errno.h>
 #include <stdlib.h>
 #include <time.h>
@@ -26,7 +26,7 @@ struct vly_notes {
     pthread_mutex_t lock;
     pthread_cond_t wake;
     pthread_t watchdog;
-    bool stop, asleep; /* the watchdog, until there is something to watch */
+    bool stop, asleep; /* the watchdog sleeps until there is something to watch */
     atomic_int outstanding;
     unsigned next;
     int device;
@@ -34,7 +34,7 @@ struct vly_notes {
     note slot[SLOTS];
 };
 
-/* Whoever takes a note makes the call: the driver's thread or the watchdog. */
+/* Called by the driver's thread or by the watchdog; only the first of them makes the call. */
 static void call_once(note *n) {
     int expected = WAITING;
     if (!atomic_compare_exchange_strong(&n->state, &expected, TAKEN)) return;
@@ -50,7 +50,7 @@ static void from_driver(void *arg) {
     call_once(arg);
 }
 
-/* Else whoever notifies would wake it every time. */
+/* Without this, every notification would wake the watchdog. */
 static void sleep_until_called(vly_notes *notes) {
     notes->asleep = true;
     while (!notes->stop && atomic_load(&notes->outstanding) == 0)
@@ -70,7 +70,8 @@ static void *notes_watch(void *arg) {
         if (until.tv_nsec >= 1000000000) until.tv_sec++, until.tv_nsec -= 1000000000;
         if (pthread_cond_timedwait(&notes->wake, &notes->lock, &until) != ETIMEDOUT) continue;
         if (atomic_load(&notes->outstanding) == 0) {
-            if (notes->next == before) sleep_until_called(notes); /* a whole period without any */
+            if (notes->next == before)
+                sleep_until_called(notes); /* no notification for a whole period */
             continue;
         }
         if (cudaStreamQuery(notes->idle) == cudaSuccess) continue;
@@ -130,7 +131,7 @@ vly_status vly_notes_add(vly_notes *notes, cudaStream_t stream, void (*fn)(void 
     if (!n) return vly_fail(VLY_EINVAL, "more than %d notifications under way", SLOTS);
     const cudaError_t error = cudaLaunchHostFunc(stream, from_driver, n);
     if (error == cudaSuccess) return VLY_OK;
-    int expected = WAITING; /* unless the watchdog was quicker: then the call was made */
+    int expected = WAITING; /* unless the watchdog has made the call already */
     if (atomic_compare_exchange_strong(&n->state, &expected, FREE))
         atomic_fetch_sub(&notes->outstanding, 1);
     VLY_CUDA_TRY(error);

@@ -1,4 +1,5 @@
-/* ops.c -- the interface's operations on a queue: each is its launcher on the queue's stream. */
+/* ops.c -- the operations of the compute interface: each calls its kernel's launcher on the queue's
+ * stream. */
 #include "gpu/internal.h"
 
 static vly_status cuda_relu(vly_queue *q, vly_dtype type, int64_t n, const void *x, void *y) {

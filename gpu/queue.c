@@ -93,7 +93,7 @@ static vly_status cuda_event_wait(vly_queue *q, vly_event *e) {
     return VLY_OK;
 }
 
-/* A device that has failed is done too: whoever asks goes on and meets the error. */
+/* True after a device failure too: the caller proceeds, and its next call reports the error. */
 static bool cuda_event_done(vly_event *e) {
     return cudaEventQuery(e->event) != cudaErrorNotReady;
 }
@@ -104,8 +104,8 @@ static vly_status cuda_notify(vly_queue *q, void (*fn)(void *arg), void *arg) {
 
 /* ---- graphs ---- */
 
-/* The first call runs the function as it is: libraries set themselves up, modules load. The second
- * captures. */
+/* The first call runs the function without capture, so that libraries initialise and modules load.
+ * The second call captures it; later calls replay. */
 struct vly_graph {
     cudaGraphExec_t exec;
 };
@@ -116,9 +116,8 @@ static vly_status capture_graph(vly_queue *q, vly_graph *graph,
     cudaGraph_t recorded = NULL;
     VLY_CUDA_TRY(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
     const vly_status status = fn(q, arg);
-    const cudaError_t ended = cudaStreamEndCapture(stream, &recorded); /* also after a failure: the
-                                                                          stream must be usable
-                                                                          again */
+    const cudaError_t ended = cudaStreamEndCapture(
+        stream, &recorded); /* also on failure: it makes the stream usable again */
     if (status != VLY_OK) {
         if (recorded) cudaGraphDestroy(recorded);
         cudaGetLastError();

@@ -5,7 +5,7 @@
 #include "common/base/philox.h"
 
 #ifdef VLY_SHIM
-enum { REPEATS = 2, TIMES = 2 }; /* its times mean nothing, and take long */
+enum { REPEATS = 2, TIMES = 2 }; /* the shim is slow, and its times mean nothing */
 #else
 enum { REPEATS = 5, TIMES = 6 };
 #endif
@@ -15,7 +15,7 @@ enum { LANE_X = 1, LANE_DZ, LANE_W }; /* of random numbers, one for each array *
 void vly_trial_close(vly_trial *t) {
     vly_compute *c = t->l->c;
     if (t->q)
-        c->queue_sync(t->q); /* a candidate that failed may have left work that writes there */
+        c->queue_sync(t->q); /* a failed candidate may have left work that still writes there */
     void *memory[] = {t->x, t->y, t->dz, t->dx, t->w, t->dw};
     for (size_t i = 0; i < sizeof memory / sizeof *memory; i++) c->free(c, memory[i]);
     free(t->want);
@@ -37,14 +37,14 @@ static void random_number(void *host, vly_dtype type, int64_t i, float scale, ui
         ((float *)host)[i] = v;
 }
 
-/* Uniform in (-1, 1) times scale, or over all bytes. The beginning is repeated: a large batch of
- * pictures would take seconds. */
+/* Uniform in (-1, 1) times scale, or all byte values. Only PERIOD numbers are drawn and then
+ * repeated: drawing a large batch of images would take seconds. */
 static vly_status random_array(vly_trial *t, void *device, vly_dtype type, int64_t n, float scale,
                                uint32_t lane) {
     enum { PERIOD = 65521 };
     const size_t bytes = (size_t)n * vly_dtype_bytes(type), period = PERIOD * vly_dtype_bytes(type);
     char *host = malloc(bytes);
-    if (!host) return vly_fail(VLY_ENOMEM, "no memory for a trial");
+    if (!host) return vly_fail(VLY_ENOMEM, "no memory to compare engines of a layer");
     for (int64_t i = 0; i < n && i < PERIOD; i++) random_number(host, type, i, scale, lane);
     for (size_t at = period; at < bytes; at += period)
         memcpy(host + at, host, bytes - at < period ? bytes - at : period);
@@ -68,22 +68,23 @@ vly_status vly_trial_open(vly_trial *t) {
     const size_t most = t->x_bytes > t->y_bytes ? t->x_bytes : t->y_bytes,
                  host = most > (size_t)ws * 4 ? most : (size_t)ws * 4;
     VLY_TRY(c->queue_create(c, VLY_QUEUE_LEARN, &t->q));
-    VLY_TRY(c->alloc(c, t->x_bytes, "a trial of engines", NULL, &t->x));
-    VLY_TRY(c->alloc(c, t->x_bytes, "a trial of engines", NULL, &t->dx));
-    VLY_TRY(c->alloc(c, t->y_bytes, "a trial of engines", NULL, &t->y));
-    VLY_TRY(c->alloc(c, t->y_bytes, "a trial of engines", NULL, &t->dz));
-    VLY_TRY(c->alloc(c, (size_t)ws * 4, "a trial of engines", NULL, (void **)&t->w));
-    VLY_TRY(c->alloc(c, (size_t)ws * 4, "a trial of engines", NULL, (void **)&t->dw));
+    VLY_TRY(c->alloc(c, t->x_bytes, "a comparison of engines", NULL, &t->x));
+    VLY_TRY(c->alloc(c, t->x_bytes, "a comparison of engines", NULL, &t->dx));
+    VLY_TRY(c->alloc(c, t->y_bytes, "a comparison of engines", NULL, &t->y));
+    VLY_TRY(c->alloc(c, t->y_bytes, "a comparison of engines", NULL, &t->dz));
+    VLY_TRY(c->alloc(c, (size_t)ws * 4, "a comparison of engines", NULL, (void **)&t->w));
+    VLY_TRY(c->alloc(c, (size_t)ws * 4, "a comparison of engines", NULL, (void **)&t->dw));
     t->want = malloc(host), t->want_nan = malloc(host), t->got = malloc(host);
-    if (!t->want || !t->want_nan || !t->got) return vly_fail(VLY_ENOMEM, "no memory for a trial");
+    if (!t->want || !t->want_nan || !t->got)
+        return vly_fail(VLY_ENOMEM, "no memory to compare engines of a layer");
     VLY_TRY(random_array(t, t->x, l->d.x_type, xs, 1, LANE_X));
     VLY_TRY(random_array(t, t->dz, l->d.y_type, ys, 1, LANE_DZ));
     VLY_TRY(random_array(t, t->w, VLY_F32, ws, weight_scale(l), LANE_W));
     return c->layer_prepare(t->q, l, t->w);
 }
 
-/* The bias gradient belongs to the pass where an engine may give it: then the others pay for the
- * kernel that does. */
+/* The bias gradient is timed with the dw pass where an engine may compute it: for the other engines
+ * the time of the separate kernel is added. */
 static bool bias_counts(const vly_trial *t, vly_pass pass) {
     return pass == VLY_PASS_DW && t->l->d.act == VLY_ACT_NONE;
 }
@@ -129,8 +130,8 @@ static float number_at(vly_dtype type, const void *data, size_t i) {
     return f;
 }
 
-/* Numbers from .. to - 1, within a part of the largest: rounding of products sums up with their
- * size. */
+/* Compares numbers from .. to - 1. Errors are relative to the largest number, since rounding errors
+ * of a product grow with the size of its terms. */
 static bool range_agrees(const vly_trial *t, vly_dtype type, size_t from, size_t to) {
     const double tolerance = t->l->conv.math == VLY_MATH_BF16   ? 2e-2
                              : t->l->conv.math == VLY_MATH_TF32 ? 3e-3
@@ -145,14 +146,14 @@ static bool range_agrees(const vly_trial *t, vly_dtype type, size_t from, size_t
     return true;
 }
 
-/* The bias gradient lies behind that of the weights and has a scale of its own. */
+/* The bias gradient follows the weight gradient and is compared by its own scale. */
 static bool output_agrees(const vly_trial *t, vly_pass pass, vly_dtype type, size_t bytes) {
     const size_t n = bytes / vly_dtype_bytes(type),
                  first = pass == VLY_PASS_DW ? (size_t)t->l->weights : n;
     return range_agrees(t, type, 0, first) && range_agrees(t, type, first, n);
 }
 
-/* A candidate may spread a NaN further: a padded row times 0 is one too. */
+/* More NaNs than ours are accepted: a candidate may multiply padding by a NaN. */
 static bool keeps_nans(const vly_trial *t, vly_dtype type, size_t bytes) {
     const size_t n = bytes / vly_dtype_bytes(type);
     for (size_t i = 0; i < n; i++)
@@ -161,8 +162,8 @@ static bool keeps_nans(const vly_trial *t, vly_dtype type, size_t bytes) {
     return true;
 }
 
-/* The first number of the pass's input, as a NaN or as it was. Bytes have no NaN: then it is the
- * first weight. */
+/* Sets the first number of the pass's input to a NaN, or restores it. Bytes cannot be NaN: there it
+ * is the first weight. */
 static vly_status set_first(vly_trial *t, vly_pass pass, bool nan) {
     const vly_layer *l = t->l;
     const bool forward = pass == VLY_PASS_FORWARD, weight = forward && l->d.x_type == VLY_U8;
@@ -179,7 +180,7 @@ static vly_status set_first(vly_trial *t, vly_pass pass, bool nan) {
     return weight ? l->c->layer_prepare(t->q, t->l, t->w) : VLY_OK;
 }
 
-/* The output of a pass with a NaN in its input, which is gone afterwards. */
+/* Runs the pass with a NaN in its input, copies its output to `host` and restores the input. */
 static vly_status pass_with_nan(vly_trial *t, const vly_engine *engine, vly_pass pass, void *plan,
                                 void *host, size_t *bytes, vly_dtype *type) {
     vly_status status = set_first(t, pass, true);
@@ -189,8 +190,8 @@ static vly_status pass_with_nan(vly_trial *t, const vly_engine *engine, vly_pass
     return status == VLY_OK ? restored : status;
 }
 
-/* Microseconds of the quickest of some runs, each of several launches; one that is much slower than
- * `best` gets one run. */
+/* Microseconds of the fastest of several runs of several launches each. A candidate that is much
+ * slower than `best` gets one run. */
 static vly_status time_runs(vly_trial *t, const vly_engine *engine, vly_pass pass, void *plan,
                             double best, cudaEvent_t from, cudaEvent_t to, double *us) {
     cudaStream_t stream = vly_stream_of(t->q);
@@ -221,7 +222,7 @@ static vly_status time_engine(vly_trial *t, const vly_engine *engine, vly_pass p
     return status;
 }
 
-/* What the one before left there would agree with us. */
+/* Overwrites the output: otherwise that of the previous candidate would pass the comparison. */
 static vly_status poison_output(vly_trial *t, vly_pass pass) {
     const vly_layer *l = t->l;
     if (pass == VLY_PASS_FORWARD) return l->c->fill(t->q, t->y, 0xff, t->y_bytes);

@@ -1,12 +1,11 @@
-/* trial.h -- an engine on trial: random operands, its output against that of our kernels, then its
- * time.
+/* trial.h -- compares an engine with our kernels on random numbers, then times it.
  *
  *   vly_trial t = {.l = layer};
  *   if (vly_trial_open(&t) == VLY_OK && vly_trial_reference(&t, pass) == VLY_OK)
  *       fine = vly_trial_run(&t, engine, pass, plan, best, &us, &verdict);
- *   vly_trial_close(&t);                                // whatever went wrong
+ *   vly_trial_close(&t);                                // also after a failure
  *
- * Takes device memory for the layer's largest batch, and gives it back.
+ * Needs device memory for the layer's largest batch until it is closed.
  */
 #ifndef VLY_GPU_TRIAL_H
 #define VLY_GPU_TRIAL_H
@@ -24,12 +23,12 @@ typedef struct {
 
 vly_status vly_trial_open(vly_trial *t);
 void vly_trial_close(vly_trial *t);
-/* Our own kernels' output, which those that follow must agree with. It is taken twice: with random
- * numbers, and with one of them a NaN, which must reach the output, for the trainer's guard against
- * numbers that are not finite looks there. */
+/* Runs our own kernels for reference, with random numbers and then with a NaN among them. A NaN
+ * must reach the output of every engine, because the trainer detects numbers that are not finite
+ * there. */
 vly_status vly_trial_reference(vly_trial *t, vly_pass pass);
-/* True: it agrees, and takes *us microseconds. False is no error: *verdict says why it is not
- * chosen. best: of those before. */
+/* Returns true, and the time in *us, if the candidate agrees with the reference. Otherwise *verdict
+ * says why not. best: the shortest time so far, in microseconds. */
 #define VLY_TRIAL_HIDES_NAN "hides a NaN"
 bool vly_trial_run(vly_trial *t, const vly_engine *engine, vly_pass pass, void *plan, double best,
                    double *us, const char **verdict);

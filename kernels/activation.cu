@@ -17,8 +17,8 @@ static __device__ __forceinline__ float activation_slope(vly_act act, float y) {
                                  : 1.0f;
 }
 
-/* blockDim.x threads: `wide` of them side by side take V columns each, the others the following
- * rows. */
+/* `wide` neighbouring threads take V columns each; the other threads of the block take the
+ * following rows. */
 template <class T, int V>
 static __global__ void __launch_bounds__(256)
     activation_backward(vly_act act, int64_t rows, int columns, int wide, const T *__restrict__ y,

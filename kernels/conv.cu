@@ -16,7 +16,7 @@
 
 /* ---- chunks from memory ---- */
 
-/* A stored array of numbers: `vec` neighbours (8, 4 or 1) are aligned and belong together. */
+/* An array in memory. `vec` neighbouring numbers (8, 4 or 1) are aligned and read at once. */
 typedef struct {
     const void *data;
     vly_dtype type;
@@ -36,16 +36,14 @@ static __device__ __forceinline__ void read1(const conv_source &s, int64_t at,
 
 template <class Math>
 static __device__ __forceinline__ void unpack_u8(uint32_t word,
-                                                 typename Math::element *to) { /* 4 bytes
-                                                                                */
+                                                 typename Math::element *to) { /* four bytes */
 #pragma unroll
     for (int i = 0; i < 4; i++) to[i] = Math::of((float)(word >> (8 * i) & 255u));
 }
 
 template <class Math>
-static __device__ __forceinline__ void unpack_bf16(uint32_t word,
-                                                   typename Math::element *to) { /* 2 bf16
-                                                                                  */
+static __device__ __forceinline__ void
+unpack_bf16(uint32_t word, typename Math::element *to) { /* two bf16 numbers */
     to[0] = Math::of_bf16((vly_bf16)(word & 0xffffu));
     to[1] = Math::of_bf16((vly_bf16)(word >> 16));
 }
@@ -87,7 +85,7 @@ template <class C> static __device__ __forceinline__ void clear_chunk(C &c) {
     for (int i = 0; i < 8; i++) c.v[i] = 0;
 }
 
-/* where(i): the address of the chunk's i-th number (i a multiple of vec), or -1 for zeros. */
+/* where(i): the index of number i of the chunk (i is a multiple of vec), or -1 for zeros. */
 template <class Math, class C, class F>
 static __device__ __forceinline__ void read_chunk(const conv_source &s, C &c, F where) {
     clear_chunk(c);
@@ -119,7 +117,7 @@ typedef struct {
     int in_h, in_w, in_c, stride, pad;
     vly_divider pixels, out_w; /* row -> image, line, column */
     vly_divider run, taps_w;   /* column -> tap, tap -> line and column of the kernel */
-    bool lines;                /* a tap is a line */
+    bool lines;                /* taps are whole lines */
     const uint8_t *mask;
     uint8_t mask_bits;
 } conv_patches;
@@ -194,7 +192,7 @@ struct patches_across {
     }
 };
 
-/* A matrix (rows, columns) as it lies. */
+/* A matrix (rows, columns) as stored. */
 struct matrix_along_k {
     enum { ALONG_K = 1 };
     typedef int place;
@@ -225,9 +223,9 @@ struct matrix_across {
     }
 };
 
-/* dZ as the input gradient sees it, for the pixels whose position modulo the stride is one residue:
- * row m is such a pixel, column (ty, tx, o) the output pixel ty, tx before the last that saw it,
- * channel o. */
+/* The rows of dZ that determine the input pixels of one residue modulo the stride. Row m is such a
+ * pixel; column (ty, tx, o) is channel o of the output pixel that lies (ty, tx) before the last one
+ * whose window covers it. */
 typedef struct {
     conv_source dz;
     int rows, columns;
@@ -299,7 +297,7 @@ typedef struct {
     vly_dtype type;
 } conv_sink;
 
-/* Two neighbours at an even address, or one. */
+/* Writes two neighbours at once if their address is even, otherwise one by one. */
 static __device__ __forceinline__ void write2(const conv_sink &s, int64_t at, float first,
                                               float second, bool both, bool paired) {
     if (paired && both) {

@@ -27,10 +27,9 @@ typedef struct {
     vly_act act;
     vly_dtype x_type, y_type;
     int in_h, in_w, in_c, out_h, out_w, out_c, kernel, stride, pad;
-    float x_scale; /* what x is to be multiplied by */
-    float w_scale; /* what w was multiplied by when it was rounded: the forward pass applies x_scale
-                      / w_scale */
-    bool add;      /* forward: y += ... instead of y = act(... + bias) (f32 only) */
+    float x_scale;       /* factor applied to x */
+    float w_scale;       /* factor applied to w before rounding; the forward pass divides by it */
+    bool add;            /* forward: y += ... instead of y = act(... + bias) (f32 only) */
     const uint8_t *mask; /* linear: rows whose flags have mask_bits count as 0 (x in forward and dw,
                             dz in dx); NULL: none */
     uint8_t mask_bits;
@@ -50,7 +49,7 @@ vly_status vly_conv_dx_launch(const vly_conv *c, int n, const void *dz, const vo
 vly_status vly_conv_dw_launch(const vly_conv *c, int n, const void *x, const void *dz, float *dw,
                               bool accumulate, void *partial, int multiprocessors,
                               cudaStream_t stream);
-/* The same without working memory: one block per tile does all rows. Overwrites dw. */
+/* Without working memory: one block per tile processes all rows. Overwrites dw. */
 vly_status vly_conv_dw_direct_launch(const vly_conv *c, int n, const void *x, const void *dz,
                                      float *dw, cudaStream_t stream);
 size_t vly_conv_dw_bytes(const vly_conv *c, int n_max, int multiprocessors);
@@ -65,10 +64,10 @@ size_t vly_bias_bytes(int columns);
 /* out[e] = (accumulate ? out[e] : 0) + scale * sum over s of partial[s * n + e], s in order. */
 vly_status vly_sum_partials_launch(int64_t n, int parts, const float *partial, float scale,
                                    float *out, bool accumulate, cudaStream_t stream);
-/* out = (accumulate ? out : 0) + low, bf16 */
+/* out = (accumulate ? out : 0) + bf16 numbers */
 vly_status vly_add_bf16_launch(int64_t n, const void *low, float *out, bool accumulate,
                                cudaStream_t stream);
-/* low = bf16(scale * w) */
+/* bf16 = rounded (scale * w) */
 vly_status vly_weights_bf16_launch(int64_t n, const float *w, float scale, void *low,
                                    cudaStream_t stream);
 /* y = tanh(y), for engines whose library has no tanh. */

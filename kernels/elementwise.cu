@@ -6,7 +6,7 @@
 
 static const int BLOCK = 256, BLOCKS_MAX = 132 * 16;
 
-/* 16 bytes as numbers. */
+/* Loads and stores of 16 bytes. */
 template <class T> struct vector_access;
 template <> struct vector_access<float> {
     enum { N = 4 };
@@ -34,7 +34,7 @@ template <> struct vector_access<vly_bf16> {
     }
 };
 
-/* a: first input; b: second input or what y held. A NaN is not hidden. */
+/* a: first input; b: second input, or the old value of y. NaN stays NaN. */
 struct relu_op {
     static __device__ __forceinline__ float at(float a, float) { return a <= 0.0f ? 0.0f : a; }
 };

@@ -19,7 +19,7 @@ static __global__ void __launch_bounds__(128) gae_columns(vly_gae_args a) {
 static __global__ void __launch_bounds__(256) gae_scan(vly_gae_args a) {
     const int n = (int)blockIdx.x;
     const float gamma = a.hyper->gamma, lambda = a.hyper->lambda, scale = a.hyper->reward_scale;
-    float carry = 0.0f; /* advantage at the end of the chunk before, which is later in time */
+    float carry = 0.0f; /* advantage of the chunk before, which is later in time */
     for (int end = a.T; end > 0; end -= (int)blockDim.x) {
         const int t = end - 1 - (int)threadIdx.x;
         const int64_t i = (int64_t)t * a.N + n;

@@ -28,7 +28,7 @@
                             cudaGetErrorString(vly_error_), cudaGetErrorName(vly_error_));    \
     } while (0)
 
-/* The argument check of a launcher. */
+/* Checks an argument of a launcher: VLY_EINVAL unless the condition holds. */
 #define VLY_NEED(cond)                                                             \
     do {                                                                           \
         if (!(cond)) return vly_fail(VLY_EINVAL, "%s: needs %s", __func__, #cond); \

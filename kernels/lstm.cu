@@ -23,7 +23,8 @@ static __global__ void __launch_bounds__(256)
     h1[e] = out * vly_tanh(c);
 }
 
-/* carry_h, carry_c: gradients that come from the step after; carry_c becomes this step's. */
+/* carry_h, carry_c: gradients from the next step; carry_c is replaced by those for the previous
+ * one. */
 static __global__ void __launch_bounds__(256)
     gates_backward(int n, int H, bool last, const uint8_t *reset, const float *gates,
                    const float *c0, const float *c1, const float *dh, const float *carry_h,

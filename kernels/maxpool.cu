@@ -11,7 +11,7 @@ typedef struct {
     int n, in_h, in_w, c, out_h, out_w, kernel, stride, pad;
 } pool_shape;
 
-/* Index within the image of the window's first largest. */
+/* Index in the image of the window's largest number, the first one if several are equal. */
 template <class T>
 static __device__ __forceinline__ int
 window_maximum(const pool_shape &s, const T *__restrict__ image, int oy, int ox, int c) {
@@ -41,7 +41,7 @@ static __global__ void __launch_bounds__(256)
     y[i] = image[window_maximum(s, image, oy, ox, c)];
 }
 
-/* The sum after one more addition, as an array of T would hold it. */
+/* The value as stored in an array of T: sums are rounded after every addition. */
 static __device__ __forceinline__ float rounded_to(float v, const float *) {
     return v;
 }

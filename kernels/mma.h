@@ -14,7 +14,7 @@
 #elif defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
 #define VLY_HAS_MMA 1
 #else
-#define VLY_HAS_MMA 0 /* Turing: no bf16 and no tf32; those kernels are never launched there */
+#define VLY_HAS_MMA 0 /* Turing has neither bf16 nor tf32: these kernels are not launched there */
 #endif
 
 /* Nearest tf32 (10 bits of mantissa), ties away from zero, as cvt.rna.tf32. */

@@ -20,7 +20,7 @@ static __global__ void __launch_bounds__(256)
                   from = (int64_t)blockIdx.x * BLOCK + threadIdx.x;
     float lanes[4] = {0, 0, 0, 0};
     double sum = 0.0;
-    int since = 0; /* floats carry a few additions each, then hand over to the double */
+    int since = 0; /* few additions in float, then the sum moves to double */
     for (int64_t i = from; i < n / 4; i += stride) {
         const float4 v = reinterpret_cast<const float4 *>(g)[i];
         lanes[0] += v.x * v.x, lanes[1] += v.y * v.y, lanes[2] += v.z * v.z, lanes[3] += v.w * v.w;
@@ -53,11 +53,11 @@ vly_status vly_grad_norm_launch(int64_t n, const float *grad, float *norm, void 
 
 /* ---- step ---- */
 
-/* Scratch of one step, behind the counters. */
+/* State of one step, in scratch memory after the counters. */
 typedef struct {
     vly_step_scalars scalars;
     int refused;    /* the step is not applied */
-    int suspicious; /* look at every element before applying any */
+    int suspicious; /* check every element before the step is applied */
 } step_state;
 
 static __device__ __forceinline__ step_state *step_state_of(void *scratch) {
@@ -115,7 +115,7 @@ static __global__ void __launch_bounds__(256)
         (const step_state *)((const unsigned *)scratch + VLY_SCRATCH_COUNTERS);
     if (state->refused) return;
     const vly_step_scalars s = state->scalars;
-    o.kind = kind; /* known to the compiler: the rule's switch disappears */
+    o.kind = kind; /* a compile-time constant: removes the switch of the rule */
     const int64_t stride = (int64_t)gridDim.x * BLOCK,
                   from = (int64_t)blockIdx.x * BLOCK + threadIdx.x;
     for (int64_t i = from; i < p.n / 4; i += stride) {

@@ -14,7 +14,7 @@ static const int BLOCK = 256;
 template <class T, int V> struct alignas(sizeof(T) * V) vector_of { T v[V]; };
 
 typedef struct {
-    int total, columns; /* groups in all; numbers per row, without the zeros behind */
+    int total, columns; /* all groups; numbers per row, without padding */
     int in_h, in_w, in_c, stride, pad;
     vly_divider groups;        /* group -> row */
     vly_divider pixels, out_w; /* row -> image, line, column */
@@ -22,7 +22,7 @@ typedef struct {
     bool lines;                /* a tap is a whole line of the kernel: nothing is padded */
 } unfold_shape;
 
-/* Where column k of a row lies in the image; -1: nowhere, it is zero. */
+/* Index in the image of column k of a row; -1: padding. */
 static __device__ __forceinline__ int64_t patch_offset(const unfold_shape &w, int row, int k) {
     if (k >= w.columns) return -1;
     const int image = vly_quotient(row, w.pixels), rest = row - image * (int)w.pixels.d,
@@ -72,7 +72,7 @@ static unfold_shape window_of(const vly_conv *c, int n, const void *x, int colum
     w.in_h = c->in_h, w.in_w = c->in_w, w.in_c = c->in_c, w.stride = c->stride, w.pad = c->pad;
     w.pixels = vly_divider_of(c->out_h * c->out_w), w.out_w = vly_divider_of(c->out_w);
     w.run = vly_divider_of(w.lines ? line : c->in_c), w.taps_w = vly_divider_of(c->kernel);
-    w.total = n * c->out_h * c->out_w * columns; /* until the width is known */
+    w.total = n * c->out_h * c->out_w * columns; /* divided by the width below */
     return w;
 }
 

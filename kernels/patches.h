@@ -26,7 +26,7 @@
 extern "C" {
 #endif
 
-/* Rows of whole 16 bytes: what tensor cores read without a detour. */
+/* Rows padded to multiples of 16 bytes, which tensor cores read directly. */
 static inline int vly_patch_columns(int count, vly_dtype type) {
     return type == VLY_BF16 ? (count + 7) / 8 * 8 : (count + 3) / 4 * 4;
 }
@@ -36,8 +36,8 @@ static inline int vly_patch_columns(int count, vly_dtype type) {
 vly_status vly_unfold_launch(const vly_conv *c, int n, const void *x, vly_dtype type, int columns,
                              void *rows, cudaStream_t stream);
 
-/* The geometry of the input gradient: from dz (oh, ow, out) to cells of (stride, stride, in)
- * numbers. */
+/* The convolution that computes the input gradient: from dz (oh, ow, out) to cells of (stride,
+ * stride, in) numbers. */
 vly_conv vly_conv_turned(const vly_conv *c);
 /* out (stride * stride * in, columns): row (dy, dx, c), column (ty, tx, o): the weight that takes
  * channel o of that tap to the cell's number; 0 where the kernel ends before, and behind the last
@@ -49,7 +49,7 @@ vly_status vly_turn_weights_launch(const vly_conv *c, const void *w, vly_dtype t
 vly_status vly_fold_cells_launch(const vly_conv *c, int n, const void *cells, void *dx,
                                  cudaStream_t stream);
 
-/* to (rows, columns) = from (rows, count) and zeros behind. */
+/* to (rows, columns) = from (rows, count), padded with zeros. */
 vly_status vly_widen_rows_launch(int rows, int count, int columns, vly_dtype type, const void *from,
                                  void *to, cudaStream_t stream);
 /* to (rows, count) = (accumulate ? to : 0) + the first numbers of from (rows, columns); f32. */

@@ -36,7 +36,7 @@ static __global__ void __launch_bounds__(256)
     if (done && threadIdx.x == 0) *valid_row_count(scratch) = total;
 }
 
-/* Which statistic the sums 0 .. SUMS - 1 go to. */
+/* The statistic that each of the sums 0 .. SUMS - 1 belongs to. */
 static __device__ __forceinline__ int policy_stat_of(int sum) {
     switch (sum) {
     case 0: return VLY_STAT_COUNT;
@@ -53,8 +53,8 @@ static __device__ __forceinline__ int policy_stat_of(int sum) {
 
 static __global__ void __launch_bounds__(128)
     policy_loss_rows(vly_policy_loss_args p, int stride, void *scratch) {
-    VLY_DYNAMIC_SHARED(float, tile); /* (rows, stride); stride 0: logits are worked on where they
-                                        are */
+    VLY_DYNAMIC_SHARED(
+        float, tile); /* (rows, stride); stride 0: too large, the logits stay in global memory */
     const int A = p.actions, rows = (int)blockDim.x, first = (int)blockIdx.x * rows;
     const int mine = first + (int)threadIdx.x, here = p.n - first < rows ? p.n - first : rows;
     const float count = p.sum ? 1.0f : p.moments ? p.moments[2] : *valid_row_count(scratch);

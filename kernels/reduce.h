@@ -23,15 +23,14 @@ template <class T> static __device__ __forceinline__ T vly_block_sum(T v) {
     VLY_SHARED(T, warps, [32]);
     const unsigned warp = threadIdx.x >> 5, lane = threadIdx.x & 31, count = blockDim.x >> 5;
     v = vly_warp_sum(v);
-    __syncthreads(); /* `warps` may still be read by a previous call */
+    __syncthreads(); /* a previous call may still read `warps` */
     if (lane == 0) warps[warp] = v;
     __syncthreads();
     return warp == 0 ? vly_warp_sum(lane < count ? warps[lane] : T(0)) : T(0);
 }
 
-/* True for the block that is last to come here; what the others wrote before is then visible to it.
- * All threads call it.
- * *counter is 0 before the kernel and after it. */
+/* True in the block that arrives last; the writes of the other blocks are visible to it. All
+ * threads of every block call it. *counter is 0 before and after the kernel. */
 static __device__ __forceinline__ bool vly_last_block(unsigned *counter) {
     VLY_SHARED(unsigned, ticket, [1]);
     __threadfence();
@@ -56,8 +55,8 @@ static __device__ __forceinline__ T vly_grid_sum(const T *mine, T *partial, unsi
         for (int v = 0; v < values; v++) partial[(size_t)blockIdx.x * values + v] = mine[v];
     *done = vly_last_block(counter);
     if (!*done) return T(0);
-    /* 32 lanes stride over the blocks for one value per warp: a fixed order, and short for a
-     * thousand blocks */
+    /* each warp sums one value over all blocks: the order is fixed, and a thousand blocks take few
+     * steps */
     T result = T(0);
     VLY_SHARED(T, totals, [32]);
     const unsigned warp = threadIdx.x >> 5, lane = threadIdx.x & 31, count = blockDim.x >> 5;

@@ -3,7 +3,7 @@
 #include "kernels/ops.h"
 #include "common/base/rules.h"
 
-static const int BLOCK = 64; /* small blocks spread a small batch over more multiprocessors */
+static const int BLOCK = 64; /* small blocks use more multiprocessors when the batch is small */
 
 static __device__ __forceinline__ vly_u32x4 draw_number(const vly_rng *rng, const int32_t *lane,
                                                         int lane0, int i) {

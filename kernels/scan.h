@@ -3,8 +3,8 @@
 #define VLY_KERNELS_SCAN_H
 #include "kernels/launch.h"
 
-/* Below this many columns, and from this many steps on, a scan across time beats a walk along it: a
- * walk's step costs two dependent loads, some 600 ns; a scan moves 256 steps in about 2 us. */
+/* With fewer columns and at least this many steps a scan over time is faster than a walk: a step of
+ * a walk waits for two dependent loads, about 600 ns; a scan moves 256 steps in about 2 us. */
 enum { VLY_SCAN_COLUMNS = 512, VLY_SCAN_STEPS = 32 };
 
 typedef struct {

@@ -1,5 +1,5 @@
-/* tile.h -- one block's 128 x BN tile of a matrix product, whatever the operands are made of
- * (device code).
+/* tile.h -- one block's 128 x BN tile of a matrix product, for any kind of operand (device
+ * code).
  *
  * Operands come as chunks of 8 numbers: along k (a row's neighbours in k) or across (8 rows'
  * numbers at one k). The tile in shared memory keeps the direction in which it was loaded, and the

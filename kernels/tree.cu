@@ -8,7 +8,7 @@
 
 typedef unsigned long long ull; /* what 64-bit atomics take */
 
-/* Replaces a leaf; only one thread per leaf does so in a kernel. */
+/* Replaces a leaf. At most one thread per leaf calls it in a kernel. */
 static __device__ __forceinline__ void replace_leaf(const vly_tree &tree, int64_t leaf,
                                                     uint64_t value) {
     const uint64_t delta = value - tree.sum[0][leaf]; /* modulo 2^64: sums come out right */
@@ -26,9 +26,9 @@ static __device__ __forceinline__ void replace_leaf(const vly_tree &tree, int64_
 
 enum { TILE = 256 };
 
-/* Row i is the last of its number in the batch; n^2 / 2 comparisons from shared memory, which at
- * the batches of replay (512: 65,000 comparisons per warp-row) costs less than a sort's launches.
- * All threads of the block call it. */
+/* Whether i is the last entry for its row in the batch. n^2 / 2 comparisons from shared memory: at
+ * the batches of replay (512) that takes less time than the launches of a sort. All threads of the
+ * block call it. */
 static __device__ __forceinline__ bool is_last(int n, const int32_t *__restrict__ row, int i) {
     VLY_SHARED(int32_t, tile, [TILE]);
     const int32_t mine = i < n ? row[i] : -1;
@@ -49,7 +49,7 @@ static __global__ void __launch_bounds__(256)
     const int i = (int)(blockIdx.x * TILE + threadIdx.x);
     const bool last = is_last(n, row, i);
     if (i >= n || row[i] < 0 || row[i] >= tree.capacity) return;
-    if (tree.sum[0][row[i]] == 0) return; /* withdrawn since it was sampled */
+    if (tree.sum[0][row[i]] == 0) return; /* removed since it was sampled */
     const uint64_t value = vly_rule_priority(priority[i], h, raw);
     atomicMax((ull *)&tree.total[1], (ull)value);
     if (last) replace_leaf(tree, row[i], value);
@@ -73,8 +73,8 @@ static __global__ void __launch_bounds__(256)
     const uint64_t one = (uint64_t)VLY_PRIORITY_ONE, largest = tree.total[1],
                    fresh = largest > one ? largest : one;
     if (flags && i == 0)
-        atomicMax((ull *)&tree.total[1], (ull)one); /* others may read it before or after: `fresh`
-                                                       is the same */
+        atomicMax((ull *)&tree.total[1],
+                  (ull)one); /* other threads may read it before or after: `fresh` is the same */
     const int64_t leaf = first + i;
     if (i >= n || leaf < 0 || leaf >= tree.capacity) return;
     replace_leaf(tree, leaf, flags && !(flags[i] & VLY_ROW_IGNORED) ? fresh : 0);
@@ -90,8 +90,8 @@ vly_status vly_tree_insert_launch(const vly_tree *tree, int64_t first, int n, co
 
 /* ---- sample ---- */
 
-/* 16 lanes per descent: each holds one child, a prefix sum finds the one that holds the position.
- * Two draws per warp. */
+/* 16 lanes per descent, two descents per warp: each lane holds one child, and a prefix sum finds
+ * the one that contains the position. */
 static __device__ __forceinline__ int64_t descend16(const vly_tree &tree, uint64_t position) {
     const int k = (int)(threadIdx.x & 15);
     int64_t node = 0;
@@ -104,8 +104,8 @@ static __device__ __forceinline__ int64_t descend16(const vly_tree &tree, uint64
         }
         const unsigned half = __ballot_sync(VLY_FULL_WARP, position < upto) >> (threadIdx.x & 16) &
                               0xffffu;
-        const int child = half ? __ffs((int)half) - 1 : 0; /* an empty tree: any leaf, the result is
-                                                              not used */
+        const int child = half ? __ffs((int)half) - 1
+                               : 0; /* if the tree is empty, any leaf: the result is not used */
         const uint64_t skipped = __shfl_sync(VLY_FULL_WARP, upto - mine,
                                              (int)(threadIdx.x & 16) + child);
         position -= skipped;

@@ -24,7 +24,8 @@ static __global__ void __launch_bounds__(128) vtrace_columns(vly_vtrace_args a, 
 }
 
 static __global__ void __launch_bounds__(256) vtrace_scan(vly_vtrace_args a, void *scratch) {
-    VLY_SHARED(float, earlier, [257]); /* vs - V of this chunk, one later step in front */
+    VLY_SHARED(float,
+               earlier, [257]); /* vs - V of this chunk; element 0 belongs to the step after it */
     const int n = (int)blockIdx.x;
     const float gamma = a.hyper->gamma, lambda = a.hyper->lambda, scale = a.hyper->reward_scale;
     const float rho_bar = a.hyper->rho_bar, c_bar = a.hyper->c_bar;

@@ -20,7 +20,7 @@ static bool processor_has_amx(void) {
     return __get_cpuid_count(7, 1, &a, &b, &c, &d) && a & 1u << 5; /* avx512_bf16 */
 }
 
-/* The system hands out the tile registers (8 KiB a thread) on request only. */
+/* Linux grants the tile registers (8 KiB per thread) only on request. */
 static bool system_grants_amx(void) {
     enum { ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 };
     return syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
@@ -44,8 +44,8 @@ static void configure_tiles(int upper, int lower) {
 /* ---- products ---- */
 
 static __m512 act16(const vly_amx_product *p, __m512 x) {
-    return p->act == VLY_ACT_RELU ? _mm512_max_ps(_mm512_setzero_ps(), x) : x; /* max gives back a
-                                                                                  NaN in x */
+    return p->act == VLY_ACT_RELU ? _mm512_max_ps(_mm512_setzero_ps(), x)
+                                  : x; /* max returns x if x is a NaN */
 }
 
 static void finish_rows(const vly_amx_product *p, const float *sum, int row, int rows, int column,

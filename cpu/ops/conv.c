@@ -14,7 +14,7 @@ typedef struct {
     vly_panels out, run; /* panels of y's columns; of one run of dx */
     int pad_w;           /* width of the padded image */
     int64_t padded;      /* numbers of a padded image */
-    bool copy_x; /* x is copied to scratch: converted, padded, or read a little beyond its end */
+    bool copy_x;      /* x is copied to scratch: converted, padded, or because reads pass its end */
     int64_t k_padded; /* of dW's rows: every run padded to whole vectors */
     int run_padded;
     int32_t *patch; /* (out_h * out_w) where each pixel's patch begins in the padded image */
@@ -43,12 +43,13 @@ static vly_status conv_prepare(vly_cpu *cpu, vly_layer *l, const vly_real *w) {
     (void)cpu;
     conv *s = l->state;
     const int run = l->d.kernel * l->d.in_c, out = l->d.out_c;
-    memcpy(s->bias, w + out * l->k, (size_t)out * sizeof *w);
+    memcpy(s->bias, w + out * l->patch_size, (size_t)out * sizeof *w);
     for (int p = 0; p < s->out.count; p++)
-        vly_pack_columns(&s->out, p, l->k, w, s->w_forward + vly_panel_column(&s->out, p) * l->k);
+        vly_pack_columns(&s->out, p, l->patch_size, w,
+                         s->w_forward + vly_panel_column(&s->out, p) * l->patch_size);
     for (int ky = 0; s->w_backward && ky < l->d.kernel; ky++)
         for (int p = 0; p < s->run.count; p++)
-            vly_pack_rows(&s->run, p, out, w + (int64_t)ky * run, l->k,
+            vly_pack_rows(&s->run, p, out, w + (int64_t)ky * run, l->patch_size,
                           s->w_backward + ((int64_t)ky * s->run.vectors * s->run.lanes +
                                            vly_panel_column(&s->run, p)) *
                                               out);
@@ -96,7 +97,7 @@ static void conv_forward_sample(void *arg, int i, int slot) {
                   .act = l->d.act};
     for (int p = 0; p < s->out.count; p++) {
         const int first = vly_panel_column(&s->out, p);
-        g.b = s->w_forward + first * l->k, g.bias = s->bias + first;
+        g.b = s->w_forward + first * l->patch_size, g.bias = s->bias + first;
         g.cols = vly_panel_columns(&s->out, p), g.vectors = vly_panel_vectors(&s->out, p);
         g.c = c->out + i * l->out_size + first;
         c->cpu->simd->gemm(&g);
@@ -104,7 +105,7 @@ static void conv_forward_sample(void *arg, int i, int slot) {
 }
 
 static double conv_flops(const vly_layer *l, int n) {
-    return 2.0 * n * l->out_h * l->out_w * (double)l->k * l->d.out_c;
+    return 2.0 * n * l->out_h * l->out_w * (double)l->patch_size * l->d.out_c;
 }
 
 static vly_status conv_forward(vly_cpu *cpu, vly_layer *l, int n, const void *x, const vly_real *w,
@@ -190,16 +191,17 @@ static void sum_groups(const call *c) {
     const vly_layer *l = c->l;
     const conv *s = c->s;
     const int run = l->d.kernel * l->d.in_c;
-    if (!c->accumulate) memset(c->dw, 0, (size_t)(l->d.out_c * (l->k + 1)) * sizeof *c->dw);
+    if (!c->accumulate)
+        memset(c->dw, 0, (size_t)(l->d.out_c * (l->patch_size + 1)) * sizeof *c->dw);
     for (int group = 0; group < c->groups; group++) {
         const float *part = s->part + group * s->part_size;
         for (int o = 0; o < l->d.out_c; o++)
             for (int ky = 0; ky < l->d.kernel; ky++)
                 for (int j = 0; j < run; j++)
-                    c->dw[o * l->k + ky * run + j] +=
+                    c->dw[o * l->patch_size + ky * run + j] +=
                         part[o * s->k_padded + ky * s->run_padded + j];
         for (int o = 0; o < l->d.out_c; o++)
-            c->dw[l->d.out_c * l->k + o] += part[l->d.out_c * s->k_padded + o];
+            c->dw[l->d.out_c * l->patch_size + o] += part[l->d.out_c * s->k_padded + o];
     }
 }
 
@@ -252,7 +254,7 @@ static bool conv_memory(vly_cpu *cpu, vly_layer *l) {
     s->scratch_size = s->dx_at + (d->needs_dx && d->pad ? line_up(s->padded) : 0);
     s->part_size = line_up(d->out_c * (s->k_padded + 1));
     s->patch = calloc((size_t)(l->out_h * l->out_w), sizeof *s->patch);
-    s->w_forward = vly_cpu_take(out_padded * (size_t)l->k * 4);
+    s->w_forward = vly_cpu_take(out_padded * (size_t)l->patch_size * 4);
     s->bias = vly_cpu_take(out_padded * 4);
     s->scratch =
         vly_cpu_take((size_t)vly_workers_threads(cpu->workers) * (size_t)s->scratch_size * 4);
@@ -282,7 +284,7 @@ vly_status vly_plan_conv(vly_cpu *cpu, vly_layer *l) {
     if (!conv_memory(cpu, l)) {
         conv_destroy(l);
         return vly_fail(VLY_ENOMEM, "no memory for a convolution of %lld weights",
-                        (long long)(d->out_c * l->k));
+                        (long long)(d->out_c * l->patch_size));
     }
     for (int y = 0; y < l->out_h; y++)
         for (int x = 0; x < l->out_w; x++)

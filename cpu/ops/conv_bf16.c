@@ -59,8 +59,8 @@ static int64_t weight_tiles(const conv_bf16 *s) {
 static vly_status conv_bf16_prepare(vly_cpu *cpu, vly_layer *l, const vly_real *w) {
     (void)cpu;
     conv_bf16 *s = l->state;
-    const int out = l->d.out_c, k = (int)l->k;
-    memcpy(s->bias, w + out * l->k, (size_t)out * sizeof *w);
+    const int out = l->d.out_c, k = (int)l->patch_size;
+    memcpy(s->bias, w + out * l->patch_size, (size_t)out * sizeof *w);
     for (int o = 0; o < s->out_tiles; o++)
         for (int t = 0; t < s->k_tiles; t++)
             s->amx->pack_transposed(w + (int64_t)o * TILE * k + t * DEPTH, k, out - o * TILE,
@@ -122,7 +122,7 @@ static void conv_bf16_forward_sample(void *arg, int i, int slot) {
 }
 
 static double conv_bf16_flops(const vly_layer *l, int n) {
-    return 0.4 * n * l->out_h * l->out_w * (double)l->k * l->d.out_c;
+    return 0.4 * n * l->out_h * l->out_w * (double)l->patch_size * l->d.out_c;
 }
 
 static vly_status conv_bf16_forward(vly_cpu *cpu, vly_layer *l, int n, const void *x,
@@ -151,7 +151,7 @@ static void dx_of_sample_bf16(const conv_bf16_call *c, int64_t sample, const uin
                                         .b_k = TILE_NUMBERS,
                                         .b_row = 32,
                                         .m = s->pixels,
-                                        .n = padded_to((int)l->k, TILE),
+                                        .n = padded_to((int)l->patch_size, TILE),
                                         .k_tiles = s->out_deep,
                                         .sum = columns,
                                         .ld_sum = s->k_padded});
@@ -207,7 +207,7 @@ static void backward_samples(const conv_bf16_call *c, int from, int to, float *p
                                         .b_k = (int64_t)TILE * 2 * s->k_padded,
                                         .b_row = 2 * s->k_padded,
                                         .m = l->d.out_c,
-                                        .n = padded_to((int)l->k, TILE),
+                                        .n = padded_to((int)l->patch_size, TILE),
                                         .k_tiles = end / DEPTH,
                                         .sum = part,
                                         .ld_sum = s->k_padded,
@@ -228,14 +228,15 @@ static void backward_group_bf16(void *arg, int group, int slot) {
 static void sum_groups_bf16(const conv_bf16_call *c) {
     const vly_layer *l = c->l;
     const conv_bf16 *s = c->s;
-    if (!c->accumulate) memset(c->dw, 0, (size_t)(l->d.out_c * (l->k + 1)) * sizeof *c->dw);
+    if (!c->accumulate)
+        memset(c->dw, 0, (size_t)(l->d.out_c * (l->patch_size + 1)) * sizeof *c->dw);
     for (int group = 0; group < c->groups; group++) {
         const float *part = s->part + group * s->part_size;
         for (int o = 0; o < l->d.out_c; o++)
-            for (int64_t k = 0; k < l->k; k++)
-                c->dw[o * l->k + k] += l->d.x_scale * part[(int64_t)o * s->k_padded + k];
+            for (int64_t k = 0; k < l->patch_size; k++)
+                c->dw[o * l->patch_size + k] += l->d.x_scale * part[(int64_t)o * s->k_padded + k];
         for (int o = 0; o < l->d.out_c; o++)
-            c->dw[l->d.out_c * l->k + o] += part[(int64_t)s->out_padded * s->k_padded + o];
+            c->dw[l->d.out_c * l->patch_size + o] += part[(int64_t)s->out_padded * s->k_padded + o];
     }
 }
 
@@ -311,17 +312,17 @@ static const vly_plan conv_bf16_plan = {"conv_bf16", conv_bf16_prepare, conv_bf1
 vly_status vly_plan_conv_bf16(vly_cpu *cpu, vly_layer *l) {
     const vly_layer_desc *d = &l->d;
     const vly_amx *amx = vly_amx_best();
-    if (!amx || !cpu->c.info.has_bf16 || !l->low || (d->x_type == VLY_BF16 && d->x_scale != 1))
+    if (!amx || !cpu->c.info.has_bf16 || !l->bf16 || (d->x_type == VLY_BF16 && d->x_scale != 1))
         return VLY_EUNSUPPORTED;
     if ((int64_t)(d->in_h + 2 * d->pad) * (d->in_w + 2 * d->pad) * d->in_c > INT32_MAX ||
-        l->k > 1 << 20)
+        l->patch_size > 1 << 20)
         return VLY_EUNSUPPORTED;
     conv_bf16 *s = calloc(1, sizeof *s);
     if (!s) return vly_fail(VLY_ENOMEM, "no memory for a layer");
     l->state = s;
     s->amx = amx;
     s->pixels = l->out_h * l->out_w;
-    s->k_padded = padded_to((int)l->k, DEPTH), s->k_tiles = s->k_padded / DEPTH;
+    s->k_padded = padded_to((int)l->patch_size, DEPTH), s->k_tiles = s->k_padded / DEPTH;
     s->out_tiles = padded_to(d->out_c, TILE) / TILE,
     s->out_deep = padded_to(d->out_c, DEPTH) / DEPTH, s->out_padded = s->out_deep * DEPTH;
     s->together = padded_to(s->pixels, 2) >= PIXELS ? 1 : PIXELS / padded_to(s->pixels, 2);
@@ -332,7 +333,7 @@ vly_status vly_plan_conv_bf16(vly_cpu *cpu, vly_layer *l) {
     if (!conv_bf16_alloc(cpu, l)) {
         conv_bf16_destroy(l);
         return vly_fail(VLY_ENOMEM, "no memory for a convolution of %lld weights",
-                        (long long)(d->out_c * l->k));
+                        (long long)(d->out_c * l->patch_size));
     }
     for (int y = 0; y < l->out_h; y++)
         for (int x = 0; x < l->out_w; x++)

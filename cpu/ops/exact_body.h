@@ -60,7 +60,7 @@ typedef struct {
 } lanes;
 #define EACH for (int r = 0; r < R; r++)
 
-/* What a block gathers from its rows. */
+/* Numbers gathered from the rows of a block. */
 typedef struct {
     lanes z[VLY_LOSS_ACTIONS]; /* logits, action-major */
     lanes valid, advantage, logp_old, value, value_old, target;
@@ -188,7 +188,7 @@ static void policy_loss_block(const vly_policy_loss_args *p, int first, int coun
 enum { C = VLY_SCAN_COLUMNS };
 typedef struct {
     float advantage[C], target[C], mask[C];
-} scan_rows; /* a copy of its own: cannot overlap what is read */
+} scan_rows; /* copies, so that the compiler knows that they do not overlap what is read */
 
 static void store_scan(const scan_rows *rows, float *advantage, float *target, float *mask) {
     memcpy(advantage, rows->advantage, sizeof rows->advantage);

@@ -27,7 +27,7 @@ static vly_status choose_plan(vly_cpu *cpu, vly_layer *l) {
     vly_status status = VLY_EUNSUPPORTED;
     if (l->d.kind == VLY_MAXPOOL) return vly_plan_maxpool(cpu, l);
 #ifndef VLY_REAL_DOUBLE
-    if (l->low)
+    if (l->bf16)
         status = l->d.kind == VLY_LINEAR ? vly_plan_linear_bf16(cpu, l)
                                          : vly_plan_conv_bf16(cpu, l);
     else
@@ -49,8 +49,8 @@ vly_status vly_cpu_layer_create(vly_compute *c, const vly_layer_desc *desc, vly_
     l->out_w = vly_out_size(d.in_w, d.kernel, d.stride, d.pad);
     l->in_size = (int64_t)d.in_h * d.in_w * d.in_c;
     l->out_size = (int64_t)l->out_h * l->out_w * d.out_c;
-    l->k = (int64_t)d.kernel * d.kernel * d.in_c;
-    l->low = d.x_type == VLY_BF16 || (d.x_type == VLY_U8 && d.y_type == VLY_BF16);
+    l->patch_size = (int64_t)d.kernel * d.kernel * d.in_c;
+    l->bf16 = d.x_type == VLY_BF16 || (d.x_type == VLY_U8 && d.y_type == VLY_BF16);
     const vly_status status = choose_plan(cpu, l);
     if (status != VLY_OK) {
         free(l);

@@ -36,7 +36,7 @@ typedef struct {
 static void linear_pack_forward(void *arg, int panel, int slot) {
     (void)slot;
     const call *c = arg;
-    const int64_t k = c->l->k;
+    const int64_t k = c->l->patch_size;
     vly_pack_columns(&c->s->out, panel, k, c->w,
                      c->s->w_forward + (int64_t)vly_panel_column(&c->s->out, panel) * k);
 }
@@ -44,8 +44,8 @@ static void linear_pack_forward(void *arg, int panel, int slot) {
 static vly_status linear_prepare(vly_cpu *cpu, vly_layer *l, const vly_real *w) {
     linear *s = l->state;
     call c = {.cpu = cpu, .l = l, .s = s, .w = w};
-    const double cost = 20.0 * (double)l->k * l->d.out_c; /* memory traffic, as FLOPs */
-    memcpy(s->bias, w + l->d.out_c * l->k, (size_t)l->d.out_c * sizeof *w);
+    const double cost = 20.0 * (double)l->patch_size * l->d.out_c; /* memory traffic, as FLOPs */
+    memcpy(s->bias, w + l->d.out_c * l->patch_size, (size_t)l->d.out_c * sizeof *w);
     vly_cpu_run(cpu, cost, s->out.count, linear_pack_forward, &c);
     return VLY_OK;
 }
@@ -93,10 +93,10 @@ static void forward_block(void *arg, int block, int slot) {
     const call *c = arg;
     const vly_panels *p = &c->s->out;
     const int group = block % groups(p), rows = block / groups(p);
-    const vly_gemm g = {.a = c->x + (int64_t)rows * ROWS * c->l->k,
-                        .lda = c->l->k,
+    const vly_gemm g = {.a = c->x + (int64_t)rows * ROWS * c->l->patch_size,
+                        .lda = c->l->patch_size,
                         .segments = 1,
-                        .length = (int)c->l->k,
+                        .length = (int)c->l->patch_size,
                         .rows = block_rows(c->n, rows),
                         .c = c->out + (int64_t)rows * ROWS * c->l->d.out_c,
                         .ldc = c->l->d.out_c,
@@ -109,7 +109,7 @@ static void forward_block(void *arg, int block, int slot) {
 static const float *float_input(vly_cpu *cpu, const vly_layer *l, int n, const void *x) {
     const linear *s = l->state;
     if (!s->x) return x;
-    cpu->simd->from_u8(n * l->k, x, l->d.x_scale, s->x);
+    cpu->simd->from_u8(n * l->patch_size, x, l->d.x_scale, s->x);
     return s->x;
 }
 
@@ -117,7 +117,7 @@ static vly_status linear_forward(vly_cpu *cpu, vly_layer *l, int n, const void *
                                  const vly_real *w, void *y) {
     linear *s = l->state;
     call c = {.cpu = cpu, .l = l, .s = s, .w = w, .n = n, .x = float_input(cpu, l, n, x), .out = y};
-    vly_cpu_run(cpu, 2.0 * n * (double)l->k * l->d.out_c, row_blocks(n) * groups(&s->out),
+    vly_cpu_run(cpu, 2.0 * n * (double)l->patch_size * l->d.out_c, row_blocks(n) * groups(&s->out),
                 forward_block, &c);
     return VLY_OK;
 }
@@ -144,9 +144,9 @@ static void dx_block(void *arg, int block, int slot) {
     const int cols = vly_panel_columns(p, panel), vectors = vly_panel_vectors(p, panel),
               width = vectors * p->lanes;
     const float *b = c->w;
-    if (cols < width || c->l->k > width) {
+    if (cols < width || c->l->patch_size > width) {
         float *copy = c->s->w_panel + (int64_t)slot * out * c->cpu->simd->vectors_max * p->lanes;
-        c->cpu->simd->copy_rows(out, cols, c->w + first, c->l->k, copy, width);
+        c->cpu->simd->copy_rows(out, cols, c->w + first, c->l->patch_size, copy, width);
         b = copy;
     }
     c->cpu->simd->gemm(&(vly_gemm){.a = c->dy + (int64_t)rows * ROWS * out,
@@ -157,8 +157,8 @@ static void dx_block(void *arg, int block, int slot) {
                                    .rows = block_rows(c->n, rows),
                                    .cols = cols,
                                    .vectors = vectors,
-                                   .c = c->dx + (int64_t)rows * ROWS * c->l->k + first,
-                                   .ldc = c->l->k});
+                                   .c = c->dx + (int64_t)rows * ROWS * c->l->patch_size + first,
+                                   .ldc = c->l->patch_size});
 }
 
 /* Wide inputs give enough blocks as they are; each copies its columns once. */
@@ -180,13 +180,13 @@ static void dw_block(void *arg, int block, int slot) {
     const int first = vly_panel_column(&c->s->in, panel),
               cols = vly_panel_columns(&c->s->in, panel),
               width = vly_panel_vectors(&c->s->in, panel) * c->s->in.lanes;
-    const bool in_place = cols == width && l->k == width;
+    const bool in_place = cols == width && l->patch_size == width;
     float *copy = c->s->panel +
                   (int64_t)slot * SUM_ROWS * c->cpu->simd->vectors_max * c->cpu->simd->lanes;
     for (int i = 0; i < c->n; i += SUM_ROWS) {
         const int rows = c->n - i < SUM_ROWS ? c->n - i : SUM_ROWS;
-        const float *x = c->x + i * l->k + first;
-        if (!in_place) c->cpu->simd->copy_rows(rows, cols, x, l->k, copy, width);
+        const float *x = c->x + i * l->patch_size + first;
+        if (!in_place) c->cpu->simd->copy_rows(rows, cols, x, l->patch_size, copy, width);
         c->cpu->simd->gemm_sum(&(vly_gemm_sum){.a = c->dy + (int64_t)i * out + o,
                                                .a_col = out,
                                                .b = in_place ? x : copy,
@@ -196,15 +196,15 @@ static void dw_block(void *arg, int block, int slot) {
                                                .m = m,
                                                .segments = 1,
                                                .length = cols,
-                                               .c = c->dw + o * l->k + first,
-                                               .ldc = l->k,
+                                               .c = c->dw + o * l->patch_size + first,
+                                               .ldc = l->patch_size,
                                                .add = c->accumulate || i > 0});
     }
 }
 
 static void add_bias(const call *c) {
     const int out = c->l->d.out_c, blocks = row_blocks(c->n);
-    float *db = c->dw + out * c->l->k;
+    float *db = c->dw + out * c->l->patch_size;
     if (!c->accumulate) memset(db, 0, (size_t)out * sizeof *db);
     for (int b = 0; b < blocks; b++)
         for (int o = 0; o < out; o++) db[o] += c->s->bias_part[b * out + o];
@@ -225,8 +225,8 @@ static vly_status linear_backward(vly_cpu *cpu, vly_layer *l, int n, const void 
               .dx = dx,
               .dw = dw,
               .accumulate = accumulate};
-    const double flops = 2.0 * n * (double)l->k * l->d.out_c;
-    if (n == 0 && !accumulate) memset(dw, 0, (size_t)(l->d.out_c * l->k) * sizeof *dw);
+    const double flops = 2.0 * n * (double)l->patch_size * l->d.out_c;
+    if (n == 0 && !accumulate) memset(dw, 0, (size_t)(l->d.out_c * l->patch_size) * sizeof *dw);
     vly_cpu_run(cpu, 20.0 * n * l->d.out_c, row_blocks(n), mask_block, &c);
     if (dx) vly_cpu_run(cpu, flops, row_blocks(n) * s->in.count, dx_block, &c);
     vly_cpu_run(cpu, flops, s->in.count * out_blocks(s, l), dw_block, &c);
@@ -259,10 +259,10 @@ vly_status vly_plan_linear(vly_cpu *cpu, vly_layer *l) {
     const size_t width = (size_t)(cpu->simd->lanes * cpu->simd->vectors_max),
                  batch = (size_t)d->batch_max;
     const size_t out_padded = (size_t)(s->out.vectors * s->out.lanes);
-    s->w_forward = vly_cpu_take(out_padded * (size_t)l->k * 4);
+    s->w_forward = vly_cpu_take(out_padded * (size_t)l->patch_size * 4);
     s->bias = vly_cpu_take(out_padded * 4);
     bool ok = s->w_forward && s->bias;
-    if (d->x_type == VLY_U8) ok = ok && (s->x = vly_cpu_take(batch * (size_t)l->k * 4));
+    if (d->x_type == VLY_U8) ok = ok && (s->x = vly_cpu_take(batch * (size_t)l->patch_size * 4));
     if (d->learn) {
         s->panel = vly_cpu_take((size_t)vly_workers_threads(cpu->workers) * SUM_ROWS * width * 4);
         s->bias_part = vly_cpu_take((size_t)row_blocks(d->batch_max) * (size_t)d->out_c * 4);
@@ -274,7 +274,7 @@ vly_status vly_plan_linear(vly_cpu *cpu, vly_layer *l) {
     if (!ok) {
         linear_destroy(l);
         return vly_fail(VLY_ENOMEM, "no memory for a layer of %lld weights",
-                        (long long)(d->out_c * l->k));
+                        (long long)(d->out_c * l->patch_size));
     }
     l->plan = &linear_plan;
     return VLY_OK;

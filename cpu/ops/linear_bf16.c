@@ -70,9 +70,9 @@ static void pack_backward_bf16(void *arg, int tile, int slot) {
 static vly_status linear_bf16_prepare(vly_cpu *cpu, vly_layer *l, const vly_real *w) {
     linear_bf16 *s = l->state;
     linear_bf16_call c = {.cpu = cpu, .l = l, .s = s, .w = w};
-    const double traffic = 20.0 * (double)l->k * l->d.out_c; /* memory traffic, as FLOPs
+    const double traffic = 20.0 * (double)l->patch_size * l->d.out_c; /* memory traffic, as FLOPs
                                                                         */
-    memcpy(s->bias, w + l->d.out_c * l->k, (size_t)l->d.out_c * sizeof *w);
+    memcpy(s->bias, w + l->d.out_c * l->patch_size, (size_t)l->d.out_c * sizeof *w);
     vly_cpu_run(cpu, traffic, s->out_tiles, pack_forward_bf16, &c);
     if (s->backward) vly_cpu_run(cpu, traffic, s->in_tiles, pack_backward_bf16, &c);
     return VLY_OK;
@@ -81,7 +81,7 @@ static vly_status linear_bf16_prepare(vly_cpu *cpu, vly_layer *l, const vly_real
 /* ---- forward ---- */
 
 static double linear_bf16_flops(const vly_layer *l, int n) {
-    return 0.2 * n * (double)l->k * l->d.out_c;
+    return 0.2 * n * (double)l->patch_size * l->d.out_c;
 } /* tiles are ten times faster */
 
 /* Two tiles of outputs (or more, for narrow layers) for a block of samples. */
@@ -94,8 +94,8 @@ static void forward_block_bf16(void *arg, int block, int slot) {
               first = block % groups * OUT_GROUP, rows = block / groups, out = c->l->d.out_c;
     const int64_t at = (int64_t)rows * ROWS * out + first * TILE;
     s->amx->multiply(&(vly_amx_product){
-        .a = c->x + (int64_t)rows * ROWS * c->l->k,
-        .lda = c->l->k,
+        .a = c->x + (int64_t)rows * ROWS * c->l->patch_size,
+        .lda = c->l->patch_size,
         .b = s->forward + (int64_t)first * s->k_tiles * TILE_NUMBERS,
         .b_n = (int64_t)s->k_tiles * TILE_NUMBERS,
         .b_k = TILE_NUMBERS,
@@ -115,7 +115,7 @@ static void forward_block_bf16(void *arg, int block, int slot) {
 static const uint16_t *bf16_input(const vly_layer *l, int n, const void *x) {
     const linear_bf16 *s = l->state;
     if (!s->x) return x;
-    s->amx->from_u8(n * l->k, x, s->x);
+    s->amx->from_u8(n * l->patch_size, x, s->x);
     return s->x;
 }
 
@@ -215,8 +215,8 @@ static vly_status linear_bf16_backward(vly_cpu *cpu, vly_layer *l, int n, const 
                           .dx = dx,
                           .dw = dw,
                           .accumulate = accumulate};
-    if (!accumulate) memset(dw + out * l->k, 0, (size_t)out * sizeof *dw);
-    if (n == 0 && !accumulate) memset(dw, 0, (size_t)(out * l->k) * sizeof *dw);
+    if (!accumulate) memset(dw + out * l->patch_size, 0, (size_t)out * sizeof *dw);
+    if (n == 0 && !accumulate) memset(dw, 0, (size_t)(out * l->patch_size) * sizeof *dw);
     if (n == 0) return VLY_OK;
     vly_cpu_run(cpu, 20.0 * n * out, blocks, mask_block_bf16, &c);
     if (dx)
@@ -225,7 +225,7 @@ static vly_status linear_bf16_backward(vly_cpu *cpu, vly_layer *l, int n, const 
     vly_cpu_run(cpu, linear_bf16_flops(l, n), (l->d.in_c + COLUMNS - 1) / COLUMNS, dw_block_bf16,
                 &c);
     for (int b = 0; b < blocks; b++)
-        for (int o = 0; o < out; o++) dw[out * l->k + o] += s->bias_part[b * out + o];
+        for (int o = 0; o < out; o++) dw[out * l->patch_size + o] += s->bias_part[b * out + o];
     return VLY_OK;
 }
 
@@ -251,7 +251,7 @@ static bool linear_bf16_alloc(vly_cpu *cpu, vly_layer *l) {
                  tile = TILE_NUMBERS * sizeof(uint16_t);
     bool ok = (s->forward = vly_cpu_take((size_t)s->out_tiles * (size_t)s->k_tiles * tile)) &&
               (s->bias = vly_cpu_take((size_t)s->out_tiles * TILE * 4));
-    if (d->x_type == VLY_U8) ok = ok && (s->x = vly_cpu_take(batch * (size_t)l->k * 2));
+    if (d->x_type == VLY_U8) ok = ok && (s->x = vly_cpu_take(batch * (size_t)l->patch_size * 2));
     if (!d->learn) return ok;
     ok = ok && (s->dy = vly_cpu_take(batch * (size_t)s->out_padded * 2)) &&
          (s->dy_t = vly_cpu_take((batch + DEPTH) * (size_t)s->out_padded * 2));
@@ -269,7 +269,7 @@ static const vly_plan linear_bf16_plan = {"linear_bf16", linear_bf16_prepare, li
 
 vly_status vly_plan_linear_bf16(vly_cpu *cpu, vly_layer *l) {
     const vly_amx *amx = vly_amx_best();
-    if (!amx || !cpu->c.info.has_bf16 || !l->low || l->d.in_c % DEPTH) return VLY_EUNSUPPORTED;
+    if (!amx || !cpu->c.info.has_bf16 || !l->bf16 || l->d.in_c % DEPTH) return VLY_EUNSUPPORTED;
     if ((l->d.x_type == VLY_U8 && l->d.learn) || (l->d.x_type == VLY_BF16 && l->d.x_scale != 1))
         return VLY_EUNSUPPORTED;
     linear_bf16 *s = calloc(1, sizeof *s);
@@ -282,7 +282,7 @@ vly_status vly_plan_linear_bf16(vly_cpu *cpu, vly_layer *l) {
     if (!linear_bf16_alloc(cpu, l)) {
         linear_bf16_destroy(l);
         return vly_fail(VLY_ENOMEM, "no memory for a layer of %lld weights",
-                        (long long)(l->d.out_c * l->k));
+                        (long long)(l->d.out_c * l->patch_size));
     }
     l->plan = &linear_bf16_plan;
     return VLY_OK;

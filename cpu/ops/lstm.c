@@ -1,8 +1,8 @@
 /* lstm.c -- the recurrent half of an LSTM: the input half is a linear layer over all steps.
  * 8 H^2 FLOPs per row and step forward, twice that backward.
  *
- * A row's steps follow each other, its neighbours do not wait: blocks of rows go through all steps
- * on their own. What the weights have to be rearranged for (lstm_product.h) is done once a call.
+ * Steps of a row are sequential, rows are independent: each block of rows runs through all steps.
+ * The weights are packed once per call (lstm_product.h).
  */
 #include <string.h>
 #include "common/base/rules.h"
@@ -25,7 +25,7 @@ static int lstm_blocks(int n) {
     return (n + ROWS - 1) / ROWS;
 }
 
-/* The block's rows that go on, counted from its first. */
+/* Rows of the block that do not reset at step t, counted from its first. */
 static int continuing_rows(const call *k, int t, int first, int32_t *rows) {
     int m = 0;
     for (int i = 0; i < ROWS && first + i < k->n; i++)

@@ -58,7 +58,7 @@ static void pool_forward_sample(void *arg, int i, int slot) {
 }
 
 #ifndef VLY_REAL_DOUBLE
-/* Output pixel (oy, ox): finds the winners again, then gives them the gradient. */
+/* Output pixel (oy, ox): finds the maxima again, then adds the gradient to them. */
 static void backward_pixel(const pool_args *p, int64_t base, int oy, int ox, const void *dy) {
     const vly_layer_desc *d = &p->l->d;
     const int top = oy * d->stride - d->pad, left = ox * d->stride - d->pad, y = top < 0 ? 0 : top,

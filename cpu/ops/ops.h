@@ -22,8 +22,8 @@ typedef struct {
 void *vly_cpu_take(size_t bytes);
 void vly_cpu_give_back(void *memory);
 
-/* Memory of the queue for the operation that asks, aligned likewise, with whatever the one before
- * left there; or NULL. It grows when the largest operation runs for the first time, and stays. */
+/* Scratch memory of the queue for one operation, aligned likewise, not cleared; or NULL. It grows
+ * to the largest size requested and stays. */
 void *vly_cpu_scratch(vly_queue *q, size_t bytes);
 
 static inline vly_cpu *vly_cpu_of(vly_queue *q) {
@@ -51,15 +51,15 @@ struct vly_layer {
     vly_layer_desc d; /* LINEAR is stored as a 1 x 1 convolution of a 1 x 1 image */
     int out_h, out_w;
     int64_t in_size, out_size; /* numbers of one sample */
-    int64_t k;                 /* kernel * kernel * in_c */
-    bool low;                  /* products of bf16 numbers, sums in float */
+    int64_t patch_size;        /* kernel * kernel * in_c */
+    bool bf16;                 /* products of bf16 numbers, sums in float */
     bool prepared;
     const vly_plan *plan;
     void *state; /* the plan's: packed weights and workspace */
 };
 
-/* Runs blocks on all threads when the whole is worth waking them (a wake-up costs some 50 us), else
- * here. */
+/* Runs the blocks on all threads if the work outweighs waking them (about 50 us), otherwise on this
+ * one. */
 static inline void vly_cpu_run(vly_cpu *cpu, double flops, int blocks, vly_block_fn fn, void *arg) {
     if (flops < 1e7)
         for (int b = 0; b < blocks; b++) fn(arg, b, 0);
@@ -67,7 +67,8 @@ static inline void vly_cpu_run(vly_cpu *cpu, double flops, int blocks, vly_block
         vly_workers_run(cpu->workers, blocks, fn, arg);
 }
 
-/* Always fits; the others may say VLY_EUNSUPPORTED and leave the layer as it was. */
+/* vly_plan_reference always fits. The others return VLY_EUNSUPPORTED if they do not, and leave the
+ * layer unchanged. */
 vly_status vly_plan_reference(vly_cpu *cpu, vly_layer *layer);
 vly_status vly_plan_linear(vly_cpu *cpu, vly_layer *layer);
 vly_status vly_plan_conv(vly_cpu *cpu, vly_layer *layer);

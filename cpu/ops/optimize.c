@@ -10,7 +10,7 @@
 
 enum { BLOCK = 1 << 15, PARTS_MAX = 256 };
 
-/* Flop-equivalents of moving one weight: what decides whether other threads are woken. */
+/* Cost of one weight in FLOPs: decides whether other threads are woken. */
 static const double FLOPS_PER_WEIGHT = 50;
 
 #ifdef VLY_REAL_DOUBLE
@@ -85,8 +85,8 @@ static vly_status check_optimizer(const vly_optimizer *o, const vly_params *p) {
     return VLY_OK;
 }
 
-/* Moments are averages of gradients: while those are moderate and the divisors have an eps, a step
- * of finite weights is finite. Anything else is tried out before it is applied. */
+/* Moments are averages of gradients. With moderate gradients and an eps in the divisors, a step
+ * from finite weights is finite. Any other step is computed and checked before it is applied. */
 static bool surely_finite(const vly_optimizer *o, vly_step_scalars s, vly_real norm) {
     const vly_real largest = norm * s.clip;
     return largest < (vly_real)1e15 && s.lr < (vly_real)1e6 && s.lr > (vly_real)-1e6 &&

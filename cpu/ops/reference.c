@@ -68,7 +68,7 @@ static vly_real act_slope(vly_act act, vly_real y) {
 static void read_patch(const vly_layer *l, int64_t sample, const void *x, int oy, int ox,
                        vly_real *patch) {
     const int64_t base = sample * l->in_size;
-    memset(patch, 0, (size_t)l->k * sizeof *patch);
+    memset(patch, 0, (size_t)l->patch_size * sizeof *patch);
     FOR_PATCH(l, oy, ox, p, at)
     for (int c = 0; c < l->d.in_c; c++) patch[p + c] = load_number(l->d.x_type, x, base + at + c);
 }
@@ -76,10 +76,10 @@ static void read_patch(const vly_layer *l, int64_t sample, const void *x, int oy
 static vly_status reference_prepare(vly_cpu *cpu, vly_layer *l, const vly_real *w) {
     (void)cpu;
     reference_state *s = l->state;
-    const int64_t n = l->d.out_c * l->k;
+    const int64_t n = l->d.out_c * l->patch_size;
     for (int64_t i = 0; i < n; i++) {
         const vly_real v = l->d.x_scale * w[i];
-        s->w[i] = l->low ? vly_bf16_to_f32(vly_bf16_from_f32((float)v)) : v;
+        s->w[i] = l->bf16 ? vly_bf16_to_f32(vly_bf16_from_f32((float)v)) : v;
     }
     return VLY_OK;
 }
@@ -88,16 +88,16 @@ static vly_status reference_forward(vly_cpu *cpu, vly_layer *l, int n, const voi
                                     const vly_real *w, void *y) {
     (void)cpu;
     reference_state *s = l->state;
-    const vly_real *bias = w + l->d.out_c * l->k;
+    const vly_real *bias = w + l->d.out_c * l->patch_size;
     int64_t at = 0;
     for (int i = 0; i < n; i++)
         for (int oy = 0; oy < l->out_h; oy++)
             for (int ox = 0; ox < l->out_w; ox++) {
                 read_patch(l, i, x, oy, ox, s->patch);
                 for (int o = 0; o < l->d.out_c; o++)
-                    store_number(
-                        l->d.y_type, y, at++,
-                        act_of(l->d.act, bias[o] + patch_dot(s->w + o * l->k, s->patch, l->k)));
+                    store_number(l->d.y_type, y, at++,
+                                 act_of(l->d.act, bias[o] + patch_dot(s->w + o * l->patch_size,
+                                                                      s->patch, l->patch_size)));
             }
     return VLY_OK;
 }
@@ -110,15 +110,15 @@ static void add_scaled_patch(vly_real *y, const vly_real *x, vly_real a, int64_t
 static void reference_pixel(vly_layer *l, int sample, const void *x, int oy, int ox, vly_real *dw,
                             bool dx) {
     reference_state *s = l->state;
-    vly_real *db = dw + l->d.out_c * l->k;
+    vly_real *db = dw + l->d.out_c * l->patch_size;
     read_patch(l, sample, x, oy, ox, s->patch);
-    if (dx) memset(s->dpatch, 0, (size_t)l->k * sizeof *s->dpatch);
+    if (dx) memset(s->dpatch, 0, (size_t)l->patch_size * sizeof *s->dpatch);
     for (int o = 0; o < l->d.out_c; o++) {
         const vly_real g = s->dy[o];
         db[o] += g;
         if (g == 0) continue;
-        add_scaled_patch(dw + o * l->k, s->patch, l->d.x_scale * g, l->k);
-        if (dx) add_scaled_patch(s->dpatch, s->w + o * l->k, g, l->k);
+        add_scaled_patch(dw + o * l->patch_size, s->patch, l->d.x_scale * g, l->patch_size);
+        if (dx) add_scaled_patch(s->dpatch, s->w + o * l->patch_size, g, l->patch_size);
     }
     if (!dx) return;
     FOR_PATCH(l, oy, ox, p, at)
@@ -130,7 +130,7 @@ static vly_status reference_backward(vly_cpu *cpu, vly_layer *l, int n, const vo
                                      vly_real *dw, bool accumulate) {
     (void)cpu, (void)w;
     reference_state *s = l->state;
-    if (!accumulate) memset(dw, 0, (size_t)(l->d.out_c * (l->k + 1)) * sizeof *dw);
+    if (!accumulate) memset(dw, 0, (size_t)(l->d.out_c * (l->patch_size + 1)) * sizeof *dw);
     int64_t at = 0;
     for (int i = 0; i < n; i++) {
         if (dx) memset(s->dx, 0, (size_t)l->in_size * sizeof *s->dx);
@@ -168,15 +168,15 @@ vly_status vly_plan_reference(vly_cpu *cpu, vly_layer *l) {
     reference_state *s = calloc(1, sizeof *s);
     if (!s) return vly_fail(VLY_ENOMEM, "no memory for a layer");
     l->state = s;
-    s->w = calloc((size_t)(l->d.out_c * l->k), sizeof *s->w);
-    s->patch = calloc((size_t)l->k, sizeof *s->patch);
-    s->dpatch = calloc((size_t)l->k, sizeof *s->dpatch);
+    s->w = calloc((size_t)(l->d.out_c * l->patch_size), sizeof *s->w);
+    s->patch = calloc((size_t)l->patch_size, sizeof *s->patch);
+    s->dpatch = calloc((size_t)l->patch_size, sizeof *s->dpatch);
     s->dy = calloc((size_t)l->d.out_c, sizeof *s->dy);
     s->dx = calloc((size_t)l->in_size, sizeof *s->dx);
     if (!s->w || !s->patch || !s->dpatch || !s->dy || !s->dx) {
         reference_destroy(l);
         return vly_fail(VLY_ENOMEM, "no memory for a layer of %lld weights",
-                        (long long)(l->d.out_c * l->k));
+                        (long long)(l->d.out_c * l->patch_size));
     }
     l->plan = &reference_plan;
     return VLY_OK;

@@ -72,8 +72,7 @@ INLINE void finish(const vly_gemm *g, float *c, vec *sum, const int nv) {
             y += left >= LANES ? load(c + v * LANES)
                  : left > 0    ? load_some(c + v * LANES, left)
                                : (vec){0};
-        if (g->act == VLY_ACT_RELU)
-            y = where_less(y, (vec){0}, (vec){0}, y); /* a NaN is not hidden */
+        if (g->act == VLY_ACT_RELU) y = where_less(y, (vec){0}, (vec){0}, y); /* NaN stays NaN */
         if (left >= LANES)
             store(c + v * LANES, y);
         else if (left > 0)
@@ -138,7 +137,8 @@ static const block_fn blocks[3][ROWS_MAX] = {{NULL}, {BLOCKS12(NAME, 1)}, {BLOCK
 #endif
 #undef NAME
 
-/* The last two blocks share their rows evenly: a block of one row would wait for its own sums. */
+/* The last two blocks share the remaining rows evenly: a block of one row would be bound by
+ * latency. */
 INLINE int next_rows(int left, int most) {
     return left <= most ? left : left <= most + 2 ? (left + 1) / 2 : most;
 }

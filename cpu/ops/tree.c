@@ -24,7 +24,7 @@ vly_status vly_cpu_tree_set(vly_queue *q, const vly_tree *t, int n, const int32_
     VLY_NEED("tree_set", tree_ok(t) && n >= 0 && row && priority && (hyper || raw));
     for (int i = 0; i < n; i++) {
         if (row[i] < 0 || row[i] >= t->capacity) continue;
-        if (t->sum[0][row[i]] == 0) continue; /* withdrawn since it was sampled */
+        if (t->sum[0][row[i]] == 0) continue; /* removed since it was sampled */
         const uint64_t value = vly_rule_priority(priority[i], hyper, raw);
         set_leaf(t, row[i], value);
         if (value > t->total[1]) t->total[1] = value;
@@ -52,9 +52,10 @@ static void divide_by_largest(int n, vly_real *weight) {
     for (int i = 0; i < n; i++) weight[i] *= scale;
 }
 
-enum { SIDE_BY_SIDE = 32 }; /* descents whose cache misses overlap */
+enum { SIDE_BY_SIDE = 32 }; /* descents interleaved, so that their cache misses overlap */
 
-/* Samples i .. i + m - 1, level by level: while one waits for its node the others go on. */
+/* Samples i .. i + m - 1, level by level, so that one descent proceeds while another waits for
+ * memory. */
 static void descend(const vly_tree *t, int n, int i, int m, const vly_rng *rng, uint64_t total,
                     int32_t *row) {
     uint64_t position[SIDE_BY_SIDE];

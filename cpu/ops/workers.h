@@ -4,10 +4,9 @@
  *   // fn(arg, block, slot) for every block, then returns
  *   vly_workers_run(w, blocks, fn, arg);
  *
- * Idle threads sleep; nobody spins. They are started by the first run that can use them. Which
- * thread gets which block is chance: results stay the same when every block writes its own part,
- * and sums over blocks are added up in the order of blocks afterwards. Several threads may run jobs
- * at the same time.
+ * Idle threads sleep. The first run that can use them starts them. Blocks are assigned to threads
+ * in no fixed order: results stay the same if every block writes its own part and sums over blocks
+ * are added in the order of blocks afterwards. Several threads may run jobs at the same time.
  */
 #ifndef VLY_CPU_WORKERS_H
 #define VLY_CPU_WORKERS_H

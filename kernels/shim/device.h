@@ -80,12 +80,12 @@ extern uint3 thread_idx, block_idx;
 extern dim3 block_dim, grid_dim;
 
 void sync_block(place at);
-/* Joins the lanes of `mask`: gives 16 bytes, gets the 32 slots of 16 bytes as they were when all
- * had come. */
+/* Waits for all lanes of `mask`. Each gives up to 16 bytes; all get the 32 slots of 16 bytes as
+ * they were when the last lane arrived. */
 const void *join_warp(unsigned mask, const void *value, size_t bytes, place at);
 void sync_warp(unsigned mask, place at);
 unsigned lane();
-/* The array of this block that belongs to `key`; poisoned when the first thread asks. */
+/* The shared array of this block named by `key`, poisoned at its first use in the block. */
 void *shared(const void *key, size_t bytes, place at);
 void *dynamic_shared();
 void async_copy(void *to, const void *from, size_t bytes, size_t valid);
@@ -100,7 +100,7 @@ struct launch_name {
 };
 cudaError_t launch(launch_name name, dim3 grid, dim3 block, size_t shared_bytes,
                    cudaStream_t stream, std::function<void()> body);
-/* Arguments are copied now, as a launch does, and not when the stream gets there. */
+/* Arguments are copied at the launch, not when the stream executes it. */
 template <class... Params, class... Args>
 static inline cudaError_t launch_kernel(launch_name name, dim3 grid, dim3 block,
                                         size_t shared_bytes, cudaStream_t stream,
@@ -117,7 +117,7 @@ template <class T> static inline T exchange(unsigned mask, T v, int source, plac
            sizeof out);
     return out;
 }
-/* Lane to read within a segment of `width` lanes; its own when the segment ends before. */
+/* The lane to read in a segment of `width` lanes; the own lane if that lies outside. */
 static inline int up(unsigned d, int width) {
     const int l = (int)lane(), s = l - (int)d;
     return s < l - l % width ? l : s;

@@ -226,7 +226,7 @@ snapshot *free_snapshot(unsigned warp) {
     abort(); /* 32 lanes cannot hold 33 */
 }
 
-/* Completes the warp operations all of whose lanes have come; false when none has. */
+/* Completes the warp operations whose lanes have all arrived; returns whether there was one. */
 bool complete_warp(unsigned warp) {
     const unsigned base = warp * WARP;
     bool any = false;
@@ -257,8 +257,8 @@ bool complete_warp(unsigned warp) {
     return any;
 }
 
-/* Nobody can run: everyone at one barrier, everyone done, or a fault. True when the block is done.
- */
+/* No thread can run: all are at one barrier, all are done, or it is a fault. Returns true if the
+ * block is done. */
 bool settle_block() {
     unsigned waiting = 0, first = 0;
     for (unsigned i = 0; i < threads; i++) {
@@ -393,7 +393,7 @@ void *dynamic_shared() {
 
 void async_copy(void *to, const void *from, size_t bytes, size_t valid) {
     fiber &f = fibers[current];
-    memset(to, POISON, bytes); /* whoever reads it before the wait reads this */
+    memset(to, POISON, bytes); /* a read before the wait sees this */
     f.copies.push_back({to, from, bytes, valid, f.copy_group});
 }
 

@@ -7,7 +7,7 @@ static const vly_cublaslt_library *lib;
 
 static void descriptions_are_taken(int compute, uint32_t epilogue) {
     vly_lt_desc desc;
-    const int32_t turned = VLY_LT_TURNED;
+    const int32_t turned = VLY_LT_TRANSPOSED;
     const void *bias = &desc;
     CHECK_EQ(lib->MatmulDescCreate(&desc, compute, VLY_LT_F32), 0);
     CHECK_EQ(lib->MatmulDescSetAttribute(desc, VLY_LT_TRANSA, &turned, sizeof turned), 0);
