@@ -25,7 +25,7 @@
 extern "C" {
 #endif
 
-enum { VLY_ENV_ABI = 1 }; /* changes with any change of the structs below */
+enum { VLY_ENV_ABI = 2 }; /* changes with any change of the structs below */
 
 typedef enum {
     VLY_F32 = 0,
