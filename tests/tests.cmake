@@ -15,7 +15,7 @@ add_test(NAME check_layers COMMAND ${CMAKE_COMMAND} -DROOT=${PROJECT_SOURCE_DIR}
   -P ${PROJECT_SOURCE_DIR}/tests/check_layers.cmake)
 
 # Environment plugins: the example that users start from, and some that must be refused.
-foreach(plugin examples/my_env tests/plugins/bad_env tests/plugins/no_env)
+foreach(plugin examples/my_env tests/plugins/bad_env tests/plugins/no_env tests/plugins/recall)
   get_filename_component(name ${plugin} NAME)
   add_library(plugin_${name} MODULE ${plugin}.c)
   target_link_libraries(plugin_${name} PRIVATE vly_options)
@@ -24,6 +24,8 @@ target_compile_definitions(test_env_plugin PRIVATE
   VLY_TEST_PLUGIN_GOOD="$<TARGET_FILE:plugin_my_env>"
   VLY_TEST_PLUGIN_BAD="$<TARGET_FILE:plugin_bad_env>"
   VLY_TEST_PLUGIN_NONE="$<TARGET_FILE:plugin_no_env>")
+target_compile_definitions(test_learning_envs PRIVATE VLY_TEST_PLUGIN_RECALL="$<TARGET_FILE:plugin_recall>")
+add_dependencies(test_learning_envs plugin_recall)
 add_dependencies(test_env_plugin plugin_my_env plugin_bad_env plugin_no_env)
 
 # Every tests/ROOM/grad_*.c is a finite-difference check: the same sources a second time with double numbers.

@@ -1,0 +1,50 @@
+/* learning.h -- a training run as a test: what was reached, with which settings, in which time.
+ *
+ *   const vly_train_result r = learn("cartpole", "classic", "run.algo=ppo run.until_return=475");
+ *   CHECK(r.stop == VLY_STOP_TARGET && r.report.steps < 90000);
+ *
+ * `family` selects presets. Arithmetic is fp32 on two threads, so that every processor of a vector
+ * width gives the same run.
+ */
+#ifndef VLY_TESTS_KIT_LEARNING_H
+#define VLY_TESTS_KIT_LEARNING_H
+#include "cpu/ops/compute_cpu.h"
+#include "cpu/train/train.h"
+#include "envs/registry.h"
+#include <stdbool.h>
+#include "tests/kit/check.h"
+
+static inline vly_train_result learn(const char *env_name, const char *family,
+                                     const char *settings) {
+    vly_assignments given = {0};
+    vly_config config;
+    vly_env env;
+    vly_compute *c;
+    vly_train *t;
+    vly_train_result result;
+    char text[1024], *rest = text;
+    snprintf(text, sizeof text, "%s", settings);
+    CHECK_OK(vly_assignments_add(&given, "run.env", env_name, "test"));
+    CHECK_OK(vly_assignments_add(&given, "run.precision", "fp32", "test"));
+    for (char *word; (word = strsep(&rest, " ")) != NULL;) {
+        char *value = strchr(word, '=');
+        *value++ = '\0';
+        CHECK_OK(vly_assignments_add(&given, word, value, "test"));
+    }
+    CHECK_OK(vly_algo_resolve(&config, &given, env_name, family));
+    vly_assignments_free(&given);
+    CHECK_OK(vly_env_open(&env, env_name, NULL));
+    CHECK_OK(vly_compute_create_cpu(&c, 2));
+    const vly_train_options o = {.compute = c, .env = &env, .config = &config};
+    CHECK_OK(vly_train_create(&t, &o));
+    CHECK_OK(vly_train_run(t, &result));
+    fprintf(stderr, "%s %s: %s after %lld steps, mean return %.1f, %.2f s\n", env_name, settings,
+            vly_stop_name(result.stop), (long long)result.report.steps,
+            result.report.return_mean_100, result.report.wall_s);
+    result.report.metrics = NULL;
+    vly_train_destroy(t);
+    c->destroy(c);
+    env.close(&env);
+    return result;
+}
+#endif
