@@ -2,7 +2,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { SAMPLES_MOST = 99 };
 
@@ -47,6 +49,35 @@ void vly_bench_rate(const vly_bench_options *options, vly_bench_fn work, void *a
     result->median = median(wall, n);
     result->min = wall[0], result->max = wall[n - 1];
     result->cpu = median(cpu, n);
+}
+
+static double proc_busy_s(void) {
+    double user = 0, nice = 0, system = 0, stolen = 0;
+    FILE *f = fopen("/proc/stat", "r");
+    if (!f) return 0;
+    if (fscanf(f, "cpu %lf %lf %lf %*f %*f %*f %*f %lf", &user, &nice, &system, &stolen) != 4)
+        user = nice = system = stolen = 0;
+    fclose(f);
+    return (user + nice + system + stolen) / (double)sysconf(_SC_CLK_TCK);
+}
+
+static double usage_s(int who) {
+    struct rusage u;
+    if (getrusage(who, &u)) return 0;
+    return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
+           1e-6 * (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
+}
+
+vly_bench_load vly_bench_load_begin(void) {
+    return (vly_bench_load){now_s(CLOCK_MONOTONIC), proc_busy_s(),
+                            usage_s(RUSAGE_SELF) + usage_s(RUSAGE_CHILDREN)};
+}
+
+double vly_bench_load_of_others(const vly_bench_load *before) {
+    const vly_bench_load now = vly_bench_load_begin();
+    const double wall = now.wall_s - before->wall_s;
+    const double others = now.busy_s - before->busy_s - now.own_s + before->own_s;
+    return wall > 0 && others > 0 ? others / wall : 0;
 }
 
 void vly_bench_json(const vly_bench_result *r, char *text, size_t bytes) {

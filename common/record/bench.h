@@ -51,6 +51,17 @@ void vly_bench_rate(const vly_bench_options *options, vly_bench_fn work, void *a
  * the suite compares}. */
 void vly_bench_json(const vly_bench_result *result, char *text, size_t bytes);
 
+/* What others take of the machine meanwhile, in processors: user, nice and system time of all
+ * programs, and what a host took away, less the time of this process and of children that ended.
+ *   vly_bench_load before = vly_bench_load_begin();
+ *   ... vly_bench_load_of_others(&before);            // 0.03; 0 where /proc/stat is not there */
+typedef struct {
+    double wall_s, busy_s, own_s;
+} vly_bench_load;
+
+vly_bench_load vly_bench_load_begin(void);
+double vly_bench_load_of_others(const vly_bench_load *before);
+
 /* The suites of `volley bench`: XX(name, what it measures); benchmarks/bench_<name>.c implements
  * vly_bench_<name>. */
 #define VLY_BENCH_MAP(XX)                                                                     \

@@ -11,8 +11,7 @@ static const char *text_of(const json_t *row, const char *key) {
 }
 
 static double number_of(const json_t *row, const char *key) {
-    const json_t *v = json_object_get(row, key);
-    return json_is_number(v) ? json_number_value(v) : NAN;
+    return vly_bench_median(json_object_get(row, key));
 }
 
 static const char *row_name(const json_t *row) {
@@ -75,8 +74,10 @@ static vly_status draw_ratios(const vly_bench_table *t, const char *path, bool *
         add_bar(bars, &n, 100,
                 isfinite(number_of(row, per_cpu)) ? number_of(row, per_cpu) : number_of(row, ratio),
                 row_name(row), peer ? peer : "");
-        json_object_foreach(row, key, value) if (!strncmp(key, "times_", 6))
-            add_bar(bars, &n, 100, json_number_value(value), row_name(row), key + 6);
+        json_object_foreach(
+            row, key, value) if (!strncmp(key, "times_", 6) ||
+                                 (!strncmp(key, "ratio_", 6) && strcmp(key, "ratio_per_cpu_s")))
+            add_bar(bars, &n, 100, vly_bench_median(value), row_name(row), key + 6);
     }
     *drawn = n > 0;
     return n ? draw_bars(bars, n, path, "times the peer", 1, true) : VLY_OK;

@@ -6,7 +6,7 @@
  *       VLY_TRY(vly_bench_pictures[i].draw(&table, "report-envs-ratios.svg", &drawn));
  *
  * ratios: how many times a peer's speed, a bar for each row and peer (ratio_per_cpu_s, else ratio;
- * times_PEER). bandwidth: rows in GB/s, as shares of the copy measured beside them. roofline: rows
+ * times_PEER, ratio_PEER). bandwidth: rows in GB/s, as shares of the copy measured beside them. roofline: rows
  * with flop_per_byte under what that copy and the largest product allow. scaling: rows whose names
  * differ by a number, over it. learning: runs with a curve of steps, seconds, return.
  */

@@ -16,13 +16,39 @@ static bool is_rows(const json_t *v) {
     return json_is_array(v) && json_is_object(json_array_get(v, 0));
 }
 
+static void put_flat(json_t *to, const char *prefix, json_t *from);
+
+double vly_bench_median(const json_t *v) {
+    const json_t *median = json_is_object(v) ? json_object_get(v, "median") : v;
+    return json_is_number(median) ? json_number_value(median) : NAN;
+}
+
+static bool is_range(const json_t *v) {
+    return json_is_number(json_object_get(v, "median")) &&
+           json_is_number(json_object_get(v, "min")) && json_is_number(json_object_get(v, "max"));
+}
+
+/* A median with its range is one column; what else is beside them is a column each. */
+static void put_range(json_t *to, const char *name, json_t *from) {
+    json_object_set_new(to, name,
+                        json_pack("{s:O, s:O, s:O}", "median", json_object_get(from, "median"),
+                                  "min", json_object_get(from, "min"), "max",
+                                  json_object_get(from, "max")));
+    json_t *rest = json_copy(from);
+    json_object_del(rest, "median"), json_object_del(rest, "min"), json_object_del(rest, "max");
+    put_flat(to, name, rest);
+    json_decref(rest);
+}
+
 static void put_flat(json_t *to, const char *prefix, json_t *from) {
     const char *key;
     json_t *value;
     char name[CELL];
     json_object_foreach(from, key, value) {
         snprintf(name, sizeof name, "%s%s%s", prefix, *prefix ? "." : "", key);
-        if (json_is_object(value))
+        if (is_range(value))
+            put_range(to, name, value);
+        else if (json_is_object(value))
             put_flat(to, name, value);
         else if (is_scalar(value))
             json_object_set(to, name, value);
@@ -176,8 +202,21 @@ void vly_bench_number(double v, char *text, size_t bytes) {
         snprintf(text, bytes, fabs(v) >= 100 ? "%.0f%s" : "%.3g%s", v, units[k]);
 }
 
+/* "23.5 M (22.4 M to 24.2 M)" */
+static void range_cell(const json_t *v, char *text, size_t bytes) {
+    char median[32], min[32], max[32];
+    vly_bench_number(vly_bench_median(v), median, sizeof median);
+    vly_bench_number(json_number_value(json_object_get(v, "min")), min, sizeof min);
+    vly_bench_number(json_number_value(json_object_get(v, "max")), max, sizeof max);
+    snprintf(text, bytes, "%s (%s to %s)", median, min, max);
+}
+
 static void cell(const json_t *v, char *text, size_t bytes) {
     size_t n = 0;
+    if (is_range(v)) {
+        range_cell(v, text, bytes);
+        return;
+    }
     if (json_is_number(v))
         vly_bench_number(json_number_value(v), text, bytes);
     else if (json_is_boolean(v))
@@ -202,6 +241,12 @@ static bool is_dull(const char *name) {
     return false;
 }
 
+/* Twelve digits, and "-dirty" if it is there. */
+static void shorten_commit(char *text) {
+    const size_t digits = strspn(text, "0123456789abcdef");
+    if (digits > 12) memmove(text + 12, text + digits, strlen(text + digits) + 1);
+}
+
 static void print_facts(const vly_bench_table *t, FILE *out) {
     const char *key, *command = json_string_value(json_object_get(t->facts, "command")),
                      *note = json_string_value(json_object_get(t->facts, "note"));
@@ -212,7 +257,7 @@ static void print_facts(const vly_bench_table *t, FILE *out) {
     json_object_foreach(t->facts, key, value) {
         cell(value, text, sizeof text);
         if (!strcmp(key, "command") || !strcmp(key, "note") || is_dull(key) || !*text) continue;
-        if (!strcmp(key, "commit")) text[12] = '\0';
+        if (!strcmp(key, "commit")) shorten_commit(text);
         fprintf(out, "%s%s: %s", n++ ? " · " : "", key, text);
     }
     fprintf(out, "%s\n", n ? "\n" : "");
@@ -280,7 +325,7 @@ static void print_column_summary(const vly_bench_table *t, const char *name, dou
     char low[32], middle[32], high[32];
     json_array_foreach(t->rows, i, row) {
         const json_t *v = json_object_get(row, name);
-        if (json_is_number(v)) numbers[n++] = json_number_value(v);
+        if (isfinite(vly_bench_median(v))) numbers[n++] = vly_bench_median(v);
         yes += json_is_true(v), no += json_is_false(v);
     }
     if (yes + no) fprintf(out, "| %s | yes in %zu, no in %zu | | |\n", name, yes, no);

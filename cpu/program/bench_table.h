@@ -9,7 +9,8 @@
  * A file is an object with a list of objects in it (results, rows, rounds or runs; or an object of
  * objects), or several such objects by name, or facts alone; its other members say what was run,
  * where and when. Objects inside a row become columns "volley.median"; a list of objects inside a
- * row (peers) becomes a row for each. Lists of numbers, the single measurements, are left out.
+ * row (peers) becomes a row for each. An object with median, min and max is one column: "median
+ * (min to max)". Lists of numbers, the single measurements, are left out.
  */
 #ifndef VLY_CPU_BENCH_TABLE_H
 #define VLY_CPU_BENCH_TABLE_H
@@ -29,6 +30,8 @@ vly_status vly_bench_table_read(vly_bench_table *t, const char *path);
 void vly_bench_table_close(vly_bench_table *t);
 /* What was run and where, then the rows; more than 60 rows are summed up column by column. */
 void vly_bench_table_print(const vly_bench_table *t, FILE *out);
+/* Of a cell: a number, or the median of a range; NAN: neither. */
+double vly_bench_median(const json_t *cell);
 /* 83.3 M, 0.0124, 475. */
 void vly_bench_number(double value, char *text, size_t bytes);
 #endif

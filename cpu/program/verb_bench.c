@@ -1,17 +1,15 @@
 /* The suites themselves live in benchmarks/ and are linked into the program
  * (common/record/bench.h). */
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include "common/record/bench.h"
+#include "cpu/program/bench_record.h"
 #include "cpu/program/bench_report.h"
-#include "cpu/machine/processors.h"
-#include "cpu/machine/system.h"
 #include "cpu/program/verbs.h"
 
 typedef struct {
     char env[64], vs[16];
-    char filter[64], out[1024], gpus[64];
+    char filter[64], out[1024], gpus[64], record[1024];
+    bool busy;
     float seconds;
     int samples;
 } bench_options;
@@ -69,24 +67,6 @@ static int list_suites(vly_cli *cli) {
     return VLY_EXIT_DONE;
 }
 
-/* What every file of results says about itself (benchmarks/measured.py), and what there is to know
- * about the machine. */
-static json_t *result_file(const char *suite, const bench_options *own, json_t *results) {
-    char command[200], hardware[300], cpu[128], date[16];
-    double load = 0;
-    time_t now = time(NULL);
-    struct tm local;
-    strftime(date, sizeof date, "%Y-%m-%d", localtime_r(&now, &local));
-    vly_system_cpu_name(cpu, sizeof cpu);
-    (void)getloadavg(&load, 1);
-    snprintf(command, sizeof command, "volley bench %s%s%s --json", suite,
-             own->filter[0] ? " --filter " : "", own->filter);
-    snprintf(hardware, sizeof hardware, "%d cores of %s, load %.1f", vly_processors(), cpu, load);
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:O, s:o}", "command", command, "hardware",
-                     hardware, "commit", vly_system_commit(), "date", date, "suite", suite,
-                     "results", results, "system", vly_system_json());
-}
-
 static int make_report(vly_cli *cli) {
     const bench_options *own = cli->own;
     if (cli->count < 2)
@@ -129,12 +109,17 @@ static int bench(vly_cli *cli) {
     }
     fprintf(cli->people, "%-34s %14s %14s %14s  %-10s %3s\n", "name", "median", "min", "max",
             "unit", "n");
-    vly_status status = suites[i].run(&options);
+    vly_bench_record record = {
+        .suite = suites[i].name, .filter = own->filter, .path = own->record, .busy = own->busy};
+    vly_status status = vly_bench_record_begin(&record);
+    if (status == VLY_OK) status = suites[i].run(&options);
     if (status == VLY_OK && json_array_size(to.results) == 0 && own->filter[0])
         status = vly_fail(VLY_EINVAL, "nothing in %s has '%s' in its name", suites[i].name,
                           own->filter);
-    if (status == VLY_OK && cli->json)
-        vly_cli_print_json(result_file(suites[i].name, own, to.results));
+    json_t *file = vly_bench_record_json(&record, to.results);
+    if (status == VLY_OK && to.wrong == 0) status = vly_bench_record_write(&record, file);
+    if (status == VLY_OK && cli->json) vly_cli_print_json(json_incref(file));
+    json_decref(file);
     json_decref(to.results);
     if (status == VLY_OK && to.wrong > 0)
         status = vly_fail(VLY_ENUMERIC,
@@ -152,6 +137,11 @@ static const vly_option own[] = {
     VLY_CLI_FLOAT(bench_options, seconds, "0", 0, 3600, "of one sample; 0: the suite's own"),
     VLY_CLI_TEXT(bench_options, out, "report.md", NULL,
                  "report: name.md with pictures beside it, or name.svg, name.png: pictures alone"),
+    VLY_CLI_TEXT(
+        bench_options, record, "", NULL,
+        "writes the results, unless the program's code is not committed or others use more "
+        "than half a processor"),
+    VLY_CLI_BOOL(bench_options, busy, "records although others use the machine"),
     VLY_CLI_TEXT(bench_options, gpus, "", NULL, "scaling: how many ranks, 1,2,4,8; default 1,2"),
     VLY_CLI_INT(bench_options, samples, "0", 0, 99, "samples a measurement; 0: the suite's own"),
 };
@@ -161,8 +151,8 @@ const vly_verb vly_verb_bench = {
     .positional_help = "[SUITE | report FILES...]",
     .summary = "measures this machine; without a suite lists them; turns results into a report",
     .examples = "volley bench envs --filter cartpole\nvolley bench envs --env pong --vs "
-                "ale\nvolley bench envs --json\n"
-                "volley bench kernels --json >kernels.json && volley bench report kernels.json "
+                "ale\nvolley bench envs --record envs.json\n"
+                "volley bench kernels --record kernels.json && volley bench report kernels.json "
                 "--out report.md",
     .own = own,
     .own_count = sizeof own / sizeof *own,

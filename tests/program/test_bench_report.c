@@ -77,6 +77,19 @@ static void files_of_several_and_of_facts_alone_are_read(void) {
     CHECK(shows("s.md", "## soak\n\n    soak\n\nsteps: 7.09 M · growth.mb: 0.5\n"));
 }
 
+static void medians_stand_with_their_ranges_and_commits_say_dirty(void) {
+    save("fair.json",
+         "{\"commit\":\"0123456789abcdef0123456789abcdef01234567-dirty\",\"results\":[{\"name\":"
+         "\"a\","
+         "\"unit\":\"steps/s\",\"volley\":{\"median\":23500000,\"min\":22400000,\"max\":24200000,"
+         "\"actors\":8},\"ratio\":{\"median\":2,\"min\":1.69,\"max\":2.3},"
+         "\"samples\":{\"volley\":[1,2]}}]}");
+    CHECK_EQ(report("fair.json --out f.md"), 0);
+    CHECK(shows("f.md", "commit: 0123456789ab-dirty\n"));
+    CHECK(shows("f.md", "| name | unit | volley | volley.actors | ratio |\n|---|---|---|---|---|\n"
+                        "| a | steps/s | 23.5 M (22.4 M to 24.2 M) | 8 | 2 (1.69 to 2.3) |\n"));
+}
+
 static void many_rows_are_summed_up(void) {
     char *text;
     size_t bytes;
@@ -162,6 +175,7 @@ int main(void) {
     numbers_are_short();
     tables_say_what_files_say();
     files_of_several_and_of_facts_alone_are_read();
+    medians_stand_with_their_ranges_and_commits_say_dirty();
     many_rows_are_summed_up();
     bad_files_are_named();
     pictures_are_drawn_where_there_is_something_to_draw();

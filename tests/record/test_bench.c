@@ -5,6 +5,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 static json_t *results_on(const char *where, const char *args, int *code) {
     char command[1024], text[65536];
@@ -128,7 +129,32 @@ static void ranks_that_scale_have_equal_weights(void) {
     CHECK_EQ(code, 2);
 }
 
+/* A program built from changes that no commit holds records nothing. */
+static void a_record_names_a_commit_or_is_refused(void) {
+    int code;
+    char path[] = "/tmp/test-bench-XXXXXX", args[160];
+    const int file = mkstemp(path);
+    CHECK(file >= 0);
+    close(file);
+    snprintf(args, sizeof args,
+             "envs --filter cartpole/step --samples 1 --seconds 0.01 --busy --record %s", path);
+    json_t *o = results("envs --filter cartpole/step --samples 1 --seconds 0.01", &code);
+    CHECK_EQ(code, 0);
+    static const char *const facts[] = {"command", "commit", "date", "hardware", "flags", "load"};
+    for (size_t i = 0; i < sizeof facts / sizeof *facts; i++)
+        CHECK(json_object_get(o, facts[i]) != NULL);
+    const char *commit = json_string_value(json_object_get(o, "commit"));
+    const bool named = !strstr(commit, "-dirty") && strcmp(commit, "unknown") != 0;
+    json_t *told = results(args, &code), *kept = json_load_file(path, 0, NULL);
+    CHECK_EQ(code, named ? 0 : 2);
+    CHECK((kept != NULL) == named);
+    if (kept) CHECK_STR(json_string_value(json_object_get(kept, "commit")), commit);
+    json_decref(o), json_decref(told), json_decref(kept);
+    CHECK_EQ(unlink(path), 0);
+}
+
 int main(void) {
+    a_record_names_a_commit_or_is_refused();
     a_wrong_number_is_counted();
     kernels_and_networks_are_verified_before_they_are_timed();
     the_pipeline_names_its_bottleneck();
