@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "common/learn/learner.h"
+#include "common/learn/memories.h"
 #include "common/learn/replay.h"
 
 enum { STACK_MAX = 16 };
@@ -49,6 +50,7 @@ typedef struct {
     counters *k;
     int due; /* updates of the last learn() */
     double rate_now;
+    vly_memories memories;
     int64_t target_period; /* with a parameter server: gradients / target_every at the last copy */
 } dqn;
 
@@ -395,56 +397,34 @@ static void destroy(vly_algo *pub) {
     vly_net_destroy(a->net);
     vly_replay_destroy(a->replay);
     vly_feed_destroy(a->feed);
-    void *const device[] = {a->row_value, a->target_param, a->chosen_by, a->rng,
-                            a->epsilon,   a->act_row,      a->action};
-    void *const host[] = {a->epsilon_host, a->act_row_host, a->action_host};
-    for (size_t i = 0; i < sizeof device / sizeof device[0]; i++)
-        if (device[i]) c->free(c, device[i]);
-    for (size_t i = 0; i < sizeof host / sizeof host[0]; i++)
-        if (host[i]) c->free_host(c, host[i]);
+    vly_memories_give_back(&a->memories);
     free(a->act_graph);
     free(a->k);
     free(a);
 }
 
-static vly_status take(dqn *a, bool host, size_t bytes, void *out) {
-    void *memory = NULL;
-    const vly_status status = host ? a->c->alloc_host(a->c, bytes, "actions", &memory)
-                                   : a->c->alloc(a->c, bytes, "actions", "--run.envs", &memory);
-    memcpy(out, &memory, sizeof memory);
-    return status;
-}
-
 static vly_status create_acting(dqn *a, const vly_algo_args *args) {
-    const size_t N = (size_t)a->N;
-    VLY_TRY(take(a, false, ((size_t)a->G + 1) * sizeof(vly_rng), &a->rng));
-    VLY_TRY(take(a, false, N * sizeof(vly_real), &a->epsilon));
-    VLY_TRY(take(a, false, N * sizeof(int32_t), &a->act_row));
-    VLY_TRY(take(a, false, N * sizeof(int32_t), &a->action));
-    VLY_TRY(take(a, true, N * sizeof(vly_real), &a->epsilon_host));
-    VLY_TRY(take(a, true, N * sizeof(int32_t), &a->act_row_host));
-    VLY_TRY(take(a, true, N * sizeof(int32_t), &a->action_host));
+    vly_memories *m = &a->memories;
+    vly_status s = VLY_OK;
+    a->rng = vly_memories_take(m, false, a->G + 1, sizeof *a->rng, "random counters", &s);
+    a->epsilon = vly_memories_take(m, false, a->N, sizeof *a->epsilon, "actions", &s);
+    a->act_row = vly_memories_take(m, false, a->N, sizeof *a->act_row, "actions", &s);
+    a->action = vly_memories_take(m, false, a->N, sizeof *a->action, "actions", &s);
+    a->epsilon_host = vly_memories_take(m, true, a->N, sizeof *a->epsilon_host, "actions", &s);
+    a->act_row_host = vly_memories_take(m, true, a->N, sizeof *a->act_row_host, "actions", &s);
+    a->action_host = vly_memories_take(m, true, a->N, sizeof *a->action_host, "actions", &s);
+    VLY_TRY(s);
     VLY_TRY(vly_exec_create(&a->acting, a->c, a->net, a->M, false, "acting"));
     VLY_TRY(vly_learner_share(&a->learner, a->acting));
     return vly_exec_prepare(a->acting, args->queue, a->learner.params.param);
 }
 
-static vly_status seed_rng(dqn *a, const vly_algo_args *args) {
-    vly_rng *host = calloc((size_t)a->G + 1, sizeof *host);
-    if (!host) return vly_fail(VLY_ENOMEM, "no memory for random counters");
-    for (int g = 0; g <= a->G; g++) host[g].seed = args->seed;
-    vly_status s = a->c->upload(args->queue, a->rng, host, ((size_t)a->G + 1) * sizeof *host);
-    if (s == VLY_OK) s = a->c->queue_sync(args->queue);
-    free(host);
-    return s;
-}
-
 static vly_status create_learning(dqn *a, const vly_algo_args *args) {
     const vly_params *p = &a->learner.params;
-    void *memory;
-    VLY_TRY(a->c->alloc(a->c, (size_t)p->n * sizeof(vly_real), "the target network", "--net.hidden",
-                        &memory));
-    a->target_param = memory;
+    vly_status s = VLY_OK;
+    a->target_param = vly_memories_take(&a->memories, false, p->n, sizeof(vly_real),
+                                        "the target network", &s);
+    VLY_TRY(s);
     VLY_TRY(a->c->copy(args->queue, a->target_param, p->param, (size_t)p->n * sizeof(vly_real)));
     a->learner.hyper->max_grad_norm = a->config->optim.max_grad_norm;
     VLY_TRY(vly_exec_create(&a->learning, a->c, a->net, a->batch, true, "learning"));
@@ -454,7 +434,9 @@ static vly_status create_learning(dqn *a, const vly_algo_args *args) {
     VLY_TRY(vly_exec_prepare(a->learning, args->queue, p->param));
     VLY_TRY(vly_exec_prepare(a->target, args->queue, a->target_param));
     if (!a->config->dqn.double_q) return VLY_OK;
-    return take(a, false, (size_t)a->batch * (size_t)a->actions * sizeof(vly_real), &a->chosen_by);
+    a->chosen_by = vly_memories_take(&a->memories, false, (int64_t)a->batch * a->actions,
+                                     sizeof(vly_real), "values of actions", &s);
+    return s;
 }
 
 /* Who does not learn from its memory keeps what it acts on: one stack of frames, or an actor what a
@@ -474,9 +456,10 @@ static vly_status create_replay(dqn *a, const vly_algo_args *args) {
                                   .prioritized = learns && c->replay.prioritized};
     VLY_TRY(vly_replay_create(&a->replay, a->c, &o));
     if (!a->sends) return VLY_OK;
-    return take(a, false,
-                (size_t)(a->replay->T * a->replay->N) * (size_t)a->actions * sizeof(vly_real),
-                &a->row_value);
+    vly_status s = VLY_OK;
+    a->row_value = vly_memories_take(&a->memories, false, a->replay->T * a->replay->N * a->actions,
+                                     sizeof(vly_real), "values of actions", &s);
+    return s;
 }
 
 bool vly_dqn_in_store(const vly_config *c) {
@@ -529,7 +512,7 @@ static vly_status fill(dqn *a, const vly_algo_args *args) {
         VLY_TRY(vly_feed_create(&a->feed, a->c, &args->env->obs, a->batch, a->config->dqn.n_step));
     VLY_TRY(create_replay(a, args));
     VLY_TRY(create_acting(a, args));
-    VLY_TRY(seed_rng(a, args));
+    VLY_TRY(vly_learner_seed(args, a->rng, a->G + 1));
     if (!a->eval && !a->sends) VLY_TRY(create_learning(a, args));
     VLY_TRY(explore(a, args->queue, 0));
     return a->c->queue_sync(args->queue);
@@ -555,6 +538,7 @@ static vly_status create_dqn(vly_algo **out, const vly_algo_args *args) {
                         .buffers = buffers,
                         .restored = restored};
     a->c = args->compute;
+    a->memories = (vly_memories){.c = a->c, .option = "--run.envs or --net.hidden"};
     a->config = args->config;
     a->actions = args->env->actions;
     a->N = args->actors, a->G = args->groups, a->M = args->actors / args->groups;

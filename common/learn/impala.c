@@ -427,7 +427,6 @@ static vly_status copy_acting_weights(impala *a, vly_queue *q) {
 }
 
 static vly_status fill(impala *a, const vly_algo_args *args) {
-    const vly_rng rng = {args->seed, 0};
     VLY_TRY(vly_learner_net(&a->net, args, VLY_HEAD_POLICY_VALUE));
     a->H = vly_net_description(a->net)->lstm;
     a->pub.params = vly_net_weights(a->net);
@@ -435,8 +434,7 @@ static vly_status fill(impala *a, const vly_algo_args *args) {
     VLY_TRY(vly_learner_create(&a->learner, args, a->net));
     VLY_TRY(vly_impala_alloc_slots(a));
     VLY_TRY(vly_impala_alloc_groups(a));
-    VLY_TRY(a->c->upload(args->queue, a->rng, &rng, sizeof rng));
-    VLY_TRY(a->c->queue_sync(args->queue));
+    VLY_TRY(vly_learner_seed(args, a->rng, 1));
     VLY_TRY(copy_acting_weights(a, args->queue));
     VLY_TRY(vly_exec_create(&a->acting, a->c, a->net, a->N, false, "acting"));
     VLY_TRY(vly_exec_prepare(a->acting, args->queue, a->act_param));

@@ -172,6 +172,17 @@ bool vly_learner_capturable(const vly_learner *l) {
     return !s || (s->gradients && s->gradients->capturable);
 }
 
+vly_status vly_learner_seed(const vly_algo_args *args, vly_rng *rng, int n) {
+    vly_compute *c = args->compute;
+    vly_rng *host = calloc((size_t)n, sizeof *host);
+    if (!host) return vly_fail(VLY_ENOMEM, "no memory for random counters");
+    for (int i = 0; i < n; i++) host[i].seed = args->seed;
+    vly_status s = c->upload(args->queue, rng, host, (size_t)n * sizeof *host);
+    if (s == VLY_OK) s = c->queue_sync(args->queue);
+    free(host);
+    return s;
+}
+
 /* Images learn in bf16 where the machine is faster at it; small MLPs gain nothing. */
 static bool wants_bf16(const vly_config *config, const vly_compute_info *info,
                        const vly_obs_spec *obs) {

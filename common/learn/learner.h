@@ -53,6 +53,9 @@ vly_status vly_learner_check(const vly_learner *l);
 /* Whether learn() may be captured. */
 bool vly_learner_capturable(const vly_learner *l);
 
+/* n random states in device memory, all of this seed and at step 0. */
+vly_status vly_learner_seed(const vly_algo_args *args, vly_rng *rng, int n);
+
 /* The network a configuration asks for. head_dueling turns Q into dueling. */
 vly_status vly_learner_net(vly_net **out, const vly_algo_args *args, vly_head_kind head);
 

@@ -1,69 +1,9 @@
-#include "common/learn/onpolicy.h"
+#include "common/learn/onpolicy_impl.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "common/learn/learner.h"
-#include "common/learn/memories.h"
 
 enum { GRAPHS_MAX = 4096 };
-
-typedef struct {
-    vly_algo pub; /* first */
-    vly_compute *c;
-    vly_onpolicy_options o;
-    vly_obs_spec obs;
-    int actions;
-    int N, M, G, T, history; /* actors, per group, groups, rollout steps, rows kept before row 0 */
-    bool eval, greedy;
-    vly_net *net;
-    vly_learner learner;
-    vly_exec *acting, *learning;
-
-    /* rollout: (T + 1 + history, N) frames and ages, (T + 1, N) the rest */
-    uint8_t *frames, *age;
-    int32_t *action, *order;
-    vly_real *reward, *value, *logp, *advantage, *target, *mask, *moments;
-    uint8_t *flags;
-    float *reward_host, *score_host; /* host twins of what the pool writes; the same memory where
-                                        the device is the host */
-    uint8_t *flags_host, *age_host;
-    int32_t *action_host;
-    vly_rng *rng;     /* device: one per group (acting), one for the minibatches */
-    vly_hyper *shown; /* host: the scalars of the last update, for the metrics */
-
-    /* recurrent: state now and at row 0 (N, H); static minibatches by actor */
-    int H;
-    vly_real *h, *cell, *h0, *cell0;
-    int32_t *row; /* (minibatches, T, actors of one) */
-    uint8_t *flags_mb;
-
-    int64_t *cursor; /* host, per group: newest row that has arrived, -1: none */
-    vly_graph *graph;
-    vly_graph **act_graph; /* (G, T + 1) */
-    int group, epoch;      /* arguments of the captured functions */
-    int epochs_done;
-
-    vly_memories memories;
-} onpolicy;
-
-/* ---- where things are ---- */
-
-static int group_first(const onpolicy *a, int group) {
-    return group * a->M;
-}
-static int64_t row_of(const onpolicy *a, int64_t t, int group) {
-    return t * a->N + group_first(a, group);
-}
-static int batch_first(const onpolicy *a, int k) {
-    return (int)((int64_t)a->T * a->N * k / a->o.minibatches);
-}
-static int columns_first(const onpolicy *a, int k) {
-    return (int)((int64_t)a->N * k / a->o.minibatches);
-}
-static int learn_rows(const onpolicy *a) { /* of the largest minibatch */
-    if (a->H > 0) return (a->N + a->o.minibatches - 1) / a->o.minibatches * a->T;
-    return (int)(((int64_t)a->T * a->N + a->o.minibatches - 1) / a->o.minibatches);
-}
 
 static vly_frames frames_of(const onpolicy *a) {
     const vly_frames f = {a->frames, a->age, (int64_t)(a->T + 1 + a->history) * a->N, a->N, a->obs};
@@ -76,18 +16,18 @@ static bool place(vly_algo *pub, int group, vly_rows *rows) {
     onpolicy *a = (onpolicy *)pub;
     const int64_t t = a->cursor[group] + 1;
     if (t > a->T) return false;
-    const int64_t row = row_of(a, t, group);
+    const int64_t row = vly_onpolicy_row_of(a, t, group);
     rows->obs = a->frames + (size_t)row * a->obs.bytes;
     rows->obs_stride = a->obs.bytes;
     rows->reward = a->reward_host + row;
-    rows->score = a->score_host + group_first(a, group);
+    rows->score = a->score_host + vly_onpolicy_group_first(a, group);
     rows->flags = a->flags_host + row;
     return true;
 }
 
 static vly_status arrived(vly_algo *pub, vly_queue *q, int group, const uint8_t *age) {
     onpolicy *a = (onpolicy *)pub;
-    const int64_t row = row_of(a, ++a->cursor[group], group);
+    const int64_t row = vly_onpolicy_row_of(a, ++a->cursor[group], group);
     const size_t M = (size_t)a->M;
     if (a->age) {
         memcpy(a->age_host + row, age, M);
@@ -104,7 +44,7 @@ static vly_status infer(onpolicy *a, vly_queue *q, int group, int64_t row) {
     VLY_TRY(vly_exec_gather(a->acting, q, &frames, a->M, NULL, row));
     if (a->H > 0) {
         const size_t bytes = (size_t)a->M * (size_t)a->H * sizeof(vly_real),
-                     at = (size_t)group_first(a, group) * (size_t)a->H;
+                     at = (size_t)vly_onpolicy_group_first(a, group) * (size_t)a->H;
         VLY_TRY(a->c->copy(q, a->acting->state_h, a->h + at, bytes));
         VLY_TRY(a->c->copy(q, a->acting->state_c, a->cell + at, bytes));
         VLY_TRY(vly_exec_sequence(a->acting, 1, a->flags + row));
@@ -113,15 +53,16 @@ static vly_status infer(onpolicy *a, vly_queue *q, int group, int64_t row) {
 }
 
 static vly_status keep_state(onpolicy *a, vly_queue *q, int group) {
-    const size_t n = (size_t)a->M * (size_t)a->H, at = (size_t)group_first(a, group) * (size_t)a->H;
+    const size_t n = (size_t)a->M * (size_t)a->H,
+                 at = (size_t)vly_onpolicy_group_first(a, group) * (size_t)a->H;
     VLY_TRY(a->c->copy(q, a->h + at, a->acting->state_h + n, n * sizeof(vly_real)));
     return a->c->copy(q, a->cell + at, a->acting->state_c + n, n * sizeof(vly_real));
 }
 
 static vly_status act_group(vly_queue *q, void *arg) {
     onpolicy *a = arg;
-    const int g = a->group, first = group_first(a, g);
-    const int64_t row = row_of(a, a->cursor[g], g);
+    const int g = a->group, first = vly_onpolicy_group_first(a, g);
+    const int64_t row = vly_onpolicy_row_of(a, a->cursor[g], g);
     vly_rng *rng = &a->rng[g];
     VLY_TRY(infer(a, q, g, row));
     if (a->H > 0) VLY_TRY(keep_state(a, q, g));
@@ -149,14 +90,14 @@ static vly_status act(vly_algo *pub, vly_queue *q, const int *group, int count) 
 
 static const int32_t *action(vly_algo *pub, int group) {
     const onpolicy *a = (const onpolicy *)pub;
-    return a->action_host + row_of(a, a->cursor[group], group);
+    return a->action_host + vly_onpolicy_row_of(a, a->cursor[group], group);
 }
 
 /* ---- learning ---- */
 
 static vly_status bootstrap(onpolicy *a, vly_queue *q) {
     for (int g = 0; g < a->G; g++) {
-        const int64_t row = row_of(a, a->T, g);
+        const int64_t row = vly_onpolicy_row_of(a, a->T, g);
         VLY_TRY(infer(a, q, g, row));
         VLY_TRY(a->c->copy(q, a->value + row, a->acting->value, (size_t)a->M * sizeof(vly_real)));
     }
@@ -186,7 +127,7 @@ static vly_status estimate(onpolicy *a, vly_queue *q) {
 /* Recurrent minibatches are whole columns: the states at row 0 and the flags of all rows go with
  * them. */
 static vly_status begin_sequences(onpolicy *a, vly_queue *q, int k, int n, const int32_t *row) {
-    const int first = columns_first(a, k), columns = n / a->T;
+    const int first = vly_onpolicy_columns_first(a, k), columns = n / a->T;
     const size_t bytes = (size_t)columns * (size_t)a->H * sizeof(vly_real),
                  at = (size_t)first * (size_t)a->H;
     const vly_frames flags = {
@@ -205,8 +146,11 @@ static vly_status learn_minibatch(onpolicy *a, vly_queue *q, int k) {
     vly_learner *l = &a->learner;
     const vly_frames frames = frames_of(a);
     const bool recurrent = a->H > 0;
-    const int first = recurrent ? columns_first(a, k) * a->T : batch_first(a, k);
-    const int n = (recurrent ? columns_first(a, k + 1) * a->T : batch_first(a, k + 1)) - first;
+    const int first = recurrent ? vly_onpolicy_columns_first(a, k) * a->T
+                                : vly_onpolicy_batch_first(a, k);
+    const int n = (recurrent ? vly_onpolicy_columns_first(a, k + 1) * a->T
+                             : vly_onpolicy_batch_first(a, k + 1)) -
+                  first;
     const int32_t *row = (recurrent ? a->row : a->order) + first;
     VLY_TRY(vly_exec_gather(a->learning, q, &frames, n, row, 0));
     if (recurrent) VLY_TRY(begin_sequences(a, q, k, n, row));
@@ -371,53 +315,6 @@ static vly_status metrics(vly_algo *pub, vly_metric *out, int *count) {
     return status;
 }
 
-/* ---- saving ---- */
-
-static int buffers(vly_algo *pub, vly_buffer *out, int max) {
-    onpolicy *a = (onpolicy *)pub;
-    vly_buffer_list list = {out, 0, max};
-    vly_learner_buffers(&a->learner, &list);
-    if (a->eval) return list.n;
-    const int64_t N = a->N, obs = (int64_t)a->obs.bytes, before = (int64_t)(a->T + 1) * N;
-    vly_buffer_add(&list, "rng", VLY_BUFFER_STATE, VLY_U64, 2 * (a->G + 1), a->rng, true);
-    vly_buffer_add(&list, "cursor", VLY_BUFFER_STATE, VLY_I64, a->G, a->cursor, false);
-    vly_buffer_add(&list, "observation", VLY_BUFFER_STATE, VLY_U8, N * obs, a->frames, true);
-    vly_buffer_add(&list, "flags", VLY_BUFFER_STATE, VLY_U8, N, a->flags, true);
-    if (a->history > 0)
-        vly_buffer_add(&list, "history", VLY_BUFFER_STATE, VLY_U8, a->history * N * obs,
-                       a->frames + before * obs, true);
-    if (a->age) {
-        vly_buffer_add(&list, "age", VLY_BUFFER_STATE, VLY_U8, N, a->age, true);
-        if (a->history > 0)
-            vly_buffer_add(&list, "history.age", VLY_BUFFER_STATE, VLY_U8, a->history * N,
-                           a->age + before, true);
-    }
-    if (a->H > 0) {
-        vly_buffer_add(&list, "lstm.h", VLY_BUFFER_STATE, VLY_F32, N * a->H, a->h, true);
-        vly_buffer_add(&list, "lstm.c", VLY_BUFFER_STATE, VLY_F32, N * a->H, a->cell, true);
-    }
-    return list.n;
-}
-
-static vly_status restored(vly_algo *pub, vly_queue *q) {
-    onpolicy *a = (onpolicy *)pub;
-    VLY_TRY(vly_exec_prepare(a->acting, q, a->learner.params.param));
-    if (a->eval) return VLY_OK;
-    VLY_TRY(vly_exec_prepare(a->learning, q, a->learner.params.param));
-    for (int g = 0; g < a->G; g++)
-        if (a->cursor[g] != 0 && a->cursor[g] != -1)
-            return vly_fail(VLY_ECORRUPT, "group %d stands at row %lld of a rollout", g,
-                            (long long)a->cursor[g]);
-    if (a->flags_host != a->flags)
-        VLY_TRY(a->c->download(q, a->flags_host, a->flags, (size_t)a->N));
-    if (a->H > 0) {
-        const size_t bytes = (size_t)a->N * (size_t)a->H * sizeof(vly_real);
-        VLY_TRY(a->c->copy(q, a->h0, a->h, bytes));
-        VLY_TRY(a->c->copy(q, a->cell0, a->cell, bytes));
-    }
-    return a->c->queue_sync(q);
-}
-
 /* ---- creation ---- */
 
 static void destroy(vly_algo *pub) {
@@ -434,94 +331,6 @@ static void destroy(vly_algo *pub) {
     free(a->cursor);
     free(a->shown);
     free(a);
-}
-
-static vly_status alloc_rollout(onpolicy *a) {
-    const int64_t rows = (int64_t)(a->T + 1) * a->N, ring = rows + (int64_t)a->history * a->N;
-    const bool twins = !a->c->info.is_host;
-    vly_status s = VLY_OK;
-    a->frames = vly_memories_take(&a->memories, false, ring, a->obs.bytes,
-                                  "observations of a rollout", &s);
-    a->action = vly_memories_take(&a->memories, false, rows, sizeof(int32_t), "rollout", &s);
-    a->reward = vly_memories_take(&a->memories, false, rows, sizeof(vly_real), "rollout", &s);
-    a->value = vly_memories_take(&a->memories, false, rows, sizeof(vly_real), "rollout", &s);
-    a->logp = vly_memories_take(&a->memories, false, rows, sizeof(vly_real), "rollout", &s);
-    a->flags = vly_memories_take(&a->memories, false, rows, 1, "rollout", &s);
-    a->rng = vly_memories_take(&a->memories, false, a->G + 1, sizeof(vly_rng), "random counters",
-                               &s);
-    a->score_host = vly_memories_take(&a->memories, true, a->N, sizeof(float), "scores", &s);
-    a->reward_host = twins
-                         ? vly_memories_take(&a->memories, true, rows, sizeof(float), "rollout", &s)
-                         : (float *)a->reward;
-    a->flags_host = twins ? vly_memories_take(&a->memories, true, rows, 1, "rollout", &s)
-                          : a->flags;
-    a->action_host = twins ? vly_memories_take(&a->memories, true, rows, sizeof(int32_t), "rollout",
-                                               &s)
-                           : a->action;
-    if (a->obs.stack > 1) {
-        a->age = vly_memories_take(&a->memories, false, ring, 1, "rollout", &s);
-        a->age_host = twins ? vly_memories_take(&a->memories, true, ring, 1, "rollout", &s)
-                            : a->age;
-    }
-    if (a->H > 0) {
-        a->h = vly_memories_take(&a->memories, false, (int64_t)a->N * a->H, sizeof(vly_real),
-                                 "LSTM states", &s);
-        a->cell = vly_memories_take(&a->memories, false, (int64_t)a->N * a->H, sizeof(vly_real),
-                                    "LSTM states", &s);
-        a->h0 = vly_memories_take(&a->memories, false, (int64_t)a->N * a->H, sizeof(vly_real),
-                                  "LSTM states", &s);
-        a->cell0 = vly_memories_take(&a->memories, false, (int64_t)a->N * a->H, sizeof(vly_real),
-                                     "LSTM states", &s);
-    }
-    return s;
-}
-
-static vly_status alloc_learning(onpolicy *a) {
-    const int64_t rows = (int64_t)a->T * a->N;
-    vly_status s = VLY_OK;
-    a->order = vly_memories_take(&a->memories, false, rows, sizeof(int32_t), "minibatch order", &s);
-    a->advantage = vly_memories_take(&a->memories, false, rows, sizeof(vly_real), "advantages", &s);
-    a->target = vly_memories_take(&a->memories, false, rows, sizeof(vly_real), "advantages", &s);
-    a->mask = vly_memories_take(&a->memories, false, rows, sizeof(vly_real), "advantages", &s);
-    a->moments = vly_memories_take(&a->memories, false, 3, sizeof(vly_real), "advantages", &s);
-    if (a->H > 0) {
-        a->row = vly_memories_take(&a->memories, false, rows, sizeof(int32_t), "minibatch rows",
-                                   &s);
-        a->flags_mb = vly_memories_take(&a->memories, false, learn_rows(a), 1, "minibatch flags",
-                                        &s);
-    }
-    return s;
-}
-
-/* order starts as 0, 1, ... (all there is to it with one minibatch); row: columns of whole
- * sequences. */
-static vly_status fill_orders(onpolicy *a, vly_queue *q) {
-    const int rows = a->T * a->N;
-    int32_t *host = malloc((size_t)rows * sizeof *host);
-    if (!host) return vly_fail(VLY_ENOMEM, "no memory for %d row numbers", rows);
-    for (int i = 0; i < rows; i++) host[i] = i;
-    vly_status s = a->c->upload(q, a->order, host, (size_t)rows * sizeof *host);
-    if (s == VLY_OK) s = a->c->queue_sync(q);
-    if (s == VLY_OK && a->H > 0) {
-        for (int k = 0, i = 0; k < a->o.minibatches; k++)
-            for (int t = 0; t < a->T; t++)
-                for (int n = columns_first(a, k); n < columns_first(a, k + 1); n++)
-                    host[i++] = t * a->N + n;
-        s = a->c->upload(q, a->row, host, (size_t)rows * sizeof *host);
-        if (s == VLY_OK) s = a->c->queue_sync(q);
-    }
-    free(host);
-    return s;
-}
-
-static vly_status seed_rng(onpolicy *a, const vly_algo_args *args) {
-    vly_rng *host = calloc((size_t)a->G + 1, sizeof *host);
-    if (!host) return vly_fail(VLY_ENOMEM, "no memory for random counters");
-    for (int g = 0; g <= a->G; g++) host[g].seed = args->seed;
-    vly_status s = a->c->upload(args->queue, a->rng, host, ((size_t)a->G + 1) * sizeof *host);
-    if (s == VLY_OK) s = a->c->queue_sync(args->queue);
-    free(host);
-    return s;
 }
 
 static vly_status fill(onpolicy *a, const vly_algo_args *args) {
@@ -541,16 +350,17 @@ static vly_status fill(onpolicy *a, const vly_algo_args *args) {
     VLY_TRY(vly_learner_create(&a->learner, args, a->net));
     a->pub.params = vly_net_weights(a->net);
     a->pub.arena = &a->learner.params, a->pub.optimizer = &a->learner.optimizer;
-    VLY_TRY(alloc_rollout(a));
-    VLY_TRY(seed_rng(a, args));
+    VLY_TRY(vly_onpolicy_alloc_rollout(a));
+    VLY_TRY(vly_learner_seed(args, a->rng, a->G + 1));
     VLY_TRY(vly_exec_create(&a->acting, a->c, a->net, a->M, false, "acting"));
     VLY_TRY(vly_learner_share(&a->learner, a->acting));
     VLY_TRY(vly_exec_prepare(a->acting, args->queue, a->learner.params.param));
     if (a->eval) return VLY_OK;
     a->learner.hyper->max_grad_norm = args->config->optim.max_grad_norm;
-    VLY_TRY(alloc_learning(a));
-    VLY_TRY(fill_orders(a, args->queue));
-    VLY_TRY(vly_exec_create(&a->learning, a->c, a->net, learn_rows(a), true, "learning"));
+    VLY_TRY(vly_onpolicy_alloc_learning(a));
+    VLY_TRY(vly_onpolicy_fill_orders(a, args->queue));
+    VLY_TRY(
+        vly_exec_create(&a->learning, a->c, a->net, vly_onpolicy_learn_rows(a), true, "learning"));
     vly_learner_overlap(&a->learner, a->learning);
     VLY_TRY(vly_learner_share(&a->learner, a->learning));
     return vly_exec_prepare(a->learning, args->queue, a->learner.params.param);
@@ -588,8 +398,8 @@ vly_status vly_onpolicy_create(vly_algo **out, const vly_algo_args *args,
                         .discard = discard,
                         .value = value,
                         .metrics = metrics,
-                        .buffers = buffers,
-                        .restored = restored};
+                        .buffers = vly_onpolicy_buffers,
+                        .restored = vly_onpolicy_restored};
     snprintf(a->pub.name, sizeof a->pub.name, "%s", options->name);
     a->c = args->compute;
     a->memories = (vly_memories){.c = a->c, .option = "--run.envs or the rollout"};

@@ -1,0 +1,77 @@
+/* onpolicy_impl.h -- the inside of common/learn/onpolicy.h.
+ *
+ *   onpolicy.c         acting, learning, beginning and end
+ *   onpolicy_memory.c  what it keeps, and what of that is saved
+ */
+#ifndef VLY_COMMON_LEARN_ONPOLICY_IMPL_H
+#define VLY_COMMON_LEARN_ONPOLICY_IMPL_H
+#include "common/learn/learner.h"
+#include "common/learn/memories.h"
+#include "common/learn/onpolicy.h"
+
+typedef struct {
+    vly_algo pub; /* first */
+    vly_compute *c;
+    vly_onpolicy_options o;
+    vly_obs_spec obs;
+    int actions;
+    int N, M, G, T, history; /* actors, per group, groups, rollout steps, rows kept before row 0 */
+    bool eval, greedy;
+    vly_net *net;
+    vly_learner learner;
+    vly_exec *acting, *learning;
+
+    /* rollout: (T + 1 + history, N) frames and ages, (T + 1, N) the rest */
+    uint8_t *frames, *age;
+    int32_t *action, *order;
+    vly_real *reward, *value, *logp, *advantage, *target, *mask, *moments;
+    uint8_t *flags;
+    float *reward_host, *score_host; /* host twins of what the pool writes; the same memory where
+                                        the device is the host */
+    uint8_t *flags_host, *age_host;
+    int32_t *action_host;
+    vly_rng *rng;     /* device: one per group (acting), one for the minibatches */
+    vly_hyper *shown; /* host: the scalars of the last update, for the metrics */
+
+    /* recurrent: state now and at row 0 (N, H); static minibatches by actor */
+    int H;
+    vly_real *h, *cell, *h0, *cell0;
+    int32_t *row; /* (minibatches, T, actors of one) */
+    uint8_t *flags_mb;
+
+    int64_t *cursor; /* host, per group: newest row that has arrived, -1: none */
+    vly_graph *graph;
+    vly_graph **act_graph; /* (G, T + 1) */
+    int group, epoch;      /* arguments of the captured functions */
+    int epochs_done;
+
+    vly_memories memories;
+} onpolicy;
+
+/* ---- where things are ---- */
+
+static inline int vly_onpolicy_group_first(const onpolicy *a, int group) {
+    return group * a->M;
+}
+static inline int64_t vly_onpolicy_row_of(const onpolicy *a, int64_t t, int group) {
+    return t * a->N + vly_onpolicy_group_first(a, group);
+}
+static inline int vly_onpolicy_batch_first(const onpolicy *a, int k) {
+    return (int)((int64_t)a->T * a->N * k / a->o.minibatches);
+}
+static inline int vly_onpolicy_columns_first(const onpolicy *a, int k) {
+    return (int)((int64_t)a->N * k / a->o.minibatches);
+}
+static inline int vly_onpolicy_learn_rows(const onpolicy *a) { /* of the largest minibatch */
+    if (a->H > 0) return (a->N + a->o.minibatches - 1) / a->o.minibatches * a->T;
+    return (int)(((int64_t)a->T * a->N + a->o.minibatches - 1) / a->o.minibatches);
+}
+
+/* ---- onpolicy_memory.c ---- */
+
+vly_status vly_onpolicy_alloc_rollout(onpolicy *a);
+vly_status vly_onpolicy_alloc_learning(onpolicy *a);
+vly_status vly_onpolicy_fill_orders(onpolicy *a, vly_queue *q);
+int vly_onpolicy_buffers(vly_algo *pub, vly_buffer *out, int max); /* vly_algo.buffers */
+vly_status vly_onpolicy_restored(vly_algo *pub, vly_queue *q);     /* vly_algo.restored */
+#endif
