@@ -9,6 +9,7 @@ static vly_status create_a2c(vly_algo **out, const vly_algo_args *args) {
                                           .epochs = 1,
                                           .minibatches = 1,
                                           .plain = true,
+                                          .critic = true,
                                           .normalize = c->a2c.normalize_advantage,
                                           .anneal = c->a2c.anneal,
                                           .lr = c->a2c.lr,

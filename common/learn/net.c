@@ -178,6 +178,9 @@ static void add_heads(vly_net *net, int policy, int value_in) {
         net->logits = add_linear(net, "policy.head", policy, A, VLY_ACT_NONE, VLY_F32, 0.01f);
         net->value = add_linear(net, "value.head", value_in, 1, VLY_ACT_NONE, VLY_F32, 1.0f);
         break;
+    case VLY_HEAD_POLICY:
+        net->logits = add_linear(net, "policy.head", policy, A, VLY_ACT_NONE, VLY_F32, 0.01f);
+        break;
     case VLY_HEAD_Q:
         net->logits = add_linear(net, "q.head", policy, A, VLY_ACT_NONE, VLY_F32, 1.0f);
         break;

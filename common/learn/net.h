@@ -35,6 +35,7 @@ typedef enum {
 } vly_net_kind;
 typedef enum {
     VLY_HEAD_POLICY_VALUE, /* logits (n, actions) and value (n) */
+    VLY_HEAD_POLICY,       /* logits alone: no critic */
     VLY_HEAD_Q,            /* logits are Q (n, actions) */
     VLY_HEAD_DUELING       /* Q = V + A - mean A (Wang et al. 2016) */
 } vly_head_kind;

@@ -73,7 +73,8 @@ static vly_status act_group(vly_queue *q, void *arg) {
         VLY_TRY(a->c->sample_policy(q, a->M, a->actions, a->acting->logits, rng, NULL, first,
                                     a->action + row, a->logp + row));
     VLY_TRY(a->c->rng_advance(q, rng));
-    VLY_TRY(a->c->copy(q, a->value + row, a->acting->value, (size_t)a->M * sizeof(vly_real)));
+    if (a->o.critic)
+        VLY_TRY(a->c->copy(q, a->value + row, a->acting->value, (size_t)a->M * sizeof(vly_real)));
     if (a->action == a->action_host) return VLY_OK;
     return a->c->download(q, a->action_host + row, a->action + row, (size_t)a->M * sizeof(int32_t));
 }
@@ -95,7 +96,9 @@ static const int32_t *action(vly_algo *pub, int group) {
 
 /* ---- learning ---- */
 
+/* Without a critic every value is 0, and GAE with lambda 1 gives returns to go. */
 static vly_status bootstrap(onpolicy *a, vly_queue *q) {
+    if (!a->o.critic) return VLY_OK;
     for (int g = 0; g < a->G; g++) {
         const int64_t row = vly_onpolicy_row_of(a, a->T, g);
         VLY_TRY(infer(a, q, g, row));
@@ -142,6 +145,16 @@ static vly_status begin_sequences(onpolicy *a, vly_queue *q, int k, int n, const
     return vly_exec_sequence(a->learning, a->T, a->flags_mb);
 }
 
+/* What the loss subtracts from advantages and divides them by. The baseline is of earlier rollouts,
+ * so it does not depend on the actions that it judges. */
+static vly_status center_advantages(onpolicy *a, vly_queue *q, int n, const int32_t *row) {
+    if (a->o.normalize) return a->c->moments(q, n, a->advantage, row, a->mask, a->moments);
+    if (!a->baseline) return VLY_OK;
+    VLY_TRY(a->c->moments(q, n, a->advantage, row, a->mask, a->fresh));
+    VLY_TRY(a->c->copy(q, a->moments, a->baseline, sizeof *a->moments));
+    return a->c->copy(q, a->moments + 2, a->fresh + 2, sizeof *a->moments);
+}
+
 static vly_status learn_minibatch(onpolicy *a, vly_queue *q, int k) {
     vly_learner *l = &a->learner;
     const vly_frames frames = frames_of(a);
@@ -155,26 +168,28 @@ static vly_status learn_minibatch(onpolicy *a, vly_queue *q, int k) {
     VLY_TRY(vly_exec_gather(a->learning, q, &frames, n, row, 0));
     if (recurrent) VLY_TRY(begin_sequences(a, q, k, n, row));
     VLY_TRY(vly_exec_forward(a->learning, q, n, l->params.param));
-    if (a->o.normalize) VLY_TRY(a->c->moments(q, n, a->advantage, row, a->mask, a->moments));
+    VLY_TRY(center_advantages(a, q, n, row));
+    const bool centred = a->o.normalize || a->baseline;
     const vly_policy_loss_args loss = {.n = n,
                                        .actions = a->actions,
                                        .plain = a->o.plain,
-                                       .normalize = a->o.normalize,
+                                       .normalize = centred,
                                        .row = row,
                                        .logits = a->learning->logits,
-                                       .value = a->learning->value,
+                                       .value = a->o.critic ? a->learning->value : NULL,
                                        .action = a->action,
                                        .logp_old = a->logp,
                                        .value_old = a->value,
                                        .advantage = a->advantage,
                                        .target = a->target,
                                        .mask = a->mask,
-                                       .moments = a->o.normalize ? a->moments : NULL,
+                                       .moments = centred ? a->moments : NULL,
                                        .hyper = l->hyper_device,
                                        .dlogits = a->learning->dlogits,
-                                       .dvalue = a->learning->dvalue,
+                                       .dvalue = a->o.critic ? a->learning->dvalue : NULL,
                                        .stats = l->stats};
     VLY_TRY(a->c->policy_loss(q, &loss));
+    if (a->baseline) VLY_TRY(a->c->polyak(q, 1, a->baseline, a->fresh, l->hyper_device));
     VLY_TRY(vly_exec_backward(a->learning, q, n, l->params.param, l->params.grad));
     VLY_TRY(vly_learner_step(l, q));
     return vly_learner_stepped(l, q, a->learning);
@@ -256,6 +271,8 @@ static void set_hyper(onpolicy *a, const vly_progress *progress) {
     h->gamma = o->gamma;
     h->lambda = o->lambda;
     h->reward_scale = o->reward_scale;
+    const float first = 1.0f / (float)(progress->updates + 1); /* at first the plain mean */
+    h->tau = o->baseline > first ? o->baseline : first;
     *a->shown = *h;
 }
 
@@ -302,7 +319,7 @@ static vly_status metrics(vly_algo *pub, vly_metric *out, int *count) {
     *count = 0;
     vly_metric_add(out, count, "charts/learning_rate", a->shown->lr);
     vly_metric_add(out, count, "losses/policy_loss", s[VLY_STAT_POLICY_LOSS] / rows);
-    vly_metric_add(out, count, "losses/value_loss", s[VLY_STAT_VALUE_LOSS] / rows);
+    if (a->o.critic) vly_metric_add(out, count, "losses/value_loss", s[VLY_STAT_VALUE_LOSS] / rows);
     vly_metric_add(out, count, "losses/entropy", s[VLY_STAT_ENTROPY] / rows);
     if (!a->o.plain) {
         vly_metric_add(out, count, "losses/approx_kl", s[VLY_STAT_KL] / rows);
@@ -333,6 +350,13 @@ static void destroy(vly_algo *pub) {
     free(a);
 }
 
+/* A baseline is subtracted, nothing is divided: the deviation in moments stays 1. */
+static vly_status upload_unit_deviation(onpolicy *a, vly_queue *q) {
+    const vly_real moments[3] = {0, 1, 0};
+    VLY_TRY(a->c->upload(q, a->moments, moments, sizeof moments));
+    return a->c->queue_sync(q);
+}
+
 static vly_status fill(onpolicy *a, const vly_algo_args *args) {
     a->cursor = calloc((size_t)a->G, sizeof *a->cursor);
     a->act_graph = calloc((size_t)a->G * (size_t)(a->T + 1), sizeof *a->act_graph);
@@ -340,7 +364,7 @@ static vly_status fill(onpolicy *a, const vly_algo_args *args) {
     if (!a->cursor || !a->act_graph || !a->shown)
         return vly_fail(VLY_ENOMEM, "no memory for %s", a->pub.name);
     for (int g = 0; g < a->G; g++) a->cursor[g] = -1;
-    VLY_TRY(vly_learner_net(&a->net, args, VLY_HEAD_POLICY_VALUE));
+    VLY_TRY(vly_learner_net(&a->net, args, a->o.critic ? VLY_HEAD_POLICY_VALUE : VLY_HEAD_POLICY));
     a->H = vly_net_description(a->net)->lstm;
     if (a->H > 0 && a->o.minibatches > a->N)
         return vly_fail(VLY_EINVAL,
@@ -358,6 +382,7 @@ static vly_status fill(onpolicy *a, const vly_algo_args *args) {
     if (a->eval) return VLY_OK;
     a->learner.hyper->max_grad_norm = args->config->optim.max_grad_norm;
     VLY_TRY(vly_onpolicy_alloc_learning(a));
+    if (a->baseline) VLY_TRY(upload_unit_deviation(a, args->queue));
     VLY_TRY(vly_onpolicy_fill_orders(a, args->queue));
     VLY_TRY(
         vly_exec_create(&a->learning, a->c, a->net, vly_onpolicy_learn_rows(a), true, "learning"));
@@ -396,7 +421,6 @@ vly_status vly_onpolicy_create(vly_algo **out, const vly_algo_args *args,
                         .action = action,
                         .learn = learn,
                         .discard = discard,
-                        .value = value,
                         .metrics = metrics,
                         .buffers = vly_onpolicy_buffers,
                         .restored = vly_onpolicy_restored};
@@ -404,6 +428,7 @@ vly_status vly_onpolicy_create(vly_algo **out, const vly_algo_args *args,
     a->c = args->compute;
     a->memories = (vly_memories){.c = a->c, .option = "--run.envs or the rollout"};
     a->o = *options;
+    a->pub.value = a->o.critic ? value : NULL;
     a->eval = args->eval;
     a->greedy = args->eval && args->greedy;
     a->obs = args->env->obs;

@@ -20,6 +20,10 @@ typedef struct {
     bool normalize; /* advantages, per minibatch */
     bool anneal, anneal_clip;
     float lr, gamma, lambda, clip, value_clip, value_coef, entropy_coef, reward_scale;
+    bool critic;    /* a value function; without one advantages are returns to go, to the end of the
+                       episode or of the rollout */
+    float baseline; /* what is subtracted from them: a running mean in which the newest rollout has
+                       this weight; 0: nothing */
     float target_kl; /* an epoch that moves further ends the update; 0: none */
 } vly_onpolicy_options;
 

@@ -25,6 +25,7 @@ typedef struct {
     uint8_t *frames, *age;
     int32_t *action, *order;
     vly_real *reward, *value, *logp, *advantage, *target, *mask, *moments;
+    vly_real *baseline, *fresh; /* running mean of returns; moments of this rollout's */
     uint8_t *flags;
     float *reward_host, *score_host; /* host twins of what the pool writes; the same memory where
                                         the device is the host */

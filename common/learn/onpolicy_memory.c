@@ -49,6 +49,10 @@ vly_status vly_onpolicy_alloc_learning(onpolicy *a) {
     a->target = vly_memories_take(&a->memories, false, rows, sizeof(vly_real), "advantages", &s);
     a->mask = vly_memories_take(&a->memories, false, rows, sizeof(vly_real), "advantages", &s);
     a->moments = vly_memories_take(&a->memories, false, 3, sizeof(vly_real), "advantages", &s);
+    if (a->o.baseline > 0) {
+        a->baseline = vly_memories_take(&a->memories, false, 1, sizeof(vly_real), "baseline", &s);
+        a->fresh = vly_memories_take(&a->memories, false, 3, sizeof(vly_real), "baseline", &s);
+    }
     if (a->H > 0) {
         a->row = vly_memories_take(&a->memories, false, rows, sizeof(int32_t), "minibatch rows",
                                    &s);
@@ -92,6 +96,8 @@ int vly_onpolicy_buffers(vly_algo *pub, vly_buffer *out, int max) {
     vly_buffer_add(&list, "cursor", VLY_BUFFER_STATE, VLY_I64, a->G, a->cursor, false);
     vly_buffer_add(&list, "observation", VLY_BUFFER_STATE, VLY_U8, N * obs, a->frames, true);
     vly_buffer_add(&list, "flags", VLY_BUFFER_STATE, VLY_U8, N, a->flags, true);
+    if (a->baseline)
+        vly_buffer_add(&list, "baseline", VLY_BUFFER_STATE, VLY_F32, 1, a->baseline, true);
     if (a->history > 0)
         vly_buffer_add(&list, "history", VLY_BUFFER_STATE, VLY_U8, a->history * N * obs,
                        a->frames + before * obs, true);

@@ -9,6 +9,7 @@ static vly_status create_ppo(vly_algo **out, const vly_algo_args *args) {
                                           .rollout = c->ppo.rollout,
                                           .epochs = c->ppo.epochs,
                                           .minibatches = c->ppo.minibatches,
+                                          .critic = true,
                                           .normalize = c->ppo.normalize_advantage,
                                           .anneal = c->ppo.anneal,
                                           .anneal_clip = c->ppo.anneal_clip,

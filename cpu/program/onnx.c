@@ -146,9 +146,14 @@ __attribute__((format(printf, 1, 2))) static const char *names(const char *forma
 
 /* ---- nodes ---- */
 
+static const char *name_of_logits(const writer *w) {
+    const vly_head_kind head = vly_net_description(w->net)->head;
+    return head == VLY_HEAD_Q || head == VLY_HEAD_DUELING ? "q" : "logits";
+}
+
 static void name_value(writer *w, int v, const char *name) {
     if (v == w->graph.logits)
-        name = w->graph.value >= 0 ? "logits" : "q";
+        name = name_of_logits(w);
     else if (v == w->graph.value)
         name = "value.column";
     snprintf(w->names[v], NAME, "%s", name);
@@ -310,7 +315,7 @@ static void add_states(writer *w, int field, const char *h, const char *c) {
 
 static void add_outputs(writer *w) {
     const int64_t actions[] = {vly_net_description(w->net)->actions}, one[] = {1}, axis = 1;
-    add_value_info(w, GRAPH_OUTPUT, w->graph.value >= 0 ? "logits" : "q", FLOAT, 1, actions);
+    add_value_info(w, GRAPH_OUTPUT, name_of_logits(w), FLOAT, 1, actions);
     if (w->graph.value >= 0) {
         size_t begun;
         void *to = add_tensor(w, "value.axis", INT64, 1, one, sizeof axis, &begun);

@@ -108,9 +108,10 @@ static vly_status open_net(vly_net **net, vly_env *env, vly_config *config,
                            const vly_checkpoint *c) {
     vly_compute fp32 = {0}; /* one that offers nothing but float32 */
     vly_env_args args = vly_config_env_args(config);
-    const vly_head_kind head = vly_checkpoint_find(c, "q.value.weight")  ? VLY_HEAD_DUELING
-                               : vly_checkpoint_find(c, "q.head.weight") ? VLY_HEAD_Q
-                                                                         : VLY_HEAD_POLICY_VALUE;
+    const vly_head_kind head = vly_checkpoint_find(c, "q.value.weight")      ? VLY_HEAD_DUELING
+                               : vly_checkpoint_find(c, "q.head.weight")     ? VLY_HEAD_Q
+                               : vly_checkpoint_find(c, "value.head.weight") ? VLY_HEAD_POLICY_VALUE
+                                                                             : VLY_HEAD_POLICY;
     VLY_TRY(vly_env_open(env, config->run.env, &args));
     const vly_algo_args algo = {.compute = &fp32, .env = env, .config = config};
     const vly_status status = vly_learner_net(net, &algo, head);
