@@ -6,6 +6,7 @@
 #define ALGORITHMS(X) \
     X(ppo)            \
     X(a2c)            \
+    X(reinforce)      \
     X(impala)         \
     X(dqn)            \
     X(a3c)            \

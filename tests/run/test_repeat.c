@@ -52,6 +52,7 @@ int main(void) {
     static const repeated runs[] = {
         {"ppo", "cartpole", "ppo", "9000", ""},
         {"a2c", "cartpole", "a2c", "9000", ""},
+        {"reinforce", "cartpole", "reinforce", "9000", ""},
         {"lstm", "cartpole", "ppo", "9000", "--net.lstm 16"},
         {"impala", "cartpole", "impala", "9000", "--pool.schedule sync"},
         {"dqn", "cartpole", "dqn", "9000",
