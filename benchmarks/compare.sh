@@ -1,38 +1,78 @@
 #!/bin/sh
-# Every comparison with other programs, one after the other; results, with hardware and commands, go into a folder.
-#   sh benchmarks/compare.sh                     all (`make compare`), about half an hour; nothing else should run
-#   sh benchmarks/compare.sh cartpole replay     some: cartpole minatar envs replay learner onednn atari atari_steps soak kill9
-# Peers come from PyPI into build/peers-compare, once; VLY_PYTHON names a Python that has them. RESULTS names the folder.
+# Every comparison with other programs, one after the other, into a folder of results.
+#   sh benchmarks/compare.sh                     all (`make compare`), about half an hour on a machine where nothing else runs
+#   sh benchmarks/compare.sh cartpole replay     some of: cartpole minatar envs replay store learner onednn atari atari_steps scaling soak kill9
+# A comparison whose file was measured with this code on this hardware is not repeated (AGAIN=1 repeats it), one that stopped goes on.
+#   BUDGET=600          stops after so many seconds; the same command goes on
+#   OPTIONS="--busy"    more options for every comparison (benchmarks/measured.py)
+#   RESULTS=folder      instead of benchmarks/results
+# Peers come from PyPI into build/peers-compare and, where they want other versions, build/peers-gymnax and build/peers-reverb, once.
+# VLY_PYTHON, VLY_PYTHON_GYMNAX and VLY_PYTHON_REVERB name Pythons that have them.
 set -u
 cd "$(dirname "$0")/.."
-results=${RESULTS:-benchmarks/results} roms=${VOLLEY_ROMS:-$HOME/.cache/volley/roms} bad=0
+results=${RESULTS:-benchmarks/results} options=${OPTIONS:-} bad=0 start=$(date +%s)
+VOLLEY_ROMS=${VOLLEY_ROMS:-$HOME/.cache/volley/roms}
+export VOLLEY_ROMS
 [ -n "${VLY_PYTHON:-}" ] || sh tests/kit/peers.sh build/peers-compare torch stable-baselines3 cpprb envpool opencv-python-headless
 python=${VLY_PYTHON:-build/peers-compare/bin/python}
 export VLY_PYTHON="$python"
 mkdir -p "$results"
 
-# one NAME COMMAND...
-one() {
-  name=$1
-  shift
-  printf '\n== %s: %s\n' "$name" "$*"
-  "$@" || { echo "compare: $name did not end well" >&2; bad=1; }
+# own NAME PACKAGE: a Python of its own for a peer that does not go with the others.
+own() {
+  [ -x "build/$1/bin/python" ] && [ -f "build/$1/whole" ] && return
+  echo "compare: installing $2 into build/$1"
+  python3 -m venv "build/$1" && "build/$1/bin/pip" install --quiet --disable-pip-version-check "$2" && touch "build/$1/whole" ||
+    echo "compare: $2 could not be installed: measured without it" >&2
 }
 
-[ $# -gt 0 ] || set -- cartpole minatar envs replay learner onednn atari atari_steps
-for what in "$@"; do
-  case $what in
-  cartpole) one "$what" "$python" benchmarks/compare_cartpole.py --python "$python" --out "$results/cartpole.json" ;;
-  minatar) one "$what" "$python" benchmarks/minatar_speed.py --out "$results/minatar_speed.json" ;;
-  envs | replay) one "$what" "$python" "benchmarks/compare_$what.py" --out "$results/$what.json" ;;
-  learner) one "$what" "$python" benchmarks/vs_pytorch.py --out "$results/learner.json" ;;
-  onednn) [ -x build/onednn ] && one "$what" build/onednn --threads "$(nproc)" --out "$results/onednn.json" ||
+left() { echo $((${BUDGET:-1000000} - $(date +%s) + start)); }
+
+# one NAME FILE COMMAND...: unless FILE is whole or the budget is spent.
+one() {
+  name=$1 file=$2
+  shift 2
+  [ -z "${AGAIN:-}" ] && "$python" benchmarks/measured.py whole "$file" && { echo "== $name: $file was measured with this code"; return; }
+  [ "$(left)" -gt 0 ] || { echo "== $name: left for the next time"; bad=3; return; }
+  printf '\n== %s: %s\n' "$name" "$*"
+  "$@"
+  code=$?
+  [ $code = 0 ] && return
+  [ $code = 3 ] || echo "compare: $name ended with $code" >&2
+  [ $bad = 1 ] || { [ $code = 3 ] && bad=3 || bad=1; }
+}
+
+# compared NAME SCRIPT FILE OPTIONS...: a script that takes --budget.
+compared() {
+  script=$2 out=$results/$3 what=$1
+  shift 3
+  # shellcheck disable=SC2086
+  one "$what" "$out" "$python" "benchmarks/$script" --out "$out" --budget "$(left)" $options "$@"
+}
+
+[ $# -gt 0 ] || set -- cartpole minatar envs replay atari_steps atari store learner onednn scaling
+for which in "$@"; do
+  case $which in
+  cartpole) compared "$which" compare_cartpole.py cartpole.json ;;
+  minatar) compared "$which" minatar_speed.py minatar_speed.json ;;
+  envs)
+    [ -n "${VLY_PYTHON_GYMNAX:-}" ] || own peers-gymnax gymnax
+    compared "$which" compare_envs.py envs.json --gymnax "${VLY_PYTHON_GYMNAX:-build/peers-gymnax/bin/python}"
+    ;;
+  replay) compared "$which" compare_replay.py replay.json ;;
+  store)
+    [ -n "${VLY_PYTHON_REVERB:-}" ] || own peers-reverb 'dm-reverb[tensorflow]==0.14.0'
+    compared "$which" compare_store.py apex_store.json --python "${VLY_PYTHON_REVERB:-build/peers-reverb/bin/python}"
+    ;;
+  learner) compared "$which" vs_pytorch.py learner.json ;;
+  atari) compared "$which" compare_atari.py atari_speed.json ;;
+  atari_steps) compared "$which" compare_atari_steps.py atari_steps.json ;;
+  onednn) [ -x build/onednn ] && one "$which" "$results/onednn.json" "$python" benchmarks/measured.py record "$results/onednn.json" build/onednn --threads "$(nproc)" ||
     echo "compare: no oneDNN 2.x here (apt-get install libdnnl-dev, then make build)" ;;
-  atari) one "$what" "$python" benchmarks/compare_atari.py build/atari_raw "$roms" --json "$results/atari_speed.json" ;;
-  atari_steps) one "$what" "$python" benchmarks/compare_atari_steps.py --steps build/atari_steps --json "$results/atari_steps.json" ;;
-  soak) for algo in ppo dqn; do one "$what" "$python" benchmarks/soak.py --algo $algo --out "$results/soak_$algo.json"; done ;;
-  kill9) one "$what" "$python" tests/run/kill9.py --kills 500 --out "$results/kill9.json" ;;
-  *) echo "compare: what is $what? cartpole minatar envs replay learner onednn atari atari_steps soak kill9" >&2; exit 2 ;;
+  scaling) one "$which" "$results/scaling_workers.json" "$python" benchmarks/simulate_scaling.py --measure --out "$results/scaling_workers.json" ;;
+  soak) for algo in ppo dqn; do one "$which" "$results/soak_$algo.json" "$python" benchmarks/soak.py --algo $algo --out "$results/soak_$algo.json"; done ;;
+  kill9) one "$which" "$results/kill9.json" "$python" tests/run/kill9.py --kills 500 --out "$results/kill9.json" ;;
+  *) echo "compare: what is $which? cartpole minatar envs replay store learner onednn atari atari_steps scaling soak kill9" >&2; exit 2 ;;
   esac
 done
 exit $bad

@@ -12,6 +12,7 @@ gymnax's MinAtar is another game than MinAtar's: episodes of SpaceInvaders, Brea
 sticky, only those that matter are there, shots have a pause. Its steps stand beside ours as steps, its returns not at all; the
 MinAtar package is the same game as ours, step for step.
 """
+import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 
@@ -105,12 +106,12 @@ def work():
 ONE_THREAD = {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false", "JAX_PLATFORMS": "cpu"}
 
 
-def child(code, *words, seconds, environment=None):
-    return lambda: measured.Child(code, *words, seconds=seconds, cores=1, environment=environment)
+def child(code, *words, seconds, **more):
+    return lambda: measured.Child(code, *words, seconds=seconds, cores=1, **more)
 
 
-def best(code, name, seconds, environment=None):
-    return lambda: measured.Best({f"{n} environments": child(code, name, n, seconds=seconds, environment=environment) for n in SIZES})
+def best(code, name, seconds, **more):
+    return lambda: measured.Best({f"{n} environments": child(code, name, n, seconds=seconds, **more) for n in SIZES})
 
 
 def classic(c, o):
@@ -130,23 +131,25 @@ def minatar(c, o):
     for game, gymnax_id in MINATAR.items():
         sides = {"volley": measured.suite("envs", f"minatar/{game}/step", o.seconds, 1), "minatar": child(PACKAGE, game, seconds=o.seconds)}
         if gymnax_id:
-            sides["gymnax"] = best(GYMNAX, gymnax_id, o.seconds, ONE_THREAD)
+            sides["gymnax"] = best(GYMNAX, gymnax_id, o.seconds, environment=ONE_THREAD, python=o.gymnax)
         c.case(f"minatar/{game}/step", "steps/s", sides)
 
 
-def versions():
+def versions(gymnax):
     found = {}
-    for name in ("gymnasium", "envpool", "minatar", "gymnax", "jax"):
+    for name in ("gymnasium", "envpool", "minatar"):
         try:
             found[name] = version(name)
         except PackageNotFoundError:
             pass
-    return found
+    told = subprocess.run([gymnax, "-c", "from importlib.metadata import version as v; print(v('gymnax'), v('jax'))"], capture_output=True, text=True)
+    return {**found, **dict(zip(("gymnax", "jax"), told.stdout.split()))}
 
 
 def main():
-    o = measured.options(__doc__, "envs.json")
-    c = measured.Comparison(o, versions=versions())
+    o = measured.options(__doc__, "envs.json", more=lambda parser: parser.add_argument(
+        "--gymnax", metavar="PYTHON", default=sys.executable, help="an interpreter that has gymnax, which wants an older gymnasium"))
+    c = measured.Comparison(o, versions=versions(o.gymnax))
     classic(c, o)
     minatar(c, o)
     return c.finish()

@@ -2,6 +2,7 @@
 # How long a newcomer waits: from `git clone` to a trained and evaluated CartPole agent, without a compiler cache. Packages
 # are installed when they are missing, and then count.
 #   sh benchmarks/first_agent.sh [REPOSITORY]      prints one JSON object
+#   python3 benchmarks/measured.py record benchmarks/results/first_agent.json sh benchmarks/first_agent.sh
 set -eu
 from=$(realpath "${1:-$(dirname "$0")/..}")
 folder=$(mktemp -d)

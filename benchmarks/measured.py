@@ -158,6 +158,16 @@ class Others:
         self.load = max(0.0, (busy_seconds() - self.busy - family_seconds() + self.own) / wall)
 
 
+def is_whole(path):
+    """Whether a file of results was measured with this code on this hardware, and no part of a newer one lies beside it."""
+    try:
+        with open(path) as f:
+            head = json.load(f)
+    except (OSError, ValueError):
+        return False
+    return not os.path.exists(path + ".part") and head.get("hardware") == hardware() and bool(head.get("commit")) and same_code(head["commit"], "HEAD")
+
+
 # ---- numbers ----
 
 def spread(values):
@@ -511,3 +521,28 @@ class Comparison:
             write(self.o.out, {**head, **self.facts, "seconds": self.o.seconds, **more, "results": self.cases})
             os.remove(self.part)
         return 0
+
+
+def record(out, command, busy):
+    """Runs a program that prints one object, and writes it under the facts."""
+    kept = Record(out, busy)
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        sys.exit(f"{shlex.join(command)} ended with {done.returncode}: nothing was recorded")
+    kept.write({k: v for k, v in json.loads(done.stdout).items() if k not in ("commit", "date", "hardware", "command")}, shlex.join(command))
+
+
+def main():
+    parser = argparse.ArgumentParser(description="looks at files of results, or makes one of what a program prints")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs.add_parser("whole", help="exit code 0 when FILE need not be measured again").add_argument("file")
+    one = verbs.add_parser("record", help="writes the object that COMMAND prints, with commit, hardware and load")
+    one.add_argument("--busy", action="store_true")
+    one.add_argument("file")
+    one.add_argument("command", nargs=argparse.REMAINDER)
+    o = parser.parse_args()
+    return not is_whole(o.file) if o.verb == "whole" else record(o.file, o.command, o.busy)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
