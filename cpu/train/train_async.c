@@ -25,8 +25,7 @@ static void learner_main(void *arg) {
         uv_mutex_lock(&l->mutex);
         l->status = status;
         if (status != VLY_OK)
-            snprintf(l->error, sizeof l->error, "%s", vly_error_text()); /* the text is per thread
-                                                                          */
+            snprintf(l->error, sizeof l->error, "%s", vly_error_text()); /* per thread */
         l->job = false;
         l->done = true;
         uv_cond_broadcast(&l->changed);
@@ -138,8 +137,7 @@ static int expected(vly_train *t) {
     return t->in_flight - stats.hung;
 }
 
-/* Takes `want` finished groups, fewer when fewer are expected, none when actions are ready first.
- */
+/* Takes `want` finished groups: fewer when fewer are expected, none when actions are ready. */
 static vly_status receive_finished(vly_train *t, int want) {
     const int coming = expected(t);
     if (want > coming) want = coming > 0 ? coming : 1;

@@ -3,11 +3,11 @@
  *   train.c         creates, runs and destroys it: schedule, groups, pool, queues
  *   train_sync.c    the synchronous schedule
  *   train_async.c   the asynchronous schedule
- *   lead.c          a schedule that somebody else provides (lead.h)
+ *   lead.c          the interface of a schedule that the caller provides (lead.h)
  *   train_eval.c    episodes with fixed weights
  *   train_rows.c    rows to and from the environments
- *   train_report.c  counters, rates, the reasons to stop, on_update
  *   train_state.c   what is saved and restored
+ *   train_report.c  counters, rates, the reasons to stop, on_update
  *
  * Calls go down this list.
  */

@@ -28,7 +28,7 @@ int64_t vly_train_total_steps(const vly_train *t) {
 
 vly_progress vly_train_progress(const vly_train *t) {
     const int64_t all = vly_train_total_steps(t);
-    /* Members of a fleet come and go: then nobody's share of the whole is known. */
+    /* Members of a fleet come and go: then a member's share of all steps is not known. */
     const bool shared = t->o.sync && t->o.sync->steps;
     return (vly_progress){.steps = all,
                           .total_steps = t->o.config->run.steps,
