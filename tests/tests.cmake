@@ -1,5 +1,9 @@
 # Every tests/ROOM/test_*.c is a test of that name, linked with all rooms that were built.
 # A test exits 0 (passed), 77 (skipped, loudly) or anything else (failed).
+set(patience 300) # seconds after which a test has hung
+if(VLY_SANITIZE)
+  set(patience 900)
+endif()
 file(GLOB test_sources CONFIGURE_DEPENDS tests/*/test_*.c)
 foreach(source ${test_sources})
   get_filename_component(name ${source} NAME_WE)
@@ -9,7 +13,7 @@ foreach(source ${test_sources})
     target_link_libraries(${name} PRIVATE vly_cpu)
   endif()
   add_test(NAME ${name} COMMAND ${name} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
-  set_tests_properties(${name} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 300)
+  set_tests_properties(${name} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT ${patience})
 endforeach()
 add_test(NAME check_layers COMMAND ${CMAKE_COMMAND} -DROOT=${PROJECT_SOURCE_DIR}
   -P ${PROJECT_SOURCE_DIR}/tests/check_layers.cmake)
@@ -41,7 +45,7 @@ foreach(source ${grad_sources})
   add_executable(${name} ${source})
   target_link_libraries(${name} PRIVATE vly_double)
   add_test(NAME ${name} COMMAND ${name} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
-  set_tests_properties(${name} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 300)
+  set_tests_properties(${name} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT ${patience})
 endforeach()
 
 # The program as users see it.
@@ -93,7 +97,7 @@ add_test(NAME atari_lockstep COMMAND sh -c "exec \"\${VLY_PYTHON:-python3}\" tes
 add_test(NAME atari_peers COMMAND sh -c "exec \"\${VLY_PYTHON:-python3}\" tests/atari/peers.py \
   --driver $<TARGET_FILE:atari_steps> --games breakout,seaquest --steps 300"
   WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
-set_tests_properties(atari_lockstep atari_peers PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 300)
+set_tests_properties(atari_lockstep atari_peers PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT ${patience})
 
 foreach(name test_show test_tools test_eval test_manual test_bench_report test_repeat)
   target_compile_definitions(${name} PRIVATE VLY_TEST_PROGRAM="$<TARGET_FILE:volley>")
@@ -105,7 +109,7 @@ set_tests_properties(test_fleet PROPERTIES TIMEOUT 900)
 # A few kills of running programs; five hundred by hand: python3 tests/run/kill9.py --kills 500.
 add_test(NAME kill9 COMMAND sh -c "exec \"\${VLY_PYTHON:-python3}\" tests/run/kill9.py --program $<TARGET_FILE:volley> --kills 16"
   WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
-set_tests_properties(kill9 PROPERTIES TIMEOUT 300)
+set_tests_properties(kill9 PROPERTIES TIMEOUT ${patience})
 
 # The tour of the README, as it is written there.
 add_test(NAME readme_tour COMMAND sh tests/program/readme_tour.sh $<TARGET_FILE:volley> WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
@@ -115,7 +119,7 @@ set_tests_properties(readme_tour PROPERTIES TIMEOUT 600)
 if(NOT VLY_SANITIZE AND NOT VLY_FUZZ)
   add_test(NAME monitor_page COMMAND sh -c "exec \"\${VLY_PYTHON:-python3}\" tests/monitor/click.py --volley $<TARGET_FILE:volley>"
     WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
-  set_tests_properties(monitor_page PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 300)
+  set_tests_properties(monitor_page PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT ${patience})
 endif()
 add_test(NAME check_docs COMMAND ${CMAKE_COMMAND} -DROOT=${PROJECT_SOURCE_DIR} -P ${PROJECT_SOURCE_DIR}/tests/check_docs.cmake)
 # kill -9 and SIGSTOP of everything: a few here, 200 by hand (tests/fleet/faults.py says how); separate hosts whose cables are pulled.
@@ -128,7 +132,7 @@ add_test(NAME faults COMMAND sh -c "exec \"\${VLY_PYTHON:-python3}\" tests/fleet
   WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
 add_test(NAME namespaces COMMAND sh -c "exec \"\${VLY_PYTHON:-python3}\" tests/fleet/namespaces.py --program $<TARGET_FILE:volley> ${namespaces_args}"
   WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
-set_tests_properties(faults namespaces PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 300)
+set_tests_properties(faults namespaces PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT ${patience})
 set_tests_properties(test_ranks PROPERTIES ENVIRONMENT "TSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/tsan.supp")
 if(TARGET volley_mpi)
   add_dependencies(test_ranks volley_mpi)

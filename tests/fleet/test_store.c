@@ -130,7 +130,7 @@ static void the_silent_leave_the_fleet(void) {
     char who[64] = "";
     int count;
     CHECK_OK(vly_store_beat(s, "dies", "{\"v\":1}", 30));
-    CHECK_OK(vly_store_beat(s, "lives", "{\"v\":1}", 5000));
+    CHECK_OK(vly_store_beat(s, "lives", "{\"v\":1}", 600000));
     usleep(80000);
     CHECK_OK(vly_store_members(s, name_it, who, &count));
     CHECK_EQ(count, 1);

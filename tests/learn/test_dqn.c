@@ -4,6 +4,7 @@
 #include "cpu/train/train.h"
 #include "envs/registry.h"
 #include "tests/kit/check.h"
+#include "tests/kit/sanitized.h"
 
 enum { BUFFERS = 96 };
 
@@ -230,7 +231,7 @@ static void it_learns(void) {
         const char *const settings[] = {"run.seed",
                                         "1",
                                         "run.steps",
-                                        "60k",
+                                        SANITIZED ? "6k" : "60k",
                                         "run.until_return",
                                         "195",
                                         "dqn.double_q",
@@ -247,7 +248,11 @@ static void it_learns(void) {
         printf("%s: mean return %.0f after %lld steps, %.1f s\n",
                i ? "double, dueling, prioritized" : "plain", r.report.return_mean_100,
                (long long)r.report.steps, r.report.wall_s);
-        CHECK_EQ(r.stop, VLY_STOP_TARGET);
+        if (SANITIZED)
+            SKIP_PART(
+                "under a sanitizer: DQN takes some updates, and reaches 195 in the plain build");
+        else
+            CHECK_EQ(r.stop, VLY_STOP_TARGET);
     }
 }
 

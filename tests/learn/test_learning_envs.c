@@ -29,10 +29,11 @@ static void ppo_shoots_invaders(void) {
                         "ppo.rollout=64 ppo.minibatches=4")));
 }
 
-/* The first 200 steps of an untrained agent never reach the flag. */
+/* Random actions do not reach the flag within the 200 steps of an episode. Twelve seeds: 1.6 M
+ * to 3.9 M. */
 static void tables_drive_up_the_mountain(void) {
-    CHECK(reached(
-        reach("mountaincar", "classic", "run.algo=sarsa run.until_return=-110 run.seed=1")));
+    CHECK(reached(reach("mountaincar", "classic",
+                        "run.algo=sarsa run.until_return=-110 run.seed=1 run.steps=5M")));
 }
 
 #define RECALL                                                                                \

@@ -235,8 +235,8 @@ static void runs_are_served_and_nothing_else(void) {
     write_file("secret.txt", "w", "secret\n");
     CHECK_OK(vly_monitor_start(&m, &(vly_monitor_options){.folder = folder}));
     const int port = port_of(m);
-    for (int i = 0; i < 100 && (client_get(port, "/api/runs", "%s", "") != 200 ||
-                                strstr(client_answer, "\"loaded\":0"));
+    for (int i = 0; i < 1200 && (client_get(port, "/api/runs", "%s", "") != 200 ||
+                                 strstr(client_answer, "\"loaded\":0"));
          i++)
         usleep(50000);
     CHECK(strstr(client_body(), "\"name\":\"a run & \\u003cb>\"") &&
@@ -362,8 +362,8 @@ static void snapshots_replace_the_file(void) {
     vly_metrics_set(metrics, VLY_M_SPS, 777.5);
     CHECK_OK(vly_monitor_start(
         &m, &(vly_monitor_options){.folder = path, .metrics = metrics, .cpu_share = 0.5}));
-    for (int i = 0; i < 100 && (client_get(port_of(m), "/metrics", "%s", "") != 200 ||
-                                !strstr(client_answer, "777.5"));
+    for (int i = 0; i < 1200 && (client_get(port_of(m), "/metrics", "%s", "") != 200 ||
+                                 !strstr(client_answer, "777.5"));
          i++)
         usleep(50000);
     CHECK(strstr(client_body(), "volley_run_steps_total{run=\"quiet\"") &&

@@ -157,7 +157,7 @@ static int signalled(int signal_number, const char *name) {
     char metrics[128];
     struct stat info;
     snprintf(metrics, sizeof metrics, "%s/%s/metrics.jsonl", folder, name);
-    for (int i = 0; i < 1000 && (stat(metrics, &info) || info.st_size == 0); i++) { /* until it
+    for (int i = 0; i < 6000 && (stat(metrics, &info) || info.st_size == 0); i++) { /* until it
                                                                                        trains */
         struct timespec wait = {0, 20000000};
         nanosleep(&wait, NULL);

@@ -116,7 +116,7 @@ static void last_words_are_quoted(void) {
 
 static void be_late(vly_crew *c, int rank) {
     (void)rank;
-    sleep(3);
+    raise(SIGSTOP); /* until rank 0 has seen enough */
     vly_crew_close(c, NULL);
 }
 
@@ -126,6 +126,10 @@ static void who_is_late_is_named(void) {
     vly_crew *c = gather(&f, 2, be_late);
     CHECK_EQ(vly_crew_exchange(c, "x", 1, all, 0.5), VLY_ETIMEOUT);
     CHECK(strstr(vly_error_text(), "rank 1 has kept rank 0 waiting") != NULL);
+    int how;
+    CHECK_EQ(waitpid(f.child[1], &how, WUNTRACED), f.child[1]);
+    CHECK(WIFSTOPPED(how));
+    CHECK_EQ(kill(f.child[1], SIGCONT), 0);
     vly_crew_close(c, NULL);
     all_end_well(&f, 2, -1);
 }
