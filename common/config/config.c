@@ -358,6 +358,26 @@ uint64_t vly_config_hash(const vly_config *config, const char *const *algo) {
     return hash;
 }
 
+int vly_config_differences(const vly_config *a, const vly_config *b, const char *const *algo,
+                           char *names, size_t bytes) {
+    char mine[VLY_CONFIG_TEXT], theirs[VLY_CONFIG_TEXT];
+    size_t used = 0;
+    int n = 0;
+    names[0] = '\0';
+    for (int i = 0; i < OPTIONS; i++) {
+        const vly_option *o = &options[i];
+        if (!decides(a, algo, o) && !decides(b, algo, o)) continue;
+        vly_option_get(a, o, mine, sizeof mine);
+        vly_option_get(b, o, theirs, sizeof theirs);
+        if (!strcmp(mine, theirs)) continue;
+        if (used < bytes)
+            used += (size_t)snprintf(names + used, bytes - used, "%s%s.%s %.60s instead of %.60s",
+                                     n ? ", " : "", o->section, o->key, mine, theirs);
+        n++;
+    }
+    return n;
+}
+
 /* ---- printing ---- */
 
 static void print_scalar(FILE *out, const vly_option *o, const char *text) {

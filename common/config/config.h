@@ -85,6 +85,9 @@ vly_env_args vly_config_env_args(vly_config *config);
  * threads, intervals. `algo`: the sections that the run's algorithm reads, NULL ends the list;
  * vly_algo_config_hash knows them. */
 uint64_t vly_config_hash(const vly_config *config, const char *const *algo);
+/* How many of these options differ; `names` lists them as "ppo.lr 0.1 instead of 0.2". */
+int vly_config_differences(const vly_config *a, const vly_config *b, const char *const *algo,
+                           char *names, size_t bytes);
 /* All options as YAML; vly_config_load of it gives the same configuration. */
 void vly_config_print(const vly_config *config, FILE *out);
 /* The reference page: every option with its range, default and help, as Markdown. */

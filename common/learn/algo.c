@@ -69,13 +69,24 @@ vly_status vly_algo_resolve(vly_config *config, const vly_assignments *given, co
 
 vly_status vly_algo_restore(vly_config *config, const char *path) {
     VLY_TRY(vly_config_read(config, path));
+    if (!strcmp(config->run.algo, "auto"))
+        return vly_fail(VLY_EINVAL, "%s names no algorithm: it is empty or truncated", path);
     return check_for_algo(config);
 }
 
-uint64_t vly_algo_config_hash(const vly_config *config) {
+static const char *const *sections_of(const vly_config *config) {
     static const char *const none[] = {NULL};
     const vly_algo_entry *entry = vly_algo_find(config->run.algo);
-    return vly_config_hash(config, entry ? entry->sections : none);
+    return entry ? entry->sections : none;
+}
+
+uint64_t vly_algo_config_hash(const vly_config *config) {
+    return vly_config_hash(config, sections_of(config));
+}
+
+int vly_algo_config_differences(const vly_config *a, const vly_config *b, char *names,
+                                size_t bytes) {
+    return vly_config_differences(a, b, sections_of(b), names, bytes);
 }
 
 size_t vly_buffer_bytes(const vly_buffer *buffer) {

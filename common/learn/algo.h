@@ -204,6 +204,9 @@ vly_status vly_algo_resolve(vly_config *config, const vly_assignments *given, co
 vly_status vly_algo_restore(vly_config *config, const char *path);
 /* vly_config_hash over the sections of run.algo. */
 uint64_t vly_algo_config_hash(const vly_config *config);
+/* vly_config_differences, for the algorithm of `b`. */
+int vly_algo_config_differences(const vly_config *a, const vly_config *b, char *names,
+                                size_t bytes);
 
 #ifdef __cplusplus
 }

@@ -63,6 +63,16 @@ static void write_digits(digest_items *items, char *text) {
         snprintf(text + 2 * i, 3, "%02x", whole.digest[i]);
 }
 
+vly_status vly_digest_notes(const vly_note *notes, int count, char *text) {
+    digest_items items = {malloc((size_t)(count + 1) * sizeof *items.v), 0};
+    if (!items.v) return vly_fail(VLY_ENOMEM, "no memory for the notes' checksum");
+    for (int i = 0; i < count; i++)
+        add(&items, "%s %s=%s", notes[i].state ? "state" : "note", notes[i].name, notes[i].value);
+    write_digits(&items, text);
+    free(items.v);
+    return VLY_OK;
+}
+
 vly_status vly_digest_make(const vly_checkpoint_data *d, const uint64_t *checksum, char *text) {
     digest_items items = {malloc((size_t)(d->tensor_count + d->note_count + 1) * sizeof *items.v),
                           0};

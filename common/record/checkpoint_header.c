@@ -90,6 +90,21 @@ static vly_status parse_note(vly_checkpoint *c, const char *key, const char *val
     return VLY_OK;
 }
 
+/* What a file of this format may hold; in another program's files any key is a note. */
+static bool is_known(const char *key) {
+    return !strcmp(key, "volley.format") || !strcmp(key, "volley.digest") ||
+           !strcmp(key, "volley.notes") || !strncmp(key, "xxh3:", 5) ||
+           !strncmp(key, "state:", 6) || !strncmp(key, "note:", 5);
+}
+
+static vly_status check_notes(const vly_checkpoint *c, const char *saved) {
+    char digest[VLY_DIGEST_TEXT];
+    VLY_TRY(vly_digest_notes(c->notes, c->note_count, digest));
+    return strcmp(saved, digest)
+               ? vly_checkpoint_damaged(c, "its notes do not match their checksum")
+               : VLY_OK;
+}
+
 static vly_status parse_metadata(vly_checkpoint *c, json_t *meta) {
     const char *format = json_string_value(json_object_get(meta, "volley.format"));
     const char *digest = json_string_value(json_object_get(meta, "volley.digest"));
@@ -113,8 +128,13 @@ static vly_status parse_metadata(vly_checkpoint *c, json_t *meta) {
     json_object_foreach(meta, key, value) {
         if (!json_is_string(value))
             return vly_checkpoint_damaged(c, "its metadata holds something that is not text");
+        if (c->format && !is_known(key))
+            return vly_checkpoint_damaged(c, "its metadata holds %.60s, which no program wrote",
+                                          key);
         if (strncmp(key, "volley.", 7)) VLY_TRY(parse_note(c, key, json_string_value(value)));
     }
+    const json_t *notes = json_object_get(meta, "volley.notes");
+    if (c->format && notes) VLY_TRY(check_notes(c, json_string_value(notes)));
     for (int i = 0; c->format && i < c->tensor_count; i++)
         if (!c->checksum[i][0])
             return vly_checkpoint_damaged(c, "tensor %s has no checksum", c->tensors[i].name);

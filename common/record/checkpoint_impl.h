@@ -8,6 +8,7 @@
  *
  * A file: u64 header length, header (JSON, padded with spaces), data. Metadata keys of ours:
  *   volley.format   VLY_CHECKPOINT_FORMAT        volley.digest   32 digits
+ *   volley.notes    32 digits over all notes; older files lack it
  *   xxh3:TENSOR     16 digits, " state" and " weight" where they hold
  *   state:NAME, note:NAME   the notes
  */
@@ -52,4 +53,6 @@ int vly_checkpoint_index(const vly_checkpoint *c, const char *name); /* -1: not 
 /* The digest of what is marked `state`, whatever its order; checksum by tensor, text
  * VLY_DIGEST_TEXT bytes. */
 vly_status vly_digest_make(const vly_checkpoint_data *d, const uint64_t *checksum, char *text);
+/* The same of all notes, whether they are state or not. */
+vly_status vly_digest_notes(const vly_note *notes, int count, char *text);
 #endif

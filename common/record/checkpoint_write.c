@@ -14,7 +14,7 @@ typedef struct {
     int *order;         /* by element size, so that every tensor is aligned to its own */
     uint64_t *checksum; /* by tensor */
     char *piece;
-    char digest[VLY_DIGEST_TEXT];
+    char digest[VLY_DIGEST_TEXT], notes[VLY_DIGEST_TEXT];
 } writer;
 
 static vly_status check_data(const vly_checkpoint_data *data) {
@@ -72,6 +72,7 @@ static char *make_header(writer *w, size_t *bytes) {
     snprintf(value, sizeof value, "%d", VLY_CHECKPOINT_FORMAT);
     bad |= json_object_set_new(meta, "volley.format", json_string(value));
     bad |= json_object_set_new(meta, "volley.digest", json_string(w->digest));
+    bad |= json_object_set_new(meta, "volley.notes", json_string(w->notes));
     for (int i = 0; i < d->note_count; i++) {
         snprintf(key, sizeof key, "%s:%s", d->notes[i].state ? "state" : "note", d->notes[i].name);
         bad |= json_object_set_new(meta, key, json_string(d->notes[i].value));
@@ -119,6 +120,7 @@ static vly_status write_header(writer *w, int fd, bool final, const char *path) 
 
 static vly_status write_all(writer *w, int fd, const char *path) {
     memset(w->digest, '0', sizeof w->digest - 1);
+    VLY_TRY(vly_digest_notes(w->data->notes, w->data->note_count, w->notes));
     VLY_TRY(write_header(w, fd, false, path));
     for (int k = 0; k < w->data->tensor_count; k++) VLY_TRY(write_tensor(w, fd, w->order[k], path));
     VLY_TRY(vly_digest_make(w->data, w->checksum, w->digest));

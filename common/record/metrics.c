@@ -187,6 +187,7 @@ vly_status vly_metrics_open_jsonl(vly_metrics *m, const char *path, int64_t resu
         free(text);
     }
     snprintf(m->jsonl_path, sizeof m->jsonl_path, "%s", path);
+    if (m->jsonl >= 0) close(m->jsonl);
     m->jsonl = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0644);
     if (m->jsonl < 0 || ftruncate(m->jsonl, (off_t)keep) ||
         lseek(m->jsonl, (off_t)keep, SEEK_SET) < 0)
@@ -195,6 +196,8 @@ vly_status vly_metrics_open_jsonl(vly_metrics *m, const char *path, int64_t resu
 }
 
 vly_status vly_metrics_open_tensorboard(vly_metrics *m, const char *folder, int64_t resumed) {
+    vly_tfevents_close(m->events);
+    m->events = NULL;
     return vly_tfevents_open(&m->events, folder, resumed);
 }
 

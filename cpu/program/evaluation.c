@@ -50,6 +50,7 @@ static vly_status play_seed(vly_evaluation *e, int s, FILE *people) {
     agent_context context = {&e->o, people};
     const vly_agent_options options = {.greedy = e->o.greedy,
                                        .best = e->o.best,
+                                       .accept_config = e->o.accept_config,
                                        .actors = e->o.actors,
                                        .seed = (uint64_t)(e->o.seed + s),
                                        .device = e->o.device,

@@ -24,7 +24,7 @@
 typedef struct {
     int episodes, seeds, actors;
     int64_t seed; /* the first; the next is one more */
-    bool greedy, best, machado;
+    bool greedy, best, machado, accept_config;
     int minutes; /* machado: of an episode, at 60 frames a second */
     const char *device;
 } vly_evaluation_options;

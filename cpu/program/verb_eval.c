@@ -9,7 +9,7 @@
 typedef struct {
     int episodes, actors, seeds, minutes, resamples;
     int64_t seed;
-    bool greedy, best;
+    bool greedy, best, accept_config;
     char device[64], protocol[16];
 } eval_options;
 
@@ -253,6 +253,7 @@ static int eval(vly_cli *cli) {
                                             .seed = o->seed,
                                             .greedy = o->greedy,
                                             .best = o->best,
+                                            .accept_config = o->accept_config,
                                             .machado = !strcmp(o->protocol, "machado"),
                                             .minutes = o->minutes,
                                             .device = o->device};
@@ -283,6 +284,8 @@ static const vly_option own[] = {
                  "take the likeliest action instead of sampling as in training"),
     VLY_CLI_BOOL(eval_options, best,
                  "the checkpoint with the best training return instead of the newest"),
+    VLY_CLI_BOOL(eval_options, accept_config,
+                 "go on although config.yaml is not what the checkpoint was saved with"),
     VLY_CLI_INT(eval_options, actors, "16", 1, 4096, "environments side by side"),
     VLY_CLI_TEXT(eval_options, device, "auto", NULL, "auto, cpu, cuda, cuda:0"),
 };

@@ -17,7 +17,7 @@
 typedef struct {
     int episodes, fps, zoom;
     int64_t seed, steps;
-    bool greedy, best, window;
+    bool greedy, best, window, accept_config;
     char out[1024], device[64];
 } play_options;
 
@@ -28,6 +28,8 @@ static const vly_option own_play[] = {
     VLY_CLI_INT(play_options, seed, "1000", 0, 9e18, "seed of environment and actions"),
     VLY_CLI_BOOL(play_options, greedy, "take the likeliest action instead of sampling"),
     VLY_CLI_BOOL(play_options, best, "the best checkpoint instead of the newest"),
+    VLY_CLI_BOOL(play_options, accept_config,
+                 "go on although config.yaml is not what the checkpoint was saved with"),
     VLY_CLI_BOOL(play_options, window,
                  "a window instead of the terminal (needs a display and ffplay)"),
     VLY_CLI_TEXT(play_options, device, "auto", NULL, "auto, cpu, cuda:0"),
@@ -44,6 +46,8 @@ static const vly_option own_record[] = {
     VLY_CLI_INT(play_options, seed, "1000", 0, 9e18, "seed of environment and actions"),
     VLY_CLI_BOOL(play_options, greedy, "take the likeliest action instead of sampling"),
     VLY_CLI_BOOL(play_options, best, "the best checkpoint instead of the newest"),
+    VLY_CLI_BOOL(play_options, accept_config,
+                 "go on although config.yaml is not what the checkpoint was saved with"),
     VLY_CLI_TEXT(play_options, device, "auto", NULL, "auto, cpu, cuda:0"),
 };
 
@@ -258,6 +262,7 @@ static int play_or_record(vly_cli *cli, bool record) {
     const play_options *o = cli->own;
     const vly_agent_options options = {.greedy = o->greedy,
                                        .best = o->best,
+                                       .accept_config = o->accept_config,
                                        .actors = 1,
                                        .seed = (uint64_t)o->seed,
                                        .device = o->device,

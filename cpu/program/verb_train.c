@@ -149,16 +149,27 @@ static int train(vly_cli *cli) {
     return status == VLY_OK ? run_session(cli, s, &out) : vly_cli_fail(status);
 }
 
+typedef struct {
+    bool accept_config;
+} resume_options;
+
+static const vly_option resume_own[] = {
+    VLY_CLI_BOOL(resume_options, accept_config,
+                 "go on although config.yaml is not what the checkpoint was saved with"),
+};
+
 static int resume(vly_cli *cli) {
+    const resume_options *o = cli->own;
     vly_session *s = NULL;
     vly_session_info info;
     screen out = {.people = cli->people};
     const vly_session_callbacks callbacks = {
         .arg = &out, .say = say_on_screen, .progress = show_on_screen};
-    const vly_status status = vly_session_resume(&s, cli->positional[0], &cli->given, &callbacks);
+    const vly_status status = vly_session_resume(&s, cli->positional[0], &cli->given,
+                                                 o->accept_config, &callbacks);
     if (status != VLY_OK) return vly_cli_fail(status);
     vly_session_get_info(s, &info);
-    fprintf(cli->people, "going on from %s\n", info.checkpoint);
+    if (info.checkpoint[0]) fprintf(cli->people, "going on from %s\n", info.checkpoint);
     return run_session(cli, s, &out);
 }
 
@@ -179,10 +190,13 @@ const vly_verb vly_verb_resume = {
     .name = "resume",
     .positional_help = "RUN",
     .summary = "goes on with a run from its newest good checkpoint",
+    .own = resume_own,
+    .own_count = sizeof resume_own / sizeof *resume_own,
+    .own_bytes = sizeof(resume_options),
     .examples = "volley resume runs/cartpole-ppo-1-20261121-101500 --steps 400k",
     .config = VLY_CONFIG_TRAIN,
     .more = "Settings are the run's; what is given here changes them. Damaged checkpoints are "
-            "named and skipped.",
+            "named and skipped. A run without a checkpoint starts again.",
     .positional_min = 1,
     .positional_max = 1,
     .run = resume,

@@ -9,8 +9,10 @@
 vly_status vly_agent_open(vly_agent *a, const char *run, const vly_agent_options *o) {
     memset(a, 0, sizeof *a);
     VLY_TRY(vly_run_load_config(run, &a->config));
-    if (o->adapt) VLY_TRY(o->adapt(o->arg, &a->config));
     VLY_TRY(vly_run_open_checkpoint(run, o->best, o->say, o->arg, &a->checkpoint));
+    if (!o->accept_config)
+        VLY_TRY(vly_run_check_config(run, &a->config, a->checkpoint, o->say, o->arg));
+    if (o->adapt) VLY_TRY(o->adapt(o->arg, &a->config));
     vly_env_args args = vly_config_env_args(&a->config);
     VLY_TRY(vly_env_open(&a->env, a->config.run.env, &args));
     a->env_open = true;

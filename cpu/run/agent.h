@@ -14,8 +14,8 @@
 #include "cpu/train/train.h"
 
 typedef struct {
-    bool greedy, best; /* see volley eval --help */
-    int actors;        /* 1 for vly_agent_step */
+    bool greedy, best, accept_config; /* see volley eval --help */
+    int actors;                       /* 1 for vly_agent_step */
     uint64_t seed;
     const char *device;                                 /* NULL: auto */
     void *arg;                                          /* for the callbacks, each of which may be

@@ -4,15 +4,24 @@
 #include "common/record/checkpoint.h"
 #include "cpu/machine/system.h"
 
+static vly_status open_files(vly_recorder *r, const char *folder, int64_t resumed) {
+    char path[VLY_PATH];
+    snprintf(path, sizeof path, "%s/metrics.jsonl", folder);
+    if (r->config->metrics.jsonl) VLY_TRY(vly_metrics_open_jsonl(r->metrics, path, resumed));
+    return r->config->metrics.tensorboard
+               ? vly_metrics_open_tensorboard(r->metrics, folder, resumed)
+               : VLY_OK;
+}
+
+vly_status vly_recorder_reopen(vly_recorder *r, const char *folder) {
+    return open_files(r, folder, -1);
+}
+
 vly_status vly_recorder_open(vly_recorder *r, const vly_config *config, const vly_env *env,
                              const char *folder, int64_t resumed) {
-    char path[VLY_PATH];
     *r = (vly_recorder){.config = config, .env = env};
     VLY_TRY(vly_metrics_create(&r->metrics));
-    snprintf(path, sizeof path, "%s/metrics.jsonl", folder);
-    if (config->metrics.jsonl) VLY_TRY(vly_metrics_open_jsonl(r->metrics, path, resumed));
-    if (config->metrics.tensorboard)
-        VLY_TRY(vly_metrics_open_tensorboard(r->metrics, folder, resumed));
+    VLY_TRY(open_files(r, folder, resumed));
     vly_metrics_set(r->metrics, VLY_M_STEPS_TOTAL, (double)config->run.steps);
     if (!isnan(config->run.until_return))
         vly_metrics_set(r->metrics, VLY_M_RETURN_TARGET, (double)config->run.until_return);

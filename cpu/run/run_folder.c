@@ -12,6 +12,7 @@
 #include "common/base/file.h"
 #include "common/learn/algo.h"
 #include "cpu/machine/system.h"
+#include "cpu/run/settings.h"
 
 /* ---- to write ---- */
 
@@ -42,6 +43,11 @@ vly_status vly_run_folder_choose(vly_run_folder *f, const vly_config *config, co
         snprintf(f->path, sizeof f->path, "%s", config->run.out);
     else
         choose_default(f, config, env);
+    if (vly_run_is_unsaved(f->path))
+        return vly_fail(VLY_EINVAL,
+                        "%s holds a run that saved no checkpoint: `volley resume %s` starts it "
+                        "again, another --out starts anew",
+                        f->path, f->path);
     if (has_file(f->path, "config.yaml"))
         return vly_fail(
             VLY_EINVAL,
@@ -95,6 +101,15 @@ static vly_status save_system(const vly_run_folder *f, const vly_compute_info *d
     return status;
 }
 
+/* The lock is the folder's own file: another at its path is of another folder. */
+bool vly_run_folder_is_lost(const vly_run_folder *f) {
+    char path[VLY_PATH];
+    struct stat there, ours;
+    snprintf(path, sizeof path, "%s/lock", f->path);
+    if (f->lock < 0 || fstat(f->lock, &ours)) return false;
+    return stat(path, &there) || there.st_ino != ours.st_ino || there.st_dev != ours.st_dev;
+}
+
 vly_status vly_run_folder_open(vly_run_folder *f, const vly_config *config,
                                const vly_compute_info *device) {
     char path[VLY_PATH];
@@ -103,7 +118,7 @@ vly_status vly_run_folder_open(vly_run_folder *f, const vly_config *config,
     snprintf(f->checkpoints, sizeof f->checkpoints, "%s/checkpoints", f->path);
     VLY_TRY(vly_file_make_folder(f->checkpoints));
     snprintf(path, sizeof path, "%s/config.yaml", f->path);
-    VLY_TRY(vly_config_save(config, path));
+    VLY_TRY(vly_settings_save(config, path, f->digest));
     return save_system(f, device);
 }
 
@@ -154,17 +169,39 @@ vly_status vly_run_open_checkpoint(const char *run, bool best,
     return vly_checkpoints_open_newest(out, path, say_skipped, &l);
 }
 
+bool vly_run_is_unsaved(const char *run) {
+    char path[VLY_PATH];
+    vly_checkpoint *c;
+    snprintf(path, sizeof path, "%.1200s/checkpoints", run);
+    if (!has_file(run, "config.yaml")) return false;
+    if (!is_folder(path)) return true;
+    const vly_status status = vly_checkpoints_open_newest(&c, path, NULL, NULL);
+    if (status == VLY_OK) vly_checkpoint_close(c);
+    return status == VLY_ENOTFOUND;
+}
+
+static void config_path(const char *run, char path[VLY_PATH]) {
+    if (is_folder(run)) {
+        snprintf(path, VLY_PATH, "%.1200s/config.yaml", run);
+        return;
+    }
+    snprintf(path, VLY_PATH, "%.1200s", run); /* RUN/checkpoints/step-N.safetensors */
+    char *slash = strrchr(path, '/');
+    snprintf(slash ? slash : path, VLY_PATH - (size_t)(slash ? slash - path : 0),
+             "%s../config.yaml", slash ? "/" : "");
+}
+
+vly_status vly_run_check_config(const char *run, const vly_config *config, vly_checkpoint *c,
+                                void (*say)(void *arg, const char *text), void *arg) {
+    char path[VLY_PATH];
+    config_path(run, path);
+    return vly_settings_check(path, config, c, say, arg);
+}
+
 vly_status vly_run_load_config(const char *run, vly_config *config) {
     char path[VLY_PATH];
     VLY_TRY(check_exists(run));
-    if (is_folder(run))
-        snprintf(path, sizeof path, "%.1200s/config.yaml", run);
-    else { /* RUN/checkpoints/step-N.safetensors */
-        snprintf(path, sizeof path, "%.1200s", run);
-        char *slash = strrchr(path, '/');
-        snprintf(slash ? slash : path, sizeof path - (size_t)(slash ? slash - path : 0),
-                 "%s../config.yaml", slash ? "/" : "");
-    }
+    config_path(run, path);
     if (access(path, F_OK))
         return vly_fail(VLY_ENOTFOUND, "%s is not a run: there is no %s", run, path);
     return vly_algo_restore(config, path);

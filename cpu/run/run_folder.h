@@ -13,13 +13,15 @@
  */
 #ifndef VLY_CPU_RUN_RUN_FOLDER_H
 #define VLY_CPU_RUN_RUN_FOLDER_H
+#include <stdbool.h>
 #include "common/base/compute.h"
 #include "common/config/config.h"
 #include "common/record/checkpoint.h"
 
 typedef struct {
     char path[VLY_PATH - 64], checkpoints[VLY_PATH - 32];
-    int lock; /* a descriptor; -1: not open */
+    int lock;        /* a descriptor; -1: not open */
+    char digest[40]; /* of the checkpoint that the run goes on from; "": none */
 } vly_run_folder;
 
 /* run.out, or runs/ENV-ALGO-SEED-TIME. Refuses a folder that holds a run. */
@@ -29,6 +31,8 @@ vly_status vly_run_folder_find(vly_run_folder *f, const char *run);
 /* VLY_EINVAL when another process writes to it. */
 vly_status vly_run_folder_open(vly_run_folder *f, const vly_config *config,
                                const vly_compute_info *device);
+/* Whether the folder that was opened is no longer at its path: removed, or moved elsewhere. */
+bool vly_run_folder_is_lost(const vly_run_folder *f);
 void vly_run_folder_close(vly_run_folder *f);
 
 /* RUN is a run's folder or one checkpoint file; in a folder it is the newest good one, or the best.
@@ -38,4 +42,9 @@ vly_status vly_run_open_checkpoint(const char *run, bool best,
                                    vly_checkpoint **out);
 /* The configuration beside the run or checkpoint. */
 vly_status vly_run_load_config(const char *run, vly_config *config);
+/* Whether that configuration and the checkpoint agree (settings.h). */
+vly_status vly_run_check_config(const char *run, const vly_config *config, vly_checkpoint *c,
+                                void (*say)(void *arg, const char *text), void *arg);
+/* Whether the run's folder has a configuration and no checkpoint, good or bad. */
+bool vly_run_is_unsaved(const char *run);
 #endif

@@ -9,6 +9,7 @@
 #include "common/base/clock.h"
 #include "common/learn/algo.h"
 #include "cpu/machine/system.h"
+#include "cpu/run/settings.h"
 
 enum { BEST_EPISODES = 20 };
 
@@ -25,7 +26,7 @@ static vly_buffer part_of(const vly_buffer *b, size_t offset, size_t bytes) {
 static vly_status list_tensors(vly_saver *s) {
     const int n = vly_train_buffers(s->train, NULL, 0);
     s->buffers = calloc((size_t)n + 1, sizeof *s->buffers);
-    s->tensors = calloc((size_t)n + 1, sizeof *s->tensors);
+    s->tensors = calloc((size_t)n + 2, sizeof *s->tensors); /* and the settings */
     if (!s->buffers || !s->tensors) return vly_fail(VLY_ENOMEM, "no memory to list %d tensors", n);
     vly_train_buffers(s->train, s->buffers, n);
     for (int i = 0; i < n; i++) {
@@ -52,7 +53,8 @@ vly_status vly_saver_open(vly_saver *s, vly_train *train, const vly_config *conf
 void vly_saver_close(vly_saver *s) {
     free(s->buffers);
     free(s->tensors);
-    s->buffers = NULL, s->tensors = NULL;
+    free(s->settings);
+    s->buffers = NULL, s->tensors = NULL, s->settings = NULL;
 }
 
 bool vly_saver_due(const vly_saver *s, const vly_train_report *r) {
@@ -98,22 +100,41 @@ static vly_status read_tensor(void *arg, int i, size_t offset, void *to, size_t 
     return vly_train_read(s->train, &part, to);
 }
 
+/* The configuration, after the tensors of the trainer. */
+static vly_status write_settings(vly_saver *s) {
+    size_t bytes;
+    free(s->settings);
+    s->settings = NULL;
+    VLY_TRY(vly_settings_text(s->config, &s->settings, &bytes));
+    s->tensors[s->tensor_count] = (vly_array){.name = VLY_SETTINGS_TENSOR,
+                                              .dtype = VLY_U8,
+                                              .ndim = 1,
+                                              .shape = {(int64_t)bytes},
+                                              .data = s->settings};
+    return VLY_OK;
+}
+
+static vly_status write_checkpoint(vly_saver *s, const vly_train_report *r, char *path) {
+    const bool best = r->window >= BEST_EPISODES && r->return_mean_100 > s->best_return;
+    if (best) s->best_return = r->return_mean_100;
+    write_notes(s, r);
+    VLY_TRY(write_settings(s));
+    const vly_checkpoint_data data = {.tensors = s->tensors,
+                                      .tensor_count = s->tensor_count + 1,
+                                      .notes = s->notes,
+                                      .note_count = s->note_count,
+                                      .fetch = read_tensor,
+                                      .arg = s};
+    return vly_checkpoints_save(s->folder, r->total_steps, s->config->checkpoint.keep, best, &data,
+                                path, NULL);
+}
+
 vly_status vly_saver_save(vly_saver *s) {
     const double begun = vly_now_s();
     char path[VLY_PATH];
     vly_train_report r;
     vly_train_get_report(s->train, &r);
-    const bool best = r.window >= BEST_EPISODES && r.return_mean_100 > s->best_return;
-    if (best) s->best_return = r.return_mean_100;
-    write_notes(s, &r);
-    const vly_checkpoint_data data = {.tensors = s->tensors,
-                                      .tensor_count = s->tensor_count,
-                                      .notes = s->notes,
-                                      .note_count = s->note_count,
-                                      .fetch = read_tensor,
-                                      .arg = s};
-    const vly_status status = vly_checkpoints_save(
-        s->folder, r.total_steps, s->config->checkpoint.keep, best, &data, path, NULL);
+    const vly_status status = write_checkpoint(s, &r, path);
     s->failed = status != VLY_OK;
     if (s->failed)
         snprintf(s->error, sizeof s->error, "%s", vly_error_text());

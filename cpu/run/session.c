@@ -70,11 +70,26 @@ static int on_session_update(void *arg, const vly_train_report *report) {
            (vly_saver_due(&s->saver, report) ? VLY_TRAIN_SAVE : VLY_TRAIN_GO_ON);
 }
 
+/* A folder that was removed or moved is written again, and what it is to be resumed from with it. */
+static void find_folder_again(vly_session *s) {
+    char text[2048];
+    if (!vly_run_folder_is_lost(&s->folder)) return;
+    vly_run_folder_close(&s->folder);
+    vly_status status = vly_run_folder_open(&s->folder, &s->config, &s->compute->info);
+    if (status == VLY_OK) status = vly_recorder_reopen(&s->recorder, s->folder.path);
+    snprintf(text, sizeof text, "volley: %s was moved or removed: %s%s", s->folder.path,
+             status == VLY_OK ? "it is made again and holds the run from here on"
+                              : "it cannot be made again: ",
+             status == VLY_OK ? "" : vly_error_text());
+    session_say(s, text);
+}
+
 /* A checkpoint that cannot be written does not end the run: the one before stays. */
 static vly_status on_session_save(void *arg, vly_train *t) {
     vly_session *s = arg;
     vly_metrics *m = s->recorder.metrics;
     (void)t;
+    find_folder_again(s);
     if (vly_saver_save(&s->saver) == VLY_OK) {
         vly_metrics_count(m, VLY_M_CHECKPOINTS, 1);
     } else {
@@ -197,26 +212,49 @@ static vly_status resume_from(vly_session *s, vly_checkpoint *c) {
     return VLY_OK;
 }
 
-static vly_status resume_session(vly_session *s, const char *run, const vly_assignments *given) {
+/* A run that ended before its first checkpoint. */
+static vly_status start_again(vly_session *s) {
+    char text[VLY_PATH + 64];
+    snprintf(text, sizeof text, "volley: %s has no checkpoint: it starts again", s->folder.path);
+    session_say(s, text);
+    VLY_TRY(open_session_device(s));
+    VLY_TRY(open_trainer(s));
+    return open_outputs(s, -1);
+}
+
+/* NULL: the run has no checkpoint. */
+static vly_status open_newest(vly_session *s, const char *run, bool accept, vly_checkpoint **out) {
+    *out = NULL;
+    if (vly_run_is_unsaved(run)) return VLY_OK;
+    VLY_TRY(vly_run_open_checkpoint(run, false, session_say, s, out));
+    snprintf(s->folder.digest, sizeof s->folder.digest, "%s", vly_checkpoint_digest(*out));
+    const vly_status status = accept ? VLY_OK
+                                     : vly_run_check_config(run, &s->config, *out, session_say, s);
+    if (status != VLY_OK) vly_checkpoint_close(*out);
+    return status;
+}
+
+static vly_status resume_session(vly_session *s, const char *run, const vly_assignments *given,
+                                 bool accept) {
     vly_checkpoint *c;
     VLY_TRY(vly_run_load_config(run, &s->config));
     VLY_TRY(vly_run_folder_find(&s->folder, run));
-    VLY_TRY(override_config(&s->config, given));
+    VLY_TRY(open_newest(s, run, accept, &c));
+    vly_status status = override_config(&s->config, given);
     const vly_env_args args = vly_config_env_args(&s->config);
-    VLY_TRY(vly_env_open(&s->env, s->config.run.env, &args));
-    s->env_open = true;
-    VLY_TRY(vly_run_open_checkpoint(run, false, session_say, s, &c));
-    const vly_status status = resume_from(s, c);
+    if (status == VLY_OK) status = vly_env_open(&s->env, s->config.run.env, &args);
+    s->env_open = status == VLY_OK;
+    if (status == VLY_OK) status = c ? resume_from(s, c) : start_again(s);
+    if (!c) return status;
     vly_checkpoint_close(c);
-    VLY_TRY(status);
-    return open_outputs(s, s->steps_at_start);
+    return status == VLY_OK ? open_outputs(s, s->steps_at_start) : status;
 }
 
 vly_status vly_session_resume(vly_session **out, const char *run, const vly_assignments *given,
-                              const vly_session_callbacks *callbacks) {
+                              bool accept, const vly_session_callbacks *callbacks) {
     vly_session *s = NULL;
     VLY_TRY(create_session(&s, callbacks));
-    const vly_status status = resume_session(s, run, given);
+    const vly_status status = resume_session(s, run, given, accept);
     if (status != VLY_OK) return vly_session_close(s), status;
     return *out = s, VLY_OK;
 }

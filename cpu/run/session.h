@@ -2,7 +2,7 @@
  *
  *   vly_session_callbacks cb = {.say = say, .progress = progress, .arg = me};
  *   VLY_TRY(vly_session_start(&s, &given, &cb));             // a new folder, or
- *   VLY_TRY(vly_session_resume(&s, "runs/x", &given, &cb));  // from the newest good checkpoint
+ *   VLY_TRY(vly_session_resume(&s, "runs/x", &given, false, &cb)); // newest good checkpoint
  *   vly_session_get_info(s, &info);                          // folder, device, address of the page
  *   status = vly_session_run(s, &result);                    // until a stop
  *   vly_session_close(s);
@@ -56,8 +56,10 @@ vly_status vly_session_configure(vly_config *config, const vly_assignments *give
 
 vly_status vly_session_start(vly_session **out, const vly_assignments *given,
                              const vly_session_callbacks *callbacks);
+/* Starts again if the run has no checkpoint. accept: although config.yaml is not what the checkpoint
+ * was saved with. */
 vly_status vly_session_resume(vly_session **out, const char *run, const vly_assignments *given,
-                              const vly_session_callbacks *callbacks);
+                              bool accept, const vly_session_callbacks *callbacks);
 void vly_session_get_info(const vly_session *s, vly_session_info *out);
 /* result is filled whatever is returned. */
 vly_status vly_session_run(vly_session *s, vly_session_result *result);

@@ -52,7 +52,7 @@ static vly_status go_on(listener *l, const vly_session_callbacks *cb, const char
     char run[128];
     snprintf(run, sizeof run, "%s/run/", folder);
     if (steps) give(&given, "run.steps", steps);
-    const vly_status status = vly_session_resume(&l->s, run, &given, cb);
+    const vly_status status = vly_session_resume(&l->s, run, &given, false, cb);
     vly_assignments_free(&given);
     return status;
 }
