@@ -26,8 +26,9 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   set_source_files_properties(cpu/ops/simd_avx2.c PROPERTIES COMPILE_OPTIONS "-mavx2;-mfma;-ffp-contract=fast")
   set_source_files_properties(cpu/ops/simd_avx512.c PROPERTIES
     COMPILE_OPTIONS "-mavx512f;-mavx512bw;-mavx512dq;-mavx512vl;-mfma;-ffp-contract=fast;-mprefer-vector-width=512")
-  set_source_files_properties(cpu/ops/amx.c PROPERTIES
-    COMPILE_OPTIONS "-mavx512f;-mavx512bw;-mavx512dq;-mavx512vl;-mavx512bf16;-mamx-tile;-mamx-bf16")
+  set_source_files_properties(cpu/ops/bf16_avx512.c PROPERTIES
+    COMPILE_OPTIONS "-mavx512f;-mavx512bw;-mavx512dq;-mavx512vl;-mavx512bf16;-mprefer-vector-width=512")
+  set_source_files_properties(cpu/ops/bf16_amx.c PROPERTIES COMPILE_OPTIONS "-mamx-tile;-mamx-bf16")
   set_source_files_properties(cpu/ops/exact_avx2.c PROPERTIES COMPILE_OPTIONS "-mavx2;-fno-math-errno;-fno-trapping-math")
   set_source_files_properties(cpu/ops/exact_avx512.c PROPERTIES
     COMPILE_OPTIONS "-mavx512f;-mavx512bw;-mavx512dq;-mavx512vl;-mprefer-vector-width=512;-fno-math-errno;-fno-trapping-math")

@@ -9,7 +9,7 @@
 #include <unistd.h>
 #include "cpu/ops/ops.h"
 #ifndef VLY_REAL_DOUBLE
-#include "cpu/ops/amx.h"
+#include "cpu/ops/bf16_simd.h"
 #include "cpu/ops/exact_simd.h"
 #include "cpu/ops/simd.h"
 #endif
@@ -286,7 +286,7 @@ vly_status vly_compute_create_cpu(vly_compute **out, int threads) {
     info->memory_bytes = memory_limit();
     info->is_host = true;
 #ifndef VLY_REAL_DOUBLE
-    info->has_bf16 = cpu->simd->lanes == 16 && vly_amx_best();
+    info->has_bf16 = vly_bf16_simd_best() != NULL;
 #endif
     *out = &cpu->c;
     return VLY_OK;

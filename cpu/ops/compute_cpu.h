@@ -5,7 +5,7 @@
  *   ... c->destroy(c);
  *
  * Every operation is finished when its call returns: queues only name an order. Convolutions and
- * matrix products are this folder's own (simd.h, amx.h), not a library's: a result is the same bits
+ * matrix products are this folder's own (simd.h, bf16_simd.h), not a library's: a result is the same bits
  * whatever the number of threads, which oneDNN's convolution gradients are not
  * (benchmarks/onednn.c; the times are in benchmarks/LOG.md). Two threads may enqueue at the same
  * time on two queues (acting beside learning).

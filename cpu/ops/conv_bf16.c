@@ -1,5 +1,5 @@
-/* conv_bf16.c -- convolutions of bf16 numbers on tiles: patches are copied into rows, tiles
- * multiply them.
+/* conv_bf16.c -- convolutions of bf16 numbers: patches are copied into rows of a matrix, which is
+ * multiplied (bf16_simd.h).
  *
  * The copies are cheap beside what they save: 5,400 cache lines a sample in the Nature network.
  * uint8 pixels are exact in bf16; their scale goes into the weights. Gradients: dW takes some
@@ -8,7 +8,7 @@
  */
 #include <string.h>
 #include <stdlib.h>
-#include "cpu/ops/amx.h"
+#include "cpu/ops/bf16_simd.h"
 #include "cpu/ops/ops.h"
 #include "cpu/ops/simd.h"
 
@@ -21,7 +21,7 @@ enum {
 };
 
 typedef struct {
-    const vly_amx *amx;
+    const vly_bf16_simd *simd;
     int pixels, k_tiles, k_padded, out_tiles, out_deep, out_padded;
     int together, pixels_padded; /* samples that dW takes at a time, and their pixels */
     int pad_w;
@@ -63,13 +63,13 @@ static vly_status conv_bf16_prepare(vly_cpu *cpu, vly_layer *l, const vly_real *
     memcpy(s->bias, w + out * l->patch_size, (size_t)out * sizeof *w);
     for (int o = 0; o < s->out_tiles; o++)
         for (int t = 0; t < s->k_tiles; t++)
-            s->amx->pack_transposed(w + (int64_t)o * TILE * k + t * DEPTH, k, out - o * TILE,
-                                    k - t * DEPTH, l->d.x_scale,
-                                    s->forward + ((int64_t)o * s->k_tiles + t) * TILE_NUMBERS);
+            s->simd->pack_transposed(w + (int64_t)o * TILE * k + t * DEPTH, k, out - o * TILE,
+                                     k - t * DEPTH, l->d.x_scale,
+                                     s->forward + ((int64_t)o * s->k_tiles + t) * TILE_NUMBERS);
     for (int64_t i = 0; s->backward && i < weight_tiles(s); i++) {
         const int column = (int)(i / s->out_deep) * TILE, row = (int)(i % s->out_deep) * DEPTH;
-        s->amx->pack(w + (int64_t)row * k + column, k, out - row, k - column,
-                     s->backward + i * TILE_NUMBERS);
+        s->simd->pack(w + (int64_t)row * k + column, k, out - row, k - column,
+                      s->backward + i * TILE_NUMBERS);
     }
     return VLY_OK;
 }
@@ -84,7 +84,7 @@ static const uint16_t *padded_image_bf16(const conv_bf16_call *c, int64_t sample
     for (int y = 0; y < l->d.in_h; y++) { /* the border is zero since create */
         uint16_t *line = to + ((int64_t)(y + l->d.pad) * s->pad_w + l->d.pad) * l->d.in_c;
         if (l->d.x_type == VLY_U8)
-            s->amx->from_u8(row, (const uint8_t *)c->x + at + y * row, line);
+            s->simd->from_u8(row, (const uint8_t *)c->x + at + y * row, line);
         else
             memcpy(line, (const uint16_t *)c->x + at + y * row, (size_t)row * sizeof *line);
     }
@@ -101,28 +101,29 @@ static void conv_bf16_forward_sample(void *arg, int i, int slot) {
     uint16_t *rows =
         (uint16_t *)(void *)(s->scratch + (size_t)slot * s->scratch_bytes + s->patch_at);
     for (int p = 0; p < s->pixels; p++)
-        s->amx->patch(x + s->patch[p], l->d.kernel, l->d.kernel * l->d.in_c,
-                      (int64_t)s->pad_w * l->d.in_c, rows + (int64_t)p * s->k_padded);
-    s->amx->multiply(&(vly_amx_product){.a = rows,
-                                        .lda = s->k_padded,
-                                        .b = s->forward,
-                                        .b_n = (int64_t)s->k_tiles * TILE_NUMBERS,
-                                        .b_k = TILE_NUMBERS,
-                                        .b_row = 32,
-                                        .m = s->pixels,
-                                        .n = l->d.out_c,
-                                        .k_tiles = s->k_tiles,
-                                        .y = (char *)c->out + (size_t)(i * l->out_size) *
-                                                                  vly_dtype_bytes(l->d.y_type),
-                                        .y_type = l->d.y_type,
-                                        .ldy = l->d.out_c,
-                                        .bias = s->bias,
-                                        .act = l->d.act,
-                                        .tanh = c->cpu->simd->tanh});
+        s->simd->patch(x + s->patch[p], l->d.kernel, l->d.kernel * l->d.in_c,
+                       (int64_t)s->pad_w * l->d.in_c, rows + (int64_t)p * s->k_padded);
+    s->simd->multiply(&(vly_bf16_product){.a = rows,
+                                          .lda = s->k_padded,
+                                          .b = s->forward,
+                                          .b_n = (int64_t)s->k_tiles * TILE_NUMBERS,
+                                          .b_k = TILE_NUMBERS,
+                                          .b_row = 32,
+                                          .m = s->pixels,
+                                          .n = l->d.out_c,
+                                          .k = (int)l->patch_size,
+                                          .y = (char *)c->out + (size_t)(i * l->out_size) *
+                                                                    vly_dtype_bytes(l->d.y_type),
+                                          .y_type = l->d.y_type,
+                                          .ldy = l->d.out_c,
+                                          .bias = s->bias,
+                                          .act = l->d.act,
+                                          .tanh = c->cpu->simd->tanh});
 }
 
 static double conv_bf16_flops(const vly_layer *l, int n) {
-    return 0.4 * n * l->out_h * l->out_w * (double)l->patch_size * l->d.out_c;
+    const conv_bf16 *s = l->state;
+    return 4 * s->simd->cost * n * l->out_h * l->out_w * (double)l->patch_size * l->d.out_c;
 }
 
 static vly_status conv_bf16_forward(vly_cpu *cpu, vly_layer *l, int n, const void *x,
@@ -144,25 +145,25 @@ static void dx_of_sample_bf16(const conv_bf16_call *c, int64_t sample, const uin
     const int64_t line = (int64_t)s->pad_w * l->d.in_c, row = (int64_t)l->d.in_w * l->d.in_c;
     float *columns = (float *)(void *)(scratch + s->column_at),
           *sum = (float *)(void *)(scratch + s->dx_at);
-    s->amx->multiply(&(vly_amx_product){.a = dy,
-                                        .lda = s->out_padded,
-                                        .b = s->backward,
-                                        .b_n = (int64_t)s->out_deep * TILE_NUMBERS,
-                                        .b_k = TILE_NUMBERS,
-                                        .b_row = 32,
-                                        .m = s->pixels,
-                                        .n = padded_to((int)l->patch_size, TILE),
-                                        .k_tiles = s->out_deep,
-                                        .sum = columns,
-                                        .ld_sum = s->k_padded});
+    s->simd->multiply(&(vly_bf16_product){.a = dy,
+                                          .lda = s->out_padded,
+                                          .b = s->backward,
+                                          .b_n = (int64_t)s->out_deep * TILE_NUMBERS,
+                                          .b_k = TILE_NUMBERS,
+                                          .b_row = 32,
+                                          .m = s->pixels,
+                                          .n = padded_to((int)l->patch_size, TILE),
+                                          .k = l->d.out_c,
+                                          .sum = columns,
+                                          .ld_sum = s->k_padded});
     memset(sum, 0, (size_t)s->padded * sizeof *sum);
     for (int p = 0; p < s->pixels; p++)
         for (int ky = 0; ky < l->d.kernel; ky++)
-            s->amx->add(run, columns + (int64_t)p * s->k_padded + ky * run,
-                        sum + s->patch[p] + ky * line);
+            s->simd->add(run, columns + (int64_t)p * s->k_padded + ky * run,
+                         sum + s->patch[p] + ky * line);
     for (int y = 0; y < l->d.in_h; y++)
-        s->amx->to_bf16(row, sum + (y + l->d.pad) * line + (int64_t)l->d.pad * l->d.in_c,
-                        (uint16_t *)c->dx + sample * l->in_size + y * row);
+        s->simd->to_bf16(row, sum + (y + l->d.pad) * line + (int64_t)l->d.pad * l->d.in_c,
+                         (uint16_t *)c->dx + sample * l->in_size + y * row);
 }
 
 /* Samples from .. to - 1: masked dy as rows, patches as pairs of rows, dx, and one product into the
@@ -183,35 +184,35 @@ static void backward_samples(const conv_bf16_call *c, int from, int to, float *p
                                          no gradient */
         const int64_t first = (int64_t)(i - from) * rows;
         uint16_t *own = dy + first * s->out_padded;
-        s->amx->mask(l->d.act, l->d.y_type, s->pixels, l->d.out_c,
-                     (const char *)c->y + (size_t)(i * l->out_size) * type,
-                     (const char *)c->dy + (size_t)(i * l->out_size) * type, own, s->out_padded,
-                     part + (int64_t)s->out_padded * s->k_padded);
+        s->simd->mask(l->d.act, l->d.y_type, s->pixels, l->d.out_c,
+                      (const char *)c->y + (size_t)(i * l->out_size) * type,
+                      (const char *)c->dy + (size_t)(i * l->out_size) * type, own, s->out_padded,
+                      part + (int64_t)s->out_padded * s->k_padded);
         memset(own + (int64_t)s->pixels * s->out_padded, 0,
                (size_t)(rows - s->pixels) * (size_t)s->out_padded * sizeof *dy);
         const uint16_t *x = padded_image_bf16(c, i, slot);
         for (int p = 0; p < s->pixels; p += 2)
-            s->amx->patch_pair(x + s->patch[p], p + 1 < s->pixels ? x + s->patch[p + 1] : NULL,
-                               l->d.kernel, run, step, pairs + (first + p) * s->k_padded);
+            s->simd->patch_pair(x + s->patch[p], p + 1 < s->pixels ? x + s->patch[p + 1] : NULL,
+                                l->d.kernel, run, step, pairs + (first + p) * s->k_padded);
         if (c->dx) dx_of_sample_bf16(c, i, own, scratch);
     }
     memset(dy + (int64_t)used * s->out_padded, 0,
            (size_t)(end - used) * (size_t)s->out_padded * sizeof *dy);
     memset(pairs + (int64_t)used * s->k_padded, 0,
            (size_t)(end - used) * (size_t)s->k_padded * sizeof *pairs);
-    s->amx->transpose(dy, end, s->out_padded, s->out_padded, dy_t, s->pixels_padded);
-    s->amx->multiply(&(vly_amx_product){.a = dy_t,
-                                        .lda = s->pixels_padded,
-                                        .b = pairs,
-                                        .b_n = 2 * TILE,
-                                        .b_k = (int64_t)TILE * 2 * s->k_padded,
-                                        .b_row = 2 * s->k_padded,
-                                        .m = l->d.out_c,
-                                        .n = padded_to((int)l->patch_size, TILE),
-                                        .k_tiles = end / DEPTH,
-                                        .sum = part,
-                                        .ld_sum = s->k_padded,
-                                        .add = add});
+    s->simd->transpose(dy, end, s->out_padded, s->out_padded, dy_t, s->pixels_padded);
+    s->simd->multiply(&(vly_bf16_product){.a = dy_t,
+                                          .lda = s->pixels_padded,
+                                          .b = pairs,
+                                          .b_n = 2 * TILE,
+                                          .b_k = (int64_t)TILE * 2 * s->k_padded,
+                                          .b_row = 2 * s->k_padded,
+                                          .m = l->d.out_c,
+                                          .n = padded_to((int)l->patch_size, TILE),
+                                          .k = used,
+                                          .sum = part,
+                                          .ld_sum = s->k_padded,
+                                          .add = add});
 }
 
 static void backward_group_bf16(void *arg, int group, int slot) {
@@ -311,8 +312,8 @@ static const vly_plan conv_bf16_plan = {"conv_bf16", conv_bf16_prepare, conv_bf1
 
 vly_status vly_plan_conv_bf16(vly_cpu *cpu, vly_layer *l) {
     const vly_layer_desc *d = &l->d;
-    const vly_amx *amx = vly_amx_best();
-    if (!amx || !cpu->c.info.has_bf16 || !l->bf16 || (d->x_type == VLY_BF16 && d->x_scale != 1))
+    const vly_bf16_simd *simd = vly_bf16_simd_best();
+    if (!simd || !cpu->c.info.has_bf16 || !l->bf16 || (d->x_type == VLY_BF16 && d->x_scale != 1))
         return VLY_EUNSUPPORTED;
     if ((int64_t)(d->in_h + 2 * d->pad) * (d->in_w + 2 * d->pad) * d->in_c > INT32_MAX ||
         l->patch_size > 1 << 20)
@@ -320,7 +321,7 @@ vly_status vly_plan_conv_bf16(vly_cpu *cpu, vly_layer *l) {
     conv_bf16 *s = calloc(1, sizeof *s);
     if (!s) return vly_fail(VLY_ENOMEM, "no memory for a layer");
     l->state = s;
-    s->amx = amx;
+    s->simd = simd;
     s->pixels = l->out_h * l->out_w;
     s->k_padded = padded_to((int)l->patch_size, DEPTH), s->k_tiles = s->k_padded / DEPTH;
     s->out_tiles = padded_to(d->out_c, TILE) / TILE,

@@ -1,15 +1,15 @@
-/* linear_bf16.c -- linear layers of bf16 numbers on tiles. Weights and their gradients stay float;
+/* linear_bf16.c -- linear layers of bf16 numbers. Weights and their gradients stay float;
  * prepare keeps the bf16 copies, packed for y = x W^T and for dx = dy W. */
 #include <string.h>
 #include <stdlib.h>
-#include "cpu/ops/amx.h"
+#include "cpu/ops/bf16_simd.h"
 #include "cpu/ops/ops.h"
 #include "cpu/ops/simd.h"
 
 enum { ROWS = 128, COLUMNS = 128, TILE = 16, DEPTH = 32, TILE_NUMBERS = 512 };
 
 typedef struct {
-    const vly_amx *amx;
+    const vly_bf16_simd *simd;
     int k_tiles, out_tiles, in_tiles, out_deep; /* in / 32; out / 16; in / 16; out / 32, rounded up
                                                  */
     int out_padded;                             /* 32 out_deep */
@@ -52,7 +52,7 @@ static void pack_forward_bf16(void *arg, int tile, int slot) {
     const linear_bf16_call *c = arg;
     const int in = c->l->d.in_c, o = tile * TILE;
     for (int k = 0; k < c->s->k_tiles; k++)
-        c->s->amx->pack_transposed(
+        c->s->simd->pack_transposed(
             c->w + (int64_t)o * in + k * DEPTH, in, c->l->d.out_c - o, in - k * DEPTH,
             c->l->d.x_scale, c->s->forward + ((int64_t)tile * c->s->k_tiles + k) * TILE_NUMBERS);
 }
@@ -62,9 +62,9 @@ static void pack_backward_bf16(void *arg, int tile, int slot) {
     const linear_bf16_call *c = arg;
     const int in = c->l->d.in_c;
     for (int k = 0; k < c->s->out_deep; k++)
-        c->s->amx->pack(c->w + (int64_t)k * DEPTH * in + tile * TILE, in, c->l->d.out_c - k * DEPTH,
-                        in - tile * TILE,
-                        c->s->backward + ((int64_t)tile * c->s->out_deep + k) * TILE_NUMBERS);
+        c->s->simd->pack(c->w + (int64_t)k * DEPTH * in + tile * TILE, in,
+                         c->l->d.out_c - k * DEPTH, in - tile * TILE,
+                         c->s->backward + ((int64_t)tile * c->s->out_deep + k) * TILE_NUMBERS);
 }
 
 static vly_status linear_bf16_prepare(vly_cpu *cpu, vly_layer *l, const vly_real *w) {
@@ -81,8 +81,9 @@ static vly_status linear_bf16_prepare(vly_cpu *cpu, vly_layer *l, const vly_real
 /* ---- forward ---- */
 
 static double linear_bf16_flops(const vly_layer *l, int n) {
-    return 0.2 * n * (double)l->patch_size * l->d.out_c;
-} /* tiles are ten times faster */
+    const linear_bf16 *s = l->state;
+    return 2 * s->simd->cost * n * (double)l->patch_size * l->d.out_c;
+}
 
 /* Two tiles of outputs (or more, for narrow layers) for a block of samples. */
 enum { OUT_GROUP = 8 };
@@ -93,7 +94,7 @@ static void forward_block_bf16(void *arg, int block, int slot) {
     const int groups = (s->out_tiles + OUT_GROUP - 1) / OUT_GROUP,
               first = block % groups * OUT_GROUP, rows = block / groups, out = c->l->d.out_c;
     const int64_t at = (int64_t)rows * ROWS * out + first * TILE;
-    s->amx->multiply(&(vly_amx_product){
+    s->simd->multiply(&(vly_bf16_product){
         .a = c->x + (int64_t)rows * ROWS * c->l->patch_size,
         .lda = c->l->patch_size,
         .b = s->forward + (int64_t)first * s->k_tiles * TILE_NUMBERS,
@@ -102,7 +103,7 @@ static void forward_block_bf16(void *arg, int block, int slot) {
         .b_row = 32,
         .m = block_rows_bf16(c->n, rows),
         .n = out - first * TILE < OUT_GROUP * TILE ? out - first * TILE : OUT_GROUP * TILE,
-        .k_tiles = s->k_tiles,
+        .k = (int)c->l->patch_size,
         .y = c->l->d.y_type == VLY_BF16 ? (void *)((uint16_t *)c->out + at)
                                         : (void *)((float *)c->out + at),
         .y_type = c->l->d.y_type,
@@ -115,7 +116,7 @@ static void forward_block_bf16(void *arg, int block, int slot) {
 static const uint16_t *bf16_input(const vly_layer *l, int n, const void *x) {
     const linear_bf16 *s = l->state;
     if (!s->x) return x;
-    s->amx->from_u8(n * l->patch_size, x, s->x);
+    s->simd->from_u8(n * l->patch_size, x, s->x);
     return s->x;
 }
 
@@ -141,12 +142,12 @@ static void mask_block_bf16(void *arg, int block, int slot) {
     float *part = s->bias_part + (int64_t)block * out;
     memset(part, 0, (size_t)out * sizeof *part);
     uint16_t *dy = s->dy + (int64_t)block * ROWS * s->out_padded;
-    s->amx->mask(c->l->d.act, c->l->d.y_type, rows, out, (const char *)c->y + at,
-                 (const char *)c->dy + at, dy, s->out_padded, part);
+    s->simd->mask(c->l->d.act, c->l->d.y_type, rows, out, (const char *)c->y + at,
+                  (const char *)c->dy + at, dy, s->out_padded, part);
     memset(dy + (int64_t)rows * s->out_padded, 0,
            (size_t)(round_up(rows, DEPTH) - rows) * (size_t)s->out_padded * 2);
-    s->amx->transpose(dy, round_up(rows, DEPTH), s->out_padded, s->out_padded,
-                      s->dy_t + block * ROWS, round_up(c->l->d.batch_max, DEPTH));
+    s->simd->transpose(dy, round_up(rows, DEPTH), s->out_padded, s->out_padded,
+                       s->dy_t + block * ROWS, round_up(c->l->d.batch_max, DEPTH));
 }
 
 static void dx_block_bf16(void *arg, int block, int slot) {
@@ -156,7 +157,7 @@ static void dx_block_bf16(void *arg, int block, int slot) {
     const int groups = (s->in_tiles + OUT_GROUP - 1) / OUT_GROUP,
               first = block % groups * OUT_GROUP, rows = block / groups, in = c->l->d.in_c;
     const int64_t at = (int64_t)rows * ROWS * in + first * TILE;
-    s->amx->multiply(&(vly_amx_product){
+    s->simd->multiply(&(vly_bf16_product){
         .a = s->dy + (int64_t)rows * ROWS * s->out_padded,
         .lda = s->out_padded,
         .b = s->backward + (int64_t)first * s->out_deep * TILE_NUMBERS,
@@ -165,7 +166,7 @@ static void dx_block_bf16(void *arg, int block, int slot) {
         .b_row = 32,
         .m = block_rows_bf16(c->n, rows),
         .n = in - first * TILE < OUT_GROUP * TILE ? in - first * TILE : OUT_GROUP * TILE,
-        .k_tiles = s->out_deep,
+        .k = c->l->d.out_c,
         .y = (uint16_t *)c->dx + at,
         .y_type = VLY_BF16,
         .ldy = in});
@@ -181,22 +182,22 @@ static void dw_block_bf16(void *arg, int block, int slot) {
         const uint16_t *x = c->x + (int64_t)i * in + first;
         uint16_t *to = pairs + (int64_t)i * COLUMNS;
         if (i < c->n)
-            s->amx->patch_pair(x, i + 1 < c->n ? x + in : NULL, 1, columns, 0, to);
+            s->simd->patch_pair(x, i + 1 < c->n ? x + in : NULL, 1, columns, 0, to);
         else
             memset(to, 0, 2 * COLUMNS * sizeof *to);
     }
-    s->amx->multiply(&(vly_amx_product){.a = s->dy_t,
-                                        .lda = round_up(c->l->d.batch_max, DEPTH),
-                                        .b = pairs,
-                                        .b_n = 2 * TILE,
-                                        .b_k = TILE * 2 * COLUMNS,
-                                        .b_row = 2 * COLUMNS,
-                                        .m = c->l->d.out_c,
-                                        .n = columns,
-                                        .k_tiles = padded / DEPTH,
-                                        .sum = c->dw + first,
-                                        .ld_sum = in,
-                                        .add = c->accumulate});
+    s->simd->multiply(&(vly_bf16_product){.a = s->dy_t,
+                                          .lda = round_up(c->l->d.batch_max, DEPTH),
+                                          .b = pairs,
+                                          .b_n = 2 * TILE,
+                                          .b_k = TILE * 2 * COLUMNS,
+                                          .b_row = 2 * COLUMNS,
+                                          .m = c->l->d.out_c,
+                                          .n = columns,
+                                          .k = c->n,
+                                          .sum = c->dw + first,
+                                          .ld_sum = in,
+                                          .add = c->accumulate});
 }
 
 static vly_status linear_bf16_backward(vly_cpu *cpu, vly_layer *l, int n, const void *x,
@@ -268,14 +269,14 @@ static const vly_plan linear_bf16_plan = {"linear_bf16", linear_bf16_prepare, li
                                           linear_bf16_backward, linear_bf16_destroy};
 
 vly_status vly_plan_linear_bf16(vly_cpu *cpu, vly_layer *l) {
-    const vly_amx *amx = vly_amx_best();
-    if (!amx || !cpu->c.info.has_bf16 || !l->bf16 || l->d.in_c % DEPTH) return VLY_EUNSUPPORTED;
+    const vly_bf16_simd *simd = vly_bf16_simd_best();
+    if (!simd || !cpu->c.info.has_bf16 || !l->bf16 || l->d.in_c % DEPTH) return VLY_EUNSUPPORTED;
     if ((l->d.x_type == VLY_U8 && l->d.learn) || (l->d.x_type == VLY_BF16 && l->d.x_scale != 1))
         return VLY_EUNSUPPORTED;
     linear_bf16 *s = calloc(1, sizeof *s);
     if (!s) return vly_fail(VLY_ENOMEM, "no memory for a layer");
     l->state = s;
-    s->amx = amx;
+    s->simd = simd;
     s->k_tiles = l->d.in_c / DEPTH, s->in_tiles = l->d.in_c / TILE;
     s->out_tiles = round_up(l->d.out_c, TILE) / TILE,
     s->out_deep = round_up(l->d.out_c, DEPTH) / DEPTH, s->out_padded = s->out_deep * DEPTH;
