@@ -182,6 +182,15 @@ static void acrobot_describe(const vly_env *env, const void *state, char *text, 
              -cos(s->angle[0]) - cos(s->angle[0] + s->angle[1]), s->speed[0], s->speed[1]);
 }
 
+static vly_status acrobot_valid(const vly_env *env, const void *state) {
+    const vly_acrobot *s = state;
+    for (int i = 0; i < 2; i++) {
+        VLY_TRY(vly_env_valid_range("angle", s->angle[i], -4, 4));
+        VLY_TRY(vly_env_valid_range("speed", s->speed[i], -30, 30));
+    }
+    return vly_env_valid_episode(s->step, s->ended, ((const world *)env->world)->max_steps);
+}
+
 /* Cosines and sines of both angles, then the speeds, whose limits are 4 pi and 9 pi. */
 static const vly_bounds bounds[] = {{-1, 1}, {-1, 1},       {-1, 1},
                                     {-1, 1}, {-12.6, 12.6}, {-28.3, 28.3}};
@@ -197,6 +206,7 @@ vly_status vly_acrobot_open(vly_env *env, const vly_env_args *args) {
     env->bounds = bounds;
     env->return_target = -100.0f;
     env->reset = acrobot_reset;
+    env->valid = acrobot_valid;
     env->step = simd > 0 && HAS_FMA ? step_fma : step_plain;
     env->render = acrobot_render;
     env->describe = acrobot_describe;

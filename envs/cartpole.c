@@ -230,6 +230,15 @@ static void cartpole_render(const vly_env *env, const void *state, uint8_t *rgb,
     vly_draw_disc(&c, x, y - 7, 5, VLY_RGB(129, 132, 203));
 }
 
+static vly_status cartpole_valid(const vly_env *env, const void *state) {
+    const vly_cartpole *s = state;
+    VLY_TRY(vly_env_valid_range("x", s->x, -1e3, 1e3));
+    VLY_TRY(vly_env_valid_range("x_dot", s->x_dot, -1e3, 1e3));
+    VLY_TRY(vly_env_valid_range("theta", s->theta, -1e3, 1e3));
+    VLY_TRY(vly_env_valid_range("theta_dot", s->theta_dot, -1e3, 1e3));
+    return vly_env_valid_episode(s->step, s->ended, ((const world *)env->world)->max_steps);
+}
+
 /* The episode ends outside the first and third; speeds are seldom larger. */
 static const vly_bounds bounds[] = {{-2.4, 2.4}, {-3.0, 3.0}, {-0.21, 0.21}, {-3.0, 3.0}};
 
@@ -245,6 +254,7 @@ vly_status vly_cartpole_open(vly_env *env, const vly_env_args *args) {
     env->bounds = bounds;
     env->return_target = 475.0f;
     env->reset = cartpole_reset;
+    env->valid = cartpole_valid;
     env->step = best_step(simd);
     env->render = cartpole_render;
     env->describe = cartpole_describe;

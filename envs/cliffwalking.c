@@ -120,6 +120,12 @@ static void cliffwalking_describe(const vly_env *env, const void *state, char *t
              s->cell % COLUMNS);
 }
 
+static vly_status cliffwalking_valid(const vly_env *env, const void *state) {
+    const vly_cliffwalking *s = state;
+    VLY_TRY(vly_env_valid_range("cell", s->cell, 0, CELLS - 1));
+    return vly_env_valid_episode(s->step, s->ended, ((const world *)env->world)->max_steps);
+}
+
 vly_status vly_cliffwalking_open(vly_env *env, const vly_env_args *args) {
     double slippery = 0;
     const vly_env_key keys[] = {{"slippery", &slippery, 0, 1, NULL, 0}};
@@ -133,6 +139,7 @@ vly_status vly_cliffwalking_open(vly_env *env, const vly_env_args *args) {
     env->states = CELLS;
     if (!w->slippery) env->return_target = -13.0f;
     env->reset = cliffwalking_reset;
+    env->valid = cliffwalking_valid;
     env->step = cliffwalking_step;
     env->state_index = cliffwalking_state;
     env->model = cliffwalking_model;

@@ -1,31 +1,8 @@
 #include "envs/env_options.h"
-#include <ctype.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-int vly_name_distance(const char *a, const char *b) {
-    enum { LONGEST = 63 };
-    int row[LONGEST + 1];
-    size_t la = strlen(a), lb = strlen(b);
-    if (la > LONGEST) la = LONGEST;
-    if (lb > LONGEST) lb = LONGEST;
-    for (size_t j = 0; j <= lb; j++) row[j] = (int)j;
-    for (size_t i = 1; i <= la; i++) {
-        int diagonal = row[0];
-        row[0] = (int)i;
-        for (size_t j = 1; j <= lb; j++) {
-            const int swap = tolower((unsigned char)a[i - 1]) != tolower((unsigned char)b[j - 1]);
-            int best = diagonal + swap;
-            diagonal = row[j];
-            if (row[j] + 1 < best) best = row[j] + 1;
-            if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
-            row[j] = best;
-        }
-    }
-    return row[lb];
-}
 
 static vly_status unknown_key(const char *env, const char *key, const vly_env_key *keys, int n) {
     char known[256] = "";
@@ -113,4 +90,14 @@ vly_status vly_env_world(vly_env *env, size_t bytes) {
 void vly_env_close_world(vly_env *env) {
     free(env->world);
     env->world = NULL;
+}
+
+vly_status vly_env_valid_range(const char *member, double value, double low, double high) {
+    if (value >= low && value <= high) return VLY_OK;
+    return vly_fail(VLY_ECORRUPT, "%s is %g, outside [%g, %g]", member, value, low, high);
+}
+
+vly_status vly_env_valid_episode(int32_t step, int32_t ended, int32_t max_steps) {
+    VLY_TRY(vly_env_valid_range("step", step, 0, ended ? max_steps : max_steps - 1));
+    return vly_env_valid_range("ended", ended, 0, 1);
 }

@@ -38,6 +38,9 @@ void vly_env_bytes_image(vly_env *env, int height, int width, int channels); /* 
 vly_status vly_env_world(vly_env *env, size_t bytes);
 void vly_env_close_world(vly_env *env);
 
-/* Levenshtein distance without regard to case, for "did you mean". */
-int vly_name_distance(const char *a, const char *b);
+/* For vly_env.valid: fails with "MEMBER is VALUE, outside [LOW, HIGH]", as NAN does. */
+vly_status vly_env_valid_range(const char *member, double value, double low, double high);
+/* The steps and the flag of an episode that every environment counts. */
+vly_status vly_env_valid_episode(int32_t step, int32_t ended, int32_t max_steps);
+
 #endif

@@ -108,6 +108,13 @@ static void gridworld_describe(const vly_env *env, const void *state, char *text
              s->cell % w->columns, w->distance[s->cell]);
 }
 
+static vly_status gridworld_valid(const vly_env *env, const void *state) {
+    const world *w = env->world;
+    const vly_gridworld *s = state;
+    VLY_TRY(vly_env_valid_range("cell", s->cell, 0, env->states - 1));
+    return vly_env_valid_episode(s->step, s->ended, w->max_steps);
+}
+
 static void built_in_maze(world *w, int size) {
     w->rows = w->columns = size;
     for (int i = 0; i < size * size; i++) {
@@ -225,6 +232,7 @@ vly_status vly_gridworld_open(vly_env *env, const vly_env_args *args) {
     vly_env_vector(env, env->states);
     if (w->slip == 0) env->return_target = 1.0f - w->cost * (float)(w->distance[w->start] - 1);
     env->reset = gridworld_reset;
+    env->valid = gridworld_valid;
     env->step = gridworld_step;
     env->state_index = gridworld_state;
     env->model = gridworld_model;

@@ -95,6 +95,13 @@ static void mountaincar_describe(const vly_env *env, const void *state, char *te
              s->velocity);
 }
 
+static vly_status mountaincar_valid(const vly_env *env, const void *state) {
+    const vly_mountaincar *s = state;
+    VLY_TRY(vly_env_valid_range("position", s->position, -1.2, 0.6));
+    VLY_TRY(vly_env_valid_range("velocity", s->velocity, -0.07, 0.07));
+    return vly_env_valid_episode(s->step, s->ended, ((const world *)env->world)->max_steps);
+}
+
 /* Position and velocity are kept within these. */
 static const vly_bounds bounds[] = {{-1.2, 0.6}, {-0.07, 0.07}};
 
@@ -107,6 +114,7 @@ vly_status vly_mountaincar_open(vly_env *env, const vly_env_args *args) {
     env->bounds = bounds;
     env->return_target = -110.0f;
     env->reset = mountaincar_reset;
+    env->valid = mountaincar_valid;
     env->step = mountaincar_step;
     env->render = mountaincar_render;
     env->describe = mountaincar_describe;

@@ -1,9 +1,10 @@
 #include "envs/registry.h"
-#include <ctype.h>
 #include <dlfcn.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "common/base/names.h"
 #include "envs/acrobot.h"
 #include "envs/atari/atari.h"
 #include "envs/cartpole.h"
@@ -98,52 +99,31 @@ static vly_status open_alias(vly_env *env, const alias *a, const vly_env_args *a
     return find_builtin(a->name)->open(env, &mine);
 }
 
-/* The three names nearest to what was typed, for the error text. */
-typedef struct {
-    const char *name[3];
-    int distance[3];
-} nearest;
-
-static void consider(nearest *best, const char *typed, const char *name) {
-    int d = vly_name_distance(typed, name);
-    if (strstr(name, typed)) d = 0; /* "breakout" for "minatar/breakout" */
-    for (int i = 0; i < 3; i++) {
-        if (best->name[i] && best->distance[i] <= d) continue;
-        for (int k = 2; k > i; k--)
-            best->name[k] = best->name[k - 1], best->distance[k] = best->distance[k - 1];
-        best->name[i] = name, best->distance[i] = d;
-        return;
-    }
+/* All names and ids, one after the other; "" where an entry has no id; NULL past the end. */
+static const char *any_name(int i) {
+    if (i < BUILTINS) return builtins[i].entry.name;
+    if ((i -= BUILTINS) < BUILTINS) return builtins[i].entry.gym_id ? builtins[i].entry.gym_id : "";
+    if ((i -= BUILTINS) < ALIASES) return aliases[i].id;
+    return (i -= ALIASES) < VLY_ATARI_GAMES ? vly_atari_games[i].name : NULL;
 }
 
 static vly_status unknown_name(const char *name) {
-    nearest best = {{NULL, NULL, NULL}, {0, 0, 0}};
-    for (int i = 0; i < BUILTINS; i++) consider(&best, name, builtins[i].entry.name);
-    for (int i = 0; i < BUILTINS; i++)
-        if (builtins[i].entry.gym_id) consider(&best, name, builtins[i].entry.gym_id);
-    for (int i = 0; i < ALIASES; i++) consider(&best, name, aliases[i].id);
-    for (int i = 0; i < VLY_ATARI_GAMES; i++) consider(&best, name, vly_atari_games[i].name);
-    char list[256] = "";
-    size_t at = 0;
-    for (int i = 0; i < 3 && best.name[i] && at < sizeof list; i++)
-        at += (size_t)snprintf(list + at, sizeof list - at, "%s%s", i ? ", " : "", best.name[i]);
+    char near[256];
+    vly_nearest(name, any_name, near, sizeof near);
     return vly_fail(VLY_ENOTFOUND,
-                    "no environment named '%.64s'; the nearest are: %s ('volley ls envs' lists "
-                    "all, a path such as ./my_env.so loads a plugin)",
-                    name, list);
+                    "no environment named '%.64s'%s%s ('volley ls envs' lists all, a path such as "
+                    "./my_env.so loads a plugin)",
+                    name, *near ? "; nearest: " : "", near);
 }
 
-static int is_plugin(const char *name) {
+static bool is_plugin(const char *name) {
     const size_t n = strlen(name);
     return name[0] == '/' || name[0] == '.' || (n > 3 && strcmp(name + n - 3, ".so") == 0);
 }
 
-/* reserved[0] keeps the library's handle, reserved[1] the plugin's own close. */
-static void plugin_close(vly_env *env) {
-    void (*own)(vly_env *) = NULL;
-    memcpy(&own, &env->reserved[1], sizeof own);
-    void *library = env->reserved[0];
-    if (own) own(env);
+static void close_plugin(vly_env *env) {
+    void *library = env->plugin;
+    if (env->plugin_close) env->plugin_close(env);
     dlclose(library);
 }
 
@@ -172,6 +152,9 @@ static vly_status check_observation(const char *path, const vly_obs_spec *obs) {
     return VLY_OK;
 }
 
+/* Of one actor: times the number of actors it still fits a size_t. */
+#define STATE_MOST ((size_t)1 << 32)
+
 static vly_status check_plugin(const char *path, vly_env *env) {
     if (env->abi != VLY_ENV_ABI)
         return vly_fail(VLY_EVERSION,
@@ -193,9 +176,10 @@ static vly_status check_plugin(const char *path, vly_env *env) {
     if (env->states < 0 || (env->states > 0 && !env->state_index))
         return vly_fail(VLY_EINVAL, "%s: states is %d, but state_index is missing", path,
                         env->states);
-    if (env->state_bytes == 0 || env->state_bytes % 64)
-        return vly_fail(VLY_EINVAL, "%s: state_bytes is %zu, it must be a multiple of 64", path,
-                        env->state_bytes);
+    if (env->state_bytes == 0 || env->state_bytes % 64 || env->state_bytes > STATE_MOST)
+        return vly_fail(VLY_EINVAL,
+                        "%s: state_bytes is %zu, it must be a multiple of 64 and at most %zu", path,
+                        env->state_bytes, STATE_MOST);
     if (env->frames_per_step < 1)
         return vly_fail(VLY_EINVAL, "%s: frames_per_step is %d, it must be at least 1", path,
                         env->frames_per_step);
@@ -247,16 +231,21 @@ static vly_status open_plugin(vly_env *env, const char *path, const vly_env_args
         dlclose(library);
         return status;
     }
-    env->reserved[0] = library;
-    memcpy(&env->reserved[1], &env->close, sizeof env->close);
-    env->close = plugin_close;
+    env->plugin = library;
+    env->plugin_close = env->close;
+    env->close = close_plugin;
+    return VLY_OK;
+}
+
+static vly_status check_args(const char *name, const vly_env_args *args) {
+    if (!name || !*name) return vly_fail(VLY_EINVAL, "no environment was named");
+    if (args && args->max_steps < 0)
+        return vly_fail(VLY_EINVAL, "max_steps is %d, it must not be negative", args->max_steps);
     return VLY_OK;
 }
 
 vly_status vly_env_open(vly_env *env, const char *name, const vly_env_args *args) {
-    if (!name || !*name) return vly_fail(VLY_EINVAL, "no environment was named");
-    if (args && args->max_steps < 0)
-        return vly_fail(VLY_EINVAL, "max_steps is %d, it must not be negative", args->max_steps);
+    VLY_TRY(check_args(name, args));
     if (is_plugin(name)) return open_plugin(env, name, args);
     const builtin *known = find_builtin(name);
     if (known) return known->open(env, args);
@@ -265,4 +254,31 @@ vly_status vly_env_open(vly_env *env, const char *name, const vly_env_args *args
     vly_atari_options atari;
     VLY_TRY(vly_atari_options_read(&atari, args));
     return vly_atari_named(name, &atari) ? vly_atari_open(env, name, &atari) : unknown_name(name);
+}
+
+static const char *family_of(const vly_env *env) {
+    if (env->plugin) return "plugin";
+    return strncmp(env->name, "minatar/", 8) == 0 ? "minatar" : "classic";
+}
+
+vly_status vly_env_describe(vly_env_info *info, const char *name, const vly_env_args *args) {
+    vly_env env;
+    vly_atari_options atari;
+    VLY_TRY(check_args(name, args));
+    VLY_TRY(vly_atari_options_read(&atari, args));
+    const vly_atari_game *game = is_plugin(name) ? NULL : vly_atari_named(name, &atari);
+    memset(info, 0, sizeof *info);
+    if (game) {
+        info->family = "atari";
+        VLY_TRY(vly_atari_describe(&env, game, &atari));
+    } else {
+        VLY_TRY(vly_env_open(&env, name, args));
+        info->family = family_of(&env);
+    }
+    memcpy(info->name, env.name, sizeof info->name);
+    info->obs = env.obs;
+    info->actions = env.actions;
+    info->frames_per_step = env.frames_per_step;
+    if (!game) env.close(&env);
+    return VLY_OK;
 }

@@ -20,6 +20,19 @@ typedef struct {
     const char *summary;
 } vly_env_entry;
 
+/* What is known of an environment before anybody plays it. */
+typedef struct {
+    char name[64];      /* its own: "cartpole" for "CartPole-v1" */
+    const char *family; /* "classic", "minatar", "atari" or "plugin": presets are for a name or a
+                         * family */
+    vly_obs_spec obs;
+    int actions, frames_per_step;
+} vly_env_info;
+
+/* args may be NULL. Reads no ROM and runs nothing: an Atari game is described from its table. A
+ * plugin has to be loaded and opened for it, and is closed again; so are the small environments,
+ * which costs some allocations. */
+vly_status vly_env_describe(vly_env_info *info, const char *name, const vly_env_args *args);
 /* args may be NULL. On success the caller owns *env and ends it with env->close(env). */
 vly_status vly_env_open(vly_env *env, const char *name, const vly_env_args *args);
 /* Entry i of the built-in list (Atari games not included), NULL past the end. */

@@ -117,11 +117,17 @@ struct vly_env {
      * number; the probabilities add up to 1. NULL: the rules are not known as a table. For value
      * iteration. */
     int (*model)(const vly_env *env, int state, int action, vly_outcome *out, int max);
-    void *reserved[2];
+    void *plugin; /* the loaded library, of registry.c; NULL: built in */
+    void (*plugin_close)(vly_env *env);
     /* One for each number of a vector observation: the range that play stays in, low < high, both
      * finite; what lies outside counts as the nearer end. NULL: not known. Tabular methods cut the
      * ranges into cells. Lives as long as the environment. */
     const vly_bounds *bounds;
+    /* Whether bytes from anywhere are a state that step() may be given: indices, counts and enough
+     * of the rest that it does not read or write outside its memory, loop for ever or overflow.
+     * Every state that reset() or step() leaves behind is valid. Returns VLY_ECORRUPT with the
+     * member that is wrong. NULL: not checked (plugins may leave it out). */
+    vly_status (*valid)(const vly_env *env, const void *state);
 };
 
 /* What vly_env_open gets; all zero: defaults. */

@@ -137,7 +137,7 @@ void vly_pool_get_stats(vly_pool *pool, vly_pool_stats *out);
 size_t vly_pool_snapshot_bytes(const vly_pool *pool);
 vly_status vly_pool_save(vly_pool *pool, void *to, size_t bytes);
 /* Fails, and leaves the pool as it was, if the snapshot is of another environment, number of actors
- * or version. */
+ * or version, or if the environment finds the state of an actor invalid: the message names both. */
 vly_status vly_pool_load(vly_pool *pool, const void *from, size_t bytes);
 /* State of one actor, for rendering and tests; NULL while its chunk is in flight. */
 void *vly_pool_state(vly_pool *pool, int actor);

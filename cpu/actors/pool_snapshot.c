@@ -1,4 +1,6 @@
 #include "cpu/actors/pool_impl.h"
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { SNAPSHOT_VERSION = 1 };
@@ -97,8 +99,34 @@ static vly_status check_snapshot_head(const vly_pool *p, const void *from, size_
     return VLY_OK;
 }
 
+/* Copied to an actor's aligned memory one by one: a checkpoint's bytes may lie anywhere. */
+static vly_status check_states(const vly_pool *p, const unsigned char *actors) {
+    const unsigned char *states = actors + (size_t)p->options.actors * sizeof(snapshot_actor);
+    const size_t n = p->env->state_bytes;
+    vly_status status = VLY_OK;
+    if (!p->env->valid) return VLY_OK;
+    void *state = aligned_alloc(64, n);
+    if (!state) return vly_fail(VLY_ENOMEM, "no memory for a state of %s", p->env->name);
+    for (int a = 0; a < p->options.actors && status == VLY_OK; a++) {
+        snapshot_actor s;
+        memcpy(&s, actors + (size_t)a * sizeof s, sizeof s);
+        if (s.needs_reset) continue; /* reset before it is stepped */
+        memcpy(state, states + (size_t)a * n, n);
+        status = p->env->valid(p->env, state);
+        if (status != VLY_OK) {
+            char why[256];
+            snprintf(why, sizeof why, "%s", vly_error_text());
+            status = vly_fail(status, "the saved state of %s, actor %d, is damaged: %s",
+                              p->env->name, a, why);
+        }
+    }
+    free(state);
+    return status;
+}
+
 vly_status vly_pool_load(vly_pool *p, const void *from, size_t bytes) {
     VLY_TRY(check_snapshot_head(p, from, bytes));
+    VLY_TRY(check_states(p, (const unsigned char *)from + sizeof(snapshot_head)));
     pthread_mutex_lock(&p->lock);
     vly_status status = check_quiet(p);
     if (status == VLY_OK && p->hung)

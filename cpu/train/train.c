@@ -17,10 +17,6 @@ const char *vly_phase_name(vly_phase phase) {
 
 /* ---- creation ---- */
 
-static bool env_is_plugin(const vly_config *config) {
-    return strstr(config->run.env, ".so") != NULL;
-}
-
 static void pass_warning(void *arg, const char *text) {
     const vly_train *t = arg;
     if (t->o.on_warning) t->o.on_warning(t->o.arg, text);
@@ -89,7 +85,7 @@ static uint64_t seed_of(const vly_train *t) {
 
 static vly_status create_pool(vly_train *t) {
     const vly_config *config = t->o.config;
-    const bool trusted = !env_is_plugin(config);
+    const bool trusted = !t->o.env->plugin;
     vly_pool_options o = {.actors = t->N,
                           .groups = t->async ? 1 : t->G,
                           .seed = seed_of(t),

@@ -11,6 +11,7 @@
 #include "envs/atari/resize.h"
 #include "envs/atari/roms.h"
 #include "envs/atari/still.h"
+#include "envs/env_options.h"
 
 typedef enum { STYLE_VOLLEY, STYLE_GYMNASIUM, STYLE_ALE, STYLE_ENVPOOL } style;
 
@@ -210,6 +211,10 @@ static void play(const world *w, actor *s, stage *g, int action, int n, played *
 }
 
 /* ---- the beginning of a game ---- */
+
+static int has_starts(const world *w) {
+    return w->style == STYLE_ALE || w->style == STYLE_ENVPOOL;
+}
 
 static vly_mt19937 *starts(const world *w, actor *s) {
     return (vly_mt19937 *)((char *)s + w->starts_at);
@@ -432,6 +437,23 @@ static void atari_reset(const vly_env *env, void *state, uint64_t seed, vly_rows
     start_episode(w, s, &g, at);
 }
 
+static vly_status atari_valid(const vly_env *env, const void *state) {
+    enum { MOST = 1 << 30 };
+    const world *w = env->world;
+    const actor *s = state;
+    const vly_mt19937 *random = (const vly_mt19937 *)((const char *)state + w->starts_at);
+    VLY_TRY(vly_emulator_valid(&s->emulator, &w->rules));
+    VLY_TRY(vly_env_valid_range("elapsed", s->elapsed, 0, MOST));
+    VLY_TRY(vly_env_valid_range("steps", s->steps, 0, MOST));
+    VLY_TRY(vly_env_valid_range("score", s->score, -MOST, MOST));
+    if (has_starts(w)) VLY_TRY(vly_env_valid_range("starts.at", random->at, 0, VLY_MT_WORDS));
+    VLY_TRY(vly_env_valid_range("front", s->still.front, 0, 1));
+    /* A failed actor's steps do nothing, and it may have failed before it had two frames. */
+    if (!s->failed && vly_still_check(&s->still, w->room, w->rom, w->height))
+        return vly_fail(VLY_ECORRUPT, "its last two frames cannot be drawn");
+    return VLY_OK;
+}
+
 static void atari_step(const vly_env *env, void *states, int n, const int32_t *action,
                        vly_rows out) {
     const world *w = env->world;
@@ -516,15 +538,6 @@ static void fill_colours(world *w) {
     }
 }
 
-static int fill_actions(world *w, const vly_atari_game *game) {
-    int n = 0;
-    for (int a = 0; a < VLY_ATARI_ACTIONS; a++)
-        if (w->options.full_actions || (game->minimal >> a & 1)) w->actions[n++] = (uint8_t)a;
-    w->fire_reset = w->options.fire_reset &&
-                    (w->options.full_actions || (game->minimal >> VLY_FIRE & 1));
-    return n;
-}
-
 /* The console is loaded once for all actors where the seed does not matter for it. */
 static vly_status preload(world *w) {
     VLY_TRY(vly_emulator_load(&w->loaded, &w->rules, 1, &w->loaded_screens));
@@ -562,26 +575,54 @@ static void choose_room(world *w, const uint8_t *rom, size_t bytes) {
     w->starts_at = (offsetof(actor, still.code) + w->room + 7) / 8 * 8;
 }
 
-static void describe_env(vly_env *env, const world *w, int actions) {
-    const vly_atari_options *o = &w->options;
+static int choose_actions(const vly_atari_game *game, const vly_atari_options *o,
+                          uint8_t actions[VLY_ATARI_ACTIONS]) {
+    int n = 0;
+    for (int a = 0; a < VLY_ATARI_ACTIONS; a++)
+        if (o->full_actions || (game->minimal >> a & 1)) actions[n++] = (uint8_t)a;
+    return n;
+}
+
+/* height: of the screen. */
+static void describe_env(vly_env *env, const vly_atari_game *game, const vly_atari_options *o,
+                         int height) {
+    uint8_t actions[VLY_ATARI_ACTIONS];
+    const int native = o->size == VLY_ATARI_NATIVE_SIZE;
+    const int high = native ? height : o->size, wide = native ? VLY_SCREEN_WIDTH : o->size;
+    const int channels = o->grayscale ? 1 : 3;
     memset(env, 0, sizeof *env);
     env->abi = VLY_ENV_ABI, env->struct_bytes = sizeof *env;
-    snprintf(env->name, sizeof env->name, "%s", w->rules.game->name);
-    const int native = o->size == VLY_ATARI_NATIVE_SIZE;
-    const int high = native ? w->height : o->size, wide = native ? VLY_SCREEN_WIDTH : o->size;
+    snprintf(env->name, sizeof env->name, "%s", game->name);
     env->obs = (vly_obs_spec){VLY_U8,
                               3,
-                              {high, wide, w->channels},
+                              {high, wide, channels},
                               o->stack,
                               1.0f / 255.0f,
-                              (size_t)high * (size_t)wide * (size_t)w->channels};
-    env->actions = actions;
+                              (size_t)high * (size_t)wide * (size_t)channels};
+    env->actions = choose_actions(game, o, actions);
     env->frames_per_step = o->frame_skip;
-    const int mt = w->style == STYLE_ALE || w->style == STYLE_ENVPOOL;
-    env->state_bytes = (w->starts_at + (mt ? sizeof(vly_mt19937) : 0) + 63) / 64 * 64;
     env->return_target = strcmp(env->name, "pong") == 0 ? 18.0f : NAN;
-    env->reset = atari_reset, env->step = atari_step;
+}
+
+vly_status vly_atari_describe(vly_env *env, const vly_atari_game *game,
+                              const vly_atari_options *options) {
+    enum { USUAL_HEIGHT = 210 };
+    vly_atari_options o = *options;
+    if (o.mode < 0) o.mode = game->default_mode;
+    if (o.difficulty < 0) o.difficulty = 0;
+    VLY_TRY(vly_atari_check(game, &o));
+    describe_env(env, game, &o, game->machine.height ? game->machine.height : USUAL_HEIGHT);
+    return VLY_OK;
+}
+
+static void attach(vly_env *env, world *w) {
+    w->fire_reset = w->options.fire_reset &&
+                    (w->options.full_actions || (w->rules.game->minimal >> VLY_FIRE & 1));
+    (void)choose_actions(w->rules.game, &w->options, w->actions);
+    env->state_bytes = (w->starts_at + (has_starts(w) ? sizeof(vly_mt19937) : 0) + 63) / 64 * 64;
+    env->reset = atari_reset, env->step = atari_step, env->valid = atari_valid;
     env->render = atari_render, env->describe = atari_describe, env->close = atari_close;
+    env->world = w;
 }
 
 static vly_status open_world(world *w, const vly_atari_game *game, const uint8_t *bytes, size_t n,
@@ -621,8 +662,8 @@ vly_status vly_atari_open_image(vly_env *env, const vly_atari_game *game, const 
         return status;
     }
     if (o.max_steps > 0) w->max_steps = o.max_steps;
-    describe_env(env, w, fill_actions(w, game));
-    env->world = w;
+    describe_env(env, game, &o, w->height);
+    attach(env, w);
     return VLY_OK;
 }
 

@@ -23,6 +23,10 @@
 extern "C" {
 #endif
 
+/* Fills what is known of *env without its ROM: name, observation, actions, frames per step. With
+ * VLY_ATARI_NATIVE_SIZE the height is the usual one; a PAL game's is taller once opened. */
+vly_status vly_atari_describe(vly_env *env, const vly_atari_game *game,
+                              const vly_atari_options *options);
 /* options may be NULL: defaults. */
 vly_status vly_atari_open(vly_env *env, const char *name, const vly_atari_options *options);
 /* The same with a ROM from memory, whatever its md5: for tests with generated ROMs. */

@@ -1,6 +1,7 @@
 #include "envs/atari/emulator.h"
 #include <string.h>
 #include "envs/atari/modes.h"
+#include "envs/env_options.h"
 
 /* What ALE's paddles do: full strength moves this far a frame, between these ends. */
 enum { PADDLE_LOW = 27450, PADDLE_HIGH = 790196, PADDLE_STEP = 23000 };
@@ -187,4 +188,19 @@ vly_status vly_emulator_load(vly_emulator *e, const vly_emulator_rules *rules, u
     if (vly_emulator_reset(e, &first, screens) == 0) return VLY_OK;
     return vly_fail(VLY_EUNSUPPORTED, "%s: pressing SELECT does not reach mode %d",
                     rules->game->name, first.mode);
+}
+
+vly_status vly_emulator_valid(const vly_emulator *e, const vly_emulator_rules *rules) {
+    enum { MOST = 1 << 30 }; /* of what is counted: sums of two stay whole numbers of 32 bits */
+    const vly_atari_reading *r = &e->reading;
+    if (!vly_machine_valid(&e->machine, rules->rom))
+        return vly_fail(VLY_ECORRUPT, "the console has a register out of range");
+    VLY_TRY(vly_env_valid_range("rng.at", e->rng.at, 0, VLY_MT_WORDS));
+    VLY_TRY(vly_env_valid_range("score", r->score, -MOST, MOST));
+    VLY_TRY(vly_env_valid_range("reward", r->reward, -MOST, MOST));
+    for (int i = 0; i < 4; i++) VLY_TRY(vly_env_valid_range("memo", r->memo[i], -MOST, MOST));
+    for (int i = 0; i < 4; i++)
+        VLY_TRY(vly_env_valid_range("paddle", e->controls.paddle[i], 0, paddle_end(rules->game)));
+    VLY_TRY(vly_env_valid_range("frames", e->frames, 0, MOST));
+    return vly_env_valid_range("episode_frames", e->episode_frames, 0, MOST);
 }

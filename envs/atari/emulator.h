@@ -78,6 +78,9 @@ static inline int vly_emulator_failed(const vly_emulator *e) {
     return e->jammed || e->stuck >= VLY_EMULATOR_STUCK;
 }
 
+/* As vly_env.valid. */
+vly_status vly_emulator_valid(const vly_emulator *e, const vly_emulator_rules *rules);
+
 #ifdef __cplusplus
 }
 #endif

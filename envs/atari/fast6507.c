@@ -412,7 +412,8 @@ static uint8_t slow_sbc(uint8_t a, uint8_t v, unsigned *carry, unsigned *overflo
 
 /* First cycle at which the timer reads 0 (BNE falls through) or is negative (BPL does). */
 static inline int32_t timer_until(const vly_riot_state *t, int bpl) {
-    return t->set_cycle + 1 + ((t->timer - (bpl ? 0 : 1)) << t->shift);
+    return (int32_t)((uint32_t)t->set_cycle + 1u +
+                     ((uint32_t)(t->timer - (bpl ? 0 : 1)) << t->shift));
 }
 
 static __attribute__((noinline)) uint8_t io_read(vly_run *r, uint16_t address) {
@@ -986,17 +987,19 @@ int vly_fast_run(vly_run *r) {
     CYCLES(4);                              \
     reg = vly_riot_timer(&m->riot, cycles); \
     nz = reg;
-#define WAIT_TIMER(reg, bpl)                                                                       \
-    {                                                                                              \
-        int32_t first_read = cycles + 4, turn = ip->cycles;                                        \
-        int32_t until = timer_until(&m->riot, bpl), left = until - first_read;                     \
-        int32_t now = m->riot.timer - ((first_read - 1 - m->riot.set_cycle) >> m->riot.shift) - 1; \
-        if (left > 0 && (!(bpl) || now < 128)) {                                                   \
-            cycles += (left + turn - 1) / turn * turn;                                             \
-            if (__builtin_expect(cycles >= VLY_FAST_CYCLES, 0)) goto too_long;                     \
-        }                                                                                          \
-    }                                                                                              \
-    TIMER_READ(reg)                                                                                \
+#define WAIT_TIMER(reg, bpl)                                                                     \
+    {                                                                                            \
+        int32_t first_read = cycles + 4, turn = ip->cycles;                                      \
+        int32_t until = timer_until(&m->riot, bpl), left = vly_cycles_from(until, first_read);   \
+        int32_t now = m->riot.timer -                                                            \
+                      (vly_cycles_from(first_read - 1, m->riot.set_cycle) >> m->riot.shift) - 1; \
+        if (left > 0 && (!(bpl) || now < 128)) {                                                 \
+            if (__builtin_expect(left >= VLY_FAST_CYCLES, 0)) goto too_long;                     \
+            cycles += (left + turn - 1) / turn * turn;                                           \
+            if (__builtin_expect(cycles >= VLY_FAST_CYCLES, 0)) goto too_long;                   \
+        }                                                                                        \
+    }                                                                                            \
+    TIMER_READ(reg)                                                                              \
     NEXT(3);
 /* Counting down on the spot, all turns but the last at once. */
 #define SPIN(reg, bpl)                                                 \

@@ -15,7 +15,7 @@ static void open_run(vly_run *r, vly_machine *m, const vly_rom *rom) {
 void vly_machine_reset(vly_machine *m, const vly_rom *rom) {
     vly_run r;
     open_run(&r, m, rom);
-    m->tia.dump_off_cycle -= m->cycles;
+    m->tia.dump_off_cycle = vly_cycles_from(m->tia.dump_off_cycle, m->cycles);
     m->cycles = 0;
     vly_riot_reset(m); /* before the cartridge: both draw random numbers */
     vly_cart_reset(m, rom);
@@ -49,8 +49,8 @@ static void start_frame(vly_run *r, vly_screens *screens) {
     }
     vly_tia_open(&r->tia, m, r->rom, screens ? screens->pixels[m->tia.front ^ 1] : NULL);
     vly_tia_start_frame(&r->tia, cycles);
-    m->riot.set_cycle -= cycles;
-    m->riot.reset_cycle -= cycles;
+    m->riot.set_cycle = vly_cycles_from(m->riot.set_cycle, cycles);
+    m->riot.reset_cycle = vly_cycles_from(m->riot.reset_cycle, cycles);
     m->cart.music_cycles -= (uint32_t)cycles;
     m->cycles = 0;
 }
@@ -180,18 +180,13 @@ void vly_machine_repair(vly_machine *m, const vly_rom *rom) {
     vly_tia_state *t = &m->tia;
     vly_cart_state *c = &m->cart;
     int height = rom->properties.height;
-    m->cycles = (int32_t)((uint32_t)m->cycles % 4000000);
+    if (m->cycles < 0 || m->cycles > CYCLES_MOST)
+        m->cycles = (int32_t)((uint32_t)m->cycles % 4000000);
     t->frame_clock = -(int32_t)((0 - (uint32_t)t->frame_clock) % 228 / 3 * 3);
     t->start = t->frame_clock + VLY_CLOCKS_PER_LINE * rom->properties.ystart;
     t->stop = t->start + VLY_CLOCKS_PER_LINE * height;
     if (t->updated < t->start || t->updated > t->stop) t->updated = t->start;
-    t->hmove_clock = (int32_t)((uint32_t)t->hmove_clock % 12000000) - 6000000;
-    if (t->vsync_finish != INT32_MAX)
-        t->vsync_finish = (int32_t)((uint32_t)t->vsync_finish % 12000000);
-    m->riot.set_cycle = (int32_t)((uint32_t)m->riot.set_cycle % 4000000) - 2000000;
-    m->riot.reset_cycle = (int32_t)((uint32_t)m->riot.reset_cycle % 4000000) - 2000000;
     if (m->riot.shift > 10) m->riot.shift = 10;
-    t->dump_off_cycle = (int32_t)((uint32_t)t->dump_off_cycle % 4000000);
     for (int i = 0; i < 5; ++i) {
         t->pos[i] %= 160;
         t->hm[i] &= 15;
@@ -212,4 +207,11 @@ void vly_machine_repair(vly_machine *m, const vly_rom *rom) {
     for (int i = 0; i < 4; ++i)
         if (m->wires.resistance[i] < 0) m->wires.resistance[i] = VLY_OPEN;
     if (m->rng.at < 0 || m->rng.at > VLY_MT_WORDS) m->rng.at = VLY_MT_WORDS;
+}
+
+int vly_machine_valid(const vly_machine *m, const vly_rom *rom) {
+    vly_machine copy;
+    memcpy(&copy, m, sizeof copy);
+    vly_machine_repair(&copy, rom);
+    return memcmp(&copy, m, VLY_CONSOLE_BYTES) == 0 && copy.rng.at == m->rng.at;
 }

@@ -226,8 +226,16 @@ static inline int vly_machine_screen_exact(const vly_machine *m) {
     return m->missing_from[m->tia.front] >= m->missing_to[m->tia.front];
 }
 
-/* Forces every field into its range, so that bytes from anywhere are safe to run. */
+/* Forces every field into its range, so that bytes from anywhere are safe to run. A state that a
+ * machine left behind stays as it is. */
 void vly_machine_repair(vly_machine *m, const vly_rom *rom);
+/* 1: repairing would change nothing. */
+int vly_machine_valid(const vly_machine *m, const vly_rom *rom);
+/* The difference of two clocks, cycles or colour clocks. They wrap: a program that never strobes
+ * HMOVE or sets the timer lets the distance grow without limit. */
+static inline int32_t vly_cycles_from(int32_t clock, int32_t origin) {
+    return (int32_t)((uint32_t)clock - (uint32_t)origin);
+}
 
 #ifdef __cplusplus
 }

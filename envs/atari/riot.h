@@ -11,22 +11,23 @@ static inline void vly_riot_reset(vly_machine *m) {
 }
 
 static inline uint8_t vly_riot_timer(vly_riot_state *r, int32_t cycles) {
-    int32_t delta = cycles - 1 - r->set_cycle;
+    int32_t delta = vly_cycles_from(cycles - 1, r->set_cycle);
     int32_t t = r->timer - (delta >> r->shift) - 1;
     if (t >= 0) return (uint8_t)t;
-    t = (r->timer << r->shift) - delta - 1;
+    t = vly_cycles_from((r->timer << r->shift) - 1, delta);
     if (t <= -2 && !r->read_after_expiry) {
         r->read_after_expiry = 1;
         r->reset_cycle = cycles;
     }
     if (r->read_after_expiry)
-        t = r->timer - (delta >> r->shift) -
-            (r->reset_cycle - (r->set_cycle + (r->timer << r->shift)));
+        t = vly_cycles_from(
+            r->timer - (delta >> r->shift),
+            vly_cycles_from(vly_cycles_from(r->reset_cycle, r->set_cycle), r->timer << r->shift));
     return (uint8_t)t;
 }
 
 static inline uint8_t vly_riot_flag(const vly_riot_state *r, int32_t cycles) {
-    int32_t delta = cycles - 1 - r->set_cycle;
+    int32_t delta = vly_cycles_from(cycles - 1, r->set_cycle);
     int32_t t = r->timer - (delta >> r->shift) - 1;
     return t >= 0 || r->read_after_expiry ? 0 : 0x80;
 }

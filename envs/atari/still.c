@@ -263,3 +263,27 @@ int vly_still_draw(const vly_still *still, size_t room, const vly_rom *rom, int 
         memcpy(before, screens->pixels[still->front ^ 1], (size_t)height * WIDTH);
     return 0;
 }
+
+static int wires_valid(const void *at) {
+    vly_wires w;
+    memcpy(&w, at, sizeof w);
+    return w.resistance[0] >= 0 && w.resistance[1] >= 0 && w.resistance[2] >= 0 &&
+           w.resistance[3] >= 0;
+}
+
+int vly_still_check(const vly_still *still, size_t room, const vly_rom *rom, int height) {
+    vly_machine m;
+    vly_screens screens;
+    uint8_t before[VLY_SCREEN_BYTES];
+    memset(&screens, 0, sizeof screens);
+    memset(&m.rng, 0, sizeof m.rng);
+    memcpy(&m, still->machine, sizeof still->machine);
+    if (still->front > 1 || still->third > 1 || still->frames > 2 || still->bytes > room ||
+        still->more > (room - still->bytes) / sizeof(vly_wires) ||
+        (still->frames + still->more > 0 && !vly_machine_valid(&m, rom)) ||
+        !wires_valid(&still->wires))
+        return -1;
+    for (size_t i = 0; i < still->more; i++)
+        if (!wires_valid(still->code + still->bytes + i * sizeof(vly_wires))) return -1;
+    return vly_still_draw(still, room, rom, height, &screens, before);
+}

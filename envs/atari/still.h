@@ -59,4 +59,7 @@ int vly_still_begin(const vly_still *still, size_t room, vly_machine *m, int hei
 int vly_still_draw(const vly_still *still, size_t room, const vly_rom *rom, int height,
                    vly_screens *screens, uint8_t *before);
 
+/* Whether bytes from anywhere can be drawn: 0, or -1. Draws them. */
+int vly_still_check(const vly_still *still, size_t room, const vly_rom *rom, int height);
+
 #endif

@@ -135,7 +135,7 @@ static void reset_player(vly_tia_work *w, int p, int32_t clock, int hpos) {
 
 static void reset_missile(vly_tia_work *w, int object, int32_t clock, int hpos) {
     vly_tia_state *t = &w->m->tia;
-    int since = clock - t->hmove_clock;
+    int since = vly_cycles_from(clock, t->hmove_clock);
     int now = hpos < VLY_HBLANK ? 2 : (hpos - VLY_HBLANK + 4) % 160;
     /* Strobes so soon after HMOVE that the extra clocks still move the object. */
     if (object == VLY_M0 && since == 60 && hpos == 69) now = 8;
@@ -223,7 +223,8 @@ static inline void hmove(vly_tia_work *w, int32_t clock, int x) {
 static void set_motion(vly_tia_work *w, int object, int32_t clock, uint8_t value) {
     vly_tia_state *t = &w->m->tia;
     uint8_t next = value >> 4;
-    if (object == VLY_M0 && clock == t->hmove_clock + 21 * 3 && t->hm[VLY_M0] == 7 && next == 6) {
+    if (object == VLY_M0 && vly_cycles_from(clock, t->hmove_clock) == 21 * 3 &&
+        t->hm[VLY_M0] == 7 && next == 6) {
         t->stars = 1;
         t->star_counter = 0;
     }
@@ -578,9 +579,10 @@ void vly_tia_start_frame(vly_tia_work *w, int32_t cycles) {
     vly_tia_state *t = &w->m->tia;
     int32_t lines = (3 * cycles - t->frame_clock) / VLY_CLOCKS_PER_LINE;
     t->frame_clock = -((3 * cycles - t->frame_clock) % VLY_CLOCKS_PER_LINE);
-    t->vsync_finish = t->vsync_finish == INT32_MAX ? INT32_MAX : t->vsync_finish - 3 * cycles;
-    t->hmove_clock -= 3 * cycles;
-    t->dump_off_cycle -= cycles;
+    if (t->vsync_finish != INT32_MAX)
+        t->vsync_finish = vly_cycles_from(t->vsync_finish, 3 * cycles);
+    t->hmove_clock = vly_cycles_from(t->hmove_clock, 3 * cycles);
+    t->dump_off_cycle = vly_cycles_from(t->dump_off_cycle, cycles);
     t->front ^= 1;
     t->greyed = 0;
     t->color_loss = w->pal && (lines & 1);

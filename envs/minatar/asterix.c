@@ -105,8 +105,29 @@ static void asterix_observe(const void *game, uint8_t *obs) {
     }
 }
 
+static vly_status asterix_valid(const void *game, int ended) {
+    const asterix *g = game;
+    (void)ended;
+    MINATAR_RANGE(g, x, 0, 9);
+    MINATAR_RANGE(g, y, 1, 8);
+    for (int i = 0; i < SLOTS; i++) {
+        MINATAR_RANGE(g, slot[i].there, 0, 1);
+        MINATAR_RANGE(g, slot[i].x, 0, 9);
+        MINATAR_RANGE(g, slot[i].right, 0, 1);
+        MINATAR_RANGE(g, slot[i].gold, 0, 1);
+    }
+    MINATAR_RANGE(g, spawn_speed, 1, FIRST_SPAWN_SPEED);
+    MINATAR_RANGE(g, spawn_timer, 0, FIRST_SPAWN_SPEED);
+    MINATAR_RANGE(g, move_speed, 1, FIRST_MOVE_INTERVAL);
+    MINATAR_RANGE(g, move_timer, 0, FIRST_MOVE_INTERVAL);
+    MINATAR_RANGE(g, ramp_timer, -1, RAMP_INTERVAL);
+    MINATAR_RANGE(g, ramp_index, 0, 2 * FIRST_SPAWN_SPEED);
+    return VLY_OK;
+}
+
 vly_status vly_minatar_asterix_open(vly_env *env, const vly_env_args *args) {
-    static const vly_minatar_game game = {"minatar/asterix", CHANNELS,    sizeof(asterix), "01234",
-                                          asterix_start,     asterix_act, asterix_observe};
+    static const vly_minatar_game game = {"minatar/asterix", CHANNELS,      sizeof(asterix),
+                                          "01234",           asterix_start, asterix_act,
+                                          asterix_observe,   asterix_valid};
     return vly_minatar_open(env, &game, args);
 }

@@ -92,8 +92,23 @@ static void breakout_observe(const void *game, uint8_t *obs) {
             obs[(y * MINATAR_SIDE + x) * CHANNELS + BRICK] = g->brick[y] >> x & 1;
 }
 
+static vly_status breakout_valid(const void *game, int ended) {
+    const breakout *g = game;
+    MINATAR_RANGE(g, ball_x, 0, 9);
+    MINATAR_RANGE(g, ball_y, 0, ended ? 9 : 8); /* a ball in the last row is lost */
+    MINATAR_RANGE(g, ball_dir, 0, 3);
+    MINATAR_RANGE(g, last_x, 0, 9);
+    MINATAR_RANGE(g, last_y, 0, 8);
+    MINATAR_RANGE(g, pos, 0, 9);
+    MINATAR_RANGE(g, strike, 0, 1);
+    for (int y = 0; y < MINATAR_SIDE; y++)
+        MINATAR_RANGE(g, brick[y], 0, y >= 1 && y < 4 ? 0x3ff : 0);
+    return VLY_OK;
+}
+
 vly_status vly_minatar_breakout_open(vly_env *env, const vly_env_args *args) {
-    static const vly_minatar_game game = {"minatar/breakout", CHANNELS,     sizeof(breakout), "013",
-                                          breakout_start,     breakout_act, breakout_observe};
+    static const vly_minatar_game game = {
+        "minatar/breakout", CHANNELS,     sizeof(breakout), "013",
+        breakout_start,     breakout_act, breakout_observe, breakout_valid};
     return vly_minatar_open(env, &game, args);
 }

@@ -71,8 +71,22 @@ static void freeway_observe(const void *game, uint8_t *obs) {
     }
 }
 
+static vly_status freeway_valid(const void *game, int ended) {
+    const freeway *g = game;
+    for (int i = 0; i < CARS; i++) {
+        MINATAR_RANGE(g, x[i], 0, 9);
+        MINATAR_RANGE(g, timer[i], 0, 5);
+        MINATAR_RANGE(g, speed[i], -5, g->speed[i] == 0 ? -1 : 5);
+    }
+    MINATAR_RANGE(g, pos, 0, 9);
+    MINATAR_RANGE(g, move_timer, 0, PLAYER_SPEED);
+    MINATAR_RANGE(g, time_left, ended ? -1 : 0, TIME_LIMIT);
+    return VLY_OK;
+}
+
 vly_status vly_minatar_freeway_open(vly_env *env, const vly_env_args *args) {
-    static const vly_minatar_game game = {"minatar/freeway", CHANNELS,    sizeof(freeway), "024",
-                                          freeway_start,     freeway_act, freeway_observe};
+    static const vly_minatar_game game = {
+        "minatar/freeway", CHANNELS,    sizeof(freeway), "024",
+        freeway_start,     freeway_act, freeway_observe, freeway_valid};
     return vly_minatar_open(env, &game, args);
 }

@@ -44,6 +44,15 @@ static void minatar_reset(const vly_env *env, void *state, uint64_t seed, vly_ro
     start_episode(env->world, a, at);
 }
 
+static vly_status minatar_valid(const vly_env *env, const void *state) {
+    const world *w = env->world;
+    const actor *a = state;
+    VLY_TRY(vly_env_valid_episode(a->step, a->ended, w->max_steps));
+    VLY_TRY(vly_env_valid_range("last_action", a->last_action, 0, 5));
+    VLY_TRY(vly_env_valid_range("rng.at", a->rng.at, 0, VLY_MT_WORDS));
+    return w->game->valid((const uint8_t *)state + GAME_AT, a->ended);
+}
+
 static void step_one(const world *w, actor *a, int action, vly_rows at) {
     if (vly_mt19937_double(&a->rng) < w->sticky) action = a->last_action;
     a->last_action = action;
@@ -124,6 +133,7 @@ vly_status vly_minatar_open(vly_env *env, const vly_minatar_game *game, const vl
     }
     vly_env_bytes_image(env, MINATAR_SIDE, MINATAR_SIDE, game->channels);
     env->reset = minatar_reset;
+    env->valid = minatar_valid;
     env->step = minatar_step;
     env->render = minatar_render;
     env->describe = minatar_describe;

@@ -16,6 +16,7 @@
 #define VLY_ENVS_MINATAR_MINATAR_H
 #include <string.h>
 #include "common/base/env.h"
+#include "envs/env_options.h"
 #include "envs/numpy_rng.h"
 
 enum { MINATAR_SIDE = 10, MINATAR_CHANNELS_MAX = 10 };
@@ -35,6 +36,8 @@ typedef struct {
     vly_minatar_step (*act)(void *game, vly_mt19937 *rng, int action, int ramping);
     /* obs (10, 10, channels) is zero on entry. */
     void (*observe)(const void *game, uint8_t *obs);
+    /* As vly_env.valid, of the game's struct; ended: its episode is over. */
+    vly_status (*valid)(const void *game, int ended);
 } vly_minatar_game;
 
 vly_status vly_minatar_open(vly_env *env, const vly_minatar_game *game, const vly_env_args *args);
@@ -44,6 +47,10 @@ vly_status vly_minatar_asterix_open(vly_env *env, const vly_env_args *args);
 vly_status vly_minatar_freeway_open(vly_env *env, const vly_env_args *args);
 vly_status vly_minatar_seaquest_open(vly_env *env, const vly_env_args *args);
 vly_status vly_minatar_space_invaders_open(vly_env *env, const vly_env_args *args);
+
+/* One member of a game's struct for its valid(): between low and high. */
+#define MINATAR_RANGE(game, member, low, high) \
+    VLY_TRY(vly_env_valid_range(#member, (game)->member, low, high))
 
 static inline void minatar_set(uint8_t *obs, int channels, int y, int x, int channel) {
     obs[(y * MINATAR_SIDE + x) * channels + channel] = 1;

@@ -303,9 +303,41 @@ static void seaquest_observe(const void *game, uint8_t *obs) {
     observe_shoal(&g->divers, obs, DIVER, 1);
 }
 
+static vly_status shoal_valid(const shoal *s) {
+    MINATAR_RANGE(s, n, 0, MOST);
+    for (int i = 0; i < s->n; i++) {
+        MINATAR_RANGE(s, at[i].x, 0, 9);
+        MINATAR_RANGE(s, at[i].y, 0, 8);
+        MINATAR_RANGE(s, at[i].right, 0, 1);
+        MINATAR_RANGE(s, at[i].move, 0, FIRST_MOVE_INTERVAL);
+        MINATAR_RANGE(s, at[i].shot, 0, ENEMY_SHOT_INTERVAL);
+    }
+    return VLY_OK;
+}
+
+static vly_status seaquest_valid(const void *game, int ended) {
+    const seaquest *g = game;
+    (void)ended;
+    const shoal *shoals[] = {&g->bullets, &g->enemy_bullets, &g->fish, &g->subs, &g->divers};
+    for (int i = 0; i < 5; i++) VLY_TRY(shoal_valid(shoals[i]));
+    MINATAR_RANGE(g, oxygen, -1, MAX_OXYGEN);
+    MINATAR_RANGE(g, divers_aboard, -1, 6);
+    MINATAR_RANGE(g, spawn_speed, 1, FIRST_SPAWN_SPEED);
+    MINATAR_RANGE(g, spawn_timer, 0, FIRST_SPAWN_SPEED);
+    MINATAR_RANGE(g, diver_timer, 0, DIVER_SPAWN_SPEED);
+    MINATAR_RANGE(g, move_speed, 2, FIRST_MOVE_INTERVAL);
+    MINATAR_RANGE(g, ramp_index, 0, 2 * FIRST_SPAWN_SPEED);
+    MINATAR_RANGE(g, shot_timer, 0, SHOT_COOL_DOWN);
+    MINATAR_RANGE(g, right, 0, 1);
+    MINATAR_RANGE(g, x, g->right, 8 + g->right); /* the stern is behind it, on the screen */
+    MINATAR_RANGE(g, y, 0, 8);
+    MINATAR_RANGE(g, surface, 0, 1);
+    return VLY_OK;
+}
+
 vly_status vly_minatar_seaquest_open(vly_env *env, const vly_env_args *args) {
     static const vly_minatar_game game = {"minatar/seaquest", CHANNELS,       sizeof(seaquest),
                                           "012345",           seaquest_start, seaquest_act,
-                                          seaquest_observe};
+                                          seaquest_observe,   seaquest_valid};
     return vly_minatar_open(env, &game, args);
 }

@@ -134,9 +134,26 @@ static void invaders_observe(const void *game, uint8_t *obs) {
     observe_map(g->enemy, obs, ENEMY_BULLET);
 }
 
+static vly_status invaders_valid(const void *game, int ended) {
+    const invaders *g = game;
+    (void)ended;
+    for (int y = 0; y < MINATAR_SIDE; y++) {
+        MINATAR_RANGE(g, alien[y], 0, ROW);
+        MINATAR_RANGE(g, friendly[y], 0, ROW);
+        MINATAR_RANGE(g, enemy[y], 0, ROW);
+    }
+    MINATAR_RANGE(g, pos, 0, 9);
+    MINATAR_RANGE(g, alien_dir, -1, g->alien_dir == 0 ? -1 : 1);
+    MINATAR_RANGE(g, move_interval, 6, FIRST_MOVE_INTERVAL);
+    MINATAR_RANGE(g, move_timer, 0, FIRST_MOVE_INTERVAL);
+    MINATAR_RANGE(g, alien_shot_timer, 0, ENEMY_SHOT_INTERVAL);
+    MINATAR_RANGE(g, shot_timer, 0, SHOT_COOL_DOWN);
+    return VLY_OK;
+}
+
 vly_status vly_minatar_space_invaders_open(vly_env *env, const vly_env_args *args) {
     static const vly_minatar_game game = {
         "minatar/space_invaders", CHANNELS,     sizeof(invaders), "0135",
-        invaders_start,           invaders_act, invaders_observe};
+        invaders_start,           invaders_act, invaders_observe, invaders_valid};
     return vly_minatar_open(env, &game, args);
 }

@@ -4,6 +4,7 @@
 #include <unistd.h>
 #include "common/base/philox.h"
 #include "cpu/actors/pool.h"
+#include "envs/registry.h"
 #include "tests/kit/check.h"
 
 /* ---- an environment whose every value follows from seed and actions ---- */
@@ -439,6 +440,34 @@ static void a_hung_actor_does_not_stop_the_others(void) {
 
 /* ---- snapshots ---- */
 
+/* One wrong bit under valid checksums: the environment refuses the state, and it is not loaded. */
+static void a_damaged_state_is_refused_by_environment_and_actor(void) {
+    enum { ACTORS = 4, OBS = 25 * sizeof(float) };
+    vly_env env;
+    vly_pool *pool;
+    uint8_t obs[ACTORS * OBS], flags[ACTORS];
+    float reward[ACTORS], score[ACTORS];
+    const vly_pool_options o = {.actors = ACTORS, .seed = 3};
+    const vly_rows rows = {obs, OBS, reward, score, flags};
+    CHECK_OK(vly_env_open(&env, "gridworld", NULL));
+    CHECK_OK(vly_pool_create(&pool, NULL, &env, &o));
+    CHECK_OK(vly_pool_reset_group(pool, 0, rows));
+    CHECK_OK(vly_pool_wait_group(pool, 0, -1));
+    const size_t bytes = vly_pool_snapshot_bytes(pool);
+    uint8_t *snapshot = malloc(bytes), *after = malloc(bytes);
+    CHECK_OK(vly_pool_save(pool, snapshot, bytes));
+    CHECK_OK(vly_pool_load(pool, snapshot, bytes));
+    snapshot[bytes - 2 * env.state_bytes + 2] ^= 16; /* actor 2, cell += 1 << 20 */
+    CHECK_EQ(vly_pool_load(pool, snapshot, bytes), VLY_ECORRUPT);
+    CHECK(strstr(vly_error_text(), "gridworld, actor 2") && strstr(vly_error_text(), "cell is"));
+    snapshot[bytes - 2 * env.state_bytes + 2] ^= 16;
+    CHECK_OK(vly_pool_save(pool, after, bytes));
+    CHECK(memcmp(snapshot, after, bytes) == 0);
+    CHECK_OK(vly_pool_destroy(pool));
+    free(snapshot), free(after);
+    env.close(&env);
+}
+
 static void a_snapshot_continues_bit_for_bit(void) {
     fake_world w = {.fail_every = 17};
     const vly_env env = fake_env(&w);
@@ -616,6 +645,7 @@ int main(void) {
     a_hung_actor_is_named_and_its_group_waits();
     a_hung_actor_does_not_stop_the_others();
     a_snapshot_continues_bit_for_bit();
+    a_damaged_state_is_refused_by_environment_and_actor();
     the_loop_runs_thousands_of_actors();
     the_loop_hands_out_finished_chunks();
     bad_arguments_are_refused();

@@ -42,6 +42,7 @@ static void each_fault_is_refused_by_name(void) {
         {"states", VLY_EINVAL, "state_index"},
         {"frames", VLY_EINVAL, "frames_per_step"},
         {"state_bytes", VLY_EINVAL, "state_bytes"},
+        {"huge", VLY_EINVAL, "state_bytes is 4611686018427387904"},
         {"reset", VLY_EINVAL, "reset"},
         {"step", VLY_EINVAL, "step"},
     };

@@ -45,6 +45,7 @@ vly_status vly_env_plugin(vly_env *env, const vly_env_args *args) {
     env->states = strcmp(wrong, "states") ? 0 : 5;
     env->frames_per_step = strcmp(wrong, "frames") ? 1 : 0;
     env->state_bytes = strcmp(wrong, "state_bytes") ? 64 : 63;
+    if (!strcmp(wrong, "huge")) env->state_bytes = (size_t)1 << 62;
     env->reset = strcmp(wrong, "reset") ? bad_reset : NULL;
     env->step = strcmp(wrong, "step") ? bad_step : NULL;
     if (!strcmp(wrong, "fails")) env->reset = failing_reset, env->step = failing_step;
