@@ -20,7 +20,7 @@
  *
  * vly_real is float. The test suite compiles networks, losses and the plain C operations a second
  * time with VLY_REAL=double, for finite-difference gradient checks; there VLY_F32 names vly_real
- * (vly_dtype_bytes says 8), so that networks need no second spelling.
+ * (vly_dtype_bytes says 8), so that networks are written once.
  *
  * Matrices are row-major, images NHWC, weights (out, in) and (out, kh, kw, in), biases follow
  * their weights in the parameter arena. Reductions have a fixed order: the same input gives the

@@ -49,7 +49,7 @@ static bool find_plugin(char *why, size_t bytes) {
     return false;
 }
 
-static vly_status check_plugin(void) {
+static vly_status cuda_check_plugin(void) {
     const int *abi = dlsym(plugin, VLY_COMPUTE_CUDA_ABI_SYMBOL);
     if (!abi) return vly_fail(VLY_EVERSION, "%s: not a Volley CUDA plugin", opened_path);
     if (*abi != VLY_COMPUTE_ABI)
@@ -68,7 +68,7 @@ static vly_status open_locked(void) {
     if (!getenv("VLY_CUDA_PLUGIN") && !have_driver())
         return vly_fail(VLY_ENODEV, "no NVIDIA driver on this machine (libcuda.so.1 is not there)");
     if (!find_plugin(why, sizeof why)) return vly_fail(VLY_ENODEV, "no CUDA back end: %s", why);
-    const vly_status status = check_plugin();
+    const vly_status status = cuda_check_plugin();
     if (status != VLY_OK) {
         dlclose(plugin);
         plugin = NULL;
@@ -76,7 +76,7 @@ static vly_status open_locked(void) {
     return status;
 }
 
-static vly_status open_plugin(void) {
+static vly_status cuda_open_plugin(void) {
     pthread_mutex_lock(&lock);
     const vly_status status = open_locked();
     pthread_mutex_unlock(&lock);
@@ -84,7 +84,7 @@ static vly_status open_plugin(void) {
 }
 
 void *vly_cuda_symbol(const char *name) {
-    if (open_plugin() != VLY_OK) return NULL;
+    if (cuda_open_plugin() != VLY_OK) return NULL;
     void *symbol = dlsym(plugin, name);
     if (!symbol)
         vly_fail(VLY_ENOTFOUND, "%s has no %s: it was built without it", opened_path, name);
@@ -93,7 +93,7 @@ void *vly_cuda_symbol(const char *name) {
 
 vly_status vly_cuda_open(vly_compute **out, int device, int threads) {
     *out = NULL;
-    VLY_TRY(open_plugin());
+    VLY_TRY(cuda_open_plugin());
     const vly_compute_create_fn create =
         (vly_compute_create_fn)vly_cuda_symbol(VLY_COMPUTE_CUDA_SYMBOL);
     return create ? create(out, device, threads) : VLY_ENOTFOUND;
@@ -102,7 +102,7 @@ vly_status vly_cuda_open(vly_compute **out, int device, int threads) {
 void vly_cuda_describe(vly_cuda_info *info) {
     memset(info, 0, sizeof *info);
     info->driver = have_driver();
-    info->plugin = open_plugin() == VLY_OK;
+    info->plugin = cuda_open_plugin() == VLY_OK;
     if (!info->plugin) {
         snprintf(info->why, sizeof info->why, "%s", vly_error_text());
         return;

@@ -1,4 +1,4 @@
-/* env.h -- what an environment is to everybody else.
+/* env.h -- the interface of an environment.
  *
  *   vly_env env;
  *   VLY_TRY(vly_env_open(&env, "minatar/breakout", &args));       // envs/registry.h
@@ -43,7 +43,7 @@ typedef struct {
     vly_dtype dtype; /* VLY_F32 or VLY_U8 */
     int ndim;        /* 1: a vector; 3: an image (height, width, channels) */
     int shape[3];
-    int stack;    /* Atari: 4 single frames of 84 x 84 x 1, stacked by whoever reads them */
+    int stack;    /* Atari: 4 single frames of 84 x 84 x 1, stacked by the consumer */
     float scale;  /* network input = scale * value: 1/255 for pixels, 1 otherwise */
     size_t bytes; /* of one frame */
 } vly_obs_spec;
@@ -110,7 +110,7 @@ struct vly_env {
     /* Draws what a person would look at: rgb[height][width][3]. NULL: cannot be drawn.
      * With rgb NULL only the size is written. */
     void (*render)(const vly_env *env, const void *state, uint8_t *rgb, int *width, int *height);
-    /* One line for a person: position, lives ...; NULL: nothing to say. */
+    /* One line of text for people: position, lives ...; may be NULL. */
     void (*describe)(const vly_env *env, const void *state, char *text, size_t bytes);
     void (*close)(vly_env *env);
     /* What may follow an action in a discrete state: writes at most `max` outcomes, returns their

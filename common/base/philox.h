@@ -15,7 +15,7 @@ typedef struct {
     uint32_t v[4];
 } vly_u32x4;
 
-/* Who draws: two uses of one (seed, step, lane) must never share a stream. */
+/* One stream for each use: two uses of one (seed, step, lane) must never share a stream. */
 enum {
     VLY_STREAM_INIT = 1,    /* network initialisation */
     VLY_STREAM_ACT = 2,     /* actions */

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool make_room(vly_text *t, size_t more) {
+static bool text_make_room(vly_text *t, size_t more) {
     if (t->failed) return false;
     if (t->n + more + 1 <= t->room) return true;
     size_t room = t->room ? t->room : 256;
@@ -17,7 +17,7 @@ static bool make_room(vly_text *t, size_t more) {
 }
 
 void vly_text_bytes(vly_text *t, const void *bytes, size_t n) {
-    if (!make_room(t, n)) return;
+    if (!text_make_room(t, n)) return;
     memcpy(t->at + t->n, bytes, n);
     t->at[t->n += n] = '\0';
 }
@@ -33,7 +33,7 @@ void vly_text_add(vly_text *t, const char *format, ...) {
         vly_text_bytes(t, small, (size_t)n);
         return;
     }
-    if (!make_room(t, (size_t)n)) return;
+    if (!text_make_room(t, (size_t)n)) return;
     va_start(args, format);
     vsnprintf(t->at + t->n, (size_t)n + 1, format, args);
     va_end(args);

@@ -210,7 +210,7 @@ static const char *settings_of(const named_settings *table, const char *name) {
 }
 
 /* "a.b=1 c.d=2" */
-static vly_status apply_settings(vly_config *config, const char *settings) {
+static vly_status option_apply_settings(vly_config *config, const char *settings) {
     char key[64], value[256];
     while (*(settings += strspn(settings, " "))) {
         size_t k = strcspn(settings, "="), v;
@@ -267,12 +267,12 @@ static vly_status apply_family_presets(vly_config *config, const vly_assignments
         char name[16];
         VLY_TRY(apply_given(config, given, p->option));
         vly_option_get(config, vly_config_find(p->option), name, sizeof name);
-        if (!strcmp(name, p->name)) VLY_TRY(apply_settings(config, p->settings));
+        if (!strcmp(name, p->name)) VLY_TRY(option_apply_settings(config, p->settings));
     }
     return VLY_OK;
 }
 
-/* What no single option can know. */
+/* Checks that involve several options. */
 static vly_status check_together(const vly_config *c) {
     if (c->pool.groups > c->run.envs)
         return vly_fail(VLY_EINVAL, "--pool.groups %d is more than --envs %d", c->pool.groups,
@@ -306,8 +306,8 @@ vly_status vly_config_layers(vly_config *config, const vly_assignments *given,
     snprintf(algo, sizeof algo, "%s", !any_algo ? config->run.algo : preset ? preset->algo : "ppo");
     if (none) preset = NULL;
 
-    VLY_TRY(apply_settings(config, settings_of(algo_settings, algo)));
-    if (preset) VLY_TRY(apply_settings(config, preset->settings));
+    VLY_TRY(option_apply_settings(config, settings_of(algo_settings, algo)));
+    if (preset) VLY_TRY(option_apply_settings(config, preset->settings));
     VLY_TRY(apply_family_presets(config, given));
     VLY_TRY(apply_given(config, given, NULL));
     memcpy(config->run.algo, algo, sizeof algo);

@@ -83,7 +83,7 @@ const vly_option *vly_config_find(const char *key);
 vly_env_args vly_config_env_args(vly_config *config);
 /* Of the options that decide how training goes on, for the digest of a checkpoint: not of folders,
  * threads, intervals. `algo`: the sections that the run's algorithm reads, NULL ends the list;
- * vly_algo_config_hash knows them. */
+ * vly_algo_config_hash passes them. */
 uint64_t vly_config_hash(const vly_config *config, const char *const *algo);
 /* How many of these options differ; `names` lists them as "ppo.lr 0.1 instead of 0.2". */
 int vly_config_differences(const vly_config *a, const vly_config *b, const char *const *algo,

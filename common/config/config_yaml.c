@@ -28,7 +28,7 @@ __attribute__((format(printf, 3, 4))) static vly_status bad_at(const reader *r, 
     return vly_fail(VLY_EINVAL, "%s, line %zu: %s", r->name, line, words);
 }
 
-/* The scanner knows its line; the reader of bytes knows only how many it has read. */
+/* The scanner reports a line, the byte reader only how many bytes it has read. */
 static size_t problem_line(const reader *r) {
     if (r->parser.error != YAML_READER_ERROR) return r->parser.problem_mark.line + 1;
     size_t line = 1;
@@ -60,7 +60,7 @@ static const char *scalar(const yaml_event_t *event) {
     return (const char *)event->data.scalar.value;
 }
 
-static bool is_plain(const yaml_event_t *event) {
+static bool yaml_is_plain(const yaml_event_t *event) {
     return event->type == YAML_SCALAR_EVENT && !event->data.scalar.anchor &&
            strlen(scalar(event)) == event->data.scalar.length;
 }
@@ -68,7 +68,7 @@ static bool is_plain(const yaml_event_t *event) {
 /* A list becomes "1,2,3"; a scalar is taken as it is. */
 static vly_status read_value(reader *r, yaml_event_t *event, char *value, size_t bytes) {
     value[0] = '\0';
-    if (is_plain(event)) {
+    if (yaml_is_plain(event)) {
         if ((size_t)snprintf(value, bytes, "%s", scalar(event)) >= bytes)
             return BAD(r, event, "the value is too long");
         return VLY_OK;
@@ -80,7 +80,7 @@ static vly_status read_value(reader *r, yaml_event_t *event, char *value, size_t
         VLY_TRY(next(r, &item));
         vly_status status = VLY_OK;
         bool end = item.type == YAML_SEQUENCE_END_EVENT;
-        if (!end && !is_plain(&item))
+        if (!end && !yaml_is_plain(&item))
             status = BAD(r, &item, "%s",
                          alias_words(&item) ? alias_words(&item) : "expected a number in the list");
         else if (!end) {
@@ -93,7 +93,8 @@ static vly_status read_value(reader *r, yaml_event_t *event, char *value, size_t
     }
 }
 
-static vly_status add(reader *r, const yaml_event_t *event, const char *key, const char *value) {
+static vly_status yaml_add(reader *r, const yaml_event_t *event, const char *key,
+                           const char *value) {
     char where[128], full[64];
     size_t line = event->start_mark.line + 1;
     if (!strcmp(key, "format")) {
@@ -127,7 +128,7 @@ static vly_status read_pair(reader *r, const yaml_event_t *key_event, const char
     snprintf(key, sizeof key, "%s%s%.60s", section ? section : "", section ? "." : "",
              scalar(key_event));
     VLY_TRY(read_value(r, value_event, value, sizeof value));
-    return add(r, key_event, key, value);
+    return yaml_add(r, key_event, key, value);
 }
 
 static vly_status read_mapping(reader *r, const char *section) {
@@ -139,7 +140,7 @@ static vly_status read_mapping(reader *r, const char *section) {
             yaml_event_delete(&key);
             return VLY_OK;
         }
-        vly_status status = is_plain(&key) && strlen(scalar(&key)) < sizeof name
+        vly_status status = yaml_is_plain(&key) && strlen(scalar(&key)) < sizeof name
                                 ? VLY_OK
                                 : BAD(r, &key, "%s",
                                       alias_words(&key) ? alias_words(&key)

@@ -1,4 +1,4 @@
-/* algo.h -- what a learning algorithm is to the trainer.
+/* algo.h -- the interface between a learning algorithm and the trainer.
  *
  *   vly_algo *a;
  *   VLY_TRY(vly_algo_create(&a, "ppo", &args));
@@ -26,7 +26,7 @@
  * Asynchronous schedule (IMPALA): acting and learning are concurrent. On the loop's thread, in this
  * order: collect() takes the unrolls of the next update (false: not enough yet); learn() runs on
  * the learner's thread and queue; publish() hands its weights to the acting copy and frees the
- * unrolls. place() says false while there is no room: the group waits for the next publish().
+ * unrolls. place() returns false while there is no room: the group waits for the next publish().
  *
  * Everything is allocated by create. learn() must be capturable (common/base/compute.h). One thread
  * at a time, except learn() beside act(), place(), arrived() on the asynchronous schedule.
@@ -139,7 +139,7 @@ struct vly_algo {
     const int32_t *(*action)(vly_algo *a, int group);
 
     /* What the network expects from where the first actor of the last act() was: its value, or its
-     * best Q. q has passed it. For people who watch; may be NULL. */
+     * best Q. q has passed it. For display; may be NULL. */
     vly_status (*value)(vly_algo *a, vly_queue *q, float *value);
 
     /* Whether an actor's episodes show what the policy can do; NULL: all do. Those that explore for
@@ -149,8 +149,8 @@ struct vly_algo {
     bool (*collect)(vly_algo *a, vly_queue *q); /* asynchronous only, else NULL */
     vly_status (*learn)(vly_algo *a, vly_queue *q, const vly_progress *progress);
     vly_status (*publish)(vly_algo *a, vly_queue *q); /* asynchronous only, else NULL */
-    /* Takes in what vly_sync_unrolls of another process sent, before collect(); VLY_ECORRUPT:
-     * it is none. NULL: learns from its own rows alone. */
+    /* Takes in what vly_sync_unrolls of another process sent, before collect(). VLY_ECORRUPT: not
+     * an unroll of this run. NULL: it learns from its own rows alone. */
     vly_status (*receive)(vly_algo *a, vly_queue *q, const void *unroll, size_t bytes);
     /* Instead of learn(): forgets what was collected and goes on from the newest rows (evaluation).
      */
@@ -169,11 +169,11 @@ struct vly_algo {
 
 /* ---- the list ---- */
 
-/* What others must know of an algorithm: no name is compared outside its entry. */
+/* What other rooms need to know of an algorithm: names are compared nowhere outside an entry. */
 typedef struct {
-    bool tabular; /* a table in host memory and no network: no GPU, no parameter server */
-    bool server;  /* spread over processes it needs a parameter server, whatever dist.update says */
-    bool unrolls; /* the learner can be fed by other processes' unrolls (vly_algo.receive) */
+    bool tabular;  /* a table in host memory and no network: no GPU, no parameter server */
+    bool server;   /* runs with a parameter server by default, without dist.update */
+    bool unrolls;  /* the learner can be fed by other processes' unrolls (vly_algo.receive) */
     bool in_store; /* the replay memory can lie in a store (apex.replay) */
 } vly_algo_traits;
 
@@ -184,8 +184,8 @@ typedef struct {
                                 and replay; NULL ends the list */
     vly_schedule schedule;
     vly_algo_traits traits;
-    vly_status (*check)(const vly_config *config); /* what no single option can know; NULL: nothing
-                                                    */
+    /* Checks that involve several options; may be NULL. */
+    vly_status (*check)(const vly_config *config);
     vly_status (*create)(vly_algo **out, const vly_algo_args *args);
 } vly_algo_entry;
 

@@ -8,8 +8,8 @@
 #include "common/learn/replay.h"
 
 enum { STACK_MAX = 16 };
-static const double LADDER_COUNTS = 0.02; /* who explores more is there for the others: its episodes
-                                             are not reported */
+static const double LADDER_COUNTS =
+    0.02; /* actors that explore more only gather experience: their episodes are not reported */
 
 /* What decides how training goes on and is neither weight nor memory. */
 typedef struct {
@@ -17,8 +17,8 @@ typedef struct {
     int64_t start_steps; /* agent steps when learning started; -1: not yet, or again after a loss of
                             the memory */
     int64_t start_updates; /* and the updates by then */
-    int64_t acted;         /* agent steps since, as of the last learn() */
-    int64_t begun;         /* an actor has stepped: a restored run has frames to go on from */
+    int64_t acted;         /* agent steps since, as of the last dqn_learn() */
+    int64_t begun;         /* an actor has stepped, so a restored run has frames to go on from */
 } counters;
 
 typedef struct {
@@ -48,7 +48,7 @@ typedef struct {
     int group; /* argument of the captured act_group */
 
     counters *k;
-    int due; /* updates of the last learn() */
+    int due; /* updates of the last dqn_learn() */
     double rate_now;
     vly_memories memories;
     int64_t target_period; /* with a parameter server: gradients / target_every at the last copy */
@@ -62,18 +62,18 @@ static double exploration(const vly_config *c, int64_t steps) {
 
 /* ---- acting ---- */
 
-static bool place(vly_algo *pub, int group, vly_rows *rows) {
+static bool dqn_place(vly_algo *pub, int group, vly_rows *rows) {
     vly_replay_place(((dqn *)pub)->replay, group, rows);
     return true;
 }
 
-static vly_status arrived(vly_algo *pub, vly_queue *q, int group, const uint8_t *age) {
+static vly_status dqn_arrived(vly_algo *pub, vly_queue *q, int group, const uint8_t *age) {
     dqn *a = (dqn *)pub;
     a->k->begun = 1;
     return vly_replay_arrived(a->replay, q, group, age);
 }
 
-static vly_status act_group(vly_queue *q, void *arg) {
+static vly_status dqn_act_group(vly_queue *q, void *arg) {
     dqn *a = arg;
     const int first = a->group * a->M;
     const vly_frames frames = vly_replay_frames(a->replay);
@@ -94,7 +94,7 @@ static vly_status remember_values(dqn *a, vly_queue *q, int64_t row) {
                       (size_t)a->M * (size_t)a->actions * sizeof(vly_real));
 }
 
-static vly_status act(vly_algo *pub, vly_queue *q, const int *group, int count) {
+static vly_status dqn_act(vly_algo *pub, vly_queue *q, const int *group, int count) {
     dqn *a = (dqn *)pub;
     for (int i = 0; i < count; i++) {
         const int g = group[i], first = g * a->M;
@@ -103,14 +103,14 @@ static vly_status act(vly_algo *pub, vly_queue *q, const int *group, int count) 
         VLY_TRY(a->c->upload(q, a->act_row + first, a->act_row_host + first,
                              (size_t)a->M * sizeof(int32_t)));
         a->group = g;
-        VLY_TRY(a->c->graph_run(q, &a->act_graph[g], act_group, a));
+        VLY_TRY(a->c->graph_run(q, &a->act_graph[g], dqn_act_group, a));
         VLY_TRY(vly_replay_acted(a->replay, q, g, a->action + first));
         VLY_TRY(remember_values(a, q, newest));
     }
     return VLY_OK;
 }
 
-static const int32_t *action(vly_algo *pub, int group) {
+static const int32_t *dqn_action(vly_algo *pub, int group) {
     const dqn *a = (const dqn *)pub;
     return a->action_host + group * a->M;
 }
@@ -185,7 +185,7 @@ static bool target_is_due(dqn *a) {
     return due;
 }
 
-static vly_status update(dqn *a, vly_queue *q) {
+static vly_status dqn_update(dqn *a, vly_queue *q) {
     if (vly_learner_capturable(&a->learner))
         VLY_TRY(a->c->graph_run(q, &a->graph, one_update, a));
     else
@@ -218,8 +218,8 @@ static int updates_due(dqn *a, const vly_progress *progress) {
     return due > 0 ? (int)due : 0;
 }
 
-/* Every worker has actors from the whole ladder: whichever of them dies, all rates of exploration
- * stay. */
+/* Every worker has actors from the whole ladder, so all rates of exploration remain when one dies.
+ */
 static double ladder(const dqn *a, int i) {
     const int world = a->sends ? a->sync->world : 1, rank = a->sends ? a->sync->rank : 0,
               last = world * a->N - 1;
@@ -240,7 +240,7 @@ static vly_status explore(dqn *a, vly_queue *q, int64_t steps) {
     return a->c->upload(q, a->epsilon, a->epsilon_host, (size_t)a->N * sizeof(vly_real));
 }
 
-static void set_hyper(dqn *a, const vly_progress *progress) {
+static void dqn_set_hyper(dqn *a, const vly_progress *progress) {
     const vly_config *c = a->config;
     const float left = (float)vly_progress_left(progress);
     vly_hyper *h = a->learner.hyper;
@@ -254,36 +254,36 @@ static void set_hyper(dqn *a, const vly_progress *progress) {
     h->priority_eps = c->replay.priority_eps;
 }
 
-static vly_status send_experience(dqn *a, vly_queue *q) {
+static vly_status dqn_send_experience(dqn *a, vly_queue *q) {
     bool fresh;
     VLY_TRY(
         a->sync->experience->send(a->sync, q, a->replay, a->row_value, &a->learner.params, &fresh));
     return fresh ? vly_exec_prepare(a->acting, q, a->learner.params.param) : VLY_OK;
 }
 
-static vly_status learn(vly_algo *pub, vly_queue *q, const vly_progress *progress) {
+static vly_status dqn_learn(vly_algo *pub, vly_queue *q, const vly_progress *progress) {
     dqn *a = (dqn *)pub;
     VLY_TRY(explore(a, q, progress->steps));
-    if (a->sends) return send_experience(a, q);
+    if (a->sends) return dqn_send_experience(a, q);
     a->due = a->feed ? 1 : updates_due(a, progress);
     pub->rows_per_update = (int64_t)a->due * a->batch;
     if (a->due == 0) return VLY_OK;
-    set_hyper(a, progress);
+    dqn_set_hyper(a, progress);
     VLY_TRY(vly_learner_begin(&a->learner, q));
-    for (int i = 0; i < a->due; i++) VLY_TRY(update(a, q));
+    for (int i = 0; i < a->due; i++) VLY_TRY(dqn_update(a, q));
     VLY_TRY(vly_learner_stepped(&a->learner, q, a->acting));
     pub->version = a->k->updates;
     return vly_learner_end(&a->learner, q);
 }
 
-/* The ring goes on by itself. */
-static vly_status discard(vly_algo *pub, vly_queue *q) {
+/* The ring needs nothing. */
+static vly_status dqn_discard(vly_algo *pub, vly_queue *q) {
     (void)pub;
     (void)q;
     return VLY_OK;
 }
 
-static vly_status value(vly_algo *pub, vly_queue *q, float *out) {
+static vly_status dqn_value(vly_algo *pub, vly_queue *q, float *out) {
     dqn *a = (dqn *)pub;
     float best = -INFINITY, one;
     for (int k = 0; k < a->actions; k++) {
@@ -295,7 +295,7 @@ static vly_status value(vly_algo *pub, vly_queue *q, float *out) {
     return VLY_OK;
 }
 
-static vly_status metrics(vly_algo *pub, vly_metric *out, int *count) {
+static vly_status dqn_metrics(vly_algo *pub, vly_metric *out, int *count) {
     dqn *a = (dqn *)pub;
     const vly_real *s = a->learner.sums;
     const counters *k = a->k;
@@ -345,7 +345,7 @@ static void add_recent(dqn *a, vly_buffer_list *list) {
                        r->age + vly_replay_recent(r, 0), true);
 }
 
-static int buffers(vly_algo *pub, vly_buffer *out, int max) {
+static int dqn_buffers(vly_algo *pub, vly_buffer *out, int max) {
     dqn *a = (dqn *)pub;
     vly_buffer_list list = {out, 0, max};
     vly_learner_buffers(&a->learner, &list);
@@ -362,7 +362,7 @@ static int buffers(vly_algo *pub, vly_buffer *out, int max) {
     return list.n;
 }
 
-static vly_status restored(vly_algo *pub, vly_queue *q) {
+static vly_status dqn_restored(vly_algo *pub, vly_queue *q) {
     dqn *a = (dqn *)pub;
     VLY_TRY(vly_exec_prepare(a->acting, q, a->learner.params.param));
     if (a->eval) return VLY_OK;
@@ -383,7 +383,7 @@ static vly_status restored(vly_algo *pub, vly_queue *q) {
 
 /* ---- creation ---- */
 
-static void destroy(vly_algo *pub) {
+static void dqn_destroy(vly_algo *pub) {
     dqn *a = (dqn *)pub;
     vly_compute *c = a->c;
     for (int g = 0; a->act_graph && g < a->G; g++)
@@ -439,8 +439,8 @@ static vly_status create_learning(dqn *a, const vly_algo_args *args) {
     return s;
 }
 
-/* Who does not learn from its memory keeps what it acts on: one stack of frames, or an actor what a
- * block needs. */
+/* Without learning from its own memory it keeps only what it acts on: one stack of frames, or for
+ * an Ape-X actor what a block needs. */
 static vly_status create_replay(dqn *a, const vly_algo_args *args) {
     const vly_config *c = a->config;
     const bool learns = !a->eval && !a->feed && !a->sends;
@@ -470,10 +470,10 @@ bool vly_dqn_in_store(const vly_config *c) {
 }
 
 vly_feed *vly_dqn_feed(vly_algo *pub) {
-    return pub->destroy == destroy ? ((dqn *)pub)->feed : NULL;
+    return pub->destroy == dqn_destroy ? ((dqn *)pub)->feed : NULL;
 }
 
-static vly_status check(const vly_algo_args *args) {
+static vly_status dqn_check(const vly_algo_args *args) {
     const vly_config *c = args->config;
     if (args->actors < 1 || args->groups < 1 || args->actors % args->groups)
         return vly_fail(VLY_EINVAL, "%d environments do not divide into %d groups", args->actors,
@@ -498,7 +498,7 @@ static int phase_steps(const dqn *a) {
     return steps <= 1 ? 1 : steps > 65536 ? 65536 : (int)ceil(steps);
 }
 
-static vly_status fill(dqn *a, const vly_algo_args *args) {
+static vly_status dqn_fill(dqn *a, const vly_algo_args *args) {
     a->k = calloc(1, sizeof *a->k);
     a->act_graph = calloc((size_t)a->G, sizeof *a->act_graph);
     if (!a->k || !a->act_graph) return vly_fail(VLY_ENOMEM, "no memory for dqn");
@@ -520,23 +520,23 @@ static vly_status fill(dqn *a, const vly_algo_args *args) {
 
 static vly_status create_dqn(vly_algo **out, const vly_algo_args *args) {
     *out = NULL;
-    VLY_TRY(check(args));
+    VLY_TRY(dqn_check(args));
     dqn *a = calloc(1, sizeof *a);
     if (!a) return vly_fail(VLY_ENOMEM, "no memory for dqn");
     a->pub = (vly_algo){.name = "dqn",
                         .schedule = VLY_SCHEDULE_SYNC,
-                        .destroy = destroy,
-                        .place = place,
-                        .arrived = arrived,
-                        .act = act,
-                        .action = action,
-                        .learn = learn,
-                        .discard = discard,
-                        .value = value,
+                        .destroy = dqn_destroy,
+                        .place = dqn_place,
+                        .arrived = dqn_arrived,
+                        .act = dqn_act,
+                        .action = dqn_action,
+                        .learn = dqn_learn,
+                        .discard = dqn_discard,
+                        .value = dqn_value,
                         .counts = counts,
-                        .metrics = metrics,
-                        .buffers = buffers,
-                        .restored = restored};
+                        .metrics = dqn_metrics,
+                        .buffers = dqn_buffers,
+                        .restored = dqn_restored};
     a->c = args->compute;
     a->memories = (vly_memories){.c = a->c, .option = "--run.envs or --net.hidden"};
     a->config = args->config;
@@ -548,9 +548,9 @@ static vly_status create_dqn(vly_algo **out, const vly_algo_args *args) {
     a->sends = !a->eval && args->sync && args->sync->experience;
     a->greedy = args->eval && args->greedy;
     a->pub.phase_steps = a->eval ? 1 : a->sends ? a->config->apex.block : phase_steps(a);
-    const vly_status status = fill(a, args);
+    const vly_status status = dqn_fill(a, args);
     if (status != VLY_OK) {
-        destroy(&a->pub);
+        dqn_destroy(&a->pub);
         return status;
     }
     *out = &a->pub;

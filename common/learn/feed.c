@@ -34,7 +34,7 @@ vly_status vly_feed_download(vly_feed *f, vly_queue *q) {
 }
 
 /* The same layout on both sides: one copy moves all of it. */
-static void divide(vly_feed *f) {
+static void feed_divide(vly_feed *f) {
     const size_t line = column(f);
     char *at = f->memory, *host = f->host_memory;
     f->frames = (uint8_t *)at, f->host.frames = (uint8_t *)host;
@@ -70,7 +70,7 @@ vly_status vly_feed_create(vly_feed **out, vly_compute *c, const vly_obs_spec *o
         vly_feed_destroy(f);
         return status;
     }
-    divide(f);
+    feed_divide(f);
     *out = f;
     return VLY_OK;
 }

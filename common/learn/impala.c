@@ -4,13 +4,13 @@
 
 /* ---- slots ---- */
 
-static vly_frames frames_of(const impala *a) {
+static vly_frames impala_frames_of(const impala *a) {
     const vly_frames f = {a->frames, a->age, vly_impala_frame_row(a, a->slots, -a->history), a->M,
                           a->obs};
     return f;
 }
 
-static bool place(vly_algo *pub, int group, vly_rows *rows) {
+static bool impala_place(vly_algo *pub, int group, vly_rows *rows) {
     impala *a = (impala *)pub;
     int slot = a->slot[group], t = a->cursor[group] + 1;
     if (t > a->T) {
@@ -57,7 +57,7 @@ static vly_status move_on(impala *a, vly_queue *q, int group) {
     return VLY_OK;
 }
 
-static vly_status arrived(vly_algo *pub, vly_queue *q, int group, const uint8_t *age) {
+static vly_status impala_arrived(vly_algo *pub, vly_queue *q, int group, const uint8_t *age) {
     impala *a = (impala *)pub;
     const size_t M = (size_t)a->M, first = (size_t)group * M;
     if (a->cursor[group] == a->T) VLY_TRY(move_on(a, q, group));
@@ -124,10 +124,10 @@ static vly_status describe_batch(impala *a, vly_queue *q, const int *group, int 
     return a->c->upload(q, a->flags_act, a->flags_act_host, (size_t)n);
 }
 
-static vly_status act(vly_algo *pub, vly_queue *q, const int *group, int count) {
+static vly_status impala_act(vly_algo *pub, vly_queue *q, const int *group, int count) {
     impala *a = (impala *)pub;
     const int n = count * a->M;
-    const vly_frames frames = frames_of(a);
+    const vly_frames frames = impala_frames_of(a);
     if (count < 1 || count > a->G)
         return vly_fail(VLY_EINVAL, "%d groups to act for, of %d", count, a->G);
     VLY_TRY(describe_batch(a, q, group, count));
@@ -149,7 +149,7 @@ static vly_status act(vly_algo *pub, vly_queue *q, const int *group, int count) 
     return a->c->download(q, a->batch_logp_host, a->batch_logp, (size_t)n * sizeof(float));
 }
 
-static const int32_t *action(vly_algo *pub, int group) {
+static const int32_t *impala_action(vly_algo *pub, int group) {
     impala *a = (impala *)pub;
     const size_t M = (size_t)a->M, first = (size_t)group * M;
     if (a->position[group] >= 0) {
@@ -211,7 +211,7 @@ static void assemble(impala *a) {
         }
 }
 
-static vly_status send(impala *a, vly_queue *q) {
+static vly_status upload_batch(impala *a, vly_queue *q) {
     const size_t rows = (size_t)a->T * (size_t)a->B, all = rows + (size_t)a->B;
     VLY_TRY(a->c->upload(q, a->row, a->row_host, all * sizeof(int32_t)));
     VLY_TRY(a->c->upload(q, a->reward_mb, a->reward_mb_host, all * sizeof(float)));
@@ -239,19 +239,19 @@ static vly_status gather_batch(impala *a, vly_queue *q, bool *enough) {
     a->pub.async.learning = a->B;
     measure_lag(a);
     assemble(a);
-    return send(a, q);
+    return upload_batch(a, q);
 }
 
-static bool collect(vly_algo *pub, vly_queue *q) {
+static bool impala_collect(vly_algo *pub, vly_queue *q) {
     bool enough = false;
     return gather_batch((impala *)pub, q, &enough) == VLY_OK && enough;
 }
 
-static vly_status whole_update(vly_queue *q, void *arg) {
+static vly_status impala_whole_update(vly_queue *q, void *arg) {
     impala *a = arg;
     vly_learner *l = &a->learner;
     const int n = a->T * a->B, all = n + a->B;
-    const vly_frames frames = frames_of(a);
+    const vly_frames frames = impala_frames_of(a);
     VLY_TRY(vly_exec_gather(a->learning, q, &frames, all, a->row, 0));
     VLY_TRY(vly_exec_forward(a->learning, q, all, l->params.param));
     VLY_TRY(a->c->action_logp(q, n, a->actions, a->learning->logits, a->action_mb, a->logp_target));
@@ -295,7 +295,7 @@ static vly_status whole_update(vly_queue *q, void *arg) {
     return vly_learner_stepped(l, q, a->learning);
 }
 
-static void set_hyper(impala *a, const vly_progress *progress) {
+static void impala_set_hyper(impala *a, const vly_progress *progress) {
     vly_hyper *h = a->learner.hyper;
     h->lr = a->config->impala.lr *
             (a->config->impala.anneal ? (float)vly_progress_left(progress) : 1.0f);
@@ -310,7 +310,7 @@ static void set_hyper(impala *a, const vly_progress *progress) {
     a->shown = *h;
 }
 
-static vly_status publish(vly_algo *pub, vly_queue *q) {
+static vly_status impala_publish(vly_algo *pub, vly_queue *q) {
     impala *a = (impala *)pub;
     for (int j = 0; j < a->batch; j++) a->busy[a->learn_slot[j]] &= ~SLOT_LEARN;
     a->numbers[VERSION] = ++pub->version;
@@ -321,7 +321,7 @@ static vly_status publish(vly_algo *pub, vly_queue *q) {
     return vly_exec_prepare(a->acting, q, a->act_param);
 }
 
-static vly_status learn(vly_algo *pub, vly_queue *q, const vly_progress *progress) {
+static vly_status impala_learn(vly_algo *pub, vly_queue *q, const vly_progress *progress) {
     impala *a = (impala *)pub;
     const bool sync = pub->schedule == VLY_SCHEDULE_SYNC;
     bool enough = true;
@@ -330,19 +330,19 @@ static vly_status learn(vly_algo *pub, vly_queue *q, const vly_progress *progres
     if (!enough)
         return vly_fail(VLY_EINVAL, "impala: %lld of %d unrolls are complete",
                         (long long)a->numbers[READY], a->batch);
-    set_hyper(a, progress);
+    impala_set_hyper(a, progress);
     VLY_TRY(vly_learner_begin(&a->learner, q));
     if (vly_learner_capturable(&a->learner))
-        VLY_TRY(a->c->graph_run(q, &a->graph, whole_update, a));
+        VLY_TRY(a->c->graph_run(q, &a->graph, impala_whole_update, a));
     else
-        VLY_TRY(whole_update(q, a));
+        VLY_TRY(impala_whole_update(q, a));
     VLY_TRY(vly_learner_end(&a->learner, q));
-    return sync ? publish(pub, q) : VLY_OK;
+    return sync ? impala_publish(pub, q) : VLY_OK;
 }
 
 /* Evaluation never fills a slot for learning: each complete one is free as soon as its group moves
  * on. */
-static vly_status discard(vly_algo *pub, vly_queue *q) {
+static vly_status impala_discard(vly_algo *pub, vly_queue *q) {
     impala *a = (impala *)pub;
     (void)q;
     for (int i = 0; i < a->numbers[READY]; i++) a->busy[a->ready[i]] &= ~SLOT_LEARN;
@@ -350,13 +350,13 @@ static vly_status discard(vly_algo *pub, vly_queue *q) {
     return VLY_OK;
 }
 
-static vly_status value(vly_algo *pub, vly_queue *q, float *out) {
+static vly_status impala_value(vly_algo *pub, vly_queue *q, float *out) {
     impala *a = (impala *)pub;
     VLY_TRY(a->c->download(q, out, a->acting->value, sizeof *out));
     return a->c->queue_sync(q);
 }
 
-static vly_status metrics(vly_algo *pub, vly_metric *out, int *count) {
+static vly_status impala_metrics(vly_algo *pub, vly_metric *out, int *count) {
     impala *a = (impala *)pub;
     const vly_real *s = a->learner.sums;
     const double rows = s[VLY_STAT_COUNT] > 0 ? s[VLY_STAT_COUNT] : 1,
@@ -386,7 +386,7 @@ static vly_status check_tables(const impala *a) {
     return good ? VLY_OK : vly_fail(VLY_ECORRUPT, "the saved table of unrolls is damaged");
 }
 
-static vly_status restored(vly_algo *pub, vly_queue *q) {
+static vly_status impala_restored(vly_algo *pub, vly_queue *q) {
     impala *a = (impala *)pub;
     if (!a->eval) {
         VLY_TRY(check_tables(a));
@@ -404,7 +404,7 @@ static vly_status restored(vly_algo *pub, vly_queue *q) {
 
 /* ---- creation ---- */
 
-static void destroy(vly_algo *pub) {
+static void impala_destroy(vly_algo *pub) {
     impala *a = (impala *)pub;
     if (a->graph) a->c->graph_destroy(a->graph);
     vly_exec_destroy(a->acting);
@@ -426,7 +426,7 @@ static vly_status copy_acting_weights(impala *a, vly_queue *q) {
                       (size_t)a->learner.params.n * sizeof(vly_real));
 }
 
-static vly_status fill(impala *a, const vly_algo_args *args) {
+static vly_status impala_fill(impala *a, const vly_algo_args *args) {
     VLY_TRY(vly_learner_net(&a->net, args, VLY_HEAD_POLICY_VALUE));
     a->H = vly_net_description(a->net)->lstm;
     a->pub.params = vly_net_weights(a->net);
@@ -453,7 +453,7 @@ static vly_status fill(impala *a, const vly_algo_args *args) {
 }
 
 /* Asynchronous: a batch may be learned from and another wait while every group fills a slot. */
-static void divide(impala *a, const vly_algo_args *args, const vly_config *config) {
+static void impala_divide(impala *a, const vly_algo_args *args, const vly_config *config) {
     a->N = args->actors, a->G = args->groups, a->M = args->actors / args->groups;
     a->batch = a->G;
     if (a->pub.schedule == VLY_SCHEDULE_ASYNC) {
@@ -465,7 +465,7 @@ static void divide(impala *a, const vly_algo_args *args, const vly_config *confi
     a->slots = a->G + (a->pub.schedule == VLY_SCHEDULE_ASYNC ? 2 * a->batch : a->G);
 }
 
-/* Synchronous when pool.schedule says so: the same updates, every group in each, lag 0. */
+/* With pool.schedule sync the updates are the same, every group is in each, and the lag is 0. */
 static vly_status create_impala(vly_algo **out, const vly_algo_args *args) {
     const vly_config *config = args->config;
     *out = NULL;
@@ -481,19 +481,19 @@ static vly_status create_impala(vly_algo **out, const vly_algo_args *args) {
     a->pub = (vly_algo){.name = "impala",
                         .schedule = sync ? VLY_SCHEDULE_SYNC : VLY_SCHEDULE_ASYNC,
                         .phase_steps = T,
-                        .destroy = destroy,
-                        .place = place,
-                        .arrived = arrived,
-                        .act = act,
-                        .action = action,
-                        .collect = sync ? NULL : collect,
-                        .learn = learn,
-                        .publish = sync ? NULL : publish,
-                        .discard = discard,
-                        .value = value,
-                        .metrics = metrics,
+                        .destroy = impala_destroy,
+                        .place = impala_place,
+                        .arrived = impala_arrived,
+                        .act = impala_act,
+                        .action = impala_action,
+                        .collect = sync ? NULL : impala_collect,
+                        .learn = impala_learn,
+                        .publish = sync ? NULL : impala_publish,
+                        .discard = impala_discard,
+                        .value = impala_value,
+                        .metrics = impala_metrics,
                         .buffers = vly_impala_buffers,
-                        .restored = restored,
+                        .restored = impala_restored,
                         .receive = vly_impala_receive};
     a->c = args->compute;
     a->memories = (vly_memories){.c = a->c, .option = "--run.envs or --impala.rollout"};
@@ -504,11 +504,11 @@ static vly_status create_impala(vly_algo **out, const vly_algo_args *args) {
     a->T = T;
     a->eval = args->eval;
     a->greedy = args->eval && args->greedy;
-    divide(a, args, config);
+    impala_divide(a, args, config);
     a->pub.rows_per_update = (int64_t)T * a->B;
-    const vly_status status = fill(a, args);
+    const vly_status status = impala_fill(a, args);
     if (status != VLY_OK) {
-        destroy(&a->pub);
+        impala_destroy(&a->pub);
         return status;
     }
     *out = &a->pub;

@@ -80,7 +80,7 @@ typedef struct {
 
     /* over processes */
     uint8_t *parcel; /* an actor's: an unroll on its way out */
-    bool receiver;   /* a learner whose unrolls come from elsewhere */
+    bool receiver;   /* a learner whose unrolls come from other processes */
 } impala;
 enum { READY, DROPPED, VERSION, NUMBERS };
 

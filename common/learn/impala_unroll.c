@@ -1,11 +1,11 @@
-/* Unrolls as messages: an actor's process hands them over, the learner's takes them in.
+/* Unrolls as messages: an actor's process sends them, the learner's process reads them.
  *
  *   head | version (T) | observations (history + T + 1, C) | ages, if frames are stacked
  *        | reward, flags (T + 1, C) | action, log-probability (T, C)
  *        | recurrent state (C, H) twice
  *
- * with C columns; whoever receives them cuts them into slots of its own M. Little-endian,
- * unaligned, checked on arrival: a message may come from anyone.
+ * with C columns; the receiver cuts them into slots of its own M. Little-endian,
+ * unaligned, checked on arrival: messages are untrusted.
  */
 #include <math.h>
 #include "common/learn/impala_impl.h"
@@ -127,7 +127,7 @@ static vly_status check_shape(const impala *a, const uint8_t *unroll, size_t byt
     if (!same || bytes != vly_impala_unroll_bytes(a, h.columns))
         return vly_fail(
             VLY_ECORRUPT,
-            "an unroll of %d steps of %d environments, %d actions: it is of another run", h.T,
+            "an unroll of %d steps of %d environments, %d actions: it comes from another run", h.T,
             h.columns, h.actions);
     *columns = h.columns;
     return VLY_OK;
@@ -135,7 +135,7 @@ static vly_status check_shape(const impala *a, const uint8_t *unroll, size_t byt
 
 /* Nothing that would index out of a table or poison the weights. Observations are any bytes, unless
  * they are floats. */
-static bool is_sane(const impala *a, int slot) {
+static bool unroll_is_sane(const impala *a, int slot) {
     const int64_t rows = (int64_t)(a->T + 1) * a->M, steps = (int64_t)a->T * a->M;
     const float *reward = a->reward + vly_impala_host_row(a, slot, 0),
                 *logp = a->logp + vly_impala_step_row(a, slot, 0);
@@ -160,7 +160,7 @@ static bool observations_are_finite(const impala *a, const uint8_t *message, int
     return true;
 }
 
-/* Nobody acts here: every slot that does not wait is free. */
+/* A receiver does not act: every slot that is not ready is free. */
 static void become_receiver(impala *a) {
     for (int s = 0; s < a->slots; s++) a->busy[s] = 0;
     for (int i = 0; i < a->numbers[READY]; i++) a->busy[a->ready[i]] = SLOT_LEARN;
@@ -205,7 +205,7 @@ vly_status vly_impala_receive(vly_algo *pub, vly_queue *q, const void *unroll, s
             const int64_t row = vly_impala_frame_row(a, slot, -a->history);
             VLY_TRY(a->c->upload(q, a->age + row, a->age_host + row, frame_rows(a) * (size_t)a->M));
         }
-        sane = is_sane(a, slot);
+        sane = unroll_is_sane(a, slot);
         date(a, slot);
         a->busy[slot] = SLOT_LEARN;
         a->ready[a->numbers[READY]++] = slot;
@@ -214,5 +214,5 @@ vly_status vly_impala_receive(vly_algo *pub, vly_queue *q, const void *unroll, s
     if (!sane)                    /* none of it */
         for (; taken > 0; taken--) a->busy[a->ready[--a->numbers[READY]]] = 0;
     pub->async.ready = (int)a->numbers[READY] * a->M;
-    return sane ? VLY_OK : vly_fail(VLY_ECORRUPT, "an unroll with numbers that cannot be");
+    return sane ? VLY_OK : vly_fail(VLY_ECORRUPT, "an unroll holds numbers outside their range");
 }

@@ -51,7 +51,7 @@ static vly_status alloc_training(vly_learner *l) {
     return VLY_OK;
 }
 
-/* Weights are made on the host and sent down; everyone starts from rank 0's. */
+/* Weights are made on the host and uploaded; all ranks start from rank 0's. */
 static vly_status first_weights(vly_learner *l, const vly_algo_args *args) {
     const size_t bytes = (size_t)l->params.n * sizeof(vly_real);
     vly_real *host = malloc(bytes);
@@ -130,7 +130,7 @@ vly_status vly_learner_share(vly_learner *l, vly_exec *exec) {
 vly_status vly_learner_stepped(const vly_learner *l, vly_queue *q, vly_exec *exec) {
     const vly_sync *s = l->sync;
     const bool own_pass = !s ||
-                          (!s->server && !s->mixing); /* nobody else has changed the weights */
+                          (!s->server && !s->mixing); /* the optimizer alone changed the weights */
     return own_pass ? vly_exec_stepped(exec, q, l->params.param)
                     : vly_exec_prepare(exec, q, l->params.param);
 }

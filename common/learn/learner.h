@@ -32,16 +32,16 @@ typedef struct {
     int64_t reduced; /* gradients from here on have been given to reduce_early */
 } vly_learner;
 
-/* Random weights from args->seed, equal on all ranks. acts_only: parameters alone. On failure
+/* Random weights from args->seed, equal on all ranks. eval: parameters alone. On failure
  * nothing is left. */
 vly_status vly_learner_create(vly_learner *l, const vly_algo_args *args, const vly_net *net);
 void vly_learner_destroy(vly_learner *l);
 vly_status vly_learner_begin(vly_learner *l, vly_queue *q);
-/* With several ranks: the gradients of the layers nearest the output, which are complete first, are
+/* With several ranks: the gradients of the layers nearest the output are complete first; they are
  * reduced beside the rest of the backward pass of this context. */
 void vly_learner_overlap(vly_learner *l, vly_exec *learning);
-/* This context computes with the learner's own parameters: where it rounds them, the optimizer does
- * it in its pass. */
+/* This context computes with the learner's own parameters: where they are rounded, the optimizer
+ * does it in its pass. */
 vly_status vly_learner_share(vly_learner *l, vly_exec *exec);
 /* After vly_learner_step, or several: such a context is ready for the new weights. */
 vly_status vly_learner_stepped(const vly_learner *l, vly_queue *q, vly_exec *exec);

@@ -1,4 +1,4 @@
-/* memories.h -- the arrays of an algorithm: taken one by one, given back together.
+/* memories.h -- the arrays of an algorithm: allocated one by one, freed together.
  *
  *   vly_memories m = {.c = compute, .option = "--run.envs or the rollout"};
  *   vly_status s = VLY_OK;

@@ -2,13 +2,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static int add_value(vly_net *net, int h, int w, int c, vly_dtype type) {
+static int net_add_value(vly_net *net, int h, int w, int c, vly_dtype type) {
     net->values[net->value_count] = (vly_net_value){(int64_t)h * w * c, h, w, c, type};
     return net->value_count++;
 }
 
-static int64_t add_tensor(vly_net *net, const char *name, const char *part, int ndim,
-                          const int64_t *shape, int64_t offset, float gain) {
+static int64_t net_add_tensor(vly_net *net, const char *name, const char *part, int ndim,
+                              const int64_t *shape, int64_t offset, float gain) {
     vly_tensor *t = &net->tensors[net->tensor_count++];
     snprintf(t->name, sizeof t->name, "%s.%s", name, part);
     t->ndim = ndim;
@@ -28,7 +28,7 @@ static vly_dtype act_type(const vly_net *net) {
 }
 
 /* Appends a layer and its tensors; returns the value it makes. */
-static int add_layer(vly_net *net, const char *name, int in, vly_layer_desc layer, float gain) {
+static int net_add_layer(vly_net *net, const char *name, int in, vly_layer_desc layer, float gain) {
     const vly_net_value *x = &net->values[in];
     layer.x_type = x->type;
     layer.x_scale = x->type == VLY_U8 ? net->desc.obs.scale : 1.0f;
@@ -52,25 +52,25 @@ static int add_layer(vly_net *net, const char *name, int in, vly_layer_desc laye
         const int64_t conv[] = {layer.out_c, layer.kernel, layer.kernel, layer.in_c},
                       linear[] = {layer.out_c, layer.in_c};
         const bool is_conv = layer.kind == VLY_CONV;
-        const int64_t n = add_tensor(net, name, "weight", is_conv ? 4 : 2, is_conv ? conv : linear,
-                                     net->params, gain);
-        add_tensor(net, name, "bias", 1, conv, net->params + n, 0.0f);
+        const int64_t n = net_add_tensor(net, name, "weight", is_conv ? 4 : 2,
+                                         is_conv ? conv : linear, net->params, gain);
+        net_add_tensor(net, name, "bias", 1, conv, net->params + n, 0.0f);
         net->params = (net->params + n + layer.out_c + ALIGN - 1) / ALIGN * ALIGN;
     }
-    return node->out = add_value(net, h, w, layer.out_c, layer.y_type);
+    return node->out = net_add_value(net, h, w, layer.out_c, layer.y_type);
 }
 
 static const float HIDDEN = 1.41421356f; /* gain of hidden layers */
 
-static int add_linear(vly_net *net, const char *name, int in, int out, vly_act act, vly_dtype type,
-                      float gain) {
-    return add_layer(net, name, in,
-                     (vly_layer_desc){.kind = VLY_LINEAR, .act = act, .out_c = out, .y_type = type},
-                     gain);
+static int net_add_linear(vly_net *net, const char *name, int in, int out, vly_act act,
+                          vly_dtype type, float gain) {
+    return net_add_layer(
+        net, name, in,
+        (vly_layer_desc){.kind = VLY_LINEAR, .act = act, .out_c = out, .y_type = type}, gain);
 }
 
-static int add_conv(vly_net *net, const char *name, int in, int out, int kernel, int stride,
-                    int pad, vly_act act) {
+static int net_add_conv(vly_net *net, const char *name, int in, int out, int kernel, int stride,
+                        int pad, vly_act act) {
     const vly_layer_desc layer = {.kind = VLY_CONV,
                                   .act = act,
                                   .out_c = out,
@@ -78,7 +78,7 @@ static int add_conv(vly_net *net, const char *name, int in, int out, int kernel,
                                   .stride = stride,
                                   .pad = pad,
                                   .y_type = act_type(net)};
-    return add_layer(net, name, in, layer, HIDDEN);
+    return net_add_layer(net, name, in, layer, HIDDEN);
 }
 
 static int add_unary(vly_net *net, vly_net_op op, int in, vly_dtype type) {
@@ -86,7 +86,7 @@ static int add_unary(vly_net *net, vly_net_op op, int in, vly_dtype type) {
     vly_net_node *node = &net->nodes[net->node_count++];
     node->op = op;
     node->in = in;
-    return node->out = add_value(net, x->h, x->w, x->c, type);
+    return node->out = net_add_value(net, x->h, x->w, x->c, type);
 }
 
 static int add_residual(vly_net *net, const char *name, int in) {
@@ -94,9 +94,9 @@ static int add_residual(vly_net *net, const char *name, int in) {
     const int channels = net->values[in].c;
     const int r = add_unary(net, VLY_NODE_RELU, in, act_type(net));
     snprintf(part, sizeof part, "%s.conv0", name);
-    const int hidden = add_conv(net, part, r, channels, 3, 1, 1, VLY_ACT_RELU);
+    const int hidden = net_add_conv(net, part, r, channels, 3, 1, 1, VLY_ACT_RELU);
     snprintf(part, sizeof part, "%s.conv1", name);
-    const int out = add_conv(net, part, hidden, channels, 3, 1, 1, VLY_ACT_NONE);
+    const int out = net_add_conv(net, part, hidden, channels, 3, 1, 1, VLY_ACT_NONE);
     net->nodes[net->node_count++] = (vly_net_node){.op = VLY_NODE_ADD, .in = in, .out = out};
     return out;
 }
@@ -106,15 +106,15 @@ static int add_impala(vly_net *net, int x) {
     char name[32];
     for (int i = 0; i < 3; i++) {
         snprintf(name, sizeof name, "trunk.%d.conv", i);
-        x = add_conv(net, name, x, channels[i], 3, 1, 1, VLY_ACT_NONE);
-        x = add_layer(net, "", x,
-                      (vly_layer_desc){.kind = VLY_MAXPOOL,
-                                       .out_c = channels[i],
-                                       .kernel = 3,
-                                       .stride = 2,
-                                       .pad = 1,
-                                       .y_type = act_type(net)},
-                      0.0f);
+        x = net_add_conv(net, name, x, channels[i], 3, 1, 1, VLY_ACT_NONE);
+        x = net_add_layer(net, "", x,
+                          (vly_layer_desc){.kind = VLY_MAXPOOL,
+                                           .out_c = channels[i],
+                                           .kernel = 3,
+                                           .stride = 2,
+                                           .pad = 1,
+                                           .y_type = act_type(net)},
+                          0.0f);
         for (int k = 0; k < 2; k++) {
             snprintf(name, sizeof name, "trunk.%d.residual%d", i, k);
             x = add_residual(net, name, x);
@@ -128,7 +128,7 @@ static int add_convs(vly_net *net, int x, const int (*convs)[3], int count) { /*
     char name[32];
     for (int i = 0; i < count; i++) {
         snprintf(name, sizeof name, "trunk.conv%d", i);
-        x = add_conv(net, name, x, convs[i][0], convs[i][1], convs[i][2], 0, VLY_ACT_RELU);
+        x = net_add_conv(net, name, x, convs[i][0], convs[i][1], convs[i][2], 0, VLY_ACT_RELU);
     }
     return x;
 }
@@ -144,7 +144,8 @@ static int add_trunk(vly_net *net, const char *prefix, int x) {
     case VLY_NET_MLP:
         for (int i = 0; i < net->desc.layers; i++) {
             snprintf(name, sizeof name, "%s.%d", prefix, i);
-            x = add_linear(net, name, x, net->desc.hidden[i], net->desc.act, act_type(net), HIDDEN);
+            x = net_add_linear(net, name, x, net->desc.hidden[i], net->desc.act, act_type(net),
+                               HIDDEN);
         }
         return x;
     case VLY_NET_MINATAR: x = add_convs(net, x, minatar, 1), width = 128; break;
@@ -154,20 +155,20 @@ static int add_trunk(vly_net *net, const char *prefix, int x) {
     }
     if (net->desc.hidden[0] > 0) width = net->desc.hidden[0];
     snprintf(name, sizeof name, "%s.fc", prefix);
-    return add_linear(net, name, x, width, VLY_ACT_RELU, act_type(net), HIDDEN);
+    return net_add_linear(net, name, x, width, VLY_ACT_RELU, act_type(net), HIDDEN);
 }
 
-static int add_lstm(vly_net *net, int x) {
+static int net_add_lstm(vly_net *net, int x) {
     const int H = net->desc.lstm;
-    const int gates = add_linear(net, "lstm.input", x, 4 * H, VLY_ACT_NONE, VLY_F32, 1.0f);
+    const int gates = net_add_linear(net, "lstm.input", x, 4 * H, VLY_ACT_NONE, VLY_F32, 1.0f);
     vly_net_node *node = &net->nodes[net->node_count++];
     node->op = VLY_NODE_LSTM;
     node->in = gates;
     node->offset = net->params;
     const int64_t shape[] = {4 * (int64_t)H, H};
-    const int64_t n = add_tensor(net, "lstm.hidden", "weight", 2, shape, net->params, 1.0f);
+    const int64_t n = net_add_tensor(net, "lstm.hidden", "weight", 2, shape, net->params, 1.0f);
     net->params = (net->params + n + ALIGN - 1) / ALIGN * ALIGN;
-    return node->out = add_value(net, 1, 1, H, VLY_F32);
+    return node->out = net_add_value(net, 1, 1, H, VLY_F32);
 }
 
 static void add_heads(vly_net *net, int policy, int value_in) {
@@ -175,38 +176,38 @@ static void add_heads(vly_net *net, int policy, int value_in) {
     net->value = -1;
     switch (net->desc.head) {
     case VLY_HEAD_POLICY_VALUE:
-        net->logits = add_linear(net, "policy.head", policy, A, VLY_ACT_NONE, VLY_F32, 0.01f);
-        net->value = add_linear(net, "value.head", value_in, 1, VLY_ACT_NONE, VLY_F32, 1.0f);
+        net->logits = net_add_linear(net, "policy.head", policy, A, VLY_ACT_NONE, VLY_F32, 0.01f);
+        net->value = net_add_linear(net, "value.head", value_in, 1, VLY_ACT_NONE, VLY_F32, 1.0f);
         break;
     case VLY_HEAD_POLICY:
-        net->logits = add_linear(net, "policy.head", policy, A, VLY_ACT_NONE, VLY_F32, 0.01f);
+        net->logits = net_add_linear(net, "policy.head", policy, A, VLY_ACT_NONE, VLY_F32, 0.01f);
         break;
     case VLY_HEAD_Q:
-        net->logits = add_linear(net, "q.head", policy, A, VLY_ACT_NONE, VLY_F32, 1.0f);
+        net->logits = net_add_linear(net, "q.head", policy, A, VLY_ACT_NONE, VLY_F32, 1.0f);
         break;
     case VLY_HEAD_DUELING: {
-        const int v = add_linear(net, "q.value", value_in, 1, VLY_ACT_NONE, VLY_F32, 1.0f);
-        const int a = add_linear(net, "q.advantage", policy, A, VLY_ACT_NONE, VLY_F32, 1.0f);
+        const int v = net_add_linear(net, "q.value", value_in, 1, VLY_ACT_NONE, VLY_F32, 1.0f);
+        const int a = net_add_linear(net, "q.advantage", policy, A, VLY_ACT_NONE, VLY_F32, 1.0f);
         vly_net_node *node = &net->nodes[net->node_count++];
         node->op = VLY_NODE_DUELING;
         node->in = v, node->in2 = a;
-        net->logits = node->out = add_value(net, 1, 1, A, VLY_F32);
+        net->logits = node->out = net_add_value(net, 1, 1, A, VLY_F32);
         break;
     }
     }
 }
 
-static void build(vly_net *net) {
+static void net_build(vly_net *net) {
     const vly_net_desc *d = &net->desc;
     const vly_obs_spec *o = &d->obs;
     const bool image = d->kind != VLY_NET_MLP;
     const int h = o->ndim == 3 ? o->shape[0] : 1, w = o->ndim == 3 ? o->shape[1] : 1;
     const int c = (o->ndim == 3 ? o->shape[2] : o->shape[0]) * (o->stack > 1 ? o->stack : 1);
-    const int x = add_value(net, h, w, c, image && o->dtype == VLY_U8 ? VLY_U8 : act_type(net));
+    const int x = net_add_value(net, h, w, c, image && o->dtype == VLY_U8 ? VLY_U8 : act_type(net));
     const bool towers = d->kind == VLY_NET_MLP && !d->shared && d->lstm == 0 &&
                         d->head == VLY_HEAD_POLICY_VALUE;
     int policy = add_trunk(net, towers ? "policy" : "trunk", x);
-    if (d->lstm > 0) policy = add_lstm(net, policy);
+    if (d->lstm > 0) policy = net_add_lstm(net, policy);
     const int value_in = towers ? add_trunk(net, "value", x) : policy;
     add_heads(net, policy, value_in);
 }
@@ -262,7 +263,7 @@ vly_status vly_net_create(vly_net **out, const vly_net_desc *desc) {
     vly_net *net = calloc(1, sizeof *net);
     if (!net) return vly_fail(VLY_ENOMEM, "no memory for a network's description");
     net->desc = d;
-    build(net);
+    net_build(net);
     *out = net;
     return VLY_OK;
 }

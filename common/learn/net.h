@@ -83,7 +83,7 @@ int64_t vly_net_params(const vly_net *net);  /* length of the parameter array, g
 int64_t vly_net_weights(const vly_net *net); /* trained numbers in it */
 const vly_tensor *vly_net_tensor(const vly_net *net, int i); /* NULL past the end */
 
-/* The graph, for those who write it elsewhere (cpu/program/onnx.h): nodes over numbered values, in
+/* The graph, for export (cpu/program/onnx.h): nodes over numbered values, in
  * order of execution; value 0 is the input. */
 typedef enum {
     VLY_NODE_LAYER,

@@ -25,7 +25,7 @@ static size_t value_bytes(const vly_net *net, int v, int batch) {
     return (size_t)net->values[v].size * (size_t)batch * type_bytes(net->values[v].type);
 }
 
-static vly_status take(exec *e, size_t bytes, const char *what, void **out) {
+static vly_status exec_take(exec *e, size_t bytes, const char *what, void **out) {
     VLY_TRY(e->c->alloc(e->c, bytes, what, "--net.*, or the batch", &e->slots[e->slot_count]));
     *out = e->slots[e->slot_count++];
     return VLY_OK;
@@ -58,7 +58,7 @@ static vly_status share(exec *e, const int *first, const int *last, const char *
         }
     }
     void *slots[NODES_MAX];
-    for (int s = 0; s < count; s++) VLY_TRY(take(e, bytes[s], what, &slots[s]));
+    for (int s = 0; s < count; s++) VLY_TRY(exec_take(e, bytes[s], what, &slots[s]));
     for (int v = 0; v < net->value_count; v++) memory[v] = first[v] >= 0 ? slots[slot_of[v]] : NULL;
     return VLY_OK;
 }
@@ -107,20 +107,21 @@ static vly_status alloc_gradients(exec *e, const char *what) {
             scratch = value_bytes(net, node->in, e->pub.batch_max);
     }
     VLY_TRY(share(e, first, last, what, e->grad));
-    return scratch ? take(e, scratch, what, &e->scratch) : VLY_OK;
+    return scratch ? exec_take(e, scratch, what, &e->scratch) : VLY_OK;
 }
 
 static vly_status alloc_lstm(exec *e) {
     const vly_net *net = e->pub.net;
     const size_t H = (size_t)net->desc.lstm, batch = (size_t)e->pub.batch_max;
     void *h, *c;
-    VLY_TRY(take(e, 2 * batch * H * sizeof(vly_real), "LSTM states", &h)); /* (steps + 1) rows <= 2
+    VLY_TRY(
+        exec_take(e, 2 * batch * H * sizeof(vly_real), "LSTM states", &h)); /* (steps + 1) rows <= 2
                                                                               batch */
-    VLY_TRY(take(e, 2 * batch * H * sizeof(vly_real), "LSTM states", &c));
+    VLY_TRY(exec_take(e, 2 * batch * H * sizeof(vly_real), "LSTM states", &c));
     e->pub.state_h = h, e->pub.state_c = c;
     if (!e->pub.learn) return VLY_OK;
     void *work;
-    VLY_TRY(take(e, 6 * batch * H * sizeof(vly_real), "LSTM gradients", &work));
+    VLY_TRY(exec_take(e, 6 * batch * H * sizeof(vly_real), "LSTM gradients", &work));
     e->lstm_work = work;
     return VLY_OK;
 }

@@ -5,14 +5,14 @@
 
 enum { GRAPHS_MAX = 4096 };
 
-static vly_frames frames_of(const onpolicy *a) {
+static vly_frames onpolicy_frames_of(const onpolicy *a) {
     const vly_frames f = {a->frames, a->age, (int64_t)(a->T + 1 + a->history) * a->N, a->N, a->obs};
     return f;
 }
 
 /* ---- acting ---- */
 
-static bool place(vly_algo *pub, int group, vly_rows *rows) {
+static bool onpolicy_place(vly_algo *pub, int group, vly_rows *rows) {
     onpolicy *a = (onpolicy *)pub;
     const int64_t t = a->cursor[group] + 1;
     if (t > a->T) return false;
@@ -25,7 +25,7 @@ static bool place(vly_algo *pub, int group, vly_rows *rows) {
     return true;
 }
 
-static vly_status arrived(vly_algo *pub, vly_queue *q, int group, const uint8_t *age) {
+static vly_status onpolicy_arrived(vly_algo *pub, vly_queue *q, int group, const uint8_t *age) {
     onpolicy *a = (onpolicy *)pub;
     const int64_t row = vly_onpolicy_row_of(a, ++a->cursor[group], group);
     const size_t M = (size_t)a->M;
@@ -40,7 +40,7 @@ static vly_status arrived(vly_algo *pub, vly_queue *q, int group, const uint8_t 
 
 /* Network outputs for the newest row of a group, the recurrent state set up and not yet kept. */
 static vly_status infer(onpolicy *a, vly_queue *q, int group, int64_t row) {
-    const vly_frames frames = frames_of(a);
+    const vly_frames frames = onpolicy_frames_of(a);
     VLY_TRY(vly_exec_gather(a->acting, q, &frames, a->M, NULL, row));
     if (a->H > 0) {
         const size_t bytes = (size_t)a->M * (size_t)a->H * sizeof(vly_real),
@@ -59,7 +59,7 @@ static vly_status keep_state(onpolicy *a, vly_queue *q, int group) {
     return a->c->copy(q, a->cell + at, a->acting->state_c + n, n * sizeof(vly_real));
 }
 
-static vly_status act_group(vly_queue *q, void *arg) {
+static vly_status onpolicy_act_group(vly_queue *q, void *arg) {
     onpolicy *a = arg;
     const int g = a->group, first = vly_onpolicy_group_first(a, g);
     const int64_t row = vly_onpolicy_row_of(a, a->cursor[g], g);
@@ -79,17 +79,17 @@ static vly_status act_group(vly_queue *q, void *arg) {
     return a->c->download(q, a->action_host + row, a->action + row, (size_t)a->M * sizeof(int32_t));
 }
 
-static vly_status act(vly_algo *pub, vly_queue *q, const int *group, int count) {
+static vly_status onpolicy_act(vly_algo *pub, vly_queue *q, const int *group, int count) {
     onpolicy *a = (onpolicy *)pub;
     for (int i = 0; i < count; i++) {
         a->group = group[i];
         vly_graph **graph = &a->act_graph[(int64_t)group[i] * (a->T + 1) + a->cursor[group[i]]];
-        VLY_TRY(a->c->graph_run(q, graph, act_group, a));
+        VLY_TRY(a->c->graph_run(q, graph, onpolicy_act_group, a));
     }
     return VLY_OK;
 }
 
-static const int32_t *action(vly_algo *pub, int group) {
+static const int32_t *onpolicy_action(vly_algo *pub, int group) {
     const onpolicy *a = (const onpolicy *)pub;
     return a->action_host + vly_onpolicy_row_of(a, a->cursor[group], group);
 }
@@ -157,7 +157,7 @@ static vly_status center_advantages(onpolicy *a, vly_queue *q, int n, const int3
 
 static vly_status learn_minibatch(onpolicy *a, vly_queue *q, int k) {
     vly_learner *l = &a->learner;
-    const vly_frames frames = frames_of(a);
+    const vly_frames frames = onpolicy_frames_of(a);
     const bool recurrent = a->H > 0;
     const int first = recurrent ? vly_onpolicy_columns_first(a, k) * a->T
                                 : vly_onpolicy_batch_first(a, k);
@@ -230,7 +230,7 @@ static void rewind_host(onpolicy *a, int64_t last) {
     for (int g = 0; g < a->G; g++) a->cursor[g] = 0;
 }
 
-static vly_status whole_update(vly_queue *q, void *arg) {
+static vly_status onpolicy_whole_update(vly_queue *q, void *arg) {
     onpolicy *a = arg;
     VLY_TRY(estimate(a, q));
     for (int e = 0; e < a->o.epochs; e++) VLY_TRY(learn_epoch(a, q));
@@ -259,7 +259,7 @@ static vly_status limited_update(onpolicy *a, vly_queue *q) {
     return carry_over(a, q, a->T);
 }
 
-static void set_hyper(onpolicy *a, const vly_progress *progress) {
+static void onpolicy_set_hyper(onpolicy *a, const vly_progress *progress) {
     const vly_onpolicy_options *o = &a->o;
     const float left = (float)vly_progress_left(progress);
     vly_hyper *h = a->learner.hyper;
@@ -276,27 +276,27 @@ static void set_hyper(onpolicy *a, const vly_progress *progress) {
     *a->shown = *h;
 }
 
-static vly_status learn(vly_algo *pub, vly_queue *q, const vly_progress *progress) {
+static vly_status onpolicy_learn(vly_algo *pub, vly_queue *q, const vly_progress *progress) {
     onpolicy *a = (onpolicy *)pub;
     for (int g = 0; g < a->G; g++)
         if (a->cursor[g] != a->T)
             return vly_fail(VLY_EINVAL, "%s: group %d has %d of %d rows", pub->name, g,
                             (int)a->cursor[g], a->T);
-    set_hyper(a, progress);
+    onpolicy_set_hyper(a, progress);
     VLY_TRY(vly_learner_begin(&a->learner, q));
     if (a->o.target_kl > 0)
         VLY_TRY(limited_update(a, q));
     else if (vly_learner_capturable(&a->learner))
-        VLY_TRY(a->c->graph_run(q, &a->graph, whole_update, a));
+        VLY_TRY(a->c->graph_run(q, &a->graph, onpolicy_whole_update, a));
     else
-        VLY_TRY(whole_update(q, a));
+        VLY_TRY(onpolicy_whole_update(q, a));
     VLY_TRY(vly_learner_end(&a->learner, q));
     rewind_host(a, a->T);
     pub->version++;
     return VLY_OK;
 }
 
-static vly_status discard(vly_algo *pub, vly_queue *q) {
+static vly_status onpolicy_discard(vly_algo *pub, vly_queue *q) {
     onpolicy *a = (onpolicy *)pub;
     const int64_t last = a->cursor[0];
     VLY_TRY(carry_over(a, q, last));
@@ -305,13 +305,13 @@ static vly_status discard(vly_algo *pub, vly_queue *q) {
     return VLY_OK;
 }
 
-static vly_status value(vly_algo *pub, vly_queue *q, float *out) {
+static vly_status onpolicy_value(vly_algo *pub, vly_queue *q, float *out) {
     onpolicy *a = (onpolicy *)pub;
     VLY_TRY(a->c->download(q, out, a->acting->value, sizeof *out));
     return a->c->queue_sync(q);
 }
 
-static vly_status metrics(vly_algo *pub, vly_metric *out, int *count) {
+static vly_status onpolicy_metrics(vly_algo *pub, vly_metric *out, int *count) {
     onpolicy *a = (onpolicy *)pub;
     const vly_real *s = a->learner.sums;
     const double rows = s[VLY_STAT_COUNT] > 0 ? s[VLY_STAT_COUNT] : 1,
@@ -334,7 +334,7 @@ static vly_status metrics(vly_algo *pub, vly_metric *out, int *count) {
 
 /* ---- creation ---- */
 
-static void destroy(vly_algo *pub) {
+static void onpolicy_destroy(vly_algo *pub) {
     onpolicy *a = (onpolicy *)pub;
     if (a->graph) a->c->graph_destroy(a->graph);
     for (int64_t i = 0; a->act_graph && i < (int64_t)a->G * (a->T + 1); i++)
@@ -357,7 +357,7 @@ static vly_status upload_unit_deviation(onpolicy *a, vly_queue *q) {
     return a->c->queue_sync(q);
 }
 
-static vly_status fill(onpolicy *a, const vly_algo_args *args) {
+static vly_status onpolicy_fill(onpolicy *a, const vly_algo_args *args) {
     a->cursor = calloc((size_t)a->G, sizeof *a->cursor);
     a->act_graph = calloc((size_t)a->G * (size_t)(a->T + 1), sizeof *a->act_graph);
     a->shown = calloc(1, sizeof *a->shown);
@@ -414,21 +414,21 @@ vly_status vly_onpolicy_create(vly_algo **out, const vly_algo_args *args,
     onpolicy *a = calloc(1, sizeof *a);
     if (!a) return vly_fail(VLY_ENOMEM, "no memory for %s", options->name);
     a->pub = (vly_algo){.schedule = VLY_SCHEDULE_SYNC,
-                        .destroy = destroy,
-                        .place = place,
-                        .arrived = arrived,
-                        .act = act,
-                        .action = action,
-                        .learn = learn,
-                        .discard = discard,
-                        .metrics = metrics,
+                        .destroy = onpolicy_destroy,
+                        .place = onpolicy_place,
+                        .arrived = onpolicy_arrived,
+                        .act = onpolicy_act,
+                        .action = onpolicy_action,
+                        .learn = onpolicy_learn,
+                        .discard = onpolicy_discard,
+                        .metrics = onpolicy_metrics,
                         .buffers = vly_onpolicy_buffers,
                         .restored = vly_onpolicy_restored};
     snprintf(a->pub.name, sizeof a->pub.name, "%s", options->name);
     a->c = args->compute;
     a->memories = (vly_memories){.c = a->c, .option = "--run.envs or the rollout"};
     a->o = *options;
-    a->pub.value = a->o.critic ? value : NULL;
+    a->pub.value = a->o.critic ? onpolicy_value : NULL;
     a->eval = args->eval;
     a->greedy = args->eval && args->greedy;
     a->obs = args->env->obs;
@@ -438,9 +438,9 @@ vly_status vly_onpolicy_create(vly_algo **out, const vly_algo_args *args,
     a->history = a->obs.stack > 1 ? a->obs.stack - 1 : 0;
     a->pub.phase_steps = a->T;
     a->pub.rows_per_update = (int64_t)a->T * a->N;
-    const vly_status status = fill(a, args);
+    const vly_status status = onpolicy_fill(a, args);
     if (status != VLY_OK) {
-        destroy(&a->pub);
+        onpolicy_destroy(&a->pub);
         return status;
     }
     *out = &a->pub;

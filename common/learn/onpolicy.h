@@ -1,6 +1,6 @@
-/* onpolicy.h -- synchronous actor-critic: act for T steps with one policy, learn from all of it,
- * forget it. PPO (common/learn/ppo.c) and A2C (common/learn/a2c.c) are this with different
- * constants.
+/* onpolicy.h -- synchronous policy gradients: act for T steps with one policy, learn from all of
+ * them, discard them. PPO (ppo.c), A2C (a2c.c) and REINFORCE (reinforce.c) are this with different
+ * settings.
  *
  * The rollout is time-major, row (t, actor) = t * N + actor, t = 0 .. T. Row T of one rollout is
  * row 0 of the next; stacked observations reach back into `history` earlier rows, kept behind row T

@@ -209,7 +209,7 @@ static void reflect_share(const blocks *s, int64_t from, int64_t to, double *x) 
     reflect(s, from, to);
 }
 
-static void build(blocks *s, double *x) {
+static void orthogonal_build(blocks *s, double *x) {
     const int64_t padded = (s->rows + TILE - 1) / TILE * TILE;
     for (int64_t i = 0; i < s->rows; i++) s->B[i * s->ld + i] = 1;
     for (s->from = (s->rows - 1) / BLOCK * BLOCK; s->from >= 0; s->from -= BLOCK) {
@@ -239,7 +239,7 @@ vly_status vly_orthogonal_large(int64_t rows, int64_t n, uint64_t seed, uint64_t
     s->sign = calloc((size_t)rows, sizeof *s->sign);
     double *x = malloc((size_t)(s->threads * n) * sizeof *x);
     const bool good = s->B && s->Vt && s->V && s->sign && x;
-    if (good) build(s, x);
+    if (good) orthogonal_build(s, x);
     for (int64_t i = 0; good && i < rows; i++)
         for (int64_t k = 0; k < n; k++) a[i * n + k] = (double)(s->sign[i] * s->B[i * s->ld + k]);
     free(x);

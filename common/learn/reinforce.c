@@ -1,6 +1,7 @@
-/* REINFORCE (Williams 1992): policy gradient by returns to go, without a critic. A return ends with its episode, or with
- * the rollout, whose steps are the horizon then. The baseline is the running mean of earlier rollouts' returns: it does
- * not depend on the actions that it judges, so the gradient stays unbiased. */
+/* REINFORCE (Williams 1992): policy gradient by returns to go, without a critic. A return ends with
+ * its episode, or with the rollout, whose steps are the horizon then. The baseline is the running
+ * mean of earlier rollouts' returns: it does not depend on the actions that it judges, so the
+ * gradient stays unbiased. */
 #include "common/learn/onpolicy.h"
 
 static vly_status create_reinforce(vly_algo **out, const vly_algo_args *args) {

@@ -45,7 +45,7 @@ static int32_t count_transitions(const uint8_t *flags, int64_t n) {
     return count;
 }
 
-static int32_t *transitions_of(const vly_replay *r, int64_t step, int group) {
+static int32_t *replay_transitions_of(const vly_replay *r, int64_t step, int group) {
     return &r->transitions[slot(r, step) * r->o.groups + group];
 }
 
@@ -63,11 +63,11 @@ static vly_status move_window(vly_replay *r, vly_queue *q, int group, int64_t h)
     const int64_t gone = oldest_of(r, h) - 1, ready = ready_of(r, h);
     if (gone >= 0) {
         VLY_TRY(r->c->tree_insert(q, &r->tree, row_of(r, gone, group), (int)r->M, NULL));
-        r->size -= *transitions_of(r, gone, group);
+        r->size -= *replay_transitions_of(r, gone, group);
     }
     if (ready < 0) return VLY_OK;
     const int64_t row = row_of(r, ready, group);
-    r->size += *transitions_of(r, ready, group);
+    r->size += *replay_transitions_of(r, ready, group);
     return r->c->tree_insert(q, &r->tree, row, (int)r->M, r->flags + row);
 }
 
@@ -81,7 +81,7 @@ vly_status vly_replay_arrived(vly_replay *r, vly_queue *q, int group, const uint
     }
     if (has_slabs(r)) VLY_TRY(upload_answers(r, q, group, before));
     if (r->o.batch == 0) return VLY_OK;
-    *transitions_of(r, h - 1, group) =
+    *replay_transitions_of(r, h - 1, group) =
         count_transitions(has_slabs(r) ? r->flags_slab + first : r->flags + before, r->M);
     return move_window(r, q, group, h);
 }
@@ -149,7 +149,7 @@ vly_status vly_replay_restored(vly_replay *r) {
             return vly_fail(VLY_ECORRUPT, "the replay memory's group %d stands at step %lld", g,
                             (long long)h);
         for (int64_t t = oldest_of(r, h); t <= ready_of(r, h); t++) {
-            const int32_t n = *transitions_of(r, t, g);
+            const int32_t n = *replay_transitions_of(r, t, g);
             if (n < 0 || n > r->M)
                 return vly_fail(VLY_ECORRUPT,
                                 "the replay memory counts %d transitions of %lld actors", n,

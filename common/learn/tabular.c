@@ -45,7 +45,7 @@ vly_status vly_discretizer_init(vly_discretizer *d, const vly_env *env, int bins
                     env->name, VLY_DISCRETIZER_DIMS);
 }
 
-static int clamp(double at, int n) {
+static int tabular_clamp(double at, int n) {
     return at < 0 ? 0 : at >= n ? n - 1 : (int)at;
 }
 
@@ -55,11 +55,12 @@ int vly_discretizer_state(const vly_discretizer *d, const void *obs) {
     if (d->bins) {
         for (int k = 0; k < d->dims; k++)
             state = state * d->bins +
-                    clamp((x[k] - d->range[k].low) / (d->range[k].high - d->range[k].low) * d->bins,
-                          d->bins);
+                    tabular_clamp((x[k] - d->range[k].low) / (d->range[k].high - d->range[k].low) *
+                                      d->bins,
+                                  d->bins);
         return state;
     }
-    if (d->dims == 1) return clamp(x[0], d->states);
+    if (d->dims == 1) return tabular_clamp(x[0], d->states);
     for (int k = 1; k < d->dims; k++) state = x[k] > x[state] ? k : state; /* one-hot */
     return state;
 }
@@ -81,9 +82,10 @@ static double backup(const vly_outcome *outcome, int n, double gamma, const doub
 
 vly_status vly_tabular_solve(const vly_env *env, double gamma, double *q) {
     if (!env->model || env->states <= 0)
-        return vly_fail(VLY_EUNSUPPORTED,
-                        "%s does not tell its transition table: the optimum cannot be computed",
-                        env->name);
+        return vly_fail(
+            VLY_EUNSUPPORTED,
+            "%s has no table of transitions (vly_env.model): the optimum cannot be computed",
+            env->name);
     memset(q, 0, (size_t)env->states * (size_t)env->actions * sizeof *q);
     for (int sweep = 0; sweep < SWEEPS_MAX; sweep++) {
         double change = 0;
@@ -98,10 +100,10 @@ vly_status vly_tabular_solve(const vly_env *env, double gamma, double *q) {
             }
         if (change < 1e-10) return VLY_OK;
     }
-    return vly_fail(
-        VLY_ENUMERIC,
-        "value iteration on %s does not settle: with gamma 1 every policy must reach an end",
-        env->name);
+    return vly_fail(VLY_ENUMERIC,
+                    "value iteration on %s does not converge: with gamma 1 every policy must reach "
+                    "a terminal state",
+                    env->name);
 }
 
 /* ---- the algorithm ---- */
@@ -151,7 +153,7 @@ static int best_action(const tabular *t, int state) {
 }
 
 /* One update: Watkins' target, or SARSA's where the next action is known. */
-static void update(tabular *t, const vly_transition *x) {
+static void tabular_update(tabular *t, const vly_transition *x) {
     const size_t i = (size_t)x->state * (size_t)t->env->actions + (size_t)x->action;
     const float power = t->config->tabular.alpha_power;
     float alpha = t->config->tabular.alpha / powf(1.0f + (float)t->visits[i], power);
@@ -166,13 +168,14 @@ static void update(tabular *t, const vly_transition *x) {
     t->learned++, t->counters[1]++;
 }
 
-static bool usable(const tabular *t, const vly_transition *x) { /* others' data is not trusted */
+static bool usable(const tabular *t,
+                   const vly_transition *x) { /* data from other processes is not trusted */
     return x->state >= 0 && x->state < t->cells.states && x->next >= 0 &&
            x->next < t->cells.states && x->action >= 0 && x->action < t->env->actions &&
            x->next_action < t->env->actions && isfinite(x->reward);
 }
 
-static bool place(vly_algo *a, int group, vly_rows *rows) {
+static bool tabular_place(vly_algo *a, int group, vly_rows *rows) {
     tabular *t = (tabular *)a;
     const size_t first = (size_t)group * (size_t)t->group_size;
     *rows = (vly_rows){t->obs + first * t->env->obs.bytes, t->env->obs.bytes, t->reward + first,
@@ -180,53 +183,53 @@ static bool place(vly_algo *a, int group, vly_rows *rows) {
     return true;
 }
 
-static vly_status collect(tabular *t, const vly_transition *x) {
+static vly_status tabular_collect(tabular *t, const vly_transition *x) {
     if (t->count == t->capacity)
         return vly_fail(VLY_EINVAL, "tabular: more rows than a phase holds");
     t->list[t->count++] = *x;
     return VLY_OK;
 }
 
-static vly_status note(tabular *t, int i, int state) {
+static vly_status tabular_note(tabular *t, int i, int state) {
     actor *me = &t->actor[i];
     const uint8_t flags = t->flags[i];
     if (!me->acted || t->eval || (flags & (VLY_ROW_RESET | VLY_ROW_FAILED))) return VLY_OK;
     const vly_transition x = {me->state, me->action,   state,
                               -1,        t->reward[i], (flags & VLY_ROW_TERMINATED) != 0};
-    if (!t->sarsa || x.terminated) return collect(t, &x);
+    if (!t->sarsa || x.terminated) return tabular_collect(t, &x);
     t->waiting[i] = x;
     me->waits = 1;
     return VLY_OK;
 }
 
-static vly_status arrived(vly_algo *a, vly_queue *q, int group, const uint8_t *age) {
+static vly_status tabular_arrived(vly_algo *a, vly_queue *q, int group, const uint8_t *age) {
     tabular *t = (tabular *)a;
     (void)q, (void)age;
     for (int i = group * t->group_size; i < (group + 1) * t->group_size; i++) {
         const int state = vly_discretizer_state(&t->cells, t->obs + (size_t)i * t->env->obs.bytes);
-        VLY_TRY(note(t, i, state));
+        VLY_TRY(tabular_note(t, i, state));
         t->state_now[i] = state;
     }
     return VLY_OK;
 }
 
-static int choose(tabular *t, int i) {
+static int tabular_choose(tabular *t, int i) {
     const vly_u32x4 r = vly_philox(t->seed, VLY_STREAM_ACT, (uint64_t)t->counters[0], (uint32_t)i);
     const float epsilon = t->greedy ? 0 : t->epsilon;
     return vly_unit(r.v[0]) < epsilon ? (int)vly_below(r.v[1], (uint32_t)t->env->actions)
                                       : best_action(t, t->state_now[i]);
 }
 
-static vly_status act(vly_algo *a, vly_queue *q, const int *group, int count) {
+static vly_status tabular_act(vly_algo *a, vly_queue *q, const int *group, int count) {
     tabular *t = (tabular *)a;
     (void)q;
     for (int g = 0; g < count; g++)
         for (int i = group[g] * t->group_size; i < (group[g] + 1) * t->group_size; i++) {
-            t->action[i] = choose(t, i);
+            t->action[i] = tabular_choose(t, i);
             actor *me = &t->actor[i];
             if (me->waits) {
                 t->waiting[i].next_action = t->action[i];
-                VLY_TRY(collect(t, &t->waiting[i]));
+                VLY_TRY(tabular_collect(t, &t->waiting[i]));
                 me->waits = 0;
             }
             me->state = t->state_now[i], me->action = t->action[i], me->acted = 1;
@@ -239,7 +242,7 @@ static const int32_t *actions_of(vly_algo *a, int group) {
     return ((tabular *)a)->action + (size_t)group * (size_t)((tabular *)a)->group_size;
 }
 
-static vly_status learn(vly_algo *a, vly_queue *q, const vly_progress *progress) {
+static vly_status tabular_learn(vly_algo *a, vly_queue *q, const vly_progress *progress) {
     tabular *t = (tabular *)a;
     const vly_transition *from = t->list;
     int n = t->count;
@@ -248,7 +251,7 @@ static vly_status learn(vly_algo *a, vly_queue *q, const vly_progress *progress)
     if (t->sync && t->sync->tables && t->sync->tables->exchange)
         VLY_TRY(t->sync->tables->exchange(t->sync, t->list, t->count, &from, &n));
     for (int i = 0; i < n; i++)
-        if (usable(t, &from[i])) update(t, &from[i]);
+        if (usable(t, &from[i])) tabular_update(t, &from[i]);
     t->count = 0;
     if (t->sync && t->sync->tables)
         VLY_TRY(
@@ -261,20 +264,20 @@ static vly_status learn(vly_algo *a, vly_queue *q, const vly_progress *progress)
     return VLY_OK;
 }
 
-static vly_status discard(vly_algo *a, vly_queue *q) {
+static vly_status tabular_discard(vly_algo *a, vly_queue *q) {
     (void)q;
     ((tabular *)a)->count = 0;
     return VLY_OK;
 }
 
-static vly_status value(vly_algo *a, vly_queue *q, float *out) {
+static vly_status tabular_value(vly_algo *a, vly_queue *q, float *out) {
     const tabular *t = (const tabular *)a;
     (void)q;
     *out = (float)*cell_of(t, t->actor[0].state, best_action(t, t->actor[0].state));
     return VLY_OK;
 }
 
-static vly_status metrics(vly_algo *a, vly_metric *out, int *count) {
+static vly_status tabular_metrics(vly_algo *a, vly_metric *out, int *count) {
     tabular *t = (tabular *)a;
     const double td = t->learned ? t->error_sum / (double)t->learned : 0;
     *count = 2;
@@ -285,7 +288,7 @@ static vly_status metrics(vly_algo *a, vly_metric *out, int *count) {
     return vly_fail(VLY_ENUMERIC, "the table is not finite; lower --tabular.alpha");
 }
 
-static int buffers(vly_algo *a, vly_buffer *out, int max) {
+static int tabular_buffers(vly_algo *a, vly_buffer *out, int max) {
     tabular *t = (tabular *)a;
     const int64_t S = t->cells.states, A = t->env->actions, N = t->actors;
     const vly_buffer all[] = {
@@ -307,7 +310,7 @@ static int buffers(vly_algo *a, vly_buffer *out, int max) {
     return n;
 }
 
-static vly_status restored(vly_algo *a, vly_queue *q) {
+static vly_status tabular_restored(vly_algo *a, vly_queue *q) {
     tabular *t = (tabular *)a;
     (void)q;
     for (int i = 0; i < t->actors; i++) {
@@ -321,7 +324,7 @@ static vly_status restored(vly_algo *a, vly_queue *q) {
     return VLY_OK;
 }
 
-static void destroy(vly_algo *a) {
+static void tabular_destroy(vly_algo *a) {
     tabular *t = (tabular *)a;
     if (!t) return;
     free(t->table), free(t->visits), free(t->actor), free(t->state_now), free(t->action),
@@ -331,7 +334,7 @@ static void destroy(vly_algo *a) {
     free(t);
 }
 
-static bool allocate(tabular *t) {
+static bool tabular_allocate(tabular *t) {
     const size_t n = (size_t)t->actors, cells = (size_t)t->cells.states * (size_t)t->env->actions;
     t->capacity = t->actors * (t->config->tabular.phase + 1);
     t->table = calloc(cells, sizeof *t->table);
@@ -365,14 +368,14 @@ static vly_status create_tabular(vly_algo **out, const vly_algo_args *args, cons
     t->epsilon = args->eval ? 0 : t->config->tabular.eps_start; /* a table is judged by its best
                                                                    actions */
     vly_status status = vly_discretizer_init(&t->cells, args->env, t->config->tabular.bins);
-    if (status == VLY_OK && !allocate(t))
+    if (status == VLY_OK && !tabular_allocate(t))
         status = vly_fail(VLY_ENOMEM, "%s: out of memory for a table of %d states", name,
                           t->cells.states);
     if (status == VLY_OK)
         status = t->compute->alloc(t->compute, (size_t)t->actors * t->env->obs.bytes,
                                    "observations", "--envs", (void **)&t->obs);
     if (status != VLY_OK) {
-        destroy(&t->base);
+        tabular_destroy(&t->base);
         return status;
     }
     memcpy(&t->counters[2], &t->epsilon, sizeof t->epsilon);
@@ -380,17 +383,17 @@ static vly_status create_tabular(vly_algo **out, const vly_algo_args *args, cons
                          .phase_steps = t->config->tabular.phase,
                          .made = &t->counters[1],
                          .params = (int64_t)t->cells.states * args->env->actions,
-                         .destroy = destroy,
-                         .place = place,
-                         .arrived = arrived,
-                         .act = act,
+                         .destroy = tabular_destroy,
+                         .place = tabular_place,
+                         .arrived = tabular_arrived,
+                         .act = tabular_act,
                          .action = actions_of,
-                         .learn = learn,
-                         .discard = discard,
-                         .value = value,
-                         .metrics = metrics,
-                         .buffers = buffers,
-                         .restored = restored};
+                         .learn = tabular_learn,
+                         .discard = tabular_discard,
+                         .value = tabular_value,
+                         .metrics = tabular_metrics,
+                         .buffers = tabular_buffers,
+                         .restored = tabular_restored};
     strncpy(t->base.name, name, sizeof t->base.name - 1);
     *out = &t->base;
     return VLY_OK;

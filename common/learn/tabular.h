@@ -6,9 +6,8 @@
  *
  * Step size: alpha / (1 + visits)^alpha_power, never below alpha_end. Discrete environments use
  * their state number; a vector of up to 6 numbers is cut into tabular.bins cells per number, over
- * the environment's bounds. Several learners: vly_sync_tables,
- * cpu/fleet/tables.c. The table lives in host memory: on a GPU there is
- * nothing to gain.
+ * the environment's bounds. Several learners: vly_sync_tables, cpu/fleet/tables.c. The table lives
+ * in host memory: a GPU would not make it faster.
  */
 #ifndef VLY_COMMON_LEARN_TABULAR_H
 #define VLY_COMMON_LEARN_TABULAR_H

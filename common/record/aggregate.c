@@ -4,7 +4,7 @@
 #include <string.h>
 #include "common/base/philox.h"
 
-static int ascending(const void *a, const void *b) {
+static int aggregate_ascending(const void *a, const void *b) {
     const double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
 }
@@ -17,12 +17,12 @@ static double mean_of(const double *x, int n) {
 
 static double trimmed_mean(double *x, int n) {
     const int cut = n / 4; /* whole scores: SciPy's trim_mean, as the paper's */
-    qsort(x, (size_t)n, sizeof *x, ascending);
+    qsort(x, (size_t)n, sizeof *x, aggregate_ascending);
     return mean_of(x + cut, n - 2 * cut);
 }
 
 static double median_of(double *x, int n) {
-    qsort(x, (size_t)n, sizeof *x, ascending);
+    qsort(x, (size_t)n, sizeof *x, aggregate_ascending);
     return n % 2 ? x[n / 2] : (x[n / 2 - 1] + x[n / 2]) / 2;
 }
 
@@ -42,7 +42,7 @@ static double aggregate(double *x, int n, const vly_scores *tasks, int count,
     return kind == VLY_AGGREGATE_MEAN ? mean_of(means, count) : median_of(means, count);
 }
 
-static vly_status check(const vly_scores *tasks, int count, int *n) {
+static vly_status aggregate_check(const vly_scores *tasks, int count, int *n) {
     *n = 0;
     if (count < 1) return vly_fail(VLY_EINVAL, "no scores to aggregate");
     for (int t = 0; t < count; t++) {
@@ -57,7 +57,7 @@ static vly_status check(const vly_scores *tasks, int count, int *n) {
 
 vly_status vly_aggregate(const vly_scores *tasks, int count, vly_aggregate_kind kind, double *out) {
     int n;
-    VLY_TRY(check(tasks, count, &n));
+    VLY_TRY(aggregate_check(tasks, count, &n));
     double *x = malloc((size_t)(n + count) * sizeof *x);
     if (!x) return vly_fail(VLY_ENOMEM, "no memory for %d scores", n);
     for (int t = 0, at = 0; t < count; at += tasks[t++].n)
@@ -77,7 +77,7 @@ static double percentile(const double *sorted, int n, double part) {
 vly_status vly_aggregate_interval(const vly_scores *tasks, int count, vly_aggregate_kind kind,
                                   int resamples, uint64_t seed, double out[2]) {
     int n;
-    VLY_TRY(check(tasks, count, &n));
+    VLY_TRY(aggregate_check(tasks, count, &n));
     if (resamples < 1) return vly_fail(VLY_EINVAL, "%d resamples", resamples);
     double *x = malloc(((size_t)n + (size_t)count + (size_t)resamples) * sizeof *x);
     if (!x) return vly_fail(VLY_ENOMEM, "no memory for %d resamples of %d scores", resamples, n);
@@ -91,7 +91,7 @@ vly_status vly_aggregate_interval(const vly_scores *tasks, int count, vly_aggreg
             }
         result[r] = aggregate(x, n, tasks, count, kind, x + n);
     }
-    qsort(result, (size_t)resamples, sizeof *result, ascending);
+    qsort(result, (size_t)resamples, sizeof *result, aggregate_ascending);
     out[0] = percentile(result, resamples, 0.025), out[1] = percentile(result, resamples, 0.975);
     free(x);
     return VLY_OK;

@@ -8,7 +8,7 @@
 
 enum { SAMPLES_MOST = 99 };
 
-static double now_s(clockid_t clock) {
+static double bench_now_s(clockid_t clock) {
     struct timespec t;
     clock_gettime(clock, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
@@ -18,22 +18,23 @@ int vly_bench_wanted(const vly_bench_options *options, const char *name) {
     return !options->filter || strstr(name, options->filter) != NULL;
 }
 
-static int ascending(const void *a, const void *b) {
+static int bench_ascending(const void *a, const void *b) {
     const double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
 }
 
 static void sample(vly_bench_fn work, void *arg, double seconds, double *wall, double *cpu) {
-    const double start = now_s(CLOCK_MONOTONIC), start_cpu = now_s(CLOCK_PROCESS_CPUTIME_ID);
+    const double start = bench_now_s(CLOCK_MONOTONIC),
+                 start_cpu = bench_now_s(CLOCK_PROCESS_CPUTIME_ID);
     double done = 0, passed;
     do done += work(arg);
-    while ((passed = now_s(CLOCK_MONOTONIC) - start) < seconds);
+    while ((passed = bench_now_s(CLOCK_MONOTONIC) - start) < seconds);
     *wall = done / passed;
-    *cpu = done / (now_s(CLOCK_PROCESS_CPUTIME_ID) - start_cpu);
+    *cpu = done / (bench_now_s(CLOCK_PROCESS_CPUTIME_ID) - start_cpu);
 }
 
 static double median(double *values, int n) {
-    qsort(values, (size_t)n, sizeof *values, ascending);
+    qsort(values, (size_t)n, sizeof *values, bench_ascending);
     return n % 2 ? values[n / 2] : 0.5 * (values[n / 2 - 1] + values[n / 2]);
 }
 
@@ -69,7 +70,7 @@ static double usage_s(int who) {
 }
 
 vly_bench_load vly_bench_load_begin(void) {
-    return (vly_bench_load){now_s(CLOCK_MONOTONIC), proc_busy_s(),
+    return (vly_bench_load){bench_now_s(CLOCK_MONOTONIC), proc_busy_s(),
                             usage_s(RUSAGE_SELF) + usage_s(RUSAGE_CHILDREN)};
 }
 

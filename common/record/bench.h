@@ -35,7 +35,7 @@ typedef struct {
     double seconds;     /* of one sample; 0: 0.2 */
     int samples;        /* 0: 7 */
     const char *env;    /* suite envs: this environment alone; NULL: all */
-    const char *vs; /* with an Atari game: "ale" measures ale-py in turn with ours; NULL: nobody */
+    const char *vs; /* with an Atari game: "ale" measures ale-py in turn with ours; NULL: no peer */
     const char *gpus; /* scaling: numbers of ranks, "1,2,4"; NULL: 1,2 */
     void (*report)(void *arg, const vly_bench_result *result);
     void *arg;

@@ -194,7 +194,7 @@ const char *vly_checkpoint_note_text(const vly_checkpoint *c, const char *name) 
 vly_status vly_checkpoint_note_int(const vly_checkpoint *c, const char *name, int64_t *out) {
     const char *text = vly_checkpoint_note_text(c, name);
     char *end;
-    if (!text) return vly_fail(VLY_ENOTFOUND, "%.500s does not say its %s", c->path, name);
+    if (!text) return vly_fail(VLY_ENOTFOUND, "%.500s has no note \"%s\"", c->path, name);
     errno = 0;
     long long value = strtoll(text, &end, 10);
     if (end == text || *end || errno)

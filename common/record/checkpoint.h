@@ -121,8 +121,8 @@ const char *vly_checkpoint_digest(const vly_checkpoint *c); /* "" in a foreign f
 /* False: a safetensors file of another program; readable, but nothing to resume from. */
 bool vly_checkpoint_is_ours(const vly_checkpoint *c);
 
-/* The newest checkpoint in the folder that verifies. on_bad(arg, path, words) hears of each damaged
- * one that was skipped; NULL: nobody. VLY_ENOTFOUND when there is none. */
+/* The newest checkpoint in the folder that verifies. on_bad(arg, path, words) is called for each
+ * damaged one that is skipped; may be NULL. VLY_ENOTFOUND when there is none. */
 vly_status vly_checkpoints_open_newest(vly_checkpoint **out, const char *folder,
                                        void (*on_bad)(void *arg, const char *path,
                                                       const char *words),

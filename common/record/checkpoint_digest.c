@@ -44,7 +44,7 @@ __attribute__((format(printf, 2, 3))) static void add(digest_items *items, const
     XXH128_canonicalFromHash(&items->v[items->n++], XXH3_128bits(text, (size_t)n));
 }
 
-static void add_tensor(digest_items *items, const vly_array *t, uint64_t checksum) {
+static void digest_add_tensor(digest_items *items, const vly_array *t, uint64_t checksum) {
     char shape[96] = "";
     for (int i = 0; i < t->ndim; i++)
         snprintf(shape + strlen(shape), sizeof shape - strlen(shape), "%" PRId64 ",", t->shape[i]);
@@ -78,7 +78,7 @@ vly_status vly_digest_make(const vly_checkpoint_data *d, const uint64_t *checksu
                           0};
     if (!items.v) return vly_fail(VLY_ENOMEM, "no memory for the digest");
     for (int i = 0; i < d->tensor_count; i++)
-        if (d->tensors[i].state) add_tensor(&items, &d->tensors[i], checksum[i]);
+        if (d->tensors[i].state) digest_add_tensor(&items, &d->tensors[i], checksum[i]);
     for (int i = 0; i < d->note_count; i++)
         if (d->notes[i].state) add(&items, "note %s=%s", d->notes[i].name, d->notes[i].value);
     write_digits(&items, text);

@@ -171,7 +171,7 @@ static vly_status check_cover(const vly_checkpoint *c) {
     return status;
 }
 
-static vly_status parse_header(vly_checkpoint *c, json_t *root) {
+static vly_status checkpoint_parse_header(vly_checkpoint *c, json_t *root) {
     json_t *meta = json_object_get(root, "__metadata__"), *value;
     const char *key;
     if (!json_is_object(root)) return vly_checkpoint_damaged(c, "its header is not a JSON object");
@@ -211,7 +211,7 @@ vly_status vly_checkpoint_read_header(vly_checkpoint *c) {
     if (status == VLY_OK && !(root = json_loadb(text, length, JSON_REJECT_DUPLICATES, &error)))
         status = vly_checkpoint_damaged(c, "its header is not valid JSON: %s", error.text);
     c->data_at = 8 + length;
-    if (status == VLY_OK) status = parse_header(c, root);
+    if (status == VLY_OK) status = checkpoint_parse_header(c, root);
     json_decref(root);
     free(text);
     return status;

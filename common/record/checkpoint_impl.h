@@ -1,10 +1,10 @@
 /* checkpoint_impl.h -- the inside of a checkpoint, for common/record/checkpoint*.c alone.
  *
- *   checkpoint.c         opened, verified, asked, read
- *   checkpoint_header.c  the header of a file that nobody vouches for
- *   checkpoint_write.c   a file that is whole or not there
- *   checkpoint_digest.c  element types; one number for all that decides how training goes on
- *   checkpoint_folder.c  a run's folder of them: the newest, the best, the last few
+ *   checkpoint.c         open, verify, find, read
+ *   checkpoint_header.c  parses the header of an untrusted file
+ *   checkpoint_write.c   writes a file that is complete or absent
+ *   checkpoint_digest.c  element types; the digest of everything that decides how training goes on
+ *   checkpoint_folder.c  a run's folder of checkpoints: newest, best, last few
  *
  * A file: u64 header length, header (JSON, padded with spaces), data. Metadata keys of ours:
  *   volley.format   VLY_CHECKPOINT_FORMAT        volley.digest   32 digits

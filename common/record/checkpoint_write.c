@@ -103,7 +103,7 @@ static char *make_header(writer *w, size_t *bytes) {
     return header;
 }
 
-static vly_status write_header(writer *w, int fd, bool final, const char *path) {
+static vly_status checkpoint_write_header(writer *w, int fd, bool final, const char *path) {
     size_t bytes;
     char *header = make_header(w, &bytes);
     if (!header)
@@ -121,10 +121,10 @@ static vly_status write_header(writer *w, int fd, bool final, const char *path) 
 static vly_status write_all(writer *w, int fd, const char *path) {
     memset(w->digest, '0', sizeof w->digest - 1);
     VLY_TRY(vly_digest_notes(w->data->notes, w->data->note_count, w->notes));
-    VLY_TRY(write_header(w, fd, false, path));
+    VLY_TRY(checkpoint_write_header(w, fd, false, path));
     for (int k = 0; k < w->data->tensor_count; k++) VLY_TRY(write_tensor(w, fd, w->order[k], path));
     VLY_TRY(vly_digest_make(w->data, w->checksum, w->digest));
-    return write_header(w, fd, true, path);
+    return checkpoint_write_header(w, fd, true, path);
 }
 
 static void order_tensors(writer *w) {

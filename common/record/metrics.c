@@ -68,7 +68,7 @@ void vly_metrics_destroy(vly_metrics *m) {
 }
 
 /* Names never move or vanish, so looking needs no lock. */
-static int find(vly_metrics *m, const char *name) {
+static int metrics_find(vly_metrics *m, const char *name) {
     int n = atomic_load_explicit(&m->n, memory_order_acquire);
     for (int i = 0; i < n; i++)
         if (!strcmp(m->v[i].name, name)) return i;
@@ -76,10 +76,10 @@ static int find(vly_metrics *m, const char *name) {
 }
 
 int vly_metrics_add(vly_metrics *m, const char *name, vly_metric_kind kind, const char *help) {
-    int id = find(m, name);
+    int id = metrics_find(m, name);
     if (id >= 0) return id;
     pthread_mutex_lock(&m->lock);
-    id = find(m, name); /* another thread may have been first */
+    id = metrics_find(m, name); /* another thread may have been first */
     int n = atomic_load(&m->n);
     if (id < 0 && n < VLY_M_MAX && strlen(name) < NAME) {
         metric *v = &m->v[id = n];
@@ -92,7 +92,7 @@ int vly_metrics_add(vly_metrics *m, const char *name, vly_metric_kind kind, cons
     return id;
 }
 
-static metric *begin(vly_metrics *m, int id) {
+static metric *metrics_begin(vly_metrics *m, int id) {
     if (id < 0 || id >= atomic_load_explicit(&m->n, memory_order_acquire)) return NULL;
     pthread_mutex_lock(&m->lock);
     m->v[id].set = m->v[id].changed = true;
@@ -100,21 +100,21 @@ static metric *begin(vly_metrics *m, int id) {
 }
 
 void vly_metrics_count(vly_metrics *m, int id, int64_t n) {
-    metric *v = begin(m, id);
+    metric *v = metrics_begin(m, id);
     if (!v) return;
     v->total += n;
     pthread_mutex_unlock(&m->lock);
 }
 
 void vly_metrics_set(vly_metrics *m, int id, double value) {
-    metric *v = begin(m, id);
+    metric *v = metrics_begin(m, id);
     if (!v) return;
     v->value = value;
     pthread_mutex_unlock(&m->lock);
 }
 
 void vly_metrics_observe(vly_metrics *m, int id, double value) {
-    metric *v = begin(m, id);
+    metric *v = metrics_begin(m, id);
     if (!v) return;
     v->low = !v->open || value < v->low ? value : v->low;
     v->high = !v->open || value > v->high ? value : v->high;
@@ -202,7 +202,7 @@ vly_status vly_metrics_open_tensorboard(vly_metrics *m, const char *folder, int6
 }
 
 /* Closes intervals and gathers what changed; returns how many. */
-static int gather(vly_metrics *m) {
+static int metrics_gather(vly_metrics *m) {
     int n = vly_metrics_count_of(m), out = 0;
     pthread_mutex_lock(&m->lock);
     for (int i = 0; i < n; i++) {
@@ -220,7 +220,7 @@ static int gather(vly_metrics *m) {
     return out;
 }
 
-static vly_status write_line(vly_metrics *m, int64_t steps, int n) {
+static vly_status metrics_write_line(vly_metrics *m, int64_t steps, int n) {
     size_t used = (size_t)snprintf(m->line, LINE, "{\"step\":%lld,\"seconds\":%.3f",
                                    (long long)steps, vly_metrics_seconds(m));
     for (int i = 0; i < n && used + NAME * 2 + 64 < LINE; i++) {
@@ -249,8 +249,8 @@ static vly_status write_line(vly_metrics *m, int64_t steps, int n) {
 }
 
 vly_status vly_metrics_record(vly_metrics *m, int64_t steps) {
-    int n = gather(m);
-    vly_status line = m->jsonl >= 0 ? write_line(m, steps, n) : VLY_OK;
+    int n = metrics_gather(m);
+    vly_status line = m->jsonl >= 0 ? metrics_write_line(m, steps, n) : VLY_OK;
     vly_status event = m->events && n
                            ? vly_tfevents_scalars(m->events, steps, m->names, m->values, n)
                            : VLY_OK;

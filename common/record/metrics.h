@@ -1,5 +1,5 @@
 /* metrics.h -- the numbers of a run: written from anywhere, read by the status line, metrics.jsonl,
- * TensorBoard, and whoever else takes a snapshot.
+ * TensorBoard and the live page.
  *
  *   vly_metrics *m;
  *   VLY_TRY(vly_metrics_create(&m));
@@ -63,8 +63,8 @@ typedef enum { VLY_METRIC_COUNTER, VLY_METRIC_GAUGE, VLY_METRIC_SERIES } vly_met
     XX(CHECKPOINT_SECONDS, "checkpoint/seconds", GAUGE, "duration of the last one")                \
     XX(MEMORY, "system/memory_bytes", GAUGE, "resident memory of the process")                     \
     XX(CPU, "system/cpu", GAUGE, "processors kept busy by the process")                            \
-    XX(GPU, "system/gpu", GAUGE, "share of the time that the GPU was busy, whoever kept it so")    \
-    XX(GPU_MEMORY, "system/gpu_memory_bytes", GAUGE, "memory taken on the GPU, whoever took it")
+    XX(GPU, "system/gpu", GAUGE, "GPU utilisation, all processes")                                 \
+    XX(GPU_MEMORY, "system/gpu_memory_bytes", GAUGE, "GPU memory in use, all processes")
 
 enum {
 #define XX(id, name, kind, help) VLY_M_##id,
@@ -109,7 +109,7 @@ double vly_metrics_seconds(const vly_metrics *m);
  * removed, so that steps only rise. Each line: {"step":N,"seconds":S,"name":value,...}, null where
  * not finite. */
 vly_status vly_metrics_open_jsonl(vly_metrics *m, const char *path, int64_t resumed);
-/* A new event file in the folder; when resumed it tells TensorBoard what is superseded. */
+/* A new event file in the folder; after a resume it marks the events that are superseded. */
 vly_status vly_metrics_open_tensorboard(vly_metrics *m, const char *folder, int64_t resumed);
 /* Closes the interval of every series and appends to the sinks. A disk that is full is reported
  * once, with VLY_ENOSPACE; metrics in memory go on. */

@@ -43,16 +43,16 @@ static size_t varint(uint8_t *to, uint64_t v) {
     return n;
 }
 
-static void put_varint(vly_tfevents *t, uint64_t v) {
+static void tfevents_put_varint(vly_tfevents *t, uint64_t v) {
     uint8_t text[10];
     put_bytes(t, text, varint(text, v));
 }
 
 static void put_tag(vly_tfevents *t, int field, int wire) {
-    put_varint(t, (uint64_t)(field << 3 | wire));
+    tfevents_put_varint(t, (uint64_t)(field << 3 | wire));
 }
 
-static void little(uint8_t *to, uint64_t v, int n) {
+static void tfevents_little(uint8_t *to, uint64_t v, int n) {
     for (int i = 0; i < n; i++) to[i] = (uint8_t)(v >> (8 * i));
 }
 
@@ -62,25 +62,25 @@ static uint32_t mask(uint32_t crc) {
 
 /* event.proto: wall_time = 1 (double), step = 2 (int64), file_version = 3, summary = 5, session_log
  * = 7 */
-static void begin(vly_tfevents *t, int64_t step) {
+static void tfevents_begin(vly_tfevents *t, int64_t step) {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     double wall = (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
     uint64_t bits;
     uint8_t raw[8];
     memcpy(&bits, &wall, 8);
-    little(raw, bits, 8);
+    tfevents_little(raw, bits, 8);
     t->used = 0;
     put_tag(t, 1, 1);
     put_bytes(t, raw, 8);
     put_tag(t, 2, 0);
-    put_varint(t, (uint64_t)step);
+    tfevents_put_varint(t, (uint64_t)step);
 }
 
-static vly_status finish(vly_tfevents *t) {
-    little(t->record, t->used, 8);
-    little(t->record + 8, mask(vly_crc32c(t->record, 8)), 4);
-    little(t->record + 12 + t->used, mask(vly_crc32c(t->record + 12, t->used)), 4);
+static vly_status tfevents_finish(vly_tfevents *t) {
+    tfevents_little(t->record, t->used, 8);
+    tfevents_little(t->record + 8, mask(vly_crc32c(t->record, 8)), 4);
+    tfevents_little(t->record + 12 + t->used, mask(vly_crc32c(t->record + 12, t->used)), 4);
     off_t before = lseek(t->fd, 0, SEEK_END);
     vly_status status = vly_file_write(t->fd, t->record, t->used + 16, t->path);
     if (status != VLY_OK && before >= 0 && ftruncate(t->fd, before)) { /* half a record would end
@@ -96,11 +96,11 @@ static void put_scalar(vly_tfevents *t, const char *name, double value) {
     uint32_t bits;
     uint8_t raw[4];
     memcpy(&bits, &single, 4);
-    little(raw, bits, 4);
+    tfevents_little(raw, bits, 4);
     put_tag(t, 1, 2);
-    put_varint(t, 1 + (n < 128 ? 1 : 2) + n + 5);
+    tfevents_put_varint(t, 1 + (n < 128 ? 1 : 2) + n + 5);
     put_tag(t, 1, 2);
-    put_varint(t, n);
+    tfevents_put_varint(t, n);
     put_bytes(t, name, n);
     put_tag(t, 2, 5);
     put_bytes(t, raw, 4);
@@ -116,27 +116,28 @@ vly_status vly_tfevents_scalars(vly_tfevents *t, int64_t step, const char *const
     size_t bytes = 0;
     for (int i = 0; i < n; i++) bytes += scalar_bytes(names[i]);
     if (bytes + 64 > RECORD) return vly_fail(VLY_EINVAL, "%d metrics do not fit in one event", n);
-    begin(t, step);
+    tfevents_begin(t, step);
     put_tag(t, 5, 2);
-    put_varint(t, bytes);
+    tfevents_put_varint(t, bytes);
     for (int i = 0; i < n; i++) put_scalar(t, names[i], values[i]);
-    return finish(t);
+    return tfevents_finish(t);
 }
 
 static vly_status write_start(vly_tfevents *t, int64_t restart) {
     static const char version[] = "brain.Event:2";
-    begin(t, 0);
+    tfevents_begin(t, 0);
     put_tag(t, 3, 2);
-    put_varint(t, sizeof version - 1);
+    tfevents_put_varint(t, sizeof version - 1);
     put_bytes(t, version, sizeof version - 1);
-    VLY_TRY(finish(t));
+    VLY_TRY(tfevents_finish(t));
     if (restart < 0) return VLY_OK;
-    begin(t, restart + 1); /* SessionLog START: events at this step and later are superseded */
+    tfevents_begin(t, restart +
+                          1); /* SessionLog START: events at this step and later are superseded */
     put_tag(t, 7, 2);
-    put_varint(t, 2);
+    tfevents_put_varint(t, 2);
     put_tag(t, 1, 0);
-    put_varint(t, 1);
-    return finish(t);
+    tfevents_put_varint(t, 1);
+    return tfevents_finish(t);
 }
 
 vly_status vly_tfevents_open(vly_tfevents **out, const char *folder, int64_t restart) {

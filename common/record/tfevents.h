@@ -16,8 +16,8 @@
 
 typedef struct vly_tfevents vly_tfevents;
 
-/* A new file events.out.tfevents.TIME.HOST.PID in the folder. restart: the step the run goes on
- * from, told to TensorBoard so that it forgets what came after; -1 for a new run. */
+/* A new file events.out.tfevents.TIME.HOST.PID in the folder. restart: the step that a resumed run
+ * goes on from; TensorBoard then discards later events. -1 for a new run. */
 vly_status vly_tfevents_open(vly_tfevents **out, const char *folder, int64_t restart);
 vly_status vly_tfevents_scalars(vly_tfevents *t, int64_t step, const char *const *names,
                                 const double *values, int n);

@@ -126,7 +126,7 @@ vly_status vly_crew_listen(const char *host, int *port, int *listener) {
     return VLY_OK;
 }
 
-/* ---- who is gone ---- */
+/* ---- lost ranks ---- */
 
 /* The first loss counts; under the lock. Rank 0 passes it on. */
 static void lose(vly_crew *c, int rank, const char *why) {
@@ -154,7 +154,7 @@ vly_status vly_crew_check(vly_crew *c) {
     return status;
 }
 
-/* ---- the thread that listens and shows signs of life ---- */
+/* ---- the thread that receives, and sends heartbeats ---- */
 
 static void take_message(vly_crew *c, int from, const head *h, char *data) {
     member *m = &c->members[from];
@@ -169,7 +169,7 @@ static void take_message(vly_crew *c, int from, const head *h, char *data) {
         c->all_seq = h->seq;
         break;
     case BYE: m->left = true; break;
-    case DEAD: /* of itself, or rank 0 about another */
+    case DEAD: /* its own end, or another's by way of rank 0 */
         data[h->bytes] = '\0';
         lose(c, (int)h->rank, data);
         break;
@@ -179,7 +179,7 @@ static void take_message(vly_crew *c, int from, const head *h, char *data) {
 }
 
 /* Sockets are closed by this thread alone, so that one may be read without the lock. */
-static void read_member(vly_crew *c, int rank, int fd) {
+static void crew_read_member(vly_crew *c, int rank, int fd) {
     const size_t room = (size_t)c->world * VLY_CREW_BYTES;
     head h;
     char *data = malloc(room + 1);
@@ -199,13 +199,13 @@ static int others(const vly_crew *c) {
     return c->rank == 0 ? c->world : 1;
 }
 
-static void beat(vly_crew *c, double slept) {
+static void crew_beat(vly_crew *c, double slept) {
     pthread_mutex_lock(&c->lock);
     const double now = vly_now_s();
     for (int i = 0; i < others(c); i++) {
         member *m = &c->members[i];
         if (m->fd < 0) continue;
-        if (slept > 3e-3 * BEAT_MS) m->heard = now; /* it was us who were stopped */
+        if (slept > 3e-3 * BEAT_MS) m->heard = now; /* this process itself was stopped */
         post(m->fd, BEAT, c->rank, 0, NULL, 0);
         char why[64];
         snprintf(why, sizeof why, "nothing was heard of it for %.0f s", c->silence_s);
@@ -214,7 +214,7 @@ static void beat(vly_crew *c, double slept) {
     pthread_mutex_unlock(&c->lock);
 }
 
-static void *serve(void *arg) {
+static void *crew_serve(void *arg) {
     vly_crew *c = arg;
     struct pollfd *set = calloc((size_t)c->world + 1, sizeof *set);
     double last = vly_now_s();
@@ -228,10 +228,10 @@ static void *serve(void *arg) {
         const double left = BEAT_MS - 1e3 * (vly_now_s() - last);
         const int ready = poll(set, (nfds_t)n + 1, left > 1 ? (int)left : 1);
         for (int i = 0; ready > 0 && i < n; i++)
-            if (set[i].fd >= 0 && set[i].revents) read_member(c, i, set[i].fd);
+            if (set[i].fd >= 0 && set[i].revents) crew_read_member(c, i, set[i].fd);
         const double now = vly_now_s();
         if (now - last < 1e-3 * BEAT_MS) continue;
-        beat(c, now - last);
+        crew_beat(c, now - last);
         last = now;
     }
     free(set);
@@ -273,7 +273,7 @@ static int missing(const vly_crew *c) {
     return -1;
 }
 
-static vly_status gather(vly_crew *c, int listener, const vly_crew_options *o) {
+static vly_status crew_gather(vly_crew *c, int listener, const vly_crew_options *o) {
     const double until = vly_now_s() + (o->join_s > 0 ? o->join_s : 60);
     while (missing(c) > 0) {
         struct pollfd p = {.fd = listener, .events = POLLIN};
@@ -326,11 +326,11 @@ static vly_status come(vly_crew *c, const vly_crew_options *o) {
     return VLY_OK;
 }
 
-static vly_status join(vly_crew *c, const vly_crew_options *o) {
+static vly_status crew_join(vly_crew *c, const vly_crew_options *o) {
     if (c->rank > 0) return come(c, o);
     int listener = o->listener, port = o->port;
     if (listener <= 0) VLY_TRY(vly_crew_listen(o->host, &port, &listener));
-    const vly_status status = gather(c, listener, o);
+    const vly_status status = crew_gather(c, listener, o);
     close(listener);
     return status;
 }
@@ -346,13 +346,13 @@ static void release(vly_crew *c) {
     free(c);
 }
 
-static vly_status start(vly_crew *c, const vly_crew_options *o) {
-    VLY_TRY(join(c, o));
+static vly_status crew_start(vly_crew *c, const vly_crew_options *o) {
+    VLY_TRY(crew_join(c, o));
     for (int i = 0; i < others(c); i++) {
         c->members[i].heard = vly_now_s();
         if (c->members[i].fd >= 0) limit_waits(c->members[i].fd, (int)ceil(c->silence_s));
     }
-    if (pthread_create(&c->thread, NULL, serve, c) != 0)
+    if (pthread_create(&c->thread, NULL, crew_serve, c) != 0)
         return vly_fail(VLY_ENOMEM, "no thread for the run's other ranks");
     c->running = true;
     return VLY_OK;
@@ -378,7 +378,7 @@ vly_status vly_crew_open(vly_crew **out, const vly_crew_options *o) {
     c->all = calloc((size_t)o->world, VLY_CREW_BYTES);
     for (int i = 0; c->members && i < o->world; i++) c->members[i].fd = -1;
     const vly_status status = c->members && c->all && c->wake >= 0
-                                  ? start(c, o)
+                                  ? crew_start(c, o)
                                   : vly_fail(VLY_ENOMEM, "no memory for %d ranks", o->world);
     if (status != VLY_OK)
         release(c);
@@ -396,7 +396,7 @@ int vly_crew_world(const vly_crew *c) {
 
 /* ---- messages ---- */
 
-/* Who has not given its part; -1: nobody. */
+/* The first rank whose part is missing, or -1. */
 static int late(const vly_crew *c) {
     if (c->rank > 0) return c->all_seq == c->seq ? -1 : 0;
     for (int i = 1; i < c->world; i++)

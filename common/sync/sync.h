@@ -89,7 +89,7 @@ typedef struct {
 
 struct vly_sync {
     int rank, world;
-    /* Everyone gets root's bytes (device memory): weights at the start. NULL: there are none. */
+    /* Every rank gets root's bytes (device memory): weights at the start. NULL: no weights. */
     vly_status (*broadcast)(vly_sync *s, vly_queue *q, void *data, size_t bytes, int root);
     /* Ranks in step, after every update: the largest of all reasons to stop, so that all stop at
      * the same one, and the sums of what was done, so that schedules are the same. NULL: members
