@@ -129,9 +129,21 @@ static vly_status check_peer(const vly_bench_options *o) {
         "--vs ale compares Atari games: --env pong, or another that `volley ls atari` lists");
 }
 
-/* Without a name Pong, if its ROM is there. */
+/* The game that the filter begins with: "breakout", "breakout/raw". */
+static const vly_atari_game *filtered_game(const char *filter) {
+    for (int i = 0; filter && i < VLY_ATARI_GAMES; i++) {
+        const size_t n = strlen(vly_atari_games[i].name);
+        if (!strncmp(filter, vly_atari_games[i].name, n) && (!filter[n] || filter[n] == '/'))
+            return &vly_atari_games[i];
+    }
+    return NULL;
+}
+
+/* The game that is named, the filter's, or Pong, if its ROM is there. */
 static vly_status measure_atari(const vly_bench_options *o) {
-    const vly_atari_game *game = vly_atari_game_find(o->env ? o->env : "pong");
+    const vly_atari_game *const filtered = o->env ? NULL : filtered_game(o->filter);
+    const vly_atari_game *game = filtered ? filtered
+                                          : vly_atari_game_find(o->env ? o->env : "pong");
     if (!game) return VLY_OK;
     uint8_t found[VLY_ATARI_GAMES];
     (void)vly_atari_rom_scan(NULL, found);

@@ -152,6 +152,6 @@ vly_status vly_file_make_folder(const char *path) {
         *p = saved;
     }
     if (stat(path, &info) || !S_ISDIR(info.st_mode))
-        return vly_fail(VLY_EIO, "%s is not a folder", path);
+        return vly_fail(VLY_EINVAL, "%s is not a folder", path);
     return VLY_OK;
 }

@@ -84,3 +84,22 @@ void vly_text_free(vly_text *t) {
     free(t->at);
     *t = (vly_text){0};
 }
+
+enum { SHELL_WORD = 1280 };
+
+const char *vly_shell_word(const char *text) {
+    static _Thread_local char ring[4][4 * SHELL_WORD + 8];
+    static _Thread_local int next;
+    char *to = ring[next = (next + 1) % 4], *const word = to;
+    static const char safe[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:=+,@%";
+    if (*text && strlen(text) < SHELL_WORD && text[strspn(text, safe)] == '\0')
+        return snprintf(word, sizeof ring[0], "%s", text), word;
+    *to++ = '\'';
+    for (size_t i = 0; text[i] && i < SHELL_WORD; i++) {
+        if (text[i] == '\'') memcpy(to, "'\\'", 3), to += 3;
+        *to++ = text[i];
+    }
+    *to++ = '\'', *to = '\0';
+    return word;
+}

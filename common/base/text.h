@@ -26,6 +26,9 @@ void vly_text_number(vly_text *t, double value);
 /* Replaces the control characters of `text`, tabs and line ends excepted, by '?', or U+00BF for
  * those of two bytes (U+0080 to U+009F). last: the byte before it, or 0; returns the last byte. */
 unsigned char vly_text_plain(char *text, size_t bytes, unsigned char last);
+/* `text` as one word of a shell's command line, in one of four buffers of the thread; at most 1280
+ * bytes of it. */
+const char *vly_shell_word(const char *text);
 void vly_text_clear(vly_text *t); /* keeps the memory */
 void vly_text_free(vly_text *t);
 #endif

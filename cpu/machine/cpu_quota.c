@@ -1,4 +1,5 @@
 #include "cpu/machine/cpu_quota.h"
+#include <math.h>
 #include <sys/resource.h>
 #include <time.h>
 
@@ -29,6 +30,12 @@ static void update_credit(vly_cpu_quota *q) {
     q->credit_s += q->share * (wall - q->wall_s) - (cpu - q->cpu_s);
     if (q->credit_s > q->burst_s) q->credit_s = q->burst_s;
     q->wall_s = wall, q->cpu_s = cpu;
+}
+
+double vly_cpu_quota_left(vly_cpu_quota *q) {
+    if (q->share <= 0) return INFINITY;
+    update_credit(q);
+    return q->credit_s;
 }
 
 void vly_cpu_quota_wait(vly_cpu_quota *q) {

@@ -20,6 +20,8 @@ typedef struct {
 void vly_cpu_quota_begin(vly_cpu_quota *q, double share, double burst_s);
 /* Sleeps for half a second at most, so that the thread can be asked to end. */
 void vly_cpu_quota_wait(vly_cpu_quota *q);
+/* Processor seconds that may be used at once; infinite without a share. */
+double vly_cpu_quota_left(vly_cpu_quota *q);
 /* Processor seconds of the calling thread. */
 double vly_cpu_quota_used(void);
 #endif

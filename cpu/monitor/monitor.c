@@ -43,8 +43,8 @@ static void look_at_fleet(vly_monitor *m) {
 
 static void on_reader(uv_idle_t *idle) {
     vly_monitor *m = idle->data;
-    if (!vly_run_list_read(m->runs)) uv_idle_stop(idle);
-    vly_cpu_quota_wait(&m->quota);
+    if (vly_cpu_quota_left(&m->quota) < VLY_MONITOR_RESERVE_S || !vly_run_list_read(m->runs))
+        uv_idle_stop(idle); /* until the next tick */
 }
 
 static void on_tick(uv_timer_t *timer) {

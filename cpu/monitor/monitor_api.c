@@ -78,9 +78,10 @@ static void answer_fleet(vly_monitor *m, const vly_http_request *r, vly_http_rep
 }
 
 static void answer_frame(vly_monitor *m, const vly_http_request *r, vly_http_reply *reply) {
-    if (vly_shots_png(m->o.shots, number(r, "i", 0, 0, VLY_SHOTS_MOST), &reply->body)) {
+    if (vly_cpu_quota_left(&m->quota) >= VLY_MONITOR_RESERVE_S &&
+        vly_shots_png(m->o.shots, number(r, "i", 0, 0, VLY_SHOTS_MOST), &reply->body)) {
         reply->type = "image/png";
-    } else { /* not an error: the trainer gives one after its next update */
+    } else { /* not an error: after the trainer's next update, or when the quota allows one */
         json(reply);
         vly_text_add(&reply->body, "{\"pending\":true}");
     }

@@ -7,6 +7,10 @@
 #include "cpu/monitor/monitor.h"
 #include "cpu/monitor/run_list.h"
 
+/* Of the quota's burst: kept for numbers and pages. Pictures and the reading of finished runs wait
+ * for what is above it. */
+#define VLY_MONITOR_RESERVE_S 0.25
+
 struct vly_monitor {
     vly_monitor_options o;
     char folder[1300], store[300], token[128];

@@ -73,20 +73,3 @@ FILE *vly_people_open(FILE *target) {
 FILE *vly_people_raw(FILE *people) {
     return people && people == plain.people ? plain.target : people;
 }
-
-const char *vly_shell_word(const char *text) {
-    static _Thread_local char ring[4][4 * VLY_PATH + 8];
-    static _Thread_local int next;
-    char *to = ring[next = (next + 1) % 4], *const word = to;
-    static const char safe[] =
-        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:=+,@%";
-    if (*text && strlen(text) < VLY_PATH && text[strspn(text, safe)] == '\0')
-        return snprintf(word, sizeof ring[0], "%s", text), word;
-    *to++ = '\'';
-    for (size_t i = 0; text[i] && i < VLY_PATH; i++) {
-        if (text[i] == '\'') memcpy(to, "'\\'", 3), to += 3;
-        *to++ = text[i];
-    }
-    *to++ = '\'', *to = '\0';
-    return word;
-}

@@ -18,7 +18,4 @@ FILE *vly_people_open(FILE *target);
 /* The target of such a stream, for what draws with control characters; any other stream is
  * returned as it is. */
 FILE *vly_people_raw(FILE *people);
-
-/* `text` as one word of a shell's command line, in one of a few static buffers. */
-const char *vly_shell_word(const char *text);
 #endif

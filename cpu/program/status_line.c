@@ -91,7 +91,7 @@ static void progress_line(const vly_status_line *l, vly_metrics *m, char *line, 
         for (int i = 0; i < BAR; i++) add(line, "%s", i < (int)(done * BAR) ? "#" : "-");
         add(line, "] ");
     }
-    add(line, "%.0f%%  %s of %s steps", 100 * done, brief(steps), brief(total));
+    add(line, "%.0f%%  %s of %s steps", 100 * done, brief(steps), brief(fmax(steps, total)));
     if (rate > 0 && done < 1) {
         add(line, "  left ");
         add_duration(line, (total - steps) / rate);
@@ -101,6 +101,10 @@ static void progress_line(const vly_status_line *l, vly_metrics *m, char *line, 
     if (isfinite(mean) && isfinite(target)) add(line, " of %.4g", target);
 }
 
+static void add_count(char *line, vly_metrics *m, int id, const char *words) {
+    if (value(m, id) > 0) add(line, ", %s %s", brief(value(m, id)), words);
+}
+
 static void rate_line(vly_metrics *m, char *line) {
     double frames = value(m, VLY_M_FPS), sps = value(m, VLY_M_SPS),
            lag = value(m, VLY_M_POLICY_LAG);
@@ -108,10 +112,9 @@ static void rate_line(vly_metrics *m, char *line) {
     if (frames > sps * 1.01) add(line, " (%s frames/s)", brief(frames));
     add(line, ", learning %s/s", brief(value(m, VLY_M_SPS_LEARN)));
     if (isfinite(lag)) add(line, ", lag %.2g", lag);
-    add(line, ", queues %s stepping %s ready", brief(value(m, VLY_M_QUEUE_STEP)),
-        brief(value(m, VLY_M_QUEUE_ACT)));
-    if (isfinite(value(m, VLY_M_QUEUE_LEARN)))
-        add(line, " %s to learn", brief(value(m, VLY_M_QUEUE_LEARN)));
+    add_count(line, m, VLY_M_QUEUE_STEP, "stepping");
+    add_count(line, m, VLY_M_QUEUE_ACT, "waiting for actions");
+    add_count(line, m, VLY_M_QUEUE_LEARN, "to learn from");
     double fill = value(m, VLY_M_REPLAY_FILL);
     if (isfinite(fill))
         add(line, ", replay %.0f%% ratio %.3g", 100 * fill, value(m, VLY_M_REPLAY_RATIO));

@@ -143,6 +143,11 @@ static vly_status write_onnx(const weights *w, const char *path, const vly_check
     float *param = NULL;
     vly_status status = config ? vly_run_load_config(run, config)
                                : vly_fail(VLY_ENOMEM, "no memory for a configuration");
+    if (status == VLY_OK && vly_algo_traits_of(config).tabular)
+        status = vly_fail(VLY_EINVAL,
+                          "%s has a table and no network: ONNX describes networks; --format npz "
+                          "exports the table",
+                          run);
     if (status == VLY_OK) status = open_net(&net, &env, config, c);
     if (status == VLY_OK && !(param = calloc((size_t)vly_net_params(net), sizeof *param)))
         status = vly_fail(VLY_ENOMEM, "no memory for the weights");

@@ -25,6 +25,8 @@ static const vly_option own[] = {
     VLY_CLI_INT(plot_options, height, "600", 150, 10000, "pixels"),
 };
 
+static const double LARGEST = 1e150; /* whose square is a number */
+
 typedef struct {
     char group[320]; /* "cartpole ppo" */
     double *step, *value;
@@ -56,6 +58,7 @@ static vly_status add_record(void *arg, const json_t *record) {
                  *value = json_object_get(record, r->metric);
     r->records++;
     if (!json_is_number(step) || !json_is_number(value)) return VLY_OK;
+    if (!(fabs(json_number_value(value)) < LARGEST)) return VLY_OK;
     return append(r->c, json_number_value(step), json_number_value(value), &r->room);
 }
 
@@ -72,8 +75,9 @@ static vly_status read_curve(curve *c, const char *run, const char *metric) {
     VLY_TRY(vly_records_each(run, add_record, &r));
     return c->n ? VLY_OK
                 : vly_fail(VLY_ENOTFOUND,
-                           "%s has no %s in its %d records; metrics.jsonl names what there is", run,
-                           metric, r.records);
+                           "%s has no %s to draw in its %d records; metrics.jsonl names what there "
+                           "is",
+                           run, metric, r.records);
 }
 
 static void smooth(curve *c, int window) {

@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "common/base/text.h"
 #include "cpu/program/status_line.h"
 #include "cpu/program/verbs.h"
 #include "cpu/run/session.h"
@@ -22,10 +23,14 @@ static int exit_code(const vly_config *config, const vly_session_result *r) {
 }
 
 static void print_summary(FILE *out, const vly_config *config, const vly_session_result *r) {
-    const char *volley = vly_cli_program();
+    const char *volley = vly_shell_word(vly_cli_program()), *folder = vly_shell_word(r->folder);
+    const int64_t reached = r->steps > config->run.steps ? r->steps : config->run.steps;
     fprintf(out, "\n%s after %s steps, %s updates, %.1f s (%s steps/s)",
             vly_stop_name(r->train.stop), vly_thousands(r->steps), vly_thousands(r->updates),
             r->wall_s, vly_thousands((int64_t)r->steps_per_s));
+    if (r->steps > config->run.steps && r->steps_per_s <= 0)
+        fprintf(out, "\nnothing was trained: the run has more than --steps %s already",
+                vly_thousands(config->run.steps));
     if (r->train.report.window)
         fprintf(out, "; mean return %.4g over the last %d episodes", r->return_mean_100,
                 r->train.report.window);
@@ -34,11 +39,11 @@ static void print_summary(FILE *out, const vly_config *config, const vly_session
     if (r->checkpoint_lost)
         fprintf(stderr, "volley: the last checkpoint could not be saved: %s\n", r->words);
     if (r->train.stop == VLY_STOP_INTERRUPTED)
-        fprintf(out, "saved; go on with:   %s resume %s\n", volley, r->folder);
+        fprintf(out, "saved; go on with:   %s resume %s\n", volley, folder);
     else if (r->checkpoint[0]) {
-        fprintf(out, "see how it plays:    %s eval %s\n", volley, r->folder);
-        fprintf(out, "train it further:    %s resume %s --steps %lld\n", volley, r->folder,
-                (long long)config->run.steps * 2);
+        fprintf(out, "see how it plays:    %s eval %s\n", volley, folder);
+        fprintf(out, "train it further:    %s resume %s --steps %lld\n", volley, folder,
+                (long long)reached * 2);
     }
 }
 

@@ -16,7 +16,12 @@ vly_status vly_device_open(vly_compute **out, const char *device, int threads, c
     device = place.mine;
     const char *colon = strchr(device, ':');
     const int index = colon ? atoi(colon + 1) : 0;
-    if (!strncmp(device, "cuda", 4)) return vly_cuda_open(out, index, threads);
+    if (!strncmp(device, "cuda", 4)) {
+        const vly_status status = vly_cuda_open(out, index, threads);
+        return status == VLY_OK || status == VLY_ENOMEM
+                   ? status
+                   : vly_fail(VLY_EINVAL, "--device %s: %s", device, vly_error_text());
+    }
     if (!strncmp(device, "auto", 4)) {
         if (vly_cuda_open(out, index, threads) == VLY_OK) return VLY_OK;
         snprintf(why, bytes, "%s", vly_error_text());

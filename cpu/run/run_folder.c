@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "common/base/file.h"
+#include "common/base/text.h"
 #include "common/learn/algo.h"
 #include "cpu/machine/system.h"
 #include "cpu/run/settings.h"
@@ -47,12 +48,12 @@ vly_status vly_run_folder_choose(vly_run_folder *f, const vly_config *config, co
         return vly_fail(VLY_EINVAL,
                         "%s holds a run that saved no checkpoint: `volley resume %s` starts it "
                         "again, another --out starts anew",
-                        f->path, f->path);
+                        f->path, vly_shell_word(f->path));
     if (has_file(f->path, "config.yaml"))
         return vly_fail(
             VLY_EINVAL,
             "%s holds a run already: `volley resume %s` continues it, another --out starts anew",
-            f->path, f->path);
+            f->path, vly_shell_word(f->path));
     return VLY_OK;
 }
 

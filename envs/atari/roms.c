@@ -1,6 +1,8 @@
 #include "envs/atari/roms.h"
 #include <dirent.h>
 #include <stdio.h>
+#include <errno.h>
+#include <unistd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -101,8 +103,12 @@ vly_status vly_atari_rom_read(const vly_atari_game *game, const char *folder, ui
             return VLY_OK;
         }
         const size_t used = strlen(places);
-        snprintf(places + used, sizeof places - used, "%s%.400s", used ? " and " : "", path);
+        snprintf(places + used, sizeof places - used, "%s%.400s%s", used ? " and " : "", path,
+                 access(path, R_OK | X_OK) ? " (cannot be read)" : "");
     }
+    if (folder && *folder && access(folder, R_OK | X_OK))
+        return vly_fail(VLY_ENOTFOUND, "cannot open the ROM folder %s: %s", folder,
+                        strerror(errno));
     return vly_fail(VLY_ENOTFOUND,
                     "%s: no ROM with md5 %s in %s%s: 'make roms' fetches it, --roms DIR names a "
                     "folder of your own",

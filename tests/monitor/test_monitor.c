@@ -8,6 +8,8 @@
 #include "cpu/monitor/monitor.h"
 #include "cpu/monitor/prometheus.h"
 #include "cpu/monitor/run_list.h"
+#include "cpu/monitor/shots.h"
+#include "envs/registry.h"
 #include "tests/monitor/http_client.h"
 
 static char folder[64] = "/tmp/volley-monitor-XXXXXX";
@@ -372,6 +374,49 @@ static void snapshots_replace_the_file(void) {
     vly_metrics_destroy(metrics);
 }
 
+static const void *still_state(void *state, int actor) {
+    (void)actor;
+    return state;
+}
+
+/* A thousandth of a processor, and a watcher who asks for pictures without end: they stop in time
+ * for pages and numbers to be answered at once. */
+static void pictures_take_what_numbers_leave(void) {
+    vly_env env;
+    vly_shots *shots;
+    vly_monitor *m;
+    char path[512];
+    bool drawn = false, pending = false;
+    make_run("seen", "cartpole", 1);
+    snprintf(path, sizeof path, "%s/seen", folder);
+    CHECK_OK(vly_env_open(&env, "minatar/breakout", NULL));
+    void *state = aligned_alloc(64, (env.state_bytes + 63) / 64 * 64);
+    CHECK(state != NULL);
+    memset(state, 0, env.state_bytes);
+    CHECK_OK(vly_shots_create(&shots, &env, 8));
+    CHECK_OK(vly_monitor_start(
+        &m, &(vly_monitor_options){.folder = path, .shots = shots, .cpu_share = 0.001}));
+    for (int i = 0; i < 20000 && !(drawn && pending); i++) {
+        CHECK_EQ(client_get(port_of(m), "/api/frame?i=0", "%s", ""), 200);
+        if (strstr(client_answer, "image/png"))
+            drawn = true;
+        else if (drawn)
+            pending = true;
+        vly_shots_offer(shots, still_state, state);
+    }
+    CHECK(drawn && pending);
+    const double begun = client_clock();
+    for (int i = 0; i < 8; i++) {
+        CHECK_EQ(client_get(port_of(m), i % 2 ? "/api/runs" : "/", "%s", ""), 200);
+        CHECK_EQ(client_get(port_of(m), "/api/frame?i=0", "%s", ""), 200);
+    }
+    CHECK(client_clock() - begun < 3); /* eight waits for a thousandth would be far more */
+    vly_monitor_stop(m);
+    vly_shots_destroy(shots);
+    free(state);
+    env.close(&env);
+}
+
 int main(void) {
     char command[128];
     CHECK(mkdtemp(folder));
@@ -385,6 +430,7 @@ int main(void) {
     a_token_opens_the_page();
     bad_folders_and_ports_are_named();
     snapshots_replace_the_file();
+    pictures_take_what_numbers_leave();
     snprintf(command, sizeof command, "rm -rf %s", folder);
     return system(command) == 0 ? TEST_PASS : TEST_FAIL;
 }

@@ -7,7 +7,6 @@
 #include <string.h>
 #include "common/base/text.h"
 #include "cpu/program/gnuplot.h"
-#include "cpu/program/output.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 

@@ -3,7 +3,7 @@
 #include "tests/kit/program.h"
 #include <stdbool.h>
 #include <sys/stat.h>
-#include "cpu/program/output.h"
+#include "common/base/text.h"
 
 static bool has(const char *program) {
     char test[128];
@@ -187,6 +187,37 @@ static void limits_say_what_is_wrong(void) {
     free(text);
 }
 
+static void words_are_true(void) {
+    static const struct {
+        const char *line;
+        int code;
+        const char *file, *words;
+    } cases[] = {
+        {"train cartpole --steps 1k --out err", 2, "err", "is not a folder"},
+        {"train cartpole --steps 1k --device cuda:99 --out d", 2, "err", "--device cuda:99: "},
+        {"resume r --steps 10", 0, "out", "has more than --steps 10 already"},
+        {"train pong --roms /no/such", 2, "err", "cannot open the ROM folder /no/such: No such"},
+        {"train gridworld --algo qlearning --steps 1k --out 'a q'", 0, "out",
+         "resume 'a q' --steps"},
+        {"export 'a q' --format onnx", 2, "err", "has a table and no network"},
+        {"bench envs --filter breakout/step --samples 1 --seconds 0.01", 0, "out",
+         "minatar/breakout/step"},
+        {"plot huge --metric m --out huge.svg", 2, "err", "has no m to draw in its 2 records"},
+    };
+    write_run("huge", "cartpole", "m");
+    write_file("huge/metrics.jsonl", "{\"step\":1,\"m\":1e308}\n{\"step\":2,\"m\":1e308}\n");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const int code = volley("%s", cases[i].line);
+        char *text = program_read(cases[i].file);
+        if (code != cases[i].code || !strstr(text, cases[i].words))
+            fprintf(stderr, "%s: exit %d: %s\n", cases[i].line, code, text);
+        CHECK(code == cases[i].code && strstr(text, cases[i].words));
+        CHECK(!strstr(text, "queues 0") && !strstr(text, " of 10 steps"));
+        free(text);
+    }
+    CHECK_EQ(in_folder("$VOLLEY bench envs --filter breakout/raw 2>&1 | grep -q breakout"), 0);
+}
+
 static void a_window_needs_a_display(void) {
     CHECK_EQ(
         in_folder("unset DISPLAY WAYLAND_DISPLAY; $VOLLEY play r --window --steps 3 >out 2>err"),
@@ -219,6 +250,7 @@ int main(void) {
     a_name_does_not_move_the_cursor();
     a_pipe_is_not_waited_for();
     limits_say_what_is_wrong();
+    words_are_true();
     a_window_needs_a_display();
     return program_close();
 }

@@ -1,5 +1,5 @@
 /* All runs side by side: curves of the chosen ones over each other, a table, and where their settings differ. */
-const overview = {filter: "", sort: "started", chosen: null, rows: new Map()};
+const overview = {filter: "", sort: "started", chosen: null, rows: new Map(), makeCharts() {}};
 const CHOSEN_MOST = 8;
 
 const returnOf = run => run.values["charts/return_mean_100"] ?? run.values["charts/episodic_return"];
@@ -119,11 +119,12 @@ async function renderDifferences() {
 
 /* ---- the view ---- */
 
-function linesOf(metric) {
-  return () => chosenRuns().map(run => ({label: run.name, colour: colourOf(run.name), s: data.loaded.get(run.name)?.[metric]}));
+function linesOf(metric, env) {
+  return () => chosenRuns().filter(run => env === undefined || run.env === env).map(run => ({label: run.name, colour: colourOf(run.name), s: data.loaded.get(run.name)?.[metric]}));
 }
 
 function renderChosen() {
+  overview.makeCharts();
   renderTable();
   renderDifferences();
   keepSeries([...chosenRuns().map(r => r.name), shownRun()].filter(Boolean));
@@ -132,15 +133,27 @@ function renderChosen() {
 }
 
 function showRuns(main) {
-  const charts = [new Chart({title: "Return", help: "mean return of finished episodes", lines: linesOf("charts/episodic_return"), wide: true}),
-                  new Chart({title: "Steps per second", help: "agent steps acted per second", lines: linesOf("charts/SPS")}),
-                  new Chart({title: "Episode length", help: "agent steps of an episode", lines: linesOf("charts/episodic_length")})];
+  const section = h("section.charts");
+  let charts = [], drawn;
+  /* Returns and lengths of different environments have no common axis: a chart for each. */
+  function makeCharts() {
+    const envs = [...new Set(chosenRuns().map(r => r.env))], key = envs.join("\n");
+    if (key === drawn) return;
+    drawn = key;
+    charts.forEach(c => c.close());
+    const each = envs.length > 1 ? envs : [undefined], titled = (title, env) => env === undefined ? title : `${title}: ${env}`;
+    charts = [...each.map(env => new Chart({title: titled("Return", env), help: "mean return of finished episodes", lines: linesOf("charts/episodic_return", env), wide: true})),
+              new Chart({title: "Steps per second", help: "agent steps acted per second", lines: linesOf("charts/SPS")}),
+              ...each.map(env => new Chart({title: titled("Episode length", env), help: "agent steps of an episode", lines: linesOf("charts/episodic_length", env)}))];
+    section.replaceChildren(...charts.map(c => c.element));
+  }
+  overview.makeCharts = makeCharts;
   const filter = h("input", {id: "filter", type: "search", placeholder: "filter: cartpole ppo live", value: overview.filter, "aria-label": "Filter runs", oninput: e => { overview.filter = e.target.value; renderTable(); }});
   const sort = h("select", {"aria-label": "Order", onchange: e => { overview.sort = e.target.value; renderTable(); }}, Object.entries(sorts).map(([key, [word]]) => h("option", {value: key, selected: key === overview.sort}, word)));
-  chosenRuns();
+  makeCharts();
   main.replaceChildren(
     h("div.bar-top", {}, h("h1", {}, "Runs"), h("span.quiet", {id: "count"}), chartControls()),
-    h("section.charts", {}, charts.map(c => c.element)),
+    section,
     h("div.bar-top", {}, h("h2", {}, "Side by side"), h("div.controls", {}, filter, h("label", {}, "by ", sort))),
     h("div.scroll", {}, h("table.runs", {}, h("tbody", {id: "rows"}))),
     h("h2", {}, "Where their settings differ"),
@@ -152,6 +165,6 @@ function showRuns(main) {
       if (what === "runs") renderChosen();
       if (what === "series") renderTable(), drawAll();
     },
-    close() { charts.forEach(c => c.close()); },
+    close() { overview.makeCharts = () => {}, charts.forEach(c => c.close()); },
   };
 }
