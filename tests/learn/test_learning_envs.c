@@ -36,6 +36,13 @@ static void tables_drive_up_the_mountain(void) {
                         "run.algo=sarsa run.until_return=-110 run.seed=1 run.steps=5M")));
 }
 
+/* The bar is short of the environment's -110, which some seeds miss. Three seeds: 143,000
+ * to 359,000. */
+static void prioritized_dqn_drives_up_the_mountain(void) {
+    CHECK(
+        reached(reach("mountaincar", "classic", "run.algo=dqn run.until_return=-150 run.seed=2")));
+}
+
 #define RECALL                                                                                \
     "run.algo=ppo run.envs=16 run.steps=60k run.until_return=0.95 net.hidden=16 ppo.lr=5e-3 " \
     "ppo.rollout=64 ppo.minibatches=2 ppo.epochs=4 "
@@ -55,6 +62,7 @@ int main(void) {
     ppo_swings_acrobot_up();
     ppo_shoots_invaders();
     tables_drive_up_the_mountain();
+    prioritized_dqn_drives_up_the_mountain();
     an_lstm_remembers_and_a_feed_forward_net_does_not();
     return TEST_PASS;
 }
