@@ -22,7 +22,7 @@ ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
 n, batch, threads = map(int, ARGS[1:4])
 env = AtariVectorEnv(ARGS[0], num_envs=n, batch_size=batch, num_threads=threads)
 env.reset(seed=1)
-actions = np.random.default_rng(1).integers(0, env.single_action_space.n, (16, batch))
+actions = np.random.default_rng(1).integers(0, env.single_action_space.n, (max(2, 128 // batch), batch))
 if batch < n:
     env.send(actions[0])
 def work():
@@ -42,7 +42,7 @@ n, batch, threads = map(int, ARGS[1:4])
 env = envpool.make_gymnasium("".join(w.capitalize() for w in ARGS[0].split("_")) + "-v5", num_envs=n, batch_size=batch, num_threads=threads, seed=1)
 if batch < n: env.async_reset()
 else: env.reset()
-actions = np.random.default_rng(1).integers(0, env.action_space.n, (16, batch)).astype(np.int32)
+actions = np.random.default_rng(1).integers(0, env.action_space.n, (max(2, 128 // batch), batch)).astype(np.int32)
 def work():
     for a in actions:
         if batch < n:
