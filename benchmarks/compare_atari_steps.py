@@ -5,7 +5,7 @@
 
 Needs build/volley, ale-py (its AtariVectorEnv, its ROMs) and envpool with opencv. Everybody has as many cores as threads, plays random
 actions without sticky ones, four frames a step, and delivers stacks, rewards and ends. Ours steps 32 environments
-(benchmarks/bench_atari_stack.h). On the first game the peers are tried with 8, 32 and 128 environments, all stepped together or half of
+(benchmarks/bench_atari_stack.h). On the first game the peers are tried with 8 and 32 environments, all stepped together or half of
 them at a time (their asynchronous way), as many threads as cores; all games are measured with the best, which the file names.
 """
 import os
@@ -58,7 +58,7 @@ class Tuned:
 
     def __init__(self, code, cores, seconds):
         self.code, self.cores, self.seconds, self.setting = code, cores, seconds, None
-        self.words = {f"{n} environments, {batch} at a time": (n, batch, cores) for n in (8, 32, 128) for batch in (n, n // 2)}
+        self.words = {f"{n} environments, {batch} at a time": (n, batch, cores) for n in (8, 32) for batch in (n, n // 2)}
 
     def one(self, game, setting):
         return lambda: measured.Child(self.code, game, *self.words[setting], seconds=self.seconds, cores=self.cores)
