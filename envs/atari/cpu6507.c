@@ -17,41 +17,31 @@ static inline void set_flag(vly_cpu_state *c, uint8_t flag, int on) {
     c->flags = (uint8_t)(on ? c->flags | flag : c->flags & ~flag);
 }
 
-/* Not only for valid decimals: what the reference makes of the others is kept too. */
-static inline int from_bcd(uint8_t v) {
-    return 10 * (v >> 4) + (v & 15);
-}
-static inline uint8_t to_bcd(int v) {
-    return (uint8_t)(v / 10 % 10 << 4 | v % 10);
-}
-
 static void op_adc(vly_cpu_state *c, uint8_t m) {
-    uint8_t old = c->a, carry = c->flags & VLY_C;
+    const uint8_t old = c->a;
+    unsigned carry = c->flags & VLY_C, overflow;
     if (c->flags & VLY_D) {
-        int sum = from_bcd(old) + from_bcd(m) + carry;
-        set_flag(c, VLY_C, sum > 99);
-        c->a = to_bcd((sum & 0xff) % 100);
+        c->a = vly_decimal_add(old, m, &carry, &overflow);
     } else {
-        unsigned sum = (unsigned)old + m + carry;
-        set_flag(c, VLY_C, sum > 255);
+        const unsigned sum = (unsigned)old + m + carry;
+        carry = sum > 255;
+        overflow = (old ^ sum) & (m ^ sum) & 0x80;
         c->a = (uint8_t)sum;
     }
-    set_flag(c, VLY_V, (old ^ c->a) & (m ^ c->a) & 0x80);
+    set_flag(c, VLY_C, carry != 0);
+    set_flag(c, VLY_V, overflow != 0);
     set_nz(c, c->a);
 }
 
 static void op_sbc(vly_cpu_state *c, uint8_t m) {
-    uint8_t old = c->a, borrow = !(c->flags & VLY_C);
+    unsigned carry = c->flags & VLY_C, overflow;
     if (!(c->flags & VLY_D)) {
         op_adc(c, (uint8_t)~m);
         return;
     }
-    int d = from_bcd(old) - from_bcd(m) - borrow;
-    if (d < 0) d += 100;
-    /* A difference that stays negative reads before the reference's table, in the one before. */
-    c->a = d < 0 ? (uint8_t)from_bcd((uint8_t)d) : to_bcd(d % 100);
-    set_flag(c, VLY_C, old >= m + borrow);
-    set_flag(c, VLY_V, (old ^ c->a) & (m ^ c->a) & 0x80);
+    c->a = vly_decimal_subtract(c->a, m, &carry, &overflow);
+    set_flag(c, VLY_C, carry != 0);
+    set_flag(c, VLY_V, overflow != 0);
     set_nz(c, c->a);
 }
 
@@ -331,7 +321,7 @@ void vly_cpu_step(vly_run *r) {
     vly_cpu_state *c = &r->m->cpu;
     uint8_t opcode = fetch(r);
     switch (opcode) {
-#define XX(code, op, mode, base) \
+#define XX(code, op, mode, kind, base) \
     case code: r->m->cycles += base; OP_##op(mode) break;
         VLY_OPCODES(XX)
 #undef XX

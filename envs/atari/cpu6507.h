@@ -22,4 +22,32 @@ void vly_cpu_reset(vly_run *r);
 /* One instruction, through the general bus. */
 void vly_cpu_step(vly_run *r);
 
+/* Decimal mode, for all bytes: what the reference makes of those that are no decimals is kept too.
+ * carry: in and out; overflow: not 0 where V is set. */
+static inline int vly_from_bcd(uint8_t v) {
+    return 10 * (v >> 4) + (v & 15);
+}
+
+static inline uint8_t vly_decimal_add(uint8_t a, uint8_t v, unsigned *carry, unsigned *overflow) {
+    int sum = vly_from_bcd(a) + vly_from_bcd(v) + (int)*carry;
+    *carry = sum > 99;
+    sum = (sum & 0xff) % 100;
+    const uint8_t out = (uint8_t)(sum / 10 << 4 | sum % 10);
+    *overflow = (a ^ out) & (v ^ out) & 0x80;
+    return out;
+}
+
+/* A difference that stays negative reads before the reference's table, in the one before. */
+static inline uint8_t vly_decimal_subtract(uint8_t a, uint8_t v, unsigned *carry,
+                                           unsigned *overflow) {
+    const int borrow = !*carry;
+    int d = vly_from_bcd(a) - vly_from_bcd(v) - borrow;
+    if (d < 0) d += 100;
+    const uint8_t out = d < 0 ? (uint8_t)vly_from_bcd((uint8_t)d)
+                              : (uint8_t)(d / 10 % 10 << 4 | d % 10);
+    *carry = a >= v + borrow;
+    *overflow = (a ^ out) & (v ^ out) & 0x80;
+    return out;
+}
+
 #endif

@@ -39,6 +39,18 @@ static void shoot(const vly_machine *m, vly_screens *screens) {
     shot->partial = m->tia.partial;
 }
 
+/* A timer that was set TIMER_FAR cycles ago has expired, and reads the same a multiple of 2^18
+ * cycles later: its clocks stay within range however long the program leaves it alone. */
+enum { TIMER_FAR = 1 << 29 };
+
+static void rebase_timer(vly_riot_state *t, int32_t cycles) {
+    t->set_cycle = vly_cycles_from(t->set_cycle, cycles);
+    t->reset_cycle = vly_cycles_from(t->reset_cycle, cycles);
+    if (t->set_cycle > -TIMER_FAR) return;
+    t->set_cycle += TIMER_FAR / 2;
+    t->reset_cycle = vly_cycles_from(t->reset_cycle, -(TIMER_FAR / 2));
+}
+
 static void start_frame(vly_run *r, vly_screens *screens) {
     vly_machine *m = r->m;
     if (screens) shoot(m, screens);
@@ -49,8 +61,7 @@ static void start_frame(vly_run *r, vly_screens *screens) {
     }
     vly_tia_open(&r->tia, m, r->rom, screens ? screens->pixels[m->tia.front ^ 1] : NULL);
     vly_tia_start_frame(&r->tia, cycles);
-    m->riot.set_cycle = vly_cycles_from(m->riot.set_cycle, cycles);
-    m->riot.reset_cycle = vly_cycles_from(m->riot.reset_cycle, cycles);
+    rebase_timer(&m->riot, cycles);
     m->cart.music_cycles -= (uint32_t)cycles;
     m->cycles = 0;
 }
@@ -126,24 +137,23 @@ static int finish_frame(vly_run *r, vly_screens *screens) {
 /* Partial frames without end: before the clocks overflow, nothing runs any more. */
 enum { CYCLES_MOST = 1 << 28 };
 
-int vly_machine_frame(vly_machine *m, const vly_rom *rom, vly_screens *screens) {
+static int run_machine(vly_machine *m, const vly_rom *rom, vly_screens *screens,
+                       void (*run)(vly_run *r)) {
     vly_run r;
     if (m->cycles > CYCLES_MOST) return VLY_FRAME_PARTIAL;
     open_run(&r, m, rom);
     start_frame(&r, screens);
     r.line_limit = line_limit(m, rom);
-    run_frame(&r);
+    run(&r);
     return finish_frame(&r, screens);
 }
 
+int vly_machine_frame(vly_machine *m, const vly_rom *rom, vly_screens *screens) {
+    return run_machine(m, rom, screens, run_frame);
+}
+
 int vly_machine_frame_slowly(vly_machine *m, const vly_rom *rom, vly_screens *screens) {
-    vly_run r;
-    if (m->cycles > CYCLES_MOST) return VLY_FRAME_PARTIAL;
-    open_run(&r, m, rom);
-    start_frame(&r, screens);
-    r.line_limit = line_limit(m, rom);
-    run_counted(&r);
-    return finish_frame(&r, screens);
+    return run_machine(m, rom, screens, run_counted);
 }
 
 /* ---- controls ------------------------------------------------------------------------------ */
@@ -186,6 +196,8 @@ void vly_machine_repair(vly_machine *m, const vly_rom *rom) {
     t->start = t->frame_clock + VLY_CLOCKS_PER_LINE * rom->properties.ystart;
     t->stop = t->start + VLY_CLOCKS_PER_LINE * height;
     if (t->updated < t->start || t->updated > t->stop) t->updated = t->start;
+    if (m->riot.set_cycle < -2 * TIMER_FAR || m->riot.set_cycle > TIMER_FAR)
+        m->riot.set_cycle = (int32_t)((uint32_t)m->riot.set_cycle % 4000000) - 2000000;
     if (m->riot.shift > 10) m->riot.shift = 10;
     for (int i = 0; i < 5; ++i) {
         t->pos[i] %= 160;

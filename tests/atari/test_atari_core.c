@@ -239,7 +239,7 @@ static void the_random_numbers_are_those_of_mt19937(void) {
 
 static void every_opcode_is_there_once(void) {
     int seen[256] = {0};
-#define XX(code, op, mode, cycles) ++seen[code];
+#define XX(code, op, mode, kind, cycles) ++seen[code];
     VLY_OPCODES(XX)
 #undef XX
     for (int i = 0; i < 256; ++i) CHECK_EQ(seen[i], 1);
