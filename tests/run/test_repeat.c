@@ -3,6 +3,7 @@
  * killed. Asynchronous schedules are not claimed to repeat. */
 #include <stdbool.h>
 #include "tests/kit/program.h"
+#include "tests/kit/sanitized.h"
 
 typedef struct {
     const char *name, *env, *algo, *steps, *more;
@@ -27,8 +28,10 @@ static void workers_and_stops_do_not_change_a_run(const repeated *r) {
     train(r, "one", "--seed 4 --workers 1");
     snprintf(name, sizeof name, "one-%s", r->name);
     digest_of(name, expected);
-    train(r, "two", "--seed 4 --workers 2");
-    check_digest(r, "two", expected);
+    if (!SANITIZED) { /* one worker beside eight says as much there, in less time */
+        train(r, "two", "--seed 4 --workers 2");
+        check_digest(r, "two", expected);
+    }
     /* Stops after a hundred episodes. A game of MinAtar or Pong takes too long: a smaller budget
      * stops it, which is the same run as long as nothing is annealed over the budget. */
     const bool quick = strchr(r->env, '/') == NULL && strcmp(r->env, "pong") != 0;
@@ -60,9 +63,9 @@ int main(void) {
         {"apex", "cartpole", "apex", "16000", "--apex.replay local --replay.capacity 5000"},
         {"qlearning", "gridworld", "qlearning", "9000", ""},
         {"sarsa", "cliffwalking", "sarsa", "9000", ""},
-        {"minatar-ppo", "minatar/breakout", "ppo", "9000",
+        {"minatar-ppo", "minatar/breakout", "ppo", "7000",
          "--envs 16 --net.hidden 32 --ppo.rollout 32 --ppo.anneal false"},
-        {"minatar-dqn", "minatar/space_invaders", "dqn", "9000",
+        {"minatar-dqn", "minatar/space_invaders", "dqn", "6000",
          "--net.hidden 32 --dqn.learning_starts 500 --replay.capacity 5000"},
         {"pong", "pong", "ppo", "9000",
          "--envs 8 --net.hidden 32 --ppo.rollout 64 --ppo.epochs 1 --ppo.anneal false"},
