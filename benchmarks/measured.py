@@ -165,7 +165,7 @@ def is_whole(path):
             head = json.load(f)
     except (OSError, ValueError):
         return False
-    return not os.path.exists(path + ".part") and head.get("hardware") == hardware() and bool(head.get("commit")) and same_code(head["commit"], "HEAD")
+    return not head.get("filter") and not os.path.exists(path + ".part") and head.get("hardware") == hardware() and bool(head.get("commit")) and same_code(head["commit"], "HEAD")
 
 
 # ---- numbers ----
@@ -518,6 +518,8 @@ class Comparison:
             head = facts(load=statistics.median(self.loads))
             if max(self.loads) > LOAD_MOST:
                 head["busy"] = True
+            if self.o.filter:
+                head["filter"] = self.o.filter
             write(self.o.out, {**head, **self.facts, "seconds": self.o.seconds, **more, "results": self.cases})
             os.remove(self.part)
         return 0
