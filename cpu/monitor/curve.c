@@ -2,7 +2,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-static vly_curve_point join(const vly_curve_point *a, const vly_curve_point *b) {
+static vly_curve_point join_points(const vly_curve_point *a, const vly_curve_point *b) {
     const double n = (double)a->n + b->n;
     return (vly_curve_point){
         .step = b->step,
@@ -14,12 +14,12 @@ static vly_curve_point join(const vly_curve_point *a, const vly_curve_point *b) 
 }
 
 static void halve(vly_curve *c) {
-    for (int i = 0; i < c->n / 2; i++) c->v[i] = join(&c->v[2 * i], &c->v[2 * i + 1]);
+    for (int i = 0; i < c->n / 2; i++) c->v[i] = join_points(&c->v[2 * i], &c->v[2 * i + 1]);
     c->n /= 2;
     c->width *= 2;
 }
 
-static bool make_room(vly_curve *c) {
+static bool halve_curve(vly_curve *c) {
     if (c->n < c->room) return true;
     if (c->room == VLY_CURVE_POINTS) return halve(c), true;
     const int room = c->room ? c->room * 2 : 32;
@@ -34,10 +34,10 @@ bool vly_curve_add(vly_curve *c, double step, double seconds, double value) {
     if (!c->width) c->width = 1;
     const vly_curve_point one = {step, seconds, (float)value, (float)value, (float)value, 1};
     if (c->n && c->v[c->n - 1].n < c->width) {
-        c->v[c->n - 1] = join(&c->v[c->n - 1], &one);
+        c->v[c->n - 1] = join_points(&c->v[c->n - 1], &one);
         return true;
     }
-    if (!make_room(c)) return false;
+    if (!halve_curve(c)) return false;
     c->v[c->n++] = one;
     return true;
 }
@@ -50,7 +50,7 @@ int vly_curve_reduce(const vly_curve *c, int points, vly_curve_point *out) {
         if (i % each == 0)
             out[n++] = c->v[i];
         else
-            out[n - 1] = join(&out[n - 1], &c->v[i]);
+            out[n - 1] = join_points(&out[n - 1], &c->v[i]);
     }
     return n;
 }

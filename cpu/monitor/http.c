@@ -50,7 +50,7 @@ static const char always[] =
 static const char policy[] = "Content-Security-Policy: default-src 'none'; frame-ancestors 'none'; "
                              "base-uri 'none'; form-action 'none'\r\n";
 
-static void serve(connection *c);
+static void serve_request(connection *c);
 static void on_connection(uv_stream_t *listener, int status);
 
 static void rest(vly_http *h) {
@@ -109,7 +109,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
         if (c->have == (size_t)n)
             c->deadline = uv_now(h->loop) + (uint64_t)h->o.head_ms; /* the first bytes of a request
                                                                      */
-        serve(c);
+        serve_request(c);
     } else if (c->have > STREAM_IN_MOST)
         end(c); /* who listens to a stream has nothing to say */
     rest(h);
@@ -159,7 +159,7 @@ static void on_written(uv_write_t *write, int status) {
     else {
         enter(c, READING, c->have ? c->server->o.head_ms : c->server->o.idle_ms);
         if (c->have)
-            serve(c); /* the next one was there already */
+            serve_request(c); /* the next one was there already */
         else
             read_on(c);
     }
@@ -220,7 +220,7 @@ static void answer_request(connection *c, const vly_http_request *r) {
 }
 
 /* A head may be complete. */
-static void serve(connection *c) {
+static void serve_request(connection *c) {
     vly_http_request r;
     const int used = vly_http_parse(c->in, c->have, &r);
     if (used == 0) {

@@ -21,7 +21,7 @@ static bool is_address(const char *host) {
 }
 
 /* It travels in a cookie and a URL: nothing that would need quoting there. */
-static bool is_plain(const char *token) {
+static bool is_plain_text(const char *token) {
     return token[strspn(token,
                         "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~")] ==
            '\0';
@@ -38,7 +38,7 @@ vly_status vly_http_guard_init(vly_http_guard *g, const char *bind, int port, co
             "the page at %s could be read by others: give --monitor.token, at least %d characters "
             "(openssl rand -hex 16 makes one), or bind to 127.0.0.1 and come through ssh -L",
             bind, TOKEN_LEAST);
-    if (strlen(token) >= sizeof g->token || !is_plain(token))
+    if (strlen(token) >= sizeof g->token || !is_plain_text(token))
         return vly_fail(VLY_EINVAL, "a token is at most %zu letters, digits and - _ . ~",
                         sizeof g->token - 1);
     if (strlen(hosts) >= sizeof g->hosts)

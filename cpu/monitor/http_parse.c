@@ -46,20 +46,21 @@ static bool is_token(unsigned char c) {
            (c && strchr("!#$%&'*+-.^_`|~", c));
 }
 
-static int digit(char c) {
+static int hex_digit(char c) {
     return c >= '0' && c <= '9'                 ? c - '0'
            : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10
                                                 : -1;
 }
 
 /* Decodes until `end`; false for bad escapes, control characters, and what does not fit. */
-static bool decode(const char *from, size_t n, bool plus, char *to, size_t room) {
+static bool decode_percent(const char *from, size_t n, bool plus, char *to, size_t room) {
     size_t used = 0;
     for (size_t i = 0; i < n; i++) {
         char c = from[i];
         if (c == '%') {
-            if (i + 2 >= n || digit(from[i + 1]) < 0 || digit(from[i + 2]) < 0) return false;
-            c = (char)(digit(from[i + 1]) * 16 + digit(from[i + 2]));
+            if (i + 2 >= n || hex_digit(from[i + 1]) < 0 || hex_digit(from[i + 2]) < 0)
+                return false;
+            c = (char)(hex_digit(from[i + 1]) * 16 + hex_digit(from[i + 2]));
             i += 2;
         } else if (plus && c == '+')
             c = ' ';
@@ -74,7 +75,7 @@ bool vly_http_query(const char *query, const char *name, char *value, size_t byt
     const size_t n = strlen(name);
     for (const char *p = query; p && *p; p = strchr(p, '&') ? strchr(p, '&') + 1 : NULL)
         if (strncmp(p, name, n) == 0 && p[n] == '=')
-            return decode(p + n + 1, strcspn(p + n + 1, "&"), true, value, bytes);
+            return decode_percent(p + n + 1, strcspn(p + n + 1, "&"), true, value, bytes);
     return false;
 }
 
@@ -87,12 +88,12 @@ static int parse_target(slice target, vly_http_request *out) {
     const size_t path = question ? (size_t)(question - target.at) : target.n,
                  query = question ? target.n - path - 1 : 0;
     if (path >= VLY_HTTP_PATH || query >= VLY_HTTP_QUERY) return URI_LONG;
-    if (!decode(target.at, path, false, out->path, sizeof out->path)) return BAD;
+    if (!decode_percent(target.at, path, false, out->path, sizeof out->path)) return BAD;
     if (question) memcpy(out->query, question + 1, query);
     return 0;
 }
 
-static int parse_line(slice line, vly_http_request *out) {
+static int parse_request_line(slice line, vly_http_request *out) {
     size_t method = 0;
     while (method < line.n && is_token((unsigned char)line.at[method])) method++;
     if (method == 0 || method > 20 || method >= line.n || line.at[method] != ' ') return BAD;
@@ -167,7 +168,7 @@ int vly_http_parse(const char *bytes, size_t n, vly_http_request *out) {
     size_t at = 0;
     slice line;
     if (!next_line(bytes, head, &at, &line)) return BAD;
-    int status = parse_line(line, out);
+    int status = parse_request_line(line, out);
     for (int i = 0; !status && at + 2 < head; i++) {
         if (i == VLY_HTTP_HEADERS) return TOO_LARGE;
         status = next_line(bytes, head, &at, &line) ? parse_header(line, out) : BAD;

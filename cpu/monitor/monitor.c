@@ -77,13 +77,13 @@ static void on_stop(uv_async_t *async) {
     uv_close((uv_handle_t *)&m->reader, NULL);
 }
 
-static void serve(void *arg) {
+static void run_loop(void *arg) {
     vly_monitor *m = arg;
     vly_cpu_quota_begin(&m->quota, m->o.cpu_share, BURST_S);
     uv_run(&m->loop, UV_RUN_DEFAULT);
 }
 
-static void keep(char *to, size_t bytes, const char **from) {
+static void keep_text(char *to, size_t bytes, const char **from) {
     snprintf(to, bytes, "%s", *from ? *from : "");
     *from = to;
 }
@@ -129,7 +129,7 @@ static vly_status start(vly_monitor *m) {
     uv_idle_init(&m->loop, &m->reader);
     m->stop.data = m->tick.data = m->reader.data = m;
     uv_timer_start(&m->tick, on_tick, 0, TICK_MS);
-    const int code = uv_thread_create(&m->thread, serve, m);
+    const int code = uv_thread_create(&m->thread, run_loop, m);
     if (!code) return VLY_OK;
     on_stop(&m->stop);
     uv_run(&m->loop, UV_RUN_DEFAULT);
@@ -141,9 +141,9 @@ vly_status vly_monitor_start(vly_monitor **out, const vly_monitor_options *optio
     *out = NULL;
     if (!m) return vly_fail(VLY_ENOMEM, "no memory for the monitor");
     m->o = *options;
-    keep(m->folder, sizeof m->folder, &m->o.folder);
-    keep(m->store, sizeof m->store, &m->o.store);
-    keep(m->token, sizeof m->token, &m->o.token);
+    keep_text(m->folder, sizeof m->folder, &m->o.folder);
+    keep_text(m->store, sizeof m->store, &m->o.store);
+    keep_text(m->token, sizeof m->token, &m->o.token);
     if (getrandom(&m->instance, sizeof m->instance, 0) < 0) m->instance = (uint64_t)time(NULL);
     uv_loop_init(&m->loop);
     vly_status status = open_parts(m);

@@ -33,7 +33,8 @@ static const vly_run_log *named(vly_monitor *m, const vly_http_request *r, vly_h
     return run;
 }
 
-static int number(const vly_http_request *r, const char *name, int otherwise, int least, int most) {
+static int number_parameter(const vly_http_request *r, const char *name, int otherwise, int least,
+                            int most) {
     char text[16];
     if (!vly_http_query(r->query, name, text, sizeof text)) return otherwise;
     const long value = strtol(text, NULL, 10);
@@ -61,8 +62,9 @@ static void answer_runs(vly_monitor *m, const vly_http_request *r, vly_http_repl
 static void answer_series(vly_monitor *m, const vly_http_request *r, vly_http_reply *reply) {
     const vly_run_log *run = named(m, r, reply);
     if (run)
-        vly_monitor_write_series(run, number(r, "points", POINTS, POINTS_LEAST, VLY_CURVE_POINTS),
-                                 &reply->body);
+        vly_monitor_write_series(
+            run, number_parameter(r, "points", POINTS, POINTS_LEAST, VLY_CURVE_POINTS),
+            &reply->body);
 }
 
 static void answer_config(vly_monitor *m, const vly_http_request *r, vly_http_reply *reply) {
@@ -79,7 +81,7 @@ static void answer_fleet(vly_monitor *m, const vly_http_request *r, vly_http_rep
 
 static void answer_frame(vly_monitor *m, const vly_http_request *r, vly_http_reply *reply) {
     if (vly_cpu_quota_left(&m->quota) >= VLY_MONITOR_RESERVE_S &&
-        vly_shots_png(m->o.shots, number(r, "i", 0, 0, VLY_SHOTS_MOST), &reply->body)) {
+        vly_shots_png(m->o.shots, number_parameter(r, "i", 0, 0, VLY_SHOTS_MOST), &reply->body)) {
         reply->type = "image/png";
     } else { /* not an error: after the trainer's next update, or when the quota allows one */
         json(reply);

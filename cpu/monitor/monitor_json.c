@@ -52,7 +52,7 @@ static void add_number(vly_text *t, const char *key, double value) {
     vly_text_number(t, value);
 }
 
-static void add_run(vly_text *t, const vly_run_log *r) {
+static void add_run_json(vly_text *t, const vly_run_log *r) {
     vly_text_add(t, "{\"name\":");
     vly_text_json(t, r->name);
     add_text(t, "env", r->env);
@@ -87,7 +87,7 @@ void vly_monitor_write_runs(const vly_monitor *m, vly_text *out) {
     vly_text_add(out, "],\"runs\":[");
     for (int i = 0; i < m->runs->n; i++) {
         if (i) vly_text_add(out, ",");
-        add_run(out, m->runs->v[i]);
+        add_run_json(out, m->runs->v[i]);
     }
     vly_text_add(out, "]}");
 }

@@ -78,7 +78,7 @@ static int newer(const void *a, const void *b) {
     return x->time != y->time ? (x->time < y->time ? 1 : -1) : strcmp(y->name, x->name);
 }
 
-static void add_run(vly_run_list *l, const char *name) {
+static void list_run(vly_run_list *l, const char *name) {
     vly_run_log *r = vly_run_list_find(l, name);
     if (!r && l->n < VLY_RUN_LIST_MOST && vly_run_log_open(&r, l->folder, name) == VLY_OK) {
         l->v[l->n++] = r;
@@ -110,7 +110,7 @@ static void find_runs(vly_run_list *l) {
         if (r) r->seen = true;
     }
     drop_unseen(l); /* first: it makes room */
-    for (int i = 0; i < n; i++) add_run(l, s.v[i].name);
+    for (int i = 0; i < n; i++) list_run(l, s.v[i].name);
     l->left_out = s.n - n;
     free(s.v);
 }
@@ -140,7 +140,7 @@ vly_status vly_run_list_open(vly_run_list **out, const char *folder) {
         else
             *slash = '\0';
         l->single = true;
-        add_run(l, name);
+        list_run(l, name);
     }
     vly_run_list_look(l);
     return *out = l, VLY_OK;

@@ -174,7 +174,7 @@ static bool read_line(vly_run_log *r, const char *line) {
     return true;
 }
 
-static void read_lines(vly_run_log *r, char *text, size_t bytes) {
+static void read_record_lines(vly_run_log *r, char *text, size_t bytes) {
     size_t at = 0;
     for (char *end; (end = memchr(text + at, '\n', bytes - at)); at = (size_t)(end - text) + 1) {
         *end = '\0';
@@ -195,7 +195,7 @@ bool vly_run_log_read(vly_run_log *r) {
     if (n <= 0) return r->size = r->at, false;
     piece[n] = '\0';
     const double before = r->step;
-    read_lines(r, piece, (size_t)n);
+    read_record_lines(r, piece, (size_t)n);
     if (r->step < before && r->forgotten++ < FORGET_MOST) { /* not the lines that were read before:
                                                                from the start */
         const int64_t size = r->size;

@@ -58,7 +58,7 @@ int vly_shots_actor(const vly_shots *f, int i) {
     return f->v[i].actor;
 }
 
-static double now_s(void) {
+static double coarse_now_s(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
@@ -66,7 +66,7 @@ static double now_s(void) {
 
 void vly_shots_offer(vly_shots *f, const void *(*state_of)(void *arg, int actor), void *arg) {
     if (!f || !atomic_load_explicit(&f->wanted, memory_order_relaxed)) return;
-    const double now = now_s();
+    const double now = coarse_now_s();
     if (now - f->last < EVERY_S || pthread_mutex_trylock(&f->lock)) return;
     f->last = now;
     atomic_store(&f->wanted, false);
@@ -79,7 +79,7 @@ void vly_shots_offer(vly_shots *f, const void *(*state_of)(void *arg, int actor)
     pthread_mutex_unlock(&f->lock);
 }
 
-static bool draw(vly_shots *f, const frame *v, int *width, int *height) {
+static bool draw_shot(vly_shots *f, const frame *v, int *width, int *height) {
     f->env->render(f->env, v->state, NULL, width, height);
     if (*width < 1 || *height < 1 || *width > 4096 || *height > 4096) return false;
     if (!f->rgb || *width != f->width || *height != f->height) {
@@ -110,7 +110,7 @@ bool vly_shots_png(vly_shots *f, int i, vly_text *out) {
     if (!f || i < 0 || i >= f->n) return false;
     atomic_store(&f->wanted, true);
     pthread_mutex_lock(&f->lock);
-    const bool drawn = f->v[i].there && draw(f, &f->v[i], &width, &height);
+    const bool drawn = f->v[i].there && draw_shot(f, &f->v[i], &width, &height);
     pthread_mutex_unlock(&f->lock);
     return drawn && compress(f->rgb, width, height, out);
 }

@@ -1,12 +1,12 @@
-/* shots.h -- small live pictures of some environments, for whoever watches: drawn and compressed on
- * the watcher's thread.
+/* shots.h -- small live pictures of some environments, drawn and compressed on the thread that asks
+ * for them.
  *
  *   vly_shots_create(&f, &env, actors);            // NULL where the environment cannot be drawn
  *   // a flag is read; at most twice a second states are copied, if wanted
  *   trainer:  vly_shots_offer(f, state_of, arg);
- *   watcher:  if (vly_shots_png(f, i, &text)) ...  // the newest picture, and a wish for the next
+ *   watcher:  if (vly_shots_png(f, i, &text)) ...  // the newest picture; the next is copied then
  *
- * The trainer never waits: while a picture is drawn its offer is declined.
+ * The trainer never waits: while a picture is drawn no state is copied.
  */
 #ifndef VLY_CPU_SHOTS_H
 #define VLY_CPU_SHOTS_H

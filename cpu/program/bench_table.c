@@ -337,7 +337,7 @@ static void print_column_summary(const vly_bench_table *t, const char *name, dou
     fprintf(out, "| %s | %s | %s | %s |\n", name, low, middle, high);
 }
 
-static void print_summary(const vly_bench_table *t, FILE *out) {
+static void print_table_summary(const vly_bench_table *t, FILE *out) {
     size_t i, bytes;
     json_t *name;
     char *text;
@@ -364,7 +364,7 @@ void vly_bench_table_print(const vly_bench_table *t, FILE *out) {
     print_constants(t, out);
     if (json_array_size(t->rows) == 0) return;
     if (json_array_size(t->rows) > ROWS_SHOWN)
-        print_summary(t, out);
+        print_table_summary(t, out);
     else
         print_rows(t, out);
 }

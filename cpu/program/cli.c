@@ -287,8 +287,8 @@ static vly_status unknown_option(const vly_verb *v, const char *key) {
         v->name, key, *near ? "; nearest: " : "", near, v->name, v->config ? " all" : "");
 }
 
-static vly_status set_option(vly_cli *cli, const vly_option *o, const char *key,
-                             const char *value) {
+static vly_status set_given_option(vly_cli *cli, const vly_option *o, const char *key,
+                                   const char *value) {
     char where[128];
     snprintf(where, sizeof where, "--%.100s", key);
     if (!o->section) return vly_option_set(cli->own, o, where, value);
@@ -315,19 +315,19 @@ static vly_status parse_option(vly_cli *cli, int argc, char **argv, int *i) {
                                           */
         const vly_option *positive = find_option(cli->verb, key + 3);
         if (positive && positive->kind == VLY_OPTION_BOOL && !equals)
-            return set_option(cli, positive, key + 3, "false");
+            return set_given_option(cli, positive, key + 3, "false");
     }
     if (!o) return unknown_option(cli->verb, key);
     const char *next = *i + 1 < argc ? argv[*i + 1] : NULL;
-    if (equals) return set_option(cli, o, key, equals + 1);
+    if (equals) return set_given_option(cli, o, key, equals + 1);
     if (o->kind == VLY_OPTION_BOOL) {
-        if (is_bool_word(next)) return ++*i, set_option(cli, o, key, next);
-        return set_option(cli, o, key, "true");
+        if (is_bool_word(next)) return ++*i, set_given_option(cli, o, key, next);
+        return set_given_option(cli, o, key, "true");
     }
     if (!next || (!strncmp(next, "--", 2) && next[2]))
         return vly_fail(VLY_EINVAL, "--%s needs a value: %s", key, o->help);
     ++*i;
-    return set_option(cli, o, key, next);
+    return set_given_option(cli, o, key, next);
 }
 
 static vly_status set_defaults(vly_cli *cli) {

@@ -18,7 +18,7 @@ static void say_to_people(void *arg, const char *text) {
     vly_cli_say(((agent_context *)arg)->people, text);
 }
 
-static vly_status adapt(void *arg, vly_config *config) {
+static vly_status adapt_to_protocol(void *arg, vly_config *config) {
     const vly_evaluation_options *o = ((agent_context *)arg)->o;
     if (!o->machado) return VLY_OK;
     config->atari.sticky = 0.25f;
@@ -28,7 +28,7 @@ static vly_status adapt(void *arg, vly_config *config) {
     return VLY_OK;
 }
 
-static void stop(void *train) {
+static void stop_evaluation(void *train) {
     vly_train_stop(train);
 }
 
@@ -54,7 +54,7 @@ static vly_status play_seed(vly_evaluation *e, int s, FILE *people) {
                                        .actors = e->o.actors,
                                        .seed = (uint64_t)(e->o.seed + s),
                                        .device = e->o.device,
-                                       .adapt = adapt,
+                                       .adapt = adapt_to_protocol,
                                        .say = say_to_people,
                                        .arg = &context};
     vly_agent a;
@@ -67,7 +67,7 @@ static vly_status play_seed(vly_evaluation *e, int s, FILE *people) {
                 VLY_EINVAL,
                 "%s: the protocol machado is for Atari games, not %s; leave --protocol out", e->run,
                 e->env);
-        vly_cli_watch_signals(stop, a.train);
+        vly_cli_watch_signals(stop_evaluation, a.train);
         if (status == VLY_OK)
             status = vly_train_evaluate(a.train, e->o.episodes, e->returns + at, e->lengths + at);
         vly_cli_watch_signals(NULL, NULL);
@@ -76,7 +76,7 @@ static vly_status play_seed(vly_evaluation *e, int s, FILE *people) {
     return status;
 }
 
-static void sum_up(vly_evaluation *e) {
+static void sum_up_episodes(vly_evaluation *e) {
     double square = 0;
     e->low = INFINITY, e->high = -INFINITY;
     for (int i = 0; i < e->n; i++) {
@@ -97,7 +97,7 @@ vly_status vly_evaluation_run(vly_evaluation *e, const char *run,
     e->lengths = calloc((size_t)e->n, sizeof *e->lengths);
     if (!e->returns || !e->lengths) return vly_fail(VLY_ENOMEM, "no memory for %d episodes", e->n);
     for (int s = 0; s < options->seeds; s++) VLY_TRY(play_seed(e, s, people));
-    sum_up(e);
+    sum_up_episodes(e);
     return VLY_OK;
 }
 

@@ -4,7 +4,7 @@
 #include "cpu/machine/system.h"
 
 /* Text as roff takes it: no line begins a request, hyphens that are typed stay hyphens. */
-static void put(FILE *out, const char *text, size_t n, bool line_start) {
+static void put_escaped(FILE *out, const char *text, size_t n, bool line_start) {
     for (size_t i = 0; i < n && text[i]; i++) {
         if (line_start && (text[i] == '.' || text[i] == '\'')) fputs("\\&", out);
         line_start = text[i] == '\n';
@@ -18,13 +18,13 @@ static void put(FILE *out, const char *text, size_t n, bool line_start) {
 }
 
 static void put_all(FILE *out, const char *text) {
-    put(out, text, strlen(text), false);
+    put_escaped(out, text, strlen(text), false);
 }
 
 /* Lines that are shown as they are. */
 static void put_example(FILE *out, const char *text) {
     fputs(".EX\n", out);
-    put(out, text, strlen(text), true);
+    put_escaped(out, text, strlen(text), true);
     fputs("\n.EE\n", out);
 }
 
@@ -49,10 +49,10 @@ static void put_option(FILE *out, const vly_option *o, const char *section) {
     put_all(out, key);
     if (*placeholder(o)) fprintf(out, " \\fI%s\\fR", placeholder(o));
     fputc('\n', out);
-    put(out, o->help, strlen(o->help), true);
+    put_escaped(out, o->help, strlen(o->help), true);
     vly_option_allowed(o, allowed, sizeof allowed);
     if (*allowed && o->kind != VLY_OPTION_BOOL && (o->kind != VLY_OPTION_TEXT || o->choices))
-        fputs(";\n", out), put(out, allowed, strlen(allowed), true);
+        fputs(";\n", out), put_escaped(out, allowed, strlen(allowed), true);
     if (o->def && *o->def && !(o->kind == VLY_OPTION_BOOL && !section && !strcmp(o->def, "false")))
         fputs(".\nDefault: ", out), put_all(out, o->def);
     fputs(".\n", out);
@@ -62,12 +62,13 @@ static void put_verb(FILE *out, const vly_verb *v) {
     fprintf(out, ".SS volley %s", v->name);
     if (*v->positional_help) fputc(' ', out), put_all(out, v->positional_help);
     fputc('\n', out);
-    put(out, v->summary, strlen(v->summary), true);
+    put_escaped(out, v->summary, strlen(v->summary), true);
     fputs(".\n", out);
     if (v->config == VLY_CONFIG_TRAIN) fputs("Takes the options of a run, below.\n", out);
     if (v->config == VLY_CONFIG_ENV) fputs("Takes the options of the environment, below.\n", out);
     for (int i = 0; i < v->own_count; i++) put_option(out, &v->own[i], NULL);
-    if (v->more) fputs(".PP\n", out), put(out, v->more, strlen(v->more), true), fputc('\n', out);
+    if (v->more)
+        fputs(".PP\n", out), put_escaped(out, v->more, strlen(v->more), true), fputc('\n', out);
     fputs(".PP\n", out);
     put_example(out, v->examples);
 }

@@ -35,7 +35,7 @@ vly_status vly_npz_open(vly_npz **out, const char *path) {
     return *out = z, VLY_OK;
 }
 
-static void put(vly_npz *z, const void *data, size_t bytes) {
+static void put_part(vly_npz *z, const void *data, size_t bytes) {
     if (z->status == VLY_OK) z->status = vly_file_write(z->fd, data, bytes, z->path);
     z->at += bytes;
 }
@@ -100,10 +100,10 @@ vly_status vly_npz_add(vly_npz *z, const char *name, vly_dtype dtype, int ndim,
     e->crc = vly_crc32(vly_crc32(0, npy, header), data, bytes);
     size_t n = little(head, 0x04034b50, 4);
     n += common_fields(head + n, e);
-    put(z, head, n);
-    put(z, e->name, strlen(e->name));
-    put(z, npy, header);
-    put(z, data, bytes);
+    put_part(z, head, n);
+    put_part(z, e->name, strlen(e->name));
+    put_part(z, npy, header);
+    put_part(z, data, bytes);
     return z->status;
 }
 
@@ -120,8 +120,8 @@ static void put_directory(vly_npz *z) {
         n += little(head + n, 0, 2); /* attributes */
         n += little(head + n, 0, 4);
         n += little(head + n, e->at, 4);
-        put(z, head, n);
-        put(z, e->name, strlen(e->name));
+        put_part(z, head, n);
+        put_part(z, e->name, strlen(e->name));
     }
     size_t n = little(head, 0x06054b50, 4);
     n += little(head + n, 0, 4); /* disks */
@@ -131,7 +131,7 @@ static void put_directory(vly_npz *z) {
     n += little(head + n, size, 4);
     n += little(head + n, (uint32_t)start, 4);
     n += little(head + n, 0, 2);
-    put(z, head, n);
+    put_part(z, head, n);
 }
 
 vly_status vly_npz_close(vly_npz *z) {

@@ -66,7 +66,7 @@ static const uint8_t *glyph(char c) {
     return NULL;
 }
 
-static void put(uint8_t *rgb, int width, int height, int x, int y, uint32_t colour) {
+static void put_pixel(uint8_t *rgb, int width, int height, int x, int y, uint32_t colour) {
     if (x < 0 || y < 0 || x >= width || y >= height) return;
     uint8_t *at = rgb + 3 * ((size_t)y * (size_t)width + (size_t)x);
     at[0] = (uint8_t)(colour >> 16), at[1] = (uint8_t)(colour >> 8), at[2] = (uint8_t)colour;
@@ -79,7 +79,7 @@ void vly_picture_text(uint8_t *rgb, int width, int height, int x, int y, int zoo
         for (int i = 0; rows && i < LETTER_H * zoom * 5 * zoom; i++) {
             const int dx = i % (5 * zoom), dy = i / (5 * zoom);
             if (rows[dy / zoom] >> (4 - dx / zoom) & 1)
-                put(rgb, width, height, x + dx, y + dy, colour);
+                put_pixel(rgb, width, height, x + dx, y + dy, colour);
         }
     }
 }
@@ -120,8 +120,8 @@ void vly_picture_draw(vly_picture *p, const vly_env *env, const void *state, con
         for (int x = 0; x < width * p->zoom; x++) {
             const uint8_t *from =
                 p->plain + 3 * ((size_t)(y / p->zoom) * (size_t)width + (size_t)(x / p->zoom));
-            put(p->rgb, p->width, p->height, x, y + p->band,
-                (uint32_t)(from[0] << 16 | from[1] << 8 | from[2]));
+            put_pixel(p->rgb, p->width, p->height, x, y + p->band,
+                      (uint32_t)(from[0] << 16 | from[1] << 8 | from[2]));
         }
 }
 

@@ -4,7 +4,7 @@
 
 enum { VARINT = 0, BYTES = 2, FIXED32 = 5, LENGTH_BYTES = 5 };
 
-static uint8_t *grow(vly_proto *p, size_t bytes) {
+static uint8_t *grow_message(vly_proto *p, size_t bytes) {
     if (p->failed) return NULL;
     if (p->n + bytes > p->room) {
         const size_t room = 2 * p->room + bytes + 256;
@@ -21,7 +21,7 @@ static void put_varint(vly_proto *p, uint64_t value) {
     size_t n = 0;
     for (; value > 127; value >>= 7) bytes[n++] = (uint8_t)(value | 128);
     bytes[n++] = (uint8_t)value;
-    uint8_t *to = grow(p, n);
+    uint8_t *to = grow_message(p, n);
     if (to) memcpy(to, bytes, n);
 }
 
@@ -38,14 +38,14 @@ void vly_proto_float(vly_proto *p, int field, float value) {
     put_key(p, field, FIXED32);
     uint32_t bits;
     memcpy(&bits, &value, sizeof bits);
-    uint8_t *to = grow(p, sizeof bits);
+    uint8_t *to = grow_message(p, sizeof bits);
     for (int i = 0; to && i < 4; i++) to[i] = (uint8_t)(bits >> (8 * i));
 }
 
 void *vly_proto_room(vly_proto *p, int field, size_t bytes) {
     put_key(p, field, BYTES);
     put_varint(p, bytes);
-    return grow(p, bytes);
+    return grow_message(p, bytes);
 }
 
 void vly_proto_bytes(vly_proto *p, int field, const void *data, size_t bytes) {
@@ -59,7 +59,7 @@ void vly_proto_text(vly_proto *p, int field, const char *text) {
 
 size_t vly_proto_begin(vly_proto *p, int field) {
     put_key(p, field, BYTES);
-    (void)grow(p, LENGTH_BYTES);
+    (void)grow_message(p, LENGTH_BYTES);
     return p->n;
 }
 

@@ -63,7 +63,7 @@ static void put_cell(FILE *out, const json_t *value) {
         put_text(out, json_string_value(value));
 }
 
-static vly_status put_row(void *arg, const json_t *record) {
+static vly_status put_csv_row(void *arg, const json_t *record) {
     table *t = arg;
     size_t i;
     json_t *name;
@@ -101,7 +101,7 @@ static vly_status put_records(const char *run, FILE *out, bool csv, json_t **col
     if (status == VLY_OK && json_array_size(t.columns) == 0)
         status = vly_fail(VLY_ENOTFOUND, "%s/metrics.jsonl holds no record yet", run);
     if (status == VLY_OK && csv) put_header(&t);
-    if (status == VLY_OK) status = vly_records_each(run, csv ? put_row : put_line, &t);
+    if (status == VLY_OK) status = vly_records_each(run, csv ? put_csv_row : put_line, &t);
     json_decref(t.known);
     *rows = t.rows;
     *columns = t.columns;

@@ -39,8 +39,8 @@ vly_status_line *vly_status_line_create(FILE *out, int kind, double plain_s, con
     return l;
 }
 
-static void add(char *line, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void add(char *line, const char *format, ...) {
+static void add_words(char *line, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void add_words(char *line, const char *format, ...) {
     size_t used = strlen(line);
     va_list args;
     va_start(args, format);
@@ -69,11 +69,11 @@ static const char *brief(double x) {
 static void add_duration(char *line, double s) {
     long t = s < 0 ? 0 : (long)(s + 0.5);
     if (s > 360000)
-        add(line, "%ld d", t / 86400);
+        add_words(line, "%ld d", t / 86400);
     else if (t >= 3600)
-        add(line, "%ld:%02ld:%02ld", t / 3600, t / 60 % 60, t % 60);
+        add_words(line, "%ld:%02ld:%02ld", t / 3600, t / 60 % 60, t % 60);
     else
-        add(line, "%ld:%02ld", t / 60, t % 60);
+        add_words(line, "%ld:%02ld", t / 60, t % 60);
 }
 
 static double value(vly_metrics *m, int id) {
@@ -85,44 +85,44 @@ static void progress_line(const vly_status_line *l, vly_metrics *m, char *line, 
     double steps = value(m, VLY_M_STEPS), total = value(m, VLY_M_STEPS_TOTAL),
            rate = value(m, VLY_M_SPS);
     double done = total > 0 && isfinite(steps) ? fmin(steps / total, 1) : 0;
-    add(line, "%s  ", l->title);
+    add_words(line, "%s  ", l->title);
     if (bar) {
-        add(line, "[");
-        for (int i = 0; i < BAR; i++) add(line, "%s", i < (int)(done * BAR) ? "#" : "-");
-        add(line, "] ");
+        add_words(line, "[");
+        for (int i = 0; i < BAR; i++) add_words(line, "%s", i < (int)(done * BAR) ? "#" : "-");
+        add_words(line, "] ");
     }
-    add(line, "%.0f%%  %s of %s steps", 100 * done, brief(steps), brief(fmax(steps, total)));
+    add_words(line, "%.0f%%  %s of %s steps", 100 * done, brief(steps), brief(fmax(steps, total)));
     if (rate > 0 && done < 1) {
-        add(line, "  left ");
+        add_words(line, "  left ");
         add_duration(line, (total - steps) / rate);
     }
     double mean = value(m, VLY_M_RETURN_MEAN_100), target = value(m, VLY_M_RETURN_TARGET);
-    if (isfinite(mean)) add(line, "  return %.4g", mean);
-    if (isfinite(mean) && isfinite(target)) add(line, " of %.4g", target);
+    if (isfinite(mean)) add_words(line, "  return %.4g", mean);
+    if (isfinite(mean) && isfinite(target)) add_words(line, " of %.4g", target);
 }
 
 static void add_count(char *line, vly_metrics *m, int id, const char *words) {
-    if (value(m, id) > 0) add(line, ", %s %s", brief(value(m, id)), words);
+    if (value(m, id) > 0) add_words(line, ", %s %s", brief(value(m, id)), words);
 }
 
 static void rate_line(vly_metrics *m, char *line) {
     double frames = value(m, VLY_M_FPS), sps = value(m, VLY_M_SPS),
            lag = value(m, VLY_M_POLICY_LAG);
-    add(line, "acting %s steps/s", brief(sps));
-    if (frames > sps * 1.01) add(line, " (%s frames/s)", brief(frames));
-    add(line, ", learning %s/s", brief(value(m, VLY_M_SPS_LEARN)));
-    if (isfinite(lag)) add(line, ", lag %.2g", lag);
+    add_words(line, "acting %s steps/s", brief(sps));
+    if (frames > sps * 1.01) add_words(line, " (%s frames/s)", brief(frames));
+    add_words(line, ", learning %s/s", brief(value(m, VLY_M_SPS_LEARN)));
+    if (isfinite(lag)) add_words(line, ", lag %.2g", lag);
     add_count(line, m, VLY_M_QUEUE_STEP, "stepping");
     add_count(line, m, VLY_M_QUEUE_ACT, "waiting for actions");
     add_count(line, m, VLY_M_QUEUE_LEARN, "to learn from");
     double fill = value(m, VLY_M_REPLAY_FILL);
     if (isfinite(fill))
-        add(line, ", replay %.0f%% ratio %.3g", 100 * fill, value(m, VLY_M_REPLAY_RATIO));
+        add_words(line, ", replay %.0f%% ratio %.3g", 100 * fill, value(m, VLY_M_REPLAY_RATIO));
     double restarts = value(m, VLY_M_RESTARTS), hung = value(m, VLY_M_HUNG),
            failed = value(m, VLY_M_CHECKPOINT_FAILURES);
-    if (restarts > 0) add(line, ", %.0f environments restarted", restarts);
-    if (hung > 0) add(line, ", %.0f hung", hung);
-    if (failed > 0) add(line, ", %.0f CHECKPOINTS NOT SAVED", failed);
+    if (restarts > 0) add_words(line, ", %.0f environments restarted", restarts);
+    if (hung > 0) add_words(line, ", %.0f hung", hung);
+    if (failed > 0) add_words(line, ", %.0f CHECKPOINTS NOT SAVED", failed);
 }
 
 static void time_line(vly_metrics *m, char *line) {
@@ -134,13 +134,13 @@ static void time_line(vly_metrics *m, char *line) {
                   {VLY_M_TIME_LEARN, "learning"},
                   {VLY_M_TIME_SAVE, "saving"},
                   {VLY_M_TIME_OTHER, "other"}};
-    add(line, "time:");
+    add_words(line, "time:");
     for (size_t i = 0; i < sizeof phases / sizeof *phases; i++)
         if (isfinite(value(m, phases[i].id)))
-            add(line, " %s %.0f%%", phases[i].name, 100 * value(m, phases[i].id));
+            add_words(line, " %s %.0f%%", phases[i].name, 100 * value(m, phases[i].id));
     double memory = value(m, VLY_M_MEMORY), cpu = value(m, VLY_M_CPU);
-    if (isfinite(memory)) add(line, "  memory %.0f MB", memory / 1e6);
-    if (isfinite(cpu)) add(line, "  %.1f processors", cpu);
+    if (isfinite(memory)) add_words(line, "  memory %.0f MB", memory / 1e6);
+    if (isfinite(cpu)) add_words(line, "  %.1f processors", cpu);
 }
 
 static int columns(const vly_status_line *l) {
@@ -153,7 +153,7 @@ static void erase(vly_status_line *l) {
     l->drawn = 0;
 }
 
-static void draw(vly_status_line *l) {
+static void draw_lines(vly_status_line *l) {
     int width = columns(l);
     erase(l);
     for (int i = 0; i < 3; i++) fprintf(l->out, "%.*s\n", width - 1, l->lines[i]);
@@ -172,9 +172,9 @@ void vly_status_line_update(vly_status_line *l, vly_metrics *m) {
     if (l->live) {
         rate_line(m, l->lines[1]);
         time_line(m, l->lines[2]);
-        draw(l);
+        draw_lines(l);
     } else {
-        add(l->lines[0], "  ");
+        add_words(l->lines[0], "  ");
         rate_line(m, l->lines[0]);
         fprintf(l->out, "%s\n", l->lines[0]);
         fflush(l->out);
@@ -194,7 +194,7 @@ void vly_status_line_say(vly_status_line *l, const char *text) {
     bool redraw = l->drawn > 0;
     erase(l);
     fprintf(l->out, "%s\n", words);
-    if (redraw) draw(l);
+    if (redraw) draw_lines(l);
     fflush(l->out);
     pthread_mutex_unlock(&l->lock);
 }

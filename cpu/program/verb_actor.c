@@ -11,7 +11,7 @@ typedef struct {
     bool quiet;
 } actor_options;
 
-static const vly_option own[] = {
+static const vly_option actor_table[] = {
     VLY_CLI_TEXT(actor_options, store, "", NULL,
                  "the learner's Redis: redis://host:port/db; default: $VOLLEY_STORE"),
     VLY_CLI_TEXT(actor_options, run, "", NULL,
@@ -32,15 +32,15 @@ static void warn(void *arg, const char *text) {
     fprintf(stderr, "%s\n", text);
 }
 
-static void stop(void *train) {
+static void stop_actor(void *train) {
     vly_train_stop(train);
 }
 static void started(void *arg, vly_train *t) {
     (void)arg;
-    vly_cli_watch_signals(stop, t);
+    vly_cli_watch_signals(stop_actor, t);
 }
 
-static int run(vly_cli *cli) {
+static int actor_verb(vly_cli *cli) {
     const actor_options *o = cli->own;
     const char *store = o->store[0] ? o->store : getenv("VOLLEY_STORE");
     if (!store || !store[0])
@@ -60,7 +60,7 @@ static int run(vly_cli *cli) {
     return status == VLY_OK ? VLY_EXIT_DONE : vly_cli_fail(status);
 }
 #else
-static int run(vly_cli *cli) {
+static int actor_verb(vly_cli *cli) {
     (void)cli;
     return vly_cli_fail(vly_fail(VLY_EUNSUPPORTED,
                                  "this build has no Redis client: apt-get install libhiredis-dev "
@@ -74,8 +74,8 @@ const vly_verb vly_verb_actor = {
     .summary = "acts for a learner on this or another machine, over Redis; comes and goes freely",
     .examples = "volley actor --store redis://learner:6379/0\nvolley actor --store "
                 "redis://learner:6379/0 --run pong-a3c-1",
-    .own = own,
-    .own_count = sizeof own / sizeof own[0],
+    .own = actor_table,
+    .own_count = sizeof actor_table / sizeof *actor_table,
     .own_bytes = sizeof(actor_options),
-    .run = run,
+    .run = actor_verb,
 };

@@ -27,7 +27,7 @@ static const char *verdict(const vly_bench_result *r, char *text, size_t bytes) 
     return text;
 }
 
-static void report(void *arg, const vly_bench_result *r) {
+static void report_result(void *arg, const vly_bench_result *r) {
     reporter *to = arg;
     char text[1024];
     to->wrong += r->wrong > 0;
@@ -96,7 +96,7 @@ static int bench(vly_cli *cli) {
                                        .gpus = own->gpus[0] ? own->gpus : NULL,
                                        .env = own->env[0] ? own->env : NULL,
                                        .vs = own->vs[0] ? own->vs : NULL,
-                                       .report = report,
+                                       .report = report_result,
                                        .arg = &to};
     int i = 0;
     while (i < SUITES && strcmp(suites[i].name, cli->positional[0])) i++;
@@ -130,7 +130,7 @@ static int bench(vly_cli *cli) {
     return status == VLY_EINVAL ? code : VLY_EXIT_FAILED;
 }
 
-static const vly_option own[] = {
+static const vly_option bench_table[] = {
     VLY_CLI_TEXT(bench_options, filter, "", NULL, "only what has this in its name"),
     VLY_CLI_TEXT(bench_options, env, "", NULL, "envs: this environment or Atari game alone"),
     VLY_CLI_TEXT(bench_options, vs, "", NULL, "envs: 'ale' plays the Atari game in turn with ours"),
@@ -154,8 +154,8 @@ const vly_verb vly_verb_bench = {
                 "ale\nvolley bench envs --record envs.json\n"
                 "volley bench kernels --record kernels.json && volley bench report kernels.json "
                 "--out report.md",
-    .own = own,
-    .own_count = sizeof own / sizeof *own,
+    .own = bench_table,
+    .own_count = sizeof bench_table / sizeof *bench_table,
     .own_bytes = sizeof(bench_options),
     .positional_max = VLY_CLI_POSITIONAL,
     .run = bench,

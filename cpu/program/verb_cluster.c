@@ -9,7 +9,7 @@ typedef struct {
     char store[256], run[128];
 } cluster_options;
 
-static const vly_option own[] = {
+static const vly_option cluster_table[] = {
     VLY_CLI_TEXT(cluster_options, store, "", NULL, "the Redis of the runs: redis://host:port/db"),
     VLY_CLI_TEXT(cluster_options, run, "", NULL, "name of one run; default: all in the store"),
 };
@@ -21,7 +21,7 @@ typedef struct {
     json_t *runs, *members; /* members: of the run at hand */
 } survey;
 
-static vly_status hear_member(void *arg, const char *member, const char *text) {
+static vly_status print_member(void *arg, const char *member, const char *text) {
     survey *s = arg;
     json_error_t error;
     json_t *what = json_loads(text, 0, &error);
@@ -53,7 +53,7 @@ static vly_status survey_run(void *arg, const char *run) {
     VLY_TRY(vly_store_open(&store, s->o->store, run, NULL));
     fprintf(s->people, "%s\n", run);
     s->members = json_array();
-    const vly_status status = vly_store_members(store, hear_member, s, &count);
+    const vly_status status = vly_store_members(store, print_member, s, &count);
     if (status == VLY_OK && count == 0) fprintf(s->people, "  nobody is alive\n");
     json_array_append_new(s->runs, json_pack("{s:s, s:o}", "run", run, "members", s->members));
     vly_store_close(store);
@@ -74,7 +74,7 @@ static vly_status look(survey *s) {
     return VLY_OK;
 }
 
-static int run(vly_cli *cli) {
+static int cluster_verb(vly_cli *cli) {
     const cluster_options *o = cli->own;
     if (strcmp(cli->positional[0], "status") != 0)
         return vly_cli_fail(vly_fail(VLY_EINVAL, "cluster: '%s' is not known; there is: status",
@@ -95,7 +95,7 @@ static int run(vly_cli *cli) {
     return VLY_EXIT_DONE;
 }
 #else
-static int run(vly_cli *cli) {
+static int cluster_verb(vly_cli *cli) {
     (void)cli;
     return vly_cli_fail(vly_fail(VLY_EUNSUPPORTED,
                                  "this build has no Redis client: apt-get install libhiredis-dev "
@@ -108,10 +108,10 @@ const vly_verb vly_verb_cluster = {
     .positional_help = "status",
     .summary = "who is alive in a distributed run: roles, versions, rates",
     .examples = "volley cluster status --store redis://learner:6379/0",
-    .own = own,
-    .own_count = sizeof own / sizeof own[0],
+    .own = cluster_table,
+    .own_count = sizeof cluster_table / sizeof *cluster_table,
     .own_bytes = sizeof(cluster_options),
     .positional_min = 1,
     .positional_max = 1,
-    .run = run,
+    .run = cluster_verb,
 };

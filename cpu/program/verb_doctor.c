@@ -126,7 +126,7 @@ static void check_roms(doctor *d) {
         lacks(d, "atari roms", "Atari games", "make roms");
 }
 
-static int run(vly_cli *cli) {
+static int doctor_verb(vly_cli *cli) {
     doctor d = {cli, json_object(), json_array()};
     fprintf(cli->people, "volley %s, commit %s\n", vly_system_version(), vly_system_commit());
     check_processor(&d);
@@ -153,5 +153,5 @@ const vly_verb vly_verb_doctor = {
     .positional_help = "",
     .summary = "what this machine has, what is missing, and the command that mends it",
     .examples = "volley doctor",
-    .run = run,
+    .run = doctor_verb,
 };

@@ -130,8 +130,9 @@ static vly_status group(summary *s) {
 
 /* NAME and NAME_ci95 into `to`, and as text; one score a task leaves nothing to draw from: no
  * interval. */
-static vly_status number(const summary *s, const vly_scores *tasks, int count,
-                         vly_aggregate_kind kind, const char *name, json_t *to, char text[96]) {
+static vly_status add_aggregate(const summary *s, const vly_scores *tasks, int count,
+                                vly_aggregate_kind kind, const char *name, json_t *to,
+                                char text[96]) {
     char interval[48];
     double v, ci[2];
     int n = 0;
@@ -156,11 +157,11 @@ static vly_status sum_up_tasks(const summary *s, FILE *people, json_t *list) {
         json_t *o = json_pack("{s:s, s:i, s:i}", "env", t->env, "runs", t->runs, "scores",
                               t->raw.n);
         json_array_append_new(list, o);
-        VLY_TRY(number(s, &t->raw, 1, VLY_AGGREGATE_IQM, "iqm", o, text));
+        VLY_TRY(add_aggregate(s, &t->raw, 1, VLY_AGGREGATE_IQM, "iqm", o, text));
         fprintf(people, "%-20s IQM %s", t->env, text);
         if (t->has_human) {
-            VLY_TRY(
-                number(s, &t->normalised, 1, VLY_AGGREGATE_IQM, "human_normalised_iqm", o, text));
+            VLY_TRY(add_aggregate(s, &t->normalised, 1, VLY_AGGREGATE_IQM, "human_normalised_iqm",
+                                  o, text));
             fprintf(people, ", human-normalised %s", text);
         }
         fprintf(people, " over %d %s%s\n", t->raw.n, s->over_runs ? "run" : "evaluation seed",
@@ -185,7 +186,7 @@ static vly_status sum_up_all(const summary *s, FILE *people, json_t *to) {
     const int wanted = s->normalised ? 4 : 3; /* the gap is to the human */
     for (int k = 0; k < wanted && status == VLY_OK; k++) {
         char text[96];
-        status = number(s, tasks, s->task_count, kinds[k].kind, kinds[k].name, to, text);
+        status = add_aggregate(s, tasks, s->task_count, kinds[k].kind, kinds[k].name, to, text);
         if (status == VLY_OK && s->task_count > 1)
             fprintf(people, "%s%s %s", k ? ", " : "all, human-normalised: ", kinds[k].words, text);
     }
@@ -193,7 +194,7 @@ static vly_status sum_up_all(const summary *s, FILE *people, json_t *to) {
     return status;
 }
 
-static vly_status sum_up(summary *s, FILE *people, json_t *to) {
+static vly_status sum_up_runs(summary *s, FILE *people, json_t *to) {
     VLY_TRY(group(s));
     json_t *tasks = json_array();
     json_object_set_new(to, "tasks", tasks);
@@ -213,7 +214,7 @@ static vly_status sum_up(summary *s, FILE *people, json_t *to) {
 }
 
 /* One run has its numbers at the top, as it always had; several are a list. */
-static int report(vly_cli *cli, vly_evaluation *e) {
+static int report_evaluations(vly_cli *cli, vly_evaluation *e) {
     const eval_options *o = cli->own;
     json_t *object = cli->count == 1 ? run_json(e) : json_object(), *aggregate = json_object();
     vly_status status = VLY_OK;
@@ -225,7 +226,7 @@ static int report(vly_cli *cli, vly_evaluation *e) {
     }
     if (cli->count > 1 || o->seeds > 1) {
         summary s = {.e = e, .count = cli->count, .o = o};
-        status = sum_up(&s, cli->people, aggregate);
+        status = sum_up_runs(&s, cli->people, aggregate);
         free(s.tasks);
         free(s.scores);
         json_object_set(object, "aggregate", aggregate);
@@ -263,13 +264,14 @@ static int eval(vly_cli *cli) {
     int i = 0;
     for (; i < cli->count && status == VLY_OK; i++)
         status = vly_evaluation_run(&e[i], cli->positional[i], &options, cli->people);
-    const int code = status == VLY_OK ? report(cli, e) : failure(status, e[i - 1].env[0] != '\0');
+    const int code = status == VLY_OK ? report_evaluations(cli, e)
+                                      : failure(status, e[i - 1].env[0] != '\0');
     for (i = 0; i < cli->count; i++) vly_evaluation_close(&e[i]);
     free(e);
     return code;
 }
 
-static const vly_option own[] = {
+static const vly_option eval_table[] = {
     VLY_CLI_INT(eval_options, episodes, "100", 1, 1e6, "episodes to play, for each seed"),
     VLY_CLI_INT(eval_options, seed, "1000", 0, 9e18, "seed of environments and actions"),
     VLY_CLI_INT(
@@ -298,8 +300,8 @@ const vly_verb vly_verb_eval = {
         "volley eval runs/cartpole-ppo-1-20261121-101500 --episodes 100\n"
         "volley eval runs/x/checkpoints/best.safetensors --greedy --json\n"
         "volley eval runs/pong-* runs/breakout-* --protocol machado --seeds 5 --episodes 20",
-    .own = own,
-    .own_count = sizeof own / sizeof *own,
+    .own = eval_table,
+    .own_count = sizeof eval_table / sizeof *eval_table,
     .own_bytes = sizeof(eval_options),
     .more = "machado (Machado et al. 2018): sticky actions 0.25, no no-ops or FIRE after a reset, "
             "an episode is a whole game of\n"

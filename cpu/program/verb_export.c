@@ -233,7 +233,7 @@ static int export_records(vly_cli *cli) {
     return VLY_EXIT_DONE;
 }
 
-static int run(vly_cli *cli) {
+static int export_verb(vly_cli *cli) {
     const export_options *o = cli->own;
     char path[VLY_PATH];
     if (!strcmp(o->format, "csv") || !strcmp(o->format, "jsonl")) return export_records(cli);
@@ -262,7 +262,7 @@ static int run(vly_cli *cli) {
     return code;
 }
 
-static const vly_option own[] = {
+static const vly_option export_table[] = {
     VLY_CLI_TEXT(export_options, format, "safetensors", "safetensors|npz|onnx|csv|jsonl",
                  "of the file"),
     VLY_CLI_TEXT(export_options, layout, "torch", "torch|native",
@@ -281,8 +281,8 @@ const vly_verb vly_verb_export = {
     .examples = "volley export runs/x --format npz\nvolley export runs/x --format safetensors "
                 "--out agent.safetensors\nvolley export runs/x --format onnx --best\n"
                 "volley export runs/x --format csv --out - | head",
-    .own = own,
-    .own_count = sizeof own / sizeof *own,
+    .own = export_table,
+    .own_count = sizeof export_table / sizeof *export_table,
     .own_bytes = sizeof(export_options),
     .more =
         "Layouts. Linear layers are (out, in) in both. torch: convolutions (out, in, kh, kw), and "
@@ -297,5 +297,5 @@ const vly_verb vly_verb_export = {
         "jsonl: the same, an object a line.",
     .positional_min = 1,
     .positional_max = 1,
-    .run = run,
+    .run = export_verb,
 };

@@ -43,7 +43,7 @@ static json_t *tensor_json(const vly_checkpoint *c, int i) {
                      t->state);
 }
 
-static json_t *to_json(const vly_checkpoint *c) {
+static json_t *checkpoint_json(const vly_checkpoint *c) {
     static const char *const counters[] = {"steps", "updates", "episodes", "seed"};
     json_t *tensors = json_array(), *notes = json_object(), *counts = json_object();
     for (int i = 0; i < vly_checkpoint_tensors(c); i++)
@@ -83,7 +83,7 @@ static int inspect(vly_cli *cli) {
         return code;
     }
     print_people(cli->people, c);
-    if (cli->json) vly_cli_print_json(to_json(c));
+    if (cli->json) vly_cli_print_json(checkpoint_json(c));
     vly_checkpoint_close(c);
     return VLY_EXIT_DONE;
 }

@@ -102,7 +102,7 @@ static json_t *ls_presets(vly_cli *cli) {
     return list;
 }
 
-static int by_name(const void *a, const void *b) {
+static int compare_names(const void *a, const void *b) {
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
@@ -117,7 +117,7 @@ static char **sorted_names(const char *folder, int *n) {
         if ((names[*n] = strdup(e->d_name))) ++*n;
     }
     if (dir) closedir(dir);
-    if (*n) qsort(names, (size_t)*n, sizeof *names, by_name);
+    if (*n) qsort(names, (size_t)*n, sizeof *names, compare_names);
     return names;
 }
 
@@ -231,7 +231,7 @@ static int ls(vly_cli *cli) {
     return VLY_EXIT_DONE;
 }
 
-static const vly_option own[] = {
+static const vly_option ls_table[] = {
     VLY_CLI_TEXT(ls_options, roms, "", NULL,
                  "folder of Atari ROMs; otherwise $VOLLEY_ROMS or the cache"),
     VLY_CLI_TEXT(ls_options, runs, "runs", NULL, "folder of runs"),
@@ -245,8 +245,8 @@ const vly_verb vly_verb_ls = {
     .positional_help = "[envs|algos|presets|atari|runs|options]",
     .summary = "environments, algorithms, presets; runs; every option",
     .examples = "volley ls\nvolley ls runs\nvolley ls presets --json",
-    .own = own,
-    .own_count = sizeof own / sizeof *own,
+    .own = ls_table,
+    .own_count = sizeof ls_table / sizeof *ls_table,
     .own_bytes = sizeof(ls_options),
     .positional_max = 1,
     .run = ls,

@@ -8,7 +8,7 @@ typedef struct {
     char bind[64], token[128], hosts[256], store[256];
 } monitor_options;
 
-static const vly_option own[] = {
+static const vly_option monitor_table[] = {
     VLY_CLI_INT(monitor_options, port, "8265", 0, 65535, "port to listen on; 0: any that is free"),
     VLY_CLI_TEXT(monitor_options, bind, "127.0.0.1", NULL,
                  "address to listen on; others than loopback need a token"),
@@ -21,12 +21,12 @@ static const vly_option own[] = {
 };
 
 static sem_t done;
-static void stop(void *arg) {
+static void stop_monitor(void *arg) {
     (void)arg;
     sem_post(&done);
 }
 
-static int run(vly_cli *cli) {
+static int monitor_verb(vly_cli *cli) {
     const monitor_options *o = cli->own;
     vly_monitor *m;
     const vly_monitor_options options = {.folder = cli->count ? cli->positional[0] : "runs",
@@ -40,7 +40,7 @@ static int run(vly_cli *cli) {
     fprintf(cli->people, "%s\nCtrl-C ends it; the runs go on.\n", vly_monitor_url(m));
     fflush(cli->people);
     sem_init(&done, 0, 0);
-    vly_cli_watch_signals(stop, NULL);
+    vly_cli_watch_signals(stop_monitor, NULL);
     while (!vly_cli_signal()) sem_wait(&done);
     vly_cli_watch_signals(NULL, NULL);
     if (cli->json)
@@ -57,11 +57,11 @@ const vly_verb vly_verb_monitor = {
     .examples = "volley monitor runs\n"
                 "volley monitor runs --port 0 --store redis://head:6379/0\n"
                 "volley monitor runs --bind 0.0.0.0 --token $(openssl rand -hex 16)",
-    .own = own,
-    .own_count = sizeof own / sizeof own[0],
+    .own = monitor_table,
+    .own_count = sizeof monitor_table / sizeof *monitor_table,
     .own_bytes = sizeof(monitor_options),
     .more = "RUNS_DIR is a folder of runs (default: runs) or one run. /metrics is for Prometheus. "
             "A run shows its own page with `volley train ENV --monitor`.",
     .positional_max = 1,
-    .run = run,
+    .run = monitor_verb,
 };

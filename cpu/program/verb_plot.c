@@ -13,7 +13,7 @@ typedef struct {
     int smooth, points, width, height;
 } plot_options;
 
-static const vly_option own[] = {
+static const vly_option plot_table[] = {
     VLY_CLI_TEXT(plot_options, metric, "charts/return_mean_100", NULL,
                  "what to draw over agent steps; a name of metrics.jsonl"),
     VLY_CLI_TEXT(plot_options, out, "curves.png", NULL, "name.png or name.svg"),
@@ -33,7 +33,7 @@ typedef struct {
     int n;
 } curve;
 
-static vly_status append(curve *c, double step, double value, int *room) {
+static vly_status append_point(curve *c, double step, double value, int *room) {
     if (c->n == *room) {
         *room = *room ? 2 * *room : 1024;
         double *s = realloc(c->step, (size_t)*room * sizeof *s);
@@ -59,7 +59,7 @@ static vly_status add_record(void *arg, const json_t *record) {
     r->records++;
     if (!json_is_number(step) || !json_is_number(value)) return VLY_OK;
     if (!(fabs(json_number_value(value)) < LARGEST)) return VLY_OK;
-    return append(r->c, json_number_value(step), json_number_value(value), &r->room);
+    return append_point(r->c, json_number_value(step), json_number_value(value), &r->room);
 }
 
 /* The records that have the metric. */
@@ -185,7 +185,7 @@ static vly_status draw_curves(const curve *curves, int count, const plot_options
     return vly_tool_close(tool, VLY_OK);
 }
 
-static int run(vly_cli *cli) {
+static int plot_verb(vly_cli *cli) {
     const plot_options *o = cli->own;
     curve *curves = calloc((size_t)cli->count, sizeof *curves);
     vly_status status = curves ? VLY_OK
@@ -211,10 +211,10 @@ const vly_verb vly_verb_plot = {
     .summary = "draws curves of runs; several seeds of one setting as mean and interval",
     .examples = "volley plot runs/cartpole-ppo-* --out curves.png\nvolley plot runs/a runs/b "
                 "--metric losses/value_loss --smooth 10 --out loss.svg",
-    .own = own,
-    .own_count = sizeof own / sizeof *own,
+    .own = plot_table,
+    .own_count = sizeof plot_table / sizeof *plot_table,
     .own_bytes = sizeof(plot_options),
     .positional_min = 1,
     .positional_max = VLY_CLI_POSITIONAL,
-    .run = run,
+    .run = plot_verb,
 };

@@ -92,7 +92,7 @@ static int trace(vly_cli *cli) {
     return status == VLY_OK ? VLY_EXIT_DONE : vly_cli_fail(status);
 }
 
-static const vly_option own[] = {
+static const vly_option trace_table[] = {
     VLY_CLI_INT(trace_options, seed, "0", 0, 9e18, "seed of the environment, and of --random"),
     VLY_CLI_TEXT(trace_options, actions, "", NULL,
                  "file of actions, one number a line; - is standard input"),
@@ -110,8 +110,8 @@ const vly_verb vly_verb_trace = {
         "volley trace cartpole --seed 7 --random 1000\n"
         "volley trace minatar/breakout --seed 1 --actions actions.txt --out trace.tsv\n"
         "volley trace pong --seed 7 --random 1000    # as ale-py plays it: envs/atari/trace.h",
-    .own = own,
-    .own_count = sizeof own / sizeof *own,
+    .own = trace_table,
+    .own_count = sizeof trace_table / sizeof *trace_table,
     .own_bytes = sizeof(trace_options),
     .config = VLY_CONFIG_ENV,
     .more = "Tab-separated, a header and a row for each action; an episode's end starts the next. "

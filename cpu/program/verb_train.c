@@ -22,7 +22,7 @@ static int exit_code(const vly_config *config, const vly_session_result *r) {
     }
 }
 
-static void print_summary(FILE *out, const vly_config *config, const vly_session_result *r) {
+static void print_run_summary(FILE *out, const vly_config *config, const vly_session_result *r) {
     const char *volley = vly_shell_word(vly_cli_program()), *folder = vly_shell_word(r->folder);
     const int64_t reached = r->steps > config->run.steps ? r->steps : config->run.steps;
     fprintf(out, "\n%s after %s steps, %s updates, %.1f s (%s steps/s)",
@@ -47,7 +47,7 @@ static void print_summary(FILE *out, const vly_config *config, const vly_session
     }
 }
 
-static json_t *to_json(const vly_config *config, const vly_session_result *r) {
+static json_t *result_json(const vly_config *config, const vly_session_result *r) {
     return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:s, s:s?}", "run",
                      r->folder, "env", config->run.env, "algo", config->run.algo, "seed",
                      (json_int_t)config->run.seed, "steps", (json_int_t)r->steps, "updates",
@@ -133,8 +133,8 @@ static int run_session(vly_cli *cli, vly_session *s, screen *out) {
     vly_status_line_stop(out->line);
     const int code = status == VLY_OK ? exit_code(info.config, &result) : VLY_EXIT_FAILED;
     if (status != VLY_OK) fprintf(stderr, "volley: %s\n", vly_error_text());
-    if (info.first) print_summary(out->people, info.config, &result);
-    json_t *object = to_json(info.config, &result);
+    if (info.first) print_run_summary(out->people, info.config, &result);
+    json_t *object = result_json(info.config, &result);
     vly_session_close(s);
     vly_status_line_end(out->line); /* the session's threads have ended */
     if (cli->json && info.first)

@@ -300,12 +300,27 @@ static void a_full_disk_keeps_the_previous(void) {
     vly_checkpoint_close(c);
 }
 
+/* Twice what a save takes on this disk, 6 ms at least and 200 ms at most. */
+static uint32_t kill_span_ns(void) {
+    struct timespec begun, ended;
+    vly_checkpoint_data d = data_of("0");
+    clock_gettime(CLOCK_MONOTONIC, &begun);
+    for (int64_t i = -3; i < 0; i++)
+        CHECK_OK(vly_checkpoints_save(folder, i, 2, false, &d, NULL, NULL));
+    clock_gettime(CLOCK_MONOTONIC, &ended);
+    clear_folder();
+    const double ns = 1e9 * (double)(ended.tv_sec - begun.tv_sec) +
+                      (double)(ended.tv_nsec - begun.tv_nsec);
+    return (uint32_t)fmin(fmax(2 * ns / 3, 6e6), 200e6);
+}
+
 /* A child saves without end and tells each save that was acknowledged; it is killed at a random
  * moment. What was acknowledged is there afterwards, or something newer, and it verifies. */
 static void a_kill_loses_nothing_that_was_acknowledged(int kills) {
     int64_t acknowledged = 0;
     int unacknowledged_newer = 0;
     clear_folder();
+    const uint32_t span_ns = kill_span_ns();
     for (int k = 0; k < kills; k++) {
         int ends[2];
         CHECK_EQ(pipe(ends), 0);
@@ -324,7 +339,7 @@ static void a_kill_loses_nothing_that_was_acknowledged(int kills) {
         close(ends[1]);
         struct timespec wait = {
             0,
-            200000 + (long)vly_below(vly_philox(5, VLY_STREAM_TEST, (uint64_t)k, 0).v[0], 6000000)};
+            200000 + (long)vly_below(vly_philox(5, VLY_STREAM_TEST, (uint64_t)k, 0).v[0], span_ns)};
         nanosleep(&wait, NULL);
         kill(child, SIGKILL);
         int status;
@@ -348,6 +363,7 @@ static void a_kill_loses_nothing_that_was_acknowledged(int kills) {
         vly_checkpoint_close(c);
         acknowledged = steps;
     }
+    CHECK(acknowledged > 0);
     fill(1);
     vly_checkpoint_data d = data_of("x");
     CHECK_OK(vly_checkpoints_save(folder, acknowledged + 1, 2, false, &d, NULL, NULL));
