@@ -10,6 +10,7 @@
 #include "cpu/run/recorder.h"
 #include "cpu/run/run_folder.h"
 #include "cpu/run/saver.h"
+#include "cpu/run/startup.h"
 #include "envs/registry.h"
 
 struct vly_session {
@@ -19,6 +20,7 @@ struct vly_session {
     bool env_open;
     vly_compute *compute;
     char device_note[512];
+    vly_startup *startup; /* NULL after it */
     vly_run_folder folder;
     vly_fleet *fleet;
     vly_train *train;
@@ -106,11 +108,13 @@ static vly_status on_session_save(void *arg, vly_train *t) {
 /* ---- starting ---- */
 
 static vly_status open_session_device(vly_session *s) {
+    vly_startup_phase(s->startup, "opening the device");
     return vly_device_open(&s->compute, s->config.run.device, s->config.run.workers, s->device_note,
                            sizeof s->device_note);
 }
 
 static vly_status open_trainer(vly_session *s) {
+    vly_startup_phase(s->startup, "making the network, its first weights and the environments");
     VLY_TRY(vly_fleet_open(&s->fleet, &s->config, s->compute, s->folder.path, session_say, s));
     vly_train_options o = {.compute = s->compute,
                            .env = &s->env,
@@ -170,6 +174,7 @@ static vly_status create_session(vly_session **out, const vly_session_callbacks 
 }
 
 static vly_status start_session(vly_session *s, const vly_assignments *given) {
+    vly_startup_phase(s->startup, "opening the environment");
     VLY_TRY(vly_session_configure(&s->config, given, &s->env));
     s->env_open = true;
     VLY_TRY(vly_run_folder_choose(&s->folder, &s->config,
@@ -183,7 +188,10 @@ vly_status vly_session_start(vly_session **out, const vly_assignments *given,
                              const vly_session_callbacks *callbacks) {
     vly_session *s = NULL;
     VLY_TRY(create_session(&s, callbacks));
+    s->startup = vly_startup_begin(session_say, s);
     const vly_status status = start_session(s, given);
+    vly_startup_end(s->startup);
+    s->startup = NULL;
     if (status != VLY_OK) return vly_session_close(s), status;
     return *out = s, VLY_OK;
 }
@@ -206,6 +214,7 @@ static vly_status override_config(vly_config *config, const vly_assignments *giv
 static vly_status resume_from(vly_session *s, vly_checkpoint *c) {
     VLY_TRY(open_session_device(s));
     VLY_TRY(open_trainer(s));
+    vly_startup_phase(s->startup, "restoring the checkpoint");
     VLY_TRY(
         vly_saver_restore(&s->saver, c, is_first_rank(s) ? VLY_RESTORE_ALL : VLY_RESTORE_SHARED));
     s->steps_at_start = s->saver.last_steps;
@@ -225,8 +234,10 @@ static vly_status start_again(vly_session *s) {
 /* NULL: the run has no checkpoint. */
 static vly_status open_newest(vly_session *s, const char *run, bool accept, vly_checkpoint **out) {
     *out = NULL;
+    vly_startup_phase(s->startup, "reading and checking the checkpoints");
     if (vly_run_is_unsaved(run)) return VLY_OK;
     VLY_TRY(vly_run_open_checkpoint(run, false, session_say, s, out));
+    vly_startup_phase(s->startup, "opening the environment");
     snprintf(s->folder.digest, sizeof s->folder.digest, "%s", vly_checkpoint_digest(*out));
     const vly_status status = accept ? VLY_OK
                                      : vly_run_check_config(run, &s->config, *out, session_say, s);
@@ -254,7 +265,10 @@ vly_status vly_session_resume(vly_session **out, const char *run, const vly_assi
                               bool accept, const vly_session_callbacks *callbacks) {
     vly_session *s = NULL;
     VLY_TRY(create_session(&s, callbacks));
+    s->startup = vly_startup_begin(session_say, s);
     const vly_status status = resume_session(s, run, given, accept);
+    vly_startup_end(s->startup);
+    s->startup = NULL;
     if (status != VLY_OK) return vly_session_close(s), status;
     return *out = s, VLY_OK;
 }
