@@ -111,7 +111,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
                                                                      */
         serve_request(c);
     } else if (c->have > STREAM_IN_MOST)
-        end(c); /* who listens to a stream has nothing to say */
+        end(c); /* an event-stream client must not send data */
     rest(h);
 }
 
@@ -238,7 +238,7 @@ static void serve_request(connection *c) {
 
 /* ---- connections ---- */
 
-/* Who has been waiting longest without having asked. */
+/* The client that was accepted first and has sent no request. */
 static connection *oldest_waiting(vly_http *h) {
     connection *found = NULL;
     for (int i = 0; i < h->o.connections; i++) {
@@ -259,7 +259,7 @@ static void on_connection(uv_stream_t *listener, int status) {
     vly_http *h = listener->data;
     if (status || h->closing) return;
     connection *c = free_slot(h);
-    if (!c) { /* libuv hears no more until this one is accepted: after a slot is free (on_closed) */
+    if (!c) { /* libuv reports no other until this one is accepted, once a slot is free (on_closed) */
         h->waiting = true;
         connection *old = oldest_waiting(h);
         if (old) h->stats.evicted++, end(old);

@@ -2,11 +2,11 @@
  * events.
  *
  *   vly_http_options o = {.bind = "127.0.0.1", .port = 0, .answer = answer, .arg = me};
- *   // vly_http_port(h) says which it became
+ *   // vly_http_port(h) returns the port that was chosen
  *   VLY_TRY(vly_http_open(&h, loop, &o));
  *   void answer(void *arg, const vly_http_request *r, vly_http_reply *reply) {
  *       reply->status = 200, reply->type = "application/json";
- *       // or reply->stream = true: hears vly_http_send from now on
+ *       // or reply->stream = true: gets what vly_http_send sends from now on
  *       vly_text_add(&reply->body, "{}");
  *   }
  *   // to all streams that have taken the last one
@@ -14,8 +14,8 @@
  *   vly_http_close(h);  uv_run(loop, UV_RUN_DEFAULT);  vly_http_free(h);
  *
  * Made to stand among strangers: memory, connections, streams, head sizes and times are bounded,
- * and all memory but the answers' is allocated at open. When the table is full, whoever has waited
- * longest without asking goes. A client that reads slowly delays nobody, and is cut off in the end.
+ * and all memory but the answers' is allocated at open. When the table is full, the client that
+ * has waited longest without a request is closed. A slow reader delays no other, and is closed.
  * A stream that is slow misses messages, which are never queued. Everything runs on the loop's
  * thread.
  */

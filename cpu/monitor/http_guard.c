@@ -72,7 +72,7 @@ static bool in_list(const char *list, const char *name) {
     return false;
 }
 
-/* The port may be another one: people come through ssh -L. */
+/* The port may be another one: ssh -L forwards a port of the client. */
 static bool allowed_host(const vly_http_guard *g, const char *host) {
     char name[256];
     if (!host_name(host, name, sizeof name)) return false;

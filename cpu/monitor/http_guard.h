@@ -1,4 +1,4 @@
-/* http_guard.h -- who may ask: the names a server answers to, the pages that may call it, the
+/* http_guard.h -- which requests are allowed: the host names a server answers to, the pages that may call it, the
  * token.
  *
  *   vly_http_guard g;
@@ -8,7 +8,7 @@
  *
  * A browser that was lured to evil.example can be made to send requests to 127.0.0.1, also under a
  * name that evil.example's DNS points there: such requests carry a Host or an Origin that is not
- * ours. Numeric addresses cannot be rebound; names are allowed one by one. Bound to more than
+ * ours. Numeric addresses cannot be rebound; host names must be listed explicitly. Bound to more than
  * loopback, a token is required: as `Authorization: Bearer TOKEN`, or once as ?token=TOKEN, which
  * becomes a cookie.
  */

@@ -113,7 +113,7 @@ static int parse_request_line(slice line, vly_http_request *out) {
 }
 
 static int keep_value(slice value, char *to) {
-    if (*to) return BAD; /* twice: whoever reads the other one would see another request */
+    if (*to) return BAD; /* given twice: two readers could choose different ones */
     if (value.n >= VLY_HTTP_VALUE) return TOO_LARGE;
     memcpy(to, value.at, value.n);
     to[value.n] = '\0';
@@ -136,7 +136,7 @@ static int parse_header(slice line, vly_http_request *out) {
     if (is(name, "authorization")) return keep_value(value, out->authorization);
     if (is(name, "cookie"))
         return value.n < VLY_HTTP_VALUE ? keep_value(value, out->cookie)
-                                        : 0; /* other services' cookies: not ours */
+                                        : 0; /* cookies of other services */
     if (is(name, "transfer-encoding")) return NOT_KNOWN;
     if (is(name, "content-length")) return value.n == 1 && *value.at == '0' ? 0 : WITH_BODY;
     if (is(name, "connection") && is(value, "close")) out->keep = false;

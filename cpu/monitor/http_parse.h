@@ -1,4 +1,4 @@
-/* http_parse.h -- the head of one HTTP request, out of bytes that nobody can trust. Pure: no I/O,
+/* http_parse.h -- the head of one HTTP request, from untrusted bytes. Pure: no I/O,
  * no allocation.
  *
  *   int used = vly_http_parse(bytes, n, &request);
@@ -6,7 +6,7 @@
  *   used = 0: incomplete, read on
  *   used < 0: answer with status -used and close
  *
- * GET and HEAD alone, and no bodies: whatever else HTTP knows is refused, so that no two readers
+ * GET and HEAD alone, without bodies: all else is refused, so that no two readers
  * can disagree about where a request ends. Lines end with CR LF, header lines are not folded, Host
  * is there once.
  */

@@ -8,7 +8,7 @@
  * It reads what the run writes (cpu/monitor/run_log.h) and takes nothing from it: no lock, no
  * callback but the picture of some environments, when somebody looks. Beside a trainer its thread
  * has a low priority and a share of processor time that it cannot exceed, whatever clients do
- * (cpu/machine/cpu_quota.h); who may be a client says cpu/monitor/http_guard.h.
+ * (cpu/machine/cpu_quota.h); cpu/monitor/http_guard.h decides which clients are allowed.
  *
  *   /              the page
  *   /api/runs      and /api/series, /api/config, /api/fleet: JSON; /api/frame: PNG
@@ -35,7 +35,7 @@ typedef struct {
 } vly_monitor_options;
 
 vly_status vly_monitor_start(vly_monitor **out, const vly_monitor_options *options);
-/* With the token where there is one: for people, not for logs. */
+/* With the token, if there is one: not for logs. */
 const char *vly_monitor_url(const vly_monitor *m);
 void vly_monitor_stop(vly_monitor *m); /* NULL is fine */
 #endif

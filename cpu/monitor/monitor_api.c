@@ -47,7 +47,7 @@ static void answer_page(vly_monitor *m, const vly_http_request *r, vly_http_repl
         vly_monitor_write_page(reply);
         return;
     }
-    reply->status = 303; /* out of the address bar, and of what people copy from it */
+    reply->status = 303; /* so that the token leaves the address bar */
     snprintf(reply->more, sizeof reply->more,
              "Location: /\r\nSet-Cookie: volley_%d=%s; HttpOnly; SameSite=Lax; Path=/\r\n",
              vly_http_port(m->http), m->token);

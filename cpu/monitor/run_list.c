@@ -9,7 +9,7 @@
 
 enum { LOCKS = 1024, FOUND = 4096, FRESH_S = 5 };
 
-/* ---- who lives ---- */
+/* ---- which runs are live ---- */
 
 /* Inodes that somebody holds with flock(). Trying the lock would refuse it to a run that starts at
  * that moment. */

@@ -2,7 +2,7 @@
  * they run.
  *
  *   VLY_TRY(vly_run_list_open(&l, "runs"));      // a folder of runs, or one run
- *   vly_run_list_look(l);                        // now and then: new ones, gone ones, who lives
+ *   vly_run_list_look(l);                        // now and then: new runs, removed runs, which are live
  *   while (vly_run_list_read(l)) ...;            // a piece at a time
  *   for (i = 0; i < l->n; i++) ... l->v[i] ...
  */

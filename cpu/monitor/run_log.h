@@ -1,4 +1,4 @@
-/* run_log.h -- a run's folder as somebody else reads it: settings, curves, whether it lives.
+/* run_log.h -- a run's folder, read from outside: settings, curves, whether the run is live.
  * Follows metrics.jsonl as it grows.
  *
  *   vly_run_log *r;
@@ -7,7 +7,7 @@
  *   const vly_run_metric *m = vly_run_log_metric(r, "charts/SPS");
  *   vly_run_log_close(r);
  *
- * Nothing is locked or written: a run does not notice that it is watched. Lines that are not ours
+ * Nothing is locked or written: the run is not affected. Lines that are not records
  * are counted and skipped.
  */
 #ifndef VLY_CPU_RUN_LOG_H

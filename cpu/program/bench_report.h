@@ -9,7 +9,7 @@
 #include <jansson.h>
 #include "common/base/status.h"
 
-/* written: a JSON array of the files that were made. people hears of each. */
+/* written: a JSON array of the files that were made. The name of each is printed on `people`. */
 vly_status vly_bench_report(const char *const *files, int count, const char *out, FILE *people,
                             json_t *written);
 #endif

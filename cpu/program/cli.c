@@ -94,7 +94,7 @@ static void on_signal(int signal) {
     static const char words[] = "volley: interrupted\n";
     if (!stop_hook || caught) {
         if (write(STDERR_FILENO, words, sizeof words - 1) < 0) {
-        } /* nobody listens: the code says it too */
+        } /* standard error is closed: the exit code is left */
         _exit(kind == SIGINT ? VLY_EXIT_INT : VLY_EXIT_TERM);
     }
     caught = kind;
@@ -116,7 +116,7 @@ static void install_signals(void) {
     signal(SIGXFSZ, SIG_IGN); /* a file limit is an error like a full disk */
 }
 
-/* Descriptors 0, 1 and 2 that were closed would be a run's files next, and words for people would
+/* If descriptors 0, 1 and 2 were closed, the next files opened would get them, and messages would
  * go into them. These refuse what is written, as a closed one does. */
 static void hold_standard_streams(void) {
     for (int fd = 0; fd <= STDERR_FILENO; fd++)

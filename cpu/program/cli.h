@@ -94,7 +94,7 @@ const char *vly_thousands(int64_t n);
  * 143. */
 int vly_cli_signal(void);
 void vly_cli_watch_signals(void (*stop)(void *arg), void *arg);
-/* Whoever read standard output has closed it: `volley trace pong --random 1e9 | head`. */
+/* The reader of standard output has closed it: `volley trace pong --random 1e9 | head`. */
 bool vly_cli_reader_left(void);
 /* How the program is called, for hints: "volley" or "build/volley". */
 const char *vly_cli_program(void);

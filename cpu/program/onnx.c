@@ -89,7 +89,7 @@ static void *add_tensor(writer *w, const char *name, int type, int ndim, const i
     return vly_proto_room(p, TENSOR_RAW, bytes);
 }
 
-/* (outer, a, b) in ours becomes (outer, b, a): channels first. a 1: as it is. */
+/* (outer, a, b) in a checkpoint becomes (outer, b, a): channels first. a 1: as it is. */
 static void add_weight(writer *w, const vly_tensor *t, const int64_t *shape, int64_t outer,
                        int64_t a, int64_t b) {
     size_t begun;

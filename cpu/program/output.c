@@ -35,7 +35,7 @@ vly_status vly_output_check(const char *path) {
     return VLY_OK;
 }
 
-/* ---- text for people ---- */
+/* ---- text without control characters ---- */
 
 static struct {
     FILE *people, *target;

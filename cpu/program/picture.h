@@ -1,4 +1,4 @@
-/* picture.h -- frames of an environment with what a person wants to know written over them.
+/* picture.h -- frames of an environment with a line of text above.
  *
  *   vly_picture p;
  *   // 3 pixels for one of the environment's, a line of text above

@@ -7,7 +7,7 @@
  *   fprintf(vly_tool_input(t), "plot x\n");
  *   VLY_TRY(vly_tool_close(t, VLY_OK));
  *
- * No shell takes part, and the tool never sees the path: it writes to its standard output, which is
+ * No shell is started, and the tool does not get the path: it writes to its standard output, which is
  * a temporary file beside the path (a tool that seeks opens VLY_TOOL_OUTPUT). vly_tool_close
  * renames the file to its path if the tool succeeded and the file is whole, and removes it
  * otherwise: a full disk leaves what was there before.

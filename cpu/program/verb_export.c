@@ -59,7 +59,7 @@ static vly_status swap_inner(float **data, int64_t outer, int64_t a, int64_t b) 
     return VLY_OK;
 }
 
-/* Ours is channels last: convolutions are (out, kh, kw, in), and the layer after them reads (y, x,
+/* A checkpoint is channels last: convolutions are (out, kh, kw, in), and the layer after them reads (y, x,
  * channel). PyTorch has (out, in, kh, kw) and flattens (channel, y, x). */
 static vly_status to_torch(weights *w) {
     int64_t channels = 0; /* of the last convolution, until a linear layer has read it */
@@ -102,7 +102,7 @@ static vly_status write_safetensors(const weights *w, const char *path, const vl
     return vly_checkpoint_write(path, &d, NULL);
 }
 
-/* The network that the tensors belong to: the run's configuration names it, its heads say which
+/* The network that the tensors belong to: the run's configuration names it, its heads tell which
  * algorithm's it is. */
 static vly_status open_net(vly_net **net, vly_env *env, vly_config *config,
                            const vly_checkpoint *c) {

@@ -58,7 +58,7 @@ static json_t *result_json(const vly_config *config, const vly_session_result *r
                      "checkpoint", r->checkpoint[0] ? r->checkpoint : NULL);
 }
 
-/* ---- what a person sees ---- */
+/* ---- the screen ---- */
 
 typedef struct {
     FILE *people;
