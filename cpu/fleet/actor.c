@@ -8,13 +8,13 @@
 #include "cpu/ops/compute_cpu.h"
 #include "cpu/fleet/scheme.h"
 #include "cpu/fleet/apex.h"
-#include "cpu/fleet/scheme_impl.h"
+#include "cpu/fleet/leader_impl.h"
 #include "envs/registry.h"
 
 enum { CONFIG_MOST = 1 << 20, RETURNS_AT_ONCE = 64 };
 
 typedef struct {
-    const vly_dist_actor *o;
+    const vly_fleet_actor *o;
     vly_store *store;
     vly_config config;
     vly_env env;
@@ -111,8 +111,8 @@ static vly_status connect_scheme(actor *a) {
     k->run.seed =
         (int64_t)(vly_philox((uint64_t)k->run.seed, VLY_STREAM_ENV, (uint64_t)a->rank, 77).v[0]);
     k->run.until_return = NAN; /* the learner decides */
-    const int world = vly_dist_workers(k);
-    if (vly_dist_kind_of(k) == VLY_DIST_APEX) {
+    const int world = vly_fleet_workers(k);
+    if (vly_fleet_scheme_of(k) == VLY_FLEET_EXPERIENCE) {
         const vly_apex_options o = {.store = a->store,
                                     .url = a->o->url,
                                     .run = a->run,
@@ -124,8 +124,8 @@ static vly_status connect_scheme(actor *a) {
         k->run.workers = 1;
         return vly_apex_create(&a->apex, &o);
     }
-    if (vly_dist_kind_of(k) != VLY_DIST_TABULAR) {
-        const vly_ps_policy policy = vly_dist_policy(k);
+    if (vly_fleet_scheme_of(k) != VLY_FLEET_TABLES) {
+        const vly_ps_policy policy = vly_fleet_policy(k);
         k->run.workers = 1;
         if (policy.update == VLY_PS_UNROLLS)
             k->pool.schedule = VLY_POOL_SCHEDULE_SYNC, k->pool.groups = 1;
@@ -135,7 +135,7 @@ static vly_status connect_scheme(actor *a) {
         return vly_fail(VLY_EINVAL,
                         "run %s divides its table among %d workers, and all have been started",
                         a->run, world);
-    const vly_tab_options o = {.scheme = vly_dist_tables(k),
+    const vly_tab_options o = {.scheme = vly_fleet_table_scheme(k),
                                .rank = a->rank,
                                .world = world,
                                .block = k->dist.block,
@@ -213,7 +213,7 @@ static vly_status act(actor *a) {
     return run_actor(a);
 }
 
-vly_status vly_dist_act(const vly_dist_actor *o) {
+vly_status vly_fleet_act(const vly_fleet_actor *o) {
     actor *a = calloc(1, sizeof *a);
     if (!a) return vly_fail(VLY_ENOMEM, "actor: out of memory");
     a->o = o;

@@ -10,7 +10,7 @@
  * own network; newer weights come in after every block. While the store refuses blocks it waits:
  * that is how the learner holds the ratio of learning to acting.
  *
- * The learner's side: cpu/fleet/lead_apex.c over cpu/fleet/experience.h.
+ * The learner's side: cpu/fleet/leader_experience.c over cpu/fleet/experience.h.
  *
  * What is lost when something dies. An actor: what it had not handed on, less than two blocks. The
  * learner: nothing but priorities of the last apex.keep_s. The store: what the learner's cache does

@@ -1,6 +1,7 @@
 #include "cpu/fleet/fleet.h"
 #include <stdlib.h>
 #include <string.h>
+#include "cpu/fleet/leader.h"
 #include "cpu/fleet/scheme.h"
 #include "cpu/fleet/gpus.h"
 #include "cpu/fleet/ranks.h"
@@ -8,22 +9,22 @@
 struct vly_fleet {
     vly_gpus *gpus;
     vly_ranks *ranks;
-    vly_dist *dist;
+    vly_leader *leader;
 };
 
 static vly_status connect_fleet(vly_fleet *f, const vly_config *config, vly_compute *compute,
                                 const char *folder, void (*say)(void *arg, const char *text),
                                 void *arg) {
-    const vly_dist_kind kind = vly_dist_kind_of(config);
+    const vly_fleet_scheme kind = vly_fleet_scheme_of(config);
     if (vly_gpus_wanted(config, compute)) {
-        if (kind != VLY_DIST_NONE && kind != VLY_DIST_RANKS)
+        if (kind != VLY_FLEET_ALONE && kind != VLY_FLEET_RANKS)
             return vly_fail(VLY_EINVAL,
                             "--device %s: several GPUs train one network in step, %s works through "
                             "a store: give one GPU, or an algorithm and options without a store",
                             config->run.device, config->run.algo);
         return vly_gpus_open(&f->gpus, config, compute);
     }
-    if (kind == VLY_DIST_RANKS)
+    if (kind == VLY_FLEET_RANKS)
         return vly_ranks_open(&f->ranks, config->run.sync == VLY_RUN_SYNC_GOSSIP
                                              ? VLY_RANKS_GOSSIP
                                              : VLY_RANKS_ALLREDUCE);
@@ -31,9 +32,9 @@ static vly_status connect_fleet(vly_fleet *f, const vly_config *config, vly_comp
         strcmp(getenv("OMPI_COMM_WORLD_SIZE"), "1") != 0)
         return vly_fail(VLY_EINVAL, "started by mpirun with several ranks, but nothing says how "
                                     "they work together: give --sync allreduce or --sync gossip");
-    if (kind == VLY_DIST_NONE) return VLY_OK;
+    if (kind == VLY_FLEET_ALONE) return VLY_OK;
 #ifdef VLY_HAVE_REDIS
-    return vly_dist_create(&f->dist, config, folder, say, arg);
+    return vly_leader_create(&f->leader, config, folder, say, arg);
 #else
     (void)folder, (void)say, (void)arg;
     return vly_fail(VLY_EUNSUPPORTED,
@@ -60,7 +61,7 @@ void vly_fleet_join(vly_fleet *f, vly_train_options *options) {
     if (f->gpus) options->sync = vly_gpus_sync(f->gpus);
     if (f->ranks) options->sync = vly_ranks_sync(f->ranks);
 #ifdef VLY_HAVE_REDIS
-    if (f->dist) options->lead = vly_dist_lead, options->lead_arg = f->dist;
+    if (f->leader) options->lead = vly_leader_lead, options->lead_arg = f->leader;
 #endif
 }
 
@@ -72,7 +73,7 @@ int vly_fleet_rank(const vly_fleet *f) {
 void vly_fleet_close(vly_fleet *f, bool failed) {
     if (!f) return;
 #ifdef VLY_HAVE_REDIS
-    vly_dist_destroy(f->dist);
+    vly_leader_destroy(f->leader);
 #endif
     vly_ranks_close(f->ranks, failed);
     vly_gpus_close(f->gpus, failed);

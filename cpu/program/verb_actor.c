@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include "cpu/program/cli.h"
 #ifdef VLY_HAVE_REDIS
-#include "cpu/fleet/scheme.h"
+#include "cpu/fleet/leader.h"
 #endif
 
 typedef struct {
@@ -47,15 +47,15 @@ static int actor_verb(vly_cli *cli) {
         return vly_cli_fail(
             vly_fail(VLY_EINVAL,
                      "actor: --store or VOLLEY_STORE is needed, the Redis that the learner uses"));
-    const vly_dist_actor actor = {.url = store,
-                                  .run = o->run,
-                                  .rank = o->rank,
-                                  .wait_s = o->wait,
-                                  .say = o->quiet ? NULL : say,
-                                  .warn = warn,
-                                  .arg = cli->people,
-                                  .started = started};
-    const vly_status status = vly_dist_act(&actor);
+    const vly_fleet_actor actor = {.url = store,
+                                   .run = o->run,
+                                   .rank = o->rank,
+                                   .wait_s = o->wait,
+                                   .say = o->quiet ? NULL : say,
+                                   .warn = warn,
+                                   .arg = cli->people,
+                                   .started = started};
+    const vly_status status = vly_fleet_act(&actor);
     if (vly_cli_signal()) return vly_cli_signal() == 2 ? VLY_EXIT_INT : VLY_EXIT_TERM;
     return status == VLY_OK ? VLY_EXIT_DONE : vly_cli_fail(status);
 }

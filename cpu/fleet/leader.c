@@ -1,0 +1,261 @@
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include "common/base/clock.h"
+#include "common/config/config.h"
+#include "cpu/fleet/leader_impl.h"
+#include "cpu/machine/processors.h"
+#include "cpu/train/lead.h"
+
+enum { WORKERS_MAX = 1024, START_RETRY_MS = 30000, END_PATIENCE_MS = 10000 };
+
+/* ---- settings, the same for learner and actors ---- */
+
+int vly_fleet_workers(const vly_config *k) {
+    const int processors = vly_processors();
+    const int workers = k->run.workers > 0 ? k->run.workers : processors > 1 ? processors : 2;
+    return workers < WORKERS_MAX ? workers : WORKERS_MAX;
+}
+
+static vly_ps_update update_of(const vly_config *k) {
+    if (vly_fleet_scheme_of(k) == VLY_FLEET_UNROLLS) return VLY_PS_UNROLLS;
+    switch (k->dist.update) {
+    case VLY_DIST_UPDATE_SYNC: return VLY_PS_SYNC;
+    case VLY_DIST_UPDATE_COORDINATED: return VLY_PS_COORDINATED;
+    case VLY_DIST_UPDATE_OVERLAPPED: return VLY_PS_OVERLAPPED;
+    case VLY_DIST_UPDATE_FEDAVG: return VLY_PS_FEDAVG;
+    default: return VLY_PS_ASYNC;
+    }
+}
+
+vly_ps_policy vly_fleet_policy(const vly_config *k) {
+    return (vly_ps_policy){.update = update_of(k),
+                           .collect = k->dist.collect,
+                           .max_staleness = k->dist.max_staleness,
+                           .weigh_staleness = k->dist.weigh_staleness,
+                           .local_steps = k->dist.local_steps,
+                           .adaptive = k->dist.adaptive,
+                           .queue_limit = k->dist.queue,
+                           .patience_ms = (int)fmin(1000 * (double)k->dist.patience_s, 2e9),
+                           .ttl_ms = (int)(1000 * k->dist.ttl_s)};
+}
+
+int vly_fleet_timeout_ms(const vly_config *k) {
+    return (int)(1000 * k->dist.ttl_s);
+}
+
+vly_tab_scheme vly_fleet_table_scheme(const vly_config *k) {
+    switch (k->dist.tables) {
+    case VLY_DIST_TABLES_SHARE: return VLY_TAB_SHARE;
+    case VLY_DIST_TABLES_GOSSIP: return VLY_TAB_GOSSIP;
+    case VLY_DIST_TABLES_ALLREDUCE: return VLY_TAB_ALLREDUCE;
+    default: break;
+    }
+    if (k->run.sharding != VLY_RUN_SHARDING_NONE)
+        return k->run.sharding == VLY_RUN_SHARDING_TIME ? VLY_TAB_SHARD_TIME : VLY_TAB_SHARD_STATE;
+    switch (k->run.merge) {
+    case VLY_RUN_MERGE_MAX: return VLY_TAB_MERGE_MAX;
+    case VLY_RUN_MERGE_VISITS: return VLY_TAB_MERGE_VISITS;
+    default: return VLY_TAB_MERGE_MEAN;
+    }
+}
+
+/* ---- the learner ---- */
+
+void vly_leader_say(vly_leader *l, const char *format, ...) {
+    char text[512];
+    va_list args;
+    if (!l->say) return;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    l->say(l->arg, text);
+}
+
+/* ---- the store ---- */
+
+static vly_status publish_config(vly_leader *l) {
+    char *yaml = NULL;
+    size_t bytes = 0;
+    FILE *out = open_memstream(&yaml, &bytes);
+    if (!out) return vly_fail(VLY_ENOMEM, "distributed run: out of memory");
+    vly_config_print(l->config, out);
+    fclose(out);
+    const vly_status status = vly_store_set(l->store, WIRE_CONFIG, yaml, bytes);
+    free(yaml);
+    return status;
+}
+
+vly_status vly_leader_restart_store(vly_leader *l) {
+    bool restarted;
+    if (!l->redis) return VLY_OK;
+    VLY_TRY(vly_store_server_mend(l->redis, &restarted));
+    if (!restarted) return VLY_OK;
+    l->store_restarts++;
+    vly_leader_say(l, "the run's Redis had died; restarted at %s", l->shown);
+    return publish_config(l);
+}
+
+vly_status vly_leader_wait_for_store(vly_leader *l, vly_status status, int64_t *lost_ms) {
+    if (status != VLY_EPEER) return status;
+    if (*lost_ms == 0) *lost_ms = vly_now_ms();
+    if (vly_now_ms() - *lost_ms > 1000 * (int64_t)l->config->dist.patience_s) return status;
+    const vly_status mended = vly_leader_restart_store(l);
+    return mended == VLY_EPEER ? VLY_OK : mended;
+}
+
+vly_status vly_leader_announce_end(vly_leader *l, vly_status (*announce)(void *arg), void *arg) {
+    const int64_t deadline = vly_now_ms() + END_PATIENCE_MS;
+    int64_t lost = 0;
+    for (;;) {
+        const vly_status status = announce(arg);
+        if (status != VLY_EPEER || vly_now_ms() > deadline)
+            return vly_leader_wait_for_store(l, status, &lost);
+        VLY_TRY(vly_leader_wait_for_store(l, status, &lost));
+        nanosleep(&(struct timespec){0, 50000000}, NULL);
+    }
+}
+
+vly_status vly_leader_beat(vly_leader *l, int64_t version) {
+    char json[256];
+    snprintf(json, sizeof json,
+             "{\"role\":\"learner\",\"algo\":\"%.31s\",\"env\":\"%.63s\",\"version\":%lld,"
+             "\"steps\":%lld,\"pid\":%d,\"life\":%lld}",
+             l->config->run.algo, l->config->run.env, (long long)version,
+             (long long)vly_lead_get_counts(l->t).steps, (int)getpid(), (long long)l->life);
+    return vly_store_beat(l->store, "learner", json, (int)(1000 * l->config->dist.ttl_s));
+}
+
+static vly_status find_learner(void *arg, const char *member, const char *json) {
+    bool *lives = arg;
+    (void)json;
+    *lives = *lives || strcmp(member, "learner") == 0;
+    return VLY_OK;
+}
+
+/* Refuses a second learner. The entry of one that was killed expires after ttl_s. */
+static vly_status claim_run(vly_leader *l) {
+    const int64_t deadline = vly_now_ms() + (int64_t)(1000 * l->config->dist.ttl_s) + 1000;
+    for (bool said = false;; said = true) {
+        bool lives = false;
+        int count;
+        VLY_TRY(vly_store_members(l->store, find_learner, &lives, &count));
+        if (!lives) return VLY_OK;
+        if (vly_now_ms() > deadline)
+            return vly_fail(VLY_EINVAL,
+                            "run %s already has a learner, at %s: stop it first, or give this one "
+                            "another --out",
+                            l->run, l->shown);
+        if (!said)
+            vly_leader_say(l, "run %s had a learner a moment ago: waiting until its entry expires",
+                           l->run);
+        nanosleep(&(struct timespec){0, 100000000}, NULL);
+    }
+}
+
+vly_status vly_leader_start_fleet(vly_leader *l) {
+    VLY_TRY(publish_config(l));
+    VLY_TRY(vly_store_delete(l->store, "stop"));
+    VLY_TRY(vly_leader_beat(l, vly_lead_get_counts(l->t).updates));
+    vly_store_set_retry(l->store, VLY_LEADER_OWN_RETRY_MS);
+    if (l->config->run.role == VLY_RUN_ROLE_LEARNER) {
+        vly_leader_say(l, "waiting for actors: volley actor --store %s --run %s", l->shown, l->run);
+        return VLY_OK;
+    }
+    l->worker_count = vly_fleet_workers(l->config);
+    l->workers = calloc((size_t)l->worker_count, sizeof *l->workers);
+    if (!l->workers) return vly_fail(VLY_ENOMEM, "distributed run: out of memory");
+    for (int i = 0; i < l->worker_count; i++) {
+        l->workers[i].rank = i;
+        VLY_TRY(vly_leader_start_worker(l, &l->workers[i]));
+    }
+    return VLY_OK;
+}
+
+/* ---- start and end ---- */
+
+/* The address without its password. */
+static void mask_url(vly_leader *l) {
+    const char *at = strrchr(l->url, '@'), *scheme = strstr(l->url, "://");
+    if (at && scheme)
+        snprintf(l->shown, sizeof l->shown, "%.*s%s", (int)(scheme + 3 - l->url), l->url, at + 1);
+    else
+        snprintf(l->shown, sizeof l->shown, "%s", l->url);
+}
+
+/* The last part of the folder's name, without characters that a key of the store may not have. */
+static void name_run(vly_leader *l) {
+    const char *slash = strrchr(l->folder, '/');
+    snprintf(l->run, sizeof l->run, "%.96s", slash && slash[1] ? slash + 1 : l->folder);
+    for (char *c = l->run; *c; c++)
+        if (strchr("{} \r\n/", *c)) *c = '_';
+}
+
+/* A resumed run needs what the store holds: tables, experience. */
+static bool store_is_durable(const vly_config *k) {
+    const vly_fleet_scheme kind = vly_fleet_scheme_of(k);
+    return kind == VLY_FLEET_TABLES || (kind == VLY_FLEET_EXPERIENCE && k->checkpoint.replay);
+}
+
+static vly_status connect_store(vly_leader *l) {
+    name_run(l);
+    if (l->config->run.store[0]) {
+        snprintf(l->url, sizeof l->url, "%s", l->config->run.store);
+    } else {
+        char redis[1400];
+        snprintf(redis, sizeof redis, "%s/redis", l->folder);
+        VLY_TRY(vly_store_server_start(&l->redis, redis, store_is_durable(l->config)));
+        snprintf(l->url, sizeof l->url, "%s", vly_store_server_url(l->redis));
+    }
+    mask_url(l);
+    /* Another's Redis may not have started yet. Later vly_leader_wait_for_store retries. */
+    const vly_store_options own = {.timeout_ms = vly_fleet_timeout_ms(l->config),
+                                   .retry_ms = l->redis ? VLY_LEADER_OWN_RETRY_MS : START_RETRY_MS};
+    VLY_TRY(vly_store_open(&l->store, l->url, l->run, &own));
+    vly_leader_say(l, "store %s, run %s: more workers join with   volley actor --store %s --run %s",
+                   l->shown, l->run, l->shown, l->run);
+    return VLY_OK;
+}
+
+static vly_status lead_scheme(vly_leader *l) {
+    switch (vly_fleet_scheme_of(l->config)) {
+    case VLY_FLEET_TABLES: return vly_leader_lead_tables(l);
+    case VLY_FLEET_UNROLLS: return vly_leader_lead_unrolls(l);
+    case VLY_FLEET_EXPERIENCE: return vly_leader_lead_experience(l);
+    default: return vly_leader_lead_gradients(l);
+    }
+}
+
+vly_status vly_leader_lead(void *leader, vly_train *t) {
+    vly_leader *l = leader;
+    l->t = t;
+    VLY_TRY(connect_store(l));
+    VLY_TRY(claim_run(l));
+    const vly_status status = lead_scheme(l);
+    vly_leader_end_workers(l);
+    return status;
+}
+
+vly_status vly_leader_create(vly_leader **out, const vly_config *config, const char *folder,
+                             void (*say)(void *arg, const char *text), void *arg) {
+    vly_leader *l = calloc(1, sizeof *l);
+    if (!l) return vly_fail(VLY_ENOMEM, "distributed run: out of memory");
+    l->life = (int64_t)time(NULL) << 22 | (getpid() & 0x3fffff);
+    l->config = config, l->folder = folder, l->say = say, l->arg = arg;
+    *out = l;
+    return VLY_OK;
+}
+
+void vly_leader_destroy(vly_leader *l) {
+    if (!l) return;
+    vly_leader_end_workers(l);
+    vly_store_close(l->store);
+    vly_store_server_stop(l->redis);
+    free(l->workers);
+    free(l->optimum);
+    free(l);
+}

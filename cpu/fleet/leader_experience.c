@@ -1,0 +1,280 @@
+/* The learner of Ape-X: takes blocks of experience from the store, samples them by priority,
+ * learns, publishes weights. It learns from replay.ratio rows a step at most; when it falls more
+ * than apex.behind updates behind that, it leaves blocks in the store, and actors wait. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include "common/learn/dqn.h"
+#include "common/learn/learner.h"
+#include "cpu/fleet/apex.h"
+#include "cpu/fleet/experience.h"
+#include "cpu/fleet/leader_impl.h"
+#include "cpu/fleet/weights.h"
+#include "cpu/train/lead.h"
+
+enum { BLOCKS_AT_ONCE = 16, BURST_MS = 20, IDLE_US = 500 };
+
+typedef struct {
+    vly_leader *l;
+    vly_train *t;
+    vly_lead_parts run;
+    vly_lead_counts done; /* so far */
+    const vly_config *k;
+    vly_feed *feed;
+    vly_experience *memory;
+    vly_weights *weights;
+    vly_real *param;                    /* host copy of the weights, for the store */
+    int64_t start_steps, start_updates; /* when learning began in this process; -1: not yet */
+    int64_t begun;                      /* steps when this process began */
+    int64_t published, published_ms, kept_ms;
+    double lag_sum, lag_max;
+    int64_t lags;
+    int members;
+    bool lost; /* the store has been lost since the last sync */
+} experience_learner;
+
+static void on_block(void *arg, const vly_block_head *h) {
+    experience_learner *e = arg;
+    const double lag = (double)(e->done.updates - h->version);
+    e->done.steps += h->agent_steps;
+    vly_lead_set_counts(e->t, &e->done);
+    for (uint32_t i = 0; i < h->returns; i++) vly_lead_episode(e->t, (double)h->score[i]);
+    e->lag_sum += lag, e->lags++;
+    e->lag_max = lag > e->lag_max ? lag : e->lag_max;
+}
+
+static vly_status publish_weights(experience_learner *e, bool stop) {
+    const vly_lead_parts *r = &e->run;
+    const vly_params *p = r->algo->arena;
+    VLY_TRY(r->compute->download(r->queue, e->param, p->param, (size_t)p->n * sizeof *e->param));
+    VLY_TRY(r->compute->queue_sync(r->queue));
+    VLY_TRY(vly_weights_publish(e->weights, e->done.updates, e->done.steps, stop, e->param));
+    e->published = e->done.updates, e->published_ms = vly_now_ms();
+    return VLY_OK;
+}
+
+/* floor(replay.ratio * steps since learning began / batch) - updates since then. */
+static int64_t updates_owed(experience_learner *e) {
+    const vly_lead_counts *c = &e->done;
+    vly_experience_report r;
+    vly_experience_get_report(e->memory, &r);
+    if (r.live < e->k->dqn.batch) return 0;
+    if (e->start_steps < 0) {
+        if (c->steps < e->k->dqn.learning_starts) return 0;
+        e->start_steps = e->k->dqn.learning_starts > e->begun ? e->k->dqn.learning_starts
+                                                              : e->begun;
+        e->start_updates = c->updates;
+    }
+    const double rows = (double)e->k->replay.ratio * (double)(c->steps - e->start_steps);
+    return (int64_t)floor(rows / e->k->dqn.batch) - (c->updates - e->start_updates);
+}
+
+/* ---- learning ---- */
+
+static vly_status learn_one(experience_learner *e) {
+    const vly_lead_parts *r = &e->run;
+    const vly_progress progress = vly_lead_progress(e->t);
+    VLY_TRY(r->algo->learn(r->algo, r->queue, &progress));
+    VLY_TRY(r->compute->queue_sync(r->queue));
+    e->done.updates++;
+    vly_lead_set_counts(e->t, &e->done);
+    vly_lead_learned(e->t, e->k->dqn.batch);
+    return vly_experience_learned(e->memory, e->feed);
+}
+
+/* Updates for BURST_MS at most; frames are fetched while the update before is computed. */
+static vly_status learn_burst(experience_learner *e, int64_t due) {
+    const int64_t until = vly_now_ms() + BURST_MS;
+    const vly_progress progress = vly_lead_progress(e->t);
+    const float left = (float)vly_progress_left(&progress);
+    const float beta = e->k->replay.beta + (e->k->replay.beta_end - e->k->replay.beta) * (1 - left);
+    VLY_TRY(vly_experience_draw(e->memory, beta));
+    for (;;) {
+        VLY_TRY(vly_experience_fetch(e->memory, e->feed));
+        const bool more = --due > 0 && vly_now_ms() < until;
+        if (more) VLY_TRY(vly_experience_draw(e->memory, beta));
+        VLY_TRY(learn_one(e));
+        if (!more) break;
+    }
+    vly_metric unused[VLY_METRICS_MAX];
+    int count;
+    return e->run.algo->metrics(e->run.algo, unused, &count); /* VLY_ENUMERIC ends the run */
+}
+
+static vly_status sync_again(experience_learner *e) {
+    if (!e->lost) return VLY_OK;
+    VLY_TRY(vly_experience_sync(e->memory));
+    VLY_TRY(publish_weights(e, false));
+    e->lost = false;
+    return VLY_OK;
+}
+
+static vly_status round_of_work(experience_learner *e, bool *worked) {
+    int blocks = 0;
+    VLY_TRY(sync_again(e));
+    int64_t due = updates_owed(e);
+    if (due < e->k->apex.behind) VLY_TRY(vly_experience_take(e->memory, BLOCKS_AT_ONCE, &blocks));
+    due = updates_owed(e);
+    if (due > 0) VLY_TRY(learn_burst(e, due));
+    *worked = blocks > 0 || due > 0;
+    const vly_lead_counts *c = &e->done;
+    if (c->updates - e->published >= e->k->apex.publish ||
+        (c->updates > e->published && vly_now_ms() - e->published_ms > 250) ||
+        vly_now_ms() - e->published_ms > 1000)
+        VLY_TRY(publish_weights(e, false));
+    if ((double)(vly_now_ms() - e->kept_ms) < 1000 * (double)e->k->apex.keep_s) return VLY_OK;
+    e->kept_ms = vly_now_ms();
+    return vly_experience_keep(e->memory);
+}
+
+/* ---- reports ---- */
+
+static vly_status count_member(void *arg, const char *member, const char *json) {
+    (void)member;
+    *(int *)arg += strstr(json, "\"role\":\"actor\"") != NULL;
+    return VLY_OK;
+}
+
+static vly_status count_actors(experience_learner *e) {
+    int all;
+    e->members = 0;
+    return vly_store_members(e->l->store, count_member, &e->members, &all);
+}
+
+static void add_metrics(experience_learner *e, vly_metric *m, int *n) {
+    const vly_lead_counts *c = &e->done;
+    vly_experience_report r;
+    vly_experience_get_report(e->memory, &r);
+    vly_metric_add(m, n, "charts/replay_size", (double)r.live);
+    const int64_t acted = e->start_steps < 0 ? 0 : c->steps - e->start_steps;
+    vly_metric_add(
+        m, n, "charts/replay_ratio",
+        acted > 0 ? (double)(c->updates - e->start_updates) * e->k->dqn.batch / (double)acted : 0);
+    vly_metric_add(m, n, "store/bytes", (double)r.stored_bytes);
+    vly_metric_add(m, n, "store/taken_bytes", (double)r.bytes);
+    vly_metric_add(m, n, "store/waiting", (double)r.waiting);
+    vly_metric_add(m, n, "store/evicted", (double)r.evicted);
+    vly_metric_add(m, n, "store/lost", (double)r.lost);
+    vly_metric_add(m, n, "store/missed_blocks", (double)r.missed);
+    vly_metric_add(m, n, "store/corrupt", (double)r.corrupt);
+    vly_metric_add(m, n, "store/cached", r.sampled ? (double)r.from_cache / (double)r.sampled : 0);
+    vly_metric_add(m, n, "dist/lag_mean", e->lags ? e->lag_sum / (double)e->lags : 0);
+    vly_metric_add(m, n, "dist/lag_max", e->lag_max);
+    vly_metric_add(m, n, "dist/workers", e->members);
+    vly_metric_add(m, n, "dist/restarts", e->l->restarts);
+    e->lag_sum = e->lag_max = 0, e->lags = 0;
+}
+
+static vly_status keep_books(experience_learner *e) {
+    vly_metric m[VLY_METRICS_MAX];
+    int n = 0;
+    VLY_TRY(vly_leader_watch(e->l, false));
+    if (vly_now_ms() - e->l->beat_ms > 500) {
+        VLY_TRY(vly_leader_beat(e->l, e->done.updates));
+        VLY_TRY(count_actors(e));
+        e->l->beat_ms = vly_now_ms();
+    }
+    if (e->start_steps >= 0) VLY_TRY(e->run.algo->metrics(e->run.algo, m, &n));
+    add_metrics(e, m, &n);
+    return vly_lead_tick(e->t, &e->done, m, n);
+}
+
+/* ---- a run ---- */
+
+/* VLY_ENOSPACE: the server has less memory than planned, so the shards shrink. */
+static vly_status survive_or_shrink(experience_learner *e, vly_status status, int64_t *lost_ms) {
+    if (status == VLY_ENOSPACE) return vly_experience_shrink(e->memory);
+    if (status == VLY_EPEER) e->lost = true;
+    return vly_leader_wait_for_store(e->l, status, lost_ms);
+}
+
+static vly_status publish_end(void *arg) {
+    experience_learner *e = arg;
+    const vly_status status = publish_weights(e, true);
+    if (status != VLY_ENOSPACE) return status;
+    VLY_TRY(vly_experience_shrink(e->memory));
+    return publish_weights(e, true);
+}
+
+/* The steps that reached the budget are learned from too: the ratio holds for the whole run. */
+static vly_status finish_owed_updates(experience_learner *e) {
+    if (vly_lead_stop(e->t) != VLY_STOP_BUDGET || e->lost) return VLY_OK;
+    for (int64_t due = updates_owed(e); due > 0 && !vly_lead_interrupted(e->t);
+         due = updates_owed(e)) {
+        VLY_TRY(learn_burst(e, due));
+        VLY_TRY(vly_leader_beat(e->l, e->done.updates));
+    }
+    return VLY_OK;
+}
+
+static vly_status serve_actors(experience_learner *e) {
+    vly_train *t = e->t;
+    int64_t last = 0, lost = 0;
+    while (vly_lead_stop(t) == VLY_STOP_NONE) {
+        bool worked = false;
+        vly_status status = round_of_work(e, &worked);
+        if (status == VLY_OK) lost = 0;
+        VLY_TRY(survive_or_shrink(e, status, &lost));
+        vly_lead_mark(t, VLY_PHASE_LEARN);
+        if (vly_now_ms() - last >= VLY_LEADER_SERVE_MS) {
+            last = vly_now_ms();
+            VLY_TRY(survive_or_shrink(e, keep_books(e), &lost));
+            vly_lead_mark(t, VLY_PHASE_OTHER);
+        }
+        if (!worked) nanosleep(&(struct timespec){0, IDLE_US * 1000L}, NULL);
+    }
+    VLY_TRY(survive_or_shrink(e, finish_owed_updates(e), &lost));
+    VLY_TRY(survive_or_shrink(e, e->lost ? VLY_OK : vly_experience_keep(e->memory), &lost));
+    return vly_leader_announce_end(e->l, publish_end, e);
+}
+
+static vly_status open_leader(experience_learner *e) {
+    const vly_config *k = e->k;
+    const vly_env *env = e->run.env;
+    const vly_experience_options o = {.url = e->l->url,
+                                      .run = e->l->run,
+                                      .shape = vly_apex_shape(k, &env->obs, env->actions),
+                                      .shards = k->apex.shards,
+                                      .batch = k->dqn.batch,
+                                      .capacity = k->replay.capacity,
+                                      .shard_bytes = k->apex.shard_bytes,
+                                      .cache_bytes = k->apex.cache,
+                                      .retry_ms = VLY_LEADER_OWN_RETRY_MS,
+                                      .alpha = k->replay.alpha,
+                                      .priority_eps = k->replay.priority_eps,
+                                      .seed = (uint64_t)k->run.seed ^ (uint64_t)e->done.updates
+                                                                          << 32,
+                                      .on_block = on_block,
+                                      .arg = e};
+    e->feed = vly_dqn_feed(e->run.algo);
+    if (!e->feed)
+        return vly_fail(VLY_EINVAL, "%s does not learn from experience in a store", k->run.algo);
+    e->param = malloc((size_t)e->run.algo->arena->n * sizeof *e->param);
+    if (!e->param) return vly_fail(VLY_ENOMEM, "distributed run: out of memory");
+    VLY_TRY(vly_weights_create(&e->weights, e->l->store, e->run.algo->arena->n));
+    VLY_TRY(vly_experience_open(&e->memory, &o));
+    VLY_TRY(publish_weights(e, false));
+    return vly_leader_start_fleet(e->l);
+}
+
+vly_status vly_leader_lead_experience(vly_leader *l) {
+    experience_learner e = {.l = l,
+                            .t = l->t,
+                            .run = vly_lead_get_parts(l->t),
+                            .done = vly_lead_get_counts(l->t),
+                            .k = l->config,
+                            .start_steps = -1};
+    e.begun = e.done.steps;
+    vly_status status = open_leader(&e);
+    if (status == VLY_OK) status = serve_actors(&e);
+    if (status != VLY_OK && e.weights) {
+        char words[512];
+        strncpy(words, vly_error_text(), sizeof words - 1), words[sizeof words - 1] = '\0';
+        (void)publish_weights(&e, true);
+        vly_fail(status, "%s", words);
+    }
+    vly_experience_close(e.memory);
+    vly_weights_destroy(e.weights);
+    free(e.param);
+    return status;
+}

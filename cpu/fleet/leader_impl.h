@@ -1,0 +1,87 @@
+/* leader_impl.h -- the inside of the leader, and the settings that leader and actors derive from the
+ * configuration in the same way.
+ *
+ *   leader.c             the store, start and end of the fleet, common settings
+ *   leader_workers.c     processes of workers on this machine: start, watch, restart, end
+ *   leader_gradients.c   gradients or unrolls through a parameter server
+ *   leader_tables.c      tables of several workers
+ *   leader_experience.c  experience from shards in the store
+ */
+#ifndef VLY_CPU_FLEET_LEADER_IMPL_H
+#define VLY_CPU_FLEET_LEADER_IMPL_H
+#include <sys/types.h>
+#include "common/base/clock.h"
+#include "cpu/fleet/leader.h"
+#include "cpu/fleet/scheme.h"
+#include "cpu/fleet/ps.h"
+#include "cpu/fleet/tables.h"
+#include "cpu/fleet/ps_wire.h"
+
+/* How many workers the learner starts, and among how many a table is divided. */
+int vly_fleet_workers(const vly_config *config);
+vly_ps_policy vly_fleet_policy(const vly_config *config);
+vly_tab_scheme vly_fleet_table_scheme(const vly_config *config);
+/* A store that does not answer within this time is treated as lost. */
+int vly_fleet_timeout_ms(const vly_config *config);
+
+typedef struct {
+    pid_t pid;
+    int rank, restarts;
+    int64_t since_ms;
+} vly_leader_worker;
+
+struct vly_leader {
+    const vly_config *config;
+    vly_store_server *redis; /* started by this run; NULL: run.store names another */
+    vly_store *store;
+    const char *folder;
+    char url[300], shown[300], run[128]; /* shown: without a password */
+    int64_t life;
+    vly_leader_worker *workers;
+    int worker_count, restarts, store_restarts;
+    void (*say)(void *arg, const char *text);
+    void *arg;
+    vly_train *t;
+    double *optimum; /* tabular: by value iteration, or NULL */
+    int64_t beat_ms;
+};
+
+enum {
+    VLY_LEADER_SERVE_MS = 20, /* between two reports, beside thousands of messages a second */
+    VLY_LEADER_OWN_RETRY_MS = 300
+};
+
+/* A line for a person. */
+__attribute__((format(printf, 2, 3))) void vly_leader_say(vly_leader *l, const char *format, ...);
+
+/* ---- the store ---- */
+
+/* Restarts the run's own Redis if it has died, and writes the configuration to it again. */
+vly_status vly_leader_restart_store(vly_leader *l);
+/* status of the last operation: VLY_EPEER becomes VLY_OK for dist.patience_s, in which the run's
+ * own Redis is restarted; any other status is returned. *lost_ms: when the store was lost; 0: it
+ * answers. */
+vly_status vly_leader_wait_for_store(vly_leader *l, vly_status status, int64_t *lost_ms);
+/* Repeats `announce`, which writes the end of the run to the store, while the store is lost:
+ * workers that do not see it would wait for a learner that has ended. */
+vly_status vly_leader_announce_end(vly_leader *l, vly_status (*announce)(void *arg), void *arg);
+
+/* ---- the fleet ---- */
+
+vly_status vly_leader_start_fleet(vly_leader *l);
+/* The learner's entry among the members of the run. */
+vly_status vly_leader_beat(vly_leader *l, int64_t version);
+vly_status vly_leader_start_worker(vly_leader *l, vly_leader_worker *w);
+/* Restarts workers that have died, and the run's own Redis. VLY_EUNSUPPORTED when a worker cannot
+ * start, or died more often than dist.restarts. may_end: a worker that exits with 0 is done. */
+vly_status vly_leader_watch(vly_leader *l, bool may_end);
+void vly_leader_end_workers(vly_leader *l);
+
+/* ---- the schemes ---- */
+
+vly_status vly_leader_lead_gradients(vly_leader *l);
+vly_status vly_leader_lead_unrolls(vly_leader *l);
+vly_status vly_leader_lead_tables(vly_leader *l);
+vly_status vly_leader_lead_experience(vly_leader *l);
+
+#endif
