@@ -13,6 +13,11 @@ endif()
 add_library(vly_gpu_shim STATIC ${gpu_shim_sources})
 target_link_libraries(vly_gpu_shim PUBLIC vly_kernels_shim vly_common Threads::Threads ${CMAKE_DL_LIBS})
 
+if(TARGET vly_kernels_races)
+  add_library(vly_gpu_races STATIC ${gpu_shim_sources})
+  target_link_libraries(vly_gpu_races PUBLIC vly_kernels_races vly_common Threads::Threads ${CMAKE_DL_LIBS})
+endif()
+
 # The shim as a plugin: VLY_CUDA_PLUGIN=libvolley_cuda_shim.so volley train cartpole --device cuda
 add_library(volley_cuda_shim MODULE ${gpu_shim_sources})
 target_link_libraries(volley_cuda_shim PRIVATE vly_kernels_shim vly_common Threads::Threads ${CMAKE_DL_LIBS})

@@ -19,6 +19,22 @@ target_link_libraries(vly_kernels_shim PUBLIC vly_common)
 # Kernels move 16 bytes of whatever type at once, as devices do: on a processor that is aliasing (gcc 13 would use it).
 target_compile_options(vly_kernels_shim PRIVATE -ffp-contract=off -fno-strict-aliasing -Wno-unused-function -Wno-unknown-pragmas)
 
+# The same with the race detector (kernels/shim/races.h): the kernels carry ThreadSanitizer's instrumentation, whose
+# functions are the detector's. No sanitizer of the compiler can be linked beside it.
+if(NOT VLY_SANITIZE)
+  list(FILTER shim_sources EXCLUDE REGEX "kernels/shim/")
+  add_library(vly_kernels_races_code OBJECT ${shim_sources})
+  add_library(vly_kernels_races STATIC kernels/shim/fibers.cpp kernels/shim/runtime.cpp kernels/shim/races.cpp
+    $<TARGET_OBJECTS:vly_kernels_races_code>)
+  foreach(target vly_kernels_races_code vly_kernels_races)
+    target_include_directories(${target} BEFORE PUBLIC ${PROJECT_SOURCE_DIR}/kernels/shim/include)
+    target_compile_definitions(${target} PUBLIC VLY_SHIM_RACES)
+    target_link_libraries(${target} PUBLIC vly_common)
+    target_compile_options(${target} PRIVATE -ffp-contract=off -fno-strict-aliasing -Wno-unused-function -Wno-unknown-pragmas)
+  endforeach()
+  target_compile_options(vly_kernels_races_code PRIVATE -fsanitize=thread)
+endif()
+
 # nvcc. A development build on a machine without a GPU stops at PTX, which is quick; VLY_CUDA_ARCHS=all is
 # what CI and the bundle build: every card from Turing to Blackwell.
 set(VLY_CUDA_ALL_ARCHS 75-real 80-real 86-real 89-real 90-real 90a-real 100-real 103-real 110-real 120-real 120-virtual)

@@ -29,6 +29,24 @@ template <class T> static __device__ __forceinline__ T vly_block_sum(T v) {
     return warp == 0 ? vly_warp_sum(lane < count ? warps[lane] : T(0)) : T(0);
 }
 
+/* For a number that other threads change meanwhile: whole, old or new. Orders nothing. */
+template <class T> static __device__ __forceinline__ T vly_load_relaxed(const T *p) {
+#ifdef VLY_SHIM
+    const vly_shim::atomic_access whole(p);
+    return *p;
+#else
+    return *static_cast<const volatile T *>(p);
+#endif
+}
+template <class T> static __device__ __forceinline__ void vly_store_relaxed(T *p, T v) {
+#ifdef VLY_SHIM
+    const vly_shim::atomic_access whole(p);
+    *p = v;
+#else
+    *static_cast<volatile T *>(p) = v;
+#endif
+}
+
 /* True in the block that arrives last; the writes of the other blocks are visible to it. All
  * threads of every block call it. *counter is 0 before and after the kernel. */
 static __device__ __forceinline__ bool vly_last_block(unsigned *counter) {
@@ -37,7 +55,7 @@ static __device__ __forceinline__ bool vly_last_block(unsigned *counter) {
     __syncthreads();
     if (threadIdx.x == 0) {
         ticket[0] = atomicAdd(counter, 1u);
-        if (ticket[0] == gridDim.x - 1) *counter = 0;
+        if (ticket[0] == gridDim.x - 1) atomicExch(counter, 0u);
     }
     __syncthreads();
     if (ticket[0] != gridDim.x - 1) return false;

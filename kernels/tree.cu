@@ -12,7 +12,7 @@ typedef unsigned long long ull; /* what 64-bit atomics take */
 static __device__ __forceinline__ void replace_leaf(const vly_tree &tree, int64_t leaf,
                                                     uint64_t value) {
     const uint64_t delta = value - tree.sum[0][leaf]; /* modulo 2^64: sums come out right */
-    tree.sum[0][leaf] = value;
+    vly_store_relaxed(&tree.sum[0][leaf], value);
     if (delta == 0) return;
     int64_t node = leaf;
     for (int level = 1; level < tree.levels; level++) {
@@ -49,7 +49,7 @@ static __global__ void __launch_bounds__(256)
     const int i = (int)(blockIdx.x * TILE + threadIdx.x);
     const bool last = is_last(n, row, i);
     if (i >= n || row[i] < 0 || row[i] >= tree.capacity) return;
-    if (tree.sum[0][row[i]] == 0) return; /* removed since it was sampled */
+    if (vly_load_relaxed(&tree.sum[0][row[i]]) == 0) return; /* removed since it was sampled */
     const uint64_t value = vly_rule_priority(priority[i], h, raw);
     atomicMax((ull *)&tree.total[1], (ull)value);
     if (last) replace_leaf(tree, row[i], value);
@@ -70,7 +70,7 @@ vly_status vly_tree_set_launch(const vly_tree *tree, int n, const int32_t *row,
 static __global__ void __launch_bounds__(256)
     tree_insert(vly_tree tree, int64_t first, int n, const uint8_t *flags) {
     const int i = (int)(blockIdx.x * blockDim.x + threadIdx.x);
-    const uint64_t one = (uint64_t)VLY_PRIORITY_ONE, largest = tree.total[1],
+    const uint64_t one = (uint64_t)VLY_PRIORITY_ONE, largest = vly_load_relaxed(&tree.total[1]),
                    fresh = largest > one ? largest : one;
     if (flags && i == 0)
         atomicMax((ull *)&tree.total[1],

@@ -52,7 +52,7 @@ static __global__ void __launch_bounds__(256) vtrace_scan(vly_vtrace_args a, voi
         }
         const vly_affine upto = vly_block_scan(f);
         const float excess = upto.a * carry + upto.b;
-        __syncthreads();
+        /* the barriers of vly_block_last lie behind the last reads of `earlier` */
         if (threadIdx.x == 0) earlier[0] = carry;
         earlier[threadIdx.x + 1] = excess;
         __syncthreads();

@@ -92,6 +92,23 @@ void async_copy(void *to, const void *from, size_t bytes, size_t valid);
 void async_commit();
 void async_wait(int left);
 [[noreturn]] void fault(place at, const char *what);
+void fence(place at);
+
+/* The race detector's view of an atomic operation. */
+#ifdef VLY_SHIM_RACES
+void races_fence();
+void races_atomic_begin(const void *p);
+void races_atomic_end();
+struct atomic_access {
+    explicit atomic_access(const void *p) { races_atomic_begin(p); }
+    ~atomic_access() { races_atomic_end(); }
+};
+#else
+struct atomic_access {
+    explicit atomic_access(const void *) {}
+    ~atomic_access() {}
+};
+#endif
 
 struct launch_name {
     const char *kernel;
@@ -187,37 +204,43 @@ static inline unsigned vly_shim_mask(unsigned mask = 0xffffffffu) {
     vly_shim::reduce(mask, v, VLY_SHIM_HERE, [](auto a, auto b) { return a > b ? a : b; })
 #define __activemask() vly_shim_no_activemask_it_names_nothing_reliable
 
-static inline void __threadfence() {}
+#define __threadfence() vly_shim::fence(VLY_SHIM_HERE)
 static inline void __threadfence_block() {}
-static inline void __threadfence_system() {}
+#define __threadfence_system() vly_shim::fence(VLY_SHIM_HERE)
 
-/* Blocks run one after another: plain arithmetic is atomic. */
+/* One thread runs at a time, and is not preempted in here: plain arithmetic is atomic. */
 template <class T> static inline T atomicAdd(T *p, T v) {
+    const vly_shim::atomic_access whole(p);
     const T old = *p;
     *p = old + v;
     return old;
 }
 template <class T> static inline T atomicMax(T *p, T v) {
+    const vly_shim::atomic_access whole(p);
     const T old = *p;
     if (v > old) *p = v;
     return old;
 }
 template <class T> static inline T atomicMin(T *p, T v) {
+    const vly_shim::atomic_access whole(p);
     const T old = *p;
     if (v < old) *p = v;
     return old;
 }
 template <class T> static inline T atomicOr(T *p, T v) {
+    const vly_shim::atomic_access whole(p);
     const T old = *p;
     *p = old | v;
     return old;
 }
 template <class T> static inline T atomicExch(T *p, T v) {
+    const vly_shim::atomic_access whole(p);
     const T old = *p;
     *p = v;
     return old;
 }
 template <class T> static inline T atomicCAS(T *p, T expected, T v) {
+    const vly_shim::atomic_access whole(p);
     const T old = *p;
     if (old == expected) *p = v;
     return old;

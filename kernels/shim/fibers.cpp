@@ -8,6 +8,7 @@
 #include <new>
 #include <vector>
 #include "kernels/shim/internal.h"
+#include "kernels/shim/races.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #define VLY_SHIM_ASAN 1
@@ -92,6 +93,7 @@ struct pending_copy {
 struct snapshot {
     alignas(16) char value[WARP][16];
     int readers;
+    bool reported; /* to the race detector */
 };
 
 struct fiber {
@@ -132,6 +134,9 @@ std::vector<shared_array> arrays;
 const char dynamic_key = 0;
 size_t dynamic_bytes;
 uint64_t random_state = 1;
+bool on_fiber;            /* a thread of a kernel is running */
+place dropped;            /* a test removed this barrier or fence; line 0: none */
+std::vector<place> sites; /* of barriers and fences that were passed */
 #ifdef VLY_SHIM_ASAN
 void *scheduler_fake;
 const void *scheduler_bottom;
@@ -164,6 +169,7 @@ void to_scheduler(bool for_good) {
 void run(unsigned i) {
     current = i;
     thread_idx = fibers[i].tid;
+    on_fiber = true;
 #ifdef VLY_SHIM_ASAN
     __sanitizer_start_switch_fiber(&scheduler_fake, fibers[i].stack + GUARD, STACK);
 #endif
@@ -174,6 +180,7 @@ void run(unsigned i) {
 #ifdef VLY_SHIM_ASAN
     __sanitizer_finish_switch_fiber(scheduler_fake, nullptr, nullptr);
 #endif
+    on_fiber = false;
 }
 
 void release_snapshot(fiber &f) {
@@ -244,6 +251,7 @@ bool complete_warp(unsigned warp) {
         snapshot *s = free_snapshot(warp);
         const unsigned mask = f.mask;
         s->readers = __builtin_popcount(mask);
+        s->reported = false;
         for (unsigned k = 0; k < WARP; k++) {
             if (mask >> k & 1)
                 memcpy(s->value[k], fibers[base + k].value, 16);
@@ -285,6 +293,7 @@ bool settle_block() {
         return true;
     }
     for (unsigned i = 0; i < threads; i++) fibers[i].is = state::ready;
+    races_barrier();
     return false;
 }
 
@@ -295,6 +304,21 @@ void shuffle(unsigned *order, unsigned n) {
         order[i] = order[k];
         order[k] = i;
     }
+}
+
+/* A number without a divisor in common with n: multiples of it visit all blocks, in no simple
+ * order. */
+uint64_t step_over(uint64_t n) {
+    uint64_t step = n > 2 ? 1 + random_below((unsigned)(n - 1)) : 1;
+    const auto divisor = [](uint64_t a, uint64_t b) {
+        while (b) {
+            const uint64_t rest = a % b;
+            a = b, b = rest;
+        }
+        return a;
+    };
+    while (divisor(step, n) != 1) step++;
+    return step;
 }
 
 void run_block() {
@@ -317,6 +341,18 @@ void run_block() {
         }
         if (!moved && !faulted) done = settle_block();
     }
+}
+
+bool same_place(place a, place b) {
+    return a.line == b.line && strcmp(a.file, b.file) == 0;
+}
+
+/* A barrier or fence is passed here: remembered, and true if a test removed it. */
+bool is_dropped(place at) {
+    bool known = false;
+    for (const place &p : sites) known = known || same_place(p, at);
+    if (!known) sites.push_back(at);
+    return dropped.line && same_place(at, dropped);
 }
 
 void check_arrays() {
@@ -348,7 +384,44 @@ void fault(place at, const char *what) {
     abort();
 }
 
+#ifdef VLY_SHIM_RACES
+unsigned races_thread() {
+    return current;
+}
+bool races_on_stack(const void *p) {
+    const char *at = static_cast<const char *>(p), *stack = fibers[current].stack;
+    return at >= stack && at < stack + GUARD + STACK;
+}
+bool races_in_kernel() {
+    return on_fiber;
+}
+void races_preempt() {
+    fibers[current].is = state::ready;
+    to_scheduler(false);
+}
+void races_fault(const char *what) {
+    fault(running.at, what);
+}
+#endif
+
+void fence(place at) {
+    if (is_dropped(at)) return;
+#ifdef VLY_SHIM_RACES
+    races_fence();
+#endif
+}
+
+bool site(size_t i, place *at) {
+    if (i < sites.size()) *at = sites[i];
+    return i < sites.size();
+}
+
+void drop(const char *file, int line) {
+    dropped = {file, line};
+}
+
 void sync_block(place at) {
+    if (is_dropped(at)) return;
     fiber &f = fibers[current];
     release_snapshot(f);
     f.at = at;
@@ -368,9 +441,18 @@ const void *join_warp(unsigned mask, const void *value, size_t bytes, place at) 
     return fibers[current].seen->value;
 }
 
+/* The first lane to go on reports the operation for all. */
 void sync_warp(unsigned mask, place at) {
+    if (is_dropped(at)) return;
     const char nothing = 0;
     join_warp(mask, &nothing, 1, at);
+    unsigned lanes[WARP];
+    int count = 0;
+    if (fibers[current].seen->reported) return;
+    fibers[current].seen->reported = true;
+    for (unsigned k = 0; k < WARP; k++)
+        if (mask >> k & 1) lanes[count++] = current / WARP * WARP + k;
+    races_warp(lanes, count);
 }
 
 void *shared(const void *key, size_t bytes, place at) {
@@ -383,6 +465,7 @@ void *shared(const void *key, size_t bytes, place at) {
     if (!memory) throw std::bad_alloc();
     memset(memory, MARK, bytes + 2 * SENTINEL);
     arrays.push_back({key, memory, bytes, false, at});
+    races_add(memory + SENTINEL, bytes, SENTINEL, true);
     poison(arrays.back());
     return memory + SENTINEL;
 }
@@ -431,16 +514,25 @@ bool run_grid(launch_name name, dim3 grid, dim3 block, size_t shared_bytes,
 #ifdef VLY_SHIM_TSAN
     scheduler_tsan = __tsan_get_current_fiber();
 #endif
-    for (unsigned z = 0; z < grid.z && !faulted; z++)
-        for (unsigned y = 0; y < grid.y && !faulted; y++)
-            for (unsigned x = 0; x < grid.x && !faulted; x++) {
-                block_idx = {x, y, z};
-                for (unsigned i = 0; i < threads; i++) arm(i);
-                for (shared_array &a : arrays) a.fresh = true;
-                run_block();
-                if (!faulted) check_arrays();
-            }
-    for (shared_array &a : arrays) free(a.memory);
+    races_begin_launch(threads);
+    const uint64_t blocks = (uint64_t)grid.x * grid.y * grid.z,
+                   first = blocks > 1 ? random_below((unsigned)blocks) : 0,
+                   step = step_over(blocks);
+    for (uint64_t i = 0; i < blocks && !faulted; i++) {
+        const uint64_t b = (first + i * step) % blocks;
+        block_idx = {(unsigned)(b % grid.x), (unsigned)(b / grid.x % grid.y),
+                     (unsigned)(b / grid.x / grid.y)};
+        races_begin_block((unsigned)b);
+        for (unsigned t = 0; t < threads; t++) arm(t);
+        for (shared_array &a : arrays) a.fresh = true;
+        run_block();
+        if (!faulted) check_arrays();
+    }
+    races_end_launch();
+    for (shared_array &a : arrays) {
+        races_remove(a.memory + SENTINEL);
+        free(a.memory);
+    }
     arrays.clear();
     return !faulted;
 }

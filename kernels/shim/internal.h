@@ -11,5 +11,9 @@ __attribute__((format(printf, 1, 2))) void report(const char *format, ...);
 bool run_grid(launch_name name, dim3 grid, dim3 block, size_t shared_bytes,
               const std::function<void()> &body);
 void order_seed(uint64_t seed);
+/* From now on the barrier or fence in this line does nothing; line 0: none. */
+void drop(const char *file, int line);
+/* The i-th barrier or fence that kernels have passed since the start; false: there are fewer. */
+bool site(size_t i, place *at);
 } // namespace vly_shim
 #endif

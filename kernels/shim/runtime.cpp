@@ -17,6 +17,7 @@
 #include <pthread.h>
 #include <time.h>
 #include "kernels/shim/internal.h"
+#include "kernels/shim/races.h"
 
 typedef std::function<void()> operation;
 
@@ -217,6 +218,18 @@ void vly_shim_seed(uint64_t seed) {
     guard g(lock);
     vly_shim::order_seed(seed);
 }
+void vly_shim_drop(const char *file, int line) {
+    guard g(lock);
+    drain_all();
+    vly_shim::drop(file, line);
+}
+bool vly_shim_site(size_t i, const char **file, int *line) {
+    guard g(lock);
+    vly_shim::place at = {};
+    const bool found = vly_shim::site(i, &at);
+    *file = at.file, *line = at.line;
+    return found;
+}
 void vly_shim_lazy(bool on) {
     guard g(lock);
     drain_all();
@@ -360,6 +373,7 @@ cudaError_t cudaMalloc(void **out, size_t bytes) {
     memset(memory + GUARD + bytes, MARK, GUARD);
     *out = memory + GUARD;
     device_memory[memory + GUARD] = {bytes, current};
+    vly_shim::races_add(memory + GUARD, bytes, GUARD, false);
     allocated += bytes;
     return cudaSuccess;
 }
@@ -374,6 +388,7 @@ cudaError_t cudaFree(void *memory) {
     if (!guards_whole(it->first, it->second.bytes))
         vly_shim::report("an allocation of %zu bytes was written beyond its ends",
                          it->second.bytes);
+    vly_shim::races_remove(it->first);
     allocated -= it->second.bytes;
     free(it->first - GUARD);
     device_memory.erase(it);

@@ -12,7 +12,7 @@
  *   another one;
  *   - the last error is each thread's own too;
  *   - allocations are poisoned, and guarded by sentinels on both sides;
- *   - kernels: see device.h.
+ *   - kernels: see device.h, and races.h for the build with the race detector.
  * A kernel's fault is a sticky error, as on a device; vly_shim_report() says what happened.
  *
  * VLY_SHIM_LAUNCHED=FILE in the environment collects the kernels that ran, as addresses;
@@ -146,6 +146,11 @@ const char *vly_shim_report(void);
 void vly_shim_clear(void);
 /* Order of threads and warps within a block: another seed, another order. */
 void vly_shim_seed(uint64_t seed);
+/* The i-th __syncthreads, __syncwarp or __threadfence of the source that kernels have passed; false:
+ * there are fewer. */
+bool vly_shim_site(size_t i, const char **file, int *line);
+/* For tests of the tests: from now on that one does nothing; line 0: all do what they should. */
+void vly_shim_drop(const char *file, int line);
 /* false: run everything as it is enqueued (for whole training runs). VLY_SHIM_EAGER=1 in the
  * environment does it too. */
 void vly_shim_lazy(bool lazy);

@@ -1,9 +1,15 @@
 #include "tests/gpu/layer_parity.h"
 
+#ifdef VLY_SHIM_RACES
+enum { QUICK = 1 }; /* every load and store takes a hundred times as long */
+#else
+enum { QUICK = 0 };
+#endif
+
 static void linear_layers_agree(parity *p) {
     static const int shapes[][3] = {{1, 1, 1},      {5, 4, 64},  {257, 64, 64}, {130, 512, 6},
                                     {33, 100, 130}, {70, 7, 18}, {300, 8, 1}};
-    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
+    for (size_t s = 0; s < sizeof shapes / sizeof *shapes - (QUICK ? 3 : 0); s++)
         for (vly_act act = VLY_ACT_NONE; act <= VLY_ACT_TANH; act++)
             if (s < 2 || act == (vly_act)(s % 3))
                 in_all_precisions(p,
@@ -26,7 +32,7 @@ static void convolutions_agree(parity *p) {
         {2, 8, 8, 8, 9, 2, 3, 0},                                  /* pixels that no window sees */
         {1, 5, 6, 2, 3, 5, 4, 4},     {9, 4, 4, 16, 40, 4, 4, 0},
     };
-    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
+    for (size_t s = QUICK ? 7 : 0; s < sizeof shapes / sizeof *shapes; s++)
         in_all_precisions(p,
                           (vly_layer_desc){.kind = VLY_CONV,
                                            .act = (vly_act)(s % 2),
@@ -198,7 +204,7 @@ int main(void) {
     parity_seed(3);
     linear_layers_agree(p);
     convolutions_agree(p);
-    every_tile_width_agrees(p);
+    if (!QUICK) every_tile_width_agrees(p);
     a_batch_smaller_than_planned_works(p);
     pools_agree(p);
     recurrent_layers_agree(p);

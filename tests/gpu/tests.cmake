@@ -19,6 +19,17 @@ foreach(source ${gpu_test_sources})
   endforeach()
 endforeach()
 
+# The kernels once more under the shim's race detector.
+if(TARGET vly_gpu_races)
+  foreach(name parity_ops parity_patches parity_layers mutants)
+    add_executable(gpu_${name}_races tests/gpu/$<IF:$<STREQUAL:${name},mutants>,shim/mutants,${name}>.c)
+    target_compile_definitions(gpu_${name}_races PRIVATE VLY_TEST_SHIM VLY_SHIM_RACES)
+    target_link_libraries(gpu_${name}_races PRIVATE vly_envs vly_cpu vly_gpu_races)
+    add_test(NAME gpu_${name}_races COMMAND gpu_${name}_races WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+    set_tests_properties(gpu_${name}_races PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 300)
+  endforeach()
+endif()
+
 # All leave a list of the kernels that they ran.
 set(launched ${PROJECT_BINARY_DIR}/parity_kernels.txt)
 add_test(NAME gpu_kernels_begin COMMAND ${CMAKE_COMMAND} -E rm -f ${launched})
@@ -35,6 +46,12 @@ endif()
 add_executable(test_shim tests/gpu/shim/test_shim.cpp)
 target_link_libraries(test_shim PRIVATE vly_kernels_shim)
 add_test(NAME test_shim COMMAND test_shim)
+if(TARGET vly_kernels_races)
+  add_executable(test_shim_races tests/gpu/shim/test_shim.cpp)
+  target_link_libraries(test_shim_races PRIVATE vly_kernels_races)
+  target_compile_options(test_shim_races PRIVATE -fsanitize=thread)
+  add_test(NAME test_shim_races COMMAND test_shim_races)
+endif()
 
 # Whole training runs through the shim; too slow for what a sanitizer would add to the parity tests.
 if(TARGET volley AND NOT VLY_SANITIZE)

@@ -90,6 +90,88 @@ static __global__ void multiplies_bf16(float *d, const vly_bf16 *a,
                   d[(g + 8) * 8 + 2 * t + 1] = sum[3];
 }
 
+/* ---- for the race detector ---- */
+
+[[maybe_unused]] static __global__ void adds_without_an_atomic(float *out) {
+    out[0] += 1.0f;
+}
+
+[[maybe_unused]] static __global__ void blocks_write_the_same(float *out) {
+    if (threadIdx.x == 0) out[0] = (float)blockIdx.x;
+}
+
+[[maybe_unused]] static __global__ void shuffles_order_nothing(float *out) {
+    VLY_SHARED(float, tile, [BLOCK]);
+    tile[threadIdx.x] = 1.0f;
+    const float other = __shfl_xor_sync(VLY_FULL_WARP, 1.0f, 1);
+    out[threadIdx.x] = other + tile[threadIdx.x ^ 1u];
+}
+
+[[maybe_unused]] static __global__ void a_warp_orders_its_lanes(float *out) {
+    VLY_SHARED(float, tile, [BLOCK]);
+    tile[threadIdx.x] = 1.0f;
+    __syncwarp();
+    out[threadIdx.x] = tile[threadIdx.x ^ 1u];
+}
+
+[[maybe_unused]] static __global__ void a_part_of_a_warp(float *out) {
+    VLY_SHARED(float, tile, [32]);
+    tile[threadIdx.x] = 1.0f;
+    if (threadIdx.x < 16) __syncwarp(0xffffu);
+    out[threadIdx.x] = threadIdx.x == 0 ? tile[20] : 0.0f; /* not of the mask */
+}
+
+[[maybe_unused]] static __global__ void reads_past_the_end(float *out, int n) {
+    if (threadIdx.x == 0) out[0] = out[n];
+}
+
+[[maybe_unused]] static __global__ void reads_past_shared(float *out) {
+    VLY_SHARED(float, tile, [BLOCK]);
+    tile[threadIdx.x] = 0.0f;
+    if (threadIdx.x == 0) out[0] = *(&tile[0] + BLOCK);
+}
+
+[[maybe_unused]] static __global__ void reads_four_at_an_odd_place(float *out) {
+    if (threadIdx.x == 0)
+        reinterpret_cast<float4 *>(out)[4] = *reinterpret_cast<const float4 *>(out + 1);
+}
+
+[[maybe_unused]] static __global__ void counts_with_atomics(int *out) {
+    atomicAdd(out, 1);
+}
+
+[[maybe_unused]] static __global__ void reads_what_atomics_change(int *out, int *to) {
+    atomicAdd(out, 1);
+    to[threadIdx.x + blockIdx.x * blockDim.x] = *out;
+}
+
+/* Every function of reduce.h and scan.h twice in a row, with nothing else in between, and
+ * vly_last_block behind writes of all threads. */
+[[maybe_unused]] static __global__ void uses_everything_twice(float *out, float *partial,
+                                                              unsigned *counter) {
+    float v = (float)threadIdx.x;
+    for (int i = 0; i < 2; i++) {
+        const vly_affine f = {0.5f, v};
+        v = vly_block_scan(f).b;
+    }
+    v = vly_block_last(v) + (float)threadIdx.x;
+    v += vly_block_last(v);
+    for (int i = 0; i < 2; i++) v += vly_block_sum(v);
+    const float mine[3] = {v, 2 * v, 3 * v};
+    bool done;
+    const float total = vly_grid_sum<float, 3>(mine, partial, counter, &done);
+    if (done && threadIdx.x < 3) out[threadIdx.x] = total;
+}
+
+[[maybe_unused]] static __global__ void the_last_reads_what_all_wrote(float *out, float *partial,
+                                                                      unsigned *counter) {
+    partial[blockIdx.x * blockDim.x + threadIdx.x] = 1.0f;
+    if (!vly_last_block(counter)) return;
+    float sum = 0.0f;
+    for (unsigned b = 0; b < gridDim.x; b++) sum += partial[b * blockDim.x + threadIdx.x];
+    out[threadIdx.x] = sum;
+}
+
 static cudaStream_t stream;
 static float *memory;
 
@@ -106,6 +188,7 @@ static vly_status run(const char *, void (*kernel)(Args...), unsigned blocks, un
 }
 
 static void is_a_fault(vly_status status, const char *words) {
+    if (status != VLY_ECUDA) fprintf(stderr, "no fault, expected: %s\n", words);
     CHECK_EQ(status, VLY_ECUDA);
     if (!strstr(vly_error_text(), words)) fprintf(stderr, "got: %s\n", vly_error_text());
     CHECK(strstr(vly_error_text(), words) != NULL);
@@ -243,10 +326,84 @@ static void impossible_launches_are_refused(void) {
     cudaGetLastError();
 }
 
+#ifdef VLY_SHIM_RACES
+static void accesses_that_nothing_orders_are_faults(void) {
+    is_a_fault(run("", adds_without_an_atomic, 1, BLOCK, memory), "race: ");
+    is_a_fault(run("", blocks_write_the_same, 4, BLOCK, memory), "race: ");
+    is_a_fault(run("", shuffles_order_nothing, 1, BLOCK, memory), "race: ");
+    is_a_fault(run("", a_part_of_a_warp, 1, 32, memory), "race: ");
+    is_a_fault(run("", reads_before_the_barrier, 1, BLOCK, memory), "race: ");
+    is_a_fault(run("", reads_what_atomics_change, 2, BLOCK, (int *)memory, (int *)memory + BLOCK),
+               "race: ");
+    CHECK_OK(run("", a_warp_orders_its_lanes, 1, BLOCK, memory));
+    CHECK_OK(run("", counts_with_atomics, 4, BLOCK, (int *)memory));
+}
+
+static void reads_beyond_an_array_are_faults(void) {
+    is_a_fault(run("", reads_past_the_end, 1, BLOCK, memory, 4 * (int)BLOCK), "array of 1024");
+    is_a_fault(run("", reads_past_the_end, 1, BLOCK, memory, -1), "array of 1024");
+    is_a_fault(run("", reads_past_shared, 1, BLOCK, memory), "array of 256");
+    is_a_fault(run("", writes_past_shared, 1, BLOCK, memory), "array of 256");
+    is_a_fault(run("", writes_past_the_end, 1, BLOCK, memory, 4 * (int)BLOCK), "array of 1024");
+    is_a_fault(run("", reads_four_at_an_odd_place, 1, BLOCK, memory), "misaligned");
+}
+
+static vly_status headers(void) {
+    float *partial;
+    unsigned *counter;
+    CHECK_EQ(cudaMalloc((void **)&partial, 4 * 256 * sizeof *partial), cudaSuccess);
+    CHECK_EQ(cudaMalloc((void **)&counter, sizeof *counter), cudaSuccess);
+    *counter = 0;
+    const vly_status first = run("", uses_everything_twice, 4, 256, memory, partial, counter);
+    *counter = 0;
+    const vly_status second = first == VLY_OK ? run("", the_last_reads_what_all_wrote, 4, 256,
+                                                    memory, partial, counter)
+                                              : first;
+    cudaFree(partial);
+    cudaFree(counter);
+    return second;
+}
+
+static bool headers_fault(const char *file, int line) {
+    bool found = false;
+    for (uint64_t seed = 1; seed <= 4 && !found; seed++) {
+        vly_shim_seed(seed);
+        vly_shim_drop(file, line);
+        found = headers() != VLY_OK;
+        vly_shim_drop("", 0);
+        vly_shim_clear();
+    }
+    return found;
+}
+
+/* Each barrier and fence is needed by some use of its function. */
+static void every_barrier_of_the_headers_is_needed(void) {
+    const char *file;
+    int line, count = 0;
+    CHECK_OK(headers());
+    for (size_t i = 0; vly_shim_site(i, &file, &line); i++) {
+        if (!strstr(file, "reduce.h") && !strstr(file, "scan.h")) continue;
+        const bool found = headers_fault(file, line);
+        if (!found) fprintf(stderr, "without %s:%d nothing was found\n", file, line);
+        CHECK(found);
+        count++;
+    }
+    CHECK(count >= 10);
+}
+#endif
+
 int main(void) {
     CHECK_EQ(cudaStreamCreateWithPriority(&stream, cudaStreamNonBlocking, 0), cudaSuccess);
     CHECK_EQ(cudaMalloc((void **)&memory, 4 * BLOCK * sizeof(float)), cudaSuccess);
     divergent_barriers_are_faults();
+#ifdef VLY_SHIM_RACES
+    accesses_that_nothing_orders_are_faults();
+    reads_beyond_an_array_are_faults();
+    every_barrier_of_the_headers_is_needed();
+    cudaFree(memory);
+    cudaStreamDestroy(stream);
+    return TEST_PASS;
+#endif
     a_race_is_seen_under_some_order();
     writes_out_of_bounds_are_faults();
     an_async_copy_arrives_at_the_wait();
