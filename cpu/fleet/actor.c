@@ -31,7 +31,7 @@ typedef struct {
     int return_count;
 } actor;
 
-static vly_status only_run(void *arg, const char *run) {
+static vly_status accept_only_run(void *arg, const char *run) {
     actor *a = arg;
     if (a->run[0])
         return vly_fail(VLY_EINVAL,
@@ -49,7 +49,7 @@ static vly_status find_run(actor *a) {
         return VLY_OK;
     }
     VLY_TRY(vly_store_open(&s, a->o->url, "", NULL));
-    const vly_status status = vly_store_runs(s, only_run, a, &count);
+    const vly_status status = vly_store_runs(s, accept_only_run, a, &count);
     vly_store_close(s);
     VLY_TRY(status);
     return a->run[0] ? VLY_OK
@@ -77,7 +77,7 @@ static vly_status fetch_config(actor *a) {
     return status;
 }
 
-static vly_status look_for_run(actor *a) {
+static vly_status fetch_run(actor *a) {
     VLY_TRY(find_run(a));
     if (!a->store) VLY_TRY(vly_store_open(&a->store, a->o->url, a->run, NULL));
     return fetch_config(a);
@@ -87,7 +87,7 @@ static vly_status look_for_run(actor *a) {
 static vly_status wait_for_run(actor *a) {
     const double most = a->o->wait_s;
     for (double waited = 0;; waited += 0.2) {
-        const vly_status status = look_for_run(a);
+        const vly_status status = fetch_run(a);
         if (status != VLY_ENOTFOUND || waited >= most) return status;
         if (waited == 0 && a->o->say)
             a->o->say(a->o->arg, "no such run yet: waiting for its learner");
@@ -95,7 +95,7 @@ static vly_status wait_for_run(actor *a) {
     }
 }
 
-static vly_status join(actor *a) {
+static vly_status claim_rank(actor *a) {
     int64_t rank = a->o->rank;
     if (rank < 0) {
         VLY_TRY(vly_store_add(a->store, "ranks", 1, &rank));
@@ -147,7 +147,7 @@ static vly_status connect_scheme(actor *a) {
     return vly_tab_create(&a->tab, a->store, &o);
 }
 
-static void saw_episode(void *arg, const vly_episode *episode, int64_t total_steps) {
+static void record_episode(void *arg, const vly_episode *episode, int64_t total_steps) {
     actor *a = arg;
     (void)total_steps;
     if (a->return_count == RETURNS_AT_ONCE)
@@ -156,7 +156,7 @@ static void saw_episode(void *arg, const vly_episode *episode, int64_t total_ste
     a->returns[a->return_count++] = episode->score;
 }
 
-static int saw_update(void *arg, const vly_train_report *report) {
+static int note_update(void *arg, const vly_train_report *report) {
     actor *a = arg;
     const int64_t fresh = report->steps - a->steps, made = report->updates - a->updates;
     a->steps = report->steps, a->updates = report->updates;
@@ -170,7 +170,7 @@ static int saw_update(void *arg, const vly_train_report *report) {
     return stop ? VLY_TRAIN_STOP : VLY_TRAIN_GO_ON;
 }
 
-static void pass_warning_on(void *arg, const char *text) {
+static void forward_warning(void *arg, const char *text) {
     const actor *a = arg;
     if (a->o->warn) a->o->warn(a->o->arg, text);
 }
@@ -189,9 +189,9 @@ static vly_status run_actor(actor *a) {
                                  .env = &a->env,
                                  .config = &a->config,
                                  .arg = a,
-                                 .on_update = saw_update,
-                                 .on_episode = saw_episode,
-                                 .on_warning = pass_warning_on,
+                                 .on_update = note_update,
+                                 .on_episode = record_episode,
+                                 .on_warning = forward_warning,
                                  .sync = a->ps     ? vly_ps_client_sync(a->ps)
                                          : a->apex ? vly_apex_sync(a->apex)
                                                    : vly_tab_sync(a->tab)};
@@ -201,10 +201,10 @@ static vly_status run_actor(actor *a) {
     return a->tab ? vly_tab_finish(a->tab) : VLY_OK;
 }
 
-static vly_status act(actor *a) {
+static vly_status act_in_run(actor *a) {
     char line[512];
     VLY_TRY(wait_for_run(a));
-    VLY_TRY(join(a));
+    VLY_TRY(claim_rank(a));
     VLY_TRY(open_env(a));
     VLY_TRY(connect_scheme(a));
     snprintf(line, sizeof line, "worker %d of run %s: %s on %s", a->rank, a->run,
@@ -217,7 +217,7 @@ vly_status vly_fleet_act(const vly_fleet_actor *o) {
     actor *a = calloc(1, sizeof *a);
     if (!a) return vly_fail(VLY_ENOMEM, "actor: out of memory");
     a->o = o;
-    const vly_status status = act(a);
+    const vly_status status = act_in_run(a);
     if (a->t) vly_train_destroy(a->t);
     vly_ps_client_destroy(a->ps);
     vly_tab_destroy(a->tab);

@@ -41,7 +41,7 @@ static int64_t patience_end(const vly_apex *x) {
     return vly_now_ms() + (int64_t)(1000 * (double)x->o.config->dist.patience_s);
 }
 
-static vly_status beat(vly_apex *x) {
+static vly_status beat_actor(vly_apex *x) {
     const int64_t now = vly_now_ms();
     const int ttl_ms = (int)(1000 * x->o.config->dist.ttl_s);
     char json[256];
@@ -54,19 +54,20 @@ static vly_status beat(vly_apex *x) {
 
 /* ---- weights ---- */
 
-static vly_status follow(vly_apex *x, vly_real *param, bool *fresh) {
-    VLY_TRY(beat(x));
+static vly_status follow_weights(vly_apex *x, vly_real *param, bool *fresh) {
+    VLY_TRY(beat_actor(x));
     return vly_weights_follow(x->weights, param, fresh);
 }
 
 /* The first weights: the learner's. */
-static vly_status broadcast(vly_sync *sync, vly_queue *q, void *data, size_t bytes, int root) {
+static vly_status receive_first_weights(vly_sync *sync, vly_queue *q, void *data, size_t bytes,
+                                        int root) {
     vly_apex *x = (vly_apex *)sync;
     const int64_t deadline = patience_end(x);
     (void)q, (void)root; /* an actor's device is the host */
     VLY_TRY(vly_weights_create(&x->weights, x->o.store, (int64_t)(bytes / sizeof(vly_real))));
     for (bool fresh = false; !fresh;) {
-        VLY_TRY(follow(x, data, &fresh));
+        VLY_TRY(follow_weights(x, data, &fresh));
         if (fresh) break;
         if (vly_now_ms() > deadline)
             return vly_fail(VLY_ETIMEOUT, "no weights for %d s; is the learner alive?",
@@ -79,7 +80,7 @@ static vly_status broadcast(vly_sync *sync, vly_queue *q, void *data, size_t byt
 /* ---- blocks ---- */
 
 /* Until the shard takes it. A server that is out of memory refuses too: the learner evicts. */
-static vly_status push(vly_apex *x, const vly_block *block, vly_real *param, bool *fresh) {
+static vly_status push_block(vly_apex *x, const vly_block *block, vly_real *param, bool *fresh) {
     const vly_config *k = x->o.config;
     const int64_t deadline = patience_end(x);
     for (;;) {
@@ -93,7 +94,7 @@ static vly_status push(vly_apex *x, const vly_block *block, vly_real *param, boo
                             "the store has taken no experience for %d s; is the learner alive?",
                             (int)x->o.config->dist.patience_s);
         vly_pause_ms(WAIT_MS);
-        VLY_TRY(follow(x, param, &newer));
+        VLY_TRY(follow_weights(x, param, &newer));
         *fresh = *fresh || newer;
     }
 }
@@ -111,8 +112,8 @@ static bool worth_sending(vly_apex *x, const vly_block *b) {
     return !below || vly_unit(r.v[0]) < x->o.config->apex.send;
 }
 
-static vly_status make(vly_apex *x, const vly_replay *ring, const vly_real *value, int steps,
-                       vly_block *block, bool *send) {
+static vly_status make_block(vly_apex *x, const vly_replay *ring, const vly_real *value, int steps,
+                             vly_block *block, bool *send) {
     const vly_config *k = x->o.config;
     const vly_block_source source = {ring, value, x->o.actions, k->dqn.gamma, k->dqn.reward_scale};
     VLY_TRY(vly_block_make(x->maker, &source, x->next, steps, block));
@@ -143,18 +144,18 @@ static vly_status send_experience(vly_sync *sync, vly_queue *q, const vly_replay
     const int64_t steps = ring->step[0] - 1 - x->shape.n_step - x->next + 1;
     if (steps > 0) {
         bool send;
-        VLY_TRY(make(x, ring, value, (int)steps, &block, &send));
-        if (send) VLY_TRY(push(x, &block, p->param, fresh));
+        VLY_TRY(make_block(x, ring, value, (int)steps, &block, &send));
+        if (send) VLY_TRY(push_block(x, &block, p->param, fresh));
     }
     bool newer;
-    VLY_TRY(follow(x, p->param, &newer));
+    VLY_TRY(follow_weights(x, p->param, &newer));
     *fresh = *fresh || newer;
     return VLY_OK;
 }
 
 /* ---- life ---- */
 
-static int64_t fleet_steps(vly_sync *sync) {
+static int64_t actor_fleet_steps(vly_sync *sync) {
     const vly_apex *x = (const vly_apex *)sync;
     return x->weights ? x->weights->seen.steps : 0;
 }
@@ -191,8 +192,8 @@ vly_status vly_apex_create(vly_apex **out, const vly_apex_options *o) {
     x->life = ((uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec) ^ (uint64_t)getpid() << 44;
     x->sync = (vly_sync){.rank = o->rank % o->world,
                          .world = o->world,
-                         .broadcast = broadcast,
-                         .steps = fleet_steps,
+                         .broadcast = receive_first_weights,
+                         .steps = actor_fleet_steps,
                          .experience = &apex_experience};
     const vly_status status = vly_store_open(
         &x->shard, o->url, vly_shard_run(o->run, o->rank % o->config->apex.shards).text, NULL);

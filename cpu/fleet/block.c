@@ -16,7 +16,7 @@ struct vly_block_maker {
     vly_frame_packer *packer;
 };
 
-static bool packs(size_t frame_bytes) {
+static bool is_packed(size_t frame_bytes) {
     return frame_bytes >= VLY_FRAME_PACK_FROM;
 }
 
@@ -38,7 +38,7 @@ size_t vly_block_notice_most(const vly_block_shape *s) {
 
 size_t vly_block_data_most(const vly_block_shape *s) {
     return rows_most(s) *
-           (packs(s->obs.bytes) ? vly_frame_packed_most(s->obs.bytes) : s->obs.bytes);
+           (is_packed(s->obs.bytes) ? vly_frame_packed_most(s->obs.bytes) : s->obs.bytes);
 }
 
 /* ---- making ---- */
@@ -81,7 +81,7 @@ static vly_status add_frame(vly_block_maker *m, const uint8_t *frame, const uint
                             size_t *at) {
     const size_t bytes = m->shape.obs.bytes;
     size_t length = bytes;
-    if (packs(bytes))
+    if (is_packed(bytes))
         VLY_TRY(vly_frame_pack(m->packer, frame, base, bytes, m->data + *at, m->data_most - *at,
                                &length));
     else
@@ -105,7 +105,7 @@ vly_status vly_block_make(vly_block_maker *m, const vly_block_source *source, in
                           .ahead = (uint32_t)s->n_step,
                           .history = (uint32_t)(s->obs.stack - 1),
                           .frame_bytes = (uint32_t)s->obs.bytes,
-                          .packed = packs(s->obs.bytes)};
+                          .packed = is_packed(s->obs.bytes)};
     vly_block_record *record = (vly_block_record *)(void *)(m->notice + sizeof *h);
     uint32_t *offset = (uint32_t *)(record + r->N * steps);
     const int rows = (int)(h->history + h->steps + h->ahead);
@@ -134,15 +134,15 @@ vly_status vly_block_make(vly_block_maker *m, const vly_block_source *source, in
 
 /* ---- reading ---- */
 
-static bool fits(const vly_block_head *h, const vly_block_shape *s) {
+static bool head_matches(const vly_block_head *h, const vly_block_shape *s) {
     return h->lanes >= 1 && h->lanes <= (uint32_t)s->lanes_most && h->steps >= 1 &&
            h->steps <= (uint32_t)s->steps_most && h->ahead == (uint32_t)s->n_step &&
            h->history == (uint32_t)(s->obs.stack - 1) && h->frame_bytes == s->obs.bytes &&
-           h->packed == packs(s->obs.bytes) && h->returns <= VLY_BLOCK_RETURNS &&
+           h->packed == is_packed(s->obs.bytes) && h->returns <= VLY_BLOCK_RETURNS &&
            h->agent_steps >= 0 && h->data_bytes <= vly_block_data_most(s);
 }
 
-static bool record_ok(const vly_block_record *r, const vly_block_shape *s) {
+static bool record_is_valid(const vly_block_record *r, const vly_block_shape *s) {
     if (r->action < 0) return r->action == -1;
     return r->action < s->actions && r->boot <= s->n_step && isfinite(r->n_return) &&
            isfinite(r->discount) && isfinite(r->priority) && r->priority >= 0;
@@ -154,7 +154,7 @@ vly_status vly_block_check(const void *notice, size_t bytes, const vly_block_sha
         return vly_fail(VLY_ECORRUPT, "a block of experience of %zu bytes is none", bytes);
     memcpy(&view->head, notice, sizeof view->head);
     const vly_block_head *h = &view->head;
-    if (h->magic != MAGIC || !fits(h, s) || bytes != notice_bytes(h))
+    if (h->magic != MAGIC || !head_matches(h, s) || bytes != notice_bytes(h))
         return vly_fail(VLY_ECORRUPT,
                         "a block of experience does not belong to this run, or is damaged");
     const size_t transitions = (size_t)h->lanes * h->steps;
@@ -162,7 +162,7 @@ vly_status vly_block_check(const void *notice, size_t bytes, const vly_block_sha
     view->record = (const vly_block_record *)(const void *)((const uint8_t *)notice + sizeof *h);
     view->offset = h->packed ? (const uint32_t *)(view->record + transitions) : NULL;
     for (size_t i = 0; i < transitions; i++)
-        if (!record_ok(&view->record[i], s))
+        if (!record_is_valid(&view->record[i], s))
             return vly_fail(VLY_ECORRUPT,
                             "a block of experience holds a transition that cannot be");
     const size_t frames = (size_t)h->lanes * (size_t)view->rows;
@@ -179,14 +179,14 @@ vly_status vly_block_check(const void *notice, size_t bytes, const vly_block_sha
 }
 
 /* What frame `row` of a lane is packed against comes before it. */
-static int needed_from(const vly_block_view *v, int row) {
+static int first_needed_row(const vly_block_view *v, int row) {
     return v->offset ? row - row % GROUP : row;
 }
 
 void vly_block_range(const vly_block_view *v, int lane, int first, int count, size_t *offset,
                      size_t *bytes) {
     const size_t lane_row = (size_t)lane * (size_t)v->rows,
-                 i = lane_row + (size_t)needed_from(v, first),
+                 i = lane_row + (size_t)first_needed_row(v, first),
                  j = lane_row + (size_t)(first + count);
     *offset = v->offset ? v->offset[i] : i * v->head.frame_bytes;
     *bytes = (v->offset ? v->offset[j] : j * v->head.frame_bytes) - *offset;
@@ -197,7 +197,7 @@ void vly_block_range(const vly_block_view *v, int lane, int first, int count, si
 static vly_status unpack_frames(const vly_block_view *v, const uint32_t *offset, int first,
                                 int count, const uint8_t *range, uint8_t *out) {
     const size_t frame = v->head.frame_bytes;
-    const int from = needed_from(v, first);
+    const int from = first_needed_row(v, first);
     uint8_t *base = out + (size_t)(count - 1) * frame;
     if (from < first)
         VLY_TRY(vly_frame_unpack(range, offset[from + 1] - offset[from], NULL, base, frame));

@@ -37,7 +37,7 @@ static vly_status evict_oldest(vly_experience *e, shard *d) {
     return VLY_OK;
 }
 
-static shard *fullest(vly_experience *e) {
+static shard *fullest_shard(vly_experience *e) {
     shard *most = &e->shards[0];
     for (int i = 1; i < e->o.shards; i++)
         if (e->shards[i].count > most->count) most = &e->shards[i];
@@ -61,7 +61,7 @@ static void count_missed(vly_experience *e, const vly_block_head *h) {
 }
 
 /* First priorities as the actor found them; a transition that is none gets none. */
-static vly_status insert(vly_experience *e, int32_t at) {
+static vly_status insert_priorities(vly_experience *e, int32_t at) {
     const slot *s = &e->slot[at];
     const int n = transitions_of(s);
     for (int i = 0; i < n; i++) {
@@ -75,7 +75,7 @@ static vly_status insert(vly_experience *e, int32_t at) {
     return e->c->tree_set(e->q, &e->tree, n, e->leaf, e->raw, &e->hyper, false);
 }
 
-static void tell(vly_experience *e, const slot *s) {
+static void report_block(vly_experience *e, const slot *s) {
     e->report.blocks++, e->report.bytes += s->cost;
     for (int i = 0; i < transitions_of(s); i++)
         e->report.transitions += s->view.record[i].action >= 0;
@@ -89,7 +89,7 @@ static void tell(vly_experience *e, const slot *s) {
 static vly_status read_notice(void *arg, const void *data, size_t bytes) {
     vly_experience *e = arg;
     shard *d = &e->shards[e->reading.shard];
-    while (e->free_count == 0) VLY_TRY(evict_oldest(e, fullest(e)));
+    while (e->free_count == 0) VLY_TRY(evict_oldest(e, fullest_shard(e)));
     const int32_t at = e->free_slot[--e->free_count];
     slot *s = &e->slot[at];
     *order_at(e, d, d->count++) = at;
@@ -107,8 +107,8 @@ static vly_status read_notice(void *arg, const void *data, size_t bytes) {
     s->live = true;
     s->cost = vly_shard_cost(&s->view.head, bytes);
     e->reading.fresh[e->reading.n++] = at;
-    VLY_TRY(insert(e, at));
-    if (e->reading.count) tell(e, s);
+    VLY_TRY(insert_priorities(e, at));
+    if (e->reading.count) report_block(e, s);
     return VLY_OK;
 }
 
@@ -145,7 +145,7 @@ vly_status vly_experience_read_shard(vly_experience *e, int number, int most, bo
     return cache_slots(e, d->store, e->reading.fresh, e->reading.n);
 }
 
-static bool too_full(const vly_experience *e, const shard *d, int64_t fresh) {
+static bool shard_is_full(const vly_experience *e, const shard *d, int64_t fresh) {
     return d->count > 0 &&
            (d->state.bytes > e->o.shard_bytes - e->o.shard_bytes / 8 || e->free_count < fresh);
 }
@@ -153,10 +153,10 @@ static bool too_full(const vly_experience *e, const shard *d, int64_t fresh) {
 /* An eighth of the budget stays free for those who push, and places for `fresh` blocks. All
  * evictions travel together. */
 static vly_status make_room(vly_experience *e, shard *d, int64_t fresh) {
-    if (!too_full(e, d, fresh)) return VLY_OK;
+    if (!shard_is_full(e, d, fresh)) return VLY_OK;
     VLY_TRY(vly_store_begin(d->store));
     vly_status status = VLY_OK;
-    while (too_full(e, d, fresh) && status == VLY_OK) status = evict_oldest(e, d);
+    while (shard_is_full(e, d, fresh) && status == VLY_OK) status = evict_oldest(e, d);
     const vly_status sent = vly_store_end(d->store);
     return status == VLY_OK ? sent : status;
 }
@@ -232,7 +232,7 @@ void vly_experience_close(vly_experience *e) {
     free(e);
 }
 
-static vly_status allocate(vly_experience *e) {
+static vly_status allocate_experience(vly_experience *e) {
     const size_t slots = (size_t)e->slots, stride = (size_t)e->stride, batch = (size_t)e->o.batch;
     const size_t leaves = stride > slots ? stride : slots;
     VLY_TRY(vly_tree_plan(&e->tree, e->stride * e->slots));
@@ -267,11 +267,11 @@ static vly_status allocate(vly_experience *e) {
     return VLY_OK;
 }
 
-static vly_status begin(vly_experience *e) {
+static vly_status open_shards(vly_experience *e) {
     const vly_store_options options = {.retry_ms = e->o.retry_ms};
     VLY_TRY(vly_compute_create_cpu(&e->c, 1));
     VLY_TRY(e->c->queue_create(e->c, VLY_QUEUE_LEARN, &e->q));
-    VLY_TRY(allocate(e));
+    VLY_TRY(allocate_experience(e));
     for (int i = 0; i < e->o.shards; i++) {
         VLY_TRY(vly_store_open(&e->shards[i].store, e->o.url, vly_shard_run(e->o.run, i).text,
                                &options));
@@ -299,7 +299,7 @@ vly_status vly_experience_open(vly_experience **out, const vly_experience_option
     e->stride = stride, e->slots = (int32_t)slots;
     e->rng.seed = o->seed;
     e->hyper = (vly_hyper){.alpha = o->alpha, .priority_eps = o->priority_eps};
-    const vly_status status = begin(e);
+    const vly_status status = open_shards(e);
     if (status != VLY_OK) {
         vly_experience_close(e);
         return status;

@@ -37,7 +37,7 @@ vly_status vly_experience_draw(vly_experience *e, float beta) {
     return VLY_OK;
 }
 
-static vly_status one_sample(vly_experience *e, vly_feed *f, int i) {
+static vly_status write_sample(vly_experience *e, vly_feed *f, int i) {
     int transition, lane, first, count;
     size_t offset, bytes;
     const void *data;
@@ -63,7 +63,7 @@ static vly_status one_sample(vly_experience *e, vly_feed *f, int i) {
     return VLY_OK;
 }
 
-static void no_sample(vly_feed *f, int i) {
+static void clear_sample(vly_feed *f, int i) {
     f->host.bootstrap_row[i] = vly_feed_row(f, i);
     f->host.action[i] = -1;
     f->host.n_return[i] = f->host.discount[i] = f->host.weight[i] = 0;
@@ -77,8 +77,8 @@ vly_status vly_experience_fetch(vly_experience *e, vly_feed *f) {
     e->oldest = (e->oldest + 1) % DRAWS, e->draws--;
     for (int i = 0; i < e->o.batch; i++) {
         f->host.row[i] = vly_feed_row(f, i);
-        no_sample(f, i);
-        const vly_status status = e->row[i] < 0 ? VLY_OK : one_sample(e, f, i);
+        clear_sample(f, i);
+        const vly_status status = e->row[i] < 0 ? VLY_OK : write_sample(e, f, i);
         if (status == VLY_EPEER || status == VLY_EIO) return status;
         if (status == VLY_OK) f->host.weight[i] = e->row[i] < 0 ? 0 : weight[i];
         if (status == VLY_OK) continue;

@@ -33,7 +33,7 @@ vly_status vly_experience_keep(vly_experience *e) {
 }
 
 /* Of n slots from place `from` of a shard's order. */
-static vly_status recall(vly_experience *e, shard *d, int64_t from, int64_t n) {
+static vly_status load_priorities(vly_experience *e, shard *d, int64_t from, int64_t n) {
     for (int64_t i = 0; i < n; i++) {
         const vly_block_head *h = &e->slot[*order_at(e, d, from + i)].view.head;
         VLY_TRY(vly_store_ask(d->store, vly_shard_priority_key(h->life, h->seq).text, 0, 0));
@@ -64,7 +64,7 @@ typedef struct {
     vly_status status;
 } survey;
 
-static int64_t find(const survey *v, const vly_block_head *h) {
+static int64_t find_known_block(const survey *v, const vly_block_head *h) {
     for (int64_t i = 0; i < v->known; i++) {
         const slot *s = &v->e->slot[*order_at(v->e, v->d, i)];
         if (s->view.head.life == h->life && s->view.head.seq == h->seq) return i;
@@ -79,7 +79,7 @@ static vly_status mark_known(void *arg, const void *data, size_t bytes) {
     vly_block_head h;
     if (bytes < sizeof h) return VLY_OK;
     memcpy(&h, data, sizeof h);
-    const int64_t i = find(v, &h);
+    const int64_t i = find_known_block(v, &h);
     if (i >= 0 && v->at == v->d->next) {
         v->e->slot[*order_at(v->e, v->d, i)].stored = true;
         v->d->next++;
@@ -134,7 +134,7 @@ static vly_status sync_shard(vly_experience *e, int number) {
         read += count;
     }
     for (int64_t i = read < d->count ? d->count - read : 0; i < d->count; i += AT_ONCE)
-        VLY_TRY(recall(e, d, i, d->count - i < AT_ONCE ? d->count - i : AT_ONCE));
+        VLY_TRY(load_priorities(e, d, i, d->count - i < AT_ONCE ? d->count - i : AT_ONCE));
     return vly_shard_set_seen(d->store, d->next);
 }
 

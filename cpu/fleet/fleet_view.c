@@ -31,7 +31,7 @@ struct vly_fleet_view {
     const char *run;
 };
 
-static double now_s(void) {
+static double wall_clock_s(void) {
     struct timespec t;
     clock_gettime(CLOCK_REALTIME, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
@@ -50,7 +50,7 @@ vly_status vly_fleet_view_open(vly_fleet_view **out, uv_loop_t *loop) {
 }
 
 #ifdef VLY_HAVE_REDIS
-static member *find(vly_fleet_view *f, const char *name) {
+static member *find_or_add_member(vly_fleet_view *f, const char *name) {
     for (int i = 0; i < f->member_count; i++) {
         member *m = &f->members[i];
         if (m->store == f->store && strcmp(m->name, name) == 0 && strcmp(m->run, f->run) == 0)
@@ -64,9 +64,9 @@ static member *find(vly_fleet_view *f, const char *name) {
     return m;
 }
 
-static vly_status hear_member(void *arg, const char *name, const char *words) {
+static vly_status record_member(void *arg, const char *name, const char *words) {
     vly_fleet_view *f = arg;
-    member *m = find(f, name);
+    member *m = find_or_add_member(f, name);
     if (!m) return VLY_OK;
     if (m->seen < f->now - FORGET_S) m->first = f->now;
     m->seen = f->now;
@@ -76,29 +76,29 @@ static vly_status hear_member(void *arg, const char *name, const char *words) {
     return VLY_OK;
 }
 
-static vly_status hear_run(void *arg, const char *run) {
+static vly_status record_run(void *arg, const char *run) {
     static const vly_store_options quick = {.timeout_ms = 1500, .retry_ms = 1};
     vly_fleet_view *f = arg;
     vly_store *store;
     int count = 0;
     VLY_TRY(vly_store_open(&store, f->urls[f->store], run, &quick));
     f->run = run;
-    const vly_status status = vly_store_members(store, hear_member, f, &count);
+    const vly_status status = vly_store_members(store, record_member, f, &count);
     vly_store_close(store);
     return status;
 }
 
-static vly_status survey(vly_fleet_view *f) {
+static vly_status read_store_members(vly_fleet_view *f) {
     static const vly_store_options quick = {.timeout_ms = 1500, .retry_ms = 1};
     vly_store *store;
     int count = 0;
     VLY_TRY(vly_store_open(&store, f->urls[f->store], "", &quick));
-    const vly_status status = vly_store_runs(store, hear_run, f, &count);
+    const vly_status status = vly_store_runs(store, record_run, f, &count);
     vly_store_close(store);
     return status;
 }
 #else
-static vly_status survey(vly_fleet_view *f) {
+static vly_status read_store_members(vly_fleet_view *f) {
     (void)f;
     return vly_fail(
         VLY_EUNSUPPORTED,
@@ -152,7 +152,7 @@ static void add_runs(vly_text *t, const vly_fleet_view *f, int store) {
     }
 }
 
-static void forget_gone(vly_fleet_view *f) {
+static void drop_expired_members(vly_fleet_view *f) {
     int kept = 0;
     for (int i = 0; i < f->member_count; i++)
         if (f->now - f->members[i].seen < FORGET_S && f->members[i].store < f->n)
@@ -181,14 +181,14 @@ static void write_view(vly_fleet_view *f) {
 
 static void on_work(uv_work_t *work) {
     vly_fleet_view *f = work->data;
-    f->now = now_s();
+    f->now = wall_clock_s();
     for (f->store = 0; f->store < f->n; f->store++) {
         f->errors[f->store][0] = '\0';
-        if (survey(f) != VLY_OK)
+        if (read_store_members(f) != VLY_OK)
             snprintf(f->errors[f->store], sizeof f->errors[0], "%.250s",
                      strstr(f->urls[f->store], "@") ? "cannot be reached" : vly_error_text());
     }
-    forget_gone(f);
+    drop_expired_members(f);
     write_view(f);
 }
 

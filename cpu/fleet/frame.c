@@ -30,7 +30,7 @@ static unsigned nonzero_bytes(uint64_t x) {
     return (unsigned)((((high & ~low) >> 7) * 0x0102040810204080) >> 56);
 }
 
-static bool differ(const uint8_t *a, const uint8_t *b, uint64_t x[WORDS]) {
+static bool xor_pieces(const uint8_t *a, const uint8_t *b, uint64_t x[WORDS]) {
     uint64_t y[WORDS], any = 0;
     memcpy(x, a, PIECE);
     memcpy(y, b, PIECE);
@@ -67,7 +67,7 @@ static size_t pack_changes(const uint8_t *frame, const uint8_t *base, size_t byt
             memcpy(last[0], a, bytes - i * PIECE), memcpy(last[1], b, bytes - i * PIECE);
             a = last[0], b = last[1];
         }
-        if (!differ(a, b, x)) continue;
+        if (!xor_pieces(a, b, x)) continue;
         if (at + PIECE_MOST > limit) return 0;
         out[1 + i / 8] |= (uint8_t)(1 << i % 8);
         at += put_piece(a, x, out + at);
@@ -89,7 +89,7 @@ static size_t patch_piece(const uint8_t *from, size_t left, uint8_t *piece) {
     return at;
 }
 
-static bool patch(const uint8_t *changes, size_t length, uint8_t *frame, size_t bytes) {
+static bool apply_changes(const uint8_t *changes, size_t length, uint8_t *frame, size_t bytes) {
     const uint8_t *map = changes;
     size_t at = map_bytes(bytes);
     if (length < at) return false;
@@ -142,7 +142,7 @@ vly_status vly_frame_unpack(const void *packed, size_t length, const uint8_t *ba
     if (from[0] != CHANGES || !base)
         return vly_fail(VLY_ECORRUPT, "a packed frame of a kind that is not known");
     if (frame != base) memcpy(frame, base, bytes);
-    return patch(from + 1, length - 1, frame, bytes)
+    return apply_changes(from + 1, length - 1, frame, bytes)
                ? VLY_OK
                : vly_fail(VLY_ECORRUPT, "the changes of a packed frame are damaged");
 }

@@ -30,7 +30,7 @@ struct vly_gpus {
 /* ---- who am I ---- */
 
 /* Slurm's numbers are of the step that srun starts; in the script around it they mean nothing. */
-static const char *first_set(const char *const *names) {
+static const char *first_environment_value(const char *const *names) {
     for (; *names; names++) {
         if (!strncmp(*names, "SLURM_", 6) && !getenv("SLURM_STEP_ID")) continue;
         if (getenv(*names) && getenv(*names)[0]) return getenv(*names);
@@ -38,7 +38,7 @@ static const char *first_set(const char *const *names) {
     return NULL;
 }
 
-static int number_or(const char *text, int otherwise) {
+static int parse_or(const char *text, int otherwise) {
     return text ? atoi(text) : otherwise;
 }
 
@@ -55,7 +55,7 @@ static bool started_by_rank_0(void) {
 }
 
 /* The i-th number behind "cuda:"; -1: there are fewer. */
-static int listed(const char *device, int i) {
+static int device_at(const char *device, int i) {
     const char *at = strchr(device, ':');
     for (at = at ? at + 1 : ""; *at && i > 0; at++) i -= *at == ',';
     return isdigit((unsigned char)*at) ? atoi(at) : -1;
@@ -79,9 +79,9 @@ static vly_status count_devices(const char *device, int *count) {
     }
     for (int i = 0; i < *count; i++)
         for (int k = 0; k < i; k++)
-            if (listed(device, i) == listed(device, k))
+            if (device_at(device, i) == device_at(device, k))
                 return vly_fail(VLY_EINVAL, "--device %s: cuda:%d is in the list twice", device,
-                                listed(device, i));
+                                device_at(device, i));
     return *count > CHILDREN_MAX
                ? vly_fail(VLY_EINVAL, "--device: at most %d devices", CHILDREN_MAX)
                : VLY_OK;
@@ -92,12 +92,12 @@ vly_status vly_gpus_place_of(const char *device, vly_gpus_place *p) {
     *p = (vly_gpus_place){.world = 1};
     snprintf(p->mine, sizeof p->mine, "%.60s", device);
     VLY_TRY(count_devices(device, &devices));
-    const int world = number_or(first_set(world_names), 1);
+    const int world = parse_or(first_environment_value(world_names), 1);
     p->launched = started_by_rank_0() || world > 1;
     if (p->launched) {
         p->world = world;
-        p->rank = number_or(first_set(rank_names), 0);
-        p->local = number_or(first_set(local_names), p->rank);
+        p->rank = parse_or(first_environment_value(rank_names), 0);
+        p->local = parse_or(first_environment_value(local_names), p->rank);
     } else if (devices > 1) {
         p->world = devices;
     }
@@ -106,7 +106,7 @@ vly_status vly_gpus_place_of(const char *device, vly_gpus_place *p) {
                         "--device %s lists %d devices, but a rank %d was started on this machine",
                         device, devices, p->local);
     if (devices > 1)
-        snprintf(p->mine, sizeof p->mine, "cuda:%d", listed(device, p->local));
+        snprintf(p->mine, sizeof p->mine, "cuda:%d", device_at(device, p->local));
     else if (p->launched && devices == 0 && (!strcmp(device, "cuda") || !strcmp(device, "auto")))
         snprintf(p->mine, sizeof p->mine, "%s:%d", device, p->local);
     return VLY_OK;
@@ -147,7 +147,7 @@ static void set_number(const char *name, int value) {
     setenv(name, text, 1);
 }
 
-static vly_status start_one(vly_gpus *g, int rank, char **argv) {
+static vly_status start_rank(vly_gpus *g, int rank, char **argv) {
     posix_spawn_file_actions_t files;
     set_number("VLY_RANK", rank);
     posix_spawn_file_actions_init(&files);
@@ -161,7 +161,7 @@ static vly_status start_one(vly_gpus *g, int rank, char **argv) {
     return VLY_OK;
 }
 
-static vly_status start_others(vly_gpus *g) {
+static vly_status start_other_ranks(vly_gpus *g) {
     static char text[65536];
     char *argv[ARGUMENTS_MAX], meet[320];
     uint64_t secret[2];
@@ -178,13 +178,13 @@ static vly_status start_others(vly_gpus *g) {
     setenv("VLY_TOKEN", g->token, 1);
     set_number("VLY_WORLD", g->place.world);
     vly_status status = VLY_OK;
-    for (int i = 1; i < g->place.world && status == VLY_OK; i++) status = start_one(g, i, argv);
+    for (int i = 1; i < g->place.world && status == VLY_OK; i++) status = start_rank(g, i, argv);
     unsetenv("VLY_MEET"), unsetenv("VLY_TOKEN"), unsetenv("VLY_WORLD");
     return status;
 }
 
 /* While rank 0 waits: one that has ended will not come. */
-static vly_status all_alive(void *arg) {
+static vly_status check_children(void *arg) {
     vly_gpus *g = arg;
     for (int i = 1; i < g->place.world; i++) {
         int how;
@@ -201,7 +201,7 @@ static vly_status all_alive(void *arg) {
 
 /* ---- where they meet ---- */
 
-static vly_status split(vly_gpus *g, const char *meet) {
+static vly_status parse_meeting(vly_gpus *g, const char *meet) {
     const char *colon = strrchr(meet, ':');
     g->port = colon ? atoi(colon + 1) : 0;
     if (!colon || g->port < 1 || g->port > 65535)
@@ -211,19 +211,19 @@ static vly_status split(vly_gpus *g, const char *meet) {
 }
 
 /* The launcher's ranks: an address somebody gave, or this machine's, at a port of the job's own. */
-static vly_status find_meeting(vly_gpus *g, const vly_config *config) {
+static vly_status find_meeting_point(vly_gpus *g, const vly_config *config) {
     static const char *const jobs[] = {"SLURM_JOB_ID", "OMPI_MCA_ess_base_jobid", "PMIX_NAMESPACE",
                                        "TORCHELASTIC_RUN_ID", NULL};
     const char *meet = getenv("VLY_MEET"), *master = getenv("MASTER_ADDR"),
-               *port = getenv("MASTER_PORT"), *job = first_set(jobs);
+               *port = getenv("MASTER_PORT"), *job = first_environment_value(jobs);
     unsigned hash = 5381;
     for (const char *at = job ? job : ""; *at; at++) hash = hash * 33 + (unsigned char)*at;
     snprintf(g->token, sizeof g->token, "%.63s",
              getenv("VLY_TOKEN") ? getenv("VLY_TOKEN")
              : job               ? job
                                  : "");
-    if (config->dist.meet[0]) return split(g, config->dist.meet);
-    if (meet) return split(g, meet);
+    if (config->dist.meet[0]) return parse_meeting(g, config->dist.meet);
+    if (meet) return parse_meeting(g, meet);
     g->port = PORT_BASE + (int)(hash % PORTS);
     snprintf(g->host, sizeof g->host, "%.255s", master ? master : "127.0.0.1");
     if (master && port && atoi(port) > 0)
@@ -232,7 +232,7 @@ static vly_status find_meeting(vly_gpus *g, const vly_config *config) {
 }
 
 /* A rank with other settings would compute something else, or wait for what never comes. */
-static vly_status same_settings(vly_gpus *g, const vly_config *config) {
+static vly_status check_settings(vly_gpus *g, const vly_config *config) {
     uint64_t mine = vly_algo_config_hash(config), all[VLY_CREW_MAX];
     VLY_TRY(vly_crew_exchange(g->crew, &mine, sizeof mine, all, 60));
     for (int i = 1; i < g->place.world; i++)
@@ -241,7 +241,7 @@ static vly_status same_settings(vly_gpus *g, const vly_config *config) {
     return VLY_OK;
 }
 
-static vly_status open_sync(vly_gpus *g, const vly_config *config, vly_compute *compute) {
+static vly_status open_nccl_sync(vly_gpus *g, const vly_config *config, vly_compute *compute) {
     const vly_nccl_create_fn create = (vly_nccl_create_fn)vly_cuda_symbol(VLY_NCCL_CREATE_SYMBOL);
     g->destroy_sync = (vly_nccl_destroy_fn)vly_cuda_symbol(VLY_NCCL_DESTROY_SYMBOL);
     if (!create || !g->destroy_sync) return VLY_ENOTFOUND;
@@ -250,7 +250,7 @@ static vly_status open_sync(vly_gpus *g, const vly_config *config, vly_compute *
     return create(&g->sync, &o);
 }
 
-static vly_status fill(vly_gpus *g, const vly_config *config, vly_compute *compute) {
+static vly_status connect_gpus(vly_gpus *g, const vly_config *config, vly_compute *compute) {
     VLY_TRY(vly_gpus_place_of(config->run.device, &g->place));
     if (vly_algo_traits_of(config).tabular)
         return vly_fail(
@@ -258,9 +258,9 @@ static vly_status fill(vly_gpus *g, const vly_config *config, vly_compute *compu
             "%s learns a table on the processor: several GPUs are for networks; give one --device",
             config->run.algo);
     if (g->place.launched)
-        VLY_TRY(find_meeting(g, config));
+        VLY_TRY(find_meeting_point(g, config));
     else
-        VLY_TRY(start_others(g));
+        VLY_TRY(start_other_ranks(g));
     const vly_crew_options o = {.rank = g->place.rank,
                                 .world = g->place.world,
                                 .host = g->host,
@@ -268,19 +268,19 @@ static vly_status fill(vly_gpus *g, const vly_config *config, vly_compute *compu
                                 .listener = g->listener,
                                 .token = g->token,
                                 .silence_s = (double)config->dist.silence_s,
-                                .alive = all_alive,
+                                .alive = check_children,
                                 .arg = g};
     g->listener = 0; /* the crew's now */
     VLY_TRY(vly_crew_open(&g->crew, &o));
-    VLY_TRY(same_settings(g, config));
-    return open_sync(g, config, compute);
+    VLY_TRY(check_settings(g, config));
+    return open_nccl_sync(g, config, compute);
 }
 
 vly_status vly_gpus_open(vly_gpus **out, const vly_config *config, vly_compute *compute) {
     *out = NULL;
     vly_gpus *g = calloc(1, sizeof *g);
     if (!g) return vly_fail(VLY_ENOMEM, "no memory for several devices");
-    const vly_status status = fill(g, config, compute);
+    const vly_status status = connect_gpus(g, config, compute);
     if (status != VLY_OK) {
         char words[512];
         snprintf(words, sizeof words, "%s", vly_error_text());

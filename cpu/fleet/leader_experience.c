@@ -33,7 +33,7 @@ typedef struct {
     bool lost; /* the store has been lost since the last sync */
 } experience_learner;
 
-static void on_block(void *arg, const vly_block_head *h) {
+static void count_block(void *arg, const vly_block_head *h) {
     experience_learner *e = arg;
     const double lag = (double)(e->done.updates - h->version);
     e->done.steps += h->agent_steps;
@@ -101,7 +101,7 @@ static vly_status learn_burst(experience_learner *e, int64_t due) {
     return e->run.algo->metrics(e->run.algo, unused, &count); /* VLY_ENUMERIC ends the run */
 }
 
-static vly_status sync_again(experience_learner *e) {
+static vly_status sync_after_loss(experience_learner *e) {
     if (!e->lost) return VLY_OK;
     VLY_TRY(vly_experience_sync(e->memory));
     VLY_TRY(publish_weights(e, false));
@@ -109,9 +109,9 @@ static vly_status sync_again(experience_learner *e) {
     return VLY_OK;
 }
 
-static vly_status round_of_work(experience_learner *e, bool *worked) {
+static vly_status run_round(experience_learner *e, bool *worked) {
     int blocks = 0;
-    VLY_TRY(sync_again(e));
+    VLY_TRY(sync_after_loss(e));
     int64_t due = updates_owed(e);
     if (due < e->k->apex.behind) VLY_TRY(vly_experience_take(e->memory, BLOCKS_AT_ONCE, &blocks));
     due = updates_owed(e);
@@ -165,7 +165,7 @@ static void add_metrics(experience_learner *e, vly_metric *m, int *n) {
     e->lag_sum = e->lag_max = 0, e->lags = 0;
 }
 
-static vly_status keep_books(experience_learner *e) {
+static vly_status report_progress(experience_learner *e) {
     vly_metric m[VLY_METRICS_MAX];
     int n = 0;
     VLY_TRY(vly_leader_watch(e->l, false));
@@ -182,7 +182,7 @@ static vly_status keep_books(experience_learner *e) {
 /* ---- a run ---- */
 
 /* VLY_ENOSPACE: the server has less memory than planned, so the shards shrink. */
-static vly_status survive_or_shrink(experience_learner *e, vly_status status, int64_t *lost_ms) {
+static vly_status recover_store(experience_learner *e, vly_status status, int64_t *lost_ms) {
     if (status == VLY_ENOSPACE) return vly_experience_shrink(e->memory);
     if (status == VLY_EPEER) e->lost = true;
     return vly_leader_wait_for_store(e->l, status, lost_ms);
@@ -212,23 +212,23 @@ static vly_status serve_actors(experience_learner *e) {
     int64_t last = 0, lost = 0;
     while (vly_lead_stop(t) == VLY_STOP_NONE) {
         bool worked = false;
-        vly_status status = round_of_work(e, &worked);
+        vly_status status = run_round(e, &worked);
         if (status == VLY_OK) lost = 0;
-        VLY_TRY(survive_or_shrink(e, status, &lost));
+        VLY_TRY(recover_store(e, status, &lost));
         vly_lead_mark(t, VLY_PHASE_LEARN);
         if (vly_now_ms() - last >= VLY_LEADER_SERVE_MS) {
             last = vly_now_ms();
-            VLY_TRY(survive_or_shrink(e, keep_books(e), &lost));
+            VLY_TRY(recover_store(e, report_progress(e), &lost));
             vly_lead_mark(t, VLY_PHASE_OTHER);
         }
         if (!worked) nanosleep(&(struct timespec){0, IDLE_US * 1000L}, NULL);
     }
-    VLY_TRY(survive_or_shrink(e, finish_owed_updates(e), &lost));
-    VLY_TRY(survive_or_shrink(e, e->lost ? VLY_OK : vly_experience_keep(e->memory), &lost));
+    VLY_TRY(recover_store(e, finish_owed_updates(e), &lost));
+    VLY_TRY(recover_store(e, e->lost ? VLY_OK : vly_experience_keep(e->memory), &lost));
     return vly_leader_announce_end(e->l, publish_end, e);
 }
 
-static vly_status open_leader(experience_learner *e) {
+static vly_status start_experience(experience_learner *e) {
     const vly_config *k = e->k;
     const vly_env *env = e->run.env;
     const vly_experience_options o = {.url = e->l->url,
@@ -244,7 +244,7 @@ static vly_status open_leader(experience_learner *e) {
                                       .priority_eps = k->replay.priority_eps,
                                       .seed = (uint64_t)k->run.seed ^ (uint64_t)e->done.updates
                                                                           << 32,
-                                      .on_block = on_block,
+                                      .on_block = count_block,
                                       .arg = e};
     e->feed = vly_dqn_feed(e->run.algo);
     if (!e->feed)
@@ -265,7 +265,7 @@ vly_status vly_leader_lead_experience(vly_leader *l) {
                             .k = l->config,
                             .start_steps = -1};
     e.begun = e.done.steps;
-    vly_status status = open_leader(&e);
+    vly_status status = start_experience(&e);
     if (status == VLY_OK) status = serve_actors(&e);
     if (status != VLY_OK && e.weights) {
         char words[512];

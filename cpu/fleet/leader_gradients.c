@@ -71,12 +71,12 @@ static vly_status serve_workers(vly_leader *l, vly_ps_server *server, unroll_lea
     return vly_leader_announce_end(l, stop_server, server);
 }
 
-static void on_episode(void *train, double score) {
+static void report_worker_episode(void *train, double score) {
     vly_lead_episode(train, score);
 }
 
 static vly_status start_and_serve(vly_leader *l, vly_ps_server *server, unroll_learner *u) {
-    vly_ps_server_on_episode(server, on_episode, l->t);
+    vly_ps_server_on_episode(server, report_worker_episode, l->t);
     vly_status status = vly_leader_start_fleet(l);
     if (status == VLY_OK) status = serve_workers(l, server, u);
     if (status != VLY_OK) {
@@ -124,7 +124,7 @@ static vly_status learn_unrolls(unroll_learner *u) {
     return vly_ps_server_learned(u->server, a->version);
 }
 
-static vly_status on_unroll(void *arg, const void *unroll, size_t bytes) {
+static vly_status receive_unroll(void *arg, const void *unroll, size_t bytes) {
     unroll_learner *u = arg;
     const vly_lead_parts *r = &u->run;
     VLY_TRY(r->algo->receive(r->algo, r->queue, unroll, bytes));
@@ -144,6 +144,6 @@ vly_status vly_leader_lead_unrolls(vly_leader *l) {
     VLY_TRY(vly_ps_server_create(&u.server, l->store, r->compute, r->queue, &policy,
                                  r->algo->optimizer, r->algo->arena, r->algo->version,
                                  vly_lead_get_counts(l->t).steps));
-    vly_ps_server_on_unroll(u.server, on_unroll, &u);
+    vly_ps_server_on_unroll(u.server, receive_unroll, &u);
     return start_and_serve(l, u.server, &u);
 }

@@ -13,8 +13,8 @@ static vly_buffer *find_buffer(vly_buffer *list, int n, const char *name) {
 }
 
 /* Over the pairs that have been visited: a state that no policy reaches has no estimate. */
-static double error_of(const vly_leader *l, const vly_real *table, const uint32_t *visits,
-                       size_t cells, double *largest) {
+static double table_error(const vly_leader *l, const vly_real *table, const uint32_t *visits,
+                          size_t cells, double *largest) {
     double sum = 0;
     size_t n = 0;
     *largest = 0;
@@ -31,7 +31,7 @@ static vly_status stop_hub(void *hub) {
     return vly_tab_hub_stop(hub);
 }
 
-static void lead_episode(void *train, double score) {
+static void report_table_episode(void *train, double score) {
     if (isnan(score))
         vly_lead_count_episodes(train, 1);
     else
@@ -59,7 +59,8 @@ static vly_status serve_tables(vly_leader *l, vly_tab_hub *hub, vly_real *table,
         VLY_TRY(vly_leader_wait_for_store(l, vly_leader_beat(l, r.merges), &lost));
         if (l->optimum) {
             double largest;
-            vly_metric_add(m, &n, "tabular/error_rms", error_of(l, table, visits, cells, &largest));
+            vly_metric_add(m, &n, "tabular/error_rms",
+                           table_error(l, table, visits, cells, &largest));
             vly_metric_add(m, &n, "tabular/error_max", largest);
         }
         vly_metric_add(m, &n, "dist/bytes", (double)(r.sent_bytes + r.received_bytes));
@@ -90,7 +91,7 @@ vly_status vly_leader_lead_tables(vly_leader *l) {
     }
     VLY_TRY(vly_tab_hub_create(&hub, l->store, vly_fleet_table_scheme(l->config),
                                vly_fleet_workers(l->config), states, actions));
-    vly_tab_hub_on_episode(hub, lead_episode, l->t);
+    vly_tab_hub_on_episode(hub, report_table_episode, l->t);
     vly_status status = vly_leader_start_fleet(l);
     if (status == VLY_OK) status = serve_tables(l, hub, q->data, visits->data, cells);
     if (status == VLY_OK) {

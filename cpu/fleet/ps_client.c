@@ -56,7 +56,7 @@ struct vly_ps_client {
     char sender_error[512];
 };
 
-static vly_status beat(vly_ps_client *c, vly_store *store) {
+static vly_status beat_worker(vly_ps_client *c, vly_store *store) {
     const int64_t now = vly_now_ms();
     char json[256];
     if (now - c->beat_ms < c->policy.ttl_ms / 4) return VLY_OK;
@@ -70,7 +70,8 @@ static vly_status beat(vly_ps_client *c, vly_store *store) {
 
 /* ---- out ---- */
 
-static void head_fill(vly_ps_client *c, wire_push *head, uint32_t kind, const vly_hyper *hyper) {
+static void fill_push_head(vly_ps_client *c, wire_push *head, uint32_t kind,
+                           const vly_hyper *hyper) {
     *head = (wire_push){.magic = WIRE_MAGIC_PUSH,
                         .kind = kind,
                         .seq = ++c->seq,
@@ -96,7 +97,7 @@ static vly_status push_message(vly_ps_client *c, vly_store *store, size_t bytes)
                                           later, for thousands may be asking */
     for (bool accepted = false; !accepted;
          pause_us = pause_us < PAUSE_MOST_US ? pause_us * 2 : pause_us) {
-        VLY_TRY(beat(c, store));
+        VLY_TRY(beat_worker(c, store));
         VLY_TRY(vly_store_push(store, WIRE_PUSHES, c->message, bytes, c->policy.queue_limit,
                                &accepted));
         if (accepted) break;
@@ -116,8 +117,8 @@ static vly_status push_message(vly_ps_client *c, vly_store *store, size_t bytes)
     return VLY_OK;
 }
 
-static vly_status push(vly_ps_client *c, vly_store *store, const wire_push *head,
-                       const vly_real *data) {
+static vly_status push_floats(vly_ps_client *c, vly_store *store, const wire_push *head,
+                              const vly_real *data) {
     memcpy(c->message, head, sizeof *head);
     for (int64_t i = 0; i < head->count; i++) {
         const float x = (float)data[head->offset + i];
@@ -129,7 +130,7 @@ static vly_status push(vly_ps_client *c, vly_store *store, const wire_push *head
 /* ---- in ---- */
 
 /* The header of what is published now; VLY_ENOTFOUND while there is nothing. */
-static vly_status peek(vly_ps_client *c, vly_store *store, wire_params *head) {
+static vly_status peek_weights(vly_ps_client *c, vly_store *store, wire_params *head) {
     size_t got;
     VLY_TRY(vly_store_get_range(store, WIRE_PARAMS, 0, head, sizeof *head, &got));
     if (got == 0) return vly_fail(VLY_ENOTFOUND, "no weights are published yet");
@@ -144,7 +145,8 @@ static vly_status peek(vly_ps_client *c, vly_store *store, wire_params *head) {
     return VLY_OK;
 }
 
-static vly_status fetch(vly_ps_client *c, vly_store *store, wire_params *head, vly_real *into) {
+static vly_status fetch_weights(vly_ps_client *c, vly_store *store, wire_params *head,
+                                vly_real *into) {
     const size_t want = sizeof *head + (size_t)c->n * sizeof(float);
     size_t got;
     VLY_TRY(vly_store_get(store, WIRE_PARAMS, c->weights, want, &got));
@@ -167,7 +169,7 @@ static vly_status wait_newer(vly_ps_client *c, int64_t than, const wire_push *se
     int64_t resend = vly_now_ms() + RESEND_MS;
     for (;;) {
         wire_params head;
-        const vly_status status = peek(c, c->store, &head);
+        const vly_status status = peek_weights(c, c->store, &head);
         const bool restarted = than >= 0 &&
                                head.incarnation != c->seen.incarnation; /* it may go on from an
                                                                            older version */
@@ -180,7 +182,7 @@ static vly_status wait_newer(vly_ps_client *c, int64_t than, const wire_push *se
                             c->policy.patience_ms / 1000);
         const void *token;
         size_t bytes;
-        VLY_TRY(beat(c, c->store));
+        VLY_TRY(beat_worker(c, c->store));
         if (sent && vly_now_ms() > resend) {
             bool accepted;
             resend = vly_now_ms() + RESEND_MS;
@@ -208,13 +210,13 @@ static vly_status wait_taken(vly_ps_client *c, vly_store *store, const wire_push
         if (status == VLY_OK) continue; /* of a push before */
         if (status != VLY_ENOTFOUND) return status;
         wire_params head;
-        if (peek(c, store, &head) == VLY_OK && (head.flags & WIRE_STOP)) return VLY_OK;
+        if (peek_weights(c, store, &head) == VLY_OK && (head.flags & WIRE_STOP)) return VLY_OK;
         if (vly_now_ms() > deadline)
             return vly_fail(
                 VLY_ETIMEOUT,
                 "parameter server: no gradient was taken for %d s; is the learner alive?",
                 c->policy.patience_ms / 1000);
-        VLY_TRY(beat(c, store));
+        VLY_TRY(beat_worker(c, store));
         if (vly_now_ms() < resend) continue;
         resend = vly_now_ms() + RESEND_MS;
         bool accepted;
@@ -224,8 +226,8 @@ static vly_status wait_taken(vly_ps_client *c, vly_store *store, const wire_push
     }
 }
 
-static vly_status load(vly_ps_client *c, vly_queue *q, const vly_params *p) {
-    VLY_TRY(fetch(c, c->store, &c->seen, c->host));
+static vly_status load_weights(vly_ps_client *c, vly_queue *q, const vly_params *p) {
+    VLY_TRY(fetch_weights(c, c->store, &c->seen, c->host));
     VLY_TRY(q->c->upload(q, p->param, c->host, (size_t)c->n * sizeof *c->host));
     return q->c->queue_sync(q);
 }
@@ -234,26 +236,26 @@ static vly_status load(vly_ps_client *c, vly_queue *q, const vly_params *p) {
 static vly_status load_if_newer(vly_ps_client *c, vly_queue *q, const vly_params *p) {
     wire_params head;
     if (c->n < PEEK_FROM) {
-        const vly_status status = load(c, q, p);
+        const vly_status status = load_weights(c, q, p);
         return status == VLY_ENOTFOUND ? VLY_OK : status;
     }
-    const vly_status status = peek(c, c->store, &head);
+    const vly_status status = peek_weights(c, c->store, &head);
     if (status == VLY_ENOTFOUND)
         return VLY_OK; /* the store was restarted: the server publishes again */
     VLY_TRY(status);
     if (head.version == c->seen.version && head.incarnation == c->seen.incarnation &&
         !(head.flags & WIRE_STOP))
         return VLY_OK;
-    const vly_status loaded = load(c, q, p);
+    const vly_status loaded = load_weights(c, q, p);
     return loaded == VLY_ENOTFOUND ? VLY_OK : loaded;
 }
 
 /* The store may die between the two: then the server publishes again. */
-static vly_status load_newer(vly_ps_client *c, vly_queue *q, const vly_params *p, int64_t than,
-                             const wire_push *sent) {
+static vly_status wait_and_load(vly_ps_client *c, vly_queue *q, const vly_params *p, int64_t than,
+                                const wire_push *sent) {
     for (;;) {
         VLY_TRY(wait_newer(c, than, sent));
-        const vly_status status = load(c, q, p);
+        const vly_status status = load_weights(c, q, p);
         if (status != VLY_ENOTFOUND) return status;
     }
 }
@@ -269,17 +271,17 @@ static vly_status send_flight(vly_ps_client *c) {
         head.offset = c->n * part / parts;
         head.count = c->n * (part + 1) / parts - head.offset;
         if (part != parts - 1) head.steps = head.returns = 0;
-        VLY_TRY(push(c, c->sender_store, &head, c->flight));
+        VLY_TRY(push_floats(c, c->sender_store, &head, c->flight));
         if (part == 0) VLY_TRY(wait_taken(c, c->sender_store, &head));
     }
     wire_params head;
-    const vly_status status = peek(c, c->sender_store, &head);
+    const vly_status status = peek_weights(c, c->sender_store, &head);
     if (status == VLY_ENOTFOUND) return VLY_OK;
     VLY_TRY(status);
     if (head.version == c->fresh_head.version && head.incarnation == c->fresh_head.incarnation &&
         !(head.flags & WIRE_STOP))
         return VLY_OK;
-    const vly_status fetched = fetch(c, c->sender_store, &head, c->fresh);
+    const vly_status fetched = fetch_weights(c, c->sender_store, &head, c->fresh);
     if (fetched == VLY_ENOTFOUND) return VLY_OK;
     VLY_TRY(fetched);
     c->fresh_head = head;
@@ -327,7 +329,7 @@ static vly_status exchange_flight(vly_ps_client *c, vly_queue *q, const vly_para
     status = c->sender_status;
     if (status != VLY_OK) status = vly_fail(status, "%s", c->sender_error);
     if (status == VLY_OK) {
-        head_fill(c, &c->flight_head, WIRE_GRADIENT, hyper);
+        fill_push_head(c, &c->flight_head, WIRE_GRADIENT, hyper);
         memcpy(c->flight, c->host, (size_t)c->n * sizeof *c->host);
         if (c->have_fresh) {
             c->seen = c->fresh_head;
@@ -344,7 +346,8 @@ static vly_status exchange_flight(vly_ps_client *c, vly_queue *q, const vly_para
 
 /* ---- what an algorithm calls ---- */
 
-static vly_status apply(vly_sync *s, vly_queue *q, const vly_params *p, const vly_hyper *hyper) {
+static vly_status apply_gradient(vly_sync *s, vly_queue *q, const vly_params *p,
+                                 const vly_hyper *hyper) {
     vly_ps_client *c = (vly_ps_client *)s;
     vly_hyper h;
     if (vly_ps_client_stopped(c)) return VLY_OK;
@@ -359,18 +362,18 @@ static vly_status apply(vly_sync *s, vly_queue *q, const vly_params *p, const vl
         return exchange_flight(c, q, p, &h);
     }
     wire_push head;
-    head_fill(c, &head, WIRE_GRADIENT, &h);
-    VLY_TRY(push(c, c->store, &head, c->host));
+    fill_push_head(c, &head, WIRE_GRADIENT, &h);
+    VLY_TRY(push_floats(c, c->store, &head, c->host));
     if (c->policy.update != VLY_PS_SYNC) {
         VLY_TRY(wait_taken(c, c->store, &head));
         return load_if_newer(c, q, p);
     }
-    return load_newer(c, q, p, head.base, &head);
+    return wait_and_load(c, q, p, head.base, &head);
 }
 
 /* K follows the lag: the exchange of a round should cost a tenth of the computation between two
  * rounds. */
-static void adapt(vly_ps_client *c, double round_ms, double exchange_ms) {
+static void adapt_local_steps(vly_ps_client *c, double round_ms, double exchange_ms) {
     if (!c->policy.adaptive || c->local < 1) return;
     const double step = fmax(round_ms / c->local, 1e-3);
     c->step_ms = c->step_ms > 0 ? 0.7 * c->step_ms + 0.3 * step : step;
@@ -379,18 +382,18 @@ static void adapt(vly_ps_client *c, double round_ms, double exchange_ms) {
     c->local_steps = (int)fmin(fmax(bounded, 1), LOCAL_MOST);
 }
 
-static vly_status mix(vly_sync *s, vly_queue *q, const vly_params *p) {
+static vly_status average_weights(vly_sync *s, vly_queue *q, const vly_params *p) {
     vly_ps_client *c = (vly_ps_client *)s;
     if (++c->local < c->local_steps || vly_ps_client_stopped(c)) return VLY_OK;
     const int64_t computed = vly_now_ms();
     VLY_TRY(q->c->download(q, c->host, p->param, (size_t)c->n * sizeof *c->host));
     VLY_TRY(q->c->queue_sync(q));
     wire_push head;
-    head_fill(c, &head, WIRE_WEIGHTS, NULL);
-    VLY_TRY(push(c, c->store, &head, c->host));
-    VLY_TRY(load_newer(c, q, p, head.base, &head));
+    fill_push_head(c, &head, WIRE_WEIGHTS, NULL);
+    VLY_TRY(push_floats(c, c->store, &head, c->host));
+    VLY_TRY(wait_and_load(c, q, p, head.base, &head));
     const int64_t done = vly_now_ms();
-    adapt(c, (double)(computed - c->round_start_ms), (double)(done - computed));
+    adapt_local_steps(c, (double)(computed - c->round_start_ms), (double)(done - computed));
     c->round_start_ms = done;
     c->local = 0;
     return VLY_OK;
@@ -407,21 +410,22 @@ static vly_status send_unroll(vly_sync *s, const void *unroll, size_t bytes) {
         if (!message) return vly_fail(VLY_ENOMEM, "no memory for an unroll of %zu bytes", bytes);
         c->message = message, c->room = bytes;
     }
-    head_fill(c, &head, WIRE_UNROLL, NULL);
+    fill_push_head(c, &head, WIRE_UNROLL, NULL);
     head.count = (int64_t)bytes;
     memcpy(c->message, &head, sizeof head);
     memcpy(c->message + sizeof head, unroll, bytes);
     return push_message(c, c->store, sizeof head + bytes);
 }
 
-static vly_status refresh(vly_sync *s, vly_queue *q, const vly_params *p, int64_t *version) {
+static vly_status refresh_weights(vly_sync *s, vly_queue *q, const vly_params *p,
+                                  int64_t *version) {
     vly_ps_client *c = (vly_ps_client *)s;
     const vly_status status = vly_ps_client_stopped(c) ? VLY_OK : load_if_newer(c, q, p);
     *version = c->seen.version;
     return status;
 }
 
-static vly_status allocate(vly_ps_client *c, int64_t n) {
+static vly_status allocate_client(vly_ps_client *c, int64_t n) {
     c->n = n;
     c->room = (size_t)n * sizeof(float);
     c->message = malloc(sizeof(wire_push) + (size_t)n * sizeof(float));
@@ -436,14 +440,14 @@ static vly_status allocate(vly_ps_client *c, int64_t n) {
 
 /* The server's weights are everyone's: workers start from what is published. The first broadcast is
  * of the weights. */
-static vly_status broadcast(vly_sync *s, vly_queue *q, void *data, size_t bytes, int root) {
+static vly_status receive_weights(vly_sync *s, vly_queue *q, void *data, size_t bytes, int root) {
     vly_ps_client *c = (vly_ps_client *)s;
     (void)root;
-    if (c->n == 0) VLY_TRY(allocate(c, (int64_t)(bytes / sizeof(vly_real))));
+    if (c->n == 0) VLY_TRY(allocate_client(c, (int64_t)(bytes / sizeof(vly_real))));
     if (bytes != (size_t)c->n * sizeof(vly_real))
         return VLY_OK; /* not the weights: each worker's own */
     const vly_params p = {.n = c->n, .param = data};
-    return load_newer(c, q, &p, -1, NULL);
+    return wait_and_load(c, q, &p, -1, NULL);
 }
 
 void vly_ps_client_note(vly_ps_client *c, int64_t steps, const double *returns, int count) {
@@ -459,10 +463,10 @@ void vly_ps_client_note(vly_ps_client *c, int64_t steps, const double *returns, 
     }
 }
 
-static int64_t fleet_steps(vly_sync *s) {
+static int64_t client_fleet_steps(vly_sync *s) {
     return ((const vly_ps_client *)s)->seen.steps;
 }
-static int64_t fleet_gradients(vly_sync *s) {
+static int64_t client_fleet_gradients(vly_sync *s) {
     return ((const vly_ps_client *)s)->seen.gradients;
 }
 int64_t vly_ps_client_steps(const vly_ps_client *c) {
@@ -475,9 +479,10 @@ vly_sync *vly_ps_client_sync(vly_ps_client *c) {
     return &c->sync;
 }
 
-static const vly_sync_mixing average = {.mix = mix};
-static const vly_sync_unrolls send_unrolls = {.send = send_unroll, .refresh = refresh};
-static const vly_sync_server push_gradients = {.apply = apply, .gradients = fleet_gradients};
+static const vly_sync_mixing average = {.mix = average_weights};
+static const vly_sync_unrolls send_unrolls = {.send = send_unroll, .refresh = refresh_weights};
+static const vly_sync_server push_gradients = {.apply = apply_gradient,
+                                               .gradients = client_fleet_gradients};
 
 /* ---- life ---- */
 
@@ -508,7 +513,7 @@ vly_status vly_ps_client_create(vly_ps_client **out, vly_store *store, const cha
     c->life = (uint64_t)vly_now_ms() * 65536u + (uint64_t)(getpid() & 65535);
     c->seen.version = -1;
     c->round_start_ms = vly_now_ms();
-    c->sync = (vly_sync){.world = 1, .broadcast = broadcast, .steps = fleet_steps};
+    c->sync = (vly_sync){.world = 1, .broadcast = receive_weights, .steps = client_fleet_steps};
     switch (policy->update) {
     case VLY_PS_FEDAVG: c->sync.mixing = &average; break;
     case VLY_PS_UNROLLS: c->sync.unrolls = &send_unrolls; break;

@@ -62,7 +62,7 @@ struct vly_ps_server {
 
 /* ---- out ---- */
 
-static vly_status publish(vly_ps_server *s) {
+static vly_status publish_params(vly_ps_server *s) {
     wire_params head = {.magic = WIRE_MAGIC_PARAMS,
                         .flags = s->stopping ? WIRE_STOP : 0,
                         .version = s->counters[0],
@@ -81,27 +81,27 @@ static vly_status publish(vly_ps_server *s) {
                          sizeof head + (size_t)s->n * sizeof(float));
 }
 
-static int64_t now_us(void) {
+static int64_t monotonic_us(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
 vly_status vly_ps_server_learned(vly_ps_server *s, int64_t version) {
-    const int64_t begun = now_us();
+    const int64_t begun = monotonic_us();
     s->counters[0] = version;
     s->report.rounds++;
     if (begun - s->published_us < 4 * s->publish_cost_us) return VLY_OK;
-    VLY_TRY(publish(s));
+    VLY_TRY(publish_params(s));
     s->published = version;
-    s->published_us = now_us();
+    s->published_us = monotonic_us();
     s->publish_cost_us = s->published_us - begun;
     return VLY_OK;
 }
 
 /* The token says which push of the worker was taken; at most one waits, also for those who never
  * come back. */
-static vly_status wake(vly_ps_server *s, const member *m) {
+static vly_status wake_worker(vly_ps_server *s, const member *m) {
     char list[64];
     snprintf(list, sizeof list, WIRE_WAKE, m->name);
     VLY_TRY(vly_store_delete(s->store, list));
@@ -122,7 +122,7 @@ static vly_status check_published(vly_ps_server *s) {
         head.incarnation == s->incarnation)
         return VLY_OK;
     s->published = s->counters[0];
-    return publish(s);
+    return publish_params(s);
 }
 
 /* ---- members ---- */
@@ -139,7 +139,7 @@ static member *find_member(vly_ps_server *s, const char *name) {
     return m;
 }
 
-static int living(const vly_ps_server *s) {
+static int count_living(const vly_ps_server *s) {
     const int64_t since = vly_now_ms() - s->policy.ttl_ms;
     int count = 0;
     for (int i = 0; i < s->member_count; i++) count += s->members[i].heard_ms >= since;
@@ -155,7 +155,7 @@ static bool all_joined(const vly_ps_server *s) {
 }
 
 /* Workers that beat but have not pushed yet count as living too. */
-static vly_status hear_beat(void *arg, const char *name, const char *json) {
+static vly_status record_beat(void *arg, const char *name, const char *json) {
     vly_ps_server *s = arg;
     if (strstr(json, "\"role\":\"worker\"") && strlen(name) < sizeof s->members[0].name) {
         member *m = find_member(s, name);
@@ -168,7 +168,7 @@ static vly_status hear_beat(void *arg, const char *name, const char *json) {
 
 /* One optimizer step of a part of the arena, the rest untouched: a zero gradient would not be
  * nothing to Adam. Each part counts its own steps. */
-static vly_status step_with(vly_ps_server *s, const vly_real *gradient, int64_t offset,
+static vly_status step_part(vly_ps_server *s, const vly_real *gradient, int64_t offset,
                             int64_t count, int part) {
     const vly_params *all = &s->params;
     const vly_params some = {.n = count,
@@ -189,8 +189,8 @@ static vly_status step_with(vly_ps_server *s, const vly_real *gradient, int64_t 
 }
 
 static vly_status publish_then_wake(vly_ps_server *s, const member *const *who, int count) {
-    VLY_TRY(publish(s));
-    for (int i = 0; i < count; i++) VLY_TRY(wake(s, who[i]));
+    VLY_TRY(publish_params(s));
+    for (int i = 0; i < count; i++) VLY_TRY(wake_worker(s, who[i]));
     return VLY_OK;
 }
 
@@ -203,8 +203,8 @@ static vly_status publish_and_wake(vly_ps_server *s, const member *const *who, i
     return status == VLY_EPEER ? publish_then_wake(s, who, count) : status;
 }
 
-static void collect(vly_ps_server *s, const wire_push *head, const unsigned char *data,
-                    double weight) {
+static void add_to_mean(vly_ps_server *s, const wire_push *head, const unsigned char *data,
+                        double weight) {
     for (int64_t i = 0; i < head->count; i++) {
         float x;
         memcpy(&x, data + (size_t)i * sizeof x, sizeof x);
@@ -214,7 +214,7 @@ static void collect(vly_ps_server *s, const wire_push *head, const unsigned char
     s->collected++;
 }
 
-static void forget_collected(vly_ps_server *s) {
+static void clear_mean(vly_ps_server *s) {
     memset(s->sum, 0, (size_t)s->n * sizeof *s->sum);
     s->weight = 0;
     s->collected = 0;
@@ -229,9 +229,9 @@ static vly_status apply_collected(vly_ps_server *s) {
     for (int64_t i = 0; i < s->n; i++) s->host[i] = (vly_real)(s->sum[i] / s->weight);
     for (int i = 0; i < s->member_count; i++)
         if (barrier && s->members[i].joined) waiting[count++] = &s->members[i];
-    forget_collected(s);
+    clear_mean(s);
     if (s->policy.update != VLY_PS_FEDAVG) {
-        VLY_TRY(step_with(s, s->host, 0, s->n, 0));
+        VLY_TRY(step_part(s, s->host, 0, s->n, 0));
     } else {
         VLY_TRY(s->c->upload(s->q, s->params.param, s->host, (size_t)s->n * sizeof *s->host));
         VLY_TRY(s->c->queue_sync(s->q));
@@ -244,7 +244,7 @@ static vly_status apply_collected(vly_ps_server *s) {
 static bool mean_is_ready(vly_ps_server *s) {
     if (s->collected == 0) return false;
     if (s->policy.update != VLY_PS_COORDINATED) return all_joined(s);
-    const int want = s->policy.collect > 0 ? s->policy.collect : living(s);
+    const int want = s->policy.collect > 0 ? s->policy.collect : count_living(s);
     return s->collected >= want;
 }
 
@@ -258,12 +258,12 @@ static vly_status apply_at_once(vly_ps_server *s, const wire_push *head, const u
         memcpy(&x, data + (size_t)i * sizeof x, sizeof x);
         s->host[i] = (vly_real)x;
     }
-    return head->count ? step_with(s, s->host, head->offset, head->count, head->part) : VLY_OK;
+    return head->count ? step_part(s, s->host, head->offset, head->count, head->part) : VLY_OK;
 }
 
 /* ---- in ---- */
 
-static vly_status reject(vly_ps_server *s, const char *why) {
+static vly_status reject_push(vly_ps_server *s, const char *why) {
     s->report.rejected++;
     (void)why;
     return VLY_OK;
@@ -311,15 +311,15 @@ static bool is_new(vly_ps_server *s, member *m, const wire_push *head) {
     return true;
 }
 
-static uint32_t kind_of(vly_ps_update update) {
+static uint32_t expected_kind(vly_ps_update update) {
     return update == VLY_PS_FEDAVG    ? WIRE_WEIGHTS
            : update == VLY_PS_UNROLLS ? WIRE_UNROLL
                                       : WIRE_GRADIENT;
 }
 
-static bool is_sane(const vly_ps_server *s, const wire_push *head, size_t bytes) {
+static bool push_is_valid(const vly_ps_server *s, const wire_push *head, size_t bytes) {
     if (head->magic != WIRE_MAGIC_PUSH || head->n != s->n ||
-        head->kind != kind_of(s->policy.update))
+        head->kind != expected_kind(s->policy.update))
         return false;
     if (head->returns < 0 || head->returns > WIRE_RETURNS || head->part < 0 ||
         head->part >= PARTS_MAX)
@@ -346,40 +346,42 @@ static bool is_stale(const vly_ps_server *s, double staleness) {
 }
 
 /* Experience is counted when it is learned from: a push that is none counts for nothing. */
-static vly_status take_unroll(vly_ps_server *s, const wire_push *head, const unsigned char *data) {
+static vly_status handle_unroll(vly_ps_server *s, const wire_push *head,
+                                const unsigned char *data) {
     const vly_status status = s->on_unroll ? s->on_unroll(s->unroll_arg, data, (size_t)head->count)
                                            : VLY_OK;
-    return status == VLY_ECORRUPT ? reject(s, "not of this run") : status;
+    return status == VLY_ECORRUPT ? reject_push(s, "not of this run") : status;
 }
 
-static vly_status take(vly_ps_server *s, const void *message, size_t bytes) {
+static vly_status handle_push(vly_ps_server *s, const void *message, size_t bytes) {
     wire_push head;
     const unsigned char *data = (const unsigned char *)message + sizeof head;
-    if (bytes < sizeof head) return reject(s, "short");
+    if (bytes < sizeof head) return reject_push(s, "short");
     memcpy(&head, message, sizeof head);
     head.worker[sizeof head.worker - 1] = '\0';
-    if (!is_sane(s, &head, bytes)) return reject(s, "malformed");
-    if (head.kind != WIRE_UNROLL && !is_finite(data, head.count)) return reject(s, "not finite");
+    if (!push_is_valid(s, &head, bytes)) return reject_push(s, "malformed");
+    if (head.kind != WIRE_UNROLL && !is_finite(data, head.count))
+        return reject_push(s, "not finite");
     member *m = find_member(s, head.worker);
     m->heard_ms = vly_now_ms();
     const bool barrier = s->policy.update == VLY_PS_SYNC || s->policy.update == VLY_PS_FEDAVG;
     if (!is_new(s, m, &head)) {
         s->report.dropped_duplicate++;
         if (head.kind == WIRE_UNROLL) return VLY_OK; /* nobody waits for it */
-        return barrier || head.part > 0 ? VLY_OK : wake(s, m);
+        return barrier || head.part > 0 ? VLY_OK : wake_worker(s, m);
     }
     count_episodes(s, &head);
     const double staleness = (double)(s->counters[0] - head.base);
     if (is_stale(s, staleness)) {
         s->report.dropped_stale++;
-        return barrier || head.part > 0 ? VLY_OK : wake(s, m);
+        return barrier || head.part > 0 ? VLY_OK : wake_worker(s, m);
     }
     s->report.gradients += head.part == 0;
     s->staleness_sum += staleness;
     s->staleness_count++;
     if (staleness > s->report.staleness_max) s->report.staleness_max = staleness;
     if (head.kind == WIRE_GRADIENT) s->hyper = head.hyper;
-    if (head.kind == WIRE_UNROLL) return take_unroll(s, &head, data);
+    if (head.kind == WIRE_UNROLL) return handle_unroll(s, &head, data);
     if (s->policy.update == VLY_PS_ASYNC || s->policy.update == VLY_PS_OVERLAPPED) {
         const member *const sender = m;
         VLY_TRY(apply_at_once(s, &head, data, staleness));
@@ -387,8 +389,9 @@ static vly_status take(vly_ps_server *s, const void *message, size_t bytes) {
     }
     if (barrier && m->joined) return VLY_OK; /* one voice each in a barrier */
     m->joined = true;
-    collect(s, &head, data, s->policy.update == VLY_PS_FEDAVG ? fmax(1, (double)head.samples) : 1);
-    return barrier ? VLY_OK : wake(s, m);
+    add_to_mean(s, &head, data,
+                s->policy.update == VLY_PS_FEDAVG ? fmax(1, (double)head.samples) : 1);
+    return barrier ? VLY_OK : wake_worker(s, m);
 }
 
 vly_status vly_ps_server_serve(vly_ps_server *s, int wait_ms) {
@@ -397,12 +400,12 @@ vly_status vly_ps_server_serve(vly_ps_server *s, int wait_ms) {
     VLY_TRY(check_published(s));
     const vly_status status = vly_store_pop(s->store, WIRE_PUSHES, wait_ms, &message, &bytes);
     if (status != VLY_OK && status != VLY_ENOTFOUND) return status;
-    if (status == VLY_OK) VLY_TRY(take(s, message, bytes));
+    if (status == VLY_OK) VLY_TRY(handle_push(s, message, bytes));
     const bool barrier = s->policy.update == VLY_PS_SYNC || s->policy.update == VLY_PS_FEDAVG;
     if (barrier && mean_is_ready(s)) { /* before it closes: whoever has joined the fleet meanwhile
                                           is waited for */
         int count;
-        VLY_TRY(vly_store_members(s->store, hear_beat, s, &count));
+        VLY_TRY(vly_store_members(s->store, record_beat, s, &count));
     }
     return mean_is_ready(s) ? apply_collected(s) : VLY_OK;
 }
@@ -414,7 +417,7 @@ void vly_ps_server_report(vly_ps_server *s, vly_ps_report *out) {
     *out = s->report;
     out->version = s->counters[0];
     out->steps = s->counters[1];
-    out->workers = living(s);
+    out->workers = count_living(s);
     out->staleness_mean = s->staleness_count ? s->staleness_sum / (double)s->staleness_count : 0;
     out->return_mean_100 = n ? sum / (double)n : NAN;
     out->returns = (int)n;
@@ -423,8 +426,8 @@ void vly_ps_server_report(vly_ps_server *s, vly_ps_report *out) {
 
 vly_status vly_ps_server_stop(vly_ps_server *s) {
     s->stopping = true;
-    VLY_TRY(publish(s));
-    for (int i = 0; i < s->member_count; i++) VLY_TRY(wake(s, &s->members[i]));
+    VLY_TRY(publish_params(s));
+    for (int i = 0; i < s->member_count; i++) VLY_TRY(wake_worker(s, &s->members[i]));
     return VLY_OK;
 }
 
@@ -442,7 +445,7 @@ void vly_ps_server_on_episode(vly_ps_server *s, void (*fn)(void *arg, double sco
 
 /* ---- life ---- */
 
-static vly_status allocate(vly_ps_server *s) {
+static vly_status allocate_server(vly_ps_server *s) {
     VLY_TRY(s->c->alloc(s->c, 4 * sizeof(vly_real), "a norm", "", (void **)&s->norm));
     VLY_TRY(s->c->alloc(s->c, VLY_STATS * sizeof(vly_real), "statistics", "", (void **)&s->stats));
     VLY_TRY(
@@ -469,9 +472,9 @@ vly_status vly_ps_server_create(vly_ps_server **out, vly_store *store, vly_compu
     if (!s->policy.ttl_ms) s->policy.ttl_ms = 5000;
     s->params = *params, s->n = params->n;
     s->incarnation = (uint64_t)time(NULL) << 20 ^ (uint64_t)getpid();
-    vly_status status = allocate(s);
+    vly_status status = allocate_server(s);
     if (status == VLY_OK) s->counters[0] = s->published = version, s->counters[1] = steps;
-    if (status == VLY_OK) status = publish(s);
+    if (status == VLY_OK) status = publish_params(s);
     if (status != VLY_OK) {
         vly_ps_server_destroy(s);
         return status;

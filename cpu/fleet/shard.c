@@ -28,7 +28,7 @@ int64_t vly_shard_cost(const vly_block_head *h, size_t notice_bytes) {
                      KEY_COST);
 }
 
-static vly_store_bytes text(const char *s) {
+static vly_store_bytes script_text(const char *s) {
     return (vly_store_bytes){s, strlen(s)};
 }
 
@@ -58,9 +58,9 @@ vly_status vly_shard_push(vly_store *s, const vly_block *b, int64_t budget, int 
     const char *const key[] = {name.text, "notices", "state"};
     const vly_store_bytes arg[] = {{b->data, b->data_bytes},
                                    {b->notice, b->notice_bytes},
-                                   text(cost.text),
-                                   text(most.text),
-                                   text(limit.text)};
+                                   script_text(cost.text),
+                                   script_text(most.text),
+                                   script_text(limit.text)};
     int64_t answer;
     VLY_TRY(vly_store_script(s, push_script, key, 3, arg, 5, &answer, 1));
     *accepted = answer != 0;
@@ -91,7 +91,7 @@ vly_status vly_shard_set_seen(vly_store *s, int64_t seen) {
     static const char script[] = "redis.call('HSET',KEYS[1],'seen',ARGV[1]) return 1";
     const char *const key[] = {"state"};
     const decimal number = decimal_of(seen);
-    const vly_store_bytes arg[] = {text(number.text)};
+    const vly_store_bytes arg[] = {script_text(number.text)};
     int64_t answer;
     return vly_store_script(s, script, key, 1, arg, 1, &answer, 1);
 }
@@ -108,7 +108,7 @@ vly_status vly_shard_evict(vly_store *s, int64_t head, uint64_t life, uint64_t s
                          priority = vly_shard_priority_key(life, seq);
     const char *const key[] = {"state", "notices", data.text, priority.text};
     const decimal at = decimal_of(head), less = decimal_of(cost);
-    const vly_store_bytes arg[] = {text(at.text), text(less.text)};
+    const vly_store_bytes arg[] = {script_text(at.text), script_text(less.text)};
     int64_t answer;
     return vly_store_script(s, evict_script, key, 4, arg, 2, &answer, 1);
 }

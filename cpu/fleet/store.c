@@ -29,7 +29,7 @@ void vly_store_hang_up(vly_store *s) {
     s->link = NULL;
 }
 
-static vly_status simple(vly_store *s, int argc, const char **argv) {
+static vly_status run_handshake(vly_store *s, int argc, const char **argv) {
     redisReply *r = redisCommandArgv(s->link, argc, argv, NULL);
     vly_status status = VLY_OK;
     char at[512];
@@ -43,7 +43,7 @@ static vly_status simple(vly_store *s, int argc, const char **argv) {
     return status;
 }
 
-static vly_status dial(vly_store *s) {
+static vly_status open_link(vly_store *s) {
     char at[512], db[16];
     const struct timeval limit = {s->timeout_ms / 1000, (s->timeout_ms % 1000) * 1000};
     vly_store_hang_up(s);
@@ -58,24 +58,25 @@ static vly_status dial(vly_store *s) {
     if (s->at.password[0]) {
         const char *with_user[] = {"AUTH", s->at.user, s->at.password},
                    *alone[] = {"AUTH", s->at.password};
-        const vly_status status = s->at.user[0] ? simple(s, 3, with_user) : simple(s, 2, alone);
+        const vly_status status = s->at.user[0] ? run_handshake(s, 3, with_user)
+                                                : run_handshake(s, 2, alone);
         if (status != VLY_OK && !strstr(vly_error_text(), "without any password"))
             return status; /* that one asks for none */
     }
     if (s->at.db) {
         snprintf(db, sizeof db, "%d", s->at.db);
         const char *select[] = {"SELECT", db};
-        VLY_TRY(simple(s, 2, select));
+        VLY_TRY(run_handshake(s, 2, select));
     }
     return VLY_OK;
 }
 
 /* Dials until it works or `retry_ms` are over. A refusal of the server itself (a password) ends it
  * at once. */
-static vly_status dial_again(vly_store *s, int64_t deadline) {
+static vly_status open_link_with_retry(vly_store *s, int64_t deadline) {
     int wait = PAUSE_FIRST_MS;
     for (;;) {
-        const vly_status status = dial(s);
+        const vly_status status = open_link(s);
         if (status != VLY_EPEER) return status;
         vly_store_go_home(s);
         if (vly_now_ms() + wait > deadline) return status;
@@ -97,7 +98,7 @@ vly_status vly_store_open(vly_store **out, const char *url, const char *run,
     s->retry_ms = options && options->retry_ms ? options->retry_ms : RETRY_MS;
     snprintf(s->run, sizeof s->run, "%s", run);
     vly_status status = vly_store_find(&s->at, url);
-    if (status == VLY_OK) status = dial_again(s, vly_now_ms() + s->retry_ms);
+    if (status == VLY_OK) status = open_link_with_retry(s, vly_now_ms() + s->retry_ms);
     if (status != VLY_OK) {
         vly_store_close(s);
         return status;
@@ -127,7 +128,7 @@ vly_status vly_store_connected(vly_store *s) {
     vly_store_forget(s);
     if (s->link && !s->link->err) return VLY_OK;
     s->traffic.reconnects++;
-    return dial_again(s, vly_now_ms() + s->retry_ms);
+    return open_link_with_retry(s, vly_now_ms() + s->retry_ms);
 }
 
 void vly_store_forget(vly_store *s) {
@@ -160,14 +161,14 @@ static vly_status queue_command(vly_store *s, int argc, const char **argv, const
 }
 
 /* OOM: the server is at its maxmemory. LOADING: it has just come back and reads its files. */
-static vly_status error_kind(const char *text) {
+static vly_status status_of_error(const char *text) {
     return strncmp(text, "OOM", 3) == 0       ? VLY_ENOSPACE
            : strncmp(text, "LOADING", 7) == 0 ? VLY_EPEER
                                               : VLY_EIO;
 }
 
 /* Not an answer: the server is not ready, or the keys are with another. */
-static bool turned_away(vly_store *s, const redisReply *r) {
+static bool must_retry(vly_store *s, const redisReply *r) {
     return r->type == REDIS_REPLY_ERROR &&
            (strncmp(r->str, "LOADING", 7) == 0 || strncmp(r->str, "CLUSTERDOWN", 11) == 0 ||
             vly_store_moved(s, r));
@@ -175,8 +176,8 @@ static bool turned_away(vly_store *s, const redisReply *r) {
 
 /* Sends, waits for the answer and keeps it in s->held. wait_ms: how long the server may hold it
  * back. */
-static vly_status command(vly_store *s, int wait_ms, int argc, const char **argv,
-                          const size_t *length) {
+static vly_status run_command(vly_store *s, int wait_ms, int argc, const char **argv,
+                              const size_t *length) {
     char at[512];
     if (s->batching) return queue_command(s, argc, argv, length);
     if (s->held) freeReplyObject(s->held);
@@ -189,21 +190,21 @@ static vly_status command(vly_store *s, int wait_ms, int argc, const char **argv
             redisSetTimeout(s->link, (struct timeval){limit_ms / 1000, (limit_ms % 1000) * 1000});
             s->held = redisCommandArgv(s->link, argc, argv, length);
         }
-        if (s->held && !turned_away(s, s->held)) break;
+        if (s->held && !must_retry(s, s->held)) break;
         if (s->held) freeReplyObject(s->held), s->held = NULL;
         if (vly_now_ms() > deadline)
             return vly_fail(VLY_EPEER, "store %s: no answer to %s for %d s: %s",
                             vly_store_where(s, at, sizeof at), argv[0], s->retry_ms / 1000,
                             s->link ? s->link->errstr : "not connected");
         s->traffic.reconnects++;
-        VLY_TRY(dial_again(s, deadline));
+        VLY_TRY(open_link_with_retry(s, deadline));
     }
     s->traffic.commands++;
     s->traffic.sent_bytes += command_bytes(argc, length);
     s->traffic.received_bytes += vly_store_reply_bytes(s->held);
     if (s->held->type != REDIS_REPLY_ERROR) return VLY_OK;
-    return vly_fail(error_kind(s->held->str), "store %s: %s: %s", vly_store_where(s, at, sizeof at),
-                    argv[0], s->held->str);
+    return vly_fail(status_of_error(s->held->str), "store %s: %s: %s",
+                    vly_store_where(s, at, sizeof at), argv[0], s->held->str);
 }
 
 vly_store_key vly_store_full_key(const vly_store *s, const char *key) {
@@ -220,7 +221,7 @@ void vly_store_say(vly_store_words *w, const char *word) {
     vly_store_put(w, word, strlen(word));
 }
 vly_status vly_store_run(vly_store *s, int wait_ms, const vly_store_words *w) {
-    return command(s, wait_ms, w->count, (const char **)w->v, w->n);
+    return run_command(s, wait_ms, w->count, (const char **)w->v, w->n);
 }
 vly_status vly_store_queue(vly_store *s, const vly_store_words *w) {
     return queue_command(s, w->count, (const char **)w->v, w->n);
@@ -232,7 +233,7 @@ vly_store_number vly_store_digits(int64_t value) {
     return n;
 }
 
-static vly_status take_string(vly_store *s, const char *key, void *data, size_t bytes,
+static vly_status copy_string(vly_store *s, const char *key, void *data, size_t bytes,
                               size_t *got) {
     if (s->held->type != REDIS_REPLY_STRING)
         return vly_fail(VLY_ENOTFOUND, "store: nothing under {%s}:%s", s->run, key);
@@ -256,7 +257,7 @@ vly_status vly_store_get(vly_store *s, const char *key, void *data, size_t bytes
     vly_store_words w = {0};
     vly_store_say(&w, "GET"), vly_store_say(&w, k.text);
     VLY_TRY(vly_store_run(s, 0, &w));
-    return take_string(s, key, data, bytes, got);
+    return copy_string(s, key, data, bytes, got);
 }
 
 vly_status vly_store_set_range(vly_store *s, const char *key, size_t offset, const void *data,
@@ -278,7 +279,7 @@ vly_status vly_store_get_range(vly_store *s, const char *key, size_t offset, voi
     vly_store_say(&w, "GETRANGE"), vly_store_say(&w, k.text), vly_store_say(&w, from.text),
         vly_store_say(&w, to.text);
     VLY_TRY(vly_store_run(s, 0, &w));
-    return take_string(s, key, data, bytes, got);
+    return copy_string(s, key, data, bytes, got);
 }
 
 vly_status vly_store_delete(vly_store *s, const char *key) {
@@ -454,7 +455,7 @@ vly_status vly_store_end(vly_store *s) {
         s->traffic.received_bytes += vly_store_reply_bytes(r);
         const bool away = vly_store_moved(s, r);
         if (r->type == REDIS_REPLY_ERROR && status == VLY_OK)
-            status = vly_fail(away ? VLY_EPEER : error_kind(r->str), "store %s: %s",
+            status = vly_fail(away ? VLY_EPEER : status_of_error(r->str), "store %s: %s",
                               vly_store_where(s, at, sizeof at), r->str);
         freeReplyObject(r);
     }

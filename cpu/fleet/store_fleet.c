@@ -36,7 +36,7 @@ vly_status vly_store_beat(vly_store *s, const char *member, const char *json, in
     }
 }
 
-static vly_status set_members(vly_store *s, const char *full, redisReply **out) {
+static vly_status read_set(vly_store *s, const char *full, redisReply **out) {
     vly_store_words w = {0};
     vly_store_say(&w, "SMEMBERS"), vly_store_say(&w, full);
     VLY_TRY(vly_store_run(s, 0, &w));
@@ -50,7 +50,7 @@ vly_status vly_store_members(vly_store *s,
     const vly_store_key set = vly_store_full_key(s, "members");
     redisReply *names;
     *count = 0;
-    VLY_TRY(set_members(s, set.text, &names));
+    VLY_TRY(read_set(s, set.text, &names));
     vly_status status = VLY_OK;
     for (size_t i = 0; names->type == REDIS_REPLY_ARRAY && i < names->elements && status == VLY_OK;
          i++) {
@@ -79,7 +79,7 @@ vly_status vly_store_runs(vly_store *s, vly_status (*each)(void *arg, const char
                           int *count) {
     redisReply *names;
     *count = 0;
-    VLY_TRY(set_members(s, "volley:runs", &names));
+    VLY_TRY(read_set(s, "volley:runs", &names));
     vly_status status = VLY_OK;
     for (size_t i = 0; names->type == REDIS_REPLY_ARRAY && i < names->elements && status == VLY_OK;
          i++, ++*count)

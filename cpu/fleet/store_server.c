@@ -57,7 +57,7 @@ static void become_redis(const vly_store_server *server, pid_t parent) {
     _exit(127);
 }
 
-static bool answers(const char *url) {
+static bool server_answers(const char *url) {
     const vly_store_options quick = {.timeout_ms = 200, .retry_ms = 1};
     vly_store *s;
     uint64_t value;
@@ -79,14 +79,14 @@ static vly_status wait_ready(vly_store_server *server) {
             return vly_fail(VLY_EPEER, "redis-server stopped at start; see %s/redis.log",
                             server->folder);
         }
-        if (answers(server->url)) return VLY_OK;
+        if (server_answers(server->url)) return VLY_OK;
         nanosleep(&(struct timespec){0, 5000000}, NULL);
     }
     return vly_fail(VLY_ETIMEOUT, "redis-server does not answer within %d s; see %s/redis.log",
                     START_MS / 1000, server->folder);
 }
 
-static vly_status launch(vly_store_server *server) {
+static vly_status launch_redis(vly_store_server *server) {
     const pid_t parent = getpid();
     snprintf(server->url, sizeof server->url, "redis://127.0.0.1:%d/0", server->port);
     server->pid = fork();
@@ -96,7 +96,7 @@ static vly_status launch(vly_store_server *server) {
 }
 
 /* For who watches the folder (cpu/monitor/run_log.h). */
-static void note_url(const vly_store_server *server) {
+static void write_url_file(const vly_store_server *server) {
     char path[1100];
     snprintf(path, sizeof path, "%s/url", server->folder);
     FILE *f = fopen(path, "we");
@@ -119,13 +119,13 @@ vly_status vly_store_server_start(vly_store_server **out, const char *folder, bo
     vly_status status = VLY_EIO;
     for (int i = 0; i < START_TRIES && status != VLY_OK && status != VLY_ENOTFOUND; i++) {
         server->port = free_port();
-        status = launch(server);
+        status = launch_redis(server);
     }
     if (status != VLY_OK) {
         vly_store_server_stop(server);
         return status;
     }
-    note_url(server);
+    write_url_file(server);
     *out = server;
     return VLY_OK;
 }
@@ -142,7 +142,7 @@ vly_status vly_store_server_mend(vly_store_server *server, bool *restarted) {
     *restarted = false;
     if (server->pid > 0 && waitpid(server->pid, &how, WNOHANG) == 0) return VLY_OK;
     *restarted = true;
-    return launch(server);
+    return launch_redis(server);
 }
 
 void vly_store_server_stop(vly_store_server *server) {

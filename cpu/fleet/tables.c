@@ -10,7 +10,7 @@ const char *vly_tab_scheme_name(vly_tab_scheme scheme) {
     return names[scheme];
 }
 
-static void pack(const vly_tab *t, unsigned char *to, const vly_tab_head *head) {
+static void pack_table(const vly_tab *t, unsigned char *to, const vly_tab_head *head) {
     const size_t cells = (size_t)t->states * (size_t)t->actions;
     unsigned char *values = to + sizeof *head, *visits = values + cells * sizeof(float),
                   *owned = visits + cells * sizeof(uint32_t);
@@ -26,19 +26,19 @@ static void pack(const vly_tab *t, unsigned char *to, const vly_tab_head *head) 
     }
 }
 
-static vly_status publish(vly_tab *t, bool finished) {
+static vly_status publish_table(vly_tab *t, bool finished) {
     char key[32];
     const vly_store_traffic traffic = vly_store_get_traffic(t->store);
     t->head.magic = VLY_TAB_MAGIC, t->head.rank = t->o.rank, t->head.states = t->states,
     t->head.actions = t->actions;
     t->head.finished = finished, t->head.round++;
     t->head.sent = traffic.sent_bytes, t->head.received = traffic.received_bytes;
-    pack(t, t->message, &t->head);
+    pack_table(t, t->message, &t->head);
     vly_tab_key(key, sizeof key, t->o.rank);
     return vly_store_set(t->store, key, t->message, vly_tab_table_bytes(t->states, t->actions));
 }
 
-static vly_status grow(vly_tab *t, int states, int actions) {
+static vly_status allocate_tables(vly_tab *t, int states, int actions) {
     t->states = states, t->actions = actions;
     t->message = malloc(vly_tab_table_bytes(states, actions));
     t->other = malloc(vly_tab_table_bytes(states, actions));
@@ -48,9 +48,10 @@ static vly_status grow(vly_tab *t, int states, int actions) {
                : vly_fail(VLY_ENOMEM, "tabular: out of memory for %d x %d", states, actions);
 }
 
-static vly_status merge(vly_sync *s, int states, int actions, vly_real *table, uint32_t *visits) {
+static vly_status merge_table(vly_sync *s, int states, int actions, vly_real *table,
+                              uint32_t *visits) {
     vly_tab *t = (vly_tab *)s;
-    if (t->states == 0) VLY_TRY(grow(t, states, actions));
+    if (t->states == 0) VLY_TRY(allocate_tables(t, states, actions));
     t->table = table, t->visits = visits;
     if (++t->calls % (uint64_t)t->o.every) return VLY_OK;
     char name[16], json[96];
@@ -58,7 +59,7 @@ static vly_status merge(vly_sync *s, int states, int actions, vly_real *table, u
     snprintf(json, sizeof json, "{\"role\":\"tabular\",\"scheme\":\"%s\",\"steps\":%lld}",
              vly_tab_scheme_name(t->o.scheme), (long long)t->head.steps);
     VLY_TRY(vly_store_beat(t->store, name, json, VLY_TAB_TTL_MS));
-    VLY_TRY(publish(t, false));
+    VLY_TRY(publish_table(t, false));
     VLY_TRY(vly_tab_mix(t));
     return vly_tab_check_stop(t);
 }
@@ -87,11 +88,11 @@ vly_status vly_tab_finish(vly_tab *t) {
     if (!t->table) return VLY_OK;
     for (int to = 0; to < t->o.world && t->out; to++)
         if (t->out_count[to] > 0) VLY_TRY(vly_tab_send_block(t, to));
-    return publish(t, true);
+    return publish_table(t, true);
 }
 
-static const vly_sync_tables moving_tables = {.exchange = vly_tab_exchange, .merge = merge};
-static const vly_sync_tables merging_tables = {.merge = merge};
+static const vly_sync_tables moving_tables = {.exchange = vly_tab_exchange, .merge = merge_table};
+static const vly_sync_tables merging_tables = {.merge = merge_table};
 
 vly_status vly_tab_create(vly_tab **out, vly_store *store, const vly_tab_options *options) {
     if (options->world < 1 || options->world > 120 || options->rank < 0 ||

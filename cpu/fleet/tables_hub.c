@@ -42,7 +42,7 @@ static double weight_of(const vly_tab_hub *h, int r, size_t i, size_t cells) {
 }
 
 /* One cell of the fleet's table. */
-static void combine(const vly_tab_hub *h, size_t i, double *value, uint64_t *visits) {
+static void combine_cell(const vly_tab_hub *h, size_t i, double *value, uint64_t *visits) {
     const size_t cells = (size_t)h->states * (size_t)h->actions;
     double sum = 0, weight = 0, largest = -INFINITY;
     *visits = 0;
@@ -70,7 +70,7 @@ static vly_status publish_merged(vly_tab_hub *h) {
     for (size_t i = 0; i < cells; i++) {
         double value;
         uint64_t visits;
-        combine(h, i, &value, &visits);
+        combine_cell(h, i, &value, &visits);
         const float x = (float)value;
         h->kept[i] = x;
         memcpy(h->merged + sizeof head + i * sizeof x, &x, sizeof x);
@@ -78,7 +78,7 @@ static vly_status publish_merged(vly_tab_hub *h) {
     return vly_store_set(h->store, "merged", h->merged, vly_tab_table_bytes(h->states, h->actions));
 }
 
-static void hear_episodes(vly_tab_hub *h, const vly_tab_head *before, const vly_tab_head *now) {
+static void report_episodes(vly_tab_hub *h, const vly_tab_head *before, const vly_tab_head *now) {
     const bool again = now->episodes < before->episodes; /* the worker was started again */
     const int64_t ended = again ? now->episodes : now->episodes - before->episodes;
     for (int64_t i = ended; h->on_episode && i > 0; i--)
@@ -86,7 +86,8 @@ static void hear_episodes(vly_tab_hub *h, const vly_tab_head *before, const vly_
                       i <= now->returns ? (double)now->score[now->returns - i] : NAN);
 }
 
-static vly_status hear(vly_tab_hub *h, const unsigned char *message, const vly_tab_head *head) {
+static vly_status accept_table(vly_tab_hub *h, const unsigned char *message,
+                               const vly_tab_head *head) {
     const int r = head->rank;
     if (r < 0 || r >= h->world || head->returns < 0 || head->returns > VLY_TAB_RETURNS)
         return VLY_OK;
@@ -94,7 +95,7 @@ static vly_status hear(vly_tab_hub *h, const unsigned char *message, const vly_t
                  cells = (size_t)h->states * (size_t)h->actions;
     if (h->tables[r] && head->round == h->heads[r].round && head->finished == h->heads[r].finished)
         return VLY_OK; /* heard already */
-    hear_episodes(h, &h->heads[r], head);
+    report_episodes(h, &h->heads[r], head);
     for (size_t i = 0; i < cells; i++) {
         const uint32_t now = vly_tab_visits(message, cells, i),
                        before = h->tables[r] ? vly_tab_visits(h->tables[r], cells, i) : 0;
@@ -121,7 +122,7 @@ static vly_status poll_tables(vly_tab_hub *h) {
                                                 &head);
         if (status == VLY_ENOTFOUND) continue;
         VLY_TRY(status);
-        VLY_TRY(hear(h, h->incoming, &head));
+        VLY_TRY(accept_table(h, h->incoming, &head));
     }
     return VLY_OK;
 }
@@ -167,7 +168,7 @@ vly_status vly_tab_hub_serve(vly_tab_hub *h, int wait_ms) {
     memcpy(&head, message, sizeof head);
     if (head.magic != VLY_TAB_MAGIC || head.states != h->states || head.actions != h->actions)
         return VLY_OK;
-    VLY_TRY(hear(h, message, &head));
+    VLY_TRY(accept_table(h, message, &head));
     if (has_centre(h->scheme) && head.rank >= 0 && head.rank < h->world)
         h->pending[head.rank] = true;
     return close_round(h);
@@ -182,7 +183,7 @@ vly_status vly_tab_hub_table(vly_tab_hub *h, vly_real *table, uint32_t *visits) 
     for (size_t i = 0; i < (size_t)h->states * (size_t)h->actions; i++) {
         double value;
         uint64_t seen;
-        combine(h, i, &value, &seen);
+        combine_cell(h, i, &value, &seen);
         table[i] = (vly_real)value;
         if (visits) visits[i] = seen > UINT32_MAX ? UINT32_MAX : (uint32_t)seen;
     }

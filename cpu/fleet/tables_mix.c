@@ -7,13 +7,13 @@
 
 enum { WAIT_MS = 200, ROUND_MS = 10000 };
 
-static void adopt(vly_tab *t, const unsigned char *message) {
+static void copy_table(vly_tab *t, const unsigned char *message) {
     for (size_t i = 0; i < (size_t)t->states * (size_t)t->actions; i++)
         t->table[i] = vly_tab_value(message, i);
 }
 
 /* What the others own replaces what I only have a copy of. */
-static vly_status adopt_shards(vly_tab *t) {
+static vly_status copy_shards(vly_tab *t) {
     const size_t cells = (size_t)t->states * (size_t)t->actions;
     char key[32];
     vly_tab_head head;
@@ -30,7 +30,7 @@ static vly_status adopt_shards(vly_tab *t) {
     return VLY_OK;
 }
 
-static vly_status gossip(vly_tab *t) {
+static vly_status mix_with_random_neighbour(vly_tab *t) {
     if (t->o.world < 2) return VLY_OK;
     const vly_u32x4 r = vly_philox(t->o.seed, VLY_STREAM_TEST, t->calls, (uint32_t)t->o.rank);
     const int other = (t->o.rank + 1 + (int)vly_below(r.v[0], (uint32_t)t->o.world - 1)) %
@@ -146,7 +146,7 @@ static vly_status merge_with_hub(vly_tab *t) {
         status = vly_tab_fetch(t->store, "merged", t->states, t->actions, t->other, &head);
     if (status == VLY_ENOTFOUND) return VLY_OK;
     VLY_TRY(status);
-    adopt(t, t->other);
+    copy_table(t, t->other);
     return VLY_OK;
 }
 
@@ -154,8 +154,8 @@ vly_status vly_tab_mix(vly_tab *t) {
     switch (t->o.scheme) {
     case VLY_TAB_SHARE: return VLY_OK;
     case VLY_TAB_SHARD_STATE:
-    case VLY_TAB_SHARD_TIME: return adopt_shards(t);
-    case VLY_TAB_GOSSIP: return gossip(t);
+    case VLY_TAB_SHARD_TIME: return copy_shards(t);
+    case VLY_TAB_GOSSIP: return mix_with_random_neighbour(t);
     case VLY_TAB_ALLREDUCE: VLY_TRY(publish_round(t)); return average_all(t);
     default: return merge_with_hub(t);
     }

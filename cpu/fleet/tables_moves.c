@@ -10,7 +10,7 @@ typedef struct {
     int32_t rank, count, spare;
 } wire_block;
 
-static vly_status keep_in(vly_tab *t, const vly_transition *x, int n) {
+static vly_status keep_transitions(vly_tab *t, const vly_transition *x, int n) {
     if (t->in_count + n > t->in_room) {
         const int room = 2 * (t->in_count + n);
         vly_transition *more = realloc(t->in, (size_t)room * sizeof *more);
@@ -22,7 +22,7 @@ static vly_status keep_in(vly_tab *t, const vly_transition *x, int n) {
     return VLY_OK;
 }
 
-static vly_status take_block(void *arg, const void *data, size_t bytes) {
+static vly_status read_block(void *arg, const void *data, size_t bytes) {
     vly_tab *t = arg;
     wire_block head;
     if (bytes < sizeof head) return VLY_OK; /* not ours: ignored */
@@ -34,7 +34,7 @@ static vly_status take_block(void *arg, const void *data, size_t bytes) {
         return VLY_OK; /* learned from already */
     vly_transition block[VLY_TAB_BLOCK_MOST];
     memcpy(block, (const unsigned char *)data + sizeof head, (size_t)head.count * sizeof block[0]);
-    return keep_in(t, block, head.count);
+    return keep_transitions(t, block, head.count);
 }
 
 vly_status vly_tab_send_block(vly_tab *t, int to) {
@@ -57,9 +57,9 @@ static vly_status read_blocks(vly_tab *t) {
     int count;
     char inbox[32];
     if (t->o.scheme == VLY_TAB_SHARE)
-        return vly_store_read(t->store, "transitions", t->cursor, 1000, 0, take_block, t, &count);
+        return vly_store_read(t->store, "transitions", t->cursor, 1000, 0, read_block, t, &count);
     snprintf(inbox, sizeof inbox, "inbox:%d", t->o.rank);
-    return vly_store_pop_many(t->store, inbox, 1000, take_block, t, &count);
+    return vly_store_pop_many(t->store, inbox, 1000, read_block, t, &count);
 }
 
 int vly_tab_state_owner(const vly_tab *t, int64_t pair) {
@@ -92,7 +92,8 @@ vly_status vly_tab_exchange(vly_sync *s, const vly_transition *mine, int n,
     for (int i = 0; i < n; i++) {
         int to = 0;
         if (t->o.scheme != VLY_TAB_SHARE) VLY_TRY(owner_of(t, &mine[i], &to));
-        if (t->o.scheme == VLY_TAB_SHARE || to == t->o.rank) VLY_TRY(keep_in(t, &mine[i], 1));
+        if (t->o.scheme == VLY_TAB_SHARE || to == t->o.rank)
+            VLY_TRY(keep_transitions(t, &mine[i], 1));
         if (t->o.scheme != VLY_TAB_SHARE && to == t->o.rank) continue;
         t->out[(size_t)to * (size_t)t->o.block + (size_t)t->out_count[to]++] = mine[i];
         if (t->out_count[to] == t->o.block) {
