@@ -107,8 +107,10 @@ vly_status vly_atari_rom_read(const vly_atari_game *game, const char *folder, ui
                  access(path, R_OK | X_OK) ? " (cannot be read)" : "");
     }
     if (folder && *folder && access(folder, R_OK | X_OK))
-        return vly_fail(VLY_ENOTFOUND, "cannot open the ROM folder %s: %s", folder,
-                        strerror(errno));
+        return vly_fail(VLY_ENOTFOUND,
+                        "cannot open the ROM folder %s: %s; %s needs the ROM with md5 %s, which "
+                        "'make roms' fetches",
+                        folder, strerror(errno), game->name, game->md5);
     return vly_fail(VLY_ENOTFOUND,
                     "%s: no ROM with md5 %s in %s%s: 'make roms' fetches it, --roms DIR names a "
                     "folder of your own",
