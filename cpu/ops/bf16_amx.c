@@ -40,7 +40,7 @@ static void configure_tiles(int upper, int lower) {
             if (two_rows) _tile_zero(2);                                                 \
             if (two_rows && two_columns) _tile_zero(3);                                  \
         }                                                                                \
-        for (int k = 0; k < p->k; k += DEPTH, a += DEPTH, b += p->b_k) {                 \
+        for (int k = 0; k < p->k; k += DEPTH, a += DEPTH, b += TILE * p->b_row) {        \
             _tile_loadd(4, a, a_row);                                                    \
             _tile_loadd(6, b, b_row);                                                    \
             _tile_dpbf16ps(0, 4, 6);                                                     \

@@ -22,40 +22,45 @@ INLINE __m512bh pair_of(const uint16_t *a) {
     return (__m512bh)_mm512_set1_epi32(pair);
 }
 
-INLINE void block(const vly_bf16_product *p, int row, int nt, float *out, int64_t ld, bool add,
-                  const int rows, const int tiles) {
+INLINE void block(const vly_bf16_product *p, int row, int nt, float *buffer, const int rows,
+                  const int tiles) {
+    const int run = p->run ? p->run : p->k;
+    const uint16_t *a[ROWS_MAX], *b = p->b + nt * p->b_n;
     __m512 sum[ROWS_MAX][TILES_MAX];
     UNROLL for (int i = 0; i < rows; i++) {
-        UNROLL for (int t = 0; t < tiles; t++)
-            sum[i][t] = add ? _mm512_loadu_ps(out + i * ld + t * TILE) : _mm512_setzero_ps();
+        a[i] = p->a + (p->a_at ? p->a_at[row + i] : (row + i) * p->lda);
+        UNROLL for (int t = 0; t < tiles; t++) sum[i][t] = _mm512_setzero_ps();
     }
-    const uint16_t *a[ROWS_MAX], *b = p->b + nt * p->b_n;
-    UNROLL for (int i = 0; i < rows; i++) a[i] = p->a + (row + i) * p->lda;
-    for (int k = 0; k < p->k; k += DEPTH, b += p->b_k) {
-        const int some = p->k - k < DEPTH ? p->k - k : DEPTH;
-        const uint16_t *w = b;
-        for (int j = k; j < k + some; j += 2, w += p->b_row) {
+    for (int k = 0; k < p->k; k += run) {
+        for (int j = 0; j < run; j += 2, b += p->b_row) {
             __m512bh columns[TILES_MAX];
             UNROLL for (int t = 0; t < tiles; t++)
-                columns[t] = (__m512bh)_mm512_loadu_si512(w + t * p->b_n);
+                columns[t] = (__m512bh)_mm512_loadu_si512(b + t * p->b_n);
             UNROLL for (int i = 0; i < rows; i++) {
                 const __m512bh x = pair_of(a[i] + j);
                 UNROLL for (int t = 0; t < tiles; t++)
                     sum[i][t] = _mm512_dpbf16_ps(sum[i][t], x, columns[t]);
             }
         }
+        UNROLL for (int i = 0; i < rows; i++) a[i] += p->step;
     }
     UNROLL for (int i = 0; i < rows; i++) {
-        UNROLL for (int t = 0; t < tiles; t++) _mm512_storeu_ps(out + i * ld + t * TILE, sum[i][t]);
+        float *out = buffer + i * TILES_MAX * TILE;
+        if (p->sum)
+            out = p->sum + nt * TILE + (p->sum_at ? p->sum_at[row + i] : (row + i) * p->ld_sum);
+        UNROLL for (int t = 0; t < tiles; t++) {
+            float *to = out + t * TILE;
+            _mm512_storeu_ps(to,
+                             p->add ? _mm512_add_ps(_mm512_loadu_ps(to), sum[i][t]) : sum[i][t]);
+        }
     }
 }
 
-typedef void (*block_fn)(const vly_bf16_product *p, int row, int nt, float *out, int64_t ld,
-                         bool add);
-#define BLOCK(rows, tiles)                                                                     \
-    static void block_##rows##_##tiles(const vly_bf16_product *p, int row, int nt, float *out, \
-                                       int64_t ld, bool add) {                                 \
-        block(p, row, nt, out, ld, add, rows, tiles);                                          \
+typedef void (*block_fn)(const vly_bf16_product *p, int row, int nt, float *buffer);
+#define BLOCK(rows, tiles)                                                         \
+    static void block_##rows##_##tiles(const vly_bf16_product *p, int row, int nt, \
+                                       float *buffer) {                            \
+        block(p, row, nt, buffer, rows, tiles);                                    \
     }
 #define NAME(rows, tiles) block_##rows##_##tiles,
 #define UP_TO_6(X, tiles) X(1, tiles) X(2, tiles) X(3, tiles) X(4, tiles) X(5, tiles) X(6, tiles)
@@ -81,10 +86,8 @@ static void multiply(const vly_bf16_product *p) {
         tiles = (n_tiles - nt + groups - group - 1) / (groups - group);
         for (int row = 0, rows; row < p->m; row += rows) {
             rows = next_rows(p->m - row, rows_of[tiles]);
-            float *out = p->sum ? p->sum + row * p->ld_sum + nt * TILE : buffer;
-            const int64_t ld = p->sum ? p->ld_sum : TILES_MAX * TILE;
-            blocks[tiles][rows - 1](p, row, nt, out, ld, p->sum && p->add);
-            if (!p->sum) vly_bf16_finish(p, buffer, ld, row, rows, nt * TILE, tiles);
+            blocks[tiles][rows - 1](p, row, nt, buffer);
+            if (!p->sum) vly_bf16_finish(p, buffer, TILES_MAX * TILE, row, rows, nt * TILE, tiles);
         }
     }
 }
@@ -286,13 +289,13 @@ static void add(int64_t n, const float *x, float *y) {
     }
 }
 
-#define TABLE(name, cost, multiply)                                                              \
-    {                                                                                            \
-        name, cost, multiply, pack_transposed, pack_tile, patch, patch_pair, transpose, from_u8, \
-            mask, to_bf16, add                                                                   \
+#define TABLE(name, cost, in_place, multiply)                                                     \
+    {                                                                                             \
+        name, cost, in_place, multiply, pack_transposed, pack_tile, patch, patch_pair, transpose, \
+            from_u8, mask, to_bf16, add                                                           \
     }
-const vly_bf16_simd vly_bf16_avx512 = TABLE("avx512", 0.5, multiply);
-const vly_bf16_simd vly_bf16_amx = TABLE("amx", 0.1, vly_bf16_amx_multiply);
+const vly_bf16_simd vly_bf16_avx512 = TABLE("avx512", 0.5, true, multiply);
+const vly_bf16_simd vly_bf16_amx = TABLE("amx", 0.1, false, vly_bf16_amx_multiply);
 #else
 typedef int not_this_processor;
 #endif

@@ -25,10 +25,15 @@ enum { VLY_TILE = 16, VLY_TILE_DEPTH = 32, VLY_TILE_NUMBERS = 512 }; /* rows or 
 typedef struct {
     const uint16_t *a; /* zeros from k up to a whole tile */
     int64_t lda;       /* numbers from row to row */
-    const uint16_t *b; /* tile (k, n) at b + n * b_n + k * b_k; its paired rows b_row apart; zeros
-                          beyond k */
-    int64_t b_n, b_k, b_row;
+    const uint16_t *b; /* tile (k, n) at b + n * b_n + k * 16 b_row, its paired rows b_row apart;
+                          zeros beyond k */
+    int64_t b_n, b_row;
     int m, n, k; /* n: columns stored; all but float sums may end within a tile */
+    /* Only with in_place: row r of A at a + a_at[r], in runs of `run` numbers (even) `step` apart;
+     * row r of the sums at sum + sum_at[r], where rows may overlap if they are added to. */
+    const int32_t *a_at, *sum_at;
+    int run;
+    int64_t step;
     /* Where it goes: either float sums, n a multiple of 16 ... */
     float *sum;
     int64_t ld_sum;
@@ -44,7 +49,8 @@ typedef struct {
 
 typedef struct {
     const char *name;
-    double cost; /* of a product, as a part of f32's */
+    double cost;   /* of a product, as a part of f32's */
+    bool in_place; /* multiplies patches where they lie in an image, and adds to them there */
     void (*multiply)(const vly_bf16_product *p);
     /* Tile (k, n) of the transpose of w (rows, ld): inner index along w's rows. 16 x 32 numbers of
      * w from (r, c), those beyond rows or cols as zeros, times scale. */

@@ -1,10 +1,10 @@
-/* conv_bf16.c -- convolutions of bf16 numbers: patches are copied into rows of a matrix, which is
- * multiplied (bf16_simd.h).
+/* conv_bf16.c -- convolutions of bf16 numbers: patches are rows of a matrix, which is multiplied
+ * (bf16_simd.h).
  *
- * The copies are cheap beside what they save: 5,400 cache lines a sample in the Nature network.
- * uint8 pixels are exact in bf16; their scale goes into the weights. Gradients: dW takes some
- * samples' patches as pairs of rows, dx adds the products of dy and the weights to the places of
- * their patches, in float.
+ * Tiles need the patches copied: 5,400 cache lines a sample in the Nature network. Vectors read
+ * them in the image. uint8 pixels are exact in bf16; their scale goes into the weights. Gradients:
+ * dW takes some samples' patches as pairs of rows, dx adds the products of dy and the weights to
+ * the places of their patches, in float.
  */
 #include <string.h>
 #include <stdlib.h>
@@ -27,8 +27,9 @@ typedef struct {
     int pad_w;
     int64_t padded; /* numbers of a padded image */
     bool copy_x;
-    int32_t *patch;               /* (pixels) where each begins in the padded image */
-    uint16_t *forward, *backward; /* tiles (out_tiles, k_tiles), (k_padded / 16,
+    bool read_in_place, add_in_place; /* forward reads patches, dx adds them, without copies */
+    int32_t *patch;                   /* (pixels) where each begins in the padded image */
+    uint16_t *forward, *backward;     /* tiles (out_tiles, k_tiles), (k_padded / 16,
                                                          out_deep) */
     float *bias;
     char *scratch; /* (threads) x scratch_bytes, with: */
@@ -97,28 +98,33 @@ static void conv_bf16_forward_sample(void *arg, int i, int slot) {
     const conv_bf16_call *c = arg;
     const vly_layer *l = c->l;
     const conv_bf16 *s = c->s;
+    const int run = l->d.kernel * l->d.in_c;
+    const int64_t step = (int64_t)s->pad_w * l->d.in_c;
     const uint16_t *x = padded_image_bf16(c, i, slot);
     uint16_t *rows =
         (uint16_t *)(void *)(s->scratch + (size_t)slot * s->scratch_bytes + s->patch_at);
-    for (int p = 0; p < s->pixels; p++)
-        s->simd->patch(x + s->patch[p], l->d.kernel, l->d.kernel * l->d.in_c,
-                       (int64_t)s->pad_w * l->d.in_c, rows + (int64_t)p * s->k_padded);
-    s->simd->multiply(&(vly_bf16_product){.a = rows,
-                                          .lda = s->k_padded,
-                                          .b = s->forward,
-                                          .b_n = (int64_t)s->k_tiles * TILE_NUMBERS,
-                                          .b_k = TILE_NUMBERS,
-                                          .b_row = 32,
-                                          .m = s->pixels,
-                                          .n = l->d.out_c,
-                                          .k = (int)l->patch_size,
-                                          .y = (char *)c->out + (size_t)(i * l->out_size) *
-                                                                    vly_dtype_bytes(l->d.y_type),
-                                          .y_type = l->d.y_type,
-                                          .ldy = l->d.out_c,
-                                          .bias = s->bias,
-                                          .act = l->d.act,
-                                          .tanh = c->cpu->simd->tanh});
+    vly_bf16_product p = {.a = rows,
+                          .lda = s->k_padded,
+                          .b = s->forward,
+                          .b_n = (int64_t)s->k_tiles * TILE_NUMBERS,
+                          .b_row = 2 * TILE,
+                          .m = s->pixels,
+                          .n = l->d.out_c,
+                          .k = (int)l->patch_size,
+                          .y = (char *)c->out +
+                               (size_t)(i * l->out_size) * vly_dtype_bytes(l->d.y_type),
+                          .y_type = l->d.y_type,
+                          .ldy = l->d.out_c,
+                          .bias = s->bias,
+                          .act = l->d.act,
+                          .tanh = c->cpu->simd->tanh};
+    if (s->read_in_place)
+        p.a = x, p.a_at = s->patch, p.run = run, p.step = step;
+    else
+        for (int j = 0; j < s->pixels; j++)
+            s->simd->patch(x + s->patch[j], l->d.kernel, run, step,
+                           rows + (int64_t)j * s->k_padded);
+    s->simd->multiply(&p);
 }
 
 static double conv_bf16_flops(const vly_layer *l, int n) {
@@ -136,31 +142,45 @@ static vly_status conv_bf16_forward(vly_cpu *cpu, vly_layer *l, int n, const voi
 
 /* ---- backward ---- */
 
-/* dx = for every pixel the product of dy and the weights, added at the pixel's patch. */
+/* The products of every pixel's dy and the weights, added at the pixel's patch in an image of sums.
+ */
+static void add_patches_bf16(const conv_bf16_call *c, const uint16_t *dy, float *columns,
+                             float *sum) {
+    const vly_layer *l = c->l;
+    const conv_bf16 *s = c->s;
+    const int run = l->d.kernel * l->d.in_c;
+    const int64_t line = (int64_t)s->pad_w * l->d.in_c;
+    vly_bf16_product p = {.a = dy,
+                          .lda = s->out_padded,
+                          .b = s->backward,
+                          .b_n = (int64_t)s->out_deep * TILE_NUMBERS,
+                          .b_row = 2 * TILE,
+                          .m = s->pixels,
+                          .n = padded_to((int)l->patch_size, TILE),
+                          .k = l->d.out_c,
+                          .sum = columns,
+                          .ld_sum = s->k_padded};
+    if (s->add_in_place) {
+        p.sum_at = s->patch, p.add = true, p.n = run;
+        for (int ky = 0; ky < l->d.kernel; ky++, p.b += run / TILE * p.b_n)
+            p.sum = sum + ky * line, s->simd->multiply(&p);
+        return;
+    }
+    s->simd->multiply(&p);
+    for (int j = 0; j < s->pixels; j++)
+        for (int ky = 0; ky < l->d.kernel; ky++)
+            s->simd->add(run, columns + (int64_t)j * s->k_padded + ky * run,
+                         sum + s->patch[j] + ky * line);
+}
+
 static void dx_of_sample_bf16(const conv_bf16_call *c, int64_t sample, const uint16_t *dy,
                               char *scratch) {
     const vly_layer *l = c->l;
     const conv_bf16 *s = c->s;
-    const int run = l->d.kernel * l->d.in_c;
     const int64_t line = (int64_t)s->pad_w * l->d.in_c, row = (int64_t)l->d.in_w * l->d.in_c;
-    float *columns = (float *)(void *)(scratch + s->column_at),
-          *sum = (float *)(void *)(scratch + s->dx_at);
-    s->simd->multiply(&(vly_bf16_product){.a = dy,
-                                          .lda = s->out_padded,
-                                          .b = s->backward,
-                                          .b_n = (int64_t)s->out_deep * TILE_NUMBERS,
-                                          .b_k = TILE_NUMBERS,
-                                          .b_row = 32,
-                                          .m = s->pixels,
-                                          .n = padded_to((int)l->patch_size, TILE),
-                                          .k = l->d.out_c,
-                                          .sum = columns,
-                                          .ld_sum = s->k_padded});
+    float *sum = (float *)(void *)(scratch + s->dx_at);
     memset(sum, 0, (size_t)s->padded * sizeof *sum);
-    for (int p = 0; p < s->pixels; p++)
-        for (int ky = 0; ky < l->d.kernel; ky++)
-            s->simd->add(run, columns + (int64_t)p * s->k_padded + ky * run,
-                         sum + s->patch[p] + ky * line);
+    add_patches_bf16(c, dy, (float *)(void *)(scratch + s->column_at), sum);
     for (int y = 0; y < l->d.in_h; y++)
         s->simd->to_bf16(row, sum + (y + l->d.pad) * line + (int64_t)l->d.pad * l->d.in_c,
                          (uint16_t *)c->dx + sample * l->in_size + y * row);
@@ -205,7 +225,6 @@ static void backward_samples(const conv_bf16_call *c, int from, int to, float *p
                                           .lda = s->pixels_padded,
                                           .b = pairs,
                                           .b_n = 2 * TILE,
-                                          .b_k = (int64_t)TILE * 2 * s->k_padded,
                                           .b_row = 2 * s->k_padded,
                                           .m = l->d.out_c,
                                           .n = padded_to((int)l->patch_size, TILE),
@@ -287,13 +306,14 @@ static bool conv_bf16_alloc(vly_cpu *cpu, vly_layer *l) {
     const size_t rows = (size_t)(d->learn ? s->pixels_padded : padded_to(s->pixels, DEPTH)),
                  tile = TILE_NUMBERS * sizeof(uint16_t);
     s->image_at = reserve_bytes(&s->scratch_bytes, s->copy_x ? (size_t)s->padded * 2 : 0);
-    s->patch_at = reserve_bytes(&s->scratch_bytes, rows * (size_t)s->k_padded * 2);
+    const bool patches = d->learn || !s->read_in_place, columns = d->needs_dx && !s->add_in_place;
+    s->patch_at = reserve_bytes(&s->scratch_bytes, patches ? rows * (size_t)s->k_padded * 2 : 0);
     s->dy_at = reserve_bytes(&s->scratch_bytes,
                              d->learn ? (rows + 2) * (size_t)s->out_padded * 2 : 0);
     s->dy_t_at = reserve_bytes(&s->scratch_bytes, d->learn ? rows * (size_t)s->out_padded * 2 : 0);
-    s->column_at = reserve_bytes(
-        &s->scratch_bytes,
-        d->needs_dx ? (size_t)padded_to(s->pixels, DEPTH) * (size_t)s->k_padded * 4 : 0);
+    s->column_at =
+        reserve_bytes(&s->scratch_bytes,
+                      columns ? (size_t)padded_to(s->pixels, DEPTH) * (size_t)s->k_padded * 4 : 0);
     s->dx_at = reserve_bytes(&s->scratch_bytes, d->needs_dx ? (size_t)s->padded * 4 : 0);
     s->part_size = (int64_t)s->out_padded * (s->k_padded + 1) + 16;
     s->patch = calloc((size_t)s->pixels, sizeof *s->patch);
@@ -331,6 +351,8 @@ vly_status vly_plan_conv_bf16(vly_cpu *cpu, vly_layer *l) {
     s->pad_w = d->in_w + 2 * d->pad;
     s->padded = (int64_t)(d->in_h + 2 * d->pad) * s->pad_w * d->in_c;
     s->copy_x = d->x_type == VLY_U8 || d->pad > 0;
+    s->read_in_place = simd->in_place && d->kernel * d->in_c % 2 == 0;
+    s->add_in_place = simd->in_place && d->kernel * d->in_c % TILE == 0;
     if (!conv_bf16_alloc(cpu, l)) {
         conv_bf16_destroy(l);
         return vly_fail(VLY_ENOMEM, "no memory for a convolution of %lld weights",

@@ -50,7 +50,6 @@ static vly_bf16_product product(int m, int n, int k) {
                               .lda = LDA,
                               .b = tiles,
                               .b_n = K_TILES * VLY_TILE_NUMBERS,
-                              .b_k = VLY_TILE_NUMBERS,
                               .b_row = 2 * VLY_TILE,
                               .m = m,
                               .n = n,
@@ -137,7 +136,7 @@ static void paired_rows_may_lie_apart(void) {
     vly_bf16_product p = product(M, 64, K);
     p.ld_sum = 64, p.sum = packed_sum;
     simd->multiply(&p);
-    p.b = apart, p.b_n = 2 * VLY_TILE, p.b_k = VLY_TILE * width, p.b_row = width, p.sum = sum;
+    p.b = apart, p.b_n = 2 * VLY_TILE, p.b_row = width, p.sum = sum;
     simd->multiply(&p);
     CHECK(memcmp(sum, packed_sum, sizeof sum) == 0);
 }
@@ -158,6 +157,48 @@ static void each_number_has_one_order(void) {
     p.b += 2 * p.b_n, p.sum = columns, p.ld_sum = 16;
     simd->multiply(&p);
     for (int i = 0; i < M; i++) CHECK(memcmp(columns + i * 16, all + i * 64 + 32, 64) == 0);
+}
+
+/* Patches of 3 runs of 12 numbers, where they lie in an image of 40 a line. */
+enum { RUN = 12, PATCH = 3 * RUN, LINE = 40, PATCHES = 14 };
+
+static void places(int32_t at[PATCHES]) {
+    for (int i = 0; i < PATCHES; i++) at[i] = i / 7 * LINE + i % 7 * 4; /* 8 numbers in common */
+}
+
+static void patches_are_read_in_place(void) {
+    static uint16_t image[4 * LINE], copy[PATCHES * LDA];
+    static float want[PATCHES * 64], got[PATCHES * 64];
+    int32_t at[PATCHES];
+    places(at);
+    fill(PATCH, 64, false);
+    for (int i = 0; i < 4 * LINE; i++) image[i] = vly_bf16_from_f32(noise(4, (uint32_t)i));
+    for (int i = 0; i < PATCHES; i++)
+        for (int r = 0; r < 3; r++)
+            memcpy(copy + i * LDA + r * RUN, image + at[i] + r * LINE, RUN * sizeof *copy);
+    vly_bf16_product p = product(PATCHES, 64, PATCH);
+    p.a = copy, p.sum = want, p.ld_sum = 64;
+    simd->multiply(&p);
+    p.a = image, p.a_at = at, p.run = RUN, p.step = LINE, p.sum = got;
+    simd->multiply(&p);
+    CHECK(memcmp(got, want, sizeof got) == 0);
+}
+
+static void overlapping_rows_are_added_up(void) {
+    static float want[4 * LINE + 80], got[4 * LINE + 80];
+    static float rows[PATCHES * 80];
+    int32_t at[PATCHES];
+    places(at);
+    fill(K, 70, false); /* 80 columns: more than one block */
+    vly_bf16_product p = product(PATCHES, 80, K);
+    p.sum = rows, p.ld_sum = 80;
+    simd->multiply(&p);
+    for (int i = 0; i < 4 * LINE + 80; i++) want[i] = got[i] = noise(5, (uint32_t)i);
+    for (int i = 0; i < PATCHES; i++)
+        for (int j = 0; j < 80; j++) want[at[i] + j] += rows[i * 80 + j];
+    p.sum = got, p.sum_at = at, p.add = true;
+    simd->multiply(&p);
+    for (int i = 0; i < 4 * LINE + 80; i++) CHECK_NEAR((double)got[i], (double)want[i], 1e-6);
 }
 
 static float first_sum(float x, float w) {
@@ -198,6 +239,7 @@ int main(void) {
         products_are_the_definition();
         paired_rows_may_lie_apart();
         each_number_has_one_order();
+        if (simd->in_place) patches_are_read_in_place(), overlapping_rows_are_added_up();
         subnormals_are_zeros();
     }
     vly_bf16_simd_force(NULL);
