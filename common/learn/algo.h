@@ -102,6 +102,14 @@ typedef struct {
     double value;
 } vly_metric;
 enum { VLY_METRICS_MAX = 32 };
+/* Appends to out[*count]; beyond VLY_METRICS_MAX it does nothing. */
+static inline void vly_metric_add(vly_metric *out, int *count, const char *name, double value) {
+    if (*count >= VLY_METRICS_MAX) return;
+    size_t i = 0;
+    for (; name[i] && i + 1 < sizeof out->name; i++) out[*count].name[i] = name[i];
+    out[*count].name[i] = '\0';
+    out[(*count)++].value = value;
+}
 
 struct vly_algo {
     char name[16];

@@ -69,14 +69,6 @@ void vly_buffer_add(vly_buffer_list *list, const char *name, vly_buffer_role rol
 /* Weights by tensor, optimizer arenas. */
 void vly_learner_buffers(const vly_learner *l, vly_buffer_list *list);
 
-static inline void vly_metric_add(vly_metric *out, int *count, const char *name, double value) {
-    if (*count >= VLY_METRICS_MAX) return;
-    size_t i = 0;
-    for (; name[i] && i + 1 < sizeof out->name; i++) out[*count].name[i] = name[i];
-    out[*count].name[i] = '\0';
-    out[(*count)++].value = value;
-}
-
 #ifdef __cplusplus
 }
 #endif

@@ -391,7 +391,7 @@ static vly_status onpolicy_fill(onpolicy *a, const vly_algo_args *args) {
     return vly_exec_prepare(a->learning, args->queue, a->learner.params.param);
 }
 
-static vly_status check_args(const vly_algo_args *args, const vly_onpolicy_options *o) {
+static vly_status check_onpolicy(const vly_algo_args *args, const vly_onpolicy_options *o) {
     if (args->actors < 1 || args->groups < 1 || args->actors % args->groups)
         return vly_fail(VLY_EINVAL, "%d environments do not divide into %d groups", args->actors,
                         args->groups);
@@ -410,7 +410,7 @@ static vly_status check_args(const vly_algo_args *args, const vly_onpolicy_optio
 vly_status vly_onpolicy_create(vly_algo **out, const vly_algo_args *args,
                                const vly_onpolicy_options *options) {
     *out = NULL;
-    VLY_TRY(check_args(args, options));
+    VLY_TRY(check_onpolicy(args, options));
     onpolicy *a = calloc(1, sizeof *a);
     if (!a) return vly_fail(VLY_ENOMEM, "no memory for %s", options->name);
     a->pub = (vly_algo){.schedule = VLY_SCHEDULE_SYNC,

@@ -34,8 +34,8 @@ typedef struct {
     int n;
 } digest_items;
 
-__attribute__((format(printf, 2, 3))) static void add(digest_items *items, const char *format,
-                                                      ...) {
+__attribute__((format(printf, 2, 3))) static void add_item(digest_items *items, const char *format,
+                                                           ...) {
     char text[512];
     va_list args;
     va_start(args, format);
@@ -48,7 +48,8 @@ static void digest_add_tensor(digest_items *items, const vly_array *t, uint64_t 
     char shape[96] = "";
     for (int i = 0; i < t->ndim; i++)
         snprintf(shape + strlen(shape), sizeof shape - strlen(shape), "%" PRId64 ",", t->shape[i]);
-    add(items, "tensor %s %s [%s] %016" PRIx64, t->name, vly_dtype_name(t->dtype), shape, checksum);
+    add_item(items, "tensor %s %s [%s] %016" PRIx64, t->name, vly_dtype_name(t->dtype), shape,
+             checksum);
 }
 
 static int compare_items(const void *a, const void *b) {
@@ -67,7 +68,8 @@ vly_status vly_digest_notes(const vly_note *notes, int count, char *text) {
     digest_items items = {malloc((size_t)(count + 1) * sizeof *items.v), 0};
     if (!items.v) return vly_fail(VLY_ENOMEM, "no memory for the notes' checksum");
     for (int i = 0; i < count; i++)
-        add(&items, "%s %s=%s", notes[i].state ? "state" : "note", notes[i].name, notes[i].value);
+        add_item(&items, "%s %s=%s", notes[i].state ? "state" : "note", notes[i].name,
+                 notes[i].value);
     write_digits(&items, text);
     free(items.v);
     return VLY_OK;
@@ -80,7 +82,7 @@ vly_status vly_digest_make(const vly_checkpoint_data *d, const uint64_t *checksu
     for (int i = 0; i < d->tensor_count; i++)
         if (d->tensors[i].state) digest_add_tensor(&items, &d->tensors[i], checksum[i]);
     for (int i = 0; i < d->note_count; i++)
-        if (d->notes[i].state) add(&items, "note %s=%s", d->notes[i].name, d->notes[i].value);
+        if (d->notes[i].state) add_item(&items, "note %s=%s", d->notes[i].name, d->notes[i].value);
     write_digits(&items, text);
     free(items.v);
     return VLY_OK;

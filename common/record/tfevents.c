@@ -56,7 +56,7 @@ static void tfevents_little(uint8_t *to, uint64_t v, int n) {
     for (int i = 0; i < n; i++) to[i] = (uint8_t)(v >> (8 * i));
 }
 
-static uint32_t mask(uint32_t crc) {
+static uint32_t mask_crc(uint32_t crc) {
     return ((crc >> 15) | (crc << 17)) + 0xa282ead8u;
 }
 
@@ -79,8 +79,8 @@ static void tfevents_begin(vly_tfevents *t, int64_t step) {
 
 static vly_status tfevents_finish(vly_tfevents *t) {
     tfevents_little(t->record, t->used, 8);
-    tfevents_little(t->record + 8, mask(vly_crc32c(t->record, 8)), 4);
-    tfevents_little(t->record + 12 + t->used, mask(vly_crc32c(t->record + 12, t->used)), 4);
+    tfevents_little(t->record + 8, mask_crc(vly_crc32c(t->record, 8)), 4);
+    tfevents_little(t->record + 12 + t->used, mask_crc(vly_crc32c(t->record + 12, t->used)), 4);
     off_t before = lseek(t->fd, 0, SEEK_END);
     vly_status status = vly_file_write(t->fd, t->record, t->used + 16, t->path);
     if (status != VLY_OK && before >= 0 && ftruncate(t->fd, before)) { /* half a record would end
