@@ -7,7 +7,7 @@ set(CMAKE_CXX_STANDARD_REQUIRED ON)
 file(GLOB kernel_sources CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR} kernels/*.cu)
 
 # The shim: each kernel file becomes one C++ file that includes it.
-set(shim_sources kernels/shim/fibers.cpp kernels/shim/runtime.cpp)
+set(shim_sources kernels/shim/counts.cpp kernels/shim/fibers.cpp kernels/shim/runtime.cpp)
 foreach(source ${kernel_sources})
   get_filename_component(name ${source} NAME_WE)
   file(CONFIGURE OUTPUT shim/${name}.cpp CONTENT "#include \"${source}\"\n")
@@ -24,7 +24,7 @@ target_compile_options(vly_kernels_shim PRIVATE -ffp-contract=off -fno-strict-al
 if(NOT VLY_SANITIZE)
   list(FILTER shim_sources EXCLUDE REGEX "kernels/shim/")
   add_library(vly_kernels_races_code OBJECT ${shim_sources})
-  add_library(vly_kernels_races STATIC kernels/shim/fibers.cpp kernels/shim/runtime.cpp kernels/shim/races.cpp
+  add_library(vly_kernels_races STATIC kernels/shim/counts.cpp kernels/shim/fibers.cpp kernels/shim/runtime.cpp kernels/shim/races.cpp
     $<TARGET_OBJECTS:vly_kernels_races_code>)
   foreach(target vly_kernels_races_code vly_kernels_races)
     target_include_directories(${target} BEFORE PUBLIC ${PROJECT_SOURCE_DIR}/kernels/shim/include)

@@ -5,6 +5,12 @@
 #include "kernels/shim/device.h"
 
 namespace vly_shim {
+/* What ran since the start. */
+struct counts {
+    uint64_t kernels, copies, waits, graphs;
+};
+extern counts counted;
+
 /* Remembers the first fault and makes the device's error sticky. */
 __attribute__((format(printf, 1, 2))) void report(const char *format, ...);
 /* Runs all blocks; false after a fault. */

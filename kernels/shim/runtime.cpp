@@ -19,6 +19,7 @@
 #include "kernels/shim/internal.h"
 #include "kernels/shim/races.h"
 
+using vly_shim::counted;
 typedef std::function<void()> operation;
 
 struct vly_shim_graph {
@@ -59,7 +60,6 @@ thread_local int current;
 char text[1024];
 bool lazy = getenv("VLY_SHIM_EAGER") == nullptr, lazy_host;
 uint64_t spins;
-uint64_t launches;
 size_t allocated, limit_bytes;
 struct extent {
     size_t bytes;
@@ -196,7 +196,7 @@ cudaError_t launch(launch_name name, dim3 grid, dim3 block, size_t shared_bytes,
     }
     return give(enqueue(stream, [=] {
         if (sticky != cudaSuccess) return;
-        launches++;
+        counted.kernels++;
         note_kernel(name.code);
         run_grid(name, grid, block, shared_bytes, body);
     }));
@@ -260,7 +260,7 @@ uint64_t vly_shim_spins(void) {
     return spins;
 }
 uint64_t vly_shim_launches(void) {
-    return launches;
+    return counted.kernels;
 }
 void vly_shim_memory_limit(size_t bytes) {
     limit_bytes = bytes;
@@ -438,7 +438,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
     guard g(lock);
-    spins++;
+    spins++, counted.waits++;
     if (at(stream)->capture) return give(cudaErrorStreamCaptureUnsupported);
     drain(at(stream), at(stream)->enqueued);
     return give(sticky);
@@ -496,6 +496,7 @@ cudaError_t cudaEventQuery(cudaEvent_t event) {
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
     guard g(lock);
     if (!event->blocking) spins++;
+    counted.waits++;
     return cudaEventQuery(event);
 }
 cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t from, cudaEvent_t to) {
@@ -535,6 +536,7 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaM
         return give(cudaErrorInvalidValue);
     }
     return give(enqueue(stream, [=] {
+        counted.copies++;
         if (sticky == cudaSuccess) memmove(to, from, bytes);
     }));
 }
@@ -584,6 +586,7 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
 }
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
     guard g(lock);
+    counted.graphs++;
     return give(enqueue(stream, [exec] {
         for (const operation &op : exec->nodes) op();
     }));

@@ -18,6 +18,9 @@
  * VLY_SHIM_LAUNCHED=FILE in the environment collects the kernels that ran, as addresses;
  * VLY_SHIM_DEVICES=N: so many devices.
  *
+ * VLY_SHIM_COUNTS=FILE: at its end the program writes how many kernels and copies ran, how often the
+ * host waited, and how many graphs it launched, as JSON.
+ *
  * What it cannot show: memory ordering between blocks, tensor-core rounding, speed.
  */
 #ifndef VLY_KERNELS_SHIM_RUNTIME_H

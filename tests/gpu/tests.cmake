@@ -58,6 +58,9 @@ if(TARGET volley AND NOT VLY_SANITIZE)
   add_test(NAME gpu_train_alike COMMAND ${CMAKE_COMMAND} -DVOLLEY=$<TARGET_FILE:volley> -DPLUGIN=$<TARGET_FILE:volley_cuda_shim>
     -DFOLDER=${PROJECT_BINARY_DIR}/train_alike -P ${PROJECT_SOURCE_DIR}/tests/gpu/train_alike.cmake)
   set_tests_properties(gpu_train_alike PROPERTIES TIMEOUT 300)
+  add_test(NAME gpu_budgets COMMAND ${CMAKE_COMMAND} -DVOLLEY=$<TARGET_FILE:volley> -DPLUGIN=$<TARGET_FILE:volley_cuda_shim>
+    -DFOLDER=${PROJECT_BINARY_DIR}/budgets -P ${PROJECT_SOURCE_DIR}/tests/gpu/budgets.cmake)
+  set_tests_properties(gpu_budgets PROPERTIES TIMEOUT 300)
 endif()
 
 if(TARGET volley AND NOT VLY_SANITIZE)
