@@ -4,7 +4,8 @@
     python3 tests/golden/envs.py                    # rewrites tests/golden/envs/*.txt
     python3 tests/golden/envs.py --live 7 --out F   # all environments, other seeds, into one file
 
-Needs gymnasium (1.4.0 recorded these), minatar (1.0.15) and numpy. A file holds runs:
+Needs gymnasium (1.4.0 recorded these), minatar (1.0.15) and numpy. gridworld.py records gridworld.txt. A file holds
+runs:
 
     run NAME seed=N max_steps=N extra=TEXT    what to open and how to seed it
     - CRC                                     the row of the reset
