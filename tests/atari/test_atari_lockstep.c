@@ -4,15 +4,16 @@
  *   test_atari_lockstep KIND FIRST COUNT FRAMES
  *   test_atari_lockstep FILE.bin FRAMES SEED   // a ROM of yours
  *
- * Known to differ: dpc 2, where a frame ends within a displayed line (eight pixels of one line),
- * cpu 97, whose bytes ALE takes for a cartridge type that no game here has, and noise, which runs
- * code out of the TIA's registers.
+ * Known to differ: dpc 2, by eight pixels of a line in which a frame ends; cpu 97, whose bytes ALE
+ * takes for a cartridge type that no game here has; a fifth of noise, which executes the TIA's
+ * registers.
  *
  * ALE runs in a process of its own (ale_trace.py), under the name of a game whose start is plain:
  * Amidar presses RESET and no more. VLY_PYTHON names a Python that can import ale_py.
  */
 #include <sys/stat.h>
 #include <unistd.h>
+#include "tests/atari/console.h"
 #include "tests/atari/romgen.h"
 #include "tests/kit/check.h"
 
@@ -29,44 +30,7 @@ static int have_ale(void) {
     return system(command) == 0;
 }
 
-/* ---- the reference's environment around the console, as much as Amidar needs --------------- */
-
-typedef struct {
-    vly_rom *rom;
-    vly_machine m;
-    vly_screens screens;
-    vly_controls controls;
-} console;
-
-static const uint8_t action_stick[18] = {0, 16, 1,  8,  4,  2,  9,  5,  10,
-                                         6, 17, 24, 20, 18, 25, 21, 26, 22};
-
-static void frame(console *c, vly_controls controls) {
-    vly_machine_set_controls(&c->m, c->rom, &controls);
-    vly_machine_frame(&c->m, c->rom, &c->screens);
-}
-
-static void reset(console *c) {
-    const int32_t middle = (27450 + 790196) / 2;
-    c->controls.paddle[0] = c->controls.paddle[1] = middle;
-    memset(&c->screens, 0, sizeof c->screens);
-    vly_machine_reset(&c->m, c->rom);
-    c->controls.stick[0] = 0;
-    c->controls.switches = 0;
-    for (int i = 0; i < 60; ++i) frame(c, c->controls);
-    c->controls.switches = VLY_SWITCH_RESET;
-    for (int i = 0; i < 8; ++i) frame(c, c->controls);
-    c->controls.switches = 0;
-}
-
-static void act(console *c, int action) {
-    c->controls.stick[0] = action_stick[action];
-    c->controls.difficulty_a[0] = c->controls.difficulty_a[1] = 0;
-    frame(c, c->controls);
-}
-
-/* ---- comparing --------------------------------------------------------------------------------
- */
+/* ---- comparing ---- */
 
 static int read_all(FILE *f, void *to, size_t n) {
     return fread(to, 1, n, f) == n;
@@ -98,22 +62,17 @@ static int compare(FILE *trace, const uint8_t *bytes, size_t n, const char *name
     static uint8_t ram[128], screen[VLY_SCREEN_BYTES];
     int head[3], unequal = 0;
     CHECK(read_all(trace, head, sizeof head));
-    memset(&c, 0, sizeof c);
-    CHECK_OK(vly_rom_create(&c.rom, bytes, n, NULL));
-    int height = vly_rom_get_properties(c.rom)->height, ok = head[0] == height && head[1] == 160;
+    console_open(&c, bytes, n);
+    int height = console_height(&c), ok = head[0] == height && head[1] == 160;
     if (!ok) fprintf(stderr, "%s: screen %dx%d, not %dx160\n", name, head[0], head[1], height);
-    vly_machine_init(&c.m, c.rom);
     for (int i = 0; i < head[2]; ++i) {
         uint8_t label;
         CHECK(read_all(trace, &label, 1) && read_all(trace, ram, sizeof ram));
         CHECK(read_all(trace, screen, (size_t)head[0] * 160));
         if (!ok) continue;
-        if (label == 255)
-            reset(&c);
-        else
-            act(&c, label);
+        console_play(&c, label);
         int r = first_difference(ram, c.m.ram, 128);
-        int s = first_difference(screen, vly_machine_screen(&c.m, &c.screens), height * 160);
+        int s = first_difference(screen, console_screen(&c), height * 160);
         if (r < 0 && s < 0) continue;
         if (unequal++ == 0)
             fprintf(stderr,
@@ -121,12 +80,11 @@ static int compare(FILE *trace, const uint8_t *bytes, size_t n, const char *name
                     "%02x, not %02x\n",
                     name, i, label, r < 0 ? 0 : r + 0x80, r < 0 ? 0 : c.m.ram[r],
                     r < 0 ? 0 : ram[r], s < 0 ? -1 : s % 160, s < 0 ? -1 : s / 160,
-                    s < 0 ? 0 : vly_machine_screen(&c.m, &c.screens)[s], s < 0 ? 0 : screen[s]);
+                    s < 0 ? 0 : console_screen(&c)[s], s < 0 ? 0 : screen[s]);
         if (unequal == 1)
-            for (int y = 0; y < height; ++y)
-                print_rows(vly_machine_screen(&c.m, &c.screens), screen, y);
+            for (int y = 0; y < height; ++y) print_rows(console_screen(&c), screen, y);
     }
-    vly_rom_destroy(c.rom);
+    console_close(&c);
     return ok ? unequal : head[2];
 }
 
@@ -202,7 +160,7 @@ int main(int argc, char **argv) {
     int bad = 0;
     for (int k = 0; k < ROMGEN_COUNT; ++k) {
         if (argc == 5 && strcmp(argv[1], romgen_names[k]) != 0) continue;
-        if (argc != 5 && k == ROMGEN_NOISE) continue; /* runs in the registers: not compared */
+        if (argc != 5 && k == ROMGEN_NOISE) continue; /* some are known to differ */
         bad += argc == 5 ? lockstep((romgen_kind)k, atoi(argv[2]), atoi(argv[3]), atoi(argv[4]))
                          : lockstep((romgen_kind)k, 3, 2, 40);
     }
