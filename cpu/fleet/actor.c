@@ -26,7 +26,7 @@ typedef struct {
     vly_train *t;
     char run[128], name[32];
     int rank;
-    int64_t steps, updates; /* told so far */
+    int64_t steps, updates; /* reported so far */
     double returns[RETURNS_AT_ONCE];
     int return_count;
 } actor;
@@ -83,7 +83,7 @@ static vly_status fetch_run(actor *a) {
     return fetch_config(a);
 }
 
-/* Machines start in any order: an actor may be here before its learner. */
+/* An actor may start before its learner. */
 static vly_status wait_for_run(actor *a) {
     const double most = a->o->wait_s;
     for (double waited = 0;; waited += 0.2) {
@@ -99,7 +99,7 @@ static vly_status claim_rank(actor *a) {
     int64_t rank = a->o->rank;
     if (rank < 0) {
         VLY_TRY(vly_store_add(a->store, "ranks", 1, &rank));
-        rank += 999; /* above those that the learner gives out */
+        rank += 999; /* above the ranks that the leader assigns */
     }
     a->rank = (int)rank;
     snprintf(a->name, sizeof a->name, "w%d", a->rank);
@@ -110,7 +110,7 @@ static vly_status connect_scheme(actor *a) {
     vly_config *k = &a->config;
     k->run.seed =
         (int64_t)(vly_philox((uint64_t)k->run.seed, VLY_STREAM_ENV, (uint64_t)a->rank, 77).v[0]);
-    k->run.until_return = NAN; /* the learner decides */
+    k->run.until_return = NAN; /* the leader checks it */
     const int world = vly_fleet_workers(k);
     if (vly_fleet_scheme_of(k) == VLY_FLEET_EXPERIENCE) {
         const vly_apex_options o = {.store = a->store,

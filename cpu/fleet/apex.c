@@ -19,10 +19,10 @@ struct vly_apex {
     vly_block_maker *maker;
     vly_block_shape shape;
     uint64_t life, seq;
-    int64_t next; /* step of the ring to send first */
-    double usual; /* priority of a block: a running mean */
+    int64_t next; /* first step of the ring not sent yet */
+    double usual; /* running mean of the blocks' mean priorities */
     int64_t made;
-    int64_t steps; /* told with the next block */
+    int64_t steps; /* sent with the next block */
     float score[VLY_BLOCK_RETURNS];
     int scores;
     int64_t beat_ms;
@@ -36,7 +36,7 @@ vly_block_shape vly_apex_shape(const vly_config *k, const vly_obs_spec *obs, int
                              .n_step = k->dqn.n_step};
 }
 
-/* A learner that takes nothing for so long is gone. */
+/* When to give up waiting for the learner. */
 static int64_t patience_end(const vly_apex *x) {
     return vly_now_ms() + (int64_t)(1000 * (double)x->o.config->dist.patience_s);
 }
@@ -59,7 +59,7 @@ static vly_status follow_weights(vly_apex *x, vly_real *param, bool *fresh) {
     return vly_weights_follow(x->weights, param, fresh);
 }
 
-/* The first weights: the learner's. */
+/* Waits for the learner's first weights. */
 static vly_status receive_first_weights(vly_sync *sync, vly_queue *q, void *data, size_t bytes,
                                         int root) {
     vly_apex *x = (vly_apex *)sync;
@@ -79,7 +79,8 @@ static vly_status receive_first_weights(vly_sync *sync, vly_queue *q, void *data
 
 /* ---- blocks ---- */
 
-/* Until the shard takes it. A server that is out of memory refuses too: the learner evicts. */
+/* Repeats the push until the shard accepts the block. A server that is out of memory refuses it
+ * too, until the learner evicts. */
 static vly_status push_block(vly_apex *x, const vly_block *block, vly_real *param, bool *fresh) {
     const vly_config *k = x->o.config;
     const int64_t deadline = patience_end(x);
@@ -99,8 +100,7 @@ static vly_status push_block(vly_apex *x, const vly_block *block, vly_real *para
     }
 }
 
-/* The lower stratum is thinned out before it costs traffic; what surprises the network is always
- * sent. */
+/* Blocks of below-average priority are sent with probability apex.send, the others always. */
 static bool worth_sending(vly_apex *x, const vly_block *b) {
     const vly_u32x4 r = vly_philox(x->life, VLY_STREAM_REPLAY, (uint64_t)x->made++, 0);
     double sum = 0;
@@ -119,7 +119,7 @@ static vly_status make_block(vly_apex *x, const vly_replay *ring, const vly_real
     VLY_TRY(vly_block_make(x->maker, &source, x->next, steps, block));
     x->next += steps;
     *send = worth_sending(x, block);
-    if (!*send) return VLY_OK; /* its steps and returns are told with the next */
+    if (!*send) return VLY_OK; /* its steps and returns are sent with the next */
     vly_block_head *h = block->head;
     h->life = x->life, h->seq = ++x->seq;
     h->version = x->weights->seen.version;
@@ -130,7 +130,7 @@ static vly_status make_block(vly_apex *x, const vly_replay *ring, const vly_real
     return VLY_OK;
 }
 
-/* Rows are sent once their bootstrap has been acted on, for then its value is known. */
+/* A row is sent once its bootstrap row has been acted on: then the network's value of it exists. */
 static vly_status send_experience(vly_sync *sync, vly_queue *q, const vly_replay *ring,
                                   const vly_real *value, const vly_params *p, bool *fresh) {
     vly_apex *x = (vly_apex *)sync;

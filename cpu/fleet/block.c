@@ -5,8 +5,8 @@
 #include "common/base/rules.h"
 #include "cpu/fleet/frame.h"
 
-/* Frames of a lane go in groups: the first stands by itself, the others are packed against it, so
- * that any one needs only it. */
+/* Frames of a lane are packed in groups: the first on its own, the others against it, so each
+ * frame needs at most one other. */
 enum { MAGIC = 0x32424c56, GROUP = 8 };
 
 struct vly_block_maker {
@@ -43,8 +43,7 @@ size_t vly_block_data_most(const vly_block_shape *s) {
 
 /* ---- making ---- */
 
-/* As vly_rule_nstep, and the error by values that are there already: Q of every row is known from
- * acting on it. */
+/* As vly_rule_nstep, and the TD error from the values computed when the rows were acted on. */
 static vly_block_record record_of(const vly_block_source *s, int64_t row, int n_step) {
     const vly_replay *r = s->ring;
     int32_t boot_row;
@@ -151,34 +150,36 @@ static bool record_is_valid(const vly_block_record *r, const vly_block_shape *s)
 vly_status vly_block_check(const void *notice, size_t bytes, const vly_block_shape *s,
                            vly_block_view *view) {
     if (bytes < sizeof view->head)
-        return vly_fail(VLY_ECORRUPT, "a block of experience of %zu bytes is none", bytes);
+        return vly_fail(VLY_ECORRUPT, "a block of experience is damaged: %zu bytes are too few",
+                        bytes);
     memcpy(&view->head, notice, sizeof view->head);
     const vly_block_head *h = &view->head;
     if (h->magic != MAGIC || !head_matches(h, s) || bytes != notice_bytes(h))
         return vly_fail(VLY_ECORRUPT,
-                        "a block of experience does not belong to this run, or is damaged");
+                        "a block of experience is damaged or has another configuration");
     const size_t transitions = (size_t)h->lanes * h->steps;
     view->rows = (int)(h->history + h->steps + h->ahead);
     view->record = (const vly_block_record *)(const void *)((const uint8_t *)notice + sizeof *h);
     view->offset = h->packed ? (const uint32_t *)(view->record + transitions) : NULL;
     for (size_t i = 0; i < transitions; i++)
         if (!record_is_valid(&view->record[i], s))
-            return vly_fail(VLY_ECORRUPT,
-                            "a block of experience holds a transition that cannot be");
+            return vly_fail(VLY_ECORRUPT, "a block of experience holds an invalid transition");
     const size_t frames = (size_t)h->lanes * (size_t)view->rows;
     if (!h->packed)
         return h->data_bytes == frames * h->frame_bytes
                    ? VLY_OK
-                   : vly_fail(VLY_ECORRUPT, "a block of experience has frames of another size");
+                   : vly_fail(VLY_ECORRUPT,
+                              "a block of experience is damaged: wrong size of frames");
     for (size_t i = 0; i < frames; i++)
         if (view->offset[i] > view->offset[i + 1])
-            return vly_fail(VLY_ECORRUPT, "a block of experience has frames in no order");
+            return vly_fail(VLY_ECORRUPT,
+                            "a block of experience is damaged: frame offsets decrease");
     if (view->offset[0] != 0 || view->offset[frames] != h->data_bytes)
-        return vly_fail(VLY_ECORRUPT, "a block of experience lost frames");
+        return vly_fail(VLY_ECORRUPT, "a block of experience is damaged: frames are missing");
     return VLY_OK;
 }
 
-/* What frame `row` of a lane is packed against comes before it. */
+/* The first row needed to unpack `row`: its group's first. */
 static int first_needed_row(const vly_block_view *v, int row) {
     return v->offset ? row - row % GROUP : row;
 }
@@ -192,8 +193,8 @@ void vly_block_range(const vly_block_view *v, int lane, int first, int count, si
     *bytes = (v->offset ? v->offset[j] : j * v->head.frame_bytes) - *offset;
 }
 
-/* A group's first frame that nobody asked for lies where the last one asked for will: that comes
- * last. */
+/* Unpacks frames first .. first + count - 1. If the group's first frame was not requested it is
+ * unpacked into the last output slot, which is written last. */
 static vly_status unpack_frames(const vly_block_view *v, const uint32_t *offset, int first,
                                 int count, const uint8_t *range, uint8_t *out) {
     const size_t frame = v->head.frame_bytes;
@@ -214,7 +215,9 @@ vly_status vly_block_frames(const vly_block_view *v, int lane, int first, int co
                             const void *range, size_t bytes, uint8_t *out) {
     size_t offset, want;
     vly_block_range(v, lane, first, count, &offset, &want);
-    if (bytes != want) return vly_fail(VLY_ENOTFOUND, "frames of a block of experience are gone");
+    if (bytes != want)
+        return vly_fail(VLY_ENOTFOUND,
+                        "frames of a block of experience are missing from the store");
     if (v->offset)
         return unpack_frames(v, v->offset + (size_t)lane * (size_t)v->rows, first, count, range,
                              out);

@@ -46,21 +46,21 @@ static shard *fullest_shard(vly_experience *e) {
 
 /* ---- blocks come in ---- */
 
-/* What an actor numbered and nobody has seen never came: it died with the store. */
+/* Sequence numbers that were skipped belong to blocks that the store lost. */
 static void count_missed(vly_experience *e, const vly_block_head *h) {
     actor_seen *a = NULL;
     for (int i = 0; i < e->actor_count && !a; i++)
         if (e->actors[i].life == h->life) a = &e->actors[i];
     if (!a) {
         a = &e->actors[e->actor_count < ACTORS ? e->actor_count++ : (int)(h->life % ACTORS)];
-        *a = (actor_seen){h->life, h->seq - 1}; /* a learner that was restarted begins to count here
-                                                 */
+        /* a restarted learner counts from this block */
+        *a = (actor_seen){h->life, h->seq - 1};
     }
     if (h->seq > a->seq + 1) e->report.missed += (int64_t)(h->seq - a->seq - 1);
     if (h->seq > a->seq) a->seq = h->seq;
 }
 
-/* First priorities as the actor found them; a transition that is none gets none. */
+/* Sets the first priorities, which the actor computed. Rows without an action get none. */
 static vly_status insert_priorities(vly_experience *e, int32_t at) {
     const slot *s = &e->slot[at];
     const int n = transitions_of(s);
@@ -83,9 +83,8 @@ static void report_block(vly_experience *e, const slot *s) {
     if (e->o.on_block) e->o.on_block(e->o.arg, &s->view.head);
 }
 
-/* A notice from a shard's list gets a slot at the end of its order; what is no notice too, so that
- * the list and the order keep the same length: it has nothing to sample, and leaves like all
- * others. */
+/* Gives a notice a slot at the end of its shard's order. An invalid notice gets one too, so that
+ * order and list keep the same length; it has no transitions and is evicted like the others. */
 static vly_status read_notice(void *arg, const void *data, size_t bytes) {
     vly_experience *e = arg;
     shard *d = &e->shards[e->reading.shard];
@@ -112,7 +111,7 @@ static vly_status read_notice(void *arg, const void *data, size_t bytes) {
     return VLY_OK;
 }
 
-/* Frames of these slots into the cache, the oldest of which they replace. */
+/* Fetches the frames of these slots into the cache, replacing the oldest there. */
 static vly_status cache_slots(vly_experience *e, vly_store *store, const int *which, int n) {
     if (e->o.cache_bytes == 0) return VLY_OK;
     for (int i = 0; i < n; i++) {
@@ -126,7 +125,7 @@ static vly_status cache_slots(vly_experience *e, vly_store *store, const int *wh
         VLY_TRY(vly_store_answer(store, &data, &bytes));
         if (bytes != s->view.head.data_bytes || (int64_t)bytes > e->o.cache_bytes) continue;
         const int64_t room = e->o.cache_bytes - e->cache_end % e->o.cache_bytes;
-        if ((int64_t)bytes > room) e->cache_end += room; /* not across the end */
+        if ((int64_t)bytes > room) e->cache_end += room; /* a block does not wrap around the end */
         s->cached = e->cache_end;
         memcpy(cache_at(e, s->cached), data, bytes);
         e->cache_end += (int64_t)bytes;
@@ -150,8 +149,8 @@ static bool shard_is_full(const vly_experience *e, const shard *d, int64_t fresh
            (d->state.bytes > e->o.shard_bytes - e->o.shard_bytes / 8 || e->free_count < fresh);
 }
 
-/* An eighth of the budget stays free for those who push, and places for `fresh` blocks. All
- * evictions travel together. */
+/* Evicts until an eighth of the budget and `fresh` slots are free. All evictions are sent as one
+ * batch. */
 static vly_status make_room(vly_experience *e, shard *d, int64_t fresh) {
     if (!shard_is_full(e, d, fresh)) return VLY_OK;
     VLY_TRY(vly_store_begin(d->store));
@@ -171,8 +170,8 @@ vly_status vly_experience_shrink(vly_experience *e) {
         evicted += e->shards[i].count;
     }
     return evicted ? VLY_OK
-                   : vly_fail(VLY_ENOSPACE, "the store is out of memory, and not by this run's "
-                                            "experience: give it more (maxmemory)");
+                   : vly_fail(VLY_ENOSPACE, "the store is out of memory, and this run has no "
+                                            "experience to evict: raise its maxmemory");
 }
 
 vly_status vly_experience_take(vly_experience *e, int most, int *blocks) {
@@ -185,7 +184,7 @@ vly_status vly_experience_take(vly_experience *e, int most, int *blocks) {
         VLY_TRY(vly_shard_look(d->store, &now));
         const bool again = vly_store_get_traffic(d->store).reconnects != d->connection;
         if (again || now.head != d->state.head || now.tail < d->next)
-            return vly_experience_sync(e); /* it may have forgotten */
+            return vly_experience_sync(e); /* the store may have lost data */
         d->state = now;
         const int64_t waiting = now.tail - d->next, fresh = waiting < AT_ONCE ? waiting : AT_ONCE;
         VLY_TRY(make_room(e, d, fresh < e->slots / 2 ? fresh : e->slots / 2));
@@ -287,11 +286,11 @@ vly_status vly_experience_open(vly_experience **out, const vly_experience_option
     if (o->shards < 1 || o->shards > SHARDS_MOST || o->batch < 1 || slots < o->shards ||
         slots * stride > INT32_MAX)
         return vly_fail(VLY_EINVAL,
-                        "experience of %lld transitions in blocks of %lld, %d shards: between one "
-                        "block a shard and 2^31 transitions",
+                        "experience of %lld transitions in blocks of %lld, %d shards: the capacity "
+                        "must be between one block per shard and 2^31 transitions",
                         (long long)o->capacity, (long long)stride, o->shards);
     if (o->shape.n_step < 1 || o->shape.n_step > VLY_BLOCK_NSTEP_MOST)
-        return vly_fail(VLY_EINVAL, "--dqn.n_step %d: experience in a store is of at most %d steps",
+        return vly_fail(VLY_EINVAL, "--dqn.n_step %d: at most %d with experience in a store",
                         o->shape.n_step, VLY_BLOCK_NSTEP_MOST);
     vly_experience *e = calloc(1, sizeof *e);
     if (!e) return vly_fail(VLY_ENOMEM, "no memory for experience");

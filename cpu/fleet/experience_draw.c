@@ -1,7 +1,7 @@
 #include "cpu/fleet/experience_impl.h"
 #include <string.h>
 
-/* The frames of a transition: its history, itself, up to what it bootstraps from. */
+/* The frames of a transition: its history, itself, and up to its bootstrap row. */
 static void frames_of(const slot *s, int transition, int *lane, int *first, int *count) {
     const int steps = (int)s->view.head.steps;
     *lane = transition / steps, *first = transition % steps;
@@ -14,7 +14,8 @@ static shard *shard_of(const vly_experience *e, const slot *s) {
 
 vly_status vly_experience_draw(vly_experience *e, float beta) {
     if (e->draws == DRAWS)
-        return vly_fail(VLY_EINVAL, "experience: %d batches are on their way already", DRAWS);
+        return vly_fail(VLY_EINVAL, "experience: %d batches are drawn already; fetch one first",
+                        DRAWS);
     const int mine = (e->oldest + e->draws) % DRAWS;
     const int32_t *drawn = e->drawn[mine];
     e->hyper.beta = beta;
@@ -83,10 +84,8 @@ vly_status vly_experience_fetch(vly_experience *e, vly_feed *f) {
         if (status == VLY_OK) f->host.weight[i] = e->row[i] < 0 ? 0 : weight[i];
         if (status == VLY_OK) continue;
         const slot *s = slot_of(e, e->row[i], &transition);
-        const int64_t gone = vly_experience_withdraw(e, (int32_t)(s - e->slot)); /* the store no
-                                                                                    longer has it,
-                                                                                    or has something
-                                                                                    else there */
+        /* the store has lost the frames, or they are damaged */
+        const int64_t gone = vly_experience_withdraw(e, (int32_t)(s - e->slot));
         e->report.lost += gone;
     }
     return VLY_OK;

@@ -1,9 +1,8 @@
-/* experience_impl.h -- the inside of a learner's experience, for cpu/fleet/experience*.c alone.
+/* experience_impl.h -- the parts of vly_experience, for cpu/fleet/experience*.c alone.
  *
- *   experience.c       blocks come in, the oldest are evicted
- *   experience_draw.c  batches go out, priorities come back
- *   experience_sync.c  priorities into the store; what a store that came back still has
- */
+ *   experience.c       takes new blocks, evicts the oldest
+ *   experience_draw.c  draws batches, sets their priorities
+ *   experience_sync.c  writes priorities to the store; recovers after the store restarted */
 #ifndef VLY_CPU_FLEET_EXPERIENCE_IMPL_H
 #define VLY_CPU_FLEET_EXPERIENCE_IMPL_H
 #include "cpu/fleet/experience.h"
@@ -13,18 +12,18 @@ enum { SHARDS_MOST = 256, ACTORS = 1024, AT_ONCE = 64, DRAWS = 2 };
 typedef struct { /* a block */
     bool live, stored, dirty;
     int shard;
-    int64_t cached; /* where in the cache, counted from its beginning; -1: not */
+    int64_t cached; /* position in the cache, as a count of bytes ever written; -1: not cached */
     int64_t cost;
-    vly_block_view view; /* into the slot's piece of notices */
+    vly_block_view view; /* into this slot's part of `notices` */
 } slot;
 
 typedef struct {
     vly_store *store;
     vly_shard_state state;
     int64_t next;   /* number of the next block to take */
-    int32_t *order; /* slots from the oldest, a ring */
+    int32_t *order; /* ring of slots, oldest first */
     int64_t first, count;
-    uint64_t connection; /* reconnects when it was surveyed last */
+    uint64_t connection; /* number of reconnects at the last sync */
 } shard;
 
 typedef struct {
@@ -33,7 +32,7 @@ typedef struct {
 
 struct vly_experience {
     vly_experience_options o;
-    vly_compute *c; /* of the tree, on the host */
+    vly_compute *c; /* for the tree, on the host */
     vly_queue *q;
     vly_tree tree;
     vly_rng rng;
@@ -46,21 +45,22 @@ struct vly_experience {
     uint8_t *notices;
     size_t notice_most;
     uint8_t *cache;
-    int64_t cache_end; /* bytes ever written */
+    int64_t cache_end; /* bytes ever written to it */
     actor_seen actors[ACTORS];
     int actor_count;
-    int32_t *row, *drawn[DRAWS]; /* fetched; on their way */
-    int draws, oldest;           /* on their way; which comes first */
-    int32_t *leaf;               /* of one block, or all slots: scratch */
+    int32_t *row;          /* leaves of the batch last fetched */
+    int32_t *drawn[DRAWS]; /* leaves of the batches not fetched yet */
+    int draws, oldest;     /* batches not fetched yet; index of the first */
+    int32_t *leaf;         /* scratch: leaves of one block, or all slots */
     void *tree_memory;
     vly_real *weight[DRAWS], *raw;
     uint8_t *flags;
     vly_hyper hyper; /* alpha, priority_eps, beta */
     vly_experience_report report;
-    /* while notices are read */
+    /* state of vly_experience_read_shard */
     struct {
         int shard;
-        bool count; /* they are new */
+        bool count; /* no learner has counted them */
         int fresh[AT_ONCE], n;
     } reading;
 };
@@ -85,10 +85,10 @@ static inline slot *slot_of(const vly_experience *e, int32_t leaf, int *transiti
     return &e->slot[leaf / e->stride];
 }
 
-/* The transitions of a slot can be sampled no longer. Returns how many there were. */
+/* Removes the transitions of a slot from the tree. Returns how many there were. */
 int64_t vly_experience_withdraw(vly_experience *e, int32_t at);
-/* Blocks next .. next + most - 1 of a shard, as far as they are there; new_ones: nobody counted
- * them before. */
+/* Reads blocks next .. next + most - 1 of a shard, as far as they exist. new_ones: no learner
+ * has counted them yet. */
 vly_status vly_experience_read_shard(vly_experience *e, int number, int most, bool new_ones,
                                      int *count);
 

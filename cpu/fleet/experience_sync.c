@@ -32,7 +32,7 @@ vly_status vly_experience_keep(vly_experience *e) {
     return VLY_OK;
 }
 
-/* Of n slots from place `from` of a shard's order. */
+/* Reads the priorities of n slots from position `from` of a shard's order. */
 static vly_status load_priorities(vly_experience *e, shard *d, int64_t from, int64_t n) {
     for (int64_t i = 0; i < n; i++) {
         const vly_block_head *h = &e->slot[*order_at(e, d, from + i)].view.head;
@@ -45,7 +45,7 @@ static vly_status load_priorities(vly_experience *e, shard *d, int64_t from, int
         size_t bytes;
         VLY_TRY(vly_store_answer(d->store, &data, &bytes));
         if (!s->live || bytes != (size_t)transitions_of(s) * sizeof *e->raw)
-            continue; /* never sampled: it has its first ones */
+            continue; /* never sampled: its first priorities stay */
         memcpy(e->raw, data, bytes);
         for (int k = 0; k < transitions_of(s); k++) e->leaf[k] = (int32_t)(leaf_of(e, at) + k);
         VLY_TRY(
@@ -54,13 +54,13 @@ static vly_status load_priorities(vly_experience *e, shard *d, int64_t from, int
     return VLY_OK;
 }
 
-/* ---- what is there ---- */
+/* ---- what the store holds ---- */
 
 typedef struct {
     vly_experience *e;
     shard *d;
-    int64_t known; /* of the shard's order, before */
-    int64_t at;    /* number of the block that is read */
+    int64_t known; /* blocks in the shard's order before the sync */
+    int64_t at;    /* number of the block being read */
     vly_status status;
 } survey;
 
@@ -72,8 +72,8 @@ static int64_t find_known_block(const survey *v, const vly_block_head *h) {
     return -1;
 }
 
-/* Marks those that are known. They may stand only at the list's beginning: a store comes back with
- * the older part. */
+/* Marks blocks that the learner knows. They must come first in the list, because a restarted
+ * store holds the older part of its data. */
 static vly_status mark_known(void *arg, const void *data, size_t bytes) {
     survey *v = arg;
     vly_block_head h;
@@ -84,14 +84,14 @@ static vly_status mark_known(void *arg, const void *data, size_t bytes) {
         v->e->slot[*order_at(v->e, v->d, i)].stored = true;
         v->d->next++;
     } else if (i >= 0) {
-        (void)vly_experience_withdraw(v->e, *order_at(v->e, v->d, i)); /* it will be read again */
+        (void)vly_experience_withdraw(v->e, *order_at(v->e, v->d, i)); /* it is read again */
     }
     v->at++;
     return VLY_OK;
 }
 
-/* Those the store no longer has go, unless the cache holds them whole: they come first then, for
- * they leave without it. */
+/* Drops blocks that the store has lost, except those that the cache holds whole. These move to
+ * the front of the order: they are evicted without the store. */
 static void drop_lost(vly_experience *e, shard *d) {
     int64_t kept = 0;
     for (int pass = 0; pass < 2; pass++)
@@ -125,7 +125,7 @@ static vly_status sync_shard(vly_experience *e, int number) {
     drop_lost(e, d);
     int64_t read = 0;
     const int64_t seen = d->state.seen;
-    while (d->next < d->state.tail) { /* what was counted before is not counted again */
+    while (d->next < d->state.tail) { /* blocks counted before are not counted again */
         const bool new_ones = d->next >= seen;
         const int64_t most = new_ones ? d->state.tail - d->next : seen - d->next;
         VLY_TRY(vly_experience_read_shard(e, number, most < AT_ONCE ? (int)most : AT_ONCE, new_ones,

@@ -13,8 +13,8 @@ enum { MEMBERS = 1024, FORGET_S = 600 };
 
 typedef struct {
     int store;
-    char run[128], name[64], what[480]; /* what: the newest words of its heartbeat */
-    double first, beat, seen;           /* joined; the words changed last; it was there last */
+    char run[128], name[64], what[480]; /* what: the newest heartbeat */
+    double first, beat, seen;           /* first seen; heartbeat last changed; last seen */
 } member;
 
 struct vly_fleet_view {
@@ -23,11 +23,11 @@ struct vly_fleet_view {
     bool busy;
     int n;
     char urls[VLY_FLEET_STORES][300], errors[VLY_FLEET_STORES][256];
-    member *members; /* while it is busy: the worker's */
+    member *members; /* used by the pool's thread while busy */
     int member_count;
     double now;
     vly_text next, shown;
-    int store; /* being looked at */
+    int store; /* being read */
     const char *run;
 };
 
@@ -106,7 +106,7 @@ static vly_status read_store_members(vly_fleet_view *f) {
 }
 #endif
 
-/* ---- words ---- */
+/* ---- JSON ---- */
 
 static void add_url(vly_text *t, const char *url) {
     char shown[320];
@@ -130,7 +130,7 @@ static void add_member(vly_text *t, const member *m, double now) {
     json_decref(what);
 }
 
-/* Members of one run lie anywhere in the table: each is written with the first of its run. */
+/* Members of a run are anywhere in the table; all are written with the first of them. */
 static void add_runs(vly_text *t, const vly_fleet_view *f, int store) {
     const char *comma = "";
     for (int i = 0; i < f->member_count; i++) {
@@ -214,8 +214,8 @@ const char *vly_fleet_view_json(const vly_fleet_view *f) {
 }
 
 void vly_fleet_view_close(vly_fleet_view *f) {
-    if (f->busy)
-        uv_cancel((uv_req_t *)&f->work); /* when it has begun, the loop waits for its few seconds */
+    /* a read in progress cannot be cancelled: the loop waits for its timeouts */
+    if (f->busy) uv_cancel((uv_req_t *)&f->work);
 }
 
 void vly_fleet_view_free(vly_fleet_view *f) {

@@ -1,14 +1,14 @@
-/* fleet_view.h -- who takes part in distributed runs, as their stores tell it: looked up beside the
- * loop, so that a Redis that hangs holds up nobody.
+/* fleet_view.h -- the members of fleets, read from their stores on a thread of the loop's pool, so
+ * that a Redis that hangs does not block the loop.
  *
  *   vly_fleet_view *f;
  *   VLY_TRY(vly_fleet_view_open(&f, loop));
- *   vly_fleet_view_look(f, urls, n);           // begins, unless the last one is still under way
- *   puts(vly_fleet_view_json(f));              // what the last one found: see the page's fleet.js
+ *   vly_fleet_view_look(f, urls, n);           // starts a read, unless one is in progress
+ *   puts(vly_fleet_view_json(f));              // result of the last complete read: see fleet.js
  *   vly_fleet_view_close(f); <run the loop>; vly_fleet_view_free(f);
  *
- * A member that fell silent is remembered as gone. Passwords in a store's URL are not shown.
- */
+ * A member whose heartbeat has expired stays listed as not alive for ten minutes. Passwords in URLs
+ * are masked. */
 #ifndef VLY_CPU_FLEET_FLEET_VIEW_H
 #define VLY_CPU_FLEET_FLEET_VIEW_H
 #include <uv.h>

@@ -6,9 +6,9 @@
 
 /* The first byte of a packed frame. */
 enum { BY_ITSELF, CHANGES };
-/* Changes go by pieces of eight words of eight bytes: a bit for each piece, then for each changed
- * piece a byte whose bits are its changed words, for each of those a byte whose bits are its
- * changed bytes, and these. */
+/* Changes are encoded in pieces of eight words of eight bytes: a bit for each piece, then for
+ * each changed piece a byte whose bits are its changed words, for each of those a byte whose
+ * bits are its changed bytes, and then these bytes. */
 enum { WORDS = 8, PIECE = 8 * WORDS, PIECE_MOST = 1 + WORDS * 9 };
 
 static size_t pieces_of(size_t bytes) {
@@ -51,7 +51,7 @@ static size_t put_piece(const uint8_t *from, const uint64_t x[WORDS], uint8_t *o
     return at;
 }
 
-/* 0: they are too many. */
+/* Returns the packed length; 0 if it would exceed an eighth of the frame or the room. */
 static size_t pack_changes(const uint8_t *frame, const uint8_t *base, size_t bytes, uint8_t *out,
                            size_t room) {
     const size_t pieces = pieces_of(bytes), limit = bytes / 8 < room ? bytes / 8 : room;
@@ -75,7 +75,7 @@ static size_t pack_changes(const uint8_t *frame, const uint8_t *base, size_t byt
     return at;
 }
 
-/* Bytes taken from the changes, 0 for what is damaged. */
+/* Returns the number of bytes read from the changes; 0 if they are damaged. */
 static size_t patch_piece(const uint8_t *from, size_t left, uint8_t *piece) {
     size_t at = 1;
     if (left == 0 || from[0] == 0) return 0;
@@ -115,11 +115,11 @@ struct vly_frame_packer {
 vly_status vly_frame_pack(vly_frame_packer *p, const uint8_t *frame, const uint8_t *base,
                           size_t bytes, uint8_t *out, size_t room, size_t *length) {
     if (room < 1 || bytes > VLY_FRAME_MOST)
-        return vly_fail(VLY_EINVAL, "a frame of %zu bytes, %zu of room for it packed", bytes, room);
+        return vly_fail(VLY_EINVAL, "cannot pack a frame of %zu bytes into %zu bytes", bytes, room);
     *length = base ? pack_changes(frame, base, bytes, out, room) : 0;
     if (*length) return VLY_OK;
-    LZ4_resetStream_fast(p->lz4); /* every frame by itself, without clearing 16 KB of table each
-                                     time */
+    /* frames are compressed independently, without clearing 16 KB of table each time */
+    LZ4_resetStream_fast(p->lz4);
     const int got = LZ4_compress_fast_continue(p->lz4, (const char *)frame, (char *)out + 1,
                                                (int)bytes, (int)(room - 1), 1);
     if (got <= 0) return vly_fail(VLY_EIO, "a frame of %zu bytes cannot be compressed", bytes);
@@ -132,7 +132,7 @@ vly_status vly_frame_unpack(const void *packed, size_t length, const uint8_t *ba
                             size_t bytes) {
     const uint8_t *from = packed;
     if (length < 1 || bytes > VLY_FRAME_MOST || length > INT32_MAX)
-        return vly_fail(VLY_ECORRUPT, "a packed frame of %zu bytes is none", length);
+        return vly_fail(VLY_ECORRUPT, "a packed frame of %zu bytes is damaged", length);
     if (from[0] == BY_ITSELF) {
         if (LZ4_decompress_safe((const char *)from + 1, (char *)frame, (int)length - 1,
                                 (int)bytes) == (int)bytes)
@@ -140,7 +140,7 @@ vly_status vly_frame_unpack(const void *packed, size_t length, const uint8_t *ba
         return vly_fail(VLY_ECORRUPT, "a packed frame does not decompress to %zu bytes", bytes);
     }
     if (from[0] != CHANGES || !base)
-        return vly_fail(VLY_ECORRUPT, "a packed frame of a kind that is not known");
+        return vly_fail(VLY_ECORRUPT, "a packed frame is damaged: unknown encoding");
     if (frame != base) memcpy(frame, base, bytes);
     return apply_changes(from + 1, length - 1, frame, bytes)
                ? VLY_OK
@@ -158,7 +158,7 @@ vly_status vly_frame_packer_create(vly_frame_packer **out) {
     if (p) p->lz4 = LZ4_createStream();
     if (!p || !p->lz4) {
         vly_frame_packer_destroy(p);
-        return vly_fail(VLY_ENOMEM, "a packer of frames: out of memory");
+        return vly_fail(VLY_ENOMEM, "frame packer: out of memory");
     }
     *out = p;
     return VLY_OK;

@@ -21,15 +21,16 @@ struct vly_gpus {
     vly_crew *crew;
     vly_sync *sync;
     vly_nccl_destroy_fn destroy_sync;
-    pid_t child[CHILDREN_MAX]; /* by rank; 0: not ours */
+    pid_t child[CHILDREN_MAX]; /* by rank; 0: not a child of this process */
     int children;
     int listener, port;
     char host[256], token[64];
 };
 
-/* ---- who am I ---- */
+/* ---- rank and device ---- */
 
-/* Slurm's numbers are of the step that srun starts; in the script around it they mean nothing. */
+/* The value of the first variable that is set. Slurm's variables are valid only inside a step
+ * started by srun. */
 static const char *first_environment_value(const char *const *names) {
     for (; *names; names++) {
         if (!strncmp(*names, "SLURM_", 6) && !getenv("SLURM_STEP_ID")) continue;
@@ -54,7 +55,7 @@ static bool started_by_rank_0(void) {
     return getenv("VLY_RANK") != NULL;
 }
 
-/* The i-th number behind "cuda:"; -1: there are fewer. */
+/* The i-th number after "cuda:"; -1 if there are fewer. */
 static int device_at(const char *device, int i) {
     const char *at = strchr(device, ':');
     for (at = at ? at + 1 : ""; *at && i > 0; at++) i -= *at == ',';
@@ -118,14 +119,14 @@ bool vly_gpus_wanted(const vly_config *config, const vly_compute *compute) {
         vly_gpus_place_of(config->run.device, &p) != VLY_OK || p.world < 2)
         return false;
     return !p.launched || started_by_rank_0() ||
-           config->run.sync == VLY_RUN_SYNC_ALLREDUCE; /* gossip is MPI's */
+           config->run.sync == VLY_RUN_SYNC_ALLREDUCE; /* gossip uses MPI */
 }
 
-/* ---- starting the others ---- */
+/* ---- starting the other ranks ---- */
 
 extern char **environ;
 
-/* This process's own arguments. */
+/* Reads this process's arguments. */
 static int own_arguments(char *text, size_t bytes, char **argv) {
     const int file = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
     size_t have = 0;
@@ -151,7 +152,7 @@ static vly_status start_rank(vly_gpus *g, int rank, char **argv) {
     posix_spawn_file_actions_t files;
     set_number("VLY_RANK", rank);
     posix_spawn_file_actions_init(&files);
-    posix_spawn_file_actions_adddup2(&files, 2, 1); /* results are rank 0's to print */
+    posix_spawn_file_actions_adddup2(&files, 2, 1); /* only rank 0 prints results */
     posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
     const int error = posix_spawn(&g->child[rank], "/proc/self/exe", &files, NULL, argv, environ);
     posix_spawn_file_actions_destroy(&files);
@@ -172,7 +173,7 @@ static vly_status start_other_ranks(vly_gpus *g) {
     snprintf(g->host, sizeof g->host, "127.0.0.1");
     VLY_TRY(vly_crew_listen(NULL, &g->port, &g->listener));
     if (own_arguments(text, sizeof text, argv) < 1)
-        return vly_fail(VLY_EIO, "this process's own command cannot be read (/proc/self/cmdline)");
+        return vly_fail(VLY_EIO, "cannot read this process's arguments from /proc/self/cmdline");
     snprintf(meet, sizeof meet, "%.250s:%d", g->host, g->port);
     setenv("VLY_MEET", meet, 1);
     setenv("VLY_TOKEN", g->token, 1);
@@ -183,7 +184,7 @@ static vly_status start_other_ranks(vly_gpus *g) {
     return status;
 }
 
-/* While rank 0 waits: one that has ended will not come. */
+/* Called while rank 0 waits for the others: fails if one has exited. */
 static vly_status check_children(void *arg) {
     vly_gpus *g = arg;
     for (int i = 1; i < g->place.world; i++) {
@@ -193,13 +194,14 @@ static vly_status check_children(void *arg) {
         if (WIFSIGNALED(how))
             return vly_fail(VLY_EPEER, "rank %d was killed by signal %d before the start", i,
                             WTERMSIG(how));
-        return vly_fail(VLY_EPEER, "rank %d ended with %d before the start; its words are above", i,
+        return vly_fail(VLY_EPEER,
+                        "rank %d exited with %d before the start; its messages are above", i,
                         WEXITSTATUS(how));
     }
     return VLY_OK;
 }
 
-/* ---- where they meet ---- */
+/* ---- rank 0's address ---- */
 
 static vly_status parse_meeting(vly_gpus *g, const char *meet) {
     const char *colon = strrchr(meet, ':');
@@ -210,7 +212,8 @@ static vly_status parse_meeting(vly_gpus *g, const char *meet) {
     return VLY_OK;
 }
 
-/* The launcher's ranks: an address somebody gave, or this machine's, at a port of the job's own. */
+/* For ranks that a launcher started: the configured address, or rank 0's machine at a port
+ * derived from the job. */
 static vly_status find_meeting_point(vly_gpus *g, const vly_config *config) {
     static const char *const jobs[] = {"SLURM_JOB_ID", "OMPI_MCA_ess_base_jobid", "PMIX_NAMESPACE",
                                        "TORCHELASTIC_RUN_ID", NULL};
@@ -227,11 +230,11 @@ static vly_status find_meeting_point(vly_gpus *g, const vly_config *config) {
     g->port = PORT_BASE + (int)(hash % PORTS);
     snprintf(g->host, sizeof g->host, "%.255s", master ? master : "127.0.0.1");
     if (master && port && atoi(port) > 0)
-        g->port = atoi(port) + 1; /* torchrun's own store has that one */
+        g->port = atoi(port) + 1; /* torchrun's own store uses MASTER_PORT itself */
     return VLY_OK;
 }
 
-/* A rank with other settings would compute something else, or wait for what never comes. */
+/* Ranks with different settings would compute different updates, or wait for each other forever. */
 static vly_status check_settings(vly_gpus *g, const vly_config *config) {
     uint64_t mine = vly_algo_config_hash(config), all[VLY_CREW_MAX];
     VLY_TRY(vly_crew_exchange(g->crew, &mine, sizeof mine, all, 60));
@@ -253,10 +256,8 @@ static vly_status open_nccl_sync(vly_gpus *g, const vly_config *config, vly_comp
 static vly_status connect_gpus(vly_gpus *g, const vly_config *config, vly_compute *compute) {
     VLY_TRY(vly_gpus_place_of(config->run.device, &g->place));
     if (vly_algo_traits_of(config).tabular)
-        return vly_fail(
-            VLY_EUNSUPPORTED,
-            "%s learns a table on the processor: several GPUs are for networks; give one --device",
-            config->run.algo);
+        return vly_fail(VLY_EUNSUPPORTED, "%s learns a table on the CPU: give one --device",
+                        config->run.algo);
     if (g->place.launched)
         VLY_TRY(find_meeting_point(g, config));
     else
@@ -270,7 +271,7 @@ static vly_status connect_gpus(vly_gpus *g, const vly_config *config, vly_comput
                                 .silence_s = (double)config->dist.silence_s,
                                 .alive = check_children,
                                 .arg = g};
-    g->listener = 0; /* the crew's now */
+    g->listener = 0; /* owned by the crew from here on */
     VLY_TRY(vly_crew_open(&g->crew, &o));
     VLY_TRY(check_settings(g, config));
     return open_nccl_sync(g, config, compute);
@@ -279,7 +280,7 @@ static vly_status connect_gpus(vly_gpus *g, const vly_config *config, vly_comput
 vly_status vly_gpus_open(vly_gpus **out, const vly_config *config, vly_compute *compute) {
     *out = NULL;
     vly_gpus *g = calloc(1, sizeof *g);
-    if (!g) return vly_fail(VLY_ENOMEM, "no memory for several devices");
+    if (!g) return vly_fail(VLY_ENOMEM, "gpus: out of memory");
     const vly_status status = connect_gpus(g, config, compute);
     if (status != VLY_OK) {
         char words[512];
@@ -297,7 +298,7 @@ vly_sync *vly_gpus_sync(vly_gpus *g) {
 
 /* ---- the end ---- */
 
-/* They end by themselves, for they know that we do; who does not is ended. */
+/* Children exit when the crew closes. Kills those that are alive after END_S. */
 static void wait_for_children(vly_gpus *g) {
     struct timespec pause = {.tv_nsec = 20000000};
     for (int tries = 0; tries < END_S * 50; tries++) {
@@ -322,7 +323,8 @@ void vly_gpus_close(vly_gpus *g, bool failed) {
     snprintf(why, sizeof why, "%.255s", vly_error_text()[0] ? vly_error_text() : "it failed");
     if (g->sync) g->destroy_sync(g->sync, failed);
     if (g->listener > 0) close(g->listener);
-    if (!g->crew) /* they would wait for rank 0 until their patience ends */
+    /* without a crew the children would wait for rank 0 until their timeout */
+    if (!g->crew)
         for (int i = 1; i < g->place.world && i < CHILDREN_MAX; i++)
             if (g->child[i] > 0) kill(g->child[i], SIGTERM);
     vly_crew_close(g->crew, failed ? why : NULL);

@@ -82,7 +82,7 @@ static vly_status publish_config(vly_leader *l) {
     char *yaml = NULL;
     size_t bytes = 0;
     FILE *out = open_memstream(&yaml, &bytes);
-    if (!out) return vly_fail(VLY_ENOMEM, "distributed run: out of memory");
+    if (!out) return vly_fail(VLY_ENOMEM, "leader: out of memory");
     vly_config_print(l->config, out);
     fclose(out);
     const vly_status status = vly_store_set(l->store, WIRE_CONFIG, yaml, bytes);
@@ -168,7 +168,7 @@ vly_status vly_leader_start_fleet(vly_leader *l) {
     }
     l->worker_count = vly_fleet_workers(l->config);
     l->workers = calloc((size_t)l->worker_count, sizeof *l->workers);
-    if (!l->workers) return vly_fail(VLY_ENOMEM, "distributed run: out of memory");
+    if (!l->workers) return vly_fail(VLY_ENOMEM, "leader: out of memory");
     for (int i = 0; i < l->worker_count; i++) {
         l->workers[i].rank = i;
         VLY_TRY(vly_leader_start_worker(l, &l->workers[i]));
@@ -212,7 +212,8 @@ static vly_status connect_store(vly_leader *l) {
         snprintf(l->url, sizeof l->url, "%s", vly_store_server_url(l->redis));
     }
     mask_url(l);
-    /* Another's Redis may not have started yet. Later vly_leader_wait_for_store retries. */
+    /* A Redis that this run did not start may start later. From here on
+     * vly_leader_wait_for_store retries. */
     const vly_store_options own = {.timeout_ms = vly_fleet_timeout_ms(l->config),
                                    .retry_ms = l->redis ? VLY_LEADER_OWN_RETRY_MS : START_RETRY_MS};
     VLY_TRY(vly_store_open(&l->store, l->url, l->run, &own));
@@ -243,7 +244,7 @@ vly_status vly_leader_lead(void *leader, vly_train *t) {
 vly_status vly_leader_create(vly_leader **out, const vly_config *config, const char *folder,
                              void (*say)(void *arg, const char *text), void *arg) {
     vly_leader *l = calloc(1, sizeof *l);
-    if (!l) return vly_fail(VLY_ENOMEM, "distributed run: out of memory");
+    if (!l) return vly_fail(VLY_ENOMEM, "leader: out of memory");
     l->life = (int64_t)time(NULL) << 22 | (getpid() & 0x3fffff);
     l->config = config, l->folder = folder, l->say = say, l->arg = arg;
     *out = l;

@@ -82,7 +82,7 @@ static vly_status learn_one(experience_learner *e) {
     return vly_experience_learned(e->memory, e->feed);
 }
 
-/* Updates for BURST_MS at most; frames are fetched while the update before is computed. */
+/* Runs updates for at most BURST_MS; the next batch's frames are fetched during each update. */
 static vly_status learn_burst(experience_learner *e, int64_t due) {
     const int64_t until = vly_now_ms() + BURST_MS;
     const vly_progress progress = vly_lead_progress(e->t);
@@ -196,7 +196,7 @@ static vly_status publish_end(void *arg) {
     return publish_weights(e, true);
 }
 
-/* The steps that reached the budget are learned from too: the ratio holds for the whole run. */
+/* Runs the updates owed for the last steps too, so the replay ratio holds for the whole run. */
 static vly_status finish_owed_updates(experience_learner *e) {
     if (vly_lead_stop(e->t) != VLY_STOP_BUDGET || e->lost) return VLY_OK;
     for (int64_t due = updates_owed(e); due > 0 && !vly_lead_interrupted(e->t);
@@ -250,7 +250,7 @@ static vly_status start_experience(experience_learner *e) {
     if (!e->feed)
         return vly_fail(VLY_EINVAL, "%s does not learn from experience in a store", k->run.algo);
     e->param = malloc((size_t)e->run.algo->arena->n * sizeof *e->param);
-    if (!e->param) return vly_fail(VLY_ENOMEM, "distributed run: out of memory");
+    if (!e->param) return vly_fail(VLY_ENOMEM, "leader: out of memory");
     VLY_TRY(vly_weights_create(&e->weights, e->l->store, e->run.algo->arena->n));
     VLY_TRY(vly_experience_open(&e->memory, &o));
     VLY_TRY(publish_weights(e, false));

@@ -114,8 +114,8 @@ static vly_status learn_unrolls(unroll_learner *u) {
     const vly_progress progress = vly_lead_progress(u->l->t);
     VLY_TRY(a->learn(a, r->queue, &progress));
     VLY_TRY(r->compute->queue_sync(r->queue));
-    VLY_TRY(a->metrics(a, u->metrics, &u->count)); /* VLY_ENUMERIC ends the run before anything is
-                                                      published or saved */
+    /* VLY_ENUMERIC ends the run before anything is published or saved */
+    VLY_TRY(a->metrics(a, u->metrics, &u->count));
     VLY_TRY(a->publish(a, r->queue));
     VLY_TRY(r->compute->queue_sync(r->queue));
     u->lag_sum += a->async.lag_mean, u->lag_updates++;

@@ -1,12 +1,11 @@
-/* leader_impl.h -- the inside of the leader, and the settings that leader and actors derive from the
- * configuration in the same way.
+/* leader_impl.h -- the parts of the leader, and the settings that the leader and its actors derive
+ * from the configuration in the same way.
  *
  *   leader.c             the store, start and end of the fleet, common settings
  *   leader_workers.c     processes of workers on this machine: start, watch, restart, end
  *   leader_gradients.c   gradients or unrolls through a parameter server
  *   leader_tables.c      tables of several workers
- *   leader_experience.c  experience from shards in the store
- */
+ *   leader_experience.c  experience from shards in the store */
 #ifndef VLY_CPU_FLEET_LEADER_IMPL_H
 #define VLY_CPU_FLEET_LEADER_IMPL_H
 #include <sys/types.h>

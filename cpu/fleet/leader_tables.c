@@ -12,7 +12,7 @@ static vly_buffer *find_buffer(vly_buffer *list, int n, const char *name) {
     return NULL;
 }
 
-/* Over the pairs that have been visited: a state that no policy reaches has no estimate. */
+/* RMS error over visited pairs only: a state that no policy reaches has no estimate. */
 static double table_error(const vly_leader *l, const vly_real *table, const uint32_t *visits,
                           size_t cells, double *largest) {
     double sum = 0;
@@ -86,7 +86,7 @@ vly_status vly_leader_lead_tables(vly_leader *l) {
     const size_t cells = (size_t)states * (size_t)actions;
     if (env->model && env->states == states) {
         l->optimum = malloc(cells * sizeof *l->optimum);
-        if (!l->optimum) return vly_fail(VLY_ENOMEM, "distributed run: out of memory");
+        if (!l->optimum) return vly_fail(VLY_ENOMEM, "leader: out of memory");
         VLY_TRY(vly_tabular_solve(env, (double)l->config->tabular.gamma, l->optimum));
     }
     VLY_TRY(vly_tab_hub_create(&hub, l->store, vly_fleet_table_scheme(l->config),
@@ -95,7 +95,7 @@ vly_status vly_leader_lead_tables(vly_leader *l) {
     vly_status status = vly_leader_start_fleet(l);
     if (status == VLY_OK) status = serve_tables(l, hub, q->data, visits->data, cells);
     if (status == VLY_OK) {
-        vly_leader_end_workers(l); /* their last messages count */
+        vly_leader_end_workers(l); /* their final tables count */
         status = vly_tab_hub_table(hub, q->data, visits->data);
     }
     vly_tab_hub_destroy(hub);

@@ -18,7 +18,8 @@ static void become_actor(const vly_leader *l, int rank, pid_t parent) {
     snprintf(number, sizeof number, "%d", rank);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) _exit(0);
-    setpgid(0, 0);                     /* Ctrl-C is for the learner, which ends its workers */
+    /* Ctrl-C must reach only the leader, which ends its workers */
+    setpgid(0, 0);
     setenv("VOLLEY_STORE", l->url, 1); /* not an argument: it may hold a password */
     execl(program ? program : "/proc/self/exe", "volley", "actor", "--run", l->run, "--rank",
           number, "--quiet", (char *)NULL);
@@ -35,6 +36,22 @@ vly_status vly_leader_start_worker(vly_leader *l, vly_leader_worker *w) {
     return VLY_OK;
 }
 
+/* `how`: its status from waitpid. */
+static vly_status replace_dead_worker(vly_leader *l, vly_leader_worker *w, int how) {
+    const char *kind = WIFSIGNALED(how) ? "signal" : "exit";
+    const int code = WIFSIGNALED(how) ? WTERMSIG(how) : WEXITSTATUS(how);
+    if (WIFEXITED(how) && (code == 127 || code == 2) && w->restarts == 0)
+        return vly_fail(VLY_EUNSUPPORTED, "worker %d cannot start (exit %d)", w->rank, code);
+    if (l->restarts++ >= l->config->dist.restarts)
+        return vly_fail(VLY_EUNSUPPORTED,
+                        "workers died %d times; the last was worker %d (%s %d); "
+                        "--dist.restarts allows more",
+                        l->restarts, w->rank, kind, code);
+    vly_leader_say(l, "worker %d died (%s %d), starting it again", w->rank, kind, code);
+    w->restarts++;
+    return vly_leader_start_worker(l, w);
+}
+
 vly_status vly_leader_watch(vly_leader *l, bool may_end) {
     VLY_TRY(vly_leader_restart_store(l));
     for (int i = 0; i < l->worker_count; i++) {
@@ -42,27 +59,14 @@ vly_status vly_leader_watch(vly_leader *l, bool may_end) {
         int how;
         if (w->pid <= 0 || waitpid(w->pid, &how, WNOHANG) != w->pid) continue;
         w->pid = 0;
-        if (WIFEXITED(how) && WEXITSTATUS(how) == 0 && may_end) continue;
-        if (WIFEXITED(how) && WEXITSTATUS(how) == 0) { /* it saw the end of the run; a new
-                                                          one will see it too */
+        const bool done = WIFEXITED(how) && WEXITSTATUS(how) == 0;
+        if (done && may_end) continue;
+        /* A worker that exits with 0 has read the end of the run; if the run has ended, its
+         * successor reads it too. */
+        if (done)
             VLY_TRY(vly_leader_start_worker(l, w));
-            continue;
-        }
-        if (WIFEXITED(how) && (WEXITSTATUS(how) == 127 || WEXITSTATUS(how) == 2) &&
-            w->restarts == 0)
-            return vly_fail(VLY_EUNSUPPORTED, "worker %d cannot start (exit %d)", w->rank,
-                            WEXITSTATUS(how));
-        if (l->restarts++ >= l->config->dist.restarts)
-            return vly_fail(VLY_EUNSUPPORTED,
-                            "workers died %d times; the last was worker %d (%s %d); "
-                            "--dist.restarts allows more",
-                            l->restarts, w->rank, WIFSIGNALED(how) ? "signal" : "exit",
-                            WIFSIGNALED(how) ? WTERMSIG(how) : WEXITSTATUS(how));
-        vly_leader_say(l, "worker %d died (%s %d), starting it again", w->rank,
-                       WIFSIGNALED(how) ? "signal" : "exit",
-                       WIFSIGNALED(how) ? WTERMSIG(how) : WEXITSTATUS(how));
-        w->restarts++;
-        VLY_TRY(vly_leader_start_worker(l, w));
+        else
+            VLY_TRY(replace_dead_worker(l, w, how));
     }
     return VLY_OK;
 }

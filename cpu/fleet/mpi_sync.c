@@ -1,5 +1,5 @@
-/* libvolley_mpi.so: the vly_sync of cpu/fleet/ranks.h over MPI. Loaded only under mpirun, for
- * MPI_Init alone costs 0.1 s. */
+/* libvolley_mpi.so: the vly_sync of cpu/fleet/ranks.h over MPI. Loaded only under mpirun,
+ * because MPI_Init alone takes 0.1 s. */
 #include <mpi.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,11 +9,12 @@ enum { HASH_EVERY = 100, TAG = 7 };
 
 typedef struct {
     vly_sync sync;
-    vly_real *host, *other; /* grown to what is exchanged: at the first call, never after */
+    /* buffers: allocated at the first call, for the largest exchange */
+    vly_real *host, *other;
     int64_t room;
     int64_t mixes, checks;
     vly_status (*fail)(vly_status status, const char *format, ...);
-    bool ours; /* MPI was initialised here */
+    bool ours; /* this library initialised MPI */
 } mpi_sync;
 
 static vly_status check_mpi(mpi_sync *m, int code, const char *what) {
@@ -33,7 +34,7 @@ static vly_status grow_buffers(mpi_sync *m, int64_t n) {
     return m->room ? VLY_OK : m->fail(VLY_ENOMEM, "ranks: out of memory");
 }
 
-/* The numbers in host memory: in place on a CPU, copied from a device. */
+/* Returns the data in host memory: in place on a CPU, copied to m->host from a device. */
 static vly_status copy_to_host(mpi_sync *m, vly_queue *q, vly_real *data, int64_t n,
                                vly_real **host) {
     VLY_TRY(grow_buffers(m, n));
@@ -71,7 +72,7 @@ static uint64_t hash_words(const vly_real *x, int64_t n) { /* FNV-1a over the wo
     return h;
 }
 
-/* Equal gradients and equal optimizers give equal weights; if not, say so before days are lost. */
+/* Equal gradients and equal optimizers give equal weights: ends the run early if they do not. */
 static vly_status compare_weights(vly_sync *s, vly_queue *q, const vly_params *p) {
     mpi_sync *m = (mpi_sync *)s;
     vly_real *host;
@@ -85,14 +86,14 @@ static vly_status compare_weights(vly_sync *s, vly_queue *q, const vly_params *p
         "parameter hash"));
     if (ends[0] == ~ends[1]) return VLY_OK;
     return m->fail(VLY_EPEER,
-                   "rank %d: the ranks' weights are no longer equal (hash %016llx here, %016llx to "
-                   "%016llx over all): different "
-                   "programs or processors? resume from the last checkpoint",
+                   "rank %d: the ranks' weights differ (hash %016llx here, %016llx to %016llx over "
+                   "all): run the same program on equal processors and resume from the last "
+                   "checkpoint",
                    m->sync.rank, mine, ends[0], ~ends[1]);
 }
 
-/* Even and odd links of the ring in turn: after two steps everyone has heard from both sides. -1:
- * an odd ring has one link too few, and this rank rests. */
+/* Even and odd links of the ring in turn: after two steps each rank has averaged with both
+ * neighbours. -1: in an odd ring this rank has no partner in this step. */
 static int next_neighbour(mpi_sync *m) {
     const int world = m->sync.world, rank = m->sync.rank;
     const bool right = ((m->mixes++ + rank) & 1) == 0;
@@ -127,7 +128,8 @@ static vly_status broadcast_bytes(vly_sync *s, vly_queue *q, void *data, size_t 
     return q->c->queue_sync(q);
 }
 
-/* One reduction for all: what was done, and how many ranks have each reason. */
+/* One reduction: the sums of steps and episodes, and for each reason to stop the number of ranks
+ * that have it. */
 static vly_status agree_on_stop(vly_sync *s, const vly_standing *mine, vly_standing *all) {
     enum { REASONS = 8 };
     mpi_sync *m = (mpi_sync *)s;
@@ -144,8 +146,7 @@ static vly_status agree_on_stop(vly_sync *s, const vly_standing *mine, vly_stand
     return VLY_OK;
 }
 
-/* Every rank's value of a cell that it has visited counts alike; a zero that nobody has learned is
- * no part of a mean. */
+/* The mean over the ranks that have visited a cell; values of unvisited cells are not learned. */
 static vly_status average_tables(mpi_sync *m, int n, vly_real *table, const uint32_t *visits) {
     VLY_TRY(grow_buffers(m, 2 * (int64_t)n));
     vly_real *sum = m->host, *say = m->host + n;
@@ -161,7 +162,8 @@ static vly_status average_tables(mpi_sync *m, int n, vly_real *table, const uint
     return VLY_OK;
 }
 
-/* One neighbour's table, by experience: one who is far behind must not undo what was learned. */
+/* Mixes in one neighbour's table, weighted by visits, so that a rank with little experience
+ * changes little. */
 static vly_status mix_tables(mpi_sync *m, int other, int n, vly_real *table,
                              const uint32_t *visits) {
     VLY_TRY(grow_buffers(m, 2 * (int64_t)n));
@@ -209,7 +211,7 @@ vly_status vly_mpi_create(vly_sync **out, vly_ranks_mode mode,
     m->ours = !before;
     if (!before && MPI_Init_thread(NULL, NULL, MPI_THREAD_SERIALIZED, &given) != MPI_SUCCESS) {
         free(m);
-        return fail(VLY_EPEER, "MPI does not start");
+        return fail(VLY_EPEER, "cannot initialise MPI");
     }
     MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
     m->sync = (vly_sync){.broadcast = broadcast_bytes, .agree = agree_on_stop};

@@ -29,13 +29,13 @@ struct vly_ps_client {
     char name[32], wake[64];
     int64_t n;
     uint64_t life, seq;
-    wire_params seen;       /* header of the newest weights that were loaded */
+    wire_params seen;       /* header of the weights last loaded */
     unsigned char *message; /* wire_push and n floats */
     unsigned char *weights; /* wire_params and n floats, as fetched */
-    vly_real *host;         /* (n) on its way from or to the device */
-    int64_t steps, samples; /* not pushed yet */
+    vly_real *host;         /* (n) staging for the device */
+    int64_t steps, samples; /* since the last push */
     int64_t done;           /* in this life */
-    size_t room;            /* of message, behind its head */
+    size_t room;            /* bytes in `message` after its header */
     int returns;
     float score[WIRE_RETURNS];
     int64_t beat_ms;
@@ -90,11 +90,12 @@ static void fill_push_head(vly_ps_client *c, wire_push *head, uint32_t kind,
     c->steps = c->samples = c->returns = 0;
 }
 
-/* Waits while the queue is full: that is the server's back-pressure. */
+/* Waits while the store's queue is full. */
 static vly_status push_message(vly_ps_client *c, vly_store *store, size_t bytes) {
     const int64_t deadline = vly_now_ms() + c->policy.patience_ms;
-    int64_t pause_us = PAUSE_FIRST_US; /* soon, for a queue of small pushes is empty soon; then ever
-                                          later, for thousands may be asking */
+    /* short at first, because a queue of small pushes empties fast; doubled each time, because
+     * thousands of workers may be waiting */
+    int64_t pause_us = PAUSE_FIRST_US;
     for (bool accepted = false; !accepted;
          pause_us = pause_us < PAUSE_MOST_US ? pause_us * 2 : pause_us) {
         VLY_TRY(beat_worker(c, store));
@@ -104,7 +105,7 @@ static vly_status push_message(vly_ps_client *c, vly_store *store, size_t bytes)
         if (vly_now_ms() > deadline)
             return vly_fail(
                 VLY_ETIMEOUT,
-                "parameter server: %d pushes wait and none is taken; is the learner alive?",
+                "parameter server: the queue of %d pushes stays full; is the learner alive?",
                 c->policy.queue_limit);
         wire_params head_now;
         size_t got;
@@ -129,7 +130,7 @@ static vly_status push_floats(vly_ps_client *c, vly_store *store, const wire_pus
 
 /* ---- in ---- */
 
-/* The header of what is published now; VLY_ENOTFOUND while there is nothing. */
+/* Reads the header of the published weights; VLY_ENOTFOUND if there are none. */
 static vly_status peek_weights(vly_ps_client *c, vly_store *store, wire_params *head) {
     size_t got;
     VLY_TRY(vly_store_get_range(store, WIRE_PARAMS, 0, head, sizeof *head, &got));
@@ -161,18 +162,17 @@ static vly_status fetch_weights(vly_ps_client *c, vly_store *store, wire_params 
     return VLY_OK;
 }
 
-/* Until something newer than `than` is published, or stop. `sent`: the push that is being waited
- * for, still in c->message; it goes out again now and then, for the store may have died with it
- * (the server counts a push once). */
+/* Waits for weights newer than `than`, or for the end of the run. `sent`: the push whose result
+ * is awaited, still in c->message. It is sent again every RESEND_MS, in case the store lost it
+ * (the server applies a push once). */
 static vly_status wait_newer(vly_ps_client *c, int64_t than, const wire_push *sent) {
     const int64_t deadline = vly_now_ms() + c->policy.patience_ms;
     int64_t resend = vly_now_ms() + RESEND_MS;
     for (;;) {
         wire_params head;
         const vly_status status = peek_weights(c, c->store, &head);
-        const bool restarted = than >= 0 &&
-                               head.incarnation != c->seen.incarnation; /* it may go on from an
-                                                                           older version */
+        /* a restarted learner may continue from an older version */
+        const bool restarted = than >= 0 && head.incarnation != c->seen.incarnation;
         if (status == VLY_OK && ((head.flags & WIRE_STOP) || head.version > than || restarted))
             return VLY_OK;
         if (status != VLY_OK && status != VLY_ENOTFOUND) return status;
@@ -195,8 +195,8 @@ static vly_status wait_newer(vly_ps_client *c, int64_t than, const wire_push *se
     }
 }
 
-/* Until the server has taken push `sent` of this worker: whoever went on at once would work with
- * weights as old as the queue is long. */
+/* Waits until the server has taken push `sent`. Without this wait a worker's weights would be as
+ * old as the queue is long. */
 static vly_status wait_taken(vly_ps_client *c, vly_store *store, const wire_push *sent) {
     const int64_t deadline = vly_now_ms() + c->policy.patience_ms;
     int64_t resend = vly_now_ms() + RESEND_MS;
@@ -207,7 +207,7 @@ static vly_status wait_taken(vly_ps_client *c, vly_store *store, const wire_push
         const vly_status status = vly_store_pop(store, c->wake, WAIT_MS, &token, &bytes);
         if (status == VLY_OK && bytes == sizeof seq) memcpy(&seq, token, sizeof seq);
         if (seq >= sent->seq) return VLY_OK;
-        if (status == VLY_OK) continue; /* of a push before */
+        if (status == VLY_OK) continue; /* for an earlier push */
         if (status != VLY_ENOTFOUND) return status;
         wire_params head;
         if (peek_weights(c, store, &head) == VLY_OK && (head.flags & WIRE_STOP)) return VLY_OK;
@@ -232,7 +232,7 @@ static vly_status load_weights(vly_ps_client *c, vly_queue *q, const vly_params 
     return q->c->queue_sync(q);
 }
 
-/* Few weights are fetched as quickly as it is asked whether they are new. */
+/* Small weights are loaded without reading the header first: that takes as long. */
 static vly_status load_if_newer(vly_ps_client *c, vly_queue *q, const vly_params *p) {
     wire_params head;
     if (c->n < PEEK_FROM) {
@@ -241,7 +241,7 @@ static vly_status load_if_newer(vly_ps_client *c, vly_queue *q, const vly_params
     }
     const vly_status status = peek_weights(c, c->store, &head);
     if (status == VLY_ENOTFOUND)
-        return VLY_OK; /* the store was restarted: the server publishes again */
+        return VLY_OK; /* the store was restarted; the server publishes again */
     VLY_TRY(status);
     if (head.version == c->seen.version && head.incarnation == c->seen.incarnation &&
         !(head.flags & WIRE_STOP))
@@ -250,7 +250,7 @@ static vly_status load_if_newer(vly_ps_client *c, vly_queue *q, const vly_params
     return loaded == VLY_ENOTFOUND ? VLY_OK : loaded;
 }
 
-/* The store may die between the two: then the server publishes again. */
+/* Repeats both if the store dies in between: the server publishes again. */
 static vly_status wait_and_load(vly_ps_client *c, vly_queue *q, const vly_params *p, int64_t than,
                                 const wire_push *sent) {
     for (;;) {
@@ -264,8 +264,8 @@ static vly_status wait_and_load(vly_ps_client *c, vly_queue *q, const vly_params
 
 static vly_status send_flight(vly_ps_client *c) {
     const int parts = c->policy.parts;
-    for (int part = parts - 1; part >= 0; part--) { /* the last layers first: their gradients are
-                                                       ready first */
+    /* the last layers first: their gradients are ready first */
+    for (int part = parts - 1; part >= 0; part--) {
         wire_push head = c->flight_head;
         head.part = part, head.parts = parts;
         head.offset = c->n * part / parts;
@@ -297,7 +297,7 @@ static void *sender_main(void *arg) {
             pthread_cond_wait(&c->changed, &c->lock);
             continue;
         }
-        pthread_mutex_unlock(&c->lock); /* flight and fresh are ours while full */
+        pthread_mutex_unlock(&c->lock); /* flight and fresh belong to this thread while full */
         const vly_status status = send_flight(c);
         pthread_mutex_lock(&c->lock);
         if (status != VLY_OK)
@@ -310,7 +310,7 @@ static void *sender_main(void *arg) {
     return NULL;
 }
 
-/* The server steps with each part as it comes: the norm of the whole is known here alone. */
+/* Clips by the norm of the whole gradient, which the server cannot compute from a part. */
 static void clip_whole(vly_real *gradient, int64_t n, vly_hyper *hyper) {
     double squares = 0;
     for (int64_t i = 0; i < n; i++) squares += (double)gradient[i] * (double)gradient[i];
@@ -320,7 +320,8 @@ static void clip_whole(vly_real *gradient, int64_t n, vly_hyper *hyper) {
     hyper->max_grad_norm = 0;
 }
 
-/* Waits for the flight before, takes the weights that it brought, and sends this gradient off. */
+/* Waits for the previous push, loads the weights that came back, and starts sending this
+ * gradient. */
 static vly_status exchange_flight(vly_ps_client *c, vly_queue *q, const vly_params *p,
                                   const vly_hyper *hyper) {
     vly_status status;
@@ -344,7 +345,7 @@ static vly_status exchange_flight(vly_ps_client *c, vly_queue *q, const vly_para
     return status;
 }
 
-/* ---- what an algorithm calls ---- */
+/* ---- called by algorithms ---- */
 
 static vly_status apply_gradient(vly_sync *s, vly_queue *q, const vly_params *p,
                                  const vly_hyper *hyper) {
@@ -371,8 +372,7 @@ static vly_status apply_gradient(vly_sync *s, vly_queue *q, const vly_params *p,
     return wait_and_load(c, q, p, head.base, &head);
 }
 
-/* K follows the lag: the exchange of a round should cost a tenth of the computation between two
- * rounds. */
+/* Adapts K so that the exchange of a round takes a tenth of the time of its computation. */
 static void adapt_local_steps(vly_ps_client *c, double round_ms, double exchange_ms) {
     if (!c->policy.adaptive || c->local < 1) return;
     const double step = fmax(round_ms / c->local, 1e-3);
@@ -405,7 +405,7 @@ static vly_status send_unroll(vly_sync *s, const void *unroll, size_t bytes) {
     vly_ps_client *c = (vly_ps_client *)s;
     wire_push head;
     if (vly_ps_client_stopped(c)) return VLY_OK;
-    if (bytes > c->room) { /* the first one: all are of a size */
+    if (bytes > c->room) { /* at the first unroll; all have the same size */
         unsigned char *message = realloc(c->message, sizeof head + bytes);
         if (!message) return vly_fail(VLY_ENOMEM, "no memory for an unroll of %zu bytes", bytes);
         c->message = message, c->room = bytes;
@@ -438,14 +438,13 @@ static vly_status allocate_client(vly_ps_client *c, int64_t n) {
                : vly_fail(VLY_ENOMEM, "parameter server: out of memory");
 }
 
-/* The server's weights are everyone's: workers start from what is published. The first broadcast is
- * of the weights. */
+/* Every worker starts from the published weights. The first broadcast is that of the weights. */
 static vly_status receive_weights(vly_sync *s, vly_queue *q, void *data, size_t bytes, int root) {
     vly_ps_client *c = (vly_ps_client *)s;
     (void)root;
     if (c->n == 0) VLY_TRY(allocate_client(c, (int64_t)(bytes / sizeof(vly_real))));
     if (bytes != (size_t)c->n * sizeof(vly_real))
-        return VLY_OK; /* not the weights: each worker's own */
+        return VLY_OK; /* other data than the weights stays each worker's own */
     const vly_params p = {.n = c->n, .param = data};
     return wait_and_load(c, q, &p, -1, NULL);
 }
@@ -455,7 +454,7 @@ void vly_ps_client_note(vly_ps_client *c, int64_t steps, const double *returns, 
     c->done += steps;
     c->samples += steps;
     for (int i = 0; i < count; i++) {
-        if (c->returns == WIRE_RETURNS) { /* the newest matter */
+        if (c->returns == WIRE_RETURNS) { /* keep the newest */
             memmove(c->score, c->score + 1, (WIRE_RETURNS - 1) * sizeof c->score[0]);
             c->returns--;
         }
@@ -498,7 +497,7 @@ static vly_status start_sender(vly_ps_client *c, const char *url, const char *ru
 vly_status vly_ps_client_create(vly_ps_client **out, vly_store *store, const char *url,
                                 const char *run, const char *worker, const vly_ps_policy *policy) {
     if (!worker[0] || strlen(worker) >= sizeof((wire_push *)0)->worker)
-        return vly_fail(VLY_EINVAL, "parameter server: worker name '%s'", worker);
+        return vly_fail(VLY_EINVAL, "parameter server: invalid worker name '%s'", worker);
     vly_ps_client *c = calloc(1, sizeof *c);
     if (!c) return vly_fail(VLY_ENOMEM, "parameter server: out of memory");
     c->store = store, c->policy = *policy;

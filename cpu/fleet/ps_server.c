@@ -18,11 +18,11 @@ const char *vly_ps_update_name(vly_ps_update update) {
 
 typedef struct {
     char name[32];
-    uint64_t life, seq; /* newest push heard of */
-    int parts_seen;     /* of that push, as bits */
-    int64_t done;       /* agent steps of its life by then */
+    uint64_t life, seq; /* of the newest push received */
+    int parts_seen;     /* of that push, one bit each */
+    int64_t done;       /* agent steps of its life up to that push */
     int64_t heard_ms;
-    bool joined; /* its gradient or weights are in the mean that is being collected */
+    bool joined; /* its push is in the mean being collected */
 } member;
 
 struct vly_ps_server {
@@ -34,11 +34,11 @@ struct vly_ps_server {
     vly_params params; /* device */
     vly_real *norm, *stats;
     vly_hyper *hyper_device;
-    int64_t *part_steps; /* device: optimizer steps of parts 1 .. */
+    int64_t *part_steps; /* device: counts of optimizer steps, for parts 1 .. */
     int64_t n;
     unsigned char *publish; /* wire_params and n floats */
     vly_real *host;         /* (n) */
-    double *sum;            /* (n) of the mean that is being collected */
+    double *sum;            /* (n) weighted sum of the pushes being collected */
     double weight;
     int collected;
     vly_hyper hyper; /* of the newest push */
@@ -57,7 +57,8 @@ struct vly_ps_server {
     void *episode_arg;
     vly_status (*on_unroll)(void *arg, const void *unroll, size_t bytes);
     void *unroll_arg;
-    int64_t published, published_us, publish_cost_us; /* UNROLLS: version, when, how long it took */
+    /* UNROLLS: the last publication: version, time, duration */
+    int64_t published, published_us, publish_cost_us;
 };
 
 /* ---- out ---- */
@@ -99,8 +100,8 @@ vly_status vly_ps_server_learned(vly_ps_server *s, int64_t version) {
     return VLY_OK;
 }
 
-/* The token says which push of the worker was taken; at most one waits, also for those who never
- * come back. */
+/* The token is the number of the push taken. The list holds at most one, so lists of workers
+ * that are gone do not grow. */
 static vly_status wake_worker(vly_ps_server *s, const member *m) {
     char list[64];
     snprintf(list, sizeof list, WIRE_WAKE, m->name);
@@ -108,7 +109,7 @@ static vly_status wake_worker(vly_ps_server *s, const member *m) {
     return vly_store_push(s->store, list, &m->seq, sizeof m->seq, 0, NULL);
 }
 
-/* A store that lost its memory, or part of it, gets the weights again. */
+/* Publishes again if the store has lost the weights. */
 static vly_status check_published(vly_ps_server *s) {
     wire_params head;
     size_t got = 0;
@@ -146,7 +147,7 @@ static int count_living(const vly_ps_server *s) {
     return count;
 }
 
-/* Everyone who lives has joined the mean: a barrier that the dead cannot hold up. */
+/* All living workers are in the mean. Dead workers do not delay a barrier. */
 static bool all_joined(const vly_ps_server *s) {
     const int64_t since = vly_now_ms() - s->policy.ttl_ms;
     for (int i = 0; i < s->member_count; i++)
@@ -154,7 +155,7 @@ static bool all_joined(const vly_ps_server *s) {
     return s->collected > 0;
 }
 
-/* Workers that beat but have not pushed yet count as living too. */
+/* Workers that beat but have not pushed yet count as living. */
 static vly_status record_beat(void *arg, const char *name, const char *json) {
     vly_ps_server *s = arg;
     if (strstr(json, "\"role\":\"worker\"") && strlen(name) < sizeof s->members[0].name) {
@@ -166,8 +167,12 @@ static vly_status record_beat(void *arg, const char *name, const char *json) {
 
 /* ---- updates ---- */
 
-/* One optimizer step of a part of the arena, the rest untouched: a zero gradient would not be
- * nothing to Adam. Each part counts its own steps. */
+static bool has_barrier(const vly_ps_server *s) {
+    return s->policy.update == VLY_PS_SYNC || s->policy.update == VLY_PS_FEDAVG;
+}
+
+/* One optimizer step on a part of the arena only: with Adam a zero gradient would change the
+ * rest too. Each part counts its own steps. */
 static vly_status step_part(vly_ps_server *s, const vly_real *gradient, int64_t offset,
                             int64_t count, int part) {
     const vly_params *all = &s->params;
@@ -182,7 +187,7 @@ static vly_status step_part(vly_ps_server *s, const vly_real *gradient, int64_t 
     VLY_TRY(s->c->grad_norm(s->q, count, some.grad, s->norm));
     VLY_TRY(s->c->optimize(s->q, &s->optimizer, &some, s->norm, s->hyper_device, s->stats));
     VLY_TRY(s->c->queue_sync(s->q));
-    if (part > 0) return VLY_OK; /* the last part makes the version */
+    if (part > 0) return VLY_OK; /* part 0 arrives last and completes the version */
     s->counters[0]++;
     s->report.rounds++;
     return VLY_OK;
@@ -194,8 +199,8 @@ static vly_status publish_then_wake(vly_ps_server *s, const member *const *who, 
     return VLY_OK;
 }
 
-/* The new weights and the word to those who wait for them travel together; where that fails, for a
- * batch is not sent again on a new connection, one after the other: twice does no harm. */
+/* Sends the weights and the tokens for waiting workers as one batch. A batch is not repeated on
+ * a new connection, so if it fails they are sent one by one; sending twice is harmless. */
 static vly_status publish_and_wake(vly_ps_server *s, const member *const *who, int count) {
     VLY_TRY(vly_store_begin(s->store));
     const vly_status queued = publish_then_wake(s, who, count), sent = vly_store_end(s->store);
@@ -221,14 +226,13 @@ static void clear_mean(vly_ps_server *s) {
     for (int i = 0; i < s->member_count; i++) s->members[i].joined = false;
 }
 
-/* The mean becomes a step (gradients) or the weights themselves (FEDAVG). */
+/* Applies the mean: as a step (gradients) or as the weights themselves (FEDAVG). */
 static vly_status apply_collected(vly_ps_server *s) {
     const member *waiting[MEMBERS_MAX];
-    const bool barrier = s->policy.update == VLY_PS_SYNC || s->policy.update == VLY_PS_FEDAVG;
     int count = 0;
     for (int64_t i = 0; i < s->n; i++) s->host[i] = (vly_real)(s->sum[i] / s->weight);
     for (int i = 0; i < s->member_count; i++)
-        if (barrier && s->members[i].joined) waiting[count++] = &s->members[i];
+        if (has_barrier(s) && s->members[i].joined) waiting[count++] = &s->members[i];
     clear_mean(s);
     if (s->policy.update != VLY_PS_FEDAVG) {
         VLY_TRY(step_part(s, s->host, 0, s->n, 0));
@@ -248,8 +252,8 @@ static bool mean_is_ready(vly_ps_server *s) {
     return s->collected >= want;
 }
 
-/* An old gradient takes a shorter step (Zhang et al. 2016). The step is what is shortened, not the
- * gradient: RMSProp and Adam divide the gradient by its own size. */
+/* A stale gradient takes a shorter step (Zhang et al. 2016). The learning rate is scaled, not
+ * the gradient, because RMSProp and Adam normalise the gradient by its own size. */
 static vly_status apply_at_once(vly_ps_server *s, const wire_push *head, const unsigned char *data,
                                 double staleness) {
     if (s->policy.weigh_staleness) s->hyper.lr *= (float)(1 / (1 + staleness));
@@ -263,9 +267,8 @@ static vly_status apply_at_once(vly_ps_server *s, const wire_push *head, const u
 
 /* ---- in ---- */
 
-static vly_status reject_push(vly_ps_server *s, const char *why) {
+static vly_status reject_push(vly_ps_server *s) {
     s->report.rejected++;
-    (void)why;
     return VLY_OK;
 }
 
@@ -287,17 +290,16 @@ static void count_episodes(vly_ps_server *s, const wire_push *head) {
     s->counters[1] += head->steps;
 }
 
-/* False: this push, or this part of it, was counted before. */
+/* False if this push, or this part of it, was received before. */
 static bool is_new(vly_ps_server *s, member *m, const wire_push *head) {
     if (m->life != head->life) {
-        if (m->life > head->life) return false; /* from before its restart */
+        if (m->life > head->life) return false; /* sent before the worker's restart */
         m->life = head->life, m->seq = 0, m->parts_seen = 0, m->done = 0;
     }
     if (head->seq < m->seq) return false;
     if (head->seq > m->seq) {
-        const int64_t missing = (int64_t)(head->seq - m->seq) - 1; /* at the first push: heard of,
-                                                                      or they were for a learner
-                                                                      before this one */
+        /* for a worker's first push nothing is missing: earlier ones went to a previous learner */
+        const int64_t missing = (int64_t)(head->seq - m->seq) - 1;
         if (m->seq && missing > 0) {
             s->report.lost += missing;
             s->report.lost_steps += head->done - head->steps > m->done
@@ -332,8 +334,8 @@ static bool push_is_valid(const vly_ps_server *s, const wire_push *head, size_t 
            payload == (size_t)head->count * sizeof(float);
 }
 
-/* A barrier takes the mean over one version: a worker that was given up and comes back pushes what
- * it computed from weights of before, and finds newer ones published. */
+/* A barrier averages pushes computed from one version. A worker that was considered dead and
+ * returns pushes from an older version; its push is dropped and it loads the newer weights. */
 static bool is_stale(const vly_ps_server *s, double staleness) {
     switch (s->policy.update) {
     case VLY_PS_SYNC:
@@ -345,53 +347,61 @@ static bool is_stale(const vly_ps_server *s, double staleness) {
     }
 }
 
-/* Experience is counted when it is learned from: a push that is none counts for nothing. */
+/* Counts an unroll when it is learned from; a corrupt one adds nothing. */
 static vly_status handle_unroll(vly_ps_server *s, const wire_push *head,
                                 const unsigned char *data) {
     const vly_status status = s->on_unroll ? s->on_unroll(s->unroll_arg, data, (size_t)head->count)
                                            : VLY_OK;
-    return status == VLY_ECORRUPT ? reject_push(s, "not of this run") : status;
+    return status == VLY_ECORRUPT ? reject_push(s) : status;
+}
+
+/* A barrier wakes its workers when it closes, and only part 0 of a push has a worker waiting. */
+static vly_status answer_dropped(vly_ps_server *s, const member *m, const wire_push *head) {
+    return has_barrier(s) || head->kind == WIRE_UNROLL || head->part > 0 ? VLY_OK
+                                                                         : wake_worker(s, m);
+}
+
+static vly_status apply_push(vly_ps_server *s, member *m, const wire_push *head,
+                             const unsigned char *data, double staleness) {
+    if (head->kind == WIRE_GRADIENT) s->hyper = head->hyper;
+    if (head->kind == WIRE_UNROLL) return handle_unroll(s, head, data);
+    if (s->policy.update == VLY_PS_ASYNC || s->policy.update == VLY_PS_OVERLAPPED) {
+        const member *const sender = m;
+        VLY_TRY(apply_at_once(s, head, data, staleness));
+        return head->part > 0 ? VLY_OK : publish_and_wake(s, &sender, 1);
+    }
+    if (has_barrier(s) && m->joined) return VLY_OK; /* at most one push per worker in a barrier */
+    m->joined = true;
+    add_to_mean(s, head, data,
+                s->policy.update == VLY_PS_FEDAVG ? fmax(1, (double)head->samples) : 1);
+    return has_barrier(s) ? VLY_OK : wake_worker(s, m);
 }
 
 static vly_status handle_push(vly_ps_server *s, const void *message, size_t bytes) {
     wire_push head;
     const unsigned char *data = (const unsigned char *)message + sizeof head;
-    if (bytes < sizeof head) return reject_push(s, "short");
+    if (bytes < sizeof head) return reject_push(s);
     memcpy(&head, message, sizeof head);
     head.worker[sizeof head.worker - 1] = '\0';
-    if (!push_is_valid(s, &head, bytes)) return reject_push(s, "malformed");
-    if (head.kind != WIRE_UNROLL && !is_finite(data, head.count))
-        return reject_push(s, "not finite");
+    if (!push_is_valid(s, &head, bytes)) return reject_push(s);
+    if (head.kind != WIRE_UNROLL && !is_finite(data, head.count)) return reject_push(s);
     member *m = find_member(s, head.worker);
     m->heard_ms = vly_now_ms();
-    const bool barrier = s->policy.update == VLY_PS_SYNC || s->policy.update == VLY_PS_FEDAVG;
     if (!is_new(s, m, &head)) {
         s->report.dropped_duplicate++;
-        if (head.kind == WIRE_UNROLL) return VLY_OK; /* nobody waits for it */
-        return barrier || head.part > 0 ? VLY_OK : wake_worker(s, m);
+        return answer_dropped(s, m, &head);
     }
     count_episodes(s, &head);
     const double staleness = (double)(s->counters[0] - head.base);
     if (is_stale(s, staleness)) {
         s->report.dropped_stale++;
-        return barrier || head.part > 0 ? VLY_OK : wake_worker(s, m);
+        return answer_dropped(s, m, &head);
     }
     s->report.gradients += head.part == 0;
     s->staleness_sum += staleness;
     s->staleness_count++;
     if (staleness > s->report.staleness_max) s->report.staleness_max = staleness;
-    if (head.kind == WIRE_GRADIENT) s->hyper = head.hyper;
-    if (head.kind == WIRE_UNROLL) return handle_unroll(s, &head, data);
-    if (s->policy.update == VLY_PS_ASYNC || s->policy.update == VLY_PS_OVERLAPPED) {
-        const member *const sender = m;
-        VLY_TRY(apply_at_once(s, &head, data, staleness));
-        return head.part > 0 ? VLY_OK : publish_and_wake(s, &sender, 1);
-    }
-    if (barrier && m->joined) return VLY_OK; /* one voice each in a barrier */
-    m->joined = true;
-    add_to_mean(s, &head, data,
-                s->policy.update == VLY_PS_FEDAVG ? fmax(1, (double)head.samples) : 1);
-    return barrier ? VLY_OK : wake_worker(s, m);
+    return apply_push(s, m, &head, data, staleness);
 }
 
 vly_status vly_ps_server_serve(vly_ps_server *s, int wait_ms) {
@@ -401,9 +411,8 @@ vly_status vly_ps_server_serve(vly_ps_server *s, int wait_ms) {
     const vly_status status = vly_store_pop(s->store, WIRE_PUSHES, wait_ms, &message, &bytes);
     if (status != VLY_OK && status != VLY_ENOTFOUND) return status;
     if (status == VLY_OK) VLY_TRY(handle_push(s, message, bytes));
-    const bool barrier = s->policy.update == VLY_PS_SYNC || s->policy.update == VLY_PS_FEDAVG;
-    if (barrier && mean_is_ready(s)) { /* before it closes: whoever has joined the fleet meanwhile
-                                          is waited for */
+    /* before the mean is applied: workers that have joined the fleet meanwhile are waited for */
+    if (has_barrier(s) && mean_is_ready(s)) {
         int count;
         VLY_TRY(vly_store_members(s->store, record_beat, s, &count));
     }

@@ -15,7 +15,7 @@ bool vly_ranks_launched(void) {
     return getenv("OMPI_COMM_WORLD_SIZE") || getenv("PMI_SIZE") || getenv("PMIX_RANK");
 }
 
-/* Beside the program first, then where it is installed, then where the linker looks. */
+/* Looks beside the program, then where it is installed, then on the linker's path. */
 static void *load_library(void) {
     static const char *const places[] = {"libvolley_mpi.so", "../lib/volley/libvolley_mpi.so"};
     char path[4200];
@@ -24,8 +24,8 @@ static void *load_library(void) {
         path[n] = '\0';
         char *slash = strrchr(path, '/');
         snprintf(slash + 1, sizeof path - (size_t)(slash + 1 - path), "%s", places[i]);
-        void *library = dlopen(path, RTLD_NOW | RTLD_GLOBAL); /* Open MPI's own plugins look for its
-                                                                 symbols */
+        /* global: Open MPI's plugins need its symbols */
+        void *library = dlopen(path, RTLD_NOW | RTLD_GLOBAL);
         if (library) return library;
     }
     return dlopen("libvolley_mpi.so", RTLD_NOW | RTLD_GLOBAL);
@@ -45,10 +45,11 @@ vly_status vly_ranks_open(vly_ranks **out, vly_ranks_mode mode) {
     vly_ranks_create_fn create;
     *(void **)&create = dlsym(r->library, VLY_RANKS_CREATE_SYMBOL);
     *(void **)&r->destroy = dlsym(r->library, VLY_RANKS_DESTROY_SYMBOL);
-    const vly_status status = create && r->destroy
-                                  ? create(&r->sync, mode, vly_fail)
-                                  : vly_fail(VLY_EVERSION,
-                                             "libvolley_mpi.so is of another version: build again");
+    const vly_status status =
+        create && r->destroy
+            ? create(&r->sync, mode, vly_fail)
+            : vly_fail(VLY_EVERSION,
+                       "libvolley_mpi.so has another version than the program: build again");
     if (status != VLY_OK) {
         free(r);
         return status;
@@ -64,5 +65,5 @@ vly_sync *vly_ranks_sync(vly_ranks *r) {
 void vly_ranks_close(vly_ranks *r, bool failed) {
     if (!r) return;
     r->destroy(r->sync, failed);
-    free(r); /* the library stays: MPI does not like to be unloaded */
+    free(r); /* the library stays loaded: MPI cannot be unloaded safely */
 }

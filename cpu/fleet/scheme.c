@@ -1,7 +1,8 @@
 #include "cpu/fleet/scheme.h"
 #include "common/learn/dqn.h"
 
-/* --workers alone are threads, and change no bit; a scheme by name makes them processes. */
+/* --workers alone sets the number of threads and changes no result. Only options that name a
+ * scheme make workers processes. */
 vly_fleet_scheme vly_fleet_scheme_of(const vly_config *k) {
     const vly_algo_traits algo = vly_algo_traits_of(k);
     if (k->run.sync != VLY_RUN_SYNC_NONE) return VLY_FLEET_RANKS;

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { KEY_COST = 320 }; /* two keys, a list entry, a hash: what Redis adds to the bytes */
+enum { KEY_COST = 320 }; /* two keys, a list entry, hash fields: Redis's own bytes */
 
 vly_shard_name vly_shard_run(const char *run, int number) {
     vly_shard_name n;
@@ -77,7 +77,7 @@ vly_status vly_shard_look(vly_store *s, vly_shard_state *out) {
     VLY_TRY(vly_store_script(s, look_script, key, 1, NULL, 0, n, 4));
     *out = (vly_shard_state){n[0], n[1], n[2], n[3]};
     if (out->head < 0 || out->tail < out->head || out->seen < 0)
-        return vly_fail(VLY_ECORRUPT, "a shard of experience counts backwards");
+        return vly_fail(VLY_ECORRUPT, "the state of a shard of experience is invalid");
     return VLY_OK;
 }
 

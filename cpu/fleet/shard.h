@@ -1,20 +1,19 @@
-/* shard.h -- a shard of replay memory in the store: blocks of experience in the order they came,
- * within a budget.
+/* shard.h -- one shard of a replay memory in the store: blocks of experience, oldest first, within
+ * a budget of bytes.
  *
- *   VLY_TRY(vly_store_open(&s, url, vly_shard_run(run, number, name), NULL));
- *       // its keys share one hash tag: one node of a cluster
+ *   VLY_TRY(vly_store_open(&s, url, vly_shard_run(run, number).text, NULL));
+ *       // its keys share one hash tag, so one node of a cluster has all of them
  *   actor:    VLY_TRY(vly_shard_push(s, &block, budget_bytes, queue_limit, &accepted));
- *       // refused: wait, try again
+ *       // not accepted: wait, then try again
  *   learner:  VLY_TRY(vly_shard_look(s, &state));
  *             VLY_TRY(vly_shard_notices(s, &state, from, most, each, arg, &count));
- *             VLY_TRY(vly_shard_evict(s, &state, life, seq, cost, &done));  // the oldest
+ *             VLY_TRY(vly_shard_evict(s, state.head, life, seq, cost));   // the oldest block
  *
- * Keys: "notices", a list of what lives; "b:LIFE:SEQ" and "p:LIFE:SEQ", a block's frames and its
- * newest priorities; "state", a hash of bytes (what all of it takes), head and tail (how many were
- * ever evicted and pushed), seen (how many the learner has taken). Every change is one script in
- * the server, so the numbers hold whoever dies when. The budget is kept by refusing and by
- * evicting, never by the server's own eviction: it works under `noeviction`.
- */
+ * Keys: "notices", the list of the blocks' notices; "b:LIFE:SEQ" and "p:LIFE:SEQ", a block's frames
+ * and its newest priorities; "state", a hash of bytes (used in all), head and tail (blocks ever
+ * evicted and pushed), seen (blocks the learner has taken). Each change is one script in the
+ * server, so the state stays consistent if a client dies. The budget is enforced by refusing pushes
+ * and by explicit eviction; Redis runs with `noeviction`. */
 #ifndef VLY_CPU_FLEET_SHARD_H
 #define VLY_CPU_FLEET_SHARD_H
 #include "cpu/fleet/block.h"
@@ -31,19 +30,21 @@ vly_shard_name vly_shard_run(const char *run, int number);
 vly_shard_name vly_shard_data_key(uint64_t life, uint64_t seq);
 vly_shard_name vly_shard_priority_key(uint64_t life, uint64_t seq);
 
-/* What a block takes in the store, priorities and keys included. */
+/* Bytes of a block in the store, including priorities and keys. */
 int64_t vly_shard_cost(const vly_block_head *head, size_t notice_bytes);
 
-/* Refused when the budget would be passed, or when queue_limit blocks wait for the learner. A block
- * that is there already counts as accepted: a push that was sent twice arrives once. */
+/* Not accepted if the block would exceed the budget, or if queue_limit blocks wait for the
+ * learner. A block that is already stored is accepted without a change, so a push may be
+ * repeated. */
 vly_status vly_shard_push(vly_store *s, const vly_block *block, int64_t budget, int queue_limit,
                           bool *accepted);
 vly_status vly_shard_look(vly_store *s, vly_shard_state *out);
-/* Notices of blocks from .. from + most - 1, counted since the shard began. */
+/* Passes the notices of blocks from .. from + most - 1 to `each`, numbered since the shard was
+ * created. */
 vly_status vly_shard_notices(vly_store *s, const vly_shard_state *at, int64_t from, int most,
                              vly_status (*each)(void *arg, const void *data, size_t bytes),
                              void *arg, int *count);
 vly_status vly_shard_set_seen(vly_store *s, int64_t seen);
-/* Takes the oldest block away if it still is number `head`. */
+/* Removes the oldest block if it is still number `head`. */
 vly_status vly_shard_evict(vly_store *s, int64_t head, uint64_t life, uint64_t seq, int64_t cost);
 #endif

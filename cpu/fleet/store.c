@@ -19,8 +19,9 @@ const char *vly_store_where(const vly_store *s, char *text, size_t bytes) {
     return text;
 }
 
-/* A link that failed may still hold a command which the system would deliver once the network is
- * back, after newer ones on the next link: old weights over the last. It is reset, not closed. */
+/* A failed link may still hold a command that the system would deliver once the network is back,
+ * after newer commands of the next link: old weights would overwrite new ones. So it is reset,
+ * not closed. */
 void vly_store_hang_up(vly_store *s) {
     const struct linger reset = {.l_onoff = 1, .l_linger = 0};
     if (s->link && s->link->err && s->link->fd >= 0)
@@ -61,7 +62,7 @@ static vly_status open_link(vly_store *s) {
         const vly_status status = s->at.user[0] ? run_handshake(s, 3, with_user)
                                                 : run_handshake(s, 2, alone);
         if (status != VLY_OK && !strstr(vly_error_text(), "without any password"))
-            return status; /* that one asks for none */
+            return status; /* the server has no password */
     }
     if (s->at.db) {
         snprintf(db, sizeof db, "%d", s->at.db);
@@ -71,8 +72,8 @@ static vly_status open_link(vly_store *s) {
     return VLY_OK;
 }
 
-/* Dials until it works or `retry_ms` are over. A refusal of the server itself (a password) ends it
- * at once. */
+/* Repeats until the connection is open or `deadline`. Stops at once if the server itself
+ * refuses, such as a wrong password. */
 static vly_status open_link_with_retry(vly_store *s, int64_t deadline) {
     int wait = PAUSE_FIRST_MS;
     for (;;) {
@@ -160,22 +161,22 @@ static vly_status queue_command(vly_store *s, int argc, const char **argv, const
     return VLY_OK;
 }
 
-/* OOM: the server is at its maxmemory. LOADING: it has just come back and reads its files. */
+/* OOM: the server is at its maxmemory. LOADING: it has restarted and is reading its files. */
 static vly_status status_of_error(const char *text) {
     return strncmp(text, "OOM", 3) == 0       ? VLY_ENOSPACE
            : strncmp(text, "LOADING", 7) == 0 ? VLY_EPEER
                                               : VLY_EIO;
 }
 
-/* Not an answer: the server is not ready, or the keys are with another. */
+/* True if the command must be repeated: the server is not ready, or another node has the keys. */
 static bool must_retry(vly_store *s, const redisReply *r) {
     return r->type == REDIS_REPLY_ERROR &&
            (strncmp(r->str, "LOADING", 7) == 0 || strncmp(r->str, "CLUSTERDOWN", 11) == 0 ||
             vly_store_moved(s, r));
 }
 
-/* Sends, waits for the answer and keeps it in s->held. wait_ms: how long the server may hold it
- * back. */
+/* Sends a command and keeps the answer in s->held. wait_ms: how long the server may delay the
+ * answer. */
 static vly_status run_command(vly_store *s, int wait_ms, int argc, const char **argv,
                               const size_t *length) {
     char at[512];
@@ -236,7 +237,7 @@ vly_store_number vly_store_digits(int64_t value) {
 static vly_status copy_string(vly_store *s, const char *key, void *data, size_t bytes,
                               size_t *got) {
     if (s->held->type != REDIS_REPLY_STRING)
-        return vly_fail(VLY_ENOTFOUND, "store: nothing under {%s}:%s", s->run, key);
+        return vly_fail(VLY_ENOTFOUND, "store: there is no {%s}:%s", s->run, key);
     const size_t length = s->held->len;
     memcpy(data, s->held->str, length < bytes ? length : bytes);
     *got = length;
@@ -312,7 +313,7 @@ vly_status vly_store_add(vly_store *s, const char *key, int64_t by, int64_t *now
 
 /* ---- lists ---- */
 
-/* One step in the server, so that many pushers cannot overshoot the limit together. */
+/* A script, so that many concurrent pushes cannot exceed the limit together. */
 static const char bounded_push[] = "if redis.call('LLEN',KEYS[1])>=tonumber(ARGV[2]) then return 0 "
                                    "end redis.call('RPUSH',KEYS[1],ARGV[1]) return 1";
 
@@ -402,7 +403,7 @@ static vly_status each_entry(const redisReply *entries, char *cursor,
     for (size_t i = 0; i < entries->elements; i++) {
         const redisReply *entry = entries->element[i];
         if (entry->elements != 2 || entry->element[1]->elements < 2)
-            return vly_fail(VLY_ECORRUPT, "store: a log entry is not of our form");
+            return vly_fail(VLY_ECORRUPT, "store: a log entry has another format");
         const redisReply *value = entry->element[1]->element[1];
         VLY_TRY(each(arg, value->str, value->len));
         snprintf(cursor, VLY_STORE_CURSOR, "%s", entry->element[0]->str);

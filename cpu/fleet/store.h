@@ -1,4 +1,4 @@
-/* store.h -- Redis as this program sees it: bytes under names, bounded lists, counters, heartbeats.
+/* store.h -- a client of Redis: bytes under keys, bounded lists, counters, streams, heartbeats.
  *
  *   vly_store *s;
  *   VLY_TRY(vly_store_open(&s, "redis://127.0.0.1:6379/0", "run7", NULL));
@@ -6,13 +6,12 @@
  *   VLY_TRY(vly_store_get(s, "weights", w, bytes, &got));        // VLY_ENOTFOUND when absent
  *   vly_store_close(s);
  *
- * One connection, one thread. Calls block up to `timeout_ms`; a lost connection is opened again
- * with growing pauses for up to `retry_ms`, and the command is sent again: so a push may arrive
- * twice when the server died between taking it and answering. Who minds puts a sequence number
- * into what is pushed (cpu/fleet/ps.h does). All keys of a run share one hash tag: Redis Cluster
- * keeps them on one node, which the connection finds (actors then need the run's name: no node
- * knows all runs). What it does not do: TLS (put stunnel in front), Sentinel.
- */
+ * One connection, used by one thread. A call blocks up to `timeout_ms`. A lost connection is opened
+ * again with growing pauses for up to `retry_ms`, and the command is sent again; so a push may
+ * arrive twice if the server died between executing it and answering. Where that matters, put a
+ * sequence number into the data (cpu/fleet/ps.h does). All keys of a run share one hash tag: Redis
+ * Cluster keeps them on one node, which the connection finds. On a cluster actors need the run's
+ * name, because no node lists all runs. Not supported: TLS (put stunnel in front), Sentinel. */
 #ifndef VLY_CPU_FLEET_STORE_H
 #define VLY_CPU_FLEET_STORE_H
 #include <stdbool.h>
@@ -23,20 +22,19 @@
 typedef struct vly_store vly_store;
 
 typedef struct {
-    int timeout_ms; /* one command; 0: 5000 */
-    int retry_ms;   /* reconnecting, in all; 0: 30000 */
+    int timeout_ms; /* for one command; 0: 5000 */
+    int retry_ms;   /* for reconnecting, in all; 0: 30000 */
 } vly_store_options;
 
-/* url: redis://[[user]:password@]host[:port][/db] or unix:///path/to/socket[?db]; a password that
- * is not in it is taken from
- * $VOLLEY_STORE_PASSWORD, or the first line of the file $VOLLEY_STORE_PASSWORD_FILE. options may be
- * NULL. */
+/* url: redis://[[user]:password@]host[:port][/db] or unix:///path/to/socket[?db]. A password
+ * that is not in it is taken from $VOLLEY_STORE_PASSWORD, or from the first line of the file
+ * that $VOLLEY_STORE_PASSWORD_FILE names. options may be NULL. */
 vly_status vly_store_open(vly_store **out, const char *url, const char *run,
                           const vly_store_options *options);
 void vly_store_close(vly_store *s);
 void vly_store_set_retry(vly_store *s, int retry_ms);
 
-/* What crossed the wire so far, both ways, and how often the connection had to be made again. */
+/* Estimated bytes sent and received so far, and how often the connection was opened again. */
 typedef struct {
     uint64_t commands, sent_bytes, received_bytes, reconnects;
 } vly_store_traffic;
@@ -56,22 +54,22 @@ vly_status vly_store_claim(vly_store *s, const char *key, int64_t value, int64_t
 /* Counters. */
 vly_status vly_store_add(vly_store *s, const char *key, int64_t by, int64_t *now);
 
-/* Lists: push at the tail, pop at the head. A push to a list that holds `limit` entries (0: any
- * number) is refused with *accepted = false: that is the back-pressure. pop waits up to wait_ms (0:
- * does not wait) and returns VLY_ENOTFOUND when nothing came. *data is valid until the next call.
- */
+/* Lists: push at the tail, pop at the head. A push to a list that holds `limit` entries (0: no
+ * limit) is refused with *accepted = false. pop waits up to wait_ms (0: does not wait) and
+ * returns VLY_ENOTFOUND if the list stayed empty. *data is valid until the next call. */
 vly_status vly_store_push(vly_store *s, const char *list, const void *data, size_t bytes,
                           int64_t limit, bool *accepted);
 vly_status vly_store_pop(vly_store *s, const char *list, int wait_ms, const void **data,
                          size_t *bytes);
-/* Up to `most` entries at once, each handed to `each`; *count says how many there were. */
+/* Pops up to `most` entries at once and passes each to `each`; *count is their number. */
 vly_status vly_store_pop_many(vly_store *s, const char *list, int most,
                               vly_status (*each)(void *arg, const void *data, size_t bytes),
                               void *arg, int *count);
 vly_status vly_store_length(vly_store *s, const char *list, int64_t *length);
 
-/* Streams: an append-only log that every reader follows at its own pace; about `keep` entries stay.
- * read hands entries after *cursor to `each` and moves the cursor; start with cursor "0". */
+/* Streams: an append-only log that each reader follows with its own cursor; about `keep` entries
+ * are kept. read passes the entries after *cursor to `each` and advances the cursor, which
+ * starts as "0". */
 enum { VLY_STORE_CURSOR = 48 };
 vly_status vly_store_append(vly_store *s, const char *log, const void *data, size_t bytes,
                             int64_t keep);
@@ -80,52 +78,55 @@ vly_status vly_store_read(vly_store *s, const char *log, char cursor[VLY_STORE_C
                           vly_status (*each)(void *arg, const void *data, size_t bytes), void *arg,
                           int *count);
 
-/* Fleet: every member says that it lives and what it does; silent members vanish after ttl_ms. */
+/* Members of the fleet: beat stores what a member does, for ttl_ms; a member that does not beat
+ * again expires. */
 vly_status vly_store_beat(vly_store *s, const char *member, const char *json, int ttl_ms);
 vly_status vly_store_members(vly_store *s,
                              vly_status (*each)(void *arg, const char *member, const char *json),
                              void *arg, int *count);
 
-/* Batches: between begin and end, set / set_range / add / push (limit 0) / append are queued and
- * sent at once; `now`, `accepted` are not written. end returns the first error. */
+/* Batches: between begin and end, the commands of set, set_range, delete, add, push (limit 0),
+ * append, script and beat are queued and then answered together; `now`, `accepted` and `out` are
+ * not written. end returns the first error. */
 vly_status vly_store_begin(vly_store *s);
 vly_status vly_store_end(vly_store *s);
 
-/* Steps that nobody comes between: a Lua script in the server, which answers with `outs` integers.
- * At most 6 keys. */
+/* Runs a Lua script in the server, without other commands in between. It returns `outs`
+ * integers. At most 6 keys. */
 typedef struct {
     const void *data;
     size_t bytes;
 } vly_store_bytes;
 vly_status vly_store_script(vly_store *s, const char *script, const char *const *key, int keys,
                             const vly_store_bytes *arg, int args, int64_t *out, int outs);
-/* Entries from .. from + most - 1 of a list, which keeps them. */
+/* Passes entries from .. from + most - 1 of a list to `each`; the list is not changed. */
 vly_status vly_store_slice(vly_store *s, const char *list, int64_t from, int most,
                            vly_status (*each)(void *arg, const void *data, size_t bytes), void *arg,
                            int *count);
 
-/* Many values, asked for now (bytes 0: all of it) and answered later, in that order; in between the
- * store may be used for nothing else. asked() sends what is not sent yet. An absent value or range
- * has 0 bytes. *data is valid until the next call. forget() gives up what was not answered. */
+/* Pipelined reads: ask() requests a value (bytes 0: all of it) or a range, asked() sends the
+ * requests not sent yet, answer() returns the answers in the same order; until the last answer
+ * no other call may use the store. An absent value or range has 0 bytes. *data is valid until
+ * the next call. forget() drops the outstanding answers. */
 vly_status vly_store_ask(vly_store *s, const char *key, size_t offset, size_t bytes);
 vly_status vly_store_asked(vly_store *s);
 vly_status vly_store_answer(vly_store *s, const void **data, size_t *bytes);
 void vly_store_forget(vly_store *s);
 
-/* Runs (names) that have members in a store, for `volley cluster status`; the store may be opened
- * with run "". */
+/* Names of the runs that have members in a store, for `volley cluster status`; such a store is
+ * opened with run "". */
 vly_status vly_store_runs(vly_store *s, vly_status (*each)(void *arg, const char *run), void *arg,
                           int *count);
 
-/* ---- a Redis server of our own, for a run on one machine ---- */
+/* ---- a redis-server started by this process ---- */
 
 typedef struct vly_store_server vly_store_server;
-/* Starts redis-server on a free loopback port with its files in `folder`; waits until it answers.
- * durable: what was acknowledged a second ago survives its death (an append-only file). */
+/* Starts redis-server on a free loopback port with its files in `folder` and waits until it
+ * answers. durable: an append-only file keeps all writes except those of its last second. */
 vly_status vly_store_server_start(vly_store_server **out, const char *folder, bool durable);
 const char *vly_store_server_url(const vly_store_server *server);
 int vly_store_server_pid(const vly_store_server *server);
-/* Starts it again on the same port if it died; *restarted says whether it had to. */
+/* Starts it again on the same port if it died, and sets *restarted. */
 vly_status vly_store_server_mend(vly_store_server *server, bool *restarted);
 void vly_store_server_stop(vly_store_server *server);
 #endif

@@ -19,7 +19,7 @@ static vly_status parse_number(const char *text, int most, const char *what, int
     errno = 0;
     const long value = strtol(text, &end, 10);
     if (end == text || *end != '\0' || errno || value < 0 || value > most)
-        return vly_fail(VLY_EINVAL, "store address: '%s' is no %s (0 to %d)", text, what, most);
+        return vly_fail(VLY_EINVAL, "store address: '%s' is not a %s (0 to %d)", text, what, most);
     *out = (int)value;
     return VLY_OK;
 }
@@ -73,7 +73,7 @@ static vly_status parse_url(vly_store_address *at, const char *url) {
     return slash && slash[1] ? parse_number(slash + 1, 65535, "database number", &at->db) : VLY_OK;
 }
 
-/* A password that stands in no URL, so in no list of processes, no configuration and no log. */
+/* A password from the environment does not appear in process lists, configurations or logs. */
 static vly_status find_password(vly_store_address *at) {
     const char *given = getenv("VOLLEY_STORE_PASSWORD"),
                *path = getenv("VOLLEY_STORE_PASSWORD_FILE");

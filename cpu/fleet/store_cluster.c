@@ -1,12 +1,12 @@
-/* Redis Cluster: all keys of a connection share one hash tag, so one node holds them all, and
- * whoever asks another node is told which. The connection then goes there, and back to where it
- * came from should that node be gone. */
+/* Redis Cluster: all keys of a connection share one hash tag, so one node holds them; other
+ * nodes answer with its address. The connection moves there, and back to the address it was
+ * given if that node is lost. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "cpu/fleet/store_impl.h"
 
-/* "MOVED slot host:port"; a host that is left out is the one that was asked. */
+/* The answer is "MOVED slot host:port"; an empty host means the node that answered. */
 bool vly_store_moved(vly_store *s, const redisReply *r) {
     if (!r || r->type != REDIS_REPLY_ERROR || strncmp(r->str, "MOVED ", 6) != 0) return false;
     const char *place = strchr(r->str + 6, ' '), *colon = strrchr(r->str, ':');

@@ -4,8 +4,8 @@
 
 enum { PAUSE_MS = 10 };
 
-/* One key per member, with a time to live, and one set that names them: no SCAN over a big store.
- */
+/* One key per member, with a time to live, and one set of their names: no SCAN over a large
+ * store. */
 static vly_status queue_beat(vly_store *s, const char *member, const char *json, int ttl_ms) {
     char name[192];
     snprintf(name, sizeof name, "member:%s", member);
@@ -18,14 +18,14 @@ static vly_status queue_beat(vly_store *s, const char *member, const char *json,
     vly_store_say(&r, "SADD"), vly_store_say(&r, "volley:runs"), vly_store_say(&r, s->run);
     VLY_TRY(vly_store_run(s, 0, &w));
     VLY_TRY(vly_store_run(s, 0, &a));
-    return s->cluster ? VLY_OK : vly_store_run(s, 0, &r); /* the list of all runs is with one node
-                                                             of many */
+    /* a cluster's list of runs would be on one node of many */
+    return s->cluster ? VLY_OK : vly_store_run(s, 0, &r);
 }
 
 vly_status vly_store_beat(vly_store *s, const char *member, const char *json, int ttl_ms) {
     if (s->batching) return queue_beat(s, member, json, ttl_ms);
     const int64_t deadline = vly_now_ms() + s->retry_ms;
-    for (;;) { /* a beat does no harm when it is sent twice */
+    for (;;) { /* sending a beat twice is harmless */
         vly_status status = vly_store_begin(s);
         if (status == VLY_OK) status = queue_beat(s, member, json, ttl_ms);
         if (status == VLY_OK) status = vly_store_end(s);

@@ -1,12 +1,11 @@
-/* store_impl.h -- the inside of the connection, for cpu/fleet/store*.c alone.
+/* store_impl.h -- the parts of vly_store, for cpu/fleet/store*.c alone.
  *
  *   store.c          the connection, one command, values, lists, streams, batches
- *   store_address.c  where it is, and with which password
+ *   store_address.c  parses the URL, finds the password
  *   store_fleet.c    heartbeats and runs
- *   store_script.c   Lua, slices, and answers that are fetched later
- *   store_cluster.c  which node has the keys
- *   store_server.c   a Redis of our own
- */
+ *   store_script.c   Lua scripts, slices, pipelined reads
+ *   store_cluster.c  follows redirects of Redis Cluster
+ *   store_server.c   starts a redis-server */
 #ifndef VLY_CPU_FLEET_STORE_IMPL_H
 #define VLY_CPU_FLEET_STORE_IMPL_H
 #include <hiredis/hiredis.h>
@@ -21,18 +20,19 @@ typedef struct {
 
 struct vly_store {
     redisContext *link;
-    redisReply *held;           /* owns what the last call handed out */
-    vly_store_address at, home; /* home: as given, where a cluster sent us elsewhere */
+    redisReply *held; /* owns what the last call returned */
+    /* home: the address that was given, while `at` is another node of a cluster */
+    vly_store_address at, home;
     bool cluster;
     char run[128];
     int timeout_ms, retry_ms;
     vly_store_traffic traffic;
     bool batching;
     int batched;
-    int asked; /* answers that are on their way */
+    int asked; /* answers outstanding */
 };
 
-/* The words of a command, counted; binary arguments carry their length. */
+/* The words of a command; arguments may be binary. */
 typedef struct {
     const char *v[VLY_STORE_WORDS];
     size_t n[VLY_STORE_WORDS];
@@ -50,22 +50,24 @@ typedef struct {
 } vly_store_number;
 vly_store_number vly_store_digits(int64_t value);
 
-/* From a url, and the environment for a password that is not in it. */
+/* Parses a url; a password that is not in it is taken from the environment. */
 vly_status vly_store_find(vly_store_address *at, const char *url);
-/* Sends, waits for the answer and keeps it in s->held (a batch: queues). wait_ms: how long the
- * server may hold it back. */
+/* Sends a command and keeps the answer in s->held; in a batch, queues it. wait_ms: how long the
+ * server may delay the answer. */
 vly_status vly_store_run(vly_store *s, int wait_ms, const vly_store_words *w);
-/* Takes the answer out of the store, so that more calls may be made while it is read. */
+/* Moves the answer to the caller, so that further calls may be made while it is read. */
 redisReply *vly_store_take(vly_store *s);
 /* Queues a command whose answer is fetched later. */
 vly_status vly_store_queue(vly_store *s, const vly_store_words *w);
 uint64_t vly_store_reply_bytes(const redisReply *r);
-/* Ends the connection: the next command makes another. */
+/* Closes the connection; the next command opens another. */
 void vly_store_hang_up(vly_store *s);
-/* The connection is made again if there is none. */
+/* Opens the connection again if it is lost. */
 vly_status vly_store_connected(vly_store *s);
-/* Whether the answer sends us to another node of a cluster: the next dial goes there. */
+/* If the answer redirects to another node of a cluster, sets s->at to that node and returns
+ * true. */
 bool vly_store_moved(vly_store *s, const redisReply *r);
+/* Sets s->at back to the address that was given. */
 void vly_store_go_home(vly_store *s);
 const char *vly_store_where(const vly_store *s, char *text, size_t bytes);
 

@@ -1,6 +1,5 @@
-/* What shards of experience need of the store beyond values and lists: steps that nobody can come
- * between (a script in the server), parts of lists, and ranges of many values asked for at once and
- * answered later. */
+/* Scripts, slices of lists, and pipelined reads of ranges: what shards of experience need beyond
+ * values and lists. */
 #include <stdlib.h>
 #include "cpu/fleet/store_impl.h"
 
@@ -10,7 +9,8 @@ vly_status vly_store_script(vly_store *s, const char *script, const char *const 
     vly_store_words w = {0};
     const vly_store_number count = vly_store_digits(keys);
     if (keys > 6 || keys + args + 3 > VLY_STORE_WORDS)
-        return vly_fail(VLY_EINVAL, "store: a script of %d keys and %d arguments", keys, args);
+        return vly_fail(VLY_EINVAL, "store: a script with %d keys and %d arguments: too many", keys,
+                        args);
     vly_store_say(&w, "EVAL"), vly_store_say(&w, script), vly_store_say(&w, count.text);
     for (int i = 0; i < keys; i++) {
         full[i] = vly_store_full_key(s, key[i]);
@@ -25,7 +25,7 @@ vly_status vly_store_script(vly_store *s, const char *script, const char *const 
         return VLY_OK;
     }
     if (r->type != REDIS_REPLY_ARRAY || r->elements != (size_t)outs)
-        return vly_fail(VLY_EIO, "store: a script answered with something else");
+        return vly_fail(VLY_EIO, "store: a script returned another type");
     for (int i = 0; i < outs; i++)
         out[i] = r->element[i]->type == REDIS_REPLY_INTEGER ? r->element[i]->integer : 0;
     return VLY_OK;
@@ -50,7 +50,7 @@ vly_status vly_store_slice(vly_store *s, const char *list, int64_t from, int mos
     return status;
 }
 
-/* ---- asked now, answered later ---- */
+/* ---- pipelined reads ---- */
 
 vly_status vly_store_ask(vly_store *s, const char *key, size_t offset, size_t bytes) {
     const vly_store_key k = vly_store_full_key(s, key);
@@ -81,7 +81,7 @@ vly_status vly_store_asked(vly_store *s) {
 vly_status vly_store_answer(vly_store *s, const void **data, size_t *bytes) {
     char at[512];
     redisReply *r = NULL;
-    if (s->asked == 0) return vly_fail(VLY_EINVAL, "store: nothing was asked");
+    if (s->asked == 0) return vly_fail(VLY_EINVAL, "store: no request is outstanding");
     if (s->held) freeReplyObject(vly_store_take(s));
     if (redisGetReply(s->link, (void **)&r) != REDIS_OK) {
         s->asked = 0;

@@ -1,4 +1,4 @@
-/* A redis-server of our own for a run on one machine: loopback, a free port, files in the run's
+/* Starts a redis-server for a run on one machine: loopback, a free port, files in the run's
  * folder. */
 #include "cpu/fleet/store.h"
 #include <arpa/inet.h>
@@ -24,7 +24,8 @@ struct vly_store_server {
     char folder[1024], url[64];
 };
 
-/* Another process may take the port before Redis binds it; start() then tries the next one. */
+/* Another process may take the port before Redis binds it; vly_store_server_start then tries
+ * another. */
 static int free_port(void) {
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t length = sizeof a;
@@ -42,10 +43,10 @@ static void become_redis(const vly_store_server *server, pid_t parent) {
     char port[16], log[1100];
     snprintf(port, sizeof port, "%d", server->port);
     snprintf(log, sizeof log, "%s/redis.log", server->folder);
-    prctl(PR_SET_PDEATHSIG, SIGTERM); /* a killed trainer leaves no server behind */
+    prctl(PR_SET_PDEATHSIG, SIGTERM); /* the server ends with its trainer */
     if (getppid() != parent) _exit(0);
-    setpgid(0, 0); /* Ctrl-C in the terminal is for the trainer: it still saves through this server
-                    */
+    /* Ctrl-C must reach only the trainer, which still saves through this server */
+    setpgid(0, 0);
     const int null = open("/dev/null", O_RDWR);
     dup2(null, 0);
     dup2(null, 1);
@@ -95,7 +96,7 @@ static vly_status launch_redis(vly_store_server *server) {
     return wait_ready(server);
 }
 
-/* For who watches the folder (cpu/monitor/run_log.h). */
+/* Read by the monitor (cpu/monitor/run_log.h). */
 static void write_url_file(const vly_store_server *server) {
     char path[1100];
     snprintf(path, sizeof path, "%s/url", server->folder);

@@ -1,21 +1,20 @@
-/* tables.h -- tables of several learners kept together through the store, by the schemes of the
+/* tables.h -- tabular learners that combine their tables through the store, by the schemes of the
  * literature.
  *
- *   worker:  VLY_TRY(vly_tab_sync_create(&t, store, &options));  args.sync = vly_tab_sync(t);
- *       // common/learn/tabular.h
+ *   worker:  VLY_TRY(vly_tab_create(&t, store, &options));
+ *            args.sync = vly_tab_sync(t);                       // common/learn/tabular.h
  *   learner: VLY_TRY(vly_tab_hub_create(&h, store, scheme, world, states, actions));
- *            while (...) VLY_TRY(vly_tab_hub_serve(h, 50));      vly_tab_hub_table(h, q);
+ *            while (...) VLY_TRY(vly_tab_hub_serve(h, 50));
+ *            VLY_TRY(vly_tab_hub_table(h, q, visits));
  *
- *   SHARE        every agent learns from everyone's transitions (Tan 1993)
- *   SHARD_STATE  the state-action pairs are divided among the nodes, Q(s,a) = sum_i Q_i(s,a) [(s,a)
- *                in Omega_i]; a transition goes to its owner, the maximum at s' ranges over the
- *                other nodes' shards
- *   SHARD_TIME   the same, where a pair belongs to the node that met it first
- *   MERGE_*      a parameter server merges the workers' tables: mean, maximum, or mean weighted by
- *                visits
- *   GOSSIP       a node averages with one random neighbour at a time, no centre
- *   ALLREDUCE    all nodes average with all others at a barrier
- */
+ *   SHARE        every worker learns from all workers' transitions (Tan 1993)
+ *   SHARD_STATE  the state-action pairs are divided among the workers, Q(s,a) = sum_i Q_i(s,a)
+ *                [(s,a) in Omega_i]; a transition goes to its owner, the maximum at s' ranges over
+ *                the other workers' shards
+ *   SHARD_TIME   the same, where a pair belongs to the worker that visited it first
+ *   MERGE_*      the hub merges the workers' tables: mean, maximum, or mean weighted by visits
+ *   GOSSIP       a worker averages with one random neighbour at a time; there is no centre
+ *   ALLREDUCE    all workers average with all others at a barrier */
 #ifndef VLY_CPU_FLEET_TABLES_H
 #define VLY_CPU_FLEET_TABLES_H
 #include "common/sync/sync.h"
@@ -37,24 +36,22 @@ const char *vly_tab_scheme_name(vly_tab_scheme scheme);
 typedef struct {
     vly_tab_scheme scheme;
     int rank, world;
-    int block;     /* transitions in a message; 0: 32 */
-    int every;     /* updates between two exchanges of tables; 0: 64 */
-    uint64_t seed; /* of the choice of neighbours */
+    int block;     /* transitions per message; 0: 32 */
+    int every;     /* updates between two exchanges; 0: 64 */
+    uint64_t seed; /* for the choice of neighbours */
 } vly_tab_options;
 
 typedef struct vly_tab vly_tab;
 vly_status vly_tab_create(vly_tab **out, vly_store *store, const vly_tab_options *options);
 void vly_tab_destroy(vly_tab *t);
 vly_sync *vly_tab_sync(vly_tab *t);
-/* Agent steps done, updates of cells made and returns of episodes that ended since the last note.
- */
+/* Adds agent steps, updates of cells, and returns of episodes that ended, since the last call. */
 void vly_tab_note(vly_tab *t, int64_t steps, int64_t updates, const double *returns, int count);
 bool vly_tab_stopped(const vly_tab *t);
-/* Publishes the table once more, as finished: what the worker ends with counts. */
+/* Publishes the final table, marked as finished. */
 vly_status vly_tab_finish(vly_tab *t);
 
-/* ---- the learner's side: merges where the scheme has a centre, and sees everyone's progress ----
- */
+/* ---- the learner's side: merges tables, reports the workers' progress ---- */
 
 typedef struct {
     int64_t steps, updates, episodes, merges;
@@ -68,8 +65,8 @@ vly_status vly_tab_hub_create(vly_tab_hub **out, vly_store *store, vly_tab_schem
 void vly_tab_hub_destroy(vly_tab_hub *h);
 vly_status vly_tab_hub_serve(vly_tab_hub *h, int wait_ms);
 vly_status vly_tab_hub_stop(vly_tab_hub *h);
-/* Called for every episode that a worker has finished since its last table, oldest first; the scores
- * of the newest few of each table alone are known, NAN stands for the others. */
+/* Called for every episode that a worker finished since its last table, oldest first; only the
+ * scores of the newest few episodes of each table are known, NAN stands for the others. */
 void vly_tab_hub_on_episode(vly_tab_hub *h, void (*fn)(void *arg, double score), void *arg);
 /* The fleet's table: merged, assembled from the shards, or the mean. visits may be NULL. */
 vly_status vly_tab_hub_table(vly_tab_hub *h, vly_real *table, uint32_t *visits);

@@ -10,8 +10,8 @@ struct vly_tab_hub {
     int world, states, actions;
     unsigned char **tables; /* (world) newest of each rank, NULL before the first */
     vly_tab_head *heads;    /* (world) */
-    uint32_t *fresh; /* (world, cells) visits in the newest table that the one before had not */
-    float *kept;     /* (cells) merged so far: stands where nobody has learned anew */
+    uint32_t *fresh; /* (world, cells) visits since the rank's table before, not merged yet */
+    float *kept;     /* (cells) last merged value: kept where no rank has new visits */
     unsigned char *merged, *incoming;
     int64_t merges;
     bool *pending;     /* (world) waits for the merge of its round */
@@ -29,19 +29,19 @@ static bool is_shard(vly_tab_scheme s) {
     return s == VLY_TAB_SHARD_STATE || s == VLY_TAB_SHARD_TIME;
 }
 
-/* How much rank r's value of a cell counts. Means are over those who have learned something new
- * there: the others only repeat what was merged before, and would hold it back. */
+/* Weight of rank r's value of a cell. MERGE_MEAN and MERGE_VISITS count only ranks with new
+ * visits: the others repeat the last merged value and would slow its change. */
 static double weight_of(const vly_tab_hub *h, int r, size_t i, size_t cells) {
     const uint32_t fresh = h->fresh[(size_t)r * cells + i];
     if (is_shard(h->scheme)) return vly_tab_owned(h->tables[r], cells, i);
     if (h->scheme == VLY_TAB_MERGE_MEAN) return fresh > 0;
     if (h->scheme == VLY_TAB_MERGE_VISITS) return fresh;
     if (h->scheme == VLY_TAB_GOSSIP) return vly_tab_visits(h->tables[r], cells, i);
-    return vly_tab_visits(h->tables[r], cells, i) > 0; /* a zero that nobody learned is no maximum,
-                                                          and no part of a mean */
+    /* an unvisited cell has no learned value */
+    return vly_tab_visits(h->tables[r], cells, i) > 0;
 }
 
-/* One cell of the fleet's table. */
+/* Computes one cell of the fleet's table. */
 static void combine_cell(const vly_tab_hub *h, size_t i, double *value, uint64_t *visits) {
     const size_t cells = (size_t)h->states * (size_t)h->actions;
     double sum = 0, weight = 0, largest = -INFINITY;
@@ -79,7 +79,7 @@ static vly_status publish_merged(vly_tab_hub *h) {
 }
 
 static void report_episodes(vly_tab_hub *h, const vly_tab_head *before, const vly_tab_head *now) {
-    const bool again = now->episodes < before->episodes; /* the worker was started again */
+    const bool again = now->episodes < before->episodes; /* the worker was restarted */
     const int64_t ended = again ? now->episodes : now->episodes - before->episodes;
     for (int64_t i = ended; h->on_episode && i > 0; i--)
         h->on_episode(h->episode_arg,
@@ -94,13 +94,13 @@ static vly_status accept_table(vly_tab_hub *h, const unsigned char *message,
     const size_t bytes = vly_tab_table_bytes(h->states, h->actions),
                  cells = (size_t)h->states * (size_t)h->actions;
     if (h->tables[r] && head->round == h->heads[r].round && head->finished == h->heads[r].finished)
-        return VLY_OK; /* heard already */
+        return VLY_OK; /* accepted before */
     report_episodes(h, &h->heads[r], head);
     for (size_t i = 0; i < cells; i++) {
         const uint32_t now = vly_tab_visits(message, cells, i),
                        before = h->tables[r] ? vly_tab_visits(h->tables[r], cells, i) : 0;
-        h->fresh[(size_t)r * cells + i] = now >= before ? now - before : now; /* fewer: it was
-                                                                                 started again */
+        /* fewer visits than before: the worker was restarted */
+        h->fresh[(size_t)r * cells + i] = now >= before ? now - before : now;
     }
     if (!h->tables[r]) h->tables[r] = malloc(bytes);
     if (!h->tables[r])
@@ -111,7 +111,7 @@ static vly_status accept_table(vly_tab_hub *h, const unsigned char *message,
     return VLY_OK;
 }
 
-/* Everyone's newest table, a few times a second: progress, and the fleet's table where there is no
+/* Reads every rank's newest table: for progress, and for the fleet's table where there is no
  * centre. */
 static vly_status poll_tables(vly_tab_hub *h) {
     char key[32];
@@ -127,8 +127,8 @@ static vly_status poll_tables(vly_tab_hub *h) {
     return VLY_OK;
 }
 
-/* A round is over when everyone who lives and has not finished has brought its table: each visit
- * counts once, in the round that it was made in. */
+/* Merges once every living, unfinished worker has sent its table, so that each visit counts
+ * once, in the round in which it was made. */
 static vly_status close_round(vly_tab_hub *h) {
     int waiting = 0;
     for (int r = 0; r < h->world; r++) {

@@ -1,11 +1,10 @@
-/* tables_impl.h -- the inside of tables kept together through the store.
+/* tables_impl.h -- the parts of vly_tab and vly_tab_hub, for cpu/fleet/tables*.c alone.
  *
- *   tables.c        a worker's side: what its learner calls
+ *   tables.c        a worker: the functions its learner calls
  *   tables_moves.c  transitions between workers (SHARE, SHARD_*)
- *   tables_mix.c    tables between workers (SHARD_*, GOSSIP, ALLREDUCE), and the hub (MERGE_*)
- *   tables_wire.c   a table as it lies in the store
- *   tables_hub.c    the learner's side
- */
+ *   tables_mix.c    tables between workers (SHARD_*, GOSSIP, ALLREDUCE) and with the hub (MERGE_*)
+ *   tables_wire.c   the format of a table in the store
+ *   tables_hub.c    the learner's side */
 #ifndef VLY_CPU_FLEET_TABLES_IMPL_H
 #define VLY_CPU_FLEET_TABLES_IMPL_H
 #include <string.h>
@@ -18,9 +17,10 @@ enum {
     VLY_TAB_MAGIC = 0x31544c56
 };
 
-/* ---- a table on the wire ---- */
+/* ---- a table in the store ---- */
 
-/* This, then (states x actions) floats, visits and, for shards, a byte per pair: owned. */
+/* Followed by (states x actions) floats, as many visits, and a byte per pair: owned by this
+ * rank. */
 typedef struct {
     uint32_t magic;
     int32_t rank, states, actions, finished, returns;
@@ -30,7 +30,7 @@ typedef struct {
 } vly_tab_head;
 
 size_t vly_tab_table_bytes(int states, int actions);
-/* One number of a table in the store's form; `cells`: states x actions. */
+/* A value, a count of visits and the owner flag of cell i; `cells`: states x actions. */
 static inline float vly_tab_value(const unsigned char *message, size_t i) {
     float x;
     memcpy(&x, message + sizeof(vly_tab_head) + i * sizeof x, sizeof x);
@@ -45,9 +45,9 @@ static inline bool vly_tab_owned(const unsigned char *message, size_t cells, siz
     return message[sizeof(vly_tab_head) + cells * (sizeof(float) + sizeof(uint32_t)) + i] != 0;
 }
 
-/* The name of a rank's table. */
+/* The key of a rank's table. */
 void vly_tab_key(char *key, size_t bytes, int rank);
-/* Another rank's table into `to`; VLY_ENOTFOUND while it has none. */
+/* Reads another rank's table into `to`; VLY_ENOTFOUND if it has not published one. */
 vly_status vly_tab_fetch(vly_store *store, const char *key, int states, int actions,
                          unsigned char *to, vly_tab_head *head);
 
@@ -64,25 +64,23 @@ struct vly_tab {
     vly_real *table; /* the learner's, borrowed from the last merge */
     uint32_t *visits;
     unsigned char *message; /* one table */
-    unsigned char *other;   /* another's */
-    int8_t *owned;          /* (states, actions): 1 mine, -1 another's, 0 not asked yet */
-    vly_transition *in;     /* what comes back from exchange */
+    unsigned char *other;   /* another rank's table */
+    int8_t *owned;          /* (states, actions): 1 this rank's, -1 - r rank r's, 0 not known yet */
+    vly_transition *in;     /* transitions that exchange returns */
     int in_count, in_room;
-    vly_transition *out; /* (world, block): on their way */
+    vly_transition *out; /* (world, block): transitions not sent yet */
     int *out_count;      /* (world) */
     char cursor[VLY_STORE_CURSOR];
 };
 
-/* Contiguous ranges of pairs. */
+/* SHARD_STATE: the rank that owns a pair; each rank owns a contiguous range. */
 int vly_tab_state_owner(const vly_tab *t, int64_t pair);
-/* Transitions that are full or, at the end, not quite: on their way to `to` (SHARE: to everyone).
- */
+/* Sends the block of transitions for rank `to` (SHARE: for all ranks), full or not. */
 vly_status vly_tab_send_block(vly_tab *t, int to);
 vly_status vly_tab_exchange(vly_sync *s, const vly_transition *mine, int n,
                             const vly_transition **theirs, int *count);
-/* The others' tables into this one's, by the scheme; this one was packed into t->message just now.
- */
+/* Combines other ranks' tables with this one's, which must be packed in t->message. */
 vly_status vly_tab_mix(vly_tab *t);
-/* The run is over: t->stopped. */
+/* Sets t->stopped if the run has ended. */
 vly_status vly_tab_check_stop(vly_tab *t);
 #endif

@@ -12,7 +12,7 @@ static void copy_table(vly_tab *t, const unsigned char *message) {
         t->table[i] = vly_tab_value(message, i);
 }
 
-/* What the others own replaces what I only have a copy of. */
+/* Copies the values of the pairs that other ranks own. */
 static vly_status copy_shards(vly_tab *t) {
     const size_t cells = (size_t)t->states * (size_t)t->actions;
     char key[32];
@@ -42,8 +42,8 @@ static vly_status mix_with_random_neighbour(vly_tab *t) {
     if (status == VLY_ENOTFOUND) return VLY_OK;
     VLY_TRY(status);
     const size_t cells = (size_t)t->states * (size_t)t->actions;
-    for (size_t i = 0; i < cells; i++) { /* by experience: a neighbour who is far behind must not
-                                            undo what was learned */
+    /* weighted by visits, so that a neighbour with little experience changes little */
+    for (size_t i = 0; i < cells; i++) {
         const double theirs = vly_tab_visits(t->other, cells, i),
                      both = theirs + (double)t->visits[i];
         if (theirs > 0)
@@ -53,47 +53,50 @@ static vly_status mix_with_random_neighbour(vly_tab *t) {
     return VLY_OK;
 }
 
-/* Round k: everyone's k-th table, or a later one of who is ahead at its end; who has gone is not
- * waited for. */
+/* Reads rank r's table of this round into t->other, or a finished rank's last table. Waits until
+ * the deadline or the end of the run, and then returns the rank's newest table, or VLY_ENOTFOUND if
+ * it has none. */
+static vly_status fetch_round(vly_tab *t, int r, int64_t deadline, vly_tab_head *head) {
+    char key[32], latest[32];
+    snprintf(key, sizeof key, "round:%lld:%d", (long long)t->head.round, r);
+    vly_tab_key(latest, sizeof latest, r);
+    for (;;) {
+        vly_status status = vly_tab_fetch(t->store, key, t->states, t->actions, t->other, head);
+        if (status != VLY_ENOTFOUND) return status;
+        uint64_t stop = 0;
+        size_t got;
+        status = vly_tab_fetch(t->store, latest, t->states, t->actions, t->other, head);
+        if (status == VLY_OK && head->finished) return VLY_OK;
+        if (vly_now_ms() > deadline ||
+            vly_store_get(t->store, "stop", &stop, sizeof stop, &got) == VLY_OK)
+            return status;
+        nanosleep(&(struct timespec){0, 500000}, NULL);
+    }
+}
+
+/* The mean, cell by cell, over the tables of this round of all ranks that have visited the cell. Ranks
+ * that are gone are left out; of a finished rank its last table counts. */
 static vly_status average_all(vly_tab *t) {
     const size_t cells = (size_t)t->states * (size_t)t->actions;
     const int64_t deadline = vly_now_ms() + ROUND_MS;
-    char key[32];
     vly_tab_head head;
     double *sum = calloc(2 * cells, sizeof *sum), *weight = sum + cells;
     if (!sum) return vly_fail(VLY_ENOMEM, "tabular: out of memory");
-    for (size_t i = 0; i < cells; i++) { /* who has never been there has no say */
+    for (size_t i = 0; i < cells; i++) {
         weight[i] = t->visits[i] > 0;
         sum[i] = weight[i] * (double)t->table[i];
     }
     vly_status status = VLY_OK;
     for (int r = 0; r < t->o.world && status == VLY_OK; r++) {
         if (r == t->o.rank) continue;
-        snprintf(key, sizeof key, "round:%lld:%d", (long long)t->head.round, r);
-        for (;;) {
-            status = vly_tab_fetch(t->store, key, t->states, t->actions, t->other, &head);
-            if (status != VLY_ENOTFOUND) break;
-            char latest[32];
-            uint64_t stop = 0;
-            size_t got;
-            vly_tab_key(latest, sizeof latest, r);
-            status = vly_tab_fetch(t->store, latest, t->states, t->actions, t->other, &head);
-            if (status == VLY_OK && head.finished) break; /* its last word */
-            if (vly_now_ms() > deadline ||
-                vly_store_get(t->store, "stop", &stop, sizeof stop, &got) == VLY_OK)
-                break;
-            status = VLY_OK;
-            nanosleep(&(struct timespec){0, 500000}, NULL);
+        status = fetch_round(t, r, deadline, &head);
+        const bool counts = status == VLY_OK && (head.finished || head.round == t->head.round);
+        for (size_t i = 0; counts && i < cells; i++) {
+            const double visited = vly_tab_visits(t->other, cells, i) > 0;
+            sum[i] += visited * (double)vly_tab_value(t->other, i);
+            weight[i] += visited;
         }
-        if (status == VLY_ENOTFOUND)
-            status = VLY_OK; /* gone, or never came */
-        else if (status == VLY_OK && (head.finished || head.round == t->head.round)) {
-            for (size_t i = 0; i < cells; i++) {
-                const double say = vly_tab_visits(t->other, cells, i) > 0;
-                sum[i] += say * (double)vly_tab_value(t->other, i);
-                weight[i] += say;
-            }
-        }
+        if (status == VLY_ENOTFOUND) status = VLY_OK;
     }
     for (size_t i = 0; status == VLY_OK && i < cells; i++)
         if (weight[i] > 0) t->table[i] = (vly_real)(sum[i] / weight[i]);
@@ -117,8 +120,9 @@ vly_status vly_tab_check_stop(vly_tab *t) {
     return status == VLY_ENOTFOUND ? VLY_OK : status;
 }
 
-/* Until the hub has merged this round: what was merged before would undo what this worker has
- * learned since. Gives up when the hub is silent; then the next round will do. */
+/* Waits until the hub has merged this round: an earlier merge would undo what this worker has
+ * learned since. Returns VLY_ENOTFOUND if the hub does not answer; the next round then includes
+ * this one. */
 static vly_status wait_merged(vly_tab *t) {
     const int64_t deadline = vly_now_ms() + ROUND_MS;
     char list[32];

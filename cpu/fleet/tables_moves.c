@@ -4,7 +4,7 @@
 
 enum { KEEP = 100000, MAGIC_BLOCK = 0x31584c56 };
 
-/* Transitions on the wire: this, then count of them. */
+/* A message of transitions: this header, then `count` transitions. */
 typedef struct {
     uint32_t magic;
     int32_t rank, count, spare;
@@ -25,13 +25,13 @@ static vly_status keep_transitions(vly_tab *t, const vly_transition *x, int n) {
 static vly_status read_block(void *arg, const void *data, size_t bytes) {
     vly_tab *t = arg;
     wire_block head;
-    if (bytes < sizeof head) return VLY_OK; /* not ours: ignored */
+    if (bytes < sizeof head) return VLY_OK; /* not a block of transitions: ignored */
     memcpy(&head, data, sizeof head);
     if (head.magic != MAGIC_BLOCK || head.count < 0 || head.count > VLY_TAB_BLOCK_MOST ||
         bytes != sizeof head + (size_t)head.count * sizeof(vly_transition))
         return VLY_OK;
     if (t->o.scheme == VLY_TAB_SHARE && head.rank == t->o.rank)
-        return VLY_OK; /* learned from already */
+        return VLY_OK; /* this rank's own: learned from already */
     vly_transition block[VLY_TAB_BLOCK_MOST];
     memcpy(block, (const unsigned char *)data + sizeof head, (size_t)head.count * sizeof block[0]);
     return keep_transitions(t, block, head.count);
@@ -72,7 +72,8 @@ static vly_status owner_of(vly_tab *t, const vly_transition *x, int *owner) {
         *owner = t->states ? vly_tab_state_owner(t, pair) : t->o.rank;
         return VLY_OK;
     }
-    if (t->owned[pair] == 0) { /* met for the first time: mine, unless another was faster */
+    /* first visit: this rank owns the pair unless another rank has claimed it */
+    if (t->owned[pair] == 0) {
         char key[48];
         int64_t who;
         snprintf(key, sizeof key, "owner:%lld", (long long)pair);

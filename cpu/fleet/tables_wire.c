@@ -19,9 +19,12 @@ vly_status vly_tab_fetch(vly_store *store, const char *key, int states, int acti
     memcpy(head, to, sizeof *head);
     if (got != want || head->magic != VLY_TAB_MAGIC || head->states != states ||
         head->actions != actions)
-        return vly_fail(VLY_EVERSION, "%s in the store is of another environment or program", key);
+        return vly_fail(
+            VLY_EVERSION,
+            "%s in the store has another shape or format: use the same environment and program",
+            key);
     for (size_t i = 0; i < (size_t)states * (size_t)actions; i++)
         if (!isfinite(vly_tab_value(to, i)))
-            return vly_fail(VLY_ECORRUPT, "%s in the store is not finite", key);
+            return vly_fail(VLY_ECORRUPT, "%s in the store holds a value that is not finite", key);
     return VLY_OK;
 }
