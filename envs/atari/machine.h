@@ -10,16 +10,56 @@
  *   vly_machine copy = m;                            // a clone
  *   vly_rom_destroy(rom);
  *
- * A machine holds no pointer: memcpy and write() are its snapshot. Any bytes are a valid ROM and,
- * after vly_machine_repair, a valid state. The frame buffers are beside the machine because most
- * frames need none: a frame run with `screens == NULL` leaves RAM, collisions and timing exactly
- * as a drawn one, at a fraction of the time.
+ * MEMORY MAP. The bus has 13 address lines; x is any value, so that everything is mirrored.
  *
- * The two frame buffers alternate as on ALE. A frame that ends before the last display line leaves
- * older pixels below it: those are right only if the frame before last was drawn into the
- * same `screens`. vly_machine_screen_exact says whether the current picture is.
+ *   A12 A9 A7   usual address   device                                            file
+ *    1   x  x   1000 .. 1FFF    cartridge                                         cart.h
+ *    0   x  0   0000 .. 003F    TIA: writes & 3F, reads & 0F                      tia.h
+ *    0   0  1   0080 .. 00FF    128 bytes of RAM; the stack is its mirror at 0180 machine.h
+ *    0   1  1   0280 .. 0297    RIOT: ports and timer                             riot.h
  *
- * Not here: rewards, actions, resets of the environment (emulator.h, atari.h), sound (never heard).
+ * RIOT
+ *   read & 7   0    SWCHA   left stick in bits 7-4 (right, left, down, up), right stick in bits 3-0;
+ *                           0 = pressed. The triggers of a port's two paddles are right and left.
+ *              1    SWACNT  as written
+ *              2    SWCHB   bit 0 RESET, 1 SELECT (0 = pressed), 3 colour (always 1), 6 and 7 left and
+ *                           right difficulty (1 = A)
+ *              3    SWBCNT  always 0
+ *              4 6  INTIM   the timer
+ *              5 7  TIMINT  bit 7: the timer has expired and has not been read since
+ *   write      A4 and A2 set: the timer, in steps of 1, 8, 64 or 1024 cycles by A1 and A0;
+ *              & 7 = 1: SWACNT; any other write has no effect
+ *
+ * CARTRIDGES (addresses within its 4 KB)
+ *   kind     file           banks                     switched by an access to
+ *   2K 4K    2, 4 KB        1                         (2K is mirrored)
+ *   F8       8 KB           2 of 4 KB                 FF8, FF9
+ *   F6       16 KB          4 of 4 KB                 FF6 .. FF9
+ *   F8SC F6SC  same         same, and 128 bytes of RAM: written at 000 .. 07F, read at 080 .. 0FF
+ *   E0       8 KB           8 of 1 KB in 3 slices     FE0 .. FF7; the last KB is fixed
+ *   FE       8 KB           2 of 4 KB                 address bit 13 of the processor
+ *   DPC      10 to 10.25 KB 2 of 4 KB, display chip   FF8, FF9; the chip's registers at 000 .. 07F
+ *
+ * TIMING. The processor runs at a third of the colour clock, 76 cycles a line. An instruction runs
+ * as a whole: its cycles are counted first, then its one data access takes place. A call of
+ * vly_machine_frame ends where the program ends VSYNC, at a TIA write past 291 lines (PAL: 343),
+ * or after 25,000 instructions: a partial frame, which the next call continues.
+ *
+ * EMULATED: the 6507 with all opcodes, the unofficial ones included (JAM stops it until a reset);
+ * TIA (tia.h), RIOT, the cartridges above, joysticks, paddles, the console's switches, NTSC and PAL.
+ * NOT EMULATED: sound; other cartridges and controllers, SECAM; interrupts, dummy accesses and
+ * clocks within an instruction; the data direction's effect on the ports. Not here: rewards,
+ * actions, resets of the environment (emulator.h, atari.h).
+ *
+ * OWNERSHIP. A machine holds no pointer: memcpy and write() are its snapshot, and nothing is to be
+ * freed. The rom belongs to whoever created it and must outlive the calls that name it. Any bytes
+ * are a valid ROM and, after vly_machine_repair, a valid state.
+ *
+ * SCREENS. The frame buffers are beside the machine because most frames need none: a frame run
+ * with `screens == NULL` leaves RAM, collisions and timing exactly as a drawn one, at a fraction of
+ * the time. The two buffers alternate as on ALE. A frame that ends before the last display line
+ * leaves older pixels below it: those are right only if the frame before last was drawn into the
+ * same `screens`. vly_machine_screen_exact() tells whether the current picture is.
  */
 #ifndef VLY_ENVS_ATARI_MACHINE_H
 #define VLY_ENVS_ATARI_MACHINE_H

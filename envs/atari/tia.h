@@ -1,14 +1,76 @@
-/* tia.h -- the television interface adaptor: a picture and 15 collision latches from register
+/* tia.h -- the television interface adaptor (TIA): a picture and 15 collision latches from register
  * writes; for the files of this folder only.
  *
  *   vly_tia_work w;
  *   vly_tia_open(&w, m, rom, pixels);        // pixels NULL: collisions only
  *   vly_tia_poke(&w, clock, reg, value);     // in the order of their clocks
  *   vly_tia_replay(&w, log, n);              // the same for a log of VLY_LOG(cycles, reg, value)
+ *   vly_tia_peek(m, reg);                    // after the log was replayed
  *
- * Everything is drawn lazily: a write first draws up to the clock at which it takes effect. An
- * object is a mask of 160 bits over the line; a collision is an AND of two masks. The masks
- * live in `vly_tia_work`, outside the machine: they follow from the registers.
+ * WRITE REGISTERS (address & 3Fh). `bits` are those that are read, `after` the colour clocks from
+ * the write to the first pixel that shows it.
+ *
+ *   reg   name           bits      after  effect
+ *   00    VSYNC          ......1.         0 at least 228 clocks after 1 ends the frame (bus.h)
+ *   01    VBLANK         7.....1.    1    1: pixels are 0, nothing collides; 7: grounds INPT0-3
+ *   02    WSYNC          ........         halts the processor until the next line (bus.h)
+ *   03    RSYNC                           not emulated
+ *   04-05 NUSIZ0-1       ..54.210    8    4-5: missile width 1, 2, 4, 8; 0-2: copies at offsets
+ *                                         0 | 0 16 | 0 32 | 0 16 32 | 0 64 | double width |
+ *                                         0 32 64 | fourfold width
+ *   06-09 COLUP0 COLUP1  7654321.    0    colours: P0 and M0, P1 and M1, playfield and ball,
+ *         COLUPF COLUBK                   background
+ *   0A    CTRLPF         ..54.210    0    0: right half reflected (from hpos 147 on: at the next
+ *                                         line); 1: score colours; 2: playfield and ball in
+ *                                         front; 4-5: ball width 1, 2, 4, 8
+ *   0B-0C REFP0-1        ....3...    1    player reversed
+ *   0D-0F PF0 PF1 PF2    7654.... ,  2-5  20 bits of the left half, 4 pixels each: PF0 bits 4-7,
+ *                        all, all         PF1 bits 7-0, PF2 bits 0-7
+ *   10-11 RESP0-1        ........    0    player's position := the beam's
+ *   12-14 RESM0-1 RESBL  ........   8, 0  missile's, ball's position := the beam's
+ *   15-1A AUDC0 .. AUDV1                  sound: not emulated
+ *   1B-1C GRP0-1         76543210    1    8 pixels of the player; copies the other player's to its
+ *                                         delayed register, GRP1 the ball's ENABL too
+ *   1D-1F ENAM0-1 ENABL  ......1.    0    missile, ball on
+ *   20-24 HMP0-1 HMM0-1  7654....         motion of each object at HMOVE: 1 .. 7 to the left,
+ *         HMBL                            8 .. 15 to the right by 8 .. 1
+ *   25-27 VDELP0-1       .......0    0    shows the delayed register instead
+ *         VDELBL
+ *   28-29 RESMP0-1       ......1.    0    1: missile hidden; 1 -> 0: to the player's middle
+ *   2A    HMOVE          ........    0    moves all five by their motions; strobed at cycles 0-20
+ *                                         or 75 of a line it blanks the next first eight pixels,
+ *                                         unless the cartridge is no_hmove_blanks
+ *   2B    HMCLR          ........         all motions := 0
+ *   2C    CXCLR          ........    0    all collision latches := 0
+ *   2D-3F                                 none
+ *
+ * READ REGISTERS (address & 0Fh). The other bits read as 0; bits 5-0 as on the data bus (bus.h).
+ *
+ *   reg  name     bit 7  bit 6            reg  name     bit 7  bit 6
+ *   0    CXM0P    M0 P1  M0 P0            5    CXM1FB   M1 PF  M1 BL
+ *   1    CXM1P    M1 P0  M1 P1            6    CXBLPF   BL PF
+ *   2    CXP0FB   P0 PF  P0 BL            7    CXPPMM   P0 P1  M0 M1
+ *   3    CXP1FB   P1 PF  P1 BL            8-B  INPT0-3  paddle's capacitor is charged
+ *   4    CXM0FB   M0 PF  M0 BL            C-D  INPT4-5  0: trigger pressed
+ *
+ * TIMING. Three colour clocks are a processor cycle, 228 a line, of which 68 are blank and 160 are
+ * pixels; hpos is the clock within the line. Clocks count from the processor's cycle 0; the frame
+ * begins at frame_clock (-227 .. 0). Lines ystart .. ystart + height - 1 of it are drawn.
+ *
+ * PIXELS are palette indices: a colour register's value with bit 0 clear; PAL sets bit 0 after a
+ * frame with an odd number of lines. In front is, first to last: P0 M0, P1 M1, PF BL, background;
+ * with CTRLPF bit 2: PF BL, P0 M0, P1 M1, background.
+ *
+ * EMULATED as the reference does it: the relation of a RESPx to the copy that is being drawn (its
+ * first copy may be left out for the line), strobes shortly after HMOVE, HMOVE at any cycle of a
+ * line, Cosmic Ark's stars, PAL's colour loss, the grey rest of a frame that ran out of
+ * instructions. NOT EMULATED: sound, RSYNC, pixels and collisions outside the displayed lines, the
+ * clock of an access within its instruction (it is the instruction's last).
+ *
+ * HOW. Everything is drawn lazily: a write first draws up to the clock at which it takes effect. An
+ * object is a mask of 160 bits over the line; a collision is an AND of two masks. The registers are
+ * vly_tia_state in the machine (machine.h); masks follow from them and live in vly_tia_work, on the
+ * stack of whoever runs a frame. It borrows machine and pixels; nothing is to be freed.
  */
 #ifndef VLY_ENVS_ATARI_TIA_H
 #define VLY_ENVS_ATARI_TIA_H
