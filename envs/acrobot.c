@@ -47,7 +47,7 @@ static float sin32(float x) {
     return fmaf(r * z, x, x);
 }
 
-static void start_episode(vly_acrobot *s, vly_rows at) {
+static void start_swing(vly_acrobot *s, vly_rows at) {
     float start[4];
     const double low = -0.1, high = 0.1;
     for (int k = 0; k < 4; k++) start[k] = (float)vly_pcg64_uniform(&s->rng, low, high - low);
@@ -64,7 +64,7 @@ static void acrobot_reset(const vly_env *env, void *state, uint64_t seed, vly_ro
     vly_acrobot *s = state;
     memset(s, 0, sizeof *s);
     vly_pcg64_seed(&s->rng, seed);
-    start_episode(s, at);
+    start_swing(s, at);
 }
 
 /* Sutton & Barto, "Reinforcement Learning", figure 11.6; masses, lengths and inertias are 1,
@@ -118,42 +118,42 @@ static INLINE int swing(vly_acrobot *s, int action, int fast) {
     return -cos(s->angle[0]) - cos(s->angle[1] + s->angle[0]) > 1.0;
 }
 
-static void write_obs(const vly_acrobot *s, uint8_t *obs) {
+static void write_link_obs(const vly_acrobot *s, uint8_t *obs) {
     const float row[6] = {(float)cos(s->angle[0]), (float)sin(s->angle[0]), (float)cos(s->angle[1]),
                           (float)sin(s->angle[1]), (float)s->speed[0],      (float)s->speed[1]};
     memcpy(obs, row, sizeof row);
 }
 
-static INLINE void step_all(const vly_env *env, void *states, int n, const int32_t *action,
-                            vly_rows out, int fast) {
+static INLINE void step_links(const vly_env *env, void *states, int n, const int32_t *action,
+                              vly_rows out, int fast) {
     const world *w = env->world;
     vly_acrobot *s = states;
     for (int i = 0; i < n; i++, s++) {
         const vly_rows at = vly_rows_at(out, (size_t)i);
         if (s->ended) {
-            start_episode(s, at);
+            start_swing(s, at);
             continue;
         }
         const int up = swing(s, action[i], fast), late = ++s->step == w->max_steps;
         s->ended = up | late;
-        write_obs(s, at.obs);
+        write_link_obs(s, at.obs);
         vly_row_write(at, up ? 0.0f : -1.0f, vly_row_flags(up, late));
     }
 }
 
-static void step_plain(const vly_env *env, void *states, int n, const int32_t *action,
-                       vly_rows out) {
-    step_all(env, states, n, action, out, 0);
+static void step_links_plain(const vly_env *env, void *states, int n, const int32_t *action,
+                             vly_rows out) {
+    step_links(env, states, n, action, out, 0);
 }
 
 #if defined(__x86_64__) && defined(__GNUC__)
 __attribute__((target("avx2,fma"))) static void step_fma(const vly_env *env, void *states, int n,
                                                          const int32_t *action, vly_rows out) {
-    step_all(env, states, n, action, out, 1);
+    step_links(env, states, n, action, out, 1);
 }
 #define HAS_FMA (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
 #else
-#define step_fma step_plain
+#define step_fma step_links_plain
 #define HAS_FMA 0
 #endif
 
@@ -207,7 +207,7 @@ vly_status vly_acrobot_open(vly_env *env, const vly_env_args *args) {
     env->return_target = -100.0f;
     env->reset = acrobot_reset;
     env->valid = acrobot_valid;
-    env->step = simd > 0 && HAS_FMA ? step_fma : step_plain;
+    env->step = simd > 0 && HAS_FMA ? step_fma : step_links_plain;
     env->render = acrobot_render;
     env->describe = acrobot_describe;
     return VLY_OK;

@@ -33,14 +33,14 @@ typedef struct {
     int32_t action[CHUNK], step[CHUNK], pick[CHUNK + 1];
 } chunk;
 
-static INLINE void write_row(const vly_cartpole *s, vly_rows out, float reward, int flags) {
+static INLINE void write_cart_row(const vly_cartpole *s, vly_rows out, float reward, int flags) {
     const float obs[4] = {(float)s->x, (float)s->x_dot, (float)s->theta, (float)s->theta_dot};
     memcpy(out.obs, obs, sizeof obs);
     *out.reward = *out.score = reward;
     *out.flags = (uint8_t)flags;
 }
 
-static INLINE void start_episode(vly_cartpole *s, vly_rows out) {
+static INLINE void start_balance(vly_cartpole *s, vly_rows out) {
     const double low = -0.05, width = 0.05 - low;
     vly_pcg64 rng = s->rng; /* in registers for the four draws */
     s->x = vly_pcg64_uniform(&rng, low, width);
@@ -49,7 +49,7 @@ static INLINE void start_episode(vly_cartpole *s, vly_rows out) {
     s->theta_dot = vly_pcg64_uniform(&rng, low, width);
     s->rng = rng;
     s->step = s->ended = 0;
-    write_row(s, out, 0.0f, VLY_ROW_RESET);
+    write_cart_row(s, out, 0.0f, VLY_ROW_RESET);
 }
 
 static void cartpole_reset(const vly_env *env, void *state, uint64_t seed, vly_rows at) {
@@ -57,7 +57,7 @@ static void cartpole_reset(const vly_env *env, void *state, uint64_t seed, vly_r
     vly_cartpole *s = state;
     memset(s, 0, sizeof *s);
     vly_pcg64_seed(&s->rng, seed);
-    start_episode(s, at);
+    start_balance(s, at);
 }
 
 static INLINE void gather(chunk *c, const vly_cartpole *s, int n, const int32_t *action) {
@@ -105,7 +105,7 @@ static INLINE double over_mass(double v, int fast) {
 }
 
 /* The order of every operation is that of the reference: rounding is part of the contract. */
-static INLINE void move(chunk *restrict c, int lanes, int fast) {
+static INLINE void move_carts(chunk *restrict c, int lanes, int fast) {
     const double gravity = 9.8, mass_pole = 0.1, length = 0.5, tau = 0.02;
     const double pole = mass_pole * length, theta_max = 12 * 2 * M_PI / 360, x_max = 2.4;
     for (int i = 0; i < lanes; i++) {
@@ -161,13 +161,13 @@ static INLINE void step_chunk(chunk *c, vly_cartpole *s, int n, const int32_t *a
         fast_trig(c, n, lanes);
     else
         library_trig(c, lanes);
-    move(c, lanes, fast);
+    move_carts(c, lanes, fast);
     scatter(c, s, n, max_steps, out);
-    for (int k = 0; k < overs; k++) start_episode(&s[over[k]], vly_rows_at(out, (size_t)over[k]));
+    for (int k = 0; k < overs; k++) start_balance(&s[over[k]], vly_rows_at(out, (size_t)over[k]));
 }
 
-static INLINE void step_all(const vly_env *env, vly_cartpole *s, int n, const int32_t *action,
-                            vly_rows out, int fast) {
+static INLINE void step_carts(const vly_env *env, vly_cartpole *s, int n, const int32_t *action,
+                              vly_rows out, int fast) {
     const int32_t max_steps = ((const world *)env->world)->max_steps;
     chunk c;
     for (int i = 0; i < n; i += CHUNK)
@@ -176,20 +176,20 @@ static INLINE void step_all(const vly_env *env, vly_cartpole *s, int n, const in
 }
 
 /* One source for three kinds of processor; the bits are the same on all of them. */
-static void step_plain(const vly_env *env, void *states, int n, const int32_t *action,
-                       vly_rows out) {
-    step_all(env, states, n, action, out, 0);
+static void step_carts_plain(const vly_env *env, void *states, int n, const int32_t *action,
+                             vly_rows out) {
+    step_carts(env, states, n, action, out, 0);
 }
 
 #ifdef X86
 __attribute__((target("avx2,fma"))) static void step_avx2(const vly_env *env, void *states, int n,
                                                           const int32_t *action, vly_rows out) {
-    step_all(env, states, n, action, out, 1);
+    step_carts(env, states, n, action, out, 1);
 }
 
 __attribute__((target("avx512f,avx512dq,avx512vl,avx512bw,avx2,fma" WIDE))) static void
 step_avx512(const vly_env *env, void *states, int n, const int32_t *action, vly_rows out) {
-    step_all(env, states, n, action, out, 1);
+    step_carts(env, states, n, action, out, 1);
 }
 #endif
 
@@ -204,7 +204,7 @@ static step_fn best_step(double simd) {
         return step_avx2;
 #endif
     (void)simd;
-    return step_plain;
+    return step_carts_plain;
 }
 
 static void cartpole_describe(const vly_env *env, const void *state, char *text, size_t bytes) {

@@ -14,7 +14,7 @@ static int is_cliff(int cell) {
     return cell > START && cell < GOAL;
 }
 
-static void start_episode(vly_cliffwalking *s, vly_rows at) {
+static void start_cliff(vly_cliffwalking *s, vly_rows at) {
     (void)vly_pcg64_next(&s->rng); /* the reference draws the one start state there is */
     s->cell = START;
     s->step = s->ended = 0;
@@ -27,7 +27,7 @@ static void cliffwalking_reset(const vly_env *env, void *state, uint64_t seed, v
     vly_cliffwalking *s = state;
     memset(s, 0, sizeof *s);
     vly_pcg64_seed(&s->rng, seed);
-    start_episode(s, at);
+    start_cliff(s, at);
 }
 
 /* Where the ice leads: to the left of the intended direction, ahead, to the right. The bounds
@@ -76,7 +76,7 @@ static void cliffwalking_step(const vly_env *env, void *states, int n, const int
     for (int i = 0; i < n; i++, s++) {
         const vly_rows at = vly_rows_at(out, (size_t)i);
         if (s->ended) {
-            start_episode(s, at);
+            start_cliff(s, at);
             continue;
         }
         const float reward = walk(w, s, action[i]);

@@ -1,7 +1,7 @@
 #include "envs/draw.h"
 #include <math.h>
 
-static void put(vly_canvas *c, int x, int y, uint32_t colour) {
+static void set_pixel(vly_canvas *c, int x, int y, uint32_t colour) {
     uint8_t *p = c->rgb + ((long)y * c->width + x) * 3;
     p[0] = (uint8_t)(colour >> 16), p[1] = (uint8_t)(colour >> 8), p[2] = (uint8_t)colour;
 }
@@ -14,7 +14,7 @@ static int clip(double v, int limit) {
 void vly_draw_box(vly_canvas *c, double x0, double y0, double x1, double y1, uint32_t colour) {
     const int left = clip(x0, c->width), right = clip(x1, c->width);
     for (int y = clip(y0, c->height), bottom = clip(y1, c->height); y < bottom; y++)
-        for (int x = left; x < right; x++) put(c, x, y, colour);
+        for (int x = left; x < right; x++) set_pixel(c, x, y, colour);
 }
 
 void vly_draw_clear(vly_canvas *c, uint32_t colour) {
@@ -37,7 +37,7 @@ void vly_draw_bar(vly_canvas *c, double x0, double y0, double x1, double y1, dou
             double along = length2 > 0 ? (px * dx + py * dy) / length2 : 0;
             along = fmin(fmax(along, 0), 1);
             const double ex = px - along * dx, ey = py - along * dy;
-            if (ex * ex + ey * ey <= r * r) put(c, x, y, colour);
+            if (ex * ex + ey * ey <= r * r) set_pixel(c, x, y, colour);
         }
     }
 }

@@ -15,7 +15,7 @@ typedef struct {
     int32_t distance[MOST_CELLS];
 } world;
 
-static void start_episode(const world *w, vly_gridworld *s, vly_rows at) {
+static void start_walk(const world *w, vly_gridworld *s, vly_rows at) {
     s->cell = w->start;
     s->step = s->ended = 0;
     vly_one_hot(at.obs, w->rows * w->columns, s->cell);
@@ -26,7 +26,7 @@ static void gridworld_reset(const vly_env *env, void *state, uint64_t seed, vly_
     vly_gridworld *s = state;
     memset(s, 0, sizeof *s);
     vly_pcg64_seed(&s->rng, seed);
-    start_episode(env->world, s, at);
+    start_walk(env->world, s, at);
 }
 
 static int slipped(const world *w, vly_gridworld *s, int action) {
@@ -62,7 +62,7 @@ static void gridworld_step(const vly_env *env, void *states, int n, const int32_
     for (int i = 0; i < n; i++, s++) {
         const vly_rows at = vly_rows_at(out, (size_t)i);
         if (s->ended) {
-            start_episode(w, s, at);
+            start_walk(w, s, at);
             continue;
         }
         s->cell = w->next[s->cell][slipped(w, s, action[i])];
@@ -163,7 +163,7 @@ static int target(const world *w, int cell, int direction) {
 }
 
 /* Breadth first from the goals; moves are reversible except out of goals and pits. */
-static void measure(world *w) {
+static void fill_distances(world *w) {
     int32_t queue[MOST_CELLS];
     int head = 0, tail = 0;
     for (int i = 0; i < w->rows * w->columns; i++) {
@@ -192,7 +192,7 @@ static vly_status find_start(world *w) {
         return vly_fail(VLY_EINVAL,
                         "gridworld: the map has %d S and %d G, it needs one S and at least one G",
                         starts, goals);
-    measure(w);
+    fill_distances(w);
     if (w->distance[w->start] < 0)
         return vly_fail(VLY_EINVAL, "gridworld: no way leads from S to a G");
     return VLY_OK;

@@ -9,17 +9,17 @@ typedef struct {
     int32_t max_steps;
 } world;
 
-static void write_obs(const vly_mountaincar *s, uint8_t *obs) {
+static void write_car_obs(const vly_mountaincar *s, uint8_t *obs) {
     const float row[2] = {(float)s->position, (float)s->velocity};
     memcpy(obs, row, sizeof row);
 }
 
-static void start_episode(vly_mountaincar *s, vly_rows at) {
+static void start_climb(vly_mountaincar *s, vly_rows at) {
     const double low = -0.6, high = -0.4;
     s->position = vly_pcg64_uniform(&s->rng, low, high - low);
     s->velocity = 0.0;
     s->step = s->ended = 0;
-    write_obs(s, at.obs);
+    write_car_obs(s, at.obs);
     vly_row_write(at, 0.0f, VLY_ROW_RESET);
 }
 
@@ -28,7 +28,7 @@ static void mountaincar_reset(const vly_env *env, void *state, uint64_t seed, vl
     vly_mountaincar *s = state;
     memset(s, 0, sizeof *s);
     vly_pcg64_seed(&s->rng, seed);
-    start_episode(s, at);
+    start_climb(s, at);
 }
 
 static double clamp(double v, double low, double high) {
@@ -36,7 +36,7 @@ static double clamp(double v, double low, double high) {
 }
 
 /* Returns whether the flag is reached. */
-static int drive(vly_mountaincar *s, int action) {
+static int accelerate(vly_mountaincar *s, int action) {
     const double force = 0.001, gravity = 0.0025, fastest = 0.07, left = -1.2, right = 0.6;
     double v = s->velocity + ((action - 1) * force + cos(3 * s->position) * -gravity);
     v = clamp(v, -fastest, fastest);
@@ -53,12 +53,12 @@ static void mountaincar_step(const vly_env *env, void *states, int n, const int3
     for (int i = 0; i < n; i++, s++) {
         const vly_rows at = vly_rows_at(out, (size_t)i);
         if (s->ended) {
-            start_episode(s, at);
+            start_climb(s, at);
             continue;
         }
-        const int there = drive(s, action[i]), late = ++s->step == w->max_steps;
+        const int there = accelerate(s, action[i]), late = ++s->step == w->max_steps;
         s->ended = there | late;
-        write_obs(s, at.obs);
+        write_car_obs(s, at.obs);
         vly_row_write(at, -1.0f, vly_row_flags(there, late));
     }
 }

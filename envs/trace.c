@@ -59,7 +59,7 @@ static void write_floats(FILE *out, const uint8_t *bytes, size_t n) {
     }
 }
 
-static void write_row(FILE *out, const actor *a, size_t step, int action) {
+static void write_step(FILE *out, const actor *a, size_t step, int action) {
     const vly_env *env = a->env;
     fprintf(out, "%zu\t%d\t%.9g\t%d\t%d", step, action, (double)a->score,
             (a->flags & VLY_ROW_TERMINATED) != 0, (a->flags & VLY_ROW_TRUNCATED) != 0);
@@ -74,7 +74,8 @@ static void write_row(FILE *out, const actor *a, size_t step, int action) {
     fputc('\n', out);
 }
 
-static vly_status play(FILE *out, actor *a, uint64_t seed, const int32_t *actions, size_t n) {
+static vly_status play_actions(FILE *out, actor *a, uint64_t seed, const int32_t *actions,
+                               size_t n) {
     const vly_env *env = a->env;
     const int32_t ignored = 0;
     env->reset(env, a->state, seed, rows_of(a));
@@ -84,7 +85,7 @@ static vly_status play(FILE *out, actor *a, uint64_t seed, const int32_t *action
         if (a->flags & VLY_ROW_FAILED)
             return vly_fail(VLY_EPEER, "%s failed at step %zu, action %d", env->name, i,
                             actions[i]);
-        write_row(out, a, i, actions[i]);
+        write_step(out, a, i, actions[i]);
         if (ferror(out)) break;
     }
     if (ferror(out) || fflush(out) != 0)
@@ -104,7 +105,7 @@ vly_status vly_trace_write(FILE *out, const vly_env *env, uint64_t seed, const i
     vly_status status = VLY_ENOMEM;
     if (a.state && a.obs) {
         write_header(out, env);
-        status = play(out, &a, seed, actions, n);
+        status = play_actions(out, &a, seed, actions, n);
     } else {
         vly_fail(status, "no memory to trace %s", env->name);
     }

@@ -23,7 +23,8 @@ static void write_channel(const vly_atari_world *w, const uint8_t *picture, int 
 }
 
 /* The brighter of two screens; b may be NULL. */
-static void observe(const vly_atari_world *w, const uint8_t *a, const uint8_t *b, uint8_t *obs) {
+static void write_picture(const vly_atari_world *w, const uint8_t *a, const uint8_t *b,
+                          uint8_t *obs) {
     uint8_t picture[VLY_SCREEN_BYTES];
     for (int c = 0; c < w->channels; c++) {
         vly_pool_lookup(w->colour[c], a, b, (size_t)w->height * VLY_SCREEN_WIDTH, picture);
@@ -138,8 +139,8 @@ static void count_missing_from_here(vly_machine *m) {
  * drawn: the same frames, as nothing is random that is not in the state. Where the older pictures
  * were there from the start, the frames drawn in vain are painted over, since at least two undrawn
  * frames before them were found to cover the display. */
-static void play(const vly_atari_world *w, vly_atari_actor *s, stage *g, int action, int n,
-                 played *p) {
+static void play_action(const vly_atari_world *w, vly_atari_actor *s, stage *g, int action, int n,
+                        played *p) {
     vly_emulator before;
     const int32_t elapsed = s->elapsed;
     if (n == 1 || s->emulator.machine.tia.partial || vly_still_is_long(&s->still)) see(w, s, g);
@@ -191,7 +192,7 @@ static void reset_game(const vly_atari_world *w, vly_atari_actor *s, stage *g) {
 }
 
 /* What ALE's loadROM does with a seed. */
-static void load(const vly_atari_world *w, vly_atari_actor *s, stage *g) {
+static void load_console(const vly_atari_world *w, vly_atari_actor *s, stage *g) {
     uint32_t seed = fold(s->seed), words[2];
     if (w->style == VLY_STYLE_GYMNASIUM) {
         vly_seed_sequence(s->seed, words, 2);
@@ -217,7 +218,7 @@ static void play_noops(const vly_atari_world *w, vly_atari_actor *s, stage *g, i
     const int32_t elapsed = s->elapsed;
     s->lives = INT32_MIN; /* no life is lost before the game */
     while (n > 0 && !s->failed) {
-        play(w, s, g, VLY_NOOP, n, &p);
+        play_action(w, s, g, VLY_NOOP, n, &p);
         n -= p.frames;
         if (vly_emulator_failed(&s->emulator)) s->failed = 1;
         if (p.over || p.truncated) reset_game(w, s, g);
@@ -229,7 +230,7 @@ static void press_fire(const vly_atari_world *w, vly_atari_actor *s, stage *g) {
     played p;
     s->lives = INT32_MIN;
     const int32_t elapsed = s->elapsed;
-    play(w, s, g, VLY_FIRE, 1, &p);
+    play_action(w, s, g, VLY_FIRE, 1, &p);
     s->elapsed = elapsed;
     if (p.over && w->style != VLY_STYLE_ENVPOOL) reset_game(w, s, g);
 }
@@ -260,13 +261,13 @@ static void begin_life(const vly_atari_world *w, vly_atari_actor *s, stage *g, p
         return;
     }
     s->lives = INT32_MIN;
-    play(w, s, g, w->fire_reset ? VLY_FIRE : VLY_NOOP, 1, p);
+    play_action(w, s, g, w->fire_reset ? VLY_FIRE : VLY_NOOP, 1, p);
 }
 
 /* ---- rows ---- */
 
-static void write_row(const vly_atari_world *w, vly_atari_actor *s, float reward, int32_t score,
-                      uint8_t flags, vly_rows at) {
+static void write_actor_row(const vly_atari_world *w, vly_atari_actor *s, float reward,
+                            int32_t score, uint8_t flags, vly_rows at) {
     (void)w;
     *at.reward = reward;
     *at.score = (float)score;
@@ -287,7 +288,8 @@ static void keep(const vly_atari_world *w, vly_atari_actor *s, const stage *g, i
     if (!p || vly_still_extend(&s->still, w->room, m, p->wires, p->frames)) s->failed = 1;
 }
 
-static void start_episode(const vly_atari_world *w, vly_atari_actor *s, stage *g, vly_rows at) {
+static void start_game_or_life(const vly_atari_world *w, vly_atari_actor *s, stage *g,
+                               vly_rows at) {
     played p = {.over = 0};
     const int goes_on = !s->game_over &&
                         (w->style == VLY_STYLE_VOLLEY || w->style == VLY_STYLE_ENVPOOL);
@@ -299,12 +301,12 @@ static void start_episode(const vly_atari_world *w, vly_atari_actor *s, stage *g
     s->score += p.reward;
     const int pooled = goes_on && w->style == VLY_STYLE_VOLLEY && w->options.max_pool &&
                        !w->options.stale_terminal;
-    observe(w, front(s, g), pooled ? back(s, g) : NULL, at.obs);
+    write_picture(w, front(s, g), pooled ? back(s, g) : NULL, at.obs);
     keep(w, s, g, pooled, goes_on && w->style == VLY_STYLE_VOLLEY ? &p : NULL);
     uint8_t flags = VLY_ROW_RESET;
     if (p.over) flags |= VLY_ROW_TERMINATED | VLY_ROW_GAME_OVER;
     if (p.truncated && !p.over) flags |= VLY_ROW_TRUNCATED | VLY_ROW_GAME_OVER;
-    write_row(w, s, 0, p.reward, flags, at);
+    write_actor_row(w, s, 0, p.reward, flags, at);
 }
 
 static float shown_reward(const vly_atari_world *w, int32_t reward) {
@@ -326,9 +328,9 @@ static void observe_stale(const vly_atari_world *w, vly_atari_actor *s, const st
                       (p->over || p->truncated || (w->options.episodic_life && p->life_lost));
     const uint8_t *last = front(s, g), *before = p->held ? p->before : back(s, g);
     if (whole && !early)
-        observe(w, last, n > 1 ? before : NULL, obs);
+        write_picture(w, last, n > 1 ? before : NULL, obs);
     else if (envpool && p->frames == n - 1)
-        observe(w, last, NULL, obs);
+        write_picture(w, last, NULL, obs);
     else
         observe_again(w, s, whole && n > 1 ? before : NULL, obs);
 }
@@ -340,7 +342,7 @@ static void observe_step(const vly_atari_world *w, vly_atari_actor *s, const sta
     if (stale)
         observe_stale(w, s, g, p, obs);
     else
-        observe(w, front(s, g), w->options.max_pool ? before : NULL, obs);
+        write_picture(w, front(s, g), w->options.max_pool ? before : NULL, obs);
     keep(w, s, g, w->options.frame_skip > 1, p);
 }
 
@@ -359,14 +361,14 @@ void vly_atari_actor_step(const vly_atari_world *w, vly_atari_actor *s, int acti
     played p;
     g.ready = 0;
     if (s->failed) {
-        write_row(w, s, 0, 0, VLY_ROW_FAILED, at);
+        write_actor_row(w, s, 0, 0, VLY_ROW_FAILED, at);
         return;
     }
     if (s->ended) {
-        start_episode(w, s, &g, at);
+        start_game_or_life(w, s, &g, at);
         return;
     }
-    play(w, s, &g, w->actions[action], w->options.frame_skip, &p);
+    play_action(w, s, &g, w->actions[action], w->options.frame_skip, &p);
     s->steps++;
     s->score += p.reward;
     const int lives = vly_emulator_lives(&s->emulator, &w->rules);
@@ -374,7 +376,7 @@ void vly_atari_actor_step(const vly_atari_world *w, vly_atari_actor *s, int acti
     s->lives = lives;
     s->failed = (uint8_t)vly_emulator_failed(&s->emulator);
     observe_step(w, s, &g, &p, at.obs);
-    write_row(w, s, shown_reward(w, p.reward), p.reward, end_flags(w, s, &p), at);
+    write_actor_row(w, s, shown_reward(w, p.reward), p.reward, end_flags(w, s, &p), at);
 }
 
 void vly_atari_actor_reset(const vly_atari_world *w, vly_atari_actor *s, size_t bytes,
@@ -383,7 +385,7 @@ void vly_atari_actor_reset(const vly_atari_world *w, vly_atari_actor *s, size_t 
     g.ready = 0;
     memset(s, 0, bytes);
     s->seed = seed;
-    load(w, s, &g);
+    load_console(w, s, &g);
     s->game_over = 1;
-    start_episode(w, s, &g, at);
+    start_game_or_life(w, s, &g, at);
 }

@@ -56,14 +56,14 @@ static void state_of(const vly_emulator *e, uint8_t key[STATE_BYTES]) {
     memcpy(key, &m, STATE_BYTES);
 }
 
-static const entry *find(const vly_reset_cache *cache, const uint8_t key[STATE_BYTES]) {
+static const entry *find_reset(const vly_reset_cache *cache, const uint8_t key[STATE_BYTES]) {
     const int n = atomic_load_explicit(&cache->n, memory_order_acquire);
     for (int i = 0; i < n; i++)
         if (memcmp(cache->entries[i].key, key, STATE_BYTES) == 0) return &cache->entries[i];
     return NULL;
 }
 
-static void take(const entry *from, vly_emulator *e, vly_screens *screens) {
+static void restore_reset(const entry *from, vly_emulator *e, vly_screens *screens) {
     const int32_t frames = e->frames + from->frames;
     memcpy(&e->machine, &from->after.machine, STATE_BYTES);
     e->reading = from->after.reading;
@@ -75,11 +75,11 @@ static void take(const entry *from, vly_emulator *e, vly_screens *screens) {
 }
 
 /* One thread adds; another that would just goes on. */
-static void add(vly_reset_cache *cache, const uint8_t key[STATE_BYTES], const vly_emulator *e,
-                int32_t frames, const vly_screens *screens) {
+static void store_reset(vly_reset_cache *cache, const uint8_t key[STATE_BYTES],
+                        const vly_emulator *e, int32_t frames, const vly_screens *screens) {
     if (atomic_flag_test_and_set(&cache->adding)) return;
     const int n = atomic_load(&cache->n);
-    if (n < ENTRIES && !find(cache, key)) {
+    if (n < ENTRIES && !find_reset(cache, key)) {
         entry *to = &cache->entries[n];
         memcpy(to->key, key, STATE_BYTES);
         to->after = *e;
@@ -101,10 +101,10 @@ int vly_reset_cached(vly_reset_cache *cache, vly_emulator *e, const vly_emulator
     const vly_emulator before = *e;
     vly_emulator_reset_begin(e, rules, FIRST_FRAMES, NULL);
     state_of(e, key);
-    const entry *known = find(cache, key);
+    const entry *known = find_reset(cache, key);
     if (known) {
         atomic_fetch_add_explicit(&cache->hits, 1, memory_order_relaxed);
-        take(known, e, screens);
+        restore_reset(known, e, screens);
         return 0;
     }
     atomic_fetch_add_explicit(&cache->misses, 1, memory_order_relaxed);
@@ -112,7 +112,7 @@ int vly_reset_cached(vly_reset_cache *cache, vly_emulator *e, const vly_emulator
     const int reached = vly_emulator_reset_finish(e, rules, FIRST_FRAMES, screens);
     if (exact(&e->machine)) { /* all that is on the screens was drawn since the key was taken */
         const int drew = memcmp(&e->rng, &before.rng, sizeof e->rng) != 0;
-        if (reached == 0 && !drew) add(cache, key, e, e->frames - frames, screens);
+        if (reached == 0 && !drew) store_reset(cache, key, e, e->frames - frames, screens);
         return reached;
     }
     *e = before;

@@ -132,7 +132,7 @@ static void power_on(vly_rom *rom, int detect) {
     if (detect && tall >= TRIAL_FRAMES / 4) rom->properties.format = VLY_FORMAT_PAL;
 }
 
-static void finish(vly_rom *rom, int height_given) {
+static void settle_format(vly_rom *rom, int height_given) {
     if (rom->properties.format == VLY_FORMAT_PAL && !height_given) rom->properties.height = 250;
     vly_machine_reset(&rom->power_on, rom);
 }
@@ -158,7 +158,7 @@ vly_status vly_rom_create(vly_rom **out, const uint8_t *bytes, size_t n,
     rom->properties = p;
     vly_fast_decode(rom);
     power_on(rom, p.format == VLY_FORMAT_AUTO);
-    finish(rom, height_given);
+    settle_format(rom, height_given);
     *out = rom;
     return VLY_OK;
 }

@@ -61,7 +61,8 @@ typedef struct {
     size_t n;
 } wanted;
 
-static int take(void *context, const char *path, const uint8_t *bytes, size_t n, const char *md5) {
+static int copy_if_wanted(void *context, const char *path, const uint8_t *bytes, size_t n,
+                          const char *md5) {
     wanted *w = context;
     (void)path;
     if (strcmp(md5, w->game->md5) != 0) return 0;
@@ -98,7 +99,7 @@ vly_status vly_atari_rom_read(const vly_atari_game *game, const char *folder, ui
     for (int i = 0; vly_atari_rom_folder(folder, i, path, sizeof path); i++) {
         if (by_name(game, path, bytes, n, impostor) == 1) return VLY_OK;
         wanted w = {game, bytes, 0};
-        if (each_file(path, take, &w)) {
+        if (each_file(path, copy_if_wanted, &w)) {
             *n = w.n;
             return VLY_OK;
         }

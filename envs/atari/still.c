@@ -21,7 +21,7 @@ typedef struct {
     int last; /* the last byte is of a kind that only counts */
 } writer;
 
-static int put(writer *w, const uint8_t *bytes, size_t n) {
+static int append_code(writer *w, const uint8_t *bytes, size_t n) {
     if ((size_t)(w->end - w->at) < n) return -1;
     memcpy(w->at, bytes, n);
     w->at += n;
@@ -69,7 +69,7 @@ static int count_row(writer *w, uint8_t kind) {
         return 0;
     }
     w->last = 1;
-    return put(w, &kind, 1);
+    return append_code(w, &kind, 1);
 }
 
 static int put_row(writer *w, const uint8_t *row) {
@@ -81,7 +81,7 @@ static int put_row(writer *w, const uint8_t *row) {
         memcpy(code + 1, row, WIDTH);
     }
     w->last = 0;
-    return put(w, code, n);
+    return append_code(w, code, n);
 }
 
 /* Rows [from, height) of a picture; those of `first` from first_from on are in the code before it.

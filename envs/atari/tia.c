@@ -26,10 +26,10 @@ static void reset_player(vly_tia_work *w, int p, int32_t clock, int hpos) {
         else if (d < 4 + width)
             display = 1;
     }
-    if (display) draw(w, clock + 11);
+    if (display) beam_draw(w, clock + 11);
     t->suppress[p] = display || !delay;
     t->pos[p] = (uint8_t)now;
-    move(w, 1u << p);
+    place_changed(w, 1u << p);
 }
 
 static void reset_missile(vly_tia_work *w, int object, int32_t clock, int hpos) {
@@ -46,7 +46,7 @@ static void reset_missile(vly_tia_work *w, int object, int32_t clock, int hpos) 
         if (since == 18 && hpos == 27) now = 5;
     }
     t->pos[object] = (uint8_t)now;
-    move(w, 1u << object);
+    place_changed(w, 1u << object);
 }
 
 static void missile_to_player(vly_tia_work *w, int i, uint8_t value) {
@@ -57,8 +57,8 @@ static void missile_to_player(vly_tia_work *w, int i, uint8_t value) {
         t->pos[VLY_M0 + i] = wrapped(t->pos[i] + (mode == 5 ? 8 : mode == 7 ? 16 : 4));
     }
     t->resmp[i] = on;
-    touch(w, 1u << (VLY_M0 + i));
-    move(w, 1u << (VLY_M0 + i));
+    picture_changed(w, 1u << (VLY_M0 + i));
+    place_changed(w, 1u << (VLY_M0 + i));
 }
 
 static inline int floor_div4(int n) {
@@ -116,7 +116,7 @@ static inline void hmove(vly_tia_work *w, int32_t clock, int x) {
         t->suppress[0] = t->suppress[1] = 0;
         t->stars = t->star_width = t->star_hidden = 0;
     }
-    if (changed) move(w, changed);
+    if (changed) place_changed(w, changed);
 }
 
 static void set_motion(vly_tia_work *w, int object, int32_t clock, uint8_t value) {
@@ -135,7 +135,7 @@ static void set_copies(vly_tia_work *w, int p, uint8_t value) {
     t->nusiz[p] = value;
     t->suppress[p] = 0;
     if (p == 0) t->star_width = t->star_hidden = 0;
-    move(w, 1u << p | 1u << (VLY_M0 + p));
+    place_changed(w, 1u << p | 1u << (VLY_M0 + p));
 }
 
 static int write_delay(unsigned reg, int hpos) {
@@ -158,7 +158,8 @@ static int write_delay(unsigned reg, int hpos) {
 }
 
 /* What a write changes, once everything before it is drawn. */
-static inline void apply(vly_tia_work *w, int32_t clock, int hpos, unsigned reg, uint8_t value) {
+static inline void apply_write(vly_tia_work *w, int32_t clock, int hpos, unsigned reg,
+                               uint8_t value) {
     vly_tia_state *t = &w->m->tia;
     switch (reg) {
     case VLY_VBLANK: t->vblank = value; break;
@@ -171,19 +172,19 @@ static inline void apply(vly_tia_work *w, int32_t clock, int hpos, unsigned reg,
     case VLY_CTRLPF:
         t->ctrlpf = value;
         if (hpos < 79 + VLY_HBLANK) t->reflect = value & 1;
-        move(w, 1u << VLY_PF | 1u << VLY_BL);
+        place_changed(w, 1u << VLY_PF | 1u << VLY_BL);
         break;
     case VLY_REFP0:
     case VLY_REFP1:
         t->refp[reg - VLY_REFP0] = value & 8;
-        touch(w, 1u << (reg - VLY_REFP0));
+        picture_changed(w, 1u << (reg - VLY_REFP0));
         break;
     case VLY_PF0:
     case VLY_PF1:
     case VLY_PF2:
         t->pf[reg - VLY_PF0] = value;
-        touch(w, 1u << VLY_PF);
-        move(w, 1u << VLY_PF);
+        picture_changed(w, 1u << VLY_PF);
+        place_changed(w, 1u << VLY_PF);
         break;
     case VLY_RESP0:
     case VLY_RESP1: reset_player(w, reg - VLY_RESP0, clock, hpos); break;
@@ -193,22 +194,22 @@ static inline void apply(vly_tia_work *w, int32_t clock, int hpos, unsigned reg,
     case VLY_GRP0:
         t->grp[0] = value;
         t->delayed_grp[1] = t->grp[1];
-        touch(w, 1u << VLY_P0 | 1u << VLY_P1);
+        picture_changed(w, 1u << VLY_P0 | 1u << VLY_P1);
         break;
     case VLY_GRP1:
         t->grp[1] = value;
         t->delayed_grp[0] = t->grp[0];
         t->delayed_enabl = t->enabl;
-        touch(w, 1u << VLY_P0 | 1u << VLY_P1 | 1u << VLY_BL);
+        picture_changed(w, 1u << VLY_P0 | 1u << VLY_P1 | 1u << VLY_BL);
         break;
     case VLY_ENAM0:
     case VLY_ENAM1:
         t->enam[reg - VLY_ENAM0] = value & 2;
-        touch(w, 1u << (VLY_M0 + reg - VLY_ENAM0));
+        picture_changed(w, 1u << (VLY_M0 + reg - VLY_ENAM0));
         break;
     case VLY_ENABL:
         t->enabl = value & 2;
-        touch(w, 1u << VLY_BL);
+        picture_changed(w, 1u << VLY_BL);
         break;
     case VLY_HMP0:
     case VLY_HMP1:
@@ -218,11 +219,11 @@ static inline void apply(vly_tia_work *w, int32_t clock, int hpos, unsigned reg,
     case VLY_VDELP0:
     case VLY_VDELP1:
         t->vdel[reg - VLY_VDELP0] = value & 1;
-        touch(w, 1u << (reg - VLY_VDELP0));
+        picture_changed(w, 1u << (reg - VLY_VDELP0));
         break;
     case VLY_VDELBL:
         t->vdelbl = value & 1;
-        touch(w, 1u << VLY_BL);
+        picture_changed(w, 1u << VLY_BL);
         break;
     case VLY_RESMP0:
     case VLY_RESMP1: missile_to_player(w, reg - VLY_RESMP0, value); break;
@@ -242,21 +243,21 @@ static inline int hpos_of(const vly_tia_state *t, int32_t clock) {
 
 void vly_tia_poke(vly_tia_work *w, int32_t clock, unsigned reg, uint8_t value) {
     int hpos = hpos_of(&w->m->tia, clock);
-    draw(w, clock + write_delay(reg, hpos));
-    apply(w, clock, hpos, reg, value);
+    beam_draw(w, clock + write_delay(reg, hpos));
+    apply_write(w, clock, hpos, reg, value);
 }
 
 /* Draws up to `clock`, where that shows. In the blank between two lines the beam just goes on; but
  * the first step into a line is draw's. */
-static inline void advance(vly_tia_work *w, int32_t clock) {
+static inline void beam_advance(vly_tia_work *w, int32_t clock) {
     vly_tia_state *t = &w->m->tia;
     if (clock <= t->updated) return;
     if (clock - w->line_begin <= VLY_HBLANK && t->updated != w->line_begin)
         t->updated = clock;
     else if (!w->pixels && clock < t->stop && is_quiet(w))
-        skip(w, clock);
+        beam_skip(w, clock);
     else
-        draw(w, clock);
+        beam_draw(w, clock);
 }
 
 /* Whether a change of these objects' pictures can be seen or latched. If not, the beam need not
@@ -276,7 +277,7 @@ static inline void write_graphics(vly_tia_work *w, int p, int32_t clock, uint8_t
     int others = t->delayed_grp[q] != t->grp[q] && t->vdel[q];
     int ball = p == 1 && t->delayed_enabl != t->enabl && t->vdelbl;
     unsigned seen = (unsigned)own << p | (unsigned)others << q | (unsigned)ball << VLY_BL;
-    if (seen && matters(w, seen)) advance(w, clock + 1);
+    if (seen && matters(w, seen)) beam_advance(w, clock + 1);
     t->grp[p] = value;
     t->delayed_grp[q] = t->grp[q];
     if (p == 1) t->delayed_enabl = t->enabl;
@@ -298,9 +299,9 @@ static inline void write_playfield(vly_tia_work *w, unsigned i, int32_t clock, u
     static const uint8_t delay[4] = {4, 5, 2, 3};
     vly_tia_state *t = &w->m->tia;
     if (t->pf[i] == value) return;
-    if (may_matter(w, 1u << VLY_PF)) advance(w, clock + delay[hpos_of(t, clock) / 3 & 3]);
+    if (may_matter(w, 1u << VLY_PF)) beam_advance(w, clock + delay[hpos_of(t, clock) / 3 & 3]);
     t->pf[i] = value;
-    move(w, 1u << VLY_PF);
+    place_changed(w, 1u << VLY_PF);
     switch_on(w, VLY_PF, (t->pf[0] & 0xf0) | t->pf[1] | t->pf[2]);
 }
 
@@ -313,7 +314,7 @@ static inline void write_enable(vly_tia_work *w, int object, int32_t clock, uint
         *state = value & 2; /* not shown yet */
         return;
     }
-    if (matters(w, 1u << object)) advance(w, clock);
+    if (matters(w, 1u << object)) beam_advance(w, clock);
     *state = value & 2;
     switch_on(w, object, value & 2);
 }
@@ -327,7 +328,7 @@ static inline void replay_one(vly_tia_work *w, int32_t clock, unsigned reg, uint
     case VLY_COLUPF:
     case VLY_COLUBK: {
         uint8_t *c = &t->color[reg - VLY_COLUP0], next = (value & 0xfe) | t->color_loss;
-        if (w->pixels && *c != next) advance(w, clock);
+        if (w->pixels && *c != next) beam_advance(w, clock);
         *c = next;
         return;
     }
@@ -347,13 +348,13 @@ static inline void replay_one(vly_tia_work *w, int32_t clock, unsigned reg, uint
     case VLY_HMM1:
     case VLY_HMBL:
         if (t->hm[reg - VLY_HMP0] == value >> 4) return;
-        if (reg == VLY_HMM0) advance(w, clock); /* it may start Cosmic Ark's stars */
+        if (reg == VLY_HMM0) beam_advance(w, clock); /* it may start Cosmic Ark's stars */
         set_motion(w, (int)reg - VLY_HMP0, clock, value);
         return;
     case VLY_HMCLR: memset(t->hm, 0, sizeof t->hm); return;
     case VLY_VBLANK:
         if (t->vblank == value) return;
-        advance(w, clock + 1);
+        beam_advance(w, clock + 1);
         t->vblank = value;
         return;
     case VLY_NUSIZ0:
@@ -361,7 +362,7 @@ static inline void replay_one(vly_tia_work *w, int32_t clock, unsigned reg, uint
         int p = (int)(reg - VLY_NUSIZ0);
         if (t->nusiz[p] == value && !t->suppress[p] && (p || !(t->star_width | t->star_hidden)))
             return;
-        advance(w, clock + 8);
+        beam_advance(w, clock + 8);
         set_copies(w, p, value);
         return;
     }
@@ -385,11 +386,11 @@ static inline void replay_one(vly_tia_work *w, int32_t clock, unsigned reg, uint
         break;
     case VLY_RESP0:
     case VLY_RESP1:
-        advance(w, clock);
+        beam_advance(w, clock);
         reset_player(w, (int)(reg - VLY_RESP0), clock, hpos_of(t, clock));
         return;
     case VLY_HMOVE:
-        advance(w, clock);
+        beam_advance(w, clock);
         hmove(w, clock, hpos_of(t, clock) / 3);
         return;
     case VLY_RESM0:
@@ -399,8 +400,8 @@ static inline void replay_one(vly_tia_work *w, int32_t clock, unsigned reg, uint
     default: return; /* VSYNC, WSYNC, VLY_TOUCH, sound and the registers that are not there */
     }
     int hpos = hpos_of(t, clock);
-    advance(w, clock + write_delay(reg, hpos));
-    apply(w, clock, hpos, reg, value);
+    beam_advance(w, clock + write_delay(reg, hpos));
+    apply_write(w, clock, hpos, reg, value);
 }
 
 /* Up to the last line that the log reaches into. That one is drawn access by access: where a frame
@@ -422,7 +423,8 @@ void vly_tia_replay(vly_tia_work *w, const uint32_t *log, int n) {
         replay_one(w, 3 * (int32_t)(log[i] >> 14), log[i] >> 8 & 0x3f, (uint8_t)log[i]);
     for (int i = quick; i < n; ++i)
         vly_tia_poke(w, 3 * (int32_t)(log[i] >> 14), log[i] >> 8 & 0x3f, (uint8_t)log[i]);
-    advance(w, 3 * (int32_t)(log[n - 1] >> 14)); /* every access draws up to its clock at least */
+    beam_advance(w,
+                 3 * (int32_t)(log[n - 1] >> 14)); /* every access draws up to its clock at least */
     if (t->updated > t->stop) t->updated = t->stop;
     place_beam(w);
 }

@@ -36,7 +36,7 @@ static void star_line_end(vly_tia_work *w) {
     t->pos[VLY_M0] = (uint8_t)((t->pos[VLY_M0] + 160 - step[t->star_counter]) % 160);
     t->star_width = t->star_counter == 1;
     t->star_hidden = t->star_counter == 2;
-    move(w, 1u << VLY_M0);
+    place_changed(w, 1u << VLY_M0);
 }
 
 /* Due when the first clock after a displayed line is drawn. */
@@ -44,11 +44,11 @@ static void line_end(vly_tia_work *w) {
     vly_tia_state *t = &w->m->tia;
     if (t->reflect != (t->ctrlpf & 1)) {
         t->reflect = t->ctrlpf & 1;
-        touch(w, 1u << VLY_PF);
+        picture_changed(w, 1u << VLY_PF);
     }
     if (t->suppress[0] | t->suppress[1]) {
         t->suppress[0] = t->suppress[1] = 0;
-        touch(w, 1u << VLY_P0 | 1u << VLY_P1);
+        picture_changed(w, 1u << VLY_P0 | 1u << VLY_P1);
     }
     if (t->stars) star_line_end(w);
 }
@@ -75,7 +75,7 @@ static inline int is_quiet(vly_tia_work *w) {
 }
 
 /* On to `clock`, not past the display. */
-static inline void skip(vly_tia_work *w, int32_t clock) {
+static inline void beam_skip(vly_tia_work *w, int32_t clock) {
     vly_tia_state *t = &w->m->tia;
     int32_t next = w->line_begin + VLY_CLOCKS_PER_LINE;
     if ((t->updated == w->line_begin && w->line > 0) || clock > next) line_end(w);
@@ -84,12 +84,12 @@ static inline void skip(vly_tia_work *w, int32_t clock) {
     if (clock >= next) place_beam(w);
 }
 
-static __attribute__((noinline)) void draw(vly_tia_work *w, int32_t clock) {
+static __attribute__((noinline)) void beam_draw(vly_tia_work *w, int32_t clock) {
     vly_tia_state *t = &w->m->tia;
     if (clock > t->stop) clock = t->stop;
     while (t->updated < clock) {
         if (!w->pixels && is_quiet(w)) {
-            skip(w, clock);
+            beam_skip(w, clock);
             break;
         }
         int h = t->updated - w->line_begin, to = clock - w->line_begin;

@@ -186,13 +186,13 @@ static void make_masks(vly_tia_work *w, unsigned wanted) {
 }
 
 /* Objects' pictures have changed. */
-static inline void touch(vly_tia_work *w, unsigned objects) {
+static inline void picture_changed(vly_tia_work *w, unsigned objects) {
     w->dirty |= (uint8_t)objects;
     w->stale |= (uint8_t)objects;
 }
 
 /* Their places or sizes have. */
-static inline void move(vly_tia_work *w, unsigned objects) {
+static inline void place_changed(vly_tia_work *w, unsigned objects) {
     w->dirty |= (uint8_t)objects;
     w->moved |= (uint8_t)objects;
     w->measured &= (uint16_t)~pairs_with(objects);
@@ -216,7 +216,7 @@ static void find_enabled(vly_tia_work *w) {
 
 /* Finds which of the latches in `wanted` have objects near enough to meet, be their pictures what
  * they may. */
-static void measure(vly_tia_work *w, unsigned wanted) {
+static void measure_reach(vly_tia_work *w, unsigned wanted) {
     const vly_tia_state *t = &w->m->tia;
     unsigned near = w->reach | wanted;
     w->measured |= (uint16_t)wanted;
@@ -234,7 +234,7 @@ static void measure(vly_tia_work *w, unsigned wanted) {
 /* The latches of `due` that are open and in reach. */
 static inline unsigned watched(vly_tia_work *w, unsigned due) {
     due &= ~(unsigned)w->m->tia.collisions;
-    if (due & ~w->measured) measure(w, due & ~w->measured);
+    if (due & ~w->measured) measure_reach(w, due & ~w->measured);
     return due & w->reach;
 }
 

@@ -27,7 +27,7 @@ static void freeway_start(void *game, vly_mt19937 *rng) {
     g->time_left = TIME_LIMIT;
 }
 
-static void drive(freeway *g, int i) {
+static void move_car(freeway *g, int i) {
     const int row = i + 1;
     if (g->x[i] == COLUMN && row == g->pos) g->pos = 9;
     if (g->timer[i]) {
@@ -54,7 +54,7 @@ static vly_minatar_step freeway_act(void *game, vly_mt19937 *rng, int action, in
         new_speeds(g, rng);
         g->pos = 9;
     }
-    for (int i = 0; i < CARS; i++) drive(g, i);
+    for (int i = 0; i < CARS; i++) move_car(g, i);
     if (g->move_timer > 0) g->move_timer--;
     out.terminal = --g->time_left < 0;
     return out;

@@ -23,17 +23,17 @@ static void *game_of(actor *a) {
     return (uint8_t *)a + GAME_AT;
 }
 
-static void observe(const world *w, actor *a, uint8_t *obs) {
+static void write_planes(const world *w, actor *a, uint8_t *obs) {
     memset(obs, 0, (size_t)(MINATAR_SIDE * MINATAR_SIDE * w->game->channels));
     w->game->observe(game_of(a), obs);
 }
 
 /* The last action stays, as in the reference: a sticky first step repeats it. */
-static void start_episode(const world *w, actor *a, vly_rows at) {
+static void start_minatar(const world *w, actor *a, vly_rows at) {
     a->step = a->ended = 0;
     memset(game_of(a), 0, w->game->game_bytes);
     w->game->start(game_of(a), &a->rng);
-    observe(w, a, at.obs);
+    write_planes(w, a, at.obs);
     vly_row_write(at, 0.0f, VLY_ROW_RESET);
 }
 
@@ -41,7 +41,7 @@ static void minatar_reset(const vly_env *env, void *state, uint64_t seed, vly_ro
     actor *a = state;
     memset(a, 0, env->state_bytes);
     vly_mt19937_seed(&a->rng, seed);
-    start_episode(env->world, a, at);
+    start_minatar(env->world, a, at);
 }
 
 static vly_status minatar_valid(const vly_env *env, const void *state) {
@@ -59,7 +59,7 @@ static void step_one(const world *w, actor *a, int action, vly_rows at) {
     const vly_minatar_step did = w->game->act(game_of(a), &a->rng, action, w->ramping);
     const int late = ++a->step == w->max_steps;
     a->ended = did.terminal | late;
-    observe(w, a, at.obs);
+    write_planes(w, a, at.obs);
     vly_row_write(at, (float)did.reward, vly_row_flags(did.terminal, late));
 }
 
@@ -71,7 +71,7 @@ static void minatar_step(const vly_env *env, void *states, int n, const int32_t 
         actor *a = (actor *)(void *)state;
         const vly_rows at = vly_rows_at(out, (size_t)i);
         if (a->ended)
-            start_episode(w, a, at);
+            start_minatar(w, a, at);
         else
             step_one(w, a, w->action[action[i]], at);
     }

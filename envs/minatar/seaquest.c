@@ -45,7 +45,7 @@ typedef struct {
     shoal bullets, enemy_bullets, fish, subs, divers;
 } seaquest;
 
-static void add(shoal *s, thing t) {
+static void shoal_add(shoal *s, thing t) {
     if (s->n < MOST) s->at[s->n++] = t;
 }
 
@@ -67,7 +67,7 @@ static int meets(const thing *a, int x, int y) {
     return a->x == x && a->y == y;
 }
 
-static int find(const shoal *s, int x, int y) {
+static int shoal_find(const shoal *s, int x, int y) {
     for (int i = 0; i < s->n; i++)
         if (meets(&s->at[i], x, y)) return i;
     return -1;
@@ -106,20 +106,20 @@ static void spawn_enemy(seaquest *g, vly_mt19937 *rng) {
                      (int8_t)g->move_speed,
                      is_sub ? ENEMY_SHOT_INTERVAL : 0,
                      {0, 0, 0}};
-    add(is_sub ? &g->subs : &g->fish, t);
+    shoal_add(is_sub ? &g->subs : &g->fish, t);
 }
 
 static void spawn_diver(seaquest *g, vly_mt19937 *rng) {
     const int right = vly_mt19937_double(rng) < 1.0 / 2;
     const int y = 1 + (int)vly_mt19937_below(rng, 8);
     const thing t = {right ? 0 : 9, (int8_t)y, (int8_t)right, DIVER_MOVE_INTERVAL, 0, {0, 0, 0}};
-    add(&g->divers, t);
+    shoal_add(&g->divers, t);
 }
 
 static void steer(seaquest *g, int action) {
     if (action == MINATAR_FIRE && g->shot_timer == 0) {
         const thing t = {g->x, g->y, g->right, 0, 0, {0, 0, 0}};
-        add(&g->bullets, t);
+        shoal_add(&g->bullets, t);
         g->shot_timer = SHOT_COOL_DOWN;
     } else if (action == MINATAR_LEFT) {
         g->x = (int8_t)minatar_max(0, g->x - 1), g->right = 0;
@@ -133,7 +133,7 @@ static void steer(seaquest *g, int action) {
 }
 
 static int shoot_at(seaquest *g, int i, shoal *enemies) {
-    const int hit = find(enemies, g->bullets.at[i].x, g->bullets.at[i].y);
+    const int hit = shoal_find(enemies, g->bullets.at[i].x, g->bullets.at[i].y);
     if (hit < 0) return 0;
     remove_equal(enemies, hit);
     remove_equal(&g->bullets, i);
@@ -189,7 +189,7 @@ static int move_enemy(seaquest *g, shoal *enemies, int i, vly_minatar_step *out)
         out->terminal = 1;
         return i;
     }
-    const int bullet = find(&g->bullets, t->x, t->y);
+    const int bullet = shoal_find(&g->bullets, t->x, t->y);
     if (bullet < 0) return i;
     remove_equal(&g->bullets, bullet);
     out->reward++;
@@ -209,7 +209,7 @@ static void move_subs(seaquest *g, vly_minatar_step *out) {
         }
         t->shot = ENEMY_SHOT_INTERVAL;
         const thing bullet = {t->x, t->y, t->right, 0, 0, {0, 0, 0}};
-        add(&g->enemy_bullets, bullet);
+        shoal_add(&g->enemy_bullets, bullet);
     }
 }
 
