@@ -136,8 +136,8 @@ static vly_status peek_weights(vly_ps_client *c, vly_store *store, wire_params *
     VLY_TRY(vly_store_get_range(store, WIRE_PARAMS, 0, head, sizeof *head, &got));
     if (got == 0) return vly_fail(VLY_ENOTFOUND, "no weights are published yet");
     if (got != sizeof *head || head->magic != WIRE_MAGIC_PARAMS)
-        return vly_fail(VLY_ECORRUPT,
-                        "the store's weights are not of this program, or of another version of it");
+        return vly_fail(VLY_ECORRUPT, "the store's weights have an unknown format: run one version "
+                                      "of the program everywhere");
     if (head->n != c->n)
         return vly_fail(VLY_EVERSION,
                         "the learner's network has %lld parameters, this worker's %lld: use the "

@@ -74,8 +74,8 @@ static vly_status fetch_round(vly_tab *t, int r, int64_t deadline, vly_tab_head 
     }
 }
 
-/* The mean, cell by cell, over the tables of this round of all ranks that have visited the cell. Ranks
- * that are gone are left out; of a finished rank its last table counts. */
+/* Averages each cell over the ranks that have visited it, in their tables of this round. Ranks that
+ * are gone are left out; of a finished rank its last table counts. */
 static vly_status average_all(vly_tab *t) {
     const size_t cells = (size_t)t->states * (size_t)t->actions;
     const int64_t deadline = vly_now_ms() + ROUND_MS;

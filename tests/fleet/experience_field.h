@@ -1,5 +1,5 @@
-/* experience_field.h -- actors whose every transition can be told apart, a Redis, and learners of
- * what they push. */
+/* experience_field.h -- test actors whose transitions are all distinguishable, a Redis, and
+ * learners that read what they push. */
 #ifndef VLY_TESTS_FLEET_EXPERIENCE_FIELD_H
 #define VLY_TESTS_FLEET_EXPERIENCE_FIELD_H
 #include "tests/kit/check.h"
@@ -39,13 +39,13 @@ static __attribute__((unused)) vly_obs_spec image_obs(void) {
                           .bytes = 84 * 84};
 }
 
-/* A frame says whose it is: life, lane and step; then a picture. */
+/* A frame begins with its life, lane and step; a test picture follows. */
 static __attribute__((unused)) void draw_frame(uint8_t *frame, size_t bytes, uint64_t life,
                                                int lane, int64_t step) {
     const uint32_t code[4] = {(uint32_t)life, (uint32_t)lane, (uint32_t)step, 77};
+    /* a new picture every 5 steps */
     for (size_t i = sizeof code; i < bytes; i++)
-        frame[i] = (uint8_t)((i / 97 + (size_t)(step / 5)) % 7 * 30); /* a new picture every 5 steps
-                                                                       */
+        frame[i] = (uint8_t)((i / 97 + (size_t)(step / 5)) % 7 * 30);
     memcpy(frame, code, sizeof code);
 }
 
@@ -175,7 +175,7 @@ static __attribute__((unused)) void check_samples(const vly_experience *e, const
         CHECK(vly_experience_where(e, vly_experience_rows(e)[i], &life, &seq, &transition));
         const int64_t step = (int64_t)(seq - 1) * STEPS + transition % STEPS;
         CHECK_EQ(feed->host.row[i], vly_feed_row(feed, i));
-        for (int k = 0; k < 2; k++) { /* the state's newest frame, the bootstrap's */
+        for (int k = 0; k < 2; k++) { /* newest frame of the state; of the bootstrap row */
             const int32_t row = k ? feed->host.bootstrap_row[i] : feed->host.row[i];
             memcpy(code, feed->host.frames + (size_t)row * frame, sizeof code);
             CHECK_EQ(code[0], life);

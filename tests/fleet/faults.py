@@ -3,11 +3,11 @@
 
     python3 tests/fleet/faults.py --program build/volley --faults 200 --out benchmarks/results/faults.json
 
-A supervisor (this script, elsewhere systemd, Slurm or Kubernetes) starts again what has died: Redis on its append-only file,
+A supervisor (this script, elsewhere systemd, Slurm or Kubernetes) restarts what has died: Redis on its append-only file,
 the learner with `volley resume`, actors as they were. Checked, or the script fails:
   - each run ends with exit 0: the mean return of its target
-  - no acknowledged checkpoint is lost: the newest one seen before a learner's death is there after it, whole, and the next
-    learner begins at it or a newer one
+  - no acknowledged checkpoint is lost: the newest one seen before a learner's death is complete after it, and the next
+    learner starts from it or a newer one
   - memory: Redis and the processes stay below the stated limits
   - experience: what the learner finds missing (sequence numbers) is within queue + one push per actor, for each death of Redis
 """
@@ -16,7 +16,7 @@ import argparse, glob, json, os, random, re, shutil, signal, subprocess, sys, te
 sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "benchmarks"))
 import measured
 
-TARGETS = [  # what trains, how far, how many pushes may wait in the store
+TARGETS = [  # name, options, limit of the queue in the store
     ("impala", ["--algo", "impala"], 4),
     ("a3c", ["--algo", "a3c", "--steps", "3M"], 64),
     ("gorila", ["--algo", "gorila", "--dist.update", "async", "--steps", "1M"], 64),
@@ -70,7 +70,7 @@ class Run:
     def start_learner(self):
         if glob.glob(self.out + "/checkpoints/step-*.safetensors"):
             command = [self.o.program, "resume", self.out]
-        else:  # nothing was acknowledged: from the start
+        else:  # no checkpoint was acknowledged: from the start
             shutil.rmtree(self.out, ignore_errors=True)
             command = [self.o.program, "train", "cartpole", *self.args, "--role", "learner", "--store", self.url, "--seed", str(self.number + 1),
                        "--until-return", str(self.o.until), "--out", self.out, "--checkpoint.every_s", "0.2", "--metrics.every_s", "0.2",
@@ -96,13 +96,13 @@ class Run:
                     try:
                         rows.append(json.loads(line))
                     except ValueError:
-                        pass  # the line that a death cut off
+                        pass  # an incomplete last line
         except OSError:
             pass
         return rows
 
     def learner_died(self):
-        """Its last numbers, and whether what it acknowledged is still there."""
+        """Reads the last metrics and checks that the newest acknowledged checkpoint is still complete."""
         rows = self.records()
         self.add_losses(rows)
         path = self.newest()

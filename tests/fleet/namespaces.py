@@ -71,7 +71,7 @@ def train(o, net, folder):
                 started[f"actor{i}"].again = i
             cut(o, net, folder, run, started, env, log)
             wait_for(f"a mean return of {o.until}", lambda: newest(run, "charts/return_mean_100") >= o.until, o.limit)
-            started["learner"].send_signal(signal.SIGTERM)  # the run is as long as it takes, on any machine
+            started["learner"].send_signal(signal.SIGTERM)  # the run has no budget of steps
             code = started["learner"].wait(timeout=60)
             answer.seek(0)
             result = json.loads(answer.read().strip().splitlines()[-1])
@@ -111,10 +111,10 @@ def wait_for(what, condition, seconds=60):
 
 
 def cut(o, net, folder, run, started, env, log):
-    """An actor's cable, then the learner's, then Redis' own: each pulled for longer than a member may be silent."""
+    """Cuts the link of an actor, of the learner and of Redis in turn, each for longer than --dist.ttl_s."""
     for host in ("actor0", "learner", "redis"):
         before = steps_in(run)
-        wait_for("the run to go on", lambda: steps_in(run) > before)
+        wait_for("the run to continue", lambda: steps_in(run) > before)
         assert started["learner"].poll() is None, "the learner ended before its links were cut"
         if host == "actor0":
             status = net.start("actor1", [o.program, "cluster", "status", "--store", env["VOLLEY_STORE"], "--json"], stdout=subprocess.PIPE, stderr=log, env=env)

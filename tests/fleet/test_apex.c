@@ -1,4 +1,5 @@
-/* Ape-X as users start it: real processes around a real Redis, killed in the middle. */
+/* Ape-X started from the command line: real processes around a real Redis, some of which are
+ * killed. */
 #include "tests/kit/runs.h"
 #include "tests/kit/sanitized.h"
 #ifndef VLY_HAVE_REDIS
@@ -31,7 +32,7 @@ static double reaches_475(const char *name, const char *args) {
     CHECK_EQ(code, 0);
     CHECK(runs_number(o, "return_mean_100") >= 475);
     const double ratio = runs_metric(name, "charts/replay_ratio", -1);
-    CHECK(ratio > 7 && ratio <= 8); /* 8 rows learned from per transition acted, never more */
+    CHECK(ratio > 7 && ratio <= 8); /* at most 8 rows learned from per transition acted */
     const double bytes = runs_metric(name, "store/taken_bytes", -1) / runs_number(o, "steps");
     json_decref(o);
     return bytes;
@@ -52,7 +53,7 @@ static bool ended(pid_t child) {
            info.si_pid == child;
 }
 
-/* Waits until the run has made so many more steps. */
+/* Waits until the run has made `steps` more steps. */
 static void goes_on(const char *name, pid_t learner, double steps) {
     const double from = runs_metrics_bytes(name) ? runs_metric(name, "step", -1) : 0;
     while (!(runs_metric(name, "step", -1) >= from + steps)) {
@@ -61,8 +62,8 @@ static void goes_on(const char *name, pid_t learner, double steps) {
     }
 }
 
-/* Actors and the store die under a learner that does not; after each death it goes on, and it
- * learns as if nothing had been. Without an append-only file the store comes back empty. */
+/* Actors and the store are killed under a live learner; after each fault the run continues, and
+ * it still reaches 475. Without an append-only file the store restarts empty. */
 static void actors_and_stores_may_die(const char *name, const char *args) {
     const pid_t learner = runs_start(name,
                                      "train cartpole --algo apex --apex.replay store --workers 2 "
@@ -93,8 +94,8 @@ static void actors_and_stores_may_die(const char *name, const char *args) {
     json_decref(o);
 }
 
-/* A learner dies; its actors, elsewhere, wait; it resumes from its checkpoint and finds the memory
- * where it was. */
+/* A learner is killed; its actors, started separately, wait. It resumes from its checkpoint and
+ * finds the replay memory in the store. */
 static void a_learner_may_die(void) {
     vly_store_server *server;
     char redis[96];
@@ -112,7 +113,7 @@ static void a_learner_may_die(void) {
         actor[i] = runs_start(i ? "a1" : "a0", "actor --store %s --run d --rank %d", url, i);
     char saved[128];
     snprintf(saved, sizeof saved, "ls %s/d/checkpoints/*.safetensors >/dev/null 2>&1", runs_folder);
-    for (int i = 0; i < 1200; i++) { /* until it has learned something and saved it */
+    for (int i = 0; i < 1200; i++) { /* until it has written a checkpoint */
         usleep(50000);
         if (runs_metric("d", "charts/replay_size", -1) >= 3000 &&
             runs_metric("d", "losses/td_loss", -1) > 0 && system(saved) == 0)
@@ -134,7 +135,7 @@ static void a_learner_may_die(void) {
     json_decref(o);
     for (int i = 0; i < 2; i++) {
         json_decref(runs_finish(i ? "a1" : "a0", actor[i], &code));
-        CHECK_EQ(code, 0); /* told to stop, and did */
+        CHECK_EQ(code, 0); /* stopped by the end of the run */
     }
     vly_store_server_stop(server);
 }
@@ -151,9 +152,8 @@ static void a_short_run_of_each_place_ends_well(void) {
             runs_start(name, "train cartpole --algo apex %s --steps 3k --out %s", places[i], name),
             &code);
         CHECK(o && code == 0);
-        const double steps = runs_number(o, "steps"),
-                     owed = floor(8 * (steps - 1000) / 64); /* the preset's ratio, start and batch
-                                                             */
+        /* the preset's replay ratio, learning_starts and batch */
+        const double steps = runs_number(o, "steps"), owed = floor(8 * (steps - 1000) / 64);
         CHECK(steps >= 3000);
         CHECK(runs_number(o, "updates") >= owed - 8 && runs_number(o, "updates") <= owed + 8);
         json_decref(o);
@@ -166,17 +166,15 @@ int main(void) {
         SKIP("redis-server is not installed: apt-get install redis-server");
     a_short_run_of_each_place_ends_well();
     if (SANITIZED) {
-        SKIP_PART("under a sanitizer: the learning results are left to the plain build");
+        SKIP_PART("under a sanitizer: learning results are tested in the plain build only");
         return runs_clean();
     }
     reaches_475("local", "--apex.replay local");
     const double all = reaches_475("store", "--apex.replay store --workers 2 --steps 1M");
     const double some = reaches_475("stratified",
                                     "--apex.replay store --workers 2 --steps 1M --apex.send 0.5");
-    fprintf(
-        stderr,
-        "bytes through the store per step: %.1f, with half of the lower stratum kept back %.1f\n",
-        all, some);
+    fprintf(stderr, "bytes through the store per step: %.1f, with --apex.send 0.5 %.1f\n", all,
+            some);
     CHECK(all < 60 && some < 0.85 * all);
     actors_and_stores_may_die("forgetful", "--checkpoint.replay false");
     a_learner_may_die();

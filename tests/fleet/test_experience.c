@@ -1,4 +1,4 @@
-/* Experience in a real Redis: what goes in comes out, by priority. */
+/* Experience in a real Redis: transitions are read back unchanged, sampled by priority. */
 #include "tests/kit/check.h"
 #ifndef VLY_HAVE_REDIS
 int main(void) {
@@ -9,7 +9,7 @@ int main(void) {
 
 /* ---- blocks ---- */
 
-/* By the definition, not by common/base/rules.h. */
+/* Computed from the definition, not with common/base/rules.h. */
 static void check_record(const field *f, const vly_block_record *r, int lane, int64_t step) {
     const vly_replay *g = f->ring;
     double sum = 0, power = 1;
@@ -63,7 +63,7 @@ static void blocks_give_back_what_went_in(vly_obs_spec obs) {
                 CHECK(memcmp(want, frames + (size_t)k * obs.bytes, obs.bytes) == 0);
             }
             for (int first = 0, count = 1; first < v.rows;
-                 first++, count = 1 + (first + n) % 5) { /* any part of it, as samples need it */
+                 first++, count = 1 + (first + n) % 5) { /* any range, as samples need it */
                 if (first + count > v.rows) count = v.rows - first;
                 vly_block_range(&v, lane, first, count, &offset, &bytes);
                 CHECK_OK(vly_block_frames(&v, lane, first, count, b.data + offset, bytes, some));
@@ -155,8 +155,8 @@ static void sampling_follows_the_priorities(vly_obs_spec obs, int64_t cache, con
             chi2, cells, 100.0 * (double)r.from_cache / (double)r.sampled);
     CHECK_EQ(r.live, cells);
     CHECK(cells > SHARDS * BLOCKS * STEPS * LANES / 2);
-    CHECK(chi2 < cells + 4 * sqrt(2.0 * cells)); /* strata make it smaller than independent draws
-                                                    would */
+    /* stratified draws make it smaller than independent draws would */
+    CHECK(chi2 < cells + 4 * sqrt(2.0 * cells));
     CHECK_EQ(r.from_cache, cache > 1 << 20 ? r.sampled : 0);
     free(count);
     vly_feed_destroy(feed);
@@ -211,10 +211,10 @@ static void priorities_equal_a_recount(void) {
                 under += t->sum[l - 1][i * VLY_TREE_RADIX + k];
             CHECK_EQ(t->sum[l][i], under);
         }
-    /* the store has them, and a learner that starts again finds them, to the last bit */
+    /* the store holds the priorities; a restarted learner reads the same, to the last bit */
     told_steps = 0;
     vly_experience *again = learner("recount", 1, f, 0, 1 << 30);
-    CHECK_EQ(told_steps, 0); /* counted once */
+    CHECK_EQ(told_steps, 0); /* blocks counted before the restart are not counted again */
     CHECK_EQ(vly_experience_tree(again)->total[0], sum);
     for (int64_t i = 0; i < t->capacity; i += 7) {
         uint64_t life, seq;

@@ -1,4 +1,5 @@
-/* Experience in a real Redis keeps within its budget, and is accounted for whoever dies. */
+/* Experience in a real Redis stays within its budget, and losses are counted after every kind of
+ * failure. */
 #include "tests/kit/check.h"
 #ifndef VLY_HAVE_REDIS
 int main(void) {
@@ -33,9 +34,9 @@ static void a_shard_keeps_its_budget(void) {
     const int64_t before = server_number("used_memory");
     int pushed = 0, refused = 0, n;
     for (int i = 0; i < 5; i++)
-        CHECK_EQ(push(store, f, BUDGET, 4), i < 4); /* nobody takes them: back-pressure */
+        CHECK_EQ(push(store, f, BUDGET, 4), i < 4); /* no learner takes them: the queue fills */
     while (push(store, f, BUDGET, 1 << 20))
-        CHECK(++pushed < 1000); /* and without a limit of that kind, the budget */
+        CHECK(++pushed < 1000); /* without a queue limit, the budget refuses */
     vly_shard_state state;
     CHECK_OK(vly_shard_look(store, &state));
     CHECK(state.bytes <= BUDGET && state.bytes > BUDGET * 9 / 10);
@@ -115,15 +116,16 @@ static void what_the_cache_holds_outlives_the_store(void) {
     CHECK_OK(vly_feed_create(&feed, c, &f->shape.obs, BATCH, N_STEP));
     const int64_t live = report_of(all).live;
     CHECK_EQ(report_of(none).live, live);
-    for (int i = 0; i < 2; i++) CHECK(push(store, f, 1 << 30, 100)); /* not taken yet: these die */
+    for (int i = 0; i < 2; i++)
+        CHECK(push(store, f, 1 << 30, 100)); /* not taken yet: lost with the store */
     restart_server();
-    for (int i = 0; i < 2; i++) CHECK(push(store, f, 1 << 30, 100)); /* the actor goes on */
+    for (int i = 0; i < 2; i++) CHECK(push(store, f, 1 << 30, 100)); /* the actor continues */
     take_all(all), take_all(none);
     const vly_experience_report a = report_of(all), b = report_of(none);
     CHECK_EQ(a.lost, 0);
     CHECK_EQ(a.live, a.transitions);
     CHECK(a.live > live);
-    CHECK_EQ(a.missed, 2); /* blocks that nobody saw */
+    CHECK_EQ(a.missed, 2); /* blocks that no learner read */
     CHECK_EQ(b.lost, live);
     CHECK_EQ(b.live, a.live - live);
     for (int n = 0; n < 20; n++) {
@@ -176,7 +178,8 @@ static void nonsense_in_the_list_is_counted(void) {
     CHECK_OK(vly_store_script(store, "return redis.call('HINCRBY',KEYS[1],'tail',1)", key, 1, NULL,
                               0, &one, 1));
     const vly_block b = make(f);
-    for (int i = 0; i < 3; i++) { /* sent again: the store died between taking and answering */
+    /* repeated pushes, as after a store that died between storing and answering */
+    for (int i = 0; i < 3; i++) {
         CHECK_OK(vly_shard_push(store, &b, 1 << 30, 100, &accepted));
         CHECK(accepted);
     }

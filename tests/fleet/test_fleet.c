@@ -1,12 +1,12 @@
-/* Distributed runs as users start them: real processes around a real Redis, real mpirun; learning
- * results for each scheme. */
+/* Fleets started from the command line: real processes around a real Redis, real mpirun;
+ * learning results for each scheme. */
 #include "tests/kit/runs.h"
 #include "tests/kit/sanitized.h"
 #include <time.h>
 #include "common/record/checkpoint.h"
 #include "cpu/fleet/store.h"
 
-/* One run at a time: its words are in out.out and out.err. */
+/* One run at a time; its output is in out.out and out.err. */
 static char *const folder = runs_folder;
 static json_t *finish(pid_t child, int *code) {
     return runs_finish("out", child, code);
@@ -66,8 +66,8 @@ static void tables_become_optimal_in_every_scheme(void) {
                         "train gridworld --algo qlearning --workers 3 %s --steps 300k --out t%zu",
                         schemes[i], i);
         CHECK(o && code == 0);
-        CHECK(number(o, "updates") >= 0.5 * number(o, "steps")); /* all but what was on its way at
-                                                                    the end */
+        /* all but those in flight at the end */
+        CHECK(number(o, "updates") >= 0.5 * number(o, "steps"));
         json_decref(o);
         char name[16];
         snprintf(name, sizeof name, "t%zu", i);
@@ -96,8 +96,8 @@ static void gradients_through_a_server_reach_475(void) {
     }
 }
 
-/* A learner beside actors that came by themselves; it is killed, resumed, and a second one refused
- * while it lives. */
+/* A learner with actors that were started separately; it is killed, resumed, and a second
+ * learner is refused while it runs. */
 static void unrolls_from_elsewhere_reach_475(void) {
 #ifdef VLY_HAVE_REDIS
     vly_store_server *redis;
@@ -155,7 +155,7 @@ static void unrolls_from_elsewhere_reach_475(void) {
 #endif
 }
 
-/* NAN: none written yet. */
+/* NAN if no metric is written yet. */
 static double steps_of(const char *run_name) {
     char path[256];
     snprintf(path, sizeof path, "%s/%s/metrics.jsonl", folder, run_name);
@@ -172,8 +172,8 @@ static void goes_on(const char *run_name, pid_t learner, double steps) {
     }
 }
 
-/* Actors die and hang, and the store dies: after each fault the run goes on, and it learns as if
- * nothing had been. */
+/* Actors are killed and stopped, and the store is killed; after each fault the run continues,
+ * and it still reaches 475. */
 static void killed_workers_and_stores_do_not_stop_it(void) {
     enum { FAULTS = 9 };
     const pid_t learner = start("train cartpole --algo a3c --workers 3 --steps 1G --seed 2 "
@@ -181,8 +181,8 @@ static void killed_workers_and_stores_do_not_stop_it(void) {
     char command[256];
     int code;
     goes_on("faults", learner, 2000);
-    for (int killed = 0; killed < FAULTS;) { /* its children: actors, and every third time the store
-                                              */
+    /* its children: actors, and every third time the store */
+    for (int killed = 0; killed < FAULTS;) {
         snprintf(command, sizeof command,
                  "p=$(pgrep -P %d -f '%s' | shuf -n 1); [ -n \"$p\" ] && kill -%s $p", (int)learner,
                  killed % 3 == 2 ? "redis-server" : "volley actor",
@@ -237,16 +237,16 @@ static void ranks_average_their_gradients(void) {
         &code, "train cartpole --algo ppo --sync allreduce --steps 50k --seed 3 --out m3");
     CHECK(o && code == 0);
     const double episodes = number(o, "episodes");
-    CHECK(number(o, "steps") / episodes < 120); /* everyone's: the policy begins at some 20 steps,
-                                                   and is not good so soon */
+    /* summed over all ranks: an untrained policy has episodes of about 20 steps, and is not good
+     * after so few */
+    CHECK(number(o, "steps") / episodes < 120);
     json_decref(o);
-    o = run("", &code, "resume m3 --steps 51k"); /* alone */
+    o = run("", &code, "resume m3 --steps 51k"); /* one process */
     CHECK(o && code == 0);
     CHECK(number(o, "episodes") >= episodes);
     json_decref(o);
-    o = run(mpirun, &code, "train cartpole --algo ppo --steps 1k --out m2"); /* nothing says how
-                                                                                they work together
-                                                                              */
+    /* without --sync */
+    o = run(mpirun, &code, "train cartpole --algo ppo --steps 1k --out m2");
     CHECK_EQ(code, 2);
     json_decref(o);
 }
@@ -263,8 +263,7 @@ static void bad_use_is_named(void) {
     CHECK_EQ(code, 1);
 }
 
-/* Under a sanitizer everything is ten times slower: there it is memory and races that are tested,
- * not learning. */
+/* Under a sanitizer, which is ten times slower, short runs test memory and races, not learning. */
 
 static void a_short_run_of_each_kind_ends_well(void) {
     static const char *const runs[] = {
@@ -296,7 +295,7 @@ int main(void) {
     bad_use_is_named();
     a_short_run_of_each_kind_ends_well();
     if (SANITIZED) {
-        SKIP_PART("under a sanitizer: the learning results are left to the plain build");
+        SKIP_PART("under a sanitizer: learning results are tested in the plain build only");
         return TEST_PASS;
     }
     tables_become_optimal_in_every_scheme();

@@ -1,5 +1,4 @@
-/* A frame comes out of its packing as it went in, whatever it was packed against; what is damaged
- * is an error. */
+/* Frames are unpacked unchanged, whatever they were packed against; damaged input is an error. */
 #include "tests/kit/check.h"
 #ifndef VLY_HAVE_REDIS
 int main(void) {
@@ -18,7 +17,7 @@ static uint32_t draw(uint32_t n, uint32_t i) {
     return vly_philox(11, VLY_STREAM_TEST, n, i).v[0];
 }
 
-/* n of the frame's bytes are others than in base. */
+/* Changes n of the frame's bytes to other values than in base. */
 static void change(uint32_t seed, size_t bytes, size_t n) {
     for (size_t i = 0; i < bytes; i++) base[i] = (uint8_t)(draw(seed, (uint32_t)(i / 23)) >> 9);
     memcpy(frame, base, bytes);
@@ -69,7 +68,8 @@ static void few_changes_take_few_bytes(void) {
     CHECK(pack(base, bytes, vly_frame_packed_most(bytes)) <= 1 + bytes / 64 / 8 + 1 + 40 * 3);
 }
 
-/* Noise against noise: neither way makes it smaller, and it still fits what was promised. */
+/* Noise against noise: neither encoding compresses it, and it still fits into
+ * vly_frame_packed_most. */
 static void noise_fits_too(void) {
     const size_t bytes = 84 * 84;
     for (size_t i = 0; i < bytes; i++)
@@ -91,8 +91,8 @@ static void what_is_damaged_is_an_error(void) {
                      at = draw(n, 1) % length, kept = n % 5 ? length : draw(n, 2) % length;
         packed[at] ^= (uint8_t)(1 + draw(n, 3) % 255);
         const vly_status status = vly_frame_unpack(packed, kept, n % 7 ? base : NULL, back, bytes);
-        CHECK(status == VLY_OK || status == VLY_ECORRUPT); /* a changed pixel is no damage that can
-                                                              be seen */
+        /* a changed pixel value cannot be detected */
+        CHECK(status == VLY_OK || status == VLY_ECORRUPT);
         refused += status != VLY_OK;
     }
     CHECK(refused > 5000);

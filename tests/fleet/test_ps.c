@@ -102,11 +102,12 @@ static vly_ps_report converge(const char *run, const vly_ps_policy *policy, bool
     CHECK_OK(vly_ps_server_create(&server, store, c, q, policy, &sgd, &master, 0, 0));
     for (int i = 0; i < WORKERS; i++) pid[i] = start_worker(run, i, policy);
     CHECK(distance_to_target(param) > 0.5);
-    const double deadline = clock_s() + 250; /* a hang is named here, not by the runner */
+    const double deadline = clock_s() + 250; /* reports a hang before the runner's own limit */
     int killed = 0;
     int64_t waiting = 0;
-    while (!faults && waiting < WORKERS) { /* all are here before the first version: what is counted
-                                              below does not hang on when they came */
+    /* all workers have pushed before the first version, so the counts below do not depend on
+     * when they started */
+    while (!faults && waiting < WORKERS) {
         CHECK(clock_s() < deadline);
         usleep(2000);
         CHECK_OK(vly_store_length(store, "pushes", &waiting));
@@ -117,13 +118,13 @@ static vly_ps_report converge(const char *run, const vly_ps_policy *policy, bool
         const vly_status status = vly_ps_server_serve(server, 20);
         CHECK_EQ(status, VLY_OK);
         vly_ps_server_report(server, &report);
-        if (faults && killed == 0 && report.version > 1 * part) { /* a worker dies and another comes
-                                                                   */
+        if (faults && killed == 0 && report.version > 1 * part) {
+            /* a worker is killed and another starts */
             kill(pid[0], SIGKILL);
             waitpid(pid[0], NULL, 0);
             pid[0] = start_worker(run, 7, policy);
             killed = 1;
-        } else if (faults && killed == 1 && report.version > 2 * part) { /* the store dies */
+        } else if (faults && killed == 1 && report.version > 2 * part) { /* the store is killed */
             bool restarted = false;
             kill(vly_store_server_pid(redis), SIGKILL);
             while (!restarted && clock_s() < deadline) {
@@ -132,9 +133,8 @@ static vly_ps_report converge(const char *run, const vly_ps_policy *policy, bool
             }
             CHECK(restarted);
             killed = 2;
-        } else if (faults && killed == 2 && report.version > 3 * part) { /* a worker hangs for
-                                                                            longer than its time to
-                                                                            live */
+        } else if (faults && killed == 2 && report.version > 3 * part) {
+            /* a worker is stopped for longer than ttl_ms */
             kill(pid[1], SIGSTOP);
             killed = 3;
         } else if (faults && killed == 3 && report.version > 4 * part) {
@@ -175,7 +175,8 @@ static vly_ps_policy policy_of(vly_ps_update update) {
 static void every_policy_finds_the_optimum(void) {
     for (int u = VLY_PS_SYNC; u <= VLY_PS_FEDAVG; u++) {
         vly_ps_policy policy = policy_of((vly_ps_update)u);
-        policy.ttl_ms = 100000; /* nobody is taken for dead because the machine is busy */
+        /* no worker counts as dead because the machine is busy */
+        policy.ttl_ms = 100000;
         const vly_ps_report r = converge(vly_ps_update_name(policy.update), &policy, false);
         if (u == VLY_PS_SYNC || u == VLY_PS_FEDAVG) CHECK_EQ(r.dropped_stale, 0);
         if (u == VLY_PS_SYNC || u == VLY_PS_FEDAVG) /* a version is a mean over all workers */
@@ -199,7 +200,7 @@ static void faults_do_not_keep_it_from_the_optimum(void) {
     }
 }
 
-/* A server in this process, and its weights. */
+/* A server in this process and its weights. */
 typedef struct {
     vly_store *store;
     vly_compute *c;
@@ -246,7 +247,7 @@ static void garbage_is_rejected_and_counted(void) {
     central_close(&s);
 }
 
-/* What worker `name` pushes: N times `value`, computed from version `base`. */
+/* Pushes N times `value` as worker `name`, computed from version `base`, and serves it. */
 static void push_as(central *s, const char *name, uint32_t kind, int64_t base, float value) {
     static uint64_t seq;
     unsigned char message[sizeof(wire_push) + N * sizeof value];
@@ -261,7 +262,7 @@ static void push_as(central *s, const char *name, uint32_t kind, int64_t base, f
     CHECK_OK(vly_ps_server_serve(s->server, 1000));
 }
 
-/* A worker that was given up for dead returns with what it made of the version before. */
+/* A worker that counted as dead returns with a push computed from the version before. */
 static void a_barrier_takes_the_mean_over_one_version(void) {
     for (int u = VLY_PS_SYNC; u <= VLY_PS_FEDAVG; u += VLY_PS_FEDAVG - VLY_PS_SYNC) {
         const vly_ps_policy policy = {.update = (vly_ps_update)u, .ttl_ms = 100000};
@@ -275,7 +276,7 @@ static void a_barrier_takes_the_mean_over_one_version(void) {
         push_as(&s, "a", kind, 1, -1);
         vly_ps_server_report(s.server, &report);
         CHECK_EQ(report.dropped_stale, 1);
-        CHECK_EQ(report.version, 1); /* `late` lives: the mean of version 1 waits for it */
+        CHECK_EQ(report.version, 1); /* `late` is alive: the mean of version 1 waits for it */
         push_as(&s, "late", kind, 1, -1);
         vly_ps_server_report(s.server, &report);
         CHECK_EQ(report.version, 2);
@@ -284,7 +285,7 @@ static void a_barrier_takes_the_mean_over_one_version(void) {
     }
 }
 
-/* The norm that a gradient is clipped by is that of the whole, however many parts it travels in. */
+/* A gradient is clipped by the norm of the whole, however many parts it is sent in. */
 static void parts_are_clipped_by_the_norm_of_the_whole(void) {
     const vly_ps_policy policy = {.update = VLY_PS_OVERLAPPED, .ttl_ms = 100000, .parts = 3};
     central s;

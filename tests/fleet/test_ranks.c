@@ -1,6 +1,6 @@
-/* Two ranks with half the batch each have, after the all-reduce, the gradient of one process with
- * the whole batch: real mpirun, the library that training uses, a policy-gradient and a Q-learning
- * loss. */
+/* Two ranks, each with half of a batch, compute after the all-reduce the gradient that one
+ * process computes from the whole batch: real mpirun, the library used in training, a
+ * policy-gradient and a Q-learning loss. */
 #include <unistd.h>
 #include "common/learn/net.h"
 #include "common/base/philox.h"
@@ -38,7 +38,7 @@ static void fill(problem *p) {
         p->value_old[i] = (vly_real)draw(5, i);
         p->advantage[i] = (vly_real)draw(6, i);
         p->target[i] = (vly_real)(3 * draw(7, i));
-        p->mask[i] = 1; /* each half has as many rows that count: the mean of means is the mean */
+        p->mask[i] = 1; /* equal counts in both halves: the mean of means is the mean */
         p->discount[i] = (vly_real)0.97, p->weight[i] = (vly_real)(1 + 0.5 * draw(8, i));
     }
     p->hyper = (vly_hyper){.clip = 0.2f,
@@ -137,10 +137,10 @@ static void halves_make_the_whole(vly_sync *s, bool dqn) {
     for (int64_t i = 0; i < n; i++) apart = fmax(apart, fabs((double)(p.half[i] - p.whole[i])));
     fprintf(stderr, "rank %d %-6s largest %.3g, a half alone differs by %.3g, the mean by %.3g\n",
             s->rank, dqn ? "dqn" : "policy", largest, before, apart);
-    CHECK(largest > 1e-3 && before > 1e-2 * largest); /* the halves are not alike by themselves */
+    CHECK(largest > 1e-3 && before > 1e-2 * largest); /* the halves' own gradients differ */
     CHECK(apart <= 2e-6 * largest);
 
-    vly_real *first = malloc(bytes); /* and all ranks have the same bits */
+    vly_real *first = malloc(bytes); /* all ranks have the same bits */
     CHECK(first != NULL);
     memcpy(first, p.half, bytes);
     CHECK_OK(s->broadcast(s, p.q, first, bytes, 0));
@@ -153,7 +153,7 @@ static void halves_make_the_whole(vly_sync *s, bool dqn) {
     p.c->destroy(p.c);
 }
 
-/* Cell 0: both have been there, one three times as often. Cells 1 and 2: one each. Cell 3: nobody. */
+/* Cell 0: both have visited it, one three times as often. Cells 1 and 2: one each. Cell 3: none. */
 static void merge_cells(vly_sync *s, vly_real *table) {
     const bool first = s->rank == 0;
     uint32_t visits[4] = {first ? 10 : 30, first ? 5 : 0, first ? 0 : 7, 0};
@@ -184,7 +184,7 @@ int main(int argc, char **argv) {
             SKIP("no mpirun: apt-get install openmpi-bin libopenmpi-dev");
         setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 1);
         setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 1);
-        setenv("ASAN_OPTIONS", "detect_leaks=0", 0); /* MPI keeps what it takes */
+        setenv("ASAN_OPTIONS", "detect_leaks=0", 0); /* MPI does not free all of its memory */
         execlp("mpirun", "mpirun", "--oversubscribe", "-n", "2", argv[0], (char *)NULL);
         return TEST_FAIL;
     }
@@ -196,7 +196,7 @@ int main(int argc, char **argv) {
     halves_make_the_whole(s, false);
     halves_make_the_whole(s, true);
     tables_are_averaged_over_those_who_have_learned(s);
-    vly_ranks *gossip; /* the same processes, by the other scheme */
+    vly_ranks *gossip; /* the same processes, the other scheme */
     CHECK_OK(vly_ranks_open(&gossip, VLY_RANKS_GOSSIP));
     neighbours_mix_tables_by_experience(vly_ranks_sync(gossip));
     vly_ranks_close(gossip, false);

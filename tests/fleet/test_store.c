@@ -144,7 +144,7 @@ static void a_killed_server_is_mended_and_clients_go_on(void) {
     size_t got;
     int value = 41;
     CHECK_OK(vly_store_set(s, "kept", &value, sizeof value));
-    usleep(1200000); /* appendfsync everysec: what was acknowledged a second ago survives */
+    usleep(1200000); /* appendfsync everysec: writes older than a second survive */
     for (int i = 0; i < 3; i++) {
         kill(vly_store_server_pid(server), SIGKILL);
         restarted = false;

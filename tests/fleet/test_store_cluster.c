@@ -77,8 +77,8 @@ static bool build_cluster(void) {
 }
 
 static void keys_find_their_node(const char *url) {
-    for (int i = 0; i < 12; i++) { /* runs whose keys are all over the cluster, each asked through
-                                      the first node */
+    /* runs whose keys are on different nodes, each reached through the first node */
+    for (int i = 0; i < 12; i++) {
         char run[16];
         vly_store *s;
         int64_t n, answers[1], value = 0;
@@ -86,7 +86,7 @@ static void keys_find_their_node(const char *url) {
         const char *const key[] = {"n"};
         snprintf(run, sizeof run, "run%d", i);
         CHECK_OK(vly_store_open(&s, url, run, NULL));
-        CHECK_OK(vly_store_beat(s, "me", "{}", 5000)); /* a batch, sent to whoever it may be */
+        CHECK_OK(vly_store_beat(s, "me", "{}", 5000)); /* a batch, sent to the run's node */
         CHECK_OK(vly_store_add(s, "n", i, &n));
         CHECK_EQ(n, i);
         CHECK_OK(vly_store_script(s, "return tonumber(redis.call('GET',KEYS[1]))", key, 1, NULL, 0,
@@ -101,7 +101,7 @@ static void keys_find_their_node(const char *url) {
     }
 }
 
-/* Six shards: with all but certainty more than one node has some. */
+/* Six shards: with near certainty they are on more than one node. */
 static void apex_runs_on_it(const char *url) {
     int code, with_keys = 0;
     json_t *o = runs_finish(
@@ -131,14 +131,15 @@ int main(void) {
         0)
         SKIP("redis-server is not installed: apt-get install redis-server");
     bool built = build_cluster();
-    for (int i = 0; i < 4 && !built; i++) { /* another program may have taken a port meanwhile */
+    /* repeated, because another program may take a port meanwhile */
+    for (int i = 0; i < 4 && !built; i++) {
         stop_nodes();
         char command[128];
         snprintf(command, sizeof command, "rm -f %s/node?.conf", runs_folder);
         CHECK_EQ(system(command), 0);
         built = build_cluster();
     }
-    if (!built) SKIP("no Redis Cluster could be made here; %s/create.log says why", runs_folder);
+    if (!built) SKIP("cannot create a Redis Cluster; see %s/create.log", runs_folder);
     snprintf(url, sizeof url, "redis://127.0.0.1:%d", port[0]);
     keys_find_their_node(url);
     apex_runs_on_it(url);

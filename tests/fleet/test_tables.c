@@ -1,4 +1,4 @@
-/* Tables through a real Redis: what the learner's side hears of each worker. */
+/* Tables through a real Redis: what the hub counts for each worker. */
 #include "tests/kit/check.h"
 #ifndef VLY_HAVE_REDIS
 int main(void) {
@@ -25,7 +25,7 @@ static void hear_score(void *arg, double score) {
         h->known++, h->sum += score;
 }
 
-/* One worker ends one episode, the other ends many: each episode counts once. */
+/* One worker finishes one episode, the other many: each counts once. */
 static void every_episode_counts_once_whoever_played_it(void) {
     vly_store *store[WORLD + 1];
     vly_tab *worker[WORLD];
@@ -48,13 +48,13 @@ static void every_episode_counts_once_whoever_played_it(void) {
         CHECK_OK(sync->tables->merge(sync, STATES, ACTIONS, table[i], visits[i]));
     }
     CHECK_OK(vly_tab_hub_table(hub, whole, NULL));
-    CHECK_OK(vly_tab_hub_table(hub, whole, NULL)); /* the same tables again say nothing new */
+    CHECK_OK(vly_tab_hub_table(hub, whole, NULL)); /* the same tables again add nothing */
     CHECK_EQ(h.known, 4);
     CHECK_EQ(h.unknown, 0);
     CHECK_NEAR(h.sum / h.known, 0.25, 1e-9); /* the mean of the workers' means is 0.5 */
 
     for (int i = 0; i < 40; i++) many[i] = 2;
-    vly_tab_note(worker[0], 10, 10, many, 40); /* more than a table can tell the scores of */
+    vly_tab_note(worker[0], 10, 10, many, 40); /* more than the scores of a table hold */
     CHECK_OK(vly_tab_finish(worker[0]));
     CHECK_OK(vly_tab_hub_table(hub, whole, NULL));
     CHECK_EQ(h.known + h.unknown, 44);
