@@ -88,7 +88,14 @@ typedef struct {
                                    open-ended) */
     int64_t own_steps; /* this learner's share of them: what its own updates are counted against */
     int64_t updates;   /* learn() calls done before this one */
+    bool (*stop_asked)(const void *arg); /* whether learn() is to return early, if it can (`cuts`);
+                                            NULL: never */
+    const void *stop_arg;
 } vly_progress;
+
+static inline bool vly_progress_stopped(const vly_progress *p) {
+    return p->stop_asked && p->stop_asked(p->stop_arg);
+}
 
 /* What is left of a linear schedule: 1 at the start, 0 at the end; 1 when open-ended. */
 static inline double vly_progress_left(const vly_progress *p) {
@@ -126,6 +133,9 @@ struct vly_algo {
     int64_t rows_per_update; /* rows that a learn() reads (passes over the same row not counted) */
     const int64_t *made;     /* updates made, where a learn() is any number of them (DQN's ratio, a
                                 table's cells); NULL: each is one */
+    bool cuts;               /* learn() looks at stop_asked after each of its updates */
+    bool unfinished;         /* and returned early: the state is whole, and the next learn() with
+                                the same progress, before any act(), makes the other updates */
     bool failed;             /* set with VLY_ENUMERIC: the state is no longer worth saving */
     const vly_params *arena; /* all parameters as one array, for a parameter server; NULL: it has
                                 none */

@@ -7,7 +7,7 @@
 #include "common/learn/memories.h"
 #include "common/learn/replay.h"
 
-enum { STACK_MAX = 16 };
+enum { STACK_MAX = 16, IN_FLIGHT = 64 /* updates enqueued ahead of a device */ };
 static const double LADDER_COUNTS =
     0.02; /* actors that explore more only gather experience: their episodes are not reported */
 
@@ -48,7 +48,6 @@ typedef struct {
     int group; /* argument of the captured act_group */
 
     counters *k;
-    int due; /* updates of the last dqn_learn() */
     double rate_now;
     vly_memories memories;
     int64_t target_period; /* with a parameter server: gradients / target_every at the last copy */
@@ -204,7 +203,7 @@ static bool may_start(const dqn *a, int64_t steps) {
 }
 
 /* Updates that bring the rows learned from up to replay.ratio times the transitions acted. */
-static int updates_due(dqn *a, const vly_progress *progress) {
+static int64_t updates_due(dqn *a, const vly_progress *progress) {
     counters *k = a->k;
     const int64_t steps = progress->own_steps;
     if (k->start_steps < 0) {
@@ -215,7 +214,7 @@ static int updates_due(dqn *a, const vly_progress *progress) {
     k->acted = steps - k->start_steps;
     const double rows = (double)a->config->replay.ratio * (double)k->acted;
     const double due = floor(rows / a->batch) - (double)(k->updates - k->start_updates);
-    return due > 0 ? (int)due : 0;
+    return due > 0 ? (int64_t)due : 0;
 }
 
 /* Every worker has actors from the whole ladder, so all rates of exploration remain when one dies.
@@ -261,16 +260,30 @@ static vly_status dqn_send_experience(dqn *a, vly_queue *q) {
     return fresh ? vly_exec_prepare(a->acting, q, a->learner.params.param) : VLY_OK;
 }
 
+/* A stop is looked at after every update; what is enqueued on a device by then is made. */
+static vly_status dqn_updates(dqn *a, vly_queue *q, const vly_progress *progress, int64_t due) {
+    int64_t made = 0;
+    while (made < due && !a->pub.unfinished) {
+        VLY_TRY(dqn_update(a, q));
+        made++;
+        if (made % IN_FLIGHT == 0) VLY_TRY(a->c->queue_sync(q));
+        a->pub.unfinished = a->pub.cuts && made < due && vly_progress_stopped(progress);
+    }
+    a->pub.rows_per_update = made * a->batch;
+    return VLY_OK;
+}
+
 static vly_status dqn_learn(vly_algo *pub, vly_queue *q, const vly_progress *progress) {
     dqn *a = (dqn *)pub;
     VLY_TRY(explore(a, q, progress->steps));
     if (a->sends) return dqn_send_experience(a, q);
-    a->due = a->feed ? 1 : updates_due(a, progress);
-    pub->rows_per_update = (int64_t)a->due * a->batch;
-    if (a->due == 0) return VLY_OK;
+    const int64_t due = a->feed ? 1 : updates_due(a, progress);
+    pub->unfinished = false;
+    pub->rows_per_update = 0;
+    if (due == 0) return VLY_OK;
     dqn_set_hyper(a, progress);
     VLY_TRY(vly_learner_begin(&a->learner, q));
-    for (int i = 0; i < a->due; i++) VLY_TRY(dqn_update(a, q));
+    VLY_TRY(dqn_updates(a, q, progress, due));
     VLY_TRY(vly_learner_stepped(&a->learner, q, a->acting));
     pub->version = a->k->updates;
     return vly_learner_end(&a->learner, q);
@@ -547,6 +560,7 @@ static vly_status create_dqn(vly_algo **out, const vly_algo_args *args) {
     a->eval = args->eval;
     a->sends = !a->eval && args->sync && args->sync->experience;
     a->greedy = args->eval && args->greedy;
+    a->pub.cuts = !a->eval && !a->sends;
     a->pub.phase_steps = a->eval ? 1 : a->sends ? a->config->apex.block : phase_steps(a);
     const vly_status status = dqn_fill(a, args);
     if (status != VLY_OK) {

@@ -213,10 +213,12 @@ void vly_train_destroy(vly_train *t) {
 
 /* ---- running ---- */
 
-/* A stop that was asked for before takes effect at the first update, so that ranks agree on it. */
+/* A stop that was asked for before takes effect at the first update, so that ranks agree on it; and
+ * an update that was cut short is finished even where the budget of steps is spent. */
 static vly_status run_schedule(vly_train *t) {
     t->stop = vly_train_check_stop(t);
-    if (t->stop == VLY_STOP_INTERRUPTED) t->stop = VLY_STOP_NONE;
+    if (t->stop == VLY_STOP_INTERRUPTED || t->counters.started == TRAIN_LEARNING)
+        t->stop = VLY_STOP_NONE;
     if (t->stop != VLY_STOP_NONE) return VLY_OK;
     const vly_status status = t->o.lead  ? t->o.lead(t->o.lead_arg, t)
                               : t->async ? vly_train_run_async(t)

@@ -18,9 +18,12 @@
 
 enum { RETURNS = 100, SAMPLES = 16, EPISODES_AT_ONCE = 256 };
 
+/* TRAIN_LEARNING: a learn() was cut short by a stop; a run that goes on finishes it first. */
+enum { TRAIN_STARTED = 1, TRAIN_LEARNING = 2 };
+
 typedef struct {     /* saved as one array of int64_t: add at the end */
     int64_t version; /* of this layout */
-    int64_t started; /* the first observations are there */
+    int64_t started; /* TRAIN_STARTED: the first observations are there */
     int64_t steps, updates, episodes;
     int64_t fleet_steps, fleet_episodes; /* of all ranks, as of the last update */
     int64_t episodes_shift; /* added to this rank's own: those of other ranks before a resume */
@@ -124,6 +127,8 @@ vly_stop vly_train_check_stop(vly_train *t);
 vly_status vly_train_finish_learn(vly_train *t, vly_queue *q);
 /* After vly_train_finish_learn: metrics, then vly_train_changed. */
 vly_status vly_train_updated(vly_train *t, bool *save);
+/* After a learn() that returned early: metrics; the run ends as interrupted and is saved so. */
+vly_status vly_train_cut(vly_train *t);
 /* Counters or metrics have changed: agrees with the ranks on a stop, calls on_update. *save: asked
  * for. */
 vly_status vly_train_changed(vly_train *t, bool *save);

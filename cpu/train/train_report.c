@@ -142,13 +142,23 @@ vly_status vly_train_finish_learn(vly_train *t, vly_queue *q) {
     return status;
 }
 
-vly_status vly_train_updated(vly_train *t, bool *save) {
-    *save = false;
-    t->counters.updates++;
+static vly_status take_metrics(vly_train *t, int64_t update) {
     t->rows_learned += (double)t->algo->rows_per_update;
     const vly_status status = t->algo->metrics(t->algo, t->metrics, &t->metric_count);
-    if (status != VLY_OK)
-        return vly_fail(status, "update %lld: %s", (long long)t->counters.updates,
-                        vly_error_text());
+    return status == VLY_OK
+               ? VLY_OK
+               : vly_fail(status, "update %lld: %s", (long long)update, vly_error_text());
+}
+
+vly_status vly_train_updated(vly_train *t, bool *save) {
+    *save = false;
+    VLY_TRY(take_metrics(t, ++t->counters.updates));
     return vly_train_changed(t, save);
+}
+
+vly_status vly_train_cut(vly_train *t) {
+    t->counters.started = TRAIN_LEARNING;
+    t->dirty = true;
+    t->stop = VLY_STOP_INTERRUPTED;
+    return take_metrics(t, t->counters.updates + 1);
 }

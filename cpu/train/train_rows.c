@@ -91,7 +91,7 @@ vly_status vly_train_first_rows(vly_train *t) {
         for (int g = 0; g < t->G; g++) VLY_TRY(vly_train_wait(t, g));
     }
     for (int g = 0; g < t->G; g++) VLY_TRY(vly_train_receive(t, g));
-    t->counters.started = 1;
+    t->counters.started = TRAIN_STARTED;
     vly_train_mark(t, VLY_PHASE_ENV);
     return VLY_OK;
 }

@@ -65,13 +65,17 @@ static void share_counts(vly_train *t) {
 vly_status vly_train_restored(vly_train *t) {
     VLY_TRY(t->algo->restored(t->algo, t->act));
     if (t->o.eval) return VLY_OK;
-    const train_counters *k = &t->counters;
+    train_counters *k = &t->counters;
     if (k->version != 1)
         return vly_fail(VLY_EVERSION, "the run's counters have version %lld; this program reads 1",
                         (long long)k->version);
     if (k->steps < 0 || k->updates < 0 || k->episodes < 0)
         return vly_fail(VLY_ECORRUPT, "the run's counters are negative");
     share_counts(t);
+    if (k->started == TRAIN_LEARNING && !t->algo->cuts)
+        return vly_fail(VLY_ECORRUPT, "the run was saved within an update, which %s does not do",
+                        t->algo->name);
+    if (k->started && vly_train_has_ranks(t)) k->started = TRAIN_STARTED; /* they act together */
     if (t->o.sync && t->o.sync->rank > 0)
         t->counters.started = 0; /* the saved environments are the first rank's */
     if (k->started) VLY_TRY(vly_pool_load(t->pool, t->pool_state, t->pool_bytes));

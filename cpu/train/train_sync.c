@@ -16,12 +16,26 @@ static vly_status collect_rollout(vly_train *t) {
     return VLY_OK;
 }
 
+static bool stop_is_asked(const void *arg) {
+    const vly_train *t = arg;
+    return atomic_load(&t->stop_asked) != 0;
+}
+
+/* Ranks that meet in every update make the same number of them. */
+static bool may_cut(const vly_train *t) {
+    const vly_sync *s = t->o.sync;
+    return !s || !(s->agree || s->gradients || s->mixing);
+}
+
 static vly_status learn_from_rollout(vly_train *t, bool *save) {
-    const vly_progress progress = vly_train_progress(t);
+    vly_progress progress = vly_train_progress(t);
+    if (may_cut(t)) progress.stop_asked = stop_is_asked, progress.stop_arg = t;
     vly_train_mark(t, VLY_PHASE_OTHER);
     VLY_TRY(t->algo->learn(t->algo, t->learn, &progress));
     VLY_TRY(vly_train_finish_learn(t, t->learn));
     vly_train_mark(t, VLY_PHASE_LEARN);
+    if (t->algo->unfinished) return vly_train_cut(t);
+    t->counters.started = TRAIN_STARTED;
     return vly_train_updated(t, save);
 }
 
@@ -29,7 +43,7 @@ vly_status vly_train_run_sync(vly_train *t) {
     vly_status status = vly_train_first_rows(t);
     while (status == VLY_OK && t->stop == VLY_STOP_NONE) {
         bool save = false;
-        status = collect_rollout(t);
+        if (t->counters.started != TRAIN_LEARNING) status = collect_rollout(t);
         if (status == VLY_OK) status = learn_from_rollout(t, &save);
         if (status == VLY_OK && save && t->stop == VLY_STOP_NONE) status = vly_train_save(t);
     }

@@ -206,6 +206,79 @@ static void a_stop_names_its_reason(void) {
     close_run(&r);
 }
 
+/* A stop from within the k-th update counted from here on. */
+static struct {
+    vly_status (*loss)(vly_queue *q, const vly_dqn_loss_args *args);
+    vly_train *train;
+    int left;
+} stopping;
+
+static vly_status stop_in_loss(vly_queue *q, const vly_dqn_loss_args *args) {
+    if (--stopping.left == 0) vly_train_stop(stopping.train);
+    return stopping.loss(q, args);
+}
+
+static void stop_in_update(run *r, int k) {
+    stopping.loss = r->c->dqn_loss, stopping.train = r->t, stopping.left = k;
+    r->c->dqn_loss = stop_in_loss;
+}
+
+/* 256 updates in a learn(), stopped in the k-th and again in one after it: each time the run ends
+ * with that update, and what goes on from what was saved ends where an uninterrupted run does. */
+static void a_stop_within_many_updates_loses_none(void) {
+    static const int ks[] = {1, 100, 255, 256};
+    const char *settings = "run.algo=dqn run.envs=4 dqn.learning_starts=100 dqn.target_every=7 "
+                           "dqn.batch=16 replay.capacity=2000 replay.prioritized=true "
+                           "replay.ratio=1024 run.steps=112";
+    vly_train_result result;
+    run straight;
+    open_run(&straight, "cartpole", settings, 1);
+    CHECK_OK(vly_train_run(straight.t, &result));
+    CHECK_EQ(result.stop, VLY_STOP_BUDGET);
+    const int64_t updates = result.report.updates, learns = updates / 256;
+    CHECK(learns >= 2 && updates % 256 == 0);
+    for (size_t i = 0; i < sizeof ks / sizeof *ks; i++) {
+        run first, second, third;
+        const int64_t last = updates - 256 + ks[i]; /* in the last learn(), the budget is spent */
+        open_run(&first, "cartpole", settings, 1);
+        stop_in_update(&first, ks[i]);
+        CHECK_OK(vly_train_run(first.t, &result));
+        CHECK_EQ(result.stop, VLY_STOP_INTERRUPTED);
+        CHECK_EQ(result.report.updates, ks[i]);
+        CHECK_EQ(first.saves, 1);
+        open_run(&second, "cartpole", settings, 2);
+        restore(&second, &first);
+        stop_in_update(&second, (int)last - ks[i]);
+        CHECK_OK(vly_train_run(second.t, &result));
+        CHECK_EQ(result.stop, VLY_STOP_INTERRUPTED);
+        CHECK_EQ(result.report.updates, last);
+        open_run(&third, "cartpole", settings, 1);
+        restore(&third, &second);
+        CHECK_OK(vly_train_run(third.t, &result));
+        CHECK_EQ(result.stop, VLY_STOP_BUDGET);
+        CHECK_EQ(result.report.updates, updates);
+        same_state(&straight, third.saves ? &third : &second,
+                   settings); /* none: nothing was left */
+        close_run(&first);
+        close_run(&second);
+        close_run(&third);
+    }
+    close_run(&straight);
+}
+
+/* What says that it was saved within an update of an algorithm that is not cut has been altered. */
+static void an_update_that_cannot_be_cut_is_not_resumed(void) {
+    run r;
+    vly_buffer list[BUFFERS];
+    open_run(&r, "cartpole", "run.algo=ppo run.envs=4 ppo.rollout=8", 1);
+    go(&r, 2);
+    const int n = vly_train_buffers(r.t, list, BUFFERS);
+    for (int i = 0; i < n; i++)
+        if (!strcmp(list[i].name, "train.counters")) ((int64_t *)list[i].data)[1] = 2;
+    CHECK_EQ(vly_train_restored(r.t), VLY_ECORRUPT);
+    close_run(&r);
+}
+
 static void not_a_number_ends_the_run_unsaved(void) {
     run r;
     vly_train_result result;
@@ -310,6 +383,8 @@ int main(void) {
     another_seed_is_another_run();
     saving_midway_changes_nothing();
     a_stop_names_its_reason();
+    a_stop_within_many_updates_loses_none();
+    an_update_that_cannot_be_cut_is_not_resumed();
     not_a_number_ends_the_run_unsaved();
     an_asynchronous_run_saves_and_goes_on();
     evaluation_plays_every_actors_share();
