@@ -181,7 +181,7 @@ vly_status vly_experience_take(vly_experience *e, int most, int *blocks) {
         shard *d = &e->shards[i];
         vly_shard_state now;
         int count = 0;
-        VLY_TRY(vly_shard_look(d->store, &now));
+        VLY_TRY(vly_shard_read_state(d->store, &now));
         const bool again = vly_store_get_traffic(d->store).reconnects != d->connection;
         if (again || now.head != d->state.head || now.tail < d->next)
             return vly_experience_sync(e); /* the store may have lost data */

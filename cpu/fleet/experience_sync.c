@@ -114,7 +114,7 @@ static vly_status sync_shard(vly_experience *e, int number) {
     shard *d = &e->shards[number];
     survey v = {.e = e, .d = d, .known = d->count};
     int count;
-    VLY_TRY(vly_shard_look(d->store, &d->state));
+    VLY_TRY(vly_shard_read_state(d->store, &d->state));
     d->connection = vly_store_get_traffic(d->store).reconnects;
     d->next = v.at = d->state.head;
     for (int64_t i = 0; i < d->count; i++) e->slot[*order_at(e, d, i)].stored = false;

@@ -64,15 +64,15 @@ static member *find_or_add_member(vly_fleet_view *f, const char *name) {
     return m;
 }
 
-static vly_status record_member(void *arg, const char *name, const char *words) {
+static vly_status record_member(void *arg, const char *name, const char *json) {
     vly_fleet_view *f = arg;
     member *m = find_or_add_member(f, name);
     if (!m) return VLY_OK;
     if (m->seen < f->now - FORGET_S) m->first = f->now;
     m->seen = f->now;
-    if (strncmp(m->what, words, sizeof m->what - 1) == 0) return VLY_OK;
+    if (strncmp(m->what, json, sizeof m->what - 1) == 0) return VLY_OK;
     m->beat = f->now;
-    snprintf(m->what, sizeof m->what, "%s", words);
+    snprintf(m->what, sizeof m->what, "%s", json);
     return VLY_OK;
 }
 
@@ -120,13 +120,13 @@ static void add_url(vly_text *t, const char *url) {
 
 static void add_member(vly_text *t, const member *m, double now) {
     json_t *what = json_loads(m->what, 0, NULL);
-    char *words = json_is_object(what) ? json_dumps(what, JSON_COMPACT) : NULL;
+    char *json = json_is_object(what) ? json_dumps(what, JSON_COMPACT) : NULL;
     vly_text_add(t, "{\"name\":");
     vly_text_json(t, m->name);
     vly_text_add(t, ",\"alive\":%s,\"beat_s\":%.1f,\"silent_s\":%.1f,\"here_s\":%.1f,\"what\":%s}",
                  m->seen == now ? "true" : "false", now - m->beat, now - m->seen,
-                 m->seen - m->first, words ? words : "{}");
-    free(words);
+                 m->seen - m->first, json ? json : "{}");
+    free(json);
     json_decref(what);
 }
 

@@ -283,10 +283,10 @@ vly_status vly_gpus_open(vly_gpus **out, const vly_config *config, vly_compute *
     if (!g) return vly_fail(VLY_ENOMEM, "gpus: out of memory");
     const vly_status status = connect_gpus(g, config, compute);
     if (status != VLY_OK) {
-        char words[512];
-        snprintf(words, sizeof words, "%s", vly_error_text());
+        char reason[512];
+        snprintf(reason, sizeof reason, "%s", vly_error_text());
         vly_gpus_close(g, true);
-        return vly_fail(status, "%s", words);
+        return vly_fail(status, "%s", reason);
     }
     *out = g;
     return VLY_OK;

@@ -104,8 +104,8 @@ vly_status vly_leader_wait_for_store(vly_leader *l, vly_status status, int64_t *
     if (status != VLY_EPEER) return status;
     if (*lost_ms == 0) *lost_ms = vly_now_ms();
     if (vly_now_ms() - *lost_ms > 1000 * (int64_t)l->config->dist.patience_s) return status;
-    const vly_status mended = vly_leader_restart_store(l);
-    return mended == VLY_EPEER ? VLY_OK : mended;
+    const vly_status restart = vly_leader_restart_store(l);
+    return restart == VLY_EPEER ? VLY_OK : restart;
 }
 
 vly_status vly_leader_announce_end(vly_leader *l, vly_status (*announce)(void *arg), void *arg) {

@@ -268,10 +268,10 @@ vly_status vly_leader_lead_experience(vly_leader *l) {
     vly_status status = start_experience(&e);
     if (status == VLY_OK) status = serve_actors(&e);
     if (status != VLY_OK && e.weights) {
-        char words[512];
-        strncpy(words, vly_error_text(), sizeof words - 1), words[sizeof words - 1] = '\0';
+        char reason[512];
+        strncpy(reason, vly_error_text(), sizeof reason - 1), reason[sizeof reason - 1] = '\0';
         (void)publish_weights(&e, true);
-        vly_fail(status, "%s", words);
+        vly_fail(status, "%s", reason);
     }
     vly_experience_close(e.memory);
     vly_weights_destroy(e.weights);

@@ -80,10 +80,10 @@ static vly_status start_and_serve(vly_leader *l, vly_ps_server *server, unroll_l
     vly_status status = vly_leader_start_fleet(l);
     if (status == VLY_OK) status = serve_workers(l, server, u);
     if (status != VLY_OK) {
-        char words[512];
-        snprintf(words, sizeof words, "%s", vly_error_text());
+        char reason[512];
+        snprintf(reason, sizeof reason, "%s", vly_error_text());
         vly_ps_server_stop(server);
-        vly_fail(status, "%s", words);
+        vly_fail(status, "%s", reason);
     }
     vly_ps_server_destroy(server);
     return status;

@@ -67,14 +67,14 @@ vly_status vly_shard_push(vly_store *s, const vly_block *b, int64_t budget, int 
     return VLY_OK;
 }
 
-static const char look_script[] =
+static const char state_script[] =
     "local c=redis.call('HMGET',KEYS[1],'bytes','head','tail','seen') "
     "for i=1,4 do c[i]=tonumber(c[i] or 0) end return c";
 
-vly_status vly_shard_look(vly_store *s, vly_shard_state *out) {
+vly_status vly_shard_read_state(vly_store *s, vly_shard_state *out) {
     const char *const key[] = {"state"};
     int64_t n[4];
-    VLY_TRY(vly_store_script(s, look_script, key, 1, NULL, 0, n, 4));
+    VLY_TRY(vly_store_script(s, state_script, key, 1, NULL, 0, n, 4));
     *out = (vly_shard_state){n[0], n[1], n[2], n[3]};
     if (out->head < 0 || out->tail < out->head || out->seen < 0)
         return vly_fail(VLY_ECORRUPT, "the state of a shard of experience is invalid");

@@ -5,7 +5,7 @@
  *       // its keys share one hash tag, so one node of a cluster has all of them
  *   actor:    VLY_TRY(vly_shard_push(s, &block, budget_bytes, queue_limit, &accepted));
  *       // not accepted: wait, then try again
- *   learner:  VLY_TRY(vly_shard_look(s, &state));
+ *   learner:  VLY_TRY(vly_shard_read_state(s, &state));
  *             VLY_TRY(vly_shard_notices(s, &state, from, most, each, arg, &count));
  *             VLY_TRY(vly_shard_evict(s, state.head, life, seq, cost));   // the oldest block
  *
@@ -38,7 +38,7 @@ int64_t vly_shard_cost(const vly_block_head *head, size_t notice_bytes);
  * repeated. */
 vly_status vly_shard_push(vly_store *s, const vly_block *block, int64_t budget, int queue_limit,
                           bool *accepted);
-vly_status vly_shard_look(vly_store *s, vly_shard_state *out);
+vly_status vly_shard_read_state(vly_store *s, vly_shard_state *out);
 /* Passes the notices of blocks from .. from + most - 1 to `each`, numbered since the shard was
  * created. */
 vly_status vly_shard_notices(vly_store *s, const vly_shard_state *at, int64_t from, int most,

@@ -22,7 +22,7 @@ const char *vly_store_where(const vly_store *s, char *text, size_t bytes) {
 /* A failed link may still hold a command that the system would deliver once the network is back,
  * after newer commands of the next link: old weights would overwrite new ones. So it is reset,
  * not closed. */
-void vly_store_hang_up(vly_store *s) {
+void vly_store_disconnect(vly_store *s) {
     const struct linger reset = {.l_onoff = 1, .l_linger = 0};
     if (s->link && s->link->err && s->link->fd >= 0)
         setsockopt(s->link->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
@@ -47,7 +47,7 @@ static vly_status run_handshake(vly_store *s, int argc, const char **argv) {
 static vly_status open_link(vly_store *s) {
     char at[512], db[16];
     const struct timeval limit = {s->timeout_ms / 1000, (s->timeout_ms % 1000) * 1000};
-    vly_store_hang_up(s);
+    vly_store_disconnect(s);
     s->link = s->at.unix_path[0] ? redisConnectUnixWithTimeout(s->at.unix_path, limit)
                                  : redisConnectWithTimeout(s->at.host, s->at.port, limit);
     if (!s->link) return vly_fail(VLY_ENOMEM, "store: out of memory");
@@ -79,7 +79,7 @@ static vly_status open_link_with_retry(vly_store *s, int64_t deadline) {
     for (;;) {
         const vly_status status = open_link(s);
         if (status != VLY_EPEER) return status;
-        vly_store_go_home(s);
+        vly_store_use_given_address(s);
         if (vly_now_ms() + wait > deadline) return status;
         vly_pause_ms(wait);
         wait = wait * 2 < PAUSE_MOST_MS ? wait * 2 : PAUSE_MOST_MS;
@@ -98,7 +98,7 @@ vly_status vly_store_open(vly_store **out, const char *url, const char *run,
     s->timeout_ms = options && options->timeout_ms ? options->timeout_ms : TIMEOUT_MS;
     s->retry_ms = options && options->retry_ms ? options->retry_ms : RETRY_MS;
     snprintf(s->run, sizeof s->run, "%s", run);
-    vly_status status = vly_store_find(&s->at, url);
+    vly_status status = vly_store_parse_address(&s->at, url);
     if (status == VLY_OK) status = open_link_with_retry(s, vly_now_ms() + s->retry_ms);
     if (status != VLY_OK) {
         vly_store_close(s);
@@ -111,7 +111,7 @@ vly_status vly_store_open(vly_store **out, const char *url, const char *run,
 void vly_store_close(vly_store *s) {
     if (!s) return;
     if (s->held) freeReplyObject(s->held);
-    vly_store_hang_up(s);
+    vly_store_disconnect(s);
     free(s);
 }
 
@@ -133,7 +133,7 @@ vly_status vly_store_connected(vly_store *s) {
 }
 
 void vly_store_forget(vly_store *s) {
-    if (s->asked) vly_store_hang_up(s);
+    if (s->asked) vly_store_disconnect(s);
     s->asked = 0;
 }
 
@@ -218,7 +218,7 @@ void vly_store_put(vly_store_words *w, const void *data, size_t bytes) {
     w->v[w->count] = data;
     w->n[w->count++] = bytes;
 }
-void vly_store_say(vly_store_words *w, const char *word) {
+void vly_store_put_text(vly_store_words *w, const char *word) {
     vly_store_put(w, word, strlen(word));
 }
 vly_status vly_store_run(vly_store *s, int wait_ms, const vly_store_words *w) {
@@ -249,14 +249,14 @@ static vly_status copy_string(vly_store *s, const char *key, void *data, size_t 
 vly_status vly_store_set(vly_store *s, const char *key, const void *data, size_t bytes) {
     const vly_store_key k = vly_store_full_key(s, key);
     vly_store_words w = {0};
-    vly_store_say(&w, "SET"), vly_store_say(&w, k.text), vly_store_put(&w, data, bytes);
+    vly_store_put_text(&w, "SET"), vly_store_put_text(&w, k.text), vly_store_put(&w, data, bytes);
     return vly_store_run(s, 0, &w);
 }
 
 vly_status vly_store_get(vly_store *s, const char *key, void *data, size_t bytes, size_t *got) {
     const vly_store_key k = vly_store_full_key(s, key);
     vly_store_words w = {0};
-    vly_store_say(&w, "GET"), vly_store_say(&w, k.text);
+    vly_store_put_text(&w, "GET"), vly_store_put_text(&w, k.text);
     VLY_TRY(vly_store_run(s, 0, &w));
     return copy_string(s, key, data, bytes, got);
 }
@@ -266,8 +266,8 @@ vly_status vly_store_set_range(vly_store *s, const char *key, size_t offset, con
     const vly_store_key k = vly_store_full_key(s, key);
     const vly_store_number at = vly_store_digits((int64_t)offset);
     vly_store_words w = {0};
-    vly_store_say(&w, "SETRANGE"), vly_store_say(&w, k.text), vly_store_say(&w, at.text),
-        vly_store_put(&w, data, bytes);
+    vly_store_put_text(&w, "SETRANGE"), vly_store_put_text(&w, k.text),
+        vly_store_put_text(&w, at.text), vly_store_put(&w, data, bytes);
     return vly_store_run(s, 0, &w);
 }
 
@@ -277,8 +277,8 @@ vly_status vly_store_get_range(vly_store *s, const char *key, size_t offset, voi
     const vly_store_number from = vly_store_digits((int64_t)offset),
                            to = vly_store_digits((int64_t)(offset + bytes) - 1);
     vly_store_words w = {0};
-    vly_store_say(&w, "GETRANGE"), vly_store_say(&w, k.text), vly_store_say(&w, from.text),
-        vly_store_say(&w, to.text);
+    vly_store_put_text(&w, "GETRANGE"), vly_store_put_text(&w, k.text),
+        vly_store_put_text(&w, from.text), vly_store_put_text(&w, to.text);
     VLY_TRY(vly_store_run(s, 0, &w));
     return copy_string(s, key, data, bytes, got);
 }
@@ -286,7 +286,7 @@ vly_status vly_store_get_range(vly_store *s, const char *key, size_t offset, voi
 vly_status vly_store_delete(vly_store *s, const char *key) {
     const vly_store_key k = vly_store_full_key(s, key);
     vly_store_words w = {0};
-    vly_store_say(&w, "DEL"), vly_store_say(&w, k.text);
+    vly_store_put_text(&w, "DEL"), vly_store_put_text(&w, k.text);
     return vly_store_run(s, 0, &w);
 }
 
@@ -294,8 +294,9 @@ vly_status vly_store_claim(vly_store *s, const char *key, int64_t value, int64_t
     const vly_store_key k = vly_store_full_key(s, key);
     const vly_store_number text = vly_store_digits(value);
     vly_store_words w = {0};
-    vly_store_say(&w, "SET"), vly_store_say(&w, k.text), vly_store_say(&w, text.text),
-        vly_store_say(&w, "NX"), vly_store_say(&w, "GET"); /* GET with NX: Redis 7 */
+    vly_store_put_text(&w, "SET"), vly_store_put_text(&w, k.text),
+        vly_store_put_text(&w, text.text), vly_store_put_text(&w, "NX"),
+        vly_store_put_text(&w, "GET"); /* GET with NX: Redis 7 */
     VLY_TRY(vly_store_run(s, 0, &w));
     *owner = s->held->type == REDIS_REPLY_STRING ? strtoll(s->held->str, NULL, 10) : value;
     return VLY_OK;
@@ -305,7 +306,8 @@ vly_status vly_store_add(vly_store *s, const char *key, int64_t by, int64_t *now
     const vly_store_key k = vly_store_full_key(s, key);
     const vly_store_number text = vly_store_digits(by);
     vly_store_words w = {0};
-    vly_store_say(&w, "INCRBY"), vly_store_say(&w, k.text), vly_store_say(&w, text.text);
+    vly_store_put_text(&w, "INCRBY"), vly_store_put_text(&w, k.text),
+        vly_store_put_text(&w, text.text);
     VLY_TRY(vly_store_run(s, 0, &w));
     if (now && !s->batching) *now = s->held->integer;
     return VLY_OK;
@@ -323,10 +325,12 @@ vly_status vly_store_push(vly_store *s, const char *list, const void *data, size
     const vly_store_number most = vly_store_digits(limit);
     vly_store_words w = {0};
     if (limit == 0 || s->batching) {
-        vly_store_say(&w, "RPUSH"), vly_store_say(&w, k.text), vly_store_put(&w, data, bytes);
+        vly_store_put_text(&w, "RPUSH"), vly_store_put_text(&w, k.text),
+            vly_store_put(&w, data, bytes);
     } else {
-        vly_store_say(&w, "EVAL"), vly_store_say(&w, bounded_push), vly_store_say(&w, "1"),
-            vly_store_say(&w, k.text), vly_store_put(&w, data, bytes), vly_store_say(&w, most.text);
+        vly_store_put_text(&w, "EVAL"), vly_store_put_text(&w, bounded_push),
+            vly_store_put_text(&w, "1"), vly_store_put_text(&w, k.text),
+            vly_store_put(&w, data, bytes), vly_store_put_text(&w, most.text);
     }
     VLY_TRY(vly_store_run(s, 0, &w));
     if (accepted && !s->batching) *accepted = s->held->integer != 0;
@@ -339,8 +343,8 @@ vly_status vly_store_pop(vly_store *s, const char *list, int wait_ms, const void
     char seconds[24];
     snprintf(seconds, sizeof seconds, "%.3f", wait_ms / 1000.0);
     vly_store_words w = {0};
-    vly_store_say(&w, wait_ms ? "BLPOP" : "LPOP"), vly_store_say(&w, k.text);
-    if (wait_ms) vly_store_say(&w, seconds);
+    vly_store_put_text(&w, wait_ms ? "BLPOP" : "LPOP"), vly_store_put_text(&w, k.text);
+    if (wait_ms) vly_store_put_text(&w, seconds);
     VLY_TRY(vly_store_run(s, wait_ms, &w));
     const redisReply *r = s->held;
     if (r->type == REDIS_REPLY_ARRAY && r->elements == 2) r = r->element[1];
@@ -363,7 +367,8 @@ vly_status vly_store_pop_many(vly_store *s, const char *list, int most,
     const vly_store_key k = vly_store_full_key(s, list);
     const vly_store_number text = vly_store_digits(most);
     vly_store_words w = {0};
-    vly_store_say(&w, "LPOP"), vly_store_say(&w, k.text), vly_store_say(&w, text.text);
+    vly_store_put_text(&w, "LPOP"), vly_store_put_text(&w, k.text),
+        vly_store_put_text(&w, text.text);
     VLY_TRY(vly_store_run(s, 0, &w));
     redisReply *r = vly_store_take(s);
     vly_status status = VLY_OK;
@@ -377,7 +382,7 @@ vly_status vly_store_pop_many(vly_store *s, const char *list, int most,
 vly_status vly_store_length(vly_store *s, const char *list, int64_t *length) {
     const vly_store_key k = vly_store_full_key(s, list);
     vly_store_words w = {0};
-    vly_store_say(&w, "LLEN"), vly_store_say(&w, k.text);
+    vly_store_put_text(&w, "LLEN"), vly_store_put_text(&w, k.text);
     VLY_TRY(vly_store_run(s, 0, &w));
     *length = s->held->integer;
     return VLY_OK;
@@ -390,9 +395,10 @@ vly_status vly_store_append(vly_store *s, const char *log, const void *data, siz
     const vly_store_key k = vly_store_full_key(s, log);
     const vly_store_number most = vly_store_digits(keep);
     vly_store_words w = {0};
-    vly_store_say(&w, "XADD"), vly_store_say(&w, k.text), vly_store_say(&w, "MAXLEN"),
-        vly_store_say(&w, "~"), vly_store_say(&w, most.text), vly_store_say(&w, "*"),
-        vly_store_say(&w, "d"), vly_store_put(&w, data, bytes);
+    vly_store_put_text(&w, "XADD"), vly_store_put_text(&w, k.text),
+        vly_store_put_text(&w, "MAXLEN"), vly_store_put_text(&w, "~"),
+        vly_store_put_text(&w, most.text), vly_store_put_text(&w, "*"), vly_store_put_text(&w, "d"),
+        vly_store_put(&w, data, bytes);
     return vly_store_run(s, 0, &w);
 }
 
@@ -419,9 +425,11 @@ vly_status vly_store_read(vly_store *s, const char *log, char cursor[VLY_STORE_C
     const vly_store_key k = vly_store_full_key(s, log);
     const vly_store_number limit = vly_store_digits(most), wait = vly_store_digits(wait_ms);
     vly_store_words w = {0};
-    vly_store_say(&w, "XREAD"), vly_store_say(&w, "COUNT"), vly_store_say(&w, limit.text);
-    if (wait_ms) vly_store_say(&w, "BLOCK"), vly_store_say(&w, wait.text);
-    vly_store_say(&w, "STREAMS"), vly_store_say(&w, k.text), vly_store_say(&w, cursor);
+    vly_store_put_text(&w, "XREAD"), vly_store_put_text(&w, "COUNT"),
+        vly_store_put_text(&w, limit.text);
+    if (wait_ms) vly_store_put_text(&w, "BLOCK"), vly_store_put_text(&w, wait.text);
+    vly_store_put_text(&w, "STREAMS"), vly_store_put_text(&w, k.text),
+        vly_store_put_text(&w, cursor);
     *count = 0;
     VLY_TRY(vly_store_run(s, wait_ms, &w));
     redisReply *r = vly_store_take(s); /* [[log, entries]] or nil */
@@ -460,6 +468,6 @@ vly_status vly_store_end(vly_store *s) {
                               vly_store_where(s, at, sizeof at), r->str);
         freeReplyObject(r);
     }
-    if (status == VLY_EPEER) vly_store_hang_up(s);
+    if (status == VLY_EPEER) vly_store_disconnect(s);
     return status;
 }

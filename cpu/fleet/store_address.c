@@ -96,7 +96,7 @@ static vly_status find_password(vly_store_address *at) {
                      "password in VOLLEY_STORE_PASSWORD_FILE");
 }
 
-vly_status vly_store_find(vly_store_address *at, const char *url) {
+vly_status vly_store_parse_address(vly_store_address *at, const char *url) {
     VLY_TRY(parse_url(at, url));
     return find_password(at);
 }

@@ -22,6 +22,6 @@ bool vly_store_moved(vly_store *s, const redisReply *r) {
     return true;
 }
 
-void vly_store_go_home(vly_store *s) {
+void vly_store_use_given_address(vly_store *s) {
     if (s->cluster) s->at = s->home;
 }

@@ -12,10 +12,12 @@ static vly_status queue_beat(vly_store *s, const char *member, const char *json,
     const vly_store_key k = vly_store_full_key(s, name), set = vly_store_full_key(s, "members");
     const vly_store_number ttl = vly_store_digits(ttl_ms);
     vly_store_words w = {0}, a = {0}, r = {0};
-    vly_store_say(&w, "SET"), vly_store_say(&w, k.text), vly_store_say(&w, json),
-        vly_store_say(&w, "PX"), vly_store_say(&w, ttl.text);
-    vly_store_say(&a, "SADD"), vly_store_say(&a, set.text), vly_store_say(&a, member);
-    vly_store_say(&r, "SADD"), vly_store_say(&r, "volley:runs"), vly_store_say(&r, s->run);
+    vly_store_put_text(&w, "SET"), vly_store_put_text(&w, k.text), vly_store_put_text(&w, json),
+        vly_store_put_text(&w, "PX"), vly_store_put_text(&w, ttl.text);
+    vly_store_put_text(&a, "SADD"), vly_store_put_text(&a, set.text),
+        vly_store_put_text(&a, member);
+    vly_store_put_text(&r, "SADD"), vly_store_put_text(&r, "volley:runs"),
+        vly_store_put_text(&r, s->run);
     VLY_TRY(vly_store_run(s, 0, &w));
     VLY_TRY(vly_store_run(s, 0, &a));
     /* a cluster's list of runs would be on one node of many */
@@ -31,14 +33,14 @@ vly_status vly_store_beat(vly_store *s, const char *member, const char *json, in
         if (status == VLY_OK) status = vly_store_end(s);
         if (status != VLY_EPEER || vly_now_ms() > deadline) return status;
         s->batching = false;
-        vly_store_hang_up(s);
+        vly_store_disconnect(s);
         vly_pause_ms(PAUSE_MS);
     }
 }
 
 static vly_status read_set(vly_store *s, const char *full, redisReply **out) {
     vly_store_words w = {0};
-    vly_store_say(&w, "SMEMBERS"), vly_store_say(&w, full);
+    vly_store_put_text(&w, "SMEMBERS"), vly_store_put_text(&w, full);
     VLY_TRY(vly_store_run(s, 0, &w));
     *out = vly_store_take(s);
     return VLY_OK;
@@ -58,15 +60,15 @@ vly_status vly_store_members(vly_store *s,
         snprintf(name, sizeof name, "member:%s", names->element[i]->str);
         const vly_store_key k = vly_store_full_key(s, name);
         vly_store_words w = {0}, gone = {0};
-        vly_store_say(&w, "GET"), vly_store_say(&w, k.text);
+        vly_store_put_text(&w, "GET"), vly_store_put_text(&w, k.text);
         if ((status = vly_store_run(s, 0, &w)) != VLY_OK) break;
         redisReply *json = vly_store_take(s);
         if (json->type == REDIS_REPLY_STRING) {
             status = each(arg, names->element[i]->str, json->str);
             ++*count;
         } else {
-            vly_store_say(&gone, "SREM"), vly_store_say(&gone, set.text),
-                vly_store_say(&gone, names->element[i]->str);
+            vly_store_put_text(&gone, "SREM"), vly_store_put_text(&gone, set.text),
+                vly_store_put_text(&gone, names->element[i]->str);
             status = vly_store_run(s, 0, &gone);
         }
         freeReplyObject(json);

@@ -39,7 +39,7 @@ typedef struct {
     int count;
 } vly_store_words;
 void vly_store_put(vly_store_words *w, const void *data, size_t bytes);
-void vly_store_say(vly_store_words *w, const char *word);
+void vly_store_put_text(vly_store_words *w, const char *word);
 
 typedef struct {
     char text[VLY_STORE_KEY_MAX];
@@ -51,7 +51,7 @@ typedef struct {
 vly_store_number vly_store_digits(int64_t value);
 
 /* Parses a url; a password that is not in it is taken from the environment. */
-vly_status vly_store_find(vly_store_address *at, const char *url);
+vly_status vly_store_parse_address(vly_store_address *at, const char *url);
 /* Sends a command and keeps the answer in s->held; in a batch, queues it. wait_ms: how long the
  * server may delay the answer. */
 vly_status vly_store_run(vly_store *s, int wait_ms, const vly_store_words *w);
@@ -61,14 +61,14 @@ redisReply *vly_store_take(vly_store *s);
 vly_status vly_store_queue(vly_store *s, const vly_store_words *w);
 uint64_t vly_store_reply_bytes(const redisReply *r);
 /* Closes the connection; the next command opens another. */
-void vly_store_hang_up(vly_store *s);
+void vly_store_disconnect(vly_store *s);
 /* Opens the connection again if it is lost. */
 vly_status vly_store_connected(vly_store *s);
 /* If the answer redirects to another node of a cluster, sets s->at to that node and returns
  * true. */
 bool vly_store_moved(vly_store *s, const redisReply *r);
 /* Sets s->at back to the address that was given. */
-void vly_store_go_home(vly_store *s);
+void vly_store_use_given_address(vly_store *s);
 const char *vly_store_where(const vly_store *s, char *text, size_t bytes);
 
 #endif

@@ -11,10 +11,11 @@ vly_status vly_store_script(vly_store *s, const char *script, const char *const 
     if (keys > 6 || keys + args + 3 > VLY_STORE_WORDS)
         return vly_fail(VLY_EINVAL, "store: a script with %d keys and %d arguments: too many", keys,
                         args);
-    vly_store_say(&w, "EVAL"), vly_store_say(&w, script), vly_store_say(&w, count.text);
+    vly_store_put_text(&w, "EVAL"), vly_store_put_text(&w, script),
+        vly_store_put_text(&w, count.text);
     for (int i = 0; i < keys; i++) {
         full[i] = vly_store_full_key(s, key[i]);
-        vly_store_say(&w, full[i].text);
+        vly_store_put_text(&w, full[i].text);
     }
     for (int i = 0; i < args; i++) vly_store_put(&w, arg[i].data, arg[i].bytes);
     VLY_TRY(vly_store_run(s, 0, &w));
@@ -37,8 +38,8 @@ vly_status vly_store_slice(vly_store *s, const char *list, int64_t from, int mos
     const vly_store_key k = vly_store_full_key(s, list);
     const vly_store_number first = vly_store_digits(from), last = vly_store_digits(from + most - 1);
     vly_store_words w = {0};
-    vly_store_say(&w, "LRANGE"), vly_store_say(&w, k.text), vly_store_say(&w, first.text),
-        vly_store_say(&w, last.text);
+    vly_store_put_text(&w, "LRANGE"), vly_store_put_text(&w, k.text),
+        vly_store_put_text(&w, first.text), vly_store_put_text(&w, last.text);
     *count = 0;
     VLY_TRY(vly_store_run(s, 0, &w));
     redisReply *r = vly_store_take(s);
@@ -59,10 +60,10 @@ vly_status vly_store_ask(vly_store *s, const char *key, size_t offset, size_t by
     vly_store_words w = {0};
     if (s->asked == 0) VLY_TRY(vly_store_connected(s));
     if (bytes == 0)
-        vly_store_say(&w, "GET"), vly_store_say(&w, k.text);
+        vly_store_put_text(&w, "GET"), vly_store_put_text(&w, k.text);
     else
-        vly_store_say(&w, "GETRANGE"), vly_store_say(&w, k.text), vly_store_say(&w, from.text),
-            vly_store_say(&w, to.text);
+        vly_store_put_text(&w, "GETRANGE"), vly_store_put_text(&w, k.text),
+            vly_store_put_text(&w, from.text), vly_store_put_text(&w, to.text);
     VLY_TRY(vly_store_queue(s, &w));
     s->asked++;
     return VLY_OK;

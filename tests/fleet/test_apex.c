@@ -54,7 +54,7 @@ static bool ended(pid_t child) {
 }
 
 /* Waits until the run has made `steps` more steps. */
-static void goes_on(const char *name, pid_t learner, double steps) {
+static void wait_for_steps(const char *name, pid_t learner, double steps) {
     const double from = runs_metrics_bytes(name) ? runs_metric(name, "step", -1) : 0;
     while (!(runs_metric(name, "step", -1) >= from + steps)) {
         CHECK(!ended(learner));
@@ -64,16 +64,16 @@ static void goes_on(const char *name, pid_t learner, double steps) {
 
 /* Actors and the store are killed under a live learner; after each fault the run continues, and
  * it still reaches 475. Without an append-only file the store restarts empty. */
-static void actors_and_stores_may_die(const char *name, const char *args) {
+static void a_run_survives_killed_actors_and_stores(const char *name, const char *args) {
     const pid_t learner = runs_start(name,
                                      "train cartpole --algo apex --apex.replay store --workers 2 "
                                      "%s --seed 2 --steps 1G --metrics.every_s 0.05 --out %s",
                                      args, name);
     int code, killed = 0;
-    goes_on(name, learner, 2000);
+    wait_for_steps(name, learner, 2000);
     while (killed < 6) {
         killed += hit(learner, killed % 2 ? "redis-server" : "volley actor", SIGKILL);
-        goes_on(name, learner, 2000);
+        wait_for_steps(name, learner, 2000);
     }
     CHECK(runs_metric(name, "store/corrupt", -1) == 0);
     CHECK_EQ(kill(learner, SIGTERM), 0);
@@ -96,7 +96,7 @@ static void actors_and_stores_may_die(const char *name, const char *args) {
 
 /* A learner is killed; its actors, started separately, wait. It resumes from its checkpoint and
  * finds the replay memory in the store. */
-static void a_learner_may_die(void) {
+static void a_killed_learner_resumes(void) {
     vly_store_server *server;
     char redis[96];
     int code;
@@ -140,7 +140,7 @@ static void a_learner_may_die(void) {
     vly_store_server_stop(server);
 }
 
-static void a_short_run_of_each_place_ends_well(void) {
+static void short_runs_with_either_memory_end_well(void) {
     static const char *const places[] = {
         "--apex.replay local", "--apex.replay store --workers 2 --apex.shards 2 --apex.cache 0"};
     for (int i = 0; i < 2; i++) {
@@ -164,7 +164,7 @@ int main(void) {
     CHECK(mkdtemp(runs_folder) != NULL);
     if (system("command -v redis-server >/dev/null 2>&1") != 0)
         SKIP("redis-server is not installed: apt-get install redis-server");
-    a_short_run_of_each_place_ends_well();
+    short_runs_with_either_memory_end_well();
     if (SANITIZED) {
         SKIP_PART("under a sanitizer: learning results are tested in the plain build only");
         return runs_clean();
@@ -176,8 +176,8 @@ int main(void) {
     fprintf(stderr, "bytes through the store per step: %.1f, with --apex.send 0.5 %.1f\n", all,
             some);
     CHECK(all < 60 && some < 0.85 * all);
-    actors_and_stores_may_die("forgetful", "--checkpoint.replay false");
-    a_learner_may_die();
+    a_run_survives_killed_actors_and_stores("forgetful", "--checkpoint.replay false");
+    a_killed_learner_resumes();
     return runs_clean();
 }
 #endif

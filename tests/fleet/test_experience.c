@@ -44,7 +44,7 @@ static void check_record(const field *f, const vly_block_record *r, int lane, in
     if (power > 0) CHECK_EQ(r->boot, boot);
 }
 
-static void blocks_give_back_what_went_in(vly_obs_spec obs) {
+static void blocks_return_what_was_stored(vly_obs_spec obs) {
     field *f = field_open(obs, 3);
     uint8_t *frames = malloc(64 * obs.bytes), *some = malloc(8 * obs.bytes),
             *want = malloc(obs.bytes);
@@ -233,8 +233,8 @@ static void priorities_equal_a_recount(void) {
 
 int main(void) {
     field_begin();
-    blocks_give_back_what_went_in(small_obs());
-    blocks_give_back_what_went_in(image_obs());
+    blocks_return_what_was_stored(small_obs());
+    blocks_return_what_was_stored(image_obs());
     damaged_blocks_are_errors(small_obs());
     damaged_blocks_are_errors(image_obs());
     sampling_follows_the_priorities(small_obs(), 0, "small");

@@ -38,14 +38,14 @@ static void a_shard_keeps_its_budget(void) {
     while (push(store, f, BUDGET, 1 << 20))
         CHECK(++pushed < 1000); /* without a queue limit, the budget refuses */
     vly_shard_state state;
-    CHECK_OK(vly_shard_look(store, &state));
+    CHECK_OK(vly_shard_read_state(store, &state));
     CHECK(state.bytes <= BUDGET && state.bytes > BUDGET * 9 / 10);
     CHECK_EQ(state.tail, pushed + 4);
     vly_experience *e = learner("budget", 1, f, 0, BUDGET);
     for (int i = 0; i < 600; i++) {
         refused += !push(store, f, BUDGET, 64);
         CHECK_OK(vly_experience_take(e, 16, &n));
-        CHECK_OK(vly_shard_look(store, &state));
+        CHECK_OK(vly_shard_read_state(store, &state));
         CHECK(state.bytes >= 0 && state.bytes <= BUDGET);
     }
     const int64_t taken = server_number("used_memory") - before;
@@ -63,7 +63,7 @@ static void a_shard_keeps_its_budget(void) {
     field_close(f);
 }
 
-static void a_server_short_of_memory_is_shared(void) {
+static void a_server_short_of_memory_refuses_and_learning_continues(void) {
     field *f = field_open(image_obs(), 41);
     vly_store *store = shard_as("short", 0);
     vly_experience *e = learner("short", 1, f, 0, 1 << 30);
@@ -106,7 +106,7 @@ static void restart_server(void) {
     CHECK(restarted);
 }
 
-static void what_the_cache_holds_outlives_the_store(void) {
+static void cached_blocks_survive_a_lost_store(void) {
     field *f = field_open(image_obs(), 51);
     vly_store *store = shard_as("gone", 0);
     for (int i = 0; i < 10; i++) CHECK(push(store, f, 1 << 30, 100));
@@ -142,7 +142,7 @@ static void what_the_cache_holds_outlives_the_store(void) {
     field_close(f);
 }
 
-static void frames_that_vanish_are_counted_and_not_sampled_again(void) {
+static void lost_frames_are_counted_and_not_sampled_again(void) {
     field *f = field_open(image_obs(), 61);
     vly_store *store = shard_as("vanish", 0);
     for (int i = 0; i < 4; i++) CHECK(push(store, f, 1 << 30, 100));
@@ -167,7 +167,7 @@ static void frames_that_vanish_are_counted_and_not_sampled_again(void) {
     field_close(f);
 }
 
-static void nonsense_in_the_list_is_counted(void) {
+static void invalid_notices_are_counted(void) {
     field *f = field_open(small_obs(), 71);
     vly_store *store = shard_as("nonsense", 0);
     bool accepted;
@@ -195,10 +195,10 @@ static void nonsense_in_the_list_is_counted(void) {
 int main(void) {
     field_begin();
     a_shard_keeps_its_budget();
-    a_server_short_of_memory_is_shared();
-    frames_that_vanish_are_counted_and_not_sampled_again();
-    nonsense_in_the_list_is_counted();
-    what_the_cache_holds_outlives_the_store();
+    a_server_short_of_memory_refuses_and_learning_continues();
+    lost_frames_are_counted_and_not_sampled_again();
+    invalid_notices_are_counted();
+    cached_blocks_survive_a_lost_store();
     return field_end();
 }
 #endif

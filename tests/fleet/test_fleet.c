@@ -98,7 +98,7 @@ static void gradients_through_a_server_reach_475(void) {
 
 /* A learner with actors that were started separately; it is killed, resumed, and a second
  * learner is refused while it runs. */
-static void unrolls_from_elsewhere_reach_475(void) {
+static void unrolls_of_separate_actors_reach_475(void) {
 #ifdef VLY_HAVE_REDIS
     vly_store_server *redis;
     char path[128], url[96], command[512];
@@ -162,7 +162,7 @@ static double steps_of(const char *run_name) {
     return access(path, R_OK) == 0 ? last_metric(run_name, "step") : NAN;
 }
 
-static void goes_on(const char *run_name, pid_t learner, double steps) {
+static void wait_for_steps(const char *run_name, pid_t learner, double steps) {
     const double before = steps_of(run_name), from = isnan(before) ? 0 : before;
     while (!(steps_of(run_name) >= from + steps)) {
         siginfo_t info = {0};
@@ -174,13 +174,13 @@ static void goes_on(const char *run_name, pid_t learner, double steps) {
 
 /* Actors are killed and stopped, and the store is killed; after each fault the run continues,
  * and it still reaches 475. */
-static void killed_workers_and_stores_do_not_stop_it(void) {
+static void a_run_survives_killed_workers_and_stores(void) {
     enum { FAULTS = 9 };
     const pid_t learner = start("train cartpole --algo a3c --workers 3 --steps 1G --seed 2 "
                                 "--a2c.lr 5e-4 --metrics.every_s 0.05 --out faults");
     char command[256];
     int code;
-    goes_on("faults", learner, 2000);
+    wait_for_steps("faults", learner, 2000);
     /* its children: actors, and every third time the store */
     for (int killed = 0; killed < FAULTS;) {
         snprintf(command, sizeof command,
@@ -188,7 +188,7 @@ static void killed_workers_and_stores_do_not_stop_it(void) {
                  killed % 3 == 2 ? "redis-server" : "volley actor",
                  killed % 4 == 3 ? "STOP" : "KILL");
         killed += system(command) == 0;
-        goes_on("faults", learner, 2000);
+        wait_for_steps("faults", learner, 2000);
         if (killed % 4 == 0) {
             snprintf(command, sizeof command, "pkill -CONT -P %d; true", (int)learner);
             CHECK_EQ(system(command), 0);
@@ -209,7 +209,7 @@ static void killed_workers_and_stores_do_not_stop_it(void) {
     json_decref(o);
 }
 
-static void a_run_that_was_led_resumes(void) {
+static void a_run_with_workers_resumes(void) {
     int code;
     json_t *o = run("", &code, "train cartpole --algo a3c --workers 2 --steps 20k --out led");
     CHECK(o && code == 0);
@@ -251,7 +251,7 @@ static void ranks_average_their_gradients(void) {
     json_decref(o);
 }
 
-static void bad_use_is_named(void) {
+static void bad_use_is_reported(void) {
     int code;
     json_decref(run("", &code, "actor"));
     CHECK_EQ(code, 2);
@@ -292,7 +292,7 @@ int main(void) {
 #ifndef VLY_HAVE_REDIS
     SKIP("built without hiredis: apt-get install libhiredis-dev");
 #endif
-    bad_use_is_named();
+    bad_use_is_reported();
     a_short_run_of_each_kind_ends_well();
     if (SANITIZED) {
         SKIP_PART("under a sanitizer: learning results are tested in the plain build only");
@@ -300,9 +300,9 @@ int main(void) {
     }
     tables_become_optimal_in_every_scheme();
     gradients_through_a_server_reach_475();
-    unrolls_from_elsewhere_reach_475();
-    killed_workers_and_stores_do_not_stop_it();
-    a_run_that_was_led_resumes();
+    unrolls_of_separate_actors_reach_475();
+    a_run_survives_killed_workers_and_stores();
+    a_run_with_workers_resumes();
     ranks_average_their_gradients();
     return runs_clean();
 }

@@ -42,7 +42,7 @@ static void check_back(const uint8_t *against, size_t bytes, size_t length) {
     for (size_t i = bytes; i < bytes + GUARD; i++) CHECK_EQ(back[i], 0x5a);
 }
 
-static void what_goes_in_comes_out(void) {
+static void packing_is_lossless(void) {
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
         for (uint32_t n = 0; n < 60; n++) {
             const size_t bytes = sizes[s], changed = n < 30 ? n : bytes * (n - 29) / 30;
@@ -52,7 +52,7 @@ static void what_goes_in_comes_out(void) {
         }
 }
 
-static void a_frame_may_take_the_place_of_its_base(void) {
+static void a_frame_may_be_unpacked_over_its_base(void) {
     change(5, 84 * 84, 50);
     const size_t length = pack(base, 84 * 84, vly_frame_packed_most(84 * 84));
     memcpy(back, base, 84 * 84);
@@ -70,7 +70,7 @@ static void few_changes_take_few_bytes(void) {
 
 /* Noise against noise: neither encoding compresses it, and it still fits into
  * vly_frame_packed_most. */
-static void noise_fits_too(void) {
+static void noise_fits_the_stated_bound(void) {
     const size_t bytes = 84 * 84;
     for (size_t i = 0; i < bytes; i++)
         base[i] = (uint8_t)draw(8, (uint32_t)i), frame[i] = (uint8_t)draw(9, (uint32_t)i);
@@ -79,7 +79,7 @@ static void noise_fits_too(void) {
     CHECK_EQ(vly_frame_pack(packer, frame, base, bytes, packed, bytes / 2, &length), VLY_EIO);
 }
 
-static void what_is_damaged_is_an_error(void) {
+static void damaged_frames_are_errors(void) {
     int refused = 0;
     for (uint32_t n = 0; n < 20000; n++) {
         const size_t bytes = sizes[5 + n % 4];
@@ -101,11 +101,11 @@ static void what_is_damaged_is_an_error(void) {
 
 int main(void) {
     CHECK_OK(vly_frame_packer_create(&packer));
-    what_goes_in_comes_out();
-    a_frame_may_take_the_place_of_its_base();
+    packing_is_lossless();
+    a_frame_may_be_unpacked_over_its_base();
     few_changes_take_few_bytes();
-    noise_fits_too();
-    what_is_damaged_is_an_error();
+    noise_fits_the_stated_bound();
+    damaged_frames_are_errors();
     vly_frame_packer_destroy(packer);
     return TEST_PASS;
 }

@@ -185,13 +185,13 @@ static void every_policy_finds_the_optimum(void) {
     }
 }
 
-static void an_adaptive_interval_works_too(void) {
+static void an_adaptive_interval_finds_the_optimum(void) {
     vly_ps_policy policy = policy_of(VLY_PS_FEDAVG);
     policy.adaptive = true;
     converge("adaptive", &policy, false);
 }
 
-static void faults_do_not_keep_it_from_the_optimum(void) {
+static void every_policy_survives_faults(void) {
     for (int u = VLY_PS_SYNC; u <= VLY_PS_FEDAVG; u++) {
         const vly_ps_policy policy = policy_of((vly_ps_update)u);
         char run[32];
@@ -327,8 +327,8 @@ int main(void) {
     if (status == VLY_ENOTFOUND) SKIP("%s", vly_error_text());
     CHECK_EQ(status, VLY_OK);
     every_policy_finds_the_optimum();
-    an_adaptive_interval_works_too();
-    faults_do_not_keep_it_from_the_optimum();
+    an_adaptive_interval_finds_the_optimum();
+    every_policy_survives_faults();
     garbage_is_rejected_and_counted();
     a_barrier_takes_the_mean_over_one_version();
     parts_are_clipped_by_the_norm_of_the_whole();

@@ -161,14 +161,14 @@ static void merge_cells(vly_sync *s, vly_real *table) {
     CHECK_OK(s->tables->merge(s, 2, 2, table, visits));
 }
 
-static void tables_are_averaged_over_those_who_have_learned(vly_sync *s) {
+static void tables_are_averaged_over_ranks_that_visited(vly_sync *s) {
     vly_real table[4];
     merge_cells(s, table);
     const double want[4] = {3, 2, 3, 0};
     for (int i = 0; i < 4; i++) CHECK_NEAR(table[i], want[i], 1e-6);
 }
 
-static void neighbours_mix_tables_by_experience(vly_sync *s) {
+static void neighbours_mix_tables_by_visits(vly_sync *s) {
     vly_real table[4];
     merge_cells(s, table);
     const double want[4] = {4, 2, 3, 0}; /* (10 x 1 + 30 x 5) / 40 */
@@ -195,10 +195,10 @@ int main(int argc, char **argv) {
     CHECK_EQ(s->world, RANKS);
     halves_make_the_whole(s, false);
     halves_make_the_whole(s, true);
-    tables_are_averaged_over_those_who_have_learned(s);
+    tables_are_averaged_over_ranks_that_visited(s);
     vly_ranks *gossip; /* the same processes, the other scheme */
     CHECK_OK(vly_ranks_open(&gossip, VLY_RANKS_GOSSIP));
-    neighbours_mix_tables_by_experience(vly_ranks_sync(gossip));
+    neighbours_mix_tables_by_visits(vly_ranks_sync(gossip));
     vly_ranks_close(gossip, false);
     vly_ranks_close(r, false);
     return TEST_PASS;

@@ -22,7 +22,7 @@ static vly_store *connect_as(const char *run) {
     return s;
 }
 
-static void bad_addresses_are_named(void) {
+static void bad_addresses_are_reported(void) {
     static const char *const bad[] = {"localhost",    "http://x",       "redis://h:99999",
                                       "redis://h/zz", "redis://h:1x/0", "rediss://h"};
     vly_store *s;
@@ -125,7 +125,7 @@ static vly_status name_it(void *arg, const char *member, const char *json) {
     return VLY_OK;
 }
 
-static void the_silent_leave_the_fleet(void) {
+static void silent_members_expire(void) {
     vly_store *s = connect_as("fleet");
     char who[64] = "";
     int count;
@@ -138,7 +138,7 @@ static void the_silent_leave_the_fleet(void) {
     vly_store_close(s);
 }
 
-static void a_killed_server_is_mended_and_clients_go_on(void) {
+static void a_killed_server_is_restarted_and_clients_reconnect(void) {
     vly_store *s = connect_as("kill");
     bool restarted;
     size_t got;
@@ -168,12 +168,12 @@ int main(void) {
     vly_status status = vly_store_server_start(&server, folder, true);
     if (status == VLY_ENOTFOUND) SKIP("%s", vly_error_text());
     CHECK_EQ(status, VLY_OK);
-    bad_addresses_are_named();
+    bad_addresses_are_reported();
     binary_values_come_back();
     lists_are_bounded_and_ordered();
     every_reader_sees_the_whole_log();
-    the_silent_leave_the_fleet();
-    a_killed_server_is_mended_and_clients_go_on();
+    silent_members_expire();
+    a_killed_server_is_restarted_and_clients_reconnect();
     vly_store_server_stop(server);
     char clean[96];
     snprintf(clean, sizeof clean, "rm -rf %s", folder);

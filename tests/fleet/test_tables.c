@@ -26,7 +26,7 @@ static void hear_score(void *arg, double score) {
 }
 
 /* One worker finishes one episode, the other many: each counts once. */
-static void every_episode_counts_once_whoever_played_it(void) {
+static void every_episode_counts_once(void) {
     vly_store *store[WORLD + 1];
     vly_tab *worker[WORLD];
     vly_tab_hub *hub;
@@ -73,7 +73,7 @@ int main(void) {
     const vly_status status = vly_store_server_start(&redis, folder, false);
     if (status == VLY_ENOTFOUND) SKIP("%s", vly_error_text());
     CHECK_EQ(status, VLY_OK);
-    every_episode_counts_once_whoever_played_it();
+    every_episode_counts_once();
     vly_store_server_stop(redis);
     char clean[96];
     snprintf(clean, sizeof clean, "rm -rf %s", folder);
