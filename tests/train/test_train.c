@@ -214,7 +214,7 @@ static struct {
 } stopping;
 
 static vly_status stop_in_loss(vly_queue *q, const vly_dqn_loss_args *args) {
-    if (--stopping.left == 0) vly_train_stop(stopping.train);
+    if (stopping.left-- == 1) vly_train_stop(stopping.train);
     return stopping.loss(q, args);
 }
 
