@@ -15,10 +15,15 @@ typedef struct {
 
 #define INLINE inline __attribute__((always_inline))
 
-/* The reference squares with pow(), which rounds differently from x * x about once in a thousand.
- * It errs by less than 0.52 units in the last place (glibc since 2.28), so where x * x lies 0.05
- * away from the middle of two doubles both are the same, and pow() need not be asked. Its exponent
- * is volatile lest the compiler make x * x of it. */
+/* The reference squares with pow(), which rounds differently from x
+ *
+ * x about once in a thousand. Its error is below 0.52 units in the last place (glibc since
+ * 2.28), so where x
+ *
+ * x is at least 0.05 away from the midpoint of two doubles both round alike and pow() is not
+ * called. The exponent is volatile so that the compiler does not replace the call by x
+ *
+ * x. */
 static INLINE double square(double x, int fast) {
     const volatile double two = 2.0;
 #ifdef __GLIBC__
@@ -68,7 +73,7 @@ static void acrobot_reset(const vly_env *env, void *state, uint64_t seed, vly_ro
 }
 
 /* Sutton & Barto, "Reinforcement Learning", figure 11.6; masses, lengths and inertias are 1,
- * centres of mass at 0.5. The reference's order of operations. */
+ * centres of mass at 0.5. Operations are in the reference's order. */
 static INLINE vec derivative(vec s, double torque, int fast) {
     const double a = s.v[0], b = s.v[1], da = s.v[2], db = s.v[3];
     const double sin_b = sin(b), cos_b = cos(b);

@@ -70,7 +70,7 @@ static INLINE void gather(chunk *c, const vly_cartpole *s, int n, const int32_t 
         c->x[i] = c->x_dot[i] = c->theta[i] = c->theta_dot[i] = c->action[i] = 0;
 }
 
-/* Lists the lanes whose flag is set, without a branch to be mispredicted; returns how many. */
+/* Lists the lanes whose flag is set, without branches; returns how many. */
 static INLINE int pick_flagged(chunk *c, const int64_t *flag, int n) {
     int found = 0;
     for (int i = 0; i < n; i++) {
@@ -146,8 +146,8 @@ static INLINE void scatter(const chunk *c, vly_cartpole *s, int n, int32_t max_s
     }
 }
 
-/* Actors whose episode is over move with the others, which is quicker than to leave them out;
- * then their start overwrites what that gave. */
+/* Actors whose episode is over are stepped too, which is faster than masking them; their start
+ * overwrites the result. */
 static INLINE void step_chunk(chunk *c, vly_cartpole *s, int n, const int32_t *action, vly_rows out,
                               int32_t max_steps, int fast) {
     const int lanes = (n + LANES - 1) / LANES * LANES;

@@ -1,4 +1,4 @@
-/* episode.h -- how every environment here reports one actor's row. */
+/* episode.h -- writes one actor's row, the same way for every environment of this folder. */
 #ifndef VLY_ENVS_EPISODE_H
 #define VLY_ENVS_EPISODE_H
 #include <string.h>

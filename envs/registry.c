@@ -45,7 +45,7 @@ static const builtin builtins[] = {
 };
 enum { BUILTINS = sizeof builtins / sizeof *builtins };
 
-/* Other ids that people know, with what sets them apart. */
+/* Other known ids, with what they change. */
 typedef struct {
     const char *id, *name;
     int max_steps;
@@ -83,7 +83,7 @@ static const alias *find_alias(const char *name) {
     return NULL;
 }
 
-/* What the caller says comes after, and so over, what the alias says. */
+/* The caller's options come after the alias's, so they override them. */
 static vly_status open_alias(vly_env *env, const alias *a, const vly_env_args *args) {
     vly_env_args mine = {0};
     char extra[1024];
@@ -152,7 +152,7 @@ static vly_status check_observation(const char *path, const vly_obs_spec *obs) {
     return VLY_OK;
 }
 
-/* Of one actor: times the number of actors it still fits a size_t. */
+/* Of one actor: its product with the number of actors fits a size_t. */
 #define STATE_MOST ((size_t)1 << 32)
 
 static vly_status check_plugin(const char *path, vly_env *env) {
@@ -186,7 +186,8 @@ static vly_status check_plugin(const char *path, vly_env *env) {
     return check_observation(path, &env->obs);
 }
 
-/* An older plugin may write a larger struct than ours: it gets room, then its ABI is read. */
+/* A plugin built for another ABI may write a larger struct: there is room for it, then its ABI
+ * is checked. */
 static vly_status fill_from_plugin(vly_env *env, const char *path, void *library,
                                    const vly_env_args *args) {
     vly_env_plugin_fn fill = NULL;

@@ -20,7 +20,7 @@ typedef struct {
     const char *summary;
 } vly_env_entry;
 
-/* What is known of an environment before anybody plays it. */
+/* The description of an environment that is not opened. */
 typedef struct {
     char name[64];      /* its own: "cartpole" for "CartPole-v1" */
     const char *family; /* "classic", "minatar", "atari" or "plugin": presets are for a name or a

@@ -32,7 +32,7 @@ static inline double vly_half_ulp(double v) {
     return v * 0x1p-53;
 }
 
-/* Returns 1 where the library has to be asked, and always beyond 0.25. */
+/* Returns 1 if the C library must be called, and always beyond 0.25. */
 static inline __attribute__((always_inline)) int64_t vly_small_trig(double x, double *sine,
                                                                     double *cosine) {
     const double z = x * x, z_lo = __builtin_fma(x, x, -z); /* x^2 = z + z_lo */

@@ -2,8 +2,8 @@
 #include <string.h>
 #include "common/base/philox.h"
 
-/* The pictures of the actor that is being stepped. They are on the stack of whoever steps it;
- * between its steps an actor has none. */
+/* The two screens of the actor that is being stepped, on the caller's stack. An actor stores no
+ * screens between its steps. */
 typedef struct {
     int ready;                        /* both screens are the actor's */
     _Alignas(64) vly_screens screens; /* lines are stored 64 bytes at a time */
@@ -39,16 +39,16 @@ static const uint8_t *back(const vly_atari_actor *s, const stage *g) {
     return g->screens.pixels[s->emulator.machine.tia.front ^ 1];
 }
 
-/* Draws the actor's two screens again, as they are after its last row. */
+/* Draws the actor's two screens again, as they were after its last row. */
 static void see(const vly_atari_world *w, vly_atari_actor *s, stage *g) {
     if (g->ready) return;
     if (vly_still_draw(&s->still, w->room, w->rom, w->height, &g->screens, NULL)) s->failed = 1;
     g->ready = 1;
 }
 
-/* What the row before showed, which the peers show again where an episode ends early: pooled with
- * `more` unless that is NULL. The actor's still is that of the row before until this one is
- * written. */
+/* Writes the picture of the previous row again, which the peers do where an episode ends early;
+ * pooled with `more` unless that is NULL. s->still describes the previous row until the new one
+ * is written. */
 static void observe_again(const vly_atari_world *w, vly_atari_actor *s, const uint8_t *more,
                           uint8_t *obs) {
     const vly_still *still = &s->still;
@@ -102,16 +102,16 @@ static int reached_end(const vly_atari_world *w, vly_atari_actor *s, played *p) 
     return p->over || p->truncated || (w->options.episodic_life && p->life_lost);
 }
 
-/* Plays up to n frames of one action and draws those from `draw_from` on. Returns 0 where a frame
- * was not drawn that must have been. */
+/* Plays up to n frames of one action and draws those from `draw_from` on. Returns 0 if an
+ * undrawn frame turns out to be needed. */
 static int play_frames(const vly_atari_world *w, vly_atari_actor *s, stage *g, int action, int n,
                        int draw_from, played *p) {
     vly_emulator *e = &s->emulator;
     p->reward = p->held = p->frames = p->over = p->truncated = p->life_lost = 0;
     while (p->frames < n && !vly_emulator_failed(e)) {
         const int i = p->frames++, drawn = i >= draw_from;
-        if (i > 0 && i == n - 1 && e->machine.tia.partial) { /* the next frame goes on in the same
-                                                                buffer */
+        if (i > 0 && i == n - 1 &&
+            e->machine.tia.partial) { /* the next frame continues in the same buffer */
             memcpy(p->before, front(s, g), sizeof p->before);
             p->held = 1;
         }
@@ -132,13 +132,13 @@ static void count_missing_from_here(vly_machine *m) {
     memset(m->missing_to, 0, sizeof m->missing_to);
 }
 
-/* Only the last two frames of a step are seen, so the others are played without drawing. Nor are
- * the pictures of the step before needed as a rule: frames that cover the display leave nothing of
- * them. Where that shows (a frame is shorter than one before it, or goes on with it, an episode
- * ends early), the step is taken back and played again, with the older pictures and every frame
- * drawn: the same frames, as nothing is random that is not in the state. Where the older pictures
- * were there from the start, the frames drawn in vain are painted over, since at least two undrawn
- * frames before them were found to cover the display. */
+/* Only the last two frames of a step are observed, so earlier ones are played without drawing.
+ * The screens from before the step are usually not needed either: frames that cover the display
+ * overwrite them. Where that fails (a frame is shorter than an earlier one or continues it, or
+ * an episode ends early) the step is undone and played again with the older screens and every
+ * frame drawn. All random state is part of the actor, so the frames are the same. Where the
+ * older screens were present from the start, the frames drawn by the first attempt are
+ * overwritten: at least two undrawn frames before them covered the display. */
 static void play_action(const vly_atari_world *w, vly_atari_actor *s, stage *g, int action, int n,
                         played *p) {
     vly_emulator before;
@@ -183,7 +183,7 @@ static uint32_t fold(uint64_t seed) {
 }
 
 static void reset_game(const vly_atari_world *w, vly_atari_actor *s, stage *g) {
-    see(w, s, g); /* a game may leave some of them standing */
+    see(w, s, g); /* a game may not overwrite all of them */
     if (vly_reset_cached(w->cache, &s->emulator, &w->rules, &g->screens)) s->failed = 1;
     count_missing_from_here(&s->emulator.machine);
     s->elapsed = s->steps = s->score = 0;
@@ -191,7 +191,7 @@ static void reset_game(const vly_atari_world *w, vly_atari_actor *s, stage *g) {
     s->episode++;
 }
 
-/* What ALE's loadROM does with a seed. */
+/* Seeds and powers on as ALE's loadROM does. */
 static void load_console(const vly_atari_world *w, vly_atari_actor *s, stage *g) {
     uint32_t seed = fold(s->seed), words[2];
     if (w->style == VLY_STYLE_GYMNASIUM) {
@@ -212,7 +212,7 @@ static void load_console(const vly_atari_world *w, vly_atari_actor *s, stage *g)
     g->ready = 1;
 }
 
-/* n frames of no action; a game that ends on the way begins anew. */
+/* Plays n frames of no action; if the game ends meanwhile, starts a new one. */
 static void play_noops(const vly_atari_world *w, vly_atari_actor *s, stage *g, int n) {
     played p;
     const int32_t elapsed = s->elapsed;
@@ -253,7 +253,7 @@ static void begin_game(const vly_atari_world *w, vly_atari_actor *s, stage *g) {
     }
 }
 
-/* A life was lost and the learner begins again, but the game goes on: it may wait for FIRE. */
+/* Starts a new episode after a lost life, in the same game, which may wait for FIRE. */
 static void begin_life(const vly_atari_world *w, vly_atari_actor *s, stage *g, played *p) {
     if (w->style == VLY_STYLE_ENVPOOL) {
         play_noops(w, s, g, next_start(w, s, w->options.noop_max) + 1 - w->fire_reset);
@@ -276,8 +276,8 @@ static void write_actor_row(const vly_atari_world *w, vly_atari_actor *s, float 
     s->game_over = (flags & VLY_ROW_GAME_OVER) != 0;
 }
 
-/* What the next step has to know of the pictures. p: the only frames since the row before, or NULL.
- */
+/* Records what drawing these screens again takes. p: the frames since the previous row if there
+ * were no others, or NULL. */
 static void keep(const vly_atari_world *w, vly_atari_actor *s, const stage *g, int pooled,
                  const played *p) {
     const vly_machine *m = &s->emulator.machine;
@@ -317,9 +317,9 @@ static float shown_reward(const vly_atari_world *w, int32_t reward) {
     return (float)reward;
 }
 
-/* The peers keep two pictures, those of the last two frames of a whole skip, and miss an end before
- * it: there they show what they showed before. EnvPool takes a frame before it looks for the end,
- * and pools only after a whole skip. */
+/* The peers store the last two frames of a whole skip only. Where an episode ends before that
+ * they show the stored ones again. EnvPool stores a frame before it tests for the end, and
+ * pools after a whole skip only. */
 static void observe_stale(const vly_atari_world *w, vly_atari_actor *s, const stage *g,
                           const played *p, uint8_t *obs) {
     const int n = w->options.frame_skip, envpool = w->style == VLY_STYLE_ENVPOOL,

@@ -24,7 +24,7 @@ static vly_status atari_valid(const vly_env *env, const void *state) {
     if (vly_atari_has_starts(w))
         VLY_TRY(vly_env_valid_range("starts.at", random->at, 0, VLY_MT_WORDS));
     VLY_TRY(vly_env_valid_range("front", s->still.front, 0, 1));
-    /* A failed actor's steps do nothing, and it may have failed before it had two frames. */
+    /* A failed actor's steps do nothing, and it may have failed before two frames were drawn. */
     if (!s->failed && vly_still_check(&s->still, w->room, w->rom, w->height))
         return vly_fail(VLY_ECORRUPT, "its last two frames cannot be drawn");
     return VLY_OK;
@@ -112,7 +112,7 @@ static void fill_colours(vly_atari_world *w) {
     }
 }
 
-/* The console is loaded once for all actors where the seed does not matter for it. */
+/* Loads the console once for all actors if the seed does not matter for it. */
 static vly_status preload(vly_atari_world *w) {
     VLY_TRY(vly_emulator_load(&w->loaded, &w->rules, 1, &w->loaded_screens));
     vly_mt19937 untouched;
@@ -128,13 +128,13 @@ static vly_status preload(vly_atari_world *w) {
                     w->rules.game->name, w->rules.mode);
 }
 
-/* The program goes without a VSYNC for long, when it thinks or begins; then both its pictures are
- * in the code. */
+/* These programs run for long without a VSYNC, at start or while they compute a move; their
+ * stills then hold both screens as code. */
 static int goes_on_and_on(const vly_atari_game *game) {
     return strcmp(game->name, "tic_tac_toe_3d") == 0 || strcmp(game->name, "qbert") == 0;
 }
 
-/* A known game's pictures need little; of other ROMs, those whose frames cover the display. */
+/* A known game's stills are small; so are those of another ROM if its frames cover the display. */
 static void choose_room(vly_atari_world *w, const uint8_t *rom, size_t bytes) {
     char md5[33];
     vly_rom_md5(rom, bytes, md5);

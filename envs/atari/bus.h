@@ -12,13 +12,13 @@ enum {
     VLY_LOG_ENTRIES = 9000
 }; /* a write takes three cycles, and those after line_limit end the frame */
 
-/* A frame on its way. Writes to the TIA are kept in a log and played to it when somebody asks:
- * the processor reads a collision, or the frame ends. */
+/* A frame in progress. Writes to the TIA are logged, and replayed when the processor reads a
+ * collision or the frame ends. */
 typedef struct {
     vly_machine *m;
     const vly_rom *rom;
     vly_tia_work tia;
-    uint8_t bus;        /* the byte that was last on the data bus: what open inputs read as */
+    uint8_t bus;        /* the last byte on the data bus; undriven bits of a TIA read return it */
     uint8_t was_read;   /* the last access was a read: WSYNC works only then */
     uint8_t stop;       /* the frame has ended */
     uint8_t eager;      /* no log: every access draws at once, as the reference does it */
@@ -43,7 +43,8 @@ static inline void vly_bus_vsync(vly_run *r, int32_t clock, uint8_t value) {
     }
 }
 
-/* Cycles that WSYNC halts the processor at `cycles`; frame: cycle at which the frame began. */
+/* Cycles for which WSYNC halts the processor at `cycles`; frame: the cycle at which the frame
+ * began. */
 static inline int32_t vly_bus_halt(int32_t cycles, int32_t frame) {
     int32_t into = (int32_t)((uint32_t)(cycles - frame) % 76);
     return into ? 76 - into : 0;
@@ -56,7 +57,7 @@ static inline void vly_bus_dump(vly_machine *m, uint8_t value) {
     t->dump = value >> 7;
 }
 
-/* An access of the TIA that draws, whatever else it does. */
+/* Logs a TIA access; draws at once if there is no log or the frame is over its limit. */
 static inline void vly_bus_log(vly_run *r, unsigned reg, uint8_t value) {
     int32_t cycles = r->m->cycles;
     if (!r->eager && cycles < r->line_limit && r->logged < VLY_LOG_ENTRIES) {

@@ -15,7 +15,7 @@ void vly_cart_reset(vly_machine *m, const vly_rom *rom) {
 
 /* ---- DPC: Pitfall II's display processor (US patent 4,644,495) ---------------------------- */
 
-enum { DPC_DISPLAY = 8192 }; /* where its 2 KB of graphics lie in the image, read from the end */
+enum { DPC_DISPLAY = 8192 }; /* offset of its 2 KB of graphics in the image; read from the end */
 
 /* Eight-bit shift register with feedback from bits 7, 5, 4 and 3. */
 static void dpc_clock_random(vly_cart_state *c) {

@@ -6,7 +6,7 @@
 #define VLY_ENVS_ATARI_CART_H
 #include "envs/atari/rom.h"
 
-/* Bank or slices as after a system reset; SC memory is filled from the random stream. */
+/* Sets banks and slices as after a system reset; fills SC memory from the random stream. */
 void vly_cart_reset(vly_machine *m, const vly_rom *rom);
 uint8_t vly_dpc_read(vly_machine *m, const vly_rom *rom, unsigned a);
 void vly_dpc_write(vly_machine *m, unsigned a, uint8_t value);

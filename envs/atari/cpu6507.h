@@ -10,9 +10,10 @@
 enum {
     VLY_INSTRUCTIONS_PER_FRAME = 250,
     VLY_FAST_CYCLES = 490
-}; /* more frames a second to find faults in */
+}; /* shorter frames find more faults per second */
 #else
-/* An ALE frame ends after so many; at two cycles the least, VLY_FAST_CYCLES are fewer. */
+/* An ALE frame ends after this many instructions. An instruction takes at least two cycles, so
+ * VLY_FAST_CYCLES are always fewer. */
 enum { VLY_INSTRUCTIONS_PER_FRAME = 25000, VLY_FAST_CYCLES = 49000 };
 #endif
 enum { VLY_N = 0x80, VLY_V = 0x40, VLY_D = 0x08, VLY_I = 0x04, VLY_Z = 0x02, VLY_C = 0x01 };
@@ -22,8 +23,8 @@ void vly_cpu_reset(vly_run *r);
 /* One instruction, through the general bus. */
 void vly_cpu_step(vly_run *r);
 
-/* Decimal mode, for all bytes: what the reference makes of those that are no decimals is kept too.
- * carry: in and out; overflow: not 0 where V is set. */
+/* Decimal mode for all bytes, including the reference's results for bytes that are not BCD.
+ * carry: in and out; overflow: nonzero if V is set. */
 static inline int vly_from_bcd(uint8_t v) {
     return 10 * (v >> 4) + (v & 15);
 }
@@ -37,7 +38,8 @@ static inline uint8_t vly_decimal_add(uint8_t a, uint8_t v, unsigned *carry, uns
     return out;
 }
 
-/* A difference that stays negative reads before the reference's table, in the one before. */
+/* A difference that is still negative indexes before the reference's table, into the preceding
+ * one. */
 static inline uint8_t vly_decimal_subtract(uint8_t a, uint8_t v, unsigned *carry,
                                            unsigned *overflow) {
     const int borrow = !*carry;

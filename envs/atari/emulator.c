@@ -3,7 +3,8 @@
 #include "envs/atari/modes.h"
 #include "envs/env_options.h"
 
-/* What ALE's paddles do: full strength moves this far a frame, between these ends. */
+/* ALE's paddles: a joystick direction moves the paddle by this much per frame, within these
+ * bounds. */
 enum { PADDLE_LOW = 27450, PADDLE_HIGH = 790196, PADDLE_STEP = 23000 };
 enum { BOOT_FRAMES = 60, RESET_FRAMES = 4, PRESSES_MAX = 2000 };
 
@@ -68,7 +69,7 @@ static void play_start(vly_emulator *e, const vly_emulator_rules *rules, vly_scr
 
 uint8_t vly_emulator_choose(vly_emulator *e, const vly_emulator_rules *rules, int action) {
     const double a = vly_mt19937_next(&e->rng) / 4294967296.0;
-    (void)vly_mt19937_next(&e->rng); /* player B's, who does nothing either way */
+    (void)vly_mt19937_next(&e->rng); /* player B's draw, which has no effect */
     const int fires = vly_atari_action_stick(action) & VLY_STICK_FIRE;
     if (a >= (double)rules->sticky)
         e->action = fires && rules->game->legal < VLY_ATARI_ACTIONS ? VLY_NOOP : (uint8_t)action;
@@ -89,7 +90,7 @@ int32_t vly_emulator_act(vly_emulator *e, const vly_emulator_rules *rules, int a
     return vly_emulator_frame(e, rules, vly_emulator_choose(e, rules, action), screens);
 }
 
-/* SELECT for a few frames, and one frame without: only that one counts as the episode's. */
+/* SELECT for a few frames, then one frame without; only that one counts towards the episode. */
 static void press_select(vly_emulator *e, const vly_emulator_rules *rules, int frames,
                          vly_screens *screens) {
     for (int i = 0; i < frames; i++) emulate(e, rules, VLY_NOOP, VLY_SWITCH_SELECT, screens);
@@ -98,15 +99,15 @@ static void press_select(vly_emulator *e, const vly_emulator_rules *rules, int f
     e->episode_frames++;
 }
 
-/* A press of one frame and a frame without, by the player, who may be sticky: again until it took.
- */
+/* The player presses for one frame and releases for one, repeated until sticky actions let it
+ * through. */
 static void press_once(vly_emulator *e, const vly_emulator_rules *rules, int action,
                        vly_screens *screens) {
     (void)vly_emulator_act(e, rules, action, screens);
     (void)vly_emulator_act(e, rules, VLY_NOOP, screens);
 }
 
-/* Double Dunk's list of options: SELECT shows it, the stick goes down and sets what it is at. A
+/* Double Dunk's menu: SELECT shows it, the stick moves down and toggles the current line. A
  * mode's bits are the four options below the second line. */
 static int set_dunk_menu(vly_emulator *e, const vly_emulator_rules *rules, vly_screens *screens) {
     enum { OPTIONS = 0x00, LINE = 0x31, FIRST = 2 };
@@ -182,8 +183,7 @@ vly_status vly_emulator_load(vly_emulator *e, const vly_emulator_rules *rules, u
     memset(e, 0, sizeof *e);
     vly_machine_init(&e->machine, rules->rom);
     vly_mt19937_seed(&e->rng, seed);
-    vly_emulator_rules first = *rules; /* ALE loads a game before it can be told mode and difficulty
-                                        */
+    vly_emulator_rules first = *rules; /* ALE loads a game before mode and difficulty can be set */
     first.mode = rules->game->default_mode, first.difficulty = 0;
     if (vly_emulator_reset(e, &first, screens) == 0) return VLY_OK;
     return vly_fail(VLY_EUNSUPPORTED, "%s: pressing SELECT does not reach mode %d",
@@ -191,7 +191,7 @@ vly_status vly_emulator_load(vly_emulator *e, const vly_emulator_rules *rules, u
 }
 
 vly_status vly_emulator_valid(const vly_emulator *e, const vly_emulator_rules *rules) {
-    enum { MOST = 1 << 30 }; /* of what is counted: sums of two stay whole numbers of 32 bits */
+    enum { MOST = 1 << 30 }; /* bound of every counter, so that sums of two fit 32 bits */
     const vly_atari_reading *r = &e->reading;
     if (!vly_machine_valid(&e->machine, rules->rom))
         return vly_fail(VLY_ECORRUPT, "the console has a register out of range");

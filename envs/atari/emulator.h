@@ -23,7 +23,7 @@ extern "C" {
 typedef struct {
     const vly_atari_game *game;
     const vly_rom *rom;
-    float sticky;   /* probability that the action before is repeated, per frame */
+    float sticky;   /* probability per frame that the previous action is repeated */
     int max_frames; /* of an episode; 0: no limit */
     int mode, difficulty;
 } vly_emulator_rules;
@@ -37,10 +37,10 @@ typedef struct {
     int32_t episode_frames; /* as getEpisodeFrameNumber */
     uint16_t stuck;         /* partial frames in a row */
     uint8_t jammed;
-    uint8_t action; /* what was last played: what a sticky frame repeats */
+    uint8_t action; /* the action last played, which a sticky frame repeats */
 } vly_emulator;
 
-enum { VLY_EMULATOR_STUCK = 600 }; /* partial frames in a row after which a ROM is given up */
+enum { VLY_EMULATOR_STUCK = 600 }; /* consecutive partial frames after which a ROM is given up */
 
 /* Powers on, seeds and resets; fails where the mode is never reached by pressing SELECT. */
 vly_status vly_emulator_load(vly_emulator *e, const vly_emulator_rules *rules, uint32_t seed,
@@ -48,16 +48,15 @@ vly_status vly_emulator_load(vly_emulator *e, const vly_emulator_rules *rules, u
 /* 0, or -1 where SELECT never reaches the mode. */
 int vly_emulator_reset(vly_emulator *e, const vly_emulator_rules *rules, vly_screens *screens);
 
-/* The same in two parts, with the first `frames` of its frames in the first: for the cache of
- * resets. */
+/* The same in two parts, the first of `frames` frames: for the cache of resets. */
 void vly_emulator_reset_begin(vly_emulator *e, const vly_emulator_rules *rules, int frames,
                               vly_screens *screens);
 int vly_emulator_reset_finish(vly_emulator *e, const vly_emulator_rules *rules, int frames,
                               vly_screens *screens);
 
-/* Draws for this frame and returns the action that is really played. */
+/* Draws this frame's random numbers and returns the action that is played. */
 uint8_t vly_emulator_choose(vly_emulator *e, const vly_emulator_rules *rules, int action);
-/* One frame of an action as chosen; returns the reward. After the game's end nothing runs. */
+/* Plays one frame of the chosen action; returns the reward. Does nothing after the game's end. */
 int32_t vly_emulator_frame(vly_emulator *e, const vly_emulator_rules *rules, uint8_t chosen,
                            vly_screens *screens);
 /* Both. */
@@ -73,7 +72,7 @@ static inline int vly_emulator_over(const vly_emulator *e) {
 static inline int vly_emulator_lives(const vly_emulator *e, const vly_emulator_rules *rules) {
     return vly_atari_lives(rules->game, &e->reading);
 }
-/* 1: the machine runs no longer, or runs but makes no frames. */
+/* 1: the CPU is jammed, or frames no longer end. */
 static inline int vly_emulator_failed(const vly_emulator *e) {
     return e->jammed || e->stuck >= VLY_EMULATOR_STUCK;
 }

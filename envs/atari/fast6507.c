@@ -42,7 +42,7 @@ static inline uint64_t find_banks(const vly_machine *m) {
     return (uint64_t)m->cart.bank << 32 | slices;
 }
 
-/* Registers that need the bus's attention besides the log. */
+/* TIA registers with effects outside the log. */
 static inline int is_plain_register(unsigned reg) {
     return reg > VLY_WSYNC;
 }
@@ -71,7 +71,7 @@ const int32_t *vly_fast_handlers(void) {
     return fast_run(NULL, NULL);
 }
 
-/* One function, for its labels; with r NULL it only returns where they are. */
+/* A single function, because its labels are taken; with r NULL it only returns their addresses. */
 #ifdef __clang__
 #define ONE_COPY __attribute__((noinline))
 #else
@@ -134,7 +134,7 @@ ONE_COPY static const int32_t *fast_run(vly_run *r, int *finished) {
     uint64_t banks = find_banks(m);
     goto jump;
 
-slow: /* the general processor does one instruction, whatever it is */
+slow: /* vly_cpu_step runs one instruction, whatever it is */
     pc = (uint16_t)(window_pc + (ip - first));
 general:
     STORE;
@@ -151,7 +151,7 @@ general:
     LOAD;
     goto jump;
 
-leave: /* only where a jump went to a window's end */
+leave: /* reached only by a jump to a window's end */
     pc = (uint16_t)(window_pc + (ip - first));
 jump: /* to pc */
     if (__builtin_expect(cycles >= VLY_FAST_CYCLES, 0)) goto too_long;

@@ -51,7 +51,7 @@ static int is_io(unsigned a) {
     return !(a & 0x1000) && !is_ram(a);
 }
 
-/* What one window decodes with: where it is in the image and in the address space. */
+/* A window that is being decoded: its place in the image and in the address space. */
 typedef struct {
     const vly_rom *rom;
     const uint8_t *bytes;
@@ -63,7 +63,8 @@ static int is_plain(const vly_rom *rom, unsigned a) {
     return (a & 0x1000) && (a & 0xfff) >= rom->plain_from && (a & 0xfff) < rom->plain_to;
 }
 
-/* Where a plain address lies in the image, for code of this window; -1: depends on the slices. */
+/* Offset of a plain address in the image, for code of this window; -1 if it depends on the
+ * slices. */
 static int image_offset(const window *w, unsigned a) {
     switch (w->rom->properties.cart) {
     case VLY_CART_E0: return -1;
@@ -107,7 +108,7 @@ static int decode_absolute(const window *w, vly_decoded *d, unsigned op, unsigne
     return H_SLOW;
 }
 
-/* Base addresses from which no index leaves the plain ROM need no test at run time. */
+/* No index leads from these base addresses out of the plain ROM: no test at run time. */
 static int decode_indexed(const window *w, vly_decoded *d, unsigned op, unsigned a) {
     d->operand = (uint16_t)a;
     if (info[op].kind == KIND_READ && is_plain(w->rom, a) && is_plain(w->rom, a + 255) &&
@@ -126,14 +127,15 @@ static int decode_branch(const window *w, vly_decoded *d, unsigned op, unsigned 
     return (int)op * 4;
 }
 
-/* Neither a hot spot nor memory nor the window's last byte: what follows that may be anywhere. */
+/* Not a hot spot, not cartridge memory, not the window's last byte: the byte after that may be
+ * in any window. */
 static int bytes_are_plain(const window *w, unsigned at, unsigned n) {
     unsigned base = w->image_at == 7168 && w->size == 1024 ? 3072 : 0; /* E0's fixed slice */
     return at + n < w->size && base + at >= w->rom->plain_from && base + at + n <= w->rom->plain_to;
 }
 
-/* Loops that wait: LDr INTIM, BNE or BPL back to it; DEr, BNE or BPL back to it. `cycles` becomes
- * what a turn takes. */
+/* Wait loops: LDr INTIM, BNE or BPL back to it; DEr, BNE or BPL back to it. `cycles` becomes
+ * the cycles per iteration. */
 static int decode_loop(const window *w, vly_decoded *d, unsigned at, int handler) {
     unsigned bytes = handler >= H_TIMER_LDA && handler <= H_TIMER_LDY ? 3 : 1;
     if (!bytes_are_plain(w, at, bytes + 2)) return handler;

@@ -137,7 +137,7 @@
     goto *(base + ip->handler)
 #define CYCLES(n) cycles += (n)
 
-/* Makes the machine what the registers say, for the general bus. */
+/* Stores the registers in the machine, for the general bus. */
 #define SYNC_CYCLES m->cycles = cycles
 #define IO_READ(address, last)                                               \
     (SYNC_CYCLES, r->logged = (int)(log - r->log), r->bus = (uint8_t)(last), \
@@ -251,7 +251,7 @@
     }
 #define HANDLERS_ZPX_READ(code, op, n) HANDLERS_ZPI_READ(code, op, n, x)
 #define HANDLERS_ZPY_READ(code, op, n) HANDLERS_ZPI_READ(code, op, n, y)
-/* A write whose address is known now: RAM, or the TIA. */
+/* A write to an address known when decoding: RAM or TIA. */
 #define WRITE_AT(at, value, n_bytes)                           \
     if ((at)&0x80) {                                           \
         ram[(at)&0x7f] = (uint8_t)(value);                     \
@@ -285,7 +285,7 @@
 
 #define CART_BYTE(at) pages[(at) >> 10 & 15][(at)&0x3ff]
 #define IS_PLAIN(at) (((at)&0x1000) && ((at)&0xfff) - plain_from < plain_span)
-/* Any address. Only the hot spots are left to the general path, before anything is done: they
+/* Any address. Hot spots are left to the general path before anything is done, because they
  * change the window. */
 #define READ_ANYWHERE(at, extra, op, n, n_bytes, last) \
     if (__builtin_expect(IS_PLAIN(at), 1)) {           \
@@ -456,7 +456,7 @@
     interrupt = (v)&VLY_I;                                  \
     c = (v)&VLY_C
 
-/* Jumps inside the window keep it; all others look for theirs. */
+/* A jump inside the window keeps it; any other looks up its own. */
 #define HANDLERS_ABS_JMP(code)                                         \
     L(code, 0) : CYCLES(3);                                            \
     if (__builtin_expect(cycles >= VLY_FAST_CYCLES, 0)) goto too_long; \
@@ -542,8 +542,8 @@
 #define FORMS_INY_NONE LABELS_0
 #define SPECIAL(number, label) [number] = (int32_t)((char *)&&label - (char *)&&slow),
 
-/* The halt ends the line, so that the access draws what the next one would draw anyway: not logged.
- */
+/* The halt lasts until the line's end, and the next access draws everything before it anyway:
+ * not logged. */
 #define WSYNC(n_bytes)                               \
     cycles += ip->cycles;                            \
     if (__builtin_expect(cycles >= line_limit, 0)) { \
@@ -554,8 +554,9 @@
     cycles += vly_bus_halt(cycles, frame_cycle);     \
     NEXT(n_bytes);
 
-/* Waiting for the timer: every turn reads a value that sends the program round again, until the
- * reading at cycle `until` or after; the turns before that are skipped, the last is run. */
+/* A loop that waits for the timer: every iteration reads a value that continues the loop, until
+ * the read at cycle `until` or later. The iterations before that are skipped, the last one is
+ * run. */
 #define TIMER_READ(reg)                     \
     CYCLES(4);                              \
     reg = vly_riot_timer(&m->riot, cycles); \
@@ -572,7 +573,7 @@
     }                                                                                              \
     TIMER_READ(reg)                                                                                \
     NEXT(3);
-/* Counting down on the spot, all turns but the last at once. */
+/* A loop that counts a register down: all iterations but the last at once. */
 #define SPIN(reg, bpl)                                                 \
     {                                                                  \
         uint8_t next_ = (uint8_t)(reg - 1);                            \

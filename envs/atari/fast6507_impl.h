@@ -26,12 +26,12 @@ enum {
     H_COUNT
 };
 
-/* A pointer in page 0 that is whole and in RAM. */
+/* The address of a pointer of which both bytes are in RAM. */
 static inline int vly_fast_is_pointer(unsigned a) {
     return a >= 0x80 && a < 0xff;
 }
 
-/* Where each handler's code is, from the first on. */
+/* Offsets of each handler's code from the first one's. */
 const int32_t *vly_fast_handlers(void);
 
 #endif

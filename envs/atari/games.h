@@ -50,7 +50,7 @@ typedef struct {
 
 /* What was read so far; plain memory, part of an actor's state. */
 typedef struct {
-    int32_t score;  /* the previous frame's, of which the reward is the difference */
+    int32_t score;  /* the previous frame's; the reward is the difference */
     int32_t reward; /* of the last frame */
     int16_t lives;
     uint8_t over, started;

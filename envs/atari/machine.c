@@ -27,7 +27,7 @@ void vly_machine_reset(vly_machine *m, const vly_rom *rom) {
     m->cpu.bus = r.bus;
 }
 
-/* The reference gives up a frame that has more lines than a set can show. */
+/* The reference ends a frame that has more lines than a television can show. */
 static int32_t line_limit(const vly_machine *m, const vly_rom *rom) {
     int lines = rom->properties.format == VLY_FORMAT_PAL ? 342 : 290;
     return m->tia.frame_clock / 3 + (lines + 1) * (VLY_CLOCKS_PER_LINE / 3);
@@ -66,7 +66,7 @@ static void start_frame(vly_run *r, vly_screens *screens) {
     m->cycles = 0;
 }
 
-/* Instruction by instruction, as many as the reference allows a frame. */
+/* Runs instruction by instruction, at most as many as the reference allows per frame. */
 static void run_counted(vly_run *r) {
     vly_machine *m = r->m;
     r->eager = 1;
@@ -74,7 +74,8 @@ static void run_counted(vly_run *r) {
         vly_cpu_step(r);
 }
 
-/* Fast where that can be; a frame that turns out to be too long is taken back and counted. */
+/* Runs the fast processor; a frame that takes too long is undone and run again with
+ * instructions counted. */
 static void run_frame(vly_run *r) {
     vly_machine *m = r->m;
     uint8_t before[offsetof(vly_machine, rng)];
@@ -96,7 +97,7 @@ static void run_frame(vly_run *r) {
     run_counted(r);
 }
 
-/* Keeps account of the lines that the reference has drawn and we have not. */
+/* Records which lines the reference has drawn and this frame has not. */
 static void note_missing(vly_machine *m, int drawn, int greyed) {
     const vly_tia_state *t = &m->tia;
     uint16_t *from = &m->missing_from[t->front], *to = &m->missing_to[t->front];
@@ -134,7 +135,7 @@ static int finish_frame(vly_run *r, vly_screens *screens) {
     return VLY_FRAME_PARTIAL | (m->cpu.jammed ? VLY_FRAME_JAMMED : 0);
 }
 
-/* Partial frames without end: before the clocks overflow, nothing runs any more. */
+/* A program that never ends a frame stops here, before the clocks overflow. */
 enum { CYCLES_MOST = 1 << 28 };
 
 static int run_machine(vly_machine *m, const vly_rom *rom, vly_screens *screens,
@@ -209,7 +210,7 @@ void vly_machine_repair(vly_machine *m, const vly_rom *rom) {
     t->star_counter &= 3;
     c->bank &= rom->bytes > 8192 && rom->properties.cart != VLY_CART_DPC ? 3 : 1;
     for (int i = 0; i < 3; ++i) c->slice[i] &= 7;
-    c->slice[3] = 7; /* E0: the last kilobyte stays, and its hot spots with it */
+    c->slice[3] = 7; /* E0: the last kilobyte, which has the hot spots, is fixed */
     for (int i = 0; i < 8; ++i) c->counter[i] &= 0x7ff;
     if (!(c->fraction >= 0.0 && c->fraction < 1.0)) c->fraction = 0.0;
     for (int i = 0; i < 2; ++i) {

@@ -1,4 +1,4 @@
-/* md5.c -- RFC 1321, for telling ROM files apart by the sums that are published of them. */
+/* md5.c -- RFC 1321; ROM files are identified by their published md5 sums. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>

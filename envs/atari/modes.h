@@ -18,7 +18,7 @@ typedef struct {
     uint8_t press_first;           /* once before the byte is looked at */
     uint8_t pairs;                 /* two presses between looks */
     uint8_t wait;                  /* frames of no action before */
-    uint8_t only_default; /* how the other modes are reached is not known: they are refused */
+    uint8_t only_default;          /* the other modes are refused: how to reach them is not known */
     uint8_t cube;      /* Video Cube: the mode's hundreds are one of 50 cubes, chosen with the stick
                           (emulator.c) */
     uint8_t dunk_menu; /* not SELECT but Double Dunk's menu (emulator.c) */

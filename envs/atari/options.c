@@ -127,7 +127,7 @@ const vly_atari_game *vly_atari_named(const char *name, vly_atari_options *optio
 
 /* ---- checks ---- */
 
-/* A caller may have written any value into a member: each is read back through its row. */
+/* Members may hold any value: checks each one against its row. */
 static vly_status check_ranges(const vly_atari_game *game, const vly_atari_options *o) {
     vly_atari_options copy = *o;
     char what[96], value[64];

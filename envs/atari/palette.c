@@ -35,7 +35,7 @@ static const uint32_t pal_colours[128] = {
     0xd2d2d2, 0xececec,
 };
 
-/* Rec. 601 weights as ALE has them, rounded half up. */
+/* Rec. 601 weights as in ALE, rounded half up. */
 static uint8_t luminance(uint32_t rgb) {
     return (uint8_t)(0.2989 * (rgb >> 16) + 0.5870 * (rgb >> 8 & 255) + 0.1140 * (rgb & 255) + 0.5);
 }

@@ -12,7 +12,7 @@
 /* pal: 0 NTSC, 1 PAL. An odd index is a PAL colour that the set could not decode (a frame of an odd
  * number of lines): it shows grey. */
 uint32_t vly_palette_rgb(int pal, uint8_t index);
-/* For an odd index ALE reads one entry too far and gives the blue of the next colour; so does this.
- */
+/* For an odd index ALE reads one entry too far and returns the blue of the next colour;
+ * reproduced here. */
 uint8_t vly_palette_grey(int pal, uint8_t index);
 #endif

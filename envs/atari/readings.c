@@ -55,7 +55,7 @@ static int bcd(uint8_t byte) {
 
 /* ---- the irregular games ---- */
 
-/* One digit a byte; the tenth shape is a blank, which counts 0. */
+/* One digit per byte; 10 is a blank and counts as 0. */
 static int digit(uint8_t byte) {
     return (byte & 15) == 10 ? 0 : byte & 15;
 }
@@ -116,7 +116,7 @@ static void battle_zone(vly_atari_reading *r, const seen *s) {
            1000 * (digit(RAM(0x9D) >> 4) + 10 * digit(RAM(0x9E)) + 100 * digit(RAM(0x9E) >> 4)));
 }
 
-/* The counter flickers while a life is lost; 8Ch tells the real change. */
+/* The counter flickers while a life is lost; the byte at 8Ch marks the real change. */
 static void beam_rider(vly_atari_reading *r, const seen *s) {
     const int16_t lives = (int16_t)(RAM(0x85) + 1), before = (int16_t)r->memo[0];
     r->lives = lives == before - 1 && RAM(0x8C) != 1 ? before : lives;
@@ -259,7 +259,7 @@ static void kaboom(vly_atari_reading *r, const seen *s) {
     r->over = RAM(0xA1) == 0 || r->score == 999999;
 }
 
-/* Klax keeps its numbers in the cartridge's RAM, seen at F080h .. F0FFh. */
+/* Klax stores its score in the cartridge's RAM, F080h .. F0FFh. */
 static void klax(vly_atari_reading *r, const seen *s) {
     const uint8_t *c = s->cart;
     scored(r, s, bcd(c[0x34]) + 100 * bcd(c[0x35]) + 10000 * bcd(c[0x36]));

@@ -45,8 +45,8 @@ void vly_reset_cache_counts(const vly_reset_cache *cache, unsigned long *hits,
     *hits = atomic_load(&cache->hits), *misses = atomic_load(&cache->misses);
 }
 
-/* The console but for its random numbers, which of the two screens is current, and what was drawn
- * of them: none of these changes what the following frames do. */
+/* The console's state except its random numbers, the choice of the current screen, and which
+ * lines were drawn: none of these affects later frames. */
 static void state_of(const vly_emulator *e, uint8_t key[STATE_BYTES]) {
     vly_machine m;
     memcpy(&m, &e->machine, STATE_BYTES);
@@ -74,7 +74,7 @@ static void restore_reset(const entry *from, vly_emulator *e, vly_screens *scree
     *screens = from->screens;
 }
 
-/* One thread adds; another that would just goes on. */
+/* One thread at a time adds entries; others skip adding. */
 static void store_reset(vly_reset_cache *cache, const uint8_t key[STATE_BYTES],
                         const vly_emulator *e, int32_t frames, const vly_screens *screens) {
     if (atomic_flag_test_and_set(&cache->adding)) return;
@@ -110,7 +110,7 @@ int vly_reset_cached(vly_reset_cache *cache, vly_emulator *e, const vly_emulator
     atomic_fetch_add_explicit(&cache->misses, 1, memory_order_relaxed);
     const int32_t frames = e->frames;
     const int reached = vly_emulator_reset_finish(e, rules, FIRST_FRAMES, screens);
-    if (exact(&e->machine)) { /* all that is on the screens was drawn since the key was taken */
+    if (exact(&e->machine)) { /* both screens were drawn entirely since the key was taken */
         const int drew = memcmp(&e->rng, &before.rng, sizeof e->rng) != 0;
         if (reached == 0 && !drew) store_reset(cache, key, e, e->frames - frames, screens);
         return reached;

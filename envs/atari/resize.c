@@ -7,7 +7,7 @@
 
 enum { PADDED = VLY_AREA_WIDTH + 64 }; /* a row of sums, and room to read past its end */
 
-/* Nearer than this to a half, float32 sums of up to 36 products below 255 may round either way. */
+/* Closer than this to a half, float32 sums of up to 36 products below 255 may round either way. */
 static const float near_half = 1e-3f;
 
 static int gcd(int a, int b) {
@@ -62,7 +62,8 @@ int vly_area_init(vly_area *area, int height, int size) {
 
 /* ---- plain C: OpenCV's arithmetic ---- */
 
-/* Whole scales both ways have a path of their own in OpenCV: an integer sum and one product. */
+/* OpenCV has a separate path for whole scales in both directions: an integer sum and one
+ * product. */
 static int is_whole(const vly_area *area) {
     return area->x.source % area->x.size == 0 && area->y.source % area->y.size == 0;
 }
@@ -128,7 +129,8 @@ AVX2 static void sum_rows_avx2(const vly_area *area, const uint8_t *src, int dy,
     }
 }
 
-/* Writes eight results; bit i of the answer says that number i is too near a half to trust. */
+/* Writes eight results; bit i of the return value is set if result i is too close to a half to
+ * be certain. */
 AVX2 static unsigned eight_avx2(const vly_area *area, const uint16_t *sums, int dx, uint8_t *out) {
     const __m256i at = _mm256_loadu_si256((const __m256i *)(area->first + dx));
     const __m256i low = _mm256_i32gather_epi32((const int *)sums, at, 2);
@@ -221,8 +223,8 @@ AVX512 static void line_avx512(const vly_area *area, const uint8_t *src, const u
     }
 }
 
-/* Twelve lines down, then twelve across: a load that straddles two stores just made would wait for
- * both. */
+/* Twelve lines vertically, then twelve horizontally: a load that straddles two recent stores
+ * would stall on both. */
 AVX512 static void resize_avx512(const vly_area *area, const uint8_t *src, uint8_t *dst,
                                  int stride) {
     enum { BATCH = 12 };

@@ -1,6 +1,8 @@
-/* riot.h -- the 6532: interval timer and console switches; for the files of this folder.
+/* riot.h -- the 6532 (RIOT): interval timer and console switches; for the files of this folder
+ * only.
  *
- * The timer is not counted down but read out of the processor's cycle counter. */
+ * Registers are listed in machine.h. The timer is computed from the processor's cycle counter
+ * when it is read. */
 #ifndef VLY_ENVS_ATARI_RIOT_H
 #define VLY_ENVS_ATARI_RIOT_H
 #include "envs/atari/machine.h"

@@ -27,7 +27,7 @@ static int looks_like_e0(const uint8_t *bytes, size_t n) {
     return 0;
 }
 
-/* FE has no hot spots of its own: known programs are recognised by their subroutine calls. */
+/* FE has no hot spots: known programs are recognised by their subroutine calls. */
 static int looks_like_fe(const uint8_t *bytes, size_t n) {
     static const uint8_t signature[4][5] = {{0x20, 0x00, 0xd0, 0xc6, 0xc5},
                                             {0x20, 0xc3, 0xf8, 0xa5, 0x82},
@@ -38,7 +38,7 @@ static int looks_like_fe(const uint8_t *bytes, size_t n) {
     return 0;
 }
 
-/* Where cartridge memory hides it, the ROM is usually filled with one value. */
+/* The ROM bytes behind cartridge memory usually all have one value. */
 static int looks_like_sc(const uint8_t *bytes, size_t n) {
     for (size_t bank = 0; bank < n; bank += 4096)
         for (size_t i = 1; i < 256; ++i)
@@ -108,7 +108,7 @@ static void construct(vly_machine *m) {
     m->cart.random = 1;
 }
 
-/* What the wires carry before anything is plugged in or pressed. */
+/* The wires with nothing plugged in or pressed. */
 static void release_controls(vly_machine *m, const vly_rom *rom) {
     vly_controls c = {0};
     c.difficulty_a[0] = rom->properties.difficulty_a[0] != 0;
@@ -116,7 +116,7 @@ static void release_controls(vly_machine *m, const vly_rom *rom) {
     vly_machine_set_controls(m, rom, &c);
 }
 
-/* The reference runs 60 frames of every game to see whether it draws PAL's number of lines. */
+/* The reference runs 60 frames of every game and counts lines to detect PAL. */
 static void power_on(vly_rom *rom, int detect) {
     vly_machine *m = &rom->power_on;
     int tall = 0;

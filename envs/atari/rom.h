@@ -1,4 +1,4 @@
-/* rom.h -- inside of a vly_rom; for the files of this folder only. */
+/* rom.h -- the inside of a vly_rom; for the files of this folder only. */
 #ifndef VLY_ENVS_ATARI_ROM_H
 #define VLY_ENVS_ATARI_ROM_H
 #include "envs/atari/machine.h"
@@ -7,12 +7,12 @@
  * goes anywhere. */
 typedef struct {
     int32_t handler;  /* where its code is, from the first handler on */
-    uint16_t operand; /* what the handler wants: an address, a constant, a distance */
-    uint8_t cycles;   /* base cycles; of a branch: those more when it is taken */
+    uint16_t operand; /* the handler's operand: an address, a constant or a distance */
+    uint8_t cycles;   /* base cycles; of a branch: the extra cycles when taken */
     uint8_t bus;      /* the operand's last byte: what is on the data bus before the access */
 } vly_decoded;
 
-/* Behind the last byte of a window stand sentinels: an instruction may end past it. */
+/* Sentinels follow a window's last byte: an instruction may extend past it. */
 enum { VLY_WINDOW_SENTINELS = 4 };
 
 struct vly_rom {

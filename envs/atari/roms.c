@@ -20,8 +20,8 @@ int vly_atari_rom_folder(const char *folder, int i, char *path, size_t bytes) {
     return 0;
 }
 
-/* 0: not a file, unreadable, or of a size no cartridge has. A byte too many makes oversize visible.
- */
+/* Returns 0 if it is not a file, is unreadable or has a size that no cartridge has. Reads one
+ * byte more than the largest to detect oversize. */
 static size_t read_file(const char *path, uint8_t *bytes) {
     struct stat info;
     if (stat(path, &info) != 0 || !S_ISREG(info.st_mode)) return 0;
@@ -33,7 +33,7 @@ static size_t read_file(const char *path, uint8_t *bytes) {
     return n;
 }
 
-/* Calls visit on every file's contents until it says 1. */
+/* Calls visit on every file's contents until it returns 1. */
 typedef int (*visit_fn)(void *context, const char *path, const uint8_t *bytes, size_t n,
                         const char *md5);
 

@@ -9,7 +9,7 @@ static inline uint8_t wrapped(int x) {
     return (uint8_t)(((x % 160) + 160) % 160);
 }
 
-/* What a strobe of RESPx at `now` does, given the copy that is being drawn there. */
+/* Strobes RESPx: the effect depends on the copy that is being drawn at `now`. */
 static void reset_player(vly_tia_work *w, int p, int32_t clock, int hpos) {
     static const uint8_t offset[4] = {0, 16, 32, 64};
     vly_tia_state *t = &w->m->tia;
@@ -36,7 +36,7 @@ static void reset_missile(vly_tia_work *w, int object, int32_t clock, int hpos) 
     vly_tia_state *t = &w->m->tia;
     int since = vly_cycles_from(clock, t->hmove_clock);
     int now = hpos < VLY_HBLANK ? 2 : (hpos - VLY_HBLANK + 4) % 160;
-    /* Strobes so soon after HMOVE that the extra clocks still move the object. */
+    /* A strobe so soon after HMOVE that its extra clocks still move the object. */
     if (object == VLY_M0 && since == 60 && hpos == 69) now = 8;
     if (object == VLY_M1 && since == 9 && hpos == 18) now = 3;
     if (object == VLY_BL) {
@@ -85,7 +85,7 @@ static inline uint8_t moved_by(int pos, int m) {
     return (uint8_t)(pos - (pos >= 160 ? 160 : 0));
 }
 
-/* HMOVE where programs strobe it, at a line's begin: what moves is what has a motion. */
+/* HMOVE at the beginning of a line, the usual place: only objects with a motion move. */
 static unsigned hmove_usual(vly_tia_state *t) {
     unsigned changed = 0;
     for (int o = 0; o < 5; ++o) {
@@ -157,7 +157,7 @@ static int write_delay(unsigned reg, int hpos) {
     }
 }
 
-/* What a write changes, once everything before it is drawn. */
+/* Applies a write after everything before it was drawn. */
 static inline void apply_write(vly_tia_work *w, int32_t clock, int hpos, unsigned reg,
                                uint8_t value) {
     vly_tia_state *t = &w->m->tia;
@@ -247,8 +247,8 @@ void vly_tia_poke(vly_tia_work *w, int32_t clock, unsigned reg, uint8_t value) {
     apply_write(w, clock, hpos, reg, value);
 }
 
-/* Draws up to `clock`, where that shows. In the blank between two lines the beam just goes on; but
- * the first step into a line is draw's. */
+/* Draws up to `clock` if that can have an effect. In the blank between two lines only the clock
+ * moves; the first step into a line is beam_draw's. */
 static inline void beam_advance(vly_tia_work *w, int32_t clock) {
     vly_tia_state *t = &w->m->tia;
     if (clock <= t->updated) return;
@@ -260,9 +260,8 @@ static inline void beam_advance(vly_tia_work *w, int32_t clock) {
         beam_draw(w, clock);
 }
 
-/* Whether a change of these objects' pictures can be seen or latched. If not, the beam need not
- * come up to it: it is elsewhere that each of their neighbours is, or off, or all their latches are
- * set. */
+/* Whether a change of these objects' pictures can be seen or latched. If not, drawing up to it
+ * is unnecessary: every other object is off or out of reach, or the latch is set. */
 static inline int matters(vly_tia_work *w, unsigned objects) {
     if (w->pixels) return 1;
     if (w->m->tia.vblank & 2) return 0;
@@ -286,7 +285,7 @@ static inline void write_graphics(vly_tia_work *w, int p, int32_t clock, uint8_t
     if (ball) switch_on(w, VLY_BL, t->delayed_enabl);
 }
 
-/* The same for places and sizes: wherever they were and will be. */
+/* The same for a change of position or size, for any position. */
 static inline int may_matter(vly_tia_work *w, unsigned objects) {
     if (w->pixels) return 1;
     if (w->m->tia.vblank & 2) return 0;
@@ -319,7 +318,7 @@ static inline void write_enable(vly_tia_work *w, int object, int32_t clock, uint
     switch_on(w, object, value & 2);
 }
 
-/* As vly_tia_poke, but what changes nothing to be seen does not draw. */
+/* As vly_tia_poke, but does not draw before a write without a visible effect. */
 static inline void replay_one(vly_tia_work *w, int32_t clock, unsigned reg, uint8_t value) {
     vly_tia_state *t = &w->m->tia;
     switch (reg) {
@@ -404,8 +403,9 @@ static inline void replay_one(vly_tia_work *w, int32_t clock, unsigned reg, uint
     apply_write(w, clock, hpos, reg, value);
 }
 
-/* Up to the last line that the log reaches into. That one is drawn access by access: where a frame
- * ends within a line, what is left on the screen depends on the steps in which it was drawn. */
+/* Returns how many entries come before the last line that the log reaches. That line is drawn
+ * access by access: if a frame ends within a line, the screen depends on the steps in which the
+ * line was drawn. */
 static int before_last_line(const vly_tia_work *w, const uint32_t *log, int n) {
     const vly_tia_state *t = &w->m->tia;
     int32_t last = 3 * (int32_t)(log[n - 1] >> 14);

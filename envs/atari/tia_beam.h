@@ -62,7 +62,7 @@ static void place_beam(vly_tia_work *w) {
     w->line_begin = t->updated >= t->stop ? BEYOND : t->start + w->line * VLY_CLOCKS_PER_LINE;
 }
 
-/* Without pixels: nothing will be latched, and the line ends change nothing that could be. */
+/* Without pixels: no latch can be set, and the line ends change nothing that could set one. */
 static inline int is_quiet(vly_tia_work *w) {
     const vly_tia_state *t = &w->m->tia;
     if (t->stars) return 0;

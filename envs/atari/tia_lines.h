@@ -3,8 +3,8 @@
 #define VLY_ENVS_ATARI_TIA_LINES_H
 #include "envs/atari/tia.h"
 
-/* A pattern of up to 80 bits (low, high), rotated left by pos around the line. Chosen word by word,
- * so that a line stays in registers and no jump hangs on where an object is. */
+/* A pattern of up to 80 bits (low, high), rotated left by pos around the line. Selected word by
+ * word without branches, so that a line stays in registers. */
 static inline vly_line line_rotated(uint64_t low, uint64_t high, unsigned pos) {
     unsigned b = pos & 63;
     uint64_t w0 = low << b, w1 = low >> 1 >> (63 - b) | high << b, w2 = high >> 1 >> (63 - b);
@@ -25,7 +25,7 @@ static inline vly_line line_or(vly_line a, vly_line b) {
 static inline vly_line line_without(vly_line a, vly_line b) {
     return (vly_line){{a.w[0] & ~b.w[0], a.w[1] & ~b.w[1], a.w[2] & ~b.w[2]}};
 }
-/* Do they meet? From memory, where the words are. */
+/* Nonzero if two lines overlap. Operands are in memory, where the words are. */
 static inline uint64_t lines_meet(const vly_line *a, const vly_line *b) {
     return (a->w[0] & b->w[0]) | (a->w[1] & b->w[1]) | (a->w[2] & b->w[2]);
 }

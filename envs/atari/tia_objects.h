@@ -1,8 +1,8 @@
-/* tia_objects.h -- the six objects of a line as masks, and which of them can meet; for tia.c only,
- * whose functions these are.
+/* tia_objects.h -- the six objects of a line as masks, and which of them can collide; for tia.c
+ * only, whose functions these are.
  *
- * An object's mask is made anew when a collision or a pixel asks for it. What it covers by its
- * place and size alone (its foot) says which latches are in reach, whatever the pictures are. */
+ * An object's mask is computed when a collision or a pixel needs it. Its footprint, the pixels
+ * that its position and size allow whatever its picture, decides which latches are in reach. */
 #ifndef VLY_ENVS_ATARI_TIA_OBJECTS_H
 #define VLY_ENVS_ATARI_TIA_OBJECTS_H
 #include "envs/atari/tia_lines.h"
@@ -37,8 +37,8 @@ static inline uint32_t fourfold(uint32_t b) {
     return b * 15;
 }
 
-/* All copies of a shape but those at 64: a product, where a jump for each would be guessed wrong.
- */
+/* All copies of a shape but those at 64: a multiplication, because branches would be
+ * mispredicted. */
 static inline uint64_t copied(uint64_t bits, unsigned set) {
     static const uint64_t at[8] = {0,
                                    1,
@@ -76,7 +76,7 @@ static vly_line ball_mask(const vly_tia_state *t) {
     return line_rotated(bits, 0, t->pos[VLY_BL]);
 }
 
-/* Both ways in which the right half may be: a line's end can turn it. */
+/* Straight and reflected right halves, or both: a line's end can change the reflection. */
 static vly_line playfield_halves(const vly_tia_state *t, int straight, int turned) {
     uint64_t e0 = fourfold(t->pf[0] >> 4), e1 = fourfold(reversed[t->pf[1]]),
              e2 = fourfold(t->pf[2]);
@@ -93,8 +93,8 @@ static vly_line playfield_mask(const vly_tia_state *t) {
     return playfield_halves(t, !t->reflect, t->reflect);
 }
 
-/* Where an object may be, whatever its picture: a mask that only its place and its size change. The
- * playfield's picture is its place. */
+/* The footprint: a mask that depends on position and size only. The playfield's is its picture,
+ * in both reflections. */
 static inline vly_line footprint(const vly_tia_state *t, int object) {
     static const uint64_t ball[4] = {1, 3, 15, 255};
     static const uint64_t player[8] = {255, 255, 255, 255, 255, 0x1fffe, 255, 0x1fffffffe};
@@ -116,7 +116,7 @@ static vly_line object_mask(const vly_tia_state *t, int object) {
     }
 }
 
-/* Switched on by its registers, whether or not a pixel of it is in the line. */
+/* Enabled by its registers, whether or not a pixel of it is in the line. */
 static int is_enabled(const vly_tia_state *t, int object) {
     switch (object) {
     case VLY_P0:
@@ -178,7 +178,7 @@ static inline unsigned pairs_with(unsigned objects) {
     return pairs_of[63] & ~(unsigned)pairs_of[63 & ~objects];
 }
 
-/* Makes the masks of `wanted` objects anew where registers have changed. */
+/* Computes the masks of `wanted` objects whose registers have changed. */
 static void make_masks(vly_tia_work *w, unsigned wanted) {
     for (unsigned due = w->dirty & wanted; due; due &= due - 1)
         w->mask[__builtin_ctz(due)] = object_mask(&w->m->tia, __builtin_ctz(due));
@@ -214,8 +214,7 @@ static void find_enabled(vly_tia_work *w) {
     w->stale = 0;
 }
 
-/* Finds which of the latches in `wanted` have objects near enough to meet, be their pictures what
- * they may. */
+/* Finds which of the latches in `wanted` have overlapping footprints. */
 static void measure_reach(vly_tia_work *w, unsigned wanted) {
     const vly_tia_state *t = &w->m->tia;
     unsigned near = w->reach | wanted;
@@ -238,7 +237,7 @@ static inline unsigned watched(vly_tia_work *w, unsigned due) {
     return due & w->reach;
 }
 
-/* Latches what meets in pixels [from, to). A whole line without change needs no second look. */
+/* Latches the collisions in pixels [from, to). A whole line without changes is tested once. */
 static void collide(vly_tia_work *w, int from, int to) {
     vly_tia_state *t = &w->m->tia;
     unsigned due = watched(w, pairs_of[w->enabled]);

@@ -1,5 +1,5 @@
-/* asterix.c -- collect gold, 1 point each, and touch no enemy; both cross the eight middle rows
- * and come faster and more often as time goes on. */
+/* asterix.c -- collect gold, 1 point each, and avoid enemies; both cross the eight middle rows
+ * and become faster and more frequent with time. */
 #include "envs/minatar/minatar.h"
 
 enum { PLAYER, ENEMY, TRAIL, GOLD, CHANNELS };
@@ -45,7 +45,7 @@ static void move_player(asterix *g, int action) {
     }
 }
 
-/* The one entity that the player can meet is that of its row. */
+/* The only entity that can collide with the player is that of its row. */
 static void meet(asterix *g, vly_minatar_step *out) {
     entity *e = &g->slot[g->y - 1];
     if (!e->there || e->x != g->x) return;

@@ -28,7 +28,7 @@ static void write_planes(const world *w, actor *a, uint8_t *obs) {
     w->game->observe(game_of(a), obs);
 }
 
-/* The last action stays, as in the reference: a sticky first step repeats it. */
+/* The last action is kept, as in the reference: a sticky first step repeats it. */
 static void start_minatar(const world *w, actor *a, vly_rows at) {
     a->step = a->ended = 0;
     memset(game_of(a), 0, w->game->game_bytes);

@@ -1,5 +1,5 @@
-/* seaquest.c -- a submarine shoots enemies, 1 point each, collects divers and has to surface for
- * air, but not without a diver; six divers at once bring up to 10 points. */
+/* seaquest.c -- a submarine shoots enemies, 1 point each, collects divers and must surface for
+ * air with at least one diver; six divers at once bring up to 10 points. */
 #include "envs/minatar/minatar.h"
 
 enum {
@@ -25,13 +25,13 @@ enum {
     DIVER_MOVE_INTERVAL = 5
 };
 
-/* Anything that swims or flies; what its kind does not use stays 0. */
+/* A fish, submarine, diver or bullet; members that its kind does not use stay 0. */
 typedef struct {
     int8_t x, y, right, move, shot, unused[3];
 } thing;
 
-/* 64 are enough of each: an enemy comes at most every frame, and by then it crosses the ten
- * columns in 30 frames; a bullet crosses in 10. A full shoal takes no more. */
+/* 64 of each are enough: at most one enemy appears per frame and crosses the ten columns in 30
+ * frames; a bullet crosses in 10. A full shoal ignores more. */
 enum { MOST = 64 };
 typedef struct {
     int32_t n;
@@ -53,8 +53,8 @@ static int equal(const thing *a, const thing *b) {
     return memcmp(a, b, sizeof *a) == 0;
 }
 
-/* Removes the first thing equal to number i, as the reference's list does, which need not be i:
- * then number i has become i - 1. Returns where it is now, or -1 when it is gone. */
+/* Removes the first thing equal to number i, as the reference's list does, which may be an
+ * earlier one: number i has then become i - 1. Returns its new number, or -1 if it is gone. */
 static int remove_equal(shoal *s, int i) {
     int j = 0;
     while (!equal(&s->at[j], &s->at[i])) j++;
@@ -140,7 +140,7 @@ static int shoot_at(seaquest *g, int i, shoal *enemies) {
     return 1;
 }
 
-/* All shoals are walked from the newest to the oldest, as in the reference. */
+/* All shoals are traversed from the newest to the oldest, as in the reference. */
 static int move_bullets(seaquest *g) {
     int reward = 0;
     for (int i = g->bullets.n - 1; i >= 0; i--) {
@@ -175,7 +175,7 @@ static void move_divers(seaquest *g) {
     }
 }
 
-/* Moves enemy i; returns where it is then, or -1 when it is gone. */
+/* Moves enemy i; returns its new number, or -1 if it is gone. */
 static int move_enemy(seaquest *g, shoal *enemies, int i, vly_minatar_step *out) {
     thing *t = &enemies->at[i];
     if (meets(t, g->x, g->y)) out->terminal = 1;

@@ -18,7 +18,7 @@ typedef struct {
     uint32_t screen;
 } record;
 
-/* common/base/crc32.h's sum, eight bytes at a time: a screen per frame is a lot of bytes. */
+/* The sum of common/base/crc32.h, eight bytes at a time: a screen per frame is 40 kB. */
 static uint32_t table[8][256];
 
 static void make_table(void) {

@@ -323,7 +323,7 @@ static void romgen_opcode_program(romgen_state *g, unsigned op) {
     romgen_absolute(g, 0x4c, frame);
 }
 
-/* The timer, read at random times into successive bytes of RAM. */
+/* Reads the timer at random times into successive bytes of RAM. */
 static void romgen_timer_program(romgen_state *g) {
     romgen_clear_page0(g);
     unsigned frame = romgen_here(g);

@@ -22,7 +22,7 @@ static vly_rom *open_random(romgen_kind kind, int seed) {
     return rom;
 }
 
-/* A player who does something else every other frame. */
+/* Controls that change every other frame. */
 static void set_controls(vly_machine *m, const vly_rom *rom, int frame) {
     uint32_t h = (uint32_t)(frame / 2 + 1) * 2654435761u;
     vly_controls c = {.stick = {h >> 8 & 31, h >> 16 & 31}, .switches = h >> 24 & 3};
@@ -122,7 +122,7 @@ static void every_kind_of_cartridge_plays_as_on_ale(void) {
     CHECK_EQ(cartridges, ROMGEN_COUNT * SEEDS);
 }
 
-/* The whole machine but for the record of which lines are on the screens. */
+/* The whole machine except the record of which lines are on the screens. */
 static int same_machine(const vly_machine *a, const vly_machine *b) {
     vly_machine x = *a, y = *b;
     memset(x.missing_from, 0, sizeof x.missing_from);

@@ -1,4 +1,4 @@
-/* What an Atari environment costs beside its frames: resets, memory. */
+/* The cost of an Atari environment beside its frames: resets and memory. */
 #define _GNU_SOURCE
 #include <time.h>
 #include "tests/kit/check.h"
@@ -33,7 +33,7 @@ static double thread_us(void) {
     return 1e6 * (double)t.tv_sec + 1e-3 * (double)t.tv_nsec;
 }
 
-/* The best of many, of processor time: what else the machine does is not ours. */
+/* The least processor time of many runs: the load of other programs does not count. */
 static double reset_us(const vly_env *env) {
     void *state = aligned_alloc(64, env->state_bytes);
     uint8_t *obs = malloc(env->obs.bytes), flags;
@@ -55,7 +55,7 @@ static void a_reset_is_under_200_us(const char *name, const vly_env *env) {
     if (!SANITIZED_MEMORY && !SANITIZED_THREADS) CHECK(us < 200);
 }
 
-/* No start beyond the console's: no-op starts are played frames. */
+/* No start but the console's: no-op starts are played frames. */
 static vly_atari_options plain_starts(void) {
     vly_atari_options o = vly_atari_default_options();
     o.noop_max = 0, o.fire_reset = 0;

@@ -1,16 +1,4 @@
-/* Our console beside the reference, frame by frame: RAM and palette screen equal, always.
- *
- *   test_atari_lockstep                        // random cartridges of every kind but noise
- *   test_atari_lockstep KIND FIRST COUNT FRAMES
- *   test_atari_lockstep FILE.bin FRAMES SEED   // a ROM of yours
- *
- * Known to differ: dpc 2, by eight pixels of a line in which a frame ends; cpu 97, whose bytes ALE
- * takes for a cartridge type that no game here has; a fifth of noise, which executes the TIA's
- * registers.
- *
- * ALE runs in a process of its own (ale_trace.py), under the name of a game whose start is plain:
- * Amidar presses RESET and no more. VLY_PYTHON names a Python that can import ale_py.
- */
+/* The console beside ALE, frame by frame: RAM and palette screen equal, always. */
 #include <sys/stat.h>
 #include <unistd.h>
 #include "tests/atari/console.h"

@@ -85,8 +85,8 @@ static void a_broken_code_is_refused_or_drawn(void) {
     free(still);
 }
 
-/* Where no code fits, the frames since are drawn again: all cartridges, those whose frames do not
- * end too. */
+/* Where no code fits, the frames since are drawn again; every kind of cartridge, those whose
+ * frames do not end included. */
 static void frames_since_are_drawn_too(void) {
     static uint8_t rom[VLY_ROM_MAX_BYTES], before[VLY_SCREEN_BYTES], was[VLY_SCREEN_BYTES];
     static vly_screens screens, out;
@@ -134,7 +134,7 @@ typedef struct {
 } player;
 
 static volatile uint8_t sink;
-/* What the next call finds on the stack. */
+/* Fills the stack that the next call uses. */
 static __attribute__((noinline)) void fill_stack(uint8_t with) {
     volatile uint8_t there[400000];
     for (size_t i = 0; i < sizeof there; i++) there[i] = with;
@@ -159,7 +159,8 @@ static void compare(const vly_env *env, player p[2], size_t height, int step) {
     CHECK_EQ(memcmp(p[0].screen, p[1].screen, height * VLY_SCREEN_WIDTH), 0);
 }
 
-/* Two actors that do the same on stacks that are not; returns the most that a still took. */
+/* Two actors with the same actions on stacks with different contents; returns the largest
+ * still. */
 static int nothing_comes_from_the_stack(const vly_env *env, int steps) {
     static player p[2];
     int most = 0;

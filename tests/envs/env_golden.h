@@ -70,7 +70,8 @@ static inline uint32_t golden_steps(golden *g, const char *digits) {
     return crc;
 }
 
-/* Every row in `path` must be what our environments do; returns how many rows that were. */
+/* Every row in `path` must equal that of this program's environment; returns the number of
+ * rows. */
 static inline long golden_replay(const char *path) {
     FILE *file = fopen(path, "r");
     if (!file) fprintf(stderr, "cannot open %s\n", path);

@@ -1,4 +1,4 @@
-/* What every environment promises, whichever it is (common/base/env.h). */
+/* The contract of every environment (common/base/env.h). */
 #include "common/base/philox.h"
 #include "envs/registry.h"
 #include "tests/kit/check.h"
@@ -192,7 +192,7 @@ static void a_drawing_stays_inside_its_frame(const char *name) {
     fleet_close(&f);
 }
 
-/* What the model says of a state and an action is what steps do, as often as it says. */
+/* The model's outcomes occur in steps, as often as it says. */
 static void a_model_tells_what_steps_do(const char *name, const char *extra) {
     enum { TRIES = 3000 };
     const vly_env_args args = {.max_steps = 1000000, .extra = extra};

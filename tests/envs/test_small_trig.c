@@ -11,7 +11,7 @@ static double angle(uint64_t i) {
     return sign * ldexp(u, -(int)(r.v[3] % 64)); /* small ones, down to 2^-64 */
 }
 
-/* Where it says that it is sure, it is the library's value; and it is sure nearly always. */
+/* A value that is not marked unsure equals the library's, and nearly all are such. */
 static void what_is_sure_is_what_the_library_says(void) {
     long unsure = 0, tried = 4000000;
     for (long i = 0; i < tried; i++) {

@@ -35,7 +35,7 @@ static void cartpole_rows_are_those_of_gymnasium(void) {
     free(text);
 }
 
-/* A step of the next episode follows a row that ends one; no row tells of the reset. */
+/* The row after the end of an episode is the next one's first step; resets have no row. */
 static void an_end_leads_on_without_a_row(void) {
     const vly_env_args args = {.max_steps = 3};
     const int32_t actions[7] = {0, 1, 0, 1, 0, 1, 0};

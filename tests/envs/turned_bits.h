@@ -58,7 +58,7 @@ static inline void turn_bit(const vly_env *env, uint8_t *state, uint64_t at) {
     state[(where == 2 ? all - part : 0) + bit / 8] ^= (uint8_t)(1u << bit % 8);
 }
 
-/* Under the sanitizers a state that is called valid and is not ends the test. */
+/* Under the sanitizers, running an invalid state that passed as valid ends the test. */
 static inline void turned_bits_are_refused_or_played_on(const vly_env *env, int rounds) {
     one_actor a = actor_begin(env, 8), b = actor_begin(env, 8);
     int refused = 0;
