@@ -132,7 +132,7 @@ static vly_status read_map(world *w, const char *map) {
         if (*p == '/') {
             if (w->rows == 1) w->columns = column;
             if (column != w->columns || column == 0)
-                return vly_fail(VLY_EINVAL, "gridworld: map row %d has %d cells, the first %d",
+                return vly_fail(VLY_EINVAL, "gridworld: map row %d has %d cells, the first row %d",
                                 w->rows, column, w->columns);
             column = 0;
             if (++w->rows > LONGEST)
@@ -140,7 +140,7 @@ static vly_status read_map(world *w, const char *map) {
             continue;
         }
         if (!strchr("SG#P.", *p))
-            return vly_fail(VLY_EINVAL, "gridworld: '%c' in the map is none of S G # P . /", *p);
+            return vly_fail(VLY_EINVAL, "gridworld: '%c' in the map is not one of S G # P . /", *p);
         if (++column > LONGEST)
             return vly_fail(VLY_EINVAL, "gridworld: map row %d has more than %d cells", w->rows,
                             LONGEST);
@@ -148,7 +148,7 @@ static vly_status read_map(world *w, const char *map) {
     }
     if (w->rows == 1) w->columns = column;
     if (column != w->columns)
-        return vly_fail(VLY_EINVAL, "gridworld: map row %d has %d cells, the first %d", w->rows,
+        return vly_fail(VLY_EINVAL, "gridworld: map row %d has %d cells, the first row %d", w->rows,
                         column, w->columns);
     return VLY_OK;
 }
@@ -194,7 +194,7 @@ static vly_status find_start(world *w) {
                         starts, goals);
     fill_distances(w);
     if (w->distance[w->start] < 0)
-        return vly_fail(VLY_EINVAL, "gridworld: no way leads from S to a G");
+        return vly_fail(VLY_EINVAL, "gridworld: no path leads from S to a G");
     return VLY_OK;
 }
 

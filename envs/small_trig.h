@@ -3,18 +3,18 @@
  *   for (int i = 0; i < n; i++) unsure[i] = vly_small_trig(x[i], &sine[i], &cosine[i]);
  *   for (int i = 0; i < n; i++) if (unsure[i]) sine[i] = sin(x[i]), cosine[i] = cos(x[i]);
  *
- * The first loop vectorises. Why not only the library: it takes one angle at a time. Why not only
- * the first loop: a reference that calls the library rounds as the library does, and an unstable
- * system such as CartPole turns the last bit into another episode within five seconds.
+ * The first loop vectorises, which calls of the library do not. Its results must equal the
+ * library's, because the reference calls the library, and an unstable system such as CartPole
+ * amplifies a difference in the last bit to another episode within five seconds.
  *
- * How both are had: the value is computed as a sum hi + lo, good to 2^-61, so it is known how far
- * it is from the middle between two doubles. The library's error stays below half a unit in the
- * last place plus a little (glibc since 2.28: for |x| < 0.126 it sums x and a Taylor rest of less
- * than 0.0027 x, above it a table's entry and a rest of less than 0.0040, at most four roundings
- * each). Further from the middle than that little, both must round alike; nearer, about 4 times
- * in a hundred, the caller asks the library. tests/envs/test_small_trig.c tries millions.
+ * The value is computed as a sum hi + lo, accurate to 2^-61, so its distance from the midpoint of
+ * two doubles is known. The library's error is below half a unit in the last place plus a small
+ * excess (glibc since 2.28: for |x| < 0.126 it sums x and a Taylor remainder of less than 0.0027 x,
+ * above it a table's entry and a remainder of less than 0.0040, at most four roundings each).
+ * Further from the midpoint than that excess, both round alike; nearer, in about 4 of 100 cases,
+ * the angle is unsure and the caller uses the library. tests/envs/test_small_trig.c tries millions.
  *
- * On a C library other than glibc nothing is known of its rounding and every angle is unsure.
+ * With a C library other than glibc every angle is unsure, because its rounding is not known.
  * Needs fused multiply-add; compile the loop for a processor that has it.
  */
 #ifndef VLY_ENVS_SMALL_TRIG_H

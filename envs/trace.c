@@ -174,7 +174,7 @@ vly_status vly_trace_read_actions(const char *path, int actions, int32_t **out, 
     vly_status status = read_lines(file, path, actions, &l);
     if (!standard) fclose(file);
     if (status == VLY_OK && l.n == 0)
-        status = vly_fail(VLY_EINVAL, "%s holds no action (one number a line)", path);
+        status = vly_fail(VLY_EINVAL, "%s contains no actions (one number per line)", path);
     if (status != VLY_OK) {
         free(l.at);
         return status;

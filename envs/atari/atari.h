@@ -9,8 +9,8 @@
  *
  * One opened environment holds the ROM, its decoded form and the pictures' tables for all its
  * actors. An actor's state is 8 kB (10.5 kB with the presets ale and envpool): the console, the
- * random numbers and what it takes to draw the last two frames again (still.h). A step uses some
- * 250 kB of stack. Pictures come as single frames; who reads them stacks them.
+ * random numbers and a still of the last two frames (still.h). A step uses some 250 kB of stack.
+ * Observations are single frames; the consumer stacks them.
  *
  * Options and presets are in options.h.
  */
@@ -23,7 +23,7 @@
 extern "C" {
 #endif
 
-/* Fills what is known of *env without its ROM: name, observation, actions, frames per step. With
+/* Fills those members of *env that do not depend on the ROM: name, observation, actions, frames per step. With
  * VLY_ATARI_NATIVE_SIZE the height is the usual one; a PAL game's is taller once opened. */
 vly_status vly_atari_describe(vly_env *env, const vly_atari_game *game,
                               const vly_atari_options *options);
@@ -33,14 +33,14 @@ vly_status vly_atari_open(vly_env *env, const char *name, const vly_atari_option
 vly_status vly_atari_open_image(vly_env *env, const vly_atari_game *game, const uint8_t *rom,
                                 size_t bytes, const vly_atari_options *options);
 
-/* What a tool wants to see of an actor. */
+/* An actor's state for tools that display it. */
 typedef struct {
     const uint8_t *ram; /* 128 bytes */
     int height, lives, frames, episode_frames, score;
     int still_bytes; /* older lines that the state had to keep (still.h) */
 } vly_atari_view;
 vly_atari_view vly_atari_look(const vly_env *env, const void *state);
-/* The current screen, height x 160 palette indices: drawn again, two frames' time. */
+/* Draws the current screen again, height x 160 palette indices; takes as long as two frames. */
 void vly_atari_screen(const vly_env *env, const void *state, uint8_t *pixels);
 /* ALE's number of the environment's action: 3 is RIGHT whatever the set. */
 int vly_atari_action(const vly_env *env, int action);

@@ -1,7 +1,7 @@
 /* bus.h -- one access to the console's 13-bit bus; for the files of this folder.
  *
- * This is the general path, exact for any address. The fast processor (cpu6507.c) calls it for
- * what its decoded instructions do not know beforehand. */
+ * This is the general path, exact for any address. The fast processor (fast6507.c) uses it for
+ * accesses whose device is not known when an instruction is decoded. */
 #ifndef VLY_ENVS_ATARI_BUS_H
 #define VLY_ENVS_ATARI_BUS_H
 #include "envs/atari/cart.h"

@@ -1,9 +1,9 @@
 /* fast6507.h -- the processor again, for speed: instructions decoded once per ROM, each with its
  * own piece of code for its addressing and its target. For the files of this folder only.
  *
- * It runs whole frames of the ordinary kind. What it does not know (code in RAM, hot spots, a stack
- * in the TIA) it hands to vly_cpu_step, one instruction at a time. It does not count instructions:
- * a frame that takes longer than VLY_FAST_CYCLES is left to the caller, who runs it again slowly.
+ * It runs whole frames. Code in RAM, hot spots and a stack in the TIA are left to vly_cpu_step, one
+ * instruction at a time. Instructions are not counted: if a frame takes longer than VLY_FAST_CYCLES,
+ * the caller runs it again with vly_cpu_step.
  */
 #ifndef VLY_ENVS_ATARI_FAST6507_H
 #define VLY_ENVS_ATARI_FAST6507_H

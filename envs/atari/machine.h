@@ -52,7 +52,7 @@
  * actions, resets of the environment (emulator.h, atari.h).
  *
  * OWNERSHIP. A machine holds no pointer: memcpy and write() are its snapshot, and nothing is to be
- * freed. The rom belongs to whoever created it and must outlive the calls that name it. Any bytes
+ * freed. The caller owns the rom, which must outlive the calls that name it. Any bytes
  * are a valid ROM and, after vly_machine_repair, a valid state.
  *
  * SCREENS. The frame buffers are beside the machine because most frames need none: a frame run

@@ -5,14 +5,13 @@
  *   vly_reset_cached(cache, &e, &rules, &screens);      // as vly_emulator_reset
  *   vly_reset_cache_destroy(cache);
  *
- * A reset plays some eighty frames without a player. The console is deterministic: two resets that
- * are in the same state after the first frames of it end in the same state. So those first frames,
- * in which a game clears its RAM, are always played; if the whole state then equals one that was
- * seen before (every byte is compared), the rest is a copy of what followed then. A game that keeps
- * something from before, or that draws random numbers on the way, does not match and is played
- * through.
+ * A reset plays some eighty frames. The console is deterministic: two resets that are in the same
+ * state after their first frames end in the same state. So the first frames, in which a game clears
+ * its RAM, are always played; if the whole state then equals a stored one (every byte is compared),
+ * the final state is copied. A game that keeps state across resets, or draws random numbers during
+ * them, does not match, and its resets are played to the end.
  *
- * Threads share a cache: entries are only added, and used once they are complete.
+ * Threads share a cache: entries are only added, and read once they are complete.
  */
 #ifndef VLY_ENVS_ATARI_RESET_CACHE_H
 #define VLY_ENVS_ATARI_RESET_CACHE_H

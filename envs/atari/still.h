@@ -5,12 +5,11 @@
  *   vly_still_take(still, room, &m, height, &screens, NULL);
  *   vly_still_draw(still, room, rom, height, &screens, NULL);   // `screens` is as it was
  *
- * A picture is 40 kB, and a console has two of them. They need not be kept: the console is
+ * A picture is 40 kB, and a console has two of them. They are not stored: the console is
  * deterministic, so they are drawn again from its state before the last two frames, which is half a
- * kilobyte. A frame that is too short leaves older lines standing; those lines, and the whole of
- * both pictures where a frame went on in the picture of the one before, are kept in a code of runs.
- * Where that is too long, the older still stays, and the frames since are drawn as well:
- * vly_still_extend.
+ * kilobyte. A frame that is too short leaves older lines below it; those lines, and both pictures
+ * entirely where a frame continued the previous one, are stored run-length encoded. Where that does
+ * not fit, the older still is kept and the frames since are drawn as well: vly_still_extend.
  *
  * A still is plain memory without pointers. Its end is the code, `room` bytes long.
  */

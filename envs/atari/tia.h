@@ -70,7 +70,7 @@
  * HOW. Everything is drawn lazily: a write first draws up to the clock at which it takes effect. An
  * object is a mask of 160 bits over the line; a collision is an AND of two masks. The registers are
  * vly_tia_state in the machine (machine.h); masks follow from them and live in vly_tia_work, on the
- * stack of whoever runs a frame. It borrows machine and pixels; nothing is to be freed.
+ * stack of the function that runs a frame. It borrows machine and pixels and owns nothing.
  */
 #ifndef VLY_ENVS_ATARI_TIA_H
 #define VLY_ENVS_ATARI_TIA_H

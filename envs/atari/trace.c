@@ -14,8 +14,7 @@ static vly_status check_actions(const int32_t *actions, size_t n) {
 }
 
 static vly_status finished(FILE *out) {
-    return fflush(out) == 0 && !ferror(out) ? VLY_OK
-                                            : vly_fail(VLY_EIO, "the trace cannot be written");
+    return fflush(out) == 0 && !ferror(out) ? VLY_OK : vly_fail(VLY_EIO, "cannot write the trace");
 }
 
 /* ---- frames ---- */

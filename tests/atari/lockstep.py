@@ -1,13 +1,13 @@
-"""Our Atari against ALE, frame by frame, game by game.
+"""Compares the emulator with ALE, frame by frame, game by game.
 
     python lockstep.py --driver build/atari_driver [--games pong,tetris] [--frames 20000]
                        [--seeds 1,2,3] [--sticky 0,0.25] [--modes all|default] [--jobs 2] [--resume FILE] [--json FILE]
 
-ale-py runs here, ours in a process of its own. Compared at every frame: all 128 bytes of RAM, the
-palette screen, reward, lives, end of game, the episode's frame number. Actions are uniform over ALE's
-full set, held for 1 to 12 frames, so that games are really played; now and then the game is reset. The
-report keeps a checksum of each run's records: `--replay REPORT` compares a later build with those, without
-ALE and many times faster.
+ale-py runs in this process, the emulator in one of its own. Compared at every frame: all 128 bytes of RAM,
+the palette screen, reward, lives, end of game, the episode's frame number. Actions are uniform over ALE's
+full set and held for 1 to 12 frames, so that games progress; one in 4,000 is a reset. The report holds a
+checksum of each run's records: `--replay REPORT` compares a later build with those, without ALE and many
+times faster.
 """
 import argparse, concurrent.futures, json, os, subprocess, sys, time, zlib
 

@@ -1,9 +1,9 @@
-"""Our observations against the peers': Gymnasium's AtariPreprocessing, ALE's AtariVectorEnv, EnvPool.
+"""Compares the observations with the peers': Gymnasium's AtariPreprocessing, ALE's AtariVectorEnv, EnvPool.
 
     python peers.py --driver build/atari_steps [--peer gymnasium,ale,envpool] [--games pong,...]
                     [--steps 10000] [--seed 3] [--json FILE]
 
-The peer runs here, ours in a process of its own with the preset of the peer's name, the same seed
+The peer runs in this process, the environment in one of its own with the preset of the peer's name, the same seed
 and the same actions. Compared at every step: all bytes of the newest 84 x 84 picture, the reward,
 terminated and truncated. An ended episode is reset by an ordinary reset() without a seed.
 """
