@@ -52,6 +52,9 @@ endforeach()
 target_compile_definitions(test_program PRIVATE VLY_TEST_PROGRAM="$<TARGET_FILE:volley>"
   VLY_TEST_PLUGIN="$<TARGET_FILE:plugin_my_env>" VLY_TEST_PLUGIN_BAD="$<TARGET_FILE:plugin_bad_env>")
 add_dependencies(test_program volley plugin_my_env plugin_bad_env)
+target_compile_definitions(test_signals PRIVATE VLY_TEST_PROGRAM="$<TARGET_FILE:volley>"
+  VLY_TEST_PLUGIN_BAD="$<TARGET_FILE:plugin_bad_env>")
+add_dependencies(test_signals volley plugin_bad_env)
 
 # Atari against ale-py, which runs in a process of its own (tests/atari/lockstep.py).
 add_executable(atari_driver tests/atari/driver.c)

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <math.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,43 +76,6 @@ const char *vly_thousands(int64_t n) {
     }
     out[k] = '\0';
     return out;
-}
-
-/* ---- signals ---- */
-
-static volatile sig_atomic_t caught;
-static void (*volatile stop_hook)(void *arg);
-static void *volatile stop_arg;
-
-int vly_cli_signal(void) {
-    return caught;
-}
-
-static void on_signal(int signal) {
-    int kind = signal == SIGINT ? SIGINT : SIGTERM;
-    static const char words[] = "volley: interrupted\n";
-    if (!stop_hook || caught) {
-        if (write(STDERR_FILENO, words, sizeof words - 1) < 0) {
-        } /* standard error is closed: the exit code is left */
-        _exit(kind == SIGINT ? VLY_EXIT_INT : VLY_EXIT_TERM);
-    }
-    caught = kind;
-    stop_hook(stop_arg);
-}
-
-void vly_cli_watch_signals(void (*stop)(void *arg), void *arg) {
-    stop_arg = arg;
-    stop_hook = stop;
-}
-
-static void install_signals(void) {
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGHUP, &action, NULL);
-    signal(SIGPIPE, SIG_IGN); /* `volley ls | head` */
-    signal(SIGXFSZ, SIG_IGN); /* a file limit is an error like a full disk */
 }
 
 /* If descriptors 0, 1 and 2 were closed, the next files opened would get them, and messages would
@@ -432,6 +394,6 @@ static int dispatch(const vly_verb *const *verbs, int argc, char **argv) {
 int vly_cli_main(const vly_verb *const *verbs, int argc, char **argv) {
     all_verbs = verbs;
     hold_standard_streams();
-    install_signals();
+    vly_cli_install_signals();
     return end_output(dispatch(verbs, argc, argv));
 }

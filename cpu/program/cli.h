@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include "common/config/config.h"
 #include "common/base/status.h"
+#include "cpu/program/signals.h"
 
 enum {
     VLY_EXIT_DONE = 0,
@@ -89,11 +90,6 @@ json_t *vly_json_real(double value);
 /* 12,345,678 in one of a few static buffers. */
 const char *vly_thousands(int64_t n);
 
-/* 0, SIGINT or SIGTERM (SIGHUP counts as it). From vly_cli_watch_signals on the first one is only
- * noted and passed to `stop` (async-signal-safe); a second ends the program at once with 130 or
- * 143. */
-int vly_cli_signal(void);
-void vly_cli_watch_signals(void (*stop)(void *arg), void *arg);
 /* The reader of standard output has closed it: `volley trace pong --random 1e9 | head`. */
 bool vly_cli_reader_left(void);
 /* How the program is called, for hints: "volley" or "build/volley". */

@@ -1,5 +1,6 @@
 #include "cpu/program/status_line.h"
 #include <math.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -16,7 +17,8 @@ struct vly_status_line {
     FILE *out;
     pthread_mutex_t lock; /* warnings come from other threads */
     bool live, silent;
-    int drawn; /* lines on the screen that are redrawn */
+    int drawn;  /* lines on the screen that are redrawn */
+    int missed; /* lines of vly_status_line_say that nobody read */
     double plain_s, last;
     char title[96];
     char lines[3][WIDE];
@@ -148,17 +150,35 @@ static int columns(const vly_status_line *l) {
     return ioctl(fileno(l->out), TIOCGWINSZ, &w) == 0 && w.ws_col > 20 ? w.ws_col : 100;
 }
 
-static void erase(vly_status_line *l) {
-    if (l->drawn) fprintf(l->out, "\033[%dA\r\033[J", l->drawn);
-    l->drawn = 0;
+/* What is written at once: a pipe that has room at all has room for it. */
+typedef struct {
+    char text[4096];
+    size_t bytes;
+} piece;
+
+__attribute__((format(printf, 2, 3))) static void add_to_piece(piece *p, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    const int n = vsnprintf(p->text + p->bytes, sizeof p->text - p->bytes, format, args);
+    va_end(args);
+    if (n > 0) p->bytes += (size_t)n;
+    if (p->bytes >= sizeof p->text) p->bytes = sizeof p->text - 1;
 }
 
-static void draw_lines(vly_status_line *l) {
+/* Training does not wait for a reader: false where there is no room, and nothing is written. */
+static bool put_piece(const vly_status_line *l, const piece *p) {
+    struct pollfd out = {.fd = fileno(l->out), .events = POLLOUT};
+    return poll(&out, 1, 0) == 1 && (out.revents & POLLOUT) &&
+           write(out.fd, p->text, p->bytes) == (ssize_t)p->bytes;
+}
+
+static void add_erasure(const vly_status_line *l, piece *p) {
+    if (l->drawn) add_to_piece(p, "\033[%dA\r\033[J", l->drawn);
+}
+
+static void add_lines(const vly_status_line *l, piece *p) {
     int width = columns(l);
-    erase(l);
-    for (int i = 0; i < 3; i++) fprintf(l->out, "%.*s\n", width - 1, l->lines[i]);
-    l->drawn = 3;
-    fflush(l->out);
+    for (int i = 0; i < 3; i++) add_to_piece(p, "%.*s\n", width - 1, l->lines[i]);
 }
 
 void vly_status_line_update(vly_status_line *l, vly_metrics *m) {
@@ -172,12 +192,16 @@ void vly_status_line_update(vly_status_line *l, vly_metrics *m) {
     if (l->live) {
         rate_line(m, l->lines[1]);
         time_line(m, l->lines[2]);
-        draw_lines(l);
+        piece p = {.bytes = 0};
+        add_erasure(l, &p);
+        add_lines(l, &p);
+        if (put_piece(l, &p)) l->drawn = 3;
     } else {
         add_words(l->lines[0], "  ");
         rate_line(m, l->lines[0]);
-        fprintf(l->out, "%s\n", l->lines[0]);
-        fflush(l->out);
+        piece p = {.bytes = 0};
+        add_to_piece(&p, "%s\n", l->lines[0]);
+        put_piece(l, &p);
     }
     pthread_mutex_unlock(&l->lock);
 }
@@ -191,11 +215,12 @@ void vly_status_line_say(vly_status_line *l, const char *text) {
     snprintf(words, sizeof words, "%s", text);
     vly_text_plain(words, strlen(words), 0);
     pthread_mutex_lock(&l->lock);
-    bool redraw = l->drawn > 0;
-    erase(l);
-    fprintf(l->out, "%s\n", words);
-    if (redraw) draw_lines(l);
-    fflush(l->out);
+    piece p = {.bytes = 0};
+    add_erasure(l, &p);
+    if (l->missed) add_to_piece(&p, "(%d messages before this one were not read)\n", l->missed);
+    add_to_piece(&p, "%s\n", words);
+    if (l->drawn) add_lines(l, &p);
+    l->missed = put_piece(l, &p) ? 0 : l->missed + 1;
     pthread_mutex_unlock(&l->lock);
 }
 

@@ -5,6 +5,7 @@
  *   vly_status_line_stop(l);                // leaves the last state on the screen
  *   vly_status_line_end(l);
  *
+ * What a pipe or terminal has no room for is left out: training does not wait for its reader.
  * It reads the metrics registry alone (common/record/metrics.h).
  */
 #ifndef VLY_CPU_STATUS_LINE_H

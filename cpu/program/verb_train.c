@@ -122,7 +122,9 @@ static void stop_session(void *session) {
 static int run_session(vly_cli *cli, vly_session *s, screen *out) {
     vly_session_info info;
     vly_session_result result;
+    char words[1024];
     vly_session_get_info(s, &info);
+    const vly_config config = *info.config; /* and after the session is closed */
     if (info.first) print_start(out->people, &info);
     if (info.device_note[0] && access("/dev/nvidiactl", F_OK) == 0) /* a GPU that is not used */
         fprintf(out->people, "on the CPU: %s\n", info.device_note);
@@ -131,16 +133,14 @@ static int run_session(vly_cli *cli, vly_session *s, screen *out) {
     const vly_status status = vly_session_run(s, &result);
     vly_cli_watch_signals(NULL, NULL);
     vly_status_line_stop(out->line);
-    const int code = status == VLY_OK ? exit_code(info.config, &result) : VLY_EXIT_FAILED;
-    if (status != VLY_OK) fprintf(stderr, "volley: %s\n", vly_error_text());
-    if (info.first) print_run_summary(out->people, info.config, &result);
-    json_t *object = result_json(info.config, &result);
+    snprintf(words, sizeof words, "%s", vly_error_text());
     vly_session_close(s);
     vly_status_line_end(out->line); /* the session's threads have ended */
-    if (cli->json && info.first)
-        vly_cli_print_json(object);
-    else
-        json_decref(object);
+    const int code = status == VLY_OK ? exit_code(&config, &result) : VLY_EXIT_FAILED;
+    vly_cli_end_soon(code);
+    if (status != VLY_OK) fprintf(stderr, "volley: %s\n", words);
+    if (info.first) print_run_summary(out->people, &config, &result);
+    if (cli->json && info.first) vly_cli_print_json(result_json(&config, &result));
     return code;
 }
 

@@ -1,6 +1,8 @@
 /* bad_env.c -- a plugin that is wrong in the way that args->extra names. */
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include "common/base/env.h"
 
 static void bad_reset(const vly_env *env, void *state, uint64_t seed, vly_rows at) {
@@ -21,6 +23,22 @@ static void failing_step(const vly_env *env, void *states, int n, const int32_t 
     for (int i = 0; i < n; i++) {
         failing_reset(env, NULL, 0, vly_rows_at(out, (size_t)i));
         out.flags[i] = VLY_ROW_FAILED;
+    }
+}
+
+/* Every step is good until one does not return; the file `hanging` says so. */
+static void hanging_step(const vly_env *env, void *states, int n, const int32_t *action,
+                         vly_rows out) {
+    static atomic_int steps;
+    (void)states, (void)action;
+    if (atomic_fetch_add(&steps, 1) >= 2000) {
+        FILE *sign = fopen("hanging", "w");
+        if (sign) fputs("1\n", sign), fclose(sign);
+        for (;;) pause();
+    }
+    for (int i = 0; i < n; i++) {
+        failing_reset(env, NULL, 0, vly_rows_at(out, (size_t)i));
+        out.flags[i] = 0;
     }
 }
 
@@ -49,5 +67,6 @@ vly_status vly_env_plugin(vly_env *env, const vly_env_args *args) {
     env->reset = strcmp(wrong, "reset") ? bad_reset : NULL;
     env->step = strcmp(wrong, "step") ? bad_step : NULL;
     if (!strcmp(wrong, "fails")) env->reset = failing_reset, env->step = failing_step;
+    if (!strcmp(wrong, "hangs")) env->reset = failing_reset, env->step = hanging_step;
     return VLY_OK;
 }

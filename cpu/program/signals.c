@@ -1,0 +1,106 @@
+#include "cpu/program/signals.h"
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include "cpu/program/cli.h"
+
+/* Written by handlers, on any thread. */
+static atomic_int caught;
+static atomic_llong second_ms; /* when the second signal came; 0: it has not */
+static atomic_int saved_code;  /* of vly_cli_end_soon; -1: not called */
+static void (*_Atomic stop_hook)(void *arg);
+static void *_Atomic stop_arg;
+
+int vly_cli_signal(void) {
+    return atomic_load(&caught);
+}
+
+static bool has_room(int fd) {
+    struct pollfd p = {.fd = fd, .events = POLLOUT};
+    return poll(&p, 1, 0) == 1 && (p.revents & (POLLOUT | POLLERR | POLLNVAL));
+}
+
+/* A pipe that nobody reads is not waited for: the exit code is left. */
+static void say_in_handler(const char *words) {
+    if (has_room(STDERR_FILENO) && write(STDERR_FILENO, words, strlen(words)) < 0) return;
+}
+
+static long long now_ms(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (long long)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static void end_at_once(void) {
+    const int code = atomic_load(&saved_code);
+    if (code < 0)
+        say_in_handler("volley: ended without saving: what was done since the last checkpoint is "
+                       "lost\n");
+    _exit(code < 0 ? VLY_EXIT_FAILED : code);
+}
+
+static void on_repeated_signal(void) {
+    long long none = 0;
+    const long long now = now_ms();
+    if (atomic_compare_exchange_strong(&second_ms, &none, now)) {
+        if (atomic_load(&saved_code) < 0)
+            say_in_handler("volley: it stops and saves after the current update; another signal, a "
+                           "second from now, ends it unsaved\n");
+    } else if (now - none >= 1000) {
+        end_at_once();
+    }
+}
+
+static void on_signal(int signal) {
+    const int kind = signal == SIGINT ? SIGINT : SIGTERM, error = errno;
+    void (*stop)(void *arg) = atomic_load(&stop_hook);
+    int none = 0;
+    if (!stop && !atomic_load(&caught)) {
+        say_in_handler("volley: interrupted\n");
+        _exit(kind == SIGINT ? VLY_EXIT_INT : VLY_EXIT_TERM);
+    }
+    if (!atomic_compare_exchange_strong(&caught, &none, kind))
+        on_repeated_signal();
+    else if (stop)
+        stop(atomic_load(&stop_arg));
+    errno = error;
+}
+
+void vly_cli_watch_signals(void (*stop)(void *arg), void *arg) {
+    if (stop) atomic_store(&stop_arg, arg);
+    atomic_store(&stop_hook, stop);
+}
+
+/* Output that is read goes on, however slowly. */
+static void on_alarm(int signal) {
+    const int error = errno;
+    (void)signal;
+    if (!has_room(STDOUT_FILENO) || !has_room(STDERR_FILENO)) _exit(atomic_load(&saved_code));
+    alarm(1);
+    errno = error;
+}
+
+void vly_cli_end_soon(int code) {
+    struct sigaction action = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
+    if (!vly_cli_signal()) return;
+    atomic_store(&saved_code, code);
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGALRM, &action, NULL);
+    alarm(1);
+}
+
+void vly_cli_install_signals(void) {
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    atomic_store(&saved_code, -1);
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGHUP, &action, NULL);
+    signal(SIGPIPE, SIG_IGN); /* `volley ls | head` */
+    signal(SIGXFSZ, SIG_IGN); /* a file limit is an error like a full disk */
+}
