@@ -1,5 +1,4 @@
 #include "envs/registry.h"
-#include <dlfcn.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +12,7 @@
 #include "envs/gridworld.h"
 #include "envs/minatar/minatar.h"
 #include "envs/mountaincar.h"
+#include "envs/plugin.h"
 
 typedef vly_status (*opener)(vly_env *env, const vly_env_args *args);
 
@@ -121,123 +121,6 @@ static bool is_plugin(const char *name) {
     return name[0] == '/' || name[0] == '.' || (n > 3 && strcmp(name + n - 3, ".so") == 0);
 }
 
-static void close_plugin(vly_env *env) {
-    void *library = env->plugin;
-    if (env->plugin_close) env->plugin_close(env);
-    dlclose(library);
-}
-
-static size_t dtype_bytes(vly_dtype dtype) {
-    return dtype == VLY_F32 ? 4 : dtype == VLY_U8 ? 1 : 0;
-}
-
-static vly_status check_observation(const char *path, const vly_obs_spec *obs) {
-    size_t bytes = dtype_bytes(obs->dtype);
-    if (!bytes)
-        return vly_fail(VLY_EINVAL, "%s: obs.dtype is %d, it must be VLY_F32 or VLY_U8", path,
-                        (int)obs->dtype);
-    if (obs->ndim != 1 && obs->ndim != 3)
-        return vly_fail(VLY_EINVAL, "%s: obs.ndim is %d, it must be 1 or 3", path, obs->ndim);
-    for (int i = 0; i < obs->ndim; i++) {
-        if (obs->shape[i] < 1 || obs->shape[i] > 1 << 16)
-            return vly_fail(VLY_EINVAL, "%s: obs.shape[%d] is %d, it must be in [1, 65536]", path,
-                            i, obs->shape[i]);
-        bytes *= (size_t)obs->shape[i];
-    }
-    if (obs->bytes != bytes)
-        return vly_fail(VLY_EINVAL, "%s: obs.bytes is %zu, its shape needs %zu", path, obs->bytes,
-                        bytes);
-    if (obs->stack < 1 || obs->stack > 64)
-        return vly_fail(VLY_EINVAL, "%s: obs.stack is %d, it must be in [1, 64]", path, obs->stack);
-    return VLY_OK;
-}
-
-/* Of one actor: its product with the number of actors fits a size_t. */
-#define STATE_MOST ((size_t)1 << 32)
-
-static vly_status check_plugin(const char *path, vly_env *env) {
-    if (env->abi != VLY_ENV_ABI)
-        return vly_fail(VLY_EVERSION,
-                        "%s: built for environment ABI %u, this program has ABI %d: rebuild the "
-                        "plugin with this program's common/base/env.h",
-                        path, (unsigned)env->abi, (int)VLY_ENV_ABI);
-    if (env->struct_bytes != sizeof *env)
-        return vly_fail(VLY_EVERSION,
-                        "%s: its vly_env has %u bytes, this program's has %zu: rebuild the plugin "
-                        "with this program's common/base/env.h",
-                        path, (unsigned)env->struct_bytes, sizeof *env);
-    env->name[sizeof env->name - 1] = '\0';
-    if (!env->name[0]) return vly_fail(VLY_EINVAL, "%s: it gave no name", path);
-    if (!env->reset || !env->step)
-        return vly_fail(VLY_EINVAL, "%s: reset or step is missing", path);
-    if (env->actions < 1 || env->actions > 4096)
-        return vly_fail(VLY_EINVAL, "%s: actions is %d, it must be in [1, 4096]", path,
-                        env->actions);
-    if (env->states < 0 || (env->states > 0 && !env->state_index))
-        return vly_fail(VLY_EINVAL, "%s: states is %d, but state_index is missing", path,
-                        env->states);
-    if (env->state_bytes == 0 || env->state_bytes % 64 || env->state_bytes > STATE_MOST)
-        return vly_fail(VLY_EINVAL,
-                        "%s: state_bytes is %zu, it must be a multiple of 64 and at most %zu", path,
-                        env->state_bytes, STATE_MOST);
-    if (env->frames_per_step < 1)
-        return vly_fail(VLY_EINVAL, "%s: frames_per_step is %d, it must be at least 1", path,
-                        env->frames_per_step);
-    return check_observation(path, &env->obs);
-}
-
-/* A plugin built for another ABI may write a larger struct: there is room for it, then its ABI
- * is checked. */
-static vly_status fill_from_plugin(vly_env *env, const char *path, void *library,
-                                   const vly_env_args *args) {
-    vly_env_plugin_fn fill = NULL;
-    void *symbol = dlsym(library, VLY_ENV_PLUGIN_SYMBOL);
-    if (!symbol)
-        return vly_fail(VLY_EINVAL, "%s: not an environment plugin: it exports no '%s'", path,
-                        VLY_ENV_PLUGIN_SYMBOL);
-    memcpy(&fill, &symbol, sizeof fill);
-    union {
-        vly_env env;
-        char room[4096];
-    } made;
-    memset(&made, 0, sizeof made);
-    const vly_env_args none = {0};
-    const vly_status status = fill(&made.env, args ? args : &none);
-    if (status != VLY_OK) {
-        char why[512];
-        snprintf(why, sizeof why, "%s", vly_error_text());
-        return vly_fail(status, "%s: %s", path, why[0] ? why : "the plugin refused to open");
-    }
-    const vly_status good = check_plugin(path, &made.env);
-    if (good != VLY_OK) {
-        if (made.env.abi == VLY_ENV_ABI && made.env.struct_bytes == sizeof *env && made.env.close)
-            made.env.close(&made.env);
-        return good;
-    }
-    *env = made.env;
-    return VLY_OK;
-}
-
-static vly_status open_plugin(vly_env *env, const char *path, const vly_env_args *args) {
-    char local[4096]; /* dlopen searches the system's folders unless there is a slash */
-    const char *slash = strchr(path, '/') ? "" : "./";
-    if ((size_t)snprintf(local, sizeof local, "%s%s", slash, path) >= sizeof local)
-        return vly_fail(VLY_EINVAL, "the plugin's path is longer than %zu characters",
-                        sizeof local - 1);
-    vly_error_clear();
-    void *library = dlopen(local, RTLD_NOW | RTLD_LOCAL);
-    if (!library) return vly_fail(VLY_ENOTFOUND, "cannot load the plugin: %s", dlerror());
-    const vly_status status = fill_from_plugin(env, path, library, args);
-    if (status != VLY_OK) {
-        dlclose(library);
-        return status;
-    }
-    env->plugin = library;
-    env->plugin_close = env->close;
-    env->close = close_plugin;
-    return VLY_OK;
-}
-
 static vly_status check_args(const char *name, const vly_env_args *args) {
     if (!name || !*name) return vly_fail(VLY_EINVAL, "no environment was named");
     if (args && args->max_steps < 0)
@@ -247,7 +130,7 @@ static vly_status check_args(const char *name, const vly_env_args *args) {
 
 vly_status vly_env_open(vly_env *env, const char *name, const vly_env_args *args) {
     VLY_TRY(check_args(name, args));
-    if (is_plugin(name)) return open_plugin(env, name, args);
+    if (is_plugin(name)) return vly_plugin_open(env, name, args);
     const builtin *known = find_builtin(name);
     if (known) return known->open(env, args);
     const alias *other = find_alias(name);

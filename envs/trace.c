@@ -5,6 +5,7 @@
 #include <string.h>
 #include "common/base/crc32.h"
 #include "common/base/philox.h"
+#include "envs/plugin.h"
 
 /* The one actor and the row that it writes. */
 typedef struct {
@@ -82,6 +83,7 @@ static vly_status play_actions(FILE *out, actor *a, uint64_t seed, const int32_t
     for (size_t i = 0; i < n; i++) {
         if (a->flags & VLY_ROW_ENDED) env->step(env, a->state, 1, &ignored, rows_of(a));
         env->step(env, a->state, 1, &actions[i], rows_of(a));
+        VLY_TRY(vly_plugin_check(env));
         if (a->flags & VLY_ROW_FAILED)
             return vly_fail(VLY_EPEER, "%s failed at step %zu, action %d", env->name, i,
                             actions[i]);

@@ -19,7 +19,8 @@ add_test(NAME check_layers COMMAND ${CMAKE_COMMAND} -DROOT=${PROJECT_SOURCE_DIR}
   -P ${PROJECT_SOURCE_DIR}/tests/check_layers.cmake)
 
 # Environment plugins: the example that users start from, and some that must be refused.
-foreach(plugin examples/my_env tests/plugins/bad_env tests/plugins/no_env tests/plugins/recall)
+foreach(plugin examples/my_env tests/plugins/bad_env tests/plugins/no_env tests/plugins/recall
+    tests/plugins/hostile_env)
   get_filename_component(name ${plugin} NAME)
   add_library(plugin_${name} MODULE ${plugin}.c)
   target_link_libraries(plugin_${name} PRIVATE vly_options)
@@ -55,6 +56,9 @@ add_dependencies(test_program volley plugin_my_env plugin_bad_env)
 target_compile_definitions(test_signals PRIVATE VLY_TEST_PROGRAM="$<TARGET_FILE:volley>"
   VLY_TEST_PLUGIN_BAD="$<TARGET_FILE:plugin_bad_env>")
 add_dependencies(test_signals volley plugin_bad_env)
+target_compile_definitions(test_hostile_plugin PRIVATE VLY_TEST_PROGRAM="$<TARGET_FILE:volley>"
+  VLY_TEST_PLUGIN_HOSTILE="$<TARGET_FILE:plugin_hostile_env>")
+add_dependencies(test_hostile_plugin volley plugin_hostile_env)
 
 # Atari against ale-py, which runs in a process of its own (tests/atari/lockstep.py).
 add_executable(atari_driver tests/atari/driver.c)

@@ -117,7 +117,7 @@ struct vly_env {
      * number; the probabilities add up to 1. NULL: the rules are not known as a table. For value
      * iteration. */
     int (*model)(const vly_env *env, int state, int action, vly_outcome *out, int max);
-    void *plugin; /* the loaded library, of registry.c; NULL: built in */
+    void *plugin; /* the loaded library, of envs/plugin.c; NULL: built in */
     void (*plugin_close)(vly_env *env);
     /* One for each number of a vector observation: the range that play stays in, low < high, both
      * finite; what lies outside counts as the nearer end. NULL: not known. Tabular methods cut the

@@ -123,7 +123,8 @@ void vly_pool_step_chunk(vly_pool *p, pool_chunk *c);
 
 /* pool_worker.c. Takes, steps and completes one chunk; the lock is held on entry and on return. */
 void vly_pool_work_once(vly_pool *p, pool_worker *w);
-/* Threads inherit a mask without signals: those are the loop's. An errno, or 0. */
+/* The thread blocks all signals but those of its own faults: the others are the loop's. An errno, or
+ * 0. */
 int vly_pool_start_thread(pthread_t *thread, void *(*main)(void *), void *arg);
 /* One more, in the next slot; under the lock. An errno, or 0. */
 int vly_pool_start_worker(vly_pool *p);

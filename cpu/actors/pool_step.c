@@ -1,6 +1,7 @@
 #include "cpu/actors/pool_impl.h"
 #include <string.h>
 #include "common/base/philox.h"
+#include "common/base/plugin_call.h"
 
 static uint64_t next_seed(vly_pool *p, int actor) {
     const vly_u32x4 r = vly_philox(p->options.seed, VLY_STREAM_ENV, p->seeds[actor]++,
@@ -12,6 +13,7 @@ static uint64_t next_seed(vly_pool *p, int actor) {
 static void reset_actor(vly_pool *p, int actor, vly_rows at, uint8_t mark) {
     *at.flags = FLAGS_UNWRITTEN;
     *at.reward = *at.score = 0;
+    if (p->env->plugin) vly_plugin_actor(actor);
     p->env->reset(p->env, vly_pool_state_at(p, actor), next_seed(p, actor), at);
     p->score[actor] = 0;
     p->length[actor] = 0;
@@ -81,9 +83,10 @@ void vly_pool_step_chunk(vly_pool *p, pool_chunk *c) {
     const uint8_t *needs_reset = p->needs_reset + c->first; /* their states are not valid */
     for (int i = 0, end; i < c->n; i = end + 1) {
         for (end = i; end < c->n && !needs_reset[end];) end++;
-        if (end > i)
-            p->env->step(p->env, vly_pool_state_at(p, c->first + i), end - i, c->action + i,
-                         vly_rows_at(c->out, (size_t)i));
+        if (end == i) continue;
+        if (p->env->plugin) vly_plugin_actor(c->first + i);
+        p->env->step(p->env, vly_pool_state_at(p, c->first + i), end - i, c->action + i,
+                     vly_rows_at(c->out, (size_t)i));
     }
     accumulate_rows(p, c);
 }

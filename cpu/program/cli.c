@@ -9,6 +9,7 @@
 #include <strings.h>
 #include <unistd.h>
 #include "cpu/machine/system.h"
+#include "cpu/program/crash.h"
 #include "cpu/program/output.h"
 
 static const vly_verb *const *all_verbs;
@@ -395,5 +396,6 @@ int vly_cli_main(const vly_verb *const *verbs, int argc, char **argv) {
     all_verbs = verbs;
     hold_standard_streams();
     vly_cli_install_signals();
+    vly_crash_watch();
     return end_output(dispatch(verbs, argc, argv));
 }

@@ -2,6 +2,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "common/base/text.h"
+#include "cpu/program/crash.h"
 #include "cpu/program/status_line.h"
 #include "cpu/program/verbs.h"
 #include "cpu/run/session.h"
@@ -130,11 +131,13 @@ static int run_session(vly_cli *cli, vly_session *s, screen *out) {
         fprintf(out->people, "on the CPU: %s\n", info.device_note);
     out->line = open_line(out->people, &info);
     vly_cli_watch_signals(stop_session, s);
+    vly_crash_checkpoint(info.checkpoint);
     const vly_status status = vly_session_run(s, &result);
     vly_cli_watch_signals(NULL, NULL);
     vly_status_line_stop(out->line);
     snprintf(words, sizeof words, "%s", vly_error_text());
     vly_session_close(s);
+    vly_crash_checkpoint(NULL);
     vly_status_line_end(out->line); /* the session's threads have ended */
     const int code = status == VLY_OK ? exit_code(&config, &result) : VLY_EXIT_FAILED;
     vly_cli_end_soon(code);

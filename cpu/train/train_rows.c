@@ -1,4 +1,5 @@
 #include <stdio.h>
+#include "common/base/plugin_call.h"
 #include "cpu/train/train_impl.h"
 
 vly_status vly_train_submit(vly_train *t, int group, const int32_t *action, bool *room) {
@@ -19,6 +20,7 @@ vly_status vly_train_submit(vly_train *t, int group, const int32_t *action, bool
 
 vly_status vly_train_receive(vly_train *t, int group) {
     const vly_rows *rows = &t->rows[group];
+    VLY_TRY(vly_plugin_check(t->o.env));
     for (int i = 0; i < t->M; i++) t->counters.steps += !(rows->flags[i] & VLY_ROW_RESET);
     if (t->slab)
         VLY_TRY(
