@@ -44,6 +44,7 @@ vly_status vly_run_folder_choose(vly_run_folder *f, const vly_config *config, co
         snprintf(f->path, sizeof f->path, "%s", config->run.out);
     else
         choose_default(f, config, env);
+    memcpy(f->shown, f->path, sizeof f->shown);
     if (vly_run_is_unsaved(f->path))
         return vly_fail(VLY_EINVAL,
                         "%s holds a run that saved no checkpoint: `volley resume %s` starts it "
@@ -66,18 +67,32 @@ vly_status vly_run_folder_find(vly_run_folder *f, const char *run) {
     f->lock = -1;
     snprintf(f->path, sizeof f->path, "%.1200s", run);
     for (size_t n = strlen(f->path); n > 1 && f->path[n - 1] == '/'; n--) f->path[n - 1] = '\0';
+    memcpy(f->shown, f->path, sizeof f->shown);
     return is_folder(run) ? VLY_OK
                           : vly_fail(VLY_EINVAL, "resume takes a run's folder, not %s", run);
+}
+
+vly_status vly_run_folder_anchor(vly_run_folder *f) {
+    char home[VLY_PATH];
+    if (f->path[0] == '/') return VLY_OK;
+    if (!getcwd(home, sizeof home))
+        return vly_fail(VLY_EIO, "cannot find the working directory: %s", strerror(errno));
+    if (strlen(home) + 1 + strlen(f->shown) >= sizeof f->path)
+        return vly_fail(VLY_EINVAL, "%s/%s is longer than %zu characters: choose another --out",
+                        home, f->shown, sizeof f->path - 1);
+    strcpy(f->path, home);
+    strcat(strcat(f->path, "/"), f->shown);
+    return VLY_OK;
 }
 
 static vly_status lock_folder(vly_run_folder *f) {
     char path[VLY_PATH];
     snprintf(path, sizeof path, "%s/lock", f->path);
     f->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    if (f->lock < 0) return vly_fail(VLY_EIO, "cannot write in %s: %s", f->path, strerror(errno));
+    if (f->lock < 0) return vly_fail(VLY_EIO, "cannot write in %s: %s", f->shown, strerror(errno));
     if (flock(f->lock, LOCK_EX | LOCK_NB) == 0) return VLY_OK;
     return vly_fail(VLY_EINVAL, "%s is being written by another process: one run at a time",
-                    f->path);
+                    f->shown);
 }
 
 static vly_status save_system(const vly_run_folder *f, const vly_compute_info *device) {

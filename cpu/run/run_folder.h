@@ -20,14 +20,18 @@
 
 typedef struct {
     char path[VLY_PATH - 64], checkpoints[VLY_PATH - 32];
-    int lock;        /* a descriptor; -1: not open */
-    char digest[40]; /* of the checkpoint that the run goes on from; "": none */
+    char shown[VLY_PATH - 64]; /* the path as it was given, for messages */
+    int lock;                  /* a descriptor; -1: not open */
+    char digest[40];           /* of the checkpoint that the run goes on from; "": none */
 } vly_run_folder;
 
 /* run.out, or runs/ENV-ALGO-SEED-TIME. Refuses a folder that holds a run. */
 vly_status vly_run_folder_choose(vly_run_folder *f, const vly_config *config, const char *env);
 /* The folder of an existing run. */
 vly_status vly_run_folder_find(vly_run_folder *f, const char *run);
+/* From here on the folder is found wherever the process's working directory goes: for environments
+ * that may change it. Between choose or find and open. */
+vly_status vly_run_folder_anchor(vly_run_folder *f);
 /* VLY_EINVAL when another process writes to it. */
 vly_status vly_run_folder_open(vly_run_folder *f, const vly_config *config,
                                const vly_compute_info *device);

@@ -44,9 +44,13 @@ static vly_status list_tensors(vly_saver *s) {
 }
 
 vly_status vly_saver_open(vly_saver *s, vly_train *train, const vly_config *config, const char *env,
-                          const char *folder) {
-    *s = (vly_saver){
-        .train = train, .config = config, .env = env, .folder = folder, .best_return = -INFINITY};
+                          const char *folder, const char *shown) {
+    *s = (vly_saver){.train = train,
+                     .config = config,
+                     .env = env,
+                     .folder = folder,
+                     .shown = shown,
+                     .best_return = -INFINITY};
     return list_tensors(s);
 }
 
@@ -139,7 +143,7 @@ vly_status vly_saver_save(vly_saver *s) {
     if (s->failed)
         snprintf(s->error, sizeof s->error, "%s", vly_error_text());
     else
-        snprintf(s->path, sizeof s->path, "%s", path);
+        snprintf(s->path, sizeof s->path, "%.1200s/checkpoints%s", s->shown, strrchr(path, '/'));
     s->last_seconds = vly_now_s() - begun;
     s->seconds += s->last_seconds;
     s->last_s = r.wall_s + s->last_seconds;

@@ -1,7 +1,7 @@
 /* saver.h -- a trainer's state to checkpoints and back.
  *
  *   vly_saver s;
- *   VLY_TRY(vly_saver_open(&s, train, &config, env.name, folder.checkpoints));
+ *   VLY_TRY(vly_saver_open(&s, train, &config, env.name, folder.checkpoints, folder.shown));
  *   VLY_TRY(vly_saver_restore(&s, checkpoint, VLY_RESTORE_ALL));       // a run that is resumed
  *   if (vly_saver_due(&s, report)) ... return VLY_TRAIN_SAVE           // in on_update
  *   if (vly_saver_save(&s) != VLY_OK) ... the checkpoint before stays  // in on_save
@@ -20,7 +20,7 @@ enum { VLY_SAVER_NOTES = 16 };
 typedef struct {
     vly_train *train; /* borrowed, as are all pointers of vly_saver_open */
     const vly_config *config;
-    const char *env, *folder;
+    const char *env, *folder, *shown;
     vly_buffer *buffers; /* what is saved; listed once */
     vly_array *tensors;
     int tensor_count, note_count;
@@ -35,8 +35,9 @@ typedef struct {
     double seconds, last_seconds; /* spent saving, in all and the last time */
 } vly_saver;
 
+/* folder: where checkpoints go; shown: the run's folder as s->path and messages name it. */
 vly_status vly_saver_open(vly_saver *s, vly_train *train, const vly_config *config, const char *env,
-                          const char *folder);
+                          const char *folder, const char *shown);
 void vly_saver_close(vly_saver *s);
 bool vly_saver_due(const vly_saver *s, const vly_train_report *report);
 /* In on_save alone. */

@@ -79,7 +79,7 @@ static void find_folder_again(vly_session *s) {
     vly_run_folder_close(&s->folder);
     vly_status status = vly_run_folder_open(&s->folder, &s->config, &s->compute->info);
     if (status == VLY_OK) status = vly_recorder_reopen(&s->recorder, s->folder.path);
-    snprintf(text, sizeof text, "volley: %s was moved or removed: %s%s", s->folder.path,
+    snprintf(text, sizeof text, "volley: %s was moved or removed: %s%s", s->folder.shown,
              status == VLY_OK ? "it is made again and holds the run from here on"
                               : "it cannot be made again: ",
              status == VLY_OK ? "" : vly_error_text());
@@ -130,7 +130,8 @@ static vly_status open_trainer(vly_session *s) {
     }
     vly_fleet_join(s->fleet, &o);
     VLY_TRY(vly_train_create(&s->train, &o));
-    return vly_saver_open(&s->saver, s->train, &s->config, s->env.name, s->folder.checkpoints);
+    return vly_saver_open(&s->saver, s->train, &s->config, s->env.name, s->folder.checkpoints,
+                          s->folder.shown);
 }
 
 /* A hundredth of all processors, at most a tenth of one: what a page needs at most. */
@@ -179,6 +180,7 @@ static vly_status start_session(vly_session *s, const vly_assignments *given) {
     s->env_open = true;
     VLY_TRY(vly_run_folder_choose(&s->folder, &s->config,
                                   s->env.name[0] ? s->env.name : s->config.run.env));
+    if (s->env.plugin) VLY_TRY(vly_run_folder_anchor(&s->folder));
     VLY_TRY(open_session_device(s));
     VLY_TRY(open_trainer(s));
     return open_outputs(s, -1);
@@ -224,7 +226,7 @@ static vly_status resume_from(vly_session *s, vly_checkpoint *c) {
 /* A run that ended before its first checkpoint. */
 static vly_status start_again(vly_session *s) {
     char text[VLY_PATH + 64];
-    snprintf(text, sizeof text, "volley: %s has no checkpoint: it starts again", s->folder.path);
+    snprintf(text, sizeof text, "volley: %s has no checkpoint: it starts again", s->folder.shown);
     session_say(s, text);
     VLY_TRY(open_session_device(s));
     VLY_TRY(open_trainer(s));
@@ -255,6 +257,7 @@ static vly_status resume_session(vly_session *s, const char *run, const vly_assi
     const vly_env_args args = vly_config_env_args(&s->config);
     if (status == VLY_OK) status = vly_env_open(&s->env, s->config.run.env, &args);
     s->env_open = status == VLY_OK;
+    if (status == VLY_OK && s->env.plugin) status = vly_run_folder_anchor(&s->folder);
     if (status == VLY_OK) status = c ? resume_from(s, c) : start_again(s);
     if (!c) return status;
     vly_checkpoint_close(c);
@@ -280,7 +283,7 @@ void vly_session_get_info(const vly_session *s, vly_session_info *out) {
                               .env = &s->env,
                               .device = &s->compute->info,
                               .device_note = s->device_note,
-                              .folder = s->folder.path,
+                              .folder = s->folder.shown,
                               .checkpoint = s->saver.path,
                               .page = s->monitor ? vly_monitor_url(s->monitor) : NULL,
                               .first = is_first_rank(s)};
@@ -288,7 +291,7 @@ void vly_session_get_info(const vly_session *s, vly_session_info *out) {
 
 static void fill_result(const vly_session *s, vly_session_result *out) {
     const vly_train_report *r = &out->train.report;
-    snprintf(out->folder, sizeof out->folder, "%s", s->folder.path);
+    snprintf(out->folder, sizeof out->folder, "%s", s->folder.shown);
     snprintf(out->checkpoint, sizeof out->checkpoint, "%s", s->saver.path);
     snprintf(out->words, sizeof out->words, "%s", s->saver.error);
     out->steps = r->total_steps, out->updates = r->updates, out->episodes = r->episodes;

@@ -80,6 +80,27 @@ static void a_write_outside_the_rows_is_found(void) {
     }
 }
 
+/* The folder stays the one that was named from the directory in which the program was started. */
+static void a_run_stays_where_it_was_started(void) {
+    static const char *const wishes[] = {"open-chdir", "step-chdir", "load"};
+    char says[96];
+    struct stat info;
+    for (int i = 0; i < 3; i++) {
+        if (i == 2) setenv("HOSTILE_LOAD", "chdir", 1);
+        CHECK_EQ(volley("train %s " RUN "--env.args %s --steps 4000 --checkpoint.every_steps 64 "
+                        "--out moved/%s",
+                        VLY_TEST_PLUGIN_HOSTILE, wishes[i], wishes[i]),
+                 0);
+        CHECK(!strstr(out, "was moved or removed"));
+        snprintf(says, sizeof says, "checkpoint: moved/%s/checkpoints/step-", wishes[i]);
+        SAYS(out, says);
+        CHECK_EQ(volley("resume moved/%s --steps 8000", wishes[i]), 0);
+        snprintf(says, sizeof says, "%s/moved/%s/checkpoints", folder, wishes[i]);
+        CHECK_EQ(stat(says, &info), 0);
+    }
+    unsetenv("HOSTILE_LOAD");
+}
+
 static void other_crashes_stay_as_they_are(void) {
     char command[512];
     snprintf(command, sizeof command,
@@ -98,6 +119,7 @@ int main(void) {
     an_exit_in_a_plugin_is_no_success();
     numbers_that_are_none_are_the_plugins();
     a_write_outside_the_rows_is_found();
+    a_run_stays_where_it_was_started();
     other_crashes_stay_as_they_are();
     return program_close();
 }
