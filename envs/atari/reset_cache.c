@@ -99,6 +99,9 @@ int vly_reset_cached(vly_reset_cache *cache, vly_emulator *e, const vly_emulator
     if (!cache) return vly_emulator_reset(e, rules, screens);
     uint8_t key[STATE_BYTES];
     const vly_emulator before = *e;
+    /* All that the reset shows is drawn in it: counted from here, the current buffer at its end is
+     * the same whether it is played or copied, and whoever played it first. */
+    e->machine.tia.front = 0;
     vly_emulator_reset_begin(e, rules, FIRST_FRAMES, NULL);
     state_of(e, key);
     const entry *known = find_reset(cache, key);
