@@ -45,7 +45,7 @@ static void give_signal_stack(void) {
     sigaltstack(&ours, NULL);
 }
 
-static vly_plugin_call enter(const char *path, const char *doing) {
+static vly_plugin_call enter_plugin(const char *path, const char *doing) {
     const vly_plugin_call before = *vly_plugin_here();
     give_signal_stack();
     *vly_plugin_here() = (vly_plugin_call){.path = path, .doing = doing};
@@ -120,7 +120,7 @@ static void keep_fault(plugin *p, vly_status status, int i, const char *what) {
     pthread_mutex_unlock(&p->lock);
 }
 
-static bool is_whole(const void *guard, size_t bytes) {
+static bool is_guard_intact(const void *guard, size_t bytes) {
     const uint8_t *at = guard;
     unsigned wrong = 0;
     for (size_t i = 0; i < bytes; i++) wrong |= at[i] ^ GUARD_BYTE;
@@ -131,16 +131,16 @@ static bool check_guards(plugin *p, const rows_block *b, int n) {
     const size_t used = p->own.obs.bytes;
     const char *what = NULL;
     int actor = 0;
-    if (!is_whole(b->obs - GUARD, GUARD)) what = "wrote before the observations";
+    if (!is_guard_intact(b->obs - GUARD, GUARD)) what = "wrote before the observations";
     for (int i = 0; i < n && !what; i++)
-        if (!is_whole(b->obs + (size_t)i * p->stride + used, p->stride - used))
+        if (!is_guard_intact(b->obs + (size_t)i * p->stride + used, p->stride - used))
             what = "wrote past the end of its observation", actor = i;
-    if (!what && !is_whole(b->obs + (size_t)n * p->stride, GUARD))
+    if (!what && !is_guard_intact(b->obs + (size_t)n * p->stride, GUARD))
         what = "wrote an observation past the last actor's", actor = n - 1;
-    if (!what && (!is_whole(b->reward + n, GUARD) || !is_whole(b->score + n, GUARD)))
+    if (!what && (!is_guard_intact(b->reward + n, GUARD) || !is_guard_intact(b->score + n, GUARD)))
         what = "wrote a reward or score past the last actor's", actor = n - 1;
-    if (!what && (!is_whole((uint8_t *)b->reward - GUARD, GUARD) ||
-                  !is_whole((uint8_t *)b->score - GUARD, GUARD)))
+    if (!what && (!is_guard_intact((uint8_t *)b->reward - GUARD, GUARD) ||
+                  !is_guard_intact((uint8_t *)b->score - GUARD, GUARD)))
         what = "wrote a reward or score before the first actor's";
     if (what) keep_fault(p, VLY_EPEER, actor, what);
     return !what;
@@ -179,7 +179,7 @@ static bool check_numbers(plugin *p, const rows_block *b, int i) {
 /* ---- calls ---- */
 
 /* Rows that were not checked are not used: their actors have failed. */
-static void copy_rows(plugin *p, const rows_block *b, int n, vly_rows out) {
+static void copy_plugin_rows(plugin *p, const rows_block *b, int n, vly_rows out) {
     const bool whole = check_guards(p, b, n);
     for (int i = 0; i < n; i++) {
         if (!whole || !check_numbers(p, b, i)) {
@@ -202,7 +202,7 @@ static void no_rows(plugin *p, int n, vly_rows out) {
 /* action NULL: resets one actor with `seed`. */
 static void call_plugin(plugin *p, void *states, int n, const int32_t *action, uint64_t seed,
                         vly_rows out) {
-    const vly_plugin_call before = enter(p->path, action ? "step" : "reset");
+    const vly_plugin_call before = enter_plugin(p->path, action ? "step" : "reset");
     vly_plugin_call *here = vly_plugin_here();
     rows_block *b = take_block(p);
     here->actor = here->next = before.next;
@@ -217,7 +217,7 @@ static void call_plugin(plugin *p, void *states, int n, const int32_t *action, u
             p->own.step(&p->own, states, n, action, rows);
         else
             p->own.reset(&p->own, states, seed, rows);
-        copy_rows(p, b, n, out);
+        copy_plugin_rows(p, b, n, out);
     }
     return_block(p, b);
     *vly_plugin_here() = before;
@@ -254,7 +254,7 @@ static void close_plugin(vly_env *env) {
     const bool busy = p->in_use > 0;
     pthread_mutex_unlock(&p->lock);
     if (busy) return;
-    const vly_plugin_call before = enter(p->path, "close");
+    const vly_plugin_call before = enter_plugin(p->path, "close");
     if (env->plugin_close) env->plugin_close(&p->own);
     free_plugin(p);
     *vly_plugin_here() = before;
@@ -351,7 +351,7 @@ static vly_status fill_from_plugin(vly_env *env, const char *path, void *library
     return VLY_OK;
 }
 
-static void *load_library(const char *path, char *local, size_t bytes) {
+static void *load_plugin(const char *path, char *local, size_t bytes) {
     const char *slash = strchr(path, '/') ? ""
                                           : "./"; /* else dlopen searches the system's folders */
     snprintf(local, bytes, "%s%s", slash, path);
@@ -362,7 +362,7 @@ static size_t row_stride(const vly_env *env) {
     return (env->obs.bytes + 63) / 64 * 64 + GUARD;
 }
 
-static vly_status wrap(vly_env *env, const char *path, void *library) {
+static vly_status wrap_plugin(vly_env *env, const char *path, void *library) {
     const size_t room = BATCH_BYTES / row_stride(env);
     plugin *p = calloc(1, sizeof *p + strlen(path) + 1);
     if (!p) return vly_fail(VLY_ENOMEM, "%s: no memory for the plugin", path);
@@ -383,12 +383,12 @@ static vly_status wrap(vly_env *env, const char *path, void *library) {
 
 static vly_status load(vly_env *env, const char *path, const vly_env_args *args) {
     char local[4096];
-    void *library = load_library(path, local, sizeof local);
+    void *library = load_plugin(path, local, sizeof local);
     if (!library) return vly_fail(VLY_ENOTFOUND, "cannot load the plugin: %s", dlerror());
     vly_status status = fill_from_plugin(env, path, library, args);
     if (status == VLY_OK) {
         vly_env made = *env;
-        status = wrap(env, path, library);
+        status = wrap_plugin(env, path, library);
         if (status != VLY_OK && made.close) made.close(&made);
     }
     if (status != VLY_OK) dlclose(library);
@@ -402,7 +402,7 @@ vly_status vly_plugin_open(vly_env *env, const char *path, const vly_env_args *a
         return vly_fail(VLY_EINVAL, "the plugin's path is longer than 4000 characters");
     vly_error_clear();
     const int home = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    const vly_plugin_call before = enter(path, "open");
+    const vly_plugin_call before = enter_plugin(path, "open");
     vly_status status = load(&made, path, args);
     *vly_plugin_here() = before;
     if (home >= 0) {

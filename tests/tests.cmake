@@ -162,3 +162,4 @@ target_compile_definitions(test_gpu_use PRIVATE VLY_TEST_NVML="$<TARGET_FILE:plu
 add_dependencies(test_gpu_use plugin_nvml plugin_no_env)
 add_test(NAME check_format COMMAND sh tests/check_format.sh WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
 set_tests_properties(check_format PROPERTIES SKIP_RETURN_CODE 77)
+add_test(NAME check_names COMMAND ${CMAKE_COMMAND} -DROOT=${PROJECT_SOURCE_DIR} -P ${PROJECT_SOURCE_DIR}/tests/check_names.cmake)

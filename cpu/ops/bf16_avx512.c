@@ -232,7 +232,7 @@ static void transpose(const uint16_t *x, int rows, int cols, int64_t ld, uint16_
         }
 }
 
-static void from_u8(int64_t n, const uint8_t *x, uint16_t *y) {
+static void widen_u8(int64_t n, const uint8_t *x, uint16_t *y) {
     int64_t i = 0;
     for (; i < n; i += 16) { /* whole numbers up to 255 are exact */
         const __mmask16 some = first16(n - i > 16 ? 16 : (int)(n - i));
@@ -272,7 +272,7 @@ static void mask(vly_act act, vly_dtype type, int rows, int cols, const void *y,
     }
 }
 
-static void to_bf16(int64_t n, const float *x, uint16_t *y) {
+static void pack_lanes(int64_t n, const float *x, uint16_t *y) {
     for (int64_t i = 0; i < n; i += 16) {
         const __mmask16 some = first16(n - i > 16 ? 16 : (int)(n - i));
         _mm256_mask_storeu_epi16(y + i, some,
@@ -280,7 +280,7 @@ static void to_bf16(int64_t n, const float *x, uint16_t *y) {
     }
 }
 
-static void add(int64_t n, const float *x, float *y) {
+static void accumulate(int64_t n, const float *x, float *y) {
     for (int64_t i = 0; i < n; i += 16) {
         const __mmask16 some = first16(n - i > 16 ? 16 : (int)(n - i));
         _mm512_mask_storeu_ps(
@@ -292,7 +292,7 @@ static void add(int64_t n, const float *x, float *y) {
 #define TABLE(name, cost, in_place, multiply)                                                     \
     {                                                                                             \
         name, cost, in_place, multiply, pack_transposed, pack_tile, patch, patch_pair, transpose, \
-            from_u8, mask, to_bf16, add                                                           \
+            widen_u8, mask, pack_lanes, accumulate                                                \
     }
 const vly_bf16_simd vly_bf16_avx512 = TABLE("avx512", 0.5, true, multiply);
 const vly_bf16_simd vly_bf16_amx = TABLE("amx", 0.1, false, vly_bf16_amx_multiply);

@@ -37,7 +37,7 @@ static int ask_processor(void) {
     return processor_has_amx() && system_grants_amx() ? TILES : VECTORS;
 }
 
-static const vly_bf16_simd *detect(const char *name) {
+static const vly_bf16_simd *detect_bf16(const char *name) {
     static atomic_int known;
     if (vly_simd_best() != &vly_simd_avx512) return NULL;
     if (atomic_load(&known) == NOT_ASKED) atomic_store(&known, ask_processor());
@@ -47,7 +47,7 @@ static const vly_bf16_simd *detect(const char *name) {
     return NULL;
 }
 #else
-static const vly_bf16_simd *detect(const char *name) {
+static const vly_bf16_simd *detect_bf16(const char *name) {
     (void)name;
     return NULL;
 }
@@ -56,11 +56,11 @@ static const vly_bf16_simd *detect(const char *name) {
 static _Atomic(const char *) forced;
 
 const vly_bf16_simd *vly_bf16_simd_best(void) {
-    return detect(atomic_load(&forced));
+    return detect_bf16(atomic_load(&forced));
 }
 
 const vly_bf16_simd *vly_bf16_simd_force(const char *name) {
-    const vly_bf16_simd *s = detect(name);
+    const vly_bf16_simd *s = detect_bf16(name);
     atomic_store(&forced, name && s ? s->name : NULL);
     return name ? s : NULL;
 }

@@ -26,12 +26,12 @@ typedef struct {
     size_t n;
 } line;
 
-static void add(line *l, const char *text) {
+static void line_add(line *l, const char *text) {
     for (; *text && l->n < sizeof l->text; text++)
         l->text[l->n++] = (unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text;
 }
 
-static void add_number(line *l, int value) {
+static void line_add_number(line *l, int value) {
     char digits[16];
     size_t at = sizeof digits - 1;
     unsigned rest = value < 0 ? 0u - (unsigned)value : (unsigned)value;
@@ -39,32 +39,32 @@ static void add_number(line *l, int value) {
     do digits[--at] = (char)('0' + rest % 10);
     while ((rest /= 10) > 0);
     if (value < 0) digits[--at] = '-';
-    add(l, digits + at);
+    line_add(l, digits + at);
 }
 
 static void add_actor(line *l, const vly_plugin_call *call) {
     const int i = vly_plugin_at(call);
-    add(l, " of actor ");
-    add_number(l, call->actor + i);
+    line_add(l, " of actor ");
+    line_add_number(l, call->actor + i);
     if (!call->action) return;
-    add(l, " with action ");
-    add_number(l, call->action[i]);
+    line_add(l, " with action ");
+    line_add_number(l, call->action[i]);
 }
 
 static void add_checkpoint(line *l) {
     const char *path = atomic_load(&checkpoint);
-    add(l, path && *path ? "; the last good checkpoint is " : "; no checkpoint was saved");
-    if (path) add(l, path);
+    line_add(l, path && *path ? "; the last good checkpoint is " : "; no checkpoint was saved");
+    if (path) line_add(l, path);
 }
 
 _Noreturn static void end_for_plugin(const vly_plugin_call *call, const char *what) {
     line l = {.n = 0};
-    add(&l, "volley: plugin ");
-    add(&l, call->path);
-    add(&l, " ");
-    add(&l, what);
-    add(&l, " in ");
-    add(&l, call->doing);
+    line_add(&l, "volley: plugin ");
+    line_add(&l, call->path);
+    line_add(&l, " ");
+    line_add(&l, what);
+    line_add(&l, " in ");
+    line_add(&l, call->doing);
     if (call->n > 0) add_actor(&l, call);
     add_checkpoint(&l);
     if (l.n == sizeof l.text) l.n--;

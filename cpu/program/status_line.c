@@ -166,7 +166,7 @@ __attribute__((format(printf, 2, 3))) static void add_to_piece(piece *p, const c
 }
 
 /* Training does not wait for a reader: false where there is no room, and nothing is written. */
-static bool put_piece(const vly_status_line *l, const piece *p) {
+static bool write_without_waiting(const vly_status_line *l, const piece *p) {
     struct pollfd out = {.fd = fileno(l->out), .events = POLLOUT};
     return poll(&out, 1, 0) == 1 && (out.revents & POLLOUT) &&
            write(out.fd, p->text, p->bytes) == (ssize_t)p->bytes;
@@ -195,13 +195,13 @@ void vly_status_line_update(vly_status_line *l, vly_metrics *m) {
         piece p = {.bytes = 0};
         add_erasure(l, &p);
         add_lines(l, &p);
-        if (put_piece(l, &p)) l->drawn = 3;
+        if (write_without_waiting(l, &p)) l->drawn = 3;
     } else {
         add_words(l->lines[0], "  ");
         rate_line(m, l->lines[0]);
         piece p = {.bytes = 0};
         add_to_piece(&p, "%s\n", l->lines[0]);
-        put_piece(l, &p);
+        write_without_waiting(l, &p);
     }
     pthread_mutex_unlock(&l->lock);
 }
@@ -220,7 +220,7 @@ void vly_status_line_say(vly_status_line *l, const char *text) {
     if (l->missed) add_to_piece(&p, "(%d messages before this one were not read)\n", l->missed);
     add_to_piece(&p, "%s\n", words);
     if (l->drawn) add_lines(l, &p);
-    l->missed = put_piece(l, &p) ? 0 : l->missed + 1;
+    l->missed = write_without_waiting(l, &p) ? 0 : l->missed + 1;
     pthread_mutex_unlock(&l->lock);
 }
 
