@@ -1,0 +1,60 @@
+/* dqn_impl.h -- the inside of DQN, for the two files of it.
+ *
+ *   dqn.c         acting and learning
+ *   dqn_create.c  creation, what is saved, the entries in the list of algorithms
+ */
+#ifndef VLY_COMMON_LEARN_DQN_IMPL_H
+#define VLY_COMMON_LEARN_DQN_IMPL_H
+#include "common/learn/dqn.h"
+#include "common/learn/learner.h"
+#include "common/learn/memories.h"
+#include "common/learn/replay.h"
+
+/* What decides how training goes on and is neither weight nor memory. */
+typedef struct {
+    int64_t updates;
+    int64_t start_steps; /* agent steps when learning started; -1: not yet, or again after a loss of
+                            the memory */
+    int64_t start_updates; /* and the updates by then */
+    int64_t acted;         /* agent steps since, as of the last dqn_learn() */
+    int64_t begun;         /* an actor has stepped, so a restored run has frames to go on from */
+} dqn_counters;
+
+typedef struct {
+    vly_algo pub; /* first */
+    vly_compute *c;
+    const vly_config *config;
+    int actions, N, M, G, batch;
+    vly_sync *sync;
+    bool eval, greedy;
+    vly_net *net;
+    vly_learner learner;
+    vly_replay *replay;
+    bool sends;          /* Ape-X's actor: sends its experience instead of learning from it */
+    vly_feed *feed;      /* Ape-X's learner: instead of a memory */
+    vly_real *row_value; /* (rows of the ring, actions): an actor's Q of what it acted on */
+    vly_exec *acting, *learning;
+    vly_exec *target;
+    vly_real *target_param;
+    vly_real *chosen_by; /* (batch, actions): Q of the online network on the bootstrap rows; NULL
+                            unless double */
+
+    vly_rng *rng;                     /* device: one per group (acting), one for sampling */
+    vly_real *epsilon, *epsilon_host; /* (N) */
+    int32_t *act_row, *act_row_host;  /* (N) rows to infer */
+    int32_t *action, *action_host;    /* (N) */
+    vly_graph **act_graph, *graph, *target_graph;
+    int group; /* argument of the captured act_group */
+
+    dqn_counters *k;
+    double rate_now;
+    vly_memories memories;
+    int64_t target_period; /* with a parameter server: gradients / target_every at the last copy */
+} dqn;
+
+/* place, arrived, act, action, value, counts, learn, discard and metrics; the rest is zero. */
+extern const vly_algo vly_dqn_methods;
+/* The actors' epsilon after `steps` agent steps of all. */
+vly_status vly_dqn_explore(dqn *a, vly_queue *q, int64_t steps);
+
+#endif
