@@ -17,7 +17,9 @@ import tempfile
 
 import measured
 
-TRAIN = {"cartpole": ["cartpole", "--steps", "500k"], "minatar/breakout": ["minatar/breakout", "--steps", "300k"], "pong": ["pong", "--steps", "16k"]}
+FP32 = ["--precision", "fp32"]  # what --precision auto takes may differ between the two
+TRAIN = {"cartpole": ["cartpole", "--steps", "500k"], "minatar/breakout": ["minatar/breakout", "--steps", "300k", *FP32],
+         "pong": ["pong", "--steps", "16k", *FP32]}
 SUITES = {"cartpole/step": ("envs", []), "minatar/breakout/step": ("envs", []), "pong/raw": ("envs", ["--env", "pong"]),
           "nature/forward/f32/256": ("learner", []), "nature/update/f32/256": ("learner", [])}
 LEAST = 0.98
