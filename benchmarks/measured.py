@@ -92,7 +92,8 @@ def facts(command=None, load=None):
 
 def command_line():
     """How this program was started, from the root of the tree, without folders of this machine."""
-    words = [os.path.relpath(word, ROOT) if word.startswith(ROOT) else word.replace(os.path.expanduser("~"), "~") for word in sys.argv[1:]]
+    words = [os.path.relpath(word, ROOT) if word.startswith(ROOT) else os.path.basename(word).upper() if word.startswith("/") else word
+             for word in sys.argv[1:]]
     return shlex.join(["python3", os.path.relpath(os.path.abspath(sys.argv[0]), ROOT), *words])
 
 
