@@ -109,7 +109,7 @@ static void what_cannot_be_is_refused(void) {
     CHECK(finish(start("train cartpole --device cuda:0,7 --out x")) != 0);
     must_say("before the start");
     CHECK(finish(start("train gridworld --algo qlearning --device cuda:0,1 --out x")) != 0);
-    must_say("several GPUs are for networks");
+    must_say("qlearning learns a table on the CPU: give one --device");
     CHECK_EQ(
         finish(start("train cartpole --algo a3c --store redis://127.0.0.1:1/0 --device cuda:0,1 "
                      "--out x")),
