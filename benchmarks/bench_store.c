@@ -290,7 +290,7 @@ static vly_status open_experience(field *f, int64_t cache) {
                                       .capacity = 1 << 20,
                                       .shard_bytes = BUDGET,
                                       .cache_bytes = cache,
-                                      .retry_ms = 1000,
+                                      .store.retry_ms = 1000,
                                       .alpha = 0.6f,
                                       .priority_eps = 1e-6f,
                                       .seed = 1};

@@ -64,18 +64,19 @@ double vly_bench_load_of_others(const vly_bench_load *before);
 
 /* The suites of `volley bench`: XX(name, what it measures); benchmarks/bench_<name>.c implements
  * vly_bench_<name>. */
-#define VLY_BENCH_MAP(XX)                                                                     \
-    XX(envs, "environments by the second: alone, through the actor pool")                     \
-    XX(kernels, "operations of the compute interface, verified: bytes and FLOPs per second, " \
-                "share of the measured peak")                                                 \
-    XX(learner, "networks, verified: forward passes and whole updates by the sample")         \
-    XX(pipeline,                                                                              \
-       "actors, transfers, inference and learning together, and which holds the rest up")     \
-    XX(scaling,                                                                               \
-       "updates over several GPUs, or processors: weak, strong, all-reduce, weights' hash")   \
-    XX(replay, "prioritized replay: insertion, and sampling with update")                     \
-    XX(store, "experience, weights and gradients through a Redis of our own")                 \
-    XX(parameters,                                                                            \
+#define VLY_BENCH_MAP(XX)                                                                       \
+    XX(envs, "environments by the second: alone, through the actor pool")                       \
+    XX(kernels, "operations of the compute interface, verified: bytes and FLOPs per second, "   \
+                "share of the measured peak")                                                   \
+    XX(learner, "networks, verified: forward passes and whole updates by the sample")           \
+    XX(loop, "the event loop of a run: waking its thread, actors that report to it one by one") \
+    XX(pipeline,                                                                                \
+       "actors, transfers, inference and learning together, and which holds the rest up")       \
+    XX(scaling,                                                                                 \
+       "updates over several GPUs, or processors: weak, strong, all-reduce, weights' hash")     \
+    XX(replay, "prioritized replay: insertion, and sampling with update")                       \
+    XX(store, "experience, weights and gradients through a Redis of our own")                   \
+    XX(parameters,                                                                              \
        "a parameter server over Redis: gradients of 1 to 4 workers applied, by the second")
 
 #define XX(name, help) vly_status vly_bench_##name(const vly_bench_options *options);

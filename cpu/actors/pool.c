@@ -119,18 +119,38 @@ static vly_status start_pool_threads(vly_pool *p) {
                  : VLY_OK;
 }
 
-static vly_status open_async(vly_pool *p, uv_loop_t *loop) {
-    if (!loop) return VLY_OK;
-    uv_async_t *async = calloc(1, sizeof *async);
-    if (!async) return vly_fail(VLY_ENOMEM, "no memory for the pool's handle");
-    const int error = uv_async_init(loop, async, vly_pool_on_async);
+static void on_handle_closed(uv_handle_t *handle) {
+    pool_handles *h = handle->data;
+    if (--h->open == 0) free(h);
+}
+
+static vly_status open_handles(vly_pool *p, uv_loop_t *loop) {
+    int error = loop ? 0 : uv_loop_init(&p->own_loop);
+    if (error) return vly_fail(VLY_EIO, "uv_loop_init: %s", uv_strerror(error));
+    p->loop = loop ? loop : &p->own_loop;
+    pool_handles *h = calloc(1, sizeof *h);
+    if (!h) return vly_fail(VLY_ENOMEM, "no memory for the pool's handles");
+    error = uv_async_init(p->loop, &h->news, vly_pool_on_async);
     if (error) {
-        free(async);
+        free(h);
         return vly_fail(VLY_EIO, "uv_async_init: %s", uv_strerror(error));
     }
-    async->data = p;
-    p->async = async;
+    uv_timer_init(p->loop, &h->limit);
+    h->news.data = p;
+    h->open = 2;
+    p->handles = h;
     return VLY_OK;
+}
+
+static void close_handles(vly_pool *p, pool_handles *h) {
+    if (h) {
+        h->news.data = h->limit.data = h;
+        uv_close((uv_handle_t *)&h->news, on_handle_closed);
+        uv_close((uv_handle_t *)&h->limit, on_handle_closed);
+    }
+    if (p->loop != &p->own_loop) return;
+    uv_run(p->loop, UV_RUN_DEFAULT);
+    uv_loop_close(p->loop);
 }
 
 vly_status vly_pool_create(vly_pool **out, uv_loop_t *loop, const vly_env *env,
@@ -149,7 +169,9 @@ vly_status vly_pool_create(vly_pool **out, uv_loop_t *loop, const vly_env *env,
     }
     lay_out_chunks(p);
     init_sync(p);
-    status = open_async(p, loop);
+    p->callbacks = options->on_group || options->on_chunks;
+    p->spins = p->options.workers > 0 && p->options.workers < vly_processors();
+    status = open_handles(p, loop);
     if (status == VLY_OK) status = start_pool_threads(p);
     if (status != VLY_OK) {
         vly_pool_destroy(p);
@@ -157,10 +179,6 @@ vly_status vly_pool_create(vly_pool **out, uv_loop_t *loop, const vly_env *env,
     }
     *out = p;
     return VLY_OK;
-}
-
-static void free_handle(uv_handle_t *handle) {
-    free(handle);
 }
 
 /* Waits for steps in flight up to the deadline; true when all have returned. */
@@ -171,17 +189,13 @@ static bool stop_workers(vly_pool *p) {
     pthread_cond_broadcast(&p->work);
     pthread_cond_broadcast(&p->watch);
     const int64_t until = vly_now_ns() + p->deadline_ns;
-    p->waiting++;
-    while (p->running > p->hung && vly_now_ns() < until) {
-        const int64_t soon = vly_now_ns() + 20000000; /* group chunks that are not the last do not
-                                                         signal */
-        vly_pool_wait_until(&p->done, &p->lock, soon < until ? soon : until);
-    }
+    while (p->running > p->hung && vly_now_ns() < until)
+        vly_pool_wait_until(&p->done, &p->lock, until);
     const bool out = p->running == 0;
-    uv_async_t *async = p->async;
-    p->async = NULL;
+    pool_handles *handles = p->handles;
+    p->handles = NULL;
     pthread_mutex_unlock(&p->lock);
-    if (async) uv_close((uv_handle_t *)async, free_handle);
+    close_handles(p, handles);
     return out;
 }
 

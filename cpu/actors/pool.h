@@ -1,7 +1,7 @@
 /* pool.h -- steps thousands of environments on a few threads, beside one event loop.
  *
  *   vly_pool_options o = {.actors = 1024, .groups = 2, .workers = 2, .seed = 1};
- *   VLY_TRY(vly_pool_create(&pool, loop, &env, &o));          // loop may be NULL: wait instead
+ *   VLY_TRY(vly_pool_create(&pool, loop, &env, &o));          // loop NULL: one of its own
  *   VLY_TRY(vly_pool_reset_group(pool, g, rows));             // first observations, flags RESET
  *   for (...) {                                               // synchronous: a batch is a group
  *       VLY_TRY(vly_pool_wait_group(pool, g, -1));            //   (or the callback on_group)
@@ -21,7 +21,9 @@
  * group or chunk is done.
  *
  * Every call here belongs to one thread, the loop's; callbacks come on it and may do all but wait
- * and destroy. Nothing spins; nothing is allocated after create. Results do not depend on workers,
+ * and destroy. A call that waits runs the loop, so timers, signals and streams go on meanwhile; where
+ * threads have a processor each it spins for some microseconds first. The trainer uses the pool as
+ * a source of rows (source.h). Nothing is allocated after create. Results do not depend on workers,
  * chunk or timing: an actor's seed comes from (seed, actor, restarts), and groups are reported in
  * the order of their submission.
  *
@@ -39,10 +41,10 @@
 #ifndef VLY_CPU_ACTORS_POOL_H
 #define VLY_CPU_ACTORS_POOL_H
 #include <stdbool.h>
-#include <stdatomic.h>
 #include <uv.h>
 #include "common/base/env.h"
 #include "common/base/status.h"
+#include "cpu/actors/source.h"
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -65,27 +67,7 @@ typedef struct {
     void (*on_warning)(void *arg, const char *text);
 } vly_pool_options;
 
-/* An episode that ended with GAME_OVER. */
-typedef struct {
-    int32_t actor;
-    int32_t length; /* agent steps; RESET rows are not counted */
-    double score;   /* sum of the rows' scores */
-} vly_episode;
-
-typedef struct {
-    int64_t rows;             /* stepped or reset, RESET rows included */
-    int64_t episodes;         /* finished */
-    int64_t episodes_dropped; /* finished but overwritten in the ring before they were fetched */
-    int64_t restarts;         /* actors reset because their environment failed */
-    int64_t hung_total;       /* deadlines missed */
-    int hung;                 /* actors missing now */
-    int queued, running, finished; /* chunks now; finished: waiting to be taken */
-    int workers;                   /* threads, stuck ones not counted */
-    double busy_s;                 /* time inside environments, all threads together */
-    double age_s;                  /* since create: busy_s / (age_s * workers) is the utilisation */
-} vly_pool_stats;
-
-/* loop may be NULL: then only the wait and take calls report. env must outlive the pool. */
+/* loop NULL: the pool has one of its own, which nobody else runs. env must outlive the pool. */
 vly_status vly_pool_create(vly_pool **out, uv_loop_t *loop, const vly_env *env,
                            const vly_pool_options *options);
 /* Waits for chunks in flight up to the deadline. VLY_ETIMEOUT: an environment still hangs; its
@@ -116,12 +98,10 @@ vly_status vly_pool_reset_chunk(vly_pool *pool, int chunk, vly_rows out);
 /* Exactly `want` finished chunks in the order in which they finished, or 0 when there are fewer
  * after timeout_ms (0: at once, -1: wait). A chunk is handed out once per submission. */
 int vly_pool_take(vly_pool *pool, int want, int *chunks, int timeout_ms);
-/* The same, but returns 0 as soon as *flag is not 0: for a thread that waits for something else
- * too. vly_pool_signal sets the flag, from any thread; when the waiting thread sees it, that call
- * has finished with flag and pool, which may then be destroyed. */
-int vly_pool_take_unless(vly_pool *pool, const atomic_int *flag, int want, int *chunks,
-                         int timeout_ms);
-void vly_pool_signal(vly_pool *pool, atomic_int *flag);
+
+/* The pool as a source of rows: groups in the order of their submission, or (by_chunk, of one
+ * group) chunks in the order in which they finish. Valid until destroy, which it may call. */
+vly_source *vly_pool_source(vly_pool *pool, bool by_chunk);
 
 /* By actor, from `actor` on: the frames of its episode before its newest row, at most 255 (for
  * frame stacks). Valid for actors that are not in flight. */

@@ -4,6 +4,7 @@
  *   pool_step.c      a worker steps a chunk: rows, restarts, episodes; without the lock
  *   pool_worker.c    the threads, and the watchdog that replaces one that does not come back
  *   pool_submit.c    the caller's side: submits groups and chunks, waits, takes, reports
+ *   pool_source.c    the same as a vly_source
  *   pool_snapshot.c  all actors as flat memory
  *
  * Ownership: a chunk's worker owns its actors' entries while the chunk is in flight, the
@@ -18,6 +19,7 @@
 #include "cpu/actors/pool.h"
 
 enum { POOL_SPARE_WORKERS = 64 }; /* replacements for threads that are stuck in an environment */
+enum { POOL_SPIN_NS = 20000 };    /* about what waking a thread takes */
 enum { FLAGS_UNWRITTEN = 0xff };  /* no environment sets all flags: the row is not written yet */
 
 typedef enum { CHUNK_IDLE, CHUNK_QUEUED, CHUNK_RUNNING, CHUNK_FINISHED } chunk_state;
@@ -50,7 +52,16 @@ typedef struct {
     int64_t seen_job, seen_ns, warned_job;
 } pool_worker;
 
+/* On the loop; freed once both are closed. */
+typedef struct {
+    uv_async_t news;
+    uv_timer_t limit; /* of a call that waits */
+    int open;
+} pool_handles;
+
 struct vly_pool {
+    vly_source source; /* first */
+    bool by_chunk;     /* as a source */
     const vly_env *env;
     vly_pool_options options;
     int64_t deadline_ns, created_ns;
@@ -72,8 +83,10 @@ struct vly_pool {
     int *queue, queue_head, queue_count;          /* chunks to step */
     int *finished, finished_head, finished_count; /* chunks to take */
     int *order, order_head, order_count;          /* groups in flight, by submission */
-    int running, sleeping, waiting;
-    bool stop;
+    int running, sleeping;
+    int armed;            /* chunks to be finished before the loop is woken; 0: it is not waiting */
+    bool armed_for_group; /* the oldest group in flight */
+    bool callbacks, stop;
     int64_t rows, restarts, hung_total;
     int hung;
 
@@ -86,7 +99,10 @@ struct vly_pool {
     vly_episode *ring;
     int64_t ring_size, ring_written, ring_read, ring_dropped;
     int reported_finished;
-    uv_async_t *async;
+    uv_loop_t *loop, own_loop;
+    pool_handles *handles;
+    atomic_uint completed; /* chunks; what a caller that spins looks at */
+    bool spins;
 };
 
 static inline void *vly_pool_state_at(const vly_pool *p, int actor) {
@@ -130,6 +146,17 @@ int vly_pool_start_thread(pthread_t *thread, void *(*main)(void *), void *arg);
 int vly_pool_start_worker(vly_pool *p);
 void *vly_pool_watchdog(void *pool);
 
+static inline bool vly_pool_oldest_is_done(const vly_pool *p) {
+    return p->order_count > 0 && p->groups[p->order[p->order_head]].left == 0;
+}
+
 /* pool_submit.c: reports to the callbacks, on the loop. */
 void vly_pool_on_async(uv_async_t *async);
+/* The oldest group in flight if it is done, else -1. */
+int vly_pool_report_oldest(vly_pool *p);
+/* Steps chunks on the calling thread, where that is allowed, until enough are done or none is
+ * queued. */
+void vly_pool_help(vly_pool *p, int want, bool group);
+/* False: do not sleep. True: an event will follow. */
+bool vly_pool_arm(vly_pool *p, int want, bool group);
 #endif

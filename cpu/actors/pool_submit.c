@@ -98,17 +98,18 @@ static void report_group(vly_pool *p, int g) {
     }
 }
 
-/* Reports the oldest group in flight if it is done. Strictly in the order of submission, so that
- * results do not depend on timing. */
-static bool report_oldest(vly_pool *p) {
+/* Strictly in the order of submission, so that results do not depend on timing. */
+int vly_pool_report_oldest(vly_pool *p) {
+    int g = -1;
     pthread_mutex_lock(&p->lock);
-    const bool done = p->order_count > 0 && p->groups[p->order[p->order_head]].left == 0;
-    const int g = done ? ring_pop(p->order, p->options.groups, &p->order_head, &p->order_count)
-                       : -1;
-    if (done) report_group(p, g);
+    p->armed_for_group = false;
+    if (vly_pool_oldest_is_done(p)) {
+        g = ring_pop(p->order, p->options.groups, &p->order_head, &p->order_count);
+        report_group(p, g);
+    }
     pthread_mutex_unlock(&p->lock);
-    if (done && p->options.on_group) p->options.on_group(p->options.arg, g);
-    return done;
+    if (g >= 0 && p->options.on_group) p->options.on_group(p->options.arg, g);
+    return g;
 }
 
 static void report_chunks(vly_pool *p) {
@@ -124,85 +125,95 @@ static void report_chunks(vly_pool *p) {
  * group is reported once per call. */
 void vly_pool_on_async(uv_async_t *async) {
     vly_pool *p = async->data;
+    if (!p->callbacks) return; /* the caller that waits takes them */
     int groups = p->options.groups;
-    while (groups > 0 && report_oldest(p)) groups--;
+    while (groups > 0 && vly_pool_report_oldest(p) >= 0) groups--;
     report_chunks(p);
     if (groups == 0) uv_async_send(async);
 }
 
-/* Steps a chunk, or waits for one to be done. The lock is held. False: the time is over. */
-static bool wait_or_work(vly_pool *p, int64_t until_ns) {
-    const bool helps = p->options.caller_steps || p->options.workers == 0;
-    if (helps && p->queue_count > 0) {
-        vly_pool_work_once(p, &p->workers[0]);
-        return true;
-    }
-    if (until_ns >= 0 && vly_now_ns() >= until_ns) return false;
-    p->waiting++;
-    if (until_ns < 0)
-        pthread_cond_wait(&p->done, &p->lock);
-    else
-        vly_pool_wait_until(&p->done, &p->lock, until_ns);
-    p->waiting--;
+/* ---- waiting ---- */
+
+/* Under the lock. */
+static bool enough(const vly_pool *p, int want, bool group) {
+    return group ? vly_pool_oldest_is_done(p) : p->finished_count >= want;
+}
+
+void vly_pool_help(vly_pool *p, int want, bool group) {
+    if (!p->options.caller_steps && p->options.workers > 0) return;
+    pthread_mutex_lock(&p->lock);
+    while (!enough(p, want, group) && p->queue_count > 0) vly_pool_work_once(p, &p->workers[0]);
+    pthread_mutex_unlock(&p->lock);
+}
+
+/* True: something was completed within the time that waking this thread would take. */
+static bool spin(vly_pool *p, unsigned seen) {
+    const int64_t until = vly_now_ns() + POOL_SPIN_NS;
+    while (atomic_load_explicit(&p->completed, memory_order_acquire) == seen)
+        if (vly_now_ns() > until) return false;
     return true;
 }
 
-/* Until the oldest group in flight is done. False: the time is over. */
-static bool wait_oldest(vly_pool *p, int64_t until_ns) {
-    bool in_time = true;
+bool vly_pool_arm(vly_pool *p, int want, bool group) {
+    const unsigned seen = atomic_load_explicit(&p->completed, memory_order_acquire);
     pthread_mutex_lock(&p->lock);
-    while (in_time && p->order_count > 0 && p->groups[p->order[p->order_head]].left > 0)
-        in_time = wait_or_work(p, until_ns);
+    const bool now = enough(p, want, group);
     pthread_mutex_unlock(&p->lock);
-    return in_time;
+    if (now || (p->spins && spin(p, seen))) return false;
+    pthread_mutex_lock(&p->lock);
+    const bool sleeps = !enough(p, want, group);
+    p->armed = sleeps && !group ? want : 0;
+    p->armed_for_group = sleeps && group;
+    pthread_mutex_unlock(&p->lock);
+    return sleeps;
 }
 
-static int64_t until_of(int timeout_ms) {
-    return timeout_ms < 0 ? -1 : vly_now_ns() + (int64_t)timeout_ms * 1000000;
+static void on_limit(uv_timer_t *timer) {
+    *(bool *)timer->data = true;
+}
+
+/* Helps, spins and sleeps until enough can be taken. False: not within timeout_ms (-1: no limit). */
+static bool wait_for(vly_pool *p, int want, bool group, int timeout_ms) {
+    bool over = timeout_ms == 0, done = false;
+    uv_timer_t *limit = &p->handles->limit;
+    limit->data = &over;
+    if (timeout_ms > 0) {
+        uv_update_time(p->loop);
+        uv_timer_start(limit, on_limit, (uint64_t)timeout_ms, 0);
+    }
+    for (;;) {
+        vly_pool_help(p, want, group);
+        pthread_mutex_lock(&p->lock);
+        done = enough(p, want, group);
+        pthread_mutex_unlock(&p->lock);
+        if (done || over) break;
+        if (vly_pool_arm(p, want, group)) uv_run(p->loop, UV_RUN_ONCE);
+    }
+    uv_timer_stop(limit);
+    return done;
 }
 
 vly_status vly_pool_wait_group(vly_pool *p, int g, int timeout_ms) {
     if (g < 0 || g >= p->options.groups)
         return vly_fail(VLY_EINVAL, "group %d: the pool has %d", g, p->options.groups);
-    const int64_t until = until_of(timeout_ms);
     while (p->groups[g].in_flight) {
-        if (!wait_oldest(p, until))
+        if (!wait_for(p, 1, true, timeout_ms))
             return vly_fail(VLY_ETIMEOUT, "group %d is not done after %d ms", g, timeout_ms);
-        report_oldest(p);
+        vly_pool_report_oldest(p);
     }
     return VLY_OK;
 }
 
-static bool is_set(const atomic_int *flag) {
-    return flag && atomic_load(flag) != 0;
-}
-
 int vly_pool_take(vly_pool *p, int want, int *chunks, int timeout_ms) {
-    return vly_pool_take_unless(p, NULL, want, chunks, timeout_ms);
-}
-
-void vly_pool_signal(vly_pool *p, atomic_int *flag) {
-    /* A waiter either sees the flag or is signalled. vly_pool_destroy takes the same lock. */
+    if (want <= 0 || !wait_for(p, want, false, timeout_ms)) return 0;
     pthread_mutex_lock(&p->lock);
-    atomic_store(flag, 1);
-    pthread_cond_broadcast(&p->done);
-    pthread_mutex_unlock(&p->lock);
-}
-
-int vly_pool_take_unless(vly_pool *p, const atomic_int *flag, int want, int *chunks,
-                         int timeout_ms) {
-    if (want <= 0) return 0;
-    const int64_t until = until_of(timeout_ms);
-    pthread_mutex_lock(&p->lock);
-    while (p->finished_count < want && !is_set(flag) && wait_or_work(p, until)) {
-    }
-    const int n = p->finished_count >= want ? want : 0;
-    for (int i = 0; i < n; i++) {
+    for (int i = 0; i < want; i++) {
         chunks[i] = ring_pop(p->finished, p->chunk_count, &p->finished_head, &p->finished_count);
         p->chunks[chunks[i]].state = CHUNK_IDLE;
     }
     p->reported_finished = p->finished_count;
+    p->armed = 0;
     pthread_mutex_unlock(&p->lock);
-    for (int i = 0; i < n; i++) collect_episodes(p, &p->chunks[chunks[i]]);
-    return n;
+    for (int i = 0; i < want; i++) collect_episodes(p, &p->chunks[chunks[i]]);
+    return want;
 }

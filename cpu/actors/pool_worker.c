@@ -10,9 +10,9 @@ static int take_work(vly_pool *p, pool_worker *w) {
     return id;
 }
 
-static void signal_owner(vly_pool *p) {
-    if (p->waiting) pthread_cond_signal(&p->done);
-    if (p->async) uv_async_send(p->async); /* coalesced: one system call until the loop has run */
+static void wake_loop(vly_pool *p) {
+    p->armed = 0, p->armed_for_group = false;
+    if (p->handles) uv_async_send(&p->handles->news);
 }
 
 static void complete(vly_pool *p, int id) {
@@ -22,13 +22,16 @@ static void complete(vly_pool *p, int id) {
     p->restarts += c->restarts;
     if (c->hung) c->hung = false, p->hung--;
     c->state = CHUNK_FINISHED;
-    if (!c->by_group) {
+    bool news = !c->by_group || --p->groups[c->group].left == 0;
+    if (!c->by_group)
         p->finished_count = ring_push(p->finished, p->chunk_count, p->finished_head,
                                       p->finished_count, id);
-        signal_owner(p);
-    } else if (--p->groups[c->group].left == 0) {
-        signal_owner(p);
-    }
+    if (p->stop) pthread_cond_signal(&p->done);
+    if (!news) return;
+    atomic_fetch_add_explicit(&p->completed, 1, memory_order_release);
+    news = p->armed_for_group ? vly_pool_oldest_is_done(p)
+                              : p->armed > 0 && p->finished_count >= p->armed;
+    if (news || p->callbacks) wake_loop(p);
 }
 
 void vly_pool_work_once(vly_pool *p, pool_worker *w) {
@@ -120,6 +123,7 @@ static bool check_deadline(vly_pool *p, pool_worker *w, int64_t now, char *text,
     c->hung = true;
     p->hung++;
     p->hung_total++;
+    if (p->armed > 0 || p->armed_for_group) wake_loop(p); /* fewer can be expected */
     char action[32] = "being reset";
     if (c->action) snprintf(action, sizeof action, "last action %d", c->action[i]);
     const char *help = "the other actors go on";

@@ -267,13 +267,12 @@ static vly_status allocate_experience(vly_experience *e) {
 }
 
 static vly_status open_shards(vly_experience *e) {
-    const vly_store_options options = {.retry_ms = e->o.retry_ms};
     VLY_TRY(vly_compute_create_cpu(&e->c, 1));
     VLY_TRY(e->c->queue_create(e->c, VLY_QUEUE_LEARN, &e->q));
     VLY_TRY(allocate_experience(e));
     for (int i = 0; i < e->o.shards; i++) {
         VLY_TRY(vly_store_open(&e->shards[i].store, e->o.url, vly_shard_run(e->o.run, i).text,
-                               &options));
+                               &e->o.store));
         e->shards[i].order = calloc((size_t)e->slots, sizeof *e->shards[i].order);
         if (!e->shards[i].order) return vly_fail(VLY_ENOMEM, "no memory for experience");
     }

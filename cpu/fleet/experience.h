@@ -31,7 +31,7 @@ typedef struct {
     int64_t capacity;    /* transitions, over all shards */
     int64_t shard_bytes; /* budget of a shard in the store */
     int64_t cache_bytes; /* 0: none */
-    int retry_ms;        /* as of vly_store_options */
+    vly_store_options store;
     float alpha, priority_eps;
     uint64_t seed;
     /* Called for each block that no learner has counted yet; may be NULL. */

@@ -116,7 +116,7 @@ vly_status vly_leader_announce_end(vly_leader *l, vly_status (*announce)(void *a
         if (status != VLY_EPEER || vly_now_ms() > deadline)
             return vly_leader_wait_for_store(l, status, &lost);
         VLY_TRY(vly_leader_wait_for_store(l, status, &lost));
-        nanosleep(&(struct timespec){0, 50000000}, NULL);
+        (void)vly_lead_await(l->t, -1, false, 50);
     }
 }
 
@@ -153,7 +153,7 @@ static vly_status claim_run(vly_leader *l) {
         if (!said)
             vly_leader_say(l, "run %s had a learner a moment ago: waiting until its entry expires",
                            l->run);
-        nanosleep(&(struct timespec){0, 100000000}, NULL);
+        (void)vly_lead_await(l->t, -1, false, 100);
     }
 }
 
@@ -215,7 +215,9 @@ static vly_status connect_store(vly_leader *l) {
     /* A Redis that this run did not start may start later. From here on
      * vly_leader_wait_for_store retries. */
     const vly_store_options own = {.timeout_ms = vly_fleet_timeout_ms(l->config),
-                                   .retry_ms = l->redis ? VLY_LEADER_OWN_RETRY_MS : START_RETRY_MS};
+                                   .retry_ms = l->redis ? VLY_LEADER_OWN_RETRY_MS : START_RETRY_MS,
+                                   .wait = vly_lead_await,
+                                   .arg = l->t};
     VLY_TRY(vly_store_open(&l->store, l->url, l->run, &own));
     vly_leader_say(l, "store %s, run %s: more workers join with   volley actor --store %s --run %s",
                    l->shown, l->run, l->shown, l->run);
@@ -234,10 +236,12 @@ static vly_status lead_scheme(vly_leader *l) {
 vly_status vly_leader_lead(void *leader, vly_train *t) {
     vly_leader *l = leader;
     l->t = t;
-    VLY_TRY(connect_store(l));
-    VLY_TRY(claim_run(l));
-    const vly_status status = lead_scheme(l);
+    vly_status status = connect_store(l);
+    if (status == VLY_OK) status = claim_run(l);
+    if (status == VLY_OK) status = lead_scheme(l);
     vly_leader_end_workers(l);
+    vly_store_close(l->store); /* its descriptor is on the run's loop */
+    l->store = NULL;
     return status;
 }
 

@@ -12,7 +12,7 @@
 #include "cpu/fleet/weights.h"
 #include "cpu/train/lead.h"
 
-enum { BLOCKS_AT_ONCE = 16, BURST_MS = 20, IDLE_US = 500 };
+enum { BLOCKS_AT_ONCE = 16, BURST_MS = 20, IDLE_MS = 1 };
 
 typedef struct {
     vly_leader *l;
@@ -221,7 +221,7 @@ static vly_status serve_actors(experience_learner *e) {
             VLY_TRY(recover_store(e, report_progress(e), &lost));
             vly_lead_mark(t, VLY_PHASE_OTHER);
         }
-        if (!worked) nanosleep(&(struct timespec){0, IDLE_US * 1000L}, NULL);
+        if (!worked) (void)vly_lead_await(t, -1, false, IDLE_MS);
     }
     VLY_TRY(recover_store(e, finish_owed_updates(e), &lost));
     VLY_TRY(recover_store(e, e->lost ? VLY_OK : vly_experience_keep(e->memory), &lost));
@@ -231,21 +231,21 @@ static vly_status serve_actors(experience_learner *e) {
 static vly_status start_experience(experience_learner *e) {
     const vly_config *k = e->k;
     const vly_env *env = e->run.env;
-    const vly_experience_options o = {.url = e->l->url,
-                                      .run = e->l->run,
-                                      .shape = vly_apex_shape(k, &env->obs, env->actions),
-                                      .shards = k->apex.shards,
-                                      .batch = k->dqn.batch,
-                                      .capacity = k->replay.capacity,
-                                      .shard_bytes = k->apex.shard_bytes,
-                                      .cache_bytes = k->apex.cache,
-                                      .retry_ms = VLY_LEADER_OWN_RETRY_MS,
-                                      .alpha = k->replay.alpha,
-                                      .priority_eps = k->replay.priority_eps,
-                                      .seed = (uint64_t)k->run.seed ^ (uint64_t)e->done.updates
-                                                                          << 32,
-                                      .on_block = count_block,
-                                      .arg = e};
+    const vly_experience_options o = {
+        .url = e->l->url,
+        .run = e->l->run,
+        .shape = vly_apex_shape(k, &env->obs, env->actions),
+        .shards = k->apex.shards,
+        .batch = k->dqn.batch,
+        .capacity = k->replay.capacity,
+        .shard_bytes = k->apex.shard_bytes,
+        .cache_bytes = k->apex.cache,
+        .store = {.retry_ms = VLY_LEADER_OWN_RETRY_MS, .wait = vly_lead_await, .arg = e->t},
+        .alpha = k->replay.alpha,
+        .priority_eps = k->replay.priority_eps,
+        .seed = (uint64_t)k->run.seed ^ (uint64_t)e->done.updates << 32,
+        .on_block = count_block,
+        .arg = e};
     e->feed = vly_dqn_feed(e->run.algo);
     if (!e->feed)
         return vly_fail(VLY_EINVAL, "%s does not learn from experience in a store", k->run.algo);

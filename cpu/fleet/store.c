@@ -26,6 +26,7 @@ void vly_store_disconnect(vly_store *s) {
     const struct linger reset = {.l_onoff = 1, .l_linger = 0};
     if (s->link && s->link->err && s->link->fd >= 0)
         setsockopt(s->link->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+    if (s->link && s->wait && s->link->fd >= 0) (void)s->wait(s->wait_arg, s->link->fd, false, -1);
     if (s->link) redisFree(s->link);
     s->link = NULL;
 }
@@ -69,7 +70,15 @@ static vly_status open_link(vly_store *s) {
         const char *select[] = {"SELECT", db};
         VLY_TRY(run_handshake(s, 2, select));
     }
+    if (s->wait) s->link->flags &= ~REDIS_BLOCK; /* from here on */
     return VLY_OK;
+}
+
+static void pause_store(vly_store *s, int ms) {
+    if (s->wait)
+        (void)s->wait(s->wait_arg, -1, false, ms);
+    else
+        vly_pause_ms(ms);
 }
 
 /* Repeats until the connection is open or `deadline`. Stops at once if the server itself
@@ -81,7 +90,7 @@ static vly_status open_link_with_retry(vly_store *s, int64_t deadline) {
         if (status != VLY_EPEER) return status;
         vly_store_use_given_address(s);
         if (vly_now_ms() + wait > deadline) return status;
-        vly_pause_ms(wait);
+        pause_store(s, wait);
         wait = wait * 2 < PAUSE_MOST_MS ? wait * 2 : PAUSE_MOST_MS;
     }
 }
@@ -97,6 +106,7 @@ vly_status vly_store_open(vly_store **out, const char *url, const char *run,
     if (!s) return vly_fail(VLY_ENOMEM, "store: out of memory");
     s->timeout_ms = options && options->timeout_ms ? options->timeout_ms : TIMEOUT_MS;
     s->retry_ms = options && options->retry_ms ? options->retry_ms : RETRY_MS;
+    if (options) s->wait = options->wait, s->wait_arg = options->arg;
     snprintf(s->run, sizeof s->run, "%s", run);
     vly_status status = vly_store_parse_address(&s->at, url);
     if (status == VLY_OK) status = open_link_with_retry(s, vly_now_ms() + s->retry_ms);
@@ -175,6 +185,41 @@ static bool must_retry(vly_store *s, const redisReply *r) {
             vly_store_moved(s, r));
 }
 
+/* ---- waiting ---- */
+
+static bool await_link(vly_store *s, bool write, int limit_ms) {
+    if (s->wait(s->wait_arg, s->link->fd, write, limit_ms)) return true;
+    s->link->err = REDIS_ERR_IO;
+    snprintf(s->link->errstr, sizeof s->link->errstr, "no answer within %d ms", limit_ms);
+    return false;
+}
+
+bool vly_store_flush(vly_store *s) {
+    for (int done = 0;;) {
+        if (redisBufferWrite(s->link, &done) != REDIS_OK) return false;
+        if (done) return true;
+        if (s->wait && !await_link(s, true, s->timeout_ms)) return false;
+    }
+}
+
+redisReply *vly_store_next_answer(vly_store *s, int limit_ms) {
+    redisReply *r = NULL;
+    if (!s->wait) return redisGetReply(s->link, (void **)&r) == REDIS_OK ? r : NULL;
+    if (!vly_store_flush(s)) return NULL;
+    for (;;) {
+        if (redisGetReplyFromReader(s->link, (void **)&r) != REDIS_OK) return NULL;
+        if (r) return r;
+        if (!await_link(s, false, limit_ms) || redisBufferRead(s->link) != REDIS_OK) return NULL;
+    }
+}
+
+static redisReply *ask_and_wait(vly_store *s, int limit_ms, int argc, const char **argv,
+                                const size_t *length) {
+    redisSetTimeout(s->link, (struct timeval){limit_ms / 1000, (limit_ms % 1000) * 1000});
+    if (redisAppendCommandArgv(s->link, argc, argv, length) != REDIS_OK) return NULL;
+    return vly_store_next_answer(s, limit_ms);
+}
+
 /* Sends a command and keeps the answer in s->held. wait_ms: how long the server may delay the
  * answer. */
 static vly_status run_command(vly_store *s, int wait_ms, int argc, const char **argv,
@@ -186,11 +231,8 @@ static vly_status run_command(vly_store *s, int wait_ms, int argc, const char **
     vly_store_forget(s);
     const int64_t deadline = vly_now_ms() + s->retry_ms;
     for (;;) {
-        if (s->link && !s->link->err) {
-            const int limit_ms = s->timeout_ms + wait_ms;
-            redisSetTimeout(s->link, (struct timeval){limit_ms / 1000, (limit_ms % 1000) * 1000});
-            s->held = redisCommandArgv(s->link, argc, argv, length);
-        }
+        if (s->link && !s->link->err)
+            s->held = ask_and_wait(s, s->timeout_ms + wait_ms, argc, argv, length);
         if (s->held && !must_retry(s, s->held)) break;
         if (s->held) freeReplyObject(s->held), s->held = NULL;
         if (vly_now_ms() > deadline)
@@ -457,8 +499,8 @@ vly_status vly_store_end(vly_store *s) {
     s->batching = false;
     redisSetTimeout(s->link, (struct timeval){s->timeout_ms / 1000, (s->timeout_ms % 1000) * 1000});
     for (int i = 0; i < s->batched; i++) {
-        redisReply *r = NULL;
-        if (redisGetReply(s->link, (void **)&r) != REDIS_OK)
+        redisReply *r = vly_store_next_answer(s, s->timeout_ms);
+        if (!r)
             return vly_fail(VLY_EPEER, "store %s: %s", vly_store_where(s, at, sizeof at),
                             s->link->errstr);
         s->traffic.received_bytes += vly_store_reply_bytes(r);

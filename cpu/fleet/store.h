@@ -6,7 +6,8 @@
  *   VLY_TRY(vly_store_get(s, "weights", w, bytes, &got));        // VLY_ENOTFOUND when absent
  *   vly_store_close(s);
  *
- * One connection, used by one thread. A call blocks up to `timeout_ms`. A lost connection is opened
+ * One connection, used by one thread. A call waits up to `timeout_ms`: in the system, or in
+ * options.wait, with which a thread runs its event loop meanwhile. A lost connection is opened
  * again with growing pauses for up to `retry_ms`, and the command is sent again; so a push may
  * arrive twice if the server died between executing it and answering. Where that matters, put a
  * sequence number into the data (cpu/fleet/ps.h does). All keys of a run share one hash tag: Redis
@@ -24,6 +25,11 @@ typedef struct vly_store vly_store;
 typedef struct {
     int timeout_ms; /* for one command; 0: 5000 */
     int retry_ms;   /* for reconnecting, in all; 0: 30000 */
+    /* Waits until fd can be read, or written; false after ms. fd -1: for ms. ms -1: fd is about to
+     * be closed. It makes the fd non-blocking, and may not use this store. NULL: the system's calls
+     * wait. */
+    bool (*wait)(void *arg, int fd, bool write, int ms);
+    void *arg;
 } vly_store_options;
 
 /* url: redis://[[user]:password@]host[:port][/db] or unix:///path/to/socket[?db]. A password

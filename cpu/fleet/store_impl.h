@@ -26,6 +26,8 @@ struct vly_store {
     bool cluster;
     char run[128];
     int timeout_ms, retry_ms;
+    bool (*wait)(void *arg, int fd, bool write, int ms); /* NULL: the link blocks */
+    void *wait_arg;
     vly_store_traffic traffic;
     bool batching;
     int batched;
@@ -60,6 +62,10 @@ redisReply *vly_store_take(vly_store *s);
 /* Queues a command whose answer is fetched later. */
 vly_status vly_store_queue(vly_store *s, const vly_store_words *w);
 uint64_t vly_store_reply_bytes(const redisReply *r);
+/* Sends what is queued; false: s->link->errstr. */
+bool vly_store_flush(vly_store *s);
+/* The next answer, within limit_ms where the store waits on a loop; NULL: s->link->errstr. */
+redisReply *vly_store_next_answer(vly_store *s, int limit_ms);
 /* Closes the connection; the next command opens another. */
 void vly_store_disconnect(vly_store *s);
 /* Opens the connection again if it is lost. */

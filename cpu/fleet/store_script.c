@@ -70,21 +70,17 @@ vly_status vly_store_ask(vly_store *s, const char *key, size_t offset, size_t by
 }
 
 vly_status vly_store_asked(vly_store *s) {
-    int done = 0;
-    while (s->asked > 0 && !done)
-        if (redisBufferWrite(s->link, &done) != REDIS_OK) {
-            s->asked = 0;
-            return vly_fail(VLY_EPEER, "store: %s", s->link->errstr);
-        }
-    return VLY_OK;
+    if (s->asked == 0 || vly_store_flush(s)) return VLY_OK;
+    s->asked = 0;
+    return vly_fail(VLY_EPEER, "store: %s", s->link->errstr);
 }
 
 vly_status vly_store_answer(vly_store *s, const void **data, size_t *bytes) {
     char at[512];
-    redisReply *r = NULL;
     if (s->asked == 0) return vly_fail(VLY_EINVAL, "store: no request is outstanding");
     if (s->held) freeReplyObject(vly_store_take(s));
-    if (redisGetReply(s->link, (void **)&r) != REDIS_OK) {
+    redisReply *r = vly_store_next_answer(s, s->timeout_ms);
+    if (!r) {
         s->asked = 0;
         return vly_fail(VLY_EPEER, "store %s: %s", vly_store_where(s, at, sizeof at),
                         s->link->errstr);

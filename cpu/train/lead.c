@@ -38,7 +38,7 @@ void vly_lead_mark(vly_train *t, vly_phase phase) {
 vly_status vly_lead_tick(vly_train *t, const vly_lead_counts *counts, const vly_metric *metrics,
                          int metric_count) {
     bool save = false;
-    if (t->o.loop) uv_run(t->o.loop, UV_RUN_NOWAIT);
+    vly_train_poll(t);
     vly_lead_set_counts(t, counts);
     t->metric_count = metric_count < VLY_METRICS_MAX ? metric_count : VLY_METRICS_MAX;
     memcpy(t->metrics, metrics, (size_t)t->metric_count * sizeof *metrics);

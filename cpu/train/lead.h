@@ -56,6 +56,12 @@ void vly_lead_mark(vly_train *t, vly_phase phase);
 vly_status vly_lead_tick(vly_train *t, const vly_lead_counts *counts, const vly_metric *metrics,
                          int metric_count);
 
+/* How a leader waits: runs the loop (timers, a stop, what the caller of the run has on it) until
+ * the descriptor can be read, or written; false after ms. fd -1: until something has happened, or
+ * ms have passed. ms -1: the descriptor is about to be closed; that has to be said. Descriptors
+ * become non-blocking. `train` is the vly_train: the function fits vly_store_options.wait. */
+bool vly_lead_await(void *train, int fd, bool write, int ms);
+
 /* VLY_STOP_NONE while the run goes on; changes in vly_lead_tick and vly_lead_finish. */
 vly_stop vly_lead_stop(const vly_train *t);
 /* All work has been done before the budget of steps was seen to be: ends with VLY_STOP_BUDGET. */

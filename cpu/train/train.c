@@ -83,7 +83,8 @@ static uint64_t seed_of(const vly_train *t) {
     return (uint64_t)r.v[0] << 32 | r.v[1];
 }
 
-static vly_status create_pool(vly_train *t) {
+static vly_status create_source(vly_train *t) {
+    vly_pool *pool;
     const vly_config *config = t->o.config;
     const bool trusted = !t->o.env->plugin;
     vly_pool_options o = {.actors = t->N,
@@ -96,10 +97,8 @@ static vly_status create_pool(vly_train *t) {
     o.caller_steps = trusted && !t->async;
     o.workers = choose_workers(t, trusted);
     if (o.deadline_ms < 1) o.deadline_ms = 1;
-    VLY_TRY(vly_pool_create(&t->pool, NULL, t->o.env, &o));
-    if (t->async && vly_pool_chunks(t->pool) != t->G)
-        return vly_fail(VLY_EINVAL, "%d environments in chunks of %d make %d chunks", t->N, t->M,
-                        vly_pool_chunks(t->pool));
+    VLY_TRY(vly_pool_create(&pool, t->loop, t->o.env, &o));
+    t->source = vly_pool_source(pool, t->async);
     return VLY_OK;
 }
 
@@ -126,7 +125,7 @@ static vly_status alloc_arrays(vly_train *t) {
     t->waiting = calloc(G, sizeof *t->waiting);
     t->acting = calloc(G, sizeof *t->acting);
     t->stalled = calloc(G, sizeof *t->stalled);
-    t->pool_bytes = vly_pool_snapshot_bytes(t->pool);
+    t->pool_bytes = t->source->snapshot_bytes(t->source);
     t->pool_state = t->o.eval ? NULL : malloc(t->pool_bytes);
     if (!t->rows || !t->device_obs || !t->taken || !t->waiting || !t->acting || !t->stalled ||
         (!t->o.eval && !t->pool_state))
@@ -141,9 +140,11 @@ static vly_status alloc_arrays(vly_train *t) {
 static vly_status create_queues(vly_train *t) {
     VLY_TRY(t->c->queue_create(t->c, t->async ? VLY_QUEUE_ACT : VLY_QUEUE_LEARN, &t->act));
     t->learn = t->act;
-    if (!t->async) return VLY_OK;
+    VLY_TRY(vly_train_point_create(t, &t->acted));
+    VLY_TRY(vly_train_point_create(t, &t->learned));
+    if (!t->learner.threaded) return VLY_OK;
     VLY_TRY(t->c->queue_create(t->c, VLY_QUEUE_LEARN, &t->learn));
-    return t->c->event_create(t->c, &t->event);
+    return t->c->event_create(t->c, &t->uploads);
 }
 
 static vly_status choose_schedule(vly_train *t) {
@@ -162,11 +163,14 @@ static vly_status choose_schedule(vly_train *t) {
 }
 
 static vly_status create_parts(vly_train *t) {
+    VLY_TRY(vly_train_open_loop(t));
     VLY_TRY(choose_schedule(t));
+    t->schedule = t->async ? &vly_train_async : &vly_train_sync;
+    t->learner.threaded = t->async;
     choose_groups(t);
     VLY_TRY(create_queues(t));
     VLY_TRY(create_algo(t));
-    VLY_TRY(create_pool(t));
+    VLY_TRY(create_source(t));
     return alloc_arrays(t);
 }
 
@@ -193,11 +197,14 @@ void vly_train_destroy(vly_train *t) {
     if (!t) return;
     /* An environment that hangs still writes into the rows: then nothing that it may touch is
      * freed. */
-    const bool hung = t->pool && vly_pool_destroy(t->pool) == VLY_ETIMEOUT;
+    const bool hung = t->source && t->source->destroy(t->source) == VLY_ETIMEOUT;
+    vly_train_close_loop(t);
     if (!hung) {
         if (t->algo) t->algo->destroy(t->algo);
         if (t->slab) t->c->free_host(t->c, t->slab);
-        if (t->event) t->c->event_destroy(t->event);
+        if (t->uploads) t->c->event_destroy(t->uploads);
+        vly_train_point_destroy(&t->acted);
+        vly_train_point_destroy(&t->learned);
         if (t->learn && t->learn != t->act) t->c->queue_destroy(t->learn);
         if (t->act) t->c->queue_destroy(t->act);
         free(t->rows);
@@ -220,9 +227,7 @@ static vly_status run_schedule(vly_train *t) {
     if (t->stop == VLY_STOP_INTERRUPTED || t->counters.started == TRAIN_LEARNING)
         t->stop = VLY_STOP_NONE;
     if (t->stop != VLY_STOP_NONE) return VLY_OK;
-    const vly_status status = t->o.lead  ? t->o.lead(t->o.lead_arg, t)
-                              : t->async ? vly_train_run_async(t)
-                                         : vly_train_run_sync(t);
+    const vly_status status = t->o.lead ? t->o.lead(t->o.lead_arg, t) : vly_train_run_schedule(t);
     return status == VLY_OK ? vly_train_save(t) : status;
 }
 
@@ -238,6 +243,7 @@ vly_status vly_train_run(vly_train *t, vly_train_result *result) {
 
 void vly_train_stop(vly_train *t) {
     atomic_store(&t->stop_asked, 1);
+    uv_async_send(&t->wake);
 }
 
 vly_algo *vly_train_algo(vly_train *t) {
@@ -246,5 +252,5 @@ vly_algo *vly_train_algo(vly_train *t) {
 const void *vly_train_state(vly_train *t, int actor) {
     return t->o.lead || !t->counters.started || actor < 0 || actor >= t->N
                ? NULL
-               : vly_pool_state(t->pool, actor);
+               : t->source->state(t->source, actor);
 }

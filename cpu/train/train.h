@@ -18,8 +18,11 @@
  * Not here: files. Callbacks come on the thread of vly_train_run: on_update after an update,
  * on_episode at an episode's end, and on_save, when on_update asked for it, at the next point where
  * nothing is in flight; it then reads the buffers. A number that is not finite ends the run with
- * VLY_ENUMERIC before on_update and on_save see it. The loop, if one is given, runs between steps
- * (timers, signals).
+ * VLY_ENUMERIC before on_update and on_save see it.
+ *
+ * One event loop owns what can become ready: rows of environments, the device, the learner, a stop,
+ * and whatever the caller has on a loop of its own (options.loop). The thread sleeps in that loop
+ * alone (report.asleep_s), and runs what is due there at least between two updates.
  *
  * The trainer borrows everything in the options.
  */
@@ -67,6 +70,8 @@ typedef struct {
     double steps_per_s;      /* over the last seconds */
     double learn_rows_per_s; /* rows learned from, over the last seconds */
     double phase_s[VLY_PHASES];
+    int64_t sleeps;  /* on the loop */
+    double asleep_s; /* in the kernel's wait of the loop, since create */
     /* asynchronous */
     double lag_mean, lag_max; /* policy versions between acting and learning, in the last update */
     int64_t dropped;          /* unrolls older than max_lag */
@@ -85,7 +90,7 @@ typedef struct {
     const vly_env *env;
     const vly_config *config; /* run.algo names the algorithm; all three borrowed */
     vly_sync *sync;           /* NULL: alone */
-    uv_loop_t *loop;          /* NULL: none */
+    uv_loop_t *loop;          /* NULL: the run has one of its own */
     vly_status (*lead)(void *arg, vly_train *t); /* replaces the schedule (lead.h); NULL: none */
     void *lead_arg;
     bool eval, greedy; /* for vly_train_evaluate and vly_train_step */

@@ -22,7 +22,7 @@ static void share_episodes(evaluation *e, int actors, int episodes) {
 
 static void record_episodes(vly_train *t, evaluation *e) {
     int n;
-    while ((n = vly_pool_episodes(t->pool, t->episodes, EPISODES_AT_ONCE)) > 0)
+    while ((n = t->source->episodes(t->source, t->episodes, EPISODES_AT_ONCE)) > 0)
         for (int i = 0; i < n; i++) {
             const vly_episode *episode = &t->episodes[i];
             const int at = e->played[episode->actor]++;
@@ -40,9 +40,9 @@ static vly_status reset_all_groups(vly_train *t) {
         VLY_TRY(vly_train_submit(t, g, NULL, &room));
         VLY_TRY(vly_train_await_group(t, g));
     }
-    while (vly_pool_episodes(t->pool, t->episodes, EPISODES_AT_ONCE) > 0) {
+    while (t->source->episodes(t->source, t->episodes, EPISODES_AT_ONCE) > 0) {
     }
-    t->counters.started = 1;
+    t->counters.started = TRAIN_STARTED;
     return VLY_OK;
 }
 
@@ -54,7 +54,7 @@ static vly_status play_episodes(vly_train *t, evaluation *e) {
         for (int g = 0; g < t->G; g++) VLY_TRY(vly_train_act_group(t, g));
         for (int g = 0; g < t->G; g++) VLY_TRY(vly_train_await_group(t, g));
         record_episodes(t, e);
-        if (t->o.loop) uv_run(t->o.loop, UV_RUN_NOWAIT);
+        vly_train_poll(t);
     }
     return VLY_OK;
 }
@@ -72,7 +72,7 @@ vly_status vly_train_evaluate(vly_train *t, int episodes, double *returns, int32
     share_episodes(&e, t->N, episodes);
     const vly_status status = play_episodes(t, &e);
     free(numbers);
-    return status == VLY_OK ? VLY_OK : vly_train_drain_groups(t, status);
+    return status == VLY_OK ? VLY_OK : vly_train_drain(t, status);
 }
 
 static vly_status step_one_actor(vly_train *t, vly_train_moment *m) {
@@ -99,6 +99,6 @@ vly_status vly_train_step(vly_train *t, vly_train_moment *m) {
     if (!t->o.eval || t->N != 1)
         return vly_fail(VLY_EINVAL, "stepping needs a run created for evaluation with one actor");
     VLY_TRY(t->counters.started ? step_one_actor(t, m) : vly_train_first_rows(t));
-    m->state = vly_pool_state(t->pool, 0);
+    m->state = t->source->state(t->source, 0);
     return VLY_OK;
 }

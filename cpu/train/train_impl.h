@@ -1,11 +1,15 @@
 /* train_impl.h -- the inside of a training run, for cpu/train alone.
  *
- *   train.c         creates, runs and destroys it: schedule, groups, pool, queues
- *   train_sync.c    the synchronous schedule
- *   train_async.c   the asynchronous schedule
+ *   train.c         creates, runs and destroys it: schedule, groups, source of rows, queues
+ *   train_core.c    what happens when: the states of groups, learner and run; both schedules
+ *   train_sync.c    what is particular to the synchronous schedule
+ *   train_async.c   what is particular to the asynchronous schedule
  *   lead.c          the interface of a schedule that the caller provides (lead.h)
+ *   lead_await.c    how a leader waits for a descriptor
  *   train_eval.c    episodes with fixed weights
+ *   train_learner.c learn(), here or on a thread of its own
  *   train_rows.c    rows to and from the environments
+ *   train_loop.c    the event loop: where this thread sleeps
  *   train_state.c   what is saved and restored
  *   train_report.c  counters, rates, the reasons to stop, on_update
  *
@@ -33,25 +37,62 @@ typedef struct {
     double time, steps, rows;
 } train_sample;
 
+/* A point of a queue that this thread waits for: asked for a while, then an event on the loop. */
 typedef struct {
-    uv_thread_t thread;
+    vly_train *t;
+    vly_event *event;
+    bool set, watched; /* watched: its event on the loop will come, also after a failure */
+    uv_mutex_t lock;
+    bool passed; /* under the lock, while watched */
+} train_point;
+
+typedef enum { LEARNER_IDLE, LEARNER_LEARNING, LEARNER_LEARNED } train_learner_state;
+
+typedef struct {
+    train_learner_state state;
+    uv_thread_t thread; /* where `threaded` */
     uv_mutex_t mutex;
     uv_cond_t changed;
-    bool running, job, done, quit;
+    bool threaded, running, job, quit;
+    atomic_int done; /* the thread's: learn() has passed, with `status` */
     vly_progress progress;
     vly_status status;
     char error[512];
 } train_learner;
 
+/* What the two schedules do differently. */
+typedef struct {
+    /* Groups that act next, into t->acting; returns how many. */
+    int (*choose)(vly_train *t);
+    /* Whether the rows of an update are there; the algorithm has taken them then. */
+    vly_status (*collect)(vly_train *t, bool *ready);
+    void (*learned)(vly_train *t); /* the update has passed, its metrics are taken */
+    int (*want)(vly_train *t);     /* groups that are received together; at least 1 */
+    /* Nothing is in flight that can be waited for, and what was acted is learned from. */
+    bool (*rests)(vly_train *t);
+} train_schedule;
+extern const train_schedule vly_train_sync, vly_train_async;
+
 struct vly_train {
     vly_train_options o;
     vly_compute *c;
     vly_algo *algo;
-    vly_pool *pool;
+    vly_source *source;
     vly_queue *act, *learn; /* the same on a synchronous schedule */
-    vly_event *event;
-    int N, G, M; /* actors, groups, actors of a group */
+    vly_event *uploads;     /* before an update on another queue */
+    int N, G, M;            /* actors, groups, actors of a group */
     bool async;
+    const train_schedule *schedule;
+
+    uv_loop_t *loop, own_loop;
+    uv_async_t wake; /* from any thread: the learner, the device, vly_train_stop */
+    uv_timer_t limit;
+    int handles; /* open on the loop */
+    bool limit_over;
+    uint64_t polled_ns;
+    int64_t sleeps;
+    train_point acted, learned;
+    struct train_descriptor *descriptors;
 
     vly_rows *rows;       /* per group: where the row in flight goes */
     uint8_t **device_obs; /* per group: where its observations belong on a device; the pool writes
@@ -73,42 +114,75 @@ struct vly_train {
     double rows_learned;
     atomic_int stop_asked;
     vly_stop stop;
-    bool dirty; /* something changed since the last save */
+    bool dirty;      /* something changed since the last save */
+    bool save_asked; /* by on_update */
 
-    /* asynchronous */
-    int *taken, *waiting, *acting, *stalled; /* groups; waiting: arrived, not acted; acting: their
-                                                actions are being computed; stalled: acted, but the
-                                                algorithm has no room */
-    int waiting_count, acting_count, stalled_count, in_flight, batch;
-    atomic_int acted; /* the actions of `acting` are in host memory; set by a thread of the back
-                         end */
+    int *taken, *waiting, *acting, *stalled; /* groups: HERE, ACTING, STALLED (train_core.c) */
+    int waiting_count, acting_count, stalled_count, in_flight;
+    int batch;      /* asynchronous: groups that are inferred together */
+    int turn, step; /* synchronous: the group that acts next, and on which step of its rollout */
     train_learner learner;
 };
 
-/* ---- train_sync.c, train_async.c ---- */
+/* ---- train_core.c ---- */
 
-vly_status vly_train_run_sync(vly_train *t);
-vly_status vly_train_run_async(vly_train *t);
-
-/* ---- train_rows.c ---- */
-
-/* Gives group g to the pool: with action NULL it is reset. *room false: the algorithm has none. */
-vly_status vly_train_submit(vly_train *t, int group, const int32_t *action, bool *room);
-/* The group's row is complete: uploads it, counts steps, passes it to the algorithm. */
-vly_status vly_train_receive(vly_train *t, int group);
-/* Until the pool is done with the group (synchronous). */
-vly_status vly_train_wait(vly_train *t, int group);
-/* Synchronous: inference for one group, its actions to the pool; and the answer. */
+vly_status vly_train_run_schedule(vly_train *t);
+/* Synchronous: inference for one group, its actions to the source; and the answer. */
 vly_status vly_train_act_group(vly_train *t, int group);
 vly_status vly_train_await_group(vly_train *t, int group);
 /* Resets all environments at the start of a run, not after a resume. */
 vly_status vly_train_first_rows(vly_train *t);
+/* Whether the run has to come to rest: it is over, or asked to save. */
+bool vly_train_is_resting(const vly_train *t);
+/* Groups that can be waited for: not those that hang. */
+int vly_train_expected(vly_train *t);
+/* After a failure, before memory is freed: waits for what is in flight. Returns status, with its
+ * words. */
+vly_status vly_train_drain(vly_train *t, vly_status status);
+
+/* ---- train_learner.c ---- */
+
+vly_status vly_train_learner_start(vly_train *t);
+void vly_train_learner_stop(vly_train *t);
+/* IDLE to LEARNING, and to LEARNED once it has passed: *moved. */
+vly_status vly_train_learner_begin(vly_train *t);
+vly_status vly_train_learner_look(vly_train *t, bool *moved);
+
+/* ---- train_rows.c ---- */
+
+/* Gives group g to the source: with action NULL it is reset. *room false: the algorithm has none. */
+vly_status vly_train_submit(vly_train *t, int group, const int32_t *action, bool *room);
+/* Takes `want` groups into t->taken if they are complete: *n, else 0. */
+vly_status vly_train_take(vly_train *t, int want, int *n);
+/* The group's row is complete: uploads it, counts steps, passes it to the algorithm. */
+vly_status vly_train_receive(vly_train *t, int group);
 /* Counts the episodes that have ended and hands them to on_episode. */
 void vly_train_count_episode(vly_train *t, const vly_episode *episode);
 void vly_train_episodes(vly_train *t);
-/* After a failure, before memory is freed: waits for groups that the pool still has. Returns
- * status, with its words. */
-vly_status vly_train_drain_groups(vly_train *t, vly_status status);
+
+/* ---- train_loop.c ---- */
+
+vly_status vly_train_open_loop(vly_train *t);
+void vly_train_close_loop(vly_train *t);
+/* Runs what is due on the loop, at most once a millisecond. */
+void vly_train_poll(vly_train *t);
+/* Sleeps until something happens: `want` groups (0: none is waited for), a point, the learner, a
+ * stop, or another event of the loop. Books the time to the phase. */
+vly_status vly_train_sleep(vly_train *t, int want, vly_phase phase);
+/* Sleeps until the loop has something else, or ms have passed. */
+void vly_train_pause(vly_train *t, int ms);
+/* t->limit_over becomes true after ms, while the loop runs. */
+void vly_train_begin_limit(vly_train *t, int ms);
+
+/* ---- lead_await.c ---- */
+
+void vly_train_forget_descriptors(vly_train *t);
+
+vly_status vly_train_point_create(vly_train *t, train_point *point);
+void vly_train_point_destroy(train_point *point);
+/* What is on the queue so far. */
+vly_status vly_train_point_set(train_point *point, vly_queue *q);
+bool vly_train_point_passed(train_point *point);
 
 /* ---- train_report.c ---- */
 

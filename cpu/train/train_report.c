@@ -86,7 +86,9 @@ void vly_train_get_report(vly_train *t, vly_train_report *out) {
     out->ready = t->algo->async.ready;
     out->learning = t->algo->async.learning;
     out->stalled = t->stalled_count;
-    vly_pool_get_stats(t->pool, &out->pool);
+    t->source->stats(t->source, &out->pool);
+    out->sleeps = t->sleeps;
+    out->asleep_s = (double)uv_metrics_idle_time(t->loop) * 1e-9;
     out->metrics = t->metrics;
     out->metric_count = t->metric_count;
 }

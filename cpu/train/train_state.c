@@ -6,7 +6,7 @@ vly_status vly_train_save(vly_train *t) {
     if (!t->o.on_save || !t->dirty) return VLY_OK;
     VLY_TRY(t->c->queue_sync(t->act));
     VLY_TRY(t->c->queue_sync(t->learn));
-    VLY_TRY(vly_pool_save(t->pool, t->pool_state, t->pool_bytes));
+    VLY_TRY(t->source->save(t->source, t->pool_state, t->pool_bytes));
     t->dirty = false;
     return t->o.on_save(t->o.arg, t);
 }
@@ -78,7 +78,7 @@ vly_status vly_train_restored(vly_train *t) {
     if (k->started && vly_train_has_ranks(t)) k->started = TRAIN_STARTED; /* they act together */
     if (t->o.sync && t->o.sync->rank > 0)
         t->counters.started = 0; /* the saved environments are the first rank's */
-    if (k->started) VLY_TRY(vly_pool_load(t->pool, t->pool_state, t->pool_bytes));
+    if (k->started) VLY_TRY(t->source->load(t->source, t->pool_state, t->pool_bytes));
     vly_train_restart_rates(t); /* the steps before the resume are not this process's */
     t->dirty = false;
     return VLY_OK;

@@ -142,7 +142,7 @@ static __attribute__((unused)) vly_experience *learner(const char *run, int shar
                                       .capacity = 4096,
                                       .shard_bytes = budget,
                                       .cache_bytes = cache,
-                                      .retry_ms = 5000,
+                                      .store.retry_ms = 5000,
                                       .alpha = 0.6f,
                                       .priority_eps = 1e-3f,
                                       .seed = 5,
