@@ -28,8 +28,12 @@
  * the learner's thread and queue; publish() hands its weights to the acting copy and frees the
  * unrolls. place() returns false while there is no room: the group waits for the next publish().
  *
+ * Synchronous schedule with overlap (set_aside is not NULL): once all groups have phase_steps rows
+ * and no learn() runs, set_aside() on the acting queue; then learn() on the learner's thread and
+ * queue, beside the next rollout, which is acted with the weights that learn() begins from.
+ *
  * Everything is allocated by create. learn() must be capturable (common/base/compute.h). One thread
- * at a time, except learn() beside act(), place(), arrived() on the asynchronous schedule.
+ * at a time, except learn() beside act(), place(), arrived() where it has a thread of its own.
  */
 #ifndef VLY_COMMON_LEARN_ALGO_H
 #define VLY_COMMON_LEARN_ALGO_H
@@ -167,6 +171,9 @@ struct vly_algo {
     bool (*collect)(vly_algo *a, vly_queue *q); /* asynchronous only, else NULL */
     vly_status (*learn)(vly_algo *a, vly_queue *q, const vly_progress *progress);
     vly_status (*publish)(vly_algo *a, vly_queue *q); /* asynchronous only, else NULL */
+    /* Overlap only, else NULL: moves the rollout to where learn() reads it, and the newest weights to
+     * where act() does. */
+    vly_status (*set_aside)(vly_algo *a, vly_queue *q);
     /* Takes in what vly_sync_unrolls of another process sent, before collect(). VLY_ECORRUPT: not
      * an unroll of this run. NULL: it learns from its own rows alone. */
     vly_status (*receive)(vly_algo *a, vly_queue *q, const void *unroll, size_t bytes);
@@ -202,6 +209,10 @@ typedef struct {
                                 and replay; NULL ends the list */
     vly_schedule schedule;
     vly_algo_traits traits;
+    bool (*overlaps)(const vly_config *config); /* vly_algo.set_aside will be there; NULL: never */
+    /* A new run, before it is created: replaces what its options leave to the device. alone: no
+     * other processes. May be NULL. */
+    void (*settle)(vly_config *config, const vly_compute_info *device, bool alone);
     /* Checks that involve several options; may be NULL. */
     vly_status (*check)(const vly_config *config);
     vly_status (*create)(vly_algo **out, const vly_algo_args *args);
@@ -218,6 +229,8 @@ vly_algo_traits vly_algo_traits_of(const vly_config *config); /* of run.algo */
 /* vly_config_layers, then the algorithm's check: what a run uses. */
 vly_status vly_algo_resolve(vly_config *config, const vly_assignments *given, const char *canonical,
                             const char *family);
+/* The algorithm's `settle`: its choice is saved with the run. */
+void vly_algo_settle(vly_config *config, const vly_compute_info *device, bool alone);
 /* vly_config_read, then the algorithm's check. */
 vly_status vly_algo_restore(vly_config *config, const char *path);
 /* vly_config_hash over the sections of run.algo. */

@@ -5,8 +5,8 @@
 
 enum { GRAPHS_MAX = 4096 };
 
-static vly_frames onpolicy_frames_of(const onpolicy *a) {
-    const vly_frames f = {a->frames, a->age, (int64_t)(a->T + 1 + a->history) * a->N, a->N, a->obs};
+static vly_frames onpolicy_frames_in(const onpolicy *a, uint8_t *frames, uint8_t *age) {
+    const vly_frames f = {frames, age, (int64_t)(a->T + 1 + a->history) * a->N, a->N, a->obs};
     return f;
 }
 
@@ -40,7 +40,7 @@ static vly_status onpolicy_arrived(vly_algo *pub, vly_queue *q, int group, const
 
 /* Network outputs for the newest row of a group, the recurrent state set up and not yet kept. */
 static vly_status infer(onpolicy *a, vly_queue *q, int group, int64_t row) {
-    const vly_frames frames = onpolicy_frames_of(a);
+    const vly_frames frames = onpolicy_frames_in(a, a->frames, a->age);
     VLY_TRY(vly_exec_gather(a->acting, q, &frames, a->M, NULL, row));
     if (a->H > 0) {
         const size_t bytes = (size_t)a->M * (size_t)a->H * sizeof(vly_real),
@@ -49,7 +49,7 @@ static vly_status infer(onpolicy *a, vly_queue *q, int group, int64_t row) {
         VLY_TRY(a->c->copy(q, a->acting->state_c, a->cell + at, bytes));
         VLY_TRY(vly_exec_sequence(a->acting, 1, a->flags + row));
     }
-    return vly_exec_forward(a->acting, q, a->M, a->learner.params.param);
+    return vly_exec_forward(a->acting, q, a->M, a->act_param);
 }
 
 static vly_status keep_state(onpolicy *a, vly_queue *q, int group) {
@@ -107,19 +107,24 @@ static vly_status bootstrap(onpolicy *a, vly_queue *q) {
     return VLY_OK;
 }
 
-static vly_status estimate(onpolicy *a, vly_queue *q) {
+/* What is left of a rollout once all its rows have arrived. */
+static vly_status complete_rollout(onpolicy *a, vly_queue *q) {
     const int64_t rows = (int64_t)a->T * a->N;
     if (a->reward_host != (float *)a->reward) {
         VLY_TRY(
             a->c->upload(q, a->reward + a->N, a->reward_host + a->N, (size_t)rows * sizeof(float)));
         VLY_TRY(a->c->upload(q, a->flags + a->N, a->flags_host + a->N, (size_t)rows));
     }
-    VLY_TRY(bootstrap(a, q));
+    return bootstrap(a, q);
+}
+
+static vly_status estimate(onpolicy *a, vly_queue *q) {
+    if (!a->o.overlap) VLY_TRY(complete_rollout(a, q));
     const vly_gae_args gae = {.T = a->T,
                               .N = a->N,
-                              .reward = a->reward + a->N,
-                              .value = a->value,
-                              .flags = a->flags + a->N,
+                              .reward = a->seen.reward + a->N,
+                              .value = a->seen.value,
+                              .flags = a->seen.flags + a->N,
                               .hyper = a->learner.hyper_device,
                               .advantage = a->advantage,
                               .target = a->target,
@@ -134,14 +139,14 @@ static vly_status begin_sequences(onpolicy *a, vly_queue *q, int k, int n, const
     const size_t bytes = (size_t)columns * (size_t)a->H * sizeof(vly_real),
                  at = (size_t)first * (size_t)a->H;
     const vly_frames flags = {
-        a->flags,
+        a->seen.flags,
         NULL,
         (int64_t)(a->T + 1) * a->N,
         a->N,
         {.dtype = VLY_U8, .ndim = 1, .shape = {1}, .stack = 1, .scale = 1, .bytes = 1}};
     VLY_TRY(a->c->gather(q, &flags, n, row, 0, VLY_U8, a->flags_mb));
-    VLY_TRY(a->c->copy(q, a->learning->state_h, a->h0 + at, bytes));
-    VLY_TRY(a->c->copy(q, a->learning->state_c, a->cell0 + at, bytes));
+    VLY_TRY(a->c->copy(q, a->learning->state_h, a->seen.h0 + at, bytes));
+    VLY_TRY(a->c->copy(q, a->learning->state_c, a->seen.cell0 + at, bytes));
     return vly_exec_sequence(a->learning, a->T, a->flags_mb);
 }
 
@@ -157,7 +162,7 @@ static vly_status center_advantages(onpolicy *a, vly_queue *q, int n, const int3
 
 static vly_status learn_minibatch(onpolicy *a, vly_queue *q, int k) {
     vly_learner *l = &a->learner;
-    const vly_frames frames = onpolicy_frames_of(a);
+    const vly_frames frames = onpolicy_frames_in(a, a->seen.frames, a->seen.age);
     const bool recurrent = a->H > 0;
     const int first = recurrent ? vly_onpolicy_columns_first(a, k) * a->T
                                 : vly_onpolicy_batch_first(a, k);
@@ -177,9 +182,9 @@ static vly_status learn_minibatch(onpolicy *a, vly_queue *q, int k) {
                                        .row = row,
                                        .logits = a->learning->logits,
                                        .value = a->o.critic ? a->learning->value : NULL,
-                                       .action = a->action,
-                                       .logp_old = a->logp,
-                                       .value_old = a->value,
+                                       .action = a->seen.action,
+                                       .logp_old = a->seen.logp,
+                                       .value_old = a->seen.value,
                                        .advantage = a->advantage,
                                        .target = a->target,
                                        .mask = a->mask,
@@ -230,12 +235,18 @@ static void rewind_host(onpolicy *a, int64_t last) {
     for (int g = 0; g < a->G; g++) a->cursor[g] = 0;
 }
 
+/* After the last step of an update, unless set_aside has. */
+static vly_status go_on(onpolicy *a, vly_queue *q) {
+    if (a->o.overlap) return VLY_OK;
+    VLY_TRY(vly_learner_stepped(&a->learner, q, a->acting));
+    return carry_over(a, q, a->T);
+}
+
 static vly_status onpolicy_whole_update(vly_queue *q, void *arg) {
     onpolicy *a = arg;
     VLY_TRY(estimate(a, q));
     for (int e = 0; e < a->o.epochs; e++) VLY_TRY(learn_epoch(a, q));
-    VLY_TRY(vly_learner_stepped(&a->learner, q, a->acting));
-    return carry_over(a, q, a->T);
+    return go_on(a, q);
 }
 
 /* With a limit on the divergence the host decides after every epoch whether another follows. */
@@ -255,8 +266,7 @@ static vly_status limited_update(onpolicy *a, vly_queue *q) {
         rows += n, divergence += d;
         if (n > 0 && d / n > (double)a->o.target_kl) break;
     }
-    VLY_TRY(vly_learner_stepped(l, q, a->acting));
-    return carry_over(a, q, a->T);
+    return go_on(a, q);
 }
 
 static void onpolicy_set_hyper(onpolicy *a, const vly_progress *progress) {
@@ -276,12 +286,48 @@ static void onpolicy_set_hyper(onpolicy *a, const vly_progress *progress) {
     *a->shown = *h;
 }
 
-static vly_status onpolicy_learn(vly_algo *pub, vly_queue *q, const vly_progress *progress) {
-    onpolicy *a = (onpolicy *)pub;
+static vly_status check_rollout(const onpolicy *a) {
     for (int g = 0; g < a->G; g++)
         if (a->cursor[g] != a->T)
-            return vly_fail(VLY_EINVAL, "%s: group %d has %d of %d rows", pub->name, g,
+            return vly_fail(VLY_EINVAL, "%s: group %d has %d of %d rows", a->pub.name, g,
                             (int)a->cursor[g], a->T);
+    return VLY_OK;
+}
+
+static vly_status copy_rollout(onpolicy *a, vly_queue *q) {
+    const onpolicy_rows *to = &a->seen;
+    const size_t rows = (size_t)(a->T + 1) * (size_t)a->N,
+                 ring = rows + (size_t)a->history * (size_t)a->N,
+                 states = (size_t)a->N * (size_t)a->H * sizeof(vly_real);
+    VLY_TRY(a->c->copy(q, to->frames, a->frames, ring * a->obs.bytes));
+    if (a->age) VLY_TRY(a->c->copy(q, to->age, a->age, ring));
+    VLY_TRY(a->c->copy(q, to->flags, a->flags, rows));
+    VLY_TRY(a->c->copy(q, to->action, a->action, rows * sizeof(int32_t)));
+    VLY_TRY(a->c->copy(q, to->reward, a->reward, rows * sizeof(vly_real)));
+    VLY_TRY(a->c->copy(q, to->logp, a->logp, rows * sizeof(vly_real)));
+    if (a->o.critic) VLY_TRY(a->c->copy(q, to->value, a->value, rows * sizeof(vly_real)));
+    if (a->H == 0) return VLY_OK;
+    VLY_TRY(a->c->copy(q, to->h0, a->h0, states));
+    return a->c->copy(q, to->cell0, a->cell0, states);
+}
+
+/* The values of the last rows are those of the weights that acted, before newer ones replace them. */
+static vly_status onpolicy_set_aside(vly_algo *pub, vly_queue *q) {
+    onpolicy *a = (onpolicy *)pub;
+    const vly_params *p = &a->learner.params;
+    VLY_TRY(check_rollout(a));
+    VLY_TRY(complete_rollout(a, q));
+    VLY_TRY(copy_rollout(a, q));
+    VLY_TRY(carry_over(a, q, a->T));
+    VLY_TRY(a->c->copy(q, a->act_param, p->param, (size_t)p->n * sizeof(vly_real)));
+    VLY_TRY(vly_exec_prepare(a->acting, q, a->act_param));
+    rewind_host(a, a->T);
+    return VLY_OK;
+}
+
+static vly_status onpolicy_learn(vly_algo *pub, vly_queue *q, const vly_progress *progress) {
+    onpolicy *a = (onpolicy *)pub;
+    if (!a->o.overlap) VLY_TRY(check_rollout(a));
     onpolicy_set_hyper(a, progress);
     VLY_TRY(vly_learner_begin(&a->learner, q));
     if (a->o.target_kl > 0)
@@ -291,7 +337,7 @@ static vly_status onpolicy_learn(vly_algo *pub, vly_queue *q, const vly_progress
     else
         VLY_TRY(onpolicy_whole_update(q, a));
     VLY_TRY(vly_learner_end(&a->learner, q));
-    rewind_host(a, a->T);
+    if (!a->o.overlap) rewind_host(a, a->T);
     pub->version++;
     return VLY_OK;
 }
@@ -377,8 +423,13 @@ static vly_status onpolicy_fill(onpolicy *a, const vly_algo_args *args) {
     VLY_TRY(vly_onpolicy_alloc_rollout(a));
     VLY_TRY(vly_learner_seed(args, a->rng, a->G + 1));
     VLY_TRY(vly_exec_create(&a->acting, a->c, a->net, a->M, false, "acting"));
-    VLY_TRY(vly_learner_share(&a->learner, a->acting));
-    VLY_TRY(vly_exec_prepare(a->acting, args->queue, a->learner.params.param));
+    VLY_TRY(vly_onpolicy_alloc_overlap(a));
+    if (a->o.overlap)
+        VLY_TRY(a->c->copy(args->queue, a->act_param, a->learner.params.param,
+                           (size_t)a->learner.params.n * sizeof(vly_real)));
+    else
+        VLY_TRY(vly_learner_share(&a->learner, a->acting));
+    VLY_TRY(vly_exec_prepare(a->acting, args->queue, a->act_param));
     if (a->eval) return VLY_OK;
     a->learner.hyper->max_grad_norm = args->config->optim.max_grad_norm;
     VLY_TRY(vly_onpolicy_alloc_learning(a));
@@ -428,6 +479,8 @@ vly_status vly_onpolicy_create(vly_algo **out, const vly_algo_args *args,
     a->c = args->compute;
     a->memories = (vly_memories){.c = a->c, .option = "--run.envs or the rollout"};
     a->o = *options;
+    a->o.overlap = options->overlap && !args->eval;
+    if (a->o.overlap) a->pub.set_aside = onpolicy_set_aside;
     a->pub.value = a->o.critic ? onpolicy_value : NULL;
     a->eval = args->eval;
     a->greedy = args->eval && args->greedy;

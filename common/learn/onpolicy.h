@@ -16,6 +16,8 @@ extern "C" {
 typedef struct {
     const char *name;
     int rollout, epochs, minibatches;
+    bool overlap;   /* the next rollout is acted, with the weights before, while this one is learned
+                       from: learn() runs beside act() */
     bool plain;     /* policy gradient without a ratio (A2C) */
     bool normalize; /* advantages, per minibatch */
     bool anneal, anneal_clip;

@@ -9,6 +9,15 @@
 #include "common/learn/memories.h"
 #include "common/learn/onpolicy.h"
 
+/* What an update reads: rows of the rollout (device). Of the rollout itself, or (overlap) of a copy,
+ * while the next is acted. */
+typedef struct {
+    uint8_t *frames, *age, *flags;
+    int32_t *action;
+    vly_real *reward, *value, *logp;
+    vly_real *h0, *cell0; /* recurrent state at row 0 (N, H) */
+} onpolicy_rows;
+
 typedef struct {
     vly_algo pub; /* first */
     vly_compute *c;
@@ -20,6 +29,8 @@ typedef struct {
     vly_net *net;
     vly_learner learner;
     vly_exec *acting, *learning;
+    vly_real *act_param; /* of the acting network; overlap: a copy, else the learner's own */
+    onpolicy_rows seen;
 
     /* rollout: (T + 1 + history, N) frames and ages, (T + 1, N) the rest */
     uint8_t *frames, *age;
@@ -71,6 +82,8 @@ static inline int vly_onpolicy_learn_rows(const onpolicy *a) { /* of the largest
 /* ---- onpolicy_memory.c ---- */
 
 vly_status vly_onpolicy_alloc_rollout(onpolicy *a);
+/* a->seen and a->act_param */
+vly_status vly_onpolicy_alloc_overlap(onpolicy *a);
 vly_status vly_onpolicy_alloc_learning(onpolicy *a);
 vly_status vly_onpolicy_fill_orders(onpolicy *a, vly_queue *q);
 int vly_onpolicy_buffers(vly_algo *pub, vly_buffer *out, int max); /* vly_algo.buffers */

@@ -41,6 +41,31 @@ vly_status vly_onpolicy_alloc_rollout(onpolicy *a) {
     return s;
 }
 
+vly_status vly_onpolicy_alloc_overlap(onpolicy *a) {
+    const int64_t rows = (int64_t)(a->T + 1) * a->N, ring = rows + (int64_t)a->history * a->N,
+                  states = (int64_t)a->N * a->H;
+    vly_status s = VLY_OK;
+    a->act_param = a->learner.params.param;
+    a->seen = (onpolicy_rows){a->frames, a->age,  a->flags, a->action, a->reward,
+                              a->value,  a->logp, a->h0,    a->cell0};
+    if (!a->o.overlap) return VLY_OK;
+    vly_memories *m = &a->memories;
+    a->act_param = vly_memories_take(m, false, a->learner.params.n, sizeof(vly_real),
+                                     "the acting copy of the weights", &s);
+    a->seen.frames = vly_memories_take(m, false, ring, a->obs.bytes,
+                                       "observations of a rollout that is learned from", &s);
+    a->seen.action = vly_memories_take(m, false, rows, sizeof(int32_t), "rollout", &s);
+    a->seen.reward = vly_memories_take(m, false, rows, sizeof(vly_real), "rollout", &s);
+    a->seen.value = vly_memories_take(m, false, rows, sizeof(vly_real), "rollout", &s);
+    a->seen.logp = vly_memories_take(m, false, rows, sizeof(vly_real), "rollout", &s);
+    a->seen.flags = vly_memories_take(m, false, rows, 1, "rollout", &s);
+    if (a->age) a->seen.age = vly_memories_take(m, false, ring, 1, "rollout", &s);
+    if (a->H == 0) return s;
+    a->seen.h0 = vly_memories_take(m, false, states, sizeof(vly_real), "LSTM states", &s);
+    a->seen.cell0 = vly_memories_take(m, false, states, sizeof(vly_real), "LSTM states", &s);
+    return s;
+}
+
 vly_status vly_onpolicy_alloc_learning(onpolicy *a) {
     const int64_t rows = (int64_t)a->T * a->N;
     vly_status s = VLY_OK;
@@ -96,6 +121,9 @@ int vly_onpolicy_buffers(vly_algo *pub, vly_buffer *out, int max) {
     vly_buffer_add(&list, "cursor", VLY_BUFFER_STATE, VLY_I64, a->G, a->cursor, false);
     vly_buffer_add(&list, "observation", VLY_BUFFER_STATE, VLY_U8, N * obs, a->frames, true);
     vly_buffer_add(&list, "flags", VLY_BUFFER_STATE, VLY_U8, N, a->flags, true);
+    if (a->o.overlap)
+        vly_buffer_add(&list, "acting.param", VLY_BUFFER_STATE, VLY_F32, a->learner.params.n,
+                       a->act_param, true);
     if (a->baseline)
         vly_buffer_add(&list, "baseline", VLY_BUFFER_STATE, VLY_F32, 1, a->baseline, true);
     if (a->history > 0)
@@ -116,7 +144,7 @@ int vly_onpolicy_buffers(vly_algo *pub, vly_buffer *out, int max) {
 
 vly_status vly_onpolicy_restored(vly_algo *pub, vly_queue *q) {
     onpolicy *a = (onpolicy *)pub;
-    VLY_TRY(vly_exec_prepare(a->acting, q, a->learner.params.param));
+    VLY_TRY(vly_exec_prepare(a->acting, q, a->act_param));
     if (a->eval) return VLY_OK;
     VLY_TRY(vly_exec_prepare(a->learning, q, a->learner.params.param));
     for (int g = 0; g < a->G; g++)

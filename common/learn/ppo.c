@@ -3,12 +3,23 @@
  * annealed learning rate, orthogonal initialisation, global gradient clipping. */
 #include "common/learn/onpolicy.h"
 
+static bool ppo_overlaps(const vly_config *c) {
+    return c->ppo.overlap == VLY_PPO_OVERLAP_ON;
+}
+
+/* On a processor acting and learning would share its cores: the rows would only be older. */
+static void settle_ppo(vly_config *c, const vly_compute_info *device, bool alone) {
+    if (c->ppo.overlap != VLY_PPO_OVERLAP_AUTO) return;
+    c->ppo.overlap = alone && !device->is_host ? VLY_PPO_OVERLAP_ON : VLY_PPO_OVERLAP_OFF;
+}
+
 static vly_status create_ppo(vly_algo **out, const vly_algo_args *args) {
     const vly_config *c = args->config;
     const vly_onpolicy_options options = {.name = "ppo",
                                           .rollout = c->ppo.rollout,
                                           .epochs = c->ppo.epochs,
                                           .minibatches = c->ppo.minibatches,
+                                          .overlap = ppo_overlaps(c),
                                           .critic = true,
                                           .normalize = c->ppo.normalize_advantage,
                                           .anneal = c->ppo.anneal,
@@ -39,6 +50,8 @@ const vly_algo_entry vly_algo_ppo = {
     .summary = "proximal policy optimisation: clipped updates over several passes",
     .sections = {"ppo"},
     .schedule = VLY_SCHEDULE_SYNC,
+    .overlaps = ppo_overlaps,
+    .settle = settle_ppo,
     .check = check_ppo,
     .create = create_ppo,
 };

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include "cpu/fleet/fleet.h"
+#include "cpu/fleet/gpus.h"
+#include "cpu/fleet/scheme.h"
 #include "cpu/machine/processors.h"
 #include "cpu/monitor/monitor.h"
 #include "cpu/run/device.h"
@@ -174,6 +176,11 @@ static vly_status create_session(vly_session **out, const vly_session_callbacks 
     return *out = s, VLY_OK;
 }
 
+static bool is_alone(const vly_session *s) {
+    return vly_fleet_scheme_of(&s->config) == VLY_FLEET_ALONE &&
+           !vly_gpus_wanted(&s->config, s->compute);
+}
+
 static vly_status start_session(vly_session *s, const vly_assignments *given) {
     vly_startup_phase(s->startup, "opening the environment");
     VLY_TRY(vly_session_configure(&s->config, given, &s->env));
@@ -182,6 +189,7 @@ static vly_status start_session(vly_session *s, const vly_assignments *given) {
                                   s->env.name[0] ? s->env.name : s->config.run.env));
     if (s->env.plugin) VLY_TRY(vly_run_folder_anchor(&s->folder));
     VLY_TRY(open_session_device(s));
+    vly_algo_settle(&s->config, &s->compute->info, is_alone(s));
     VLY_TRY(open_trainer(s));
     return open_outputs(s, -1);
 }

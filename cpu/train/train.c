@@ -162,11 +162,23 @@ static vly_status choose_schedule(vly_train *t) {
     return VLY_OK;
 }
 
+static vly_status choose_learner(vly_train *t) {
+    const vly_algo_entry *entry = vly_algo_find(t->o.config->run.algo);
+    const bool overlaps = !t->o.eval && entry && entry->overlaps && entry->overlaps(t->o.config);
+    if (overlaps && (t->o.sync || t->o.lead))
+        return vly_fail(VLY_EUNSUPPORTED,
+                        "--%s.overlap on: a run of several processes meets in every update, on one "
+                        "thread; leave it off",
+                        entry->name);
+    t->learner.threaded = t->async || overlaps;
+    return VLY_OK;
+}
+
 static vly_status create_parts(vly_train *t) {
     VLY_TRY(vly_train_open_loop(t));
     VLY_TRY(choose_schedule(t));
     t->schedule = t->async ? &vly_train_async : &vly_train_sync;
-    t->learner.threaded = t->async;
+    VLY_TRY(choose_learner(t));
     choose_groups(t);
     VLY_TRY(create_queues(t));
     VLY_TRY(create_algo(t));

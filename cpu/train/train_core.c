@@ -21,6 +21,7 @@
  *   synchronous (train_sync.c)     one group is ACTING at a time, in order; each is received in that
  *                                  order; all are HERE before the learner is LEARNING, and none
  *                                  acts until it is IDLE again. So the order of everything is fixed.
+ *                                  With overlap they act beside the learner.
  *   asynchronous (train_async.c)   groups act as they arrive, beside the learner.
  *
  * Every transition is made by `advance` on this thread; when none can be made it sleeps on the loop. */
@@ -119,7 +120,10 @@ static vly_status finish_update(vly_train *t) {
 static vly_status advance_learner(vly_train *t, bool *moved) {
     bool ready = false;
     VLY_TRY(vly_train_learner_look(t, moved));
-    if (t->learner.state == LEARNER_LEARNED) VLY_TRY(finish_update(t));
+    if (t->learner.state == LEARNER_LEARNED && t->schedule->may_finish(t)) {
+        VLY_TRY(finish_update(t));
+        *moved = true;
+    }
     if (t->learner.state != LEARNER_IDLE) return VLY_OK;
     VLY_TRY(t->schedule->collect(t, &ready));
     if (!ready) return retry_stalled(t, moved); /* collect() may have dropped unrolls */
@@ -144,9 +148,7 @@ static bool is_at_rest(vly_train *t) {
 
 /* What this thread waits for next, for the report. */
 static vly_phase awaited(vly_train *t) {
-    return t->acting_count > 0 ? VLY_PHASE_ACT
-           : t->in_flight > 0  ? VLY_PHASE_ENV
-                               : VLY_PHASE_LEARN;
+    return t->acting_count > 0 ? VLY_PHASE_ACT : t->in_flight > 0 ? VLY_PHASE_ENV : VLY_PHASE_LEARN;
 }
 
 static vly_status wait_for_event(vly_train *t) {

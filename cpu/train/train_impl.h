@@ -66,8 +66,9 @@ typedef struct {
     int (*choose)(vly_train *t);
     /* Whether the rows of an update are there; the algorithm has taken them then. */
     vly_status (*collect)(vly_train *t, bool *ready);
-    void (*learned)(vly_train *t); /* the update has passed, its metrics are taken */
-    int (*want)(vly_train *t);     /* groups that are received together; at least 1 */
+    bool (*may_finish)(vly_train *t); /* whether what has passed may be taken in now */
+    void (*learned)(vly_train *t);    /* the update has passed, its metrics are taken */
+    int (*want)(vly_train *t);        /* groups that are received together; at least 1 */
     /* Nothing is in flight that can be waited for, and what was acted is learned from. */
     bool (*rests)(vly_train *t);
 } train_schedule;

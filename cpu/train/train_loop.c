@@ -4,7 +4,7 @@
 enum { POLL_NS = 1000000, SPIN_NS = 50000 };
 
 static void on_wake(uv_async_t *async) {
-    (void)async; /* that the loop has returned is all there is to it: who waits looks at its state */
+    (void)async; /* uv_run returns: who waits looks at what it waits for */
 }
 
 static void on_closed(uv_handle_t *handle) {

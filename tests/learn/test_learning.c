@@ -12,6 +12,12 @@ static void ppo_solves_cartpole(void) { /* 24 seeds: median 56,100, most 63,200 
     CHECK(second.stop == VLY_STOP_TARGET && second.report.steps < 90000);
 }
 
+static void ppo_solves_cartpole_one_update_behind(void) {
+    const vly_train_result r = learn("cartpole", "classic",
+                                     "run.algo=ppo ppo.overlap=on run.until_return=475 run.seed=1");
+    CHECK(r.stop == VLY_STOP_TARGET && r.report.steps < 120000);
+}
+
 static void a2c_solves_cartpole(void) { /* 10 seeds: median 80,900, most 94,000 */
     const vly_train_result r = learn("cartpole", "classic",
                                      "run.algo=a2c run.until_return=475 run.seed=1");
@@ -55,6 +61,7 @@ static void a_frozen_policy_does_not_pass(void) {
 
 int main(void) {
     ppo_solves_cartpole();
+    ppo_solves_cartpole_one_update_behind();
     a2c_solves_cartpole();
     impala_solves_cartpole_in_step();
     impala_solves_cartpole_out_of_step();

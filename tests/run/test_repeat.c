@@ -57,6 +57,7 @@ int main(void) {
         {"a2c", "cartpole", "a2c", "9000", ""},
         {"reinforce", "cartpole", "reinforce", "9000", ""},
         {"lstm", "cartpole", "ppo", "9000", "--net.lstm 16"},
+        {"overlap", "cartpole", "ppo", "9000", "--ppo.overlap on"},
         {"impala", "cartpole", "impala", "9000", "--pool.schedule sync"},
         {"dqn", "cartpole", "dqn", "9000",
          "--dqn.learning_starts 500 --replay.capacity 5000 --replay.prioritized true"},
