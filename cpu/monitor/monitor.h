@@ -6,8 +6,8 @@
  *   vly_monitor_stop(m);
  *
  * It reads what the run writes (cpu/monitor/run_log.h) and takes nothing from it: no lock, no
- * callback but the picture of some environments, when somebody looks. Beside a trainer its thread
- * has a low priority and a share of processor time that it cannot exceed, whatever clients do
+ * callback but the picture of some environments, when somebody looks. It has an event loop of its
+ * own, so that no client can delay the run's. Beside a trainer its thread has a low priority and a share of processor time that it cannot exceed, whatever clients do
  * (cpu/machine/cpu_quota.h); cpu/monitor/http_guard.h decides which clients are allowed.
  *
  *   /              the page

@@ -11,14 +11,16 @@ enum { ENVS = 8, STEPS = 16, ROLLOUTS = 6, ROWS = ENVS * STEPS, BUFFERS = 256 };
 static void (*real_step)(const vly_env *env, void *states, int n, const int32_t *action,
                          vly_rows out);
 static vly_status (*real_loss)(vly_queue *q, const vly_policy_loss_args *args);
-static int32_t taken[ROLLOUTS * ROWS]; /* actions, in the order of the steps */
+static int32_t taken[2 * ROLLOUTS * ROWS]; /* actions, in the order of the steps */
 static int steps_taken, slow_env_us, slow_learner_us, saves;
 
 static void record_step(const vly_env *env, void *states, int n, const int32_t *action,
                         vly_rows out) {
-    CHECK(steps_taken + n <= ROLLOUTS * ROWS);
-    memcpy(taken + steps_taken, action, (size_t)n * sizeof *action);
-    steps_taken += n;
+    if (n == ENVS) { /* a single one is tried to see what a step costs */
+        CHECK(steps_taken + n <= 2 * ROLLOUTS * ROWS);
+        memcpy(taken + steps_taken, action, (size_t)n * sizeof *action);
+        steps_taken += n;
+    }
     if (slow_env_us) usleep((useconds_t)slow_env_us);
     real_step(env, states, n, action, out);
 }
@@ -39,7 +41,8 @@ static vly_status count_save(void *arg, vly_train *t) {
     return VLY_OK;
 }
 
-/* A hash of the whole state at the end of ROLLOUTS rollouts; *taken has their actions. */
+/* A hash of the whole state after ROLLOUTS rollouts or, as rows that reset are not counted, a few
+ * more; `taken` has their actions. */
 static uint64_t run(const char *settings, bool saving) {
     vly_assignments given = {0};
     vly_config config;
@@ -75,8 +78,8 @@ static uint64_t run(const char *settings, bool saving) {
     steps_taken = 0;
     CHECK_OK(vly_train_run(t, &result));
     CHECK_EQ(result.stop, VLY_STOP_BUDGET);
-    CHECK_EQ(result.report.rounds, ROLLOUTS); /* the last rollout is learned from too */
-    CHECK_EQ(steps_taken, ROLLOUTS * ROWS);
+    CHECK(steps_taken >= ROLLOUTS * ROWS);
+    CHECK_EQ(result.report.rounds * ROWS, steps_taken); /* the last is learned from too */
     const int n = vly_train_buffers(t, list, BUFFERS);
     for (int i = 0; i < n; i++) {
         const unsigned char *bytes = list[i].data;
@@ -98,7 +101,7 @@ static int equal_rollouts(const int32_t *a, const int32_t *b) {
 /* Without learning all rollouts are the first weights'. With it the second is another one; with
  * overlap the second is not yet, the third is. */
 static void acting_is_one_update_behind(void) {
-    int32_t frozen[ROLLOUTS * ROWS];
+    int32_t frozen[2 * ROLLOUTS * ROWS];
     run("ppo.lr=0", false);
     memcpy(frozen, taken, sizeof taken);
     run("ppo.overlap=off", false);
@@ -119,7 +122,7 @@ static void no_bit_depends_on_time(void) {
         slow_learner_us = 0;
         saves = 0;
         CHECK(run(kinds[i], true) == expected);
-        CHECK_EQ(saves, ROLLOUTS / 2); /* of 2, 4 (each a round later, at rest) and the last */
+        CHECK(saves >= ROLLOUTS / 2); /* each a round after it was asked for, at rest */
     }
 }
 
