@@ -158,7 +158,7 @@ static vly_status wait_for_event(vly_train *t) {
     return vly_train_sleep(t, t->in_flight > 0 ? t->schedule->want(t) : 0, awaited(t));
 }
 
-static vly_status run_machine(vly_train *t) {
+static vly_status run_events(vly_train *t) {
     for (;;) {
         bool moved;
         VLY_TRY(advance(t, &moved));
@@ -183,7 +183,7 @@ vly_status vly_train_run_schedule(vly_train *t) {
     for (int g = 0; g < t->G; g++) t->waiting[g] = g; /* all have arrived */
     t->waiting_count = t->G;
     vly_status status = vly_train_learner_start(t);
-    if (status == VLY_OK) status = run_machine(t);
+    if (status == VLY_OK) status = run_events(t);
     vly_train_learner_stop(t);
     return status == VLY_OK ? VLY_OK : vly_train_drain(t, status);
 }

@@ -7,7 +7,7 @@ static void on_wake(uv_async_t *async) {
     (void)async; /* uv_run returns: who waits looks at what it waits for */
 }
 
-static void on_closed(uv_handle_t *handle) {
+static void on_run_handle_closed(uv_handle_t *handle) {
     vly_train *t = handle->data;
     t->handles--;
 }
@@ -29,8 +29,8 @@ void vly_train_close_loop(vly_train *t) {
     if (!t->loop) return;
     vly_train_forget_descriptors(t);
     if (t->handles > 0) {
-        uv_close((uv_handle_t *)&t->wake, on_closed);
-        uv_close((uv_handle_t *)&t->limit, on_closed);
+        uv_close((uv_handle_t *)&t->wake, on_run_handle_closed);
+        uv_close((uv_handle_t *)&t->limit, on_run_handle_closed);
     }
     while (t->handles > 0) uv_run(t->loop, UV_RUN_NOWAIT);
     if (t->loop != &t->own_loop) return;
