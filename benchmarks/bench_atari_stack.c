@@ -8,8 +8,8 @@ enum { FRAMES_STACKED = 4, STEPS_EACH = 64 };
 /* Where group g writes its newest frames: the last frame of each stack of side k. */
 static vly_rows newest_rows(const vly_bench_stack *s, int g, int k) {
     const size_t frame = s->env.obs.bytes;
-    const vly_rows all = {s->stack[k] + (FRAMES_STACKED - 1) * frame, FRAMES_STACKED * frame,
-                          s->reward, s->score, s->flags};
+    const vly_rows all = vly_rows_plain(s->stack[k] + (FRAMES_STACKED - 1) * frame,
+                                        FRAMES_STACKED * frame, s->reward, s->score, s->flags);
     return vly_rows_at(all, (size_t)(g * (s->actors / s->groups)));
 }
 
@@ -30,10 +30,11 @@ static vly_status submit_random(vly_bench_stack *s, int g) {
     const int n = s->actors / s->groups;
     for (int i = g * n; i < (g + 1) * n; i++) {
         s->random = s->random * 1664525u + 1013904223u;
-        s->action[i] = (int32_t)((uint64_t)s->random * (uint32_t)s->env.actions >> 32);
+        s->action[i] = (int32_t)((uint64_t)s->random * (uint32_t)s->env.action.n >> 32);
     }
     s->now[g] = !s->now[g];
-    return vly_pool_submit_group(s->pool, g, s->action + g * n, newest_rows(s, g, s->now[g]));
+    return vly_pool_submit_group(s->pool, g, vly_actions_of_ints(s->action + g * n),
+                                 newest_rows(s, g, s->now[g]));
 }
 
 double vly_bench_stack_steps(void *arg) {

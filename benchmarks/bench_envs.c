@@ -28,7 +28,7 @@ typedef struct {
 } field;
 
 static vly_rows field_rows(field *f, int first) {
-    const vly_rows rows = {f->obs, f->env.obs.bytes, f->reward, f->score, f->flags};
+    const vly_rows rows = vly_rows_plain(f->obs, f->env.obs.bytes, f->reward, f->score, f->flags);
     return vly_rows_at(rows, (size_t)first);
 }
 
@@ -56,7 +56,7 @@ static vly_status field_open(field *f, const char *name, int n) {
     }
     for (size_t i = 0; i < actions; i++) {
         const vly_u32x4 random = vly_philox(1, VLY_STREAM_TEST, i, 0);
-        f->actions[i] = (int32_t)vly_below(random.v[0], (uint32_t)f->env.actions);
+        f->actions[i] = (int32_t)vly_below(random.v[0], (uint32_t)f->env.action.n);
     }
     return VLY_OK;
 }
@@ -64,7 +64,8 @@ static vly_status field_open(field *f, const char *name, int n) {
 static double step_rounds(void *arg) {
     field *f = arg;
     for (int k = 0; k < ROUNDS; k++)
-        f->env.step(&f->env, f->states, f->n, f->actions + k * f->n, field_rows(f, 0));
+        f->env.step(&f->env, f->states, f->n, vly_actions_of_ints(f->actions + k * f->n),
+                    field_rows(f, 0));
     return (double)ROUNDS * f->n;
 }
 
@@ -86,7 +87,7 @@ static double pool_rounds(void *arg) {
     for (int k = 0; k < ROUNDS; k++)
         for (int g = 0; g < 2; g++) {
             vly_pool_wait_group(f->pool, g, -1);
-            vly_pool_submit_group(f->pool, g, f->actions + k * f->n + g * half,
+            vly_pool_submit_group(f->pool, g, vly_actions_of_ints(f->actions + k * f->n + g * half),
                                   field_rows(f, g * half));
         }
     return (double)ROUNDS * f->n;

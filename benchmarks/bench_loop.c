@@ -126,14 +126,13 @@ typedef struct {
     float *reward, *score;
     int64_t wakes;
     _Atomic int64_t done_ns; /* the end of a step, of wake/pool */
-    void (*step)(const vly_env *env, void *states, int n, const int32_t *action, vly_rows out);
+    void (*step)(const vly_env *env, void *states, int n, vly_actions action, vly_rows out);
 } crowd;
 
 static crowd *timed;
 
 /* Lasts long enough that who waits may sleep, and leaves the time at which it ended. */
-static void timed_step(const vly_env *env, void *states, int n, const int32_t *action,
-                       vly_rows out) {
+static void timed_step(const vly_env *env, void *states, int n, vly_actions action, vly_rows out) {
     const int64_t until = vly_now_ns() + STEP_NS;
     timed->step(env, states, n, action, out);
     while (vly_now_ns() < until) {
@@ -142,7 +141,7 @@ static void timed_step(const vly_env *env, void *states, int n, const int32_t *a
 }
 
 static vly_rows rows_of_actor(const crowd *c, int i) {
-    const vly_rows all = {c->obs, c->env.obs.bytes, c->reward, c->score, c->flags};
+    const vly_rows all = vly_rows_plain(c->obs, c->env.obs.bytes, c->reward, c->score, c->flags);
     return vly_rows_at(all, (size_t)i);
 }
 
@@ -180,10 +179,11 @@ static void take_some(crowd *c, int want) {
 
 static vly_status begin_all(crowd *c) {
     for (int i = 0; i < c->n; i++)
-        VLY_TRY(c->source->submit(c->source, i, NULL, rows_of_actor(c, i)));
+        VLY_TRY(c->source->submit(c->source, i, (vly_actions){NULL, 0}, rows_of_actor(c, i)));
     take_some(c, c->n);
     for (int i = 0; i < c->n; i++)
-        VLY_TRY(c->source->submit(c->source, i, c->action + i, rows_of_actor(c, i)));
+        VLY_TRY(c->source->submit(c->source, i, vly_actions_of_ints(c->action + i),
+                                  rows_of_actor(c, i)));
     return VLY_OK;
 }
 
@@ -192,7 +192,7 @@ static double step_some(void *arg) {
     take_some(c, c->want);
     for (int i = 0; i < c->want; i++) {
         const int a = c->taken[i];
-        c->source->submit(c->source, a, c->action + a, rows_of_actor(c, a));
+        c->source->submit(c->source, a, vly_actions_of_ints(c->action + a), rows_of_actor(c, a));
     }
     return c->want;
 }
@@ -243,7 +243,8 @@ static vly_status time_steps(crowd *c, double *us) {
     for (int i = 0; i < WAKES; i++) {
         take_some(c, 1);
         us[i] = (double)(vly_now_ns() - atomic_load(&c->done_ns)) * 1e-3;
-        VLY_TRY(c->source->submit(c->source, 0, c->action, rows_of_actor(c, 0)));
+        VLY_TRY(
+            c->source->submit(c->source, 0, vly_actions_of_ints(c->action), rows_of_actor(c, 0)));
     }
     return VLY_OK;
 }

@@ -72,6 +72,11 @@ static void acrobot_reset(const vly_env *env, void *state, uint64_t seed, vly_ro
     start_swing(s, at);
 }
 
+static void acrobot_restart(const vly_env *env, void *state, vly_rows at) {
+    (void)env;
+    start_swing(state, at);
+}
+
 /* Sutton & Barto, "Reinforcement Learning", figure 11.6; masses, lengths and inertias are 1,
  * centres of mass at 0.5. Operations are in the reference's order. */
 static INLINE vec derivative(vec s, double torque, int fast) {
@@ -146,15 +151,15 @@ static INLINE void step_links(const vly_env *env, void *states, int n, const int
     }
 }
 
-static void step_links_plain(const vly_env *env, void *states, int n, const int32_t *action,
+static void step_links_plain(const vly_env *env, void *states, int n, vly_actions action,
                              vly_rows out) {
-    step_links(env, states, n, action, out, 0);
+    step_links(env, states, n, vly_action_ints(action), out, 0);
 }
 
 #if defined(__x86_64__) && defined(__GNUC__)
 __attribute__((target("avx2,fma"))) static void step_fma(const vly_env *env, void *states, int n,
-                                                         const int32_t *action, vly_rows out) {
-    step_links(env, states, n, action, out, 1);
+                                                         vly_actions action, vly_rows out) {
+    step_links(env, states, n, vly_action_ints(action), out, 1);
 }
 #define HAS_FMA (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
 #else
@@ -211,6 +216,7 @@ vly_status vly_acrobot_open(vly_env *env, const vly_env_args *args) {
     env->bounds = bounds;
     env->return_target = -100.0f;
     env->reset = acrobot_reset;
+    env->restart = acrobot_restart;
     env->valid = acrobot_valid;
     env->step = simd > 0 && HAS_FMA ? step_fma : step_links_plain;
     env->render = acrobot_render;

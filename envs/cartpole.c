@@ -60,6 +60,11 @@ static void cartpole_reset(const vly_env *env, void *state, uint64_t seed, vly_r
     start_balance(s, at);
 }
 
+static void cartpole_restart(const vly_env *env, void *state, vly_rows at) {
+    (void)env;
+    start_balance(state, at);
+}
+
 static INLINE void gather(chunk *c, const vly_cartpole *s, int n, const int32_t *action) {
     for (int i = 0; i < n; i++) {
         c->x[i] = s[i].x, c->x_dot[i] = s[i].x_dot;
@@ -176,24 +181,24 @@ static INLINE void step_carts(const vly_env *env, vly_cartpole *s, int n, const 
 }
 
 /* One source for three kinds of processor; the bits are the same on all of them. */
-static void step_carts_plain(const vly_env *env, void *states, int n, const int32_t *action,
+static void step_carts_plain(const vly_env *env, void *states, int n, vly_actions action,
                              vly_rows out) {
-    step_carts(env, states, n, action, out, 0);
+    step_carts(env, states, n, vly_action_ints(action), out, 0);
 }
 
 #ifdef X86
 __attribute__((target("avx2,fma"))) static void step_avx2(const vly_env *env, void *states, int n,
-                                                          const int32_t *action, vly_rows out) {
-    step_carts(env, states, n, action, out, 1);
+                                                          vly_actions action, vly_rows out) {
+    step_carts(env, states, n, vly_action_ints(action), out, 1);
 }
 
 __attribute__((target("avx512f,avx512dq,avx512vl,avx512bw,avx2,fma" WIDE))) static void
-step_avx512(const vly_env *env, void *states, int n, const int32_t *action, vly_rows out) {
-    step_carts(env, states, n, action, out, 1);
+step_avx512(const vly_env *env, void *states, int n, vly_actions action, vly_rows out) {
+    step_carts(env, states, n, vly_action_ints(action), out, 1);
 }
 #endif
 
-typedef void (*step_fn)(const vly_env *, void *, int, const int32_t *, vly_rows);
+typedef void (*step_fn)(const vly_env *, void *, int, vly_actions, vly_rows);
 
 static step_fn best_step(double simd) {
 #ifdef X86
@@ -254,6 +259,7 @@ vly_status vly_cartpole_open(vly_env *env, const vly_env_args *args) {
     env->bounds = bounds;
     env->return_target = 475.0f;
     env->reset = cartpole_reset;
+    env->restart = cartpole_restart;
     env->valid = cartpole_valid;
     env->step = best_step(simd);
     env->render = cartpole_render;

@@ -30,6 +30,11 @@ static void cliffwalking_reset(const vly_env *env, void *state, uint64_t seed, v
     start_cliff(s, at);
 }
 
+static void cliffwalking_restart(const vly_env *env, void *state, vly_rows at) {
+    (void)env;
+    start_cliff(state, at);
+}
+
 /* Where the ice leads: to the left of the intended direction, ahead, to the right. The bounds
  * are the reference's running sum of 1/3. */
 static int slip(double u, int action) {
@@ -69,8 +74,9 @@ static float walk(const world *w, vly_cliffwalking *s, int action) {
     return -100.0f;
 }
 
-static void cliffwalking_step(const vly_env *env, void *states, int n, const int32_t *action,
+static void cliffwalking_step(const vly_env *env, void *states, int n, vly_actions actions,
                               vly_rows out) {
+    const int32_t *action = vly_action_ints(actions);
     const world *w = env->world;
     vly_cliffwalking *s = states;
     for (int i = 0; i < n; i++, s++) {
@@ -139,6 +145,7 @@ vly_status vly_cliffwalking_open(vly_env *env, const vly_env_args *args) {
     env->states = CELLS;
     if (!w->slippery) env->return_target = -13.0f;
     env->reset = cliffwalking_reset;
+    env->restart = cliffwalking_restart;
     env->valid = cliffwalking_valid;
     env->step = cliffwalking_step;
     env->state_index = cliffwalking_state;

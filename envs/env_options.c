@@ -63,7 +63,8 @@ void vly_env_begin(vly_env *env, const char *name, int actions, size_t state_byt
     env->abi = VLY_ENV_ABI;
     env->struct_bytes = (uint32_t)sizeof *env;
     snprintf(env->name, sizeof env->name, "%s", name);
-    env->actions = actions;
+    env->action = vly_space_discrete(actions);
+    env->players = env->tasks = 1;
     env->frames_per_step = 1;
     env->state_bytes = (state_bytes + 63) / 64 * 64;
     env->return_target = NAN;

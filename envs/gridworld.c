@@ -29,6 +29,10 @@ static void gridworld_reset(const vly_env *env, void *state, uint64_t seed, vly_
     start_walk(env->world, s, at);
 }
 
+static void gridworld_restart(const vly_env *env, void *state, vly_rows at) {
+    start_walk(env->world, state, at);
+}
+
 static int slipped(const world *w, vly_gridworld *s, int action) {
     if (w->slip == 0) return action;
     const double u = vly_pcg64_double(&s->rng);
@@ -55,8 +59,9 @@ static int gridworld_model(const vly_env *env, int state, int action, vly_outcom
     return n < max ? n : max;
 }
 
-static void gridworld_step(const vly_env *env, void *states, int n, const int32_t *action,
+static void gridworld_step(const vly_env *env, void *states, int n, vly_actions actions,
                            vly_rows out) {
+    const int32_t *action = vly_action_ints(actions);
     const world *w = env->world;
     vly_gridworld *s = states;
     for (int i = 0; i < n; i++, s++) {
@@ -232,6 +237,7 @@ vly_status vly_gridworld_open(vly_env *env, const vly_env_args *args) {
     vly_env_vector(env, env->states);
     if (w->slip == 0) env->return_target = 1.0f - w->cost * (float)(w->distance[w->start] - 1);
     env->reset = gridworld_reset;
+    env->restart = gridworld_restart;
     env->valid = gridworld_valid;
     env->step = gridworld_step;
     env->state_index = gridworld_state;

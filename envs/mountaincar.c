@@ -31,6 +31,11 @@ static void mountaincar_reset(const vly_env *env, void *state, uint64_t seed, vl
     start_climb(s, at);
 }
 
+static void mountaincar_restart(const vly_env *env, void *state, vly_rows at) {
+    (void)env;
+    start_climb(state, at);
+}
+
 static double clamp(double v, double low, double high) {
     return fmin(fmax(v, low), high);
 }
@@ -46,8 +51,9 @@ static int accelerate(vly_mountaincar *s, int action) {
     return p >= 0.5 && v >= 0;
 }
 
-static void mountaincar_step(const vly_env *env, void *states, int n, const int32_t *action,
+static void mountaincar_step(const vly_env *env, void *states, int n, vly_actions actions,
                              vly_rows out) {
+    const int32_t *action = vly_action_ints(actions);
     const world *w = env->world;
     vly_mountaincar *s = states;
     for (int i = 0; i < n; i++, s++) {
@@ -114,6 +120,7 @@ vly_status vly_mountaincar_open(vly_env *env, const vly_env_args *args) {
     env->bounds = bounds;
     env->return_target = -110.0f;
     env->reset = mountaincar_reset;
+    env->restart = mountaincar_restart;
     env->valid = mountaincar_valid;
     env->step = mountaincar_step;
     env->render = mountaincar_render;

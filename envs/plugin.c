@@ -1,4 +1,4 @@
-#include "envs/plugin.h"
+#include "envs/plugin_impl.h"
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -11,19 +11,25 @@
 
 enum { GUARD = 64, GUARD_BYTE = 0xA5, BATCH_MAX = 256, BATCH_BYTES = 1 << 18 };
 
-/* Rows for one call: a guarded row, then `stride` bytes for each actor, of which those after the
- * observation are guard bytes, then a guarded row. */
+/* Bytes that the plugin writes for each row or actor, `used` of them: guard bytes, then `stride`
+ * bytes each, of which those after `used` are guard bytes, and GUARD more. */
+typedef struct {
+    size_t used, stride; /* used 0: there are none */
+    const char *what;
+} lane;
+
+/* Rows for one call. */
 typedef struct rows_block {
     struct rows_block *next;
-    uint8_t *obs;          /* of the first actor */
-    float *reward, *score; /* of the first actor; GUARD bytes before and after */
+    uint8_t *obs, *mask, *shared; /* of the first row or actor; mask, shared: NULL for none */
+    float *reward, *score;        /* of the first row; GUARD bytes before and after */
 } rows_block;
 
 typedef struct {
     vly_plugin_fault fault; /* first: vly_plugin_check reads it; set once, under the lock */
     vly_env own;            /* as the plugin filled it */
     void *library;
-    size_t stride;
+    lane obs, mask, shared;
     int batch; /* actors of one block */
     pthread_mutex_t lock;
     rows_block *unused;
@@ -61,19 +67,40 @@ static void free_blocks(plugin *p) {
     }
 }
 
+static int rows_of_batch(const plugin *p) {
+    return p->batch * p->own.players;
+}
+
+static size_t lane_bytes(const lane *l, int n) {
+    return l->used ? (size_t)n * l->stride + (size_t)2 * GUARD : 0;
+}
+
+/* The lane's place behind *at, which moves on. Guard bytes are there already. */
+static uint8_t *lay_lane(const lane *l, int n, uint8_t **at) {
+    uint8_t *first = *at + GUARD;
+    if (!l->used) return NULL;
+    for (int i = 0; i < n; i++) memset(first + (size_t)i * l->stride, 0, l->used);
+    *at += lane_bytes(l, n);
+    return first;
+}
+
 static rows_block *new_block(const plugin *p) {
-    const size_t obs = (size_t)(p->batch + 2) * p->stride;
-    const size_t numbers = 2 * GUARD + (size_t)p->batch * sizeof(float);
+    const int rows = rows_of_batch(p);
+    const size_t numbers = 2 * GUARD + (size_t)rows * sizeof(float);
     const size_t head = (sizeof(rows_block) + 63) / 64 * 64;
-    const size_t bytes = (head + obs + 2 * numbers + 63) / 64 * 64;
+    const size_t lanes = lane_bytes(&p->obs, rows) + lane_bytes(&p->mask, rows) +
+                         lane_bytes(&p->shared, p->batch);
+    const size_t bytes = (head + lanes + 2 * numbers + 63) / 64 * 64;
     uint8_t *at = aligned_alloc(64, bytes);
     if (!at) return NULL;
     memset(at, GUARD_BYTE, bytes);
     rows_block *b = (rows_block *)(void *)at;
-    b->obs = at + head + p->stride;
-    b->reward = (float *)(void *)(at + head + obs + GUARD);
-    b->score = (float *)(void *)(at + head + obs + numbers + GUARD);
-    for (int i = 0; i < p->batch; i++) memset(b->obs + (size_t)i * p->stride, 0, p->own.obs.bytes);
+    at += head;
+    b->obs = lay_lane(&p->obs, rows, &at);
+    b->mask = lay_lane(&p->mask, rows, &at);
+    b->shared = lay_lane(&p->shared, p->batch, &at);
+    b->reward = (float *)(void *)(at + GUARD);
+    b->score = (float *)(void *)(at + numbers + GUARD);
     return b;
 }
 
@@ -94,27 +121,39 @@ static void return_block(plugin *p, rows_block *b) {
     pthread_mutex_unlock(&p->lock);
 }
 
-/* What lies after the last of n actors is guarded too, when the block has room for more. */
+/* What lies after the last of n is guarded too, when the block has room for more. */
+static void guard_behind(const lane *l, uint8_t *first, int n) {
+    if (first) memset(first + (size_t)n * l->stride, GUARD_BYTE, GUARD);
+}
+
 static void prepare_block(const plugin *p, rows_block *b, int n) {
-    memset(b->obs + (size_t)n * p->stride, GUARD_BYTE, GUARD);
-    memset(b->reward, 0, (size_t)n * sizeof(float));
-    memset(b->score, 0, (size_t)n * sizeof(float));
-    memset(b->reward + n, GUARD_BYTE, GUARD);
-    memset(b->score + n, GUARD_BYTE, GUARD);
+    const int rows = n * p->own.players;
+    guard_behind(&p->obs, b->obs, rows);
+    guard_behind(&p->mask, b->mask, rows);
+    guard_behind(&p->shared, b->shared, n);
+    memset(b->reward, 0, (size_t)rows * sizeof(float));
+    memset(b->score, 0, (size_t)rows * sizeof(float));
+    memset(b->reward + rows, GUARD_BYTE, GUARD);
+    memset(b->score + rows, GUARD_BYTE, GUARD);
 }
 
 /* ---- faults ---- */
 
+/* i: the row of this call. */
 static void keep_fault(plugin *p, vly_status status, int i, const char *what) {
     const vly_plugin_call *here = vly_plugin_here();
-    char last[64] = "its reset";
-    if (here->action) snprintf(last, sizeof last, "action %d", (int)here->action[i]);
+    char last[64] = "its reset", action[48];
+    if (here->action.data) {
+        vly_action_text(&p->own.action, vly_actions_at(here->action, (size_t)i), action,
+                        sizeof action);
+        snprintf(last, sizeof last, "action %s", action);
+    }
     pthread_mutex_lock(&p->lock);
     if (!p->fault.failed) {
         p->fault.status = status;
         snprintf(p->fault.words, sizeof p->fault.words,
                  "%.200s: environment %s %s: actor %d, after %s; the fault is the plugin's",
-                 p->path, p->own.name, what, here->actor + i, last);
+                 p->path, p->own.name, what, here->actor + i / p->own.players, last);
         __atomic_store_n(&p->fault.failed, 1, __ATOMIC_RELEASE);
     }
     pthread_mutex_unlock(&p->lock);
@@ -127,22 +166,41 @@ static bool is_guard_intact(const void *guard, size_t bytes) {
     return wrong == 0;
 }
 
+/* Of n rows or actors. *row: the one that wrote, for which `players` rows count as one. */
+static bool check_lane(plugin *p, const lane *l, const uint8_t *first, int n, int rows_each) {
+    char what[96];
+    int at = -1;
+    if (!first) return true;
+    if (!is_guard_intact(first - GUARD, GUARD)) {
+        snprintf(what, sizeof what, "wrote before the %ss", l->what);
+        at = 0;
+    }
+    for (int i = 0; i < n && at < 0; i++)
+        if (!is_guard_intact(first + (size_t)i * l->stride + l->used, l->stride - l->used)) {
+            snprintf(what, sizeof what, "wrote past the end of its %s", l->what);
+            at = i;
+        }
+    if (at < 0 && !is_guard_intact(first + (size_t)n * l->stride, GUARD)) {
+        snprintf(what, sizeof what, "wrote a %s past the last actor's", l->what);
+        at = n - 1;
+    }
+    if (at >= 0) keep_fault(p, VLY_EPEER, at * rows_each, what);
+    return at < 0;
+}
+
 static bool check_guards(plugin *p, const rows_block *b, int n) {
-    const size_t used = p->own.obs.bytes;
+    const int k = p->own.players, rows = n * k;
     const char *what = NULL;
-    int actor = 0;
-    if (!is_guard_intact(b->obs - GUARD, GUARD)) what = "wrote before the observations";
-    for (int i = 0; i < n && !what; i++)
-        if (!is_guard_intact(b->obs + (size_t)i * p->stride + used, p->stride - used))
-            what = "wrote past the end of its observation", actor = i;
-    if (!what && !is_guard_intact(b->obs + (size_t)n * p->stride, GUARD))
-        what = "wrote an observation past the last actor's", actor = n - 1;
-    if (!what && (!is_guard_intact(b->reward + n, GUARD) || !is_guard_intact(b->score + n, GUARD)))
-        what = "wrote a reward or score past the last actor's", actor = n - 1;
-    if (!what && (!is_guard_intact((uint8_t *)b->reward - GUARD, GUARD) ||
-                  !is_guard_intact((uint8_t *)b->score - GUARD, GUARD)))
+    int row = 0;
+    if (!check_lane(p, &p->obs, b->obs, rows, 1) || !check_lane(p, &p->mask, b->mask, rows, 1) ||
+        !check_lane(p, &p->shared, b->shared, n, k))
+        return false;
+    if (!is_guard_intact(b->reward + rows, GUARD) || !is_guard_intact(b->score + rows, GUARD))
+        what = "wrote a reward or score past the last actor's", row = rows - 1;
+    else if (!is_guard_intact((uint8_t *)b->reward - GUARD, GUARD) ||
+             !is_guard_intact((uint8_t *)b->score - GUARD, GUARD))
         what = "wrote a reward or score before the first actor's";
-    if (what) keep_fault(p, VLY_EPEER, actor, what);
+    if (what) keep_fault(p, VLY_EPEER, row, what);
     return !what;
 }
 
@@ -160,7 +218,7 @@ static bool all_finite(const float *v, size_t n) {
 static bool check_numbers(plugin *p, const rows_block *b, int i) {
     char what[96] = "";
     const size_t n = p->own.obs.dtype == VLY_F32 ? p->own.obs.bytes / sizeof(float) : 0;
-    const float *obs = (const float *)(const void *)(b->obs + (size_t)i * p->stride);
+    const float *obs = (const float *)(const void *)(b->obs + (size_t)i * p->obs.stride);
     if (vly_plugin_here()->flags[i] & VLY_ROW_FAILED) return true; /* nobody reads the row */
     if (!all_finite(b->reward + i, 1))
         snprintf(what, sizeof what, "gave a reward of %g", (double)b->reward[i]);
@@ -178,63 +236,99 @@ static bool check_numbers(plugin *p, const rows_block *b, int i) {
 
 /* ---- calls ---- */
 
+static void copy_lane(const lane *l, const uint8_t *from, uint8_t *to, size_t to_stride, int n) {
+    for (int i = 0; to && i < n; i++)
+        memcpy(to + (size_t)i * to_stride, from + (size_t)i * l->stride, l->used);
+}
+
 /* Rows that were not checked are not used: their actors have failed. */
 static void copy_plugin_rows(plugin *p, const rows_block *b, int n, vly_rows out) {
     const bool whole = check_guards(p, b, n);
-    for (int i = 0; i < n; i++) {
-        if (!whole || !check_numbers(p, b, i)) {
-            memset(out.obs + (size_t)i * out.obs_stride, 0, p->own.obs.bytes);
-            out.reward[i] = out.score[i] = 0.0f;
-            continue;
-        }
-        memcpy(out.obs + (size_t)i * out.obs_stride, b->obs + (size_t)i * p->stride,
-               p->own.obs.bytes);
-        out.reward[i] = b->reward[i];
-        out.score[i] = b->score[i];
+    const int rows = n * p->own.players;
+    for (int i = 0; i < rows; i++) {
+        const bool good = whole && check_numbers(p, b, i);
+        uint8_t *obs = out.obs + (size_t)i * out.obs_stride;
+        if (good)
+            memcpy(obs, b->obs + (size_t)i * p->obs.stride, p->obs.used);
+        else
+            memset(obs, 0, p->obs.used);
+        out.reward[i] = good ? b->reward[i] : 0.0f;
+        out.score[i] = good ? b->score[i] : 0.0f;
     }
+    copy_lane(&p->mask, b->mask, out.mask, out.mask_stride, rows);
+    copy_lane(&p->shared, b->shared, out.shared, out.shared_stride, n);
 }
 
 static void no_rows(plugin *p, int n, vly_rows out) {
-    memset(out.flags, VLY_ROW_FAILED, (size_t)n);
+    memset(out.flags, VLY_ROW_FAILED, (size_t)(n * p->own.players));
     keep_fault(p, VLY_ENOMEM, 0, "has no memory for its rows");
 }
 
-/* action NULL: resets one actor with `seed`. */
-static void call_plugin(plugin *p, void *states, int n, const int32_t *action, uint64_t seed,
-                        vly_rows out) {
-    const vly_plugin_call before = enter_plugin(p->path, action ? "step" : "reset");
+typedef struct {
+    enum { STEP, RESET, RESTART } what;
+    void *states;
+    int n;
+    vly_actions action; /* of a step */
+    uint64_t seed;      /* of a reset */
+} request;
+
+static void ask_plugin(plugin *p, const request *r, vly_rows rows) {
+    if (r->what == STEP)
+        p->own.step(&p->own, r->states, r->n, r->action, rows);
+    else if (r->what == RESET)
+        p->own.reset(&p->own, r->states, r->seed, rows);
+    else
+        p->own.restart(&p->own, r->states, rows);
+}
+
+static void call_plugin(plugin *p, const request *r, vly_rows out) {
+    static const char *const doing[] = {[STEP] = "step", [RESET] = "reset", [RESTART] = "restart"};
+    const vly_plugin_call before = enter_plugin(p->path, doing[r->what]);
     vly_plugin_call *here = vly_plugin_here();
     rows_block *b = take_block(p);
     here->actor = here->next = before.next;
-    here->n = n, here->action = action, here->flags = out.flags;
+    here->env = &p->own, here->n = r->n, here->action = r->action, here->flags = out.flags;
     if (!b) {
-        no_rows(p, n, out);
+        no_rows(p, r->n, out);
     } else {
-        memset(out.flags, VLY_PLUGIN_UNWRITTEN, (size_t)n);
-        prepare_block(p, b, n);
-        const vly_rows rows = {b->obs, p->stride, b->reward, b->score, out.flags};
-        if (action)
-            p->own.step(&p->own, states, n, action, rows);
-        else
-            p->own.reset(&p->own, states, seed, rows);
-        copy_plugin_rows(p, b, n, out);
+        memset(out.flags, VLY_PLUGIN_UNWRITTEN, (size_t)(r->n * p->own.players));
+        prepare_block(p, b, r->n);
+        const vly_rows rows = {.obs = b->obs,
+                               .obs_stride = p->obs.stride,
+                               .reward = b->reward,
+                               .score = b->score,
+                               .flags = out.flags,
+                               .mask = b->mask,
+                               .mask_stride = p->mask.stride,
+                               .shared = out.shared ? b->shared : NULL,
+                               .shared_stride = p->shared.stride};
+        ask_plugin(p, r, rows);
+        copy_plugin_rows(p, b, r->n, out);
     }
     return_block(p, b);
     *vly_plugin_here() = before;
 }
 
 static void plugin_reset(const vly_env *env, void *state, uint64_t seed, vly_rows at) {
-    call_plugin(env->plugin, state, 1, NULL, seed, at);
+    const request r = {.what = RESET, .states = state, .n = 1, .seed = seed};
+    call_plugin(env->plugin, &r, at);
 }
 
-static void plugin_step(const vly_env *env, void *states, int n, const int32_t *action,
-                        vly_rows out) {
+static void plugin_restart(const vly_env *env, void *state, vly_rows at) {
+    const request r = {.what = RESTART, .states = state, .n = 1};
+    call_plugin(env->plugin, &r, at);
+}
+
+static void plugin_step(const vly_env *env, void *states, int n, vly_actions action, vly_rows out) {
     plugin *p = env->plugin;
     const int first = vly_plugin_here()->next;
-    for (int i = 0; i < n; i += p->batch, vly_plugin_actor(first + i))
-        call_plugin(p, (char *)states + (size_t)i * env->state_bytes,
-                    n - i < p->batch ? n - i : p->batch, action + i, 0,
-                    vly_rows_at(out, (size_t)i));
+    for (int i = 0; i < n; i += p->batch, vly_plugin_actor(first + i)) {
+        const request r = {.what = STEP,
+                           .states = (char *)states + (size_t)i * env->state_bytes,
+                           .n = n - i < p->batch ? n - i : p->batch,
+                           .action = vly_actions_at(action, (size_t)i * (size_t)p->own.players)};
+        call_plugin(p, &r, vly_rows_of(out, (size_t)i, p->own.players));
+    }
     vly_plugin_actor(first);
 }
 
@@ -260,65 +354,6 @@ static void close_plugin(vly_env *env) {
     *vly_plugin_here() = before;
 }
 
-static size_t dtype_bytes(vly_dtype dtype) {
-    return dtype == VLY_F32 ? 4 : dtype == VLY_U8 ? 1 : 0;
-}
-
-static vly_status check_observation(const char *path, const vly_obs_spec *obs) {
-    size_t bytes = dtype_bytes(obs->dtype);
-    if (!bytes)
-        return vly_fail(VLY_EINVAL, "%s: obs.dtype is %d, it must be VLY_F32 or VLY_U8", path,
-                        (int)obs->dtype);
-    if (obs->ndim != 1 && obs->ndim != 3)
-        return vly_fail(VLY_EINVAL, "%s: obs.ndim is %d, it must be 1 or 3", path, obs->ndim);
-    for (int i = 0; i < obs->ndim; i++) {
-        if (obs->shape[i] < 1 || obs->shape[i] > 1 << 16)
-            return vly_fail(VLY_EINVAL, "%s: obs.shape[%d] is %d, it must be in [1, 65536]", path,
-                            i, obs->shape[i]);
-        bytes *= (size_t)obs->shape[i];
-    }
-    if (obs->bytes != bytes)
-        return vly_fail(VLY_EINVAL, "%s: obs.bytes is %zu, its shape needs %zu", path, obs->bytes,
-                        bytes);
-    if (obs->stack < 1 || obs->stack > 64)
-        return vly_fail(VLY_EINVAL, "%s: obs.stack is %d, it must be in [1, 64]", path, obs->stack);
-    return VLY_OK;
-}
-
-/* Of one actor: its product with the number of actors fits a size_t. */
-#define STATE_MOST ((size_t)1 << 32)
-
-static vly_status check_plugin(const char *path, vly_env *env) {
-    if (env->abi != VLY_ENV_ABI)
-        return vly_fail(VLY_EVERSION,
-                        "%s: built for environment ABI %u, this program has ABI %d: rebuild the "
-                        "plugin with this program's common/base/env.h",
-                        path, (unsigned)env->abi, (int)VLY_ENV_ABI);
-    if (env->struct_bytes != sizeof *env)
-        return vly_fail(VLY_EVERSION,
-                        "%s: its vly_env has %u bytes, this program's has %zu: rebuild the plugin "
-                        "with this program's common/base/env.h",
-                        path, (unsigned)env->struct_bytes, sizeof *env);
-    env->name[sizeof env->name - 1] = '\0';
-    if (!env->name[0]) return vly_fail(VLY_EINVAL, "%s: it gave no name", path);
-    if (!env->reset || !env->step)
-        return vly_fail(VLY_EINVAL, "%s: reset or step is missing", path);
-    if (env->actions < 1 || env->actions > 4096)
-        return vly_fail(VLY_EINVAL, "%s: actions is %d, it must be in [1, 4096]", path,
-                        env->actions);
-    if (env->states < 0 || (env->states > 0 && !env->state_index))
-        return vly_fail(VLY_EINVAL, "%s: states is %d, but state_index is missing", path,
-                        env->states);
-    if (env->state_bytes == 0 || env->state_bytes % 64 || env->state_bytes > STATE_MOST)
-        return vly_fail(VLY_EINVAL,
-                        "%s: state_bytes is %zu, it must be a multiple of 64 and at most %zu", path,
-                        env->state_bytes, STATE_MOST);
-    if (env->frames_per_step < 1)
-        return vly_fail(VLY_EINVAL, "%s: frames_per_step is %d, it must be at least 1", path,
-                        env->frames_per_step);
-    return check_observation(path, &env->obs);
-}
-
 /* A plugin built for another ABI may write a larger struct: there is room for it, then its ABI
  * is checked. */
 static vly_status fill_from_plugin(vly_env *env, const char *path, void *library,
@@ -341,7 +376,7 @@ static vly_status fill_from_plugin(vly_env *env, const char *path, void *library
         snprintf(why, sizeof why, "%s", vly_error_text());
         return vly_fail(status, "%s: %s", path, why[0] ? why : "the plugin refused to open");
     }
-    const vly_status good = check_plugin(path, &made.env);
+    const vly_status good = vly_plugin_checked(path, &made.env);
     if (good != VLY_OK) {
         if (made.env.abi == VLY_ENV_ABI && made.env.struct_bytes == sizeof *env && made.env.close)
             made.env.close(&made.env);
@@ -358,16 +393,18 @@ static void *load_plugin(const char *path, char *local, size_t bytes) {
     return dlopen(local, RTLD_NOW | RTLD_LOCAL);
 }
 
-static size_t row_stride(const vly_env *env) {
-    return (env->obs.bytes + 63) / 64 * 64 + GUARD;
+static lane lane_of(const char *what, size_t used) {
+    return (lane){used, (used + 63) / 64 * 64 + GUARD, what};
 }
 
 static vly_status wrap_plugin(vly_env *env, const char *path, void *library) {
-    const size_t room = BATCH_BYTES / row_stride(env);
     plugin *p = calloc(1, sizeof *p + strlen(path) + 1);
     if (!p) return vly_fail(VLY_ENOMEM, "%s: no memory for the plugin", path);
     p->own = *env, p->library = library;
-    p->stride = row_stride(env);
+    p->obs = lane_of("observation", env->obs.bytes);
+    p->mask = lane_of("mask", env->masked ? (size_t)env->action.n : 0);
+    p->shared = lane_of("shared state", env->shared.bytes);
+    const size_t room = BATCH_BYTES / (p->obs.stride * (size_t)env->players);
     p->batch = room > BATCH_MAX ? BATCH_MAX : room ? (int)room : 1;
     strcpy(p->path, path);
     if (!(p->unused = new_block(p))) {
@@ -377,6 +414,7 @@ static vly_status wrap_plugin(vly_env *env, const char *path, void *library) {
     p->unused->next = NULL;
     pthread_mutex_init(&p->lock, NULL);
     env->plugin = p, env->plugin_close = env->close;
+    if (env->restart) env->restart = plugin_restart;
     env->reset = plugin_reset, env->step = plugin_step, env->close = close_plugin;
     return VLY_OK;
 }

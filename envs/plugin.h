@@ -2,7 +2,7 @@
  *
  *   VLY_TRY(vly_plugin_open(&env, "./my_env.so", &args));
  *   vly_plugin_actor(first);               // this thread's next call is of actors first, first + 1 ...
- *   env.step(&env, states, n, action, rows);
+ *   env.step(&env, states, n, vly_actions_of_ints(action), rows);
  *   VLY_TRY(vly_plugin_check(&env));       // the first fault of all calls so far
  *
  * A plugin steps into rows of its own with guard bytes around them; they are copied to the caller's

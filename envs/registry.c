@@ -161,7 +161,7 @@ vly_status vly_env_describe(vly_env_info *info, const char *name, const vly_env_
     }
     memcpy(info->name, env.name, sizeof info->name);
     info->obs = env.obs;
-    info->actions = env.actions;
+    info->actions = env.action.n;
     info->frames_per_step = env.frames_per_step;
     if (!game) env.close(&env);
     return VLY_OK;

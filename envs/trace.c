@@ -1,24 +1,29 @@
 #include "envs/trace.h"
-#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include "common/base/crc32.h"
-#include "common/base/philox.h"
-#include "envs/plugin.h"
+#include "common/base/plugin_call.h"
 
-/* The one actor and the row that it writes. */
+/* The one actor, the rows that it writes and the action that it is given. */
 typedef struct {
     const vly_env *env;
     void *state;
-    uint8_t *obs;
-    float reward, score;
-    uint8_t flags;
+    uint8_t *obs, *mask, *flags;
+    float *reward, *score;
+    void *action;
+    size_t action_bytes; /* of all players */
 } actor;
 
 static vly_rows rows_of(actor *a) {
-    vly_rows rows = {a->obs, a->env->obs.bytes, &a->reward, &a->score, &a->flags};
-    return rows;
+    const vly_env *env = a->env;
+    return (vly_rows){.obs = a->obs,
+                      .obs_stride = env->obs.bytes,
+                      .reward = a->reward,
+                      .score = a->score,
+                      .flags = a->flags,
+                      .mask = env->masked ? a->mask : NULL,
+                      .mask_stride = (size_t)env->action.n};
 }
 
 static size_t values(const vly_obs_spec *obs) {
@@ -27,14 +32,28 @@ static size_t values(const vly_obs_spec *obs) {
     return n;
 }
 
+/* "p1." before a player's columns; nothing where there is one. */
+static const char *prefix(const vly_env *env, int player) {
+    static _Thread_local char text[16];
+    text[0] = '\0';
+    if (env->players > 1) snprintf(text, sizeof text, "p%d.", player);
+    return text;
+}
+
 static void write_header(FILE *out, const vly_env *env) {
-    fputs("step\taction\treward\tterminated\ttruncated", out);
-    if (env->states > 0)
-        fputs("\tobs0", out);
-    else if (env->obs.dtype == VLY_U8)
-        fputs("\tobs_crc32\tbits", out);
-    else
-        for (size_t i = 0; i < values(&env->obs); i++) fprintf(out, "\tobs%zu", i);
+    fputs("step\taction", out);
+    for (int p = 0; p < env->players; p++) fprintf(out, "\t%sreward", prefix(env, p));
+    fputs("\tterminated\ttruncated", out);
+    for (int p = 0; p < env->players; p++) {
+        const char *before = prefix(env, p);
+        if (env->states > 0)
+            fprintf(out, "\t%sobs0", before);
+        else if (env->obs.dtype == VLY_U8)
+            fprintf(out, "\t%sobs_crc32\t%sbits", before, before);
+        else
+            for (size_t i = 0; i < values(&env->obs); i++) fprintf(out, "\t%sobs%zu", before, i);
+        if (env->masked) fprintf(out, "\t%smask", before);
+    }
     fputc('\n', out);
 }
 
@@ -60,34 +79,76 @@ static void write_floats(FILE *out, const uint8_t *bytes, size_t n) {
     }
 }
 
-static void write_step(FILE *out, const actor *a, size_t step, int action) {
+static void write_player(FILE *out, const actor *a, int player) {
     const vly_env *env = a->env;
-    fprintf(out, "%zu\t%d\t%.9g\t%d\t%d", step, action, (double)a->score,
-            (a->flags & VLY_ROW_TERMINATED) != 0, (a->flags & VLY_ROW_TRUNCATED) != 0);
+    const uint8_t *obs = a->obs + (size_t)player * env->obs.bytes;
+    const uint8_t *mask = a->mask + (size_t)player * (size_t)env->action.n;
     if (env->states > 0) {
         fprintf(out, "\t%d", env->state_index(env, a->state));
     } else if (env->obs.dtype == VLY_U8) {
-        fprintf(out, "\t%08x\t", vly_crc32(0, a->obs, env->obs.bytes));
-        write_bits(out, &env->obs, a->obs);
+        fprintf(out, "\t%08x\t", vly_crc32(0, obs, env->obs.bytes));
+        write_bits(out, &env->obs, obs);
     } else {
-        write_floats(out, a->obs, values(&env->obs));
+        write_floats(out, obs, values(&env->obs));
     }
+    if (!env->masked) return;
+    fputc('\t', out);
+    for (int i = 0; i < env->action.n; i++) fputc(mask[i] ? '1' : '0', out);
+}
+
+static void write_action(FILE *out, const actor *a) {
+    char text[64];
+    for (int p = 0; p < a->env->players; p++) {
+        const vly_actions own = {(const uint8_t *)a->action + (size_t)p * a->env->action.bytes,
+                                 a->env->action.bytes};
+        const vly_space *space = &a->env->action;
+        if (p) fputc(';', out);
+        for (int i = 0; i < space->count; i++) { /* one at a time: a space may be long */
+            vly_space one = *space;
+            one.count = 1;
+            vly_action_text(&one, (vly_actions){(const uint8_t *)own.data + 4 * i, 4}, text,
+                            sizeof text);
+            fprintf(out, "%s%s", i ? "," : "", text);
+        }
+    }
+}
+
+static void write_step(FILE *out, const actor *a, size_t step) {
+    fprintf(out, "%zu\t", step);
+    write_action(out, a);
+    for (int p = 0; p < a->env->players; p++) fprintf(out, "\t%.9g", (double)a->score[p]);
+    fprintf(out, "\t%d\t%d", (a->flags[0] & VLY_ROW_TERMINATED) != 0,
+            (a->flags[0] & VLY_ROW_TRUNCATED) != 0);
+    for (int p = 0; p < a->env->players; p++) write_player(out, a, p);
     fputc('\n', out);
 }
 
-static vly_status play_actions(FILE *out, actor *a, uint64_t seed, const int32_t *actions,
-                               size_t n) {
+static vly_status step_actor(actor *a, size_t step) {
     const vly_env *env = a->env;
-    const int32_t ignored = 0;
+    const vly_actions action = {a->action, env->action.bytes};
+    env->step(env, a->state, 1, action, rows_of(a));
+    VLY_TRY(vly_plugin_check(env));
+    for (int p = 0; p < env->players; p++) {
+        char text[64];
+        if (!(a->flags[p] & VLY_ROW_FAILED)) continue;
+        vly_action_text(&env->action, action, text, sizeof text);
+        return vly_fail(VLY_EPEER, "%s failed at step %zu, action %s", env->name, step, text);
+    }
+    return VLY_OK;
+}
+
+static vly_status play_actions(FILE *out, actor *a, uint64_t seed, const void *actions, size_t n) {
+    const vly_env *env = a->env;
+    if (env->assign) env->assign(env, a->state, 0);
     env->reset(env, a->state, seed, rows_of(a));
     for (size_t i = 0; i < n; i++) {
-        if (a->flags & VLY_ROW_ENDED) env->step(env, a->state, 1, &ignored, rows_of(a));
-        env->step(env, a->state, 1, &actions[i], rows_of(a));
-        VLY_TRY(vly_plugin_check(env));
-        if (a->flags & VLY_ROW_FAILED)
-            return vly_fail(VLY_EPEER, "%s failed at step %zu, action %d", env->name, i,
-                            actions[i]);
-        write_step(out, a, i, actions[i]);
+        if (a->flags[0] & VLY_ROW_ENDED) VLY_TRY(step_actor(a, i)); /* starts the next episode */
+        if (actions)
+            memcpy(a->action, (const uint8_t *)actions + i * a->action_bytes, a->action_bytes);
+        else
+            vly_trace_random(env, seed, i, env->masked ? a->mask : NULL, a->action);
+        VLY_TRY(step_actor(a, i));
+        write_step(out, a, i);
         if (ferror(out)) break;
     }
     if (ferror(out) || fflush(out) != 0)
@@ -95,103 +156,40 @@ static vly_status play_actions(FILE *out, actor *a, uint64_t seed, const int32_t
     return VLY_OK;
 }
 
-vly_status vly_trace_write(FILE *out, const vly_env *env, uint64_t seed, const int32_t *actions,
+static vly_status check_given(const vly_env *env, const void *actions, size_t n) {
+    const size_t bytes = (size_t)env->players * env->action.bytes;
+    for (size_t i = 0; actions && i < n; i++)
+        VLY_TRY(vly_trace_check(env, (const uint8_t *)actions + i * bytes, i));
+    return VLY_OK;
+}
+
+static vly_status open_actor(actor *a) {
+    const vly_env *env = a->env;
+    const size_t k = (size_t)env->players;
+    a->action_bytes = k * env->action.bytes;
+    a->state = aligned_alloc(64, env->state_bytes);
+    a->obs = malloc(k * env->obs.bytes);
+    a->mask = calloc(k * (size_t)env->action.n + 1, 1);
+    a->flags = calloc(k, 1);
+    a->reward = calloc(k, sizeof *a->reward);
+    a->score = calloc(k, sizeof *a->score);
+    a->action = calloc(1, a->action_bytes);
+    if (!a->state || !a->obs || !a->mask || !a->flags || !a->reward || !a->score || !a->action)
+        return vly_fail(VLY_ENOMEM, "no memory to trace %s", env->name);
+    memset(a->state, 0, env->state_bytes);
+    return VLY_OK;
+}
+
+vly_status vly_trace_write(FILE *out, const vly_env *env, uint64_t seed, const void *actions,
                            size_t n) {
-    for (size_t i = 0; i < n; i++)
-        if (actions[i] < 0 || actions[i] >= env->actions)
-            return vly_fail(VLY_EINVAL, "action %d at step %zu: %s has actions 0 to %d", actions[i],
-                            i, env->name, env->actions - 1);
+    VLY_TRY(check_given(env, actions, n));
     actor a = {.env = env};
-    a.state = aligned_alloc(64, env->state_bytes);
-    a.obs = malloc(env->obs.bytes);
-    vly_status status = VLY_ENOMEM;
-    if (a.state && a.obs) {
+    vly_status status = open_actor(&a);
+    if (status == VLY_OK) {
         write_header(out, env);
         status = play_actions(out, &a, seed, actions, n);
-    } else {
-        vly_fail(status, "no memory to trace %s", env->name);
     }
-    free(a.state);
-    free(a.obs);
+    free(a.state), free(a.obs), free(a.mask), free(a.flags);
+    free(a.reward), free(a.score), free(a.action);
     return status;
-}
-
-/* Reads the action of one line, -1 when there is none; fails on anything else. */
-static vly_status parse_line(const char *path, size_t line, char *text, int actions,
-                             int32_t *action) {
-    while (isspace((unsigned char)*text)) text++;
-    *action = -1;
-    if (!*text || *text == '#') return VLY_OK;
-    char *end;
-    errno = 0;
-    const long value = strtol(text, &end, 10);
-    while (isspace((unsigned char)*end)) end++;
-    if (end == text || *end) {
-        text[strcspn(text, "\r\n")] = '\0';
-        return vly_fail(VLY_EINVAL, "%s:%zu: '%.40s' is not one action number", path, line, text);
-    }
-    if (errno || value < 0 || value >= actions)
-        return vly_fail(VLY_EINVAL, "%s:%zu: action %.40s is outside 0 to %d", path, line,
-                        strtok(text, " \t\r\n"), actions - 1);
-    *action = (int32_t)value;
-    return VLY_OK;
-}
-
-typedef struct {
-    int32_t *at;
-    size_t n, room;
-} list;
-
-static vly_status append(list *l, int32_t action) {
-    if (l->n == l->room) {
-        const size_t room = l->room ? 2 * l->room : 4096;
-        int32_t *more = realloc(l->at, room * sizeof *more);
-        if (!more) return vly_fail(VLY_ENOMEM, "no memory for %zu actions", room);
-        l->at = more, l->room = room;
-    }
-    l->at[l->n++] = action;
-    return VLY_OK;
-}
-
-static vly_status read_lines(FILE *file, const char *path, int actions, list *l) {
-    char text[256];
-    for (size_t line = 1; fgets(text, sizeof text, file); line++) {
-        int32_t action;
-        if (!strchr(text, '\n') && !feof(file))
-            return vly_fail(VLY_EINVAL, "%s:%zu: the line is longer than %zu characters", path,
-                            line, sizeof text - 2);
-        VLY_TRY(parse_line(path, line, text, actions, &action));
-        if (action >= 0) VLY_TRY(append(l, action));
-    }
-    if (ferror(file)) return vly_fail(VLY_EIO, "cannot read %s: %s", path, strerror(errno));
-    return VLY_OK;
-}
-
-vly_status vly_trace_read_actions(const char *path, int actions, int32_t **out, size_t *n) {
-    *out = NULL, *n = 0;
-    const int standard = !strcmp(path, "-");
-    FILE *file = standard ? stdin : fopen(path, "r");
-    if (!file) return vly_fail(VLY_ENOTFOUND, "cannot open %s: %s", path, strerror(errno));
-    list l = {NULL, 0, 0};
-    vly_status status = read_lines(file, path, actions, &l);
-    if (!standard) fclose(file);
-    if (status == VLY_OK && l.n == 0)
-        status = vly_fail(VLY_EINVAL, "%s contains no actions (one number per line)", path);
-    if (status != VLY_OK) {
-        free(l.at);
-        return status;
-    }
-    *out = l.at, *n = l.n;
-    return VLY_OK;
-}
-
-int32_t vly_trace_random_action(uint64_t seed, uint64_t step, int actions) {
-    return (int32_t)vly_below(vly_philox(seed, VLY_STREAM_TEST, step, 0).v[0], (uint32_t)actions);
-}
-
-vly_status vly_trace_random_actions(uint64_t seed, int actions, size_t n, int32_t **out) {
-    *out = n <= SIZE_MAX / sizeof **out ? malloc((n ? n : 1) * sizeof **out) : NULL;
-    if (!*out) return vly_fail(VLY_ENOMEM, "no memory for %zu actions", n);
-    for (size_t i = 0; i < n; i++) (*out)[i] = vly_trace_random_action(seed, i, actions);
-    return VLY_OK;
 }

@@ -1,7 +1,7 @@
 /* trace.h -- steps one environment and writes what happened as a table.
  *
- *   int32_t *actions; size_t n;
- *   VLY_TRY(vly_trace_read_actions("actions.txt", env.actions, &actions, &n));
+ *   void *actions; size_t n;
+ *   VLY_TRY(vly_trace_read("actions.txt", &env.action, env.players, &actions, &n));
  *   VLY_TRY(vly_trace_write(stdout, &env, seed, actions, n));
  *   free(actions);
  *
@@ -19,25 +19,38 @@
  *   obs0 obs1 ...   float32 observations, %.9g (which gives the same float back);
  *   obs0            the state's number where states are discrete, as Gymnasium's observation is;
  *   obs_crc32 bits  byte observations: zlib's crc32 of the (height, width, channel) bytes, then
- *                   those that are not 0 as channel,y,x in ascending order, joined by ';'.
+ *                   those that are not 0 as channel,y,x in ascending order, joined by ';';
+ *   mask            where actions are masked: a character for each choice of the next action, 1 for
+ *                   those that are allowed.
+ * An action of several numbers is written and read with commas between them, those of several
+ * players with semicolons. With several players there is a reward for each, and the columns of an
+ * observation and its mask come for one after the other, all with the player before the name:
+ * p0.reward p1.reward ... p0.obs0 ...
  *
  * Atari games have frames to report instead of steps: envs/atari has its own table.
  */
 #ifndef VLY_ENVS_TRACE_H
 #define VLY_ENVS_TRACE_H
+#include <stdbool.h>
 #include <stdio.h>
 #include "common/base/env.h"
 
-/* Refuses an action that the environment does not have, before anything is written. */
-vly_status vly_trace_write(FILE *out, const vly_env *env, uint64_t seed, const int32_t *actions,
+/* actions: n of them, each env->players times env->action.bytes; NULL: vly_trace_random of `seed`.
+ * Refuses an action that the environment does not have, before anything is written. */
+vly_status vly_trace_write(FILE *out, const vly_env *env, uint64_t seed, const void *actions,
                            size_t n);
+/* Whether one action, of all players, is within the space. */
+vly_status vly_trace_check(const vly_env *env, const void *action, size_t step);
 
 /* One action a line, from standard input where path is "-"; empty lines and lines that start with #
  * are skipped. free(*out) afterwards. */
-vly_status vly_trace_read_actions(const char *path, int actions, int32_t **out, size_t *n);
+vly_status vly_trace_read(const char *path, const vly_space *space, int players, void **out,
+                          size_t *n);
 
-/* The action that `--random N` plays at `step`: a function of both alone, the same everywhere. */
-int32_t vly_trace_random_action(uint64_t seed, uint64_t step, int actions);
-/* The first n of them. free(*out) afterwards. */
-vly_status vly_trace_random_actions(uint64_t seed, int actions, size_t n, int32_t **out);
+/* The action that `--random N` plays at `step`: a function of its arguments, the same everywhere.
+ * mask: that of the row it follows (players times action.n); NULL: all is allowed. */
+void vly_trace_random(const vly_env *env, uint64_t seed, uint64_t step, const uint8_t *mask,
+                      void *action);
+/* The same of one discrete action. */
+int32_t vly_trace_random_choice(uint64_t seed, uint64_t step, int choices);
 #endif

@@ -3,6 +3,9 @@
  *   cc -O2 -shared -fPIC -I. -o my_env.so examples/my_env.c
  *   volley train ./my_env.so --algo ppo
  *
+ * Others of this folder: continuous_env.c (actions in a box), masked_env.c (not every action is
+ * allowed), two_player_env.c (two rows of one state).
+ *
  * The contract is common/base/env.h. In short: all that changes lives in the state, plain memory
  * that is copied and saved as it is; step() serves many actors; the step after an end starts anew.
  */
@@ -40,7 +43,14 @@ static void my_reset(const vly_env *env, void *state, uint64_t seed, vly_rows ro
     start(state, row);
 }
 
-static void my_step(const vly_env *env, void *states, int n, const int32_t *action, vly_rows out) {
+/* Optional: leaves an episode without reseeding, for who drives the environment from outside. */
+static void my_restart(const vly_env *env, void *state, vly_rows row) {
+    (void)env;
+    start(state, row);
+}
+
+static void my_step(const vly_env *env, void *states, int n, vly_actions actions, vly_rows out) {
+    const int32_t *action = vly_action_ints(actions); /* one number for each of the n states */
     (void)env;
     my_state *s = states;
     for (int i = 0; i < n; i++, s++) {
@@ -61,6 +71,8 @@ static void my_close(vly_env *env) {
     (void)env;
 }
 
+static const char *const moves[] = {"left", "stay", "right"};
+
 vly_status vly_env_plugin(vly_env *env, const vly_env_args *args);
 vly_status vly_env_plugin(vly_env *env, const vly_env_args *args) {
     (void)args; /* max_steps, and "key=value" options in args->extra */
@@ -68,9 +80,12 @@ vly_status vly_env_plugin(vly_env *env, const vly_env_args *args) {
     env->abi = VLY_ENV_ABI, env->struct_bytes = sizeof *env;
     strcpy(env->name, "my_env");
     env->obs = (vly_obs_spec){VLY_F32, 1, {3, 0, 0}, 1, 1.0f, 3 * sizeof(float)};
-    env->actions = 3, env->frames_per_step = 1;
+    env->action = vly_space_discrete(3);
+    env->action.names = moves;
+    env->players = env->tasks = env->frames_per_step = 1;
     env->state_bytes = sizeof(my_state);
     env->return_target = 0.9f;
     env->reset = my_reset, env->step = my_step, env->close = my_close;
+    env->restart = my_restart;
     return VLY_OK;
 }

@@ -19,8 +19,8 @@ add_test(NAME check_layers COMMAND ${CMAKE_COMMAND} -DROOT=${PROJECT_SOURCE_DIR}
   -P ${PROJECT_SOURCE_DIR}/tests/check_layers.cmake)
 
 # Environment plugins: the example that users start from, and some that must be refused.
-foreach(plugin examples/my_env tests/plugins/bad_env tests/plugins/no_env tests/plugins/recall
-    tests/plugins/hostile_env)
+foreach(plugin examples/my_env examples/continuous_env examples/masked_env examples/two_player_env
+    tests/plugins/bad_env tests/plugins/no_env tests/plugins/recall tests/plugins/hostile_env)
   get_filename_component(name ${plugin} NAME)
   add_library(plugin_${name} MODULE ${plugin}.c)
   target_link_libraries(plugin_${name} PRIVATE vly_options)
@@ -32,6 +32,12 @@ target_compile_definitions(test_env_plugin PRIVATE
 target_compile_definitions(test_learning_envs PRIVATE VLY_TEST_PLUGIN_RECALL="$<TARGET_FILE:plugin_recall>")
 add_dependencies(test_learning_envs plugin_recall)
 add_dependencies(test_env_plugin plugin_my_env plugin_bad_env plugin_no_env)
+foreach(test test_spaces test_pool_players)
+  target_compile_definitions(${test} PRIVATE VLY_TEST_PLUGIN_BOX="$<TARGET_FILE:plugin_continuous_env>"
+    VLY_TEST_PLUGIN_MASKED="$<TARGET_FILE:plugin_masked_env>"
+    VLY_TEST_PLUGIN_PLAYERS="$<TARGET_FILE:plugin_two_player_env>")
+  add_dependencies(${test} plugin_continuous_env plugin_masked_env plugin_two_player_env)
+endforeach()
 
 # Every tests/ROOM/grad_*.c is a finite-difference check: the same sources a second time with double numbers.
 file(GLOB grad_sources CONFIGURE_DEPENDS tests/*/grad_*.c)

@@ -4,7 +4,7 @@
  *   VLY_TRY(vly_env_open(&env, "minatar/breakout", &args));       // envs/registry.h
  *   void *states = aligned_alloc(64, n * env.state_bytes);
  *   for (i...) env.reset(&env, state_i, seed_i, rows_i);          // writes the first observation
- *   env.step(&env, states, n, actions, rows);                     // steps n actors, one row each
+ *   env.step(&env, states, n, vly_actions_of_ints(choices), rows); // steps n actors, one row each
  *
  * An opened `vly_env` is read-only and shared by all its actors and threads; all that changes is in
  * the actor's state, `state_bytes` of plain memory: a snapshot is memcpy, on disk too (so: no
@@ -15,6 +15,14 @@
  * its action, starts a new episode, and its row carries RESET, reward 0 and the first observation.
  * So every observation exists exactly once in an actor's stream of rows, a truncated episode can
  * bootstrap from its last observation, and a learner masks the RESET rows.
+ *
+ * Several players: one state has `players` rows, state i's at i * players and after, and as many
+ * actions. RESET, TERMINATED, TRUNCATED, GAME_OVER and FAILED are the same in all rows of a state: a
+ * player that is out before the others gets IDLE rows with reward 0 until the end.
+ *
+ * To port a plugin of ABI 1: `env->actions = n` is `env->action = vly_space_discrete(n)`, with
+ * `env->players = env->tasks = 1`; step() takes vly_actions, of which vly_action_ints(action)[i] is
+ * actor i's. A vly_rows that is made by hand is vly_rows_plain(...).
  */
 #ifndef VLY_COMMON_BASE_ENV_H
 #define VLY_COMMON_BASE_ENV_H
@@ -48,6 +56,81 @@ typedef struct {
     size_t bytes; /* of one frame */
 } vly_obs_spec;
 
+/* Where a number of an observation or of an action lies. */
+typedef struct {
+    double low, high;
+} vly_bounds;
+
+/* ---- actions ---- */
+
+typedef enum {
+    VLY_SPACE_DISCRETE, /* one of n choices */
+    VLY_SPACE_MULTI,    /* one choice in each of several factors */
+    VLY_SPACE_BOX       /* several numbers, each within bounds */
+} vly_space_kind;
+
+/* What an action may be. What it points to lives as long as the environment. */
+typedef struct {
+    vly_space_kind kind;
+    vly_dtype dtype;          /* of one value: VLY_I32, in a box VLY_F32 */
+    int count;                /* values of an action: 1; MULTI: factors; BOX: numbers */
+    int n;                    /* choices of all factors together; BOX: 0 */
+    const int32_t *sizes;     /* MULTI: the choices of each factor; else NULL */
+    const vly_bounds *bounds; /* BOX: of each number, finite, low < high; else NULL */
+    const char *const *names; /* of the n choices or the numbers, in order; NULL: none */
+    size_t bytes;             /* of an action: 4 * count */
+} vly_space;
+
+enum { VLY_SPACE_COUNT_MAX = 1024, VLY_SPACE_CHOICES_MAX = 4096 };
+
+static inline vly_space vly_space_discrete(int n) {
+    vly_space s = {VLY_SPACE_DISCRETE, VLY_I32, 1, n, NULL, NULL, NULL, 4};
+    return s;
+}
+static inline vly_space vly_space_multi(int count, const int32_t *sizes) {
+    vly_space s = {VLY_SPACE_MULTI, VLY_I32, count, 0, sizes, NULL, NULL, 4 * (size_t)count};
+    for (int i = 0; i < count; i++) s.n += sizes[i];
+    return s;
+}
+static inline vly_space vly_space_box(int count, const vly_bounds *bounds) {
+    vly_space s = {VLY_SPACE_BOX, VLY_F32, count, 0, NULL, bounds, NULL, 4 * (size_t)count};
+    return s;
+}
+/* The choices of factor i. */
+static inline int vly_space_size(const vly_space *s, int i) {
+    return s->kind == VLY_SPACE_MULTI ? s->sizes[i] : s->n;
+}
+
+/* The actions of several rows, borrowed. stride: bytes from one row's to the next, a multiple of 4;
+ * where the space is DISCRETE always 4, so that the data is an array. */
+typedef struct {
+    const void *data; /* NULL: none */
+    size_t stride;
+} vly_actions;
+
+static inline vly_actions vly_actions_of_ints(const int32_t *choices) {
+    vly_actions a = {choices, sizeof *choices};
+    return a;
+}
+/* Those from row i on. */
+static inline vly_actions vly_actions_at(vly_actions a, size_t i) {
+    vly_actions out = {(const uint8_t *)a.data + i * a.stride, a.stride};
+    return out;
+}
+/* DISCRETE: one for each row. MULTI: the first row's, one for each factor. */
+static inline const int32_t *vly_action_ints(vly_actions a) {
+    return (const int32_t *)a.data;
+}
+/* BOX: the first row's numbers. */
+static inline const float *vly_action_floats(vly_actions a) {
+    return (const float *)a.data;
+}
+
+/* The first row's, for people: "3", "1,0,2", "0.5,-1"; cut where the text is full. */
+void vly_action_text(const vly_space *space, vly_actions action, char *text, size_t bytes);
+
+/* ---- rows ---- */
+
 /* Flags of one row. TERMINATED and TRUNCATED are the learner's signals; GAME_OVER is the
  * reporter's: with episodic life a lost life is TERMINATED, and the return goes on. */
 enum {
@@ -56,24 +139,51 @@ enum {
     VLY_ROW_RESET = 4, /* this row started an episode: its action was ignored */
     VLY_ROW_LIFE_LOST = 8,
     VLY_ROW_GAME_OVER = 16, /* the episode that is reported (return, length) ends with this row */
-    VLY_ROW_FAILED = 32     /* the environment could not step: restart the actor with reset() */
+    VLY_ROW_FAILED = 32,    /* the environment could not step: restart the actor with reset() */
+    VLY_ROW_IDLE = 64       /* this player does not move next: the action chosen here is ignored */
 };
 #define VLY_ROW_ENDED (VLY_ROW_TERMINATED | VLY_ROW_TRUNCATED)
 
-/* Where n actors write; every array has n entries. Borrowed from the caller. */
+/* Where n actors write, a row for each player. Borrowed from the caller. */
 typedef struct {
     uint8_t *obs;      /* row i at obs + i * obs_stride; obs_spec.bytes are written */
     size_t obs_stride; /* bytes, at least obs_spec.bytes */
     float *reward;     /* what the learner sees (clipped where the options say so) */
     float *score;      /* unclipped: what an episode's return adds up */
     uint8_t *flags;
+    uint8_t *mask; /* action.n bytes a row, in the order of the choices: 1 allowed, 0 not, for the
+                    * action that is chosen on this row; in each factor of every row, ended and
+                    * idle ones too, at least one is 1. NULL: not asked for */
+    size_t mask_stride;
+    uint8_t *shared; /* shared.bytes for each state, not each row. NULL: not asked for */
+    size_t shared_stride;
 } vly_rows;
 
-/* Row i of `rows`, as a vly_rows of its own. */
-static inline vly_rows vly_rows_at(vly_rows rows, size_t i) {
-    vly_rows out = {rows.obs + i * rows.obs_stride, rows.obs_stride, rows.reward + i,
-                    rows.score + i, rows.flags + i};
+/* Rows without masks and shared state. */
+static inline vly_rows vly_rows_plain(uint8_t *obs, size_t obs_stride, float *reward, float *score,
+                                      uint8_t *flags) {
+    vly_rows out = {obs, obs_stride, reward, score, flags, NULL, 0, NULL, 0};
     return out;
+}
+
+/* From the first row of state i on. */
+static inline vly_rows vly_rows_of(vly_rows rows, size_t i, int players) {
+    const size_t row = i * (size_t)players;
+    vly_rows out = {rows.obs + row * rows.obs_stride,
+                    rows.obs_stride,
+                    rows.reward + row,
+                    rows.score + row,
+                    rows.flags + row,
+                    rows.mask ? rows.mask + row * rows.mask_stride : NULL,
+                    rows.mask_stride,
+                    rows.shared ? rows.shared + i * rows.shared_stride : NULL,
+                    rows.shared_stride};
+    return out;
+}
+
+/* Row i of `rows`, of an environment of one player, as a vly_rows of its own. */
+static inline vly_rows vly_rows_at(vly_rows rows, size_t i) {
+    return vly_rows_of(rows, i, 1);
 }
 
 /* One thing that may follow an action in a discrete state (vly_env.model). */
@@ -83,28 +193,33 @@ typedef struct {
     int terminated;
 } vly_outcome;
 
-/* Where a number of the observation lies (vly_env.bounds). */
-typedef struct {
-    double low, high;
-} vly_bounds;
-
 typedef struct vly_env vly_env;
 struct vly_env {
     uint32_t abi;          /* VLY_ENV_ABI */
     uint32_t struct_bytes; /* sizeof(vly_env) */
     char name[64];
     vly_obs_spec obs;
-    int actions;         /* discrete actions 0 .. actions - 1 */
+    vly_space action;
+    int players;         /* rows of one state, at least 1 */
+    int masked;          /* rows have masks; not where actions are a box */
+    vly_obs_spec shared; /* of a state, for critics that see all of it; bytes 0: there is none */
+    int tasks;           /* environments in this one: actor a is in number a % tasks; at least 1 */
     int states;          /* number of discrete states, or 0: for tabular methods */
     int frames_per_step; /* frame skip: 4 for Atari's default, 1 elsewhere */
     size_t state_bytes;  /* of one actor, a multiple of 64 */
     float return_target; /* the usual "solved" mean return, NAN when there is none */
     void *world;         /* what all actors share (a ROM image, tables, options): read-only */
 
-    /* Seeds an actor, starts its first episode and writes row 0 of `at` with flags RESET. */
+    /* Seeds an actor, starts its first episode and writes a row for each player, flags RESET. */
     void (*reset)(const vly_env *env, void *state, uint64_t seed, vly_rows at);
-    /* Steps n actors whose states lie state_bytes apart. action: n values in [0, actions). */
-    void (*step)(const vly_env *env, void *states, int n, const int32_t *action, vly_rows out);
+    /* Steps n actors whose states lie state_bytes apart. action: within the space, for each row. */
+    void (*step)(const vly_env *env, void *states, int n, vly_actions action, vly_rows out);
+    /* Leaves the episode and starts the next as the step after an end does: the random state goes
+     * on. NULL: it cannot. */
+    void (*restart)(const vly_env *env, void *state, vly_rows at);
+    /* Before the first reset() of an actor, of a zeroed state: where `tasks` is more than 1. */
+    void (*assign)(const vly_env *env, void *state, int actor);
+    const char *const *task_names; /* where `tasks` is more than 1 */
     /* The discrete state of an actor, in [0, states); NULL when states is 0. */
     int (*state_index)(const vly_env *env, const void *state);
     /* Draws what a person would look at: rgb[height][width][3]. NULL: cannot be drawn.
@@ -128,6 +243,10 @@ struct vly_env {
      * Every state that reset() or step() leaves behind is valid. Returns VLY_ECORRUPT with the
      * member that is wrong. NULL: not checked (plugins may leave it out). */
     vly_status (*valid)(const vly_env *env, const void *state);
+    /* Numbers for who asks, by name ("lives", "frame"): out has room for info_count. */
+    int info_count;
+    const char *const *info_names;
+    void (*info)(const vly_env *env, const void *state, double *out);
 };
 
 /* What vly_env_open gets; all zero: defaults. */

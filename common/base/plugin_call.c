@@ -8,9 +8,10 @@ vly_plugin_call *vly_plugin_here(void) {
 
 int vly_plugin_at(const vly_plugin_call *call) {
     const volatile uint8_t *flags = call->flags;
+    const int players = call->env ? call->env->players : 1, last = call->n * players - 1;
     int i = 0;
-    while (i + 1 < call->n && flags[i] != VLY_PLUGIN_UNWRITTEN) i++;
-    return i;
+    while (i < last && flags[i] != VLY_PLUGIN_UNWRITTEN) i++;
+    return i / players;
 }
 
 void vly_plugin_actor(int first) {

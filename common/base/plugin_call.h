@@ -16,12 +16,13 @@ extern "C" {
 
 /* The call of a plugin that the current thread is in. */
 typedef struct {
-    const char *path;      /* NULL: in none */
-    const char *doing;     /* "open", "reset", "step" or "close" */
-    int next;              /* the actor that the thread's next call begins with */
-    int actor, n;          /* the first of n actors; n is 0 for open and close */
-    const int32_t *action; /* n; NULL but for a step */
-    const uint8_t *flags;  /* n; VLY_PLUGIN_UNWRITTEN until the actor's row is written */
+    const char *path;     /* NULL: in none */
+    const char *doing;    /* "open", "reset", "restart", "step" or "close" */
+    const vly_env *env;   /* the plugin's own; NULL for open and close */
+    int next;             /* the actor that the thread's next call begins with */
+    int actor, n;         /* the first of n actors; n is 0 for open and close */
+    vly_actions action;   /* one for each row; none but for a step */
+    const uint8_t *flags; /* one for each row; VLY_PLUGIN_UNWRITTEN until the row is written */
 } vly_plugin_call;
 enum { VLY_PLUGIN_UNWRITTEN = 0xff };
 

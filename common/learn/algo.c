@@ -49,9 +49,46 @@ static vly_status find_or(vly_status missing, const char *name, const vly_algo_e
                     *near ? "; nearest: " : "", near);
 }
 
+static unsigned acts_needed(const vly_env *env) {
+    unsigned needed = 0;
+    if (env->action.kind == VLY_SPACE_MULTI) needed |= VLY_ACTS_MULTI;
+    if (env->action.kind == VLY_SPACE_BOX) needed |= VLY_ACTS_BOX;
+    if (env->masked) needed |= VLY_ACTS_MASKED;
+    if (env->players > 1) needed |= VLY_ACTS_PLAYERS;
+    return needed;
+}
+
+static bool can_act(const vly_algo_entry *entry, const vly_env *env) {
+    if (env->action.kind != VLY_SPACE_BOX && (entry->traits.acts & VLY_ACTS_NO_DISCRETE))
+        return false;
+    return (acts_needed(env) & ~entry->traits.acts) == 0;
+}
+
+static void list_able(const vly_env *env, char *names, size_t bytes) {
+    size_t at = 0;
+    names[0] = '\0';
+    for (int i = 0; i < ENTRIES && at < bytes; i++)
+        if (can_act(entries[i], env))
+            at += (size_t)snprintf(names + at, bytes - at, "%s%s", at ? ", " : "",
+                                   entries[i]->name);
+}
+
+static vly_status check_acts(const vly_algo_entry *entry, const vly_env *env) {
+    static const char *const kinds[] = {"one discrete action", "several discrete actions",
+                                        "continuous actions"};
+    char able[256];
+    if (can_act(entry, env)) return VLY_OK;
+    list_able(env, able, sizeof able);
+    return vly_fail(VLY_EINVAL, "%s does not learn in %s, which has %s%s%s: %s%s", entry->name,
+                    env->name, kinds[env->action.kind], env->masked ? " with masks" : "",
+                    env->players > 1 ? " of several players" : "",
+                    *able ? "use --algo " : "no algorithm does", able);
+}
+
 vly_status vly_algo_create(vly_algo **out, const char *name, const vly_algo_args *args) {
     const vly_algo_entry *entry;
     VLY_TRY(find_or(VLY_ENOTFOUND, name, &entry));
+    VLY_TRY(check_acts(entry, args->env));
     return entry->create(out, args);
 }
 

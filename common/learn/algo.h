@@ -14,7 +14,8 @@
  *           a->arrived(a, q, g);
  *       a->learn(a, q, &progress);          // one update: a->metrics(...) once q has passed
  *
- * Actors are numbered 0 .. actors - 1; group g owns actors / groups consecutive ones, which are
+ * Actors are numbered 0 .. actors - 1, and here each player of an environment is one: the players of
+ * a state are neighbours in one group. Group g owns actors / groups consecutive ones, which are
  * stepped and inferred together. Two groups alternate on a synchronous schedule; an asynchronous
  * one has many small groups, and act() gets those that finished first.
  *
@@ -22,6 +23,7 @@
  * action chosen on row t is answered by row t + 1: a transition's reward and flags are those of the
  * NEXT row. When that next row is flagged RESET the action was ignored: the transition is masked.
  * TERMINATED cuts the bootstrap, TRUNCATED bootstraps from the value of the row that carries it.
+ * On a row flagged IDLE the player did not move: nothing is learned from its action.
  *
  * Asynchronous schedule (IMPALA): acting and learning are concurrent. On the loop's thread, in this
  * order: collect() takes the unrolls of the next update (false: not enough yet); learn() runs on
@@ -56,7 +58,7 @@ typedef struct {
     const vly_config *config; /* resolved (vly_algo_resolve); borrowed */
     vly_sync *sync;           /* NULL: alone */
     uint64_t seed;
-    int actors, groups; /* actors is a multiple of groups */
+    int actors, groups; /* actors (players counted) is a multiple of groups */
     vly_queue *queue;   /* for what create itself enqueues */
     bool eval;          /* acts only: no learner, no replay; learn() is replaced by discard() */
     bool greedy; /* eval: the best action; else sampled as in training (DQN: epsilon of evaluation)
@@ -148,17 +150,18 @@ struct vly_algo {
     void (*destroy)(vly_algo *a);
 
     /* Where the next row of every actor of the group goes. rows->obs: device memory, n contiguous
-     * observations (stride rows->obs_stride); reward, score, flags: host memory. False: no room now
-     * (asynchronous schedule). */
+     * observations (stride rows->obs_stride); reward, score, flags: host memory; so are masks
+     * (env->masked) and shared states, which stay NULL where the algorithm reads none. False: no room
+     * now (asynchronous schedule). */
     bool (*place)(vly_algo *a, int group, vly_rows *rows);
     /* The rows are there. `age`: for each actor the frames of its episode before this row, at most
      * 255. */
     vly_status (*arrived)(vly_algo *a, vly_queue *q, int group, const uint8_t *age);
     /* Enqueues inference on the newest row of each group; all groups have arrived and not acted. */
     vly_status (*act)(vly_algo *a, vly_queue *q, const int *group, int count);
-    /* The actions of the group's last act(), host memory, valid once q has passed it, until the
-     * next act(). */
-    const int32_t *(*action)(vly_algo *a, int group);
+    /* The actions of the group's last act(), host memory, env->action.bytes apart, valid once q has
+     * passed it, until the next act(). */
+    vly_actions (*action)(vly_algo *a, int group);
 
     /* What the network expects from where the first actor of the last act() was: its value, or its
      * best Q. q has passed it. For display; may be NULL. */
@@ -194,8 +197,19 @@ struct vly_algo {
 
 /* ---- the list ---- */
 
+/* Environments that an algorithm acts in beside those of one player with one discrete action and
+ * without masks. */
+enum {
+    VLY_ACTS_MULTI = 1,       /* several discrete actions at once */
+    VLY_ACTS_BOX = 2,         /* continuous ones */
+    VLY_ACTS_MASKED = 4,      /* some actions are not allowed */
+    VLY_ACTS_PLAYERS = 8,     /* several players, who share what is learned */
+    VLY_ACTS_NO_DISCRETE = 16 /* and not in the usual ones */
+};
+
 /* What other rooms need to know of an algorithm: names are compared nowhere outside an entry. */
 typedef struct {
+    unsigned acts; /* VLY_ACTS_* */
     bool tabular;  /* a table in host memory and no network: no GPU, no parameter server */
     bool server;   /* runs with a parameter server by default, without dist.update */
     bool unrolls;  /* the learner can be fed by other processes' unrolls (vly_algo.receive) */
@@ -218,7 +232,8 @@ typedef struct {
     vly_status (*create)(vly_algo **out, const vly_algo_args *args);
 } vly_algo_entry;
 
-/* Unknown names fail with the nearest valid ones. */
+/* Unknown names fail with the nearest valid ones, environments that it cannot act in with the
+ * algorithms that can. */
 vly_status vly_algo_create(vly_algo **out, const char *name, const vly_algo_args *args);
 const vly_algo_entry *vly_algo_find(const char *name);        /* NULL: none of that name */
 const vly_algo_entry *vly_algo_list(int i);                   /* NULL past the end */

@@ -64,9 +64,9 @@ static vly_status dqn_act(vly_algo *pub, vly_queue *q, const int *group, int cou
     return VLY_OK;
 }
 
-static const int32_t *dqn_action(vly_algo *pub, int group) {
+static vly_actions dqn_action(vly_algo *pub, int group) {
     const dqn *a = (const dqn *)pub;
-    return a->action_host + group * a->M;
+    return vly_actions_of_ints(a->action_host + group * a->M);
 }
 
 /* ---- learning ---- */

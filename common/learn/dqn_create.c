@@ -210,7 +210,7 @@ static vly_status create_dqn(vly_algo **out, const vly_algo_args *args) {
     a->c = args->compute;
     a->memories = (vly_memories){.c = a->c, .option = "--run.envs or --net.hidden"};
     a->config = args->config;
-    a->actions = args->env->actions;
+    a->actions = args->env->action.n;
     a->N = args->actors, a->G = args->groups, a->M = args->actors / args->groups;
     a->batch = a->config->dqn.batch;
     a->sync = args->sync;

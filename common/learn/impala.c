@@ -149,7 +149,7 @@ static vly_status impala_act(vly_algo *pub, vly_queue *q, const int *group, int 
     return a->c->download(q, a->batch_logp_host, a->batch_logp, (size_t)n * sizeof(float));
 }
 
-static const int32_t *impala_action(vly_algo *pub, int group) {
+static vly_actions impala_action(vly_algo *pub, int group) {
     impala *a = (impala *)pub;
     const size_t M = (size_t)a->M, first = (size_t)group * M;
     if (a->position[group] >= 0) {
@@ -158,7 +158,7 @@ static const int32_t *impala_action(vly_algo *pub, int group) {
         memcpy(a->act_logp + first, a->batch_logp_host + at, M * sizeof(float));
         a->position[group] = -1;
     }
-    return a->act_action + first;
+    return vly_actions_of_ints(a->act_action + first);
 }
 
 /* ---- learning ---- */
@@ -499,7 +499,7 @@ static vly_status create_impala(vly_algo **out, const vly_algo_args *args) {
     a->memories = (vly_memories){.c = a->c, .option = "--run.envs or --impala.rollout"};
     a->config = config;
     a->obs = args->env->obs;
-    a->actions = args->env->actions;
+    a->actions = args->env->action.n;
     a->history = a->obs.stack > 1 ? a->obs.stack - 1 : 0;
     a->T = T;
     a->eval = args->eval;

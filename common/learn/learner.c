@@ -197,7 +197,7 @@ vly_status vly_learner_net(vly_net **out, const vly_algo_args *args, vly_head_ki
     const bool image = args->env->obs.ndim == 3 && config->net.kind != VLY_NET_KIND_MLP;
     vly_net_desc d = {.kind = net_kind[config->net.kind],
                       .obs = args->env->obs,
-                      .actions = args->env->actions,
+                      .actions = args->env->action.n,
                       .head = head,
                       .shared = !config->net.separate,
                       .lstm = config->net.lstm,

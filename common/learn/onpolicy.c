@@ -89,9 +89,9 @@ static vly_status onpolicy_act(vly_algo *pub, vly_queue *q, const int *group, in
     return VLY_OK;
 }
 
-static const int32_t *onpolicy_action(vly_algo *pub, int group) {
+static vly_actions onpolicy_action(vly_algo *pub, int group) {
     const onpolicy *a = (const onpolicy *)pub;
-    return a->action_host + vly_onpolicy_row_of(a, a->cursor[group], group);
+    return vly_actions_of_ints(a->action_host + vly_onpolicy_row_of(a, a->cursor[group], group));
 }
 
 /* ---- learning ---- */
@@ -485,7 +485,7 @@ vly_status vly_onpolicy_create(vly_algo **out, const vly_algo_args *args,
     a->eval = args->eval;
     a->greedy = args->eval && args->greedy;
     a->obs = args->env->obs;
-    a->actions = args->env->actions;
+    a->actions = args->env->action.n;
     a->N = args->actors, a->G = args->groups, a->M = args->actors / args->groups;
     a->T = a->eval ? 1 : options->rollout;
     a->history = a->obs.stack > 1 ? a->obs.stack - 1 : 0;

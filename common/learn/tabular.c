@@ -86,15 +86,15 @@ vly_status vly_tabular_solve(const vly_env *env, double gamma, double *q) {
             VLY_EUNSUPPORTED,
             "%s has no table of transitions (vly_env.model): the optimum cannot be computed",
             env->name);
-    memset(q, 0, (size_t)env->states * (size_t)env->actions * sizeof *q);
+    memset(q, 0, (size_t)env->states * (size_t)env->action.n * sizeof *q);
     for (int sweep = 0; sweep < SWEEPS_MAX; sweep++) {
         double change = 0;
         for (int s = 0; s < env->states; s++)
-            for (int a = 0; a < env->actions; a++) {
+            for (int a = 0; a < env->action.n; a++) {
                 vly_outcome outcome[OUTCOMES_MAX];
                 const int n = env->model(env, s, a, outcome, OUTCOMES_MAX);
-                double *cell = &q[(size_t)s * (size_t)env->actions + (size_t)a];
-                const double fresh = backup(outcome, n, gamma, q, env->actions);
+                double *cell = &q[(size_t)s * (size_t)env->action.n + (size_t)a];
+                const double fresh = backup(outcome, n, gamma, q, env->action.n);
                 change = fmax(change, fabs(fresh - *cell));
                 *cell = fresh;
             }
@@ -142,19 +142,19 @@ typedef struct {
 } tabular;
 
 static vly_real *cell_of(const tabular *t, int state, int action) {
-    return t->table + (size_t)state * (size_t)t->env->actions + (size_t)action;
+    return t->table + (size_t)state * (size_t)t->env->action.n + (size_t)action;
 }
 
 static int best_action(const tabular *t, int state) {
     const vly_real *row = cell_of(t, state, 0);
     int best = 0;
-    for (int a = 1; a < t->env->actions; a++) best = row[a] > row[best] ? a : best;
+    for (int a = 1; a < t->env->action.n; a++) best = row[a] > row[best] ? a : best;
     return best;
 }
 
 /* One update: Watkins' target, or SARSA's where the next action is known. */
 static void tabular_update(tabular *t, const vly_transition *x) {
-    const size_t i = (size_t)x->state * (size_t)t->env->actions + (size_t)x->action;
+    const size_t i = (size_t)x->state * (size_t)t->env->action.n + (size_t)x->action;
     const float power = t->config->tabular.alpha_power;
     float alpha = t->config->tabular.alpha / powf(1.0f + (float)t->visits[i], power);
     if (alpha < t->config->tabular.alpha_end) alpha = t->config->tabular.alpha_end;
@@ -171,15 +171,15 @@ static void tabular_update(tabular *t, const vly_transition *x) {
 static bool usable(const tabular *t,
                    const vly_transition *x) { /* data from other processes is not trusted */
     return x->state >= 0 && x->state < t->cells.states && x->next >= 0 &&
-           x->next < t->cells.states && x->action >= 0 && x->action < t->env->actions &&
-           x->next_action < t->env->actions && isfinite(x->reward);
+           x->next < t->cells.states && x->action >= 0 && x->action < t->env->action.n &&
+           x->next_action < t->env->action.n && isfinite(x->reward);
 }
 
 static bool tabular_place(vly_algo *a, int group, vly_rows *rows) {
     tabular *t = (tabular *)a;
     const size_t first = (size_t)group * (size_t)t->group_size;
-    *rows = (vly_rows){t->obs + first * t->env->obs.bytes, t->env->obs.bytes, t->reward + first,
-                       t->score + first, t->flags + first};
+    *rows = vly_rows_plain(t->obs + first * t->env->obs.bytes, t->env->obs.bytes, t->reward + first,
+                           t->score + first, t->flags + first);
     return true;
 }
 
@@ -216,7 +216,7 @@ static vly_status tabular_arrived(vly_algo *a, vly_queue *q, int group, const ui
 static int tabular_choose(tabular *t, int i) {
     const vly_u32x4 r = vly_philox(t->seed, VLY_STREAM_ACT, (uint64_t)t->counters[0], (uint32_t)i);
     const float epsilon = t->greedy ? 0 : t->epsilon;
-    return vly_unit(r.v[0]) < epsilon ? (int)vly_below(r.v[1], (uint32_t)t->env->actions)
+    return vly_unit(r.v[0]) < epsilon ? (int)vly_below(r.v[1], (uint32_t)t->env->action.n)
                                       : best_action(t, t->state_now[i]);
 }
 
@@ -238,8 +238,9 @@ static vly_status tabular_act(vly_algo *a, vly_queue *q, const int *group, int c
     return VLY_OK;
 }
 
-static const int32_t *actions_of(vly_algo *a, int group) {
-    return ((tabular *)a)->action + (size_t)group * (size_t)((tabular *)a)->group_size;
+static vly_actions actions_of(vly_algo *a, int group) {
+    const tabular *t = (const tabular *)a;
+    return vly_actions_of_ints(t->action + (size_t)group * (size_t)t->group_size);
 }
 
 static vly_status tabular_learn(vly_algo *a, vly_queue *q, const vly_progress *progress) {
@@ -254,8 +255,8 @@ static vly_status tabular_learn(vly_algo *a, vly_queue *q, const vly_progress *p
         if (usable(t, &from[i])) tabular_update(t, &from[i]);
     t->count = 0;
     if (t->sync && t->sync->tables)
-        VLY_TRY(
-            t->sync->tables->merge(t->sync, t->cells.states, t->env->actions, t->table, t->visits));
+        VLY_TRY(t->sync->tables->merge(t->sync, t->cells.states, t->env->action.n, t->table,
+                                       t->visits));
     const float at = (float)((double)progress->steps / (double)t->config->tabular.eps_steps);
     const float from_eps = t->config->tabular.eps_start, to_eps = t->config->tabular.eps_end;
     t->epsilon = at >= 1 ? to_eps : from_eps + (to_eps - from_eps) * at;
@@ -290,7 +291,7 @@ static vly_status tabular_metrics(vly_algo *a, vly_metric *out, int *count) {
 
 static int tabular_buffers(vly_algo *a, vly_buffer *out, int max) {
     tabular *t = (tabular *)a;
-    const int64_t S = t->cells.states, A = t->env->actions, N = t->actors;
+    const int64_t S = t->cells.states, A = t->env->action.n, N = t->actors;
     const vly_buffer all[] = {
         {"table.q", VLY_BUFFER_WEIGHT, VLY_F32, 2, {S, A}, t->table, false},
         {"table.visits", VLY_BUFFER_WEIGHT, VLY_U32, 2, {S, A}, t->visits, false},
@@ -335,7 +336,7 @@ static void tabular_destroy(vly_algo *a) {
 }
 
 static bool tabular_allocate(tabular *t) {
-    const size_t n = (size_t)t->actors, cells = (size_t)t->cells.states * (size_t)t->env->actions;
+    const size_t n = (size_t)t->actors, cells = (size_t)t->cells.states * (size_t)t->env->action.n;
     t->capacity = t->actors * (t->config->tabular.phase + 1);
     t->table = calloc(cells, sizeof *t->table);
     t->visits = calloc(cells, sizeof *t->visits);
@@ -382,7 +383,7 @@ static vly_status create_tabular(vly_algo **out, const vly_algo_args *args, cons
     t->base = (vly_algo){.schedule = VLY_SCHEDULE_SYNC,
                          .phase_steps = t->config->tabular.phase,
                          .made = &t->counters[1],
-                         .params = (int64_t)t->cells.states * args->env->actions,
+                         .params = (int64_t)t->cells.states * args->env->action.n,
                          .destroy = tabular_destroy,
                          .place = tabular_place,
                          .arrived = tabular_arrived,

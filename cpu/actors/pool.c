@@ -1,6 +1,7 @@
 #include "cpu/actors/pool_impl.h"
 #include <stdlib.h>
 #include <string.h>
+#include "common/base/plugin_call.h"
 #include "cpu/machine/processors.h"
 
 enum { CHUNK_DEFAULT_MAX = 256, EPISODES_MIN = 4096 };
@@ -13,6 +14,9 @@ static vly_status check_pool_options(const vly_env *env, const vly_pool_options 
     if (o->chunk < 0 || o->deadline_ms < 0 || o->workers < -1 || o->workers > 4096)
         return vly_fail(VLY_EINVAL, "chunk %d, deadline %d ms, workers %d: out of range", o->chunk,
                         o->deadline_ms, o->workers);
+    if (env->players < 1)
+        return vly_fail(VLY_EINVAL, "environment %s: players is %d, it must be at least 1",
+                        env->name, env->players);
     if (env->state_bytes == 0 || env->state_bytes % 64 != 0)
         return vly_fail(VLY_EINVAL, "environment %s: state_bytes %zu is not a multiple of 64",
                         env->name, env->state_bytes);
@@ -34,12 +38,15 @@ static void choose_layout(vly_pool *p) {
     if (o->workers < 0) o->workers = vly_processors();
     if (o->deadline_ms == 0) o->deadline_ms = 10000;
     p->deadline_ns = (int64_t)o->deadline_ms * 1000000;
+    p->players = p->env->players;
+    p->row_count = o->actors * p->players;
     p->group_actors = o->actors / o->groups;
     if (o->chunk == 0) o->chunk = default_chunk(p->group_actors, o->workers);
     if (o->chunk > p->group_actors) o->chunk = p->group_actors;
     p->group_chunks = (p->group_actors + o->chunk - 1) / o->chunk;
     p->chunk_count = p->group_chunks * o->groups;
-    p->ring_size = 4 * (int64_t)o->actors > EPISODES_MIN ? 4 * (int64_t)o->actors : EPISODES_MIN;
+    p->ring_size = 4 * (int64_t)p->row_count > EPISODES_MIN ? 4 * (int64_t)p->row_count
+                                                            : EPISODES_MIN;
 }
 
 static void lay_out_chunks(vly_pool *p) {
@@ -49,41 +56,47 @@ static void lay_out_chunks(vly_pool *p) {
         const int within = id % p->group_chunks * p->options.chunk, rest = p->group_actors - within;
         c->first = c->group * p->group_actors + within;
         c->n = rest < p->options.chunk ? rest : p->options.chunk;
-        c->episodes = p->chunk_episodes + c->first;
+        c->episodes = p->chunk_episodes + c->first * p->players;
     }
 }
 
 static void free_pool(vly_pool *p) {
-    void *all[] = {p->states,      p->score,  p->length,  p->seeds,          p->age,
-                   p->needs_reset, p->chunks, p->groups,  p->chunk_episodes, p->queue,
-                   p->finished,    p->order,  p->workers, p->ring,           p};
+    void *all[] = {p->states,         p->score, p->length,   p->seeds,  p->given_seeds,
+                   p->has_given,      p->age,   p->needs,    p->chunks, p->groups,
+                   p->chunk_episodes, p->queue, p->finished, p->order,  p->workers,
+                   p->ring,           p};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) free(all[i]);
 }
 
 static vly_status alloc_pool(vly_pool *p) {
-    const size_t n = (size_t)p->options.actors, chunks = (size_t)p->chunk_count;
+    const size_t n = (size_t)p->options.actors, rows = (size_t)p->row_count,
+                 chunks = (size_t)p->chunk_count;
     p->states = aligned_alloc(64, n * p->env->state_bytes);
-    p->score = calloc(n, sizeof *p->score);
-    p->length = calloc(n, sizeof *p->length);
+    p->score = calloc(rows, sizeof *p->score);
+    p->length = calloc(rows, sizeof *p->length);
+    p->age = calloc(rows, 1);
     p->seeds = calloc(n, sizeof *p->seeds);
-    p->age = calloc(n, 1);
-    p->needs_reset = calloc(n, 1);
+    p->given_seeds = calloc(n, sizeof *p->given_seeds);
+    p->has_given = calloc(n, 1);
+    p->needs = calloc(n, 1);
     p->chunks = calloc(chunks, sizeof *p->chunks);
     p->groups = calloc((size_t)p->options.groups, sizeof *p->groups);
-    p->chunk_episodes = calloc(n, sizeof *p->chunk_episodes);
+    p->chunk_episodes = calloc(rows, sizeof *p->chunk_episodes);
     p->queue = calloc(chunks, sizeof *p->queue);
     p->finished = calloc(chunks, sizeof *p->finished);
     p->order = calloc((size_t)p->options.groups, sizeof *p->order);
     p->workers = calloc((size_t)p->options.workers + 1 + POOL_SPARE_WORKERS, sizeof *p->workers);
     p->ring = calloc((size_t)p->ring_size, sizeof *p->ring);
-    if (!p->states || !p->score || !p->length || !p->seeds || !p->age || !p->needs_reset ||
-        !p->chunks || !p->groups || !p->chunk_episodes || !p->queue || !p->finished || !p->order ||
-        !p->workers || !p->ring)
+    if (!p->states || !p->score || !p->length || !p->seeds || !p->age || !p->needs || !p->chunks ||
+        !p->given_seeds || !p->has_given || !p->groups || !p->chunk_episodes || !p->queue ||
+        !p->finished || !p->order || !p->workers || !p->ring)
         return vly_fail(
             VLY_ENOMEM,
             "no memory for %d actors of environment %s (%zu bytes each); use fewer (--envs)",
             p->options.actors, p->env->name, p->env->state_bytes);
     memset(p->states, 0, n * p->env->state_bytes); /* page faults here, not in the first step */
+    for (int i = 0; p->env->assign && i < p->options.actors; i++)
+        p->env->assign(p->env, vly_pool_state_at(p, i), i);
     return VLY_OK;
 }
 
@@ -237,8 +250,18 @@ void vly_pool_group_range(const vly_pool *p, int g, int *first, int *n) {
 void vly_pool_chunk_range(const vly_pool *p, int id, int *first, int *n) {
     *first = p->chunks[id].first, *n = p->chunks[id].n;
 }
-const uint8_t *vly_pool_age(const vly_pool *p, int actor) {
-    return p->age + actor;
+const uint8_t *vly_pool_age(const vly_pool *p, int row) {
+    return p->age + row;
+}
+
+vly_status vly_pool_check(const vly_pool *p) {
+    const int blocked = atomic_load(&p->blocked);
+    VLY_TRY(vly_plugin_check(p->env));
+    if (!blocked) return VLY_OK;
+    return vly_fail(VLY_EPEER,
+                    "environment %s: actor %d, player %d: the mask allows no action; at least one "
+                    "of every factor has to be allowed, in ended rows too",
+                    p->env->name, (blocked - 1) / p->players, (blocked - 1) % p->players);
 }
 
 int vly_pool_episodes(vly_pool *p, vly_episode *out, int max) {

@@ -6,6 +6,7 @@
  *   for (...) {                                               // synchronous: a batch is a group
  *       VLY_TRY(vly_pool_wait_group(pool, g, -1));            //   (or the callback on_group)
  *       ... infer from what group g wrote; meanwhile the workers step the other group ...
+ *       VLY_TRY(vly_pool_check(pool));                        //   what an environment did wrong
  *       VLY_TRY(vly_pool_submit_group(pool, g, actions, rows));
  *   }
  *   // asynchronous: the first B of N that finish
@@ -14,7 +15,8 @@
  *       for (i < n) vly_pool_submit_chunk(pool, chunks[i], actions_i, rows_i);
  *   }
  *
- * An actor is the state of an environment in one array, never a thread. Actors lie in groups of
+ * An actor is the state of an environment in one array, never a thread; it has a row and an action
+ * for each of the environment's players, actor a's from a * players on. Actors lie in groups of
  * equal size, groups are cut into chunks of at most `chunk` actors; one worker steps a whole chunk
  * with one call. The caller chooses where the rows go for every step: the rollout itself, a pinned
  * slab, a socket's buffer. Workers write there in place; actions and rows stay the pool's until the
@@ -29,7 +31,7 @@
  *
  * An environment that fails does not end the run:
  *   - A row that comes back with VLY_ROW_FAILED: the actor is reset with its next seed and counted.
- *     The row then carries FAILED | RESET and the first observation of the new episode. The action
+ *     All its rows then carry FAILED | RESET and the first observation of the new episode. The action
  *     was lost: a learner masks it as it does any RESET row, and the row before may bootstrap from
  *     its observation. The episode is not reported.
  *   - A step that takes longer than deadline_ms: on_warning gets a line with the actor and its last
@@ -82,10 +84,10 @@ int vly_pool_chunks(const vly_pool *pool);
 void vly_pool_group_range(const vly_pool *pool, int group, int *first, int *n);
 void vly_pool_chunk_range(const vly_pool *pool, int chunk, int *first, int *n);
 
-/* Synchronous. action and out have one entry per actor of the group. A group is submitted only when
+/* Synchronous. action and out have one entry per row of the group. A group is submitted only when
  * none of its chunks is in flight or waiting to be taken. reset: seeds all its actors anew, fresh
  * episodes. */
-vly_status vly_pool_submit_group(vly_pool *pool, int group, const int32_t *action, vly_rows out);
+vly_status vly_pool_submit_group(vly_pool *pool, int group, vly_actions action, vly_rows out);
 vly_status vly_pool_reset_group(vly_pool *pool, int group, vly_rows out);
 /* Waits until the group is done; reports it and those submitted before it, no other. Returns at
  * once when it is not in flight. VLY_ETIMEOUT after timeout_ms (-1: no limit), so that a caller can
@@ -93,7 +95,7 @@ vly_status vly_pool_reset_group(vly_pool *pool, int group, vly_rows out);
 vly_status vly_pool_wait_group(vly_pool *pool, int group, int timeout_ms);
 
 /* Asynchronous, the same by chunk. */
-vly_status vly_pool_submit_chunk(vly_pool *pool, int chunk, const int32_t *action, vly_rows out);
+vly_status vly_pool_submit_chunk(vly_pool *pool, int chunk, vly_actions action, vly_rows out);
 vly_status vly_pool_reset_chunk(vly_pool *pool, int chunk, vly_rows out);
 /* Exactly `want` finished chunks in the order in which they finished, or 0 when there are fewer
  * after timeout_ms (0: at once, -1: wait). A chunk is handed out once per submission. */
@@ -103,9 +105,20 @@ int vly_pool_take(vly_pool *pool, int want, int *chunks, int timeout_ms);
  * group) chunks in the order in which they finish. Valid until destroy, which it may call. */
 vly_source *vly_pool_source(vly_pool *pool, bool by_chunk);
 
-/* By actor, from `actor` on: the frames of its episode before its newest row, at most 255 (for
- * frame stacks). Valid for actors that are not in flight. */
-const uint8_t *vly_pool_age(const vly_pool *pool, int actor);
+/* A seed for each actor, for its next reset alone; all others are drawn from options.seed. Not part
+ * of a snapshot. None may be in flight. */
+vly_status vly_pool_seed(vly_pool *pool, const uint64_t *seeds);
+/* The next step of these actors (which: a byte for each; NULL: all) leaves the episode where it is
+ * and starts another, without a new seed; its action is ignored. None may be in flight. The episode
+ * that is left is not reported. VLY_EUNSUPPORTED where the environment cannot. */
+vly_status vly_pool_restart(vly_pool *pool, const uint8_t *which);
+/* The first fault of all steps so far: a plugin's (vly_plugin_check), or a mask that allows no
+ * action. From any thread. */
+vly_status vly_pool_check(const vly_pool *pool);
+
+/* From `row` on: the frames of its episode before its newest row, at most 255 (for frame stacks).
+ * Valid for actors that are not in flight. */
+const uint8_t *vly_pool_age(const vly_pool *pool, int row);
 /* Finished episodes, oldest first, actors of a group in order; up to max; returns how many. The
  * ring keeps the last 4096 or 4 per actor, whichever is more. */
 int vly_pool_episodes(vly_pool *pool, vly_episode *out, int max);

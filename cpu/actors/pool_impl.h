@@ -21,17 +21,19 @@
 enum { POOL_SPARE_WORKERS = 64 }; /* replacements for threads that are stuck in an environment */
 enum { POOL_SPIN_NS = 20000 };    /* about what waking a thread takes */
 enum { FLAGS_UNWRITTEN = 0xff };  /* no environment sets all flags: the row is not written yet */
+/* What an actor's next step does instead: after a reset that failed, and when asked to. */
+enum { NEEDS_STEP, NEEDS_RESET, NEEDS_RESTART };
 
 typedef enum { CHUNK_IDLE, CHUNK_QUEUED, CHUNK_RUNNING, CHUNK_FINISHED } chunk_state;
 
 typedef struct {
     int first, n, group;
     chunk_state state;
-    bool by_group;         /* reported with its group */
-    bool hung;             /* missed the deadline and is still out */
-    const int32_t *action; /* NULL: reset */
+    bool by_group;      /* reported with its group */
+    bool hung;          /* missed the deadline and is still out */
+    vly_actions action; /* none: reset */
     vly_rows out;
-    vly_episode *episodes; /* n; finished in the step just done */
+    vly_episode *episodes; /* one for each row; finished in the step just done */
     int episode_count, restarts;
 } pool_chunk;
 
@@ -66,13 +68,20 @@ struct vly_pool {
     vly_pool_options options;
     int64_t deadline_ns, created_ns;
     int group_actors, group_chunks, chunk_count;
+    int players, row_count; /* rows of an actor, of all actors */
+
+    /* per row */
+    double *score;
+    int32_t *length;
+    uint8_t *age;
 
     /* per actor */
     unsigned char *states;
-    double *score;
-    int32_t *length;
-    uint32_t *seeds;            /* drawn so far */
-    uint8_t *age, *needs_reset; /* needs_reset: a reset failed; tried again with the next step */
+    uint32_t *seeds;       /* drawn so far */
+    uint64_t *given_seeds; /* for the next reset, where has_given */
+    uint8_t *has_given, *needs;
+
+    atomic_int blocked; /* a row whose mask allowed nothing, plus 1; 0: none yet */
 
     pool_chunk *chunks;
     pool_group *groups;

@@ -12,16 +12,17 @@ typedef struct {
     char env[64];
 } snapshot_head;
 
+/* One for each row; what belongs to the actor is in its first player's. */
 typedef struct {
     double score;
     int32_t length;
     uint32_t seeds;
-    uint8_t age, needs_reset, pad[6];
-} snapshot_actor;
+    uint8_t age, needs, pad[6];
+} snapshot_row;
 
 size_t vly_pool_snapshot_bytes(const vly_pool *p) {
-    return sizeof(snapshot_head) +
-           (size_t)p->options.actors * (sizeof(snapshot_actor) + p->env->state_bytes);
+    return sizeof(snapshot_head) + (size_t)p->row_count * sizeof(snapshot_row) +
+           (size_t)p->options.actors * p->env->state_bytes;
 }
 
 static snapshot_head make_snapshot_head(const vly_pool *p) {
@@ -44,17 +45,17 @@ static vly_status check_quiet(vly_pool *p) {
     return VLY_OK;
 }
 
-static void save_actor(vly_pool *p, int actor, bool hung, snapshot_actor *to,
-                       unsigned char *state) {
-    memset(to, 0, sizeof *to);
+static void save_actor(vly_pool *p, int actor, bool hung, snapshot_row *to, unsigned char *state) {
+    memset(to, 0, (size_t)p->players * sizeof *to);
     if (hung) { /* its worker may be writing its entries */
-        to->needs_reset = 1;
+        to->needs = NEEDS_RESET;
         to->seeds = 0x40000000u + (uint32_t)p->hung_total; /* seeds it has not used */
         memset(state, 0, p->env->state_bytes);
         return;
     }
-    to->score = p->score[actor], to->length = p->length[actor], to->seeds = p->seeds[actor];
-    to->age = p->age[actor], to->needs_reset = p->needs_reset[actor];
+    for (int i = 0, row = actor * p->players; i < p->players; i++, row++)
+        to[i].score = p->score[row], to[i].length = p->length[row], to[i].age = p->age[row];
+    to->seeds = p->seeds[actor], to->needs = p->needs[actor];
     memcpy(state, vly_pool_state_at(p, actor), p->env->state_bytes);
 }
 
@@ -66,11 +67,11 @@ vly_status vly_pool_save(vly_pool *p, void *to, size_t bytes) {
     const vly_status quiet = check_quiet(p);
     if (quiet == VLY_OK) {
         const snapshot_head h = make_snapshot_head(p);
-        snapshot_actor *actors = (snapshot_actor *)((unsigned char *)to + sizeof h);
-        unsigned char *states = (unsigned char *)(actors + p->options.actors);
+        snapshot_row *rows = (snapshot_row *)((unsigned char *)to + sizeof h);
+        unsigned char *states = (unsigned char *)(rows + p->row_count);
         memcpy(to, &h, sizeof h);
         for (int a = 0; a < p->options.actors; a++)
-            save_actor(p, a, vly_pool_chunk_of(p, a)->hung, &actors[a],
+            save_actor(p, a, vly_pool_chunk_of(p, a)->hung, &rows[a * p->players],
                        states + (size_t)a * p->env->state_bytes);
     }
     pthread_mutex_unlock(&p->lock);
@@ -99,18 +100,22 @@ static vly_status check_snapshot_head(const vly_pool *p, const void *from, size_
     return VLY_OK;
 }
 
+static uint8_t needs_of(const snapshot_row *s) {
+    return s->needs == NEEDS_STEP || s->needs == NEEDS_RESTART ? s->needs : NEEDS_RESET;
+}
+
 /* Copied to an actor's aligned memory one by one: a checkpoint's bytes may lie anywhere. */
-static vly_status check_states(const vly_pool *p, const unsigned char *actors) {
-    const unsigned char *states = actors + (size_t)p->options.actors * sizeof(snapshot_actor);
+static vly_status check_states(const vly_pool *p, const unsigned char *rows) {
+    const unsigned char *states = rows + (size_t)p->row_count * sizeof(snapshot_row);
     const size_t n = p->env->state_bytes;
     vly_status status = VLY_OK;
     if (!p->env->valid) return VLY_OK;
     void *state = aligned_alloc(64, n);
     if (!state) return vly_fail(VLY_ENOMEM, "no memory for a state of %s", p->env->name);
     for (int a = 0; a < p->options.actors && status == VLY_OK; a++) {
-        snapshot_actor s;
-        memcpy(&s, actors + (size_t)a * sizeof s, sizeof s);
-        if (s.needs_reset) continue; /* reset before it is stepped */
+        snapshot_row s;
+        memcpy(&s, rows + (size_t)(a * p->players) * sizeof s, sizeof s);
+        if (needs_of(&s) == NEEDS_RESET) continue; /* reset before it is stepped */
         memcpy(state, states + (size_t)a * n, n);
         status = p->env->valid(p->env, state);
         if (status != VLY_OK) {
@@ -135,12 +140,13 @@ vly_status vly_pool_load(vly_pool *p, const void *from, size_t bytes) {
         snapshot_head h;
         memcpy(&h, from, sizeof h);
         const unsigned char *at = (const unsigned char *)from + sizeof h;
-        const unsigned char *states = at + (size_t)p->options.actors * sizeof(snapshot_actor);
-        for (int a = 0; a < p->options.actors; a++) {
-            snapshot_actor s;
-            memcpy(&s, at + (size_t)a * sizeof s, sizeof s);
-            p->score[a] = s.score, p->length[a] = s.length, p->seeds[a] = s.seeds;
-            p->age[a] = s.age, p->needs_reset[a] = s.needs_reset != 0;
+        const unsigned char *states = at + (size_t)p->row_count * sizeof(snapshot_row);
+        for (int row = 0; row < p->row_count; row++) {
+            snapshot_row s;
+            memcpy(&s, at + (size_t)row * sizeof s, sizeof s);
+            p->score[row] = s.score, p->length[row] = s.length, p->age[row] = s.age;
+            if (row % p->players) continue;
+            p->seeds[row / p->players] = s.seeds, p->needs[row / p->players] = needs_of(&s);
         }
         memcpy(p->states, states, (size_t)p->options.actors * p->env->state_bytes);
         p->ring_written = p->ring_read = (int64_t)h.episodes;

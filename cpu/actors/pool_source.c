@@ -4,12 +4,13 @@ static vly_pool *pool_of(const vly_source *s) {
     return (vly_pool *)s;
 }
 
-static vly_status submit_to_pool(vly_source *s, int g, const int32_t *action, vly_rows rows) {
+static vly_status submit_to_pool(vly_source *s, int g, vly_actions action, vly_rows rows) {
     vly_pool *p = pool_of(s);
     if (p->by_chunk)
-        return action ? vly_pool_submit_chunk(p, g, action, rows)
-                      : vly_pool_reset_chunk(p, g, rows);
-    return action ? vly_pool_submit_group(p, g, action, rows) : vly_pool_reset_group(p, g, rows);
+        return action.data ? vly_pool_submit_chunk(p, g, action, rows)
+                           : vly_pool_reset_chunk(p, g, rows);
+    return action.data ? vly_pool_submit_group(p, g, action, rows)
+                       : vly_pool_reset_group(p, g, rows);
 }
 
 static int take_from_pool(vly_source *s, int want, int *groups) {
@@ -25,8 +26,12 @@ static bool arm_pool(vly_source *s, int want) {
     return vly_pool_arm(p, want, !p->by_chunk);
 }
 
+static vly_status check_pool(const vly_source *s) {
+    return vly_pool_check(pool_of(s));
+}
+
 static const uint8_t *age_in_pool(const vly_source *s, int g) {
-    return vly_pool_age(pool_of(s), g * (s->actors / s->groups));
+    return vly_pool_age(pool_of(s), g * (s->actors / s->groups) * pool_of(s)->players);
 }
 static int episodes_of_pool(vly_source *s, vly_episode *out, int max) {
     return vly_pool_episodes(pool_of(s), out, max);
@@ -57,6 +62,7 @@ vly_source *vly_pool_source(vly_pool *p, bool by_chunk) {
                              .submit = submit_to_pool,
                              .take = take_from_pool,
                              .arm = arm_pool,
+                             .check = check_pool,
                              .age = age_in_pool,
                              .episodes = episodes_of_pool,
                              .stats = stats_of_pool,

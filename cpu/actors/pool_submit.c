@@ -1,6 +1,6 @@
 #include "cpu/actors/pool_impl.h"
 
-static void enqueue(vly_pool *p, int id, const int32_t *action, vly_rows out, bool by_group) {
+static void enqueue(vly_pool *p, int id, vly_actions action, vly_rows out, bool by_group) {
     pool_chunk *c = &p->chunks[id];
     c->action = action;
     c->out = out;
@@ -23,10 +23,13 @@ static vly_status check_row_memory(const vly_pool *p, vly_rows out) {
     if (out.obs_stride < p->env->obs.bytes)
         return vly_fail(VLY_EINVAL, "rows %zu bytes apart cannot hold observations of %zu",
                         out.obs_stride, p->env->obs.bytes);
+    if (p->env->masked && (!out.mask || out.mask_stride < (size_t)p->env->action.n))
+        return vly_fail(VLY_EINVAL, "rows without memory for masks of %d actions",
+                        p->env->action.n);
     return VLY_OK;
 }
 
-static vly_status submit_group(vly_pool *p, int g, const int32_t *action, vly_rows out) {
+static vly_status submit_group(vly_pool *p, int g, vly_actions action, vly_rows out) {
     VLY_TRY(check_row_memory(p, out));
     if (g < 0 || g >= p->options.groups)
         return vly_fail(VLY_EINVAL, "group %d: the pool has %d", g, p->options.groups);
@@ -40,7 +43,10 @@ static vly_status submit_group(vly_pool *p, int g, const int32_t *action, vly_ro
         }
     for (int i = 0; i < p->group_chunks; i++) {
         const int skip = p->chunks[first + i].first - g * p->group_actors;
-        enqueue(p, first + i, action ? action + skip : NULL, vly_rows_at(out, (size_t)skip), true);
+        const vly_actions own = action.data
+                                    ? vly_actions_at(action, (size_t)skip * (size_t)p->players)
+                                    : action;
+        enqueue(p, first + i, own, vly_rows_of(out, (size_t)skip, p->players), true);
     }
     p->groups[g] = (pool_group){p->group_chunks, true};
     p->order_count = ring_push(p->order, p->options.groups, p->order_head, p->order_count, g);
@@ -49,7 +55,7 @@ static vly_status submit_group(vly_pool *p, int g, const int32_t *action, vly_ro
     return VLY_OK;
 }
 
-static vly_status submit_chunk(vly_pool *p, int id, const int32_t *action, vly_rows out) {
+static vly_status submit_chunk(vly_pool *p, int id, vly_actions action, vly_rows out) {
     VLY_TRY(check_row_memory(p, out));
     if (id < 0 || id >= p->chunk_count)
         return vly_fail(VLY_EINVAL, "chunk %d: the pool has %d", id, p->chunk_count);
@@ -62,19 +68,54 @@ static vly_status submit_chunk(vly_pool *p, int id, const int32_t *action, vly_r
                            "chunk %d is in flight: take it before it is submitted again", id);
 }
 
-vly_status vly_pool_submit_group(vly_pool *p, int g, const int32_t *action, vly_rows out) {
-    return action ? submit_group(p, g, action, out)
-                  : vly_fail(VLY_EINVAL, "a step of group %d without actions", g);
+vly_status vly_pool_submit_group(vly_pool *p, int g, vly_actions action, vly_rows out) {
+    return action.data ? submit_group(p, g, action, out)
+                       : vly_fail(VLY_EINVAL, "a step of group %d without actions", g);
 }
 vly_status vly_pool_reset_group(vly_pool *p, int g, vly_rows out) {
-    return submit_group(p, g, NULL, out);
+    return submit_group(p, g, (vly_actions){NULL, 0}, out);
 }
-vly_status vly_pool_submit_chunk(vly_pool *p, int id, const int32_t *action, vly_rows out) {
-    return action ? submit_chunk(p, id, action, out)
-                  : vly_fail(VLY_EINVAL, "a step of chunk %d without actions", id);
+vly_status vly_pool_submit_chunk(vly_pool *p, int id, vly_actions action, vly_rows out) {
+    return action.data ? submit_chunk(p, id, action, out)
+                       : vly_fail(VLY_EINVAL, "a step of chunk %d without actions", id);
 }
 vly_status vly_pool_reset_chunk(vly_pool *p, int id, vly_rows out) {
-    return submit_chunk(p, id, NULL, out);
+    return submit_chunk(p, id, (vly_actions){NULL, 0}, out);
+}
+
+static bool in_flight(vly_pool *p, int actor) {
+    const chunk_state s = vly_pool_chunk_of(p, actor)->state;
+    return s == CHUNK_QUEUED || s == CHUNK_RUNNING;
+}
+
+/* The first actor in flight of those in `which` (NULL: all) as a failure. Under the lock. */
+static vly_status check_here(vly_pool *p, const uint8_t *which) {
+    for (int a = 0; a < p->options.actors; a++)
+        if ((!which || which[a]) && in_flight(p, a))
+            return vly_fail(VLY_EINVAL, "actor %d is in flight: wait for it first", a);
+    return VLY_OK;
+}
+
+vly_status vly_pool_seed(vly_pool *p, const uint64_t *seeds) {
+    pthread_mutex_lock(&p->lock);
+    const vly_status status = check_here(p, NULL);
+    for (int a = 0; a < p->options.actors && status == VLY_OK; a++)
+        p->given_seeds[a] = seeds[a], p->has_given[a] = 1;
+    pthread_mutex_unlock(&p->lock);
+    return status;
+}
+
+vly_status vly_pool_restart(vly_pool *p, const uint8_t *which) {
+    if (!p->env->restart)
+        return vly_fail(VLY_EUNSUPPORTED,
+                        "environment %s cannot leave an episode without a new seed: reset it",
+                        p->env->name);
+    pthread_mutex_lock(&p->lock);
+    const vly_status status = check_here(p, which);
+    for (int a = 0; a < p->options.actors && status == VLY_OK; a++)
+        if ((!which || which[a]) && p->needs[a] == NEEDS_STEP) p->needs[a] = NEEDS_RESTART;
+    pthread_mutex_unlock(&p->lock);
+    return status;
 }
 
 /* ---- reporting ---- */

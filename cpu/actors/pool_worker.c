@@ -18,7 +18,7 @@ static void wake_loop(vly_pool *p) {
 static void complete(vly_pool *p, int id) {
     pool_chunk *c = &p->chunks[id];
     p->running--;
-    p->rows += c->n;
+    p->rows += (int64_t)c->n * p->players;
     p->restarts += c->restarts;
     if (c->hung) c->hung = false, p->hung--;
     c->state = CHUNK_FINISHED;
@@ -89,21 +89,28 @@ int vly_pool_start_worker(vly_pool *p) {
 
 /* ---- the watchdog ---- */
 
-/* The first actor of the chunk whose row is not written: environments go through a chunk in order.
+/* The first actor of the chunk that has a row not written: environments go through it in order.
  * Races with the worker that writes; a stale byte names a neighbour. */
 #if defined(__clang__) || defined(__GNUC__)
 __attribute__((no_sanitize("thread")))
 #endif
 static int
-current_actor(const pool_chunk *c) {
+current_actor(const pool_chunk *c, int players) {
     const volatile uint8_t *flags = c->out.flags;
-    for (int i = 0; i < c->n; i++)
-        if (flags[i] == FLAGS_UNWRITTEN) return i;
+    for (int i = 0; i < c->n * players; i++)
+        if (flags[i] == FLAGS_UNWRITTEN) return i / players;
     return c->n - 1;
 }
 
 static void pass_pool_warning(const vly_pool *p, const char *text) {
     if (p->options.on_warning) p->options.on_warning(p->options.arg, text);
+}
+
+static void describe_last(const vly_pool *p, const pool_chunk *c, int i, char *text, size_t bytes) {
+    char action[48];
+    vly_action_text(&p->env->action, vly_actions_at(c->action, (size_t)(i * p->players)), action,
+                    sizeof action);
+    snprintf(text, bytes, "last action %s", action);
 }
 
 /* Under the lock. True, with a line for a person, when the worker has just missed its deadline. */
@@ -112,7 +119,7 @@ static bool check_deadline(vly_pool *p, pool_worker *w, int64_t now, char *text,
     if (!since || w->warned_job == since) return false;
     const int id = atomic_load_explicit(&w->chunk, memory_order_relaxed);
     pool_chunk *c = &p->chunks[id];
-    const int i = current_actor(c);
+    const int i = current_actor(c, p->players);
     if (w->seen_job != since || w->seen_actor != c->first + i) { /* it has moved on */
         w->seen_ns = w->seen_job != since && i == 0 ? since : now;
         w->seen_job = since;
@@ -124,8 +131,8 @@ static bool check_deadline(vly_pool *p, pool_worker *w, int64_t now, char *text,
     p->hung++;
     p->hung_total++;
     if (p->armed > 0 || p->armed_for_group) wake_loop(p); /* fewer can be expected */
-    char action[32] = "being reset";
-    if (c->action) snprintf(action, sizeof action, "last action %d", c->action[i]);
+    char action[64] = "being reset";
+    if (c->action.data) describe_last(p, c, i, action, sizeof action);
     const char *help = "the other actors go on";
     if (c->by_group) help = "its group waits for it";
     if (w->started && !w->stuck) {

@@ -1,12 +1,12 @@
 /* source.h -- where rows come from: the environments of this process (pool.h), or remote ones.
  *
- *   VLY_TRY(source->submit(source, g, actions, rows));        // NULL actions: fresh episodes
+ *   VLY_TRY(source->submit(source, g, actions, rows));        // no actions: fresh episodes
  *   while (source->take(source, 1, &g) == 0)
  *       if (source->arm(source, 1)) uv_run(loop, UV_RUN_ONCE); // its event is on the loop
  *   ... the rows of group g are complete ...
  *
- * Group g has the actors g * M .. g * M + M - 1, M = actors / groups: the unit in which the trainer
- * infers. Everything here is called on the loop's thread, outside of callbacks, and never sleeps.
+ * Group g has the actors g * M .. g * M + M - 1, M = actors / groups, and their rows, one for each of
+ * the environment's players: the unit in which the trainer infers. Everything here is called on the loop's thread, outside of callbacks, and never sleeps.
  * An actor that fails returns a row as pool.h describes.
  */
 #ifndef VLY_CPU_ACTORS_SOURCE_H
@@ -20,7 +20,7 @@ extern "C" {
 
 /* An episode that ended with GAME_OVER. */
 typedef struct {
-    int32_t actor;
+    int32_t actor;  /* the row: actor * players + player */
     int32_t length; /* agent steps; RESET rows are not counted */
     double score;   /* sum of the rows' scores */
 } vly_episode;
@@ -42,9 +42,9 @@ typedef struct vly_source vly_source;
 struct vly_source {
     int actors, groups;
 
-    /* One step of a group, or with action NULL fresh episodes. action and rows have one entry per
-     * actor; they are the source's until the group is taken. */
-    vly_status (*submit)(vly_source *s, int group, const int32_t *action, vly_rows rows);
+    /* One step of a group, or without actions fresh episodes. action and rows have one entry per
+     * row; they are the source's until the group is taken. */
+    vly_status (*submit)(vly_source *s, int group, vly_actions action, vly_rows rows);
     /* Exactly `want` groups that are complete, or 0. Where that is cheaper than waking a thread,
      * their actors are stepped within this call. A source for the synchronous schedule returns
      * groups in the order of their submission and is asked for one at a time. Negative: a failure,
@@ -53,8 +53,10 @@ struct vly_source {
     /* Before uv_run: an event on the loop will follow once `want` groups can be taken, or fewer can
      * be expected (stats.hung). False: do not sleep, they can be taken now. */
     bool (*arm)(vly_source *s, int want);
+    /* What an environment did wrong, of all rows that were taken so far; the run ends. */
+    vly_status (*check)(const vly_source *s);
 
-    /* For each actor of a group that is not out: the frames of its episode before its newest row,
+    /* For each row of a group that is not out: the frames of its episode before its newest row,
      * at most 255. */
     const uint8_t *(*age)(const vly_source *s, int group);
     /* Finished episodes, oldest first; returns how many, at most max. */

@@ -118,7 +118,7 @@ static vly_status connect_scheme(actor *a) {
                                     .run = a->run,
                                     .name = a->name,
                                     .config = k,
-                                    .actions = a->env.actions,
+                                    .actions = a->env.action.n,
                                     .rank = a->rank,
                                     .world = world};
         k->run.workers = 1;

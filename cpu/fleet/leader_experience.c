@@ -234,7 +234,7 @@ static vly_status start_experience(experience_learner *e) {
     const vly_experience_options o = {
         .url = e->l->url,
         .run = e->l->run,
-        .shape = vly_apex_shape(k, &env->obs, env->actions),
+        .shape = vly_apex_shape(k, &env->obs, env->action.n),
         .shards = k->apex.shards,
         .batch = k->dqn.batch,
         .capacity = k->replay.capacity,

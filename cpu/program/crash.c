@@ -46,9 +46,9 @@ static void add_actor(line *l, const vly_plugin_call *call) {
     const int i = vly_plugin_at(call);
     line_add(l, " of actor ");
     line_add_number(l, call->actor + i);
-    if (!call->action) return;
+    if (!call->action.data || call->env->action.kind != VLY_SPACE_DISCRETE) return;
     line_add(l, " with action ");
-    line_add_number(l, call->action[i]);
+    line_add_number(l, vly_action_ints(call->action)[i * call->env->players]);
 }
 
 static void add_checkpoint(line *l) {

@@ -37,7 +37,7 @@ static void describe(vly_evaluation *e, const vly_agent *a) {
     snprintf(e->env, sizeof e->env, "%s", a->env.name);
     snprintf(e->algo, sizeof e->algo, "%s", a->config.run.algo);
     e->train_seed = a->config.run.seed;
-    e->actions = a->env.actions;
+    e->actions = a->env.action.n;
     vly_config config = a->config;
     const vly_env_args args = vly_config_env_args(&config);
     e->is_atari = vly_atari_game_find(a->env.name) != NULL;

@@ -22,28 +22,41 @@ typedef struct {
     const vly_config *config;
     bool atari;
     vly_atari_options options; /* where it is */
-    int32_t *actions;
+    void *actions;             /* NULL: those that vly_trace_random draws */
     size_t n;
 } table;
 
 /* Atari's actions are ALE's numbers. At random: of all 18 for frames, of the environment's own for
  * steps. */
+static vly_status draw_for_atari(table *t) {
+    const bool own = t->o->observations;
+    const int count = own ? t->env->action.n : VLY_ATARI_ACTIONS;
+    int32_t *actions = t->n <= SIZE_MAX / sizeof *actions
+                           ? malloc((t->n ? t->n : 1) * sizeof *actions)
+                           : NULL;
+    if (!actions) return vly_fail(VLY_ENOMEM, "no memory for %zu actions", t->n);
+    for (size_t i = 0; i < t->n; i++) {
+        const int32_t drawn = vly_trace_random_choice((uint64_t)t->o->seed, i, count);
+        actions[i] = own ? vly_atari_action(t->env, drawn) : drawn;
+    }
+    t->actions = actions;
+    return VLY_OK;
+}
+
 static vly_status get_actions(table *t) {
     const trace_options *o = t->o;
-    const bool own = t->atari && o->observations && !o->actions[0];
-    const int count = t->atari && !own ? VLY_ATARI_ACTIONS : t->env->actions;
+    const vly_space full = vly_space_discrete(VLY_ATARI_ACTIONS);
     if (o->actions[0] && o->random >= 0)
         return vly_fail(VLY_EINVAL, "--actions and --random are two answers to one question");
-    if (o->actions[0]) return vly_trace_read_actions(o->actions, count, &t->actions, &t->n);
+    if (o->actions[0])
+        return vly_trace_read(o->actions, t->atari ? &full : &t->env->action, t->env->players,
+                              &t->actions, &t->n);
     if (o->random < 0)
         return vly_fail(
             VLY_EINVAL,
             "which actions? --actions FILE (one a line) or --random N, 0 or more of them");
     t->n = (size_t)o->random;
-    VLY_TRY(vly_trace_random_actions((uint64_t)o->seed, count, t->n, &t->actions));
-    for (size_t i = 0; own && i < t->n; i++)
-        t->actions[i] = vly_atari_action(t->env, t->actions[i]);
-    return VLY_OK;
+    return t->atari ? draw_for_atari(t) : VLY_OK;
 }
 
 static vly_status write_rows(const table *t, FILE *out) {
@@ -95,7 +108,9 @@ static int trace(vly_cli *cli) {
 static const vly_option trace_table[] = {
     VLY_CLI_INT(trace_options, seed, "0", 0, 9e18, "seed of the environment, and of --random"),
     VLY_CLI_TEXT(trace_options, actions, "", NULL,
-                 "file of actions, one number a line; - is standard input"),
+                 "file of actions, one a line (numbers of one action with commas, players with "
+                 "semicolons); - is "
+                 "standard input"),
     VLY_CLI_INT(trace_options, random, "-1", -1, 1e12, "play so many random actions"),
     VLY_CLI_BOOL(trace_options, observations,
                  "Atari: a line per agent step with its picture's checksum, not per frame"),

@@ -44,7 +44,7 @@ vly_status vly_agent_step(vly_agent *a, vly_agent_moment *m) {
     VLY_TRY(vly_train_step(a->train, &now));
     if (now.flags & VLY_ROW_RESET) {
         a->score = 0, a->length = 0;
-        m->action = -1, m->value = NAN;
+        m->value = NAN;
     } else {
         a->score += now.score, a->length++;
         m->action = now.action, m->value = now.value;

@@ -38,8 +38,8 @@ typedef struct {
 } vly_agent;
 
 typedef struct {
-    const void *state; /* of the environment after this step, for render and describe */
-    int action;        /* that led here, -1 at an episode's start */
+    const void *state;  /* of the environment after this step, for render and describe */
+    vly_actions action; /* as vly_train_moment has it; none at an episode's start */
     double value; /* the agent's estimate of the return from the state it acted in; NAN: none */
     double score; /* so far in this episode */
     int64_t length, episode; /* steps in this episode; number of the episode, from 0 */

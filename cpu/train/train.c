@@ -26,42 +26,96 @@ static void pass_warning(void *arg, const char *text) {
  * pool.chunk, or 16 groups at least where there are as many environments. */
 static void choose_groups(vly_train *t) {
     const vly_config *config = t->o.config;
-    t->N = t->o.eval ? t->o.eval_actors : config->run.envs;
+    const int actors = t->o.eval ? t->o.eval_actors : config->run.envs;
+    const int players = t->o.env->players;
+    t->N = actors * players;
     if (t->async) {
-        t->M = config->pool.chunk > 0 ? config->pool.chunk : (t->N + 15) / 16;
-        if (t->M > t->N) t->M = t->N;
-        while (t->N % t->M) t->M--;
-        t->G = t->N / t->M;
-        const int batch = config->pool.batch > 0 ? config->pool.batch : (t->N + 1) / 2;
-        t->batch = (batch + t->M - 1) / t->M;
+        int chunk = config->pool.chunk > 0 ? config->pool.chunk : (actors + 15) / 16;
+        if (chunk > actors) chunk = actors;
+        while (actors % chunk) chunk--;
+        t->M = chunk * players;
+        t->G = actors / chunk;
+        const int batch = config->pool.batch > 0 ? config->pool.batch : (actors + 1) / 2;
+        t->batch = (batch + chunk - 1) / chunk;
         if (t->batch > t->G) t->batch = t->G;
         return;
     }
     t->G = t->o.eval ? 1 : config->pool.groups;
-    if (t->G > t->N) t->G = t->N;
-    while (t->N % t->G) t->G--;
+    if (t->G > actors) t->G = actors;
+    while (actors % t->G) t->G--;
     t->M = t->N / t->G;
+}
+
+/* One actor and its rows, to be stepped before there is a pool. */
+typedef struct {
+    void *state;
+    uint8_t *obs, *mask, *flags;
+    float *numbers;
+    int32_t *action; /* the first allowed choices, or the middle of a box */
+    size_t values;   /* of an action */
+} scratch;
+
+static bool open_scratch(scratch *s, const vly_env *env) {
+    const size_t k = (size_t)env->players;
+    s->values = (size_t)env->action.count;
+    s->state = aligned_alloc(64, (env->state_bytes + 63) / 64 * 64);
+    s->obs = malloc(k * env->obs.bytes);
+    s->mask = malloc(k * (size_t)env->action.n + 1);
+    s->flags = malloc(k);
+    s->numbers = malloc(2 * k * sizeof *s->numbers);
+    s->action = calloc(k * s->values, sizeof *s->action);
+    return s->state && s->obs && s->mask && s->flags && s->numbers && s->action;
+}
+
+static void close_scratch(scratch *s) {
+    free(s->state), free(s->obs), free(s->mask), free(s->flags), free(s->numbers), free(s->action);
+}
+
+static void choose_first(const scratch *s, const vly_env *env) {
+    const vly_space *space = &env->action;
+    for (int row = 0; row < env->players; row++) {
+        const uint8_t *mask = s->mask + (size_t)row * (size_t)space->n;
+        int32_t *action = s->action + (size_t)row * s->values;
+        for (int i = 0; i < space->count; i++) {
+            if (space->kind == VLY_SPACE_BOX) {
+                const float middle = (float)((space->bounds[i].low + space->bounds[i].high) / 2);
+                memcpy(&action[i], &middle, sizeof middle);
+                continue;
+            }
+            const int n = vly_space_size(space, i);
+            action[i] = 0;
+            while (env->masked && action[i] + 1 < n && !mask[action[i]]) action[i]++;
+            mask += n;
+        }
+    }
 }
 
 /* Nanoseconds of one step of one actor, measured on a scratch actor for a millisecond at most. */
 static double step_cost(const vly_env *env) {
     double cost = 1e9;
-    void *state = aligned_alloc(64, (env->state_bytes + 63) / 64 * 64);
-    uint8_t *obs = malloc(env->obs.bytes), flags = 0;
-    float reward = 0, score = 0;
-    if (state && obs) {
-        const vly_rows row = {obs, env->obs.bytes, &reward, &score, &flags};
-        const int32_t action = 0;
+    scratch s;
+    if (open_scratch(&s, env)) {
+        const vly_rows rows = {.obs = s.obs,
+                               .obs_stride = env->obs.bytes,
+                               .reward = s.numbers,
+                               .score = s.numbers + env->players,
+                               .flags = s.flags,
+                               .mask = env->masked ? s.mask : NULL,
+                               .mask_stride = (size_t)env->action.n};
+        const vly_actions action = {s.action, env->action.bytes};
         int steps = 0;
-        env->reset(env, state, 0, row);
+        memset(s.state, 0, env->state_bytes);
+        if (env->assign) env->assign(env, s.state, 0);
+        env->reset(env, s.state, 0, rows);
         const uint64_t start = uv_hrtime();
         uint64_t now = start;
-        for (; steps < 64 && now - start < 1000000; steps++, now = uv_hrtime())
-            env->step(env, state, 1, &action, row);
+        for (; steps < 64 && now - start < 1000000; steps++, now = uv_hrtime()) {
+            choose_first(&s, env);
+            env->step(env, s.state, 1, action, rows);
+        }
         cost = (double)(now - start) / steps;
     }
-    free(state);
-    free(obs);
+    close_scratch(&s);
     return cost;
 }
 
@@ -71,7 +125,7 @@ static int choose_workers(const vly_train *t, bool trusted) {
     const int given = t->o.config->run.workers, processors = vly_processors();
     if (given > 1 || (given == 1 && !trusted)) return given;
     if (!trusted) return processors;
-    if (step_cost(t->o.env) * t->M < 20e3) return 0;
+    if (step_cost(t->o.env) * t->M / t->o.env->players < 20e3) return 0;
     return given == 1 ? 1 : processors > 1 && !t->async ? processors - 1 : processors;
 }
 
@@ -87,13 +141,14 @@ static vly_status create_source(vly_train *t) {
     vly_pool *pool;
     const vly_config *config = t->o.config;
     const bool trusted = !t->o.env->plugin;
-    vly_pool_options o = {.actors = t->N,
+    const int players = t->o.env->players;
+    vly_pool_options o = {.actors = t->N / players,
                           .groups = t->async ? 1 : t->G,
                           .seed = seed_of(t),
                           .deadline_ms = (int)(config->pool.deadline_s * 1000.0f),
                           .arg = t,
                           .on_warning = t->o.on_warning ? pass_warning : NULL};
-    o.chunk = t->async ? t->M : config->pool.chunk;
+    o.chunk = t->async ? t->M / players : config->pool.chunk;
     o.caller_steps = trusted && !t->async;
     o.workers = choose_workers(t, trusted);
     if (o.deadline_ms < 1) o.deadline_ms = 1;
@@ -262,7 +317,6 @@ vly_algo *vly_train_algo(vly_train *t) {
     return t->algo;
 }
 const void *vly_train_state(vly_train *t, int actor) {
-    return t->o.lead || !t->counters.started || actor < 0 || actor >= t->N
-               ? NULL
-               : t->source->state(t->source, actor);
+    const bool known = actor >= 0 && actor < t->N / t->o.env->players;
+    return t->o.lead || !t->counters.started || !known ? NULL : t->source->state(t->source, actor);
 }

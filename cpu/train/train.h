@@ -140,11 +140,11 @@ vly_status vly_train_evaluate(vly_train *t, int episodes, double *returns, int32
 
 /* eval with eval_actors 1: one step with the current weights; the first call only resets. */
 typedef struct {
-    const void *state; /* of the environment after this step */
-    int action;        /* that led here; -1: none */
-    double value;      /* the algorithm's estimate where it acted; NAN when it has none */
-    double score;      /* gained in this step */
-    uint8_t flags;     /* of the row, VLY_ROW_*; with RESET the action was ignored */
+    const void *state;  /* of the environment after this step */
+    vly_actions action; /* that led here, of each player, until the next step; data NULL: none */
+    double value;       /* the algorithm's estimate where it acted; NAN when it has none */
+    double score;       /* gained in this step, by the first player */
+    uint8_t flags;      /* of its row, VLY_ROW_*; with RESET the action was ignored */
 } vly_train_moment;
 vly_status vly_train_step(vly_train *t, vly_train_moment *moment);
 

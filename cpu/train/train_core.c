@@ -237,7 +237,7 @@ vly_status vly_train_await_group(vly_train *t, int group) {
 vly_status vly_train_first_rows(vly_train *t) {
     bool room;
     if (t->counters.started) return VLY_OK;
-    for (int g = 0; g < t->G; g++) VLY_TRY(vly_train_submit(t, g, NULL, &room));
+    for (int g = 0; g < t->G; g++) VLY_TRY(vly_train_submit(t, g, (vly_actions){NULL, 0}, &room));
     if (t->async)
         VLY_TRY(await_groups(t, t->G));
     else

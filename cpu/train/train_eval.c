@@ -37,7 +37,7 @@ static vly_status reset_all_groups(vly_train *t) {
     bool room;
     for (int g = 0; g < t->G; g++) {
         if (t->counters.started) VLY_TRY(t->algo->discard(t->algo, t->act));
-        VLY_TRY(vly_train_submit(t, g, NULL, &room));
+        VLY_TRY(vly_train_submit(t, g, (vly_actions){NULL, 0}, &room));
         VLY_TRY(vly_train_await_group(t, g));
     }
     while (t->source->episodes(t->source, t->episodes, EPISODES_AT_ONCE) > 0) {
@@ -82,12 +82,11 @@ static vly_status step_one_actor(vly_train *t, vly_train_moment *m) {
     VLY_TRY(a->discard(a, t->act));
     VLY_TRY(a->act(a, t->act, &group, 1));
     VLY_TRY(t->c->queue_sync(t->act));
-    const int32_t *action = a->action(a, group);
+    m->action = a->action(a, group);
     float value = NAN;
     if (a->value) VLY_TRY(a->value(a, t->act, &value));
-    m->action = action[0];
     m->value = (double)value;
-    VLY_TRY(vly_train_submit(t, group, action, &room));
+    VLY_TRY(vly_train_submit(t, group, m->action, &room));
     VLY_TRY(vly_train_await_group(t, group));
     m->flags = t->rows[group].flags[0];
     m->score = (double)t->rows[group].score[0];
@@ -95,8 +94,8 @@ static vly_status step_one_actor(vly_train *t, vly_train_moment *m) {
 }
 
 vly_status vly_train_step(vly_train *t, vly_train_moment *m) {
-    *m = (vly_train_moment){.action = -1, .value = NAN, .flags = VLY_ROW_RESET};
-    if (!t->o.eval || t->N != 1)
+    *m = (vly_train_moment){.value = NAN, .flags = VLY_ROW_RESET};
+    if (!t->o.eval || t->N != t->o.env->players)
         return vly_fail(VLY_EINVAL, "stepping needs a run created for evaluation with one actor");
     VLY_TRY(t->counters.started ? step_one_actor(t, m) : vly_train_first_rows(t));
     m->state = t->source->state(t->source, 0);

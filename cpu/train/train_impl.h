@@ -81,7 +81,7 @@ struct vly_train {
     vly_source *source;
     vly_queue *act, *learn; /* the same on a synchronous schedule */
     vly_event *uploads;     /* before an update on another queue */
-    int N, G, M;            /* actors, groups, actors of a group */
+    int N, G, M; /* rows, groups, rows of a group: of whole actors, one for each player */
     bool async;
     const train_schedule *schedule;
 
@@ -151,8 +151,8 @@ vly_status vly_train_learner_look(vly_train *t, bool *moved);
 
 /* ---- train_rows.c ---- */
 
-/* Gives group g to the source: with action NULL it is reset. *room false: the algorithm has none. */
-vly_status vly_train_submit(vly_train *t, int group, const int32_t *action, bool *room);
+/* Gives group g to the source: without actions it is reset. *room false: the algorithm has none. */
+vly_status vly_train_submit(vly_train *t, int group, vly_actions action, bool *room);
 /* Takes `want` groups into t->taken if they are complete: *n, else 0. */
 vly_status vly_train_take(vly_train *t, int want, int *n);
 /* The group's row is complete: uploads it, counts steps, passes it to the algorithm. */

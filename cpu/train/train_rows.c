@@ -1,8 +1,8 @@
-#include "common/base/plugin_call.h"
 #include "cpu/train/train_impl.h"
 
-vly_status vly_train_submit(vly_train *t, int group, const int32_t *action, bool *room) {
+vly_status vly_train_submit(vly_train *t, int group, vly_actions action, bool *room) {
     vly_rows *rows = &t->rows[group];
+    *rows = (vly_rows){.obs = NULL};
     *room = t->algo->place(t->algo, group, rows);
     if (!*room) return VLY_OK;
     if (t->slab) {
@@ -24,7 +24,7 @@ vly_status vly_train_take(vly_train *t, int want, int *n) {
 
 vly_status vly_train_receive(vly_train *t, int group) {
     const vly_rows *rows = &t->rows[group];
-    VLY_TRY(vly_plugin_check(t->o.env));
+    VLY_TRY(t->source->check(t->source));
     for (int i = 0; i < t->M; i++) t->counters.steps += !(rows->flags[i] & VLY_ROW_RESET);
     if (t->slab)
         VLY_TRY(

@@ -389,3 +389,14 @@ void vly_atari_actor_reset(const vly_atari_world *w, vly_atari_actor *s, size_t 
     s->game_over = 1;
     start_game_or_life(w, s, &g, at);
 }
+
+void vly_atari_actor_restart(const vly_atari_world *w, vly_atari_actor *s, vly_rows at) {
+    stage g;
+    g.ready = 0;
+    if (s->failed) {
+        write_actor_row(w, s, 0, 0, VLY_ROW_FAILED, at);
+        return;
+    }
+    s->game_over = 1;
+    start_game_or_life(w, s, &g, at);
+}

@@ -72,6 +72,8 @@ static inline vly_mt19937 *vly_atari_starts(const vly_atari_world *w, vly_atari_
 /* bytes: of the state, all of which is overwritten. */
 void vly_atari_actor_reset(const vly_atari_world *w, vly_atari_actor *s, size_t bytes,
                            uint64_t seed, vly_rows at);
+/* Leaves the game and begins another. */
+void vly_atari_actor_restart(const vly_atari_world *w, vly_atari_actor *s, vly_rows at);
 /* action: an index of w->actions, in range. */
 void vly_atari_actor_step(const vly_atari_world *w, vly_atari_actor *s, int action, vly_rows at);
 

@@ -12,6 +12,10 @@ static void atari_reset(const vly_env *env, void *state, uint64_t seed, vly_rows
     vly_atari_actor_reset(env->world, state, env->state_bytes, seed, at);
 }
 
+static void atari_restart(const vly_env *env, void *state, vly_rows at) {
+    vly_atari_actor_restart(env->world, state, at);
+}
+
 static vly_status atari_valid(const vly_env *env, const void *state) {
     enum { MOST = 1 << 30 };
     const vly_atari_world *w = env->world;
@@ -30,10 +34,10 @@ static vly_status atari_valid(const vly_env *env, const void *state) {
     return VLY_OK;
 }
 
-static void atari_step(const vly_env *env, void *states, int n, const int32_t *action,
-                       vly_rows out) {
+static void atari_step(const vly_env *env, void *states, int n, vly_actions actions, vly_rows out) {
+    const int32_t *action = vly_action_ints(actions);
     for (int i = 0; i < n; i++) {
-        const int a = action[i] >= 0 && action[i] < env->actions ? action[i] : 0;
+        const int a = action[i] >= 0 && action[i] < env->action.n ? action[i] : 0;
         vly_atari_actor_step(env->world,
                              (vly_atari_actor *)((char *)states + (size_t)i * env->state_bytes), a,
                              vly_rows_at(out, (size_t)i));
@@ -83,7 +87,7 @@ void vly_atari_screen(const vly_env *env, const void *state, uint8_t *pixels) {
 
 int vly_atari_action(const vly_env *env, int action) {
     const vly_atari_world *w = env->world;
-    return action >= 0 && action < env->actions ? w->actions[action] : VLY_NOOP;
+    return action >= 0 && action < env->action.n ? w->actions[action] : VLY_NOOP;
 }
 
 static void atari_close(vly_env *env) {
@@ -173,7 +177,8 @@ static void describe_env(vly_env *env, const vly_atari_game *game, const vly_ata
                               o->stack,
                               1.0f / 255.0f,
                               (size_t)high * (size_t)wide * (size_t)channels};
-    env->actions = choose_actions(game, o, actions);
+    env->action = vly_space_discrete(choose_actions(game, o, actions));
+    env->players = env->tasks = 1;
     env->frames_per_step = o->frame_skip;
     env->return_target = strcmp(env->name, "pong") == 0 ? 18.0f : NAN;
 }
@@ -195,7 +200,8 @@ static void attach(vly_env *env, vly_atari_world *w) {
     (void)choose_actions(w->rules.game, &w->options, w->actions);
     env->state_bytes = (w->starts_at + (vly_atari_has_starts(w) ? sizeof(vly_mt19937) : 0) + 63) /
                        64 * 64;
-    env->reset = atari_reset, env->step = atari_step, env->valid = atari_valid;
+    env->reset = atari_reset, env->restart = atari_restart, env->step = atari_step,
+    env->valid = atari_valid;
     env->render = atari_render, env->describe = atari_describe, env->close = atari_close;
     env->world = w;
 }

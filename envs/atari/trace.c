@@ -91,7 +91,7 @@ vly_status vly_atari_trace(FILE *out, const char *name, const vly_atari_options 
 /* ---- agent steps ---- */
 
 static int own_action(const vly_env *env, int full) {
-    for (int a = 0; a < env->actions; a++)
+    for (int a = 0; a < env->action.n; a++)
         if (vly_atari_action(env, a) == full) return a;
     return -1;
 }
@@ -100,7 +100,7 @@ static vly_status trace_steps(FILE *out, const vly_env *env, void *state, uint8_
                               uint64_t seed, const int32_t *actions, size_t n) {
     float reward, score;
     uint8_t flags;
-    const vly_rows row = {obs, env->obs.bytes, &reward, &score, &flags};
+    const vly_rows row = vly_rows_plain(obs, env->obs.bytes, &reward, &score, &flags);
     env->reset(env, state, seed, row);
     fprintf(out, "step\taction\treward\tterminated\ttruncated\tlives\tobs_crc32\n");
     for (size_t i = 0; i < n; i++) {
@@ -110,13 +110,13 @@ static vly_status trace_steps(FILE *out, const vly_env *env, void *state, uint8_
                 VLY_EINVAL,
                 "action %zu is %d (%s), which %s does not have: give --atari.full_actions", i,
                 (int)actions[i], vly_atari_action_name(actions[i]), env->name);
-        env->step(env, state, 1, &action, row);
+        env->step(env, state, 1, vly_actions_of_ints(&action), row);
         if (flags & VLY_ROW_FAILED)
             return vly_fail(VLY_ECORRUPT, "%s: the console stopped at step %zu", env->name, i);
         fprintf(out, "%zu\t%d\t%.9g\t%d\t%d\t%d\t%08x\n", i, (int)actions[i], (double)reward,
                 (flags & VLY_ROW_TERMINATED) != 0, (flags & VLY_ROW_TRUNCATED) != 0,
                 vly_atari_look(env, state).lives, vly_crc32(0, obs, env->obs.bytes));
-        if (flags & VLY_ROW_ENDED) env->step(env, state, 1, &any, row);
+        if (flags & VLY_ROW_ENDED) env->step(env, state, 1, vly_actions_of_ints(&any), row);
     }
     return finished(out);
 }

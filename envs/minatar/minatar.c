@@ -44,6 +44,10 @@ static void minatar_reset(const vly_env *env, void *state, uint64_t seed, vly_ro
     start_minatar(env->world, a, at);
 }
 
+static void minatar_restart(const vly_env *env, void *state, vly_rows at) {
+    start_minatar(env->world, state, at);
+}
+
 static vly_status minatar_valid(const vly_env *env, const void *state) {
     const world *w = env->world;
     const actor *a = state;
@@ -63,8 +67,9 @@ static void step_one(const world *w, actor *a, int action, vly_rows at) {
     vly_row_write(at, (float)did.reward, vly_row_flags(did.terminal, late));
 }
 
-static void minatar_step(const vly_env *env, void *states, int n, const int32_t *action,
+static void minatar_step(const vly_env *env, void *states, int n, vly_actions actions,
                          vly_rows out) {
+    const int32_t *action = vly_action_ints(actions);
     const world *w = env->world;
     uint8_t *state = states;
     for (int i = 0; i < n; i++, state += env->state_bytes) {
@@ -128,11 +133,12 @@ vly_status vly_minatar_open(vly_env *env, const vly_minatar_game *game, const vl
     w->max_steps = vly_env_limit(args, 0);
     for (int i = 0; i < 6; i++) w->action[i] = i;
     if (minimal != 0) {
-        env->actions = (int)strlen(game->minimal);
-        for (int i = 0; i < env->actions; i++) w->action[i] = game->minimal[i] - '0';
+        env->action.n = (int)strlen(game->minimal);
+        for (int i = 0; i < env->action.n; i++) w->action[i] = game->minimal[i] - '0';
     }
     vly_env_bytes_image(env, MINATAR_SIDE, MINATAR_SIDE, game->channels);
     env->reset = minatar_reset;
+    env->restart = minatar_restart;
     env->valid = minatar_valid;
     env->step = minatar_step;
     env->render = minatar_render;

@@ -68,8 +68,9 @@ static inline void fake_step_one(fake_world *w, fake_state *s, int32_t action, v
     if (w->fail_every && s->t % w->fail_every == 0) *at.flags = VLY_ROW_FAILED, *at.reward = NAN;
 }
 
-static inline void fake_step(const vly_env *env, void *states, int n, const int32_t *action,
+static inline void fake_step(const vly_env *env, void *states, int n, vly_actions actions,
                              vly_rows out) {
+    const int32_t *action = vly_action_ints(actions);
     for (int i = 0; i < n; i++)
         fake_step_one(env->world, (fake_state *)states + i, action[i], vly_rows_at(out, (size_t)i));
 }
@@ -83,7 +84,9 @@ static inline vly_env fake_env(fake_world *world) {
         .name = "fake",
         .obs =
             {.dtype = VLY_F32, .ndim = 1, .shape = {3, 1, 1}, .stack = 1, .scale = 1, .bytes = 12},
-        .actions = 4,
+        .action = vly_space_discrete(4),
+        .players = 1,
+        .tasks = 1,
         .frames_per_step = 1,
         .state_bytes = sizeof(fake_state),
         .world = world,
@@ -101,7 +104,7 @@ typedef struct {
 } bench_rows;
 
 static inline vly_rows rows_of(bench_rows *b, int first) {
-    const vly_rows all = {b->obs, STRIDE, b->reward, b->score, b->flags};
+    const vly_rows all = vly_rows_plain(b->obs, STRIDE, b->reward, b->score, b->flags);
     return vly_rows_at(all, (size_t)first);
 }
 
@@ -153,7 +156,8 @@ static inline uint64_t run_sync(vly_pool *pool, bench_rows *b, int t0, int steps
             if (t == 0)
                 CHECK_OK(vly_pool_reset_group(pool, g, rows_of(b, first)));
             else
-                CHECK_OK(vly_pool_submit_group(pool, g, b->action + first, rows_of(b, first)));
+                CHECK_OK(vly_pool_submit_group(pool, g, vly_actions_of_ints(b->action + first),
+                                               rows_of(b, first)));
         }
     for (int g = 0; g < vly_pool_groups(pool); g++) CHECK_OK(vly_pool_wait_group(pool, g, -1));
     return mix_episodes(mix_rows(h, b, 0, vly_pool_actors(pool)), pool);

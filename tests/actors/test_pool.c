@@ -30,7 +30,7 @@ static void episodes_add_up_scores_and_steps(void) {
     int length[5] = {0}, age[5] = {0}, seen = 0;
     for (int t = 0; t < 200; t++) {
         choose(b, 0, 5, t);
-        CHECK_OK(t ? vly_pool_submit_group(pool, 0, b->action, rows_of(b, 0))
+        CHECK_OK(t ? vly_pool_submit_group(pool, 0, vly_actions_of_ints(b->action), rows_of(b, 0))
                    : vly_pool_reset_group(pool, 0, rows_of(b, 0)));
         CHECK_OK(vly_pool_wait_group(pool, 0, -1));
         for (int a = 0; a < 5; a++) {
@@ -78,7 +78,7 @@ static void a_failing_environment_is_restarted_and_counted(void) {
         uint8_t obs[12], flags;
         float reward, score;
         fake_reset(&env, &fresh, (uint64_t)seed.v[1] << 32 | seed.v[0],
-                   (vly_rows){obs, 12, &reward, &score, &flags});
+                   vly_rows_plain(obs, 12, &reward, &score, &flags));
         CHECK(memcmp(b->obs + a * STRIDE, obs, 12) == 0);
     }
     vly_pool_stats s;
@@ -125,11 +125,13 @@ static void asynchronous_batches_hold_each_chunk_once(void) {
         }
         for (int i = 0; i < B; i++) {
             choose(b, took[i] * CHUNK, CHUNK, steps[took[i]]);
-            CHECK_OK(vly_pool_submit_chunk(pool, took[i], b->action + took[i] * CHUNK,
+            CHECK_OK(vly_pool_submit_chunk(pool, took[i],
+                                           vly_actions_of_ints(b->action + took[i] * CHUNK),
                                            rows_of(b, took[i] * CHUNK)));
             out[took[i]] = true;
             if (i == 0)
-                CHECK_EQ(vly_pool_submit_chunk(pool, took[i], b->action, rows_of(b, 0)),
+                CHECK_EQ(vly_pool_submit_chunk(pool, took[i], vly_actions_of_ints(b->action),
+                                               rows_of(b, 0)),
                          VLY_EINVAL);
         }
     }
@@ -162,7 +164,7 @@ static void a_damaged_state_is_refused_by_environment_and_actor(void) {
     uint8_t obs[ACTORS * OBS], flags[ACTORS];
     float reward[ACTORS], score[ACTORS];
     const vly_pool_options o = {.actors = ACTORS, .seed = 3};
-    const vly_rows rows = {obs, OBS, reward, score, flags};
+    const vly_rows rows = vly_rows_plain(obs, OBS, reward, score, flags);
     CHECK_OK(vly_env_open(&env, "gridworld", NULL));
     CHECK_OK(vly_pool_create(&pool, NULL, &env, &o));
     CHECK_OK(vly_pool_reset_group(pool, 0, rows));
@@ -250,7 +252,8 @@ static void on_group(void *arg, int g) {
     l->h = mix_rows(l->h, l->b, first, n);
     if (++l->steps[g] == l->want) return;
     choose(l->b, first, n, l->steps[g]);
-    CHECK_OK(vly_pool_submit_group(l->pool, g, l->b->action + first, rows_of(l->b, first)));
+    CHECK_OK(vly_pool_submit_group(l->pool, g, vly_actions_of_ints(l->b->action + first),
+                                   rows_of(l->b, first)));
 }
 
 static void the_loop_runs_thousands_of_actors(void) {
@@ -293,8 +296,8 @@ static void on_chunks(void *arg, int finished) {
         const int n = vly_pool_take(l->pool, 3, took, 0);
         if (n == 0) break;
         for (int i = 0; i < n; i++, l->taken++)
-            CHECK_OK(
-                vly_pool_submit_chunk(l->pool, took[i], l->b->action, rows_of(l->b, took[i] * 8)));
+            CHECK_OK(vly_pool_submit_chunk(l->pool, took[i], vly_actions_of_ints(l->b->action),
+                                           rows_of(l->b, took[i] * 8)));
     }
 }
 
@@ -333,9 +336,11 @@ static void bad_arguments_are_refused(void) {
     CHECK(pool == NULL);
     env.state_bytes = 64;
     CHECK_OK(vly_pool_create(&pool, NULL, &env, &o));
-    CHECK_EQ(vly_pool_submit_group(pool, 1, b->action, rows_of(b, 0)), VLY_EINVAL);
-    CHECK_EQ(vly_pool_submit_group(pool, 0, NULL, rows_of(b, 0)), VLY_EINVAL);
-    CHECK_EQ(vly_pool_submit_chunk(pool, -1, b->action, rows_of(b, 0)), VLY_EINVAL);
+    CHECK_EQ(vly_pool_submit_group(pool, 1, vly_actions_of_ints(b->action), rows_of(b, 0)),
+             VLY_EINVAL);
+    CHECK_EQ(vly_pool_submit_group(pool, 0, vly_actions_of_ints(NULL), rows_of(b, 0)), VLY_EINVAL);
+    CHECK_EQ(vly_pool_submit_chunk(pool, -1, vly_actions_of_ints(b->action), rows_of(b, 0)),
+             VLY_EINVAL);
     vly_rows thin = rows_of(b, 0);
     thin.obs_stride = 11;
     CHECK_EQ(vly_pool_reset_group(pool, 0, thin), VLY_EINVAL);

@@ -34,7 +34,8 @@ static void a_hung_actor_is_named_and_its_group_waits(void) {
     choose(b, 0, 12, 5);
     b->action[7] = 3;
     for (int g = 0; g < 2; g++)
-        CHECK_OK(vly_pool_submit_group(pool, g, b->action + 6 * g, rows_of(b, 6 * g)));
+        CHECK_OK(vly_pool_submit_group(pool, g, vly_actions_of_ints(b->action + 6 * g),
+                                       rows_of(b, 6 * g)));
     CHECK_OK(vly_pool_wait_group(pool, 0, -1));
     CHECK_EQ(vly_pool_wait_group(pool, 1, 200), VLY_ETIMEOUT); /* the lone worker was
                                                                   replaced: 9..11 are done */
@@ -79,13 +80,15 @@ static void a_hung_actor_does_not_stop_the_others(void) {
     atomic_store(&w.hold, 1);
     atomic_store(&w.hang_at, vly_pool_state(left_behind, 13));
     for (int c = 0; c < 8; c++)
-        CHECK_OK(vly_pool_submit_chunk(left_behind, c, b->action + 4 * c, rows_of(b, 4 * c)));
+        CHECK_OK(vly_pool_submit_chunk(left_behind, c, vly_actions_of_ints(b->action + 4 * c),
+                                       rows_of(b, 4 * c)));
     int took[4], steps = 0;
     for (int i = 0; i < 100 || atomic_load(&warnings) == 0; i++) {
         CHECK_EQ(vly_pool_take(left_behind, 4, took, -1), 4);
         for (int k = 0; k < 4; k++) {
             CHECK(took[k] != 3);
-            CHECK_OK(vly_pool_submit_chunk(left_behind, took[k], b->action + 4 * took[k],
+            CHECK_OK(vly_pool_submit_chunk(left_behind, took[k],
+                                           vly_actions_of_ints(b->action + 4 * took[k]),
                                            rows_of(b, 4 * took[k])));
             steps++;
         }

@@ -39,12 +39,12 @@ int main(int argc, char **argv) {
     void *state = aligned_alloc(64, env.state_bytes);
     uint8_t *obs = malloc(env.obs.bytes), flags;
     float reward, score;
-    const vly_rows row = {obs, env.obs.bytes, &reward, &score, &flags};
+    const vly_rows row = vly_rows_plain(obs, env.obs.bytes, &reward, &score, &flags);
     env.reset(&env, state, strtoull(argv[4], NULL, 0), row);
     put(&env, obs, reward, flags);
     for (int c; (c = getchar()) != EOF;) {
         const int32_t action = c;
-        env.step(&env, state, 1, &action, row);
+        env.step(&env, state, 1, vly_actions_of_ints(&action), row);
         put(&env, obs, reward, flags);
     }
     free(obs);

@@ -17,7 +17,7 @@ typedef struct {
 } player;
 
 static vly_rows rows(player *p) {
-    return (vly_rows){p->obs, p->env.obs.bytes, &p->reward, &p->score, &p->flags};
+    return vly_rows_plain(p->obs, p->env.obs.bytes, &p->reward, &p->score, &p->flags);
 }
 
 static void begin(player *p, uint64_t seed) {
@@ -29,7 +29,7 @@ static void begin(player *p, uint64_t seed) {
 }
 
 static void step(player *p, int action) {
-    p->env.step(&p->env, p->state, 1, &action, rows(p));
+    p->env.step(&p->env, p->state, 1, vly_actions_of_ints(&action), rows(p));
 }
 
 static void end(player *p) {
@@ -162,9 +162,9 @@ static void a_copy_goes_on_like_the_original(void) {
     begin(&a, 5), begin(&b, 6);
     for (int i = 0; i < 200; i++) {
         memcpy(b.state, a.state, a.env.state_bytes);
-        step(&a, i % a.env.actions);
+        step(&a, i % a.env.action.n);
         memset(b.obs, 0, b.env.obs.bytes);
-        step(&b, i % a.env.actions);
+        step(&b, i % a.env.action.n);
         CHECK_EQ(memcmp(a.obs, b.obs, a.env.obs.bytes), 0);
         CHECK_EQ(memcmp(a.state, b.state, a.env.state_bytes), 0);
     }
@@ -178,7 +178,7 @@ static void many_at_once_are_as_one_by_one(void) {
     char *states = aligned_alloc(64, N * all.env.state_bytes);
     uint8_t *obs = malloc(N * all.env.obs.bytes), flags[N];
     float reward[N], score[N];
-    const vly_rows out = {obs, all.env.obs.bytes, reward, score, flags};
+    const vly_rows out = vly_rows_plain(obs, all.env.obs.bytes, reward, score, flags);
     for (int i = 0; i < N; i++) {
         open_generated(&one[i], NULL);
         begin(&one[i], (uint64_t)i);
@@ -188,8 +188,8 @@ static void many_at_once_are_as_one_by_one(void) {
     for (int t = 0; t < 60; t++) {
         int32_t action[N];
         for (int i = 0; i < N; i++)
-            action[i] = (t * 7 + i) % all.env.actions, step(&one[i], action[i]);
-        all.env.step(&all.env, states, N, action, out);
+            action[i] = (t * 7 + i) % all.env.action.n, step(&one[i], action[i]);
+        all.env.step(&all.env, states, N, vly_actions_of_ints(action), out);
         for (int i = 0; i < N; i++)
             CHECK_EQ(memcmp(obs + (size_t)i * all.env.obs.bytes, one[i].obs, all.env.obs.bytes), 0);
     }
@@ -291,7 +291,7 @@ static void frames_not_drawn_are_not_missed(const char *name) {
     CHECK_OK(vly_emulator_load(&e, &rules, 3, &screens));
     (void)vly_emulator_reset(&e, &rules, &screens);
     for (int t = 0; t < 400 && !(p.flags & VLY_ROW_ENDED); t++) {
-        const int action = (t / 3 * 5) % p.env.actions;
+        const int action = (t / 3 * 5) % p.env.action.n;
         step(&p, action);
         for (int i = 0; i < 4 && !vly_emulator_over(&e); i++)
             (void)vly_emulator_act(&e, &rules, vly_atari_action(&p.env, action), &screens);

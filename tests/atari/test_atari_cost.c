@@ -40,7 +40,7 @@ static double reset_us(const vly_env *env) {
     float reward, score, best = 1e9f;
     for (int i = 0; i < RESETS; i++) {
         const double start = thread_us();
-        env->reset(env, state, 7, (vly_rows){obs, env->obs.bytes, &reward, &score, &flags});
+        env->reset(env, state, 7, vly_rows_plain(obs, env->obs.bytes, &reward, &score, &flags));
         const float took = (float)(thread_us() - start);
         if (took < best) best = took;
         CHECK_EQ(flags, VLY_ROW_RESET);
@@ -78,7 +78,7 @@ static void a_thousand_environments_share_one_rom(void) {
     CHECK(states && obs);
     for (size_t i = 0; i < ENVIRONMENTS; i++) {
         uint8_t *state = states + i * env.state_bytes;
-        env.reset(&env, state, i, (vly_rows){obs, env.obs.bytes, &reward, &score, &flags});
+        env.reset(&env, state, i, vly_rows_plain(obs, env.obs.bytes, &reward, &score, &flags));
         if (i % 100 == 0) CHECK(memmem(state, env.state_bytes, rom + 512, 64) == NULL);
     }
     printf("an environment: %zu bytes, of which the console %d, its random numbers and the game's "

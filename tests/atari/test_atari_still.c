@@ -142,7 +142,7 @@ static __attribute__((noinline)) void fill_stack(uint8_t with) {
 }
 
 static vly_rows row_of(player *p, const vly_env *env) {
-    return (vly_rows){p->obs, env->obs.bytes, &p->reward, &p->score, &p->flags};
+    return vly_rows_plain(p->obs, env->obs.bytes, &p->reward, &p->score, &p->flags);
 }
 
 static void compare(const vly_env *env, player p[2], size_t height, int step) {
@@ -172,10 +172,10 @@ static int nothing_comes_from_the_stack(const vly_env *env, int steps) {
     }
     uint32_t random = 77;
     for (int t = 0; t < steps && !(p[0].flags & VLY_ROW_FAILED); t++) {
-        const int32_t action = (int32_t)((uint64_t)next(&random) * (unsigned)env->actions >> 32);
+        const int32_t action = (int32_t)((uint64_t)next(&random) * (unsigned)env->action.n >> 32);
         for (int i = 0; i < 2; i++) {
             fill_stack((uint8_t)(t * 3 + 120 * i));
-            env->step(env, p[i].state, 1, &action, row_of(&p[i], env));
+            env->step(env, p[i].state, 1, vly_actions_of_ints(&action), row_of(&p[i], env));
         }
         const vly_atari_view v = vly_atari_look(env, p[0].state);
         compare(env, p, (size_t)v.height, t);

@@ -23,7 +23,7 @@ static uint32_t play(const char *game, int workers, int steps) {
     uint8_t *obs = malloc(ACTORS * env.obs.bytes), flags[ACTORS];
     float reward[ACTORS], score[ACTORS];
     int32_t actions[ACTORS];
-    const vly_rows rows = {obs, env.obs.bytes, reward, score, flags};
+    const vly_rows rows = vly_rows_plain(obs, env.obs.bytes, reward, score, flags);
     uint32_t crc = 0;
     CHECK(obs != NULL);
     CHECK_OK(vly_pool_create(&pool, NULL, &env, &options));
@@ -39,8 +39,9 @@ static uint32_t play(const char *game, int workers, int steps) {
             for (int i = first; i < first + HALF; i++)
                 actions[i] = (int32_t)vly_below(
                     vly_philox(3, VLY_STREAM_TEST, (uint64_t)(t * ACTORS + i), 0).v[0],
-                    (uint32_t)env.actions);
-            vly_pool_submit_group(pool, g, actions + first, vly_rows_at(rows, (size_t)first));
+                    (uint32_t)env.action.n);
+            vly_pool_submit_group(pool, g, vly_actions_of_ints(actions + first),
+                                  vly_rows_at(rows, (size_t)first));
         }
     for (int g = 0; g < GROUPS; g++) vly_pool_wait_group(pool, g, -1);
     vly_pool_destroy(pool);

@@ -18,7 +18,7 @@ typedef struct {
 } golden;
 
 static inline vly_rows golden_rows(golden *g) {
-    vly_rows rows = {g->obs, sizeof g->obs, &g->reward, &g->score, &g->flags};
+    vly_rows rows = vly_rows_plain(g->obs, sizeof g->obs, &g->reward, &g->score, &g->flags);
     return rows;
 }
 
@@ -62,7 +62,7 @@ static inline uint32_t golden_steps(golden *g, const char *digits) {
     uint32_t crc = 0;
     for (const char *d = digits; *d >= '0' && *d <= '9'; d++) {
         const int32_t action = *d - '0';
-        g->env.step(&g->env, g->state, 1, &action, golden_rows(g));
+        g->env.step(&g->env, g->state, 1, vly_actions_of_ints(&action), golden_rows(g));
         CHECK(g->score == g->reward);
         crc = golden_row_crc(g, crc);
         g->steps++;

@@ -9,13 +9,13 @@ static void the_example_opens_and_plays(void) {
     CHECK_EQ(env.state_bytes, sizeof state);
     float obs[3], reward, score, sum = 0;
     uint8_t flags;
-    const vly_rows rows = {(uint8_t *)obs, sizeof obs, &reward, &score, &flags};
+    const vly_rows rows = vly_rows_plain((uint8_t *)obs, sizeof obs, &reward, &score, &flags);
     env.reset(&env, state, 4, rows);
     CHECK_EQ(flags, VLY_ROW_RESET);
     int episodes = 0;
     while (episodes < 50) { /* a policy that follows the ball catches every one */
         const int32_t action = obs[0] < obs[2] ? 0 : obs[0] > obs[2] ? 2 : 1;
-        env.step(&env, state, 1, &action, rows);
+        env.step(&env, state, 1, vly_actions_of_ints(&action), rows);
         sum += reward;
         episodes += (flags & VLY_ROW_ENDED) != 0;
     }
@@ -29,7 +29,7 @@ static void each_fault_is_refused_by_name(void) {
         vly_status status;
         const char *says;
     } cases[] = {
-        {"abi", VLY_EVERSION, "ABI 99"},
+        {"abi", VLY_EVERSION, "ABI 99, this program has ABI 2: fill env->action"},
         {"size", VLY_EVERSION, "bytes"},
         {"refuses", VLY_EUNSUPPORTED, "refused"},
         {"name", VLY_EINVAL, "name"},
@@ -38,7 +38,16 @@ static void each_fault_is_refused_by_name(void) {
         {"shape", VLY_EINVAL, "shape"},
         {"bytes", VLY_EINVAL, "obs.bytes"},
         {"stack", VLY_EINVAL, "stack"},
-        {"actions", VLY_EINVAL, "actions"},
+        {"actions", VLY_EINVAL, "action.n is 0"},
+        {"kind", VLY_EINVAL, "action.kind is 7"},
+        {"action.bytes", VLY_EINVAL, "action.bytes is 8, it must be 4"},
+        {"count", VLY_EINVAL, "action.count is 3, it must be 1"},
+        {"sizes", VLY_EINVAL, "action.n is 9, its sizes add up to 5"},
+        {"bounds", VLY_EINVAL, "action.bounds[1] is [1, 1]"},
+        {"mask of a box", VLY_EINVAL, "a box has no mask"},
+        {"players", VLY_EINVAL, "players is 0"},
+        {"tasks", VLY_EINVAL, "tasks is 2"},
+        {"shared", VLY_EINVAL, "shared.ndim is 0"},
         {"states", VLY_EINVAL, "state_index"},
         {"frames", VLY_EINVAL, "frames_per_step"},
         {"state_bytes", VLY_EINVAL, "state_bytes"},

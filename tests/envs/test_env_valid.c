@@ -22,7 +22,7 @@ static void a_cell_outside_the_maze_is_named(void) {
     vly_rows row;
     uint8_t obs[25 * 4], flags;
     float reward, score;
-    row = (vly_rows){obs, sizeof obs, &reward, &score, &flags};
+    row = vly_rows_plain(obs, sizeof obs, &reward, &score, &flags);
     env.reset(&env, cell, 1, row);
     *cell = 1 << 20;
     CHECK_EQ(env.valid(&env, cell), VLY_ECORRUPT);

@@ -17,7 +17,8 @@ typedef struct {
 
 /* Rows 1 .. n of n + 2, the stride wider than the observation: what is around must survive. */
 static vly_rows fleet_rows(fleet *f) {
-    vly_rows rows = {f->obs + f->stride, f->stride, f->reward + 1, f->score + 1, f->flags + 1};
+    vly_rows rows = vly_rows_plain(f->obs + f->stride, f->stride, f->reward + 1, f->score + 1,
+                                   f->flags + 1);
     return rows;
 }
 
@@ -74,7 +75,7 @@ static void fleet_reset(fleet *f, uint64_t seed) {
 
 static int32_t random_action(const fleet *f, uint64_t step, uint32_t lane) {
     return (int32_t)vly_below(vly_philox(99, VLY_STREAM_TEST, step, lane).v[0],
-                              (uint32_t)f->env.actions);
+                              (uint32_t)f->env.action.n);
 }
 
 static void fleet_act(fleet *f, uint64_t step) {
@@ -101,9 +102,11 @@ static void a_batch_of_257_is_257_single_steps(const char *name) {
     for (uint64_t step = 0; step < 200; step++) {
         fleet_poison(&batch), fleet_poison(&single);
         fleet_act(&batch, step);
-        batch.env.step(&batch.env, batch.states, N, batch.action, fleet_rows(&batch));
+        batch.env.step(&batch.env, batch.states, N, vly_actions_of_ints(batch.action),
+                       fleet_rows(&batch));
         for (int i = 0; i < N; i++)
-            single.env.step(&single.env, fleet_state(&single, i), 1, &batch.action[i],
+            single.env.step(&single.env, fleet_state(&single, i), 1,
+                            vly_actions_of_ints(&batch.action[i]),
                             vly_rows_at(fleet_rows(&single), (size_t)i));
         fleet_check_margins(&batch, N);
         same_rows(&batch, &single);
@@ -122,8 +125,8 @@ static void a_copied_state_continues_the_same(const char *name) {
         if (step % 50 == 0) memcpy(b.states, a.states, a.env.state_bytes * 5);
         fleet_poison(&a), fleet_poison(&b);
         fleet_act(&a, step);
-        a.env.step(&a.env, a.states, 5, a.action, fleet_rows(&a));
-        b.env.step(&b.env, b.states, 5, a.action, fleet_rows(&b));
+        a.env.step(&a.env, a.states, 5, vly_actions_of_ints(a.action), fleet_rows(&a));
+        b.env.step(&b.env, b.states, 5, vly_actions_of_ints(a.action), fleet_rows(&b));
         same_rows(&a, &b);
     }
     fleet_close(&a);
@@ -140,7 +143,7 @@ static void an_end_is_followed_by_a_reset_row(const char *name) {
     for (int i = 0; i < 7; i++) CHECK_EQ(f.flags[1 + i], VLY_ROW_RESET);
     for (uint64_t step = 0; step < 500; step++) {
         fleet_act(&f, step);
-        f.env.step(&f.env, f.states, 7, f.action, fleet_rows(&f));
+        f.env.step(&f.env, f.states, 7, vly_actions_of_ints(f.action), fleet_rows(&f));
         for (int i = 0; i < 7; i++) {
             const int flags = f.flags[1 + i];
             CHECK_EQ((flags & VLY_ROW_RESET) != 0, ended[i]);
@@ -174,7 +177,7 @@ static void a_drawing_stays_inside_its_frame(const char *name) {
     CHECK(rgb != NULL);
     for (uint64_t step = 0; step < 300; step++) {
         fleet_act(&f, step);
-        f.env.step(&f.env, f.states, 1, f.action, fleet_rows(&f));
+        f.env.step(&f.env, f.states, 1, vly_actions_of_ints(f.action), fleet_rows(&f));
         memset(rgb, POISON, bytes + 64);
         int w = 0, h = 0;
         f.env.render(&f.env, f.states, rgb, &w, &h);
@@ -199,7 +202,7 @@ static void a_model_tells_what_steps_do(const char *name, const char *extra) {
     fleet f;
     fleet_open(&f, name, 1, &args);
     CHECK(f.env.states > 0 && f.env.model != NULL);
-    for (int action = 0; action < f.env.actions; action++) {
+    for (int action = 0; action < f.env.action.n; action++) {
         vly_outcome outcome[8];
         double seen[8] = {0}, sum = 0;
         fleet_reset(&f, 9);
@@ -211,7 +214,7 @@ static void a_model_tells_what_steps_do(const char *name, const char *extra) {
         for (int t = 0; t < TRIES; t++) {
             fleet_reset(&f, (uint64_t)t);
             f.action[0] = action;
-            f.env.step(&f.env, f.states, 1, f.action, fleet_rows(&f));
+            f.env.step(&f.env, f.states, 1, vly_actions_of_ints(f.action), fleet_rows(&f));
             const int now = f.env.state_index(&f.env, f.states);
             for (int k = 0; k < n; k++)
                 if (outcome[k].next == now && (float)outcome[k].reward == f.reward[1]) {

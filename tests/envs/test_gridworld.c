@@ -10,7 +10,7 @@ typedef struct {
 } maze;
 
 static vly_rows rows(maze *m) {
-    vly_rows r = {(uint8_t *)m->obs, sizeof m->obs, &m->reward, &m->score, &m->flags};
+    vly_rows r = vly_rows_plain((uint8_t *)m->obs, sizeof m->obs, &m->reward, &m->score, &m->flags);
     return r;
 }
 
@@ -23,7 +23,7 @@ static void start(maze *m, const char *extra, int max_steps) {
 
 static void go(maze *m, int action) {
     const int32_t a = action;
-    m->env.step(&m->env, &m->state, 1, &a, rows(m));
+    m->env.step(&m->env, &m->state, 1, vly_actions_of_ints(&a), rows(m));
 }
 
 static void the_built_in_maze_returns_089_at_best(void) {

@@ -50,7 +50,7 @@ static void all_instruction_sets_agree(const char *name, uint64_t steps) {
         const vly_env_args args = {.extra = level[k]};
         CHECK_OK(vly_env_open(&env, name, &args));
         CHECK_EQ(env.state_bytes, sizeof states[0][0]);
-        const vly_rows rows = {(uint8_t *)obs, sizeof obs[0], reward, score, flags};
+        const vly_rows rows = vly_rows_plain((uint8_t *)obs, sizeof obs[0], reward, score, flags);
         for (size_t i = 0; i < N; i++) env.reset(&env, states[k][i], i, vly_rows_at(rows, i));
         for (uint64_t t = 0; t < steps; t++) {
             int32_t action[N];
@@ -58,9 +58,9 @@ static void all_instruction_sets_agree(const char *name, uint64_t steps) {
                                                 */
                 const int good = 3 * obs[i][2] + 0.6f * obs[i][3] + 0.1f * obs[i][1] > 0;
                 const vly_u32x4 random = vly_philox(1, VLY_STREAM_TEST, t, i);
-                action[i] = i % 2 ? good : (int)vly_below(random.v[0], (uint32_t)env.actions);
+                action[i] = i % 2 ? good : (int)vly_below(random.v[0], (uint32_t)env.action.n);
             }
-            env.step(&env, states[k], N, action, rows);
+            env.step(&env, states[k], N, vly_actions_of_ints(action), rows);
         }
         env.close(&env);
         CHECK(memcmp(states[k], states[0], sizeof states[0]) == 0);

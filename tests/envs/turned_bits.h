@@ -13,7 +13,7 @@ typedef struct {
 } one_actor;
 
 static inline vly_rows actor_row(const vly_env *env, one_actor *a) {
-    return (vly_rows){a->obs, env->obs.bytes, &a->reward, &a->score, &a->flags};
+    return vly_rows_plain(a->obs, env->obs.bytes, &a->reward, &a->score, &a->flags);
 }
 
 static inline one_actor actor_begin(const vly_env *env, uint64_t seed) {
@@ -32,8 +32,8 @@ static inline uint32_t draw_below(uint64_t stream, uint64_t i, uint32_t n) {
 }
 
 static inline void actor_step(const vly_env *env, one_actor *a, uint64_t i) {
-    const int32_t action = (int32_t)draw_below(1, i, (uint32_t)env->actions);
-    env->step(env, a->state, 1, &action, actor_row(env, a));
+    const int32_t action = (int32_t)draw_below(1, i, (uint32_t)env->action.n);
+    env->step(env, a->state, 1, vly_actions_of_ints(&action), actor_row(env, a));
 }
 
 static inline void every_state_of_play_is_valid(const vly_env *env, int steps) {

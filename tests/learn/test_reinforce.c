@@ -32,7 +32,8 @@ static vly_real *find(vly_algo *a, const char *name) {
 }
 
 static void open_bench(bench *b, float baseline) {
-    static vly_env env = {.name = "by hand", .actions = ACTIONS};
+    static vly_env env = {.name = "by hand", .players = 1, .tasks = 1};
+    env.action = vly_space_discrete(ACTIONS);
     env.obs = (vly_obs_spec){
         .dtype = VLY_F32, .ndim = 1, .shape = {OBS}, .stack = 1, .scale = 1, .bytes = OBS * 4};
     CHECK_OK(vly_config_defaults(&b->config));
@@ -91,7 +92,7 @@ static void learn_rollout(bench *b, const arrival *first, const arrival *rows,
     for (int t = 0; t < T; t++) {
         CHECK_OK(b->a->act(b->a, b->q, &(int){0}, 1));
         CHECK_OK(b->c->queue_sync(b->q));
-        const int action = b->a->action(b->a, 0)[0];
+        const int action = vly_action_ints(b->a->action(b->a, 0))[0];
         for (int k = 0; k < ACTIONS; k++)
             z[k] = bias[k] + weight[k][0] * (double)at->obs[0] + weight[k][1] * (double)at->obs[1];
         const double p1 = 1 / (1 + exp(z[0] - z[1])), p[ACTIONS] = {1 - p1, p1};

@@ -156,7 +156,7 @@ static void bounds_are_the_environments_own(void) {
     static const vly_bounds narrow[] = {{-1, 1}, {0, 8}};
     static const vly_bounds wrong[][2] = {
         {{1, -1}, {0, 8}}, {{0, 0}, {0, 8}}, {{NAN, 1}, {0, 8}}, {{-INFINITY, INFINITY}, {0, 8}}};
-    vly_env env = {.name = "mine", .bounds = narrow, .actions = 2};
+    vly_env env = {.name = "mine", .bounds = narrow, .action = vly_space_discrete(2)};
     vly_discretizer d;
     env.obs = (vly_obs_spec){.dtype = VLY_F32, .ndim = 1, .shape = {2}, .stack = 1, .bytes = 8};
     CHECK_OK(vly_discretizer_init(&d, &env, 4));

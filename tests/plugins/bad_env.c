@@ -8,29 +8,42 @@
 static void bad_reset(const vly_env *env, void *state, uint64_t seed, vly_rows at) {
     (void)env, (void)state, (void)seed, (void)at;
 }
-static void bad_step(const vly_env *env, void *states, int n, const int32_t *action, vly_rows out) {
-    (void)env, (void)states, (void)n, (void)action, (void)out;
+static void bad_step(const vly_env *env, void *states, int n, vly_actions actions, vly_rows out) {
+    (void)env, (void)states, (void)n, (void)actions, (void)out;
 }
 static void failing_reset(const vly_env *env, void *state, uint64_t seed, vly_rows at) {
-    (void)env, (void)state, (void)seed;
+    (void)state, (void)seed;
     memset(at.obs, 0, 8);
+    if (at.mask) memset(at.mask, 1, (size_t)env->action.n);
     *at.reward = *at.score = 0.0f;
     *at.flags = VLY_ROW_RESET;
 }
-static void failing_step(const vly_env *env, void *states, int n, const int32_t *action,
+static void failing_step(const vly_env *env, void *states, int n, vly_actions actions,
                          vly_rows out) {
-    (void)states, (void)action;
+    (void)states, (void)actions;
     for (int i = 0; i < n; i++) {
         failing_reset(env, NULL, 0, vly_rows_at(out, (size_t)i));
         out.flags[i] = VLY_ROW_FAILED;
     }
 }
 
+/* Good steps but for their masks, which allow nothing. */
+static void blocked_step(const vly_env *env, void *states, int n, vly_actions actions,
+                         vly_rows out) {
+    (void)states, (void)actions;
+    for (int i = 0; i < n; i++) {
+        const vly_rows row = vly_rows_at(out, (size_t)i);
+        failing_reset(env, NULL, 0, row);
+        memset(row.mask, 0, (size_t)env->action.n);
+        *row.flags = 0;
+    }
+}
+
 /* Every step is good until one does not return; the file `hanging` says so. */
-static void hanging_step(const vly_env *env, void *states, int n, const int32_t *action,
+static void hanging_step(const vly_env *env, void *states, int n, vly_actions actions,
                          vly_rows out) {
     static atomic_int steps;
-    (void)states, (void)action;
+    (void)states, (void)actions;
     if (atomic_fetch_add(&steps, 1) >= 2000) {
         FILE *sign = fopen("hanging", "w");
         if (sign) fputs("1\n", sign), fclose(sign);
@@ -41,6 +54,9 @@ static void hanging_step(const vly_env *env, void *states, int n, const int32_t 
         out.flags[i] = 0;
     }
 }
+
+static const int32_t sizes[] = {2, 3};
+static const vly_bounds bounds[] = {{0, 1}, {1, 1}};
 
 vly_status vly_env_plugin(vly_env *env, const vly_env_args *args);
 vly_status vly_env_plugin(vly_env *env, const vly_env_args *args) {
@@ -59,13 +75,25 @@ vly_status vly_env_plugin(vly_env *env, const vly_env_args *args) {
     env->obs.shape[0] = strcmp(wrong, "shape") ? 2 : -2;
     env->obs.bytes = strcmp(wrong, "bytes") ? 8 : 4;
     env->obs.stack = strcmp(wrong, "stack") ? 1 : 0;
-    env->actions = strcmp(wrong, "actions") ? 2 : 0;
+    env->action = vly_space_discrete(strcmp(wrong, "actions") ? 2 : 0);
+    env->players = env->tasks = 1;
     env->states = strcmp(wrong, "states") ? 0 : 5;
     env->frames_per_step = strcmp(wrong, "frames") ? 1 : 0;
     env->state_bytes = strcmp(wrong, "state_bytes") ? 64 : 63;
     if (!strcmp(wrong, "huge")) env->state_bytes = (size_t)1 << 62;
     env->reset = strcmp(wrong, "reset") ? bad_reset : NULL;
     env->step = strcmp(wrong, "step") ? bad_step : NULL;
+    if (!strcmp(wrong, "players")) env->players = 0;
+    if (!strcmp(wrong, "tasks")) env->tasks = 2;
+    if (!strcmp(wrong, "kind")) env->action.kind = (vly_space_kind)7;
+    if (!strcmp(wrong, "action.bytes")) env->action.bytes = 8;
+    if (!strcmp(wrong, "count")) env->action.count = 3, env->action.bytes = 12;
+    if (!strcmp(wrong, "sizes")) env->action = vly_space_multi(2, sizes), env->action.n = 9;
+    if (!strcmp(wrong, "bounds")) env->action = vly_space_box(2, bounds);
+    if (!strcmp(wrong, "mask of a box")) env->action = vly_space_box(1, bounds), env->masked = 1;
+    if (!strcmp(wrong, "shared")) env->shared.bytes = 4;
+    if (!strcmp(wrong, "mask"))
+        env->reset = failing_reset, env->step = blocked_step, env->masked = 1;
     if (!strcmp(wrong, "fails")) env->reset = failing_reset, env->step = failing_step;
     if (!strcmp(wrong, "hangs")) env->reset = failing_reset, env->step = hanging_step;
     return VLY_OK;

@@ -73,10 +73,10 @@ static void hostile_reset(const vly_env *env, void *state, uint64_t seed, vly_ro
     write_row(row, VLY_ROW_RESET);
 }
 
-static void hostile_step(const vly_env *env, void *states, int n, const int32_t *action,
+static void hostile_step(const vly_env *env, void *states, int n, vly_actions actions,
                          vly_rows out) {
     hostile *s = states;
-    (void)env, (void)action;
+    (void)env, (void)actions;
     for (int i = 0; i < n; i++) {
         const int32_t at_step = ++s[i].steps;
         if (at_step > GOOD_STEPS) at("step-");
@@ -101,7 +101,8 @@ vly_status vly_env_plugin(vly_env *env, const vly_env_args *args) {
     strncpy(wish, args->extra ? args->extra : "", sizeof wish - 1);
     at("open-");
     env->obs = (vly_obs_spec){VLY_F32, 1, {2, 0, 0}, 1, 1.0f, 2 * sizeof(float)};
-    env->actions = 2, env->frames_per_step = 1;
+    env->action = vly_space_discrete(2), env->frames_per_step = 1;
+    env->players = env->tasks = 1;
     env->state_bytes = sizeof(hostile);
     env->return_target = NAN;
     env->reset = hostile_reset, env->step = hostile_step, env->close = hostile_close;

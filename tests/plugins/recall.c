@@ -33,8 +33,9 @@ static void recall_reset(const vly_env *env, void *state, uint64_t seed, vly_row
     recall_start(state, row);
 }
 
-static void recall_step(const vly_env *env, void *states, int n, const int32_t *action,
+static void recall_step(const vly_env *env, void *states, int n, vly_actions actions,
                         vly_rows out) {
+    const int32_t *action = vly_action_ints(actions);
     (void)env;
     recall *s = states;
     for (int i = 0; i < n; i++, s++) {
@@ -60,7 +61,8 @@ vly_status vly_env_plugin(vly_env *env, const vly_env_args *args) {
     env->abi = VLY_ENV_ABI, env->struct_bytes = sizeof *env;
     strcpy(env->name, "recall");
     env->obs = (vly_obs_spec){VLY_F32, 1, {2, 0, 0}, 1, 1.0f, 2 * sizeof(float)};
-    env->actions = 2, env->frames_per_step = 1;
+    env->action = vly_space_discrete(2), env->frames_per_step = 1;
+    env->players = env->tasks = 1;
     env->state_bytes = sizeof(recall);
     env->return_target = 0.95f;
     env->reset = recall_reset, env->step = recall_step, env->close = recall_close;

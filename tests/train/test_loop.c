@@ -9,11 +9,9 @@
 
 enum { STEP_US = 2000 };
 
-static void (*real_step)(const vly_env *env, void *states, int n, const int32_t *action,
-                         vly_rows out);
+static void (*real_step)(const vly_env *env, void *states, int n, vly_actions action, vly_rows out);
 /* Long, and without the processor: its waiting is all that a run does. */
-static void slow_step(const vly_env *env, void *states, int n, const int32_t *action,
-                      vly_rows out) {
+static void slow_step(const vly_env *env, void *states, int n, vly_actions action, vly_rows out) {
     usleep(STEP_US);
     real_step(env, states, n, action, out);
 }

@@ -8,17 +8,15 @@
 
 enum { ENVS = 8, STEPS = 16, ROLLOUTS = 6, ROWS = ENVS * STEPS, BUFFERS = 256 };
 
-static void (*real_step)(const vly_env *env, void *states, int n, const int32_t *action,
-                         vly_rows out);
+static void (*real_step)(const vly_env *env, void *states, int n, vly_actions action, vly_rows out);
 static vly_status (*real_loss)(vly_queue *q, const vly_policy_loss_args *args);
 static int32_t taken[2 * ROLLOUTS * ROWS]; /* actions, in the order of the steps */
 static int steps_taken, slow_env_us, slow_learner_us, saves;
 
-static void record_step(const vly_env *env, void *states, int n, const int32_t *action,
-                        vly_rows out) {
+static void record_step(const vly_env *env, void *states, int n, vly_actions action, vly_rows out) {
     if (n == ENVS) { /* a single one is tried to see what a step costs */
         CHECK(steps_taken + n <= 2 * ROLLOUTS * ROWS);
-        memcpy(taken + steps_taken, action, (size_t)n * sizeof *action);
+        memcpy(taken + steps_taken, action.data, (size_t)n * sizeof *taken);
         steps_taken += n;
     }
     if (slow_env_us) usleep((useconds_t)slow_env_us);
