@@ -110,6 +110,86 @@ static vly_status cuda_fingerprint(vly_queue *q, int64_t n, const vly_real *x, u
     return vly_fingerprint_launch(n, x, out, vly_stream_of(q));
 }
 
+/* ---- actions of several parts (common/base/actions.h) ---- */
+
+static vly_status cuda_mask_actions(vly_queue *q, int64_t n, const uint8_t *allowed, vly_real *x) {
+    return vly_mask_actions_launch(n, allowed, x, vly_stream_of(q));
+}
+static vly_status cuda_dist_sample(vly_queue *q, const vly_dist *dist, int n, const vly_real *z,
+                                   const vly_rng *rng, uint32_t stream, const int32_t *lane,
+                                   int lane0, void *raw, vly_real *logp) {
+    return vly_dist_sample_launch(dist, n, z, rng, stream, lane, lane0, raw, logp,
+                                  vly_stream_of(q));
+}
+static vly_status cuda_dist_logp(vly_queue *q, const vly_dist *dist, int n, const vly_real *z,
+                                 const void *raw, vly_real *logp) {
+    return vly_dist_logp_launch(dist, n, z, raw, logp, vly_stream_of(q));
+}
+static vly_status cuda_dist_action(vly_queue *q, const vly_dist *dist, int n, const void *raw,
+                                   void *action) {
+    return vly_dist_action_launch(dist, n, raw, action, vly_stream_of(q));
+}
+static vly_status cuda_dist_loss(vly_queue *q, const vly_dist_loss_args *args) {
+    return vly_dist_loss_launch(args, vly_scratch_of(q), vly_stream_of(q));
+}
+static vly_status cuda_noise(vly_queue *q, const vly_noise_args *args) {
+    return vly_noise_launch(args, vly_stream_of(q));
+}
+static vly_status cuda_soft_value(vly_queue *q, const vly_soft_value_args *args) {
+    return vly_soft_value_launch(args, vly_stream_of(q));
+}
+static vly_status cuda_twin_loss(vly_queue *q, const vly_twin_loss_args *args) {
+    return vly_twin_loss_launch(args, vly_scratch_of(q), vly_stream_of(q));
+}
+static vly_status cuda_soft_policy(vly_queue *q, const vly_soft_policy_args *args) {
+    return vly_soft_policy_launch(args, vly_scratch_of(q), vly_stream_of(q));
+}
+static vly_status cuda_soft_choice(vly_queue *q, const vly_soft_choice_args *args) {
+    return vly_soft_choice_launch(args, vly_scratch_of(q), vly_stream_of(q));
+}
+static vly_status cuda_ascend(vly_queue *q, int n, const vly_real *q1, const vly_real *q2,
+                              vly_real *dq1, vly_real *dq2) {
+    return vly_ascend_launch(n, q1, q2, dq1, dq2, vly_stream_of(q));
+}
+static vly_status cuda_columns(vly_queue *q, int n, int width, const vly_real *from,
+                               int64_t from_stride, vly_real *to, int64_t to_stride) {
+    return vly_columns_launch(n, width, from, from_stride, to, to_stride, vly_stream_of(q));
+}
+static vly_status cuda_column_sums(vly_queue *q, int n, int width, const vly_real *x,
+                                   int64_t stride, vly_real *out) {
+    return vly_column_sums_launch(n, width, x, stride, out, vly_stream_of(q));
+}
+static vly_status cuda_normalize(vly_queue *q, int n, int width, const vly_real *x,
+                                 const vly_real *mean, const vly_real *scale, float limit,
+                                 vly_real *y) {
+    return vly_normalize_launch(n, width, x, mean, scale, limit, y, vly_stream_of(q));
+}
+static vly_status cuda_running(vly_queue *q, const vly_running_args *args) {
+    return vly_running_launch(args, vly_stream_of(q));
+}
+static vly_status cuda_discounted(vly_queue *q, const vly_discounted_args *args) {
+    return vly_discounted_launch(args, vly_stream_of(q));
+}
+
+static void fill_action_ops(vly_compute *c) {
+    c->mask_actions = cuda_mask_actions;
+    c->dist_sample = cuda_dist_sample;
+    c->dist_logp = cuda_dist_logp;
+    c->dist_action = cuda_dist_action;
+    c->dist_loss = cuda_dist_loss;
+    c->noise = cuda_noise;
+    c->soft_value = cuda_soft_value;
+    c->twin_loss = cuda_twin_loss;
+    c->soft_policy = cuda_soft_policy;
+    c->soft_choice = cuda_soft_choice;
+    c->ascend = cuda_ascend;
+    c->columns = cuda_columns;
+    c->column_sums = cuda_column_sums;
+    c->normalize = cuda_normalize;
+    c->running = cuda_running;
+    c->discounted = cuda_discounted;
+}
+
 void vly_cuda_fill_ops(vly_compute *c) {
     c->relu = cuda_relu, c->relu_backward = cuda_relu_backward, c->add = cuda_add,
     c->convert = cuda_convert;
@@ -126,4 +206,5 @@ void vly_cuda_fill_ops(vly_compute *c) {
     c->tree_sample = cuda_tree_sample;
     c->nstep = cuda_nstep;
     c->fingerprint = cuda_fingerprint;
+    fill_action_ops(c);
 }

@@ -10,7 +10,7 @@
  */
 #ifndef VLY_KERNELS_OPS_H
 #define VLY_KERNELS_OPS_H
-#include "common/base/compute.h"
+#include "common/base/actions.h"
 #include "kernels/launch.h"
 #ifdef __cplusplus
 extern "C" {
@@ -92,6 +92,39 @@ vly_status vly_maxpool_launch(const vly_layer_desc *desc, int n, const void *x, 
 /* The gradient goes to the first largest of each window, as in the forward pass. */
 vly_status vly_maxpool_backward_launch(const vly_layer_desc *desc, int n, const void *x,
                                        const void *dy, void *dx, cudaStream_t stream);
+
+/* actions of several parts: dist.cu */
+vly_status vly_mask_actions_launch(int64_t n, const uint8_t *allowed, float *x,
+                                   cudaStream_t stream);
+vly_status vly_dist_sample_launch(const vly_dist *dist, int n, const float *z, const vly_rng *rng,
+                                  uint32_t kind, const int32_t *lane, int lane0, void *raw,
+                                  float *logp, cudaStream_t stream);
+vly_status vly_dist_logp_launch(const vly_dist *dist, int n, const float *z, const void *raw,
+                                float *logp, cudaStream_t stream);
+vly_status vly_dist_action_launch(const vly_dist *dist, int n, const void *raw, void *action,
+                                  cudaStream_t stream);
+vly_status vly_dist_loss_launch(const vly_dist_loss_args *args, void *scratch, cudaStream_t stream);
+vly_status vly_noise_launch(const vly_noise_args *args, cudaStream_t stream);
+
+/* soft actor-critic and TD3: soft.cu */
+vly_status vly_soft_value_launch(const vly_soft_value_args *args, cudaStream_t stream);
+vly_status vly_twin_loss_launch(const vly_twin_loss_args *args, void *scratch, cudaStream_t stream);
+vly_status vly_soft_policy_launch(const vly_soft_policy_args *args, void *scratch,
+                                  cudaStream_t stream);
+vly_status vly_soft_choice_launch(const vly_soft_choice_args *args, void *scratch,
+                                  cudaStream_t stream);
+vly_status vly_ascend_launch(int n, const float *q1, const float *q2, float *dq1, float *dq2,
+                             cudaStream_t stream);
+
+/* running moments and columns: normalize.cu */
+vly_status vly_columns_launch(int n, int width, const float *from, int64_t from_stride, float *to,
+                              int64_t to_stride, cudaStream_t stream);
+vly_status vly_column_sums_launch(int n, int width, const float *x, int64_t stride, float *out,
+                                  cudaStream_t stream);
+vly_status vly_normalize_launch(int n, int width, const float *x, const float *mean,
+                                const float *scale, float limit, float *y, cudaStream_t stream);
+vly_status vly_running_launch(const vly_running_args *args, cudaStream_t stream);
+vly_status vly_discounted_launch(const vly_discounted_args *args, cudaStream_t stream);
 
 #ifdef __cplusplus
 }

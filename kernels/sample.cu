@@ -26,8 +26,10 @@ static __global__ void __launch_bounds__(64)
                   const vly_rng *rng, const int32_t *lane, int lane0, int32_t *action) {
     const int i = (int)(blockIdx.x * blockDim.x + threadIdx.x);
     if (i >= n) return;
-    action[i] = vly_rule_greedy(actions, values + (int64_t)i * actions, epsilon ? epsilon[i] : 0.0f,
-                                draw_number(rng, lane, lane0, i));
+    const float *row = values + (int64_t)i * actions;
+    action[i] = epsilon
+                    ? vly_rule_greedy(actions, row, epsilon[i], draw_number(rng, lane, lane0, i))
+                    : vly_rule_argmax(actions, row);
 }
 
 static __global__ void advance_rng(vly_rng *rng) {
@@ -57,7 +59,7 @@ vly_status vly_sample_policy_launch(int n, int actions, const float *logits, con
 vly_status vly_sample_greedy_launch(int n, int actions, const float *values, const float *epsilon,
                                     const vly_rng *rng, const int32_t *lane, int lane0,
                                     int32_t *action, cudaStream_t stream) {
-    VLY_NEED(n >= 0 && actions > 0 && values && rng && action);
+    VLY_NEED(n >= 0 && actions > 0 && values && action && (rng || !epsilon));
     if (n == 0) return VLY_OK;
     VLY_LAUNCH(sample_greedy, (unsigned)vly_ceil_div(n, BLOCK), BLOCK, 0, stream, n, actions,
                values, epsilon, rng, lane, lane0, action);

@@ -43,7 +43,7 @@ endforeach()
 file(GLOB grad_sources CONFIGURE_DEPENDS tests/*/grad_*.c)
 set(double_sources common/base/compute.c common/learn/net.c common/learn/net_init.c common/learn/orthogonal.c common/learn/net_exec.c common/base/status.c common/base/text.c cpu/machine/processors.c cpu/ops/compute_cpu.c cpu/ops/workers.c cpu/ops/layer.c cpu/ops/reference.c
   cpu/ops/maxpool.c cpu/ops/elementwise.c cpu/ops/lstm.c cpu/ops/lstm_product.c cpu/ops/gae.c cpu/ops/vtrace.c cpu/ops/policy_loss.c cpu/ops/dqn_loss.c cpu/ops/nstep.c cpu/ops/sample.c
-  cpu/ops/gather.c cpu/ops/optimize.c cpu/ops/tree.c cpu/ops/fingerprint.c)
+  cpu/ops/gather.c cpu/ops/optimize.c cpu/ops/tree.c cpu/ops/fingerprint.c cpu/ops/dist.c cpu/ops/soft.c cpu/ops/normalize.c)
 add_library(vly_double STATIC ${double_sources})
 target_compile_definitions(vly_double PUBLIC VLY_REAL=double VLY_REAL_DOUBLE)
 target_link_libraries(vly_double PUBLIC vly_options m Threads::Threads)

@@ -200,6 +200,17 @@ typedef struct { /* DQN, double DQN, n-step, importance-weighted; dueling is the
     vly_real *stats;
 } vly_dqn_loss_args;
 
+/* Of common/base/actions.h. */
+typedef struct vly_dist vly_dist;
+typedef struct vly_dist_loss_args vly_dist_loss_args;
+typedef struct vly_noise_args vly_noise_args;
+typedef struct vly_running_args vly_running_args;
+typedef struct vly_discounted_args vly_discounted_args;
+typedef struct vly_soft_value_args vly_soft_value_args;
+typedef struct vly_twin_loss_args vly_twin_loss_args;
+typedef struct vly_soft_policy_args vly_soft_policy_args;
+typedef struct vly_soft_choice_args vly_soft_choice_args;
+
 /* ---- optimizers ---- */
 
 typedef enum {
@@ -423,6 +434,40 @@ struct vly_compute {
                               const vly_hyper *hyper, int32_t *row, vly_real *weight);
     vly_status (*nstep)(vly_queue *q, const vly_nstep_args *args);
 
+    /* Actions of several parts (common/base/actions.h). x[i] = VLY_MASKED where allowed[i] is 0.
+     * dist_sample draws row i's part k from vly_philox(seed, stream | k / 4 << 8, step, lane0 + i
+     * or lane[i]) and writes raw; rng NULL: the likeliest; logp may be NULL. dist_action: raw as
+     * the environment takes it. */
+    vly_status (*mask_actions)(vly_queue *q, int64_t n, const uint8_t *allowed, vly_real *x);
+    vly_status (*dist_sample)(vly_queue *q, const vly_dist *dist, int n, const vly_real *z,
+                              const vly_rng *rng, uint32_t stream, const int32_t *lane, int lane0,
+                              void *raw, vly_real *logp);
+    vly_status (*dist_logp)(vly_queue *q, const vly_dist *dist, int n, const vly_real *z,
+                            const void *raw, vly_real *logp);
+    vly_status (*dist_action)(vly_queue *q, const vly_dist *dist, int n, const void *raw,
+                              void *action);
+    vly_status (*dist_loss)(vly_queue *q, const vly_dist_loss_args *args);
+    vly_status (*noise)(vly_queue *q, const vly_noise_args *args);
+    vly_status (*soft_value)(vly_queue *q, const vly_soft_value_args *args);
+    vly_status (*twin_loss)(vly_queue *q, const vly_twin_loss_args *args);
+    vly_status (*soft_policy)(vly_queue *q, const vly_soft_policy_args *args);
+    vly_status (*soft_choice)(vly_queue *q, const vly_soft_choice_args *args);
+    /* Gradients of the mean of -min(q1, q2); q2 NULL: of -q1. All (n). */
+    vly_status (*ascend)(vly_queue *q, int n, const vly_real *q1, const vly_real *q2, vly_real *dq1,
+                         vly_real *dq2);
+    /* `width` numbers of each of n rows, rows from_stride and to_stride numbers apart; from_stride
+     * 0: the same row n times. column_sums: out (width) = sums over the rows. */
+    vly_status (*columns)(vly_queue *q, int n, int width, const vly_real *from, int64_t from_stride,
+                          vly_real *to, int64_t to_stride);
+    vly_status (*column_sums)(vly_queue *q, int n, int width, const vly_real *x, int64_t stride,
+                              vly_real *out);
+    /* y = clamp((x - mean) scale, +-limit) by column, x and y (n, width); mean NULL: 0. y may be
+     * x. */
+    vly_status (*normalize)(vly_queue *q, int n, int width, const vly_real *x, const vly_real *mean,
+                            const vly_real *scale, float limit, vly_real *y);
+    vly_status (*running)(vly_queue *q, const vly_running_args *args);
+    vly_status (*discounted)(vly_queue *q, const vly_discounted_args *args);
+
     /* *out (device): the same for the same numbers, bit for bit, on every back end; for ranks that
      * must not drift apart. */
     vly_status (*fingerprint)(vly_queue *q, int64_t n, const vly_real *x, uint64_t *out);
@@ -437,7 +482,7 @@ struct vly_queue { /* a back end's queue begins with this */
  * it. */
 typedef vly_status (*vly_compute_create_fn)(vly_compute **out, int device, int threads);
 #define VLY_COMPUTE_CUDA_SYMBOL "vly_compute_create_cuda"
-enum { VLY_COMPUTE_ABI = 3 };
+enum { VLY_COMPUTE_ABI = 4 };
 /* And this: the ABI it was built with, checked before use. */
 #define VLY_COMPUTE_CUDA_ABI_SYMBOL "vly_compute_cuda_abi"
 

@@ -23,7 +23,8 @@ enum {
     VLY_STREAM_REPLAY = 4,  /* replay sampling */
     VLY_STREAM_ENV = 5,     /* environment seeds */
     VLY_STREAM_TEST = 6,
-    VLY_STREAM_BOOTSTRAP = 7 /* resamples of scores */
+    VLY_STREAM_BOOTSTRAP = 7, /* resamples of scores */
+    VLY_STREAM_LEARN = 8      /* actions drawn while learning */
 };
 
 VLY_HD vly_u32x4 vly_philox(uint64_t seed, uint32_t stream, uint64_t step, uint32_t lane) {

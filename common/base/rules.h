@@ -11,7 +11,7 @@
  */
 #ifndef VLY_COMMON_BASE_RULES_H
 #define VLY_COMMON_BASE_RULES_H
-#include "common/base/compute.h"
+#include "common/base/actions.h"
 #include "common/base/exact.h"
 #include "common/base/philox.h"
 
@@ -48,9 +48,17 @@ VLY_HD int vly_rule_argmax(int n, const vly_real *x) {
     return best;
 }
 
+/* At random: uniform over the actions, or over those that are not masked. */
 VLY_HD int vly_rule_greedy(int actions, const vly_real *values, vly_real epsilon, vly_u32x4 r) {
-    return (vly_real)vly_unit(r.v[0]) < epsilon ? (int)vly_below(r.v[1], (uint32_t)actions)
-                                                : vly_rule_argmax(actions, values);
+    if (!((vly_real)vly_unit(r.v[0]) < epsilon)) return vly_rule_argmax(actions, values);
+    const int any = (int)vly_below(r.v[1], (uint32_t)actions);
+    if (!(values[any] <= (vly_real)VLY_MASKED)) return any;
+    int allowed = 0;
+    for (int a = 0; a < actions; a++) allowed += !(values[a] <= (vly_real)VLY_MASKED);
+    int left = (int)vly_below(r.v[2], (uint32_t)(allowed > 0 ? allowed : 1));
+    for (int a = 0; a < actions; a++)
+        if (!(values[a] <= (vly_real)VLY_MASKED) && left-- == 0) return a;
+    return any;
 }
 
 /* ---- frames ---- */
@@ -194,6 +202,36 @@ VLY_HD vly_real vly_rule_value_loss(const vly_policy_loss_args *p, int i, int64_
     return (vly_real)0.5 * loss;
 }
 
+/* The policy's part for any distribution: fills kl, clipped and policy_loss, returns d policy loss /
+ * d logp. */
+VLY_HD vly_real vly_rule_surrogate(const vly_policy_loss_args *p, int64_t r, vly_real logp,
+                                   vly_real advantage, vly_row_stats *s) {
+    vly_real g = 0;
+    if (p->logp_old) {
+        const vly_real log_ratio = logp - p->logp_old[r], ratio = vly_exp(log_ratio);
+        const vly_real lo = 1 - (vly_real)p->hyper->clip, hi = 1 + (vly_real)p->hyper->clip;
+        const vly_real bounded = ratio < lo ? lo : ratio > hi ? hi : ratio;
+        s->kl = (ratio - 1) - log_ratio;
+        s->clipped = ratio < lo || ratio > hi;
+        s->policy_loss = -(ratio * advantage < bounded * advantage ? ratio : bounded) * advantage;
+        g = ratio * advantage <= bounded * advantage ? -advantage * ratio : 0;
+    }
+    if (p->plain) {
+        s->clipped = 0;
+        s->policy_loss = -logp * advantage;
+        g = -advantage;
+    }
+    return g;
+}
+
+VLY_HD void vly_rule_value_gradient(const vly_policy_loss_args *p, int i, int64_t r, vly_real scale,
+                                    vly_row_stats *s) {
+    vly_real dv;
+    if (!p->value) return;
+    s->value_loss = vly_rule_value_loss(p, i, r, &dv);
+    if (p->dvalue) p->dvalue[i] = scale * (vly_real)p->hyper->value_coef * dv;
+}
+
 /* Row i of a minibatch. z, dz: its logits and their gradient (may be the arrays of args, or copies
  * in fast memory). mean, inv_std: of the advantages, 0 and 1 when not normalized. scale: 1 / valid
  * rows, or 1 when summing. Rows with mask 0 or an impossible action get zero gradients and add
@@ -220,31 +258,8 @@ VLY_HD vly_row_stats vly_rule_policy_loss(const vly_policy_loss_args *p, int i, 
     const vly_real log_total = vly_log(total), inv_total = 1 / total;
     const vly_real entropy = log_total - dot * inv_total;
     const vly_real logp = (z[action] - max) - log_total;
-    const vly_real advantage = (p->advantage[r] - mean) * inv_std;
-
-    vly_real g; /* d policy loss / d logp */
-    if (p->logp_old) {
-        const vly_real log_ratio = logp - p->logp_old[r], ratio = vly_exp(log_ratio);
-        const vly_real lo = 1 - (vly_real)h->clip, hi = 1 + (vly_real)h->clip;
-        const vly_real bounded = ratio < lo ? lo : ratio > hi ? hi : ratio;
-        s.kl = (ratio - 1) - log_ratio;
-        s.clipped = ratio < lo || ratio > hi;
-        s.policy_loss = -(ratio * advantage < bounded * advantage ? ratio : bounded) * advantage;
-        g = ratio * advantage <= bounded * advantage ? -advantage * ratio : 0;
-    } else {
-        g = 0;
-    }
-    if (p->plain) {
-        s.clipped = 0;
-        s.policy_loss = -logp * advantage;
-        g = -advantage;
-    }
-
-    if (p->value) {
-        vly_real dv;
-        s.value_loss = vly_rule_value_loss(p, i, r, &dv);
-        if (p->dvalue) p->dvalue[i] = scale * (vly_real)h->value_coef * dv;
-    }
+    const vly_real g = vly_rule_surrogate(p, r, logp, (p->advantage[r] - mean) * inv_std, &s);
+    vly_rule_value_gradient(p, i, r, scale, &s);
     const vly_real ce = (vly_real)h->entropy_coef;
     for (int a = 0; a < A; a++) {
         const vly_real lp = (z[a] - max) - log_total, q = vly_exp(lp);

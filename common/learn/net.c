@@ -32,7 +32,7 @@ static int net_add_layer(vly_net *net, const char *name, int in, vly_layer_desc 
     const vly_net_value *x = &net->values[in];
     layer.x_type = x->type;
     layer.x_scale = x->type == VLY_U8 ? net->desc.obs.scale : 1.0f;
-    layer.needs_dx = in != 0;
+    layer.needs_dx = in >= net->inputs || net->desc.input_grads;
     layer.tf32 = net->desc.tf32;
     int h = 1, w = 1;
     if (layer.kind == VLY_LINEAR) {
@@ -87,6 +87,34 @@ static int add_unary(vly_net *net, vly_net_op op, int in, vly_dtype type) {
     node->op = op;
     node->in = in;
     return node->out = net_add_value(net, x->h, x->w, x->c, type);
+}
+
+/* Per number of one frame, whatever the stack. */
+static int net_add_normalize(vly_net *net, int x) {
+    const int64_t width = net->desc.obs.shape[0];
+    const int out = add_unary(net, VLY_NODE_NORMALIZE, x, VLY_F32);
+    net->nodes[net->node_count - 1].offset = net->params;
+    const int mean = net->tensor_count;
+    net_add_tensor(net, "input", "mean", 1, &width, net->params, 0);
+    net_add_tensor(net, "input", "scale", 1, &width, net->params + width, 0);
+    net->tensors[mean].constant = net->tensors[mean + 1].constant = true;
+    net->tensors[mean + 1].first = 1;
+    net->weights -= 2 * width;
+    net->params = (net->params + 2 * width + ALIGN - 1) / ALIGN * ALIGN;
+    net->inputs = out + 1;
+    return out;
+}
+
+static int net_add_tail(vly_net *net, int x) {
+    const int64_t width = net->desc.tail;
+    vly_net_node *node = &net->nodes[net->node_count++];
+    node->op = VLY_NODE_TAIL;
+    node->in = x;
+    node->offset = net->params;
+    net_add_tensor(net, "policy", "tail", 1, &width, net->params, 0);
+    net->tensors[net->tensor_count - 1].constant = true;
+    net->params = (net->params + width + ALIGN - 1) / ALIGN * ALIGN;
+    return node->out = net_add_value(net, 1, 1, net->values[x].c + (int)width, VLY_F32);
 }
 
 static int add_residual(vly_net *net, const char *name, int in) {
@@ -171,16 +199,27 @@ static int net_add_lstm(vly_net *net, int x) {
     return node->out = net_add_value(net, 1, 1, H, VLY_F32);
 }
 
+static int add_policy_head(vly_net *net, int x) {
+    const int out = net_add_linear(net, "policy.head", x, net->desc.actions, VLY_ACT_NONE, VLY_F32,
+                                   0.01f);
+    return net->desc.tail > 0 ? net_add_tail(net, out) : out;
+}
+
 static void add_heads(vly_net *net, int policy, int value_in) {
     const int A = net->desc.actions;
     net->value = -1;
     switch (net->desc.head) {
     case VLY_HEAD_POLICY_VALUE:
-        net->logits = net_add_linear(net, "policy.head", policy, A, VLY_ACT_NONE, VLY_F32, 0.01f);
+        net->logits = add_policy_head(net, policy);
         net->value = net_add_linear(net, "value.head", value_in, 1, VLY_ACT_NONE, VLY_F32, 1.0f);
         break;
-    case VLY_HEAD_POLICY:
-        net->logits = net_add_linear(net, "policy.head", policy, A, VLY_ACT_NONE, VLY_F32, 0.01f);
+    case VLY_HEAD_POLICY: net->logits = add_policy_head(net, policy); break;
+    case VLY_HEAD_ACTION:
+        net->logits = net_add_linear(net, "policy.head", policy, A, VLY_ACT_TANH, VLY_F32, 0.01f);
+        break;
+    case VLY_HEAD_TWIN:
+        net->logits = net_add_linear(net, "q1.head", policy, A, VLY_ACT_NONE, VLY_F32, 1.0f);
+        net->value = net_add_linear(net, "q2.head", value_in, A, VLY_ACT_NONE, VLY_F32, 1.0f);
         break;
     case VLY_HEAD_Q:
         net->logits = net_add_linear(net, "q.head", policy, A, VLY_ACT_NONE, VLY_F32, 1.0f);
@@ -203,13 +242,30 @@ static void net_build(vly_net *net) {
     const bool image = d->kind != VLY_NET_MLP;
     const int h = o->ndim == 3 ? o->shape[0] : 1, w = o->ndim == 3 ? o->shape[1] : 1;
     const int c = (o->ndim == 3 ? o->shape[2] : o->shape[0]) * (o->stack > 1 ? o->stack : 1);
-    const int x = net_add_value(net, h, w, c, image && o->dtype == VLY_U8 ? VLY_U8 : act_type(net));
-    const bool towers = d->kind == VLY_NET_MLP && !d->shared && d->lstm == 0 &&
-                        d->head == VLY_HEAD_POLICY_VALUE;
-    int policy = add_trunk(net, towers ? "policy" : "trunk", x);
+    int x = net_add_value(net, h, w, c, image && o->dtype == VLY_U8 ? VLY_U8 : act_type(net));
+    net->inputs = 1;
+    if (d->normalize) x = net_add_normalize(net, x);
+    const bool twin = d->head == VLY_HEAD_TWIN,
+               towers = twin || (d->kind == VLY_NET_MLP && !d->shared && d->lstm == 0 &&
+                                 d->head == VLY_HEAD_POLICY_VALUE);
+    int policy = add_trunk(net, twin ? "q1" : towers ? "policy" : "trunk", x);
     if (d->lstm > 0) policy = net_add_lstm(net, policy);
-    const int value_in = towers ? add_trunk(net, "value", x) : policy;
+    const int value_in = towers ? add_trunk(net, twin ? "q2" : "value", x) : policy;
     add_heads(net, policy, value_in);
+}
+
+/* What only an MLP of float vectors has. */
+static vly_status check_vector_parts(const vly_net_desc *d) {
+    const bool vector = d->kind == VLY_NET_MLP && d->obs.ndim == 1 && d->obs.dtype == VLY_F32;
+    if (d->normalize && (!vector || d->bf16 || d->obs.stack > 1))
+        return vly_fail(VLY_EINVAL,
+                        "observations are normalised where they are vectors of floats, with an MLP "
+                        "in fp32, without stacked frames");
+    if (d->head == VLY_HEAD_TWIN && (d->kind != VLY_NET_MLP || d->lstm > 0))
+        return vly_fail(VLY_EINVAL, "twin critics are MLPs without an LSTM");
+    if (d->input_grads && (!vector || d->bf16 || d->normalize))
+        return vly_fail(VLY_EINVAL, "the gradient of the input is of float vectors as they are");
+    return VLY_OK;
 }
 
 static vly_status check_desc(const vly_net_desc *d) {
@@ -224,6 +280,9 @@ static vly_status check_desc(const vly_net_desc *d) {
         return vly_fail(VLY_EINVAL, "a network reads float or uint8 observations");
     if (d->actions < 1 || d->actions > 4096)
         return vly_fail(VLY_EINVAL, "a network has 1 to 4096 actions, not %d", d->actions);
+    if (d->tail < 0 || d->tail > 4096)
+        return vly_fail(VLY_EINVAL, "a policy has 0 to 4096 deviations, not %d", d->tail);
+    VLY_TRY(check_vector_parts(d));
     if (d->layers < 0 || d->layers > VLY_NET_HIDDEN_MAX)
         return vly_fail(VLY_EINVAL, "an MLP has 0 to %d hidden layers, not %d", VLY_NET_HIDDEN_MAX,
                         d->layers);
@@ -279,6 +338,13 @@ int64_t vly_net_params(const vly_net *net) {
 }
 int64_t vly_net_weights(const vly_net *net) {
     return net->weights;
+}
+int vly_net_width(const vly_net *net) {
+    return net->desc.actions + net->desc.tail;
+}
+int64_t vly_net_moments(const vly_net *net, int *width) {
+    *width = net->desc.normalize ? net->desc.obs.shape[0] : 0;
+    return net->desc.normalize ? net->nodes[0].offset : -1;
 }
 vly_net_graph vly_net_view(const vly_net *net) {
     return (vly_net_graph){.nodes = net->nodes,

@@ -37,7 +37,9 @@ typedef enum {
     VLY_HEAD_POLICY_VALUE, /* logits (n, actions) and value (n) */
     VLY_HEAD_POLICY,       /* logits alone: no critic */
     VLY_HEAD_Q,            /* logits are Q (n, actions) */
-    VLY_HEAD_DUELING       /* Q = V + A - mean A (Wang et al. 2016) */
+    VLY_HEAD_DUELING,      /* Q = V + A - mean A (Wang et al. 2016) */
+    VLY_HEAD_ACTION,       /* logits are an action in [-1, 1]: tanh (TD3) */
+    VLY_HEAD_TWIN          /* MLP: two critics, a torso each; logits Q1, value Q2 (n, actions) */
 } vly_head_kind;
 typedef enum {
     VLY_INIT_ORTHOGONAL,     /* gain sqrt 2, policy head 0.01, other heads 1 */
@@ -54,14 +56,19 @@ enum { VLY_NET_HIDDEN_MAX = 4 };
 typedef struct {
     vly_net_kind kind;
     vly_obs_spec obs;
-    int actions;
+    int actions; /* numbers of the head's layer */
+    int tail;    /* POLICY heads: numbers learned for all rows alike, appended to each: log
+                    deviations */
     vly_head_kind head;
     int hidden[VLY_NET_HIDDEN_MAX]; /* MLP: its layers. CNNs: hidden[0] replaces the fc width when
                                        not 0 */
     int layers;
-    vly_act act; /* MLP: TANH or RELU */
-    bool shared; /* MLP: policy and value share the hidden layers (CNNs always do) */
-    int lstm;    /* width of an LSTM before the heads, 0: none */
+    vly_act act;      /* MLP: TANH or RELU */
+    bool shared;      /* MLP: policy and value share the hidden layers (CNNs always do) */
+    int lstm;         /* width of an LSTM before the heads, 0: none */
+    bool normalize;   /* vectors: the input less a mean, times a scale, which are tensors of the
+                         network that are not trained by gradients (vly_net_moments) */
+    bool input_grads; /* vly_exec.dx: the gradient of the input is asked for */
     bool bf16;
     bool tf32; /* with f32 activations: products may use tensor cores */
     vly_init_kind init;
@@ -73,6 +80,8 @@ typedef struct {
     int64_t shape[4];  /* linear (out, in), conv (out, kh, kw, in), bias (out) */
     int64_t offset, n; /* in the parameter array; offsets are multiples of 16, gaps hold zeros */
     float gain;        /* of the orthogonal initialisation; 0 for biases */
+    bool constant;     /* starts at `first` whatever the initialisation */
+    float first;
 } vly_tensor;
 
 typedef struct vly_net vly_net;
@@ -81,6 +90,9 @@ void vly_net_destroy(vly_net *net);
 const vly_net_desc *vly_net_description(const vly_net *net); /* kind resolved */
 int64_t vly_net_params(const vly_net *net);  /* length of the parameter array, gaps included */
 int64_t vly_net_weights(const vly_net *net); /* trained numbers in it */
+int vly_net_width(const vly_net *net);       /* numbers of a row of logits: actions + tail */
+/* Where the input's mean lies in the parameters, its scale `*width` numbers on; -1: none. */
+int64_t vly_net_moments(const vly_net *net, int *width);
 const vly_tensor *vly_net_tensor(const vly_net *net, int i); /* NULL past the end */
 
 /* The graph, for export (cpu/program/onnx.h): nodes over numbered values, in
@@ -90,13 +102,17 @@ typedef enum {
     VLY_NODE_RELU,
     VLY_NODE_ADD,
     VLY_NODE_LSTM,
-    VLY_NODE_DUELING
+    VLY_NODE_DUELING,
+    VLY_NODE_NORMALIZE, /* clamp((x - mean) scale, +-VLY_NET_NORMAL_LIMIT), by column of one frame */
+    VLY_NODE_TAIL       /* x with the same learned numbers appended to every row */
 } vly_net_op;
+#define VLY_NET_NORMAL_LIMIT 10.0f
 typedef struct {
     vly_net_op op;
     int in, in2, out;     /* ADD: out += in. DUELING: in V, in2 A. LSTM: in gates */
     vly_layer_desc layer; /* LAYER; batch_max and learn are filled by a context */
-    int64_t offset;       /* parameters: LAYER weights then bias, LSTM w_h */
+    int64_t offset;       /* parameters: LAYER weights then bias, LSTM w_h, NORMALIZE mean then
+                             scale, TAIL */
 } vly_net_node;
 typedef struct {
     int64_t size; /* numbers per row */
@@ -122,6 +138,7 @@ typedef struct {
     vly_dtype x_type;
     vly_real *logits, *value;   /* outputs; value NULL without a value head */
     vly_real *dlogits, *dvalue; /* learn: gradients of the outputs, overwritten by backward */
+    vly_real *dx; /* input_grads: of the input, after backward (n, numbers of a row) */
     /* LSTM: n rows are steps x (n / steps) time-major. state_h, state_c (steps + 1, rows, H): [0]
      * is set by the caller before forward, [steps] is the state after. */
     vly_real *state_h, *state_c;

@@ -90,6 +90,10 @@ static vly_status alloc_activations(exec *e, const char *what) {
     return share(e, first, last, what, e->act);
 }
 
+static bool has_gradient(const vly_net *net, int v) {
+    return v >= net->inputs || net->desc.input_grads;
+}
+
 static vly_status alloc_gradients(exec *e, const char *what) {
     const vly_net *net = e->pub.net;
     int first[NODES_MAX], last[NODES_MAX];
@@ -101,11 +105,12 @@ static vly_status alloc_gradients(exec *e, const char *what) {
         const vly_net_node *node = &net->nodes[i];
         const int event = net->node_count - i;
         extend(first, last, node->out, event);
-        if (node->in != 0) extend(first, last, node->in, event);
+        if (has_gradient(net, node->in)) extend(first, last, node->in, event);
         if (node->op == VLY_NODE_DUELING) extend(first, last, node->in2, event);
-        if (node->in != 0 && value_bytes(net, node->in, e->pub.batch_max) > scratch)
+        if (has_gradient(net, node->in) && value_bytes(net, node->in, e->pub.batch_max) > scratch)
             scratch = value_bytes(net, node->in, e->pub.batch_max);
     }
+    if (net->desc.input_grads) last[0] = 2 * NODES_MAX; /* the caller reads it */
     VLY_TRY(share(e, first, last, what, e->grad));
     return scratch ? exec_take(e, scratch, what, &e->scratch) : VLY_OK;
 }
@@ -149,6 +154,7 @@ static vly_status fill_exec(exec *e, const char *what) {
     e->pub.value = net->value >= 0 ? e->act[net->value] : NULL;
     e->pub.dlogits = e->grad[net->logits];
     e->pub.dvalue = net->value >= 0 ? e->grad[net->value] : NULL;
+    e->pub.dx = net->desc.input_grads ? e->grad[0] : NULL;
     return create_layers(e);
 }
 
@@ -272,6 +278,17 @@ static vly_status node_forward(exec *e, vly_queue *q, int i, int n, const vly_re
                                   e->flags, e->act[node->in], e->pub.state_h, e->pub.state_c);
     case VLY_NODE_DUELING:
         return e->c->dueling(q, n, net->desc.actions, in, activation(e, node->in2, n), out);
+    case VLY_NODE_NORMALIZE: {
+        const int width = net->desc.obs.shape[0];
+        const vly_real *mean = param + node->offset;
+        return e->c->normalize(q, (int)(n * y->size / width), width, in, mean, mean + width,
+                               VLY_NET_NORMAL_LIMIT, out);
+    }
+    case VLY_NODE_TAIL: {
+        const int width = net->values[node->in].c, tail = net->desc.tail;
+        VLY_TRY(e->c->columns(q, n, width, in, width, out, y->size));
+        return e->c->columns(q, n, tail, param + node->offset, 0, (vly_real *)out + width, y->size);
+    }
     }
     return VLY_EINVAL;
 }
@@ -293,7 +310,7 @@ static vly_status node_backward(exec *e, vly_queue *q, int i, int n, const vly_r
     void *dy = e->grad[node->out], *dx = e->grad[node->in];
     switch (node->op) {
     case VLY_NODE_LAYER: {
-        void *to = node->in == 0 ? NULL : again ? e->scratch : dx;
+        void *to = !has_gradient(net, node->in) ? NULL : again ? e->scratch : dx;
         VLY_TRY(e->c->layer_backward(q, e->layers[i], n, activation(e, node->in, n),
                                      activation(e, node->out, n), param + node->offset, dy, to,
                                      grad + node->offset, false));
@@ -311,6 +328,15 @@ static vly_status node_backward(exec *e, vly_queue *q, int i, int n, const vly_r
                                    dx, grad + node->offset, e->lstm_work);
     case VLY_NODE_DUELING:
         return e->c->dueling_backward(q, n, net->desc.actions, dy, dx, e->grad[node->in2]);
+    case VLY_NODE_NORMALIZE: /* moments are not trained */
+        return e->c->fill(q, grad + node->offset, 0,
+                          2 * (size_t)net->desc.obs.shape[0] * sizeof *grad);
+    case VLY_NODE_TAIL: {
+        const int width = net->values[node->in].c, tail = net->desc.tail;
+        VLY_TRY(
+            e->c->column_sums(q, n, tail, (vly_real *)dy + width, y->size, grad + node->offset));
+        return e->c->columns(q, n, width, dy, y->size, dx, width);
+    }
     }
     return VLY_EINVAL;
 }

@@ -71,7 +71,9 @@ vly_status vly_net_init(const vly_net *net, uint64_t seed, vly_real *param) {
     memset(param, 0, (size_t)net->params * sizeof *param);
     for (int i = 0; i < net->tensor_count; i++) {
         const vly_tensor *t = &net->tensors[i];
-        if (t->ndim > 1) {
+        if (t->constant) {
+            for (int64_t k = 0; k < t->n; k++) param[t->offset + k] = (vly_real)t->first;
+        } else if (t->ndim > 1) {
             fan_in = (double)(t->n / t->shape[0]);
             VLY_TRY(init_tensor(t, net->desc.init, seed, (uint64_t)i, param + t->offset));
         } else if (net->desc.init == VLY_INIT_TORCH) {

@@ -261,6 +261,22 @@ static const vly_compute table = {
     .tree_insert = vly_cpu_tree_insert,
     .tree_sample = vly_cpu_tree_sample,
     .nstep = vly_cpu_nstep,
+    .mask_actions = vly_cpu_mask_actions,
+    .dist_sample = vly_cpu_dist_sample,
+    .dist_logp = vly_cpu_dist_logp,
+    .dist_action = vly_cpu_dist_action,
+    .dist_loss = vly_cpu_dist_loss,
+    .noise = vly_cpu_noise,
+    .soft_value = vly_cpu_soft_value,
+    .twin_loss = vly_cpu_twin_loss,
+    .soft_policy = vly_cpu_soft_policy,
+    .soft_choice = vly_cpu_soft_choice,
+    .ascend = vly_cpu_ascend,
+    .columns = vly_cpu_columns,
+    .column_sums = vly_cpu_column_sums,
+    .normalize = vly_cpu_normalize,
+    .running = vly_cpu_running,
+    .discounted = vly_cpu_discounted,
 };
 
 vly_status vly_compute_create_cpu(vly_compute **out, int threads) {

@@ -131,4 +131,28 @@ vly_status vly_cpu_tree_insert(vly_queue *q, const vly_tree *tree, int64_t first
 vly_status vly_cpu_tree_sample(vly_queue *q, const vly_tree *tree, int n, const vly_rng *rng,
                                const vly_hyper *hyper, int32_t *row, vly_real *weight);
 vly_status vly_cpu_nstep(vly_queue *q, const vly_nstep_args *args);
+vly_status vly_cpu_mask_actions(vly_queue *q, int64_t n, const uint8_t *allowed, vly_real *x);
+vly_status vly_cpu_dist_sample(vly_queue *q, const vly_dist *dist, int n, const vly_real *z,
+                               const vly_rng *rng, uint32_t stream, const int32_t *lane, int lane0,
+                               void *raw, vly_real *logp);
+vly_status vly_cpu_dist_logp(vly_queue *q, const vly_dist *dist, int n, const vly_real *z,
+                             const void *raw, vly_real *logp);
+vly_status vly_cpu_dist_action(vly_queue *q, const vly_dist *dist, int n, const void *raw,
+                               void *action);
+vly_status vly_cpu_dist_loss(vly_queue *q, const vly_dist_loss_args *args);
+vly_status vly_cpu_noise(vly_queue *q, const vly_noise_args *args);
+vly_status vly_cpu_soft_value(vly_queue *q, const vly_soft_value_args *args);
+vly_status vly_cpu_twin_loss(vly_queue *q, const vly_twin_loss_args *args);
+vly_status vly_cpu_soft_policy(vly_queue *q, const vly_soft_policy_args *args);
+vly_status vly_cpu_soft_choice(vly_queue *q, const vly_soft_choice_args *args);
+vly_status vly_cpu_ascend(vly_queue *q, int n, const vly_real *q1, const vly_real *q2,
+                          vly_real *dq1, vly_real *dq2);
+vly_status vly_cpu_columns(vly_queue *q, int n, int width, const vly_real *from,
+                           int64_t from_stride, vly_real *to, int64_t to_stride);
+vly_status vly_cpu_column_sums(vly_queue *q, int n, int width, const vly_real *x, int64_t stride,
+                               vly_real *out);
+vly_status vly_cpu_normalize(vly_queue *q, int n, int width, const vly_real *x,
+                             const vly_real *mean, const vly_real *scale, float limit, vly_real *y);
+vly_status vly_cpu_running(vly_queue *q, const vly_running_args *args);
+vly_status vly_cpu_discounted(vly_queue *q, const vly_discounted_args *args);
 #endif

@@ -148,7 +148,9 @@ __attribute__((format(printf, 1, 2))) static const char *names(const char *forma
 
 static const char *name_of_logits(const writer *w) {
     const vly_head_kind head = vly_net_description(w->net)->head;
-    return head == VLY_HEAD_Q || head == VLY_HEAD_DUELING ? "q" : "logits";
+    return head == VLY_HEAD_Q || head == VLY_HEAD_DUELING ? "q"
+           : head == VLY_HEAD_ACTION                      ? "action"
+                                                          : "logits";
 }
 
 static void name_value(writer *w, int v, const char *name) {
@@ -248,6 +250,42 @@ static void add_lstm(writer *w, const vly_net_node *node) {
     name_value(w, node->out, "h_next");
 }
 
+static void add_numbers(writer *w, const char *name, int ndim, const int64_t *shape, float x) {
+    size_t begun;
+    int64_t n = 1;
+    for (int i = 0; i < ndim; i++) n *= shape[i];
+    uint8_t *to = add_tensor(w, name, FLOAT, ndim, shape, (size_t)n * sizeof x, &begun);
+    for (; to && n > 0; n--, to += sizeof x) memcpy(to, &x, sizeof x);
+    vly_proto_end(&w->p, begun);
+}
+
+static void add_normalize(writer *w, const vly_net_node *node) {
+    int i;
+    const vly_tensor *mean = tensor_at(w, node->offset, &i), *scale = vly_net_tensor(w->net, i + 1);
+    add_weight(w, mean, mean->shape, 1, 1, mean->n);
+    add_weight(w, scale, scale->shape, 1, 1, scale->n);
+    add_numbers(w, "input.low", 0, NULL, -VLY_NET_NORMAL_LIMIT);
+    add_numbers(w, "input.high", 0, NULL, VLY_NET_NORMAL_LIMIT);
+    add_node(w, "Sub", names("%s %s", w->names[node->in], mean->name), "input.centred", NULL);
+    add_node(w, "Mul", names("input.centred %s", scale->name), "input.scaled", NULL);
+    name_value(w, node->out, "input.normalized");
+    add_node(w, "Clip", "input.scaled input.low input.high", w->names[node->out], NULL);
+}
+
+/* The same numbers for every row: a product with zeros, and they as its bias. */
+static void add_tail(writer *w, const vly_net_node *node) {
+    static const attribute transposed[] = {{"transB", 0, {1}}, {NULL, 0, {0}}},
+                           by_number[] = {{"axis", 0, {1}}, {NULL, 0, {0}}};
+    int i;
+    const vly_tensor *tail = tensor_at(w, node->offset, &i);
+    const char *in = w->names[node->in];
+    add_weight(w, tail, tail->shape, 1, 1, tail->n);
+    add_numbers(w, "policy.zeros", 2, (int64_t[]){tail->n, w->graph.values[node->in].size}, 0);
+    add_node(w, "Gemm", names("%s policy.zeros %s", in, tail->name), "policy.tails", transposed);
+    name_value(w, node->out, "logits");
+    add_node(w, "Concat", names("%s policy.tails", in), w->names[node->out], by_number);
+}
+
 static void add_any(writer *w, const vly_net_node *node) {
     static const attribute over_actions[] = {
         {"axes", 1, {1}}, {"keepdims", 0, {1}}, {NULL, 0, {0}}};
@@ -265,6 +303,8 @@ static void add_any(writer *w, const vly_net_node *node) {
         name_value(w, node->out, name);
         break;
     case VLY_NODE_LSTM: add_lstm(w, node); break;
+    case VLY_NODE_NORMALIZE: add_normalize(w, node); break;
+    case VLY_NODE_TAIL: add_tail(w, node); break;
     case VLY_NODE_DUELING:
         name_value(w, node->out, "q");
         add_node(w, "ReduceMean", w->names[node->in2], "advantage.mean", over_actions);
@@ -314,7 +354,7 @@ static void add_states(writer *w, int field, const char *h, const char *c) {
 }
 
 static void add_outputs(writer *w) {
-    const int64_t actions[] = {vly_net_description(w->net)->actions}, one[] = {1}, axis = 1;
+    const int64_t actions[] = {vly_net_width(w->net)}, one[] = {1}, axis = 1;
     add_value_info(w, GRAPH_OUTPUT, name_of_logits(w), FLOAT, 1, actions);
     if (w->graph.value >= 0) {
         size_t begun;

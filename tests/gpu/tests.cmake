@@ -21,7 +21,7 @@ endforeach()
 
 # The kernels once more under the shim's race detector.
 if(TARGET vly_gpu_races)
-  foreach(name parity_ops parity_patches parity_layers mutants)
+  foreach(name parity_ops parity_actions parity_patches parity_layers mutants)
     add_executable(gpu_${name}_races tests/gpu/$<IF:$<STREQUAL:${name},mutants>,shim/mutants,${name}>.c)
     target_compile_definitions(gpu_${name}_races PRIVATE VLY_TEST_SHIM VLY_SHIM_RACES)
     target_link_libraries(gpu_${name}_races PRIVATE vly_envs vly_cpu vly_gpu_races)
@@ -34,7 +34,7 @@ endif()
 set(launched ${PROJECT_BINARY_DIR}/parity_kernels.txt)
 add_test(NAME gpu_kernels_begin COMMAND ${CMAKE_COMMAND} -E rm -f ${launched})
 set_tests_properties(gpu_kernels_begin PROPERTIES FIXTURES_SETUP no_kernels)
-set_tests_properties(gpu_parity_ops_shim gpu_parity_layers_shim gpu_parity_patches_shim PROPERTIES ENVIRONMENT VLY_SHIM_LAUNCHED=${launched}
+set_tests_properties(gpu_parity_ops_shim gpu_parity_actions_shim gpu_parity_layers_shim gpu_parity_patches_shim PROPERTIES ENVIRONMENT VLY_SHIM_LAUNCHED=${launched}
   FIXTURES_REQUIRED no_kernels FIXTURES_SETUP parity_kernels)
 if(NOT VLY_SANITIZE STREQUAL "thread") # there the layers are left out, and with them their kernels
   add_test(NAME gpu_every_kernel COMMAND ${CMAKE_COMMAND} -DROOT=${PROJECT_SOURCE_DIR} -DNM=${CMAKE_NM} -DLAUNCHED=${launched}

@@ -1,4 +1,4 @@
-/* golden.h -- named arrays from tests/golden/compute.txt and scans.txt, written by the scripts
+/* golden.h -- named arrays from tests/golden/compute.txt, scans.txt and actions.txt, written by the scripts
  * beside them, and a CPU to test. */
 #ifndef VLY_TESTS_KIT_GOLDEN_H
 #define VLY_TESTS_KIT_GOLDEN_H
@@ -53,7 +53,8 @@ static inline const golden_array *golden_find(const char *prefix, const char *na
     char full[64];
     snprintf(full, sizeof full, "%s.%s", prefix, name);
     if (!golden_count)
-        golden_load("tests/golden/compute.txt"), golden_load("tests/golden/scans.txt");
+        golden_load("tests/golden/compute.txt"), golden_load("tests/golden/scans.txt"),
+            golden_load("tests/golden/actions.txt");
     for (int i = 0; i < golden_count; i++)
         if (strcmp(golden_all[i].name, full) == 0) return &golden_all[i];
     fprintf(stderr, "golden array %s is missing\n", full);
