@@ -50,8 +50,8 @@ compare: setup-test build roms ## every comparison with other programs, from PyP
 report: program ## tables and pictures of benchmarks/results, into benchmarks/report
 	@$(BUILD)/volley bench report benchmarks/results/*.json --out benchmarks/report/README.md
 
-install: program ## the program, what it loads and volley(1), under PREFIX (/usr/local)
-	@$(CMAKE) --build $(BUILD) --target manual
+install: program ## the program, what it loads, libvolley and volley(1), under PREFIX (/usr/local)
+	@$(CMAKE) --build $(BUILD) --target manual libvolley
 	@$(CMAKE) --install $(BUILD) $(if $(PREFIX),--prefix $(PREFIX))
 
 clean: ## removes what was built, not the runs

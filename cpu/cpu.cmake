@@ -3,7 +3,7 @@ pkg_check_modules(uv REQUIRED IMPORTED_TARGET libuv)
 pkg_check_modules(png REQUIRED IMPORTED_TARGET libpng)
 
 file(GLOB cpu_sources CONFIGURE_DEPENDS cpu/*/*.c)
-list(FILTER cpu_sources EXCLUDE REGEX "/mpi_sync\\.c$") # a library of its own, below
+list(FILTER cpu_sources EXCLUDE REGEX "/mpi_sync\\.c$|/library/[a-z_]+\\.c$") # libraries of their own, below
 set(program_sources ${cpu_sources})
 list(FILTER program_sources INCLUDE REGEX "/(main|verb_[a-z]+)\\.c$")
 list(REMOVE_ITEM cpu_sources ${program_sources})
@@ -85,3 +85,5 @@ if(TARGET volley_mpi)
   set_target_properties(volley_mpi PROPERTIES BUILD_WITH_INSTALL_RPATH ON) # MPI's own flags say where it is
   install(TARGETS volley_mpi LIBRARY DESTINATION lib/volley OPTIONAL)
 endif()
+
+include(cpu/library/library.cmake)

@@ -20,6 +20,7 @@ set(cpu/train_MAY ${common} cpu/machine cpu/ops cpu/actors)
 set(cpu/fleet_MAY ${cpu/train_MAY} envs cpu/train)
 set(cpu/monitor_MAY ${common} cpu/machine cpu/fleet)
 set(cpu/run_MAY ${cpu/fleet_MAY} cpu/fleet cpu/monitor)
+set(cpu/library_MAY ${cpu/run_MAY} cpu/run include)
 set(cpu/program_MAY ${cpu/run_MAY} cpu/run)
 
 file(GLOB folders RELATIVE ${ROOT} ${ROOT}/common/* ${ROOT}/cpu/*)

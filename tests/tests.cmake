@@ -169,3 +169,14 @@ add_dependencies(test_gpu_use plugin_nvml plugin_no_env)
 add_test(NAME check_format COMMAND sh tests/check_format.sh WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
 set_tests_properties(check_format PROPERTIES SKIP_RETURN_CODE 77)
 add_test(NAME check_names COMMAND ${CMAKE_COMMAND} -DROOT=${PROJECT_SOURCE_DIR} -P ${PROJECT_SOURCE_DIR}/tests/check_names.cmake)
+
+# libvolley as other programs use it. The library is built with the tests' sanitizers, and so are the programs that load it.
+foreach(name test_vec test_abi test_trainer)
+  target_link_libraries(${name} PRIVATE libvolley)
+endforeach()
+add_test(NAME library_exports COMMAND sh tests/library/exports.sh $<TARGET_FILE:libvolley> ${CMAKE_NM}
+  WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+if(NOT VLY_SANITIZE AND NOT VLY_FUZZ)
+  add_test(NAME library_installed COMMAND sh tests/library/installed.sh ${PROJECT_BINARY_DIR} ${CMAKE_C_COMPILER} ${CMAKE_INSTALL_LIBDIR}
+    WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+endif()

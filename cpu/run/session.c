@@ -66,11 +66,13 @@ static void show_progress(vly_session *s) {
 
 static int on_session_update(void *arg, const vly_train_report *report) {
     vly_session *s = arg;
+    const vly_session_callbacks *c = &s->callbacks;
+    const int asked = c->updated ? c->updated(c->arg, report) : VLY_TRAIN_GO_ON;
     if (vly_recorder_due(&s->recorder, report)) write_record(s, report);
     show_progress(s);
     vly_shots_offer(s->shots, actor_state, s->train);
     s->too_many_restarts = report->pool.restarts > s->config.pool.restarts;
-    return (s->too_many_restarts ? VLY_TRAIN_STOP : VLY_TRAIN_GO_ON) |
+    return asked | (s->too_many_restarts ? VLY_TRAIN_STOP : VLY_TRAIN_GO_ON) |
            (vly_saver_due(&s->saver, report) ? VLY_TRAIN_SAVE : VLY_TRAIN_GO_ON);
 }
 
@@ -294,6 +296,7 @@ void vly_session_get_info(const vly_session *s, vly_session_info *out) {
                               .folder = s->folder.shown,
                               .checkpoint = s->saver.path,
                               .page = s->monitor ? vly_monitor_url(s->monitor) : NULL,
+                              .steps_at_start = s->steps_at_start,
                               .first = is_first_rank(s)};
 }
 

@@ -25,7 +25,10 @@ typedef struct {
     /* A line for a person: a checkpoint that was skipped or not saved, an environment that hangs.
      * From any thread. */
     void (*say)(void *arg, const char *text);
-    /* After every update, on the thread of vly_session_run. */
+    /* After every update, on the thread of vly_session_run, which it may hold up. Returns
+     * VLY_TRAIN_* flags: to save, to stop. */
+    int (*updated)(void *arg, const vly_train_report *report);
+    /* Likewise, with what is recorded. */
     void (*progress)(void *arg, vly_metrics *metrics);
 } vly_session_callbacks;
 
@@ -38,6 +41,7 @@ typedef struct {
     const char *folder, *checkpoint; /* checkpoint: the one it was resumed from, the newest after a
                                         run, or "" */
     const char *page;                /* address of the live page, or NULL */
+    int64_t steps_at_start;          /* of the run that goes on, 0 of a new one */
     bool first; /* of several ranks the first alone has a folder; the others should not print */
 } vly_session_info;
 

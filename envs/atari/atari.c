@@ -64,6 +64,10 @@ static void atari_describe(const vly_env *env, const void *state, char *text, si
     snprintf(text, bytes, "score %d, lives %d, frame %d", v.score, v.lives, v.episode_frames);
 }
 
+bool vly_atari_is(const vly_env *env) {
+    return env->reset == atari_reset;
+}
+
 vly_atari_view vly_atari_look(const vly_env *env, const void *state) {
     const vly_atari_world *w = env->world;
     const vly_atari_actor *s = state;

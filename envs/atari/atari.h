@@ -33,6 +33,9 @@ vly_status vly_atari_open(vly_env *env, const char *name, const vly_atari_option
 vly_status vly_atari_open_image(vly_env *env, const vly_atari_game *game, const uint8_t *rom,
                                 size_t bytes, const vly_atari_options *options);
 
+/* Whether an opened environment is one of these games. */
+bool vly_atari_is(const vly_env *env);
+
 /* An actor's state for tools that display it. */
 typedef struct {
     const uint8_t *ram; /* 128 bytes */

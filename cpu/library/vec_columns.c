@@ -1,0 +1,82 @@
+#include <string.h>
+#include "cpu/library/vec_impl.h"
+#include "envs/atari/atari.h"
+
+enum { RAM_BYTES = 128 };
+
+static void add_info_column(vly_vec *v, vec_column_kind kind, const char *name, int32_t type,
+                            int32_t count, int info) {
+    v->columns[v->column_count++] = (vec_column){kind, info, name, type, count};
+}
+
+static void add_own_columns(vly_vec *v) {
+    if (v->env.info_count > VEC_INFO_MOST) return;
+    for (int i = 0; i < v->env.info_count; i++)
+        add_info_column(v, VEC_INFO, v->env.info_names[i], VLY_TYPE_F64, 1, i);
+}
+
+static void add_atari_columns(vly_vec *v) {
+    add_info_column(v, VEC_LIVES, "lives", VLY_TYPE_I32, 1, 0);
+    add_info_column(v, VEC_FRAME_NUMBER, "frame_number", VLY_TYPE_I32, 1, 0);
+    add_info_column(v, VEC_EPISODE_FRAME_NUMBER, "episode_frame_number", VLY_TYPE_I32, 1, 0);
+    add_info_column(v, VEC_RAM, "ram", VLY_TYPE_U8, RAM_BYTES, 0);
+}
+
+void vec_choose_columns(vly_vec *v) {
+    add_info_column(v, VEC_ELAPSED_STEP, "elapsed_step", VLY_TYPE_I32, 1, 0);
+    add_info_column(v, VEC_SCORE, "score", VLY_TYPE_F32, 1, 0);
+    add_info_column(v, VEC_GAME_OVER, "game_over", VLY_TYPE_U8, 1, 0);
+    if (v->env.masked) add_info_column(v, VEC_MASK, "action_mask", VLY_TYPE_U8, v->env.action.n, 0);
+    if (vly_atari_is(&v->env))
+        add_atari_columns(v);
+    else
+        add_own_columns(v);
+}
+
+static void put_i32(void *to, int row, int32_t value) {
+    ((int32_t *)to)[row] = value;
+}
+
+static void write_atari_column(const vly_vec *v, vec_column_kind kind, int env, int row, void *to) {
+    const vly_atari_view view = vly_atari_look(&v->env, vec_state(v, env));
+    switch (kind) {
+    case VEC_LIVES: put_i32(to, row, view.lives); break;
+    case VEC_FRAME_NUMBER: put_i32(to, row, view.frames); break;
+    case VEC_EPISODE_FRAME_NUMBER: put_i32(to, row, view.episode_frames); break;
+    default: memcpy((uint8_t *)to + (size_t)row * RAM_BYTES, view.ram, RAM_BYTES);
+    }
+}
+
+static void write_own_column(const vly_vec *v, int info, int env, int row, void *to) {
+    double numbers[VEC_INFO_MOST] = {0};
+    v->env.info(&v->env, vec_state(v, env), numbers);
+    ((double *)to)[row] = numbers[info];
+}
+
+static void write_column(const vly_vec *v, const vec_column *c, int env, int row, void *to) {
+    const int ended = v->flags[env] & (VLY_ROW_GAME_OVER | VLY_ROW_TRUNCATED);
+    const size_t n = (size_t)c->count;
+    switch (c->kind) {
+    case VEC_ELAPSED_STEP: put_i32(to, row, v->elapsed[env]); break;
+    case VEC_SCORE: ((float *)to)[row] = v->score[env]; break;
+    case VEC_GAME_OVER: ((uint8_t *)to)[row] = ended == VLY_ROW_GAME_OVER; break;
+    case VEC_MASK: memcpy((uint8_t *)to + (size_t)row * n, v->mask + (size_t)env * n, n); break;
+    case VEC_INFO: write_own_column(v, c->info, env, row, to); break;
+    default: write_atari_column(v, c->kind, env, row, to);
+    }
+}
+
+void vec_write_columns(const vly_vec *v, int env, int row, void *const *column) {
+    for (int i = 0; i < v->column_count; i++)
+        if (column[i]) write_column(v, &v->columns[i], env, row, column[i]);
+}
+
+int vly_vec_column(const vly_vec *v, int i, vly_column *out) {
+    if (!v || !out || out->bytes < sizeof *out)
+        return vly_fail(VLY_EINVAL, "vly_column needs its size in `bytes`");
+    if (i < 0 || i >= v->column_count)
+        return vly_fail(VLY_ENOTFOUND, "%s has no column %d", v->env.name, i);
+    const vec_column *c = &v->columns[i];
+    *out = (vly_column){out->bytes, c->name, c->type, c->count};
+    return VLY_OK;
+}

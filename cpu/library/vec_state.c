@@ -1,0 +1,147 @@
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+#include "cpu/library/vec_impl.h"
+
+enum { SAVED_VERSION = 1 };
+
+/* Then the state, then the stack of frames. */
+typedef struct {
+    char magic[8];
+    uint32_t version;
+    int32_t elapsed;
+    uint64_t state_bytes, obs_bytes, check; /* check: of all that follows it */
+    char name[64];
+    uint8_t ended, over, pad[6];
+} saved_head;
+
+enum { CHECKED_FROM = offsetof(saved_head, name) };
+
+uint64_t vec_saved_bytes(const vly_vec *v) {
+    return sizeof(saved_head) + v->env.state_bytes + v->obs_bytes;
+}
+
+static void save_env(const vly_vec *v, int env, unsigned char *to) {
+    const size_t all = (size_t)vec_saved_bytes(v);
+    saved_head h = {.magic = "vlystat",
+                    .version = SAVED_VERSION,
+                    .elapsed = v->elapsed[env],
+                    .state_bytes = v->env.state_bytes,
+                    .obs_bytes = v->obs_bytes,
+                    .ended = v->ended[env],
+                    .over = v->over[env]};
+    memcpy(h.name, v->env.name, sizeof h.name);
+    memcpy(to, &h, sizeof h);
+    memcpy(to + sizeof h, vec_state(v, env), v->env.state_bytes);
+    memcpy(to + sizeof h + v->env.state_bytes, vec_stack(v, env), v->obs_bytes);
+    h.check = XXH3_64bits(to + CHECKED_FROM, all - CHECKED_FROM);
+    memcpy(to, &h, sizeof h);
+}
+
+/* space: aligned, of a state's size. */
+static vly_status check_saved(const vly_vec *v, const unsigned char *from, void *space) {
+    const size_t all = (size_t)vec_saved_bytes(v);
+    saved_head h;
+    memcpy(&h, from, sizeof h);
+    h.name[sizeof h.name - 1] = '\0';
+    if (memcmp(h.magic, "vlystat", 8) != 0)
+        return vly_fail(VLY_ECORRUPT, "not the state of an environment");
+    if (h.version != SAVED_VERSION)
+        return vly_fail(VLY_EVERSION, "a state of format %u, this library reads %d", h.version,
+                        SAVED_VERSION);
+    if (strcmp(h.name, v->env.name) != 0 || h.state_bytes != v->env.state_bytes ||
+        h.obs_bytes != v->obs_bytes)
+        return vly_fail(VLY_EINVAL, "a state of %s with other settings than this %s", h.name,
+                        v->env.name);
+    if (h.check != XXH3_64bits(from + CHECKED_FROM, all - CHECKED_FROM))
+        return vly_fail(VLY_ECORRUPT, "the state of %s was changed since it was saved",
+                        v->env.name);
+    memcpy(space, from + sizeof h, v->env.state_bytes);
+    return v->env.valid ? v->env.valid(&v->env, space) : VLY_OK;
+}
+
+/* The frames go where the environment's cursor is, so that all cursors stay equal. */
+static void load_env(vly_vec *v, int env, const unsigned char *from) {
+    saved_head h;
+    memcpy(&h, from, sizeof h);
+    memcpy(vec_state(v, env), from + sizeof h, v->env.state_bytes);
+    memcpy(vec_stack(v, env), from + sizeof h + v->env.state_bytes, v->obs_bytes);
+    v->elapsed[env] = h.elapsed;
+    v->ended[env] = h.ended != 0, v->over[env] = h.over != 0;
+    v->reward[env] = v->score[env] = 0;
+    v->flags[env] = 0;
+}
+
+static vly_status check_states_call(const vly_vec *v, const int32_t *ids, int n, const void *states,
+                                    size_t bytes) {
+    VLY_TRY(vec_check_ids(v, ids, n));
+    if (!v->started) return vly_fail(VLY_EINVAL, "the vector was not reset: it has no states");
+    if (v->in_flight)
+        return vly_fail(VLY_EINVAL,
+                        "%d environments have actions that were not received: recv() "
+                        "first",
+                        v->in_flight);
+    if (!states || bytes != (size_t)n * vec_saved_bytes(v))
+        return vly_fail(VLY_EINVAL, "%d states of %s take %llu bytes, not %zu", n, v->env.name,
+                        (unsigned long long)((size_t)n * vec_saved_bytes(v)), bytes);
+    return VLY_OK;
+}
+
+static vly_status save_all(vly_vec *v, const int32_t *ids, int n, void *states, size_t bytes) {
+    VLY_TRY(check_states_call(v, ids, n, states, bytes));
+    for (int i = 0; i < n; i++)
+        save_env(v, ids ? ids[i] : i, (unsigned char *)states + (size_t)i * vec_saved_bytes(v));
+    return VLY_OK;
+}
+
+int vly_vec_save(vly_vec *v, const int32_t *ids, int n, void *states, size_t bytes) {
+    VLY_TRY(vec_enter(v));
+    return vec_leave(v, save_all(v, ids, n, states, bytes));
+}
+
+static vly_status check_all(const vly_vec *v, int n, const unsigned char *states) {
+    vly_status status = VLY_OK;
+    void *space = aligned_alloc(64, v->env.state_bytes);
+    if (!space) return vly_fail(VLY_ENOMEM, "no memory for a state of %s", v->env.name);
+    for (int i = 0; i < n && status == VLY_OK; i++)
+        status = check_saved(v, states + (size_t)i * vec_saved_bytes(v), space);
+    free(space);
+    return status;
+}
+
+static vly_status load_all(vly_vec *v, const int32_t *ids, int n, const void *states, size_t bytes,
+                           const vly_batch *batch) {
+    VLY_TRY(check_states_call(v, ids, n, states, bytes));
+    if (batch && batch->bytes < sizeof *batch)
+        return vly_fail(VLY_EINVAL, "a batch needs its size in `bytes`");
+    VLY_TRY(check_all(v, n, states));
+    for (int i = 0; i < n; i++) {
+        const int env = ids ? ids[i] : i;
+        load_env(v, env, (const unsigned char *)states + (size_t)i * vec_saved_bytes(v));
+        if (batch) vec_deliver(v, env, i, 1, batch);
+    }
+    return VLY_OK;
+}
+
+int vly_vec_load(vly_vec *v, const int32_t *ids, int n, const void *states, size_t bytes,
+                 const vly_batch *batch) {
+    VLY_TRY(vec_enter(v));
+    return vec_leave(v, load_all(v, ids, n, states, bytes, batch));
+}
+
+static vly_status render_env(vly_vec *v, int env, uint8_t *rgb, int *width, int *height) {
+    const int32_t id = env;
+    VLY_TRY(vec_check_ids(v, &id, 1));
+    if (!v->env.render) return vly_fail(VLY_EUNSUPPORTED, "%s cannot be drawn", v->env.name);
+    if (!v->started || v->out[env])
+        return vly_fail(VLY_EINVAL, "environment %d has no state to draw: reset() or recv() first",
+                        env);
+    v->env.render(&v->env, vec_state(v, env), rgb, width, height);
+    return VLY_OK;
+}
+
+int vly_vec_render(vly_vec *v, int env, uint8_t *rgb, int *width, int *height) {
+    VLY_TRY(vec_enter(v));
+    return vec_leave(v, width && height ? render_env(v, env, rgb, width, height)
+                                        : vly_fail(VLY_EINVAL, "nowhere to put the size"));
+}
