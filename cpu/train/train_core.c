@@ -104,7 +104,7 @@ static vly_status receive_groups(vly_train *t, bool *moved) {
 /* ---- the learner ---- */
 
 static vly_status finish_update(vly_train *t) {
-    bool wants, moved;
+    bool wants, moved = false;
     t->learner.state = LEARNER_IDLE;
     t->schedule->learned(t);
     if (t->algo->unfinished) return vly_train_cut(t);
