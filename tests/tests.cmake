@@ -119,8 +119,8 @@ endforeach()
 
 set_tests_properties(test_fleet PROPERTIES TIMEOUT 900)
 
-# A few kills of running programs; five hundred by hand: python3 tests/run/kill9.py --kills 500.
-add_test(NAME kill9 COMMAND sh -c "exec \"\${VLY_PYTHON:-python3}\" tests/run/kill9.py --program $<TARGET_FILE:volley> --kills 16"
+# Two kills of every kind of run; thousands by hand: python3 tests/run/kill9.py --kills 5000.
+add_test(NAME kill9 COMMAND sh -c "exec \"\${VLY_PYTHON:-python3}\" tests/run/kill9.py --program $<TARGET_FILE:volley> --kills 26 --each 2"
   WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
 set_tests_properties(kill9 PROPERTIES TIMEOUT ${patience})
 
