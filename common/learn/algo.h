@@ -94,7 +94,8 @@ typedef struct {
                                    open-ended) */
     int64_t own_steps; /* this learner's share of them: what its own updates are counted against */
     int64_t updates;   /* learn() calls done before this one */
-    bool (*stop_asked)(const void *arg); /* whether learn() is to return early, if it can (`cuts`);
+    bool (*stop_asked)(const void *arg); /* whether learn() is to return early, if it can: `cuts`,
+                                            or VLY_ECANCELED, after which its state is of no use;
                                             NULL: never */
     const void *stop_arg;
 } vly_progress;

@@ -331,6 +331,7 @@ static vly_status impala_learn(vly_algo *pub, vly_queue *q, const vly_progress *
         return vly_fail(VLY_EINVAL, "impala: %lld of %d unrolls are complete",
                         (long long)a->numbers[READY], a->batch);
     impala_set_hyper(a, progress);
+    vly_learner_watch(&a->learner, a->learning, progress);
     VLY_TRY(vly_learner_begin(&a->learner, q));
     if (vly_learner_capturable(&a->learner))
         VLY_TRY(a->c->graph_run(q, &a->graph, impala_whole_update, a));

@@ -119,6 +119,11 @@ vly_status vly_learner_step(vly_learner *l, vly_queue *q) {
     return s && s->mixing ? s->mixing->mix(s, q, &l->params) : VLY_OK;
 }
 
+void vly_learner_watch(const vly_learner *l, vly_exec *learning, const vly_progress *progress) {
+    learning->stop_asked = l->c->info.is_host ? progress->stop_asked : NULL;
+    learning->stop_arg = progress->stop_arg;
+}
+
 vly_status vly_learner_share(vly_learner *l, vly_exec *exec) {
     if (!l->c->layer_share || !l->params.grad || !vly_net_description(l->net)->bf16) return VLY_OK;
     if (!l->params.low)

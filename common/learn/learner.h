@@ -40,6 +40,9 @@ vly_status vly_learner_begin(vly_learner *l, vly_queue *q);
 /* With several ranks: the gradients of the layers nearest the output are complete first; they are
  * reduced beside the rest of the backward pass of this context. */
 void vly_learner_overlap(vly_learner *l, vly_exec *learning);
+/* The passes of this context end with VLY_ECANCELED once a stop is asked for; on a device, where an
+ * update is one graph, they do not. */
+void vly_learner_watch(const vly_learner *l, vly_exec *learning, const vly_progress *progress);
 /* This context computes with the learner's own parameters: where they are rounded, the optimizer
  * does it in its pass. */
 vly_status vly_learner_share(vly_learner *l, vly_exec *exec);

@@ -142,6 +142,10 @@ typedef struct {
     /* LSTM: n rows are steps x (n / steps) time-major. state_h, state_c (steps + 1, rows, H): [0]
      * is set by the caller before forward, [steps] is the state after. */
     vly_real *state_h, *state_c;
+    /* Looked at before every layer: true ends forward and backward with VLY_ECANCELED. NULL: never.
+     * Not for a pass that is captured. */
+    bool (*stop_asked)(const void *arg);
+    const void *stop_arg;
 } vly_exec;
 
 /* `what` names the use in messages: "acting", "learning". */

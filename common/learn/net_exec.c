@@ -293,10 +293,19 @@ static vly_status node_forward(exec *e, vly_queue *q, int i, int n, const vly_re
     return VLY_EINVAL;
 }
 
+static vly_status check_stop_asked(const vly_exec *e) {
+    return e->stop_asked && e->stop_asked(e->stop_arg)
+               ? vly_fail(VLY_ECANCELED, "interrupted within an update")
+               : VLY_OK;
+}
+
 vly_status vly_exec_forward(vly_exec *pub, vly_queue *q, int n, const vly_real *param) {
     exec *e = (exec *)pub;
     VLY_TRY(check_rows(e, n));
-    for (int i = 0; i < pub->net->node_count; i++) VLY_TRY(node_forward(e, q, i, n, param));
+    for (int i = 0; i < pub->net->node_count; i++) {
+        VLY_TRY(check_stop_asked(pub));
+        VLY_TRY(node_forward(e, q, i, n, param));
+    }
     return VLY_OK;
 }
 
@@ -381,6 +390,7 @@ vly_status vly_exec_backward(vly_exec *pub, vly_queue *q, int n, const vly_real 
     VLY_TRY(check_rows(e, n));
     for (int i = pub->net->node_count; i-- > 0;) {
         const vly_net_node *node = &pub->net->nodes[i];
+        VLY_TRY(check_stop_asked(pub));
         VLY_TRY(node_backward(e, q, i, n, param, grad, written[node->in]));
         written[node->in] = true;
         if (e->on_gradient && i == e->split)

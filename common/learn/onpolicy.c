@@ -329,6 +329,7 @@ static vly_status onpolicy_learn(vly_algo *pub, vly_queue *q, const vly_progress
     onpolicy *a = (onpolicy *)pub;
     if (!a->o.overlap) VLY_TRY(check_rollout(a));
     onpolicy_set_hyper(a, progress);
+    vly_learner_watch(&a->learner, a->learning, progress);
     VLY_TRY(vly_learner_begin(&a->learner, q));
     if (a->o.target_kl > 0)
         VLY_TRY(limited_update(a, q));

@@ -4,7 +4,7 @@
 #include <string.h>
 #include "common/base/philox.h"
 
-enum { CELLS_MAX = 1 << 22, OUTCOMES_MAX = 64, SWEEPS_MAX = 1000000 };
+enum { CELLS_MAX = 1 << 22, OUTCOMES_MAX = 64, SWEEPS_MAX = 1000000, LOOK_EVERY = 4096 };
 
 /* ---- cells ---- */
 
@@ -251,8 +251,11 @@ static vly_status tabular_learn(vly_algo *a, vly_queue *q, const vly_progress *p
     t->error_sum = 0, t->learned = 0;
     if (t->sync && t->sync->tables && t->sync->tables->exchange)
         VLY_TRY(t->sync->tables->exchange(t->sync, t->list, t->count, &from, &n));
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n; i++) {
+        if (i % LOOK_EVERY == 0 && vly_progress_stopped(progress))
+            return vly_fail(VLY_ECANCELED, "interrupted within an update");
         if (usable(t, &from[i])) tabular_update(t, &from[i]);
+    }
     t->count = 0;
     if (t->sync && t->sync->tables)
         VLY_TRY(t->sync->tables->merge(t->sync, t->cells.states, t->env->action.n, t->table,

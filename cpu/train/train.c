@@ -282,6 +282,7 @@ void vly_train_destroy(vly_train *t) {
     free(t->acting);
     free(t->stalled);
     free(t->pool_state);
+    vly_train_free_undo(t);
     if (!hung) free(t);
 }
 

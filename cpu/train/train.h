@@ -96,7 +96,10 @@ typedef struct {
     bool eval, greedy; /* for vly_train_evaluate and vly_train_step */
     int eval_actors;   /* 0: 16 */
     uint64_t eval_seed;
-    void *arg; /* for the callbacks, each of which may be NULL */
+    double
+        patience_s; /* a phase (a rollout and its update) that has lasted so long is given up at a
+                          stop; 0: 0.2 */
+    void *arg;      /* for the callbacks, each of which may be NULL */
     int (*on_update)(void *arg, const vly_train_report *report);
     void (*on_episode)(void *arg, const vly_episode *episode, int64_t total_steps);
     vly_status (*on_save)(void *arg, vly_train *t);  /* an error ends the run */
@@ -116,7 +119,8 @@ void vly_train_destroy(vly_train *t);
  * VLY_STOP_FAILED. */
 vly_status vly_train_run(vly_train *t, vly_train_result *result);
 /* Ends vly_train_run or vly_train_evaluate as soon as the state is whole; before them, after the
- * first update. From any thread or a signal handler. */
+ * first update. A long phase is given up: the state is that of before it. From any thread or a
+ * signal handler. */
 void vly_train_stop(vly_train *t);
 void vly_train_get_report(vly_train *t, vly_train_report *out);
 vly_algo *vly_train_algo(vly_train *t);

@@ -16,7 +16,8 @@
  * The run goes on until it is stopped or asked to save: then it rests. No group is chosen any more;
  * once nothing that can be waited for is ACTING or AWAY, none is STALLED and the learner is IDLE,
  * it is saved, and goes on or is over. A group that hangs is left out: its actors are reset when the
- * run is resumed.
+ * run is resumed. A stop within a long phase of the synchronous schedule goes back to its beginning
+ * (train_undo.c).
  *
  *   synchronous (train_sync.c)     one group is ACTING at a time, in order; each is received in that
  *                                  order; all are HERE before the learner is LEARNING, and none
@@ -63,8 +64,15 @@ static vly_status retry_stalled(vly_train *t, bool *moved) {
     return VLY_OK;
 }
 
+/* Synchronous, without overlap: the state is that of the end of an update. */
+static bool phase_begins(const vly_train *t) {
+    return !t->async && !t->algo->set_aside && t->step == 0 && t->turn == 0 &&
+           t->waiting_count == t->G && t->learner.state == LEARNER_IDLE && !vly_train_is_resting(t);
+}
+
 static vly_status begin_acting(vly_train *t, bool *moved) {
-    if (t->acting_count > 0) return VLY_OK;
+    if (t->acting_count > 0 || vly_train_gives_up(t)) return VLY_OK;
+    if (phase_begins(t)) VLY_TRY(vly_train_keep(t));
     const int count = t->schedule->choose(t);
     if (count == 0) return VLY_OK;
     vly_train_mark(t, VLY_PHASE_OTHER);
@@ -146,6 +154,12 @@ static bool is_at_rest(vly_train *t) {
            t->learner.state == LEARNER_IDLE && t->schedule->rests(t);
 }
 
+/* Within a rollout; an update that is given up returns VLY_ECANCELED. */
+static bool may_go_back(const vly_train *t) {
+    return vly_train_gives_up(t) && t->acting_count == 0 && t->in_flight == 0 &&
+           t->learner.state == LEARNER_IDLE;
+}
+
 /* What this thread waits for next, for the report. */
 static vly_phase awaited(vly_train *t) {
     return t->acting_count > 0 ? VLY_PHASE_ACT : t->in_flight > 0 ? VLY_PHASE_ENV : VLY_PHASE_LEARN;
@@ -161,7 +175,10 @@ static vly_status wait_for_event(vly_train *t) {
 static vly_status run_events(vly_train *t) {
     for (;;) {
         bool moved;
-        VLY_TRY(advance(t, &moved));
+        const vly_status status = advance(t, &moved);
+        if (status == VLY_ECANCELED || may_go_back(t))
+            return t->undo.held ? vly_train_go_back(t) : status;
+        VLY_TRY(status);
         if (t->async && atomic_load(&t->stop_asked) && t->stop == VLY_STOP_NONE)
             t->stop = VLY_STOP_INTERRUPTED;
         if (is_at_rest(t)) {

@@ -10,6 +10,7 @@
  *   train_learner.c learn(), here or on a thread of its own
  *   train_rows.c    rows to and from the environments
  *   train_loop.c    the event loop: where this thread sleeps
+ *   train_undo.c    back to before a phase that a stop interrupts
  *   train_state.c   what is saved and restored
  *   train_report.c  counters, rates, the reasons to stop, on_update
  *
@@ -74,6 +75,16 @@ typedef struct {
 } train_schedule;
 extern const train_schedule vly_train_sync, vly_train_async;
 
+/* The state of before a phase, in the order of `list`. */
+typedef struct {
+    vly_buffer *list; /* NULL: nothing was kept yet */
+    int n;
+    uint8_t *memory;
+    bool held, was_dirty; /* held: the phase under way can be given up */
+    uint64_t begun_ns;    /* of that phase */
+    double last_s;        /* how long the phase before it lasted */
+} train_undo;
+
 struct vly_train {
     vly_train_options o;
     vly_compute *c;
@@ -115,6 +126,7 @@ struct vly_train {
     double rows_learned;
     atomic_int stop_asked;
     vly_stop stop;
+    train_undo undo;
     bool dirty;      /* something changed since the last save */
     bool save_asked; /* by on_update */
 
@@ -207,6 +219,17 @@ vly_status vly_train_cut(vly_train *t);
 /* Counters or metrics have changed: agrees with the ranks on a stop, calls on_update. *save: asked
  * for. */
 vly_status vly_train_changed(vly_train *t, bool *save);
+
+/* ---- train_undo.c ---- */
+
+/* A phase begins: keeps the state if the phase before was a long one, or there was none. A copy
+ * takes less than a hundredth of such a phase. */
+vly_status vly_train_keep(vly_train *t);
+/* Whether a stop was asked for and the phase, a long one, is not to be finished. */
+bool vly_train_gives_up(const vly_train *t);
+/* The state is that of before the phase; the run ends as interrupted and is saved so. */
+vly_status vly_train_go_back(vly_train *t);
+void vly_train_free_undo(vly_train *t);
 
 /* ---- train_state.c ---- */
 

@@ -61,7 +61,7 @@ void vly_train_learner_stop(vly_train *t) {
 
 static bool stop_is_asked(const void *arg) {
     const vly_train *t = arg;
-    return atomic_load(&t->stop_asked) != 0;
+    return t->algo->cuts ? atomic_load(&t->stop_asked) != 0 : vly_train_gives_up(t);
 }
 
 /* Ranks that meet in every update make the same number of them. */

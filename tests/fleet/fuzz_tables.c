@@ -64,7 +64,8 @@ static size_t make_block(fuzz_input *in, uint8_t *to) {
     size_t at = put_bytes(to, 0, &head, sizeof head);
     for (int i = 0; i < count; i++) {
         const vly_transition x = {(int32_t)fuzz_number(in), (int32_t)fuzz_number(in),
-                                  (int32_t)fuzz_number(in), -1, fuzz_float(in), 0};
+                                  (int32_t)fuzz_number(in), -1,
+                                  fuzz_float(in),           0};
         at = put_bytes(to, at, &x, sizeof x);
     }
     return at;
@@ -88,8 +89,8 @@ static void hub_merges(fuzz_input *in, vly_tab_scheme scheme) {
     uint32_t visits[CELLS];
     vly_tab_report r;
     hostile_store = (hostile){0};
-    fuzz_check(vly_tab_hub_create(&h, (vly_store *)&hostile_store, scheme, WORLD, STATES, ACTIONS) ==
-               VLY_OK);
+    fuzz_check(vly_tab_hub_create(&h, (vly_store *)&hostile_store, scheme, WORLD, STATES,
+                                  ACTIONS) == VLY_OK);
     for (int i = 0; i < MESSAGES && in->left; i++) {
         size_t bytes;
         uint8_t *message = message_of(in, false, &bytes);
@@ -132,10 +133,8 @@ static void worker_mixes(fuzz_input *in, vly_tab_scheme scheme) {
                                   .owner = fuzz_number(in)};
         vly_error_clear();
         vly_status status = VLY_OK;
-        if (sync->tables->exchange)
-            status = sync->tables->exchange(sync, mine, 2, &theirs, &count);
-        if (status == VLY_OK)
-            status = sync->tables->merge(sync, STATES, ACTIONS, table, visits);
+        if (sync->tables->exchange) status = sync->tables->exchange(sync, mine, 2, &theirs, &count);
+        if (status == VLY_OK) status = sync->tables->merge(sync, STATES, ACTIONS, table, visits);
         if (status != VLY_OK) fuzz_check(vly_error_text()[0] != '\0');
         for (int k = 0; k < CELLS; k++) fuzz_check(isfinite(table[k]));
         hostile_store = (hostile){0};

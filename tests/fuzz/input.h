@@ -43,10 +43,10 @@ static inline unsigned fuzz_byte(fuzz_input *in) {
 
 /* One byte for a small number or a limit, nine for any. */
 static inline int64_t fuzz_number(fuzz_input *in) {
-    static const int64_t limits[] = {INT64_MAX,          INT64_MIN, -1,         INT32_MAX,
-                                     INT32_MIN,          255,       UINT32_MAX, INT64_MAX - 1,
-                                     (int64_t)1 << 62,   65536,     1000000000, -2,
-                                     (int64_t)1 << 40,   4096,      -65536,     1 << 24};
+    static const int64_t limits[] = {INT64_MAX,        INT64_MIN, -1,         INT32_MAX,
+                                     INT32_MIN,        255,       UINT32_MAX, INT64_MAX - 1,
+                                     (int64_t)1 << 62, 65536,     1000000000, -2,
+                                     (int64_t)1 << 40, 4096,      -65536,     1 << 24};
     const unsigned choice = fuzz_byte(in);
     int64_t x;
     if (choice < 192) return choice % 64;

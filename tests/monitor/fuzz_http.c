@@ -25,7 +25,8 @@ static void values_of_a_query_are_text(const char *query) {
     static const char *const names[] = {"run", "token", "i", "points", "metric", ""};
     char value[40];
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (vly_http_query(query, names[i], value, sizeof value)) is_plain_text(value, sizeof value);
+        if (vly_http_query(query, names[i], value, sizeof value))
+            is_plain_text(value, sizeof value);
 }
 
 /* Whoever knows no token sees nothing of a server that is not bound to loopback. */

@@ -55,8 +55,8 @@ static void a_table_holds_it(void) {
         json_t *columns = NULL;
         int64_t rows = 0;
         vly_error_clear();
-        const vly_status status = (csv ? vly_records_csv
-                                       : vly_records_json_lines)(folder, out, &columns, &rows);
+        const vly_status status = (csv ? vly_records_csv : vly_records_json_lines)(folder, out,
+                                                                                   &columns, &rows);
         fclose(out);
         fuzz_check(status == VLY_OK ? rows > 0 && n > 0 : vly_error_text()[0] != '\0');
         json_decref(columns);

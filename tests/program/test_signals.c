@@ -82,6 +82,21 @@ static void a_stop_does_not_wait_for_all_updates_of_a_ratio(void) {
     digest_of("ratio", digest);
 }
 
+/* The first update takes minutes: there is no checkpoint before the signal, and the one that it
+ * makes is resumed from. */
+static void a_stop_does_not_wait_for_a_long_update(void) {
+    char digest[40];
+    const pid_t child = program_start(
+        "exec " VLY_TEST_PROGRAM " train cartpole --algo ppo --envs 64 --ppo.rollout 1024 "
+        "--ppo.epochs 1000 --ppo.minibatches 256 --steps 1e9 --out epochs --json >out 2>err");
+    await_growth(child, "epochs/config.yaml", 0);
+    doze(2000);
+    kill(child, SIGTERM);
+    CHECK_EQ(await_end(child), 143);
+    is_interrupted();
+    digest_of("epochs", digest);
+}
+
 static void a_second_signal_does_not_undo_the_first(void) {
     char digest[40];
     const pid_t child = train("cartpole --algo ppo --envs 64 --ppo.epochs 32", "twice");
@@ -144,6 +159,7 @@ static void output_that_nobody_reads_holds_up_nothing(void) {
 int main(void) {
     program_open();
     a_stop_does_not_wait_for_all_updates_of_a_ratio();
+    a_stop_does_not_wait_for_a_long_update();
     a_second_signal_does_not_undo_the_first();
     a_third_signal_gives_up();
     output_that_nobody_reads_holds_up_nothing();

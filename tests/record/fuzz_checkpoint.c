@@ -77,8 +77,10 @@ static void sign_tensors(json_t *root, json_t *meta, const uint8_t *data, size_t
     json_t *entry;
     json_object_foreach(root, name, entry) {
         char key[160];
-        if (entry == meta || snprintf(key, sizeof key, "xxh3:%s", name) >= (int)sizeof key) continue;
-        json_t *sum = checksum_of(entry, json_string_value(json_object_get(meta, key)), data, bytes);
+        if (entry == meta || snprintf(key, sizeof key, "xxh3:%s", name) >= (int)sizeof key)
+            continue;
+        json_t *sum = checksum_of(entry, json_string_value(json_object_get(meta, key)), data,
+                                  bytes);
         if (sum) json_object_set_new(meta, key, sum);
     }
 }

@@ -104,12 +104,12 @@ static void put_values(fuzz_input *in, uint8_t *to, size_t at, size_t bytes, vly
         const int64_t x = fuzz_number(in);
         const float f = fuzz_float(in);
         const double d = (double)f;
-        const void *from = dtype == VLY_F32 ? (const void *)&f
+        const void *from = dtype == VLY_F32   ? (const void *)&f
                            : dtype == VLY_F64 ? (const void *)&d
                                               : (const void *)&x;
-        const size_t size = dtype == VLY_U8                                              ? 1
+        const size_t size = dtype == VLY_U8                                            ? 1
                             : dtype == VLY_F64 || dtype == VLY_I64 || dtype == VLY_U64 ? 8
-                                                                                         : 4;
+                                                                                       : 4;
         at -= at % size;
         memcpy(to + at, from, size < bytes - at ? size : bytes - at);
     } else {
@@ -126,8 +126,8 @@ static vly_status write_changed(run *r, fuzz_input *in) {
     vly_status status = VLY_OK;
     for (int i = 0; i < CHANGES && in->left; i++) {
         const int which = (int)(fuzz_byte(in) % (unsigned)r->buffers);
-        const size_t bytes = vly_buffer_bytes(&r->list[which]),
-                     high = fuzz_byte(in), place = high << 8 | fuzz_byte(in);
+        const size_t bytes = vly_buffer_bytes(&r->list[which]), high = fuzz_byte(in),
+                     place = high << 8 | fuzz_byte(in);
         if (bytes == 0) continue;
         if (!changed[which]) {
             fuzz_check((changed[which] = malloc(bytes)) != NULL);

@@ -46,6 +46,8 @@ static vly_status save(void *arg, vly_train *t) {
     return VLY_OK;
 }
 
+static double patience_s; /* of the runs that are opened from here on */
+
 static void open_run(run *r, const char *env, const char *settings, int workers) {
     memset(r, 0, sizeof *r);
     vly_assignments given = {0};
@@ -67,6 +69,7 @@ static void open_run(run *r, const char *env, const char *settings, int workers)
                                  .env = &r->env,
                                  .config = &r->config,
                                  .arg = r,
+                                 .patience_s = patience_s,
                                  .on_update = saw,
                                  .on_episode = episode,
                                  .on_save = save};
@@ -266,6 +269,128 @@ static void a_stop_within_many_updates_loses_none(void) {
     close_run(&straight);
 }
 
+/* A stop from within the k-th step or loss counted from here on. */
+static struct {
+    void (*step)(const vly_env *env, void *states, int n, const int32_t *action, vly_rows out);
+    vly_status (*loss)(vly_queue *q, const vly_policy_loss_args *args);
+    vly_train *train;
+    int left;
+} phase;
+
+static void stop_in_a_step(const vly_env *env, void *states, int n, const int32_t *action,
+                           vly_rows out) {
+    if (phase.left-- == 1) vly_train_stop(phase.train);
+    phase.step(env, states, n, action, out);
+}
+
+static vly_status stop_in_a_policy_loss(vly_queue *q, const vly_policy_loss_args *args) {
+    if (phase.left-- == 1) vly_train_stop(phase.train);
+    return phase.loss(q, args);
+}
+
+static void stop_in_phase(run *r, bool in_step, int k) {
+    phase.step = r->env.step, phase.loss = r->c->policy_loss, phase.train = r->t, phase.left = k;
+    if (in_step)
+        r->env.step = stop_in_a_step;
+    else
+        r->c->policy_loss = stop_in_a_policy_loss;
+}
+
+/* Groups are one, so a phase has as many steps of the environments as its rollout. */
+static const struct {
+    const char *env, *settings;
+    int steps, losses; /* of a phase; losses 0: none */
+} phases[] = {
+    {"cartpole",
+     "run.algo=ppo run.envs=8 pool.groups=1 ppo.rollout=16 ppo.minibatches=4 ppo.epochs=3", 16, 12},
+    {"cartpole",
+     "run.algo=ppo run.envs=6 pool.groups=1 ppo.rollout=8 ppo.minibatches=3 ppo.epochs=4 "
+     "net.lstm=8",
+     8, 12},
+    {"cartpole",
+     "run.algo=ppo run.envs=4 pool.groups=1 ppo.rollout=16 ppo.target_kl=1 ppo.epochs=3", 16, 12},
+    {"minatar/breakout",
+     "run.algo=ppo run.envs=4 pool.groups=1 ppo.rollout=16 ppo.minibatches=2 ppo.epochs=2", 16, 4},
+    {"cartpole", "run.algo=a2c run.envs=16 pool.groups=1 a2c.rollout=5", 5, 1},
+    {"cartpole", "run.algo=reinforce run.envs=4 pool.groups=1 reinforce.rollout=32", 32, 1},
+    {"cartpole", "run.algo=impala run.envs=8 pool.groups=1 impala.rollout=7 pool.schedule=sync", 7,
+     1},
+    {"gridworld", "run.algo=qlearning run.envs=6 pool.groups=1 tabular.phase=9", 9, 0},
+    {"cliffwalking", "run.algo=sarsa run.envs=3 pool.groups=1 tabular.phase=5", 5, 0},
+};
+
+/* Three phases are whole; the stop comes in the fourth, by the k-th step or loss since the start. */
+static void goes_back(size_t i, bool in_step, int k) {
+    vly_train_result result;
+    run before, straight, first, second;
+    patience_s = 0;
+    open_run(&before, phases[i].env, phases[i].settings, 1);
+    go(&before, 3);
+    open_run(&straight, phases[i].env, phases[i].settings, 1);
+    go(&straight, 6);
+    patience_s = 1e-9; /* every phase is a long one */
+    open_run(&first, phases[i].env, phases[i].settings, 1);
+    stop_in_phase(&first, in_step, k);
+    CHECK_OK(vly_train_run(first.t, &result));
+    CHECK_EQ(result.stop, VLY_STOP_INTERRUPTED);
+    CHECK_EQ(result.report.rounds, 3);
+    CHECK_EQ(first.saves, 1);
+    same_state(&before, &first, phases[i].settings);
+    open_run(&second, phases[i].env, phases[i].settings, 2);
+    restore(&second, &first);
+    go(&second, 6);
+    same_state(&straight, &second, phases[i].settings);
+    close_run(&before);
+    close_run(&straight);
+    close_run(&first);
+    close_run(&second);
+    patience_s = 0;
+}
+
+static void a_stop_within_a_long_phase_goes_back_to_its_beginning(void) {
+    for (size_t i = 0; i < sizeof phases / sizeof phases[0]; i++) {
+        const int steps = phases[i].steps, losses = phases[i].losses;
+        goes_back(i, true, 3 * steps + 2);
+        goes_back(i, true, 4 * steps); /* seen by the update */
+        if (losses > 0) goes_back(i, false, 3 * losses + (losses + 1) / 2);
+    }
+}
+
+static void a_short_phase_is_finished(void) {
+    vly_train_result result;
+    run r;
+    patience_s = 1e6;
+    open_run(&r, phases[0].env, phases[0].settings, 1);
+    stop_in_phase(&r, true, 2 * phases[0].steps + 2);
+    CHECK_OK(vly_train_run(r.t, &result));
+    CHECK_EQ(result.report.rounds, 3);
+    close_run(&r);
+    patience_s = 0;
+}
+
+/* Nothing is there to go back to but the first observations: they are saved. */
+static void a_stop_within_the_first_phase_saves_the_start(void) {
+    vly_train_result result;
+    run r, straight, second;
+    open_run(&straight, phases[0].env, phases[0].settings, 1);
+    go(&straight, 2);
+    patience_s = 1e-9;
+    open_run(&r, phases[0].env, phases[0].settings, 1);
+    stop_in_phase(&r, true, 3);
+    CHECK_OK(vly_train_run(r.t, &result));
+    CHECK_EQ(result.report.rounds, 0);
+    CHECK_EQ(result.report.steps, 0);
+    CHECK_EQ(r.saves, 1);
+    open_run(&second, phases[0].env, phases[0].settings, 1);
+    restore(&second, &r);
+    go(&second, 2);
+    same_state(&straight, &second, "from the start");
+    close_run(&straight);
+    close_run(&r);
+    close_run(&second);
+    patience_s = 0;
+}
+
 /* What says that it was saved within an update of an algorithm that is not cut has been altered. */
 static void an_update_that_cannot_be_cut_is_not_resumed(void) {
     run r;
@@ -384,6 +509,9 @@ int main(void) {
     saving_midway_changes_nothing();
     a_stop_names_its_reason();
     a_stop_within_many_updates_loses_none();
+    a_stop_within_a_long_phase_goes_back_to_its_beginning();
+    a_short_phase_is_finished();
+    a_stop_within_the_first_phase_saves_the_start();
     an_update_that_cannot_be_cut_is_not_resumed();
     not_a_number_ends_the_run_unsaved();
     an_asynchronous_run_saves_and_goes_on();
