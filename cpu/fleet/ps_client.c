@@ -154,9 +154,13 @@ static vly_status fetch_weights(vly_ps_client *c, vly_store *store, wire_params 
     memcpy(head, c->weights, sizeof *head);
     if (got != want || head->magic != WIRE_MAGIC_PARAMS || head->n != c->n)
         return vly_fail(VLY_ECORRUPT, "the store's weights are %zu bytes, not %zu", got, want);
+    if (head->steps < 0 || head->gradients < 0)
+        return vly_fail(VLY_ECORRUPT, "the store's weights are of a negative number of steps");
     for (int64_t i = 0; i < c->n; i++) {
         float x;
         memcpy(&x, c->weights + sizeof *head + (size_t)i * sizeof x, sizeof x);
+        if (!isfinite(x))
+            return vly_fail(VLY_ECORRUPT, "the store's weights hold a number that is not finite");
         into[i] = x;
     }
     return VLY_OK;

@@ -76,6 +76,10 @@ static vly_status publish_params(vly_ps_server *s) {
     memcpy(s->publish, &head, sizeof head);
     for (int64_t i = 0; i < s->n; i++) {
         const float x = (float)s->host[i];
+        if (!isfinite(x))
+            return vly_fail(VLY_ENUMERIC,
+                            "parameter server: the weights are not finite after a worker's push; "
+                            "lower the learning rate");
         memcpy(s->publish + sizeof head + (size_t)i * sizeof x, &x, sizeof x);
     }
     return vly_store_set(s->store, WIRE_PARAMS, s->publish,
@@ -272,7 +276,13 @@ static vly_status reject_push(vly_ps_server *s) {
     return VLY_OK;
 }
 
-static bool is_finite(const unsigned char *data, int64_t count) {
+/* Counts come from the store: a false one must not overflow a sum. */
+static void add_count(int64_t *to, int64_t n) {
+    if (__builtin_add_overflow(*to, n, to)) *to = INT64_MAX;
+}
+
+static bool is_finite(const void *floats, int64_t count) {
+    const unsigned char *data = floats;
     for (int64_t i = 0; i < count; i++) {
         float x;
         memcpy(&x, data + (size_t)i * sizeof x, sizeof x);
@@ -287,7 +297,7 @@ static void count_episodes(vly_ps_server *s, const wire_push *head) {
         if (s->on_episode) s->on_episode(s->episode_arg, head->score[i]);
     }
     s->report.episodes += head->returns;
-    s->counters[1] += head->steps;
+    add_count(&s->counters[1], head->steps);
 }
 
 /* False if this push, or this part of it, was received before. */
@@ -299,12 +309,11 @@ static bool is_new(vly_ps_server *s, member *m, const wire_push *head) {
     if (head->seq < m->seq) return false;
     if (head->seq > m->seq) {
         /* for a worker's first push nothing is missing: earlier ones went to a previous learner */
-        const int64_t missing = (int64_t)(head->seq - m->seq) - 1;
+        const uint64_t missing = head->seq - m->seq - 1;
+        const int64_t unseen = head->done - head->steps - m->done;
         if (m->seq && missing > 0) {
-            s->report.lost += missing;
-            s->report.lost_steps += head->done - head->steps > m->done
-                                        ? head->done - head->steps - m->done
-                                        : 0;
+            add_count(&s->report.lost, missing > INT64_MAX ? INT64_MAX : (int64_t)missing);
+            add_count(&s->report.lost_steps, unseen > 0 ? unseen : 0);
         }
         m->seq = head->seq, m->parts_seen = 0, m->done = head->done;
     }
@@ -327,6 +336,9 @@ static bool push_is_valid(const vly_ps_server *s, const wire_push *head, size_t 
         head->part >= PARTS_MAX)
         return false;
     if (head->steps < 0 || head->done < head->steps || head->samples < 0 || head->count < 0)
+        return false;
+    if (!is_finite(head->score, head->returns) ||
+        !is_finite(&head->hyper, sizeof head->hyper / sizeof(float)))
         return false;
     const size_t payload = bytes - sizeof *head;
     if (head->kind == WIRE_UNROLL) return payload == (uint64_t)head->count && head->part == 0;
@@ -392,11 +404,12 @@ static vly_status handle_push(vly_ps_server *s, const void *message, size_t byte
         return answer_dropped(s, m, &head);
     }
     count_episodes(s, &head);
-    const double staleness = (double)(s->counters[0] - head.base);
-    if (is_stale(s, staleness)) {
+    const double behind = (double)s->counters[0] - (double)head.base;
+    if (is_stale(s, behind)) {
         s->report.dropped_stale++;
         return answer_dropped(s, m, &head);
     }
+    const double staleness = fmax(behind, 0); /* a restarted learner may be behind its workers */
     s->report.gradients += head.part == 0;
     s->staleness_sum += staleness;
     s->staleness_count++;

@@ -4,6 +4,9 @@
 #include <stdlib.h>
 #include "common/base/clock.h"
 
+/* Episodes of one table that are reported: more are not believed. */
+enum { REPORT_MOST = 1 << 20 };
+
 struct vly_tab_hub {
     vly_store *store;
     vly_tab_scheme scheme;
@@ -81,7 +84,7 @@ static vly_status publish_merged(vly_tab_hub *h) {
 static void report_episodes(vly_tab_hub *h, const vly_tab_head *before, const vly_tab_head *now) {
     const bool again = now->episodes < before->episodes; /* the worker was restarted */
     const int64_t ended = again ? now->episodes : now->episodes - before->episodes;
-    for (int64_t i = ended; h->on_episode && i > 0; i--)
+    for (int64_t i = ended < REPORT_MOST ? ended : REPORT_MOST; h->on_episode && i > 0; i--)
         h->on_episode(h->episode_arg,
                       i <= now->returns ? (double)now->score[now->returns - i] : NAN);
 }
@@ -89,8 +92,7 @@ static void report_episodes(vly_tab_hub *h, const vly_tab_head *before, const vl
 static vly_status accept_table(vly_tab_hub *h, const unsigned char *message,
                                const vly_tab_head *head) {
     const int r = head->rank;
-    if (r < 0 || r >= h->world || head->returns < 0 || head->returns > VLY_TAB_RETURNS)
-        return VLY_OK;
+    if (r < 0 || r >= h->world) return VLY_OK;
     const size_t bytes = vly_tab_table_bytes(h->states, h->actions),
                  cells = (size_t)h->states * (size_t)h->actions;
     if (h->tables[r] && head->round == h->heads[r].round && head->finished == h->heads[r].finished)
@@ -164,10 +166,8 @@ vly_status vly_tab_hub_serve(vly_tab_hub *h, int wait_ms) {
     if (status == VLY_ENOTFOUND) return close_round(h);
     VLY_TRY(status);
     vly_tab_head head;
-    if (bytes != vly_tab_table_bytes(h->states, h->actions)) return VLY_OK;
-    memcpy(&head, message, sizeof head);
-    if (head.magic != VLY_TAB_MAGIC || head.states != h->states || head.actions != h->actions)
-        return VLY_OK;
+    if (vly_tab_check(message, bytes, h->states, h->actions, "tables", &head) != VLY_OK)
+        return VLY_OK; /* dropped */
     VLY_TRY(accept_table(h, message, &head));
     if (has_centre(h->scheme) && head.rank >= 0 && head.rank < h->world)
         h->pending[head.rank] = true;

@@ -47,6 +47,9 @@ static inline bool vly_tab_owned(const unsigned char *message, size_t cells, siz
 
 /* The key of a rank's table. */
 void vly_tab_key(char *key, size_t bytes, int rank);
+/* Whether a message is a table of this shape: VLY_EVERSION or VLY_ECORRUPT if not. Fills head. */
+vly_status vly_tab_check(const unsigned char *message, size_t bytes, int states, int actions,
+                         const char *key, vly_tab_head *head);
 /* Reads another rank's table into `to`; VLY_ENOTFOUND if it has not published one. */
 vly_status vly_tab_fetch(vly_store *store, const char *key, int states, int actions,
                          unsigned char *to, vly_tab_head *head);

@@ -45,10 +45,9 @@ static vly_status mix_with_random_neighbour(vly_tab *t) {
     /* weighted by visits, so that a neighbour with little experience changes little */
     for (size_t i = 0; i < cells; i++) {
         const double theirs = vly_tab_visits(t->other, cells, i),
-                     both = theirs + (double)t->visits[i];
-        if (theirs > 0)
-            t->table[i] += (vly_real)(theirs / both *
-                                      ((double)vly_tab_value(t->other, i) - (double)t->table[i]));
+                     both = theirs + (double)t->visits[i], mine = (double)t->table[i],
+                     change = (double)vly_tab_value(t->other, i) - mine;
+        if (theirs > 0) t->table[i] = (vly_real)(mine + theirs / both * change);
     }
     return VLY_OK;
 }

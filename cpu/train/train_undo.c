@@ -35,7 +35,8 @@ vly_status vly_train_keep(vly_train *t) {
     const bool first = u->begun_ns == 0;
     u->begun_ns = uv_hrtime();
     u->held = false;
-    if (!can_go_back(t) || (!first && u->last_s < patience_s(t)) || !allocate_undo(t)) return VLY_OK;
+    if (!can_go_back(t) || (!first && u->last_s < patience_s(t)) || !allocate_undo(t))
+        return VLY_OK;
     VLY_TRY(t->source->save(t->source, t->pool_state, t->pool_bytes));
     uint8_t *to = u->memory;
     for (int i = 0; i < u->n; to += vly_buffer_bytes(&u->list[i++]))
