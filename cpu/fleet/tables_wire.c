@@ -17,7 +17,7 @@ void vly_tab_key(char *key, size_t bytes, int rank) {
 static bool counts_are_sane(const vly_tab_head *h) {
     return h->returns >= 0 && h->returns <= VLY_TAB_RETURNS && h->round >= 0 && h->steps >= 0 &&
            h->steps <= COUNT_MOST && h->updates >= 0 && h->updates <= COUNT_MOST &&
-           h->episodes >= 0 && h->episodes <= h->steps;
+           h->episodes >= 0 && h->episodes <= COUNT_MOST;
 }
 
 vly_status vly_tab_check(const unsigned char *message, size_t bytes, int states, int actions,

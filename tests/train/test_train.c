@@ -296,27 +296,37 @@ static void stop_in_phase(run *r, bool in_step, int k) {
         r->c->policy_loss = stop_in_a_policy_loss;
 }
 
-/* Groups are one, so a phase has as many steps of the environments as its rollout. */
+/* All actors are one group and one chunk: a phase has as many calls of `step` as its rollout. */
 static const struct {
     const char *env, *settings;
     int steps, losses; /* of a phase; losses 0: none */
 } phases[] = {
     {"cartpole",
-     "run.algo=ppo run.envs=8 pool.groups=1 ppo.rollout=16 ppo.minibatches=4 ppo.epochs=3", 16, 12},
+     "run.algo=ppo run.envs=8 pool.groups=1 pool.chunk=64 ppo.rollout=16 ppo.minibatches=4 "
+     "ppo.epochs=3",
+     16, 12},
     {"cartpole",
-     "run.algo=ppo run.envs=6 pool.groups=1 ppo.rollout=8 ppo.minibatches=3 ppo.epochs=4 "
+     "run.algo=ppo run.envs=6 pool.groups=1 pool.chunk=64 ppo.rollout=8 ppo.minibatches=3 "
+     "ppo.epochs=4 "
      "net.lstm=8",
      8, 12},
     {"cartpole",
-     "run.algo=ppo run.envs=4 pool.groups=1 ppo.rollout=16 ppo.target_kl=1 ppo.epochs=3", 16, 12},
+     "run.algo=ppo run.envs=4 pool.groups=1 pool.chunk=64 ppo.rollout=16 ppo.target_kl=1 "
+     "ppo.epochs=3",
+     16, 12},
     {"minatar/breakout",
-     "run.algo=ppo run.envs=4 pool.groups=1 ppo.rollout=16 ppo.minibatches=2 ppo.epochs=2", 16, 4},
-    {"cartpole", "run.algo=a2c run.envs=16 pool.groups=1 a2c.rollout=5", 5, 1},
-    {"cartpole", "run.algo=reinforce run.envs=4 pool.groups=1 reinforce.rollout=32", 32, 1},
-    {"cartpole", "run.algo=impala run.envs=8 pool.groups=1 impala.rollout=7 pool.schedule=sync", 7,
-     1},
-    {"gridworld", "run.algo=qlearning run.envs=6 pool.groups=1 tabular.phase=9", 9, 0},
-    {"cliffwalking", "run.algo=sarsa run.envs=3 pool.groups=1 tabular.phase=5", 5, 0},
+     "run.algo=ppo run.envs=4 pool.groups=1 pool.chunk=64 ppo.rollout=16 ppo.minibatches=2 "
+     "ppo.epochs=2",
+     16, 4},
+    {"cartpole", "run.algo=a2c run.envs=16 pool.groups=1 pool.chunk=64 a2c.rollout=5", 5, 1},
+    {"cartpole", "run.algo=reinforce run.envs=4 pool.groups=1 pool.chunk=64 reinforce.rollout=32",
+     32, 1},
+    {"cartpole",
+     "run.algo=impala run.envs=8 pool.groups=1 pool.chunk=64 impala.rollout=7 pool.schedule=sync",
+     7, 1},
+    {"gridworld", "run.algo=qlearning run.envs=6 pool.groups=1 pool.chunk=64 tabular.phase=9", 9,
+     0},
+    {"cliffwalking", "run.algo=sarsa run.envs=3 pool.groups=1 pool.chunk=64 tabular.phase=5", 5, 0},
 };
 
 /* Three phases are whole; the stop comes in the fourth, by the k-th step or loss since the start. */
