@@ -271,13 +271,13 @@ static void a_stop_within_many_updates_loses_none(void) {
 
 /* A stop from within the k-th step or loss counted from here on. */
 static struct {
-    void (*step)(const vly_env *env, void *states, int n, const int32_t *action, vly_rows out);
+    void (*step)(const vly_env *env, void *states, int n, vly_actions action, vly_rows out);
     vly_status (*loss)(vly_queue *q, const vly_policy_loss_args *args);
     vly_train *train;
     int left;
 } phase;
 
-static void stop_in_a_step(const vly_env *env, void *states, int n, const int32_t *action,
+static void stop_in_a_step(const vly_env *env, void *states, int n, vly_actions action,
                            vly_rows out) {
     if (phase.left-- == 1) vly_train_stop(phase.train);
     phase.step(env, states, n, action, out);
