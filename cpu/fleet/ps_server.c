@@ -277,7 +277,7 @@ static vly_status reject_push(vly_ps_server *s) {
 }
 
 /* Counts come from the store: a false one must not overflow a sum. */
-static void add_count(int64_t *to, int64_t n) {
+static void count_pushed(int64_t *to, int64_t n) {
     if (__builtin_add_overflow(*to, n, to)) *to = INT64_MAX;
 }
 
@@ -297,7 +297,7 @@ static void count_episodes(vly_ps_server *s, const wire_push *head) {
         if (s->on_episode) s->on_episode(s->episode_arg, head->score[i]);
     }
     s->report.episodes += head->returns;
-    add_count(&s->counters[1], head->steps);
+    count_pushed(&s->counters[1], head->steps);
 }
 
 /* False if this push, or this part of it, was received before. */
@@ -312,8 +312,8 @@ static bool is_new(vly_ps_server *s, member *m, const wire_push *head) {
         const uint64_t missing = head->seq - m->seq - 1;
         const int64_t unseen = head->done - head->steps - m->done;
         if (m->seq && missing > 0) {
-            add_count(&s->report.lost, missing > INT64_MAX ? INT64_MAX : (int64_t)missing);
-            add_count(&s->report.lost_steps, unseen > 0 ? unseen : 0);
+            count_pushed(&s->report.lost, missing > INT64_MAX ? INT64_MAX : (int64_t)missing);
+            count_pushed(&s->report.lost_steps, unseen > 0 ? unseen : 0);
         }
         m->seq = head->seq, m->parts_seen = 0, m->done = head->done;
     }
