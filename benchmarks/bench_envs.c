@@ -14,6 +14,7 @@
 #include "cpu/actors/pool.h"
 #include "envs/atari/roms.h"
 #include "envs/registry.h"
+#include "envs/trace.h"
 
 enum { STEP_ACTORS = 256, POOL_ACTORS = 1024, ROUNDS = 16 };
 
@@ -23,13 +24,19 @@ typedef struct {
     int n;
     uint8_t *states, *obs, *flags;
     float *reward, *score;
-    int32_t *actions;
+    uint8_t *actions;
     vly_pool *pool;
 } field;
 
 static vly_rows field_rows(field *f, int first) {
     const vly_rows rows = vly_rows_plain(f->obs, f->env.obs.bytes, f->reward, f->score, f->flags);
     return vly_rows_at(rows, (size_t)first);
+}
+
+/* Round k's, from actor `first` on. */
+static vly_actions field_actions(const field *f, int k, int first) {
+    const vly_actions all = {f->actions, f->env.action.bytes};
+    return vly_actions_at(all, (size_t)(k * f->n + first));
 }
 
 static void field_close(field *f) {
@@ -49,23 +56,20 @@ static vly_status field_open(field *f, const char *name, int n) {
     f->flags = malloc(count);
     f->reward = malloc(count * sizeof(float));
     f->score = malloc(count * sizeof(float));
-    f->actions = malloc(actions * sizeof(int32_t));
+    f->actions = malloc(actions * f->env.action.bytes);
     if (!f->states || !f->obs || !f->flags || !f->reward || !f->score || !f->actions) {
         field_close(f);
         return vly_fail(VLY_ENOMEM, "no memory to measure %s", name);
     }
-    for (size_t i = 0; i < actions; i++) {
-        const vly_u32x4 random = vly_philox(1, VLY_STREAM_TEST, i, 0);
-        f->actions[i] = (int32_t)vly_below(random.v[0], (uint32_t)f->env.action.n);
-    }
+    for (size_t i = 0; i < actions; i++)
+        vly_trace_random(&f->env, 1, i, NULL, f->actions + i * f->env.action.bytes);
     return VLY_OK;
 }
 
 static double step_rounds(void *arg) {
     field *f = arg;
     for (int k = 0; k < ROUNDS; k++)
-        f->env.step(&f->env, f->states, f->n, vly_actions_of_ints(f->actions + k * f->n),
-                    field_rows(f, 0));
+        f->env.step(&f->env, f->states, f->n, field_actions(f, k, 0), field_rows(f, 0));
     return (double)ROUNDS * f->n;
 }
 
@@ -87,7 +91,7 @@ static double pool_rounds(void *arg) {
     for (int k = 0; k < ROUNDS; k++)
         for (int g = 0; g < 2; g++) {
             vly_pool_wait_group(f->pool, g, -1);
-            vly_pool_submit_group(f->pool, g, vly_actions_of_ints(f->actions + k * f->n + g * half),
+            vly_pool_submit_group(f->pool, g, field_actions(f, k, g * half),
                                   field_rows(f, g * half));
         }
     return (double)ROUNDS * f->n;

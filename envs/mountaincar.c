@@ -1,7 +1,7 @@
 #include "envs/mountaincar.h"
 #include <math.h>
 #include <stdio.h>
-#include "envs/draw.h"
+#include "envs/draw_hill.h"
 #include "envs/env_options.h"
 #include "envs/episode.h"
 
@@ -69,29 +69,10 @@ static void mountaincar_step(const vly_env *env, void *states, int n, vly_action
     }
 }
 
-static double hill(double position) {
-    return sin(3 * position) * 0.45 + 0.55;
-}
-
 static void mountaincar_render(const vly_env *env, const void *state, uint8_t *rgb, int *width,
                                int *height) {
     (void)env;
-    const vly_mountaincar *s = state;
-    *width = 600, *height = 400;
-    if (!rgb) return;
-    vly_canvas c = {rgb, *width, *height};
-    const double scale = 600 / 1.8;
-    vly_draw_clear(&c, VLY_RGB(255, 255, 255));
-    for (int x = 0; x < 600; x++) {
-        const double y = 400 - hill(-1.2 + (x + 0.5) / scale) * scale;
-        vly_draw_box(&c, x, y, x + 1, 400, VLY_RGB(222, 228, 216));
-        vly_draw_box(&c, x, y, x + 1, y + 2, VLY_RGB(0, 0, 0));
-    }
-    const double flag = (0.5 + 1.2) * scale, foot = 400 - hill(0.5) * scale;
-    vly_draw_bar(&c, flag, foot, flag, foot - 50, 2, VLY_RGB(0, 0, 0));
-    vly_draw_box(&c, flag, foot - 50, flag + 25, foot - 35, VLY_RGB(204, 204, 0));
-    const double x = (s->position + 1.2) * scale, y = 400 - hill(s->position) * scale;
-    vly_draw_disc(&c, x, y - 12, 12, VLY_RGB(60, 60, 60));
+    vly_draw_hill(rgb, width, height, ((const vly_mountaincar *)state)->position, 0.5);
 }
 
 static void mountaincar_describe(const vly_env *env, const void *state, char *text, size_t bytes) {

@@ -12,6 +12,8 @@
 #include "envs/gridworld.h"
 #include "envs/minatar/minatar.h"
 #include "envs/mountaincar.h"
+#include "envs/mountaincar_continuous.h"
+#include "envs/pendulum.h"
 #include "envs/plugin.h"
 
 typedef vly_status (*opener)(vly_env *env, const vly_env_args *args);
@@ -28,6 +30,11 @@ static const builtin builtins[] = {
     {{"acrobot", "Acrobot-v1", "Gymnasium 1.4.0", "swing two links above a bar"}, vly_acrobot_open},
     {{"mountaincar", "MountainCar-v0", "Gymnasium 1.4.0", "swing a weak car up a hill"},
      vly_mountaincar_open},
+    {{"mountaincar_continuous", "MountainCarContinuous-v0", "Gymnasium 1.4.0",
+      "the same with as little effort as it takes; continuous"},
+     vly_mountaincar_continuous_open},
+    {{"pendulum", "Pendulum-v1", "Gymnasium 1.4.0", "swing a pendulum up and hold it; continuous"},
+     vly_pendulum_open},
     {{"gridworld", NULL, "its own rules (envs/gridworld.h)", "a maze of cells, size and map free"},
      vly_gridworld_open},
     {{"cliffwalking", "CliffWalking-v1", "Gymnasium 1.4.0", "along a cliff to the goal, tabular"},

@@ -58,10 +58,21 @@ static inline void golden_run(golden *g) {
     g->env.reset(&g->env, g->state, seed, golden_rows(g));
 }
 
+/* A choice; of a box of one number the bits of that: low, seven in equal steps between, high, and one
+ * above it, which the reference clips. */
+static inline int32_t golden_action(const vly_space *space, int digit) {
+    if (space->kind == VLY_SPACE_DISCRETE) return digit;
+    const vly_bounds b = space->bounds[0];
+    const float v = (float)(b.low + (b.high - b.low) * digit / 8);
+    int32_t bits;
+    memcpy(&bits, &v, sizeof bits);
+    return bits;
+}
+
 static inline uint32_t golden_steps(golden *g, const char *digits) {
     uint32_t crc = 0;
     for (const char *d = digits; *d >= '0' && *d <= '9'; d++) {
-        const int32_t action = *d - '0';
+        const int32_t action = golden_action(&g->env.action, *d - '0');
         g->env.step(&g->env, g->state, 1, vly_actions_of_ints(&action), golden_rows(g));
         CHECK(g->score == g->reward);
         crc = golden_row_crc(g, crc);

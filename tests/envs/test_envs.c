@@ -1,6 +1,7 @@
 /* The contract of every environment (common/base/env.h). */
 #include "common/base/philox.h"
 #include "envs/registry.h"
+#include "envs/trace.h"
 #include "tests/kit/check.h"
 
 enum { N = 257, POISON = 0xC3 };
@@ -73,7 +74,14 @@ static void fleet_reset(fleet *f, uint64_t seed) {
                      vly_rows_at(fleet_rows(f), (size_t)i));
 }
 
+/* Of a box of one number its bits. */
 static int32_t random_action(const fleet *f, uint64_t step, uint32_t lane) {
+    int32_t bits;
+    CHECK_EQ(f->env.action.count, 1);
+    if (f->env.action.kind == VLY_SPACE_BOX) {
+        vly_trace_random(&f->env, 99 + lane, step, NULL, &bits);
+        return bits;
+    }
     return (int32_t)vly_below(vly_philox(99, VLY_STREAM_TEST, step, lane).v[0],
                               (uint32_t)f->env.action.n);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 #include "common/base/env.h"
 #include "common/base/philox.h"
+#include "envs/trace.h"
 #include "tests/kit/check.h"
 
 typedef struct {
@@ -32,8 +33,10 @@ static inline uint32_t draw_below(uint64_t stream, uint64_t i, uint32_t n) {
 }
 
 static inline void actor_step(const vly_env *env, one_actor *a, uint64_t i) {
-    const int32_t action = (int32_t)draw_below(1, i, (uint32_t)env->action.n);
-    env->step(env, a->state, 1, vly_actions_of_ints(&action), actor_row(env, a));
+    int32_t action[16];
+    CHECK(env->action.bytes <= sizeof action);
+    vly_trace_random(env, 1, i, NULL, action);
+    env->step(env, a->state, 1, (vly_actions){action, env->action.bytes}, actor_row(env, a));
 }
 
 static inline void every_state_of_play_is_valid(const vly_env *env, int steps) {

@@ -9,7 +9,8 @@ runs:
 
     run NAME seed=N max_steps=N extra=TEXT    what to open and how to seed it
     - CRC                                     the row of the reset
-    DIGITS CRC                                up to 100 actions, one digit each, and their rows
+    DIGITS CRC                                up to 100 actions, one digit each, and their rows;
+                                              in a box of one number 0 is low, 8 high and 9 beyond
 
 CRC is zlib's crc32 over the rows: the observation's bytes (float32 or uint8; the state's number as
 int32 where states are discrete), the reward as float32, and the flags byte of common/base/env.h. After
@@ -34,7 +35,8 @@ class Gymnasium:
         import gymnasium
 
         self.env, self.discrete = gymnasium.make(gym_id, **kwargs), discrete
-        self.actions = int(self.env.action_space.n)
+        self.box = None if hasattr(self.env.action_space, "n") else self.env.action_space
+        self.actions = 10 if self.box else int(self.env.action_space.n)
 
     def pack(self, obs):
         return struct.pack("<i", obs) if self.discrete else np.asarray(obs, np.float32).tobytes()
@@ -45,6 +47,9 @@ class Gymnasium:
         return self.pack(obs)
 
     def step(self, action):
+        if self.box:
+            low, high = float(self.box.low[0]), float(self.box.high[0])
+            action = np.array([low + (high - low) * action / 8], np.float32)
         obs, reward, terminated, truncated, _ = self.env.step(action)
         self.obs = obs
         return self.pack(obs), reward, terminated, truncated
@@ -103,6 +108,20 @@ def swing(env, rng):
 
 def pump(env, rng):
     return chance(env, rng) if rng.random() < 0.1 else (0 if env.obs[4] > 0 else 2)
+
+
+def swing_up(env, rng):
+    """Pendulum: pumps with the motion, holds near the top."""
+    if rng.random() < 0.1:
+        return chance(env, rng)
+    cosine, sine, speed = (float(k) for k in env.obs)
+    if cosine > 0.8:
+        return int(np.clip(4 - 2 * (10 * sine + 2 * speed), 0, 9))
+    return 8 if speed >= 0 else 0
+
+
+def climb(env, rng):
+    return chance(env, rng) if rng.random() < 0.05 else (9 if env.obs[1] >= 0 else 0)
 
 
 def along_the_cliff(env, rng):
@@ -237,6 +256,8 @@ def classic(out, seeds, steps, only=None):
         ("cartpole", "CartPole-v1", (chance, balance), {}),
         ("acrobot", "Acrobot-v1", (chance, pump), {}),
         ("mountaincar", "MountainCar-v0", (chance, swing), {}),
+        ("mountaincar_continuous", "MountainCarContinuous-v0", (chance, climb), {}),
+        ("pendulum", "Pendulum-v1", (chance, swing_up), {}),
         ("cliffwalking", "CliffWalking-v1", (chance, along_the_cliff), dict(discrete=True)),
         ("CliffWalkingSlippery-v1", "CliffWalkingSlippery-v1", (along_the_cliff,), dict(discrete=True)),
         ("CartPole-v0", "CartPole-v0", (balance,), {}),
@@ -281,7 +302,7 @@ def main():
     folder = os.path.join(os.path.dirname(os.path.abspath(__file__)), "envs")
     os.makedirs(folder, exist_ok=True)
     seeds = (0, 1, 2**31 - 1)
-    for name in ("cartpole", "acrobot", "mountaincar", "cliffwalking"):
+    for name in ("cartpole", "acrobot", "mountaincar", "mountaincar_continuous", "pendulum", "cliffwalking"):
         with open(os.path.join(folder, name + ".txt"), "w") as out:
             # NumPy's generator takes seeds of any length: one that needs two words too.
             classic(out, seeds + (2**40 + 3,), 3000, name)
