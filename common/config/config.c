@@ -14,6 +14,7 @@
 #define END(s)
 #define BOOL(s, k, def, help) {#s, #k, VLY_OPTION_BOOL, AT(s, k), def, 0, 1, NULL, help},
 #define INT(s, k, def, min, max, help) {#s, #k, VLY_OPTION_INT, AT(s, k), def, min, max, NULL, help},
+#define COUNT(s, k, def, min, max, word, help) {#s, #k, VLY_OPTION_INT, AT(s, k), def, min, max, word, help},
 #define LONG(s, k, def, min, max, help) {#s, #k, VLY_OPTION_INT, AT(s, k), def, min, max, NULL, help},
 #define BYTES(s, k, def, min, max, help) {#s, #k, VLY_OPTION_BYTES, AT(s, k), def, min, max, NULL, help},
 #define FLOAT(s, k, def, min, max, help) {#s, #k, VLY_OPTION_FLOAT, AT(s, k), def, min, max, NULL, help},
@@ -28,6 +29,7 @@ static const vly_option options[] = {
 #undef FAMILY
 #undef BOOL
 #undef INT
+#undef COUNT
 #undef LONG
 #undef BYTES
 #undef FLOAT
@@ -39,6 +41,7 @@ static const vly_option options[] = {
 #define FAMILY(s, help) {#s, help, true},
 #define BOOL(...)
 #define INT(...)
+#define COUNT(...)
 #define LONG(...)
 #define BYTES(...)
 #define FLOAT(...)
@@ -309,7 +312,10 @@ vly_status vly_config_layers(vly_config *config, const vly_assignments *given,
     VLY_TRY(option_apply_settings(config, settings_of(algo_settings, algo)));
     if (preset) VLY_TRY(option_apply_settings(config, preset->settings));
     VLY_TRY(apply_family_presets(config, given));
+    const int usual = config->run.envs;
     VLY_TRY(apply_given(config, given, NULL));
+    config->fit_envs = config->run.envs == 0;
+    if (config->fit_envs) config->run.envs = usual;
     memcpy(config->run.algo, algo, sizeof algo);
     VLY_TRY(vly_config_set(config, "run.preset", preset ? preset->name : "none"));
     return check_together(config);

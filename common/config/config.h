@@ -36,6 +36,7 @@ enum { VLY_CONFIG_TEXT = 1024, VLY_FAMILY_TEXT = 4096, VLY_CONFIG_VERSION = 1 };
 #define END(name) } name;
 #define BOOL(section, key, def, help) bool key;
 #define INT(section, key, def, min, max, help) int key;
+#define COUNT(section, key, def, min, max, word, help) int key;
 #define LONG(section, key, def, min, max, help) int64_t key;
 #define BYTES(section, key, def, min, max, help) int64_t key;
 #define FLOAT(section, key, def, min, max, help) float key;
@@ -45,6 +46,7 @@ enum { VLY_CONFIG_TEXT = 1024, VLY_FAMILY_TEXT = 4096, VLY_CONFIG_VERSION = 1 };
 #define LIST(section, key, def, min, max, help) vly_int_list key;
 typedef struct {
 #include "common/config/options.def"
+    bool fit_envs; /* run.envs was left open: an algorithm may raise it (vly_algo_settle) */
     char families[VLY_FAMILY_TEXT]; /* vly_env_args.options, written by vly_config_env_args */
 } vly_config;
 #undef SECTION
@@ -52,6 +54,7 @@ typedef struct {
 #undef END
 #undef BOOL
 #undef INT
+#undef COUNT
 #undef LONG
 #undef BYTES
 #undef FLOAT
@@ -134,7 +137,8 @@ const vly_preset *vly_preset_list(int i); /* NULL past the end */
 
 /* Defaults, then the algorithm's settings, the preset, and `given` in order. `canonical` is the
  * environment's own name ("cartpole" for CartPole-v1) and `family` "classic", "minatar", "atari" or
- * "plugin". Afterwards run.algo and run.preset are names, never "auto" ("none": no preset matched).
+ * "plugin". Afterwards run.algo and run.preset are names, never "auto" ("none": no preset matched), and
+ * run.envs is a number: for "auto" the preset's.
  * Checks too what no single option can, but nothing of the algorithm, whose name may be unknown:
  * a run uses vly_algo_resolve (common/learn/algo.h). */
 vly_status vly_config_layers(vly_config *config, const vly_assignments *given,

@@ -136,6 +136,12 @@ static bool set_text(char *at, const vly_option *o, const char *value) {
     return true;
 }
 
+static bool set_integer(const vly_option *o, const char *value, int64_t *whole) {
+    if (o->choices && !strcasecmp(value, o->choices)) return *whole = 0, true;
+    return parse_integer(value, o->kind == VLY_OPTION_BYTES, whole) && (double)*whole >= o->min &&
+           (double)*whole <= o->max;
+}
+
 vly_status vly_option_set(void *base, const vly_option *o, const char *what, const char *value) {
     void *at = (char *)base + o->offset;
     int64_t whole;
@@ -152,8 +158,7 @@ vly_status vly_option_set(void *base, const vly_option *o, const char *what, con
         break;
     case VLY_OPTION_INT:
     case VLY_OPTION_BYTES:
-        good = parse_integer(value, o->kind == VLY_OPTION_BYTES, &whole) &&
-               (double)whole >= o->min && (double)whole <= o->max;
+        good = set_integer(o, value, &whole);
         if (good) {
             if (o->bytes == sizeof(int))
                 *(int *)at = (int)whole;
@@ -191,11 +196,14 @@ void vly_option_get(const void *base, const vly_option *o, char *text, size_t by
                                                                                         : "false");
         break;
     case VLY_OPTION_INT:
-    case VLY_OPTION_BYTES:
-        snprintf(text, bytes, "%lld",
-                 o->bytes == sizeof(int) ? (long long)*(const int *)at
-                                         : (long long)*(const int64_t *)at);
+    case VLY_OPTION_BYTES: {
+        const long long whole = o->bytes == sizeof(int) ? *(const int *)at : *(const int64_t *)at;
+        if (whole == 0 && o->choices)
+            snprintf(text, bytes, "%s", o->choices);
+        else
+            snprintf(text, bytes, "%lld", whole);
         break;
+    }
     case VLY_OPTION_FLOAT:
         if (isnan(*(const float *)at))
             snprintf(text, bytes, "none");
@@ -219,7 +227,8 @@ void vly_option_allowed(const vly_option *o, char *text, size_t bytes) {
     switch (o->kind) {
     case VLY_OPTION_BOOL: snprintf(text, bytes, "true or false"); break;
     case VLY_OPTION_INT:
-        snprintf(text, bytes, "a whole number from %.15g to %.15g", o->min, o->max);
+        snprintf(text, bytes, "a whole number from %.15g to %.15g%s%s", o->min, o->max,
+                 o->choices ? ", or " : "", o->choices ? o->choices : "");
         break;
     case VLY_OPTION_BYTES:
         snprintf(text, bytes, "a number of bytes from %.15g to %.15g (512M, 2G)", o->min, o->max);

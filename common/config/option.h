@@ -26,7 +26,7 @@ typedef struct {
 
 typedef enum {
     VLY_OPTION_BOOL, /* bool or int, by size */
-    VLY_OPTION_INT,  /* int or int64_t, by size */
+    VLY_OPTION_INT, /* int or int64_t, by size; 0 is also written as `choices`, when there is one */
     VLY_OPTION_BYTES,
     VLY_OPTION_FLOAT,
     VLY_OPTION_CHOICE, /* int: index in choices */

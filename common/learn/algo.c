@@ -104,9 +104,10 @@ vly_status vly_algo_resolve(vly_config *config, const vly_assignments *given, co
     return check_for_algo(config);
 }
 
-void vly_algo_settle(vly_config *config, const vly_compute_info *device, bool alone) {
+void vly_algo_settle(vly_config *config, const vly_env *env, const vly_compute_info *device,
+                     bool alone) {
     const vly_algo_entry *entry = vly_algo_find(config->run.algo);
-    if (entry && entry->settle) entry->settle(config, device, alone);
+    if (entry && entry->settle) entry->settle(config, env, device, alone);
 }
 
 vly_status vly_algo_restore(vly_config *config, const char *path) {

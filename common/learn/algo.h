@@ -227,7 +227,8 @@ typedef struct {
     bool (*overlaps)(const vly_config *config); /* vly_algo.set_aside will be there; NULL: never */
     /* A new run, before it is created: replaces what its options leave to the device. alone: no
      * other processes. May be NULL. */
-    void (*settle)(vly_config *config, const vly_compute_info *device, bool alone);
+    void (*settle)(vly_config *config, const vly_env *env, const vly_compute_info *device,
+                   bool alone);
     /* Checks that involve several options; may be NULL. */
     vly_status (*check)(const vly_config *config);
     vly_status (*create)(vly_algo **out, const vly_algo_args *args);
@@ -246,7 +247,8 @@ vly_algo_traits vly_algo_traits_of(const vly_config *config); /* of run.algo */
 vly_status vly_algo_resolve(vly_config *config, const vly_assignments *given, const char *canonical,
                             const char *family);
 /* The algorithm's `settle`: its choice is saved with the run. */
-void vly_algo_settle(vly_config *config, const vly_compute_info *device, bool alone);
+void vly_algo_settle(vly_config *config, const vly_env *env, const vly_compute_info *device,
+                     bool alone);
 /* vly_config_read, then the algorithm's check. */
 vly_status vly_algo_restore(vly_config *config, const char *path);
 /* vly_config_hash over the sections of run.algo. */

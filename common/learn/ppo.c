@@ -7,8 +7,23 @@ static bool ppo_overlaps(const vly_config *c) {
     return c->ppo.overlap == VLY_PPO_OVERLAP_ON;
 }
 
+enum { ROLLOUT_LEAST = 8, ENVS_MOST = 512, ENVS_OF_IMAGES_MOST = 128, IMAGE_BYTES = 4096 };
+
+/* A GPU infers hundreds of rows in the time of a few. Rollouts are shorter by as much as
+ * environments are more, so that an update has as many rows, and a run as many updates. */
+static void fit_envs(vly_config *c, const vly_env *env) {
+    const int64_t rows = (int64_t)c->run.envs * c->ppo.rollout;
+    int envs = env->obs.bytes > IMAGE_BYTES ? ENVS_OF_IMAGES_MOST : ENVS_MOST;
+    while (envs > c->run.envs && rows / envs < ROLLOUT_LEAST) envs /= 2;
+    if (envs <= c->run.envs) return;
+    c->run.envs = envs;
+    c->ppo.rollout = (int)(rows / envs);
+}
+
 /* On a processor acting and learning would share its cores: the rows would only be older. */
-static void settle_ppo(vly_config *c, const vly_compute_info *device, bool alone) {
+static void settle_ppo(vly_config *c, const vly_env *env, const vly_compute_info *device,
+                       bool alone) {
+    if (c->fit_envs && !device->is_host) fit_envs(c, env);
     if (c->ppo.overlap != VLY_PPO_OVERLAP_AUTO) return;
     c->ppo.overlap = alone && !device->is_host ? VLY_PPO_OVERLAP_ON : VLY_PPO_OVERLAP_OFF;
 }

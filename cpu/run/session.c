@@ -191,7 +191,7 @@ static vly_status start_session(vly_session *s, const vly_assignments *given) {
                                   s->env.name[0] ? s->env.name : s->config.run.env));
     if (s->env.plugin) VLY_TRY(vly_run_folder_anchor(&s->folder));
     VLY_TRY(open_session_device(s));
-    vly_algo_settle(&s->config, &s->compute->info, is_alone(s));
+    vly_algo_settle(&s->config, &s->env, &s->compute->info, is_alone(s));
     VLY_TRY(open_trainer(s));
     return open_outputs(s, -1);
 }

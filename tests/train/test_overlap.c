@@ -147,25 +147,52 @@ static void ranks_are_refused(void) {
 /* What an option leaves to the device is chosen once, and is the run's from then on. */
 static void auto_is_on_where_a_gpu_learns_alone(void) {
     vly_config config;
+    const vly_env env = {.obs = {.bytes = 16}};
     const vly_compute_info processor = {.is_host = true}, gpu = {.is_host = false};
     CHECK_OK(vly_config_defaults(&config));
     CHECK_OK(vly_config_set(&config, "run.algo", "ppo"));
     const uint64_t before = vly_algo_config_hash(&config);
-    vly_algo_settle(&config, &processor, true);
+    vly_algo_settle(&config, &env, &processor, true);
     CHECK_EQ(config.ppo.overlap, VLY_PPO_OVERLAP_OFF);
     CHECK(vly_algo_config_hash(&config) == before);
-    vly_algo_settle(&config, &gpu, true);
+    vly_algo_settle(&config, &env, &gpu, true);
     CHECK_EQ(config.ppo.overlap, VLY_PPO_OVERLAP_OFF);
     config.ppo.overlap = VLY_PPO_OVERLAP_AUTO;
-    vly_algo_settle(&config, &gpu, false);
+    vly_algo_settle(&config, &env, &gpu, false);
     CHECK_EQ(config.ppo.overlap, VLY_PPO_OVERLAP_OFF);
     config.ppo.overlap = VLY_PPO_OVERLAP_AUTO;
-    vly_algo_settle(&config, &gpu, true);
+    vly_algo_settle(&config, &env, &gpu, true);
     CHECK_EQ(config.ppo.overlap, VLY_PPO_OVERLAP_ON);
     CHECK(vly_algo_config_hash(&config) != before);
 }
 
+static void envs_are(const char *env_name, const char *family, const char *given_envs,
+                     size_t obs_bytes, bool on_gpu, int envs, int rollout) {
+    vly_config config;
+    vly_assignments given = {0};
+    const vly_env env = {.obs = {.bytes = obs_bytes}};
+    const vly_compute_info device = {.is_host = !on_gpu};
+    CHECK_OK(vly_assignments_add(&given, "run.algo", "ppo", "test"));
+    if (given_envs) CHECK_OK(vly_assignments_add(&given, "run.envs", given_envs, "test"));
+    CHECK_OK(vly_algo_resolve(&config, &given, env_name, family));
+    vly_algo_settle(&config, &env, &device, true);
+    CHECK_EQ(config.run.envs, envs);
+    CHECK_EQ(config.ppo.rollout, rollout);
+    vly_assignments_free(&given);
+}
+
+/* As many rows to an update as the preset has. */
+static void auto_fits_environments_to_the_device(void) {
+    envs_are("cartpole", "classic", NULL, 16, true, 8, 64);
+    envs_are("cartpole", "classic", "auto", 16, false, 8, 64);
+    envs_are("cartpole", "classic", "auto", 16, true, 64, 8);
+    envs_are("cartpole", "classic", "24", 16, true, 24, 64);
+    envs_are("minatar/breakout", "minatar", "auto", 400, true, 512, 16);
+    envs_are("pong", "atari", "auto", 84 * 84, true, 128, 16);
+}
+
 int main(void) {
+    auto_fits_environments_to_the_device();
     acting_is_one_update_behind();
     no_bit_depends_on_time();
     ranks_are_refused();
