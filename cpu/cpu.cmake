@@ -36,8 +36,12 @@ endif()
 
 add_library(vly_cpu STATIC ${cpu_sources})
 target_link_libraries(vly_cpu PUBLIC vly_envs PkgConfig::uv PkgConfig::png)
+if(lz4_FOUND)
+  target_link_libraries(vly_cpu PRIVATE PkgConfig::lz4)
+  target_compile_definitions(vly_cpu PRIVATE VLY_HAVE_LZ4)
+endif()
 if(hiredis_FOUND)
-  target_link_libraries(vly_cpu PUBLIC PkgConfig::hiredis PRIVATE PkgConfig::lz4)
+  target_link_libraries(vly_cpu PUBLIC PkgConfig::hiredis)
   target_compile_definitions(vly_cpu PUBLIC VLY_HAVE_REDIS)
 endif()
 

@@ -92,7 +92,7 @@ endforeach()
 
 # Distributed runs as users start them.
 set_tests_properties(test_apex PROPERTIES TIMEOUT 900)
-foreach(name test_apex test_store_cluster)
+foreach(name test_apex test_store_cluster test_remote_run)
   target_compile_definitions(${name} PRIVATE VLY_TEST_PROGRAM="$<TARGET_FILE:volley>")
   add_dependencies(${name} volley)
 endforeach()
@@ -145,7 +145,10 @@ add_test(NAME faults COMMAND sh -c "exec \"\${VLY_PYTHON:-python3}\" tests/fleet
   WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
 add_test(NAME namespaces COMMAND sh -c "exec \"\${VLY_PYTHON:-python3}\" tests/fleet/namespaces.py --program $<TARGET_FILE:volley> ${namespaces_args}"
   WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
-set_tests_properties(faults namespaces PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT ${patience})
+# Remote actors: a few faults here, 200 by hand.
+add_test(NAME remote_faults COMMAND sh -c "exec \"\${VLY_PYTHON:-python3}\" tests/fleet/remote_faults.py --program $<TARGET_FILE:volley> --faults 4 ${faults_args}"
+  WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+set_tests_properties(faults namespaces remote_faults PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT ${patience})
 set_tests_properties(test_ranks PROPERTIES ENVIRONMENT "TSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/tsan.supp")
 if(TARGET volley_mpi)
   add_dependencies(test_ranks volley_mpi)

@@ -55,6 +55,14 @@ typedef enum { VLY_METRIC_COUNTER, VLY_METRIC_GAUGE, VLY_METRIC_SERIES } vly_met
     XX(QUEUE_LEARN, "queues/learner", GAUGE, "unrolls or batches waiting for the learner")         \
     XX(RESTARTS, "pool/restarts", COUNTER, "failed environments restarted")                        \
     XX(HUNG, "pool/hung", COUNTER, "environments that missed their deadline")                      \
+    XX(ACTORS, "actors/connected", GAUGE, "remote actors connected")                               \
+    XX(ACTORS_SERVING, "actors/environments", GAUGE, "environments that an actor steps in time")   \
+    XX(ACTORS_SLOW, "actors/slow", GAUGE, "actors that are alive and late")                        \
+    XX(ACTORS_LOST, "actors/lost", COUNTER, "connections of actors that were lost")                \
+    XX(ACTORS_LATE, "actors/late", COUNTER, "steps of environments that missed the deadline")      \
+    XX(ACTORS_P50, "actors/round_trip_p50_ms", GAUGE,                                              \
+       "from actions to rows, median of the newest 1024")                                          \
+    XX(ACTORS_P99, "actors/round_trip_p99_ms", GAUGE, "the same, 99th percentile")                 \
     XX(REPLAY_FILL, "replay/fill", GAUGE, "stored share of the capacity")                          \
     XX(REPLAY_RATIO, "replay/ratio", GAUGE, "transitions learned from per transition acted")       \
     XX(REPLAY_BYTES, "replay/bytes", GAUGE, "memory of the replay")                                \

@@ -61,6 +61,9 @@ typedef struct {
     bool caller_steps; /* a waiting caller steps chunks too; the deadline then does not protect it,
                           so only for environments that are known to return */
     uint64_t seed;
+    /* By actor, for a pool that steps some of another's actors; NULL: their own numbers, and 0. An
+     * actor's seeds are those of number names[i] from the draws[i]th on. names is borrowed. */
+    const uint32_t *names, *draws;
     int deadline_ms;                            /* for one actor's step; 0: 10000 */
     void *arg;                                  /* for the callbacks, each of which may be NULL */
     void (*on_group)(void *arg, int group);     /* a submitted group is done */
@@ -115,6 +118,8 @@ vly_status vly_pool_restart(vly_pool *pool, const uint8_t *which);
 /* The first fault of all steps so far: a plugin's (vly_plugin_check), or a mask that allows no
  * action. From any thread. */
 vly_status vly_pool_check(const vly_pool *pool);
+/* Whether a row's mask allows no choice of a factor. */
+bool vly_pool_mask_blocks(const vly_space *space, const uint8_t *mask);
 
 /* From `row` on: the frames of its episode before its newest row, at most 255 (for frame stacks).
  * Valid for actors that are not in flight. */

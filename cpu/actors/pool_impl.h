@@ -118,6 +118,11 @@ static inline void *vly_pool_state_at(const vly_pool *p, int actor) {
     return p->states + (size_t)actor * p->env->state_bytes;
 }
 
+/* What the actor is called, and draws its seeds as. */
+static inline int vly_pool_name_of(const vly_pool *p, int actor) {
+    return p->options.names ? (int)p->options.names[actor] : actor;
+}
+
 /* Rings of chunks or groups: of `size`, `count` of them in use from `head` on. */
 static inline int ring_push(int *ring, int size, int head, int count, int value) {
     int at = head + count;

@@ -9,7 +9,7 @@ static uint64_t next_seed(vly_pool *p, int actor) {
         return p->given_seeds[actor];
     }
     const vly_u32x4 r = vly_philox(p->options.seed, VLY_STREAM_ENV, p->seeds[actor]++,
-                                   (uint32_t)actor);
+                                   (uint32_t)vly_pool_name_of(p, actor));
     return (uint64_t)r.v[1] << 32 | r.v[0];
 }
 
@@ -40,7 +40,7 @@ static void clear_actor_rows(const vly_pool *p, vly_rows at) {
 /* A fresh episode in the rows `at`, which carry RESET and `mark`. */
 static void reset_actor(vly_pool *p, int actor, vly_rows at, uint8_t mark) {
     clear_actor_rows(p, at);
-    if (p->env->plugin) vly_plugin_actor(actor);
+    if (p->env->plugin) vly_plugin_actor(vly_pool_name_of(p, actor));
     p->env->reset(p->env, vly_pool_state_at(p, actor), next_seed(p, actor), at);
     begin_episode(p, actor, at, mark);
 }
@@ -48,7 +48,7 @@ static void reset_actor(vly_pool *p, int actor, vly_rows at, uint8_t mark) {
 /* The same without a new seed. A failure is seen by accumulate_rows. */
 static void restart_actor(vly_pool *p, int actor, vly_rows at) {
     clear_actor_rows(p, at);
-    if (p->env->plugin) vly_plugin_actor(actor);
+    if (p->env->plugin) vly_plugin_actor(vly_pool_name_of(p, actor));
     p->env->restart(p->env, vly_pool_state_at(p, actor), at);
     begin_episode(p, actor, at, 0);
 }
@@ -121,13 +121,13 @@ static int step_run(vly_pool *p, pool_chunk *c, int i) {
     int n = 0;
     while (i + n < c->n && needs[i + n] == NEEDS_STEP) n++;
     if (n == 0) return 0;
-    if (p->env->plugin) vly_plugin_actor(c->first + i);
+    if (p->env->plugin) vly_plugin_actor(vly_pool_name_of(p, c->first + i));
     p->env->step(p->env, vly_pool_state_at(p, c->first + i), n,
                  vly_actions_at(c->action, (size_t)(i * p->players)), chunk_rows(p, c, i));
     return n;
 }
 
-static bool is_blocked(const vly_space *space, const uint8_t *mask) {
+bool vly_pool_mask_blocks(const vly_space *space, const uint8_t *mask) {
     for (int f = 0; f < space->count; f++) {
         const int n = vly_space_size(space, f);
         if (!any_set(mask, n)) return true;
@@ -138,7 +138,7 @@ static bool is_blocked(const vly_space *space, const uint8_t *mask) {
 
 static void check_masks(vly_pool *p, const pool_chunk *c) {
     for (int i = 0; i < c->n * p->players; i++)
-        if (is_blocked(&p->env->action, c->out.mask + (size_t)i * c->out.mask_stride)) {
+        if (vly_pool_mask_blocks(&p->env->action, c->out.mask + (size_t)i * c->out.mask_stride)) {
             int none = 0;
             atomic_compare_exchange_strong(&p->blocked, &none, c->first * p->players + i + 1);
             return;

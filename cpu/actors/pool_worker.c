@@ -141,7 +141,8 @@ static bool check_deadline(vly_pool *p, pool_worker *w, int64_t now, char *text,
         if (vly_pool_start_worker(p)) help = "no thread could be started in its worker's place";
     }
     snprintf(text, bytes, "environment %s: actor %d has not come back for %.1f s (%s); %s",
-             p->env->name, c->first + i, (double)(now - w->seen_ns) * 1e-9, action, help);
+             p->env->name, vly_pool_name_of(p, c->first + i), (double)(now - w->seen_ns) * 1e-9,
+             action, help);
     return true;
 }
 

@@ -1,13 +1,17 @@
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include "cpu/actors/remote_actor.h"
 #include "cpu/program/cli.h"
+#include "envs/registry.h"
 #ifdef VLY_HAVE_REDIS
 #include "cpu/fleet/leader.h"
 #endif
 
 typedef struct {
-    char store[256], run[128];
-    int rank, wait;
+    char store[256], run[128], token_file[1024], env[1024], roms[1024], pack[16];
+    int rank, wait, envs, workers;
     bool quiet;
 } actor_options;
 
@@ -18,9 +22,93 @@ static const vly_option actor_table[] = {
                  "name of the run in the store; default: the only one there"),
     VLY_CLI_INT(actor_options, rank, "-1", -1, 1e9, "number of this worker; -1: the next free one"),
     VLY_CLI_INT(actor_options, wait, "60", 0, 1e9,
-                "seconds to wait for a run that is not in the store yet"),
+                "seconds to wait for a run that is not in the store yet, or for a learner that is "
+                "not there"),
+    VLY_CLI_TEXT(actor_options, token_file, "", NULL,
+                 "ADDRESS: the file with the token of the learner's --token-file"),
+    VLY_CLI_INT(actor_options, envs, "0", 0, 65536,
+                "ADDRESS: environments to step; 0: all that have no actor"),
+    VLY_CLI_INT(actor_options, workers, "0", 0, 4096,
+                "ADDRESS: threads that step them; 0: one per processor"),
+    VLY_CLI_TEXT(actor_options, pack, "auto", "auto|off|on",
+                 "ADDRESS: observations packed with LZ4; auto: where the link is slower than that"),
+    VLY_CLI_TEXT(actor_options, env, "", NULL,
+                 "ADDRESS: the plugin to load when the learner's environment is one"),
+    VLY_CLI_TEXT(actor_options, roms, "", NULL,
+                 "ADDRESS: folder of Atari ROM files; default: as for train"),
     VLY_CLI_BOOL(actor_options, quiet, "say nothing but errors"),
 };
+
+/* ---- for a learner that infers: volley train --listen ---- */
+
+static atomic_int actor_stopped;
+
+static void stop_remote_actor(void *arg) {
+    (void)arg;
+    atomic_store(&actor_stopped, 1);
+}
+
+typedef struct {
+    const actor_options *o;
+    FILE *people; /* NULL: quiet */
+} remote_context;
+
+static void say_flushed(void *arg, const char *text) {
+    const remote_context *c = arg;
+    if (c->people) vly_cli_say(c->people, text);
+}
+
+/* A learner names environments, not files of this machine. */
+static vly_status open_named_env(void *arg, const vly_wire_welcome *what, vly_env *env) {
+    const remote_context *c = arg;
+    const actor_options *o = c->o;
+    const vly_env_args args = {.options = what->options,
+                               .max_steps = what->max_steps,
+                               .extra = what->extra[0] ? what->extra : NULL,
+                               .data = o->roms[0] ? o->roms : NULL};
+    const size_t n = strlen(what->env);
+    const bool plugin = what->env[0] == '/' || what->env[0] == '.' ||
+                        (n > 3 && !strcmp(what->env + n - 3, ".so"));
+    if (plugin && !o->env[0])
+        return vly_fail(VLY_EINVAL,
+                        "the learner's environment is the plugin %.200s: give this machine's copy "
+                        "to `volley actor` with --env",
+                        what->env);
+    return vly_env_open(env, plugin ? o->env : what->env, &args);
+}
+
+static int act_remotely(vly_cli *cli) {
+    const actor_options *o = cli->own;
+    uint8_t token[VLY_WIRE_TOKEN] = {0};
+    const char *address = cli->positional[0];
+    const bool inherited = !strncmp(address, "fd:", 3);
+    vly_status status = VLY_OK;
+    if (!inherited && !o->token_file[0])
+        status = vly_fail(VLY_EINVAL, "actor: --token-file is needed, the learner's token");
+    else if (!inherited)
+        status = vly_wire_read_token(o->token_file, token);
+    if (status != VLY_OK) return vly_cli_fail(status);
+    remote_context context = {o, o->quiet ? NULL : cli->people};
+    const vly_remote_actor actor = {.address = address,
+                                    .token = inherited ? NULL : token,
+                                    .envs = o->envs,
+                                    .workers = o->workers ? o->workers : -1,
+                                    .wait_s = o->wait,
+                                    .pack = !strcmp(o->pack, "on")    ? VLY_PACK_ON
+                                            : !strcmp(o->pack, "off") ? VLY_PACK_OFF
+                                                                      : VLY_PACK_AUTO,
+                                    .open = open_named_env,
+                                    .say = say_flushed,
+                                    .arg = &context,
+                                    .stop = &actor_stopped};
+    vly_cli_watch_signals(stop_remote_actor, NULL);
+    status = vly_remote_act(&actor);
+    vly_cli_watch_signals(NULL, NULL);
+    if (vly_cli_signal()) return vly_cli_signal() == 2 ? VLY_EXIT_INT : VLY_EXIT_TERM;
+    return status == VLY_OK ? VLY_EXIT_DONE : vly_cli_fail(status);
+}
+
+/* ---- for a learner with a store ---- */
 
 #ifdef VLY_HAVE_REDIS
 static void say(void *arg, const char *text) {
@@ -40,13 +128,14 @@ static void started(void *arg, vly_train *t) {
     vly_cli_watch_signals(stop_actor, t);
 }
 
-static int actor_verb(vly_cli *cli) {
+static int act_over_store(vly_cli *cli) {
     const actor_options *o = cli->own;
     const char *store = o->store[0] ? o->store : getenv("VOLLEY_STORE");
     if (!store || !store[0])
         return vly_cli_fail(
             vly_fail(VLY_EINVAL,
-                     "actor: --store or VOLLEY_STORE is needed, the Redis that the learner uses"));
+                     "actor: an ADDRESS is needed (tcp://HOST:PORT of `volley train --listen`), or "
+                     "--store or VOLLEY_STORE, the Redis that the learner uses"));
     const vly_fleet_actor actor = {.url = store,
                                    .run = o->run,
                                    .rank = o->rank,
@@ -60,7 +149,7 @@ static int actor_verb(vly_cli *cli) {
     return status == VLY_OK ? VLY_EXIT_DONE : vly_cli_fail(status);
 }
 #else
-static int actor_verb(vly_cli *cli) {
+static int act_over_store(vly_cli *cli) {
     (void)cli;
     return vly_cli_fail(vly_fail(VLY_EUNSUPPORTED,
                                  "this build has no Redis client: apt-get install libhiredis-dev "
@@ -68,12 +157,21 @@ static int actor_verb(vly_cli *cli) {
 }
 #endif
 
+static int actor_verb(vly_cli *cli) {
+    return cli->count > 0 ? act_remotely(cli) : act_over_store(cli);
+}
+
 const vly_verb vly_verb_actor = {
     .name = "actor",
-    .positional_help = "",
-    .summary = "acts for a learner on this or another machine, over Redis; comes and goes freely",
-    .examples = "volley actor --store redis://learner:6379/0\nvolley actor --store "
-                "redis://learner:6379/0 --run pong-a3c-1",
+    .positional_help = "[ADDRESS]",
+    .summary = "steps environments for a learner on this or another machine; comes and goes freely",
+    .examples = "volley actor tcp://head:7400 --token-file token --envs 64\n"
+                "volley actor --store redis://learner:6379/0\n"
+                "volley actor --store redis://learner:6379/0 --run pong-a3c-1",
+    .positional_max = 1,
+    .more = "With ADDRESS (tcp://HOST:PORT or unix:PATH) it only steps the environments of `volley "
+            "train --listen`: no network, no weights. Without, it acts with weights from a Redis "
+            "store.",
     .own = actor_table,
     .own_count = sizeof actor_table / sizeof *actor_table,
     .own_bytes = sizeof(actor_options),

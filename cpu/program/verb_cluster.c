@@ -1,6 +1,10 @@
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include "common/base/file.h"
 #include "cpu/program/cli.h"
+#include "cpu/run/actor_list.h"
 #ifdef VLY_HAVE_REDIS
 #include "cpu/fleet/store.h"
 #endif
@@ -13,6 +17,66 @@ static const vly_option cluster_table[] = {
     VLY_CLI_TEXT(cluster_options, store, "", NULL, "the Redis of the runs: redis://host:port/db"),
     VLY_CLI_TEXT(cluster_options, run, "", NULL, "name of one run; default: all in the store"),
 };
+
+/* ---- a run with remote actors: what its folder says of them ---- */
+
+enum { LIST_MOST = 1 << 20, STALE_S = 10 };
+
+static const char *text_member(const json_t *o, const char *key) {
+    const char *text = json_string_value(json_object_get(o, key));
+    return text ? text : "?";
+}
+
+static double number_member(const json_t *o, const char *key) {
+    return json_number_value(json_object_get(o, key));
+}
+
+static void print_remote_actors(FILE *out, const json_t *list, double age) {
+    fprintf(out, "%s: %.0f actors, %.0f environments; %.0f slow, %.0f connections lost\n",
+            text_member(list, "listen"), number_member(list, "connected"),
+            number_member(list, "environments"), number_member(list, "slow"),
+            number_member(list, "lost"));
+    fprintf(out, "round trip: median %.3g ms, 99th percentile %.3g ms\n",
+            number_member(list, "round_trip_p50_ms"), number_member(list, "round_trip_p99_ms"));
+    if (age > STALE_S)
+        fprintf(out, "the run has not written this for %.0f s: it has ended, or hangs\n", age);
+    size_t i;
+    json_t *a;
+    json_array_foreach(json_object_get(list, "actors"), i, a)
+        fprintf(out, "  %-32s %-8s %5.0f environments  %8.3g ms  heard %.1f s ago\n",
+                text_member(a, "name"), text_member(a, "state"), number_member(a, "environments"),
+                number_member(a, "round_trip_ms"), number_member(a, "heard_s"));
+}
+
+static int status_of_run(vly_cli *cli, const char *run) {
+    char path[2048], *text;
+    size_t bytes;
+    snprintf(path, sizeof path, "%.1900s/" VLY_ACTOR_LIST, run);
+    if (vly_file_read(path, LIST_MOST, &text, &bytes) != VLY_OK)
+        return vly_cli_fail(
+            vly_fail(VLY_ENOTFOUND,
+                     "%s: no run with remote actors (volley train --listen); for one "
+                     "with a store: volley cluster status --store ADDRESS",
+                     run));
+    json_t *list = json_loadb(text, bytes, 0, NULL);
+    free(text);
+    if (!json_is_object(list)) {
+        json_decref(list);
+        return vly_cli_fail(vly_fail(VLY_ECORRUPT, "%s is damaged", path));
+    }
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    const double age = (double)now.tv_sec - number_member(list, "time");
+    print_remote_actors(cli->people, list, age);
+    json_object_set_new(list, "age_s", vly_json_real(age));
+    if (cli->json)
+        vly_cli_print_json(list);
+    else
+        json_decref(list);
+    return VLY_EXIT_DONE;
+}
+
+/* ---- a store ---- */
 
 #ifdef VLY_HAVE_REDIS
 typedef struct {
@@ -74,14 +138,12 @@ static vly_status look(survey *s) {
     return VLY_OK;
 }
 
-static int cluster_verb(vly_cli *cli) {
+static int status_of_store(vly_cli *cli) {
     const cluster_options *o = cli->own;
-    if (strcmp(cli->positional[0], "status") != 0)
-        return vly_cli_fail(vly_fail(VLY_EINVAL, "cluster: '%s' is not known; there is: status",
-                                     cli->positional[0]));
     if (!o->store[0])
         return vly_cli_fail(
-            vly_fail(VLY_EINVAL, "cluster: --store is needed, the Redis that the runs use"));
+            vly_fail(VLY_EINVAL, "cluster: the folder of a run with remote actors is needed, or "
+                                 "--store, the Redis that the runs use"));
     survey s = {.o = o, .people = cli->people, .runs = json_array()};
     const vly_status status = look(&s);
     if (status != VLY_OK) {
@@ -95,7 +157,7 @@ static int cluster_verb(vly_cli *cli) {
     return VLY_EXIT_DONE;
 }
 #else
-static int cluster_verb(vly_cli *cli) {
+static int status_of_store(vly_cli *cli) {
     (void)cli;
     return vly_cli_fail(vly_fail(VLY_EUNSUPPORTED,
                                  "this build has no Redis client: apt-get install libhiredis-dev "
@@ -103,15 +165,23 @@ static int cluster_verb(vly_cli *cli) {
 }
 #endif
 
+static int cluster_verb(vly_cli *cli) {
+    if (strcmp(cli->positional[0], "status") != 0)
+        return vly_cli_fail(vly_fail(VLY_EINVAL, "cluster: '%s' is not known; there is: status",
+                                     cli->positional[0]));
+    return cli->count > 1 ? status_of_run(cli, cli->positional[1]) : status_of_store(cli);
+}
+
 const vly_verb vly_verb_cluster = {
     .name = "cluster",
-    .positional_help = "status",
+    .positional_help = "status [RUN]",
     .summary = "who is alive in a distributed run: roles, versions, rates",
-    .examples = "volley cluster status --store redis://learner:6379/0",
+    .examples = "volley cluster status --store redis://learner:6379/0\n"
+                "volley cluster status runs/pong-ppo-1-20261121-101500",
     .own = cluster_table,
     .own_count = sizeof cluster_table / sizeof *cluster_table,
     .own_bytes = sizeof(cluster_options),
     .positional_min = 1,
-    .positional_max = 1,
+    .positional_max = 2,
     .run = cluster_verb,
 };

@@ -103,6 +103,17 @@ static void write_resources(vly_recorder *r, double elapsed) {
     }
 }
 
+void vly_recorder_actors(vly_recorder *r, const vly_remote_stats *stats) {
+    vly_metrics *m = r->metrics;
+    vly_metrics_set(m, VLY_M_ACTORS, stats->connections);
+    vly_metrics_set(m, VLY_M_ACTORS_SERVING, stats->serving);
+    vly_metrics_set(m, VLY_M_ACTORS_SLOW, stats->slow);
+    count_since(m, VLY_M_ACTORS_LOST, stats->lost, &r->lost);
+    count_since(m, VLY_M_ACTORS_LATE, stats->late, &r->late);
+    vly_metrics_set(m, VLY_M_ACTORS_P50, stats->round_trip_p50_ms);
+    vly_metrics_set(m, VLY_M_ACTORS_P99, stats->round_trip_p99_ms);
+}
+
 vly_status vly_recorder_write(vly_recorder *r, const vly_train_report *report, double save_s) {
     const double elapsed = report->wall_s - r->wall_s;
     r->written = true;

@@ -23,7 +23,7 @@ typedef struct {
     bool written;
     /* as of the last record */
     double wall_s, save_s, cpu_s, phase_s[VLY_PHASES];
-    int64_t steps, updates, episodes, restarts, hung;
+    int64_t steps, updates, episodes, restarts, hung, lost, late;
 } vly_recorder;
 
 /* Opens the files that the configuration asks for. resumed: the step the run goes on from; records
@@ -39,6 +39,8 @@ void vly_recorder_episode(vly_recorder *r, const vly_episode *episode);
 /* Every metrics.every_s, and more often in the first seconds, so that a short run has a curve too.
  */
 bool vly_recorder_due(const vly_recorder *r, const vly_train_report *report);
+/* Before vly_recorder_write, in a run of remote actors. */
+void vly_recorder_actors(vly_recorder *r, const vly_remote_stats *stats);
 /* save_s: seconds spent saving so far. */
 vly_status vly_recorder_write(vly_recorder *r, const vly_train_report *report, double save_s);
 #endif

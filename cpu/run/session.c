@@ -8,6 +8,7 @@
 #include "cpu/fleet/scheme.h"
 #include "cpu/machine/processors.h"
 #include "cpu/monitor/monitor.h"
+#include "cpu/run/actor_list.h"
 #include "cpu/run/device.h"
 #include "cpu/run/recorder.h"
 #include "cpu/run/run_folder.h"
@@ -55,7 +56,16 @@ static const void *actor_state(void *train, int actor) {
     return vly_train_state(train, actor);
 }
 
+static void write_actors(vly_session *s) {
+    vly_remote_stats stats;
+    if (!vly_train_actors(s->train, &stats)) return;
+    vly_recorder_actors(&s->recorder, &stats);
+    if (vly_actor_list_write(s->folder.path, s->config.run.listen, &stats) != VLY_OK)
+        session_say(s, vly_error_text());
+}
+
 static void write_record(vly_session *s, const vly_train_report *report) {
+    write_actors(s);
     if (vly_recorder_write(&s->recorder, report, s->saver.seconds) != VLY_OK)
         session_say(s, vly_error_text());
 }

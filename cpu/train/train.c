@@ -139,6 +139,7 @@ static uint64_t seed_of(const vly_train *t) {
 
 static vly_status create_source(vly_train *t) {
     vly_pool *pool;
+    if (vly_train_is_remote(t)) return vly_train_create_remote(t, seed_of(t));
     const vly_config *config = t->o.config;
     const bool trusted = !t->o.env->plugin;
     const int players = t->o.env->players;

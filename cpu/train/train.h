@@ -32,6 +32,7 @@
 #include "common/learn/algo.h"
 #include "common/config/config.h"
 #include "cpu/actors/pool.h"
+#include "cpu/actors/remote.h"
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -123,6 +124,9 @@ vly_status vly_train_run(vly_train *t, vly_train_result *result);
  * signal handler. */
 void vly_train_stop(vly_train *t);
 void vly_train_get_report(vly_train *t, vly_train_report *out);
+/* Who steps the environments of --listen, on the thread of vly_train_run or when not running. False:
+ * they are stepped here. */
+bool vly_train_actors(vly_train *t, vly_remote_stats *out);
 vly_algo *vly_train_algo(vly_train *t);
 /* State of one actor, for rendering, in on_update alone. NULL while it is being stepped, and in a
  * run with a leader. */

@@ -1,6 +1,7 @@
 /* train_impl.h -- the inside of a training run, for cpu/train alone.
  *
  *   train.c         creates, runs and destroys it: schedule, groups, source of rows, queues
+ *   train_remote.c  a source of rows that other processes step
  *   train_core.c    what happens when: the states of groups, learner and run; both schedules
  *   train_sync.c    what is particular to the synchronous schedule
  *   train_async.c   what is particular to the asynchronous schedule
@@ -90,6 +91,7 @@ struct vly_train {
     vly_compute *c;
     vly_algo *algo;
     vly_source *source;
+    bool remote;            /* it is one of remote actors */
     vly_queue *act, *learn; /* the same on a synchronous schedule */
     vly_event *uploads;     /* before an update on another queue */
     int N, G, M; /* rows, groups, rows of a group: of whole actors, one for each player */
@@ -136,6 +138,11 @@ struct vly_train {
     int turn, step; /* synchronous: the group that acts next, and on which step of its rollout */
     train_learner learner;
 };
+
+/* ---- train_remote.c ---- */
+
+bool vly_train_is_remote(const vly_train *t);
+vly_status vly_train_create_remote(vly_train *t, uint64_t seed);
 
 /* ---- train_core.c ---- */
 

@@ -22,12 +22,14 @@ typedef struct {
     int fail_every; /* every so many steps of an actor it fails; 0: never */
     bool fail_reset;
     _Atomic(void *) hang_at; /* this state hangs in its next step ... */
+    atomic_int hang_any;     /* every state does */
     _Atomic int hold;        /* ... until this is 0 */
     atomic_int inside;
 } fake_world;
 
 static inline void fake_row(const fake_state *s, vly_rows at, int flags) {
-    const vly_u32x4 r = vly_philox(s->hash, VLY_STREAM_TEST, (uint64_t)s->t, (uint32_t)s->episodes);
+    vly_u32x4 r = vly_philox(s->hash, VLY_STREAM_TEST, (uint64_t)s->t, (uint32_t)s->episodes);
+    for (int i = 0; i < 3; i++) r.v[i] &= 0xbfffffffu; /* any finite number */
     memcpy(at.obs, r.v, 12);
     *at.reward = (flags & VLY_ROW_RESET) ? 0 : (float)(r.v[3] % 7) - 2;
     *at.score = *at.reward;
@@ -54,7 +56,7 @@ static inline void fake_hang(fake_world *w) {
 }
 
 static inline void fake_step_one(fake_world *w, fake_state *s, int32_t action, vly_rows at) {
-    if (atomic_load(&w->hang_at) == s) fake_hang(w);
+    if (atomic_load(&w->hang_at) == s || atomic_load(&w->hang_any)) fake_hang(w);
     if (s->ended) {
         s->episodes++;
         fake_start(s, at);

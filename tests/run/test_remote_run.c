@@ -1,0 +1,168 @@
+/* Runs whose environments are stepped by other processes, as users start them. */
+#include <stdbool.h>
+#include "tests/kit/runs.h"
+#include "tests/kit/sanitized.h"
+
+enum { ACTORS = 2 };
+
+static void write_token(const char *name, const char *words) {
+    char path[128];
+    snprintf(path, sizeof path, "%s/%s", runs_folder, name);
+    FILE *f = fopen(path, "w");
+    CHECK(f && fprintf(f, "%s\n", words) > 0 && fclose(f) == 0);
+}
+
+static bool said(const char *file, const char *words) {
+    char *text = runs_read(file);
+    const bool found = strstr(text, words) != NULL;
+    free(text);
+    return found;
+}
+
+static void await_words(const char *file, const char *words) {
+    for (int i = 0; i < 600 && !said(file, words); i++) usleep(100000);
+    CHECK(said(file, words));
+}
+
+/* What an actor connects to: the socket, or the port that the learner has chosen and says. */
+static void find_address(const char *run, const char *listen, char *address, size_t bytes) {
+    static const char before[] = "volley actor ";
+    char file[96];
+    snprintf(address, bytes, "%s", listen);
+    if (!strncmp(listen, "unix:", 5)) return;
+    snprintf(file, sizeof file, "%s.err", run);
+    await_words(file, "volley actor tcp://");
+    char *text = runs_read(file), *at = strstr(text, before) + sizeof before - 1;
+    at[strcspn(at, " ")] = '\0';
+    snprintf(address, bytes, "%s", at);
+    free(text);
+}
+
+/* A run with its actors; the object that it printed. */
+static json_t *learn_remotely(const char *run, const char *listen, const char *settings) {
+    char address[96], name[32];
+    pid_t actors[ACTORS];
+    int code;
+    const pid_t learner =
+        runs_start(run,
+                   "train cartpole --seed 3 --out %s --listen %s --token-file token "
+                   "--remote.deadline_s 30 %s",
+                   run, listen, settings);
+    find_address(run, listen, address, sizeof address);
+    for (int i = 0; i < ACTORS; i++) {
+        snprintf(name, sizeof name, "%s-actor%d", run, i);
+        actors[i] = runs_start(name, "actor %s --token-file token --envs 4", address);
+    }
+    json_t *result = runs_finish(run, learner, &code);
+    CHECK_EQ(code, 0);
+    for (int i = 0; i < ACTORS; i++) {
+        snprintf(name, sizeof name, "%s-actor%d", run, i);
+        json_decref(runs_finish(name, actors[i], &code));
+        CHECK_EQ(code, 0);
+    }
+    return result;
+}
+
+static json_t *inspect(const char *run) {
+    int code;
+    json_t *o = runs_finish("inspect", runs_start("inspect", "inspect %s", run), &code);
+    CHECK_EQ(code, 0);
+    return o;
+}
+
+/* All tensors but the environments, which are elsewhere. */
+static void same_tensors(const char *one, const char *other) {
+    json_t *a = inspect(one), *b = inspect(other);
+    const json_t *x = json_object_get(a, "tensors"), *y = json_object_get(b, "tensors");
+    int same = 0;
+    CHECK_EQ(json_array_size(x), json_array_size(y));
+    for (size_t i = 0; i < json_array_size(x); i++) {
+        const json_t *s = json_array_get(x, i), *t = json_array_get(y, i);
+        const char *name = json_string_value(json_object_get(s, "name"));
+        CHECK_STR(name, json_string_value(json_object_get(t, "name")));
+        if (!strcmp(name, "train.pool") || !strcmp(name, "run.settings")) continue;
+        CHECK_STR(json_string_value(json_object_get(s, "xxh3")),
+                  json_string_value(json_object_get(t, "xxh3")));
+        same++;
+    }
+    CHECK(same > 15);
+    json_decref(a);
+    json_decref(b);
+}
+
+static void remote_actors_give_the_same_weights_as_threads(void) {
+    int code;
+    json_t *local = runs_finish(
+        "here", runs_start("here", "train cartpole --seed 3 --out here --steps 20000"), &code);
+    CHECK_EQ(code, 0);
+    json_t *remote = learn_remotely("there", "127.0.0.1:0", "--steps 20000");
+    CHECK(runs_number(local, "return_mean_100") == runs_number(remote, "return_mean_100"));
+    CHECK(runs_number(local, "episodes") == runs_number(remote, "episodes"));
+    same_tensors("here", "there");
+    CHECK(runs_metric("there", "actors/round_trip_p50_ms", -1) > 0);
+    CHECK(runs_metric("there", "actors/round_trip_p99_ms", -1) > 0);
+    CHECK_EQ(runs_metric("there", "actors/connected", -1), ACTORS);
+    json_t *status = runs_finish("status", runs_start("status", "cluster status there"), &code);
+    CHECK_EQ(code, 0);
+    CHECK_EQ(runs_number(status, "connected"), ACTORS);
+    CHECK_EQ(json_array_size(json_object_get(status, "actors")), ACTORS);
+    json_decref(status);
+    json_decref(local);
+    json_decref(remote);
+}
+
+/* Impala corrects for the lag of what arrives. Sanitizers: that it learns is tested elsewhere. */
+static void cartpole_is_learned(const char *algo, const char *until) {
+    char settings[160];
+    snprintf(settings, sizeof settings, "--algo %s --until-return %s --steps 2M", algo,
+             SANITIZED ? "30" : until);
+    json_t *r = learn_remotely(algo, "unix:socket", settings);
+    CHECK_STR(json_string_value(json_object_get(r, "stop")), "target");
+    json_decref(r);
+}
+
+static void what_is_missing_is_said(void) {
+    static const struct {
+        const char *args, *words;
+    } bad[] = {{"train cartpole --listen unix:s", "--token-file"},
+               {"train cartpole --listen unix:s --token-file none", "none"},
+               {"train cartpole --listen unix:s --token-file short", "16 to 127"},
+               {"train cartpole --listen nowhere --token-file token", "not an address"},
+               {"actor unix:s", "--token-file"},
+               {"actor udp:s --token-file token", "not an address"},
+               {"actor fd:9 --token-file token", "not a connected socket"}};
+    write_token("short", "short");
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        int code;
+        json_t *none = runs_finish("bad", runs_start("bad", "%s", bad[i].args), &code);
+        CHECK(none == NULL);
+        CHECK_EQ(code, 2);
+        CHECK(said("bad.err", bad[i].words));
+    }
+}
+
+static void a_wrong_token_ends_the_actor(void) {
+    int code;
+    const pid_t learner = runs_start(
+        "asks", "train cartpole --out asks --listen unix:asks-socket --token-file token");
+    await_words("asks.err", "actors connect with");
+    json_decref(runs_finish(
+        "wrong", runs_start("wrong", "actor unix:asks-socket --token-file other"), &code));
+    CHECK_EQ(code, 2);
+    CHECK(said("wrong.err", "the token is not the learner's"));
+    kill(learner, SIGTERM); /* nobody steps its environments: it ends all the same */
+    json_decref(runs_finish("asks", learner, &code));
+    CHECK_EQ(code, 143);
+}
+
+int main(void) {
+    CHECK(mkdtemp(runs_folder) != NULL);
+    write_token("token", "a-token-of-the-tests");
+    write_token("other", "another-token-of-the-tests");
+    what_is_missing_is_said();
+    remote_actors_give_the_same_weights_as_threads();
+    cartpole_is_learned("ppo", "475");
+    cartpole_is_learned("impala", "195");
+    a_wrong_token_ends_the_actor();
+    return runs_clean();
+}
