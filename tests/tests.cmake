@@ -19,7 +19,7 @@ add_test(NAME check_layers COMMAND ${CMAKE_COMMAND} -DROOT=${PROJECT_SOURCE_DIR}
   -P ${PROJECT_SOURCE_DIR}/tests/check_layers.cmake)
 
 # Environment plugins: the example that users start from, and some that must be refused.
-foreach(plugin examples/my_env examples/continuous_env examples/masked_env examples/two_player_env
+foreach(plugin tests/plugins/factors examples/my_env examples/continuous_env examples/masked_env examples/two_player_env
     tests/plugins/bad_env tests/plugins/no_env tests/plugins/recall tests/plugins/hostile_env)
   get_filename_component(name ${plugin} NAME)
   add_library(plugin_${name} MODULE ${plugin}.c)
@@ -29,6 +29,9 @@ target_compile_definitions(test_env_plugin PRIVATE
   VLY_TEST_PLUGIN_GOOD="$<TARGET_FILE:plugin_my_env>"
   VLY_TEST_PLUGIN_BAD="$<TARGET_FILE:plugin_bad_env>"
   VLY_TEST_PLUGIN_NONE="$<TARGET_FILE:plugin_no_env>")
+target_compile_definitions(test_learning_actions PRIVATE
+  VLY_TEST_PLUGIN_FACTORS="$<TARGET_FILE:plugin_factors>" VLY_TEST_PLUGIN_MASKED="$<TARGET_FILE:plugin_masked_env>")
+add_dependencies(test_learning_actions plugin_factors plugin_masked_env)
 target_compile_definitions(test_learning_envs PRIVATE VLY_TEST_PLUGIN_RECALL="$<TARGET_FILE:plugin_recall>")
 add_dependencies(test_learning_envs plugin_recall)
 add_dependencies(test_env_plugin plugin_my_env plugin_bad_env plugin_no_env)

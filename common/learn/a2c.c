@@ -17,7 +17,8 @@ static vly_status create_a2c(vly_algo **out, const vly_algo_args *args) {
                                           .lambda = c->a2c.lambda,
                                           .value_coef = c->a2c.value_coef,
                                           .entropy_coef = c->a2c.entropy_coef,
-                                          .reward_scale = c->a2c.reward_scale};
+                                          .reward_scale = c->a2c.reward_scale,
+                                          .normalize_reward = c->a2c.normalize_reward};
     return vly_onpolicy_create(out, args, &options);
 }
 
@@ -26,6 +27,7 @@ const vly_algo_entry vly_algo_a2c = {
     .summary = "advantage actor-critic, synchronous: one update per rollout",
     .sections = {"a2c"},
     .schedule = VLY_SCHEDULE_SYNC,
+    .traits = {.acts = VLY_ACTS_MULTI | VLY_ACTS_BOX | VLY_ACTS_MASKED},
     .create = create_a2c,
 };
 
@@ -36,6 +38,6 @@ const vly_algo_entry vly_algo_a3c = {
         "parameter server",
     .sections = {"a2c"},
     .schedule = VLY_SCHEDULE_SYNC,
-    .traits = {.server = true},
+    .traits = {.acts = VLY_ACTS_MULTI | VLY_ACTS_BOX | VLY_ACTS_MASKED, .server = true},
     .create = create_a2c,
 };

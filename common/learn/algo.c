@@ -12,6 +12,8 @@
     X(a3c)            \
     X(gorila)         \
     X(apex)           \
+    X(sac)            \
+    X(td3)            \
     X(qlearning)      \
     X(sarsa)
 

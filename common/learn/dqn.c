@@ -34,6 +34,10 @@ static vly_status dqn_act_group(vly_queue *q, void *arg) {
     vly_rng *rng = &a->rng[a->group];
     VLY_TRY(vly_exec_gather(a->acting, q, &frames, a->M, a->act_row + first, 0));
     VLY_TRY(vly_exec_forward(a->acting, q, a->M, a->learner.params.param));
+    if (a->act_allowed)
+        VLY_TRY(a->c->mask_actions(q, (int64_t)a->M * a->actions,
+                                   a->act_allowed + (int64_t)first * a->actions,
+                                   a->acting->logits));
     VLY_TRY(a->c->sample_greedy(q, a->M, a->actions, a->acting->logits,
                                 a->greedy ? NULL : a->epsilon + first, rng, NULL, first,
                                 a->action + first));
@@ -57,6 +61,10 @@ static vly_status dqn_act(vly_algo *pub, vly_queue *q, const int *group, int cou
         VLY_TRY(a->c->upload(q, a->act_row + first, a->act_row_host + first,
                              (size_t)a->M * sizeof(int32_t)));
         a->group = g;
+        if (a->act_allowed)
+            VLY_TRY(a->c->copy(q, a->act_allowed + (int64_t)first * a->actions,
+                               a->replay->allowed + newest * a->actions,
+                               (size_t)(a->M * a->actions)));
         VLY_TRY(a->c->graph_run(q, &a->act_graph[g], dqn_act_group, a));
         VLY_TRY(vly_replay_acted(a->replay, q, g, a->action + first));
         VLY_TRY(remember_values(a, q, newest));
@@ -71,15 +79,23 @@ static vly_actions dqn_action(vly_algo *pub, int group) {
 
 /* ---- learning ---- */
 
+/* Only what is allowed there can be the best. */
+static vly_status mask_next(dqn *a, vly_queue *q, vly_real *values) {
+    if (!a->act_allowed) return VLY_OK;
+    return a->c->mask_actions(q, (int64_t)a->batch * a->actions, a->replay->batch.next_allowed,
+                              values);
+}
+
 /* Q of the bootstrap rows: the target network's, and with double DQN the online network's to choose
  * by. */
 static vly_status evaluate_next(dqn *a, vly_queue *q, const vly_frames *frames,
                                 const int32_t *row) {
     VLY_TRY(vly_exec_gather(a->target, q, frames, a->batch, row, 0));
     VLY_TRY(vly_exec_forward(a->target, q, a->batch, a->target_param));
-    if (!a->chosen_by) return VLY_OK;
+    if (!a->chosen_by) return mask_next(a, q, a->target->logits);
     VLY_TRY(vly_exec_gather(a->learning, q, frames, a->batch, row, 0));
     VLY_TRY(vly_exec_forward(a->learning, q, a->batch, a->learner.params.param));
+    VLY_TRY(mask_next(a, q, a->learning->logits));
     return a->c->copy(q, a->chosen_by, a->learning->logits,
                       (size_t)a->batch * (size_t)a->actions * sizeof(vly_real));
 }
@@ -148,28 +164,9 @@ static vly_status dqn_update(dqn *a, vly_queue *q) {
     return target_is_due(a) ? a->c->graph_run(q, &a->target_graph, move_target, a) : VLY_OK;
 }
 
-/* Steps enough, and a memory to match: half, for resets are no transitions. */
-static bool may_start(const dqn *a, int64_t steps) {
-    const int64_t size = vly_replay_size(a->replay), capacity = a->replay->T * a->replay->N;
-    const int64_t wanted = a->config->dqn.learning_starts < capacity
-                               ? a->config->dqn.learning_starts
-                               : capacity;
-    return steps >= a->config->dqn.learning_starts && size >= a->batch && size >= wanted / 2;
-}
-
-/* Updates that bring the rows learned from up to replay.ratio times the transitions acted. */
 static int64_t updates_due(dqn *a, const vly_progress *progress) {
-    dqn_counters *k = a->k;
-    const int64_t steps = progress->own_steps;
-    if (k->start_steps < 0) {
-        if (!may_start(a, steps)) return 0;
-        k->start_steps = steps;
-        k->start_updates = k->updates;
-    }
-    k->acted = steps - k->start_steps;
-    const double rows = (double)a->config->replay.ratio * (double)k->acted;
-    const double due = floor(rows / a->batch) - (double)(k->updates - k->start_updates);
-    return due > 0 ? (int64_t)due : 0;
+    return vly_pace_due(a->k, a->replay, a->config->replay.ratio, a->batch,
+                        a->config->dqn.learning_starts, progress->own_steps);
 }
 
 /* Every worker has actors from the whole ladder, so all rates of exploration remain when one dies.
@@ -266,7 +263,7 @@ static vly_status dqn_value(vly_algo *pub, vly_queue *q, float *out) {
 static vly_status dqn_metrics(vly_algo *pub, vly_metric *out, int *count) {
     dqn *a = (dqn *)pub;
     const vly_real *s = a->learner.sums;
-    const dqn_counters *k = a->k;
+    const vly_pace *k = a->k;
     *count = 0;
     if (!a->feed) {
         vly_metric_add(out, count, "charts/epsilon", a->rate_now);

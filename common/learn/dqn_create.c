@@ -8,23 +8,6 @@ enum { STACK_MAX = 16 };
 
 /* ---- saving ---- */
 
-/* The newest stack of every actor is state, not memory: a run that was saved without its memory
- * acts on. */
-static void add_recent(dqn *a, vly_buffer_list *list) {
-    const vly_replay *r = a->replay;
-    const size_t bytes = r->o.obs.bytes;
-    char name[64];
-    for (int back = 0; back < r->o.obs.stack; back++) {
-        snprintf(name, sizeof name, "observation.%d", back);
-        const int64_t row = vly_replay_recent(r, back);
-        vly_buffer_add(list, name, VLY_BUFFER_STATE, VLY_U8, r->N * (int64_t)bytes,
-                       r->frames + (size_t)row * bytes, true);
-    }
-    if (r->age)
-        vly_buffer_add(list, "age", VLY_BUFFER_STATE, VLY_U8, r->N,
-                       r->age + vly_replay_recent(r, 0), true);
-}
-
 static int dqn_buffers(vly_algo *pub, vly_buffer *out, int max) {
     dqn *a = (dqn *)pub;
     vly_buffer_list list = {out, 0, max};
@@ -37,7 +20,7 @@ static int dqn_buffers(vly_algo *pub, vly_buffer *out, int max) {
     vly_buffer_add(&list, "counters", VLY_BUFFER_STATE, VLY_I64, sizeof *a->k / sizeof(int64_t),
                    a->k, false);
     if (a->feed) return list.n; /* nothing was acted here, and the memory is elsewhere */
-    add_recent(a, &list);
+    vly_replay_recent_buffers(a->replay, &list);
     vly_replay_buffers(a->replay, &list);
     return list.n;
 }
@@ -93,6 +76,8 @@ static vly_status create_acting(dqn *a, const vly_algo_args *args) {
     a->epsilon_host = vly_memories_take(m, true, a->N, sizeof *a->epsilon_host, "actions", &s);
     a->act_row_host = vly_memories_take(m, true, a->N, sizeof *a->act_row_host, "actions", &s);
     a->action_host = vly_memories_take(m, true, a->N, sizeof *a->action_host, "actions", &s);
+    if (args->env->masked)
+        a->act_allowed = vly_memories_take(m, false, a->N, (size_t)a->actions, "actions", &s);
     VLY_TRY(s);
     VLY_TRY(vly_exec_create(&a->acting, a->c, a->net, a->M, false, "acting"));
     VLY_TRY(vly_learner_share(&a->learner, a->acting));
@@ -133,6 +118,7 @@ static vly_status create_replay(dqn *a, const vly_algo_args *args) {
                                   .bytes = learns ? c->replay.bytes : 0,
                                   .n_step = learns ? c->dqn.n_step : 1,
                                   .batch = learns ? a->batch : 0,
+                                  .choices = args->env->masked ? a->actions : 0,
                                   .prioritized = learns && c->replay.prioritized};
     VLY_TRY(vly_replay_create(&a->replay, a->c, &o));
     if (!a->sends) return VLY_OK;
@@ -163,6 +149,10 @@ static vly_status dqn_check(const vly_algo_args *args) {
             VLY_EINVAL,
             "--net.lstm %d: dqn samples single transitions and has no recurrent network",
             c->net.lstm);
+    if (args->env->masked && vly_dqn_in_store(c))
+        return vly_fail(
+            VLY_EUNSUPPORTED,
+            "a replay memory in a store keeps no masks of actions: --apex.replay local");
     if (args->env->obs.stack > STACK_MAX)
         return vly_fail(VLY_EINVAL, "a stack of %d frames; dqn keeps at most %d",
                         args->env->obs.stack, STACK_MAX);
@@ -170,12 +160,6 @@ static vly_status dqn_check(const vly_algo_args *args) {
         return vly_fail(VLY_EINVAL, "--replay.capacity %lld is less than a batch of %d",
                         (long long)c->replay.capacity, c->dqn.batch);
     return VLY_OK;
-}
-
-/* Steps of every group until an update is due, at least one. */
-static int phase_steps(const dqn *a) {
-    const double steps = a->batch / ((double)a->config->replay.ratio * a->N);
-    return steps <= 1 ? 1 : steps > 65536 ? 65536 : (int)ceil(steps);
 }
 
 static vly_status dqn_fill(dqn *a, const vly_algo_args *args) {
@@ -218,7 +202,9 @@ static vly_status create_dqn(vly_algo **out, const vly_algo_args *args) {
     a->sends = !a->eval && args->sync && args->sync->experience;
     a->greedy = args->eval && args->greedy;
     a->pub.cuts = !a->eval && !a->sends;
-    a->pub.phase_steps = a->eval ? 1 : a->sends ? a->config->apex.block : phase_steps(a);
+    a->pub.phase_steps = a->eval    ? 1
+                         : a->sends ? a->config->apex.block
+                                    : vly_pace_phase(a->config->replay.ratio, a->batch, a->N);
     const vly_status status = dqn_fill(a, args);
     if (status != VLY_OK) {
         dqn_destroy(&a->pub);
@@ -239,6 +225,7 @@ const vly_algo_entry vly_algo_dqn = {
     .summary = "deep Q-learning: double, dueling, n-step and prioritized replay as switches",
     .sections = {"dqn"},
     .schedule = VLY_SCHEDULE_SYNC,
+    .traits = {.acts = VLY_ACTS_MASKED},
     .check = check_dqn,
     .create = create_dqn,
 };
@@ -248,7 +235,7 @@ const vly_algo_entry vly_algo_gorila = {
     .summary = "DQN with local replay and a parameter server (Nair et al. 2015)",
     .sections = {"dqn"},
     .schedule = VLY_SCHEDULE_SYNC,
-    .traits = {.server = true},
+    .traits = {.acts = VLY_ACTS_MASKED, .server = true},
     .check = check_dqn,
     .create = create_dqn,
 };
@@ -259,7 +246,7 @@ const vly_algo_entry vly_algo_apex = {
                "2018)",
     .sections = {"apex", "dqn"},
     .schedule = VLY_SCHEDULE_SYNC,
-    .traits = {.in_store = true},
+    .traits = {.acts = VLY_ACTS_MASKED, .in_store = true},
     .check = check_dqn,
     .create = create_dqn,
 };

@@ -8,17 +8,8 @@
 #include "common/learn/dqn.h"
 #include "common/learn/learner.h"
 #include "common/learn/memories.h"
+#include "common/learn/pace.h"
 #include "common/learn/replay.h"
-
-/* What decides how training goes on and is neither weight nor memory. */
-typedef struct {
-    int64_t updates;
-    int64_t start_steps; /* agent steps when learning started; -1: not yet, or again after a loss of
-                            the memory */
-    int64_t start_updates; /* and the updates by then */
-    int64_t acted;         /* agent steps since, as of the last dqn_learn() */
-    int64_t begun;         /* an actor has stepped, so a restored run has frames to go on from */
-} dqn_counters;
 
 typedef struct {
     vly_algo pub; /* first */
@@ -43,10 +34,11 @@ typedef struct {
     vly_real *epsilon, *epsilon_host; /* (N) */
     int32_t *act_row, *act_row_host;  /* (N) rows to infer */
     int32_t *action, *action_host;    /* (N) */
+    uint8_t *act_allowed;             /* (N, actions) masks of act_row; NULL: none */
     vly_graph **act_graph, *graph, *target_graph;
     int group; /* argument of the captured act_group */
 
-    dqn_counters *k;
+    vly_pace *k;
     double rate_now;
     vly_memories memories;
     int64_t target_period; /* with a parameter server: gradients / target_every at the last copy */

@@ -41,13 +41,13 @@ static void feed_divide(vly_feed *f) {
     at += frame_bytes(f), host += frame_bytes(f);
     f->age = (uint8_t *)at, f->host.age = (uint8_t *)host;
     at += age_bytes(f), host += age_bytes(f);
-    f->batch = (vly_replay_batch){(int32_t *)at,
-                                  (int32_t *)(at + line),
-                                  (int32_t *)(at + 2 * line),
-                                  (vly_real *)(at + 3 * line),
-                                  (vly_real *)(at + 4 * line),
-                                  (vly_real *)(at + 5 * line),
-                                  (vly_real *)(at + 6 * line)};
+    f->batch = (vly_replay_batch){.row = (int32_t *)at,
+                                  .bootstrap_row = (int32_t *)(at + line),
+                                  .action = (int32_t *)(at + 2 * line),
+                                  .n_return = (vly_real *)(at + 3 * line),
+                                  .discount = (vly_real *)(at + 4 * line),
+                                  .weight = (vly_real *)(at + 5 * line),
+                                  .td_abs = (vly_real *)(at + 6 * line)};
     f->host.row = (int32_t *)host, f->host.bootstrap_row = (int32_t *)(host + line),
     f->host.action = (int32_t *)(host + 2 * line);
     f->host.n_return = (vly_real *)(host + 3 * line),

@@ -27,6 +27,10 @@ static bool impala_place(vly_algo *pub, int group, vly_rows *rows) {
     rows->reward = a->reward + vly_impala_host_row(a, slot, t);
     rows->score = a->score + (size_t)group * (size_t)a->M;
     rows->flags = a->flags + vly_impala_host_row(a, slot, t);
+    if (a->allowed) {
+        rows->mask = vly_impala_allowed_at(a, slot, t);
+        rows->mask_stride = (size_t)a->width;
+    }
     return true;
 }
 
@@ -44,6 +48,9 @@ static vly_status move_on(impala *a, vly_queue *q, int group) {
     memcpy(a->flags + vly_impala_host_row(a, to, 0), a->flags + vly_impala_host_row(a, from, T), M);
     memcpy(a->reward + vly_impala_host_row(a, to, 0), a->reward + vly_impala_host_row(a, from, T),
            M * sizeof(float));
+    if (a->allowed)
+        memcpy(vly_impala_allowed_at(a, to, 0), vly_impala_allowed_at(a, from, T),
+               M * (size_t)a->width);
     if (a->H > 0) {
         VLY_TRY(a->c->copy(q, a->h0 + (int64_t)to * a->M * a->H,
                            a->h_end + (int64_t)group * a->M * a->H, state));
@@ -63,8 +70,8 @@ static vly_status impala_arrived(vly_algo *pub, vly_queue *q, int group, const u
     if (a->cursor[group] == a->T) VLY_TRY(move_on(a, q, group));
     const int slot = a->slot[group], t = a->cursor[group];
     if (t >= 0) {
-        memcpy(a->action + vly_impala_step_row(a, slot, t), a->act_action + first,
-               M * sizeof *a->action);
+        memcpy(vly_impala_action_at(a, slot, t), a->act_action + first * (size_t)a->parts,
+               M * vly_policy_bytes(&a->policy));
         memcpy(a->logp + vly_impala_step_row(a, slot, t), a->act_logp + first, M * sizeof *a->logp);
         a->version[(int64_t)slot * a->T + t] = a->act_version[group];
     }
@@ -116,11 +123,16 @@ static vly_status describe_batch(impala *a, vly_queue *q, const int *group, int 
         }
         memcpy(a->flags_act_host + at, a->flags + vly_impala_host_row(a, a->slot[g], a->cursor[g]),
                (size_t)a->M);
+        if (a->allowed)
+            memcpy(a->allowed_act_host + (size_t)at * (size_t)a->width,
+                   vly_impala_allowed_at(a, a->slot[g], a->cursor[g]), (size_t)(a->M * a->width));
         a->position[g] = at;
         a->act_version[g] = a->pub.version;
     }
     VLY_TRY(a->c->upload(q, a->row_act, a->row_act_host, (size_t)n * sizeof(int32_t)));
     VLY_TRY(a->c->upload(q, a->lane, a->lane_host, (size_t)n * sizeof(int32_t)));
+    if (a->allowed)
+        VLY_TRY(a->c->upload(q, a->allowed_act, a->allowed_act_host, (size_t)(n * a->width)));
     return a->c->upload(q, a->flags_act, a->flags_act_host, (size_t)n);
 }
 
@@ -135,30 +147,36 @@ static vly_status impala_act(vly_algo *pub, vly_queue *q, const int *group, int 
     if (a->H > 0) VLY_TRY(load_states(a, q, group, count));
     VLY_TRY(vly_exec_forward(a->acting, q, n, a->act_param));
     if (a->H > 0) VLY_TRY(store_states(a, q, group, count));
-    if (a->greedy)
-        VLY_TRY(a->c->sample_greedy(q, n, a->actions, a->acting->logits, NULL, a->rng, a->lane, 0,
-                                    a->batch_action));
-    else
-        VLY_TRY(a->c->sample_policy(q, n, a->actions, a->acting->logits, a->rng, a->lane, 0,
-                                    a->batch_action, a->batch_logp));
+    VLY_TRY(vly_policy_mask(&a->policy, q, n, a->allowed_act, a->acting->logits));
+    VLY_TRY(vly_policy_draw(&a->policy, q, n, a->acting->logits, a->greedy ? NULL : a->rng, a->lane,
+                            0, a->batch_action, a->batch_logp));
     /* A synchronous round asks for every group once: draws then depend on the round alone, by lane.
      */
     if (a->pub.schedule == VLY_SCHEDULE_ASYNC || group[count - 1] == a->G - 1)
         VLY_TRY(a->c->rng_advance(q, a->rng));
-    VLY_TRY(a->c->download(q, a->batch_action_host, a->batch_action, (size_t)n * sizeof(int32_t)));
+    const size_t bytes = (size_t)n * vly_policy_bytes(&a->policy);
+    VLY_TRY(a->c->download(q, a->batch_action_host, a->batch_action, bytes));
+    if (a->policy.box) {
+        VLY_TRY(vly_policy_give(&a->policy, q, n, a->batch_action, a->batch_sent));
+        VLY_TRY(a->c->download(q, a->batch_sent_host, a->batch_sent, bytes));
+    }
     return a->c->download(q, a->batch_logp_host, a->batch_logp, (size_t)n * sizeof(float));
 }
 
 static vly_actions impala_action(vly_algo *pub, int group) {
     impala *a = (impala *)pub;
-    const size_t M = (size_t)a->M, first = (size_t)group * M;
+    const size_t M = (size_t)a->M, first = (size_t)group * M, parts = (size_t)a->parts,
+                 bytes = vly_policy_bytes(&a->policy);
     if (a->position[group] >= 0) {
         const size_t at = (size_t)a->position[group];
-        memcpy(a->act_action + first, a->batch_action_host + at, M * sizeof(int32_t));
+        memcpy(a->act_action + first * parts, a->batch_action_host + at * parts, M * bytes);
+        if (a->policy.box)
+            memcpy(a->act_sent + first * parts, a->batch_sent_host + at * parts, M * bytes);
         memcpy(a->act_logp + first, a->batch_logp_host + at, M * sizeof(float));
         a->position[group] = -1;
     }
-    return vly_actions_of_ints(a->act_action + first);
+    const int32_t *from = a->policy.box ? a->act_sent : a->act_action;
+    return (vly_actions){from + first * parts, bytes};
 }
 
 /* ---- learning ---- */
@@ -203,9 +221,12 @@ static void assemble(impala *a) {
             memcpy(a->reward_mb_host + to, a->reward + vly_impala_host_row(a, slot, t),
                    M * sizeof(float));
             memcpy(a->flags_mb_host + to, a->flags + vly_impala_host_row(a, slot, t), M);
+            if (a->allowed)
+                memcpy(a->allowed_mb_host + to * a->width, vly_impala_allowed_at(a, slot, t),
+                       M * (size_t)a->width);
             if (t == a->T) continue;
-            memcpy(a->action_mb_host + to, a->action + vly_impala_step_row(a, slot, t),
-                   M * sizeof(int32_t));
+            memcpy(a->action_mb_host + to * a->parts, vly_impala_action_at(a, slot, t),
+                   M * vly_policy_bytes(&a->policy));
             memcpy(a->logp_mb_host + to, a->logp + vly_impala_step_row(a, slot, t),
                    M * sizeof(float));
         }
@@ -216,7 +237,9 @@ static vly_status upload_batch(impala *a, vly_queue *q) {
     VLY_TRY(a->c->upload(q, a->row, a->row_host, all * sizeof(int32_t)));
     VLY_TRY(a->c->upload(q, a->reward_mb, a->reward_mb_host, all * sizeof(float)));
     VLY_TRY(a->c->upload(q, a->flags_mb, a->flags_mb_host, all));
-    VLY_TRY(a->c->upload(q, a->action_mb, a->action_mb_host, rows * sizeof(int32_t)));
+    VLY_TRY(a->c->upload(q, a->action_mb, a->action_mb_host, rows * vly_policy_bytes(&a->policy)));
+    if (a->allowed)
+        VLY_TRY(a->c->upload(q, a->allowed_mb, a->allowed_mb_host, all * (size_t)a->width));
     VLY_TRY(a->c->upload(q, a->logp_mb, a->logp_mb_host, rows * sizeof(float)));
     if (a->H == 0) return VLY_OK;
     const int64_t state = (int64_t)a->M * a->H;
@@ -247,6 +270,21 @@ static bool impala_collect(vly_algo *pub, vly_queue *q) {
     return gather_batch((impala *)pub, q, &enough) == VLY_OK && enough;
 }
 
+/* After the step, so that one update has one normalisation; the acting copy gets it with the weights. */
+static vly_status see_observations(impala *a, vly_queue *q, int n) {
+    int numbers;
+    const int64_t at = vly_net_moments(a->net, &numbers);
+    if (!a->obs_moments) return VLY_OK;
+    vly_real *mean = a->learner.params.param + at;
+    const vly_running_args args = {.n = n,
+                                   .width = numbers,
+                                   .x = a->learning->x,
+                                   .state = a->obs_moments,
+                                   .mean = mean,
+                                   .scale = mean + numbers};
+    return a->c->running(q, &args);
+}
+
 static vly_status impala_whole_update(vly_queue *q, void *arg) {
     impala *a = arg;
     vly_learner *l = &a->learner;
@@ -254,7 +292,8 @@ static vly_status impala_whole_update(vly_queue *q, void *arg) {
     const vly_frames frames = impala_frames_of(a);
     VLY_TRY(vly_exec_gather(a->learning, q, &frames, all, a->row, 0));
     VLY_TRY(vly_exec_forward(a->learning, q, all, l->params.param));
-    VLY_TRY(a->c->action_logp(q, n, a->actions, a->learning->logits, a->action_mb, a->logp_target));
+    VLY_TRY(vly_policy_mask(&a->policy, q, all, a->allowed_mb, a->learning->logits));
+    VLY_TRY(vly_policy_logp(&a->policy, q, n, a->learning->logits, a->action_mb, a->logp_target));
     const vly_vtrace_args vtrace = {.T = a->T,
                                     .N = a->B,
                                     .reward = a->reward_mb + a->B,
@@ -269,7 +308,7 @@ static vly_status impala_whole_update(vly_queue *q, void *arg) {
                                     .stats = l->stats};
     VLY_TRY(a->c->vtrace(q, &vtrace));
     const vly_policy_loss_args loss = {.n = n,
-                                       .actions = a->actions,
+                                       .actions = a->policy.actions,
                                        .plain = true,
                                        .sum = a->config->impala.reduction ==
                                               VLY_IMPALA_REDUCTION_SUM,
@@ -285,13 +324,14 @@ static vly_status impala_whole_update(vly_queue *q, void *arg) {
                                        .dlogits = a->learning->dlogits,
                                        .dvalue = a->learning->dvalue,
                                        .stats = l->stats};
-    VLY_TRY(a->c->policy_loss(q, &loss));
+    VLY_TRY(vly_policy_loss(&a->policy, q, &loss));
     /* The last observations only bootstrap: no gradient. */
-    VLY_TRY(a->c->fill(q, a->learning->dlogits + (size_t)n * (size_t)a->actions, 0,
-                       (size_t)a->B * (size_t)a->actions * sizeof(vly_real)));
+    VLY_TRY(a->c->fill(q, a->learning->dlogits + (size_t)n * (size_t)a->width, 0,
+                       (size_t)a->B * (size_t)a->width * sizeof(vly_real)));
     VLY_TRY(a->c->fill(q, a->learning->dvalue + n, 0, (size_t)a->B * sizeof(vly_real)));
     VLY_TRY(vly_exec_backward(a->learning, q, all, l->params.param, l->params.grad));
     VLY_TRY(vly_learner_step(l, q));
+    VLY_TRY(see_observations(a, q, n));
     return vly_learner_stepped(l, q, a->learning);
 }
 
@@ -428,7 +468,11 @@ static vly_status copy_acting_weights(impala *a, vly_queue *q) {
 }
 
 static vly_status impala_fill(impala *a, const vly_algo_args *args) {
-    VLY_TRY(vly_learner_net(&a->net, args, VLY_HEAD_POLICY_VALUE));
+    VLY_TRY(vly_policy_create(&a->policy, &a->memories, args));
+    a->parts = a->policy.dist.parts, a->width = a->policy.dist.width;
+    vly_net_desc d = vly_learner_describe(args, VLY_HEAD_POLICY_VALUE);
+    d.actions = a->policy.actions, d.tail = a->policy.tail;
+    VLY_TRY(vly_net_create(&a->net, &d));
     a->H = vly_net_description(a->net)->lstm;
     a->pub.params = vly_net_weights(a->net);
     a->pub.arena = &a->learner.params, a->pub.optimizer = &a->learner.optimizer;
@@ -476,6 +520,10 @@ static vly_status create_impala(vly_algo **out, const vly_algo_args *args) {
     const int T = args->eval ? 1 : config->impala.rollout;
     if (T < 1 || (int64_t)(T + 8) * args->actors * 4 > INT32_MAX)
         return vly_fail(VLY_EINVAL, "unrolls of %d steps of %d environments", T, args->actors);
+    if (args->sync && config->net.normalize)
+        return vly_fail(VLY_EUNSUPPORTED,
+                        "impala: several processes would keep moments of their own: leave out "
+                        "--net.normalize, or --sync and --store");
     impala *a = calloc(1, sizeof *a);
     if (!a) return vly_fail(VLY_ENOMEM, "no memory for impala");
     const bool sync = args->eval || config->pool.schedule == VLY_POOL_SCHEDULE_SYNC;
@@ -500,7 +548,6 @@ static vly_status create_impala(vly_algo **out, const vly_algo_args *args) {
     a->memories = (vly_memories){.c = a->c, .option = "--run.envs or --impala.rollout"};
     a->config = config;
     a->obs = args->env->obs;
-    a->actions = args->env->action.n;
     a->history = a->obs.stack > 1 ? a->obs.stack - 1 : 0;
     a->T = T;
     a->eval = args->eval;
@@ -521,6 +568,6 @@ const vly_algo_entry vly_algo_impala = {
     .summary = "asynchronous actor-critic corrected by V-trace",
     .sections = {"impala"},
     .schedule = VLY_SCHEDULE_ASYNC,
-    .traits = {.unrolls = true},
+    .traits = {.acts = VLY_ACTS_MULTI | VLY_ACTS_BOX | VLY_ACTS_MASKED, .unrolls = true},
     .create = create_impala,
 };

@@ -16,6 +16,7 @@
 #include "common/learn/algo.h"
 #include "common/learn/learner.h"
 #include "common/learn/memories.h"
+#include "common/learn/policy.h"
 
 enum {
     SLOT_LEARN = 1,
@@ -27,7 +28,8 @@ typedef struct {
     vly_compute *c;
     const vly_config *config;
     vly_obs_spec obs;
-    int actions;
+    vly_policy policy;
+    int parts, width; /* of the policy: values of an action, numbers that describe it */
     int N, M, G, T, history, H;
     int slots, batch; /* slots in all; slots of an update */
     bool eval, greedy;
@@ -42,7 +44,8 @@ typedef struct {
     vly_real *h0, *cell0; /* device (slots, M, H): recurrent state at row 0 */
     float *reward;        /* host (slots, T + 1, M); row t came with observation t */
     uint8_t *flags;
-    int32_t *action; /* host (slots, T, M) */
+    uint8_t *allowed; /* host (slots, T + 1, M, width): masks that came with observation t; NULL */
+    int32_t *action;  /* host (slots, T, M, parts), raw */
     float *logp;
     int64_t *version; /* host (slots, T): of the weights that acted */
     int32_t *busy;    /* host (slots): SLOT_... */
@@ -51,7 +54,8 @@ typedef struct {
     /* groups (host): slot and newest row, where the next rows go (-1: not placed), position in the
      * last act() */
     int32_t *slot, *cursor, *next, *position;
-    int32_t *act_action; /* host (N), (N), (G): what was chosen on the newest row */
+    int32_t *act_action; /* host (N, parts), (N), (G): what was chosen on the newest row */
+    int32_t *act_sent;   /* host (N, parts): boxes as the environments take them */
     float *act_logp;
     int64_t *act_version;
     float *score;
@@ -59,7 +63,8 @@ typedef struct {
 
     /* a batch being acted on: device and host */
     int32_t *row_act, *row_act_host, *lane, *lane_host, *batch_action, *batch_action_host;
-    uint8_t *flags_act, *flags_act_host;
+    int32_t *batch_sent, *batch_sent_host; /* boxes alone */
+    uint8_t *flags_act, *flags_act_host, *allowed_act, *allowed_act_host;
     vly_real *batch_logp;
     float *batch_logp_host;
     vly_rng *rng;
@@ -70,7 +75,8 @@ typedef struct {
     int32_t *row, *row_host, *action_mb, *action_mb_host;
     vly_real *reward_mb, *logp_mb, *logp_target, *advantage, *target, *mask;
     float *reward_mb_host, *logp_mb_host;
-    uint8_t *flags_mb, *flags_mb_host;
+    uint8_t *flags_mb, *flags_mb_host, *allowed_mb, *allowed_mb_host;
+    double *obs_moments; /* running moments of observations (3, numbers) or NULL */
     vly_graph *graph;
 
     /* saved: ready count, dropped, version */
@@ -92,6 +98,14 @@ static inline int64_t vly_impala_host_row(const impala *a, int slot, int t) {
 }
 static inline int64_t vly_impala_step_row(const impala *a, int slot, int t) {
     return ((int64_t)slot * a->T + t) * a->M;
+}
+
+/* Action and mask of the same rows. */
+static inline int32_t *vly_impala_action_at(const impala *a, int slot, int t) {
+    return a->action + vly_impala_step_row(a, slot, t) * a->parts;
+}
+static inline uint8_t *vly_impala_allowed_at(const impala *a, int slot, int t) {
+    return a->allowed + vly_impala_host_row(a, slot, t) * a->width;
 }
 
 static inline int vly_impala_free_slot(const impala *a) {

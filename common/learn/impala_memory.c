@@ -10,7 +10,8 @@ vly_status vly_impala_alloc_slots(impala *a) {
     a->frames = vly_memories_take(&a->memories, false, frames, a->obs.bytes, "unrolls", &s);
     a->reward = HOST(rows, float);
     a->flags = HOST(rows, uint8_t);
-    a->action = HOST(steps, int32_t);
+    a->action = HOST(steps * a->parts, int32_t);
+    if (a->policy.masked) a->allowed = HOST(rows * a->width, uint8_t);
     a->logp = HOST(steps, float);
     a->version = HOST(K * a->T, int64_t);
     a->busy = HOST(K, int32_t);
@@ -38,7 +39,7 @@ vly_status vly_impala_alloc_groups(impala *a) {
     a->next = HOST(a->G, int32_t);
     a->position = HOST(a->G, int32_t);
     a->act_version = HOST(a->G, int64_t);
-    a->act_action = HOST(a->N, int32_t);
+    a->act_action = HOST((int64_t)a->N * a->parts, int32_t);
     a->act_logp = HOST(a->N, float);
     a->score = HOST(a->N, float);
     a->row_act = DEVICE(a->N, int32_t);
@@ -47,8 +48,17 @@ vly_status vly_impala_alloc_groups(impala *a) {
     a->lane_host = HOST(a->N, int32_t);
     a->flags_act = DEVICE(a->N, uint8_t);
     a->flags_act_host = HOST(a->N, uint8_t);
-    a->batch_action = DEVICE(a->N, int32_t);
-    a->batch_action_host = HOST(a->N, int32_t);
+    a->batch_action = DEVICE((int64_t)a->N * a->parts, int32_t);
+    a->batch_action_host = HOST((int64_t)a->N * a->parts, int32_t);
+    if (a->policy.box) {
+        a->act_sent = HOST((int64_t)a->N * a->parts, int32_t);
+        a->batch_sent = DEVICE((int64_t)a->N * a->parts, int32_t);
+        a->batch_sent_host = HOST((int64_t)a->N * a->parts, int32_t);
+    }
+    if (a->policy.masked) {
+        a->allowed_act = DEVICE((int64_t)a->N * a->width, uint8_t);
+        a->allowed_act_host = HOST((int64_t)a->N * a->width, uint8_t);
+    }
     a->batch_logp = DEVICE(a->N, vly_real);
     a->batch_logp_host = HOST(a->N, float);
     a->rng = DEVICE(1, vly_rng);
@@ -71,8 +81,14 @@ vly_status vly_impala_alloc_learning(impala *a) {
     a->reward_mb_host = HOST(all, float);
     a->flags_mb = DEVICE(all, uint8_t);
     a->flags_mb_host = HOST(all, uint8_t);
-    a->action_mb = DEVICE(rows, int32_t);
-    a->action_mb_host = HOST(rows, int32_t);
+    a->action_mb = DEVICE(rows * a->parts, int32_t);
+    a->action_mb_host = HOST(rows * a->parts, int32_t);
+    if (a->policy.masked) {
+        a->allowed_mb = DEVICE(all * a->width, uint8_t);
+        a->allowed_mb_host = HOST(all * a->width, uint8_t);
+    }
+    int numbers;
+    if (vly_net_moments(a->net, &numbers) >= 0) a->obs_moments = DEVICE(3 * numbers, double);
     a->logp_mb = DEVICE(rows, vly_real);
     a->logp_mb_host = HOST(rows, float);
     a->logp_target = DEVICE(rows, vly_real);
@@ -98,7 +114,14 @@ int vly_impala_buffers(vly_algo *pub, vly_buffer *out, int max) {
     vly_buffer_add(&list, "groups.cursor", state, VLY_I32, a->G, a->cursor, false);
     vly_buffer_add(&list, "unrolls.reward", state, VLY_F32, rows, a->reward, false);
     vly_buffer_add(&list, "unrolls.flags", state, VLY_U8, rows, a->flags, false);
-    vly_buffer_add(&list, "unrolls.action", state, VLY_I32, steps, a->action, false);
+    vly_buffer_add(&list, "unrolls.action", state, VLY_I32, steps * a->parts, a->action, false);
+    if (a->allowed)
+        vly_buffer_add(&list, "unrolls.allowed", state, VLY_U8, rows * a->width, a->allowed, false);
+    int numbers;
+    vly_net_moments(a->net, &numbers);
+    if (a->obs_moments)
+        vly_buffer_add(&list, "moments.observation", state, VLY_F64, 3 * (int64_t)numbers,
+                       a->obs_moments, true);
     vly_buffer_add(&list, "unrolls.logp", state, VLY_F32, steps, a->logp, false);
     vly_buffer_add(&list, "unrolls.version", state, VLY_I64, K * a->T, a->version, false);
     vly_buffer_add(&list, "unrolls.observation", state, VLY_U8, frames * (int64_t)a->obs.bytes,

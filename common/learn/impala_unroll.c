@@ -1,7 +1,8 @@
 /* Unrolls as messages: an actor's process sends them, the learner's process reads them.
  *
  *   head | version (T) | observations (history + T + 1, C) | ages, if frames are stacked
- *        | reward, flags (T + 1, C) | action, log-probability (T, C)
+ *        | reward, flags (T + 1, C) | masks (T + 1, C, width), if there are any
+ *        | action (T, C, parts), log-probability (T, C)
  *        | recurrent state (C, H) twice
  *
  * with C columns; the receiver cuts them into slots of its own M. Little-endian,
@@ -14,7 +15,7 @@ enum { MAGIC = 0x31524c56 };
 
 typedef struct {
     uint32_t magic;
-    int32_t T, columns, history, hidden, actions;
+    int32_t T, columns, history, hidden, actions, parts, masked, unused;
     uint64_t observation_bytes;
 } head;
 
@@ -26,7 +27,8 @@ size_t vly_impala_unroll_bytes(const impala *a, int columns) {
     const size_t C = (size_t)columns, T = (size_t)a->T;
     const size_t frame = a->obs.bytes + (a->age ? 1 : 0);
     return sizeof(head) + T * sizeof(int64_t) +
-           C * (frame_rows(a) * frame + (T + 1) * 5 + T * 8 + 2 * (size_t)a->H * sizeof(float));
+           C * (frame_rows(a) * frame + (T + 1) * 5 + T * (size_t)(4 * a->parts + 4) +
+                (a->allowed ? (T + 1) * (size_t)a->width : 0) + 2 * (size_t)a->H * sizeof(float));
 }
 
 /* Rows of M columns on our side, of C in the message; `message` points at our first column. */
@@ -71,7 +73,10 @@ static vly_status move_slot(parcel *p) {
     if (a->age) VLY_TRY(move_rows(p, a->age_host + frame, false, frame_rows(a), 1));
     VLY_TRY(move_rows(p, a->reward + host, false, T + 1, sizeof(float)));
     VLY_TRY(move_rows(p, a->flags + host, false, T + 1, 1));
-    VLY_TRY(move_rows(p, a->action + step, false, T, sizeof(int32_t)));
+    if (a->allowed)
+        VLY_TRY(move_rows(p, vly_impala_allowed_at(a, p->slot, 0), false, T + 1, (size_t)a->width));
+    VLY_TRY(move_rows(p, vly_impala_action_at(a, p->slot, 0), false, T,
+                      (size_t)a->parts * sizeof(int32_t)));
     VLY_TRY(move_rows(p, a->logp + step, false, T, sizeof(float)));
     if (a->H == 0) return VLY_OK;
     const size_t width = (size_t)a->H * sizeof(vly_real);
@@ -87,7 +92,9 @@ static head head_of(const impala *a, int columns) {
                   .columns = columns,
                   .history = a->history,
                   .hidden = a->H,
-                  .actions = a->actions,
+                  .actions = a->width,
+                  .parts = a->parts,
+                  .masked = a->allowed != NULL,
                   .observation_bytes = a->obs.bytes};
 }
 
@@ -139,12 +146,12 @@ static bool unroll_is_sane(const impala *a, int slot) {
     const int64_t rows = (int64_t)(a->T + 1) * a->M, steps = (int64_t)a->T * a->M;
     const float *reward = a->reward + vly_impala_host_row(a, slot, 0),
                 *logp = a->logp + vly_impala_step_row(a, slot, 0);
-    const int32_t *action = a->action + vly_impala_step_row(a, slot, 0);
     const int64_t *version = a->version + (int64_t)slot * a->T;
     bool sane = true;
     for (int64_t i = 0; i < rows; i++) sane = sane && isfinite(reward[i]);
     for (int64_t i = 0; i < steps; i++)
-        sane = sane && isfinite(logp[i]) && action[i] >= 0 && action[i] < a->actions;
+        sane = sane && isfinite(logp[i]) &&
+               vly_policy_sane(&a->policy, vly_impala_action_at(a, slot, 0) + i * a->parts);
     for (int t = 0; t < a->T; t++) sane = sane && version[t] >= 0;
     return sane;
 }

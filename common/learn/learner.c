@@ -197,7 +197,7 @@ static bool wants_bf16(const vly_config *config, const vly_compute_info *info,
     return config->run.precision == VLY_RUN_PRECISION_AUTO && info->has_bf16 && image;
 }
 
-vly_status vly_learner_net(vly_net **out, const vly_algo_args *args, vly_head_kind head) {
+vly_net_desc vly_learner_describe(const vly_algo_args *args, vly_head_kind head) {
     const vly_config *config = args->config;
     const bool image = args->env->obs.ndim == 3 && config->net.kind != VLY_NET_KIND_MLP;
     vly_net_desc d = {.kind = net_kind[config->net.kind],
@@ -206,6 +206,7 @@ vly_status vly_learner_net(vly_net **out, const vly_algo_args *args, vly_head_ki
                       .head = head,
                       .shared = !config->net.separate,
                       .lstm = config->net.lstm,
+                      .normalize = config->net.normalize,
                       .init = net_init[config->net.init]};
     _Static_assert((int)VLY_LIST_MAX <= (int)VLY_NET_HIDDEN_MAX,
                    "a list may hold more layers than a network");
@@ -217,6 +218,11 @@ vly_status vly_learner_net(vly_net **out, const vly_algo_args *args, vly_head_ki
     d.act = config->net.activation == VLY_NET_ACTIVATION_RELU ? VLY_ACT_RELU : VLY_ACT_TANH;
     d.bf16 = wants_bf16(config, &args->compute->info, &args->env->obs);
     d.tf32 = config->run.precision == VLY_RUN_PRECISION_TF32;
+    return d;
+}
+
+vly_status vly_learner_net(vly_net **out, const vly_algo_args *args, vly_head_kind head) {
+    const vly_net_desc d = vly_learner_describe(args, head);
     return vly_net_create(out, &d);
 }
 
@@ -252,4 +258,16 @@ void vly_learner_buffers(const vly_learner *l, vly_buffer_list *list) {
     vly_buffer_add(list, "optimizer.v", VLY_BUFFER_OPTIMIZER, VLY_F32, l->params.n, l->params.v,
                    true);
     vly_buffer_add(list, "optimizer.step", VLY_BUFFER_OPTIMIZER, VLY_I64, 1, l->params.step, true);
+}
+
+void vly_learner_state_buffers(const vly_learner *l, const char *prefix, vly_buffer_list *list) {
+    const int first = list->n;
+    vly_learner_buffers(l, list);
+    for (int i = first; i < list->n && i < list->max; i++) {
+        vly_buffer *b = &list->out[i];
+        char name[sizeof b->name];
+        snprintf(name, sizeof name, "%s", b->name);
+        snprintf(b->name, sizeof b->name, "%.15s.%.47s", prefix, name);
+        if (b->role == VLY_BUFFER_WEIGHT) b->role = VLY_BUFFER_STATE;
+    }
 }

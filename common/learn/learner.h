@@ -59,7 +59,9 @@ bool vly_learner_capturable(const vly_learner *l);
 /* n random states in device memory, all of this seed and at step 0. */
 vly_status vly_learner_seed(const vly_algo_args *args, vly_rng *rng, int n);
 
-/* The network a configuration asks for. head_dueling turns Q into dueling. */
+/* The network a configuration asks for, with a head of args->env's choices; a caller may change the
+ * description before it makes a network of it. */
+vly_net_desc vly_learner_describe(const vly_algo_args *args, vly_head_kind head);
 vly_status vly_learner_net(vly_net **out, const vly_algo_args *args, vly_head_kind head);
 
 /* Lists of buffers: each appends to out[*n] while *n < max, and counts in any case. */
@@ -71,6 +73,8 @@ void vly_buffer_add(vly_buffer_list *list, const char *name, vly_buffer_role rol
                     int64_t n, void *data, bool device);
 /* Weights by tensor, optimizer arenas. */
 void vly_learner_buffers(const vly_learner *l, vly_buffer_list *list);
+/* The same under names of their own, as state: a network that evaluation does not need. */
+void vly_learner_state_buffers(const vly_learner *l, const char *prefix, vly_buffer_list *list);
 
 #ifdef __cplusplus
 }

@@ -22,6 +22,10 @@ static bool onpolicy_place(vly_algo *pub, int group, vly_rows *rows) {
     rows->reward = a->reward_host + row;
     rows->score = a->score_host + vly_onpolicy_group_first(a, group);
     rows->flags = a->flags_host + row;
+    if (a->allowed) {
+        rows->mask_stride = (size_t)a->policy.dist.width;
+        rows->mask = a->allowed_host + (size_t)row * rows->mask_stride;
+    }
     return true;
 }
 
@@ -32,6 +36,10 @@ static vly_status onpolicy_arrived(vly_algo *pub, vly_queue *q, int group, const
     if (a->age) {
         memcpy(a->age_host + row, age, M);
         if (a->age != a->age_host) VLY_TRY(a->c->upload(q, a->age + row, a->age_host + row, M));
+    }
+    if (a->allowed && a->allowed != a->allowed_host) {
+        const size_t width = (size_t)a->policy.dist.width, at = (size_t)row * width;
+        VLY_TRY(a->c->upload(q, a->allowed + at, a->allowed_host + at, M * width));
     }
     if (a->H > 0 && a->flags != a->flags_host)
         VLY_TRY(a->c->upload(q, a->flags + row, a->flags_host + row, M));
@@ -59,24 +67,34 @@ static vly_status keep_state(onpolicy *a, vly_queue *q, int group) {
     return a->c->copy(q, a->cell + at, a->acting->state_c + n, n * sizeof(vly_real));
 }
 
+/* What was drawn, as the environments take it, to host memory. */
+static vly_status give_actions(onpolicy *a, vly_queue *q, int first, int64_t row) {
+    const size_t parts = (size_t)a->policy.dist.parts, at = (size_t)first * parts,
+                 from = (size_t)row * parts, bytes = (size_t)a->M * parts * sizeof(int32_t);
+    if (a->policy.box) {
+        VLY_TRY(vly_policy_give(&a->policy, q, a->M, a->action + from, a->sent + at));
+        return a->c->download(q, a->sent_host + at, a->sent + at, bytes);
+    }
+    if (a->action == a->action_host) return VLY_OK;
+    return a->c->download(q, a->action_host + from, a->action + from, bytes);
+}
+
 static vly_status onpolicy_act_group(vly_queue *q, void *arg) {
     onpolicy *a = arg;
     const int g = a->group, first = vly_onpolicy_group_first(a, g);
     const int64_t row = vly_onpolicy_row_of(a, a->cursor[g], g);
+    const vly_policy *p = &a->policy;
     vly_rng *rng = &a->rng[g];
     VLY_TRY(infer(a, q, g, row));
     if (a->H > 0) VLY_TRY(keep_state(a, q, g));
-    if (a->greedy)
-        VLY_TRY(a->c->sample_greedy(q, a->M, a->actions, a->acting->logits, NULL, rng, NULL, first,
-                                    a->action + row));
-    else
-        VLY_TRY(a->c->sample_policy(q, a->M, a->actions, a->acting->logits, rng, NULL, first,
-                                    a->action + row, a->logp + row));
+    if (a->allowed)
+        VLY_TRY(vly_policy_mask(p, q, a->M, a->allowed + row * p->dist.width, a->acting->logits));
+    VLY_TRY(vly_policy_draw(p, q, a->M, a->acting->logits, a->greedy ? NULL : rng, NULL, first,
+                            a->action + row * p->dist.parts, a->logp + row));
     VLY_TRY(a->c->rng_advance(q, rng));
     if (a->o.critic)
         VLY_TRY(a->c->copy(q, a->value + row, a->acting->value, (size_t)a->M * sizeof(vly_real)));
-    if (a->action == a->action_host) return VLY_OK;
-    return a->c->download(q, a->action_host + row, a->action + row, (size_t)a->M * sizeof(int32_t));
+    return give_actions(a, q, first, row);
 }
 
 static vly_status onpolicy_act(vly_algo *pub, vly_queue *q, const int *group, int count) {
@@ -91,7 +109,11 @@ static vly_status onpolicy_act(vly_algo *pub, vly_queue *q, const int *group, in
 
 static vly_actions onpolicy_action(vly_algo *pub, int group) {
     const onpolicy *a = (const onpolicy *)pub;
-    return vly_actions_of_ints(a->action_host + vly_onpolicy_row_of(a, a->cursor[group], group));
+    const int parts = a->policy.dist.parts;
+    const int32_t *data =
+        a->policy.box ? a->sent_host + vly_onpolicy_group_first(a, group) * parts
+                      : a->action_host + vly_onpolicy_row_of(a, a->cursor[group], group) * parts;
+    return (vly_actions){data, vly_policy_bytes(&a->policy)};
 }
 
 /* ---- learning ---- */
@@ -120,6 +142,7 @@ static vly_status complete_rollout(onpolicy *a, vly_queue *q) {
 
 static vly_status estimate(onpolicy *a, vly_queue *q) {
     if (!a->o.overlap) VLY_TRY(complete_rollout(a, q));
+    VLY_TRY(vly_onpolicy_scale_rewards(a, q));
     const vly_gae_args gae = {.T = a->T,
                               .N = a->N,
                               .reward = a->seen.reward + a->N,
@@ -130,6 +153,24 @@ static vly_status estimate(onpolicy *a, vly_queue *q) {
                               .target = a->target,
                               .mask = a->mask};
     return a->c->gae(q, &gae);
+}
+
+/* Masks of a minibatch, on the logits. */
+static vly_status mask_minibatch(onpolicy *a, vly_queue *q, int n, const int32_t *row) {
+    const int width = a->policy.dist.width;
+    if (!a->allowed) return VLY_OK;
+    const vly_frames rows = {a->seen.allowed,
+                             NULL,
+                             (int64_t)(a->T + 1) * a->N,
+                             a->N,
+                             {.dtype = VLY_U8,
+                              .ndim = 1,
+                              .shape = {width},
+                              .stack = 1,
+                              .scale = 1,
+                              .bytes = (size_t)width}};
+    VLY_TRY(a->c->gather(q, &rows, n, row, 0, VLY_U8, a->allowed_mb));
+    return vly_policy_mask(&a->policy, q, n, a->allowed_mb, a->learning->logits);
 }
 
 /* Recurrent minibatches are whole columns: the states at row 0 and the flags of all rows go with
@@ -173,10 +214,11 @@ static vly_status learn_minibatch(onpolicy *a, vly_queue *q, int k) {
     VLY_TRY(vly_exec_gather(a->learning, q, &frames, n, row, 0));
     if (recurrent) VLY_TRY(begin_sequences(a, q, k, n, row));
     VLY_TRY(vly_exec_forward(a->learning, q, n, l->params.param));
+    VLY_TRY(mask_minibatch(a, q, n, row));
     VLY_TRY(center_advantages(a, q, n, row));
     const bool centred = a->o.normalize || a->baseline;
     const vly_policy_loss_args loss = {.n = n,
-                                       .actions = a->actions,
+                                       .actions = a->policy.actions,
                                        .plain = a->o.plain,
                                        .normalize = centred,
                                        .row = row,
@@ -193,7 +235,7 @@ static vly_status learn_minibatch(onpolicy *a, vly_queue *q, int k) {
                                        .dlogits = a->learning->dlogits,
                                        .dvalue = a->o.critic ? a->learning->dvalue : NULL,
                                        .stats = l->stats};
-    VLY_TRY(a->c->policy_loss(q, &loss));
+    VLY_TRY(vly_policy_loss(&a->policy, q, &loss));
     if (a->baseline) VLY_TRY(a->c->polyak(q, 1, a->baseline, a->fresh, l->hyper_device));
     VLY_TRY(vly_exec_backward(a->learning, q, n, l->params.param, l->params.grad));
     VLY_TRY(vly_learner_step(l, q));
@@ -223,6 +265,10 @@ static vly_status carry_over(onpolicy *a, vly_queue *q, int64_t last) {
     }
     if (last == 0) return VLY_OK;
     VLY_TRY(a->c->copy(q, a->flags, a->flags + (size_t)last * N, N));
+    if (a->allowed) {
+        const size_t masks = N * (size_t)a->policy.dist.width;
+        VLY_TRY(a->c->copy(q, a->allowed, a->allowed + (size_t)last * masks, masks));
+    }
     if (a->H == 0) return VLY_OK;
     VLY_TRY(a->c->copy(q, a->h0, a->h, N * (size_t)a->H * sizeof(vly_real)));
     return a->c->copy(q, a->cell0, a->cell, N * (size_t)a->H * sizeof(vly_real));
@@ -232,11 +278,16 @@ static vly_status carry_over(onpolicy *a, vly_queue *q, int64_t last) {
 static void rewind_host(onpolicy *a, int64_t last) {
     const size_t N = (size_t)a->N;
     if (a->flags_host != a->flags) memcpy(a->flags_host, a->flags_host + (size_t)last * N, N);
+    if (a->allowed_host != a->allowed) {
+        const size_t masks = N * (size_t)a->policy.dist.width;
+        memcpy(a->allowed_host, a->allowed_host + (size_t)last * masks, masks);
+    }
     for (int g = 0; g < a->G; g++) a->cursor[g] = 0;
 }
 
 /* After the last step of an update, unless set_aside has. */
 static vly_status go_on(onpolicy *a, vly_queue *q) {
+    VLY_TRY(vly_onpolicy_see_observations(a, q));
     if (a->o.overlap) return VLY_OK;
     VLY_TRY(vly_learner_stepped(&a->learner, q, a->acting));
     return carry_over(a, q, a->T);
@@ -302,7 +353,9 @@ static vly_status copy_rollout(onpolicy *a, vly_queue *q) {
     VLY_TRY(a->c->copy(q, to->frames, a->frames, ring * a->obs.bytes));
     if (a->age) VLY_TRY(a->c->copy(q, to->age, a->age, ring));
     VLY_TRY(a->c->copy(q, to->flags, a->flags, rows));
-    VLY_TRY(a->c->copy(q, to->action, a->action, rows * sizeof(int32_t)));
+    VLY_TRY(a->c->copy(q, to->action, a->action, rows * vly_policy_bytes(&a->policy)));
+    if (a->allowed)
+        VLY_TRY(a->c->copy(q, to->allowed, a->allowed, rows * (size_t)a->policy.dist.width));
     VLY_TRY(a->c->copy(q, to->reward, a->reward, rows * sizeof(vly_real)));
     VLY_TRY(a->c->copy(q, to->logp, a->logp, rows * sizeof(vly_real)));
     if (a->o.critic) VLY_TRY(a->c->copy(q, to->value, a->value, rows * sizeof(vly_real)));
@@ -411,7 +464,11 @@ static vly_status onpolicy_fill(onpolicy *a, const vly_algo_args *args) {
     if (!a->cursor || !a->act_graph || !a->shown)
         return vly_fail(VLY_ENOMEM, "no memory for %s", a->pub.name);
     for (int g = 0; g < a->G; g++) a->cursor[g] = -1;
-    VLY_TRY(vly_learner_net(&a->net, args, a->o.critic ? VLY_HEAD_POLICY_VALUE : VLY_HEAD_POLICY));
+    VLY_TRY(vly_policy_create(&a->policy, &a->memories, args));
+    vly_net_desc d = vly_learner_describe(args,
+                                          a->o.critic ? VLY_HEAD_POLICY_VALUE : VLY_HEAD_POLICY);
+    d.actions = a->policy.actions, d.tail = a->policy.tail;
+    VLY_TRY(vly_net_create(&a->net, &d));
     a->H = vly_net_description(a->net)->lstm;
     if (a->H > 0 && a->o.minibatches > a->N)
         return vly_fail(VLY_EINVAL,
@@ -434,6 +491,7 @@ static vly_status onpolicy_fill(onpolicy *a, const vly_algo_args *args) {
     if (a->eval) return VLY_OK;
     a->learner.hyper->max_grad_norm = args->config->optim.max_grad_norm;
     VLY_TRY(vly_onpolicy_alloc_learning(a));
+    VLY_TRY(vly_onpolicy_alloc_moments(a));
     if (a->baseline) VLY_TRY(upload_unit_deviation(a, args->queue));
     VLY_TRY(vly_onpolicy_fill_orders(a, args->queue));
     VLY_TRY(
@@ -453,6 +511,11 @@ static vly_status check_onpolicy(const vly_algo_args *args, const vly_onpolicy_o
                         "the rollout or --envs",
                         o->rollout, args->actors, (long long)o->rollout * args->actors,
                         INT32_MAX / 2);
+    if (args->sync && (args->config->net.normalize || o->normalize_reward))
+        return vly_fail(VLY_EUNSUPPORTED,
+                        "%s: several processes would keep moments of their own: leave out "
+                        "--net.normalize and normalize_reward, or --sync and --store",
+                        o->name);
     if (!args->eval && (int64_t)o->minibatches > (int64_t)o->rollout * args->actors)
         return vly_fail(VLY_EINVAL, "%d minibatches of %lld rows", o->minibatches,
                         (long long)o->rollout * args->actors);
@@ -486,7 +549,6 @@ vly_status vly_onpolicy_create(vly_algo **out, const vly_algo_args *args,
     a->eval = args->eval;
     a->greedy = args->eval && args->greedy;
     a->obs = args->env->obs;
-    a->actions = args->env->action.n;
     a->N = args->actors, a->G = args->groups, a->M = args->actors / args->groups;
     a->T = a->eval ? 1 : options->rollout;
     a->history = a->obs.stack > 1 ? a->obs.stack - 1 : 0;

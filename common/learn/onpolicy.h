@@ -20,6 +20,7 @@ typedef struct {
                        from: learn() runs beside act() */
     bool plain;     /* policy gradient without a ratio (A2C) */
     bool normalize; /* advantages, per minibatch */
+    bool normalize_reward; /* rewards, by the running deviation of returns */
     bool anneal, anneal_clip;
     float lr, gamma, lambda, clip, value_clip, value_coef, entropy_coef, reward_scale;
     bool critic;    /* a value function; without one advantages are returns to go, to the end of the

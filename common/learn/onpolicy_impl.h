@@ -2,18 +2,21 @@
  *
  *   onpolicy.c         acting, learning, beginning and end
  *   onpolicy_memory.c  what it keeps, and what of that is saved
+ *   onpolicy_moments.c normalisation of observations and rewards
  */
 #ifndef VLY_COMMON_LEARN_ONPOLICY_IMPL_H
 #define VLY_COMMON_LEARN_ONPOLICY_IMPL_H
 #include "common/learn/learner.h"
 #include "common/learn/memories.h"
 #include "common/learn/onpolicy.h"
+#include "common/learn/policy.h"
 
 /* What an update reads: rows of the rollout (device). Of the rollout itself, or (overlap) of a copy,
  * while the next is acted. */
 typedef struct {
     uint8_t *frames, *age, *flags;
-    int32_t *action;
+    uint8_t *allowed; /* (T + 1, N, policy.dist.width) masks, or NULL */
+    int32_t *action;  /* raw (T + 1, N, policy.dist.parts) */
     vly_real *reward, *value, *logp;
     vly_real *h0, *cell0; /* recurrent state at row 0 (N, H) */
 } onpolicy_rows;
@@ -23,7 +26,7 @@ typedef struct {
     vly_compute *c;
     vly_onpolicy_options o;
     vly_obs_spec obs;
-    int actions;
+    vly_policy policy;
     int N, M, G, T, history; /* actors, per group, groups, rollout steps, rows kept before row 0 */
     bool eval, greedy;
     vly_net *net;
@@ -42,8 +45,12 @@ typedef struct {
                                         the device is the host */
     uint8_t *flags_host, *age_host;
     int32_t *action_host;
-    vly_rng *rng;     /* device: one per group (acting), one for the minibatches */
-    vly_hyper *shown; /* host: the scalars of the last update, for the metrics */
+    uint8_t *allowed, *allowed_host, *allowed_mb;
+    int32_t *sent, *sent_host; /* (N, parts): boxes as the environments take them */
+    double *obs_moments, *return_moments;
+    vly_real *return_scale, *returns; /* (1); (N) discounted sums so far */
+    vly_rng *rng;                     /* device: one per group (acting), one for the minibatches */
+    vly_hyper *shown;                 /* host: the scalars of the last update, for the metrics */
 
     /* recurrent: state now and at row 0 (N, H); static minibatches by actor */
     int H;
@@ -86,6 +93,13 @@ vly_status vly_onpolicy_alloc_rollout(onpolicy *a);
 vly_status vly_onpolicy_alloc_overlap(onpolicy *a);
 vly_status vly_onpolicy_alloc_learning(onpolicy *a);
 vly_status vly_onpolicy_fill_orders(onpolicy *a, vly_queue *q);
+/* ---- onpolicy_moments.c; nothing to do without --net.normalize and normalize_reward ---- */
+
+vly_status vly_onpolicy_alloc_moments(onpolicy *a);
+vly_status vly_onpolicy_see_observations(onpolicy *a, vly_queue *q);
+vly_status vly_onpolicy_scale_rewards(onpolicy *a, vly_queue *q);
+void vly_onpolicy_moments_buffers(const onpolicy *a, vly_buffer_list *list);
+
 int vly_onpolicy_buffers(vly_algo *pub, vly_buffer *out, int max); /* vly_algo.buffers */
 vly_status vly_onpolicy_restored(vly_algo *pub, vly_queue *q);     /* vly_algo.restored */
 #endif

@@ -3,11 +3,13 @@
 
 vly_status vly_onpolicy_alloc_rollout(onpolicy *a) {
     const int64_t rows = (int64_t)(a->T + 1) * a->N, ring = rows + (int64_t)a->history * a->N;
+    const int64_t parts = a->policy.dist.parts, masks = rows * a->policy.dist.width;
     const bool twins = !a->c->info.is_host;
     vly_status s = VLY_OK;
     a->frames = vly_memories_take(&a->memories, false, ring, a->obs.bytes,
                                   "observations of a rollout", &s);
-    a->action = vly_memories_take(&a->memories, false, rows, sizeof(int32_t), "rollout", &s);
+    a->action = vly_memories_take(&a->memories, false, rows * parts, sizeof(int32_t), "rollout",
+                                  &s);
     a->reward = vly_memories_take(&a->memories, false, rows, sizeof(vly_real), "rollout", &s);
     a->value = vly_memories_take(&a->memories, false, rows, sizeof(vly_real), "rollout", &s);
     a->logp = vly_memories_take(&a->memories, false, rows, sizeof(vly_real), "rollout", &s);
@@ -20,9 +22,20 @@ vly_status vly_onpolicy_alloc_rollout(onpolicy *a) {
                          : (float *)a->reward;
     a->flags_host = twins ? vly_memories_take(&a->memories, true, rows, 1, "rollout", &s)
                           : a->flags;
-    a->action_host = twins ? vly_memories_take(&a->memories, true, rows, sizeof(int32_t), "rollout",
-                                               &s)
+    a->action_host = twins ? vly_memories_take(&a->memories, true, rows * parts, sizeof(int32_t),
+                                               "rollout", &s)
                            : a->action;
+    if (a->policy.masked) {
+        a->allowed = vly_memories_take(&a->memories, false, masks, 1, "rollout", &s);
+        a->allowed_host = twins ? vly_memories_take(&a->memories, true, masks, 1, "rollout", &s)
+                                : a->allowed;
+    }
+    if (a->policy.box) {
+        a->sent = vly_memories_take(&a->memories, false, a->N * parts, sizeof(int32_t), "actions",
+                                    &s);
+        a->sent_host = vly_memories_take(&a->memories, true, a->N * parts, sizeof(int32_t),
+                                         "actions", &s);
+    }
     if (a->obs.stack > 1) {
         a->age = vly_memories_take(&a->memories, false, ring, 1, "rollout", &s);
         a->age_host = twins ? vly_memories_take(&a->memories, true, ring, 1, "rollout", &s)
@@ -46,15 +59,26 @@ vly_status vly_onpolicy_alloc_overlap(onpolicy *a) {
                   states = (int64_t)a->N * a->H;
     vly_status s = VLY_OK;
     a->act_param = a->learner.params.param;
-    a->seen = (onpolicy_rows){a->frames, a->age,  a->flags, a->action, a->reward,
-                              a->value,  a->logp, a->h0,    a->cell0};
+    a->seen = (onpolicy_rows){.frames = a->frames,
+                              .age = a->age,
+                              .flags = a->flags,
+                              .allowed = a->allowed,
+                              .action = a->action,
+                              .reward = a->reward,
+                              .value = a->value,
+                              .logp = a->logp,
+                              .h0 = a->h0,
+                              .cell0 = a->cell0};
     if (!a->o.overlap) return VLY_OK;
     vly_memories *m = &a->memories;
     a->act_param = vly_memories_take(m, false, a->learner.params.n, sizeof(vly_real),
                                      "the acting copy of the weights", &s);
     a->seen.frames = vly_memories_take(m, false, ring, a->obs.bytes,
                                        "observations of a rollout that is learned from", &s);
-    a->seen.action = vly_memories_take(m, false, rows, sizeof(int32_t), "rollout", &s);
+    a->seen.action = vly_memories_take(m, false, rows, vly_policy_bytes(&a->policy), "rollout", &s);
+    if (a->allowed)
+        a->seen.allowed = vly_memories_take(m, false, rows, (size_t)a->policy.dist.width, "rollout",
+                                            &s);
     a->seen.reward = vly_memories_take(m, false, rows, sizeof(vly_real), "rollout", &s);
     a->seen.value = vly_memories_take(m, false, rows, sizeof(vly_real), "rollout", &s);
     a->seen.logp = vly_memories_take(m, false, rows, sizeof(vly_real), "rollout", &s);
@@ -74,6 +98,9 @@ vly_status vly_onpolicy_alloc_learning(onpolicy *a) {
     a->target = vly_memories_take(&a->memories, false, rows, sizeof(vly_real), "advantages", &s);
     a->mask = vly_memories_take(&a->memories, false, rows, sizeof(vly_real), "advantages", &s);
     a->moments = vly_memories_take(&a->memories, false, 3, sizeof(vly_real), "advantages", &s);
+    if (a->allowed)
+        a->allowed_mb = vly_memories_take(&a->memories, false, vly_onpolicy_learn_rows(a),
+                                          (size_t)a->policy.dist.width, "minibatch masks", &s);
     if (a->o.baseline > 0) {
         a->baseline = vly_memories_take(&a->memories, false, 1, sizeof(vly_real), "baseline", &s);
         a->fresh = vly_memories_take(&a->memories, false, 3, sizeof(vly_real), "baseline", &s);
@@ -124,6 +151,10 @@ int vly_onpolicy_buffers(vly_algo *pub, vly_buffer *out, int max) {
     if (a->o.overlap)
         vly_buffer_add(&list, "acting.param", VLY_BUFFER_STATE, VLY_F32, a->learner.params.n,
                        a->act_param, true);
+    if (a->allowed)
+        vly_buffer_add(&list, "allowed", VLY_BUFFER_STATE, VLY_U8, N * a->policy.dist.width,
+                       a->allowed, true);
+    vly_onpolicy_moments_buffers(a, &list);
     if (a->baseline)
         vly_buffer_add(&list, "baseline", VLY_BUFFER_STATE, VLY_F32, 1, a->baseline, true);
     if (a->history > 0)
@@ -153,6 +184,9 @@ vly_status vly_onpolicy_restored(vly_algo *pub, vly_queue *q) {
                             (long long)a->cursor[g]);
     if (a->flags_host != a->flags)
         VLY_TRY(a->c->download(q, a->flags_host, a->flags, (size_t)a->N));
+    if (a->allowed_host != a->allowed)
+        VLY_TRY(a->c->download(q, a->allowed_host, a->allowed,
+                               (size_t)a->N * (size_t)a->policy.dist.width));
     if (a->H > 0) {
         const size_t bytes = (size_t)a->N * (size_t)a->H * sizeof(vly_real);
         VLY_TRY(a->c->copy(q, a->h0, a->h, bytes));

@@ -47,6 +47,7 @@ static vly_status create_ppo(vly_algo **out, const vly_algo_args *args) {
                                           .value_coef = c->ppo.value_coef,
                                           .entropy_coef = c->ppo.entropy_coef,
                                           .reward_scale = c->ppo.reward_scale,
+                                          .normalize_reward = c->ppo.normalize_reward,
                                           .target_kl = c->ppo.target_kl};
     return vly_onpolicy_create(out, args, &options);
 }
@@ -65,6 +66,7 @@ const vly_algo_entry vly_algo_ppo = {
     .summary = "proximal policy optimisation: clipped updates over several passes",
     .sections = {"ppo"},
     .schedule = VLY_SCHEDULE_SYNC,
+    .traits = {.acts = VLY_ACTS_MULTI | VLY_ACTS_BOX | VLY_ACTS_MASKED},
     .overlaps = ppo_overlaps,
     .settle = settle_ppo,
     .check = check_ppo,

@@ -26,5 +26,6 @@ const vly_algo_entry vly_algo_reinforce = {
     .summary = "policy gradient by returns to go, without a critic (Williams 1992)",
     .sections = {"reinforce"},
     .schedule = VLY_SCHEDULE_SYNC,
+    .traits = {.acts = VLY_ACTS_MULTI | VLY_ACTS_BOX | VLY_ACTS_MASKED},
     .create = create_reinforce,
 };

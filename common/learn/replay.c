@@ -1,4 +1,5 @@
 #include "common/learn/replay.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,6 +26,9 @@ void vly_replay_place(vly_replay *r, int group, vly_rows *rows) {
     rows->score = r->score_slab + first;
     rows->reward = has_slabs(r) ? r->reward_slab + first : (float *)r->reward + before;
     rows->flags = has_slabs(r) ? r->flags_slab + first : r->flags + before;
+    if (!r->allowed) return;
+    rows->mask = r->allowed_slab + first * r->o.choices;
+    rows->mask_stride = (size_t)r->o.choices;
 }
 
 /* Reward and flags answer the actions of the step before. */
@@ -79,6 +83,10 @@ vly_status vly_replay_arrived(vly_replay *r, vly_queue *q, int group, const uint
         memcpy(host, age, (size_t)r->M);
         VLY_TRY(r->c->upload(q, r->age + row, host, (size_t)r->M));
     }
+    if (r->allowed)
+        VLY_TRY(r->c->upload(q, r->allowed + row * r->o.choices,
+                             r->allowed_slab + first * r->o.choices,
+                             (size_t)(r->M * r->o.choices)));
     if (has_slabs(r)) VLY_TRY(upload_answers(r, q, group, before));
     if (r->o.batch == 0) return VLY_OK;
     *replay_transitions_of(r, h - 1, group) =
@@ -95,12 +103,40 @@ vly_status vly_replay_acted(vly_replay *r, vly_queue *q, int group, const int32_
                       (size_t)r->M * sizeof(int32_t));
 }
 
+vly_status vly_replay_acted_numbers(vly_replay *r, vly_queue *q, int group,
+                                    const vly_real *numbers) {
+    return r->c->copy(q, r->numbers + vly_replay_newest(r, group) * r->o.numbers, numbers,
+                      (size_t)(r->M * r->o.numbers) * sizeof(vly_real));
+}
+
 vly_frames vly_replay_frames(const vly_replay *r) {
     const vly_frames f = {r->frames, r->age, r->T * r->N, r->N, r->o.obs};
     return f;
 }
 
 /* ---- samples go out ---- */
+
+/* Actions and masks beside the rows are gathered as frames are. */
+static vly_status gather_beside(const vly_replay *r, vly_queue *q, const void *rows, int width,
+                                vly_dtype type, const int32_t *row, void *out) {
+    const size_t bytes = (size_t)width * (type == VLY_U8 ? 1 : sizeof(vly_real));
+    const vly_frames f = {
+        rows,
+        NULL,
+        r->T * r->N,
+        r->N,
+        {.dtype = type, .ndim = 1, .shape = {width}, .stack = 1, .scale = 1, .bytes = bytes}};
+    return r->c->gather(q, &f, r->o.batch, row, 0, type, out);
+}
+
+static vly_status sample_beside(const vly_replay *r, vly_queue *q) {
+    const vly_replay_batch *b = &r->batch;
+    if (r->numbers)
+        VLY_TRY(gather_beside(r, q, r->numbers, r->o.numbers, VLY_F32, b->row, b->numbers));
+    if (!r->allowed) return VLY_OK;
+    VLY_TRY(gather_beside(r, q, r->allowed, r->o.choices, VLY_U8, b->row, b->allowed));
+    return gather_beside(r, q, r->allowed, r->o.choices, VLY_U8, b->bootstrap_row, b->next_allowed);
+}
 
 vly_status vly_replay_sample(vly_replay *r, vly_queue *q, const vly_rng *rng,
                              const vly_hyper *hyper) {
@@ -115,7 +151,8 @@ vly_status vly_replay_sample(vly_replay *r, vly_queue *q, const vly_rng *rng,
                                   .n_return = b->n_return,
                                   .discount = b->discount,
                                   .bootstrap_row = b->bootstrap_row};
-    return r->c->nstep(q, &nstep);
+    VLY_TRY(r->c->nstep(q, &nstep));
+    return sample_beside(r, q);
 }
 
 vly_status vly_replay_update(vly_replay *r, vly_queue *q, const vly_hyper *hyper) {
@@ -137,8 +174,31 @@ void vly_replay_buffers(const vly_replay *r, vly_buffer_list *list) {
     vly_buffer_add(list, "replay.flags", VLY_BUFFER_REPLAY, VLY_U8, rows, r->flags, true);
     vly_buffer_add(list, "replay.reward", VLY_BUFFER_REPLAY, VLY_F32, rows, r->reward, true);
     vly_buffer_add(list, "replay.action", VLY_BUFFER_REPLAY, VLY_I32, rows, r->action, true);
+    if (r->numbers)
+        vly_buffer_add(list, "replay.numbers", VLY_BUFFER_REPLAY, VLY_F32, rows * r->o.numbers,
+                       r->numbers, true);
+    if (r->allowed)
+        vly_buffer_add(list, "replay.allowed", VLY_BUFFER_REPLAY, VLY_U8, rows * r->o.choices,
+                       r->allowed, true);
     vly_buffer_add(list, "replay.tree", VLY_BUFFER_REPLAY, VLY_U64, r->tree_words, r->tree_memory,
                    true);
+}
+
+void vly_replay_recent_buffers(const vly_replay *r, vly_buffer_list *list) {
+    const size_t bytes = r->o.obs.bytes;
+    char name[64];
+    for (int back = 0; back < r->o.obs.stack; back++) {
+        snprintf(name, sizeof name, "observation.%d", back);
+        const int64_t row = vly_replay_recent(r, back);
+        vly_buffer_add(list, name, VLY_BUFFER_STATE, VLY_U8, r->N * (int64_t)bytes,
+                       r->frames + (size_t)row * bytes, true);
+    }
+    if (r->age)
+        vly_buffer_add(list, "age", VLY_BUFFER_STATE, VLY_U8, r->N,
+                       r->age + vly_replay_recent(r, 0), true);
+    if (r->allowed)
+        vly_buffer_add(list, "allowed", VLY_BUFFER_STATE, VLY_U8, r->N * r->o.choices,
+                       r->allowed + vly_replay_recent(r, 0) * r->o.choices, true);
 }
 
 vly_status vly_replay_restored(vly_replay *r) {
@@ -229,6 +289,12 @@ static vly_status create_batch(vly_replay *r) {
     b->discount = (vly_real *)(at + 4 * line);
     b->weight = r->o.prioritized ? (vly_real *)(at + 5 * line) : NULL;
     b->td_abs = r->o.prioritized ? (vly_real *)(at + 6 * line) : NULL;
+    if (r->o.numbers > 0)
+        VLY_TRY(device(r, n * (size_t)r->o.numbers * sizeof(vly_real), "a sample", &b->numbers));
+    if (r->o.choices > 0) {
+        VLY_TRY(device(r, n * (size_t)r->o.choices, "a sample", &b->allowed));
+        VLY_TRY(device(r, n * (size_t)r->o.choices, "a sample", &b->next_allowed));
+    }
     return VLY_OK;
 }
 
@@ -239,6 +305,13 @@ static vly_status create_ring(vly_replay *r) {
     VLY_TRY(device(r, rows * sizeof(vly_real), "replay rewards", &r->reward));
     VLY_TRY(device(r, rows * sizeof(int32_t), "replay actions", &r->action));
     if (r->o.obs.stack > 1) VLY_TRY(device(r, rows, "replay ages", &r->age));
+    if (r->o.numbers > 0)
+        VLY_TRY(device(r, rows * (size_t)r->o.numbers * sizeof(vly_real), "replay actions",
+                       &r->numbers));
+    if (r->o.choices > 0) {
+        VLY_TRY(device(r, rows * (size_t)r->o.choices, "replay masks", &r->allowed));
+        VLY_TRY(host(r, N * (size_t)r->o.choices, &r->allowed_slab));
+    }
     VLY_TRY(host(r, N * sizeof(float), &r->score_slab));
     VLY_TRY(host(r, N * sizeof(float), &r->reward_slab));
     VLY_TRY(host(r, N, &r->flags_slab));
@@ -259,7 +332,9 @@ static int64_t margin(const vly_replay_options *o) {
 
 static vly_status choose_size(vly_replay *r) {
     const vly_replay_options *o = &r->o;
-    const size_t step = vly_replay_row_bytes(&o->obs) * (size_t)o->actors;
+    const size_t step = (vly_replay_row_bytes(&o->obs) + (size_t)o->numbers * sizeof(vly_real) +
+                         (size_t)o->choices) *
+                        (size_t)o->actors;
     r->T = (o->capacity + o->actors - 1) / o->actors + margin(o);
     if (o->bytes > 0 && (int64_t)((uint64_t)o->bytes / step) < r->T)
         r->T = (int64_t)((uint64_t)o->bytes / step);
@@ -280,7 +355,7 @@ static vly_status check_options(const vly_replay_options *o) {
     if (o->actors < 1 || o->groups < 1 || o->actors % o->groups)
         return vly_fail(VLY_EINVAL, "%d actors do not divide into %d groups", o->actors, o->groups);
     if (o->capacity < 1 || o->bytes < 0 || o->n_step < 1 || o->batch < 0 || o->obs.stack < 1 ||
-        o->obs.bytes < 1)
+        o->obs.bytes < 1 || o->numbers < 0 || o->choices < 0)
         return vly_fail(VLY_EINVAL, "replay of %lld transitions, n-step %d, batch %d: out of range",
                         (long long)o->capacity, o->n_step, o->batch);
     return VLY_OK;
@@ -308,9 +383,12 @@ vly_status vly_replay_create(vly_replay **out, vly_compute *c, const vly_replay_
 
 void vly_replay_destroy(vly_replay *r) {
     if (!r) return;
-    void *const on_device[] = {r->frames, r->age,         r->flags,       r->reward,
-                               r->action, r->tree_memory, r->batch_memory};
-    void *const on_host[] = {r->score_slab, r->reward_slab, r->flags_slab, r->age_slab};
+    void *const on_device[] = {r->frames,        r->age,           r->flags,
+                               r->reward,        r->action,        r->numbers,
+                               r->allowed,       r->tree_memory,   r->batch_memory,
+                               r->batch.numbers, r->batch.allowed, r->batch.next_allowed};
+    void *const on_host[] = {r->score_slab, r->reward_slab, r->flags_slab, r->age_slab,
+                             r->allowed_slab};
     for (size_t i = 0; i < sizeof on_device / sizeof on_device[0]; i++)
         if (on_device[i]) r->c->free(r->c, on_device[i]);
     for (size_t i = 0; i < sizeof on_host / sizeof on_host[0]; i++)

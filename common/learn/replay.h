@@ -42,7 +42,9 @@ typedef struct {
                          actors */
     int64_t bytes;    /* most memory, 0: no limit; the smaller of the two decides */
     int n_step;
-    int batch; /* rows a sample draws; 0: it only keeps frames to act on */
+    int batch;   /* rows a sample draws; 0: it only keeps frames to act on */
+    int numbers; /* of an action, where it is not one choice: vly_replay_acted_numbers */
+    int choices; /* bytes of a row's mask; 0: rows carry none */
     bool prioritized;
 } vly_replay_options;
 
@@ -50,8 +52,11 @@ typedef struct {
 typedef struct {
     int32_t *row, *bootstrap_row, *action;
     vly_real *n_return, *discount;
-    vly_real *weight; /* NULL: uniform */
-    vly_real *td_abs; /* written by the loss; NULL: uniform */
+    vly_real *weight;                /* NULL: uniform */
+    vly_real *td_abs;                /* written by the loss; NULL: uniform */
+    vly_real *numbers;               /* (batch, numbers) actions; NULL: none */
+    uint8_t *allowed, *next_allowed; /* (batch, choices): masks of the rows, and of the bootstrap
+                                        rows; NULL: none */
 } vly_replay_batch;
 
 typedef struct vly_replay {
@@ -65,7 +70,9 @@ typedef struct vly_replay {
     /* device; the ring (T, N) */
     uint8_t *frames, *age, *flags; /* age NULL without stacks */
     vly_real *reward;
-    int32_t *action;
+    int32_t *action;   /* 0 where actions are numbers */
+    vly_real *numbers; /* (T, N, numbers) or NULL */
+    uint8_t *allowed;  /* (T, N, choices) or NULL */
     uint64_t *tree_memory;
     int64_t tree_words;
     void *batch_memory;
@@ -73,7 +80,7 @@ typedef struct vly_replay {
     /* host */
     float *reward_slab, *score_slab; /* (N): what comes in; reward and flags only when the device is
                                         not the host */
-    uint8_t *flags_slab, *age_slab;
+    uint8_t *flags_slab, *age_slab, *allowed_slab;
     int64_t *step;        /* (groups): newest step that has arrived, -1: none */
     int32_t *transitions; /* (T, groups): rows that are transitions */
     int64_t size;         /* rows that can be sampled */
@@ -91,6 +98,8 @@ vly_status vly_replay_arrived(vly_replay *r, vly_queue *q, int group, const uint
 int64_t vly_replay_newest(const vly_replay *r, int group);
 /* Actions (M, device memory) chosen on the newest rows. */
 vly_status vly_replay_acted(vly_replay *r, vly_queue *q, int group, const int32_t *action);
+vly_status vly_replay_acted_numbers(vly_replay *r, vly_queue *q, int group,
+                                    const vly_real *numbers);
 vly_frames vly_replay_frames(const vly_replay *r);
 
 /* Rows that can be sampled. */
@@ -106,6 +115,9 @@ vly_status vly_replay_update(vly_replay *r, vly_queue *q, const vly_hyper *hyper
 /* For checkpoints; after the buffers were overwritten, restored() brings the rest in line,
  * VLY_ECORRUPT when they contradict each other. */
 void vly_replay_buffers(const vly_replay *r, vly_buffer_list *list);
+/* What is state and not memory: the newest stack of every actor and its mask, from which a run that
+ * was saved without its memory acts on. */
+void vly_replay_recent_buffers(const vly_replay *r, vly_buffer_list *list);
 vly_status vly_replay_restored(vly_replay *r);
 /* For checkpoints without the memory: only the frames at steps -1, -2 ... (vly_replay_recent of a
  * fresh replay) were written. Acting goes on from them; there is nothing to sample yet. */

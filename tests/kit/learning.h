@@ -33,7 +33,8 @@ static inline vly_train_result learn(const char *env_name, const char *family,
     }
     CHECK_OK(vly_algo_resolve(&config, &given, env_name, family));
     vly_assignments_free(&given);
-    CHECK_OK(vly_env_open(&env, env_name, NULL));
+    const vly_env_args args = {.extra = config.env.args};
+    CHECK_OK(vly_env_open(&env, env_name, config.env.args[0] ? &args : NULL));
     CHECK_OK(vly_compute_create_cpu(&c, 2));
     const vly_train_options o = {.compute = c, .env = &env, .config = &config};
     CHECK_OK(vly_train_create(&t, &o));
