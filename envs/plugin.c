@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "common/base/file.h"
 
 enum { GUARD = 64, GUARD_BYTE = 0xA5, BATCH_MAX = 256, BATCH_BYTES = 1 << 18 };
 
@@ -438,6 +439,8 @@ vly_status vly_plugin_open(vly_env *env, const char *path, const vly_env_args *a
     vly_env made;
     if (strlen(path) > 4000)
         return vly_fail(VLY_EINVAL, "the plugin's path is longer than 4000 characters");
+    if (vly_file_is_odd(path)) /* the loader would wait for a pipe's writer */
+        return vly_fail(VLY_EINVAL, "cannot load the plugin: %s is not a file", path);
     vly_error_clear();
     const int home = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     const vly_plugin_call before = enter_plugin(path, "open");

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include "common/base/file.h"
 #include "common/base/philox.h"
 #include "envs/trace.h"
 
@@ -138,13 +139,14 @@ vly_status vly_trace_read(const char *path, const vly_space *space, int players,
     enum { NUMBER = 32 }; /* characters of one, more than any takes */
     *out = NULL, *n = 0;
     const int standard = !strcmp(path, "-");
-    FILE *file = standard ? stdin : fopen(path, "r");
-    if (!file) return vly_fail(VLY_ENOTFOUND, "cannot open %s: %s", path, strerror(errno));
+    vly_status status;
+    FILE *file = standard ? stdin : vly_file_open_input(path, &status);
+    if (!file) return status;
     reader r = {.path = path, .space = space, .players = players};
     const size_t bytes = 256 + (size_t)NUMBER * (size_t)(space->count * players);
     char *text = malloc(bytes);
-    vly_status status = text ? read_lines(&r, file, text, bytes)
-                             : vly_fail(VLY_ENOMEM, "no memory for a line of %s", path);
+    status = text ? read_lines(&r, file, text, bytes)
+                  : vly_fail(VLY_ENOMEM, "no memory for a line of %s", path);
     if (!standard) fclose(file);
     free(text);
     if (status != VLY_OK) {

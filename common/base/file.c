@@ -65,15 +65,43 @@ FILE *vly_file_open(const char *path, vly_status *status) {
     return NULL;
 }
 
+static FILE *open_without_waiting(const char *path, int flags, const char *mode,
+                                  vly_status *status) {
+    const int fd = open(path, flags | O_CLOEXEC | O_NONBLOCK, 0644);
+    struct stat there;
+    FILE *file = NULL;
+    if (fd >= 0 && fstat(fd, &there) == 0 && S_ISDIR(there.st_mode))
+        errno = EISDIR;
+    else if (fd >= 0 && fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK) == 0)
+        file = fdopen(fd, mode);
+    if (file) return file;
+    *status = errno == ENXIO ? vly_fail(VLY_EINVAL, "cannot write %s: nobody reads this pipe", path)
+              : errno == EISDIR ? vly_fail(VLY_EINVAL, "%s is a folder, not a file", path)
+                                : failed("open", path);
+    if (fd >= 0) close(fd);
+    return NULL;
+}
+
+FILE *vly_file_open_input(const char *path, vly_status *status) {
+    return open_without_waiting(path, O_RDONLY, "r", status);
+}
+
+FILE *vly_file_open_output(const char *path, vly_status *status) {
+    return open_without_waiting(path, O_WRONLY | O_CREAT | O_TRUNC, "w", status);
+}
+
+bool vly_file_is_odd(const char *path) {
+    struct stat there;
+    return stat(path, &there) == 0 && !S_ISREG(there.st_mode);
+}
+
 int vly_file_begin(const char *path, char *temporary, size_t temporary_bytes, vly_status *status) {
     if ((size_t)snprintf(temporary, temporary_bytes, "%s.tmp-%ld", path, (long)getpid()) >=
         temporary_bytes) {
         *status = vly_fail(VLY_EINVAL, "the path %s is too long", path);
         return -1;
     }
-    struct stat there;
-    if (stat(path, &there) == 0 && !S_ISREG(there.st_mode)) { /* a device or a folder is not
-                                                                 replaced */
+    if (vly_file_is_odd(path)) { /* not replaced */
         *status = vly_fail(VLY_EINVAL, "cannot write %s: it is there and is not a file", path);
         return -1;
     }

@@ -7,6 +7,7 @@
  */
 #ifndef VLY_COMMON_BASE_FILE_H
 #define VLY_COMMON_BASE_FILE_H
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include "common/base/status.h"
@@ -15,6 +16,12 @@
 vly_status vly_file_read(const char *path, size_t limit, char **out, size_t *bytes);
 /* For reading in parts, like fopen; a pipe is refused without waiting for it. NULL: *status. */
 FILE *vly_file_open(const char *path, vly_status *status);
+/* The same of a file, a device, or a pipe that somebody else has opened: nobody is waited for. A pipe
+ * without a writer is empty; one without a reader cannot be written. */
+FILE *vly_file_open_input(const char *path, vly_status *status);
+FILE *vly_file_open_output(const char *path, vly_status *status);
+/* Whether something is there that is no file: a folder, a device, a pipe. */
+bool vly_file_is_odd(const char *path);
 /* Written beside it, fsynced, renamed over it, folder fsynced. VLY_ENOSPACE when the disk is full:
  * the old file is as it was. */
 vly_status vly_file_replace(const char *path, const void *data, size_t bytes);

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "common/base/file.h"
 #include "cpu/fleet/store_impl.h"
 
 static vly_status copy_part(char *to, size_t room, const char *from, size_t length,
@@ -82,10 +83,10 @@ static vly_status find_password(vly_store_address *at) {
         return copy_part(at->password, sizeof at->password, given, strlen(given),
                          "password in VOLLEY_STORE_PASSWORD");
     if (!path || !path[0]) return VLY_OK;
-    FILE *file = fopen(path, "r");
+    vly_status status;
+    FILE *file = vly_file_open_input(path, &status);
     if (!file)
-        return vly_fail(VLY_EINVAL, "store: cannot read VOLLEY_STORE_PASSWORD_FILE %s: %s", path,
-                        strerror(errno));
+        return vly_fail(VLY_EINVAL, "store: VOLLEY_STORE_PASSWORD_FILE: %s", vly_error_text());
     char line[300] = "";
     const bool read = fgets(line, sizeof line, file) != NULL;
     fclose(file);

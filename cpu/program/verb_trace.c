@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "common/base/file.h"
 #include "cpu/run/session.h"
 #include "cpu/program/output.h"
 #include "cpu/program/verbs.h"
@@ -69,11 +70,10 @@ static vly_status write_rows(const table *t, FILE *out) {
 static vly_status write_table(const table *t) {
     const char *name = t->o->out;
     if (name[0]) VLY_TRY(vly_output_check(name));
-    FILE *out = name[0] ? fopen(name, "w") : stdout;
-    if (!out)
-        return vly_fail(errno == ENOENT || errno == EISDIR ? VLY_ENOTFOUND : VLY_EIO,
-                        "cannot create %s: %s", name, strerror(errno));
-    vly_status status = write_rows(t, out);
+    vly_status status = VLY_OK;
+    FILE *out = name[0] ? vly_file_open_output(name, &status) : stdout;
+    if (!out) return status;
+    status = write_rows(t, out);
     if (out == stdout)
         return status != VLY_OK && ferror(out) && vly_cli_reader_left() ? VLY_OK : status;
     if (fclose(out) && status == VLY_OK)

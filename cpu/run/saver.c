@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include "common/base/clock.h"
 #include "common/learn/algo.h"
@@ -131,6 +132,19 @@ static vly_status write_checkpoint(vly_saver *s, const vly_train_report *r, char
                                       .arg = s};
     return vly_checkpoints_save(s->folder, r->total_steps, s->config->checkpoint.keep, best, &data,
                                 path, NULL);
+}
+
+vly_status vly_saver_check_room(const vly_saver *s) {
+    struct statvfs disk;
+    uint64_t bytes = 0;
+    for (int i = 0; i < s->tensor_count; i++) bytes += vly_array_bytes(&s->tensors[i]);
+    if (statvfs(s->folder, &disk)) return VLY_OK; /* the first save says more */
+    const uint64_t room = (uint64_t)disk.f_bavail * disk.f_frsize;
+    return room > bytes ? VLY_OK
+                        : vly_fail(VLY_ENOSPACE,
+                                   "%s: a checkpoint takes %.3g MB, the disk has %.3g MB left: "
+                                   "nothing is saved until there is room",
+                                   s->shown, (double)bytes * 1e-6, (double)room * 1e-6);
 }
 
 vly_status vly_saver_save(vly_saver *s) {

@@ -40,6 +40,8 @@ vly_status vly_saver_open(vly_saver *s, vly_train *train, const vly_config *conf
                           const char *folder, const char *shown);
 void vly_saver_close(vly_saver *s);
 bool vly_saver_due(const vly_saver *s, const vly_train_report *report);
+/* VLY_ENOSPACE: the disk has less room than a checkpoint takes. */
+vly_status vly_saver_check_room(const vly_saver *s);
 /* In on_save alone. */
 vly_status vly_saver_save(vly_saver *s);
 

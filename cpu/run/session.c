@@ -112,7 +112,7 @@ static vly_status on_session_save(void *arg, vly_train *t) {
         char text[2048];
         vly_metrics_count(m, VLY_M_CHECKPOINT_FAILURES, 1);
         snprintf(text, sizeof text, "volley: checkpoint not saved: %s; %s%s", s->saver.error,
-                 s->saver.path[0] ? "the one before stays: " : "", s->saver.path);
+                 s->saver.path[0] ? "the one before stays: " : "there is none yet", s->saver.path);
         session_say(s, text);
     }
     vly_metrics_set(m, VLY_M_CHECKPOINT_SECONDS, s->saver.last_seconds);
@@ -333,9 +333,17 @@ static vly_status check_restarts(const vly_session *s, vly_train_result *train) 
                     s->config.pool.restarts);
 }
 
+static void warn_of_a_full_disk(vly_session *s) {
+    char text[2048];
+    if (!is_first_rank(s) || vly_saver_check_room(&s->saver) == VLY_OK) return;
+    snprintf(text, sizeof text, "volley: %s", vly_error_text());
+    session_say(s, text);
+}
+
 vly_status vly_session_run(vly_session *s, vly_session_result *result) {
     char words[1024];
     memset(result, 0, sizeof *result);
+    warn_of_a_full_disk(s);
     vly_status status = vly_train_run(s->train, &result->train);
     s->failed = status != VLY_OK;
     if (status == VLY_OK) status = check_restarts(s, &result->train);
