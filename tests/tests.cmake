@@ -115,7 +115,7 @@ add_test(NAME atari_peers COMMAND sh -c "exec \"\${VLY_PYTHON:-python3}\" tests/
   WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
 set_tests_properties(atari_lockstep atari_peers PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT ${patience})
 
-foreach(name test_odd_files test_show test_tools test_whole_run test_eval test_manual test_bench_report test_repeat)
+foreach(name test_odd_files test_page_start test_show test_tools test_whole_run test_eval test_manual test_bench_report test_repeat)
   target_compile_definitions(${name} PRIVATE VLY_TEST_PROGRAM="$<TARGET_FILE:volley>")
   add_dependencies(${name} volley)
 endforeach()

@@ -9,8 +9,8 @@
 
 static void make_odd_things(void) {
     char path[128];
-    static const char *const pipes[] = {"pipe", "pipe.png", "pipe.mp4", "pipe.npz", "pipe.csv",
-                                        "pipe.so"};
+    static const char *const pipes[] = {"pipe",     "pipe.png", "pipe.mp4",
+                                        "pipe.npz", "pipe.csv", "pipe.so"};
     static const char *const folders[] = {"dir", "dir.png", "dir.npz", "dir.csv"};
     for (size_t i = 0; i < sizeof pipes / sizeof *pipes; i++) {
         snprintf(path, sizeof path, "%s/%s", folder, pipes[i]);
@@ -109,9 +109,9 @@ static void a_disk_that_is_full_from_the_start_is_told_at_once(void) {
         SKIP_PART("no file system may be mounted here: a full disk was not tried");
         return;
     }
-    const int code = shell(
-        "mkdir -p small && unshare -rm sh -c 'mount -t tmpfs -o size=16k tmpfs small && exec " PATIENCE
-            VLY_TEST_PROGRAM " train cartpole --steps 3000 --out small/r' >out 2>err");
+    const int code = shell("mkdir -p small && unshare -rm sh -c 'mount -t tmpfs -o size=16k tmpfs "
+                           "small && exec " PATIENCE VLY_TEST_PROGRAM
+                           " train cartpole --steps 3000 --out small/r' >out 2>err");
     if (strstr(err, "mount:")) {
         SKIP_PART("no file system may be mounted here: a full disk was not tried");
         return;
