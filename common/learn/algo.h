@@ -173,6 +173,10 @@ struct vly_algo {
     bool (*counts)(const vly_algo *a, int actor);
 
     bool (*collect)(vly_algo *a, vly_queue *q); /* asynchronous only, else NULL */
+    /* Asynchronous only, at a stop: after a learn() that returned VLY_ECANCELED, the unrolls wait
+     * again; and the last act() of a group without room did not take place. */
+    void (*uncollect)(vly_algo *a);
+    vly_status (*unact)(vly_algo *a, vly_queue *q, int group);
     vly_status (*learn)(vly_algo *a, vly_queue *q, const vly_progress *progress);
     vly_status (*publish)(vly_algo *a, vly_queue *q); /* asynchronous only, else NULL */
     /* Overlap only, else NULL: moves the rollout to where learn() reads it, and the newest weights to

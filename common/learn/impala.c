@@ -285,6 +285,28 @@ static vly_status see_observations(impala *a, vly_queue *q, int n) {
     return a->c->running(q, &args);
 }
 
+/* Nothing of theirs has changed the weights: they wait again, before those that came since. */
+static void impala_uncollect(vly_algo *pub) {
+    impala *a = (impala *)pub;
+    const size_t before = (size_t)a->numbers[READY];
+    memmove(a->ready + a->batch, a->ready, before * sizeof *a->ready);
+    memcpy(a->ready, a->learn_slot, (size_t)a->batch * sizeof *a->ready);
+    a->numbers[READY] += a->batch;
+    pub->async.ready = (int)a->numbers[READY] * a->M;
+    pub->async.learning = 0;
+}
+
+/* A group without room stands at the end of its unroll: its state before the action is kept. */
+static vly_status impala_unact(vly_algo *pub, vly_queue *q, int group) {
+    impala *a = (impala *)pub;
+    const int64_t at = (int64_t)group * a->M * a->H;
+    const size_t bytes = (size_t)a->M * (size_t)a->H * sizeof(vly_real);
+    a->position[group] = -1;
+    if (a->H == 0) return VLY_OK;
+    VLY_TRY(a->c->copy(q, a->h + at, a->h_end + at, bytes));
+    return a->c->copy(q, a->cell + at, a->cell_end + at, bytes);
+}
+
 static vly_status impala_whole_update(vly_queue *q, void *arg) {
     impala *a = arg;
     vly_learner *l = &a->learner;
@@ -536,6 +558,8 @@ static vly_status create_impala(vly_algo **out, const vly_algo_args *args) {
                         .act = impala_act,
                         .action = impala_action,
                         .collect = sync ? NULL : impala_collect,
+                        .uncollect = sync ? NULL : impala_uncollect,
+                        .unact = sync ? NULL : impala_unact,
                         .learn = impala_learn,
                         .publish = sync ? NULL : impala_publish,
                         .discard = impala_discard,

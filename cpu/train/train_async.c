@@ -12,8 +12,19 @@ static int choose_all_here(vly_train *t) {
     return count;
 }
 
-/* A run that rests learns only where groups wait for room. */
+/* The groups that wait for room are as if they had not acted. */
+static vly_status recall_stalled(vly_train *t) {
+    for (; t->stalled_count > 0; t->stalled_count--) {
+        const int group = t->stalled[t->stalled_count - 1];
+        VLY_TRY(t->algo->unact(t->algo, t->act, group));
+        t->waiting[t->waiting_count++] = group;
+    }
+    return t->c->queue_sync(t->act);
+}
+
+/* A run that is saved learns only where groups wait for room; one that is stopped does not. */
 static vly_status collect_unrolls(vly_train *t, bool *ready) {
+    if (t->stop == VLY_STOP_INTERRUPTED) return recall_stalled(t);
     if (vly_train_is_resting(t) && t->stalled_count == 0) return VLY_OK;
     VLY_TRY(t->c->event_record(t->uploads, t->act)); /* before learning */
     VLY_TRY(t->c->event_wait(t->learn, t->uploads));

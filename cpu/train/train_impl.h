@@ -58,6 +58,7 @@ typedef struct {
     bool threaded, running, job, quit;
     atomic_int done; /* the thread's: learn() has passed, with `status` */
     vly_progress progress;
+    uint64_t begun_ns; /* of the update that it is LEARNING */
     vly_status status;
     char error[512];
 } train_learner;
@@ -237,6 +238,8 @@ bool vly_train_gives_up(const vly_train *t);
 /* The state is that of before the phase; the run ends as interrupted and is saved so. */
 vly_status vly_train_go_back(vly_train *t);
 void vly_train_free_undo(vly_train *t);
+/* Of vly_train_options, with its default. */
+double vly_train_patience_s(const vly_train *t);
 
 /* ---- train_state.c ---- */
 

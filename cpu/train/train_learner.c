@@ -64,6 +64,13 @@ static bool stop_is_asked(const void *arg) {
     return t->algo->cuts ? atomic_load(&t->stop_asked) != 0 : vly_train_gives_up(t);
 }
 
+/* On the learner's thread, in an asynchronous run. */
+static bool gives_up_unrolls(const void *arg) {
+    const vly_train *t = arg;
+    return atomic_load(&t->stop_asked) &&
+           (double)(uv_hrtime() - t->learner.begun_ns) * 1e-9 >= vly_train_patience_s(t);
+}
+
 /* Ranks that meet in every update make the same number of them. */
 static bool may_cut(const vly_train *t) {
     const vly_sync *s = t->o.sync;
@@ -91,6 +98,9 @@ static vly_status learn_here(vly_train *t, vly_progress *progress) {
 vly_status vly_train_learner_begin(vly_train *t) {
     vly_progress progress = vly_train_progress(t);
     t->learner.state = LEARNER_LEARNING;
+    t->learner.begun_ns = uv_hrtime();
+    if (t->algo->uncollect && t->async)
+        progress.stop_asked = gives_up_unrolls, progress.stop_arg = t;
     return t->learner.threaded ? hand_to_thread(t, &progress) : learn_here(t, &progress);
 }
 
@@ -99,8 +109,13 @@ vly_status vly_train_learner_look(vly_train *t, bool *moved) {
     if (l->state != LEARNER_LEARNING) return VLY_OK;
     if (l->threaded ? !atomic_load(&l->done) : !vly_train_point_passed(&t->learned)) return VLY_OK;
     atomic_store(&l->done, 0);
-    l->state = LEARNER_LEARNED;
     *moved = true;
+    if (l->threaded && l->status == VLY_ECANCELED && t->async) {
+        l->state = LEARNER_IDLE;
+        t->algo->uncollect(t->algo);
+        return VLY_OK;
+    }
+    l->state = LEARNER_LEARNED;
     if (!l->threaded) return vly_train_finish_learn(t, t->learn);
     return l->status == VLY_OK ? VLY_OK : vly_fail(l->status, "%s", l->error);
 }

@@ -2,7 +2,7 @@
 #include "cpu/train/train_impl.h"
 
 /* A phase is a rollout and its update. One that lasts longer than this is not waited for. */
-static double patience_s(const vly_train *t) {
+double vly_train_patience_s(const vly_train *t) {
     return t->o.patience_s > 0 ? t->o.patience_s : 0.2;
 }
 
@@ -35,7 +35,7 @@ vly_status vly_train_keep(vly_train *t) {
     const bool first = u->begun_ns == 0;
     u->begun_ns = uv_hrtime();
     u->held = false;
-    if (!can_go_back(t) || (!first && u->last_s < patience_s(t)) || !allocate_undo(t))
+    if (!can_go_back(t) || (!first && u->last_s < vly_train_patience_s(t)) || !allocate_undo(t))
         return VLY_OK;
     VLY_TRY(t->source->save(t->source, t->pool_state, t->pool_bytes));
     uint8_t *to = u->memory;
@@ -47,7 +47,7 @@ vly_status vly_train_keep(vly_train *t) {
 }
 
 bool vly_train_gives_up(const vly_train *t) {
-    return t->undo.held && atomic_load(&t->stop_asked) && phase_s(t) >= patience_s(t);
+    return t->undo.held && atomic_load(&t->stop_asked) && phase_s(t) >= vly_train_patience_s(t);
 }
 
 vly_status vly_train_go_back(vly_train *t) {

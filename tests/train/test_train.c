@@ -458,6 +458,31 @@ static void an_asynchronous_run_saves_and_goes_on(void) {
     }
 }
 
+/* Its unrolls wait again, and what waits for room has not acted; it goes on from there. */
+static void a_stop_within_an_asynchronous_update_does_not_wait_for_it(void) {
+    static const char *const settings[] = {
+        "run.algo=impala run.envs=32 impala.rollout=5",
+        "run.algo=impala run.envs=16 impala.rollout=3 net.lstm=6 pool.batch=2 pool.chunk=1"};
+    for (int i = 0; i < 2; i++) {
+        vly_train_result result;
+        run a, b;
+        patience_s = 1e-9;
+        open_run(&a, "cartpole", settings[i], 3);
+        stop_in_phase(&a, false, 20);
+        CHECK_OK(vly_train_run(a.t, &result));
+        CHECK_EQ(result.stop, VLY_STOP_INTERRUPTED);
+        CHECK_EQ(result.report.rounds, 19);
+        CHECK_EQ(a.saves, 1);
+        patience_s = 0;
+        open_run(&b, "cartpole", settings[i], 2);
+        restore(&b, &a);
+        go(&b, 60);
+        go(&a, 60); /* the same process, too */
+        close_run(&a);
+        close_run(&b);
+    }
+}
+
 static void evaluation_plays_every_actors_share(void) {
     run r;
     open_run(&r, "cartpole", "run.algo=ppo run.envs=4 ppo.rollout=8", 1);
@@ -525,6 +550,7 @@ int main(void) {
     an_update_that_cannot_be_cut_is_not_resumed();
     not_a_number_ends_the_run_unsaved();
     an_asynchronous_run_saves_and_goes_on();
+    a_stop_within_an_asynchronous_update_does_not_wait_for_it();
     evaluation_plays_every_actors_share();
     what_cannot_run_is_refused();
     return TEST_PASS;
