@@ -6,17 +6,22 @@
 
 enum { NAME_MAX_ = 63, NEAREST = 3 };
 
-/* Optimal string alignment distance, case ignored, dashes equal to underscores. */
-static int distance(const char *a, const char *b) {
+static int fold(char c) {
+    return c == '-' ? '_' : tolower((unsigned char)c);
+}
+
+/* Optimal string alignment distance, case ignored, dashes equal to underscores; if it is more than
+ * `most`, some number above it. */
+static int distance(const char *a, const char *b, int most) {
     int row[3][NAME_MAX_ + 2];
     int na = (int)strnlen(a, NAME_MAX_), nb = (int)strnlen(b, NAME_MAX_);
+    if (na - nb > most || nb - na > most) return most + 1;
     int *before = row[0], *last = row[1], *now = row[2];
     for (int j = 0; j <= nb; j++) last[j] = j, before[j] = 0;
     for (int i = 1; i <= na; i++) {
         now[0] = i;
         for (int j = 1; j <= nb; j++) {
-            int ca = tolower((unsigned char)a[i - 1]), cb = tolower((unsigned char)b[j - 1]);
-            int same = ca == cb || (strchr("-_", ca) && strchr("-_", cb));
+            int same = fold(a[i - 1]) == fold(b[j - 1]);
             int best = last[j - 1] + !same;
             if (last[j] + 1 < best) best = last[j] + 1;
             if (now[j - 1] + 1 < best) best = now[j - 1] + 1;
@@ -32,13 +37,13 @@ static int distance(const char *a, const char *b) {
 }
 
 /* Smaller is nearer; a name that contains what was given counts as near. */
-static int score(const char *given, const char *name) {
-    int d = distance(given, name);
+static int score(const char *given, const char *name, int most) {
+    int d = distance(given, name, most);
     if (strlen(given) >= 3 && (strcasestr(name, given) || strcasestr(given, name)))
         return d < 2 ? d : 2;
     const char *dot = strrchr(name, '.'); /* "lr" is near "ppo.lr", "lerning_rate" is not */
     if (dot && !strchr(given, '.')) {
-        int tail = distance(given, dot + 1) + 1;
+        int tail = distance(given, dot + 1, most) + 1;
         if (tail < d) d = tail;
     }
     return d;
@@ -50,7 +55,7 @@ void vly_nearest(const char *given, const char *(*next)(int i), char *text, size
     int limit = (int)strlen(given) / 3 + 1;
     for (int i = 0; next(i); i++) {
         if (!*next(i)) continue;
-        int s = score(given, next(i));
+        int s = score(given, next(i), limit > 2 ? limit : 2);
         if (s > limit && s > 2) continue;
         int at = n < NEAREST ? n++ : NEAREST;
         for (; at > 0 && rank[at - 1] > s; at--)

@@ -30,7 +30,9 @@ optimize_all(vly_optimizer o, vly_optimizer_kind kind, vly_step_scalars s, int64
         vly_rule_optimize(&o, s, grad[i], &w, &first, &second);
         p[i] = w, m[i] = first;
         if (kind != VLY_SGD) v[i] = second;
-        bad |= !vly_finite(w) | !vly_finite(first) | !vly_finite(second);
+        bad |= !vly_finite(w);
+        bad |= !vly_finite(first);
+        bad |= !vly_finite(second);
     }
     return !bad;
 }
@@ -97,7 +99,7 @@ static void value_block(const vly_policy_loss_args *p, const loss_block *b, floa
                     bounded = old + kept - b->target.v[r];
         const float whole = error * error, other = bounded * bounded;
         const bool take = clipped & (other > whole);
-        const float outside = (move < -c) | (move > c) ? 0.0f : bounded;
+        const float outside = ((move < -c) | (move > c)) ? 0.0f : bounded;
         loss->v[r] = 0.5f * (take ? other : whole);
         dv->v[r] = factor * (take ? outside : error);
     }

@@ -34,6 +34,13 @@ static void survives(const vly_config *config) {
     free(again);
 }
 
+/* Saving takes ten times as long as reading. */
+static bool is_one_of_sixteen(const uint8_t *data, size_t bytes) {
+    unsigned sum = 0;
+    for (size_t i = 0; i < bytes; i++) sum += data[i];
+    return sum % 16 == 0;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     static vly_config config;
     vly_assignments given = {0};
@@ -41,7 +48,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     vly_status status = vly_config_parse((const char *)data, bytes, "fuzz", &given);
     if (status != VLY_OK)
         check(vly_error_text()[0] != '\0');
-    else if (vly_algo_resolve(&config, &given, "cartpole", "classic") == VLY_OK)
+    else if (vly_algo_resolve(&config, &given, "cartpole", "classic") == VLY_OK &&
+             is_one_of_sixteen(data, bytes))
         survives(&config);
     vly_assignments_free(&given);
     return 0;

@@ -22,7 +22,7 @@ import measured
 
 BUILD = os.path.join(ROOT, "build-fuzz")
 # Longest input: a ROM is 16 KB, a saved console 8 KB, a request head 8 KB; the others are built from few bytes.
-LONGEST = {"atari_rom": 16400, "atari_state": 12000, "http": 9000, "checkpoint": 4096, "config": 4096, "metrics": 2048}
+LONGEST = {"atari_rom": 16400, "atari_state": 12000, "http": 9000, "checkpoint": 4096, "config": 1024, "metrics": 1024}
 # No child of a fuzzer is looked for, and freed memory is soon given back: it is the bytes beside a buffer that matter.
 SANITIZER = "quarantine_size_mb=8:detect_leaks=0:max_malloc_fill_size=0:allocator_may_return_null=1"
 COMMITTED_BYTES = 4096
