@@ -6,7 +6,7 @@
 
 enum { NAME_MAX_ = 63, NEAREST = 3 };
 
-static int fold(char c) {
+static int fold_case(char c) {
     return c == '-' ? '_' : tolower((unsigned char)c);
 }
 
@@ -21,7 +21,7 @@ static int distance(const char *a, const char *b, int most) {
     for (int i = 1; i <= na; i++) {
         now[0] = i;
         for (int j = 1; j <= nb; j++) {
-            int same = fold(a[i - 1]) == fold(b[j - 1]);
+            int same = fold_case(a[i - 1]) == fold_case(b[j - 1]);
             int best = last[j - 1] + !same;
             if (last[j] + 1 < best) best = last[j] + 1;
             if (now[j - 1] + 1 < best) best = now[j - 1] + 1;

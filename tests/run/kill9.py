@@ -28,19 +28,19 @@ import measured
 
 CLASSIC, GAMES = ("cartpole", "acrobot", "mountaincar"), ("minatar/breakout", "minatar/asterix", "minatar/freeway", "minatar/seaquest", "minatar/space_invaders")
 SMALL = "--net.hidden 32 --envs 8 "
-REPLAY = "--replay.capacity 4000 --dqn.learning_starts 200"
+REPLAY = "--replay.capacity 4000 --dqn.learning_starts 200 --replay.beta_end 0.4"
 # Algorithm, its options, environments. Nothing may be annealed over the budget: it is not the same before and after.
 RUNS = {
     "ppo": ("ppo", "--ppo.anneal false", CLASSIC),
     "a2c": ("a2c", "--a2c.anneal false", CLASSIC),
     "impala": ("impala", "--impala.anneal false --pool.schedule sync", CLASSIC),
     "dqn": ("dqn", REPLAY, CLASSIC),
-    "apex": ("apex", f"--apex.replay local {REPLAY} --replay.beta_end 0.4", CLASSIC),
+    "apex": ("apex", f"--apex.replay local {REPLAY}", CLASSIC),
     "reinforce": ("reinforce", "--reinforce.anneal false --reinforce.rollout 64", CLASSIC),
     "qlearning": ("qlearning", "", ("gridworld", "cliffwalking")),
     "sarsa": ("sarsa", "", ("cliffwalking", "gridworld", "mountaincar")),
     "lstm": ("ppo", "--ppo.anneal false --net.lstm 16", CLASSIC),
-    "prioritized": ("dqn", f"{REPLAY} --replay.prioritized true --replay.beta_end 0.4 --dqn.n_step 3", CLASSIC),
+    "prioritized": ("dqn", f"{REPLAY} --replay.prioritized true --dqn.n_step 3", CLASSIC),
     "minatar-ppo": ("ppo", SMALL + "--ppo.anneal false --ppo.rollout 32", GAMES),
     "minatar-dqn": ("dqn", SMALL + REPLAY, GAMES),
     "minatar-impala": ("impala", SMALL + "--impala.anneal false --pool.schedule sync", GAMES),
