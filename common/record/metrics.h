@@ -50,6 +50,8 @@ typedef enum { VLY_METRIC_COUNTER, VLY_METRIC_GAUGE, VLY_METRIC_SERIES } vly_met
     XX(TIME_LEARN, "time/learn", GAUGE, "share of the time in updates")                            \
     XX(TIME_SAVE, "time/save", GAUGE, "share of the time in saving checkpoints")                   \
     XX(TIME_OTHER, "time/other", GAUGE, "share of the time elsewhere")                             \
+    XX(TIME_ASLEEP, "time/asleep", GAUGE,                                                          \
+       "share of the time asleep in the event loop, the only place where the run waits")           \
     XX(QUEUE_STEP, "queues/stepping", GAUGE, "environments being stepped")                         \
     XX(QUEUE_ACT, "queues/ready", GAUGE, "environments waiting for an action")                     \
     XX(QUEUE_LEARN, "queues/learner", GAUGE, "unrolls or batches waiting for the learner")         \

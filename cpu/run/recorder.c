@@ -76,6 +76,9 @@ static void write_phases(vly_recorder *r, const vly_train_report *report, double
     }
     vly_metrics_set(r->metrics, VLY_M_TIME_SAVE, elapsed > 0 ? fmin(saving / elapsed, 1) : 0);
     r->save_s = save_s;
+    const double asleep = report->asleep_s - r->asleep_s;
+    vly_metrics_set(r->metrics, VLY_M_TIME_ASLEEP, elapsed > 0 ? fmin(asleep / elapsed, 1) : 0);
+    r->asleep_s = report->asleep_s;
 }
 
 static void write_rates(vly_recorder *r, const vly_train_report *report) {

@@ -22,7 +22,7 @@ typedef struct {
     vly_gpu_use *gpu; /* NULL: not measured */
     bool written;
     /* as of the last record */
-    double wall_s, save_s, cpu_s, phase_s[VLY_PHASES];
+    double wall_s, save_s, cpu_s, asleep_s, phase_s[VLY_PHASES];
     int64_t steps, updates, episodes, restarts, hung, lost, late;
 } vly_recorder;
 
