@@ -231,7 +231,9 @@ static vly_status wait_taken(vly_ps_client *c, vly_store *store, const wire_push
 }
 
 static vly_status load_weights(vly_ps_client *c, vly_queue *q, const vly_params *p) {
-    VLY_TRY(fetch_weights(c, c->store, &c->seen, c->host));
+    wire_params head;
+    VLY_TRY(fetch_weights(c, c->store, &head, c->host));
+    c->seen = head; /* not that of weights that were refused */
     VLY_TRY(q->c->upload(q, p->param, c->host, (size_t)c->n * sizeof *c->host));
     return q->c->queue_sync(q);
 }

@@ -95,8 +95,9 @@ static void check_block(const source *s, const void *notice, size_t bytes, const
         fuzz_check(vly_error_text()[0] != '\0');
     } else {
         for (uint32_t i = 0; i < v.head.lanes * v.head.steps; i++)
-            fuzz_check(v.record[i].action < ACTIONS && v.record[i].boot <= N_STEP &&
-                       (v.record[i].action < 0 || isfinite(v.record[i].priority)));
+            fuzz_check(v.record[i].action == -1 || /* no transition: nothing else of it is read */
+                       (v.record[i].action >= 0 && v.record[i].action < ACTIONS &&
+                        v.record[i].boot <= N_STEP && isfinite(v.record[i].priority)));
         read_frames(&v, data, data_bytes);
     }
     free(copy);

@@ -39,12 +39,12 @@ static void guards_hold(const vly_http_request *r) {
     }
     const int seen = vly_http_guard_check(&open, r), asked = vly_http_guard_check(&closed, r);
     fuzz_check(seen == 0 || seen == 401 || seen == 403);
-    const bool knows = strstr(r->authorization, token) || strstr(r->cookie, token);
+    char given[40];
+    const bool asks = vly_http_query(r->query, "token", given, sizeof given) &&
+                      !strcmp(given, token),
+               knows = asks || strstr(r->authorization, token) || strstr(r->cookie, token);
     fuzz_check(asked == 401 || asked == 403 || (asked == 0 && knows));
-    if (vly_http_guard_login(&closed, r)) {
-        char given[40];
-        fuzz_check(vly_http_query(r->query, "token", given, sizeof given) && !strcmp(given, token));
-    }
+    fuzz_check(!vly_http_guard_login(&closed, r) || asks);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
