@@ -70,8 +70,9 @@ for which in "$@"; do
   onednn) [ -x build/onednn ] && one "$which" "$results/onednn.json" "$python" benchmarks/measured.py record "$results/onednn.json" build/onednn --threads "$(nproc)" ||
     echo "compare: no oneDNN 2.x here (apt-get install libdnnl-dev, then make build)" ;;
   scaling) one "$which" "$results/scaling_workers.json" "$python" benchmarks/simulate_scaling.py --measure --out "$results/scaling_workers.json" ;;
-  soak) for algo in ppo dqn; do one "$which" "$results/soak_$algo.json" "$python" benchmarks/soak.py --algo $algo --out "$results/soak_$algo.json"; done ;;
-  kill9) one "$which" "$results/kill9.json" "$python" tests/run/kill9.py --kills 500 --out "$results/kill9.json" ;;
+  soak) for algo in ppo dqn; do one "$which" "$results/soak_$algo.json" "$python" benchmarks/soak.py --algo $algo --out "$results/soak_$algo.json"; done
+    one "$which" "$results/soak_minatar.json" "$python" benchmarks/soak.py --hostile --minutes 120 --out "$results/soak_minatar.json" -- --run.workers 1 ;;
+  kill9) one "$which" "$results/kill9.json" "$python" tests/run/kill9.py --kills 5000 --out "$results/kill9.json" ;;
   *) echo "compare: what is $which? cartpole minatar envs replay store learner onednn atari atari_steps scaling soak kill9" >&2; exit 2 ;;
   esac
 done
