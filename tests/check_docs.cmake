@@ -9,11 +9,11 @@
 # Fails as well when the README is longer than 1,300 words.
 cmake_minimum_required(VERSION 3.25)
 set(suffixes "(c|h|cu|cpp|py|sh|def|cmake)")
-set(rooms "(common|envs|kernels|gpu|cpu|include|tests|benchmarks|examples)")
+set(rooms "(common|envs|kernels|gpu|cpu|include|python|tests|benchmarks|examples)")
 set(foreign nvml.h config_choices.h vly_version.h monitor_page.h) # NVIDIA's; written by the build
 
 file(GLOB_RECURSE all RELATIVE ${ROOT} ${ROOT}/common/* ${ROOT}/envs/* ${ROOT}/kernels/* ${ROOT}/gpu/*
-  ${ROOT}/cpu/* ${ROOT}/tests/* ${ROOT}/benchmarks/* ${ROOT}/examples/* ${ROOT}/include/*)
+  ${ROOT}/cpu/* ${ROOT}/tests/* ${ROOT}/benchmarks/* ${ROOT}/examples/* ${ROOT}/include/* ${ROOT}/python/*)
 set(bare_names ${foreign})
 foreach(file ${all})
   get_filename_component(name ${file} NAME)

@@ -323,16 +323,16 @@ static float shown_reward(const vly_atari_world *w, int32_t reward) {
 static void observe_stale(const vly_atari_world *w, vly_atari_actor *s, const stage *g,
                           const played *p, uint8_t *obs) {
     const int n = w->options.frame_skip, envpool = w->style == VLY_STYLE_ENVPOOL,
-              whole = p->frames == n;
+              whole = p->frames == n, pools = n > 1 && w->options.max_pool;
     const int early = !envpool &&
                       (p->over || p->truncated || (w->options.episodic_life && p->life_lost));
     const uint8_t *last = front(s, g), *before = p->held ? p->before : back(s, g);
     if (whole && !early)
-        write_picture(w, last, n > 1 ? before : NULL, obs);
+        write_picture(w, last, pools ? before : NULL, obs);
     else if (envpool && p->frames == n - 1)
         write_picture(w, last, NULL, obs);
     else
-        observe_again(w, s, whole && n > 1 ? before : NULL, obs);
+        observe_again(w, s, whole && pools ? before : NULL, obs);
 }
 
 static void observe_step(const vly_atari_world *w, vly_atari_actor *s, const stage *g,
@@ -343,7 +343,7 @@ static void observe_step(const vly_atari_world *w, vly_atari_actor *s, const sta
         observe_stale(w, s, g, p, obs);
     else
         write_picture(w, front(s, g), w->options.max_pool ? before : NULL, obs);
-    keep(w, s, g, w->options.frame_skip > 1, p);
+    keep(w, s, g, w->options.frame_skip > 1 && (w->options.max_pool || !stale), p);
 }
 
 static uint8_t end_flags(const vly_atari_world *w, vly_atari_actor *s, const played *p) {

@@ -1,0 +1,65 @@
+"""Volley: exact Atari, MinAtar and classic control at the speed of C, and agents that train in seconds.
+
+>>> import volley
+>>> envs = volley.make_vec("cartpole", num_envs=2)
+>>> envs.reset(seed=0)[0].shape
+(2, 4)
+
+What is imported is what is used: `volley.make_vec` brings Gymnasium, `volley.envpool` its own face.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import TYPE_CHECKING, Any
+
+from ._library import Damaged, Error, InputOutput, InvalidArgument, NotFound, OutOfMemory, Unsupported, names, version
+
+if TYPE_CHECKING:
+    from . import envpool as envpool
+    from .atari import AtariVectorEnv as AtariVectorEnv
+    from .vector import VolleyVectorEnv as VolleyVectorEnv
+    from .vector import make_vec as make_vec
+    from .vector import register as register
+
+__version__ = version()
+__all__ = [
+    "AtariVectorEnv",
+    "Damaged",
+    "Error",
+    "InputOutput",
+    "InvalidArgument",
+    "NotFound",
+    "OutOfMemory",
+    "Unsupported",
+    "VolleyVectorEnv",
+    "envpool",
+    "make_vec",
+    "names",
+    "register",
+    "version",
+]
+
+_WHERE = {
+    "AtariVectorEnv": "atari",
+    "VolleyVectorEnv": "vector",
+    "make_vec": "vector",
+    "register": "vector",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "envpool":
+        return importlib.import_module(".envpool", __name__)
+    if name in _WHERE:
+        return getattr(importlib.import_module("." + _WHERE[name], __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
+
+
+if "gymnasium" in sys.modules:
+    __getattr__("register")()

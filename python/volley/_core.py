@@ -1,0 +1,294 @@
+"""A vector of environments: one call of the library for each batch, into arrays that are used again once nobody holds them."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from . import _library
+from ._library import Batch, check, lib
+
+Array = npt.NDArray[Any]
+TYPES: dict[int, Any] = {
+    _library.U8: np.uint8,
+    _library.I32: np.int32,
+    _library.I64: np.int64,
+    _library.F32: np.float32,
+    _library.F64: np.float64,
+}
+KEPT = 6  # sets of arrays that are used again
+
+
+def text_of(options: dict[str, Any]) -> bytes:
+    """The library's words for options: True as "true", None left out, a value with blanks in quotes."""
+    words = []
+    for key, value in options.items():
+        if value is None:
+            continue
+        word = str(value).lower() if isinstance(value, (bool, np.bool_)) else str(value)
+        words.append(f'{key}="{word}"' if " " in word or not word else f"{key}={word}")
+    return " ".join(words).encode()
+
+
+class Rows:
+    """The arrays of one batch, and what the library is told about them."""
+
+    def __init__(self, core: Core, n: int, final: bool) -> None:
+        self.reward = np.zeros(n, core.reward_type)
+        self.terminated = np.zeros(n, np.bool_)
+        self.truncated = np.zeros(n, np.bool_)
+        self.env_id = np.zeros(n, np.int32)
+        self.columns = {name: np.zeros((n, count) if count > 1 else n, kind) for name, kind, count in core.columns if core.wanted(name)}
+        self.batch = Batch(
+            reward=self.reward.ctypes.data,
+            terminated=self.terminated.ctypes.data,
+            truncated=self.truncated.ctypes.data,
+            env_id=self.env_id.ctypes.data,
+        )
+        self.observation: Array | None = None
+        if not core.view:
+            self.observation = np.zeros((n, *core.shape), core.type)
+            self.batch.observation = self.observation.ctypes.data
+        self._pointers = self._point(core, self.columns)
+        self.batch.column = ctypes.addressof(self._pointers)
+        self.final: Array | None = None
+        self.final_columns: dict[str, Array] = {}
+        if final:
+            self.final = np.zeros((n, *core.shape), core.type)
+            self.batch.final_observation = self.final.ctypes.data
+            self.final_columns = {name: np.zeros_like(array) for name, array in self.columns.items()}
+            self._final_pointers = self._point(core, self.final_columns)
+            self.batch.final_column = ctypes.addressof(self._final_pointers)
+        self.at = ctypes.addressof(self.batch)
+        self._held = [self.reward, self.terminated, self.truncated, self.env_id, *self.columns.values()]
+        if self.observation is not None:
+            self._held.insert(0, self.observation)
+        self._alone = self._count()
+
+    @staticmethod
+    def _point(core: Core, arrays: dict[str, Array]) -> Any:
+        addresses = [arrays[name].ctypes.data if name in arrays else None for name, _, _ in core.columns]
+        return (ctypes.c_void_p * len(addresses))(*addresses)
+
+    def _count(self) -> int:
+        return sum(map(sys.getrefcount, self._held))
+
+    def unused(self) -> bool:
+        """Whether nobody else holds one of the arrays, or a view of one."""
+        return self._count() == self._alone
+
+
+class Owner:
+    """Closes the library's vector when the last that needs its memory is gone."""
+
+    def __init__(self, name: str, options: dict[str, Any]) -> None:
+        self._handle = ctypes.c_void_p()
+        self._close = lib.vly_vec_close
+        check(lib.vly_vec_open(ctypes.addressof(self._handle), name.encode(), text_of(options)))
+        self.handle = self._handle.value
+
+    def __del__(self) -> None:
+        self._close(self._handle)
+
+
+class Core:
+    """An opened vector; what the faces of this package share."""
+
+    def __init__(self, name: str, wanted: Callable[[str], bool], **options: Any) -> None:
+        self._owner: Owner | None = Owner(name, options)
+        self._handle = self._owner.handle
+        self.wanted = wanted
+        facts, observation, action = _library.Facts(), _library.Space(), _library.Space()
+        check(lib.vly_vec_info(self._handle, ctypes.addressof(facts)))
+        check(lib.vly_vec_spaces(self._handle, ctypes.addressof(observation), ctypes.addressof(action)))
+        self.facts, self.observation, self.action = facts, observation, action
+        self.name = lib.vly_vec_name(self._handle).decode()
+        self.num_envs, self.batch_size = int(facts.num_envs), int(facts.batch_size)
+        self.view = bool(options.get("view", False))
+        self.type = TYPES[observation.type]
+        self.shape = tuple(observation.shape[: observation.ndim])
+        self.reward_type = TYPES[facts.reward_type]
+        self.columns = self._read_columns()
+        self.same_step = facts.autoreset == 1
+        self._rows: list[Rows] = []
+        self._views: dict[int, Array] = {}
+        self.action_type = _library.F32 if action.type == _library.F32 else _library.I64
+        self.action_shape = tuple(action.shape[: action.ndim])
+        self._actions = np.zeros((self.num_envs, *self.action_shape), TYPES[self.action_type])
+        self._actions_at = self._actions.ctypes.data
+        self._ids = np.zeros(self.num_envs, np.int32)
+        self._ids_at = self._ids.ctypes.data
+        self._seeds = np.zeros(self.num_envs, np.int64)
+        self._mask = np.zeros(self.num_envs, np.uint8)
+
+    def _read_columns(self) -> list[tuple[str, Any, int]]:
+        columns, column = [], _library.Column()
+        for i in range(self.facts.columns):
+            check(lib.vly_vec_column(self._handle, i, ctypes.addressof(column)))
+            columns.append((column.name.decode(), TYPES[column.type], int(column.count)))
+        return columns
+
+    def bounds(self) -> tuple[Array, Array]:
+        """Of each number of an action: the least and the largest."""
+        low, high = np.zeros(max(1, int(np.prod(self.action_shape)))), np.zeros(max(1, int(np.prod(self.action_shape))))
+        check(lib.vly_vec_bounds(self.handle, low.ctypes.data, high.ctypes.data))
+        return low.reshape(self.action_shape), high.reshape(self.action_shape)
+
+    # ---- rows ----
+
+    def rows(self, n: int) -> Rows:
+        """Arrays that nobody holds."""
+        for rows in self._rows:
+            if rows.reward.shape[0] == n and rows.unused():
+                return rows
+        rows = Rows(self, n, self.same_step)
+        if len(self._rows) == KEPT:
+            self._rows.pop(0)
+        self._rows.append(rows)
+        return rows
+
+    def shown(self, rows: Rows) -> Array:
+        """The observations of a batch: its own, or those in the library's memory."""
+        return self._view() if rows.observation is None else rows.observation
+
+    def _view(self) -> Array:
+        data, stride = ctypes.c_void_p(), ctypes.c_size_t()
+        check(lib.vly_vec_view(self._handle, ctypes.addressof(data), ctypes.addressof(stride)))
+        at = int(data.value or 0)
+        view = self._views.get(at)
+        if view is None:
+            view = self._views[at] = self._make_view(at, int(stride.value))
+        return view
+
+    def _make_view(self, at: int, row: int) -> Array:
+        """Rows lie `row` bytes apart, what is in one row together. The array keeps the library's memory."""
+        size = int(np.prod(self.shape)) * np.dtype(self.type).itemsize
+        memory = (ctypes.c_uint8 * (row * (self.num_envs - 1) + size)).from_address(at)
+        memory._owner = self._owner
+        flat = np.frombuffer(memory, self.type)
+        inner = np.empty(self.shape, self.type).strides
+        array = np.lib.stride_tricks.as_strided(flat, (self.num_envs, *self.shape), (row, *inner), writeable=False)
+        return array
+
+    # ---- calls ----
+
+    @property
+    def handle(self) -> int:
+        if self._handle is None:
+            raise _library.InvalidArgument("the vector is closed")
+        return self._handle
+
+    def take_actions(self, actions: Any, n: int) -> None:
+        array = np.asarray(actions)
+        if array.shape != (n, *self.action_shape):
+            raise _library.InvalidArgument(f"actions have the shape {array.shape}, {n} environments need {(n, *self.action_shape)}")
+        if array.dtype.kind not in ("iuf" if self.action_type == _library.F32 else "iu"):
+            raise _library.InvalidArgument(f"actions are of type {array.dtype}, those of {self.name} are of {self._actions.dtype}")
+        self._actions[:n] = array
+
+    def take_seeds(self, seed: Any, mask: Array | None = None) -> int | None:
+        """Environment i gets seed + i, or entry i of a list; None leaves its random numbers as they are."""
+        if seed is None:
+            return None
+        self._seeds.fill(-1)
+        if isinstance(seed, (int, np.integer)):
+            if seed < 0:
+                raise _library.InvalidArgument(f"the seed is {seed}, it must not be negative")
+            self._seeds[:] = np.arange(self.num_envs, dtype=np.int64) + int(seed)
+            return int(self._seeds.ctypes.data)
+        given = [-1 if s is None else int(s) for s in seed]
+        if len(given) != self.num_envs:
+            raise _library.InvalidArgument(f"{len(given)} seeds for {self.num_envs} environments")
+        if any(s < -1 for s in given):
+            raise _library.InvalidArgument("a seed must not be negative")
+        self._seeds[:] = given
+        return int(self._seeds.ctypes.data)
+
+    def take_mask(self, mask: Any) -> int | None:
+        if mask is None:
+            return None
+        if not isinstance(mask, np.ndarray):
+            raise TypeError(f"`options['reset_mask']` must be a numpy array, got {type(mask)}")
+        if mask.shape != (self.num_envs,):
+            raise ValueError(f"`options['reset_mask']` must have shape ({self.num_envs},), got {mask.shape}")
+        if mask.dtype != np.bool_:
+            raise TypeError(f"`options['reset_mask']` must have dtype bool, got {mask.dtype}")
+        self._mask[:] = mask
+        return int(self._mask.ctypes.data)
+
+    def take_ids(self, ids: Any) -> tuple[int | None, int]:
+        if ids is None:
+            return None, self.num_envs
+        array = np.atleast_1d(np.asarray(ids))
+        if array.ndim != 1 or array.dtype.kind not in "iu" or not 0 < array.size <= self.num_envs:
+            raise _library.InvalidArgument(f"environments are named by 1 to {self.num_envs} whole numbers")
+        self._ids[: array.size] = array
+        return self._ids_at, int(array.size)
+
+    def reset(self, seed: Any = None, mask: Any = None) -> Rows:
+        handle = self.handle
+        seeds, chosen = self.take_seeds(seed), self.take_mask(mask)
+        rows = self.rows(self.num_envs)
+        check(lib.vly_vec_reset(handle, chosen, seeds, rows.at))
+        return rows
+
+    def step(self, actions: Any) -> Rows:
+        handle = self.handle
+        self.take_actions(actions, self.num_envs)
+        rows = self.rows(self.num_envs)
+        status = lib.vly_vec_step(handle, self._actions_at, self.action_type, rows.at)
+        if status:
+            _library.fail(status)
+        return rows
+
+    def send(self, actions: Any, ids: Any = None) -> None:
+        handle = self.handle
+        at, n = self.take_ids(ids)
+        self.take_actions(actions, n)
+        check(lib.vly_vec_send(handle, at, n, self._actions_at, self.action_type))
+
+    def send_reset(self, ids: Any = None, seed: Any = None) -> None:
+        handle = self.handle
+        at, n = self.take_ids(ids)
+        check(lib.vly_vec_send_reset(handle, at, n, self.take_seeds(seed)))
+
+    def recv(self) -> Rows:
+        handle = self.handle
+        rows = self.rows(self.batch_size)
+        check(lib.vly_vec_recv(handle, rows.at))
+        return rows
+
+    def save(self, ids: Any = None) -> Array:
+        at, n = self.take_ids(ids)
+        states = np.empty((n, int(self.facts.state_bytes)), np.uint8)
+        check(lib.vly_vec_save(self.handle, at, n, states.ctypes.data, states.nbytes))
+        return states
+
+    def load(self, states: Any, ids: Any = None) -> Array:
+        at, n = self.take_ids(ids)
+        array = np.ascontiguousarray(states)
+        if array.dtype != np.uint8 or array.shape != (n, int(self.facts.state_bytes)):
+            raise _library.InvalidArgument(f"states are {array.dtype} of the shape {array.shape}, not uint8 of {(n, int(self.facts.state_bytes))}")
+        observation = np.empty((n, *self.shape), self.type)
+        batch = Batch(observation=observation.ctypes.data)
+        check(lib.vly_vec_load(self.handle, at, n, array.ctypes.data, array.nbytes, ctypes.addressof(batch)))
+        return observation
+
+    def render(self, env: int) -> Array:
+        size = (ctypes.c_int * 2)()
+        width, height = ctypes.addressof(size), ctypes.addressof(size) + ctypes.sizeof(ctypes.c_int)
+        check(lib.vly_vec_render(self.handle, env, None, width, height))
+        picture = np.empty((size[1], size[0], 3), np.uint8)
+        check(lib.vly_vec_render(self.handle, env, picture.ctypes.data, width, height))
+        return picture
+
+    def close(self) -> None:
+        """Once or twice. Arrays that show the library's memory keep it until they are gone."""
+        self._handle = None
+        self._views.clear()
+        self._owner = None

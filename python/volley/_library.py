@@ -1,0 +1,205 @@
+"""libvolley by ctypes: structures, functions, errors."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import pathlib
+from typing import Any, NoReturn
+
+U8, I32, I64, F32, F64 = range(5)
+
+
+class Error(RuntimeError):
+    """What libvolley refuses, in its own words. Subclasses are Python's usual kinds as well."""
+
+
+class InvalidArgument(Error, ValueError):
+    """A value that is out of range, or a call that does not fit."""
+
+
+class OutOfMemory(Error, MemoryError):
+    """There is not enough memory."""
+
+
+class InputOutput(Error, OSError):
+    """A file cannot be read or written."""
+
+
+class NotFound(Error, LookupError):
+    """No environment, file or device of that name."""
+
+
+class Damaged(Error):
+    """Data that was changed since it was saved."""
+
+
+class Unsupported(Error, NotImplementedError):
+    """Not offered here."""
+
+
+_KINDS: dict[int, type[Error]] = {
+    -1: InvalidArgument,
+    -2: OutOfMemory,
+    -3: NotFound,
+    -5: InputOutput,
+    -6: NotFound,
+    -7: Damaged,
+    -14: Unsupported,
+}
+
+
+class _Sized(ctypes.Structure):
+    """A structure that begins with its own size."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.bytes = ctypes.sizeof(self)
+
+
+class Known(_Sized):
+    _fields_ = [
+        ("bytes", ctypes.c_size_t),
+        ("name", ctypes.c_char_p),
+        ("gymnasium", ctypes.c_char_p),
+        ("summary", ctypes.c_char_p),
+        ("family", ctypes.c_char_p),
+    ]
+
+
+class Space(_Sized):
+    _fields_ = [
+        ("bytes", ctypes.c_size_t),
+        ("type", ctypes.c_int32),
+        ("ndim", ctypes.c_int32),
+        ("shape", ctypes.c_int64 * 8),
+        ("n", ctypes.c_int64),
+        ("low", ctypes.c_double),
+        ("high", ctypes.c_double),
+    ]
+
+
+class Facts(_Sized):
+    _fields_ = [
+        ("bytes", ctypes.c_size_t),
+        ("num_envs", ctypes.c_int32),
+        ("batch_size", ctypes.c_int32),
+        ("num_threads", ctypes.c_int32),
+        ("autoreset", ctypes.c_int32),
+        ("stack", ctypes.c_int32),
+        ("frames_per_step", ctypes.c_int32),
+        ("reward_type", ctypes.c_int32),
+        ("columns", ctypes.c_int32),
+        ("state_bytes", ctypes.c_uint64),
+        ("asynchronous", ctypes.c_int32),
+        ("renders", ctypes.c_int32),
+    ]
+
+
+class Column(_Sized):
+    _fields_ = [
+        ("bytes", ctypes.c_size_t),
+        ("name", ctypes.c_char_p),
+        ("type", ctypes.c_int32),
+        ("count", ctypes.c_int32),
+    ]
+
+
+class Batch(_Sized):
+    _fields_ = [
+        ("bytes", ctypes.c_size_t),
+        ("observation", ctypes.c_void_p),
+        ("reward", ctypes.c_void_p),
+        ("terminated", ctypes.c_void_p),
+        ("truncated", ctypes.c_void_p),
+        ("env_id", ctypes.c_void_p),
+        ("final_observation", ctypes.c_void_p),
+        ("column", ctypes.c_void_p),
+        ("final_column", ctypes.c_void_p),
+    ]
+
+
+_P, _I, _S = ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t
+_SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
+    "vly_version": (ctypes.c_char_p, []),
+    "vly_last_error": (ctypes.c_char_p, []),
+    "vly_vec_list": (_I, [_I, _P]),
+    "vly_vec_open": (_I, [_P, ctypes.c_char_p, ctypes.c_char_p]),
+    "vly_vec_close": (None, [_P]),
+    "vly_vec_info": (_I, [_P, _P]),
+    "vly_vec_spaces": (_I, [_P, _P, _P]),
+    "vly_vec_bounds": (_I, [_P, _P, _P]),
+    "vly_vec_name": (ctypes.c_char_p, [_P]),
+    "vly_vec_column": (_I, [_P, _I, _P]),
+    "vly_vec_reset": (_I, [_P, _P, _P, _P]),
+    "vly_vec_step": (_I, [_P, _P, _I, _P]),
+    "vly_vec_send": (_I, [_P, _P, _I, _P, _I]),
+    "vly_vec_send_reset": (_I, [_P, _P, _I, _P]),
+    "vly_vec_recv": (_I, [_P, _P]),
+    "vly_vec_view": (_I, [_P, _P, _P]),
+    "vly_vec_save": (_I, [_P, _P, _I, _P, _S]),
+    "vly_vec_load": (_I, [_P, _P, _I, _P, _S, _P]),
+    "vly_vec_render": (_I, [_P, _I, _P, _P, _P]),
+}
+
+
+def _places() -> list[str]:
+    """Where the library is: named, beside this file (a wheel), in a checkout's build, in the system's folders."""
+    here = pathlib.Path(__file__).resolve().parent
+    named = os.environ.get("VOLLEY_LIBRARY")
+    if named:
+        return [named]
+    near = [here / "libvolley.so.0", here.parent.parent / "build" / "libvolley.so.0"]
+    return [str(p) for p in near if p.exists()] + ["libvolley.so.0"]
+
+
+def _load() -> ctypes.CDLL:
+    reasons = []
+    for place in _places():
+        try:
+            library = ctypes.CDLL(place)
+        except OSError as error:
+            reasons.append(str(error))
+            continue
+        for name, (result, arguments) in _SIGNATURES.items():
+            function = getattr(library, name)
+            function.restype, function.argtypes = result, arguments
+        return library
+    raise ImportError("libvolley cannot be loaded (install the wheel, or build it, or name it in VOLLEY_LIBRARY): " + "; ".join(reasons))
+
+
+lib = _load()
+
+
+def fail(status: int) -> NoReturn:
+    """Raises what a status stands for, with the library's words."""
+    words = (lib.vly_last_error() or b"").decode(errors="replace")
+    raise _KINDS.get(status, Error)(words)
+
+
+def check(status: int) -> None:
+    if status:
+        fail(status)
+
+
+def version() -> str:
+    return str(lib.vly_version().decode())
+
+
+def names(family: str | None = None) -> list[str]:
+    """The environments there are, or those of one family.
+
+    >>> names("classic")
+    ['cartpole', 'acrobot', 'mountaincar', 'gridworld', 'cliffwalking']
+    """
+    return [name for name, _, kind in known() if family in (None, kind)]
+
+
+def known() -> list[tuple[str, str | None, str]]:
+    """Name, Gymnasium's id and family of each environment."""
+    rows, entry, i = [], Known(), 0
+    while lib.vly_vec_list(i, ctypes.addressof(entry)) == 0:
+        gymnasium = entry.gymnasium.decode() if entry.gymnasium else None
+        rows.append((entry.name.decode(), gymnasium, entry.family.decode()))
+        i += 1
+    return rows
