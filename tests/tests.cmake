@@ -186,8 +186,8 @@ if(NOT VLY_SANITIZE AND NOT VLY_FUZZ)
   add_test(NAME library_installed COMMAND sh tests/library/installed.sh ${PROJECT_BINARY_DIR} ${CMAKE_C_COMPILER} ${CMAKE_INSTALL_LIBDIR}
     WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
   # The Python package over that library, in the peers' Python; all games: tests/python/peers.py --games all.
-  set(python_peers_words --envs 2 --steps 100)
-  foreach(name vectors peers)
+  set(python_peers_words --envs 2 --steps 60)
+  foreach(name vectors peers training)
     add_test(NAME python_${name} COMMAND sh -c "exec \"\${VLY_PYTHON:-python3}\" tests/python/${name}.py \$*" -- ${python_${name}_words} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
     set_tests_properties(python_${name} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT ${patience}
       ENVIRONMENT "PYTHONPATH=${PROJECT_SOURCE_DIR}/python;VOLLEY_LIBRARY=$<TARGET_FILE:libvolley>;PYTHONDONTWRITEBYTECODE=1")

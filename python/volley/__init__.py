@@ -18,6 +18,9 @@ from ._library import Damaged, Error, InputOutput, InvalidArgument, NotFound, Ou
 
 if TYPE_CHECKING:
     from . import envpool as envpool
+    from .policy import Policy as Policy
+    from .policy import load as load
+    from .trainer import Trainer as Trainer
     from .atari import AtariVectorEnv as AtariVectorEnv
     from .vector import VolleyVectorEnv as VolleyVectorEnv
     from .vector import make_vec as make_vec
@@ -32,9 +35,12 @@ __all__ = [
     "InvalidArgument",
     "NotFound",
     "OutOfMemory",
+    "Policy",
+    "Trainer",
     "Unsupported",
     "VolleyVectorEnv",
     "envpool",
+    "load",
     "make_vec",
     "names",
     "register",
@@ -43,7 +49,10 @@ __all__ = [
 
 _WHERE = {
     "AtariVectorEnv": "atari",
+    "Policy": "policy",
+    "Trainer": "trainer",
     "VolleyVectorEnv": "vector",
+    "load": "policy",
     "make_vec": "vector",
     "register": "vector",
 }

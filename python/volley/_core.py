@@ -24,17 +24,6 @@ TYPES: dict[int, Any] = {
 KEPT = 6  # sets of arrays that are used again
 
 
-def text_of(options: dict[str, Any]) -> bytes:
-    """The library's words for options: True as "true", None left out, a value with blanks in quotes."""
-    words = []
-    for key, value in options.items():
-        if value is None:
-            continue
-        word = str(value).lower() if isinstance(value, (bool, np.bool_)) else str(value)
-        words.append(f'{key}="{word}"' if " " in word or not word else f"{key}={word}")
-    return " ".join(words).encode()
-
-
 class Rows:
     """The arrays of one batch, and what the library is told about them."""
 
@@ -89,7 +78,7 @@ class Owner:
     def __init__(self, name: str, options: dict[str, Any]) -> None:
         self._handle = ctypes.c_void_p()
         self._close = lib.vly_vec_close
-        check(lib.vly_vec_open(ctypes.addressof(self._handle), name.encode(), text_of(options)))
+        check(lib.vly_vec_open(ctypes.addressof(self._handle), name.encode(), _library.words_of(options)))
         self.handle = self._handle.value
 
     def __del__(self) -> None:

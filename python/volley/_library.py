@@ -119,6 +119,64 @@ class Batch(_Sized):
     ]
 
 
+class Report(_Sized):
+    _fields_ = [
+        ("bytes", ctypes.c_size_t),
+        ("steps", ctypes.c_int64),
+        ("updates", ctypes.c_int64),
+        ("episodes", ctypes.c_int64),
+        ("return_mean_100", ctypes.c_double),
+        ("length_mean_100", ctypes.c_double),
+        ("wall_s", ctypes.c_double),
+        ("steps_per_s", ctypes.c_double),
+        ("frames_per_s", ctypes.c_double),
+        ("stop", ctypes.c_int32),
+        ("reserved", ctypes.c_int32),
+    ]
+
+
+class PolicyFacts(_Sized):
+    _fields_ = [
+        ("bytes", ctypes.c_size_t),
+        ("type", ctypes.c_int32),
+        ("ndim", ctypes.c_int32),
+        ("shape", ctypes.c_int64 * 8),
+        ("actions", ctypes.c_int32),
+        ("recurrent", ctypes.c_int32),
+        ("q_values", ctypes.c_int32),
+        ("scale", ctypes.c_float),
+        ("environment", ctypes.c_char_p),
+        ("algorithm", ctypes.c_char_p),
+        ("network", ctypes.c_char_p),
+        ("activation", ctypes.c_char_p),
+    ]
+
+
+class Decision(_Sized):
+    _fields_ = [
+        ("bytes", ctypes.c_size_t),
+        ("observation", ctypes.c_void_p),
+        ("mask", ctypes.c_void_p),
+        ("state", ctypes.c_void_p),
+        ("greedy", ctypes.c_int32),
+        ("reserved", ctypes.c_int32),
+        ("action", ctypes.c_void_p),
+        ("logits", ctypes.c_void_p),
+        ("value", ctypes.c_void_p),
+    ]
+
+
+class Weight(_Sized):
+    _fields_ = [
+        ("bytes", ctypes.c_size_t),
+        ("name", ctypes.c_char_p),
+        ("data", ctypes.c_void_p),
+        ("ndim", ctypes.c_int32),
+        ("reserved", ctypes.c_int32),
+        ("shape", ctypes.c_int64 * 4),
+    ]
+
+
 _P, _I, _S = ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t
 _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "vly_version": (ctypes.c_char_p, []),
@@ -140,6 +198,22 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "vly_vec_save": (_I, [_P, _P, _I, _P, _S]),
     "vly_vec_load": (_I, [_P, _P, _I, _P, _S, _P]),
     "vly_vec_render": (_I, [_P, _I, _P, _P, _P]),
+    "vly_trainer_open": (_I, [_P, ctypes.c_char_p, ctypes.c_char_p]),
+    "vly_trainer_close": (None, [_P]),
+    "vly_trainer_train": (_I, [_P, ctypes.c_int64, _I, _P]),
+    "vly_trainer_report": (_I, [_P, _P]),
+    "vly_trainer_metric": (_I, [_P, _I, _P, _P]),
+    "vly_trainer_save": (_I, [_P]),
+    "vly_trainer_stop": (_I, [_P]),
+    "vly_trainer_folder": (ctypes.c_char_p, [_P]),
+    "vly_trainer_checkpoint": (ctypes.c_char_p, [_P]),
+    "vly_trainer_said": (_I, [_P, _P, _S]),
+    "vly_policy_open": (_I, [_P, ctypes.c_char_p, ctypes.c_char_p]),
+    "vly_policy_close": (None, [_P]),
+    "vly_policy_info": (_I, [_P, _P]),
+    "vly_policy_act": (_I, [_P, _I, _P]),
+    "vly_policy_tensor": (_I, [_P, _I, _P]),
+    "vly_policy_evaluate": (_I, [_P, _I, ctypes.c_int64, _I, _P, _P]),
 }
 
 
@@ -171,6 +245,17 @@ def _load() -> ctypes.CDLL:
 lib = _load()
 
 
+def words_of(options: dict[str, Any]) -> bytes:
+    """The library's words for options: True as "true", None left out, a value with blanks in quotes."""
+    words = []
+    for key, value in options.items():
+        if value is None:
+            continue
+        word = str(value).lower() if isinstance(value, bool) else str(value)
+        words.append(f'{key}="{word}"' if " " in word or not word else f"{key}={word}")
+    return " ".join(words).encode()
+
+
 def fail(status: int) -> NoReturn:
     """Raises what a status stands for, with the library's words."""
     words = (lib.vly_last_error() or b"").decode(errors="replace")
@@ -189,8 +274,8 @@ def version() -> str:
 def names(family: str | None = None) -> list[str]:
     """The environments there are, or those of one family.
 
-    >>> names("classic")
-    ['cartpole', 'acrobot', 'mountaincar', 'gridworld', 'cliffwalking']
+    >>> "cartpole" in names("classic"), len(names("atari"))
+    (True, 104)
     """
     return [name for name, _, kind in known() if family in (None, kind)]
 

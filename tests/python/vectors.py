@@ -65,6 +65,19 @@ def cartpole_is_gymnasiums_in_each_autoreset_mode():
     equal_steps(volley.make_vec("CartPole-v1", 3), gym.make_vec("CartPole-v1", 3, vectorization_mode="sync"), 200, seed=[9, 4, 7])
 
 
+def numbers_as_actions_are_gymnasiums():
+    ours, theirs = volley.make_vec("Pendulum-v1", 3), gym.make_vec("Pendulum-v1", 3, vectorization_mode="sync")
+    assert ours.single_action_space == theirs.single_action_space
+    assert np.array_equal(ours.reset(seed=3)[0], theirs.reset(seed=3)[0])
+    rng = np.random.default_rng(0)
+    for _ in range(450):
+        action = rng.uniform(-2, 2, (3, 1)).astype(np.float32)
+        a, b = ours.step(action), theirs.step(action)
+        assert np.array_equal(a[0], b[0]) and np.allclose(a[1], b[1], rtol=1e-6) and np.array_equal(a[3], b[3])
+    refused(ValueError, "shape", ours.step, action[:, 0])
+    refused(ValueError, "not finite", ours.step, np.full((3, 1), np.nan))
+
+
 def without_autoreset_a_mask_resets():
     ours = volley.make_vec("cartpole", 4, autoreset_mode="Disabled")
     theirs = gym.make_vec("CartPole-v1", 4, vectorization_mode="sync", vector_kwargs={"autoreset_mode": AutoresetMode.DISABLED})
@@ -293,7 +306,7 @@ def main():
         start = time.time()
         claim()
         print(f"{claim.__name__} ({time.time() - start:.2f} s)", flush=True)
-    assert len(claims) == 14, len(claims)
+    assert len(claims) == 15, len(claims)
 
 
 HELPERS = {"refused", "actions_of", "equal_steps", "main"}
