@@ -8,7 +8,7 @@ JOB   ?= auto
 CMAKE ?= cmake
 CONFIGURE = $(CMAKE) -S . -B $(BUILD) -G Ninja $(if $(shell command -v ccache),-DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
 
-.PHONY: help run roms cuda bundle test build program configure setup setup-roms setup-test peers bench report install clean
+.PHONY: help run roms cuda bundle wheel test build program configure setup setup-roms setup-test peers bench report install clean
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -53,6 +53,9 @@ report: program ## tables and pictures of benchmarks/results, into benchmarks/re
 install: program ## the program, what it loads, libvolley and volley(1), under PREFIX (/usr/local)
 	@$(CMAKE) --build $(BUILD) --target manual libvolley
 	@$(CMAKE) --install $(BUILD) $(if $(PREFIX),--prefix $(PREFIX))
+
+wheel: setup ## the Python package as dist/*.whl
+	@sh python/wheel.sh
 
 clean: ## removes what was built, not the runs
 	rm -rf build build-* build.log

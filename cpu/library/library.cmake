@@ -19,3 +19,9 @@ write_basic_package_version_file(${generated}/volley-config-version.cmake COMPAT
 install(FILES ${generated}/volley-config-version.cmake COMPONENT library DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/volley)
 configure_file(cpu/library/volley.pc.in ${generated}/volley.pc @ONLY)
 install(FILES ${generated}/volley.pc COMPONENT library DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+
+# The library inside the Python package's wheel (python/pyproject.toml).
+option(VLY_WHEEL "Install the library into the Python package" OFF)
+if(VLY_WHEEL)
+  install(PROGRAMS $<TARGET_FILE:libvolley> DESTINATION volley RENAME libvolley.so.0 COMPONENT python)
+endif()

@@ -20,7 +20,7 @@ vly_status vec_enter(vly_vec *v) {
 }
 
 int vec_leave(vly_vec *v, vly_status status) {
-    v->batch = NULL;
+    if (v->batch) v->batch = NULL; /* asynchronous workers read it at any time: it stays NULL */
     atomic_flag_clear(&v->busy);
     return status;
 }
@@ -213,7 +213,7 @@ static vly_status reset_all(vly_vec *v, const uint8_t *mask, const int64_t *seed
         else
             command_reset(v, i, seeds ? seeds[i] : -1);
     }
-    v->batch = v->asynchronous ? NULL : batch;
+    if (!v->asynchronous) v->batch = batch;
     VLY_TRY(submit_envs(v, NULL, v->o.num_envs));
     VLY_TRY(wait_all(v));
     v->started = true;

@@ -11,6 +11,8 @@ What is imported is what is used: `volley.make_vec` brings Gymnasium, `volley.en
 from __future__ import annotations
 
 import importlib
+import importlib.abc
+import importlib.util
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -70,5 +72,29 @@ def __dir__() -> list[str]:
     return sorted([*globals(), *__all__])
 
 
+
+class _AfterGymnasium(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Registers the environments when Gymnasium is imported after this package, which does not import it itself."""
+
+    def find_spec(self, name: str, path: Any, target: Any = None) -> Any:
+        if name != "gymnasium":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.loader is not None:
+            self._loader, spec.loader = spec.loader, self
+        return spec
+
+    def create_module(self, spec: Any) -> Any:
+        return self._loader.create_module(spec)
+
+    def exec_module(self, module: Any) -> None:
+        self._loader.exec_module(module)
+        module.__loader__ = module.__spec__.loader = self._loader
+        __getattr__("register")()
+
+
 if "gymnasium" in sys.modules:
     __getattr__("register")()
+else:
+    sys.meta_path.insert(0, _AfterGymnasium())

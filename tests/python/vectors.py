@@ -4,6 +4,7 @@ import doctest
 import gc
 import os
 import pickle
+import subprocess
 import sys
 import threading
 import time
@@ -76,6 +77,15 @@ def numbers_as_actions_are_gymnasiums():
         assert np.array_equal(a[0], b[0]) and np.allclose(a[1], b[1], rtol=1e-6) and np.array_equal(a[3], b[3])
     refused(ValueError, "shape", ours.step, action[:, 0])
     refused(ValueError, "not finite", ours.step, np.full((3, 1), np.nan))
+
+
+def the_ids_are_there_in_any_order():
+    for imports in ("import volley, gymnasium", "import gymnasium, volley"):
+        code = imports + "; print(gymnasium.make_vec('volley/CartPole-v1', num_envs=2).reset(seed=1)[0].shape)"
+        said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert said.stdout.strip() == "(2, 4)", said.stderr
+    lean = subprocess.run([sys.executable, "-c", "import volley, sys; print('numpy' in sys.modules)"], capture_output=True, text=True)
+    assert lean.stdout.strip() == "False", lean.stderr
 
 
 def without_autoreset_a_mask_resets():
@@ -306,7 +316,7 @@ def main():
         start = time.time()
         claim()
         print(f"{claim.__name__} ({time.time() - start:.2f} s)", flush=True)
-    assert len(claims) == 15, len(claims)
+    assert len(claims) == 16, len(claims)
 
 
 HELPERS = {"refused", "actions_of", "equal_steps", "main"}
