@@ -197,7 +197,9 @@ static vly_status run_actor(actor *a) {
                                                    : vly_tab_sync(a->tab)};
     VLY_TRY(vly_train_create(&a->t, &o));
     if (a->o->started) a->o->started(a->o->arg, a->t);
-    VLY_TRY(vly_train_run(a->t, &result));
+    const vly_status status = vly_train_run(a->t, &result);
+    if (a->o->started) a->o->started(a->o->arg, NULL);
+    VLY_TRY(status);
     return a->tab ? vly_tab_finish(a->tab) : VLY_OK;
 }
 

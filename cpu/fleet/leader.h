@@ -32,7 +32,7 @@ typedef struct {
     void (*say)(void *arg, const char *text);
     void (*warn)(void *arg, const char *text); /* an environment hangs; called from any thread */
     void *arg;                                 /* for the callbacks; each may be NULL */
-    /* from this call on, vly_train_stop(t) ends the actor */
+    /* from this call on, until one with NULL, vly_train_stop(t) ends the actor */
     void (*started)(void *arg, vly_train *t);
 } vly_fleet_actor;
 /* Acts until the learner announces the end. */

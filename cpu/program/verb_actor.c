@@ -125,7 +125,7 @@ static void stop_actor(void *train) {
 }
 static void started(void *arg, vly_train *t) {
     (void)arg;
-    vly_cli_watch_signals(stop_actor, t);
+    vly_cli_watch_signals(t ? stop_actor : NULL, t);
 }
 
 static int act_over_store(vly_cli *cli) {
