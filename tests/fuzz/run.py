@@ -3,7 +3,8 @@
 
     python3 tests/fuzz/run.py [--executions 1000000] [--total 20000000] [--out benchmarks/results/fuzz.json] [TARGET...]
 
-Builds with clang (the preset fuzz). The target with the fewest executions runs next, for --slice seconds on one core. Counts are kept
+Builds with clang (the preset fuzz). The target with the fewest executions runs next, for --slice seconds on one core; once
+each has enough, the fastest. Counts are kept
 in OUT, and the same command goes on from there. A finding stays in build-fuzz/TARGET-*; its target rests until the next call, which
 builds again: mend it, put the input into tests/fuzz/NAME, and call again. At the end, and with --merge alone, inputs that reach new
 code join the committed corpus, as few as reach it. Exit 1 when there was a finding.
@@ -144,11 +145,12 @@ def main():
     while not args.merge:
         open_ones = [row_of(rows, target) for target in targets if target not in resting]
         due = [row for row in open_ones if row["since_the_last"] < args.executions]
-        if not due and sum(row["executions"] for row in rows) < args.total:
-            due = open_ones
-        if not due:
+        if due:
+            row = min(due, key=lambda r: r["since_the_last"])
+        elif open_ones and sum(r["executions"] for r in rows) < args.total:
+            row = max(open_ones, key=lambda r: r["per_s"])
+        else:
             break
-        row = min(due, key=lambda r: r["since_the_last"])
         found = once(row["target"], args.slice)
         count(row, *found)
         resting |= {row["target"]} if found[3] else set()

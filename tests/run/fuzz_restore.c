@@ -47,9 +47,9 @@ typedef struct {
     int64_t rounds;
 } run;
 
-static int stop_after_two(void *arg, const vly_train_report *report) {
+static int stop_after_one(void *arg, const vly_train_report *report) {
     const run *r = arg;
-    return report->rounds >= r->rounds + 2 ? VLY_TRAIN_STOP : VLY_TRAIN_GO_ON;
+    return report->rounds > r->rounds ? VLY_TRAIN_STOP : VLY_TRAIN_GO_ON;
 }
 
 static void configure(run *r, int kind) {
@@ -71,7 +71,7 @@ static void open_trainer(run *r) {
                                  .env = &r->env,
                                  .config = &r->config,
                                  .arg = r,
-                                 .on_update = stop_after_two};
+                                 .on_update = stop_after_one};
     fuzz_check(vly_train_create(&r->t, &o) == VLY_OK);
     r->buffers = vly_train_buffers(r->t, r->list, BUFFERS);
     fuzz_check(r->buffers <= BUFFERS);
@@ -91,7 +91,7 @@ static void open_run(run *r, int kind) {
     fuzz_check(vly_env_open(&r->env, kinds[kind].env, NULL) == VLY_OK);
     fuzz_check(vly_compute_create_cpu(&r->c, 1) == VLY_OK);
     open_trainer(r);
-    for (int i = 0; i < 8; i++) fuzz_check(go_on(r) == VLY_OK);
+    for (int i = 0; i < 16; i++) fuzz_check(go_on(r) == VLY_OK);
     for (int i = 0; i < r->buffers; i++) {
         r->good[i] = malloc(vly_buffer_bytes(&r->list[i]) + 1);
         fuzz_check(r->good[i] && vly_train_read(r->t, &r->list[i], r->good[i]) == VLY_OK);
