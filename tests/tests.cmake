@@ -123,7 +123,7 @@ endforeach()
 set_tests_properties(test_fleet PROPERTIES TIMEOUT 900)
 
 # Two kills of every kind of run; thousands by hand: python3 tests/run/kill9.py --kills 5000.
-add_test(NAME kill9 COMMAND sh -c "exec \"\${VLY_PYTHON:-python3}\" tests/run/kill9.py --program $<TARGET_FILE:volley> --kills 26 --each 2"
+add_test(NAME kill9 COMMAND sh -c "exec \"\${VLY_PYTHON:-python3}\" tests/run/kill9.py --program $<TARGET_FILE:volley> --kills 32 --each 2"
   WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
 set_tests_properties(kill9 PROPERTIES TIMEOUT ${patience})
 

@@ -31,6 +31,12 @@ static const struct {
     {"minatar/asterix", "run.algo=a2c run.envs=2 pool.groups=1 a2c.rollout=4 net.hidden=4"},
     {"minatar/freeway", "run.algo=a2c run.envs=2 pool.groups=1 a2c.rollout=4 net.hidden=4"},
     {"minatar/space_invaders", "run.algo=a2c run.envs=2 pool.groups=1 a2c.rollout=4 net.hidden=4"},
+    {"pendulum", "run.algo=sac run.envs=2 sac.learning_starts=8 sac.batch=4 replay.capacity=64 "
+                 "net.hidden=4"},
+    {"mountaincar_continuous", "run.algo=td3 run.envs=2 td3.learning_starts=8 td3.batch=4 "
+                               "replay.capacity=64 net.hidden=4"},
+    {"pendulum", "run.algo=ppo run.envs=2 pool.groups=1 ppo.rollout=4 ppo.minibatches=2 "
+                 "ppo.epochs=1 net.hidden=4"},
     {"cartpole", "run.algo=apex apex.replay=local run.envs=2 dqn.learning_starts=8 dqn.batch=4 "
                  "replay.capacity=64 net.hidden=4 apex.block=4"},
 };

@@ -26,7 +26,8 @@ import time
 sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "benchmarks"))
 import measured
 
-CLASSIC, GAMES = ("cartpole", "acrobot", "mountaincar"), ("minatar/breakout", "minatar/asterix", "minatar/freeway", "minatar/seaquest", "minatar/space_invaders")
+CLASSIC, CONTINUOUS = ("cartpole", "acrobot", "mountaincar"), ("pendulum", "mountaincar_continuous")
+GAMES = ("minatar/breakout", "minatar/asterix", "minatar/freeway", "minatar/seaquest", "minatar/space_invaders")
 SMALL = "--net.hidden 32 --envs 8 "
 REPLAY = "--replay.capacity 4000 --dqn.learning_starts 200 --replay.beta_end 0.4"
 # Algorithm, its options, environments. Nothing may be annealed over the budget: it is not the same before and after.
@@ -41,6 +42,9 @@ RUNS = {
     "sarsa": ("sarsa", "", ("cliffwalking", "gridworld", "mountaincar")),
     "lstm": ("ppo", "--ppo.anneal false --net.lstm 16", CLASSIC),
     "prioritized": ("dqn", f"{REPLAY} --replay.prioritized true --dqn.n_step 3", CLASSIC),
+    "sac": ("sac", "--replay.capacity 4000 --sac.learning_starts 200 --sac.batch 32 --net.hidden 32 --envs 4", CONTINUOUS),
+    "td3": ("td3", "--replay.capacity 4000 --td3.learning_starts 200 --td3.batch 32 --net.hidden 32 --envs 4", CONTINUOUS),
+    "boxes": ("ppo", "--ppo.anneal false --net.hidden 32 --envs 4 --ppo.rollout 32", CONTINUOUS),
     "minatar-ppo": ("ppo", SMALL + "--ppo.anneal false --ppo.rollout 32", GAMES),
     "minatar-dqn": ("dqn", SMALL + REPLAY, GAMES),
     "minatar-impala": ("impala", SMALL + "--impala.anneal false --pool.schedule sync", GAMES),
