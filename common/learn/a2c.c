@@ -1,5 +1,6 @@
 /* Advantage actor-critic: one gradient step per rollout, on this machine (A2C) or by workers around
  * a parameter server (A3C, Mnih et al. 2016). */
+#include "common/learn/head.h"
 #include "common/learn/onpolicy.h"
 
 static vly_status create_a2c(vly_algo **out, const vly_algo_args *args) {
@@ -29,6 +30,7 @@ const vly_algo_entry vly_algo_a2c = {
     .schedule = VLY_SCHEDULE_SYNC,
     .traits = {.acts = VLY_ACTS_MULTI | VLY_ACTS_BOX | VLY_ACTS_MASKED},
     .create = create_a2c,
+    .network = vly_head_actor_critic,
 };
 
 const vly_algo_entry vly_algo_a3c = {
@@ -40,4 +42,5 @@ const vly_algo_entry vly_algo_a3c = {
     .schedule = VLY_SCHEDULE_SYNC,
     .traits = {.acts = VLY_ACTS_MULTI | VLY_ACTS_BOX | VLY_ACTS_MASKED, .server = true},
     .create = create_a2c,
+    .network = vly_head_actor_critic,
 };

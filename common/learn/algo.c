@@ -94,6 +94,16 @@ vly_status vly_algo_create(vly_algo **out, const char *name, const vly_algo_args
     return entry->create(out, args);
 }
 
+vly_status vly_algo_net(vly_net **out, const vly_algo_args *args) {
+    const vly_algo_entry *entry;
+    *out = NULL;
+    VLY_TRY(find_or(VLY_EINVAL, args->config->run.algo, &entry));
+    if (!entry->network)
+        return vly_fail(VLY_EUNSUPPORTED, "%s has a table and no network", entry->name);
+    const vly_net_desc d = entry->network(args);
+    return vly_net_create(out, &d);
+}
+
 static vly_status check_for_algo(const vly_config *config) {
     const vly_algo_entry *entry;
     VLY_TRY(find_or(VLY_EINVAL, config->run.algo, &entry));

@@ -41,6 +41,7 @@
 #define VLY_COMMON_LEARN_ALGO_H
 #include "common/base/compute.h"
 #include "common/config/config.h"
+#include "common/learn/net.h"
 #include "common/sync/sync.h"
 #ifdef __cplusplus
 extern "C" {
@@ -236,11 +237,15 @@ typedef struct {
     /* Checks that involve several options; may be NULL. */
     vly_status (*check)(const vly_config *config);
     vly_status (*create)(vly_algo **out, const vly_algo_args *args);
+    /* The network that acts, of compute, env and config alone; NULL: it has none. */
+    vly_net_desc (*network)(const vly_algo_args *args);
 } vly_algo_entry;
 
 /* Unknown names fail with the nearest valid ones, environments that it cannot act in with the
  * algorithms that can. */
 vly_status vly_algo_create(vly_algo **out, const char *name, const vly_algo_args *args);
+/* The network that acts in runs of args->config, whose weights a checkpoint holds. */
+vly_status vly_algo_net(vly_net **out, const vly_algo_args *args);
 const vly_algo_entry *vly_algo_find(const char *name);        /* NULL: none of that name */
 const vly_algo_entry *vly_algo_list(int i);                   /* NULL past the end */
 vly_algo_traits vly_algo_traits_of(const vly_config *config); /* of run.algo */

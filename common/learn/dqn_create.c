@@ -162,13 +162,18 @@ static vly_status dqn_check(const vly_algo_args *args) {
     return VLY_OK;
 }
 
+static vly_net_desc dqn_network(const vly_algo_args *args) {
+    return vly_learner_describe(args, args->config->dqn.dueling ? VLY_HEAD_DUELING : VLY_HEAD_Q);
+}
+
 static vly_status dqn_fill(dqn *a, const vly_algo_args *args) {
     a->k = calloc(1, sizeof *a->k);
     a->act_graph = calloc((size_t)a->G, sizeof *a->act_graph);
     if (!a->k || !a->act_graph) return vly_fail(VLY_ENOMEM, "no memory for dqn");
     a->k->start_steps = -1;
     a->pub.made = &a->k->updates;
-    VLY_TRY(vly_learner_net(&a->net, args, a->config->dqn.dueling ? VLY_HEAD_DUELING : VLY_HEAD_Q));
+    const vly_net_desc d = dqn_network(args);
+    VLY_TRY(vly_net_create(&a->net, &d));
     VLY_TRY(vly_learner_create(&a->learner, args, a->net));
     a->pub.params = vly_net_weights(a->net);
     a->pub.arena = &a->learner.params, a->pub.optimizer = &a->learner.optimizer;
@@ -228,6 +233,7 @@ const vly_algo_entry vly_algo_dqn = {
     .traits = {.acts = VLY_ACTS_MASKED},
     .check = check_dqn,
     .create = create_dqn,
+    .network = dqn_network,
 };
 
 const vly_algo_entry vly_algo_gorila = {
@@ -238,6 +244,7 @@ const vly_algo_entry vly_algo_gorila = {
     .traits = {.acts = VLY_ACTS_MASKED, .server = true},
     .check = check_dqn,
     .create = create_dqn,
+    .network = dqn_network,
 };
 
 const vly_algo_entry vly_algo_apex = {
@@ -249,4 +256,5 @@ const vly_algo_entry vly_algo_apex = {
     .traits = {.acts = VLY_ACTS_MASKED, .in_store = true},
     .check = check_dqn,
     .create = create_dqn,
+    .network = dqn_network,
 };

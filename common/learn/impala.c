@@ -71,7 +71,7 @@ static vly_status impala_arrived(vly_algo *pub, vly_queue *q, int group, const u
     const int slot = a->slot[group], t = a->cursor[group];
     if (t >= 0) {
         memcpy(vly_impala_action_at(a, slot, t), a->act_action + first * (size_t)a->parts,
-               M * vly_policy_bytes(&a->policy));
+               M * vly_head_bytes(&a->policy));
         memcpy(a->logp + vly_impala_step_row(a, slot, t), a->act_logp + first, M * sizeof *a->logp);
         a->version[(int64_t)slot * a->T + t] = a->act_version[group];
     }
@@ -147,17 +147,17 @@ static vly_status impala_act(vly_algo *pub, vly_queue *q, const int *group, int 
     if (a->H > 0) VLY_TRY(load_states(a, q, group, count));
     VLY_TRY(vly_exec_forward(a->acting, q, n, a->act_param));
     if (a->H > 0) VLY_TRY(store_states(a, q, group, count));
-    VLY_TRY(vly_policy_mask(&a->policy, q, n, a->allowed_act, a->acting->logits));
-    VLY_TRY(vly_policy_draw(&a->policy, q, n, a->acting->logits, a->greedy ? NULL : a->rng, a->lane,
-                            0, a->batch_action, a->batch_logp));
+    VLY_TRY(vly_head_mask(&a->policy, q, n, a->allowed_act, a->acting->logits));
+    VLY_TRY(vly_head_draw(&a->policy, q, n, a->acting->logits, a->greedy ? NULL : a->rng, a->lane,
+                          0, a->batch_action, a->batch_logp));
     /* A synchronous round asks for every group once: draws then depend on the round alone, by lane.
      */
     if (a->pub.schedule == VLY_SCHEDULE_ASYNC || group[count - 1] == a->G - 1)
         VLY_TRY(a->c->rng_advance(q, a->rng));
-    const size_t bytes = (size_t)n * vly_policy_bytes(&a->policy);
+    const size_t bytes = (size_t)n * vly_head_bytes(&a->policy);
     VLY_TRY(a->c->download(q, a->batch_action_host, a->batch_action, bytes));
     if (a->policy.box) {
-        VLY_TRY(vly_policy_give(&a->policy, q, n, a->batch_action, a->batch_sent));
+        VLY_TRY(vly_head_give(&a->policy, q, n, a->batch_action, a->batch_sent));
         VLY_TRY(a->c->download(q, a->batch_sent_host, a->batch_sent, bytes));
     }
     return a->c->download(q, a->batch_logp_host, a->batch_logp, (size_t)n * sizeof(float));
@@ -166,7 +166,7 @@ static vly_status impala_act(vly_algo *pub, vly_queue *q, const int *group, int 
 static vly_actions impala_action(vly_algo *pub, int group) {
     impala *a = (impala *)pub;
     const size_t M = (size_t)a->M, first = (size_t)group * M, parts = (size_t)a->parts,
-                 bytes = vly_policy_bytes(&a->policy);
+                 bytes = vly_head_bytes(&a->policy);
     if (a->position[group] >= 0) {
         const size_t at = (size_t)a->position[group];
         memcpy(a->act_action + first * parts, a->batch_action_host + at * parts, M * bytes);
@@ -226,7 +226,7 @@ static void assemble(impala *a) {
                        M * (size_t)a->width);
             if (t == a->T) continue;
             memcpy(a->action_mb_host + to * a->parts, vly_impala_action_at(a, slot, t),
-                   M * vly_policy_bytes(&a->policy));
+                   M * vly_head_bytes(&a->policy));
             memcpy(a->logp_mb_host + to, a->logp + vly_impala_step_row(a, slot, t),
                    M * sizeof(float));
         }
@@ -237,7 +237,7 @@ static vly_status upload_batch(impala *a, vly_queue *q) {
     VLY_TRY(a->c->upload(q, a->row, a->row_host, all * sizeof(int32_t)));
     VLY_TRY(a->c->upload(q, a->reward_mb, a->reward_mb_host, all * sizeof(float)));
     VLY_TRY(a->c->upload(q, a->flags_mb, a->flags_mb_host, all));
-    VLY_TRY(a->c->upload(q, a->action_mb, a->action_mb_host, rows * vly_policy_bytes(&a->policy)));
+    VLY_TRY(a->c->upload(q, a->action_mb, a->action_mb_host, rows * vly_head_bytes(&a->policy)));
     if (a->allowed)
         VLY_TRY(a->c->upload(q, a->allowed_mb, a->allowed_mb_host, all * (size_t)a->width));
     VLY_TRY(a->c->upload(q, a->logp_mb, a->logp_mb_host, rows * sizeof(float)));
@@ -314,8 +314,8 @@ static vly_status impala_whole_update(vly_queue *q, void *arg) {
     const vly_frames frames = impala_frames_of(a);
     VLY_TRY(vly_exec_gather(a->learning, q, &frames, all, a->row, 0));
     VLY_TRY(vly_exec_forward(a->learning, q, all, l->params.param));
-    VLY_TRY(vly_policy_mask(&a->policy, q, all, a->allowed_mb, a->learning->logits));
-    VLY_TRY(vly_policy_logp(&a->policy, q, n, a->learning->logits, a->action_mb, a->logp_target));
+    VLY_TRY(vly_head_mask(&a->policy, q, all, a->allowed_mb, a->learning->logits));
+    VLY_TRY(vly_head_logp(&a->policy, q, n, a->learning->logits, a->action_mb, a->logp_target));
     const vly_vtrace_args vtrace = {.T = a->T,
                                     .N = a->B,
                                     .reward = a->reward_mb + a->B,
@@ -346,7 +346,7 @@ static vly_status impala_whole_update(vly_queue *q, void *arg) {
                                        .dlogits = a->learning->dlogits,
                                        .dvalue = a->learning->dvalue,
                                        .stats = l->stats};
-    VLY_TRY(vly_policy_loss(&a->policy, q, &loss));
+    VLY_TRY(vly_head_loss(&a->policy, q, &loss));
     /* The last observations only bootstrap: no gradient. */
     VLY_TRY(a->c->fill(q, a->learning->dlogits + (size_t)n * (size_t)a->width, 0,
                        (size_t)a->B * (size_t)a->width * sizeof(vly_real)));
@@ -490,10 +490,9 @@ static vly_status copy_acting_weights(impala *a, vly_queue *q) {
 }
 
 static vly_status impala_fill(impala *a, const vly_algo_args *args) {
-    VLY_TRY(vly_policy_create(&a->policy, &a->memories, args));
+    VLY_TRY(vly_head_create(&a->policy, &a->memories, args));
     a->parts = a->policy.dist.parts, a->width = a->policy.dist.width;
-    vly_net_desc d = vly_learner_describe(args, VLY_HEAD_POLICY_VALUE);
-    d.actions = a->policy.actions, d.tail = a->policy.tail;
+    const vly_net_desc d = vly_head_actor_critic(args);
     VLY_TRY(vly_net_create(&a->net, &d));
     a->H = vly_net_description(a->net)->lstm;
     a->pub.params = vly_net_weights(a->net);
@@ -594,4 +593,5 @@ const vly_algo_entry vly_algo_impala = {
     .schedule = VLY_SCHEDULE_ASYNC,
     .traits = {.acts = VLY_ACTS_MULTI | VLY_ACTS_BOX | VLY_ACTS_MASKED, .unrolls = true},
     .create = create_impala,
+    .network = vly_head_actor_critic,
 };

@@ -16,7 +16,7 @@
 #include "common/learn/algo.h"
 #include "common/learn/learner.h"
 #include "common/learn/memories.h"
-#include "common/learn/policy.h"
+#include "common/learn/head.h"
 
 enum {
     SLOT_LEARN = 1,
@@ -28,7 +28,7 @@ typedef struct {
     vly_compute *c;
     const vly_config *config;
     vly_obs_spec obs;
-    vly_policy policy;
+    vly_head policy;
     int parts, width; /* of the policy: values of an action, numbers that describe it */
     int N, M, G, T, history, H;
     int slots, batch; /* slots in all; slots of an update */

@@ -151,7 +151,7 @@ static bool unroll_is_sane(const impala *a, int slot) {
     for (int64_t i = 0; i < rows; i++) sane = sane && isfinite(reward[i]);
     for (int64_t i = 0; i < steps; i++)
         sane = sane && isfinite(logp[i]) &&
-               vly_policy_sane(&a->policy, vly_impala_action_at(a, slot, 0) + i * a->parts);
+               vly_head_sane(&a->policy, vly_impala_action_at(a, slot, 0) + i * a->parts);
     for (int t = 0; t < a->T; t++) sane = sane && version[t] >= 0;
     return sane;
 }

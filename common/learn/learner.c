@@ -221,11 +221,6 @@ vly_net_desc vly_learner_describe(const vly_algo_args *args, vly_head_kind head)
     return d;
 }
 
-vly_status vly_learner_net(vly_net **out, const vly_algo_args *args, vly_head_kind head) {
-    const vly_net_desc d = vly_learner_describe(args, head);
-    return vly_net_create(out, &d);
-}
-
 void vly_buffer_add(vly_buffer_list *list, const char *name, vly_buffer_role role, vly_dtype dtype,
                     int64_t n, void *data, bool device) {
     if (list->n < list->max) {

@@ -59,10 +59,8 @@ bool vly_learner_capturable(const vly_learner *l);
 /* n random states in device memory, all of this seed and at step 0. */
 vly_status vly_learner_seed(const vly_algo_args *args, vly_rng *rng, int n);
 
-/* The network a configuration asks for, with a head of args->env's choices; a caller may change the
- * description before it makes a network of it. */
+/* The network a configuration asks for, with a head of args->env's choices. */
 vly_net_desc vly_learner_describe(const vly_algo_args *args, vly_head_kind head);
-vly_status vly_learner_net(vly_net **out, const vly_algo_args *args, vly_head_kind head);
 
 /* Lists of buffers: each appends to out[*n] while *n < max, and counts in any case. */
 typedef struct {

@@ -13,7 +13,7 @@
 #include "common/learn/learner.h"
 #include "common/learn/memories.h"
 #include "common/learn/pace.h"
-#include "common/learn/policy.h"
+#include "common/learn/head.h"
 #include "common/learn/replay.h"
 
 typedef struct vly_offpolicy vly_offpolicy;
@@ -69,6 +69,8 @@ struct vly_offpolicy {
     vly_memories memories;
 };
 
+/* The policy's network. */
+vly_net_desc vly_offpolicy_net(const vly_algo_args *args, const vly_offpolicy_method *method);
 vly_status vly_offpolicy_create(vly_algo **out, const vly_algo_args *args,
                                 const vly_offpolicy_method *method,
                                 const vly_offpolicy_options *options);

@@ -79,11 +79,17 @@ static void offpolicy_destroy(vly_algo *pub) {
     free(a);
 }
 
-static vly_status create_nets(vly_offpolicy *a, const vly_algo_args *args) {
-    vly_net_desc d = vly_learner_describe(args, a->method->head);
+vly_net_desc vly_offpolicy_net(const vly_algo_args *args, const vly_offpolicy_method *method) {
+    const vly_space *space = &args->env->action;
+    vly_net_desc d = vly_learner_describe(args, method->head);
     d.kind = VLY_NET_MLP;
     d.bf16 = false;
-    if (!a->choices) d.actions = a->method->head_numbers * a->parts;
+    if (space->kind == VLY_SPACE_BOX) d.actions = method->head_numbers * space->count;
+    return d;
+}
+
+static vly_status create_nets(vly_offpolicy *a, const vly_algo_args *args) {
+    const vly_net_desc d = vly_offpolicy_net(args, a->method);
     VLY_TRY(vly_net_create(&a->net, &d));
     a->width = (int)vly_net_view(a->net).values[0].size;
     vly_net_desc critic = d;
@@ -111,7 +117,7 @@ static vly_status offpolicy_acting(vly_offpolicy *a, const vly_algo_args *args) 
     a->sent = vly_memories_take(m, false, numbers, sizeof *a->sent, "actions", &s);
     a->sent_host = vly_memories_take(m, true, numbers, sizeof(int32_t), "actions", &s);
     VLY_TRY(s);
-    VLY_TRY(vly_policy_bounds(&a->bounds, m, args));
+    VLY_TRY(vly_head_bounds(&a->bounds, m, args));
     VLY_TRY(vly_learner_seed(args, a->rng, a->G + 2));
     return vly_exec_create(&a->acting, a->c, a->net, a->M, false, "acting");
 }

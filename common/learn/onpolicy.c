@@ -72,7 +72,7 @@ static vly_status give_actions(onpolicy *a, vly_queue *q, int first, int64_t row
     const size_t parts = (size_t)a->policy.dist.parts, at = (size_t)first * parts,
                  from = (size_t)row * parts, bytes = (size_t)a->M * parts * sizeof(int32_t);
     if (a->policy.box) {
-        VLY_TRY(vly_policy_give(&a->policy, q, a->M, a->action + from, a->sent + at));
+        VLY_TRY(vly_head_give(&a->policy, q, a->M, a->action + from, a->sent + at));
         return a->c->download(q, a->sent_host + at, a->sent + at, bytes);
     }
     if (a->action == a->action_host) return VLY_OK;
@@ -83,14 +83,14 @@ static vly_status onpolicy_act_group(vly_queue *q, void *arg) {
     onpolicy *a = arg;
     const int g = a->group, first = vly_onpolicy_group_first(a, g);
     const int64_t row = vly_onpolicy_row_of(a, a->cursor[g], g);
-    const vly_policy *p = &a->policy;
+    const vly_head *p = &a->policy;
     vly_rng *rng = &a->rng[g];
     VLY_TRY(infer(a, q, g, row));
     if (a->H > 0) VLY_TRY(keep_state(a, q, g));
     if (a->allowed)
-        VLY_TRY(vly_policy_mask(p, q, a->M, a->allowed + row * p->dist.width, a->acting->logits));
-    VLY_TRY(vly_policy_draw(p, q, a->M, a->acting->logits, a->greedy ? NULL : rng, NULL, first,
-                            a->action + row * p->dist.parts, a->logp + row));
+        VLY_TRY(vly_head_mask(p, q, a->M, a->allowed + row * p->dist.width, a->acting->logits));
+    VLY_TRY(vly_head_draw(p, q, a->M, a->acting->logits, a->greedy ? NULL : rng, NULL, first,
+                          a->action + row * p->dist.parts, a->logp + row));
     VLY_TRY(a->c->rng_advance(q, rng));
     if (a->o.critic)
         VLY_TRY(a->c->copy(q, a->value + row, a->acting->value, (size_t)a->M * sizeof(vly_real)));
@@ -113,7 +113,7 @@ static vly_actions onpolicy_action(vly_algo *pub, int group) {
     const int32_t *data =
         a->policy.box ? a->sent_host + vly_onpolicy_group_first(a, group) * parts
                       : a->action_host + vly_onpolicy_row_of(a, a->cursor[group], group) * parts;
-    return (vly_actions){data, vly_policy_bytes(&a->policy)};
+    return (vly_actions){data, vly_head_bytes(&a->policy)};
 }
 
 /* ---- learning ---- */
@@ -170,7 +170,7 @@ static vly_status mask_minibatch(onpolicy *a, vly_queue *q, int n, const int32_t
                               .scale = 1,
                               .bytes = (size_t)width}};
     VLY_TRY(a->c->gather(q, &rows, n, row, 0, VLY_U8, a->allowed_mb));
-    return vly_policy_mask(&a->policy, q, n, a->allowed_mb, a->learning->logits);
+    return vly_head_mask(&a->policy, q, n, a->allowed_mb, a->learning->logits);
 }
 
 /* Recurrent minibatches are whole columns: the states at row 0 and the flags of all rows go with
@@ -235,7 +235,7 @@ static vly_status learn_minibatch(onpolicy *a, vly_queue *q, int k) {
                                        .dlogits = a->learning->dlogits,
                                        .dvalue = a->o.critic ? a->learning->dvalue : NULL,
                                        .stats = l->stats};
-    VLY_TRY(vly_policy_loss(&a->policy, q, &loss));
+    VLY_TRY(vly_head_loss(&a->policy, q, &loss));
     if (a->baseline) VLY_TRY(a->c->polyak(q, 1, a->baseline, a->fresh, l->hyper_device));
     VLY_TRY(vly_exec_backward(a->learning, q, n, l->params.param, l->params.grad));
     VLY_TRY(vly_learner_step(l, q));
@@ -353,7 +353,7 @@ static vly_status copy_rollout(onpolicy *a, vly_queue *q) {
     VLY_TRY(a->c->copy(q, to->frames, a->frames, ring * a->obs.bytes));
     if (a->age) VLY_TRY(a->c->copy(q, to->age, a->age, ring));
     VLY_TRY(a->c->copy(q, to->flags, a->flags, rows));
-    VLY_TRY(a->c->copy(q, to->action, a->action, rows * vly_policy_bytes(&a->policy)));
+    VLY_TRY(a->c->copy(q, to->action, a->action, rows * vly_head_bytes(&a->policy)));
     if (a->allowed)
         VLY_TRY(a->c->copy(q, to->allowed, a->allowed, rows * (size_t)a->policy.dist.width));
     VLY_TRY(a->c->copy(q, to->reward, a->reward, rows * sizeof(vly_real)));
@@ -464,10 +464,8 @@ static vly_status onpolicy_fill(onpolicy *a, const vly_algo_args *args) {
     if (!a->cursor || !a->act_graph || !a->shown)
         return vly_fail(VLY_ENOMEM, "no memory for %s", a->pub.name);
     for (int g = 0; g < a->G; g++) a->cursor[g] = -1;
-    VLY_TRY(vly_policy_create(&a->policy, &a->memories, args));
-    vly_net_desc d = vly_learner_describe(args,
-                                          a->o.critic ? VLY_HEAD_POLICY_VALUE : VLY_HEAD_POLICY);
-    d.actions = a->policy.actions, d.tail = a->policy.tail;
+    VLY_TRY(vly_head_create(&a->policy, &a->memories, args));
+    const vly_net_desc d = a->o.critic ? vly_head_actor_critic(args) : vly_head_actor(args);
     VLY_TRY(vly_net_create(&a->net, &d));
     a->H = vly_net_description(a->net)->lstm;
     if (a->H > 0 && a->o.minibatches > a->N)

@@ -9,7 +9,7 @@
 #include "common/learn/learner.h"
 #include "common/learn/memories.h"
 #include "common/learn/onpolicy.h"
-#include "common/learn/policy.h"
+#include "common/learn/head.h"
 
 /* What an update reads: rows of the rollout (device). Of the rollout itself, or (overlap) of a copy,
  * while the next is acted. */
@@ -26,7 +26,7 @@ typedef struct {
     vly_compute *c;
     vly_onpolicy_options o;
     vly_obs_spec obs;
-    vly_policy policy;
+    vly_head policy;
     int N, M, G, T, history; /* actors, per group, groups, rollout steps, rows kept before row 0 */
     bool eval, greedy;
     vly_net *net;

@@ -75,7 +75,7 @@ vly_status vly_onpolicy_alloc_overlap(onpolicy *a) {
                                      "the acting copy of the weights", &s);
     a->seen.frames = vly_memories_take(m, false, ring, a->obs.bytes,
                                        "observations of a rollout that is learned from", &s);
-    a->seen.action = vly_memories_take(m, false, rows, vly_policy_bytes(&a->policy), "rollout", &s);
+    a->seen.action = vly_memories_take(m, false, rows, vly_head_bytes(&a->policy), "rollout", &s);
     if (a->allowed)
         a->seen.allowed = vly_memories_take(m, false, rows, (size_t)a->policy.dist.width, "rollout",
                                             &s);

@@ -1,6 +1,7 @@
 /* Proximal policy optimisation (Schulman et al. 2017), with the details of its reference
  * implementation: generalised advantages normalised per minibatch, ratio and value clipping,
  * annealed learning rate, orthogonal initialisation, global gradient clipping. */
+#include "common/learn/head.h"
 #include "common/learn/onpolicy.h"
 
 static bool ppo_overlaps(const vly_config *c) {
@@ -71,4 +72,5 @@ const vly_algo_entry vly_algo_ppo = {
     .settle = settle_ppo,
     .check = check_ppo,
     .create = create_ppo,
+    .network = vly_head_actor_critic,
 };

@@ -2,6 +2,7 @@
  * its episode, or with the rollout, whose steps are the horizon then. The baseline is the running
  * mean of earlier rollouts' returns: it does not depend on the actions that it judges, so the
  * gradient stays unbiased. */
+#include "common/learn/head.h"
 #include "common/learn/onpolicy.h"
 
 static vly_status create_reinforce(vly_algo **out, const vly_algo_args *args) {
@@ -28,4 +29,5 @@ const vly_algo_entry vly_algo_reinforce = {
     .schedule = VLY_SCHEDULE_SYNC,
     .traits = {.acts = VLY_ACTS_MULTI | VLY_ACTS_BOX | VLY_ACTS_MASKED},
     .create = create_reinforce,
+    .network = vly_head_actor,
 };

@@ -142,6 +142,10 @@ static vly_status create_sac(vly_algo **out, const vly_algo_args *args) {
     return vly_offpolicy_create(out, args, &sac_method, &options);
 }
 
+static vly_net_desc sac_network(const vly_algo_args *args) {
+    return vly_offpolicy_net(args, &sac_method);
+}
+
 static vly_status check_sac(const vly_config *c) {
     if (c->sac.batch <= c->replay.capacity) return VLY_OK;
     return vly_fail(VLY_EINVAL, "--sac.batch %d is more than --replay.capacity %lld", c->sac.batch,
@@ -157,4 +161,5 @@ const vly_algo_entry vly_algo_sac = {
     .traits = {.acts = VLY_ACTS_BOX | VLY_ACTS_MASKED},
     .check = check_sac,
     .create = create_sac,
+    .network = sac_network,
 };

@@ -67,6 +67,10 @@ static vly_status create_td3(vly_algo **out, const vly_algo_args *args) {
     return vly_offpolicy_create(out, args, &td3_method, &options);
 }
 
+static vly_net_desc td3_network(const vly_algo_args *args) {
+    return vly_offpolicy_net(args, &td3_method);
+}
+
 static vly_status check_td3(const vly_config *c) {
     if (c->td3.batch <= c->replay.capacity) return VLY_OK;
     return vly_fail(VLY_EINVAL, "--td3.batch %d is more than --replay.capacity %lld", c->td3.batch,
@@ -81,4 +85,5 @@ const vly_algo_entry vly_algo_td3 = {
     .traits = {.acts = VLY_ACTS_BOX | VLY_ACTS_NO_DISCRETE},
     .check = check_td3,
     .create = create_td3,
+    .network = td3_network,
 };

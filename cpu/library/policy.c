@@ -55,14 +55,12 @@ static vly_status set_policy_option(void *arg, const char *key, const char *valu
     return vly_fail(VLY_EINVAL, "a policy has no option '%s': it has best, seed, num_threads", key);
 }
 
-static vly_status open_policy_net(vly_policy *p, const vly_checkpoint *c) {
-    const vly_head_kind head = vly_checkpoint_find(c, "q.value.weight")      ? VLY_HEAD_DUELING
-                               : vly_checkpoint_find(c, "q.head.weight")     ? VLY_HEAD_Q
-                               : vly_checkpoint_find(c, "value.head.weight") ? VLY_HEAD_POLICY_VALUE
-                                                                             : VLY_HEAD_POLICY;
+static vly_status open_policy_net(vly_policy *p) {
     const vly_algo_args args = {.compute = p->compute, .env = &p->env, .config = p->config};
+    VLY_TRY(vly_algo_net(&p->net, &args));
+    const vly_head_kind head = vly_net_description(p->net)->head;
     p->q_head = head == VLY_HEAD_DUELING || head == VLY_HEAD_Q;
-    return vly_learner_net(&p->net, &args, head);
+    return VLY_OK;
 }
 
 static vly_status read_policy_weights(vly_policy *p, vly_checkpoint *c) {
@@ -108,7 +106,7 @@ static vly_status open_policy(vly_policy *p, const char *run, vly_checkpoint **c
                         "offered here yet",
                         p->env.name);
     VLY_TRY(vly_device_open(&p->compute, "cpu", p->o.num_threads, NULL, 0));
-    VLY_TRY(open_policy_net(p, *checkpoint));
+    VLY_TRY(open_policy_net(p));
     VLY_TRY(read_policy_weights(p, *checkpoint));
     return open_policy_exec(p);
 }

@@ -102,19 +102,13 @@ static vly_status write_safetensors(const weights *w, const char *path, const vl
     return vly_checkpoint_write(path, &d, NULL);
 }
 
-/* The network that the tensors belong to: the run's configuration names it, its heads tell which
- * algorithm's it is. */
-static vly_status open_net(vly_net **net, vly_env *env, vly_config *config,
-                           const vly_checkpoint *c) {
+/* The network that the tensors belong to: the run's configuration names it. */
+static vly_status open_net(vly_net **net, vly_env *env, vly_config *config) {
     vly_compute fp32 = {0}; /* one that offers nothing but float32 */
     vly_env_args args = vly_config_env_args(config);
-    const vly_head_kind head = vly_checkpoint_find(c, "q.value.weight")      ? VLY_HEAD_DUELING
-                               : vly_checkpoint_find(c, "q.head.weight")     ? VLY_HEAD_Q
-                               : vly_checkpoint_find(c, "value.head.weight") ? VLY_HEAD_POLICY_VALUE
-                                                                             : VLY_HEAD_POLICY;
     VLY_TRY(vly_env_open(env, config->run.env, &args));
     const vly_algo_args algo = {.compute = &fp32, .env = env, .config = config};
-    const vly_status status = vly_learner_net(net, &algo, head);
+    const vly_status status = vly_algo_net(net, &algo);
     if (status != VLY_OK) env->close(env);
     return status;
 }
@@ -148,7 +142,7 @@ static vly_status write_onnx(const weights *w, const char *path, const vly_check
                           "%s has a table and no network: ONNX describes networks; --format npz "
                           "exports the table",
                           run);
-    if (status == VLY_OK) status = open_net(&net, &env, config, c);
+    if (status == VLY_OK) status = open_net(&net, &env, config);
     if (status == VLY_OK && !(param = calloc((size_t)vly_net_params(net), sizeof *param)))
         status = vly_fail(VLY_ENOMEM, "no memory for the weights");
     if (status == VLY_OK) status = fill_params(w, net, param, vly_checkpoint_path(c));

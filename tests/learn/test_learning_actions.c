@@ -19,20 +19,14 @@ static void ppo_swings_the_pendulum_up(void) {
     CHECK(reached(reach("pendulum", "classic", "run.algo=ppo run.until_return=-200 run.seed=1")));
 }
 
-/* Small networks and batches: the preset's take minutes. */
-#define SMALL                                                                     \
-    "run.steps=40k run.until_return=-250 run.seed=1 run.envs=4 net.hidden=64,64 " \
-    "replay.ratio=16 replay.capacity=50k "
-
 static void sac_swings_the_pendulum_up(void) {
     CHECK(reached(reach("pendulum", "classic",
-                        "run.algo=sac " SMALL "sac.batch=64 sac.lr=1e-3 sac.learning_starts=500")));
+                        "run.algo=sac run.steps=50k run.until_return=-250 run.seed=1")));
 }
 
 static void td3_swings_the_pendulum_up(void) {
     CHECK(reached(reach("pendulum", "classic",
-                        "run.algo=td3 " SMALL
-                        "td3.batch=64 td3.learning_starts=500 replay.ratio=32")));
+                        "run.algo=td3 run.steps=60k run.until_return=-250 run.seed=1")));
 }
 
 static void sac_solves_cartpole_with_choices(void) {

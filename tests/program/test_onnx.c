@@ -100,6 +100,25 @@ static const network networks[] = {
       .hidden = {7},
       .layers = 1,
       .shared = true}},
+    {"normalized_with_deviations",
+     {.kind = VLY_NET_MLP,
+      .obs = VECTOR,
+      .actions = 2,
+      .tail = 2,
+      .hidden = {8},
+      .layers = 1,
+      .act = VLY_ACT_TANH,
+      .normalize = true}},
+    {"policy_alone",
+     {.kind = VLY_NET_MLP, .obs = VECTOR, .actions = 4, .head = VLY_HEAD_POLICY, .shared = true}},
+    {"action",
+     {.kind = VLY_NET_MLP,
+      .obs = VECTOR,
+      .actions = 3,
+      .hidden = {8},
+      .layers = 1,
+      .head = VLY_HEAD_ACTION,
+      .shared = true}},
 };
 
 typedef struct {
@@ -157,7 +176,12 @@ static void fill_states(recording *r) {
 static void add_outputs(recording *r) {
     const vly_net_desc *d = vly_net_description(r->net);
     const int64_t H = d->lstm;
-    add_reals(r, r->exec->value ? "out.logits" : "out.q", d->actions, r->exec->logits);
+    const bool q = d->head == VLY_HEAD_Q || d->head == VLY_HEAD_DUELING;
+    add_reals(r,
+              q                            ? "out.q"
+              : d->head == VLY_HEAD_ACTION ? "out.action"
+                                           : "out.logits",
+              vly_net_width(r->net), r->exec->logits);
     if (r->exec->value) add_reals(r, "out.value", 0, r->exec->value);
     if (!H) return;
     add_reals(r, "out.h_next", H, r->exec->state_h + BATCH * H);
@@ -173,6 +197,10 @@ static void write_model(const network *of, bool native) {
     CHECK_OK(vly_net_create(&net, &d));
     vly_real *param = keep(calloc((size_t)vly_net_params(net), sizeof *param));
     CHECK_OK(vly_net_init(net, 7, param));
+    const vly_tensor *t;
+    for (int i = 0; (t = vly_net_tensor(net, i)) != NULL; i++) /* moments and deviations, not 0 */
+        for (int64_t k = 0; t->constant && k < t->n; k++)
+            param[t->offset + k] = (vly_real)(1.5f + uniform());
     const vly_note note = {.name = "env", .value = "none"};
     const vly_onnx_options o = {
         .native = native, .name = of->name, .notes = &note, .note_count = 1};
