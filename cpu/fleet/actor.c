@@ -197,9 +197,7 @@ static vly_status run_actor(actor *a) {
                                                    : vly_tab_sync(a->tab)};
     VLY_TRY(vly_train_create(&a->t, &o));
     if (a->o->started) a->o->started(a->o->arg, a->t);
-    const vly_status status = vly_train_run(a->t, &result);
-    if (a->o->started) a->o->started(a->o->arg, NULL);
-    VLY_TRY(status);
+    VLY_TRY(vly_train_run(a->t, &result));
     return a->tab ? vly_tab_finish(a->tab) : VLY_OK;
 }
 
@@ -220,6 +218,7 @@ vly_status vly_fleet_act(const vly_fleet_actor *o) {
     if (!a) return vly_fail(VLY_ENOMEM, "actor: out of memory");
     a->o = o;
     const vly_status status = act_in_run(a);
+    if (a->t && o->started) o->started(o->arg, NULL);
     if (a->t) vly_train_destroy(a->t);
     vly_ps_client_destroy(a->ps);
     vly_tab_destroy(a->tab);
