@@ -11,7 +11,6 @@ What is imported is what is used: `volley.make_vec` brings Gymnasium, `volley.en
 from __future__ import annotations
 
 import importlib
-import importlib.abc
 import importlib.util
 import sys
 from typing import TYPE_CHECKING, Any
@@ -73,8 +72,10 @@ def __dir__() -> list[str]:
 
 
 
-class _AfterGymnasium(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+class _AfterGymnasium:
     """Registers the environments when Gymnasium is imported after this package, which does not import it itself."""
+
+    _loader: Any
 
     def find_spec(self, name: str, path: Any, target: Any = None) -> Any:
         if name != "gymnasium":
@@ -82,7 +83,7 @@ class _AfterGymnasium(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(name)
         if spec is not None and spec.loader is not None:
-            self._loader, spec.loader = spec.loader, self
+            self._loader, spec.loader = spec.loader, self  # type: ignore[assignment]
         return spec
 
     def create_module(self, spec: Any) -> Any:
@@ -91,10 +92,10 @@ class _AfterGymnasium(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def exec_module(self, module: Any) -> None:
         self._loader.exec_module(module)
         module.__loader__ = module.__spec__.loader = self._loader
-        __getattr__("register")()
+        importlib.import_module(".vector", __name__)  # which registers at its end
 
 
 if "gymnasium" in sys.modules:
-    __getattr__("register")()
+    importlib.import_module(".vector", __name__)
 else:
-    sys.meta_path.insert(0, _AfterGymnasium())
+    sys.meta_path.insert(0, _AfterGymnasium())  # type: ignore[arg-type]

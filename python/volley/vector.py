@@ -225,3 +225,6 @@ def register() -> None:
         if full not in gymnasium.registry:
             arguments = {"name": f"ALE/{camel(name)}-v5" if family == "atari" else name}
             gymnasium.register(full, vector_entry_point="volley.vector:make_vec", kwargs=arguments)
+
+
+register()

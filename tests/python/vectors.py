@@ -84,6 +84,9 @@ def the_ids_are_there_in_any_order():
         code = imports + "; print(gymnasium.make_vec('volley/CartPole-v1', num_envs=2).reset(seed=1)[0].shape)"
         said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
         assert said.stdout.strip() == "(2, 4)", said.stderr
+    for alone in ("make_vec('cartpole', 2)", "envpool.list_all_envs()[0]", "AtariVectorEnv", "Trainer"):
+        said = subprocess.run([sys.executable, "-c", f"import volley; print(volley.{alone})"], capture_output=True, text=True)
+        assert said.returncode == 0, said.stderr
     lean = subprocess.run([sys.executable, "-c", "import volley, sys; print('numpy' in sys.modules)"], capture_output=True, text=True)
     assert lean.stdout.strip() == "False", lean.stderr
 
