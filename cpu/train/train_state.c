@@ -62,6 +62,15 @@ static void share_counts(vly_train *t) {
     k->fleet_episodes = vly_train_has_ranks(t) ? episodes : 0;
 }
 
+/* Sums of two fit. */
+static bool counters_are_sane(const train_counters *k) {
+    const int64_t most = (int64_t)1 << 60;
+    return k->steps >= 0 && k->steps < most && k->updates >= 0 && k->updates < most &&
+           k->episodes >= 0 && k->episodes < most && k->fleet_steps >= 0 && k->fleet_steps < most &&
+           k->fleet_episodes >= 0 && k->fleet_episodes < most && k->episodes_shift > -most &&
+           k->episodes_shift < most;
+}
+
 vly_status vly_train_restored(vly_train *t) {
     VLY_TRY(t->algo->restored(t->algo, t->act));
     if (t->o.eval) return VLY_OK;
@@ -69,8 +78,8 @@ vly_status vly_train_restored(vly_train *t) {
     if (k->version != 1)
         return vly_fail(VLY_EVERSION, "the run's counters have version %lld; this program reads 1",
                         (long long)k->version);
-    if (k->steps < 0 || k->updates < 0 || k->episodes < 0)
-        return vly_fail(VLY_ECORRUPT, "the run's counters are negative");
+    if (!counters_are_sane(k))
+        return vly_fail(VLY_ECORRUPT, "the run's counters are negative or out of range");
     share_counts(t);
     if (k->started == TRAIN_LEARNING && !t->algo->cuts)
         return vly_fail(VLY_ECORRUPT, "the run was saved within an update, which %s does not do",
