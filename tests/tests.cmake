@@ -65,9 +65,11 @@ add_dependencies(test_program volley plugin_my_env plugin_bad_env)
 target_compile_definitions(test_signals PRIVATE VLY_TEST_PROGRAM="$<TARGET_FILE:volley>"
   VLY_TEST_PLUGIN_BAD="$<TARGET_FILE:plugin_bad_env>")
 add_dependencies(test_signals volley plugin_bad_env)
-target_compile_definitions(test_hostile_plugin PRIVATE VLY_TEST_PROGRAM="$<TARGET_FILE:volley>"
-  VLY_TEST_PLUGIN_HOSTILE="$<TARGET_FILE:plugin_hostile_env>")
-add_dependencies(test_hostile_plugin volley plugin_hostile_env)
+foreach(name test_hostile_plugin test_isolate)
+  target_compile_definitions(${name} PRIVATE VLY_TEST_PROGRAM="$<TARGET_FILE:volley>"
+    VLY_TEST_PLUGIN_HOSTILE="$<TARGET_FILE:plugin_hostile_env>")
+  add_dependencies(${name} volley plugin_hostile_env)
+endforeach()
 
 # Atari against ale-py, which runs in a process of its own (tests/atari/lockstep.py).
 add_executable(atari_driver tests/atari/driver.c)

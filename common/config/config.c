@@ -349,6 +349,7 @@ static bool decides(const vly_config *c, const char *const *algo, const vly_opti
     snprintf(key, sizeof key, "%s.%s", o->section, o->key);
     if (!strcmp(key, "ppo.overlap")) /* off as if it were not there: digests of before hold */
         return c->ppo.overlap == VLY_PPO_OVERLAP_ON && is_one_of(o->section, algo);
+    if (!strcmp(key, "env.isolate")) return false; /* where they are stepped, not how */
     if (!strcmp(key, "run.steps")) return anneals(c, algo) || c->replay.prioritized;
     return is_one_of(o->section, always) || is_family(o->section) || is_one_of(key, keys) ||
            is_one_of(o->section, algo);

@@ -87,13 +87,14 @@ static int take_one(vly_remote *r) {
 
 static int take_remote(vly_source *s, int want, int *groups) {
     vly_remote *r = remote_of(s);
+    if (r->failure[0]) return vly_fail(VLY_EPEER, "%s", r->failure);
     if (!remote_can_take(r, want)) return 0;
     for (int i = 0; i < want; i++) groups[i] = take_one(r);
     return want;
 }
 
 static bool arm_remote(vly_source *s, int want) {
-    return !remote_can_take(remote_of(s), want);
+    return !remote_can_take(remote_of(s), want) && !remote_of(s)->failure[0];
 }
 
 /* What an actor finds wrong with an environment it says, and its connection ends. */
@@ -278,7 +279,7 @@ static void on_remote_closed(uv_handle_t *handle) {
 
 static vly_status destroy_remote(vly_source *s) {
     vly_remote *r = remote_of(s);
-    r->o.on_warning = NULL;
+    r->o.on_warning = NULL, r->o.on_lost = NULL;
     while (r->peers) vly_remote_peer_end(r->peers, VLY_WIRE_BYE_DONE, "the run has ended");
     r->destroyed = true;
     if (r->handles == 0) {
@@ -311,6 +312,7 @@ static void on_actor_connects(uv_stream_t *stream, int status) {
 }
 
 static vly_status start_listening(vly_remote *r) {
+    r->address.kind = VLY_REMOTE_UNIX; /* what is adopted */
     if (!r->o.listen) return VLY_OK;
     VLY_TRY(vly_remote_parse(&r->address, r->o.listen, true));
     const int error = vly_remote_socket_init(&r->address, r->loop, &r->listener);
@@ -380,7 +382,7 @@ vly_status vly_remote_create(vly_source **out, uv_loop_t *loop, const vly_env *e
     return VLY_OK;
 }
 
-vly_status vly_remote_adopt(vly_source *source, int fd) {
+vly_status vly_remote_adopt(vly_source *source, int fd, int tag) {
     vly_remote *r = remote_of(source);
     remote_peer *p;
     const vly_status status = vly_remote_peer_create(r, &p);
@@ -388,12 +390,20 @@ vly_status vly_remote_adopt(vly_source *source, int fd) {
         close(fd);
         return status;
     }
-    p->trusted = true;
+    p->trusted = true, p->tag = tag;
     const int error = uv_pipe_open(&p->socket.pipe, fd);
     if (!error) return vly_remote_peer_start(p);
     close(fd);
     vly_remote_peer_end(p, VLY_WIRE_BYE_DONE, NULL);
     return vly_fail(VLY_EIO, "the socket of an actor: %s", uv_strerror(error));
+}
+
+void vly_remote_fail(vly_source *source, const char *format, ...) {
+    vly_remote *r = remote_of(source);
+    va_list list;
+    va_start(list, format);
+    if (!r->failure[0]) vsnprintf(r->failure, sizeof r->failure, format, list);
+    va_end(list);
 }
 
 const char *vly_remote_shown(const vly_source *source) {

@@ -52,6 +52,10 @@ typedef struct {
     const atomic_int *stop; /* not 0: groups wait for nobody any more; may be NULL */
     void *arg;
     void (*on_warning)(void *arg, const char *text); /* may be NULL */
+    /* An adopted connection has ended. served: it has answered before; actors: which, and their last
+     * actions, "" when it had none; words: what the actor said, or "". May be NULL. */
+    void (*on_lost)(void *arg, int tag, bool served, const char *actors, const char *words);
+    void *lost_arg;
 } vly_remote_options;
 
 typedef enum {
@@ -84,8 +88,11 @@ typedef struct {
 vly_status vly_remote_create(vly_source **out, uv_loop_t *loop, const vly_env *env,
                              const vly_remote_options *options);
 /* A connected socket, of a process that the learner has started: needs no token. It is the source's
- * from then on, also on failure. */
-vly_status vly_remote_adopt(vly_source *source, int fd);
+ * from then on, also on failure. tag: for on_lost. */
+vly_status vly_remote_adopt(vly_source *source, int fd, int tag);
+/* The next take() fails with these words. */
+void vly_remote_fail(vly_source *source, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 /* Where it listens, with the port; "" with listen NULL. */
 const char *vly_remote_shown(const vly_source *source);
 void vly_remote_get_stats(const vly_source *source, vly_remote_stats *out);

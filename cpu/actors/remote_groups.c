@@ -1,5 +1,6 @@
-#include <string.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include "common/base/clock.h"
 #include "cpu/actors/pool.h"
 #include "cpu/actors/remote_impl.h"
@@ -281,6 +282,27 @@ vly_status vly_remote_answer(vly_remote *r, remote_peer *p, remote_slice *s,
 }
 
 /* ---- actors that do not answer ---- */
+
+/* "actor 3 after action 1, actors 8 to 11": those that are being stepped first. */
+void vly_remote_describe(const vly_remote *r, const remote_peer *p, char *text, size_t bytes) {
+    size_t at = 0;
+    text[0] = '\0';
+    for (int i = 0; i < p->slice_count && at + 96 < bytes; i++) {
+        const remote_slice *s = &p->slices[i];
+        char action[48] = "";
+        if (s->state == SLICE_ASKED && !s->fresh && s->n == 1) {
+            const size_t row = (size_t)(s->first - s->group * r->group_actors) * r->shape.players;
+            vly_action_text(&r->space, vly_actions_at(r->groups[s->group].action, row), action,
+                            sizeof action);
+        }
+        at += (size_t)snprintf(text + at, bytes - at, s->n > 1 ? "%sactors %d to %d" : "%sactor %d",
+                               i ? ", " : "", s->first, s->first + s->n - 1);
+        if (action[0])
+            at += (size_t)snprintf(text + at, bytes - at, " after action %s", action);
+        else if (s->state == SLICE_ASKED && s->fresh)
+            at += (size_t)snprintf(text + at, bytes - at, " in reset");
+    }
+}
 
 static void mask_slice(vly_remote *r, const remote_slice *s) {
     mask_remote_rows(r, s->group, s->first - s->group * r->group_actors, s->n);

@@ -42,7 +42,8 @@ typedef struct remote_peer {
     vly_remote *r;
     struct remote_peer *next; /* of vly_remote.peers */
     vly_remote_socket socket;
-    bool trusted; /* adopted */
+    bool trusted; /* adopted, as `tag` */
+    int tag;
     peer_state state;
     char name[96];
     vly_wire_reader in;
@@ -106,6 +107,7 @@ struct vly_remote {
     vly_actor_info gone[VLY_REMOTE_SHOWN]; /* a ring */
     int64_t gone_count;
     int64_t created_ns;
+    char failure[512]; /* of vly_remote_fail */
 };
 
 /* ---- remote.c ---- */
@@ -130,6 +132,8 @@ uint8_t *vly_remote_obs_of(const vly_remote *r, const remote_slice *s);
 /* The slice's answer is in `body`: fixed bytes, and observations that are not in their rows yet. */
 vly_status vly_remote_answer(vly_remote *r, remote_peer *p, remote_slice *s,
                              const vly_wire_head *head, uint8_t *body);
+/* The peer's environments and what they were last asked, for people. */
+void vly_remote_describe(const vly_remote *r, const remote_peer *p, char *text, size_t bytes);
 /* The slice has missed the deadline. */
 void vly_remote_give_up(vly_remote *r, remote_peer *p, remote_slice *s);
 

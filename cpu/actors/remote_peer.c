@@ -78,11 +78,18 @@ void vly_remote_peer_end(remote_peer *p, int how, const char *format, ...) {
         r->refused++;
     else if (how != VLY_WIRE_BYE_DONE)
         r->lost++;
-    if (was == PEER_SERVING && how != VLY_WIRE_BYE_DONE)
+    if (was == PEER_SERVING && how != VLY_WIRE_BYE_DONE && !p->trusted)
         vly_remote_warn(r, "actor %s is gone with %d environments: %s", p->name, p->envs, words);
-    else if (was != PEER_SERVING && how == VLY_WIRE_BYE_REFUSED)
+    else if (was != PEER_SERVING && how == VLY_WIRE_BYE_REFUSED && !p->trusted)
         vly_remote_warn(r, "an actor was refused%s%s: %s", p->name[0] ? ": " : "", p->name, words);
     if (was != PEER_STRANGER) remember_gone(p);
+    if (p->trusted && r->o.on_lost) {
+        char actors[256];
+        vly_remote_describe(r, p, actors, sizeof actors);
+        r->restarts += p->envs;
+        r->o.on_lost(r->o.lost_arg, p->tag, p->rows > 0, actors,
+                     how == VLY_WIRE_BYE_REFUSED ? words : "");
+    }
     unlink_peer(p);
     p->state = PEER_GONE;
     vly_remote_release(r, p);
@@ -250,7 +257,7 @@ static void got_words(remote_peer *p, bool last) {
     char text[VLY_WIRE_TEXT];
     vly_wire_text(text, sizeof text, p->body, p->in.head.bytes);
     if (last)
-        vly_remote_peer_end(p, VLY_WIRE_BYE_LATER, "%s", text);
+        vly_remote_peer_end(p, VLY_WIRE_BYE_REFUSED, "%s", text);
     else
         vly_remote_warn(p->r, "actor %s: %s", p->name, text);
 }

@@ -1,6 +1,7 @@
 #include "cpu/program/crash.h"
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -19,6 +20,7 @@ enum { KINDS = sizeof kinds / sizeof *kinds };
 
 static struct sigaction before[KINDS];
 static const char *_Atomic checkpoint;
+static atomic_bool in_worker;
 
 /* Everything below is async-signal-safe. */
 typedef struct {
@@ -53,6 +55,7 @@ static void add_actor(line *l, const vly_plugin_call *call) {
 
 static void add_checkpoint(line *l) {
     const char *path = atomic_load(&checkpoint);
+    if (atomic_load(&in_worker)) return;
     line_add(l, path && *path ? "; the last good checkpoint is " : "; no checkpoint was saved");
     if (path) line_add(l, path);
 }
@@ -98,6 +101,10 @@ void vly_crash_watch(void) {
     for (int i = 0; i < KINDS; i++) sigaction(kinds[i].signal, &action, &before[i]);
     atexit(on_exit_in_plugin);
     at_quick_exit(on_exit_in_plugin);
+}
+
+void vly_crash_in_worker(void) {
+    atomic_store(&in_worker, true);
 }
 
 void vly_crash_checkpoint(const char *path) {

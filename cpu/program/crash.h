@@ -13,4 +13,6 @@
 void vly_crash_watch(void);
 /* Borrowed, and read when a plugin crashes: a text that may change, "" while there is none. */
 void vly_crash_checkpoint(const char *path);
+/* This process has no run of its own: nothing is said of checkpoints. */
+void vly_crash_in_worker(void);
 #endif

@@ -4,6 +4,7 @@
 #include <string.h>
 #include "cpu/actors/remote_actor.h"
 #include "cpu/program/cli.h"
+#include "cpu/program/crash.h"
 #include "envs/registry.h"
 #ifdef VLY_HAVE_REDIS
 #include "cpu/fleet/leader.h"
@@ -101,10 +102,12 @@ static int act_remotely(vly_cli *cli) {
                                     .say = say_flushed,
                                     .arg = &context,
                                     .stop = &actor_stopped};
+    if (inherited) vly_crash_in_worker();
     vly_cli_watch_signals(stop_remote_actor, NULL);
     status = vly_remote_act(&actor);
     vly_cli_watch_signals(NULL, NULL);
     if (vly_cli_signal()) return vly_cli_signal() == 2 ? VLY_EXIT_INT : VLY_EXIT_TERM;
+    if (inherited) return vly_cli_exit_code(status); /* the run says what it was told */
     return status == VLY_OK ? VLY_EXIT_DONE : vly_cli_fail(status);
 }
 

@@ -265,6 +265,7 @@ void vly_train_destroy(vly_train *t) {
     if (!t) return;
     /* An environment that hangs still writes into the rows: then nothing that it may touch is
      * freed. */
+    vly_isolate_stop(t->isolate);
     const bool hung = t->source && t->source->destroy(t->source) == VLY_ETIMEOUT;
     vly_train_close_loop(t);
     if (!hung) {

@@ -20,6 +20,7 @@
 #ifndef VLY_CPU_TRAIN_TRAIN_IMPL_H
 #define VLY_CPU_TRAIN_TRAIN_IMPL_H
 #include <stdatomic.h>
+#include "cpu/actors/isolate.h"
 #include "cpu/train/train.h"
 
 enum { RETURNS = 100, SAMPLES = 16, EPISODES_AT_ONCE = 256 };
@@ -93,6 +94,7 @@ struct vly_train {
     vly_algo *algo;
     vly_source *source;
     bool remote;            /* it is one of remote actors */
+    vly_isolate *isolate;   /* their processes, where they are the run's own */
     vly_queue *act, *learn; /* the same on a synchronous schedule */
     vly_event *uploads;     /* before an update on another queue */
     int N, G, M; /* rows, groups, rows of a group: of whole actors, one for each player */
