@@ -1,7 +1,7 @@
 #!/bin/sh
 # Every comparison with other programs, one after the other, into a folder of results.
 #   sh benchmarks/compare.sh                     all (`make compare`), about half an hour on a machine where nothing else runs
-#   sh benchmarks/compare.sh cartpole replay     some of: cartpole minatar envs replay store learner onednn atari atari_steps python_vector scaling soak kill9
+#   sh benchmarks/compare.sh cartpole replay     some of: cartpole minatar envs replay store learner onednn atari atari_steps python_vector scaling remote soak kill9
 # A comparison whose file was measured with this code on this hardware is not repeated (AGAIN=1 repeats it), one that stopped goes on.
 #   BUDGET=600          stops after so many seconds; the same command goes on
 #   OPTIONS="--busy"    more options for every comparison (benchmarks/measured.py)
@@ -70,11 +70,12 @@ for which in "$@"; do
   python_vector) compared "$which" python_vector.py python_vector.json ;;
   onednn) [ -x build/onednn ] && one "$which" "$results/onednn.json" "$python" benchmarks/measured.py record "$results/onednn.json" build/onednn --threads "$(nproc)" ||
     echo "compare: no oneDNN 2.x here (apt-get install libdnnl-dev, then make build)" ;;
+  remote) compared "$which" remote_actors.py remote_actors.json ;;
   scaling) one "$which" "$results/scaling_workers.json" "$python" benchmarks/simulate_scaling.py --measure --out "$results/scaling_workers.json" ;;
   soak) for algo in ppo dqn; do one "$which" "$results/soak_$algo.json" "$python" benchmarks/soak.py --algo $algo --out "$results/soak_$algo.json"; done
     one "$which" "$results/soak_minatar.json" "$python" benchmarks/soak.py --hostile --minutes 120 --out "$results/soak_minatar.json" -- --run.workers 1 ;;
   kill9) one "$which" "$results/kill9.json" "$python" tests/run/kill9.py --kills 5000 --out "$results/kill9.json" ;;
-  *) echo "compare: what is $which? cartpole minatar envs replay store learner onednn atari atari_steps python_vector scaling soak kill9" >&2; exit 2 ;;
+  *) echo "compare: what is $which? cartpole minatar envs replay store learner onednn atari atari_steps python_vector scaling remote soak kill9" >&2; exit 2 ;;
   esac
 done
 exit $bad

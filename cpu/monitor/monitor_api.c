@@ -72,6 +72,11 @@ static void answer_config(vly_monitor *m, const vly_http_request *r, vly_http_re
     if (run) vly_monitor_write_config(run, &reply->body);
 }
 
+static void answer_actors(vly_monitor *m, const vly_http_request *r, vly_http_reply *reply) {
+    const vly_run_log *run = named(m, r, reply);
+    if (run) vly_monitor_write_actors(run, &reply->body);
+}
+
 static void answer_fleet(vly_monitor *m, const vly_http_request *r, vly_http_reply *reply) {
     (void)r;
     json(reply);
@@ -134,6 +139,7 @@ static const struct {
     {"/api/runs", answer_runs},
     {"/api/series", answer_series},
     {"/api/config", answer_config},
+    {"/api/actors", answer_actors},
     {"/api/fleet", answer_fleet},
     {"/api/frame", answer_frame},
     {"/api/events", answer_events},

@@ -40,4 +40,6 @@ void vly_monitor_write_page(vly_http_reply *reply);
 void vly_monitor_write_runs(const vly_monitor *m, vly_text *out);
 void vly_monitor_write_series(const vly_run_log *r, int points, vly_text *out);
 void vly_monitor_write_config(const vly_run_log *r, vly_text *out);
+/* Who steps the run's environments elsewhere (actors.json), null where nobody does. */
+void vly_monitor_write_actors(const vly_run_log *r, vly_text *out);
 #endif

@@ -6,11 +6,12 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include "common/base/file.h"
 #include "cpu/monitor/monitor_impl.h"
 #include "cpu/monitor/prometheus.h"
 #include "cpu/machine/system.h"
 
-enum { SPARK = 60, CHECKPOINTS_MOST = 200 };
+enum { SPARK = 60, CHECKPOINTS_MOST = 200, JSON_FILE_MOST = 1 << 18 };
 
 /* ---- all runs ---- */
 
@@ -237,14 +238,19 @@ static void add_options(vly_text *t, const vly_config *c) {
     free(plain);
 }
 
-static void add_system(vly_text *t, const vly_run_log *r) {
-    char path[VLY_RUN_PATH + 32];
-    snprintf(path, sizeof path, "%s/system.json", r->path);
-    json_t *system = json_load_file(path, JSON_REJECT_DUPLICATES, NULL);
-    char *words = json_is_object(system) ? json_dumps(system, JSON_COMPACT) : NULL;
+/* A file of the run's folder, or null where it is no object. */
+static void add_json_file(vly_text *t, const vly_run_log *r, const char *name) {
+    char path[VLY_RUN_PATH + 32], *text = NULL;
+    size_t bytes = 0;
+    snprintf(path, sizeof path, "%s/%s", r->path, name);
+    json_t *object = vly_file_read(path, JSON_FILE_MOST, &text, &bytes) == VLY_OK
+                         ? json_loadb(text, bytes, JSON_REJECT_DUPLICATES, NULL)
+                         : NULL;
+    char *words = json_is_object(object) ? json_dumps(object, JSON_COMPACT) : NULL;
     vly_text_add(t, "%s", words ? words : "null");
     free(words);
-    json_decref(system);
+    free(text);
+    json_decref(object);
 }
 
 static void add_checkpoints(vly_text *t, const vly_run_log *r) {
@@ -273,9 +279,17 @@ void vly_monitor_write_config(const vly_run_log *r, vly_text *out) {
     vly_text_add(out, ",\"options\":[");
     if (c && vly_run_log_config(r, c) == VLY_OK) add_options(out, c);
     vly_text_add(out, "],\"system\":");
-    add_system(out, r);
+    add_json_file(out, r, "system.json");
     vly_text_add(out, ",\"checkpoints\":[");
     add_checkpoints(out, r);
     vly_text_add(out, "]}");
     free(c);
+}
+
+void vly_monitor_write_actors(const vly_run_log *r, vly_text *out) {
+    vly_text_add(out, "{\"run\":");
+    vly_text_json(out, r->name);
+    vly_text_add(out, ",\"actors\":");
+    add_json_file(out, r, "actors.json"); /* cpu/run/actor_list.h */
+    vly_text_add(out, "}");
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "cpu/actors/remote_actor.h"
+#include "cpu/actors/remote_net.h"
 #include "cpu/program/cli.h"
 #include "cpu/program/crash.h"
 #include "envs/registry.h"
@@ -83,7 +84,9 @@ static int act_remotely(vly_cli *cli) {
     uint8_t token[VLY_WIRE_TOKEN] = {0};
     const char *address = cli->positional[0];
     const bool inherited = !strncmp(address, "fd:", 3);
-    vly_status status = VLY_OK;
+    vly_remote_address checked;
+    vly_status status = vly_remote_parse(&checked, address, false);
+    if (status != VLY_OK) return vly_cli_fail(status);
     if (!inherited && !o->token_file[0])
         status = vly_fail(VLY_EINVAL, "actor: --token-file is needed, the learner's token");
     else if (!inherited)

@@ -248,12 +248,21 @@ static void runs_are_served_and_nothing_else(void) {
     CHECK(strstr(client_body(), "\"charts/episodic_return\":{"));
     CHECK_EQ(client_get(port, "/api/config?run=a+run+%26+%3Cb%3E", "%s", ""), 200);
     CHECK(strstr(client_body(), "\"ppo.lr\"") && !strstr(client_body(), "secret-secret"));
+    CHECK_EQ(client_get(port, "/api/actors?run=group%2Fnested", "%s", ""), 200);
+    CHECK(strstr(client_body(), "\"actors\":null"));
+    write_file("group/nested/actors.json", "w", "{\"actors\":[{\"name\":\"<b>\"}]} \n");
+    CHECK_EQ(client_get(port, "/api/actors?run=group%2Fnested", "%s", ""), 200);
+    CHECK(strstr(client_body(), "\"actors\":{\"actors\":[{\"name\":\"<b>\"}]}"));
+    write_file("group/nested/actors.json", "w", "[1]");
+    CHECK_EQ(client_get(port, "/api/actors?run=group%2Fnested", "%s", ""), 200);
+    CHECK(strstr(client_body(), "\"actors\":null"));
     CHECK_EQ(client_get(port, "/metrics", "%s", ""), 200);
     CHECK(check_exposition(client_body()) > 10);
     static const char *const missing[] = {"/secret.txt",
                                           "/../secret.txt",
                                           "/%2e%2e/secret.txt",
                                           "/api/series?run=../secret.txt",
+                                          "/api/actors?run=../secret.txt",
                                           "/api/config?run=/etc",
                                           "/api/config?run=group",
                                           "/api/config?run=..",

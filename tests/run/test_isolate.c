@@ -62,7 +62,7 @@ static outcome train_cartpole(const char *more) {
 
 static void the_run_is_the_same_as_without(void) {
     const outcome plain = train_cartpole("plain"), apart = train_cartpole("apart --env.isolate");
-    CHECK(plain.episodes > 100);
+    CHECK(plain.episodes > 30);
     CHECK(plain.episodes == apart.episodes && plain.mean == apart.mean);
 }
 

@@ -57,6 +57,28 @@ function machineTable() {
     h("td.number", {}, `${Math.max(0, Math.round(Date.now() / 1000 - r.updated))} s`, h("small", {}, "since its last line")))))));
 }
 
+function actorRow(a, late) {
+  const good = a.state === "serving" && !late, words = late ? "not told any more" : a.state;
+  return h("tr" + (a.state === "gone" ? ".gone" : ""), {},
+    h("td", {}, h("span.dot." + (good ? "live" : "bad"), {}, words)),
+    h("td.who", {}, h("b", {}, a.name), h("small", {}, a.packed ? "packed" : "")),
+    h("td.number", {}, whole(a.environments), h("small", {}, "environments")),
+    h("td.number", {}, `${Number(a.round_trip_ms).toFixed(2)} ms`, h("small", {}, "round trip")),
+    h("td.number", {}, brief(a.rows), h("small", {}, "rows")),
+    h("td.number", {}, `${Number(a.heard_s).toFixed(1)} s`, h("small", {}, "since it was heard")));
+}
+
+/* Slow: it answers, but not in time. Gone: the connection is lost, or it was silent for the deadline. */
+async function remoteActors(run) {
+  const list = (await ask("/api/actors?run=" + encodeURIComponent(run.name))).actors;
+  if (!list || !Array.isArray(list.actors)) return null;
+  const late = Date.now() / 1000 - list.time > 30;
+  return h("section.fleet", {}, h("div.bar-top", {}, h("h2", {}, h("a", {href: "#/run/" + encodeURIComponent(run.name)}, titleOf(run))),
+    h("span.chip", {}, "remote actors"), h("span.quiet", {}, `${list.listen} · round trip ${Number(list.round_trip_p50_ms).toFixed(2)} ms, 99th percentile ${Number(list.round_trip_p99_ms).toFixed(2)} ms`),
+    h("span.controls", {}, h("b", {}, `${list.connected} here`), h("span.quiet", {}, `${list.slow} slow · ${list.lost} lost`))),
+    h("div.scroll", {}, h("table.runs", {}, h("tbody", {}, list.actors.map(a => actorRow(a, late))))));
+}
+
 function showFleet(main) {
   const stores = h("div"), machine = h("div");
   let timer, closed = false;
@@ -65,6 +87,7 @@ function showFleet(main) {
   const look = async () => {
     try {
       const answer = await ask("/api/fleet"), sections = [];
+      for (const run of data.runs.filter(r => r.live && known(r.values["actors/connected"]))) sections.push(await remoteActors(run));
       for (const store of answer.stores) {
         sections.push(h("h2.store", {}, "Store ", h("code", {}, store.url), store.error ? h("span.dot.bad", {title: store.error}, "out of reach") : null));
         if (store.error) sections.push(h("p.quiet", {}, store.error));
@@ -72,7 +95,7 @@ function showFleet(main) {
         for (const entry of store.runs) sections.push(await storeRun(entry));
       }
       if (!answer.stores.length) sections.push(h("p.quiet", {}, answer.pending ? "Looking …" : "No run of this folder uses a store. Runs spread over processes or machines (--algo a3c, --dist.update, --store redis://…) show their members here."));
-      if (!closed) stores.replaceChildren(...sections);
+      if (!closed) stores.replaceChildren(...sections.filter(s => s));
     } catch (error) { fail(error); }
     if (!closed) timer = setTimeout(look, 2000);
   };
