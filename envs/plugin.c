@@ -238,7 +238,7 @@ static bool check_numbers(plugin *p, const rows_block *b, int i) {
 /* ---- calls ---- */
 
 static void copy_lane(const lane *l, const uint8_t *from, uint8_t *to, size_t to_stride, int n) {
-    for (int i = 0; to && i < n; i++)
+    for (int i = 0; from && to && i < n; i++)
         memcpy(to + (size_t)i * to_stride, from + (size_t)i * l->stride, l->used);
 }
 

@@ -7,7 +7,9 @@
 #include "envs/acrobot.h"
 #include "envs/atari/atari.h"
 #include "envs/cartpole.h"
+#include "envs/cartpole_hidden.h"
 #include "envs/cliffwalking.h"
+#include "envs/deepsea.h"
 #include "envs/env_options.h"
 #include "envs/gridworld.h"
 #include "envs/minatar/minatar.h"
@@ -15,6 +17,8 @@
 #include "envs/mountaincar_continuous.h"
 #include "envs/pendulum.h"
 #include "envs/plugin.h"
+#include "envs/storage.h"
+#include "envs/windy.h"
 
 typedef vly_status (*opener)(vly_env *env, const vly_env_args *args);
 
@@ -39,6 +43,14 @@ static const builtin builtins[] = {
      vly_gridworld_open},
     {{"cliffwalking", "CliffWalking-v1", "Gymnasium 1.4.0", "along a cliff to the goal, tabular"},
      vly_cliffwalking_open},
+    {{"windy", NULL, "Sutton & Barto, example 6.5", "across a field with a crosswind, tabular"},
+     vly_windy_open},
+    {{"cartpole_hidden", NULL, "cartpole", "CartPole without its speeds: a task for memory"},
+     vly_cartpole_hidden_open},
+    {{"deepsea", NULL, "bsuite 0.3.6", "one way of 2^10 finds the treasure: exploration"},
+     vly_deepsea_open},
+    {{"storage", NULL, "dynamic programming", "a battery on the electricity market, optimum known"},
+     vly_storage_open},
     {{"minatar/breakout", "MinAtar/Breakout-v0", MINATAR, "break bricks with a ball"},
      vly_minatar_breakout_open},
     {{"minatar/asterix", "MinAtar/Asterix-v0", MINATAR, "collect gold between enemies"},

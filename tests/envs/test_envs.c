@@ -282,6 +282,9 @@ int main(void) {
     CHECK(count > 0 && vly_env_list(-1) == NULL);
     a_model_tells_what_steps_do("cliffwalking", NULL);
     a_model_tells_what_steps_do("cliffwalking", "slippery=1");
+    a_model_tells_what_steps_do("windy", NULL);
+    a_model_tells_what_steps_do("windy", "moves=9,wind=gusts");
+    a_model_tells_what_steps_do("deepsea", "size=5,mapping=3");
     a_model_tells_what_steps_do("gridworld", "map=.G./PS./...");
     a_model_tells_what_steps_do("gridworld", "map=.G./PS#/...,slip=0.4");
     an_unknown_name_gets_the_nearest();

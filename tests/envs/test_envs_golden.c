@@ -14,6 +14,7 @@ int main(void) {
                                         "minatar_space_invaders.txt",
                                         "mountaincar.txt",
                                         "gridworld.txt",
+                                        "deepsea.txt",
                                         "pendulum.txt",
                                         "mountaincar_continuous.txt"};
     const int n = (int)(sizeof files / sizeof *files);
