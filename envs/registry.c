@@ -15,6 +15,7 @@
 #include "envs/minatar/minatar.h"
 #include "envs/mountaincar.h"
 #include "envs/mountaincar_continuous.h"
+#include "envs/multi.h"
 #include "envs/pendulum.h"
 #include "envs/plugin.h"
 #include "envs/storage.h"
@@ -149,6 +150,7 @@ static vly_status check_args(const char *name, const vly_env_args *args) {
 
 vly_status vly_env_open(vly_env *env, const char *name, const vly_env_args *args) {
     VLY_TRY(check_args(name, args));
+    if (vly_multi_named(name)) return vly_multi_open(env, name, args);
     if (is_plugin(name)) return vly_plugin_open(env, name, args);
     const builtin *known = find_builtin(name);
     if (known) return known->open(env, args);
@@ -164,10 +166,28 @@ static const char *family_of(const vly_env *env) {
     return strncmp(env->name, "minatar/", 8) == 0 ? "minatar" : "classic";
 }
 
+/* The family is that of all tasks, or "multi". */
+static vly_status describe_multi(vly_env_info *info, const char *name, const vly_env_args *args) {
+    char names[VLY_MULTI_TASKS_MAX * (sizeof info->name + 1)] = "", one[sizeof info->name];
+    size_t at = 0;
+    vly_env_info part;
+    memset(info, 0, sizeof *info);
+    for (int i = 0; i < VLY_MULTI_TASKS_MAX && vly_multi_name(name, i, one, sizeof one); i++) {
+        if (vly_multi_named(one)) return vly_fail(VLY_EINVAL, "%.64s: a list within a list", name);
+        VLY_TRY(vly_env_describe(&part, one, args));
+        const bool same = !info->family || !strcmp(info->family, part.family);
+        info->family = same ? part.family : "multi";
+        at += (size_t)snprintf(names + at, sizeof names - at, "%s,", part.name);
+    }
+    vly_multi_canonical(names, info->name, sizeof info->name);
+    return VLY_OK;
+}
+
 vly_status vly_env_describe(vly_env_info *info, const char *name, const vly_env_args *args) {
     vly_env env;
     vly_atari_options atari;
     VLY_TRY(check_args(name, args));
+    if (vly_multi_named(name)) return describe_multi(info, name, args);
     VLY_TRY(vly_atari_options_read(&atari, args));
     const vly_atari_game *game = is_plugin(name) ? NULL : vly_atari_named(name, &atari);
     memset(info, 0, sizeof *info);

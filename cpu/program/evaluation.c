@@ -45,6 +45,18 @@ static void describe(vly_evaluation *e, const vly_agent *a) {
     e->normalised = e->is_atari && vly_atari_human(a->env.name, &e->random, &e->human);
 }
 
+/* The episodes of one seed, shared out among the tasks; `mean` holds sums until the last. */
+static void add_to_tasks(vly_evaluation *e, const vly_agent *a, const double *returns) {
+    if (a->env.tasks < 2) return;
+    e->task_count = a->env.tasks;
+    for (int i = 0; i < e->task_count; i++)
+        snprintf(e->tasks[i].env, sizeof e->tasks[i].env, "%s", a->env.task_names[i]);
+    for (int i = 0; i < e->o.episodes; i++) {
+        const int task = vly_train_episode_task(a->train, e->o.episodes, i);
+        e->tasks[task].mean += returns[i], e->tasks[task].n++;
+    }
+}
+
 /* A fresh trainer for each seed: every seed begins from nothing but the weights. */
 static vly_status play_seed(vly_evaluation *e, int s, FILE *people) {
     agent_context context = {&e->o, people};
@@ -71,6 +83,7 @@ static vly_status play_seed(vly_evaluation *e, int s, FILE *people) {
         if (status == VLY_OK)
             status = vly_train_evaluate(a.train, e->o.episodes, e->returns + at, e->lengths + at);
         vly_cli_watch_signals(NULL, NULL);
+        if (status == VLY_OK) add_to_tasks(e, &a, e->returns + at);
     }
     vly_agent_close(&a);
     return status;
@@ -98,6 +111,7 @@ vly_status vly_evaluation_run(vly_evaluation *e, const char *run,
     if (!e->returns || !e->lengths) return vly_fail(VLY_ENOMEM, "no memory for %d episodes", e->n);
     for (int s = 0; s < options->seeds; s++) VLY_TRY(play_seed(e, s, people));
     sum_up_episodes(e);
+    for (int i = 0; i < e->task_count; i++) e->tasks[i].mean /= e->tasks[i].n; /* NAN: none */
     return VLY_OK;
 }
 

@@ -41,6 +41,13 @@ typedef struct {
     double *returns;      /* (seeds, episodes) */
     int32_t *lengths;
     double mean, sd, length_mean, low, high;
+    /* of an environment of several (vly_env.tasks); task_count 0: there is one */
+    int task_count;
+    struct {
+        char env[64];
+        int n;
+        double mean;
+    } tasks[64];
 } vly_evaluation;
 
 vly_status vly_evaluation_run(vly_evaluation *e, const char *run,

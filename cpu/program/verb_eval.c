@@ -26,6 +26,9 @@ static void print_run(FILE *out, const vly_evaluation *e) {
             "%.4g to %.4g, mean length %.4g\n",
             e->checkpoint, e->n, e->n == 1 ? "" : "s", e->env, e->mean, e->mean - half,
             e->mean + half, e->sd, e->low, e->high, e->length_mean);
+    for (int i = 0; i < e->task_count; i++)
+        fprintf(out, "  %-24s %d episodes, mean return %.4g\n", e->tasks[i].env, e->tasks[i].n,
+                e->tasks[i].mean);
     if (e->normalised)
         fprintf(out, "  human-normalised %.4g (random %.6g, human %.6g)\n",
                 vly_evaluation_normalise(e, e->mean), e->random, e->human);
@@ -55,19 +58,30 @@ static json_t *seeds_json(const vly_evaluation *e) {
     return list;
 }
 
+static json_t *eval_tasks_json(const vly_evaluation *e) {
+    json_t *list = json_array();
+    for (int i = 0; i < e->task_count; i++)
+        json_array_append_new(list, json_pack("{s:s, s:i, s:o}", "env", e->tasks[i].env, "episodes",
+                                              e->tasks[i].n, "return_mean",
+                                              vly_json_real(e->tasks[i].mean)));
+    return list;
+}
+
 static json_t *run_json(const vly_evaluation *e) {
     json_t *returns = json_array();
     const double half = half_interval(e);
     for (int i = 0; i < e->n; i++) json_array_append_new(returns, vly_json_real(e->returns[i]));
-    return json_pack("{s:s, s:s, s:s, s:s, s:I, s:i, s:o, s:o, s:[o,o], s:o, s:o, s:o, s:o, s:o}",
-                     "run", e->run, "checkpoint", e->checkpoint, "env", e->env, "algo", e->algo,
-                     "train_seed", (json_int_t)e->train_seed, "episodes", e->n, "return_mean",
-                     vly_json_real(e->mean), "return_sd", vly_json_real(e->sd), "return_ci95",
-                     vly_json_real(e->mean - half), vly_json_real(e->mean + half), "length_mean",
-                     vly_json_real(e->length_mean), "human_normalised",
-                     e->normalised ? vly_json_real(vly_evaluation_normalise(e, e->mean))
-                                   : json_null(),
-                     "seeds", seeds_json(e), "protocol", protocol_json(e), "returns", returns);
+    json_t *o =
+        json_pack("{s:s, s:s, s:s, s:s, s:I, s:i, s:o, s:o, s:[o,o], s:o, s:o, s:o, s:o, s:o}",
+                  "run", e->run, "checkpoint", e->checkpoint, "env", e->env, "algo", e->algo,
+                  "train_seed", (json_int_t)e->train_seed, "episodes", e->n, "return_mean",
+                  vly_json_real(e->mean), "return_sd", vly_json_real(e->sd), "return_ci95",
+                  vly_json_real(e->mean - half), vly_json_real(e->mean + half), "length_mean",
+                  vly_json_real(e->length_mean), "human_normalised",
+                  e->normalised ? vly_json_real(vly_evaluation_normalise(e, e->mean)) : json_null(),
+                  "seeds", seeds_json(e), "protocol", protocol_json(e), "returns", returns);
+    if (e->task_count) json_object_set_new(o, "tasks", eval_tasks_json(e));
+    return o;
 }
 
 /* ---- all of them ---- */

@@ -26,6 +26,8 @@ static json_t *ls_envs(vly_cli *cli) {
     fprintf(cli->people, "  %-24s %-20s %s\n", "pong ...", "ALE/Pong-v5 ...",
             "104 Atari games: `volley ls atari`");
     fprintf(cli->people, "  %-24s %-20s %s\n", "./my_env.so", "", "your own (examples/my_env.c)");
+    fprintf(cli->people, "  %-24s %-20s %s\n", "multi:A,B,C", "",
+            "several of them, learned by one agent");
     return list;
 }
 

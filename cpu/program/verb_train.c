@@ -35,6 +35,9 @@ static void print_run_summary(FILE *out, const vly_config *config, const vly_ses
     if (r->train.report.window)
         fprintf(out, "; mean return %.4g over the last %d episodes", r->return_mean_100,
                 r->train.report.window);
+    for (int i = 0; i < r->task_count; i++)
+        fprintf(out, "\n  %-24s %s episodes, mean return %.4g", r->tasks[i].env,
+                vly_thousands(r->tasks[i].episodes), r->tasks[i].return_mean_100);
     fprintf(out, "\nrun: %s\n", r->folder);
     if (r->checkpoint[0]) fprintf(out, "checkpoint: %s\n", r->checkpoint);
     if (r->checkpoint_lost)
@@ -48,15 +51,26 @@ static void print_run_summary(FILE *out, const vly_config *config, const vly_ses
     }
 }
 
+static json_t *tasks_json(const vly_session_result *r) {
+    json_t *list = json_array();
+    for (int i = 0; i < r->task_count; i++)
+        json_array_append_new(list, json_pack("{s:s, s:I, s:o}", "env", r->tasks[i].env, "episodes",
+                                              (json_int_t)r->tasks[i].episodes, "return_mean_100",
+                                              vly_json_real(r->tasks[i].return_mean_100)));
+    return list;
+}
+
 static json_t *result_json(const vly_config *config, const vly_session_result *r) {
-    return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:s, s:s?}", "run",
-                     r->folder, "env", config->run.env, "algo", config->run.algo, "seed",
-                     (json_int_t)config->run.seed, "steps", (json_int_t)r->steps, "updates",
-                     (json_int_t)r->updates, "episodes", (json_int_t)r->episodes, "return_mean_100",
-                     vly_json_real(r->return_mean_100), "wall_s", vly_json_real(r->wall_s),
-                     "steps_per_s", vly_json_real(r->steps_per_s), "frames_per_s",
-                     vly_json_real(r->frames_per_s), "stop", vly_stop_name(r->train.stop),
-                     "checkpoint", r->checkpoint[0] ? r->checkpoint : NULL);
+    json_t *o = json_pack(
+        "{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:s, s:s?}", "run", r->folder,
+        "env", config->run.env, "algo", config->run.algo, "seed", (json_int_t)config->run.seed,
+        "steps", (json_int_t)r->steps, "updates", (json_int_t)r->updates, "episodes",
+        (json_int_t)r->episodes, "return_mean_100", vly_json_real(r->return_mean_100), "wall_s",
+        vly_json_real(r->wall_s), "steps_per_s", vly_json_real(r->steps_per_s), "frames_per_s",
+        vly_json_real(r->frames_per_s), "stop", vly_stop_name(r->train.stop), "checkpoint",
+        r->checkpoint[0] ? r->checkpoint : NULL);
+    if (r->task_count) json_object_set_new(o, "tasks", tasks_json(r));
+    return o;
 }
 
 /* ---- the screen ---- */

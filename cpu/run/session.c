@@ -321,6 +321,12 @@ static void fill_result(const vly_session *s, vly_session_result *out) {
     out->steps_per_s = r->wall_s > 0 ? (double)(r->total_steps - s->steps_at_start) / r->wall_s : 0;
     out->frames_per_s = out->steps_per_s * s->env.frames_per_step;
     out->checkpoint_lost = s->saver.failed;
+    for (int i = 0; i < r->task_count && i < VLY_SESSION_TASKS_MAX; i++) {
+        vly_session_task *task = &out->tasks[out->task_count++];
+        snprintf(task->env, sizeof task->env, "%s", r->tasks[i].env);
+        task->episodes = r->tasks[i].episodes;
+        task->return_mean_100 = r->tasks[i].return_mean_100;
+    }
 }
 
 static vly_status check_restarts(const vly_session *s, vly_train_result *train) {

@@ -45,11 +45,20 @@ typedef struct {
     bool first; /* of several ranks the first alone has a folder; the others should not print */
 } vly_session_info;
 
+enum { VLY_SESSION_TASKS_MAX = 64 };
+typedef struct {
+    char env[64];
+    int64_t episodes;
+    double return_mean_100; /* NAN: none */
+} vly_session_task;
+
 typedef struct {
     vly_train_result train;
     char folder[VLY_PATH], checkpoint[VLY_PATH]; /* checkpoint: "" when none was written */
     int64_t steps, updates, episodes;
     double return_mean_100, wall_s, steps_per_s, frames_per_s;
+    vly_session_task tasks[VLY_SESSION_TASKS_MAX];
+    int task_count;       /* of several environments that learned together; 0: there is one */
     bool checkpoint_lost; /* the last attempt to save failed: `words` say why */
     char words[512];
 } vly_session_result;

@@ -173,6 +173,20 @@ static vly_status create_algo(vly_train *t) {
     return vly_algo_create(&t->algo, config->run.algo, &args);
 }
 
+static vly_status alloc_tasks(vly_train *t) {
+    const int tasks = t->o.env->tasks, actors = t->N / t->o.env->players;
+    if (tasks < 2) return VLY_OK;
+    if (!t->o.eval && actors < tasks)
+        return vly_fail(VLY_EINVAL,
+                        "%s: %d environments for %d games: --envs has to be at least %d, and is "
+                        "best a multiple",
+                        t->o.env->name, actors, tasks, tasks);
+    t->tasks = calloc((size_t)tasks, sizeof *t->tasks);
+    t->task_reports = calloc((size_t)tasks, sizeof *t->task_reports);
+    return t->tasks && t->task_reports ? VLY_OK
+                                       : vly_fail(VLY_ENOMEM, "no memory for %d tasks", tasks);
+}
+
 static vly_status alloc_arrays(vly_train *t) {
     const size_t G = (size_t)t->G, N = (size_t)t->N;
     t->rows = calloc(G, sizeof *t->rows);
@@ -186,6 +200,7 @@ static vly_status alloc_arrays(vly_train *t) {
     if (!t->rows || !t->device_obs || !t->taken || !t->waiting || !t->acting || !t->stalled ||
         (!t->o.eval && !t->pool_state))
         return vly_fail(VLY_ENOMEM, "no memory for a run of %d environments", t->N);
+    VLY_TRY(alloc_tasks(t));
     if (t->c->info.is_host) return VLY_OK;
     void *slab;
     VLY_TRY(t->c->alloc_host(t->c, N * t->o.env->obs.bytes, "observations in transfer", &slab));
@@ -249,6 +264,9 @@ vly_status vly_train_create(vly_train **out, const vly_train_options *options) {
     t->o = *options;
     t->c = options->compute;
     if (t->o.eval_actors < 1) t->o.eval_actors = 16;
+    const int tasks = t->o.env->tasks;
+    if (tasks > 1 && t->o.eval_actors > 1) /* each task as often */
+        t->o.eval_actors = (t->o.eval_actors + tasks - 1) / tasks * tasks;
     t->counters.version = 1;
     t->created_ns = t->mark_ns = uv_hrtime();
     const vly_status status = create_parts(t);
@@ -283,6 +301,8 @@ void vly_train_destroy(vly_train *t) {
     free(t->waiting);
     free(t->acting);
     free(t->stalled);
+    free(t->tasks);
+    free(t->task_reports);
     free(t->pool_state);
     vly_train_free_undo(t);
     if (!hung) free(t);

@@ -58,6 +58,13 @@ typedef enum {
 } vly_phase;
 const char *vly_phase_name(vly_phase phase);
 
+/* One of several environments that learn together (vly_env.tasks). */
+typedef struct vly_train_task {
+    const char *env;
+    int64_t episodes;
+    double return_mean_100; /* NAN before the first */
+} vly_train_task;
+
 typedef struct {
     int64_t steps;       /* agent steps of this process; RESET rows are not counted */
     int64_t total_steps; /* over all ranks */
@@ -67,6 +74,8 @@ typedef struct {
     double return_mean_100, length_mean_100; /* over the last `window` episodes; NAN before the
                                                 first */
     int window;                              /* at most 100 */
+    const struct vly_train_task *tasks;      /* of an environment of several; valid until destroy */
+    int task_count;                          /* 0: there is one */
     double wall_s;           /* in vly_train_run, since create; a resumed run starts at 0 */
     double steps_per_s;      /* over the last seconds */
     double learn_rows_per_s; /* rows learned from, over the last seconds */
@@ -145,6 +154,9 @@ vly_status vly_train_restored(vly_train *t);
  * are not left out. returns, lengths (episodes); lengths may be NULL. VLY_ECANCELED after
  * vly_train_stop. */
 vly_status vly_train_evaluate(vly_train *t, int episodes, double *returns, int32_t *lengths);
+
+/* Which of the environment's tasks the i-th of so many episodes was of. */
+int vly_train_episode_task(const vly_train *t, int episodes, int i);
 
 /* eval with eval_actors 1: one step with the current weights; the first call only resets. */
 typedef struct {

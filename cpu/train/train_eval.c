@@ -75,6 +75,15 @@ vly_status vly_train_evaluate(vly_train *t, int episodes, double *returns, int32
     return status == VLY_OK ? VLY_OK : vly_train_drain(t, status);
 }
 
+int vly_train_episode_task(const vly_train *t, int episodes, int i) {
+    int row = 0;
+    for (int at = 0; row + 1 < t->N; row++) {
+        at += episodes / t->N + (row < episodes % t->N);
+        if (i < at) break;
+    }
+    return vly_train_task_of(t, row);
+}
+
 static vly_status step_one_actor(vly_train *t, vly_train_moment *m) {
     vly_algo *a = t->algo;
     const int group = 0;

@@ -36,6 +36,10 @@ typedef struct {     /* saved as one array of int64_t: add at the end */
     int64_t episodes_shift; /* added to this rank's own: those of other ranks before a resume */
 } train_counters;
 
+typedef struct {                       /* saved as doubles */
+    double episodes, returns[RETURNS]; /* a ring at episodes % RETURNS */
+} train_task;
+
 typedef struct {
     double time, steps, rows;
 } train_sample;
@@ -117,6 +121,8 @@ struct vly_train {
     uint8_t *slab;        /* pinned host memory (N observations); NULL on the CPU */
     train_counters counters;
     double returns[RETURNS]; /* of the last episodes, a ring at episodes % RETURNS */
+    train_task *tasks;       /* one for each; NULL where there is one */
+    vly_train_task *task_reports;
     int32_t lengths[RETURNS];
     uint8_t *pool_state;
     size_t pool_bytes;
@@ -179,6 +185,10 @@ vly_status vly_train_submit(vly_train *t, int group, vly_actions action, bool *r
 vly_status vly_train_take(vly_train *t, int want, int *n);
 /* The group's row is complete: uploads it, counts steps, passes it to the algorithm. */
 vly_status vly_train_receive(vly_train *t, int group);
+/* Of a row. */
+static inline int vly_train_task_of(const vly_train *t, int row) {
+    return row / t->o.env->players % t->o.env->tasks;
+}
 /* Counts the episodes that have ended and hands them to on_episode. */
 void vly_train_count_episode(vly_train *t, const vly_episode *episode);
 void vly_train_episodes(vly_train *t);

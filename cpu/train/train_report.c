@@ -62,6 +62,20 @@ static void mean_returns(const vly_train *t, vly_train_report *out) {
     out->length_mean_100 = n ? length / n : NAN;
 }
 
+static void report_tasks(vly_train *t, vly_train_report *out) {
+    for (int i = 0; t->tasks && i < t->o.env->tasks; i++) {
+        const train_task *task = &t->tasks[i];
+        const int n = task->episodes < RETURNS ? (int)task->episodes : RETURNS;
+        double sum = 0;
+        for (int k = 0; k < n; k++) sum += task->returns[k];
+        t->task_reports[i] = (vly_train_task){.env = t->o.env->task_names[i],
+                                              .episodes = (int64_t)task->episodes,
+                                              .return_mean_100 = n ? sum / n : NAN};
+    }
+    out->tasks = t->task_reports;
+    out->task_count = t->tasks ? t->o.env->tasks : 0;
+}
+
 void vly_train_get_report(vly_train *t, vly_train_report *out) {
     memset(out, 0, sizeof *out);
     out->steps = t->counters.steps;
@@ -72,6 +86,7 @@ void vly_train_get_report(vly_train *t, vly_train_report *out) {
     out->updates = made ? *made : t->counters.updates;
     out->episodes = vly_train_has_ranks(t) ? t->counters.fleet_episodes : own_episodes(t);
     mean_returns(t, out);
+    report_tasks(t, out);
     out->wall_s = seconds_since_create(t);
     const train_sample *oldest = t->samples;
     if (t->sample_count > 0 && out->wall_s > oldest->time) {

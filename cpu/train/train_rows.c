@@ -36,6 +36,11 @@ void vly_train_count_episode(vly_train *t, const vly_episode *episode) {
     const int64_t at = t->counters.episodes++ % RETURNS;
     t->returns[at] = episode->score;
     t->lengths[at] = episode->length;
+    if (t->tasks && episode->actor >= 0) {
+        train_task *task = &t->tasks[vly_train_task_of(t, episode->actor)];
+        task->returns[(int64_t)task->episodes % RETURNS] = episode->score;
+        task->episodes++;
+    }
     if (t->o.on_episode) t->o.on_episode(t->o.arg, episode, vly_train_total_steps(t));
 }
 

@@ -28,6 +28,9 @@ int vly_train_buffers(vly_train *t, vly_buffer *out, int max) {
                &t->counters);
     add_buffer(out, &n, max, "train.returns", VLY_F64, RETURNS, t->returns);
     add_buffer(out, &n, max, "train.lengths", VLY_I32, RETURNS, t->lengths);
+    if (t->tasks)
+        add_buffer(out, &n, max, "train.tasks", VLY_F64,
+                   t->o.env->tasks * (int64_t)(sizeof *t->tasks / sizeof(double)), t->tasks);
     add_buffer(out, &n, max, "train.pool", VLY_U8, (int64_t)t->pool_bytes, t->pool_state);
     return n;
 }
@@ -80,6 +83,9 @@ vly_status vly_train_restored(vly_train *t) {
                         (long long)k->version);
     if (!counters_are_sane(k))
         return vly_fail(VLY_ECORRUPT, "the run's counters are negative or out of range");
+    for (int i = 0; t->tasks && i < t->o.env->tasks; i++)
+        if (!(t->tasks[i].episodes >= 0 && t->tasks[i].episodes < 9e15))
+            return vly_fail(VLY_ECORRUPT, "the episodes of task %d are no number", i);
     share_counts(t);
     if (k->started == TRAIN_LEARNING && !t->algo->cuts)
         return vly_fail(VLY_ECORRUPT, "the run was saved within an update, which %s does not do",

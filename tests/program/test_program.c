@@ -348,6 +348,35 @@ static void one_process_writes_to_a_run(void) {
     SAYS(err, "another process");
 }
 
+static void check_tasks(json_t *o, const char *mean) {
+    const json_t *tasks = json_object_get(o, "tasks");
+    CHECK_EQ(json_array_size(tasks), 3);
+    int64_t episodes = 0;
+    for (size_t i = 0; i < 3; i++) {
+        const json_t *task = json_array_get(tasks, i);
+        static const char *const names[] = {"cartpole", "acrobot", "mountaincar"};
+        CHECK_STR(json_string_value(json_object_get(task, "env")), names[i]);
+        CHECK(json_object_get(task, mean) != NULL);
+        episodes += json_integer_value(json_object_get(task, "episodes"));
+    }
+    CHECK_EQ(episodes, json_integer_value(json_object_get(o, "episodes")));
+    json_decref(o);
+}
+
+static void several_environments_are_reported_one_by_one(void) {
+    CHECK_EQ(
+        volley("train multi:cartpole,acrobot,mountaincar --algo ppo --envs 6 --steps 6000 --out "
+               "several --json"),
+        0);
+    check_tasks(program_json(), "return_mean_100");
+    CHECK_EQ(volley("resume several --steps 9000 --json"), 0);
+    check_tasks(program_json(), "return_mean_100");
+    CHECK_EQ(volley("eval several --episodes 9 --json"), 0);
+    check_tasks(program_json(), "return_mean");
+    CHECK_EQ(volley("train multi:cartpole,acrobot,mountaincar --algo ppo --envs 2 --steps 600"), 2);
+    SAYS(err, "--envs has to be at least 3");
+}
+
 int main(void) {
     program_open();
     bad_input_is_exit_2_with_what_would_be_right();
@@ -360,6 +389,7 @@ int main(void) {
     damaged_checkpoints_are_named_and_passed_over();
     a_full_disk_is_reported_and_survived();
     a_diverging_run_stops_and_poisons_nothing();
+    several_environments_are_reported_one_by_one();
     traces_are_tables_that_repeat();
     output_that_cannot_be_written_is_said();
     traces_take_actions_from_a_pipe();

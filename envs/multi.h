@@ -1,0 +1,31 @@
+/* multi.h -- several environments as one: actor a is in number a % tasks.
+ *
+ *   vly_env env;
+ *   VLY_TRY(vly_multi_open(&env, "multi:pong,breakout,seaquest", &args));
+ *
+ * One agent learns all of them, so they look alike to it:
+ *   - Observations are padded with zeros to the largest, and say which task it is. A vector has a 1
+ *     among `tasks` more numbers. An image that is not stacked has as many more channels, one of
+ *     which is 1 everywhere. A stacked image has VLY_MULTI_STRIP more lines, of which one part in
+ *     `tasks` is white, so that its channels stay one.
+ *   - Actions are those of the task with most of them; what a task does not have does what its first
+ *     action does, which is nothing in Atari and MinAtar. Atari games have all 18 actions.
+ * The tasks have one player with one discrete action, no masks, images of one size or vectors; none
+ * is a plugin. args go to each of them.
+ */
+#ifndef VLY_ENVS_MULTI_H
+#define VLY_ENVS_MULTI_H
+#include <stdbool.h>
+#include "common/base/env.h"
+
+enum { VLY_MULTI_STRIP = 4, VLY_MULTI_TASKS_MAX = 64 };
+
+/* Whether the name begins with "multi:". */
+bool vly_multi_named(const char *name);
+/* The i-th name of the list, into `one`. False past the end. */
+bool vly_multi_name(const char *name, int i, char *one, size_t bytes);
+/* "multi:" and the tasks' own names, as a vly_env.name: where they are too long, cut, with a checksum
+ * of all. names: one after the other, each ended by a comma. */
+void vly_multi_canonical(const char *names, char *out, size_t bytes);
+vly_status vly_multi_open(vly_env *env, const char *name, const vly_env_args *args);
+#endif

@@ -1,0 +1,143 @@
+/* Several environments as one: each task steps as it does alone, and says which it is. */
+#include "common/base/philox.h"
+#include "envs/multi.h"
+#include "envs/registry.h"
+#include "tests/kit/check.h"
+
+typedef struct {
+    vly_env env;
+    uint8_t *state, obs[8192], flags;
+    float reward, score;
+} player;
+
+static vly_rows row_of(player *p) {
+    return vly_rows_plain(p->obs, sizeof p->obs, &p->reward, &p->score, &p->flags);
+}
+
+static void player_open(player *p, const char *name, int actor, uint64_t seed) {
+    memset(p, 0, sizeof *p);
+    CHECK_OK(vly_env_open(&p->env, name, NULL));
+    CHECK(p->env.obs.bytes <= sizeof p->obs);
+    p->state = aligned_alloc(64, p->env.state_bytes);
+    memset(p->state, 0, p->env.state_bytes);
+    if (p->env.assign) p->env.assign(&p->env, p->state, actor);
+    p->env.reset(&p->env, p->state, seed, row_of(p));
+}
+
+static void player_close(player *p) {
+    free(p->state);
+    p->env.close(&p->env);
+}
+
+static void player_step(player *p, int32_t action) {
+    p->env.step(&p->env, p->state, 1, vly_actions_of_ints(&action), row_of(p));
+}
+
+/* An action that the task does not have is its first. */
+static int32_t as_alone(const player *alone, int32_t action) {
+    return action < alone->env.action.n ? action : 0;
+}
+
+static void vectors_are_padded_and_marked(void) {
+    static const char *const names[] = {"cartpole", "mountaincar", "acrobot"};
+    for (int task = 0; task < 3; task++) {
+        player all, one;
+        player_open(&all, "multi:cartpole,MountainCar-v0,acrobot", 3 + task, 5);
+        player_open(&one, names[task], 0, 5);
+        CHECK_STR(all.env.name, "multi:cartpole,mountaincar,acrobot");
+        CHECK_STR(all.env.task_names[task], names[task]);
+        CHECK(all.env.tasks == 3 && all.env.action.n == 3 && all.env.obs.shape[0] == 6 + 3);
+        for (int i = 0; i < 2000; i++) {
+            const float *wide = (const float *)(const void *)all.obs;
+            const size_t own = one.env.obs.bytes / sizeof *wide;
+            CHECK(!memcmp(all.obs, one.obs, one.env.obs.bytes));
+            for (size_t k = own; k < 9; k++) CHECK(wide[k] == (k == 6 + (size_t)task ? 1 : 0));
+            CHECK(all.flags == one.flags && all.reward == one.reward && all.score == one.score);
+            CHECK_OK(all.env.valid(&all.env, all.state));
+            const int32_t action =
+                (int32_t)vly_below(vly_philox(1, VLY_STREAM_TEST, (uint64_t)i, 0).v[0], 3);
+            player_step(&all, action), player_step(&one, as_alone(&one, action));
+        }
+        all.env.restart(&all.env, all.state, row_of(&all));
+        one.env.restart(&one.env, one.state, row_of(&one));
+        CHECK(!memcmp(all.obs, one.obs, one.env.obs.bytes) && all.flags == VLY_ROW_RESET);
+        player_close(&all), player_close(&one);
+    }
+}
+
+static void images_get_channels_for_the_task(void) {
+    static const char *const names[] = {"minatar/breakout", "minatar/seaquest"};
+    for (int task = 0; task < 2; task++) {
+        player all, one;
+        player_open(&all, "multi:minatar/breakout,minatar/seaquest", task, 9);
+        player_open(&one, names[task], 0, 9);
+        const int own = one.env.obs.shape[2], wide = all.env.obs.shape[2];
+        CHECK(all.env.obs.shape[0] == 10 && all.env.obs.shape[1] == 10 && wide == 10 + 2);
+        for (int i = 0; i < 1000; i++) {
+            for (int cell = 0; cell < 100; cell++) {
+                const uint8_t *at = all.obs + cell * wide;
+                CHECK(!memcmp(at, one.obs + cell * own, (size_t)own));
+                for (int c = own; c < wide; c++) CHECK_EQ(at[c], c == 10 + task);
+            }
+            CHECK(all.flags == one.flags && all.reward == one.reward);
+            const int32_t action =
+                (int32_t)vly_below(vly_philox(2, VLY_STREAM_TEST, (uint64_t)i, 0).v[0], 6);
+            player_step(&all, action), player_step(&one, action);
+        }
+        player_close(&all), player_close(&one);
+    }
+}
+
+static void what_does_not_fit_is_named(void) {
+    static const struct {
+        const char *name, *says;
+        vly_status status;
+    } bad[] = {{"multi:cartpole,minatar/breakout", "different kinds", VLY_EINVAL},
+               {"multi:cartpole,pendulum", "one discrete action", VLY_EINVAL},
+               {"multi:cartpole,multi:acrobot", "within a list", VLY_EINVAL},
+               {"multi:cartpole,cartpol", "nearest: cartpole", VLY_ENOTFOUND},
+               {"multi:", "no environment was named", VLY_EINVAL},
+               {"multi:cartpole,", "no environment was named", VLY_EINVAL}};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        vly_env env;
+        CHECK_EQ(vly_env_open(&env, bad[i].name, NULL), bad[i].status);
+        CHECK(strstr(vly_error_text(), bad[i].says) || (fputs(vly_error_text(), stderr), 0));
+    }
+}
+
+static void a_state_says_its_task(void) {
+    player p;
+    player_open(&p, "multi:cartpole,acrobot", 0, 1);
+    *(int32_t *)(void *)p.state = 2;
+    CHECK_EQ(p.env.valid(&p.env, p.state), VLY_ECORRUPT);
+    player_close(&p);
+}
+
+static void long_names_are_cut_with_a_checksum(void) {
+    char name[64];
+    vly_multi_canonical("cartpole,acrobot,", name, sizeof name);
+    CHECK_STR(name, "multi:cartpole,acrobot");
+    const char *five = "minatar/breakout,minatar/asterix,minatar/freeway,minatar/seaquest,"
+                       "minatar/space_invaders,";
+    vly_env_info info;
+    vly_multi_canonical(five, name, sizeof name);
+    CHECK_EQ(strlen(name), sizeof name - 1);
+    CHECK(!strncmp(name, "multi:minatar/breakout,minatar/asterix,minatar/freeway", 54));
+    CHECK_OK(vly_env_describe(&info,
+                              "multi:minatar/breakout,minatar/asterix,minatar/freeway,"
+                              "minatar/seaquest,minatar/space_invaders",
+                              NULL));
+    CHECK_STR(info.name, name);
+    CHECK_STR(info.family, "minatar");
+    CHECK_OK(vly_env_describe(&info, "multi:cartpole,pong", NULL));
+    CHECK_STR(info.family, "multi");
+}
+
+int main(void) {
+    vectors_are_padded_and_marked();
+    images_get_channels_for_the_task();
+    what_does_not_fit_is_named();
+    a_state_says_its_task();
+    long_names_are_cut_with_a_checksum();
+    return TEST_PASS;
+}
