@@ -6,6 +6,7 @@
 #include "common/base/names.h"
 #include "envs/acrobot.h"
 #include "envs/atari/atari.h"
+#include "envs/atari/drift.h"
 #include "envs/cartpole.h"
 #include "envs/cartpole_hidden.h"
 #include "envs/cliffwalking.h"
@@ -158,7 +159,8 @@ vly_status vly_env_open(vly_env *env, const char *name, const vly_env_args *args
     if (other) return open_alias(env, other, args);
     vly_atari_options atari;
     VLY_TRY(vly_atari_options_read(&atari, args));
-    return vly_atari_named(name, &atari) ? vly_atari_open(env, name, &atari) : unknown_name(name);
+    if (!vly_atari_named(name, &atari)) return unknown_name(name);
+    return (atari.drift[0] ? vly_atari_drift_open : vly_atari_open)(env, name, &atari);
 }
 
 static const char *family_of(const vly_env *env) {

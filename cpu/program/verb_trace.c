@@ -94,6 +94,9 @@ static int trace(vly_cli *cli) {
     status = vly_atari_options_read(&t.options, &args);
     vly_atari_options of_the_id = t.options;
     t.atari = vly_atari_named(config.run.env, &of_the_id) != NULL;
+    if (status == VLY_OK && t.atari && t.options.drift[0])
+        status = vly_fail(VLY_EINVAL,
+                          "a trace is of one mode and difficulty: leave --atari.drift out");
     if (status == VLY_OK) status = get_actions(&t);
     if (status == VLY_OK) status = write_table(&t);
     if (status == VLY_OK && cli->json)

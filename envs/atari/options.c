@@ -12,6 +12,7 @@
 #define INT(s, k, def, min, max, help) {#s, #k, VLY_OPTION_INT, AT(k), def, min, max, NULL, help},
 #define FLOAT(s, k, def, min, max, help) {#s, #k, VLY_OPTION_FLOAT, AT(k), def, min, max, NULL, help},
 #define CHOICE(s, k, def, choices, help) {#s, #k, VLY_OPTION_CHOICE, AT(k), def, 0, 0, choices, help},
+#define TEXT(s, k, bytes, def, help) {#s, #k, VLY_OPTION_TEXT, AT(k), def, 0, 0, NULL, help},
 #define NAME(s, k, def, choices, help) {#s, #k, VLY_OPTION_TEXT, AT(k), def, 0, 0, choices, help},
 static const vly_option rows[] = {
 #include "common/config/atari.def"

@@ -39,6 +39,7 @@ enum { VLY_ATARI_SKIP_MOST = 64 }; /* of frame_skip */
 #define FLOAT(section, key, def, min, max, help) float key;
 #define CHOICE(section, key, def, choices, help) int key;
 #define NAME(section, key, def, choices, help) char key[16];
+#define TEXT(section, key, bytes, def, help) char key[bytes];
 typedef struct {
 #include "common/config/atari.def"
     int max_steps;    /* agent steps of an episode; 0: max_frames alone limits it */
@@ -49,6 +50,7 @@ typedef struct {
 #undef FLOAT
 #undef CHOICE
 #undef NAME
+#undef TEXT
 /* clang-format on */
 
 vly_atari_options vly_atari_default_options(void);

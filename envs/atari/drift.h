@@ -1,0 +1,17 @@
+/* drift.h -- an Atari game whose mode or difficulty changes while an agent learns.
+ *
+ *   vly_atari_options o = ...; strcpy(o.drift, "50000:1/0,100000:0/1");
+ *   VLY_TRY(vly_atari_drift_open(&env, "breakout", &o));
+ *
+ * STEPS:MODE/DIFFICULTY, in rising order: the first game that an environment begins after so many agent
+ * steps of its own is played in that mode with that difficulty, until the next one. Nothing that the
+ * agent sees says so. A game that is going on is played to its end. The change depends on the seed and
+ * the steps alone, and is part of checkpoints. `info` has the phase, the mode and the difficulty.
+ */
+#ifndef VLY_ENVS_ATARI_DRIFT_H
+#define VLY_ENVS_ATARI_DRIFT_H
+#include "common/base/env.h"
+#include "envs/atari/options.h"
+
+vly_status vly_atari_drift_open(vly_env *env, const char *name, const vly_atari_options *options);
+#endif
