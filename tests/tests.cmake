@@ -188,6 +188,10 @@ if(NOT VLY_SANITIZE AND NOT VLY_FUZZ)
   add_test(NAME library_installed COMMAND sh tests/library/installed.sh ${PROJECT_BINARY_DIR} ${CMAKE_C_COMPILER} ${CMAKE_INSTALL_LIBDIR}
     WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
   # The Python package over that library, in the peers' Python; all games: tests/python/peers.py --games all.
+  add_test(NAME python_sb3 COMMAND sh -c "\"\${VLY_PYTHON:-python3}\" -c 'import stable_baselines3' || { echo 'SKIPPED: no stable-baselines3'; exit 77; }
+    exec \"\${VLY_PYTHON:-python3}\" examples/sb3_volley.py --steps 1024" WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+  set_tests_properties(python_sb3 PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT ${patience}
+    ENVIRONMENT "PYTHONPATH=${PROJECT_SOURCE_DIR}/python;VOLLEY_LIBRARY=$<TARGET_FILE:libvolley>;PYTHONDONTWRITEBYTECODE=1")
   set(python_peers_words --envs 2 --steps 60)
   foreach(name vectors peers training)
     add_test(NAME python_${name} COMMAND sh -c "exec \"\${VLY_PYTHON:-python3}\" tests/python/${name}.py \$*" -- ${python_${name}_words} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})

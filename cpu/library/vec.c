@@ -82,6 +82,20 @@ static vly_status take_choices(vly_vec *v, int env, const void *actions, size_t 
     return VLY_OK;
 }
 
+/* The usual case, in loops that vectorise; false: another, or one is out of range. */
+static bool take_plain(vly_vec *v, const int32_t *ids, int n, const void *actions, int type) {
+    const vly_space *space = &v->env.action;
+    if (ids || space->kind != VLY_SPACE_DISCRETE || type != VLY_TYPE_I64) return false;
+    const int64_t *from = actions;
+    int32_t *to = (int32_t *)(void *)v->action;
+    uint64_t wrong = 0;
+    for (int i = 0; i < n; i++) {
+        wrong |= (uint64_t)from[i] >= (uint64_t)space->n;
+        to[i] = (int32_t)from[i];
+    }
+    return wrong == 0;
+}
+
 static vly_status take_numbers(vly_vec *v, int env, const float *actions) {
     const vly_space *space = &v->env.action;
     float *to = (float *)(void *)(v->action + (size_t)env * space->bytes);
@@ -103,6 +117,7 @@ static vly_status take_actions(vly_vec *v, const int32_t *ids, int n, const void
     if (box ? type != VLY_TYPE_F32 : type != VLY_TYPE_I32 && type != VLY_TYPE_I64)
         return vly_fail(VLY_EINVAL, "actions of %s are %s", v->env.name,
                         box ? "float32 numbers" : "whole numbers of 32 or 64 bits");
+    if (take_plain(v, ids, n, actions, type)) return VLY_OK;
     for (int i = 0; i < n; i++) {
         const size_t at = (size_t)i * (size_t)space->count;
         const int env = env_at(ids, i);

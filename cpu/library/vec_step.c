@@ -117,7 +117,7 @@ static void command_env(vly_vec *v, int env) {
 
 /* Those of equal cursors with one call, for their frames lie at equal distances. */
 static void step_equal_cursors(vly_vec *v, int first, int n) {
-    for (int i = 0; i < n; i++) advance_cursor(v, first + i);
+    for (int i = 0; i < n && v->room > 1; i++) advance_cursor(v, first + i);
     v->env.step(&v->env, vec_state(v, first), n, vec_actions(v, first), vec_rows(v, first));
     for (int i = first; i < first + n; i++) {
         if (v->flags[i])
