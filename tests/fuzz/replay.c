@@ -1,5 +1,5 @@
 /* replay.c -- a fuzz target without a fuzzer: every file of a folder once, and each of them cut and
- * bent. */
+ * bent, so often that there are some two thousand inputs. */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -16,10 +16,26 @@ static void bend(uint8_t *data, size_t bytes, uint64_t seed) {
     }
 }
 
+enum { INPUTS = 2000, TRIES_MOST = 50 };
+
+static int count_files(const char *folder) {
+    int n = 0;
+    DIR *dir = opendir(folder);
+    for (struct dirent *e; dir && (e = readdir(dir));) n += e->d_name[0] != '.';
+    if (dir) closedir(dir);
+    return n;
+}
+
+static uint64_t tries_of(int files) {
+    const int tries = files ? INPUTS / 2 / files : 0;
+    return (uint64_t)(tries < 1 ? 1 : tries > TRIES_MOST ? TRIES_MOST : tries);
+}
+
 int main(int argc, char **argv) {
     DIR *dir = argc > 1 ? opendir(argv[1]) : NULL;
     int files = 0;
     if (!dir) return fprintf(stderr, "which corpus?\n"), 1;
+    const uint64_t tries = tries_of(count_files(argv[1]));
     for (struct dirent *e; (e = readdir(dir));) {
         char path[1024], *data;
         size_t bytes;
@@ -28,8 +44,8 @@ int main(int argc, char **argv) {
         if (vly_file_read(path, 1 << 24, &data, &bytes) != VLY_OK)
             return fprintf(stderr, "%s\n", vly_error_text()), 1;
         LLVMFuzzerTestOneInput((uint8_t *)data, bytes);
-        for (uint64_t i = 0; i < 50; i++) {
-            LLVMFuzzerTestOneInput((uint8_t *)data, bytes * i / 50);
+        for (uint64_t i = 0; i < tries; i++) {
+            LLVMFuzzerTestOneInput((uint8_t *)data, bytes * i / tries);
             bend((uint8_t *)data, bytes, i);
             LLVMFuzzerTestOneInput((uint8_t *)data, bytes);
         }
