@@ -31,14 +31,23 @@ struct call {
     double bytes; /* of layers: what has to be moved at least, for the roofline */
     int repeat;   /* runs per synchronisation */
     vly_status status;
-    int n, m; /* shape, as the operation means it */
+    vly_graph *graph; /* of all runs of a round */
+    int n, m;         /* shape, as the operation means it */
     void *a[16];
     vly_layer *layer;
 };
 
+static vly_status repeated(vly_queue *q, void *arg) {
+    call *k = arg;
+    (void)q;
+    for (int i = 0; i < k->repeat; i++) VLY_TRY(k->run(k));
+    return VLY_OK;
+}
+
+/* One graph, as in training: single launches would measure how fast the host makes them. */
 static double work(void *arg) {
     call *k = arg;
-    for (int i = 0; i < k->repeat && k->status == VLY_OK; i++) k->status = k->run(k);
+    k->status = k->s->c->graph_run(k->s->q, &k->graph, repeated, k);
     if (k->status == VLY_OK) k->status = k->s->c->queue_sync(k->s->q);
     return k->units * k->repeat;
 }
@@ -64,6 +73,7 @@ static vly_status measure(const vly_bench_options *o, bench *b, call *k, const c
     VLY_TRY(verify(b, k, &r));
     k->repeat = b->twin.gpu && b->twin.divide == 1 ? 50 : 1;
     vly_bench_rate(o, work, k, &r);
+    if (k->graph) k->s->c->graph_destroy(k->graph);
     VLY_TRY(k->status);
     const double unit = flops ? 1e12 : 1e9, peak = flops ? b->flop_peak : b->copy_peak,
                  us = 1e6 * k->units / r.median;
@@ -172,8 +182,10 @@ static vly_status run_layer(call *k) {
     return k->s->c->layer_forward(k->s->q, k->layer, k->n, k->a[0], k->a[1], k->a[2]);
 }
 static vly_status run_layer_backward(call *k) {
-    return k->s->c->layer_backward(k->s->q, k->layer, k->n, k->a[0], k->a[2], k->a[1], k->a[3],
-                                   k->a[4], k->a[5], false);
+    vly_compute *c = k->s->c;
+    VLY_TRY(c->layer_backward(k->s->q, k->layer, k->n, k->a[0], k->a[2], k->a[1], k->a[3], k->a[4],
+                              k->a[5], false));
+    return c->backward_end ? c->backward_end(k->s->q) : VLY_OK;
 }
 
 typedef struct {

@@ -63,11 +63,13 @@ static void key_of(const vly_layer *l, vly_pass pass, char *key, size_t bytes) {
     int driver = 0, runtime = 0;
     cudaDriverGetVersion(&driver);
     cudaRuntimeGetVersion(&runtime);
-    snprintf(key, bytes, "%s|%d|%d|%s|engines %d|%s %dx%dx%d>%d k%d s%d p%d a%d x%d y%d m%d n%d|%s",
+    snprintf(key, bytes,
+             "%s|%d|%d|%s|engines %d|%s %dx%dx%d>%d k%d s%d p%d a%d x%d y%d m%d n%d "
+             "g%d b%d|%s",
              cuda->base.info.name, driver, runtime, library_versions(), VLY_ENGINES_VERSION,
              d->kind == VLY_LINEAR ? "linear" : "conv", d->in_h, d->in_w, d->in_c, d->out_c,
              d->kernel, d->stride, d->pad, d->act, d->x_type, d->y_type, l->conv.math, d->batch_max,
-             pass_name[pass]);
+             d->dz_given, d->below, pass_name[pass]);
 }
 
 /* An engine, and which of its variants: "patches" or "patches#2". */
@@ -91,13 +93,18 @@ static const char *name_of(vly_candidate c, char name[32]) {
     return name;
 }
 
+/* Only our kernels add to dx. */
+static bool engine_can(const vly_engine *e, const vly_layer *l, vly_pass pass) {
+    return e->can(l, pass) && (e == &vly_engine_own || pass != VLY_PASS_DX || !l->d.dx_adds);
+}
+
 /* Uses an engine without a trial, because it was named or is remembered. Returns false, and leaves
  * our kernels, if it cannot run this pass. */
 static bool adopt_engine(vly_layer *l, vly_pass pass, vly_candidate c) {
     if (l->plan[pass]) l->engine[pass]->close(l->plan[pass]);
     l->plan[pass] = NULL;
     l->engine[pass] = &vly_engine_own;
-    if (!c.engine || !c.engine->can(l, pass)) return false;
+    if (!c.engine || !engine_can(c.engine, l, pass)) return false;
     if (c.engine->open(l, pass, c.variant, &l->plan[pass]) == VLY_OK) {
         l->engine[pass] = c.engine;
         return true;
@@ -179,7 +186,7 @@ static void try_engines(vly_trial *t, vly_pass pass, const char *key) {
     char name[32];
     if (vly_trial_reference(t, pass) != VLY_OK) return;
     for (int i = 0; i < ENGINES; i++)
-        if (engines[i]->can(t->l, pass)) try_all_variants(&k, i);
+        if (engine_can(engines[i], t->l, pass)) try_all_variants(&k, i);
     vly_choices_keep(key, name_of(k.winner, name), k.times);
     follow_first_choice(&k, key);
 }
@@ -193,7 +200,7 @@ static bool needs_trial(vly_layer *l, vly_pass pass, char *key, size_t bytes) {
         adopt_engine(l, pass, engine_named(forced));
         return false;
     }
-    for (int i = 0; i < ENGINES; i++) able += engines[i]->can(l, pass);
+    for (int i = 0; i < ENGINES; i++) able += engine_can(engines[i], l, pass);
     if (able < 2) return false;
     key_of(l, pass, key, bytes);
     return !(vly_choices_find(key, remembered, sizeof remembered) &&

@@ -87,6 +87,7 @@ static vly_status select_device(vly_cuda *cuda, int device) {
     info->memory_bytes = prop.totalGlobalMem;
     info->has_bf16 = cuda->arch >= 80;
     info->is_host = false;
+    info->joins_backward = true;
     if (cuda->arch < ARCH_MIN)
         return vly_fail(VLY_EUNSUPPORTED,
                         "%s has compute capability %d.%d; %d.%d (Turing) or later is needed",

@@ -55,7 +55,7 @@ static vly_status cublaslt_open(vly_layer *l, vly_pass pass, int variant, void *
         return vly_fail(VLY_EUNSUPPORTED, "this pass has no ReLU");
     const vly_matmul_desc desc = product_of(l, pass, variant);
     if (pass == VLY_PASS_DW)
-        return vly_matmul_open_dw((vly_cuda *)l->c, &desc, l->d.act == VLY_ACT_NONE, &s->product,
+        return vly_matmul_open_dw((vly_cuda *)l->c, &desc, vly_layer_has_dz(l), &s->product,
                                   &s->bias_gradient);
     return vly_matmul_open((vly_cuda *)l->c, &desc, &s->product);
 }

@@ -117,8 +117,7 @@ static vly_status open_product(const vly_layer *l, vly_pass pass, int variant, p
     const bool aligned = pieces == 1 ||
                          l->d.out_c % 4 ==
                              0; /* each piece's sums must start at a multiple of 16 bytes */
-    const bool bias = l->d.act == VLY_ACT_NONE && l->d.x_scale == 1.0f && pieces <= SUMS_MAX &&
-                      aligned;
+    const bool bias = vly_layer_has_dz(l) && l->d.x_scale == 1.0f && pieces <= SUMS_MAX && aligned;
     return vly_matmul_open_dw(s->cuda, &d, bias, &s->product, &s->bias_gradient);
 }
 

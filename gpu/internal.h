@@ -28,6 +28,10 @@ typedef struct vly_cuda_queue {
     cudaEvent_t
         passed;    /* the host waits for it: the thread sleeps (waiting for a stream would spin) */
     void *scratch; /* VLY_SCRATCH_BYTES */
+    void *split;   /* vly_split_bytes; NULL on copy queues */
+    /* Weight gradients by our kernels that layer_backward left to backward_end. */
+    vly_dw_call pending[VLY_DW_GROUP];
+    int pending_count;
     void *workspace; /* workspace_bytes for NVIDIA's libraries */
     void *patches;   /* patch_bytes for unfolded convolutions, NULL without cuBLASLt */
     void *cudnn;     /* a cuDNN handle; NULL without the library */
@@ -56,7 +60,7 @@ static inline void *vly_scratch_of(const vly_queue *q) {
 void vly_cuda_fill_queue_ops(vly_compute *c);
 /* ops.c: fills the element-wise, acting, learning and replay operations. */
 void vly_cuda_fill_ops(vly_compute *c);
-/* layer.c: fills layer_*. */
+/* layer.c: fills layer_* and backward_end. */
 void vly_cuda_fill_layers(vly_compute *c);
 
 /* choose.c: creates and frees what the engines keep per queue. */

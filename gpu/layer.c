@@ -20,6 +20,7 @@ static vly_status check_layer(const vly_layer_desc *d) {
     VLY_NEED(d->kind != VLY_MAXPOOL || (d->out_c == d->in_c && d->act == VLY_ACT_NONE));
     VLY_NEED(d->act == VLY_ACT_NONE || d->act == VLY_ACT_RELU || d->act == VLY_ACT_TANH);
     VLY_NEED(!d->needs_dx || d->x_type != VLY_U8);
+    VLY_NEED(d->kind != VLY_MAXPOOL || (d->below == VLY_ACT_NONE && !d->dx_adds));
     return VLY_OK;
 }
 
@@ -149,10 +150,45 @@ static bool runs_here(const vly_layer *l, vly_pass pass, int n) {
     return l->engine[pass]->any_n || n == l->d.batch_max;
 }
 
+vly_status vly_layer_run(vly_layer *l, vly_queue *q, vly_pass pass, const vly_engine *engine,
+                         void *plan, int n, const vly_pass_args *args) {
+    VLY_TRY(engine->run(l, q, pass, plan, n, args));
+    if (pass != VLY_PASS_DX || l->d.below == VLY_ACT_NONE || engine == &vly_engine_own)
+        return VLY_OK;
+    return vly_slope_launch(l->d.x_type, l->d.below, n * l->in_numbers, args->x, args->dx,
+                            vly_stream_of(q));
+}
+
 static vly_status run_pass(vly_layer *l, vly_queue *q, vly_pass pass, int n,
                            const vly_pass_args *args) {
-    if (runs_here(l, pass, n)) return l->engine[pass]->run(l, q, pass, l->plan[pass], n, args);
-    return vly_engine_own.run(l, q, pass, NULL, n, args);
+    if (runs_here(l, pass, n))
+        return vly_layer_run(l, q, pass, l->engine[pass], l->plan[pass], n, args);
+    return vly_layer_run(l, q, pass, &vly_engine_own, NULL, n, args);
+}
+
+static vly_status backward_end(vly_queue *q) {
+    vly_cuda_queue *queue = (vly_cuda_queue *)q;
+    const int count = queue->pending_count;
+    queue->pending_count = 0;
+    for (int first = 0, i = 1; i <= count; i++) {
+        if (i < count && queue->pending[i].conv->math == queue->pending[first].conv->math) continue;
+        VLY_TRY(vly_conv_dw_group_launch(queue->pending + first, i - first,
+                                         vly_cuda_of(q)->multiprocessors, vly_stream_of(q)));
+        first = i;
+    }
+    return VLY_OK;
+}
+
+/* Our own weight gradients wait for those of the other layers: together they fill the device. */
+static vly_status put_off_dw(vly_layer *l, vly_queue *q, int n, const vly_pass_args *a) {
+    vly_cuda_queue *queue = (vly_cuda_queue *)q;
+    bool busy = queue->pending_count == VLY_DW_GROUP;
+    for (int i = 0; i < queue->pending_count; i++)
+        busy = busy || queue->pending[i].partial == l->partial;
+    if (busy) VLY_TRY(backward_end(q));
+    queue->pending[queue->pending_count++] =
+        (vly_dw_call){&l->conv, n, a->x, a->dz, a->dw, a->db, a->accumulate, l->partial};
+    return VLY_OK;
 }
 
 static vly_status layer_forward(vly_queue *q, vly_layer *l, int n, const void *x, const vly_real *w,
@@ -163,6 +199,24 @@ static vly_status layer_forward(vly_queue *q, vly_layer *l, int n, const void *x
     return run_pass(l, q, VLY_PASS_FORWARD, n, &(vly_pass_args){.x = x, .w = w, .y = y});
 }
 
+static bool own_forward_here(const vly_layer *l, int n) {
+    return l->d.kind != VLY_MAXPOOL &&
+           (!runs_here(l, VLY_PASS_FORWARD, n) || l->engine[VLY_PASS_FORWARD] == &vly_engine_own);
+}
+
+static vly_status layer_forward_two(vly_queue *q, vly_layer *const l[2], int n, const void *x,
+                                    const vly_real *const w[2], void *const y[2]) {
+    VLY_NEED(l && w && y);
+    for (int i = 0; i < 2; i++) VLY_TRY(check_layer_call(l[i], n, x, y[i], w[i]));
+    const bool alike = l[0]->conv.math == l[1]->conv.math && l[0]->d.kind == VLY_LINEAR &&
+                       l[1]->d.kind == VLY_LINEAR && l[0]->d.in_c == l[1]->d.in_c &&
+                       l[0]->d.x_type == l[1]->d.x_type;
+    if (alike && own_forward_here(l[0], n) && own_forward_here(l[1], n))
+        return vly_own_forward(l, 2, q, n, x, w, y);
+    for (int i = 0; i < 2; i++) VLY_TRY(layer_forward(q, l[i], n, x, w[i], y[i]));
+    return VLY_OK;
+}
+
 static vly_status layer_backward(vly_queue *q, vly_layer *l, int n, const void *x, const void *y,
                                  const vly_real *w, void *dy, void *dx, vly_real *dw,
                                  bool accumulate) {
@@ -171,14 +225,17 @@ static vly_status layer_backward(vly_queue *q, vly_layer *l, int n, const void *
     cudaStream_t stream = vly_stream_of(q);
     if (l->d.kind == VLY_MAXPOOL)
         return l->d.needs_dx ? vly_maxpool_backward_launch(&l->d, n, x, dy, dx, stream) : VLY_OK;
-    const bool with_bias = n > 0 && runs_here(l, VLY_PASS_DW, n) &&
-                           vly_layer_dw_gives_bias(l, l->engine[VLY_PASS_DW], l->plan[VLY_PASS_DW]);
+    if (n == 0)
+        return vly_sum_partials_launch(l->weights + l->d.out_c, 0, l->partial, 1.0f, dw, accumulate,
+                                       stream);
+    const bool here = runs_here(l, VLY_PASS_DW, n);
+    const vly_engine *engine = here ? l->engine[VLY_PASS_DW] : &vly_engine_own;
+    const bool with_bias = vly_layer_dw_gives_bias(l, engine, here ? l->plan[VLY_PASS_DW] : NULL);
     if (!with_bias)
         VLY_TRY(vly_activation_backward_launch(
-            l->d.y_type, l->d.act, (int64_t)n * l->conv.out_h * l->conv.out_w, l->d.out_c, y, dy,
-            dw + l->weights, accumulate, l->partial, stream));
-    if (n == 0)
-        return vly_conv_dw_launch(&l->conv, 0, x, dy, dw, accumulate, l->partial, 1, stream);
+            l->d.y_type, vly_layer_has_dz(l) ? VLY_ACT_NONE : l->d.act,
+            (int64_t)n * l->conv.out_h * l->conv.out_w, l->d.out_c, y, dy, dw + l->weights,
+            accumulate, l->partial, stream));
     const vly_pass_args args = {.x = x,
                                 .w = w,
                                 .dz = dy,
@@ -186,7 +243,8 @@ static vly_status layer_backward(vly_queue *q, vly_layer *l, int n, const void *
                                 .dw = dw,
                                 .db = with_bias ? dw + l->weights : NULL,
                                 .accumulate = accumulate};
-    VLY_TRY(run_pass(l, q, VLY_PASS_DW, n, &args));
+    VLY_TRY(engine == &vly_engine_own ? put_off_dw(l, q, n, &args)
+                                      : run_pass(l, q, VLY_PASS_DW, n, &args));
     return l->d.needs_dx ? run_pass(l, q, VLY_PASS_DX, n, &args) : VLY_OK;
 }
 
@@ -201,5 +259,7 @@ void vly_cuda_fill_layers(vly_compute *c) {
     c->layer_share = layer_share;
     c->layer_stepped = layer_stepped;
     c->layer_forward = layer_forward;
+    c->layer_forward_two = layer_forward_two;
     c->layer_backward = layer_backward;
+    c->backward_end = backward_end;
 }

@@ -61,23 +61,34 @@ struct vly_layer {
 };
 
 /* Part of the key of every remembered choice. Raise it when our kernels or engines change. */
-#define VLY_ENGINES_VERSION 4
+#define VLY_ENGINES_VERSION 5
 /* Variants of an engine, at most. Those from VLY_RELU_APART on are for a library whose own ReLU
  * turns a NaN into 0: the product without it, then our kernel. */
 enum { VLY_SUGGESTIONS = 4, VLY_RELU_APART = VLY_SUGGESTIONS, VLY_VARIANTS = 2 * VLY_SUGGESTIONS };
 extern const vly_engine vly_engine_own, vly_engine_cublaslt, vly_engine_patches, vly_engine_cudnn;
+
+/* Forward by our kernels, of one layer or of two that read the same x. */
+vly_status vly_own_forward(vly_layer *const *l, int count, vly_queue *q, int n, const void *x,
+                           const float *const *w, void *const *y);
 
 /* Fills engine[] and plan[]; choose.c. `learn` layers get all their passes, others the forward
  * pass. */
 vly_status vly_layer_choose(vly_layer *l);
 /* Whether queues need a workspace because one of NVIDIA's libraries was found. */
 bool vly_layer_wants_workspace(void);
-/* Whether the dw pass computes the bias gradient, so that no other kernel reads dz first. Only for
- * layers without an activation. */
+/* Whether dy arrives as the gradient before the activation, so that no other kernel has to read it
+ * before the dw and dx passes. */
+static inline bool vly_layer_has_dz(const vly_layer *l) {
+    return l->d.act == VLY_ACT_NONE || l->d.dz_given;
+}
+/* Whether the dw pass computes the bias gradient too. */
 static inline bool vly_layer_dw_gives_bias(const vly_layer *l, const vly_engine *engine,
                                            const void *plan) {
-    return l->d.act == VLY_ACT_NONE && engine->gives_bias && engine->gives_bias(plan);
+    return vly_layer_has_dz(l) && engine->gives_bias && engine->gives_bias(plan);
 }
+/* Runs a pass, with what the engine itself leaves out: the slope of the activation below. */
+vly_status vly_layer_run(vly_layer *l, vly_queue *q, vly_pass pass, const vly_engine *engine,
+                         void *plan, int n, const vly_pass_args *args);
 /* The name of the engine of a pass ("own", "cublaslt", "patches", "cudnn"), for benchmarks and
  * tests. */
 const char *vly_layer_engine(const vly_layer *l, vly_pass pass);

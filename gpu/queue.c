@@ -14,6 +14,7 @@ static void cuda_queue_destroy(vly_queue *q) {
     }
     if (queue->passed) cudaEventDestroy(queue->passed);
     vly_arena_free(&vly_cuda_of(q)->arena, queue->scratch);
+    vly_arena_free(&vly_cuda_of(q)->arena, queue->split);
     vly_arena_free(&vly_cuda_of(q)->arena, queue->workspace);
     free(queue);
 }
@@ -27,7 +28,10 @@ static vly_status open_queue(vly_cuda_queue *q, vly_cuda *cuda) {
         cudaEventCreateWithFlags(&q->passed, cudaEventDisableTiming | cudaEventBlockingSync));
     VLY_TRY(vly_arena_alloc(&cuda->arena, VLY_SCRATCH_BYTES, "a queue's working memory", NULL,
                             &q->scratch));
-    if (q->base.kind == VLY_QUEUE_COPY || !vly_layer_wants_workspace()) return VLY_OK;
+    if (q->base.kind == VLY_QUEUE_COPY) return VLY_OK;
+    VLY_TRY(vly_arena_alloc(&cuda->arena, vly_split_bytes(cuda->multiprocessors),
+                            "a queue's memory for products in parts", NULL, &q->split));
+    if (!vly_layer_wants_workspace()) return VLY_OK;
     VLY_TRY(vly_arena_alloc(&cuda->arena, cuda->workspace_bytes,
                             "a queue's workspace for cuBLAS and cuDNN", NULL, &q->workspace));
     return vly_engines_queue_open(q);

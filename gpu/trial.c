@@ -1,7 +1,9 @@
 #include "gpu/trial.h"
 #include <math.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "common/base/philox.h"
 
 #ifdef VLY_SHIM
@@ -86,7 +88,7 @@ vly_status vly_trial_open(vly_trial *t) {
 /* The bias gradient is timed with the dw pass where an engine may compute it: for the other engines
  * the time of the separate kernel is added. */
 static bool bias_counts(const vly_trial *t, vly_pass pass) {
-    return pass == VLY_PASS_DW && t->l->d.act == VLY_ACT_NONE;
+    return pass == VLY_PASS_DW && vly_layer_has_dz(t->l);
 }
 
 static vly_status pass_once(vly_trial *t, const vly_engine *engine, vly_pass pass, void *plan) {
@@ -104,7 +106,7 @@ static vly_status pass_once(vly_trial *t, const vly_engine *engine, vly_pass pas
         VLY_TRY(vly_activation_backward_launch(
             l->d.y_type, VLY_ACT_NONE, l->out_numbers / l->d.out_c * l->d.batch_max, l->d.out_c,
             t->y, t->dz, db, false, l->partial, vly_stream_of(t->q)));
-    return engine->run(l, t->q, pass, plan, l->d.batch_max, &args);
+    return vly_layer_run(l, t->q, pass, engine, plan, l->d.batch_max, &args);
 }
 
 static vly_status fetch_output(vly_trial *t, vly_pass pass, void *host, size_t *bytes,
@@ -130,20 +132,68 @@ static float number_at(vly_dtype type, const void *data, size_t i) {
     return f;
 }
 
-/* Compares numbers from .. to - 1. Errors are relative to the largest number, since rounding errors
- * of a product grow with the size of its terms. */
+/* Numbers from .. to - 1 of a candidate's output beside ours. */
+typedef struct {
+    const void *want, *got;
+    vly_dtype type;
+    size_t from, to;
+    double largest, error; /* of ours, and the largest difference */
+    bool lost_nan;         /* a NaN of ours is a number of the candidate's */
+} comparison;
+
+static void *compare_numbers(void *arg) {
+    comparison *k = arg;
+    for (size_t i = k->from; i < k->to; i++) {
+        const double want = number_at(k->type, k->want, i), got = number_at(k->type, k->got, i);
+        if (isnan(want)) {
+            k->lost_nan = k->lost_nan || !isnan(got);
+            continue;
+        }
+        k->largest = fmax(k->largest, fabs(want));
+        k->error = isnan(got) ? INFINITY : fmax(k->error, fabs(got - want));
+    }
+    return NULL;
+}
+
+/* On all processors: the outputs of a large batch are hundreds of millions of numbers. */
+static comparison compare_outputs(const void *want, const void *got, vly_dtype type, size_t from,
+                                  size_t to) {
+    enum { THREADS_MAX = 16, NUMBERS_LEAST = 1 << 20 };
+    const long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    const size_t useful = (to - from) / NUMBERS_LEAST + 1,
+                 most = processors < 1             ? 1
+                        : processors > THREADS_MAX ? THREADS_MAX
+                                                   : (size_t)processors,
+                 threads = useful < most ? useful : most,
+                 each = (to - from + threads - 1) / threads;
+    comparison part[THREADS_MAX];
+    pthread_t thread[THREADS_MAX];
+    bool started[THREADS_MAX] = {false};
+    for (size_t i = 0; i < threads; i++) {
+        const size_t first = from + i * each, last = first + each;
+        part[i] = (comparison){want, got, type, first < to ? first : to, last < to ? last : to,
+                               1e-6, 0,   false};
+        started[i] = i > 0 && !pthread_create(&thread[i], NULL, compare_numbers, &part[i]);
+        if (i > 0 && !started[i]) compare_numbers(&part[i]);
+    }
+    compare_numbers(&part[0]);
+    for (size_t i = 1; i < threads; i++) {
+        if (started[i]) pthread_join(thread[i], NULL);
+        part[0].largest = fmax(part[0].largest, part[i].largest);
+        part[0].error = fmax(part[0].error, part[i].error);
+        part[0].lost_nan = part[0].lost_nan || part[i].lost_nan;
+    }
+    return part[0];
+}
+
+/* Errors are relative to the largest number, since rounding errors of a product grow with the size
+ * of its terms. */
 static bool range_agrees(const vly_trial *t, vly_dtype type, size_t from, size_t to) {
     const double tolerance = t->l->conv.math == VLY_MATH_BF16   ? 2e-2
                              : t->l->conv.math == VLY_MATH_TF32 ? 3e-3
                                                                 : 1e-4;
-    double largest = 1e-6;
-    for (size_t i = from; i < to; i++)
-        largest = fmax(largest, fabs((double)number_at(type, t->want, i)));
-    for (size_t i = from; i < to; i++)
-        if (!(fabs((double)number_at(type, t->got, i) - (double)number_at(type, t->want, i)) <=
-              tolerance * largest))
-            return false;
-    return true;
+    const comparison k = compare_outputs(t->want, t->got, type, from, to);
+    return !k.lost_nan && k.error <= tolerance * k.largest;
 }
 
 /* The bias gradient follows the weight gradient and is compared by its own scale. */
@@ -155,11 +205,7 @@ static bool output_agrees(const vly_trial *t, vly_pass pass, vly_dtype type, siz
 
 /* More NaNs than ours are accepted: a candidate may multiply padding by a NaN. */
 static bool keeps_nans(const vly_trial *t, vly_dtype type, size_t bytes) {
-    const size_t n = bytes / vly_dtype_bytes(type);
-    for (size_t i = 0; i < n; i++)
-        if (isnan(number_at(type, t->want_nan, i)) && !isnan(number_at(type, t->got, i)))
-            return false;
-    return true;
+    return !compare_outputs(t->want_nan, t->got, type, 0, bytes / vly_dtype_bytes(type)).lost_nan;
 }
 
 /* Sets the first number of the pass's input to a NaN, or restores it. Bytes cannot be NaN: there it

@@ -5,17 +5,12 @@
 #include "kernels/conv.h"
 #include "common/base/exact.h"
 #include "kernels/bf16.h"
+#include "kernels/slope.h"
 
 static const int BLOCK = 256;
 static const int64_t BIAS_BLOCKS = 264;
 
 template <class T, int V> struct alignas(sizeof(T) * V) vector_of { T v[V]; };
-
-static __device__ __forceinline__ float activation_slope(vly_act act, float y) {
-    return act == VLY_ACT_RELU   ? (y > 0.0f ? 1.0f : 0.0f)
-           : act == VLY_ACT_TANH ? 1.0f - y * y
-                                 : 1.0f;
-}
 
 /* `wide` neighbouring threads take V columns each; the other threads of the block take the
  * following rows. */
@@ -39,8 +34,9 @@ static __global__ void __launch_bounds__(256)
                 const vector_of<T, V> out = *reinterpret_cast<const vector_of<T, V> *>(y + at);
 #pragma unroll
                 for (int i = 0; i < V; i++)
-                    vly_store_real(&d.v[i], vly_load_real(&d.v[i]) *
-                                                activation_slope(act, vly_load_real(&out.v[i])));
+                    vly_store_real(&d.v[i],
+                                   vly_load_real(&d.v[i]) *
+                                       vly_activation_slope(act, vly_load_real(&out.v[i])));
                 *reinterpret_cast<vector_of<T, V> *>(dy + at) = d;
             }
 #pragma unroll
@@ -94,23 +90,26 @@ vly_status vly_activation_backward_launch(vly_dtype type, vly_act act, int64_t r
                                                      partial, stream);
 }
 
+/* dy *= the slope where the output is y, for engines whose dx pass does not. */
+template <class T>
 static __global__ void __launch_bounds__(256)
-    sum_partials(int64_t n, int parts, const float *__restrict__ partial, float scale, float *out,
-                 bool accumulate) {
-    for (int64_t e = (int64_t)blockIdx.x * BLOCK + threadIdx.x; e < n;
-         e += (int64_t)gridDim.x * BLOCK) {
-        float sum = 0.0f;
-        for (int s = 0; s < parts; s++) sum += partial[s * n + e];
-        out[e] = (accumulate ? out[e] : 0.0f) + scale * sum;
-    }
+    multiply_by_slope(vly_act act, int64_t n, const T *__restrict__ y, T *dy) {
+    for (int64_t i = (int64_t)blockIdx.x * BLOCK + threadIdx.x; i < n;
+         i += (int64_t)gridDim.x * BLOCK)
+        vly_store_real(dy + i,
+                       vly_load_real(dy + i) * vly_activation_slope(act, vly_load_real(y + i)));
 }
 
-vly_status vly_sum_partials_launch(int64_t n, int parts, const float *partial, float scale,
-                                   float *out, bool accumulate, cudaStream_t stream) {
-    VLY_NEED(n > 0 && parts >= 0 && partial && out);
+vly_status vly_slope_launch(vly_dtype type, vly_act act, int64_t n, const void *y, void *dy,
+                            cudaStream_t stream) {
+    VLY_NEED((type == VLY_F32 || type == VLY_BF16) && n > 0 && y && dy);
     const int64_t blocks = vly_ceil_div(n, BLOCK);
-    VLY_LAUNCH(sum_partials, (unsigned)(blocks < 2048 ? blocks : 2048), BLOCK, 0, stream, n, parts,
-               partial, scale, out, accumulate);
+    if (type == VLY_F32)
+        VLY_LAUNCH(multiply_by_slope<float>, (unsigned)(blocks < 2048 ? blocks : 2048), BLOCK, 0,
+                   stream, act, n, (const float *)y, (float *)dy);
+    else
+        VLY_LAUNCH(multiply_by_slope<vly_bf16>, (unsigned)(blocks < 2048 ? blocks : 2048), BLOCK, 0,
+                   stream, act, n, (const vly_bf16 *)y, (vly_bf16 *)dy);
     return VLY_OK;
 }
 

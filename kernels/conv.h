@@ -2,7 +2,8 @@
  * gradient, weight gradient.
  *
  *   vly_conv c = vly_conv_of(&desc, VLY_MATH_BF16);
- *   VLY_TRY(vly_conv_forward_launch(&c, n, x, w, bias, y, stream));
+ *   const vly_forward_part layer = {&c, w, bias, y};
+ *   VLY_TRY(vly_conv_forward_launch(&layer, 1, n, x, &split, stream));
  *
  * Nothing is unfolded in memory: a block gathers its tile of the patches as it goes. Images NHWC,
  * weights (out, kh, kw, in), in bf16 for VLY_MATH_BF16, else in f32. Sums are f32 in a fixed order;
@@ -38,20 +39,52 @@ typedef struct {
 
 vly_conv vly_conv_of(const vly_layer_desc *desc, vly_math math);
 
-/* y = act(scale * conv(x, w) + bias); bias NULL: none. */
-vly_status vly_conv_forward_launch(const vly_conv *c, int n, const void *x, const void *w,
-                                   const float *bias, void *y, cudaStream_t stream);
-/* dx of the layer's x_type. dz: the gradient before the activation, of y_type. */
-vly_status vly_conv_dx_launch(const vly_conv *c, int n, const void *dz, const void *w, void *dx,
-                              cudaStream_t stream);
-/* dw (out, kh, kw, in) f32, overwritten or added to. partial: vly_conv_dw_bytes of working memory
- * for this n or more. */
-vly_status vly_conv_dw_launch(const vly_conv *c, int n, const void *x, const void *dz, float *dw,
-                              bool accumulate, void *partial, int multiprocessors,
-                              cudaStream_t stream);
-/* Without working memory: one block per tile processes all rows. Overwrites dw. */
-vly_status vly_conv_dw_direct_launch(const vly_conv *c, int n, const void *x, const void *dz,
-                                     float *dw, cudaStream_t stream);
+/* Working memory for products whose k is split over blocks: vly_split_bytes, 0 in the beginning and
+ * after each kernel where it counts. One per stream. */
+typedef struct {
+    void *memory;
+    int multiprocessors;
+} vly_split_memory;
+size_t vly_split_bytes(int multiprocessors);
+
+/* y = act(scale * conv(x, w) + bias); bias NULL: none. Two layers that read the same x may be one
+ * launch. split NULL: no product is split. */
+typedef struct {
+    const vly_conv *conv;
+    const void *w;
+    const float *bias;
+    void *y;
+} vly_forward_part;
+enum { VLY_FORWARD_PARTS = 2 };
+vly_status vly_conv_forward_launch(const vly_forward_part *parts, int count, int n, const void *x,
+                                   const vly_split_memory *split, cudaStream_t stream);
+
+/* dx of the layer's x_type, times the slope of the activation `below`, whose output is x; written,
+ * or added to. dz: the gradient before the activation, of y_type. */
+typedef struct {
+    void *dx;
+    const void *x;
+    vly_act below;
+    bool add;
+} vly_dx_target;
+vly_status vly_conv_dx_launch(const vly_conv *c, int n, const void *dz, const void *w,
+                              const vly_dx_target *to, cudaStream_t stream);
+
+/* dw (out, kh, kw, in) and db (out) f32, overwritten or added to; db NULL: not wanted. partial:
+ * vly_conv_dw_bytes of working memory for this n or more, of this call's own; NULL: one block per
+ * tile processes all rows. */
+typedef struct {
+    const vly_conv *conv;
+    int n;
+    const void *x, *dz;
+    float *dw, *db;
+    bool accumulate;
+    void *partial;
+} vly_dw_call;
+enum { VLY_DW_GROUP = 8 };
+/* Up to VLY_DW_GROUP gradients of layers with one arithmetic at once, n > 0. */
+vly_status vly_conv_dw_group_launch(const vly_dw_call *calls, int count, int multiprocessors,
+                                    cudaStream_t stream);
 size_t vly_conv_dw_bytes(const vly_conv *c, int n_max, int multiprocessors);
 
 /* dz = dy * act'(y) in place, of y's type (rows, columns); db (columns) = its column sums,
@@ -61,7 +94,18 @@ vly_status vly_activation_backward_launch(vly_dtype type, vly_act act, int64_t r
                                           void *partial, cudaStream_t stream);
 size_t vly_bias_bytes(int columns);
 
-/* out[e] = (accumulate ? out[e] : 0) + scale * sum over s of partial[s * n + e], s in order. */
+/* out[e] = (accumulate ? out[e] : 0) + scale * sum over s of partial[s * next + e], for e < n, in a
+ * fixed order. */
+typedef struct {
+    const float *partial;
+    float *out;
+    int64_t n, next;
+    int parts;
+    float scale;
+    bool accumulate;
+} vly_partials;
+enum { VLY_PARTIALS = 2 * VLY_DW_GROUP };
+vly_status vly_partials_launch(const vly_partials *arrays, int count, cudaStream_t stream);
 vly_status vly_sum_partials_launch(int64_t n, int parts, const float *partial, float scale,
                                    float *out, bool accumulate, cudaStream_t stream);
 /* out = (accumulate ? out : 0) + bf16 numbers */
@@ -70,6 +114,9 @@ vly_status vly_add_bf16_launch(int64_t n, const void *low, float *out, bool accu
 /* bf16 = rounded (scale * w) */
 vly_status vly_weights_bf16_launch(int64_t n, const float *w, float scale, void *low,
                                    cudaStream_t stream);
+/* dy *= the slope of act where its output is y */
+vly_status vly_slope_launch(vly_dtype type, vly_act act, int64_t n, const void *y, void *dy,
+                            cudaStream_t stream);
 /* y = tanh(y), for engines whose library has no tanh. */
 vly_status vly_tanh_launch(vly_dtype type, int64_t n, void *y, cudaStream_t stream);
 

@@ -24,22 +24,35 @@ static __device__ __forceinline__ int64_t stored_row(const gather_args &g, int i
 /* Byte `at` of each word: one pixel of the four frames. */
 static __device__ __forceinline__ uint32_t pixel_of_frame(const uint32_t *frame, int at) {
     uint32_t word = 0;
+#pragma unroll
     for (int k = 0; k < 4; k++) word |= (frame[k] >> (8 * at) & 0xffu) << (8 * k);
     return word;
 }
 
-static __device__ __forceinline__ void store_pixel(uint8_t *x, uint32_t word, float) {
-    *reinterpret_cast<uint32_t *>(x) = word;
+/* Four pixels of four frames, 16 bytes a store. */
+static __device__ __forceinline__ void store_pixels(uint8_t *x, const uint32_t w[4], float) {
+    *reinterpret_cast<uint4 *>(x) = make_uint4(w[0], w[1], w[2], w[3]);
 }
-static __device__ __forceinline__ void store_pixel(float *x, uint32_t w, float scale) {
-    *reinterpret_cast<float4 *>(x) =
-        make_float4(scale * (float)(w & 255u), scale * (float)(w >> 8 & 255u),
-                    scale * (float)(w >> 16 & 255u), scale * (float)(w >> 24));
+static __device__ __forceinline__ float frame_value(uint32_t word, int k, float scale) {
+    return scale * (float)(word >> (8 * k) & 255u);
 }
-static __device__ __forceinline__ void store_pixel(vly_bf16 *x, uint32_t w, float scale) {
-    *reinterpret_cast<uint2 *>(x) =
-        make_uint2(vly_pack_bf16(scale * (float)(w & 255u), scale * (float)(w >> 8 & 255u)),
-                   vly_pack_bf16(scale * (float)(w >> 16 & 255u), scale * (float)(w >> 24)));
+static __device__ __forceinline__ void store_pixels(float *x, const uint32_t w[4], float s) {
+#pragma unroll
+    for (int p = 0; p < 4; p++)
+        reinterpret_cast<float4 *>(x)[p] =
+            make_float4(frame_value(w[p], 0, s), frame_value(w[p], 1, s), frame_value(w[p], 2, s),
+                        frame_value(w[p], 3, s));
+}
+static __device__ __forceinline__ uint2 pixel_bf16(uint32_t w, float s) {
+    return make_uint2(vly_pack_bf16(frame_value(w, 0, s), frame_value(w, 1, s)),
+                      vly_pack_bf16(frame_value(w, 2, s), frame_value(w, 3, s)));
+}
+static __device__ __forceinline__ void store_pixels(vly_bf16 *x, const uint32_t w[4], float s) {
+#pragma unroll
+    for (int p = 0; p < 4; p += 2) {
+        const uint2 a = pixel_bf16(w[p], s), b = pixel_bf16(w[p + 1], s);
+        reinterpret_cast<uint4 *>(x)[p / 2] = make_uint4(a.x, a.y, b.x, b.y);
+    }
 }
 
 template <class T>
@@ -49,14 +62,16 @@ static __global__ void __launch_bounds__(256) gather_stack4(gather_args g, T *__
     if (quad * 4 >= g.pixels) return;
     const int64_t row = stored_row(g, i);
     uint32_t frame[4];
+#pragma unroll
     for (int k = 0; k < 4; k++) {
         const int64_t at = vly_rule_frame(&g.frames, row, k);
         frame[k] = at < 0 ? 0u
                           : *reinterpret_cast<const uint32_t *>(g.frames.frames + at + 4 * quad);
     }
-    T *to = x + ((int64_t)i * g.pixels + 4 * quad) * 4;
-    for (int p = 0; p < 4; p++)
-        store_pixel(to + 4 * p, pixel_of_frame(frame, p), g.frames.obs.scale);
+    uint32_t pixel[4];
+#pragma unroll
+    for (int p = 0; p < 4; p++) pixel[p] = pixel_of_frame(frame, p);
+    store_pixels(x + ((int64_t)i * g.pixels + 4 * quad) * 4, pixel, g.frames.obs.scale);
 }
 
 template <class S, class T>

@@ -7,25 +7,32 @@ set(CMAKE_CXX_STANDARD_REQUIRED ON)
 file(GLOB kernel_sources CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR} kernels/*.cu)
 
 # The shim: each kernel file becomes one C++ file that includes it.
-set(shim_sources kernels/shim/counts.cpp kernels/shim/fibers.cpp kernels/shim/runtime.cpp)
+set(shim_runtime kernels/shim/counts.cpp kernels/shim/fibers.cpp kernels/shim/memory.cpp kernels/shim/runtime.cpp)
+if(NOT VLY_SANITIZE) # a sanitizer brings its own check of alignment
+  list(APPEND shim_runtime kernels/shim/alignment.cpp)
+endif()
+set(shim_sources "")
 foreach(source ${kernel_sources})
   get_filename_component(name ${source} NAME_WE)
   file(CONFIGURE OUTPUT shim/${name}.cpp CONTENT "#include \"${source}\"\n")
   list(APPEND shim_sources ${PROJECT_BINARY_DIR}/shim/${name}.cpp)
 endforeach()
-add_library(vly_kernels_shim STATIC ${shim_sources})
+add_library(vly_kernels_shim STATIC ${shim_runtime} ${shim_sources})
 target_include_directories(vly_kernels_shim BEFORE PUBLIC ${PROJECT_SOURCE_DIR}/kernels/shim/include)
 target_link_libraries(vly_kernels_shim PUBLIC vly_common)
 # Kernels move 16 bytes of whatever type at once, as devices do: on a processor that is aliasing (gcc 13 would use it).
 target_compile_options(vly_kernels_shim PRIVATE -ffp-contract=off -fno-strict-aliasing -Wno-unused-function -Wno-unknown-pragmas)
 
+# Misaligned accesses are faults of the kernel.
+if(NOT VLY_SANITIZE)
+  set_source_files_properties(${shim_sources} PROPERTIES COMPILE_OPTIONS -fsanitize=alignment)
+endif()
+
 # The same with the race detector (kernels/shim/races.h): the kernels carry ThreadSanitizer's instrumentation, whose
 # functions are the detector's. No sanitizer of the compiler can be linked beside it.
 if(NOT VLY_SANITIZE)
-  list(FILTER shim_sources EXCLUDE REGEX "kernels/shim/")
   add_library(vly_kernels_races_code OBJECT ${shim_sources})
-  add_library(vly_kernels_races STATIC kernels/shim/counts.cpp kernels/shim/fibers.cpp kernels/shim/runtime.cpp kernels/shim/races.cpp
-    $<TARGET_OBJECTS:vly_kernels_races_code>)
+  add_library(vly_kernels_races STATIC ${shim_runtime} kernels/shim/races.cpp $<TARGET_OBJECTS:vly_kernels_races_code>)
   foreach(target vly_kernels_races_code vly_kernels_races)
     target_include_directories(${target} BEFORE PUBLIC ${PROJECT_SOURCE_DIR}/kernels/shim/include)
     target_compile_definitions(${target} PUBLIC VLY_SHIM_RACES)

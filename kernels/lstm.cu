@@ -63,8 +63,8 @@ vly_status vly_lstm_forward_launch(int T, int n, int H, const float *w_h, const 
     const int64_t state = (int64_t)n * H;
     for (int64_t t = 0; t < T; t++) {
         const vly_conv product = recurrent(H, reset + t * n);
-        VLY_TRY(vly_conv_forward_launch(&product, n, h + t * state, w_h, NULL,
-                                        gates + t * state * 4, stream));
+        const vly_forward_part part = {&product, w_h, NULL, gates + t * state * 4};
+        VLY_TRY(vly_conv_forward_launch(&part, 1, n, h + t * state, NULL, stream));
         VLY_LAUNCH(gates_forward, (unsigned)vly_ceil_div(state, BLOCK), BLOCK, 0, stream, n, H,
                    reset + t * n, gates + t * state * 4, c + t * state, c + (t + 1) * state,
                    h + (t + 1) * state);
@@ -85,10 +85,12 @@ vly_status vly_lstm_backward_launch(int T, int n, int H, const float *w_h, const
                    t == T - 1, reset + t * n, gates + t * state * 4, c + t * state,
                    c + (t + 1) * state, dh + t * state, carry_h, carry_c, dgates + t * state * 4);
         const vly_conv product = recurrent(H, reset + t * n);
+        const vly_dx_target carry = {carry_h, NULL, VLY_ACT_NONE, false};
         if (t > 0)
-            VLY_TRY(vly_conv_dx_launch(&product, n, dgates + t * state * 4, w_h, carry_h, stream));
+            VLY_TRY(vly_conv_dx_launch(&product, n, dgates + t * state * 4, w_h, &carry, stream));
     }
     /* one product over all steps; its only part is dw_h itself */
     const vly_conv all = recurrent(H, reset);
-    return vly_conv_dw_direct_launch(&all, T * n, h, dgates, dw_h, stream);
+    const vly_dw_call weights = {&all, T * n, h, dgates, dw_h, NULL, false, NULL};
+    return vly_conv_dw_group_launch(&weights, 1, 1, stream);
 }

@@ -53,29 +53,26 @@ vly_status vly_grad_norm_launch(int64_t n, const float *grad, float *norm, void 
 
 /* ---- step ---- */
 
-/* State of one step, in scratch memory after the counters. */
+/* What every block works out for itself from the norm and the step count. */
 typedef struct {
     vly_step_scalars scalars;
     int refused;    /* the step is not applied */
-    int suspicious; /* check every element before the step is applied */
+    int suspicious; /* every element is checked before the step is applied */
 } step_state;
-
-static __device__ __forceinline__ step_state *step_state_of(void *scratch) {
-    return (step_state *)((unsigned *)scratch + VLY_SCRATCH_COUNTERS);
-}
 
 /* Numbers this large can overflow a weight or a moment although the gradient is finite. */
 #define LARGE_NORM 1e12f
 #define LARGE_RATE 1e3f
 
-static __global__ void step_prepare(vly_optimizer o, vly_params p, const float *norm,
-                                    const vly_hyper *h, void *scratch) {
-    if (threadIdx.x != 0) return;
-    step_state *s = step_state_of(scratch);
-    s->scalars = vly_rule_step(&o, h, norm[0], *p.step + 1);
-    s->refused = norm[1] != 0.0f || !vly_finite(norm[0]) || !vly_finite(s->scalars.lr);
-    s->suspicious = !s->refused && (norm[0] > LARGE_NORM || s->scalars.lr > LARGE_RATE ||
-                                    s->scalars.lr < -LARGE_RATE);
+static __device__ __forceinline__ step_state step_state_of(const vly_optimizer &o,
+                                                           const vly_params &p, const float *norm,
+                                                           const vly_hyper *h) {
+    step_state s;
+    s.scalars = vly_rule_step(&o, h, norm[0], *p.step + 1);
+    s.refused = norm[1] != 0.0f || !vly_finite(norm[0]) || !vly_finite(s.scalars.lr);
+    s.suspicious = !s.refused && (norm[0] > LARGE_NORM || s.scalars.lr > LARGE_RATE ||
+                                  s.scalars.lr < -LARGE_RATE);
+    return s;
 }
 
 static __device__ __forceinline__ bool
@@ -85,15 +82,17 @@ steps_to_finite(const vly_optimizer &o, const vly_step_scalars &s, const vly_par
     return vly_finite(w) && vly_finite(m) && vly_finite(v);
 }
 
-static __global__ void __launch_bounds__(256)
-    step_check(vly_optimizer o, vly_params p, void *scratch) {
-    step_state *s = step_state_of(scratch);
-    if (!s->suspicious) return;
-    bool bad = false;
-    for (int64_t i = (int64_t)blockIdx.x * BLOCK + threadIdx.x; i < p.n;
-         i += (int64_t)gridDim.x * BLOCK)
-        bad = bad || !steps_to_finite(o, s->scalars, p, i);
-    if (bad) atomicOr(&s->refused, 1);
+/* Whether some element would not be finite: the block looks at all of them. */
+static __device__ __forceinline__ bool
+block_finds_overflow(const vly_optimizer &o, const vly_step_scalars &s, const vly_params &p) {
+    float bad = 0.0f;
+    for (int64_t i = threadIdx.x; i < p.n; i += BLOCK)
+        if (!steps_to_finite(o, s, p, i)) bad = 1.0f;
+    VLY_SHARED(int, found, [1]);
+    const float sum = vly_block_sum(bad);
+    if (threadIdx.x == 0) found[0] = sum != 0.0f;
+    __syncthreads();
+    return found[0] != 0;
 }
 
 static __device__ __forceinline__ void step_weight(const vly_optimizer &o,
@@ -109,15 +108,9 @@ static __device__ __forceinline__ uint2 bf16_of(const vly_params &p, int64_t i, 
 }
 
 template <vly_optimizer_kind kind>
-static __global__ void __launch_bounds__(256)
-    step_apply(vly_optimizer o, vly_params p, const void *scratch) {
-    const step_state *state =
-        (const step_state *)((const unsigned *)scratch + VLY_SCRATCH_COUNTERS);
-    if (state->refused) return;
-    const vly_step_scalars s = state->scalars;
-    o.kind = kind; /* a compile-time constant: removes the switch of the rule */
-    const int64_t stride = (int64_t)gridDim.x * BLOCK,
-                  from = (int64_t)blockIdx.x * BLOCK + threadIdx.x;
+static __device__ __forceinline__ void step_apply(const vly_optimizer &o, const vly_step_scalars &s,
+                                                  const vly_params &p, int64_t from,
+                                                  int64_t stride) {
     for (int64_t i = from; i < p.n / 4; i += stride) {
         const float4 g = reinterpret_cast<const float4 *>(p.grad)[i];
         float4 w = reinterpret_cast<float4 *>(p.param)[i];
@@ -143,20 +136,46 @@ static __global__ void __launch_bounds__(256)
     }
 }
 
-static __global__ void step_count(vly_params p, const float *norm, float *stats,
-                                  const void *scratch) {
-    if (threadIdx.x != 0) return;
-    const bool refused =
-        ((const step_state *)((const unsigned *)scratch + VLY_SCRATCH_COUNTERS))->refused != 0;
+static __device__ __forceinline__ void count_step(const vly_params &p, bool refused,
+                                                  const float *norm, float *stats) {
+    if (!refused) *p.step += 1;
+    if (!stats) return;
     if (refused) {
-        if (stats) stats[VLY_STAT_NONFINITE] += 1.0f;
+        stats[VLY_STAT_NONFINITE] += 1.0f;
         return;
     }
-    *p.step += 1;
-    if (!stats) return;
     stats[VLY_STAT_GRAD_NORM] += norm[0];
     stats[VLY_STAT_STEPS] += 1.0f;
 }
+
+/* All of a step. A suspicious one is the first block's alone, which sees all elements before it
+ * changes one. The last block to finish counts, since the others read the count. */
+template <vly_optimizer_kind kind>
+static __global__ void __launch_bounds__(256)
+    optimizer_step(vly_optimizer o, vly_params p, const float *norm, const vly_hyper *h,
+                   float *stats, void *scratch) {
+    VLY_SHARED(step_state, shared_state, [1]);
+    if (threadIdx.x == 0) shared_state[0] = step_state_of(o, p, norm, h);
+    __syncthreads();
+    const step_state state = shared_state[0];
+    o.kind = kind; /* a compile-time constant: removes the switch of the rule */
+    int *const overflow = (int *)((unsigned *)scratch + VLY_SCRATCH_COUNTERS);
+    int64_t from = (int64_t)blockIdx.x * BLOCK + threadIdx.x, stride = (int64_t)gridDim.x * BLOCK;
+    const bool refused = state.refused != 0;
+    bool applies = !refused;
+    if (state.suspicious) {
+        from = threadIdx.x, stride = BLOCK;
+        applies = blockIdx.x == 0 && !block_finds_overflow(o, state.scalars, p);
+        if (blockIdx.x == 0 && threadIdx.x == 0) *overflow = !applies;
+    }
+    if (applies) step_apply<kind>(o, state.scalars, p, from, stride);
+    if (!vly_last_block((unsigned *)scratch) || threadIdx.x != 0) return;
+    count_step(p, state.suspicious ? *overflow != 0 : refused, norm, stats);
+}
+
+#define LAUNCH_STEP(kind)                                                                    \
+    VLY_LAUNCH((optimizer_step<kind>), blocks, BLOCK, 0, stream, *o, *p, norm, hyper, stats, \
+               scratch)
 
 vly_status vly_optimize_launch(const vly_optimizer *o, const vly_params *p, const float *norm,
                                const vly_hyper *hyper, float *stats, void *scratch,
@@ -169,24 +188,13 @@ vly_status vly_optimize_launch(const vly_optimizer *o, const vly_params *p, cons
              (uintptr_t)p->m % 16 == 0 && (uintptr_t)p->v % 16 == 0 && (uintptr_t)p->low % 8 == 0);
     const int64_t wanted = vly_ceil_div(p->n, BLOCK * 4);
     const unsigned blocks = (unsigned)(wanted < STEP_BLOCKS_MAX ? wanted : STEP_BLOCKS_MAX);
-    VLY_LAUNCH(step_prepare, 1, 32, 0, stream, *o, *p, norm, hyper, scratch);
-    VLY_LAUNCH(step_check, blocks, BLOCK, 0, stream, *o, *p, scratch);
     switch (o->kind) {
-    case VLY_SGD: VLY_LAUNCH(step_apply<VLY_SGD>, blocks, BLOCK, 0, stream, *o, *p, scratch); break;
-    case VLY_ADAM:
-        VLY_LAUNCH(step_apply<VLY_ADAM>, blocks, BLOCK, 0, stream, *o, *p, scratch);
-        break;
-    case VLY_RMSPROP:
-        VLY_LAUNCH(step_apply<VLY_RMSPROP>, blocks, BLOCK, 0, stream, *o, *p, scratch);
-        break;
-    case VLY_RMSPROP_TF:
-        VLY_LAUNCH(step_apply<VLY_RMSPROP_TF>, blocks, BLOCK, 0, stream, *o, *p, scratch);
-        break;
-    case VLY_RMSPROP_CENTERED:
-        VLY_LAUNCH(step_apply<VLY_RMSPROP_CENTERED>, blocks, BLOCK, 0, stream, *o, *p, scratch);
-        break;
+    case VLY_SGD: LAUNCH_STEP(VLY_SGD); break;
+    case VLY_ADAM: LAUNCH_STEP(VLY_ADAM); break;
+    case VLY_RMSPROP: LAUNCH_STEP(VLY_RMSPROP); break;
+    case VLY_RMSPROP_TF: LAUNCH_STEP(VLY_RMSPROP_TF); break;
+    case VLY_RMSPROP_CENTERED: LAUNCH_STEP(VLY_RMSPROP_CENTERED); break;
     }
-    VLY_LAUNCH(step_count, 1, 32, 0, stream, *p, norm, stats, scratch);
     return VLY_OK;
 }
 

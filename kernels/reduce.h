@@ -47,20 +47,23 @@ template <class T> static __device__ __forceinline__ void vly_store_relaxed(T *p
 #endif
 }
 
-/* True in the block that arrives last; the writes of the other blocks are visible to it. All
- * threads of every block call it. *counter is 0 before and after the kernel. */
-static __device__ __forceinline__ bool vly_last_block(unsigned *counter) {
+/* True in the last of `count` blocks to arrive; the writes of the others are visible to it. All
+ * threads of each block call it. *counter is 0 before and after the kernel. */
+static __device__ __forceinline__ bool vly_last_of(unsigned *counter, unsigned count) {
     VLY_SHARED(unsigned, ticket, [1]);
     __threadfence();
     __syncthreads();
     if (threadIdx.x == 0) {
         ticket[0] = atomicAdd(counter, 1u);
-        if (ticket[0] == gridDim.x - 1) atomicExch(counter, 0u);
+        if (ticket[0] == count - 1) atomicExch(counter, 0u);
     }
     __syncthreads();
-    if (ticket[0] != gridDim.x - 1) return false;
+    if (ticket[0] != count - 1) return false;
     __threadfence();
     return true;
+}
+static __device__ __forceinline__ bool vly_last_block(unsigned *counter) {
+    return vly_last_of(counter, gridDim.x);
 }
 
 /* Adds up `values` numbers per block over all blocks, in the order of blocks, whatever order they

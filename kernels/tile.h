@@ -220,11 +220,15 @@ struct vly_fp32_math {
 
 /* P: the problem. P::A and P::B are operands: `ALONG_K`, a `place` made by at(fixed) from the
  * coordinate that stays (a row when along k, else the first of 8), and load<Math>(chunk, place,
- * moving). Then sums.each gives the tile. */
-template <class Math, int BN, class P>
-static __device__ __forceinline__ void vly_multiply(const P &p, int m_first, int n_first,
-                                                    int k_from, int k_to,
-                                                    typename Math::template sums<BN> &sums) {
+ * moving). Then sums.each gives the tile. seen(chunk of B) is called for each that this thread
+ * loads; across k they all start at vly_column_of<BN>(). */
+template <int BN> static __device__ __forceinline__ int vly_column_of() {
+    return (int)threadIdx.x % (BN / 8) * 8;
+}
+template <class Math, int BN, class P, class F>
+static __device__ __forceinline__ void
+vly_multiply(const P &p, int m_first, int n_first, int k_from, int k_to,
+             typename Math::template sums<BN> &sums, F seen) {
     typedef typename Math::element E;
     typedef vly_tile<E, VLY_TILE_M, Math::DEPTH, P::A::ALONG_K> TA;
     typedef vly_tile<E, BN, Math::DEPTH, P::B::ALONG_K> TB;
@@ -256,9 +260,11 @@ static __device__ __forceinline__ void vly_multiply(const P &p, int m_first, int
 #pragma unroll
         for (int s = 0; s < TB::SLOTS; s++) {
             const int chunk = thread + s * VLY_TILE_THREADS;
-            if (TB::CHUNKS % VLY_TILE_THREADS == 0 || chunk < TB::CHUNKS)
+            if (TB::CHUNKS % VLY_TILE_THREADS == 0 || chunk < TB::CHUNKS) {
                 p.b.template load<Math>(
                     cb[s], pb[s], k + (P::B::ALONG_K ? TB::start(chunk) : TB::line(chunk)), k_to);
+                seen(cb[s]);
+            }
         }
     };
     const auto keep = [&](int buffer) {
@@ -292,5 +298,15 @@ static __device__ __forceinline__ void vly_multiply(const P &p, int m_first, int
         __syncthreads();
         buffer ^= 1;
     }
+}
+
+struct vly_unseen {
+    template <class C> __device__ __forceinline__ void operator()(const C &) const {}
+};
+template <class Math, int BN, class P>
+static __device__ __forceinline__ void vly_multiply(const P &p, int m_first, int n_first,
+                                                    int k_from, int k_to,
+                                                    typename Math::template sums<BN> &sums) {
+    vly_multiply<Math, BN>(p, m_first, n_first, k_from, k_to, sums, vly_unseen());
 }
 #endif

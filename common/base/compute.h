@@ -120,6 +120,11 @@ typedef struct {
     bool learn;       /* false: forward only */
     bool needs_dx;    /* false for the first layer */
     bool tf32;        /* f32 products may round their operands to tf32 where that is faster */
+    /* Where vly_compute_info.joins_backward allows, so that a network's backward pass takes fewer
+     * operations: */
+    bool dz_given; /* dy arrives as the gradient before the activation */
+    vly_act below; /* x is this activation's output: dx is the gradient before it */
+    bool dx_adds;  /* dx is added to, not overwritten */
 } vly_layer_desc;
 
 static inline int vly_out_size(int in, int kernel, int stride, int pad) {
@@ -291,8 +296,9 @@ typedef struct {
     char name[128]; /* "Intel(R) Xeon(R) ..., 2 threads" */
     int index;      /* device number */
     size_t memory_bytes;
-    bool has_bf16; /* bf16 layers are faster than f32 here */
-    bool is_host;  /* device memory is host memory: uploads can be skipped */
+    bool has_bf16;       /* bf16 layers are faster than f32 here */
+    bool is_host;        /* device memory is host memory: uploads can be skipped */
+    bool joins_backward; /* see vly_layer_desc, and backward_end */
     int threads;
 } vly_compute_info;
 
@@ -347,9 +353,15 @@ struct vly_compute {
     vly_status (*layer_stepped)(vly_queue *q, vly_layer *layer, const vly_real *w);
     vly_status (*layer_forward)(vly_queue *q, vly_layer *layer, int n, const void *x,
                                 const vly_real *w, void *y);
+    /* layer_forward of two layers that read the same x. NULL where that saves nothing. */
+    vly_status (*layer_forward_two)(vly_queue *q, vly_layer *const layer[2], int n, const void *x,
+                                    const vly_real *const w[2], void *const y[2]);
     vly_status (*layer_backward)(vly_queue *q, vly_layer *layer, int n, const void *x,
                                  const void *y, const vly_real *w, void *dy, void *dx, vly_real *dw,
                                  bool accumulate);
+    /* Where info.joins_backward is set, else NULL: completes the weight gradients of layer_backward
+     * calls on this queue; until then their x and dy stay as they are. */
+    vly_status (*backward_end)(vly_queue *q);
     /* Element-wise on n values of a type (F32, BF16): y = relu(x); dx (+)= dy where y > 0; y += x;
      * convert. */
     vly_status (*relu)(vly_queue *q, vly_dtype type, int64_t n, const void *x, void *y);
@@ -482,7 +494,7 @@ struct vly_queue { /* a back end's queue begins with this */
  * it. */
 typedef vly_status (*vly_compute_create_fn)(vly_compute **out, int device, int threads);
 #define VLY_COMPUTE_CUDA_SYMBOL "vly_compute_create_cuda"
-enum { VLY_COMPUTE_ABI = 4 };
+enum { VLY_COMPUTE_ABI = 5 };
 /* And this: the ABI it was built with, checked before use. */
 #define VLY_COMPUTE_CUDA_ABI_SYMBOL "vly_compute_cuda_abi"
 

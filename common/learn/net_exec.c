@@ -18,6 +18,21 @@ typedef struct {
     int split; /* node after whose backward it is called */
 } exec;
 
+/* The layer whose output is value v, if it alone makes it and only layers that can apply its slope
+ * read it; else -1. */
+static int only_layer_behind(const vly_net *net, int v) {
+    int maker = -1;
+    for (int i = 0; i < net->node_count; i++) {
+        const vly_net_node *node = &net->nodes[i];
+        const bool layer = node->op == VLY_NODE_LAYER && node->layer.kind != VLY_MAXPOOL,
+                   reads = node->in == v || (node->op == VLY_NODE_DUELING && node->in2 == v);
+        if ((reads || node->out == v) && !layer) return -1;
+        if (node->out == v && maker >= 0) return -1;
+        if (node->out == v) maker = i;
+    }
+    return maker >= 0 && v != net->logits && v != net->value ? maker : -1;
+}
+
 static size_t type_bytes(vly_dtype type) {
     return type == VLY_F32 ? sizeof(vly_real) : vly_dtype_bytes(type);
 }
@@ -63,6 +78,17 @@ static vly_status share(exec *e, const int *first, const int *last, const char *
     return VLY_OK;
 }
 
+static bool has_gradient(const vly_net *net, int v) {
+    return v >= net->inputs || net->desc.input_grads;
+}
+
+/* Backward of node i finds a gradient of its input that a later node has written. */
+static bool adds_to_gradient(const vly_net *net, int i) {
+    for (int k = i + 1; k < net->node_count; k++)
+        if (net->nodes[k].in == net->nodes[i].in) return has_gradient(net, net->nodes[i].in);
+    return false;
+}
+
 static void extend(int *first, int *last, int v, int event) {
     if (first[v] < 0) first[v] = event;
     if (last[v] < event) last[v] = event;
@@ -90,8 +116,9 @@ static vly_status alloc_activations(exec *e, const char *what) {
     return share(e, first, last, what, e->act);
 }
 
-static bool has_gradient(const vly_net *net, int v) {
-    return v >= net->inputs || net->desc.input_grads;
+/* Whether the layer of this node works on behalf of its neighbours in the backward pass. */
+static bool joins_backward(const exec *e, const vly_net_node *node) {
+    return e->c->info.joins_backward && node->layer.kind != VLY_MAXPOOL;
 }
 
 static vly_status alloc_gradients(exec *e, const char *what) {
@@ -107,10 +134,14 @@ static vly_status alloc_gradients(exec *e, const char *what) {
         extend(first, last, node->out, event);
         if (has_gradient(net, node->in)) extend(first, last, node->in, event);
         if (node->op == VLY_NODE_DUELING) extend(first, last, node->in2, event);
-        if (has_gradient(net, node->in) && value_bytes(net, node->in, e->pub.batch_max) > scratch)
+        const bool apart = node->op == VLY_NODE_LAYER && adds_to_gradient(net, i) &&
+                           !joins_backward(e, node);
+        if (apart && value_bytes(net, node->in, e->pub.batch_max) > scratch)
             scratch = value_bytes(net, node->in, e->pub.batch_max);
     }
     if (net->desc.input_grads) last[0] = 2 * NODES_MAX; /* the caller reads it */
+    for (int v = 0; e->c->info.joins_backward && v < net->value_count; v++)
+        if (first[v] >= 0) last[v] = 2 * NODES_MAX; /* weight gradients are computed at the end */
     VLY_TRY(share(e, first, last, what, e->grad));
     return scratch ? exec_take(e, scratch, what, &e->scratch) : VLY_OK;
 }
@@ -131,6 +162,16 @@ static vly_status alloc_lstm(exec *e) {
     return VLY_OK;
 }
 
+static void join_backward(const exec *e, int i, vly_layer_desc *layer) {
+    const vly_net *net = e->pub.net;
+    const vly_net_node *node = &net->nodes[i];
+    if (!e->pub.learn || !joins_backward(e, node)) return;
+    const int below = only_layer_behind(net, node->in);
+    if (below >= 0) layer->below = net->nodes[below].layer.act;
+    layer->dz_given = only_layer_behind(net, node->out) == i;
+    layer->dx_adds = adds_to_gradient(net, i);
+}
+
 static vly_status create_layers(exec *e) {
     const vly_net *net = e->pub.net;
     for (int i = 0; i < net->node_count; i++) {
@@ -138,6 +179,7 @@ static vly_status create_layers(exec *e) {
         vly_layer_desc layer = net->nodes[i].layer;
         layer.batch_max = e->pub.batch_max;
         layer.learn = e->pub.learn;
+        join_backward(e, i, &layer);
         VLY_TRY(e->c->layer_create(e->c, &layer, &e->layers[i]));
     }
     return VLY_OK;
@@ -299,27 +341,46 @@ static vly_status check_stop_asked(const vly_exec *e) {
                : VLY_OK;
 }
 
+/* Node i and the next are layers that read the same value, as two heads do. */
+static bool reads_with_next(const exec *e, int i) {
+    const vly_net *net = e->pub.net;
+    const vly_net_node *a = &net->nodes[i], *b = a + 1;
+    return e->c->layer_forward_two && i + 1 < net->node_count && a->op == VLY_NODE_LAYER &&
+           b->op == VLY_NODE_LAYER && a->in == b->in;
+}
+
+static vly_status two_forward(exec *e, vly_queue *q, int i, int n, const vly_real *param) {
+    const vly_net_node *a = &e->pub.net->nodes[i], *b = a + 1;
+    const vly_real *const w[2] = {param + a->offset, param + b->offset};
+    void *const y[2] = {activation(e, a->out, n), activation(e, b->out, n)};
+    return e->c->layer_forward_two(q, e->layers + i, n, activation(e, a->in, n), w, y);
+}
+
 vly_status vly_exec_forward(vly_exec *pub, vly_queue *q, int n, const vly_real *param) {
     exec *e = (exec *)pub;
     VLY_TRY(check_rows(e, n));
     for (int i = 0; i < pub->net->node_count; i++) {
         VLY_TRY(check_stop_asked(pub));
-        VLY_TRY(node_forward(e, q, i, n, param));
+        const bool two = reads_with_next(e, i);
+        VLY_TRY(two ? two_forward(e, q, i, n, param) : node_forward(e, q, i, n, param));
+        i += two;
     }
     return VLY_OK;
 }
 
-/* The gradient of node->in is written by backward of node i; `again`: someone wrote to it before.
- */
+/* The gradient of node->in is written, or added to, by backward of node i. */
 static vly_status node_backward(exec *e, vly_queue *q, int i, int n, const vly_real *param,
-                                vly_real *grad, bool again) {
+                                vly_real *grad) {
     const vly_net *net = e->pub.net;
+    const bool again = adds_to_gradient(net, i);
     const vly_net_node *node = &net->nodes[i];
     const vly_net_value *x = &net->values[node->in], *y = &net->values[node->out];
     void *dy = e->grad[node->out], *dx = e->grad[node->in];
     switch (node->op) {
     case VLY_NODE_LAYER: {
-        void *to = !has_gradient(net, node->in) ? NULL : again ? e->scratch : dx;
+        void *to = !has_gradient(net, node->in)        ? NULL
+                   : again && !joins_backward(e, node) ? e->scratch
+                                                       : dx;
         VLY_TRY(e->c->layer_backward(q, e->layers[i], n, activation(e, node->in, n),
                                      activation(e, node->out, n), param + node->offset, dy, to,
                                      grad + node->offset, false));
@@ -382,19 +443,26 @@ void vly_exec_on_gradient(vly_exec *pub,
     e->on_gradient_arg = arg;
 }
 
+static vly_status backward_nodes(exec *e, vly_queue *q, int n, const vly_real *param,
+                                 vly_real *grad) {
+    const vly_net *net = e->pub.net;
+    for (int i = net->node_count; i-- > 0;) {
+        VLY_TRY(check_stop_asked(&e->pub));
+        VLY_TRY(node_backward(e, q, i, n, param, grad));
+        if (!e->on_gradient || i != e->split) continue;
+        if (e->c->backward_end) VLY_TRY(e->c->backward_end(q));
+        VLY_TRY(e->on_gradient(e->on_gradient_arg, q, grad, net->nodes[i].offset));
+    }
+    return VLY_OK;
+}
+
 vly_status vly_exec_backward(vly_exec *pub, vly_queue *q, int n, const vly_real *param,
                              vly_real *grad) {
     exec *e = (exec *)pub;
-    bool written[NODES_MAX] = {false};
     if (!pub->learn) return vly_fail(VLY_EINVAL, "backward in a context that only runs forward");
     VLY_TRY(check_rows(e, n));
-    for (int i = pub->net->node_count; i-- > 0;) {
-        const vly_net_node *node = &pub->net->nodes[i];
-        VLY_TRY(check_stop_asked(pub));
-        VLY_TRY(node_backward(e, q, i, n, param, grad, written[node->in]));
-        written[node->in] = true;
-        if (e->on_gradient && i == e->split)
-            VLY_TRY(e->on_gradient(e->on_gradient_arg, q, grad, node->offset));
-    }
-    return VLY_OK;
+    const vly_status status = backward_nodes(e, q, n, param, grad);
+    if (!e->c->backward_end) return status;
+    const vly_status ended = e->c->backward_end(q); /* also after a stop: nothing stays behind */
+    return status != VLY_OK ? status : ended;
 }

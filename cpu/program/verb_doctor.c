@@ -10,7 +10,7 @@
 
 typedef struct {
     vly_cli *cli;
-    json_t *facts, *missing;
+    json_t *facts, *missing, *gpu; /* gpu: what the back end says of devices, libraries, engines */
 } doctor;
 
 __attribute__((format(printf, 3, 4))) static void fact(doctor *d, const char *name,
@@ -56,8 +56,10 @@ static void check_gpu(doctor *d) {
     vly_cuda_describe(&info);
     if (info.plugin) {
         fact(d, "gpu", "%d usable, back end %s", info.devices, info.plugin_path);
-        for (char *line = strtok(info.text, "\n"); line; line = strtok(NULL, "\n"))
+        for (char *line = strtok(info.text, "\n"); line; line = strtok(NULL, "\n")) {
             fprintf(d->cli->people, "               %s\n", line);
+            json_array_append_new(d->gpu, json_string(line));
+        }
     }
     if (!info.why[0]) return;
     if (info.driver)
@@ -127,7 +129,7 @@ static void check_roms(doctor *d) {
 }
 
 static int doctor_verb(vly_cli *cli) {
-    doctor d = {cli, json_object(), json_array()};
+    doctor d = {cli, json_object(), json_array(), json_array()};
     fprintf(cli->people, "volley %s, commit %s\n", vly_system_version(), vly_system_commit());
     check_processor(&d);
     check_gpu(&d);
@@ -141,6 +143,7 @@ static int doctor_verb(vly_cli *cli) {
     json_t *system = vly_system_json();
     json_object_set_new(system, "facts", d.facts);
     json_object_set_new(system, "missing", d.missing);
+    json_object_set_new(system, "gpu", d.gpu);
     if (cli->json)
         vly_cli_print_json(system);
     else

@@ -4,7 +4,9 @@
  * barriers and warp operations. What a device would let pass by luck is a fault here, with the
  * kernel, block, thread and line:
  *   - __syncthreads reached by a part of the block, or at two places at once;
- *   - a warp operation whose mask names lanes that left, or wait elsewhere;
+ *   - a warp operation whose mask names lanes that left, or wait elsewhere, or whose source lane it
+ *   does not name;
+ *   - a vector or number that is not aligned to its size;
  *   - shared memory written beyond its array (sentinels; red zones under AddressSanitizer), read
  *   before
  *     written (poisoned at every block: NaN in every float);
@@ -26,6 +28,7 @@
 #define __noinline__ __attribute__((noinline))
 #define __restrict__ __restrict
 #define __launch_bounds__(...)
+#define __grid_constant__
 #define __align__(n) alignas(n)
 #define warpSize 32
 
@@ -93,6 +96,14 @@ void async_commit();
 void async_wait(int left);
 [[noreturn]] void fault(place at, const char *what);
 void fence(place at);
+/* The mask of the warp operation at this place, unless a test of the tests has changed it. */
+#ifdef VLY_SHIM_RACES
+unsigned mask_at(unsigned mask, place at);
+#else
+static inline unsigned mask_at(unsigned mask, place) {
+    return mask;
+}
+#endif
 
 /* The race detector's view of an atomic operation. */
 #ifdef VLY_SHIM_RACES
@@ -115,6 +126,7 @@ struct launch_name {
     place at;
     const void *code; /* of this instantiation */
 };
+void allow_dynamic_shared(const void *code, size_t bytes);
 cudaError_t launch(launch_name name, dim3 grid, dim3 block, size_t shared_bytes,
                    cudaStream_t stream, std::function<void()> body);
 /* Arguments are copied at the launch, not when the stream executes it. */
@@ -130,6 +142,9 @@ template <class T> static inline T exchange(unsigned mask, T v, int source, plac
     static_assert(sizeof(T) <= 16 && std::is_trivially_copyable<T>::value,
                   "a shuffle moves up to 16 bytes");
     T out;
+    mask = mask_at(mask, at);
+    if (!(mask >> (source & 31) & 1))
+        fault(at, "a shuffle reads a lane that its mask does not name");
     memcpy(&out, static_cast<const char *>(join_warp(mask, &v, sizeof v, at)) + 16 * (source & 31),
            sizeof out);
     return out;
@@ -166,6 +181,7 @@ template <class T, class F> static inline T reduce(unsigned mask, T v, place at,
     return out;
 }
 static inline unsigned ballot(unsigned mask, int p, place at) {
+    mask = mask_at(mask, at);
     const char *all = static_cast<const char *>(join_warp(mask, &p, sizeof p, at));
     unsigned bits = 0;
     for (int i = 0; i < 32; i++) {
@@ -288,7 +304,10 @@ static inline unsigned __umulhi(unsigned a, unsigned b) {
     return (unsigned)((uint64_t)a * b >> 32);
 }
 
-template <class F> static inline cudaError_t cudaFuncSetAttribute(F, cudaFuncAttribute, int) {
+template <class F>
+static inline cudaError_t cudaFuncSetAttribute(F kernel, cudaFuncAttribute what, int value) {
+    if (what == cudaFuncAttributeMaxDynamicSharedMemorySize)
+        vly_shim::allow_dynamic_shared(reinterpret_cast<const void *>(kernel), (size_t)value);
     return cudaSuccess;
 }
 template <class F>

@@ -137,6 +137,11 @@ uint64_t random_state = 1;
 bool on_fiber;            /* a thread of a kernel is running */
 place dropped;            /* a test removed this barrier or fence; line 0: none */
 std::vector<place> sites; /* of barriers and fences that were passed */
+#ifdef VLY_SHIM_RACES
+std::vector<place> warp_sites; /* of shuffles and ballots */
+place wrong_mask;              /* a test changed the mask of this one */
+unsigned wrong_lanes;          /* how: see vly_shim_narrow */
+#endif
 #ifdef VLY_SHIM_ASAN
 void *scheduler_fake;
 const void *scheduler_bottom;
@@ -367,6 +372,13 @@ void check_arrays() {
     }
 }
 
+void check_shared_bytes(const void *key, size_t bytes, place at) {
+    size_t fixed = key == &dynamic_key ? 0 : bytes;
+    for (const shared_array &a : arrays) fixed += a.key == &dynamic_key ? 0 : a.bytes;
+    if (fixed > SHARED_UNASKED) fault(at, "more than 48 KiB of static shared memory");
+    if (fixed + dynamic_bytes > SHARED_MOST) fault(at, "more shared memory than a block can have");
+}
+
 void poison(shared_array &a) {
     memset(a.memory + SENTINEL, POISON, a.bytes);
     a.fresh = false;
@@ -384,16 +396,25 @@ void fault(place at, const char *what) {
     abort();
 }
 
+bool in_kernel() {
+    return on_fiber;
+}
+
 #ifdef VLY_SHIM_RACES
+unsigned mask_at(unsigned mask, place at) {
+    bool known = false;
+    for (const place &p : warp_sites) known = known || same_place(p, at);
+    if (!known) warp_sites.push_back(at);
+    if (!wrong_lanes || !same_place(at, wrong_mask)) return mask;
+    return wrong_lanes == 32 ? mask & ~(1u << 31)
+                             : ((1u << wrong_lanes) - 1u) << lane() / wrong_lanes * wrong_lanes;
+}
 unsigned races_thread() {
     return current;
 }
 bool races_on_stack(const void *p) {
     const char *at = static_cast<const char *>(p), *stack = fibers[current].stack;
     return at >= stack && at < stack + GUARD + STACK;
-}
-bool races_in_kernel() {
-    return on_fiber;
 }
 void races_preempt() {
     fibers[current].is = state::ready;
@@ -415,6 +436,18 @@ bool site(size_t i, place *at) {
     if (i < sites.size()) *at = sites[i];
     return i < sites.size();
 }
+
+#ifdef VLY_SHIM_RACES
+bool warp_site(size_t i, place *at) {
+    if (i < warp_sites.size()) *at = warp_sites[i];
+    return i < warp_sites.size();
+}
+
+void narrow(const char *file, int line, unsigned lanes) {
+    wrong_mask = {file, line};
+    wrong_lanes = lanes;
+}
+#endif
 
 void drop(const char *file, int line) {
     dropped = {file, line};
@@ -461,6 +494,7 @@ void *shared(const void *key, size_t bytes, place at) {
         if (a.fresh) poison(a);
         return a.memory + SENTINEL;
     }
+    check_shared_bytes(key, bytes, at);
     char *memory = static_cast<char *>(aligned_alloc(64, (bytes + 2 * SENTINEL + 63) / 64 * 64));
     if (!memory) throw std::bad_alloc();
     memset(memory, MARK, bytes + 2 * SENTINEL);

@@ -1,5 +1,5 @@
-/* internal.h -- between the shim's two halves: fibers.cpp (kernels) and runtime.cpp (everything
- * else). */
+/* internal.h -- between the shim's two halves: fibers.cpp (kernels) and runtime.cpp with memory.cpp
+ * (everything else). */
 #ifndef VLY_KERNELS_SHIM_INTERNAL_H
 #define VLY_KERNELS_SHIM_INTERNAL_H
 #include "kernels/shim/device.h"
@@ -11,15 +11,25 @@ struct counts {
 };
 extern counts counted;
 
+/* Shared memory of a block: what it may have without asking, and the most it may ask for. */
+enum : size_t { SHARED_UNASKED = 48 << 10, SHARED_MOST = 227 << 10 };
+
 /* Remembers the first fault and makes the device's error sticky. */
 __attribute__((format(printf, 1, 2))) void report(const char *format, ...);
 /* Runs all blocks; false after a fault. */
 bool run_grid(launch_name name, dim3 grid, dim3 block, size_t shared_bytes,
               const std::function<void()> &body);
 void order_seed(uint64_t seed);
+/* A thread of a kernel is running. */
+bool in_kernel();
 /* From now on the barrier or fence in this line does nothing; line 0: none. */
 void drop(const char *file, int line);
 /* The i-th barrier or fence that kernels have passed since the start; false: there are fewer. */
 bool site(size_t i, place *at);
+#ifdef VLY_SHIM_RACES
+/* The same for shuffles and ballots: see vly_shim_narrow. */
+bool warp_site(size_t i, place *at);
+void narrow(const char *file, int line, unsigned lanes);
+#endif
 } // namespace vly_shim
 #endif

@@ -1,6 +1,7 @@
 /* races.cpp -- happens-before over the accesses of a kernel; see races.h. */
 #ifdef VLY_SHIM_RACES
 #include "kernels/shim/races.h"
+#include "kernels/shim/internal.h"
 
 #include <cstdio>
 #include <map>
@@ -132,7 +133,7 @@ void check_word(region &r, const char *word, uint8_t bytes, bool write) {
 
 void check_access(const void *address, size_t bytes, bool write, bool aligned) {
     const char *p = static_cast<const char *>(address);
-    if (!races_in_kernel() || races_on_stack(p)) return;
+    if (!in_kernel() || races_on_stack(p)) return;
     region *r = region_of(p);
     if (!r) return;
     char text[200];
@@ -207,7 +208,7 @@ void races_warp(unsigned *lanes, int count) {
 }
 
 void races_fence() {
-    if (!races_in_kernel()) return;
+    if (!in_kernel()) return;
     thread_state &s = threads[races_thread()];
     s.fences++;
     s.fence_epoch = s.epoch;
@@ -215,7 +216,7 @@ void races_fence() {
 }
 
 void races_atomic_begin(const void *p) {
-    if (!races_in_kernel()) return;
+    if (!in_kernel()) return;
     const unsigned t = races_thread();
     thread_state &s = threads[t];
     std::vector<release> &known = releases[p];
@@ -231,7 +232,7 @@ void races_atomic_begin(const void *p) {
 }
 
 void races_atomic_end() {
-    if (races_in_kernel()) in_atomic--;
+    if (in_kernel()) in_atomic--;
 }
 
 } // namespace vly_shim

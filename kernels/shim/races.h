@@ -29,7 +29,6 @@ void races_warp(unsigned *lanes, int count); /* these threads have passed a __sy
 /* fibers.cpp: of the running thread. */
 unsigned races_thread();
 bool races_on_stack(const void *p);
-bool races_in_kernel();
 void races_preempt();
 [[noreturn]] void races_fault(const char *what);
 #else

@@ -1,44 +1,21 @@
-/* runtime.cpp -- streams, events, graphs and memory of the shim. */
-#include "kernels/shim/runtime.h"
-
+/* runtime.cpp -- streams, events and graphs of the shim. */
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <deque>
-#include <functional>
-#include <map>
-#include <memory>
-#include <mutex>
 #include <set>
-#include <string>
-#include <vector>
 #include <dlfcn.h>
-#include <pthread.h>
 #include <time.h>
-#include "kernels/shim/internal.h"
-#include "kernels/shim/races.h"
+#include "kernels/shim/state.h"
 
-using vly_shim::counted;
-typedef std::function<void()> operation;
+using namespace vly_shim;
 
-struct vly_shim_graph {
-    std::vector<operation> nodes;
-    pthread_t by; /* who captures */
-    std::vector<std::shared_ptr<void>> retained;
-};
-struct vly_shim_stream {
-    int device = 0;
-    std::deque<operation> waiting;
-    uint64_t enqueued = 0, done = 0;
-    vly_shim_graph *capture = nullptr;
-    bool origin = false; /* of the capture */
-};
 namespace {
 struct mark {
     vly_shim_stream *stream;
     uint64_t ticket;
     vly_shim_graph *capture;
+    history before; /* in a capture */
     double seconds;
 };
 } // namespace
@@ -50,32 +27,15 @@ struct vly_shim_event {
 
 namespace {
 
-constexpr size_t GUARD = 512;
-constexpr unsigned char MARK = 0xb5, FRESH = 0xcd;
-
-std::recursive_mutex lock;
-cudaError_t sticky = cudaSuccess;
 thread_local cudaError_t last_error = cudaSuccess;
-thread_local int current;
 char text[1024];
 bool lazy = getenv("VLY_SHIM_EAGER") == nullptr, lazy_host;
+const bool dry = getenv("VLY_SHIM_DRY") != nullptr;
 uint64_t spins;
-size_t allocated, limit_bytes;
-struct extent {
-    size_t bytes;
-    int device;
-};
-std::map<char *, extent> device_memory; /* by user address */
 std::vector<vly_shim_stream *> streams;
 std::vector<std::unique_ptr<vly_shim_stream>> ended; /* events may still name them */
 vly_shim_stream null_stream;
-
-typedef std::lock_guard<std::recursive_mutex> guard;
-
-cudaError_t give(cudaError_t error) {
-    if (error != cudaSuccess && error != cudaErrorNotReady) last_error = error;
-    return error;
-}
+std::map<const void *, size_t> dynamic_shared_allowed; /* by kernel */
 
 double now() {
     timespec t;
@@ -92,65 +52,33 @@ void drain(vly_shim_stream *s, uint64_t ticket) {
     }
 }
 
-void drain_all() {
-    drain(&null_stream, null_stream.enqueued);
-    for (vly_shim_stream *s : streams) drain(s, s->enqueued);
-}
-
 vly_shim_stream *at(cudaStream_t s) {
     return s ? s : &null_stream;
 }
 
-cudaError_t refuse(cudaError_t error, const char *format, int a, int b) {
-    if (sticky == cudaSuccess) snprintf(text, sizeof text, format, a, b);
-    return error;
+/* One more operation of the graph that `s` captures. */
+void record(vly_shim_stream *s, operation op) {
+    s->capture->nodes.push_back(std::move(op));
+    s->before[s]++;
 }
 
-cudaError_t enqueue(cudaStream_t stream, operation op) {
-    vly_shim_stream *s = at(stream);
-    if (s != &null_stream && s->device != current)
-        return refuse(
-            cudaErrorInvalidResourceHandle,
-            "a stream of device %d is used by a thread whose device is %d (cudaSetDevice)",
-            s->device, current);
-    if (s->capture) {
-        s->capture->nodes.push_back(std::move(op));
-        return cudaSuccess;
+/* What precedes `more` precedes what `s` does from now on. */
+void follow(vly_shim_stream *s, const history &more) {
+    for (const auto &it : more) {
+        uint64_t &known = s->before[it.first];
+        if (known < it.second) known = it.second;
     }
-    s->waiting.push_back(std::move(op));
-    s->enqueued++;
-    if (!lazy || s == &null_stream) drain(s, s->enqueued);
-    return sticky;
 }
 
-/* cudaStreamCaptureModeThreadLocal: what could wait for other work is refused to the thread that
- * captures. */
-bool captures() {
-    for (const vly_shim_stream *s : streams)
-        if (s->capture && pthread_equal(s->capture->by, pthread_self())) return true;
-    return false;
-}
-
-/* The allocation around p, or end(). */
-std::map<char *, extent>::iterator owner(const void *p) {
-    auto it = device_memory.upper_bound(const_cast<char *>(static_cast<const char *>(p)));
-    if (it == device_memory.begin()) return device_memory.end();
-    --it;
-    return static_cast<const char *>(p) < it->first + it->second.bytes ? it : device_memory.end();
-}
-
-bool inside(const void *p, size_t bytes, bool must, cudaStream_t stream) {
-    const auto it = owner(p);
-    if (it == device_memory.end()) return !must;
-    return static_cast<const char *>(p) + bytes <= it->first + it->second.bytes &&
-           (!stream || it->second.device == stream->device);
-}
-
-bool guards_whole(char *p, size_t bytes) {
-    for (size_t i = 0; i < GUARD; i++)
-        if ((unsigned char)p[-1 - (ptrdiff_t)i] != MARK || (unsigned char)p[bytes + i] != MARK)
-            return false;
-    return true;
+/* Ends the capture of `graph`; returns whether all its streams had been joined to the first one. */
+bool leave_capture(vly_shim_graph *graph, vly_shim_stream *first) {
+    bool joined = true;
+    for (vly_shim_stream *s : streams) {
+        if (s->capture != graph) continue;
+        joined = joined && first->before[s] >= s->before[s];
+        s->capture = nullptr;
+    }
+    return joined;
 }
 
 /* VLY_SHIM_LAUNCHED=FILE: a line for each kernel that ran, when it first does: where its code lies
@@ -167,9 +95,74 @@ void note_kernel(const void *code) {
     }
 }
 
+/* VLY_SHIM_SHAPES=FILE: a line for each launch: where the kernel's code lies, the grid, threads,
+ * dynamic shared memory, and the program. */
+void note_shape(const void *code, dim3 grid, unsigned threads, size_t shared_bytes) {
+    static const char *const path = getenv("VLY_SHIM_SHAPES");
+    Dl_info info;
+    if (!path || !dladdr(code, &info)) return;
+    if (FILE *f = fopen(path, "a")) {
+        fprintf(f, "%016zx %u %u %u %u %zu %s\n",
+                (size_t)((const char *)code - (const char *)info.dli_fbase), grid.x, grid.y, grid.z,
+                threads, shared_bytes, info.dli_fname);
+        fclose(f);
+    }
+}
+
 } // namespace
 
 namespace vly_shim {
+std::recursive_mutex lock;
+cudaError_t sticky = cudaSuccess;
+thread_local int current_device;
+
+cudaError_t give(cudaError_t error) {
+    if (error != cudaSuccess && error != cudaErrorNotReady) last_error = error;
+    return error;
+}
+
+void drain_all() {
+    drain(&null_stream, null_stream.enqueued);
+    for (vly_shim_stream *s : streams) drain(s, s->enqueued);
+}
+
+cudaError_t refuse(cudaError_t error, const char *format, ...) {
+    if (sticky != cudaSuccess) return error;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    return error;
+}
+
+cudaError_t enqueue(cudaStream_t stream, operation op) {
+    vly_shim_stream *s = at(stream);
+    if (s != &null_stream && s->device != current_device)
+        return refuse(
+            cudaErrorInvalidResourceHandle,
+            "a stream of device %d is used by a thread whose device is %d (cudaSetDevice)",
+            s->device, current_device);
+    if (s->capture) {
+        record(s, std::move(op));
+        return cudaSuccess;
+    }
+    s->waiting.push_back(std::move(op));
+    s->enqueued++;
+    if (!lazy || s == &null_stream) drain(s, s->enqueued);
+    return sticky;
+}
+
+bool captures() {
+    for (const vly_shim_stream *s : streams)
+        if (s->capture && pthread_equal(s->capture->by, pthread_self())) return true;
+    return false;
+}
+
+void allow_dynamic_shared(const void *code, size_t bytes) {
+    guard g(lock);
+    dynamic_shared_allowed[code] = bytes;
+}
+
 void report(const char *format, ...) {
     if (sticky != cudaSuccess) return;
     sticky = last_error = cudaErrorLaunchFailure;
@@ -185,20 +178,24 @@ cudaError_t launch(launch_name name, dim3 grid, dim3 block, size_t shared_bytes,
     const uint64_t blocks = (uint64_t)grid.x * grid.y * grid.z,
                    threads = (uint64_t)block.x * block.y * block.z;
     if (blocks == 0 || threads == 0 || threads > 1024 || threads % 32 != 0 || grid.y > 65535 ||
-        grid.z > 65535 || shared_bytes > 227u << 10) {
-        if (sticky == cudaSuccess)
-            snprintf(text, sizeof text,
-                     "%s:%d: kernel %s: impossible launch of (%u, %u, %u) blocks of (%u, %u, %u) "
-                     "threads, %zu bytes shared",
-                     name.at.file, name.at.line, name.kernel, grid.x, grid.y, grid.z, block.x,
-                     block.y, block.z, shared_bytes);
-        return give(cudaErrorInvalidValue);
+        grid.z > 65535 || shared_bytes > SHARED_MOST) {
+        return give(refuse(cudaErrorInvalidValue,
+                           "%s:%d: kernel %s: impossible launch of (%u, %u, %u) blocks of (%u, %u, "
+                           "%u) threads, %zu bytes shared",
+                           name.at.file, name.at.line, name.kernel, grid.x, grid.y, grid.z, block.x,
+                           block.y, block.z, shared_bytes));
     }
+    if (shared_bytes > SHARED_UNASKED && dynamic_shared_allowed[name.code] < shared_bytes)
+        return give(refuse(cudaErrorInvalidValue,
+                           "%s:%d: kernel %s: %zu bytes of dynamic shared memory without "
+                           "cudaFuncAttributeMaxDynamicSharedMemorySize",
+                           name.at.file, name.at.line, name.kernel, shared_bytes));
     return give(enqueue(stream, [=] {
         if (sticky != cudaSuccess) return;
         counted.kernels++;
         note_kernel(name.code);
-        run_grid(name, grid, block, shared_bytes, body);
+        note_shape(name.code, grid, (unsigned)threads, shared_bytes);
+        if (!dry) run_grid(name, grid, block, shared_bytes, body);
     }));
 }
 } // namespace vly_shim
@@ -230,6 +227,20 @@ bool vly_shim_site(size_t i, const char **file, int *line) {
     *file = at.file, *line = at.line;
     return found;
 }
+#ifdef VLY_SHIM_RACES
+bool vly_shim_warp_site(size_t i, const char **file, int *line) {
+    guard g(lock);
+    vly_shim::place at = {};
+    const bool found = vly_shim::warp_site(i, &at);
+    *file = at.file, *line = at.line;
+    return found;
+}
+void vly_shim_narrow(const char *file, int line, unsigned lanes) {
+    guard g(lock);
+    drain_all();
+    vly_shim::narrow(file, line, lanes);
+}
+#endif
 void vly_shim_lazy(bool on) {
     guard g(lock);
     drain_all();
@@ -262,21 +273,6 @@ uint64_t vly_shim_spins(void) {
 uint64_t vly_shim_launches(void) {
     return counted.kernels;
 }
-void vly_shim_memory_limit(size_t bytes) {
-    limit_bytes = bytes;
-}
-
-bool vly_shim_check_guards(void) {
-    guard g(lock);
-    drain_all();
-    for (const auto &it : device_memory) {
-        if (guards_whole(it.first, it.second.bytes)) continue;
-        vly_shim::report("an allocation of %zu bytes was written beyond its ends", it.second.bytes);
-        return false;
-    }
-    return true;
-}
-
 const char *cudaGetErrorName(cudaError_t error) {
     switch (error) {
     case cudaSuccess: return "cudaSuccess";
@@ -286,12 +282,13 @@ const char *cudaGetErrorName(cudaError_t error) {
     case cudaErrorInvalidResourceHandle: return "cudaErrorInvalidResourceHandle";
     case cudaErrorLaunchFailure: return "cudaErrorLaunchFailure";
     case cudaErrorStreamCaptureUnsupported: return "cudaErrorStreamCaptureUnsupported";
+    case cudaErrorStreamCaptureUnjoined: return "cudaErrorStreamCaptureUnjoined";
     default: return "cudaError";
     }
 }
 const char *cudaGetErrorString(cudaError_t error) {
     if ((error == cudaErrorLaunchFailure || error == cudaErrorInvalidValue ||
-         error == cudaErrorInvalidResourceHandle) &&
+         error == cudaErrorInvalidResourceHandle || error == cudaErrorStreamCaptureUnjoined) &&
         text[0])
         return text;
     return error == cudaErrorMemoryAllocation ? "out of memory"
@@ -319,27 +316,31 @@ cudaError_t cudaGetDeviceCount(int *count) {
     return cudaSuccess;
 }
 cudaError_t cudaSetDevice(int device) {
-    return device >= 0 && device < devices() ? (current = device, cudaSuccess)
+    return device >= 0 && device < devices() ? (current_device = device, cudaSuccess)
                                              : give(cudaErrorInvalidDevice);
 }
 cudaError_t cudaGetDevice(int *device) {
-    *device = current;
+    *device = current_device;
     return cudaSuccess;
+}
+static int multiprocessors(void) {
+    const char *asked = getenv("VLY_SHIM_MULTIPROCESSORS");
+    return asked ? atoi(asked) : 4;
 }
 cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *prop, int device) {
     if (device < 0 || device >= devices()) return give(cudaErrorInvalidDevice);
     memset(prop, 0, sizeof *prop);
     snprintf(prop->name, sizeof prop->name, "kernel shim (fibers on the processor)");
     prop->totalGlobalMem = (size_t)8 << 30;
-    prop->sharedMemPerBlockOptin = 227 << 10;
-    prop->major = 9, prop->minor = 0, prop->multiProcessorCount = 4, prop->l2CacheSize = 1 << 20,
-    prop->maxThreadsPerMultiProcessor = 2048;
+    prop->sharedMemPerBlockOptin = SHARED_MOST;
+    prop->major = 9, prop->minor = 0, prop->multiProcessorCount = multiprocessors();
+    prop->l2CacheSize = 1 << 20, prop->maxThreadsPerMultiProcessor = 2048;
     return cudaSuccess;
 }
 cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attr, int device) {
     if (device < 0 || device >= devices()) return give(cudaErrorInvalidDevice);
-    *value = attr == cudaDevAttrMaxSharedMemoryPerBlockOptin ? 227 << 10
-             : attr == cudaDevAttrMultiProcessorCount        ? 4
+    *value = attr == cudaDevAttrMaxSharedMemoryPerBlockOptin ? (int)SHARED_MOST
+             : attr == cudaDevAttrMultiProcessorCount        ? multiprocessors()
              : attr == cudaDevAttrL2CacheSize                ? 1 << 20
                                                              : 0;
     return cudaSuccess;
@@ -350,64 +351,6 @@ cudaError_t cudaDriverGetVersion(int *version) {
 }
 cudaError_t cudaRuntimeGetVersion(int *version) {
     *version = 13000;
-    return cudaSuccess;
-}
-cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total_bytes) {
-    guard g(lock);
-    *total_bytes = limit_bytes ? limit_bytes : (size_t)8 << 30;
-    *free_bytes = *total_bytes > allocated ? *total_bytes - allocated : 0;
-    return cudaSuccess;
-}
-
-cudaError_t cudaMalloc(void **out, size_t bytes) {
-    guard g(lock);
-    *out = nullptr;
-    if (captures()) return give(cudaErrorStreamCaptureUnsupported);
-    if (bytes == 0) return cudaSuccess;
-    if ((limit_bytes && allocated + bytes > limit_bytes) || bytes > (size_t)1 << 40)
-        return give(cudaErrorMemoryAllocation);
-    char *memory = static_cast<char *>(aligned_alloc(512, (bytes + 2 * GUARD + 511) / 512 * 512));
-    if (!memory) return give(cudaErrorMemoryAllocation);
-    memset(memory, MARK, GUARD);
-    memset(memory + GUARD, FRESH, bytes);
-    memset(memory + GUARD + bytes, MARK, GUARD);
-    *out = memory + GUARD;
-    device_memory[memory + GUARD] = {bytes, current};
-    vly_shim::races_add(memory + GUARD, bytes, GUARD, false);
-    allocated += bytes;
-    return cudaSuccess;
-}
-
-cudaError_t cudaFree(void *memory) {
-    guard g(lock);
-    if (!memory) return cudaSuccess;
-    if (captures()) return give(cudaErrorStreamCaptureUnsupported);
-    drain_all();
-    const auto it = device_memory.find(static_cast<char *>(memory));
-    if (it == device_memory.end()) return give(cudaErrorInvalidValue);
-    if (!guards_whole(it->first, it->second.bytes))
-        vly_shim::report("an allocation of %zu bytes was written beyond its ends",
-                         it->second.bytes);
-    vly_shim::races_remove(it->first);
-    allocated -= it->second.bytes;
-    free(it->first - GUARD);
-    device_memory.erase(it);
-    return sticky;
-}
-
-cudaError_t cudaHostAlloc(void **out, size_t bytes, unsigned) {
-    guard g(lock);
-    *out = nullptr;
-    if (captures()) return give(cudaErrorStreamCaptureUnsupported);
-    *out = aligned_alloc(64, (bytes + 63) / 64 * 64);
-    if (*out) memset(*out, FRESH, bytes);
-    return *out ? cudaSuccess : give(cudaErrorMemoryAllocation);
-}
-cudaError_t cudaFreeHost(void *memory) {
-    guard g(lock);
-    if (captures()) return give(cudaErrorStreamCaptureUnsupported);
-    drain_all();
-    free(memory);
     return cudaSuccess;
 }
 cudaError_t cudaDeviceSynchronize(void) {
@@ -424,7 +367,7 @@ cudaError_t cudaDeviceGetStreamPriorityRange(int *least, int *greatest) {
 cudaError_t cudaStreamCreateWithPriority(cudaStream_t *out, unsigned, int) {
     guard g(lock);
     *out = new vly_shim_stream();
-    (*out)->device = current;
+    (*out)->device = current_device;
     streams.push_back(*out);
     return cudaSuccess;
 }
@@ -455,7 +398,7 @@ cudaError_t cudaStreamIsCapturing(cudaStream_t stream, enum cudaStreamCaptureSta
 }
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *out, unsigned flags) {
-    *out = new vly_shim_event{current, nullptr, (flags & cudaEventBlockingSync) != 0};
+    *out = new vly_shim_event{current_device, nullptr, (flags & cudaEventBlockingSync) != 0};
     return cudaSuccess;
 }
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
@@ -469,7 +412,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
         return give(refuse(cudaErrorInvalidResourceHandle,
                            "an event of device %d is recorded on a stream of device %d",
                            event->device, s->device));
-    auto m = std::make_shared<mark>(mark{s, s->enqueued + 1, s->capture, 0.0});
+    auto m = std::make_shared<mark>(mark{s, s->enqueued + 1, s->capture, s->before, 0.0});
     event->last = m;
     return s->capture ? cudaSuccess : give(enqueue(stream, [m] { m->seconds = now(); }));
 }
@@ -480,7 +423,10 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
     vly_shim_stream *s = at(stream);
     if (m->capture) { /* joins the capture; nodes keep the order in which they were recorded */
         if (s->capture && s->capture != m->capture) return give(cudaErrorStreamCaptureInvalidated);
+        if (!s->capture) s->before.clear();
         s->capture = m->capture;
+        follow(s, m->before);
+        if (!s->origin) s->before[s]++; /* it has to be joined, also if nothing follows */
         return cudaSuccess;
     }
     if (s->capture) return give(cudaErrorStreamCaptureUnsupported);
@@ -509,7 +455,7 @@ cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t fn, void *arg) 
     {
         guard g(lock);
         if (at(stream)->capture) {
-            at(stream)->capture->nodes.push_back([=] { fn(arg); });
+            record(at(stream), [=] { fn(arg); });
             return cudaSuccess;
         }
         if (lazy_host)
@@ -524,51 +470,27 @@ cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t fn, void *arg) 
     return cudaSuccess;
 }
 
-cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind,
-                            cudaStream_t stream) {
-    guard g(lock);
-    const bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
-    const bool from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
-    if (!inside(to, bytes, to_device, stream) || !inside(from, bytes, from_device, stream)) {
-        if (sticky == cudaSuccess)
-            snprintf(text, sizeof text,
-                     "copy of %zu bytes leaves its allocation, or is on another device", bytes);
-        return give(cudaErrorInvalidValue);
-    }
-    return give(enqueue(stream, [=] {
-        counted.copies++;
-        if (sticky == cudaSuccess) memmove(to, from, bytes);
-    }));
-}
-cudaError_t cudaMemsetAsync(void *to, int byte, size_t bytes, cudaStream_t stream) {
-    guard g(lock);
-    if (!inside(to, bytes, true, stream)) {
-        if (sticky == cudaSuccess)
-            snprintf(text, sizeof text,
-                     "fill of %zu bytes leaves its allocation, or is on another device", bytes);
-        return give(cudaErrorInvalidValue);
-    }
-    return give(enqueue(stream, [=] {
-        if (sticky == cudaSuccess) memset(to, byte, bytes);
-    }));
-}
-
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMode) {
     guard g(lock);
     if (!stream || stream->capture) return give(cudaErrorStreamCaptureUnsupported);
     stream->capture = new vly_shim_graph{{}, pthread_self(), {}};
     stream->origin = true;
+    stream->before.clear();
     return cudaSuccess;
 }
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *out) {
     guard g(lock);
     if (!stream || !stream->capture || !stream->origin)
         return give(cudaErrorStreamCaptureInvalidated);
-    *out = stream->capture;
-    for (vly_shim_stream *s : streams)
-        if (s->capture == *out) s->capture = nullptr;
+    vly_shim_graph *graph = stream->capture;
+    const bool joined = leave_capture(graph, stream);
     stream->origin = false;
-    return cudaSuccess;
+    *out = joined ? graph : nullptr;
+    if (joined) return cudaSuccess;
+    delete graph;
+    return give(refuse(cudaErrorStreamCaptureUnjoined,
+                       "a capture ends while other streams have work in it that its first stream "
+                       "did not wait for"));
 }
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t graph, unsigned long long) {
     *out = new vly_shim_graph(*graph);

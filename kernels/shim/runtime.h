@@ -7,11 +7,14 @@
  *   event,
  *     a missing synchronize or host memory that is reused too early shows at once;
  *   - capture records, replay runs: a scalar baked into a graph by mistake shows too;
- *   - what may not be called while the same thread captures is refused;
+ *   - what may not be called while the same thread captures is refused, as are copies of pageable
+ *   host memory in a capture, and a capture whose streams were not joined;
  *   - the current device is each thread's own: work for another one is refused, and so is memory of
  *   another one;
  *   - the last error is each thread's own too;
- *   - allocations are poisoned, and guarded by sentinels on both sides;
+ *   - allocations are poisoned, and guarded by sentinels on both sides, which are NaN to a kernel
+ *   that reads them;
+ *   - more than 48 KiB of shared memory needs cudaFuncSetAttribute, and must be dynamic;
  *   - kernels: see device.h, and races.h for the build with the race detector.
  * A kernel's fault is a sticky error, as on a device; vly_shim_report() says what happened.
  *
@@ -20,6 +23,9 @@
  *
  * VLY_SHIM_COUNTS=FILE: at its end the program writes how many kernels and copies ran, how often the
  * host waited, and how many graphs it launched, as JSON.
+ *
+ * VLY_SHIM_SHAPES=FILE collects all launches with their grids; VLY_SHIM_DRY=1: no kernel runs, so
+ * that those of large batches can be collected; VLY_SHIM_MULTIPROCESSORS=N: as on a card with N.
  *
  * What it cannot show: memory ordering between blocks, tensor-core rounding, speed.
  */
@@ -45,7 +51,8 @@ typedef enum cudaError {
     cudaErrorNotReady = 600,
     cudaErrorLaunchFailure = 719,
     cudaErrorStreamCaptureUnsupported = 900,
-    cudaErrorStreamCaptureInvalidated = 901
+    cudaErrorStreamCaptureInvalidated = 901,
+    cudaErrorStreamCaptureUnjoined = 904
 } cudaError_t;
 
 typedef struct vly_shim_stream *cudaStream_t;
@@ -154,6 +161,11 @@ void vly_shim_seed(uint64_t seed);
 bool vly_shim_site(size_t i, const char **file, int *line);
 /* For tests of the tests: from now on that one does nothing; line 0: all do what they should. */
 void vly_shim_drop(const char *file, int line);
+/* In the build with the race detector, for shuffles and ballots: the i-th of the source, and from
+ * now on a wrong mask of that one: lanes in groups of so many, or 32: all but the last lane. Lanes
+ * 0: all are right. */
+bool vly_shim_warp_site(size_t i, const char **file, int *line);
+void vly_shim_narrow(const char *file, int line, unsigned lanes);
 /* false: run everything as it is enqueued (for whole training runs). VLY_SHIM_EAGER=1 in the
  * environment does it too. */
 void vly_shim_lazy(bool lazy);

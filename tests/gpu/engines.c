@@ -170,8 +170,9 @@ static vly_status all_passes(vly_queue *q, void *arg) {
     VLY_TRY(c->layer_prepare(q, s->l, s->w.gpu));
     VLY_TRY(c->layer_forward(q, s->l, s->d.batch_max, s->x.gpu, s->w.gpu, s->y.gpu));
     VLY_TRY(c->copy(q, s->dz.gpu, s->dy.gpu, s->dy.bytes));
-    return c->layer_backward(q, s->l, s->d.batch_max, s->x.gpu, s->y.gpu, s->w.gpu, s->dz.gpu,
-                             s->d.needs_dx ? s->dx.gpu : NULL, s->dw.gpu, false);
+    VLY_TRY(c->layer_backward(q, s->l, s->d.batch_max, s->x.gpu, s->y.gpu, s->w.gpu, s->dz.gpu,
+                              s->d.needs_dx ? s->dx.gpu : NULL, s->dw.gpu, false));
+    return c->backward_end(q);
 }
 
 typedef struct {

@@ -84,6 +84,7 @@ static inline void layer_agrees(parity *p, vly_layer_desc d, int n) {
         CHECK_OK(p->gpu->upload(p->gpu_queue, dy.gpu, fresh, dy.bytes));
         BOTH(c->layer_backward(q, on_gpu ? gpu : cpu, n, D(x), D(y), D(w), D(dy),
                                d.needs_dx ? D(dx) : NULL, D(dw), accumulate));
+        CHECK_OK(p->gpu->backward_end(p->gpu_queue));
         if (d.needs_dx) agrees(p, &d, n, "dx", &dx, d.x_type, xs, tolerance);
         agrees(p, &d, n, "dw", &dw, VLY_F32, d.kind == VLY_MAXPOOL ? 0 : params, tolerance);
         if (d.kind == VLY_MAXPOOL) break;

@@ -7,8 +7,8 @@ enum { QUICK = 0 };
 #endif
 
 static void linear_layers_agree(parity *p) {
-    static const int shapes[][3] = {{1, 1, 1},      {5, 4, 64},  {257, 64, 64}, {130, 512, 6},
-                                    {33, 100, 130}, {70, 7, 18}, {300, 8, 1}};
+    static const int shapes[][3] = {{1, 1, 1},    {5, 4, 64},     {257, 64, 64}, {130, 512, 6},
+                                    {9, 700, 40}, {33, 100, 130}, {70, 7, 18},   {300, 8, 1}};
     for (size_t s = 0; s < sizeof shapes / sizeof *shapes - (QUICK ? 3 : 0); s++)
         for (vly_act act = VLY_ACT_NONE; act <= VLY_ACT_TANH; act++)
             if (s < 2 || act == (vly_act)(s % 3))
@@ -93,6 +93,106 @@ static void a_batch_smaller_than_planned_works(parity *p) {
                  7);
 }
 
+/* A layer that gets its dz, multiplies dx by the slope of the activation below and adds it to what
+ * is there, beside a plain layer and the same by hand. */
+static void joined_layer_agrees(parity *p, vly_layer_desc d, int n, vly_act below) {
+    const bool low = d.x_type == VLY_BF16;
+    d.batch_max = n, d.x_scale = 1, d.learn = d.needs_dx = true;
+    vly_layer_desc joined = d;
+    joined.act = VLY_ACT_RELU, joined.dz_given = joined.dx_adds = true, joined.below = below;
+    const int oh = vly_out_size(d.in_h, d.kernel, d.stride, d.pad),
+              ow = vly_out_size(d.in_w, d.kernel, d.stride, d.pad);
+    const int64_t xs = (int64_t)n * d.in_h * d.in_w * d.in_c, ys = (int64_t)n * oh * ow * d.out_c,
+                  params = vly_layer_params(&d);
+    vly_layer *plain, *gpu;
+    CHECK_OK(p->cpu->layer_create(p->cpu, &d, &plain));
+    CHECK_OK(p->gpu->layer_create(p->gpu, &joined, &gpu));
+    twin x = reals(p, d.x_type, xs, 0.5f), w = normals(p, (size_t)params, 0.1f),
+         dz = reals(p, d.y_type, ys, 1), dx = reals(p, d.x_type, xs, 1),
+         dw = outputs(p, (size_t)params);
+    float *before = malloc((size_t)xs * sizeof *before);
+    for (int64_t i = 0; i < xs; i++) before[i] = value_of(d.x_type, dx.cpu, i);
+    BOTH(c->layer_prepare(q, on_gpu ? gpu : plain, D(w)));
+    BOTH(c->layer_backward(q, on_gpu ? gpu : plain, n, D(x), D(dz), D(w), D(dz), D(dx), D(dw),
+                           false));
+    CHECK_OK(p->gpu->backward_end(p->gpu_queue));
+    agrees(p, &joined, n, "dw", &dw, VLY_F32, params, low ? 1.5e-2 : 1e-5);
+    void *got = twin_gpu(p, &dx);
+    for (int64_t i = 0; i < xs; i++) {
+        const float at = value_of(d.x_type, x.cpu, i), slope = below == VLY_ACT_RELU   ? at > 0
+                                                               : below == VLY_ACT_TANH ? 1 - at * at
+                                                                                       : 1;
+        CHECK_NEAR(value_of(d.x_type, got, i), before[i] + slope * value_of(d.x_type, dx.cpu, i),
+                   low ? 0.06 : 1e-4);
+    }
+    free(got);
+    free(before);
+    p->cpu->layer_destroy(plain);
+    p->gpu->layer_destroy(gpu);
+    twin *all[] = {&x, &w, &dz, &dx, &dw};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) twin_free(p, all[i]);
+}
+
+static void joined_layers_agree(parity *p) {
+    for (vly_act below = VLY_ACT_NONE; below <= VLY_ACT_TANH; below++)
+        for (int low = 0; low < 2; low++) {
+            vly_layer_desc d = {.x_type = low ? VLY_BF16 : VLY_F32,
+                                .y_type = low ? VLY_BF16 : VLY_F32,
+                                .kind = VLY_LINEAR,
+                                .in_h = 1,
+                                .in_w = 1,
+                                .in_c = 33,
+                                .out_c = 20,
+                                .kernel = 1,
+                                .stride = 1};
+            joined_layer_agrees(p, d, 270, below);
+            d.kind = VLY_CONV, d.in_h = d.in_w = 9, d.in_c = 6, d.out_c = 5;
+            d.kernel = 3, d.stride = 2, d.pad = 1;
+            joined_layer_agrees(p, d, 3, below);
+        }
+}
+
+/* More layers than one launch takes, of two kinds of arithmetic, and one of them twice. */
+static void weight_gradients_at_once_agree(parity *p) {
+    enum { LAYERS = 11 };
+    static const int shapes[][2] = {{40, 70}, {3, 1}, {200, 7}, {64, 64}};
+    vly_layer *cpu[LAYERS], *gpu[LAYERS];
+    twin x[LAYERS], dy[LAYERS], w[LAYERS], dw[LAYERS];
+    vly_layer_desc d[LAYERS];
+    const int n = 600;
+    for (int i = 0; i < LAYERS; i++) {
+        const vly_dtype type = i % 4 == 3 ? VLY_BF16 : VLY_F32;
+        d[i] = (vly_layer_desc){.kind = VLY_LINEAR,
+                                .batch_max = n,
+                                .in_c = shapes[i % 4][0],
+                                .out_c = shapes[i % 4][1],
+                                .x_type = type,
+                                .y_type = type,
+                                .x_scale = 1,
+                                .learn = true};
+        CHECK_OK(p->cpu->layer_create(p->cpu, &d[i], &cpu[i]));
+        CHECK_OK(p->gpu->layer_create(p->gpu, &d[i], &gpu[i]));
+        const size_t params = (size_t)vly_layer_params(&d[i]);
+        x[i] = reals(p, type, n * d[i].in_c, 1), dy[i] = reals(p, type, n * d[i].out_c, 1);
+        w[i] = normals(p, params, 0.1f), dw[i] = normals(p, params, 1);
+        BOTH(c->layer_prepare(q, on_gpu ? gpu[i] : cpu[i], D(w[i])));
+    }
+    for (int i = 0; i <= LAYERS; i++) {
+        const int k = i % LAYERS;
+        BOTH(c->layer_backward(q, on_gpu ? gpu[k] : cpu[k], n, D(x[k]), D(dy[k]), D(w[k]), D(dy[k]),
+                               NULL, D(dw[k]), true));
+    }
+    CHECK_OK(p->gpu->backward_end(p->gpu_queue));
+    for (int i = 0; i < LAYERS; i++) {
+        agrees(p, &d[i], n, "dw", &dw[i], VLY_F32, vly_layer_params(&d[i]),
+               d[i].x_type == VLY_BF16 ? 1.5e-2 : 1e-5);
+        p->cpu->layer_destroy(cpu[i]);
+        p->gpu->layer_destroy(gpu[i]);
+        twin *all[] = {&x[i], &w[i], &dy[i], &dw[i]};
+        for (size_t t = 0; t < sizeof all / sizeof *all; t++) twin_free(p, all[t]);
+    }
+}
+
 static void pools_agree(parity *p) {
     static const int shapes[][6] = {
         {2, 12, 12, 16, 3, 2}, {3, 7, 9, 5, 3, 2}, {1, 4, 4, 1, 2, 2}, {2, 10, 11, 3, 3, 1}};
@@ -166,6 +266,25 @@ static void bad_layers_are_refused(parity *p) {
 #include "common/base/exact.h"
 #include "gpu/internal.h"
 
+static void slopes_agree(parity *p) {
+    for (vly_act act = VLY_ACT_RELU; act <= VLY_ACT_TANH; act++)
+        for (int low = 0; low < 2; low++) {
+            const vly_dtype type = low ? VLY_BF16 : VLY_F32;
+            const int n = 1000;
+            twin y = reals(p, type, n, 0.5f), dy = reals(p, type, n, 1);
+            CHECK_OK(vly_slope_launch(type, act, n, y.gpu, dy.gpu, vly_stream_of(p->gpu_queue)));
+            void *got = twin_gpu(p, &dy);
+            for (int i = 0; i < n; i++) {
+                const float at = value_of(type, y.cpu, i), d = value_of(type, dy.cpu, i);
+                CHECK_NEAR(value_of(type, got, i),
+                           act == VLY_ACT_RELU ? (at > 0 ? d : 0) : d * (1 - at * at),
+                           low ? 0x1p-6 : 0);
+            }
+            free(got);
+            twin_free(p, &y), twin_free(p, &dy);
+        }
+}
+
 /* What cuBLASLt's and cuDNN's epilogues lack; those libraries have no twin in the shim, so the
  * kernels are called by themselves. */
 static void what_the_libraries_lack_agrees(parity *p) {
@@ -206,10 +325,13 @@ int main(void) {
     convolutions_agree(p);
     if (!QUICK) every_tile_width_agrees(p);
     a_batch_smaller_than_planned_works(p);
+    joined_layers_agree(p);
+    weight_gradients_at_once_agree(p);
     pools_agree(p);
     recurrent_layers_agree(p);
     bad_layers_are_refused(p);
 #ifdef VLY_TEST_SHIM
+    slopes_agree(p);
     what_the_libraries_lack_agrees(p);
 #endif
     parity_close(p);

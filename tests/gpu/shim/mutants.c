@@ -1,5 +1,5 @@
 /* The race detector finds faults that are put into the kernels: every barrier and fence is left out
- * in turn, and arrays are one number too short. Those of reduce.h and scan.h are left out in
+ * in turn, warp operations get wrong masks, and arrays are one number too short. Those of reduce.h and scan.h are left out in
  * test_shim.cpp: most callers have another barrier that makes them redundant. */
 #include "tests/gpu/parity.h"
 #include "kernels/conv.h"
@@ -75,7 +75,23 @@ static void replay(vly_compute *c, vly_queue *q) {
     c->tree_sample(q, &tree, N, rng, hyper, rows_below(N, 1), reals(N));
 }
 
-/* Products of several steps along k, and a bias gradient. */
+/* Steps of all blocks, and one that the first block checks alone because of its large norm. */
+static void optimizers(vly_compute *c, vly_queue *q) {
+    static const vly_optimizer adam = {VLY_ADAM, 0.9f, 0.999f, 1e-5f, 0};
+    const float large[2] = {1e13f, 0};
+    void *norm = reals(2), *stats = given(zeros(&both, VLY_STATS * 4));
+    const vly_params p = {.n = 3000,
+                          .param = reals(3000),
+                          .grad = reals(3000),
+                          .m = reals(3000),
+                          .v = reals(3000),
+                          .step = given(zeros(&both, 8))};
+    c->grad_norm(q, p.n, p.grad, norm);
+    c->optimize(q, &adam, &p, norm, hyper_memory(), stats);
+    c->optimize(q, &adam, &p, given(twin_of(&both, large, sizeof large)), hyper_memory(), stats);
+}
+
+/* Products of several steps along k, and weight and bias gradients. */
 static void layers(cudaStream_t stream) {
     for (vly_math math = VLY_MATH_FP32; math <= VLY_MATH_BF16; math++) {
         const vly_dtype type = math == VLY_MATH_BF16 ? VLY_BF16 : VLY_F32;
@@ -86,8 +102,16 @@ static void layers(cudaStream_t stream) {
                                   .y_type = type,
                                   .x_scale = 1};
         const vly_conv conv = vly_conv_of(&d, math);
-        vly_conv_forward_launch(&conv, 130, reals(130 * 100), reals(100 * 40), NULL,
-                                reals(130 * 40), stream);
+        const vly_forward_part part = {&conv, reals(100 * 40), NULL, reals(130 * 40)};
+        vly_conv_forward_launch(&part, 1, 130, reals(130 * 100), NULL, stream);
+        const vly_dw_call gradient = {.conv = &conv,
+                                      .n = 2600,
+                                      .x = reals(2600 * 100),
+                                      .dz = reals(2600 * 40),
+                                      .dw = reals(100 * 40),
+                                      .db = reals(40),
+                                      .partial = reals(vly_conv_dw_bytes(&conv, 2600, 8) / 4)};
+        vly_conv_dw_group_launch(&gradient, 1, 8, stream);
     }
     vly_activation_backward_launch(VLY_F32, VLY_ACT_RELU, 200, 24, reals(200 * 24), reals(200 * 24),
                                    reals(24), false, reals(vly_bias_bytes(24) / 4), stream);
@@ -100,6 +124,7 @@ static void everything(void) {
     advantages(c, q, 7, 200);
     losses(c, q);
     replay(c, q);
+    optimizers(c, q);
     layers(vly_stream_of(q));
     c->queue_sync(q);
 }
@@ -109,6 +134,7 @@ static bool is_found(char *report, size_t bytes) {
     const bool found = *vly_shim_report();
     snprintf(report, bytes, "%.180s", vly_shim_report());
     vly_shim_drop("", 0);
+    vly_shim_narrow("", 0, 0);
     vly_shim_clear();
     for (int i = 0; i < twins; i++) twin_free(&both, &all[i]);
     twins = 0;
@@ -137,6 +163,27 @@ static int without_a_barrier_or_fence(void) {
         missed += !found;
     }
     CHECK_EQ(missed, 0);
+    return count;
+}
+
+/* Shuffles and ballots whose mask lacks the last lane, and those that name groups of eight lanes.
+ * The second is no fault where all that is read lies in the own group. */
+static int with_a_wrong_mask(void) {
+    const char *file;
+    int line, count = 0;
+    char report[200];
+    for (size_t i = 0; vly_shim_warp_site(i, &file, &line); i++) {
+        const char *name = strrchr(file, '/');
+        for (unsigned lanes = 8; lanes <= 32; lanes += 24) {
+            vly_shim_narrow(file, line, lanes);
+            everything();
+            const bool found = is_found(report, sizeof report);
+            printf("mask of %s at %s:%d: %s\n", lanes == 32 ? "31 lanes" : "8 lanes",
+                   name ? name + 1 : file, line, found ? report : "the same result");
+            CHECK(found || lanes == 8);
+            count += found;
+        }
+    }
     return count;
 }
 
@@ -171,9 +218,10 @@ int main(void) {
     const bool found = is_found(report, sizeof report);
     if (found) fprintf(stderr, "without a fault: %s\n", report);
     CHECK(!found);
-    const int removed = without_a_barrier_or_fence(), beyond = with_an_array_too_short();
-    printf("%d faults, all found\n", removed + beyond);
-    CHECK(removed >= 10);
+    const int removed = without_a_barrier_or_fence(), masks = with_a_wrong_mask(),
+              beyond = with_an_array_too_short();
+    printf("%d faults, all found\n", removed + masks + beyond);
+    CHECK(removed >= 10 && masks >= 6 && removed + masks + beyond >= 20);
     both.gpu->queue_destroy(queue);
     parity_close(&both);
     return TEST_PASS;
