@@ -8,7 +8,7 @@ JOB   ?= auto
 CMAKE ?= cmake
 CONFIGURE = $(CMAKE) -S . -B $(BUILD) -G Ninja $(if $(shell command -v ccache),-DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
 
-.PHONY: help run roms cuda bundle wheel test build program configure setup setup-roms setup-test peers bench report install clean
+.PHONY: help run roms mujoco cuda bundle wheel test build program configure setup setup-roms setup-test peers bench report install clean
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -19,6 +19,9 @@ run: $(if $(filter auto,$(JOB)),setup-roms,setup) program ## installs what is mi
 
 roms: setup-roms ## fetches the Atari ROMs that come with ale-py from PyPI
 	@sh envs/atari/fetch_roms.sh
+
+mujoco: setup-roms ## fetches MuJoCo's library and Gymnasium's models from PyPI (MUJOCO=X.Y.Z: another version)
+	@sh envs/mujoco/fetch_mujoco.sh
 
 cuda: setup ## fetches a CUDA toolkit from PyPI into build/cuda and builds the GPU back end
 	@sh gpu/fetch_cuda.sh build/cuda

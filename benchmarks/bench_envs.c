@@ -1,16 +1,18 @@
 /* bench_envs.c -- steps per second of the environments on one core.
  *
  *   NAME/step   the batched step of 256 actors with random actions, observations written
+ *   NAME/actor, NAME/bare   MuJoCo, where its library is here: bench_mujoco.h
  *   GAME/raw, GAME/obs84   Atari, where its ROM is found: bench_atari.h
  *   NAME/pool   the same through the actor pool, one worker thread, two groups that alternate
  *               (cpu/actors/pool.h; the caller only submits and waits, as a training loop does)
  */
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "benchmarks/bench_atari.h"
+#include "benchmarks/bench_mujoco.h"
 #include "common/record/bench.h"
-#include "common/base/philox.h"
 #include "cpu/actors/pool.h"
 #include "envs/atari/roms.h"
 #include "envs/registry.h"
@@ -22,9 +24,8 @@ enum { STEP_ACTORS = 256, POOL_ACTORS = 1024, ROUNDS = 16 };
 typedef struct {
     vly_env env;
     int n;
-    uint8_t *states, *obs, *flags;
+    uint8_t *states, *obs, *flags, *actions;
     float *reward, *score;
-    uint8_t *actions;
     vly_pool *pool;
 } field;
 
@@ -160,6 +161,20 @@ static vly_status measure_atari(const vly_bench_options *o) {
     return vly_bench_atari(o, game);
 }
 
+/* One that was named fails by itself, with what to do. */
+static bool is_here(const vly_bench_options *o, const vly_env_entry *e) {
+    vly_env env;
+    if (o->env) return true;
+    if (o->filter && strncmp(o->filter, e->name, strlen(e->name)) != 0) return false;
+    const bool here = vly_env_open(&env, e->name, NULL) == VLY_OK;
+    if (here)
+        env.close(&env);
+    else
+        fprintf(stderr, "%s is not measured: `%s` fetches what it needs\n", e->name,
+                vly_env_needs(e));
+    return here;
+}
+
 vly_status vly_bench_envs(const vly_bench_options *options) {
     const vly_env_entry *e;
     VLY_TRY(check_peer(options));
@@ -167,8 +182,10 @@ vly_status vly_bench_envs(const vly_bench_options *options) {
     for (int i = 0; (e = vly_env_list(i)); i++) {
         if (options->env ? strcmp(options->env, e->name) != 0 : options->vs != NULL) continue;
         known = 1;
+        if (vly_env_needs(e) && !is_here(options, e)) continue;
         VLY_TRY(measure(options, e->name, "step", measure_step));
         VLY_TRY(measure(options, e->name, "pool", measure_pool));
+        if (vly_env_needs(e)) VLY_TRY(vly_bench_mujoco(options, e->name));
     }
     if (options->env && !known)
         return vly_fail(

@@ -16,6 +16,7 @@
 #include "envs/minatar/minatar.h"
 #include "envs/mountaincar.h"
 #include "envs/mountaincar_continuous.h"
+#include "envs/mujoco/mujoco.h"
 #include "envs/multi.h"
 #include "envs/pendulum.h"
 #include "envs/plugin.h"
@@ -63,6 +64,10 @@ static const builtin builtins[] = {
      vly_minatar_seaquest_open},
     {{"minatar/space_invaders", "MinAtar/SpaceInvaders-v0", MINATAR, "shoot down waves of aliens"},
      vly_minatar_space_invaders_open},
+#define X(name, id, summary) \
+    {{"mujoco/" #name, id, "Gymnasium 1.4.0", summary}, vly_mujoco_##name##_open},
+    VLY_MUJOCO_TASKS(X)
+#undef X
 };
 enum { BUILTINS = sizeof builtins / sizeof *builtins };
 
@@ -87,6 +92,23 @@ enum { ALIASES = sizeof aliases / sizeof *aliases };
 
 const vly_env_entry *vly_env_list(int i) {
     return i >= 0 && i < BUILTINS ? &builtins[i].entry : NULL;
+}
+
+static bool is_mujoco(const char *name) {
+    return strncmp(name, "mujoco/", 7) == 0;
+}
+
+static const char *family_named(const char *name) {
+    if (is_mujoco(name)) return "mujoco";
+    return strncmp(name, "minatar/", 8) == 0 ? "minatar" : "classic";
+}
+
+const char *vly_env_family(const vly_env_entry *entry) {
+    return family_named(entry->name);
+}
+
+const char *vly_env_needs(const vly_env_entry *entry) {
+    return is_mujoco(entry->name) ? "make mujoco" : NULL;
 }
 
 static const builtin *find_builtin(const char *name) {
@@ -164,8 +186,7 @@ vly_status vly_env_open(vly_env *env, const char *name, const vly_env_args *args
 }
 
 static const char *family_of(const vly_env *env) {
-    if (env->plugin) return "plugin";
-    return strncmp(env->name, "minatar/", 8) == 0 ? "minatar" : "classic";
+    return env->plugin ? "plugin" : family_named(env->name);
 }
 
 /* The family is that of all tasks, or "multi". */
@@ -192,18 +213,20 @@ vly_status vly_env_describe(vly_env_info *info, const char *name, const vly_env_
     if (vly_multi_named(name)) return describe_multi(info, name, args);
     VLY_TRY(vly_atari_options_read(&atari, args));
     const vly_atari_game *game = is_plugin(name) ? NULL : vly_atari_named(name, &atari);
+    const builtin *known = is_plugin(name) ? NULL : find_builtin(name);
+    const bool table = game || (known && is_mujoco(known->entry.name));
     memset(info, 0, sizeof *info);
-    if (game) {
-        info->family = "atari";
+    if (game)
         VLY_TRY(vly_atari_describe(&env, game, &atari));
-    } else {
+    else if (table)
+        vly_mujoco_describe(&env, known->entry.name);
+    else
         VLY_TRY(vly_env_open(&env, name, args));
-        info->family = family_of(&env);
-    }
+    info->family = game ? "atari" : family_of(&env);
     memcpy(info->name, env.name, sizeof info->name);
     info->obs = env.obs;
     info->actions = env.action.n;
     info->frames_per_step = env.frames_per_step;
-    if (!game) env.close(&env);
+    if (!table) env.close(&env);
     return VLY_OK;
 }

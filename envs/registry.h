@@ -23,13 +23,13 @@ typedef struct {
 /* The description of an environment that is not opened. */
 typedef struct {
     char name[64];      /* its own: "cartpole" for "CartPole-v1" */
-    const char *family; /* "classic", "minatar", "atari" or "plugin": presets are for a name or a
-                         * family */
+    const char *family; /* "classic", "minatar", "mujoco", "atari" or "plugin": presets are for a
+                         * name or a family */
     vly_obs_spec obs;
     int actions, frames_per_step;
 } vly_env_info;
 
-/* args may be NULL. Reads no ROM and runs nothing: an Atari game is described from its table. A
+/* args may be NULL. Reads no ROM or model and runs nothing: Atari and MuJoCo have tables. A
  * plugin has to be loaded and opened for it, and is closed again; so are the small environments,
  * which costs some allocations. */
 vly_status vly_env_describe(vly_env_info *info, const char *name, const vly_env_args *args);
@@ -37,6 +37,10 @@ vly_status vly_env_describe(vly_env_info *info, const char *name, const vly_env_
 vly_status vly_env_open(vly_env *env, const char *name, const vly_env_args *args);
 /* Entry i of the built-in list (Atari games not included), NULL past the end. */
 const vly_env_entry *vly_env_list(int i);
+/* The command that fetches what it is made of ("make mujoco"); NULL: it is complete. */
+const char *vly_env_needs(const vly_env_entry *entry);
+/* "classic", "minatar" or "mujoco". */
+const char *vly_env_family(const vly_env_entry *entry);
 
 #ifdef __cplusplus
 }

@@ -117,6 +117,15 @@ add_test(NAME atari_peers COMMAND sh -c "exec \"\${VLY_PYTHON:-python3}\" tests/
   WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
 set_tests_properties(atari_lockstep atari_peers PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT ${patience})
 
+# MuJoCo against Gymnasium, with the Python's own version of the library and with a second one beside it.
+add_executable(mujoco_driver tests/mujoco/driver.c)
+target_link_libraries(mujoco_driver PRIVATE vly_envs)
+foreach(which first second)
+  add_test(NAME mujoco_peers_${which} COMMAND sh tests/mujoco/peers.sh ${which} $<TARGET_FILE:mujoco_driver>
+    WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+  set_tests_properties(mujoco_peers_${which} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT ${patience})
+endforeach()
+
 foreach(name test_odd_files test_page_start test_show test_tools test_whole_run test_eval test_manual test_bench_report test_repeat)
   target_compile_definitions(${name} PRIVATE VLY_TEST_PROGRAM="$<TARGET_FILE:volley>")
   add_dependencies(${name} volley)

@@ -223,7 +223,8 @@ struct vly_env {
     /* The discrete state of an actor, in [0, states); NULL when states is 0. */
     int (*state_index)(const vly_env *env, const void *state);
     /* Draws what a person would look at: rgb[height][width][3]. NULL: cannot be drawn.
-     * With rgb NULL only the size is written. */
+     * With rgb NULL only the size is written; 0 x 0: it cannot be drawn here, and
+     * vly_error_text() says why. */
     void (*render)(const vly_env *env, const void *state, uint8_t *rgb, int *width, int *height);
     /* One line of text for people: position, lives ...; may be NULL. */
     void (*describe)(const vly_env *env, const void *state, char *text, size_t bytes);

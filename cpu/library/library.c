@@ -36,6 +36,6 @@ int vly_vec_list(int i, vly_vec_known *out) {
                            .name = e->name,
                            .gymnasium = e->gym_id,
                            .summary = e->summary,
-                           .family = strchr(e->name, '/') ? "minatar" : "classic"};
+                           .family = vly_env_family(e)};
     return VLY_OK;
 }

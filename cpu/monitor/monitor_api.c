@@ -89,8 +89,12 @@ static void answer_frame(vly_monitor *m, const vly_http_request *r, vly_http_rep
         vly_shots_png(m->o.shots, number_parameter(r, "i", 0, 0, VLY_SHOTS_MOST), &reply->body)) {
         reply->type = "image/png";
     } else { /* not an error: after the trainer's next update, or when the quota allows one */
+        char why[256];
         json(reply);
-        vly_text_add(&reply->body, "{\"pending\":true}");
+        vly_shots_why(m->o.shots, why, sizeof why);
+        vly_text_add(&reply->body, "{\"pending\":true,\"why\":");
+        vly_text_json(&reply->body, why);
+        vly_text_add(&reply->body, "}");
     }
 }
 

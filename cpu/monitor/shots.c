@@ -2,6 +2,7 @@
 #include <png.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -23,6 +24,7 @@ struct vly_shots {
     frame v[VLY_SHOTS_MOST];
     uint8_t *rgb;
     int width, height; /* room of rgb */
+    char why[256];     /* it cannot be drawn */
 };
 
 vly_status vly_shots_create(vly_shots **out, const vly_env *env, int actors) {
@@ -80,7 +82,9 @@ void vly_shots_offer(vly_shots *f, const void *(*state_of)(void *arg, int actor)
 }
 
 static bool draw_shot(vly_shots *f, const frame *v, int *width, int *height) {
+    vly_error_clear();
     f->env->render(f->env, v->state, NULL, width, height);
+    if (*width == 0) snprintf(f->why, sizeof f->why, "%s", vly_error_text());
     if (*width < 1 || *height < 1 || *width > 4096 || *height > 4096) return false;
     if (!f->rgb || *width != f->width || *height != f->height) {
         free(f->rgb);
@@ -103,6 +107,14 @@ static bool compress(const uint8_t *rgb, int width, int height, vly_text *out) {
     if (done) vly_text_bytes(out, to, bytes);
     free(to);
     return done;
+}
+
+void vly_shots_why(vly_shots *f, char *text, size_t bytes) {
+    *text = '\0';
+    if (!f) return;
+    pthread_mutex_lock(&f->lock);
+    snprintf(text, bytes, "%s", f->why);
+    pthread_mutex_unlock(&f->lock);
 }
 
 bool vly_shots_png(vly_shots *f, int i, vly_text *out) {

@@ -23,6 +23,8 @@ int vly_shots_count(const vly_shots *f); /* 0 for NULL */
 int vly_shots_actor(const vly_shots *f, int i);
 /* state_of: NULL while the actor is being stepped: then its old picture stays. */
 void vly_shots_offer(vly_shots *f, const void *(*state_of)(void *arg, int actor), void *arg);
-/* False: nothing was offered yet. */
+/* False: nothing was offered yet, or it cannot be drawn here. */
 bool vly_shots_png(vly_shots *f, int i, vly_text *out);
+/* Why it cannot, for people; "" while nothing says so. */
+void vly_shots_why(vly_shots *f, char *text, size_t bytes);
 #endif

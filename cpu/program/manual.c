@@ -120,6 +120,8 @@ static const char tail[] =
     ".SH ENVIRONMENT\n"
     ".TP\n.B VOLLEY_ROMS\nFolder of Atari ROM files; otherwise\n.I "
     "$XDG_CACHE_HOME/volley/roms\nor\n.IR ~/.cache/volley/roms .\n"
+    ".TP\n.B VOLLEY_MUJOCO\nFolder of MuJoCo's library and models; otherwise\n.I "
+    "$XDG_CACHE_HOME/volley/mujoco\nor\n.IR ~/.cache/volley/mujoco .\n"
     ".SH FILES\n"
     "Of a run's folder:\n"
     ".TP\n.I config.yaml\nEvery option, resolved.\n"

@@ -88,7 +88,9 @@ vly_status vly_picture_create(vly_picture *p, const vly_env *env, const void *st
     memset(p, 0, sizeof *p);
     if (!env->render)
         return vly_fail(VLY_EUNSUPPORTED, "%s cannot be drawn: it has no render()", env->name);
+    vly_error_clear();
     env->render(env, state, NULL, &p->plain_width, &p->plain_height);
+    if (p->plain_width == 0 && *vly_error_text()) return VLY_EUNSUPPORTED; /* its words */
     if (p->plain_width < 1 || p->plain_height < 1 || p->plain_width > 4096 ||
         p->plain_height > 4096)
         return vly_fail(VLY_EINVAL, "%s draws pictures of %d x %d", env->name, p->plain_width,

@@ -7,6 +7,7 @@
 #include "cpu/machine/system.h"
 #include "cpu/program/verbs.h"
 #include "envs/atari/roms.h"
+#include "envs/mujoco/mujoco.h"
 
 typedef struct {
     vly_cli *cli;
@@ -128,6 +129,14 @@ static void check_roms(doctor *d) {
         lacks(d, "atari roms", "Atari games", "make roms");
 }
 
+static void check_mujoco(doctor *d) {
+    char found[1200];
+    if (vly_mujoco_find(found, sizeof found) == VLY_OK)
+        fact(d, "mujoco", "%s", found);
+    else
+        lacks(d, "mujoco", "MuJoCo environments", "make mujoco");
+}
+
 static int doctor_verb(vly_cli *cli) {
     doctor d = {cli, json_object(), json_array(), json_array()};
     fprintf(cli->people, "volley %s, commit %s\n", vly_system_version(), vly_system_commit());
@@ -136,6 +145,7 @@ static int doctor_verb(vly_cli *cli) {
     check_libraries(&d);
     check_programs(&d);
     check_roms(&d);
+    check_mujoco(&d);
     size_t missing = json_array_size(d.missing);
     fprintf(cli->people, "%s\n",
             missing ? "What is missing is optional: training and evaluation on this machine work."

@@ -18,10 +18,12 @@ static json_t *ls_envs(vly_cli *cli) {
     fprintf(cli->people, "environments\n");
     for (int i = 0; vly_env_list(i); i++) {
         const vly_env_entry *e = vly_env_list(i);
-        fprintf(cli->people, "  %-24s %-20s %s\n", e->name, e->gym_id ? e->gym_id : "", e->summary);
-        json_array_append_new(list, json_pack("{s:s, s:s?, s:s?, s:s}", "name", e->name, "gym_id",
-                                              e->gym_id, "reference", e->reference, "summary",
-                                              e->summary));
+        const char *needs = vly_env_needs(e);
+        fprintf(cli->people, "  %-24s %-20s %s%s%s\n", e->name, e->gym_id ? e->gym_id : "",
+                e->summary, needs ? "; fetched by " : "", needs ? needs : "");
+        json_array_append_new(list, json_pack("{s:s, s:s?, s:s?, s:s, s:s?}", "name", e->name,
+                                              "gym_id", e->gym_id, "reference", e->reference,
+                                              "summary", e->summary, "needs", needs));
     }
     fprintf(cli->people, "  %-24s %-20s %s\n", "pong ...", "ALE/Pong-v5 ...",
             "104 Atari games: `volley ls atari`");

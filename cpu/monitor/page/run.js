@@ -67,12 +67,19 @@ class Pictures {
   }
   async fetchOne(i) {
     const answer = await fetch("/api/frame?i=" + i, {cache: "no-store"});
-    if (!answer.ok || answer.headers.get("content-type") !== "image/png") return;
+    if (!answer.ok) return;
+    if (answer.headers.get("content-type") !== "image/png") return this.explain((await answer.json()).why);
     const image = await createImageBitmap(await answer.blob()), canvas = this.canvases[i];
     canvas.width = image.width, canvas.height = image.height;
     canvas.getContext("2d").drawImage(image, 0, 0);
     image.close();
     this.element.hidden = false;
+  }
+  explain(why) {
+    if (!why) return;
+    this.element.replaceChildren(h("p.quiet", {}, why));
+    this.element.hidden = false;
+    this.close();
   }
   close() { clearInterval(this.timer); }
 }
