@@ -126,8 +126,15 @@ static bool set_float(void *at, const vly_option *o, const char *value) {
     return true;
 }
 
+/* A choice is kept as the table spells it, however it was given. */
 static bool set_text(char *at, const vly_option *o, const char *value) {
-    if (o->choices && choice_index(o->choices, value) < 0) return false;
+    char choice[64];
+    const int index = o->choices ? choice_index(o->choices, value) : 0;
+    if (index < 0) return false;
+    if (o->choices) {
+        choice_name(o->choices, index, choice, sizeof choice);
+        value = choice;
+    }
     if (strlen(value) >= o->bytes) return false;
     for (const char *p = value; *p; p++)
         if (iscntrl((unsigned char)*p)) return false;

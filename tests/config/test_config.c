@@ -125,6 +125,22 @@ static void decimal_numbers_and_lists_are_read(void) {
     }
 }
 
+/* Who asks for --layout NATIVE gets what --layout native gives. */
+static void a_choice_is_kept_as_the_table_spells_it(void) {
+    typedef struct {
+        char layout[16];
+    } own;
+    static const vly_option layout = {
+        NULL,           "layout", VLY_OPTION_TEXT, offsetof(own, layout), 16, "torch", 0, 0,
+        "torch|native", "how"};
+    own o;
+    CHECK_OK(vly_option_set(&o, &layout, "--layout", "NATIVE"));
+    CHECK_STR(o.layout, "native");
+    CHECK_OK(vly_option_set(&o, &layout, "--layout", "Torch"));
+    CHECK_STR(o.layout, "torch");
+    CHECK_EQ(vly_option_set(&o, &layout, "--layout", "nativ"), VLY_EINVAL);
+}
+
 static void unknown_names_bring_the_nearest(void) {
     static const char *const near[][2] = {
         {"ppo.learning", "no option 'ppo.learning'"},
@@ -339,6 +355,7 @@ int main(void) {
     bad_values_say_what_is_allowed();
     decimal_numbers_and_lists_are_read();
     a_pipe_is_not_waited_for();
+    a_choice_is_kept_as_the_table_spells_it();
     unknown_names_bring_the_nearest();
     files_may_nest_or_be_flat();
     bad_files_name_the_line();
