@@ -126,6 +126,13 @@ static bool set_float(void *at, const vly_option *o, const char *value) {
     return true;
 }
 
+/* Control characters, and what YAML reads as a line's end: U+0085, U+2028 and U+2029. */
+static bool breaks_a_line(const char *text) {
+    for (const char *p = text; *p; p++)
+        if (iscntrl((unsigned char)*p)) return true;
+    return strstr(text, "\xc2\x85") || strstr(text, "\xe2\x80\xa8") || strstr(text, "\xe2\x80\xa9");
+}
+
 /* A choice is kept as the table spells it, however it was given. */
 static bool set_text(char *at, const vly_option *o, const char *value) {
     char choice[64];
@@ -135,9 +142,7 @@ static bool set_text(char *at, const vly_option *o, const char *value) {
         choice_name(o->choices, index, choice, sizeof choice);
         value = choice;
     }
-    if (strlen(value) >= o->bytes) return false;
-    for (const char *p = value; *p; p++)
-        if (iscntrl((unsigned char)*p)) return false;
+    if (strlen(value) >= o->bytes || breaks_a_line(value)) return false;
     memset(at, 0, o->bytes);
     memcpy(at, value, strlen(value));
     return true;
