@@ -107,7 +107,7 @@ struct vly_pool {
     /* The caller's alone. */
     vly_episode *ring;
     int64_t ring_size, ring_written, ring_read, ring_dropped;
-    int reported_finished;
+    int reported_finished; /* of finished: the oldest, which on_chunks knows of */
     uv_loop_t *loop, own_loop;
     pool_handles *handles;
     atomic_uint completed; /* chunks; what a caller that spins looks at */

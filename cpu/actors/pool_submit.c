@@ -252,7 +252,7 @@ int vly_pool_take(vly_pool *p, int want, int *chunks, int timeout_ms) {
         chunks[i] = ring_pop(p->finished, p->chunk_count, &p->finished_head, &p->finished_count);
         p->chunks[chunks[i]].state = CHUNK_IDLE;
     }
-    p->reported_finished = p->finished_count;
+    p->reported_finished = p->reported_finished > want ? p->reported_finished - want : 0;
     p->armed = 0;
     pthread_mutex_unlock(&p->lock);
     for (int i = 0; i < want; i++) collect_episodes(p, &p->chunks[chunks[i]]);

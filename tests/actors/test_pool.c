@@ -319,6 +319,53 @@ static void the_loop_hands_out_finished_chunks(void) {
     free(l.b);
 }
 
+typedef struct {
+    vly_pool *pool;
+    bench_rows *b;
+    int calls, taken;
+    bool late;
+} late_taker;
+
+/* Takes what it was told of, the first time after another chunk has finished. */
+static void take_late(void *arg, int finished) {
+    late_taker *l = arg;
+    int took[2];
+    if (l->calls++ == 0) {
+        CHECK_EQ(finished, 1);
+        CHECK_OK(vly_pool_reset_chunk(l->pool, 1, rows_of(l->b, 1)));
+        for (vly_pool_stats s = {0}; s.finished < 2;) vly_pool_get_stats(l->pool, &s);
+    }
+    l->taken += vly_pool_take(l->pool, finished, took, 0);
+}
+
+static void give_up(uv_timer_t *timer) {
+    ((late_taker *)timer->data)->late = true;
+}
+
+/* The chunk that finished between the report and the take is reported too. */
+static void a_chunk_that_finishes_before_the_take_is_reported(void) {
+    fake_world w = {0};
+    const vly_env env = fake_env(&w);
+    uv_loop_t loop;
+    uv_timer_t timer;
+    late_taker l = {.b = new_rows()};
+    const vly_pool_options o = {
+        .actors = 2, .chunk = 1, .workers = 1, .seed = 1, .arg = &l, .on_chunks = take_late};
+    CHECK_EQ(uv_loop_init(&loop), 0);
+    CHECK_OK(vly_pool_create(&l.pool, &loop, &env, &o));
+    CHECK_OK(vly_pool_reset_chunk(l.pool, 0, rows_of(l.b, 0)));
+    uv_timer_init(&loop, &timer);
+    timer.data = &l;
+    uv_timer_start(&timer, give_up, 20000, 0);
+    while (l.taken < 2 && !l.late) uv_run(&loop, UV_RUN_ONCE);
+    CHECK_EQ(l.taken, 2);
+    uv_close((uv_handle_t *)&timer, NULL);
+    CHECK_OK(vly_pool_destroy(l.pool));
+    uv_run(&loop, UV_RUN_DEFAULT);
+    CHECK_EQ(uv_loop_close(&loop), 0);
+    free(l.b);
+}
+
 static void bad_arguments_are_refused(void) {
     fake_world w = {0};
     vly_env env = fake_env(&w);
@@ -365,6 +412,7 @@ int main(void) {
     a_damaged_state_is_refused_by_environment_and_actor();
     the_loop_runs_thousands_of_actors();
     the_loop_hands_out_finished_chunks();
+    a_chunk_that_finishes_before_the_take_is_reported();
     bad_arguments_are_refused();
     return TEST_PASS;
 }

@@ -177,7 +177,7 @@ static void a_pipe_is_not_waited_for(void) {
     CHECK_EQ(in_folder("timeout 20 $VOLLEY export pipe --format csv 2>err"), 2);
     CHECK_EQ(in_folder("timeout 20 $VOLLEY plot pipe --out pipe.svg 2>err"), 2);
     CHECK_EQ(in_folder("rm pipe/config.yaml"), 0);
-    CHECK_EQ(in_folder("timeout 20 $VOLLEY train cartpole --steps 100 --out pipe >out 2>err"), 1);
+    CHECK_EQ(in_folder("timeout 20 $VOLLEY train cartpole --steps 100 --out pipe >out 2>err"), 2);
 }
 
 static void limits_say_what_is_wrong(void) {
