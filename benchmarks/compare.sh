@@ -1,7 +1,7 @@
 #!/bin/sh
 # Every comparison with other programs, one after the other, into a folder of results.
 #   sh benchmarks/compare.sh                     all (`make compare`), about half an hour on a machine where nothing else runs
-#   sh benchmarks/compare.sh cartpole replay     some of: cartpole minatar envs replay store learner onednn atari atari_steps python_vector scaling remote soak kill9
+#   sh benchmarks/compare.sh cartpole replay     some of: cartpole minatar envs mujoco replay store learner onednn atari atari_steps python_vector scaling remote soak kill9
 # A comparison whose file was measured with this code on this hardware is not repeated (AGAIN=1 repeats it), one that stopped goes on.
 #   BUDGET=600          stops after so many seconds; the same command goes on
 #   OPTIONS="--busy"    more options for every comparison (benchmarks/measured.py)
@@ -50,7 +50,7 @@ compared() {
   one "$what" "$out" "$python" "benchmarks/$script" --out "$out" --budget "$(left)" $options "$@"
 }
 
-[ $# -gt 0 ] || set -- cartpole minatar envs replay atari_steps atari store learner onednn scaling
+[ $# -gt 0 ] || set -- cartpole minatar envs mujoco replay atari_steps atari store learner onednn scaling
 for which in "$@"; do
   case $which in
   cartpole) compared "$which" compare_cartpole.py cartpole.json ;;
@@ -59,6 +59,7 @@ for which in "$@"; do
     [ -n "${VLY_PYTHON_GYMNAX:-}" ] || own peers-gymnax gymnax
     compared "$which" compare_envs.py envs.json --gymnax "${VLY_PYTHON_GYMNAX:-build/peers-gymnax/bin/python}"
     ;;
+  mujoco) sh envs/mujoco/fetch_mujoco.sh && compared "$which" compare_mujoco.py mujoco.json ;;
   replay) compared "$which" compare_replay.py replay.json ;;
   store)
     [ -n "${VLY_PYTHON_REVERB:-}" ] || own peers-reverb 'dm-reverb[tensorflow]==0.14.0'
@@ -75,7 +76,7 @@ for which in "$@"; do
   soak) for algo in ppo dqn; do one "$which" "$results/soak_$algo.json" "$python" benchmarks/soak.py --algo $algo --out "$results/soak_$algo.json"; done
     one "$which" "$results/soak_minatar.json" "$python" benchmarks/soak.py --hostile --minutes 120 --out "$results/soak_minatar.json" -- --run.workers 1 ;;
   kill9) one "$which" "$results/kill9.json" "$python" tests/run/kill9.py --kills 5000 --out "$results/kill9.json" ;;
-  *) echo "compare: what is $which? cartpole minatar envs replay store learner onednn atari atari_steps python_vector scaling remote soak kill9" >&2; exit 2 ;;
+  *) echo "compare: what is $which? cartpole minatar envs mujoco replay store learner onednn atari atari_steps python_vector scaling remote soak kill9" >&2; exit 2 ;;
   esac
 done
 exit $bad

@@ -102,11 +102,15 @@ def main():
     parser.add_argument("--tasks", default=",".join(IDS))
     parser.add_argument("--json", metavar="FILE")
     args = parser.parse_args()
+    args.driver, args.json = os.path.abspath(args.driver), args.json and os.path.abspath(args.json)
     record = measured.Record(args.json, timed=False)
     with tempfile.TemporaryDirectory() as work:
         folder.fill(work)
+        here = os.getcwd()
+        os.chdir(work)  # the library writes its warnings into a file of the working directory
         env = {**os.environ, "VOLLEY_MUJOCO": work}
         results = [compare(args, name, env) for name in args.tasks.split(",")]
+        os.chdir(here)
     record.write({"versions": {"mujoco": mujoco.__version__, "gymnasium": gymnasium.__version__, "numpy": np.__version__}, "results": results})
     return 0 if all(r["equal"] for r in results) else 1
 
