@@ -57,7 +57,7 @@ typedef struct {
     const char *name;      /* "cartpole", "minatar/breakout", "pong" */
     const char *gymnasium; /* the id that it is known by there, or NULL */
     const char *summary;
-    const char *family; /* "classic", "minatar", "atari" */
+    const char *family; /* "classic", "minatar"; of files that are fetched: "atari", "mujoco" */
 } vly_vec_known;
 /* Entry i of the list, from 0; -6 past the end. */
 VLY_API int vly_vec_list(int i, vly_vec_known *out);
