@@ -163,7 +163,7 @@ add_test(NAME namespaces COMMAND sh -c "exec \"\${VLY_PYTHON:-python3}\" tests/f
 add_test(NAME remote_faults COMMAND sh -c "exec \"\${VLY_PYTHON:-python3}\" tests/fleet/remote_faults.py --program $<TARGET_FILE:volley> --faults 4 ${faults_args}"
   WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
 set_tests_properties(faults namespaces remote_faults PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT ${patience})
-set_tests_properties(test_ranks PROPERTIES ENVIRONMENT "TSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/tsan.supp")
+set_tests_properties(test_ranks test_mujoco PROPERTIES ENVIRONMENT "TSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/tsan.supp")
 if(TARGET volley_mpi)
   add_dependencies(test_ranks volley_mpi)
 else()
