@@ -91,13 +91,17 @@ static vly_status open_session(vly_trainer *t) {
                      : vly_session_start(&t->session, &t->given, &callbacks);
 }
 
-static void set_trainer_state(vly_trainer *t, trainer_state state, vly_status status) {
+static void set_trainer_state(vly_trainer *t, trainer_state state) {
     pthread_mutex_lock(&t->lock);
     t->state = state;
-    t->status = status;
-    if (status != VLY_OK) snprintf(t->words, sizeof t->words, "%s", vly_error_text());
     pthread_cond_broadcast(&t->changed);
     pthread_mutex_unlock(&t->lock);
+}
+
+/* Under the lock, or before anyone else looks. */
+static void keep_status(vly_trainer *t, vly_status status) {
+    t->status = status;
+    if (status != VLY_OK) snprintf(t->words, sizeof t->words, "%s", vly_error_text());
 }
 
 /* Until the first iteration is asked for; false: close instead. */
@@ -116,8 +120,17 @@ static void run_session_to_end(vly_trainer *t) {
     keep_report(t, &result.train.report);
     t->report.stop = result.train.stop;
     snprintf(t->checkpoint, sizeof t->checkpoint, "%s", result.checkpoint);
+    keep_status(t, status);
     pthread_mutex_unlock(&t->lock);
-    set_trainer_state(t, TRAINER_ENDED, status);
+}
+
+/* From here on nobody stops it. */
+static void close_session(vly_trainer *t) {
+    pthread_mutex_lock(&t->lock);
+    vly_session *session = t->session;
+    t->session = NULL;
+    pthread_mutex_unlock(&t->lock);
+    vly_session_close(session);
 }
 
 static void *trainer_main(void *arg) {
@@ -125,19 +138,18 @@ static void *trainer_main(void *arg) {
     vly_session_info info;
     const vly_status status = open_session(t);
     if (status != VLY_OK) {
-        set_trainer_state(t, TRAINER_ENDED, status);
+        keep_status(t, status);
+        set_trainer_state(t, TRAINER_ENDED);
         return NULL;
     }
     vly_session_get_info(t->session, &info);
     snprintf(t->folder, sizeof t->folder, "%s", info.folder);
     snprintf(t->checkpoint, sizeof t->checkpoint, "%s", info.checkpoint);
     t->report.steps = info.steps_at_start;
-    set_trainer_state(t, TRAINER_WAITS, VLY_OK);
-    if (wait_for_start(t))
-        run_session_to_end(t);
-    else
-        set_trainer_state(t, TRAINER_ENDED, VLY_OK);
-    vly_session_close(t->session);
+    set_trainer_state(t, TRAINER_WAITS);
+    if (wait_for_start(t)) run_session_to_end(t);
+    close_session(t);
+    set_trainer_state(t, TRAINER_ENDED);
     return NULL;
 }
 
@@ -208,10 +220,9 @@ void vly_trainer_close(vly_trainer *t) {
     if (!t || t->process != getpid()) return;
     pthread_mutex_lock(&t->lock);
     t->quit = true;
-    const bool runs = t->state == TRAINER_RUNS;
+    if (t->state == TRAINER_RUNS && t->session) vly_session_stop(t->session);
     pthread_cond_broadcast(&t->changed);
     pthread_mutex_unlock(&t->lock);
-    if (runs) vly_session_stop(t->session);
     pthread_join(t->thread, NULL);
     free_trainer(t);
 }
@@ -332,11 +343,10 @@ int vly_trainer_stop(vly_trainer *t) {
     if (!t || t->process != getpid()) return vly_fail(VLY_EINVAL, "no trainer");
     pthread_mutex_lock(&t->lock);
     t->quit = true;
-    const bool runs = t->state == TRAINER_RUNS;
+    if (t->state == TRAINER_RUNS && t->session) vly_session_stop(t->session);
     if (t->state == TRAINER_WAITS && t->report.updates > 0) t->state = TRAINER_RUNS;
     pthread_cond_broadcast(&t->changed);
     pthread_mutex_unlock(&t->lock);
-    if (runs) vly_session_stop(t->session);
     return VLY_OK;
 }
 
