@@ -60,14 +60,17 @@ static inline pid_t program_start(const char *command) {
     return child;
 }
 
-/* Its exit code, or 1000 + signal; `out` and `err` hold what it wrote. */
+/* Its exit code, or 1000 + signal; `out` and `err` hold what it wrote. What a sanitizer or a crash
+ * left there is printed: 66 is ThreadSanitizer's code. */
 static inline int program_finish(pid_t child) {
     int status;
     CHECK_EQ(waitpid(child, &status, 0), child);
     free(out);
     free(err);
     out = program_read("out"), err = program_read("err");
-    return WIFSIGNALED(status) ? 1000 + WTERMSIG(status) : WEXITSTATUS(status);
+    const int code = WIFSIGNALED(status) ? 1000 + WTERMSIG(status) : WEXITSTATUS(status);
+    if (code == 66 || strstr(err, "Sanitizer")) fprintf(stderr, "exit %d\n%s\n", code, err);
+    return code;
 }
 
 static inline int shell(const char *command) {
