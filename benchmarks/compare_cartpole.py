@@ -19,7 +19,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from importlib.metadata import PackageNotFoundError, version
 
 import measured
 
@@ -93,11 +92,7 @@ def main():
         parser.add_argument("--python", default=sys.executable, help="an interpreter that has stable_baselines3")
 
     o = measured.options(__doc__, "cartpole.json", more=more)
-    try:
-        peers = {name: version(name) for name in ("stable_baselines3", "torch")}
-    except PackageNotFoundError:
-        peers = {}
-    c = measured.Comparison(o, program=o.program, versions=peers)
+    c = measured.Comparison(o, program=o.program, versions=measured.versions("stable_baselines3", "torch"))
     seed = lambda: FIRST_SEED + len(c.samples.get("cartpole/475", []))
     row = c.case("cartpole/475", "s", {"zoo": lambda: lambda: ours(o.program, seed(), {**ZOO, "run.steps": LIMIT}),
                                        "preset": lambda: lambda: ours(o.program, seed(), {}),

@@ -14,9 +14,9 @@ MinAtar package is the same game as ours, step for step.
 """
 import subprocess
 import sys
-from importlib.metadata import PackageNotFoundError, version
 
 import measured
+from peer_envs import ENVPOOL, SINGLE, best, child
 
 GYM = {"cartpole": "CartPole-v1", "acrobot": "Acrobot-v1", "mountaincar": "MountainCar-v0", "cliffwalking": "CliffWalking-v1"}
 MINATAR = {"breakout": "Breakout-MinAtar", "asterix": "Asterix-MinAtar", "freeway": "Freeway-MinAtar", "space_invaders": "SpaceInvaders-MinAtar",
@@ -30,33 +30,6 @@ n = int(ARGS[1])
 env = gymnasium.make_vec(ARGS[0], num_envs=n, vectorization_mode="vector_entry_point")
 env.reset(seed=0)
 actions = np.random.default_rng(0).integers(env.single_action_space.n, size=(64, n))
-def work():
-    for a in actions:
-        env.step(a)
-    return n * len(actions)
-"""
-
-SINGLE = """
-import gymnasium
-env = gymnasium.make(ARGS[0])
-env.reset(seed=0)
-env.action_space.seed(0)
-actions = [int(env.action_space.sample()) for _ in range(500)]
-def work():
-    for a in actions:
-        _, _, terminated, truncated, _ = env.step(a)
-        if terminated or truncated:
-            env.reset()
-    return len(actions)
-"""
-
-ENVPOOL = """
-import envpool
-import numpy as np
-n = int(ARGS[1])
-env = envpool.make_gymnasium(ARGS[0], num_envs=n, num_threads=1)
-env.reset()
-actions = np.random.default_rng(0).integers(env.action_space.n, size=(64, n)).astype(np.int32)
 def work():
     for a in actions:
         env.step(a)
@@ -106,21 +79,13 @@ def work():
 ONE_THREAD = {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false", "JAX_PLATFORMS": "cpu"}
 
 
-def child(code, *words, seconds, **more):
-    return lambda: measured.Child(code, *words, seconds=seconds, cores=1, **more)
-
-
-def best(code, name, seconds, **more):
-    return lambda: measured.Best({f"{n} environments": child(code, name, n, seconds=seconds, **more) for n in SIZES})
-
-
 def classic(c, o):
     for name, gym_id in GYM.items():
         peers = {"gymnasium": child(SINGLE, gym_id, seconds=o.seconds)}
         if name == "cartpole":
-            peers["gymnasium_vectorised"] = best(VECTOR, gym_id, o.seconds)
+            peers["gymnasium_vectorised"] = best(VECTOR, gym_id, SIZES, o.seconds)
         if name != "cliffwalking":  # EnvPool has that under another version: not the same rules
-            peers["envpool"] = best(ENVPOOL, gym_id, o.seconds)
+            peers["envpool"] = best(ENVPOOL, gym_id, SIZES, o.seconds)
         c.case(f"{name}/step", "steps/s", {"volley": measured.suite("envs", f"{name}/step", o.seconds, 1), **peers})
         if name == "cartpole":
             del peers["gymnasium"]
@@ -131,19 +96,13 @@ def minatar(c, o):
     for game, gymnax_id in MINATAR.items():
         sides = {"volley": measured.suite("envs", f"minatar/{game}/step", o.seconds, 1), "minatar": child(PACKAGE, game, seconds=o.seconds)}
         if gymnax_id:
-            sides["gymnax"] = best(GYMNAX, gymnax_id, o.seconds, environment=ONE_THREAD, python=o.gymnax)
+            sides["gymnax"] = best(GYMNAX, gymnax_id, SIZES, o.seconds, environment=ONE_THREAD, python=o.gymnax)
         c.case(f"minatar/{game}/step", "steps/s", sides)
 
 
 def versions(gymnax):
-    found = {}
-    for name in ("gymnasium", "envpool", "minatar"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            pass
     told = subprocess.run([gymnax, "-c", "from importlib.metadata import version as v; print(v('gymnax'), v('jax'))"], capture_output=True, text=True)
-    return {**found, **dict(zip(("gymnax", "jax"), told.stdout.split()))}
+    return {**measured.versions("gymnasium", "envpool", "minatar"), **dict(zip(("gymnax", "jax"), told.stdout.split()))}
 
 
 def main():

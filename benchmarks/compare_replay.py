@@ -9,7 +9,6 @@ next_of="obs" and keeps both otherwise. It is tried both ways, in calls of 100, 
 at its best, which the file names.
 """
 import sys
-from importlib.metadata import PackageNotFoundError, version
 
 import measured
 
@@ -48,12 +47,11 @@ def best(what, seconds, chunks):
 
 def main():
     o = measured.options(__doc__, "replay.json")
-    try:
-        peer = version("cpprb")
-    except PackageNotFoundError:
+    peers = measured.versions("cpprb")
+    if not peers:
         print("SKIPPED: cpprb is not installed", file=sys.stderr)
         return 77
-    c = measured.Comparison(o, cpprb=peer)
+    c = measured.Comparison(o, **peers)
     for what, chunks in (("insert", (100, 1000, 10000)), ("sample_update", (1000,))):
         c.case(what, "transitions/s", {"volley": measured.suite("replay", f"replay/{what}", o.seconds, 1), "cpprb": best(what, o.seconds, chunks)})
     return c.finish()

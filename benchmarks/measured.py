@@ -27,6 +27,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib import metadata
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 RESULTS = os.path.join(ROOT, "benchmarks", "results")
@@ -95,6 +96,17 @@ def command_line():
     words = [os.path.relpath(word, ROOT) if word.startswith(ROOT) else os.path.basename(word).upper() if word.startswith("/") else word
              for word in sys.argv[1:]]
     return shlex.join(["python3", os.path.relpath(os.path.abspath(sys.argv[0]), ROOT), *words])
+
+
+def versions(*packages):
+    """Of those Python packages that are installed here."""
+    found = {}
+    for name in packages:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            pass
+    return found
 
 
 def check_program(path):

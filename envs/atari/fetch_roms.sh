@@ -10,8 +10,8 @@ folder=${1:-${VOLLEY_ROMS:-${XDG_CACHE_HOME:-$HOME/.cache}/volley/roms}}
 here=$(cd "$(dirname "$0")" && pwd)
 games="$here/games.c"
 
-say() { echo "roms: $*" >&2; }
-fail() { say "$*"; exit 1; }
+subject=roms elsewhere="--roms DIR names a folder of your own"
+. "$here/../fetch.sh"
 
 have() { # GAME MD5: the file is there and is the right one
     [ -f "$folder/$1.bin" ] && [ "$(md5sum <"$folder/$1.bin" | cut -d' ' -f1)" = "$2" ]
@@ -32,22 +32,8 @@ if [ -z "$(missing)" ]; then
     exit 0
 fi
 
-command -v python3 >/dev/null || fail "python3 is needed to fetch and unpack the wheel"
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT INT TERM
-pip=""
-for python in "${VLY_PYTHON:-}" build/peers/bin/python python3; do
-    [ -n "$python" ] && "$python" -m pip --version >/dev/null 2>&1 && pip="$python -m pip" && break
-done
-if [ -z "$pip" ]; then
-    python3 -m venv "$work/venv" || fail "python3 cannot make an environment: apt-get install python3-venv"
-    pip="$work/venv/bin/python -m pip"
-fi
-say "fetching ale-py $version"
-# Any wheel carries the same ROMs, whatever Python it is for.
-$pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: --python-version 3.11 \
-    --platform manylinux_2_28_x86_64 --dest "$work" "ale-py==$version" ||
-    fail "the package index is out of reach; --roms DIR names a folder of your own"
+open_wheels
+fetch_wheel "ale-py==$version" manylinux_2_28_x86_64
 python3 - "$work" "$folder" <<'PY'
 import glob, os, sys, zipfile
 work, folder = sys.argv[1:]
@@ -59,6 +45,4 @@ with zipfile.ZipFile(glob.glob(os.path.join(work, "*.whl"))[0]) as wheel:
                 out.write(wheel.read(name))
             os.replace(path + ".part", path)
 PY
-left=$(missing | tr '\n' ' ')
-[ -z "$left" ] || fail "these are missing or are not the expected files: $left"
-say "$total ROMs in $folder, md5 checked"
+ends_whole "$total ROMs in $folder, md5 checked"

@@ -13,8 +13,8 @@ folder=${1:-${VOLLEY_MUJOCO:-${XDG_CACHE_HOME:-$HOME/.cache}/volley/mujoco}}
 here=$(cd "$(dirname "$0")" && pwd)
 library=libmujoco.so.$version machine=$(uname -m)
 
-say() { echo "mujoco: $*" >&2; }
-fail() { say "$*"; exit 1; }
+subject=mujoco elsewhere="VOLLEY_MUJOCO names a folder of your own"
+. "$here/../fetch.sh"
 
 sum_of() { sed -n "s|^\([0-9a-f]*\)  $1\$|\1|p" "$here/files.sha256"; }
 have() { # FILE SUM: the file is there and is the right one
@@ -36,24 +36,8 @@ if [ -z "$(missing)" ]; then
   exit 0
 fi
 
-command -v python3 >/dev/null || fail "python3 is needed to fetch and unpack the wheels"
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT INT TERM
-pip=""
-for python in "${VLY_PYTHON:-}" build/peers/bin/python python3; do
-  [ -n "$python" ] && "$python" -m pip --version >/dev/null 2>&1 && pip="$python -m pip" && break
-done
-if [ -z "$pip" ]; then
-  python3 -m venv "$work/venv" || fail "python3 cannot make an environment: apt-get install python3-venv"
-  pip="$work/venv/bin/python -m pip"
-fi
-
-fetch() { # PACKAGE==VERSION: any wheel carries the same library, whatever Python it is for
-  say "fetching $1"
-  $pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: --python-version 3.11 --dest "$work" \
-    --platform "manylinux_2_28_$machine" --platform "manylinux_2_27_$machine" --platform any "$1" ||
-    fail "the package index is out of reach; VOLLEY_MUJOCO names a folder of your own"
-}
+open_wheels
+fetch() { fetch_wheel "$1" "manylinux_2_28_$machine" "manylinux_2_27_$machine"; }
 case $version in
 4.*) fetch "mujoco-core==$version" ;; # since then the library is in a package of its own
 *) fetch "mujoco==$version" ;;
@@ -77,6 +61,4 @@ for path in glob.glob(os.path.join(work, "*.whl")):
                 out.write(wheel.read(name))
             os.replace(to + ".part", to)
 PY
-left=$(missing | tr '\n' ' ')
-[ -z "$left" ] || fail "these are missing or are not the expected files: $left"
-say "MuJoCo $version (Apache-2.0) and Gymnasium $gymnasium's models (MIT) in $folder, sha256 checked"
+ends_whole "MuJoCo $version (Apache-2.0) and Gymnasium $gymnasium's models (MIT) in $folder, sha256 checked"
