@@ -12,27 +12,18 @@
 #include "cpu/train/train.h"
 #include "envs/registry.h"
 #include <stdbool.h>
-#include "tests/kit/check.h"
+#include "tests/kit/settings.h"
 
 static inline vly_train_result learn(const char *env_name, const char *family,
                                      const char *settings) {
-    vly_assignments given = {0};
     vly_config config;
     vly_env env;
     vly_compute *c;
     vly_train *t;
     vly_train_result result;
-    char text[1024], *rest = text;
-    snprintf(text, sizeof text, "%s", settings);
-    CHECK_OK(vly_assignments_add(&given, "run.env", env_name, "test"));
-    CHECK_OK(vly_assignments_add(&given, "run.precision", "fp32", "test"));
-    for (char *word; (word = strsep(&rest, " ")) != NULL;) {
-        char *value = strchr(word, '=');
-        *value++ = '\0';
-        CHECK_OK(vly_assignments_add(&given, word, value, "test"));
-    }
-    CHECK_OK(vly_algo_resolve(&config, &given, env_name, family));
-    vly_assignments_free(&given);
+    char text[1024];
+    snprintf(text, sizeof text, "run.precision=fp32 %s", settings);
+    settings_resolve(&config, env_name, family, text);
     const vly_env_args args = {.extra = config.env.args};
     CHECK_OK(vly_env_open(&env, env_name, config.env.args[0] ? &args : NULL));
     CHECK_OK(vly_compute_create_cpu(&c, 2));

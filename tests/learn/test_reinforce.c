@@ -4,7 +4,7 @@
 #include "cpu/ops/compute_cpu.h"
 #include "cpu/train/train.h"
 #include "envs/registry.h"
-#include "tests/kit/check.h"
+#include "tests/kit/settings.h"
 
 /* ---- by hand: a linear policy of two numbers, one actor, four steps, plain SGD ---- */
 
@@ -153,20 +153,13 @@ static void the_baseline_is_the_mean_of_earlier_rollouts(void) {
 
 static vly_train_result train(const char *settings) {
     static vly_config config;
-    vly_assignments given = {0};
     vly_train_result result;
     vly_env env;
     vly_compute *c;
     vly_train *t;
-    char text[512], *rest = text;
-    snprintf(text, sizeof text, "run.algo=reinforce run.env=cartpole %s", settings);
-    for (char *word; (word = strsep(&rest, " ")) != NULL;) {
-        char *value = strchr(word, '=');
-        *value++ = '\0';
-        CHECK_OK(vly_assignments_add(&given, word, value, "test"));
-    }
-    CHECK_OK(vly_algo_resolve(&config, &given, "cartpole", "classic"));
-    vly_assignments_free(&given);
+    char text[512];
+    snprintf(text, sizeof text, "run.algo=reinforce %s", settings);
+    settings_resolve(&config, "cartpole", "classic", text);
     CHECK_OK(vly_env_open(&env, "cartpole", NULL));
     CHECK_OK(vly_compute_create_cpu(&c, 1));
     const vly_train_options o = {.compute = c, .env = &env, .config = &config};

@@ -2,28 +2,9 @@
 #include <math.h>
 #include <pthread.h>
 #include <unistd.h>
-#include "include/volley.h"
-#include "tests/kit/check.h"
-
-#define CHECK_CALL(expr)                                                           \
-    do {                                                                           \
-        const int s_ = (expr);                                                     \
-        if (s_ != 0) {                                                             \
-            fprintf(stderr, "%s:%d: %s: %d (%s)\n", __FILE__, __LINE__, #expr, s_, \
-                    vly_last_error());                                             \
-            exit(TEST_FAIL);                                                       \
-        }                                                                          \
-    } while (0)
+#include "tests/library/calls.h"
 
 static char scratch[512];
-
-static void refused(int status, int expected, const char *words, const char *where) {
-    if (status == expected && strstr(vly_last_error(), words)) return;
-    fprintf(stderr, "%s: %d \"%s\", expected %d with \"%s\"\n", where, status, vly_last_error(),
-            expected, words);
-    exit(TEST_FAIL);
-}
-#define REFUSED(expr, status, words) refused(expr, status, words, #expr)
 
 static vly_trainer *open_trainer_as(const char *name, const char *more) {
     char options[1024];

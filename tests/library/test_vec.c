@@ -5,8 +5,7 @@
 #include <unistd.h>
 #include "envs/atari/atari.h"
 #include "envs/registry.h"
-#include "include/volley.h"
-#include "tests/kit/check.h"
+#include "tests/library/calls.h"
 
 enum { ENVS_MOST = 32, OBS_MOST = 4 * 84 * 84 };
 
@@ -53,24 +52,6 @@ static vly_vec *open_vec_as(const char *name, const char *options) {
     }
     return v;
 }
-
-#define CHECK_CALL(expr)                                                           \
-    do {                                                                           \
-        const int s_ = (expr);                                                     \
-        if (s_ != 0) {                                                             \
-            fprintf(stderr, "%s:%d: %s: %d (%s)\n", __FILE__, __LINE__, #expr, s_, \
-                    vly_last_error());                                             \
-            exit(TEST_FAIL);                                                       \
-        }                                                                          \
-    } while (0)
-
-static void refused(int status, int expected, const char *words, const char *where) {
-    if (status == expected && strstr(vly_last_error(), words)) return;
-    fprintf(stderr, "%s: %d \"%s\", expected %d with \"%s\"\n", where, status, vly_last_error(),
-            expected, words);
-    exit(TEST_FAIL);
-}
-#define REFUSED(expr, status, words) refused(expr, status, words, #expr)
 
 static uint32_t next_random(uint32_t *state) {
     return *state = *state * 1664525u + 1013904223u, *state >> 8;

@@ -17,10 +17,7 @@ static double dist_loss(void *arg) {
     a.p.dlogits = dz, a.p.dvalue = dvalue; /* the gradients under test stay */
     memset(p->stats, 0, sizeof p->stats);
     CHECK_OK(cpu->dist_loss(queue, &a));
-    const vly_real *s = p->stats;
-    return (s[VLY_STAT_POLICY_LOSS] - a.p.hyper->entropy_coef * s[VLY_STAT_ENTROPY] +
-            a.p.hyper->value_coef * s[VLY_STAT_VALUE_LOSS]) /
-           (a.p.sum ? 1 : s[VLY_STAT_COUNT]);
+    return policy_objective(p->stats, a.p.hyper, a.p.sum);
 }
 
 static void dist_gradients(const char *name, vly_dist_kind kind, bool plain, bool sum) {

@@ -28,4 +28,11 @@ static inline void grad_check(const char *what, grad_loss loss, void *arg, vly_r
         exit(TEST_FAIL);
     }
 }
+
+/* What a policy's update descends, from the sums that a loss reports. */
+static inline double policy_objective(const vly_real *stats, const vly_hyper *h, bool sum) {
+    const vly_real loss = stats[VLY_STAT_POLICY_LOSS] - h->entropy_coef * stats[VLY_STAT_ENTROPY] +
+                          h->value_coef * stats[VLY_STAT_VALUE_LOSS];
+    return loss / (sum ? 1 : stats[VLY_STAT_COUNT]);
+}
 #endif

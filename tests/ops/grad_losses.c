@@ -15,10 +15,7 @@ static double policy_loss(void *arg) {
     a.dlogits = dlogits, a.dvalue = dvalue; /* the gradients under test stay */
     memset(p->stats, 0, sizeof p->stats);
     CHECK_OK(cpu->policy_loss(queue, &a));
-    const vly_real *s = p->stats, loss = s[VLY_STAT_POLICY_LOSS] -
-                                         a.hyper->entropy_coef * s[VLY_STAT_ENTROPY] +
-                                         a.hyper->value_coef * s[VLY_STAT_VALUE_LOSS];
-    return loss / (a.sum ? 1 : s[VLY_STAT_COUNT]);
+    return policy_objective(p->stats, a.hyper, a.sum);
 }
 
 static void policy_gradients(const char *name, bool plain, bool sum, bool normalize,

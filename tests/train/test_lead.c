@@ -3,7 +3,7 @@
 #include "cpu/ops/compute_cpu.h"
 #include "cpu/train/lead.h"
 #include "envs/registry.h"
-#include "tests/kit/check.h"
+#include "tests/kit/settings.h"
 
 typedef struct {
     vly_config config;
@@ -66,17 +66,12 @@ static vly_status lead_run(void *arg, vly_train *t) {
     return VLY_OK;
 }
 
-static void open_led(led *l, const char *until_return) {
-    vly_assignments given = {0};
+static void open_led(led *l, const char *more) {
+    char text[128];
     memset(l, 0, sizeof *l);
     l->stop_at = l->interrupt_at = -1;
-    CHECK_OK(vly_assignments_add(&given, "run.env", "cartpole", "test"));
-    CHECK_OK(vly_assignments_add(&given, "run.algo", "dqn", "test"));
-    CHECK_OK(vly_assignments_add(&given, "run.steps", "2000", "test"));
-    if (until_return)
-        CHECK_OK(vly_assignments_add(&given, "run.until_return", until_return, "test"));
-    CHECK_OK(vly_algo_resolve(&l->config, &given, "cartpole", "classic"));
-    vly_assignments_free(&given);
+    snprintf(text, sizeof text, "run.algo=dqn run.steps=2000 %s", more);
+    settings_resolve(&l->config, "cartpole", "classic", text);
     CHECK_OK(vly_env_open(&l->env, "cartpole", NULL));
     CHECK_OK(vly_compute_create_cpu(&l->c, 1));
     const vly_train_options o = {.compute = l->c,
@@ -111,7 +106,7 @@ static vly_stop run_led(led *l) {
 
 static void a_budget_of_steps_ends_a_led_run(void) {
     led l;
-    open_led(&l, NULL);
+    open_led(&l, "");
     l.score = 7;
     CHECK_EQ(run_led(&l), VLY_STOP_BUDGET);
     CHECK_EQ(l.ticks, 200);
@@ -121,7 +116,7 @@ static void a_budget_of_steps_ends_a_led_run(void) {
 
 static void a_target_ends_a_led_run_after_100_episodes(void) {
     led l;
-    open_led(&l, "20");
+    open_led(&l, "run.until_return=20");
     l.score = 21;
     CHECK_EQ(run_led(&l), VLY_STOP_TARGET);
     CHECK_EQ(l.ticks, 100);
@@ -130,7 +125,7 @@ static void a_target_ends_a_led_run_after_100_episodes(void) {
 
 static void a_leader_without_work_ends_the_run_and_it_is_saved(void) {
     led l;
-    open_led(&l, NULL);
+    open_led(&l, "");
     l.stop_at = 6;
     CHECK_EQ(run_led(&l), VLY_STOP_BUDGET);
     CHECK_EQ(l.ticks, 6);
@@ -140,7 +135,7 @@ static void a_leader_without_work_ends_the_run_and_it_is_saved(void) {
 
 static void a_stop_is_seen_at_the_next_tick(void) {
     led l;
-    open_led(&l, NULL);
+    open_led(&l, "");
     l.interrupt_at = 10;
     CHECK_EQ(run_led(&l), VLY_STOP_INTERRUPTED);
     CHECK_EQ(l.ticks, 11);
@@ -149,7 +144,7 @@ static void a_stop_is_seen_at_the_next_tick(void) {
 
 static void a_stop_before_the_run_is_not_lost(void) {
     led l;
-    open_led(&l, NULL);
+    open_led(&l, "");
     vly_train_stop(l.t);
     CHECK_EQ(run_led(&l), VLY_STOP_INTERRUPTED);
     CHECK_EQ(l.ticks, 1);

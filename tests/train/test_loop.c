@@ -5,7 +5,7 @@
 #include "cpu/train/lead.h"
 #include "cpu/train/train.h"
 #include "envs/registry.h"
-#include "tests/kit/check.h"
+#include "tests/kit/settings.h"
 
 enum { STEP_US = 2000 };
 
@@ -32,18 +32,8 @@ static int stop_after(void *arg, const vly_train_report *report) {
 }
 
 static void open_looping(looping *l, const char *settings, uv_loop_t *loop) {
-    vly_assignments given = {0};
-    char text[512], *rest = text;
     memset(l, 0, sizeof *l);
-    snprintf(text, sizeof text, "%s", settings);
-    CHECK_OK(vly_assignments_add(&given, "run.env", "cartpole", "test"));
-    for (char *word; (word = strsep(&rest, " ")) != NULL;) {
-        char *value = strchr(word, '=');
-        *value++ = '\0';
-        CHECK_OK(vly_assignments_add(&given, word, value, "test"));
-    }
-    CHECK_OK(vly_algo_resolve(&l->config, &given, "cartpole", "classic"));
-    vly_assignments_free(&given);
+    settings_resolve(&l->config, "cartpole", "classic", settings);
     l->rounds = 1 << 30;
     CHECK_OK(vly_env_open(&l->env, "cartpole", NULL));
     CHECK_OK(vly_compute_create_cpu(&l->c, 1));

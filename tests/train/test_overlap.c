@@ -4,7 +4,7 @@
 #include "cpu/ops/compute_cpu.h"
 #include "cpu/train/train.h"
 #include "envs/registry.h"
-#include "tests/kit/check.h"
+#include "tests/kit/settings.h"
 
 enum { ENVS = 8, STEPS = 16, ROLLOUTS = 6, ROWS = ENVS * STEPS, BUFFERS = 256 };
 
@@ -42,27 +42,19 @@ static vly_status count_save(void *arg, vly_train *t) {
 /* A hash of the whole state after ROLLOUTS rollouts or, as rows that reset are not counted, a few
  * more; `taken` has their actions. */
 static uint64_t run(const char *settings, bool saving) {
-    vly_assignments given = {0};
     vly_config config;
     vly_env env;
     vly_compute *c;
     vly_train *t;
     vly_train_result result;
     vly_buffer list[BUFFERS];
-    char text[512], *rest = text;
+    char text[512];
     uint64_t hash = 14695981039346656037ull;
     snprintf(text, sizeof text,
              "run.algo=ppo run.envs=%d pool.groups=1 pool.chunk=%d ppo.rollout=%d "
              "ppo.minibatches=2 ppo.epochs=2 run.steps=%d run.workers=2 %s",
              ENVS, ENVS, STEPS, ROLLOUTS * ROWS, settings);
-    CHECK_OK(vly_assignments_add(&given, "run.env", "cartpole", "test"));
-    for (char *word; (word = strsep(&rest, " ")) != NULL;) {
-        char *value = strchr(word, '=');
-        *value++ = '\0';
-        CHECK_OK(vly_assignments_add(&given, word, value, "test"));
-    }
-    CHECK_OK(vly_algo_resolve(&config, &given, "cartpole", "classic"));
-    vly_assignments_free(&given);
+    settings_resolve(&config, "cartpole", "classic", text);
     CHECK_OK(vly_env_open(&env, "cartpole", NULL));
     CHECK_OK(vly_compute_create_cpu(&c, 2));
     real_step = env.step, env.step = record_step;

@@ -1,7 +1,7 @@
 #include "cpu/ops/compute_cpu.h"
 #include "cpu/train/train.h"
 #include "envs/registry.h"
-#include "tests/kit/check.h"
+#include "tests/kit/settings.h"
 
 enum { BUFFERS = 256 };
 
@@ -50,17 +50,7 @@ static double patience_s; /* of the runs that are opened from here on */
 
 static void open_run(run *r, const char *env, const char *settings, int workers) {
     memset(r, 0, sizeof *r);
-    vly_assignments given = {0};
-    char text[1024], *rest = text;
-    snprintf(text, sizeof text, "%s", settings);
-    CHECK_OK(vly_assignments_add(&given, "run.env", env, "test"));
-    for (char *word; (word = strsep(&rest, " ")) != NULL;) {
-        char *value = strchr(word, '=');
-        *value++ = '\0';
-        CHECK_OK(vly_assignments_add(&given, word, value, "test"));
-    }
-    CHECK_OK(vly_algo_resolve(&r->config, &given, env, "classic"));
-    vly_assignments_free(&given);
+    settings_resolve(&r->config, env, "classic", settings);
     r->config.run.workers = workers;
     r->stop_at = 1 << 30;
     CHECK_OK(vly_env_open(&r->env, env, NULL));

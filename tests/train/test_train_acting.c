@@ -8,7 +8,7 @@
 #include "cpu/ops/compute_cpu.h"
 #include "cpu/train/train.h"
 #include "envs/registry.h"
-#include "tests/kit/check.h"
+#include "tests/kit/settings.h"
 
 enum { ROUNDS = 12, GROUPS = 16, BATCH = 4, HELD = 2 /* the batch of actions that is held back */ };
 
@@ -100,14 +100,8 @@ static vly_status save(void *arg, vly_train *t) {
 }
 
 static void open_run(vly_config *config, vly_env *env, vly_compute **c, vly_train **t, int *saves) {
-    static const char *const settings[][2] = {{"run.env", "cartpole"}, {"run.algo", "impala"},
-                                              {"run.envs", "16"},      {"impala.rollout", "5"},
-                                              {"pool.chunk", "1"},     {"pool.batch", "4"}};
-    vly_assignments given = {0};
-    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
-        CHECK_OK(vly_assignments_add(&given, settings[i][0], settings[i][1], "test"));
-    CHECK_OK(vly_algo_resolve(config, &given, "cartpole", "classic"));
-    vly_assignments_free(&given);
+    settings_resolve(config, "cartpole", "classic",
+                     "run.algo=impala run.envs=16 impala.rollout=5 pool.chunk=1 pool.batch=4");
     config->run.workers = 2;
     CHECK_OK(vly_env_open(env, "cartpole", NULL));
     CHECK_OK(vly_compute_create_cpu(c, 1));
