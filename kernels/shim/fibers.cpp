@@ -9,21 +9,7 @@
 #include <vector>
 #include "kernels/shim/internal.h"
 #include "kernels/shim/races.h"
-
-#if defined(__SANITIZE_ADDRESS__)
-#define VLY_SHIM_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define VLY_SHIM_ASAN 1
-#endif
-#endif
-#if defined(__SANITIZE_THREAD__)
-#define VLY_SHIM_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define VLY_SHIM_TSAN 1
-#endif
-#endif
+#include "kernels/shim/sanitizers.h"
 #ifdef VLY_SHIM_ASAN
 #include <sanitizer/common_interface_defs.h>
 #endif

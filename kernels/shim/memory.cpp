@@ -3,14 +3,7 @@
 #include <cstdlib>
 #include <cstring>
 #include "kernels/shim/races.h"
-
-#if defined(__SANITIZE_ADDRESS__)
-#define VLY_SHIM_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define VLY_SHIM_ASAN 1
-#endif
-#endif
+#include "kernels/shim/sanitizers.h"
 #ifdef VLY_SHIM_ASAN
 #include <sanitizer/asan_interface.h>
 #else
