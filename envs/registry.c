@@ -13,6 +13,7 @@
 #include "envs/deepsea.h"
 #include "envs/env_options.h"
 #include "envs/gridworld.h"
+#include "envs/hosted.h"
 #include "envs/minatar/minatar.h"
 #include "envs/mountaincar.h"
 #include "envs/mountaincar_continuous.h"
@@ -174,6 +175,7 @@ static vly_status check_args(const char *name, const vly_env_args *args) {
 vly_status vly_env_open(vly_env *env, const char *name, const vly_env_args *args) {
     VLY_TRY(check_args(name, args));
     if (vly_multi_named(name)) return vly_multi_open(env, name, args);
+    if (vly_hosted_named(name)) return vly_hosted_open(env, name, args);
     if (is_plugin(name)) return vly_plugin_open(env, name, args);
     const builtin *known = find_builtin(name);
     if (known) return known->open(env, args);

@@ -88,6 +88,8 @@ typedef struct {
     uint64_t state_bytes;
     int32_t asynchronous; /* batch_size is less than num_envs */
     int32_t renders;      /* vly_vec_render draws it */
+    int32_t players;      /* rows of an environment, and actions: one after the other */
+    int32_t reserved;
 } vly_vec_facts;
 
 /* A column of information: `count` numbers of each environment. */
@@ -98,7 +100,7 @@ typedef struct {
 } vly_column;
 
 /* Where a batch of n rows is written: each member n entries, or NULL where it is not asked for. n
- * is num_envs, or batch_size for vly_vec_recv of an asynchronous vector. */
+ * is num_envs * players, or batch_size for vly_vec_recv of an asynchronous vector. */
 typedef struct {
     size_t bytes;              /* sizeof(vly_batch) */
     void *observation;         /* (n, ...) as the space says */
@@ -146,7 +148,7 @@ VLY_API int vly_vec_column(const vly_vec *v, int i, vly_column *out);
  * what they showed last. An asynchronous vector has all rows received first. */
 VLY_API int vly_vec_reset(vly_vec *v, const uint8_t *mask, const int64_t *seeds,
                           const vly_batch *batch);
-/* One step of every environment. actions: num_envs of the space, of `type`: VLY_TYPE_I32 or
+/* One step of every environment. actions: one of the space for each row, of `type`: VLY_TYPE_I32 or
  * VLY_TYPE_I64, in a box VLY_TYPE_F32. */
 VLY_API int vly_vec_step(vly_vec *v, const void *actions, int type, const vly_batch *batch);
 /* The same in two halves, or asynchronously: n actions, for the environments `ids` (NULL: all, in
@@ -190,6 +192,29 @@ typedef struct {
 /* options: words "key=value", those of `volley train`: "env=cartpole algo=ppo seed=1 ppo.lr=3e-4".
  * run: NULL, or the folder of a run that goes on. The run's folder is made. */
 VLY_API int vly_trainer_open(vly_trainer **out, const char *run, const char *options);
+
+/* A batch of environments of the caller's, each at most once. */
+typedef struct {
+    size_t bytes; /* sizeof(vly_host_batch) */
+    int32_t n, reserved;
+    const int32_t *env;  /* (n): which; a new one has the next whole number, from 0 */
+    const int64_t *seed; /* (n): -2 a step; -1 a new episode, random numbers go on; else a new
+                            episode from this seed. The step after an end is a new episode. */
+    const void *action;  /* (n, ...): int32 choices or float32 numbers; read for steps alone */
+    void *observation;   /* (n, ...): of a step or of the new episode */
+    float *reward;       /* (n) */
+    uint8_t *terminated, *truncated; /* (n): 0 or 1 */
+    uint8_t *mask;                   /* (n, choices): 1 allowed, 0 not; NULL without masks */
+    const char *name, *description;  /* "host:NAME" and env.args, as the run has them */
+} vly_host_batch;
+/* Not 0: it failed, and training ends. Called from threads of the library, one call at a time. */
+typedef int (*vly_host_step)(void *arg, const vly_host_batch *batch);
+/* Trains in environments of the caller's: "env=host:NAME", and env.args describes what they are like:
+ * "observation=f32:4,action=choice:2". observation: f32:LENGTH or u8:HEIGHTxWIDTHxCHANNELS; action:
+ * choice:N, choices:N;N…, box:LOW:HIGH;LOW:HIGH…, where "*K" repeats a part; scale=1: the network
+ * reads scale * observation; mask=1: rows have masks. A run that goes on begins new episodes. */
+VLY_API int vly_trainer_open_hosted(vly_trainer **out, const char *run, const char *options,
+                                    vly_host_step step, void *arg);
 /* Saves what was trained. NULL is allowed. */
 VLY_API void vly_trainer_close(vly_trainer *t);
 /* Trains until at least `steps` more agent steps were made (0: for a second) or the run's end, at
@@ -220,11 +245,17 @@ typedef struct {
     int32_t type; /* of the numbers of an observation */
     int32_t ndim;
     int64_t shape[8];  /* of an observation; a stack of frames is its first axis */
-    int32_t actions;   /* 0 to actions - 1 */
+    int32_t actions;   /* 0 to actions - 1; of several choices their sum */
     int32_t recurrent; /* width of its state; 0: it has none */
     int32_t q_values;  /* logits are values of actions; it acts greedily */
     float scale;       /* the network reads scale * observation */
-    const char *environment, *algorithm, *network, *activation;
+    const char *environment, *algorithm, *network, *activation; /* network: "table" has none */
+    int32_t parts; /* numbers of an action: 1, choices made at once, or those of a box */
+    int32_t box;   /* actions are numbers, not choices; `actions` is 0 */
+    int32_t width; /* numbers of a row of logits: of all choices, or what the policy of a box has */
+    int32_t
+        deterministic; /* logits are the action of a box, before it is stretched to the bounds */
+    const int32_t *choices; /* (parts): how many each has; NULL in a box */
 } vly_policy_facts;
 
 /* Observations and what is decided about them; members that are NULL are not asked for. */
@@ -235,9 +266,10 @@ typedef struct {
     float *state;   /* recurrent: (n, 2, recurrent), zeros at an episode's start; replaced */
     int32_t greedy; /* the likeliest action; 0: one by its probability */
     int32_t reserved;
-    int64_t *action; /* (n) */
-    float *logits;   /* (n, actions); of forbidden actions the least number */
+    int64_t *action; /* (n, parts); not of a box */
+    float *logits;   /* (n, width); of forbidden actions the least number */
     float *value;    /* (n): the expected return, NAN where there is none */
+    float *numbers;  /* (n, parts): the action, of a box; within its bounds */
 } vly_decision;
 
 typedef struct {

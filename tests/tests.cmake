@@ -188,7 +188,7 @@ set_tests_properties(check_format PROPERTIES SKIP_RETURN_CODE 77)
 add_test(NAME check_names COMMAND ${CMAKE_COMMAND} -DROOT=${PROJECT_SOURCE_DIR} -P ${PROJECT_SOURCE_DIR}/tests/check_names.cmake)
 
 # libvolley as other programs use it. The library is built with the tests' sanitizers, and so are the programs that load it.
-foreach(name test_vec test_abi test_trainer)
+foreach(name test_vec test_abi test_trainer test_hosted)
   target_link_libraries(${name} PRIVATE libvolley)
 endforeach()
 add_test(NAME library_exports COMMAND sh tests/library/exports.sh $<TARGET_FILE:libvolley> ${CMAKE_NM}
@@ -202,7 +202,7 @@ if(NOT VLY_SANITIZE AND NOT VLY_FUZZ)
   set_tests_properties(python_sb3 PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT ${patience}
     ENVIRONMENT "PYTHONPATH=${PROJECT_SOURCE_DIR}/python;VOLLEY_LIBRARY=$<TARGET_FILE:libvolley>;PYTHONDONTWRITEBYTECODE=1")
   set(python_peers_words --envs 2 --steps 60)
-  foreach(name vectors peers training)
+  foreach(name vectors peers training custom atari_vector imports)
     add_test(NAME python_${name} COMMAND sh -c "exec \"\${VLY_PYTHON:-python3}\" tests/python/${name}.py \$*" -- ${python_${name}_words} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
     set_tests_properties(python_${name} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT ${patience}
       ENVIRONMENT "PYTHONPATH=${PROJECT_SOURCE_DIR}/python;VOLLEY_LIBRARY=$<TARGET_FILE:libvolley>;PYTHONDONTWRITEBYTECODE=1")

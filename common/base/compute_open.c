@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "common/base/program.h"
 
 enum { PATH_BYTES = 512 };
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -34,10 +35,7 @@ static bool find_plugin(char *why, size_t bytes) {
     char folder[PATH_BYTES - 64], path[PATH_BYTES];
     const char *named = getenv("VLY_CUDA_PLUGIN");
     if (named) return try_path(named, why, bytes);
-    const ssize_t length = readlink("/proc/self/exe", folder, sizeof folder - 1);
-    folder[length > 0 ? length : 0] = '\0';
-    char *slash = strrchr(folder, '/');
-    if (slash) *slash = '\0';
+    vly_home(folder, sizeof folder);
     snprintf(why, bytes,
              "libvolley_cuda.so is not beside the program (%s): it was built without a CUDA "
              "compiler; run 'make cuda' and build again",

@@ -219,6 +219,7 @@ typedef struct {
     bool tabular;  /* a table in host memory and no network: no GPU, no parameter server */
     bool server;   /* runs with a parameter server by default, without dist.update */
     bool unrolls;  /* the learner can be fed by other processes' unrolls (vly_algo.receive) */
+    bool squashes; /* numbers of a box are squashed whatever net.squash says */
     bool in_store; /* the replay memory can lie in a store (apex.replay) */
 } vly_algo_traits;
 

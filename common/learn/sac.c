@@ -158,7 +158,7 @@ const vly_algo_entry vly_algo_sac = {
         "soft actor-critic: two critics, a learned temperature; continuous actions or choices",
     .sections = {"sac"},
     .schedule = VLY_SCHEDULE_SYNC,
-    .traits = {.acts = VLY_ACTS_BOX | VLY_ACTS_MASKED},
+    .traits = {.acts = VLY_ACTS_BOX | VLY_ACTS_MASKED, .squashes = true},
     .check = check_sac,
     .create = create_sac,
     .network = sac_network,

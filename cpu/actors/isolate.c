@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 #include "common/base/clock.h"
+#include "common/base/program.h"
 
 enum { LOOK_MS = 50, PATIENCE_MS = 2000, FAILURES_MOST = 5, BACKOFF_MS = 100 };
 
@@ -107,7 +108,7 @@ static void on_process_exit(uv_process_t *process, int64_t status, int signal) {
 
 static int spawn_actor(isolate_process *p, int socket) {
     vly_isolate *s = p->all;
-    const char *program = getenv("VOLLEY_PROGRAM");
+    char program[4096];
     char *args[16] = {"volley", "actor", "fd:3", "--quiet", "--workers", "1", "--envs", s->envs};
     int n = 8;
     if (s->o.plugin) args[n++] = "--env", args[n++] = (char *)(uintptr_t)s->o.plugin;
@@ -117,7 +118,7 @@ static int spawn_actor(isolate_process *p, int socket) {
                                   {.flags = UV_INHERIT_FD, .data.fd = STDERR_FILENO},
                                   {.flags = UV_INHERIT_FD, .data.fd = socket}};
     const uv_process_options_t o = {.exit_cb = on_process_exit,
-                                    .file = program ? program : "/proc/self/exe",
+                                    .file = vly_program(program, sizeof program),
                                     .args = args,
                                     .flags = UV_PROCESS_DETACHED, /* Ctrl-C is the run's */
                                     .stdio_count = 4,

@@ -7,8 +7,6 @@
  *   ... a process that ends is told with its actors, their last actions and how it ended, and is
  *       started again: fresh episodes ...
  *   vly_isolate_stop(isolate); source->destroy(source);    // handles close on the loop, then it is freed
- *
- * VOLLEY_PROGRAM replaces the program itself in tests.
  */
 #ifndef VLY_CPU_ACTORS_ISOLATE_H
 #define VLY_CPU_ACTORS_ISOLATE_H

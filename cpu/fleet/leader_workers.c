@@ -7,21 +7,22 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include "common/base/program.h"
 #include "cpu/fleet/leader_impl.h"
 
 enum { END_MS = 10000 };
 
-/* VOLLEY_PROGRAM replaces the program itself in tests. */
 static void become_actor(const vly_leader *l, int rank, pid_t parent) {
     char number[16];
-    const char *program = getenv("VOLLEY_PROGRAM");
+    char program[4096];
     snprintf(number, sizeof number, "%d", rank);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) _exit(0);
     /* Ctrl-C must reach only the leader, which ends its workers */
     setpgid(0, 0);
     setenv("VOLLEY_STORE", l->url, 1); /* not an argument: it may hold a password */
-    execl(program ? program : "/proc/self/exe", "volley", "actor", "--run", l->run, "--rank",
+    vly_signals_pass();
+    execl(vly_program(program, sizeof program), "volley", "actor", "--run", l->run, "--rank",
           number, "--quiet", (char *)NULL);
     _exit(127);
 }

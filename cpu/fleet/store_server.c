@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include "common/base/program.h"
 
 enum { START_TRIES = 5, START_MS = 10000 };
 
@@ -50,6 +51,7 @@ static void become_redis(const vly_store_server *server, pid_t parent) {
     const int null = open("/dev/null", O_RDWR);
     dup2(null, 0);
     dup2(null, 1);
+    vly_signals_pass();
     execlp("redis-server", "redis-server", "--bind", "127.0.0.1", "--port", port, "--dir",
            server->folder, "--logfile", log, "--save", "", "--appendonly",
            server->durable ? "yes" : "no", "--appendfsync", "everysec",

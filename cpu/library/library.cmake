@@ -20,8 +20,9 @@ install(FILES ${generated}/volley-config-version.cmake COMPONENT library DESTINA
 configure_file(cpu/library/volley.pc.in ${generated}/volley.pc @ONLY)
 install(FILES ${generated}/volley.pc COMPONENT library DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 
-# The library inside the Python package's wheel (python/pyproject.toml).
+# The library inside the Python package's wheel (python/pyproject.toml), and the program, which the workers of a run are.
 option(VLY_WHEEL "Install the library into the Python package" OFF)
 if(VLY_WHEEL)
   install(PROGRAMS $<TARGET_FILE:libvolley> DESTINATION volley RENAME libvolley.so.0 COMPONENT python)
+  install(PROGRAMS $<TARGET_FILE:volley> DESTINATION volley COMPONENT python)
 endif()

@@ -11,6 +11,7 @@
 #include "common/base/text.h"
 #include "cpu/library/words.h"
 #include "cpu/run/session.h"
+#include "envs/hosted.h"
 #include "include/volley.h"
 
 typedef enum { TRAINER_OPENING, TRAINER_WAITS, TRAINER_RUNS, TRAINER_ENDED } trainer_state;
@@ -18,6 +19,8 @@ typedef enum { TRAINER_OPENING, TRAINER_WAITS, TRAINER_RUNS, TRAINER_ENDED } tra
 struct vly_trainer {
     vly_assignments given;
     char run[VLY_PATH]; /* to resume; "" for a new one */
+    vly_host_step host; /* steps the environments; NULL: they are the library's */
+    void *host_arg;
     vly_session *session;
     pthread_t thread;
     pid_t process;
@@ -84,9 +87,34 @@ static int trainer_updated(void *arg, const vly_train_report *report) {
     return flags;
 }
 
+static int step_host(void *arg, const vly_hosted_batch *b) {
+    const vly_trainer *t = arg;
+    const vly_host_batch batch = {.bytes = sizeof batch,
+                                  .n = b->n,
+                                  .env = b->number,
+                                  .seed = b->seed,
+                                  .action = b->action,
+                                  .observation = b->observation,
+                                  .reward = b->reward,
+                                  .terminated = b->terminated,
+                                  .truncated = b->truncated,
+                                  .mask = b->mask,
+                                  .name = b->name,
+                                  .description = b->description};
+    return t->host(t->host_arg, &batch);
+}
+
+/* Every opening of a run is a part of its own: environments are not saved with it. */
+static vly_status trainer_opened(void *arg, vly_env *env) {
+    vly_trainer *t = arg;
+    const uint64_t part = t->run[0] ? (uint64_t)vly_now_ns() : 0;
+    const vly_hosted_rules rules = {step_host, t, part};
+    return t->host ? vly_hosted_attach(env, &rules) : VLY_OK;
+}
+
 static vly_status open_session(vly_trainer *t) {
     const vly_session_callbacks callbacks = {
-        .arg = t, .say = trainer_say, .updated = trainer_updated};
+        .arg = t, .opened = trainer_opened, .say = trainer_say, .updated = trainer_updated};
     return t->run[0] ? vly_session_resume(&t->session, t->run, &t->given, false, &callbacks)
                      : vly_session_start(&t->session, &t->given, &callbacks);
 }
@@ -191,12 +219,14 @@ static vly_status await_opening(vly_trainer *t) {
     return status == VLY_OK ? VLY_OK : vly_fail(status, "%s", t->words);
 }
 
-int vly_trainer_open(vly_trainer **out, const char *run, const char *options) {
+static vly_status create_trainer(vly_trainer **out, const char *run, const char *options,
+                                 vly_host_step host, void *host_arg) {
     if (!out) return vly_fail(VLY_EINVAL, "nowhere to put the trainer");
     *out = NULL;
     vly_trainer *t = calloc(1, sizeof *t);
     if (!t) return vly_fail(VLY_ENOMEM, "no memory for a trainer");
     t->process = getpid();
+    t->host = host, t->host_arg = host_arg;
     atomic_flag_clear(&t->busy);
     if (run) snprintf(t->run, sizeof t->run, "%s", run);
     vly_status status = vly_words_read(options, give_assignment, t);
@@ -214,6 +244,16 @@ int vly_trainer_open(vly_trainer **out, const char *run, const char *options) {
     }
     *out = t;
     return VLY_OK;
+}
+
+int vly_trainer_open(vly_trainer **out, const char *run, const char *options) {
+    return create_trainer(out, run, options, NULL, NULL);
+}
+
+int vly_trainer_open_hosted(vly_trainer **out, const char *run, const char *options,
+                            vly_host_step step, void *arg) {
+    if (!step) return vly_fail(VLY_EINVAL, "a hosted environment without a function that steps it");
+    return create_trainer(out, run, options, step, arg);
 }
 
 void vly_trainer_close(vly_trainer *t) {

@@ -68,15 +68,17 @@ static vly_status check_can_step(const vly_vec *v, const int32_t *ids, int n) {
     return VLY_OK;
 }
 
-static vly_status take_choices(vly_vec *v, int env, const void *actions, size_t at, int type) {
+/* row: of the vector's actions, `at` numbers into the caller's. */
+static vly_status take_choices(vly_vec *v, int row, const void *actions, size_t at, int type) {
     const vly_space *space = &v->env.action;
-    int32_t *to = (int32_t *)(void *)(v->action + (size_t)env * space->bytes);
+    int32_t *to = (int32_t *)(void *)(v->action + (size_t)row * space->bytes);
     for (int k = 0; k < space->count; k++) {
         const int64_t a = type == VLY_TYPE_I64 ? ((const int64_t *)actions)[at + (size_t)k]
                                                : ((const int32_t *)actions)[at + (size_t)k];
         if (a < 0 || a >= vly_space_size(space, k))
             return vly_fail(VLY_EINVAL, "action %lld of environment %d: %s has 0 to %d",
-                            (long long)a, env, v->env.name, vly_space_size(space, k) - 1);
+                            (long long)a, row / v->players, v->env.name,
+                            vly_space_size(space, k) - 1);
         to[k] = (int32_t)a;
     }
     return VLY_OK;
@@ -96,14 +98,14 @@ static bool take_plain(vly_vec *v, const int32_t *ids, int n, const void *action
     return wrong == 0;
 }
 
-static vly_status take_numbers(vly_vec *v, int env, const float *actions) {
+static vly_status take_numbers(vly_vec *v, int row, const float *actions) {
     const vly_space *space = &v->env.action;
-    float *to = (float *)(void *)(v->action + (size_t)env * space->bytes);
+    float *to = (float *)(void *)(v->action + (size_t)row * space->bytes);
     for (int k = 0; k < space->count; k++) {
         const float low = (float)space->bounds[k].low, high = (float)space->bounds[k].high;
         if (!isfinite(actions[k]))
-            return vly_fail(VLY_EINVAL, "action of environment %d: number %d is not finite", env,
-                            k);
+            return vly_fail(VLY_EINVAL, "action of environment %d: number %d is not finite",
+                            row / v->players, k);
         to[k] = actions[k] < low ? low : actions[k] > high ? high : actions[k];
     }
     return VLY_OK;
@@ -117,12 +119,13 @@ static vly_status take_actions(vly_vec *v, const int32_t *ids, int n, const void
     if (box ? type != VLY_TYPE_F32 : type != VLY_TYPE_I32 && type != VLY_TYPE_I64)
         return vly_fail(VLY_EINVAL, "actions of %s are %s", v->env.name,
                         box ? "float32 numbers" : "whole numbers of 32 or 64 bits");
-    if (take_plain(v, ids, n, actions, type)) return VLY_OK;
-    for (int i = 0; i < n; i++) {
+    const int k = v->players;
+    if (take_plain(v, ids, n * k, actions, type)) return VLY_OK;
+    for (int i = 0; i < n * k; i++) {
         const size_t at = (size_t)i * (size_t)space->count;
-        const int env = env_at(ids, i);
-        VLY_TRY(box ? take_numbers(v, env, (const float *)actions + at)
-                    : take_choices(v, env, actions, at, type));
+        const int row = env_at(ids, i / k) * k + i % k;
+        VLY_TRY(box ? take_numbers(v, row, (const float *)actions + at)
+                    : take_choices(v, row, actions, at, type));
     }
     return VLY_OK;
 }

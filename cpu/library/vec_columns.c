@@ -27,6 +27,7 @@ void vec_choose_columns(vly_vec *v) {
     add_info_column(v, VEC_SCORE, "score", VLY_TYPE_F32, 1, 0);
     add_info_column(v, VEC_GAME_OVER, "game_over", VLY_TYPE_U8, 1, 0);
     if (v->env.masked) add_info_column(v, VEC_MASK, "action_mask", VLY_TYPE_U8, v->env.action.n, 0);
+    if (v->players > 1) add_info_column(v, VEC_IDLE, "idle", VLY_TYPE_U8, 1, 0);
     if (vly_atari_is(&v->env))
         add_atari_columns(v);
     else
@@ -53,22 +54,24 @@ static void write_own_column(const vly_vec *v, int info, int env, int row, void 
     ((double *)to)[row] = numbers[info];
 }
 
-static void write_column(const vly_vec *v, const vec_column *c, int env, int row, void *to) {
-    const int ended = v->flags[env] & (VLY_ROW_GAME_OVER | VLY_ROW_TRUNCATED);
+static void write_column(const vly_vec *v, const vec_column *c, int from, int row, void *to) {
+    const int ended = v->flags[from] & (VLY_ROW_GAME_OVER | VLY_ROW_TRUNCATED);
+    const int env = from / v->players;
     const size_t n = (size_t)c->count;
     switch (c->kind) {
     case VEC_ELAPSED_STEP: put_i32(to, row, v->elapsed[env]); break;
-    case VEC_SCORE: ((float *)to)[row] = v->score[env]; break;
+    case VEC_SCORE: ((float *)to)[row] = v->score[from]; break;
     case VEC_GAME_OVER: ((uint8_t *)to)[row] = ended == VLY_ROW_GAME_OVER; break;
-    case VEC_MASK: memcpy((uint8_t *)to + (size_t)row * n, v->mask + (size_t)env * n, n); break;
+    case VEC_MASK: memcpy((uint8_t *)to + (size_t)row * n, v->mask + (size_t)from * n, n); break;
+    case VEC_IDLE: ((uint8_t *)to)[row] = (v->flags[from] & VLY_ROW_IDLE) != 0; break;
     case VEC_INFO: write_own_column(v, c->info, env, row, to); break;
     default: write_atari_column(v, c->kind, env, row, to);
     }
 }
 
-void vec_write_columns(const vly_vec *v, int env, int row, void *const *column) {
+void vec_write_columns(const vly_vec *v, int from, int row, void *const *column) {
     for (int i = 0; i < v->column_count; i++)
-        if (column[i]) write_column(v, &v->columns[i], env, row, column[i]);
+        if (column[i]) write_column(v, &v->columns[i], from, row, column[i]);
 }
 
 int vly_vec_column(const vly_vec *v, int i, vly_column *out) {

@@ -11,6 +11,9 @@
  * the real one and delivers the rows to the caller's batch on the worker's thread. Frames lie in
  * `history`: (num_envs, room, frame); a stack is `frames` of them ending at the cursor, so it is
  * contiguous, and with equal cursors the whole batch is a strided view.
+ *
+ * An environment of several players has a row and an action for each of them, one after the other;
+ * its observations are not stacked.
  */
 #ifndef VLY_CPU_LIBRARY_VEC_IMPL_H
 #define VLY_CPU_LIBRARY_VEC_IMPL_H
@@ -44,6 +47,7 @@ typedef enum {
     VEC_SCORE,
     VEC_GAME_OVER,
     VEC_MASK,
+    VEC_IDLE,
     VEC_LIVES,
     VEC_FRAME_NUMBER,
     VEC_EPISODE_FRAME_NUMBER,
@@ -63,6 +67,7 @@ struct vly_vec {
     vec_options o;
     vly_env env, face;
     bool env_open, atari, asynchronous;
+    int players;
     vly_pool *pool;
     unsigned char *states; /* the pool's, state_bytes apart */
     int frames, room;
@@ -92,25 +97,27 @@ struct vly_vec {
 };
 
 static inline uint8_t *vec_frame(const vly_vec *v, int env, int frame) {
-    return v->history + ((size_t)env * (size_t)v->room + (size_t)frame) * v->frame_bytes;
+    const size_t row = (size_t)env * (size_t)v->players;
+    return v->history + (row * (size_t)v->room + (size_t)frame) * v->frame_bytes;
 }
 /* The oldest frame of an environment's stack. */
 static inline uint8_t *vec_stack(const vly_vec *v, int env) {
     return vec_frame(v, env, v->cursor[env] - v->frames + 1);
 }
 static inline vly_actions vec_actions(const vly_vec *v, int env) {
-    return (vly_actions){v->action + (size_t)env * v->env.action.bytes, v->env.action.bytes};
+    const size_t row = (size_t)env * (size_t)v->players;
+    return (vly_actions){v->action + row * v->env.action.bytes, v->env.action.bytes};
 }
 /* The rows of all environments from `env` on; their frames lie at equal distances where their
  * cursors are equal. */
 static inline vly_rows vec_rows(const vly_vec *v, int env) {
-    const size_t n = (size_t)v->env.action.n;
+    const size_t n = (size_t)v->env.action.n, row = (size_t)env * (size_t)v->players;
     return (vly_rows){.obs = vec_frame(v, env, v->cursor[env]),
                       .obs_stride = (size_t)v->room * v->frame_bytes,
-                      .reward = v->reward + env,
-                      .score = v->score + env,
-                      .flags = v->flags + env,
-                      .mask = v->mask ? v->mask + (size_t)env * n : NULL,
+                      .reward = v->reward + row,
+                      .score = v->score + row,
+                      .flags = v->flags + row,
+                      .mask = v->mask ? v->mask + row * n : NULL,
                       .mask_stride = n};
 }
 static inline void *vec_state(const vly_vec *v, int env) {
@@ -122,12 +129,13 @@ vly_status vec_options_read(vec_options *o, const char *text);
 
 /* vec_step.c */
 void vec_make_face(vly_vec *v);
-/* Rows row .. row + n - 1 of the batch show n environments from `env` on as they are. */
+/* n environments of the batch, from number `row` on, show those from `env` on as they are. */
 void vec_deliver(const vly_vec *v, int env, int row, int n, const vly_batch *batch);
 
 /* vec_columns.c */
 void vec_choose_columns(vly_vec *v);
-void vec_write_columns(const vly_vec *v, int env, int row, void *const *column);
+/* Row `row` of the columns is of row `from` of the vector: of a player of an environment. */
+void vec_write_columns(const vly_vec *v, int from, int row, void *const *column);
 
 /* vec_state.c */
 uint64_t vec_saved_bytes(const vly_vec *v);

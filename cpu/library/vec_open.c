@@ -15,19 +15,19 @@ static int history_room(const vec_options *o, int frames) {
 }
 
 static vly_status allocate_vec(vly_vec *v) {
-    const size_t n = (size_t)v->o.num_envs;
-    const size_t bytes = n * (size_t)v->room * v->frame_bytes;
+    const size_t n = (size_t)v->o.num_envs, rows = n * (size_t)v->players;
+    const size_t bytes = rows * (size_t)v->room * v->frame_bytes;
     v->history = aligned_alloc(64, (bytes + 63) / 64 * 64);
     v->cursor = calloc(n, sizeof *v->cursor);
     v->command = calloc(4 * n, 1);
     v->seed = calloc(n, sizeof *v->seed);
     v->restarts = calloc(n, sizeof *v->restarts);
     v->elapsed = calloc(n, sizeof *v->elapsed);
-    v->action = calloc(n, v->env.action.bytes);
-    if (v->env.masked) v->mask = calloc(n, (size_t)v->env.action.n);
+    v->action = calloc(rows, v->env.action.bytes);
+    if (v->env.masked) v->mask = calloc(rows, (size_t)v->env.action.n);
     v->order = calloc(n, sizeof *v->order);
-    v->reward = calloc(2 * n, sizeof *v->reward);
-    v->flags = calloc(n, 1);
+    v->reward = calloc(2 * rows, sizeof *v->reward);
+    v->flags = calloc(rows, 1);
     const bool finals = v->asynchronous && v->o.autoreset == VEC_SAME_STEP;
     if (finals) v->final = calloc(n, v->obs_bytes);
     if (!v->history || !v->cursor || !v->command || !v->seed || !v->restarts || !v->elapsed ||
@@ -37,7 +37,7 @@ static vly_status allocate_vec(vly_vec *v) {
                         v->env.name);
     memset(v->history, 0, bytes);
     v->ended = v->command + n, v->over = v->command + 2 * n, v->out = v->command + 3 * n;
-    v->score = v->reward + n;
+    v->score = v->reward + rows;
     for (size_t i = 0; i < n; i++) v->cursor[i] = v->frames - 1, v->over[i] = 1;
     return VLY_OK;
 }
@@ -58,6 +58,16 @@ static vly_status open_pool(vly_vec *v) {
     return VLY_OK;
 }
 
+static vly_status check_players(const vly_vec *v) {
+    if (v->players == 1) return VLY_OK;
+    if (v->o.autoreset == VEC_SAME_STEP || v->o.batch_size < v->o.num_envs || v->env.obs.stack > 1)
+        return vly_fail(VLY_EUNSUPPORTED,
+                        "%s has %d players: autoreset is next_step or disabled there, batch_size "
+                        "num_envs, and observations are not stacked",
+                        v->env.name, v->players);
+    return VLY_OK;
+}
+
 static vly_status open_vec(vly_vec *v, const char *name, const char *options) {
     VLY_TRY(vec_options_read(&v->o, options));
     const vly_env_args args = {.options = v->o.families[0] ? v->o.families : NULL,
@@ -66,9 +76,8 @@ static vly_status open_vec(vly_vec *v, const char *name, const char *options) {
                                .data = v->o.data[0] ? v->o.data : NULL};
     VLY_TRY(vly_env_open(&v->env, name, &args));
     v->env_open = true;
-    if (v->env.players > 1)
-        return vly_fail(VLY_EUNSUPPORTED, "%s has %d players: a vector has one action and row each",
-                        v->env.name, v->env.players);
+    v->players = v->env.players;
+    VLY_TRY(check_players(v));
     vec_choose_columns(v);
     v->asynchronous = v->o.batch_size < v->o.num_envs;
     v->frames = v->env.obs.stack > 0 ? v->env.obs.stack : 1;
@@ -131,7 +140,8 @@ int vly_vec_info(const vly_vec *v, vly_vec_facts *out) {
                            .columns = v->column_count,
                            .state_bytes = vec_saved_bytes(v),
                            .asynchronous = v->asynchronous,
-                           .renders = v->env.render != NULL};
+                           .renders = v->env.render != NULL,
+                           .players = v->players};
     return VLY_OK;
 }
 

@@ -17,8 +17,13 @@ typedef struct {
 
 enum { CHECKED_FROM = offsetof(saved_head, name) };
 
+/* Of all players. */
+static size_t shown_bytes(const vly_vec *v) {
+    return (size_t)v->players * v->obs_bytes;
+}
+
 uint64_t vec_saved_bytes(const vly_vec *v) {
-    return sizeof(saved_head) + v->env.state_bytes + v->obs_bytes;
+    return sizeof(saved_head) + v->env.state_bytes + shown_bytes(v);
 }
 
 static void save_env(const vly_vec *v, int env, unsigned char *to) {
@@ -27,13 +32,13 @@ static void save_env(const vly_vec *v, int env, unsigned char *to) {
                     .version = SAVED_VERSION,
                     .elapsed = v->elapsed[env],
                     .state_bytes = v->env.state_bytes,
-                    .obs_bytes = v->obs_bytes,
+                    .obs_bytes = shown_bytes(v),
                     .ended = v->ended[env],
                     .over = v->over[env]};
     memcpy(h.name, v->env.name, sizeof h.name);
     memcpy(to, &h, sizeof h);
     memcpy(to + sizeof h, vec_state(v, env), v->env.state_bytes);
-    memcpy(to + sizeof h + v->env.state_bytes, vec_stack(v, env), v->obs_bytes);
+    memcpy(to + sizeof h + v->env.state_bytes, vec_stack(v, env), shown_bytes(v));
     h.check = XXH3_64bits(to + CHECKED_FROM, all - CHECKED_FROM);
     memcpy(to, &h, sizeof h);
 }
@@ -50,7 +55,7 @@ static vly_status check_saved(const vly_vec *v, const unsigned char *from, void 
         return vly_fail(VLY_EVERSION, "a state of format %u, this library reads %d", h.version,
                         SAVED_VERSION);
     if (strcmp(h.name, v->env.name) != 0 || h.state_bytes != v->env.state_bytes ||
-        h.obs_bytes != v->obs_bytes)
+        h.obs_bytes != shown_bytes(v))
         return vly_fail(VLY_EINVAL, "a state of %s with other settings than this %s", h.name,
                         v->env.name);
     if (h.check != XXH3_64bits(from + CHECKED_FROM, all - CHECKED_FROM))
@@ -65,11 +70,11 @@ static void load_env(vly_vec *v, int env, const unsigned char *from) {
     saved_head h;
     memcpy(&h, from, sizeof h);
     memcpy(vec_state(v, env), from + sizeof h, v->env.state_bytes);
-    memcpy(vec_stack(v, env), from + sizeof h + v->env.state_bytes, v->obs_bytes);
+    memcpy(vec_stack(v, env), from + sizeof h + v->env.state_bytes, shown_bytes(v));
     v->elapsed[env] = h.elapsed;
     v->ended[env] = h.ended != 0, v->over[env] = h.over != 0;
-    v->reward[env] = v->score[env] = 0;
-    v->flags[env] = 0;
+    for (int i = env * v->players; i < (env + 1) * v->players; i++)
+        v->reward[i] = v->score[i] = 0, v->flags[i] = 0;
 }
 
 static vly_status check_states_call(const vly_vec *v, const int32_t *ids, int n, const void *states,

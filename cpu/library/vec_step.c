@@ -39,7 +39,7 @@ static void shift_stack(vly_vec *v, int env) {
 
 /* Books what the newest row says. */
 static void book_row(vly_vec *v, int env) {
-    const uint8_t flags = v->flags[env];
+    const uint8_t flags = v->flags[env * v->players];
     if (flags & VLY_ROW_RESET) {
         const bool whole = v->over[env] || !v->o.stack_lives;
         if (whole && v->frames > 1) fill_stack(v, env);
@@ -56,10 +56,14 @@ static uint64_t restart_seed(vly_vec *v, int env) {
     return (uint64_t)r.v[1] << 32 | r.v[0];
 }
 
+static void clear_rewards(vly_vec *v, int env) {
+    for (int i = env * v->players; i < (env + 1) * v->players; i++) v->reward[i] = v->score[i] = 0;
+}
+
 static void seed_env(vly_vec *v, int env, uint64_t seed) {
     v->over[env] = 1;
     v->env.reset(&v->env, vec_state(v, env), seed, vec_rows(v, env));
-    v->reward[env] = v->score[env] = 0;
+    clear_rewards(v, env);
 }
 
 /* The step after an end starts an episode whatever its action. */
@@ -74,14 +78,14 @@ static void restart_env(vly_vec *v, int env) {
     } else if (v->env.restart) {
         v->over[env] = 1;
         v->env.restart(&v->env, vec_state(v, env), vec_rows(v, env));
-        v->reward[env] = v->score[env] = 0;
+        clear_rewards(v, env);
     } else {
         seed_env(v, env, restart_seed(v, env));
     }
     book_row(v, env);
 }
 
-/* The row keeps the reward and the flags of the end and shows the next episode. */
+/* The row keeps the reward and the flags of the end and shows the next episode. Of one player. */
 static void end_same_step(vly_vec *v, int env) {
     const float reward = v->reward[env], score = v->score[env];
     const uint8_t flags = v->flags[env];
@@ -109,7 +113,9 @@ static void command_env(vly_vec *v, int env) {
         book_row(v, env);
         break;
     case VEC_RESTART: restart_env(v, env); break;
-    default: v->reward[env] = v->score[env] = 0, v->flags[env] = 0;
+    default:
+        clear_rewards(v, env);
+        memset(v->flags + (size_t)env * (size_t)v->players, 0, (size_t)v->players);
     }
 }
 
@@ -120,7 +126,7 @@ static void step_equal_cursors(vly_vec *v, int first, int n) {
     for (int i = 0; i < n && v->room > 1; i++) advance_cursor(v, first + i);
     v->env.step(&v->env, vec_state(v, first), n, vec_actions(v, first), vec_rows(v, first));
     for (int i = first; i < first + n; i++) {
-        if (v->flags[i])
+        if (v->flags[i * v->players])
             book_step(v, i);
         else
             v->elapsed[i]++;
@@ -172,7 +178,7 @@ void vec_make_face(vly_vec *v) {
 static void deliver_observations(const vly_vec *v, int env, int row, int n, uint8_t *to) {
     to += (size_t)row * v->obs_bytes;
     if (v->room == 1) {
-        memcpy(to, vec_frame(v, env, 0), (size_t)n * v->obs_bytes);
+        memcpy(to, v->history + (size_t)env * v->frame_bytes, (size_t)n * v->obs_bytes);
         return;
     }
     for (int i = 0; i < n; i++)
@@ -204,10 +210,13 @@ static void deliver_ends(const vly_vec *v, int env, int row, int n, const vly_ba
 }
 
 void vec_deliver(const vly_vec *v, int env, int row, int n, const vly_batch *batch) {
+    const int k = v->players;
+    if (batch->env_id)
+        for (int i = 0; i < n * k; i++) batch->env_id[row * k + i] = env + i / k;
+    env *= k, row *= k, n *= k; /* rows from here on */
     if (batch->observation) deliver_observations(v, env, row, n, batch->observation);
     if (batch->reward) deliver_rewards(v, env, row, n, batch->reward);
     deliver_ends(v, env, row, n, batch);
-    for (int i = 0; i < n && batch->env_id; i++) batch->env_id[row + i] = env + i;
     for (int i = 0; i < n && batch->column; i++)
         vec_write_columns(v, env + i, row + i, batch->column);
 }

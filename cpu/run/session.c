@@ -193,10 +193,15 @@ static bool is_alone(const vly_session *s) {
            !vly_gpus_wanted(&s->config, s->compute);
 }
 
+static vly_status hand_out_env(vly_session *s) {
+    return s->callbacks.opened ? s->callbacks.opened(s->callbacks.arg, &s->env) : VLY_OK;
+}
+
 static vly_status start_session(vly_session *s, const vly_assignments *given) {
     vly_startup_phase(s->startup, "opening the environment");
     VLY_TRY(vly_session_configure(&s->config, given, &s->env));
     s->env_open = true;
+    VLY_TRY(hand_out_env(s));
     VLY_TRY(vly_run_folder_choose(&s->folder, &s->config,
                                   s->env.name[0] ? s->env.name : s->config.run.env));
     if (s->env.plugin) VLY_TRY(vly_run_folder_anchor(&s->folder));
@@ -277,6 +282,7 @@ static vly_status resume_session(vly_session *s, const char *run, const vly_assi
     const vly_env_args args = vly_config_env_args(&s->config);
     if (status == VLY_OK) status = vly_env_open(&s->env, s->config.run.env, &args);
     s->env_open = status == VLY_OK;
+    if (status == VLY_OK) status = hand_out_env(s);
     if (status == VLY_OK && s->env.plugin) status = vly_run_folder_anchor(&s->folder);
     if (status == VLY_OK) status = c ? resume_from(s, c) : start_again(s);
     if (!c) return status;

@@ -22,6 +22,8 @@ typedef struct vly_session vly_session;
 
 typedef struct {
     void *arg; /* for the callbacks, each of which may be NULL; valid until close */
+    /* The environment is open and nothing was done with it yet: the rules of a hosted one. */
+    vly_status (*opened)(void *arg, vly_env *env);
     /* A line for a person: a checkpoint that was skipped or not saved, an environment that hangs.
      * From any thread. */
     void (*say)(void *arg, const char *text);

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _library
-from ._library import Batch, check, lib
+from ._library import Batch, Owner, check, lib
 
 Array = npt.NDArray[Any]
 TYPES: dict[int, Any] = {
@@ -72,31 +72,24 @@ class Rows:
         return self._count() == self._alone
 
 
-class Owner:
-    """Closes the library's vector when the last that needs its memory is gone."""
-
-    def __init__(self, name: str, options: dict[str, Any]) -> None:
-        self._handle = ctypes.c_void_p()
-        self._close = lib.vly_vec_close
-        check(lib.vly_vec_open(ctypes.addressof(self._handle), name.encode(), _library.words_of(options)))
-        self.handle = self._handle.value
-
-    def __del__(self) -> None:
-        self._close(self._handle)
+def _opened(name: str, options: dict[str, Any]) -> Owner:
+    handle = ctypes.c_void_p()
+    check(lib.vly_vec_open(ctypes.addressof(handle), name.encode(), _library.words_of(options)))
+    return Owner(handle.value, lib.vly_vec_close)
 
 
 class Core:
     """An opened vector; what the faces of this package share."""
 
     def __init__(self, name: str, wanted: Callable[[str], bool], **options: Any) -> None:
-        self._owner: Owner | None = Owner(name, options)
-        self._handle = self._owner.handle
+        self._owner: Owner | None = _opened(name, options)
+        handle = self._owner.handle
         self.wanted = wanted
         facts, observation, action = _library.Facts(), _library.Space(), _library.Space()
-        check(lib.vly_vec_info(self._handle, ctypes.addressof(facts)))
-        check(lib.vly_vec_spaces(self._handle, ctypes.addressof(observation), ctypes.addressof(action)))
+        check(lib.vly_vec_info(handle, ctypes.addressof(facts)))
+        check(lib.vly_vec_spaces(handle, ctypes.addressof(observation), ctypes.addressof(action)))
         self.facts, self.observation, self.action = facts, observation, action
-        self.name = lib.vly_vec_name(self._handle).decode()
+        self.name = lib.vly_vec_name(handle).decode()
         self.num_envs, self.batch_size = int(facts.num_envs), int(facts.batch_size)
         self.view = bool(options.get("view", False))
         self.type = TYPES[observation.type]
@@ -118,14 +111,15 @@ class Core:
     def _read_columns(self) -> list[tuple[str, Any, int]]:
         columns, column = [], _library.Column()
         for i in range(self.facts.columns):
-            check(lib.vly_vec_column(self._handle, i, ctypes.addressof(column)))
+            check(lib.vly_vec_column(self.owner.handle, i, ctypes.addressof(column)))
             columns.append((column.name.decode(), TYPES[column.type], int(column.count)))
         return columns
 
     def bounds(self) -> tuple[Array, Array]:
         """Of each number of an action: the least and the largest."""
         low, high = np.zeros(max(1, int(np.prod(self.action_shape)))), np.zeros(max(1, int(np.prod(self.action_shape))))
-        check(lib.vly_vec_bounds(self.handle, low.ctypes.data, high.ctypes.data))
+        owner = self.owner
+        check(lib.vly_vec_bounds(owner.handle, low.ctypes.data, high.ctypes.data))
         return low.reshape(self.action_shape), high.reshape(self.action_shape)
 
     # ---- rows ----
@@ -147,7 +141,8 @@ class Core:
 
     def _view(self) -> Array:
         data, stride = ctypes.c_void_p(), ctypes.c_size_t()
-        check(lib.vly_vec_view(self._handle, ctypes.addressof(data), ctypes.addressof(stride)))
+        owner = self.owner
+        check(lib.vly_vec_view(owner.handle, ctypes.addressof(data), ctypes.addressof(stride)))
         at = int(data.value or 0)
         view = self._views.get(at)
         if view is None:
@@ -167,10 +162,11 @@ class Core:
     # ---- calls ----
 
     @property
-    def handle(self) -> int:
-        if self._handle is None:
+    def owner(self) -> Owner:
+        owner = self._owner
+        if owner is None:
             raise _library.InvalidArgument("the vector is closed")
-        return self._handle
+        return owner
 
     def take_actions(self, actions: Any, n: int) -> None:
         array = np.asarray(actions)
@@ -220,42 +216,43 @@ class Core:
         return self._ids_at, int(array.size)
 
     def reset(self, seed: Any = None, mask: Any = None) -> Rows:
-        handle = self.handle
+        owner = self.owner
         seeds, chosen = self.take_seeds(seed), self.take_mask(mask)
         rows = self.rows(self.num_envs)
-        check(lib.vly_vec_reset(handle, chosen, seeds, rows.at))
+        check(lib.vly_vec_reset(owner.handle, chosen, seeds, rows.at))
         return rows
 
     def step(self, actions: Any) -> Rows:
-        handle = self.handle
+        owner = self.owner
         self.take_actions(actions, self.num_envs)
         rows = self.rows(self.num_envs)
-        status = lib.vly_vec_step(handle, self._actions_at, self.action_type, rows.at)
+        status = lib.vly_vec_step(owner.handle, self._actions_at, self.action_type, rows.at)
         if status:
             _library.fail(status)
         return rows
 
     def send(self, actions: Any, ids: Any = None) -> None:
-        handle = self.handle
+        owner = self.owner
         at, n = self.take_ids(ids)
         self.take_actions(actions, n)
-        check(lib.vly_vec_send(handle, at, n, self._actions_at, self.action_type))
+        check(lib.vly_vec_send(owner.handle, at, n, self._actions_at, self.action_type))
 
     def send_reset(self, ids: Any = None, seed: Any = None) -> None:
-        handle = self.handle
+        owner = self.owner
         at, n = self.take_ids(ids)
-        check(lib.vly_vec_send_reset(handle, at, n, self.take_seeds(seed)))
+        check(lib.vly_vec_send_reset(owner.handle, at, n, self.take_seeds(seed)))
 
     def recv(self) -> Rows:
-        handle = self.handle
+        owner = self.owner
         rows = self.rows(self.batch_size)
-        check(lib.vly_vec_recv(handle, rows.at))
+        check(lib.vly_vec_recv(owner.handle, rows.at))
         return rows
 
     def save(self, ids: Any = None) -> Array:
         at, n = self.take_ids(ids)
+        owner = self.owner
         states = np.empty((n, int(self.facts.state_bytes)), np.uint8)
-        check(lib.vly_vec_save(self.handle, at, n, states.ctypes.data, states.nbytes))
+        check(lib.vly_vec_save(owner.handle, at, n, states.ctypes.data, states.nbytes))
         return states
 
     def load(self, states: Any, ids: Any = None) -> Array:
@@ -264,20 +261,19 @@ class Core:
         if array.dtype != np.uint8 or array.shape != (n, int(self.facts.state_bytes)):
             raise _library.InvalidArgument(f"states are {array.dtype} of the shape {array.shape}, not uint8 of {(n, int(self.facts.state_bytes))}")
         observation = np.empty((n, *self.shape), self.type)
-        batch = Batch(observation=observation.ctypes.data)
-        check(lib.vly_vec_load(self.handle, at, n, array.ctypes.data, array.nbytes, ctypes.addressof(batch)))
+        batch, owner = Batch(observation=observation.ctypes.data), self.owner
+        check(lib.vly_vec_load(owner.handle, at, n, array.ctypes.data, array.nbytes, ctypes.addressof(batch)))
         return observation
 
     def render(self, env: int) -> Array:
-        size = (ctypes.c_int * 2)()
+        size, owner = (ctypes.c_int * 2)(), self.owner
         width, height = ctypes.addressof(size), ctypes.addressof(size) + ctypes.sizeof(ctypes.c_int)
-        check(lib.vly_vec_render(self.handle, env, None, width, height))
+        check(lib.vly_vec_render(owner.handle, env, None, width, height))
         picture = np.empty((size[1], size[0], 3), np.uint8)
-        check(lib.vly_vec_render(self.handle, env, picture.ctypes.data, width, height))
+        check(lib.vly_vec_render(owner.handle, env, picture.ctypes.data, width, height))
         return picture
 
     def close(self) -> None:
         """Once or twice. Arrays that show the library's memory keep it until they are gone."""
-        self._handle = None
         self._views.clear()
         self._owner = None

@@ -93,6 +93,8 @@ class Facts(_Sized):
         ("state_bytes", ctypes.c_uint64),
         ("asynchronous", ctypes.c_int32),
         ("renders", ctypes.c_int32),
+        ("players", ctypes.c_int32),
+        ("reserved", ctypes.c_int32),
     ]
 
 
@@ -135,6 +137,24 @@ class Report(_Sized):
     ]
 
 
+class HostBatch(_Sized):
+    _fields_ = [
+        ("bytes", ctypes.c_size_t),
+        ("n", ctypes.c_int32),
+        ("reserved", ctypes.c_int32),
+        ("env", ctypes.c_void_p),
+        ("seed", ctypes.c_void_p),
+        ("action", ctypes.c_void_p),
+        ("observation", ctypes.c_void_p),
+        ("reward", ctypes.c_void_p),
+        ("terminated", ctypes.c_void_p),
+        ("truncated", ctypes.c_void_p),
+        ("mask", ctypes.c_void_p),
+        ("name", ctypes.c_char_p),
+        ("description", ctypes.c_char_p),
+    ]
+
+
 class PolicyFacts(_Sized):
     _fields_ = [
         ("bytes", ctypes.c_size_t),
@@ -149,6 +169,11 @@ class PolicyFacts(_Sized):
         ("algorithm", ctypes.c_char_p),
         ("network", ctypes.c_char_p),
         ("activation", ctypes.c_char_p),
+        ("parts", ctypes.c_int32),
+        ("box", ctypes.c_int32),
+        ("width", ctypes.c_int32),
+        ("deterministic", ctypes.c_int32),
+        ("choices", ctypes.c_void_p),
     ]
 
 
@@ -163,6 +188,7 @@ class Decision(_Sized):
         ("action", ctypes.c_void_p),
         ("logits", ctypes.c_void_p),
         ("value", ctypes.c_void_p),
+        ("numbers", ctypes.c_void_p),
     ]
 
 
@@ -177,6 +203,7 @@ class Weight(_Sized):
     ]
 
 
+HOST_STEP = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
 _P, _I, _S = ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t
 _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "vly_version": (ctypes.c_char_p, []),
@@ -199,6 +226,7 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "vly_vec_load": (_I, [_P, _P, _I, _P, _S, _P]),
     "vly_vec_render": (_I, [_P, _I, _P, _P, _P]),
     "vly_trainer_open": (_I, [_P, ctypes.c_char_p, ctypes.c_char_p]),
+    "vly_trainer_open_hosted": (_I, [_P, ctypes.c_char_p, ctypes.c_char_p, HOST_STEP, _P]),
     "vly_trainer_close": (None, [_P]),
     "vly_trainer_train": (_I, [_P, ctypes.c_int64, _I, _P]),
     "vly_trainer_report": (_I, [_P, _P]),
@@ -243,6 +271,16 @@ def _load() -> ctypes.CDLL:
 
 
 lib = _load()
+
+
+class Owner:
+    """A handle of the library. A call keeps its owner, so that it is closed when the last call has returned, whoever closes it."""
+
+    def __init__(self, handle: Any, close: Any, needs: Any = None) -> None:
+        self.handle, self._close, self._needs = handle, close, needs
+
+    def __del__(self) -> None:
+        self._close(self.handle)
 
 
 def words_of(options: dict[str, Any]) -> bytes:

@@ -91,6 +91,9 @@ class AtariVectorEnv(VectorEnv[Any, Any, Any]):
         self.num_envs, self.batch_size = core.num_envs, core.batch_size
         self.metadata = {"autoreset_mode": self.autoreset_mode}
         shape = (stack_num, img_height, img_width) + (() if grayscale else (3,))
+        if int(np.prod(core.shape)) != int(np.prod(shape)):
+            core.close()
+            raise Unsupported(f"pictures of {img_height} x {img_width} are not offered of {game}: its screen is as high as {core.shape}")
         self._shape = shape
         self.single_observation_space = Box(low=0, high=255, shape=shape, dtype=np.uint8)
         self.single_action_space = Discrete(int(core.action.n))
@@ -174,8 +177,9 @@ class AtariVectorEnv(VectorEnv[Any, Any, Any]):
 
 
 def _size(height: int, width: int) -> int:
-    if (height, width) == (210, 160):
+    """The whole screen is 160 wide, and as high as the game draws, which is seen when it is opened."""
+    if width == 160 and height > 160:
         return 210
     if height != width:
-        raise Unsupported(f"pictures of {height} x {width} are not offered: squares of 16 to 160 are, and 210 x 160")
+        raise Unsupported(f"pictures of {height} x {width} are not offered: squares of 16 to 160 are, and the whole screen")
     return height

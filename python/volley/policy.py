@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from . import _library
-from ._library import check, lib
+from ._library import Owner, check, lib
 
 Array = npt.NDArray[Any]
 
@@ -21,32 +22,41 @@ class Policy:
         handle, facts = ctypes.c_void_p(), _library.PolicyFacts()
         options = _library.words_of({"best": best, "seed": seed, "num_threads": num_threads})
         check(lib.vly_policy_open(ctypes.addressof(handle), str(run).encode(), options))
-        self._handle: int | None = handle.value
-        check(lib.vly_policy_info(self._handle, ctypes.addressof(facts)))
+        self._owner: Owner | None = Owner(handle.value, lib.vly_policy_close)
+        check(lib.vly_policy_info(handle.value, ctypes.addressof(facts)))
         self.shape = tuple(facts.shape[: facts.ndim])
         self.dtype = np.dtype(np.uint8 if facts.type == _library.U8 else np.float32)
         self.actions, self.recurrent, self.q_values = int(facts.actions), int(facts.recurrent), bool(facts.q_values)
         self.scale = float(facts.scale)
         self.environment, self.algorithm = facts.environment.decode(), facts.algorithm.decode()
         self.network, self.activation = facts.network.decode(), facts.activation.decode()
+        self.box, self.width, self.deterministic = bool(facts.box), int(facts.width), bool(facts.deterministic)
+        self.choices: tuple[int, ...] = tuple((ctypes.c_int32 * facts.parts).from_address(facts.choices)) if facts.choices else ()
+        self.parts: tuple[int, ...] = (int(facts.parts),) if facts.box or facts.parts > 1 else ()
 
     @property
-    def handle(self) -> int:
-        if self._handle is None:
+    def owner(self) -> Owner:
+        owner = self._owner
+        if owner is None:
             raise _library.InvalidArgument("the policy is closed")
-        return self._handle
+        return owner
 
     def initial_state(self, n: int) -> Array:
         """The state of a recurrent network at the start of n episodes."""
         return np.zeros((n, 2, self.recurrent), np.float32)
 
     def decide(self, observation: Any, *, mask: Any = None, state: Array | None = None, greedy: bool = True) -> dict[str, Array]:
-        """action, logits (values of actions with Q-learning) and value for a batch of observations; state is replaced in place."""
+        """action, logits (values of actions with Q-learning) and value for a batch of observations; state is replaced in place.
+
+        An action is a whole number, of several choices (parts,) of them, in a box (parts,) numbers of float32. A mask has one entry for
+        each choice.
+        """
         given = np.ascontiguousarray(observation, self.dtype)
         if given.shape[1:] != self.shape:
             raise _library.InvalidArgument(f"observations have the shape {given.shape}, (n, {', '.join(map(str, self.shape))}) is needed")
         n = given.shape[0]
-        out = {"action": np.zeros(n, np.int64), "logits": np.zeros((n, self.actions), np.float32), "value": np.zeros(n, np.float32)}
+        action = np.zeros((n, *self.parts), np.float32 if self.box else np.int64)
+        out = {"logits": np.zeros((n, self.width), np.float32), "value": np.zeros(n, np.float32)}
         allowed = None if mask is None else np.ascontiguousarray(mask, np.uint8)
         if allowed is not None and allowed.shape != (n, self.actions):
             raise _library.InvalidArgument(f"the mask has the shape {allowed.shape}, {(n, self.actions)} is needed")
@@ -58,16 +68,20 @@ class Policy:
             state=None if state is None else state.ctypes.data,
             greedy=int(greedy),
             **{name: array.ctypes.data for name, array in out.items()},
+            **{"numbers" if self.box else "action": action.ctypes.data},
         )
-        check(lib.vly_policy_act(self.handle, n, ctypes.addressof(decision)))
-        return out
+        owner = self.owner
+        check(lib.vly_policy_act(owner.handle, n, ctypes.addressof(decision)))
+        return {"action": action, **out}
 
     def act(self, observation: Any, *, mask: Any = None, state: Array | None = None, greedy: bool = True) -> Any:
         """The actions for a batch of observations, or the one for a single observation."""
         single = np.shape(observation) == self.shape
         batch = np.asarray(observation)[None] if single else observation
         action = self.decide(batch, mask=np.asarray(mask)[None] if single and mask is not None else mask, state=state, greedy=greedy)["action"]
-        return int(action[0]) if single else action
+        if not single:
+            return action
+        return action[0] if self.parts else int(action[0])
 
     def value(self, observation: Any, *, state: Array | None = None) -> Array:
         """The expected return."""
@@ -75,34 +89,40 @@ class Policy:
 
     def weights(self) -> dict[str, Array]:
         """Copies of the weights by name; convolutions are (out, height, width, in)."""
-        found, weight, i = {}, _library.Weight(), 0
-        while lib.vly_policy_tensor(self.handle, i, ctypes.addressof(weight)) == 0:
+        found, weight, i, owner = {}, _library.Weight(), 0, self.owner
+        while lib.vly_policy_tensor(owner.handle, i, ctypes.addressof(weight)) == 0:
             shape = tuple(weight.shape[: weight.ndim])
             numbers: Any = (ctypes.c_float * int(np.prod(shape))).from_address(weight.data)
             found[weight.name.decode()] = np.frombuffer(numbers, np.float32).reshape(shape).copy()
             i += 1
         return found
 
-    def evaluate(self, episodes: int = 100, *, seed: int = 0, greedy: bool = True) -> Array:
-        """Returns of whole episodes in the environment that the run was trained in."""
-        returns = np.zeros(episodes)
-        check(lib.vly_policy_evaluate(self.handle, episodes, seed, int(greedy), returns.ctypes.data, None))
+    def evaluate(self, episodes: int = 100, *, seed: int = 0, greedy: bool = True, env: Callable[[], Any] | None = None) -> Array:
+        """Returns of whole episodes in the environment that the run was trained in; of one written in Python, `env` is the class."""
+        if env is not None:
+            from .custom import play
+
+            def begin() -> Callable[[Array], Any]:
+                state = self.initial_state(1) if self.recurrent else None
+                return lambda row: self.act(row[None], state=state, greedy=greedy)[0]
+
+            return play(env, begin, episodes, seed)
+        returns, owner = np.zeros(episodes), self.owner
+        check(lib.vly_policy_evaluate(owner.handle, episodes, seed, int(greedy), returns.ctypes.data, None))
         return returns
 
     def to_torch(self) -> Any:
-        """A torch.nn.Module with equal outputs: module(observation) is (logits, value), value None where there is none."""
+        """A torch.nn.Module with equal outputs: module(observation) is (logits, value), value None where there is none.
+
+        Of a recurrent network: module(observation, state) is (logits, value, state), with the state of initial_state or None.
+        """
         from .torch_module import make_module
 
         return make_module(self)
 
     def close(self) -> None:
-        handle, self._handle = self._handle, None
-        if handle is not None:
-            lib.vly_policy_close(handle)
-
-    def __del__(self) -> None:
-        if getattr(self, "_handle", None) is not None:
-            self.close()
+        """Once or twice."""
+        self._owner = None
 
 
 def load(run: str, *, best: bool = False, seed: int = 0, num_threads: int = 1) -> Policy:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
-from typing import Any
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from . import _library
-from ._library import check, lib
+from ._library import Owner, check, lib
+
+if TYPE_CHECKING:
+    from .custom import Custom
 
 STOPS = (None, "target", "budget", "interrupted", "failed")
 _NUMBERS = ("steps", "updates", "episodes", "return_mean_100", "length_mean_100", "wall_s", "steps_per_s", "frames_per_s")
@@ -26,34 +32,69 @@ class Trainer:
 
     Options are those of `volley train`: seed, steps, until_return, workers, out, device, ppo.lr as options={"ppo.lr": 3e-4}. The run's
     folder holds settings, curves and checkpoints; `volley resume`, `eval` and `play` take it.
+
+    `env` is a name, or a Gymnasium class (or a function that makes an environment): Python then steps it, which is slow, and a warning
+    says how slow. What it raises, train() raises. A run of it goes on with Trainer(Class, resume=folder), in new episodes.
     """
 
-    def __init__(self, env: str | None = None, algo: str | None = None, *, resume: str | None = None, options: dict[str, Any] | None = None, **more: Any) -> None:
+    def __init__(
+        self,
+        env: str | Callable[[], Any] | None = None,
+        algo: str | None = None,
+        *,
+        resume: str | None = None,
+        options: dict[str, Any] | None = None,
+        **more: Any,
+    ) -> None:
         handle = ctypes.c_void_p()
-        more = {"monitor": False, **more}
-        words = _library.words_of({"env": env, "algo": algo, **more, **(options or {})})
-        check(lib.vly_trainer_open(ctypes.addressof(handle), resume.encode() if resume else None, words))
-        self._handle: int | None = handle.value
+        self._custom: Custom | None = None
+        given: dict[str, Any] = {"env": env, "algo": algo, "monitor": False, **more, **(options or {})}
+        if env is not None and not isinstance(env, str):
+            given = self._take_custom(env, given, resume is not None)
+        words, run = _library.words_of(given), resume.encode() if resume else None
+        if self._custom is None:
+            check(lib.vly_trainer_open(ctypes.addressof(handle), run, words))
+        else:
+            self._check(lib.vly_trainer_open_hosted(ctypes.addressof(handle), run, words, self._custom.call, None))
+        self._owner: Owner | None = Owner(handle.value, lib.vly_trainer_close, self._custom)
         self._report = _library.Report()
+        if self._custom is not None:
+            _open_custom.add(self)
+
+    def _take_custom(self, make: Callable[[], Any], given: dict[str, Any], goes_on: bool) -> dict[str, Any]:
+        from . import custom
+
+        self._custom = custom.Custom(make)
+        described = {"env": self._custom.name, "env.args": self._custom.description}
+        mine = {**custom.DEFAULTS, **{key: value for key, value in given.items() if value is not None}}
+        return {**mine, "env": None} if goes_on else {**mine, **described}
+
+    def _check(self, status: int) -> None:
+        """As check(); where an environment raised, that is raised again."""
+        if status and self._custom is not None and self._custom.error is not None:
+            raise self._custom.error
+        check(status)
 
     @property
-    def handle(self) -> int:
-        if self._handle is None:
+    def owner(self) -> Owner:
+        owner = self._owner
+        if owner is None:
             raise _library.InvalidArgument("the trainer is closed")
-        return self._handle
+        return owner
 
     def train(self, steps: int = 0) -> dict[str, Any]:
         """Trains for at least so many steps (0: for a second) and reports. Control-C saves, ends the run and raises KeyboardInterrupt."""
+        owner = self.owner
         try:
             while True:
-                status = lib.vly_trainer_train(self.handle, steps, _SLICE_MS, ctypes.addressof(self._report))
+                status = lib.vly_trainer_train(owner.handle, steps, _SLICE_MS, ctypes.addressof(self._report))
                 if status != _TIMEOUT:
                     break
         except KeyboardInterrupt:
-            lib.vly_trainer_stop(self.handle)
-            lib.vly_trainer_train(self.handle, 0, -1, ctypes.addressof(self._report))
+            lib.vly_trainer_stop(owner.handle)
+            lib.vly_trainer_train(owner.handle, 0, -1, ctypes.addressof(self._report))
             raise
-        check(status)
+        self._check(status)
         return self.report()
 
     def run(self, progress: bool | None = None) -> dict[str, Any]:
@@ -71,46 +112,50 @@ class Trainer:
 
     def report(self) -> dict[str, Any]:
         """Counters, rates and the metrics of the last update."""
-        r = self._report
-        check(lib.vly_trainer_report(self.handle, ctypes.addressof(r)))
+        r, owner = self._report, self.owner
+        check(lib.vly_trainer_report(owner.handle, ctypes.addressof(r)))
         numbers = {name: getattr(r, name) for name in _NUMBERS}
         return {**numbers, "stop": STOPS[r.stop], "metrics": self._metrics(), "folder": self.folder, "checkpoint": self.checkpoint}
 
     def _metrics(self) -> dict[str, float]:
-        metrics, name, value, i = {}, ctypes.c_char_p(), ctypes.c_double(), 0
-        while lib.vly_trainer_metric(self.handle, i, ctypes.addressof(name), ctypes.addressof(value)) == 0:
+        metrics, name, value, i, owner = {}, ctypes.c_char_p(), ctypes.c_double(), 0, self.owner
+        while lib.vly_trainer_metric(owner.handle, i, ctypes.addressof(name), ctypes.addressof(value)) == 0:
             metrics[(name.value or b"").decode()] = value.value
             i += 1
         return metrics
 
     def save(self) -> str:
         """Writes a checkpoint, as a rule after one more update; its path."""
-        check(lib.vly_trainer_save(self.handle))
+        owner = self.owner
+        self._check(lib.vly_trainer_save(owner.handle))
         return self.checkpoint
 
     def stop(self) -> None:
         """Ends the run, saved; also from another thread while train() runs."""
-        check(lib.vly_trainer_stop(self.handle))
+        owner = self.owner
+        check(lib.vly_trainer_stop(owner.handle))
 
     @property
     def folder(self) -> str:
-        return str(lib.vly_trainer_folder(self.handle).decode())
+        owner = self.owner
+        return str(lib.vly_trainer_folder(owner.handle).decode())
 
     @property
     def checkpoint(self) -> str:
-        return str(lib.vly_trainer_checkpoint(self.handle).decode())
+        owner = self.owner
+        return str(lib.vly_trainer_checkpoint(owner.handle).decode())
 
     def said(self) -> list[str]:
         """What the run had to say since the last call."""
-        text = ctypes.create_string_buffer(1 << 16)
-        check(lib.vly_trainer_said(self.handle, text, len(text)))
+        text, owner = ctypes.create_string_buffer(1 << 16), self.owner
+        check(lib.vly_trainer_said(owner.handle, text, len(text)))
         return text.value.decode(errors="replace").splitlines()
 
     def close(self) -> None:
         """Saves what was trained. Once or twice."""
-        handle, self._handle = self._handle, None
-        if handle is not None:
-            lib.vly_trainer_close(handle)
+        self._owner = None
+        if self._custom is not None:
+            self._custom.close()
 
     def __enter__(self) -> Trainer:
         return self
@@ -118,9 +163,15 @@ class Trainer:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def __del__(self) -> None:
-        if getattr(self, "_handle", None) is not None:
-            self.close()
+
+# Closed while Python still runs: their environments are stepped by it.
+_open_custom: weakref.WeakSet[Trainer] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_custom() -> None:
+    for trainer in list(_open_custom):
+        trainer.close()
 
 
 def _bar(wanted: bool | None) -> Any:

@@ -220,18 +220,88 @@ static void recurrent_state_is_given_and_returned(void) {
     vly_policy_close(p);
 }
 
-static void a_table_acts_on_no_observation(void) {
+/* From the start of the cliff: up, eleven or more to the right, down. */
+static void a_table_acts_on_its_states(void) {
     char options[1024];
     vly_trainer *t;
     vly_policy *p;
     vly_report r = {.bytes = sizeof r};
     snprintf(options, sizeof options,
-             "env=cliffwalking algo=qlearning steps=2000 out=%s/table monitor=false", scratch);
+             "env=cliffwalking algo=qlearning seed=1 out=%s/table monitor=false", scratch);
     CHECK_CALL(vly_trainer_open(&t, NULL, options));
-    CHECK_CALL(vly_trainer_train(t, 2000, -1, &r));
-    CHECK_CALL(vly_trainer_save(t));
-    REFUSED(vly_policy_open(&p, vly_trainer_folder(t), NULL), -14, "table");
+    do CHECK_CALL(vly_trainer_train(t, 0, -1, &r));
+    while (r.stop == 0);
+    CHECK_CALL(vly_policy_open(&p, vly_trainer_folder(t), NULL));
+    vly_policy_facts facts = {.bytes = sizeof facts};
+    CHECK_CALL(vly_policy_info(p, &facts));
+    CHECK(strcmp(facts.network, "table") == 0 && facts.width == 4 && facts.q_values);
+    vly_weight w = {.bytes = sizeof w};
+    CHECK_CALL(vly_policy_tensor(p, 0, &w));
+    CHECK(strcmp(w.name, "table.q") == 0 && w.shape[0] == 48 && w.shape[1] == 4);
+    REFUSED(vly_policy_tensor(p, 1, &w), -6, "1");
+    float row[48] = {0}, logits[4], value, state[2];
+    int64_t action;
+    vly_decision d = {.bytes = sizeof d,
+                      .observation = row,
+                      .action = &action,
+                      .logits = logits,
+                      .value = &value};
+    row[36] = 1; /* the lower left corner */
+    CHECK_CALL(vly_policy_act(p, 1, &d));
+    CHECK_EQ(action, 0);
+    CHECK(value <= -12.9f && value == logits[0]); /* thirteen steps of -1 */
+    d.state = state;
+    REFUSED(vly_policy_act(p, 1, &d), -1, "not recurrent");
+    vly_policy_close(p);
     vly_trainer_close(t);
+}
+
+static void a_box_is_acted_in_within_its_bounds(void) {
+    char options[1024];
+    vly_trainer *t;
+    vly_policy *p;
+    vly_report r = {.bytes = sizeof r};
+    for (int i = 0; i < 3; i++) {
+        static const char *const algo[] = {"ppo", "sac", "td3"};
+        snprintf(options, sizeof options,
+                 "env=pendulum algo=%s seed=1 steps=1500 out=%s/box-%s monitor=false", algo[i],
+                 scratch, algo[i]);
+        CHECK_CALL(vly_trainer_open(&t, NULL, options));
+        do CHECK_CALL(vly_trainer_train(t, 1500, -1, &r));
+        while (r.stop == 0);
+        CHECK_CALL(vly_policy_open(&p, vly_trainer_folder(t), NULL));
+        vly_policy_facts facts = {.bytes = sizeof facts};
+        CHECK_CALL(vly_policy_info(p, &facts));
+        CHECK(facts.box && facts.parts == 1 && facts.actions == 0 && !facts.choices);
+        CHECK_EQ(facts.width, i == 2 ? 1 : 2);
+        enum { N = 600 }; /* more than one pass of the network takes */
+        static float x[N][3], z[2 * N], u[N];
+        for (int k = 0; k < N; k++)
+            x[k][0] = cosf((float)k), x[k][1] = sinf((float)k), x[k][2] = (float)(k % 17 - 8);
+        vly_decision d = {
+            .bytes = sizeof d, .observation = x, .logits = z, .numbers = u, .greedy = 1};
+        CHECK_CALL(vly_policy_act(p, N, &d));
+        for (int k = 0; k < N; k++) {
+            const float mean = z[facts.width * k], clipped = fminf(fmaxf(mean, -2), 2),
+                        likely = i == 0   ? clipped
+                                 : i == 1 ? 2 * tanhf(mean)
+                                          : 2 * mean;
+            CHECK(fabsf(u[k] - likely) < 1e-5f);
+        }
+        d.greedy = 0;
+        double moved = 0;
+        CHECK_CALL(vly_policy_act(p, N, &d));
+        for (int k = 0; k < N; k++) {
+            CHECK(u[k] >= -2 && u[k] <= 2);
+            moved += k > 0 && u[k] != u[k - 1];
+        }
+        CHECK(moved > N / 4);
+        const uint8_t mask[N] = {1};
+        d.mask = mask;
+        REFUSED(vly_policy_act(p, N, &d), -1, "no mask");
+        vly_policy_close(p);
+        vly_trainer_close(t);
+    }
 }
 
 static void *train_alone(void *name) {
@@ -264,7 +334,8 @@ int main(void) {
     snprintf(run, sizeof run, "%s/whole", scratch);
     masks_forbid_and_samples_follow_probabilities(run);
     recurrent_state_is_given_and_returned();
-    a_table_acts_on_no_observation();
+    a_table_acts_on_its_states();
+    a_box_is_acted_in_within_its_bounds();
     two_trainers_at_once();
     snprintf(clean, sizeof clean, "rm -rf %s", scratch);
     CHECK_EQ(system(clean), 0);

@@ -1,13 +1,18 @@
 """Volley's faces beside the originals: ale-py's AtariVectorEnv and EnvPool, every array of every step.
 
-    python peers.py [--games breakout,seaquest | all] [--steps 200] [--seeds 1,2,3] [--envs 3] [--peer ale,envpool] [--short]
+    python peers.py [--games breakout,seaquest | all] [--steps 200] [--seeds 1,2,3] [--envs 3] [--peer ale,envpool]
+                    [--turns N] [--json FILE] [--budget SECONDS]
 
 Compared: observations, rewards, ends and information, their types and shapes; where ALE leaves rows of final_obs undefined, the
-others. A peer that is not installed is passed over, and named.
+others. Half-way some environments are reset. A peer that is not installed is passed over, and named.
+
+Every game has every setting, with every seed. With --turns a game has one setting in each turn, and another one in the next.
 """
 
 import argparse
+import os
 import sys
+import time
 
 try:
     import numpy as np
@@ -63,6 +68,15 @@ def same_spaces(ours, theirs):
         assert getattr(ours, name) == getattr(theirs, name), f"{name}: {getattr(ours, name)}, the peer's is {getattr(theirs, name)}"
 
 
+def reset_some(t, ours, theirs, rng):
+    """The rows of the others show what they showed last."""
+    mask = rng.random(ours.num_envs) < 0.5
+    mask[rng.integers(ours.num_envs)] = True
+    (mine, my_info), (other, other_info) = (envs.reset(options={"reset_mask": mask}) for envs in (ours, theirs))
+    same(f"reset at {t}", mine, other)
+    same_info(f"reset at {t}", my_info, other_info)
+
+
 def play(ours, theirs, number, steps, **reset):
     """Both, with the same actions; how many episodes ended."""
     same_spaces(ours, theirs)
@@ -71,6 +85,8 @@ def play(ours, theirs, number, steps, **reset):
     same_info("reset", my_info, other_info)
     rng, ends, actions = np.random.default_rng(number), 0, ours.single_action_space.n
     for t in range(steps):
+        if t == steps // 2:
+            reset_some(t, ours, theirs, rng)
         action = rng.integers(0, actions, ours.num_envs)
         a, b = ours.step(action), theirs.step(action)
         for name, x, y in zip(("observation", "reward", "terminated", "truncated"), a, b):
@@ -90,6 +106,9 @@ def camel(game):
 def ale(game, options, seed, args):
     from ale_py.vector_env import AtariVectorEnv
 
+    if options.get("img_width") == 160:
+        screen = volley.make_vec(game, options={"atari.preset": "ale", "atari.size": 210}).single_observation_space.shape
+        options = {**options, "img_height": screen[-2] if screen[-1] == 160 else screen[-3]}
     pair = [make(game, args.envs, **options) for make in (volley.AtariVectorEnv, AtariVectorEnv)]
     return play(*pair, seed, args.steps, seed=seed)
 
@@ -105,36 +124,79 @@ def envpool(game, options, seed, args):
     return play(*pair, seed, args.steps)
 
 
-def main():
+PEERS = {"ale": (ale, ALE), "envpool": (envpool, ENVPOOL)}
+
+
+def runs_of(args, games):
+    """(peer, game, number of the setting, seed), in the order in which they are played."""
+    seeds = [int(s) for s in args.seeds.split(",")]
+    for turn in range(args.turns or 1):
+        for k, game in enumerate(games):
+            for peer in args.peer.split(","):
+                n = len(PEERS[peer][1])
+                for setting in [(k + turn) % n] if args.turns else range(n):
+                    yield from ((peer, game, setting, seed) for seed in ([seeds[turn // n % len(seeds)]] if args.turns else seeds))
+
+
+def record_of(args):
+    sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "benchmarks"))
+    import measured
+
+    return measured.Record(args.json, timed=False)
+
+
+def report_of(rows, games):
+    """Sums by peer; what differs in full."""
+    by_peer = {}
+    for peer, game, setting, seed, steps, ends, wrong in rows:
+        sums = by_peer.setdefault(peer, {"games": set(), "settings": set(), "seeds": set(), "runs": 0, "steps": 0, "ends": 0, "differences": 0})
+        for key, value in (("games", game), ("settings", setting), ("seeds", seed)):
+            sums[key].add(value)
+        for key, value in (("runs", 1), ("steps", steps), ("ends", ends), ("differences", int(wrong is not None))):
+            sums[key] += value
+    results = [{"peer": peer, **{k: len(v) if isinstance(v, set) else v for k, v in sums.items()}} for peer, sums in by_peer.items()]
+    differing = [{"peer": r[0], "game": r[1], "setting": PEERS[r[0]][1][r[2]], "seed": r[3], "what": r[6]} for r in rows if r[6]]
+    return {"steps": sum(r[4] for r in rows), "differences": len(differing), "games": len(games), "results": results, "differing": differing}
+
+
+def parsed():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--games", default="breakout")
     p.add_argument("--steps", type=int, default=200)
     p.add_argument("--seeds", default="1")
     p.add_argument("--envs", type=int, default=3)
     p.add_argument("--peer", default="ale,envpool")
-    p.add_argument("--short", action="store_true", help="the first settings alone")
-    args = p.parse_args()
+    p.add_argument("--turns", type=int, default=0)
+    p.add_argument("--budget", type=float, default=float("inf"), help="seconds after which no run begins")
+    p.add_argument("--json", metavar="FILE")
+    return p.parse_args()
+
+
+def main():
+    args = parsed()
     games = volley.names("atari") if args.games == "all" else args.games.split(",")
-    ran = wrong = steps = ends = 0
-    for name in args.peer.split(","):
-        compare, settings = {"ale": (ale, ALE), "envpool": (envpool, ENVPOOL)}[name]
-        for game in games:
-            for options in settings[:1] if args.short else settings:
-                for seed in map(int, args.seeds.split(",")):
-                    try:
-                        ends += compare(game, options, seed, args)
-                        ran, steps = ran + 1, steps + args.steps * args.envs
-                    except ModuleNotFoundError as e:
-                        print(f"SKIPPED in part: {name}: {e}", file=sys.stderr)
-                        break
-                    except (AssertionError, volley.Error) as e:
-                        wrong += 1
-                        print(f"DIFFERS {name} {game} {options} seed {seed}: {e}", flush=True)
-                else:
-                    continue
-                break
-    print(f"{ran} runs, {steps} steps, {ends} ends, {wrong} differ")
-    sys.exit(1 if wrong else 0 if ran else 77)
+    record, until = record_of(args) if args.json else None, time.time() + args.budget
+    rows, missing = [], set()
+    for peer, game, setting, seed in runs_of(args, games):
+        if peer in missing or time.time() > until:
+            continue
+        compare, settings = PEERS[peer]
+        ends, wrong = 0, None
+        try:
+            ends = compare(game, settings[setting], seed, args)
+        except ModuleNotFoundError as e:
+            print(f"SKIPPED in part: {peer}: {e}", file=sys.stderr)
+            missing.add(peer)
+            continue
+        except (AssertionError, volley.Error) as e:
+            wrong = str(e)
+            print(f"DIFFERS {peer} {game} {settings[setting]} seed {seed}: {e}", flush=True)
+        rows.append((peer, game, setting, seed, args.steps * args.envs, ends, wrong))
+    report = report_of(rows, games)
+    print(f"{len(rows)} runs, {report['steps']} steps, {sum(r[5] for r in rows)} ends, {report['differences']} differ")
+    if record:
+        record.write(report)
+    sys.exit(1 if report["differences"] else 0 if rows else 77)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import doctest
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -70,8 +71,12 @@ def torch_modules_give_the_same_outputs():
     except ImportError:
         print("SKIPPED in part: torch is not installed", file=sys.stderr)
         return
-    for env, algo in (("cartpole", "ppo"), ("cartpole", "dqn"), ("minatar/breakout", "ppo")):
-        with run_of(f"torch-{env.replace('/', '-')}-{algo}", env, algo, steps=1500) as t:
+    for env, algo, options in (
+        ("cartpole", "ppo", {}), ("cartpole", "dqn", {}), ("minatar/breakout", "ppo", {}), ("pendulum", "ppo", {}),
+        ("pendulum", "sac", {}), ("pendulum", "td3", {}), ("cartpole", "ppo", {"net.normalize": True}),
+        ("minatar/breakout", "ppo", {"net.kind": "impala"}),
+    ):
+        with run_of(f"torch-{env.replace('/', '-')}-{algo}-{len(options)}{options.get('net.kind', '')}", env, algo, steps=1500, options=options) as t:
             policy = volley.load(t.run()["folder"])
         rng = np.random.default_rng(0)
         x = rng.integers(0, 2, (7, *policy.shape)).astype(np.uint8) if policy.dtype == np.uint8 else rng.normal(size=(7, *policy.shape)).astype(np.float32)
@@ -80,6 +85,58 @@ def torch_modules_give_the_same_outputs():
         decided = policy.decide(x)
         assert np.allclose(logits.numpy(), decided["logits"], atol=1e-5)
         assert value is None or np.allclose(value.numpy(), decided["value"], atol=1e-5)
+    recurrent_modules_give_the_same_outputs(torch)
+
+
+def recurrent_modules_give_the_same_outputs(torch):
+    with run_of("torch-lstm", "cartpole_hidden", "ppo", steps=1500, options={"net.lstm": 16}) as t:
+        policy = volley.load(t.run()["folder"])
+    module, mine, theirs = policy.to_torch(), policy.initial_state(5), None
+    for step in range(4):
+        x = np.random.default_rng(step).normal(size=(5, *policy.shape)).astype(np.float32)
+        with torch.no_grad():
+            logits, value, theirs = module(torch.from_numpy(x), theirs)
+        decided = policy.decide(x, state=mine)
+        assert np.allclose(logits.numpy(), decided["logits"], atol=1e-5) and np.allclose(value.numpy(), decided["value"], atol=1e-5)
+        assert np.allclose(theirs.numpy(), mine, atol=1e-5) and np.abs(mine).max() > 0
+
+
+def numbers_and_tables_are_acted_with():
+    with run_of("sac", "pendulum", "sac") as t:
+        policy = volley.load(t.run()["folder"])
+    envs = volley.make_vec("pendulum", 16)
+    observation, total = envs.reset(seed=3)[0], np.zeros(16)
+    for _ in range(200):
+        action = policy.act(observation)
+        assert action.shape == (16, 1) and action.dtype == np.float32
+        observation, reward, _, _, _ = envs.step(action)
+        total += reward
+    assert total.mean() > -400, total.mean()  # at random about -1200
+    with run_of("table", "cliffwalking", "qlearning") as t:
+        policy = volley.load(t.run()["folder"])
+    envs = volley.make_vec("cliffwalking", 1)
+    observation, total, over = envs.reset(seed=0)[0], 0.0, False
+    while not over and total > -100:
+        observation, reward, terminated, truncated, _ = envs.step(policy.act(observation))
+        total, over = total + float(reward[0]), bool(terminated[0] | truncated[0])
+    assert total >= -17, total  # along the cliff 13 steps, the safe way 17
+    assert policy.network == "table" and policy.weights()["table.q"].shape == (48, 4)
+
+
+def ten_lines_train_with_workers():
+    if not shutil.which("redis-server"):
+        print("SKIPPED in part: redis-server is not installed", file=sys.stderr)
+        return
+    t = volley.Trainer("cartpole", algo="a3c", workers=4, out=os.path.join(FOLDER.name, "a3c"))
+    before = 0
+    for _ in range(3):
+        report = t.train(steps=4000)
+        assert report["steps"] >= before + 4000 and report["stop"] is None
+        before = report["steps"]
+    assert os.path.exists(t.save())
+    folder = t.folder
+    t.close()
+    assert volley.load(folder).act(np.zeros((2, 4), np.float32)).shape == (2,)
 
 
 def a_run_goes_on():
@@ -125,7 +182,8 @@ def documented_examples_run():
 
 
 def main():
-    for claim in (a_trained_agent_plays, weights_give_the_same_outputs, torch_modules_give_the_same_outputs, a_run_goes_on, control_c_saves,
+    for claim in (a_trained_agent_plays, weights_give_the_same_outputs, torch_modules_give_the_same_outputs,
+                  numbers_and_tables_are_acted_with, ten_lines_train_with_workers, a_run_goes_on, control_c_saves,
                   misuse_raises, documented_examples_run):
         start = time.time()
         claim()
