@@ -85,7 +85,7 @@ static double value(vly_metrics *m, int id) {
 
 static void progress_line(const vly_status_line *l, vly_metrics *m, char *line, bool bar) {
     double steps = value(m, VLY_M_STEPS), total = value(m, VLY_M_STEPS_TOTAL),
-           rate = value(m, VLY_M_SPS);
+           rate = value(m, VLY_M_SPS), target = value(m, VLY_M_RETURN_TARGET);
     double done = total > 0 && isfinite(steps) ? fmin(steps / total, 1) : 0;
     add_words(line, "%s  ", l->title);
     if (bar) {
@@ -97,8 +97,9 @@ static void progress_line(const vly_status_line *l, vly_metrics *m, char *line, 
     if (rate > 0 && done < 1) {
         add_words(line, "  left ");
         add_duration(line, (total - steps) / rate);
+        if (isfinite(target)) add_words(line, " at most");
     }
-    double mean = value(m, VLY_M_RETURN_MEAN_100), target = value(m, VLY_M_RETURN_TARGET);
+    const double mean = value(m, VLY_M_RETURN_MEAN_100);
     if (isfinite(mean)) add_words(line, "  return %.4g", mean);
     if (isfinite(mean) && isfinite(target)) add_words(line, " of %.4g", target);
 }

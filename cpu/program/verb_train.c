@@ -3,6 +3,7 @@
 #include <unistd.h>
 #include "common/base/text.h"
 #include "cpu/program/crash.h"
+#include "cpu/program/estimate.h"
 #include "cpu/program/status_line.h"
 #include "cpu/program/verbs.h"
 #include "cpu/run/session.h"
@@ -78,6 +79,7 @@ static json_t *result_json(const vly_config *config, const vly_session_result *r
 typedef struct {
     FILE *people;
     vly_status_line *line; /* NULL before the run */
+    vly_estimate estimate;
 } screen;
 
 static void say_on_screen(void *arg, const char *text) {
@@ -86,6 +88,16 @@ static void say_on_screen(void *arg, const char *text) {
         vly_status_line_say(out->line, text);
     else
         vly_cli_say(out->people, text);
+}
+
+static int estimate_on_screen(void *arg, const vly_train_report *r) {
+    screen *out = arg;
+    char text[512];
+    if (vly_estimate_measured(&out->estimate, r->total_steps, r->updates, r->wall_s)) {
+        vly_estimate_words(&out->estimate, text, sizeof text);
+        say_on_screen(out, text);
+    }
+    return VLY_TRAIN_GO_ON;
 }
 
 static void show_on_screen(void *arg, vly_metrics *metrics) {
@@ -117,6 +129,9 @@ static void print_start(FILE *out, const vly_session_info *info) {
     fprintf(out, "run: %s\nsettings (preset %s):\n", info->folder, info->config->run.preset);
     print_changes(out, info->config);
     if (info->page) fprintf(out, "live page: %s\n", info->page);
+    char text[512];
+    vly_estimate_warning(info->env->name, info->config, text, sizeof text);
+    if (text[0]) fprintf(out, "%s\n", text);
     fflush(out);
 }
 
@@ -144,6 +159,7 @@ static int run_session(vly_cli *cli, vly_session *s, screen *out) {
     if (info.device_note[0] && access("/dev/nvidiactl", F_OK) == 0) /* a GPU that is not used */
         fprintf(out->people, "on the CPU: %s\n", info.device_note);
     out->line = open_line(out->people, &info);
+    vly_estimate_begin(&out->estimate, info.env->name, info.config, info.steps_at_start);
     vly_cli_watch_signals(stop_session, s);
     vly_crash_checkpoint(info.checkpoint);
     const vly_status status = vly_session_run(s, &result);
@@ -164,8 +180,10 @@ static int run_session(vly_cli *cli, vly_session *s, screen *out) {
 static int train(vly_cli *cli) {
     vly_session *s = NULL;
     screen out = {.people = cli->people};
-    const vly_session_callbacks callbacks = {
-        .arg = &out, .say = say_on_screen, .progress = show_on_screen};
+    const vly_session_callbacks callbacks = {.arg = &out,
+                                             .say = say_on_screen,
+                                             .updated = estimate_on_screen,
+                                             .progress = show_on_screen};
     vly_status status = vly_assignments_add(&cli->given, "run.env", cli->positional[0], "ENV");
     if (status == VLY_OK) status = vly_session_start(&s, &cli->given, &callbacks);
     return status == VLY_OK ? run_session(cli, s, &out) : vly_cli_fail(status);
@@ -185,8 +203,10 @@ static int resume(vly_cli *cli) {
     vly_session *s = NULL;
     vly_session_info info;
     screen out = {.people = cli->people};
-    const vly_session_callbacks callbacks = {
-        .arg = &out, .say = say_on_screen, .progress = show_on_screen};
+    const vly_session_callbacks callbacks = {.arg = &out,
+                                             .say = say_on_screen,
+                                             .updated = estimate_on_screen,
+                                             .progress = show_on_screen};
     const vly_status status = vly_session_resume(&s, cli->positional[0], &cli->given,
                                                  o->accept_config, &callbacks);
     if (status != VLY_OK) return vly_cli_fail(status);

@@ -7,6 +7,7 @@
 #define VLY_VERB_MAP(XX) \
     XX(train)            \
     XX(resume)           \
+    XX(estimate)         \
     XX(eval)             \
     XX(inspect)          \
     XX(trace)            \

@@ -1,0 +1,163 @@
+#!/usr/bin/env python3
+"""Every environment with every algorithm: steps and seconds to the usual threshold, or that it is not reached.
+
+    python3 benchmarks/learning_table.py                      # what is missing; ^C at any time, the same command goes on
+    python3 benchmarks/learning_table.py --only cartpole,minatar --seeds 101,102,103
+    python3 benchmarks/learning_table.py --def                # writes common/config/learned.def
+    python3 benchmarks/learning_table.py --markdown
+
+A pair runs with the settings that `volley train ENV --algo A --until-return R` chooses by itself, on one seed after the
+other; the first that misses the threshold ends it. A pair that the program refuses is written down with its words, and
+one that is stopped after --limit seconds of the clock is not counted as a miss: it is left out of learned.def.
+"""
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+import measured
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+RESULTS = os.path.join(ROOT, "benchmarks", "results", "learning_table.json")
+LEARNED = os.path.join(ROOT, "common", "config", "learned.def")
+
+# Mean return of the last 100 training episodes. Gymnasium's thresholds; where the optimum is known and training explores,
+# a bar below it: 15 moves and a few of exploration in windy, Sutton and Barto's figure for the cliff, 95 % of dynamic
+# programming in storage. MinAtar: about what the paper's agents score after 5 M frames.
+TARGETS = {
+    "cartpole": 475, "cartpole_hidden": 475, "acrobot": -100, "mountaincar": -110, "pendulum": -200, "mountaincar_continuous": 90,
+    "gridworld": 0.85, "cliffwalking": -60, "windy": -20, "deepsea": 0.9, "storage": None,
+    "minatar/breakout": 10, "minatar/asterix": 15, "minatar/freeway": 50, "minatar/seaquest": 15, "minatar/space_invaders": 50,
+    "pong": 18,
+}
+ALGOS = ["ppo", "a2c", "reinforce", "impala", "a3c", "dqn", "gorila", "apex", "sac", "td3", "qlearning", "sarsa"]
+
+
+def read():
+    return json.load(open(RESULTS)) if os.path.exists(RESULTS) else {"pairs": {}}
+
+
+def bar(program, env):
+    """The environment's own target where the table has none."""
+    if TARGETS[env] is not None:
+        return TARGETS[env]
+    listed = json.loads(subprocess.run([program, "ls", "envs", "--json"], stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()[-1])
+    return next(e["return_target"] for e in listed["envs"] if e["name"] == env)
+
+
+def one(options, env, algo, target, seed, folder):
+    """What the run said, or {"refused": words}; {"stop": "limit"} where the clock ended it."""
+    run = os.path.join(folder, "run")
+    command = [options.program, "train", env, "--algo", algo, "--seed", str(seed), "--until-return", str(target), "--out", run,
+               "--no-metrics.jsonl", "--no-metrics.tensorboard", "--json"]
+    start = time.perf_counter()
+    try:
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=options.limit)
+    except subprocess.TimeoutExpired:
+        return {"seed": seed, "stop": "limit", "wall_s": round(time.perf_counter() - start, 1)}
+    if done.returncode == 2:
+        return {"refused": done.stderr.strip().splitlines()[-1].removeprefix("volley: ")}
+    if done.returncode not in (0, 3):
+        raise SystemExit(f"{' '.join(command)}: exit {done.returncode}\n{done.stderr[-2000:]}")
+    told = json.loads(done.stdout.splitlines()[-1])
+    return {"seed": seed, "stop": told["stop"], "steps": told["steps"], "wall_s": round(told["wall_s"], 2),
+            "return": round(told["return_mean_100"], 3) if told["return_mean_100"] is not None else None, "preset": preset_of(run)}
+
+
+def preset_of(run):
+    for line in open(os.path.join(run, "config.yaml")):
+        if line.strip().startswith("preset:"):
+            return line.split('"')[1]
+    sys.exit(f"{run}/config.yaml names no preset")
+
+
+def measure(options, env, algo, target):
+    runs = []
+    for seed in options.seeds.split(","):
+        with tempfile.TemporaryDirectory() as folder:
+            runs.append(one(options, env, algo, target, int(seed), folder))
+        if runs[-1].get("stop") != "target":
+            break
+    if "refused" in runs[-1]:
+        return {"target": target, "refused": runs[-1]["refused"]}
+    pair = {"target": target, "preset": runs[-1].get("preset", runs[0].get("preset")), "reached": all(r["stop"] == "target" for r in runs)}
+    if pair["reached"]:
+        pair["median_steps"] = int(statistics.median(r["steps"] for r in runs))
+        pair["median_s"] = round(statistics.median(r["wall_s"] for r in runs), 2)
+    return {**pair, "runs": runs}
+
+
+def words(pair):
+    if "refused" in pair:
+        return "–"
+    if pair["reached"]:
+        return f"{pair['median_steps']:,} steps, {pair['median_s']:.3g} s"
+    last = pair["runs"][-1]
+    if last["stop"] == "limit":
+        return "not measured"
+    return f"not expected ({last['return']:.4g} after {last['steps']:,})"
+
+
+def markdown(table):
+    print("| environment | threshold | " + " | ".join(ALGOS) + " |\n|" + "---|" * (len(ALGOS) + 2))
+    for env in TARGETS:
+        row = [table["pairs"].get(f"{env} {algo}") for algo in ALGOS]
+        if any(row):
+            target = next(p["target"] for p in row if p)
+            print(f"| {env} | {target:g} | " + " | ".join(words(p) if p else "" for p in row) + " |")
+
+
+def write_def(table):
+    head = open(LEARNED).read().split("*/")[0] + "*/\n"
+    lines = []
+    for name, p in table["pairs"].items():
+        env, algo = name.split()
+        if p.get("reached"):
+            lines.append(f'LEARNED("{env}", "{algo}", "{p["preset"]}", {p["target"]:g}, {p["median_steps"]}, {len(p["runs"])})')
+        elif "refused" not in p and p["runs"][-1]["stop"] == "budget" and p["runs"][-1]["return"] is not None:
+            last = p["runs"][-1]
+            lines.append(f'UNLEARNED("{env}", "{algo}", "{p["preset"]}", {p["target"]:g}, {last["return"]:g}, {last["steps"]})')
+    with open(LEARNED, "w") as f:
+        f.write(head + "\n".join(sorted(lines)) + "\n")
+    print(f"{len(lines)} rows: {LEARNED}")
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--seeds", default="101,102,103", help="not used to choose any preset")
+    p.add_argument("--only", default="", help="environments, or beginnings of their names")
+    p.add_argument("--algos", default=",".join(ALGOS))
+    p.add_argument("--again", action="store_true", help="measures what is there already too")
+    p.add_argument("--limit", type=float, default=600, metavar="SECONDS", help="of a run by the clock (default 600)")
+    p.add_argument("--busy", action="store_true", help="records although others use the machine")
+    p.add_argument("--program", default=os.path.join(ROOT, "build", "volley"))
+    p.add_argument("--def", action="store_true", dest="definitions", help="writes common/config/learned.def, and measures nothing")
+    p.add_argument("--markdown", action="store_true", help="prints the table, and measures nothing")
+    options = p.parse_args()
+    table = read()
+    if options.definitions or options.markdown:
+        return write_def(table) if options.definitions else markdown(table)
+    wanted = [env for env in TARGETS if not options.only or any(env.startswith(start) for start in options.only.split(","))]
+    for env in wanted:
+        target = bar(options.program, env)
+        for algo in options.algos.split(","):
+            if f"{env} {algo}" in table["pairs"] and not options.again:
+                continue
+            record = measured.Record(RESULTS, options.busy, options.program)
+            pair = measure(options, env, algo, target)
+            facts = record.facts("python3 benchmarks/learning_table.py")
+            table = read()
+            table.update({k: v for k, v in facts.items() if k != "busy"})
+            table["pairs"][f"{env} {algo}"] = {**pair, "commit": facts.get("commit"), **({"busy": True} if facts.get("busy") else {})}
+            with open(RESULTS + ".new", "w") as f:
+                f.write(json.dumps(table, indent=1) + "\n")
+            os.replace(RESULTS + ".new", RESULTS)
+            print(f"{env:24} {algo:10} {words(pair)}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
