@@ -15,10 +15,11 @@ extern "C" {
 #endif
 
 typedef struct {
-    const char *env, *algo, *preset; /* the environment's own name; preset: "none", the algorithm's own
+    const char *env, *algo,
+        *preset;    /* the environment's own name; preset: "none", the algorithm's own
                                         settings */
-    double target;          /* mean return of the last 100 training episodes */
-    double reached;         /* instead of it; seeds 0 */
+    double target;  /* mean return of the last 100 training episodes */
+    double reached; /* instead of it; seeds 0 */
     int64_t steps;
     int seeds; /* that reached it; 0: it is not expected to be reached */
 } vly_learned;

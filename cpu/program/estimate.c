@@ -58,8 +58,10 @@ static const char *rough_steps(int64_t n) {
     static _Thread_local char text[32];
     if (n < 1000000)
         snprintf(text, sizeof text, "%s", vly_thousands((n + 500) / 1000 * 1000));
-    else
+    else if (n < 1000000000)
         snprintf(text, sizeof text, "%.3g M", (double)n * 1e-6);
+    else
+        snprintf(text, sizeof text, "%.3g G", (double)n * 1e-9);
     return text;
 }
 

@@ -93,8 +93,10 @@ static void say_on_screen(void *arg, const char *text) {
 static int estimate_on_screen(void *arg, const vly_train_report *r) {
     screen *out = arg;
     char text[512];
-    if (vly_estimate_measured(&out->estimate, r->total_steps, r->updates, r->wall_s)) {
-        vly_estimate_words(&out->estimate, text, sizeof text);
+    vly_estimate *e = &out->estimate;
+    if (vly_estimate_measured(e, r->total_steps, r->updates, r->wall_s)) {
+        if (e->learned && e->learned->steps <= r->total_steps) e->learned = NULL; /* it is past */
+        vly_estimate_words(e, text, sizeof text);
         say_on_screen(out, text);
     }
     return VLY_TRAIN_GO_ON;

@@ -106,7 +106,7 @@ static void training_says_it_after_its_first_updates(void) {
                    "until grep -q 'at most' out && grep -q 'on this machine' out; do "
                    "kill -0 $p || break; sleep 0.1; done; kill -INT $p; wait $p"),
              130);
-    SAYS(out, " steps on this machine (");
+    SAYS(out, " for all 1 G steps on this machine (");
     SAYS(out, " at most");
 }
 
