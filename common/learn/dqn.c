@@ -86,18 +86,34 @@ static vly_status mask_next(dqn *a, vly_queue *q, vly_real *values) {
                               values);
 }
 
-/* Q of the bootstrap rows: the target network's, and with double DQN the online network's to choose
- * by. */
+/* Q of the bootstrap rows by the target network. */
 static vly_status evaluate_next(dqn *a, vly_queue *q, const vly_frames *frames,
                                 const int32_t *row) {
     VLY_TRY(vly_exec_gather(a->target, q, frames, a->batch, row, 0));
     VLY_TRY(vly_exec_forward(a->target, q, a->batch, a->target_param));
-    if (!a->chosen_by) return mask_next(a, q, a->target->logits);
+    return mask_next(a, q, a->target->logits);
+}
+
+/* What the online network chooses on the bootstrap rows, in a pass of its own. */
+static vly_status choose_next(dqn *a, vly_queue *q, const vly_frames *frames, const int32_t *row) {
     VLY_TRY(vly_exec_gather(a->learning, q, frames, a->batch, row, 0));
     VLY_TRY(vly_exec_forward(a->learning, q, a->batch, a->learner.params.param));
     VLY_TRY(mask_next(a, q, a->learning->logits));
     return a->c->copy(q, a->chosen_by, a->learning->logits,
                       (size_t)a->batch * (size_t)a->actions * sizeof(vly_real));
+}
+
+/* Q of the rows by the online network, for the backward pass, which reads the first `batch` rows
+ * of a wider one. */
+static vly_status evaluate_rows(dqn *a, vly_queue *q, const vly_frames *frames,
+                                const vly_replay_batch *b) {
+    const vly_real *param = a->learner.params.param;
+    if (a->chosen_by && !a->one_pass) VLY_TRY(choose_next(a, q, frames, b->bootstrap_row));
+    VLY_TRY(vly_exec_gather(a->learning, q, frames, a->batch, b->row, 0));
+    if (!a->one_pass) return vly_exec_forward(a->learning, q, a->batch, param);
+    VLY_TRY(vly_exec_gather_behind(a->learning, q, frames, a->batch, b->bootstrap_row, a->batch));
+    VLY_TRY(vly_exec_forward(a->learning, q, 2 * a->batch, param));
+    return mask_next(a, q, a->chosen_by);
 }
 
 static vly_status get_batch(dqn *a, vly_queue *q) {
@@ -114,8 +130,7 @@ static vly_status one_update(vly_queue *q, void *arg) {
     const vly_frames frames = a->feed ? vly_feed_frames(a->feed) : vly_replay_frames(a->replay);
     VLY_TRY(get_batch(a, q));
     VLY_TRY(evaluate_next(a, q, &frames, b->bootstrap_row));
-    VLY_TRY(vly_exec_gather(a->learning, q, &frames, a->batch, b->row, 0));
-    VLY_TRY(vly_exec_forward(a->learning, q, a->batch, l->params.param));
+    VLY_TRY(evaluate_rows(a, q, &frames, b));
     const vly_dqn_loss_args loss = {.n = a->batch,
                                     .actions = a->actions,
                                     .q = a->learning->logits,

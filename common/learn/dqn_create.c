@@ -92,15 +92,21 @@ static vly_status create_learning(dqn *a, const vly_algo_args *args) {
     VLY_TRY(s);
     VLY_TRY(a->c->copy(args->queue, a->target_param, p->param, (size_t)p->n * sizeof(vly_real)));
     a->learner.hyper->max_grad_norm = a->config->optim.max_grad_norm;
-    VLY_TRY(vly_exec_create(&a->learning, a->c, a->net, a->batch, true, "learning"));
+    /* A GPU's plans are for one number of rows. */
+    a->one_pass = a->config->dqn.double_q && a->c->info.is_host;
+    const int rows = a->one_pass ? 2 * a->batch : a->batch;
+    VLY_TRY(vly_exec_create(&a->learning, a->c, a->net, rows, true, "learning"));
     vly_learner_overlap(&a->learner, a->learning);
     VLY_TRY(vly_learner_share(&a->learner, a->learning));
     VLY_TRY(vly_exec_create(&a->target, a->c, a->net, a->batch, false, "the target network"));
     VLY_TRY(vly_exec_prepare(a->learning, args->queue, p->param));
     VLY_TRY(vly_exec_prepare(a->target, args->queue, a->target_param));
-    if (!a->config->dqn.double_q) return VLY_OK;
-    a->chosen_by = vly_memories_take(&a->memories, false, (int64_t)a->batch * a->actions,
-                                     sizeof(vly_real), "values of actions", &s);
+    const int64_t values = (int64_t)a->batch * a->actions;
+    if (a->one_pass)
+        a->chosen_by = a->learning->logits + values;
+    else if (a->config->dqn.double_q)
+        a->chosen_by = vly_memories_take(&a->memories, false, values, sizeof(vly_real),
+                                         "values of actions", &s);
     return s;
 }
 

@@ -29,6 +29,7 @@ typedef struct {
     vly_real *target_param;
     vly_real *chosen_by; /* (batch, actions): Q of the online network on the bootstrap rows; NULL
                             unless double */
+    bool one_pass; /* they follow the batch in one forward pass: it lies in learning->logits */
 
     vly_rng *rng;                     /* device: one per group (acting), one for sampling */
     vly_real *epsilon, *epsilon_host; /* (N) */

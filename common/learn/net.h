@@ -161,6 +161,9 @@ vly_status vly_exec_share_low(vly_exec *exec, vly_params *p);
 vly_status vly_exec_stepped(vly_exec *exec, vly_queue *q, const vly_real *param);
 vly_status vly_exec_gather(vly_exec *exec, vly_queue *q, const vly_frames *frames, int n,
                            const int32_t *row, int64_t first);
+/* The same behind the first `behind` rows of the input, which stay. */
+vly_status vly_exec_gather_behind(vly_exec *exec, vly_queue *q, const vly_frames *frames, int n,
+                                  const int32_t *row, int behind);
 /* LSTM networks: how the n rows of the following calls divide; flags of the rows (steps, n /
  * steps). */
 vly_status vly_exec_sequence(vly_exec *exec, int steps, const uint8_t *flags);

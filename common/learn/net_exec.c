@@ -280,6 +280,12 @@ vly_status vly_exec_gather(vly_exec *pub, vly_queue *q, const vly_frames *frames
     return ((exec *)pub)->c->gather(q, frames, n, row, first, pub->x_type, pub->x);
 }
 
+vly_status vly_exec_gather_behind(vly_exec *pub, vly_queue *q, const vly_frames *frames, int n,
+                                  const int32_t *row, int behind) {
+    void *to = (char *)pub->x + value_bytes(pub->net, 0, behind);
+    return ((exec *)pub)->c->gather(q, frames, n, row, 0, pub->x_type, to);
+}
+
 vly_status vly_exec_sequence(vly_exec *pub, int steps, const uint8_t *flags) {
     exec *e = (exec *)pub;
     if (pub->net->desc.lstm == 0) return VLY_OK;

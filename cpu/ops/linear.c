@@ -81,18 +81,23 @@ static void multiply_pieces(const vly_simd *simd, const vly_panels *p, int from,
     }
 }
 
-static int groups(const vly_panels *p) {
-    return (p->count + GROUP - 1) / GROUP;
+/* Panels in a block: few rows make one block, whose panels are shared among the threads. */
+static int panels_together(int n) {
+    return row_blocks(n) < GROUP ? 1 : GROUP;
 }
-static int group_end(const vly_panels *p, int group) {
-    return (group + 1) * GROUP < p->count ? (group + 1) * GROUP : p->count;
+static int groups(const vly_panels *p, int n) {
+    return (p->count + panels_together(n) - 1) / panels_together(n);
+}
+static int group_end(const vly_panels *p, int group, int n) {
+    const int end = (group + 1) * panels_together(n);
+    return end < p->count ? end : p->count;
 }
 
 static void forward_block(void *arg, int block, int slot) {
     (void)slot;
     const call *c = arg;
     const vly_panels *p = &c->s->out;
-    const int group = block % groups(p), rows = block / groups(p);
+    const int many = groups(p, c->n), group = block % many, rows = block / many;
     const vly_gemm g = {.a = c->x + (int64_t)rows * ROWS * c->l->patch_size,
                         .lda = c->l->patch_size,
                         .segments = 1,
@@ -101,8 +106,8 @@ static void forward_block(void *arg, int block, int slot) {
                         .c = c->out + (int64_t)rows * ROWS * c->l->d.out_c,
                         .ldc = c->l->d.out_c,
                         .act = c->l->d.act};
-    multiply_pieces(c->cpu->simd, p, group * GROUP, group_end(p, group), g, c->s->w_forward,
-                    c->s->bias);
+    multiply_pieces(c->cpu->simd, p, group * panels_together(c->n), group_end(p, group, c->n), g,
+                    c->s->w_forward, c->s->bias);
 }
 
 /* The input as floats. Repeated by backward: x may have changed hands in between. */
@@ -117,8 +122,8 @@ static vly_status linear_forward(vly_cpu *cpu, vly_layer *l, int n, const void *
                                  const vly_real *w, void *y) {
     linear *s = l->state;
     call c = {.cpu = cpu, .l = l, .s = s, .w = w, .n = n, .x = float_input(cpu, l, n, x), .out = y};
-    vly_cpu_run(cpu, 2.0 * n * (double)l->patch_size * l->d.out_c, row_blocks(n) * groups(&s->out),
-                forward_block, &c);
+    vly_cpu_run(cpu, 2.0 * n * (double)l->patch_size * l->d.out_c,
+                row_blocks(n) * groups(&s->out, n), forward_block, &c);
     return VLY_OK;
 }
 

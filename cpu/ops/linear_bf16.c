@@ -85,14 +85,21 @@ static double linear_bf16_flops(const vly_layer *l, int n) {
     return 2 * s->simd->cost * n * (double)l->patch_size * l->d.out_c;
 }
 
-/* Two tiles of outputs (or more, for narrow layers) for a block of samples. */
-enum { OUT_GROUP = 8 };
+/* Tiles in a block: few rows make one block, whose tiles are shared among the threads. */
+enum { OUT_GROUP = 8, OUT_GROUP_FEW = 4 };
+static int tiles_together(int n) {
+    return row_blocks_bf16(n) < 4 ? OUT_GROUP_FEW : OUT_GROUP;
+}
+static int tile_groups(int tiles, int n) {
+    return (tiles + tiles_together(n) - 1) / tiles_together(n);
+}
+
 static void forward_block_bf16(void *arg, int block, int slot) {
     (void)slot;
     const linear_bf16_call *c = arg;
     const linear_bf16 *s = c->s;
-    const int groups = (s->out_tiles + OUT_GROUP - 1) / OUT_GROUP,
-              first = block % groups * OUT_GROUP, rows = block / groups, out = c->l->d.out_c;
+    const int group = tiles_together(c->n), groups = tile_groups(s->out_tiles, c->n),
+              first = block % groups * group, rows = block / groups, out = c->l->d.out_c;
     const int64_t at = (int64_t)rows * ROWS * out + first * TILE;
     s->simd->multiply(&(vly_bf16_product){
         .a = c->x + (int64_t)rows * ROWS * c->l->patch_size,
@@ -101,7 +108,7 @@ static void forward_block_bf16(void *arg, int block, int slot) {
         .b_n = (int64_t)s->k_tiles * TILE_NUMBERS,
         .b_row = 32,
         .m = block_rows_bf16(c->n, rows),
-        .n = out - first * TILE < OUT_GROUP * TILE ? out - first * TILE : OUT_GROUP * TILE,
+        .n = out - first * TILE < group * TILE ? out - first * TILE : group * TILE,
         .k = (int)c->l->patch_size,
         .y = c->l->d.y_type == VLY_BF16 ? (void *)((uint16_t *)c->out + at)
                                         : (void *)((float *)c->out + at),
@@ -124,8 +131,7 @@ static vly_status linear_bf16_forward(vly_cpu *cpu, vly_layer *l, int n, const v
     linear_bf16 *s = l->state;
     linear_bf16_call c = {
         .cpu = cpu, .l = l, .s = s, .w = w, .n = n, .x = bf16_input(l, n, x), .out = y};
-    vly_cpu_run(cpu, linear_bf16_flops(l, n),
-                row_blocks_bf16(n) * ((s->out_tiles + OUT_GROUP - 1) / OUT_GROUP),
+    vly_cpu_run(cpu, linear_bf16_flops(l, n), row_blocks_bf16(n) * tile_groups(s->out_tiles, n),
                 forward_block_bf16, &c);
     return VLY_OK;
 }
@@ -153,8 +159,8 @@ static void dx_block_bf16(void *arg, int block, int slot) {
     (void)slot;
     const linear_bf16_call *c = arg;
     const linear_bf16 *s = c->s;
-    const int groups = (s->in_tiles + OUT_GROUP - 1) / OUT_GROUP,
-              first = block % groups * OUT_GROUP, rows = block / groups, in = c->l->d.in_c;
+    const int group = tiles_together(c->n), groups = tile_groups(s->in_tiles, c->n),
+              first = block % groups * group, rows = block / groups, in = c->l->d.in_c;
     const int64_t at = (int64_t)rows * ROWS * in + first * TILE;
     s->simd->multiply(&(vly_bf16_product){
         .a = s->dy + (int64_t)rows * ROWS * s->out_padded,
@@ -163,7 +169,7 @@ static void dx_block_bf16(void *arg, int block, int slot) {
         .b_n = (int64_t)s->out_deep * TILE_NUMBERS,
         .b_row = 32,
         .m = block_rows_bf16(c->n, rows),
-        .n = in - first * TILE < OUT_GROUP * TILE ? in - first * TILE : OUT_GROUP * TILE,
+        .n = in - first * TILE < group * TILE ? in - first * TILE : group * TILE,
         .k = c->l->d.out_c,
         .y = (uint16_t *)c->dx + at,
         .y_type = VLY_BF16,
@@ -218,8 +224,8 @@ static vly_status linear_bf16_backward(vly_cpu *cpu, vly_layer *l, int n, const 
     if (n == 0) return VLY_OK;
     vly_cpu_run(cpu, 20.0 * n * out, blocks, mask_block_bf16, &c);
     if (dx)
-        vly_cpu_run(cpu, linear_bf16_flops(l, n),
-                    blocks * ((s->in_tiles + OUT_GROUP - 1) / OUT_GROUP), dx_block_bf16, &c);
+        vly_cpu_run(cpu, linear_bf16_flops(l, n), blocks * tile_groups(s->in_tiles, n),
+                    dx_block_bf16, &c);
     vly_cpu_run(cpu, linear_bf16_flops(l, n), (l->d.in_c + COLUMNS - 1) / COLUMNS, dw_block_bf16,
                 &c);
     for (int b = 0; b < blocks; b++)

@@ -58,10 +58,10 @@ struct vly_layer {
     void *state; /* the plan's: packed weights and workspace */
 };
 
-/* Runs the blocks on all threads if the work outweighs waking them (about 50 us), otherwise on this
- * one. */
+/* Runs the blocks on all threads if the work outweighs sharing it (some us with threads that are
+ * awake), otherwise on this one. */
 static inline void vly_cpu_run(vly_cpu *cpu, double flops, int blocks, vly_block_fn fn, void *arg) {
-    if (flops < 1e7)
+    if (flops < 1e6)
         for (int b = 0; b < blocks; b++) fn(arg, b, 0);
     else
         vly_workers_run(cpu->workers, blocks, fn, arg);

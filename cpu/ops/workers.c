@@ -10,7 +10,9 @@
 #include <stdlib.h>
 #include "cpu/machine/processors.h"
 
-enum { THREADS_MAX = 256 };
+/* Turns of looking for work before a thread sleeps, about 30 us: operations of an update follow each
+ * other faster than a sleeper wakes. Each turn offers the processor to who else can run. */
+enum { THREADS_MAX = 256, TURNS = 64 };
 
 typedef struct job job;
 struct job {
@@ -19,7 +21,7 @@ struct job {
     void *arg;
     int blocks;
     int slots;         /* handed out so far; under the lock */
-    int busy;          /* helpers at work; under the lock */
+    atomic_int busy;   /* helpers at work; changed under the lock */
     atomic_int cursor; /* next block nobody has taken */
     pthread_cond_t left;
 };
@@ -29,8 +31,9 @@ struct vly_workers {
     pthread_cond_t work;
     job *jobs; /* open ones, oldest last */
     int threads, started;
-    int home;          /* the processor that starts the helpers */
-    atomic_int spread; /* helpers that have found theirs */
+    int home;           /* the processor that starts the helpers */
+    atomic_int spread;  /* helpers that have found theirs */
+    atomic_uint opened; /* jobs so far */
     bool stop;
     pthread_t helper[THREADS_MAX];
 };
@@ -65,6 +68,19 @@ static void move_apart(vly_workers *w) {
     if (sched_setaffinity(0, sizeof one, &one) == 0) sched_setaffinity(0, sizeof allowed, &allowed);
 }
 
+/* Whether there is a job that was not there when the lock was held. */
+static bool wait_awake(vly_workers *w) {
+    const unsigned seen = atomic_load(&w->opened);
+    bool more = false;
+    pthread_mutex_unlock(&w->lock);
+    for (int i = 0; i < TURNS && !more; i++) {
+        sched_yield();
+        more = atomic_load_explicit(&w->opened, memory_order_acquire) != seen;
+    }
+    pthread_mutex_lock(&w->lock);
+    return more || atomic_load(&w->opened) != seen;
+}
+
 static void *help(void *arg) {
     vly_workers *w = arg;
     move_apart(w);
@@ -72,7 +88,7 @@ static void *help(void *arg) {
     while (!w->stop) {
         job *j = open_job(w);
         if (!j) {
-            pthread_cond_wait(&w->work, &w->lock);
+            if (!wait_awake(w) && !w->stop) pthread_cond_wait(&w->work, &w->lock);
             continue;
         }
         const int slot = j->slots++;
@@ -109,6 +125,7 @@ void vly_workers_run(vly_workers *w, int blocks, vly_block_fn fn, void *arg) {
     if (w->started < w->threads - 1) start_helpers(w);
     j.next = w->jobs;
     w->jobs = &j;
+    atomic_fetch_add(&w->opened, 1);
     if (blocks == 2)
         pthread_cond_signal(&w->work);
     else
@@ -117,6 +134,8 @@ void vly_workers_run(vly_workers *w, int blocks, vly_block_fn fn, void *arg) {
 
     run_blocks(&j, 0);
 
+    for (int i = 0; i < TURNS && atomic_load_explicit(&j.busy, memory_order_relaxed) > 0; i++)
+        sched_yield();
     pthread_mutex_lock(&w->lock);
     job **link = &w->jobs;
     while (*link != &j) link = &(*link)->next;

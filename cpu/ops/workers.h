@@ -4,7 +4,7 @@
  *   // fn(arg, block, slot) for every block, then returns
  *   vly_workers_run(w, blocks, fn, arg);
  *
- * Idle threads sleep. The first run that can use them starts them. Blocks are assigned to threads
+ * Idle threads sleep, after some 30 us in which they look for more. The first run that can use them starts them. Blocks are assigned to threads
  * in no fixed order: results stay the same if every block writes its own part and sums over blocks
  * are added in the order of blocks afterwards. Several threads may run jobs at the same time.
  */
