@@ -33,13 +33,20 @@ struct vly_dist {
     const int32_t *choices;     /* device (parts); CHOICES alone */
     const vly_real *low, *high; /* device (parts): the environment's bounds; NULL: dist_action
                                    neither clips nor stretches */
+    int spread;                 /* NORMAL, SQUASHED: vly_spread */
 };
+
+/* How a number of the network becomes a log deviation. */
+typedef enum {
+    VLY_SPREAD_CLAMP, /* kept between LOW and HIGH; beyond, its gradient is 0 */
+    VLY_SPREAD_TANH   /* tanh, stretched to TANH_LOW .. HIGH */
+} vly_spread;
+#define VLY_LOG_STD_LOW (-20.0f)
+#define VLY_LOG_STD_TANH_LOW (-5.0f)
+#define VLY_LOG_STD_HIGH 2.0f
 
 /* What mask_actions writes: finite, so that 0 times it is 0; below every logit. */
 #define VLY_MASKED (-1e30f)
-/* Log deviations are kept between these; beyond, their gradient is 0. */
-#define VLY_LOG_STD_LOW (-20.0f)
-#define VLY_LOG_STD_HIGH 2.0f
 
 /* The policy loss of compute.h for any distribution. p.actions is dist.width, p.action unused. A
  * row with an impossible choice has no gradient and is not counted. */
@@ -115,6 +122,7 @@ struct vly_soft_policy_args {
     const vly_real *daction;   /* (n, parts): gradient of -min(q1, q2) / n by the squashed action */
     const vly_real *log_alpha; /* (1) */
     float target_entropy;
+    int spread;           /* vly_spread */
     vly_real *dz;         /* (n, 2 parts) */
     vly_real *dlog_alpha; /* (1) overwritten */
     vly_real *stats;      /* COUNT, POLICY_LOSS, ENTROPY, NONFINITE */

@@ -58,11 +58,22 @@ VLY_HD vly_real vly_rule_noise(const vly_noise_args *a, int i, int k) {
 #define VLY_HALF_LOG_2PI ((vly_real)0.91893853320467274178)
 #define VLY_LOG_2 ((vly_real)0.69314718055994530942)
 
-VLY_HD vly_real vly_log_std(vly_real x) {
+#define VLY_TANH_HALF \
+    ((vly_real)0.5 * ((vly_real)VLY_LOG_STD_HIGH - (vly_real)VLY_LOG_STD_TANH_LOW))
+
+VLY_HD vly_real vly_log_std(int spread, vly_real x) {
+    if (spread == VLY_SPREAD_TANH)
+        return (vly_real)VLY_LOG_STD_TANH_LOW + VLY_TANH_HALF * (vly_tanh(x) + 1);
     return vly_clamp(x, (vly_real)VLY_LOG_STD_LOW, (vly_real)VLY_LOG_STD_HIGH);
 }
-VLY_HD int vly_log_std_free(vly_real x) {
-    return x > (vly_real)VLY_LOG_STD_LOW && x < (vly_real)VLY_LOG_STD_HIGH;
+/* d log deviation / dx */
+VLY_HD vly_real vly_log_std_slope(int spread, vly_real x) {
+    if (spread == VLY_SPREAD_TANH) {
+        const vly_real t = vly_tanh(x);
+        return VLY_TANH_HALF * (1 - t * t);
+    }
+    return x > (vly_real)VLY_LOG_STD_LOW && x < (vly_real)VLY_LOG_STD_HIGH ? (vly_real)1
+                                                                           : (vly_real)0;
 }
 
 /* log(1 - tanh(u)^2), also where tanh rounds to 1. */
@@ -111,7 +122,7 @@ VLY_HD vly_real vly_rule_dist_sample(const vly_dist *d, const vly_real *z, const
         return logp;
     }
     for (int k = 0; k < d->parts; k++) {
-        const vly_real log_std = vly_log_std(z[d->parts + k]);
+        const vly_real log_std = vly_log_std(d->spread, z[d->parts + k]);
         const vly_real e = rng ? (vly_real)vly_normal_at(vly_rule_uniform(rng, stream, lane, k))
                                : (vly_real)0;
         const vly_real u = z[k] + vly_exp(log_std) * e;
@@ -144,7 +155,8 @@ VLY_HD vly_dist_row vly_rule_dist_logp(const vly_dist *d, const vly_real *z, con
         return row;
     }
     for (int k = 0; k < d->parts; k++) {
-        const vly_real u = ((const vly_real *)raw)[k], log_std = vly_log_std(z[d->parts + k]);
+        const vly_real u = ((const vly_real *)raw)[k],
+                       log_std = vly_log_std(d->spread, z[d->parts + k]);
         const vly_real e = (u - z[k]) * vly_exp(-log_std);
         row.logp += (vly_real)-0.5 * e * e - log_std - VLY_HALF_LOG_2PI;
         if (d->kind == VLY_DIST_SQUASHED) row.logp -= vly_log_slope(u);
@@ -168,9 +180,9 @@ VLY_HD void vly_rule_dist_backward(const vly_dist *d, const vly_real *z, const v
         return;
     }
     for (int k = 0; k < d->parts; k++) {
-        const vly_real at = z[d->parts + k], inv = vly_exp(-vly_log_std(at));
+        const vly_real at = z[d->parts + k], inv = vly_exp(-vly_log_std(d->spread, at));
         const vly_real e = (((const vly_real *)raw)[k] - z[k]) * inv;
-        dz[d->parts + k] = vly_log_std_free(at) ? g * (e * e - 1) - ce : 0;
+        dz[d->parts + k] = vly_log_std_slope(d->spread, at) * (g * (e * e - 1) - ce);
         dz[k] = g * e * inv;
     }
 }
@@ -274,8 +286,8 @@ VLY_HD vly_row_stats vly_rule_soft_policy(const vly_soft_policy_args *a, int i, 
         const vly_real t = vly_tanh(raw[k]);
         const vly_real du = scale * alpha * 2 * t + da[k] * (1 - t * t);
         dz[k] = du;
-        dz[a->parts + k] = vly_log_std_free(z[a->parts + k]) ? du * (raw[k] - z[k]) - scale * alpha
-                                                             : 0;
+        dz[a->parts + k] = vly_log_std_slope(a->spread, z[a->parts + k]) *
+                           (du * (raw[k] - z[k]) - scale * alpha);
     }
     s.count = 1;
     s.entropy = -a->logp[i];

@@ -9,10 +9,35 @@ bool vly_offpolicy_place(vly_algo *pub, int group, vly_rows *rows) {
     return true;
 }
 
+/* Every row that arrives moves the moments that observations are normalised by. */
+static vly_status see_rows(vly_offpolicy *a, vly_queue *q, int group) {
+    int width;
+    const int64_t at = vly_net_moments(a->net, &width);
+    if (!a->obs_moments) return VLY_OK;
+    const vly_replay *r = a->replay;
+    vly_real *mean = a->policy_learner.params.param + at;
+    const size_t newest = (size_t)vly_replay_newest(r, group) * r->o.obs.bytes;
+    const vly_running_args args = {.n = a->M,
+                                   .width = width,
+                                   .x = (const vly_real *)(const void *)(r->frames + newest),
+                                   .state = a->obs_moments,
+                                   .mean = mean,
+                                   .scale = mean + width};
+    return a->c->running(q, &args);
+}
+
+/* As the policy's network does it first of all. */
+static vly_status normalize_batch(vly_offpolicy *a, vly_queue *q, const vly_real *x, vly_real *y) {
+    int width;
+    const vly_real *mean = a->policy_learner.params.param + vly_net_moments(a->net, &width);
+    return a->c->normalize(q, a->o.batch, width, x, mean, mean + width, VLY_NET_NORMAL_LIMIT, y);
+}
+
 vly_status vly_offpolicy_arrived(vly_algo *pub, vly_queue *q, int group, const uint8_t *age) {
     vly_offpolicy *a = (vly_offpolicy *)pub;
     a->pace->begun = 1;
-    return vly_replay_arrived(a->replay, q, group, age);
+    VLY_TRY(vly_replay_arrived(a->replay, q, group, age));
+    return see_rows(a, q, group);
 }
 
 static vly_status draw_at_random(vly_offpolicy *a, vly_queue *q, int first) {
@@ -78,13 +103,17 @@ vly_actions vly_offpolicy_action(vly_algo *pub, int group) {
 vly_status vly_offpolicy_observe(vly_offpolicy *a, vly_queue *q, vly_exec *exec,
                                  const int32_t *row) {
     const vly_frames frames = vly_replay_frames(a->replay);
-    return vly_exec_gather(exec, q, &frames, a->o.batch, row, 0);
+    VLY_TRY(vly_exec_gather(exec, q, &frames, a->o.batch, row, 0));
+    const bool critics = exec == a->critics || exec == a->targets;
+    return a->normal && critics ? normalize_batch(a, q, exec->x, exec->x) : VLY_OK;
 }
 
 vly_status vly_offpolicy_judge(vly_offpolicy *a, vly_queue *q, vly_exec *critics,
                                const vly_exec *from, const vly_real *action) {
     const int n = a->o.batch, all = a->width + a->parts;
-    VLY_TRY(a->c->columns(q, n, a->width, from->x, a->width, critics->x, all));
+    if (a->normal) VLY_TRY(normalize_batch(a, q, from->x, a->normal));
+    VLY_TRY(
+        a->c->columns(q, n, a->width, a->normal ? a->normal : from->x, a->width, critics->x, all));
     return a->c->columns(q, n, a->parts, action, a->parts, (vly_real *)critics->x + a->width, all);
 }
 
@@ -132,6 +161,14 @@ static vly_status step_critics(vly_offpolicy *a, vly_queue *q) {
     return vly_learner_stepped(l, q, a->critics);
 }
 
+/* The target policy normalises as all others do. */
+static vly_status copy_moments(vly_offpolicy *a, vly_queue *q) {
+    int width;
+    const int64_t at = vly_net_moments(a->net, &width);
+    return a->c->copy(q, a->target_policy_param + at, a->policy_learner.params.param + at,
+                      2 * (size_t)width * sizeof(vly_real));
+}
+
 static vly_status move_targets(vly_offpolicy *a, vly_queue *q) {
     const vly_params *critic = &a->critic_learner.params, *policy = &a->policy_learner.params;
     const vly_hyper *h = a->critic_learner.hyper_device;
@@ -139,6 +176,7 @@ static vly_status move_targets(vly_offpolicy *a, vly_queue *q) {
     VLY_TRY(vly_exec_prepare(a->targets, q, a->target_param));
     if (!a->target_policy) return VLY_OK;
     VLY_TRY(a->c->polyak(q, policy->n, a->target_policy_param, policy->param, h));
+    if (a->normal) VLY_TRY(copy_moments(a, q));
     return vly_exec_prepare(a->target_policy, q, a->target_policy_param);
 }
 
@@ -150,7 +188,8 @@ static vly_status offpolicy_update(vly_queue *q, void *arg) {
     VLY_TRY(a->method->next_value(a, q));
     VLY_TRY(step_critics(a, q));
     VLY_TRY(vly_replay_update(a->replay, q, h));
-    if (a->with_policy) VLY_TRY(a->method->improve(a, q));
+    const int improvements = !a->with_policy ? 0 : a->method->catches_up ? a->o.policy_every : 1;
+    for (int i = 0; i < improvements; i++) VLY_TRY(a->method->improve(a, q));
     return a->with_policy || !a->method->delays_targets ? move_targets(a, q) : VLY_OK;
 }
 

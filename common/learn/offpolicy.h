@@ -1,12 +1,14 @@
 /* offpolicy.h -- actor and two critics with a replay memory: what SAC (sac.c) and TD3 (td3.c) share.
  *
  * Each update: sample, what two target critics expect of the next step (method->next_value), the
- * critics' step; every policy_every updates the policy's (method->improve); the targets move.
+ * critics' step; every policy_every updates the policy's (method->improve), or as many of them as
+ * updates have passed (method->catches_up); the targets move.
  * Actions are numbers in [-1, 1] inside, stretched to the environment's bounds on the way out, or
  * one choice (SAC alone). `replay.ratio` is enforced as DQN does.
  *
  * The critics are one network of two towers. They read observation and action side by side; with
- * choices the observation alone, and give a Q for each.
+ * choices the observation alone, and give a Q for each. With --net.normalize all networks read
+ * observations by the moments of now, which are tensors of the policy's: those in the memory are raw.
  */
 #ifndef VLY_COMMON_LEARN_OFFPOLICY_H
 #define VLY_COMMON_LEARN_OFFPOLICY_H
@@ -23,6 +25,7 @@ typedef struct {
     vly_head_kind head;
     int head_numbers;    /* of the policy's head, for a number of an action */
     bool delays_targets; /* the targets move with the policy, and the policy has one too */
+    bool catches_up;     /* the policy makes policy_every steps at a time */
     /* acting->logits of actors first .. first + M - 1 become a->drawn; greedy: without noise. */
     vly_status (*explore)(vly_offpolicy *a, vly_queue *q, int first);
     /* a->value of the sample's bootstrap rows. */
@@ -61,6 +64,8 @@ struct vly_offpolicy {
     vly_real *raw, *action, *logp, *value; /* (batch, parts), (batch) */
     vly_params alpha;                      /* log temperature */
     vly_real *alpha_norm, *alpha_stats;
+    double *obs_moments; /* --net.normalize: of the observations so far; else NULL */
+    vly_real *normal;    /* (batch, width): as the policy's network normalises them */
     vly_graph **act_graph,
         *graph[2]; /* (2 G): at random, by the policy; updates without, with it */
     int group;

@@ -25,6 +25,9 @@ static int offpolicy_buffers(vly_algo *pub, vly_buffer *out, int max) {
     vly_buffer_add(&list, "rng", VLY_BUFFER_STATE, VLY_U64, 2 * (a->G + 2), a->rng, true);
     vly_buffer_add(&list, "counters", VLY_BUFFER_STATE, VLY_I64, sizeof *a->pace / sizeof(int64_t),
                    a->pace, false);
+    if (a->obs_moments)
+        vly_buffer_add(&list, "moments.observation", VLY_BUFFER_STATE, VLY_F64,
+                       3 * (int64_t)a->width, a->obs_moments, true);
     vly_replay_recent_buffers(a->replay, &list);
     vly_replay_buffers(a->replay, &list);
     return list.n;
@@ -95,6 +98,7 @@ static vly_status create_nets(vly_offpolicy *a, const vly_algo_args *args) {
     vly_net_desc critic = d;
     critic.head = VLY_HEAD_TWIN;
     critic.actions = a->actions;
+    critic.normalize = false;
     if (!a->choices) {
         const int all = a->width + a->parts;
         critic.obs = (vly_obs_spec){.dtype = VLY_F32,
@@ -147,6 +151,10 @@ static vly_status create_batch_arrays(vly_offpolicy *a) {
     a->action = vly_memories_take(m, false, batch * a->parts, sizeof(vly_real), "a sample", &s);
     a->logp = vly_memories_take(m, false, batch, sizeof(vly_real), "a sample", &s);
     a->value = vly_memories_take(m, false, batch, sizeof(vly_real), "a sample", &s);
+    if (!a->config->net.normalize) return s;
+    a->normal = vly_memories_take(m, false, batch * a->width, sizeof(vly_real), "a sample", &s);
+    a->obs_moments = vly_memories_take(m, false, 3 * (int64_t)a->width, sizeof(double),
+                                       "moments of observations", &s);
     return s;
 }
 
@@ -216,11 +224,6 @@ static vly_status check_offpolicy(const vly_algo_args *args, const vly_offpolicy
         return vly_fail(VLY_EINVAL,
                         "--net.lstm %d: %s samples single transitions and has no recurrent network",
                         c->net.lstm, m->name);
-    if (c->net.normalize)
-        return vly_fail(VLY_EINVAL,
-                        "--net.normalize: %s replays observations older than their moments; scale "
-                        "them in the environment",
-                        m->name);
     if (!args->eval && c->replay.capacity < o->batch)
         return vly_fail(VLY_EINVAL, "--replay.capacity %lld is less than a batch of %d",
                         (long long)c->replay.capacity, o->batch);

@@ -4,8 +4,15 @@
 #include <math.h>
 #include "common/learn/offpolicy.h"
 
+static int spread_of(const vly_offpolicy *a) {
+    return a->config->sac.deviation == VLY_SAC_DEVIATION_TANH ? VLY_SPREAD_TANH : VLY_SPREAD_CLAMP;
+}
+
 static vly_dist squashed(const vly_offpolicy *a) {
-    return (vly_dist){.kind = VLY_DIST_SQUASHED, .parts = a->parts, .width = 2 * a->parts};
+    return (vly_dist){.kind = VLY_DIST_SQUASHED,
+                      .parts = a->parts,
+                      .width = 2 * a->parts,
+                      .spread = spread_of(a)};
 }
 
 /* ---- acting ---- */
@@ -81,6 +88,7 @@ static vly_status loss_of_numbers(vly_offpolicy *a, vly_queue *q) {
                                        .daction = a->action,
                                        .log_alpha = a->alpha.param,
                                        .target_entropy = a->o.target_entropy,
+                                       .spread = spread_of(a),
                                        .dz = a->policy->dlogits,
                                        .dlog_alpha = a->alpha.grad,
                                        .stats = a->policy_learner.stats};
@@ -115,6 +123,7 @@ static vly_status sac_improve(vly_offpolicy *a, vly_queue *q) {
 static const vly_offpolicy_method sac_method = {.name = "sac",
                                                 .head = VLY_HEAD_POLICY,
                                                 .head_numbers = 2,
+                                                .catches_up = true,
                                                 .explore = sac_explore,
                                                 .next_value = sac_next_value,
                                                 .improve = sac_improve};
@@ -158,7 +167,7 @@ const vly_algo_entry vly_algo_sac = {
         "soft actor-critic: two critics, a learned temperature; continuous actions or choices",
     .sections = {"sac"},
     .schedule = VLY_SCHEDULE_SYNC,
-    .traits = {.acts = VLY_ACTS_BOX | VLY_ACTS_MASKED, .squashes = true},
+    .traits = {.acts = VLY_ACTS_BOX | VLY_ACTS_MASKED | VLY_ACTS_PLAYERS, .squashes = true},
     .check = check_sac,
     .create = create_sac,
     .network = sac_network,

@@ -49,7 +49,8 @@ static void distributions_agree(parity *p, vly_dist_kind kind) {
                  action = outputs(p, (size_t)(n * PARTS));
             vly_dist at[2];
             for (int g = 0; g < 2; g++)
-                at[g] = dist_on(kind, PARTS, width, &choices, &low, &high, g);
+                at[g] = dist_on(kind, PARTS, width, &choices, &low, &high, g),
+                at[g].spread = sum ? VLY_SPREAD_TANH : VLY_SPREAD_CLAMP;
             BOTH(c->dist_sample(q, &at[on_gpu], n, D(z), form ? D(rng) : NULL, VLY_STREAM_ACT,
                                 plain ? D(lane) : NULL, 11, D(raw), D(logp)));
             SAME(raw), SAME(logp);
@@ -196,6 +197,7 @@ static void soft_policies_agree(parity *p) {
                                                        .daction = D(da),
                                                        .log_alpha = D(alpha),
                                                        .target_entropy = -4,
+                                                       .spread = s % 2,
                                                        .dz = D(dz),
                                                        .dlog_alpha = D(dalpha),
                                                        .stats = D(stats)}));

@@ -24,6 +24,13 @@ static void sac_swings_the_pendulum_up(void) {
                         "run.algo=sac run.steps=50k run.until_return=-250 run.seed=1")));
 }
 
+/* By moments that move while older observations are replayed. */
+static void sac_normalises_what_it_replays(void) {
+    CHECK(reached(reach("pendulum", "classic",
+                        "run.algo=sac run.steps=50k run.until_return=-250 run.seed=1 "
+                        "net.normalize=true")));
+}
+
 static void td3_swings_the_pendulum_up(void) {
     CHECK(reached(reach("pendulum", "classic",
                         "run.algo=td3 run.steps=60k run.until_return=-250 run.seed=1")));
@@ -90,6 +97,7 @@ int main(void) {
         SKIP_PART("under a sanitizer: a few updates each; the bars are the plain build's");
     ppo_swings_the_pendulum_up();
     sac_swings_the_pendulum_up();
+    sac_normalises_what_it_replays();
     td3_swings_the_pendulum_up();
     sac_solves_cartpole_with_choices();
     several_choices_are_learned_at_once();

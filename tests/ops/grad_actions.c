@@ -20,7 +20,8 @@ static double dist_loss(void *arg) {
     return policy_objective(p->stats, a.p.hyper, a.p.sum);
 }
 
-static void dist_gradients(const char *name, vly_dist_kind kind, bool plain, bool sum) {
+static void dist_gradients(const char *name, vly_dist_kind kind, vly_spread spread, bool plain,
+                           bool sum) {
     const vly_hyper h = {.clip = 0.2f, .value_coef = 0.7f, .entropy_coef = 0.03f};
     const int width = kind == VLY_DIST_CHOICES ? WIDTH : 2 * PARTS;
     dist_problem p = {.z = noise_array(1, N * width), .value = noise_array(2, N)};
@@ -28,6 +29,9 @@ static void dist_gradients(const char *name, vly_dist_kind kind, bool plain, boo
     static vly_real mask[N], logp[N], dz[N * WIDTH], dvalue[N];
     for (int i = 0; i < N; i++) row[i] = (i * 7) % N, mask[i] = i % 5 != 0;
     for (int i = 0; i < N * PARTS; i++) choice[i] = i * i % three[i % PARTS];
+    for (int i = 0; spread == VLY_SPREAD_TANH && i < N * width;
+         i++) /* deviations about 1: differences of steep losses are inexact */
+        p.z[i] += i % width < PARTS ? 0 : (vly_real)0.5;
     if (kind != VLY_DIST_CHOICES) p.z[4] = (vly_real)VLY_LOG_STD_HIGH + 1; /* beyond: no gradient */
     p.args = (vly_dist_loss_args){
         .p = {.n = N,
@@ -48,6 +52,7 @@ static void dist_gradients(const char *name, vly_dist_kind kind, bool plain, boo
         .dist = {.kind = kind,
                  .parts = PARTS,
                  .width = width,
+                 .spread = spread,
                  .choices = kind == VLY_DIST_CHOICES ? three : NULL},
         .raw = kind == VLY_DIST_CHOICES ? (void *)choice : (void *)noise_array(5, N * PARTS)};
     for (int i = 0; i < N; i++) {
@@ -71,13 +76,14 @@ typedef struct {
 } soft_problem;
 
 static void act_and_judge(soft_problem *p) {
-    const vly_dist d = {.kind = VLY_DIST_SQUASHED, .parts = PARTS, .width = 2 * PARTS};
+    const vly_dist d = {
+        .kind = VLY_DIST_SQUASHED, .parts = PARTS, .width = 2 * PARTS, .spread = p->args.spread};
     for (int i = 0; i < N; i++) {
         p->q1[i] = p->q2[i] = 0;
         for (int k = 0; k < PARTS; k++) {
             const int at = i * PARTS + k;
             const vly_real *z = p->z + i * 2 * PARTS;
-            p->raw[at] = z[k] + vly_exp(vly_log_std(z[PARTS + k])) * p->noise[at];
+            p->raw[at] = z[k] + vly_exp(vly_log_std(d.spread, z[PARTS + k])) * p->noise[at];
             const vly_real a = vly_tanh(p->raw[at]);
             p->q1[i] -= (a - p->goal1[at]) * (a - p->goal1[at]);
             p->q2[i] -= (a - p->goal2[at]) * (a - p->goal2[at]);
@@ -107,12 +113,12 @@ static double temperature_loss(void *arg) {
     return sum / N;
 }
 
-static void soft_gradients(void) {
+static void soft_gradients(vly_spread spread) {
     static soft_problem p;
     static vly_real dz[N * 2 * PARTS];
     p.z = noise_array(1, N * 2 * PARTS), p.noise = noise_array(2, N * PARTS);
     p.goal1 = noise_array(3, N * PARTS), p.goal2 = noise_array(4, N * PARTS);
-    p.log_alpha = (vly_real)-0.3;
+    p.log_alpha = (vly_real)-0.3, p.args.spread = spread;
     act_and_judge(&p);
     p.args = (vly_soft_policy_args){.n = N,
                                     .parts = PARTS,
@@ -124,6 +130,7 @@ static void soft_gradients(void) {
                                     .daction = p.da,
                                     .log_alpha = &p.log_alpha,
                                     .target_entropy = -3,
+                                    .spread = spread,
                                     .dz = dz,
                                     .dlog_alpha = &p.dlog_alpha,
                                     .stats = p.stats};
@@ -205,12 +212,14 @@ static void twin_gradients(void) {
 
 int main(void) {
     cpu_open(1);
-    dist_gradients("several choices", VLY_DIST_CHOICES, false, false);
-    dist_gradients("several choices, plain", VLY_DIST_CHOICES, true, true);
-    dist_gradients("normal", VLY_DIST_NORMAL, false, false);
-    dist_gradients("normal, plain", VLY_DIST_NORMAL, true, true);
-    dist_gradients("squashed", VLY_DIST_SQUASHED, false, true);
-    soft_gradients();
+    dist_gradients("several choices", VLY_DIST_CHOICES, VLY_SPREAD_CLAMP, false, false);
+    dist_gradients("several choices, plain", VLY_DIST_CHOICES, VLY_SPREAD_CLAMP, true, true);
+    dist_gradients("normal", VLY_DIST_NORMAL, VLY_SPREAD_CLAMP, false, false);
+    dist_gradients("normal, plain", VLY_DIST_NORMAL, VLY_SPREAD_TANH, true, true);
+    dist_gradients("squashed", VLY_DIST_SQUASHED, VLY_SPREAD_CLAMP, false, true);
+    dist_gradients("squashed, by tanh", VLY_DIST_SQUASHED, VLY_SPREAD_TANH, false, false);
+    soft_gradients(VLY_SPREAD_CLAMP);
+    soft_gradients(VLY_SPREAD_TANH);
     choice_gradients();
     twin_gradients();
     cpu_close();
