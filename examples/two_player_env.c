@@ -3,12 +3,14 @@
  *
  *   cc -O2 -shared -fPIC -I. -o two_player_env.so examples/two_player_env.c
  *   volley trace ./two_player_env.so --random 10
+ *   volley train ./two_player_env.so --algo ppo          // both players learn one policy
  *
  * Who leaves a multiple of four wins against any play.
  *
  * What differs from my_env.c: env->players, so state i has rows and actions 2 i and 2 i + 1, which
  * vly_rows_of gives; both rows begin and end an episode together; the row of who does not move next
- * is IDLE, and its action is ignored. `shared` is what a critic that sees all of the state is given.
+ * is IDLE, and its action is ignored. `shared` is what a critic that sees all of the state is given,
+ * `info` is for who asks by name.
  */
 #include <string.h>
 #include "common/base/env.h"
@@ -69,10 +71,18 @@ static void nim_step(const vly_env *env, void *states, int n, vly_actions action
     }
 }
 
+static void nim_info(const vly_env *env, const void *state, double *out) {
+    const nim *s = state;
+    (void)env;
+    out[0] = s->matches;
+    out[1] = s->turn;
+}
+
 static void nim_close(vly_env *env) {
     (void)env;
 }
 
+static const char *const info_names[] = {"matches", "turn"};
 static const char *const takes[] = {"take 1", "take 2", "take 3"};
 
 vly_status vly_env_plugin(vly_env *env, const vly_env_args *args);
@@ -88,6 +98,7 @@ vly_status vly_env_plugin(vly_env *env, const vly_env_args *args) {
     env->players = PLAYERS, env->tasks = env->frames_per_step = 1;
     env->state_bytes = sizeof(nim);
     env->return_target = 0.0f;
+    env->info_count = 2, env->info_names = info_names, env->info = nim_info;
     env->reset = nim_reset, env->step = nim_step, env->close = nim_close;
     return VLY_OK;
 }

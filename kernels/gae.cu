@@ -16,6 +16,12 @@ static __global__ void __launch_bounds__(128) gae_columns(vly_gae_args a) {
     if (n < a.N) vly_rule_gae(&a, n);
 }
 
+/* Players who take turns: what a row hands on is no affine map of one number. */
+static __global__ void __launch_bounds__(128) gae_turns(vly_gae_args a) {
+    const int n = (int)(blockIdx.x * blockDim.x + threadIdx.x);
+    if (n < a.N) vly_rule_gae_turns(&a, n);
+}
+
 static __global__ void __launch_bounds__(256) gae_scan(vly_gae_args a) {
     const int n = (int)blockIdx.x;
     const float gamma = a.hyper->gamma, lambda = a.hyper->lambda, scale = a.hyper->reward_scale;
@@ -47,7 +53,9 @@ static __global__ void __launch_bounds__(256) gae_scan(vly_gae_args a) {
 vly_status vly_gae_launch(const vly_gae_args *a, cudaStream_t stream) {
     VLY_NEED(a && a->T > 0 && a->N > 0);
     VLY_NEED(a->reward && a->value && a->flags && a->hyper && a->advantage && a->target && a->mask);
-    if (a->N < VLY_SCAN_COLUMNS && a->T >= VLY_SCAN_STEPS)
+    if (a->own)
+        VLY_LAUNCH(gae_turns, (unsigned)vly_ceil_div(a->N, 128), 128, 0, stream, *a);
+    else if (a->N < VLY_SCAN_COLUMNS && a->T >= VLY_SCAN_STEPS)
         VLY_LAUNCH(gae_scan, (unsigned)a->N, 256, 0, stream, *a);
     else
         VLY_LAUNCH(gae_columns, (unsigned)vly_ceil_div(a->N, 128), 128, 0, stream, *a);

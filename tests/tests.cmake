@@ -35,7 +35,7 @@ add_dependencies(test_learning_actions plugin_factors plugin_masked_env)
 target_compile_definitions(test_learning_envs PRIVATE VLY_TEST_PLUGIN_RECALL="$<TARGET_FILE:plugin_recall>")
 add_dependencies(test_learning_envs plugin_recall)
 add_dependencies(test_env_plugin plugin_my_env plugin_bad_env plugin_no_env)
-foreach(test test_spaces test_pool_players)
+foreach(test test_spaces test_pool_players test_learning_players)
   target_compile_definitions(${test} PRIVATE VLY_TEST_PLUGIN_BOX="$<TARGET_FILE:plugin_continuous_env>"
     VLY_TEST_PLUGIN_MASKED="$<TARGET_FILE:plugin_masked_env>"
     VLY_TEST_PLUGIN_PLAYERS="$<TARGET_FILE:plugin_two_player_env>")

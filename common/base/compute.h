@@ -153,8 +153,13 @@ typedef struct { /* GAE; T x N time-major; row of (t, n) is t * N + n */
     const uint8_t *flags; /* (T, N): VLY_ROW_*; a RESET or FAILED row gets advantage 0 and mask 0 */
     const vly_hyper *hyper;              /* gamma, lambda, reward_scale */
     vly_real *advantage, *target, *mask; /* (T, N); target = advantage + value */
+    const uint8_t *own; /* (T + 1, N): the flags that came with the rows themselves, where players
+                           take turns; NULL: everyone moves on every row */
     /* delta = r + gamma V(t+1) [not TERMINATED] - V(t); the sum over t stops at TERMINATED and
-     * TRUNCATED. */
+     * TRUNCATED. A row that is IDLE stands for what follows it: its value is r + gamma V(t+1), its
+     * advantage gamma times the next, without lambda, its mask 0. A move whose bootstrap would be
+     * an IDLE row, at the end of the rollout or before a truncation, has mask 0 too: what it led to
+     * is not known. */
 } vly_gae_args;
 
 typedef struct { /* V-trace (Espeholt et al. 2018); same shapes */

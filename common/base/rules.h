@@ -116,6 +116,33 @@ VLY_HD void vly_rule_gae(const vly_gae_args *a, int n) {
     }
 }
 
+/* One player's column of a game with turns, see vly_gae_args. */
+VLY_HD void vly_rule_gae_turns(const vly_gae_args *a, int n) {
+    const vly_hyper *h = a->hyper;
+    const vly_real gamma = h->gamma, scale = h->reward_scale;
+    const int64_t last = (int64_t)a->T * a->N + n;
+    vly_real next = 0, after = a->value[last];
+    int open = a->own[last] & VLY_ROW_IDLE; /* what follows is not known */
+    for (int t = a->T - 1; t >= 0; t--) {
+        const int64_t i = (int64_t)t * a->N + n;
+        const uint8_t flags = a->flags[i];
+        const int unknown = open && !(flags & VLY_ROW_TERMINATED), ended = flags & VLY_ROW_ENDED;
+        vly_scan_row row = {0, a->value[i], 0};
+        if (a->own[i] & VLY_ROW_IDLE) {
+            const int ignored = flags & VLY_ROW_IGNORED;
+            after = scale * a->reward[i] + (flags & VLY_ROW_TERMINATED ? 0 : gamma * after);
+            next = ignored || ended ? 0 : gamma * next;
+            open = ignored || unknown;
+        } else {
+            row = vly_rule_gae_row(h, flags, a->reward[i], a->value[i], after, &next);
+            if (unknown) next = row.advantage = row.mask = 0;
+            after = a->value[i];
+            open = 0;
+        }
+        a->advantage[i] = row.advantage, a->target[i] = row.target, a->mask[i] = row.mask;
+    }
+}
+
 /* The same for V-trace; *next: vs - V of t + 1; *ratios gains min(rho_bar, ratio) of a valid row.
  */
 VLY_HD vly_scan_row vly_rule_vtrace_row(const vly_hyper *h, uint8_t flags, vly_real reward,

@@ -28,7 +28,7 @@ const vly_algo_entry vly_algo_a2c = {
     .summary = "advantage actor-critic, synchronous: one update per rollout",
     .sections = {"a2c"},
     .schedule = VLY_SCHEDULE_SYNC,
-    .traits = {.acts = VLY_ACTS_MULTI | VLY_ACTS_BOX | VLY_ACTS_MASKED},
+    .traits = {.acts = VLY_ACTS_MULTI | VLY_ACTS_BOX | VLY_ACTS_MASKED | VLY_ACTS_PLAYERS},
     .create = create_a2c,
     .network = vly_head_actor_critic,
 };

@@ -23,7 +23,8 @@
  * action chosen on row t is answered by row t + 1: a transition's reward and flags are those of the
  * NEXT row. When that next row is flagged RESET the action was ignored: the transition is masked.
  * TERMINATED cuts the bootstrap, TRUNCATED bootstraps from the value of the row that carries it.
- * On a row flagged IDLE the player did not move: nothing is learned from its action.
+ * On a row flagged IDLE the player did not move: nothing is learned from its action, and what it is
+ * rewarded with belongs to its last move.
  *
  * Asynchronous schedule (IMPALA): acting and learning are concurrent. On the loop's thread, in this
  * order: collect() takes the unrolls of the next update (false: not enough yet); learn() runs on
@@ -209,7 +210,8 @@ enum {
     VLY_ACTS_MULTI = 1,       /* several discrete actions at once */
     VLY_ACTS_BOX = 2,         /* continuous ones */
     VLY_ACTS_MASKED = 4,      /* some actions are not allowed */
-    VLY_ACTS_PLAYERS = 8,     /* several players, who share what is learned */
+    VLY_ACTS_PLAYERS = 8,     /* several players, who share what is learned; with a replay memory
+                                 those alone who all move on every row */
     VLY_ACTS_NO_DISCRETE = 16 /* and not in the usual ones */
 };
 

@@ -236,7 +236,7 @@ const vly_algo_entry vly_algo_dqn = {
     .summary = "deep Q-learning: double, dueling, n-step and prioritized replay as switches",
     .sections = {"dqn"},
     .schedule = VLY_SCHEDULE_SYNC,
-    .traits = {.acts = VLY_ACTS_MASKED},
+    .traits = {.acts = VLY_ACTS_MASKED | VLY_ACTS_PLAYERS},
     .check = check_dqn,
     .create = create_dqn,
     .network = dqn_network,

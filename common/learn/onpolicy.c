@@ -41,7 +41,7 @@ static vly_status onpolicy_arrived(vly_algo *pub, vly_queue *q, int group, const
         const size_t width = (size_t)a->policy.dist.width, at = (size_t)row * width;
         VLY_TRY(a->c->upload(q, a->allowed + at, a->allowed_host + at, M * width));
     }
-    if (a->H > 0 && a->flags != a->flags_host)
+    if ((a->H > 0 || a->turns) && a->flags != a->flags_host)
         VLY_TRY(a->c->upload(q, a->flags + row, a->flags_host + row, M));
     return VLY_OK;
 }
@@ -151,7 +151,8 @@ static vly_status estimate(onpolicy *a, vly_queue *q) {
                               .hyper = a->learner.hyper_device,
                               .advantage = a->advantage,
                               .target = a->target,
-                              .mask = a->mask};
+                              .mask = a->mask,
+                              .own = a->turns ? a->seen.flags : NULL};
     return a->c->gae(q, &gae);
 }
 
@@ -547,6 +548,7 @@ vly_status vly_onpolicy_create(vly_algo **out, const vly_algo_args *args,
     a->eval = args->eval;
     a->greedy = args->eval && args->greedy;
     a->obs = args->env->obs;
+    a->turns = args->env->players > 1;
     a->N = args->actors, a->G = args->groups, a->M = args->actors / args->groups;
     a->T = a->eval ? 1 : options->rollout;
     a->history = a->obs.stack > 1 ? a->obs.stack - 1 : 0;

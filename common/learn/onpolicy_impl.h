@@ -29,6 +29,7 @@ typedef struct {
     vly_head policy;
     int N, M, G, T, history; /* actors, per group, groups, rollout steps, rows kept before row 0 */
     bool eval, greedy;
+    bool turns; /* several players, some of whom may wait on a row */
     vly_net *net;
     vly_learner learner;
     vly_exec *acting, *learning;

@@ -67,7 +67,7 @@ const vly_algo_entry vly_algo_ppo = {
     .summary = "proximal policy optimisation: clipped updates over several passes",
     .sections = {"ppo"},
     .schedule = VLY_SCHEDULE_SYNC,
-    .traits = {.acts = VLY_ACTS_MULTI | VLY_ACTS_BOX | VLY_ACTS_MASKED},
+    .traits = {.acts = VLY_ACTS_MULTI | VLY_ACTS_BOX | VLY_ACTS_MASKED | VLY_ACTS_PLAYERS},
     .overlaps = ppo_overlaps,
     .settle = settle_ppo,
     .check = check_ppo,

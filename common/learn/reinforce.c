@@ -27,7 +27,7 @@ const vly_algo_entry vly_algo_reinforce = {
     .summary = "policy gradient by returns to go, without a critic (Williams 1992)",
     .sections = {"reinforce"},
     .schedule = VLY_SCHEDULE_SYNC,
-    .traits = {.acts = VLY_ACTS_MULTI | VLY_ACTS_BOX | VLY_ACTS_MASKED},
+    .traits = {.acts = VLY_ACTS_MULTI | VLY_ACTS_BOX | VLY_ACTS_MASKED | VLY_ACTS_PLAYERS},
     .create = create_reinforce,
     .network = vly_head_actor,
 };

@@ -43,10 +43,17 @@ static vly_status upload_answers(vly_replay *r, vly_queue *q, int group, int64_t
     return VLY_OK;
 }
 
-static int32_t count_transitions(const uint8_t *flags, int64_t n) {
-    int32_t count = 0;
-    for (int64_t i = 0; i < n; i++) count += (flags[i] & (VLY_ROW_RESET | VLY_ROW_FAILED)) == 0;
-    return count;
+static vly_status count_transitions(const uint8_t *flags, int64_t n, int32_t *count) {
+    uint8_t any = 0;
+    *count = 0;
+    for (int64_t i = 0; i < n; i++) {
+        *count += (flags[i] & (VLY_ROW_RESET | VLY_ROW_FAILED)) == 0;
+        any |= flags[i];
+    }
+    if (!(any & VLY_ROW_IDLE)) return VLY_OK;
+    return vly_fail(VLY_EUNSUPPORTED,
+                    "a player waits while others move: a replay memory has no transitions over "
+                    "several rows; --algo ppo, a2c and reinforce learn from turns");
 }
 
 static int32_t *replay_transitions_of(const vly_replay *r, int64_t step, int group) {
@@ -89,8 +96,8 @@ vly_status vly_replay_arrived(vly_replay *r, vly_queue *q, int group, const uint
                              (size_t)(r->M * r->o.choices)));
     if (has_slabs(r)) VLY_TRY(upload_answers(r, q, group, before));
     if (r->o.batch == 0) return VLY_OK;
-    *replay_transitions_of(r, h - 1, group) =
-        count_transitions(has_slabs(r) ? r->flags_slab + first : r->flags + before, r->M);
+    VLY_TRY(count_transitions(has_slabs(r) ? r->flags_slab + first : r->flags + before, r->M,
+                              replay_transitions_of(r, h - 1, group)));
     return move_window(r, q, group, h);
 }
 

@@ -82,7 +82,7 @@ const vly_algo_entry vly_algo_td3 = {
     .summary = "twin delayed deterministic policy gradient: continuous actions",
     .sections = {"td3"},
     .schedule = VLY_SCHEDULE_SYNC,
-    .traits = {.acts = VLY_ACTS_BOX | VLY_ACTS_NO_DISCRETE},
+    .traits = {.acts = VLY_ACTS_BOX | VLY_ACTS_PLAYERS | VLY_ACTS_NO_DISCRETE},
     .check = check_td3,
     .create = create_td3,
     .network = td3_network,

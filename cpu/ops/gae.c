@@ -10,6 +10,7 @@ vly_status vly_cpu_gae(vly_queue *q, const vly_gae_args *a) {
     VLY_NEED("gae", a->reward && a->value && a->flags && a->hyper);
     VLY_NEED("gae", a->advantage && a->target && a->mask);
     int n = 0;
+    for (; a->own && n < a->N; n++) vly_rule_gae_turns(a, n);
 #ifndef VLY_REAL_DOUBLE
     for (; n + VLY_SCAN_COLUMNS <= a->N; n += VLY_SCAN_COLUMNS) vly_cpu_of(q)->exact->gae(a, n);
 #else

@@ -78,8 +78,15 @@ static void advantages_agree(parity *p) {
         twin advantage = outputs(p, rows), target = outputs(p, rows), mask = outputs(p, rows),
              stats = zeros(p, VLY_STATS * 4);
         twin before = normals(p, rows, 1), after = normals(p, rows, 1);
-        BOTH(c->gae(q, &(vly_gae_args){T, N, D(reward), D(value), D(flags), D(hyper), D(advantage),
-                                       D(target), D(mask)}));
+        BOTH(c->gae(q, &(vly_gae_args){.T = T,
+                                       .N = N,
+                                       .reward = D(reward),
+                                       .value = D(value),
+                                       .flags = D(flags),
+                                       .hyper = D(hyper),
+                                       .advantage = D(advantage),
+                                       .target = D(target),
+                                       .mask = D(mask)}));
         if (scan)
             NEAR(advantage, 2e-6), NEAR(target, 2e-6);
         else
@@ -97,6 +104,42 @@ static void advantages_agree(parity *p) {
         twin_free(p, &hyper), twin_free(p, &reward), twin_free(p, &value), twin_free(p, &flags),
             twin_free(p, &advantage), twin_free(p, &target);
         twin_free(p, &mask), twin_free(p, &stats), twin_free(p, &before), twin_free(p, &after);
+    }
+}
+
+static twin turns_of(parity *p, int T, int N) {
+    const size_t rows = (size_t)(T + 1) * (size_t)N;
+    uint8_t *host = malloc(rows);
+    for (size_t i = 0; i < rows; i++) host[i] = random_below(3) ? 0 : VLY_ROW_IDLE;
+    const twin t = twin_of(p, host, rows);
+    free(host);
+    return t;
+}
+
+static void advantages_of_turns_agree(parity *p) {
+    static const int shapes[][2] = {{1, 1}, {33, 257}, {128, 3}};
+    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
+        const int T = shapes[s][0], N = shapes[s][1];
+        const size_t rows = (size_t)T * (size_t)N;
+        const vly_hyper h = usual_hyper();
+        twin hyper = twin_of(p, &h, sizeof h), reward = normals(p, rows, 1),
+             value = normals(p, rows + (size_t)N, 1), flags = row_flags(p, T, N),
+             own = turns_of(p, T, N);
+        twin advantage = outputs(p, rows), target = outputs(p, rows), mask = outputs(p, rows);
+        BOTH(c->gae(q, &(vly_gae_args){.T = T,
+                                       .N = N,
+                                       .reward = D(reward),
+                                       .value = D(value),
+                                       .flags = D(flags),
+                                       .own = D(own),
+                                       .hyper = D(hyper),
+                                       .advantage = D(advantage),
+                                       .target = D(target),
+                                       .mask = D(mask)}));
+        SAME(advantage), SAME(target), SAME(mask);
+        twin_free(p, &hyper), twin_free(p, &reward), twin_free(p, &value), twin_free(p, &flags),
+            twin_free(p, &own);
+        twin_free(p, &advantage), twin_free(p, &target), twin_free(p, &mask);
     }
 }
 
@@ -398,6 +441,7 @@ int main(void) {
         the_same_actions_are_drawn(p);
         frames_are_gathered_alike(p);
         advantages_agree(p);
+        advantages_of_turns_agree(p);
         policy_losses_agree(p);
         dqn_losses_agree(p);
         optimizers_step_alike(p);

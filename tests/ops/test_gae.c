@@ -6,8 +6,15 @@ static vly_hyper hyper;
 static vly_gae_args args_of(int T, int N, const vly_real *reward, const vly_real *value,
                             const uint8_t *flags) {
     const size_t bytes = (size_t)(T * N) * sizeof(vly_real);
-    return (vly_gae_args){
-        T, N, reward, value, flags, &hyper, poisoned(bytes), poisoned(bytes), poisoned(bytes)};
+    return (vly_gae_args){.T = T,
+                          .N = N,
+                          .reward = reward,
+                          .value = value,
+                          .flags = flags,
+                          .hyper = &hyper,
+                          .advantage = poisoned(bytes),
+                          .target = poisoned(bytes),
+                          .mask = poisoned(bytes)};
 }
 
 static void one_step_is_the_td_error(void) {
@@ -41,6 +48,57 @@ static void an_ignored_action_is_masked_and_carries_nothing_back(void) {
     CHECK_EQ(a.advantage[1], 0);
     CHECK_EQ(a.mask[1], 0);
     CHECK_NEAR(a.advantage[2], 5.0, 1e-6);
+}
+
+/* Two players in turn, a reward for the last mover and its negative for the other. The player of this
+ * column moves on rows 0 and 2, waits on 1 and 3, and the game ends with the move on row 3. */
+static void a_wait_belongs_to_the_move_before_it(void) {
+    const vly_real reward[] = {1, 2, 4, 8}, value[] = {10, 1000, 20, 1000, 1000};
+    const uint8_t flags[] = {VLY_ROW_IDLE, 0, VLY_ROW_IDLE, VLY_ROW_TERMINATED},
+                  own[] = {0, VLY_ROW_IDLE, 0, VLY_ROW_IDLE, VLY_ROW_TERMINATED};
+    hyper = (vly_hyper){.gamma = 0.5f, .lambda = 0.25f, .reward_scale = 1};
+    vly_gae_args a = args_of(4, 1, reward, value, flags);
+    a.own = own;
+    CHECK_OK(cpu->gae(queue, &a));
+    const double second = 4 + 0.5 * 8 - 20, first = 1 + 0.5 * (2 + 0.5 * 20) - 10;
+    CHECK_NEAR(a.advantage[2], second, 1e-5);
+    CHECK_NEAR(a.advantage[0], first + 0.5 * 0.25 * (0.5 * second), 1e-5);
+    CHECK_NEAR(a.target[0], a.advantage[0] + 10, 1e-5);
+    CHECK(a.mask[0] == 1 && a.mask[1] == 0 && a.mask[2] == 1 && a.mask[3] == 0);
+}
+
+/* The value of a row on which the player waits is never learned, so it is no bootstrap. */
+static void a_move_without_a_known_end_is_not_learned_from(void) {
+    const vly_real reward[] = {1, 1, 1}, value[] = {5, 6, 1000, 1000};
+    const uint8_t waits[] = {0, VLY_ROW_IDLE, VLY_ROW_IDLE},
+                  cut[] = {0, VLY_ROW_IDLE | VLY_ROW_TRUNCATED, VLY_ROW_IDLE | VLY_ROW_RESET},
+                  own[] = {0, 0, VLY_ROW_IDLE, VLY_ROW_IDLE};
+    hyper = (vly_hyper){.gamma = 0.5f, .lambda = 1, .reward_scale = 1};
+    for (int i = 0; i < 2; i++) {
+        vly_gae_args a = args_of(3, 1, reward, value, i ? cut : waits);
+        a.own = own;
+        CHECK_OK(cpu->gae(queue, &a));
+        CHECK(a.mask[0] == 1 && a.mask[1] == 0 && a.mask[2] == 0);
+        CHECK_NEAR(a.advantage[0], 1 + 0.5 * 6 - 5, 1e-6);
+        CHECK_EQ(a.advantage[1], 0);
+    }
+}
+
+/* With everyone's turn on every row it is the usual scan. */
+static void without_waiting_turns_change_nothing(void) {
+    enum { STEPS = 23, COLUMNS = 5 };
+    const uint8_t *flags = golden_bytes("gae", "flags");
+    uint8_t own[(STEPS + 1) * COLUMNS] = {0};
+    memcpy(own + COLUMNS, flags, STEPS * COLUMNS);
+    hyper = (vly_hyper){.gamma = (float)golden_at("gae", "hyper", 0),
+                        .lambda = (float)golden_at("gae", "hyper", 1),
+                        .reward_scale = (float)golden_at("gae", "hyper", 2)};
+    vly_gae_args a = args_of(STEPS, COLUMNS, golden_reals("gae", "reward"),
+                             golden_reals("gae", "value"), flags);
+    a.own = own;
+    CHECK_OK(cpu->gae(queue, &a));
+    golden_check("gae", "advantage", a.advantage, 1e-5);
+    golden_check("gae", "target", a.target, 1e-5);
 }
 
 static void it_agrees_with_the_sum_over_steps(void) {
@@ -87,7 +145,15 @@ static void columns_side_by_side_are_the_rules_bits(void) {
     }
     vly_hyper ours = {.gamma = 0.97f, .lambda = 0.9f, .reward_scale = 0.5f};
     memset(out, 0xff, sizeof out);
-    vly_gae_args a = {STEPS, COLUMNS, reward, value, flags, &ours, out[0][0], out[0][1], out[0][2]},
+    vly_gae_args a = {.T = STEPS,
+                      .N = COLUMNS,
+                      .reward = reward,
+                      .value = value,
+                      .flags = flags,
+                      .hyper = &ours,
+                      .advantage = out[0][0],
+                      .target = out[0][1],
+                      .mask = out[0][2]},
                  b = a;
     CHECK_OK(cpu->gae(queue, &a));
     b.advantage = out[1][0], b.target = out[1][1], b.mask = out[1][2];
@@ -112,6 +178,9 @@ int main(void) {
     one_step_is_the_td_error();
     truncation_bootstraps_and_termination_does_not();
     an_ignored_action_is_masked_and_carries_nothing_back();
+    a_wait_belongs_to_the_move_before_it();
+    a_move_without_a_known_end_is_not_learned_from();
+    without_waiting_turns_change_nothing();
     it_agrees_with_the_sum_over_steps();
     it_agrees_with_rlax();
     columns_side_by_side_are_the_rules_bits();

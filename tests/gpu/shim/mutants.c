@@ -36,7 +36,7 @@ static void advantages(vly_compute *c, vly_queue *q, int t, int n) {
                                     reals(rows), hyper_memory(), reals(rows), reals(rows),
                                     reals(rows), given(zeros(&both, VLY_STATS * 4))});
     c->gae(q, &(vly_gae_args){t, n, reals(rows), reals(rows + (size_t)n), flags, hyper_memory(),
-                              reals(rows), reals(rows), reals(rows)});
+                              reals(rows), reals(rows), reals(rows), NULL});
 }
 
 static void losses(vly_compute *c, vly_queue *q) {
