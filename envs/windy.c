@@ -9,6 +9,7 @@ enum { ROWS = 7, COLUMNS = 10, CELLS = ROWS * COLUMNS, START = 30, GOAL = 37, GU
 
 typedef struct {
     int32_t max_steps, steady, shown;
+    int64_t drift; /* moves until the wind turns; 0: it does not */
     vly_stream_source gusts;
 } world;
 
@@ -21,12 +22,13 @@ static int clamp_to(int v, int last) {
     return v < 0 ? 0 : v > last ? last : v;
 }
 
-static int blown(int cell, int action, int gust) {
+/* up: 1, or -1 where the wind has turned. */
+static int blown(int cell, int action, int gust, int up) {
     static const int down[9] = {-1, 0, 1, 0, -1, 1, 1, -1, 0};
     static const int right[9] = {0, 1, 0, -1, 1, 1, -1, -1, 0};
     const int row = cell / COLUMNS, column = cell % COLUMNS;
     const int wind = wind_of[column] ? wind_of[column] + gust : 0;
-    return clamp_to(row + down[action] - wind, ROWS - 1) * COLUMNS +
+    return clamp_to(row + down[action] - up * wind, ROWS - 1) * COLUMNS +
            clamp_to(column + right[action], COLUMNS - 1);
 }
 
@@ -44,8 +46,10 @@ static int windy_state(const vly_env *env, const void *state) {
 }
 
 static void start_windy(const vly_env *env, vly_windy *s, vly_rows at) {
+    const world *w = env->world;
     s->cell = START;
     s->step = s->ended = 0;
+    if (w->drift) s->phase = (int32_t)(s->moves / w->drift);
     vly_one_hot(at.obs, env->states, windy_state(env, s));
     vly_row_write(at, 0.0f, VLY_ROW_RESET);
 }
@@ -72,7 +76,8 @@ static void windy_step(const vly_env *env, void *states, int n, vly_actions acti
             start_windy(env, s, at);
             continue;
         }
-        s->cell = blown(s->cell, action[i], gust_of(w, s));
+        s->cell = blown(s->cell, action[i], gust_of(w, s), s->phase % 2 ? -1 : 1);
+        s->moves += w->drift > 0;
         if (!w->steady) vly_stream_next(&w->gusts, &s->gust);
         const int there = s->cell == GOAL, late = ++s->step == w->max_steps;
         s->ended = there | late;
@@ -88,7 +93,7 @@ static int windy_model(const vly_env *env, int state, int action, vly_outcome *o
     for (int i = 0; i < n && i < max; i++) {
         const int cell = w->shown ? state / GUSTS : state;
         const int gust = w->steady ? 0 : w->shown ? state % GUSTS - 1 : i - 1;
-        const int to = blown(cell, action, gust);
+        const int to = blown(cell, action, gust, 1);
         const vly_outcome o = {1.0 / n, -1.0, w->shown ? to * GUSTS + (w->steady ? 1 : i) : to,
                                to == GOAL};
         out[i] = o;
@@ -124,7 +129,9 @@ static void windy_describe(const vly_env *env, const void *state, char *text, si
 }
 
 static void windy_info(const vly_env *env, const void *state, double *out) {
-    out[0] = gust_of(env->world, state);
+    const world *w = env->world;
+    out[0] = gust_of(w, state);
+    if (w->drift) out[1] = ((const vly_windy *)state)->phase;
 }
 
 static vly_status windy_valid(const vly_env *env, const void *state) {
@@ -132,6 +139,9 @@ static vly_status windy_valid(const vly_env *env, const void *state) {
     const vly_windy *s = state;
     VLY_TRY(vly_env_valid_range("cell", s->cell, 0, CELLS - 1));
     if (!w->steady) VLY_TRY(vly_stream_valid(&w->gusts, &s->gust));
+    VLY_TRY(vly_env_valid_range("phase", s->phase, 0, w->drift ? INT32_MAX : 0));
+    VLY_TRY(
+        vly_env_valid_range("moves", (double)s->moves, 0, w->drift ? 1e9 * (double)w->drift : 0));
     return vly_env_valid_episode(s->step, s->ended, w->max_steps);
 }
 
@@ -157,16 +167,17 @@ static vly_status open_wind(world *w, const char *wind) {
 
 static const char *const names[] = {"up",         "right",     "down",    "left", "up right",
                                     "down right", "down left", "up left", "stay"};
-static const char *const info_names[] = {"gust"};
+static const char *const info_names[] = {"gust", "phase"};
 
 vly_status vly_windy_open(vly_env *env, const vly_env_args *args) {
-    double moves = 4, shown = 0;
+    double moves = 4, shown = 0, drift = 0;
     char wind[512] = "steady";
     const vly_env_key keys[] = {{"moves", &moves, 4, 9, NULL, 0},
                                 {"shown", &shown, 0, 1, NULL, 0},
+                                {"drift", &drift, 0, 1e9, NULL, 0},
                                 {"wind", NULL, 0, 0, wind, sizeof wind}};
     vly_env made;
-    VLY_TRY(vly_env_options("windy", args, keys, 3));
+    VLY_TRY(vly_env_options("windy", args, keys, 4));
     if (moves != 4 && moves != 8 && moves != 9)
         return vly_fail(VLY_EINVAL, "windy: moves=%g: 4, 8 (with diagonals) or 9 (and staying)",
                         moves);
@@ -176,6 +187,7 @@ vly_status vly_windy_open(vly_env *env, const vly_env_args *args) {
     made.close = windy_close;
     w->max_steps = vly_env_limit(args, 0);
     w->shown = shown != 0;
+    w->drift = (int64_t)drift;
     const vly_status status = open_wind(w, wind);
     if (status != VLY_OK) {
         windy_close(&made);
@@ -187,9 +199,9 @@ vly_status vly_windy_open(vly_env *env, const vly_env_args *args) {
     if (w->steady) made.return_target = moves == 4 ? -15.0f : -7.0f;
     made.reset = windy_reset, made.restart = windy_restart, made.step = windy_step;
     made.valid = windy_valid, made.state_index = windy_state;
-    if (!w->gusts.value) made.model = windy_model;
+    if (!w->gusts.value && !w->drift) made.model = windy_model;
     made.render = windy_render, made.describe = windy_describe;
-    made.info_count = 1, made.info_names = info_names, made.info = windy_info;
+    made.info_count = w->drift ? 2 : 1, made.info_names = info_names, made.info = windy_info;
     *env = made;
     return VLY_OK;
 }

@@ -9,6 +9,9 @@
  * Option wind: steady; gusts (where there is wind, one cell more or less with a chance of 1/3 each, a
  * stream that no action influences: stream.h); or a file of one number a line, -1, 0 or 1, that says
  * the gust of each step. Option shown=1: the gust of the next move is part of the state.
+ * Option drift=N: after every N moves of its own the wind turns, from the next episode on: down, up, down
+ * ... The optimum stays, and another way leads to it. Nothing that the agent sees says so; `info` has the
+ * phase.
  */
 #ifndef VLY_ENVS_WINDY_H
 #define VLY_ENVS_WINDY_H
@@ -17,9 +20,10 @@
 
 typedef struct {
     int32_t cell, step, ended;
-    uint32_t spare;
+    int32_t phase; /* how often the wind has turned */
     vly_stream gust;
-    uint64_t spare2[3];
+    int64_t moves; /* of all episodes */
+    uint64_t spare[2];
 } vly_windy;
 
 vly_status vly_windy_open(vly_env *env, const vly_env_args *args);

@@ -244,7 +244,9 @@ struct vly_env {
      * Every state that reset() or step() leaves behind is valid. Returns VLY_ECORRUPT with the
      * member that is wrong. NULL: not checked (plugins may leave it out). */
     vly_status (*valid)(const vly_env *env, const void *state);
-    /* Numbers for who asks, by name ("lives", "frame"): out has room for info_count. */
+    /* Numbers for who asks, by name ("lives", "frame"): out has room for info_count. One that is
+     * named "phase" counts changes of the rules, from 0 on: the trainer reports how far returns fall
+     * with each and how fast they recover. */
     int info_count;
     const char *const *info_names;
     void (*info)(const vly_env *env, const void *state, double *out);

@@ -1,3 +1,4 @@
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -24,6 +25,20 @@ static int exit_code(const vly_config *config, const vly_session_result *r) {
     }
 }
 
+static void print_change(FILE *out, const vly_train_change *c) {
+    fprintf(out, "\n  change %lld, at %s steps: mean return of 20 episodes %.4g before",
+            (long long)c->phase, vly_thousands(c->steps), c->return_before);
+    if (isnan(c->return_lowest)) {
+        fprintf(out, ", too few episodes since");
+        return;
+    }
+    fprintf(out, ", %.4g at the lowest", c->return_lowest);
+    if (c->recovery_steps < 0)
+        fprintf(out, ", not recovered: %.4g now", c->return_mean);
+    else
+        fprintf(out, ", recovered after %s steps", vly_thousands(c->recovery_steps));
+}
+
 static void print_run_summary(FILE *out, const vly_config *config, const vly_session_result *r) {
     const char *volley = vly_shell_word(vly_cli_program()), *folder = vly_shell_word(r->folder);
     const int64_t reached = r->steps > config->run.steps ? r->steps : config->run.steps;
@@ -39,6 +54,7 @@ static void print_run_summary(FILE *out, const vly_config *config, const vly_ses
     for (int i = 0; i < r->task_count; i++)
         fprintf(out, "\n  %-24s %s episodes, mean return %.4g", r->tasks[i].env,
                 vly_thousands(r->tasks[i].episodes), r->tasks[i].return_mean_100);
+    for (int i = 0; i < r->change_count; i++) print_change(out, &r->changes[i]);
     fprintf(out, "\nrun: %s\n", r->folder);
     if (r->checkpoint[0]) fprintf(out, "checkpoint: %s\n", r->checkpoint);
     if (r->checkpoint_lost)
@@ -61,6 +77,22 @@ static json_t *tasks_json(const vly_session_result *r) {
     return list;
 }
 
+static json_t *changes_json(const vly_session_result *r) {
+    json_t *list = json_array();
+    for (int i = 0; i < r->change_count; i++) {
+        const vly_train_change *c = &r->changes[i];
+        json_t *recovery = c->recovery_steps < 0 ? json_null()
+                                                 : json_integer((json_int_t)c->recovery_steps);
+        json_array_append_new(list, json_pack("{s:I, s:I, s:o, s:o, s:o, s:o}", "phase",
+                                              (json_int_t)c->phase, "steps", (json_int_t)c->steps,
+                                              "return_before", vly_json_real(c->return_before),
+                                              "return_lowest", vly_json_real(c->return_lowest),
+                                              "return_mean", vly_json_real(c->return_mean),
+                                              "recovery_steps", recovery));
+    }
+    return list;
+}
+
 static json_t *result_json(const vly_config *config, const vly_session_result *r) {
     json_t *o = json_pack(
         "{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:s, s:s?}", "run", r->folder,
@@ -71,6 +103,7 @@ static json_t *result_json(const vly_config *config, const vly_session_result *r
         vly_json_real(r->frames_per_s), "stop", vly_stop_name(r->train.stop), "checkpoint",
         r->checkpoint[0] ? r->checkpoint : NULL);
     if (r->task_count) json_object_set_new(o, "tasks", tasks_json(r));
+    if (r->change_count) json_object_set_new(o, "changes", changes_json(r));
     return o;
 }
 

@@ -117,12 +117,23 @@ void vly_recorder_actors(vly_recorder *r, const vly_remote_stats *stats) {
     vly_metrics_set(m, VLY_M_ACTORS_P99, stats->round_trip_p99_ms);
 }
 
+static void write_change(vly_recorder *r, const vly_train_report *report) {
+    if (report->change_count == 0) return;
+    const vly_train_change *c = &report->changes[report->change_count - 1];
+    vly_metrics_set(r->metrics, VLY_M_DRIFT_PHASE, (double)c->phase);
+    if (!isnan(c->return_lowest))
+        vly_metrics_set(r->metrics, VLY_M_DRIFT_FALL, c->return_before - c->return_lowest);
+    if (c->recovery_steps >= 0)
+        vly_metrics_set(r->metrics, VLY_M_DRIFT_RECOVERY, (double)c->recovery_steps);
+}
+
 vly_status vly_recorder_write(vly_recorder *r, const vly_train_report *report, double save_s) {
     const double elapsed = report->wall_s - r->wall_s;
     r->written = true;
     r->wall_s = report->wall_s;
     write_counters(r, report);
     if (report->window) vly_metrics_set(r->metrics, VLY_M_RETURN_MEAN_100, report->return_mean_100);
+    write_change(r, report);
     write_rates(r, report);
     write_resources(r, elapsed);
     write_phases(r, report, elapsed, save_s);

@@ -333,6 +333,8 @@ static void fill_result(const vly_session *s, vly_session_result *out) {
         task->episodes = r->tasks[i].episodes;
         task->return_mean_100 = r->tasks[i].return_mean_100;
     }
+    for (int i = 0; i < r->change_count && i < VLY_SESSION_CHANGES_MAX; i++)
+        out->changes[out->change_count++] = r->changes[i];
 }
 
 static vly_status check_restarts(const vly_session *s, vly_train_result *train) {

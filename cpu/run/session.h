@@ -47,7 +47,7 @@ typedef struct {
     bool first; /* of several ranks the first alone has a folder; the others should not print */
 } vly_session_info;
 
-enum { VLY_SESSION_TASKS_MAX = 64 };
+enum { VLY_SESSION_TASKS_MAX = 64, VLY_SESSION_CHANGES_MAX = 16 };
 typedef struct {
     char env[64];
     int64_t episodes;
@@ -60,7 +60,9 @@ typedef struct {
     int64_t steps, updates, episodes;
     double return_mean_100, wall_s, steps_per_s, frames_per_s;
     vly_session_task tasks[VLY_SESSION_TASKS_MAX];
-    int task_count;       /* of several environments that learned together; 0: there is one */
+    int task_count; /* of several environments that learned together; 0: there is one */
+    vly_train_change changes[VLY_SESSION_CHANGES_MAX];
+    int change_count;
     bool checkpoint_lost; /* the last attempt to save failed: `words` say why */
     char words[512];
 } vly_session_result;

@@ -201,6 +201,7 @@ static vly_status alloc_arrays(vly_train *t) {
         (!t->o.eval && !t->pool_state))
         return vly_fail(VLY_ENOMEM, "no memory for a run of %d environments", t->N);
     VLY_TRY(alloc_tasks(t));
+    VLY_TRY(vly_train_create_changes(t));
     if (t->c->info.is_host) return VLY_OK;
     void *slab;
     VLY_TRY(t->c->alloc_host(t->c, N * t->o.env->obs.bytes, "observations in transfer", &slab));
@@ -303,6 +304,7 @@ void vly_train_destroy(vly_train *t) {
     free(t->stalled);
     free(t->tasks);
     free(t->task_reports);
+    vly_train_free_changes(t);
     free(t->pool_state);
     vly_train_free_undo(t);
     if (!hung) free(t);

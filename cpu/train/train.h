@@ -65,6 +65,16 @@ typedef struct vly_train_task {
     double return_mean_100; /* NAN before the first */
 } vly_train_task;
 
+/* A change of the rules while they are learned (vly_env.info "phase"). Means are of the last 20
+ * episodes; NAN: there were too few. */
+typedef struct vly_train_change {
+    int64_t phase, episodes; /* from phase 1 on; finished in it so far */
+    int64_t steps;           /* agent steps of all when its first episode began */
+    double return_before, return_lowest, return_mean; /* in the phase before; the least until it
+                                                         recovered; now */
+    int64_t recovery_steps; /* until nine tenths of the fall were made good; -1: they are not */
+} vly_train_change;
+
 typedef struct {
     int64_t steps;       /* agent steps of this process; RESET rows are not counted */
     int64_t total_steps; /* over all ranks */
@@ -76,6 +86,8 @@ typedef struct {
     int window;                              /* at most 100 */
     const struct vly_train_task *tasks;      /* of an environment of several; valid until destroy */
     int task_count;                          /* 0: there is one */
+    const struct vly_train_change *changes;  /* the last 15, oldest first; valid until destroy */
+    int change_count;
     double wall_s;           /* in vly_train_run, since create; a resumed run starts at 0 */
     double steps_per_s;      /* over the last seconds */
     double learn_rows_per_s; /* rows learned from, over the last seconds */

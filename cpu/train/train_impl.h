@@ -9,6 +9,7 @@
  *   lead_await.c    how a leader waits for a descriptor
  *   train_eval.c    episodes with fixed weights
  *   train_learner.c learn(), here or on a thread of its own
+ *   train_drift.c   how returns fall and recover when the rules change
  *   train_rows.c    rows to and from the environments
  *   train_loop.c    the event loop: where this thread sleeps
  *   train_undo.c    back to before a phase that a stop interrupts
@@ -23,7 +24,7 @@
 #include "cpu/actors/isolate.h"
 #include "cpu/train/train.h"
 
-enum { RETURNS = 100, SAMPLES = 16, EPISODES_AT_ONCE = 256 };
+enum { RETURNS = 100, SAMPLES = 16, EPISODES_AT_ONCE = 256, CHANGES = 16, RECENT = 20 };
 
 /* TRAIN_LEARNING: a learn() was cut short by a stop; a run that goes on finishes it first. */
 enum { TRAIN_STARTED = 1, TRAIN_LEARNING = 2 };
@@ -39,6 +40,11 @@ typedef struct {     /* saved as one array of int64_t: add at the end */
 typedef struct {                       /* saved as doubles */
     double episodes, returns[RETURNS]; /* a ring at episodes % RETURNS */
 } train_task;
+
+typedef struct { /* saved as doubles; of one phase, at phase % CHANGES */
+    double phase, begun, episodes, recent[RECENT]; /* recent: a ring at episodes % RECENT */
+    double before, lowest, recovered; /* recovered: at how many steps of all; -1: not yet */
+} train_change;
 
 typedef struct {
     double time, steps, rows;
@@ -123,6 +129,10 @@ struct vly_train {
     double returns[RETURNS]; /* of the last episodes, a ring at episodes % RETURNS */
     train_task *tasks;       /* one for each; NULL where there is one */
     vly_train_task *task_reports;
+    train_change *changes; /* (CHANGES); NULL: the environment has no phases */
+    vly_train_change *change_reports;
+    double *info; /* of one actor */
+    int phase_at; /* in info */
     int32_t lengths[RETURNS];
     uint8_t *pool_state;
     size_t pool_bytes;
@@ -192,6 +202,15 @@ static inline int vly_train_task_of(const vly_train *t, int row) {
 /* Counts the episodes that have ended and hands them to on_episode. */
 void vly_train_count_episode(vly_train *t, const vly_episode *episode);
 void vly_train_episodes(vly_train *t);
+
+/* ---- train_drift.c; nothing to do for an environment without phases ---- */
+
+vly_status vly_train_create_changes(vly_train *t);
+void vly_train_free_changes(vly_train *t);
+/* The actor's state is still that of the episode's end. */
+void vly_train_count_change(vly_train *t, const vly_episode *episode);
+vly_status vly_train_check_changes(const vly_train *t); /* of a checkpoint */
+void vly_train_report_changes(vly_train *t, vly_train_report *out);
 
 /* ---- train_loop.c ---- */
 

@@ -87,6 +87,7 @@ void vly_train_get_report(vly_train *t, vly_train_report *out) {
     out->episodes = vly_train_has_ranks(t) ? t->counters.fleet_episodes : own_episodes(t);
     mean_returns(t, out);
     report_tasks(t, out);
+    vly_train_report_changes(t, out);
     out->wall_s = seconds_since_create(t);
     const train_sample *oldest = t->samples;
     if (t->sample_count > 0 && out->wall_s > oldest->time) {

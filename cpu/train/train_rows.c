@@ -41,6 +41,7 @@ void vly_train_count_episode(vly_train *t, const vly_episode *episode) {
         task->returns[(int64_t)task->episodes % RETURNS] = episode->score;
         task->episodes++;
     }
+    vly_train_count_change(t, episode);
     if (t->o.on_episode) t->o.on_episode(t->o.arg, episode, vly_train_total_steps(t));
 }
 

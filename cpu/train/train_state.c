@@ -31,6 +31,9 @@ int vly_train_buffers(vly_train *t, vly_buffer *out, int max) {
     if (t->tasks)
         add_buffer(out, &n, max, "train.tasks", VLY_F64,
                    t->o.env->tasks * (int64_t)(sizeof *t->tasks / sizeof(double)), t->tasks);
+    if (t->changes)
+        add_buffer(out, &n, max, "train.changes", VLY_F64,
+                   CHANGES * (int64_t)(sizeof *t->changes / sizeof(double)), t->changes);
     add_buffer(out, &n, max, "train.pool", VLY_U8, (int64_t)t->pool_bytes, t->pool_state);
     return n;
 }
@@ -86,6 +89,7 @@ vly_status vly_train_restored(vly_train *t) {
     for (int i = 0; t->tasks && i < t->o.env->tasks; i++)
         if (!(t->tasks[i].episodes >= 0 && t->tasks[i].episodes < 9e15))
             return vly_fail(VLY_ECORRUPT, "the episodes of task %d are no number", i);
+    VLY_TRY(vly_train_check_changes(t));
     share_counts(t);
     if (k->started == TRAIN_LEARNING && !t->algo->cuts)
         return vly_fail(VLY_ECORRUPT, "the run was saved within an update, which %s does not do",

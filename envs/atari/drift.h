@@ -6,7 +6,8 @@
  * STEPS:MODE/DIFFICULTY, in rising order: the first game that an environment begins after so many agent
  * steps of its own is played in that mode with that difficulty, until the next one. Nothing that the
  * agent sees says so. A game that is going on is played to its end. The change depends on the seed and
- * the steps alone, and is part of checkpoints. `info` has the phase, the mode and the difficulty.
+ * the steps alone, and is part of checkpoints. `info` has the phase, the mode and the difficulty; by the
+ * phase the trainer reports how far returns fall with each change and how fast they recover.
  */
 #ifndef VLY_ENVS_ATARI_DRIFT_H
 #define VLY_ENVS_ATARI_DRIFT_H

@@ -65,13 +65,15 @@ int main(void) {
          "--net.hidden 32,32 --sac.batch 32 --sac.learning_starts 500 --replay.ratio 8 "
          "--replay.capacity 4000"},
         {"td3", "pendulum", "td3", "9000",
-         "--net.hidden 32,32 --td3.batch 32 --td3.learning_starts 500 --replay.ratio 8 "
+         "--net.normalize true --net.hidden 32,32 --td3.batch 32 --td3.learning_starts 500 "
+         "--replay.ratio 8 "
          "--replay.capacity 4000"},
         {"impala", "cartpole", "impala", "9000", "--pool.schedule sync"},
         {"dqn", "cartpole", "dqn", "9000",
          "--dqn.learning_starts 500 --replay.capacity 5000 --replay.prioritized true"},
         {"apex", "cartpole", "apex", "16000", "--apex.replay local --replay.capacity 5000"},
         {"qlearning", "gridworld", "qlearning", "9000", ""},
+        {"drift", "windy", "qlearning", "9000", "--env.args drift=2000"},
         {"sarsa", "cliffwalking", "sarsa", "9000", ""},
         {"minatar-ppo", "minatar/breakout", "ppo", "7000",
          "--envs 16 --net.hidden 32 --ppo.rollout 32 --ppo.anneal false"},

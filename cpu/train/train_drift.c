@@ -1,0 +1,105 @@
+/* Rules that change while they are learned (an environment with the number "phase" among its info):
+ * how far returns fall with each change, and after how many steps they are back. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include "cpu/train/train_impl.h"
+
+static const double REGAINED = 0.9; /* share of the fall */
+
+vly_status vly_train_create_changes(vly_train *t) {
+    const vly_env *env = t->o.env;
+    int at = 0;
+    while (at < env->info_count && strcmp(env->info_names[at], "phase")) at++;
+    if (at == env->info_count || t->o.eval) return VLY_OK;
+    t->changes = calloc(CHANGES, sizeof *t->changes);
+    t->change_reports = calloc(CHANGES, sizeof *t->change_reports);
+    t->info = calloc((size_t)env->info_count, sizeof *t->info);
+    t->phase_at = at;
+    return t->changes && t->change_reports && t->info
+               ? VLY_OK
+               : vly_fail(VLY_ENOMEM, "no memory for the phases of %s", env->name);
+}
+
+void vly_train_free_changes(vly_train *t) {
+    free(t->changes);
+    free(t->change_reports);
+    free(t->info);
+}
+
+static train_change *change_of(const vly_train *t, double phase) {
+    return &t->changes[(int64_t)phase % CHANGES];
+}
+
+/* Of the last episodes of a phase, RECENT at most; NAN: there was none. */
+static double recent_mean(const train_change *c) {
+    const int n = c->episodes < RECENT ? (int)c->episodes : RECENT;
+    double sum = 0;
+    for (int i = 0; i < n; i++) sum += c->recent[i];
+    return n ? sum / n : NAN;
+}
+
+/* The first episode of a phase has ended. */
+static void begin_change(const vly_train *t, train_change *c, double phase, double begun) {
+    const train_change *last = phase > 0 ? change_of(t, phase - 1) : NULL;
+    *c = (train_change){.phase = phase,
+                        .begun = begun > 0 ? begun : 0,
+                        .before = last && last->phase == phase - 1 ? recent_mean(last) : NAN,
+                        .lowest = NAN,
+                        .recovered = -1};
+}
+
+static void follow_change(train_change *c, double steps) {
+    const double mean = recent_mean(c);
+    if (c->episodes < RECENT || c->recovered >= 0 || isnan(c->before)) return;
+    if (!(mean >= c->lowest)) c->lowest = mean;
+    if (mean >= c->lowest + REGAINED * (c->before - c->lowest)) c->recovered = steps;
+}
+
+void vly_train_count_change(vly_train *t, const vly_episode *episode) {
+    const vly_env *env = t->o.env;
+    if (!t->changes || episode->actor < 0) return;
+    const void *state = t->source->state(t->source, episode->actor / env->players);
+    if (!state) return; /* elsewhere: actors of --listen */
+    env->info(env, state, t->info);
+    const double phase = t->info[t->phase_at], steps = (double)vly_train_total_steps(t);
+    if (!(phase >= 0 && phase < 9e15)) return;
+    train_change *c = change_of(t, phase);
+    if (c->episodes > 0 && c->phase > phase) return; /* of an actor that is far behind */
+    if (c->episodes == 0 || c->phase < phase)
+        begin_change(t, c, phase, steps - (double)episode->length * t->N);
+    c->recent[(int64_t)c->episodes % RECENT] = episode->score;
+    c->episodes++;
+    follow_change(c, steps);
+}
+
+vly_status vly_train_check_changes(const vly_train *t) {
+    for (int i = 0; t->changes && i < CHANGES; i++)
+        if (!(t->changes[i].episodes >= 0 && t->changes[i].episodes < 9e15))
+            return vly_fail(VLY_ECORRUPT, "the episodes of change %d are no number", i);
+    return VLY_OK;
+}
+
+static void report_change(const train_change *c, vly_train_change *out) {
+    *out = (vly_train_change){
+        .phase = (int64_t)c->phase,
+        .steps = (int64_t)c->begun,
+        .episodes = (int64_t)c->episodes,
+        .return_before = c->before,
+        .return_lowest = c->lowest,
+        .return_mean = recent_mean(c),
+        .recovery_steps = c->recovered < 0 ? -1 : (int64_t)(c->recovered - c->begun)};
+}
+
+void vly_train_report_changes(vly_train *t, vly_train_report *out) {
+    double newest = 0;
+    if (!t->changes) return;
+    for (int i = 0; i < CHANGES; i++)
+        if (t->changes[i].episodes > 0) newest = fmax(newest, t->changes[i].phase);
+    for (double phase = fmax(1, newest - CHANGES + 1); phase <= newest; phase++) {
+        const train_change *c = change_of(t, phase);
+        if (c->episodes > 0 && c->phase == phase)
+            report_change(c, &t->change_reports[out->change_count++]);
+    }
+    out->changes = t->change_reports;
+}

@@ -1,0 +1,136 @@
+/* What a run reports of changes of the rules: WindyGridWorld whose wind turns. */
+#include <math.h>
+#include "cpu/ops/compute_cpu.h"
+#include "cpu/train/train.h"
+#include "envs/registry.h"
+#include "tests/kit/check.h"
+
+enum { EVERY = 20000, STEPS = 50000, RECENT = 20, MOST = 8192, BUFFERS = 64 };
+
+typedef struct {
+    vly_config config;
+    vly_env env;
+    vly_compute *c;
+    vly_train *t;
+    int n;
+    double score[MOST];
+    int64_t length[MOST], end[MOST]; /* end: steps of all when it ended */
+} drift_run;
+
+static void see_episode(void *arg, const vly_episode *e, int64_t steps) {
+    drift_run *r = arg;
+    CHECK(r->n < MOST);
+    r->score[r->n] = e->score, r->length[r->n] = e->length, r->end[r->n++] = steps;
+}
+
+static void open_drift(drift_run *r, const char *drift) {
+    vly_assignments given = {0};
+    const char *const settings[][2] = {{"run.env", "windy"},         {"run.algo", "qlearning"},
+                                       {"run.steps", "50k"},         {"run.seed", "3"},
+                                       {"tabular.alpha_power", "0"}, {"env.args", drift}};
+    memset(r, 0, sizeof *r);
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
+        CHECK_OK(vly_assignments_add(&given, settings[i][0], settings[i][1], "test"));
+    CHECK_OK(vly_algo_resolve(&r->config, &given, "windy", "classic"));
+    vly_assignments_free(&given);
+    const vly_env_args args = {.extra = drift};
+    CHECK_OK(vly_env_open(&r->env, "windy", &args));
+    CHECK_OK(vly_compute_create_cpu(&r->c, 1));
+    const vly_train_options o = {
+        .compute = r->c, .env = &r->env, .config = &r->config, .arg = r, .on_episode = see_episode};
+    CHECK_OK(vly_train_create(&r->t, &o));
+}
+
+static void close_drift(drift_run *r) {
+    vly_train_destroy(r->t);
+    r->c->destroy(r->c);
+    r->env.close(&r->env);
+}
+
+static double mean_of(const double *x) {
+    double sum = 0;
+    for (int i = 0; i < RECENT; i++) sum += x[i];
+    return sum / RECENT;
+}
+
+/* The same from the list of episodes: one environment, whose phase is that of its moves so far. */
+static void check_change(const drift_run *r, const vly_train_change *c) {
+    int first = 0, last;
+    int64_t moves = 0;
+    while (first < r->n && moves / EVERY < c->phase) moves += r->length[first++];
+    for (last = first; last < r->n && moves / EVERY == c->phase; last++) moves += r->length[last];
+    CHECK_EQ(c->episodes, last - first);
+    CHECK_EQ(c->steps, r->end[first] - r->length[first]);
+    const double before = mean_of(r->score + first - RECENT);
+    double lowest = INFINITY;
+    int64_t recovery = -1;
+    for (int i = first + RECENT; i <= last && recovery < 0; i++) {
+        const double mean = mean_of(r->score + i - RECENT);
+        lowest = fmin(lowest, mean);
+        if (mean >= lowest + 0.9 * (before - lowest)) recovery = r->end[i - 1] - c->steps;
+    }
+    CHECK_NEAR(c->return_before, before, 1e-9);
+    CHECK_NEAR(c->return_lowest, lowest, 1e-9);
+    CHECK_NEAR(c->return_mean, mean_of(r->score + last - RECENT), 1e-9);
+    CHECK_EQ(c->recovery_steps, recovery);
+}
+
+static void a_change_is_reported_with_its_fall_and_recovery(drift_run *r) {
+    vly_train_result result;
+    CHECK_OK(vly_train_run(r->t, &result));
+    CHECK_EQ(result.report.change_count, STEPS / EVERY);
+    for (int i = 0; i < result.report.change_count; i++) {
+        const vly_train_change *c = &result.report.changes[i];
+        fprintf(
+            stderr, "change %lld: %.1f before, %.1f at the lowest, recovered after %lld steps\n",
+            (long long)c->phase, c->return_before, c->return_lowest, (long long)c->recovery_steps);
+        CHECK_EQ(c->phase, i + 1);
+        check_change(r, c);
+        /* the optimum is -15, on either side of the field, and the old way does not lead there */
+        CHECK(c->return_before > -30 && c->return_lowest < c->return_before - 10);
+        CHECK(c->recovery_steps > 0 && c->recovery_steps < EVERY);
+    }
+}
+
+static void a_checkpoint_keeps_it(drift_run *from) {
+    drift_run to;
+    vly_train_report before, after;
+    vly_buffer have[BUFFERS], want[BUFFERS];
+    open_drift(&to, "drift=20000");
+    const int n = vly_train_buffers(from->t, have, BUFFERS);
+    CHECK(n <= BUFFERS && n == vly_train_buffers(to.t, want, BUFFERS));
+    for (int i = 0; i < n; i++)
+        if (!strcmp(have[i].name, "train.changes") || !strcmp(have[i].name, "train.counters")) {
+            void *host = malloc(vly_buffer_bytes(&have[i]));
+            CHECK_OK(vly_train_read(from->t, &have[i], host));
+            if (!strcmp(have[i].name, "train.counters")) ((int64_t *)host)[1] = 0; /* not begun */
+            CHECK_OK(vly_train_write(to.t, &want[i], host));
+            free(host);
+        }
+    CHECK_OK(vly_train_restored(to.t));
+    vly_train_get_report(from->t, &before);
+    vly_train_get_report(to.t, &after);
+    CHECK_EQ(before.change_count, after.change_count);
+    CHECK(!memcmp(before.changes, after.changes,
+                  (size_t)before.change_count * sizeof *before.changes));
+    close_drift(&to);
+}
+
+static void without_phases_nothing_is_reported(void) {
+    drift_run r;
+    vly_train_report report;
+    open_drift(&r, "");
+    vly_train_get_report(r.t, &report);
+    CHECK_EQ(report.change_count, 0);
+    close_drift(&r);
+}
+
+int main(void) {
+    static drift_run r;
+    open_drift(&r, "drift=20000");
+    a_change_is_reported_with_its_fall_and_recovery(&r);
+    a_checkpoint_keeps_it(&r);
+    close_drift(&r);
+    without_phases_nothing_is_reported();
+    return TEST_PASS;
+}
