@@ -33,7 +33,8 @@ typedef struct {
     int max_steps;  /* agent steps of an episode; 0: no such limit */
     int fire_reset; /* and the action set has FIRE */
     uint8_t actions[VLY_ATARI_ACTIONS];
-    uint8_t colour[3][256]; /* grey in [0], or red, green, blue of a palette index */
+    const char *names[VLY_ATARI_ACTIONS]; /* of these actions */
+    uint8_t colour[3][256];               /* grey in [0], or red, green, blue of a palette index */
     vly_area area;
     vly_reset_cache *cache;
     size_t room;      /* of an actor's still */

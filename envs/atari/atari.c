@@ -198,10 +198,21 @@ vly_status vly_atari_describe(vly_env *env, const vly_atari_game *game,
     return VLY_OK;
 }
 
+static void atari_info(const vly_env *env, const void *state, double *out) {
+    const vly_atari_view view = vly_atari_look(env, state);
+    out[0] = view.lives;
+    out[1] = view.frames;
+    out[2] = view.episode_frames;
+}
+
 static void attach(vly_env *env, vly_atari_world *w) {
+    static const char *const info_names[] = {"lives", "frame_number", "episode_frame_number"};
     w->fire_reset = w->options.fire_reset &&
                     (w->options.full_actions || (w->rules.game->minimal >> VLY_FIRE & 1));
-    (void)choose_actions(w->rules.game, &w->options, w->actions);
+    const int n = choose_actions(w->rules.game, &w->options, w->actions);
+    for (int i = 0; i < n; i++) w->names[i] = vly_atari_action_name(w->actions[i]);
+    env->action.names = w->names;
+    env->info_count = 3, env->info_names = info_names, env->info = atari_info;
     env->state_bytes = (w->starts_at + (vly_atari_has_starts(w) ? sizeof(vly_mt19937) : 0) + 63) /
                        64 * 64;
     env->reset = atari_reset, env->restart = atari_restart, env->step = atari_step,

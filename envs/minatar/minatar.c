@@ -9,6 +9,7 @@ typedef struct {
     double sticky;
     int32_t ramping, max_steps, actions;
     int32_t action[6]; /* ours to the game's */
+    const char *names[6];
 } world;
 
 /* One actor; the game's struct follows in the next cache line. */
@@ -111,11 +112,18 @@ static void minatar_render(const vly_env *env, const void *state, uint8_t *rgb, 
     }
 }
 
+static const char *const minatar_actions[6] = {"nothing", "left", "up", "right", "down", "fire"};
+static const char *const minatar_numbers[] = {"last_action"};
+
+static void minatar_info(const vly_env *env, const void *state, double *out) {
+    (void)env;
+    out[0] = ((const actor *)state)->last_action;
+}
+
 static void minatar_describe(const vly_env *env, const void *state, char *text, size_t bytes) {
-    static const char *names[6] = {"nothing", "left", "up", "right", "down", "fire"};
     (void)env;
     const actor *a = state;
-    snprintf(text, bytes, "step %d  %s", a->step, names[a->last_action]);
+    snprintf(text, bytes, "step %d  %s", a->step, minatar_actions[a->last_action]);
 }
 
 vly_status vly_minatar_open(vly_env *env, const vly_minatar_game *game, const vly_env_args *args) {
@@ -136,6 +144,8 @@ vly_status vly_minatar_open(vly_env *env, const vly_minatar_game *game, const vl
         env->action.n = (int)strlen(game->minimal);
         for (int i = 0; i < env->action.n; i++) w->action[i] = game->minimal[i] - '0';
     }
+    for (int i = 0; i < env->action.n; i++) w->names[i] = minatar_actions[w->action[i]];
+    env->action.names = w->names;
     vly_env_bytes_image(env, MINATAR_SIDE, MINATAR_SIDE, game->channels);
     env->reset = minatar_reset;
     env->restart = minatar_restart;
@@ -143,5 +153,6 @@ vly_status vly_minatar_open(vly_env *env, const vly_minatar_game *game, const vl
     env->step = minatar_step;
     env->render = minatar_render;
     env->describe = minatar_describe;
+    env->info_count = 1, env->info_names = minatar_numbers, env->info = minatar_info;
     return VLY_OK;
 }

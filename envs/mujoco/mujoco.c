@@ -164,6 +164,13 @@ static void mujoco_describe(const vly_env *env, const void *state, char *text, s
         snprintf(text, bytes, "step %d", (int)s->step);
 }
 
+static void mujoco_info(const vly_env *env, const void *state, double *out) {
+    const vly_mj_world *w = env->world;
+    const actor *s = state;
+    out[0] = s->step;
+    if (w->task->place) out[1] = s->place;
+}
+
 static void mujoco_render(const vly_env *env, const void *state, uint8_t *rgb, int *width,
                           int *height) {
     vly_mj_view_draw(env->world, vly_mujoco_numbers(state), rgb, width, height);
@@ -183,6 +190,7 @@ static void describe_task(vly_env *env, const vly_mj_task *task) {
     vly_env_begin(env, task->name, 1, 64);
     vly_env_vector(env, task->obs);
     env->action = vly_space_box(task->nu, task->bounds);
+    env->action.names = task->joints;
     env->return_target = task->return_target;
     env->frames_per_step = task->frame_skip;
 }
@@ -198,6 +206,9 @@ vly_status vly_mujoco_find(char *text, size_t bytes) {
     vly_mj_library_close(&mj);
     return VLY_OK;
 }
+
+/* place: where the body is along the axis that it is rewarded for moving along, in metres. */
+static const char *const info_names[] = {"step", "place"};
 
 static vly_status open_task(vly_env *env, const char *name, const vly_env_args *args) {
     const vly_mj_task *task = vly_mj_task_named(name);
@@ -223,6 +234,7 @@ static vly_status open_task(vly_env *env, const char *name, const vly_env_args *
     env->state_bytes = (sizeof(actor) + (size_t)w->state_numbers * sizeof(double) + 63) / 64 * 64;
     env->reset = mujoco_reset, env->step = mujoco_step, env->restart = mujoco_restart;
     env->valid = mujoco_valid, env->describe = mujoco_describe, env->render = mujoco_render;
+    env->info_count = task->place ? 2 : 1, env->info_names = info_names, env->info = mujoco_info;
     env->close = mujoco_close;
     return VLY_OK;
 }

@@ -284,10 +284,29 @@ static double reward_pusher(world w, body b, const float *action, double x_veloc
 static const vly_bounds unit[] = {[0 ... 7] = {-1, 1}}, tiny[] = {[0 ... 16] = {-0.4f, 0.4f}};
 static const vly_bounds twos[] = {[0 ... 6] = {-2, 2}}, three[] = {{-3, 3}};
 
+static const char *const ant_joints[] = {"hip_4", "ankle_4", "hip_1", "ankle_1",
+                                         "hip_2", "ankle_2", "hip_3", "ankle_3"};
+static const char *const half_cheetah_joints[] = {"bthigh", "bshin", "bfoot",
+                                                  "fthigh", "fshin", "ffoot"};
+static const char *const walker2d_joints[] = {"thigh_joint",    "leg_joint",
+                                              "foot_joint",     "thigh_left_joint",
+                                              "leg_left_joint", "foot_left_joint"};
+static const char *const humanoid_joints[] = {
+    "abdomen_y",      "abdomen_z",       "abdomen_x",       "right_hip_x", "right_hip_z",
+    "right_hip_y",    "right_knee",      "left_hip_x",      "left_hip_z",  "left_hip_y",
+    "left_knee",      "right_shoulder1", "right_shoulder2", "right_elbow", "left_shoulder1",
+    "left_shoulder2", "left_elbow"};
+static const char *const swimmer_joints[] = {"motor1_rot", "motor2_rot"};
+static const char *const reacher_joints[] = {"joint0", "joint1"};
+static const char *const inverted_pendulum_joints[] = {"slider"};
+static const char *const pusher_joints[] = {
+    "r_shoulder_pan_joint", "r_shoulder_lift_joint", "r_upper_arm_roll_joint", "r_elbow_flex_joint",
+    "r_forearm_roll_joint", "r_wrist_flex_joint",    "r_wrist_roll_joint"};
+
 /* clang-format off */
 #define UNPACK(...) __VA_ARGS__
-#define TASK(name, model, skip, steps, nq, nv, nu, nbody, obs, bounds, target, weights, contact, bodies, ...) \
-    {"mujoco/" #name, model, skip, steps, nq, nv, nu, nbody, obs, bounds, target, {UNPACK weights}, contact, {UNPACK bodies}, __VA_ARGS__},
+#define TASK(name, model, skip, steps, nq, nv, nu, nbody, obs, bounds, joints, target, weights, contact, bodies, ...) \
+    {"mujoco/" #name, model, skip, steps, nq, nv, nu, nbody, obs, bounds, joints, target, {UNPACK weights}, contact, {UNPACK bodies}, __VA_ARGS__},
 /* clang-format on */
 static const vly_mj_task tasks[] = {
 #include "envs/mujoco/tasks.def"

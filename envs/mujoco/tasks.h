@@ -25,7 +25,8 @@ struct vly_mj_task {
     const char *name, *model; /* "mujoco/ant", "ant.xml" */
     int frame_skip, max_steps;
     int nq, nv, nu, nbody, obs;
-    const vly_bounds *bounds; /* (nu,), of actions */
+    const vly_bounds *bounds;  /* (nu,), of actions */
+    const char *const *joints; /* (nu,), that they turn: the model's names */
     float return_target;
     vly_mj_weights weights;
     bool contact_forces; /* cfrc_ext is read */

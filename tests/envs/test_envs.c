@@ -203,6 +203,25 @@ static void a_drawing_stays_inside_its_frame(const char *name) {
     fleet_close(&f);
 }
 
+/* Whoever shows an action or a number by its name finds one. */
+static void names_belong_to_actions_and_numbers(const char *name) {
+    fleet f;
+    double numbers[64];
+    fleet_open(&f, name, 1, NULL);
+    fleet_reset(&f, 1);
+    const vly_space *a = &f.env.action;
+    for (int i = 0; a->names && i < (a->kind == VLY_SPACE_BOX ? a->count : a->n); i++)
+        CHECK(a->names[i] && a->names[i][0]);
+    CHECK((f.env.info_count > 0) == (f.env.info != NULL) && f.env.info_count <= 64);
+    for (int i = 0; i < f.env.info_count; i++) {
+        numbers[i] = NAN;
+        CHECK(f.env.info_names[i] && f.env.info_names[i][0]);
+    }
+    if (f.env.info) f.env.info(&f.env, f.states, numbers);
+    for (int i = 0; i < f.env.info_count; i++) CHECK(isfinite(numbers[i]));
+    fleet_close(&f);
+}
+
 /* The model's outcomes occur in steps, as often as it says. */
 static void a_model_tells_what_steps_do(const char *name, const char *extra) {
     enum { TRIES = 3000 };
@@ -279,6 +298,7 @@ int main(void) {
         a_copied_state_continues_the_same(e->name);
         an_end_is_followed_by_a_reset_row(e->name);
         a_drawing_stays_inside_its_frame(e->name);
+        names_belong_to_actions_and_numbers(e->name);
     }
     CHECK(count > 0 && vly_env_list(-1) == NULL);
     a_model_tells_what_steps_do("cliffwalking", NULL);
