@@ -17,6 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include "benchmarks/bench_twin.h"
+#include "common/base/actions.h"
+#include "common/base/philox.h"
 
 typedef struct {
     vly_bench_twin twin;
@@ -114,7 +116,7 @@ static vly_status run_sample(call *k) {
 }
 static vly_status run_gae(call *k) {
     return k->s->c->gae(k->s->q, &(vly_gae_args){k->m, k->n, k->a[0], k->a[1], k->a[2], k->s->hyper,
-                                                 k->a[3], k->a[4], k->a[5]});
+                                                 k->a[3], k->a[4], k->a[5], NULL});
 }
 static vly_status run_vtrace(call *k) {
     return k->s->c->vtrace(k->s->q, &(vly_vtrace_args){k->m, k->n, k->a[0], k->a[1], k->a[2],
@@ -178,6 +180,111 @@ static vly_status run_gather(call *k) {
     return k->s->c->gather(k->s->q, &(vly_frames){k->a[0], k->a[1], k->m, 1, obs}, k->n, k->a[2], 0,
                            VLY_U8, k->a[3]);
 }
+/* m numbers of an action: their means and log deviations are 2 m. */
+static vly_dist normal_of(const call *k) {
+    return (vly_dist){.kind = VLY_DIST_NORMAL, .parts = k->m, .width = 2 * k->m};
+}
+static vly_status run_mask(call *k) {
+    return k->s->c->mask_actions(k->s->q, (int64_t)k->n * k->m, k->a[1], k->a[0]);
+}
+static vly_status run_dist_sample(call *k) {
+    const vly_dist d = normal_of(k);
+    return k->s->c->dist_sample(k->s->q, &d, k->n, k->a[0], k->s->rng, VLY_STREAM_ACT, NULL, 0,
+                                k->a[1], k->a[2]);
+}
+static vly_status run_dist_loss(call *k) {
+    const vly_dist_loss_args a = {.p = {.n = k->n,
+                                        .actions = 2 * k->m,
+                                        .logits = k->a[0],
+                                        .value = k->a[1],
+                                        .logp_old = k->a[3],
+                                        .value_old = k->a[4],
+                                        .advantage = k->a[5],
+                                        .target = k->a[6],
+                                        .hyper = k->s->hyper,
+                                        .dlogits = k->a[7],
+                                        .dvalue = k->a[8],
+                                        .stats = k->s->stats},
+                                  .dist = normal_of(k),
+                                  .raw = k->a[2]};
+    return k->s->c->dist_loss(k->s->q, &a);
+}
+static vly_status run_noise(call *k) {
+    const vly_noise_args a = {.n = k->n,
+                              .parts = k->m,
+                              .mean = k->a[0],
+                              .deviation = 0.2f,
+                              .limit = 0.5f,
+                              .rng = k->s->rng,
+                              .stream = VLY_STREAM_LEARN,
+                              .out = k->a[1]};
+    return k->s->c->noise(k->s->q, &a);
+}
+static vly_status run_soft_value(call *k) {
+    const vly_soft_value_args a = {.n = k->n,
+                                   .actions = 1,
+                                   .q1 = k->a[0],
+                                   .q2 = k->a[1],
+                                   .logp = k->a[2],
+                                   .log_alpha = k->a[3],
+                                   .value = k->a[4]};
+    return k->s->c->soft_value(k->s->q, &a);
+}
+static vly_status run_twin_loss(call *k) {
+    const vly_twin_loss_args a = {.n = k->n,
+                                  .actions = 1,
+                                  .q1 = k->a[0],
+                                  .q2 = k->a[1],
+                                  .action = k->a[2],
+                                  .n_return = k->a[3],
+                                  .discount = k->a[4],
+                                  .value = k->a[5],
+                                  .dq1 = k->a[6],
+                                  .dq2 = k->a[7],
+                                  .stats = k->s->stats};
+    return k->s->c->twin_loss(k->s->q, &a);
+}
+static vly_status run_soft_policy(call *k) {
+    const vly_soft_policy_args a = {.n = k->n,
+                                    .parts = k->m,
+                                    .z = k->a[0],
+                                    .raw = k->a[1],
+                                    .logp = k->a[2],
+                                    .q1 = k->a[3],
+                                    .q2 = k->a[4],
+                                    .daction = k->a[5],
+                                    .log_alpha = k->a[6],
+                                    .target_entropy = -(float)k->m,
+                                    .dz = k->a[7],
+                                    .dlog_alpha = k->a[8],
+                                    .stats = k->s->stats};
+    return k->s->c->soft_policy(k->s->q, &a);
+}
+static vly_status run_ascend(call *k) {
+    return k->s->c->ascend(k->s->q, k->n, k->a[0], k->a[1], k->a[2], k->a[3]);
+}
+static vly_status run_columns(call *k) {
+    return k->s->c->columns(k->s->q, k->n, k->m, k->a[0], k->m, k->a[1], 2 * k->m);
+}
+static vly_status run_running(call *k) {
+    VLY_TRY(k->s->c->fill(k->s->q, k->a[1], 0, 3 * (size_t)k->m * sizeof(double)));
+    return k->s->c->running(k->s->q, &(vly_running_args){.n = k->n,
+                                                         .width = k->m,
+                                                         .x = k->a[0],
+                                                         .state = k->a[1],
+                                                         .mean = k->a[2],
+                                                         .scale = k->a[3]});
+}
+static vly_status run_discounted(call *k) {
+    return k->s->c->discounted(k->s->q, &(vly_discounted_args){.T = k->m,
+                                                               .N = k->n,
+                                                               .reward = k->a[0],
+                                                               .flags = k->a[1],
+                                                               .hyper = k->s->hyper,
+                                                               .carry = k->a[2],
+                                                               .out = k->a[3],
+                                                               .mask = k->a[4]});
+}
 static vly_status run_layer(call *k) {
     return k->s->c->layer_forward(k->s->q, k->layer, k->n, k->a[0], k->a[1], k->a[2]);
 }
@@ -196,7 +303,8 @@ typedef struct {
     bool by_m;
     const char *arrays; /* f: floats n, v: above 0, F: floats n m, i: numbers n below m, g: flags n
                            m, p: n m + n floats, h: bf16 n, l: of weights n, c: bytes n, b: frames
-                           m, a: ages m, y: n stacks of frames */
+                           m, a: ages m, y: n stacks of frames, W: floats 2 n m, k: bytes n m,
+                           d: 8 bytes n, not compared */
 } subject;
 
 static const subject subjects[] = {
@@ -223,6 +331,19 @@ static const subject subjects[] = {
     {"adam_bf16/1693344", run_adam, 1693344, 1, 30, false, "fffvl"},
     {"adam_bf16/67108864", run_adam, 64 << 20, 1, 30, false, "fffvl"},
     {"polyak/67108864", run_polyak, 64 << 20, 1, 12, false, "ff"},
+    {"mask_actions/1048576x6", run_mask, 1 << 20, 6, 54, false, "Fk"},
+    {"dist_sample/1048576x6", run_dist_sample, 1 << 20, 6, 76, false, "WFf"},
+    {"dist_loss/2048x6", run_dist_loss, 2048, 6, 144, false, "WfFffffWf"},
+    {"dist_loss/1048576x6", run_dist_loss, 1 << 20, 6, 144, false, "WfFffffWf"},
+    {"noise/1048576x6", run_noise, 1 << 20, 6, 48, false, "FF"},
+    {"soft_value/1048576", run_soft_value, 1 << 20, 1, 16, false, "fffff"},
+    {"twin_loss/1048576", run_twin_loss, 1 << 20, 1, 32, false, "ffifffff"},
+    {"soft_policy/256x6", run_soft_policy, 256, 6, 156, false, "WFfffFfWf"},
+    {"soft_policy/1048576x6", run_soft_policy, 1 << 20, 6, 156, false, "WFfffFfWf"},
+    {"ascend/1048576", run_ascend, 1 << 20, 1, 16, false, "ffff"},
+    {"columns/1048576x17", run_columns, 1 << 20, 17, 136, false, "FW"},
+    {"running/1048576x17", run_running, 1 << 20, 17, 68, false, "Fdff"},
+    {"discounted/128x8192", run_discounted, 8192, 128, 13, true, "FgfFF"},
     {"gather/256x84x84x4", run_gather, 256, 100000, 56448, false, "baiy"},
     {"gather/8192x84x84x4", run_gather, 8192, 100000, 56448, false, "baiy"},
 };
@@ -242,6 +363,9 @@ static vly_status lay_out(bench *b, const subject *s, int n, int m, call *k) {
         case 'c': a.type = VLY_U8, a.tolerance = 0; break;
         case 'v': a.positive = true; break;
         case 'F': a.count = all; break;
+        case 'W': a.count = 2 * all; break;
+        case 'k': a.type = VLY_U8, a.count = all, a.tolerance = 0; break;
+        case 'd': a.type = VLY_I64, a.scratch = true; break;
         case 'p': a.count = all + rows; break;
         case 'h': a.type = VLY_BF16, a.tolerance = 0; break;
         case 'l':
