@@ -1,9 +1,8 @@
 /* dist.cu -- actions of several parts: a thread per row. Traffic per row of W numbers and P parts:
  * 4 W + 4 P B to draw, 8 W + 4 P + 28 B for the loss; some 40 (W + P) flops. Masks and boxes are a
  * thread per number: 9 B and 8 B. */
-#include "kernels/ops.h"
+#include "kernels/moments.h"
 #include "common/base/rules_action.h"
-#include "kernels/reduce.h"
 
 enum { DIST_SUMS = 7 };
 static const int BLOCK = 64, WIDE = 256;
@@ -47,15 +46,6 @@ static __global__ void __launch_bounds__(256)
         action[i] = vly_rule_dist_number(&d, raw[i], (int)(i % d.parts));
 }
 
-/* One block: every row is valid, or few enough to count while a minibatch is small. */
-static __global__ void __launch_bounds__(256) dist_loss_count(vly_policy_loss_args p, float *out) {
-    float count = 0.0f; /* exact below 2^24 */
-    for (int i = (int)threadIdx.x; i < p.n; i += (int)blockDim.x)
-        count += p.mask && p.mask[p.row ? p.row[i] : i] == 0.0f ? 0.0f : 1.0f;
-    const float total = vly_block_sum(count);
-    if (threadIdx.x == 0) *out = total;
-}
-
 static __device__ __forceinline__ int dist_stat_of(int sum) {
     switch (sum) {
     case 0: return VLY_STAT_COUNT;
@@ -68,26 +58,22 @@ static __device__ __forceinline__ int dist_stat_of(int sum) {
     }
 }
 
-/* Scratch: counters, then the number of valid rows, then partial sums. */
 static __global__ void __launch_bounds__(64) dist_loss_rows(vly_dist_loss_args a, void *scratch) {
     const vly_policy_loss_args &p = a.p;
     const int i = (int)(blockIdx.x * blockDim.x + threadIdx.x);
-    float *valid = (float *)((unsigned *)scratch + VLY_SCRATCH_COUNTERS);
-    const float count = p.sum ? 1.0f : p.moments ? p.moments[2] : *valid;
-    const float scale = 1.0f / (count > 1.0f ? count : 1.0f);
-    const float mean = p.normalize ? p.moments[0] : 0.0f,
-                inv_std = p.normalize ? 1.0f / (p.moments[1] + 1e-8f) : 1.0f;
+    const vly_loss_scales by = vly_loss_scales_of(p);
     vly_row_stats s = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
     if (i < p.n)
         s = vly_rule_dist_loss(&a, i, p.logits + (int64_t)i * a.dist.width,
-                               p.dlogits + (int64_t)i * a.dist.width, mean, inv_std, scale);
+                               p.dlogits + (int64_t)i * a.dist.width, by.mean, by.inv_std,
+                               by.scale);
     const float sums[DIST_SUMS] = {vly_block_sum(s.count),      vly_block_sum(s.policy_loss),
                                    vly_block_sum(s.value_loss), vly_block_sum(s.entropy),
                                    vly_block_sum(s.kl),         vly_block_sum(s.clipped),
                                    vly_block_sum(s.nonfinite)};
     bool done;
-    const float total = vly_grid_sum<float, DIST_SUMS>(sums, valid + 16, (unsigned *)scratch,
-                                                       &done);
+    const float total = vly_grid_sum<float, DIST_SUMS>(
+        sums, (float *)((unsigned *)scratch + VLY_SCRATCH_COUNTERS), (unsigned *)scratch, &done);
     if (done && threadIdx.x < DIST_SUMS) p.stats[dist_stat_of((int)threadIdx.x)] += total;
 }
 
@@ -134,19 +120,17 @@ vly_status vly_dist_action_launch(const vly_dist *d, int n, const void *raw, voi
     return VLY_OK;
 }
 
-vly_status vly_dist_loss_launch(const vly_dist_loss_args *a, void *scratch, cudaStream_t stream) {
-    VLY_NEED(a && dist_is_complete(&a->dist) && a->dist.kind != VLY_DIST_UNIT && scratch);
-    const vly_policy_loss_args *p = &a->p;
-    VLY_NEED(p->n > 0 && p->actions == a->dist.width && a->raw && p->stats);
-    VLY_NEED(p->logits && p->advantage && p->hyper && p->dlogits);
-    VLY_NEED((!p->value || p->target) && (p->plain || p->logp_old));
-    VLY_NEED(!p->normalize || p->moments);
-    if (!p->sum && !p->moments)
-        VLY_LAUNCH(dist_loss_count, 1, WIDE, 0, stream, *p,
-                   (float *)((unsigned *)scratch + VLY_SCRATCH_COUNTERS));
-    const int64_t blocks = vly_ceil_div(p->n, BLOCK);
+vly_status vly_dist_loss_launch(const vly_dist_loss_args *args, void *scratch,
+                                cudaStream_t stream) {
+    VLY_NEED(args && dist_is_complete(&args->dist) && args->dist.kind != VLY_DIST_UNIT && scratch);
+    vly_dist_loss_args a = *args;
+    VLY_NEED(a.p.n > 0 && a.p.actions == a.dist.width && a.raw && a.p.stats);
+    VLY_NEED(a.p.logits && a.p.advantage && a.p.hyper && a.p.dlogits);
+    VLY_NEED((!a.p.value || a.p.target) && (a.p.plain || a.p.logp_old));
+    const int64_t blocks = vly_ceil_div(a.p.n, BLOCK);
     VLY_NEED(blocks * DIST_SUMS * (int64_t)sizeof(float) + 1024 <= VLY_SCRATCH_BYTES);
-    VLY_LAUNCH(dist_loss_rows, (unsigned)blocks, BLOCK, 0, stream, *a, scratch);
+    VLY_TRY(vly_loss_moments_launch(&a.p, scratch, stream));
+    VLY_LAUNCH(dist_loss_rows, (unsigned)blocks, BLOCK, 0, stream, a, scratch);
     return VLY_OK;
 }
 

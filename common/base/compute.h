@@ -177,15 +177,15 @@ typedef struct { /* PPO (clipped), or A2C and V-trace policy gradient when `plai
     int n, actions;
     bool plain;     /* loss = -logp * advantage, no ratio: A2C, IMPALA */
     bool sum;       /* sum over rows instead of the mean over valid rows */
-    bool normalize; /* advantages by `moments` (mean, 1/(std + 1e-8)) */
+    bool normalize; /* advantages by their moments (mean, 1/(std + 1e-8)) */
     const int32_t *row;
     const vly_real *logits, *value; /* (n, actions), (n): dense, not gathered */
     const int32_t *action;          /* gathered by row, like all below */
     const vly_real *logp_old, *value_old, *advantage, *target,
         *mask; /* mask NULL: all valid; logp_old may be NULL when plain, value_old without
                   value_clip */
-    const vly_real *moments; /* mean, std, count of advantage over the minibatch's valid rows; NULL
-                                when not normalize: rows are counted */
+    const vly_real *moments; /* mean, std, count of advantage; NULL: those of the minibatch's valid
+                                rows */
     const vly_hyper *hyper;
     vly_real *dlogits, *dvalue; /* (n, actions), (n): gradient of the total loss */
     vly_real *stats;            /* VLY_STATS sums over valid rows, added to */

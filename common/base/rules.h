@@ -211,6 +211,20 @@ typedef struct {
     vly_real count, policy_loss, value_loss, entropy, kl, clipped, td_abs, q, nonfinite, weight;
 } vly_row_stats;
 
+typedef struct {
+    vly_real mean, inv_std; /* of the advantages; 0 and 1 when they are not normalized */
+    vly_real scale;         /* 1 / valid rows, or 1 when summing */
+} vly_loss_scales;
+
+/* moments: mean, deviation and count; not read when the loss is summed and not normalized. */
+VLY_HD vly_loss_scales vly_rule_loss_scales(const vly_policy_loss_args *p,
+                                            const vly_real *moments) {
+    vly_loss_scales s = {0, 1, 1};
+    if (p->normalize) s.mean = moments[0], s.inv_std = 1 / (moments[1] + (vly_real)1e-8);
+    if (!p->sum) s.scale = 1 / (moments[2] > 1 ? moments[2] : 1);
+    return s;
+}
+
 /* 1/2 (v - target)^2, or the larger of that and its clipped form; *slope: its derivative by v. */
 VLY_HD vly_real vly_rule_value_loss(const vly_policy_loss_args *p, int i, int64_t r,
                                     vly_real *slope) {

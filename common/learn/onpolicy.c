@@ -192,10 +192,9 @@ static vly_status begin_sequences(onpolicy *a, vly_queue *q, int k, int n, const
     return vly_exec_sequence(a->learning, a->T, a->flags_mb);
 }
 
-/* What the loss subtracts from advantages and divides them by. The baseline is of earlier rollouts,
- * so it does not depend on the actions that it judges. */
+/* What the loss subtracts from advantages, where it is not their own mean. The baseline is of
+ * earlier rollouts, so it does not depend on the actions that it judges. */
 static vly_status center_advantages(onpolicy *a, vly_queue *q, int n, const int32_t *row) {
-    if (a->o.normalize) return a->c->moments(q, n, a->advantage, row, a->mask, a->moments);
     if (!a->baseline) return VLY_OK;
     VLY_TRY(a->c->moments(q, n, a->advantage, row, a->mask, a->fresh));
     VLY_TRY(a->c->copy(q, a->moments, a->baseline, sizeof *a->moments));
@@ -217,11 +216,10 @@ static vly_status learn_minibatch(onpolicy *a, vly_queue *q, int k) {
     VLY_TRY(vly_exec_forward(a->learning, q, n, l->params.param));
     VLY_TRY(mask_minibatch(a, q, n, row));
     VLY_TRY(center_advantages(a, q, n, row));
-    const bool centred = a->o.normalize || a->baseline;
     const vly_policy_loss_args loss = {.n = n,
                                        .actions = a->policy.actions,
                                        .plain = a->o.plain,
-                                       .normalize = centred,
+                                       .normalize = a->o.normalize || a->baseline,
                                        .row = row,
                                        .logits = a->learning->logits,
                                        .value = a->o.critic ? a->learning->value : NULL,
@@ -231,7 +229,7 @@ static vly_status learn_minibatch(onpolicy *a, vly_queue *q, int k) {
                                        .advantage = a->advantage,
                                        .target = a->target,
                                        .mask = a->mask,
-                                       .moments = centred ? a->moments : NULL,
+                                       .moments = a->moments,
                                        .hyper = l->hyper_device,
                                        .dlogits = a->learning->dlogits,
                                        .dvalue = a->o.critic ? a->learning->dvalue : NULL,

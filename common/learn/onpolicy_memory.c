@@ -97,13 +97,13 @@ vly_status vly_onpolicy_alloc_learning(onpolicy *a) {
     a->advantage = vly_memories_take(&a->memories, false, rows, sizeof(vly_real), "advantages", &s);
     a->target = vly_memories_take(&a->memories, false, rows, sizeof(vly_real), "advantages", &s);
     a->mask = vly_memories_take(&a->memories, false, rows, sizeof(vly_real), "advantages", &s);
-    a->moments = vly_memories_take(&a->memories, false, 3, sizeof(vly_real), "advantages", &s);
     if (a->allowed)
         a->allowed_mb = vly_memories_take(&a->memories, false, vly_onpolicy_learn_rows(a),
                                           (size_t)a->policy.dist.width, "minibatch masks", &s);
     if (a->o.baseline > 0) {
         a->baseline = vly_memories_take(&a->memories, false, 1, sizeof(vly_real), "baseline", &s);
         a->fresh = vly_memories_take(&a->memories, false, 3, sizeof(vly_real), "baseline", &s);
+        a->moments = vly_memories_take(&a->memories, false, 3, sizeof(vly_real), "baseline", &s);
     }
     if (a->H > 0) {
         a->row = vly_memories_take(&a->memories, false, rows, sizeof(int32_t), "minibatch rows",

@@ -56,26 +56,18 @@ vly_status vly_cpu_dist_action(vly_queue *q, const vly_dist *d, int n, const voi
 }
 
 vly_status vly_cpu_dist_loss(vly_queue *q, const vly_dist_loss_args *a) {
-    (void)q;
     VLY_NEED("dist_loss", a && dist_is_whole(&a->dist) && a->dist.kind != VLY_DIST_UNIT);
     const vly_policy_loss_args *p = &a->p;
     VLY_NEED("dist_loss", p->n >= 1 && p->actions == a->dist.width && a->raw);
     VLY_NEED("dist_loss", p->logits && p->dlogits && p->advantage && p->hyper && p->stats);
     VLY_NEED("dist_loss", p->logp_old || p->plain);
     VLY_NEED("dist_loss", !p->value == !p->dvalue && (!p->value || p->target));
-    VLY_NEED("dist_loss", p->moments || !p->normalize);
-    int valid = 0;
-    for (int i = 0; i < p->n && !p->moments; i++)
-        valid += !p->mask || p->mask[p->row ? p->row[i] : i] != 0;
-    const vly_real count = p->moments ? p->moments[2] : (vly_real)valid,
-                   mean = p->normalize ? p->moments[0] : 0,
-                   inv_std = p->normalize ? 1 / (p->moments[1] + (vly_real)1e-8) : 1,
-                   scale = p->sum ? 1 : 1 / (count > 1 ? count : 1);
+    const vly_loss_scales by = vly_cpu_loss_scales(q, p);
     double sum[7] = {0};
     for (int i = 0; i < p->n; i++) {
         const int64_t at = (int64_t)i * a->dist.width;
-        const vly_row_stats s = vly_rule_dist_loss(a, i, p->logits + at, p->dlogits + at, mean,
-                                                   inv_std, scale);
+        const vly_row_stats s = vly_rule_dist_loss(a, i, p->logits + at, p->dlogits + at, by.mean,
+                                                   by.inv_std, by.scale);
         sum[0] += s.count, sum[1] += s.policy_loss, sum[2] += s.value_loss, sum[3] += s.entropy,
             sum[4] += s.kl, sum[5] += s.clipped, sum[6] += s.nonfinite;
     }

@@ -6,7 +6,7 @@
  */
 #ifndef VLY_CPU_OPS_H
 #define VLY_CPU_OPS_H
-#include "common/base/compute.h"
+#include "common/base/rules.h"
 #include "cpu/ops/workers.h"
 
 typedef struct vly_simd vly_simd;
@@ -115,6 +115,8 @@ vly_status vly_cpu_gae(vly_queue *q, const vly_gae_args *args);
 vly_status vly_cpu_vtrace(vly_queue *q, const vly_vtrace_args *args);
 vly_status vly_cpu_moments(vly_queue *q, int n, const vly_real *x, const int32_t *row,
                            const vly_real *mask, vly_real *out);
+/* From the moments that args give, else from the minibatch's own. */
+vly_loss_scales vly_cpu_loss_scales(vly_queue *q, const vly_policy_loss_args *args);
 vly_status vly_cpu_policy_loss(vly_queue *q, const vly_policy_loss_args *args);
 vly_status vly_cpu_dqn_loss(vly_queue *q, const vly_dqn_loss_args *args);
 vly_status vly_cpu_fingerprint(vly_queue *q, int64_t n, const vly_real *x, uint64_t *out);

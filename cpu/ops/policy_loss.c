@@ -29,15 +29,24 @@ vly_status vly_cpu_moments(vly_queue *q, int n, const vly_real *x, const int32_t
     return VLY_OK;
 }
 
-static vly_real count_valid(const vly_policy_loss_args *p) {
+static int count_valid(const vly_policy_loss_args *p) {
     int valid = 0;
     for (int i = 0; i < p->n; i++) valid += !p->mask || p->mask[p->row ? p->row[i] : i] != 0;
-    return (vly_real)valid;
+    return valid;
+}
+
+vly_loss_scales vly_cpu_loss_scales(vly_queue *q, const vly_policy_loss_args *p) {
+    vly_real own[3] = {0, 1, 0};
+    if (!p->moments && p->normalize)
+        vly_cpu_moments(q, p->n, p->advantage, p->row, p->mask, own);
+    else if (!p->moments)
+        own[2] = (vly_real)count_valid(p);
+    return vly_rule_loss_scales(p, p->moments ? p->moments : own);
 }
 
 typedef struct {
     const vly_policy_loss_args *p;
-    vly_real mean, inv_std, scale;
+    vly_loss_scales by;
     double sum[7];
 } loss_call;
 
@@ -51,8 +60,8 @@ static void by_row(loss_call *c) {
     const vly_policy_loss_args *p = c->p;
     for (int i = 0; i < p->n; i++) {
         const int64_t at = (int64_t)i * p->actions;
-        const vly_row_stats s = vly_rule_policy_loss(p, i, p->logits + at, p->dlogits + at, c->mean,
-                                                     c->inv_std, c->scale);
+        const vly_row_stats s = vly_rule_policy_loss(p, i, p->logits + at, p->dlogits + at,
+                                                     c->by.mean, c->by.inv_std, c->by.scale);
         add_stats(c, &s);
     }
 }
@@ -62,8 +71,8 @@ static void by_block(const vly_cpu *cpu, loss_call *c) {
     const vly_policy_loss_args *p = c->p;
     for (int i = 0; i < p->n; i += VLY_LOSS_ROWS) {
         vly_row_stats s = {0};
-        cpu->exact->policy_loss(p, i, p->n - i < VLY_LOSS_ROWS ? p->n - i : VLY_LOSS_ROWS, c->mean,
-                                c->inv_std, c->scale, &s);
+        cpu->exact->policy_loss(p, i, p->n - i < VLY_LOSS_ROWS ? p->n - i : VLY_LOSS_ROWS,
+                                c->by.mean, c->by.inv_std, c->by.scale, &s);
         add_stats(c, &s);
     }
 }
@@ -75,19 +84,13 @@ vly_status vly_cpu_policy_loss(vly_queue *q, const vly_policy_loss_args *p) {
              p->logits && p->dlogits && p->action && p->advantage && p->hyper && p->stats);
     VLY_NEED("policy_loss", p->logp_old || p->plain);
     VLY_NEED("policy_loss", !p->value == !p->dvalue && (!p->value || p->target));
-    VLY_NEED("policy_loss", p->moments || !p->normalize);
-    const vly_real count = p->moments ? p->moments[2] : count_valid(p);
-    loss_call c = {.p = p,
-                   .mean = p->normalize ? p->moments[0] : 0,
-                   .inv_std = p->normalize ? 1 / (p->moments[1] + (vly_real)1e-8) : 1,
-                   .scale = p->sum ? 1 : 1 / (count > 1 ? count : 1)};
+    loss_call c = {.p = p, .by = vly_cpu_loss_scales(q, p)};
 #ifndef VLY_REAL_DOUBLE
     if (p->actions <= VLY_LOSS_ACTIONS)
         by_block(vly_cpu_of(q), &c);
     else
         by_row(&c);
 #else
-    (void)q;
     by_row(&c);
 #endif
     static const int slot[7] = {VLY_STAT_COUNT,    VLY_STAT_POLICY_LOSS, VLY_STAT_VALUE_LOSS,

@@ -5,7 +5,7 @@ cmake_minimum_required(VERSION 3.25)
 # cmake -DVOLLEY=... -DPLUGIN=... -DFOLDER=... -P budgets.cmake
 # algorithm, overlap, steps, budgets. PPO with overlap: without, an update that takes 0.2 s is followed by a copy of the state
 # (cpu/train/train_undo.c), and on the shim the machine's load decides whether it takes that.
-set(cases "ppo;on;800;1600;848;336;106" "a2c;off;800;1600;40;448;123" "dqn;off;800;1600;43;1645;311")
+set(cases "ppo;on;800;1600;832;336;106" "a2c;off;800;1600;39;448;123" "dqn;off;800;1600;43;1645;311")
 set(envs 8)
 file(REMOVE_RECURSE ${FOLDER})
 file(MAKE_DIRECTORY ${FOLDER})

@@ -66,27 +66,27 @@ static void distributions_agree(parity *p, vly_dist_kind kind) {
             twin dz = outputs(p, (size_t)(n * width)), dvalue = outputs(p, (size_t)n),
                  moments = outputs(p, 3), stats = zeros(p, VLY_STATS * 4);
             BOTH(c->moments(q, n, D(advantage), D(row), D(mask), D(moments)));
-            BOTH(c->dist_loss(q,
-                              &(vly_dist_loss_args){.p = {.n = n,
-                                                          .actions = width,
-                                                          .plain = plain,
-                                                          .sum = sum,
-                                                          .normalize = normalize,
-                                                          .row = D(row),
-                                                          .logits = D(z),
-                                                          .value = D(value),
-                                                          .logp_old = D(old),
-                                                          .value_old = D(target),
-                                                          .advantage = D(advantage),
-                                                          .target = D(target),
-                                                          .mask = D(mask),
-                                                          .moments = normalize ? D(moments) : NULL,
-                                                          .hyper = D(hyper),
-                                                          .dlogits = D(dz),
-                                                          .dvalue = D(dvalue),
-                                                          .stats = D(stats)},
-                                                    .dist = at[on_gpu],
-                                                    .raw = D(drawn)}));
+            BOTH(c->dist_loss(
+                q, &(vly_dist_loss_args){.p = {.n = n,
+                                               .actions = width,
+                                               .plain = plain,
+                                               .sum = sum,
+                                               .normalize = normalize,
+                                               .row = D(row),
+                                               .logits = D(z),
+                                               .value = D(value),
+                                               .logp_old = D(old),
+                                               .value_old = D(target),
+                                               .advantage = D(advantage),
+                                               .target = D(target),
+                                               .mask = D(mask),
+                                               .moments = normalize && plain ? D(moments) : NULL,
+                                               .hyper = D(hyper),
+                                               .dlogits = D(dz),
+                                               .dvalue = D(dvalue),
+                                               .stats = D(stats)},
+                                         .dist = at[on_gpu],
+                                         .raw = D(drawn)}));
             if (normalize)
                 NEAR(dz, 1e-5), NEAR(dvalue, 1e-5);
             else

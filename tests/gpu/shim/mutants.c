@@ -46,6 +46,7 @@ static void losses(vly_compute *c, vly_queue *q) {
     for (int form = 0; form < 2; form++)
         c->policy_loss(q, &(vly_policy_loss_args){.n = N,
                                                   .actions = A,
+                                                  .normalize = true,
                                                   .row = row,
                                                   .logits = reals(N * A),
                                                   .value = reals(N),
