@@ -18,7 +18,7 @@ struct vly_cudnn_plan {
     const vly_cudnn_library *lib;
     cudnnBackendDescriptor_t made[DESCRIPTORS]; /* all of them; destroyed in reverse order */
     int count;
-    int skip; /* usable plans still to skip */
+    vly_cudnn_place place; /* of the suggestion that became the plan */
     cudnnBackendDescriptor_t plan;
     int64_t workspace_bytes, workspace_most;
     int64_t engine; /* cuDNN's index of the engine, for reports */
@@ -219,10 +219,11 @@ static vly_status try_config(vly_cudnn_plan *p, descriptor device, descriptor co
     return VLY_OK;
 }
 
-/* Takes the first of cuDNN's suggestions that is acceptable and yields a plan, after p->skip
- * others. */
+/* Takes the first of cuDNN's suggestions, from from.at on, that is acceptable and yields a plan. */
 static vly_status choose_config(vly_cudnn_plan *p, const vly_conv *c, descriptor graph,
-                                descriptor device, cudnnBackendHeurMode_t mode) {
+                                descriptor device, vly_cudnn_place from) {
+    static const cudnnBackendHeurMode_t lists[] = {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK};
+    const cudnnBackendHeurMode_t mode = lists[from.list];
     descriptor heuristics, configs[CANDIDATES];
     int64_t count = 0;
     VLY_TRY(add_descriptor(p, CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR, &heuristics));
@@ -238,12 +239,13 @@ static vly_status choose_config(vly_cudnn_plan *p, const vly_conv *c, descriptor
     VLY_CUDNN_TRY(p->lib->BackendGetAttribute(heuristics, CUDNN_ATTR_ENGINEHEUR_RESULTS,
                                               CUDNN_TYPE_BACKEND_DESCRIPTOR, CANDIDATES, &count,
                                               configs));
-    for (int i = 0; i < count && i < CANDIDATES; i++) {
+    for (int i = from.at; i < count && i < CANDIDATES; i++) {
         const int before = p->count;
         descriptor engine;
         int64_t got = 0;
         if (config_engine(p, configs[i], &engine) == VLY_OK && acceptable(p, c, engine) &&
-            try_config(p, device, configs[i]) == VLY_OK && p->skip-- == 0) {
+            try_config(p, device, configs[i]) == VLY_OK) {
+            p->place = (vly_cudnn_place){from.list, i};
             p->lib->BackendGetAttribute(engine, CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, 1,
                                         &got, &p->engine);
             return VLY_OK;
@@ -254,7 +256,7 @@ static vly_status choose_config(vly_cudnn_plan *p, const vly_conv *c, descriptor
 }
 
 static vly_status plan_with(vly_cudnn_plan *p, const vly_conv *c, int n, vly_pass pass,
-                            descriptor device) {
+                            descriptor device, vly_cudnn_place from) {
     descriptor ops[3], graph;
     int count;
     VLY_TRY(operations(p, c, n, pass, ops, &count));
@@ -263,9 +265,12 @@ static vly_status plan_with(vly_cudnn_plan *p, const vly_conv *c, int n, vly_pas
                           count, ops));
     VLY_TRY(finalize(p, graph));
     const int before = p->count;
-    if (choose_config(p, c, graph, device, CUDNN_HEUR_MODE_A) == VLY_OK) return VLY_OK;
-    while (p->count > before) p->lib->BackendDestroyDescriptor(p->made[--p->count]);
-    return choose_config(p, c, graph, device, CUDNN_HEUR_MODE_FALLBACK);
+    if (from.list == 0) {
+        if (choose_config(p, c, graph, device, from) == VLY_OK) return VLY_OK;
+        while (p->count > before) p->lib->BackendDestroyDescriptor(p->made[--p->count]);
+        from = (vly_cudnn_place){1, 0};
+    }
+    return choose_config(p, c, graph, device, from);
 }
 
 static vly_status describe_target(vly_cudnn_plan *p, int index, const char *json,
@@ -288,26 +293,30 @@ void vly_cudnn_plan_destroy(vly_cudnn_plan *p) {
 }
 
 vly_status vly_cudnn_plan_create(vly_cudnn_plan **out, const vly_conv *c, int n, vly_pass pass,
-                                 int skip, size_t workspace_most, int index, const char *json) {
+                                 vly_cudnn_place from, size_t workspace_most, int index,
+                                 const char *json) {
     *out = NULL;
     vly_cudnn_plan *p = calloc(1, sizeof *p);
     if (!p) return vly_fail(VLY_ENOMEM, "no memory for a plan");
     p->lib = vly_cudnn_library_open();
     p->workspace_most = (int64_t)workspace_most;
-    p->skip = skip;
     descriptor device;
     vly_status status = p->lib->GetVersion() < VERSION_MIN
                             ? vly_fail(VLY_EUNSUPPORTED, "cuDNN %zu is older than 9.8",
                                        p->lib->GetVersion())
                             : VLY_OK;
     if (status == VLY_OK) status = describe_target(p, index, json, &device);
-    if (status == VLY_OK) status = plan_with(p, c, n, pass, device);
+    if (status == VLY_OK) status = plan_with(p, c, n, pass, device, from);
     if (status != VLY_OK) {
         vly_cudnn_plan_destroy(p);
         return status;
     }
     *out = p;
     return VLY_OK;
+}
+
+vly_cudnn_place vly_cudnn_plan_place(const vly_cudnn_plan *p) {
+    return p->place;
 }
 
 int64_t vly_cudnn_plan_engine(const vly_cudnn_plan *p) {
@@ -323,13 +332,13 @@ static bool cudnn_can(const vly_layer *l, vly_pass pass) {
 }
 
 static vly_status cudnn_open(vly_layer *l, vly_pass pass, int variant, void **plan) {
-    return vly_cudnn_plan_create((vly_cudnn_plan **)plan, &l->conv, l->d.batch_max, pass, variant,
-                                 ((vly_cuda *)l->c)->workspace_bytes, ((vly_cuda *)l->c)->device,
-                                 NULL);
+    return vly_cudnn_plan_take((vly_cudnn_kept **)plan, &l->conv, l->d.batch_max, pass, variant,
+                               ((vly_cuda *)l->c)->workspace_bytes, ((vly_cuda *)l->c)->device,
+                               NULL);
 }
 
 static void cudnn_close(void *plan) {
-    vly_cudnn_plan_destroy(plan);
+    vly_cudnn_plan_give_back(plan);
 }
 
 static vly_status execute_plan(const vly_cudnn_plan *p, vly_queue *q, descriptor pack, int n,
@@ -349,7 +358,7 @@ static vly_status execute_plan(const vly_cudnn_plan *p, vly_queue *q, descriptor
 static vly_status cudnn_run(vly_layer *l, vly_queue *q, vly_pass pass, void *plan, int n,
                             const vly_pass_args *a) {
     (void)n;
-    const vly_cudnn_plan *p = plan;
+    const vly_cudnn_plan *p = ((const vly_cudnn_kept *)plan)->plan;
     const void *w = l->w_bf16 ? l->w_bf16 : (const void *)a->w;
     const bool forward = pass == VLY_PASS_FORWARD;
     const int64_t uids[4] = {UID_X, UID_W, UID_Y, UID_BIAS};
@@ -388,6 +397,6 @@ static void cudnn_queue_close(vly_cuda_queue *q) {
     q->cudnn = NULL;
 }
 
-const vly_engine vly_engine_cudnn = {
-    "cudnn",     3,    false,     cudnn_can,        cudnn_open,
-    cudnn_close, NULL, cudnn_run, cudnn_queue_open, cudnn_queue_close};
+const vly_engine vly_engine_cudnn = {"cudnn",          VLY_CUDNN_VARIANTS, false, cudnn_can,
+                                     cudnn_open,       cudnn_close,        NULL,  cudnn_run,
+                                     cudnn_queue_open, cudnn_queue_close};

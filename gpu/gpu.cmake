@@ -4,7 +4,7 @@
 file(GLOB gpu_sources CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR} gpu/*.c)
 # cuDNN has no twin in the shim; cuBLASLt has tests/gpu/cublas/fake_cublaslt.c.
 set(gpu_library_sources ${gpu_sources})
-list(FILTER gpu_library_sources INCLUDE REGEX "gpu/(cudnn_library|engine_cudnn)\\.c$")
+list(FILTER gpu_library_sources INCLUDE REGEX "gpu/(cudnn_library|cudnn_plans|engine_cudnn)\\.c$")
 set(gpu_shim_sources ${gpu_sources})
 if(gpu_library_sources)
   list(REMOVE_ITEM gpu_shim_sources ${gpu_library_sources})

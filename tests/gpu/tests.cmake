@@ -58,9 +58,11 @@ endif()
 
 # Whole training runs through the shim; too slow for what a sanitizer would add to the parity tests.
 if(TARGET volley AND NOT VLY_SANITIZE)
-  add_test(NAME gpu_train_alike COMMAND ${CMAKE_COMMAND} -DVOLLEY=$<TARGET_FILE:volley> -DPLUGIN=$<TARGET_FILE:volley_cuda_shim>
-    -DFOLDER=${PROJECT_BINARY_DIR}/train_alike -P ${PROJECT_SOURCE_DIR}/tests/gpu/train_alike.cmake)
-  set_tests_properties(gpu_train_alike PROPERTIES TIMEOUT 300)
+  foreach(cases vectors images)
+    add_test(NAME gpu_train_alike_${cases} COMMAND ${CMAKE_COMMAND} -DVOLLEY=$<TARGET_FILE:volley> -DPLUGIN=$<TARGET_FILE:volley_cuda_shim>
+      -DFOLDER=${PROJECT_BINARY_DIR}/train_alike_${cases} -DCASES=${cases} -P ${PROJECT_SOURCE_DIR}/tests/gpu/train_alike.cmake)
+    set_tests_properties(gpu_train_alike_${cases} PROPERTIES TIMEOUT 300)
+  endforeach()
   add_test(NAME gpu_budgets COMMAND ${CMAKE_COMMAND} -DVOLLEY=$<TARGET_FILE:volley> -DPLUGIN=$<TARGET_FILE:volley_cuda_shim>
     -DFOLDER=${PROJECT_BINARY_DIR}/budgets -P ${PROJECT_SOURCE_DIR}/tests/gpu/budgets.cmake)
   set_tests_properties(gpu_budgets PROPERTIES TIMEOUT 300)
@@ -72,7 +74,7 @@ if(TARGET volley AND NOT VLY_SANITIZE)
 endif()
 
 if(TARGET vly_kernels)
-  add_executable(gpu_cudnn_plans tests/gpu/device/cudnn_plans.c gpu/engine_cudnn.c gpu/cudnn_library.c gpu/find_library.c)
+  add_executable(gpu_cudnn_plans tests/gpu/device/cudnn_plans.c gpu/engine_cudnn.c gpu/cudnn_plans.c gpu/cudnn_library.c gpu/find_library.c)
   target_include_directories(gpu_cudnn_plans PRIVATE ${CUDAToolkit_INCLUDE_DIRS})
   target_link_libraries(gpu_cudnn_plans PRIVATE vly_kernels vly_common CUDA::cudart_static ${CMAKE_DL_LIBS})
   add_test(NAME gpu_cudnn_plans COMMAND gpu_cudnn_plans)

@@ -1,6 +1,7 @@
 /* cuDNN accepts the graphs of every convolution this project has, in every pass and precision, on
  * the cards it is meant for: planned from descriptions of those cards, so that no GPU is needed.
  * Skips where the library is not installed. */
+#include <time.h>
 #include "gpu/engine_cudnn.h"
 #include "tests/kit/check.h"
 
@@ -41,7 +42,7 @@ static const shape shapes[] = {
 static int planned, refused;
 static bool quiet;
 
-static void plan_one(const shape *s, int card, int n, vly_math math, vly_pass pass) {
+static vly_conv conv_for(const shape *s, int n, vly_math math) {
     const vly_dtype type = math == VLY_MATH_BF16 ? VLY_BF16 : VLY_F32;
     const vly_layer_desc d = {.kind = VLY_CONV,
                               .act = VLY_ACT_RELU,
@@ -56,12 +57,16 @@ static void plan_one(const shape *s, int card, int n, vly_math math, vly_pass pa
                               .x_type = type,
                               .y_type = type,
                               .x_scale = 1};
-    const vly_conv c = vly_conv_of(&d, math);
+    return vly_conv_of(&d, math);
+}
+
+static void plan_one(const shape *s, int card, int n, vly_math math, vly_pass pass) {
+    const vly_conv c = conv_for(s, n, math);
     static const char *const maths[] = {"fp32", "tf32", "bf16"}, *const passes[] = {"forward", "dx",
                                                                                     "dw"};
     vly_cudnn_plan *plan;
-    const vly_status status = vly_cudnn_plan_create(&plan, &c, n, pass, 0, (size_t)256 << 20, 0,
-                                                    description(card));
+    const vly_status status = vly_cudnn_plan_create(&plan, &c, n, pass, (vly_cudnn_place){0, 0},
+                                                    (size_t)256 << 20, 0, description(card));
     if (status == VLY_OK)
         planned++;
     else
@@ -78,6 +83,46 @@ static void plan_one(const shape *s, int card, int n, vly_math math, vly_pass pa
     vly_cudnn_plan_destroy(plan);
 }
 
+static vly_cudnn_kept *taken(const vly_conv *c, int variant) {
+    vly_cudnn_kept *kept;
+    CHECK_OK(vly_cudnn_plan_take(&kept, c, 256, VLY_PASS_FORWARD, variant, (size_t)256 << 20, 0,
+                                 description(0)));
+    return kept;
+}
+
+static double seconds_now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Given back and taken again it is the same plan; two users at once have two; a later variant is a
+ * later suggestion. */
+static void a_plan_is_made_once(void) {
+    const vly_conv c = conv_for(&shapes[2], 256, VLY_MATH_BF16);
+    const double start = seconds_now();
+    vly_cudnn_kept *first = taken(&c, 0);
+    const double made = seconds_now();
+    vly_cudnn_plan *const plan = first->plan;
+    vly_cudnn_kept *other = taken(&c, 0), *second = taken(&c, 1);
+    CHECK(other->plan != plan && second->plan != plan);
+    const vly_cudnn_place a = vly_cudnn_plan_place(plan), b = vly_cudnn_plan_place(other->plan),
+                          later = vly_cudnn_plan_place(second->plan);
+    CHECK(a.list == b.list && a.at == b.at);
+    CHECK(later.list > a.list || later.at > a.at);
+    vly_cudnn_plan_give_back(first);
+    const double again = seconds_now();
+    first = taken(&c, 0);
+    CHECK(first->plan == plan);
+    printf("a plan: %.1f ms, taken again: %.4f ms\n", 1e3 * (made - start),
+           1e3 * (seconds_now() - again));
+    vly_cudnn_plan_give_back(first);
+    vly_cudnn_plan_give_back(other);
+    vly_cudnn_plan_give_back(second);
+    CHECK_EQ(vly_cudnn_plan_take(&first, &c, 256, VLY_PASS_FORWARD, VLY_CUDNN_VARIANTS, 0, 0, NULL),
+             VLY_EINVAL);
+}
+
 int main(int argc, char **argv) {
     quiet = argc < 2 || strcmp(argv[1], "--list") != 0;
     if (!vly_cudnn_library_open()->handle) SKIP("no cuDNN: %s", vly_cudnn_library_open()->path);
@@ -88,5 +133,6 @@ int main(int argc, char **argv) {
                     plan_one(&shapes[s], card, 256, math, pass);
     printf("%d planned, %d refused\n", planned, refused);
     CHECK_EQ(refused, 0);
+    a_plan_is_made_once();
     return TEST_PASS;
 }
