@@ -6,9 +6,8 @@
  *
  * On the GPU where there is one, else on the processor; VLY_BENCH_DEVICE (cpu, cuda:0) chooses. The
  * peak is a copy of 256 MiB (memory-bound operations) or a large linear layer (layers), measured in
- * the same run; `peak_percent` is the median's share of it. A sample is many calls behind each
- * other on one queue, then one synchronisation: latency of the launch is hidden, as in a captured
- * graph.
+ * the same run; `peak_percent` is the median's share of it. A sample is one captured graph of many
+ * calls behind each other, then one synchronisation, as in training.
  *
  * A layer's batch repeats the reference's few rows, so that every number of it is compared and the
  * reference is quick; the gradients of its weights are then so many times the reference's.

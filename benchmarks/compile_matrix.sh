@@ -25,10 +25,11 @@ nvcc=${NVCC:-build/cuda/bin/nvcc}
 version=$("$nvcc" --version | sed -n 's/.*, V\([0-9.]*\)$/\1/p')
 known=$("$nvcc" --list-gpu-arch)
 [ -n "$archs" ] || archs="75 80 86 87 88 89 90 90a 100 103 110 120 121"
-[ -n "$files" ] || files=$(for f in kernels/*.cu; do basename "$f" .cu; done | grep -v conv; echo conv) # the longest last
+all=$(for f in kernels/*.cu; do basename "$f" .cu; done)
+[ -n "$files" ] || files=$(echo "$all" | grep -v conv; echo "$all" | grep conv) # the longest last
 work=${MATRIX_CACHE:-build/matrix}
 mkdir -p "$out" "$work"
-newest=$(ls -t kernels/*.cu kernels/*.h common/base/rules.h common/base/compute.h "$nvcc" | head -n 1)
+newest=$(ls -t kernels/*.cu kernels/*.h common/base/*.h "$nvcc" | head -n 1)
 
 # One cell: "ok", or the first error; ptxas's words to $work/FILE.ARCH.log. Each line of $work/cells is run by xargs.
 cat >"$work/cell" <<'CELL'

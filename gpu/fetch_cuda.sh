@@ -4,11 +4,13 @@
 #
 #   sh gpu/fetch_cuda.sh build/cuda            what this machine's driver can run
 #   sh gpu/fetch_cuda.sh build/cuda --force    without a driver too: to compile only
+#   sh gpu/fetch_cuda.sh build/cuda --nvdisasm the disassembler alone (5 MB), into a toolkit that is there
 set -eu
 cd "$(dirname "$0")/.."
 
 packages="nvidia-cuda-nvcc==13.0.88 nvidia-nvvm==13.0.88 nvidia-cuda-crt==13.0.88 nvidia-cuda-cccl==13.0.85 nvidia-cuda-runtime==13.0.96
 nvidia-cublas==13.1.0.3 nvidia-cudnn-cu13==9.19.0.56 nvidia-nccl-cu13==2.28.9"
+disassembler=nvidia-cuda-nvdisasm==13.2.51
 target=${1:-build/cuda}
 
 # The newest CUDA that the driver runs: 13.0 as 13000.
@@ -24,6 +26,25 @@ except OSError:
 PY
 }
 
+fetch() { # FOLDER PACKAGES...
+  folder=$1
+  shift
+  mkdir -p "$(dirname "$folder")"
+  python3 -m venv "$folder.venv" || { echo "cuda: python3 cannot make an environment: apt-get install python3-venv" >&2; exit 1; }
+  "$folder.venv/bin/pip" install --quiet --disable-pip-version-check --no-deps --only-binary :all: --target "$folder" "$@" ||
+    { echo "cuda: the package index is out of reach" >&2; exit 1; }
+}
+fresh=$(dirname "$target")/cuda-packages.$$
+trap 'rm -rf "$fresh" "$fresh.venv"' EXIT
+
+if [ "${2:-}" = --nvdisasm ]; then
+  [ -x "$target/bin/nvdisasm" ] && { echo "cuda: $target has nvdisasm"; exit 0; }
+  [ -d "$target/bin" ] || { echo "cuda: no toolkit in $target: fetch that first, without --nvdisasm" >&2; exit 1; }
+  fetch "$fresh" "$disassembler"
+  mv "$fresh/nvidia/cu13/bin/nvdisasm" "$target/bin/"
+  "$target/bin/nvdisasm" --version | tail -n 2 | head -n 1
+  exit 0
+fi
 if [ -x "$target/bin/nvcc" ]; then
   echo "cuda: $target is there: $("$target/bin/nvcc" --version | tail -n 2 | head -n 1)"
   exit 0
@@ -46,14 +67,9 @@ if [ "${2:-}" != --force ]; then
   fi
 fi
 
-mkdir -p "$(dirname "$target")"
-fresh=$(dirname "$target")/cuda-packages.$$
-trap 'rm -rf "$fresh" "$fresh.venv"' EXIT
 echo "cuda: fetching compiler and libraries (about 1.5 GB unpacked)"
-python3 -m venv "$fresh.venv" || { echo "cuda: python3 cannot make an environment: apt-get install python3-venv" >&2; exit 1; }
 # shellcheck disable=SC2086
-"$fresh.venv/bin/pip" install --quiet --disable-pip-version-check --no-deps --only-binary :all: --target "$fresh" $packages ||
-  { echo "cuda: the package index is out of reach" >&2; exit 1; }
+fetch "$fresh" $packages
 root=$fresh/nvidia/cu13
 [ -x "$root/bin/nvcc" ] || { echo "cuda: the packages hold no nvcc where it was expected ($root/bin)" >&2; exit 1; }
 # Where a toolkit has them: headers and libraries of cuDNN and NCCL beside CUDA's, names without a version to link against.

@@ -50,8 +50,11 @@ static __device__ __forceinline__ void finish_bias(const dw_problem &p, int spli
     p.write_bias(split, n + t, total);
 }
 
+/* Two blocks of the narrowest tile per multiprocessor, as of the next: left alone, the compiler aims
+ * at three and spills. 0: its own choice. */
 template <class Math, int BN>
-static __global__ void __launch_bounds__(256) conv_dw(const __grid_constant__ dw_group g) {
+static __global__ void __launch_bounds__(256, (BN == 32 ? 2 : 0))
+    conv_dw(const __grid_constant__ dw_group g) {
     int i = 0;
     while (i + 1 < g.count && blockIdx.x >= g.first_block[i + 1]) i++;
     const dw_problem &p = g.problem[i];

@@ -65,8 +65,10 @@ typedef struct {
     unsigned second; /* first tile along y of the second part */
 } forward_group;
 
+/* Three blocks of the narrowest tile per multiprocessor: left alone, the compiler aims at four and
+ * spills. 0: its own choice. */
 template <class Math, int BN>
-static __global__ void __launch_bounds__(256)
+static __global__ void __launch_bounds__(256, (BN == 32 ? 3 : 0))
     conv_forward(const __grid_constant__ forward_group g) {
     const bool second = blockIdx.y >= g.second;
     const forward_problem &p = g.part[second];

@@ -1,9 +1,11 @@
 /* Whole networks on both back ends: outputs, gradients, and the outputs after a step of the
  * optimizer. What layers do for their neighbours in a backward pass shows only here.
  *
- *   gpu_parity_nets_shim                a few rows of each network
- *   gpu_parity_nets_shim 128 2048       so many rows of the networks for Atari; minutes to hours
+ *   gpu_parity_nets_shim                          a few rows of each network
+ *   gpu_parity_nets_shim nature 8 256 impala 8    so many rows of the networks for Atari, in fp32 and
+ *                                                 bf16: minutes to hours
  */
+#include <time.h>
 #include "common/learn/net.h"
 #include "tests/gpu/layer_parity.h"
 
@@ -183,13 +185,25 @@ static void small_networks_agree(parity *p) {
                            7);
 }
 
-static void atari_networks_agree(parity *p, int rows, bool f32_too) {
-    for (int bf16 = f32_too ? 0 : 1; bf16 < 2; bf16++) {
-        const vly_net_desc d = {.obs = atari, .actions = 6, .bf16 = bf16};
-        vly_net_desc nature = d, impala = d;
-        nature.kind = VLY_NET_NATURE, impala.kind = VLY_NET_IMPALA;
-        network_agrees(p, nature, rows);
-        network_agrees(p, impala, rows);
+static void atari_network_agrees(parity *p, vly_net_kind kind, int rows, bool bf16) {
+    network_agrees(p, (vly_net_desc){.kind = kind, .obs = atari, .actions = 6, .bf16 = bf16}, rows);
+}
+
+static void asked_for(parity *p, int argc, char **argv) {
+    vly_net_kind kind = VLY_NET_NATURE;
+    for (int i = 1; i < argc; i++) {
+        const time_t start = time(NULL);
+        const int rows = atoi(argv[i]);
+        const bool nature = !strcmp(argv[i], "nature"), impala = !strcmp(argv[i], "impala");
+        if (nature || impala) {
+            kind = nature ? VLY_NET_NATURE : VLY_NET_IMPALA;
+            continue;
+        }
+        CHECK(rows > 0);
+        for (int bf16 = 0; bf16 < 2; bf16++) atari_network_agrees(p, kind, rows, bf16);
+        printf("%s, %d rows, fp32 and bf16: agree, %.0f s\n", vly_net_kind_name(kind), rows,
+               difftime(time(NULL), start));
+        fflush(stdout);
     }
 }
 
@@ -201,13 +215,11 @@ int main(int argc, char **argv) {
 #endif
     parity both = parity_open();
     parity_seed(4);
-    for (int i = 1; i < argc; i++) {
-        atari_networks_agree(&both, atoi(argv[i]), true);
-        printf("%s rows: both networks agree\n", argv[i]);
-    }
+    asked_for(&both, argc, argv);
     if (argc == 1) {
         small_networks_agree(&both);
-        atari_networks_agree(&both, 1, false);
+        atari_network_agrees(&both, VLY_NET_NATURE, 1, true);
+        atari_network_agrees(&both, VLY_NET_IMPALA, 1, true);
     }
     parity_close(&both);
     return TEST_PASS;
