@@ -144,6 +144,28 @@ class Disk:
         subprocess.run(["umount", "-l", self.folder], check=False)
 
 
+def scheduled(pid):
+    """Seconds that the process's first thread was on a processor, and that it waited for one; None where it is gone."""
+    try:
+        with open(f"/proc/{pid}/schedstat") as f:
+            on, waiting, _ = f.read().split()
+        return int(on) * 1e-9, int(waiting) * 1e-9
+    except (OSError, ValueError):
+        return None
+
+
+def end_of(child, seconds):
+    """Its exit code, and how long that took: by the clock, on a processor, waiting for one (the rest: the disk, other threads)."""
+    begun, first = time.monotonic(), scheduled(child.pid)
+    last = first
+    while child.poll() is None and time.monotonic() - begun < seconds:
+        last = scheduled(child.pid) or last
+        time.sleep(0.01)
+    took = time.monotonic() - begun
+    on, waiting = (b - a for a, b in zip(first, last)) if first else (0.0, 0.0)
+    return child.wait(1), {"clock_s": round(took, 3), "on_processor_s": round(on, 3), "waiting_for_one_s": round(waiting, 3)}
+
+
 class Ended(threading.Thread):
     """Beside the soak: a run that is resumed and ended by a signal every minute."""
 
@@ -152,7 +174,7 @@ class Ended(threading.Thread):
     def __init__(self, program, run, log):
         super().__init__(daemon=True)
         self.program, self.folder, self.log = program, run, log
-        self.done, self.times, self.wrong, self.longest_s, self.peaks = threading.Event(), 0, 0, 0.0, []
+        self.done, self.times, self.wrong, self.longest, self.peaks = threading.Event(), 0, 0, {"clock_s": 0.0}, []
 
     def command(self):
         if not os.path.exists(self.folder):
@@ -166,11 +188,10 @@ class Ended(threading.Thread):
         within(120, lambda: newest(self.folder) > before or child.poll() is not None)
         if child.poll() is None:
             self.peaks.append(memory_kb(child.pid)[1])
-        begun = time.monotonic()
         for number in ends:
             child.send_signal(number)
-        code = child.wait(120)
-        self.longest_s = max(self.longest_s, time.monotonic() - begun)
+        code, took = end_of(child, 120)
+        self.longest = max(self.longest, took, key=lambda t: t["clock_s"])
         self.wrong += code not in {130 if number == signal.SIGINT else 143 for number in ends}  # of two, the system chooses the first
         self.times += 1
 
@@ -258,10 +279,8 @@ class Soak:
         for helper in filter(None, (self.page, self.ended)):
             helper.done.set()
             helper.join(180)
-        begun = time.monotonic()
         self.child.send_signal(signal.SIGTERM)
-        self.code = self.child.wait(60)
-        self.stop_s = time.monotonic() - begun
+        self.code, self.stop = end_of(self.child, 60)
 
     def memory(self):
         third = len(self.rss) // 3
@@ -277,13 +296,13 @@ class Soak:
             return {}
         return {"disk_filled": self.disk.times, "saved_again_after": self.disk.recovered, "page_read": self.page.read, "page_failed": self.page.failed,
                 "page_mb": self.page.bytes / 2**20, "page_slowest_s": self.page.slowest_s, "signals": self.signals, "ended_by_signals": self.ended.times,
-                "ended_otherwise": self.ended.wrong, "ended_longest_s": self.ended.longest_s,
+                "ended_otherwise": self.ended.wrong, "ended_longest": self.ended.longest,
                 "ended_peak_mb": [round(kb / 1024, 1) for kb in self.ended.peaks[:: max(1, len(self.ended.peaks) // 20)]]}
 
     def afterwards(self):
         """What was left on disk is whole, and goes on."""
         found = json_of([self.program, "inspect", self.run])
-        report = {"exit": self.code, "stopped_in_s": self.stop_s, "steps": found["counters"]["steps"] if found else None}
+        report = {"exit": self.code, "stopped_in": self.stop, "steps": found["counters"]["steps"] if found else None}
         if not self.o.hostile:
             return {**report, "good": found is not None}
         more = json_of([self.program, "resume", self.run, "--steps", str(report["steps"] + 2000)]) if found else None
@@ -321,6 +340,7 @@ def main():
     parser.add_argument("--out")
     parser.add_argument("more", nargs="*")
     args = parser.parse_args()
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup's would be the children's too
     record = measured.Record(args.out, program=args.program, timed=False)
     soak, good = Soak(args), False
     try:

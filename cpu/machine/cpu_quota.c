@@ -16,7 +16,7 @@ double vly_cpu_quota_used(void) {
 }
 
 void vly_cpu_quota_begin(vly_cpu_quota *q, double share, double burst_s) {
-    *q = (vly_cpu_quota){.share = share, .burst_s = burst_s, .credit_s = burst_s};
+    q->share = share, q->burst_s = q->credit_s = burst_s, q->waited_s = 0; /* `over` stays */
     q->wall_s = clock_s(CLOCK_MONOTONIC);
     q->cpu_s = vly_cpu_quota_used();
     /* On Linux the nice value is the thread's. */
@@ -38,8 +38,12 @@ double vly_cpu_quota_left(vly_cpu_quota *q) {
     return q->credit_s;
 }
 
+void vly_cpu_quota_end(vly_cpu_quota *q) {
+    atomic_store(&q->over, 1);
+}
+
 void vly_cpu_quota_wait(vly_cpu_quota *q) {
-    if (q->share <= 0) return;
+    if (q->share <= 0 || atomic_load(&q->over)) return;
     update_credit(q);
     if (q->credit_s >= 0) return;
     double sleep_s = -q->credit_s / q->share;

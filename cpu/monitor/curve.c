@@ -29,6 +29,15 @@ static bool halve_curve(vly_curve *c) {
     return true;
 }
 
+bool vly_curve_reserve(vly_curve *c) {
+    if (c->room == VLY_CURVE_POINTS) return true;
+    vly_curve_point *v = realloc(c->v, VLY_CURVE_POINTS * sizeof *v);
+    if (!v) return false;
+    for (int i = c->n; i < VLY_CURVE_POINTS; i++) v[i] = (vly_curve_point){.n = 1};
+    c->v = v, c->room = VLY_CURVE_POINTS;
+    return true;
+}
+
 bool vly_curve_add(vly_curve *c, double step, double seconds, double value) {
     if (!isfinite(value)) return true;
     if (!c->width) c->width = 1;

@@ -29,6 +29,9 @@ typedef struct {
     uint32_t width; /* values in a full point; 0: 1 */
 } vly_curve;
 
+/* All the memory that it will ever take, in pages that are there. False: there is none; it grows as
+ * without. */
+bool vly_curve_reserve(vly_curve *c);
 /* Not finite values are left out. False: no memory. */
 bool vly_curve_add(vly_curve *c, double step, double seconds, double value);
 /* At most `points` of them into out; returns how many. */

@@ -161,6 +161,7 @@ const char *vly_monitor_url(const vly_monitor *m) {
 
 void vly_monitor_stop(vly_monitor *m) {
     if (!m) return;
+    vly_cpu_quota_end(&m->quota); /* what waits for the quota would be waited for here */
     uv_async_send(&m->stop);
     uv_thread_join(&m->thread);
     free_parts(m);

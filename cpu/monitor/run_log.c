@@ -119,6 +119,7 @@ static vly_run_metric *metric(vly_run_log *r, const char *name, size_t n) {
     vly_run_metric *m = &r->metrics[r->metric_count++];
     memset(m, 0, sizeof *m);
     memcpy(m->name, name, n);
+    if (r->live) vly_curve_reserve(&m->curve); /* a run that is followed takes no more later */
     return m;
 }
 

@@ -94,13 +94,19 @@ void vly_cli_end_soon(int code) {
     if (pthread_create(&thread, NULL, end_when_unread, NULL) == 0) pthread_detach(thread);
 }
 
+/* By nohup, for all that it starts. */
+static bool is_ignored(int signal) {
+    struct sigaction now;
+    return sigaction(signal, NULL, &now) == 0 && now.sa_handler == SIG_IGN;
+}
+
 void vly_cli_install_signals(void) {
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
     atomic_store(&saved_code, -1);
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGHUP, &action, NULL);
+    if (!is_ignored(SIGHUP)) sigaction(SIGHUP, &action, NULL);
     signal(SIGPIPE, SIG_IGN); /* `volley ls | head` */
     signal(SIGXFSZ, SIG_IGN); /* a file limit is an error like a full disk */
 }

@@ -1,4 +1,4 @@
-/* signals.h -- SIGINT, SIGTERM and SIGHUP, which counts as SIGTERM.
+/* signals.h -- SIGINT, SIGTERM and SIGHUP, which counts as SIGTERM unless it is ignored (nohup).
  *
  *   vly_cli_watch_signals(stop, arg);       // from here on the first signal is passed on
  *   <work until it is done or stopped, and save>

@@ -79,6 +79,28 @@ static void a_million_points_keep_their_extremes(void) {
     vly_curve_free(&c);
 }
 
+/* A run that is followed for hours: memory is that of its first record. */
+static void a_live_run_takes_its_memory_at_once(void) {
+    vly_run_log *r;
+    make_run("hours", "cartpole", 3);
+    CHECK_OK(vly_run_log_open(&r, folder, "hours"));
+    r->live = true;
+    vly_run_log_row(r, 0, 0);
+    vly_run_log_value(r, "charts/SPS", 0);
+    const vly_curve *c = &vly_run_log_metric(r, "charts/SPS")->curve;
+    const vly_curve_point *const memory = c->v;
+    CHECK_EQ(c->room, VLY_CURVE_POINTS);
+    CHECK_EQ(c->n, 1);
+    for (int i = 1; i < 3 * VLY_CURVE_POINTS; i++) {
+        vly_run_log_row(r, i, i);
+        vly_run_log_value(r, "charts/SPS", i);
+    }
+    CHECK(c->v == memory && c->n == VLY_CURVE_POINTS * 3 / 4);
+    CHECK_EQ(c->v[0].step, 3);
+    CHECK_EQ(c->v[0].mean, 1.5);
+    vly_run_log_close(r);
+}
+
 /* ---- a run's lines ---- */
 
 static void lines_are_followed_as_they_grow(void) {
@@ -430,6 +452,7 @@ int main(void) {
     char command[128];
     CHECK(mkdtemp(folder));
     a_million_points_keep_their_extremes();
+    a_live_run_takes_its_memory_at_once();
     lines_are_followed_as_they_grow();
     any_bytes_are_survived_as_lines();
     metrics_are_prometheus_text();

@@ -156,6 +156,18 @@ static void output_that_nobody_reads_holds_up_nothing(void) {
     digest_of("full", digest);
 }
 
+/* Started by nohup, the terminal's end is not the run's. */
+static void a_hangup_that_is_ignored_stays_ignored(void) {
+    const pid_t child = program_start("trap '' HUP; exec " VLY_TEST_PROGRAM
+                                      " train cartpole --algo ppo --steps 1e9 --metrics.every_s "
+                                      "0.05 --out hangup --json >out 2>err");
+    await_growth(child, "hangup/metrics.jsonl", 0);
+    kill(child, SIGHUP);
+    await_growth(child, "hangup/metrics.jsonl", bytes_of("hangup/metrics.jsonl") + 20000);
+    kill(child, SIGTERM);
+    CHECK_EQ(await_end(child), 143);
+}
+
 int main(void) {
     program_open();
     a_stop_does_not_wait_for_all_updates_of_a_ratio();
@@ -163,5 +175,6 @@ int main(void) {
     a_second_signal_does_not_undo_the_first();
     a_third_signal_gives_up();
     output_that_nobody_reads_holds_up_nothing();
+    a_hangup_that_is_ignored_stays_ignored();
     return program_close();
 }
