@@ -74,6 +74,7 @@ static const char *full_name(int i) {
     static _Thread_local char names[OPTIONS][64];
     if (i < 0 || i >= OPTIONS) return NULL;
     bool bare = !strcmp(options[i].section, "run");
+    if (names[i][0]) return names[i];
     snprintf(names[i], sizeof names[i], "%s%s%s", bare ? "" : options[i].section, bare ? "" : ".",
              options[i].key);
     return names[i];
@@ -95,9 +96,12 @@ const vly_option *vly_config_find(const char *key) {
 }
 
 vly_status vly_config_defaults(vly_config *config) {
-    memset(config, 0, sizeof *config);
-    for (int i = 0; i < OPTIONS; i++)
-        VLY_TRY(vly_option_set(config, &options[i], full_name(i), options[i].def));
+    static _Thread_local vly_config plain;
+    static _Thread_local bool made;
+    for (int i = 0; i < OPTIONS && !made; i++)
+        VLY_TRY(vly_option_set(&plain, &options[i], full_name(i), options[i].def));
+    made = true;
+    memcpy(config, &plain, sizeof plain);
     return VLY_OK;
 }
 

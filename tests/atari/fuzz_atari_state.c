@@ -3,7 +3,7 @@
  * RAM.
  *   cmake --preset fuzz && cmake --build --preset fuzz && build-fuzz/fuzz_atari_state
  *   tests/fuzz/atari_state
- * The first byte chooses the cartridge, the second what is drawn; the rest is the state from its
+ * The first byte chooses the cartridge, the second what is drawn and how many frames; the rest is the state from its
  * beginning. */
 #include <stddef.h>
 #include <stdlib.h>
@@ -61,7 +61,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     memcpy((uint8_t *)&fast, data + 2, n);
     vly_machine_repair(&fast, rom);
     slow = fast;
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < (drawn & 128 ? 2 : 1); i++) {
         vly_screens *const a = (drawn & 31) == (unsigned)i ? &fast_screens : NULL,
                            *const b = a ? &slow_screens : NULL;
         const int ended = vly_machine_frame(&fast, rom, a);

@@ -70,7 +70,7 @@ def once(target, seconds):
     """One slice: executions, seconds, edges, whether it ended with a finding."""
     subject, found, committed = folders(target)
     command = [os.path.join(BUILD, target), f"-max_total_time={seconds}", f"-max_len={LONGEST.get(subject, 1024)}", "-timeout=120", "-rss_limit_mb=2048",
-               "-print_final_stats=1", "-close_fd_mask=3", *dictionary(subject), f"-artifact_prefix={BUILD}/{target}-", found, committed]
+               "-print_final_stats=1", "-close_fd_mask=3", "-reload=0", *dictionary(subject), f"-artifact_prefix={BUILD}/{target}-", found, committed]
     begun = time.monotonic()
     log = os.path.join(BUILD, f"{target}.log")
     with open(log, "w") as f:
