@@ -184,6 +184,8 @@ struct vly_algo {
     /* Overlap only, else NULL: moves the rollout to where learn() reads it, and the newest weights to
      * where act() does. */
     vly_status (*set_aside)(vly_algo *a, vly_queue *q);
+    /* With it: how many bytes at the end of one of its buffers learn() alone writes. */
+    size_t (*learned)(const vly_algo *a, const vly_buffer *buffer);
     /* Takes in what vly_sync_unrolls of another process sent, before collect(). VLY_ECORRUPT: not
      * an unroll of this run. NULL: it learns from its own rows alone. */
     vly_status (*receive)(vly_algo *a, vly_queue *q, const void *unroll, size_t bytes);

@@ -108,8 +108,17 @@ vly_status vly_learner_begin(vly_learner *l, vly_queue *q) {
     return l->c->fill(q, l->stats, 0, VLY_STATS * sizeof(vly_real));
 }
 
+/* What is queued on a device is ahead of this thread: it is waited for. */
+static vly_status check_watch(const vly_learner *l, vly_queue *q) {
+    if (!l->stop_asked) return VLY_OK;
+    VLY_TRY(l->c->queue_sync(q));
+    return l->stop_asked(l->stop_arg) ? vly_fail(VLY_ECANCELED, "interrupted within an update")
+                                      : VLY_OK;
+}
+
 vly_status vly_learner_step(vly_learner *l, vly_queue *q) {
     vly_sync *s = l->sync;
+    VLY_TRY(check_watch(l, q));
     const int64_t left = l->reduced > 0 ? l->reduced : l->params.n;
     l->reduced = 0;
     if (s && s->gradients) VLY_TRY(s->gradients->reduce(s, q, l->params.grad, left));
@@ -119,9 +128,10 @@ vly_status vly_learner_step(vly_learner *l, vly_queue *q) {
     return s && s->mixing ? s->mixing->mix(s, q, &l->params) : VLY_OK;
 }
 
-void vly_learner_watch(const vly_learner *l, vly_exec *learning, const vly_progress *progress) {
+void vly_learner_watch(vly_learner *l, vly_exec *learning, const vly_progress *progress) {
     learning->stop_asked = l->c->info.is_host ? progress->stop_asked : NULL;
-    learning->stop_arg = progress->stop_arg;
+    l->stop_asked = l->c->info.is_host ? NULL : progress->stop_asked;
+    learning->stop_arg = l->stop_arg = progress->stop_arg;
 }
 
 vly_status vly_learner_share(vly_learner *l, vly_exec *exec) {
@@ -174,7 +184,7 @@ vly_status vly_learner_check(const vly_learner *l) {
 
 bool vly_learner_capturable(const vly_learner *l) {
     const vly_sync *s = l->sync;
-    return !s || (s->gradients && s->gradients->capturable);
+    return !l->stop_asked && (!s || (s->gradients && s->gradients->capturable));
 }
 
 vly_status vly_learner_seed(const vly_algo_args *args, vly_rng *rng, int n) {

@@ -30,6 +30,8 @@ typedef struct {
     vly_hyper *hyper_device;
     vly_real *sums;  /* host: VLY_STATS, of the last update */
     int64_t reduced; /* gradients from here on have been given to reduce_early */
+    bool (*stop_asked)(const void *arg); /* on a device, at every step; NULL: never */
+    const void *stop_arg;
 } vly_learner;
 
 /* Random weights from args->seed, equal on all ranks. eval: parameters alone. On failure
@@ -40,9 +42,9 @@ vly_status vly_learner_begin(vly_learner *l, vly_queue *q);
 /* With several ranks: the gradients of the layers nearest the output are complete first; they are
  * reduced beside the rest of the backward pass of this context. */
 void vly_learner_overlap(vly_learner *l, vly_exec *learning);
-/* The passes of this context end with VLY_ECANCELED once a stop is asked for; on a device, where an
- * update is one graph, they do not. */
-void vly_learner_watch(const vly_learner *l, vly_exec *learning, const vly_progress *progress);
+/* For the update that begins: once a stop is asked for, the passes of this context end with
+ * VLY_ECANCELED; on a device vly_learner_step does, which waits for the queue to ask. */
+void vly_learner_watch(vly_learner *l, vly_exec *learning, const vly_progress *progress);
 /* This context computes with the learner's own parameters: where they are rounded, the optimizer
  * does it in its pass. */
 vly_status vly_learner_share(vly_learner *l, vly_exec *exec);
@@ -53,7 +55,7 @@ vly_status vly_learner_step(vly_learner *l, vly_queue *q);
 vly_status vly_learner_end(vly_learner *l, vly_queue *q);
 /* VLY_ENUMERIC when the update met a NaN or an infinity. */
 vly_status vly_learner_check(const vly_learner *l);
-/* Whether learn() may be captured. */
+/* Whether learn() may be captured: not where ranks or a watch act on this thread. */
 bool vly_learner_capturable(const vly_learner *l);
 
 /* n random states in device memory, all of this seed and at step 0. */

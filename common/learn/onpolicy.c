@@ -541,7 +541,7 @@ vly_status vly_onpolicy_create(vly_algo **out, const vly_algo_args *args,
     a->memories = (vly_memories){.c = a->c, .option = "--run.envs or the rollout"};
     a->o = *options;
     a->o.overlap = options->overlap && !args->eval;
-    if (a->o.overlap) a->pub.set_aside = onpolicy_set_aside;
+    if (a->o.overlap) a->pub.set_aside = onpolicy_set_aside, a->pub.learned = vly_onpolicy_learned;
     a->pub.value = a->o.critic ? onpolicy_value : NULL;
     a->eval = args->eval;
     a->greedy = args->eval && args->greedy;

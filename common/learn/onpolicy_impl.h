@@ -101,6 +101,7 @@ vly_status vly_onpolicy_see_observations(onpolicy *a, vly_queue *q);
 vly_status vly_onpolicy_scale_rewards(onpolicy *a, vly_queue *q);
 void vly_onpolicy_moments_buffers(const onpolicy *a, vly_buffer_list *list);
 
-int vly_onpolicy_buffers(vly_algo *pub, vly_buffer *out, int max); /* vly_algo.buffers */
-vly_status vly_onpolicy_restored(vly_algo *pub, vly_queue *q);     /* vly_algo.restored */
+int vly_onpolicy_buffers(vly_algo *pub, vly_buffer *out, int max);     /* vly_algo.buffers */
+vly_status vly_onpolicy_restored(vly_algo *pub, vly_queue *q);         /* vly_algo.restored */
+size_t vly_onpolicy_learned(const vly_algo *pub, const vly_buffer *b); /* vly_algo.learned */
 #endif

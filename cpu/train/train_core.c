@@ -64,15 +64,16 @@ static vly_status retry_stalled(vly_train *t, bool *moved) {
     return VLY_OK;
 }
 
-/* Synchronous, without overlap: the state is that of the end of an update. */
+/* Synchronous: the state is that of the end of an update; with overlap only at the beginning, and
+ * after a rest. */
 static bool phase_begins(const vly_train *t) {
-    return !t->async && !t->algo->set_aside && t->step == 0 && t->turn == 0 &&
-           t->waiting_count == t->G && t->learner.state == LEARNER_IDLE && !vly_train_is_resting(t);
+    return !t->async && t->step == 0 && t->turn == 0 && t->waiting_count == t->G &&
+           t->learner.state == LEARNER_IDLE && !vly_train_is_resting(t);
 }
 
 static vly_status begin_acting(vly_train *t, bool *moved) {
     if (t->acting_count > 0 || vly_train_gives_up(t)) return VLY_OK;
-    if (phase_begins(t)) VLY_TRY(vly_train_keep(t));
+    if (phase_begins(t)) VLY_TRY(vly_train_keep(t, false));
     const int count = t->schedule->choose(t);
     if (count == 0) return VLY_OK;
     vly_train_mark(t, VLY_PHASE_OTHER);
@@ -132,10 +133,11 @@ static vly_status advance_learner(vly_train *t, bool *moved) {
         VLY_TRY(finish_update(t));
         *moved = true;
     }
-    if (t->learner.state != LEARNER_IDLE) return VLY_OK;
+    if (t->learner.state != LEARNER_IDLE || vly_train_gives_up(t)) return VLY_OK;
     VLY_TRY(t->schedule->collect(t, &ready));
     if (!ready) return retry_stalled(t, moved); /* collect() may have dropped unrolls */
     *moved = true;
+    if (!t->async && t->algo->set_aside) VLY_TRY(vly_train_keep(t, true));
     return vly_train_learner_begin(t);
 }
 
@@ -154,10 +156,11 @@ static bool is_at_rest(vly_train *t) {
            t->learner.state == LEARNER_IDLE && t->schedule->rests(t);
 }
 
-/* Within a rollout; an update that is given up returns VLY_ECANCELED. */
+/* Within a rollout, or before its update. Elsewhere an update that is given up returns
+ * VLY_ECANCELED. */
 static bool may_go_back(const vly_train *t) {
     return vly_train_gives_up(t) && t->acting_count == 0 && t->in_flight == 0 &&
-           t->learner.state == LEARNER_IDLE;
+           t->learner.state != LEARNER_LEARNING;
 }
 
 /* What this thread waits for next, for the report. */

@@ -70,6 +70,7 @@ typedef struct {
     atomic_int done; /* the thread's: learn() has passed, with `status` */
     vly_progress progress;
     uint64_t begun_ns; /* of the update that it is LEARNING */
+    double last_s;     /* how long the one before took; 0: there was none */
     vly_status status;
     char error[512];
 } train_learner;
@@ -88,14 +89,20 @@ typedef struct {
 } train_schedule;
 extern const train_schedule vly_train_sync, vly_train_async;
 
-/* The state of before a phase, in the order of `list`. */
+/* The state of before a phase, in the order of `list`. With overlap that is of two moments: what
+ * learn() writes as of now, all else as of the beginning of the rollout that is about to be learned
+ * from. */
 typedef struct {
     vly_buffer *list; /* NULL: nothing was kept yet */
     int n;
-    uint8_t *memory;
-    bool held, was_dirty; /* held: the phase under way can be given up */
-    uint64_t begun_ns;    /* of that phase */
-    double last_s;        /* how long the phase before it lasted */
+    size_t bytes;
+    uint8_t *memory;          /* of one moment, with overlap of two */
+    uint8_t *acted, *learned; /* the moments of the rollout and of the learner; NULL: not kept */
+    int64_t updates;          /* at the second */
+    bool held, was_dirty;     /* held: the phase under way can be given up */
+    int phases;               /* that have begun */
+    uint64_t begun_ns;        /* of that phase */
+    double last_s;            /* how long the phase before it lasted */
 } train_undo;
 
 struct vly_train {
@@ -262,8 +269,9 @@ vly_status vly_train_changed(vly_train *t, bool *save);
 /* ---- train_undo.c ---- */
 
 /* A phase begins: keeps the state if the phase before was a long one, or there was none. A copy
- * takes less than a hundredth of such a phase. */
-vly_status vly_train_keep(vly_train *t);
+ * takes less than a hundredth of such a phase. overlapped: a rollout was set aside, and is learned
+ * from beside the next. */
+vly_status vly_train_keep(vly_train *t, bool overlapped);
 /* Whether a stop was asked for and the phase, a long one, is not to be finished. */
 bool vly_train_gives_up(const vly_train *t);
 /* The state is that of before the phase; the run ends as interrupted and is saved so. */

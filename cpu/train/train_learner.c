@@ -87,8 +87,19 @@ static vly_status hand_to_thread(vly_train *t, const vly_progress *progress) {
     return VLY_OK;
 }
 
-static vly_status learn_here(vly_train *t, vly_progress *progress) {
-    if (may_cut(t)) progress->stop_asked = stop_is_asked, progress->stop_arg = t;
+/* To ask costs an update on a device its graph: it is worth it where updates are long. */
+static bool may_ask(const vly_train *t) {
+    const double last_s = t->learner.last_s;
+    return t->c->info.is_host || t->algo->cuts || last_s <= 0 || last_s >= vly_train_patience_s(t);
+}
+
+static void let_stop(vly_train *t, vly_progress *progress) {
+    if (!may_ask(t)) return;
+    if (t->async ? t->algo->uncollect != NULL : may_cut(t))
+        progress->stop_asked = t->async ? gives_up_unrolls : stop_is_asked, progress->stop_arg = t;
+}
+
+static vly_status learn_here(vly_train *t, const vly_progress *progress) {
     vly_train_mark(t, VLY_PHASE_OTHER);
     VLY_TRY(t->algo->learn(t->algo, t->learn, progress));
     vly_train_mark(t, VLY_PHASE_LEARN);
@@ -99,8 +110,7 @@ vly_status vly_train_learner_begin(vly_train *t) {
     vly_progress progress = vly_train_progress(t);
     t->learner.state = LEARNER_LEARNING;
     t->learner.begun_ns = uv_hrtime();
-    if (t->algo->uncollect && t->async)
-        progress.stop_asked = gives_up_unrolls, progress.stop_arg = t;
+    let_stop(t, &progress);
     return t->learner.threaded ? hand_to_thread(t, &progress) : learn_here(t, &progress);
 }
 
@@ -109,10 +119,11 @@ vly_status vly_train_learner_look(vly_train *t, bool *moved) {
     if (l->state != LEARNER_LEARNING) return VLY_OK;
     if (l->threaded ? !atomic_load(&l->done) : !vly_train_point_passed(&t->learned)) return VLY_OK;
     atomic_store(&l->done, 0);
+    l->last_s = (double)(uv_hrtime() - l->begun_ns) * 1e-9;
     *moved = true;
-    if (l->threaded && l->status == VLY_ECANCELED && t->async) {
+    if (l->threaded && l->status == VLY_ECANCELED) { /* overlapped: the phase is given up */
         l->state = LEARNER_IDLE;
-        t->algo->uncollect(t->algo);
+        if (t->async) t->algo->uncollect(t->algo);
         return VLY_OK;
     }
     l->state = LEARNER_LEARNED;

@@ -52,7 +52,8 @@ static void begin_rollout(vly_train *t) {
 /* The oldest, once none that is HERE can act: the order of calls to the algorithm is always the
  * same. */
 static int want_oldest(vly_train *t) {
-    return t->acting_count > 0 || (t->waiting_count > 0 && !rollout_is_full(t)) ? 0 : 1;
+    const bool acts = t->waiting_count > 0 && !rollout_is_full(t) && !vly_train_gives_up(t);
+    return t->acting_count > 0 || acts ? 0 : 1;
 }
 
 const train_schedule vly_train_sync = {choose_in_turn, collect_rollout, may_finish_rollout,

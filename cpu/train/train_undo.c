@@ -1,7 +1,9 @@
 #include <stdlib.h>
+#include <string.h>
 #include "cpu/train/train_impl.h"
 
-/* A phase is a rollout and its update. One that lasts longer than this is not waited for. */
+/* A phase is a rollout and its update; with overlap a rollout beside the update of the one before.
+ * One that lasts longer than this is not waited for. */
 double vly_train_patience_s(const vly_train *t) {
     return t->o.patience_s > 0 ? t->o.patience_s : 0.2;
 }
@@ -22,27 +24,42 @@ static bool allocate_undo(vly_train *t) {
     u->list = calloc((size_t)u->n, sizeof *u->list);
     if (!u->list) return false;
     vly_train_buffers(t, u->list, u->n);
-    size_t bytes = 0;
-    for (int i = 0; i < u->n; i++) bytes += vly_buffer_bytes(&u->list[i]);
-    u->memory = malloc(bytes + 1);
+    u->bytes = 0;
+    for (int i = 0; i < u->n; i++) u->bytes += vly_buffer_bytes(&u->list[i]);
+    u->memory = malloc((t->algo->set_aside ? 2 : 1) * u->bytes + 1);
     if (!u->memory) free(u->list), u->list = NULL;
     return u->list != NULL;
 }
 
-vly_status vly_train_keep(vly_train *t) {
-    train_undo *u = &t->undo;
-    u->last_s = u->begun_ns ? phase_s(t) : 0;
-    const bool first = u->begun_ns == 0;
-    u->begun_ns = uv_hrtime();
-    u->held = false;
-    if (!can_go_back(t) || (!first && u->last_s < vly_train_patience_s(t)) || !allocate_undo(t))
-        return VLY_OK;
+static vly_status keep_moment(vly_train *t, uint8_t *to) {
+    const train_undo *u = &t->undo;
     VLY_TRY(t->source->save(t->source, t->pool_state, t->pool_bytes));
-    uint8_t *to = u->memory;
     for (int i = 0; i < u->n; to += vly_buffer_bytes(&u->list[i++]))
         VLY_TRY(vly_train_read(t, &u->list[i], to));
+    return VLY_OK;
+}
+
+/* With overlap the first update is of the second phase: the first says nothing of how long it is. */
+static bool is_to_be_kept(const vly_train *t, bool overlapped) {
+    const train_undo *u = &t->undo;
+    return u->phases <= (overlapped ? 1 : 0) || u->last_s >= vly_train_patience_s(t);
+}
+
+vly_status vly_train_keep(vly_train *t, bool overlapped) {
+    train_undo *u = &t->undo;
+    u->last_s = u->phases ? phase_s(t) : 0;
+    const bool kept = can_go_back(t) && is_to_be_kept(t, overlapped) && allocate_undo(t);
+    u->phases++;
+    u->begun_ns = uv_hrtime();
+    u->held = false;
+    uint8_t *to = kept ? u->memory : NULL;
+    if (kept && overlapped && u->learned == u->memory) to += u->bytes;
+    if (kept) VLY_TRY(keep_moment(t, to));
+    u->acted = overlapped ? u->learned : to;
+    u->learned = to;
+    u->updates = t->counters.updates;
     u->was_dirty = t->dirty;
-    u->held = true;
+    u->held = u->acted && u->learned;
     return VLY_OK;
 }
 
@@ -50,11 +67,25 @@ bool vly_train_gives_up(const vly_train *t) {
     return t->undo.held && atomic_load(&t->stop_asked) && phase_s(t) >= vly_train_patience_s(t);
 }
 
+/* At the end of the i-th, where the moments differ. The trainer's own come last. */
+static size_t learned_bytes(const vly_train *t, int i) {
+    const train_undo *u = &t->undo;
+    const int algos = t->algo->buffers(t->algo, NULL, 0);
+    return u->acted == u->learned || i >= algos ? 0 : t->algo->learned(t->algo, &u->list[i]);
+}
+
 vly_status vly_train_go_back(vly_train *t) {
     train_undo *u = &t->undo;
-    const uint8_t *from = u->memory;
-    for (int i = 0; i < u->n; from += vly_buffer_bytes(&u->list[i++]))
-        VLY_TRY(vly_train_write(t, &u->list[i], from));
+    size_t at = 0;
+    for (int i = 0; i < u->n; i++) {
+        const size_t bytes = vly_buffer_bytes(&u->list[i]), own = learned_bytes(t, i),
+                     rest = bytes - own;
+        if (own) memcpy(u->acted + at + rest, u->learned + at + rest, own);
+        VLY_TRY(vly_train_write(t, &u->list[i], u->acted + at));
+        at += bytes;
+    }
+    t->counters.updates = u->updates;
+    t->learner.state = LEARNER_IDLE;
     VLY_TRY(vly_train_restored(t));
     t->dirty = u->was_dirty || t->counters.updates == 0;
     t->stop = VLY_STOP_INTERRUPTED;

@@ -259,6 +259,14 @@ static void a_stop_within_many_updates_loses_none(void) {
     close_run(&straight);
 }
 
+/* With overlap: what is full is learned from before a run rests. */
+static void rest_after(run *r, int rounds) {
+    vly_train_result result;
+    r->stop_at = rounds - 1;
+    CHECK_OK(vly_train_run(r->t, &result));
+    CHECK_EQ(result.report.rounds, rounds);
+}
+
 /* A stop from within the k-th step or loss counted from here on. */
 static struct {
     void (*step)(const vly_env *env, void *states, int n, vly_actions action, vly_rows out);
@@ -286,7 +294,7 @@ static void stop_in_phase(run *r, bool in_step, int k) {
         r->c->policy_loss = stop_in_a_policy_loss;
 }
 
-/* All actors are one group and one chunk: a phase has as many calls of `step` as its rollout. */
+/* A group is a chunk: a phase has as many calls of `step` as its rollout has rows of groups. */
 static const struct {
     const char *env, *settings;
     int steps, losses; /* of a phase; losses 0: none */
@@ -297,8 +305,7 @@ static const struct {
      16, 12},
     {"cartpole",
      "run.algo=ppo run.envs=6 pool.groups=1 pool.chunk=64 ppo.rollout=8 ppo.minibatches=3 "
-     "ppo.epochs=4 "
-     "net.lstm=8",
+     "ppo.epochs=4 net.lstm=8",
      8, 12},
     {"cartpole",
      "run.algo=ppo run.envs=4 pool.groups=1 pool.chunk=64 ppo.rollout=16 ppo.target_kl=1 "
@@ -316,6 +323,10 @@ static const struct {
      7, 1},
     {"gridworld", "run.algo=qlearning run.envs=6 pool.groups=1 pool.chunk=64 tabular.phase=9", 9,
      0},
+    {"cartpole",
+     "run.algo=ppo run.envs=8 pool.groups=4 pool.chunk=2 ppo.rollout=16 ppo.minibatches=2 "
+     "ppo.epochs=1",
+     64, 2},
     {"cliffwalking", "run.algo=sarsa run.envs=3 pool.groups=1 pool.chunk=64 tabular.phase=5", 5, 0},
 };
 
@@ -354,6 +365,36 @@ static void a_stop_within_a_long_phase_goes_back_to_its_beginning(void) {
         goes_back(i, true, 4 * steps); /* seen by the update */
         if (losses > 0) goes_back(i, false, 3 * losses + (losses + 1) / 2);
     }
+}
+
+/* The third update and the fourth rollout are given up, and the third rollout with them. */
+static void an_overlapped_phase_is_given_up_too(void) {
+    static const char settings[] = "run.algo=ppo run.envs=8 pool.groups=2 pool.chunk=4 "
+                                   "ppo.rollout=16 ppo.minibatches=4 ppo.epochs=3 ppo.overlap=on "
+                                   "net.normalize=true ppo.normalize_reward=true";
+    const int steps = 32, losses = 12;
+    vly_train_result result;
+    run before, straight, first, second;
+    open_run(&before, "cartpole", settings, 1), rest_after(&before, 2);
+    open_run(&straight, "cartpole", settings, 1), rest_after(&straight, 6);
+    for (int in_step = 0; in_step < 2; in_step++) {
+        patience_s = 1e-9;
+        open_run(&first, "cartpole", settings, 1);
+        stop_in_phase(&first, in_step, in_step ? 3 * steps + 3 : 2 * losses + 2);
+        CHECK_OK(vly_train_run(first.t, &result));
+        CHECK_EQ(result.stop, VLY_STOP_INTERRUPTED);
+        CHECK_EQ(result.report.rounds, 2);
+        same_state(&before, &first, settings);
+        patience_s = 0;
+        open_run(&second, "cartpole", settings, 2);
+        restore(&second, &first);
+        rest_after(&second, 6);
+        same_state(&straight, &second, settings);
+        close_run(&first);
+        close_run(&second);
+    }
+    close_run(&before);
+    close_run(&straight);
 }
 
 static void a_short_phase_is_finished(void) {
@@ -535,6 +576,7 @@ int main(void) {
     a_stop_names_its_reason();
     a_stop_within_many_updates_loses_none();
     a_stop_within_a_long_phase_goes_back_to_its_beginning();
+    an_overlapped_phase_is_given_up_too();
     a_short_phase_is_finished();
     a_stop_within_the_first_phase_saves_the_start();
     an_update_that_cannot_be_cut_is_not_resumed();
