@@ -179,11 +179,18 @@ static void multi_close(vly_env *env) {
 
 /* ---- opening ---- */
 
+/* Before it is opened: to load a plugin is to run it. */
+vly_status vly_multi_check(const char *one) {
+    if (vly_multi_named(one))
+        return vly_fail(VLY_EINVAL, "%s %.64s: a list within a list", PREFIX, one);
+    return vly_env_is_plugin(one)
+               ? vly_fail(VLY_EINVAL, "%s %.64s: a plugin cannot be one of several environments",
+                          PREFIX, one)
+               : VLY_OK;
+}
+
 static vly_status check_task(const vly_env *one, const vly_env *first) {
     const vly_obs_spec *a = &one->obs, *b = &first->obs;
-    if (one->plugin)
-        return vly_fail(VLY_EINVAL, "%s %s: a plugin cannot be one of several environments", PREFIX,
-                        one->name);
     if (one->action.kind != VLY_SPACE_DISCRETE || one->masked || one->players != 1)
         return vly_fail(VLY_EINVAL,
                         "%s %s: only environments of one player with one discrete action and "
@@ -228,7 +235,7 @@ static vly_status open_tasks(vly_env *env, world *w, const char *name, const vly
         if (i == VLY_MULTI_TASKS_MAX)
             return vly_fail(VLY_EINVAL, "%.64s: at most %d environments", name,
                             VLY_MULTI_TASKS_MAX);
-        if (vly_multi_named(one)) return vly_fail(VLY_EINVAL, "%.64s: a list within a list", name);
+        VLY_TRY(vly_multi_check(one));
         VLY_TRY(vly_env_open(&w->env[i], one, args));
         w->tasks++;
         VLY_TRY(check_task(&w->env[i], &w->env[0]));

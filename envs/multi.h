@@ -24,6 +24,8 @@ enum { VLY_MULTI_STRIP = 4, VLY_MULTI_TASKS_MAX = 64 };
 bool vly_multi_named(const char *name);
 /* The i-th name of the list, into `one`. False past the end. */
 bool vly_multi_name(const char *name, int i, char *one, size_t bytes);
+/* Whether such a name may be one of the list. */
+vly_status vly_multi_check(const char *one);
 /* "multi:" and the tasks' own names, as a vly_env.name: where they are too long, cut, with a checksum
  * of all. names: one after the other, each ended by a comma. */
 void vly_multi_canonical(const char *names, char *out, size_t bytes);

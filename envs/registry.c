@@ -1,5 +1,4 @@
 #include "envs/registry.h"
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -160,7 +159,7 @@ static vly_status unknown_name(const char *name) {
                     name, *near ? "; nearest: " : "", near);
 }
 
-static bool is_plugin(const char *name) {
+bool vly_env_is_plugin(const char *name) {
     const size_t n = strlen(name);
     return name[0] == '/' || name[0] == '.' || (n > 3 && strcmp(name + n - 3, ".so") == 0);
 }
@@ -176,7 +175,7 @@ vly_status vly_env_open(vly_env *env, const char *name, const vly_env_args *args
     VLY_TRY(check_args(name, args));
     if (vly_multi_named(name)) return vly_multi_open(env, name, args);
     if (vly_hosted_named(name)) return vly_hosted_open(env, name, args);
-    if (is_plugin(name)) return vly_plugin_open(env, name, args);
+    if (vly_env_is_plugin(name)) return vly_plugin_open(env, name, args);
     const builtin *known = find_builtin(name);
     if (known) return known->open(env, args);
     const alias *other = find_alias(name);
@@ -198,7 +197,7 @@ static vly_status describe_multi(vly_env_info *info, const char *name, const vly
     vly_env_info part;
     memset(info, 0, sizeof *info);
     for (int i = 0; i < VLY_MULTI_TASKS_MAX && vly_multi_name(name, i, one, sizeof one); i++) {
-        if (vly_multi_named(one)) return vly_fail(VLY_EINVAL, "%.64s: a list within a list", name);
+        VLY_TRY(vly_multi_check(one));
         VLY_TRY(vly_env_describe(&part, one, args));
         const bool same = !info->family || !strcmp(info->family, part.family);
         info->family = same ? part.family : "multi";
@@ -214,8 +213,8 @@ vly_status vly_env_describe(vly_env_info *info, const char *name, const vly_env_
     VLY_TRY(check_args(name, args));
     if (vly_multi_named(name)) return describe_multi(info, name, args);
     VLY_TRY(vly_atari_options_read(&atari, args));
-    const vly_atari_game *game = is_plugin(name) ? NULL : vly_atari_named(name, &atari);
-    const builtin *known = is_plugin(name) ? NULL : find_builtin(name);
+    const vly_atari_game *game = vly_env_is_plugin(name) ? NULL : vly_atari_named(name, &atari);
+    const builtin *known = vly_env_is_plugin(name) ? NULL : find_builtin(name);
     const bool table = game || (known && is_mujoco(known->entry.name));
     memset(info, 0, sizeof *info);
     if (game)

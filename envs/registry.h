@@ -8,6 +8,7 @@
  */
 #ifndef VLY_ENVS_REGISTRY_H
 #define VLY_ENVS_REGISTRY_H
+#include <stdbool.h>
 #include "common/base/env.h"
 #ifdef __cplusplus
 extern "C" {
@@ -29,6 +30,8 @@ typedef struct {
     int actions, frames_per_step;
 } vly_env_info;
 
+/* A path, not the name of something that this program has: it is loaded, and runs. */
+bool vly_env_is_plugin(const char *name);
 /* args may be NULL. Reads no ROM or model and runs nothing: Atari and MuJoCo have tables. A
  * plugin has to be loaded and opened for it, and is closed again; so are the small environments,
  * which costs some allocations. */

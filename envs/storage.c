@@ -207,8 +207,8 @@ static void storage_close(vly_env *env) {
 
 /* ---- opening ---- */
 
-static vly_status open_prices(world *w, const char *prices) {
-    if (*prices) return vly_stream_read(&w->prices, prices, 0, 10000);
+static vly_status open_prices(world *w, const vly_env_args *args, const char *prices) {
+    if (*prices) return vly_stream_read(&w->prices, args, prices, 0, 10000);
     fill_chain(w->chain);
     w->prices = (vly_stream_source){.levels = LEVELS, .chain = w->chain};
     return VLY_OK;
@@ -232,7 +232,7 @@ vly_status vly_storage_open(vly_env *env, const vly_env_args *args) {
     w->hours = (int32_t)hours;
     w->max_steps = vly_env_limit(args, 0);
     w->hidden = hidden != 0;
-    const vly_status status = open_prices(w, prices);
+    const vly_status status = open_prices(w, args, prices);
     if (status != VLY_OK) {
         storage_close(&made);
         return status;

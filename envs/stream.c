@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "common/base/crc32.h"
+#include "common/base/file.h"
 #include "common/base/philox.h"
 #include "envs/env_options.h"
 
@@ -39,11 +40,18 @@ static vly_status read_stream_rows(vly_stream_source *source, FILE *file, const 
     return source->rows ? VLY_OK : vly_fail(VLY_EINVAL, "%s holds no numbers (one a line)", path);
 }
 
-vly_status vly_stream_read(vly_stream_source *source, const char *path, double low, double high) {
+vly_status vly_stream_read(vly_stream_source *source, const vly_env_args *args, const char *path,
+                           double low, double high) {
+    vly_status status;
     *source = (vly_stream_source){.value = NULL};
-    FILE *file = fopen(path, "r");
-    if (!file) return vly_fail(VLY_ENOTFOUND, "cannot open %s: %s", path, strerror(errno));
-    const vly_status status = read_stream_rows(source, file, path, low, high);
+    if (args && args->no_files)
+        return vly_fail(VLY_EINVAL,
+                        "%s is a file that the learner names: to open this machine's, give "
+                        "--files true",
+                        path);
+    FILE *file = vly_file_open(path, &status);
+    if (!file) return status;
+    status = read_stream_rows(source, file, path, low, high);
     fclose(file);
     if (status != VLY_OK)
         vly_stream_free(source);

@@ -2,7 +2,7 @@
  * drawn by a chain.
  *
  *   // in the world, which is read-only:
- *   VLY_TRY(vly_stream_read(&source, "prices.txt", 0, 1000));    // or source = a chain
+ *   VLY_TRY(vly_stream_read(&source, args, "prices.txt", 0, 1000));    // or source = a chain
  *   // in an actor's state, plain memory, so that checkpoints hold it:
  *   vly_stream_begin(&source, &s->wind, seed);
  *   ... vly_stream_value(&source, &s->wind); vly_stream_next(&source, &s->wind);
@@ -30,8 +30,10 @@ typedef struct {
     uint32_t checksum;
 } vly_stream;
 
-/* One number a line, within [low, high]; empty lines and lines that begin with # are skipped. */
-vly_status vly_stream_read(vly_stream_source *source, const char *path, double low, double high);
+/* One number a line, within [low, high]; empty lines and lines that begin with # are skipped. args:
+ * those that name the file, or NULL. */
+vly_status vly_stream_read(vly_stream_source *source, const vly_env_args *args, const char *path,
+                           double low, double high);
 void vly_stream_free(vly_stream_source *source);
 
 /* At a row or level that the seed chooses. */

@@ -150,14 +150,14 @@ static void windy_close(vly_env *env) {
     vly_env_close_world(env);
 }
 
-static vly_status open_wind(world *w, const char *wind) {
+static vly_status open_wind(world *w, const vly_env_args *args, const char *wind) {
     w->steady = strcmp(wind, "steady") == 0;
     if (w->steady) return VLY_OK;
     if (strcmp(wind, "gusts") == 0) {
         w->gusts = (vly_stream_source){.levels = GUSTS, .chain = any_gust};
         return VLY_OK;
     }
-    VLY_TRY(vly_stream_read(&w->gusts, wind, -1, 1));
+    VLY_TRY(vly_stream_read(&w->gusts, args, wind, -1, 1));
     for (int i = 0; i < w->gusts.rows; i++)
         if (w->gusts.value[i] != rint(w->gusts.value[i]))
             return vly_fail(VLY_EINVAL, "windy: %s: row %d is %g, not -1, 0 or 1", wind, i + 1,
@@ -188,7 +188,7 @@ vly_status vly_windy_open(vly_env *env, const vly_env_args *args) {
     w->max_steps = vly_env_limit(args, 0);
     w->shown = shown != 0;
     w->drift = (int64_t)drift;
-    const vly_status status = open_wind(w, wind);
+    const vly_status status = open_wind(w, args, wind);
     if (status != VLY_OK) {
         windy_close(&made);
         return status;

@@ -260,6 +260,7 @@ typedef struct {
     const char *extra;   /* the environment's own options: "key=value,key=value"; may be NULL */
     const char *data;    /* folder of files that environments are made of (ROMs); NULL: the
                           * environment's usual places */
+    int no_files; /* options and extra are somebody else's: no file that they name is opened */
 } vly_env_args;
 
 /* A plugin (./my_env.so) exports this symbol; it fills *env, abi and struct_bytes included. */

@@ -14,7 +14,7 @@
 typedef struct {
     char store[256], run[128], token_file[1024], env[1024], roms[1024], pack[16];
     int rank, wait, envs, workers;
-    bool quiet;
+    bool files, quiet;
 } actor_options;
 
 static const vly_option actor_table[] = {
@@ -38,6 +38,8 @@ static const vly_option actor_table[] = {
                  "ADDRESS: the plugin to load when the learner's environment is one"),
     VLY_CLI_TEXT(actor_options, roms, "", NULL,
                  "ADDRESS: folder of Atari ROM files; default: as for train"),
+    VLY_CLI_BOOL(actor_options, files,
+                 "ADDRESS: open files of this machine that the learner's --env.args name"),
     VLY_CLI_BOOL(actor_options, quiet, "say nothing but errors"),
 };
 
@@ -52,7 +54,8 @@ static void stop_remote_actor(void *arg) {
 
 typedef struct {
     const actor_options *o;
-    FILE *people; /* NULL: quiet */
+    FILE *people;   /* NULL: quiet */
+    bool inherited; /* the learner has started this process */
 } remote_context;
 
 static void say_flushed(void *arg, const char *text) {
@@ -67,10 +70,9 @@ static vly_status open_named_env(void *arg, const vly_wire_welcome *what, vly_en
     const vly_env_args args = {.options = what->options,
                                .max_steps = what->max_steps,
                                .extra = what->extra[0] ? what->extra : NULL,
-                               .data = o->roms[0] ? o->roms : NULL};
-    const size_t n = strlen(what->env);
-    const bool plugin = what->env[0] == '/' || what->env[0] == '.' ||
-                        (n > 3 && !strcmp(what->env + n - 3, ".so"));
+                               .data = o->roms[0] ? o->roms : NULL,
+                               .no_files = !c->inherited && !o->files};
+    const bool plugin = vly_env_is_plugin(what->env);
     if (plugin && !o->env[0])
         return vly_fail(VLY_EINVAL,
                         "the learner's environment is the plugin %.200s: give this machine's copy "
@@ -92,7 +94,7 @@ static int act_remotely(vly_cli *cli) {
     else if (!inherited)
         status = vly_wire_read_token(o->token_file, token);
     if (status != VLY_OK) return vly_cli_fail(status);
-    remote_context context = {o, o->quiet ? NULL : cli->people};
+    remote_context context = {o, o->quiet ? NULL : cli->people, inherited};
     const vly_remote_actor actor = {.address = address,
                                     .token = inherited ? NULL : token,
                                     .envs = o->envs,

@@ -96,6 +96,8 @@ static void what_does_not_fit_is_named(void) {
                {"multi:cartpole,pendulum", "one discrete action", VLY_EINVAL},
                {"multi:cartpole,multi:acrobot", "within a list", VLY_EINVAL},
                {"multi:cartpole,cartpol", "nearest: cartpole", VLY_ENOTFOUND},
+               {"multi:cartpole,./is_not_loaded.so", "plugin cannot be", VLY_EINVAL},
+               {"multi:/is/not/loaded,cartpole", "plugin cannot be", VLY_EINVAL},
                {"multi:", "no environment was named", VLY_EINVAL},
                {"multi:cartpole,", "no environment was named", VLY_EINVAL}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {

@@ -1,4 +1,5 @@
 /* Environments driven by streams that no action influences, and those whose optimum is known. */
+#include <sys/stat.h>
 #include "common/base/philox.h"
 #include "common/learn/tabular.h"
 #include "envs/cartpole.h"
@@ -99,6 +100,34 @@ static void bad_files_are_refused_by_line(void) {
     CHECK_EQ(vly_env_open(&env, "storage", &args), VLY_ENOTFOUND);
     const vly_env_args wind = {.extra = "wind=/dev/null"};
     CHECK_EQ(vly_env_open(&env, "windy", &wind), VLY_EINVAL);
+}
+
+/* Neither is waited for or read without end. */
+static void what_is_no_file_is_refused(void) {
+    static const char *const odd[] = {"prices=stream-pipe", "prices=/dev/zero", "prices=."};
+    vly_env env;
+    CHECK_EQ(mkfifo("stream-pipe", 0600), 0);
+    for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
+        const vly_env_args args = {.extra = odd[i]};
+        CHECK_EQ(vly_env_open(&env, "storage", &args), VLY_EINVAL);
+        CHECK(strstr(vly_error_text(), "is not a file"));
+    }
+    remove("stream-pipe");
+}
+
+/* An actor's environment is named by its learner, the files of its machine are not. */
+static void a_stranger_names_no_file(void) {
+    vly_env env;
+    write_file("stream-own.txt", "10\n20\n");
+    const vly_env_args own = {.extra = "prices=stream-own.txt"},
+                       foreign = {.extra = own.extra, .no_files = true},
+                       wind = {.extra = "wind=stream-own.txt", .no_files = true};
+    CHECK_OK(vly_env_open(&env, "storage", &own));
+    env.close(&env);
+    CHECK_EQ(vly_env_open(&env, "storage", &foreign), VLY_EINVAL);
+    CHECK(strstr(vly_error_text(), "--files"));
+    CHECK_EQ(vly_env_open(&env, "windy", &wind), VLY_EINVAL);
+    remove("stream-own.txt");
 }
 
 /* ---- optima ---- */
@@ -254,6 +283,8 @@ int main(void) {
     no_action_changes_the_stream();
     a_file_gives_its_rows_in_order();
     bad_files_are_refused_by_line();
+    what_is_no_file_is_refused();
+    a_stranger_names_no_file();
     the_windy_optimum_is_fifteen_moves();
     gusts_come_from_a_file();
     the_deep_sea_holds_one_treasure();
