@@ -97,7 +97,7 @@ static vly_status alloc_pool(vly_pool *p) {
     if (p->options.draws) memcpy(p->seeds, p->options.draws, n * sizeof *p->seeds);
     memset(p->states, 0, n * p->env->state_bytes); /* page faults here, not in the first step */
     for (int i = 0; p->env->assign && i < p->options.actors; i++)
-        p->env->assign(p->env, vly_pool_state_at(p, i), i);
+        p->env->assign(p->env, vly_pool_state_at(p, i), vly_pool_name_of(p, i));
     return VLY_OK;
 }
 

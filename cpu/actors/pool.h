@@ -137,6 +137,12 @@ vly_status vly_pool_save(vly_pool *pool, void *to, size_t bytes);
 /* Fails, and leaves the pool as it was, if the snapshot is of another environment, number of actors
  * or version, or if the environment finds the state of an actor invalid: the message names both. */
 vly_status vly_pool_load(vly_pool *pool, const void *from, size_t bytes);
+/* From the snapshot of actors that were stepped elsewhere (cpu/actors/far.h): they draw seeds that
+ * nobody has used, and begin episodes anew. to: vly_pool_snapshot_bytes. */
+vly_status vly_pool_convert(const vly_pool *pool, const void *from, size_t bytes, void *to);
+/* The other way: where the seeds of each actor begin (uint32_t, not aligned). */
+vly_status vly_pool_snapshot_draws(const vly_env *env, int actors, const void *from, size_t bytes,
+                                   void *draws, int64_t *episodes);
 /* State of one actor, for rendering and tests; NULL while its chunk is in flight. */
 void *vly_pool_state(vly_pool *pool, int actor);
 

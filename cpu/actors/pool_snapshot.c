@@ -1,4 +1,5 @@
 #include "cpu/actors/pool_impl.h"
+#include "cpu/actors/far.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,17 +21,21 @@ typedef struct {
     uint8_t age, needs, pad[6];
 } snapshot_row;
 
-size_t vly_pool_snapshot_bytes(const vly_pool *p) {
-    return sizeof(snapshot_head) + (size_t)p->row_count * sizeof(snapshot_row) +
-           (size_t)p->options.actors * p->env->state_bytes;
+static size_t snapshot_bytes_of(const vly_env *env, int actors) {
+    return sizeof(snapshot_head) +
+           (size_t)actors * ((size_t)env->players * sizeof(snapshot_row) + env->state_bytes);
 }
 
-static snapshot_head make_snapshot_head(const vly_pool *p) {
+size_t vly_pool_snapshot_bytes(const vly_pool *p) {
+    return snapshot_bytes_of(p->env, p->options.actors);
+}
+
+static snapshot_head make_snapshot_head(const vly_pool *p, int64_t episodes) {
     snapshot_head h = {.magic = "vlypool",
                        .version = SNAPSHOT_VERSION,
                        .actors = (uint32_t)p->options.actors,
                        .state_bytes = p->env->state_bytes,
-                       .episodes = (uint64_t)p->ring_written};
+                       .episodes = (uint64_t)episodes};
     memcpy(h.env, p->env->name, sizeof h.env);
     return h;
 }
@@ -66,7 +71,7 @@ vly_status vly_pool_save(vly_pool *p, void *to, size_t bytes) {
     pthread_mutex_lock(&p->lock);
     const vly_status quiet = check_quiet(p);
     if (quiet == VLY_OK) {
-        const snapshot_head h = make_snapshot_head(p);
+        const snapshot_head h = make_snapshot_head(p, p->ring_written);
         snapshot_row *rows = (snapshot_row *)((unsigned char *)to + sizeof h);
         unsigned char *states = (unsigned char *)(rows + p->row_count);
         memcpy(to, &h, sizeof h);
@@ -78,7 +83,8 @@ vly_status vly_pool_save(vly_pool *p, void *to, size_t bytes) {
     return quiet;
 }
 
-static vly_status check_snapshot_head(const vly_pool *p, const void *from, size_t bytes) {
+static vly_status check_snapshot_head(const vly_env *env, int actors, const void *from,
+                                      size_t bytes) {
     snapshot_head h;
     if (bytes < sizeof h) return vly_fail(VLY_ECORRUPT, "the snapshot of the actors is cut off");
     memcpy(&h, from, sizeof h);
@@ -88,14 +94,12 @@ static vly_status check_snapshot_head(const vly_pool *p, const void *from, size_
     if (h.version != SNAPSHOT_VERSION)
         return vly_fail(VLY_EVERSION, "the actors were saved in format %u, this program reads %d",
                         h.version, SNAPSHOT_VERSION);
-    if (strcmp(h.env, p->env->name) != 0)
-        return vly_fail(VLY_EINVAL, "the snapshot is of environment %s, not %s", h.env,
-                        p->env->name);
-    if (h.actors != (uint32_t)p->options.actors || h.state_bytes != p->env->state_bytes)
+    if (strcmp(h.env, env->name) != 0)
+        return vly_fail(VLY_EINVAL, "the snapshot is of environment %s, not %s", h.env, env->name);
+    if (h.actors != (uint32_t)actors || h.state_bytes != env->state_bytes)
         return vly_fail(VLY_EINVAL, "the snapshot holds %u actors of %llu bytes, not %d of %zu",
-                        h.actors, (unsigned long long)h.state_bytes, p->options.actors,
-                        p->env->state_bytes);
-    if (bytes != vly_pool_snapshot_bytes(p))
+                        h.actors, (unsigned long long)h.state_bytes, actors, env->state_bytes);
+    if (bytes != snapshot_bytes_of(env, actors))
         return vly_fail(VLY_ECORRUPT, "the snapshot of the actors is cut off");
     return VLY_OK;
 }
@@ -129,8 +133,15 @@ static vly_status check_states(const vly_pool *p, const unsigned char *rows) {
     return status;
 }
 
+/* The state of an actor that is reset before it is stepped was not kept. */
+static void assign_anew(vly_pool *p) {
+    for (int i = 0; p->env->assign && i < p->options.actors; i++)
+        if (p->needs[i] == NEEDS_RESET)
+            p->env->assign(p->env, vly_pool_state_at(p, i), vly_pool_name_of(p, i));
+}
+
 vly_status vly_pool_load(vly_pool *p, const void *from, size_t bytes) {
-    VLY_TRY(check_snapshot_head(p, from, bytes));
+    VLY_TRY(check_snapshot_head(p->env, p->options.actors, from, bytes));
     VLY_TRY(check_states(p, (const unsigned char *)from + sizeof(snapshot_head)));
     pthread_mutex_lock(&p->lock);
     vly_status status = check_quiet(p);
@@ -149,8 +160,42 @@ vly_status vly_pool_load(vly_pool *p, const void *from, size_t bytes) {
             p->seeds[row / p->players] = s.seeds, p->needs[row / p->players] = needs_of(&s);
         }
         memcpy(p->states, states, (size_t)p->options.actors * p->env->state_bytes);
+        assign_anew(p);
         p->ring_written = p->ring_read = (int64_t)h.episodes;
     }
     pthread_mutex_unlock(&p->lock);
     return status;
+}
+
+/* ---- from and to actors elsewhere ---- */
+
+vly_status vly_pool_convert(const vly_pool *p, const void *from, size_t bytes, void *to) {
+    vly_far_head far;
+    VLY_TRY(vly_far_read(&far, p->options.actors, from, bytes));
+    const snapshot_head h = make_snapshot_head(p, far.episodes);
+    snapshot_row *rows = (snapshot_row *)((unsigned char *)to + sizeof h);
+    memset(to, 0, vly_pool_snapshot_bytes(p));
+    memcpy(to, &h, sizeof h);
+    for (int a = 0; a < p->options.actors; a++) {
+        snapshot_row *row = &rows[a * p->players];
+        memcpy(&row->seeds, (const uint8_t *)from + sizeof far + (size_t)a * sizeof row->seeds,
+               sizeof row->seeds);
+        row->seeds += VLY_FAR_DRAWS_OF_A_LIFE, row->needs = NEEDS_RESET;
+    }
+    return VLY_OK;
+}
+
+vly_status vly_pool_snapshot_draws(const vly_env *env, int actors, const void *from, size_t bytes,
+                                   void *draws, int64_t *episodes) {
+    snapshot_head h;
+    VLY_TRY(check_snapshot_head(env, actors, from, bytes));
+    memcpy(&h, from, sizeof h);
+    *episodes = (int64_t)h.episodes;
+    for (int a = 0; a < actors; a++) {
+        snapshot_row row;
+        memcpy(&row, (const uint8_t *)from + sizeof h + (size_t)(a * env->players) * sizeof row,
+               sizeof row);
+        memcpy((uint8_t *)draws + (size_t)a * sizeof row.seeds, &row.seeds, sizeof row.seeds);
+    }
+    return VLY_OK;
 }

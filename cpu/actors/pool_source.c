@@ -48,6 +48,11 @@ static vly_status save_pool(vly_source *s, void *to, size_t bytes) {
 static vly_status load_pool(vly_source *s, const void *from, size_t bytes) {
     return vly_pool_load(pool_of(s), from, bytes);
 }
+static vly_status convert_to_pool(const vly_source *s, const vly_env *env, const void *from,
+                                  size_t bytes, void *to) {
+    (void)env;
+    return vly_pool_convert(pool_of(s), from, bytes, to);
+}
 static const void *state_in_pool(vly_source *s, int actor) {
     return vly_pool_state(pool_of(s), actor);
 }
@@ -69,6 +74,7 @@ vly_source *vly_pool_source(vly_pool *p, bool by_chunk) {
                              .snapshot_bytes = snapshot_bytes_of_pool,
                              .save = save_pool,
                              .load = load_pool,
+                             .convert = convert_to_pool,
                              .state = state_in_pool,
                              .destroy = destroy_pool};
     return &p->source;

@@ -6,6 +6,7 @@
 #include <unistd.h>
 #include "common/base/clock.h"
 #include "cpu/actors/remote_impl.h"
+#include "cpu/actors/pool.h"
 
 const char *vly_actor_state_name(vly_actor_state state) {
     static const char *const names[] = {"opening", "serving", "slow", "gone"};
@@ -141,19 +142,13 @@ static const void *state_of_remote(vly_source *s, int actor) {
 
 /* ---- checkpoints: the episodes are elsewhere; what is kept is which seeds were used ---- */
 
-typedef struct {
-    char magic[8];
-    uint32_t version, actors;
-    int64_t episodes;
-} remote_snapshot;
-
 static size_t snapshot_bytes_of_remote(const vly_source *s) {
-    return sizeof(remote_snapshot) + (size_t)s->actors * sizeof(uint32_t);
+    return vly_far_bytes(s->actors);
 }
 
 static vly_status save_remote(vly_source *s, void *to, size_t bytes) {
     const vly_remote *r = remote_of(s);
-    const remote_snapshot head = {"vlyfar", 1, (uint32_t)s->actors, r->tally.written};
+    const vly_far_head head = vly_far_make(s->actors, r->tally.written);
     if (bytes != snapshot_bytes_of_remote(s))
         return vly_fail(VLY_EINVAL, "a snapshot takes %zu bytes, not %zu",
                         snapshot_bytes_of_remote(s), bytes);
@@ -164,17 +159,21 @@ static vly_status save_remote(vly_source *s, void *to, size_t bytes) {
 
 static vly_status load_remote(vly_source *s, const void *from, size_t bytes) {
     vly_remote *r = remote_of(s);
-    remote_snapshot head;
-    if (bytes != snapshot_bytes_of_remote(s))
-        return vly_fail(VLY_ECORRUPT, "the snapshot of the remote actors has %zu bytes, not %zu",
-                        bytes, snapshot_bytes_of_remote(s));
-    memcpy(&head, from, sizeof head);
-    if (memcmp(head.magic, "vlyfar", 7) != 0 || head.version != 1 ||
-        head.actors != (uint32_t)s->actors)
-        return vly_fail(VLY_ECORRUPT, "not a snapshot of %d remote actors", s->actors);
+    vly_far_head head;
+    VLY_TRY(vly_far_read(&head, s->actors, from, bytes));
     memcpy(r->draws, (const uint8_t *)from + sizeof head, (size_t)s->actors * sizeof *r->draws);
-    for (int i = 0; i < s->actors; i++) r->draws[i] += DRAWS_OF_A_LIFE;
+    for (int i = 0; i < s->actors; i++) r->draws[i] += VLY_FAR_DRAWS_OF_A_LIFE;
     r->tally.written = r->tally.read = head.episodes;
+    return VLY_OK;
+}
+
+static vly_status convert_to_remote(const vly_source *s, const vly_env *env, const void *from,
+                                    size_t bytes, void *to) {
+    int64_t episodes;
+    VLY_TRY(vly_pool_snapshot_draws(env, s->actors, from, bytes,
+                                    (uint8_t *)to + sizeof(vly_far_head), &episodes));
+    const vly_far_head head = vly_far_make(s->actors, episodes);
+    memcpy(to, &head, sizeof head);
     return VLY_OK;
 }
 
@@ -369,6 +368,7 @@ vly_status vly_remote_create(vly_source **out, uv_loop_t *loop, const vly_env *e
                              .snapshot_bytes = snapshot_bytes_of_remote,
                              .save = save_remote,
                              .load = load_remote,
+                             .convert = convert_to_remote,
                              .state = state_of_remote,
                              .destroy = destroy_remote};
     const vly_status status = begin_remote(r);

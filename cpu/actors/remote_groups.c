@@ -325,7 +325,7 @@ void vly_remote_release(vly_remote *r, remote_peer *p) {
         remote_slice *s = &p->slices[i];
         memset(r->owned + s->first, false, (size_t)s->n);
         for (int a = s->first; s->sequence && a < s->first + s->n; a++)
-            r->draws[a] += DRAWS_OF_A_LIFE;
+            r->draws[a] += VLY_FAR_DRAWS_OF_A_LIFE;
         if (s->state == SLICE_ASKED) mask_slice(r, s);
         s->state = SLICE_IDLE;
     }

@@ -10,6 +10,7 @@
  */
 #ifndef VLY_CPU_ACTORS_REMOTE_IMPL_H
 #define VLY_CPU_ACTORS_REMOTE_IMPL_H
+#include "cpu/actors/far.h"
 #include "cpu/actors/remote.h"
 #include "cpu/actors/remote_net.h"
 #include "cpu/actors/tally.h"
@@ -19,8 +20,7 @@ enum {
     HELLO_MS = 5000,
     OPENING_MS = 60000,
     STRANGERS_MOST = 16, /* connections without a valid token */
-    ROUND_TRIPS = 1024,
-    DRAWS_OF_A_LIFE = 1 << 16 /* seeds that an actor may draw before it uses its successor's */
+    ROUND_TRIPS = 1024
 };
 
 typedef enum { SLICE_IDLE, SLICE_ASKED, SLICE_LATE } slice_state;

@@ -67,6 +67,10 @@ struct vly_source {
     size_t (*snapshot_bytes)(const vly_source *s);
     vly_status (*save)(vly_source *s, void *to, size_t bytes);
     vly_status (*load)(vly_source *s, const void *from, size_t bytes);
+    /* The same actors were stepped by the other kind of source, here or elsewhere: its snapshot as one
+     * of this. The seeds that were used stay used, episodes begin anew. */
+    vly_status (*convert)(const vly_source *s, const vly_env *env, const void *from, size_t bytes,
+                          void *to);
     /* Of one actor, for rendering. NULL: it is being stepped, or elsewhere. */
     const void *(*state)(vly_source *s, int actor);
     /* VLY_ETIMEOUT: a group is still out; its rows must stay until the process ends. */

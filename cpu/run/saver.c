@@ -188,6 +188,31 @@ static bool is_restored(const vly_buffer *b, vly_restore_kind kind) {
     }
 }
 
+/* Environments that were stepped here and are elsewhere now, or the other way: their arrays differ in
+ * size. */
+static bool is_of_other_actors(const vly_checkpoint *c, const vly_buffer *b) {
+    const vly_array *saved = strcmp(b->name, VLY_TRAIN_POOL) ? NULL
+                                                             : vly_checkpoint_find(c, b->name);
+    return saved && vly_array_bytes(saved) != vly_buffer_bytes(b);
+}
+
+static vly_status keep_piece(void *arg, size_t offset, const void *piece, size_t n) {
+    memcpy((char *)arg + offset, piece, n);
+    return VLY_OK;
+}
+
+static vly_status restore_other_actors(vly_checkpoint *c, vly_train *t) {
+    const vly_array *saved = vly_checkpoint_find(c, VLY_TRAIN_POOL);
+    const size_t bytes = vly_array_bytes(saved);
+    void *host = malloc(bytes + 1);
+    if (!host) return vly_fail(VLY_ENOMEM, "no memory for %zu bytes of environments", bytes);
+    vly_status status = vly_checkpoint_stream(c, VLY_TRAIN_POOL, saved->dtype, bytes, keep_piece,
+                                              host);
+    if (status == VLY_OK) status = vly_train_convert(t, host, bytes);
+    free(host);
+    return status;
+}
+
 vly_status vly_run_restore(vly_checkpoint *c, vly_train *t, vly_restore_kind kind) {
     const int n = vly_train_buffers(t, NULL, 0);
     vly_buffer *list = calloc((size_t)n + 1, sizeof *list);
@@ -197,8 +222,10 @@ vly_status vly_run_restore(vly_checkpoint *c, vly_train *t, vly_restore_kind kin
     for (int i = 0; i < n && status == VLY_OK; i++) {
         restoring r = {t, &list[i]};
         if (!is_restored(&list[i], kind)) continue;
-        status = vly_checkpoint_stream(c, list[i].name, list[i].dtype, vly_buffer_bytes(&list[i]),
-                                       write_piece, &r);
+        status = is_of_other_actors(c, &list[i])
+                     ? restore_other_actors(c, t)
+                     : vly_checkpoint_stream(c, list[i].name, list[i].dtype,
+                                             vly_buffer_bytes(&list[i]), write_piece, &r);
     }
     free(list);
     return status == VLY_OK ? vly_train_restored(t) : status;

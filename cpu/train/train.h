@@ -153,12 +153,16 @@ vly_algo *vly_train_algo(vly_train *t);
  * run with a leader. */
 const void *vly_train_state(vly_train *t, int actor);
 
+#define VLY_TRAIN_POOL "train.pool"
 /* The whole state of training: the algorithm's buffers, counters, environments, returns. The same
  * list for the same options. Returns how many there are; writes at most max. Valid in on_save, and
  * when not running. */
 int vly_train_buffers(vly_train *t, vly_buffer *out, int max);
 vly_status vly_train_read(vly_train *t, const vly_buffer *buffer, void *host);
 vly_status vly_train_write(vly_train *t, const vly_buffer *buffer, const void *host);
+/* Instead of the environments' buffer (VLY_TRAIN_POOL): what a run with its environments elsewhere
+ * has saved, or the other way. Episodes begin anew. */
+vly_status vly_train_convert(vly_train *t, const void *host, size_t bytes);
 /* After all buffers were written: checks them and rebuilds what derives from them. */
 vly_status vly_train_restored(vly_train *t);
 

@@ -43,7 +43,8 @@ static void say_where(vly_train *t) {
 
 static vly_status start_processes(vly_train *t) {
     const vly_config *config = t->o.config;
-    const vly_isolate_options o = {.processes = t->N < PROCESSES_MOST ? t->N : PROCESSES_MOST,
+    const int actors = t->N / t->o.env->players;
+    const vly_isolate_options o = {.processes = actors < PROCESSES_MOST ? actors : PROCESSES_MOST,
                                    .plugin = t->o.env->plugin ? config->run.env : NULL,
                                    .roms = config->run.roms[0] ? config->run.roms : NULL,
                                    .arg = t,
@@ -57,7 +58,7 @@ vly_status vly_train_create_remote(vly_train *t, uint64_t seed) {
     uint8_t token[VLY_WIRE_TOKEN] = {0};
     VLY_TRY(check_remote(t));
     if (listens) VLY_TRY(vly_wire_read_token(config->run.token_file, token));
-    const vly_remote_options o = {.actors = t->N,
+    const vly_remote_options o = {.actors = t->N / t->o.env->players,
                                   .groups = t->G,
                                   .ordered = !t->async,
                                   .seed = seed,

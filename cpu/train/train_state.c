@@ -34,7 +34,7 @@ int vly_train_buffers(vly_train *t, vly_buffer *out, int max) {
     if (t->changes)
         add_buffer(out, &n, max, "train.changes", VLY_F64,
                    CHANGES * (int64_t)(sizeof *t->changes / sizeof(double)), t->changes);
-    add_buffer(out, &n, max, "train.pool", VLY_U8, (int64_t)t->pool_bytes, t->pool_state);
+    add_buffer(out, &n, max, VLY_TRAIN_POOL, VLY_U8, (int64_t)t->pool_bytes, t->pool_state);
     return n;
 }
 
@@ -54,6 +54,10 @@ vly_status vly_train_write(vly_train *t, const vly_buffer *buffer, const void *h
     }
     memcpy(buffer->data, host, vly_buffer_bytes(buffer));
     return VLY_OK;
+}
+
+vly_status vly_train_convert(vly_train *t, const void *host, size_t bytes) {
+    return t->source->convert(t->source, t->o.env, host, bytes, t->pool_state);
 }
 
 /* A run may be resumed with another number of ranks: the totals of all become the first rank's. */

@@ -38,16 +38,15 @@ static void find_address(const char *run, const char *listen, char *address, siz
     free(text);
 }
 
-/* A run with its actors; the object that it printed. */
-static json_t *learn_remotely(const char *run, const char *listen, const char *settings) {
+/* A run with its actors, "train ENV --out RUN" or "resume RUN"; the object that it printed. */
+static json_t *learn_remotely(const char *run, const char *listen, const char *command,
+                              const char *settings) {
     char address[96], name[32];
     pid_t actors[ACTORS];
     int code;
-    const pid_t learner =
-        runs_start(run,
-                   "train cartpole --seed 3 --out %s --listen %s --token-file token "
-                   "--remote.deadline_s 30 %s",
-                   run, listen, settings);
+    const pid_t learner = runs_start(run,
+                                     "%s --listen %s --token-file token --remote.deadline_s 30 %s",
+                                     command, listen, settings);
     find_address(run, listen, address, sizeof address);
     for (int i = 0; i < ACTORS; i++) {
         snprintf(name, sizeof name, "%s-actor%d", run, i);
@@ -95,7 +94,8 @@ static void remote_actors_give_the_same_weights_as_threads(void) {
     json_t *local = runs_finish(
         "here", runs_start("here", "train cartpole --seed 3 --out here --steps 20000"), &code);
     CHECK_EQ(code, 0);
-    json_t *remote = learn_remotely("there", "127.0.0.1:0", "--steps 20000");
+    json_t *remote = learn_remotely("there", "127.0.0.1:0", "train cartpole --seed 3 --out there",
+                                    "--steps 20000");
     CHECK(runs_number(local, "return_mean_100") == runs_number(remote, "return_mean_100"));
     CHECK(runs_number(local, "episodes") == runs_number(remote, "episodes"));
     same_tensors("here", "there");
@@ -111,12 +111,54 @@ static void remote_actors_give_the_same_weights_as_threads(void) {
     json_decref(remote);
 }
 
+static json_t *list_of(const json_t *result, const char *name) {
+    json_t *list = json_object_get(result, name);
+    CHECK(json_array_size(list) > 0);
+    return list;
+}
+
+/* An environment is in the task of its number in the run, not of its number in the actor. */
+static void each_actor_has_its_task_elsewhere_too(void) {
+    int code;
+    static const char train[] = "train multi:cartpole,acrobot --algo ppo --seed 3 --envs 8 --steps "
+                                "20000 --out";
+    json_t *local = runs_finish("tasks", runs_start("tasks", "%s tasks", train), &code);
+    CHECK_EQ(code, 0);
+    char command[160];
+    snprintf(command, sizeof command, "%s elsewhere", train);
+    json_t *remote = learn_remotely("elsewhere", "unix:tasks-socket", command, "");
+    CHECK(json_equal(list_of(local, "tasks"), list_of(remote, "tasks")));
+    same_tensors("tasks", "elsewhere");
+    json_decref(local);
+    json_decref(remote);
+}
+
+static void is_further(json_t *result, double steps) {
+    CHECK(runs_number(result, "steps") >= steps);
+    CHECK(runs_number(result, "return_mean_100") > 50); /* it had learned */
+    json_decref(result);
+}
+
+/* Weights, optimiser and counters go on; episodes begin anew. */
+static void a_run_moves_its_environments(void) {
+    int code;
+    is_further(learn_remotely("here", "unix:moved-socket", "resume here", "--steps 24000"), 24000);
+    is_further(learn_remotely("here", "unix:moved-socket", "resume here", "--steps 28000"), 28000);
+    for (int i = 0; i < 2; i++) {
+        const pid_t run = runs_start("here", "resume here --listen \"\" --steps %d",
+                                     32000 + 4000 * i);
+        is_further(runs_finish("here", run, &code), 32000 + 4000 * i);
+        CHECK_EQ(code, 0);
+    }
+}
+
 /* Impala corrects for the lag of what arrives. Sanitizers: that it learns is tested elsewhere. */
 static void cartpole_is_learned(const char *algo, const char *until) {
-    char settings[160];
+    char settings[160], command[64];
     snprintf(settings, sizeof settings, "--algo %s --until-return %s --steps 2M", algo,
              SANITIZED ? "30" : until);
-    json_t *r = learn_remotely(algo, "unix:socket", settings);
+    snprintf(command, sizeof command, "train cartpole --seed 3 --out %s", algo);
+    json_t *r = learn_remotely(algo, "unix:socket", command, settings);
     CHECK_STR(json_string_value(json_object_get(r, "stop")), "target");
     json_decref(r);
 }
@@ -161,6 +203,8 @@ int main(void) {
     write_token("other", "another-token-of-the-tests");
     what_is_missing_is_said();
     remote_actors_give_the_same_weights_as_threads();
+    each_actor_has_its_task_elsewhere_too();
+    a_run_moves_its_environments();
     cartpole_is_learned("ppo", "475");
     cartpole_is_learned("impala", "195");
     a_wrong_token_ends_the_actor();
