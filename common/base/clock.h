@@ -26,6 +26,15 @@ static inline double vly_now_s(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+/* Between two looks of a loop that spins: leaves the core to its other thread. */
+static inline void vly_spin_pause(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("isb");
+#endif
+}
+
 /* A signal may end it early. */
 static inline void vly_pause_ms(int64_t ms) {
     nanosleep(&(struct timespec){ms / 1000, (ms % 1000) * 1000000L}, NULL);

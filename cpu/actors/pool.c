@@ -24,10 +24,9 @@ static vly_status check_pool_options(const vly_env *env, const vly_pool_options 
 }
 
 /* Small enough for four chunks per worker, large enough to amortise a lock, a multiple of 16 (whole
- * vectors) where the group allows. */
+ * vectors) where the group allows. Without workers nothing is shared out. */
 static int default_chunk(int group_actors, int workers) {
-    const int threads = workers > 0 ? workers : 1;
-    int n = (group_actors + 4 * threads - 1) / (4 * threads);
+    int n = workers > 0 ? (group_actors + 4 * workers - 1) / (4 * workers) : group_actors;
     if (n > 16) n = (n + 15) / 16 * 16;
     return n > CHUNK_DEFAULT_MAX ? CHUNK_DEFAULT_MAX : n;
 }

@@ -110,7 +110,7 @@ struct vly_pool {
     int reported_finished; /* of finished: the oldest, which on_chunks knows of */
     uv_loop_t *loop, own_loop;
     pool_handles *handles;
-    atomic_uint completed; /* chunks; what a caller that spins looks at */
+    atomic_uint completed; /* chunks; written under the lock, read by a caller that spins */
     bool spins;
 };
 
@@ -166,11 +166,9 @@ static inline bool vly_pool_oldest_is_done(const vly_pool *p) {
 
 /* pool_submit.c: reports to the callbacks, on the loop. */
 void vly_pool_on_async(uv_async_t *async);
-/* The oldest group in flight if it is done, else -1. */
-int vly_pool_report_oldest(vly_pool *p);
-/* Steps chunks on the calling thread, where that is allowed, until enough are done or none is
- * queued. */
-void vly_pool_help(vly_pool *p, int want, bool group);
+/* The oldest group in flight if it is done, else -1. helps: steps chunks on the calling thread first,
+ * where that is allowed. */
+int vly_pool_report_oldest(vly_pool *p, bool helps);
 /* False: do not sleep. True: an event will follow. */
 bool vly_pool_arm(vly_pool *p, int want, bool group);
 #endif

@@ -16,8 +16,7 @@ static vly_status submit_to_pool(vly_source *s, int g, vly_actions action, vly_r
 static int take_from_pool(vly_source *s, int want, int *groups) {
     vly_pool *p = pool_of(s);
     if (p->by_chunk) return vly_pool_take(p, want, groups, 0);
-    vly_pool_help(p, 1, true);
-    groups[0] = vly_pool_report_oldest(p);
+    groups[0] = vly_pool_report_oldest(p, true);
     return groups[0] >= 0;
 }
 

@@ -139,10 +139,24 @@ static void report_group(vly_pool *p, int g) {
     }
 }
 
+/* Under the lock. */
+static bool enough(const vly_pool *p, int want, bool group) {
+    return group ? vly_pool_oldest_is_done(p) : p->finished_count >= want;
+}
+
+/* Steps chunks on the calling thread, where that is allowed, until enough are done or none is
+ * queued. Under the lock; true: enough are done. */
+static bool help(vly_pool *p, int want, bool group) {
+    if (p->options.caller_steps || p->options.workers == 0)
+        while (!enough(p, want, group) && p->queue_count > 0) vly_pool_work_once(p, &p->workers[0]);
+    return enough(p, want, group);
+}
+
 /* Strictly in the order of submission, so that results do not depend on timing. */
-int vly_pool_report_oldest(vly_pool *p) {
+int vly_pool_report_oldest(vly_pool *p, bool helps) {
     int g = -1;
     pthread_mutex_lock(&p->lock);
+    if (helps) help(p, 1, true);
     p->armed_for_group = false;
     if (vly_pool_oldest_is_done(p)) {
         g = ring_pop(p->order, p->options.groups, &p->order_head, &p->order_count);
@@ -168,39 +182,33 @@ void vly_pool_on_async(uv_async_t *async) {
     vly_pool *p = async->data;
     if (!p->callbacks) return; /* the caller that waits takes them */
     int groups = p->options.groups;
-    while (groups > 0 && vly_pool_report_oldest(p) >= 0) groups--;
+    while (groups > 0 && vly_pool_report_oldest(p, false) >= 0) groups--;
     report_chunks(p);
     if (groups == 0) uv_async_send(async);
 }
 
 /* ---- waiting ---- */
 
-/* Under the lock. */
-static bool enough(const vly_pool *p, int want, bool group) {
-    return group ? vly_pool_oldest_is_done(p) : p->finished_count >= want;
-}
-
-void vly_pool_help(vly_pool *p, int want, bool group) {
-    if (!p->options.caller_steps && p->options.workers > 0) return;
-    pthread_mutex_lock(&p->lock);
-    while (!enough(p, want, group) && p->queue_count > 0) vly_pool_work_once(p, &p->workers[0]);
-    pthread_mutex_unlock(&p->lock);
-}
-
 /* True: something was completed within the time that waking this thread would take. */
 static bool spin(vly_pool *p, unsigned seen) {
     const int64_t until = vly_now_ns() + POOL_SPIN_NS;
-    while (atomic_load_explicit(&p->completed, memory_order_acquire) == seen)
+    while (atomic_load_explicit(&p->completed, memory_order_acquire) == seen) {
         if (vly_now_ns() > until) return false;
+        vly_spin_pause();
+    }
     return true;
 }
 
-bool vly_pool_arm(vly_pool *p, int want, bool group) {
+static bool done_soon(vly_pool *p, int want, bool group) {
     const unsigned seen = atomic_load_explicit(&p->completed, memory_order_acquire);
     pthread_mutex_lock(&p->lock);
     const bool now = enough(p, want, group);
     pthread_mutex_unlock(&p->lock);
-    if (now || (p->spins && spin(p, seen))) return false;
+    return now || spin(p, seen);
+}
+
+bool vly_pool_arm(vly_pool *p, int want, bool group) {
+    if (p->spins && done_soon(p, want, group)) return false;
     pthread_mutex_lock(&p->lock);
     const bool sleeps = !enough(p, want, group);
     p->armed = sleeps && !group ? want : 0;
@@ -223,9 +231,8 @@ static bool wait_for(vly_pool *p, int want, bool group, int timeout_ms) {
         uv_timer_start(limit, on_limit, (uint64_t)timeout_ms, 0);
     }
     for (;;) {
-        vly_pool_help(p, want, group);
         pthread_mutex_lock(&p->lock);
-        done = enough(p, want, group);
+        done = help(p, want, group);
         pthread_mutex_unlock(&p->lock);
         if (done || over) break;
         if (vly_pool_arm(p, want, group)) uv_run(p->loop, UV_RUN_ONCE);
@@ -240,21 +247,22 @@ vly_status vly_pool_wait_group(vly_pool *p, int g, int timeout_ms) {
     while (p->groups[g].in_flight) {
         if (!wait_for(p, 1, true, timeout_ms))
             return vly_fail(VLY_ETIMEOUT, "group %d is not done after %d ms", g, timeout_ms);
-        vly_pool_report_oldest(p);
+        vly_pool_report_oldest(p, false);
     }
     return VLY_OK;
 }
 
 int vly_pool_take(vly_pool *p, int want, int *chunks, int timeout_ms) {
-    if (want <= 0 || !wait_for(p, want, false, timeout_ms)) return 0;
+    if (want <= 0 || (timeout_ms != 0 && !wait_for(p, want, false, timeout_ms))) return 0;
     pthread_mutex_lock(&p->lock);
-    for (int i = 0; i < want; i++) {
+    const int n = help(p, want, false) ? want : 0;
+    for (int i = 0; i < n; i++) {
         chunks[i] = ring_pop(p->finished, p->chunk_count, &p->finished_head, &p->finished_count);
         p->chunks[chunks[i]].state = CHUNK_IDLE;
     }
-    p->reported_finished = p->reported_finished > want ? p->reported_finished - want : 0;
+    p->reported_finished = p->reported_finished > n ? p->reported_finished - n : 0;
     p->armed = 0;
     pthread_mutex_unlock(&p->lock);
-    for (int i = 0; i < want; i++) collect_episodes(p, &p->chunks[chunks[i]]);
-    return want;
+    for (int i = 0; i < n; i++) collect_episodes(p, &p->chunks[chunks[i]]);
+    return n;
 }

@@ -28,7 +28,8 @@ static void complete(vly_pool *p, int id) {
                                       p->finished_count, id);
     if (p->stop) pthread_cond_signal(&p->done);
     if (!news) return;
-    atomic_fetch_add_explicit(&p->completed, 1, memory_order_release);
+    const unsigned completed = atomic_load_explicit(&p->completed, memory_order_relaxed);
+    atomic_store_explicit(&p->completed, completed + 1, memory_order_release);
     news = p->armed_for_group ? vly_pool_oldest_is_done(p)
                               : p->armed > 0 && p->finished_count >= p->armed;
     if (news || p->callbacks) wake_loop(p);

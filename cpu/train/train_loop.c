@@ -1,4 +1,5 @@
 /* The one place where the thread of a run sleeps: in uv_run of the run's loop. */
+#include "common/base/clock.h"
 #include "cpu/train/train_impl.h"
 
 enum { POLL_NS = 1000000, SPIN_NS = 50000 };
@@ -96,9 +97,10 @@ static void on_passed(void *arg) {
 static bool spin_for(train_point *point) {
     const uint64_t until = uv_hrtime() + SPIN_NS;
     if (!point->set || point->watched) return false;
-    do
+    do {
         if (point->t->c->event_done(point->event)) return true;
-    while (uv_hrtime() < until);
+        vly_spin_pause();
+    } while (uv_hrtime() < until);
     return false;
 }
 
