@@ -296,6 +296,14 @@ static vly_status check_together(const vly_config *c) {
     return VLY_OK;
 }
 
+/* Neither how many environments nor how long their rollouts are was given. */
+static bool leaves_envs_open(const vly_assignments *given) {
+    for (int i = 0; i < given->n; i++)
+        if (!strcmp(given->v[i].key, "run.envs") || !fnmatch("*.rollout", given->v[i].key, 0))
+            return false;
+    return true;
+}
+
 vly_status vly_config_layers(vly_config *config, const vly_assignments *given,
                              const char *canonical, const char *family) {
     VLY_TRY(vly_config_defaults(config));
@@ -318,8 +326,8 @@ vly_status vly_config_layers(vly_config *config, const vly_assignments *given,
     VLY_TRY(apply_family_presets(config, given));
     const int usual = config->run.envs;
     VLY_TRY(apply_given(config, given, NULL));
-    config->fit_envs = config->run.envs == 0;
-    if (config->fit_envs) config->run.envs = usual;
+    config->fit_envs = config->run.envs == 0 || leaves_envs_open(given);
+    if (config->run.envs == 0) config->run.envs = usual;
     memcpy(config->run.algo, algo, sizeof algo);
     VLY_TRY(vly_config_set(config, "run.preset", preset ? preset->name : "none"));
     return check_together(config);

@@ -46,7 +46,8 @@ enum { VLY_CONFIG_TEXT = 1024, VLY_FAMILY_TEXT = 4096, VLY_CONFIG_VERSION = 1 };
 #define LIST(section, key, def, min, max, help) vly_int_list key;
 typedef struct {
 #include "common/config/options.def"
-    bool fit_envs; /* run.envs was left open: an algorithm may raise it (vly_algo_settle) */
+    bool fit_envs; /* run.envs is auto, or left to the preset as the rollout is: an algorithm may
+                      raise it (vly_algo_settle) */
     char families[VLY_FAMILY_TEXT]; /* vly_env_args.options, written by vly_config_env_args */
 } vly_config;
 #undef SECTION

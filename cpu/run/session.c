@@ -206,6 +206,8 @@ static vly_status start_session(vly_session *s, const vly_assignments *given) {
                                   s->env.name[0] ? s->env.name : s->config.run.env));
     if (s->env.plugin) VLY_TRY(vly_run_folder_anchor(&s->folder));
     VLY_TRY(open_session_device(s));
+    if (vly_fleet_scheme_of(&s->config) != VLY_FLEET_ALONE)
+        s->config.fit_envs = false; /* its workers act on processors */
     vly_algo_settle(&s->config, &s->env, &s->compute->info, is_alone(s));
     VLY_TRY(open_trainer(s));
     return open_outputs(s, -1);

@@ -158,14 +158,14 @@ static void auto_is_on_where_a_gpu_learns_alone(void) {
     CHECK(vly_algo_config_hash(&config) != before);
 }
 
-static void envs_are(const char *env_name, const char *family, const char *given_envs,
+static void envs_are(const char *env_name, const char *family, const char *key, const char *value,
                      size_t obs_bytes, bool on_gpu, int envs, int rollout) {
     vly_config config;
     vly_assignments given = {0};
     const vly_env env = {.obs = {.bytes = obs_bytes}};
     const vly_compute_info device = {.is_host = !on_gpu};
     CHECK_OK(vly_assignments_add(&given, "run.algo", "ppo", "test"));
-    if (given_envs) CHECK_OK(vly_assignments_add(&given, "run.envs", given_envs, "test"));
+    CHECK_OK(vly_assignments_add(&given, key, value, "test"));
     CHECK_OK(vly_algo_resolve(&config, &given, env_name, family));
     vly_algo_settle(&config, &env, &device, true);
     CHECK_EQ(config.run.envs, envs);
@@ -173,18 +173,20 @@ static void envs_are(const char *env_name, const char *family, const char *given
     vly_assignments_free(&given);
 }
 
-/* As many rows to an update as the preset has. */
-static void auto_fits_environments_to_the_device(void) {
-    envs_are("cartpole", "classic", NULL, 16, true, 8, 64);
-    envs_are("cartpole", "classic", "auto", 16, false, 8, 64);
-    envs_are("cartpole", "classic", "auto", 16, true, 64, 8);
-    envs_are("cartpole", "classic", "24", 16, true, 24, 64);
-    envs_are("minatar/breakout", "minatar", "auto", 400, true, 512, 16);
-    envs_are("pong", "atari", "auto", 84 * 84, true, 128, 16);
+/* As many rows to an update as the preset has, unless their number or shape was given. */
+static void what_is_left_open_is_fitted_to_the_device(void) {
+    envs_are("cartpole", "classic", "run.seed", "1", 16, false, 8, 64);
+    envs_are("cartpole", "classic", "run.seed", "1", 16, true, 64, 8);
+    envs_are("cartpole", "classic", "run.envs", "auto", 16, false, 8, 64);
+    envs_are("cartpole", "classic", "run.envs", "auto", 16, true, 64, 8);
+    envs_are("cartpole", "classic", "run.envs", "24", 16, true, 24, 64);
+    envs_are("cartpole", "classic", "ppo.rollout", "32", 16, true, 8, 32);
+    envs_are("minatar/breakout", "minatar", "run.seed", "1", 400, true, 512, 16);
+    envs_are("pong", "atari", "run.seed", "1", 84 * 84, true, 128, 16);
 }
 
 int main(void) {
-    auto_fits_environments_to_the_device();
+    what_is_left_open_is_fitted_to_the_device();
     acting_is_one_update_behind();
     no_bit_depends_on_time();
     ranks_are_refused();
