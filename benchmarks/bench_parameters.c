@@ -197,7 +197,7 @@ vly_status vly_bench_parameters(const vly_bench_options *o) {
     char folder[] = "/tmp/volley-bench-XXXXXX", command[64];
     vly_store_server *redis;
     if (!mkdtemp(folder)) return vly_fail(VLY_EIO, "cannot make a folder in /tmp");
-    vly_status status = vly_store_server_start(&redis, folder, false);
+    vly_status status = vly_store_server_start(&redis, folder, false, NULL);
     if (status == VLY_OK) {
         status = one_size(o, vly_store_server_url(redis), "cartpole", 4675);
         if (status == VLY_OK) status = one_size(o, vly_store_server_url(redis), "nature", 1686180);

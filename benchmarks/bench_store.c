@@ -412,7 +412,7 @@ vly_status vly_bench_store(const vly_bench_options *options) {
         return vly_fail(VLY_ENOMEM, "no memory, or no room in /tmp, to measure the store");
     }
     f->options = options;
-    vly_status status = vly_store_server_start(&f->server, folder, false);
+    vly_status status = vly_store_server_start(&f->server, folder, false, NULL);
     if (status == VLY_OK) status = all(f);
     if (f->e) vly_experience_close(f->e);
     if (f->q) f->c->queue_destroy(f->q);

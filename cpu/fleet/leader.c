@@ -11,7 +11,7 @@
 #include "cpu/machine/processors.h"
 #include "cpu/train/lead.h"
 
-enum { WORKERS_MAX = 1024, START_RETRY_MS = 30000, END_PATIENCE_MS = 10000 };
+enum { WORKERS_MAX = 1024, START_RETRY_MS = 30000, END_PATIENCE_MS = 10000, BEAT_MS = 500 };
 
 /* ---- settings, the same for learner and actors ---- */
 
@@ -108,27 +108,59 @@ vly_status vly_leader_wait_for_store(vly_leader *l, vly_status status, int64_t *
     return restart == VLY_EPEER ? VLY_OK : restart;
 }
 
-vly_status vly_leader_announce_end(vly_leader *l, vly_status (*announce)(void *arg), void *arg) {
-    const int64_t deadline = vly_now_ms() + END_PATIENCE_MS;
-    int64_t lost = 0;
-    for (;;) {
-        const vly_status status = announce(arg);
-        if (status != VLY_EPEER || vly_now_ms() > deadline)
-            return vly_leader_wait_for_store(l, status, &lost);
-        VLY_TRY(vly_leader_wait_for_store(l, status, &lost));
-        (void)vly_lead_await(l->t, -1, false, 50);
-    }
-}
-
 vly_status vly_leader_beat(vly_leader *l, int64_t version) {
     char json[256];
+    if (l->beat_ms && vly_now_ms() - l->beat_ms <= BEAT_MS) return VLY_OK;
     snprintf(json, sizeof json,
              "{\"role\":\"learner\",\"algo\":\"%.31s\",\"env\":\"%.63s\",\"version\":%lld,"
              "\"steps\":%lld,\"pid\":%d,\"life\":%lld}",
              l->config->run.algo, l->config->run.env, (long long)version,
              (long long)vly_lead_get_counts(l->t).steps, (int)getpid(), (long long)l->life);
-    return vly_store_beat(l->store, "learner", json, (int)(1000 * l->config->dist.ttl_s));
+    VLY_TRY(vly_store_beat(l->store, "learner", json, (int)(1000 * l->config->dist.ttl_s)));
+    l->beat_ms = vly_now_ms();
+    return VLY_OK;
 }
+
+/* ---- serving ---- */
+
+/* Again while the store is lost: workers that do not see the end would wait for a learner that has
+ * ended. */
+static vly_status announce_end(vly_leader *l, const vly_leader_scheme *scheme) {
+    int64_t lost = 0;
+    for (;;) {
+        const vly_status status = scheme->announce_end(scheme->arg);
+        VLY_TRY(vly_leader_wait_for_store(l, status, &lost));
+        if (status != VLY_EPEER || vly_now_ms() > lost + END_PATIENCE_MS) return VLY_OK;
+        (void)vly_lead_await(l->t, -1, false, 50);
+    }
+}
+
+static vly_status report_scheme(vly_leader *l, const vly_leader_scheme *scheme, int64_t *lost) {
+    vly_leader_report r = {.counts = vly_lead_get_counts(l->t)};
+    VLY_TRY(vly_leader_wait_for_store(l, vly_leader_watch(l, scheme->workers_end), lost));
+    VLY_TRY(vly_leader_wait_for_store(l, scheme->report(scheme->arg, &r), lost));
+    VLY_TRY(vly_leader_wait_for_store(l, vly_leader_beat(l, r.version), lost));
+    vly_metric_add(r.metrics, &r.n, "dist/restarts", l->restarts);
+    vly_metric_add(r.metrics, &r.n, "dist/store_restarts", l->store_restarts);
+    return vly_lead_tick(l->t, &r.counts, r.metrics, r.n);
+}
+
+vly_status vly_leader_serve(vly_leader *l, const vly_leader_scheme *scheme) {
+    int64_t last = 0, lost = 0;
+    while (vly_lead_stop(l->t) == VLY_STOP_NONE) {
+        const vly_status status = scheme->serve(scheme->arg);
+        VLY_TRY(vly_leader_wait_for_store(l, status, &lost));
+        if (status == VLY_OK) lost = 0;
+        vly_lead_mark(l->t, VLY_PHASE_LEARN);
+        if (vly_now_ms() - last < scheme->report_ms) continue;
+        last = vly_now_ms();
+        VLY_TRY(report_scheme(l, scheme, &lost));
+        vly_lead_mark(l->t, VLY_PHASE_OTHER);
+    }
+    return announce_end(l, scheme);
+}
+
+/* ---- the run ---- */
 
 static vly_status find_learner(void *arg, const char *member, const char *json) {
     bool *lives = arg;
@@ -202,22 +234,23 @@ static bool store_is_durable(const vly_config *k) {
 }
 
 static vly_status connect_store(vly_leader *l) {
+    vly_store_options own = {.timeout_ms = vly_fleet_timeout_ms(l->config),
+                             .retry_ms = START_RETRY_MS,
+                             .wait = vly_lead_await,
+                             .arg = l->t};
     name_run(l);
     if (l->config->run.store[0]) {
         snprintf(l->url, sizeof l->url, "%s", l->config->run.store);
     } else {
         char redis[1400];
         snprintf(redis, sizeof redis, "%s/redis", l->folder);
-        VLY_TRY(vly_store_server_start(&l->redis, redis, store_is_durable(l->config)));
+        VLY_TRY(vly_store_server_start(&l->redis, redis, store_is_durable(l->config), &own));
         snprintf(l->url, sizeof l->url, "%s", vly_store_server_url(l->redis));
     }
     mask_url(l);
     /* A Redis that this run did not start may start later. From here on
      * vly_leader_wait_for_store retries. */
-    const vly_store_options own = {.timeout_ms = vly_fleet_timeout_ms(l->config),
-                                   .retry_ms = l->redis ? VLY_LEADER_OWN_RETRY_MS : START_RETRY_MS,
-                                   .wait = vly_lead_await,
-                                   .arg = l->t};
+    if (l->redis) own.retry_ms = VLY_LEADER_OWN_RETRY_MS;
     VLY_TRY(vly_store_open(&l->store, l->url, l->run, &own));
     vly_leader_say(l, "store %s, run %s: more workers join with   volley actor --store %s --run %s",
                    l->shown, l->run, l->shown, l->run);

@@ -10,9 +10,8 @@
 #include "cpu/fleet/experience.h"
 #include "cpu/fleet/leader_impl.h"
 #include "cpu/fleet/weights.h"
-#include "cpu/train/lead.h"
 
-enum { BLOCKS_AT_ONCE = 16, BURST_MS = 20, IDLE_MS = 1 };
+enum { BLOCKS_AT_ONCE = 16, BURST_MS = 20, IDLE_MS = 1, COUNT_MS = 500 };
 
 typedef struct {
     vly_leader *l;
@@ -26,11 +25,12 @@ typedef struct {
     vly_real *param;                    /* host copy of the weights, for the store */
     int64_t start_steps, start_updates; /* when learning began in this process; -1: not yet */
     int64_t begun;                      /* steps when this process began */
-    int64_t published, published_ms, kept_ms;
+    int64_t published, published_ms, kept_ms, counted_ms;
     double lag_sum, lag_max;
     int64_t lags;
     int members;
-    bool lost; /* the store has been lost since the last sync */
+    bool lost;     /* the store has been lost since the last sync */
+    bool finished; /* the updates owed at the end are made */
 } experience_learner;
 
 static void count_block(void *arg, const vly_block_head *h) {
@@ -137,7 +137,8 @@ static vly_status count_member(void *arg, const char *member, const char *json) 
 
 static vly_status count_actors(experience_learner *e) {
     int all;
-    e->members = 0;
+    if (vly_now_ms() - e->counted_ms <= COUNT_MS) return VLY_OK;
+    e->members = 0, e->counted_ms = vly_now_ms();
     return vly_store_members(e->l->store, count_member, &e->members, &all);
 }
 
@@ -161,39 +162,34 @@ static void add_metrics(experience_learner *e, vly_metric *m, int *n) {
     vly_metric_add(m, n, "dist/lag_mean", e->lags ? e->lag_sum / (double)e->lags : 0);
     vly_metric_add(m, n, "dist/lag_max", e->lag_max);
     vly_metric_add(m, n, "dist/workers", e->members);
-    vly_metric_add(m, n, "dist/restarts", e->l->restarts);
     e->lag_sum = e->lag_max = 0, e->lags = 0;
 }
 
-static vly_status report_progress(experience_learner *e) {
-    vly_metric m[VLY_METRICS_MAX];
-    int n = 0;
-    VLY_TRY(vly_leader_watch(e->l, false));
-    if (vly_now_ms() - e->l->beat_ms > 500) {
-        VLY_TRY(vly_leader_beat(e->l, e->done.updates));
-        VLY_TRY(count_actors(e));
-        e->l->beat_ms = vly_now_ms();
-    }
-    if (e->start_steps >= 0) VLY_TRY(e->run.algo->metrics(e->run.algo, m, &n));
-    add_metrics(e, m, &n);
-    return vly_lead_tick(e->t, &e->done, m, n);
+/* VLY_ENOSPACE: the server has less memory than planned, so the shards shrink. */
+static vly_status note_loss(experience_learner *e, vly_status status) {
+    if (status == VLY_ENOSPACE) return vly_experience_shrink(e->memory);
+    if (status == VLY_EPEER) e->lost = true;
+    return status;
+}
+
+static vly_status report_experience(void *arg, vly_leader_report *out) {
+    experience_learner *e = arg;
+    out->counts = e->done;
+    out->version = e->done.updates;
+    VLY_TRY(note_loss(e, count_actors(e)));
+    if (e->start_steps >= 0) VLY_TRY(e->run.algo->metrics(e->run.algo, out->metrics, &out->n));
+    add_metrics(e, out->metrics, &out->n);
+    return VLY_OK;
 }
 
 /* ---- a run ---- */
 
-/* VLY_ENOSPACE: the server has less memory than planned, so the shards shrink. */
-static vly_status recover_store(experience_learner *e, vly_status status, int64_t *lost_ms) {
-    if (status == VLY_ENOSPACE) return vly_experience_shrink(e->memory);
-    if (status == VLY_EPEER) e->lost = true;
-    return vly_leader_wait_for_store(e->l, status, lost_ms);
-}
-
-static vly_status publish_end(void *arg) {
+static vly_status serve_actors(void *arg) {
     experience_learner *e = arg;
-    const vly_status status = publish_weights(e, true);
-    if (status != VLY_ENOSPACE) return status;
-    VLY_TRY(vly_experience_shrink(e->memory));
-    return publish_weights(e, true);
+    bool worked = false;
+    VLY_TRY(note_loss(e, run_round(e, &worked)));
+    if (!worked) (void)vly_lead_await(e->t, -1, false, IDLE_MS);
+    return VLY_OK;
 }
 
 /* Runs the updates owed for the last steps too, so the replay ratio holds for the whole run. */
@@ -207,25 +203,17 @@ static vly_status finish_owed_updates(experience_learner *e) {
     return VLY_OK;
 }
 
-static vly_status serve_actors(experience_learner *e) {
-    vly_train *t = e->t;
-    int64_t last = 0, lost = 0;
-    while (vly_lead_stop(t) == VLY_STOP_NONE) {
-        bool worked = false;
-        vly_status status = run_round(e, &worked);
-        if (status == VLY_OK) lost = 0;
-        VLY_TRY(recover_store(e, status, &lost));
-        vly_lead_mark(t, VLY_PHASE_LEARN);
-        if (vly_now_ms() - last >= VLY_LEADER_SERVE_MS) {
-            last = vly_now_ms();
-            VLY_TRY(recover_store(e, report_progress(e), &lost));
-            vly_lead_mark(t, VLY_PHASE_OTHER);
-        }
-        if (!worked) (void)vly_lead_await(t, -1, false, IDLE_MS);
+static vly_status end_experience(void *arg) {
+    experience_learner *e = arg;
+    if (!e->finished) {
+        VLY_TRY(note_loss(e, finish_owed_updates(e)));
+        if (!e->lost) VLY_TRY(note_loss(e, vly_experience_keep(e->memory)));
+        e->finished = true;
     }
-    VLY_TRY(recover_store(e, finish_owed_updates(e), &lost));
-    VLY_TRY(recover_store(e, e->lost ? VLY_OK : vly_experience_keep(e->memory), &lost));
-    return vly_leader_announce_end(e->l, publish_end, e);
+    const vly_status status = publish_weights(e, true);
+    if (status != VLY_ENOSPACE) return status;
+    VLY_TRY(vly_experience_shrink(e->memory));
+    return publish_weights(e, true);
 }
 
 static vly_status start_experience(experience_learner *e) {
@@ -265,8 +253,13 @@ vly_status vly_leader_lead_experience(vly_leader *l) {
                             .k = l->config,
                             .start_steps = -1};
     e.begun = e.done.steps;
+    const vly_leader_scheme scheme = {.arg = &e,
+                                      .serve = serve_actors,
+                                      .report = report_experience,
+                                      .announce_end = end_experience,
+                                      .report_ms = VLY_LEADER_SERVE_MS};
     vly_status status = start_experience(&e);
-    if (status == VLY_OK) status = serve_actors(&e);
+    if (status == VLY_OK) status = vly_leader_serve(l, &scheme);
     if (status != VLY_OK && e.weights) {
         char reason[512];
         strncpy(reason, vly_error_text(), sizeof reason - 1), reason[sizeof reason - 1] = '\0';

@@ -2,7 +2,6 @@
 #include <stdio.h>
 #include "common/learn/learner.h"
 #include "cpu/fleet/leader_impl.h"
-#include "cpu/train/lead.h"
 
 /* Learns from unrolls as they arrive. */
 typedef struct {
@@ -26,49 +25,38 @@ static void add_lag_metrics(unroll_learner *u, vly_metric *m, int *n) {
     u->lag_sum = u->lag_max = 0, u->lag_updates = 0;
 }
 
-static vly_status report_server(vly_leader *l, vly_ps_server *server, unroll_learner *u,
-                                int64_t *lost) {
+/* Both kinds; without unrolls: of gradients. */
+typedef struct {
+    vly_ps_server *server;
+    unroll_learner *unrolls;
+} server_scheme;
+
+static vly_status serve_workers(void *arg) {
+    return vly_ps_server_serve(((server_scheme *)arg)->server, VLY_LEADER_SERVE_MS);
+}
+
+static vly_status stop_server(void *arg) {
+    return vly_ps_server_stop(((server_scheme *)arg)->server);
+}
+
+static vly_status report_server(void *arg, vly_leader_report *out) {
+    server_scheme *s = arg;
+    vly_metric *m = out->metrics;
+    int *n = &out->n;
     vly_ps_report r;
-    vly_metric m[VLY_METRICS_MAX];
-    int n = 0;
-    vly_ps_server_report(server, &r);
-    if (vly_now_ms() - l->beat_ms > 500) {
-        VLY_TRY(vly_leader_wait_for_store(l, vly_leader_beat(l, r.version), lost));
-        l->beat_ms = vly_now_ms();
-    }
-    if (u) add_lag_metrics(u, m, &n);
-    vly_metric_add(m, &n, "dist/staleness_mean", r.staleness_mean);
-    vly_metric_add(m, &n, "dist/staleness_max", r.staleness_max);
-    vly_metric_add(m, &n, u ? "dist/unrolls" : "dist/gradients", (double)r.gradients);
-    vly_metric_add(m, &n, "dist/dropped_stale", (double)r.dropped_stale);
-    vly_metric_add(m, &n, "dist/rejected", (double)r.rejected);
-    vly_metric_add(m, &n, "dist/lost", (double)r.lost);
-    vly_metric_add(m, &n, "dist/lost_steps", (double)r.lost_steps);
-    vly_metric_add(m, &n, "dist/workers", r.workers);
-    vly_metric_add(m, &n, "dist/restarts", l->restarts);
-    vly_metric_add(m, &n, "dist/store_restarts", l->store_restarts);
-    return vly_lead_tick(l->t, &(vly_lead_counts){r.steps, r.version}, m, n);
-}
-
-static vly_status stop_server(void *server) {
-    return vly_ps_server_stop(server);
-}
-
-static vly_status serve_workers(vly_leader *l, vly_ps_server *server, unroll_learner *u) {
-    vly_train *t = l->t;
-    int64_t last = 0, lost = 0;
-    while (vly_lead_stop(t) == VLY_STOP_NONE) {
-        const vly_status status = vly_ps_server_serve(server, VLY_LEADER_SERVE_MS);
-        VLY_TRY(vly_leader_wait_for_store(l, status, &lost));
-        if (status == VLY_OK) lost = 0;
-        vly_lead_mark(t, VLY_PHASE_LEARN);
-        if (vly_now_ms() - last < VLY_LEADER_SERVE_MS) continue;
-        last = vly_now_ms();
-        VLY_TRY(vly_leader_wait_for_store(l, vly_leader_watch(l, false), &lost));
-        VLY_TRY(report_server(l, server, u, &lost));
-        vly_lead_mark(t, VLY_PHASE_OTHER);
-    }
-    return vly_leader_announce_end(l, stop_server, server);
+    vly_ps_server_report(s->server, &r);
+    out->counts = (vly_lead_counts){r.steps, r.version};
+    out->version = r.version;
+    if (s->unrolls) add_lag_metrics(s->unrolls, m, n);
+    vly_metric_add(m, n, "dist/staleness_mean", r.staleness_mean);
+    vly_metric_add(m, n, "dist/staleness_max", r.staleness_max);
+    vly_metric_add(m, n, s->unrolls ? "dist/unrolls" : "dist/gradients", (double)r.gradients);
+    vly_metric_add(m, n, "dist/dropped_stale", (double)r.dropped_stale);
+    vly_metric_add(m, n, "dist/rejected", (double)r.rejected);
+    vly_metric_add(m, n, "dist/lost", (double)r.lost);
+    vly_metric_add(m, n, "dist/lost_steps", (double)r.lost_steps);
+    vly_metric_add(m, n, "dist/workers", r.workers);
+    return VLY_OK;
 }
 
 static void report_worker_episode(void *train, double score) {
@@ -76,9 +64,15 @@ static void report_worker_episode(void *train, double score) {
 }
 
 static vly_status start_and_serve(vly_leader *l, vly_ps_server *server, unroll_learner *u) {
+    server_scheme s = {server, u};
+    const vly_leader_scheme scheme = {.arg = &s,
+                                      .serve = serve_workers,
+                                      .report = report_server,
+                                      .announce_end = stop_server,
+                                      .report_ms = VLY_LEADER_SERVE_MS};
     vly_ps_server_on_episode(server, report_worker_episode, l->t);
     vly_status status = vly_leader_start_fleet(l);
-    if (status == VLY_OK) status = serve_workers(l, server, u);
+    if (status == VLY_OK) status = vly_leader_serve(l, &scheme);
     if (status != VLY_OK) {
         char reason[512];
         snprintf(reason, sizeof reason, "%s", vly_error_text());

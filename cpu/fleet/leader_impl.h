@@ -15,6 +15,7 @@
 #include "cpu/fleet/ps.h"
 #include "cpu/fleet/tables.h"
 #include "cpu/fleet/ps_wire.h"
+#include "cpu/train/lead.h"
 
 /* How many workers the learner starts, and among how many a table is divided. */
 int vly_fleet_workers(const vly_config *config);
@@ -46,7 +47,7 @@ struct vly_leader {
 };
 
 enum {
-    VLY_LEADER_SERVE_MS = 20, /* between two reports, beside thousands of messages a second */
+    VLY_LEADER_SERVE_MS = 20, /* beside thousands of messages a second */
     VLY_LEADER_OWN_RETRY_MS = 300
 };
 
@@ -61,14 +62,11 @@ vly_status vly_leader_restart_store(vly_leader *l);
  * own Redis is restarted; any other status is returned. *lost_ms: when the store was lost; 0: it
  * answers. */
 vly_status vly_leader_wait_for_store(vly_leader *l, vly_status status, int64_t *lost_ms);
-/* Repeats `announce`, which writes the end of the run to the store, while the store is lost:
- * workers that do not see it would wait for a learner that has ended. */
-vly_status vly_leader_announce_end(vly_leader *l, vly_status (*announce)(void *arg), void *arg);
 
 /* ---- the fleet ---- */
 
 vly_status vly_leader_start_fleet(vly_leader *l);
-/* The learner's entry among the members of the run. */
+/* The learner's entry among the members of the run, twice a second at most. */
 vly_status vly_leader_beat(vly_leader *l, int64_t version);
 vly_status vly_leader_start_worker(vly_leader *l, vly_leader_worker *w);
 /* Restarts workers that have died, and the run's own Redis. VLY_EUNSUPPORTED when a worker cannot
@@ -77,6 +75,27 @@ vly_status vly_leader_watch(vly_leader *l, bool may_end);
 void vly_leader_end_workers(vly_leader *l);
 
 /* ---- the schemes ---- */
+
+/* What a report tells: version is the learner's in the store. */
+typedef struct {
+    vly_lead_counts counts;
+    int64_t version;
+    vly_metric metrics[VLY_METRICS_MAX];
+    int n;
+} vly_leader_report;
+
+/* What a scheme does in turn, until the run is over. VLY_EPEER of any of them: the store is lost. */
+typedef struct {
+    void *arg;
+    vly_status (*serve)(void *arg); /* some milliseconds of work, or of waiting for it */
+    /* At least report_ms after the last. out->counts are those of now, out->n is 0. */
+    vly_status (*report)(void *arg, vly_leader_report *out);
+    vly_status (*announce_end)(void *arg); /* to the workers */
+    int report_ms;
+    bool workers_end; /* one that exits with 0 is done */
+} vly_leader_scheme;
+/* The one loop of a leader. It ends with announce_end. */
+vly_status vly_leader_serve(vly_leader *l, const vly_leader_scheme *scheme);
 
 vly_status vly_leader_lead_gradients(vly_leader *l);
 vly_status vly_leader_lead_unrolls(vly_leader *l);

@@ -4,7 +4,6 @@
 #include "common/learn/learner.h"
 #include "common/learn/tabular.h"
 #include "cpu/fleet/leader_impl.h"
-#include "cpu/train/lead.h"
 
 static vly_buffer *find_buffer(vly_buffer *list, int n, const char *name) {
     for (int i = 0; i < n; i++)
@@ -27,9 +26,14 @@ static double table_error(const vly_leader *l, const vly_real *table, const uint
     return n ? sqrt(sum / (double)n) : NAN;
 }
 
-static vly_status stop_hub(void *hub) {
-    return vly_tab_hub_stop(hub);
-}
+typedef struct {
+    vly_leader *l;
+    vly_tab_hub *hub;
+    vly_real *table;
+    uint32_t *visits;
+    size_t cells;
+    bool over; /* all workers have done their steps */
+} table_scheme;
 
 static void report_table_episode(void *train, double score) {
     if (isnan(score))
@@ -38,40 +42,37 @@ static void report_table_episode(void *train, double score) {
         vly_lead_episode(train, score);
 }
 
-static vly_status serve_tables(vly_leader *l, vly_tab_hub *hub, vly_real *table, uint32_t *visits,
-                               size_t cells) {
-    vly_train *t = l->t;
-    int64_t last = 0, lost = 0;
-    bool over = false;
-    while (vly_lead_stop(t) == VLY_STOP_NONE && !over) {
-        const vly_status status = vly_tab_hub_serve(hub, VLY_LEADER_SERVE_MS);
-        VLY_TRY(vly_leader_wait_for_store(l, status, &lost));
-        if (status != VLY_OK) continue;
-        lost = 0;
-        if (vly_now_ms() - last < 5 * VLY_LEADER_SERVE_MS) continue;
-        last = vly_now_ms();
-        VLY_TRY(vly_leader_wait_for_store(l, vly_leader_watch(l, true), &lost));
-        vly_tab_report r;
-        vly_metric m[VLY_METRICS_MAX];
-        int n = 0;
-        VLY_TRY(vly_tab_hub_table(hub, table, visits));
-        vly_tab_hub_report(hub, &r);
-        VLY_TRY(vly_leader_wait_for_store(l, vly_leader_beat(l, r.merges), &lost));
-        if (l->optimum) {
-            double largest;
-            vly_metric_add(m, &n, "tabular/error_rms",
-                           table_error(l, table, visits, cells, &largest));
-            vly_metric_add(m, &n, "tabular/error_max", largest);
-        }
-        vly_metric_add(m, &n, "dist/bytes", (double)(r.sent_bytes + r.received_bytes));
-        vly_metric_add(m, &n, "dist/transitions_shared", (double)r.transitions_shared);
-        vly_metric_add(m, &n, "dist/merges", (double)r.merges);
-        vly_metric_add(m, &n, "dist/workers", r.workers);
-        over = l->worker_count > 0 && r.finished == l->worker_count;
-        VLY_TRY(vly_lead_tick(t, &(vly_lead_counts){r.steps, r.updates}, m, n));
+static vly_status serve_tables(void *arg) {
+    table_scheme *s = arg;
+    if (s->over) vly_lead_finish(s->l->t);
+    return vly_tab_hub_serve(s->hub, VLY_LEADER_SERVE_MS);
+}
+
+static vly_status stop_hub(void *arg) {
+    return vly_tab_hub_stop(((table_scheme *)arg)->hub);
+}
+
+static vly_status report_tables(void *arg, vly_leader_report *out) {
+    table_scheme *s = arg;
+    vly_metric *m = out->metrics;
+    int *n = &out->n;
+    vly_tab_report r;
+    VLY_TRY(vly_tab_hub_table(s->hub, s->table, s->visits));
+    vly_tab_hub_report(s->hub, &r);
+    out->counts = (vly_lead_counts){r.steps, r.updates};
+    out->version = r.merges;
+    if (s->l->optimum) {
+        double largest;
+        vly_metric_add(m, n, "tabular/error_rms",
+                       table_error(s->l, s->table, s->visits, s->cells, &largest));
+        vly_metric_add(m, n, "tabular/error_max", largest);
     }
-    vly_lead_finish(t);
-    return vly_leader_announce_end(l, stop_hub, hub);
+    vly_metric_add(m, n, "dist/bytes", (double)(r.sent_bytes + r.received_bytes));
+    vly_metric_add(m, n, "dist/transitions_shared", (double)r.transitions_shared);
+    vly_metric_add(m, n, "dist/merges", (double)r.merges);
+    vly_metric_add(m, n, "dist/workers", r.workers);
+    s->over = s->l->worker_count > 0 && r.finished == s->l->worker_count;
+    return VLY_OK;
 }
 
 vly_status vly_leader_lead_tables(vly_leader *l) {
@@ -91,9 +92,16 @@ vly_status vly_leader_lead_tables(vly_leader *l) {
     }
     VLY_TRY(vly_tab_hub_create(&hub, l->store, vly_fleet_table_scheme(l->config),
                                vly_fleet_workers(l->config), states, actions));
+    table_scheme s = {.l = l, .hub = hub, .table = q->data, .visits = visits->data, .cells = cells};
+    const vly_leader_scheme scheme = {.arg = &s,
+                                      .serve = serve_tables,
+                                      .report = report_tables,
+                                      .announce_end = stop_hub,
+                                      .report_ms = 5 * VLY_LEADER_SERVE_MS,
+                                      .workers_end = true};
     vly_tab_hub_on_episode(hub, report_table_episode, l->t);
     vly_status status = vly_leader_start_fleet(l);
-    if (status == VLY_OK) status = serve_tables(l, hub, q->data, visits->data, cells);
+    if (status == VLY_OK) status = vly_leader_serve(l, &scheme);
     if (status == VLY_OK) {
         vly_leader_end_workers(l); /* their final tables count */
         status = vly_tab_hub_table(hub, q->data, visits->data);

@@ -1,3 +1,6 @@
+/* Workers on this machine. fork and exec rather than uv_spawn, which has no place for what a worker
+ * does in between: it asks the kernel to be killed when the leader dies, however that happens. Their
+ * ends are seen at the next report. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -5,7 +8,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 #include "common/base/program.h"
 #include "cpu/fleet/leader_impl.h"
@@ -77,7 +79,7 @@ void vly_leader_end_workers(vly_leader *l) {
     for (int i = 0; i < l->worker_count; i++) {
         vly_leader_worker *w = &l->workers[i];
         while (w->pid > 0 && waitpid(w->pid, NULL, WNOHANG) == 0 && vly_now_ms() < deadline)
-            nanosleep(&(struct timespec){0, 5000000}, NULL);
+            (void)vly_lead_await(l->t, -1, false, 5);
         if (w->pid > 0 && kill(w->pid, 0) == 0) {
             kill(w->pid, SIGKILL);
             waitpid(w->pid, NULL, 0);

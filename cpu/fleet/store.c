@@ -31,8 +31,36 @@ void vly_store_disconnect(vly_store *s) {
     s->link = NULL;
 }
 
+static bool await_link(vly_store *s, bool write, int limit_ms) {
+    if (s->wait(s->wait_arg, s->link->fd, write, limit_ms)) return true;
+    s->link->err = REDIS_ERR_IO;
+    snprintf(s->link->errstr, sizeof s->link->errstr, "no answer within %d ms", limit_ms);
+    return false;
+}
+
+bool vly_store_flush(vly_store *s) {
+    for (int done = 0;;) {
+        if (redisBufferWrite(s->link, &done) != REDIS_OK) return false;
+        if (done) return true;
+        if (s->wait && !await_link(s, true, s->timeout_ms)) return false;
+    }
+}
+
+redisReply *vly_store_next_answer(vly_store *s, int limit_ms) {
+    redisReply *r = NULL;
+    if (!s->wait) return redisGetReply(s->link, (void **)&r) == REDIS_OK ? r : NULL;
+    if (!vly_store_flush(s)) return NULL;
+    for (;;) {
+        if (redisGetReplyFromReader(s->link, (void **)&r) != REDIS_OK) return NULL;
+        if (r) return r;
+        if (!await_link(s, false, limit_ms) || redisBufferRead(s->link) != REDIS_OK) return NULL;
+    }
+}
+
 static vly_status run_handshake(vly_store *s, int argc, const char **argv) {
-    redisReply *r = redisCommandArgv(s->link, argc, argv, NULL);
+    redisReply *r = redisAppendCommandArgv(s->link, argc, argv, NULL) == REDIS_OK
+                        ? vly_store_next_answer(s, s->timeout_ms)
+                        : NULL;
     vly_status status = VLY_OK;
     char at[512];
     if (!r)
@@ -45,17 +73,40 @@ static vly_status run_handshake(vly_store *s, int argc, const char **argv) {
     return status;
 }
 
+static redisContext *connect_and_block(const vly_store *s) {
+    const struct timeval limit = {s->timeout_ms / 1000, (s->timeout_ms % 1000) * 1000};
+    redisContext *link = s->at.unix_path[0]
+                             ? redisConnectUnixWithTimeout(s->at.unix_path, limit)
+                             : redisConnectWithTimeout(s->at.host, s->at.port, limit);
+    if (link && !link->err) redisSetTimeout(link, limit);
+    return link;
+}
+
+/* Only a name that has to be looked up still blocks: give an address where a name server may be out
+ * of reach. */
+static redisContext *begin_to_connect(const vly_store *s) {
+    return s->at.unix_path[0] ? redisConnectUnixNonBlock(s->at.unix_path)
+                              : redisConnectNonBlock(s->at.host, s->at.port);
+}
+
+static void end_to_connect(vly_store *s) {
+    int error = 0;
+    socklen_t bytes = sizeof error;
+    if (s->link->err || !await_link(s, true, s->timeout_ms)) return;
+    if (getsockopt(s->link->fd, SOL_SOCKET, SO_ERROR, &error, &bytes) == 0 && error == 0) return;
+    s->link->err = REDIS_ERR_IO;
+    snprintf(s->link->errstr, sizeof s->link->errstr, "%s", strerror(error));
+}
+
 static vly_status open_link(vly_store *s) {
     char at[512], db[16];
-    const struct timeval limit = {s->timeout_ms / 1000, (s->timeout_ms % 1000) * 1000};
     vly_store_disconnect(s);
-    s->link = s->at.unix_path[0] ? redisConnectUnixWithTimeout(s->at.unix_path, limit)
-                                 : redisConnectWithTimeout(s->at.host, s->at.port, limit);
+    s->link = s->wait ? begin_to_connect(s) : connect_and_block(s);
     if (!s->link) return vly_fail(VLY_ENOMEM, "store: out of memory");
+    if (s->wait) end_to_connect(s);
     if (s->link->err)
         return vly_fail(VLY_EPEER, "store %s: %s", vly_store_where(s, at, sizeof at),
                         s->link->errstr);
-    redisSetTimeout(s->link, limit);
     if (!s->at.unix_path[0]) redisEnableKeepAlive(s->link);
     if (s->at.password[0]) {
         const char *with_user[] = {"AUTH", s->at.user, s->at.password},
@@ -70,11 +121,10 @@ static vly_status open_link(vly_store *s) {
         const char *select[] = {"SELECT", db};
         VLY_TRY(run_handshake(s, 2, select));
     }
-    if (s->wait) s->link->flags &= ~REDIS_BLOCK; /* from here on */
     return VLY_OK;
 }
 
-static void pause_store(vly_store *s, int ms) {
+void vly_store_pause(vly_store *s, int ms) {
     if (s->wait)
         (void)s->wait(s->wait_arg, -1, false, ms);
     else
@@ -90,7 +140,7 @@ static vly_status open_link_with_retry(vly_store *s, int64_t deadline) {
         if (status != VLY_EPEER) return status;
         vly_store_use_given_address(s);
         if (vly_now_ms() + wait > deadline) return status;
-        pause_store(s, wait);
+        vly_store_pause(s, wait);
         wait = wait * 2 < PAUSE_MOST_MS ? wait * 2 : PAUSE_MOST_MS;
     }
 }
@@ -183,34 +233,6 @@ static bool must_retry(vly_store *s, const redisReply *r) {
     return r->type == REDIS_REPLY_ERROR &&
            (strncmp(r->str, "LOADING", 7) == 0 || strncmp(r->str, "CLUSTERDOWN", 11) == 0 ||
             vly_store_moved(s, r));
-}
-
-/* ---- waiting ---- */
-
-static bool await_link(vly_store *s, bool write, int limit_ms) {
-    if (s->wait(s->wait_arg, s->link->fd, write, limit_ms)) return true;
-    s->link->err = REDIS_ERR_IO;
-    snprintf(s->link->errstr, sizeof s->link->errstr, "no answer within %d ms", limit_ms);
-    return false;
-}
-
-bool vly_store_flush(vly_store *s) {
-    for (int done = 0;;) {
-        if (redisBufferWrite(s->link, &done) != REDIS_OK) return false;
-        if (done) return true;
-        if (s->wait && !await_link(s, true, s->timeout_ms)) return false;
-    }
-}
-
-redisReply *vly_store_next_answer(vly_store *s, int limit_ms) {
-    redisReply *r = NULL;
-    if (!s->wait) return redisGetReply(s->link, (void **)&r) == REDIS_OK ? r : NULL;
-    if (!vly_store_flush(s)) return NULL;
-    for (;;) {
-        if (redisGetReplyFromReader(s->link, (void **)&r) != REDIS_OK) return NULL;
-        if (r) return r;
-        if (!await_link(s, false, limit_ms) || redisBufferRead(s->link) != REDIS_OK) return NULL;
-    }
 }
 
 static redisReply *ask_and_wait(vly_store *s, int limit_ms, int argc, const char **argv,

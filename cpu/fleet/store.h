@@ -128,8 +128,10 @@ vly_status vly_store_runs(vly_store *s, vly_status (*each)(void *arg, const char
 
 typedef struct vly_store_server vly_store_server;
 /* Starts redis-server on a free loopback port with its files in `folder` and waits until it
- * answers. durable: an append-only file keeps all writes except those of its last second. */
-vly_status vly_store_server_start(vly_store_server **out, const char *folder, bool durable);
+ * answers, as options->wait does; options may be NULL. durable: an append-only file keeps all writes
+ * except those of its last second. */
+vly_status vly_store_server_start(vly_store_server **out, const char *folder, bool durable,
+                                  const vly_store_options *options);
 const char *vly_store_server_url(const vly_store_server *server);
 int vly_store_server_pid(const vly_store_server *server);
 /* Starts it again on the same port if it died, and sets *restarted. */

@@ -34,7 +34,7 @@ vly_status vly_store_beat(vly_store *s, const char *member, const char *json, in
         if (status != VLY_EPEER || vly_now_ms() > deadline) return status;
         s->batching = false;
         vly_store_disconnect(s);
-        vly_pause_ms(PAUSE_MS);
+        vly_store_pause(s, PAUSE_MS);
     }
 }
 

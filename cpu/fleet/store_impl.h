@@ -66,6 +66,8 @@ uint64_t vly_store_reply_bytes(const redisReply *r);
 bool vly_store_flush(vly_store *s);
 /* The next answer, within limit_ms where the store waits on a loop; NULL: s->link->errstr. */
 redisReply *vly_store_next_answer(vly_store *s, int limit_ms);
+/* On the loop where the store waits there. */
+void vly_store_pause(vly_store *s, int ms);
 /* Closes the connection; the next command opens another. */
 void vly_store_disconnect(vly_store *s);
 /* Opens the connection again if it is lost. */

@@ -1,6 +1,5 @@
 /* Starts a redis-server for a run on one machine: loopback, a free port, files in the run's
- * folder. */
-#include "cpu/fleet/store.h"
+ * folder. fork and exec, as for workers (leader_workers.c): it ends when its trainer dies. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -12,9 +11,10 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
+#include "common/base/clock.h"
 #include "common/base/program.h"
+#include "cpu/fleet/store.h"
 
 enum { START_TRIES = 5, START_MS = 10000 };
 
@@ -22,6 +22,7 @@ struct vly_store_server {
     pid_t pid;
     int port;
     bool durable;
+    vly_store_options probe; /* whether it answers */
     char folder[1024], url[64];
 };
 
@@ -60,12 +61,11 @@ static void become_redis(const vly_store_server *server, pid_t parent) {
     _exit(127);
 }
 
-static bool server_answers(const char *url) {
-    const vly_store_options quick = {.timeout_ms = 200, .retry_ms = 1};
+static bool server_answers(const vly_store_server *server) {
     vly_store *s;
     uint64_t value;
     size_t got;
-    if (vly_store_open(&s, url, "probe", &quick) != VLY_OK) return false;
+    if (vly_store_open(&s, server->url, "probe", &server->probe) != VLY_OK) return false;
     const vly_status status = vly_store_get(s, "ready", &value, sizeof value, &got);
     vly_store_close(s);
     return status == VLY_OK || status == VLY_ENOTFOUND;
@@ -82,8 +82,11 @@ static vly_status wait_ready(vly_store_server *server) {
             return vly_fail(VLY_EPEER, "redis-server stopped at start; see %s/redis.log",
                             server->folder);
         }
-        if (server_answers(server->url)) return VLY_OK;
-        nanosleep(&(struct timespec){0, 5000000}, NULL);
+        if (server_answers(server)) return VLY_OK;
+        if (server->probe.wait)
+            (void)server->probe.wait(server->probe.arg, -1, false, 5);
+        else
+            vly_pause_ms(5);
     }
     return vly_fail(VLY_ETIMEOUT, "redis-server does not answer within %d s; see %s/redis.log",
                     START_MS / 1000, server->folder);
@@ -108,10 +111,13 @@ static void write_url_file(const vly_store_server *server) {
     fclose(f);
 }
 
-vly_status vly_store_server_start(vly_store_server **out, const char *folder, bool durable) {
+vly_status vly_store_server_start(vly_store_server **out, const char *folder, bool durable,
+                                  const vly_store_options *options) {
     vly_store_server *server = calloc(1, sizeof *server);
     if (!server) return vly_fail(VLY_ENOMEM, "store server: out of memory");
     server->durable = durable;
+    server->probe = (vly_store_options){.timeout_ms = 200, .retry_ms = 1};
+    if (options) server->probe.wait = options->wait, server->probe.arg = options->arg;
     char real[4096];
     if ((mkdir(folder, 0777) != 0 && errno != EEXIST) || !realpath(folder, real) ||
         strlen(real) >= sizeof server->folder) {
@@ -157,7 +163,7 @@ void vly_store_server_stop(vly_store_server *server) {
                 server->pid = 0;
                 break;
             }
-            nanosleep(&(struct timespec){0, 10000000}, NULL);
+            vly_pause_ms(10);
         }
         if (server->pid > 0) {
             kill(server->pid, SIGKILL);

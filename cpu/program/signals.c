@@ -1,3 +1,6 @@
+/* A handler rather than uv_signal, whose callback comes only when the loop runs: not while an update
+ * computes on the loop's thread, nor before there is a loop, nor in a run that hangs, which a third
+ * signal still ends. What it calls is vly_train_stop: a flag and an event on the run's loop. */
 #include "cpu/program/signals.h"
 #include <errno.h>
 #include <poll.h>

@@ -190,7 +190,7 @@ static __attribute__((unused)) void check_samples(const vly_experience *e, const
 
 static void field_begin(void) {
     CHECK(mkdtemp(folder) != NULL);
-    const vly_status status = vly_store_server_start(&server, folder, false);
+    const vly_status status = vly_store_server_start(&server, folder, false, NULL);
     if (status == VLY_ENOTFOUND) SKIP("%s", vly_error_text());
     CHECK_EQ(status, VLY_OK);
     CHECK_OK(vly_compute_create_cpu(&c, 1));

@@ -102,7 +102,7 @@ static void a_killed_learner_resumes(void) {
     int code;
     pid_t actor[2];
     snprintf(redis, sizeof redis, "%s/server", runs_folder);
-    CHECK_OK(vly_store_server_start(&server, redis, false));
+    CHECK_OK(vly_store_server_start(&server, redis, false, NULL));
     const char *url = vly_store_server_url(server);
     pid_t learner = runs_start("d",
                                "train cartpole --algo apex --store %s --role learner --workers 2 "

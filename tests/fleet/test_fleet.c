@@ -106,7 +106,7 @@ static void unrolls_of_separate_actors_reach_475(void) {
     reaches_475("impala, processes", "",
                 "train cartpole --algo impala --dist.processes true --workers 2 --seed 1 --out i0");
     snprintf(path, sizeof path, "%s/redis", folder);
-    CHECK_OK(vly_store_server_start(&redis, path, true));
+    CHECK_OK(vly_store_server_start(&redis, path, true, NULL));
     snprintf(url, sizeof url, "%s", vly_store_server_url(redis));
     pid_t actors[2];
     for (int i = 0; i < 2; i++) {

@@ -323,7 +323,7 @@ static void parts_are_clipped_by_the_norm_of_the_whole(void) {
 
 int main(void) {
     CHECK(mkdtemp(folder) != NULL);
-    const vly_status status = vly_store_server_start(&redis, folder, false);
+    const vly_status status = vly_store_server_start(&redis, folder, false, NULL);
     if (status == VLY_ENOTFOUND) SKIP("%s", vly_error_text());
     CHECK_EQ(status, VLY_OK);
     every_policy_finds_the_optimum();

@@ -165,7 +165,7 @@ static void a_killed_server_is_restarted_and_clients_reconnect(void) {
 
 int main(void) {
     CHECK(mkdtemp(folder) != NULL);
-    vly_status status = vly_store_server_start(&server, folder, true);
+    vly_status status = vly_store_server_start(&server, folder, true, NULL);
     if (status == VLY_ENOTFOUND) SKIP("%s", vly_error_text());
     CHECK_EQ(status, VLY_OK);
     bad_addresses_are_reported();

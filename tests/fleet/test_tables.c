@@ -70,7 +70,7 @@ static void every_episode_counts_once(void) {
 
 int main(void) {
     CHECK(mkdtemp(folder) != NULL);
-    const vly_status status = vly_store_server_start(&redis, folder, false);
+    const vly_status status = vly_store_server_start(&redis, folder, false, NULL);
     if (status == VLY_ENOTFOUND) SKIP("%s", vly_error_text());
     CHECK_EQ(status, VLY_OK);
     every_episode_counts_once();
