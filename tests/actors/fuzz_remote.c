@@ -4,8 +4,11 @@
  * build-fuzz/fuzz_remote tests/fuzz/remote
  *
  * The input is a list of messages. The first byte of each says how its head is made: from the bytes
- * that follow, or right for a type, so that what lies behind the head is reached too. */
+ * that follow, or right for a type, so that what lies behind the head is reached too. How many there
+ * were is written to the file that $VLY_FUZZ_MESSAGES names. */
+#include <inttypes.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "cpu/actors/remote_impl.h"
@@ -20,6 +23,7 @@ static uint8_t obs[ENVS * OBS];
 static float reward[ENVS], score[ENVS];
 static uint8_t flags[ENVS];
 static int32_t action[ENVS];
+static uint64_t messages;
 
 typedef struct {
     const uint8_t *at;
@@ -71,6 +75,7 @@ static void give_message(remote_peer *p, input *in) {
     const uint8_t how = take_byte(in);
     vly_wire_head head;
     uint8_t body[4096];
+    messages++;
     if (how & 0x80) { /* any head */
         take(in, &head, sizeof head);
         give(p, &head, sizeof head);
@@ -149,6 +154,7 @@ static void actor_checks(input *in) {
         vly_wire_welcome welcome;
         uint8_t bytes[sizeof(vly_wire_welcome) + 8 * sizeof(vly_wire_slice)];
     } body;
+    messages++;
     const size_t n = sizeof body.welcome + take_byte(in) % 9 * sizeof(vly_wire_slice);
     memset(&body, 0, sizeof body);
     take(in, &body.welcome.shape, sizeof body.welcome.shape);
@@ -165,10 +171,18 @@ static void actor_checks(input *in) {
     }
 }
 
+static void tell_messages(void) {
+    const char *path = getenv("VLY_FUZZ_MESSAGES");
+    FILE *f = path ? fopen(path, "w") : NULL;
+    if (!f) return;
+    fprintf(f, "%" PRIu64 "\n", messages);
+    fclose(f);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     static bool ready;
     input in = {data, bytes};
-    if (!ready && uv_loop_init(&loop)) abort();
+    if (!ready && (uv_loop_init(&loop) || atexit(tell_messages))) abort();
     ready = true;
     if (take_byte(&in) & 1)
         actor_checks(&in);

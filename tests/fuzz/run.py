@@ -67,14 +67,17 @@ def folders(target):
 
 
 def once(target, seconds):
-    """One slice: executions, seconds, edges, whether it ended with a finding."""
+    """One slice: executions, seconds, edges, whether it ended with a finding, and messages where an input is a list of them."""
     subject, found, committed = folders(target)
+    told = os.path.join(BUILD, f"{target}.messages")
+    if os.path.exists(told):
+        os.remove(told)
     command = [os.path.join(BUILD, target), f"-max_total_time={seconds}", f"-max_len={LONGEST.get(subject, 1024)}", "-timeout=120", "-rss_limit_mb=2048",
                "-print_final_stats=1", "-close_fd_mask=3", "-reload=0", *dictionary(subject), f"-artifact_prefix={BUILD}/{target}-", found, committed]
     begun = time.monotonic()
     log = os.path.join(BUILD, f"{target}.log")
     with open(log, "w") as f:
-        code = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=f, cwd=ROOT, env={**os.environ, "ASAN_OPTIONS": SANITIZER}).returncode
+        code = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=f, cwd=ROOT, env={**os.environ, "ASAN_OPTIONS": SANITIZER, "VLY_FUZZ_MESSAGES": told}).returncode
     with open(log, errors="replace") as f:
         text = f.read()
     executions = re.findall(r"^stat::number_of_executed_units: *(\d+)", text, re.M) or re.findall(r"^#(\d+)", text, re.M)[-1:]
@@ -82,7 +85,11 @@ def once(target, seconds):
     bad = code != 0 or "ERROR: " in text or "runtime error" in text
     if bad:
         print(f"{target}: a finding; {log}:\n" + "\n".join(text.splitlines()[-45:]), file=sys.stderr)
-    return int(executions[0]) if executions else 0, time.monotonic() - begun, int(edges[-1]) if edges else 0, bad
+    messages = 0
+    if os.path.exists(told):
+        with open(told) as f:
+            messages = int(f.read())
+    return int(executions[0]) if executions else 0, time.monotonic() - begun, int(edges[-1]) if edges else 0, bad, messages
 
 
 def merge(target):
@@ -101,12 +108,14 @@ def row_of(rows, target):
     return rows[-1]
 
 
-def count(row, executions, seconds, edges, bad):
+def count(row, executions, seconds, edges, bad, messages=0):
     row["executions"] += executions
     row["seconds"] = round(row["seconds"] + seconds, 1)
     row["per_s"] = round(row["executions"] / max(row["seconds"], 1))
     row["edges"] = max(row["edges"], edges)
     row["findings"] += bad
+    if messages:
+        row["messages"] = row.get("messages", 0) + messages
     row["since_the_last"] = 0 if bad else row["since_the_last"] + executions
     row["corpus_files"] = len(os.listdir(folders(row["target"])[2]))
 

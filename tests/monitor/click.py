@@ -198,6 +198,14 @@ def keyboard(page):
     page.wait("document.querySelector('main').dataset.view === 'fleet'")
 
 
+def remote_actors(page):
+    """The row of a remote actor tells one that is slow from one that is gone."""
+    told = page.run("""['serving', 'slow', 'gone'].map(state => {
+        const row = actorRow({name: 'a:1', state, environments: 4, rows: 9, round_trip_ms: 0.25, heard_s: 1}, false), dot = row.querySelector('.dot');
+        return [dot.textContent, dot.classList.contains('live'), row.textContent.includes('0.25 ms')]; })""")
+    check(told == [["serving", True, True], ["slow", False, True], ["gone", False, True]], f"the rows of remote actors: {told}")
+
+
 def million(page):
     page.wait("data.run('million') && data.run('million').loaded === 1 || (refreshRuns(), false)", 60)
     begun = time.monotonic()
@@ -291,6 +299,7 @@ def whole(programs, browser, keep):
     overview(page)
     one_run(page, "cartpole-ppo-1")
     keyboard(page)
+    remote_actors(page)
     if not keep:
         page.run(f"location.hash = '#/run/' + encodeURIComponent({json.dumps(HOSTILE.replace('/', ''))})")
         page.wait("document.querySelectorAll('.chart').length >= 2")

@@ -1,5 +1,6 @@
 /* Runs whose environments are stepped by other processes, as users start them. */
 #include <stdbool.h>
+#include <sys/stat.h>
 #include "tests/kit/runs.h"
 #include "tests/kit/sanitized.h"
 
@@ -197,11 +198,35 @@ static void a_wrong_token_ends_the_actor(void) {
     CHECK_EQ(code, 143);
 }
 
+/* What a run writes of its actors (actor_list.c; states: test_remote.c). */
+static void the_status_tells_slow_actors_from_dead_ones(void) {
+    char folder[128];
+    int code;
+    snprintf(folder, sizeof folder, "%s/told", runs_folder);
+    CHECK_EQ(mkdir(folder, 0777), 0);
+    write_token("told/actors.json",
+                "{\"time\": 0, \"listen\": \"tcp://0.0.0.0:7400\", \"connected\": 1, "
+                "\"environments\": 0, \"slow\": 1, \"lost\": 1, \"round_trip_p50_ms\": 0.5, "
+                "\"round_trip_p99_ms\": 7.25, \"actors\": ["
+                "{\"name\": \"a:1\", \"state\": \"slow\", \"environments\": 4}, "
+                "{\"name\": \"b:2\", \"state\": \"gone\", \"environments\": 4}]}");
+    json_t *status = runs_finish("told-status", runs_start("told-status", "cluster status told"),
+                                 &code);
+    CHECK_EQ(code, 0);
+    CHECK_EQ(json_array_size(json_object_get(status, "actors")), 2);
+    CHECK(said("told-status.err", "1 actors, 0 environments; 1 slow, 1 connections lost"));
+    CHECK(said("told-status.err", "median 0.5 ms, 99th percentile 7.25 ms"));
+    CHECK(said("told-status.err", "a:1                              slow"));
+    CHECK(said("told-status.err", "b:2                              gone"));
+    json_decref(status);
+}
+
 int main(void) {
     CHECK(mkdtemp(runs_folder) != NULL);
     write_token("token", "a-token-of-the-tests");
     write_token("other", "another-token-of-the-tests");
     what_is_missing_is_said();
+    the_status_tells_slow_actors_from_dead_ones();
     remote_actors_give_the_same_weights_as_threads();
     each_actor_has_its_task_elsewhere_too();
     a_run_moves_its_environments();
