@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from . import envpool as envpool
     from .policy import Policy as Policy
     from .policy import load as load
+    from .parallel import parallel_env as parallel_env
     from .trainer import Trainer as Trainer
     from .atari import AtariVectorEnv as AtariVectorEnv
     from .vector import VolleyVectorEnv as VolleyVectorEnv
@@ -44,6 +45,7 @@ __all__ = [
     "load",
     "make_vec",
     "names",
+    "parallel_env",
     "register",
     "version",
 ]
@@ -55,6 +57,7 @@ _WHERE = {
     "VolleyVectorEnv": "vector",
     "load": "policy",
     "make_vec": "vector",
+    "parallel_env": "parallel",
     "register": "vector",
 }
 

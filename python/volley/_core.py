@@ -90,7 +90,8 @@ class Core:
         check(lib.vly_vec_spaces(handle, ctypes.addressof(observation), ctypes.addressof(action)))
         self.facts, self.observation, self.action = facts, observation, action
         self.name = lib.vly_vec_name(handle).decode()
-        self.num_envs, self.batch_size = int(facts.num_envs), int(facts.batch_size)
+        self.num_envs, self.batch_size, self.players = int(facts.num_envs), int(facts.batch_size), int(facts.players)
+        self.actors = self.num_envs * self.players  # rows, and actions
         self.view = bool(options.get("view", False))
         self.type = TYPES[observation.type]
         self.shape = tuple(observation.shape[: observation.ndim])
@@ -101,7 +102,7 @@ class Core:
         self._views: dict[int, Array] = {}
         self.action_type = _library.F32 if action.type == _library.F32 else _library.I64
         self.action_shape = tuple(action.shape[: action.ndim])
-        self._actions = np.zeros((self.num_envs, *self.action_shape), TYPES[self.action_type])
+        self._actions = np.zeros((self.actors, *self.action_shape), TYPES[self.action_type])
         self._actions_at = self._actions.ctypes.data
         self._ids = np.zeros(self.num_envs, np.int32)
         self._ids_at = self._ids.ctypes.data
@@ -152,11 +153,11 @@ class Core:
     def _make_view(self, at: int, row: int) -> Array:
         """Rows lie `row` bytes apart, what is in one row together. The array keeps the library's memory."""
         size = int(np.prod(self.shape)) * np.dtype(self.type).itemsize
-        memory = (ctypes.c_uint8 * (row * (self.num_envs - 1) + size)).from_address(at)
+        memory = (ctypes.c_uint8 * (row * (self.actors - 1) + size)).from_address(at)
         memory._owner = self._owner
         flat = np.frombuffer(memory, self.type)
         inner = np.empty(self.shape, self.type).strides
-        array = np.lib.stride_tricks.as_strided(flat, (self.num_envs, *self.shape), (row, *inner), writeable=False)
+        array = np.lib.stride_tricks.as_strided(flat, (self.actors, *self.shape), (row, *inner), writeable=False)
         return array
 
     # ---- calls ----
@@ -218,14 +219,14 @@ class Core:
     def reset(self, seed: Any = None, mask: Any = None) -> Rows:
         owner = self.owner
         seeds, chosen = self.take_seeds(seed), self.take_mask(mask)
-        rows = self.rows(self.num_envs)
+        rows = self.rows(self.actors)
         check(lib.vly_vec_reset(owner.handle, chosen, seeds, rows.at))
         return rows
 
     def step(self, actions: Any) -> Rows:
         owner = self.owner
-        self.take_actions(actions, self.num_envs)
-        rows = self.rows(self.num_envs)
+        self.take_actions(actions, self.actors)
+        rows = self.rows(self.actors)
         status = lib.vly_vec_step(owner.handle, self._actions_at, self.action_type, rows.at)
         if status:
             _library.fail(status)
@@ -260,7 +261,7 @@ class Core:
         array = np.ascontiguousarray(states)
         if array.dtype != np.uint8 or array.shape != (n, int(self.facts.state_bytes)):
             raise _library.InvalidArgument(f"states are {array.dtype} of the shape {array.shape}, not uint8 of {(n, int(self.facts.state_bytes))}")
-        observation = np.empty((n, *self.shape), self.type)
+        observation = np.empty((n * self.players, *self.shape), self.type)
         batch, owner = Batch(observation=observation.ctypes.data), self.owner
         check(lib.vly_vec_load(owner.handle, at, n, array.ctypes.data, array.nbytes, ctypes.addressof(batch)))
         return observation

@@ -12,7 +12,7 @@ from gymnasium.vector.utils import batch_space
 
 from . import _library
 from ._core import Array, Core, Rows
-from ._library import InvalidArgument
+from ._library import InvalidArgument, Unsupported
 
 _MODES = {AutoresetMode.NEXT_STEP: "next_step", AutoresetMode.SAME_STEP: "same_step", AutoresetMode.DISABLED: "disabled"}
 _BY_NAME = {name: mode for mode, name in _MODES.items()}
@@ -83,6 +83,9 @@ class VolleyVectorEnv(VectorEnv[Any, Any, Any]):
             **more,
         )
         core = self._core
+        if core.players > 1:
+            core.close()
+            raise Unsupported(f"{core.name} has {core.players} players: volley.parallel_env has PettingZoo's API for them")
         self.num_envs, self.batch_size, self.render_mode = core.num_envs, core.batch_size, render_mode
         self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
         self.single_observation_space, self.single_action_space = observation_space(core), action_space(core)
