@@ -11,14 +11,14 @@ typedef struct {
 
 /* ---- pictures ---- */
 
-/* One channel of height x 160 bytes becomes one channel of the observation. */
+/* One channel of the lines that are shown becomes one channel of the observation. */
 static void write_channel(const vly_atari_world *w, const uint8_t *picture, int channel,
                           uint8_t *obs) {
     if (w->options.size != VLY_ATARI_NATIVE_SIZE) {
         vly_area_resize(&w->area, picture, obs + channel, w->channels);
         return;
     }
-    const size_t n = (size_t)w->height * VLY_SCREEN_WIDTH;
+    const size_t n = (size_t)w->lines * VLY_SCREEN_WIDTH;
     for (size_t i = 0; i < n; i++) obs[i * (size_t)w->channels + (size_t)channel] = picture[i];
 }
 

@@ -29,9 +29,9 @@ typedef struct {
     vly_rom *rom;
     vly_atari_options options;
     vly_atari_style style;
-    int height, channels;
-    int max_steps;  /* agent steps of an episode; 0: no such limit */
-    int fire_reset; /* and the action set has FIRE */
+    int height, lines, channels; /* lines: of the screen that observations show */
+    int max_steps;               /* agent steps of an episode; 0: no such limit */
+    int fire_reset;              /* and the action set has FIRE */
     uint8_t actions[VLY_ATARI_ACTIONS];
     const char *names[VLY_ATARI_ACTIONS]; /* of these actions */
     uint8_t colour[3][256];               /* grey in [0], or red, green, blue of a palette index */

@@ -165,12 +165,20 @@ static int choose_actions(const vly_atari_game *game, const vly_atari_options *o
     return n;
 }
 
+/* EnvPool's observations are of the first 210 lines of a screen that has more. */
+static int lines_shown(const vly_atari_options *o, int height) {
+    enum { ENVPOOL_LINES = 210 };
+    return style_of(o->preset) == VLY_STYLE_ENVPOOL && height > ENVPOOL_LINES ? ENVPOOL_LINES
+                                                                              : height;
+}
+
 /* height: of the screen. */
 static void describe_env(vly_env *env, const vly_atari_game *game, const vly_atari_options *o,
                          int height) {
     uint8_t actions[VLY_ATARI_ACTIONS];
     const int native = o->size == VLY_ATARI_NATIVE_SIZE;
-    const int high = native ? height : o->size, wide = native ? VLY_SCREEN_WIDTH : o->size;
+    const int high = native ? lines_shown(o, height) : o->size,
+              wide = native ? VLY_SCREEN_WIDTH : o->size;
     const int channels = o->grayscale ? 1 : 3;
     memset(env, 0, sizeof *env);
     env->abi = VLY_ENV_ABI, env->struct_bytes = sizeof *env;
@@ -229,7 +237,8 @@ static vly_status open_world(vly_atari_world *w, const vly_atari_game *game, con
     w->channels = o->grayscale ? 1 : 3;
     VLY_TRY(vly_rom_create(&w->rom, bytes, n, &game->machine));
     w->height = vly_rom_get_properties(w->rom)->height;
-    if (o->size != VLY_ATARI_NATIVE_SIZE && vly_area_init(&w->area, w->height, o->size) != 0)
+    w->lines = lines_shown(o, w->height);
+    if (o->size != VLY_ATARI_NATIVE_SIZE && vly_area_init(&w->area, w->lines, o->size) != 0)
         return vly_fail(VLY_EINVAL,
                         "%s: size is %d, it must be in [16, 160], or 210 for the whole screen",
                         game->name, o->size);
