@@ -8,11 +8,13 @@
 
 A pair runs with the settings that `volley train ENV --algo A --until-return R` chooses by itself, on one seed after the
 other; the first that misses the threshold ends it. A pair that the program refuses is written down with its words, and
-one that is stopped after --limit seconds of the clock is not counted as a miss: it is left out of learned.def.
+one that is stopped after --limit seconds of the clock is not counted as a miss: it is left out of learned.def. Where others
+used the machine ("busy"), the seconds of the table are of processor time.
 """
 import argparse
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -54,7 +56,7 @@ def one(options, env, algo, target, seed, folder):
     run = os.path.join(folder, "run")
     command = [options.program, "train", env, "--algo", algo, "--seed", str(seed), "--until-return", str(target), "--out", run,
                "--no-metrics.jsonl", "--no-metrics.tensorboard", "--json"]
-    start = time.perf_counter()
+    start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     try:
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=options.limit)
     except subprocess.TimeoutExpired:
@@ -63,8 +65,9 @@ def one(options, env, algo, target, seed, folder):
         return {"refused": done.stderr.strip().splitlines()[-1].removeprefix("volley: ")}
     if done.returncode not in (0, 3):
         raise SystemExit(f"{' '.join(command)}: exit {done.returncode}\n{done.stderr[-2000:]}")
-    told = json.loads(done.stdout.splitlines()[-1])
+    told, after = json.loads(done.stdout.splitlines()[-1]), resource.getrusage(resource.RUSAGE_CHILDREN)
     return {"seed": seed, "stop": told["stop"], "steps": told["steps"], "wall_s": round(told["wall_s"], 2),
+            "processor_s": round(sum(after[:2]) - sum(before[:2]), 2),
             "return": round(told["return_mean_100"], 3) if told["return_mean_100"] is not None else None, "preset": preset_of(run)}
 
 
@@ -88,6 +91,7 @@ def measure(options, env, algo, target):
     if pair["reached"]:
         pair["median_steps"] = int(statistics.median(r["steps"] for r in runs))
         pair["median_s"] = round(statistics.median(r["wall_s"] for r in runs), 2)
+        pair["median_processor_s"] = round(statistics.median(r["processor_s"] for r in runs), 2)
     return {**pair, "runs": runs}
 
 
@@ -95,7 +99,8 @@ def words(pair):
     if "refused" in pair:
         return "–"
     if pair["reached"]:
-        return f"{pair['median_steps']:,} steps, {pair['median_s']:.3g} s"
+        seconds = pair.get("median_processor_s") if pair.get("busy") else pair["median_s"]
+        return f"{pair['median_steps']:,} steps, {seconds:.3g} s{' of processor' if pair.get('busy') else ''}"
     last = pair["runs"][-1]
     if last["stop"] == "limit":
         return "not measured"

@@ -4,7 +4,9 @@
 #include <string.h>
 #include "cpu/program/cli.h"
 
-static const double MEASURE_S = 1;
+/* The rate is measured for a second; after half a minute, and each time four times as late, one that
+ * differs by a fifth replaces it. */
+static const double MEASURE_S = 1, AGAIN_S = 30, CHANGE = 0.2;
 
 static const vly_learned *learned_with(const char *env, const vly_config *config) {
     return vly_learned_find(env, config->run.algo, config->run.preset);
@@ -16,14 +18,31 @@ void vly_estimate_begin(vly_estimate *e, const char *env, const vly_config *conf
     if (e->learned && e->learned->seeds == 0) e->learned = NULL;
 }
 
+static double rate_since_first(const vly_estimate *e, int64_t steps, double wall_s) {
+    return (double)(steps - e->first_steps) / (wall_s - e->first_s);
+}
+
+/* Whether the rate has become another one. */
+static bool measured_again(vly_estimate *e, int64_t steps, double wall_s) {
+    if (wall_s - e->first_s < e->again_s) return false;
+    const double rate = rate_since_first(e, steps, wall_s);
+    e->again_s *= 4;
+    if (fabs(rate / e->steps_per_s - 1) < CHANGE) return false;
+    e->steps_per_s = rate;
+    e->start = steps;
+    return true;
+}
+
 bool vly_estimate_measured(vly_estimate *e, int64_t steps, int64_t updates, double wall_s) {
-    if (e->steps_per_s > 0 || updates < 1) return false;
+    if (e->steps_per_s > 0) return measured_again(e, steps, wall_s);
+    if (updates < 1) return false;
     if (!e->begun) {
         e->begun = true;
         e->first_steps = steps, e->first_updates = updates, e->first_s = wall_s;
     }
     if (updates == e->first_updates || wall_s - e->first_s < MEASURE_S) return false;
-    e->steps_per_s = (double)(steps - e->first_steps) / (wall_s - e->first_s);
+    e->steps_per_s = rate_since_first(e, steps, wall_s);
+    e->again_s = AGAIN_S;
     return e->steps_per_s > 0;
 }
 

@@ -3,7 +3,7 @@
  *
  *   vly_estimate e;
  *   vly_estimate_begin(&e, env.name, &config, 0);
- *   // after every update; true once, when the rate is known
+ *   // after every update; true when the rate is known, and when it has become another one
  *   if (vly_estimate_measured(&e, report->total_steps, report->updates, report->wall_s))
  *       vly_estimate_words(&e, text, sizeof text);
  *
@@ -18,17 +18,17 @@
 
 typedef struct {
     const vly_learned *learned; /* NULL: not measured with these settings */
-    int64_t start, budget;      /* agent steps that a resumed run had; that it ends with */
+    int64_t start, budget;      /* agent steps that the estimate goes on from; the last */
     double steps_per_s;         /* 0: not yet measured */
     int64_t first_steps, first_updates;
-    double first_s;
+    double first_s, again_s;
     bool begun;
 } vly_estimate;
 
 /* start: steps that the run goes on from, which its steps and updates include. */
 void vly_estimate_begin(vly_estimate *e, const char *env, const vly_config *config, int64_t start);
 bool vly_estimate_measured(vly_estimate *e, int64_t steps, int64_t updates, double wall_s);
-/* Seconds from the start of this run to the target of the table, NAN if that is not known; to its
+/* Seconds from `start` to the target of the table, NAN if that is not known; to its
  * last step. */
 double vly_estimate_target_s(const vly_estimate *e);
 double vly_estimate_budget_s(const vly_estimate *e);
