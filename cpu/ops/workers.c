@@ -81,7 +81,7 @@ static bool wait_awake(vly_workers *w) {
     return more || atomic_load(&w->opened) != seen;
 }
 
-static void *help(void *arg) {
+static void *help_with_jobs(void *arg) {
     vly_workers *w = arg;
     move_apart(w);
     pthread_mutex_lock(&w->lock);
@@ -109,7 +109,7 @@ static void start_helpers(vly_workers *w) {
     pthread_sigmask(SIG_BLOCK, &all, &old);
     w->home = sched_getcpu();
     while (w->started < w->threads - 1 &&
-           pthread_create(&w->helper[w->started], NULL, help, w) == 0)
+           pthread_create(&w->helper[w->started], NULL, help_with_jobs, w) == 0)
         w->started++;
     if (w->started < w->threads - 1) w->threads = w->started + 1;
     pthread_sigmask(SIG_SETMASK, &old, NULL);
