@@ -1,15 +1,12 @@
 #!/usr/bin/env python3
 """What the kernels' machine code holds: python3 benchmarks/machine_code.py [--archs 80,90a] [--files conv_dw,gather]
-    [--kernels "conv_dw<vly_bf16_math, 64>"] [--shapes FILE] [--out FILE]
+    [--shapes FILE] [--out FILE]
 
 Compiles kernels/*.cu as benchmarks/compile_matrix.sh does, disassembles with nvdisasm, and writes a table with a line for each
 kernel and architecture: registers, shared memory, tensor-core instructions (HMMA), loads and stores of 16 bytes, asynchronous
 copies (LDGSTS), and accesses to local memory, which none may have. With --shapes (tests/gpu/parity_nets.c under the shim,
 VLY_SHIM_SHAPES) a second table has each launch of a Nature update: blocks, blocks per multiprocessor, waves. Claims that fail
 are named, and the exit status is 1. No device is involved.
-
-A whole file of convolutions takes minutes, because each has nine kernels. --kernels compiles single ones of them beside --files;
-CI does that.
 
 NVCC and NVDISASM name the tools; else build/cuda, build/toolkit or the path. Exit 77 where one is missing.
 """
@@ -25,14 +22,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 FLAGS = ["-std=c++17", "-O3", "-fmad=false", "--Werror=all-warnings", "-Xcudafe=--diag_suppress=177", "-I."]
-# One kernel of a file: its launchers launch nothing, so that no other is instantiated.
-ONE_KERNEL = """#include "kernels/launch.h"
-#undef VLY_LAUNCH
-#define VLY_LAUNCH(...) do {{}} while (0)
-#include "kernels/{file}.cu"
-const void *the_kernel();
-const void *the_kernel() {{ return reinterpret_cast<const void *>({kernel}); }}
-"""
 # Per multiprocessor, by compute capability: registers, shared memory (kB), threads, blocks.
 LIMITS = {80: (65536, 164, 2048, 32), 86: (65536, 100, 1536, 16), 89: (65536, 100, 1536, 24), 90: (65536, 228, 2048, 32),
           100: (65536, 228, 2048, 32), 120: (65536, 100, 1536, 24)}
@@ -74,20 +63,14 @@ def hash_of(source):
     return total.hexdigest()
 
 
-def compile_one(nvcc, nvdisasm, work, part, arch):
-    """part: a file of kernels/, or one of its kernels with template arguments."""
-    file, single = part.split("<")[0], "<" in part
-    stem = f"{re.sub(r'[^A-Za-z0-9]+', '_', part)}.{arch}"
-    source, cubin, log = ROOT / "kernels" / f"{file}.cu", work / f"{stem}.cubin", work / f"{stem}.ptxas"
-    contents, hashed = hash_of(source), work / f"{stem}.hash"
+def compile_one(nvcc, nvdisasm, work, file, arch):
+    source, cubin, log = ROOT / "kernels" / f"{file}.cu", work / f"{file}.{arch}.cubin", work / f"{file}.{arch}.ptxas"
+    contents, hashed = hash_of(source), work / f"{file}.{arch}.hash"
     if not log.exists() or not hashed.exists() or hashed.read_text() != contents:
-        if single:
-            source = work / f"{stem}.cu"
-            source.write_text(ONE_KERNEL.format(file=file, kernel=part))
         command = [nvcc, *FLAGS, f"-arch=sm_{arch}", "-cubin", "-Xptxas", "-v", "-o", str(cubin), str(source)]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
         if done.returncode:
-            raise RuntimeError(f"{part} for sm_{arch}:\n{done.stderr[-2000:]}")
+            raise RuntimeError(f"{file} for sm_{arch}:\n{done.stderr[-2000:]}")
         log.write_text(done.stderr + done.stdout)
         hashed.write_text(contents)
     text = subprocess.run([nvdisasm, "-c", str(cubin)], capture_output=True, text=True, check=True).stdout
@@ -188,7 +171,6 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--archs", default="90a")
     parser.add_argument("--files", default="")
-    parser.add_argument("--kernels", default="", help="single ones, with semicolons between them")
     parser.add_argument("--shapes")
     parser.add_argument("--multiprocessors", type=int, default=132)
     parser.add_argument("--out", default="benchmarks/results/machine_code.txt")
@@ -198,12 +180,10 @@ def main():
     work = ROOT / os.environ.get("MACHINE_CODE_CACHE", "build/machine_code")
     work.mkdir(parents=True, exist_ok=True)
     rows, lines, broken = [], [], []
-    parts = files + [k.strip() for k in o.kernels.split(";") if k.strip()]
-    cells = [(part, arch) for arch in o.archs.split(",") for part in parts]
+    cells = [(file, arch) for arch in o.archs.split(",") for file in files]
     with concurrent.futures.ThreadPoolExecutor(int(os.environ.get("JOBS", os.cpu_count() or 1))) as pool:
         results = list(pool.map(lambda cell: compile_one(nvcc, nvdisasm, work, *cell), cells))
-    for (part, arch), (used, counts) in zip(cells, results):
-        file = part.split("<")[0]
+    for (file, arch), (used, counts) in zip(cells, results):
         names = demangled(used)
         for mangled, (registers, shared, spilled) in used.items():
             name, has = names[mangled], counts.get(mangled, dict.fromkeys(COUNTS, 0))

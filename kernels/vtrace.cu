@@ -23,7 +23,8 @@ static __global__ void __launch_bounds__(128) vtrace_columns(vly_vtrace_args a, 
     add_ratio(a, n < a.N ? vly_rule_vtrace(&a, n) : 0.0f, scratch);
 }
 
-static __global__ void __launch_bounds__(256) vtrace_scan(vly_vtrace_args a, void *scratch) {
+/* 64 registers; left alone, the compiler aims at 40 and spills. */
+static __global__ void __launch_bounds__(256, 4) vtrace_scan(vly_vtrace_args a, void *scratch) {
     VLY_SHARED(float,
                earlier, [257]); /* vs - V of this chunk; element 0 belongs to the step after it */
     const int n = (int)blockIdx.x;

@@ -35,7 +35,9 @@ VLY_HD float vly_normal_at(float p) {
 VLY_HD float vly_rule_uniform(const vly_rng *rng, uint32_t stream, int lane, int k) {
     const vly_u32x4 r = vly_philox(rng->seed, stream | (uint32_t)(k >> 2) << 8, rng->step,
                                    (uint32_t)lane);
-    return vly_unit(r.v[k & 3]);
+    /* r.v[k & 3] would put r into a GPU's local memory */
+    const uint32_t low = k & 1 ? r.v[1] : r.v[0], high = k & 1 ? r.v[3] : r.v[2];
+    return vly_unit(k & 2 ? high : low);
 }
 
 VLY_HD vly_real vly_clamp(vly_real x, vly_real low, vly_real high) {
