@@ -164,7 +164,9 @@ static inline bool vly_pool_oldest_is_done(const vly_pool *p) {
     return p->order_count > 0 && p->groups[p->order[p->order_head]].left == 0;
 }
 
-/* pool_submit.c: reports to the callbacks, on the loop. */
+/* pool_submit.c. As a source: a chunk or a group. */
+vly_status vly_pool_submit(vly_source *s, int g, vly_actions action, vly_rows rows);
+/* Reports to the callbacks, on the loop. */
 void vly_pool_on_async(uv_async_t *async);
 /* The oldest group in flight if it is done, else -1. helps: steps chunks on the calling thread first,
  * where that is allowed. */

@@ -4,15 +4,6 @@ static vly_pool *pool_of(const vly_source *s) {
     return (vly_pool *)s;
 }
 
-static vly_status submit_to_pool(vly_source *s, int g, vly_actions action, vly_rows rows) {
-    vly_pool *p = pool_of(s);
-    if (p->by_chunk)
-        return action.data ? vly_pool_submit_chunk(p, g, action, rows)
-                           : vly_pool_reset_chunk(p, g, rows);
-    return action.data ? vly_pool_submit_group(p, g, action, rows)
-                       : vly_pool_reset_group(p, g, rows);
-}
-
 static int take_from_pool(vly_source *s, int want, int *groups) {
     vly_pool *p = pool_of(s);
     if (p->by_chunk) return vly_pool_take(p, want, groups, 0);
@@ -63,7 +54,7 @@ vly_source *vly_pool_source(vly_pool *p, bool by_chunk) {
     p->by_chunk = by_chunk;
     p->source = (vly_source){.actors = p->options.actors,
                              .groups = by_chunk ? p->chunk_count : p->options.groups,
-                             .submit = submit_to_pool,
+                             .submit = vly_pool_submit,
                              .take = take_from_pool,
                              .arm = arm_pool,
                              .check = check_pool,

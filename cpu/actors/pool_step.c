@@ -54,7 +54,7 @@ static void restart_actor(vly_pool *p, int actor, vly_rows at) {
 }
 
 static vly_rows chunk_rows(const vly_pool *p, const pool_chunk *c, int i) {
-    return vly_rows_of(c->out, (size_t)i, p->players);
+    return i == 0 ? c->out : vly_rows_of(c->out, (size_t)i, p->players);
 }
 
 static void reset_chunk(vly_pool *p, pool_chunk *c) {

@@ -68,6 +68,11 @@ static vly_status submit_chunk(vly_pool *p, int id, vly_actions action, vly_rows
                            "chunk %d is in flight: take it before it is submitted again", id);
 }
 
+vly_status vly_pool_submit(vly_source *s, int g, vly_actions action, vly_rows rows) {
+    vly_pool *p = (vly_pool *)s;
+    return p->by_chunk ? submit_chunk(p, g, action, rows) : submit_group(p, g, action, rows);
+}
+
 vly_status vly_pool_submit_group(vly_pool *p, int g, vly_actions action, vly_rows out) {
     return action.data ? submit_group(p, g, action, out)
                        : vly_fail(VLY_EINVAL, "a step of group %d without actions", g);
