@@ -151,7 +151,7 @@ static bool enough(const vly_pool *p, int want, bool group) {
 
 /* Steps chunks on the calling thread, where that is allowed, until enough are done or none is
  * queued. Under the lock; true: enough are done. */
-static bool help(vly_pool *p, int want, bool group) {
+static bool step_queued(vly_pool *p, int want, bool group) {
     if (p->options.caller_steps || p->options.workers == 0)
         while (!enough(p, want, group) && p->queue_count > 0) vly_pool_work_once(p, &p->workers[0]);
     return enough(p, want, group);
@@ -161,7 +161,7 @@ static bool help(vly_pool *p, int want, bool group) {
 int vly_pool_report_oldest(vly_pool *p, bool helps) {
     int g = -1;
     pthread_mutex_lock(&p->lock);
-    if (helps) help(p, 1, true);
+    if (helps) step_queued(p, 1, true);
     p->armed_for_group = false;
     if (vly_pool_oldest_is_done(p)) {
         g = ring_pop(p->order, p->options.groups, &p->order_head, &p->order_count);
@@ -237,7 +237,7 @@ static bool wait_for(vly_pool *p, int want, bool group, int timeout_ms) {
     }
     for (;;) {
         pthread_mutex_lock(&p->lock);
-        done = help(p, want, group);
+        done = step_queued(p, want, group);
         pthread_mutex_unlock(&p->lock);
         if (done || over) break;
         if (vly_pool_arm(p, want, group)) uv_run(p->loop, UV_RUN_ONCE);
@@ -260,7 +260,7 @@ vly_status vly_pool_wait_group(vly_pool *p, int g, int timeout_ms) {
 int vly_pool_take(vly_pool *p, int want, int *chunks, int timeout_ms) {
     if (want <= 0 || (timeout_ms != 0 && !wait_for(p, want, false, timeout_ms))) return 0;
     pthread_mutex_lock(&p->lock);
-    const int n = help(p, want, false) ? want : 0;
+    const int n = step_queued(p, want, false) ? want : 0;
     for (int i = 0; i < n; i++) {
         chunks[i] = ring_pop(p->finished, p->chunk_count, &p->finished_head, &p->finished_count);
         p->chunks[chunks[i]].state = CHUNK_IDLE;
