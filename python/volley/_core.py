@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -78,6 +80,21 @@ def _opened(name: str, options: dict[str, Any]) -> Owner:
     return Owner(handle.value, lib.vly_vec_close)
 
 
+def _alone(method: Callable[..., Any]) -> Callable[..., Any]:
+    """One call at a time, as the library has it: what is given and returned lies in arrays that all calls use."""
+
+    @functools.wraps(method)
+    def call(self: Core, *args: Any, **kwargs: Any) -> Any:
+        if not self._lock.acquire(False):
+            raise _library.InvalidArgument("another thread is in a call with this vector: one at a time")
+        try:
+            return method(self, *args, **kwargs)
+        finally:
+            self._lock.release()
+
+    return call
+
+
 class Core:
     """An opened vector; what the faces of this package share."""
 
@@ -89,6 +106,7 @@ class Core:
         check(lib.vly_vec_info(handle, ctypes.addressof(facts)))
         check(lib.vly_vec_spaces(handle, ctypes.addressof(observation), ctypes.addressof(action)))
         self.facts, self.observation, self.action = facts, observation, action
+        self._lock = threading.Lock()
         self.name = lib.vly_vec_name(handle).decode()
         self.num_envs, self.batch_size, self.players = int(facts.num_envs), int(facts.batch_size), int(facts.players)
         self.actors = self.num_envs * self.players  # rows, and actions
@@ -216,6 +234,7 @@ class Core:
         self._ids[: array.size] = array
         return self._ids_at, int(array.size)
 
+    @_alone
     def reset(self, seed: Any = None, mask: Any = None) -> Rows:
         owner = self.owner
         seeds, chosen = self.take_seeds(seed), self.take_mask(mask)
@@ -223,6 +242,7 @@ class Core:
         check(lib.vly_vec_reset(owner.handle, chosen, seeds, rows.at))
         return rows
 
+    @_alone
     def step(self, actions: Any) -> Rows:
         owner = self.owner
         self.take_actions(actions, self.actors)
@@ -232,23 +252,27 @@ class Core:
             _library.fail(status)
         return rows
 
+    @_alone
     def send(self, actions: Any, ids: Any = None) -> None:
         owner = self.owner
         at, n = self.take_ids(ids)
         self.take_actions(actions, n)
         check(lib.vly_vec_send(owner.handle, at, n, self._actions_at, self.action_type))
 
+    @_alone
     def send_reset(self, ids: Any = None, seed: Any = None) -> None:
         owner = self.owner
         at, n = self.take_ids(ids)
         check(lib.vly_vec_send_reset(owner.handle, at, n, self.take_seeds(seed)))
 
+    @_alone
     def recv(self) -> Rows:
         owner = self.owner
         rows = self.rows(self.batch_size)
         check(lib.vly_vec_recv(owner.handle, rows.at))
         return rows
 
+    @_alone
     def save(self, ids: Any = None) -> Array:
         at, n = self.take_ids(ids)
         owner = self.owner
@@ -256,6 +280,7 @@ class Core:
         check(lib.vly_vec_save(owner.handle, at, n, states.ctypes.data, states.nbytes))
         return states
 
+    @_alone
     def load(self, states: Any, ids: Any = None) -> Array:
         at, n = self.take_ids(ids)
         array = np.ascontiguousarray(states)
@@ -266,6 +291,7 @@ class Core:
         check(lib.vly_vec_load(owner.handle, at, n, array.ctypes.data, array.nbytes, ctypes.addressof(batch)))
         return observation
 
+    @_alone
     def render(self, env: int) -> Array:
         size, owner = (ctypes.c_int * 2)(), self.owner
         width, height = ctypes.addressof(size), ctypes.addressof(size) + ctypes.sizeof(ctypes.c_int)

@@ -214,6 +214,11 @@ def parsed():
 
 def main():
     args = parsed()
+    try:
+        volley.AtariVectorEnv("pong", 1).close()
+    except LookupError as e:
+        print(f"SKIPPED: {e}", file=sys.stderr)
+        sys.exit(77)
     if args.replay:
         replay(args)
     games = volley.names("atari") if args.games == "all" else args.games.split(",")
