@@ -11,7 +11,9 @@
 static vly_status failed(const char *doing, const char *path) {
     vly_status status = errno == ENOSPC || errno == EDQUOT || errno == EFBIG ? VLY_ENOSPACE
                         : errno == ENOENT || errno == ENOTDIR                ? VLY_ENOTFOUND
-                                                                             : VLY_EIO;
+                        : errno == ELOOP || errno == ENXIO || errno == ENAMETOOLONG
+                            ? VLY_EINVAL /* of the name, not of the disk */
+                            : VLY_EIO;
     return vly_fail(status, "cannot %s %s: %s", doing, path, strerror(errno));
 }
 

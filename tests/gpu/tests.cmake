@@ -63,6 +63,9 @@ if(TARGET volley AND NOT VLY_SANITIZE)
       -DFOLDER=${PROJECT_BINARY_DIR}/train_alike_${cases} -DCASES=${cases} -P ${PROJECT_SOURCE_DIR}/tests/gpu/train_alike.cmake)
     set_tests_properties(gpu_train_alike_${cases} PROPERTIES TIMEOUT 900)
   endforeach()
+  add_test(NAME gpu_long_update COMMAND sh ${PROJECT_SOURCE_DIR}/tests/gpu/long_update.sh $<TARGET_FILE:volley> $<TARGET_FILE:volley_cuda_shim>
+    ${PROJECT_BINARY_DIR}/long_update)
+  set_tests_properties(gpu_long_update PROPERTIES TIMEOUT 300)
   add_test(NAME gpu_budgets COMMAND ${CMAKE_COMMAND} -DVOLLEY=$<TARGET_FILE:volley> -DPLUGIN=$<TARGET_FILE:volley_cuda_shim>
     -DFOLDER=${PROJECT_BINARY_DIR}/budgets -P ${PROJECT_SOURCE_DIR}/tests/gpu/budgets.cmake)
   set_tests_properties(gpu_budgets PROPERTIES TIMEOUT 300)

@@ -16,6 +16,8 @@ static void make_odd_things(void) {
         snprintf(path, sizeof path, "%s/%s", folder, pipes[i]);
         CHECK_EQ(mkfifo(path, 0600), 0);
     }
+    snprintf(path, sizeof path, "%s/circle", folder);
+    CHECK_EQ(symlink("circle", path), 0);
     for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
         snprintf(path, sizeof path, "%s/%s", folder, folders[i]);
         CHECK_EQ(mkdir(path, 0700), 0);
@@ -37,6 +39,7 @@ static void odd_inputs_are_refused(void) {
     is_refused("train cartpole --steps 9 --config pipe --out n", "pipe is not a file");
     is_refused("train cartpole --steps 9 --config /dev/zero --out n", "/dev/zero is not a file");
     is_refused("train cartpole --steps 9 --config dir --out n", "dir is not a file");
+    is_refused("train cartpole --steps 9 --config circle --out n", "circle: Too many levels");
     is_refused("train ./pipe.so --steps 9 --out n", "pipe.so is not a file");
     is_refused("train ./dir --steps 9 --out n", "dir is not a file");
     static const char *const verbs[] = {"resume", "eval", "inspect", "plot", "export", "record"};

@@ -84,17 +84,21 @@ static void a_stop_does_not_wait_for_all_updates_of_a_ratio(void) {
 
 /* The first update takes minutes: there is no checkpoint before the signal, and the one that it
  * makes is resumed from. */
-static void a_stop_does_not_wait_for_a_long_update(void) {
-    char digest[40];
-    const pid_t child = program_start(
-        "exec " VLY_TEST_PROGRAM " train cartpole --algo ppo --envs 64 --ppo.rollout 1024 "
-        "--ppo.epochs 1000 --ppo.minibatches 256 --steps 1e9 --out epochs --json >out 2>err");
-    await_growth(child, "epochs/config.yaml", 0);
+static void a_stop_does_not_wait_for_a_long_update(const char *overlap) {
+    char command[1024], config[64], digest[40];
+    snprintf(command, sizeof command,
+             "exec %s train cartpole --algo ppo --envs 64 --ppo.rollout 1024 --ppo.epochs 1000 "
+             "--ppo.minibatches 256 --ppo.overlap %s --steps 1e9 --out epochs-%s --json >out 2>err",
+             VLY_TEST_PROGRAM, overlap, overlap);
+    const pid_t child = program_start(command);
+    snprintf(config, sizeof config, "epochs-%s/config.yaml", overlap);
+    await_growth(child, config, 0);
     doze(2000);
     kill(child, SIGTERM);
     CHECK_EQ(await_end(child), 143);
     is_interrupted();
-    digest_of("epochs", digest);
+    config[strlen(config) - strlen("/config.yaml")] = '\0';
+    digest_of(config, digest);
 }
 
 static void a_second_signal_does_not_undo_the_first(void) {
@@ -171,7 +175,8 @@ static void a_hangup_that_is_ignored_stays_ignored(void) {
 int main(void) {
     program_open();
     a_stop_does_not_wait_for_all_updates_of_a_ratio();
-    a_stop_does_not_wait_for_a_long_update();
+    a_stop_does_not_wait_for_a_long_update("off");
+    a_stop_does_not_wait_for_a_long_update("on");
     a_second_signal_does_not_undo_the_first();
     a_third_signal_gives_up();
     output_that_nobody_reads_holds_up_nothing();
