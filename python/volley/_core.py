@@ -7,7 +7,7 @@ import functools
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from . import _library
 from ._library import Batch, Owner, check, lib
 
 Array = npt.NDArray[Any]
+Call = TypeVar("Call", bound=Callable[..., Any])
 TYPES: dict[int, Any] = {
     _library.U8: np.uint8,
     _library.I32: np.int32,
@@ -80,7 +81,7 @@ def _opened(name: str, options: dict[str, Any]) -> Owner:
     return Owner(handle.value, lib.vly_vec_close)
 
 
-def _alone(method: Callable[..., Any]) -> Callable[..., Any]:
+def _alone(method: Call) -> Call:
     """One call at a time, as the library has it: what is given and returned lies in arrays that all calls use."""
 
     @functools.wraps(method)
@@ -92,7 +93,7 @@ def _alone(method: Callable[..., Any]) -> Callable[..., Any]:
         finally:
             self._lock.release()
 
-    return call
+    return cast(Call, call)
 
 
 class Core:
@@ -107,7 +108,7 @@ class Core:
         check(lib.vly_vec_spaces(handle, ctypes.addressof(observation), ctypes.addressof(action)))
         self.facts, self.observation, self.action = facts, observation, action
         self._lock = threading.Lock()
-        self.name = lib.vly_vec_name(handle).decode()
+        self.name: str = lib.vly_vec_name(handle).decode()
         self.num_envs, self.batch_size, self.players = int(facts.num_envs), int(facts.batch_size), int(facts.players)
         self.actors = self.num_envs * self.players  # rows, and actions
         self.view = bool(options.get("view", False))

@@ -28,6 +28,7 @@ class Observations:
     def __init__(self, space: Space[Any]) -> None:
         self._space, self._box = space, isinstance(space, Box)
         self.shape: tuple[int, ...]
+        self.type: Any
         if isinstance(space, Box) and space.dtype == np.uint8 and len(space.shape) == 3:
             self.shape, self.type = space.shape, np.uint8
             scale = 1.0 if space.high.max() <= 1 else 1 / 255

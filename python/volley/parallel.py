@@ -12,7 +12,7 @@ from ._library import InvalidArgument
 from .vector import action_space, observation_space
 
 try:
-    from pettingzoo import ParallelEnv as _Base
+    from pettingzoo import ParallelEnv as _Base  # type: ignore[import-untyped, import-not-found, unused-ignore]
 except ImportError:  # the same methods without the class
     _Base = object
 
@@ -30,8 +30,8 @@ class VolleyParallelEnv(_Base):  # type: ignore[misc, unused-ignore]
         self.render_mode = render_mode
         self.possible_agents = [f"player_{i}" for i in range(self._core.facts.players)]
         self.agents: list[str] = []
-        self.observation_spaces: dict[str, Any] = {agent: observation_space(self._core) for agent in self.possible_agents}
-        self.action_spaces: dict[str, Any] = {agent: action_space(self._core) for agent in self.possible_agents}
+        self.observation_spaces: dict[str, gymnasium.Space[Any]] = {agent: observation_space(self._core) for agent in self.possible_agents}
+        self.action_spaces: dict[str, gymnasium.Space[Any]] = {agent: action_space(self._core) for agent in self.possible_agents}
 
     def observation_space(self, agent: str) -> gymnasium.Space[Any]:
         return self.observation_spaces[agent]
