@@ -16,7 +16,8 @@ import tempfile
 import measured
 
 FEW = 16
-CASES = {"cartpole/4096": ["cartpole", "--envs", "4096", "--steps", "1M"], "pong/512": ["pong", "--envs", "512", "--steps", "8k", "--net.hidden", "32"]}
+CASES = {"cartpole/4096": ["cartpole", "--envs", "4096", "--steps", "200k", "--impala.rollout", "20", "--impala.batch", "64"],
+         "pong/512": ["pong", "--envs", "512", "--steps", "8k", "--impala.rollout", "8", "--impala.batch", "64", "--net.hidden", "32"]}
 
 
 def trained(program, words):

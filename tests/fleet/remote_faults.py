@@ -40,10 +40,11 @@ class Forwarder(threading.Thread):
             except OSError:
                 near.close()
                 continue
+            for end in (near, far):  # before it can be cut
+                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self.lock:
                 self.pairs.append((near, far))
             for a, b in ((near, far), (far, near)):
-                a.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 threading.Thread(target=self.pump, args=(a, b), daemon=True).start()
 
     def pump(self, a, b):
