@@ -73,7 +73,7 @@ int main(void) {
          "--dqn.learning_starts 500 --replay.capacity 5000 --replay.prioritized true"},
         {"apex", "cartpole", "apex", "16000", "--apex.replay local --replay.capacity 5000"},
         {"qlearning", "gridworld", "qlearning", "9000", ""},
-        {"drift", "windy", "qlearning", "9000", "--env.args drift=2000"},
+        {"drift", "windy", "qlearning", "40000", "--env.args drift=10000"},
         {"sarsa", "cliffwalking", "sarsa", "9000", ""},
         {"minatar-ppo", "minatar/breakout", "ppo", "7000",
          "--envs 16 --net.hidden 32 --ppo.rollout 32 --ppo.anneal false"},
