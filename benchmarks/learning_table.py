@@ -40,7 +40,7 @@ ALGOS = ["ppo", "a2c", "reinforce", "impala", "a3c", "dqn", "gorila", "apex", "s
 
 
 def read():
-    return json.load(open(RESULTS)) if os.path.exists(RESULTS) else {"pairs": {}}
+    return json.load(open(RESULTS)) if os.path.exists(RESULTS) else {}
 
 
 def one(options, env, algo, target, seed, folder):
@@ -91,8 +91,9 @@ def words(pair):
     if "refused" in pair:
         return "–"
     if pair["reached"]:
-        seconds = pair.get("median_processor_s") if pair.get("busy") else pair["median_s"]
-        return f"{pair['median_steps']:,} steps, {seconds:.3g} s{' of processor' if pair.get('busy') else ''}"
+        seconds = pair.get("median_processor_s" if pair.get("busy") else "median_s")
+        time_words = f", {seconds:.3g} s{' of processor' if pair.get('busy') else ''}" if seconds is not None else ""
+        return f"{pair['median_steps']:,} steps{time_words}"
     last = pair["runs"][-1]
     if last["stop"] == "limit":
         return "not measured"
@@ -102,7 +103,7 @@ def words(pair):
 def markdown(table):
     print("| environment | threshold | " + " | ".join(ALGOS) + " |\n|" + "---|" * (len(ALGOS) + 2))
     for env in TARGETS:
-        row = [table["pairs"].get(f"{env} {algo}") for algo in ALGOS]
+        row = [table.get(f"{env} {algo}") for algo in ALGOS]
         if any(row):
             target = next(p["target"] for p in row if p)
             print(f"| {env} | {target:g} | " + " | ".join(words(p) if p else "" for p in row) + " |")
@@ -111,7 +112,7 @@ def markdown(table):
 def write_def(table):
     head = open(LEARNED).read().split("*/")[0] + "*/\n"
     lines = []
-    for name, p in table["pairs"].items():
+    for name, p in table.items():
         env, algo = name.split()
         if p.get("reached"):
             lines.append(f'LEARNED("{env}", "{algo}", "{p["preset"]}", {p["target"]:g}, {p["median_steps"]}, {len(p["runs"])})')
@@ -142,14 +143,13 @@ def main():
     for env in wanted:
         target = TARGETS[env]
         for algo in options.algos.split(","):
-            if f"{env} {algo}" in table["pairs"] and not options.again:
+            if f"{env} {algo}" in table and not options.again:
                 continue
             record = measured.Record(RESULTS, options.busy, options.program)
             pair = measure(options, env, algo, target)
             facts = record.facts("python3 benchmarks/learning_table.py")
             table = read()
-            table.update({k: v for k, v in facts.items() if k != "busy"})
-            table["pairs"][f"{env} {algo}"] = {**pair, "commit": facts.get("commit"), **({"busy": True} if facts.get("busy") else {})}
+            table[f"{env} {algo}"] = {**facts, "algo": algo, **pair}
             with open(RESULTS + ".new", "w") as f:
                 f.write(json.dumps(table, indent=1) + "\n")
             os.replace(RESULTS + ".new", RESULTS)
