@@ -100,6 +100,9 @@ static vly_status onpolicy_act_group(vly_queue *q, void *arg) {
 static vly_status onpolicy_act(vly_algo *pub, vly_queue *q, const int *group, int count) {
     onpolicy *a = (onpolicy *)pub;
     for (int i = 0; i < count; i++) {
+        if (a->cursor[group[i]] < 0) /* of a checkpoint that says it has begun */
+            return vly_fail(VLY_ECORRUPT, "%s: group %d acts and has no observation", a->pub.name,
+                            group[i]);
         a->group = group[i];
         vly_graph **graph = &a->act_graph[(int64_t)group[i] * (a->T + 1) + a->cursor[group[i]]];
         VLY_TRY(a->c->graph_run(q, graph, onpolicy_act_group, a));
