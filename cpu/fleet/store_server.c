@@ -72,7 +72,8 @@ static bool server_answers(const vly_store_server *server) {
 }
 
 static vly_status wait_ready(vly_store_server *server) {
-    for (int waited = 0; waited < START_MS; waited += 5) {
+    const int64_t deadline = vly_now_ms() + START_MS;
+    do {
         int how;
         if (waitpid(server->pid, &how, WNOHANG) == server->pid) {
             server->pid = 0;
@@ -87,7 +88,7 @@ static vly_status wait_ready(vly_store_server *server) {
             (void)server->probe.wait(server->probe.arg, -1, false, 5);
         else
             vly_pause_ms(5);
-    }
+    } while (vly_now_ms() < deadline);
     return vly_fail(VLY_ETIMEOUT, "redis-server does not answer within %d s; see %s/redis.log",
                     START_MS / 1000, server->folder);
 }

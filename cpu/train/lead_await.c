@@ -66,9 +66,15 @@ static bool await_descriptor(vly_train *t, train_descriptor *d, int events, int 
     return d->ready;
 }
 
+/* The whole time: a turn of the loop ends at once where a handle is closed. */
+static void await_time(vly_train *t, int ms) {
+    vly_train_begin_limit(t, ms);
+    while (!t->limit_over) uv_run(t->loop, UV_RUN_ONCE);
+}
+
 bool vly_lead_await(void *train, int fd, bool write, int ms) {
     vly_train *t = train;
-    if (fd < 0) return vly_train_pause(t, ms), false;
+    if (fd < 0) return await_time(t, ms), false;
     if (ms < 0) return forget_descriptor(t, fd), true;
     train_descriptor *d = find_or_add(t, fd);
     return d ? await_descriptor(t, d, write ? UV_WRITABLE : UV_READABLE, ms) : true;

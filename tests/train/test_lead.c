@@ -1,4 +1,6 @@
 /* A leader through the public interface: it counts, the trainer reports, saves and decides the end. */
+#include <unistd.h>
+#include "common/base/clock.h"
 #include "common/learn/algo.h"
 #include "cpu/ops/compute_cpu.h"
 #include "cpu/train/lead.h"
@@ -13,6 +15,7 @@ typedef struct {
     int64_t stop_at; /* ticks; then the leader has no more work */
     int64_t interrupt_at;
     double score; /* of each episode */
+    int64_t waited_ms;
     int ticks, updates_seen, saves, episodes;
 } led;
 
@@ -66,6 +69,8 @@ static vly_status lead_run(void *arg, vly_train *t) {
     return VLY_OK;
 }
 
+static vly_status (*led_by)(void *arg, vly_train *t) = lead_run;
+
 static void open_led(led *l, const char *more) {
     char text[128];
     memset(l, 0, sizeof *l);
@@ -77,7 +82,7 @@ static void open_led(led *l, const char *more) {
     const vly_train_options o = {.compute = l->c,
                                  .env = &l->env,
                                  .config = &l->config,
-                                 .lead = lead_run,
+                                 .lead = led_by,
                                  .lead_arg = l,
                                  .arg = l,
                                  .on_update = saw_update,
@@ -151,11 +156,40 @@ static void a_stop_before_the_run_is_not_lost(void) {
     close_led(&l);
 }
 
+static vly_status wait_beside_a_closing_descriptor(void *arg, vly_train *t) {
+    led *l = arg;
+    int ends[2];
+    CHECK_EQ(pipe(ends), 0);
+    CHECK(!vly_lead_await(t, ends[0], false, 1));
+    CHECK(vly_lead_await(t, ends[1], true, 10000));
+    CHECK_EQ(write(ends[1], "x", 1), 1);
+    CHECK(vly_lead_await(t, ends[0], false, 10000));
+    for (int i = 0; i < 2; i++) CHECK(vly_lead_await(t, ends[i], false, -1));
+    const int64_t begun = vly_now_ms();
+    CHECK(!vly_lead_await(t, -1, false, 60));
+    l->waited_ms = vly_now_ms() - begun;
+    close(ends[0]), close(ends[1]);
+    vly_lead_finish(t);
+    return VLY_OK;
+}
+
+static void a_wait_for_time_is_as_long_as_asked(void) {
+    led l;
+    led_by = wait_beside_a_closing_descriptor;
+    open_led(&l, "");
+    vly_train_result result;
+    CHECK_OK(vly_train_run(l.t, &result));
+    CHECK(l.waited_ms >= 59);
+    close_led(&l);
+    led_by = lead_run;
+}
+
 int main(void) {
     a_budget_of_steps_ends_a_led_run();
     a_target_ends_a_led_run_after_100_episodes();
     a_leader_without_work_ends_the_run_and_it_is_saved();
     a_stop_is_seen_at_the_next_tick();
     a_stop_before_the_run_is_not_lost();
+    a_wait_for_time_is_as_long_as_asked();
     return TEST_PASS;
 }
