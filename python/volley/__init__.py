@@ -101,4 +101,4 @@ class _AfterGymnasium:
 if "gymnasium" in sys.modules:
     importlib.import_module(".vector", __name__)
 else:
-    sys.meta_path.insert(0, _AfterGymnasium())  # type: ignore[arg-type]
+    sys.meta_path.insert(0, _AfterGymnasium())

@@ -80,7 +80,8 @@ class VolleyParallelEnv(_Base):  # type: ignore[misc, unused-ignore]
 
     def state(self) -> Array:
         """The environment as bytes: for set_state."""
-        return self._core.save()[0]
+        state: Array = self._core.save()[0]
+        return state
 
     def set_state(self, state: Array) -> dict[str, Array]:
         """Puts it into a state and returns the observations that belong to it."""
