@@ -149,6 +149,18 @@ class Page:
     def mouse(self, kind, x, y, **more):
         self.call("Input.dispatchMouseEvent", {"type": kind, "x": x, "y": y, "button": "left" if kind != "mouseMoved" else "none", "clickCount": 1, **more})
 
+    def point(self, selector, script, seconds=30):
+        """Moves the mouse over it, as a hand does, until the script is true: what stands above may still grow. Its center."""
+        end, moved = time.monotonic() + seconds, 0
+        while time.monotonic() < end:
+            x, y, w, h = self.center(selector)
+            self.mouse("mouseMoved", x + moved % 2, y)
+            if self.run(f"Boolean({script})"):
+                return x, y, w, h
+            self.pause(0.1)
+            moved += 1
+        raise TimeoutError(f"never true under the mouse: {script}; errors: {self.errors}")
+
     def click(self, selector):
         x, y, _, _ = self.center(selector)
         self.mouse("mousePressed", x, y)
