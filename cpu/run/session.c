@@ -137,6 +137,7 @@ static vly_status open_trainer(vly_session *s) {
                            .on_update = on_session_update,
                            .on_episode = on_session_episode,
                            .on_save = on_session_save,
+                           .patience_s = (double)s->config.checkpoint.patience_s,
                            .on_warning = session_say};
     if (!is_first_rank(s)) {
         o.on_save = NULL;

@@ -3,8 +3,8 @@ cmake_minimum_required(VERSION 3.25)
 # (the acts between two updates included), and per 100 acts (steps of all environments) the copies and the times that the host
 # waits. The difference of two runs is counted, so start-up is not. A change that needs less lowers its budget here.
 # cmake -DVOLLEY=... -DPLUGIN=... -DFOLDER=... -P budgets.cmake
-# algorithm, overlap, steps, budgets. PPO with overlap: without, an update that takes 0.2 s is followed by a copy of the state
-# (cpu/train/train_undo.c), and on the shim the machine's load decides whether it takes that.
+# algorithm, overlap, steps, budgets. A stop has all patience: else an update that takes 0.2 s, on the shim, is preceded by a copy
+# of the state (cpu/train/train_undo.c).
 set(cases "ppo;on;800;1600;832;336;106" "a2c;off;800;1600;39;448;123" "dqn;off;800;1600;43;1645;311")
 set(envs 8)
 file(REMOVE_RECURSE ${FOLDER})
@@ -14,7 +14,7 @@ set(ENV{VLY_CUDA_PLUGIN} ${PLUGIN})
 function(count algo overlap steps)
   set(ENV{VLY_SHIM_COUNTS} ${FOLDER}/counts.json)
   execute_process(COMMAND ${VOLLEY} train cartpole --algo ${algo} --seed 3 --steps ${steps} --device cuda --run.precision fp32
-    --run.envs ${envs} --ppo.overlap ${overlap} --out ${FOLDER}/${algo}-${overlap}-${steps} --json RESULT_VARIABLE code OUTPUT_VARIABLE text ERROR_VARIABLE log)
+    --run.envs ${envs} --checkpoint.patience_s 1e9 --ppo.overlap ${overlap} --out ${FOLDER}/${algo}-${overlap}-${steps} --json RESULT_VARIABLE code OUTPUT_VARIABLE text ERROR_VARIABLE log)
   if(NOT code EQUAL 0)
     message(FATAL_ERROR "${algo} ended with ${code}:\n${log}")
   endif()
