@@ -6,7 +6,7 @@
 set -u
 folder=$1
 shift
-packages="clang-format==14.0.6 prometheus-client numpy tensorboard safetensors onnx onnxruntime gymnasium==1.4.0 opencv-python-headless==5.0.0.93 minatar==1.0.15 ale-py==0.12.1 mujoco==3.6.0 imageio${*:+ $*}"
+packages="clang-format==14.0.6 prometheus-client numpy tensorboard safetensors onnx onnxruntime gymnasium==1.4.0 opencv-python-headless==5.0.0.93 minatar==1.0.15 ale-py==0.12.1 mujoco==3.6.0 imageio mypy==2.4.1${*:+ $*}"
 [ -n "${VLY_PYTHON:-}" ] && exit 0
 [ "$(cat "$folder/packages" 2>/dev/null)" = "$packages" ] && exit 0
 echo "peers: installing $packages into $folder"
