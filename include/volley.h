@@ -231,7 +231,7 @@ VLY_API int vly_trainer_save(vly_trainer *t);
 /* Training ends after the update, saved. From any thread, during another call too. */
 VLY_API int vly_trainer_stop(vly_trainer *t);
 VLY_API const char *vly_trainer_folder(const vly_trainer *t);
-/* The newest; "" before the first. */
+/* The newest; "" before the first. Valid until the same thread asks again. */
 VLY_API const char *vly_trainer_checkpoint(const vly_trainer *t);
 /* What the run had to say to a person since the last call, a line each. */
 VLY_API int vly_trainer_said(vly_trainer *t, char *text, size_t bytes);

@@ -215,11 +215,4 @@ if(NOT VLY_SANITIZE AND NOT VLY_FUZZ)
     WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
   set_tests_properties(python_equality PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT ${patience}
     ENVIRONMENT "PYTHONPATH=${PROJECT_SOURCE_DIR}/python;VOLLEY_LIBRARY=$<TARGET_FILE:libvolley>;PYTHONDONTWRITEBYTECODE=1")
-elseif(VLY_SANITIZE STREQUAL "thread" AND CMAKE_C_COMPILER_ID STREQUAL "GNU")
-  # Python itself is not watched, so its process needs the sanitizer's library before the first of libvolley.
-  execute_process(COMMAND ${CMAKE_C_COMPILER} -print-file-name=libtsan.so OUTPUT_VARIABLE tsan_library OUTPUT_STRIP_TRAILING_WHITESPACE)
-  add_test(NAME python_stress COMMAND sh -c "exec env LD_PRELOAD=${tsan_library} \"\${VLY_PYTHON:-python3}\" tests/python/stress.py --no-fork"
-    WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
-  set_tests_properties(python_stress PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT ${patience}
-    ENVIRONMENT "PYTHONPATH=${PROJECT_SOURCE_DIR}/python;VOLLEY_LIBRARY=$<TARGET_FILE:libvolley>;PYTHONDONTWRITEBYTECODE=1;TSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/tsan.supp")
 endif()

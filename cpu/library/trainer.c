@@ -394,8 +394,16 @@ const char *vly_trainer_folder(const vly_trainer *t) {
     return t ? t->folder : NULL;
 }
 
+/* The run writes its own at any update, so a thread is told a copy. In a forked child nobody writes,
+ * and the lock may be another's. */
 const char *vly_trainer_checkpoint(const vly_trainer *t) {
-    return t ? t->checkpoint : NULL;
+    static _Thread_local char told[VLY_PATH];
+    if (!t || t->process != getpid()) return t ? t->checkpoint : NULL;
+    pthread_mutex_t *lock = &((vly_trainer *)(uintptr_t)t)->lock;
+    pthread_mutex_lock(lock);
+    memcpy(told, t->checkpoint, sizeof told);
+    pthread_mutex_unlock(lock);
+    return told;
 }
 
 static vly_status take_said(vly_trainer *t, char *text, size_t bytes) {

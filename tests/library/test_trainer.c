@@ -320,6 +320,29 @@ static void two_trainers_at_once(void) {
     for (int i = 0; i < 2; i++) pthread_join(thread[i], NULL);
 }
 
+static void *train_to_the_end(void *trainer) {
+    vly_report r = {.bytes = sizeof r};
+    do CHECK_CALL(vly_trainer_train(trainer, 4000, -1, &r));
+    while (r.stop == 0);
+    return NULL;
+}
+
+/* It is a whole name, whenever the run writes a newer one. */
+static void the_checkpoint_is_asked_for_while_it_trains(void) {
+    static const char end[] = ".safetensors";
+    vly_trainer *t = open_trainer_as("asked", "steps=20000 checkpoint.every_steps=1000");
+    pthread_t thread;
+    CHECK(pthread_create(&thread, NULL, train_to_the_end, t) == 0);
+    for (int i = 0; i < 300; i++) {
+        const char *name = vly_trainer_checkpoint(t);
+        const size_t n = strlen(name);
+        CHECK(n == 0 || (n > sizeof end && !strcmp(name + n - sizeof end + 1, end)));
+        usleep(500);
+    }
+    pthread_join(thread, NULL);
+    vly_trainer_close(t);
+}
+
 int main(void) {
     const char *folder = getenv("TMPDIR");
     snprintf(scratch, sizeof scratch, "%s/volley-trainer-XXXXXX", folder ? folder : "/tmp");
@@ -336,6 +359,7 @@ int main(void) {
     recurrent_state_is_given_and_returned();
     a_table_acts_on_its_states();
     a_box_is_acted_in_within_its_bounds();
+    the_checkpoint_is_asked_for_while_it_trains();
     two_trainers_at_once();
     snprintf(clean, sizeof clean, "rm -rf %s", scratch);
     CHECK_EQ(system(clean), 0);

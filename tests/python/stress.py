@@ -2,7 +2,8 @@
 
     python stress.py [--no-fork]
 
-The thread sanitizer follows no threads of a child: without forks there.
+Under the thread sanitizer, by hand (it follows no threads of a child, and not every start of a Python that was not built with it
+succeeds): LD_PRELOAD=$(gcc -print-file-name=libtsan.so) VOLLEY_LIBRARY=build-tsan/libvolley.so PYTHONPATH=python python stress.py --no-fork
 """
 
 import gc
