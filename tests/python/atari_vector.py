@@ -3,23 +3,12 @@
 import sys
 import time
 
-try:
-    import gymnasium as gym
-    import numpy as np
-except ImportError as e:
-    print(f"SKIPPED: {e}: name a Python with gymnasium in VLY_PYTHON", file=sys.stderr)
-    sys.exit(77)
+from kit import refused
+
+import gymnasium as gym
+import numpy as np
 import volley
 from volley import AtariVectorEnv
-
-
-def refused(kind, words, call, *args, **kwargs):
-    try:
-        call(*args, **kwargs)
-    except kind as e:
-        assert words in str(e), f"{e!r} does not say {words!r}"
-    else:
-        raise AssertionError(f"nothing was raised, expected {kind.__name__} with {words!r}")
 
 
 def check_rows(envs, rows, shape):

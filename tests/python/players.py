@@ -5,22 +5,10 @@
 
 import sys
 
-try:
-    import gymnasium  # noqa: F401
-    import numpy as np
-except ImportError as e:
-    print(f"SKIPPED: {e}: name a Python with gymnasium in VLY_PYTHON", file=sys.stderr)
-    sys.exit(77)
+from kit import refused
+
+import numpy as np
 import volley
-
-
-def refused(kind, words, call, *args, **kwargs):
-    try:
-        call(*args, **kwargs)
-    except kind as e:
-        assert words in str(e), f"{e!r} does not say {words!r}"
-    else:
-        raise AssertionError(f"nothing was raised, expected {kind.__name__} with {words!r}")
 
 
 def a_game_is_played_by_its_rules(plugin):

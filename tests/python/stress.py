@@ -13,12 +13,9 @@ import tempfile
 import threading
 import time
 
-try:
-    import numpy as np
-    import gymnasium  # noqa: F401
-except ImportError as e:
-    print(f"SKIPPED: {e}: name a Python with gymnasium in VLY_PYTHON", file=sys.stderr)
-    sys.exit(77)
+import kit  # noqa: F401
+
+import numpy as np
 import volley
 
 ROUNDS = 40

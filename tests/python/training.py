@@ -9,12 +9,10 @@ import tempfile
 import threading
 import time
 
-try:
-    import numpy as np
-    import gymnasium as gym
-except ImportError as e:
-    print(f"SKIPPED: {e}: name a Python with gymnasium in VLY_PYTHON", file=sys.stderr)
-    sys.exit(77)
+from kit import refused
+
+import numpy as np
+import gymnasium as gym
 import volley
 import volley.policy, volley.trainer
 
@@ -23,15 +21,6 @@ FOLDER = tempfile.TemporaryDirectory(prefix="volley-python-")
 
 def run_of(name, env="cartpole", algo="ppo", **options):
     return volley.Trainer(env, algo, seed=1, workers=1, out=os.path.join(FOLDER.name, name), **options)
-
-
-def refused(kind, words, call, *args, **kwargs):
-    try:
-        call(*args, **kwargs)
-    except kind as e:
-        assert words in str(e), f"{e!r} does not say {words!r}"
-    else:
-        raise AssertionError(f"nothing was raised, expected {kind.__name__} with {words!r}")
 
 
 def a_trained_agent_plays():

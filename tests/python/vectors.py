@@ -9,24 +9,13 @@ import sys
 import threading
 import time
 
-try:
-    import numpy as np
-    import gymnasium as gym
-    from gymnasium.vector import AutoresetMode
-except ImportError as e:
-    print(f"SKIPPED: {e}: name a Python with gymnasium in VLY_PYTHON", file=sys.stderr)
-    sys.exit(77)
+from kit import refused
+
+import numpy as np
+import gymnasium as gym
+from gymnasium.vector import AutoresetMode
 import volley
 import volley._core, volley._library, volley.atari, volley.envpool, volley.vector
-
-
-def refused(kind, words, call, *args, **kwargs):
-    try:
-        call(*args, **kwargs)
-    except kind as e:
-        assert words in str(e), f"{e!r} does not say {words!r}"
-    else:
-        raise AssertionError(f"nothing was raised, expected {kind.__name__} with {words!r}")
 
 
 def actions_of(envs, rng):
