@@ -16,6 +16,7 @@ ctest --test-dir "$build" --output-on-failure --output-junit "$PWD/$report" -j "
 count() { sed -n "s/.*[[:space:]]$1=\"\([0-9]*\)\".*/\1/p" "$report" | head -n 1; }
 total=$(count tests) failed=$(count failures) skipped=$(count skipped)
 skips=$(awk '/^[0-9]+\/[0-9]+ Test(ing)?: / { name = $NF }
+  /^Command: / { next } # its words are not what it printed
   /SKIPPED: /         { sub(/.*SKIPPED: /, "");         print "  skipped: " name ": " $0 }
   /SKIPPED in part: / { sub(/.*SKIPPED in part: /, ""); print "  skipped in part: " name ": " $0 }' "$build/Testing/Temporary/LastTest.log" 2>/dev/null)
 [ -z "$skips" ] || echo "$skips"
