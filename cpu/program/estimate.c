@@ -111,4 +111,7 @@ void vly_estimate_warning(const char *env, const vly_config *config, char *text,
                  "no preset for %s with %s: these are the algorithm's own settings, and what they "
                  "reach has not been measured",
                  env, config->run.algo);
+    else if (!l)
+        snprintf(text, bytes, "what %s reaches in %s with preset %s has not been measured",
+                 config->run.algo, env, config->run.preset);
 }

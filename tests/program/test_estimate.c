@@ -77,11 +77,14 @@ static void without_a_measurement_there_is_only_the_budget(void) {
     SAYS(text, "about 50 minutes for all 3 M steps on this machine (1,000 steps/s)");
 }
 
-static void a_pair_without_a_preset_is_said(void) {
+static void a_pair_that_was_not_measured_is_said(void) {
     char text[512];
     settle("acrobot", "gorila", "none");
     vly_estimate_warning("my_env", &config, text, sizeof text);
     SAYS(text, "no preset for my_env with gorila");
+    settle("my_env", "ppo", "classic-ppo");
+    vly_estimate_warning("my_env", &config, text, sizeof text);
+    SAYS(text, "what ppo reaches in my_env with preset classic-ppo has not been measured");
     settle("pong", "ppo", "pong-ppo");
     vly_estimate_warning("pong", &config, text, sizeof text);
     CHECK_STR(text, "");
@@ -127,7 +130,7 @@ int main(void) {
     a_rate_that_changes_is_said_again();
     the_target_of_the_table_is_divided_by_the_rate();
     without_a_measurement_there_is_only_the_budget();
-    a_pair_without_a_preset_is_said();
+    a_pair_that_was_not_measured_is_said();
     every_row_of_the_table_is_whole();
     program_open();
     the_verb_says_it_and_keeps_nothing();
