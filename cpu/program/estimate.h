@@ -34,7 +34,7 @@ double vly_estimate_target_s(const vly_estimate *e);
 double vly_estimate_budget_s(const vly_estimate *e);
 /* "about 4 minutes to a mean return of 18 on this machine (1,450 steps/s; ...)" */
 void vly_estimate_words(const vly_estimate *e, char *text, size_t bytes);
-/* A sentence about an environment and algorithm that have no preset, or whose preset does not reach
- * its target; "" where there is nothing to say. */
+/* A sentence about an environment and algorithm that have no preset, or whose preset was not measured
+ * or does not reach its target; "" where there is nothing to say. */
 void vly_estimate_warning(const char *env, const vly_config *config, char *text, size_t bytes);
 #endif
