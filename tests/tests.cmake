@@ -201,9 +201,9 @@ if(NOT VLY_SANITIZE AND NOT VLY_FUZZ)
     exec \"\${VLY_PYTHON:-python3}\" examples/sb3_volley.py --steps 1024" WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
   set_tests_properties(python_sb3 PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT ${patience}
     ENVIRONMENT "PYTHONPATH=${PROJECT_SOURCE_DIR}/python;VOLLEY_LIBRARY=$<TARGET_FILE:libvolley>;PYTHONDONTWRITEBYTECODE=1")
-  set(python_peers_words --envs 2 --steps 60)
+  set(python_peers_words --envs 2 --steps 60 --seeds 1)
   set(python_players_words $<TARGET_FILE:plugin_two_player_env>)
-  foreach(name vectors peers training custom atari_vector imports players stress)
+  foreach(name vectors habits peers training custom atari_vector imports players stress)
     add_test(NAME python_${name} COMMAND sh -c "exec \"\${VLY_PYTHON:-python3}\" tests/python/${name}.py \$*" -- ${python_${name}_words} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
     set_tests_properties(python_${name} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT ${patience}
       ENVIRONMENT "PYTHONPATH=${PROJECT_SOURCE_DIR}/python;VOLLEY_LIBRARY=$<TARGET_FILE:libvolley>;PYTHONDONTWRITEBYTECODE=1")

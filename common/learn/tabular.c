@@ -47,8 +47,9 @@ vly_status vly_discretizer_init(vly_discretizer *d, const vly_env *env, int bins
                     env->name, VLY_DISCRETIZER_DIMS);
 }
 
+/* What is not a number is in the first cell. */
 static int tabular_clamp(double at, int n) {
-    return at < 0 ? 0 : at >= n ? n - 1 : (int)at;
+    return !(at > 0) ? 0 : at >= n ? n - 1 : (int)at;
 }
 
 int vly_discretizer_state(const vly_discretizer *d, const void *obs) {

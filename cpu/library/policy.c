@@ -1,6 +1,7 @@
 /* A trained network, run on observations that the caller brings. */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "common/config/option.h"
 #include "cpu/library/policy_impl.h"
 #include "cpu/library/words.h"
@@ -119,6 +120,7 @@ int vly_policy_open(vly_policy **out, const char *run, const char *options) {
     vly_checkpoint *checkpoint = NULL;
     vly_policy *p = calloc(1, sizeof *p);
     if (!p) return vly_fail(VLY_ENOMEM, "no memory for a policy");
+    p->process = getpid();
     atomic_flag_clear(&p->busy);
     snprintf(p->run, sizeof p->run, "%s", run);
     vly_status status = VLY_OK;
@@ -136,7 +138,7 @@ int vly_policy_open(vly_policy **out, const char *run, const char *options) {
 }
 
 void vly_policy_close(vly_policy *p) {
-    if (!p) return;
+    if (!p || policy_lost_threads(p)) return;
     if (p->exec) vly_exec_destroy(p->exec);
     if (p->memories.c) vly_memories_give_back(&p->memories);
     if (p->queue) p->compute->queue_destroy(p->queue);

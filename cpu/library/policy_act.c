@@ -2,6 +2,7 @@
 #include <float.h>
 #include <math.h>
 #include <string.h>
+#include <unistd.h>
 #include "common/base/philox.h"
 #include "cpu/actors/pool.h"
 #include "cpu/library/policy_impl.h"
@@ -161,6 +162,10 @@ static vly_status act_by_table(vly_policy *p, int n, const vly_decision *d) {
     return VLY_OK;
 }
 
+bool policy_lost_threads(const vly_policy *p) {
+    return p->o.num_threads != 1 && p->process != getpid();
+}
+
 int policy_width(const vly_policy *p) {
     return p->net ? vly_net_width(p->net) : p->env.action.n;
 }
@@ -193,6 +198,11 @@ static vly_status act_on(vly_policy *p, int n, const vly_decision *d) {
 
 int vly_policy_act(vly_policy *p, int n, const vly_decision *decision) {
     if (!p) return vly_fail(VLY_EINVAL, "no policy: it was closed, or never opened");
+    if (policy_lost_threads(p))
+        return vly_fail(VLY_EINVAL,
+                        "this policy's threads belong to process %d, which forked: open another "
+                        "here, or one with num_threads=1",
+                        (int)p->process);
     if (atomic_flag_test_and_set(&p->busy))
         return vly_fail(VLY_EINVAL, "another thread is in a call with this policy: one at a time");
     const vly_status status = act_on(p, n, decision);

@@ -6,6 +6,7 @@
 #ifndef VLY_CPU_LIBRARY_POLICY_IMPL_H
 #define VLY_CPU_LIBRARY_POLICY_IMPL_H
 #include <stdatomic.h>
+#include <sys/types.h>
 #include "common/learn/head.h"
 #include "common/learn/tabular.h"
 #include "cpu/run/run_folder.h"
@@ -39,9 +40,12 @@ struct vly_policy {
     uint8_t *frames, *ages, *flags; /* of one piece: its stacks, oldest frame first */
     size_t obs_bytes;
     uint64_t acted; /* observations so far, for the random numbers */
+    pid_t process;
     atomic_flag busy;
 };
 
 /* policy_act.c. Numbers of a row of logits. */
 int policy_width(const vly_policy *p);
+/* After fork() the threads are the parent's, those of the child's copy never answer. */
+bool policy_lost_threads(const vly_policy *p);
 #endif

@@ -47,13 +47,18 @@ static int env_at(const int32_t *ids, int i) {
     return ids ? ids[i] : i;
 }
 
-static vly_status check_idle(const vly_vec *v, const int32_t *ids, int n) {
-    for (int i = 0; i < n; i++)
-        if (v->out[env_at(ids, i)])
-            return vly_fail(VLY_EINVAL,
-                            "environment %d has an action that was not received: recv() first",
-                            env_at(ids, i));
-    return VLY_OK;
+/* Each environment once, and none that is in flight. */
+static vly_status check_idle(vly_vec *v, const int32_t *ids, int n) {
+    int fit = 0;
+    if (!v->in_flight && !ids) return VLY_OK;
+    for (; fit < n && !v->out[env_at(ids, fit)]; fit++) v->out[env_at(ids, fit)] = 1;
+    for (int i = 0; i < fit; i++) v->out[env_at(ids, i)] = 0;
+    if (fit == n) return VLY_OK;
+    const int env = env_at(ids, fit);
+    return v->out[env]
+               ? vly_fail(VLY_EINVAL,
+                          "environment %d has an action that was not received: recv() first", env)
+               : vly_fail(VLY_EINVAL, "environment %d is named twice", env);
 }
 
 static vly_status check_can_step(const vly_vec *v, const int32_t *ids, int n) {

@@ -11,7 +11,6 @@ What is imported is what is used: `volley.make_vec` brings Gymnasium, `volley.en
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -74,27 +73,27 @@ def __dir__() -> list[str]:
     return sorted([*globals(), *__all__])
 
 
-
 class _AfterGymnasium:
     """Registers the environments when Gymnasium is imported after this package, which does not import it itself."""
 
-    _loader: Any
+    _loader: Any = None
 
     def find_spec(self, name: str, path: Any, target: Any = None) -> Any:
         if name != "gymnasium":
             return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(name)
+        found = (finder.find_spec(name, path, target) for finder in sys.meta_path if finder is not self)
+        spec = next((s for s in found if s is not None), None)
         if spec is not None and spec.loader is not None:
             self._loader, spec.loader = spec.loader, self  # type: ignore[assignment]
         return spec
 
-    def create_module(self, spec: Any) -> Any:
-        return self._loader.create_module(spec)
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)
 
     def exec_module(self, module: Any) -> None:
-        self._loader.exec_module(module)
         module.__loader__ = module.__spec__.loader = self._loader
+        self._loader.exec_module(module)
+        sys.meta_path[:] = [finder for finder in sys.meta_path if finder is not self]
         importlib.import_module(".vector", __name__)  # which registers at its end
 
 

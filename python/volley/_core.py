@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import operator
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -77,7 +78,7 @@ class Rows:
 
 def _opened(name: str, options: dict[str, Any]) -> Owner:
     handle = ctypes.c_void_p()
-    check(lib.vly_vec_open(ctypes.addressof(handle), name.encode(), _library.words_of(options)))
+    check(lib.vly_vec_open(ctypes.addressof(handle), _library.text_of(name), _library.words_of(options)))
     return Owner(handle.value, lib.vly_vec_close)
 
 
@@ -94,6 +95,27 @@ def _alone(method: Call) -> Call:
             self._lock.release()
 
     return cast(Call, call)
+
+
+def seeds_of(seed: Any, n: int) -> list[int]:
+    """A seed for each of n environments, -1 for those that have none.
+
+    >>> seeds_of(7, 3), seeds_of([4, None, 2], 3)
+    ([7, 8, 9], [4, -1, 2])
+    """
+    try:
+        first = operator.index(seed)
+        given: list[int | None] = list(range(first, first + n))
+    except TypeError:
+        if isinstance(seed, (str, bytes)) or not isinstance(seed, Iterable):
+            raise TypeError(f"a seed is a whole number, a list of them or None, not {seed!r}") from None
+        given = [None if s is None else operator.index(s) for s in seed]
+    if len(given) != n:
+        raise _library.InvalidArgument(f"{len(given)} seeds for {n} environments")
+    wrong = [s for s in given if s is not None and not 0 <= s < 1 << 63]
+    if wrong:
+        raise _library.InvalidArgument(f"the seed is {wrong[0]}, it must not be negative" if wrong[0] < 0 else f"the seed {wrong[0]} is above 2^63 - 1")
+    return [-1 if s is None else s for s in given]
 
 
 class Core:
@@ -191,27 +213,16 @@ class Core:
     def take_actions(self, actions: Any, n: int) -> None:
         array = np.asarray(actions)
         if array.shape != (n, *self.action_shape):
-            raise _library.InvalidArgument(f"actions have the shape {array.shape}, {n} environments need {(n, *self.action_shape)}")
+            raise _library.InvalidArgument(f"actions have the shape {array.shape}, {(n, *self.action_shape)} is needed")
         if array.dtype.kind not in ("iuf" if self.action_type == _library.F32 else "iu"):
             raise _library.InvalidArgument(f"actions are of type {array.dtype}, those of {self.name} are of {self._actions.dtype}")
         self._actions[:n] = array
 
-    def take_seeds(self, seed: Any, mask: Array | None = None) -> int | None:
+    def take_seeds(self, seed: Any) -> int | None:
         """Environment i gets seed + i, or entry i of a list; None leaves its random numbers as they are."""
         if seed is None:
             return None
-        self._seeds.fill(-1)
-        if isinstance(seed, (int, np.integer)):
-            if seed < 0:
-                raise _library.InvalidArgument(f"the seed is {seed}, it must not be negative")
-            self._seeds[:] = np.arange(self.num_envs, dtype=np.int64) + int(seed)
-            return int(self._seeds.ctypes.data)
-        given = [-1 if s is None else int(s) for s in seed]
-        if len(given) != self.num_envs:
-            raise _library.InvalidArgument(f"{len(given)} seeds for {self.num_envs} environments")
-        if any(s < -1 for s in given):
-            raise _library.InvalidArgument("a seed must not be negative")
-        self._seeds[:] = given
+        self._seeds[:] = seeds_of(seed, self.num_envs)
         return int(self._seeds.ctypes.data)
 
     def take_mask(self, mask: Any) -> int | None:
@@ -219,12 +230,22 @@ class Core:
             return None
         if not isinstance(mask, np.ndarray):
             raise TypeError(f"`options['reset_mask']` must be a numpy array, got {type(mask)}")
-        if mask.shape != (self.num_envs,):
-            raise ValueError(f"`options['reset_mask']` must have shape ({self.num_envs},), got {mask.shape}")
         if mask.dtype != np.bool_:
             raise TypeError(f"`options['reset_mask']` must have dtype bool, got {mask.dtype}")
+        if self.players > 1 and mask.shape == (self.actors,):
+            mask = self._mask_of_all(mask.reshape(self.num_envs, self.players))
+        if mask.shape != (self.num_envs,):
+            raise ValueError(f"`options['reset_mask']` must have shape ({self.num_envs},), got {mask.shape}")
         self._mask[:] = mask
         return int(self._mask.ctypes.data)
+
+    @staticmethod
+    def _mask_of_all(players: Array) -> Array:
+        """A mask of environments from one of players, who begin together."""
+        if (players.any(1) != players.all(1)).any():
+            raise ValueError("`options['reset_mask']` is True for some players of an environment, but not for all")
+        every: Array = np.asarray(players.all(1))
+        return every
 
     def take_ids(self, ids: Any) -> tuple[int | None, int]:
         if ids is None:
@@ -257,7 +278,7 @@ class Core:
     def send(self, actions: Any, ids: Any = None) -> None:
         owner = self.owner
         at, n = self.take_ids(ids)
-        self.take_actions(actions, n)
+        self.take_actions(actions, n * self.players)
         check(lib.vly_vec_send(owner.handle, at, n, self._actions_at, self.action_type))
 
     @_alone
@@ -269,7 +290,7 @@ class Core:
     @_alone
     def recv(self) -> Rows:
         owner = self.owner
-        rows = self.rows(self.batch_size)
+        rows = self.rows(self.batch_size * self.players)
         check(lib.vly_vec_recv(owner.handle, rows.at))
         return rows
 

@@ -283,15 +283,42 @@ class Owner:
         self._close(self.handle)
 
 
+def text_of(value: Any) -> bytes:
+    """A name or a path for the library.
+
+    >>> text_of(pathlib.Path("runs/a"))
+    b'runs/a'
+    """
+    text = os.fsencode(value)
+    if b"\0" in text:
+        raise InvalidArgument(f"{value!r} has a character that no name has: \\0")
+    return text
+
+
+def _word_of(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return ",".join(map(_word_of, value))
+    word = os.fsdecode(value) if isinstance(value, (bytes, os.PathLike)) else str(value)
+    return {"True": "1", "False": "0"}.get(word, word)
+
+
 def words_of(options: dict[str, Any]) -> bytes:
-    """The library's words for options: True as "true", None left out, a value with blanks in quotes."""
+    """The library's words for options: True as 1, a list with commas, None left out, a value with blanks in quotes.
+
+    >>> words_of({"seed": 1, "net.separate": True, "net.hidden": [64, 64], "steps": None, "out": "my runs/a"})
+    b'seed=1 net.separate=1 net.hidden=64,64 out="my runs/a"'
+    """
     words = []
     for key, value in options.items():
         if value is None:
             continue
-        word = str(value).lower() if isinstance(value, bool) else str(value)
-        words.append(f'{key}="{word}"' if " " in word or not word else f"{key}={word}")
-    return " ".join(words).encode()
+        word = _word_of(value)
+        if not key or any(c in '="' or c.isspace() for c in key):
+            raise InvalidArgument(f"{key!r} is not the name of an option")
+        if '"' in word:
+            raise InvalidArgument(f"{key}: the value {word!r} holds a double quote, which no option takes")
+        words.append(f'{key}="{word}"' if not word or any(c.isspace() for c in word) else f"{key}={word}")
+    return text_of(" ".join(words))
 
 
 def fail(status: int) -> NoReturn:

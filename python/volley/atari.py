@@ -7,17 +7,17 @@ from typing import Any
 import numpy as np
 from gymnasium import error
 from gymnasium.spaces import Box, Discrete
-from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 
-from ._core import Core, Rows
-from ._library import Unsupported
-from .vector import _MODES, mode_of
+from ._core import Array, Core, Rows
+from ._library import InvalidArgument, Unsupported
+from .vector import _MODES, CoreVectorEnv, mode_of
 
 _INFO = ("lives", "frame_number", "episode_frame_number")
 
 
-class AtariVectorEnv(VectorEnv[Any, Any, Any]):
+class AtariVectorEnv(CoreVectorEnv):
     """In place of ale_py.vector_env.AtariVectorEnv: the same arguments, observations, rewards, ends and information.
 
     autoreset_mode may be Disabled too. Refused: continuous=True, and sizes other than a square of 16 to 160 or the screen's own.
@@ -95,6 +95,7 @@ class AtariVectorEnv(VectorEnv[Any, Any, Any]):
             core.close()
             raise Unsupported(f"pictures of {img_height} x {img_width} are not offered of {game}: its screen is as high as {core.shape}")
         self._shape = shape
+        self._last = np.arange(core.batch_size, dtype=np.int32)
         self.single_observation_space = Box(low=0, high=255, shape=shape, dtype=np.uint8)
         self.single_action_space = Discrete(int(core.action.n))
         self.observation_space = batch_space(self.single_observation_space, self.batch_size)
@@ -103,6 +104,8 @@ class AtariVectorEnv(VectorEnv[Any, Any, Any]):
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """seed: an int, from which consecutive ones follow, or an array with one for each environment that is reset."""
         mask = (options or {}).get("reset_mask")
+        if mask is not None and self.batch_size != self.num_envs:
+            raise InvalidArgument("a reset of some environments needs batch_size equal to num_envs")
         if mask is not None and isinstance(mask, np.ndarray) and mask.dtype == np.bool_ and mask.shape == (self.num_envs,):
             seed = self._spread(seed, mask)
         elif seed is not None and not isinstance(seed, (int, np.ndarray)):
@@ -113,7 +116,7 @@ class AtariVectorEnv(VectorEnv[Any, Any, Any]):
             self._core.send_reset(seed=seed)
             rows = self._core.recv()
         self._last = rows.env_id.copy()
-        return self._observation(rows), self._info(rows, ended=False)
+        return self._shown(self._core.shown(rows)), self._info(rows, ended=False)
 
     def _spread(self, seed: Any, mask: Any) -> Any:
         """Seeds by environment of those that count the environments which are reset."""
@@ -123,9 +126,10 @@ class AtariVectorEnv(VectorEnv[Any, Any, Any]):
         given = np.arange(seed, seed + len(chosen)) if isinstance(seed, int) else np.asarray(seed)
         if given.shape != (len(chosen),):
             raise ValueError(f"`seed` must have one entry per sub-environment being reset, expected shape {(len(chosen),)}, got {given.shape}")
-        seeds = np.full(self.num_envs, -1, np.int64)
-        seeds[chosen] = given
-        return seeds.tolist()
+        seeds: list[Any] = [None] * self.num_envs
+        for i, one in zip(chosen.tolist(), given.tolist()):
+            seeds[i] = one
+        return seeds
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         if self.batch_size != self.num_envs:
@@ -143,11 +147,9 @@ class AtariVectorEnv(VectorEnv[Any, Any, Any]):
         return self._result(rows)
 
     def _result(self, rows: Rows) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
-        return self._observation(rows), rows.reward, rows.terminated, rows.truncated, self._info(rows, ended=True)
+        return self._shown(self._core.shown(rows)), rows.reward, rows.terminated, rows.truncated, self._info(rows, ended=True)
 
-    def _observation(self, rows: Rows) -> Any:
-        array = rows.observation
-        assert array is not None
+    def _shown(self, array: Array) -> Array:
         return array if array.shape[1:] == self._shape else array.reshape(-1, *self._shape)
 
     def _info(self, rows: Rows, ended: bool) -> dict[str, Any]:
@@ -162,18 +164,7 @@ class AtariVectorEnv(VectorEnv[Any, Any, Any]):
         assert rows.final is not None and rows.observation is not None
         final = rows.observation.copy()
         final[over] = rows.final[over]
-        return final.reshape(-1, *self._shape)
-
-    def get_state(self, env_id: Any = None) -> Any:
-        """As VolleyVectorEnv.get_state."""
-        return self._core.save(env_id)
-
-    def set_state(self, env_id: Any, states: Any) -> Any:
-        """As VolleyVectorEnv.set_state."""
-        return self._core.load(states, env_id).reshape(-1, *self._shape)
-
-    def close_extras(self, **kwargs: Any) -> None:
-        self._core.close()
+        return self._shown(final)
 
 
 def _size(height: int, width: int) -> int:

@@ -103,6 +103,8 @@ class Custom:
     """The environments that a trainer steps, made as it asks for them."""
 
     def __init__(self, make: Callable[[], Any]) -> None:
+        if not callable(make):
+            raise InvalidArgument(f"{make!r} is not a class of environments, nor a function that makes one: each environment is made anew")
         self._make = make
         self._envs: list[Any] = []
         self.error: BaseException | None = None

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import warnings
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from gymnasium.spaces import Box, Discrete
-from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector import AutoresetMode
 
-from ._core import Array, Core, Rows
+from ._core import Array, Core, Rows, seeds_of
 from ._library import InvalidArgument, NotFound, Unsupported, names
-from .vector import camel
+from .vector import CoreVectorEnv, camel
 
 _INFO = ("lives", "score", "game_over", "elapsed_step", "ram")
 _DEFAULTS: dict[str, Any] = {
@@ -69,6 +69,10 @@ def make_gymnasium(task_id: str, **options: Any) -> AtariGymnasiumEnvPool:
 make_gym = make_gymnasium
 
 
+def make_dm(task_id: str, **options: Any) -> NoReturn:
+    raise Unsupported("env_type 'dm' is not offered: 'gymnasium' is")
+
+
 def make_spec(task_id: str, **options: Any) -> Any:
     """The specification of an environment: config, observation_space, action_space."""
     pool = make(task_id, **options)
@@ -97,7 +101,7 @@ def _game(task_id: str) -> str:
     raise NotFound(f"{task_id} is not supported, `envpool.list_all_envs()` lists what is")
 
 
-class AtariGymnasiumEnvPool(VectorEnv[Any, Any, Any]):
+class AtariGymnasiumEnvPool(CoreVectorEnv):
     """What envpool.make returns. Its observation_space and action_space are those of one environment, as EnvPool's are."""
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "autoreset_mode": AutoresetMode.NEXT_STEP}
@@ -135,7 +139,7 @@ class AtariGymnasiumEnvPool(VectorEnv[Any, Any, Any]):
         )
         self.num_envs = self._core.num_envs
         self.task_id = task_id
-        self._seeded = False
+        self._seeded, self._first_seeds = False, seeds_of(c["seed"], self.num_envs)
         channels = c["stack_num"] * (1 if c["gray_scale"] else 3)
         self._shape = (channels, c["img_height"], c["img_width"])
         self.single_observation_space = self.observation_space = Box(0, 255, self._shape, np.uint8)
@@ -159,10 +163,7 @@ class AtariGymnasiumEnvPool(VectorEnv[Any, Any, Any]):
     def _seed(self) -> Any:
         """Environment i has seed + i from its first reset on; later resets go on."""
         first, self._seeded = not self._seeded, True
-        if not first:
-            return None
-        seed = self.config["seed"]
-        return [int(s) for s in seed] if not isinstance(seed, (int, np.integer)) else [int(seed) + i for i in range(self.num_envs)]
+        return self._first_seeds if first else None
 
     def async_reset(self) -> None:
         """Starts episodes of all environments; recv() returns their rows."""
@@ -171,15 +172,28 @@ class AtariGymnasiumEnvPool(VectorEnv[Any, Any, Any]):
     def reset(self, env_id: Any = None, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         if seed is not None:
             warnings.warn("seeds are fixed when the environment is made: reset(seed=...) is ignored, pass seed to make()", stacklevel=2)
-        mask = (options or {}).get("reset_mask")
-        if mask is not None:
-            env_id = np.flatnonzero(mask)
+        chosen = self._chosen(options or {})
+        if env_id is not None and chosen is not None:
+            raise InvalidArgument("reset takes env_id or options['reset_mask'], not both")
+        env_id = chosen if env_id is None else env_id
         if env_id is None or not self._seeded:
             rows = self._core.reset(self._seed())
             return self._result(rows, reset=True) if env_id is None else self._some(rows, env_id)
-        chosen = np.zeros(self.num_envs, np.bool_)
-        chosen[env_id] = True
-        return self._some(self._core.reset(None, chosen), env_id)
+        mask = np.zeros(self.num_envs, np.bool_)
+        mask[env_id] = True
+        return self._some(self._core.reset(None, mask), env_id)
+
+    def _chosen(self, options: dict[str, Any]) -> Array | None:
+        """The environments of options["reset_mask"]."""
+        unknown = sorted(set(options) - {"reset_mask"})
+        if unknown:
+            raise InvalidArgument(f"reset has no option {unknown[0]!r}: it has 'reset_mask'")
+        if options.get("reset_mask") is None:
+            return None
+        mask = np.asarray(options["reset_mask"], np.bool_)
+        if mask.shape != (self.num_envs,) or not mask.any():
+            raise InvalidArgument(f"reset_mask has the shape {mask.shape} and {mask.sum()} chosen, it needs ({self.num_envs},) and at least one")
+        return np.flatnonzero(mask)
 
     def _some(self, rows: Rows, env_id: Any) -> tuple[Any, dict[str, Any]]:
         observation, info = self._result(rows, reset=True)
@@ -213,16 +227,14 @@ class AtariGymnasiumEnvPool(VectorEnv[Any, Any, Any]):
             "players": {"env_id": rows.env_id},
             "elapsed_step": c["elapsed_step"],
         }
-        observation = self._observation(rows)
+        observation = self._shown(self._core.shown(rows))
         if reset:
             return observation, info
         done = rows.terminated | rows.truncated
         late = done & (c["elapsed_step"] >= self.config["max_episode_steps"])
         return observation, rows.reward, done & ~late, late, info
 
-    def _observation(self, rows: Rows) -> Any:
-        array = rows.observation
-        assert array is not None
+    def _shown(self, array: Array) -> Array:
         if not self.config["gray_scale"]:
             array = np.moveaxis(array, -1, -3)
         return array if array.shape[1:] == self._shape else array.reshape(-1, *self._shape)
@@ -232,8 +244,3 @@ class AtariGymnasiumEnvPool(VectorEnv[Any, Any, Any]):
         if self.render_mode != "rgb_array":
             raise RuntimeError("render_mode must be set to 'rgb_array' when creating this env")
         return np.stack([self._core.render(int(i)) for i in np.atleast_1d(0 if env_ids is None else env_ids)])
-
-    def close_extras(self, **kwargs: Any) -> None:
-        self._core.close()
-
-

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import os
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -15,13 +17,32 @@ from ._library import Owner, check, lib
 Array = npt.NDArray[Any]
 
 
+def _waited(call: Callable[[], None]) -> None:
+    """The call, on a thread beside the main one, which would not answer Control-C within it. Interrupted, it ends unheard."""
+    if threading.current_thread() is not threading.main_thread():
+        return call()
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            call()
+        except BaseException as e:
+            errors.append(e)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join()
+    if errors:
+        raise errors[0]
+
+
 class Policy:
     """The network of a run; `load` opens one."""
 
-    def __init__(self, run: str, *, best: bool = False, seed: int = 0, num_threads: int = 1) -> None:
+    def __init__(self, run: str | os.PathLike[str], *, best: bool = False, seed: int = 0, num_threads: int = 1) -> None:
         handle, facts = ctypes.c_void_p(), _library.PolicyFacts()
         options = _library.words_of({"best": best, "seed": seed, "num_threads": num_threads})
-        check(lib.vly_policy_open(ctypes.addressof(handle), str(run).encode(), options))
+        check(lib.vly_policy_open(ctypes.addressof(handle), _library.text_of(run), options))
         self._owner: Owner | None = Owner(handle.value, lib.vly_policy_close)
         check(lib.vly_policy_info(handle.value, ctypes.addressof(facts)))
         self.shape = tuple(facts.shape[: facts.ndim])
@@ -45,22 +66,30 @@ class Policy:
         """The state of a recurrent network at the start of n episodes."""
         return np.zeros((n, 2, self.recurrent), np.float32)
 
+    def _taken(self, array: Array) -> Array:
+        """Bytes are not made of numbers between them, nor numbers of words."""
+        if array.dtype.kind not in ("biu" if self.dtype == np.uint8 else "biuf"):
+            raise _library.InvalidArgument(f"observations are of type {array.dtype}, those of {self.environment} are of {self.dtype}")
+        if self.dtype == np.uint8 and array.dtype != np.uint8 and array.size and not 0 <= array.min() <= array.max() <= 255:
+            raise _library.InvalidArgument("observations are bytes: a number is not in 0 to 255")
+        return array
+
     def decide(self, observation: Any, *, mask: Any = None, state: Array | None = None, greedy: bool = True) -> dict[str, Array]:
         """action, logits (values of actions with Q-learning) and value for a batch of observations; state is replaced in place.
 
         An action is a whole number, of several choices (parts,) of them, in a box (parts,) numbers of float32. A mask has one entry for
         each choice.
         """
-        given = np.ascontiguousarray(observation, self.dtype)
+        given = np.ascontiguousarray(self._taken(np.asarray(observation)), self.dtype)
         if given.shape[1:] != self.shape:
             raise _library.InvalidArgument(f"observations have the shape {given.shape}, (n, {', '.join(map(str, self.shape))}) is needed")
         n = given.shape[0]
         action = np.zeros((n, *self.parts), np.float32 if self.box else np.int64)
         out = {"logits": np.zeros((n, self.width), np.float32), "value": np.zeros(n, np.float32)}
-        allowed = None if mask is None else np.ascontiguousarray(mask, np.uint8)
+        allowed = None if mask is None else np.ascontiguousarray(np.asarray(mask) != 0, np.uint8)
         if allowed is not None and allowed.shape != (n, self.actions):
             raise _library.InvalidArgument(f"the mask has the shape {allowed.shape}, {(n, self.actions)} is needed")
-        if state is not None and (state.shape != (n, 2, self.recurrent) or state.dtype != np.float32 or not state.flags.c_contiguous):
+        if state is not None and (not isinstance(state, np.ndarray) or state.shape != (n, 2, self.recurrent) or state.dtype != np.float32 or not state.flags.c_contiguous):
             raise _library.InvalidArgument(f"the state is not float32 of the shape {(n, 2, self.recurrent)}")
         decision = _library.Decision(
             observation=given.ctypes.data,
@@ -83,9 +112,11 @@ class Policy:
             return action
         return action[0] if self.parts else int(action[0])
 
-    def value(self, observation: Any, *, state: Array | None = None) -> Array:
-        """The expected return."""
-        return self.decide(observation, state=state)["value"]
+    def value(self, observation: Any, *, state: Array | None = None) -> Any:
+        """The expected return from a batch of observations, or from a single one."""
+        single = np.shape(observation) == self.shape
+        value = self.decide(np.asarray(observation)[None] if single else observation, state=state)["value"]
+        return float(value[0]) if single else value
 
     def weights(self) -> dict[str, Array]:
         """Copies of the weights by name; convolutions are (out, height, width, in)."""
@@ -108,7 +139,7 @@ class Policy:
 
             return play(env, begin, episodes, seed)
         returns, owner = np.zeros(episodes), self.owner
-        check(lib.vly_policy_evaluate(owner.handle, episodes, seed, int(greedy), returns.ctypes.data, None))
+        _waited(lambda: check(lib.vly_policy_evaluate(owner.handle, episodes, seed, int(greedy), returns.ctypes.data, None)))
         return returns
 
     def to_torch(self) -> Any:
@@ -124,8 +155,17 @@ class Policy:
         """Once or twice."""
         self._owner = None
 
+    def __enter__(self) -> Policy:
+        return self
 
-def load(run: str, *, best: bool = False, seed: int = 0, num_threads: int = 1) -> Policy:
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a policy is not pickled or copied: volley.load(folder) opens another")
+
+
+def load(run: str | os.PathLike[str], *, best: bool = False, seed: int = 0, num_threads: int = 1) -> Policy:
     """The agent of a run's folder or of one checkpoint, ready to act.
 
     >>> import tempfile

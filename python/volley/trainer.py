@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import ctypes
+import operator
+import os
+import sys
 import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -39,19 +43,19 @@ class Trainer:
 
     def __init__(
         self,
-        env: str | Callable[[], Any] | None = None,
+        env: str | os.PathLike[str] | Callable[[], Any] | None = None,
         algo: str | None = None,
         *,
-        resume: str | None = None,
+        resume: str | os.PathLike[str] | None = None,
         options: dict[str, Any] | None = None,
         **more: Any,
     ) -> None:
         handle = ctypes.c_void_p()
         self._custom: Custom | None = None
         given: dict[str, Any] = {"env": env, "algo": algo, "monitor": False, **more, **(options or {})}
-        if env is not None and not isinstance(env, str):
+        if env is not None and not isinstance(env, (str, os.PathLike)):
             given = self._take_custom(env, given, resume is not None)
-        words, run = _library.words_of(given), resume.encode() if resume else None
+        words, run = _library.words_of(given), _library.text_of(resume) if resume else None
         if self._custom is None:
             check(lib.vly_trainer_open(ctypes.addressof(handle), run, words))
         else:
@@ -82,12 +86,12 @@ class Trainer:
             raise _library.InvalidArgument("the trainer is closed")
         return owner
 
-    def train(self, steps: int = 0) -> dict[str, Any]:
+    def train(self, steps: float = 0) -> dict[str, Any]:
         """Trains for at least so many steps (0: for a second) and reports. Control-C saves, ends the run and raises KeyboardInterrupt."""
-        owner = self.owner
+        owner, wanted = self.owner, _steps(steps)
         try:
             while True:
-                status = lib.vly_trainer_train(owner.handle, steps, _SLICE_MS, ctypes.addressof(self._report))
+                status = lib.vly_trainer_train(owner.handle, wanted, _SLICE_MS, ctypes.addressof(self._report))
                 if status != _TIMEOUT:
                     break
         except KeyboardInterrupt:
@@ -99,15 +103,13 @@ class Trainer:
 
     def run(self, progress: bool | None = None) -> dict[str, Any]:
         """Trains to the run's end: until_return, or steps. A bar is shown where a person looks and tqdm is there."""
-        bar = _bar(progress)
         report = self.report()
-        while report["stop"] is None:
-            report = self.train()
-            if bar is not None:
-                bar.update(report["steps"] - bar.n)
-                bar.set_postfix(mean_return=f"{report['return_mean_100']:.1f}", refresh=False)
-        if bar is not None:
-            bar.close()
+        with _bar(progress) as bar:
+            while report["stop"] is None:
+                report = self.train()
+                if bar is not None:
+                    bar.update(report["steps"] - bar.n)
+                    bar.set_postfix(mean_return=f"{report['return_mean_100']:.1f}", refresh=False)
         return report
 
     def report(self) -> dict[str, Any]:
@@ -138,12 +140,12 @@ class Trainer:
     @property
     def folder(self) -> str:
         owner = self.owner
-        return str(lib.vly_trainer_folder(owner.handle).decode())
+        return os.fsdecode(lib.vly_trainer_folder(owner.handle))
 
     @property
     def checkpoint(self) -> str:
         owner = self.owner
-        return str(lib.vly_trainer_checkpoint(owner.handle).decode())
+        return os.fsdecode(lib.vly_trainer_checkpoint(owner.handle))
 
     def said(self) -> list[str]:
         """What the run had to say since the last call."""
@@ -163,6 +165,9 @@ class Trainer:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def __reduce__(self) -> Any:
+        raise TypeError("a trainer is not pickled or copied: save(), then volley.Trainer(resume=folder)")
+
 
 # Closed while Python still runs: their environments are stepped by it.
 _open_custom: weakref.WeakSet[Trainer] = weakref.WeakSet()
@@ -174,13 +179,25 @@ def _close_custom() -> None:
         trainer.close()
 
 
-def _bar(wanted: bool | None) -> Any:
-    import sys
+def _steps(steps: float) -> int:
+    """1e6 is a whole number too."""
+    if isinstance(steps, float) and steps.is_integer():
+        steps = int(steps)
+    whole = operator.index(steps)  # type: ignore[arg-type]
+    if whole < 0:
+        raise _library.InvalidArgument(f"steps is {whole}, it must not be negative")
+    return whole
 
-    if wanted is False or (wanted is None and not sys.stderr.isatty()):
-        return None
+
+def _bar(wanted: bool | None) -> Any:
+    """A bar of tqdm in a terminal, or where one is asked for; a context of None elsewhere."""
+    watched = sys.stderr is not None and sys.stderr.isatty()
+    if wanted is False or (wanted is None and not watched):
+        return contextlib.nullcontext()
     try:
         import tqdm
     except ImportError:
-        return None
+        if wanted:
+            raise
+        return contextlib.nullcontext()
     return tqdm.tqdm(unit=" steps", unit_scale=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gymnasium
 import numpy as np
@@ -12,11 +12,14 @@ from gymnasium.vector.utils import batch_space
 
 from . import _library
 from ._core import Array, Core, Rows
-from ._library import InvalidArgument, Unsupported
+from ._library import InvalidArgument
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 _MODES = {AutoresetMode.NEXT_STEP: "next_step", AutoresetMode.SAME_STEP: "same_step", AutoresetMode.DISABLED: "disabled"}
 _BY_NAME = {name: mode for mode, name in _MODES.items()}
-_HIDDEN = ("game_over", "ram")
+HIDDEN = ("game_over", "ram")
 
 
 def mode_of(mode: AutoresetMode | str) -> AutoresetMode:
@@ -25,8 +28,8 @@ def mode_of(mode: AutoresetMode | str) -> AutoresetMode:
     >>> mode_of("same_step")
     <AutoresetMode.SAME_STEP: 'SameStep'>
     """
-    if isinstance(mode, AutoresetMode):
-        return mode
+    if not isinstance(mode, str):
+        return AutoresetMode(mode)
     return _BY_NAME[mode.lower()] if mode.lower() in _BY_NAME else AutoresetMode(mode)
 
 
@@ -44,8 +47,52 @@ def action_space(core: Core) -> Space[Any]:
     return Box(low.astype(np.float32), high.astype(np.float32), dtype=np.float32)
 
 
-class VolleyVectorEnv(VectorEnv[Any, Any, Any]):
-    """Environments stepped by one call of libvolley; use `make_vec`."""
+class CoreVectorEnv(VectorEnv[Any, Any, Any]):
+    """What the faces have in common: states, `with`, closing."""
+
+    _core: Core
+
+    def _shown(self, array: Array) -> Array:
+        """Observations as this face has them."""
+        return array
+
+    def get_state(self, env_id: Any = None) -> Array:
+        """The states of environments as rows of bytes, with the observations that belong to them.
+
+        >>> envs = make_vec("cartpole", num_envs=2)
+        >>> first, _ = envs.reset(seed=1)
+        >>> states = envs.get_state([0])
+        >>> _ = envs.step([0, 1])
+        >>> bool((envs.set_state([1], states)[0] == first[0]).all())
+        True
+        """
+        return self._core.save(env_id)
+
+    def set_state(self, env_id: Any, states: Any) -> Array:
+        """Puts environments into states and returns their observations."""
+        return self._shown(self._core.load(states, env_id))
+
+    def close_extras(self, **kwargs: Any) -> None:
+        core = getattr(self, "_core", None)  # there is none when opening failed
+        if core is not None:
+            core.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a vector of environments is not pickled or copied: pickle its `spec`, or make another and take over get_state()")
+
+
+class VolleyVectorEnv(CoreVectorEnv):
+    """Environments stepped by one call of libvolley; use `make_vec`.
+
+    Of several players every player has a row: row `env * players + player`. They begin and end together; seeds, masks and states are
+    of environments. `info["idle"]` says whose action the next step ignores.
+    """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 30}
 
@@ -70,7 +117,7 @@ class VolleyVectorEnv(VectorEnv[Any, Any, Any]):
         self.autoreset_mode = mode_of(autoreset_mode)
         self._core = Core(
             name,
-            lambda column: column not in _HIDDEN,
+            lambda column: column not in HIDDEN,
             num_envs=num_envs,
             batch_size=batch_size,
             num_threads=num_threads,
@@ -83,10 +130,8 @@ class VolleyVectorEnv(VectorEnv[Any, Any, Any]):
             **more,
         )
         core = self._core
-        if core.players > 1:
-            core.close()
-            raise Unsupported(f"{core.name} has {core.players} players: volley.parallel_env has PettingZoo's API for them")
-        self.num_envs, self.batch_size, self.render_mode = core.num_envs, core.batch_size, render_mode
+        self.players, self.num_envs, self.batch_size = core.players, core.actors, core.batch_size * core.players
+        self.render_mode = render_mode
         self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
         self.single_observation_space, self.single_action_space = observation_space(core), action_space(core)
         self.observation_space = batch_space(self.single_observation_space, self.batch_size)
@@ -133,36 +178,11 @@ class VolleyVectorEnv(VectorEnv[Any, Any, Any]):
         self._core.send_reset(seed=seed)
 
     def render(self) -> tuple[Any, ...] | None:
-        """A picture of each environment, (height, width, 3)."""
+        """A picture for each row, (height, width, 3); players of one environment have the same."""
         if self.render_mode is None:
             return None
-        return tuple(self._core.render(i) for i in range(self.num_envs))
-
-    def close_extras(self, **kwargs: Any) -> None:
-        self._core.close()
-
-    # ---- what others do not have ----
-
-    def get_state(self, env_id: Any = None) -> Array:
-        """The states of environments as rows of bytes, with the observations that belong to them.
-
-        >>> envs = make_vec("cartpole", num_envs=2)
-        >>> first, _ = envs.reset(seed=1)
-        >>> states = envs.get_state([0])
-        >>> _ = envs.step([0, 1])
-        >>> bool((envs.set_state([1], states)[0] == first[0]).all())
-        True
-        """
-        return self._core.save(env_id)
-
-    def set_state(self, env_id: Any, states: Any) -> Array:
-        """Puts environments into states and returns their observations."""
-        return self._core.load(states, env_id)
-
-    # ---- the specification alone is pickled ----
-
-    def __reduce__(self) -> Any:
-        raise TypeError("a vector of environments is not pickled: pickle its `spec` and make another with gymnasium.make_vec(spec)")
+        pictures = [self._core.render(i) for i in range(self._core.num_envs)]
+        return tuple(pictures[i // self.players] for i in range(self.num_envs))
 
     # ---- information ----
 
@@ -222,12 +242,12 @@ def register() -> None:
     for name, gymnasium_id, family in known():
         version = "v5" if family == "atari" else "v0"
         plain = f"{camel(name)}-{version}"
-        if gymnasium_id and family == "classic":
+        if gymnasium_id and family in ("classic", "mujoco"):
             plain = gymnasium_id
         full = f"volley/{plain}"
         if full not in gymnasium.registry:
             arguments = {"name": f"ALE/{camel(name)}-v5" if family == "atari" else name}
-            gymnasium.register(full, vector_entry_point="volley.vector:make_vec", kwargs=arguments)
+            gymnasium.register(full, "volley.single:VolleyEnv", vector_entry_point="volley.vector:make_vec", kwargs=arguments)
 
 
 register()

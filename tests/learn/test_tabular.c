@@ -1,4 +1,5 @@
 /* Tabular learning against value iteration. */
+#include <math.h>
 #include "tests/kit/check.h"
 #include "common/config/config.h"
 #include "common/learn/tabular.h"
@@ -144,8 +145,9 @@ static void cells_cover_the_space(void) {
     CHECK_OK(vly_discretizer_init(&d, &env, 7));
     CHECK_EQ(d.states, 7 * 7 * 7 * 7);
     const float low[4] = {-1e9f, -1e9f, -1e9f, -1e9f}, high[4] = {1e9f, 1e9f, 1e9f, 1e9f},
-                zero[4] = {0};
+                zero[4] = {0}, none[4] = {NAN, NAN, NAN, NAN};
     CHECK_EQ(vly_discretizer_state(&d, low), 0);
+    CHECK_EQ(vly_discretizer_state(&d, none), 0);
     CHECK_EQ(vly_discretizer_state(&d, high), d.states - 1);
     CHECK_EQ(vly_discretizer_state(&d, zero), d.states / 2);
     env.close(&env);

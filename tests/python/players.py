@@ -8,7 +8,9 @@ import sys
 from kit import refused
 
 import numpy as np
+import gymnasium as gym
 import volley
+import volley.single
 
 
 def a_game_is_played_by_its_rules(plugin):
@@ -46,11 +48,57 @@ def a_game_is_played_by_its_rules(plugin):
     env.close()
     env.close()
     refused(ValueError, "closed", env.reset)
-    refused(volley.Unsupported, "parallel_env", volley.make_vec, plugin, 2)
+    refused(volley.Unsupported, "parallel_env", volley.single.VolleyEnv, plugin)
     refused(LookupError, "cartpoll", volley.parallel_env, "cartpoll")
     alone = volley.parallel_env("cartpole", max_steps=5)
     alone.reset(seed=0)
     assert [alone.step({"player_0": k % 2})[3]["player_0"] for k in range(5)] == [False] * 4 + [True]
+
+
+def a_vector_has_a_row_for_each_player(plugin):
+    envs = gym.wrappers.vector.RecordEpisodeStatistics(volley.make_vec(plugin, 3))
+    alone = [volley.parallel_env(plugin) for _ in range(3)]
+    assert envs.num_envs == 6 and envs.unwrapped.players == 2 and envs.action_space.shape == (6,)
+    observation, info = envs.reset(seed=7)
+    shown = [env.reset(seed=7 + i)[0] for i, env in enumerate(alone)]
+    rng, episodes = np.random.default_rng(0), 0
+    for _ in range(200):
+        assert observation in envs.observation_space and (info["idle"].reshape(3, 2).sum(1) == 1).all()
+        for i, env in enumerate(alone):
+            if env.agents:  # its first episode
+                assert np.array_equal(observation[2 * i : 2 * i + 2], [shown[i]["player_0"], shown[i]["player_1"]])
+        action = rng.integers(0, 3, 6)
+        observation, reward, terminated, truncated, info = envs.step(action)
+        assert np.array_equal(terminated[::2], terminated[1::2]) and np.array_equal(reward[::2], -reward[1::2])
+        for i, env in enumerate(alone):
+            if env.agents:
+                shown[i], gained, ended, _, _ = env.step({"player_0": action[2 * i], "player_1": action[2 * i + 1]})
+                assert gained["player_0"] == reward[2 * i] and ended["player_1"] == terminated[2 * i + 1]
+        episodes += int(info.get("_episode", np.zeros(6)).sum())
+    assert episodes > 100
+    plain = envs.unwrapped
+    states = plain.get_state([2])
+    assert np.array_equal(plain.set_state([0], states), observation[4:])
+    plain.send(np.zeros(6, int))
+    assert plain.recv()[4]["env_id"].tolist() == [0, 0, 1, 1, 2, 2]
+    refused(ValueError, "shape", plain.step, np.zeros(3, int))
+    refused(ValueError, "2 seeds for 3", plain.reset, seed=[1, 2])
+    refused(volley.Unsupported, "players", volley.make_vec, plugin, 2, autoreset_mode="SameStep")
+    refused(volley.Unsupported, "players", volley.make_vec, plugin, 2, batch_size=1)
+
+
+def masks_are_of_environments_or_of_their_rows(plugin):
+    envs, same = (volley.make_vec(plugin, 2, autoreset_mode="Disabled") for _ in range(2))
+    envs.reset(seed=1), same.reset(seed=1)
+    over = np.zeros(4, bool)
+    while not over.any():
+        _, _, terminated, truncated, _ = envs.step([0, 0, 2, 2])
+        same.step([0, 0, 2, 2])
+        over = terminated | truncated
+    a = envs.reset(options={"reset_mask": over})[0]
+    assert np.array_equal(a, same.reset(options={"reset_mask": over[::2]})[0])
+    refused(ValueError, "some players", envs.reset, options={"reset_mask": np.array([True, False, True, True])})
+    refused(ValueError, "shape", envs.reset, options={"reset_mask": np.ones(3, bool)})
 
 
 def pettingzoo_finds_nothing_wrong(plugin):
@@ -67,4 +115,6 @@ def pettingzoo_finds_nothing_wrong(plugin):
 
 if __name__ == "__main__":
     a_game_is_played_by_its_rules(sys.argv[1])
+    a_vector_has_a_row_for_each_player(sys.argv[1])
+    masks_are_of_environments_or_of_their_rows(sys.argv[1])
     pettingzoo_finds_nothing_wrong(sys.argv[1])

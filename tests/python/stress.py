@@ -156,6 +156,31 @@ def a_trainer_is_looked_at_stopped_and_closed_while_it_trains():
                 assert "closed" in str(e) or "one at a time" in str(e), e
 
         together(act, act, lambda: (time.sleep(0.01), policy.close()))
+        if "--no-fork" not in sys.argv:
+            children_act_with_one_thread(f"{folder}/1")
+
+
+def children_act_with_one_thread(run):
+    """Threads of the parent are not there in a child of fork()."""
+    alone, crowd = volley.load(run, num_threads=1), volley.load(run, num_threads=2)
+    x = np.zeros((300, 4), np.float32)
+    expected = alone.act(x).tolist()
+    assert crowd.act(x).tolist() == expected
+    child = os.fork()
+    if child == 0:
+        try:
+            assert alone.act(x).tolist() == expected
+            try:
+                crowd.act(x)
+                os._exit(2)
+            except volley.InvalidArgument as e:
+                assert "forked" in str(e), e
+            crowd.close(), alone.close()
+            os._exit(0 if volley.load(run, num_threads=2).act(x).tolist() == expected else 3)
+        except BaseException as e:
+            print(repr(e), file=sys.stderr)
+            os._exit(1)
+    assert os.waitpid(child, 0)[1] == 0
 
 
 def wrong_arrays_raise():
