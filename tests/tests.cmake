@@ -142,6 +142,8 @@ set_tests_properties(kill9 PROPERTIES TIMEOUT ${patience})
 add_test(NAME readme_tour COMMAND sh tests/program/readme_tour.sh $<TARGET_FILE:volley> WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
 set_tests_properties(readme_tour PROPERTIES TIMEOUT 600)
 
+add_test(NAME ci_counts COMMAND sh tests/program/ci_counts.sh WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+
 # The monitor's page in a real browser; the server itself is under the sanitizers in test_http and test_monitor.
 if(NOT VLY_SANITIZE AND NOT VLY_FUZZ)
   add_test(NAME monitor_page COMMAND sh -c "exec \"\${VLY_PYTHON:-python3}\" tests/monitor/click.py --volley $<TARGET_FILE:volley>"
