@@ -207,7 +207,7 @@ static const vly_bounds bounds[] = {{-1, 1}, {-1, 1},       {-1, 1},
 
 vly_status vly_acrobot_open(vly_env *env, const vly_env_args *args) {
     double simd = 2;
-    const vly_env_key keys[] = {{"simd", &simd, 0, 2, NULL, 0}};
+    const vly_env_key keys[] = {VLY_KEY_WHOLE("simd", &simd, 0, 2)};
     VLY_TRY(vly_env_options("acrobot", args, keys, 1));
     vly_env_begin(env, "acrobot", 3, sizeof(vly_acrobot));
     VLY_TRY(vly_env_world(env, sizeof(world)));

@@ -249,7 +249,7 @@ static const vly_bounds bounds[] = {{-2.4, 2.4}, {-3.0, 3.0}, {-0.21, 0.21}, {-3
 
 vly_status vly_cartpole_open(vly_env *env, const vly_env_args *args) {
     double simd = 2; /* 0 plain C, 1 up to AVX2, 2 up to AVX-512: for the test that they agree */
-    const vly_env_key keys[] = {{"simd", &simd, 0, 2, NULL, 0}};
+    const vly_env_key keys[] = {VLY_KEY_WHOLE("simd", &simd, 0, 2)};
     VLY_TRY(vly_env_options("cartpole", args, keys, 1));
     vly_env_begin(env, "cartpole", 2, sizeof(vly_cartpole));
     VLY_TRY(vly_env_world(env, sizeof(world)));

@@ -134,7 +134,7 @@ static vly_status cliffwalking_valid(const vly_env *env, const void *state) {
 
 vly_status vly_cliffwalking_open(vly_env *env, const vly_env_args *args) {
     double slippery = 0;
-    const vly_env_key keys[] = {{"slippery", &slippery, 0, 1, NULL, 0}};
+    const vly_env_key keys[] = {VLY_KEY_WHOLE("slippery", &slippery, 0, 1)};
     VLY_TRY(vly_env_options("cliffwalking", args, keys, 1));
     vly_env_begin(env, "cliffwalking", 4, sizeof(vly_cliffwalking));
     VLY_TRY(vly_env_world(env, sizeof(world)));

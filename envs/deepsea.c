@@ -117,8 +117,8 @@ static vly_status deepsea_valid(const vly_env *env, const void *state) {
 
 vly_status vly_deepsea_open(vly_env *env, const vly_env_args *args) {
     double size = 10, mapping = 1;
-    const vly_env_key keys[] = {{"size", &size, 2, SIZE_MOST, NULL, 0},
-                                {"mapping", &mapping, 0, 1e9, NULL, 0}};
+    const vly_env_key keys[] = {VLY_KEY_WHOLE("size", &size, 2, SIZE_MOST),
+                                VLY_KEY_WHOLE("mapping", &mapping, 0, 1e9)};
     VLY_TRY(vly_env_options("deepsea", args, keys, 2));
     vly_env_begin(env, "deepsea", 2, sizeof(vly_deepsea));
     VLY_TRY(vly_env_world(env, sizeof(world)));

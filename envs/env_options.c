@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "common/base/text.h"
 
 static vly_status unknown_key(const char *env, const char *key, const vly_env_key *keys, int n) {
     char known[256] = "";
@@ -22,9 +23,11 @@ static vly_status set_key(const char *env, const vly_env_key *key, const char *v
         return VLY_OK;
     }
     char *end;
-    const double number = strtod(value, &end);
-    if (end == value || *end)
-        return vly_fail(VLY_EINVAL, "%s: %s=%s is not a number", env, key->key, value);
+    double number;
+    if (!vly_text_decimal(value, &end, &number) || *end)
+        return vly_fail(VLY_EINVAL, "%s: %s=%s is not a decimal number", env, key->key, value);
+    if (key->whole && number != floor(number))
+        return vly_fail(VLY_EINVAL, "%s: %s=%s is not a whole number", env, key->key, value);
     if (!(number >= key->min && number <= key->max))
         return vly_fail(VLY_EINVAL, "%s: %s=%s is outside [%g, %g]", env, key->key, value, key->min,
                         key->max);

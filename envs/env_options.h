@@ -1,8 +1,7 @@
 /* env_options.h -- an environment's own options, "key=value,key=value" (vly_env_args.extra).
  *
  *   double slip = 0.0; char map[256] = "";
- *   const vly_env_key keys[] = {{"slip", &slip, 0.0, 1.0, NULL, 0},
- *                               {"map", NULL, 0, 0, map, sizeof map}};
+ *   const vly_env_key keys[] = {VLY_KEY_REAL("slip", &slip, 0.0, 1.0), VLY_KEY_TEXT("map", map)};
  *   VLY_TRY(vly_env_options("gridworld", args, keys, 2));
  *
  * Unknown keys, malformed numbers and values out of range fail with what would be accepted.
@@ -10,6 +9,7 @@
  */
 #ifndef VLY_ENVS_ENV_OPTIONS_H
 #define VLY_ENVS_ENV_OPTIONS_H
+#include <stdbool.h>
 #include "common/base/env.h"
 
 typedef struct {
@@ -18,7 +18,14 @@ typedef struct {
     double min, max;
     char *text; /* borrowed, text_bytes long */
     size_t text_bytes;
+    bool whole; /* the number has no fraction */
 } vly_env_key;
+#define VLY_KEY_REAL(key, at, min, max) \
+    { key, at, min, max, NULL, 0, false }
+#define VLY_KEY_WHOLE(key, at, min, max) \
+    { key, at, min, max, NULL, 0, true }
+#define VLY_KEY_TEXT(key, array) \
+    { key, NULL, 0, 0, array, sizeof(array), false }
 
 /* args may be NULL; keys may be NULL when n is 0. */
 vly_status vly_env_options(const char *env, const vly_env_args *args, const vly_env_key *keys,

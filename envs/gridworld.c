@@ -206,13 +206,10 @@ static vly_status find_start(world *w) {
 static vly_status fill_world(world *w, const vly_env_args *args) {
     double size = 5, slip = 0, cost = 0.01;
     char map[LONGEST * (LONGEST + 1) + 1] = "";
-    const vly_env_key keys[] = {{"size", &size, 2, LONGEST, NULL, 0},
-                                {"slip", &slip, 0, 1, NULL, 0},
-                                {"cost", &cost, 0, 1, NULL, 0},
-                                {"map", NULL, 0, 0, map, sizeof map}};
+    const vly_env_key keys[] = {VLY_KEY_WHOLE("size", &size, 2, LONGEST),
+                                VLY_KEY_REAL("slip", &slip, 0, 1),
+                                VLY_KEY_REAL("cost", &cost, 0, 1), VLY_KEY_TEXT("map", map)};
     VLY_TRY(vly_env_options("gridworld", args, keys, 4));
-    if (size != (int)size)
-        return vly_fail(VLY_EINVAL, "gridworld: size=%g is not a whole number", size);
     if (*map)
         VLY_TRY(read_map(w, map));
     else

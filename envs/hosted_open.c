@@ -104,10 +104,9 @@ static vly_status read_action(vly_env *env, const char *text) {
 static vly_status describe_hosted(vly_env *env, const vly_env_args *args) {
     char observation[64] = "", action[480] = "";
     double mask = 0, scale = 1;
-    const vly_env_key keys[] = {{"observation", NULL, 0, 0, observation, sizeof observation},
-                                {"action", NULL, 0, 0, action, sizeof action},
-                                {"mask", &mask, 0, 1, NULL, 0},
-                                {"scale", &scale, 1e-9, 1e9, NULL, 0}};
+    const vly_env_key keys[] = {VLY_KEY_TEXT("observation", observation),
+                                VLY_KEY_TEXT("action", action), VLY_KEY_WHOLE("mask", &mask, 0, 1),
+                                VLY_KEY_REAL("scale", &scale, 1e-9, 1e9)};
     VLY_TRY(vly_env_options(env->name, args, keys, sizeof keys / sizeof *keys));
     if (!observation[0] || !action[0])
         return vly_fail(VLY_EINVAL,

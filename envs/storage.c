@@ -220,9 +220,9 @@ static const char *const names[] = {"sell 2", "sell 1", "hold", "buy 1", "buy 2"
 vly_status vly_storage_open(vly_env *env, const vly_env_args *args) {
     double hours = 7 * DAY, hidden = 0;
     char prices[512] = "";
-    const vly_env_key keys[] = {{"hours", &hours, 1, HOURS_MOST, NULL, 0},
-                                {"hidden", &hidden, 0, 1, NULL, 0},
-                                {"prices", NULL, 0, 0, prices, sizeof prices}};
+    const vly_env_key keys[] = {VLY_KEY_WHOLE("hours", &hours, 1, HOURS_MOST),
+                                VLY_KEY_WHOLE("hidden", &hidden, 0, 1),
+                                VLY_KEY_TEXT("prices", prices)};
     vly_env made;
     VLY_TRY(vly_env_options("storage", args, keys, 3));
     vly_env_begin(&made, "storage", ACTIONS, sizeof(vly_storage));

@@ -6,6 +6,7 @@
 #include "common/base/crc32.h"
 #include "common/base/file.h"
 #include "common/base/philox.h"
+#include "common/base/text.h"
 #include "envs/env_options.h"
 
 enum { ROWS_MOST = 1 << 24, LANE = 77 }; /* of the random numbers: no environment draws from it */
@@ -28,8 +29,8 @@ static vly_status read_stream_rows(vly_stream_source *source, FILE *file, const 
     for (int line = 1; fgets(text, sizeof text, file); line++) {
         char *at = text + strspn(text, " \t"), *end;
         if (*at == '#' || *at == '\n' || *at == '\r' || !*at) continue;
-        const double value = strtod(at, &end);
-        if (end == at || end[strspn(end, " \t\r\n")])
+        double value;
+        if (!vly_text_decimal(at, &end, &value) || end[strspn(end, " \t\r\n")])
             return vly_fail(VLY_EINVAL, "%s:%d: not one number", path, line);
         if (!(value >= low && value <= high))
             return vly_fail(VLY_EINVAL, "%s:%d: %g is outside [%g, %g]", path, line, value, low,

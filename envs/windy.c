@@ -172,10 +172,9 @@ static const char *const info_names[] = {"gust", "phase"};
 vly_status vly_windy_open(vly_env *env, const vly_env_args *args) {
     double moves = 4, shown = 0, drift = 0;
     char wind[512] = "steady";
-    const vly_env_key keys[] = {{"moves", &moves, 4, 9, NULL, 0},
-                                {"shown", &shown, 0, 1, NULL, 0},
-                                {"drift", &drift, 0, 1e9, NULL, 0},
-                                {"wind", NULL, 0, 0, wind, sizeof wind}};
+    const vly_env_key keys[] = {VLY_KEY_WHOLE("moves", &moves, 4, 9),
+                                VLY_KEY_WHOLE("shown", &shown, 0, 1),
+                                VLY_KEY_WHOLE("drift", &drift, 0, 1e9), VLY_KEY_TEXT("wind", wind)};
     vly_env made;
     VLY_TRY(vly_env_options("windy", args, keys, 4));
     if (moves != 4 && moves != 8 && moves != 9)

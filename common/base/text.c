@@ -1,6 +1,8 @@
 #include "common/base/text.h"
+#include <ctype.h>
 #include <math.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,6 +74,57 @@ unsigned char vly_text_plain(char *text, size_t bytes, unsigned char last) {
         last = c;
     }
     return last;
+}
+
+/* Bytes of the character that begins at `p`, and its number; 0: it is not UTF-8 (RFC 3629). */
+static int utf8_character(const unsigned char *p, uint32_t *out) {
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    const int n = *p < 0x80 ? 1 : *p >> 5 == 6 ? 2 : *p >> 4 == 14 ? 3 : *p >> 3 == 30 ? 4 : 0;
+    if (n == 0) return 0;
+    uint32_t c = n == 1 ? *p : *p & (0x7fu >> n);
+    for (int i = 1; i < n; i++) {
+        if (p[i] >> 6 != 2) return 0;
+        c = c << 6 | (p[i] & 0x3fu);
+    }
+    *out = c;
+    return c < least[n] || c > 0x10ffff || (c >= 0xd800 && c < 0xe000) ? 0 : n;
+}
+
+static bool is_control(uint32_t c) {
+    return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x2028 || c == 0x2029 || c == 0xfeff ||
+           c == 0xfffe || c == 0xffff;
+}
+
+bool vly_text_is_utf8(const char *text) {
+    uint32_t c;
+    int n;
+    for (const unsigned char *p = (const unsigned char *)text; *p; p += n)
+        if ((n = utf8_character(p, &c)) == 0) return false;
+    return true;
+}
+
+bool vly_text_is_printable(const char *text) {
+    uint32_t c;
+    int n;
+    for (const unsigned char *p = (const unsigned char *)text; *p; p += n)
+        if ((n = utf8_character(p, &c)) == 0 || is_control(c)) return false;
+    return true;
+}
+
+bool vly_text_decimal(const char *text, char **end, double *out) {
+    const char *p = text + (*text == '-' || *text == '+'), *const mantissa = p;
+    const size_t whole = strspn(p, "0123456789");
+    p += whole;
+    const size_t part = *p == '.' ? strspn(p + 1, "0123456789") : 0;
+    if (whole + part == 0) return false;
+    p += part + (*p == '.');
+    const bool zero = strcspn(mantissa, "123456789") >= (size_t)(p - mantissa);
+    if (*p == 'e' || *p == 'E') {
+        const char *const digits = p + 1 + (p[1] == '-' || p[1] == '+');
+        if (isdigit((unsigned char)*digits)) p = digits + strspn(digits, "0123456789");
+    }
+    *out = strtod(text, end);
+    return *end == p && isfinite(*out) && (zero || *out != 0);
 }
 
 void vly_text_clear(vly_text *t) {

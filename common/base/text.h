@@ -26,6 +26,13 @@ void vly_text_number(vly_text *t, double value);
 /* Replaces the control characters of `text`, tabs and line ends excepted, by '?', or U+00BF for
  * those of two bytes (U+0080 to U+009F). last: the byte before it, or 0; returns the last byte. */
 unsigned char vly_text_plain(char *text, size_t bytes, unsigned char last);
+bool vly_text_is_utf8(const char *text);
+/* UTF-8 without control characters, line and paragraph separators, byte order marks: YAML and a
+ * terminal read it back as it is. */
+bool vly_text_is_printable(const char *text);
+/* A decimal number: no hexadecimal, no "inf", no spaces, and none that is smaller than a double holds.
+ * *end: what follows it. */
+bool vly_text_decimal(const char *text, char **end, double *out);
 /* `text` as one word of a shell's command line, in one of four buffers of the thread; at most 1280
  * bytes of it. */
 const char *vly_shell_word(const char *text);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include "common/base/text.h"
 
 static vly_status outside(const vly_option *o, const char *what, const char *value) {
     char allowed[512];
@@ -16,33 +17,15 @@ static vly_status outside(const vly_option *o, const char *what, const char *val
     return vly_fail(VLY_EINVAL, "%s: '%.200s' is not %s", what, value, allowed);
 }
 
-/* A decimal number: no hexadecimal, no "inf", no spaces, and none that is smaller than a double
- * holds. *end: what follows it. */
-static bool parse_decimal(const char *text, char **end, double *out) {
-    const char *p = text + (*text == '-' || *text == '+'), *const mantissa = p;
-    const size_t whole = strspn(p, "0123456789");
-    p += whole;
-    const size_t part = *p == '.' ? strspn(p + 1, "0123456789") : 0;
-    if (whole + part == 0) return false;
-    p += part + (*p == '.');
-    const bool zero = strcspn(mantissa, "123456789") >= (size_t)(p - mantissa);
-    if (*p == 'e' || *p == 'E') {
-        const char *const digits = p + 1 + (p[1] == '-' || p[1] == '+');
-        if (isdigit((unsigned char)*digits)) p = digits + strspn(digits, "0123456789");
-    }
-    *out = strtod(text, end);
-    return *end == p && isfinite(*out) && (zero || *out != 0);
-}
-
 /* 1, 1e6, 10M; BYTES: 512M, 2GiB in powers of 1024. */
 static bool parse_integer(const char *text, bool binary, int64_t *out) {
     char *end;
     double x;
-    if (!parse_decimal(text, &end, &x)) return false;
+    if (!vly_text_decimal(text, &end, &x)) return false;
     errno = 0;
     long long whole = strtoll(text, &end, 10);
     if (*end == '\0' && errno == 0) return *out = whole, true;
-    if (!parse_decimal(text, &end, &x)) return false;
+    if (!vly_text_decimal(text, &end, &x)) return false;
     static const char letters[] = "kMGT";
     const char *letter = *end ? strchr(letters, *end == 'K'   ? 'k'
                                                 : *end == 'm' ? 'M'
@@ -120,17 +103,10 @@ static bool set_float(void *at, const vly_option *o, const char *value) {
     if (is_optional(o) && !strcasecmp(value, "none")) return *(float *)at = NAN, true;
     char *end;
     double x;
-    if (!parse_decimal(value, &end, &x) || *end || x < o->min || x > o->max) return false;
+    if (!vly_text_decimal(value, &end, &x) || *end || x < o->min || x > o->max) return false;
     if (x != 0 && (float)x == 0) return false;
     *(float *)at = (float)x;
     return true;
-}
-
-/* Control characters, and what YAML reads as a line's end: U+0085, U+2028 and U+2029. */
-static bool breaks_a_line(const char *text) {
-    for (const char *p = text; *p; p++)
-        if (iscntrl((unsigned char)*p)) return true;
-    return strstr(text, "\xc2\x85") || strstr(text, "\xe2\x80\xa8") || strstr(text, "\xe2\x80\xa9");
 }
 
 /* A choice is kept as the table spells it, however it was given. */
@@ -142,7 +118,7 @@ static bool set_text(char *at, const vly_option *o, const char *value) {
         choice_name(o->choices, index, choice, sizeof choice);
         value = choice;
     }
-    if (strlen(value) >= o->bytes || breaks_a_line(value)) return false;
+    if (strlen(value) >= o->bytes || !vly_text_is_printable(value)) return false;
     memset(at, 0, o->bytes);
     memcpy(at, value, strlen(value));
     return true;
@@ -251,7 +227,7 @@ void vly_option_allowed(const vly_option *o, char *text, size_t bytes) {
         break;
     case VLY_OPTION_TEXT:
         if (!o->choices) {
-            snprintf(text, bytes, "a text of at most %zu bytes without control characters",
+            snprintf(text, bytes, "a text of at most %zu bytes of UTF-8 without control characters",
                      o->bytes - 1);
             break;
         }

@@ -70,7 +70,9 @@ static vly_status count_devices(const char *device, int *count) {
             return vly_fail(VLY_EINVAL,
                             "--device %s: expected cuda, cuda:0, or a list such as cuda:0,1",
                             device);
-        while (isdigit((unsigned char)*at)) at++;
+        const size_t digits = strspn(at, "0123456789");
+        if (digits > 6) return vly_fail(VLY_EINVAL, "--device %s: there is no such device", device);
+        at += digits;
         ++*count;
         if (!*at) break;
         if (*at != ',')

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <strings.h>
 #include <unistd.h>
+#include "common/base/text.h"
 #include "cpu/machine/system.h"
 #include "cpu/program/crash.h"
 #include "cpu/program/output.h"
@@ -40,11 +41,9 @@ int vly_cli_fail(vly_status status) {
 
 static int output_error; /* why standard output could not be written, where that is known */
 
-/* jansson escapes every control character but DEL. */
-static int put_json(const char *text, size_t bytes, void *arg) {
-    (void)arg;
+int vly_json_put(const char *text, size_t bytes, void *out) {
     for (size_t i = 0; i < bytes; i++)
-        if ((text[i] == 0x7f ? fputs("\\u007f", stdout) : putchar(text[i])) == EOF) return -1;
+        if ((text[i] == 0x7f ? fputs("\\u007f", out) : fputc(text[i], out)) == EOF) return -1;
     return 0;
 }
 
@@ -55,8 +54,9 @@ void vly_cli_say(void *people, const char *text) {
 
 void vly_cli_print_json(json_t *object) {
     fflush(stderr);
-    json_dump_callback(object, put_json, NULL,
-                       JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(12));
+    if (json_dump_callback(object, vly_json_put, stdout,
+                           JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(12)))
+        output_error = errno && ferror(stdout) ? errno : EILSEQ;
     fputc('\n', stdout);
     if (fflush(stdout)) output_error = errno;
     json_decref(object);
@@ -359,6 +359,10 @@ static int run_verb(const vly_verb *v, int argc, char **argv) {
         }
     vly_cli cli = {.verb = v};
     vly_status status = parse(&cli, argc, argv);
+    for (int i = 0; cli.json && i < cli.count && status == VLY_OK; i++)
+        if (!vly_text_is_utf8(cli.positional[i]))
+            status = vly_fail(VLY_EINVAL, "--json: the name '%.200s' is not UTF-8, and JSON is",
+                              cli.positional[i]);
     cli.people = vly_people_open(cli.json ? stderr : stdout);
     if (!cli.people) status = vly_fail(VLY_ENOMEM, "no memory for a stream");
     int code = status == VLY_OK ? v->run(&cli) : vly_cli_fail(status);
@@ -366,6 +370,13 @@ static int run_verb(const vly_verb *v, int argc, char **argv) {
     vly_assignments_free(&cli.given);
     free(cli.own);
     return code;
+}
+
+static int unknown_verb(const char *name) {
+    char near[256];
+    vly_nearest(name, verb_name, near, sizeof near);
+    return vly_cli_fail(vly_fail(VLY_EINVAL, "no verb '%.60s'%s%s; `volley --help` lists them",
+                                 name, *near ? "; nearest: " : "", near));
 }
 
 static int dispatch(const vly_verb *const *verbs, int argc, char **argv) {
@@ -379,6 +390,7 @@ static int dispatch(const vly_verb *const *verbs, int argc, char **argv) {
         for (int i = 0; argc > 2 && verbs[i]; i++)
             if (!strcmp(verbs[i]->name, argv[2]))
                 return print_verb_help(verbs[i], argc > 3 ? argv[3] : NULL), VLY_EXIT_DONE;
+        if (argc > 2 && argv[2][0] != '-') return unknown_verb(argv[2]);
         print_general_help(stdout);
         return VLY_EXIT_DONE;
     }
@@ -386,10 +398,7 @@ static int dispatch(const vly_verb *const *verbs, int argc, char **argv) {
         return printf("volley %s (%s)\n", vly_system_version(), vly_system_commit()), VLY_EXIT_DONE;
     for (int i = 0; verbs[i]; i++)
         if (!strcmp(verbs[i]->name, name)) return run_verb(verbs[i], argc - 2, argv + 2);
-    char near[256];
-    vly_nearest(name, verb_name, near, sizeof near);
-    return vly_cli_fail(vly_fail(VLY_EINVAL, "no verb '%.60s'%s%s; `volley --help` lists them",
-                                 name, *near ? "; nearest: " : "", near));
+    return unknown_verb(name);
 }
 
 int vly_cli_main(const vly_verb *const *verbs, int argc, char **argv) {

@@ -83,6 +83,8 @@ int vly_cli_fail(vly_status status);
 int vly_cli_exit_code(vly_status status);
 /* A line on a FILE, as a callback: `people` is the FILE. */
 void vly_cli_say(void *people, const char *text);
+/* For json_dump_callback to a FILE: also DEL, the one control character that jansson leaves, is escaped. */
+int vly_json_put(const char *text, size_t bytes, void *out);
 /* The last line of standard output with --json. Takes the reference. */
 void vly_cli_print_json(json_t *object);
 /* A number, null when it is not finite. */

@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include "common/base/file.h"
+#include "common/base/text.h"
 #include "common/record/checkpoint.h"
+#include "cpu/program/cli.h"
 
 vly_status vly_records_each(const char *run, vly_status (*saw)(void *arg, const json_t *record),
                             void *arg) {
@@ -44,14 +46,18 @@ static vly_status note_columns(void *arg, const json_t *record) {
     return VLY_OK;
 }
 
+/* Standard output may be a terminal: a control character becomes '?'. */
 static void put_text(FILE *out, const char *text) {
-    if (!strpbrk(text, ",\"\r\n")) {
-        fputs(text, out);
-        return;
+    const bool quoted = strpbrk(text, ",\"\r\n") != NULL;
+    unsigned char last = 0;
+    if (quoted) fputc('"', out);
+    for (; *text; text++) {
+        char c = *text;
+        last = vly_text_plain(&c, 1, last);
+        if (c == '"') fputc('"', out);
+        fputc(c, out);
     }
-    fputc('"', out);
-    for (; *text; text++) fprintf(out, *text == '"' ? "\"\"" : "%c", *text);
-    fputc('"', out);
+    if (quoted) fputc('"', out);
 }
 
 static void put_cell(FILE *out, const json_t *value) {
@@ -88,7 +94,8 @@ static void put_header(const table *t) {
 
 static vly_status put_line(void *arg, const json_t *record) {
     table *t = arg;
-    json_dumpf(record, t->out, JSON_COMPACT | JSON_REAL_PRECISION(9));
+    json_dump_callback(record, vly_json_put, t->out,
+                       JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(9));
     fputc('\n', t->out);
     t->rows++;
     return VLY_OK;

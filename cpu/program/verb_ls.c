@@ -1,7 +1,9 @@
 #include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
+#include "common/base/text.h"
 #include "cpu/program/manual.h"
 #include "cpu/run/session.h"
 #include "cpu/program/verbs.h"
@@ -169,6 +171,8 @@ static json_t *ls_runs(vly_cli *cli) {
     for (int i = 0; i < n; i++) {
         snprintf(path, sizeof path, "%.1000s/%.200s", o->runs, names[i]);
         json_t *run = describe_run(cli, path);
+        if (!run && !vly_text_is_utf8(path))
+            run = json_pack("{s:n, s:s}", "run", "error", "a folder's name is not UTF-8");
         if (run) json_array_append_new(list, run);
         free(names[i]);
     }
@@ -210,10 +214,28 @@ static const char *topic_name(int i) {
     return i < TOPICS ? topics[i].name : NULL;
 }
 
+static const vly_option ls_table[] = {
+    VLY_CLI_TEXT(ls_options, roms, "", NULL,
+                 "folder of Atari ROMs; otherwise $VOLLEY_ROMS or the cache"),
+    VLY_CLI_TEXT(ls_options, runs, "runs", NULL, "folder of runs"),
+    VLY_CLI_BOOL(ls_options, markdown, "`ls options` as the reference page"),
+    VLY_CLI_BOOL(ls_options, man,
+                 "`ls options` as the manual page: volley ls options --man | man -l -"),
+};
+
+static bool is_folder_of_runs(const char *path) {
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
 static int ls(vly_cli *cli) {
     const char *wanted = cli->count ? cli->positional[0] : NULL;
-    json_t *all = json_object();
+    const ls_options *o = cli->own;
     bool found = false;
+    if (wanted && !strcmp(wanted, "runs") && strcmp(o->runs, ls_table[1].def) &&
+        !is_folder_of_runs(o->runs))
+        return vly_cli_fail(vly_fail(VLY_ENOTFOUND, "there is no folder %s", o->runs));
+    json_t *all = json_object();
     for (int i = 0; i < TOPICS; i++) {
         if (wanted ? strcmp(wanted, topics[i].name) != 0 : !topics[i].usual) continue;
         json_object_set_new(all, topics[i].name, topics[i].list(cli));
@@ -234,15 +256,6 @@ static int ls(vly_cli *cli) {
         json_decref(all);
     return VLY_EXIT_DONE;
 }
-
-static const vly_option ls_table[] = {
-    VLY_CLI_TEXT(ls_options, roms, "", NULL,
-                 "folder of Atari ROMs; otherwise $VOLLEY_ROMS or the cache"),
-    VLY_CLI_TEXT(ls_options, runs, "runs", NULL, "folder of runs"),
-    VLY_CLI_BOOL(ls_options, markdown, "`ls options` as the reference page"),
-    VLY_CLI_BOOL(ls_options, man,
-                 "`ls options` as the manual page: volley ls options --man | man -l -"),
-};
 
 const vly_verb vly_verb_ls = {
     .name = "ls",

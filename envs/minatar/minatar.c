@@ -128,9 +128,9 @@ static void minatar_describe(const vly_env *env, const void *state, char *text, 
 
 vly_status vly_minatar_open(vly_env *env, const vly_minatar_game *game, const vly_env_args *args) {
     double sticky = 0.1, ramping = 1, minimal = 0;
-    const vly_env_key keys[] = {{"sticky", &sticky, 0, 1, NULL, 0},
-                                {"ramping", &ramping, 0, 1, NULL, 0},
-                                {"minimal", &minimal, 0, 1, NULL, 0}};
+    const vly_env_key keys[] = {VLY_KEY_REAL("sticky", &sticky, 0, 1),
+                                VLY_KEY_WHOLE("ramping", &ramping, 0, 1),
+                                VLY_KEY_WHOLE("minimal", &minimal, 0, 1)};
     VLY_TRY(vly_env_options(game->name, args, keys, 3));
     vly_env_begin(env, game->name, 6, GAME_AT + game->game_bytes);
     VLY_TRY(vly_env_world(env, sizeof(world)));

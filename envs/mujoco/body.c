@@ -78,6 +78,8 @@ static vly_status check_model(const vly_mj_world *w) {
     VLY_TRY(check_number(w, "nq", w->mj.state_size(w->model, VLY_MJ_QPOS), t->nq));
     VLY_TRY(check_number(w, "nv", w->mj.state_size(w->model, VLY_MJ_QVEL), t->nv));
     VLY_TRY(check_number(w, "na", w->mj.state_size(w->model, VLY_MJ_ACT), 0));
+    const int controls = w->mj.layout->warmstart << 1; /* mjSTATE_CTRL is the next bit */
+    VLY_TRY(check_number(w, "nu", w->mj.state_size(w->model, controls), t->nu));
     VLY_TRY(check_number(w, "nbody", int_at(w->model, w->mj.layout->nbody), t->nbody));
     for (int i = 0; i < t->nu; i++)
         if ((float)range[2 * i] != (float)t->bounds[i].low ||
@@ -107,6 +109,14 @@ static vly_status check_layout(const vly_mj_world *w, const vly_mj_body *b) {
         "MuJoCo %s of %s keeps its data elsewhere than the release of that number: 'make "
         "mujoco' fetches the release",
         w->mj.layout->name, w->mj.folder);
+}
+
+/* As Gymnasium reads it: the first. */
+static vly_status check_site(const vly_mj_world *w) {
+    const char *site = w->task->site;
+    if (!site || w->mj.id(w->model, VLY_MJ_SITE, site) == 0) return VLY_OK;
+    return vly_fail(VLY_EVERSION, "%s/%s: its first site is not '%s'", w->mj.folder, w->task->model,
+                    site);
 }
 
 static vly_status find_bodies(vly_mj_world *w) {
@@ -140,6 +150,7 @@ static vly_status open_model(vly_mj_world *w) {
     w->state_numbers = w->mj.state_size(w->model, w->state_bits);
     make_room_for_pictures(w);
     VLY_TRY(find_bodies(w));
+    VLY_TRY(check_site(w));
     vly_mj_body *first = new_body(w);
     if (!first) return vly_fail(VLY_ENOMEM, "%s: no memory for a simulation", w->task->name);
     w->unused = first;

@@ -33,7 +33,7 @@ typedef struct {
 } vly_mj_layout;
 
 enum { VLY_MJ_TIME = 1, VLY_MJ_QPOS = 2, VLY_MJ_QVEL = 4, VLY_MJ_ACT = 8 }; /* mjtState */
-enum { VLY_MJ_BODY = 1, VLY_MJ_CAMERA = 7 };                                /* mjtObj */
+enum { VLY_MJ_BODY = 1, VLY_MJ_SITE = 6, VLY_MJ_CAMERA = 7 };               /* mjtObj */
 
 /* X(member, name in the library, result, arguments) */
 #define VLY_MJ_FUNCTIONS(X)                                                                \

@@ -215,12 +215,12 @@ static vly_status open_task(vly_env *env, const char *name, const vly_env_args *
     vly_mj_weights weights = task->weights;
     char version[32] = "";
     const vly_env_key keys[] = {
-        {"forward_reward_weight", &weights.forward_reward, -1e6, 1e6, NULL, 0},
-        {"ctrl_cost_weight", &weights.ctrl_cost, -1e6, 1e6, NULL, 0},
-        {"contact_cost_weight", &weights.contact_cost, -1e6, 1e6, NULL, 0},
-        {"healthy_reward", &weights.healthy_reward, -1e6, 1e6, NULL, 0},
-        {"reset_noise_scale", &weights.reset_noise, 0, 1, NULL, 0},
-        {"version", NULL, 0, 0, version, sizeof version},
+        VLY_KEY_REAL("forward_reward_weight", &weights.forward_reward, -1e6, 1e6),
+        VLY_KEY_REAL("ctrl_cost_weight", &weights.ctrl_cost, -1e6, 1e6),
+        VLY_KEY_REAL("contact_cost_weight", &weights.contact_cost, -1e6, 1e6),
+        VLY_KEY_REAL("healthy_reward", &weights.healthy_reward, -1e6, 1e6),
+        VLY_KEY_REAL("reset_noise_scale", &weights.reset_noise, 0, 1),
+        VLY_KEY_TEXT("version", version),
     };
     VLY_TRY(vly_env_options(name, args, keys, sizeof keys / sizeof *keys));
     vly_mj_world *w = malloc(sizeof *w);

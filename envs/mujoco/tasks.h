@@ -39,6 +39,7 @@ struct vly_mj_task {
     /* x_velocity: of place. */
     double (*reward)(const struct vly_mj_world *, const struct vly_mj_body *, const float *action,
                      double x_velocity, bool *terminated);
+    const char *site; /* whose place the reward reads; NULL: none */
 };
 
 const vly_mj_task *vly_mj_task_named(const char *name);

@@ -94,6 +94,14 @@ static void bad_values_say_what_is_allowed(void) {
         {"optim.eps", "0", "from 1e-20 to 1"},
         {"atari.preset", "mine", "machado"},
         {"run.env", "a\nb", "control"},
+        {"run.out", "caf\xe9", "UTF-8"}, /* YAML would not read it back */
+        {"run.out", "\xc0\xaf", "UTF-8"},
+        {"run.out", "\xed\xa0\x80", "UTF-8"},
+        {"run.out", "\xf4\x90\x80\x80", "UTF-8"},
+        {"run.out", "a\xc2\x9b", "control"},
+        {"run.out", "a\xe2\x80\xa8", "control"},
+        {"run.out", "a\xef\xbb\xbf", "control"},
+        {"run.out", "a\xef\xbf\xbf", "control"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         CHECK_EQ(vly_config_set(&config, bad[i][0], bad[i][1]), VLY_EINVAL);
@@ -116,7 +124,8 @@ static void decimal_numbers_and_lists_are_read(void) {
                 {"ppo.lr", "1.e-3", "0.001"},
                 {"ppo.lr", ".5", "0.5"},
                 {"ppo.lr", "0e-999", "0"},
-                {"replay.capacity", "64k", "64000"}};
+                {"replay.capacity", "64k", "64000"},
+                {"run.out", "caf\xc3\xa9 \xf0\x9f\x98\x80", "caf\xc3\xa9 \xf0\x9f\x98\x80"}};
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         char text[64];
         CHECK_OK(vly_config_set(&config, good[i].key, good[i].text));

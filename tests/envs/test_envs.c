@@ -288,6 +288,18 @@ static void options_are_checked(void) {
     env.close(&env);
     args.max_steps = -1;
     CHECK_EQ(vly_env_open(&env, "cartpole", &args), VLY_EINVAL);
+    static const char *const bad[][3] = {{"gridworld", "size=0x5", "not a decimal number"},
+                                         {"gridworld", "size= 5", "not a decimal number"},
+                                         {"gridworld", "slip=1e-400", "not a decimal number"},
+                                         {"gridworld", "size=5.5", "not a whole number"},
+                                         {"storage", "hours=2.7", "not a whole number"},
+                                         {"storage", "hidden=0.5", "not a whole number"},
+                                         {"gridworld", "slip=inf", "not a decimal number"}};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        args = (vly_env_args){.extra = bad[i][1]};
+        CHECK_EQ(vly_env_open(&env, bad[i][0], &args), VLY_EINVAL);
+        CHECK(strstr(vly_error_text(), bad[i][2]) || (fputs(vly_error_text(), stderr), 0));
+    }
 }
 
 int main(void) {

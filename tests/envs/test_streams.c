@@ -88,7 +88,8 @@ static void bad_files_are_refused_by_line(void) {
                {"10\n20 30\n", ":2"},
                {"-1\n", "outside"},
                {"# none\n", "no numbers"},
-               {"nan\n", "outside"}};
+               {"0x10\n", ":1: not one number"},
+               {"nan\n", ":1: not one number"}};
     vly_env env;
     const vly_env_args args = {.extra = "prices=stream-bad.txt"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {

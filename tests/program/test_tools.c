@@ -171,6 +171,29 @@ static void a_name_does_not_move_the_cursor(void) {
     free(help);
 }
 
+static void records_do_not_move_the_cursor(void) {
+    write_run("bell", "cartpole", "m\\u001b[2J\\u0007\\u007f\\u009b");
+    CHECK_EQ(in_folder("$VOLLEY export bell --format csv --out - >out"), 0);
+    CHECK(!has_control_characters("out"));
+    CHECK_EQ(in_folder("$VOLLEY export bell --format jsonl --out - >out"), 0);
+    CHECK(!has_control_characters("out"));
+}
+
+/* JSON is UTF-8: an object that cannot be made is no success. */
+static void a_name_that_is_not_utf8_is_refused(void) {
+    CHECK_EQ(in_folder("cp -r r \"$(printf 'caf\\351')\" && $VOLLEY eval caf* --episodes 1 >out"),
+             0);
+    CHECK_EQ(in_folder("$VOLLEY eval caf* --episodes 1 --json >out 2>err"), 2);
+    char *text = program_read("err");
+    CHECK(strstr(text, "is not UTF-8"));
+    free(text);
+    CHECK_EQ(in_folder("$VOLLEY ls runs --runs . --json 2>err >out && grep -q 'name is not UTF-8' "
+                       "out"),
+             0);
+    CHECK_EQ(in_folder("$VOLLEY train cartpole --steps 9 --out \"$(printf 'x\\351')\" 2>err >out"),
+             2);
+}
+
 static void a_pipe_is_not_waited_for(void) {
     write_run("pipe", "cartpole", "m");
     CHECK_EQ(in_folder("rm pipe/metrics.jsonl && mkfifo pipe/metrics.jsonl"), 0);
@@ -195,7 +218,10 @@ static void words_are_true(void) {
     } cases[] = {
         {"train cartpole --steps 1k --out err", 2, "err", "is not a folder"},
         {"train cartpole --steps 1k --device cuda:99 --out d", 2, "err", "--device cuda:99: "},
+        {"train cartpole --steps 1k --device cuda:4294967296", 2, "err", "there is no such device"},
         {"resume r --steps 10", 0, "out", "has more than --steps 10 already"},
+        {"ls runs --runs /no/such", 2, "err", "there is no folder /no/such"},
+        {"help nosuch", 2, "err", "no verb 'nosuch'"},
         {"train pong --roms /no/such", 2, "err", "cannot open the ROM folder /no/such: No such"},
         {"train gridworld --algo qlearning --steps 1k --out 'a q'", 0, "out",
          "resume 'a q' --steps"},
@@ -248,6 +274,8 @@ int main(void) {
     a_full_disk_is_an_error();
     a_checkpoint_is_not_overwritten();
     a_name_does_not_move_the_cursor();
+    records_do_not_move_the_cursor();
+    a_name_that_is_not_utf8_is_refused();
     a_pipe_is_not_waited_for();
     limits_say_what_is_wrong();
     words_are_true();
