@@ -281,7 +281,8 @@ typedef struct {
 } vly_weight;
 
 /* run: the folder of a run, or a checkpoint. options: best=false (the best checkpoint instead of
- * the newest), seed=0 (of random actions), num_threads=1. */
+ * the newest), accept_config=false (go on although config.yaml is not what the checkpoint was saved with),
+ * seed=0 (of random actions), num_threads=1. */
 VLY_API int vly_policy_open(vly_policy **out, const char *run, const char *options);
 VLY_API void vly_policy_close(vly_policy *p);
 VLY_API int vly_policy_info(const vly_policy *p, vly_policy_facts *out);

@@ -92,6 +92,19 @@ FILE *vly_file_open_output(const char *path, vly_status *status) {
     return open_without_waiting(path, O_WRONLY | O_CREAT | O_TRUNC, "w", status);
 }
 
+int vly_file_open_own(const char *path, int flags, vly_status *status) {
+    struct stat there;
+    const int fd = open(path, flags | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW, 0644);
+    if (fd >= 0 && fstat(fd, &there) == 0 && S_ISREG(there.st_mode)) return fd;
+    const bool link = fd < 0 && errno == ELOOP;
+    *status = link || fd >= 0 || errno == ENXIO || errno == EISDIR
+                  ? vly_fail(VLY_EINVAL, "cannot write %s: it is there and is %s", path,
+                             link ? "a link" : "not a file")
+                  : failed("write", path);
+    if (fd >= 0) close(fd);
+    return -1;
+}
+
 bool vly_file_is_odd(const char *path) {
     struct stat there;
     return stat(path, &there) == 0 && !S_ISREG(there.st_mode);
@@ -107,7 +120,8 @@ int vly_file_begin(const char *path, char *temporary, size_t temporary_bytes, vl
         *status = vly_fail(VLY_EINVAL, "cannot write %s: it is there and is not a file", path);
         return -1;
     }
-    int fd = open(temporary, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    unlink(temporary); /* of an earlier process of this number, or somebody's link */
+    int fd = open(temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
     if (fd < 0) *status = failed("create", temporary);
     return fd;
 }
@@ -183,5 +197,16 @@ vly_status vly_file_make_folder(const char *path) {
     }
     if (stat(path, &info) || !S_ISDIR(info.st_mode))
         return vly_fail(VLY_EINVAL, "%s is not a folder", path);
+    return VLY_OK;
+}
+
+vly_status vly_file_make_own_folder(const char *path) {
+    struct stat info;
+    VLY_TRY(vly_file_make_folder(path));
+    if (lstat(path, &info) || !S_ISDIR(info.st_mode))
+        return vly_fail(VLY_EINVAL,
+                        "%s is a link: a run is written in its own folder alone; move there what "
+                        "the link names",
+                        path);
     return VLY_OK;
 }

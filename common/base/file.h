@@ -20,6 +20,9 @@ FILE *vly_file_open(const char *path, vly_status *status);
  * without a writer is empty; one without a reader cannot be written. */
 FILE *vly_file_open_input(const char *path, vly_status *status);
 FILE *vly_file_open_output(const char *path, vly_status *status);
+/* A file of a run's own folder, with O_WRONLY or O_RDWR: made where it is missing; a link, a pipe, a
+ * device and a folder are refused. -1: *status. */
+int vly_file_open_own(const char *path, int flags, vly_status *status);
 /* Whether something is there that is no file: a folder, a device, a pipe. */
 bool vly_file_is_odd(const char *path);
 /* Written beside it, fsynced, renamed over it, folder fsynced. VLY_ENOSPACE when the disk is full:
@@ -37,4 +40,6 @@ void vly_file_abort(int fd, const char *temporary);
 
 /* mkdir -p. */
 vly_status vly_file_make_folder(const char *path);
+/* The same; where `path` is a link to a folder it is refused. */
+vly_status vly_file_make_own_folder(const char *path);
 #endif

@@ -17,9 +17,14 @@ const char *vly_dtype_name(vly_dtype dtype) {
 
 bool vly_array_fits(const vly_array *t, size_t *out) {
     uint64_t n = (uint64_t)vly_dtypes[t->dtype].bytes;
-    for (int i = 0; i < t->ndim; i++)
-        if (t->shape[i] < 0 || __builtin_mul_overflow(n, (uint64_t)t->shape[i], &n)) return false;
-    *out = (size_t)n;
+    bool empty =
+        false; /* what is left without its zeros has to fit too: readers multiply parts of it */
+    for (int i = 0; i < t->ndim; i++) {
+        const uint64_t size = t->shape[i] ? (uint64_t)t->shape[i] : 1;
+        if (t->shape[i] < 0 || __builtin_mul_overflow(n, size, &n)) return false;
+        empty |= t->shape[i] == 0;
+    }
+    *out = empty ? 0 : (size_t)n;
     return n < (uint64_t)1 << 62;
 }
 

@@ -189,11 +189,10 @@ vly_status vly_metrics_open_jsonl(vly_metrics *m, const char *path, int64_t resu
     snprintf(m->jsonl_path, sizeof m->jsonl_path, "%s", path);
     if (m->jsonl >= 0) close(m->jsonl);
     m->jsonl = -1;
-    if (vly_file_is_odd(path))
-        return vly_fail(VLY_EINVAL, "cannot write %s: it is there and is not a file", path);
-    m->jsonl = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0644);
-    if (m->jsonl < 0 || ftruncate(m->jsonl, (off_t)keep) ||
-        lseek(m->jsonl, (off_t)keep, SEEK_SET) < 0)
+    vly_status status;
+    m->jsonl = vly_file_open_own(path, O_WRONLY, &status);
+    if (m->jsonl < 0) return status;
+    if (ftruncate(m->jsonl, (off_t)keep) || lseek(m->jsonl, (off_t)keep, SEEK_SET) < 0)
         return vly_fail(VLY_EIO, "cannot write %s: %s", path, strerror(errno));
     return VLY_OK;
 }

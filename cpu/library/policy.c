@@ -12,6 +12,7 @@
 #define AT(k) offsetof(policy_options, k), sizeof(((policy_options *)0)->k)
 static const vly_option options_table[] = {
     {"policy", "best", VLY_OPTION_BOOL, AT(best), "false", 0, 0, NULL, ""},
+    {"policy", "accept_config", VLY_OPTION_BOOL, AT(accept_config), "false", 0, 0, NULL, ""},
     {"policy", "seed", VLY_OPTION_INT, AT(seed), "0", 0, 9e15, NULL, ""},
     {"policy", "num_threads", VLY_OPTION_INT, AT(num_threads), "1", 0, 4096, NULL, ""},
 };
@@ -22,7 +23,9 @@ static vly_status set_policy_option(void *arg, const char *key, const char *valu
     for (size_t i = 0; i < sizeof options_table / sizeof *options_table; i++)
         if (strcmp(options_table[i].key, key) == 0)
             return vly_option_set(arg, &options_table[i], key, value);
-    return vly_fail(VLY_EINVAL, "a policy has no option '%s': it has best, seed, num_threads", key);
+    return vly_fail(VLY_EINVAL,
+                    "a policy has no option '%s': it has best, accept_config, seed, num_threads",
+                    key);
 }
 
 static vly_algo_args policy_args(vly_policy *p) {
@@ -100,8 +103,9 @@ static vly_status open_policy(vly_policy *p, const char *run, vly_checkpoint **c
     p->config = malloc(sizeof *p->config);
     if (!p->config) return vly_fail(VLY_ENOMEM, "no memory for a configuration");
     VLY_TRY(vly_run_load_config(run, p->config));
-    p->config->run.precision = VLY_RUN_PRECISION_FP32;
     VLY_TRY(vly_run_open_checkpoint(run, p->o.best, NULL, NULL, checkpoint));
+    if (!p->o.accept_config) VLY_TRY(vly_run_check_config(run, p->config, *checkpoint, NULL, NULL));
+    p->config->run.precision = VLY_RUN_PRECISION_FP32;
     const vly_env_args args = vly_config_env_args(p->config);
     VLY_TRY(vly_env_open(&p->env, p->config->run.env, &args));
     p->env_open = true;
@@ -205,8 +209,11 @@ int vly_policy_evaluate(const vly_policy *p, int episodes, int64_t seed, int gre
     if (!p || !returns || seed < 0)
         return vly_fail(VLY_EINVAL, "an evaluation needs a policy, a seed and room for returns");
     if (!(a = malloc(sizeof *a))) return vly_fail(VLY_ENOMEM, "no memory for an agent");
-    const vly_agent_options o = {
-        .greedy = greedy != 0, .best = p->o.best, .seed = (uint64_t)seed, .device = "cpu"};
+    const vly_agent_options o = {.greedy = greedy != 0,
+                                 .best = p->o.best,
+                                 .accept_config = p->o.accept_config,
+                                 .seed = (uint64_t)seed,
+                                 .device = "cpu"};
     vly_status status = vly_agent_open(a, p->run, &o);
     if (status == VLY_OK) status = vly_train_evaluate(a->train, episodes, returns, lengths);
     vly_agent_close(a);

@@ -15,7 +15,7 @@
 enum { POLICY_PIECE = 256 }; /* observations of one pass through the network */
 
 typedef struct {
-    bool best;
+    bool best, accept_config;
     int64_t seed;
     int num_threads;
 } policy_options;

@@ -315,7 +315,8 @@ static vly_status train_iteration(vly_trainer *t, int64_t steps, int timeout_ms,
     if (steps < 0) return vly_fail(VLY_EINVAL, "%lld steps", (long long)steps);
     pthread_mutex_lock(&t->lock);
     if (t->state == TRAINER_WAITS) {
-        t->until_steps = steps ? t->report.steps + steps : 0;
+        const int64_t most = INT64_MAX - t->report.steps;
+        t->until_steps = steps ? t->report.steps + (steps < most ? steps : most) : 0;
         t->until_ns = steps ? 0 : vly_now_ns() + 1000000000;
         t->state = TRAINER_RUNS;
         pthread_cond_broadcast(&t->changed);

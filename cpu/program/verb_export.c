@@ -14,7 +14,7 @@
 
 typedef struct {
     char format[16], layout[16], out[1024];
-    bool best;
+    bool best, accept_config;
 } export_options;
 
 /* The weights of a checkpoint, in memory, in the layout that was asked for. */
@@ -129,14 +129,17 @@ static vly_status fill_params(const weights *w, const vly_net *net, float *param
     return VLY_OK;
 }
 
-static vly_status write_onnx(const weights *w, const char *path, const vly_checkpoint *c,
-                             const char *run, const char *layout) {
+static vly_status write_onnx(vly_cli *cli, const weights *w, const char *path, vly_checkpoint *c) {
+    const export_options *options = cli->own;
+    const char *run = cli->positional[0];
     vly_config *config = malloc(sizeof *config);
     vly_net *net = NULL;
     vly_env env;
     float *param = NULL;
     vly_status status = config ? vly_run_load_config(run, config)
                                : vly_fail(VLY_ENOMEM, "no memory for a configuration");
+    if (status == VLY_OK && !options->accept_config)
+        status = vly_run_check_config(run, config, c, vly_cli_say, cli->people);
     if (status == VLY_OK && vly_algo_traits_of(config).tabular)
         status = vly_fail(VLY_EINVAL,
                           "%s has a table and no network: ONNX describes networks; --format npz "
@@ -150,7 +153,7 @@ static vly_status write_onnx(const weights *w, const char *path, const vly_check
         vly_note notes[] = {{.name = "env"}, {.name = "digest_of_source"}};
         snprintf(notes[0].value, sizeof notes[0].value, "%.190s", config->run.env);
         snprintf(notes[1].value, sizeof notes[1].value, "%s", vly_checkpoint_digest(c));
-        const vly_onnx_options o = {.native = !strcmp(layout, "native"),
+        const vly_onnx_options o = {.native = !strcmp(options->layout, "native"),
                                     .name = vly_net_kind_name(vly_net_description(net)->kind),
                                     .notes = notes,
                                     .note_count = 2};
@@ -172,7 +175,7 @@ static vly_status export_weights(vly_cli *cli, vly_checkpoint *c, char *path, si
                  strstr(cli->positional[0], ".safetensors") ? ".weights" : "/weights", o->format);
     VLY_TRY(vly_output_check(path));
     VLY_TRY(read_weights(c, w));
-    if (!strcmp(o->format, "onnx")) return write_onnx(w, path, c, cli->positional[0], o->layout);
+    if (!strcmp(o->format, "onnx")) return write_onnx(cli, w, path, c);
     if (!strcmp(o->layout, "torch")) VLY_TRY(to_torch(w));
     return !strcmp(o->format, "npz") ? write_npz(w, path)
                                      : write_safetensors(w, path, c, o->layout);
@@ -266,6 +269,8 @@ static const vly_option export_table[] = {
                  "- is standard output for the last two"),
     VLY_CLI_BOOL(export_options, best,
                  "the checkpoint with the best training return instead of the newest"),
+    VLY_CLI_BOOL(export_options, accept_config,
+                 "onnx: go on although config.yaml is not what the checkpoint was saved with"),
 };
 
 const vly_verb vly_verb_export = {

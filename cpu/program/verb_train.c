@@ -60,7 +60,8 @@ static void print_run_summary(FILE *out, const vly_config *config, const vly_ses
     if (r->checkpoint_lost)
         fprintf(stderr, "volley: the last checkpoint could not be saved: %s\n", r->words);
     if (r->train.stop == VLY_STOP_INTERRUPTED)
-        fprintf(out, "saved; go on with:   %s resume %s\n", volley, folder);
+        fprintf(out, "%s   %s resume %s\n",
+                r->checkpoint_lost ? "go on from before:" : "saved; go on with:", volley, folder);
     else if (r->checkpoint[0]) {
         fprintf(out, "see how it plays:    %s eval %s\n", volley, folder);
         fprintf(out, "train it further:    %s resume %s --steps %lld\n", volley, folder,

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/time.h>
 #include <unistd.h>
+#include "common/base/file.h"
 
 static json_t *one_actor(const vly_actor_info *a) {
     return json_pack("{s:s, s:s, s:i, s:f, s:f, s:b, s:I}", "name", a->name, "state",
@@ -30,12 +31,14 @@ static json_t *all_actors(const char *listen, const vly_remote_stats *s) {
 vly_status vly_actor_list_write(const char *folder, const char *listen,
                                 const vly_remote_stats *stats) {
     char path[2048], temporary[2080];
+    vly_status status;
     snprintf(path, sizeof path, "%s/" VLY_ACTOR_LIST, folder);
-    snprintf(temporary, sizeof temporary, "%s.tmp-%d", path, (int)getpid());
+    const int fd = vly_file_begin(path, temporary, sizeof temporary, &status);
+    if (fd < 0) return status;
     json_t *list = all_actors(listen, stats);
-    const int failed = json_dump_file(list, temporary, JSON_INDENT(1) | JSON_REAL_PRECISION(12));
+    const int failed = json_dumpfd(list, fd, JSON_INDENT(1) | JSON_REAL_PRECISION(12));
     json_decref(list);
-    if (!failed && rename(temporary, path) == 0) return VLY_OK;
+    if (close(fd) == 0 && !failed && rename(temporary, path) == 0) return VLY_OK;
     const int error = errno;
     unlink(temporary);
     return vly_fail(VLY_EIO, "cannot write %s: %s", path, strerror(error));

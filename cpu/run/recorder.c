@@ -13,8 +13,8 @@ static vly_status open_files(vly_recorder *r, const char *folder, int64_t resume
                : VLY_OK;
 }
 
-vly_status vly_recorder_reopen(vly_recorder *r, const char *folder) {
-    return open_files(r, folder, -1);
+vly_status vly_recorder_reopen(vly_recorder *r, const char *folder, int64_t steps) {
+    return open_files(r, folder, steps);
 }
 
 vly_status vly_recorder_open(vly_recorder *r, const vly_config *config, const vly_env *env,

@@ -31,8 +31,8 @@ typedef struct {
 vly_status vly_recorder_open(vly_recorder *r, const vly_config *config, const vly_env *env,
                              const char *folder, int64_t resumed);
 void vly_recorder_close(vly_recorder *r);
-/* Opens the files anew, after their folder was lost. */
-vly_status vly_recorder_reopen(vly_recorder *r, const char *folder);
+/* Opens the files anew, after their folder was lost; a copy that lies there is gone on with. */
+vly_status vly_recorder_reopen(vly_recorder *r, const char *folder, int64_t steps);
 /* Records the use of the GPU that run.device names too. */
 void vly_recorder_watch_gpu(vly_recorder *r);
 void vly_recorder_episode(vly_recorder *r, const vly_episode *episode);

@@ -88,8 +88,9 @@ vly_status vly_run_folder_anchor(vly_run_folder *f) {
 static vly_status lock_folder(vly_run_folder *f) {
     char path[VLY_PATH];
     snprintf(path, sizeof path, "%s/lock", f->path);
-    f->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    if (f->lock < 0) return vly_fail(VLY_EIO, "cannot write in %s: %s", f->shown, strerror(errno));
+    vly_status status;
+    f->lock = vly_file_open_own(path, O_RDWR, &status);
+    if (f->lock < 0) return status;
     if (flock(f->lock, LOCK_EX | LOCK_NB) == 0) return VLY_OK;
     return vly_fail(VLY_EINVAL, "%s is being written by another process: one run at a time",
                     f->shown);
@@ -132,7 +133,7 @@ vly_status vly_run_folder_open(vly_run_folder *f, const vly_config *config,
     VLY_TRY(vly_file_make_folder(f->path));
     VLY_TRY(lock_folder(f));
     snprintf(f->checkpoints, sizeof f->checkpoints, "%s/checkpoints", f->path);
-    VLY_TRY(vly_file_make_folder(f->checkpoints));
+    VLY_TRY(vly_file_make_own_folder(f->checkpoints));
     snprintf(path, sizeof path, "%s/config.yaml", f->path);
     VLY_TRY(vly_settings_save(config, path, f->digest));
     return save_system(f, device);

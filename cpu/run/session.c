@@ -89,10 +89,13 @@ static int on_session_update(void *arg, const vly_train_report *report) {
 /* A folder that was removed or moved is written again, and what it is to be resumed from with it. */
 static void find_folder_again(vly_session *s) {
     char text[2048];
+    vly_train_report report;
     if (!vly_run_folder_is_lost(&s->folder)) return;
+    vly_train_get_report(s->train, &report);
     vly_run_folder_close(&s->folder);
     vly_status status = vly_run_folder_open(&s->folder, &s->config, &s->compute->info);
-    if (status == VLY_OK) status = vly_recorder_reopen(&s->recorder, s->folder.path);
+    if (status == VLY_OK)
+        status = vly_recorder_reopen(&s->recorder, s->folder.path, report.total_steps);
     snprintf(text, sizeof text, "volley: %s was moved or removed: %s%s", s->folder.shown,
              status == VLY_OK ? "it is made again and holds the run from here on"
                               : "it cannot be made again: ",

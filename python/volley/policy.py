@@ -39,9 +39,9 @@ def _waited(call: Callable[[], None]) -> None:
 class Policy:
     """The network of a run; `load` opens one."""
 
-    def __init__(self, run: str | os.PathLike[str], *, best: bool = False, seed: int = 0, num_threads: int = 1) -> None:
+    def __init__(self, run: str | os.PathLike[str], *, best: bool = False, seed: int = 0, num_threads: int = 1, accept_config: bool = False) -> None:
         handle, facts = ctypes.c_void_p(), _library.PolicyFacts()
-        options = _library.words_of({"best": best, "seed": seed, "num_threads": num_threads})
+        options = _library.words_of({"best": best, "seed": seed, "num_threads": num_threads, "accept_config": accept_config})
         check(lib.vly_policy_open(ctypes.addressof(handle), _library.text_of(run), options))
         self._owner: Owner | None = Owner(handle.value, lib.vly_policy_close)
         check(lib.vly_policy_info(handle.value, ctypes.addressof(facts)))
@@ -165,8 +165,10 @@ class Policy:
         raise TypeError("a policy is not pickled or copied: volley.load(folder) opens another")
 
 
-def load(run: str | os.PathLike[str], *, best: bool = False, seed: int = 0, num_threads: int = 1) -> Policy:
+def load(run: str | os.PathLike[str], *, best: bool = False, seed: int = 0, num_threads: int = 1, accept_config: bool = False) -> Policy:
     """The agent of a run's folder or of one checkpoint, ready to act.
+
+    accept_config: also where the run's config.yaml is not what the checkpoint was saved with.
 
     >>> import tempfile
     >>> from volley.trainer import Trainer
@@ -175,4 +177,4 @@ def load(run: str | os.PathLike[str], *, best: bool = False, seed: int = 0, num_
     >>> load(folder).act([0.0, 0.0, 0.1, 0.0]) in (0, 1)
     True
     """
-    return Policy(run, best=best, seed=seed, num_threads=num_threads)
+    return Policy(run, best=best, seed=seed, num_threads=num_threads, accept_config=accept_config)

@@ -193,6 +193,21 @@ static void masks_forbid_and_samples_follow_probabilities(const char *run) {
     vly_policy_close(p);
 }
 
+/* Other settings make another network of the same weights. */
+static void an_edited_run_is_refused(const char *run) {
+    char edit[1400];
+    vly_policy *p;
+    snprintf(edit, sizeof edit, "sed -i 's/^  activation: .*/  activation: relu/' %s/config.yaml",
+             run);
+    CHECK_EQ(system(edit), 0);
+    REFUSED(vly_policy_open(&p, run, NULL), -1, "net.activation relu instead of ");
+    CHECK_CALL(vly_policy_open(&p, run, "accept_config=true"));
+    double returns[2];
+    int32_t lengths[2];
+    CHECK_CALL(vly_policy_evaluate(p, 2, 5, 1, returns, lengths));
+    vly_policy_close(p);
+}
+
 /* A recurrent state that is carried on gives what the states that were carried gave. */
 static void recurrent_state_is_given_and_returned(void) {
     enum { T = 5, H = 32 };
@@ -356,6 +371,7 @@ int main(void) {
     a_policy_plays_what_it_learned();
     snprintf(run, sizeof run, "%s/whole", scratch);
     masks_forbid_and_samples_follow_probabilities(run);
+    an_edited_run_is_refused(run);
     recurrent_state_is_given_and_returned();
     a_table_acts_on_its_states();
     a_box_is_acted_in_within_its_bounds();

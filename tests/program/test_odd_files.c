@@ -89,6 +89,42 @@ static void odd_files_of_a_run_are_refused(void) {
     }
 }
 
+/* A run of somebody else's may hold links: nothing is written through them. */
+static void links_out_of_a_run_are_not_followed(void) {
+    static const struct {
+        const char *file, *words;
+    } links[] = {
+        {"metrics.jsonl", "is a link"}, {"lock", "is a link"}, {"checkpoints", "is a link"}};
+    for (size_t i = 0; i < sizeof links / sizeof *links; i++) {
+        char command[512];
+        snprintf(command, sizeof command,
+                 "rm -rf b o && cp -r r b && mkdir o && mv b/%s o && ln -s ../o/%s b/%s && "
+                 "find o -type f | xargs md5sum >before 2>err; : >out",
+                 links[i].file, links[i].file, links[i].file);
+        CHECK_EQ(shell(command), 0);
+        is_refused("resume b --steps 9000", links[i].words);
+        CHECK_EQ(shell("md5sum --quiet -c before >out 2>err && find o -type f | wc -l >n 2>err && "
+                       "wc -l <before | cmp - n >out"),
+                 0);
+    }
+}
+
+/* What is written beside a file does not go where a link of that name leads. */
+static void links_at_a_temporary_name_are_not_followed(void) {
+    char path[128], beside[160], target[128];
+    snprintf(path, sizeof path, "%s/whole", folder);
+    snprintf(beside, sizeof beside, "%s.tmp-%ld", path, (long)getpid());
+    snprintf(target, sizeof target, "%s/target", folder);
+    CHECK_OK(vly_file_replace(target, "kept", 4));
+    CHECK_EQ(symlink(target, beside), 0);
+    CHECK_OK(vly_file_replace(path, "new", 3));
+    char *kept = program_read("target"), *written = program_read("whole");
+    CHECK_STR(kept, "kept");
+    CHECK_STR(written, "new");
+    free(kept);
+    free(written);
+}
+
 static void pipes_with_somebody_at_the_other_end_work(void) {
     CHECK_EQ(shell("printf '0\\n1\\n' | " PATIENCE VLY_TEST_PROGRAM
                    " trace cartpole --actions /dev/stdin --out /dev/stdout 2>err | cat >out"),
@@ -134,6 +170,8 @@ int main(void) {
     odd_inputs_are_refused();
     odd_outputs_are_refused();
     odd_files_of_a_run_are_refused();
+    links_out_of_a_run_are_not_followed();
+    links_at_a_temporary_name_are_not_followed();
     pipes_with_somebody_at_the_other_end_work();
     a_password_file_without_a_writer_is_empty();
     a_disk_that_is_full_from_the_start_is_told_at_once();

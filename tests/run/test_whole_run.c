@@ -40,10 +40,13 @@ static void edited_settings_are_refused_by_name(void) {
         says("err", edits[i][1]);
         CHECK_EQ(volley("eval e --episodes 1"), 2);
         says("err", edits[i][1]);
+        CHECK_EQ(volley("export e --format onnx --out e.onnx"), 2);
+        says("err", edits[i][1]);
         CHECK_EQ(in_folder("ls e/checkpoints | wc -l >n; ls r/checkpoints | wc -l | cmp - n"), 0);
     }
     CHECK_EQ(in_folder("sed 's/^  lr: .*/  lr: 0.5/' r/config.yaml >e/config.yaml"), 0);
     CHECK_EQ(volley("eval e --episodes 1 --accept-config"), 0);
+    CHECK_EQ(volley("export e --format onnx --out e.onnx --accept-config"), 0);
     CHECK_EQ(volley("record e --steps 5 --out e.png"), 2);
     CHECK_EQ(volley("resume e --steps 9k --accept-config"), 0);
     CHECK_EQ(volley("resume e --steps 10k"), 0); /* accepted settings are the run's from then on */
@@ -93,6 +96,28 @@ static void a_lost_folder_is_made_again(void) {
     CHECK_EQ(volley("resume m --steps 1k"), 0);
 }
 
+/* Copied, removed, and the copy put in its place, as when a folder moves to another disk. */
+static void a_copy_in_its_place_keeps_its_records(void) {
+    CHECK_EQ(
+        in_folder("$VOLLEY train cartpole --steps 1G --checkpoint.every_s 0.2 --out c >moved "
+                  "2>&1 & p=$!; until_is 'ls c/checkpoints/step-*' && cp -r c d && rm -rf c && "
+                  "mv d c && head -n 3 c/metrics.jsonl >first; "
+                  "until_is 'grep -q removed moved'; kill -INT $p; wait $p; test $? = 130"),
+        0);
+    says("moved", "c was moved or removed: it is made again");
+    CHECK_EQ(in_folder("head -n 3 c/metrics.jsonl | cmp - first"), 0);
+}
+
+static void what_was_not_saved_is_not_said_to_be(void) {
+    CHECK_EQ(in_folder("$VOLLEY train cartpole --steps 1G --checkpoint.every_s 0.2 --out u >last "
+                       "2>&1 & p=$!; until_is 'ls u/checkpoints/step-*'; rm -rf u/checkpoints; "
+                       ": >u/checkpoints; kill -INT $p; wait $p; test $? = 1"),
+             0);
+    says("last", "the last checkpoint could not be saved");
+    says("last", "go on from before:");
+    CHECK_EQ(in_folder("grep -q 'saved; go on' last"), 1);
+}
+
 static void a_run_without_a_checkpoint_starts_again(void) {
     CHECK_EQ(
         in_folder("rm -rf k; $VOLLEY train cartpole --steps 1G --checkpoint.every_s 1000 --seed 4 "
@@ -120,6 +145,8 @@ int main(void) {
     a_resume_that_was_killed_resumes();
     edited_notes_are_damage();
     a_lost_folder_is_made_again();
+    a_copy_in_its_place_keeps_its_records();
+    what_was_not_saved_is_not_said_to_be();
     a_run_without_a_checkpoint_starts_again();
     return program_close();
 }
