@@ -12,6 +12,25 @@ struct vly_fleet {
     vly_leader *leader;
 };
 
+/* What names a part of a fleet does nothing in a run of one process. */
+static vly_status refuse_unused(const vly_config *k) {
+    const char *option = k->run.store[0]                            ? "--store"
+                         : k->run.role == VLY_RUN_ROLE_LEARNER      ? "--role learner"
+                         : k->run.sharding != VLY_RUN_SHARDING_NONE ? "--sharding"
+                         : k->run.merge != VLY_RUN_MERGE_NONE       ? "--merge"
+                         : k->dist.processes                        ? "--dist.processes"
+                         : k->dist.update != VLY_DIST_UPDATE_AUTO   ? "--dist.update"
+                         : k->dist.tables != VLY_DIST_TABLES_AUTO   ? "--dist.tables"
+                                                                    : NULL;
+    if (!option) return VLY_OK;
+    return vly_fail(
+        VLY_EINVAL,
+        "%s: %s with these options trains in one process. --dist.update makes workers of "
+        "any network, --sharding and --merge of tables; impala takes --dist.processes, "
+        "apex --apex.replay store",
+        option, k->run.algo);
+}
+
 static vly_status connect_fleet(vly_fleet *f, const vly_config *config, vly_compute *compute,
                                 const char *folder, void (*say)(void *arg, const char *text),
                                 void *arg) {
@@ -32,7 +51,7 @@ static vly_status connect_fleet(vly_fleet *f, const vly_config *config, vly_comp
         strcmp(getenv("OMPI_COMM_WORLD_SIZE"), "1") != 0)
         return vly_fail(VLY_EINVAL, "started by mpirun with several ranks, but nothing says how "
                                     "they work together: give --sync allreduce or --sync gossip");
-    if (kind == VLY_FLEET_ALONE) return VLY_OK;
+    if (kind == VLY_FLEET_ALONE) return refuse_unused(config);
 #ifdef VLY_HAVE_REDIS
     return vly_leader_create(&f->leader, config, folder, say, arg);
 #else

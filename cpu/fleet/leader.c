@@ -6,6 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "common/base/clock.h"
+#include "common/base/text.h"
 #include "common/config/config.h"
 #include "cpu/fleet/leader_impl.h"
 #include "cpu/machine/processors.h"
@@ -189,13 +190,26 @@ static vly_status claim_run(vly_leader *l) {
     }
 }
 
+/* The password of a Redis of this run's own is in a file that its user alone can read. */
+static void say_how_to_join(vly_leader *l, const char *words) {
+    const char *run = vly_shell_word(l->run);
+    if (l->redis)
+        vly_leader_say(l,
+                       "store %s, run %s: %s   VOLLEY_STORE=$(cat %s/redis/url) volley actor --run "
+                       "%s",
+                       l->shown, l->run, words, vly_shell_word(l->folder), run);
+    else
+        vly_leader_say(l, "store %s, run %s: %s   volley actor --store %s --run %s", l->shown,
+                       l->run, words, vly_shell_word(l->shown), run);
+}
+
 vly_status vly_leader_start_fleet(vly_leader *l) {
     VLY_TRY(publish_config(l));
     VLY_TRY(vly_store_delete(l->store, "stop"));
     VLY_TRY(vly_leader_beat(l, vly_lead_get_counts(l->t).updates));
     vly_store_set_retry(l->store, VLY_LEADER_OWN_RETRY_MS);
     if (l->config->run.role == VLY_RUN_ROLE_LEARNER) {
-        vly_leader_say(l, "waiting for actors: volley actor --store %s --run %s", l->shown, l->run);
+        say_how_to_join(l, "waiting for actors");
         return VLY_OK;
     }
     l->worker_count = vly_fleet_workers(l->config);
@@ -252,8 +266,7 @@ static vly_status connect_store(vly_leader *l) {
      * vly_leader_wait_for_store retries. */
     if (l->redis) own.retry_ms = VLY_LEADER_OWN_RETRY_MS;
     VLY_TRY(vly_store_open(&l->store, l->url, l->run, &own));
-    vly_leader_say(l, "store %s, run %s: more workers join with   volley actor --store %s --run %s",
-                   l->shown, l->run, l->shown, l->run);
+    say_how_to_join(l, "more workers join with");
     return VLY_OK;
 }
 

@@ -128,8 +128,9 @@ vly_status vly_store_runs(vly_store *s, vly_status (*each)(void *arg, const char
 
 typedef struct vly_store_server vly_store_server;
 /* Starts redis-server on a free loopback port with its files in `folder` and waits until it
- * answers, as options->wait does; options may be NULL. durable: an append-only file keeps all writes
- * except those of its last second. */
+ * answers, as options->wait does; options may be NULL. Its password is random: the url has it, and
+ * `url` in the folder, which this user alone can read. durable: an append-only file keeps all writes
+ * except those of its last second; it is replayed as commands, so the folder is trusted. */
 vly_status vly_store_server_start(vly_store_server **out, const char *folder, bool durable,
                                   const vly_store_options *options);
 const char *vly_store_server_url(const vly_store_server *server);

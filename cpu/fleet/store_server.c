@@ -1,5 +1,6 @@
-/* Starts a redis-server for a run on one machine: loopback, a free port, files in the run's
- * folder. fork and exec, as for workers (leader_workers.c): it ends when its trainer dies. */
+/* Starts a redis-server for a run on one machine: loopback, a free port, a password that other users of
+ * the machine do not have, files in the run's folder. fork and exec, as for workers (leader_workers.c): it ends when its trainer dies. */
+#define _GNU_SOURCE /* pipe2 */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -8,22 +9,24 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "common/base/clock.h"
+#include "common/base/file.h"
 #include "common/base/program.h"
 #include "cpu/fleet/store.h"
 
-enum { START_TRIES = 5, START_MS = 10000 };
+enum { START_TRIES = 5, START_MS = 10000, PASSWORD = 16 }; /* PASSWORD: random bytes of it */
 
 struct vly_store_server {
     pid_t pid;
     int port;
     bool durable;
     vly_store_options probe; /* whether it answers */
-    char folder[1024], url[64];
+    char folder[1024], password[2 * PASSWORD + 1], url[128];
 };
 
 /* Another process may take the port before Redis binds it; vly_store_server_start then tries
@@ -41,7 +44,27 @@ static int free_port(void) {
     return port;
 }
 
-static void become_redis(const vly_store_server *server, pid_t parent) {
+static vly_status draw_password(vly_store_server *server) {
+    uint8_t bytes[PASSWORD];
+    if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes)
+        return vly_fail(VLY_EIO, "no random numbers for a password: %s", strerror(errno));
+    for (size_t i = 0; i < sizeof bytes; i++)
+        snprintf(server->password + 2 * i, 3, "%02x", bytes[i]);
+    return VLY_OK;
+}
+
+/* The password is not among the arguments, which every user of the machine can list. */
+static int settings_for_redis(const vly_store_server *server) {
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC)) return -1;
+    const bool good = dprintf(ends[1], "requirepass %s\n", server->password) > 0;
+    close(ends[1]);
+    if (good) return ends[0];
+    close(ends[0]);
+    return -1;
+}
+
+static void become_redis(const vly_store_server *server, pid_t parent, int settings) {
     char port[16], log[1100];
     snprintf(port, sizeof port, "%d", server->port);
     snprintf(log, sizeof log, "%s/redis.log", server->folder);
@@ -50,10 +73,10 @@ static void become_redis(const vly_store_server *server, pid_t parent) {
     /* Ctrl-C must reach only the trainer, which still saves through this server */
     setpgid(0, 0);
     const int null = open("/dev/null", O_RDWR);
-    dup2(null, 0);
+    dup2(settings, 0);
     dup2(null, 1);
     vly_signals_pass();
-    execlp("redis-server", "redis-server", "--bind", "127.0.0.1", "--port", port, "--dir",
+    execlp("redis-server", "redis-server", "-", "--bind", "127.0.0.1", "--port", port, "--dir",
            server->folder, "--logfile", log, "--save", "", "--appendonly",
            server->durable ? "yes" : "no", "--appendfsync", "everysec",
            "--auto-aof-rewrite-min-size", "256mb", "--maxmemory-policy", "noeviction",
@@ -95,21 +118,29 @@ static vly_status wait_ready(vly_store_server *server) {
 
 static vly_status launch_redis(vly_store_server *server) {
     const pid_t parent = getpid();
-    snprintf(server->url, sizeof server->url, "redis://127.0.0.1:%d/0", server->port);
-    server->pid = fork();
+    snprintf(server->url, sizeof server->url, "redis://:%s@127.0.0.1:%d/0", server->password,
+             server->port);
+    const int settings = settings_for_redis(server);
+    server->pid = settings < 0 ? -1 : fork();
+    if (server->pid == 0) become_redis(server, parent, settings);
+    if (settings >= 0) close(settings);
     if (server->pid < 0) return vly_fail(VLY_EIO, "cannot start redis-server: %s", strerror(errno));
-    if (server->pid == 0) become_redis(server, parent);
     return wait_ready(server);
 }
 
-/* Read by the monitor (cpu/monitor/run_log.h). */
-static void write_url_file(const vly_store_server *server) {
-    char path[1100];
+/* For this user's monitor (cpu/monitor/run_log.h) and actors. */
+static vly_status write_url_file(const vly_store_server *server) {
+    char path[1100], temporary[1200], line[sizeof server->url + 1];
+    vly_status status;
     snprintf(path, sizeof path, "%s/url", server->folder);
-    FILE *f = fopen(path, "we");
-    if (!f) return;
-    fprintf(f, "%s\n", server->url);
-    fclose(f);
+    const int n = snprintf(line, sizeof line, "%s\n", server->url);
+    const int fd = vly_file_begin(path, temporary, sizeof temporary, &status);
+    if (fd < 0) return status;
+    status = fchmod(fd, 0600) ? vly_fail(VLY_EIO, "cannot protect %s: %s", path, strerror(errno))
+                              : vly_file_write(fd, line, (size_t)n, path);
+    if (status == VLY_OK) return vly_file_commit(fd, temporary, path);
+    vly_file_abort(fd, temporary);
+    return status;
 }
 
 vly_status vly_store_server_start(vly_store_server **out, const char *folder, bool durable,
@@ -126,16 +157,17 @@ vly_status vly_store_server_start(vly_store_server **out, const char *folder, bo
         return vly_fail(VLY_EIO, "cannot use the folder %s for Redis: %s", folder, strerror(errno));
     }
     snprintf(server->folder, sizeof server->folder, "%.1023s", real);
-    vly_status status = VLY_EIO;
-    for (int i = 0; i < START_TRIES && status != VLY_OK && status != VLY_ENOTFOUND; i++) {
+    vly_status status = draw_password(server);
+    for (int i = 0; i < START_TRIES && server->password[0]; i++) {
         server->port = free_port();
         status = launch_redis(server);
+        if (status == VLY_OK || status == VLY_ENOTFOUND) break;
     }
+    if (status == VLY_OK) status = write_url_file(server);
     if (status != VLY_OK) {
         vly_store_server_stop(server);
         return status;
     }
-    write_url_file(server);
     *out = server;
     return VLY_OK;
 }

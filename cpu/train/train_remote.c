@@ -1,5 +1,6 @@
 /* A run whose environments are stepped by other processes (cpu/actors/remote.h). */
 #include <stdio.h>
+#include "common/base/text.h"
 #include "cpu/train/train_impl.h"
 
 enum { PROCESSES_MOST = 64 };
@@ -37,7 +38,8 @@ static void warn_of_remote(void *arg, const char *text) {
 static void say_where(vly_train *t) {
     char text[2048];
     snprintf(text, sizeof text, "actors connect with: volley actor %s --token-file %s",
-             vly_remote_shown(t->source), t->o.config->run.token_file);
+             vly_shell_word(vly_remote_shown(t->source)),
+             vly_shell_word(t->o.config->run.token_file));
     warn_of_remote(t, text);
 }
 

@@ -255,6 +255,18 @@ static void bad_use_is_reported(void) {
     int code;
     json_decref(run("", &code, "actor"));
     CHECK_EQ(code, 2);
+    static const char *const unused[] = {"--algo ppo --store redis://127.0.0.1:1",
+                                         "--algo dqn --role learner",
+                                         "--algo ppo --merge mean",
+                                         "--algo a2c --sharding state",
+                                         "--algo ppo --dist.processes true",
+                                         "--algo qlearning --dist.update sync",
+                                         "--algo ppo --dist.tables share",
+                                         "--algo apex --apex.replay local --store redis://h"};
+    for (size_t i = 0; i < sizeof unused / sizeof *unused; i++) {
+        json_decref(run("", &code, "train cartpole --steps 100 --out unused %s", unused[i]));
+        CHECK_EQ(code, 2);
+    }
     json_decref(run("", &code, "actor --store nonsense"));
     CHECK_EQ(code, 2);
     json_decref(run("", &code, "cluster what --store redis://127.0.0.1:1"));

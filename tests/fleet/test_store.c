@@ -8,6 +8,9 @@ int main(void) {
 #include "cpu/fleet/store.h"
 #include <signal.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "common/base/philox.h"
@@ -163,6 +166,32 @@ static void a_killed_server_is_restarted_and_clients_reconnect(void) {
     vly_store_close(s);
 }
 
+/* Another user of the machine can reach the port, list the processes, and not read the file `url`. */
+static void only_its_own_user_has_the_password(void) {
+    const vly_store_options quick = {.timeout_ms = 2000, .retry_ms = 10};
+    char plain[128], path[160], line[256] = "", password[64] = "";
+    struct stat info;
+    const char *url = vly_store_server_url(server), *at = strchr(url, '@');
+    vly_store *s = NULL;
+    int value = 1;
+    CHECK(at && sscanf(url, "redis://:%63[0-9a-f]@", password) == 1 && strlen(password) == 32);
+    snprintf(plain, sizeof plain, "redis://%s", at + 1);
+    vly_status status = vly_store_open(&s, plain, "stranger", &quick);
+    if (status == VLY_OK) status = vly_store_set(s, "x", &value, sizeof value);
+    CHECK(status != VLY_OK && strstr(vly_error_text(), "NOAUTH"));
+    vly_store_close(s);
+    snprintf(path, sizeof path, "%s/url", folder);
+    CHECK(stat(path, &info) == 0 && (info.st_mode & 0777) == 0600);
+    snprintf(path, sizeof path, "/proc/%d/cmdline", vly_store_server_pid(server));
+    FILE *f = fopen(path, "r");
+    CHECK(f != NULL);
+    const size_t n = fread(line, 1, sizeof line - 1, f);
+    fclose(f);
+    for (size_t i = 0; i + 1 < n; i++)
+        if (!line[i]) line[i] = ' ';
+    CHECK(strstr(line, "redis-server") && !strstr(line, password));
+}
+
 int main(void) {
     CHECK(mkdtemp(folder) != NULL);
     vly_status status = vly_store_server_start(&server, folder, true, NULL);
@@ -173,6 +202,7 @@ int main(void) {
     lists_are_bounded_and_ordered();
     every_reader_sees_the_whole_log();
     silent_members_expire();
+    only_its_own_user_has_the_password();
     a_killed_server_is_restarted_and_clients_reconnect();
     vly_store_server_stop(server);
     char clean[96];
