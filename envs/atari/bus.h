@@ -12,18 +12,31 @@ enum {
     VLY_LOG_ENTRIES = 9000
 }; /* a write takes three cycles, and those after line_limit end the frame */
 
+/* The processor while machine code runs (native.h): its registers between two pieces of it, and what
+ * the code looks up. */
+typedef struct {
+    uint32_t a, x, y, sp;
+    uint32_t nz, carry, overflow; /* flags as fast6507_handlers.h has them */
+    int32_t frame, frame_75;      /* the cycle at which the frame began; 75 before that */
+    uint16_t window_pc;           /* the program counter at the window's first byte */
+    uint8_t decimal_interrupt;    /* VLY_D, VLY_I */
+    const uint8_t *image;
+    const uint8_t *pages[16];
+} vly_native_cpu;
+
 /* A frame in progress. Writes to the TIA are logged, and replayed when the processor reads a
  * collision or the frame ends. */
 typedef struct {
+    vly_native_cpu native;
     vly_machine *m;
     const vly_rom *rom;
-    vly_tia_work tia;
     uint8_t bus;        /* the last byte on the data bus; undriven bits of a TIA read return it */
     uint8_t was_read;   /* the last access was a read: WSYNC works only then */
     uint8_t stop;       /* the frame has ended */
     uint8_t eager;      /* no log: every access draws at once, as the reference does it */
     int32_t line_limit; /* cycles from which any TIA write ends the frame */
     int logged;
+    vly_tia_work tia;
     uint32_t log[VLY_LOG_ENTRIES];
 } vly_run;
 

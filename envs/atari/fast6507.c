@@ -7,49 +7,9 @@
 
 static const int32_t *fast_run(vly_run *r, int *finished);
 
-/* A window at the program counter, and the 1 KB pages that data are read from: bits 10 to 13 of an
- * address choose the page, bit 13 mattering for FE alone. */
-static const vly_decoded *find_window(const vly_rom *rom, const vly_machine *m, uint16_t pc) {
-    unsigned bank;
-    switch (rom->properties.cart) {
-    case VLY_CART_2K:
-    case VLY_CART_4K: bank = 0; break;
-    case VLY_CART_E0: bank = m->cart.slice[pc >> 10 & 3]; break;
-    case VLY_CART_FE: bank = pc & 0x2000 ? 0 : 1; break;
-    default: bank = m->cart.bank; break;
-    }
-    return rom->decoded + bank * rom->stride;
-}
-
-static void find_pages(const vly_rom *rom, const vly_machine *m, const uint8_t *pages[16]) {
-    for (unsigned i = 0; i < 16; ++i) {
-        unsigned at;
-        switch (rom->properties.cart) {
-        case VLY_CART_2K:
-        case VLY_CART_4K: at = (i & 3) * 1024; break;
-        case VLY_CART_E0: at = m->cart.slice[i & 3] * 1024u; break;
-        case VLY_CART_FE: at = (i & 8 ? 0 : 4096) + (i & 3) * 1024; break;
-        default: at = m->cart.bank * 4096u + (i & 3) * 1024; break;
-        }
-        pages[i] = rom->image + at;
-    }
-}
-
-/* What the two above depend on. */
-static inline uint64_t find_banks(const vly_machine *m) {
-    uint32_t slices;
-    memcpy(&slices, m->cart.slice, sizeof slices);
-    return (uint64_t)m->cart.bank << 32 | slices;
-}
-
 /* TIA registers with effects outside the log. */
 static inline int is_plain_register(unsigned reg) {
     return reg > VLY_WSYNC;
-}
-
-/* First cycle at which the timer reads 0 (BNE falls through) or is negative (BPL does). */
-static inline int32_t timer_until(const vly_riot_state *t, int bpl) {
-    return t->set_cycle + 1 + (t->timer - (bpl ? 0 : 1)) * (1 << t->shift);
 }
 
 static __attribute__((noinline)) uint8_t io_read(vly_run *r, uint16_t address) {
@@ -130,8 +90,8 @@ ONE_COPY static const int32_t *fast_run(vly_run *r, int *finished) {
     m->cpu.flags = FLAGS
 
     LOAD;
-    find_pages(rom, m, pages);
-    uint64_t banks = find_banks(m);
+    vly_fast_pages(rom, m, pages);
+    uint64_t banks = vly_fast_banks(m);
     goto jump;
 
 slow: /* vly_cpu_step runs one instruction, whatever it is */
@@ -144,9 +104,9 @@ general:
         *finished = 1;
         return NULL;
     }
-    if (banks != find_banks(m)) {
-        banks = find_banks(m);
-        find_pages(rom, m, pages);
+    if (banks != vly_fast_banks(m)) {
+        banks = vly_fast_banks(m);
+        vly_fast_pages(rom, m, pages);
     }
     LOAD;
     goto jump;
@@ -156,7 +116,7 @@ leave: /* reached only by a jump to a window's end */
 jump: /* to pc */
     if (__builtin_expect(cycles >= VLY_FAST_CYCLES, 0)) goto too_long;
     if (!(pc & 0x1000)) goto general;
-    first = find_window(rom, m, pc);
+    first = rom->decoded + vly_fast_window(rom, m, pc) * rom->stride;
     window_pc = (uint16_t)(pc & -(int)rom->window);
     ip = first + (pc - window_pc);
     NEXT(0);

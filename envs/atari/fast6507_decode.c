@@ -1,32 +1,11 @@
 /* Decoding: an image becomes an instruction for every byte, each with its handler. */
 #include "envs/atari/bus.h"
 #include "envs/atari/fast6507_impl.h"
+#include "envs/atari/native.h"
 #include "envs/atari/opcodes.h"
 
-typedef enum {
-    MODE_IMP,
-    MODE_ACC,
-    MODE_IMM,
-    MODE_REL,
-    MODE_ZPG,
-    MODE_ZPX,
-    MODE_ZPY,
-    MODE_ABS,
-    MODE_ABX,
-    MODE_ABXP,
-    MODE_ABY,
-    MODE_ABYP,
-    MODE_INX,
-    MODE_INY,
-    MODE_INYP,
-    MODE_IND
-} mode;
-typedef enum { KIND_READ, KIND_WRITE, KIND_MODIFY, KIND_PLAIN, KIND_NONE } kind;
-
-static const struct {
-    uint8_t mode, kind, cycles;
-} info[256] = {
-#define XX(code, op, m, k, base) [code] = {MODE_##m, KIND_##k, base},
+const vly_fast_opcode vly_fast_info[256] = {
+#define XX(code, op, m, k, base) [code] = {VLY_MODE_##m, VLY_KIND_##k, base},
     VLY_OPCODES(XX)
 #undef XX
 };
@@ -34,8 +13,9 @@ static const struct {
 enum { BNE = 0xd0, BPL = 0x10, JMP = 0x4c, JSR = 0x20, JMP_INDIRECT = 0x6c };
 
 static int mode_bytes(uint8_t m) {
-    if (m == MODE_IMP || m == MODE_ACC) return 1;
-    return m == MODE_ABS || m == MODE_IND || (m >= MODE_ABX && m <= MODE_ABYP) ? 3 : 2;
+    if (m == VLY_MODE_IMP || m == VLY_MODE_ACC) return 1;
+    return m == VLY_MODE_ABS || m == VLY_MODE_IND || (m >= VLY_MODE_ABX && m <= VLY_MODE_ABYP) ? 3
+                                                                                               : 2;
 }
 
 static int is_ram(unsigned a) {
@@ -74,16 +54,16 @@ static int image_offset(const window *w, unsigned a) {
 }
 
 static int decode_zero_page(vly_decoded *d, unsigned op, unsigned a) {
-    int write = info[op].kind == KIND_WRITE;
+    int write = vly_fast_info[op].kind == VLY_KIND_WRITE;
     d->operand = (uint16_t)(a & 0x7f);
     if (is_ram(a)) return (int)op * 4;
-    if (info[op].kind == KIND_MODIFY) return H_SLOW;
+    if (vly_fast_info[op].kind == VLY_KIND_MODIFY) return H_SLOW;
     unsigned reg = a & 0x3f;
     if (!write) {
         d->operand = (uint16_t)a;
         return (int)op * 4 + 1;
     }
-    if (reg == VLY_WSYNC) return mode_bytes(info[op].mode) == 2 ? H_WSYNC2 : H_WSYNC3;
+    if (reg == VLY_WSYNC) return mode_bytes(vly_fast_info[op].mode) == 2 ? H_WSYNC2 : H_WSYNC3;
     d->operand = (uint16_t)(reg << 8);
     return (int)op * 4 + (reg == VLY_VSYNC || reg == VLY_VBLANK ? 2 : 1);
 }
@@ -94,25 +74,25 @@ static int decode_absolute(const window *w, vly_decoded *d, unsigned op, unsigne
         return (int)op * 4 +
                (!(a & 0x1000) || w->size != 4096 || w->rom->properties.cart == VLY_CART_FE);
     }
-    if (is_ram(a) || (is_tia(a) && info[op].kind == KIND_WRITE))
+    if (is_ram(a) || (is_tia(a) && vly_fast_info[op].kind == VLY_KIND_WRITE))
         return decode_zero_page(d, op, is_ram(a) ? a | 0x80 : a & 0x3f);
     d->operand = (uint16_t)a;
-    if (info[op].kind == KIND_READ && is_plain(w->rom, a)) {
+    if (vly_fast_info[op].kind == VLY_KIND_READ && is_plain(w->rom, a)) {
         int at = image_offset(w, a);
         if (at < 0) return (int)op * 4 + 3;
         d->operand = w->rom->image[at];
         return (int)op * 4 + 1;
     }
     int cart_io = (a & 0x1000) && (a & 0xfff) < 0xfc0; /* memory, DPC registers: no hot spots */
-    if (info[op].kind != KIND_MODIFY && (is_io(a) || cart_io)) return (int)op * 4 + 2;
+    if (vly_fast_info[op].kind != VLY_KIND_MODIFY && (is_io(a) || cart_io)) return (int)op * 4 + 2;
     return H_SLOW;
 }
 
 /* No index leads from these base addresses out of the plain ROM: no test at run time. */
 static int decode_indexed(const window *w, vly_decoded *d, unsigned op, unsigned a) {
     d->operand = (uint16_t)a;
-    if (info[op].kind == KIND_READ && is_plain(w->rom, a) && is_plain(w->rom, a + 255) &&
-        image_offset(w, a) >= 0) {
+    if (vly_fast_info[op].kind == VLY_KIND_READ && is_plain(w->rom, a) &&
+        is_plain(w->rom, a + 255) && image_offset(w, a) >= 0) {
         d->operand = (uint16_t)image_offset(w, a);
         return (int)op * 4 + 1;
     }
@@ -159,33 +139,34 @@ static int decode_loop(const window *w, vly_decoded *d, unsigned at, int handler
 static int decode_one(const window *w, vly_decoded *d, unsigned at) {
     const uint8_t *b = w->bytes + at;
     unsigned op = b[0];
-    uint8_t m = info[op].mode;
+    uint8_t m = vly_fast_info[op].mode;
     int bytes = mode_bytes(m);
-    d->cycles = info[op].cycles;
+    d->cycles = vly_fast_info[op].cycles;
     /* The bytes themselves may be hot spots or cartridge memory. */
-    if (info[op].kind == KIND_NONE || !bytes_are_plain(w, at, (unsigned)bytes)) return H_SLOW;
+    if (vly_fast_info[op].kind == VLY_KIND_NONE || !bytes_are_plain(w, at, (unsigned)bytes))
+        return H_SLOW;
     unsigned word = bytes == 3 ? (unsigned)(b[1] | b[2] << 8) : bytes == 2 ? b[1] : 0;
     d->bus = bytes == 3 ? b[2] : b[bytes - 1];
     d->operand = (uint16_t)word;
     switch (m) {
-    case MODE_REL: return decode_branch(w, d, op, at, (int8_t)word);
-    case MODE_ZPG: return decode_zero_page(d, op, word);
-    case MODE_ABS:
+    case VLY_MODE_REL: return decode_branch(w, d, op, at, (int8_t)word);
+    case VLY_MODE_ZPG: return decode_zero_page(d, op, word);
+    case VLY_MODE_ABS:
         if (is_timer(word) && op == 0xad) return decode_loop(w, d, at, H_TIMER_LDA);
         if (is_timer(word) && op == 0xae) return decode_loop(w, d, at, H_TIMER_LDX);
         if (is_timer(word) && op == 0xac) return decode_loop(w, d, at, H_TIMER_LDY);
         return decode_absolute(w, d, op, word);
-    case MODE_ABX:
-    case MODE_ABXP:
-    case MODE_ABY:
-    case MODE_ABYP: return decode_indexed(w, d, op, word);
-    case MODE_INY:
-    case MODE_INYP:
-        if (info[op].kind == KIND_MODIFY || !vly_fast_is_pointer(word)) return H_SLOW;
+    case VLY_MODE_ABX:
+    case VLY_MODE_ABXP:
+    case VLY_MODE_ABY:
+    case VLY_MODE_ABYP: return decode_indexed(w, d, op, word);
+    case VLY_MODE_INY:
+    case VLY_MODE_INYP:
+        if (vly_fast_info[op].kind == VLY_KIND_MODIFY || !vly_fast_is_pointer(word)) return H_SLOW;
         d->operand = (uint16_t)(word & 0x7f);
         return (int)op * 4;
-    case MODE_INX: return info[op].kind == KIND_MODIFY ? H_SLOW : (int)op * 4;
-    case MODE_IND:
+    case VLY_MODE_INX: return vly_fast_info[op].kind == VLY_KIND_MODIFY ? H_SLOW : (int)op * 4;
+    case VLY_MODE_IND:
         if (!is_ram(word) || (word & 0x7f) == 0x7f) return H_SLOW;
         d->operand = (uint16_t)(word & 0x7f);
         return (int)op * 4;
@@ -193,7 +174,7 @@ static int decode_one(const window *w, vly_decoded *d, unsigned at) {
     }
 }
 
-static unsigned window_count(vly_cart_kind kind_) {
+unsigned vly_fast_windows(vly_cart_kind kind_) {
     switch (kind_) {
     case VLY_CART_E0: return 8;
     case VLY_CART_F6:
@@ -206,7 +187,21 @@ static unsigned window_count(vly_cart_kind kind_) {
 
 size_t vly_fast_decoded_bytes(vly_cart_kind kind_) {
     unsigned size = kind_ == VLY_CART_E0 ? 1024 : 4096;
-    return sizeof(vly_decoded) * window_count(kind_) * (size + VLY_WINDOW_SENTINELS);
+    return sizeof(vly_decoded) * vly_fast_windows(kind_) * (size + VLY_WINDOW_SENTINELS);
+}
+
+void vly_fast_pages(const vly_rom *rom, const vly_machine *m, const uint8_t *pages[16]) {
+    for (unsigned i = 0; i < 16; ++i) {
+        unsigned at;
+        switch (rom->properties.cart) {
+        case VLY_CART_2K:
+        case VLY_CART_4K: at = (i & 3) * 1024; break;
+        case VLY_CART_E0: at = m->cart.slice[i & 3] * 1024u; break;
+        case VLY_CART_FE: at = (i & 8 ? 0 : 4096) + (i & 3) * 1024; break;
+        default: at = m->cart.bank * 4096u + (i & 3) * 1024; break;
+        }
+        pages[i] = rom->image + at;
+    }
 }
 
 static void place_plain(vly_rom *rom) {
@@ -226,15 +221,16 @@ void vly_fast_decode(vly_rom *rom) {
     rom->window = k == VLY_CART_E0 ? 1024 : 4096;
     rom->stride = rom->window + VLY_WINDOW_SENTINELS;
     place_plain(rom);
-    for (unsigned i = 0; i < window_count(k); ++i) {
+    for (unsigned i = 0; i < vly_fast_windows(k); ++i) {
         window w = {.rom = rom,
                     .bytes = rom->image + i * rom->window,
                     .size = rom->window,
                     .image_at = i * rom->window};
         vly_decoded *d = rom->decoded + i * rom->stride;
-        for (unsigned at = 0; at < rom->stride; ++at) {
-            int h = at < rom->window ? decode_one(&w, &d[at], at) : H_LEAVE;
-            d[at].handler = handlers[h];
-        }
+        for (unsigned at = 0; at < rom->stride; ++at)
+            d[at].handler = at < rom->window ? decode_one(&w, &d[at], at) : H_LEAVE;
     }
+    rom->native = vly_native_create(rom);
+    const size_t n = (size_t)vly_fast_windows(k) * rom->stride;
+    for (size_t i = 0; i < n; ++i) rom->decoded[i].handler = handlers[rom->decoded[i].handler];
 }

@@ -561,17 +561,10 @@
     CYCLES(4);                              \
     reg = vly_riot_timer(&m->riot, cycles); \
     nz = reg;
-#define WAIT_TIMER(reg, bpl)                                                                       \
-    {                                                                                              \
-        int32_t first_read = cycles + 4, turn = ip->cycles;                                        \
-        int32_t until = timer_until(&m->riot, bpl), left = until - first_read;                     \
-        int32_t now = m->riot.timer - ((first_read - 1 - m->riot.set_cycle) >> m->riot.shift) - 1; \
-        if (left > 0 && (!(bpl) || now < 128)) {                                                   \
-            cycles += (left + turn - 1) / turn * turn;                                             \
-            if (__builtin_expect(cycles >= VLY_FAST_CYCLES, 0)) goto too_long;                     \
-        }                                                                                          \
-    }                                                                                              \
-    TIMER_READ(reg)                                                                                \
+#define WAIT_TIMER(reg, bpl)                                           \
+    cycles += vly_fast_wait(&m->riot, cycles + 4, ip->cycles, bpl);    \
+    if (__builtin_expect(cycles >= VLY_FAST_CYCLES, 0)) goto too_long; \
+    TIMER_READ(reg)                                                    \
     NEXT(3);
 /* A loop that counts a register down: all iterations but the last at once. */
 #define SPIN(reg, bpl)                                                 \

@@ -2,6 +2,7 @@
 #include <string.h>
 #include "envs/atari/cpu6507.h"
 #include "envs/atari/fast6507.h"
+#include "envs/atari/native.h"
 
 static void open_run(vly_run *r, vly_machine *m, const vly_rom *rom) {
     r->m = m;
@@ -84,7 +85,7 @@ static void run_frame(vly_run *r) {
         return;
     }
     memcpy(before, m, sizeof before);
-    if (vly_fast_run(r)) {
+    if (r->rom->native ? vly_native_run(r) : vly_fast_run(r)) {
         vly_bus_flush(r);
         return;
     }

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "envs/atari/fast6507.h"
+#include "envs/atari/native.h"
 
 const char *vly_cart_kind_name(vly_cart_kind kind) {
     static const char *const names[VLY_CART_COUNT] = {"auto", "2K",   "4K", "F8", "F6",
@@ -164,13 +165,15 @@ vly_status vly_rom_create(vly_rom **out, const uint8_t *bytes, size_t n,
 }
 
 void vly_rom_destroy(vly_rom *rom) {
+    if (rom) vly_native_destroy(rom->native);
     free(rom);
 }
 const vly_rom_properties *vly_rom_get_properties(const vly_rom *rom) {
     return &rom->properties;
 }
 size_t vly_rom_bytes(const vly_rom *rom) {
-    return sizeof *rom + vly_fast_decoded_bytes(rom->properties.cart);
+    return sizeof *rom + vly_fast_decoded_bytes(rom->properties.cart) +
+           vly_native_bytes(rom->native);
 }
 
 void vly_machine_init(vly_machine *m, const vly_rom *rom) {

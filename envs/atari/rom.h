@@ -12,6 +12,8 @@ typedef struct {
     uint8_t bus;      /* the operand's last byte: what is on the data bus before the access */
 } vly_decoded;
 
+typedef struct vly_native vly_native; /* native.h */
+
 /* Sentinels follow a window's last byte: an instruction may extend past it. */
 enum { VLY_WINDOW_SENTINELS = 4 };
 
@@ -24,6 +26,7 @@ struct vly_rom {
     uint16_t plain_from, plain_to; /* cartridge addresses without side effects */
     uint32_t stride;               /* decoded instructions per window, sentinels included */
     vly_decoded *decoded;          /* window after window */
+    vly_native *native;            /* the same as machine code, or NULL */
 };
 
 #endif
