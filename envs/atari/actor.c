@@ -26,6 +26,9 @@ static void write_channel(const vly_atari_world *w, const uint8_t *picture, int 
 static void write_picture(const vly_atari_world *w, const uint8_t *a, const uint8_t *b,
                           uint8_t *obs) {
     uint8_t picture[VLY_SCREEN_BYTES];
+    if (w->channels == 1 && w->options.size != VLY_ATARI_NATIVE_SIZE &&
+        vly_area_pool_usual(&w->area, w->colour[0], a, b, obs))
+        return;
     for (int c = 0; c < w->channels; c++) {
         vly_pool_lookup(w->colour[c], a, b, (size_t)w->height * VLY_SCREEN_WIDTH, picture);
         write_channel(w, picture, c, obs);

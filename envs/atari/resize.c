@@ -68,7 +68,7 @@ static int is_whole(const vly_area *area) {
     return area->x.source % area->x.size == 0 && area->y.source % area->y.size == 0;
 }
 
-static uint8_t to_byte(float value) {
+uint8_t vly_area_to_byte(float value) {
     const long rounded = lrintf(value);
     return (uint8_t)(rounded < 0 ? 0 : rounded > 255 ? 255 : rounded);
 }
@@ -78,7 +78,7 @@ static uint8_t pixel_whole(const vly_area *area, const uint8_t *src, int dy, int
     for (int j = 0; j < area->y.count[dy]; j++)
         for (int i = 0; i < area->x.count[dx]; i++)
             sum += src[(area->y.first[dy] + j) * VLY_AREA_WIDTH + area->x.first[dx] + i];
-    return to_byte((float)sum * (1.0f / (float)(area->x.count[dx] * area->y.count[dy])));
+    return vly_area_to_byte((float)sum * (1.0f / (float)(area->x.count[dx] * area->y.count[dy])));
 }
 
 static uint8_t pixel(const vly_area *area, const uint8_t *src, int dy, int dx) {
@@ -89,7 +89,7 @@ static uint8_t pixel(const vly_area *area, const uint8_t *src, int dy, int dx) {
         for (int i = 0; i < area->x.count[dx]; i++) across += (float)row[i] * area->x.weight[dx][i];
         sum += area->y.weight[dy][j] * across;
     }
-    return to_byte(sum);
+    return vly_area_to_byte(sum);
 }
 
 void vly_area_resize_reference(const vly_area *area, const uint8_t *src, uint8_t *dst, int stride) {
@@ -265,7 +265,7 @@ AVX512 static void pool_lookup_avx512(const uint8_t lut[256], const uint8_t *a, 
     }
 }
 
-static int has_avx512(void) {
+int vly_area_is_wide(void) {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vbmi");
 }
@@ -274,7 +274,7 @@ static int has_avx512(void) {
 void vly_area_resize(const vly_area *area, const uint8_t *src, uint8_t *dst, int stride) {
 #if defined(__x86_64__)
     if (area->fast && !is_whole(area)) {
-        if (area->x.size >= 48 && has_avx512()) {
+        if (area->x.size >= 48 && vly_area_is_wide()) {
             resize_avx512(area, src, dst, stride);
             return;
         }
@@ -290,7 +290,7 @@ void vly_area_resize(const vly_area *area, const uint8_t *src, uint8_t *dst, int
 void vly_pool_lookup(const uint8_t lut[256], const uint8_t *a, const uint8_t *b, size_t n,
                      uint8_t *out) {
 #if defined(__x86_64__)
-    if (has_avx512()) {
+    if (vly_area_is_wide()) {
         pool_lookup_avx512(lut, a, b, n, out);
         return;
     }

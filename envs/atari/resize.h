@@ -51,6 +51,13 @@ void vly_area_resize_reference(const vly_area *area, const uint8_t *src, uint8_t
 /* out[i] = max(lut[a[i]], lut[b[i]]), or lut[a[i]] where b is NULL. */
 void vly_pool_lookup(const uint8_t lut[256], const uint8_t *a, const uint8_t *b, size_t n,
                      uint8_t *out);
+/* The two of them for a grey picture of 160 x 210 as 84 x 84. 0: not this one, or not on this processor. */
+int vly_area_pool_usual(const vly_area *area, const uint8_t lut[256], const uint8_t *a,
+                        const uint8_t *b, uint8_t *dst);
 void vly_pool_lookup_reference(const uint8_t lut[256], const uint8_t *a, const uint8_t *b, size_t n,
                                uint8_t *out);
+
+/* For resize_usual.c: rounded to nearest and into range; whether the processor permutes 64 bytes. */
+uint8_t vly_area_to_byte(float value);
+int vly_area_is_wide(void);
 #endif

@@ -111,7 +111,30 @@ static void colours_are_ales(void) {
     CHECK_EQ(levels, 93);
 }
 
+/* Blocks of rows and columns that repeat, in one screen or in both. */
+static void the_usual_picture_is_pooled_and_resized(void) {
+    static uint8_t a[211 * 160], b[211 * 160], grey[210 * 160], fast[84 * 84 + 1], plain[84 * 84];
+    uint8_t lut[256];
+    uint32_t seed = 11;
+    vly_area area;
+    CHECK_EQ(vly_area_init(&area, 210, 84), 0);
+    for (int i = 0; i < 256; i++) lut[i] = (uint8_t)(lcg(&seed) >> 24);
+    for (int round = 0; round < 60; round++) {
+        draw(a, 210, lcg(&seed), 1 + round % 9), draw(b, 210, lcg(&seed), 1 + round % 7);
+        if (round % 3 == 0) memcpy(b, a, (size_t)(160 * (70 + round)));
+        if (round % 5 == 0) memset(a + 160 * 30, 77, 160 * 90), memset(b + 160 * 21, 78, 160 * 83);
+        const uint8_t *other = round % 4 == 3 ? NULL : b;
+        fast[84 * 84] = 0x5A;
+        if (!vly_area_pool_usual(&area, lut, a, other, fast)) return;
+        vly_pool_lookup_reference(lut, a, other, sizeof grey, grey);
+        vly_area_resize_reference(&area, grey, plain, 1);
+        CHECK_EQ(memcmp(fast, plain, sizeof plain), 0);
+        CHECK_EQ(fast[84 * 84], 0x5A);
+    }
+}
+
 int main(void) {
+    the_usual_picture_is_pooled_and_resized();
     resizing_is_opencvs_inter_area();
     random_images_resize_alike_on_every_path();
     sizes_that_make_no_sense_are_refused();
