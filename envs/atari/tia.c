@@ -27,6 +27,7 @@ static void reset_player(vly_tia_work *w, int p, int32_t clock, int hpos) {
             display = 1;
     }
     if (display) beam_draw(w, clock + 11);
+    keep_pixels(w, 1u << p);
     t->suppress[p] = display || !delay;
     t->pos[p] = (uint8_t)now;
     place_changed(w, 1u << p);
@@ -277,6 +278,7 @@ static inline void write_graphics(vly_tia_work *w, int p, int32_t clock, uint8_t
     int ball = p == 1 && t->delayed_enabl != t->enabl && t->vdelbl;
     unsigned seen = (unsigned)own << p | (unsigned)others << q | (unsigned)ball << VLY_BL;
     if (seen && matters(w, seen)) beam_advance(w, clock + 1);
+    keep_pixels(w, seen);
     t->grp[p] = value;
     t->delayed_grp[q] = t->grp[q];
     if (p == 1) t->delayed_enabl = t->enabl;
@@ -299,6 +301,7 @@ static inline void write_playfield(vly_tia_work *w, unsigned i, int32_t clock, u
     vly_tia_state *t = &w->m->tia;
     if (t->pf[i] == value) return;
     if (may_matter(w, 1u << VLY_PF)) beam_advance(w, clock + delay[hpos_of(t, clock) / 3 & 3]);
+    keep_pixels(w, 1u << VLY_PF);
     t->pf[i] = value;
     place_changed(w, 1u << VLY_PF);
     switch_on(w, VLY_PF, (t->pf[0] & 0xf0) | t->pf[1] | t->pf[2]);
@@ -314,8 +317,24 @@ static inline void write_enable(vly_tia_work *w, int object, int32_t clock, uint
         return;
     }
     if (matters(w, 1u << object)) beam_advance(w, clock);
+    keep_pixels(w, 1u << object);
     *state = value & 2;
     switch_on(w, object, value & 2);
+}
+
+/* The object that a write to one of the registers REFPx, VDELx, RESMPx, RESMx, RESBL changes. */
+static inline unsigned changed_by(unsigned reg) {
+    switch (reg) {
+    case VLY_REFP0:
+    case VLY_VDELP0: return 1u << VLY_P0;
+    case VLY_REFP1:
+    case VLY_VDELP1: return 1u << VLY_P1;
+    case VLY_RESM0:
+    case VLY_RESMP0: return 1u << VLY_M0;
+    case VLY_RESM1:
+    case VLY_RESMP1: return 1u << VLY_M1;
+    default: return 1u << VLY_BL;
+    }
 }
 
 /* As vly_tia_poke, but does not draw before a write without a visible effect. */
@@ -327,7 +346,10 @@ static inline void replay_one(vly_tia_work *w, int32_t clock, unsigned reg, uint
     case VLY_COLUPF:
     case VLY_COLUBK: {
         uint8_t *c = &t->color[reg - VLY_COLUP0], next = (value & 0xfe) | t->color_loss;
-        if (w->pixels && *c != next) beam_advance(w, clock);
+        if (w->pixels && *c != next) {
+            beam_advance(w, clock);
+            close_span(w);
+        }
         *c = next;
         return;
     }
@@ -354,6 +376,7 @@ static inline void replay_one(vly_tia_work *w, int32_t clock, unsigned reg, uint
     case VLY_VBLANK:
         if (t->vblank == value) return;
         beam_advance(w, clock + 1);
+        close_span(w);
         t->vblank = value;
         return;
     case VLY_NUSIZ0:
@@ -362,6 +385,7 @@ static inline void replay_one(vly_tia_work *w, int32_t clock, unsigned reg, uint
         if (t->nusiz[p] == value && !t->suppress[p] && (p || !(t->star_width | t->star_hidden)))
             return;
         beam_advance(w, clock + 8);
+        keep_pixels(w, 1u << p | 1u << (VLY_M0 + p));
         set_copies(w, p, value);
         return;
     }
@@ -390,6 +414,7 @@ static inline void replay_one(vly_tia_work *w, int32_t clock, unsigned reg, uint
         return;
     case VLY_HMOVE:
         beam_advance(w, clock);
+        close_span(w);
         hmove(w, clock, hpos_of(t, clock) / 3);
         return;
     case VLY_RESM0:
@@ -400,6 +425,10 @@ static inline void replay_one(vly_tia_work *w, int32_t clock, unsigned reg, uint
     }
     int hpos = hpos_of(t, clock);
     beam_advance(w, clock + write_delay(reg, hpos));
+    if (reg == VLY_CTRLPF || reg == VLY_CXCLR)
+        close_span(w);
+    else
+        keep_pixels(w, changed_by(reg));
     apply_write(w, clock, hpos, reg, value);
 }
 
@@ -419,8 +448,11 @@ void vly_tia_replay(vly_tia_work *w, const uint32_t *log, int n) {
     vly_tia_state *t = &w->m->tia;
     if (n == 0) return;
     int quick = before_last_line(w, log, n);
+    w->defers = w->pixels != NULL;
     for (int i = 0; i < quick; ++i)
         replay_one(w, 3 * (int32_t)(log[i] >> 14), log[i] >> 8 & 0x3f, (uint8_t)log[i]);
+    close_span(w);
+    w->defers = 0;
     for (int i = quick; i < n; ++i)
         vly_tia_poke(w, 3 * (int32_t)(log[i] >> 14), log[i] >> 8 & 0x3f, (uint8_t)log[i]);
     beam_advance(w,
@@ -458,6 +490,8 @@ void vly_tia_open(vly_tia_work *w, vly_machine *m, const vly_rom *rom, uint8_t *
     w->dirty = w->stale = w->moved = 0x3f;
     w->measured = w->reach = 0;
     w->enabled = w->settled = 0;
+    w->defers = w->held = 0;
+    w->span_from = w->span_to = 0;
     place_beam(w);
 }
 

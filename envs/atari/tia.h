@@ -150,8 +150,13 @@ typedef struct {
     int32_t line_begin; /* the clock at which the line that is being drawn began; BEYOND: no more
                            lines */
     int32_t line;       /* its number */
-    vly_line mask[6];   /* in the order VLY_P0 .. VLY_PF */
-    vly_line foot[6];   /* where an object may be, whatever its picture */
+    uint8_t defers;     /* a line is painted when it is whole, and not change by change */
+    uint8_t held;       /* bit per object: it has changed within the span */
+    int span_from, span_to; /* pixels of the line that are drawn but not painted yet */
+    int held_to[6];         /* up to which pixel an object's old pixels are in kept[] */
+    vly_line kept[6];
+    vly_line mask[6]; /* in the order VLY_P0 .. VLY_PF */
+    vly_line foot[6]; /* where an object may be, whatever its picture */
 } vly_tia_work;
 
 /* Pixels [from, to) of a row from the masks of the objects that are on; tia_paint.c. */

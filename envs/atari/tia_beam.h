@@ -9,24 +9,100 @@
 #include <string.h>
 #include "envs/atari/tia_objects.h"
 
+/* Makes masks what objects that have changed within the span were shown as, collides and paints, and
+ * takes that back. */
+static void paint_changed(vly_tia_work *w, uint8_t *row, int from, int to) {
+    vly_line mask[6];
+    const uint8_t enabled = w->enabled;
+    make_masks(w, enabled);
+    memcpy(mask, w->mask, sizeof mask);
+    for (unsigned due = w->held; due; due &= due - 1) {
+        const int o = __builtin_ctz(due);
+        vly_line seen = w->kept[o];
+        if (enabled >> o & 1 && w->held_to[o] < to)
+            seen = line_or(seen, line_and(mask[o], line_window(w->held_to[o], to)));
+        w->mask[o] = seen;
+    }
+    w->enabled |= w->held;
+    const uint8_t dirty = w->dirty;
+    w->dirty = 0;
+    latch(w, pairs_of[w->enabled] & ~(unsigned)w->m->tia.collisions, from, to);
+    vly_tia_paint(w, row, from, to);
+    memcpy(w->mask, mask, sizeof mask);
+    w->enabled = enabled, w->dirty = dirty;
+    w->held = w->settled = 0;
+}
+
+static void paint_span(vly_tia_work *w, uint8_t *row, int from, int to) {
+    if (w->stale) find_enabled(w);
+    if (row && w->held) {
+        paint_changed(w, row, from, to);
+        return;
+    }
+    collide(w, from, to);
+    if (!row) return;
+    make_masks(w, w->enabled);
+    vly_tia_paint(w, row, from, to);
+}
+
 /* Pixels [from, to) of one line. */
 static void draw_span(vly_tia_work *w, int line, int from, int to) {
     vly_tia_state *t = &w->m->tia;
     uint8_t *row = w->pixels ? w->pixels + line * VLY_SCREEN_WIDTH : NULL;
     if (t->vblank & 2) {
         if (row) memset(row + from, 0, (size_t)(to - from));
+        w->held = 0;
     } else {
-        if (w->stale) find_enabled(w);
-        collide(w, from, to);
-        if (row) {
-            make_masks(w, w->enabled);
-            vly_tia_paint(w, row, from, to);
-        }
+        paint_span(w, row, from, to);
     }
     if (t->comb) {
         if (row && from < 8) memset(row + from, 0, (size_t)(8 - from));
         if (to >= 8) t->comb = 0;
     }
+}
+
+/* Paints what has been deferred: before colours, priorities or the blank change. */
+static inline void close_span(vly_tia_work *w) {
+    const int from = w->span_from, to = w->span_to;
+    if (from == to) return;
+    w->span_from = w->span_to = 0;
+    draw_span(w, w->line, from, to);
+}
+
+/* The next pixels of the line; those of a line that is not whole may wait. */
+static void extend_span(vly_tia_work *w, int from, int to) {
+    if (!w->defers) {
+        draw_span(w, w->line, from, to);
+        return;
+    }
+    if (w->span_from == w->span_to) w->span_from = from;
+    w->span_to = to;
+    if (to == VLY_SCREEN_WIDTH) close_span(w);
+}
+
+static __attribute__((noinline)) void keep_objects(vly_tia_work *w, unsigned objects) {
+    if (w->m->tia.vblank & 2) return;
+    if ((w->m->tia.ctrlpf & 6) == 6) { /* the colours depend on which objects are on */
+        close_span(w);
+        return;
+    }
+    if (w->stale) find_enabled(w);
+    for (unsigned due = objects; due; due &= due - 1) {
+        const int o = __builtin_ctz(due), seen = w->held >> o & 1,
+                  from = seen ? w->held_to[o] : w->span_from;
+        if (!seen) w->kept[o] = (vly_line){{0}};
+        if (w->enabled >> o & 1 && from < w->span_to) {
+            make_masks(w, 1u << o);
+            w->kept[o] = line_or(w->kept[o], line_and(w->mask[o], line_window(from, w->span_to)));
+        }
+        w->held_to[o] = w->span_to;
+    }
+    w->held |= (uint8_t)objects;
+}
+
+/* Before objects change: their pixels of the span as they are. */
+static inline void keep_pixels(vly_tia_work *w, unsigned objects) {
+    if (w->span_from != w->span_to && objects) keep_objects(w, objects);
 }
 
 static void star_line_end(vly_tia_work *w) {
@@ -97,7 +173,7 @@ static __attribute__((noinline)) void beam_draw(vly_tia_work *w, int32_t clock) 
         if (h == 0 && w->line > 0) line_end(w);
         t->updated = w->line_begin + to;
         if (to > VLY_HBLANK)
-            draw_span(w, w->line, h > VLY_HBLANK ? h - VLY_HBLANK : 0, to - VLY_HBLANK);
+            extend_span(w, h > VLY_HBLANK ? h - VLY_HBLANK : 0, to - VLY_HBLANK);
         else if (t->comb && w->pixels) /* seen only if the frame ends here */
             memset(w->pixels + w->line * VLY_SCREEN_WIDTH, 0, (size_t)(VLY_HBLANK + 8 - to));
         if (to == VLY_CLOCKS_PER_LINE) {

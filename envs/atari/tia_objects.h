@@ -237,21 +237,25 @@ static inline unsigned watched(vly_tia_work *w, unsigned due) {
     return due & w->reach;
 }
 
-/* Latches the collisions in pixels [from, to). A whole line without changes is tested once. */
-static void collide(vly_tia_work *w, int from, int to) {
-    vly_tia_state *t = &w->m->tia;
-    unsigned due = watched(w, pairs_of[w->enabled]);
-    if (!due || (w->settled && !(due & pairs_with(w->dirty)))) return;
-    int whole = from == 0 && to == VLY_SCREEN_WIDTH;
+/* Sets those of the latches in `due` whose objects meet in pixels [from, to). */
+static void latch(vly_tia_work *w, unsigned due, int from, int to) {
     vly_line window = {{~0ull, ~0ull, ~0ull}};
-    if (!whole) window = line_window(from, to);
-    w->settled = (uint8_t)whole;
+    if (from > 0 || to < VLY_SCREEN_WIDTH) window = line_window(from, to);
     for (; due; due &= due - 1) {
         int i = __builtin_ctz(due);
         make_masks(w, 1u << pairs[i].a | 1u << pairs[i].b);
         if (lines_meet_in(&w->mask[pairs[i].a], &w->mask[pairs[i].b], &window))
-            t->collisions |= (uint16_t)(1u << i);
+            w->m->tia.collisions |= (uint16_t)(1u << i);
     }
+}
+
+/* Latches the collisions in pixels [from, to). A whole line without changes is tested once. */
+static void collide(vly_tia_work *w, int from, int to) {
+    unsigned due = watched(w, pairs_of[w->enabled]);
+    if (!due || (w->settled && !(due & pairs_with(w->dirty)))) return;
+    int whole = from == 0 && to == VLY_SCREEN_WIDTH;
+    w->settled = (uint8_t)whole;
+    latch(w, due, from, to);
 }
 
 #endif
