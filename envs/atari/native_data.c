@@ -251,7 +251,7 @@ static void read_indexed(translator *t, const vly_decoded *d, unsigned variant, 
     x86_load8(c, RCX, x86_by(IMAGE, index, d->operand));
 }
 
-static int read_value(translator *t, const vly_decoded *d, unsigned opcode, unsigned variant) {
+static int translate_value(translator *t, const vly_decoded *d, unsigned opcode, unsigned variant) {
     x86 *c = &t->code;
     const unsigned mode = vly_fast_info[opcode].mode;
     switch (mode) {
@@ -293,7 +293,7 @@ static int translate_read(translator *t, const vly_decoded *d, unsigned opcode, 
         x86_test_memory8(&t->code, VLY_D, OF_RUN(native.decimal_interrupt));
         step_if(t, X86_NE);
     }
-    const int bytes = read_value(t, d, opcode, variant);
+    const int bytes = translate_value(t, d, opcode, variant);
     if (bytes) use_value(t, op);
     return bytes;
 }

@@ -80,7 +80,8 @@ AVX512 static void sum_rows(const uint8_t *twice, const uint8_t *twice_too, cons
 /* (n + 100) / 200; bit i of `half`: the sum i is so between two values that OpenCV's float32 decides. */
 AVX512 static __m256i divide(__m512i n, uint32_t *half) {
     const __m512i m = _mm512_add_epi16(n, _mm512_set1_epi16(100));
-    const __m512i eighth = _mm512_srli_epi16(m, 3); /* then by 25: 20972 / 2^19, exact below 43690 */
+    const __m512i eighth = _mm512_srli_epi16(m,
+                                             3); /* then by 25: 20972 / 2^19, exact below 43690 */
     const __m512i q = _mm512_srli_epi16(_mm512_mulhi_epu16(eighth, _mm512_set1_epi16(20972)), 3);
     *half = _mm512_cmpeq_epi16_mask(_mm512_mullo_epi16(q, _mm512_set1_epi16(200)), m);
     return _mm512_cvtepi16_epi8(q);
