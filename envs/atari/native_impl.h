@@ -1,5 +1,5 @@
-/* native_impl.h -- what the two files of the translation to x86-64 share; for native_x86.c and
- * native_instructions.c alone. */
+/* native_impl.h -- what the files of the translation to x86-64 share; for native_x86.c and
+ * native_data.c, native_flow.c alone. */
 #ifndef VLY_ENVS_ATARI_NATIVE_IMPL_H
 #define VLY_ENVS_ATARI_NATIVE_IMPL_H
 #include "envs/atari/cpu6507.h"
