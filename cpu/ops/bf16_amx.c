@@ -1,6 +1,6 @@
 /* bf16_amx.c -- products of bf16 matrices on Intel's tiles. */
 #include "cpu/ops/bf16_simd.h"
-#if defined(__AMX_BF16__)
+#if defined(__AMX_BF16__) || defined(__AMXBF16__) /* as clang 14 has it */
 #include <immintrin.h>
 
 enum { TILE = VLY_TILE, DEPTH = VLY_TILE_DEPTH };
