@@ -43,6 +43,7 @@ INLINE void block(const vly_bf16_product *p, int row, int nt, float *buffer, con
             }
         }
         UNROLL for (int i = 0; i < rows; i++) a[i] += p->step;
+        b += p->b_step;
     }
     UNROLL for (int i = 0; i < rows; i++) {
         float *out = buffer + i * TILES_MAX * TILE;
@@ -75,7 +76,7 @@ static const block_fn blocks[TILES_MAX + 1][ROWS_MAX] = {
 
 /* The last two blocks share their rows evenly. */
 static int next_rows(int left, int most) {
-    return left <= most ? left : left <= most + 2 ? (left + 1) / 2 : most;
+    return left <= most ? left : left < 2 * most ? (left + 1) / 2 : most;
 }
 
 static void multiply(const vly_bf16_product *p) {
@@ -232,13 +233,26 @@ static void transpose(const uint16_t *x, int rows, int cols, int64_t ld, uint16_
         }
 }
 
+/* Whole numbers up to 255 are exact: the lower half of the float is zero. */
+static inline __m512i upper_half_of_u8(const uint8_t *x, __mmask16 some) {
+    return (__m512i)_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(some, x)));
+}
+
 static void widen_u8(int64_t n, const uint8_t *x, uint16_t *y) {
-    int64_t i = 0;
-    for (; i < n; i += 16) { /* whole numbers up to 255 are exact */
+    for (int64_t i = 0; i < n; i += 16) {
         const __mmask16 some = first16(n - i > 16 ? 16 : (int)(n - i));
-        const __m512i bits =
-            (__m512i)_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(some, x + i)));
+        const __m512i bits = upper_half_of_u8(x + i, some);
         _mm256_mask_storeu_epi16(y + i, some, _mm512_cvtepi32_epi16(_mm512_srli_epi32(bits, 16)));
+    }
+}
+
+static void pair_u8(int64_t n, const uint8_t *x, int64_t apart, uint16_t *out) {
+    for (int64_t i = 0; i < n; i += 16) {
+        const __mmask16 some = first16(n - i > 16 ? 16 : (int)(n - i));
+        const __m512i even = upper_half_of_u8(x + i, some),
+                      odd = upper_half_of_u8(x + i + apart, some);
+        _mm512_mask_storeu_epi32(out + 2 * i, some,
+                                 _mm512_or_si512(_mm512_srli_epi32(even, 16), odd));
     }
 }
 
@@ -292,7 +306,7 @@ static void accumulate(int64_t n, const float *x, float *y) {
 #define TABLE(name, cost, in_place, multiply)                                                     \
     {                                                                                             \
         name, cost, in_place, multiply, pack_transposed, pack_tile, patch, patch_pair, transpose, \
-            widen_u8, mask, pack_lanes, accumulate                                                \
+            widen_u8, pair_u8, mask, pack_lanes, accumulate                                       \
     }
 const vly_bf16_simd vly_bf16_avx512 = TABLE("avx512", 0.5, true, multiply);
 const vly_bf16_simd vly_bf16_amx = TABLE("amx", 0.1, false, vly_bf16_amx_multiply);

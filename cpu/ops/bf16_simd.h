@@ -30,10 +30,11 @@ typedef struct {
     int64_t b_n, b_row;
     int m, n, k; /* n: columns stored; all but float sums may end within a tile */
     /* Only with in_place: row r of A at a + a_at[r], in runs of `run` numbers (even) `step` apart;
-     * row r of the sums at sum + sum_at[r], where rows may overlap if they are added to. */
+     * after each run B's rows begin b_step further on; row r of the sums at sum + sum_at[r], where
+     * rows may overlap if they are added to. */
     const int32_t *a_at, *sum_at;
     int run;
-    int64_t step;
+    int64_t step, b_step;
     /* Where it goes: either float sums, n a multiple of 16 ... */
     float *sum;
     int64_t ld_sum;
@@ -67,6 +68,8 @@ typedef struct {
     void (*transpose)(const uint16_t *x, int rows, int cols, int64_t ld, uint16_t *out,
                       int64_t ld_out);
     void (*from_u8)(int64_t n, const uint8_t *x, uint16_t *y);
+    /* x[i] and x[i + apart] side by side, for i = 0 .. n - 1. */
+    void (*pair_u8)(int64_t n, const uint8_t *x, int64_t apart, uint16_t *out);
     /* out (16 bits) = dy act'(y), both of a type; sum (cols) += the rows of out. out's rows are
      * ld_out apart. */
     void (*mask)(vly_act act, vly_dtype type, int rows, int cols, const void *y, const void *dy,

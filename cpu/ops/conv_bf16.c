@@ -3,8 +3,9 @@
  *
  * Tiles need the patches copied: 5,400 cache lines a sample in the Nature network. Vectors read
  * them in the image. uint8 pixels are exact in bf16; their scale goes into the weights. Gradients:
- * dW takes some samples' patches as pairs of rows, dx adds the products of dy and the weights to
- * the places of their patches, in float.
+ * dW takes some samples' patches as pairs of rows, or, from one image of uint8, reads them where
+ * they lie in an image of pairs of neighbours; dx adds the products of dy and the weights to the
+ * places of their patches, in float.
  */
 #include <string.h>
 #include <stdlib.h>
@@ -28,6 +29,7 @@ typedef struct {
     int64_t padded; /* numbers of a padded image */
     bool copy_x;
     bool read_in_place, add_in_place; /* forward reads patches, dx adds them, without copies */
+    bool pair_in_place;               /* dW reads patches of an image of pairs */
     int32_t *patch;                   /* (pixels) where each begins in the padded image */
     uint16_t *forward, *backward;     /* tiles (out_tiles, k_tiles), (k_padded / 16,
                                                          out_deep) */
@@ -186,6 +188,46 @@ static void dx_of_sample_bf16(const conv_bf16_call *c, int64_t sample, const uin
                          (uint16_t *)c->dx + sample * l->in_size + y * row);
 }
 
+static void pair_patches(const conv_bf16_call *c, int64_t sample, uint16_t *pairs, int slot) {
+    const vly_layer *l = c->l;
+    const conv_bf16 *s = c->s;
+    const int run = l->d.kernel * l->d.in_c;
+    const int64_t step = (int64_t)s->pad_w * l->d.in_c;
+    const uint16_t *x = padded_image_bf16(c, sample, slot);
+    for (int p = 0; p < s->pixels; p += 2, pairs += 2 * s->k_padded)
+        s->simd->patch_pair(x + s->patch[p], p + 1 < s->pixels ? x + s->patch[p + 1] : NULL,
+                            l->d.kernel, run, step, pairs);
+}
+
+/* Each number of an image beside the one that has its place in the next patch. A pair of pixels,
+ * an even one and its right neighbour, has its patches as pairs of rows there. */
+static void multiply_paired_image(const conv_bf16_call *c, int64_t sample, const uint16_t *dy_t,
+                                  uint16_t *pairs, float *part, bool add) {
+    const vly_layer *l = c->l;
+    const conv_bf16 *s = c->s;
+    const int run = l->d.kernel * l->d.in_c;
+    const int64_t row = (int64_t)l->d.in_w * l->d.in_c, apart = (int64_t)l->d.stride * l->d.in_c,
+                  line = 2 * (row - apart);
+    const uint8_t *x = (const uint8_t *)c->x + sample * l->in_size;
+    for (int y = 0; y < l->d.in_h; y++)
+        s->simd->pair_u8(row - apart, x + y * row, apart, pairs + y * line);
+    vly_bf16_product p = {.a = dy_t,
+                          .lda = s->pixels_padded,
+                          .run = l->out_w,
+                          .step = l->out_w,
+                          .b = pairs,
+                          .b_n = 2 * TILE,
+                          .b_row = 4 * apart,
+                          .b_step = l->d.stride * line - 2 * l->out_w * apart,
+                          .m = l->d.out_c,
+                          .n = run,
+                          .k = s->pixels,
+                          .sum = part,
+                          .ld_sum = s->k_padded,
+                          .add = add};
+    for (int ky = 0; ky < l->d.kernel; ky++, p.b += line, p.sum += run) s->simd->multiply(&p);
+}
+
 /* Samples from .. to - 1: masked dy as rows, patches as pairs of rows, dx, and one product into the
  * group's dW. */
 static void backward_samples(const conv_bf16_call *c, int from, int to, float *part, bool add,
@@ -196,9 +238,8 @@ static void backward_samples(const conv_bf16_call *c, int from, int to, float *p
     uint16_t *dy = (uint16_t *)(void *)(scratch + s->dy_at),
              *dy_t = (uint16_t *)(void *)(scratch + s->dy_t_at);
     uint16_t *pairs = (uint16_t *)(void *)(scratch + s->patch_at);
-    const int run = l->d.kernel * l->d.in_c, rows = padded_to(s->pixels, 2),
-              used = (to - from) * rows, end = padded_to(used, DEPTH);
-    const int64_t step = (int64_t)s->pad_w * l->d.in_c;
+    const int rows = padded_to(s->pixels, 2), used = (to - from) * rows,
+              end = padded_to(used, DEPTH);
     const size_t type = vly_dtype_bytes(l->d.y_type);
     for (int i = from; i < to; i++) { /* a sample's pixels are rounded up to pairs, the odd one has
                                          no gradient */
@@ -210,17 +251,18 @@ static void backward_samples(const conv_bf16_call *c, int from, int to, float *p
                       part + (int64_t)s->out_padded * s->k_padded);
         memset(own + (int64_t)s->pixels * s->out_padded, 0,
                (size_t)(rows - s->pixels) * (size_t)s->out_padded * sizeof *dy);
-        const uint16_t *x = padded_image_bf16(c, i, slot);
-        for (int p = 0; p < s->pixels; p += 2)
-            s->simd->patch_pair(x + s->patch[p], p + 1 < s->pixels ? x + s->patch[p + 1] : NULL,
-                                l->d.kernel, run, step, pairs + (first + p) * s->k_padded);
+        if (!s->pair_in_place) pair_patches(c, i, pairs + first * s->k_padded, slot);
         if (c->dx) dx_of_sample_bf16(c, i, own, scratch);
     }
     memset(dy + (int64_t)used * s->out_padded, 0,
            (size_t)(end - used) * (size_t)s->out_padded * sizeof *dy);
+    s->simd->transpose(dy, end, s->out_padded, s->out_padded, dy_t, s->pixels_padded);
+    if (s->pair_in_place) {
+        multiply_paired_image(c, from, dy_t, pairs, part, add);
+        return;
+    }
     memset(pairs + (int64_t)used * s->k_padded, 0,
            (size_t)(end - used) * (size_t)s->k_padded * sizeof *pairs);
-    s->simd->transpose(dy, end, s->out_padded, s->out_padded, dy_t, s->pixels_padded);
     s->simd->multiply(&(vly_bf16_product){.a = dy_t,
                                           .lda = s->pixels_padded,
                                           .b = pairs,
@@ -307,7 +349,9 @@ static bool conv_bf16_alloc(vly_cpu *cpu, vly_layer *l) {
                  tile = TILE_NUMBERS * sizeof(uint16_t);
     s->image_at = reserve_bytes(&s->scratch_bytes, s->copy_x ? (size_t)s->padded * 2 : 0);
     const bool patches = d->learn || !s->read_in_place, columns = d->needs_dx && !s->add_in_place;
-    s->patch_at = reserve_bytes(&s->scratch_bytes, patches ? rows * (size_t)s->k_padded * 2 : 0);
+    const size_t patch_bytes = s->pair_in_place ? (size_t)s->padded * 4
+                                                : rows * (size_t)s->k_padded * 2;
+    s->patch_at = reserve_bytes(&s->scratch_bytes, patches ? patch_bytes : 0);
     s->dy_at = reserve_bytes(&s->scratch_bytes,
                              d->learn ? (rows + 2) * (size_t)s->out_padded * 2 : 0);
     s->dy_t_at = reserve_bytes(&s->scratch_bytes, d->learn ? rows * (size_t)s->out_padded * 2 : 0);
@@ -353,6 +397,8 @@ vly_status vly_plan_conv_bf16(vly_cpu *cpu, vly_layer *l) {
     s->copy_x = d->x_type == VLY_U8 || d->pad > 0;
     s->read_in_place = simd->in_place && d->kernel * d->in_c % 2 == 0;
     s->add_in_place = simd->in_place && d->kernel * d->in_c % TILE == 0;
+    s->pair_in_place = s->add_in_place && d->x_type == VLY_U8 && d->pad == 0 && s->together == 1 &&
+                       l->out_w % 2 == 0;
     if (!conv_bf16_alloc(cpu, l)) {
         conv_bf16_destroy(l);
         return vly_fail(VLY_ENOMEM, "no memory for a convolution of %lld weights",

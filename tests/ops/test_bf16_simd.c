@@ -201,6 +201,43 @@ static void overlapping_rows_are_added_up(void) {
     for (int i = 0; i < 4 * LINE + 80; i++) CHECK_NEAR((double)got[i], (double)want[i], 1e-6);
 }
 
+/* Pairs of rows of B in groups of 7, as far apart as lines of an image are. */
+static void runs_of_paired_rows_may_lie_apart(void) {
+    enum { PAIRS = 7, GAP = 96, WIDTH = 2 * VLY_TILE, ALL = 3 * PAIRS };
+    static uint16_t apart[3 * (PAIRS * WIDTH + GAP)];
+    static float want[M * VLY_TILE], got[M * VLY_TILE];
+    fill(2 * ALL, VLY_TILE, false);
+    memset(apart, 0xff, sizeof apart);
+    for (int r = 0; r < ALL; r++)
+        memcpy(apart + r * WIDTH + r / PAIRS * GAP, tiles + r * WIDTH, WIDTH * sizeof *apart);
+    vly_bf16_product p = product(M, VLY_TILE, 2 * ALL);
+    p.sum = want, p.ld_sum = VLY_TILE;
+    simd->multiply(&p);
+    p.b = apart, p.b_step = GAP, p.run = p.step = 2 * PAIRS, p.sum = got;
+    simd->multiply(&p);
+    CHECK(memcmp(got, want, sizeof got) == 0);
+}
+
+static void pixels_are_paired_with_their_neighbours(void) {
+    enum { COUNT = 37, APART = 5 };
+    static const int counts[] = {1, 16, 17, COUNT};
+    uint8_t x[COUNT + APART];
+    for (int i = 0; i < COUNT + APART; i++) x[i] = (uint8_t)(255 - 6 * i);
+    for (int k = 0; k < 4; k++) {
+        uint16_t *out = poisoned(2 * COUNT * sizeof *out),
+                 *fresh = poisoned(2 * COUNT * sizeof *out);
+        simd->pair_u8(counts[k], x, APART, out);
+        for (int i = 0; i < counts[k]; i++) {
+            CHECK(vly_bf16_to_f32(out[2 * i]) == (float)x[i]);
+            CHECK(vly_bf16_to_f32(out[2 * i + 1]) == (float)x[i + APART]);
+        }
+        const size_t done = 2 * (size_t)counts[k];
+        CHECK(memcmp(out + done, fresh + done, (2 * COUNT - done) * sizeof *out) == 0);
+        guard_check(out, 2 * COUNT * sizeof *out);
+        free(out), free(fresh);
+    }
+}
+
 static float first_sum(float x, float w) {
     float sum[VLY_TILE];
     fill(2, 1, false);
@@ -239,7 +276,12 @@ int main(void) {
         products_are_the_definition();
         paired_rows_may_lie_apart();
         each_number_has_one_order();
-        if (simd->in_place) patches_are_read_in_place(), overlapping_rows_are_added_up();
+        if (simd->in_place) {
+            patches_are_read_in_place();
+            overlapping_rows_are_added_up();
+            runs_of_paired_rows_may_lie_apart();
+        }
+        pixels_are_paired_with_their_neighbours();
         subnormals_are_zeros();
     }
     vly_bf16_simd_force(NULL);
