@@ -66,21 +66,29 @@ static bool can_act(const vly_algo_entry *entry, const vly_env *env) {
     return (acts_needed(env) & ~entry->traits.acts) == 0;
 }
 
+static bool can_read(const vly_algo_entry *entry, const vly_env *env) {
+    return !entry->reads || entry->reads(env);
+}
+
 static void list_able(const vly_env *env, char *names, size_t bytes) {
     size_t at = 0;
     names[0] = '\0';
     for (int i = 0; i < ENTRIES && at < bytes; i++)
-        if (can_act(entries[i], env))
+        if (can_act(entries[i], env) && can_read(entries[i], env))
             at += (size_t)snprintf(names + at, bytes - at, "%s%s", at ? ", " : "",
                                    entries[i]->name);
 }
 
-static vly_status check_acts(const vly_algo_entry *entry, const vly_env *env) {
+static vly_status check_env(const vly_algo_entry *entry, const vly_env *env) {
     static const char *const kinds[] = {"one discrete action", "several discrete actions",
                                         "continuous actions"};
     char able[256];
-    if (can_act(entry, env)) return VLY_OK;
+    const bool acts = can_act(entry, env);
+    if (acts && can_read(entry, env)) return VLY_OK;
     list_able(env, able, sizeof able);
+    if (acts)
+        return vly_fail(VLY_EINVAL, "%s does not learn in %s: it needs %s; use --algo %s",
+                        entry->name, env->name, entry->needs, able);
     return vly_fail(VLY_EINVAL, "%s does not learn in %s, which has %s%s%s: %s%s", entry->name,
                     env->name, kinds[env->action.kind], env->masked ? " with masks" : "",
                     env->players > 1 ? " of several players" : "",
@@ -90,7 +98,7 @@ static vly_status check_acts(const vly_algo_entry *entry, const vly_env *env) {
 vly_status vly_algo_create(vly_algo **out, const char *name, const vly_algo_args *args) {
     const vly_algo_entry *entry;
     VLY_TRY(find_or(VLY_ENOTFOUND, name, &entry));
-    VLY_TRY(check_acts(entry, args->env));
+    VLY_TRY(check_env(entry, args->env));
     return entry->create(out, args);
 }
 

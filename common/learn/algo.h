@@ -234,6 +234,9 @@ typedef struct {
                                 and replay; NULL ends the list */
     vly_schedule schedule;
     vly_algo_traits traits;
+    bool (*reads)(
+        const vly_env *env); /* whether it learns from such observations; NULL: from any */
+    const char *needs;       /* what `reads` asks for, in words */
     bool (*overlaps)(const vly_config *config); /* vly_algo.set_aside will be there; NULL: never */
     /* A new run, before it is created: replaces what its options leave to the device. alone: no
      * other processes. May be NULL. */

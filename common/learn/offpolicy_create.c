@@ -85,7 +85,8 @@ static void offpolicy_destroy(vly_algo *pub) {
 vly_net_desc vly_offpolicy_net(const vly_algo_args *args, const vly_offpolicy_method *method) {
     const vly_space *space = &args->env->action;
     vly_net_desc d = vly_learner_describe(args, method->head);
-    d.kind = VLY_NET_MLP;
+    d.kind = VLY_NET_MLP; /* of images too */
+    if (d.layers > 0) d.hidden[0] = args->config->net.hidden.v[0];
     d.bf16 = false;
     if (space->kind == VLY_SPACE_BOX) d.actions = method->head_numbers * space->count;
     return d;

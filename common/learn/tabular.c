@@ -8,6 +8,9 @@ enum { CELLS_MAX = 1 << 22, OUTCOMES_MAX = 64, SWEEPS_MAX = 1000000, LOOK_EVERY 
 
 static const int64_t COUNT_MOST = (int64_t)1 << 60; /* of actions and updates in a checkpoint */
 
+static const char NEEDS[] = "numbered states, or a vector of at most 6 numbers whose bounds are "
+                            "known"; /* VLY_DISCRETIZER_DIMS */
+
 /* ---- cells ---- */
 
 static vly_status bin_vector(vly_discretizer *d, const vly_env *env, int bins) {
@@ -29,22 +32,33 @@ static vly_status bin_vector(vly_discretizer *d, const vly_env *env, int bins) {
     return VLY_OK;
 }
 
-vly_status vly_discretizer_init(vly_discretizer *d, const vly_env *env, int bins) {
+static bool is_vector(const vly_obs_spec *obs) {
+    return obs->dtype == VLY_F32 && obs->ndim == 1;
+}
+
+static bool has_numbered_states(const vly_env *env) {
     const vly_obs_spec *obs = &env->obs;
-    const bool vector = obs->dtype == VLY_F32 && obs->ndim == 1;
+    return is_vector(obs) && env->states > 0 &&
+           (obs->shape[0] == 1 || obs->shape[0] == env->states);
+}
+
+static bool has_bounded_numbers(const vly_env *env) {
+    return is_vector(&env->obs) && env->bounds && env->obs.shape[0] <= VLY_DISCRETIZER_DIMS;
+}
+
+static bool has_cells(const vly_env *env) {
+    return has_numbered_states(env) || has_bounded_numbers(env);
+}
+
+vly_status vly_discretizer_init(vly_discretizer *d, const vly_env *env, int bins) {
     memset(d, 0, sizeof *d);
-    if (vector && env->states > 0 && (obs->shape[0] == 1 || obs->shape[0] == env->states)) {
+    if (has_numbered_states(env)) {
         d->states = env->states;
-        d->dims = obs->shape[0];
+        d->dims = env->obs.shape[0];
         return VLY_OK;
     }
-    if (vector && env->bounds && obs->shape[0] <= VLY_DISCRETIZER_DIMS)
-        return bin_vector(d, env, bins);
-    return vly_fail(VLY_EUNSUPPORTED,
-                    "%s: tabular methods need numbered states, or a vector of at most %d numbers "
-                    "whose bounds are known: gridworld, cliffwalking, cartpole, mountaincar, "
-                    "acrobot have them",
-                    env->name, VLY_DISCRETIZER_DIMS);
+    if (has_bounded_numbers(env)) return bin_vector(d, env, bins);
+    return vly_fail(VLY_EUNSUPPORTED, "%s: tabular methods need %s", env->name, NEEDS);
 }
 
 /* What is not a number is in the first cell. */
@@ -422,6 +436,8 @@ const vly_algo_entry vly_algo_qlearning = {
     .sections = {"tabular"},
     .schedule = VLY_SCHEDULE_SYNC,
     .traits = {.tabular = true},
+    .reads = has_cells,
+    .needs = NEEDS,
     .create = create_qlearning,
 };
 
@@ -431,5 +447,7 @@ const vly_algo_entry vly_algo_sarsa = {
     .sections = {"tabular"},
     .schedule = VLY_SCHEDULE_SYNC,
     .traits = {.tabular = true},
+    .reads = has_cells,
+    .needs = NEEDS,
     .create = create_sarsa,
 };

@@ -175,7 +175,19 @@ static void bounds_are_the_environments_own(void) {
     CHECK_EQ(vly_discretizer_init(&d, &env, 4), VLY_EUNSUPPORTED);
 }
 
+static void images_are_refused_by_name(void) {
+    vly_env env;
+    vly_algo *a;
+    CHECK_OK(vly_env_open(&env, "minatar/breakout", NULL));
+    const vly_algo_args args = {.env = &env};
+    CHECK_EQ(vly_algo_create(&a, "sarsa", &args), VLY_EINVAL);
+    CHECK(strstr(vly_error_text(), "sarsa does not learn in minatar/breakout"));
+    CHECK(strstr(vly_error_text(), "--algo ppo") && !strstr(vly_error_text(), "qlearning"));
+    env.close(&env);
+}
+
 int main(void) {
+    images_are_refused_by_name();
     value_iteration_has_the_known_values();
     cells_cover_the_space();
     bounds_are_the_environments_own();
