@@ -43,6 +43,13 @@ static void sac_solves_cartpole_with_choices(void) {
                         "sac.target_entropy=0.2 replay.ratio=16 replay.capacity=50k")));
 }
 
+static void sac_reads_images_with_its_mlp(void) {
+    const vly_train_result r = learn("minatar/breakout", "minatar",
+                                     "run.algo=sac run.steps=400 run.envs=4 net.hidden=16,16 "
+                                     "sac.batch=8 sac.learning_starts=100 replay.capacity=1000");
+    CHECK(r.stop == VLY_STOP_BUDGET && r.report.updates > 0);
+}
+
 /* ---- several choices: at random 10.8 of 30 ---- */
 
 #define CHOOSE "run.steps=120k run.envs=16 net.hidden=32 run.seed=1 "
@@ -100,6 +107,7 @@ int main(void) {
     sac_normalises_what_it_replays();
     td3_swings_the_pendulum_up();
     sac_solves_cartpole_with_choices();
+    sac_reads_images_with_its_mlp();
     several_choices_are_learned_at_once();
     masks_are_what_solves_the_doors();
     return TEST_PASS;
