@@ -11,7 +11,8 @@
 static vly_status failed(const char *doing, const char *path) {
     vly_status status = errno == ENOSPC || errno == EDQUOT || errno == EFBIG ? VLY_ENOSPACE
                         : errno == ENOENT || errno == ENOTDIR                ? VLY_ENOTFOUND
-                        : errno == ELOOP || errno == ENXIO || errno == ENAMETOOLONG
+                        : errno == ELOOP || errno == ENXIO || errno == ENAMETOOLONG ||
+                                errno == EACCES || errno == EPERM || errno == EROFS
                             ? VLY_EINVAL /* of the name, not of the disk */
                             : VLY_EIO;
     return vly_fail(status, "cannot %s %s: %s", doing, path, strerror(errno));

@@ -31,6 +31,11 @@ static int estimate_update(void *arg, const vly_train_report *r) {
                : VLY_TRAIN_GO_ON;
 }
 
+static void warn_of_estimation(void *arg, const char *text) {
+    (void)arg;
+    fprintf(stderr, "volley: %s\n", text);
+}
+
 static void stop_estimation(void *train) {
     vly_train_stop(train);
 }
@@ -43,6 +48,10 @@ static vly_status measure_rate(estimation *s, const vly_assignments *given, vly_
         return vly_fail(VLY_EINVAL,
                         "estimate measures runs of one process, and this one has several: `volley "
                         "train` says how long it takes after its first updates");
+    if (s->config.run.listen[0])
+        return vly_fail(VLY_EINVAL,
+                        "estimate measures what this machine does alone: leave --listen "
+                        "out; `volley train` says how long it takes with its actors");
     VLY_TRY(vly_device_open(&s->compute, s->config.run.device, s->config.run.workers, NULL, 0));
     vly_algo_settle(&s->config, &s->env, &s->compute->info, true);
     vly_estimate_begin(&s->estimate, s->env.name, &s->config, 0);
@@ -51,7 +60,8 @@ static vly_status measure_rate(estimation *s, const vly_assignments *given, vly_
                                  .env = &s->env,
                                  .config = &s->config,
                                  .arg = s,
-                                 .on_update = estimate_update};
+                                 .on_update = estimate_update,
+                                 .on_warning = warn_of_estimation};
     VLY_TRY(vly_train_create(&s->train, &o));
     vly_cli_watch_signals(stop_estimation, s->train);
     vly_train_result result;

@@ -111,6 +111,9 @@ static void the_verb_says_it_and_keeps_nothing(void) {
     CHECK_EQ(volley("estimate mountaincar --preset none --steps 1e12 --within 1"), 3);
     CHECK_EQ(volley("estimate nowhere"), 2);
     CHECK_EQ(volley("estimate cartpole --algo a3c"), 2);
+    CHECK_EQ(shell("echo 0123456789abcdef >token; timeout 60 " VLY_TEST_PROGRAM
+                   " estimate cartpole --listen unix:here --token-file token >out 2>err"),
+             2); /* it would wait for actors */
     CHECK_EQ(shell("test ! -e runs >out 2>err"), 0);
 }
 

@@ -60,6 +60,8 @@ static void odd_inputs_are_refused(void) {
 static void odd_outputs_are_refused(void) {
     is_refused("train cartpole --steps 9 --out pipe", "pipe is not a folder");
     is_refused("train cartpole --steps 9 --out /dev/null", "/dev/null is not a folder");
+    is_refused("train cartpole --steps 9 --out /sys/kernel/run", "cannot create the folder");
+    is_refused("plot r --out /sys/kernel/curves.svg", "cannot create /sys/kernel/curves.svg");
     is_refused("plot r --out pipe.png", "cannot write pipe.png");
     is_refused("plot r --out dir.png", "cannot write dir.png");
     is_refused("record r --steps 5 --out pipe.mp4", "cannot write pipe.mp4");
