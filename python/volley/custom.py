@@ -125,7 +125,9 @@ class Custom:
     def _probe(self, env: Any) -> bool:
         """Plays a moment at random, says how fast that is, and whether the information holds masks."""
         _, info = env.reset(seed=0)
-        masked = isinstance(env.action_space, (Discrete, MultiDiscrete)) and np.size(info.get("action_mask", ())) == self.actions.choices
+        masked = isinstance(env.action_space, (Discrete, MultiDiscrete)) and info.get("action_mask") is not None
+        if masked and np.size(info["action_mask"]) != self.actions.choices:
+            raise InvalidArgument(f"{self.name[5:]}: action_mask has {np.size(info['action_mask'])} numbers, there are {self.actions.choices} choices")
         env.action_space.seed(0)
         start, steps = time.perf_counter(), 0
         while (passed := time.perf_counter() - start) < _PROBE_S:

@@ -68,7 +68,11 @@ class Trainer:
     def _take_custom(self, make: Callable[[], Any], given: dict[str, Any], goes_on: bool) -> dict[str, Any]:
         from . import custom
 
-        self._custom = custom.Custom(make)
+        here = os.getcwd()
+        try:
+            self._custom = custom.Custom(make)
+        finally:
+            os.chdir(here)  # an environment that goes elsewhere while it is looked at does not take the run along
         described = {"env": self._custom.name, "env.args": self._custom.description}
         mine = {**custom.DEFAULTS, **{key: value for key, value in given.items() if value is not None}}
         return {**mine, "env": None} if goes_on else {**mine, **described}

@@ -75,6 +75,19 @@ class Masked(Walk):
         return (*super().step(action)[:4], self.mask())
 
 
+class WrongMask(Walk):
+    def reset(self, **more):
+        return super().reset(**more)[0], {"action_mask": np.ones(7, np.int8)}
+
+
+class Goes(Walk):
+    """Somewhere else, at every step."""
+
+    def step(self, action):
+        os.chdir("/")
+        return super().step(action)
+
+
 class Breaks(Walk):
     """The first that is made, which is looked at before the training, does not."""
 
@@ -192,6 +205,23 @@ def numbers_are_checked():
     refused(volley.Error, "reward that is not finite", t.run)
 
 
+def a_mask_of_another_size_is_refused():
+    refused(volley.InvalidArgument, "action_mask has 7 numbers, there are 2 choices", run_of, "wrong", WrongMask, envs=2, steps=1000)
+
+
+def an_environment_that_goes_elsewhere_does_not_move_the_run():
+    here = os.getcwd()
+    os.chdir(FOLDER.name)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with volley.Trainer(Goes, seed=1, out="goes", envs=2, steps=1000, options={"ppo.rollout": 32}) as t:
+                t.run()
+        assert os.path.exists(os.path.join(FOLDER.name, "goes", "config.yaml")) and os.listdir(os.path.join(FOLDER.name, "goes", "checkpoints"))
+    finally:
+        os.chdir(here)
+
+
 def a_run_goes_on_in_new_episodes():
     Walk.resets, Walk.seeds = [], []
     options = {"ppo.rollout": 32}
@@ -230,7 +260,7 @@ def learners_that_wait_for_nobody_and_learners_of_memories():
 def main():
     for claim in (a_python_cartpole_is_learned, the_warning_says_how_fast_it_is, spaces_become_the_networks_and_back,
                   episodes_begin_and_end_where_gymnasium_says, masks_are_kept_to, what_an_environment_raises_the_trainer_raises,
-                  numbers_are_checked, a_run_goes_on_in_new_episodes, the_same_seed_learns_the_same,
+                  numbers_are_checked, a_mask_of_another_size_is_refused, an_environment_that_goes_elsewhere_does_not_move_the_run, a_run_goes_on_in_new_episodes, the_same_seed_learns_the_same,
                   learners_that_wait_for_nobody_and_learners_of_memories):
         start = time.time()
         claim()
