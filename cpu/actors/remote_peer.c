@@ -64,6 +64,17 @@ static void say_bye(remote_peer *p, int how, const char *words) {
     uv_try_write(&p->socket.stream, &buf, 1);
 }
 
+/* Whoever reaches the port can connect as often as he likes: not each time is a line. */
+static void say_refused(const vly_remote *r, const remote_peer *p, const char *words) {
+    if (p->name[0])
+        vly_remote_warn(r, "an actor was refused: %s: %s", p->name, words);
+    else if (r->refused <= 10)
+        vly_remote_warn(r, "an actor was refused: %s", words);
+    else if (r->refused % 1000 == 0)
+        vly_remote_warn(r, "%lld connections were refused, the last: %s", (long long)r->refused,
+                        words);
+}
+
 void vly_remote_peer_end(remote_peer *p, int how, const char *format, ...) {
     char words[VLY_WIRE_TEXT] = "";
     va_list list;
@@ -81,7 +92,7 @@ void vly_remote_peer_end(remote_peer *p, int how, const char *format, ...) {
     if (was == PEER_SERVING && how != VLY_WIRE_BYE_DONE && !p->trusted)
         vly_remote_warn(r, "actor %s is gone with %d environments: %s", p->name, p->envs, words);
     else if (was != PEER_SERVING && how == VLY_WIRE_BYE_REFUSED && !p->trusted)
-        vly_remote_warn(r, "an actor was refused%s%s: %s", p->name[0] ? ": " : "", p->name, words);
+        say_refused(r, p, words);
     if (was != PEER_STRANGER) remember_gone(p);
     if (p->trusted && r->o.on_lost) {
         char actors[256];
