@@ -42,15 +42,34 @@ void vly_text_add(vly_text *t, const char *format, ...) {
     t->n += (size_t)n;
 }
 
+/* Bytes of the character that begins at `p`, and its number; 0: it is not UTF-8 (RFC 3629). */
+static int utf8_character(const unsigned char *p, uint32_t *out) {
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    const int n = *p < 0x80 ? 1 : *p >> 5 == 6 ? 2 : *p >> 4 == 14 ? 3 : *p >> 3 == 30 ? 4 : 0;
+    if (n == 0) return 0;
+    uint32_t c = n == 1 ? *p : *p & (0x7fu >> n);
+    for (int i = 1; i < n; i++) {
+        if (p[i] >> 6 != 2) return 0;
+        c = c << 6 | (p[i] & 0x3fu);
+    }
+    *out = c;
+    return c < least[n] || c > 0x10ffff || (c >= 0xd800 && c < 0xe000) ? 0 : n;
+}
+
 void vly_text_json(vly_text *t, const char *words) {
     vly_text_bytes(t, "\"", 1);
-    for (const unsigned char *p = (const unsigned char *)words; *p; p++) {
-        if (*p == '"' || *p == '\\')
+    int n;
+    for (const unsigned char *p = (const unsigned char *)words; *p; p += n ? n : 1) {
+        uint32_t c;
+        n = utf8_character(p, &c);
+        if (!n)
+            vly_text_add(t, "\\ufffd");
+        else if (c == '"' || c == '\\')
             vly_text_add(t, "\\%c", *p);
-        else if (*p < 0x20 || *p == '<' || *p == 0x7f)
+        else if (c < 0x20 || c == '<' || c == 0x7f)
             vly_text_add(t, "\\u%04x", *p);
         else
-            vly_text_bytes(t, p, 1);
+            vly_text_bytes(t, p, (size_t)n);
     }
     vly_text_bytes(t, "\"", 1);
 }
@@ -76,23 +95,14 @@ unsigned char vly_text_plain(char *text, size_t bytes, unsigned char last) {
     return last;
 }
 
-/* Bytes of the character that begins at `p`, and its number; 0: it is not UTF-8 (RFC 3629). */
-static int utf8_character(const unsigned char *p, uint32_t *out) {
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    const int n = *p < 0x80 ? 1 : *p >> 5 == 6 ? 2 : *p >> 4 == 14 ? 3 : *p >> 3 == 30 ? 4 : 0;
-    if (n == 0) return 0;
-    uint32_t c = n == 1 ? *p : *p & (0x7fu >> n);
-    for (int i = 1; i < n; i++) {
-        if (p[i] >> 6 != 2) return 0;
-        c = c << 6 | (p[i] & 0x3fu);
-    }
-    *out = c;
-    return c < least[n] || c > 0x10ffff || (c >= 0xd800 && c < 0xe000) ? 0 : n;
-}
-
 static bool is_control(uint32_t c) {
     return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x2028 || c == 0x2029 || c == 0xfeff ||
            c == 0xfffe || c == 0xffff;
+}
+
+int vly_text_utf8(const char *at) {
+    uint32_t c;
+    return utf8_character((const unsigned char *)at, &c);
 }
 
 bool vly_text_is_utf8(const char *text) {

@@ -19,13 +19,15 @@ typedef struct {
 
 __attribute__((format(printf, 2, 3))) void vly_text_add(vly_text *t, const char *format, ...);
 void vly_text_bytes(vly_text *t, const void *bytes, size_t n);
-/* A JSON string; '<' is escaped too, so that it can stand in HTML. */
+/* A JSON string; '<' is escaped too, so that it can stand in HTML. What is not UTF-8 becomes U+FFFD. */
 void vly_text_json(vly_text *t, const char *words);
 /* A JSON number, null when it is not finite. */
 void vly_text_number(vly_text *t, double value);
 /* Replaces the control characters of `text`, tabs and line ends excepted, by '?', or U+00BF for
  * those of two bytes (U+0080 to U+009F). last: the byte before it, or 0; returns the last byte. */
 unsigned char vly_text_plain(char *text, size_t bytes, unsigned char last);
+/* Bytes of the character that begins there; 0: it is not UTF-8. */
+int vly_text_utf8(const char *at);
 bool vly_text_is_utf8(const char *text);
 /* UTF-8 without control characters, line and paragraph separators, byte order marks: YAML and a
  * terminal read it back as it is. */

@@ -47,15 +47,19 @@ static void add_value(vly_text *t, double value) {
 }
 
 static void add_escaped(vly_text *t, const char *words, bool quotes) {
-    for (const char *p = words; *p; p++) {
-        if (*p == '\\')
+    int n;
+    for (const char *p = words; *p; p += n ? n : 1) {
+        n = vly_text_utf8(p);
+        if (!n)
+            vly_text_bytes(t, "\xef\xbf\xbd", 3); /* U+FFFD */
+        else if (*p == '\\')
             vly_text_add(t, "\\\\");
         else if (*p == '\n')
             vly_text_add(t, "\\n");
         else if (*p == '"' && quotes)
             vly_text_add(t, "\\\"");
         else
-            vly_text_bytes(t, p, 1);
+            vly_text_bytes(t, p, (size_t)n);
     }
 }
 

@@ -219,9 +219,18 @@ static int check_exposition(const char *text) {
     return samples;
 }
 
+/* A folder's name may be any bytes, JSON may not. */
+static void json_is_utf8(void) {
+    vly_text t = {0};
+    vly_text_json(&t, "caf\xe9 \xc3\xa9\xf0\x9f\x98\x80\xed\xa0\x80\x1b\xe2\x82");
+    CHECK_STR(t.at,
+              "\"caf\\ufffd \xc3\xa9\xf0\x9f\x98\x80\\ufffd\\ufffd\\ufffd\\u001b\\ufffd\\ufffd\"");
+    vly_text_free(&t);
+}
+
 static void metrics_are_prometheus_text(void) {
     vly_run_log odd = {.name = "a\"b\\c\nd", .env = "e", .algo = "x", .seed = 1},
-                other = {.name = "o", .env = "e", .algo = "x", .seed = 2};
+                other = {.name = "o\xe9", .env = "e", .algo = "x", .seed = 2};
     vly_run_log *runs[] = {&odd, &other};
     vly_text t = {0};
     for (int i = 0; i < 2; i++) {
@@ -236,6 +245,7 @@ static void metrics_are_prometheus_text(void) {
     CHECK_EQ(check_exposition(t.at), 10);
     CHECK(strstr(t.at, "volley_run_steps_total{run=\"a\\\"b\\\\c\\nd\",env=\"e\",algo=\"x\",seed="
                        "\"1\"} 12345678901\n"));
+    CHECK(strstr(t.at, "{run=\"o\xef\xbf\xbd\",env")); /* else no scrape of the page is read */
     CHECK(strstr(t.at, "# TYPE volley_run_steps_total counter\n") &&
           strstr(t.at, "# TYPE volley_run_steps_limit gauge\n"));
     vly_text_free(&t);
@@ -455,6 +465,7 @@ int main(void) {
     a_live_run_takes_its_memory_at_once();
     lines_are_followed_as_they_grow();
     any_bytes_are_survived_as_lines();
+    json_is_utf8();
     metrics_are_prometheus_text();
     runs_are_served_and_nothing_else();
     the_page_runs_its_own_script_alone();
