@@ -157,11 +157,17 @@ static void choose_room(vly_atari_world *w, const uint8_t *rom, size_t bytes) {
     w->starts_at = (offsetof(vly_atari_actor, still.code) + w->room + 7) / 8 * 8;
 }
 
+/* Where ALE's full set has 9 actions, it is those that do not fire. */
+static bool offers(const vly_atari_game *game, const vly_atari_options *o, int action) {
+    if (!o->full_actions) return game->minimal >> action & 1;
+    return game->legal == VLY_ATARI_ACTIONS || !(vly_atari_action_stick(action) & VLY_STICK_FIRE);
+}
+
 static int choose_actions(const vly_atari_game *game, const vly_atari_options *o,
                           uint8_t actions[VLY_ATARI_ACTIONS]) {
     int n = 0;
     for (int a = 0; a < VLY_ATARI_ACTIONS; a++)
-        if (o->full_actions || (game->minimal >> a & 1)) actions[n++] = (uint8_t)a;
+        if (offers(game, o, a)) actions[n++] = (uint8_t)a;
     return n;
 }
 
@@ -215,8 +221,7 @@ static void atari_info(const vly_env *env, const void *state, double *out) {
 
 static void attach(vly_env *env, vly_atari_world *w) {
     static const char *const info_names[] = {"lives", "frame_number", "episode_frame_number"};
-    w->fire_reset = w->options.fire_reset &&
-                    (w->options.full_actions || (w->rules.game->minimal >> VLY_FIRE & 1));
+    w->fire_reset = w->options.fire_reset && offers(w->rules.game, &w->options, VLY_FIRE);
     const int n = choose_actions(w->rules.game, &w->options, w->actions);
     for (int i = 0; i < n; i++) w->names[i] = vly_atari_action_name(w->actions[i]);
     env->action.names = w->names;

@@ -109,21 +109,31 @@ static const vly_atari_game *game_of_camel(const char *camel, size_t n) {
     return NULL;
 }
 
-const vly_atari_game *vly_atari_named(const char *name, vly_atari_options *options) {
-    const vly_atari_game *game = vly_atari_game_find(name);
-    if (game) return game;
-    const size_t length = strlen(name);
+/* The game of a Gymnasium id, and what the id sets. */
+static const vly_atari_game *game_of_id(const char *name, const char **settings) {
     const char *v5 = "-v5", *plain = "NoFrameskip-v4";
+    const size_t length = strlen(name), tail = strlen(plain);
     if (strncmp(name, "ALE/", 4) == 0 && length > 7 && strcmp(name + length - 3, v5) == 0) {
-        game = game_of_camel(name + 4, length - 7);
-        if (game)
-            options->sticky = 0.25f, options->frame_skip = 4, options->full_actions = false,
-            options->max_frames = 108000;
-    } else if (length > strlen(plain) && strcmp(name + length - strlen(plain), plain) == 0) {
-        game = game_of_camel(name, length - strlen(plain));
-        if (game) options->sticky = 0;
+        *settings = "atari.sticky=0.25 atari.frame_skip=4 atari.full_actions=false "
+                    "atari.max_frames=108000 ";
+        return game_of_camel(name + 4, length - 7);
     }
-    return game;
+    if (length <= tail || strcmp(name + length - tail, plain) != 0) return NULL;
+    *settings = "atari.sticky=0 ";
+    return game_of_camel(name, length - tail);
+}
+
+const char *vly_atari_id_settings(const char *name, const vly_atari_game **game) {
+    const char *settings = "";
+    *game = vly_atari_game_find(name);
+    if (!*game) *game = game_of_id(name, &settings);
+    return *game ? settings : "";
+}
+
+const vly_atari_game *vly_atari_named(const char *name, vly_atari_options *options) {
+    const vly_atari_game *game;
+    const char *settings = vly_atari_id_settings(name, &game);
+    return apply_settings(options, settings) == VLY_OK ? game : NULL;
 }
 
 /* ---- checks ---- */

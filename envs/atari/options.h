@@ -63,6 +63,9 @@ vly_status vly_atari_options_read(vly_atari_options *options, const vly_env_args
  * NULL when there is none. Gymnasium's ids set options: v5 sticky 0.25 and skip 4, NoFrameskip
  * sticky 0. */
 const vly_atari_game *vly_atari_named(const char *name, vly_atari_options *options);
+/* The game, or NULL, and what its id sets, as vly_env_args.options has it: for who lets the caller's
+ * options go before those of the id. */
+const char *vly_atari_id_settings(const char *name, const vly_atari_game **game);
 
 /* Fails, with what is allowed, where an option is out of range or the game lacks the mode or the
  * difficulty (both filled in, not -1). */

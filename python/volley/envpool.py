@@ -158,6 +158,9 @@ class AtariGymnasiumEnvPool(CoreVectorEnv):
     def __len__(self) -> int:
         return self.num_envs
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.config.items())})"
+
     # ---- calls ----
 
     def _seed(self) -> Any:

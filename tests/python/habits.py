@@ -62,6 +62,28 @@ def gymnasium_finds_the_ids_whoever_looked_for_it_before():
         assert out == "2 volley/MinAtar-Breakout-v0", (code, out, err)
 
 
+def options_go_before_what_an_id_sets():
+    try:
+        volley.AtariVectorEnv("pong", 1).close()
+    except LookupError as e:
+        print(f"SKIPPED in part: {e}", file=sys.stderr)
+        return
+    for options, skip, actions in (({}, 4, 6), ({"atari.frame_skip": 2}, 2, 6), ({"atari.full_actions": True}, 4, 18)):
+        envs = gym.make_vec("volley/Pong-v5", num_envs=2, options=options)
+        assert envs.unwrapped._core.facts.frames_per_step == skip and envs.single_action_space.n == actions, options
+    sticky, exact, plain = (volley.make_vec(name, 4, options=options) for name, options in (
+        ("ALE/Pong-v5", {}), ("ALE/Pong-v5", {"atari.sticky": 0}), ("pong", {"atari.sticky": 0})))
+    shown, rng = [[e.reset(seed=1)[0]] for e in (sticky, exact, plain)], np.random.default_rng(0)
+    for _ in range(60):
+        action = rng.integers(0, 6, 4)
+        for rows, envs in zip(shown, (sticky, exact, plain)):
+            rows.append(envs.step(action)[0])
+    assert np.array_equal(shown[1], shown[2]) and not np.array_equal(shown[0], shown[1])
+    refused(ValueError, "frame_skip", volley.make_vec, "pong", 2, frame_skip=2)
+    refused(ValueError, "no Atari game", volley.make_vec, "cartpole", 2, options={"atari.frame_skip": 2})
+    assert repr(volley.envpool.make("Pong-v5", num_envs=2)).startswith("AtariGymnasiumEnvPool(num_envs=2, ")
+
+
 # ---- one environment ----
 
 
@@ -303,7 +325,7 @@ def main():
         start = time.time()
         claim()
         print(f"{claim.__name__} ({time.time() - start:.2f} s)", flush=True)
-    assert len(claims) == 15, len(claims)
+    assert len(claims) == 16, len(claims)
 
 
 if __name__ == "__main__":
