@@ -144,7 +144,7 @@ def write_def(table):
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--seeds", default="1,2,3", help="not those that the preset was chosen on")
-    p.add_argument("--only", default="", help="environments, or beginnings of their names")
+    p.add_argument("--only", default="", help="environments, or families (minatar)")
     p.add_argument("--algos", default=",".join(ALGOS))
     p.add_argument("--again", action="store_true", help="measures what is there already too")
     p.add_argument("--limit", type=float, default=600, metavar="SECONDS", help="of a run by the clock (default 600)")
@@ -157,7 +157,7 @@ def main():
     table = read()
     if options.definitions or options.markdown:
         return write_def(table) if options.definitions else markdown(table)
-    wanted = [env for env in TARGETS if not options.only or any(env.startswith(start) for start in options.only.split(","))]
+    wanted = [env for env in TARGETS if not options.only or any(env == one or env.startswith(one + "/") for one in options.only.split(","))]
     for env in wanted:
         target = TARGETS[env]
         for algo in options.algos.split(","):
