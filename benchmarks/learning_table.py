@@ -108,7 +108,7 @@ def words(pair):
     last = pair["runs"][-1]
     if last["stop"] == "limit":
         return "not measured"
-    return f"not expected ({last['return']:.4g} after {last['steps']:,})"
+    return f"not expected ({'no episode ended' if last['return'] is None else format(last['return'], '.4g')} after {last['steps']:,})"
 
 
 def rows(table):
