@@ -168,28 +168,33 @@ static int64_t line_step(const char *line) {
     return *end == ',' || *end == '}' ? step : -1;
 }
 
-/* Where the first line begins that is later than `step`, or is cut off. */
-static size_t keep_until(const char *text, size_t bytes, int64_t step) {
-    size_t at = 0;
-    while (at < bytes) {
-        const char *end = memchr(text + at, '\n', bytes - at);
-        if (!end || line_step(text + at) < 0 || line_step(text + at) > step) break;
-        at = (size_t)(end - text) + 1;
+/* Where the first line begins that is later than `step`, or is cut off. Of a line its beginning is kept. */
+static size_t keep_until(FILE *in, int64_t step) {
+    char head[64];
+    size_t n = 0, at = 0, keep = 0;
+    for (int c; (c = getc_unlocked(in)) != EOF; n = c == '\n' ? 0 : n + 1) {
+        at++;
+        if (n < sizeof head) head[n] = (char)c;
+        if (n == LINE) break; /* none of ours is as long */
+        if (c != '\n') continue;
+        head[n < sizeof head ? n : sizeof head - 1] = '\0';
+        if (line_step(head) < 0 || line_step(head) > step) break;
+        keep = at;
     }
-    return at;
+    return keep;
 }
 
 vly_status vly_metrics_open_jsonl(vly_metrics *m, const char *path, int64_t resumed) {
-    char *text;
-    size_t bytes, keep = 0;
-    if (resumed >= 0 && vly_file_read(path, (size_t)4 << 30, &text, &bytes) == VLY_OK) {
-        keep = keep_until(text, bytes, resumed);
-        free(text);
+    size_t keep = 0;
+    vly_status status = VLY_OK;
+    if (resumed >= 0 && access(path, F_OK) == 0) {
+        FILE *in = vly_file_open(path, &status);
+        if (!in) return status;
+        keep = keep_until(in, resumed);
+        fclose(in);
     }
     snprintf(m->jsonl_path, sizeof m->jsonl_path, "%s", path);
     if (m->jsonl >= 0) close(m->jsonl);
-    m->jsonl = -1;
-    vly_status status;
     m->jsonl = vly_file_open_own(path, O_WRONLY, &status);
     if (m->jsonl < 0) return status;
     if (ftruncate(m->jsonl, (off_t)keep) || lseek(m->jsonl, (off_t)keep, SEEK_SET) < 0)

@@ -8,19 +8,37 @@
 #include "common/record/checkpoint.h"
 #include "cpu/program/cli.h"
 
+enum { LINE_MOST = 1 << 20 };
+
+/* False at the end, and where a line is longer than there is room for: *whole is false then. */
+static bool read_record_line(FILE *in, char *line, bool *whole) {
+    int n = 0, c;
+    while ((c = getc_unlocked(in)) != EOF && c != '\n') {
+        if (n == LINE_MOST - 1) return *whole = false;
+        line[n++] = (char)c;
+    }
+    line[n] = '\0';
+    return c != EOF || n > 0;
+}
+
 vly_status vly_records_each(const char *run, vly_status (*saw)(void *arg, const json_t *record),
                             void *arg) {
-    char path[VLY_PATH + 32], *line = NULL;
-    size_t room = 0;
+    char path[VLY_PATH + 32];
+    bool whole = true;
     snprintf(path, sizeof path, "%s/metrics.jsonl", run);
     vly_status status = VLY_OK;
     FILE *in = vly_file_open(path, &status);
     if (!in) return status;
-    while (status == VLY_OK && getline(&line, &room, in) > 0) {
+    char *line = malloc(LINE_MOST);
+    if (!line) status = vly_fail(VLY_ENOMEM, "no memory to read %s", path);
+    while (status == VLY_OK && read_record_line(in, line, &whole)) {
         json_t *record = json_loads(line, 0, NULL);
         if (json_is_object(record)) status = saw(arg, record);
         json_decref(record);
     }
+    if (status == VLY_OK && !whole)
+        status = vly_fail(VLY_ECORRUPT, "%s has a line of more than %d bytes: it is damaged", path,
+                          LINE_MOST - 1);
     if (status == VLY_OK && ferror(in))
         status = vly_fail(VLY_EIO, "cannot read %s: %s", path, strerror(errno));
     free(line);

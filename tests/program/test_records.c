@@ -102,6 +102,15 @@ static void errors_end_it_and_are_named(void) {
     write_records("");
     CHECK_EQ(vly_records_csv(folder, stderr, &columns, &rows), VLY_ENOTFOUND);
     CHECK(columns == NULL);
+    char *text = malloc(2 << 20); /* not read into memory, however long */
+    CHECK(text);
+    memset(text, 'x', 2 << 20);
+    memcpy(text, "{\"step\":1}\n", 11);
+    text[(2 << 20) - 1] = '\0';
+    write_records(text);
+    free(text);
+    CHECK_EQ(vly_records_csv(folder, stderr, &columns, &rows), VLY_ECORRUPT);
+    CHECK(strstr(vly_error_text(), "a line of more than"));
 }
 
 int main(void) {

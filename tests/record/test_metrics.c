@@ -102,6 +102,17 @@ static void a_resumed_run_takes_back_what_came_after(void) {
     CHECK(on_line(7, "step") == -1);
 }
 
+/* A file that is larger than memory, or than what is read of one: what came before stays. */
+static void a_huge_file_keeps_its_lines(void) {
+    CHECK_EQ(truncate(jsonl, (off_t)5 << 30), 0); /* zeros, which take no room */
+    vly_metrics *m;
+    CHECK_OK(vly_metrics_create(&m));
+    CHECK_OK(vly_metrics_open_jsonl(m, jsonl, 700));
+    vly_metrics_destroy(m);
+    CHECK(on_line(6, "step") == 650);
+    CHECK(on_line(7, "step") == -1);
+}
+
 /* The real TensorBoard reads the same numbers, the resumed part included. */
 static void tensorboard_reads_what_was_written(void) {
     const char *python = peer_python("tensorboard");
@@ -136,6 +147,7 @@ int main(void) {
     a_series_is_the_mean_of_its_interval();
     a_full_table_drops_and_does_not_crash();
     a_resumed_run_takes_back_what_came_after();
+    a_huge_file_keeps_its_lines();
     tensorboard_reads_what_was_written();
     char command[128];
     snprintf(command, sizeof command, "rm -r %s", folder);
