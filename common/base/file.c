@@ -1,6 +1,7 @@
 #include "common/base/file.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -111,6 +112,24 @@ bool vly_file_is_odd(const char *path) {
     return stat(path, &there) == 0 && !S_ISREG(there.st_mode);
 }
 
+/* Names of files that are being written, in their writers' memory. */
+enum { UNFINISHED = 8 };
+static const char *_Atomic unfinished[UNFINISHED];
+
+static void change_unfinished(const char *from, const char *to) {
+    for (int i = 0; i < UNFINISHED; i++) {
+        const char *there = from;
+        if (atomic_compare_exchange_strong(&unfinished[i], &there, to)) return;
+    }
+}
+
+void vly_file_abandon(void) {
+    for (int i = 0; i < UNFINISHED; i++) {
+        const char *temporary = atomic_load(&unfinished[i]);
+        if (temporary) unlink(temporary);
+    }
+}
+
 int vly_file_begin(const char *path, char *temporary, size_t temporary_bytes, vly_status *status) {
     if ((size_t)snprintf(temporary, temporary_bytes, "%s.tmp-%ld", path, (long)getpid()) >=
         temporary_bytes) {
@@ -123,7 +142,10 @@ int vly_file_begin(const char *path, char *temporary, size_t temporary_bytes, vl
     }
     unlink(temporary); /* of an earlier process of this number, or somebody's link */
     int fd = open(temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-    if (fd < 0) *status = failed("create", temporary);
+    if (fd < 0)
+        *status = failed("create", temporary);
+    else
+        change_unfinished(NULL, temporary);
     return fd;
 }
 
@@ -156,16 +178,16 @@ static vly_status sync_folder(const char *path) {
 void vly_file_abort(int fd, const char *temporary) {
     if (fd >= 0) close(fd);
     unlink(temporary);
+    change_unfinished(temporary, NULL);
 }
 
 vly_status vly_file_commit(int fd, const char *temporary, const char *path) {
     vly_status status = fsync(fd) ? failed("sync", temporary) : VLY_OK;
     if (close(fd) && status == VLY_OK) status = failed("close", temporary);
     if (status == VLY_OK && rename(temporary, path)) status = failed("replace", path);
-    if (status != VLY_OK) {
-        unlink(temporary);
-        return status;
-    }
+    if (status != VLY_OK) unlink(temporary);
+    change_unfinished(temporary, NULL);
+    VLY_TRY(status);
     return sync_folder(path);
 }
 

@@ -37,6 +37,9 @@ vly_status vly_file_write(int fd, const void *data, size_t bytes, const char *pa
 /* fsync, close, rename, fsync of the folder; on any failure the temporary is removed. */
 vly_status vly_file_commit(int fd, const char *temporary, const char *path);
 void vly_file_abort(int fd, const char *temporary);
+/* For a handler of a signal that ends the process: removes what was begun. `temporary` stays the caller's,
+ * and where it was, until the file is committed or aborted. */
+void vly_file_abandon(void);
 
 /* mkdir -p. */
 vly_status vly_file_make_folder(const char *path);

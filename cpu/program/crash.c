@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <unistd.h>
+#include "common/base/file.h"
 #include "common/base/plugin_call.h"
 #include "cpu/program/cli.h"
 
@@ -70,6 +71,7 @@ _Noreturn static void end_for_plugin(const vly_plugin_call *call, const char *wh
     line_add(&l, call->doing);
     if (call->n > 0) add_actor(&l, call);
     add_checkpoint(&l);
+    vly_file_abandon();
     if (l.n == sizeof l.text) l.n--;
     l.text[l.n++] = '\n';
     if (write(STDERR_FILENO, l.text, l.n) < 0) {

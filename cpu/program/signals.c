@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+#include "common/base/file.h"
 #include "cpu/program/cli.h"
 
 /* Written by handlers, on any thread. */
@@ -43,6 +44,7 @@ static long long now_ms(void) {
 
 static void end_at_once(void) {
     const int code = atomic_load(&saved_code);
+    vly_file_abandon();
     if (code < 0)
         say_in_handler("volley: ended without saving: what was done since the last checkpoint is "
                        "lost\n");
@@ -66,6 +68,7 @@ static void on_signal(int signal) {
     void (*stop)(void *arg) = atomic_load(&stop_hook);
     int none = 0;
     if (!stop && !atomic_load(&caught)) {
+        vly_file_abandon();
         say_in_handler("volley: interrupted\n");
         _exit(kind == SIGINT ? VLY_EXIT_INT : VLY_EXIT_TERM);
     }

@@ -1,5 +1,6 @@
 #include "cpu/run/actor_list.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
@@ -33,7 +34,9 @@ vly_status vly_actor_list_write(const char *folder, const char *listen,
     char path[2048], temporary[2080];
     vly_status status;
     snprintf(path, sizeof path, "%s/" VLY_ACTOR_LIST, folder);
-    const int fd = vly_file_begin(path, temporary, sizeof temporary, &status);
+    snprintf(temporary, sizeof temporary, "%s.tmp-%d", path, (int)getpid());
+    unlink(temporary);
+    const int fd = vly_file_open_own(temporary, O_WRONLY, &status);
     if (fd < 0) return status;
     json_t *list = all_actors(listen, stats);
     const int failed = json_dumpfd(list, fd, JSON_INDENT(1) | JSON_REAL_PRECISION(12));

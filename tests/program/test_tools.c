@@ -118,6 +118,19 @@ static void a_full_disk_is_an_error(void) {
     free(text);
 }
 
+/* A gnuplot that does not end: what was begun goes with the program. */
+static void an_interrupted_plot_leaves_nothing(void) {
+    CHECK_EQ(in_folder("mkdir -p slow && printf '#!/bin/sh\nwhile kill -0 $PPID; do sleep 0.1; "
+                       "done\n' >slow/gnuplot && "
+                       "chmod +x slow/gnuplot"),
+             0);
+    CHECK_EQ(in_folder("true; PATH=$PWD/slow:$PATH $VOLLEY plot r --out slow/c.svg 2>err & p=$!; "
+                       "for i in $(seq 600); do ls slow/c.svg.tmp-* >/dev/null 2>&1 && break; "
+                       "sleep 0.1; done; sleep 0.2; kill -INT $p; wait $p; test $? = 130"),
+             0);
+    CHECK_EQ(in_folder("ls slow | grep c.svg"), 1);
+}
+
 static void a_checkpoint_is_not_overwritten(void) {
     CHECK_EQ(
         in_folder("cp r/checkpoints/best.safetensors b.safetensors && cp b.safetensors b.png && "
@@ -272,6 +285,7 @@ int main(void) {
     a_name_is_never_run();
     a_name_is_never_an_option();
     a_full_disk_is_an_error();
+    an_interrupted_plot_leaves_nothing();
     a_checkpoint_is_not_overwritten();
     a_name_does_not_move_the_cursor();
     records_do_not_move_the_cursor();
