@@ -32,6 +32,24 @@ static inline int vly_panel_columns(const vly_panels *p, int i) {
     return p->n - from < width ? p->n - from : width;
 }
 
+typedef float vly_four __attribute__((vector_size(16), aligned(4), may_alias));
+
+/* out (4, width) = w (4, k) transposed. */
+static inline void vly_transpose_4x4(const float *w, int64_t k, float *out, int width) {
+    vly_four r[4], t[4];
+    for (int j = 0; j < 4; j++) r[j] = *(const vly_four *)(const void *)(w + j * k);
+    t[0] = __builtin_shufflevector(r[0], r[1], 0, 4, 1, 5);
+    t[1] = __builtin_shufflevector(r[0], r[1], 2, 6, 3, 7);
+    t[2] = __builtin_shufflevector(r[2], r[3], 0, 4, 1, 5);
+    t[3] = __builtin_shufflevector(r[2], r[3], 2, 6, 3, 7);
+    for (int h = 0; h < 2; h++) {
+        *(vly_four *)(void *)(out + 2 * h * width) = __builtin_shufflevector(t[h], t[h + 2], 0, 1,
+                                                                             4, 5);
+        *(vly_four *)(void *)(out + (2 * h + 1) * width) = __builtin_shufflevector(t[h], t[h + 2],
+                                                                                   2, 3, 6, 7);
+    }
+}
+
 /* w (n, k) as panels of columns: (k, width) each; padding is zero already. */
 static inline void vly_pack_columns(const vly_panels *p, int panel, int64_t k, const float *w,
                                     float *out) {
@@ -39,7 +57,11 @@ static inline void vly_pack_columns(const vly_panels *p, int panel, int64_t k, c
               width = vly_panel_vectors(p, panel) * p->lanes;
     for (int64_t k0 = 0; k0 < k; k0 += 16) { /* one cache line of w at a time */
         const int64_t k1 = k0 + 16 < k ? k0 + 16 : k;
-        for (int j = 0; j < cols; j++)
+        const int fours = k1 - k0 == 16 ? cols / 4 * 4 : 0;
+        for (int j = 0; j < fours; j += 4)
+            for (int64_t i = k0; i < k1; i += 4)
+                vly_transpose_4x4(w + (first + j) * k + i, k, out + i * width + j, width);
+        for (int j = fours; j < cols; j++)
             for (int64_t i = k0; i < k1; i++) out[i * width + j] = w[(first + j) * k + i];
     }
 }

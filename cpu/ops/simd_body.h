@@ -140,7 +140,7 @@ static const block_fn blocks[3][ROWS_MAX] = {{NULL}, {BLOCKS12(NAME, 1)}, {BLOCK
 /* The last two blocks share the remaining rows evenly: a block of one row would be bound by
  * latency. */
 INLINE int next_rows(int left, int most) {
-    return left <= most ? left : left <= most + 2 ? (left + 1) / 2 : most;
+    return left <= most ? left : left < 2 * most ? (left + 1) / 2 : most;
 }
 
 static void tanh_rows(int64_t n, float *y);
