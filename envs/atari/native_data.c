@@ -148,6 +148,21 @@ static void index_pointer(translator *t, int zero_page, int wants_page) {
     x86_widen16(c, RAX, RAX);
 }
 
+/* RAX := the pointer at operand + X in page 0, which must be in RAM; RDX := 0. */
+static void index_pointers(translator *t, unsigned operand) {
+    x86 *c = &t->code;
+    x86_address(c, RCX, x86_at(X, (int)operand));
+    x86_widen8(c, RCX, RCX);
+    x86_address(c, RDX, x86_at(RCX, -0x80));
+    x86_ri(c, X86_CMP, RDX, 0x7f);
+    step_if(t, X86_AE);
+    x86_load8(c, RAX, RAM_BY(RCX, 0));
+    x86_load8(c, RCX, RAM_BY(RCX, 1));
+    x86_shift(c, X86_SHL, RCX, 8);
+    x86_do(c, X86_OR, RAX, RCX);
+    x86_set(c, RDX, 0);
+}
+
 /* RCX := the byte at the cartridge address in RAX; places with effects are left to vly_cpu_step. */
 static void read_cartridge(translator *t) {
     x86 *c = &t->code;
@@ -181,18 +196,42 @@ static void require_ram(translator *t) {
     x86_ri(c, X86_AND, RAX, 0x7f);
 }
 
-/* RCX := the byte at RAX, wherever that is; RDX: the cycles for a new page. */
-static void read_anywhere(translator *t, int cycles) {
+/* RCX := the byte of a device at RAX, after `cycles` and those in RDX. */
+static void read_device(translator *t, int cycles, unsigned last) {
+    x86_address(&t->code, CYCLES, x86_by(CYCLES, RDX, cycles));
+    x86_set(&t->code, RDX, last);
+    x86_reach(x86_call(&t->code), t->read);
+}
+
+enum { LAST_UNKNOWN = -1 };
+
+/* RCX := the byte at RAX, wherever that is; RDX: the cycles for a new page. last: on the bus before;
+ * where it is not known here, devices are left to vly_cpu_step. */
+static void read_anywhere(translator *t, int cycles, int last) {
     x86 *c = &t->code;
+    uint8_t *done[2] = {NULL, NULL};
     x86_test_bits(c, RAX, 0x1000);
     uint8_t *elsewhere = x86_jump_short(c, X86_E);
     read_cartridge(t);
-    uint8_t *done = x86_jump_short(c, X86_NONE);
-    x86_land(c, elsewhere);
-    require_ram(t);
-    x86_load8(c, RCX, x86_by(RAM, RAX, 0));
-    x86_land(c, done);
     x86_address(c, CYCLES, x86_by(CYCLES, RDX, cycles));
+    done[0] = x86_jump_short(c, X86_NONE);
+    x86_land(c, elsewhere);
+    if (last == LAST_UNKNOWN) {
+        require_ram(t);
+    } else {
+        x86_mov(c, RCX, RAX);
+        x86_ri(c, X86_AND, RCX, 0x280);
+        x86_ri(c, X86_CMP, RCX, 0x80);
+        uint8_t *in_ram = x86_jump_short(c, X86_E);
+        read_device(t, cycles, (unsigned)last);
+        done[1] = x86_jump_short(c, X86_NONE);
+        x86_land(c, in_ram);
+        x86_ri(c, X86_AND, RAX, 0x7f);
+    }
+    x86_load8(c, RCX, x86_by(RAM, RAX, 0));
+    x86_address(c, CYCLES, x86_by(CYCLES, RDX, cycles));
+    x86_land(c, done[0]);
+    if (done[1]) x86_land(c, done[1]);
 }
 
 /* RDX := 1 where base + index leaves the page. */
@@ -239,7 +278,7 @@ static void read_indexed(translator *t, const vly_decoded *d, unsigned variant, 
     if (variant == 0) {
         index_absolute(t, d->operand, index);
         find_page(t, d->operand, index);
-        read_anywhere(t, d->cycles);
+        read_anywhere(t, d->cycles, d->bus);
         return;
     }
     if (d->operand & 0xff) {
@@ -249,6 +288,21 @@ static void read_indexed(translator *t, const vly_decoded *d, unsigned variant, 
         add_cycles(t, d->cycles);
     }
     x86_load8(c, RCX, x86_by(IMAGE, index, d->operand));
+}
+
+static void read_page0(translator *t, const vly_decoded *d, int index) {
+    x86 *c = &t->code;
+    x86_address(c, RAX, x86_at(index, d->operand));
+    x86_widen8(c, RAX, RAX);
+    x86_test8(c, RAX, RAX);
+    uint8_t *in_ram = x86_jump_short(c, X86_S);
+    x86_set(c, RDX, 0);
+    read_device(t, d->cycles, d->bus);
+    uint8_t *done = x86_jump_short(c, X86_NONE);
+    x86_land(c, in_ram);
+    x86_load8(c, RCX, RAM_BY(RAX, 0));
+    add_cycles(t, d->cycles);
+    x86_land(c, done);
 }
 
 static int translate_value(translator *t, const vly_decoded *d, unsigned opcode, unsigned variant) {
@@ -268,10 +322,10 @@ static int translate_value(translator *t, const vly_decoded *d, unsigned opcode,
         }
         return 2;
     case VLY_MODE_ZPX:
-    case VLY_MODE_ZPY:
-        index_ram(t, d->operand, index_of(mode));
-        add_cycles(t, d->cycles);
-        x86_load8(c, RCX, RAM_BY(RAX, 0));
+    case VLY_MODE_ZPY: read_page0(t, d, index_of(mode)); return 2;
+    case VLY_MODE_INX:
+        index_pointers(t, d->operand);
+        read_anywhere(t, d->cycles, LAST_UNKNOWN);
         return 2;
     case VLY_MODE_ABS: read_absolute(t, d, variant); return 3;
     case VLY_MODE_ABX:
@@ -280,7 +334,7 @@ static int translate_value(translator *t, const vly_decoded *d, unsigned opcode,
     case VLY_MODE_ABYP: read_indexed(t, d, variant, index_of(mode)); return 3;
     case VLY_MODE_INYP:
         index_pointer(t, d->operand, 1);
-        read_anywhere(t, d->cycles);
+        read_anywhere(t, d->cycles, LAST_UNKNOWN);
         return 2;
     case VLY_MODE_IMP: add_cycles(t, d->cycles); return 1; /* NOP */
     default: return 0;
