@@ -27,7 +27,7 @@ static void reset_player(vly_tia_work *w, int p, int32_t clock, int hpos) {
             display = 1;
     }
     if (display) beam_draw(w, clock + 11);
-    keep_pixels(w, 1u << p);
+    keep_places(w, 1u << p);
     t->suppress[p] = display || !delay;
     t->pos[p] = (uint8_t)now;
     place_changed(w, 1u << p);
@@ -255,7 +255,10 @@ static inline void beam_advance(vly_tia_work *w, int32_t clock) {
     if (clock <= t->updated) return;
     if (clock - w->line_begin <= VLY_HBLANK && t->updated != w->line_begin)
         t->updated = clock;
-    else if (!w->pixels && clock < t->stop && is_quiet(w))
+    else if (w->span_from != w->span_to && clock < w->line_begin + VLY_CLOCKS_PER_LINE) {
+        t->updated = clock;
+        w->span_to = clock - w->line_begin - VLY_HBLANK;
+    } else if (!w->pixels && clock < t->stop && is_quiet(w))
         beam_skip(w, clock);
     else
         beam_draw(w, clock);
@@ -301,7 +304,7 @@ static inline void write_playfield(vly_tia_work *w, unsigned i, int32_t clock, u
     vly_tia_state *t = &w->m->tia;
     if (t->pf[i] == value) return;
     if (may_matter(w, 1u << VLY_PF)) beam_advance(w, clock + delay[hpos_of(t, clock) / 3 & 3]);
-    keep_pixels(w, 1u << VLY_PF);
+    keep_places(w, 1u << VLY_PF);
     t->pf[i] = value;
     place_changed(w, 1u << VLY_PF);
     switch_on(w, VLY_PF, (t->pf[0] & 0xf0) | t->pf[1] | t->pf[2]);
@@ -385,7 +388,7 @@ static inline void replay_one(vly_tia_work *w, int32_t clock, unsigned reg, uint
         if (t->nusiz[p] == value && !t->suppress[p] && (p || !(t->star_width | t->star_hidden)))
             return;
         beam_advance(w, clock + 8);
-        keep_pixels(w, 1u << p | 1u << (VLY_M0 + p));
+        keep_places(w, 1u << p | 1u << (VLY_M0 + p));
         set_copies(w, p, value);
         return;
     }
@@ -428,7 +431,7 @@ static inline void replay_one(vly_tia_work *w, int32_t clock, unsigned reg, uint
     if (reg == VLY_CTRLPF || reg == VLY_CXCLR)
         close_span(w);
     else
-        keep_pixels(w, changed_by(reg));
+        keep_places(w, changed_by(reg));
     apply_write(w, clock, hpos, reg, value);
 }
 
@@ -490,7 +493,7 @@ void vly_tia_open(vly_tia_work *w, vly_machine *m, const vly_rom *rom, uint8_t *
     w->dirty = w->stale = w->moved = 0x3f;
     w->measured = w->reach = 0;
     w->enabled = w->settled = 0;
-    w->defers = w->held = 0;
+    w->defers = w->held = w->displaced = 0;
     w->span_from = w->span_to = 0;
     place_beam(w);
 }

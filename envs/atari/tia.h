@@ -152,6 +152,7 @@ typedef struct {
     int32_t line;       /* its number */
     uint8_t defers;     /* a line is painted when it is whole, and not change by change */
     uint8_t held;       /* bit per object: it has changed within the span */
+    uint8_t displaced;  /* bit per object: its place or size has */
     int span_from, span_to; /* pixels of the line that are drawn but not painted yet */
     int held_to[6];         /* up to which pixel an object's old pixels are in kept[] */
     vly_line kept[6];

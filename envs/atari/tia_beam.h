@@ -24,13 +24,16 @@ static void paint_changed(vly_tia_work *w, uint8_t *row, int from, int to) {
         w->mask[o] = seen;
     }
     w->enabled |= w->held;
+    const unsigned open = pairs_of[w->enabled] & ~(unsigned)w->m->tia.collisions,
+                   displaced = pairs_with(w->displaced),
+                   due = (open & displaced) | watched(w, open & ~displaced);
     const uint8_t dirty = w->dirty;
     w->dirty = 0;
-    latch(w, pairs_of[w->enabled] & ~(unsigned)w->m->tia.collisions, from, to);
+    latch(w, due, from, to);
     vly_tia_paint(w, row, from, to);
     memcpy(w->mask, mask, sizeof mask);
     w->enabled = enabled, w->dirty = dirty;
-    w->held = w->settled = 0;
+    w->held = w->displaced = w->settled = 0;
 }
 
 static void paint_span(vly_tia_work *w, uint8_t *row, int from, int to) {
@@ -51,7 +54,7 @@ static void draw_span(vly_tia_work *w, int line, int from, int to) {
     uint8_t *row = w->pixels ? w->pixels + line * VLY_SCREEN_WIDTH : NULL;
     if (t->vblank & 2) {
         if (row) memset(row + from, 0, (size_t)(to - from));
-        w->held = 0;
+        w->held = w->displaced = 0;
     } else {
         paint_span(w, row, from, to);
     }
@@ -103,6 +106,13 @@ static __attribute__((noinline)) void keep_objects(vly_tia_work *w, unsigned obj
 /* Before objects change: their pixels of the span as they are. */
 static inline void keep_pixels(vly_tia_work *w, unsigned objects) {
     if (w->span_from != w->span_to && objects) keep_objects(w, objects);
+}
+
+/* The same before they move or change their size, so that their reach is another one. */
+static inline void keep_places(vly_tia_work *w, unsigned objects) {
+    if (w->span_from == w->span_to) return;
+    w->displaced |= (uint8_t)objects;
+    keep_objects(w, objects);
 }
 
 static void star_line_end(vly_tia_work *w) {

@@ -76,15 +76,29 @@ static vly_line ball_mask(const vly_tia_state *t) {
     return line_rotated(bits, 0, t->pos[VLY_BL]);
 }
 
+/* A byte of the playfield as 32 pixels, bit 0 or bit 7 first. */
+#define WIDE_BIT(n, bit, at) ((n) >> (bit)&1 ? 15u << 4 * (at) : 0u)
+#define WIDE_UP(n)                                                                   \
+    (WIDE_BIT(n, 0, 0) | WIDE_BIT(n, 1, 1) | WIDE_BIT(n, 2, 2) | WIDE_BIT(n, 3, 3) | \
+     WIDE_BIT(n, 4, 4) | WIDE_BIT(n, 5, 5) | WIDE_BIT(n, 6, 6) | WIDE_BIT(n, 7, 7))
+#define WIDE_DOWN(n)                                                                 \
+    (WIDE_BIT(n, 7, 0) | WIDE_BIT(n, 6, 1) | WIDE_BIT(n, 5, 2) | WIDE_BIT(n, 4, 3) | \
+     WIDE_BIT(n, 3, 4) | WIDE_BIT(n, 2, 5) | WIDE_BIT(n, 1, 6) | WIDE_BIT(n, 0, 7))
+#define WIDE4(f, n) f(n), f((n) + 1), f((n) + 2), f((n) + 3)
+#define WIDE16(f, n) WIDE4(f, n), WIDE4(f, (n) + 4), WIDE4(f, (n) + 8), WIDE4(f, (n) + 12)
+#define WIDE64(f, n) WIDE16(f, n), WIDE16(f, (n) + 16), WIDE16(f, (n) + 32), WIDE16(f, (n) + 48)
+#define WIDE256(f) WIDE64(f, 0), WIDE64(f, 64), WIDE64(f, 128), WIDE64(f, 192)
+static const uint32_t wide_up[256] = {WIDE256(WIDE_UP)}, wide_down[256] = {WIDE256(WIDE_DOWN)};
+
 /* Straight and reflected right halves, or both: a line's end can change the reflection. */
 static vly_line playfield_halves(const vly_tia_state *t, int straight, int turned) {
-    uint64_t e0 = fourfold(t->pf[0] >> 4), e1 = fourfold(reversed[t->pf[1]]),
-             e2 = fourfold(t->pf[2]);
-    uint64_t left = e0 | e1 << 16 | e2 << 48, left_end = e2 >> 16; /* 80 bits */
+    const uint64_t left = wide_up[t->pf[0]] >> 16 | (uint64_t)wide_down[t->pf[1]] << 16 |
+                          (uint64_t)wide_up[t->pf[2]] << 48,
+                   left_end = wide_up[t->pf[2]] >> 16; /* 80 bits */
     uint64_t right = straight ? left : 0, right_end = straight ? left_end : 0;
     if (turned) {
-        right |= fourfold(reversed[t->pf[2]]) | (uint64_t)fourfold(t->pf[1]) << 32;
-        right_end |= fourfold(reversed[t->pf[0]] & 15u);
+        right |= wide_down[t->pf[2]] | (uint64_t)wide_up[t->pf[1]] << 32;
+        right_end |= wide_down[t->pf[0]] & 0xffffu;
     }
     return (vly_line){{left, left_end | right << 16, right >> 48 | right_end << 16}};
 }
