@@ -7,12 +7,15 @@
     python3 benchmarks/learning.py --markdown benchmarks/results/learning_minatar.json
 
 A run is timed from start of process, its last checkpoint included; processor time stands beside the
-clock for machines that others use too. --table adds the result under its environment to a file that
-has several; --runs keeps the run folders (for `volley plot`), else they are deleted.
+clock for machines that others use too, and beside both the time that the program estimated after its
+first updates. Finished seeds are kept in runs/ of the tree: the same command at the same commit goes on
+with the next one, and writes its file after the last. --table adds the result under its environment to
+a file that has several; --runs keeps the run folders (for `volley plot`), else they are deleted.
 """
 import argparse
 import json
 import os
+import re
 import resource
 import statistics
 import subprocess
@@ -24,25 +27,33 @@ import measured
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 VOLLEY = os.path.join(ROOT, "build", "volley")
+UNIT_S = {"second": 1, "seconds": 1, "minutes": 60, "hours": 3600}
 
 
 def volley(*arguments):
-    """The object on the last line, seconds, processor seconds. Exit 3 (the budget ended first) is a result too."""
+    """The object on the last line, what was said, seconds, processor seconds. Exit 3 (the budget ended first) is a result too."""
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    done = subprocess.run([PROGRAM, *arguments, "--json"], stdout=subprocess.PIPE, text=True)
+    done = subprocess.run([PROGRAM, *arguments, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode not in (0, 3):
-        sys.exit(f"{' '.join(done.args)}: exit {done.returncode}")
-    return json.loads(done.stdout.strip().splitlines()[-1]), wall, sum(after[:2]) - sum(before[:2])
+        sys.exit(f"{' '.join(done.args)}: exit {done.returncode}\n{done.stderr[-2000:]}")
+    return json.loads(done.stdout.strip().splitlines()[-1]), done.stderr, wall, sum(after[:2]) - sum(before[:2])
+
+
+def estimated(said):
+    """The first time to the target that the run named, in seconds, or None."""
+    found = re.search(r"about ([\d.]+) (\w+) to a mean return of", said)
+    return float(found[1]) * UNIT_S[found[2]] if found else None
 
 
 def one(options, extra, seed, folder):
     run = os.path.join(folder, f"{options.env.replace('/', '-')}-{options.algo}-{seed}")
     until = ["--until-return", str(options.until)] if options.until is not None else []
-    told, wall, processor = volley("train", options.env, "--algo", options.algo, "--seed", str(seed), "--out", run, *until, *extra)
-    played, _, _ = volley("eval", run, "--episodes", str(options.episodes))
+    told, said, wall, processor = volley("train", options.env, "--algo", options.algo, "--seed", str(seed), "--out", run, *until, *extra)
+    played, *_ = volley("eval", run, "--episodes", str(options.episodes))
     return {"seed": seed, "stop": told["stop"], "steps": told["steps"], "updates": told["updates"],
             "return_mean_100": round(told["return_mean_100"], 3), "wall_s": round(wall, 3), "processor_s": round(processor, 3),
+            "estimated_s": estimated(said),
             "eval_return_mean": round(played["return_mean"], 3), "eval_return_sd": round(played["return_sd"], 3),
             "curve": curve(os.path.join(run, "metrics.jsonl"))}
 
@@ -52,6 +63,25 @@ def curve(path, points=60):
     rows = [json.loads(line) for line in open(path)]
     rows = [[r["step"], round(r["seconds"], 2), round(r["charts/return_mean_100"], 2)] for r in rows if "charts/return_mean_100" in r]
     return rows[:: max(1, len(rows) // points)] + rows[-1:]
+
+
+def all_seeds(options, extra, path, command, folder):
+    """One run after the other; those that this command has finished at this commit are not repeated."""
+    kept_in = os.path.join(ROOT, "runs", os.path.basename(path) + ".part")
+    kept = json.load(open(kept_in)) if os.path.exists(kept_in) else {}
+    name = {"command": command, "commit": measured.commit()}
+    if {key: kept.get(key) for key in name} != name:
+        kept = {**name, "facts": [], "runs": []}
+    for seed in map(int, options.seeds.split(",")):
+        if any(run["seed"] == seed for run in kept["runs"]):
+            continue
+        record = measured.Record(path, options.busy, PROGRAM, timed=options.until is not None)
+        kept["runs"].append(one(options, extra, seed, folder))
+        kept["facts"].append(record.facts(command))
+        os.makedirs(os.path.dirname(kept_in), exist_ok=True)
+        measured.write(kept_in, kept)
+    busiest = max(kept["facts"], key=lambda facts: facts["load"])
+    return busiest, [run for run in kept["runs"] if str(run["seed"]) in options.seeds.split(",")], kept_in
 
 
 def markdown(path):
@@ -87,16 +117,18 @@ def main():
     global PROGRAM
     PROGRAM = options.program
     path = options.table or options.out or os.path.join(ROOT, "benchmarks", "results", f"learning_{options.algo}_{options.env.replace('/', '-')}.json")
-    record = measured.Record(path, options.busy, PROGRAM, timed=options.until is not None)
-    with tempfile.TemporaryDirectory() as scratch:
-        runs = [one(options, extra, int(seed), options.runs or scratch) for seed in options.seeds.split(",")]
     until = f" --until-return {options.until:g}" if options.until is not None else ""
     command = " ".join(["volley train", options.env, "--algo", options.algo, "--seed N" + until, *extra]) + f"; volley eval RUN --episodes {options.episodes}"
-    result = {**record.facts(command), "algo": options.algo, **({"note": options.note} if options.note else {})}
+    with tempfile.TemporaryDirectory() as scratch:
+        facts, runs, kept_in = all_seeds(options, extra, path, command, options.runs or scratch)
+    result = {**facts, "algo": options.algo, **({"note": options.note} if options.note else {})}
     if options.published:
         result["published"] = options.published
     for key in ("steps", "wall_s", "processor_s", "return_mean_100", "eval_return_mean"):
         result["median_" + key] = statistics.median(run[key] for run in runs)
+    guessed = [run["estimated_s"] / run["wall_s"] for run in runs if run["estimated_s"]]
+    if guessed:
+        result["estimated_over_true"] = [round(ratio, 2) for ratio in sorted(guessed)]
     result["runs"] = runs
     whole = result
     if options.table:
@@ -104,6 +136,7 @@ def main():
         whole[options.env] = result
     with open(path, "w") as f:
         f.write(json.dumps(whole, indent=1) + "\n")
+    os.remove(kept_in)
     print(json.dumps({k: v for k, v in result.items() if k != "runs"}, indent=1), f"\n{path}")
 
 
