@@ -136,8 +136,11 @@ int vly_file_begin(const char *path, char *temporary, size_t temporary_bytes, vl
         *status = vly_fail(VLY_EINVAL, "the path %s is too long", path);
         return -1;
     }
-    if (vly_file_is_odd(path)) { /* not replaced */
-        *status = vly_fail(VLY_EINVAL, "cannot write %s: it is there and is not a file", path);
+    struct stat there;
+    if (lstat(path, &there) == 0 &&
+        !S_ISREG(there.st_mode)) { /* not replaced: /dev/stdout is a link */
+        *status = vly_fail(VLY_EINVAL, "cannot write %s: it is there and is %s", path,
+                           S_ISLNK(there.st_mode) ? "a link" : "not a file");
         return -1;
     }
     unlink(temporary); /* of an earlier process of this number, or somebody's link */

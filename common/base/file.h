@@ -31,7 +31,7 @@ vly_status vly_file_replace(const char *path, const void *data, size_t bytes);
 
 /* The steps of vly_file_replace, for files that are written in parts. */
 /* Opens path.tmp-PID; returns the descriptor or -1 with the error set in *status. What is at `path`
- * and is no file (a folder, /dev/full) is refused. */
+ * and is no file (a folder, /dev/full, a link) is refused. */
 int vly_file_begin(const char *path, char *temporary, size_t temporary_bytes, vly_status *status);
 vly_status vly_file_write(int fd, const void *data, size_t bytes, const char *path);
 /* fsync, close, rename, fsync of the folder; on any failure the temporary is removed. */

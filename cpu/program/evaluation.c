@@ -79,6 +79,11 @@ static vly_status play_seed(vly_evaluation *e, int s, FILE *people) {
                 VLY_EINVAL,
                 "%s: the protocol machado is for Atari games, not %s; leave --protocol out", e->run,
                 e->env);
+        if (status == VLY_OK && a.env.tasks > e->o.actors)
+            status = vly_fail(VLY_EINVAL,
+                              "%s: %d environments side by side for %d games: --actors has to be "
+                              "at least %d",
+                              e->run, e->o.actors, a.env.tasks, a.env.tasks);
         vly_cli_watch_signals(stop_evaluation, a.train);
         if (status == VLY_OK)
             status = vly_train_evaluate(a.train, e->o.episodes, e->returns + at, e->lengths + at);

@@ -26,9 +26,12 @@ static void print_run(FILE *out, const vly_evaluation *e) {
             "%.4g to %.4g, mean length %.4g\n",
             e->checkpoint, e->n, e->n == 1 ? "" : "s", e->env, e->mean, e->mean - half,
             e->mean + half, e->sd, e->low, e->high, e->length_mean);
-    for (int i = 0; i < e->task_count; i++)
-        fprintf(out, "  %-24s %d episodes, mean return %.4g\n", e->tasks[i].env, e->tasks[i].n,
-                e->tasks[i].mean);
+    for (int i = 0; i < e->task_count; i++) {
+        fprintf(out, "  %-24s %d episode%s", e->tasks[i].env, e->tasks[i].n,
+                e->tasks[i].n == 1 ? "" : "s");
+        if (e->tasks[i].n) fprintf(out, ", mean return %.4g", e->tasks[i].mean);
+        fputc('\n', out);
+    }
     if (e->normalised)
         fprintf(out, "  human-normalised %.4g (random %.6g, human %.6g)\n",
                 vly_evaluation_normalise(e, e->mean), e->random, e->human);

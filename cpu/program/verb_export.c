@@ -173,6 +173,11 @@ static vly_status export_weights(vly_cli *cli, vly_checkpoint *c, char *path, si
     else
         snprintf(path, bytes, "%.1000s%s.%s", cli->positional[0],
                  strstr(cli->positional[0], ".safetensors") ? ".weights" : "/weights", o->format);
+    if (!strcmp(path, "-"))
+        return vly_fail(VLY_EINVAL,
+                        "--out -: standard output takes records (csv, jsonl) alone; "
+                        "give --out a file for %s",
+                        o->format);
     VLY_TRY(vly_output_check(path));
     VLY_TRY(read_weights(c, w));
     if (!strcmp(o->format, "onnx")) return write_onnx(cli, w, path, c);

@@ -79,7 +79,7 @@ static vly_status write_table(const table *t) {
     if (fclose(out) && status == VLY_OK)
         status = vly_fail(VLY_EIO, "cannot write %s: %s", name, strerror(errno));
     struct stat info;
-    if (status != VLY_OK && stat(name, &info) == 0 && S_ISREG(info.st_mode)) unlink(name);
+    if (status != VLY_OK && lstat(name, &info) == 0 && S_ISREG(info.st_mode)) unlink(name);
     return status;
 }
 

@@ -69,6 +69,21 @@ static void odd_outputs_are_refused(void) {
     is_refused("export r --format npz --out dir.npz", "cannot write dir.npz");
     is_refused("export r --format csv --out pipe.csv", "cannot write pipe.csv");
     is_refused("export r --format csv --out /dev/full", "cannot write /dev/full");
+    is_refused("export r --format npz --out -", "takes records (csv, jsonl) alone");
+    CHECK_EQ(shell("ln -s err link.npz && ln -s err link.csv && ln -s err link.svg && ln -s err "
+                   "link.png && "
+                   "ln -s err link.mp4 >out 2>err"),
+             0);
+    is_refused("export r --format npz --out link.npz", "link.npz: it is there and is a link");
+    is_refused("export r --format csv --out link.csv", "link.csv: it is there and is a link");
+    is_refused("plot r --out link.svg", "link.svg: it is there and is a link");
+    is_refused("record r --steps 5 --out link.png", "link.png: it is there and is a link");
+    is_refused("record r --steps 5 --out link.mp4", "link.mp4: it is there and is a link");
+    /* a table that could not be written is removed, a link to where it was to go is not */
+    CHECK_EQ(shell("ln -s table link.tsv && (ulimit -f 1; exec " VLY_TEST_PROGRAM
+                   " trace cartpole --random 1000 --out link.tsv) >out 2>err; test $? = 1 && "
+                   "test -L link.tsv"),
+             0);
     is_refused("trace cartpole --random 5 --out pipe", "nobody reads this pipe");
     is_refused("trace cartpole --random 5 --out dir", "dir is a folder");
 }
@@ -119,6 +134,11 @@ static void links_at_a_temporary_name_are_not_followed(void) {
     snprintf(target, sizeof target, "%s/target", folder);
     CHECK_OK(vly_file_replace(target, "kept", 4));
     CHECK_EQ(symlink(target, beside), 0);
+    CHECK_OK(vly_file_replace(path, "new", 3));
+    unlink(path);
+    CHECK_EQ(symlink(target, path), 0); /* as /dev/stdout is one */
+    CHECK_EQ(vly_file_replace(path, "new", 3), VLY_EINVAL);
+    CHECK_EQ(unlink(path), 0);
     CHECK_OK(vly_file_replace(path, "new", 3));
     char *kept = program_read("target"), *written = program_read("whole");
     CHECK_STR(kept, "kept");

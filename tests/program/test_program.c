@@ -373,6 +373,11 @@ static void several_environments_are_reported_one_by_one(void) {
     check_tasks(program_json(), "return_mean_100");
     CHECK_EQ(volley("eval several --episodes 9 --json"), 0);
     check_tasks(program_json(), "return_mean");
+    CHECK_EQ(volley("eval several --episodes 9 --actors 2"), 2);
+    SAYS(err, "--actors has to be at least 3");
+    CHECK_EQ(volley("eval several --episodes 1"), 0);
+    SAYS(out, "0 episodes\n");
+    CHECK(!strstr(out, "nan"));
     CHECK_EQ(volley("train multi:cartpole,acrobot,mountaincar --algo ppo --envs 2 --steps 600"), 2);
     SAYS(err, "--envs has to be at least 3");
 }
