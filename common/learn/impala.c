@@ -76,6 +76,7 @@ static vly_status impala_arrived(vly_algo *pub, vly_queue *q, int group, const u
         a->version[(int64_t)slot * a->T + t] = a->act_version[group];
     }
     a->cursor[group] = t + 1;
+    vly_impala_count_returns(a, group, slot, t + 1);
     if (a->age) {
         const int64_t row = vly_impala_frame_row(a, slot, t + 1);
         memcpy(a->age_host + row, age, M);
@@ -224,6 +225,7 @@ static void assemble(impala *a) {
             if (a->allowed)
                 memcpy(a->allowed_mb_host + to * a->width, vly_impala_allowed_at(a, slot, t),
                        M * (size_t)a->width);
+            vly_impala_assemble_returns(a, slot, t, to);
             if (t == a->T) continue;
             memcpy(a->action_mb_host + to * a->parts, vly_impala_action_at(a, slot, t),
                    M * vly_head_bytes(&a->policy));
@@ -241,6 +243,7 @@ static vly_status upload_batch(impala *a, vly_queue *q) {
     if (a->allowed)
         VLY_TRY(a->c->upload(q, a->allowed_mb, a->allowed_mb_host, all * (size_t)a->width));
     VLY_TRY(a->c->upload(q, a->logp_mb, a->logp_mb_host, rows * sizeof(float)));
+    VLY_TRY(vly_impala_upload_returns(a, q));
     if (a->H == 0) return VLY_OK;
     const int64_t state = (int64_t)a->M * a->H;
     for (int j = 0; j < a->batch; j++) {
@@ -268,21 +271,6 @@ static vly_status gather_batch(impala *a, vly_queue *q, bool *enough) {
 static bool impala_collect(vly_algo *pub, vly_queue *q) {
     bool enough = false;
     return gather_batch((impala *)pub, q, &enough) == VLY_OK && enough;
-}
-
-/* After the step, so that one update has one normalisation; the acting copy gets it with the weights. */
-static vly_status see_observations(impala *a, vly_queue *q, int n) {
-    int numbers;
-    const int64_t at = vly_net_moments(a->net, &numbers);
-    if (!a->obs_moments) return VLY_OK;
-    vly_real *mean = a->learner.params.param + at;
-    const vly_running_args args = {.n = n,
-                                   .width = numbers,
-                                   .x = a->learning->x,
-                                   .state = a->obs_moments,
-                                   .mean = mean,
-                                   .scale = mean + numbers};
-    return a->c->running(q, &args);
 }
 
 /* Nothing of theirs has changed the weights: they wait again, before those that came since. */
@@ -316,6 +304,7 @@ static vly_status impala_whole_update(vly_queue *q, void *arg) {
     VLY_TRY(vly_exec_forward(a->learning, q, all, l->params.param));
     VLY_TRY(vly_head_mask(&a->policy, q, all, a->allowed_mb, a->learning->logits));
     VLY_TRY(vly_head_logp(&a->policy, q, n, a->learning->logits, a->action_mb, a->logp_target));
+    VLY_TRY(vly_impala_scale_rewards(a, q));
     const vly_vtrace_args vtrace = {.T = a->T,
                                     .N = a->B,
                                     .reward = a->reward_mb + a->B,
@@ -353,7 +342,7 @@ static vly_status impala_whole_update(vly_queue *q, void *arg) {
     VLY_TRY(a->c->fill(q, a->learning->dvalue + n, 0, (size_t)a->B * sizeof(vly_real)));
     VLY_TRY(vly_exec_backward(a->learning, q, all, l->params.param, l->params.grad));
     VLY_TRY(vly_learner_step(l, q));
-    VLY_TRY(see_observations(a, q, n));
+    VLY_TRY(vly_impala_see_observations(a, q, n));
     return vly_learner_stepped(l, q, a->learning);
 }
 
@@ -512,6 +501,7 @@ static vly_status impala_fill(impala *a, const vly_algo_args *args) {
         return s;
     }
     VLY_TRY(vly_impala_alloc_learning(a));
+    VLY_TRY(vly_impala_alloc_moments(a));
     VLY_TRY(vly_exec_create(&a->learning, a->c, a->net, (a->T + 1) * a->B, true, "learning"));
     vly_learner_overlap(&a->learner, a->learning);
     VLY_TRY(vly_learner_share(&a->learner, a->learning));
@@ -541,10 +531,10 @@ static vly_status create_impala(vly_algo **out, const vly_algo_args *args) {
     const int T = args->eval ? 1 : config->impala.rollout;
     if (T < 1 || (int64_t)(T + 8) * args->actors * 4 > INT32_MAX)
         return vly_fail(VLY_EINVAL, "unrolls of %d steps of %d environments", T, args->actors);
-    if (args->sync && config->net.normalize)
+    if (args->sync && (config->net.normalize || config->impala.normalize_reward))
         return vly_fail(VLY_EUNSUPPORTED,
                         "impala: several processes would keep moments of their own: leave out "
-                        "--net.normalize, or --sync and --store");
+                        "--net.normalize and normalize_reward, or --sync and --store");
     impala *a = calloc(1, sizeof *a);
     if (!a) return vly_fail(VLY_ENOMEM, "no memory for impala");
     const bool sync = args->eval || config->pool.schedule == VLY_POOL_SCHEDULE_SYNC;

@@ -8,6 +8,7 @@
  *
  *   impala.c         acting, learning, beginning and end
  *   impala_memory.c  what it keeps, and what of that is saved
+ *   impala_moments.c what observations and rewards are normalised by
  *   impala_unroll.c  unrolls that go to, or come from, other processes
  */
 #ifndef VLY_COMMON_LEARN_IMPALA_IMPL_H
@@ -77,6 +78,12 @@ typedef struct {
     float *reward_mb_host, *logp_mb_host;
     uint8_t *flags_mb, *flags_mb_host, *allowed_mb, *allowed_mb_host;
     double *obs_moments; /* running moments of observations (3, numbers) or NULL */
+
+    /* --impala.normalize_reward, else NULL: moments of discounted returns (3) and what divides by
+     * their deviation (1), on the device; on the host each actor's return now (N), that of each row
+     * and whether it counts (slots, T + 1, M), those of an update (T, B) */
+    double *return_moments;
+    vly_real *return_scale, *returns, *discounted, *counted, *discounted_mb, *counted_mb;
     vly_graph *graph;
 
     /* saved: ready count, dropped, version */
@@ -124,6 +131,20 @@ vly_status vly_impala_alloc_slots(impala *a);
 vly_status vly_impala_alloc_groups(impala *a);
 vly_status vly_impala_alloc_learning(impala *a);
 int vly_impala_buffers(vly_algo *pub, vly_buffer *out, int max); /* vly_algo.buffers */
+
+/* ---- impala_moments.c; nothing to do without --net.normalize and --impala.normalize_reward ---- */
+
+vly_status vly_impala_alloc_moments(impala *a);
+/* Row t of a slot has arrived. */
+void vly_impala_count_returns(impala *a, int group, int slot, int t);
+/* To row `to` of an update's (T + 1, B), then to the device. */
+void vly_impala_assemble_returns(impala *a, int slot, int t, int64_t to);
+vly_status vly_impala_upload_returns(impala *a, vly_queue *q);
+/* In place, before V-trace. */
+vly_status vly_impala_scale_rewards(impala *a, vly_queue *q);
+/* The first n rows of the update. */
+vly_status vly_impala_see_observations(impala *a, vly_queue *q, int n);
+void vly_impala_moments_buffers(const impala *a, vly_buffer_list *list);
 
 /* Unrolls that go to, or come from, other processes (impala_unroll.c). */
 size_t vly_impala_unroll_bytes(const impala *a, int columns);

@@ -87,8 +87,6 @@ vly_status vly_impala_alloc_learning(impala *a) {
         a->allowed_mb = DEVICE(all * a->width, uint8_t);
         a->allowed_mb_host = HOST(all * a->width, uint8_t);
     }
-    int numbers;
-    if (vly_net_moments(a->net, &numbers) >= 0) a->obs_moments = DEVICE(3 * numbers, double);
     a->logp_mb = DEVICE(rows, vly_real);
     a->logp_mb_host = HOST(rows, float);
     a->logp_target = DEVICE(rows, vly_real);
@@ -117,11 +115,7 @@ int vly_impala_buffers(vly_algo *pub, vly_buffer *out, int max) {
     vly_buffer_add(&list, "unrolls.action", state, VLY_I32, steps * a->parts, a->action, false);
     if (a->allowed)
         vly_buffer_add(&list, "unrolls.allowed", state, VLY_U8, rows * a->width, a->allowed, false);
-    int numbers;
-    vly_net_moments(a->net, &numbers);
-    if (a->obs_moments)
-        vly_buffer_add(&list, "moments.observation", state, VLY_F64, 3 * (int64_t)numbers,
-                       a->obs_moments, true);
+    vly_impala_moments_buffers(a, &list);
     vly_buffer_add(&list, "unrolls.logp", state, VLY_F32, steps, a->logp, false);
     vly_buffer_add(&list, "unrolls.version", state, VLY_I64, K * a->T, a->version, false);
     vly_buffer_add(&list, "unrolls.observation", state, VLY_U8, frames * (int64_t)a->obs.bytes,
