@@ -140,6 +140,10 @@ static const void *state_of_remote(vly_source *s, int actor) {
     return NULL;
 }
 
+static double phase_of_remote(vly_source *s, int actor) {
+    return remote_of(s)->phase[actor];
+}
+
 /* ---- checkpoints: the episodes are elsewhere; what is kept is which seeds were used ---- */
 
 static size_t snapshot_bytes_of_remote(const vly_source *s) {
@@ -249,10 +253,11 @@ static vly_status alloc_remote(vly_remote *r) {
     r->owned = calloc(N, sizeof *r->owned);
     r->asked = calloc(N, sizeof *r->asked);
     r->draws = calloc(N, sizeof *r->draws);
+    r->phase = calloc(N, sizeof *r->phase);
     r->groups = calloc(G, sizeof *r->groups);
     r->done = calloc(G, sizeof *r->done);
     r->order = calloc(G, sizeof *r->order);
-    if (!r->owned || !r->asked || !r->draws || !r->groups || !r->done || !r->order)
+    if (!r->owned || !r->asked || !r->draws || !r->phase || !r->groups || !r->done || !r->order)
         return vly_fail(VLY_ENOMEM, "no memory for %d remote environments", r->o.actors);
     return vly_tally_create(&r->tally, r->o.actors * (int)r->shape.players);
 }
@@ -262,6 +267,7 @@ static void free_remote(vly_remote *r) {
     free(r->owned);
     free(r->asked);
     free(r->draws);
+    free(r->phase);
     free(r->groups);
     free(r->done);
     free(r->order);
@@ -370,6 +376,7 @@ vly_status vly_remote_create(vly_source **out, uv_loop_t *loop, const vly_env *e
                              .load = load_remote,
                              .convert = convert_to_remote,
                              .state = state_of_remote,
+                             .phase = r->shape.phase_bytes ? phase_of_remote : NULL,
                              .destroy = destroy_remote};
     const vly_status status = begin_remote(r);
     if (status != VLY_OK) {

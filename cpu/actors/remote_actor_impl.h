@@ -68,6 +68,7 @@ struct remote_link {
     int slice_count, envs, chunk_count;
     int *slice_of_chunk, *finished;
     uint32_t *names, *draws; /* by environment: the learner's number, where its seeds begin */
+    double *info;            /* of one environment */
     vly_env env;
     bool env_open, inline_steps;
     bool stuck; /* an environment has not come back: nothing that it may touch is freed */

@@ -275,6 +275,8 @@ vly_status vly_remote_answer(vly_remote *r, remote_peer *p, remote_slice *s,
     }
     memcpy(rows.reward, parts.reward, n * sizeof(float));
     memcpy(rows.score, parts.score, n * sizeof(float));
+    if (r->shape.phase_bytes)
+        memcpy(r->phase + s->first, parts.phase, (size_t)s->n * sizeof *r->phase);
     s->state = SLICE_IDLE, s->fresh = false, s->ticks = 0;
     book_round_trip(r, p, s);
     end_slice(r, s->group);

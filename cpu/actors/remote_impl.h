@@ -91,6 +91,7 @@ struct vly_remote {
     int peer_count, strangers;
     bool *owned, *asked; /* by environment; asked: in the group's newest step */
     uint32_t *draws;     /* by environment: where the seeds of its next actor begin */
+    double *phase;       /* by environment: of its newest row, where it has one */
     bool open;           /* ordered groups are asked, not held */
     int serving;         /* environments in slices that are not late */
     int ticks_since_first;

@@ -176,7 +176,9 @@ static vly_status read_slices(remote_link *l) {
     }
     l->names = calloc((size_t)l->envs, sizeof *l->names);
     l->draws = calloc((size_t)l->envs, sizeof *l->draws);
-    if (!l->names || !l->draws) return vly_fail(VLY_ENOMEM, "no memory for environments");
+    l->info = calloc((size_t)l->env.info_count + 1, sizeof *l->info);
+    if (!l->names || !l->draws || !l->info)
+        return vly_fail(VLY_ENOMEM, "no memory for environments");
     for (int i = 0; i < l->slice_count; i++)
         for (int k = 0; k < from[i].n; k++) {
             l->names[l->slices[i].first + k] = (uint32_t)(from[i].first + k);
@@ -185,11 +187,25 @@ static vly_status read_slices(remote_link *l) {
     return VLY_OK;
 }
 
+/* The numbers "phase" of environments that have just been stepped. */
+static void write_slice_phases(remote_link *l, link_slice *s) {
+    const vly_wire_shape *shape = &l->welcome.shape;
+    uint8_t *to = vly_wire_parts_of(shape, s->n, s->message + sizeof(vly_wire_head)).phase;
+    const int at = vly_source_phase_at(&l->env);
+    for (int i = 0; shape->phase_bytes && i < s->n; i++) {
+        const void *state = vly_pool_state(l->pool, s->first + i);
+        if (!state) continue;
+        l->env.info(&l->env, state, l->info);
+        memcpy(to + (size_t)i * sizeof(double), &l->info[at], sizeof(double));
+    }
+}
+
 static void send_slice(remote_link *l, link_slice *s, uint32_t index) {
     vly_wire_head *head = (vly_wire_head *)(void *)s->message;
     const size_t fixed = vly_wire_fixed_bytes(&l->welcome.shape, s->n),
                  obs = vly_wire_obs_bytes(&l->welcome.shape, s->n),
                  packed = l->packed ? pack_bytes(s->obs, obs, s->packed, pack_bound(obs)) : 0;
+    write_slice_phases(l, s);
     *head = vly_wire_make(VLY_WIRE_ROWS, index, s->sequence, fixed + (packed ? packed : obs));
     head->flags = packed ? VLY_WIRE_PACKED : 0;
     uv_buf_t bufs[2] = {
@@ -269,6 +285,7 @@ void vly_remote_work_close(remote_link *l) {
     free(l->finished);
     free(l->names);
     free(l->draws);
+    free(l->info);
     if (l->env_open) l->env.close(&l->env);
 }
 

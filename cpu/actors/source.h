@@ -12,6 +12,7 @@
 #ifndef VLY_CPU_ACTORS_SOURCE_H
 #define VLY_CPU_ACTORS_SOURCE_H
 #include <stdbool.h>
+#include <string.h>
 #include "common/base/env.h"
 #include "common/base/status.h"
 #ifdef __cplusplus
@@ -73,9 +74,18 @@ struct vly_source {
                           void *to);
     /* Of one actor, for rendering. NULL: it is being stepped, or elsewhere. */
     const void *(*state)(vly_source *s, int actor);
+    /* The number "phase" (env.h) that came with the actor's newest row. NULL: ask its state. */
+    double (*phase)(vly_source *s, int actor);
     /* VLY_ETIMEOUT: a group is still out; its rows must stay until the process ends. */
     vly_status (*destroy)(vly_source *s);
 };
+
+/* Which of the environment's numbers is "phase"; -1: none. */
+static inline int vly_source_phase_at(const vly_env *env) {
+    for (int i = 0; i < env->info_count; i++)
+        if (!strcmp(env->info_names[i], "phase")) return i;
+    return -1;
+}
 
 #ifdef __cplusplus
 }

@@ -4,12 +4,13 @@
 #include <string.h>
 #include "common/base/file.h"
 #include "common/base/text.h"
+#include "cpu/actors/source.h"
 
 enum { KNOWN_FLAGS = 0x7f, SINK = 1 << 14 };
 
 static_assert(sizeof(vly_wire_head) == 24, "part of the format");
 static_assert(sizeof(vly_wire_hello) == 208, "part of the format");
-static_assert(sizeof(vly_wire_welcome) == 4912, "part of the format");
+static_assert(sizeof(vly_wire_welcome) == 4920, "part of the format");
 static_assert(sizeof(vly_wire_slice) == 16 && sizeof(vly_wire_ready) == 16, "part of the format");
 
 /* ---- shapes ---- */
@@ -20,13 +21,15 @@ vly_wire_shape vly_wire_shape_of(const vly_env *env) {
                             .action_bytes = (uint32_t)env->action.bytes,
                             .mask_bytes = env->masked ? (uint32_t)env->action.n : 0,
                             .shared_bytes = (uint32_t)env->shared.bytes,
-                            .numbers = env->obs.dtype == VLY_F32 ? 4 : 1};
+                            .numbers = env->obs.dtype == VLY_F32 ? 4 : 1,
+                            .phase_bytes = vly_source_phase_at(env) < 0 ? 0 : sizeof(double)};
 }
 
 bool vly_wire_same_shape(const vly_wire_shape *a, const vly_wire_shape *b) {
     return a->players == b->players && a->obs_bytes == b->obs_bytes &&
            a->action_bytes == b->action_bytes && a->mask_bytes == b->mask_bytes &&
-           a->shared_bytes == b->shared_bytes && a->numbers == b->numbers;
+           a->shared_bytes == b->shared_bytes && a->numbers == b->numbers &&
+           a->phase_bytes == b->phase_bytes;
 }
 
 static size_t padded(size_t bytes) {
@@ -36,7 +39,7 @@ static size_t padded(size_t bytes) {
 size_t vly_wire_fixed_bytes(const vly_wire_shape *s, int n) {
     const size_t rows = (size_t)n * s->players;
     return rows * 2 * sizeof(float) + padded(rows) + padded(rows * s->mask_bytes) +
-           (size_t)n * s->shared_bytes;
+           (size_t)n * (s->phase_bytes + s->shared_bytes);
 }
 
 size_t vly_wire_obs_bytes(const vly_wire_shape *s, int n) {
@@ -47,7 +50,8 @@ vly_wire_parts vly_wire_parts_of(const vly_wire_shape *s, int n, uint8_t *fixed)
     const size_t rows = (size_t)n * s->players;
     vly_wire_parts p = {.reward = fixed};
     p.score = p.reward + rows * sizeof(float);
-    p.flags = p.score + rows * sizeof(float);
+    p.phase = p.score + rows * sizeof(float);
+    p.flags = p.phase + (size_t)n * s->phase_bytes;
     p.mask = p.flags + padded(rows);
     p.shared = p.mask + padded(rows * s->mask_bytes);
     return p;
@@ -134,7 +138,8 @@ vly_status vly_wire_check_welcome(const void *body, size_t bytes) {
     const vly_wire_shape *s = &w->shape;
     if (s->players < 1 || s->players > 64 || s->obs_bytes < 1 || s->obs_bytes > most ||
         s->action_bytes < 1 || s->action_bytes > 1 << 16 || s->mask_bytes > 1 << 16 ||
-        s->shared_bytes > most || (s->numbers != 1 && s->numbers != 4))
+        s->shared_bytes > most || (s->phase_bytes != 0 && s->phase_bytes != sizeof(double)) ||
+        (s->numbers != 1 && s->numbers != 4))
         return vly_fail(VLY_ECORRUPT, "a welcome to rows of %u bytes", s->obs_bytes);
     const vly_wire_slice *slices = (const void *)(w + 1);
     for (uint32_t i = 0; i < w->slices; i++) VLY_TRY(check_slice_size(s, &slices[i]));

@@ -15,7 +15,8 @@
  *
  * A slice is some consecutive environments of one group of the learner. The body of STEP is an action
  * for each of its rows. The body of ROWS is, for n environments of `players` rows each:
- *   reward, score (a float each row); flags (a byte each row) and masks, both padded to 8 bytes;
+ *   reward, score (a float each row); the number "phase" (a double each environment) where there is one;
+ *   flags (a byte each row) and masks, both padded to 8 bytes;
  *   shared observations; then the observations, as they are or as one LZ4 block (VLY_WIRE_PACKED).
  *
  * Reading needs no buffer: the reader says where the next bytes go, so that observations go from the
@@ -43,7 +44,7 @@ extern "C" {
 
 enum {
     VLY_WIRE_MAGIC = 0x52594c56, /* "VLYR" */
-    VLY_WIRE_VERSION = 1,
+    VLY_WIRE_VERSION = 2,
     VLY_WIRE_PROBE_MOST = 1 << 18,
     VLY_WIRE_TEXT = 512,
     VLY_WIRE_SLICES_MOST = 4096,
@@ -98,6 +99,7 @@ typedef struct {
 typedef struct {
     uint32_t players, obs_bytes, action_bytes, mask_bytes, shared_bytes;
     uint32_t numbers; /* of the observation: 4 where it is floats, else 1 */
+    uint32_t phase_bytes, spare;
 } vly_wire_shape;
 
 typedef struct { /* followed by `slices` of vly_wire_slice */
@@ -133,6 +135,7 @@ static inline size_t vly_wire_step_bytes(const vly_wire_shape *s, int n) {
 /* Where the parts of the fixed bytes lie. */
 typedef struct {
     uint8_t *reward, *score; /* unaligned floats */
+    uint8_t *phase;          /* unaligned doubles */
     uint8_t *flags, *mask, *shared;
 } vly_wire_parts;
 vly_wire_parts vly_wire_parts_of(const vly_wire_shape *s, int n, uint8_t *fixed);

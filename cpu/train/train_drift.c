@@ -2,16 +2,14 @@
  * how far returns fall with each change, and after how many steps they are back. */
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 #include "cpu/train/train_impl.h"
 
 static const double REGAINED = 0.9; /* share of the fall */
 
 vly_status vly_train_create_changes(vly_train *t) {
     const vly_env *env = t->o.env;
-    int at = 0;
-    while (at < env->info_count && strcmp(env->info_names[at], "phase")) at++;
-    if (at == env->info_count || t->o.eval) return VLY_OK;
+    const int at = vly_source_phase_at(env);
+    if (at < 0 || t->o.eval) return VLY_OK;
     t->changes = calloc(CHANGES, sizeof *t->changes);
     t->change_reports = calloc(CHANGES, sizeof *t->change_reports);
     t->info = calloc((size_t)env->info_count, sizeof *t->info);
@@ -56,13 +54,20 @@ static void follow_change(train_change *c, double steps) {
     if (mean >= c->lowest + REGAINED * (c->before - c->lowest)) c->recovered = steps;
 }
 
-void vly_train_count_change(vly_train *t, const vly_episode *episode) {
+/* NAN: its environment is being stepped. */
+static double phase_of(const vly_train *t, int actor) {
     const vly_env *env = t->o.env;
-    if (!t->changes || episode->actor < 0) return;
-    const void *state = t->source->state(t->source, episode->actor / env->players);
-    if (!state) return; /* elsewhere: actors of --listen */
+    if (t->source->phase) return t->source->phase(t->source, actor);
+    const void *state = t->source->state(t->source, actor);
+    if (!state) return NAN;
     env->info(env, state, t->info);
-    const double phase = t->info[t->phase_at], steps = (double)vly_train_total_steps(t);
+    return t->info[t->phase_at];
+}
+
+void vly_train_count_change(vly_train *t, const vly_episode *episode) {
+    if (!t->changes || episode->actor < 0) return;
+    const double phase = phase_of(t, episode->actor / t->o.env->players),
+                 steps = (double)vly_train_total_steps(t);
     if (!(phase >= 0 && phase < 9e15)) return;
     train_change *c = change_of(t, phase);
     if (c->episodes > 0 && c->phase > phase) return; /* of an actor that is far behind */
