@@ -20,13 +20,16 @@ static vly_status check_layer(const vly_layer_desc *d) {
     VLY_NEED(d->kind != VLY_MAXPOOL || (d->out_c == d->in_c && d->act == VLY_ACT_NONE));
     VLY_NEED(d->act == VLY_ACT_NONE || d->act == VLY_ACT_RELU || d->act == VLY_ACT_TANH);
     VLY_NEED(!d->needs_dx || d->x_type != VLY_U8);
+    VLY_NEED(!d->bf16_products ||
+             (d->kind == VLY_LINEAR && d->x_type == VLY_F32 && d->y_type == VLY_F32));
     VLY_NEED(d->kind != VLY_MAXPOOL || (d->below == VLY_ACT_NONE && !d->dx_adds));
     return VLY_OK;
 }
 
 static vly_status math_of(const vly_cuda *cuda, const vly_layer_desc *d, vly_math *math) {
     const bool low = d->x_type == VLY_BF16 || (d->x_type == VLY_U8 && d->y_type == VLY_BF16);
-    *math = low ? VLY_MATH_BF16 : d->tf32 && cuda->arch >= 80 ? VLY_MATH_TF32 : VLY_MATH_FP32;
+    const bool rounds = d->tf32 || d->bf16_products; /* tf32 is closer and as quick */
+    *math = low ? VLY_MATH_BF16 : rounds && cuda->arch >= 80 ? VLY_MATH_TF32 : VLY_MATH_FP32;
     if (low && cuda->arch < 80)
         return vly_fail(
             VLY_EUNSUPPORTED,
@@ -217,14 +220,26 @@ static vly_status layer_forward_two(vly_queue *q, vly_layer *const l[2], int n, 
     return VLY_OK;
 }
 
+/* The gradient of the input alone. */
+static vly_status layer_input_backward(vly_queue *q, vly_layer *l, int n, const void *x,
+                                       const void *y, const vly_real *w, void *dy, void *dx) {
+    if (n == 0) return VLY_OK;
+    if (!vly_layer_has_dz(l))
+        VLY_TRY(
+            vly_slope_launch(l->d.y_type, l->d.act, n * l->out_numbers, y, dy, vly_stream_of(q)));
+    return run_pass(l, q, VLY_PASS_DX, n, &(vly_pass_args){.x = x, .w = w, .dz = dy, .dx = dx});
+}
+
 static vly_status layer_backward(vly_queue *q, vly_layer *l, int n, const void *x, const void *y,
                                  const vly_real *w, void *dy, void *dx, vly_real *dw,
                                  bool accumulate) {
     VLY_TRY(check_layer_call(l, n, x, y, w));
-    VLY_NEED(l->d.learn && dy && (dx || !l->d.needs_dx) && (dw || l->d.kind == VLY_MAXPOOL));
+    VLY_NEED(l->d.learn && dy && (dx || !l->d.needs_dx) &&
+             (dw || l->d.kind == VLY_MAXPOOL || (l->d.kind == VLY_LINEAR && l->d.needs_dx)));
     cudaStream_t stream = vly_stream_of(q);
     if (l->d.kind == VLY_MAXPOOL)
         return l->d.needs_dx ? vly_maxpool_backward_launch(&l->d, n, x, dy, dx, stream) : VLY_OK;
+    if (!dw) return layer_input_backward(q, l, n, x, y, w, dy, dx);
     if (n == 0)
         return vly_sum_partials_launch(l->weights + l->d.out_c, 0, l->partial, 1.0f, dw, accumulate,
                                        stream);

@@ -114,12 +114,13 @@ typedef struct {
     int in_h, in_w, in_c; /* LINEAR: in_c alone (h = w = 1) */
     int out_c;
     int kernel, stride, pad; /* CONV, MAXPOOL (padding of a pool counts as -inf) */
-    vly_dtype x_type; /* VLY_F32, VLY_BF16; VLY_U8 for the first layer (then x_scale applies) */
-    vly_dtype y_type; /* VLY_F32 or VLY_BF16 */
-    float x_scale;    /* input = x_scale * x; 1 unless x_type is VLY_U8 */
-    bool learn;       /* false: forward only */
-    bool needs_dx;    /* false for the first layer */
-    bool tf32;        /* f32 products may round their operands to tf32 where that is faster */
+    vly_dtype x_type;   /* VLY_F32, VLY_BF16; VLY_U8 for the first layer (then x_scale applies) */
+    vly_dtype y_type;   /* VLY_F32 or VLY_BF16 */
+    float x_scale;      /* input = x_scale * x; 1 unless x_type is VLY_U8 */
+    bool learn;         /* false: forward only */
+    bool needs_dx;      /* false for the first layer */
+    bool tf32;          /* f32 products may round their operands to tf32 where that is faster */
+    bool bf16_products; /* LINEAR, f32: the same, to bf16 */
     /* Where vly_compute_info.joins_backward allows, so that a network's backward pass takes fewer
      * operations: */
     bool dz_given; /* dy arrives as the gradient before the activation */
@@ -346,7 +347,8 @@ struct vly_compute {
 
     /* Layers. w: weights then bias. prepare: after w changed (repacking, low-precision copies).
      * backward: dy (y_type) is the gradient of the activated output and is overwritten; dx (x_type)
-     * may be NULL when needs_dx is false; dw is overwritten, or added to when `accumulate`. */
+     * may be NULL when needs_dx is false; dw is overwritten, or added to when `accumulate`. dw NULL,
+     * for a LINEAR layer that needs_dx: dx alone is computed. */
     vly_status (*layer_create)(vly_compute *c, const vly_layer_desc *desc, vly_layer **out);
     void (*layer_destroy)(vly_layer *layer);
     vly_status (*layer_prepare)(vly_queue *q, vly_layer *layer, const vly_real *w);
@@ -499,7 +501,7 @@ struct vly_queue { /* a back end's queue begins with this */
  * it. */
 typedef vly_status (*vly_compute_create_fn)(vly_compute **out, int device, int threads);
 #define VLY_COMPUTE_CUDA_SYMBOL "vly_compute_create_cuda"
-enum { VLY_COMPUTE_ABI = 5 };
+enum { VLY_COMPUTE_ABI = 6 };
 /* And this: the ABI it was built with, checked before use. */
 #define VLY_COMPUTE_CUDA_ABI_SYMBOL "vly_compute_cuda_abi"
 

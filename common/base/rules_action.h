@@ -31,13 +31,19 @@ VLY_HD float vly_normal_at(float p) {
     return q < 0 ? -x : x;
 }
 
-/* Uniform in (0, 1), for part k of a row: four parts a call, so that parts do not share numbers. */
-VLY_HD float vly_rule_uniform(const vly_rng *rng, uint32_t stream, int lane, int k) {
-    const vly_u32x4 r = vly_philox(rng->seed, stream | (uint32_t)(k >> 2) << 8, rng->step,
-                                   (uint32_t)lane);
-    /* r.v[k & 3] would put r into a GPU's local memory */
+/* For part k of a row: four parts a call, so that parts do not share numbers. */
+VLY_HD vly_u32x4 vly_rule_draw(const vly_rng *rng, uint32_t stream, int lane, int k) {
+    return vly_philox(rng->seed, stream | (uint32_t)(k >> 2) << 8, rng->step, (uint32_t)lane);
+}
+
+/* Part k's of them, in (0, 1). r.v[k & 3] would put r into a GPU's local memory. */
+VLY_HD float vly_rule_unit_of(vly_u32x4 r, int k) {
     const uint32_t low = k & 1 ? r.v[1] : r.v[0], high = k & 1 ? r.v[3] : r.v[2];
     return vly_unit(k & 2 ? high : low);
+}
+
+VLY_HD float vly_rule_uniform(const vly_rng *rng, uint32_t stream, int lane, int k) {
+    return vly_rule_unit_of(vly_rule_draw(rng, stream, lane, k), k);
 }
 
 VLY_HD vly_real vly_clamp(vly_real x, vly_real low, vly_real high) {
@@ -123,10 +129,11 @@ VLY_HD vly_real vly_rule_dist_sample(const vly_dist *d, const vly_real *z, const
         }
         return logp;
     }
+    vly_u32x4 r = {{0, 0, 0, 0}};
     for (int k = 0; k < d->parts; k++) {
         const vly_real log_std = vly_log_std(d->spread, z[d->parts + k]);
-        const vly_real e = rng ? (vly_real)vly_normal_at(vly_rule_uniform(rng, stream, lane, k))
-                               : (vly_real)0;
+        if (rng && (k & 3) == 0) r = vly_rule_draw(rng, stream, lane, k);
+        const vly_real e = rng ? (vly_real)vly_normal_at(vly_rule_unit_of(r, k)) : (vly_real)0;
         const vly_real u = z[k] + vly_exp(log_std) * e;
         ((vly_real *)raw)[k] = u;
         logp += (vly_real)-0.5 * e * e - log_std - VLY_HALF_LOG_2PI;

@@ -27,6 +27,9 @@ static vly_dtype act_type(const vly_net *net) {
     return net->desc.bf16 ? VLY_BF16 : VLY_F32;
 }
 
+/* Fewer numbers are an input or an output: they are not rounded, and would not be quicker. */
+enum { WIDE = 64 };
+
 /* Appends a layer and its tensors; returns the value it makes. */
 static int net_add_layer(vly_net *net, const char *name, int in, vly_layer_desc layer, float gain) {
     const vly_net_value *x = &net->values[in];
@@ -34,6 +37,9 @@ static int net_add_layer(vly_net *net, const char *name, int in, vly_layer_desc 
     layer.x_scale = x->type == VLY_U8 ? net->desc.obs.scale : 1.0f;
     layer.needs_dx = in >= net->inputs || net->desc.input_grads;
     layer.tf32 = net->desc.tf32;
+    layer.bf16_products = net->desc.bf16_products && layer.kind == VLY_LINEAR &&
+                          x->type == VLY_F32 && layer.y_type == VLY_F32 && x->size >= WIDE &&
+                          layer.out_c >= WIDE;
     int h = 1, w = 1;
     if (layer.kind == VLY_LINEAR) {
         layer.in_h = layer.in_w = 1;

@@ -71,6 +71,9 @@ typedef struct {
     bool input_grads; /* vly_exec.dx: the gradient of the input is asked for */
     bool bf16;
     bool tf32; /* with f32 activations: products may use tensor cores */
+    bool
+        bf16_products; /* with f32 activations: those of linear layers between hidden ones may round
+                           their operands to bf16 */
     vly_init_kind init;
 } vly_net_desc;
 
@@ -168,6 +171,7 @@ vly_status vly_exec_gather_behind(vly_exec *exec, vly_queue *q, const vly_frames
  * steps). */
 vly_status vly_exec_sequence(vly_exec *exec, int steps, const uint8_t *flags);
 vly_status vly_exec_forward(vly_exec *exec, vly_queue *q, int n, const vly_real *param);
+/* grad NULL, with input_grads and without an LSTM: exec->dx alone is computed. */
 vly_status vly_exec_backward(vly_exec *exec, vly_queue *q, int n, const vly_real *param,
                              vly_real *grad);
 /* In every backward pass, as soon as grad[from .. params) is complete on q, which is most of the

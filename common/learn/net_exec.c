@@ -382,14 +382,15 @@ static vly_status node_backward(exec *e, vly_queue *q, int i, int n, const vly_r
     const vly_net_node *node = &net->nodes[i];
     const vly_net_value *x = &net->values[node->in], *y = &net->values[node->out];
     void *dy = e->grad[node->out], *dx = e->grad[node->in];
+    vly_real *dw = grad ? grad + node->offset : NULL;
     switch (node->op) {
     case VLY_NODE_LAYER: {
         void *to = !has_gradient(net, node->in)        ? NULL
                    : again && !joins_backward(e, node) ? e->scratch
                                                        : dx;
         VLY_TRY(e->c->layer_backward(q, e->layers[i], n, activation(e, node->in, n),
-                                     activation(e, node->out, n), param + node->offset, dy, to,
-                                     grad + node->offset, false));
+                                     activation(e, node->out, n), param + node->offset, dy, to, dw,
+                                     false));
         return to == e->scratch && to ? e->c->add(q, x->type, n * x->size, to, dx) : VLY_OK;
     }
     case VLY_NODE_RELU:
@@ -401,16 +402,14 @@ static vly_status node_backward(exec *e, vly_queue *q, int i, int n, const vly_r
     case VLY_NODE_LSTM:
         return e->c->lstm_backward(q, e->steps, n / e->steps, net->desc.lstm, param + node->offset,
                                    e->flags, e->act[node->in], e->pub.state_h, e->pub.state_c, dy,
-                                   dx, grad + node->offset, e->lstm_work);
+                                   dx, dw, e->lstm_work);
     case VLY_NODE_DUELING:
         return e->c->dueling_backward(q, n, net->desc.actions, dy, dx, e->grad[node->in2]);
     case VLY_NODE_NORMALIZE: /* moments are not trained */
-        return e->c->fill(q, grad + node->offset, 0,
-                          2 * (size_t)net->desc.obs.shape[0] * sizeof *grad);
+        return e->c->fill(q, dw, 0, 2 * (size_t)net->desc.obs.shape[0] * sizeof *dw);
     case VLY_NODE_TAIL: {
         const int width = net->values[node->in].c, tail = net->desc.tail;
-        VLY_TRY(
-            e->c->column_sums(q, n, tail, (vly_real *)dy + width, y->size, grad + node->offset));
+        if (dw) VLY_TRY(e->c->column_sums(q, n, tail, (vly_real *)dy + width, y->size, dw));
         return e->c->columns(q, n, width, dy, y->size, dx, width);
     }
     }
@@ -455,7 +454,7 @@ static vly_status backward_nodes(exec *e, vly_queue *q, int n, const vly_real *p
     for (int i = net->node_count; i-- > 0;) {
         VLY_TRY(check_stop_asked(&e->pub));
         VLY_TRY(node_backward(e, q, i, n, param, grad));
-        if (!e->on_gradient || i != e->split) continue;
+        if (!grad || !e->on_gradient || i != e->split) continue;
         if (e->c->backward_end) VLY_TRY(e->c->backward_end(q));
         VLY_TRY(e->on_gradient(e->on_gradient_arg, q, grad, net->nodes[i].offset));
     }
@@ -465,7 +464,11 @@ static vly_status backward_nodes(exec *e, vly_queue *q, int n, const vly_real *p
 vly_status vly_exec_backward(vly_exec *pub, vly_queue *q, int n, const vly_real *param,
                              vly_real *grad) {
     exec *e = (exec *)pub;
+    const vly_net_desc *d = &pub->net->desc;
     if (!pub->learn) return vly_fail(VLY_EINVAL, "backward in a context that only runs forward");
+    if (!grad && (!d->input_grads || d->lstm > 0))
+        return vly_fail(VLY_EINVAL, "backward without gradients of weights: only where the input's "
+                                    "are asked for, without an LSTM");
     VLY_TRY(check_rows(e, n));
     const vly_status status = backward_nodes(e, q, n, param, grad);
     if (!e->c->backward_end) return status;

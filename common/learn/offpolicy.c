@@ -122,7 +122,7 @@ vly_status vly_offpolicy_ascend(vly_offpolicy *a, vly_queue *q, bool first, vly_
     const vly_params *p = &a->critic_learner.params;
     const int n = a->o.batch;
     VLY_TRY(a->c->ascend(q, n, e->logits, first ? NULL : e->value, e->dlogits, e->dvalue));
-    VLY_TRY(vly_exec_backward(e, q, n, p->param, p->grad)); /* the gradients are not used */
+    VLY_TRY(vly_exec_backward(e, q, n, p->param, NULL));
     return a->c->columns(q, n, a->parts, e->dx + a->width, a->width + a->parts, out, a->parts);
 }
 

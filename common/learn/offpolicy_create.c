@@ -88,6 +88,7 @@ vly_net_desc vly_offpolicy_net(const vly_algo_args *args, const vly_offpolicy_me
     d.kind = VLY_NET_MLP; /* of images too */
     if (d.layers > 0) d.hidden[0] = args->config->net.hidden.v[0];
     d.bf16 = false;
+    d.bf16_products = args->config->run.precision == VLY_RUN_PRECISION_BF16;
     if (space->kind == VLY_SPACE_BOX) d.actions = method->head_numbers * space->count;
     return d;
 }

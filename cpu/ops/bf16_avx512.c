@@ -6,8 +6,8 @@
  */
 #include "cpu/ops/bf16_simd.h"
 #if defined(__AVX512BF16__)
-#include <immintrin.h>
 #include <string.h>
+#include "cpu/ops/transpose16.h"
 
 enum { TILE = VLY_TILE, DEPTH = VLY_TILE_DEPTH, ROWS_MAX = 12, TILES_MAX = 4 };
 #define INLINE static inline __attribute__((always_inline))
@@ -127,29 +127,6 @@ void vly_bf16_finish(const vly_bf16_product *p, const float *sum, int64_t ld, in
 
 /* ---- packing ---- */
 
-/* 16 x 16 numbers of 32 bits. */
-static inline void transpose16(__m512i r[16]) {
-    __m512i t[16];
-    for (int i = 0; i < 16; i += 2)
-        t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]),
-        t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
-    for (int i = 0; i < 16; i += 4) {
-        r[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]),
-        r[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
-        r[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]),
-              r[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
-    }
-    for (int i = 0; i < 4; i++)
-        for (int h = 0; h < 16; h += 8) {
-            t[h + i] = _mm512_shuffle_i32x4(r[h + i], r[h + 4 + i], 0x88);
-            t[h + 4 + i] = _mm512_shuffle_i32x4(r[h + i], r[h + 4 + i], 0xdd);
-        }
-    for (int i = 0; i < 8; i++) {
-        r[i] = _mm512_shuffle_i32x4(t[i], t[8 + i], 0x88);
-        r[8 + i] = _mm512_shuffle_i32x4(t[i], t[8 + i], 0xdd);
-    }
-}
-
 static inline __mmask16 first16(int n) {
     return n >= 16 ? 0xffff : n <= 0 ? 0 : (__mmask16)((1u << n) - 1);
 }
@@ -169,7 +146,7 @@ static void pack_transposed(const float *w, int64_t ld, int rows, int cols, floa
                                      : _mm512_setzero_ps();
         r[i] = (__m512i)_mm512_cvtne2ps_pbh(_mm512_mul_ps(high, s), _mm512_mul_ps(low, s));
     }
-    transpose16(r);
+    vly_transpose16(r);
     for (int i = 0; i < 16; i++) _mm512_store_si512(tile + i * 32, r[i]);
 }
 
@@ -227,7 +204,7 @@ static void transpose(const uint16_t *x, int rows, int cols, int64_t ld, uint16_
                     _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(from + ld)));
                 t[j] = _mm512_or_si512(even, _mm512_slli_epi32(odd, 16));
             }
-            transpose16(t);
+            vly_transpose16(t);
             for (int j = 0; j < 16; j++)
                 _mm512_storeu_si512(out + (int64_t)(c + j) * ld_out + r, t[j]);
         }

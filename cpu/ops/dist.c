@@ -19,17 +19,41 @@ vly_status vly_cpu_mask_actions(vly_queue *q, int64_t n, const uint8_t *allowed,
     return VLY_OK;
 }
 
+/* Rows in a block; what a number of a row costs, in FLOPs. */
+enum { SAMPLE_ROWS = 32, SAMPLE_FLOPS = 1500 };
+
+typedef struct {
+    const vly_dist *d;
+    int n;
+    const vly_real *z;
+    const vly_rng *rng;
+    uint32_t stream;
+    const int32_t *lane;
+    int lane0;
+    void *raw;
+    vly_real *logp;
+} sample_call;
+
+static void sample_block(void *arg, int block, int slot) {
+    (void)slot;
+    const sample_call *c = arg;
+    const int from = block * SAMPLE_ROWS,
+              to = c->n - from < SAMPLE_ROWS ? c->n : from + SAMPLE_ROWS;
+    for (int i = from; i < to; i++) {
+        const vly_real lp = vly_rule_dist_sample(c->d, c->z + (int64_t)i * c->d->width, c->rng,
+                                                 c->stream, c->lane ? c->lane[i] : c->lane0 + i,
+                                                 (char *)c->raw + (size_t)i * raw_bytes(c->d));
+        if (c->logp) c->logp[i] = lp;
+    }
+}
+
 vly_status vly_cpu_dist_sample(vly_queue *q, const vly_dist *d, int n, const vly_real *z,
                                const vly_rng *rng, uint32_t stream, const int32_t *lane, int lane0,
                                void *raw, vly_real *logp) {
-    (void)q;
     VLY_NEED("dist_sample", dist_is_whole(d) && d->kind != VLY_DIST_UNIT && n >= 0 && z && raw);
-    for (int i = 0; i < n; i++) {
-        const vly_real lp = vly_rule_dist_sample(d, z + (int64_t)i * d->width, rng, stream,
-                                                 lane ? lane[i] : lane0 + i,
-                                                 (char *)raw + (size_t)i * raw_bytes(d));
-        if (logp) logp[i] = lp;
-    }
+    sample_call c = {d, n, z, rng, stream, lane, lane0, raw, logp};
+    vly_cpu_run(vly_cpu_of(q), (double)SAMPLE_FLOPS * n * d->parts,
+                (n + SAMPLE_ROWS - 1) / SAMPLE_ROWS, sample_block, &c);
     return VLY_OK;
 }
 

@@ -19,6 +19,8 @@ static vly_status check_layer_desc(const vly_layer_desc *d) {
     VLY_NEED("layer", d->kind != VLY_MAXPOOL || (d->out_c == d->in_c && d->act == VLY_ACT_NONE));
     VLY_NEED("layer", d->act == VLY_ACT_NONE || d->act == VLY_ACT_RELU || d->act == VLY_ACT_TANH);
     VLY_NEED("layer", !d->needs_dx || d->x_type != VLY_U8);
+    VLY_NEED("layer", !d->bf16_products ||
+                          (d->kind == VLY_LINEAR && d->x_type == VLY_F32 && d->y_type == VLY_F32));
     return VLY_OK;
 }
 
@@ -27,6 +29,8 @@ static vly_status choose_plan(vly_cpu *cpu, vly_layer *l) {
     vly_status status = VLY_EUNSUPPORTED;
     if (l->d.kind == VLY_MAXPOOL) return vly_plan_maxpool(cpu, l);
 #ifndef VLY_REAL_DOUBLE
+    if (l->d.bf16_products) status = vly_plan_linear_bf16(cpu, l);
+    if (status != VLY_EUNSUPPORTED) return status;
     if (l->bf16)
         status = l->d.kind == VLY_LINEAR ? vly_plan_linear_bf16(cpu, l)
                                          : vly_plan_conv_bf16(cpu, l);
@@ -92,7 +96,8 @@ vly_status vly_cpu_layer_backward(vly_queue *q, vly_layer *layer, int n, const v
                                   vly_real *dw, bool accumulate) {
     VLY_TRY(check_call(layer, n, x, w, y));
     VLY_NEED("layer backward", layer->d.learn && dy && (dx || !layer->d.needs_dx));
-    VLY_NEED("layer backward", dw || layer->d.kind == VLY_MAXPOOL);
+    VLY_NEED("layer backward", dw || layer->d.kind == VLY_MAXPOOL ||
+                                   (layer->d.kind == VLY_LINEAR && layer->d.needs_dx));
     return layer->plan->backward(vly_cpu_of(q), layer, n, x, y, w, dy,
                                  layer->d.needs_dx ? dx : NULL, dw, accumulate);
 }

@@ -7,9 +7,9 @@
 #include "cpu/ops/ops.h"
 #include "cpu/ops/pack.h"
 
-/* Samples in a block; panels in a block; of the inner length a piece; outputs in a block of dW;
- * samples whose columns are copied together. */
-enum { ROWS = 288, GROUP = 4, LENGTH = 1024, OUT_ROWS = 48, SUM_ROWS = 384 };
+/* Samples in a block; panels in a block; of the inner length a piece; blocks of dW, and outputs in
+ * one at least; samples whose columns are copied together. */
+enum { ROWS = 288, GROUP = 4, LENGTH = 1024, DW_BLOCKS = 8, OUT_ROWS = 48, SUM_ROWS = 384 };
 
 typedef struct {
     vly_panels out, in; /* panels of y's and of dx's columns */
@@ -19,6 +19,8 @@ typedef struct {
     float *panel;       /* x's columns for dW, (threads) x (SUM_ROWS, width) */
     float *w_panel;     /* the weights' columns for dx, (threads) x (out, width); NULL without dx */
     float *bias_part;   /* (blocks of rows, out) */
+    int32_t *dy_at,
+        *dx_at; /* (batch_max) where the rows lie that have a gradient; NULL without dx */
     int row_blocks_max;
 } linear;
 
@@ -30,15 +32,17 @@ typedef struct {
     int n;
     const float *x, *y;
     float *out, *dy, *dx, *dw;
+    const int32_t *dy_at, *dx_at; /* NULL: all rows */
     bool accumulate;
 } call;
 
 static void linear_pack_forward(void *arg, int panel, int slot) {
     (void)slot;
     const call *c = arg;
-    const int64_t k = c->l->patch_size;
-    vly_pack_columns(&c->s->out, panel, k, c->w,
-                     c->s->w_forward + (int64_t)vly_panel_column(&c->s->out, panel) * k);
+    const vly_panels *p = &c->s->out;
+    const int64_t k = c->l->patch_size, first = vly_panel_column(p, panel);
+    c->cpu->simd->transpose(vly_panel_columns(p, panel), k, c->w + first * k,
+                            c->s->w_forward + first * k, vly_panel_vectors(p, panel) * p->lanes);
 }
 
 static vly_status linear_prepare(vly_cpu *cpu, vly_layer *l, const vly_real *w) {
@@ -154,7 +158,9 @@ static void dx_block(void *arg, int block, int slot) {
         c->cpu->simd->copy_rows(out, cols, c->w + first, c->l->patch_size, copy, width);
         b = copy;
     }
-    c->cpu->simd->gemm(&(vly_gemm){.a = c->dy + (int64_t)rows * ROWS * out,
+    const int64_t at = (int64_t)rows * ROWS;
+    c->cpu->simd->gemm(&(vly_gemm){.a = c->dy_at ? c->dy : c->dy + at * out,
+                                   .a_at = c->dy_at ? c->dy_at + at : NULL,
                                    .lda = out,
                                    .segments = 1,
                                    .length = out,
@@ -162,13 +168,16 @@ static void dx_block(void *arg, int block, int slot) {
                                    .rows = block_rows(c->n, rows),
                                    .cols = cols,
                                    .vectors = vectors,
-                                   .c = c->dx + (int64_t)rows * ROWS * c->l->patch_size + first,
+                                   .c = c->dx + (c->dx_at ? 0 : at * c->l->patch_size) + first,
+                                   .c_at = c->dx_at ? c->dx_at + at : NULL,
                                    .ldc = c->l->patch_size});
 }
 
-/* Wide inputs give enough blocks as they are; each copies its columns once. */
+/* Every block copies its columns of x: no more blocks than threads need. */
 static int out_rows(const linear *s, const vly_layer *l) {
-    return s->in.count >= 8 ? l->d.out_c : OUT_ROWS;
+    const int parts = (DW_BLOCKS + s->in.count - 1) / s->in.count,
+              rows = (l->d.out_c + parts - 1) / parts;
+    return rows < OUT_ROWS && s->in.count < DW_BLOCKS ? OUT_ROWS : rows;
 }
 static int out_blocks(const linear *s, const vly_layer *l) {
     return (l->d.out_c + out_rows(s, l) - 1) / out_rows(s, l);
@@ -207,6 +216,32 @@ static void dw_block(void *arg, int block, int slot) {
     }
 }
 
+static bool all_zero(int n, const float *x) {
+    for (int i = 0; i < n; i++)
+        if (x[i] != 0) return false;
+    return true;
+}
+
+/* dx alone. The smaller of two critics passes a row's gradient on, the other has none: such rows
+ * are left out. */
+static vly_status linear_input_backward(call *c) {
+    linear *s = c->s;
+    const int out = c->l->d.out_c, in = c->l->d.in_c, n = c->n;
+    c->n = 0;
+    for (int i = 0; i < n; i++) {
+        float *dy = c->dy + (int64_t)i * out, *dx = c->dx + (int64_t)i * in;
+        if (all_zero(out, dy)) {
+            memset(dx, 0, (size_t)in * sizeof *dx);
+            continue;
+        }
+        c->cpu->simd->mask(c->l->d.act, out, c->y + (int64_t)i * out, dy, dy);
+        s->dy_at[c->n] = i * out, s->dx_at[c->n++] = i * in;
+    }
+    c->dy_at = s->dy_at, c->dx_at = s->dx_at;
+    vly_cpu_run(c->cpu, 2.0 * c->n * in * out, row_blocks(c->n) * s->in.count, dx_block, c);
+    return VLY_OK;
+}
+
 static void add_bias(const call *c) {
     const int out = c->l->d.out_c, blocks = row_blocks(c->n);
     float *db = c->dw + out * c->l->patch_size;
@@ -231,6 +266,7 @@ static vly_status linear_backward(vly_cpu *cpu, vly_layer *l, int n, const void 
               .dw = dw,
               .accumulate = accumulate};
     const double flops = 2.0 * n * (double)l->patch_size * l->d.out_c;
+    if (!dw) return linear_input_backward(&c);
     if (n == 0 && !accumulate) memset(dw, 0, (size_t)(l->d.out_c * l->patch_size) * sizeof *dw);
     vly_cpu_run(cpu, 20.0 * n * l->d.out_c, row_blocks(n), mask_block, &c);
     if (dx) vly_cpu_run(cpu, flops, row_blocks(n) * s->in.count, dx_block, &c);
@@ -247,6 +283,8 @@ static void linear_destroy(vly_layer *l) {
     vly_cpu_give_back(s->x);
     vly_cpu_give_back(s->panel);
     vly_cpu_give_back(s->bias_part);
+    vly_cpu_give_back(s->dy_at);
+    vly_cpu_give_back(s->dx_at);
     free(s);
 }
 
@@ -257,6 +295,8 @@ vly_status vly_plan_linear(vly_cpu *cpu, vly_layer *l) {
     const vly_layer_desc *d = &l->d;
     if (d->x_type == VLY_BF16 || d->y_type == VLY_BF16 || (d->x_type == VLY_F32 && d->x_scale != 1))
         return VLY_EUNSUPPORTED;
+    if ((int64_t)d->batch_max * (d->in_c > d->out_c ? d->in_c : d->out_c) > INT32_MAX)
+        return VLY_EUNSUPPORTED; /* dy_at, dx_at */
     linear *s = calloc(1, sizeof *s);
     if (!s) return vly_fail(VLY_ENOMEM, "no memory for a layer");
     l->state = s;
@@ -272,8 +312,10 @@ vly_status vly_plan_linear(vly_cpu *cpu, vly_layer *l) {
         s->panel = vly_cpu_take((size_t)vly_workers_threads(cpu->workers) * SUM_ROWS * width * 4);
         s->bias_part = vly_cpu_take((size_t)row_blocks(d->batch_max) * (size_t)d->out_c * 4);
         if (d->needs_dx)
-            ok = ok && (s->w_panel = vly_cpu_take((size_t)vly_workers_threads(cpu->workers) *
-                                                  (size_t)d->out_c * width * 4));
+            ok = ok &&
+                 (s->w_panel = vly_cpu_take((size_t)vly_workers_threads(cpu->workers) *
+                                            (size_t)d->out_c * width * 4)) &&
+                 (s->dy_at = vly_cpu_take(batch * 4)) && (s->dx_at = vly_cpu_take(batch * 4));
         ok = ok && s->panel && s->bias_part;
     }
     if (!ok) {

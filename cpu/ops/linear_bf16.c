@@ -1,4 +1,5 @@
-/* linear_bf16.c -- linear layers of bf16 numbers. Weights and their gradients stay float;
+/* linear_bf16.c -- linear layers of bf16 numbers, or of floats that are rounded for the products
+ * alone. Weights and their gradients stay float;
  * prepare keeps the bf16 copies, packed for y = x W^T and for dx = dy W. */
 #include <string.h>
 #include <stdlib.h>
@@ -16,7 +17,7 @@ typedef struct {
     uint16_t *forward, *backward;               /* tiles (out_tiles, k_tiles), (in_tiles,
                                                              out_deep) */
     float *bias;
-    uint16_t *x;         /* uint8 input as bf16 (batch_max, in), or NULL */
+    uint16_t *x;         /* uint8 or float input as bf16 (batch_max, in), or NULL */
     uint16_t *dy, *dy_t; /* (batch padded, out_padded), its transpose (out_padded, batch padded) */
     uint16_t *pairs;     /* (threads) x (batch padded / 2, 2 COLUMNS): x's columns, paired */
     float *bias_part;    /* (blocks of rows, out) */
@@ -122,7 +123,10 @@ static void forward_block_bf16(void *arg, int block, int slot) {
 static const uint16_t *bf16_input(const vly_layer *l, int n, const void *x) {
     const linear_bf16 *s = l->state;
     if (!s->x) return x;
-    s->simd->from_u8(n * l->patch_size, x, s->x);
+    if (l->d.x_type == VLY_U8)
+        s->simd->from_u8(n * l->patch_size, x, s->x);
+    else
+        s->simd->to_bf16(n * l->patch_size, x, s->x);
     return s->x;
 }
 
@@ -161,7 +165,8 @@ static void dx_block_bf16(void *arg, int block, int slot) {
     const linear_bf16 *s = c->s;
     const int group = tiles_together(c->n), groups = tile_groups(s->in_tiles, c->n),
               first = block % groups * group, rows = block / groups, in = c->l->d.in_c;
-    const int64_t at = (int64_t)rows * ROWS * in + first * TILE;
+    const size_t at = ((size_t)rows * ROWS * (size_t)in + (size_t)first * TILE) *
+                      vly_dtype_bytes(c->l->d.x_type);
     s->simd->multiply(&(vly_bf16_product){
         .a = s->dy + (int64_t)rows * ROWS * s->out_padded,
         .lda = s->out_padded,
@@ -171,8 +176,8 @@ static void dx_block_bf16(void *arg, int block, int slot) {
         .m = block_rows_bf16(c->n, rows),
         .n = in - first * TILE < group * TILE ? in - first * TILE : group * TILE,
         .k = c->l->d.out_c,
-        .y = (uint16_t *)c->dx + at,
-        .y_type = VLY_BF16,
+        .y = (char *)c->dx + at,
+        .y_type = c->l->d.x_type,
         .ldy = in});
 }
 
@@ -219,13 +224,14 @@ static vly_status linear_bf16_backward(vly_cpu *cpu, vly_layer *l, int n, const 
                           .dx = dx,
                           .dw = dw,
                           .accumulate = accumulate};
-    if (!accumulate) memset(dw + out * l->patch_size, 0, (size_t)out * sizeof *dw);
-    if (n == 0 && !accumulate) memset(dw, 0, (size_t)(out * l->patch_size) * sizeof *dw);
+    if (dw && !accumulate) memset(dw + out * l->patch_size, 0, (size_t)out * sizeof *dw);
+    if (dw && n == 0 && !accumulate) memset(dw, 0, (size_t)(out * l->patch_size) * sizeof *dw);
     if (n == 0) return VLY_OK;
     vly_cpu_run(cpu, 20.0 * n * out, blocks, mask_block_bf16, &c);
     if (dx)
         vly_cpu_run(cpu, linear_bf16_flops(l, n), blocks * tile_groups(s->in_tiles, n),
                     dx_block_bf16, &c);
+    if (!dw) return VLY_OK;
     vly_cpu_run(cpu, linear_bf16_flops(l, n), (l->d.in_c + COLUMNS - 1) / COLUMNS, dw_block_bf16,
                 &c);
     for (int b = 0; b < blocks; b++)
@@ -255,7 +261,7 @@ static bool linear_bf16_alloc(vly_cpu *cpu, vly_layer *l) {
                  tile = TILE_NUMBERS * sizeof(uint16_t);
     bool ok = (s->forward = vly_cpu_take((size_t)s->out_tiles * (size_t)s->k_tiles * tile)) &&
               (s->bias = vly_cpu_take((size_t)s->out_tiles * TILE * 4));
-    if (d->x_type == VLY_U8) ok = ok && (s->x = vly_cpu_take(batch * (size_t)l->patch_size * 2));
+    if (d->x_type != VLY_BF16) ok = ok && (s->x = vly_cpu_take(batch * (size_t)l->patch_size * 2));
     if (!d->learn) return ok;
     ok = ok && (s->dy = vly_cpu_take(batch * (size_t)s->out_padded * 2)) &&
          (s->dy_t = vly_cpu_take((batch + DEPTH) * (size_t)s->out_padded * 2));
@@ -273,8 +279,8 @@ static const vly_plan linear_bf16_plan = {"linear_bf16", linear_bf16_prepare, li
 
 vly_status vly_plan_linear_bf16(vly_cpu *cpu, vly_layer *l) {
     const vly_bf16_simd *simd = vly_bf16_simd_best();
-    if (!simd || !cpu->c.info.has_bf16 || !l->bf16 || l->d.in_c % DEPTH) return VLY_EUNSUPPORTED;
-    if ((l->d.x_type == VLY_U8 && l->d.learn) || (l->d.x_type == VLY_BF16 && l->d.x_scale != 1))
+    if (!simd || !cpu->c.info.has_bf16 || l->d.in_c % DEPTH) return VLY_EUNSUPPORTED;
+    if ((l->d.x_type == VLY_U8 && l->d.learn) || (l->d.x_type != VLY_U8 && l->d.x_scale != 1))
         return VLY_EUNSUPPORTED;
     linear_bf16 *s = calloc(1, sizeof *s);
     if (!s) return vly_fail(VLY_ENOMEM, "no memory for a layer");

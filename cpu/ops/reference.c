@@ -110,14 +110,13 @@ static void add_scaled_patch(vly_real *y, const vly_real *x, vly_real a, int64_t
 static void reference_pixel(vly_layer *l, int sample, const void *x, int oy, int ox, vly_real *dw,
                             bool dx) {
     reference_state *s = l->state;
-    vly_real *db = dw + l->d.out_c * l->patch_size;
     read_patch(l, sample, x, oy, ox, s->patch);
     if (dx) memset(s->dpatch, 0, (size_t)l->patch_size * sizeof *s->dpatch);
     for (int o = 0; o < l->d.out_c; o++) {
         const vly_real g = s->dy[o];
-        db[o] += g;
+        if (dw) dw[l->d.out_c * l->patch_size + o] += g;
         if (g == 0) continue;
-        add_scaled_patch(dw + o * l->patch_size, s->patch, l->d.x_scale * g, l->patch_size);
+        if (dw) add_scaled_patch(dw + o * l->patch_size, s->patch, l->d.x_scale * g, l->patch_size);
         if (dx) add_scaled_patch(s->dpatch, s->w + o * l->patch_size, g, l->patch_size);
     }
     if (!dx) return;
@@ -130,7 +129,7 @@ static vly_status reference_backward(vly_cpu *cpu, vly_layer *l, int n, const vo
                                      vly_real *dw, bool accumulate) {
     (void)cpu, (void)w;
     reference_state *s = l->state;
-    if (!accumulate) memset(dw, 0, (size_t)(l->d.out_c * (l->patch_size + 1)) * sizeof *dw);
+    if (dw && !accumulate) memset(dw, 0, (size_t)(l->d.out_c * (l->patch_size + 1)) * sizeof *dw);
     int64_t at = 0;
     for (int i = 0; i < n; i++) {
         if (dx) memset(s->dx, 0, (size_t)l->in_size * sizeof *s->dx);

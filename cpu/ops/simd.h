@@ -61,6 +61,8 @@ struct vly_simd {
     void (*from_u8)(int64_t n, const uint8_t *x, float scale, float *y);
     void (*copy_rows)(int rows, int cols, const float *x, int64_t ld, float *out,
                       int width); /* out (rows, width), zeros behind */
+    /* out (cols, width): the first `rows` columns are those of x (rows, cols); others stay. */
+    void (*transpose)(int rows, int64_t cols, const float *x, float *out, int width);
 };
 
 const vly_simd *vly_simd_best(void);

@@ -8,7 +8,7 @@
 #include <string.h>
 #include "cpu/ops/simd.h"
 #if defined(__AVX512F__)
-#include <immintrin.h>
+#include "cpu/ops/transpose16.h"
 #endif
 
 enum { LANES = VLY_VECTOR_BYTES / 4, ROWS_MAX = 12 };
@@ -314,5 +314,28 @@ static void copy_rows(int rows, int cols, const float *x, int64_t ld, float *out
         }
 }
 
-const vly_simd VLY_SIMD = {VLY_SIMD_NAME, LANES,     VLY_VECTORS_MAX, gemm,    gemm_sum,
-                           tanh_rows,     mask_rows, sum_rows,        from_u8, copy_rows};
+/* Of 16 rows at most, a cache line of each. */
+static void transpose_lines(int rows, int cols, const float *x, int64_t ld, float *out, int width) {
+#if defined(__AVX512F__)
+    __m512i r[16];
+    if (rows == 16 && cols == 16) {
+        for (int i = 0; i < 16; i++) r[i] = _mm512_loadu_si512(x + i * ld);
+        vly_transpose16(r);
+        for (int i = 0; i < 16; i++) _mm512_storeu_si512(out + (int64_t)i * width, r[i]);
+        return;
+    }
+#endif
+    for (int j = 0; j < rows; j++)
+        for (int i = 0; i < cols; i++) out[(int64_t)i * width + j] = x[j * ld + i];
+}
+
+static void transpose_panel(int rows, int64_t cols, const float *x, float *out, int width) {
+    for (int64_t i = 0; i < cols; i += 16)
+        for (int j = 0; j < rows; j += 16)
+            transpose_lines(rows - j < 16 ? rows - j : 16, cols - i < 16 ? (int)(cols - i) : 16,
+                            x + j * cols + i, cols, out + i * width + j, width);
+}
+
+const vly_simd VLY_SIMD = {VLY_SIMD_NAME, LANES,     VLY_VECTORS_MAX, gemm,
+                           gemm_sum,      tanh_rows, mask_rows,       sum_rows,
+                           from_u8,       copy_rows, transpose_panel};

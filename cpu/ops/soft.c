@@ -45,17 +45,39 @@ static vly_status soft_end(const soft_sums *sum, vly_real *stats, vly_real *dlog
     return VLY_OK;
 }
 
+/* A row's share, added up in the order of rows whoever computed it. */
+typedef struct {
+    vly_row_stats stats;
+    vly_real dlog_alpha;
+} soft_row;
+
+/* Rows in a block; what a number of a row costs, in FLOPs. */
+enum { SOFT_ROWS = 32, SOFT_FLOPS = 1000 };
+
+typedef struct {
+    const vly_soft_policy_args *a;
+    soft_row *row;
+} soft_call;
+
+static void soft_policy_block(void *arg, int block, int slot) {
+    (void)slot;
+    const soft_call *c = arg;
+    const int from = block * SOFT_ROWS, left = c->a->n - from;
+    for (int i = from; i < from + (left < SOFT_ROWS ? left : SOFT_ROWS); i++)
+        c->row[i].stats = vly_rule_soft_policy(c->a, i, 1 / (vly_real)c->a->n,
+                                               &c->row[i].dlog_alpha);
+}
+
 vly_status vly_cpu_soft_policy(vly_queue *q, const vly_soft_policy_args *a) {
-    (void)q;
     VLY_NEED("soft_policy", a && a->n >= 1 && a->parts >= 1 && a->z && a->raw && a->logp);
     VLY_NEED("soft_policy", a->q1 && a->q2 && a->daction && a->log_alpha);
     VLY_NEED("soft_policy", a->dz && a->dlog_alpha && a->stats);
     soft_sums sum = {0};
-    for (int i = 0; i < a->n; i++) {
-        vly_real d;
-        const vly_row_stats s = vly_rule_soft_policy(a, i, 1 / (vly_real)a->n, &d);
-        soft_add(&sum, &s, d);
-    }
+    soft_call c = {a, vly_cpu_scratch(q, (size_t)a->n * sizeof *c.row)};
+    if (!c.row) return vly_fail(VLY_ENOMEM, "soft_policy: no memory for %d rows", a->n);
+    vly_cpu_run(vly_cpu_of(q), (double)SOFT_FLOPS * a->n * a->parts,
+                (a->n + SOFT_ROWS - 1) / SOFT_ROWS, soft_policy_block, &c);
+    for (int i = 0; i < a->n; i++) soft_add(&sum, &c.row[i].stats, c.row[i].dlog_alpha);
     return soft_end(&sum, a->stats, a->dlog_alpha);
 }
 

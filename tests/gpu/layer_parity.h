@@ -60,7 +60,7 @@ static inline void layer_agrees(parity *p, vly_layer_desc d, int n) {
               ow = vly_out_size(d.in_w, d.kernel, d.stride, d.pad);
     const int64_t xs = (int64_t)n * d.in_h * d.in_w * d.in_c, ys = (int64_t)n * oh * ow * d.out_c,
                   params = vly_layer_params(&d);
-    const bool low = d.x_type == VLY_BF16 || d.y_type == VLY_BF16;
+    const bool low = d.x_type == VLY_BF16 || d.y_type == VLY_BF16 || d.bf16_products;
     const double tolerance = low ? 1.5e-2 : d.tf32 ? 2e-3 : 1e-5;
     vly_layer *cpu, *gpu;
     CHECK_OK(p->cpu->layer_create(p->cpu, &d, &cpu));
@@ -88,6 +88,14 @@ static inline void layer_agrees(parity *p, vly_layer_desc d, int n) {
         if (d.needs_dx) agrees(p, &d, n, "dx", &dx, d.x_type, xs, tolerance);
         agrees(p, &d, n, "dw", &dw, VLY_F32, d.kind == VLY_MAXPOOL ? 0 : params, tolerance);
         if (d.kind == VLY_MAXPOOL) break;
+    }
+    if (d.kind == VLY_LINEAR && d.needs_dx) {
+        memcpy(dy.cpu, fresh, dy.bytes);
+        CHECK_OK(p->gpu->upload(p->gpu_queue, dy.gpu, fresh, dy.bytes));
+        BOTH(c->layer_backward(q, on_gpu ? gpu : cpu, n, D(x), D(y), D(w), D(dy), D(dx), NULL,
+                               false));
+        CHECK_OK(p->gpu->backward_end(p->gpu_queue));
+        agrees(p, &d, n, "dx alone", &dx, d.x_type, xs, tolerance);
     }
     free(fresh);
     if (d.kind == VLY_MAXPOOL) SAME(y), SAME(dx);

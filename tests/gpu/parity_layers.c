@@ -80,6 +80,15 @@ static void a_batch_smaller_than_planned_works(parity *p) {
                                   .y_type = VLY_F32},
                  13);
     layer_agrees(p,
+                 (vly_layer_desc){.kind = VLY_LINEAR,
+                                  .act = VLY_ACT_RELU,
+                                  .in_c = 64,
+                                  .out_c = 96,
+                                  .x_type = VLY_F32,
+                                  .y_type = VLY_F32,
+                                  .bf16_products = true},
+                 40);
+    layer_agrees(p,
                  (vly_layer_desc){.kind = VLY_CONV,
                                   .batch_max = 20,
                                   .in_h = 9,

@@ -61,6 +61,12 @@ static void check_head(const char *what, vly_net_desc d) {
         CHECK_OK(vly_exec_backward(p.exec, queue, ROWS, p.param, grad));
         memcpy(dx, p.exec->dx, sizeof dx);
         grad_check(what, head_loss, &p, p.x, dx, ROWS * INPUT);
+        head_loss(&p);
+        memset(p.exec->dx, 0xff, sizeof dx);
+        CHECK_OK(vly_exec_backward(p.exec, queue, ROWS, p.param, NULL));
+        CHECK(memcmp(dx, p.exec->dx, sizeof dx) == 0); /* alone */
+    } else {
+        CHECK_EQ(vly_exec_backward(p.exec, queue, ROWS, p.param, NULL), VLY_EINVAL);
     }
     vly_exec_destroy(p.exec);
     vly_net_destroy(p.net);

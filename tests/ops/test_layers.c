@@ -171,7 +171,7 @@ static void layer_agrees(vly_layer_desc d, int n) {
     CHECK_OK(cpu->layer_create(cpu, &d, &layer));
     CHECK_OK(cpu->layer_prepare(queue, layer, w));
     CHECK_OK(cpu->layer_forward(queue, layer, n, x, w, y));
-    const bool low = d.x_type == VLY_BF16 || d.y_type == VLY_BF16;
+    const bool low = d.x_type == VLY_BF16 || d.y_type == VLY_BF16 || d.bf16_products;
     const double tolerance = low ? 1.2e-2 : 2e-6 * sqrt((double)(d.kernel * d.kernel * d.in_c) + 4);
     compare(&f, "y", d.y_type, y, f.y, ys, tolerance);
     guard_check(y, yb);
@@ -197,6 +197,34 @@ static void layer_agrees(vly_layer_desc d, int n) {
     cpu->layer_destroy(layer);
     free(f.x), free(f.dx), free(f.w), free(f.dw), free(f.y), free(f.dy);
     free(x), free(y), free(dy), free(dx), free(w), free(dw);
+}
+
+/* dx is the same without dw, rows without a gradient included. */
+static void dx_alone_is_the_same(vly_layer_desc d, int n) {
+    const int64_t params = vly_layer_params(&d), xs = (int64_t)n * d.in_c,
+                  ys = (int64_t)n * d.out_c;
+    const size_t xb = (size_t)xs * sizeof(vly_real), yb = (size_t)ys * sizeof(vly_real),
+                 wb = (size_t)params * sizeof(vly_real);
+    vly_real *x = noise_array(1, xs), *w = noise_array(2, params), *given = noise_array(3, ys);
+    vly_real *y = poisoned(yb), *dy = poisoned(yb), *dx = poisoned(xb), *alone = poisoned(xb),
+             *dw = poisoned(wb);
+    for (int i = 0; i < n; i++)
+        if (i % 3) memset(given + (int64_t)i * d.out_c, 0, (size_t)d.out_c * sizeof *given);
+    vly_layer *layer;
+    CHECK_OK(cpu->layer_create(cpu, &d, &layer));
+    CHECK_OK(cpu->layer_prepare(queue, layer, w));
+    CHECK_OK(cpu->layer_forward(queue, layer, n, x, w, y));
+    memcpy(dy, given, yb);
+    CHECK_OK(cpu->layer_backward(queue, layer, n, x, y, w, dy, dx, dw, false));
+    memcpy(dy, given, yb);
+    CHECK_OK(cpu->layer_backward(queue, layer, n, x, y, w, dy, alone, NULL, false));
+    for (int64_t i = 0; i < xs; i++) CHECK_EQ(alone[i], dx[i]);
+    guard_check(alone, xb), guard_check(dy, yb);
+    memset(dy, 0, yb); /* no row has one */
+    CHECK_OK(cpu->layer_backward(queue, layer, n, x, y, w, dy, alone, NULL, false));
+    for (int64_t i = 0; i < xs; i++) CHECK_EQ(alone[i], 0);
+    cpu->layer_destroy(layer);
+    free(x), free(w), free(given), free(y), free(dy), free(dx), free(alone), free(dw);
 }
 
 static vly_layer_desc linear(int in, int out, vly_act act, vly_dtype xt, vly_dtype yt) {
@@ -253,6 +281,16 @@ static void linear_layers_agree(void) {
     layer_agrees(first, 64);
     first.learn = false;
     layer_agrees(first, 64);
+    vly_layer_desc rounded = linear(256, 256, VLY_ACT_RELU, VLY_F32, VLY_F32);
+    rounded.bf16_products = true;
+    layer_agrees(rounded, 256);
+    rounded.act = VLY_ACT_TANH, rounded.in_c = 96, rounded.out_c = 70;
+    layer_agrees(rounded, 33);
+    dx_alone_is_the_same(rounded, 200);
+    dx_alone_is_the_same(linear(23, 40, VLY_ACT_RELU, VLY_F32, VLY_F32), 37);
+    dx_alone_is_the_same(linear(256, 256, VLY_ACT_RELU, VLY_F32, VLY_F32), 330);
+    dx_alone_is_the_same(linear(70, 1, VLY_ACT_NONE, VLY_F32, VLY_F32), 300);
+    dx_alone_is_the_same(linear(17, 3, VLY_ACT_TANH, VLY_F32, VLY_F32), 9);
 }
 
 static void convolutions_agree(void) {
@@ -370,6 +408,7 @@ static void bad_arguments_are_named(void) {
     CHECK_OK(cpu->layer_forward(queue, layer, 0, x, w, y));
     memset(dw, 0xff, sizeof dw);
     CHECK_OK(cpu->layer_backward(queue, layer, 0, x, y, w, y, x, dw, false));
+    CHECK_OK(cpu->layer_backward(queue, layer, 0, x, y, w, y, x, NULL, false));
     for (int i = 0; i < 10; i++) CHECK_EQ(dw[i], 0);
     cpu->layer_destroy(layer);
     cpu->layer_destroy(NULL);
@@ -427,6 +466,9 @@ static void every_layer_gives_one_result(void) {
         threads_do_not_change_a_bit(conv(9, 9, 16, 16, 3, 1, 1, VLY_ACT_TANH, t, t), 150);
         threads_do_not_change_a_bit(linear(700, 300, VLY_ACT_RELU, t, VLY_F32), 300);
         threads_do_not_change_a_bit(linear(64, 64, VLY_ACT_TANH, t, t), 600);
+        vly_layer_desc rounded = linear(256, 256, VLY_ACT_RELU, VLY_F32, VLY_F32);
+        rounded.bf16_products = t == VLY_BF16;
+        threads_do_not_change_a_bit(rounded, 300);
     }
 }
 
