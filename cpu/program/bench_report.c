@@ -3,6 +3,7 @@
 #include <string.h>
 #include "common/record/checkpoint.h"
 #include "common/base/file.h"
+#include "common/base/text.h"
 #include "cpu/program/bench_plot.h"
 #include "cpu/program/bench_table.h"
 #include "cpu/program/output.h"
@@ -79,6 +80,7 @@ static vly_status write_text(const report *r, const char *const *files, int coun
     vly_status status = write_contents(files, count, f);
     if (status == VLY_OK) status = write_sections(r, files, count, f, pictures);
     if (fclose(f) && status == VLY_OK) status = vly_fail(VLY_ENOMEM, "no memory for a report");
+    if (status == VLY_OK) vly_text_plain(text, bytes, 0); /* a page is read in terminals too */
     if (status == VLY_OK) status = vly_file_replace(out, text, bytes);
     if (status == VLY_OK) note(r, out);
     free(text);

@@ -53,6 +53,9 @@ static void tables_say_what_files_say(void) {
          "{\"name\":\"a/step\",\"unit\":\"steps/s\",\"volley\":{\"median\":83337850,\"all\":[1,2]},"
          "\"peers\":[{\"name\":\"p1\",\"ratio\":7.5},{\"name\":\"p2\",\"ratio\":0.5}]},"
          "{\"name\":\"b/step\",\"unit\":\"steps/s\",\"volley\":{\"median\":12},\"peers\":[]}]}");
+    save("named.json", "{\"results\":{\"ins\\u001bert\":{\"ratio\":5.79,\"ok\":true}}}");
+    CHECK_EQ(report("named.json --out c.md"), 0);
+    CHECK(shows("c.md", "| ins?ert | 5.79 | yes |\n"));
     save("named.json", "{\"results\":{\"insert\":{\"ratio\":5.79,\"ok\":true},\"sample\":{"
                        "\"ratio\":6.5,\"ok\":false}}}");
     CHECK_EQ(report("envs.json named.json --out r.md"), 0);
