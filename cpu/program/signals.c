@@ -112,6 +112,7 @@ void vly_cli_install_signals(void) {
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGXCPU, &action, NULL); /* a soft limit of processor time, as batch systems set */
     if (!is_ignored(SIGHUP)) sigaction(SIGHUP, &action, NULL);
     signal(SIGPIPE, SIG_IGN); /* `volley ls | head` */
     signal(SIGXFSZ, SIG_IGN); /* a file limit is an error like a full disk */

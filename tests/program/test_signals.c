@@ -172,8 +172,19 @@ static void a_hangup_that_is_ignored_stays_ignored(void) {
     CHECK_EQ(await_end(child), 143);
 }
 
+/* What is left of a limit of processor time is enough to save. */
+static void a_limit_of_processor_time_is_a_stop(void) {
+    char digest[40];
+    const pid_t child = train("cartpole --algo ppo", "limit");
+    kill(child, SIGXCPU);
+    CHECK_EQ(await_end(child), 143);
+    is_interrupted();
+    digest_of("limit", digest);
+}
+
 int main(void) {
     program_open();
+    a_limit_of_processor_time_is_a_stop();
     a_stop_does_not_wait_for_all_updates_of_a_ratio();
     a_stop_does_not_wait_for_a_long_update("off");
     a_stop_does_not_wait_for_a_long_update("on");
