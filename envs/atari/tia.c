@@ -495,6 +495,7 @@ void vly_tia_open(vly_tia_work *w, vly_machine *m, const vly_rom *rom, uint8_t *
     w->enabled = w->settled = 0;
     w->defers = w->held = w->displaced = 0;
     w->span_from = w->span_to = 0;
+    w->look = 0;
     place_beam(w);
 }
 

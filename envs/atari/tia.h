@@ -156,6 +156,9 @@ typedef struct {
     int span_from, span_to; /* pixels of the line that are drawn but not painted yet */
     int held_to[6];         /* up to which pixel an object's old pixels are in kept[] */
     vly_line kept[6];
+    uint64_t
+        look; /* colours, priorities and objects of the line above where masks and these are all
+                      that it shows; 0: it shows more */
     vly_line mask[6]; /* in the order VLY_P0 .. VLY_PF */
     vly_line foot[6]; /* where an object may be, whatever its picture */
 } vly_tia_work;

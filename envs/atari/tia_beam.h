@@ -9,20 +9,24 @@
 #include <string.h>
 #include "envs/atari/tia_objects.h"
 
-/* Makes masks what objects that have changed within the span were shown as, collides and paints, and
- * takes that back. */
-static void paint_changed(vly_tia_work *w, uint8_t *row, int from, int to) {
-    vly_line mask[6];
-    const uint8_t enabled = w->enabled;
-    make_masks(w, enabled);
-    memcpy(mask, w->mask, sizeof mask);
+/* Makes masks of held objects what they were shown as; `was` gets the masks. */
+static void show_kept(vly_tia_work *w, int to, vly_line was[6]) {
     for (unsigned due = w->held; due; due &= due - 1) {
         const int o = __builtin_ctz(due);
         vly_line seen = w->kept[o];
-        if (enabled >> o & 1 && w->held_to[o] < to)
-            seen = line_or(seen, line_and(mask[o], line_window(w->held_to[o], to)));
+        was[o] = w->mask[o];
+        if (w->enabled >> o & 1 && w->held_to[o] < to)
+            seen = line_or(seen, line_and(was[o], line_window(w->held_to[o], to)));
         w->mask[o] = seen;
     }
+}
+
+/* A span within which objects have changed. */
+static void paint_changed(vly_tia_work *w, uint8_t *row, int from, int to) {
+    vly_line was[6];
+    const uint8_t enabled = w->enabled;
+    make_masks(w, enabled);
+    show_kept(w, to, was);
     w->enabled |= w->held;
     const unsigned open = pairs_of[w->enabled] & ~(unsigned)w->m->tia.collisions,
                    displaced = pairs_with(w->displaced),
@@ -31,9 +35,32 @@ static void paint_changed(vly_tia_work *w, uint8_t *row, int from, int to) {
     w->dirty = 0;
     latch(w, due, from, to);
     vly_tia_paint(w, row, from, to);
-    memcpy(w->mask, mask, sizeof mask);
+    for (unsigned left = w->held; left; left &= left - 1)
+        w->mask[__builtin_ctz(left)] = was[__builtin_ctz(left)];
     w->enabled = enabled, w->dirty = dirty;
     w->held = w->displaced = w->settled = 0;
+    w->look = 0;
+}
+
+/* What a whole line shows follows from these and from masks that have not changed. */
+static inline uint64_t look_of(const vly_tia_work *w) {
+    const vly_tia_state *t = &w->m->tia;
+    uint32_t colours;
+    memcpy(&colours, t->color, sizeof colours);
+    return (uint64_t)colours << 32 | (unsigned)t->ctrlpf << 16 | w->enabled << 8 | 1;
+}
+
+/* A whole line like the one above it is copied. */
+static void paint_whole(vly_tia_work *w, uint8_t *row) {
+    const uint64_t look = look_of(w);
+    const int changed = w->dirty & w->enabled;
+    if (look == w->look && !changed) {
+        memcpy(row, row - VLY_SCREEN_WIDTH, VLY_SCREEN_WIDTH);
+        return;
+    }
+    make_masks(w, w->enabled);
+    vly_tia_paint(w, row, 0, VLY_SCREEN_WIDTH);
+    w->look = look;
 }
 
 static void paint_span(vly_tia_work *w, uint8_t *row, int from, int to) {
@@ -44,8 +71,13 @@ static void paint_span(vly_tia_work *w, uint8_t *row, int from, int to) {
     }
     collide(w, from, to);
     if (!row) return;
+    if (from == 0 && to == VLY_SCREEN_WIDTH) {
+        paint_whole(w, row);
+        return;
+    }
     make_masks(w, w->enabled);
     vly_tia_paint(w, row, from, to);
+    w->look = 0;
 }
 
 /* Pixels [from, to) of one line. */
@@ -55,10 +87,12 @@ static void draw_span(vly_tia_work *w, int line, int from, int to) {
     if (t->vblank & 2) {
         if (row) memset(row + from, 0, (size_t)(to - from));
         w->held = w->displaced = 0;
+        w->look = 0;
     } else {
         paint_span(w, row, from, to);
     }
     if (t->comb) {
+        w->look = 0;
         if (row && from < 8) memset(row + from, 0, (size_t)(8 - from));
         if (to >= 8) t->comb = 0;
     }

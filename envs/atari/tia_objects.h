@@ -194,9 +194,12 @@ static inline unsigned pairs_with(unsigned objects) {
 
 /* Computes the masks of `wanted` objects whose registers have changed. */
 static void make_masks(vly_tia_work *w, unsigned wanted) {
-    for (unsigned due = w->dirty & wanted; due; due &= due - 1)
+    unsigned due = w->dirty & wanted;
+    if (!due) return;
+    w->dirty &= (uint8_t)~due;
+    w->look = 0;
+    for (; due; due &= due - 1)
         w->mask[__builtin_ctz(due)] = object_mask(&w->m->tia, __builtin_ctz(due));
-    w->dirty &= (uint8_t)~wanted;
 }
 
 /* Objects' pictures have changed. */
