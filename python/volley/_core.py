@@ -254,6 +254,8 @@ class Core:
         if array.ndim != 1 or array.dtype.kind not in "iu" or not 0 < array.size <= self.num_envs:
             raise _library.InvalidArgument(f"environments are named by 1 to {self.num_envs} whole numbers")
         self._ids[: array.size] = array
+        if not np.array_equal(self._ids[: array.size], array):
+            raise _library.InvalidArgument(f"environment {array.max()}: there are {self.num_envs}, from 0")
         return self._ids_at, int(array.size)
 
     @_alone

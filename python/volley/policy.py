@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import operator
 import os
 import threading
 from collections.abc import Callable
@@ -130,6 +131,8 @@ class Policy:
 
     def evaluate(self, episodes: int = 100, *, seed: int = 0, greedy: bool = True, env: Callable[[], Any] | None = None) -> Array:
         """Returns of whole episodes in the environment that the run was trained in; of one written in Python, `env` is the class."""
+        if operator.index(episodes) < 1 or not 0 <= operator.index(seed) < 1 << 63:
+            raise _library.InvalidArgument(f"{episodes} episodes from the seed {seed}: one at least, and a seed from 0 to 2^63 - 1")
         if env is not None:
             from .custom import play
 

@@ -188,8 +188,8 @@ def _steps(steps: float) -> int:
     if isinstance(steps, float) and steps.is_integer():
         steps = int(steps)
     whole = operator.index(steps)  # type: ignore[arg-type]
-    if whole < 0:
-        raise _library.InvalidArgument(f"steps is {whole}, it must not be negative")
+    if not 0 <= whole < 1 << 63:
+        raise _library.InvalidArgument(f"steps is {whole}, it must not be negative, nor above 2^63 - 1")
     return whole
 
 

@@ -9,6 +9,7 @@ NumPy and Gymnasium come from the package index before the time is taken. Fails 
 import argparse
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -42,6 +43,12 @@ def run(*command, **more):
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, **more).stdout
 
 
+def processor_s():
+    """Of all that was started so far."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def try_one(python, wheel, folder):
     """Times of one Python, in seconds from `pip install`."""
     at = os.path.join(folder, "fresh")
@@ -50,11 +57,11 @@ def try_one(python, wheel, folder):
     run(python, "-m", "venv", "--clear", at, **inside)
     pip = (os.path.join(at, "bin", "pip"), "install", "--quiet", "--disable-pip-version-check")
     run(*pip, "numpy", "gymnasium", **inside)
-    start = time.monotonic()
+    start, used = time.monotonic(), processor_s()
     run(*pip, wheel, **inside)
     installed = time.monotonic() - start
     row = json.loads(run(os.path.join(at, "bin", "python"), "-c", SOLVE, **inside).splitlines()[-1])
-    return {**row, "installed_s": installed, "installed_and_solved_s": installed + row["solved_s"]}
+    return {**row, "installed_s": installed, "installed_and_solved_s": installed + row["solved_s"], "processor_s": processor_s() - used}
 
 
 def main():

@@ -45,6 +45,8 @@ def what_is_imported_is_what_is_used():
         # Gymnasium may import torch by itself where it is installed.
         assert got is not None and [m for m in got if m in ("numpy", "gymnasium")] == there and "tqdm" not in got, (code, out, err)
         assert there == ["numpy", "gymnasium"] or got == there, (code, got)
+    timed = "import time; start = time.process_time(); import volley; print(time.process_time() - start)"
+    assert min(float(python(timed)[0]) for _ in range(4)) < 0.05  # of processor, with nothing compiled before
     mine = python("import sys; before = set(sys.modules); import volley; print(*(set(sys.modules) - before))")[0].split()
     assert "volley" in mine and "volley._core" not in mine and "volley.vector" not in mine, mine
 
@@ -211,6 +213,8 @@ def policies_take_what_fits():
     refused(ValueError, "mask", policy.decide, x, mask=np.ones((3, 5)))
     refused(ValueError, "state", policy.decide, x, state=[[0]])
     refused(ValueError, "0 observations", policy.act, x[:0])
+    for wrong in ({"episodes": 0}, {"episodes": 1, "seed": -1}, {"episodes": 1, "seed": 1 << 70}, {"episodes": 2.5}):
+        refused((ValueError, TypeError), "", policy.evaluate, **wrong)
     refused(TypeError, "volley.load", pickle.dumps, policy)
     with policy:
         pass
@@ -261,7 +265,7 @@ def asynchronous_calls_out_of_order_raise():
     refused(ValueError, "step() needs", envs.step, [0] * 4)
     refused(ValueError, "twice", envs.send, [0, 0], [2, 2])
     refused(ValueError, "shape", envs.send, [0], [0, 1])
-    for ids in ([0, 9], [-1, 0], [0.0, 1.0], [[0, 1]], [True, False], []):
+    for ids in ([0, 9], [0, 1 << 32], [-1, 0], [0.0, 1.0], [[0, 1]], [True, False], []):
         refused((ValueError, IndexError), "", envs.send, [0] * 2, ids)
     envs.send([0, 1], np.array([3, 1], np.int64))
     assert sorted(envs.recv()[4]["env_id"]) == [1, 3]
