@@ -213,8 +213,10 @@ if(NOT VLY_SANITIZE AND NOT VLY_FUZZ)
   add_test(NAME python_types COMMAND sh -c "\"\${VLY_PYTHON:-python3}\" -c 'import mypy' || { echo 'SKIPPED: no mypy'; exit 77; }
     exec \"\${VLY_PYTHON:-python3}\" -m mypy --strict --cache-dir ${PROJECT_BINARY_DIR}/mypy" WORKING_DIRECTORY ${PROJECT_SOURCE_DIR}/python)
   set_tests_properties(python_types PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT ${patience})
-  add_test(NAME python_equality COMMAND sh -c "exec \"\${VLY_PYTHON:-python3}\" tests/python/peers.py --replay tests/python/peers.json"
-    WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
-  set_tests_properties(python_equality PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT ${patience}
-    ENVIRONMENT "PYTHONPATH=${PROJECT_SOURCE_DIR}/python;VOLLEY_LIBRARY=$<TARGET_FILE:libvolley>;PYTHONDONTWRITEBYTECODE=1")
+  foreach(peer ale envpool)
+    add_test(NAME python_equality_${peer} COMMAND sh -c "exec \"\${VLY_PYTHON:-python3}\" tests/python/peers.py --replay tests/python/peers.json --peer ${peer}"
+      WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+    set_tests_properties(python_equality_${peer} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT ${patience}
+      ENVIRONMENT "PYTHONPATH=${PROJECT_SOURCE_DIR}/python;VOLLEY_LIBRARY=$<TARGET_FILE:libvolley>;PYTHONDONTWRITEBYTECODE=1")
+  endforeach()
 endif()

@@ -14,6 +14,7 @@ goes on where it ends, and plays again what differed. --budget ends between two 
 """
 
 import argparse
+import functools
 import hashlib
 import json
 import os
@@ -80,6 +81,9 @@ def same_spaces(ours, theirs):
         assert getattr(ours, name) == getattr(theirs, name), f"{name}: {getattr(ours, name)}, the peer's is {getattr(theirs, name)}"
 
 
+name_of = functools.cache(str)  # NumPy makes the name of a type anew each time
+
+
 def add(digest, value, over=None):
     """An array, or a dictionary of them."""
     if isinstance(value, dict):
@@ -88,7 +92,7 @@ def add(digest, value, over=None):
             add(digest, value[key], over if key == "final_obs" else None)
         return
     array = np.ascontiguousarray(value if over is None else value[over])
-    digest.update(f"{array.dtype}{array.shape}".encode())
+    digest.update(f"{name_of(array.dtype)}{array.shape}".encode())
     digest.update(array)
 
 
@@ -296,7 +300,7 @@ def replay(args):
     with open(args.replay) as f:
         recorded = json.load(f)
     turns, ends, wrong, until = 0, 0, 0, time.monotonic() + args.budget
-    for row in recorded["runs"]:
+    for row in (r for r in recorded["runs"] if r["peer"] in args.peer.split(",")):
         for turn, digest in enumerate(row["digests"].split()):
             if digest == "differs" or time.monotonic() > until:
                 continue
