@@ -348,6 +348,8 @@ static void asynchronous_batches_hold_every_row_once(void) {
             action[i] = steps[ids[i]]++ / 2 % 2; /* depends on the environment's own time alone */
             memcpy(shown[ids[i]], r->observation + (size_t)i * 16, 16);
         }
+        const int32_t twice[BATCH] = {ids[0], ids[1], ids[0]};
+        REFUSED(vly_vec_send(v, twice, BATCH, action, VLY_TYPE_I32), -1, "named twice");
         CHECK_CALL(vly_vec_send(v, ids, BATCH, action, VLY_TYPE_I32));
         REFUSED(vly_vec_send(v, ids, BATCH, action, VLY_TYPE_I32), -1, "not received");
     }
@@ -384,6 +386,7 @@ static void misuse_is_refused_with_words(void) {
     REFUSED(vly_vec_open(&v, "cartpole", "autoreset=never"), -1, "next_step");
     REFUSED(vly_vec_open(&v, "cartpole", "gravity=1"), -1, "gravity");
     REFUSED(vly_vec_open(&v, "cartpole", "atari.stickyy=1"), -1, "atari.sticky");
+    REFUSED(vly_vec_open(&v, "cartpole", "atari.sticky=0.1"), -1, "no Atari game");
     REFUSED(vly_vec_open(&v, "cartpole", "data=\"open"), -1, "key=value");
     REFUSED(vly_vec_open(&v, "./nothing.so", NULL), -6, "nothing.so");
     v = open_vec_as("cartpole", "num_envs=2");
@@ -504,6 +507,22 @@ static void the_list_names_what_opens(void) {
     CHECK(n > 110);
 }
 
+static int frames_a_step(const char *name, const char *options) {
+    vly_vec_facts facts = {.bytes = sizeof facts};
+    vly_vec *v = open_vec_as(name, options);
+    CHECK_CALL(vly_vec_info(v, &facts));
+    vly_vec_close(v);
+    return facts.frames_per_step;
+}
+
+static void options_go_before_what_an_id_sets(void) {
+    vly_vec *v;
+    CHECK_EQ(frames_a_step("ALE/Pong-v5", NULL), 4);
+    CHECK_EQ(frames_a_step("ALE/Pong-v5", "atari.frame_skip=2"), 2);
+    CHECK_EQ(frames_a_step("ALE/Pong-v5", "atari.preset=ale atari.frame_skip=3"), 3);
+    REFUSED(vly_vec_open(&v, "ALE/Pong-v5", "frame_skip=2"), -1, "begin with atari.");
+}
+
 static bool has_roms(void) {
     vly_env env;
     if (vly_atari_open(&env, "breakout", NULL) != VLY_OK) return false;
@@ -529,6 +548,7 @@ int main(void) {
     one_vector_serves_one_call_at_a_time();
     the_list_names_what_opens();
     if (has_roms()) {
+        options_go_before_what_an_id_sets();
         a_stack_holds_the_last_frames("num_envs=3", false, false);
         a_stack_holds_the_last_frames("num_envs=3 stack_start=repeat num_threads=2", true, false);
         a_stack_holds_the_last_frames("num_envs=3 view=true", false, true);
