@@ -220,7 +220,7 @@ class Kept:
             if before[key] != value:
                 sys.exit(f"{self.path} was made with {key} {before[key]}, not {value}: name another file, or the same {key}")
         self.rows = {(r["peer"], r["game"]): {**r, "digests": r["digests"].split()} for r in before["runs"]}
-        self.commits = [c for c in before["commits"] if c not in self.commits] + self.commits
+        self.commits = [c for c in before.get("commits", []) if c not in self.commits] + self.commits
 
     def row(self, peer, game):
         return self.rows.setdefault((peer, game), {"peer": peer, "game": game, "steps": 0, "ends": 0, "differences": 0, "digests": []})
