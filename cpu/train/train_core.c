@@ -254,10 +254,20 @@ vly_status vly_train_await_group(vly_train *t, int group) {
     return vly_train_receive(t, group);
 }
 
-vly_status vly_train_first_rows(vly_train *t) {
+static vly_status submit_resets(vly_train *t) {
     bool room;
+    for (int g = 0; g < t->G; g++) {
+        VLY_TRY(vly_train_submit(t, g, (vly_actions){NULL, 0}, &room));
+        if (!room)
+            return vly_fail(VLY_ECORRUPT, "%s has no room for first rows: the run is damaged",
+                            t->algo->name);
+    }
+    return VLY_OK;
+}
+
+vly_status vly_train_first_rows(vly_train *t) {
     if (t->counters.started) return VLY_OK;
-    for (int g = 0; g < t->G; g++) VLY_TRY(vly_train_submit(t, g, (vly_actions){NULL, 0}, &room));
+    VLY_TRY(submit_resets(t));
     if (t->async)
         VLY_TRY(await_groups(t, t->G));
     else
