@@ -22,6 +22,23 @@ static void ppo_swings_acrobot_up(void) {
                         "run.algo=ppo run.steps=50k run.until_return=-100 run.seed=2")));
 }
 
+/* The bars of benchmarks/learning_table.py, inside twice the steps that three seeds needed. */
+static void presets_learn_the_small_environments(void) {
+    static const char *const pairs[][2] = {
+        {"acrobot", "run.algo=a2c run.until_return=-100 run.steps=30k"},
+        {"gridworld", "run.algo=a2c run.until_return=0.85 run.steps=30k"},
+        {"windy", "run.algo=a2c run.until_return=-20 run.steps=60k"},
+        {"windy", "run.algo=ppo run.until_return=-20 run.steps=40k"},
+        {"cliffwalking", "run.algo=dqn run.until_return=-60 run.steps=40k"},
+        {"deepsea", "run.algo=qlearning run.until_return=0.9"},
+    };
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+        char settings[128];
+        snprintf(settings, sizeof settings, "%s run.seed=1", pairs[i][1]);
+        CHECK(reached(reach(pairs[i][0], "classic", settings)));
+    }
+}
+
 /* A random player earns 2.6. */
 static void ppo_shoots_invaders(void) {
     CHECK(reached(reach("minatar/space_invaders", "minatar",
@@ -60,6 +77,7 @@ int main(void) {
     if (SANITIZED)
         SKIP_PART("under a sanitizer: a few updates each; the bars are the plain build's");
     ppo_swings_acrobot_up();
+    presets_learn_the_small_environments();
     ppo_shoots_invaders();
     tables_drive_up_the_mountain();
     prioritized_dqn_drives_up_the_mountain();
