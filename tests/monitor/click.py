@@ -148,6 +148,11 @@ def overview(page):
     page.wait("document.querySelectorAll('#differences tr').length > 1")
     check(page.run("document.querySelector('#differences').textContent.includes('ppo.lr')"), "the differences do not name ppo.lr")
     check(page.run("document.images.length") == 0, "a run's name became an element")
+    # Returns of different environments have no common axis.
+    page.run("window.before = overview.chosen; overview.chosen = new Set(data.runs.filter(r => !r.error).map(r => r.name)); renderChosen()")
+    page.wait("(() => { const envs = new Set(chosenRuns().map(r => r.env)); return envs.size > 1 && [...envs].every(e => "
+              "[...document.querySelectorAll('.chart')].filter(c => c.textContent.includes('Return: ' + e)).length === 1); })()")
+    page.run("overview.chosen = window.before; renderChosen()")
     fits(page, "the overview")
 
 
