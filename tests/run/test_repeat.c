@@ -70,7 +70,8 @@ int main(void) {
          "--replay.capacity 4000"},
         {"impala", "cartpole", "impala", "9000", "--pool.schedule sync"},
         {"impala-rewards", "pendulum", "impala", "9000",
-         "--pool.schedule sync --net.normalize true --impala.normalize_reward true"},
+         "--pool.schedule sync --net.normalize true --impala.normalize_reward true "
+         "--impala.anneal false"},
         {"dqn", "cartpole", "dqn", "9000",
          "--dqn.learning_starts 500 --replay.capacity 5000 --replay.prioritized true"},
         {"apex", "cartpole", "apex", "16000", "--apex.replay local --replay.capacity 5000"},
