@@ -110,7 +110,7 @@ static vly_status run_convert(call *k) {
     return k->s->c->convert(k->s->q, k->n, VLY_F32, k->a[0], VLY_BF16, k->a[1]);
 }
 static vly_status run_sample(call *k) {
-    return k->s->c->sample_policy(k->s->q, k->n, k->m, k->a[0], k->s->rng, NULL, 0, k->a[1],
+    return k->s->c->sample_policy(k->s->q, k->n, k->m, k->a[0], k->s->rng, NULL, 0, k->a[1], NULL,
                                   k->a[2]);
 }
 static vly_status run_gae(call *k) {

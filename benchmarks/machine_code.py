@@ -29,6 +29,8 @@ COUNTS = ("HMMA", "LD128", "ST128", "LDGSTS", "LOCAL")
 # A kernel whose name matches the first has at least one of the second.
 CLAIMS = [
     (r"^conv_(forward|dx|dw)<vly_(bf16|tf32)_math", "HMMA"),
+    (r"^conv_(forward|dx|dw)<vly_(bf16|u8)_stages", "HMMA"),
+    (r"^conv_(forward|dx|dw)<vly_(bf16|u8)_stages", "LDGSTS"),
     (r"^conv_(forward|dx|dw)<vly_bf16_math", "LD128"),
     (r"^gather_stack4<", "ST128"),
     (r"^optimizer_step<", "LD128"),

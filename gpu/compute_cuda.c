@@ -21,7 +21,8 @@ static vly_status pinned_alloc(vly_compute *c, size_t bytes, const char *what, v
     *out = NULL;
     VLY_CUDA_TRY(cudaSetDevice(
         ((vly_cuda *)c)->device)); /* without it, a context is created on another device */
-    const cudaError_t error = cudaHostAlloc(out, bytes ? bytes : 1, cudaHostAllocDefault);
+    const unsigned how = ((vly_cuda *)c)->maps_host ? cudaHostAllocMapped : cudaHostAllocDefault;
+    const cudaError_t error = cudaHostAlloc(out, bytes ? bytes : 1, how);
     if (error != cudaSuccess) {
         cudaGetLastError();
         return vly_fail(VLY_ENOMEM,
@@ -36,6 +37,20 @@ static vly_status pinned_alloc(vly_compute *c, size_t bytes, const char *what, v
 static void pinned_free(vly_compute *c, void *memory) {
     (void)c;
     if (memory) cudaFreeHost(memory);
+}
+
+const char *vly_cuda_why_copied(const struct cudaDeviceProp *prop) {
+    const char *asked = getenv("VLY_ACTIONS");
+    if (asked && !strcmp(asked, "copied")) return "VLY_ACTIONS=copied";
+    return prop->canMapHostMemory ? NULL : "this device cannot map host memory";
+}
+
+static void *pinned_mapped(vly_compute *c, void *host) {
+    void *device = NULL;
+    if (!((vly_cuda *)c)->maps_host) return NULL;
+    if (cudaHostGetDevicePointer(&device, host, 0) == cudaSuccess) return device;
+    cudaGetLastError();
+    return NULL;
 }
 
 static void cuda_destroy(vly_compute *c) {
@@ -71,6 +86,7 @@ static vly_status select_device(vly_cuda *cuda, int device) {
     cuda->device = device;
     cuda->arch = prop.major * 10 + prop.minor;
     cuda->multiprocessors = prop.multiProcessorCount;
+    cuda->maps_host = !vly_cuda_why_copied(&prop);
     /* NVIDIA recommends 32 MiB for cuBLAS on Hopper; cuDNN's faster plans need more */
     const size_t share = prop.totalGlobalMem / 128, least = (size_t)32 << 20,
                  most = (size_t)256 << 20;
@@ -117,6 +133,7 @@ vly_status vly_compute_create_cuda(vly_compute **out, int device, int threads) {
     c->free = device_free;
     c->alloc_host = pinned_alloc;
     c->free_host = pinned_free;
+    c->mapped = pinned_mapped;
     vly_cuda_fill_queue_ops(c);
     vly_cuda_fill_ops(c);
     vly_cuda_fill_layers(c);

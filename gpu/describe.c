@@ -38,6 +38,9 @@ static void describe_gpu(vly_cuda_info *info, int i) {
     append_text(info, "cuda:%d %s, compute capability %d.%d, %d multiprocessors, %.1f GiB\n", i,
                 prop.name, prop.major, prop.minor, prop.multiProcessorCount,
                 (double)prop.totalGlobalMem / (1 << 30));
+    const char *why = vly_cuda_why_copied(&prop);
+    append_text(info, "cuda:%d actions: %s%s\n", i,
+                why ? "copied to the host: " : "kernels write them to host memory", why ? why : "");
 }
 
 static void describe_nccl(vly_cuda_info *info) {

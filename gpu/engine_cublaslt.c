@@ -101,5 +101,5 @@ static vly_status cublaslt_run(vly_layer *l, vly_queue *q, vly_pass pass, void *
 }
 
 const vly_engine vly_engine_cublaslt = {
-    "cublaslt",     VLY_VARIANTS,        true,         cublaslt_can, cublaslt_open,
-    cublaslt_close, cublaslt_gives_bias, cublaslt_run, NULL,         NULL};
+    "cublaslt",          VLY_VARIANTS, true, cublaslt_can, cublaslt_open, cublaslt_close,
+    cublaslt_gives_bias, cublaslt_run, NULL, NULL,         false};

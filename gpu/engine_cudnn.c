@@ -399,4 +399,4 @@ static void cudnn_queue_close(vly_cuda_queue *q) {
 
 const vly_engine vly_engine_cudnn = {"cudnn",          VLY_CUDNN_VARIANTS, false, cudnn_can,
                                      cudnn_open,       cudnn_close,        NULL,  cudnn_run,
-                                     cudnn_queue_open, cudnn_queue_close};
+                                     cudnn_queue_open, cudnn_queue_close,  false};

@@ -1,4 +1,7 @@
-/* engine_own.c -- this project's kernels: they run every layer, type and batch size. */
+/* engine_own.c -- this project's kernels. "own": operands travel through registers; every layer, type
+ * and batch size. "staged": they travel by asynchronous copies; bf16 layers whose rows are multiples
+ * of 8. */
+#include <stdlib.h>
 #include "gpu/internal.h"
 
 static bool own_can(const vly_layer *l, vly_pass pass) {
@@ -13,36 +16,37 @@ static vly_status own_open(vly_layer *l, vly_pass pass, int variant, void **plan
 }
 
 static void own_close(void *plan) {
-    (void)plan;
+    free(plan);
 }
 
-vly_status vly_own_forward(vly_layer *const *l, int count, vly_queue *q, int n, const void *x,
-                           const float *const *w, void *const *y) {
+vly_status vly_own_forward(vly_layer *const *l, const vly_conv *const *conv, int count,
+                           vly_queue *q, int n, const void *x, const float *const *w,
+                           void *const *y) {
     vly_forward_part part[VLY_FORWARD_PARTS];
     const vly_split_memory split = {((const vly_cuda_queue *)q)->split,
                                     vly_cuda_of(q)->multiprocessors};
     for (int i = 0; i < count; i++)
-        part[i] = (vly_forward_part){&l[i]->conv, l[i]->w_bf16 ? l[i]->w_bf16 : (const void *)w[i],
+        part[i] = (vly_forward_part){conv[i], l[i]->w_bf16 ? l[i]->w_bf16 : (const void *)w[i],
                                      w[i] + l[i]->weights, y[i]};
     return vly_conv_forward_launch(part, count, n, x, &split, vly_stream_of(q));
 }
 
 static vly_status own_run(vly_layer *l, vly_queue *q, vly_pass pass, void *plan, int n,
                           const vly_pass_args *a) {
-    (void)plan;
+    const vly_conv *conv = vly_own_conv(l, plan);
     const void *w = l->w_bf16 ? l->w_bf16 : (const void *)a->w;
     cudaStream_t stream = vly_stream_of(q);
     switch (pass) {
-    case VLY_PASS_FORWARD: return vly_own_forward(&l, 1, q, n, a->x, &a->w, &a->y);
+    case VLY_PASS_FORWARD: return vly_own_forward(&l, &conv, 1, q, n, a->x, &a->w, &a->y);
     case VLY_PASS_DX: {
-        vly_conv c = l->conv;
+        vly_conv c = *conv;
         c.x_scale = c.w_scale = 1.0f; /* not 1 only if f32 inputs are scaled */
         return vly_conv_dx_launch(&c, n, a->dz, w,
                                   &(vly_dx_target){a->dx, a->x, l->d.below, l->d.dx_adds}, stream);
     }
     default:
         return vly_conv_dw_group_launch(
-            &(vly_dw_call){&l->conv, n, a->x, a->dz, a->dw, a->db, a->accumulate, l->partial}, 1,
+            &(vly_dw_call){conv, n, a->x, a->dz, a->dw, a->db, a->accumulate, l->partial}, 1,
             vly_cuda_of(q)->multiprocessors, stream);
     }
 }
@@ -52,5 +56,40 @@ static bool own_gives_bias(const void *plan) {
     return true;
 }
 
+/* ---- staged ---- */
+
+static bool staged_can(const vly_layer *l, vly_pass pass) {
+    if (((const vly_cuda *)l->c)->arch < 80) return false;
+    return pass == VLY_PASS_FORWARD ? vly_conv_forward_stages(&l->conv)
+           : pass == VLY_PASS_DX    ? vly_conv_dx_stages(&l->conv)
+                                    : vly_conv_dw_stages(&l->conv);
+}
+
+/* The widest tile that has no column too many, then one of half the width. Weight gradients of
+ * several layers are one launch, of one width. 0: no such variant. */
+static int staged_width(const vly_layer *l, vly_pass pass, int variant) {
+    const int columns = pass == VLY_PASS_DX ? l->d.in_c : l->d.out_c, widest = columns <= 32 ? 32
+                                                                               : columns <= 64
+                                                                                   ? 64
+                                                                                   : 128;
+    return widest >> variant >= 32 ? widest >> variant : 0;
+}
+
+static vly_status staged_open(vly_layer *l, vly_pass pass, int variant, void **plan) {
+    const bool fixed = pass == VLY_PASS_DW || l->conv.tile_width;
+    const int width = fixed ? l->conv.tile_width : staged_width(l, pass, variant);
+    if (fixed ? variant > 0 : width == 0)
+        return vly_fail(VLY_EUNSUPPORTED, "staged: no tile narrower than this");
+    vly_conv *conv = malloc(sizeof *conv);
+    if (!conv) return vly_fail(VLY_ENOMEM, "no memory for a layer");
+    *conv = l->conv;
+    conv->staged = true, conv->tile_width = width;
+    *plan = conv;
+    return VLY_OK;
+}
+
 const vly_engine vly_engine_own = {"own",          1,       true, own_can, own_open, own_close,
-                                   own_gives_bias, own_run, NULL, NULL};
+                                   own_gives_bias, own_run, NULL, NULL,    true};
+const vly_engine vly_engine_staged = {
+    "staged",       2,       true, staged_can, staged_open, own_close,
+    own_gives_bias, own_run, NULL, NULL,       true};

@@ -253,6 +253,7 @@ static void patches_queue_close(vly_cuda_queue *q) {
     q->patches = NULL;
 }
 
-const vly_engine vly_engine_patches = {
-    "patches",     VLY_VARIANTS,      true,        patches_can,        patches_open,
-    patches_close, patches_give_bias, patches_run, patches_queue_open, patches_queue_close};
+const vly_engine vly_engine_patches = {"patches",           VLY_VARIANTS, true,
+                                       patches_can,         patches_open, patches_close,
+                                       patches_give_bias,   patches_run,  patches_queue_open,
+                                       patches_queue_close, false};

@@ -16,6 +16,7 @@ typedef struct {
     int arch; /* 90 for compute capability 9.0 */
     int multiprocessors;
     size_t workspace_bytes; /* of each queue, for NVIDIA's libraries */
+    bool maps_host;         /* kernels can write host memory */
     size_t patch_bytes;     /* of each queue, for unfolded convolutions; sized after the L2 cache */
     vly_arena arena;
     vly_notes *notes;
@@ -25,10 +26,10 @@ typedef struct {
 typedef struct vly_cuda_queue {
     vly_queue base;
     cudaStream_t stream;
-    cudaEvent_t
-        passed;    /* the host waits for it: the thread sleeps (waiting for a stream would spin) */
-    void *scratch; /* VLY_SCRATCH_BYTES */
-    void *split;   /* vly_split_bytes; NULL on copy queues */
+    cudaEvent_t passed; /* the host waits for it: after a while the thread sleeps (waiting for a
+                           stream would spin) */
+    void *scratch;      /* VLY_SCRATCH_BYTES */
+    void *split;        /* vly_split_bytes; NULL on copy queues */
     /* Weight gradients by our kernels that layer_backward left to backward_end. */
     vly_dw_call pending[VLY_DW_GROUP];
     int pending_count;
@@ -55,6 +56,10 @@ static inline void *vly_patches_of(const vly_queue *q) {
 static inline void *vly_scratch_of(const vly_queue *q) {
     return ((const vly_cuda_queue *)q)->scratch;
 }
+
+/* compute_cuda.c: why actions are copied to the host and not written there by kernels; NULL: they
+ * are. */
+const char *vly_cuda_why_copied(const struct cudaDeviceProp *prop);
 
 /* queue.c: fills the members for queues, events, graphs and copies. */
 void vly_cuda_fill_queue_ops(vly_compute *c);

@@ -156,8 +156,7 @@ static bool runs_here(const vly_layer *l, vly_pass pass, int n) {
 vly_status vly_layer_run(vly_layer *l, vly_queue *q, vly_pass pass, const vly_engine *engine,
                          void *plan, int n, const vly_pass_args *args) {
     VLY_TRY(engine->run(l, q, pass, plan, n, args));
-    if (pass != VLY_PASS_DX || l->d.below == VLY_ACT_NONE || engine == &vly_engine_own)
-        return VLY_OK;
+    if (pass != VLY_PASS_DX || l->d.below == VLY_ACT_NONE || engine->ours) return VLY_OK;
     return vly_slope_launch(l->d.x_type, l->d.below, n * l->in_numbers, args->x, args->dx,
                             vly_stream_of(q));
 }
@@ -169,12 +168,17 @@ static vly_status run_pass(vly_layer *l, vly_queue *q, vly_pass pass, int n,
     return vly_layer_run(l, q, pass, &vly_engine_own, NULL, n, args);
 }
 
+static bool are_one_launch(const vly_conv *a, const vly_conv *b) {
+    return a->math == b->math && a->staged == b->staged;
+}
+
 static vly_status backward_end(vly_queue *q) {
     vly_cuda_queue *queue = (vly_cuda_queue *)q;
     const int count = queue->pending_count;
     queue->pending_count = 0;
     for (int first = 0, i = 1; i <= count; i++) {
-        if (i < count && queue->pending[i].conv->math == queue->pending[first].conv->math) continue;
+        if (i < count && are_one_launch(queue->pending[i].conv, queue->pending[first].conv))
+            continue;
         VLY_TRY(vly_conv_dw_group_launch(queue->pending + first, i - first,
                                          vly_cuda_of(q)->multiprocessors, vly_stream_of(q)));
         first = i;
@@ -183,14 +187,15 @@ static vly_status backward_end(vly_queue *q) {
 }
 
 /* Our own weight gradients wait for those of the other layers: together they fill the device. */
-static vly_status put_off_dw(vly_layer *l, vly_queue *q, int n, const vly_pass_args *a) {
+static vly_status put_off_dw(vly_layer *l, vly_queue *q, const vly_conv *conv, int n,
+                             const vly_pass_args *a) {
     vly_cuda_queue *queue = (vly_cuda_queue *)q;
     bool busy = queue->pending_count == VLY_DW_GROUP;
     for (int i = 0; i < queue->pending_count; i++)
         busy = busy || queue->pending[i].partial == l->partial;
     if (busy) VLY_TRY(backward_end(q));
-    queue->pending[queue->pending_count++] =
-        (vly_dw_call){&l->conv, n, a->x, a->dz, a->dw, a->db, a->accumulate, l->partial};
+    queue->pending[queue->pending_count++] = (vly_dw_call){conv,  n,     a->x,          a->dz,
+                                                           a->dw, a->db, a->accumulate, l->partial};
     return VLY_OK;
 }
 
@@ -202,9 +207,10 @@ static vly_status layer_forward(vly_queue *q, vly_layer *l, int n, const void *x
     return run_pass(l, q, VLY_PASS_FORWARD, n, &(vly_pass_args){.x = x, .w = w, .y = y});
 }
 
-static bool own_forward_here(const vly_layer *l, int n) {
-    return l->d.kind != VLY_MAXPOOL &&
-           (!runs_here(l, VLY_PASS_FORWARD, n) || l->engine[VLY_PASS_FORWARD] == &vly_engine_own);
+/* NULL: the forward pass is a library's. */
+static const vly_conv *own_forward_here(const vly_layer *l, int n) {
+    if (!runs_here(l, VLY_PASS_FORWARD, n)) return &l->conv;
+    return l->engine[VLY_PASS_FORWARD]->ours ? vly_own_conv(l, l->plan[VLY_PASS_FORWARD]) : NULL;
 }
 
 static vly_status layer_forward_two(vly_queue *q, vly_layer *const l[2], int n, const void *x,
@@ -214,8 +220,10 @@ static vly_status layer_forward_two(vly_queue *q, vly_layer *const l[2], int n, 
     const bool alike = l[0]->conv.math == l[1]->conv.math && l[0]->d.kind == VLY_LINEAR &&
                        l[1]->d.kind == VLY_LINEAR && l[0]->d.in_c == l[1]->d.in_c &&
                        l[0]->d.x_type == l[1]->d.x_type;
-    if (alike && own_forward_here(l[0], n) && own_forward_here(l[1], n))
-        return vly_own_forward(l, 2, q, n, x, w, y);
+    if (alike) {
+        const vly_conv *const conv[] = {own_forward_here(l[0], n), own_forward_here(l[1], n)};
+        if (conv[0] && conv[1]) return vly_own_forward(l, conv, 2, q, n, x, w, y);
+    }
     for (int i = 0; i < 2; i++) VLY_TRY(layer_forward(q, l[i], n, x, w[i], y[i]));
     return VLY_OK;
 }
@@ -258,8 +266,9 @@ static vly_status layer_backward(vly_queue *q, vly_layer *l, int n, const void *
                                 .dw = dw,
                                 .db = with_bias ? dw + l->weights : NULL,
                                 .accumulate = accumulate};
-    VLY_TRY(engine == &vly_engine_own ? put_off_dw(l, q, n, &args)
-                                      : run_pass(l, q, VLY_PASS_DW, n, &args));
+    VLY_TRY(engine->ours
+                ? put_off_dw(l, q, vly_own_conv(l, here ? l->plan[VLY_PASS_DW] : NULL), n, &args)
+                : run_pass(l, q, VLY_PASS_DW, n, &args));
     return l->d.needs_dx ? run_pass(l, q, VLY_PASS_DX, n, &args) : VLY_OK;
 }
 

@@ -42,14 +42,15 @@ static vly_status cuda_gather(vly_queue *q, const vly_frames *frames, int n, con
 }
 static vly_status cuda_sample_policy(vly_queue *q, int n, int actions, const vly_real *logits,
                                      const vly_rng *rng, const int32_t *lane, int lane0,
-                                     int32_t *action, vly_real *logp) {
-    return vly_sample_policy_launch(n, actions, logits, rng, lane, lane0, action, logp,
+                                     int32_t *action, int32_t *shown, vly_real *logp) {
+    return vly_sample_policy_launch(n, actions, logits, rng, lane, lane0, action, shown, logp,
                                     vly_stream_of(q));
 }
 static vly_status cuda_sample_greedy(vly_queue *q, int n, int actions, const vly_real *values,
                                      const vly_real *epsilon, const vly_rng *rng,
-                                     const int32_t *lane, int lane0, int32_t *action) {
-    return vly_sample_greedy_launch(n, actions, values, epsilon, rng, lane, lane0, action,
+                                     const int32_t *lane, int lane0, int32_t *action,
+                                     int32_t *shown) {
+    return vly_sample_greedy_launch(n, actions, values, epsilon, rng, lane, lane0, action, shown,
                                     vly_stream_of(q));
 }
 static vly_status cuda_rng_advance(vly_queue *q, vly_rng *rng) {

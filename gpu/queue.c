@@ -1,6 +1,9 @@
 /* queue.c -- streams, events, captured graphs and copies. */
 #include <stdlib.h>
+#include "common/base/clock.h"
 #include "gpu/internal.h"
+
+enum { SPIN_NS = 100000 };
 
 /* ---- queues: acting before everything else, copies beside both ---- */
 
@@ -53,11 +56,33 @@ static vly_status cuda_queue_create(vly_compute *c, vly_queue_kind kind, vly_que
     return VLY_OK;
 }
 
+/* A query that says "not ready" leaves that as the thread's last error, which the next launch would
+ * take for its own. */
+static cudaError_t ask_event(cudaEvent_t event) {
+    const cudaError_t error = cudaEventQuery(event);
+    if (error == cudaErrorNotReady) cudaGetLastError();
+    return error;
+}
+
+/* Asks for as long as an act may take, then sleeps: being woken takes longer than that. */
+static vly_status wait_until_passed(cudaEvent_t event) {
+    const int64_t until = vly_now_ns() + SPIN_NS;
+    do {
+        const cudaError_t error = ask_event(event);
+        if (error != cudaErrorNotReady) {
+            VLY_CUDA_TRY(error);
+            return VLY_OK;
+        }
+        vly_spin_pause();
+    } while (vly_now_ns() < until);
+    VLY_CUDA_TRY(cudaEventSynchronize(event));
+    return VLY_OK;
+}
+
 static vly_status cuda_queue_sync(vly_queue *q) {
     const cudaEvent_t passed = ((vly_cuda_queue *)q)->passed;
     VLY_CUDA_TRY(cudaEventRecord(passed, vly_stream_of(q)));
-    VLY_CUDA_TRY(cudaEventSynchronize(passed));
-    return VLY_OK;
+    return wait_until_passed(passed);
 }
 
 /* ---- events ---- */
@@ -99,7 +124,11 @@ static vly_status cuda_event_wait(vly_queue *q, vly_event *e) {
 
 /* True after a device failure too: the caller proceeds, and its next call reports the error. */
 static bool cuda_event_done(vly_event *e) {
-    return cudaEventQuery(e->event) != cudaErrorNotReady;
+    return ask_event(e->event) != cudaErrorNotReady;
+}
+
+static vly_status cuda_event_sync(vly_event *e) {
+    return wait_until_passed(e->event);
 }
 
 static vly_status cuda_notify(vly_queue *q, void (*fn)(void *arg), void *arg) {
@@ -190,6 +219,7 @@ void vly_cuda_fill_queue_ops(vly_compute *c) {
     c->event_record = cuda_event_record;
     c->event_wait = cuda_event_wait;
     c->event_done = cuda_event_done;
+    c->event_sync = cuda_event_sync;
     c->notify = cuda_notify;
     c->graph_run = cuda_graph_run;
     c->graph_destroy = cuda_graph_destroy;

@@ -268,9 +268,11 @@ static vly_status time_engine(vly_trial *t, const vly_engine *engine, vly_pass p
     return status;
 }
 
-/* Overwrites the output: otherwise that of the previous candidate would pass the comparison. */
+/* Overwrites the output: otherwise that of the previous candidate would pass the comparison. What is
+ * added to becomes 0. */
 static vly_status poison_output(vly_trial *t, vly_pass pass) {
     const vly_layer *l = t->l;
+    if (pass == VLY_PASS_DX && l->d.dx_adds) return l->c->fill(t->q, t->dx, 0, t->x_bytes);
     if (pass == VLY_PASS_FORWARD) return l->c->fill(t->q, t->y, 0xff, t->y_bytes);
     if (pass == VLY_PASS_DX) return l->c->fill(t->q, t->dx, 0xff, t->x_bytes);
     return l->c->fill(t->q, t->dw, 0xff, (size_t)(l->weights + l->d.out_c) * 4);
@@ -279,6 +281,7 @@ static vly_status poison_output(vly_trial *t, vly_pass pass) {
 vly_status vly_trial_reference(vly_trial *t, vly_pass pass) {
     size_t bytes;
     vly_dtype type;
+    VLY_TRY(poison_output(t, pass));
     VLY_TRY(pass_once(t, &vly_engine_own, pass, NULL));
     VLY_TRY(fetch_output(t, pass, t->want, &bytes, &type));
     return pass_with_nan(t, &vly_engine_own, pass, NULL, t->want_nan, &bytes, &type);

@@ -35,9 +35,17 @@ typedef struct {
                             dz in dx); NULL: none */
     uint8_t mask_bits;
     int tile_width; /* columns of a block's tile: 32, 64 or 128; 0: by the shape */
+    bool staged;    /* operands by asynchronous copies, several steps ahead, where the arrays of a
+                       call are aligned to 16 bytes: the same result */
 } vly_conv;
 
 vly_conv vly_conv_of(const vly_layer_desc *desc, vly_math math);
+
+/* Whether `staged` can make a difference: bf16 numbers (the forward pass: bytes too) whose rows are
+ * multiples of 8. */
+bool vly_conv_forward_stages(const vly_conv *c);
+bool vly_conv_dx_stages(const vly_conv *c);
+bool vly_conv_dw_stages(const vly_conv *c);
 
 /* Working memory for products whose k is split over blocks: vly_split_bytes, 0 in the beginning and
  * after each kernel where it counts. One per stream. */

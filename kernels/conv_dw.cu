@@ -66,7 +66,7 @@ static __global__ void __launch_bounds__(256, (BN == 32 ? 2 : 0))
     const bool first_rows = m == 0 && p.bias;
     float column[8] = {0, 0, 0, 0, 0, 0, 0, 0};
     typename Math::template sums<BN> sums;
-    vly_multiply<Math, BN>(p, m, n, from, to, sums, [&](const auto &chunk) {
+    vly_product<Math, BN>(p, m, n, from, to, sums, [&](const auto &chunk) {
         if (!first_rows) return;
 #pragma unroll
         for (int e = 0; e < 8; e++) column[e] += vly_load_real(chunk.v + e);
@@ -141,13 +141,21 @@ static dw_problem problem_of(const vly_dw_call *d, int width, int parts) {
     return p;
 }
 
+bool vly_conv_dw_stages(const vly_conv *c) {
+    const vly_dw_call call = {c, 1, NULL, NULL, NULL, NULL, false, NULL};
+    const dw_problem p = problem_of(&call, 32, 1);
+    return can_stage(p.a.p.x, p.b.m, false);
+}
+
 namespace {
 struct dw_launch {
     const dw_group *group;
     unsigned blocks;
     cudaStream_t stream;
     template <class Math, int BN> vly_status launch() {
-        VLY_LAUNCH((conv_dw<Math, BN>), blocks, VLY_TILE_THREADS, 0, stream, *group);
+        size_t shared;
+        VLY_TRY((vly_product_shared<Math, BN, dw_problem>(conv_dw<Math, BN>, &shared)));
+        VLY_LAUNCH((conv_dw<Math, BN>), blocks, VLY_TILE_THREADS, shared, stream, *group);
         return VLY_OK;
     }
 };
@@ -185,12 +193,15 @@ vly_status vly_conv_dw_group_launch(const vly_dw_call *calls, int count, int mul
     vly_partials sums[2 * VLY_DW_GROUP];
     int summed = 0;
     int64_t blocks = 0;
+    bool staged = true;
     g.count = count;
     for (int i = 0; i < count; i++) {
         const vly_dw_call *d = &calls[i];
         VLY_TRY(check_dw(d, calls->conv->math));
         const int parts = parts_of(d, each, multiprocessors);
         g.problem[i] = problem_of(d, width, parts);
+        staged = staged && d->conv->staged &&
+                 can_stage(g.problem[i].a.p.x, g.problem[i].b.m, false);
         const int used = (int)vly_ceil_div(g.problem[i].a.p.rows, g.problem[i].rows_per_split);
         g.first_block[i] = (unsigned)blocks;
         blocks += (int64_t)g.problem[i].tiles * used;
@@ -204,6 +215,6 @@ vly_status vly_conv_dw_group_launch(const vly_dw_call *calls, int count, int mul
     }
     VLY_NEED(blocks <= INT32_MAX);
     dw_launch call = {&g, (unsigned)blocks, stream};
-    VLY_TRY(launch_math(call, calls->conv->math, width));
+    VLY_TRY(launch_math(call, calls->conv->math, staged, width));
     return summed ? vly_partials_launch(sums, summed, stream) : VLY_OK;
 }

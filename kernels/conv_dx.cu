@@ -60,7 +60,7 @@ static __global__ void __launch_bounds__(256) conv_dx(const __grid_constant__ dx
     const int m = (int)blockIdx.x * VLY_TILE_M, n = (int)blockIdx.y * BN;
     if (m >= p.a.s.rows) return; /* the whole block: residues differ in size */
     typename Math::template sums<BN> sums;
-    vly_multiply<Math, BN>(p, m, n, 0, p.a.s.columns, sums);
+    vly_product<Math, BN>(p, m, n, 0, p.a.s.columns, sums);
     sums.each([&](int i, int j, float first, float second) {
         write_dx(g.to, p, m + i, n + j, first, second);
     });
@@ -95,6 +95,11 @@ static dx_problem residue_of(const vly_conv *c, int n, const void *dz, const voi
     return p;
 }
 
+bool vly_conv_dx_stages(const vly_conv *c) {
+    const dx_problem p = residue_of(c, 1, NULL, NULL, 0, 0);
+    return can_stage(p.a.s.dz, p.b.w, false);
+}
+
 namespace {
 struct dx_launch {
     const vly_conv *c;
@@ -102,14 +107,18 @@ struct dx_launch {
     dx_group group;
     unsigned gx, count;
     template <class Math, int BN> vly_status launch() {
+        size_t shared;
+        VLY_TRY((vly_product_shared<Math, BN, dx_problem>(conv_dx<Math, BN>, &shared)));
         VLY_LAUNCH((conv_dx<Math, BN>), dim3(gx, (unsigned)vly_ceil_div(c->in_c, BN), count),
-                   VLY_TILE_THREADS, 0, stream, group);
+                   VLY_TILE_THREADS, shared, stream, group);
         return VLY_OK;
     }
     vly_status run() {
         if (count == 0) return VLY_OK;
-        const vly_status status = launch_math(*this, c->math,
-                                              tile_width(c, c->in_c, (int64_t)gx * count));
+        const dx_problem &first = group.residue[0];
+        const vly_status status =
+            launch_math(*this, c->math, c->staged && can_stage(first.a.s.dz, first.b.w, false),
+                        tile_width(c, c->in_c, (int64_t)gx * count));
         gx = count = 0;
         return status;
     }

@@ -77,7 +77,7 @@ static __global__ void __launch_bounds__(256, (BN == 32 ? 3 : 0))
               splits = (int)gridDim.z, from = split * p.depth,
               to = p.b.columns < from + p.depth ? p.b.columns : from + p.depth;
     typename Math::template sums<BN> sums;
-    vly_multiply<Math, BN>(p, m, n, from, to, sums);
+    vly_product<Math, BN>(p, m, n, from, to, sums);
     if (splits == 1) {
         sums.each(
             [&](int i, int j, float first, float second) { p.write(m + i, n + j, first, second); });
@@ -169,7 +169,10 @@ struct forward_call {
         const unsigned splits = (unsigned)vly_ceil_div(steps, each);
         for (int i = 0; i < count; i++) g.part[i].depth = (int)each * Math::DEPTH;
         if (splits > 1) share_split_memory((int)splits);
-        VLY_LAUNCH((conv_forward<Math, BN>), dim3(gx, gy, splits), VLY_TILE_THREADS, 0, stream, g);
+        size_t shared;
+        VLY_TRY((vly_product_shared<Math, BN, forward_problem>(conv_forward<Math, BN>, &shared)));
+        VLY_LAUNCH((conv_forward<Math, BN>), dim3(gx, gy, splits), VLY_TILE_THREADS, shared, stream,
+                   g);
         return VLY_OK;
     }
 };
@@ -184,6 +187,12 @@ static forward_problem forward_part(const vly_forward_part *part, int n, const v
     p.bias = part->bias, p.y.data = part->y, p.y.type = c->y_type;
     p.scale = c->x_scale / c->w_scale, p.act = c->act, p.add = c->add;
     return p;
+}
+
+bool vly_conv_forward_stages(const vly_conv *c) {
+    const vly_forward_part part = {c, NULL, NULL, NULL};
+    const forward_problem p = forward_part(&part, 1, NULL);
+    return can_stage(p.a.p.x, p.b.m, true);
 }
 
 static bool reads_alike(const vly_conv *a, const vly_conv *b) {
@@ -207,5 +216,11 @@ vly_status vly_conv_forward_launch(const vly_forward_part *parts, int count, int
     }
     if (n == 0) return VLY_OK;
     call.gx = (unsigned)vly_ceil_div(call.g.part[0].a.p.rows, VLY_TILE_M);
-    return launch_math(call, parts->conv->math, tile_width(parts->conv, widest, call.gx));
+    const int width = tile_width(parts->conv, widest, call.gx);
+    bool staged = true;
+    for (int i = 0; i < count; i++)
+        staged = staged && parts[i].conv->staged &&
+                 can_stage(call.g.part[i].a.p.x, call.g.part[i].b.m, true);
+    if (staged && parts->conv->x_type == VLY_U8) return launch_width<vly_u8_stages>(call, width);
+    return launch_math(call, parts->conv->math, staged, width);
 }

@@ -35,6 +35,13 @@ static inline vly_dtype weight_type(const vly_conv *c) {
     return c->math == VLY_MATH_BF16 ? VLY_BF16 : VLY_F32;
 }
 
+/* Asynchronous copies move whole chunks of what the tiles hold: bf16 numbers, and bytes where the
+ * product takes them as its A. */
+static inline bool can_stage(const conv_source &a, const conv_source &b, bool takes_bytes) {
+    return a.vec == 8 && b.vec == 8 && b.type == VLY_BF16 &&
+           (a.type == VLY_BF16 || (takes_bytes && a.type == VLY_U8));
+}
+
 /* A wide tile reads its operands less often; a narrow one makes more blocks. */
 static inline int tile_width(const vly_conv *c, int columns, int64_t blocks_of_a_column) {
     if (c->tile_width) return c->tile_width;
@@ -50,7 +57,9 @@ template <class Math, class Call> static inline vly_status launch_width(Call &ca
     default: return call.template launch<Math, 128>();
     }
 }
-template <class Call> static inline vly_status launch_math(Call &call, vly_math math, int width) {
+template <class Call>
+static inline vly_status launch_math(Call &call, vly_math math, bool staged, int width) {
+    if (staged) return launch_width<vly_bf16_stages>(call, width);
     switch (math) {
     case VLY_MATH_TF32: return launch_width<vly_tf32_math>(call, width);
     case VLY_MATH_BF16: return launch_width<vly_bf16_math>(call, width);

@@ -5,100 +5,7 @@
 #include "common/base/exact.h"
 #include "kernels/conv.h"
 #include "kernels/index.h"
-#include "kernels/tile.h"
-
-/* ---- chunks from memory ---- */
-
-/* An array in memory. `vec` neighbouring numbers (8, 4 or 1) are aligned and read at once. */
-typedef struct {
-    const void *data;
-    vly_dtype type;
-    int vec;
-} conv_source;
-
-template <class Math>
-static __device__ __forceinline__ void read1(const conv_source &s, int64_t at,
-                                             typename Math::element *to) {
-    if (s.type == VLY_F32)
-        *to = Math::of(static_cast<const float *>(s.data)[at]);
-    else if (s.type == VLY_BF16)
-        *to = Math::of_bf16(static_cast<const vly_bf16 *>(s.data)[at]);
-    else
-        *to = Math::of((float)static_cast<const uint8_t *>(s.data)[at]);
-}
-
-template <class Math>
-static __device__ __forceinline__ void unpack_u8(uint32_t word,
-                                                 typename Math::element *to) { /* four bytes */
-#pragma unroll
-    for (int i = 0; i < 4; i++) to[i] = Math::of((float)(word >> (8 * i) & 255u));
-}
-
-template <class Math>
-static __device__ __forceinline__ void
-unpack_bf16(uint32_t word, typename Math::element *to) { /* two bf16 numbers */
-    to[0] = Math::of_bf16((vly_bf16)(word & 0xffffu));
-    to[1] = Math::of_bf16((vly_bf16)(word >> 16));
-}
-
-template <class Math>
-static __device__ __forceinline__ void read4(const conv_source &s, int64_t at,
-                                             typename Math::element *to) {
-    if (s.type == VLY_F32) {
-        const float4 v = *reinterpret_cast<const float4 *>(static_cast<const float *>(s.data) + at);
-        to[0] = Math::of(v.x), to[1] = Math::of(v.y), to[2] = Math::of(v.z), to[3] = Math::of(v.w);
-    } else if (s.type == VLY_BF16) {
-        const uint2 v =
-            *reinterpret_cast<const uint2 *>(static_cast<const vly_bf16 *>(s.data) + at);
-        unpack_bf16<Math>(v.x, to), unpack_bf16<Math>(v.y, to + 2);
-    } else {
-        unpack_u8<Math>(
-            *reinterpret_cast<const uint32_t *>(static_cast<const uint8_t *>(s.data) + at), to);
-    }
-}
-
-template <class Math>
-static __device__ __forceinline__ void read8(const conv_source &s, int64_t at,
-                                             typename Math::element *to) {
-    if (s.type == VLY_BF16) {
-        const uint4 v =
-            *reinterpret_cast<const uint4 *>(static_cast<const vly_bf16 *>(s.data) + at);
-        unpack_bf16<Math>(v.x, to), unpack_bf16<Math>(v.y, to + 2), unpack_bf16<Math>(v.z, to + 4),
-            unpack_bf16<Math>(v.w, to + 6);
-    } else if (s.type == VLY_U8) {
-        const uint2 v = *reinterpret_cast<const uint2 *>(static_cast<const uint8_t *>(s.data) + at);
-        unpack_u8<Math>(v.x, to), unpack_u8<Math>(v.y, to + 4);
-    } else {
-        read4<Math>(s, at, to), read4<Math>(s, at + 4, to + 4);
-    }
-}
-
-template <class C> static __device__ __forceinline__ void clear_chunk(C &c) {
-#pragma unroll
-    for (int i = 0; i < 8; i++) c.v[i] = 0;
-}
-
-/* where(i): the index of number i of the chunk (i is a multiple of vec), or -1 for zeros. */
-template <class Math, class C, class F>
-static __device__ __forceinline__ void read_chunk(const conv_source &s, C &c, F where) {
-    clear_chunk(c);
-    if (s.vec == 8) {
-        const int64_t at = where(0);
-        if (at >= 0) read8<Math>(s, at, c.v);
-    } else if (s.vec == 4) {
-#pragma unroll
-        for (int i = 0; i < 8; i += 4) {
-            const int64_t at = where(i);
-            if (at >= 0) read4<Math>(s, at, c.v + i);
-        }
-    } else {
-#pragma unroll
-        for (int i = 0; i < 8; i++) {
-            const int64_t at = where(i);
-            if (at >= 0) read1<Math>(s, at, c.v + i);
-        }
-    }
-}
+#include "kernels/stages.h"
 
 /* ---- operands ---- */
 
@@ -157,10 +64,9 @@ struct patches_along_k {
     typedef patch_row place;
     conv_patches p;
     __device__ __forceinline__ place at(int row) const { return row_at(p, row); }
-    template <class Math>
-    __device__ __forceinline__ void load(vly_chunk8<typename Math::element> &c, const place &row,
-                                         int k, int) const {
-        read_chunk<Math>(p.x, c, [&](int i) { return patch_address(p, row, tap_at(p, k + i)); });
+    __device__ __forceinline__ const conv_source &source() const { return p.x; }
+    __device__ __forceinline__ auto where(const place &row, int k, int) const {
+        return [this, &row, k](int i) { return patch_address(p, row, tap_at(p, k + i)); };
     }
 };
 
@@ -175,13 +81,12 @@ struct patches_across {
         const place t = {first, tap_at(p, first)};
         return t;
     }
-    template <class Math>
-    __device__ __forceinline__ void load(vly_chunk8<typename Math::element> &c, const place &at,
-                                         int k, int k_to) const {
+    __device__ __forceinline__ const conv_source &source() const { return p.x; }
+    __device__ __forceinline__ auto where(const place &at, int k, int k_to) const {
         const patch_row row = row_at(p, k < k_to ? k : p.rows);
-        read_chunk<Math>(p.x, c, [&](int i) {
+        return [this, &at, row](int i) {
             return patch_address(p, row, i == 0 ? at.tap : tap_at(p, at.first + i));
-        });
+        };
     }
 };
 
@@ -192,12 +97,11 @@ struct matrix_along_k {
     conv_source m;
     int rows, columns;
     __device__ __forceinline__ place at(int row) const { return row; }
-    template <class Math>
-    __device__ __forceinline__ void load(vly_chunk8<typename Math::element> &c, place row, int k,
-                                         int) const {
-        read_chunk<Math>(m, c, [&](int i) {
+    __device__ __forceinline__ const conv_source &source() const { return m; }
+    __device__ __forceinline__ auto where(place row, int k, int) const {
+        return [this, row, k](int i) {
             return row < rows && k + i < columns ? (int64_t)row * columns + k + i : (int64_t)-1;
-        });
+        };
     }
 };
 
@@ -207,12 +111,11 @@ struct matrix_across {
     conv_source m;
     int columns;
     __device__ __forceinline__ place at(int first) const { return first; }
-    template <class Math>
-    __device__ __forceinline__ void load(vly_chunk8<typename Math::element> &c, place first, int k,
-                                         int k_to) const {
-        read_chunk<Math>(m, c, [&](int i) {
+    __device__ __forceinline__ const conv_source &source() const { return m; }
+    __device__ __forceinline__ auto where(place first, int k, int k_to) const {
+        return [this, first, k, k_to](int i) {
             return k < k_to && first + i < columns ? (int64_t)k * columns + first + i : (int64_t)-1;
-        });
+        };
     }
 };
 
@@ -246,10 +149,9 @@ struct slopes_along_k {
         p.y = s.first_y + y, p.x = s.first_x + rest - y * (int)s.wide.d;
         return p;
     }
-    template <class Math>
-    __device__ __forceinline__ void load(vly_chunk8<typename Math::element> &c, const place &p,
-                                         int k, int) const {
-        read_chunk<Math>(s.dz, c, [&](int i) {
+    __device__ __forceinline__ const conv_source &source() const { return s.dz; }
+    __device__ __forceinline__ auto where(const place &p, int k, int) const {
+        return [this, &p, k](int i) {
             if (k + i >= s.columns) return (int64_t)-1;
             const int tap = vly_quotient(k + i, s.channels), o = k + i - tap * (int)s.channels.d,
                       ty = vly_quotient(tap, s.taps_w);
@@ -257,7 +159,7 @@ struct slopes_along_k {
             if ((unsigned)y >= (unsigned)s.out_h || (unsigned)x >= (unsigned)s.out_w)
                 return (int64_t)-1;
             return (p.image + (int64_t)y * s.out_w + x) * (int)s.channels.d + o;
-        });
+        };
     }
 };
 
@@ -270,16 +172,15 @@ struct weights_across {
     int kernel, stride, first_ky, first_kx;
     vly_divider channels, taps_w;
     __device__ __forceinline__ place at(int first) const { return first; }
-    template <class Math>
-    __device__ __forceinline__ void load(vly_chunk8<typename Math::element> &c, place first, int k,
-                                         int k_to) const {
+    __device__ __forceinline__ const conv_source &source() const { return w; }
+    __device__ __forceinline__ auto where(place first, int k, int k_to) const {
         const int tap = vly_quotient(k, channels), o = k - tap * (int)channels.d,
                   ty = vly_quotient(tap, taps_w), tx = tap - ty * (int)taps_w.d;
         const int64_t base = (int64_t)o * patch +
                              ((first_ky + ty * stride) * kernel + first_kx + tx * stride) * in_c;
-        read_chunk<Math>(w, c, [&](int i) {
+        return [this, first, k, k_to, base](int i) {
             return k < k_to && first + i < in_c ? base + first + i : (int64_t)-1;
-        });
+        };
     }
 };
 

@@ -29,6 +29,13 @@ static __device__ __forceinline__ float vly_to_tf32(float x) {
 #endif
 }
 
+/* Two bytes as two bf16 numbers, exactly: 2^23 + b is a float whose last bits are b. */
+static __device__ __forceinline__ uint32_t vly_bf16_of_bytes(uint16_t two) {
+    const float first = __uint_as_float(0x4b000000u | (two & 255u)) - 8388608.0f,
+                second = __uint_as_float(0x4b000000u | two >> 8) - 8388608.0f;
+    return __float_as_uint(first) >> 16 | (__float_as_uint(second) & 0xffff0000u);
+}
+
 #ifdef VLY_SHIM
 
 /* r[i]: two elements of the i-th 8 x 8 matrix, whose row j starts at the address of lane 8 i + j.

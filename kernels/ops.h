@@ -20,11 +20,11 @@ enum { VLY_SCRATCH_COUNTERS = 64, VLY_SCRATCH_BYTES = 1 << 20 };
 
 /* acting: sample.cu */
 vly_status vly_sample_policy_launch(int n, int actions, const float *logits, const vly_rng *rng,
-                                    const int32_t *lane, int lane0, int32_t *action, float *logp,
-                                    cudaStream_t stream);
+                                    const int32_t *lane, int lane0, int32_t *action, int32_t *shown,
+                                    float *logp, cudaStream_t stream);
 vly_status vly_sample_greedy_launch(int n, int actions, const float *values, const float *epsilon,
                                     const vly_rng *rng, const int32_t *lane, int lane0,
-                                    int32_t *action, cudaStream_t stream);
+                                    int32_t *action, int32_t *shown, cudaStream_t stream);
 vly_status vly_rng_advance_launch(vly_rng *rng, cudaStream_t stream);
 vly_status vly_action_logp_launch(int n, int actions, const float *logits, const int32_t *action,
                                   float *logp, cudaStream_t stream);

@@ -11,16 +11,15 @@
  */
 #ifndef VLY_KERNELS_TILE_H
 #define VLY_KERNELS_TILE_H
+#include "kernels/chunks.h"
 #include "kernels/mma.h"
 
 enum { VLY_TILE_M = 128, VLY_TILE_THREADS = 256 };
 
-template <class E> struct alignas(16) vly_chunk8 { E v[8]; };
-
 /* An operand's tile in shared memory. */
 template <class E, int ROWS, int DEPTH, bool ALONG_K> struct vly_tile {
     enum {
-        PAD = ALONG_K ? (sizeof(E) == 2 ? 8 : 4) : 8,
+        PAD = ALONG_K ? 16 / sizeof(E) : 8,
         STRIDE = (ALONG_K ? DEPTH : ROWS) + PAD,
         SIZE = (ALONG_K ? ROWS : DEPTH) * STRIDE,
         CHUNKS = ROWS * DEPTH / 8,
@@ -36,6 +35,20 @@ template <class E, int ROWS, int DEPTH, bool ALONG_K> struct vly_tile {
     static __device__ __forceinline__ int start(int chunk) {
         return chunk % PER_LINE * 8;
     } /* of the 8 numbers along the line */
+    /* The coordinates of a chunk in the tile, across and along k, and where it lies. */
+    static __device__ __forceinline__ int across(int chunk) {
+        return ALONG_K ? line(chunk) : start(chunk);
+    }
+    static __device__ __forceinline__ int along(int chunk) {
+        return ALONG_K ? start(chunk) : line(chunk);
+    }
+    static __device__ __forceinline__ int place(int chunk) {
+        return line(chunk) * STRIDE + start(chunk);
+    }
+    /* Whether slot s of this thread has a chunk. */
+    static __device__ __forceinline__ bool has(int chunk) {
+        return CHUNKS % VLY_TILE_THREADS == 0 || chunk < CHUNKS;
+    }
 };
 
 template <class E>
@@ -58,9 +71,32 @@ template <int BN> struct vly_warps {
     };
 };
 
+/* The 16 x 16 numbers of A at (m, k) as vly_mma_bf16 takes them. */
+template <class TA, bool ALONG_K>
+static __device__ __forceinline__ void vly_fragment_a(uint32_t f[4], const vly_bf16 *a, int m,
+                                                      int k) {
+    const int l = (int)threadIdx.x & 31;
+    if (ALONG_K)
+        vly_ldmatrix4(f, a + TA::at(m + (l & 7) + (l >> 3 & 1) * 8, k + (l >> 4) * 8), false);
+    else
+        vly_ldmatrix4(f, a + TA::at(m + (l >> 3 & 1) * 8, k + (l & 7) + (l >> 4) * 8), true);
+}
+
+/* Bytes become bf16 numbers here. */
+template <class TA, bool ALONG_K>
+static __device__ __forceinline__ void vly_fragment_a(uint32_t f[4], const uint8_t *a, int m,
+                                                      int k) {
+    static_assert(ALONG_K, "bytes are read in pairs along k");
+    const int l = (int)threadIdx.x & 31, g = l / 4, t = l % 4;
+#pragma unroll
+    for (int r = 0; r < 4; r++)
+        f[r] = vly_bf16_of_bytes(*reinterpret_cast<const uint16_t *>(
+            a + TA::at(m + g + (r & 1) * 8, k + 2 * t + (r >> 1) * 8)));
+}
+
 struct vly_bf16_math {
     typedef vly_bf16 element;
-    enum { DEPTH = 32 };
+    enum { DEPTH = 32, STAGES = 1 };
     static __device__ __forceinline__ vly_bf16 of(float v) { return vly_to_bf16(v); }
     static __device__ __forceinline__ vly_bf16 of_bf16(vly_bf16 v) { return v; }
 
@@ -76,25 +112,16 @@ struct vly_bf16_math {
                     d[i][j][0] = d[i][j][1] = d[i][j][2] = d[i][j][3] = 0.0f;
         }
 
-        template <class TA, class TB, bool A_ALONG_K, bool B_ALONG_K>
-        __device__ __forceinline__ void multiply(const vly_bf16 *a, const vly_bf16 *b) {
+        template <class TA, class TB, bool A_ALONG_K, bool B_ALONG_K, class EA>
+        __device__ __forceinline__ void multiply(const EA *a, const vly_bf16 *b) {
             const int l = (int)threadIdx.x & 31, warp = (int)threadIdx.x >> 5,
                       m0 = warp / W::N * W::WM, n0 = warp % W::N * W::WN;
 #pragma unroll
             for (int k = 0; k < DEPTH; k += 16) {
                 uint32_t fa[W::MT][4], fb[W::NT][2];
 #pragma unroll
-                for (int i = 0; i < W::MT; i++) {
-                    const int m = m0 + 16 * i;
-                    if (A_ALONG_K)
-                        vly_ldmatrix4(fa[i],
-                                      a + TA::at(m + (l & 7) + (l >> 3 & 1) * 8, k + (l >> 4) * 8),
-                                      false);
-                    else
-                        vly_ldmatrix4(fa[i],
-                                      a + TA::at(m + (l >> 3 & 1) * 8, k + (l & 7) + (l >> 4) * 8),
-                                      true);
-                }
+                for (int i = 0; i < W::MT; i++)
+                    vly_fragment_a<TA, A_ALONG_K>(fa[i], a, m0 + 16 * i, k);
 #pragma unroll
                 for (int j = 0; j < W::NT; j += 2) {
                     const int n = n0 + 8 * j;
@@ -135,7 +162,7 @@ struct vly_bf16_math {
 
 struct vly_tf32_math {
     typedef float element;
-    enum { DEPTH = 16 };
+    enum { DEPTH = 16, STAGES = 1 };
     static __device__ __forceinline__ float of(float v) { return vly_to_tf32(v); }
     static __device__ __forceinline__ float of_bf16(vly_bf16 v) { return vly_from_bf16(v); }
 
@@ -169,7 +196,7 @@ struct vly_tf32_math {
 
 struct vly_fp32_math {
     typedef float element;
-    enum { DEPTH = 16 };
+    enum { DEPTH = 16, STAGES = 1 };
     static __device__ __forceinline__ float of(float v) { return v; }
     static __device__ __forceinline__ float of_bf16(vly_bf16 v) { return vly_from_bf16(v); }
 
@@ -218,10 +245,11 @@ struct vly_fp32_math {
 
 /* ---- the product ---- */
 
-/* P: the problem. P::A and P::B are operands: `ALONG_K`, a `place` made by at(fixed) from the
- * coordinate that stays (a row when along k, else the first of 8), and load<Math>(chunk, place,
- * moving). Then sums.each gives the tile. seen(chunk of B) is called for each that this thread
- * loads; across k they all start at vly_column_of<BN>(). */
+/* P: the problem. P::A and P::B are operands: `ALONG_K`, source(), a `place` made by at(fixed) from
+ * the coordinate that stays (a row when along k, else the first of 8), and where(place, moving, end
+ * of k), which gives the index of each number of a chunk. Then sums.each gives the tile. seen(chunk
+ * of B) is called for each that this thread loads; across k they all start at
+ * vly_column_of<BN>(). */
 template <int BN> static __device__ __forceinline__ int vly_column_of() {
     return (int)threadIdx.x % (BN / 8) * 8;
 }
@@ -242,27 +270,25 @@ vly_multiply(const P &p, int m_first, int n_first, int k_from, int k_to,
 #pragma unroll
     for (int s = 0; s < TA::SLOTS; s++) {
         const int chunk = thread + s * VLY_TILE_THREADS;
-        pa[s] = p.a.at(m_first + (P::A::ALONG_K ? TA::line(chunk) : TA::start(chunk)));
+        pa[s] = p.a.at(m_first + TA::across(chunk));
     }
 #pragma unroll
     for (int s = 0; s < TB::SLOTS; s++) {
         const int chunk = thread + s * VLY_TILE_THREADS;
-        pb[s] = p.b.at(n_first + (P::B::ALONG_K ? TB::line(chunk) : TB::start(chunk)));
+        pb[s] = p.b.at(n_first + TB::across(chunk));
     }
     const auto fetch = [&](int k) {
 #pragma unroll
         for (int s = 0; s < TA::SLOTS; s++) {
             const int chunk = thread + s * VLY_TILE_THREADS;
-            if (TA::CHUNKS % VLY_TILE_THREADS == 0 || chunk < TA::CHUNKS)
-                p.a.template load<Math>(
-                    ca[s], pa[s], k + (P::A::ALONG_K ? TA::start(chunk) : TA::line(chunk)), k_to);
+            if (TA::has(chunk))
+                read_chunk<Math>(p.a.source(), ca[s], p.a.where(pa[s], k + TA::along(chunk), k_to));
         }
 #pragma unroll
         for (int s = 0; s < TB::SLOTS; s++) {
             const int chunk = thread + s * VLY_TILE_THREADS;
-            if (TB::CHUNKS % VLY_TILE_THREADS == 0 || chunk < TB::CHUNKS) {
-                p.b.template load<Math>(
-                    cb[s], pb[s], k + (P::B::ALONG_K ? TB::start(chunk) : TB::line(chunk)), k_to);
+            if (TB::has(chunk)) {
+                read_chunk<Math>(p.b.source(), cb[s], p.b.where(pb[s], k + TB::along(chunk), k_to));
                 seen(cb[s]);
             }
         }
@@ -271,16 +297,12 @@ vly_multiply(const P &p, int m_first, int n_first, int k_from, int k_to,
 #pragma unroll
         for (int s = 0; s < TA::SLOTS; s++) {
             const int chunk = thread + s * VLY_TILE_THREADS;
-            if (TA::CHUNKS % VLY_TILE_THREADS == 0 || chunk < TA::CHUNKS)
-                vly_store_chunk(as[buffer] + TA::line(chunk) * TA::STRIDE + TA::start(chunk),
-                                ca[s]);
+            if (TA::has(chunk)) vly_store_chunk(as[buffer] + TA::place(chunk), ca[s]);
         }
 #pragma unroll
         for (int s = 0; s < TB::SLOTS; s++) {
             const int chunk = thread + s * VLY_TILE_THREADS;
-            if (TB::CHUNKS % VLY_TILE_THREADS == 0 || chunk < TB::CHUNKS)
-                vly_store_chunk(bs[buffer] + TB::line(chunk) * TB::STRIDE + TB::start(chunk),
-                                cb[s]);
+            if (TB::has(chunk)) vly_store_chunk(bs[buffer] + TB::place(chunk), cb[s]);
         }
     };
 
@@ -298,15 +320,5 @@ vly_multiply(const P &p, int m_first, int n_first, int k_from, int k_to,
         __syncthreads();
         buffer ^= 1;
     }
-}
-
-struct vly_unseen {
-    template <class C> __device__ __forceinline__ void operator()(const C &) const {}
-};
-template <class Math, int BN, class P>
-static __device__ __forceinline__ void vly_multiply(const P &p, int m_first, int n_first,
-                                                    int k_from, int k_to,
-                                                    typename Math::template sums<BN> &sums) {
-    vly_multiply<Math, BN>(p, m_first, n_first, k_from, k_to, sums, vly_unseen());
 }
 #endif

@@ -321,6 +321,10 @@ struct vly_compute {
     void (*free)(vly_compute *c, void *memory);
     vly_status (*alloc_host)(vly_compute *c, size_t bytes, const char *what, void **out);
     void (*free_host)(vly_compute *c, void *memory);
+    /* Where the device itself writes memory of alloc_host: its address there, for `shown` of the
+     * operations; the host sees it once the queue has passed. NULL, or returns NULL: it cannot, and
+     * download moves what the host wants. */
+    void *(*mapped)(vly_compute *c, void *host);
 
     /* Queues, events, graphs. */
     vly_status (*queue_create)(vly_compute *c, vly_queue_kind kind, vly_queue **out);
@@ -331,6 +335,7 @@ struct vly_compute {
     vly_status (*event_record)(vly_event *e, vly_queue *q);
     vly_status (*event_wait)(vly_queue *q, vly_event *e); /* q waits, the host does not */
     bool (*event_done)(vly_event *e);
+    vly_status (*event_sync)(vly_event *e); /* the host waits; reports as queue_sync does */
     /* Calls fn(arg) once everything before it on q is done; from any thread; fn must not use c. */
     vly_status (*notify)(vly_queue *q, void (*fn)(void *arg), void *arg);
     /* Runs fn(q, arg). The first call may capture what fn enqueues; later calls may replay that
@@ -404,14 +409,14 @@ struct vly_compute {
     /* Acting. Row i draws from vly_philox(seed, VLY_STREAM_ACT, step, lane), lane[i] or lane0 + i
      * when lane is NULL. policy: the first a with sum_{b<=a} e^(l_b - max) > vly_unit(v[0]) sum
      * e^(l - max); logp may be NULL. greedy: vly_below(v[1], actions) where vly_unit(v[0]) <
-     * epsilon, else the first largest. */
+     * epsilon, else the first largest. shown: the actions once more, in mapped memory; NULL: not. */
     vly_status (*sample_policy)(vly_queue *q, int n, int actions, const vly_real *logits,
                                 const vly_rng *rng, const int32_t *lane, int lane0, int32_t *action,
-                                vly_real *logp);
+                                int32_t *shown, vly_real *logp);
     vly_status (*sample_greedy)(vly_queue *q, int n, int actions, const vly_real *values,
                                 const vly_real *epsilon /* (n) by row, NULL: 0 */,
-                                const vly_rng *rng, const int32_t *lane, int lane0,
-                                int32_t *action);
+                                const vly_rng *rng, const int32_t *lane, int lane0, int32_t *action,
+                                int32_t *shown);
     vly_status (*rng_advance)(vly_queue *q, vly_rng *rng);
     /* log pi(action | logits): logp (n). */
     vly_status (*action_logp)(vly_queue *q, int n, int actions, const vly_real *logits,
@@ -504,6 +509,10 @@ typedef vly_status (*vly_compute_create_fn)(vly_compute **out, int device, int t
 enum { VLY_COMPUTE_ABI = 6 };
 /* And this: the ABI it was built with, checked before use. */
 #define VLY_COMPUTE_CUDA_ABI_SYMBOL "vly_compute_cuda_abi"
+
+static inline void *vly_mapped(vly_compute *c, void *host) {
+    return c->mapped && host ? c->mapped(c, host) : NULL;
+}
 
 /* Parameters of a layer: weights plus bias (0 for a pool). */
 int64_t vly_layer_params(const vly_layer_desc *desc);

@@ -38,12 +38,13 @@ static vly_status dqn_act_group(vly_queue *q, void *arg) {
         VLY_TRY(a->c->mask_actions(q, (int64_t)a->M * a->actions,
                                    a->act_allowed + (int64_t)first * a->actions,
                                    a->acting->logits));
-    VLY_TRY(a->c->sample_greedy(q, a->M, a->actions, a->acting->logits,
-                                a->greedy ? NULL : a->epsilon + first, rng, NULL, first,
-                                a->action + first));
+    VLY_TRY(a->c->sample_greedy(
+        q, a->M, a->actions, a->acting->logits, a->greedy ? NULL : a->epsilon + first, rng, NULL,
+        first, a->action + first, a->action_shown ? a->action_shown + first : NULL));
     VLY_TRY(a->c->rng_advance(q, rng));
-    return a->c->download(q, a->action_host + first, a->action + first,
-                          (size_t)a->M * sizeof(int32_t));
+    return a->action_shown ? VLY_OK
+                           : a->c->download(q, a->action_host + first, a->action + first,
+                                            (size_t)a->M * sizeof(int32_t));
 }
 
 static vly_status remember_values(dqn *a, vly_queue *q, int64_t row) {

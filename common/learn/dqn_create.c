@@ -76,6 +76,7 @@ static vly_status create_acting(dqn *a, const vly_algo_args *args) {
     a->epsilon_host = vly_memories_take(m, true, a->N, sizeof *a->epsilon_host, "actions", &s);
     a->act_row_host = vly_memories_take(m, true, a->N, sizeof *a->act_row_host, "actions", &s);
     a->action_host = vly_memories_take(m, true, a->N, sizeof *a->action_host, "actions", &s);
+    a->action_shown = vly_mapped(a->c, a->action_host);
     if (args->env->masked)
         a->act_allowed = vly_memories_take(m, false, a->N, (size_t)a->actions, "actions", &s);
     VLY_TRY(s);

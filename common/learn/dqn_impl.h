@@ -35,6 +35,7 @@ typedef struct {
     vly_real *epsilon, *epsilon_host; /* (N) */
     int32_t *act_row, *act_row_host;  /* (N) rows to infer */
     int32_t *action, *action_host;    /* (N) */
+    int32_t *action_shown;            /* where the device writes the host's; NULL: downloads */
     uint8_t *act_allowed;             /* (N, actions) masks of act_row; NULL: none */
     vly_graph **act_graph, *graph, *target_graph;
     int group; /* argument of the captured act_group */

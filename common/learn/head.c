@@ -93,12 +93,17 @@ vly_status vly_head_mask(const vly_head *p, vly_queue *q, int n, const uint8_t *
 
 vly_status vly_head_draw(const vly_head *p, vly_queue *q, int n, const vly_real *logits,
                          const vly_rng *rng, const int32_t *lane, int lane0, int32_t *raw,
-                         vly_real *logp) {
+                         int32_t *shown, vly_real *logp) {
     if (!p->single)
         return p->c->dist_sample(q, &p->dist, n, logits, rng, VLY_STREAM_ACT, lane, lane0, raw,
                                  rng ? logp : NULL);
-    if (rng) return p->c->sample_policy(q, n, p->actions, logits, rng, lane, lane0, raw, logp);
-    return p->c->sample_greedy(q, n, p->actions, logits, NULL, NULL, lane, lane0, raw);
+    if (rng)
+        return p->c->sample_policy(q, n, p->actions, logits, rng, lane, lane0, raw, shown, logp);
+    return p->c->sample_greedy(q, n, p->actions, logits, NULL, NULL, lane, lane0, raw, shown);
+}
+
+int32_t *vly_head_shows(const vly_head *p, int32_t *host) {
+    return p->single ? vly_mapped(p->c, host) : NULL;
 }
 
 vly_status vly_head_give(const vly_head *p, vly_queue *q, int n, const int32_t *raw,

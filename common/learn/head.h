@@ -1,7 +1,7 @@
 /* head.h -- what the numbers of a policy's network mean for an environment's actions.
  *
  *   VLY_TRY(vly_head_create(&p, &memories, args));
- *   <act>    VLY_TRY(vly_head_draw(&p, q, n, logits, rng, NULL, lane0, raw, logp));
+ *   <act>    VLY_TRY(vly_head_draw(&p, q, n, logits, rng, NULL, lane0, raw, shown, logp));
  *            VLY_TRY(vly_head_give(&p, q, n, raw, action));
  *   <learn>  VLY_TRY(vly_head_loss(&p, q, &loss, raw));
  *
@@ -48,10 +48,13 @@ bool vly_head_sane(const vly_head *p, const int32_t *raw);
 /* `allowed` (n, width), dense: masks the logits. Every use of logits comes after it. */
 vly_status vly_head_mask(const vly_head *p, vly_queue *q, int n, const uint8_t *allowed,
                          vly_real *logits);
-/* rng NULL: the likeliest action; logp is then not written. */
+/* rng NULL: the likeliest action; logp is then not written. shown: NULL unless vly_head_shows. */
 vly_status vly_head_draw(const vly_head *p, vly_queue *q, int n, const vly_real *logits,
                          const vly_rng *rng, const int32_t *lane, int lane0, int32_t *raw,
-                         vly_real *logp);
+                         int32_t *shown, vly_real *logp);
+/* Where vly_head_draw itself shows what it draws to the host, in `host` of alloc_host; NULL: the
+ * actions are downloaded. */
+int32_t *vly_head_shows(const vly_head *p, int32_t *host);
 /* As the environment takes it. */
 vly_status vly_head_give(const vly_head *p, vly_queue *q, int n, const int32_t *raw,
                          int32_t *action);

@@ -137,6 +137,20 @@ static vly_status describe_batch(impala *a, vly_queue *q, const int *group, int 
     return a->c->upload(q, a->flags_act, a->flags_act_host, (size_t)n);
 }
 
+/* What the host has not been shown already. */
+static vly_status give_batch(impala *a, vly_queue *q, int n) {
+    const size_t bytes = (size_t)n * vly_head_bytes(&a->policy);
+    if (!a->action_shown) VLY_TRY(a->c->download(q, a->batch_action_host, a->batch_action, bytes));
+    if (a->policy.box) {
+        int32_t *to = a->sent_shown ? a->sent_shown : a->batch_sent;
+        VLY_TRY(vly_head_give(&a->policy, q, n, a->batch_action, to));
+        if (!a->sent_shown) VLY_TRY(a->c->download(q, a->batch_sent_host, to, bytes));
+    }
+    return a->logp_shown
+               ? VLY_OK
+               : a->c->download(q, a->batch_logp_host, a->batch_logp, (size_t)n * sizeof(float));
+}
+
 static vly_status impala_act(vly_algo *pub, vly_queue *q, const int *group, int count) {
     impala *a = (impala *)pub;
     const int n = count * a->M;
@@ -150,18 +164,13 @@ static vly_status impala_act(vly_algo *pub, vly_queue *q, const int *group, int 
     if (a->H > 0) VLY_TRY(store_states(a, q, group, count));
     VLY_TRY(vly_head_mask(&a->policy, q, n, a->allowed_act, a->acting->logits));
     VLY_TRY(vly_head_draw(&a->policy, q, n, a->acting->logits, a->greedy ? NULL : a->rng, a->lane,
-                          0, a->batch_action, a->batch_logp));
+                          0, a->batch_action, a->action_shown,
+                          a->logp_shown ? a->logp_shown : a->batch_logp));
     /* A synchronous round asks for every group once: draws then depend on the round alone, by lane.
      */
     if (a->pub.schedule == VLY_SCHEDULE_ASYNC || group[count - 1] == a->G - 1)
         VLY_TRY(a->c->rng_advance(q, a->rng));
-    const size_t bytes = (size_t)n * vly_head_bytes(&a->policy);
-    VLY_TRY(a->c->download(q, a->batch_action_host, a->batch_action, bytes));
-    if (a->policy.box) {
-        VLY_TRY(vly_head_give(&a->policy, q, n, a->batch_action, a->batch_sent));
-        VLY_TRY(a->c->download(q, a->batch_sent_host, a->batch_sent, bytes));
-    }
-    return a->c->download(q, a->batch_logp_host, a->batch_logp, (size_t)n * sizeof(float));
+    return give_batch(a, q, n);
 }
 
 static vly_actions impala_action(vly_algo *pub, int group) {

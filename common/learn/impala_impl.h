@@ -65,6 +65,8 @@ typedef struct {
     /* a batch being acted on: device and host */
     int32_t *row_act, *row_act_host, *lane, *lane_host, *batch_action, *batch_action_host;
     int32_t *batch_sent, *batch_sent_host; /* boxes alone */
+    int32_t *action_shown, *sent_shown;    /* where the device writes the host's; NULL: downloads */
+    vly_real *logp_shown;
     uint8_t *flags_act, *flags_act_host, *allowed_act, *allowed_act_host;
     vly_real *batch_logp;
     float *batch_logp_host;

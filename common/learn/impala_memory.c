@@ -50,10 +50,12 @@ vly_status vly_impala_alloc_groups(impala *a) {
     a->flags_act_host = HOST(a->N, uint8_t);
     a->batch_action = DEVICE((int64_t)a->N * a->parts, int32_t);
     a->batch_action_host = HOST((int64_t)a->N * a->parts, int32_t);
+    a->action_shown = vly_head_shows(&a->policy, a->batch_action_host);
     if (a->policy.box) {
         a->act_sent = HOST((int64_t)a->N * a->parts, int32_t);
         a->batch_sent = DEVICE((int64_t)a->N * a->parts, int32_t);
         a->batch_sent_host = HOST((int64_t)a->N * a->parts, int32_t);
+        a->sent_shown = vly_mapped(a->c, a->batch_sent_host);
     }
     if (a->policy.masked) {
         a->allowed_act = DEVICE((int64_t)a->N * a->width, uint8_t);
@@ -61,6 +63,7 @@ vly_status vly_impala_alloc_groups(impala *a) {
     }
     a->batch_logp = DEVICE(a->N, vly_real);
     a->batch_logp_host = HOST(a->N, float);
+    a->logp_shown = vly_mapped(a->c, a->batch_logp_host);
     a->rng = DEVICE(1, vly_rng);
     if (s != VLY_OK) return s;
     for (int g = 0; g < a->G; g++) {

@@ -53,8 +53,10 @@ static vly_status draw_at_random(vly_offpolicy *a, vly_queue *q, int first) {
 static vly_status give_numbers(vly_offpolicy *a, vly_queue *q, int first) {
     const size_t at = (size_t)first * (size_t)a->parts,
                  bytes = (size_t)(a->M * a->parts) * sizeof(int32_t);
-    VLY_TRY(a->c->dist_action(q, &a->bounds, a->M, a->drawn + at, a->sent + at));
-    return a->c->download(q, (char *)a->sent_host + at * sizeof(int32_t), a->sent + at, bytes);
+    vly_real *to = a->sent_shown ? a->sent_shown : a->sent;
+    VLY_TRY(a->c->dist_action(q, &a->bounds, a->M, a->drawn + at, to + at));
+    if (a->sent_shown) return VLY_OK;
+    return a->c->download(q, (char *)a->sent_host + at * sizeof(int32_t), to + at, bytes);
 }
 
 /* The mask of the newest rows lies beside them in the ring. */

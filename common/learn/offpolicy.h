@@ -61,6 +61,7 @@ struct vly_offpolicy {
     vly_rng *rng; /* device: one per group (acting), sampling, learning */
     vly_real *drawn, *sent;
     void *sent_host;                       /* (N, parts) */
+    vly_real *sent_shown;                  /* where the device writes the host's; NULL: downloads */
     vly_real *raw, *action, *logp, *value; /* (batch, parts), (batch) */
     vly_params alpha;                      /* log temperature */
     vly_real *alpha_norm, *alpha_stats;

@@ -123,6 +123,7 @@ static vly_status offpolicy_acting(vly_offpolicy *a, const vly_algo_args *args) 
     a->sent = vly_memories_take(m, false, numbers, sizeof *a->sent, "actions", &s);
     a->sent_host = vly_memories_take(m, true, numbers, sizeof(int32_t), "actions", &s);
     VLY_TRY(s);
+    a->sent_shown = vly_mapped(a->c, a->sent_host);
     VLY_TRY(vly_head_bounds(&a->bounds, m, args));
     VLY_TRY(vly_learner_seed(args, a->rng, a->G + 2));
     return vly_exec_create(&a->acting, a->c, a->net, a->M, false, "acting");

@@ -72,10 +72,11 @@ static vly_status give_actions(onpolicy *a, vly_queue *q, int first, int64_t row
     const size_t parts = (size_t)a->policy.dist.parts, at = (size_t)first * parts,
                  from = (size_t)row * parts, bytes = (size_t)a->M * parts * sizeof(int32_t);
     if (a->policy.box) {
-        VLY_TRY(vly_head_give(&a->policy, q, a->M, a->action + from, a->sent + at));
-        return a->c->download(q, a->sent_host + at, a->sent + at, bytes);
+        int32_t *to = a->sent_shown ? a->sent_shown : a->sent;
+        VLY_TRY(vly_head_give(&a->policy, q, a->M, a->action + from, to + at));
+        return a->sent_shown ? VLY_OK : a->c->download(q, a->sent_host + at, a->sent + at, bytes);
     }
-    if (a->action == a->action_host) return VLY_OK;
+    if (a->action == a->action_host || a->action_shown) return VLY_OK;
     return a->c->download(q, a->action_host + from, a->action + from, bytes);
 }
 
@@ -90,7 +91,8 @@ static vly_status onpolicy_act_group(vly_queue *q, void *arg) {
     if (a->allowed)
         VLY_TRY(vly_head_mask(p, q, a->M, a->allowed + row * p->dist.width, a->acting->logits));
     VLY_TRY(vly_head_draw(p, q, a->M, a->acting->logits, a->greedy ? NULL : rng, NULL, first,
-                          a->action + row * p->dist.parts, a->logp + row));
+                          a->action + row * p->dist.parts,
+                          a->action_shown ? a->action_shown + row : NULL, a->logp + row));
     VLY_TRY(a->c->rng_advance(q, rng));
     if (a->o.critic)
         VLY_TRY(a->c->copy(q, a->value + row, a->acting->value, (size_t)a->M * sizeof(vly_real)));

@@ -46,6 +46,7 @@ typedef struct {
                                         the device is the host */
     uint8_t *flags_host, *age_host;
     int32_t *action_host;
+    int32_t *action_shown, *sent_shown; /* where the device writes the host's; NULL: downloads */
     uint8_t *allowed, *allowed_host, *allowed_mb;
     int32_t *sent, *sent_host; /* (N, parts): boxes as the environments take them */
     double *obs_moments, *return_moments;

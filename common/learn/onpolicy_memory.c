@@ -25,6 +25,7 @@ vly_status vly_onpolicy_alloc_rollout(onpolicy *a) {
     a->action_host = twins ? vly_memories_take(&a->memories, true, rows * parts, sizeof(int32_t),
                                                "rollout", &s)
                            : a->action;
+    a->action_shown = twins ? vly_head_shows(&a->policy, a->action_host) : NULL;
     if (a->policy.masked) {
         a->allowed = vly_memories_take(&a->memories, false, masks, 1, "rollout", &s);
         a->allowed_host = twins ? vly_memories_take(&a->memories, true, masks, 1, "rollout", &s)
@@ -35,6 +36,7 @@ vly_status vly_onpolicy_alloc_rollout(onpolicy *a) {
                                     &s);
         a->sent_host = vly_memories_take(&a->memories, true, a->N * parts, sizeof(int32_t),
                                          "actions", &s);
+        a->sent_shown = vly_mapped(a->c, a->sent_host);
     }
     if (a->obs.stack > 1) {
         a->age = vly_memories_take(&a->memories, false, ring, 1, "rollout", &s);

@@ -155,6 +155,11 @@ static bool event_done(vly_event *e) {
     return true;
 }
 
+static vly_status event_sync(vly_event *e) {
+    (void)e;
+    return VLY_OK;
+}
+
 static vly_status notify(vly_queue *q, void (*fn)(void *arg), void *arg) {
     (void)q;
     fn(arg);
@@ -222,6 +227,7 @@ static const vly_compute table = {
     .event_record = event_record,
     .event_wait = event_wait,
     .event_done = event_done,
+    .event_sync = event_sync,
     .notify = notify,
     .graph_run = graph_run,
     .graph_destroy = graph_destroy,

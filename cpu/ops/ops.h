@@ -104,10 +104,10 @@ vly_status vly_cpu_gather(vly_queue *q, const vly_frames *frames, int n, const i
                           int64_t first, vly_dtype type, void *x);
 vly_status vly_cpu_sample_policy(vly_queue *q, int n, int actions, const vly_real *logits,
                                  const vly_rng *rng, const int32_t *lane, int lane0,
-                                 int32_t *action, vly_real *logp);
+                                 int32_t *action, int32_t *shown, vly_real *logp);
 vly_status vly_cpu_sample_greedy(vly_queue *q, int n, int actions, const vly_real *values,
                                  const vly_real *epsilon, const vly_rng *rng, const int32_t *lane,
-                                 int lane0, int32_t *action);
+                                 int lane0, int32_t *action, int32_t *shown);
 vly_status vly_cpu_rng_advance(vly_queue *q, vly_rng *rng);
 vly_status vly_cpu_action_logp(vly_queue *q, int n, int actions, const vly_real *logits,
                                const int32_t *action, vly_real *logp);

@@ -8,13 +8,14 @@ static vly_u32x4 draw_for(const vly_rng *rng, const int32_t *lane, int lane0, in
 
 vly_status vly_cpu_sample_policy(vly_queue *q, int n, int actions, const vly_real *logits,
                                  const vly_rng *rng, const int32_t *lane, int lane0,
-                                 int32_t *action, vly_real *logp) {
+                                 int32_t *action, int32_t *shown, vly_real *logp) {
     (void)q;
     VLY_NEED("sample_policy", n >= 0 && actions >= 1 && logits && rng && action);
     for (int i = 0; i < n; i++) {
         vly_real lp;
         action[i] = vly_rule_sample(actions, logits + (int64_t)i * actions,
                                     vly_unit(draw_for(rng, lane, lane0, i).v[0]), &lp);
+        if (shown) shown[i] = action[i];
         if (logp) logp[i] = lp;
     }
     return VLY_OK;
@@ -22,7 +23,7 @@ vly_status vly_cpu_sample_policy(vly_queue *q, int n, int actions, const vly_rea
 
 vly_status vly_cpu_sample_greedy(vly_queue *q, int n, int actions, const vly_real *values,
                                  const vly_real *epsilon, const vly_rng *rng, const int32_t *lane,
-                                 int lane0, int32_t *action) {
+                                 int lane0, int32_t *action, int32_t *shown) {
     (void)q;
     VLY_NEED("sample_greedy", n >= 0 && actions >= 1 && values && action && (rng || !epsilon));
     for (int i = 0; i < n; i++) {
@@ -30,6 +31,7 @@ vly_status vly_cpu_sample_greedy(vly_queue *q, int n, int actions, const vly_rea
         action[i] = epsilon
                         ? vly_rule_greedy(actions, row, epsilon[i], draw_for(rng, lane, lane0, i))
                         : vly_rule_argmax(actions, row);
+        if (shown) shown[i] = action[i];
     }
     return VLY_OK;
 }

@@ -86,7 +86,7 @@ static vly_status begin_acting(vly_train *t, bool *moved) {
 
 static vly_status end_acting(vly_train *t, bool *moved) {
     if (t->acting_count == 0 || !vly_train_point_passed(&t->acted)) return VLY_OK;
-    VLY_TRY(t->c->queue_sync(t->act)); /* reports what failed */
+    VLY_TRY(t->c->event_sync(t->acted.event)); /* reports what failed */
     vly_train_mark(t, VLY_PHASE_ACT);
     const int count = t->acting_count;
     t->acting_count = 0;

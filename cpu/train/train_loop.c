@@ -2,7 +2,8 @@
 #include "common/base/clock.h"
 #include "cpu/train/train_impl.h"
 
-enum { POLL_NS = 1000000, SPIN_NS = 50000 };
+/* Acting takes some tens of microseconds, being woken as long. */
+enum { POLL_NS = 1000000, SPIN_NS = 50000, ACT_SPIN_NS = 100000 };
 
 static void on_wake(uv_async_t *async) {
     (void)async; /* uv_run returns: who waits looks at what it waits for */
@@ -94,8 +95,8 @@ static void on_passed(void *arg) {
 }
 
 /* True: it has passed within the time that an event takes. */
-static bool spin_for(train_point *point) {
-    const uint64_t until = uv_hrtime() + SPIN_NS;
+static bool spin_for(train_point *point, int ns) {
+    const uint64_t until = uv_hrtime() + (uint64_t)ns;
     if (!point->set || point->watched) return false;
     do {
         if (point->t->c->event_done(point->event)) return true;
@@ -128,7 +129,7 @@ static vly_status check_stop_of_hanging(vly_train *t, int want) {
 }
 
 static bool may_sleep(vly_train *t, int want) {
-    return !spin_for(&t->acted) && !spin_for(&t->learned) &&
+    return !spin_for(&t->acted, ACT_SPIN_NS) && !spin_for(&t->learned, SPIN_NS) &&
            (want == 0 || t->source->arm(t->source, want));
 }
 

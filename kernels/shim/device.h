@@ -10,7 +10,9 @@
  *   - shared memory written beyond its array (sentinels; red zones under AddressSanitizer), read
  *   before
  *     written (poisoned at every block: NaN in every float);
- *   - a cp.async tile read before it was waited for: its copy happens no earlier than the wait.
+ *   - a cp.async tile read before it was waited for: its copy happens no earlier than the wait, and
+ *   until then its place holds poison (with the race detector any access to it is a fault); a copy
+ *   that is not of 4, 8 or 16 aligned bytes, or does not end in shared memory.
  */
 #ifndef VLY_KERNELS_SHIM_DEVICE_H
 #define VLY_KERNELS_SHIM_DEVICE_H
@@ -91,9 +93,9 @@ unsigned lane();
 /* The shared array of this block named by `key`, poisoned at its first use in the block. */
 void *shared(const void *key, size_t bytes, place at);
 void *dynamic_shared();
-void async_copy(void *to, const void *from, size_t bytes, size_t valid);
-void async_commit();
-void async_wait(int left);
+void async_copy(void *to, const void *from, size_t bytes, size_t valid, place at);
+void async_commit(place at);
+void async_wait(int left, place at);
 [[noreturn]] void fault(place at, const char *what);
 void fence(place at);
 /* The mask of the warp operation at this place, unless a test of the tests has changed it. */

@@ -358,6 +358,13 @@ void check_arrays() {
     }
 }
 
+bool in_shared(const void *p, size_t bytes) {
+    const char *at = static_cast<const char *>(p);
+    for (const shared_array &a : arrays)
+        if (at >= a.memory + SENTINEL && at + bytes <= a.memory + SENTINEL + a.bytes) return true;
+    return false;
+}
+
 void check_shared_bytes(const void *key, size_t bytes, place at) {
     size_t fixed = key == &dynamic_key ? 0 : bytes;
     for (const shared_array &a : arrays) fixed += a.key == &dynamic_key ? 0 : a.bytes;
@@ -494,28 +501,36 @@ void *dynamic_shared() {
     return shared(&dynamic_key, dynamic_bytes, running.at);
 }
 
-void async_copy(void *to, const void *from, size_t bytes, size_t valid) {
-    fiber &f = fibers[current];
+void async_copy(void *to, const void *from, size_t bytes, size_t valid, place at) {
+    if (bytes != 4 && bytes != 8 && bytes != 16)
+        fault(at, "an asynchronous copy of a size other than 4, 8 and 16 bytes");
+    if ((uintptr_t)to % bytes || (valid && (uintptr_t)from % bytes))
+        fault(at, "misaligned: an asynchronous copy");
+    if (!in_shared(to, bytes)) fault(at, "an asynchronous copy to what is not shared memory");
+    races_copy_begins(to, from, bytes, valid);
     memset(to, POISON, bytes); /* a read before the wait sees this */
+    fiber &f = fibers[current];
     f.copies.push_back({to, from, bytes, valid, f.copy_group});
 }
 
-void async_commit() {
+void async_commit(place at) {
+    if (is_dropped(at)) return;
     fibers[current].copy_group++;
 }
 
-void async_wait(int left) {
+/* The copies of all groups but the newest `left`, in the order in which they were begun. */
+void async_wait(int left, place at) {
+    if (is_dropped(at)) return;
     fiber &f = fibers[current];
-    size_t kept = 0;
-    for (const pending_copy &c : f.copies) {
-        if ((int64_t)c.group >= (int64_t)f.copy_group - left) {
-            f.copies[kept++] = c;
-            continue;
-        }
+    std::vector<pending_copy> kept, arriving;
+    for (const pending_copy &c : f.copies)
+        ((int64_t)c.group >= (int64_t)f.copy_group - left ? kept : arriving).push_back(c);
+    f.copies.swap(kept);
+    for (const pending_copy &c : arriving) {
+        races_copy_ends(c.to, c.from, c.bytes, c.valid);
         memcpy(c.to, c.from, c.valid);
         memset(static_cast<char *>(c.to) + c.valid, 0, c.bytes - c.valid);
     }
-    f.copies.resize(kept);
 }
 
 void order_seed(uint64_t seed) {

@@ -24,7 +24,11 @@ struct extent {
     int device;
 };
 std::map<char *, extent> device_memory; /* by user address */
-std::map<char *, size_t> pinned_memory;
+struct pinned_extent {
+    size_t bytes;
+    bool mapped;
+};
+std::map<char *, pinned_extent> pinned_memory;
 
 /* Every float and bf16 in a guard is NaN, so that a number which comes from there shows. */
 unsigned char mark_at(const char *p) {
@@ -64,11 +68,13 @@ bool inside(const void *p, size_t bytes, bool must, cudaStream_t stream) {
            (!stream || it->second.device == stream->device);
 }
 
-bool is_pinned(const void *p, size_t bytes) {
+/* The allocation that holds all of them; NULL: none does. */
+const pinned_extent *pinned_owner(const void *p, size_t bytes) {
     auto it = pinned_memory.upper_bound(const_cast<char *>(static_cast<const char *>(p)));
-    if (it == pinned_memory.begin()) return false;
+    if (it == pinned_memory.begin()) return nullptr;
     --it;
-    return static_cast<const char *>(p) + bytes <= it->first + it->second;
+    return static_cast<const char *>(p) + bytes <= it->first + it->second.bytes ? &it->second
+                                                                                : nullptr;
 }
 
 } // namespace
@@ -132,21 +138,36 @@ cudaError_t cudaFree(void *memory) {
     return sticky;
 }
 
-cudaError_t cudaHostAlloc(void **out, size_t bytes, unsigned) {
+cudaError_t cudaHostAlloc(void **out, size_t bytes, unsigned flags) {
     guard g(lock);
     *out = nullptr;
     if (captures()) return give(cudaErrorStreamCaptureUnsupported);
     *out = aligned_alloc(64, (bytes + 63) / 64 * 64);
     if (!*out) return give(cudaErrorMemoryAllocation);
     memset(*out, FRESH, bytes);
-    pinned_memory[static_cast<char *>(*out)] = bytes;
+    const bool mapped = flags & cudaHostAllocMapped;
+    if (mapped && getenv("VLY_SHIM_UNMAPPED")) {
+        free(*out);
+        return give(cudaErrorInvalidValue);
+    }
+    pinned_memory[static_cast<char *>(*out)] = {bytes, mapped};
+    if (mapped) races_add(*out, bytes, 0, false);
     return cudaSuccess;
+}
+
+cudaError_t cudaHostGetDevicePointer(void **out, void *host, unsigned) {
+    guard g(lock);
+    const pinned_extent *owner = pinned_owner(host, 1);
+    *out = owner && owner->mapped ? host : nullptr;
+    return *out ? cudaSuccess
+                : give(refuse(cudaErrorInvalidValue, "host memory that is not mapped"));
 }
 
 cudaError_t cudaFreeHost(void *memory) {
     guard g(lock);
     if (captures()) return give(cudaErrorStreamCaptureUnsupported);
     drain_all();
+    races_remove(memory);
     pinned_memory.erase(static_cast<char *>(memory));
     free(memory);
     return cudaSuccess;
@@ -161,8 +182,8 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaM
         return give(refuse(cudaErrorInvalidValue,
                            "copy of %zu bytes leaves its allocation, or is on another device",
                            bytes));
-    const bool pageable = (!to_device && !is_pinned(to, bytes)) ||
-                          (!from_device && !is_pinned(from, bytes));
+    const bool pageable = (!to_device && !pinned_owner(to, bytes)) ||
+                          (!from_device && !pinned_owner(from, bytes));
     if (pageable && stream && stream->capture)
         return give(refuse(cudaErrorStreamCaptureUnsupported,
                            "copy of %zu bytes of pageable host memory in a capture: it would wait "

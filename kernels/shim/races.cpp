@@ -25,7 +25,8 @@ struct region {
     const char *base;
     size_t bytes, guard;
     bool of_block;
-    std::vector<cell> cells; /* CELLS of each word, made at the first access */
+    std::vector<cell> cells;        /* CELLS of each word, made at the first access */
+    std::vector<uint32_t> arriving; /* by word: 1 + the block of a copy that may still write it */
 };
 
 struct thread_state {
@@ -111,6 +112,27 @@ bool precedes(const cell &c, unsigned t, const region &r) {
     races_fault(text);
 }
 
+bool is_arriving(const region &r, size_t word) {
+    return !r.arriving.empty() && r.arriving[word] == block_number + 1;
+}
+
+[[noreturn]] void report_arriving(const region &r, size_t word, bool write) {
+    char text[200];
+    snprintf(text, sizeof text,
+             "race: %s byte %zu of a shared array of %zu bytes, to which an asynchronous copy is "
+             "under way that its thread has not waited for",
+             write ? "writes" : "reads", word * WORD, r.bytes);
+    races_fault(text);
+}
+
+void set_arriving(const void *to, size_t bytes, uint32_t value) {
+    region *r = region_of(static_cast<const char *>(to));
+    if (!r) return;
+    if (r->arriving.empty()) r->arriving.resize(r->bytes / WORD + 1);
+    const size_t first = (size_t)(static_cast<const char *>(to) - r->base) / WORD;
+    for (size_t word = first; word < first + bytes / WORD; word++) r->arriving[word] = value;
+}
+
 void check_word(region &r, const char *word, uint8_t bytes, bool write) {
     const unsigned t = races_thread();
     const thread_state &s = threads[t];
@@ -152,6 +174,7 @@ void check_access(const void *address, size_t bytes, bool write, bool aligned) {
     for (size_t word = at / WORD; word <= (at + bytes - 1) / WORD; word++) {
         const size_t from = word * WORD < at ? at - word * WORD : 0, end = at + bytes - word * WORD,
                      to = end < WORD ? end : WORD;
+        if (is_arriving(*r, word)) report_arriving(*r, word, write);
         check_word(*r, r->base + word * WORD, (uint8_t)((1u << to) - (1u << from)), write);
     }
     if (!in_atomic && random_number() % 64 == 0) races_preempt();
@@ -161,7 +184,7 @@ void check_access(const void *address, size_t bytes, bool write, bool aligned) {
 
 void races_add(const void *memory, size_t bytes, size_t guard, bool of_block) {
     const char *base = static_cast<const char *>(memory);
-    regions[base] = {base, bytes, guard, of_block, {}};
+    regions[base] = {base, bytes, guard, of_block, {}, {}};
 }
 
 void races_remove(const void *memory) {
@@ -205,6 +228,18 @@ void races_warp(unsigned *lanes, int count) {
         memcpy(threads[lanes[i]].known, known, sizeof known);
         threads[lanes[i]].clock++;
     }
+}
+
+void races_copy_begins(const void *to, const void *from, size_t bytes, size_t valid) {
+    if (valid) check_access(from, valid, false, false);
+    check_access(to, bytes, true, false);
+    set_arriving(to, bytes, block_number + 1);
+}
+
+void races_copy_ends(const void *to, const void *from, size_t bytes, size_t valid) {
+    set_arriving(to, bytes, 0);
+    if (valid) check_access(from, valid, false, false);
+    check_access(to, bytes, true, false);
 }
 
 void races_fence() {

@@ -6,7 +6,9 @@
  *     nothing orders them: __syncthreads within the block, __syncwarp within the warp (shuffles and
  *     ballots order nothing), or fence, atomic, atomic, fence between blocks;
  *   - it lies in the guard beside an array, also for a read;
- *   - it is not aligned to its width.
+ *   - it is not aligned to its width;
+ *   - an asynchronous copy to the same bytes has begun and not been waited for by its thread. The
+ *   copy itself counts as a write of that thread when it begins and when it ends.
  * Threads are also preempted between their accesses.
  *
  * Without VLY_SHIM_RACES the functions here are empty. Inside kernels/shim only.
@@ -26,6 +28,9 @@ void races_end_launch();
 void races_begin_block(unsigned block);
 void races_barrier();                        /* all threads of the block have arrived */
 void races_warp(unsigned *lanes, int count); /* these threads have passed a __syncwarp */
+/* An asynchronous copy of the running thread: it may write from its begin on, until its end. */
+void races_copy_begins(const void *to, const void *from, size_t bytes, size_t valid);
+void races_copy_ends(const void *to, const void *from, size_t bytes, size_t valid);
 /* fibers.cpp: of the running thread. */
 unsigned races_thread();
 bool races_on_stack(const void *p);
@@ -39,6 +44,8 @@ static inline void races_end_launch() {}
 static inline void races_begin_block(unsigned) {}
 static inline void races_barrier() {}
 static inline void races_warp(unsigned *, int) {}
+static inline void races_copy_begins(const void *, const void *, size_t, size_t) {}
+static inline void races_copy_ends(const void *, const void *, size_t, size_t) {}
 #endif
 } // namespace vly_shim
 #endif

@@ -17,6 +17,7 @@ struct mark {
     vly_shim_graph *capture;
     history before; /* in a capture */
     double seconds;
+    bool asked; /* a query has said that it is not ready */
 };
 } // namespace
 struct vly_shim_event {
@@ -29,7 +30,7 @@ namespace {
 
 thread_local cudaError_t last_error = cudaSuccess;
 char text[1024];
-bool lazy = getenv("VLY_SHIM_EAGER") == nullptr, lazy_host;
+bool lazy = getenv("VLY_SHIM_EAGER") == nullptr, lazy_host, slow;
 const bool dry = getenv("VLY_SHIM_DRY") != nullptr;
 uint64_t spins;
 std::vector<vly_shim_stream *> streams;
@@ -50,6 +51,12 @@ void drain(vly_shim_stream *s, uint64_t ticket) {
         op();
         s->done++;
     }
+}
+
+/* The host waits until a stream has reached the mark. */
+void pass(const mark &m) {
+    if (m.stream->done < m.ticket) counted.waits++;
+    drain(m.stream, m.ticket);
 }
 
 vly_shim_stream *at(cudaStream_t s) {
@@ -190,6 +197,7 @@ cudaError_t launch(launch_name name, dim3 grid, dim3 block, size_t shared_bytes,
                            "%s:%d: kernel %s: %zu bytes of dynamic shared memory without "
                            "cudaFuncAttributeMaxDynamicSharedMemorySize",
                            name.at.file, name.at.line, name.kernel, shared_bytes));
+    if (last_error != cudaSuccess && sticky == cudaSuccess) return cudaGetLastError();
     return give(enqueue(stream, [=] {
         if (sticky != cudaSuccess) return;
         counted.kernels++;
@@ -249,6 +257,10 @@ void vly_shim_lazy(bool on) {
 void vly_shim_lazy_host(bool on) {
     guard g(lock);
     lazy_host = on;
+}
+void vly_shim_slow(bool on) {
+    guard g(lock);
+    slow = on;
 }
 cudaError_t vly_shim_enqueue(cudaStream_t stream, void (*fn)(void *arg), void *arg) {
     guard g(lock);
@@ -334,6 +346,7 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *prop, int device) {
     prop->totalGlobalMem = (size_t)8 << 30;
     prop->sharedMemPerBlockOptin = SHARED_MOST;
     prop->major = 9, prop->minor = 0, prop->multiProcessorCount = multiprocessors();
+    prop->canMapHostMemory = getenv("VLY_SHIM_UNMAPPED") == nullptr;
     prop->l2CacheSize = 1 << 20, prop->maxThreadsPerMultiProcessor = 2048;
     return cudaSuccess;
 }
@@ -412,7 +425,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
         return give(refuse(cudaErrorInvalidResourceHandle,
                            "an event of device %d is recorded on a stream of device %d",
                            event->device, s->device));
-    auto m = std::make_shared<mark>(mark{s, s->enqueued + 1, s->capture, s->before, 0.0});
+    auto m = std::make_shared<mark>(mark{s, s->enqueued + 1, s->capture, s->before, 0.0, false});
     event->last = m;
     return s->capture ? cudaSuccess : give(enqueue(stream, [m] { m->seconds = now(); }));
 }
@@ -436,14 +449,20 @@ cudaError_t cudaEventQuery(cudaEvent_t event) {
     guard g(lock);
     const auto m = event->last;
     if (captures()) return give(cudaErrorStreamCaptureUnsupported);
-    if (m) drain(m->stream, m->ticket); /* whoever polls lets time pass */
+    if (m && m->stream->done < m->ticket && (slow || !m->asked)) {
+        m->asked = true;
+        return last_error = cudaErrorNotReady;
+    }
+    if (m) pass(*m); /* whoever polls lets time pass */
     return give(sticky);
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
     guard g(lock);
+    const auto m = event->last;
+    if (captures()) return give(cudaErrorStreamCaptureUnsupported);
     if (!event->blocking) spins++;
-    counted.waits++;
-    return cudaEventQuery(event);
+    if (m) pass(*m);
+    return give(sticky);
 }
 cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t from, cudaEvent_t to) {
     if (!from->last || !to->last) return give(cudaErrorInvalidValue);

@@ -11,7 +11,10 @@
  *   host memory in a capture, and a capture whose streams were not joined;
  *   - the current device is each thread's own: work for another one is refused, and so is memory of
  *   another one;
- *   - the last error is each thread's own too;
+ *   - the last error is each thread's own too, "not ready" included, and a launch gives one that is
+ *   left as if it were its own;
+ *   - an event is not ready when it is first asked for, if it has anything to wait for;
+ *   - only mapped host memory has an address on the device;
  *   - allocations are poisoned, and guarded by sentinels on both sides, which are NaN to a kernel
  *   that reads them;
  *   - more than 48 KiB of shared memory needs cudaFuncSetAttribute, and must be dynamic;
@@ -23,6 +26,10 @@
  *
  * VLY_SHIM_COUNTS=FILE: at its end the program writes how many kernels and copies ran, how often the
  * host waited, and how many graphs it launched, as JSON.
+ *
+ * VLY_SHIM_UNMAPPED=1: a device that cannot map host memory.
+ *
+ * VLY_SHIM_TRIALS=1: our staged products compete with our others when a layer is made.
  *
  * VLY_SHIM_SHAPES=FILE collects all launches with their grids; VLY_SHIM_DRY=1: no kernel runs, so
  * that those of large batches can be collected; VLY_SHIM_MULTIPROCESSORS=N: as on a card with N.
@@ -101,6 +108,7 @@ struct cudaDeviceProp {
     char name[256];
     size_t totalGlobalMem, sharedMemPerBlockOptin;
     int major, minor, multiProcessorCount, l2CacheSize, maxThreadsPerMultiProcessor;
+    int canMapHostMemory;
 };
 typedef struct {
     uint8_t bytes[16];
@@ -121,6 +129,7 @@ cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total_bytes);
 cudaError_t cudaMalloc(void **out, size_t bytes);
 cudaError_t cudaFree(void *memory);
 cudaError_t cudaHostAlloc(void **out, size_t bytes, unsigned flags);
+cudaError_t cudaHostGetDevicePointer(void **out, void *host, unsigned flags);
 cudaError_t cudaFreeHost(void *memory);
 cudaError_t cudaDeviceSynchronize(void);
 cudaError_t cudaDeviceGetStreamPriorityRange(int *least, int *greatest);
@@ -172,6 +181,8 @@ void vly_shim_lazy(bool lazy);
 /* true: host functions are as late as everything else; else they run at once, as nobody may be
  * waiting for their stream. */
 void vly_shim_lazy_host(bool lazy);
+/* true: work lasts until somebody sleeps; an event that is asked is never ready. */
+void vly_shim_slow(bool slow);
 /* What a library that stands for NVIDIA's does on a stream (tests/gpu/nccl). */
 cudaError_t vly_shim_enqueue(cudaStream_t stream, void (*fn)(void *arg), void *arg);
 /* While `stream` captures: release(arg) when the graph and all that was made of it are gone. False:

@@ -294,6 +294,35 @@ static void a_librarys_suggestions_compete(parity *p) {
     unsetenv("FAKE_CUBLASLT_SLOW");
 }
 
+/* Ours with asynchronous copies: tried where a layer lets it, with each of its widths; not chosen
+ * where it is wrong, here because nothing waits for the copies. */
+static void staged_products_compete(parity *p) {
+    vly_layer_desc d = conv((shape){9, 8, 72, 3, 2, 1}, 3, VLY_ACT_RELU, VLY_BF16, VLY_BF16);
+    char line[2048];
+    const char *file;
+    int at, waits = 0;
+    contest_of(p, &d, VLY_PASS_FORWARD, line);
+    CHECK(!strstr(line, "staged"));
+    setenv("VLY_SHIM_TRIALS", "1", 1);
+    d.dz_given = d.dx_adds = true, d.below = VLY_ACT_RELU;
+    for (vly_pass pass = VLY_PASS_FORWARD; pass < VLY_PASSES; pass++) {
+        contest_of(p, &d, pass, line);
+        CHECK(us_of(line, "own") < 1e30 && us_of(line, "staged") < 1e30);
+        CHECK((us_of(line, "staged#1") < 1e30) == (pass == VLY_PASS_FORWARD));
+        CHECK(!strstr(line, "differs") && !strstr(line, "failed"));
+    }
+    for (size_t i = 0; vly_shim_site(i, &file, &at); i++) {
+        if (!strstr(file, "async.h")) continue;
+        vly_shim_drop(file, at);
+        CHECK(strncmp(contest_of(p, &d, VLY_PASS_FORWARD, line), "staged", 6) != 0);
+        CHECK(strstr(line, "staged differs") && strstr(line, "staged#1 differs"));
+        vly_shim_drop("", 0);
+        waits++;
+    }
+    CHECK_EQ(waits, 2); /* the commit and the wait */
+    unsetenv("VLY_SHIM_TRIALS");
+}
+
 static void who_is_wrong_is_not_chosen(parity *p) {
     char line[2048];
     setenv("FAKE_CUBLASLT_WRONG", "0", 1);
@@ -410,7 +439,8 @@ static void an_engine_that_is_none_is_refused(parity *p) {
     vly_layer *l;
     setenv("VLY_ENGINE", "cublas", 1);
     CHECK_EQ(p->gpu->layer_create(p->gpu, &d, &l), VLY_EINVAL);
-    CHECK(strstr(vly_error_text(), "VLY_ENGINE=cublas: there are own, cublaslt and patches"));
+    CHECK(
+        strstr(vly_error_text(), "VLY_ENGINE=cublas: there are own, staged, cublaslt and patches"));
     unsetenv("VLY_ENGINE");
 }
 
@@ -477,6 +507,7 @@ int main(void) {
     the_choice_is_timed_checked_and_remembered(p);
     an_engine_that_is_none_is_refused(p);
     a_librarys_suggestions_compete(p);
+    staged_products_compete(p);
     who_is_wrong_is_not_chosen(p);
     a_wrong_bias_gradient_is_seen(p);
     a_nan_passes_through_every_engine(p);

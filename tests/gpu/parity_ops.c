@@ -5,26 +5,80 @@ static void the_same_actions_are_drawn(parity *p) {
     for (size_t s = 0; s < 5; s++) {
         const int n = sizes[s][0], A = sizes[s][1];
         twin logits = normals(p, (size_t)(n * A), 3), action = outputs(p, (size_t)n),
-             logp = outputs(p, (size_t)n), epsilon = normals(p, (size_t)n, 0.3f);
+             shown = outputs(p, (size_t)n), logp = outputs(p, (size_t)n),
+             epsilon = normals(p, (size_t)n, 0.3f);
         twin rng = twin_of(p, &(vly_rng){7, 1u << 20}, sizeof(vly_rng)),
              lane = numbers(p, (size_t)n, 1 << 30);
         for (int step = 0; step < 3; step++) {
             BOTH(c->sample_policy(q, n, A, D(logits), D(rng), step == 1 ? D(lane) : NULL, 100,
-                                  D(action), step == 2 ? NULL : D(logp)));
-            SAME(action);
+                                  D(action), step == 1 ? NULL : D(shown),
+                                  step == 2 ? NULL : D(logp)));
+            SAME(action), SAME(shown);
             SAME(logp);
             BOTH(c->sample_greedy(q, n, A, D(logits), step ? D(epsilon) : NULL, D(rng),
-                                  step == 1 ? D(lane) : NULL, 100, D(action)));
-            SAME(action);
+                                  step == 1 ? D(lane) : NULL, 100, D(action),
+                                  step == 1 ? NULL : D(shown)));
+            SAME(action), SAME(shown);
             BOTH(c->action_logp(q, n, A, D(logits), D(action), D(logp)));
             SAME(logp);
             BOTH(c->rng_advance(q, D(rng)));
             SAME(rng);
         }
-        twin_free(p, &logits), twin_free(p, &action), twin_free(p, &logp), twin_free(p, &epsilon),
-            twin_free(p, &rng), twin_free(p, &lane);
+        twin_free(p, &logits), twin_free(p, &action), twin_free(p, &shown), twin_free(p, &logp),
+            twin_free(p, &epsilon), twin_free(p, &rng), twin_free(p, &lane);
     }
 }
+
+/* The device writes what it draws into the host's memory too, and the host sees it after the
+ * event. */
+static void actions_are_shown_to_the_host(parity *p) {
+    enum { N = 300, A = 6 };
+    vly_compute *c = p->gpu;
+    vly_queue *q = p->gpu_queue;
+    vly_event *passed;
+    int32_t *host, *shown;
+    twin logits = normals(p, N * A, 3), action = outputs(p, N),
+         rng = twin_of(p, &(vly_rng){7, 3}, sizeof(vly_rng));
+    CHECK_OK(c->alloc_host(c, N * sizeof *host, "a test", (void **)&host));
+    shown = vly_mapped(c, host);
+    CHECK(vly_mapped(p->cpu, host) == NULL); /* there the host's memory is the device's */
+    CHECK_OK(c->event_create(c, &passed));
+    for (int greedy = 0; greedy < 2 && shown; greedy++) {
+        memset(host, 0xff, N * sizeof *host);
+        CHECK_OK(
+            greedy
+                ? c->sample_greedy(q, N, A, logits.gpu, NULL, rng.gpu, NULL, 0, action.gpu, shown)
+                : c->sample_policy(q, N, A, logits.gpu, rng.gpu, NULL, 0, action.gpu, shown, NULL));
+        CHECK_OK(c->event_record(passed, q));
+        CHECK_OK(c->event_sync(passed));
+        CHECK(c->event_done(passed));
+        void *drawn = twin_gpu(p, &action);
+        CHECK(!memcmp(drawn, host, N * sizeof *host));
+        free(drawn);
+    }
+    if (!shown) printf("this device cannot map host memory\n");
+    c->event_destroy(passed);
+    c->free_host(c, host);
+    twin_free(p, &logits), twin_free(p, &action), twin_free(p, &rng);
+}
+
+#ifdef VLY_TEST_SHIM
+/* Host memory that is not mapped, by request or because the device cannot. */
+static void downloads_remain_where_nothing_is_mapped(void) {
+    static const char *const ways[][2] = {{"VLY_ACTIONS", "copied"}, {"VLY_SHIM_UNMAPPED", "1"}};
+    for (int i = 0; i < 2; i++) {
+        vly_compute *c;
+        void *host;
+        setenv(ways[i][0], ways[i][1], 1);
+        CHECK_OK(vly_compute_create_cuda(&c, 0, 1));
+        CHECK_OK(c->alloc_host(c, 100, "a test", &host));
+        CHECK(vly_mapped(c, host) == NULL);
+        c->free_host(c, host);
+        c->destroy(c);
+        unsetenv(ways[i][0]);
+    }
+}
+#endif
 
 static void frames_are_gathered_alike(parity *p) {
     static const struct {
@@ -431,7 +485,7 @@ static void bad_arguments_are_refused(parity *p) {
     vly_queue *q = p->gpu_queue;
     CHECK_EQ(c->gae(q, &(vly_gae_args){0}), VLY_EINVAL);
     CHECK_EQ(c->policy_loss(q, &(vly_policy_loss_args){0}), VLY_EINVAL);
-    CHECK_EQ(c->sample_policy(q, 3, 2, NULL, NULL, NULL, 0, NULL, NULL), VLY_EINVAL);
+    CHECK_EQ(c->sample_policy(q, 3, 2, NULL, NULL, NULL, 0, NULL, NULL, NULL), VLY_EINVAL);
     CHECK_EQ(c->permutation(q, -1, NULL, NULL), VLY_EINVAL);
     CHECK_EQ(c->convert(q, 8, VLY_U8, c, VLY_F32, c), VLY_EINVAL);
     CHECK(strstr(vly_error_text(), "vly_convert_launch") != NULL);
@@ -442,6 +496,7 @@ int main(void) {
     for (uint64_t seed = 1; seed <= 2; seed++) {
         parity_seed(seed);
         the_same_actions_are_drawn(p);
+        actions_are_shown_to_the_host(p);
         frames_are_gathered_alike(p);
         advantages_agree(p);
         advantages_of_turns_agree(p);
@@ -455,6 +510,9 @@ int main(void) {
         fingerprints_are_equal(p);
     }
     bad_arguments_are_refused(p);
+#ifdef VLY_TEST_SHIM
+    downloads_remain_where_nothing_is_mapped();
+#endif
     parity_close(p);
     return TEST_PASS;
 }

@@ -134,19 +134,30 @@ static void a_queue_may_change_hands(void) {
 }
 
 #ifdef VLY_TEST_SHIM
-/* The thread that waits for actions shares its processor with environments. */
-static void waiting_for_a_queue_keeps_no_processor_busy(void) {
+/* The thread that waits for actions shares its processor with environments: it asks for a while, then
+ * sleeps. */
+static void who_waits_long_for_a_queue_sleeps(void) {
     vly_queue *q;
+    vly_event *event;
     float *x, got[N];
     CHECK_OK(c->queue_create(c, VLY_QUEUE_ACT, &q));
+    CHECK_OK(c->event_create(c, &event));
     CHECK_OK(c->alloc(c, sizeof got, "a test", NULL, (void **)&x));
     const uint64_t before = vly_shim_spins();
-    CHECK_OK(c->fill(q, x, 0, sizeof got));
-    memset(got, 0xff, sizeof got);
-    CHECK_OK(c->download(q, got, x, sizeof got));
-    CHECK_OK(c->queue_sync(q));
-    for (int i = 0; i < N; i++) CHECK(got[i] == 0);
+    for (int way = 0; way < 4;
+         way++) { /* a short and a long wait for the queue, and for an event */
+        CHECK_OK(c->fill(q, x, 0, sizeof got));
+        memset(got, 0xff, sizeof got);
+        CHECK_OK(c->download(q, got, x, sizeof got));
+        CHECK_OK(c->event_record(event, q));
+        vly_shim_slow(way % 2);
+        if (way % 2) CHECK(!c->event_done(event));
+        CHECK_OK(way < 2 ? c->queue_sync(q) : c->event_sync(event));
+        for (int i = 0; i < N; i++) CHECK(got[i] == 0);
+    }
+    vly_shim_slow(false);
     CHECK_EQ(vly_shim_spins(), before);
+    c->event_destroy(event);
     c->free(c, x);
     c->queue_destroy(q);
 }
@@ -181,7 +192,7 @@ int main(void) {
     in_a_thread(everything, NULL);
     a_queue_may_change_hands();
 #ifdef VLY_TEST_SHIM
-    waiting_for_a_queue_keeps_no_processor_busy();
+    who_waits_long_for_a_queue_sleeps();
     a_failed_device_still_notifies();
 #endif
     c->destroy(c);

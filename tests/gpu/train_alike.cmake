@@ -2,12 +2,15 @@ cmake_minimum_required(VERSION 3.25)
 # Trains with the CPU back end and with the CUDA back end on the shim: the same episodes and returns, and the same bytes of
 # every environment's state at the end, so all actions were the same.
 # cmake -DVOLLEY=... -DPLUGIN=... -DFOLDER=... -DCASES=small|images -P train_alike.cmake
-# environment|algorithm|steps|options
+# environment|algorithm|steps|options; with `copied` the device cannot write host memory
 set(small
   "cartpole|ppo|1600|--run.precision fp32 --ppo.overlap off"
   "cartpole|ppo|1600|--run.precision fp32 --ppo.overlap on"
   "cartpole|a2c|1000|--run.precision fp32"
   "cartpole|dqn|1200|--run.precision fp32"
+  "cartpole|dqn|600|--run.precision fp32|copied"
+  "cartpole|a2c|600|--run.precision fp32|copied"
+  "cartpole|impala|400|--run.precision fp32 --pool.schedule sync|copied"
   "cartpole|impala|1200|--run.precision fp32 --pool.schedule sync"
   "minatar/breakout|a2c|120|--run.precision fp32")
 set(images
@@ -32,7 +35,7 @@ endfunction()
 
 # The run's results, then the checksums of the tensors that have to be alike.
 function(train out log device env algo steps options)
-  string(MAKE_C_IDENTIFIER "${env}-${algo}-${options}-${device}" name)
+  string(MAKE_C_IDENTIFIER "${env}-${algo}-${options}-${steps}-${device}" name)
   if(NOT options MATCHES "--run.envs")
     string(APPEND options " --run.envs 8")
   endif()
@@ -64,6 +67,10 @@ endfunction()
 foreach(case IN LISTS ${CASES})
   string(REPLACE "|" ";" case "${case}")
   list(POP_FRONT case env algo steps options)
+  unset(ENV{VLY_SHIM_UNMAPPED})
+  if(case STREQUAL "copied")
+    set(ENV{VLY_SHIM_UNMAPPED} 1)
+  endif()
   train(cpu words cpu ${env} ${algo} ${steps} "${options}")
   if(cpu STREQUAL "" AND words MATCHES "make roms")
     message("SKIPPED in part: ${env} ${algo}: no ROM")

@@ -135,7 +135,7 @@ static void what_is_masked_is_never_drawn_and_has_no_gradient(void) {
                       allowed[i * A + a] = a == i % A || noise(2, (uint32_t)(i * A + a)) > 0;
     }
     CHECK_OK(cpu->mask_actions(queue, N * A, allowed, z));
-    CHECK_OK(cpu->sample_policy(queue, N, A, z, &rng, NULL, 0, action, logp));
+    CHECK_OK(cpu->sample_policy(queue, N, A, z, &rng, NULL, 0, action, NULL, logp));
     for (int i = 0; i < N; i++) CHECK(allowed[i * A + action[i]]);
     vly_real stats[VLY_STATS] = {0};
     hyper = (vly_hyper){.clip = 0.2f, .entropy_coef = 0.1f};
@@ -152,10 +152,10 @@ static void what_is_masked_is_never_drawn_and_has_no_gradient(void) {
     CHECK_EQ(stats[VLY_STAT_NONFINITE], 0);
     CHECK_NEAR(stats[VLY_STAT_KL], 0, 1e-3);
     for (int i = 0; i < N * A; i++) CHECK(allowed[i] || dz[i] == 0);
-    CHECK_OK(cpu->sample_greedy(queue, N, A, z, NULL, &rng, NULL, 0, action));
+    CHECK_OK(cpu->sample_greedy(queue, N, A, z, NULL, &rng, NULL, 0, action, NULL));
     for (int i = 0; i < N; i++) CHECK(allowed[i * A + action[i]]);
     int seen[A] = {0}, all = 0; /* exploring: uniform over what is allowed */
-    CHECK_OK(cpu->sample_greedy(queue, N, A, z, epsilon, &rng, NULL, 0, action));
+    CHECK_OK(cpu->sample_greedy(queue, N, A, z, epsilon, &rng, NULL, 0, action, NULL));
     for (int i = 0; i < N; i++) {
         CHECK(allowed[i * A + action[i]]);
         seen[action[i]]++, all++;

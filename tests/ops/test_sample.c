@@ -13,7 +13,7 @@ static void actions_follow_the_softmax(int A) {
     for (int a = 0; a < A; a++) p[a] = exp((double)noise(9, (uint32_t)a) * 2) / total;
     for (int i = 0; i < n * A; i++)
         z[i] = noise(9, (uint32_t)(i % A)) * 2 + 100; /* a shift changes nothing */
-    CHECK_OK(cpu->sample_policy(queue, n, A, z, &rng, NULL, 3, action, logp));
+    CHECK_OK(cpu->sample_policy(queue, n, A, z, &rng, NULL, 3, action, NULL, logp));
     for (int i = 0; i < n; i++) {
         CHECK(action[i] >= 0 && action[i] < A);
         CHECK_NEAR(logp[i], log(p[action[i]]), 1e-4);
@@ -35,16 +35,16 @@ static void a_draw_depends_on_its_lane_alone(void) {
     vly_real *z = noise_array(4, n * A);
     int32_t whole[n], part[n], lane[n];
     for (int i = 0; i < n; i++) lane[i] = i;
-    CHECK_OK(cpu->sample_policy(queue, n, A, z, &rng, NULL, 0, whole, NULL));
+    CHECK_OK(cpu->sample_policy(queue, n, A, z, &rng, NULL, 0, whole, NULL, NULL));
     for (int at = 0, k = 1; at < n; at += k, k = k % 37 + 1) {
         if (at + k > n) k = n - at;
         CHECK_OK(cpu->sample_policy(queue, k, A, z + at * A, &rng, at % 2 ? lane + at : NULL, at,
-                                    part + at, NULL));
+                                    part + at, NULL, NULL));
     }
     CHECK(memcmp(whole, part, sizeof whole) == 0);
     CHECK_OK(cpu->rng_advance(queue, &rng));
     CHECK_EQ(rng.step, 10);
-    CHECK_OK(cpu->sample_policy(queue, n, A, z, &rng, NULL, 0, part, NULL));
+    CHECK_OK(cpu->sample_policy(queue, n, A, z, &rng, NULL, 0, part, NULL, NULL));
     CHECK(memcmp(whole, part, sizeof whole) != 0);
 }
 
@@ -58,7 +58,7 @@ static void extremes_stay_in_range(void) {
         for (int lane = 0; lane < 50; lane++) {
             int32_t action = -7;
             vly_real logp;
-            CHECK_OK(cpu->sample_policy(queue, 1, 3, z[i], &rng, NULL, lane, &action, &logp));
+            CHECK_OK(cpu->sample_policy(queue, 1, 3, z[i], &rng, NULL, lane, &action, NULL, &logp));
             CHECK(action >= 0 && action < 3);
             if (i == 1) CHECK_EQ(action, 1);
             if (i == 2) CHECK_EQ(action, 0);
@@ -68,10 +68,12 @@ static void extremes_stay_in_range(void) {
 static void greedy_explores_with_epsilon(void) {
     enum { n = 100000, A = 4 };
     vly_real *q = noise_array(6, n * A), *epsilon = malloc(n * sizeof *epsilon);
-    int32_t *action = poisoned(4 * n);
+    int32_t *action = poisoned(4 * n), *shown = poisoned(4 * n);
     long other = 0;
     for (int i = 0; i < n; i++) epsilon[i] = (vly_real)0.2;
-    CHECK_OK(cpu->sample_greedy(queue, n, A, q, epsilon, &rng, NULL, 0, action));
+    CHECK_OK(cpu->sample_greedy(queue, n, A, q, epsilon, &rng, NULL, 0, action, shown));
+    CHECK(!memcmp(shown, action, 4 * n));
+    free(shown);
     for (int i = 0; i < n; i++) {
         int best = 0;
         for (int a = 1; a < A; a++) best = q[i * A + a] > q[i * A + best] ? a : best;
@@ -79,9 +81,9 @@ static void greedy_explores_with_epsilon(void) {
         other += action[i] != best;
     }
     CHECK_NEAR((double)other / n, 0.2 * 0.75, 0.005);
-    CHECK_OK(cpu->sample_greedy(queue, n, A, q, NULL, NULL, NULL, 0, action));
+    CHECK_OK(cpu->sample_greedy(queue, n, A, q, NULL, NULL, NULL, 0, action, NULL));
     const vly_real tie[] = {1, 3, 3, 3};
-    CHECK_OK(cpu->sample_greedy(queue, 1, A, tie, NULL, NULL, NULL, 0, action));
+    CHECK_OK(cpu->sample_greedy(queue, 1, A, tie, NULL, NULL, NULL, 0, action, NULL));
     CHECK_EQ(action[0], 1); /* the first of equals */
     free(q), free(epsilon), free(action);
 }
@@ -107,9 +109,9 @@ static void a_permutation_holds_every_number_once(void) {
 
 static void bad_arguments_are_named(void) {
     int32_t action;
-    CHECK_EQ(cpu->sample_policy(queue, 1, 0, (vly_real[]){0}, &rng, NULL, 0, &action, NULL),
+    CHECK_EQ(cpu->sample_policy(queue, 1, 0, (vly_real[]){0}, &rng, NULL, 0, &action, NULL, NULL),
              VLY_EINVAL);
-    CHECK_EQ(cpu->sample_policy(queue, 1, 2, NULL, &rng, NULL, 0, &action, NULL), VLY_EINVAL);
+    CHECK_EQ(cpu->sample_policy(queue, 1, 2, NULL, &rng, NULL, 0, &action, NULL, NULL), VLY_EINVAL);
     CHECK(strstr(vly_error_text(), "sample_policy"));
     CHECK_EQ(cpu->permutation(queue, 5, NULL, &action), VLY_EINVAL);
 }

@@ -92,6 +92,27 @@ static void optimizers(vly_compute *c, vly_queue *q) {
     c->optimize(q, &adam, &p, given(twin_of(&both, large, sizeof large)), hyper_memory(), stats);
 }
 
+/* Products with asynchronous copies: more steps along k than there are stages. */
+static void staged_layers(cudaStream_t stream) {
+    const vly_layer_desc d = {.kind = VLY_LINEAR,
+                              .in_c = 168,
+                              .out_c = 40,
+                              .x_type = VLY_BF16,
+                              .y_type = VLY_BF16,
+                              .x_scale = 1};
+    vly_conv conv = vly_conv_of(&d, VLY_MATH_BF16);
+    conv.staged = true;
+    const vly_forward_part part = {&conv, reals(168 * 40), NULL, reals(130 * 40)};
+    vly_conv_forward_launch(&part, 1, 130, reals(130 * 168), NULL, stream);
+    const vly_dw_call gradient = {.conv = &conv,
+                                  .n = 200,
+                                  .x = reals(200 * 168),
+                                  .dz = reals(200 * 40),
+                                  .dw = reals(168 * 40),
+                                  .db = reals(40)};
+    vly_conv_dw_group_launch(&gradient, 1, 8, stream);
+}
+
 /* Products of several steps along k, and weight and bias gradients. */
 static void layers(cudaStream_t stream) {
     for (vly_math math = VLY_MATH_FP32; math <= VLY_MATH_BF16; math++) {
@@ -114,6 +135,7 @@ static void layers(cudaStream_t stream) {
                                       .partial = reals(vly_conv_dw_bytes(&conv, 2600, 8) / 4)};
         vly_conv_dw_group_launch(&gradient, 1, 8, stream);
     }
+    staged_layers(stream);
     vly_activation_backward_launch(VLY_F32, VLY_ACT_RELU, 200, 24, reals(200 * 24), reals(200 * 24),
                                    reals(24), false, reals(vly_bias_bytes(24) / 4), stream);
 }

@@ -3,6 +3,7 @@
 #include "kernels/mma.h"
 #include "kernels/reduce.h"
 #include "kernels/scan.h"
+#include "tests/gpu/shim/copies.h"
 #include "tests/kit/check.h"
 
 static const unsigned BLOCK = 64;
@@ -51,17 +52,6 @@ static __global__ void reads_before_the_barrier(float *out) {
 
 [[maybe_unused]] static __global__ void writes_past_the_end(float *out, int n) {
     if (threadIdx.x == 0) out[n] = 1.0f;
-}
-
-static __global__ void reads_a_copy_too_early(float *out, const float *in) {
-    VLY_SHARED(float, tile, [4]);
-    if (threadIdx.x == 0) {
-        vly_shim::async_copy(tile, in, 16, 16);
-        vly_shim::async_commit();
-        out[0] = tile[0];
-        vly_shim::async_wait(0);
-        out[1] = tile[0];
-    }
 }
 
 static __global__ void sums(float *out, int n) {
@@ -252,6 +242,32 @@ static void an_async_copy_arrives_at_the_wait(void) {
     CHECK(isnan(memory[0]) && memory[1] == 5.0f);
 }
 
+static void copies_have_a_size_a_place_and_zeros(void) {
+    for (int i = 0; i < 4; i++) memory[100 + i] = (float)(i + 1);
+    CHECK_OK(run("", copies_zeros_outside, 1, 32, memory, (const float *)memory + 100));
+    const float want[] = {0, 0, 0, 0, 1, 2};
+    for (int i = 0; i < 6; i++) CHECK_EQ(memory[i], want[i]);
+    is_a_fault(run("", copies_to_an_odd_place, 1, 32, memory, (const float *)memory),
+               "misaligned: an asynchronous copy");
+    is_a_fault(run("", copies_to_memory, 1, 32, memory, (const float *)memory + 100),
+               "what is not shared memory");
+}
+
+template <int FAULT> static vly_status pipelined(void) {
+    for (int i = 0; i < 24; i++) memory[128 + i] = (float)i;
+    return run("", pipelines<FAULT>, 1, BLOCK, memory, (const float *)memory + 128);
+}
+
+static void a_pipeline_is_right_in_every_order(void) {
+    for (uint64_t seed = 1; seed <= 5; seed++) {
+        vly_shim_seed(seed);
+        CHECK_OK(pipelined<NO_FAULT>());
+        for (unsigned i = 0; i < BLOCK; i++) CHECK_EQ(memory[i], 24 * 23 / 2);
+    }
+    CHECK_OK(pipelined<WAITS_FOR_TOO_LITTLE>());
+    CHECK(isnan(memory[0])); /* also without the race detector */
+}
+
 static void reductions_and_rings_are_right_in_every_order(void) {
     for (uint64_t seed = 1; seed <= 5; seed++) {
         vly_shim_seed(seed);
@@ -305,6 +321,36 @@ static void streams_are_lazy_and_events_order_them(void) {
     cudaStreamDestroy(other);
     cudaEventDestroy(event);
     cudaFree(value);
+}
+
+/* A query that is too early leaves an error behind, which a launch takes for its own. */
+static void not_ready_is_an_error_until_it_is_cleared(void) {
+    cudaEvent_t event;
+    int *value;
+    CHECK_EQ(cudaEventCreateWithFlags(&event, 0), cudaSuccess);
+    CHECK_EQ(cudaMalloc((void **)&value, sizeof *value), cudaSuccess);
+    CHECK_EQ(VLY_LAUNCH_RAW(adds, 1, 32, 0, stream, value, 3), cudaSuccess);
+    CHECK_EQ(cudaEventRecord(event, stream), cudaSuccess);
+    CHECK_EQ(cudaEventQuery(event), cudaErrorNotReady);
+    CHECK_EQ(VLY_LAUNCH_RAW(adds, 1, 32, 0, stream, value, 3), cudaErrorNotReady);
+    CHECK_EQ(cudaGetLastError(), cudaSuccess);
+    CHECK_EQ(cudaEventQuery(event), cudaSuccess);
+    CHECK_EQ(cudaEventQuery(event), cudaSuccess);
+    cudaEventDestroy(event);
+    cudaFree(value);
+}
+
+static void host_memory_is_mapped_where_it_was_asked_for(void) {
+    void *plain, *mapped, *device;
+    CHECK_EQ(cudaHostAlloc(&plain, 16, cudaHostAllocDefault), cudaSuccess);
+    CHECK_EQ(cudaHostAlloc(&mapped, 16, cudaHostAllocMapped), cudaSuccess);
+    CHECK_EQ(cudaHostGetDevicePointer(&device, plain, 0), cudaErrorInvalidValue);
+    cudaGetLastError();
+    CHECK_EQ(cudaHostGetDevicePointer(&device, mapped, 0), cudaSuccess);
+    CHECK_OK(run("", adds, 1, 32, static_cast<int *>(device), 3));
+    cudaFreeHost(plain);
+    cudaFreeHost(mapped);
+    vly_shim_clear();
 }
 
 static void a_graph_runs_when_it_is_launched(void) {
@@ -427,6 +473,16 @@ static void accesses_that_nothing_orders_are_faults(void) {
     CHECK_OK(run("", counts_with_atomics, 4, BLOCK, (int *)memory));
 }
 
+static void copies_that_are_not_waited_for_are_faults(void) {
+    is_a_fault(run("", reads_a_copy_too_early, 1, 32, memory, (const float *)memory + 100),
+               "an asynchronous copy is under way");
+    is_a_fault(pipelined<WAITS_FOR_TOO_LITTLE>(), "an asynchronous copy is under way");
+    is_a_fault(pipelined<ONE_COMMIT_TOO_FEW>(), "an asynchronous copy is under way");
+    is_a_fault(pipelined<NO_BARRIER>(), "race: ");
+    is_a_fault(pipelined<RING_TOO_SMALL>(), "race: ");
+    CHECK_OK(pipelined<NO_FAULT>());
+}
+
 static void reads_beyond_an_array_are_faults(void) {
     is_a_fault(run("", reads_past_the_end, 1, BLOCK, memory, 4 * (int)BLOCK), "array of 1024");
     is_a_fault(run("", reads_past_the_end, 1, BLOCK, memory, -1), "array of 1024");
@@ -487,6 +543,8 @@ int main(void) {
 #ifdef VLY_SHIM_RACES
     accesses_that_nothing_orders_are_faults();
     reads_beyond_an_array_are_faults();
+    copies_that_are_not_waited_for_are_faults();
+    copies_have_a_size_a_place_and_zeros();
     every_barrier_of_the_headers_is_needed();
     cudaFree(memory);
     cudaStreamDestroy(stream);
@@ -495,9 +553,13 @@ int main(void) {
     a_race_is_seen_under_some_order();
     writes_out_of_bounds_are_faults();
     an_async_copy_arrives_at_the_wait();
+    copies_have_a_size_a_place_and_zeros();
+    a_pipeline_is_right_in_every_order();
     reductions_and_rings_are_right_in_every_order();
     fragments_multiply();
     streams_are_lazy_and_events_order_them();
+    not_ready_is_an_error_until_it_is_cleared();
+    host_memory_is_mapped_where_it_was_asked_for();
     a_graph_runs_when_it_is_launched();
     impossible_launches_are_refused();
     large_shared_memory_is_asked_for();
