@@ -1,4 +1,5 @@
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include "cpu/train/train_impl.h"
 
@@ -81,7 +82,32 @@ static bool counters_are_sane(const train_counters *k) {
            k->episodes_shift < most;
 }
 
+/* Optimizers count their steps in whole numbers, and go on from what was saved. */
+static vly_status check_step_count(vly_train *t, const vly_buffer *b) {
+    int64_t steps = 0;
+    if (b->role != VLY_BUFFER_OPTIMIZER || b->dtype != VLY_I64 ||
+        vly_buffer_bytes(b) != sizeof steps)
+        return VLY_OK;
+    VLY_TRY(vly_train_read(t, b, &steps));
+    return steps >= 0 && steps < (int64_t)1 << 60
+               ? VLY_OK
+               : vly_fail(VLY_ECORRUPT, "%s is %lld: no optimizer has made so many steps", b->name,
+                          (long long)steps);
+}
+
+static vly_status check_optimizers(vly_train *t) {
+    const int n = t->algo->buffers(t->algo, NULL, 0);
+    vly_buffer *list = calloc((size_t)n + 1, sizeof *list);
+    if (!list) return vly_fail(VLY_ENOMEM, "no memory for the list of a run's arrays");
+    t->algo->buffers(t->algo, list, n);
+    vly_status status = VLY_OK;
+    for (int i = 0; i < n && status == VLY_OK; i++) status = check_step_count(t, &list[i]);
+    free(list);
+    return status;
+}
+
 vly_status vly_train_restored(vly_train *t) {
+    VLY_TRY(check_optimizers(t));
     VLY_TRY(t->algo->restored(t->algo, t->act));
     if (t->o.eval) return VLY_OK;
     train_counters *k = &t->counters;
