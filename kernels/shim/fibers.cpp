@@ -11,6 +11,7 @@
 #include "kernels/shim/races.h"
 #include "kernels/shim/sanitizers.h"
 #ifdef VLY_SHIM_ASAN
+#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
 #ifdef VLY_SHIM_TSAN
@@ -537,6 +538,14 @@ void order_seed(uint64_t seed) {
     random_state = seed * 2 + 1;
 }
 
+/* Fibers that a fault left have not returned: what the sanitizer knows of their frames is stale. */
+static void forget_frames() {
+#ifdef VLY_SHIM_ASAN
+    for (const fiber &f : fibers)
+        if (f.stack) __asan_unpoison_memory_region(f.stack + GUARD, STACK);
+#endif
+}
+
 bool run_grid(launch_name name, dim3 grid, dim3 block, size_t shared_bytes,
               const std::function<void()> &f) {
     threads = block.x * block.y * block.z;
@@ -563,6 +572,7 @@ bool run_grid(launch_name name, dim3 grid, dim3 block, size_t shared_bytes,
         run_block();
         if (!faulted) check_arrays();
     }
+    if (faulted) forget_frames();
     races_end_launch();
     for (shared_array &a : arrays) {
         races_remove(a.memory + SENTINEL);
