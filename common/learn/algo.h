@@ -48,6 +48,9 @@
 extern "C" {
 #endif
 
+/* The most of anything that a checkpoint counts: sums of two fit. */
+#define VLY_COUNT_MOST ((int64_t)1 << 60)
+
 typedef struct vly_algo vly_algo;
 
 typedef enum { VLY_SCHEDULE_SYNC, VLY_SCHEDULE_ASYNC } vly_schedule;

@@ -31,8 +31,8 @@ static vly_status dqn_restored(vly_algo *pub, vly_queue *q) {
     if (a->eval) return VLY_OK;
     VLY_TRY(vly_exec_prepare(a->learning, q, a->learner.params.param));
     VLY_TRY(vly_exec_prepare(a->target, q, a->target_param));
-    if (a->k->updates < 0 || a->k->acted < 0 || a->k->start_steps < -1)
-        return vly_fail(VLY_ECORRUPT, "the counters of the saved dqn are negative");
+    if (!vly_pace_is_sane(a->k))
+        return vly_fail(VLY_ECORRUPT, "the counters of the saved dqn are out of range");
     pub->version = a->k->updates;
     if (a->feed) return a->c->queue_sync(q);
     if (a->k->begun && a->replay->step[0] < 0) {

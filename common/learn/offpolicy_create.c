@@ -49,8 +49,8 @@ static vly_status offpolicy_restored(vly_algo *pub, vly_queue *q) {
     vly_pace *k = a->pace;
     VLY_TRY(prepare_all(a, q));
     if (a->eval) return VLY_OK;
-    if (k->updates < 0 || k->acted < 0 || k->start_steps < -1)
-        return vly_fail(VLY_ECORRUPT, "the counters of the saved %s are negative", pub->name);
+    if (!vly_pace_is_sane(k))
+        return vly_fail(VLY_ECORRUPT, "the counters of the saved %s are out of range", pub->name);
     pub->version = k->updates;
     if (k->begun && a->replay->step[0] < 0) { /* saved without its memory */
         k->start_steps = -1, k->acted = 0;

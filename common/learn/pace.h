@@ -9,6 +9,7 @@
 #ifndef VLY_COMMON_LEARN_PACE_H
 #define VLY_COMMON_LEARN_PACE_H
 #include <math.h>
+#include "common/learn/algo.h"
 #include "common/learn/replay.h"
 
 typedef struct {
@@ -19,6 +20,13 @@ typedef struct {
     int64_t acted;         /* agent steps since, as of the last learn() */
     int64_t begun;         /* an actor has stepped, so a restored run has frames to go on from */
 } vly_pace;
+
+/* Whether a saved one can be gone on from. */
+static inline bool vly_pace_is_sane(const vly_pace *k) {
+    return k->updates >= 0 && k->updates <= VLY_COUNT_MOST && k->acted >= 0 &&
+           k->acted <= VLY_COUNT_MOST && k->start_steps >= -1 && k->start_steps <= VLY_COUNT_MOST &&
+           k->start_updates >= 0 && k->start_updates <= VLY_COUNT_MOST;
+}
 
 /* Steps enough, and a memory to match: half, for resets are no transitions. */
 static inline bool vly_pace_may_start(const vly_replay *r, int64_t starts, int batch,

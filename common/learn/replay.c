@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "common/learn/algo.h"
 
 static int64_t slot(const vly_replay *r, int64_t step) {
     return (step % r->T + r->T) % r->T;
@@ -212,7 +213,7 @@ vly_status vly_replay_restored(vly_replay *r) {
     int64_t size = 0;
     for (int g = 0; g < r->o.groups; g++) {
         const int64_t h = r->step[g];
-        if (h < -1 || h >= (int64_t)1 << 60)
+        if (h < -1 || h > VLY_COUNT_MOST)
             return vly_fail(VLY_ECORRUPT, "the replay memory's group %d stands at step %lld", g,
                             (long long)h);
         for (int64_t t = oldest_of(r, h); t <= ready_of(r, h); t++) {

@@ -6,8 +6,6 @@
 
 enum { CELLS_MAX = 1 << 22, OUTCOMES_MAX = 64, SWEEPS_MAX = 1000000, LOOK_EVERY = 4096 };
 
-static const int64_t COUNT_MOST = (int64_t)1 << 60; /* of actions and updates in a checkpoint */
-
 static const char NEEDS[] = "numbered states, or a vector of at most 6 numbers whose bounds are "
                             "known"; /* VLY_DISCRETIZER_DIMS */
 
@@ -334,8 +332,8 @@ static int tabular_buffers(vly_algo *a, vly_buffer *out, int max) {
 static vly_status tabular_restored(vly_algo *a, vly_queue *q) {
     tabular *t = (tabular *)a;
     (void)q;
-    if (t->counters[0] < 0 || t->counters[0] > COUNT_MOST || t->counters[1] < 0 ||
-        t->counters[1] > COUNT_MOST)
+    if (t->counters[0] < 0 || t->counters[0] > VLY_COUNT_MOST || t->counters[1] < 0 ||
+        t->counters[1] > VLY_COUNT_MOST)
         return vly_fail(VLY_ECORRUPT, "tabular: the counters are out of range");
     for (int i = 0; i < t->actors; i++) {
         const actor *me = &t->actor[i];

@@ -86,32 +86,36 @@ static void edited_notes_are_damage(void) {
 }
 
 static void a_lost_folder_is_made_again(void) {
-    CHECK_EQ(in_folder("$VOLLEY train cartpole --steps 1G --checkpoint.every_s 0.2 --out l >lost "
-                       "2>&1 & p=$!; saved='ls l/checkpoints/step-*'; "
-                       "until_is \"$saved\" && mv l m && until_is \"$saved\" && rm -rf l; "
-                       "until_is \"$saved\"; kill -INT $p; wait $p; test $? = 130"),
-             0);
+    CHECK_EQ(
+        in_folder(
+            "$VOLLEY train cartpole --steps 1G --checkpoint.every_s 0.2 --out l >lost "
+            "2>&1 & p=$!; saved='ls l/checkpoints/step-*'; "
+            "until_is \"$saved\" && mv l m && until_is \"$saved\"; kill -STOP $p; "
+            "rm -rf l; kill -CONT $p; until_is \"$saved\"; kill -INT $p; wait $p; test $? = 130"),
+        0);
     says("lost", "l was moved or removed: it is made again");
     CHECK_EQ(volley("resume l --steps 1k"), 0);
     CHECK_EQ(volley("resume m --steps 1k"), 0);
 }
 
-/* Copied, removed, and the copy put in its place, as when a folder moves to another disk. */
+/* Copied, removed, and the copy put in its place, as when a folder moves to another disk; the run
+ * is stopped meanwhile, as it removes and writes files that are copied. */
 static void a_copy_in_its_place_keeps_its_records(void) {
-    CHECK_EQ(
-        in_folder("$VOLLEY train cartpole --steps 1G --checkpoint.every_s 0.2 --out c >moved "
-                  "2>&1 & p=$!; until_is 'ls c/checkpoints/step-*' && cp -r c d && rm -rf c && "
-                  "mv d c && head -n 3 c/metrics.jsonl >first; "
-                  "until_is 'grep -q removed moved'; kill -INT $p; wait $p; test $? = 130"),
-        0);
+    CHECK_EQ(in_folder("$VOLLEY train cartpole --steps 1G --checkpoint.every_s 0.2 --out c >moved "
+                       "2>&1 & p=$!; until_is 'ls c/checkpoints/step-* && "
+                       "test $(wc -l <c/metrics.jsonl) -ge 3'; kill -STOP $p; cp -r c d; "
+                       "rm -rf c; mv d c; head -n 3 c/metrics.jsonl >first; kill -CONT $p; "
+                       "until_is 'grep -q removed moved'; kill -INT $p; wait $p; test $? = 130"),
+             0);
     says("moved", "c was moved or removed: it is made again");
     CHECK_EQ(in_folder("head -n 3 c/metrics.jsonl | cmp - first"), 0);
 }
 
 static void what_was_not_saved_is_not_said_to_be(void) {
     CHECK_EQ(in_folder("$VOLLEY train cartpole --steps 1G --checkpoint.every_s 0.2 --out u >last "
-                       "2>&1 & p=$!; until_is 'ls u/checkpoints/step-*'; rm -rf u/checkpoints; "
-                       ": >u/checkpoints; kill -INT $p; wait $p; test $? = 1"),
+                       "2>&1 & p=$!; until_is 'ls u/checkpoints/step-*'; kill -STOP $p; "
+                       "rm -rf u/checkpoints; : >u/checkpoints; kill -CONT $p; kill -INT $p; "
+                       "wait $p; test $? = 1"),
              0);
     says("last", "the last checkpoint could not be saved");
     says("last", "go on from before:");
