@@ -48,6 +48,19 @@ class Network:
     def start(self, host, command, **options):
         return subprocess.Popen(["ip", "netns", "exec", self.name(host), *command], **options)
 
+    def where(self, host, pid):
+        """What the threads of a process wait for, and the connections of its host."""
+        lines = []
+        for task in os.listdir(f"/proc/{pid}/task"):
+            for what in ("comm", "wchan", "syscall"):
+                try:
+                    with open(f"/proc/{pid}/task/{task}/{what}") as f:
+                        lines.append(f"  {task} {what} {f.read().strip()}")
+                except OSError:
+                    pass
+        tcp = subprocess.run(["ip", "netns", "exec", self.name(host), "cat", "/proc/net/tcp"], capture_output=True, text=True).stdout
+        return "\n".join(lines) + "\n" + tcp
+
     def remove(self):
         for host in self.made:
             subprocess.run(["ip", "netns", "del", self.name(host)], capture_output=True)
@@ -82,6 +95,9 @@ def train(o, net, folder):
     except BaseException:
         log.flush(), log.seek(0)
         sys.stderr.write(log.read()[-3000:])
+        for host, p in started.items():
+            if p.poll() is None:
+                sys.stderr.write(f"{host} still runs:\n{net.where(host, p.pid)}")
         raise
     finally:
         for p in started.values():
