@@ -17,6 +17,7 @@
 #include "common/learn/algo.h"
 #include "common/learn/learner.h"
 #include "common/learn/memories.h"
+#include "common/learn/moments.h"
 #include "common/learn/head.h"
 
 enum {
@@ -79,13 +80,11 @@ typedef struct {
     vly_real *reward_mb, *logp_mb, *logp_target, *advantage, *target, *mask;
     float *reward_mb_host, *logp_mb_host;
     uint8_t *flags_mb, *flags_mb_host, *allowed_mb, *allowed_mb_host;
-    double *obs_moments; /* running moments of observations (3, numbers) or NULL */
 
-    /* --impala.normalize_reward, else NULL: moments of discounted returns (3) and what divides by
-     * their deviation (1), on the device; on the host each actor's return now (N), that of each row
-     * and whether it counts (slots, T + 1, M), those of an update (T, B) */
-    double *return_moments;
-    vly_real *return_scale, *returns, *discounted, *counted, *discounted_mb, *counted_mb;
+    vly_moments running;
+    /* --impala.normalize_reward, else NULL; on the host: each actor's return now (N), that of each
+     * row and whether it counts (slots, T + 1, M), those of an update (T, B) */
+    vly_real *returns, *discounted, *counted, *discounted_mb, *counted_mb;
     vly_graph *graph;
 
     /* saved: ready count, dropped, version */

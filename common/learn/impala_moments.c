@@ -1,23 +1,16 @@
-/* Running moments: observations are normalised by the network's own tensors, rewards by the
- * deviation of discounted returns. Returns are summed as rows arrive, so that they follow an actor
- * from unroll to unroll whatever order those are learned in, and those that are dropped. */
+/* What IMPALA's learner normalises by. Returns are summed as rows arrive, so that they follow an
+ * actor from unroll to unroll whatever order those are learned in, and those that are dropped. */
 #include "common/base/rules_action.h"
 #include "common/learn/impala_impl.h"
 
-enum { REWARD_LIMIT = 10 };
-
 vly_status vly_impala_alloc_moments(impala *a) {
+    static const char what[] = "moments of returns";
     vly_memories *m = &a->memories;
     const int64_t rows = (int64_t)a->slots * (a->T + 1) * a->M, learned = (int64_t)a->T * a->B;
+    const bool rewards = a->config->impala.normalize_reward;
     vly_status s = VLY_OK;
-    int numbers;
-    if (vly_net_moments(a->net, &numbers) >= 0)
-        a->obs_moments = vly_memories_take(m, false, 3 * (int64_t)numbers, sizeof(double),
-                                           "moments of observations", &s);
-    if (!a->config->impala.normalize_reward) return s;
-    static const char what[] = "moments of returns";
-    a->return_moments = vly_memories_take(m, false, 3, sizeof(double), what, &s);
-    a->return_scale = vly_memories_take(m, false, 1, sizeof(vly_real), what, &s);
+    VLY_TRY(vly_moments_take(&a->running, m, a->net, rewards));
+    if (!rewards) return VLY_OK;
     a->returns = vly_memories_take(m, true, a->N, sizeof(vly_real), what, &s);
     a->discounted = vly_memories_take(m, true, rows, sizeof(vly_real), what, &s);
     a->counted = vly_memories_take(m, true, rows, sizeof(vly_real), what, &s);
@@ -58,45 +51,21 @@ vly_status vly_impala_upload_returns(impala *a, vly_queue *q) {
 }
 
 vly_status vly_impala_scale_rewards(impala *a, vly_queue *q) {
-    const int n = a->T * a->B;
-    vly_real *reward = a->reward_mb + a->B;
-    if (!a->returns) return VLY_OK;
-    const vly_running_args moments = {.n = n,
-                                      .width = 1,
-                                      .x = a->advantage,
-                                      .mask = a->mask,
-                                      .state = a->return_moments,
-                                      .scale = a->return_scale};
-    VLY_TRY(a->c->running(q, &moments));
-    return a->c->normalize(q, n, 1, reward, NULL, a->return_scale, REWARD_LIMIT, reward);
+    return vly_moments_scale_rewards(&a->running, q, a->T * a->B, a->advantage, a->mask,
+                                     a->reward_mb + a->B);
 }
 
 /* After the step, so that one update has one normalisation; the acting copy gets it with the
  * weights. */
 vly_status vly_impala_see_observations(impala *a, vly_queue *q, int n) {
-    int numbers;
-    const int64_t at = vly_net_moments(a->net, &numbers);
-    if (!a->obs_moments) return VLY_OK;
-    vly_real *mean = a->learner.params.param + at;
-    const vly_running_args args = {.n = n,
-                                   .width = numbers,
-                                   .x = a->learning->x,
-                                   .state = a->obs_moments,
-                                   .mean = mean,
-                                   .scale = mean + numbers};
-    return a->c->running(q, &args);
+    return vly_moments_see(&a->running, q, a->learner.params.param, n, a->learning->x);
 }
 
 void vly_impala_moments_buffers(const impala *a, vly_buffer_list *list) {
     const int64_t rows = (int64_t)a->slots * (a->T + 1) * a->M;
     const vly_buffer_role state = VLY_BUFFER_STATE;
-    int numbers;
-    vly_net_moments(a->net, &numbers);
-    if (a->obs_moments)
-        vly_buffer_add(list, "moments.observation", state, VLY_F64, 3 * (int64_t)numbers,
-                       a->obs_moments, true);
+    vly_moments_buffers(&a->running, list);
     if (!a->returns) return;
-    vly_buffer_add(list, "moments.return", state, VLY_F64, 3, a->return_moments, true);
     vly_buffer_add(list, "returns", state, VLY_F32, a->N, a->returns, false);
     vly_buffer_add(list, "unrolls.return", state, VLY_F32, rows, a->discounted, false);
     vly_buffer_add(list, "unrolls.counted", state, VLY_F32, rows, a->counted, false);

@@ -11,26 +11,17 @@ bool vly_offpolicy_place(vly_algo *pub, int group, vly_rows *rows) {
 
 /* Every row that arrives moves the moments that observations are normalised by. */
 static vly_status see_rows(vly_offpolicy *a, vly_queue *q, int group) {
-    int width;
-    const int64_t at = vly_net_moments(a->net, &width);
-    if (!a->obs_moments) return VLY_OK;
     const vly_replay *r = a->replay;
-    vly_real *mean = a->policy_learner.params.param + at;
-    const size_t newest = (size_t)vly_replay_newest(r, group) * r->o.obs.bytes;
-    const vly_running_args args = {.n = a->M,
-                                   .width = width,
-                                   .x = (const vly_real *)(const void *)(r->frames + newest),
-                                   .state = a->obs_moments,
-                                   .mean = mean,
-                                   .scale = mean + width};
-    return a->c->running(q, &args);
+    const uint8_t *from = r->frames + (size_t)vly_replay_newest(r, group) * r->o.obs.bytes;
+    return vly_moments_see(&a->running, q, a->policy_learner.params.param, a->M,
+                           (const vly_real *)(const void *)from);
 }
 
 /* As the policy's network does it first of all. */
 static vly_status normalize_batch(vly_offpolicy *a, vly_queue *q, const vly_real *x, vly_real *y) {
-    int width;
-    const vly_real *mean = a->policy_learner.params.param + vly_net_moments(a->net, &width);
-    return a->c->normalize(q, a->o.batch, width, x, mean, mean + width, VLY_NET_NORMAL_LIMIT, y);
+    const vly_real *mean = a->policy_learner.params.param + a->running.at;
+    return a->c->normalize(q, a->o.batch, a->width, x, mean, mean + a->width, VLY_NET_NORMAL_LIMIT,
+                           y);
 }
 
 vly_status vly_offpolicy_arrived(vly_algo *pub, vly_queue *q, int group, const uint8_t *age) {
@@ -165,10 +156,9 @@ static vly_status step_critics(vly_offpolicy *a, vly_queue *q) {
 
 /* The target policy normalises as all others do. */
 static vly_status copy_moments(vly_offpolicy *a, vly_queue *q) {
-    int width;
-    const int64_t at = vly_net_moments(a->net, &width);
+    const int64_t at = a->running.at;
     return a->c->copy(q, a->target_policy_param + at, a->policy_learner.params.param + at,
-                      2 * (size_t)width * sizeof(vly_real));
+                      2 * (size_t)a->width * sizeof(vly_real));
 }
 
 static vly_status move_targets(vly_offpolicy *a, vly_queue *q) {

@@ -14,6 +14,7 @@
 #define VLY_COMMON_LEARN_OFFPOLICY_H
 #include "common/learn/learner.h"
 #include "common/learn/memories.h"
+#include "common/learn/moments.h"
 #include "common/learn/pace.h"
 #include "common/learn/head.h"
 #include "common/learn/replay.h"
@@ -65,8 +66,8 @@ struct vly_offpolicy {
     vly_real *raw, *action, *logp, *value; /* (batch, parts), (batch) */
     vly_params alpha;                      /* log temperature */
     vly_real *alpha_norm, *alpha_stats;
-    double *obs_moments; /* --net.normalize: of the observations so far; else NULL */
-    vly_real *normal;    /* (batch, width): as the policy's network normalises them */
+    vly_moments running;                   /* of all observations so far */
+    vly_real *normal; /* (batch, width): as the policy's network normalises them; or NULL */
     vly_graph **act_graph,
         *graph[2]; /* (2 G): at random, by the policy; updates without, with it */
     int group;

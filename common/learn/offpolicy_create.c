@@ -25,9 +25,7 @@ static int offpolicy_buffers(vly_algo *pub, vly_buffer *out, int max) {
     vly_buffer_add(&list, "rng", VLY_BUFFER_STATE, VLY_U64, 2 * (a->G + 2), a->rng, true);
     vly_buffer_add(&list, "counters", VLY_BUFFER_STATE, VLY_I64, sizeof *a->pace / sizeof(int64_t),
                    a->pace, false);
-    if (a->obs_moments)
-        vly_buffer_add(&list, "moments.observation", VLY_BUFFER_STATE, VLY_F64,
-                       3 * (int64_t)a->width, a->obs_moments, true);
+    vly_moments_buffers(&a->running, &list);
     vly_replay_recent_buffers(a->replay, &list);
     vly_replay_buffers(a->replay, &list);
     return list.n;
@@ -154,11 +152,10 @@ static vly_status create_batch_arrays(vly_offpolicy *a) {
     a->action = vly_memories_take(m, false, batch * a->parts, sizeof(vly_real), "a sample", &s);
     a->logp = vly_memories_take(m, false, batch, sizeof(vly_real), "a sample", &s);
     a->value = vly_memories_take(m, false, batch, sizeof(vly_real), "a sample", &s);
-    if (!a->config->net.normalize) return s;
-    a->normal = vly_memories_take(m, false, batch * a->width, sizeof(vly_real), "a sample", &s);
-    a->obs_moments = vly_memories_take(m, false, 3 * (int64_t)a->width, sizeof(double),
-                                       "moments of observations", &s);
-    return s;
+    if (a->config->net.normalize)
+        a->normal = vly_memories_take(m, false, batch * a->width, sizeof(vly_real), "a sample", &s);
+    VLY_TRY(s);
+    return vly_moments_take(&a->running, m, a->net, false);
 }
 
 static vly_status take_target(vly_offpolicy *a, vly_queue *q, const vly_params *p, vly_real **out) {

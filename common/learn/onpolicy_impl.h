@@ -8,6 +8,7 @@
 #define VLY_COMMON_LEARN_ONPOLICY_IMPL_H
 #include "common/learn/learner.h"
 #include "common/learn/memories.h"
+#include "common/learn/moments.h"
 #include "common/learn/onpolicy.h"
 #include "common/learn/head.h"
 
@@ -49,10 +50,10 @@ typedef struct {
     int32_t *action_shown, *sent_shown; /* where the device writes the host's; NULL: downloads */
     uint8_t *allowed, *allowed_host, *allowed_mb;
     int32_t *sent, *sent_host; /* (N, parts): boxes as the environments take them */
-    double *obs_moments, *return_moments;
-    vly_real *return_scale, *returns; /* (1); (N) discounted sums so far */
-    vly_rng *rng;                     /* device: one per group (acting), one for the minibatches */
-    vly_hyper *shown;                 /* host: the scalars of the last update, for the metrics */
+    vly_moments running;
+    vly_real *returns; /* (N) discounted sums so far; NULL: rewards are not normalised */
+    vly_rng *rng;      /* device: one per group (acting), one for the minibatches */
+    vly_hyper *shown;  /* host: the scalars of the last update, for the metrics */
 
     /* recurrent: state now and at row 0 (N, H); static minibatches by actor */
     int H;

@@ -177,7 +177,8 @@ int vly_onpolicy_buffers(vly_algo *pub, vly_buffer *out, int max) {
 
 size_t vly_onpolicy_learned(const vly_algo *pub, const vly_buffer *b) {
     const onpolicy *a = (const onpolicy *)pub;
-    const void *const whole[] = {a->obs_moments, a->return_moments, a->returns, a->baseline};
+    const void *const whole[] = {a->running.observation, a->running.returned, a->returns,
+                                 a->baseline};
     if (b->role != VLY_BUFFER_STATE) return vly_buffer_bytes(b);
     if (b->data == a->rng) return sizeof *a->rng; /* the last: the order of minibatches */
     for (size_t i = 0; i < sizeof whole / sizeof *whole; i++)

@@ -1,0 +1,50 @@
+#include "common/learn/moments.h"
+
+enum { REWARD_LIMIT = 10 };
+
+vly_status vly_moments_take(vly_moments *o, vly_memories *m, const vly_net *net, bool rewards) {
+    vly_status s = VLY_OK;
+    *o = (vly_moments){.c = m->c};
+    o->at = vly_net_moments(net, &o->width);
+    if (o->at >= 0)
+        o->observation = vly_memories_take(m, false, 3 * (int64_t)o->width, sizeof(double),
+                                           "moments of observations", &s);
+    if (!rewards) return s;
+    o->returned = vly_memories_take(m, false, 3, sizeof(double), "moments of returns", &s);
+    o->scale = vly_memories_take(m, false, 1, sizeof(vly_real), "moments of returns", &s);
+    return s;
+}
+
+vly_status vly_moments_see(const vly_moments *o, vly_queue *q, vly_real *param, int n,
+                           const vly_real *x) {
+    if (!o->observation) return VLY_OK;
+    const vly_running_args args = {.n = n,
+                                   .width = o->width,
+                                   .x = x,
+                                   .state = o->observation,
+                                   .mean = param + o->at,
+                                   .scale = param + o->at + o->width};
+    return o->c->running(q, &args);
+}
+
+vly_status vly_moments_scale_rewards(const vly_moments *o, vly_queue *q, int n,
+                                     const vly_real *returns, const vly_real *counted,
+                                     vly_real *reward) {
+    if (!o->returned) return VLY_OK;
+    const vly_running_args args = {.n = n,
+                                   .width = 1,
+                                   .x = returns,
+                                   .mask = counted,
+                                   .state = o->returned,
+                                   .scale = o->scale};
+    VLY_TRY(o->c->running(q, &args));
+    return o->c->normalize(q, n, 1, reward, NULL, o->scale, REWARD_LIMIT, reward);
+}
+
+void vly_moments_buffers(const vly_moments *o, vly_buffer_list *list) {
+    if (o->observation)
+        vly_buffer_add(list, "moments.observation", VLY_BUFFER_STATE, VLY_F64,
+                       3 * (int64_t)o->width, o->observation, true);
+    if (o->returned)
+        vly_buffer_add(list, "moments.return", VLY_BUFFER_STATE, VLY_F64, 3, o->returned, true);
+}

@@ -1,0 +1,35 @@
+/* moments.h -- what observations and rewards are normalised by: running moments.
+ *
+ *   VLY_TRY(vly_moments_take(&o, &memories, net, normalize_reward));
+ *   VLY_TRY(vly_moments_see(&o, q, learner.params.param, rows, x));
+ *   // in place, by the deviation of discounted returns
+ *   VLY_TRY(vly_moments_scale_rewards(&o, q, rows, returns, counted, reward));
+ *
+ * Observations are normalised by the network's own tensors (vly_net_moments), which see() writes.
+ * Nothing happens where the network has none, and to rewards that are not to be normalised.
+ */
+#ifndef VLY_COMMON_LEARN_MOMENTS_H
+#define VLY_COMMON_LEARN_MOMENTS_H
+#include "common/base/actions.h"
+#include "common/learn/learner.h"
+#include "common/learn/memories.h"
+#include "common/learn/net.h"
+
+typedef struct {
+    vly_compute *c;
+    int width;           /* numbers of an observation */
+    int64_t at;          /* of their means and scales among the parameters */
+    double *observation; /* (3, width), device; NULL: observations go in as they are */
+    double *returned;    /* (3), device; NULL: so do rewards */
+    vly_real *scale;     /* (1), device */
+} vly_moments;
+
+vly_status vly_moments_take(vly_moments *o, vly_memories *m, const vly_net *net, bool rewards);
+vly_status vly_moments_see(const vly_moments *o, vly_queue *q, vly_real *param, int n,
+                           const vly_real *x);
+/* counted (n): rows with 0 do not move the moments. */
+vly_status vly_moments_scale_rewards(const vly_moments *o, vly_queue *q, int n,
+                                     const vly_real *returns, const vly_real *counted,
+                                     vly_real *reward);
+void vly_moments_buffers(const vly_moments *o, vly_buffer_list *list);
+#endif
