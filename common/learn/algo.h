@@ -50,6 +50,9 @@ extern "C" {
 
 /* The most of anything that a checkpoint counts: sums of two fit. */
 #define VLY_COUNT_MOST ((int64_t)1 << 60)
+static inline bool vly_is_count(int64_t n) {
+    return n >= 0 && n < VLY_COUNT_MOST;
+}
 
 typedef struct vly_algo vly_algo;
 

@@ -439,12 +439,11 @@ static vly_status impala_metrics(vly_algo *pub, vly_metric *out, int *count) {
 
 static vly_status check_tables(const impala *a) {
     bool good = a->numbers[READY] >= 0 && a->numbers[READY] <= a->slots &&
-                a->numbers[VERSION] >= 0 && a->numbers[VERSION] <= VLY_COUNT_MOST &&
-                a->numbers[DROPPED] >= 0 && a->numbers[DROPPED] <= VLY_COUNT_MOST;
+                vly_is_count(a->numbers[VERSION]) && vly_is_count(a->numbers[DROPPED]);
     for (int i = 0; good && i < a->numbers[READY]; i++)
         good = a->ready[i] >= 0 && a->ready[i] < a->slots;
     for (int64_t i = 0; good && i < (int64_t)a->slots * a->T; i++)
-        good = a->version[i] >= -1 && a->version[i] <= VLY_COUNT_MOST;
+        good = a->version[i] == -1 || vly_is_count(a->version[i]);
     for (int g = 0; good && g < a->G; g++)
         good = a->slot[g] >= 0 && a->slot[g] < a->slots && a->cursor[g] >= -1 &&
                a->cursor[g] <= a->T;

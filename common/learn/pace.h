@@ -4,7 +4,8 @@
  *   ... that many updates, pace->updates++ after each ...
  *
  * After each phase floor(ratio x transitions since learning started / batch) - updates so far are
- * due. The remainder carries over. Plain state: it is saved.
+ * due. The remainder carries over. Plain state: it is saved. Where the counts do not go on from those
+ * that were saved (other ranks share the steps, the ratio is another), the ratio holds from then on.
  */
 #ifndef VLY_COMMON_LEARN_PACE_H
 #define VLY_COMMON_LEARN_PACE_H
@@ -23,9 +24,8 @@ typedef struct {
 
 /* Whether a saved one can be gone on from. */
 static inline bool vly_pace_is_sane(const vly_pace *k) {
-    return k->updates >= 0 && k->updates <= VLY_COUNT_MOST && k->acted >= 0 &&
-           k->acted <= VLY_COUNT_MOST && k->start_steps >= -1 && k->start_steps <= VLY_COUNT_MOST &&
-           k->start_updates >= 0 && k->start_updates <= VLY_COUNT_MOST;
+    return vly_is_count(k->updates) && vly_is_count(k->acted) && vly_is_count(k->start_updates) &&
+           (k->start_steps == -1 || vly_is_count(k->start_steps));
 }
 
 /* Steps enough, and a memory to match: half, for resets are no transitions. */
@@ -36,23 +36,28 @@ static inline bool vly_pace_may_start(const vly_replay *r, int64_t starts, int b
     return steps >= starts && size >= batch && size >= wanted / 2;
 }
 
-/* Updates that bring the rows learned from up to `ratio` times the transitions acted. */
-static inline int64_t vly_pace_due(vly_pace *k, const vly_replay *r, float ratio, int batch,
-                                   int64_t starts, int64_t steps) {
-    if (k->start_steps < 0) {
-        if (!vly_pace_may_start(r, starts, batch, steps)) return 0;
-        k->start_steps = steps;
-        k->start_updates = k->updates;
-    }
-    k->acted = steps - k->start_steps;
-    const double rows = (double)ratio * (double)k->acted;
-    const double due = floor(rows / batch) - (double)(k->updates - k->start_updates);
-    return due > 0 ? (int64_t)due : 0;
-}
-
 /* Steps of every group of `actors` in all until an update is due, at least one. */
 static inline int vly_pace_phase(float ratio, int batch, int actors) {
     const double steps = batch / ((double)ratio * actors);
     return steps <= 1 ? 1 : steps > 65536 ? 65536 : (int)ceil(steps);
+}
+
+/* Updates that bring the rows learned from up to `ratio` times the transitions acted. */
+static inline int64_t vly_pace_due(vly_pace *k, const vly_replay *r, float ratio, int batch,
+                                   int64_t starts, int64_t steps) {
+    enum { PHASES = 64 }; /* most that a run owes: stopped within an update again and again */
+    const double most = PHASES * (double)vly_pace_phase(ratio, batch, (int)r->N) * (double)r->N;
+    const double jump = (double)(steps - k->start_steps - k->acted);
+    const double rows = (double)ratio * (double)(steps - k->start_steps);
+    const double due = floor(rows / batch) - (double)(k->updates - k->start_updates);
+    if (k->start_steps < 0 || jump < 0 || jump > most || due < 0 || due > 1 + ratio * most / batch) {
+        if (!vly_pace_may_start(r, starts, batch, steps)) return 0;
+        k->start_steps = steps;
+        k->start_updates = k->updates;
+        k->acted = 0;
+        return 0;
+    }
+    k->acted = steps - k->start_steps;
+    return (int64_t)due;
 }
 #endif

@@ -213,7 +213,7 @@ vly_status vly_replay_restored(vly_replay *r) {
     int64_t size = 0;
     for (int g = 0; g < r->o.groups; g++) {
         const int64_t h = r->step[g];
-        if (h < -1 || h > VLY_COUNT_MOST)
+        if (h != -1 && !vly_is_count(h))
             return vly_fail(VLY_ECORRUPT, "the replay memory's group %d stands at step %lld", g,
                             (long long)h);
         for (int64_t t = oldest_of(r, h); t <= ready_of(r, h); t++) {

@@ -332,8 +332,7 @@ static int tabular_buffers(vly_algo *a, vly_buffer *out, int max) {
 static vly_status tabular_restored(vly_algo *a, vly_queue *q) {
     tabular *t = (tabular *)a;
     (void)q;
-    if (t->counters[0] < 0 || t->counters[0] > VLY_COUNT_MOST || t->counters[1] < 0 ||
-        t->counters[1] > VLY_COUNT_MOST)
+    if (!vly_is_count(t->counters[0]) || !vly_is_count(t->counters[1]))
         return vly_fail(VLY_ECORRUPT, "tabular: the counters are out of range");
     for (int i = 0; i < t->actors; i++) {
         const actor *me = &t->actor[i];

@@ -73,13 +73,10 @@ static void share_counts(vly_train *t) {
     k->fleet_episodes = vly_train_has_ranks(t) ? episodes : 0;
 }
 
-/* Sums of two fit. */
 static bool counters_are_sane(const train_counters *k) {
-    const int64_t most = VLY_COUNT_MOST;
-    return k->steps >= 0 && k->steps < most && k->updates >= 0 && k->updates < most &&
-           k->episodes >= 0 && k->episodes < most && k->fleet_steps >= 0 && k->fleet_steps < most &&
-           k->fleet_episodes >= 0 && k->fleet_episodes < most && k->episodes_shift > -most &&
-           k->episodes_shift < most;
+    return vly_is_count(k->steps) && vly_is_count(k->updates) && vly_is_count(k->episodes) &&
+           vly_is_count(k->fleet_steps) && vly_is_count(k->fleet_episodes) &&
+           k->episodes_shift > -VLY_COUNT_MOST && k->episodes_shift < VLY_COUNT_MOST;
 }
 
 /* Optimizers count their steps in whole numbers, and go on from what was saved. */
@@ -89,7 +86,7 @@ static vly_status check_step_count(vly_train *t, const vly_buffer *b) {
         vly_buffer_bytes(b) != sizeof steps)
         return VLY_OK;
     VLY_TRY(vly_train_read(t, b, &steps));
-    return steps >= 0 && steps <= VLY_COUNT_MOST
+    return vly_is_count(steps)
                ? VLY_OK
                : vly_fail(VLY_ECORRUPT, "%s is %lld: no optimizer has made so many steps", b->name,
                           (long long)steps);
