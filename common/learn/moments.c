@@ -31,12 +31,8 @@ vly_status vly_moments_scale_rewards(const vly_moments *o, vly_queue *q, int n,
                                      const vly_real *returns, const vly_real *counted,
                                      vly_real *reward) {
     if (!o->returned) return VLY_OK;
-    const vly_running_args args = {.n = n,
-                                   .width = 1,
-                                   .x = returns,
-                                   .mask = counted,
-                                   .state = o->returned,
-                                   .scale = o->scale};
+    const vly_running_args args = {
+        .n = n, .width = 1, .x = returns, .mask = counted, .state = o->returned, .scale = o->scale};
     VLY_TRY(o->c->running(q, &args));
     return o->c->normalize(q, n, 1, reward, NULL, o->scale, REWARD_LIMIT, reward);
 }

@@ -71,9 +71,8 @@ typedef struct {
     bool input_grads; /* vly_exec.dx: the gradient of the input is asked for */
     bool bf16;
     bool tf32; /* with f32 activations: products may use tensor cores */
-    bool
-        bf16_products; /* with f32 activations: those of linear layers between hidden ones may round
-                           their operands to bf16 */
+    /* with f32 activations: linear layers between hidden ones may round operands to bf16 */
+    bool bf16_products;
     vly_init_kind init;
 } vly_net_desc;
 

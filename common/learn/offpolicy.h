@@ -66,8 +66,8 @@ struct vly_offpolicy {
     vly_real *raw, *action, *logp, *value; /* (batch, parts), (batch) */
     vly_params alpha;                      /* log temperature */
     vly_real *alpha_norm, *alpha_stats;
-    vly_moments running;                   /* of all observations so far */
-    vly_real *normal; /* (batch, width): as the policy's network normalises them; or NULL */
+    vly_moments running; /* of all observations so far */
+    vly_real *normal;    /* (batch, width): as the policy's network normalises them; or NULL */
     vly_graph **act_graph,
         *graph[2]; /* (2 G): at random, by the policy; updates without, with it */
     int group;

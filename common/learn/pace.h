@@ -50,7 +50,8 @@ static inline int64_t vly_pace_due(vly_pace *k, const vly_replay *r, float ratio
     const double jump = (double)(steps - k->start_steps - k->acted);
     const double rows = (double)ratio * (double)(steps - k->start_steps);
     const double due = floor(rows / batch) - (double)(k->updates - k->start_updates);
-    if (k->start_steps < 0 || jump < 0 || jump > most || due < 0 || due > 1 + ratio * most / batch) {
+    if (k->start_steps < 0 || jump < 0 || jump > most || due < 0 ||
+        due > 1 + ratio * most / batch) {
         if (!vly_pace_may_start(r, starts, batch, steps)) return 0;
         k->start_steps = steps;
         k->start_updates = k->updates;

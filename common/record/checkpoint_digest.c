@@ -17,8 +17,7 @@ const char *vly_dtype_name(vly_dtype dtype) {
 
 bool vly_array_fits(const vly_array *t, size_t *out) {
     uint64_t n = (uint64_t)vly_dtypes[t->dtype].bytes;
-    bool empty =
-        false; /* what is left without its zeros has to fit too: readers multiply parts of it */
+    bool empty = false; /* without its zeros it has to fit too: readers multiply parts of it */
     for (int i = 0; i < t->ndim; i++) {
         const uint64_t size = t->shape[i] ? (uint64_t)t->shape[i] : 1;
         if (t->shape[i] < 0 || __builtin_mul_overflow(n, size, &n)) return false;

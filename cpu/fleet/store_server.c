@@ -1,5 +1,6 @@
-/* Starts a redis-server for a run on one machine: loopback, a free port, a password that other users of
- * the machine do not have, files in the run's folder. fork and exec, as for workers (leader_workers.c): it ends when its trainer dies. */
+/* Starts a redis-server for a run on one machine: loopback, a free port, a password that other users
+ * of the machine do not have, files in the run's folder. fork and exec, as for workers
+ * (leader_workers.c): it ends when its trainer dies. */
 #define _GNU_SOURCE /* pipe2 */
 #include <arpa/inet.h>
 #include <errno.h>

@@ -214,14 +214,7 @@ static const char *topic_name(int i) {
     return i < TOPICS ? topics[i].name : NULL;
 }
 
-static const vly_option ls_table[] = {
-    VLY_CLI_TEXT(ls_options, roms, "", NULL,
-                 "folder of Atari ROMs; otherwise $VOLLEY_ROMS or the cache"),
-    VLY_CLI_TEXT(ls_options, runs, "runs", NULL, "folder of runs"),
-    VLY_CLI_BOOL(ls_options, markdown, "`ls options` as the reference page"),
-    VLY_CLI_BOOL(ls_options, man,
-                 "`ls options` as the manual page: volley ls options --man | man -l -"),
-};
+static const char usual_runs[] = "runs";
 
 static bool is_folder_of_runs(const char *path) {
     struct stat info;
@@ -232,7 +225,7 @@ static int ls(vly_cli *cli) {
     const char *wanted = cli->count ? cli->positional[0] : NULL;
     const ls_options *o = cli->own;
     bool found = false;
-    if (wanted && !strcmp(wanted, "runs") && strcmp(o->runs, ls_table[1].def) &&
+    if (wanted && !strcmp(wanted, "runs") && strcmp(o->runs, usual_runs) &&
         !is_folder_of_runs(o->runs))
         return vly_cli_fail(vly_fail(VLY_ENOTFOUND, "there is no folder %s", o->runs));
     json_t *all = json_object();
@@ -256,6 +249,15 @@ static int ls(vly_cli *cli) {
         json_decref(all);
     return VLY_EXIT_DONE;
 }
+
+static const vly_option ls_table[] = {
+    VLY_CLI_TEXT(ls_options, roms, "", NULL,
+                 "folder of Atari ROMs; otherwise $VOLLEY_ROMS or the cache"),
+    VLY_CLI_TEXT(ls_options, runs, usual_runs, NULL, "folder of runs"),
+    VLY_CLI_BOOL(ls_options, markdown, "`ls options` as the reference page"),
+    VLY_CLI_BOOL(ls_options, man,
+                 "`ls options` as the manual page: volley ls options --man | man -l -"),
+};
 
 const vly_verb vly_verb_ls = {
     .name = "ls",

@@ -1,10 +1,11 @@
 /* native.h -- the processor a third time: a ROM's decoded instructions (fast6507.h) as machine code
  * of the computer that runs it. For the files of this folder only.
  *
- * native_x86.c (with native_data.c and native_flow.c) translates every byte of a ROM once, when it is opened, as if an instruction began
- * there: a jump goes anywhere, and nothing is translated while a game runs. Each piece of code does
- * what the handler of fast6507_handlers.h does, in the same order; what it has no code for it leaves
- * to vly_cpu_step before it has done anything. native.c is the loop around it.
+ * native_x86.c (with native_data.c and native_flow.c) translates every byte of a ROM once, when it is
+ * opened, as if an instruction began there: a jump goes anywhere, and nothing is translated while a
+ * game runs. Each piece of code does what the handler of fast6507_handlers.h does, in the same order;
+ * what it has no code for it leaves to vly_cpu_step before it has done anything. native.c is the loop
+ * around it.
  *
  * Code is written before any thread runs it, and can be executed but not written from then on. Where
  * the system refuses that, or the computer is not an x86-64, rom->native is NULL and vly_fast_run

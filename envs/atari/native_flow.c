@@ -95,6 +95,13 @@ static void translate_indirect(translator *t, const vly_decoded *d) {
     x86_reach(x86_jump(c), t->jump_pc);
 }
 
+static void or_bit_if_not_zero(x86 *c, int bit) {
+    x86_set_if(c, X86_NE, RDX);
+    x86_widen8(c, RDX, RDX);
+    x86_shift(c, X86_SHL, RDX, bit);
+    x86_do(c, X86_OR, RCX, RDX);
+}
+
 /* RCX := the flags as PHP pushes them. */
 static void flags_as_byte(x86 *c) {
     x86_load8(c, RCX, OF_RUN(native.decimal_interrupt));
@@ -104,15 +111,9 @@ static void flags_as_byte(x86 *c) {
     x86_widen8(c, RDX, RDX);
     x86_address(c, RCX, (x86_place){RCX, RDX, 1, 0});
     x86_test_bits(c, NZ, 0x180);
-    x86_set_if(c, X86_NE, RDX);
-    x86_widen8(c, RDX, RDX);
-    x86_shift(c, X86_SHL, RDX, 7);
-    x86_do(c, X86_OR, RCX, RDX);
+    or_bit_if_not_zero(c, 7);
     x86_test(c, OVERFLOW_, OVERFLOW_);
-    x86_set_if(c, X86_NE, RDX);
-    x86_widen8(c, RDX, RDX);
-    x86_shift(c, X86_SHL, RDX, 6);
-    x86_do(c, X86_OR, RCX, RDX);
+    or_bit_if_not_zero(c, 6);
 }
 
 static void translate_push(translator *t, const vly_decoded *d, vly_operation op) {

@@ -57,6 +57,7 @@ int vly_area_init(vly_area *area, int height, int size) {
         area->first[d] = area->x.first[d];
         for (int k = 0; k < 2; k++) area->pair[k][d] = w[2 * k] | w[2 * k + 1] << 16;
     }
+    vly_area_prepare_usual(area);
     return 0;
 }
 

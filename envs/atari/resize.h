@@ -38,6 +38,9 @@ typedef struct {
     /* Across, for vectors of destinations: where the first source lies, weights of sources 0 and 1,
      * of 2 and 3, as pairs of 16 bits. */
     int32_t first[VLY_AREA_MAX_SIZE + 16], pair[2][VLY_AREA_MAX_SIZE + 16];
+    /* 160 x 210 to 84 x 84, across, 32 destinations a part: each is a sum of three sources. Part 0 has
+     * sources 0 .. 63, part 1 sources 60 .. 123, part 2 sources 96 .. 159. */
+    uint16_t usual_at[3][3][32], usual_weight[3][3][32];
 } vly_area;
 
 /* height: 1 .. 250 lines of 160; size: side of the square result, 16 .. 160 and not above height.
@@ -57,6 +60,8 @@ int vly_area_pool_usual(const vly_area *area, const uint8_t lut[256], const uint
 void vly_pool_lookup_reference(const uint8_t lut[256], const uint8_t *a, const uint8_t *b, size_t n,
                                uint8_t *out);
 
+/* Fills the tables of the usual size, where this is it. */
+void vly_area_prepare_usual(vly_area *area);
 /* For resize_usual.c: rounded to nearest and into range; whether the processor permutes 64 bytes. */
 uint8_t vly_area_to_byte(float value);
 int vly_area_is_wide(void);

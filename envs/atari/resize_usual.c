@@ -3,17 +3,29 @@
  * them. The same bytes as vly_pool_lookup and vly_area_resize. */
 #include <string.h>
 #include "envs/atari/resize.h"
+
+enum { SIZE = 84, ROWS = 210, GROUP = 5, ROW_BYTES = 192, RING = 8, PARTS = 3, WORDS = 32 };
+
+static int is_usual(const vly_area *area) {
+    return area->x.size == SIZE && area->y.source == ROWS;
+}
+
+void vly_area_prepare_usual(vly_area *area) {
+    static const int base[PARTS] = {0, 60, 96};
+    if (!is_usual(area)) return;
+    for (int p = 0; p < PARTS; p++)
+        for (int k = 0; k < 3; k++)
+            for (int i = 0; i < WORDS && p * WORDS + i < SIZE; i++) {
+                const int d = p * WORDS + i;
+                area->usual_at[p][k][i] = (uint16_t)(area->x.first[d] + k - base[p]) & 63;
+                area->usual_weight[p][k][i] = area->x.whole[d][k];
+            }
+}
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 
 #define AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512vbmi,bmi")))
-enum { SIZE = 84, ROWS = 210, GROUP = 5, ROW_BYTES = 192, RING = 8, PARTS = 3, WORDS = 32 };
-
-/* Across, 32 destinations a part: each is a sum of three sources. Part 0 has sources 0 .. 63, part 1
- * sources 60 .. 123, part 2 sources 96 .. 159. */
-typedef struct {
-    __m512i at[PARTS][3], weight[PARTS][3];
-} across;
 
 /* The last rows that were looked up: a group and the row above it have six at most. */
 typedef struct {
@@ -25,20 +37,6 @@ typedef struct {
     const uint8_t *row[GROUP]; /* grey */
     int run[GROUP];            /* rows up to this one that are equal */
 } group;
-
-AVX512 static void prepare_across(const vly_area *area, across *x) {
-    static const int base[PARTS] = {0, 60, 96};
-    uint16_t at[WORDS], weight[WORDS];
-    for (int p = 0; p < PARTS; p++)
-        for (int k = 0; k < 3; k++) {
-            for (int i = 0; i < WORDS; i++) {
-                const int d = p * WORDS + i, used = d < SIZE;
-                at[i] = (uint16_t)(used ? area->x.first[d] + k - base[p] : 0) & 63;
-                weight[i] = used ? area->x.whole[d][k] : 0;
-            }
-            x->at[p][k] = _mm512_loadu_si512(at), x->weight[p][k] = _mm512_loadu_si512(weight);
-        }
-}
 
 AVX512 static int same_row(const uint8_t *a) { /* as the one above */
     const uint8_t *b = a - VLY_AREA_WIDTH;
@@ -80,8 +78,7 @@ AVX512 static void sum_rows(const uint8_t *twice, const uint8_t *twice_too, cons
 /* (n + 100) / 200; bit i of `half`: the sum i is so between two values that OpenCV's float32 decides. */
 AVX512 static __m256i divide(__m512i n, uint32_t *half) {
     const __m512i m = _mm512_add_epi16(n, _mm512_set1_epi16(100));
-    const __m512i eighth = _mm512_srli_epi16(m,
-                                             3); /* then by 25: 20972 / 2^19, exact below 43690 */
+    const __m512i eighth = _mm512_srli_epi16(m, 3); /* by 25: 20972 / 2^19, exact below 43690 */
     const __m512i q = _mm512_srli_epi16(_mm512_mulhi_epu16(eighth, _mm512_set1_epi16(20972)), 3);
     *half = _mm512_cmpeq_epi16_mask(_mm512_mullo_epi16(q, _mm512_set1_epi16(200)), m);
     return _mm512_cvtepi16_epi8(q);
@@ -100,16 +97,18 @@ static uint8_t exact_pixel(const vly_area *area, const uint8_t *const row[3], in
     return vly_area_to_byte(sum);
 }
 
-AVX512 static void sum_across(const across *x, const __m512i sum[5], uint8_t *dst,
+AVX512 static void sum_across(const vly_area *area, const __m512i sum[5], uint8_t *dst,
                               uint32_t half[PARTS]) {
     const __m512i low[PARTS] = {sum[0], _mm512_alignr_epi32(sum[2], sum[1], 14), sum[3]};
     const __m512i high[PARTS] = {sum[1], _mm512_alignr_epi32(sum[3], sum[2], 14), sum[4]};
     for (int p = 0; p < PARTS; p++) {
         __m512i n = _mm512_setzero_si512();
-        for (int k = 0; k < 3; k++)
-            n = _mm512_add_epi16(
-                n, _mm512_mullo_epi16(_mm512_permutex2var_epi16(low[p], x->at[p][k], high[p]),
-                                      x->weight[p][k]));
+        for (int k = 0; k < 3; k++) {
+            const __m512i at = _mm512_loadu_si512(area->usual_at[p][k]),
+                          weight = _mm512_loadu_si512(area->usual_weight[p][k]);
+            const __m512i from = _mm512_permutex2var_epi16(low[p], at, high[p]);
+            n = _mm512_add_epi16(n, _mm512_mullo_epi16(from, weight));
+        }
         const __m256i bytes = divide(n, &half[p]);
         if (p < PARTS - 1)
             _mm256_storeu_si256((__m256i *)(dst + WORDS * p), bytes);
@@ -121,8 +120,8 @@ AVX512 static void sum_across(const across *x, const __m512i sum[5], uint8_t *ds
 
 /* same: all sources are equal to those of the row above it, and so are the sums; the order in which
  * float32 adds them up is not. half: of the row above, then of this one. */
-AVX512 static void write_row(const vly_area *area, const across *x, const uint8_t *const row[3],
-                             int dy, int same, uint32_t half[PARTS], uint8_t *dst) {
+AVX512 static void write_row(const vly_area *area, const uint8_t *const row[3], int dy, int same,
+                             uint32_t half[PARTS], uint8_t *dst) {
     if (same) {
         memcpy(dst, dst - SIZE, SIZE);
     } else {
@@ -131,7 +130,7 @@ AVX512 static void write_row(const vly_area *area, const across *x, const uint8_
             sum_rows(row[1], row[2], row[0], sum);
         else
             sum_rows(row[0], row[1], row[2], sum);
-        sum_across(x, sum, dst, half);
+        sum_across(area, sum, dst, half);
     }
     for (int p = 0; p < PARTS; p++)
         for (uint32_t due = half[p]; due; due &= due - 1) {
@@ -160,23 +159,21 @@ AVX512 static void resize_usual(const vly_area *area, const uint8_t lut[256], co
                                 const uint8_t *b, uint8_t *dst) {
     ring r;
     group g[2];
-    across x;
     uint32_t half[PARTS];
     __m512i t[4];
     for (int i = 0; i < 4; i++) t[i] = _mm512_loadu_si512(lut + 64 * i);
-    prepare_across(area, &x);
     r.used = 0;
     for (int n = 0; n < ROWS / GROUP; n++, dst += 2 * SIZE) {
         group *now = &g[n & 1];
         read_group(t, a, b, n * GROUP, &g[!(n & 1)], &r, now);
-        write_row(area, &x, now->row, 2 * n, n > 0 && now->run[2] >= 6, half, dst);
-        write_row(area, &x, now->row + 2, 2 * n + 1, now->run[4] >= 5, half, dst + SIZE);
+        write_row(area, now->row, 2 * n, n > 0 && now->run[2] >= 6, half, dst);
+        write_row(area, now->row + 2, 2 * n + 1, now->run[4] >= 5, half, dst + SIZE);
     }
 }
 
 int vly_area_pool_usual(const vly_area *area, const uint8_t lut[256], const uint8_t *a,
                         const uint8_t *b, uint8_t *dst) {
-    if (area->x.size != SIZE || area->y.source != ROWS || !vly_area_is_wide()) return 0;
+    if (!is_usual(area) || !vly_area_is_wide()) return 0;
     resize_usual(area, lut, a, b ? b : a, dst);
     return 1;
 }
