@@ -309,6 +309,8 @@ static void plugins_train_by_path(void) {
                     VLY_TEST_PLUGIN_BAD),
              1);
     SAYS(err, "--pool.restarts 50");
+    CHECK_EQ(volley("train %s --algo dqn --steps 1000 --out turns", VLY_TEST_PLUGIN_PLAYERS), 2);
+    SAYS(err, "waits while others move");
 }
 
 /* NumPy, safetensors and, where it is, PyTorch load what is exported, with the same numbers. */
