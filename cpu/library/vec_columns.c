@@ -34,44 +34,66 @@ void vec_choose_columns(vly_vec *v) {
         add_own_columns(v);
 }
 
-static void put_i32(void *to, int row, int32_t value) {
-    ((int32_t *)to)[row] = value;
+/* ---- rows `from` .. `from` + n - 1 into row `row` of a caller's array, and on ---- */
+
+static void write_numbers_of_envs(const vly_vec *v, const int32_t *number, int from, int n,
+                                  int32_t *to) {
+    if (v->players == 1) memcpy(to, number + from, (size_t)n * sizeof *to);
+    for (int i = 0; i < n && v->players > 1; i++) to[i] = number[(from + i) / v->players];
 }
 
-static void write_atari_column(const vly_vec *v, vec_column_kind kind, int env, int row, void *to) {
-    const vly_atari_view view = vly_atari_look(&v->env, vec_state(v, env));
-    switch (kind) {
-    case VEC_LIVES: put_i32(to, row, view.lives); break;
-    case VEC_FRAME_NUMBER: put_i32(to, row, view.frames); break;
-    case VEC_EPISODE_FRAME_NUMBER: put_i32(to, row, view.episode_frames); break;
-    default: memcpy((uint8_t *)to + (size_t)row * RAM_BYTES, view.ram, RAM_BYTES);
-    }
+static void write_game_over(const uint8_t *flags, int n, uint8_t *to) {
+    for (int i = 0; i < n; i++)
+        to[i] = (flags[i] & (VLY_ROW_GAME_OVER | VLY_ROW_TRUNCATED)) == VLY_ROW_GAME_OVER;
 }
 
-static void write_own_column(const vly_vec *v, int info, int env, int row, void *to) {
+static void write_idle(const uint8_t *flags, int n, uint8_t *to) {
+    for (int i = 0; i < n; i++) to[i] = (flags[i] & VLY_ROW_IDLE) != 0;
+}
+
+static void write_own_column(const vly_vec *v, int info, int from, int n, double *to) {
     double numbers[VEC_INFO_MOST] = {0};
-    v->env.info(&v->env, vec_state(v, env), numbers);
-    ((double *)to)[row] = numbers[info];
-}
-
-static void write_column(const vly_vec *v, const vec_column *c, int from, int row, void *to) {
-    const int ended = v->flags[from] & (VLY_ROW_GAME_OVER | VLY_ROW_TRUNCATED);
-    const int env = from / v->players;
-    const size_t n = (size_t)c->count;
-    switch (c->kind) {
-    case VEC_ELAPSED_STEP: put_i32(to, row, v->elapsed[env]); break;
-    case VEC_SCORE: ((float *)to)[row] = v->score[from]; break;
-    case VEC_GAME_OVER: ((uint8_t *)to)[row] = ended == VLY_ROW_GAME_OVER; break;
-    case VEC_MASK: memcpy((uint8_t *)to + (size_t)row * n, v->mask + (size_t)from * n, n); break;
-    case VEC_IDLE: ((uint8_t *)to)[row] = (v->flags[from] & VLY_ROW_IDLE) != 0; break;
-    case VEC_INFO: write_own_column(v, c->info, env, row, to); break;
-    default: write_atari_column(v, c->kind, env, row, to);
+    for (int i = 0; i < n; i++) {
+        v->env.info(&v->env, vec_state(v, (from + i) / v->players), numbers);
+        to[i] = numbers[info];
     }
 }
 
-void vec_write_columns(const vly_vec *v, int from, int row, void *const *column) {
+static void write_atari_column(const vly_vec *v, vec_column_kind kind, int from, int n, void *to) {
+    int32_t *number = to;
+    for (int i = 0; i < n; i++) {
+        const vly_atari_view view = vly_atari_look(&v->env, vec_state(v, from + i));
+        switch (kind) {
+        case VEC_LIVES: number[i] = view.lives; break;
+        case VEC_FRAME_NUMBER: number[i] = view.frames; break;
+        case VEC_EPISODE_FRAME_NUMBER: number[i] = view.episode_frames; break;
+        default: memcpy((uint8_t *)to + (size_t)i * RAM_BYTES, view.ram, RAM_BYTES);
+        }
+    }
+}
+
+static void write_column(const vly_vec *v, const vec_column *c, int from, int row, int n,
+                         void *to) {
+    const uint8_t *flags = v->flags + from;
+    const size_t count = (size_t)c->count;
+    uint8_t *byte = (uint8_t *)to + (size_t)row * count;
+    switch (c->kind) {
+    case VEC_ELAPSED_STEP:
+        write_numbers_of_envs(v, v->elapsed, from, n, (int32_t *)to + row);
+        break;
+    case VEC_SCORE: memcpy((float *)to + row, v->score + from, (size_t)n * sizeof(float)); break;
+    case VEC_GAME_OVER: write_game_over(flags, n, byte); break;
+    case VEC_MASK: memcpy(byte, v->mask + (size_t)from * count, (size_t)n * count); break;
+    case VEC_IDLE: write_idle(flags, n, byte); break;
+    case VEC_INFO: write_own_column(v, c->info, from, n, (double *)to + row); break;
+    case VEC_RAM: write_atari_column(v, c->kind, from, n, byte); break;
+    default: write_atari_column(v, c->kind, from, n, (int32_t *)to + row);
+    }
+}
+
+void vec_write_columns(const vly_vec *v, int from, int row, int n, void *const *column) {
     for (int i = 0; i < v->column_count; i++)
-        if (column[i]) write_column(v, &v->columns[i], from, row, column[i]);
+        if (column[i]) write_column(v, &v->columns[i], from, row, n, column[i]);
 }
 
 int vly_vec_column(const vly_vec *v, int i, vly_column *out) {

@@ -135,7 +135,7 @@ void vec_deliver(const vly_vec *v, int env, int row, int n, const vly_batch *bat
 /* vec_columns.c */
 void vec_choose_columns(vly_vec *v);
 /* Row `row` of the columns is of row `from` of the vector: of a player of an environment. */
-void vec_write_columns(const vly_vec *v, int from, int row, void *const *column);
+void vec_write_columns(const vly_vec *v, int from, int row, int n, void *const *column);
 
 /* vec_state.c */
 uint64_t vec_saved_bytes(const vly_vec *v);

@@ -94,7 +94,7 @@ static void end_same_step(vly_vec *v, int env) {
         memcpy((uint8_t *)batch->final_observation + (size_t)env * v->obs_bytes, vec_stack(v, env),
                v->obs_bytes);
     if (v->final) memcpy(v->final + (size_t)env * v->obs_bytes, vec_stack(v, env), v->obs_bytes);
-    if (batch && batch->final_column) vec_write_columns(v, env, env, batch->final_column);
+    if (batch && batch->final_column) vec_write_columns(v, env, env, 1, batch->final_column);
     start_next_episode(v, env);
     book_row(v, env);
     v->reward[env] = reward, v->score[env] = score, v->flags[env] = flags;
@@ -198,25 +198,32 @@ static void deliver_rewards(const vly_vec *v, int env, int row, int n, void *to)
     }
 }
 
+/* Where `any` of the flags is set and `none` is not. */
+static void deliver_flags(const uint8_t *restrict flags, int any, int none, int n,
+                          uint8_t *restrict to) {
+    for (int i = 0; i < n; i++) to[i] = (flags[i] & any) && !(flags[i] & none);
+}
+
 /* A lost life that counts as an end is not cut off as well. */
 static void deliver_ends(const vly_vec *v, int env, int row, int n, const vly_batch *batch) {
-    const uint8_t terminal = VLY_ROW_TERMINATED | (v->o.life_loss ? VLY_ROW_LIFE_LOST : 0);
     const uint8_t *flags = v->flags + env;
-    for (int i = 0; i < n && batch->terminated; i++)
-        batch->terminated[row + i] = (flags[i] & terminal) != 0;
-    for (int i = 0; i < n && batch->truncated; i++)
-        batch->truncated[row + i] = (flags[i] & VLY_ROW_TRUNCATED) != 0 &&
-                                    !(v->o.life_loss && (flags[i] & VLY_ROW_LIFE_LOST));
+    const int lost = v->o.life_loss ? VLY_ROW_LIFE_LOST : 0;
+    if (batch->terminated)
+        deliver_flags(flags, VLY_ROW_TERMINATED | lost, 0, n, batch->terminated + row);
+    if (batch->truncated) deliver_flags(flags, VLY_ROW_TRUNCATED, lost, n, batch->truncated + row);
+}
+
+static void deliver_ids(int env, int n, int k, int32_t *to) {
+    for (int i = 0; i < n; i++, env++)
+        for (int j = 0; j < k; j++) *to++ = env;
 }
 
 void vec_deliver(const vly_vec *v, int env, int row, int n, const vly_batch *batch) {
     const int k = v->players;
-    if (batch->env_id)
-        for (int i = 0; i < n * k; i++) batch->env_id[row * k + i] = env + i / k;
+    if (batch->env_id) deliver_ids(env, n, k, batch->env_id + row * k);
     env *= k, row *= k, n *= k; /* rows from here on */
     if (batch->observation) deliver_observations(v, env, row, n, batch->observation);
     if (batch->reward) deliver_rewards(v, env, row, n, batch->reward);
     deliver_ends(v, env, row, n, batch);
-    for (int i = 0; i < n && batch->column; i++)
-        vec_write_columns(v, env + i, row + i, batch->column);
+    if (batch->column) vec_write_columns(v, env, row, n, batch->column);
 }
