@@ -126,21 +126,27 @@ def wait_for(what, condition, seconds=60):
         time.sleep(0.05)
 
 
+def wait_to_continue(run):
+    before = steps_in(run)
+    wait_for(f"the run to go on from {before} steps", lambda: steps_in(run) > before)
+
+
 def cut(o, net, folder, run, started, env, log):
     """Cuts the link of an actor, of the learner and of Redis in turn, each for longer than --dist.ttl_s."""
     for host in ("actor0", "learner", "redis"):
-        before = steps_in(run)
-        wait_for("the run to continue", lambda: steps_in(run) > before)
+        wait_to_continue(run)
         assert started["learner"].poll() is None, "the learner ended before its links were cut"
         if host == "actor0":
             status = net.start("actor1", [o.program, "cluster", "status", "--store", env["VOLLEY_STORE"], "--json"], stdout=subprocess.PIPE, stderr=log, env=env)
             members = json.loads(status.communicate(timeout=60)[0].splitlines()[-1])["runs"][0]["members"]
             assert {m["role"] for m in members} == {"learner", "worker"}, members
+        before = steps_in(run)
         net.link(host, "down")
         time.sleep(2.5)
-        during = steps_in(run)
         net.link(host, "up")
-        print(f"{host}: cut at {before} steps, healed at {during}", flush=True)
+        during, healed = steps_in(run), time.monotonic()
+        wait_to_continue(run)
+        print(f"{host}: cut at {before} steps, healed at {during}, went on after {time.monotonic() - healed:.1f} s", flush=True)
 
 
 def main():
