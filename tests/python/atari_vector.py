@@ -116,6 +116,24 @@ def lost_lives_end_episodes_or_are_told():
     assert max(frames) > 200  # life_loss_info: the game goes on
 
 
+def a_life_lost_at_the_limit_has_terminated_only():
+    """Q*bert falls at the last frame once in these 3,200 steps, as ale-py 0.12.1 plays them too."""
+    envs, rng, at_the_limit = AtariVectorEnv("qbert", 4, autoreset_mode="SameStep", episodic_life=True, max_num_frames_per_episode=300), np.random.RandomState([1, 0]), 0
+    envs.reset(seed=1)
+    for t in range(800):
+        if t == 500:
+            mask = rng.random_sample(4) < 0.5
+            mask[rng.randint(4)] = True
+            before = envs.reset(options={"reset_mask": mask})[1]["episode_frame_number"]
+        _, _, terminated, truncated, info = envs.step(rng.randint(0, 6, 4, np.int64))
+        assert not (terminated & truncated).any(), t
+        if t > 500:
+            at_the_limit += (terminated & (before >= 296)).sum()
+        before = info["episode_frame_number"]
+    assert at_the_limit > 0
+    envs.close()
+
+
 def seeds_and_masks_choose_what_begins():
     envs, same = AtariVectorEnv("pong", 3), AtariVectorEnv("pong", 3)
     a, b = envs.reset(seed=5)[0], same.reset(seed=np.array([5, 6, 7]))[0]
@@ -160,6 +178,7 @@ def main():
         sys.exit(77)
     for claim in (shapes_and_types_are_as_documented, rows_are_those_of_gymnasiums_wrappers, batches_of_some_are_of_those_that_were_sent,
                   the_full_set_is_ales, episodes_are_cut_off_after_their_frames, lost_lives_end_episodes_or_are_told,
+                  a_life_lost_at_the_limit_has_terminated_only,
                   seeds_and_masks_choose_what_begins, rewards_are_clipped_where_asked, what_is_not_offered_is_named):
         start = time.time()
         claim()
