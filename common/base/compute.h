@@ -267,8 +267,9 @@ typedef struct {
     uint64_t *sum[VLY_TREE_LEVELS_MAX]; /* device */
     uint64_t *total;                    /* device: [0] the sum, [1] largest leaf ever set */
 } vly_tree;
-#define VLY_PRIORITY_ONE \
-    1048576.0 /* fixed point: 2^20 is priority 1; at most 2^36, at least 1 unit unless 0 */
+/* Fixed point: 2^20 is priority 1; at least 1 unit unless 0. */
+#define VLY_PRIORITY_ONE 1048576.0
+#define VLY_PRIORITY_MOST ((uint64_t)1 << 36)
 
 /* Transitions of N actors in a ring of time-major rows: row of (t, actor) = (t mod T) * N + actor.
  * At row r: frame observed, action taken there, reward and flags that came back (with the frame of

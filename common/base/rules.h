@@ -443,7 +443,9 @@ VLY_HD uint64_t vly_rule_priority(vly_real p, const vly_hyper *h, int raw) {
     if (!raw) x = vly_pow(x + (vly_real)h->priority_eps, (vly_real)h->alpha);
     if (!(x > 0)) return 0;
     const double scaled = (double)x * VLY_PRIORITY_ONE;
-    return scaled >= 68719476736.0 ? 68719476736u : scaled < 1.0 ? 1u : (uint64_t)scaled;
+    return scaled >= (double)VLY_PRIORITY_MOST ? VLY_PRIORITY_MOST
+           : scaled < 1.0                      ? 1u
+                                               : (uint64_t)scaled;
 }
 
 /* Stratum i of n over [0, total): a fixed-point position, below total. */

@@ -39,7 +39,7 @@ static vly_status dqn_restored(vly_algo *pub, vly_queue *q) {
         a->k->start_steps = -1, a->k->acted = 0;
         VLY_TRY(vly_replay_restart(a->replay, q));
     } else {
-        VLY_TRY(vly_replay_restored(a->replay));
+        VLY_TRY(vly_replay_restored(a->replay, q));
     }
     return a->c->queue_sync(q);
 }

@@ -209,7 +209,37 @@ void vly_replay_recent_buffers(const vly_replay *r, vly_buffer_list *list) {
                        r->allowed + vly_replay_recent(r, 0) * r->o.choices, true);
 }
 
-vly_status vly_replay_restored(vly_replay *r) {
+/* A copy of tree_memory: a search among sums that are not those of their children ends anywhere. */
+static bool priorities_add_up(const vly_tree *t, const uint64_t *sum) {
+    for (int64_t i = 0; i < t->width[0]; i++)
+        if (sum[i] > (i < t->capacity ? VLY_PRIORITY_MOST : 0)) return false;
+    for (int l = 0; l < t->levels; l++) {
+        const uint64_t *above = sum + t->width[l];
+        const int64_t nodes = t->width[l] / VLY_TREE_RADIX,
+                      above_them = l + 1 < t->levels ? t->width[l + 1] : 1;
+        for (int64_t node = 0; node < above_them; node++) {
+            uint64_t children = 0;
+            for (int k = 0; k < VLY_TREE_RADIX && node < nodes; k++) children += *sum++;
+            if (children != above[node]) return false;
+        }
+    }
+    return sum[1] <= VLY_PRIORITY_MOST; /* sum: the totals, after the last level */
+}
+
+static vly_status check_priorities(vly_replay *r, vly_queue *q) {
+    const size_t bytes = (size_t)r->tree_words * sizeof(uint64_t);
+    uint64_t *copy = malloc(bytes);
+    if (!copy) return vly_fail(VLY_ENOMEM, "no memory for %zu bytes of priorities", bytes);
+    vly_status status = r->c->download(q, copy, r->tree_memory, bytes);
+    if (status == VLY_OK) status = r->c->queue_sync(q);
+    if (status == VLY_OK && !priorities_add_up(&r->tree, copy))
+        status = vly_fail(VLY_ECORRUPT, "the replay memory's priorities do not add up");
+    free(copy);
+    return status;
+}
+
+vly_status vly_replay_restored(vly_replay *r, vly_queue *q) {
+    VLY_TRY(check_priorities(r, q));
     int64_t size = 0;
     for (int g = 0; g < r->o.groups; g++) {
         const int64_t h = r->step[g];

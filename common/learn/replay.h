@@ -118,7 +118,7 @@ void vly_replay_buffers(const vly_replay *r, vly_buffer_list *list);
 /* What is state and not memory: the newest stack of every actor and its mask, from which a run that
  * was saved without its memory acts on. */
 void vly_replay_recent_buffers(const vly_replay *r, vly_buffer_list *list);
-vly_status vly_replay_restored(vly_replay *r);
+vly_status vly_replay_restored(vly_replay *r, vly_queue *q);
 /* For checkpoints without the memory: only the frames at steps -1, -2 ... (vly_replay_recent of a
  * fresh replay) were written. Acting goes on from them; there is nothing to sample yet. */
 vly_status vly_replay_restart(vly_replay *r, vly_queue *q);

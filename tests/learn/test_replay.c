@@ -341,7 +341,7 @@ static void restored_memory_goes_on_bit_for_bit(void) {
         CHECK_EQ(vly_buffer_bytes(&from[i]), vly_buffer_bytes(&to[i]));
         memcpy(to[i].data, from[i].data, vly_buffer_bytes(&to[i]));
     }
-    CHECK_OK(vly_replay_restored(b));
+    CHECK_OK(vly_replay_restored(b, q));
     CHECK_EQ(vly_replay_size(a), vly_replay_size(b));
     vly_rng rng = {.seed = 3};
     const vly_hyper hyper = {.gamma = 0.9f, .alpha = 0.7f, .beta = 0.4f, .reward_scale = 1};
@@ -360,9 +360,32 @@ static void restored_memory_goes_on_bit_for_bit(void) {
     }
     CHECK_EQ(vly_replay_size(a), vly_replay_size(b));
     b->step[1] = -7;
-    CHECK_EQ(vly_replay_restored(b), VLY_ECORRUPT);
+    CHECK_EQ(vly_replay_restored(b, q), VLY_ECORRUPT);
     vly_replay_destroy(a);
     vly_replay_destroy(b);
+}
+
+/* Each number of a saved tree by itself, larger and smaller: a leaf, a sum, what lies beside them. */
+static void priorities_that_do_not_add_up_are_refused(void) {
+    vly_replay *r = new_replay(6, 2, 200, 3, 4, 32, true);
+    live(6, 12);
+    for (int t = 0; t < 90; t++)
+        for (int g = 0; g < 2; g++) step_group(r, g, t);
+    CHECK_OK(vly_replay_restored(r, q));
+    CHECK(r->tree.levels > 1 && r->tree.width[0] > r->tree.capacity);
+    uint64_t *const words = r->tree_memory, *const largest = r->tree.total + 1;
+    for (uint64_t *word = words; word <= largest; word++) {
+        const uint64_t good = *word, bad[] = {good + 1, good - 1, good | (uint64_t)1 << 40};
+        for (int i = 0; i < 3; i++) {
+            const bool allowed = word == largest && bad[i] <= VLY_PRIORITY_MOST;
+            *word = bad[i];
+            CHECK_EQ(vly_replay_restored(r, q), allowed ? VLY_OK : VLY_ECORRUPT);
+        }
+        *word = good;
+    }
+    for (uint64_t *word = words; word < r->tree.total; word++) *word = VLY_PRIORITY_MOST + 1;
+    CHECK_EQ(vly_replay_restored(r, q), VLY_ECORRUPT);
+    vly_replay_destroy(r);
 }
 
 static void sizes_follow_capacity_and_budget(void) {
@@ -396,6 +419,7 @@ int main(void) {
     an_empty_memory_gives_no_rows();
     a_withdrawn_row_stays_withdrawn();
     restored_memory_goes_on_bit_for_bit();
+    priorities_that_do_not_add_up_are_refused();
     sizes_follow_capacity_and_budget();
     c->queue_destroy(q);
     c->destroy(c);

@@ -88,7 +88,7 @@ int main(void) {
         if (t > 4) check_sample(r, (uint64_t)t, t);
     }
     copy_saved(r, again);
-    CHECK_OK(vly_replay_restored(again));
+    CHECK_OK(vly_replay_restored(again, q));
     check_sample(again, 7, 99);
     vly_buffer recent[8];
     vly_buffer_list list = {recent, 0, 8};
