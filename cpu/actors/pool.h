@@ -60,6 +60,7 @@ typedef struct {
     int workers;       /* threads; 0: none, a waiting caller steps; -1: one per usable processor */
     bool caller_steps; /* a waiting caller steps chunks too; the deadline then does not protect it,
                           so only for environments that are known to return */
+    bool uncounted;    /* no episodes are reported, and no ages kept */
     uint64_t seed;
     /* By actor, for a pool that steps some of another's actors; NULL: their own numbers, and 0. An
      * actor's seeds are those of number names[i] from the draws[i]th on. names is borrowed. */

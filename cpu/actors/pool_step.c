@@ -87,20 +87,18 @@ static void handle_events(vly_pool *p, pool_chunk *c, int i) {
         reset_actor(p, c->first + i, chunk_rows(p, c, i), VLY_ROW_FAILED);
         return;
     }
-    for (int j = 0; j < k; j++) handle_event(p, c, i * k + j);
+    for (int j = 0; j < k && !p->options.uncounted; j++) handle_event(p, c, i * k + j);
 }
 
-static bool any_set(const uint8_t *bytes, int n) {
-    uint64_t any = 0, word;
-    int i = 0;
-    for (; i + 8 <= n; i += 8) memcpy(&word, bytes + i, 8), any |= word;
-    for (; i < n; i++) any |= bytes[i];
-    return any != 0;
+static bool any_set(const uint8_t *bytes, int n, uint8_t bits) {
+    uint8_t any = 0;
+    for (int i = 0; i < n; i++) any |= bytes[i];
+    return (any & bits) != 0;
 }
 
 /* Scores, lengths and ages: almost always two short vector loops. */
-static void accumulate_rows(vly_pool *p, pool_chunk *c) {
-    const int k = p->players, n = c->n * k, first = c->first * k;
+static void count_rows(vly_pool *p, const pool_chunk *c) {
+    const int n = c->n * p->players, first = c->first * p->players;
     double *restrict score = p->score + first;
     int32_t *restrict length = p->length + first;
     uint8_t *restrict age = p->age + first;
@@ -110,9 +108,16 @@ static void accumulate_rows(vly_pool *p, pool_chunk *c) {
         length[i] += 1;
         age[i] = (uint8_t)(age[i] + (age[i] < 255));
     }
-    if (!any_set(c->out.flags, n)) return;
+}
+
+static void accumulate_rows(vly_pool *p, pool_chunk *c) {
+    const int k = p->players, n = c->n * k;
+    const bool counts = !p->options.uncounted;
+    if (counts) count_rows(p, c);
+    if (!any_set(c->out.flags, n, counts ? UINT8_MAX : VLY_ROW_FAILED)) return;
     for (int i = 0; i < c->n; i++)
-        if (k == 1 ? c->out.flags[i] : any_set(c->out.flags + i * k, k)) handle_events(p, c, i);
+        if (k == 1 ? c->out.flags[i] : any_set(c->out.flags + i * k, k, UINT8_MAX))
+            handle_events(p, c, i);
 }
 
 /* Steps the actors from i on that need nothing else, and says how many those were. */
@@ -130,7 +135,7 @@ static int step_run(vly_pool *p, pool_chunk *c, int i) {
 bool vly_pool_mask_blocks(const vly_space *space, const uint8_t *mask) {
     for (int f = 0; f < space->count; f++) {
         const int n = vly_space_size(space, f);
-        if (!any_set(mask, n)) return true;
+        if (!any_set(mask, n, UINT8_MAX)) return true;
         mask += n;
     }
     return false;

@@ -174,12 +174,6 @@ static vly_status submit_envs(vly_vec *v, const int32_t *ids, int n) {
     return VLY_OK;
 }
 
-static void drop_episodes(vly_vec *v) {
-    vly_episode some[64];
-    while (vly_pool_episodes(v->pool, some, 64) > 0) {
-    }
-}
-
 /* All that is in flight, whose rows nobody asked for. */
 static vly_status wait_all(vly_vec *v) {
     int chunk;
@@ -190,7 +184,6 @@ static vly_status wait_all(vly_vec *v) {
     }
     memset(v->out, 0, (size_t)v->o.num_envs);
     v->in_flight = 0;
-    drop_episodes(v);
     return vly_pool_check(v->pool);
 }
 
@@ -214,7 +207,6 @@ static vly_status receive_async(vly_vec *v, const vly_batch *batch) {
     if (vly_pool_take(v->pool, n, v->order, -1) != n)
         return vly_fail(VLY_ETIMEOUT, "%s: no batch came", v->env.name);
     deliver_async(v, n, batch);
-    drop_episodes(v);
     return vly_pool_check(v->pool);
 }
 

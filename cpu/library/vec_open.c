@@ -52,7 +52,8 @@ static vly_status open_pool(vly_vec *v) {
     const vly_pool_options p = {.actors = o->num_envs,
                                 .chunk = v->asynchronous ? 1 : 0,
                                 .workers = v->asynchronous ? threads : threads - 1,
-                                .caller_steps = !v->asynchronous};
+                                .caller_steps = !v->asynchronous,
+                                .uncounted = true};
     VLY_TRY(vly_pool_create(&v->pool, NULL, &v->face, &p));
     v->states = vly_pool_state(v->pool, 0);
     for (int i = 0; v->env.assign && i < o->num_envs; i++)

@@ -44,8 +44,6 @@ static void book_row(vly_vec *v, int env) {
         const bool whole = v->over[env] || !v->o.stack_lives;
         if (whole && v->frames > 1) fill_stack(v, env);
         if (v->over[env]) v->elapsed[env] = 0;
-    } else {
-        v->elapsed[env]++;
     }
     v->ended[env] = (flags & VLY_ROW_ENDED) != 0;
     v->over[env] = (flags & VLY_ROW_GAME_OVER) != 0;
@@ -121,28 +119,34 @@ static void command_env(vly_vec *v, int env) {
 
 /* ---- a chunk ---- */
 
+/* The flags of each environment's first player say whether it has stepped or begun. */
+static void count_steps(const uint8_t *restrict flags, int k, int n, int32_t *restrict elapsed) {
+    if (k == 1)
+        for (int i = 0; i < n; i++) elapsed[i] += !(flags[i] & VLY_ROW_RESET);
+    else
+        for (int i = 0; i < n; i++) elapsed[i] += !(flags[i * k] & VLY_ROW_RESET);
+}
+
 /* Those of equal cursors with one call, for their frames lie at equal distances. */
 static void step_equal_cursors(vly_vec *v, int first, int n) {
     for (int i = 0; i < n && v->room > 1; i++) advance_cursor(v, first + i);
     v->env.step(&v->env, vec_state(v, first), n, vec_actions(v, first), vec_rows(v, first));
-    for (int i = first; i < first + n; i++) {
-        if (v->flags[i * v->players])
-            book_step(v, i);
-        else
-            v->elapsed[i]++;
-    }
+    const uint8_t *flags = v->flags + (size_t)first * (size_t)v->players;
+    count_steps(flags, v->players, n, v->elapsed + first);
+    for (int i = 0; i < n; i++)
+        if (flags[i * v->players]) book_step(v, first + i);
 }
 
 static void step_vec_chunk(vly_vec *v, int first, int n) {
+    const uint8_t *command = v->command + first;
+    const int32_t *cursor = v->cursor + first;
     for (int i = 0, end; i < n; i = end) {
         end = i + 1;
-        if (v->command[first + i] != VEC_STEP) {
+        if (command[i] != VEC_STEP) {
             command_env(v, first + i);
             continue;
         }
-        while (end < n && v->command[first + end] == VEC_STEP &&
-               v->cursor[first + end] == v->cursor[first + i])
-            end++;
+        while (end < n && command[end] == VEC_STEP && cursor[end] == cursor[i]) end++;
         step_equal_cursors(v, first + i, end - i);
     }
 }
