@@ -52,7 +52,7 @@ static vly_status count_transitions(const uint8_t *flags, int64_t n, int32_t *co
         any |= flags[i];
     }
     if (!(any & VLY_ROW_IDLE)) return VLY_OK;
-    return vly_fail(VLY_EINVAL,
+    return vly_fail(VLY_EUNSUPPORTED,
                     "a player waits while others move: a replay memory has no transitions over "
                     "several rows; --algo ppo, a2c and reinforce learn from turns");
 }

@@ -205,9 +205,9 @@ static int run_session(vly_cli *cli, vly_session *s, screen *out) {
     vly_session_close(s);
     vly_crash_checkpoint(NULL);
     vly_status_line_end(out->line); /* the session's threads have ended */
-    const int code = status == VLY_OK       ? exit_code(&config, &result)
-                     : status == VLY_EINVAL ? VLY_EXIT_USAGE /* seen in the first rows only */
-                                            : VLY_EXIT_FAILED;
+    const int code = status == VLY_OK             ? exit_code(&config, &result)
+                     : status == VLY_EUNSUPPORTED ? VLY_EXIT_USAGE /* seen in the first rows only */
+                                                  : VLY_EXIT_FAILED;
     vly_cli_end_soon(code);
     if (status != VLY_OK) fprintf(stderr, "volley: %s\n", words);
     if (info.first) print_run_summary(out->people, &config, &result);

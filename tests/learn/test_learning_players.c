@@ -122,7 +122,7 @@ static vly_status run_with(const char *settings) {
 }
 
 static void what_cannot_learn_from_turns_says_so(void) {
-    CHECK_EQ(run_with(NIM "run.algo=dqn"), VLY_EINVAL);
+    CHECK_EQ(run_with(NIM "run.algo=dqn"), VLY_EUNSUPPORTED);
     CHECK(strstr(vly_error_text(), "waits while others move"));
     CHECK_EQ(run_with(NIM "run.algo=impala"), VLY_EINVAL);
     CHECK(strstr(vly_error_text(), "several players") && strstr(vly_error_text(), "ppo"));
