@@ -1,10 +1,11 @@
 #include "cpu/actors/pool_impl.h"
 #include "cpu/actors/far.h"
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { SNAPSHOT_VERSION = 1 };
+enum { SNAPSHOT_VERSION = 1, LENGTH_MOST = 1 << 30 };
 
 typedef struct {
     char magic[8];
@@ -133,6 +134,19 @@ static vly_status check_states(const vly_pool *p, const unsigned char *rows) {
     return status;
 }
 
+/* An episode that is counted on without end, and whose score stays a number. */
+static vly_status check_episodes(const vly_pool *p, const unsigned char *rows) {
+    for (int row = 0; row < p->row_count; row++) {
+        snapshot_row s;
+        memcpy(&s, rows + (size_t)row * sizeof s, sizeof s);
+        if (s.length < 0 || s.length > LENGTH_MOST || !isfinite(s.score))
+            return vly_fail(VLY_ECORRUPT,
+                            "the saved episode of row %d, %d steps with %g, is damaged", row,
+                            s.length, s.score);
+    }
+    return VLY_OK;
+}
+
 /* The state of an actor that is reset before it is stepped was not kept. */
 static void assign_anew(vly_pool *p) {
     for (int i = 0; p->env->assign && i < p->options.actors; i++)
@@ -143,6 +157,7 @@ static void assign_anew(vly_pool *p) {
 vly_status vly_pool_load(vly_pool *p, const void *from, size_t bytes) {
     VLY_TRY(check_snapshot_head(p->env, p->options.actors, from, bytes));
     VLY_TRY(check_states(p, (const unsigned char *)from + sizeof(snapshot_head)));
+    VLY_TRY(check_episodes(p, (const unsigned char *)from + sizeof(snapshot_head)));
     pthread_mutex_lock(&p->lock);
     vly_status status = check_quiet(p);
     if (status == VLY_OK && p->hung)

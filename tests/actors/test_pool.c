@@ -226,6 +226,21 @@ static void a_snapshot_continues_bit_for_bit(void) {
     CHECK_EQ(vly_pool_load(other, snapshot, bytes), VLY_EINVAL);
     ((char *)snapshot)[33] ^= 1, ((char *)snapshot)[0] ^= 1;
     CHECK_EQ(vly_pool_load(other, snapshot, bytes), VLY_ECORRUPT);
+    ((char *)snapshot)[0] ^= 1;
+    /* the first row: a score of 8 bytes, a length of 4 */
+    char *const score = (char *)snapshot + 96, *const length = score + 8;
+    const double scores[] = {NAN, INFINITY, -INFINITY};
+    const int32_t lengths[] = {-1, INT32_MIN, INT32_MAX};
+    double right_score;
+    int32_t right_length;
+    memcpy(&right_score, score, 8), memcpy(&right_length, length, 4);
+    for (int i = 0; i < 3; i++) {
+        memcpy(score, &scores[i], 8);
+        CHECK_EQ(vly_pool_load(other, snapshot, bytes), VLY_ECORRUPT);
+        memcpy(score, &right_score, 8), memcpy(length, &lengths[i], 4);
+        CHECK_EQ(vly_pool_load(other, snapshot, bytes), VLY_ECORRUPT);
+        memcpy(length, &right_length, 4);
+    }
     CHECK_OK(vly_pool_save(other, after, bytes));
     CHECK(memcmp(before, after, bytes) == 0);
     CHECK_OK(vly_pool_destroy(pool));
