@@ -220,7 +220,8 @@ int vly_still_extend(vly_still *still, size_t room, const vly_machine *m, const 
 /* The pictures' coded rows, and the third picture where there is one and somebody wants it. */
 static int decode(const vly_still *still, size_t room, int height, vly_screens *screens,
                   uint8_t *before) {
-    screens->last = 0; /* whatever there was */
+    screens->last = 0; /* whatever there was; no frame of it can be drawn again */
+    screens->shot[0].partial = screens->shot[1].partial = 1;
     if (still->bytes > room) return -1;
     reader r = {still->code, still->code + still->bytes};
     for (int i = 0; i < 2; i++) {

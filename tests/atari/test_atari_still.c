@@ -125,6 +125,39 @@ static void frames_since_are_drawn_too(void) {
     free(still);
 }
 
+/* Pictures that come out of a code have no frame before them that could be drawn again, whatever was
+ * in that memory. */
+static void a_frame_after_coded_pictures_is_kept(void) {
+    static uint8_t rom[VLY_ROM_MAX_BYTES];
+    static vly_screens screens, coded, out, again;
+    static vly_machine m, same;
+    static const uint8_t there[] = {0, 1, 0x5a, 0xff};
+    vly_still *still = calloc(1, sizeof *still + VLY_STILL_MOST);
+    for (int k = 0; k < ROMGEN_COUNT * 4; k++) {
+        vly_rom *cart;
+        CHECK_OK(vly_rom_create(&cart, rom, romgen((romgen_kind)(k / 4), 3, rom), NULL));
+        const int height = vly_rom_get_properties(cart)->height;
+        const size_t bytes = (size_t)height * VLY_SCREEN_WIDTH;
+        memset(&screens, 0, sizeof screens);
+        vly_machine_init(&m, cart);
+        for (int i = 0; i < 4 + k % 2; i++) (void)vly_machine_frame(&m, cart, &screens);
+        coded = screens, same = m;
+        coded.shot[0].partial = 1;
+        CHECK_EQ(vly_still_take(still, VLY_STILL_MOST, &m, height, &coded, NULL), 0);
+        CHECK_EQ(still->frames, 0);
+        memset(&out, there[k % 4], sizeof out);
+        CHECK_EQ(vly_still_draw(still, VLY_STILL_MOST, cart, height, &out, NULL), 0);
+        (void)vly_machine_frame(&m, cart, &screens);
+        (void)vly_machine_frame(&same, cart, &out);
+        CHECK_EQ(vly_still_take(still, VLY_STILL_MOST, &same, height, &out, NULL), 0);
+        memset(&again, 0x5a, sizeof again);
+        CHECK_EQ(vly_still_draw(still, VLY_STILL_MOST, cart, height, &again, NULL), 0);
+        for (int b = 0; b < 2; b++) CHECK_EQ(memcmp(again.pixels[b], screens.pixels[b], bytes), 0);
+        vly_rom_destroy(cart);
+    }
+    free(still);
+}
+
 /* ---- actors ---- */
 
 typedef struct {
@@ -236,6 +269,7 @@ int main(int argc, char **argv) {
     what_is_coded_comes_back();
     a_broken_code_is_refused_or_drawn();
     frames_since_are_drawn_too();
+    a_frame_after_coded_pictures_is_kept();
     generated_cartridges_too();
     for (int g = 0; g < 5; g++)
         for (int which = 0; which < 5; which++)
