@@ -134,7 +134,7 @@ void vec_deliver(const vly_vec *v, int env, int row, int n, const vly_batch *bat
 
 /* vec_columns.c */
 void vec_choose_columns(vly_vec *v);
-/* Row `row` of the columns is of row `from` of the vector: of a player of an environment. */
+/* Rows from `row` on of the columns are rows `from` .. `from` + n - 1 of the vector: of players. */
 void vec_write_columns(const vly_vec *v, int from, int row, int n, void *const *column);
 
 /* vec_state.c */
