@@ -351,15 +351,15 @@ static void observe_step(const vly_atari_world *w, vly_atari_actor *s, const sta
 
 static uint8_t end_flags(const vly_atari_world *w, vly_atari_actor *s, const played *p) {
     uint8_t flags = p->life_lost ? VLY_ROW_LIFE_LOST : 0;
-    const int life_ends = w->options.episodic_life && p->life_lost;
     if (p->over) flags |= VLY_ROW_TERMINATED | VLY_ROW_GAME_OVER;
-    if (life_ends) flags |= VLY_ROW_TERMINATED;
-    const int late = p->truncated || (w->max_steps > 0 && s->steps >= w->max_steps);
-    if (late && life_ends && w->style == VLY_STYLE_ALE)
-        flags |= VLY_ROW_GAME_OVER; /* it has terminated, and is not cut off as well */
-    else if (late && (!p->over || w->style == VLY_STYLE_GYMNASIUM))
-        flags |= VLY_ROW_TRUNCATED | VLY_ROW_GAME_OVER;
-    return flags;
+    if (w->options.episodic_life && p->life_lost) flags |= VLY_ROW_TERMINATED;
+    if (!p->truncated && (w->max_steps <= 0 || s->steps < w->max_steps)) return flags;
+    /* What has terminated is not cut off as well; a lost life only in ALE's vector, nothing in
+     * Gymnasium's environment. */
+    const int alone = w->style == VLY_STYLE_GYMNASIUM ? 0
+                      : w->style == VLY_STYLE_ALE     ? flags & VLY_ROW_TERMINATED
+                                                      : p->over;
+    return flags | VLY_ROW_GAME_OVER | (alone ? 0 : VLY_ROW_TRUNCATED);
 }
 
 void vly_atari_actor_step(const vly_atari_world *w, vly_atari_actor *s, int action, vly_rows at) {
