@@ -165,6 +165,14 @@ static vly_status cuda_normalize(vly_queue *q, int n, int width, const vly_real 
                                  vly_real *y) {
     return vly_normalize_launch(n, width, x, mean, scale, limit, y, vly_stream_of(q));
 }
+static vly_status cuda_centre(vly_queue *q, int rows, int64_t k, const vly_real *centre,
+                              const vly_real *w, vly_real *to) {
+    return vly_centre_launch(rows, k, centre, w, to, vly_stream_of(q));
+}
+static vly_status cuda_centre_backward(vly_queue *q, int rows, int64_t k, const vly_real *centre,
+                                       vly_real *dw) {
+    return vly_centre_backward_launch(rows, k, centre, dw, vly_stream_of(q));
+}
 static vly_status cuda_running(vly_queue *q, const vly_running_args *args) {
     return vly_running_launch(args, vly_stream_of(q));
 }
@@ -187,6 +195,8 @@ static void fill_action_ops(vly_compute *c) {
     c->columns = cuda_columns;
     c->column_sums = cuda_column_sums;
     c->normalize = cuda_normalize;
+    c->centre = cuda_centre;
+    c->centre_backward = cuda_centre_backward;
     c->running = cuda_running;
     c->discounted = cuda_discounted;
 }

@@ -1,5 +1,5 @@
-/* normalize.cu -- running moments, what normalises by them, and columns of matrices. Traffic: 8 B
- * per number normalised or copied; 8 B per number of moments, read twice by a block per column. */
+/* normalize.cu -- running moments, what normalises by them, centred inputs, and columns of matrices.
+ * Traffic: 8 B per number normalised, copied or centred; 8 B per number of moments, read twice by a block per column. */
 #include "kernels/ops.h"
 #include "common/base/rules_action.h"
 #include "kernels/reduce.h"
@@ -27,6 +27,26 @@ static __global__ void __launch_bounds__(256)
     const int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
     const int k = (int)(i % width);
     if (i < n) y[i] = vly_rule_normalize(x[i], mean ? mean[k] : 0.0f, scale[k], limit);
+}
+
+static __global__ void __launch_bounds__(256)
+    centre_weights(int rows, int64_t k, const float *centre, const float *w, float *to) {
+    const int64_t o = blockIdx.x;
+    double sum = 0.0;
+    for (int64_t i = threadIdx.x; i < k; i += blockDim.x) {
+        const float x = w[o * k + i];
+        to[o * k + i] = x;
+        sum += x;
+    }
+    const double total = vly_block_sum(sum);
+    if (threadIdx.x == 0)
+        to[rows * k + o] = vly_rule_centred_bias(w[rows * k + o], centre[0], total);
+}
+
+static __global__ void __launch_bounds__(256)
+    centre_gradient(int rows, int64_t k, const float *centre, float *dw) {
+    const int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x, weights = rows * k;
+    if (i < weights) dw[i] -= centre[0] * dw[weights + i / k];
 }
 
 static __global__ void __launch_bounds__(256) running(vly_running_args a) {
@@ -78,6 +98,21 @@ vly_status vly_normalize_launch(int n, int width, const float *x, const float *m
     if (all == 0) return VLY_OK;
     VLY_LAUNCH(normalize, (unsigned)vly_ceil_div(all, BLOCK), BLOCK, 0, stream, all, width, x, mean,
                scale, limit, y);
+    return VLY_OK;
+}
+
+vly_status vly_centre_launch(int rows, int64_t k, const float *centre, const float *w, float *to,
+                             cudaStream_t stream) {
+    VLY_NEED(rows >= 1 && k >= 1 && centre && w && to && w != to);
+    VLY_LAUNCH(centre_weights, (unsigned)rows, BLOCK, 0, stream, rows, k, centre, w, to);
+    return VLY_OK;
+}
+
+vly_status vly_centre_backward_launch(int rows, int64_t k, const float *centre, float *dw,
+                                      cudaStream_t stream) {
+    VLY_NEED(rows >= 1 && k >= 1 && centre && dw);
+    VLY_LAUNCH(centre_gradient, (unsigned)vly_ceil_div(rows * k, BLOCK), BLOCK, 0, stream, rows, k,
+               centre, dw);
     return VLY_OK;
 }
 

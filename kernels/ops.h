@@ -123,6 +123,10 @@ vly_status vly_column_sums_launch(int n, int width, const float *x, int64_t stri
                                   cudaStream_t stream);
 vly_status vly_normalize_launch(int n, int width, const float *x, const float *mean,
                                 const float *scale, float limit, float *y, cudaStream_t stream);
+vly_status vly_centre_launch(int rows, int64_t k, const float *centre, const float *w, float *to,
+                             cudaStream_t stream);
+vly_status vly_centre_backward_launch(int rows, int64_t k, const float *centre, float *dw,
+                                      cudaStream_t stream);
 vly_status vly_running_launch(const vly_running_args *args, cudaStream_t stream);
 vly_status vly_discounted_launch(const vly_discounted_args *args, cudaStream_t stream);
 

@@ -490,6 +490,13 @@ struct vly_compute {
      * x. */
     vly_status (*normalize)(vly_queue *q, int n, int width, const vly_real *x, const vly_real *mean,
                             const vly_real *scale, float limit, vly_real *y);
+    /* A layer of x - centre as a layer of x: to (rows, k; then rows) is w with bias[o] - centre[0] *
+     * sum of row o for bias[o]. centre_backward makes the gradient of `to` that of w: dw[o][i] -=
+     * centre[0] * db[o]. */
+    vly_status (*centre)(vly_queue *q, int rows, int64_t k, const vly_real *centre,
+                         const vly_real *w, vly_real *to);
+    vly_status (*centre_backward)(vly_queue *q, int rows, int64_t k, const vly_real *centre,
+                                  vly_real *dw);
     vly_status (*running)(vly_queue *q, const vly_running_args *args);
     vly_status (*discounted)(vly_queue *q, const vly_discounted_args *args);
 
@@ -507,7 +514,7 @@ struct vly_queue { /* a back end's queue begins with this */
  * it. */
 typedef vly_status (*vly_compute_create_fn)(vly_compute **out, int device, int threads);
 #define VLY_COMPUTE_CUDA_SYMBOL "vly_compute_create_cuda"
-enum { VLY_COMPUTE_ABI = 6 };
+enum { VLY_COMPUTE_ABI = 7 };
 /* And this: the ABI it was built with, checked before use. */
 #define VLY_COMPUTE_CUDA_ABI_SYMBOL "vly_compute_cuda_abi"
 

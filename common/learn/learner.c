@@ -217,6 +217,7 @@ vly_net_desc vly_learner_describe(const vly_algo_args *args, vly_head_kind head)
                       .shared = !config->net.separate,
                       .lstm = config->net.lstm,
                       .normalize = config->net.normalize,
+                      .centre = (float)config->net.centre,
                       .init = net_init[config->net.init]};
     _Static_assert((int)VLY_LIST_MAX <= (int)VLY_NET_HIDDEN_MAX,
                    "a list may hold more layers than a network");

@@ -1,6 +1,7 @@
 #include "common/learn/net_impl.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include "common/base/rules_action.h"
 
 static int net_add_value(vly_net *net, int h, int w, int c, vly_dtype type) {
     net->values[net->value_count] = (vly_net_value){(int64_t)h * w * c, h, w, c, type};
@@ -52,6 +53,7 @@ static int net_add_layer(vly_net *net, const char *name, int in, vly_layer_desc 
     vly_net_node *node = &net->nodes[net->node_count++];
     node->op = VLY_NODE_LAYER;
     node->in = in;
+    node->centred = in == 0 && net->centre >= 0;
     node->layer = layer;
     node->offset = net->params;
     if (layer.kind != VLY_MAXPOOL) {
@@ -109,6 +111,16 @@ static int net_add_normalize(vly_net *net, int x) {
     net->params = (net->params + 2 * width + ALIGN - 1) / ALIGN * ALIGN;
     net->inputs = out + 1;
     return out;
+}
+
+static void net_add_centre(vly_net *net) {
+    const int64_t one = 1;
+    net->centre = net->params;
+    net_add_tensor(net, "input", "centre", 1, &one, net->params, 0);
+    net->tensors[net->tensor_count - 1].constant = true;
+    net->tensors[net->tensor_count - 1].first = net->desc.centre;
+    net->weights -= 1;
+    net->params = (net->params + 1 + ALIGN - 1) / ALIGN * ALIGN;
 }
 
 static int net_add_tail(vly_net *net, int x) {
@@ -250,6 +262,8 @@ static void net_build(vly_net *net) {
     const int c = (o->ndim == 3 ? o->shape[2] : o->shape[0]) * (o->stack > 1 ? o->stack : 1);
     int x = net_add_value(net, h, w, c, image && o->dtype == VLY_U8 ? VLY_U8 : act_type(net));
     net->inputs = 1;
+    net->centre = -1;
+    if (d->centre != 0) net_add_centre(net);
     if (d->normalize) x = net_add_normalize(net, x);
     const bool twin = d->head == VLY_HEAD_TWIN,
                towers = twin || (d->kind == VLY_NET_MLP && !d->shared && d->lstm == 0 &&
@@ -289,6 +303,9 @@ static vly_status check_desc(const vly_net_desc *d) {
     if (d->tail < 0 || d->tail > 4096)
         return vly_fail(VLY_EINVAL, "a policy has 0 to 4096 deviations, not %d", d->tail);
     VLY_TRY(check_vector_parts(d));
+    if (d->centre != 0 && (d->kind == VLY_NET_MLP || o->dtype != VLY_U8))
+        return vly_fail(VLY_EINVAL, "net.centre is taken from images of bytes, by a convolutional "
+                                    "network; vectors have net.normalize");
     if (d->layers < 0 || d->layers > VLY_NET_HIDDEN_MAX)
         return vly_fail(VLY_EINVAL, "an MLP has 0 to %d hidden layers, not %d", VLY_NET_HIDDEN_MAX,
                         d->layers);
@@ -351,6 +368,21 @@ int vly_net_width(const vly_net *net) {
 int64_t vly_net_moments(const vly_net *net, int *width) {
     *width = net->desc.normalize ? net->desc.obs.shape[0] : 0;
     return net->desc.normalize ? net->nodes[0].offset : -1;
+}
+int64_t vly_net_centre(const vly_net *net) {
+    return net->centre;
+}
+void vly_net_absorb_centre(const vly_net *net, vly_real *param) {
+    for (int i = 0; i < net->node_count; i++) {
+        const vly_layer_desc *d = &net->nodes[i].layer;
+        if (!net->nodes[i].centred) continue;
+        const int64_t k = vly_layer_params(d) / d->out_c - 1;
+        vly_real *w = param + net->nodes[i].offset, *bias = w + d->out_c * k;
+        for (int o = 0; o < d->out_c; o++)
+            bias[o] = vly_rule_centred_bias(bias[o], param[net->centre],
+                                            vly_rule_sum(k, w + o * k));
+    }
+    if (net->centre >= 0) param[net->centre] = 0;
 }
 vly_net_graph vly_net_view(const vly_net *net) {
     return (vly_net_graph){.nodes = net->nodes,

@@ -63,11 +63,13 @@ typedef struct {
     int hidden[VLY_NET_HIDDEN_MAX]; /* MLP: its layers. CNNs: hidden[0] replaces the fc width when
                                        not 0 */
     int layers;
-    vly_act act;      /* MLP: TANH or RELU */
-    bool shared;      /* MLP: policy and value share the hidden layers (CNNs always do) */
-    int lstm;         /* width of an LSTM before the heads, 0: none */
-    bool normalize;   /* vectors: the input less a mean, times a scale, which are tensors of the
+    vly_act act;    /* MLP: TANH or RELU */
+    bool shared;    /* MLP: policy and value share the hidden layers (CNNs always do) */
+    int lstm;       /* width of an LSTM before the heads, 0: none */
+    bool normalize; /* vectors: the input less a mean, times a scale, which are tensors of the
                          network that are not trained by gradients (vly_net_moments) */
+    float centre;   /* images of bytes: taken from every scaled number, 0: nothing; a tensor that is
+                         not trained. The first layer's padding counts as bytes of 0 */
     bool input_grads; /* vly_exec.dx: the gradient of the input is asked for */
     bool bf16;
     bool tf32; /* with f32 activations: products may use tensor cores */
@@ -95,6 +97,9 @@ int64_t vly_net_weights(const vly_net *net); /* trained numbers in it */
 int vly_net_width(const vly_net *net);       /* numbers of a row of logits: actions + tail */
 /* Where the input's mean lies in the parameters, its scale `*width` numbers on; -1: none. */
 int64_t vly_net_moments(const vly_net *net, int *width);
+int64_t vly_net_centre(const vly_net *net); /* where it lies; -1: the input is not centred */
+/* The same network without a centre: the first layer's bias holds it. For weights that leave. */
+void vly_net_absorb_centre(const vly_net *net, vly_real *param);
 const vly_tensor *vly_net_tensor(const vly_net *net, int i); /* NULL past the end */
 
 /* The graph, for export (cpu/program/onnx.h): nodes over numbered values, in
@@ -115,6 +120,7 @@ typedef struct {
     vly_layer_desc layer; /* LAYER; batch_max and learn are filled by a context */
     int64_t offset;       /* parameters: LAYER weights then bias, LSTM w_h, NORMALIZE mean then
                              scale, TAIL */
+    bool centred;         /* LAYER: of the input less the number at vly_net_centre */
 } vly_net_node;
 typedef struct {
     int64_t size; /* numbers per row */

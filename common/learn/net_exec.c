@@ -8,8 +8,10 @@ typedef struct {
     void *act[NODES_MAX], *grad[NODES_MAX]; /* by value: point into the slots */
     void *slots[2 * NODES_MAX + 8];
     int slot_count;
-    void *scratch;   /* a second gradient of a value, before it is added */
-    bool shares_low; /* bf16 weights: the optimizer keeps them */
+    void *scratch;     /* a second gradient of a value, before it is added */
+    vly_real *centred; /* weights of the layer that reads the input, as they are for one that is
+                          not centred */
+    bool shares_low;   /* bf16 weights: the optimizer keeps them */
     vly_real *lstm_work;
     int steps; /* LSTM: of the sequence */
     const uint8_t *flags;
@@ -185,11 +187,28 @@ static vly_status create_layers(exec *e) {
     return VLY_OK;
 }
 
+static const vly_net_node *centred_node(const vly_net *net) {
+    for (int i = 0; i < net->node_count; i++)
+        if (net->nodes[i].centred) return &net->nodes[i];
+    return NULL;
+}
+
+static vly_status alloc_centred(exec *e) {
+    const vly_net_node *node = centred_node(e->pub.net);
+    void *memory = NULL;
+    if (node)
+        VLY_TRY(exec_take(e, (size_t)vly_layer_params(&node->layer) * sizeof(vly_real),
+                          "a centred layer", &memory));
+    e->centred = memory;
+    return VLY_OK;
+}
+
 static vly_status fill_exec(exec *e, const char *what) {
     const vly_net *net = e->pub.net;
     VLY_TRY(alloc_activations(e, what));
     if (e->pub.learn) VLY_TRY(alloc_gradients(e, what));
     if (net->desc.lstm > 0) VLY_TRY(alloc_lstm(e));
+    VLY_TRY(alloc_centred(e));
     e->pub.x = e->act[0];
     e->pub.x_type = net->values[0].type;
     e->pub.logits = e->act[net->logits];
@@ -229,12 +248,40 @@ void vly_exec_destroy(vly_exec *pub) {
     free(e);
 }
 
+/* What a layer computes with: its weights where they lie, or what centring has made of them. */
+static const vly_real *weights_of(const exec *e, const vly_net_node *node, const vly_real *param) {
+    return node->centred ? e->centred : param + node->offset;
+}
+
+static int64_t inputs_of(const vly_net_node *node) {
+    return vly_layer_params(&node->layer) / node->layer.out_c - 1;
+}
+
+static vly_status centre_weights(const exec *e, vly_queue *q, const vly_real *param) {
+    const vly_net_node *node = centred_node(e->pub.net);
+    if (!node) return VLY_OK;
+    return e->c->centre(q, node->layer.out_c, inputs_of(node), param + e->pub.net->centre,
+                        param + node->offset, e->centred);
+}
+
+/* The centre itself is not trained. */
+static vly_status centre_gradients(const exec *e, vly_queue *q, const vly_real *param,
+                                   vly_real *grad) {
+    const vly_net_node *node = centred_node(e->pub.net);
+    const int64_t centre = e->pub.net->centre;
+    if (!node || !grad) return VLY_OK;
+    VLY_TRY(e->c->fill(q, grad + centre, 0, sizeof *grad));
+    return e->c->centre_backward(q, node->layer.out_c, inputs_of(node), param + centre,
+                                 grad + node->offset);
+}
+
 vly_status vly_exec_prepare(vly_exec *pub, vly_queue *q, const vly_real *param) {
     exec *e = (exec *)pub;
     const vly_net *net = pub->net;
+    VLY_TRY(centre_weights(e, q, param));
     for (int i = 0; i < net->node_count; i++)
         if (e->layers[i])
-            VLY_TRY(e->c->layer_prepare(q, e->layers[i], param + net->nodes[i].offset));
+            VLY_TRY(e->c->layer_prepare(q, e->layers[i], weights_of(e, &net->nodes[i], param)));
     return VLY_OK;
 }
 
@@ -255,7 +302,7 @@ vly_status vly_exec_share_low(vly_exec *pub, vly_params *p) {
     for (int i = 0; i < net->node_count; i++) {
         const vly_net_node *node = &net->nodes[i];
         float scale = 1.0f;
-        if (!e->layers[i] || node->layer.kind == VLY_MAXPOOL) continue;
+        if (!e->layers[i] || node->layer.kind == VLY_MAXPOOL || node->centred) continue;
         VLY_TRY(e->c->layer_share(e->layers[i], (uint16_t *)p->low + node->offset, &scale));
         VLY_TRY(note_scale(p, node->offset,
                            node->offset + vly_layer_params(&node->layer) - node->layer.out_c,
@@ -269,9 +316,10 @@ vly_status vly_exec_stepped(vly_exec *pub, vly_queue *q, const vly_real *param) 
     exec *e = (exec *)pub;
     const vly_net *net = pub->net;
     if (!e->shares_low) return vly_exec_prepare(pub, q, param);
+    VLY_TRY(centre_weights(e, q, param));
     for (int i = 0; i < net->node_count; i++)
         if (e->layers[i])
-            VLY_TRY(e->c->layer_stepped(q, e->layers[i], param + net->nodes[i].offset));
+            VLY_TRY(e->c->layer_stepped(q, e->layers[i], weights_of(e, &net->nodes[i], param)));
     return VLY_OK;
 }
 
@@ -318,7 +366,7 @@ static vly_status node_forward(exec *e, vly_queue *q, int i, int n, const vly_re
     const vly_net_value *y = &net->values[node->out];
     switch (node->op) {
     case VLY_NODE_LAYER:
-        return e->c->layer_forward(q, e->layers[i], n, in, param + node->offset, out);
+        return e->c->layer_forward(q, e->layers[i], n, in, weights_of(e, node, param), out);
     case VLY_NODE_RELU: return e->c->relu(q, y->type, n * y->size, in, out);
     case VLY_NODE_ADD: return e->c->add(q, y->type, n * y->size, in, out);
     case VLY_NODE_LSTM:
@@ -357,7 +405,7 @@ static bool reads_with_next(const exec *e, int i) {
 
 static vly_status two_forward(exec *e, vly_queue *q, int i, int n, const vly_real *param) {
     const vly_net_node *a = &e->pub.net->nodes[i], *b = a + 1;
-    const vly_real *const w[2] = {param + a->offset, param + b->offset};
+    const vly_real *const w[2] = {weights_of(e, a, param), weights_of(e, b, param)};
     void *const y[2] = {activation(e, a->out, n), activation(e, b->out, n)};
     return e->c->layer_forward_two(q, e->layers + i, n, activation(e, a->in, n), w, y);
 }
@@ -389,8 +437,8 @@ static vly_status node_backward(exec *e, vly_queue *q, int i, int n, const vly_r
                    : again && !joins_backward(e, node) ? e->scratch
                                                        : dx;
         VLY_TRY(e->c->layer_backward(q, e->layers[i], n, activation(e, node->in, n),
-                                     activation(e, node->out, n), param + node->offset, dy, to, dw,
-                                     false));
+                                     activation(e, node->out, n), weights_of(e, node, param), dy,
+                                     to, dw, false));
         return to == e->scratch && to ? e->c->add(q, x->type, n * x->size, to, dx) : VLY_OK;
     }
     case VLY_NODE_RELU:
@@ -471,7 +519,10 @@ vly_status vly_exec_backward(vly_exec *pub, vly_queue *q, int n, const vly_real 
                                     "are asked for, without an LSTM");
     VLY_TRY(check_rows(e, n));
     const vly_status status = backward_nodes(e, q, n, param, grad);
-    if (!e->c->backward_end) return status;
-    const vly_status ended = e->c->backward_end(q); /* also after a stop: nothing stays behind */
-    return status != VLY_OK ? status : ended;
+    const vly_status ended = e->c->backward_end
+                                 ? e->c->backward_end(q) /* also after a stop: nothing
+                                                                           stays behind */
+                                 : VLY_OK;
+    if (status != VLY_OK || ended != VLY_OK) return status != VLY_OK ? status : ended;
+    return centre_gradients(e, q, param, grad);
 }

@@ -18,6 +18,7 @@ struct vly_net {
     int node_count, value_count, tensor_count;
     int64_t params, weights;
     int logits, value; /* values; value is -1 without one */
+    int64_t centre;    /* parameter; -1: none */
     int inputs;        /* values below this are the input, as it is and normalised */
 };
 #endif

@@ -72,6 +72,7 @@ static vly_status read_policy_weights(vly_policy *p, vly_checkpoint *c) {
     for (int i = 0; (t = vly_net_tensor(p->net, i)) != NULL; i++)
         VLY_TRY(vly_checkpoint_read(c, t->name, VLY_F32, p->param + t->offset,
                                     (size_t)t->n * sizeof *p->param));
+    vly_net_absorb_centre(p->net, p->param);
     return VLY_OK;
 }
 

@@ -281,6 +281,8 @@ static const vly_compute table = {
     .columns = vly_cpu_columns,
     .column_sums = vly_cpu_column_sums,
     .normalize = vly_cpu_normalize,
+    .centre = vly_cpu_centre,
+    .centre_backward = vly_cpu_centre_backward,
     .running = vly_cpu_running,
     .discounted = vly_cpu_discounted,
 };

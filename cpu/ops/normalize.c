@@ -1,4 +1,4 @@
-/* normalize.c -- running moments, what normalises by them, and columns of matrices. */
+/* normalize.c -- running moments, what normalises by them, centred inputs, columns of matrices. */
 #include <string.h>
 #include "common/base/rules_action.h"
 #include "cpu/ops/ops.h"
@@ -33,6 +33,28 @@ vly_status vly_cpu_normalize(vly_queue *q, int n, int width, const vly_real *x,
     for (int64_t i = 0; i < n; i++, x += width, y += width)
         for (int k = 0; k < width; k++)
             y[k] = vly_rule_normalize(x[k], mean ? mean[k] : 0, scale[k], (vly_real)limit);
+    return VLY_OK;
+}
+
+vly_status vly_cpu_centre(vly_queue *q, int rows, int64_t k, const vly_real *centre,
+                          const vly_real *w, vly_real *to) {
+    (void)q;
+    VLY_NEED("centre", rows >= 1 && k >= 1 && centre && w && to && w != to);
+    memcpy(to, w, (size_t)(rows * k) * sizeof *to);
+    for (int o = 0; o < rows; o++)
+        to[rows * k + o] = vly_rule_centred_bias(w[rows * k + o], *centre,
+                                                 vly_rule_sum(k, w + o * k));
+    return VLY_OK;
+}
+
+vly_status vly_cpu_centre_backward(vly_queue *q, int rows, int64_t k, const vly_real *centre,
+                                   vly_real *dw) {
+    (void)q;
+    VLY_NEED("centre_backward", rows >= 1 && k >= 1 && centre && dw);
+    for (int o = 0; o < rows; o++) {
+        const vly_real less = *centre * dw[rows * k + o];
+        for (int64_t i = 0; i < k; i++) dw[o * k + i] -= less;
+    }
     return VLY_OK;
 }
 

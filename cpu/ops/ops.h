@@ -155,6 +155,10 @@ vly_status vly_cpu_column_sums(vly_queue *q, int n, int width, const vly_real *x
                                vly_real *out);
 vly_status vly_cpu_normalize(vly_queue *q, int n, int width, const vly_real *x,
                              const vly_real *mean, const vly_real *scale, float limit, vly_real *y);
+vly_status vly_cpu_centre(vly_queue *q, int rows, int64_t k, const vly_real *centre,
+                          const vly_real *w, vly_real *to);
+vly_status vly_cpu_centre_backward(vly_queue *q, int rows, int64_t k, const vly_real *centre,
+                                   vly_real *dw);
 vly_status vly_cpu_running(vly_queue *q, const vly_running_args *args);
 vly_status vly_cpu_discounted(vly_queue *q, const vly_discounted_args *args);
 #endif

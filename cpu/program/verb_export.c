@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "common/base/file.h"
+#include "common/base/rules_action.h"
 #include "common/learn/learner.h"
 #include "cpu/program/npz.h"
 #include "cpu/program/onnx.h"
@@ -45,6 +46,32 @@ static vly_status read_weights(vly_checkpoint *c, weights *w) {
     }
     return w->n ? VLY_OK
                 : vly_fail(VLY_EINVAL, "%s holds no weights of a network", vly_checkpoint_path(c));
+}
+
+static int find_weight(const weights *w, const char *name) {
+    for (int i = 0; i < w->n; i++)
+        if (!strcmp(w->tensors[i].name, name)) return i;
+    return -1;
+}
+
+/* What the first layer takes from its input goes into its bias (common/learn/net.h): the weights are
+ * then those of a network that reads images as they are. */
+static void absorb_centre(weights *w) {
+    const int centre = find_weight(w, "input.centre");
+    int first = 0;
+    while (first < w->n && w->tensors[first].ndim != 4) first++;
+    if (centre < 0 || first == w->n) return;
+    char name[sizeof w->tensors[0].name];
+    const size_t stem = strlen(w->tensors[first].name) - strlen("weight");
+    snprintf(name, sizeof name, "%.*sbias", (int)stem, w->tensors[first].name);
+    const int bias = find_weight(w, name);
+    if (bias < 0) return;
+    const int64_t rows = w->tensors[first].shape[0],
+                  k = (int64_t)(vly_array_bytes(&w->tensors[first]) / sizeof(float)) / rows;
+    for (int64_t o = 0; o < rows; o++)
+        w->data[bias][o] = vly_rule_centred_bias(w->data[bias][o], w->data[centre][0],
+                                                 vly_rule_sum(k, w->data[first] + o * k));
+    w->data[centre][0] = 0;
 }
 
 /* (outer, a, b) becomes (outer, b, a). */
@@ -180,6 +207,7 @@ static vly_status export_weights(vly_cli *cli, vly_checkpoint *c, char *path, si
                         o->format);
     VLY_TRY(vly_output_check(path));
     VLY_TRY(read_weights(c, w));
+    absorb_centre(w);
     if (!strcmp(o->format, "onnx")) return write_onnx(cli, w, path, c);
     if (!strcmp(o->layout, "torch")) VLY_TRY(to_torch(w));
     return !strcmp(o->format, "npz") ? write_npz(w, path)

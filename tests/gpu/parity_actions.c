@@ -246,6 +246,20 @@ static void running_moments_agree(parity *p) {
     FREE(&state, &mean, &scale);
 }
 
+static void centred_weights_agree(parity *p) {
+    static const int inputs[] = {1, 256, 1025};
+    enum { ROWS = 17 };
+    for (int s = 0; s < 3; s++) {
+        const size_t n = (size_t)(ROWS * (inputs[s] + 1));
+        twin w = normals(p, n, 1), to = outputs(p, n), dw = normals(p, n, 1),
+             centre = normals(p, 1, 1);
+        BOTH(c->centre(q, ROWS, inputs[s], D(centre), D(w), D(to)));
+        BOTH(c->centre_backward(q, ROWS, inputs[s], D(centre), D(dw)));
+        NEAR(to, 1e-5), NEAR(dw, 1e-5);
+        FREE(&w, &to, &dw, &centre);
+    }
+}
+
 static void discounted_sums_agree(parity *p) {
     for (int s = 0; s < SIZES; s++) {
         enum { T = 13 };
@@ -289,6 +303,7 @@ int main(void) {
         soft_policies_agree(p);
         columns_agree(p);
         running_moments_agree(p);
+        centred_weights_agree(p);
         discounted_sums_agree(p);
     }
     bad_arguments_are_refused(p);

@@ -181,6 +181,7 @@ static void small_networks_agree(parity *p) {
                                           .obs = minatar,
                                           .actions = 6,
                                           .head = head,
+                                          .centre = head == VLY_HEAD_POLICY ? 0.3f : 0,
                                           .bf16 = bf16},
                            7);
 }

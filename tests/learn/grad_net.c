@@ -222,8 +222,11 @@ static void probe(problem *p, const char *what) {
         for (int64_t k = 0; k < t->n; k++) grad[t->offset + k] = NAN;
     evaluate(p, param, grad);
     int moved = 0;
+    const int64_t centre = vly_net_centre(p->net);
+    CHECK((centre >= 0) == (vly_net_description(p->net)->centre != 0));
     for (int i = 0; (t = vly_net_tensor(p->net, i)) != NULL; i++) {
-        for (int j = 0; j < PROBES; j++) {
+        if (t->offset == centre) CHECK(t->constant && grad[centre] == 0); /* not trained */
+        for (int j = 0; j < PROBES && t->offset != centre; j++) {
             const int64_t k = t->offset + (int64_t)((double)t->n * uniform());
             moved += fabs(grad[k]) > 1e-7;
             if (agrees(p, param, k, grad[k])) continue;
@@ -296,6 +299,8 @@ int main(void) {
         d.hidden[0] = 0;
         d.kind = VLY_NET_MINATAR;
         backward_is_the_derivative("minatar", d, (loss_kind)loss, 2);
+        d.centre = 0.3f;
+        backward_is_the_derivative("minatar, centred", d, (loss_kind)loss, 2);
     }
     vly_net_desc d = mlp;
     d.lstm = 11;

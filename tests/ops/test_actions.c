@@ -298,6 +298,28 @@ static void running_moments_are_those_of_all_rows(void) {
     for (int k = 0; k < width; k++) CHECK_NEAR(fabs((double)y[k]), 0.01, 1e-6);
 }
 
+/* By the definition: the layer of x - centre and the layer that it makes of it give the same. */
+static void centred_weights_are_those_of_the_centred_input(void) {
+    enum { ROWS = 3, K = 5 };
+    vly_real w[ROWS * (K + 1)], to[ROWS * (K + 1)], dw[ROWS * (K + 1)], x[K];
+    const vly_real centre = (vly_real)0.34;
+    for (int i = 0; i < ROWS * (K + 1); i++) w[i] = dw[i] = (vly_real)(i % 7 - 3);
+    for (int i = 0; i < K; i++) x[i] = (vly_real)(0.1 * i);
+    CHECK_OK(cpu->centre(queue, ROWS, K, &centre, w, to));
+    CHECK_OK(cpu->centre_backward(queue, ROWS, K, &centre, dw));
+    for (int o = 0; o < ROWS; o++) {
+        double want = (double)w[ROWS * K + o], got = (double)to[ROWS * K + o];
+        for (int i = 0; i < K; i++) {
+            want += (double)w[o * K + i] * (double)(x[i] - centre);
+            got += (double)to[o * K + i] * (double)x[i];
+            CHECK_NEAR(dw[o * K + i], w[o * K + i] - centre * w[ROWS * K + o], 1e-6);
+        }
+        CHECK_NEAR(got, want, 1e-5);
+        CHECK_EQ(dw[ROWS * K + o], w[ROWS * K + o]);
+    }
+    CHECK(cpu->centre(queue, ROWS, K, &centre, w, w) != VLY_OK);
+}
+
 static void discounted_sums_stop_at_an_end(void) {
     const vly_real reward[6] = {1, 1, 1, 1, 1, 1};
     const uint8_t flags[6] = {0, VLY_ROW_TERMINATED, VLY_ROW_RESET, 0, VLY_ROW_TRUNCATED, 0};
@@ -375,6 +397,7 @@ int main(void) {
     twin_critics_agree_with_autograd();
     soft_choices_agree_with_autograd();
     running_moments_are_those_of_all_rows();
+    centred_weights_are_those_of_the_centred_input();
     discounted_sums_stop_at_an_end();
     noise_is_bounded();
     bad_arguments_are_named();

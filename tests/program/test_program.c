@@ -2,6 +2,7 @@
 #include <signal.h>
 #include <sys/stat.h>
 #include <time.h>
+#include "common/record/checkpoint.h"
 #include "tests/kit/program.h"
 #include "tests/kit/peer.h"
 
@@ -341,6 +342,43 @@ static void exports_load_elsewhere(void) {
     CHECK_EQ(system(command), 0);
 }
 
+static double read_sum(const char *path, const char *name, int64_t n, float *x) {
+    vly_checkpoint *c;
+    double sum = 0;
+    CHECK_OK(vly_checkpoint_open(&c, path));
+    CHECK_OK(vly_checkpoint_read(c, name, VLY_F32, x, (size_t)n * sizeof *x));
+    vly_checkpoint_close(c);
+    for (int64_t i = 0; i < n; i++) sum += (double)x[i];
+    return sum;
+}
+
+/* A network that centres its input leaves as one that reads images as they are. */
+static void centres_leave_in_the_bias(void) {
+    enum { CHANNELS = 16, INPUTS = 3 * 3 * 4 };
+    char kept[256], exported[256];
+    float w[CHANNELS * INPUTS], before[CHANNELS], after[CHANNELS], centre;
+    CHECK_EQ(volley("train minatar/breakout --algo ppo --steps 300 --envs 2 --ppo.rollout 16 "
+                    "--net.centre 0.25 --out centred --json"),
+             0);
+    json_t *o = program_json();
+    snprintf(kept, sizeof kept, "%s/%s", folder, text_of(o, "checkpoint"));
+    json_decref(o);
+    snprintf(exported, sizeof exported, "%s/centred.safetensors", folder);
+    CHECK_EQ(volley("export centred --layout native --out centred.safetensors"), 0);
+    CHECK_EQ(read_sum(kept, "input.centre", 1, &centre), 0.25);
+    read_sum(kept, "trunk.conv0.weight", CHANNELS * INPUTS, w);
+    read_sum(kept, "trunk.conv0.bias", CHANNELS, before);
+    CHECK_EQ(read_sum(exported, "input.centre", 1, &centre), 0);
+    read_sum(exported, "trunk.conv0.bias", CHANNELS, after);
+    for (int k = 0; k < CHANNELS; k++) {
+        double sum = 0;
+        for (int i = 0; i < INPUTS; i++) sum += (double)w[k * INPUTS + i];
+        CHECK_NEAR(after[k], (double)before[k] - 0.25 * sum, 1e-6);
+    }
+    CHECK_EQ(volley("train cartpole --algo ppo --net.centre 0.25 --steps 100 --out vector"), 2);
+    SAYS(err, "vectors have net.normalize");
+}
+
 static void one_process_writes_to_a_run(void) {
     char command[1024];
     CHECK_EQ(volley("train cartpole --algo ppo --steps 2000 --out locked"), 0);
@@ -403,5 +441,6 @@ int main(void) {
     plugins_train_by_path();
     one_process_writes_to_a_run();
     exports_load_elsewhere();
+    centres_leave_in_the_bias();
     return program_close();
 }

@@ -63,9 +63,9 @@ def torch_modules_give_the_same_outputs():
     for env, algo, options in (
         ("cartpole", "ppo", {}), ("cartpole", "dqn", {}), ("minatar/breakout", "ppo", {}), ("pendulum", "ppo", {}),
         ("pendulum", "sac", {}), ("pendulum", "td3", {}), ("cartpole", "ppo", {"net.normalize": True}),
-        ("minatar/breakout", "ppo", {"net.kind": "impala"}),
+        ("minatar/breakout", "ppo", {"net.kind": "impala"}), ("minatar/breakout", "ppo", {"net.centre": 0.25}),
     ):
-        with run_of(f"torch-{env.replace('/', '-')}-{algo}-{len(options)}{options.get('net.kind', '')}", env, algo, steps=1500, options=options) as t:
+        with run_of(f"torch-{env.replace('/', '-')}-{algo}-{len(options)}{options.get('net.kind', options.get('net.centre', ''))}", env, algo, steps=1500, options=options) as t:
             policy = volley.load(t.run()["folder"])
         rng = np.random.default_rng(0)
         x = rng.integers(0, 2, (7, *policy.shape)).astype(np.uint8) if policy.dtype == np.uint8 else rng.normal(size=(7, *policy.shape)).astype(np.float32)
