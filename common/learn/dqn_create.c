@@ -35,12 +35,7 @@ static vly_status dqn_restored(vly_algo *pub, vly_queue *q) {
         return vly_fail(VLY_ECORRUPT, "the counters of the saved dqn are out of range");
     pub->version = a->k->updates;
     if (a->feed) return a->c->queue_sync(q);
-    if (a->k->begun && a->replay->step[0] < 0) {
-        a->k->start_steps = -1, a->k->acted = 0;
-        VLY_TRY(vly_replay_restart(a->replay, q));
-    } else {
-        VLY_TRY(vly_replay_restored(a->replay, q));
-    }
+    VLY_TRY(vly_pace_restored(a->k, a->replay, q));
     return a->c->queue_sync(q);
 }
 

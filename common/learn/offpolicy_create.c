@@ -50,12 +50,7 @@ static vly_status offpolicy_restored(vly_algo *pub, vly_queue *q) {
     if (!vly_pace_is_sane(k))
         return vly_fail(VLY_ECORRUPT, "the counters of the saved %s are out of range", pub->name);
     pub->version = k->updates;
-    if (k->begun && a->replay->step[0] < 0) { /* saved without its memory */
-        k->start_steps = -1, k->acted = 0;
-        VLY_TRY(vly_replay_restart(a->replay, q));
-    } else {
-        VLY_TRY(vly_replay_restored(a->replay, q));
-    }
+    VLY_TRY(vly_pace_restored(k, a->replay, q));
     return a->c->queue_sync(q);
 }
 

@@ -28,6 +28,14 @@ static inline bool vly_pace_is_sane(const vly_pace *k) {
            (k->start_steps == -1 || vly_is_count(k->start_steps));
 }
 
+/* Once the counters and the memory were read: a run that was saved without its memory fills it anew
+ * before it learns. */
+static inline vly_status vly_pace_restored(vly_pace *k, vly_replay *r, vly_queue *q) {
+    if (!k->begun || r->step[0] >= 0) return vly_replay_restored(r, q);
+    k->start_steps = -1, k->acted = 0;
+    return vly_replay_restart(r, q);
+}
+
 /* Steps enough, and a memory to match: half, for resets are no transitions. */
 static inline bool vly_pace_may_start(const vly_replay *r, int64_t starts, int batch,
                                       int64_t steps) {
