@@ -69,7 +69,7 @@ vly_status vly_leader_start_fleet(vly_leader *l);
 /* The learner's entry among the members of the run, twice a second at most. */
 vly_status vly_leader_beat(vly_leader *l, int64_t version);
 vly_status vly_leader_start_worker(vly_leader *l, vly_leader_worker *w);
-/* Restarts workers that have died, and the run's own Redis. VLY_EUNSUPPORTED when a worker cannot
+/* Restarts workers that have died, and the run's own Redis. VLY_EIO when a worker cannot
  * start, or died more often than dist.restarts. may_end: a worker that exits with 0 is done. */
 vly_status vly_leader_watch(vly_leader *l, bool may_end);
 void vly_leader_end_workers(vly_leader *l);

@@ -44,9 +44,9 @@ static vly_status replace_dead_worker(vly_leader *l, vly_leader_worker *w, int h
     const char *kind = WIFSIGNALED(how) ? "signal" : "exit";
     const int code = WIFSIGNALED(how) ? WTERMSIG(how) : WEXITSTATUS(how);
     if (WIFEXITED(how) && (code == 127 || code == 2) && w->restarts == 0)
-        return vly_fail(VLY_EUNSUPPORTED, "worker %d cannot start (exit %d)", w->rank, code);
+        return vly_fail(VLY_EIO, "worker %d cannot start (exit %d)", w->rank, code);
     if (l->restarts++ >= l->config->dist.restarts)
-        return vly_fail(VLY_EUNSUPPORTED,
+        return vly_fail(VLY_EIO,
                         "workers died %d times; the last was worker %d (%s %d); "
                         "--dist.restarts allows more",
                         l->restarts, w->rank, kind, code);

@@ -29,6 +29,7 @@ int vly_cli_exit_code(vly_status status) {
     case VLY_EINVAL:
     case VLY_ENOTFOUND:
     case VLY_ECORRUPT:
+    case VLY_EUNSUPPORTED: /* asked of what cannot do it */
     case VLY_EVERSION: return VLY_EXIT_USAGE;
     default: return VLY_EXIT_FAILED;
     }

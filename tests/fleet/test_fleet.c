@@ -211,6 +211,20 @@ static void a_run_survives_killed_workers_and_stores(void) {
     json_decref(o);
 }
 
+/* What was asked for could be done: that a worker died is a failure (1), not a wrong command (2). */
+static void a_run_that_lost_its_worker_fails(void) {
+    const pid_t learner = start(
+        "train cartpole --algo a3c --workers 2 --dist.restarts 0 --steps 1G "
+        "--metrics.every_s 0.05 --out unlucky");
+    char command[256];
+    int code;
+    wait_for_steps("unlucky", learner, 1000);
+    snprintf(command, sizeof command, "pkill -KILL -P %d -f 'volley actor'", (int)learner);
+    CHECK_EQ(system(command), 0);
+    json_decref(finish(learner, &code));
+    CHECK_EQ(code, 1);
+}
+
 static void a_run_with_workers_resumes(void) {
     int code;
     json_t *o = run("", &code, "train cartpole --algo a3c --workers 2 --steps 20k --out led");
@@ -316,6 +330,7 @@ int main(void) {
     gradients_through_a_server_reach_475();
     unrolls_of_separate_actors_reach_475();
     a_run_survives_killed_workers_and_stores();
+    a_run_that_lost_its_worker_fails();
     a_run_with_workers_resumes();
     ranks_average_their_gradients();
     return runs_clean();
