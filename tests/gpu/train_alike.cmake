@@ -15,8 +15,8 @@ set(small
   "minatar/breakout|a2c|120|--run.precision fp32")
 set(images
   "minatar/breakout|impala|120|--run.precision bf16 --pool.schedule sync --impala.rollout 5"
-  "pong|a2c|20|--run.precision fp32 --net.kind a3c --net.hidden 16 --run.envs 2 --env.max_steps 8"
-  "pong|a2c|20|--run.precision bf16 --net.kind a3c --net.hidden 16 --run.envs 2 --env.max_steps 8")
+  "pong|a2c|20|--run.precision fp32 --net.kind a3c --net.hidden 16 --net.centre 0.34 --run.envs 2 --env.max_steps 8"
+  "pong|a2c|20|--run.precision bf16 --net.kind a3c --net.hidden 16 --net.centre 0.34 --run.envs 2 --env.max_steps 8")
 set(alike_tensors train.pool train.returns train.lengths)
 file(REMOVE_RECURSE ${FOLDER})
 file(MAKE_DIRECTORY ${FOLDER})
