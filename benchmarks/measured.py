@@ -78,7 +78,8 @@ def hardware():
 
 def flags():
     present = set((cpuinfo("flags") or cpuinfo("Features")).split())
-    return " ".join(flag for flag in FLAGS if flag in present)
+    width = [f"VLY_SIMD={os.environ['VLY_SIMD']}"] if "VLY_SIMD" in os.environ else []
+    return " ".join([flag for flag in FLAGS if flag in present] + width)
 
 
 def facts(command=None, load=None):

@@ -58,6 +58,8 @@ void vly_system_cpu_features(char *text, size_t bytes) {
         if (strstr(flags, word) && used < bytes)
             used += (size_t)snprintf(text + used, bytes - used, "%s%s", used ? " " : "", matter[i]);
     }
+    if (getenv("VLY_SIMD") && used < bytes) /* cpu/ops/compute_cpu.c */
+        snprintf(text + used, bytes - used, " VLY_SIMD=%.8s", getenv("VLY_SIMD"));
 }
 
 int64_t vly_system_memory_bytes(void) {

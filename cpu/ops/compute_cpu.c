@@ -287,7 +287,21 @@ static const vly_compute table = {
     .discounted = vly_cpu_discounted,
 };
 
+/* A narrower width than the processor has, for measuring and for comparing machines. */
+static vly_status take_asked_width(void) {
+#ifndef VLY_REAL_DOUBLE
+    const char *width = getenv("VLY_SIMD");
+    if (width && !vly_simd_force(width))
+        return vly_fail(VLY_EINVAL,
+                        "VLY_SIMD=%s: this processor has not such vectors, or it is not "
+                        "one of avx512, avx2, base",
+                        width);
+#endif
+    return VLY_OK;
+}
+
 vly_status vly_compute_create_cpu(vly_compute **out, int threads) {
+    VLY_TRY(take_asked_width());
     vly_cpu *cpu = calloc(1, sizeof *cpu);
     if (!cpu) return vly_fail(VLY_ENOMEM, "no memory for the compute context");
     const vly_status status = vly_workers_create(&cpu->workers, threads);

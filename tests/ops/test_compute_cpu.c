@@ -1,6 +1,9 @@
 /* The CPU's memory, queues, graphs and threads. */
 #include "cpu/ops/compute_cpu.h"
 #include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include "cpu/ops/simd.h"
 #include "cpu/ops/workers.h"
 #include "tests/kit/check.h"
 
@@ -85,6 +88,21 @@ static void every_block_runs_once(int threads) {
     vly_workers_destroy(w);
 }
 
+/* The width can be asked for; what is not there is said. */
+static void the_width_is_a_choice(void) {
+    vly_compute *c;
+    setenv("VLY_SIMD", "avx9", 1);
+    CHECK_EQ(vly_compute_create_cpu(&c, 1), VLY_EINVAL);
+    CHECK(strstr(vly_error_text(), "avx9") != NULL);
+    setenv("VLY_SIMD", "base", 1);
+    CHECK_OK(vly_compute_create_cpu(&c, 1));
+    CHECK_STR(vly_simd_best()->name, "base");
+    CHECK(!c->info.has_bf16);
+    c->destroy(c);
+    unsetenv("VLY_SIMD");
+    vly_simd_force(NULL);
+}
+
 int main(void) {
     vly_compute *c;
     CHECK_OK(vly_compute_create_cpu(&c, 2));
@@ -96,5 +114,6 @@ int main(void) {
     every_block_runs_once(1);
     every_block_runs_once(2);
     every_block_runs_once(8);
+    the_width_is_a_choice();
     return TEST_PASS;
 }
