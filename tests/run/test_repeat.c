@@ -83,7 +83,8 @@ int main(void) {
         {"minatar-dqn", "minatar/space_invaders", "dqn", "6000",
          "--net.hidden 32 --dqn.learning_starts 500 --replay.capacity 5000"},
         {"pong", "pong", "ppo", "9000",
-         "--envs 8 --net.hidden 32 --ppo.rollout 64 --ppo.epochs 1 --ppo.anneal false"},
+         "--envs 8 --net.hidden 32 --ppo.rollout 64 --ppo.epochs 1 --ppo.minibatches 8 "
+         "--ppo.anneal false"},
     };
     program_open();
     for (size_t i = 0; i < sizeof runs / sizeof *runs; i++) {
