@@ -14,8 +14,10 @@ typedef struct {
     char line[2048];                 /* the last */
 } listener;
 
+/* A start that takes more than a second says what it is at: test_startup. */
 static void on_line(void *arg, const char *text) {
     listener *l = arg;
+    if (strncmp(text, "starting: ", 10) == 0) return;
     l->lines++;
     snprintf(l->line, sizeof l->line, "%s", text);
 }
