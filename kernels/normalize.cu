@@ -1,5 +1,6 @@
-/* normalize.cu -- running moments, what normalises by them, centred inputs, and columns of matrices.
- * Traffic: 8 B per number normalised, copied or centred; 8 B per number of moments, read twice by a block per column. */
+/* normalize.cu -- running moments, what normalises by them, centred inputs, and columns of
+ * matrices. Traffic: 8 B per number normalised, copied or centred; 8 B per number of moments, read
+ * twice by a block per column. */
 #include "kernels/ops.h"
 #include "common/base/rules_action.h"
 #include "kernels/reduce.h"

@@ -336,15 +336,19 @@ VLY_HD vly_real vly_rule_normalize(vly_real x, vly_real mean, vly_real scale, vl
     return vly_clamp((x - mean) * scale, -limit, limit);
 }
 
-VLY_HD double vly_rule_sum(int64_t n, const vly_real *x) {
-    double sum = 0;
-    for (int64_t i = 0; i < n; i++) sum += x[i];
-    return sum;
-}
-
 /* sum: of the weights that lead from the input to this number. */
 VLY_HD vly_real vly_rule_centred_bias(vly_real bias, vly_real centre, double sum) {
     return (vly_real)((double)bias - (double)centre * sum);
+}
+
+/* Of a layer with weights w (rows, k). */
+VLY_HD void vly_rule_centre_biases(int rows, int64_t k, vly_real centre, const vly_real *w,
+                                   vly_real *bias) {
+    for (int o = 0; o < rows; o++) {
+        double sum = 0;
+        for (int64_t i = 0; i < k; i++) sum += w[o * k + i];
+        bias[o] = vly_rule_centred_bias(bias[o], centre, sum);
+    }
 }
 
 /* One actor's column. */

@@ -377,10 +377,8 @@ void vly_net_absorb_centre(const vly_net *net, vly_real *param) {
         const vly_layer_desc *d = &net->nodes[i].layer;
         if (!net->nodes[i].centred) continue;
         const int64_t k = vly_layer_params(d) / d->out_c - 1;
-        vly_real *w = param + net->nodes[i].offset, *bias = w + d->out_c * k;
-        for (int o = 0; o < d->out_c; o++)
-            bias[o] = vly_rule_centred_bias(bias[o], param[net->centre],
-                                            vly_rule_sum(k, w + o * k));
+        vly_real *w = param + net->nodes[i].offset;
+        vly_rule_centre_biases(d->out_c, k, param[net->centre], w, w + d->out_c * k);
     }
     if (net->centre >= 0) param[net->centre] = 0;
 }

@@ -40,10 +40,8 @@ vly_status vly_cpu_centre(vly_queue *q, int rows, int64_t k, const vly_real *cen
                           const vly_real *w, vly_real *to) {
     (void)q;
     VLY_NEED("centre", rows >= 1 && k >= 1 && centre && w && to && w != to);
-    memcpy(to, w, (size_t)(rows * k) * sizeof *to);
-    for (int o = 0; o < rows; o++)
-        to[rows * k + o] = vly_rule_centred_bias(w[rows * k + o], *centre,
-                                                 vly_rule_sum(k, w + o * k));
+    memcpy(to, w, (size_t)(rows * k + rows) * sizeof *to);
+    vly_rule_centre_biases(rows, k, *centre, w, to + rows * k);
     return VLY_OK;
 }
 

@@ -68,9 +68,7 @@ static void absorb_centre(weights *w) {
     if (bias < 0) return;
     const int64_t rows = w->tensors[first].shape[0],
                   k = (int64_t)(vly_array_bytes(&w->tensors[first]) / sizeof(float)) / rows;
-    for (int64_t o = 0; o < rows; o++)
-        w->data[bias][o] = vly_rule_centred_bias(w->data[bias][o], w->data[centre][0],
-                                                 vly_rule_sum(k, w->data[first] + o * k));
+    vly_rule_centre_biases((int)rows, k, w->data[centre][0], w->data[first], w->data[bias]);
     w->data[centre][0] = 0;
 }
 
