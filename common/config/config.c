@@ -341,11 +341,11 @@ static bool is_one_of(const char *text, const char *const *list) {
     return false;
 }
 
-/* Whether one of the algorithm's learning rates falls to 0 over run.steps. */
+/* Whether one of the algorithm's numbers falls to 0 over run.steps. */
 static bool anneals(const vly_config *c, const char *const *algo) {
     char text[8];
     for (int i = 0; i < OPTIONS; i++) {
-        if (strcmp(options[i].key, "anneal") || !is_one_of(options[i].section, algo)) continue;
+        if (strncmp(options[i].key, "anneal", 6) || !is_one_of(options[i].section, algo)) continue;
         vly_option_get(c, &options[i], text, sizeof text);
         if (!strcmp(text, "true")) return true;
     }

@@ -324,6 +324,12 @@ static vly_status limited_update(onpolicy *a, vly_queue *q) {
     return go_on(a, q);
 }
 
+static float entropy_weight(const vly_onpolicy_options *o, int64_t steps) {
+    if (o->entropy_steps == 0) return o->entropy_coef;
+    const double left = 1.0 - (double)steps / (double)o->entropy_steps;
+    return left > 0 ? (float)((double)o->entropy_coef * left) : 0;
+}
+
 static void onpolicy_set_hyper(onpolicy *a, const vly_progress *progress) {
     const vly_onpolicy_options *o = &a->o;
     const float left = (float)vly_progress_left(progress);
@@ -332,7 +338,7 @@ static void onpolicy_set_hyper(onpolicy *a, const vly_progress *progress) {
     h->clip = o->clip * (o->anneal_clip ? left : 1.0f);
     h->value_clip = o->value_clip;
     h->value_coef = o->value_coef;
-    h->entropy_coef = o->entropy_coef;
+    h->entropy_coef = entropy_weight(o, progress->steps);
     h->gamma = o->gamma;
     h->lambda = o->lambda;
     h->reward_scale = o->reward_scale;
@@ -425,6 +431,8 @@ static vly_status onpolicy_metrics(vly_algo *pub, vly_metric *out, int *count) {
     vly_metric_add(out, count, "losses/policy_loss", s[VLY_STAT_POLICY_LOSS] / rows);
     if (a->o.critic) vly_metric_add(out, count, "losses/value_loss", s[VLY_STAT_VALUE_LOSS] / rows);
     vly_metric_add(out, count, "losses/entropy", s[VLY_STAT_ENTROPY] / rows);
+    if (a->o.entropy_steps)
+        vly_metric_add(out, count, "charts/entropy_coef", a->shown->entropy_coef);
     if (!a->o.plain) {
         vly_metric_add(out, count, "losses/approx_kl", s[VLY_STAT_KL] / rows);
         vly_metric_add(out, count, "losses/clipfrac", s[VLY_STAT_CLIPPED] / rows);

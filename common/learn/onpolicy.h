@@ -23,6 +23,7 @@ typedef struct {
     bool normalize_reward; /* rewards, by the running deviation of returns */
     bool anneal, anneal_clip;
     float lr, gamma, lambda, clip, value_clip, value_coef, entropy_coef, reward_scale;
+    int64_t entropy_steps; /* steps over which the entropy's weight falls to 0; 0: it stays */
     bool critic;    /* a value function; without one advantages are returns to go, to the end of the
                        episode or of the rollout */
     float baseline; /* what is subtracted from them: a running mean in which the newest rollout has

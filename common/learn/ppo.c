@@ -47,6 +47,7 @@ static vly_status create_ppo(vly_algo **out, const vly_algo_args *args) {
                                           .value_clip = c->ppo.value_clip,
                                           .value_coef = c->ppo.value_coef,
                                           .entropy_coef = c->ppo.entropy_coef,
+                                          .entropy_steps = c->ppo.entropy_steps,
                                           .reward_scale = c->ppo.reward_scale,
                                           .normalize_reward = c->ppo.normalize_reward,
                                           .target_kl = c->ppo.target_kl};
