@@ -132,7 +132,8 @@ def write_def(table):
     for p in table.values():
         env, algo = p["env"], p["algo"]
         if p.get("reached"):
-            lines.append(f'LEARNED("{env}", "{algo}", "{p["preset"]}", {p["target"]:g}, {p["median_steps"]}, {len(p["runs"])})')
+            steps = sorted(r["steps"] for r in p["runs"])
+            lines.append(f'LEARNED("{env}", "{algo}", "{p["preset"]}", {p["target"]:g}, {p["median_steps"]}, {steps[0]}, {steps[-1]}, {len(steps)})')
         elif "refused" not in p and p["runs"][-1]["stop"] == "budget" and p["runs"][-1]["return"] is not None:
             last = p["runs"][-1]
             lines.append(f'UNLEARNED("{env}", "{algo}", "{p["preset"]}", {p["target"]:g}, {last["return"]:g}, {last["steps"]})')

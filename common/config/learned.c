@@ -3,8 +3,10 @@
 #include <string.h>
 
 /* clang-format off */
-#define LEARNED(env, algo, preset, target, steps, seeds) {env, algo, preset, target, target, steps, seeds},
-#define UNLEARNED(env, algo, preset, target, reached, steps) {env, algo, preset, target, reached, steps, 0},
+#define LEARNED(env, algo, preset, target, steps, least, most, seeds) \
+    {env, algo, preset, target, target, steps, least, most, seeds},
+#define UNLEARNED(env, algo, preset, target, reached, steps) \
+    {env, algo, preset, target, reached, steps, steps, steps, 0},
 static const vly_learned table[] = {
 #include "common/config/learned.def"
 };

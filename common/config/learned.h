@@ -15,13 +15,13 @@ extern "C" {
 #endif
 
 typedef struct {
-    const char *env, *algo,
-        *preset;    /* the environment's own name; preset: "none", the algorithm's own
-                                        settings */
-    double target;  /* mean return of the last 100 training episodes */
-    double reached; /* instead of it; seeds 0 */
-    int64_t steps;
-    int seeds; /* that reached it; 0: it is not expected to be reached */
+    const char *env, *algo; /* the environment's own name */
+    const char *preset;     /* "none": the algorithm's own settings */
+    double target;          /* mean return of the last 100 training episodes */
+    double reached;         /* instead of it; seeds 0 */
+    int64_t steps;          /* in the median of seeds */
+    int64_t least, most;    /* of them */
+    int seeds;              /* that reached it; 0: it is not expected to be reached */
 } vly_learned;
 
 const vly_learned *vly_learned_find(const char *env, const char *algo, const char *preset);

@@ -54,6 +54,14 @@ double vly_estimate_target_s(const vly_estimate *e) {
     return e->learned ? seconds_to(e, e->learned->steps) : NAN;
 }
 
+double vly_estimate_least_s(const vly_estimate *e) {
+    return e->learned ? seconds_to(e, e->learned->least) : NAN;
+}
+
+double vly_estimate_most_s(const vly_estimate *e) {
+    return e->learned ? seconds_to(e, e->learned->most) : NAN;
+}
+
 double vly_estimate_budget_s(const vly_estimate *e) {
     return seconds_to(e, e->budget);
 }
@@ -93,9 +101,11 @@ void vly_estimate_words(const vly_estimate *e, char *text, size_t bytes) {
     else
         snprintf(text, bytes,
                  "about %s to a mean return of %g on this machine (%s steps/s; %s steps in the "
-                 "median of %d seed%s), %s for the whole budget",
+                 "median of %d seed%s, the quickest %s, the slowest %s), %s for the whole budget",
                  rough_duration(target), e->learned->target, rate, rough_steps(e->learned->steps),
-                 e->learned->seeds, e->learned->seeds == 1 ? "" : "s", rough_duration(budget));
+                 e->learned->seeds, e->learned->seeds == 1 ? "" : "s",
+                 rough_duration(vly_estimate_least_s(e)), rough_duration(vly_estimate_most_s(e)),
+                 rough_duration(budget));
 }
 
 void vly_estimate_warning(const char *env, const vly_config *config, char *text, size_t bytes) {

@@ -28,9 +28,11 @@ typedef struct {
 /* start: steps that the run goes on from, which its steps and updates include. */
 void vly_estimate_begin(vly_estimate *e, const char *env, const vly_config *config, int64_t start);
 bool vly_estimate_measured(vly_estimate *e, int64_t steps, int64_t updates, double wall_s);
-/* Seconds from `start` to the target of the table, NAN if that is not known; to its
- * last step. */
+/* Seconds from `start` to the target of the table, with the steps of its seeds in the median, the least
+ * or the most of them, NAN if that is not known; to the last step of the budget. */
 double vly_estimate_target_s(const vly_estimate *e);
+double vly_estimate_least_s(const vly_estimate *e);
+double vly_estimate_most_s(const vly_estimate *e);
 double vly_estimate_budget_s(const vly_estimate *e);
 /* "about 4 minutes to a mean return of 18 on this machine (1,450 steps/s; ...)" */
 void vly_estimate_words(const vly_estimate *e, char *text, size_t bytes);

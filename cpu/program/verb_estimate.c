@@ -82,14 +82,15 @@ static void close_estimation(estimation *s) {
 
 static json_t *estimate_json(const estimation *s) {
     const vly_learned *l = s->estimate.learned;
-    return json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:I, s:o}", "env", s->env.name, "algo",
-                     s->config.run.algo, "preset", s->config.run.preset, "steps_per_s",
-                     vly_json_real(s->estimate.steps_per_s), "target",
-                     vly_json_real(l ? l->target : NAN), "target_steps",
-                     l ? json_integer(l->steps) : json_null(), "target_s",
-                     vly_json_real(vly_estimate_target_s(&s->estimate)), "steps",
-                     (json_int_t)s->config.run.steps, "steps_s",
-                     vly_json_real(vly_estimate_budget_s(&s->estimate)));
+    return json_pack(
+        "{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:o}", "env", s->env.name, "algo",
+        s->config.run.algo, "preset", s->config.run.preset, "steps_per_s",
+        vly_json_real(s->estimate.steps_per_s), "target", vly_json_real(l ? l->target : NAN),
+        "target_steps", l ? json_integer(l->steps) : json_null(), "target_s",
+        vly_json_real(vly_estimate_target_s(&s->estimate)), "target_least_s",
+        vly_json_real(vly_estimate_least_s(&s->estimate)), "target_most_s",
+        vly_json_real(vly_estimate_most_s(&s->estimate)), "steps", (json_int_t)s->config.run.steps,
+        "steps_s", vly_json_real(vly_estimate_budget_s(&s->estimate)));
 }
 
 static int report_estimate(vly_cli *cli, const estimation *s) {
@@ -132,9 +133,10 @@ const vly_verb vly_verb_estimate = {
     .own_count = sizeof estimate_table / sizeof *estimate_table,
     .own_bytes = sizeof(estimate_options),
     .config = VLY_CONFIG_TRAIN,
-    .more = "The steps to the target are the median of measured runs with the preset "
-            "(benchmarks/results/learning_table.json); `volley train` says the same after its "
-            "first updates.",
+    .more =
+        "The steps to the target are the median, the least and the most of measured runs with the "
+        "preset (benchmarks/results/learning_table.json); `volley train` says the same after its "
+        "first updates.",
     .positional_min = 1,
     .positional_max = 1,
     .run = estimate_verb,

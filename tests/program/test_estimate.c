@@ -58,6 +58,11 @@ static void the_target_of_the_table_is_divided_by_the_rate(void) {
     vly_estimate_words(&e, text, sizeof text);
     SAYS(text, "about 4 minutes to a mean return of 18 on this machine (");
     SAYS(text, "in the median of ");
+    CHECK_NEAR(vly_estimate_least_s(&e), 240 * (double)l->least / (double)l->steps, 1e-6);
+    CHECK_NEAR(vly_estimate_most_s(&e), 240 * (double)l->most / (double)l->steps, 1e-6);
+    e = at_rate("pong", (double)l->most / 600, 0);
+    vly_estimate_words(&e, text, sizeof text);
+    SAYS(text, ", the slowest 10 minutes)");
     e = at_rate("pong", (double)l->steps / 40, 0);
     vly_estimate_words(&e, text, sizeof text);
     SAYS(text, "about 40 seconds to");
@@ -96,6 +101,7 @@ static void every_row_of_the_table_is_whole(void) {
         CHECK(vly_learned_find(l->env, l->algo, l->preset) == l); /* none stands twice */
         CHECK(l->steps > 0 && isfinite(l->target) && isfinite(l->reached));
         CHECK(l->seeds > 0 ? l->reached == l->target : l->reached < l->target);
+        CHECK(0 < l->least && l->least <= l->steps && l->steps <= l->most);
     }
 }
 
@@ -107,6 +113,9 @@ static void the_verb_says_it_and_keeps_nothing(void) {
     const double rate = json_number_value(json_object_get(o, "steps_per_s"));
     CHECK(rate > 0);
     CHECK_NEAR(json_number_value(json_object_get(o, "steps_s")), 1e9 / rate, 1e-3 * 1e9 / rate);
+    const double target = json_number_value(json_object_get(o, "target_s"));
+    CHECK(json_number_value(json_object_get(o, "target_least_s")) <= target);
+    CHECK(json_number_value(json_object_get(o, "target_most_s")) >= target);
     json_decref(o);
     CHECK_EQ(volley("estimate mountaincar --preset none --steps 1e12 --within 1"), 3);
     CHECK_EQ(volley("estimate nowhere"), 2);
