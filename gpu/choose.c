@@ -12,21 +12,21 @@
 #include "gpu/trial.h"
 
 #ifdef VLY_SHIM
-static const vly_engine *const engines[] = {&vly_engine_own, &vly_engine_staged,
+static const vly_engine *const engines[] = {&vly_engine_own, &vly_engine_staged, &vly_engine_wgmma,
                                             &vly_engine_cublaslt, &vly_engine_patches};
-static const char engine_names[] = "own, staged, cublaslt and patches";
+static const char engine_names[] = "own, staged, wgmma, cublaslt and patches";
 /* Times of the shim mean nothing: ours compete only where a test asks for it. */
 static bool is_tried(const vly_engine *e) {
-    return e != &vly_engine_staged || getenv("VLY_SHIM_TRIALS");
+    return (e != &vly_engine_staged && e != &vly_engine_wgmma) || getenv("VLY_SHIM_TRIALS");
 }
 static bool has_cudnn(void) {
     return false;
 }
 #else
-static const vly_engine *const engines[] = {&vly_engine_own, &vly_engine_staged,
-                                            &vly_engine_cublaslt, &vly_engine_patches,
-                                            &vly_engine_cudnn};
-static const char engine_names[] = "own, staged, cublaslt, patches and cudnn";
+static const vly_engine *const engines[] = {&vly_engine_own,     &vly_engine_staged,
+                                            &vly_engine_wgmma,   &vly_engine_cublaslt,
+                                            &vly_engine_patches, &vly_engine_cudnn};
+static const char engine_names[] = "own, staged, wgmma, cublaslt, patches and cudnn";
 static bool is_tried(const vly_engine *e) {
     (void)e;
     return true;
@@ -73,12 +73,12 @@ static void key_of(const vly_layer *l, vly_pass pass, char *key, size_t bytes) {
     cudaDriverGetVersion(&driver);
     cudaRuntimeGetVersion(&runtime);
     snprintf(key, bytes,
-             "%s|%d|%d|%s|engines %d|%s %dx%dx%d>%d k%d s%d p%d a%d x%d y%d m%d n%d "
+             "%s|%d|%d|%s|engines %d%s|%s %dx%dx%d>%d k%d s%d p%d a%d x%d y%d m%d n%d "
              "g%d b%d|%s",
              cuda->base.info.name, driver, runtime, library_versions(), VLY_ENGINES_VERSION,
-             d->kind == VLY_LINEAR ? "linear" : "conv", d->in_h, d->in_w, d->in_c, d->out_c,
-             d->kernel, d->stride, d->pad, d->act, d->x_type, d->y_type, l->conv.math, d->batch_max,
-             d->dz_given, d->below, pass_name[pass]);
+             cuda->has_wgmma ? " wgmma" : "", d->kind == VLY_LINEAR ? "linear" : "conv", d->in_h,
+             d->in_w, d->in_c, d->out_c, d->kernel, d->stride, d->pad, d->act, d->x_type, d->y_type,
+             l->conv.math, d->batch_max, d->dz_given, d->below, pass_name[pass]);
 }
 
 /* An engine, and which of its variants: "patches" or "patches#2". */

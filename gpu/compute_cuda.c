@@ -87,6 +87,7 @@ static vly_status select_device(vly_cuda *cuda, int device) {
     cuda->arch = prop.major * 10 + prop.minor;
     cuda->multiprocessors = prop.multiProcessorCount;
     cuda->maps_host = !vly_cuda_why_copied(&prop);
+    cuda->has_wgmma = cuda->arch == 90 && vly_conv_has_warpgroups();
     /* NVIDIA recommends 32 MiB for cuBLAS on Hopper; cuDNN's faster plans need more */
     const size_t share = prop.totalGlobalMem / 128, least = (size_t)32 << 20,
                  most = (size_t)256 << 20;

@@ -28,6 +28,23 @@ static void append_text(vly_cuda_info *info, const char *format, ...) {
     va_end(args);
 }
 
+/* Where the device has wgmma, kernels are loaded to look: only they tell what this build holds. */
+static void describe_wgmma(vly_cuda_info *info, int i, int arch) {
+    int before = 0;
+    if (arch != 90) {
+        append_text(info, "cuda:%d wgmma: not offered: compute capability 9.0 alone has it\n", i);
+        return;
+    }
+    cudaGetDevice(&before);
+    const bool has = cudaSetDevice(i) == cudaSuccess && vly_conv_has_warpgroups();
+    cudaSetDevice(before);
+    cudaGetLastError();
+    append_text(info, "cuda:%d wgmma: %s\n", i,
+                has ? "our products by warpgroups are among the engines that are timed"
+                    : "not offered: this build has no machine code for sm_90a "
+                      "(-DVLY_CUDA_ARCHS=90a-real makes it)");
+}
+
 static void describe_gpu(vly_cuda_info *info, int i) {
     struct cudaDeviceProp prop;
     if (cudaGetDeviceProperties(&prop, i) != cudaSuccess) {
@@ -38,6 +55,7 @@ static void describe_gpu(vly_cuda_info *info, int i) {
     append_text(info, "cuda:%d %s, compute capability %d.%d, %d multiprocessors, %.1f GiB\n", i,
                 prop.name, prop.major, prop.minor, prop.multiProcessorCount,
                 (double)prop.totalGlobalMem / (1 << 30));
+    describe_wgmma(info, i, prop.major * 10 + prop.minor);
     const char *why = vly_cuda_why_copied(&prop);
     append_text(info, "cuda:%d actions: %s%s\n", i,
                 why ? "copied to the host: " : "kernels write them to host memory", why ? why : "");

@@ -1,6 +1,6 @@
 /* engine_own.c -- this project's kernels. "own": operands travel through registers; every layer, type
  * and batch size. "staged": they travel by asynchronous copies; bf16 layers whose rows are multiples
- * of 8. */
+ * of 8. "wgmma": the same, multiplied by warpgroups; compute capability 9.0. */
 #include <stdlib.h>
 #include "gpu/internal.h"
 
@@ -56,13 +56,17 @@ static bool own_gives_bias(const void *plan) {
     return true;
 }
 
-/* ---- staged ---- */
+/* ---- staged and wgmma ---- */
 
 static bool staged_can(const vly_layer *l, vly_pass pass) {
     if (((const vly_cuda *)l->c)->arch < 80) return false;
     return pass == VLY_PASS_FORWARD ? vly_conv_forward_stages(&l->conv)
            : pass == VLY_PASS_DX    ? vly_conv_dx_stages(&l->conv)
                                     : vly_conv_dw_stages(&l->conv);
+}
+
+static bool wgmma_can(const vly_layer *l, vly_pass pass) {
+    return ((const vly_cuda *)l->c)->has_wgmma && staged_can(l, pass);
 }
 
 /* The widest tile that has no column too many, then one of half the width. Weight gradients of
@@ -75,17 +79,25 @@ static int staged_width(const vly_layer *l, vly_pass pass, int variant) {
     return widest >> variant >= 32 ? widest >> variant : 0;
 }
 
-static vly_status staged_open(vly_layer *l, vly_pass pass, int variant, void **plan) {
+static vly_status open_way(vly_layer *l, vly_pass pass, int variant, vly_way way, void **plan) {
     const bool fixed = pass == VLY_PASS_DW || l->conv.tile_width;
     const int width = fixed ? l->conv.tile_width : staged_width(l, pass, variant);
     if (fixed ? variant > 0 : width == 0)
-        return vly_fail(VLY_EUNSUPPORTED, "staged: no tile narrower than this");
+        return vly_fail(VLY_EUNSUPPORTED, "our products have no tile narrower than this");
     vly_conv *conv = malloc(sizeof *conv);
     if (!conv) return vly_fail(VLY_ENOMEM, "no memory for a layer");
     *conv = l->conv;
-    conv->staged = true, conv->tile_width = width;
+    conv->way = way, conv->tile_width = width;
     *plan = conv;
     return VLY_OK;
+}
+
+static vly_status staged_open(vly_layer *l, vly_pass pass, int variant, void **plan) {
+    return open_way(l, pass, variant, VLY_BY_COPIES, plan);
+}
+
+static vly_status wgmma_open(vly_layer *l, vly_pass pass, int variant, void **plan) {
+    return open_way(l, pass, variant, VLY_BY_WARPGROUPS, plan);
 }
 
 const vly_engine vly_engine_own = {"own",          1,       true, own_can, own_open, own_close,
@@ -93,3 +105,5 @@ const vly_engine vly_engine_own = {"own",          1,       true, own_can, own_o
 const vly_engine vly_engine_staged = {
     "staged",       2,       true, staged_can, staged_open, own_close,
     own_gives_bias, own_run, NULL, NULL,       true};
+const vly_engine vly_engine_wgmma = {
+    "wgmma", 2, true, wgmma_can, wgmma_open, own_close, own_gives_bias, own_run, NULL, NULL, true};

@@ -17,6 +17,7 @@ typedef struct {
     int multiprocessors;
     size_t workspace_bytes; /* of each queue, for NVIDIA's libraries */
     bool maps_host;         /* kernels can write host memory */
+    bool has_wgmma;         /* vly_conv_has_warpgroups */
     size_t patch_bytes;     /* of each queue, for unfolded convolutions; sized after the L2 cache */
     vly_arena arena;
     vly_notes *notes;

@@ -169,7 +169,7 @@ static vly_status run_pass(vly_layer *l, vly_queue *q, vly_pass pass, int n,
 }
 
 static bool are_one_launch(const vly_conv *a, const vly_conv *b) {
-    return a->math == b->math && a->staged == b->staged;
+    return a->math == b->math && a->way == b->way;
 }
 
 static vly_status backward_end(vly_queue *q) {

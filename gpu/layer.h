@@ -2,11 +2,12 @@
  *
  * A layer has three passes (forward, input gradient, weight gradient), and for each the fastest
  * engine that can do it: this project's kernels always can, also with operands that arrive by
- * asynchronous copies (bf16, compute capability 8.0); where the libraries are installed,
+ * asynchronous copies (bf16, compute capability 8.0), and with products of warpgroups (9.0, where
+ * the build has machine code for sm_90a); where the libraries are installed,
  * cuBLASLt does linear layers, and convolutions too (as products of unfolded patches), cuDNN
  * convolutions. At start-up every candidate is checked against ours on random numbers and timed, of
  * a library the first few suggestions; the winner is remembered on disk (gpu/choices.h).
- * VLY_ENGINE=own|staged|cublaslt|patches|cudnn in the environment forces one where it can, patches#2 its
+ * VLY_ENGINE=own|staged|wgmma|cublaslt|patches|cudnn in the environment forces one where it can, patches#2 its
  * third suggestion; VLY_TILE_WIDTH=32|64|128 the width of our kernels' tiles.
  */
 #ifndef VLY_GPU_LAYER_H
@@ -65,12 +66,12 @@ struct vly_layer {
 };
 
 /* Part of the key of every remembered choice. Raise it when our kernels or engines change. */
-#define VLY_ENGINES_VERSION 6
+#define VLY_ENGINES_VERSION 7
 /* Variants of an engine, at most. Those from VLY_RELU_APART on are for a library whose own ReLU
  * turns a NaN into 0: the product without it, then our kernel. */
 enum { VLY_SUGGESTIONS = 4, VLY_RELU_APART = VLY_SUGGESTIONS, VLY_VARIANTS = 2 * VLY_SUGGESTIONS };
-extern const vly_engine vly_engine_own, vly_engine_staged, vly_engine_cublaslt, vly_engine_patches,
-    vly_engine_cudnn;
+extern const vly_engine vly_engine_own, vly_engine_staged, vly_engine_wgmma, vly_engine_cublaslt,
+    vly_engine_patches, vly_engine_cudnn;
 
 /* Forward by our kernels, of one layer or of two that read the same x. */
 vly_status vly_own_forward(vly_layer *const *l, const vly_conv *const *conv, int count,
@@ -98,7 +99,7 @@ static inline bool vly_layer_dw_gives_bias(const vly_layer *l, const vly_engine 
 /* Runs a pass, with what the engine itself leaves out: the slope of the activation below. */
 vly_status vly_layer_run(vly_layer *l, vly_queue *q, vly_pass pass, const vly_engine *engine,
                          void *plan, int n, const vly_pass_args *args);
-/* The name of the engine of a pass ("own", "staged", "cublaslt", "patches", "cudnn"), for benchmarks and
+/* The name of the engine of a pass ("own", "staged", "wgmma", "cublaslt", "patches", "cudnn"), for benchmarks and
  * tests. */
 const char *vly_layer_engine(const vly_layer *l, vly_pass pass);
 #endif

@@ -10,10 +10,14 @@
 #define VLY_KERNELS_ASYNC_H
 #include "kernels/launch.h"
 
+/* vly_shared_address(p): of what lies in shared memory, within it, as instructions take it. */
 #if defined(VLY_SHIM)
 
 template <int BYTES> static inline void vly_copy_async(void *to, const void *from, bool inside) {
     vly_shim::async_copy(to, from, BYTES, inside ? BYTES : 0, VLY_SHIM_HERE);
+}
+static inline unsigned vly_shared_address(const void *p) {
+    return vly_shim::shared_address(p, VLY_SHIM_HERE);
 }
 static inline void vly_copies_commit() {
     vly_shim::async_commit(VLY_SHIM_HERE);
@@ -24,9 +28,12 @@ template <int LEFT> static inline void vly_copies_wait() {
 
 #elif defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
 
+static __device__ __forceinline__ unsigned vly_shared_address(const void *p) {
+    return (unsigned)__cvta_generic_to_shared(p);
+}
 template <int BYTES>
 static __device__ __forceinline__ void vly_copy_async(void *to, const void *from, bool inside) {
-    const unsigned at = (unsigned)__cvta_generic_to_shared(to);
+    const unsigned at = vly_shared_address(to);
     const int bytes = inside ? BYTES : 0; /* the rest becomes 0 */
     if (BYTES == 16)
         asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
@@ -48,6 +55,9 @@ template <int LEFT> static __device__ __forceinline__ void vly_copies_wait() {
 
 #else /* not launched there */
 
+static __device__ __forceinline__ unsigned vly_shared_address(const void *) {
+    return 0;
+}
 template <int BYTES>
 static __device__ __forceinline__ void vly_copy_async(void *, const void *, bool) {}
 static __device__ __forceinline__ void vly_copies_commit() {}

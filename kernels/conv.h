@@ -23,6 +23,17 @@ typedef enum {
     VLY_MATH_BF16  /* tensor cores, operands rounded to bf16; compute capability 8.0 */
 } vly_math;
 
+/* How operands reach a product. The second and third are for bf16 numbers (the forward pass: bytes
+ * too) whose rows are multiples of 8 and whose arrays are aligned to 16 bytes; elsewhere the first is
+ * used in their place. */
+typedef enum {
+    VLY_BY_REGISTERS, /* every type and shape */
+    VLY_BY_COPIES,    /* asynchronous copies, several steps ahead: the same result; compute
+                         capability 8.0 */
+    VLY_BY_WARPGROUPS /* such copies and wgmma: sums in the hardware's order; where
+                         vly_conv_has_warpgroups */
+} vly_way;
+
 typedef struct {
     vly_math math;
     vly_act act;
@@ -35,17 +46,17 @@ typedef struct {
                             dz in dx); NULL: none */
     uint8_t mask_bits;
     int tile_width; /* columns of a block's tile: 32, 64 or 128; 0: by the shape */
-    bool staged;    /* operands by asynchronous copies, several steps ahead, where the arrays of a
-                       call are aligned to 16 bytes: the same result */
+    vly_way way;
 } vly_conv;
 
 vly_conv vly_conv_of(const vly_layer_desc *desc, vly_math math);
 
-/* Whether `staged` can make a difference: bf16 numbers (the forward pass: bytes too) whose rows are
- * multiples of 8. */
+/* Whether `way` can make a difference. */
 bool vly_conv_forward_stages(const vly_conv *c);
 bool vly_conv_dx_stages(const vly_conv *c);
 bool vly_conv_dw_stages(const vly_conv *c);
+/* Whether the current device has wgmma, and this build machine code for it (sm_90a). */
+bool vly_conv_has_warpgroups(void);
 
 /* Working memory for products whose k is split over blocks: vly_split_bytes, 0 in the beginning and
  * after each kernel where it counts. One per stream. */

@@ -53,7 +53,7 @@ static __device__ __forceinline__ void finish_bias(const dw_problem &p, int spli
 /* Two blocks of the narrowest tile per multiprocessor, as of the next: left alone, the compiler aims
  * at three and spills. 0: its own choice. */
 template <class Math, int BN>
-static __global__ void __launch_bounds__(256, (BN == 32 ? 2 : 0))
+static __global__ void __launch_bounds__(Math::THREADS, (BN == 32 ? 2 : 0))
     conv_dw(const __grid_constant__ dw_group g) {
     int i = 0;
     while (i + 1 < g.count && blockIdx.x >= g.first_block[i + 1]) i++;
@@ -193,15 +193,14 @@ vly_status vly_conv_dw_group_launch(const vly_dw_call *calls, int count, int mul
     vly_partials sums[2 * VLY_DW_GROUP];
     int summed = 0;
     int64_t blocks = 0;
-    bool staged = true;
+    vly_way way = VLY_BY_WARPGROUPS;
     g.count = count;
     for (int i = 0; i < count; i++) {
         const vly_dw_call *d = &calls[i];
         VLY_TRY(check_dw(d, calls->conv->math));
         const int parts = parts_of(d, each, multiprocessors);
         g.problem[i] = problem_of(d, width, parts);
-        staged = staged && d->conv->staged &&
-                 can_stage(g.problem[i].a.p.x, g.problem[i].b.m, false);
+        way = common_way(way, d->conv, g.problem[i].a.p.x, g.problem[i].b.m, false);
         const int used = (int)vly_ceil_div(g.problem[i].a.p.rows, g.problem[i].rows_per_split);
         g.first_block[i] = (unsigned)blocks;
         blocks += (int64_t)g.problem[i].tiles * used;
@@ -215,6 +214,6 @@ vly_status vly_conv_dw_group_launch(const vly_dw_call *calls, int count, int mul
     }
     VLY_NEED(blocks <= INT32_MAX);
     dw_launch call = {&g, (unsigned)blocks, stream};
-    VLY_TRY(launch_math(call, calls->conv->math, staged, width));
+    VLY_TRY(launch_math(call, calls->conv->math, way, width));
     return summed ? vly_partials_launch(sums, summed, stream) : VLY_OK;
 }

@@ -55,7 +55,8 @@ static __device__ __forceinline__ void write_dx(const dx_target &t, const dx_pro
 }
 
 template <class Math, int BN>
-static __global__ void __launch_bounds__(256) conv_dx(const __grid_constant__ dx_group g) {
+static __global__ void __launch_bounds__(Math::THREADS)
+    conv_dx(const __grid_constant__ dx_group g) {
     const dx_problem &p = g.residue[blockIdx.z];
     const int m = (int)blockIdx.x * VLY_TILE_M, n = (int)blockIdx.y * BN;
     if (m >= p.a.s.rows) return; /* the whole block: residues differ in size */
@@ -116,9 +117,9 @@ struct dx_launch {
     vly_status run() {
         if (count == 0) return VLY_OK;
         const dx_problem &first = group.residue[0];
-        const vly_status status =
-            launch_math(*this, c->math, c->staged && can_stage(first.a.s.dz, first.b.w, false),
-                        tile_width(c, c->in_c, (int64_t)gx * count));
+        const vly_status status = launch_math(
+            *this, c->math, common_way(VLY_BY_WARPGROUPS, c, first.a.s.dz, first.b.w, false),
+            tile_width(c, c->in_c, (int64_t)gx * count));
         gx = count = 0;
         return status;
     }

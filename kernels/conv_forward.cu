@@ -68,7 +68,7 @@ typedef struct {
 /* Three blocks of the narrowest tile per multiprocessor: left alone, the compiler aims at four and
  * spills. 0: its own choice. */
 template <class Math, int BN>
-static __global__ void __launch_bounds__(256, (BN == 32 ? 3 : 0))
+static __global__ void __launch_bounds__(Math::THREADS, (BN == 32 ? 3 : 0))
     conv_forward(const __grid_constant__ forward_group g) {
     const bool second = blockIdx.y >= g.second;
     const forward_problem &p = g.part[second];
@@ -195,6 +195,15 @@ bool vly_conv_forward_stages(const vly_conv *c) {
     return can_stage(p.a.p.x, p.b.m, true);
 }
 
+/* Elsewhere its kernels are bounded to fewer threads than they are launched with. */
+bool vly_conv_has_warpgroups(void) {
+    cudaFuncAttributes has = {};
+    if (cudaFuncGetAttributes(&has, conv_forward<vly_bf16_wgmma, 64>) == cudaSuccess)
+        return has.maxThreadsPerBlock >= VLY_TILE_THREADS;
+    cudaGetLastError();
+    return false;
+}
+
 static bool reads_alike(const vly_conv *a, const vly_conv *b) {
     return a->math == b->math && a->x_type == b->x_type && a->in_h == b->in_h &&
            a->in_w == b->in_w && a->in_c == b->in_c && a->kernel == b->kernel &&
@@ -217,10 +226,12 @@ vly_status vly_conv_forward_launch(const vly_forward_part *parts, int count, int
     if (n == 0) return VLY_OK;
     call.gx = (unsigned)vly_ceil_div(call.g.part[0].a.p.rows, VLY_TILE_M);
     const int width = tile_width(parts->conv, widest, call.gx);
-    bool staged = true;
+    vly_way way = VLY_BY_WARPGROUPS;
     for (int i = 0; i < count; i++)
-        staged = staged && parts[i].conv->staged &&
-                 can_stage(call.g.part[i].a.p.x, call.g.part[i].b.m, true);
-    if (staged && parts->conv->x_type == VLY_U8) return launch_width<vly_u8_stages>(call, width);
-    return launch_math(call, parts->conv->math, staged, width);
+        way = common_way(way, parts[i].conv, call.g.part[i].a.p.x, call.g.part[i].b.m, true);
+    if (parts->conv->x_type == VLY_U8) {
+        if (way == VLY_BY_COPIES) return launch_width<vly_u8_stages>(call, width);
+        if (way == VLY_BY_WARPGROUPS) return launch_width<vly_u8_wgmma>(call, width);
+    }
+    return launch_math(call, parts->conv->math, way, width);
 }

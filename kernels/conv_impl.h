@@ -42,6 +42,13 @@ static inline bool can_stage(const conv_source &a, const conv_source &b, bool ta
            (a.type == VLY_BF16 || (takes_bytes && a.type == VLY_U8));
 }
 
+/* The way that all the layers of a launch can go. */
+static inline vly_way common_way(vly_way so_far, const vly_conv *c, const conv_source &a,
+                                 const conv_source &b, bool takes_bytes) {
+    const vly_way own = can_stage(a, b, takes_bytes) ? c->way : VLY_BY_REGISTERS;
+    return own < so_far ? own : so_far;
+}
+
 /* A wide tile reads its operands less often; a narrow one makes more blocks. */
 static inline int tile_width(const vly_conv *c, int columns, int64_t blocks_of_a_column) {
     if (c->tile_width) return c->tile_width;
@@ -58,8 +65,9 @@ template <class Math, class Call> static inline vly_status launch_width(Call &ca
     }
 }
 template <class Call>
-static inline vly_status launch_math(Call &call, vly_math math, bool staged, int width) {
-    if (staged) return launch_width<vly_bf16_stages>(call, width);
+static inline vly_status launch_math(Call &call, vly_math math, vly_way way, int width) {
+    if (way == VLY_BY_WARPGROUPS) return launch_width<vly_bf16_wgmma>(call, width);
+    if (way == VLY_BY_COPIES) return launch_width<vly_bf16_stages>(call, width);
     switch (math) {
     case VLY_MATH_TF32: return launch_width<vly_tf32_math>(call, width);
     case VLY_MATH_BF16: return launch_width<vly_bf16_math>(call, width);

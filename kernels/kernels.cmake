@@ -7,7 +7,8 @@ set(CMAKE_CXX_STANDARD_REQUIRED ON)
 file(GLOB kernel_sources CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR} kernels/*.cu)
 
 # The shim: each kernel file becomes one C++ file that includes it.
-set(shim_runtime kernels/shim/counts.cpp kernels/shim/fibers.cpp kernels/shim/memory.cpp kernels/shim/runtime.cpp)
+set(shim_runtime kernels/shim/counts.cpp kernels/shim/fibers.cpp kernels/shim/memory.cpp kernels/shim/runtime.cpp
+  kernels/shim/warpgroups.cpp)
 if(NOT VLY_SANITIZE) # a sanitizer brings its own check of alignment
   list(APPEND shim_runtime kernels/shim/alignment.cpp)
 endif()
@@ -44,7 +45,7 @@ endif()
 
 # nvcc. A development build on a machine without a GPU stops at PTX, which is quick; VLY_CUDA_ARCHS=all is
 # what CI and the bundle build: every card from Turing to Blackwell.
-set(VLY_CUDA_ALL_ARCHS 75-real 80-real 86-real 89-real 90-real 90a-real 100-real 103-real 110-real 120-real 120-virtual)
+set(VLY_CUDA_ALL_ARCHS 75-real 80-real 86-real 89-real 90a-real 100-real 103-real 110-real 120-real 120-virtual)
 set(VLY_CUDA_ARCHS "" CACHE STRING "CUDA architectures: a CMake list, 'all', or empty (this machine's card, else PTX only)")
 if(VLY_CUDA)
   if(NOT CMAKE_CUDA_COMPILER AND EXISTS ${PROJECT_SOURCE_DIR}/build/cuda/bin/nvcc)

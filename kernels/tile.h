@@ -96,7 +96,7 @@ static __device__ __forceinline__ void vly_fragment_a(uint32_t f[4], const uint8
 
 struct vly_bf16_math {
     typedef vly_bf16 element;
-    enum { DEPTH = 32, STAGES = 1 };
+    enum { DEPTH = 32, STAGES = 1, THREADS = VLY_TILE_THREADS };
     static __device__ __forceinline__ vly_bf16 of(float v) { return vly_to_bf16(v); }
     static __device__ __forceinline__ vly_bf16 of_bf16(vly_bf16 v) { return v; }
 
@@ -162,7 +162,7 @@ struct vly_bf16_math {
 
 struct vly_tf32_math {
     typedef float element;
-    enum { DEPTH = 16, STAGES = 1 };
+    enum { DEPTH = 16, STAGES = 1, THREADS = VLY_TILE_THREADS };
     static __device__ __forceinline__ float of(float v) { return vly_to_tf32(v); }
     static __device__ __forceinline__ float of_bf16(vly_bf16 v) { return vly_from_bf16(v); }
 
@@ -196,7 +196,7 @@ struct vly_tf32_math {
 
 struct vly_fp32_math {
     typedef float element;
-    enum { DEPTH = 16, STAGES = 1 };
+    enum { DEPTH = 16, STAGES = 1, THREADS = VLY_TILE_THREADS };
     static __device__ __forceinline__ float of(float v) { return v; }
     static __device__ __forceinline__ float of_bf16(vly_bf16 v) { return vly_from_bf16(v); }
 

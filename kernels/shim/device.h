@@ -12,11 +12,15 @@
  *     written (poisoned at every block: NaN in every float);
  *   - a cp.async tile read before it was waited for: its copy happens no earlier than the wait, and
  *   until then its place holds poison (with the race detector any access to it is a fault); a copy
- *   that is not of 4, 8 or 16 aligned bytes, or does not end in shared memory.
+ *   that is not of 4, 8 or 16 aligned bytes, or does not end in shared memory;
+ *   - a wgmma without a fence since the kernel's begin or the last wait, with a descriptor that is
+ *   misaligned or leads out of an array, that the warps of a group do not begin alike, or that is not
+ *   committed and waited for before the kernel ends (warpgroups.cpp).
  */
 #ifndef VLY_KERNELS_SHIM_DEVICE_H
 #define VLY_KERNELS_SHIM_DEVICE_H
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <type_traits>
@@ -96,6 +100,23 @@ void *dynamic_shared();
 void async_copy(void *to, const void *from, size_t bytes, size_t valid, place at);
 void async_commit(place at);
 void async_wait(int left, place at);
+/* The address of p in the block's shared memory, at no round number on purpose. */
+uint32_t shared_address(const void *p, place at);
+/* d (64 x n; the n / 2 numbers of this thread) += a b, of 16 numbers along k. a: this thread's
+ * fragment, or NULL: a_matrix describes it. */
+struct wgmma_operands {
+    float *d;
+    int n;
+    uint64_t a_matrix;
+    const uint32_t *a;
+    uint64_t b_matrix;
+    bool across_a, across_b;
+};
+void wgmma(const wgmma_operands &o, place at);
+void wgmma_fence(place at);
+void wgmma_commit(place at);
+void wgmma_wait(int left, place at);
+void proxy_fence(place at);
 [[noreturn]] void fault(place at, const char *what);
 void fence(place at);
 /* The mask of the warp operation at this place, unless a test of the tests has changed it. */
@@ -310,6 +331,15 @@ template <class F>
 static inline cudaError_t cudaFuncSetAttribute(F kernel, cudaFuncAttribute what, int value) {
     if (what == cudaFuncAttributeMaxDynamicSharedMemorySize)
         vly_shim::allow_dynamic_shared(reinterpret_cast<const void *>(kernel), (size_t)value);
+    return cudaSuccess;
+}
+/* VLY_SHIM_NO_WGMMA=1: as in a build without sm_90a, whose kernels of warpgroups are bounded to one
+ * warp. */
+struct cudaFuncAttributes {
+    int maxThreadsPerBlock;
+};
+template <class F> static inline cudaError_t cudaFuncGetAttributes(cudaFuncAttributes *to, F) {
+    to->maxThreadsPerBlock = getenv("VLY_SHIM_NO_WGMMA") ? 32 : 1024;
     return cudaSuccess;
 }
 template <class F>

@@ -108,6 +108,7 @@ struct shared_array {
     size_t bytes;
     bool fresh;
     place at;
+    uint32_t address;
 };
 
 fiber fibers[MAX_THREADS];
@@ -185,6 +186,7 @@ void entry() {
     __sanitizer_finish_switch_fiber(nullptr, &scheduler_bottom, &scheduler_size);
 #endif
     (*body)();
+    warpgroups_end_thread();
     fiber &f = fibers[current];
     release_snapshot(f);
     f.is = state::done;
@@ -339,14 +341,6 @@ bool same_place(place a, place b) {
     return a.line == b.line && strcmp(a.file, b.file) == 0;
 }
 
-/* A barrier or fence is passed here: remembered, and true if a test removed it. */
-bool is_dropped(place at) {
-    bool known = false;
-    for (const place &p : sites) known = known || same_place(p, at);
-    if (!known) sites.push_back(at);
-    return dropped.line && same_place(at, dropped);
-}
-
 void check_arrays() {
     for (const shared_array &a : arrays) {
         for (size_t i = 0; i < SENTINEL; i++) {
@@ -357,6 +351,13 @@ void check_arrays() {
             return;
         }
     }
+}
+
+void check_warpgroups() {
+    unsigned thread;
+    place at;
+    if (!warpgroups_end_block(&thread, &at))
+        say_fault(at, thread, "a warpgroup multiplication that a part of its warps left out");
 }
 
 bool in_shared(const void *p, size_t bytes) {
@@ -380,8 +381,19 @@ void poison(shared_array &a) {
 
 } // namespace
 
+bool is_left_out(place at) {
+    bool known = false;
+    for (const place &p : sites) known = known || same_place(p, at);
+    if (!known) sites.push_back(at);
+    return dropped.line && same_place(at, dropped);
+}
+
 unsigned lane() {
     return current % WARP;
+}
+
+unsigned running_thread() {
+    return current;
 }
 
 void fault(place at, const char *what) {
@@ -420,7 +432,7 @@ void races_fault(const char *what) {
 #endif
 
 void fence(place at) {
-    if (is_dropped(at)) return;
+    if (is_left_out(at)) return;
 #ifdef VLY_SHIM_RACES
     races_fence();
 #endif
@@ -448,7 +460,7 @@ void drop(const char *file, int line) {
 }
 
 void sync_block(place at) {
-    if (is_dropped(at)) return;
+    if (is_left_out(at)) return;
     fiber &f = fibers[current];
     release_snapshot(f);
     f.at = at;
@@ -470,7 +482,7 @@ const void *join_warp(unsigned mask, const void *value, size_t bytes, place at) 
 
 /* The first lane to go on reports the operation for all. */
 void sync_warp(unsigned mask, place at) {
-    if (is_dropped(at)) return;
+    if (is_left_out(at)) return;
     const char nothing = 0;
     join_warp(mask, &nothing, 1, at);
     unsigned lanes[WARP];
@@ -492,7 +504,10 @@ void *shared(const void *key, size_t bytes, place at) {
     char *memory = static_cast<char *>(aligned_alloc(64, (bytes + 2 * SENTINEL + 63) / 64 * 64));
     if (!memory) throw std::bad_alloc();
     memset(memory, MARK, bytes + 2 * SENTINEL);
-    arrays.push_back({key, memory, bytes, false, at});
+    const uint32_t address = arrays.empty() ? 16 * (1 + random_below(63))
+                                            : arrays.back().address +
+                                                  (uint32_t)(arrays.back().bytes + 79) / 16 * 16;
+    arrays.push_back({key, memory, bytes, false, at, address});
     races_add(memory + SENTINEL, bytes, SENTINEL, true);
     poison(arrays.back());
     return memory + SENTINEL;
@@ -500,6 +515,21 @@ void *shared(const void *key, size_t bytes, place at) {
 
 void *dynamic_shared() {
     return shared(&dynamic_key, dynamic_bytes, running.at);
+}
+
+uint32_t shared_address(const void *p, place at) {
+    const char *here = static_cast<const char *>(p);
+    for (const shared_array &a : arrays)
+        if (here >= a.memory + SENTINEL && here <= a.memory + SENTINEL + a.bytes)
+            return a.address + (uint32_t)(here - a.memory - SENTINEL);
+    fault(at, "an address of what is not shared memory");
+}
+
+void *shared_at(uint32_t address, size_t bytes) {
+    for (const shared_array &a : arrays)
+        if (address >= a.address && address + bytes <= a.address + a.bytes)
+            return a.memory + SENTINEL + (address - a.address);
+    return nullptr;
 }
 
 void async_copy(void *to, const void *from, size_t bytes, size_t valid, place at) {
@@ -515,13 +545,13 @@ void async_copy(void *to, const void *from, size_t bytes, size_t valid, place at
 }
 
 void async_commit(place at) {
-    if (is_dropped(at)) return;
+    if (is_left_out(at)) return;
     fibers[current].copy_group++;
 }
 
 /* The copies of all groups but the newest `left`, in the order in which they were begun. */
 void async_wait(int left, place at) {
-    if (is_dropped(at)) return;
+    if (is_left_out(at)) return;
     fiber &f = fibers[current];
     std::vector<pending_copy> kept, arriving;
     for (const pending_copy &c : f.copies)
@@ -567,9 +597,11 @@ bool run_grid(launch_name name, dim3 grid, dim3 block, size_t shared_bytes,
         block_idx = {(unsigned)(b % grid.x), (unsigned)(b / grid.x % grid.y),
                      (unsigned)(b / grid.x / grid.y)};
         races_begin_block((unsigned)b);
+        warpgroups_begin_block(threads);
         for (unsigned t = 0; t < threads; t++) arm(t);
         for (shared_array &a : arrays) a.fresh = true;
         run_block();
+        if (!faulted) check_warpgroups();
         if (!faulted) check_arrays();
     }
     if (faulted) forget_frames();

@@ -1,5 +1,5 @@
-/* internal.h -- between the shim's two halves: fibers.cpp (kernels) and runtime.cpp with memory.cpp
- * (everything else). */
+/* internal.h -- between the shim's two halves: fibers.cpp with warpgroups.cpp (kernels) and runtime.cpp
+ * with memory.cpp (everything else). */
 #ifndef VLY_KERNELS_SHIM_INTERNAL_H
 #define VLY_KERNELS_SHIM_INTERNAL_H
 #include "kernels/shim/device.h"
@@ -22,6 +22,19 @@ bool run_grid(launch_name name, dim3 grid, dim3 block, size_t shared_bytes,
 void order_seed(uint64_t seed);
 /* A thread of a kernel is running. */
 bool in_kernel();
+/* The number of the running thread in its block. */
+unsigned running_thread();
+/* A barrier, fence or the like is passed here: remembered, and true if a test removed it. */
+bool is_left_out(place at);
+/* What lies at an address of the block's shared memory; NULL: no array has all these bytes. */
+void *shared_at(uint32_t address, size_t bytes);
+/* warpgroups.cpp: faults if the thread that ends has work under way. */
+void warpgroups_begin_block(unsigned threads);
+void warpgroups_end_thread();
+/* False, and who it is, if a thread has left out what its warpgroup began. */
+bool warpgroups_end_block(unsigned *thread, place *at);
+/* See vly_shim_bend. */
+void bend(uint64_t a, uint64_t b);
 /* From now on the barrier or fence in this line does nothing; line 0: none. */
 void drop(const char *file, int line);
 /* The i-th barrier or fence that kernels have passed since the start; false: there are fewer. */

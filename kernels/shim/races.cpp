@@ -13,10 +13,10 @@ namespace {
 constexpr unsigned WARP = 32, CELLS = 4, WORD = 4;
 
 /* One access to a word. `epoch`: barriers that its thread had passed; `clock`: its __syncwarps;
- * `fences`: its __threadfences. */
+ * `fences`: its __threadfences; `proxies`: its fences to the asynchronous proxy. */
 struct cell {
     uint32_t launch, block;
-    uint16_t thread, epoch, clock, fences;
+    uint16_t thread, epoch, clock, fences, proxies;
     uint8_t bytes; /* of the word: a bit each */
     bool write, atomic;
 };
@@ -27,12 +27,14 @@ struct region {
     bool of_block;
     std::vector<cell> cells;        /* CELLS of each word, made at the first access */
     std::vector<uint32_t> arriving; /* by word: 1 + the block of a copy that may still write it */
+    std::vector<uint16_t> read;     /* by word: multiplications that may still read it */
 };
 
 struct thread_state {
     uint16_t epoch, clock, fences, fence_epoch;
     uint16_t known[WARP]; /* clocks of the warp's lanes up to which their accesses precede ours */
     bool fenced;          /* since its last atomic */
+    std::vector<uint16_t> proxy_epochs; /* of its fences to the asynchronous proxy */
 };
 
 /* An atomic operation behind a fence: what its block did before precedes whoever reads it. */
@@ -133,12 +135,33 @@ void set_arriving(const void *to, size_t bytes, uint32_t value) {
     for (size_t word = first; word < first + bytes / WORD; word++) r->arriving[word] = value;
 }
 
+[[noreturn]] void report_asynchronous(const region &r, size_t word, const char *what) {
+    char text[200];
+    snprintf(text, sizeof text, "race: %s byte %zu of a shared array of %zu bytes", what,
+             word * WORD, r.bytes);
+    races_fault(text);
+}
+
+/* What cell c wrote can be seen by a multiplication that thread t begins. */
+bool is_published(const cell &c, unsigned t) {
+    const std::vector<uint16_t> &epochs = threads[c.thread].proxy_epochs;
+    return c.proxies < epochs.size() && (c.thread == t || epochs[c.proxies] < threads[t].epoch);
+}
+
 void check_word(region &r, const char *word, uint8_t bytes, bool write) {
     const unsigned t = races_thread();
     const thread_state &s = threads[t];
     cell *cells = &r.cells[(size_t)(word - r.base) / WORD * CELLS], *to = nullptr;
-    const cell now = {launch_number, block_number, (uint16_t)t, s.epoch,       s.clock,
-                      s.fences,      bytes,        write,       in_atomic != 0};
+    const cell now = {launch_number,
+                      block_number,
+                      (uint16_t)t,
+                      s.epoch,
+                      s.clock,
+                      s.fences,
+                      (uint16_t)s.proxy_epochs.size(),
+                      bytes,
+                      write,
+                      in_atomic != 0};
     for (unsigned i = 0; i < CELLS; i++) {
         cell &c = cells[i];
         const bool ordered = precedes(c, t, r);
@@ -175,6 +198,10 @@ void check_access(const void *address, size_t bytes, bool write, bool aligned) {
         const size_t from = word * WORD < at ? at - word * WORD : 0, end = at + bytes - word * WORD,
                      to = end < WORD ? end : WORD;
         if (is_arriving(*r, word)) report_arriving(*r, word, write);
+        if (write && !r->read.empty() && r->read[word])
+            report_asynchronous(*r, word,
+                                "writes, while a warpgroup multiplication that was not "
+                                "waited for reads,");
         check_word(*r, r->base + word * WORD, (uint8_t)((1u << to) - (1u << from)), write);
     }
     if (!in_atomic && random_number() % 64 == 0) races_preempt();
@@ -184,7 +211,7 @@ void check_access(const void *address, size_t bytes, bool write, bool aligned) {
 
 void races_add(const void *memory, size_t bytes, size_t guard, bool of_block) {
     const char *base = static_cast<const char *>(memory);
-    regions[base] = {base, bytes, guard, of_block, {}, {}};
+    regions[base] = {base, bytes, guard, of_block, {}, {}, {}};
 }
 
 void races_remove(const void *memory) {
@@ -240,6 +267,36 @@ void races_copy_ends(const void *to, const void *from, size_t bytes, size_t vali
     set_arriving(to, bytes, 0);
     if (valid) check_access(from, valid, false, false);
     check_access(to, bytes, true, false);
+}
+
+void races_read_begins(const void *p) {
+    region *r = region_of(static_cast<const char *>(p));
+    const size_t word = (size_t)(static_cast<const char *>(p) - r->base) / WORD;
+    if (r->cells.empty()) r->cells.resize((r->bytes / WORD + 1) * CELLS);
+    if (r->read.empty()) r->read.resize(r->bytes / WORD + 1);
+    if (is_arriving(*r, word)) report_arriving(*r, word, false);
+    check_word(*r, r->base + word * WORD, 15, false);
+    for (unsigned i = 0; i < CELLS; i++) {
+        const cell &c = r->cells[word * CELLS + i];
+        if (c.write && c.launch == launch_number && c.block == block_number &&
+            !is_published(c, races_thread()))
+            report_asynchronous(*r, word,
+                                "a warpgroup multiplication reads, without "
+                                "fence.proxy.async by who wrote it,");
+    }
+    r->read[word]++;
+}
+
+void races_read_ends(const void *p) {
+    region *r = region_of(static_cast<const char *>(p));
+    const size_t word = (size_t)(static_cast<const char *>(p) - r->base) / WORD;
+    r->read[word]--;
+    check_word(*r, r->base + word * WORD, 15, false);
+}
+
+void races_proxy_fence() {
+    thread_state &s = threads[races_thread()];
+    s.proxy_epochs.push_back(s.epoch);
 }
 
 void races_fence() {

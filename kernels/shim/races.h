@@ -8,7 +8,10 @@
  *   - it lies in the guard beside an array, also for a read;
  *   - it is not aligned to its width;
  *   - an asynchronous copy to the same bytes has begun and not been waited for by its thread. The
- *   copy itself counts as a write of that thread when it begins and when it ends.
+ *   copy itself counts as a write of that thread when it begins and when it ends;
+ *   - a warpgroup multiplication reads these bytes and has not been waited for, or reads what a thread
+ *   has written without fence.proxy.async between the write and the barrier. The multiplication counts
+ *   as a read when it begins and when it ends.
  * Threads are also preempted between their accesses.
  *
  * Without VLY_SHIM_RACES the functions here are empty. Inside kernels/shim only.
@@ -31,6 +34,10 @@ void races_warp(unsigned *lanes, int count); /* these threads have passed a __sy
 /* An asynchronous copy of the running thread: it may write from its begin on, until its end. */
 void races_copy_begins(const void *to, const void *from, size_t bytes, size_t valid);
 void races_copy_ends(const void *to, const void *from, size_t bytes, size_t valid);
+/* A multiplication reads this word of 4 bytes from its begin to its end. */
+void races_read_begins(const void *word);
+void races_read_ends(const void *word);
+void races_proxy_fence();
 /* fibers.cpp: of the running thread. */
 unsigned races_thread();
 bool races_on_stack(const void *p);
@@ -46,6 +53,9 @@ static inline void races_barrier() {}
 static inline void races_warp(unsigned *, int) {}
 static inline void races_copy_begins(const void *, const void *, size_t, size_t) {}
 static inline void races_copy_ends(const void *, const void *, size_t, size_t) {}
+static inline void races_read_begins(const void *) {}
+static inline void races_read_ends(const void *) {}
+static inline void races_proxy_fence() {}
 #endif
 } // namespace vly_shim
 #endif

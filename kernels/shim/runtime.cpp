@@ -228,6 +228,11 @@ void vly_shim_drop(const char *file, int line) {
     drain_all();
     vly_shim::drop(file, line);
 }
+void vly_shim_bend(uint64_t a, uint64_t b) {
+    guard g(lock);
+    drain_all();
+    vly_shim::bend(a, b);
+}
 bool vly_shim_site(size_t i, const char **file, int *line) {
     guard g(lock);
     vly_shim::place at = {};

@@ -29,7 +29,8 @@
  *
  * VLY_SHIM_UNMAPPED=1: a device that cannot map host memory.
  *
- * VLY_SHIM_TRIALS=1: our staged products compete with our others when a layer is made.
+ * VLY_SHIM_TRIALS=1: our other products (staged, wgmma) compete with ours when a layer is made.
+ * VLY_SHIM_NO_WGMMA=1: as a build without machine code for wgmma.
  *
  * VLY_SHIM_SHAPES=FILE collects all launches with their grids; VLY_SHIM_DRY=1: no kernel runs, so
  * that those of large batches can be collected; VLY_SHIM_MULTIPROCESSORS=N: as on a card with N.
@@ -165,7 +166,7 @@ const char *vly_shim_report(void);
 void vly_shim_clear(void);
 /* Order of threads and warps within a block: another seed, another order. */
 void vly_shim_seed(uint64_t seed);
-/* The i-th __syncthreads, __syncwarp or __threadfence of the source that kernels have passed; false:
+/* The i-th barrier, fence, commit or wait of the source that kernels have passed; false:
  * there are fewer. */
 bool vly_shim_site(size_t i, const char **file, int *line);
 /* For tests of the tests: from now on that one does nothing; line 0: all do what they should. */
@@ -175,6 +176,9 @@ void vly_shim_drop(const char *file, int line);
  * 0: all are right. */
 bool vly_shim_warp_site(size_t i, const char **file, int *line);
 void vly_shim_narrow(const char *file, int line, unsigned lanes);
+/* For tests of the tests: from now on these bits are the other way round in every descriptor of A and
+ * of B that wgmma gets; 0: none. */
+void vly_shim_bend(uint64_t a, uint64_t b);
 /* false: run everything as it is enqueued (for whole training runs). VLY_SHIM_EAGER=1 in the
  * environment does it too. */
 void vly_shim_lazy(bool lazy);

@@ -70,10 +70,11 @@ static void every_tile_width_agrees(parity *p) {
     unsetenv("VLY_ENGINE");
 }
 
-/* The same with operands that arrive by asynchronous copies, where the shape lets them. */
-static void every_width_of_staged_products_agrees(parity *p) {
+/* The same with operands that arrive by asynchronous copies, where the shape lets them: "staged", and
+ * "wgmma" where the device has it. */
+static void every_width_agrees_of(parity *p, const char *engine) {
     static const char *const widths[] = {"32", "64", "128"};
-    CHECK_EQ(setenv("VLY_ENGINE", "staged", 1), 0);
+    CHECK_EQ(setenv("VLY_ENGINE", engine, 1), 0);
     for (size_t w = QUICK ? 1 : 0; w < (QUICK ? 2 : 3); w++) {
         CHECK_EQ(setenv("VLY_TILE_WIDTH", widths[w], 1), 0);
         const vly_layer_desc linear = {.kind = VLY_LINEAR,
@@ -446,7 +447,8 @@ int main(void) {
     linear_layers_agree(p);
     convolutions_agree(p);
     if (!QUICK) every_tile_width_agrees(p);
-    every_width_of_staged_products_agrees(p);
+    every_width_agrees_of(p, "staged");
+    every_width_agrees_of(p, "wgmma");
     a_batch_smaller_than_planned_works(p);
     joined_layers_agree(p);
     weight_gradients_at_once_agree(p);

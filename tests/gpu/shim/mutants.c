@@ -101,7 +101,7 @@ static void staged_layers(cudaStream_t stream) {
                               .y_type = VLY_BF16,
                               .x_scale = 1};
     vly_conv conv = vly_conv_of(&d, VLY_MATH_BF16);
-    conv.staged = true;
+    conv.way = VLY_BY_COPIES;
     const vly_forward_part part = {&conv, reals(168 * 40), NULL, reals(130 * 40)};
     vly_conv_forward_launch(&part, 1, 130, reals(130 * 168), NULL, stream);
     const vly_dw_call gradient = {.conv = &conv,
