@@ -76,7 +76,7 @@ static void key_of(const vly_layer *l, vly_pass pass, char *key, size_t bytes) {
              "%s|%d|%d|%s|engines %d%s|%s %dx%dx%d>%d k%d s%d p%d a%d x%d y%d m%d n%d "
              "g%d b%d|%s",
              cuda->base.info.name, driver, runtime, library_versions(), VLY_ENGINES_VERSION,
-             cuda->has_wgmma ? " wgmma" : "", d->kind == VLY_LINEAR ? "linear" : "conv", d->in_h,
+             cuda->has_wgmma ? " sm_90a" : "", d->kind == VLY_LINEAR ? "linear" : "conv", d->in_h,
              d->in_w, d->in_c, d->out_c, d->kernel, d->stride, d->pad, d->act, d->x_type, d->y_type,
              l->conv.math, d->batch_max, d->dz_given, d->below, pass_name[pass]);
 }

@@ -294,32 +294,43 @@ static void a_librarys_suggestions_compete(parity *p) {
     unsetenv("FAKE_CUBLASLT_SLOW");
 }
 
-/* Ours with asynchronous copies: tried where a layer lets it, with each of its widths; not chosen
- * where it is wrong, here because nothing waits for the copies. */
+/* Ours with asynchronous copies, also by warpgroups: tried where a layer lets it, with each of its
+ * widths; not chosen where it is wrong, here because nothing waits for the copies, or because
+ * descriptors name other rows. */
 static void staged_products_compete(parity *p) {
     vly_layer_desc d = conv((shape){9, 8, 72, 3, 2, 1}, 3, VLY_ACT_RELU, VLY_BF16, VLY_BF16);
     char line[2048];
     const char *file;
     int at, waits = 0;
     contest_of(p, &d, VLY_PASS_FORWARD, line);
-    CHECK(!strstr(line, "staged"));
+    CHECK(!strstr(line, "staged") && !strstr(line, "wgmma"));
     setenv("VLY_SHIM_TRIALS", "1", 1);
     d.dz_given = d.dx_adds = true, d.below = VLY_ACT_RELU;
     for (vly_pass pass = VLY_PASS_FORWARD; pass < VLY_PASSES; pass++) {
         contest_of(p, &d, pass, line);
         CHECK(us_of(line, "own") < 1e30 && us_of(line, "staged") < 1e30);
         CHECK((us_of(line, "staged#1") < 1e30) == (pass == VLY_PASS_FORWARD));
+        CHECK(us_of(line, "wgmma") < 1e30);
+        CHECK((us_of(line, "wgmma#1") < 1e30) == (pass == VLY_PASS_FORWARD));
         CHECK(!strstr(line, "differs") && !strstr(line, "failed"));
     }
     for (size_t i = 0; vly_shim_site(i, &file, &at); i++) {
         if (!strstr(file, "async.h")) continue;
         vly_shim_drop(file, at);
-        CHECK(strncmp(contest_of(p, &d, VLY_PASS_FORWARD, line), "staged", 6) != 0);
+        const char *chosen = contest_of(p, &d, VLY_PASS_FORWARD, line);
+        CHECK(strncmp(chosen, "staged", 6) != 0 && strncmp(chosen, "wgmma", 5) != 0);
         CHECK(strstr(line, "staged differs") && strstr(line, "staged#1 differs"));
+        CHECK(strstr(line, "wgmma differs") && strstr(line, "wgmma#1 differs"));
         vly_shim_drop("", 0);
         waits++;
     }
-    CHECK_EQ(waits, 2); /* the commit and the wait */
+    CHECK_EQ(waits, 2);                  /* the commit and the wait */
+    d.in_c = 72;                         /* no tile is narrow */
+    vly_shim_bend(0, UINT64_C(1) << 38); /* 0 bytes from 8 rows to the next 8 */
+    CHECK(strncmp(contest_of(p, &d, VLY_PASS_FORWARD, line), "wgmma", 5) != 0);
+    CHECK(strstr(line, "wgmma differs") && strstr(line, "wgmma#1 differs"));
+    CHECK(us_of(line, "staged") < 1e30);
+    vly_shim_bend(0, 0);
     unsetenv("VLY_SHIM_TRIALS");
 }
 
@@ -439,8 +450,25 @@ static void an_engine_that_is_none_is_refused(parity *p) {
     vly_layer *l;
     setenv("VLY_ENGINE", "cublas", 1);
     CHECK_EQ(p->gpu->layer_create(p->gpu, &d, &l), VLY_EINVAL);
-    CHECK(
-        strstr(vly_error_text(), "VLY_ENGINE=cublas: there are own, staged, cublaslt and patches"));
+    CHECK(strstr(vly_error_text(),
+                 "VLY_ENGINE=cublas: there are own, staged, wgmma, cublaslt and patches"));
+    unsetenv("VLY_ENGINE");
+}
+
+/* A build without machine code for sm_90a: the engine is known by name, and no layer gets it. */
+static void wgmma_is_where_the_build_has_it(parity *p) {
+    const vly_layer_desc d = conv((shape){9, 8, 72, 3, 2, 1}, 3, VLY_ACT_RELU, VLY_BF16, VLY_BF16);
+    setenv("VLY_ENGINE", "wgmma", 1);
+    for (int lacks = 0; lacks < 2; lacks++) {
+        vly_layer *l;
+        if (lacks) setenv("VLY_SHIM_NO_WGMMA", "1", 1);
+        vly_compute *c = lacks ? open_gpu() : p->gpu;
+        CHECK_OK(c->layer_create(c, &d, &l));
+        CHECK_STR(vly_layer_engine(l, VLY_PASS_FORWARD), lacks ? "own" : "wgmma");
+        c->layer_destroy(l);
+        if (lacks) c->destroy(c);
+    }
+    unsetenv("VLY_SHIM_NO_WGMMA");
     unsetenv("VLY_ENGINE");
 }
 
@@ -506,6 +534,7 @@ int main(void) {
     what_does_not_fit_is_left_to_us(p);
     the_choice_is_timed_checked_and_remembered(p);
     an_engine_that_is_none_is_refused(p);
+    wgmma_is_where_the_build_has_it(p);
     a_librarys_suggestions_compete(p);
     staged_products_compete(p);
     who_is_wrong_is_not_chosen(p);

@@ -389,6 +389,67 @@ static void staged_products_have_the_same_bits(parity *p) {
     }
 }
 
+/* The largest difference of two arrays, as a part of the largest number. NaN counts as infinite. */
+static double difference(parity *p, const twin *a, const twin *b, vly_dtype type) {
+    void *first = twin_gpu(p, a), *second = twin_gpu(p, b);
+    double largest = 1e-6, worst = 0;
+    for (int64_t i = 0; i < (int64_t)(a->bytes / vly_dtype_bytes(type)); i++) {
+        const double x = value_of(type, first, i), error = fabs(x - value_of(type, second, i));
+        largest = fmax(largest, fabs(x));
+        worst = isnan(error) ? INFINITY : fmax(worst, error);
+    }
+    free(first), free(second);
+    return worst / largest;
+}
+
+/* Bits of a descriptor, alone the other way round: those that determine where numbers lie show in the
+ * result, and the others do not. */
+static void every_bit_of_a_descriptor_counts(parity *p) {
+    /* two steps of three stages: what a wrong descriptor reads lies in shared memory */
+    enum { START = 1, LEADING = 25, STRIDE = 38, SWIZZLE = 62 };
+    static const int bits[] = {START, LEADING, STRIDE, SWIZZLE};
+    const vly_layer_desc d = {.kind = VLY_LINEAR,
+                              .batch_max = 128,
+                              .in_h = 1,
+                              .in_w = 1,
+                              .in_c = 128,
+                              .out_c = 128,
+                              .kernel = 1,
+                              .stride = 1,
+                              .x_type = VLY_BF16,
+                              .y_type = VLY_BF16,
+                              .x_scale = 1,
+                              .learn = true,
+                              .needs_dx = true,
+                              .dz_given = true};
+    twin x = reals(p, VLY_BF16, 128 * 128, 1), dy = reals(p, VLY_BF16, 128 * 128, 1),
+         w = normals(p, (size_t)vly_layer_params(&d), 0.1f);
+    setenv("VLY_TILE_WIDTH", "128", 1);
+    passes own = passes_by(p, "own", &d, &x, 0, &w, &dy);
+    for (int bit = -1; bit < 4; bit++)
+        for (int b = 0; b < (bit < 0 ? 1 : 2); b++) {
+            const uint64_t other = bit < 0 ? 0 : UINT64_C(1) << bits[bit];
+            vly_shim_bend(b ? 0 : other, b ? other : 0);
+            passes bent = passes_by(p, "wgmma", &d, &x, 0, &w, &dy);
+            CHECK_STR(vly_layer_engine(bent.l, VLY_PASS_DW), "wgmma");
+            const double y = difference(p, &own.y, &bent.y, VLY_BF16),
+                         dx = difference(p, &own.dx, &bent.dx, VLY_BF16),
+                         dw = difference(p, &own.dw, &bent.dw, VLY_F32);
+            const bool idle = bit < 0 || (bits[bit] == LEADING && !b),
+                       idle_along = idle || bits[bit] == LEADING;
+            CHECK(idle_along ? y < 1e-2 : y > 0.05);
+            CHECK(idle ? dx < 1e-2 : dx > 0.05);
+            CHECK(idle ? dw < 1e-2 : dw > 0.05);
+            p->gpu->layer_destroy(bent.l);
+            twin_free(p, &bent.y), twin_free(p, &bent.dx), twin_free(p, &bent.dw);
+        }
+    vly_shim_bend(0, 0);
+    unsetenv("VLY_TILE_WIDTH");
+    p->gpu->layer_destroy(own.l);
+    twin *all[] = {&x, &w, &dy, &own.y, &own.dx, &own.dw};
+    for (size_t t = 0; t < sizeof all / sizeof *all; t++) twin_free(p, all[t]);
+}
+
 static void slopes_agree(parity *p) {
     for (vly_act act = VLY_ACT_RELU; act <= VLY_ACT_TANH; act++)
         for (int low = 0; low < 2; low++) {
@@ -457,6 +518,7 @@ int main(void) {
     bad_layers_are_refused(p);
 #ifdef VLY_TEST_SHIM
     if (!QUICK) staged_products_have_the_same_bits(p);
+    if (!QUICK) every_bit_of_a_descriptor_counts(p);
     slopes_agree(p);
     what_the_libraries_lack_agrees(p);
 #endif

@@ -93,22 +93,22 @@ static void optimizers(vly_compute *c, vly_queue *q) {
 }
 
 /* Products with asynchronous copies: more steps along k than there are stages. */
-static void staged_layers(cudaStream_t stream) {
+static void staged_layers(cudaStream_t stream, vly_way way) {
     const vly_layer_desc d = {.kind = VLY_LINEAR,
-                              .in_c = 168,
+                              .in_c = 200,
                               .out_c = 40,
                               .x_type = VLY_BF16,
                               .y_type = VLY_BF16,
                               .x_scale = 1};
     vly_conv conv = vly_conv_of(&d, VLY_MATH_BF16);
-    conv.way = VLY_BY_COPIES;
-    const vly_forward_part part = {&conv, reals(168 * 40), NULL, reals(130 * 40)};
-    vly_conv_forward_launch(&part, 1, 130, reals(130 * 168), NULL, stream);
+    conv.way = way;
+    const vly_forward_part part = {&conv, reals(200 * 40), NULL, reals(130 * 40)};
+    vly_conv_forward_launch(&part, 1, 130, reals(130 * 200), NULL, stream);
     const vly_dw_call gradient = {.conv = &conv,
                                   .n = 200,
-                                  .x = reals(200 * 168),
+                                  .x = reals(200 * 200),
                                   .dz = reals(200 * 40),
-                                  .dw = reals(168 * 40),
+                                  .dw = reals(200 * 40),
                                   .db = reals(40)};
     vly_conv_dw_group_launch(&gradient, 1, 8, stream);
 }
@@ -135,7 +135,8 @@ static void layers(cudaStream_t stream) {
                                       .partial = reals(vly_conv_dw_bytes(&conv, 2600, 8) / 4)};
         vly_conv_dw_group_launch(&gradient, 1, 8, stream);
     }
-    staged_layers(stream);
+    staged_layers(stream, VLY_BY_COPIES);
+    staged_layers(stream, VLY_BY_WARPGROUPS);
     vly_activation_backward_launch(VLY_F32, VLY_ACT_RELU, 200, 24, reals(200 * 24), reals(200 * 24),
                                    reals(24), false, reals(vly_bias_bytes(24) / 4), stream);
 }
@@ -166,18 +167,32 @@ static bool is_found(char *report, size_t bytes) {
     return found;
 }
 
-static int without_a_barrier_or_fence(void) {
+/* Products by warpgroups alone: what their steps need is not found by another product first. */
+static void warpgroups_alone(void) {
+    staged_layers(vly_stream_of(queue), VLY_BY_WARPGROUPS);
+    both.gpu->queue_sync(queue);
+}
+
+static bool is_of_warpgroups(const char *file) {
+    return strstr(file, "async.h") || strstr(file, "stages.h") || strstr(file, "wgmma.h");
+}
+
+static bool is_of_kernels(const char *file) {
+    return !strstr(file, "reduce.h") && !strstr(file, "scan.h");
+}
+
+static int without_a_barrier_or_fence(void (*work)(void), bool (*concerns)(const char *file)) {
     const char *file;
     int line, missed = 0, count = 0;
     char report[200];
     for (size_t i = 0; vly_shim_site(i, &file, &line); i++) {
-        if (strstr(file, "reduce.h") || strstr(file, "scan.h")) continue;
+        if (!concerns(file)) continue;
         bool found = false;
         count++;
         for (uint64_t seed = 1; seed <= 3 && !found; seed++) {
             vly_shim_seed(seed);
             vly_shim_drop(file, line);
-            everything();
+            work();
             found = is_found(report, sizeof report);
         }
         const char *name = strrchr(file, '/');
@@ -241,8 +256,9 @@ int main(void) {
     const bool found = is_found(report, sizeof report);
     if (found) fprintf(stderr, "without a fault: %s\n", report);
     CHECK(!found);
-    const int removed = without_a_barrier_or_fence(), masks = with_a_wrong_mask(),
-              beyond = with_an_array_too_short();
+    CHECK_EQ(without_a_barrier_or_fence(warpgroups_alone, is_of_warpgroups), 7);
+    const int removed = without_a_barrier_or_fence(everything, is_of_kernels),
+              masks = with_a_wrong_mask(), beyond = with_an_array_too_short();
     printf("%d faults, all found\n", removed + masks + beyond);
     CHECK(removed >= 10 && masks >= 6 && removed + masks + beyond >= 20);
     both.gpu->queue_destroy(queue);

@@ -4,6 +4,7 @@
 #include "kernels/reduce.h"
 #include "kernels/scan.h"
 #include "tests/gpu/shim/copies.h"
+#include "tests/gpu/shim/warpgroups.h"
 #include "tests/kit/check.h"
 
 static const unsigned BLOCK = 64;
@@ -297,6 +298,93 @@ static void fragments_multiply(void) {
     cudaFree(b);
 }
 
+struct wgmma_numbers {
+    float *d;
+    vly_bf16 *a, *b;
+};
+
+static wgmma_numbers numbers_for_wgmma(void) {
+    wgmma_numbers x;
+    CHECK_EQ(cudaMalloc((void **)&x.d, WGMMA_M * WGMMA_N * sizeof *x.d), cudaSuccess);
+    CHECK_EQ(cudaMalloc((void **)&x.a, WGMMA_M * WGMMA_K * sizeof *x.a), cudaSuccess);
+    CHECK_EQ(cudaMalloc((void **)&x.b, WGMMA_N * WGMMA_K * sizeof *x.b), cudaSuccess);
+    for (int i = 0; i < WGMMA_M * WGMMA_K; i++) x.a[i] = vly_to_bf16((float)(i * 37 % 101 - 50));
+    for (int i = 0; i < WGMMA_N * WGMMA_K; i++) x.b[i] = vly_to_bf16((float)(i * 29 % 97 - 48));
+    return x;
+}
+
+static void free_numbers(const wgmma_numbers &x) {
+    cudaFree(x.d), cudaFree(x.a), cudaFree(x.b);
+}
+
+template <int FAULT, int ACROSS_A = 0, int ACROSS_B = 0, bool FROM_REGISTERS = false>
+static vly_status wgmma_with(const wgmma_numbers &x, unsigned bits = 3) {
+    return run("", multiplies_wgmma<ACROSS_A, ACROSS_B, FAULT, FROM_REGISTERS>, 1, WGMMA_THREADS,
+               x.d, (const vly_bf16 *)x.a, (const vly_bf16 *)x.b, bits);
+}
+
+static void is_the_product(vly_status status, const wgmma_numbers &x) {
+    CHECK_OK(status);
+    for (int m = 0; m < WGMMA_M; m++)
+        for (int n = 0; n < WGMMA_N; n++) {
+            float want = 0;
+            for (int k = 0; k < WGMMA_K; k++)
+                want += vly_from_bf16(x.a[m * WGMMA_K + k]) * vly_from_bf16(x.b[n * WGMMA_K + k]);
+            CHECK_EQ(x.d[m * WGMMA_N + n], want);
+        }
+    memset(x.d, 0xff, WGMMA_M * WGMMA_N * sizeof *x.d);
+}
+
+static void warpgroups_multiply(void) {
+    const wgmma_numbers x = numbers_for_wgmma();
+    for (unsigned bits = 1; bits <= 3; bits++) {
+        is_the_product(wgmma_with<WGMMA_RIGHT, 0, 0>(x, bits), x);
+        is_the_product(wgmma_with<WGMMA_RIGHT, 0, 1>(x, bits), x);
+        is_the_product(wgmma_with<WGMMA_RIGHT, 1, 0>(x, bits), x);
+        is_the_product(wgmma_with<WGMMA_RIGHT, 1, 1>(x, bits), x);
+        is_the_product(wgmma_with<WGMMA_RIGHT, 0, 1, true>(x, bits), x);
+    }
+    free_numbers(x);
+}
+
+/* By hand: piece 1 of line 3 of 128 bytes lies where piece 1 ^ 3 would; of line 5 of 64 bytes, piece
+ * 1 ^ (5 / 2). */
+static void tiles_lie_as_descriptors_say(void) {
+    CHECK_EQ((vly_wgmma_tile<128, true>::place(3 * 8 + 1) * 2), 3 * 128 + 2 * 16);
+    CHECK_EQ((vly_wgmma_tile<128, true>::place(75 * 8 + 7) * 2), 75 * 128 + 4 * 16);
+    CHECK_EQ((vly_wgmma_tile<64, false>::place(5 * 8 + 1) * 2), 5 * 128 + 4 * 16);
+    CHECK_EQ((vly_wgmma_tile<128, false>::place(5 * 16 + 9) * 2), 64 * 128 + 5 * 128 + 4 * 16);
+    CHECK_EQ((vly_wgmma_tile<32, false>::place(5 * 4 + 1) * 2), 5 * 64 + 3 * 16);
+    for (unsigned k = 0; k < 16; k++)
+        for (unsigned row = 0; row < 32; row += 8)
+            CHECK_EQ((unsigned)(vly_wgmma_tile<32, false>::place((int)(k * 4 + row / 8)) * 2),
+                     wgmma_place(2, true, row, k));
+    /* start, leading and stride offsets in units of 16 bytes, the swizzle in the last two bits */
+    CHECK_EQ((vly_wgmma_tile<128, true>::matrix(3072, 16)), UINT64_C(0x40000040000100c2));
+    CHECK_EQ((vly_wgmma_tile<128, false>::matrix(3072, 16)), UINT64_C(0x4000004002000140));
+    CHECK_EQ((vly_wgmma_tile<32, false>::matrix(3072, 16)), UINT64_C(0x8000002001000100));
+}
+
+static void wrong_multiplications_are_faults(void) {
+    const wgmma_numbers x = numbers_for_wgmma();
+    is_a_fault(wgmma_with<NO_REGISTER_FENCE>(x), "without a wgmma.fence");
+    is_a_fault(wgmma_with<NOT_COMMITTED>(x), "has not waited for");
+    is_a_fault(wgmma_with<NOT_WAITED_FOR>(x), "has not waited for");
+    is_a_fault(wgmma_with<AT_AN_ODD_PLACE>(x), "misaligned: the pattern");
+    is_a_fault(wgmma_with<BEYOND_THE_ARRAY>(x), "leads out of a shared array");
+    is_a_fault(wgmma_with<NOT_ALIKE>(x), "begin different multiplications");
+    is_a_fault(wgmma_with<HALF_A_GROUP>(x), "a part of its warps left out");
+    CHECK_OK(wgmma_with<READ_TOO_EARLY>(x));
+    for (int i = 0; i < WGMMA_THREADS; i++) CHECK(isnan(x.d[i]));
+#ifdef VLY_SHIM_RACES
+    is_a_fault(wgmma_with<NOT_PUBLISHED>(x), "without fence.proxy.async");
+    is_a_fault(wgmma_with<PUBLISHED_TOO_LATE>(x), "without fence.proxy.async");
+    is_a_fault(wgmma_with<WRITTEN_TOO_EARLY>(x), "race: ");
+#endif
+    is_the_product(wgmma_with<WGMMA_RIGHT>(x), x);
+    free_numbers(x);
+}
+
 static void streams_are_lazy_and_events_order_them(void) {
     cudaStream_t other;
     cudaEvent_t event;
@@ -540,6 +628,9 @@ int main(void) {
     CHECK_EQ(cudaStreamCreateWithPriority(&stream, cudaStreamNonBlocking, 0), cudaSuccess);
     CHECK_EQ(cudaMalloc((void **)&memory, 4 * BLOCK * sizeof(float)), cudaSuccess);
     divergent_barriers_are_faults();
+    warpgroups_multiply();
+    tiles_lie_as_descriptors_say();
+    wrong_multiplications_are_faults();
 #ifdef VLY_SHIM_RACES
     accesses_that_nothing_orders_are_faults();
     reads_beyond_an_array_are_faults();
