@@ -177,7 +177,7 @@ run_pong() {
 run_kernels() { if rehearsed; then within 60 "$bench" kernels gae; else within 150 "$bench" kernels; fi; }
 run_large() { if rehearsed; then learner 256; else within 60 "$bench" learner nature; within 30 "$bench" learner impala; fi; }
 run_forced() {
-  for engine in own staged cublaslt patches cudnn; do
+  for engine in own staged wgmma cublaslt patches cudnn; do
     rehearsed && [ $engine != own ] && continue
     echo "{\"engine\": \"$engine\"}"
     VLY_ENGINE=$engine learner 2048

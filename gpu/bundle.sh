@@ -3,7 +3,7 @@
 # libraries that such a server does not have, GPU tests, scripts, and Pong's ROM where this machine has it. cuBLAS, cuDNN
 # and the C library are taken from the server (gpu/find_library.h says where they are looked for).
 #
-#   make bundle                          -> volley-VERSION-cuda.tar.gz for the H100 and H200 (90-real)
+#   make bundle                          -> volley-VERSION-cuda.tar.gz for the H100 and H200 (90a-real)
 #   VLY_CUDA_ARCHS=all make bundle       for every card from Turing to Blackwell: larger
 #   tar xzf volley-*.tar.gz && cd volley-* && sh benchmarks/gpu_session.sh --plan A --out results
 set -eu
@@ -11,7 +11,7 @@ cd "$(dirname "$0")/.."
 build=${BUNDLE_BUILD:-build-bundle}
 version=$(sed -n 's/^project(volley VERSION \([0-9.]*\).*/\1/p' CMakeLists.txt)
 name=volley-$version-cuda
-archs=${VLY_CUDA_ARCHS:-90-real}
+archs=${VLY_CUDA_ARCHS:-90a-real}
 
 cmake -S . -B "$build" -G Ninja -DVLY_NATIVE=OFF -DVLY_CUDA_ARCHS="$archs" ${CMAKE_FLAGS:-} >"$build.log" 2>&1 || { cat "$build.log"; exit 1; }
 grep -q '^CMAKE_CUDA_COMPILER:[A-Z]*=/' "$build/CMakeCache.txt" || { echo "bundle: no CUDA compiler; make cuda fetches one" >&2; exit 1; }

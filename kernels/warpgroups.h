@@ -73,8 +73,8 @@ struct vly_bf16_wgmma : vly_bf16_math {
             vly_wgmma_commit();
         }
 
-        template <class TA, class TB, bool, bool, class EA>
-        __device__ __forceinline__ void end(const EA *, const vly_bf16 *) {
+        template <class TA, class TB, bool, bool>
+        __device__ __forceinline__ void end(const vly_bf16 *, const vly_bf16 *) {
             vly_wgmma_wait<0>();
             vly_wgmma_hold(d);
         }
@@ -99,10 +99,11 @@ struct vly_u8_wgmma : vly_bf16_wgmma {
                                     vly_wgmma_tile<ROWS, ALONG_K>>;
 
     template <int BN> struct sums : vly_bf16_wgmma::sums<BN> {
+        uint32_t fa[DEPTH / 16][4]; /* theirs until the end */
+
         template <class TA, class TB, bool A_ALONG_K, bool B_ALONG_K>
         __device__ __forceinline__ void begin(const uint8_t *a, const vly_bf16 *b) {
             const unsigned at_b = vly_shared_address(b);
-            uint32_t fa[DEPTH / 16][4];
 #pragma unroll
             for (int k = 0; k < DEPTH / 16; k++)
                 vly_fragment_a<TA, A_ALONG_K>(fa[k], a, (int)threadIdx.x / 32 * 16, 16 * k);
@@ -113,6 +114,13 @@ struct vly_u8_wgmma : vly_bf16_wgmma {
             for (int k = 0; k < DEPTH / 16; k++)
                 vly_wgmma<BN, !B_ALONG_K>(this->d, fa[k], TB::matrix(at_b, 16 * k));
             vly_wgmma_commit();
+        }
+
+        template <class TA, class TB, bool, bool>
+        __device__ __forceinline__ void end(const uint8_t *, const vly_bf16 *) {
+            vly_wgmma_wait<0>();
+            vly_wgmma_hold(fa);
+            vly_wgmma_hold(this->d);
         }
     };
 };

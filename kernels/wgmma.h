@@ -28,14 +28,14 @@
 #define VLY_HAS_WGMMA 0 /* also sm_90 without the a: these kernels are not launched there */
 #endif
 
-/* A matrix of bf16 numbers in shared memory. It is made of atoms of 8 lines, one after another; a
- * line is 128 bytes (swizzle 1), 64 (2) or 32 (3), and its pieces of 16 bytes are permuted: bits 4 to
- * 6 (5, 4) of an address are those of the plain layout, exclusive-or bits 7 to 9 (8, 7).
- *   A line runs along k: it is a row, and `stride` bytes separate 8 rows from the next 8. `leading`
- *   plays no part.
- *   A line runs across (transposed): it is a k, `stride` bytes separate 8 of k from the next 8, and
- *   `leading` one line's rows from the next ones.
- * at: where the pattern begins, 1024 bytes aligned (512, 256), but for whole pieces along k. */
+/* The descriptor of a matrix of bf16 numbers at address `at` of shared memory. It is made of lines of 128
+ * bytes (swizzle 1), 64 (2) or 32 (3), 8 lines in a row, whose pieces of 16 bytes are permuted: bits 4
+ * to 6 (4 to 5, 4) of an address are those of the plain layout exclusive-or bits 7 to 9 (7 to 8, 7).
+ *   Along k, a line is a row: `stride` bytes from 8 rows to the next 8; `leading` plays no part, and `at`
+ *   may lie within the first line.
+ *   Across (transposed), a line is a k: `stride` bytes from 8 of k to the next 8, `leading` bytes from
+ *   the rows of one line to those of the next.
+ * The first line lies at a multiple of 1024 bytes (512, 256). */
 static __device__ __forceinline__ uint64_t vly_matrix_of(unsigned at, unsigned leading,
                                                          unsigned stride, unsigned swizzle) {
     return (uint64_t)((at & 0x3ffffu) >> 4) | (uint64_t)(leading >> 4) << 16 |

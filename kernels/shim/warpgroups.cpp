@@ -151,7 +151,8 @@ void end(thread_state &s, const product &p) {
         accumulator &a = s.accumulators[i];
         if (a.d != p.o.d) continue;
         multiply(p, a.value.data());
-        if (--a.pending) return;
+        a.pending--;
+        if (a.pending) return;
         memcpy(a.d, a.value.data(), a.value.size() * sizeof(float));
         s.accumulators.erase(s.accumulators.begin() + (ptrdiff_t)i);
         return;
