@@ -33,6 +33,14 @@ const vly_algo_entry vly_algo_a2c = {
     .network = vly_head_actor_critic,
 };
 
+static vly_status check_a3c(const vly_config *c) {
+    if (!c->net.normalize && !c->a2c.normalize_reward) return VLY_OK;
+    return vly_fail(VLY_EUNSUPPORTED,
+                    "%s: the workers of a3c would keep moments of their own; a2c normalises in one "
+                    "process",
+                    c->net.normalize ? "--net.normalize" : "--a2c.normalize_reward");
+}
+
 const vly_algo_entry vly_algo_a3c = {
     .name = "a3c",
     .summary =
@@ -41,6 +49,7 @@ const vly_algo_entry vly_algo_a3c = {
     .sections = {"a2c"},
     .schedule = VLY_SCHEDULE_SYNC,
     .traits = {.acts = VLY_ACTS_MULTI | VLY_ACTS_BOX | VLY_ACTS_MASKED, .server = true},
+    .check = check_a3c,
     .create = create_a2c,
     .network = vly_head_actor_critic,
 };

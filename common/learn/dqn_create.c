@@ -222,6 +222,11 @@ static vly_status create_dqn(vly_algo **out, const vly_algo_args *args) {
 }
 
 static vly_status check_dqn(const vly_config *c) {
+    if (c->net.normalize)
+        return vly_fail(VLY_EUNSUPPORTED,
+                        "--net.normalize: %s keeps no moments of observations; ppo, a2c, impala, "
+                        "reinforce, sac and td3 do",
+                        c->run.algo);
     if (c->dqn.batch <= c->replay.capacity) return VLY_OK;
     return vly_fail(VLY_EINVAL, "--dqn.batch %d is more than --replay.capacity %lld", c->dqn.batch,
                     (long long)c->replay.capacity);

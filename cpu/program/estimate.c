@@ -72,8 +72,10 @@ static const char *rough_duration(double s) {
     char *out = ring[next = (next + 1) % 4];
     if (s < 10)
         snprintf(out, sizeof ring[0], "%.0f second%s", fmax(1, round(s)), s < 1.5 ? "" : "s");
-    else if (s < 90)
+    else if (s < 150)
         snprintf(out, sizeof ring[0], "%.0f seconds", 5 * round(s / 5));
+    else if (s < 10 * 60)
+        snprintf(out, sizeof ring[0], "%.3g minutes", round(s / 30) / 2);
     else if (s < 90 * 60)
         snprintf(out, sizeof ring[0], "%.0f minutes", round(s / 60));
     else

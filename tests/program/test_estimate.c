@@ -66,6 +66,12 @@ static void the_target_of_the_table_is_divided_by_the_rate(void) {
     e = at_rate("pong", (double)l->steps / 40, 0);
     vly_estimate_words(&e, text, sizeof text);
     SAYS(text, "about 40 seconds to");
+    e = at_rate("pong", (double)l->steps / 118, 0);
+    vly_estimate_words(&e, text, sizeof text);
+    SAYS(text, "about 120 seconds to");
+    e = at_rate("pong", (double)l->steps / 155, 0);
+    vly_estimate_words(&e, text, sizeof text);
+    SAYS(text, "about 2.5 minutes to");
     e = at_rate("pong", (double)l->steps / 7200, 0);
     vly_estimate_words(&e, text, sizeof text);
     SAYS(text, "about 2.0 hours to");

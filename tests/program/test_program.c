@@ -378,6 +378,21 @@ static void centres_leave_in_the_bias(void) {
     SAYS(err, "vectors have net.normalize");
 }
 
+/* Once these were taken, and nothing was normalised, or a worker refused them after the start. */
+static void what_is_not_normalised_is_refused(void) {
+    static const char *const algos[] = {"dqn", "gorila", "apex", "a3c"};
+    char command[256];
+    for (int i = 0; i < 4; i++) {
+        snprintf(command, sizeof command,
+                 "train mountaincar --algo %s --net.normalize --steps 100 --out flat", algos[i]);
+        CHECK_EQ(volley(command), 2);
+        SAYS(err, "--net.normalize: ");
+        SAYS(err, "moments");
+    }
+    CHECK_EQ(volley("train gridworld --algo a3c --a2c.normalize_reward --out flat"), 2);
+    SAYS(err, "--a2c.normalize_reward: ");
+}
+
 static void one_process_writes_to_a_run(void) {
     char command[1024];
     CHECK_EQ(volley("train cartpole --algo ppo --steps 2000 --out locked"), 0);
@@ -438,6 +453,7 @@ int main(void) {
     output_that_cannot_be_written_is_said();
     traces_take_actions_from_a_pipe();
     plugins_train_by_path();
+    what_is_not_normalised_is_refused();
     one_process_writes_to_a_run();
     exports_load_elsewhere();
     centres_leave_in_the_bias();
