@@ -19,7 +19,7 @@ typedef struct {
     const char *preset;     /* "none": the algorithm's own settings */
     double target;          /* mean return of the last 100 training episodes */
     double reached;         /* instead of it; seeds 0 */
-    int64_t steps;          /* in the median of seeds */
+    int64_t steps;          /* in the median of seeds; seeds 0: of the run that was missed */
     int64_t least, most;    /* of them */
     int seeds;              /* that reached it; 0: it is not expected to be reached */
 } vly_learned;

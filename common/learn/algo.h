@@ -112,11 +112,17 @@ static inline bool vly_progress_stopped(const vly_progress *p) {
     return p->stop_asked && p->stop_asked(p->stop_arg);
 }
 
-/* What is left of a linear schedule: 1 at the start, 0 at the end; 1 when open-ended. */
-static inline double vly_progress_left(const vly_progress *p) {
-    if (p->total_steps <= 0) return 1.0;
-    const double left = 1.0 - (double)p->steps / (double)p->total_steps;
+/* What is left of a linear schedule over so many steps: 1 at the start, 0 at the end and after it; 1
+ * where `over` is 0. */
+static inline double vly_steps_left(int64_t steps, int64_t over) {
+    if (over <= 0) return 1.0;
+    const double left = 1.0 - (double)steps / (double)over;
     return left > 0 ? left : 0;
+}
+
+/* Of a schedule over the whole run; 1 when open-ended. */
+static inline double vly_progress_left(const vly_progress *p) {
+    return vly_steps_left(p->steps, p->total_steps);
 }
 
 typedef struct {

@@ -324,12 +324,6 @@ static vly_status limited_update(onpolicy *a, vly_queue *q) {
     return go_on(a, q);
 }
 
-static float entropy_weight(const vly_onpolicy_options *o, int64_t steps) {
-    if (o->entropy_steps == 0) return o->entropy_coef;
-    const double left = 1.0 - (double)steps / (double)o->entropy_steps;
-    return left > 0 ? (float)((double)o->entropy_coef * left) : 0;
-}
-
 static void onpolicy_set_hyper(onpolicy *a, const vly_progress *progress) {
     const vly_onpolicy_options *o = &a->o;
     const float left = (float)vly_progress_left(progress);
@@ -338,7 +332,8 @@ static void onpolicy_set_hyper(onpolicy *a, const vly_progress *progress) {
     h->clip = o->clip * (o->anneal_clip ? left : 1.0f);
     h->value_clip = o->value_clip;
     h->value_coef = o->value_coef;
-    h->entropy_coef = entropy_weight(o, progress->steps);
+    h->entropy_coef =
+        (float)((double)o->entropy_coef * vly_steps_left(progress->steps, o->entropy_steps));
     h->gamma = o->gamma;
     h->lambda = o->lambda;
     h->reward_scale = o->reward_scale;

@@ -1,10 +1,9 @@
 /* REINFORCE: the gradient of two rollouts worked out by hand, CartPole learned. That a run repeats
  * is claimed in tests/run/test_repeat.c. */
 #include <math.h>
-#include "cpu/ops/compute_cpu.h"
 #include "cpu/train/train.h"
 #include "envs/registry.h"
-#include "tests/kit/settings.h"
+#include "tests/kit/by_hand.h"
 
 /* ---- by hand: a linear policy of two numbers, one actor, four steps, plain SGD ---- */
 
@@ -16,64 +15,26 @@ typedef struct {
 } arrival;
 
 typedef struct {
-    vly_compute *c;
-    vly_queue *q;
-    vly_algo *a;
-    vly_config config;
+    by_hand by;
     vly_real *weight, *bias, *baseline; /* of the algorithm */
 } bench;
 
-static vly_real *find(vly_algo *a, const char *name) {
-    vly_buffer list[64];
-    const int n = a->buffers(a, list, 64);
-    for (int i = 0; i < n; i++)
-        if (!strcmp(list[i].name, name)) return list[i].data;
-    return NULL;
-}
-
 static void open_bench(bench *b, float baseline) {
-    static vly_env env = {.name = "by hand", .players = 1, .tasks = 1};
-    env.action = vly_space_discrete(ACTIONS);
-    env.obs = (vly_obs_spec){
-        .dtype = VLY_F32, .ndim = 1, .shape = {OBS}, .stack = 1, .scale = 1, .bytes = OBS * 4};
-    CHECK_OK(vly_config_defaults(&b->config));
-    CHECK_OK(vly_config_set(&b->config, "run.algo", "reinforce"));
-    CHECK_OK(vly_config_set(&b->config, "optim.kind", "sgd"));
-    CHECK_OK(vly_config_set(&b->config, "optim.max_grad_norm", "0"));
-    CHECK_OK(vly_config_set(&b->config, "run.precision", "fp32"));
-    b->config.net.hidden.n = 0;
-    b->config.reinforce.rollout = T, b->config.reinforce.gamma = 0.5f;
-    b->config.reinforce.lr = 0.1f, b->config.reinforce.anneal = false;
-    b->config.reinforce.entropy_coef = 0, b->config.reinforce.baseline = baseline;
-    CHECK_OK(vly_compute_create_cpu(&b->c, 1));
-    CHECK_OK(b->c->queue_create(b->c, VLY_QUEUE_LEARN, &b->q));
-    const vly_algo_args args = {.compute = b->c,
-                                .env = &env,
-                                .config = &b->config,
-                                .seed = 3,
-                                .actors = 1,
-                                .groups = 1,
-                                .queue = b->q};
-    CHECK_OK(vly_algo_create(&b->a, "reinforce", &args));
-    CHECK(b->a->value == NULL && find(b->a, "value.head.weight") == NULL);
-    b->weight = find(b->a, "policy.head.weight"), b->bias = find(b->a, "policy.head.bias");
-    b->baseline = find(b->a, "baseline");
+    char settings[256];
+    snprintf(settings, sizeof settings,
+             "run.algo=reinforce reinforce.rollout=%d reinforce.gamma=0.5 reinforce.lr=0.1 "
+             "reinforce.anneal=false reinforce.entropy_coef=0 reinforce.baseline=%g",
+             T, (double)baseline);
+    by_hand_open(&b->by, OBS, ACTIONS, settings);
+    CHECK(b->by.a->value == NULL && by_hand_find(&b->by, "value.head.weight") == NULL);
+    b->weight = by_hand_find(&b->by, "policy.head.weight");
+    b->bias = by_hand_find(&b->by, "policy.head.bias");
+    b->baseline = by_hand_find(&b->by, "baseline");
     CHECK(b->weight && b->bias && !b->baseline == !(baseline > 0));
 }
 
-static void close_bench(bench *b) {
-    b->a->destroy(b->a);
-    b->c->queue_destroy(b->q);
-    b->c->destroy(b->c);
-}
-
 static void arrive(bench *b, const arrival *row) {
-    vly_rows at;
-    const uint8_t age = 0;
-    CHECK(b->a->place(b->a, 0, &at));
-    memcpy(at.obs, row->obs, sizeof row->obs);
-    *at.reward = *at.score = row->reward, *at.flags = row->flags;
-    CHECK_OK(b->a->arrived(b->a, b->q, 0, &age));
+    by_hand_arrive(&b->by, row->obs, row->reward, row->flags);
 }
 
 /* Row t acts, row t + 1 answers; what the weights must be after learning from `returns` (NAN: the
@@ -90,9 +51,7 @@ static void learn_rollout(bench *b, const arrival *first, const arrival *rows,
     double z[ACTIONS], step_w[ACTIONS][OBS] = {{0}}, step_b[ACTIONS] = {0};
     const arrival *at = first;
     for (int t = 0; t < T; t++) {
-        CHECK_OK(b->a->act(b->a, b->q, &(int){0}, 1));
-        CHECK_OK(b->c->queue_sync(b->q));
-        const int action = vly_action_ints(b->a->action(b->a, 0))[0];
+        const int action = by_hand_act(&b->by);
         for (int k = 0; k < ACTIONS; k++)
             z[k] = bias[k] + weight[k][0] * (double)at->obs[0] + weight[k][1] * (double)at->obs[1];
         const double p1 = 1 / (1 + exp(z[0] - z[1])), p[ACTIONS] = {1 - p1, p1};
@@ -103,9 +62,7 @@ static void learn_rollout(bench *b, const arrival *first, const arrival *rows,
         }
         arrive(b, at = &rows[t]);
     }
-    const vly_progress progress = {.steps = T * (update + 1), .updates = update};
-    CHECK_OK(b->a->learn(b->a, b->q, &progress));
-    CHECK_OK(b->c->queue_sync(b->q));
+    by_hand_learn(&b->by, T * (update + 1), update);
     for (int k = 0; k < ACTIONS; k++) {
         CHECK_NEAR(b->bias[k], bias[k] + 0.1 * step_b[k], 1e-6);
         for (int i = 0; i < OBS; i++)
@@ -131,7 +88,7 @@ static void returns_end_with_the_episode_or_the_rollout(void) {
     arrive(&b, &start);
     learn_rollout(&b, &start, one, (double[]){1 + 0.5 * 2, 2, NAN, 3}, 0);
     learn_rollout(&b, &one[T - 1], two, (double[]){4, NAN, 1 + 0.5 * 1, 1}, 1);
-    close_bench(&b);
+    by_hand_close(&b.by);
 }
 
 static void the_baseline_is_the_mean_of_earlier_rollouts(void) {
@@ -146,7 +103,7 @@ static void the_baseline_is_the_mean_of_earlier_rollouts(void) {
     learn_rollout(&b, &two[T - 1], one,
                   (double[]){2 - (m1 + m2) / 2, 2 - (m1 + m2) / 2, NAN, 3 - (m1 + m2) / 2}, 50);
     CHECK_NEAR(*b.baseline, 0.9 * (m1 + m2) / 2 + 0.1 * m1, 1e-6);
-    close_bench(&b);
+    by_hand_close(&b.by);
 }
 
 /* ---- CartPole ---- */

@@ -47,6 +47,13 @@ static vly_estimate at_rate(const char *env, double rate, int64_t start) {
     return e;
 }
 
+static void says_of_pong(double rate, const char *words) {
+    const vly_estimate e = at_rate("pong", rate, 0);
+    char text[512];
+    vly_estimate_words(&e, text, sizeof text);
+    SAYS(text, words);
+}
+
 static void the_target_of_the_table_is_divided_by_the_rate(void) {
     settle("pong", "ppo", "pong-ppo");
     const vly_learned *l = vly_learned_find("pong", "ppo", "pong-ppo");
@@ -60,21 +67,11 @@ static void the_target_of_the_table_is_divided_by_the_rate(void) {
     SAYS(text, "in the median of ");
     CHECK_NEAR(vly_estimate_least_s(&e), 240 * (double)l->least / (double)l->steps, 1e-6);
     CHECK_NEAR(vly_estimate_most_s(&e), 240 * (double)l->most / (double)l->steps, 1e-6);
-    e = at_rate("pong", (double)l->most / 600, 0);
-    vly_estimate_words(&e, text, sizeof text);
-    SAYS(text, ", the slowest 10 minutes)");
-    e = at_rate("pong", (double)l->steps / 40, 0);
-    vly_estimate_words(&e, text, sizeof text);
-    SAYS(text, "about 40 seconds to");
-    e = at_rate("pong", (double)l->steps / 118, 0);
-    vly_estimate_words(&e, text, sizeof text);
-    SAYS(text, "about 120 seconds to");
-    e = at_rate("pong", (double)l->steps / 155, 0);
-    vly_estimate_words(&e, text, sizeof text);
-    SAYS(text, "about 2.5 minutes to");
-    e = at_rate("pong", (double)l->steps / 7200, 0);
-    vly_estimate_words(&e, text, sizeof text);
-    SAYS(text, "about 2.0 hours to");
+    says_of_pong((double)l->most / 600, ", the slowest 10 minutes)");
+    says_of_pong((double)l->steps / 40, "about 40 seconds to");
+    says_of_pong((double)l->steps / 118, "about 120 seconds to");
+    says_of_pong((double)l->steps / 155, "about 2.5 minutes to");
+    says_of_pong((double)l->steps / 7200, "about 2.0 hours to");
     e = at_rate("pong", 100, l->steps - 6000); /* a resumed run has most of its steps */
     CHECK_NEAR(vly_estimate_target_s(&e), 60, 1e-6);
 }
