@@ -24,7 +24,8 @@ static bool dqn_place(vly_algo *pub, int group, vly_rows *rows) {
 static vly_status dqn_arrived(vly_algo *pub, vly_queue *q, int group, const uint8_t *age) {
     dqn *a = (dqn *)pub;
     a->k->begun = 1;
-    return vly_replay_arrived(a->replay, q, group, age);
+    VLY_TRY(vly_replay_arrived(a->replay, q, group, age));
+    return vly_moments_see_newest(&a->running, q, a->learner.params.param, a->replay, group);
 }
 
 static vly_status dqn_act_group(vly_queue *q, void *arg) {
@@ -87,9 +88,10 @@ static vly_status mask_next(dqn *a, vly_queue *q, vly_real *values) {
                               values);
 }
 
-/* Q of the bootstrap rows by the target network. */
+/* Q of the bootstrap rows by the target network, which normalises them as the online one does. */
 static vly_status evaluate_next(dqn *a, vly_queue *q, const vly_frames *frames,
                                 const int32_t *row) {
+    VLY_TRY(vly_moments_share(&a->running, q, a->learner.params.param, a->target_param));
     VLY_TRY(vly_exec_gather(a->target, q, frames, a->batch, row, 0));
     VLY_TRY(vly_exec_forward(a->target, q, a->batch, a->target_param));
     return mask_next(a, q, a->target->logits);

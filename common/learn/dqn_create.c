@@ -19,6 +19,7 @@ static int dqn_buffers(vly_algo *pub, vly_buffer *out, int max) {
     vly_buffer_add(&list, "epsilon", VLY_BUFFER_STATE, VLY_F32, a->N, a->epsilon, true);
     vly_buffer_add(&list, "counters", VLY_BUFFER_STATE, VLY_I64, sizeof *a->k / sizeof(int64_t),
                    a->k, false);
+    vly_moments_buffers(&a->running, &list);
     if (a->feed) return list.n; /* nothing was acted here, and the memory is elsewhere */
     vly_replay_recent_buffers(a->replay, &list);
     vly_replay_buffers(a->replay, &list);
@@ -103,7 +104,8 @@ static vly_status create_learning(dqn *a, const vly_algo_args *args) {
     else if (a->config->dqn.double_q)
         a->chosen_by = vly_memories_take(&a->memories, false, values, sizeof(vly_real),
                                          "values of actions", &s);
-    return s;
+    VLY_TRY(s);
+    return vly_moments_take(&a->running, &a->memories, a->net, false);
 }
 
 /* Without learning from its own memory it keeps only what it acts on: one stack of frames, or for
@@ -143,6 +145,11 @@ vly_feed *vly_dqn_feed(vly_algo *pub) {
 
 static vly_status dqn_check(const vly_algo_args *args) {
     const vly_config *c = args->config;
+    if (args->sync && c->net.normalize)
+        return vly_fail(VLY_EUNSUPPORTED,
+                        "%s: several processes would keep moments of their own: leave out "
+                        "--net.normalize, or --sync and --store",
+                        c->run.algo);
     if (args->actors < 1 || args->groups < 1 || args->actors % args->groups)
         return vly_fail(VLY_EINVAL, "%d environments do not divide into %d groups", args->actors,
                         args->groups);
@@ -222,10 +229,10 @@ static vly_status create_dqn(vly_algo **out, const vly_algo_args *args) {
 }
 
 static vly_status check_dqn(const vly_config *c) {
-    if (c->net.normalize)
+    if (c->net.normalize && (vly_algo_traits_of(c).server || vly_dqn_in_store(c)))
         return vly_fail(VLY_EUNSUPPORTED,
-                        "--net.normalize: %s keeps no moments of observations; ppo, a2c, impala, "
-                        "reinforce, sac and td3 do",
+                        "--net.normalize: the processes of %s would keep moments of their own; one "
+                        "process of dqn or of another algorithm keeps them",
                         c->run.algo);
     if (c->dqn.batch <= c->replay.capacity) return VLY_OK;
     return vly_fail(VLY_EINVAL, "--dqn.batch %d is more than --replay.capacity %lld", c->dqn.batch,

@@ -8,6 +8,7 @@
 #include "common/learn/dqn.h"
 #include "common/learn/learner.h"
 #include "common/learn/memories.h"
+#include "common/learn/moments.h"
 #include "common/learn/pace.h"
 #include "common/learn/replay.h"
 
@@ -21,6 +22,7 @@ typedef struct {
     vly_net *net;
     vly_learner learner;
     vly_replay *replay;
+    vly_moments running; /* of all observations so far */
     bool sends;          /* Ape-X's actor: sends its experience instead of learning from it */
     vly_feed *feed;      /* Ape-X's learner: instead of a memory */
     vly_real *row_value; /* (rows of the ring, actions): an actor's Q of what it acted on */

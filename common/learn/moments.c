@@ -27,6 +27,19 @@ vly_status vly_moments_see(const vly_moments *o, vly_queue *q, vly_real *param, 
     return o->c->running(q, &args);
 }
 
+vly_status vly_moments_see_newest(const vly_moments *o, vly_queue *q, vly_real *param,
+                                  const vly_replay *r, int group) {
+    const uint8_t *from = r->frames + (size_t)vly_replay_newest(r, group) * r->o.obs.bytes;
+    return vly_moments_see(o, q, param, r->o.actors / r->o.groups,
+                           (const vly_real *)(const void *)from);
+}
+
+vly_status vly_moments_share(const vly_moments *o, vly_queue *q, const vly_real *from,
+                             vly_real *to) {
+    if (!o->observation) return VLY_OK;
+    return o->c->copy(q, to + o->at, from + o->at, 2 * (size_t)o->width * sizeof *to);
+}
+
 vly_status vly_moments_scale_rewards(const vly_moments *o, vly_queue *q, int n,
                                      const vly_real *returns, const vly_real *counted,
                                      vly_real *reward) {

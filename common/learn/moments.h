@@ -2,6 +2,8 @@
  *
  *   VLY_TRY(vly_moments_take(&o, &memories, net, normalize_reward));
  *   VLY_TRY(vly_moments_see(&o, q, learner.params.param, rows, x));
+ *   VLY_TRY(vly_moments_see_newest(&o, q, learner.params.param, replay, group));
+ *   VLY_TRY(vly_moments_share(&o, q, learner.params.param, target));  // two networks read alike
  *   // in place, by the deviation of discounted returns
  *   VLY_TRY(vly_moments_scale_rewards(&o, q, rows, returns, counted, reward));
  *
@@ -14,6 +16,7 @@
 #include "common/learn/learner.h"
 #include "common/learn/memories.h"
 #include "common/learn/net.h"
+#include "common/learn/replay.h"
 
 typedef struct {
     vly_compute *c;
@@ -27,6 +30,12 @@ typedef struct {
 vly_status vly_moments_take(vly_moments *o, vly_memories *m, const vly_net *net, bool rewards);
 vly_status vly_moments_see(const vly_moments *o, vly_queue *q, vly_real *param, int n,
                            const vly_real *x);
+/* The rows that arrived last in a replay memory. */
+vly_status vly_moments_see_newest(const vly_moments *o, vly_queue *q, vly_real *param,
+                                  const vly_replay *r, int group);
+/* What `from` normalises by, to another network's parameters of the same shape. */
+vly_status vly_moments_share(const vly_moments *o, vly_queue *q, const vly_real *from,
+                             vly_real *to);
 /* counted (n): rows with 0 do not move the moments. */
 vly_status vly_moments_scale_rewards(const vly_moments *o, vly_queue *q, int n,
                                      const vly_real *returns, const vly_real *counted,

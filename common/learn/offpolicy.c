@@ -9,14 +9,6 @@ bool vly_offpolicy_place(vly_algo *pub, int group, vly_rows *rows) {
     return true;
 }
 
-/* Every row that arrives moves the moments that observations are normalised by. */
-static vly_status see_rows(vly_offpolicy *a, vly_queue *q, int group) {
-    const vly_replay *r = a->replay;
-    const uint8_t *from = r->frames + (size_t)vly_replay_newest(r, group) * r->o.obs.bytes;
-    return vly_moments_see(&a->running, q, a->policy_learner.params.param, a->M,
-                           (const vly_real *)(const void *)from);
-}
-
 /* As the policy's network does it first of all. */
 static vly_status normalize_batch(vly_offpolicy *a, vly_queue *q, const vly_real *x, vly_real *y) {
     const vly_real *mean = a->policy_learner.params.param + a->running.at;
@@ -28,7 +20,7 @@ vly_status vly_offpolicy_arrived(vly_algo *pub, vly_queue *q, int group, const u
     vly_offpolicy *a = (vly_offpolicy *)pub;
     a->pace->begun = 1;
     VLY_TRY(vly_replay_arrived(a->replay, q, group, age));
-    return see_rows(a, q, group);
+    return vly_moments_see_newest(&a->running, q, a->policy_learner.params.param, a->replay, group);
 }
 
 static vly_status draw_at_random(vly_offpolicy *a, vly_queue *q, int first) {

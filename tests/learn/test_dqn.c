@@ -256,6 +256,64 @@ static void it_learns(void) {
     }
 }
 
+static const void *held(const saved *s, const char *name, int64_t numbers, size_t size) {
+    for (int i = 0; i < s->n; i++)
+        if (strcmp(s->buffer[i].name, name) == 0) {
+            CHECK(vly_buffer_bytes(&s->buffer[i]) >= (size_t)numbers * size);
+            return s->data[i];
+        }
+    fprintf(stderr, "no buffer %s\n", name);
+    exit(TEST_FAIL);
+}
+
+/* By the rows that arrived, all of which the ring still holds; the target network by the same. */
+static void observations_are_normalised_by_what_arrived(void) {
+    enum { WIDTH = 4, ROUNDS = 100, ACTORS = 3, ROWS = ROUNDS * ACTORS };
+    const char *const settings[] = {"run.steps",
+                                    "1M",
+                                    "run.envs",
+                                    "3",
+                                    "pool.groups",
+                                    "1",
+                                    "dqn.batch",
+                                    "16",
+                                    "net.hidden",
+                                    "8",
+                                    "dqn.learning_starts",
+                                    "50",
+                                    "replay.capacity",
+                                    "1000",
+                                    "net.normalize",
+                                    "true",
+                                    "dqn.target_every",
+                                    "100000",
+                                    NULL,
+                                    NULL};
+    const vly_config config = configure("cartpole", settings);
+    saved s = {0};
+    watch w = {.stop_at = ROUNDS, .to = &s};
+    run(&config, 1, &w, NULL, true);
+    const float *row = held(&s, "replay.frames", ROWS * WIDTH, sizeof(float)),
+                *mean = held(&s, "input.mean", WIDTH, sizeof(float)),
+                *scale = held(&s, "input.scale", WIDTH, sizeof(float)),
+                *target = held(&s, "target", 2 * WIDTH, sizeof(float));
+    const int64_t newest = *(const int64_t *)held(&s, "replay.step", 1, sizeof(int64_t)),
+                  rows = (newest + 1) * ACTORS;
+    CHECK(rows >= ROWS && rows <= 1000); /* the ring has not wrapped */
+    for (int k = 0; k < WIDTH; k++) {
+        double sum = 0, squares = 0;
+        for (int64_t i = 0; i < rows; i++) sum += (double)row[i * WIDTH + k];
+        const double middle = sum / (double)rows;
+        for (int64_t i = 0; i < rows; i++) squares += pow((double)row[i * WIDTH + k] - middle, 2);
+        CHECK_NEAR(mean[k], middle, 1e-6);
+        CHECK_NEAR(scale[k] * sqrt(squares / (double)rows), 1, 1e-4);
+        /* rows may have arrived since the last update */
+        CHECK_NEAR(target[k], mean[k], 1e-2);
+        CHECK_NEAR(target[WIDTH + k] / scale[k], 1, 0.1);
+    }
+    drop(&s);
+}
+
 static void what_cannot_be_is_refused_by_name(void) {
     vly_env env;
     vly_train *t;
@@ -280,6 +338,7 @@ int main(void) {
     a_run_without_its_memory_fills_it_again();
     workers_do_not_matter();
     the_replay_ratio_is_kept();
+    observations_are_normalised_by_what_arrived();
     what_cannot_be_is_refused_by_name();
     it_learns();
     c->destroy(c);

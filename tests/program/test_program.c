@@ -380,9 +380,9 @@ static void centres_leave_in_the_bias(void) {
 
 /* Once these were taken, and nothing was normalised, or a worker refused them after the start. */
 static void what_is_not_normalised_is_refused(void) {
-    static const char *const algos[] = {"dqn", "gorila", "apex", "a3c"};
+    static const char *const algos[] = {"gorila", "apex --apex.replay store", "a3c"};
     char command[256];
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 3; i++) {
         snprintf(command, sizeof command,
                  "train mountaincar --algo %s --net.normalize --steps 100 --out flat", algos[i]);
         CHECK_EQ(volley(command), 2);

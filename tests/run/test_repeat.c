@@ -74,6 +74,9 @@ int main(void) {
          "--impala.anneal false"},
         {"dqn", "cartpole", "dqn", "9000",
          "--dqn.learning_starts 500 --replay.capacity 5000 --replay.prioritized true"},
+        {"dqn-normal", "cartpole", "dqn", "16000",
+         "--net.normalize true --dqn.target_every 50 --dqn.learning_starts 500 "
+         "--replay.capacity 5000"},
         {"apex", "cartpole", "apex", "16000", "--apex.replay local --replay.capacity 5000"},
         {"qlearning", "gridworld", "qlearning", "9000", ""},
         {"drift", "windy", "qlearning", "40000", "--env.args drift=10000"},
