@@ -134,6 +134,7 @@ struct vly_soft_choice_args {
     const vly_real *logits, *q1, *q2; /* (n, actions) */
     const vly_real *log_alpha;
     float target_entropy;
+    float target_share; /* instead, of the largest entropy that a row's mask allows; 0: none */
     vly_real *dlogits, *dlog_alpha, *stats;
 };
 

@@ -306,6 +306,14 @@ VLY_HD vly_row_stats vly_rule_soft_policy(const vly_soft_policy_args *a, int i, 
     return s;
 }
 
+/* The entropy that a row of choices should have. */
+VLY_HD vly_real vly_rule_target_entropy(const vly_soft_choice_args *a, const vly_real *z) {
+    if (!(a->target_share > 0)) return (vly_real)a->target_entropy;
+    int allowed = 0;
+    for (int k = 0; k < a->actions; k++) allowed += !(z[k] <= (vly_real)VLY_MASKED);
+    return allowed > 0 ? (vly_real)a->target_share * vly_log((vly_real)allowed) : 0;
+}
+
 VLY_HD vly_row_stats vly_rule_soft_choice(const vly_soft_choice_args *a, int i, vly_real scale,
                                           vly_real *dlog_alpha) {
     const vly_real alpha = vly_exp(*a->log_alpha);
@@ -326,7 +334,7 @@ VLY_HD vly_row_stats vly_rule_soft_choice(const vly_soft_choice_args *a, int i, 
     s.count = 1;
     s.entropy = m.entropy;
     s.nonfinite = !vly_finite(s.policy_loss);
-    *dlog_alpha = -scale * alpha * ((vly_real)a->target_entropy - m.entropy);
+    *dlog_alpha = -scale * alpha * (vly_rule_target_entropy(a, z) - m.entropy);
     return s;
 }
 

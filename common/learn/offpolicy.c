@@ -1,4 +1,5 @@
 #include "common/learn/offpolicy_impl.h"
+#include <math.h>
 
 enum { UPDATES_AHEAD = 64 }; /* enqueued ahead of a device */
 
@@ -220,6 +221,8 @@ vly_status vly_offpolicy_learn(vly_algo *pub, vly_queue *q, const vly_progress *
     VLY_TRY(make_updates(a, q, progress, due));
     VLY_TRY(vly_learner_stepped(&a->policy_learner, q, a->acting));
     pub->version = a->pace->updates;
+    if (a->o.alpha > 0)
+        VLY_TRY(a->c->download(q, a->alpha_shown, a->alpha.param, sizeof *a->alpha_shown));
     VLY_TRY(vly_learner_end(&a->policy_learner, q));
     return vly_learner_end(&a->critic_learner, q);
 }
@@ -250,6 +253,7 @@ vly_status vly_offpolicy_metrics(vly_algo *pub, vly_metric *out, int *count) {
     if (a->o.alpha > 0) {
         vly_metric_add(out, count, "losses/policy_loss", policy[VLY_STAT_POLICY_LOSS] / moves);
         vly_metric_add(out, count, "losses/entropy", policy[VLY_STAT_ENTROPY] / moves);
+        vly_metric_add(out, count, "losses/alpha", exp((double)*a->alpha_shown));
     }
     const vly_status of_critics = vly_learner_check(&a->critic_learner);
     const vly_status status = of_critics == VLY_OK ? vly_learner_check(&a->policy_learner)

@@ -40,6 +40,7 @@ typedef struct {
     int64_t learning_starts;
     float lr, critic_lr, gamma, tau, reward_scale;
     float alpha, target_entropy; /* SAC; alpha 0: no temperature */
+    float target_share; /* choices: target_entropy is this share of what is allowed; 0: a number */
     bool learn_alpha;
 } vly_offpolicy_options;
 
@@ -65,9 +66,9 @@ struct vly_offpolicy {
     vly_real *sent_shown;                  /* where the device writes the host's; NULL: downloads */
     vly_real *raw, *action, *logp, *value; /* (batch, parts), (batch) */
     vly_params alpha;                      /* log temperature */
-    vly_real *alpha_norm, *alpha_stats;
-    vly_moments running; /* of all observations so far */
-    vly_real *normal;    /* (batch, width): as the policy's network normalises them; or NULL */
+    vly_real *alpha_norm, *alpha_stats, *alpha_shown; /* shown: log temperature, on the host */
+    vly_moments running;                              /* of all observations so far */
+    vly_real *normal; /* (batch, width): as the policy's network normalises them; or NULL */
     vly_graph **act_graph,
         *graph[2]; /* (2 G): at random, by the policy; updates without, with it */
     int group;

@@ -133,6 +133,7 @@ static vly_status create_temperature(vly_offpolicy *a, vly_queue *q) {
     a->alpha_norm = vly_memories_take(m, false, 2, sizeof(vly_real), "the temperature", &s);
     a->alpha_stats = vly_memories_take(m, false, VLY_STATS, sizeof(vly_real), "the temperature",
                                        &s);
+    a->alpha_shown = vly_memories_take(m, true, 1, sizeof(vly_real), "the temperature", &s);
     VLY_TRY(s);
     const vly_real first = (vly_real)log((double)a->o.alpha);
     VLY_TRY(a->c->upload(q, a->alpha.param, &first, sizeof first));

@@ -105,6 +105,7 @@ static vly_status loss_of_choices(vly_offpolicy *a, vly_queue *q) {
                                        .q2 = a->critics->value,
                                        .log_alpha = a->alpha.param,
                                        .target_entropy = a->o.target_entropy,
+                                       .target_share = a->o.target_share,
                                        .dlogits = a->policy->dlogits,
                                        .dlog_alpha = a->alpha.grad,
                                        .stats = a->policy_learner.stats};
@@ -128,14 +129,13 @@ static const vly_offpolicy_method sac_method = {.name = "sac",
                                                 .next_value = sac_next_value,
                                                 .improve = sac_improve};
 
-static float entropy_aimed_at(const vly_config *c, const vly_env *env) {
-    if (!isnan(c->sac.target_entropy)) return c->sac.target_entropy;
-    return env->action.kind == VLY_SPACE_BOX ? -(float)env->action.count
-                                             : 0.6f * logf((float)env->action.n);
-}
+/* Of choices, where no number is given: a mask that leaves two allows no more than log 2. */
+static const float ENTROPY_SHARE = 0.6f;
 
 static vly_status create_sac(vly_algo **out, const vly_algo_args *args) {
     const vly_config *c = args->config;
+    const bool open = isnan(c->sac.target_entropy),
+               numbers = args->env->action.kind == VLY_SPACE_BOX;
     const vly_offpolicy_options options = {.batch = c->sac.batch,
                                            .n_step = c->sac.n_step,
                                            .policy_every = c->sac.policy_every,
@@ -146,7 +146,9 @@ static vly_status create_sac(vly_algo **out, const vly_algo_args *args) {
                                            .tau = c->sac.tau,
                                            .reward_scale = c->sac.reward_scale,
                                            .alpha = c->sac.alpha,
-                                           .target_entropy = entropy_aimed_at(c, args->env),
+                                           .target_entropy = open ? -(float)args->env->action.count
+                                                                  : c->sac.target_entropy,
+                                           .target_share = open && !numbers ? ENTROPY_SHARE : 0,
                                            .learn_alpha = c->sac.learn_alpha};
     return vly_offpolicy_create(out, args, &sac_method, &options);
 }

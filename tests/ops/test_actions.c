@@ -268,6 +268,28 @@ static void soft_choices_agree_with_autograd(void) {
     golden_check("choice", "value", value, 1e-5);
 }
 
+/* Of equal logits: log 2 where a mask leaves two of four, log 4 where there is none. */
+static void a_share_of_the_entropy_is_of_what_masks_allow(void) {
+    enum { ROWS = 2, A = 4 };
+    const vly_real z[ROWS * A] = {1, VLY_MASKED, 1, VLY_MASKED, 2, 2, 2, 2}, q[ROWS * A] = {0};
+    const vly_real log_alpha = 0;
+    vly_real dz[ROWS * A], dlog_alpha, stats[VLY_STATS] = {0};
+    const vly_soft_choice_args a = {.n = ROWS,
+                                    .actions = A,
+                                    .logits = z,
+                                    .q1 = q,
+                                    .q2 = q,
+                                    .log_alpha = &log_alpha,
+                                    .target_entropy = 100,
+                                    .target_share = 0.6f,
+                                    .dlogits = dz,
+                                    .dlog_alpha = &dlog_alpha,
+                                    .stats = stats};
+    CHECK_OK(cpu->soft_choice(queue, &a));
+    CHECK_NEAR(dlog_alpha, 0.4 * (log(2) + log(4)) / ROWS, 1e-6);
+    CHECK_NEAR(stats[VLY_STAT_ENTROPY], log(2) + log(4), 1e-5);
+}
+
 /* In pieces, with rows left out: the moments of the whole. */
 static void running_moments_are_those_of_all_rows(void) {
     const double *s = golden_find("running", "setup")->v;
@@ -396,6 +418,7 @@ int main(void) {
     soft_actor_critic_agrees_with_autograd();
     twin_critics_agree_with_autograd();
     soft_choices_agree_with_autograd();
+    a_share_of_the_entropy_is_of_what_masks_allow();
     running_moments_are_those_of_all_rows();
     centred_weights_are_those_of_the_centred_input();
     discounted_sums_stop_at_an_end();
