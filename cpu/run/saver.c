@@ -24,16 +24,15 @@ static vly_buffer part_of(const vly_buffer *b, size_t offset, size_t bytes) {
 
 /* ---- out ---- */
 
-static vly_status list_tensors(vly_saver *s) {
-    const int n = vly_train_buffers(s->train, NULL, 0);
-    s->buffers = calloc((size_t)n + 1, sizeof *s->buffers);
-    s->tensors = calloc((size_t)n + 2, sizeof *s->tensors); /* and the settings */
-    if (!s->buffers || !s->tensors) return vly_fail(VLY_ENOMEM, "no memory to list %d tensors", n);
-    vly_train_buffers(s->train, s->buffers, n);
+/* Before each checkpoint: where the newest observations lie moves with a replay memory. */
+static void list_tensors(vly_saver *s) {
+    const int n = vly_train_buffers(s->train, s->buffers, s->room);
+    s->tensor_count = 0;
     for (int i = 0; i < n; i++) {
         const vly_buffer *b = &s->buffers[i];
         if (b->role == VLY_BUFFER_REPLAY && !s->config->checkpoint.replay) continue;
         vly_array *t = &s->tensors[s->tensor_count];
+        memset(t, 0, sizeof *t);
         snprintf(t->name, sizeof t->name, "%s", b->name);
         t->dtype = b->dtype, t->ndim = b->ndim, t->state = true,
         t->weight = b->role == VLY_BUFFER_WEIGHT;
@@ -41,7 +40,6 @@ static vly_status list_tensors(vly_saver *s) {
         t->data = b->device ? NULL : b->data;
         s->buffers[s->tensor_count++] = *b;
     }
-    return VLY_OK;
 }
 
 vly_status vly_saver_open(vly_saver *s, vly_train *train, const vly_config *config, const char *env,
@@ -51,8 +49,14 @@ vly_status vly_saver_open(vly_saver *s, vly_train *train, const vly_config *conf
                      .env = env,
                      .folder = folder,
                      .shown = shown,
-                     .best_return = -INFINITY};
-    return list_tensors(s);
+                     .best_return = -INFINITY,
+                     .room = vly_train_buffers(train, NULL, 0)};
+    s->buffers = calloc((size_t)s->room + 1, sizeof *s->buffers);
+    s->tensors = calloc((size_t)s->room + 2, sizeof *s->tensors); /* and the settings */
+    if (!s->buffers || !s->tensors)
+        return vly_fail(VLY_ENOMEM, "no memory to list %d tensors", s->room);
+    list_tensors(s);
+    return VLY_OK;
 }
 
 void vly_saver_close(vly_saver *s) {
@@ -123,6 +127,7 @@ static vly_status write_checkpoint(vly_saver *s, const vly_train_report *r, char
     const bool best = r->window >= BEST_EPISODES && r->return_mean_100 > s->best_return;
     if (best) s->best_return = r->return_mean_100;
     write_notes(s, r);
+    list_tensors(s);
     VLY_TRY(write_settings(s));
     const vly_checkpoint_data data = {.tensors = s->tensors,
                                       .tensor_count = s->tensor_count + 1,

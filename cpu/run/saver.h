@@ -23,7 +23,7 @@ typedef struct {
     const char *env, *folder, *shown;
     vly_buffer *buffers; /* what is saved; listed once */
     vly_array *tensors;
-    int tensor_count, note_count;
+    int room, tensor_count, note_count;
     vly_note notes[VLY_SAVER_NOTES];
     char *settings;             /* the configuration as of the last save */
     double best_return, last_s; /* last_s: when the last save ended, on the report's clock */

@@ -378,6 +378,36 @@ static void centres_leave_in_the_bias(void) {
     SAYS(err, "vectors have net.normalize");
 }
 
+/* Without the memory the newest observations are what a run goes on from: those of the ring. */
+static void a_checkpoint_without_the_memory_has_the_newest_observations(void) {
+    enum { ENVS = 8, WIDTH = 4, ROWS = 8000 / ENVS + 1 };
+    static float frames[ROWS * ENVS * WIDTH];
+    float newest[ENVS * WIDTH];
+    char paths[2][256];
+    for (int with = 0; with < 2; with++) {
+        CHECK_EQ(volley("train cartpole --algo dqn --steps 3000 --seed 2 --pool.groups 1 "
+                        "--replay.capacity 8000 "
+                        "--checkpoint.replay %s --out memory-%d --json",
+                        with ? "true" : "false", with),
+                 0);
+        json_t *o = program_json();
+        snprintf(paths[with], sizeof paths[with], "%s/%s", folder, text_of(o, "checkpoint"));
+        json_decref(o);
+    }
+    int64_t step;
+    vly_checkpoint *c;
+    CHECK_OK(vly_checkpoint_open(&c, paths[1]));
+    CHECK_OK(vly_checkpoint_read(c, "replay.step", VLY_I64, &step, sizeof step));
+    CHECK(step > 300 && step < ROWS);
+    CHECK_OK(vly_checkpoint_read(c, "replay.frames", VLY_U8, frames,
+                                 (size_t)vly_array_bytes(vly_checkpoint_find(c, "replay.frames"))));
+    vly_checkpoint_close(c);
+    CHECK_OK(vly_checkpoint_open(&c, paths[0]));
+    CHECK_OK(vly_checkpoint_read(c, "observation.0", VLY_U8, newest, sizeof newest));
+    vly_checkpoint_close(c);
+    CHECK(memcmp(newest, frames + step * ENVS * WIDTH, sizeof newest) == 0);
+}
+
 /* Once these were taken, and nothing was normalised, or a worker refused them after the start. */
 static void what_is_not_normalised_is_refused(void) {
     static const char *const algos[] = {"gorila", "apex --apex.replay store", "a3c"};
@@ -453,6 +483,7 @@ int main(void) {
     output_that_cannot_be_written_is_said();
     traces_take_actions_from_a_pipe();
     plugins_train_by_path();
+    a_checkpoint_without_the_memory_has_the_newest_observations();
     what_is_not_normalised_is_refused();
     one_process_writes_to_a_run();
     exports_load_elsewhere();
