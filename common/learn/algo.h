@@ -41,18 +41,13 @@
 #ifndef VLY_COMMON_LEARN_ALGO_H
 #define VLY_COMMON_LEARN_ALGO_H
 #include "common/base/compute.h"
+#include "common/base/count.h"
 #include "common/config/config.h"
 #include "common/learn/net.h"
 #include "common/sync/sync.h"
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-/* The most of anything that a checkpoint counts: sums of two fit. */
-#define VLY_COUNT_MOST ((int64_t)1 << 60)
-static inline bool vly_is_count(int64_t n) {
-    return n >= 0 && n < VLY_COUNT_MOST;
-}
 
 typedef struct vly_algo vly_algo;
 

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include "common/base/count.h"
 #include "common/base/status.h"
 
 /* Seeds that an actor may draw before it uses those of whoever goes on after it. */
@@ -32,7 +33,7 @@ static inline vly_status vly_far_read(vly_far_head *head, int actors, const void
                         bytes, vly_far_bytes(actors));
     memcpy(head, from, sizeof *head);
     return memcmp(head->magic, "vlyfar", 7) == 0 && head->version == 1 &&
-                   head->actors == (uint32_t)actors
+                   head->actors == (uint32_t)actors && vly_is_count(head->episodes)
                ? VLY_OK
                : vly_fail(VLY_ECORRUPT, "not a snapshot of %d remote actors", actors);
 }

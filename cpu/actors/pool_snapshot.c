@@ -102,11 +102,14 @@ static vly_status check_snapshot_head(const vly_env *env, int actors, const void
                         h.actors, (unsigned long long)h.state_bytes, actors, env->state_bytes);
     if (bytes != snapshot_bytes_of(env, actors))
         return vly_fail(VLY_ECORRUPT, "the snapshot of the actors is cut off");
+    if (!vly_is_count((int64_t)h.episodes))
+        return vly_fail(VLY_ECORRUPT, "the snapshot counts %lld episodes", (long long)h.episodes);
     return VLY_OK;
 }
 
-static uint8_t needs_of(const snapshot_row *s) {
-    return s->needs == NEEDS_STEP || s->needs == NEEDS_RESTART ? s->needs : NEEDS_RESET;
+static uint8_t needs_of(const vly_pool *p, const snapshot_row *s) {
+    const bool restarts = s->needs == NEEDS_RESTART && p->env->restart;
+    return s->needs == NEEDS_STEP || restarts ? s->needs : NEEDS_RESET;
 }
 
 /* Copied to an actor's aligned memory one by one: a checkpoint's bytes may lie anywhere. */
@@ -120,7 +123,7 @@ static vly_status check_states(const vly_pool *p, const unsigned char *rows) {
     for (int a = 0; a < p->options.actors && status == VLY_OK; a++) {
         snapshot_row s;
         memcpy(&s, rows + (size_t)(a * p->players) * sizeof s, sizeof s);
-        if (needs_of(&s) == NEEDS_RESET) continue; /* reset before it is stepped */
+        if (needs_of(p, &s) == NEEDS_RESET) continue; /* reset before it is stepped */
         memcpy(state, states + (size_t)a * n, n);
         status = p->env->valid(p->env, state);
         if (status != VLY_OK) {
@@ -172,7 +175,7 @@ vly_status vly_pool_load(vly_pool *p, const void *from, size_t bytes) {
             memcpy(&s, at + (size_t)row * sizeof s, sizeof s);
             p->score[row] = s.score, p->length[row] = s.length, p->age[row] = s.age;
             if (row % p->players) continue;
-            p->seeds[row / p->players] = s.seeds, p->needs[row / p->players] = needs_of(&s);
+            p->seeds[row / p->players] = s.seeds, p->needs[row / p->players] = needs_of(p, &s);
         }
         memcpy(p->states, states, (size_t)p->options.actors * p->env->state_bytes);
         assign_anew(p);

@@ -227,6 +227,10 @@ static void a_snapshot_continues_bit_for_bit(void) {
     ((char *)snapshot)[33] ^= 1, ((char *)snapshot)[0] ^= 1;
     CHECK_EQ(vly_pool_load(other, snapshot, bytes), VLY_ECORRUPT);
     ((char *)snapshot)[0] ^= 1;
+    uint64_t *const episodes = (uint64_t *)((char *)snapshot + 24), counted = *episodes;
+    *episodes = (uint64_t)-5; /* a place in a ring */
+    CHECK_EQ(vly_pool_load(other, snapshot, bytes), VLY_ECORRUPT);
+    *episodes = counted;
     /* the first row: a score of 8 bytes, a length of 4 */
     char *const score = (char *)snapshot + 96, *const length = score + 8;
     const double scores[] = {NAN, INFINITY, -INFINITY};
