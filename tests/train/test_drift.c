@@ -116,6 +116,28 @@ static void a_checkpoint_keeps_it(drift_run *from) {
     close_drift(&to);
 }
 
+/* Phases of 2^53 and more do not count by ones, and are no place in a ring. */
+static void damaged_changes_are_refused(void) {
+    static const double bad[] = {1e300, -1, NAN, INFINITY};
+    drift_run r;
+    vly_buffer list[BUFFERS];
+    open_drift(&r, "drift=20000");
+    const int n = vly_train_buffers(r.t, list, BUFFERS);
+    for (int i = 0; i < n; i++) {
+        double *const changes = list[i].data; /* phase, begun, episodes, ... */
+        if (strcmp(list[i].name, "train.changes")) continue;
+        for (int at = 0; at < 3; at++)
+            for (size_t k = 0; k < sizeof bad / sizeof *bad; k++) {
+                const double kept = changes[at];
+                changes[at] = bad[k];
+                CHECK_EQ(vly_train_restored(r.t), VLY_ECORRUPT);
+                changes[at] = kept;
+            }
+        CHECK_OK(vly_train_restored(r.t));
+    }
+    close_drift(&r);
+}
+
 static void without_phases_nothing_is_reported(void) {
     drift_run r;
     vly_train_report report;
@@ -131,6 +153,7 @@ int main(void) {
     a_change_is_reported_with_its_fall_and_recovery(&r);
     a_checkpoint_keeps_it(&r);
     close_drift(&r);
+    damaged_changes_are_refused();
     without_phases_nothing_is_reported();
     return TEST_PASS;
 }
