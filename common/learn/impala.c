@@ -10,9 +10,22 @@ static vly_frames impala_frames_of(const impala *a) {
     return f;
 }
 
+/* A learner that had its unrolls from elsewhere and acts itself now: one may lie in this slot. */
+static void drop_waiting(impala *a, int slot) {
+    for (int i = 0; i < a->numbers[READY]; i++)
+        if (a->ready[i] == slot) {
+            memmove(a->ready + i, a->ready + i + 1,
+                    (size_t)(a->numbers[READY] - i - 1) * sizeof *a->ready);
+            a->numbers[READY]--, a->numbers[DROPPED] += a->M;
+            a->pub.async.dropped = a->numbers[DROPPED];
+            return;
+        }
+}
+
 static bool impala_place(vly_algo *pub, int group, vly_rows *rows) {
     impala *a = (impala *)pub;
     int slot = a->slot[group], t = a->cursor[group] + 1;
+    if (t == 0) drop_waiting(a, slot);
     if (t > a->T) {
         if (a->next[group] < 0) {
             const int fresh = vly_impala_free_slot(a);
@@ -117,6 +130,8 @@ static vly_status describe_batch(impala *a, vly_queue *q, const int *group, int 
     const int n = count * a->M;
     for (int i = 0; i < count; i++) {
         const int g = group[i], at = i * a->M;
+        if (a->cursor[g] < 0) /* of a checkpoint that says it has begun */
+            return vly_fail(VLY_ECORRUPT, "impala: group %d acts and has no observation", g);
         const int64_t row = vly_impala_frame_row(a, a->slot[g], a->cursor[g]);
         for (int k = 0; k < a->M; k++) {
             a->row_act_host[at + k] = (int32_t)(row + k);
@@ -435,37 +450,6 @@ static vly_status impala_metrics(vly_algo *pub, vly_metric *out, int *count) {
     return status;
 }
 
-/* ---- saving ---- */
-
-static vly_status check_tables(const impala *a) {
-    bool good = a->numbers[READY] >= 0 && a->numbers[READY] <= a->slots &&
-                vly_is_count(a->numbers[VERSION]) && vly_is_count(a->numbers[DROPPED]);
-    for (int i = 0; good && i < a->numbers[READY]; i++)
-        good = a->ready[i] >= 0 && a->ready[i] < a->slots;
-    for (int64_t i = 0; good && i < (int64_t)a->slots * a->T; i++)
-        good = a->version[i] == -1 || vly_is_count(a->version[i]);
-    for (int g = 0; good && g < a->G; g++)
-        good = a->slot[g] >= 0 && a->slot[g] < a->slots && a->cursor[g] >= -1 &&
-               a->cursor[g] <= a->T;
-    return good ? VLY_OK : vly_fail(VLY_ECORRUPT, "the saved table of unrolls is damaged");
-}
-
-static vly_status impala_restored(vly_algo *pub, vly_queue *q) {
-    impala *a = (impala *)pub;
-    if (!a->eval) {
-        VLY_TRY(check_tables(a));
-        pub->version = a->numbers[VERSION];
-        pub->async.dropped = a->numbers[DROPPED];
-        for (int g = 0; g < a->G; g++) a->next[g] = a->position[g] = -1;
-        VLY_TRY(vly_exec_prepare(a->learning, q, a->learner.params.param));
-    } else if (a->act_param != a->learner.params.param) {
-        VLY_TRY(a->c->copy(q, a->act_param, a->learner.params.param,
-                           (size_t)a->learner.params.n * sizeof(vly_real)));
-    }
-    VLY_TRY(vly_exec_prepare(a->acting, q, a->act_param));
-    return a->c->queue_sync(q);
-}
-
 /* ---- creation ---- */
 
 static void impala_destroy(vly_algo *pub) {
@@ -567,7 +551,7 @@ static vly_status create_impala(vly_algo **out, const vly_algo_args *args) {
                         .value = impala_value,
                         .metrics = impala_metrics,
                         .buffers = vly_impala_buffers,
-                        .restored = impala_restored,
+                        .restored = vly_impala_restored,
                         .receive = vly_impala_receive};
     a->c = args->compute;
     a->memories = (vly_memories){.c = a->c, .option = "--run.envs or --impala.rollout"};

@@ -128,6 +128,7 @@ static inline void vly_impala_drop_first_ready(impala *a, int n) {
 }
 
 /* impala_memory.c */
+vly_status vly_impala_restored(vly_algo *pub, vly_queue *q);
 vly_status vly_impala_alloc_slots(impala *a);
 vly_status vly_impala_alloc_groups(impala *a);
 vly_status vly_impala_alloc_learning(impala *a);

@@ -134,3 +134,54 @@ int vly_impala_buffers(vly_algo *pub, vly_buffer *out, int max) {
     }
     return list.n;
 }
+
+static vly_status check_tables(const impala *a) {
+    bool good = a->numbers[READY] >= 0 && a->numbers[READY] <= a->slots &&
+                vly_is_count(a->numbers[VERSION]) && vly_is_count(a->numbers[DROPPED]);
+    for (int i = 0; good && i < a->numbers[READY]; i++)
+        good = a->ready[i] >= 0 && a->ready[i] < a->slots;
+    for (int64_t i = 0; good && i < (int64_t)a->slots * a->T; i++)
+        good = a->version[i] == -1 || vly_is_count(a->version[i]);
+    for (int g = 0; good && g < a->G; g++)
+        good = a->slot[g] >= 0 && a->slot[g] < a->slots && a->cursor[g] >= -1 &&
+               a->cursor[g] <= a->T;
+    return good ? VLY_OK : vly_fail(VLY_ECORRUPT, "the saved table of unrolls is damaged");
+}
+
+/* Why each slot is taken, from who has it; false where two have one, or a group still fills what is
+ * said to be complete. A group that has not begun may have one that waits: impala_place() drops
+ * it. */
+static bool slots_follow(impala *a) {
+    memset(a->busy, 0, (size_t)a->slots * sizeof *a->busy);
+    for (int g = 0; g < a->G; g++) {
+        const bool fills = a->cursor[g] >= 0 && a->cursor[g] < a->T;
+        if (a->busy[a->slot[g]]) return false;
+        a->busy[a->slot[g]] = SLOT_TAIL | (fills ? SLOT_LEARN : 0);
+    }
+    for (int i = 0; i < a->numbers[READY]; i++) {
+        if (a->busy[a->ready[i]] & SLOT_LEARN) return false;
+        a->busy[a->ready[i]] |= SLOT_LEARN;
+    }
+    for (int g = 0; g < a->G; g++)
+        if (a->cursor[g] < 0) a->busy[a->slot[g]] |= SLOT_LEARN;
+    return true;
+}
+
+vly_status vly_impala_restored(vly_algo *pub, vly_queue *q) {
+    impala *a = (impala *)pub;
+    if (!a->eval) {
+        VLY_TRY(check_tables(a));
+        if (!slots_follow(a))
+            return vly_fail(VLY_ECORRUPT, "the saved table of unrolls is damaged: a slot is "
+                                          "taken twice");
+        pub->version = a->numbers[VERSION];
+        pub->async.dropped = a->numbers[DROPPED];
+        for (int g = 0; g < a->G; g++) a->next[g] = a->position[g] = -1;
+        VLY_TRY(vly_exec_prepare(a->learning, q, a->learner.params.param));
+    } else if (a->act_param != a->learner.params.param) {
+        VLY_TRY(a->c->copy(q, a->act_param, a->learner.params.param,
+                           (size_t)a->learner.params.n * sizeof(vly_real)));
+    }
+    VLY_TRY(vly_exec_prepare(a->acting, q, a->act_param));
+    return a->c->queue_sync(q);
+}

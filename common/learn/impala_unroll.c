@@ -15,9 +15,10 @@ enum { MAGIC = 0x31524c56 };
 
 typedef struct {
     uint32_t magic;
-    int32_t T, columns, history, hidden, actions, parts, masked, unused;
+    int32_t T, columns, history, hidden, actions, parts, masked, unused[2];
     uint64_t observation_bytes;
 } head;
+_Static_assert(sizeof(head) == 48, "heads are compared byte by byte: no padding");
 
 static size_t frame_rows(const impala *a) {
     return (size_t)(a->history + a->T + 1);
