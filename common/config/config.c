@@ -279,6 +279,15 @@ static vly_status apply_family_presets(vly_config *config, const vly_assignments
     return VLY_OK;
 }
 
+vly_status vly_config_check_device(const char *device) {
+    const size_t digits = !strncmp(device, "cuda:", 5) ? strspn(device + 5, "0123456789,") : 0;
+    if (!strcmp(device, "auto") || !strcmp(device, "cpu") || !strcmp(device, "cuda") ||
+        (digits && !device[5 + digits]))
+        return VLY_OK;
+    return vly_fail(VLY_EINVAL, "--device '%s' is not one of auto, cpu, cuda, cuda:0, cuda:0,1",
+                    device);
+}
+
 /* Checks that involve several options. */
 static vly_status check_together(const vly_config *c) {
     if (c->pool.groups > c->run.envs)
@@ -287,13 +296,7 @@ static vly_status check_together(const vly_config *c) {
     if (c->pool.batch > c->run.envs)
         return vly_fail(VLY_EINVAL, "--pool.batch %d is more than --envs %d", c->pool.batch,
                         c->run.envs);
-    const char *device = c->run.device;
-    size_t digits = !strncmp(device, "cuda:", 5) ? strspn(device + 5, "0123456789,") : 0;
-    if (strcmp(device, "auto") && strcmp(device, "cpu") && strcmp(device, "cuda") &&
-        (!digits || device[5 + digits]))
-        return vly_fail(VLY_EINVAL, "--device '%s' is not one of auto, cpu, cuda, cuda:0, cuda:0,1",
-                        device);
-    return VLY_OK;
+    return vly_config_check_device(c->run.device);
 }
 
 /* Neither how many environments nor how long their rollouts are was given. */

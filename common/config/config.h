@@ -136,6 +136,9 @@ typedef struct {
 } vly_preset;
 const vly_preset *vly_preset_list(int i); /* NULL past the end */
 
+/* What --device may say. */
+vly_status vly_config_check_device(const char *device);
+
 /* Defaults, then the algorithm's settings, the preset, and `given` in order. `canonical` is the
  * environment's own name ("cartpole" for CartPole-v1) and `family` "classic", "minatar", "atari" or
  * "plugin". Afterwards run.algo and run.preset are names, never "auto" ("none": no preset matched), and

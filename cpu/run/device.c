@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "common/base/compute_open.h"
+#include "common/config/config.h"
 #include "cpu/ops/compute_cpu.h"
 #include "cpu/fleet/gpus.h"
 
@@ -12,6 +13,7 @@ vly_status vly_device_open(vly_compute **out, const char *device, int threads, c
     if (!why) why = unused, bytes = sizeof unused;
     why[0] = '\0';
     vly_gpus_place place;
+    VLY_TRY(vly_config_check_device(device));
     VLY_TRY(vly_gpus_place_of(device, &place));
     device = place.mine;
     const char *colon = strchr(device, ':');

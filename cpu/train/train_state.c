@@ -103,7 +103,19 @@ static vly_status check_optimizers(vly_train *t) {
     return status;
 }
 
+/* Ranks make each update together, and each by how much its own memory holds: one that has the
+ * saved memory and others that have none would wait for each other. */
+static vly_status check_memories(const vly_train *t) {
+    const bool alone = !vly_train_has_ranks(t) || t->o.sync->world < 2;
+    if (alone || !t->algo->cuts || t->o.eval) return VLY_OK;
+    return vly_fail(VLY_EUNSUPPORTED,
+                    "%s: the memories of several ranks are not saved, but the first's: resume the "
+                    "run in one process, or train anew",
+                    t->algo->name);
+}
+
 vly_status vly_train_restored(vly_train *t) {
+    VLY_TRY(check_memories(t));
     VLY_TRY(check_optimizers(t));
     VLY_TRY(t->algo->restored(t->algo, t->act));
     if (t->o.eval) return VLY_OK;

@@ -261,6 +261,15 @@ static void ranks_average_their_gradients(void) {
     CHECK(o && code == 0);
     CHECK(number(o, "episodes") >= episodes);
     json_decref(o);
+    /* each rank's replay memory is its own, and the first's alone is saved */
+    json_decref(run(mpirun, &code,
+                    "train cartpole --algo dqn --sync allreduce --steps 4k --envs 4 --out m4"));
+    CHECK_EQ(code, 0);
+    json_decref(run(mpirun, &code, "resume m4 --steps 8k"));
+    CHECK_EQ(code, 2);
+    o = run("", &code, "resume m4 --steps 8k");
+    CHECK(o && code == 0);
+    json_decref(o);
     /* without --sync */
     o = run(mpirun, &code, "train cartpole --algo ppo --steps 1k --out m2");
     CHECK_EQ(code, 2);

@@ -238,6 +238,7 @@ static void words_are_true(void) {
         {"train cartpole --steps 1k --out err", 2, "err", "is not a folder"},
         {"train cartpole --steps 1k --device cuda:99 --out d", 2, "err", "--device cuda:99: "},
         {"train cartpole --steps 1k --device cuda:4294967296", 2, "err", "there is no such device"},
+        {"eval r --episodes 1 --device tpu", 2, "err", "--device 'tpu' is not one of"},
         {"resume r --steps 10", 0, "out", "has more than --steps 10 already"},
         {"ls runs --runs /no/such", 2, "err", "there is no folder /no/such"},
         {"help nosuch", 2, "err", "no verb 'nosuch'"},
