@@ -21,7 +21,7 @@ from peer_envs import ENVPOOL, SINGLE, best, child
 GYM = {"cartpole": "CartPole-v1", "acrobot": "Acrobot-v1", "mountaincar": "MountainCar-v0", "cliffwalking": "CliffWalking-v1"}
 MINATAR = {"breakout": "Breakout-MinAtar", "asterix": "Asterix-MinAtar", "freeway": "Freeway-MinAtar", "space_invaders": "SpaceInvaders-MinAtar",
            "seaquest": None}  # gymnax has no Seaquest that runs
-SIZES = (64, 256, 1024, 4096)
+SIZES = (64, 256, 1024, 4096, 16384, 65536)
 
 VECTOR = """
 import gymnasium

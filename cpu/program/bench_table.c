@@ -148,7 +148,10 @@ vly_status vly_bench_table_read(vly_bench_table *t, const char *path) {
     json_error_t error;
     memset(t, 0, sizeof *t);
     const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
-    snprintf(t->name, sizeof t->name, "%.*s", (int)strcspn(base, "."), base);
+    const size_t length = strlen(base);
+    const bool json = length > 5 && !strcmp(base + length - 5, ".json");
+    snprintf(t->name, sizeof t->name, "%.*s", (int)(json ? length - 5 : length), base);
+    for (char *dot = t->name; (dot = strchr(dot, '.')) != NULL;) *dot = '_'; /* a link's target */
     char *text;
     size_t bytes;
     VLY_TRY(vly_file_read(path, (size_t)256 << 20, &text, &bytes));

@@ -14,7 +14,8 @@ typedef struct {
 } cluster_options;
 
 static const vly_option cluster_table[] = {
-    VLY_CLI_TEXT(cluster_options, store, "", NULL, "the Redis of the runs: redis://host:port/db"),
+    VLY_CLI_TEXT(cluster_options, store, "", NULL,
+                 "the Redis of the runs: redis://host:port/db; default: $VOLLEY_STORE"),
     VLY_CLI_TEXT(cluster_options, run, "", NULL, "name of one run; default: all in the store"),
 };
 
@@ -139,11 +140,13 @@ static vly_status look(survey *s) {
 }
 
 static int status_of_store(vly_cli *cli) {
-    const cluster_options *o = cli->own;
+    cluster_options *o = cli->own;
+    const char *named = getenv("VOLLEY_STORE");
+    if (!o->store[0] && named) snprintf(o->store, sizeof o->store, "%s", named);
     if (!o->store[0])
         return vly_cli_fail(
             vly_fail(VLY_EINVAL, "cluster: the folder of a run with remote actors is needed, or "
-                                 "--store, the Redis that the runs use"));
+                                 "--store or VOLLEY_STORE, the Redis that the runs use"));
     survey s = {.o = o, .people = cli->people, .runs = json_array()};
     const vly_status status = look(&s);
     if (status != VLY_OK) {
