@@ -42,6 +42,10 @@ foreach(test test_spaces test_pool_players test_learning_players)
   add_dependencies(${test} plugin_continuous_env plugin_masked_env plugin_two_player_env)
 endforeach()
 
+target_compile_definitions(test_repeat PRIVATE VLY_TEST_PLUGIN_FACTORS="$<TARGET_FILE:plugin_factors>"
+  VLY_TEST_PLUGIN_MASKED="$<TARGET_FILE:plugin_masked_env>" VLY_TEST_PLUGIN_PLAYERS="$<TARGET_FILE:plugin_two_player_env>")
+add_dependencies(test_repeat plugin_factors plugin_masked_env plugin_two_player_env)
+
 # Every tests/ROOM/grad_*.c is a finite-difference check: the same sources a second time with double numbers.
 file(GLOB grad_sources CONFIGURE_DEPENDS tests/*/grad_*.c)
 set(double_sources common/base/compute.c common/learn/net.c common/learn/net_init.c common/learn/orthogonal.c common/learn/net_exec.c common/base/status.c common/base/text.c cpu/machine/processors.c cpu/ops/compute_cpu.c cpu/ops/workers.c cpu/ops/layer.c cpu/ops/reference.c

@@ -2,6 +2,9 @@
  * after a run was stopped and resumed. tests/run/kill9.py makes the same claim of runs that were
  * killed. Asynchronous schedules are not claimed to repeat. */
 #include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include "tests/kit/built.h"
 #include "tests/kit/program.h"
 #include "tests/kit/sanitized.h"
 
@@ -23,6 +26,15 @@ static void check_digest(const repeated *r, const char *folder_prefix, const cha
     CHECK_STR(digest, expected);
 }
 
+/* Stops after a hundred episodes. Where they take too long a smaller budget stops it, which is the
+ * same run as long as nothing is annealed over the budget. */
+static bool has_short_episodes(const char *env) {
+    static const char *const brief[] = {"cartpole", "gridworld", "cliffwalking", "windy"};
+    for (size_t i = 0; i < sizeof brief / sizeof *brief; i++)
+        if (!strcmp(env, brief[i])) return true;
+    return false;
+}
+
 static void workers_and_stops_do_not_change_a_run(const repeated *r) {
     char name[64], expected[40], other[40];
     train(r, "one", "--seed 4 --workers 1");
@@ -32,10 +44,7 @@ static void workers_and_stops_do_not_change_a_run(const repeated *r) {
         train(r, "two", "--seed 4 --workers 2");
         check_digest(r, "two", expected);
     }
-    /* Stops after a hundred episodes. A game of MinAtar or Pong, or a swing of Pendulum, takes too long: a smaller budget
-     * stops it, which is the same run as long as nothing is annealed over the budget. */
-    const bool quick = strchr(r->env, '/') == NULL && strcmp(r->env, "pong") != 0 &&
-                       strcmp(r->env, "pendulum") != 0;
+    const bool quick = has_short_episodes(r->env);
     train(r, "parts",
           quick ? "--seed 4 --workers 8 --until-return -1000"
                 : "--seed 4 --workers 8 --steps 5000");
@@ -50,6 +59,38 @@ static void workers_and_stops_do_not_change_a_run(const repeated *r) {
     snprintf(name, sizeof name, "other-%s", r->name);
     digest_of(name, other);
     CHECK(strcmp(expected, other) != 0);
+}
+
+/* Masks, several choices, players, streams and several environments of one run. */
+static void spaces_and_streams_repeat(void) {
+    char *masked = strdup(built_file(VLY_TEST_PLUGIN_MASKED)),
+         *factors = strdup(built_file(VLY_TEST_PLUGIN_FACTORS)),
+         *players = strdup(built_file(VLY_TEST_PLUGIN_PLAYERS));
+    const repeated runs[] = {
+        {"masked-ppo", masked, "ppo", "7000", "--ppo.anneal false"},
+        {"masked-dqn", masked, "dqn", "7000", "--dqn.learning_starts 500 --replay.capacity 2000"},
+        {"masked-sac", masked, "sac", "7000",
+         "--net.hidden 16 --sac.batch 16 --sac.learning_starts 500 --replay.ratio 2 "
+         "--replay.capacity 2000"},
+        {"factors", factors, "ppo", "7000", "--ppo.anneal false"},
+        {"players", players, "ppo", "7000", "--ppo.anneal false"},
+        {"storage", "storage", "dqn", "7000",
+         "--dqn.learning_starts 500 --dqn.anneal false --replay.capacity 2000"},
+        {"gusts", "windy", "qlearning", "40000", "--env.args wind=gusts"},
+        {"multi", "multi:cartpole,acrobot", "ppo", "7000", "--ppo.anneal false"},
+    };
+    for (size_t i = 0; i < sizeof runs / sizeof *runs; i++)
+        workers_and_stops_do_not_change_a_run(&runs[i]);
+    free(masked), free(factors), free(players);
+}
+
+static void simulations_repeat(void) {
+    static const repeated run = {"hopper", "mujoco/hopper", "ppo", "7000",
+                                 "--ppo.anneal false --ppo.rollout 128 --envs 2"};
+    if (volley("trace mujoco/hopper --random 1") != 0)
+        SKIP_PART("no MuJoCo (make mujoco): a run of the hopper was not repeated");
+    else
+        workers_and_stops_do_not_change_a_run(&run);
 }
 
 int main(void) {
@@ -96,5 +137,7 @@ int main(void) {
         else
             workers_and_stops_do_not_change_a_run(&runs[i]);
     }
+    spaces_and_streams_repeat();
+    simulations_repeat();
     return program_close();
 }
