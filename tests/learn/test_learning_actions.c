@@ -19,6 +19,18 @@ static void ppo_swings_the_pendulum_up(void) {
     CHECK(reached(reach("pendulum", "classic", "run.algo=ppo run.until_return=-200 run.seed=1")));
 }
 
+/* Through tanh, and with a deviation that the network gives for each state. */
+static void ppo_swings_it_up_by_other_distributions(void) {
+    static const char *const ways[] = {"net.squash=true", "net.deviation=state",
+                                       "net.squash=true net.deviation=state"};
+    for (int i = 0; i < 3; i++) {
+        char settings[160];
+        snprintf(settings, sizeof settings, "run.algo=ppo run.until_return=-200 run.seed=1 %s",
+                 ways[i]);
+        CHECK(reached(reach("pendulum", "classic", settings)));
+    }
+}
+
 static void sac_swings_the_pendulum_up(void) {
     CHECK(reached(reach("pendulum", "classic",
                         "run.algo=sac run.steps=50k run.until_return=-250 run.seed=1")));
@@ -88,6 +100,14 @@ static void masks_are_what_solves_the_doors(void) {
                         DOORS "run.algo=dqn dqn.lr=1e-3 dqn.batch=64 dqn.learning_starts=500 "
                               "dqn.gamma=0.9 dqn.target_every=200 dqn.eps_steps=10k "
                               "replay.capacity=20k")));
+    CHECK(reached(reach(env, "plugin", DOORS "run.algo=a2c a2c.lr=3e-3 a2c.gamma=0.5")));
+    CHECK(reached(reach(env, "plugin",
+                        DOORS "run.algo=impala pool.schedule=sync net.lstm=16 impala.lr=3e-3 "
+                              "impala.gamma=0.5 optim.kind=adam optim.eps=1e-5 run.steps=300k")));
+    CHECK(reached(reach(env, "plugin",
+                        DOORS "run.algo=apex apex.replay=local dqn.lr=1e-3 dqn.batch=64 "
+                              "dqn.learning_starts=500 dqn.gamma=0.9 dqn.target_every=200 "
+                              "replay.capacity=20k")));
     CHECK(reached(reach(env, "plugin",
                         DOORS "run.algo=sac sac.batch=64 sac.lr=1e-3 sac.learning_starts=500 "
                               "sac.gamma=0.9 replay.ratio=8 replay.capacity=20k")));
@@ -102,6 +122,7 @@ int main(void) {
     if (SANITIZED)
         SKIP_PART("under a sanitizer: a few updates each; the bars are the plain build's");
     ppo_swings_the_pendulum_up();
+    ppo_swings_it_up_by_other_distributions();
     sac_swings_the_pendulum_up();
     sac_normalises_what_it_replays();
     td3_swings_the_pendulum_up();

@@ -82,6 +82,11 @@ static void spaces_and_streams_repeat(void) {
     for (size_t i = 0; i < sizeof runs / sizeof *runs; i++)
         workers_and_stops_do_not_change_a_run(&runs[i]);
     free(masked), free(factors), free(players);
+    /* evaluation opens no closed door, which would end a game before its twentieth room */
+    CHECK_EQ(volley("eval one-masked-ppo --episodes 20 --json"), 0);
+    json_t *o = program_json();
+    CHECK_EQ(json_number_value(json_object_get(o, "length_mean")), 20);
+    json_decref(o);
 }
 
 static void simulations_repeat(void) {
