@@ -55,6 +55,7 @@ def one(options, extra, seed, folder):
             "return_mean_100": round(told["return_mean_100"], 3), "wall_s": round(wall, 3), "processor_s": round(processor, 3),
             "estimated_s": estimated(said),
             "eval_return_mean": round(played["return_mean"], 3), "eval_return_sd": round(played["return_sd"], 3),
+            **({"tasks": told["tasks"], "eval_tasks": played["tasks"]} if "tasks" in told else {}),
             "curve": curve(os.path.join(run, "metrics.jsonl"))}
 
 
