@@ -1,3 +1,4 @@
+#include <stdbool.h>
 #include <string.h>
 #include "cpu/library/vec_impl.h"
 #include "envs/atari/atari.h"
@@ -9,10 +10,23 @@ static void add_info_column(vly_vec *v, vec_column_kind kind, const char *name, 
     v->columns[v->column_count++] = (vec_column){kind, info, name, type, count};
 }
 
-static void add_own_columns(vly_vec *v) {
-    if (v->env.info_count > VEC_INFO_MOST) return;
-    for (int i = 0; i < v->env.info_count; i++)
-        add_info_column(v, VEC_INFO, v->env.info_names[i], VLY_TYPE_F64, 1, i);
+static bool has_column(const vly_vec *v, const char *name) {
+    for (int i = 0; i < v->column_count; i++)
+        if (!strcmp(v->columns[i].name, name)) return true;
+    return false;
+}
+
+static vly_status add_own_columns(vly_vec *v) {
+    for (int i = 0; i < v->env.info_count; i++) {
+        const char *name = v->env.info_names[i];
+        if (has_column(v, name))
+            return vly_fail(VLY_EINVAL,
+                            "%s: its number '%.64s' has the name of a column that vectors have: "
+                            "give it another name",
+                            v->env.name, name);
+        add_info_column(v, VEC_INFO, name, VLY_TYPE_F64, 1, i);
+    }
+    return VLY_OK;
 }
 
 static void add_atari_columns(vly_vec *v) {
@@ -22,16 +36,15 @@ static void add_atari_columns(vly_vec *v) {
     add_info_column(v, VEC_RAM, "ram", VLY_TYPE_U8, RAM_BYTES, 0);
 }
 
-void vec_choose_columns(vly_vec *v) {
+vly_status vec_choose_columns(vly_vec *v) {
     add_info_column(v, VEC_ELAPSED_STEP, "elapsed_step", VLY_TYPE_I32, 1, 0);
     add_info_column(v, VEC_SCORE, "score", VLY_TYPE_F32, 1, 0);
     add_info_column(v, VEC_GAME_OVER, "game_over", VLY_TYPE_U8, 1, 0);
     if (v->env.masked) add_info_column(v, VEC_MASK, "action_mask", VLY_TYPE_U8, v->env.action.n, 0);
     if (v->players > 1) add_info_column(v, VEC_IDLE, "idle", VLY_TYPE_U8, 1, 0);
-    if (vly_atari_is(&v->env))
-        add_atari_columns(v);
-    else
-        add_own_columns(v);
+    if (!vly_atari_is(&v->env)) return add_own_columns(v);
+    add_atari_columns(v);
+    return VLY_OK;
 }
 
 /* ---- rows `from` .. `from` + n - 1 into row `row` of a caller's array, and on ---- */
@@ -52,7 +65,7 @@ static void write_idle(const uint8_t *flags, int n, uint8_t *to) {
 }
 
 static void write_own_column(const vly_vec *v, int info, int from, int n, double *to) {
-    double numbers[VEC_INFO_MOST] = {0};
+    double numbers[VLY_ENV_INFO_MAX] = {0};
     for (int i = 0; i < n; i++) {
         v->env.info(&v->env, vec_state(v, (from + i) / v->players), numbers);
         to[i] = numbers[info];
