@@ -17,6 +17,8 @@ typedef struct {
     const char *names[VLY_MULTI_TASKS_MAX];
     int tasks;
     layout layout;
+    const char *info_names[VLY_ENV_INFO_MAX];
+    int8_t number[VLY_MULTI_TASKS_MAX][VLY_ENV_INFO_MAX]; /* of the task's; -1: it has none */
 } world;
 
 typedef struct {
@@ -163,6 +165,17 @@ static void multi_describe(const vly_env *env, const void *state, char *text, si
         one->describe(one, (const uint8_t *)state + HEAD, text + n, bytes - (size_t)n);
 }
 
+static void multi_info(const vly_env *env, const void *state, double *out) {
+    const world *w = env->world;
+    const vly_env *one = env_of(env, state);
+    const int task = ((const head *)state)->task;
+    double own[VLY_ENV_INFO_MAX];
+    if (one->info) one->info(one, (const uint8_t *)state + HEAD, own);
+    out[0] = task;
+    for (int i = 1; i < env->info_count; i++)
+        out[i] = w->number[task][i] < 0 ? 0 : own[w->number[task][i]];
+}
+
 static vly_status multi_valid(const vly_env *env, const void *state) {
     VLY_TRY(vly_env_valid_range("task", ((const head *)state)->task, 0, env->tasks - 1));
     const vly_env *one = env_of(env, state);
@@ -229,6 +242,38 @@ static void join_observations(vly_env *env, world *w) {
     env->obs = obs;
 }
 
+/* Which of n names; -1: none. */
+static int name_at(const char *const *names, int n, const char *name) {
+    for (int i = 0; i < n; i++)
+        if (!strcmp(names[i], name)) return i;
+    return -1;
+}
+
+/* Whether a number says something of every task: without a phase, the rules have never changed. */
+static bool is_of_all(const world *w, const char *name) {
+    if (!strcmp(name, "phase")) return true;
+    for (int i = 0; i < w->tasks; i++)
+        if (name_at(w->env[i].info_names, w->env[i].info_count, name) < 0) return false;
+    return true;
+}
+
+/* The task, then the numbers of all tasks in the order of the first that has them. */
+static void join_numbers(vly_env *env, world *w) {
+    int n = 0;
+    w->info_names[n++] = "task";
+    for (int i = 0; i < w->tasks; i++)
+        for (int k = 0; k < w->env[i].info_count && n < VLY_ENV_INFO_MAX; k++) {
+            const char *name = w->env[i].info_names[k];
+            if (name_at(w->info_names, n, name) < 0 && is_of_all(w, name))
+                w->info_names[n++] = name;
+        }
+    for (int i = 0; i < w->tasks; i++)
+        for (int k = 1; k < n; k++)
+            w->number[i][k] = (int8_t)name_at(w->env[i].info_names, w->env[i].info_count,
+                                              w->info_names[k]);
+    env->info_count = n, env->info_names = w->info_names, env->info = multi_info;
+}
+
 static vly_status open_tasks(vly_env *env, world *w, const char *name, const vly_env_args *args) {
     char one[sizeof env->name];
     for (int i = 0; vly_multi_name(name, i, one, sizeof one); i++) {
@@ -262,6 +307,7 @@ static void join(vly_env *env, world *w) {
     env->state_bytes += HEAD;
     env->action = *most;
     join_observations(env, w);
+    join_numbers(env, w);
     env->tasks = w->tasks, env->task_names = w->names;
     env->assign = multi_assign, env->reset = multi_reset, env->step = multi_step;
     if (restarts) env->restart = multi_restart;

@@ -10,6 +10,8 @@
  *     `tasks` is white, so that its channels stay one.
  *   - Actions are those of the task with most of them; what a task does not have does what its first
  *     action does, which is nothing in Atari and MinAtar. Atari games have all 18 actions.
+ *   - Its numbers (vly_env.info) are `task` and those that all tasks have under one name. Where a task
+ *     has a `phase`, all have: 0 where rules do not change.
  * The tasks have one player with one discrete action, no masks, images of one size or vectors; none
  * is a plugin. args go to each of them.
  */

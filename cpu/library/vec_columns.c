@@ -2,8 +2,9 @@
 #include <string.h>
 #include "cpu/library/vec_impl.h"
 #include "envs/atari/atari.h"
+#include "envs/atari/drift.h"
 
-enum { RAM_BYTES = 128 };
+enum { RAM_BYTES = 128, ATARI_NUMBERS = 3 /* lives, frames of all and of the episode */ };
 
 static void add_info_column(vly_vec *v, vec_column_kind kind, const char *name, int32_t type,
                             int32_t count, int info) {
@@ -16,8 +17,9 @@ static bool has_column(const vly_vec *v, const char *name) {
     return false;
 }
 
-static vly_status add_own_columns(vly_vec *v) {
-    for (int i = 0; i < v->env.info_count; i++) {
+/* Those from number `first` on. */
+static vly_status add_own_columns(vly_vec *v, int first) {
+    for (int i = first; i < v->env.info_count; i++) {
         const char *name = v->env.info_names[i];
         if (has_column(v, name))
             return vly_fail(VLY_EINVAL,
@@ -29,11 +31,13 @@ static vly_status add_own_columns(vly_vec *v) {
     return VLY_OK;
 }
 
-static void add_atari_columns(vly_vec *v) {
+/* Instead of the game's own numbers, which are the first. */
+static int add_atari_columns(vly_vec *v) {
     add_info_column(v, VEC_LIVES, "lives", VLY_TYPE_I32, 1, 0);
     add_info_column(v, VEC_FRAME_NUMBER, "frame_number", VLY_TYPE_I32, 1, 0);
     add_info_column(v, VEC_EPISODE_FRAME_NUMBER, "episode_frame_number", VLY_TYPE_I32, 1, 0);
     add_info_column(v, VEC_RAM, "ram", VLY_TYPE_U8, RAM_BYTES, 0);
+    return ATARI_NUMBERS;
 }
 
 vly_status vec_choose_columns(vly_vec *v) {
@@ -42,9 +46,8 @@ vly_status vec_choose_columns(vly_vec *v) {
     add_info_column(v, VEC_GAME_OVER, "game_over", VLY_TYPE_U8, 1, 0);
     if (v->env.masked) add_info_column(v, VEC_MASK, "action_mask", VLY_TYPE_U8, v->env.action.n, 0);
     if (v->players > 1) add_info_column(v, VEC_IDLE, "idle", VLY_TYPE_U8, 1, 0);
-    if (!vly_atari_is(&v->env)) return add_own_columns(v);
-    add_atari_columns(v);
-    return VLY_OK;
+    const bool atari = vly_atari_is(&v->env) || vly_atari_drift_is(&v->env);
+    return add_own_columns(v, atari ? add_atari_columns(v) : 0);
 }
 
 /* ---- rows `from` .. `from` + n - 1 into row `row` of a caller's array, and on ---- */
@@ -72,10 +75,16 @@ static void write_own_column(const vly_vec *v, int info, int from, int n, double
     }
 }
 
+static vly_atari_view look_at(const vly_vec *v, int env) {
+    const void *state = vec_state(v, env);
+    const vly_env *game = vly_atari_drift_inner(&v->env, &state);
+    return vly_atari_look(game, state);
+}
+
 static void write_atari_column(const vly_vec *v, vec_column_kind kind, int from, int n, void *to) {
     int32_t *number = to;
     for (int i = 0; i < n; i++) {
-        const vly_atari_view view = vly_atari_look(&v->env, vec_state(v, from + i));
+        const vly_atari_view view = look_at(v, from + i);
         switch (kind) {
         case VEC_LIVES: number[i] = view.lives; break;
         case VEC_FRAME_NUMBER: number[i] = view.frames; break;

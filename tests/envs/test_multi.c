@@ -14,14 +14,20 @@ static vly_rows row_of(player *p) {
     return vly_rows_plain(p->obs, sizeof p->obs, &p->reward, &p->score, &p->flags);
 }
 
-static void player_open(player *p, const char *name, int actor, uint64_t seed) {
+static void player_open_with(player *p, const char *name, const char *extra, int actor,
+                             uint64_t seed) {
+    const vly_env_args args = {.extra = extra};
     memset(p, 0, sizeof *p);
-    CHECK_OK(vly_env_open(&p->env, name, NULL));
+    CHECK_OK(vly_env_open(&p->env, name, &args));
     CHECK(p->env.obs.bytes <= sizeof p->obs);
     p->state = aligned_alloc(64, p->env.state_bytes);
     memset(p->state, 0, p->env.state_bytes);
     if (p->env.assign) p->env.assign(&p->env, p->state, actor);
     p->env.reset(&p->env, p->state, seed, row_of(p));
+}
+
+static void player_open(player *p, const char *name, int actor, uint64_t seed) {
+    player_open_with(p, name, NULL, actor, seed);
 }
 
 static void player_close(player *p) {
@@ -88,6 +94,43 @@ static void images_get_channels_for_the_task(void) {
     }
 }
 
+static void check_names(const player *p, const char *const *names, int n) {
+    CHECK_EQ(p->env.info_count, n);
+    for (int i = 0; i < n; i++) CHECK_STR(p->env.info_names[i], names[i]);
+}
+
+/* Those of the task are as it has them alone. */
+static void numbers_of_all_tasks_are_theirs(void) {
+    static const char *const names[] = {"task", "gust", "phase"};
+    player all, one;
+    double numbers[3], own[2];
+    int turns = 0;
+    player_open_with(&all, "multi:windy,windy", "drift=20,wind=gusts", 1, 6);
+    player_open_with(&one, "windy", "drift=20,wind=gusts", 0, 6);
+    check_names(&all, names, 3);
+    for (int i = 0; i < 3000; i++) {
+        all.env.info(&all.env, all.state, numbers), one.env.info(&one.env, one.state, own);
+        CHECK(numbers[0] == 1 && numbers[1] == own[0] && numbers[2] == own[1]);
+        turns = (int)own[1];
+        const int32_t action =
+            (int32_t)vly_below(vly_philox(4, VLY_STREAM_TEST, (uint64_t)i, 0).v[0], 4);
+        player_step(&all, action), player_step(&one, action);
+    }
+    CHECK(turns > 1);
+    player_close(&all), player_close(&one);
+}
+
+static void numbers_of_some_tasks_are_left_out(void) {
+    static const char *const names[] = {"task"};
+    player p;
+    double number = -1;
+    player_open(&p, "multi:cartpole,storage", 1, 1);
+    check_names(&p, names, 1);
+    p.env.info(&p.env, p.state, &number);
+    CHECK_EQ(number, 1);
+    player_close(&p);
+}
+
 static void what_does_not_fit_is_named(void) {
     static const struct {
         const char *name, *says;
@@ -138,6 +181,8 @@ static void long_names_are_cut_with_a_checksum(void) {
 int main(void) {
     vectors_are_padded_and_marked();
     images_get_channels_for_the_task();
+    numbers_of_all_tasks_are_theirs();
+    numbers_of_some_tasks_are_left_out();
     what_does_not_fit_is_named();
     a_state_says_its_task();
     long_names_are_cut_with_a_checksum();

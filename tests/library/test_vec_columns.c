@@ -1,5 +1,6 @@
 /* Columns of a vector: the environment's own numbers among them, by their names. */
-#include "common/base/env.h"
+#include <stdbool.h>
+#include "envs/registry.h"
 #include "tests/library/calls.h"
 
 enum { ENVS = 3 };
@@ -58,8 +59,63 @@ static void a_number_with_the_name_of_a_column_is_refused(void) {
     CHECK(v == NULL);
 }
 
+static void several_environments_show_their_task(void) {
+    double task[ENVS] = {-1, -1, -1}, gust[ENVS] = {9, 9, 9};
+    vly_vec *v = open_vec("multi:cartpole,acrobot", "num_envs=3");
+    read_column(v, "task", VLY_TYPE_F64, task);
+    CHECK(task[0] == 0 && task[1] == 1 && task[2] == 0);
+    vly_vec_close(v);
+    v = open_vec("multi:windy,windy", "num_envs=3 wind=gusts");
+    read_column(v, "gust", VLY_TYPE_F64, gust);
+    for (int i = 0; i < ENVS; i++) CHECK(gust[i] >= -1 && gust[i] <= 1);
+    vly_vec_close(v);
+}
+
+static void a_game_that_drifts_shows_lives_and_memory(void) {
+    enum { RAM = 128 };
+    int32_t lives[ENVS] = {0}, frames[ENVS] = {0};
+    uint8_t ram[ENVS * RAM] = {0}, plain[ENVS * RAM] = {1};
+    double difficulty[ENVS] = {-1, -1, -1};
+    vly_vec *v = open_vec("breakout", "num_envs=3 atari.drift=300:4/0");
+    read_column(v, "lives", VLY_TYPE_I32, lives);
+    read_column(v, "frame_number", VLY_TYPE_I32, frames);
+    read_column(v, "ram", VLY_TYPE_U8, ram);
+    read_column(v, "difficulty", VLY_TYPE_F64, difficulty);
+    CHECK(column_named(v, "phase") > 0 && column_named(v, "mode") > 0);
+    vly_vec_close(v);
+    v = open_vec("breakout", "num_envs=3");
+    CHECK_EQ(column_named(v, "phase"), -1);
+    read_column(v, "ram", VLY_TYPE_U8, plain);
+    vly_vec_close(v);
+    CHECK(!memcmp(ram, plain, sizeof ram));
+    for (int i = 0; i < ENVS; i++) CHECK(lives[i] == 5 && frames[i] > 0 && difficulty[i] == 0);
+}
+
+static void several_games_show_theirs(void) {
+    static const double most[ENVS] = {0, 5, 4}; /* Pong counts no lives */
+    double lives[ENVS] = {9, 9, 9};
+    vly_vec *v = open_vec("multi:pong,breakout,seaquest", "num_envs=3");
+    read_column(v, "lives", VLY_TYPE_F64, lives);
+    for (int i = 0; i < ENVS; i++) CHECK_EQ(lives[i], most[i]);
+    vly_vec_close(v);
+}
+
+static bool has_roms(void) {
+    vly_env env;
+    if (vly_env_open(&env, "multi:pong,breakout,seaquest", NULL) != VLY_OK) return false;
+    env.close(&env);
+    return true;
+}
+
 int main(void) {
     all_numbers_are_columns();
     a_number_with_the_name_of_a_column_is_refused();
+    several_environments_show_their_task();
+    if (has_roms()) {
+        a_game_that_drifts_shows_lives_and_memory();
+        several_games_show_theirs();
+    } else {
+        SKIP_PART("columns of Atari games: no ROMs (make roms, or VOLLEY_ROMS)");
+    }
     return TEST_PASS;
 }
