@@ -89,6 +89,16 @@ static void spread_channels(const vly_env *env, const vly_env *one, int task, co
     }
 }
 
+/* ---- masks ---- */
+
+/* What the task does not have is not allowed; its own mask is there already. */
+static void widen_mask(const vly_env *env, const vly_env *one, vly_rows at) {
+    const size_t own = (size_t)one->action.n;
+    if (!at.mask) return;
+    if (!one->masked) memset(at.mask, 1, own);
+    memset(at.mask + own, 0, (size_t)env->action.n - own);
+}
+
 /* ---- stepping ---- */
 
 static const vly_env *env_of(const vly_env *env, const void *state) {
@@ -119,16 +129,18 @@ static void do_task(const vly_env *env, void *state, const deed *d, vly_rows at)
     const world *w = env->world;
     const vly_env *one = env_of(env, state);
     const int task = ((const head *)state)->task;
+    vly_rows narrow = at;
+    if (!one->masked) narrow.mask = NULL;
     if (w->layout == LAYOUT_CHANNELS) {
         uint8_t own[SCRATCH];
-        vly_rows narrow = at;
         narrow.obs = own, narrow.obs_stride = sizeof own;
         do_one(one, inner(state), d, narrow);
         spread_channels(env, one, task, own, at.obs);
-        return;
+    } else {
+        do_one(one, inner(state), d, narrow);
+        (w->layout == LAYOUT_VECTOR ? mark_vector : mark_strip)(env, one, task, at.obs);
     }
-    do_one(one, inner(state), d, at);
-    (w->layout == LAYOUT_VECTOR ? mark_vector : mark_strip)(env, one, task, at.obs);
+    if (env->masked) widen_mask(env, one, at);
 }
 
 static void multi_assign(const vly_env *env, void *state, int actor) {
@@ -204,10 +216,10 @@ vly_status vly_multi_check(const char *one) {
 
 static vly_status check_task(const vly_env *one, const vly_env *first) {
     const vly_obs_spec *a = &one->obs, *b = &first->obs;
-    if (one->action.kind != VLY_SPACE_DISCRETE || one->masked || one->players != 1)
+    if (one->action.kind != VLY_SPACE_DISCRETE || one->players != 1)
         return vly_fail(VLY_EINVAL,
-                        "%s %s: only environments of one player with one discrete action and "
-                        "without masks learn together",
+                        "%s %s: only environments of one player with one discrete action learn "
+                        "together",
                         PREFIX, one->name);
     if (a->ndim != b->ndim || a->dtype != b->dtype || a->stack != b->stack || a->scale < b->scale ||
         a->scale > b->scale)
@@ -298,6 +310,7 @@ static void join(vly_env *env, world *w) {
         const vly_env *one = &w->env[i];
         at += (size_t)snprintf(names + at, sizeof names - at, "%s,", one->name);
         drawn = drawn && one->render, restarts = restarts && one->restart;
+        if (one->masked || one->action.n != most->n) env->masked = 1;
         if (one->action.n > most->n) most = &one->action;
         if (one->state_bytes > env->state_bytes) env->state_bytes = one->state_bytes;
         if (one->frames_per_step > env->frames_per_step)

@@ -39,7 +39,7 @@ static void player_step(player *p, int32_t action) {
     p->env.step(&p->env, p->state, 1, vly_actions_of_ints(&action), row_of(p));
 }
 
-/* An action that the task does not have is its first. */
+/* An action that the task does not have is its first, where somebody chooses it all the same. */
 static int32_t as_alone(const player *alone, int32_t action) {
     return action < alone->env.action.n ? action : 0;
 }
@@ -69,6 +69,57 @@ static void vectors_are_padded_and_marked(void) {
         CHECK(!memcmp(all.obs, one.obs, one.env.obs.bytes) && all.flags == VLY_ROW_RESET);
         player_close(&all), player_close(&one);
     }
+}
+
+/* Rows with the mask that comes with them. */
+static vly_rows masked_row_of(player *p, uint8_t *mask) {
+    vly_rows rows = row_of(p);
+    rows.mask = mask, rows.mask_stride = (size_t)p->env.action.n;
+    return rows;
+}
+
+static void check_mask(const uint8_t *mask, int n, int own) {
+    for (int i = 0; i < n; i++) CHECK_EQ(mask[i], i < own);
+}
+
+/* CartPole's two actions are two of MountainCar's three: the third is not another "left". */
+static void actions_of_other_tasks_are_masked(void) {
+    static const int own[] = {2, 3};
+    for (int task = 0; task < 2; task++) {
+        player p;
+        uint8_t mask[3];
+        player_open(&p, "multi:cartpole,mountaincar", task, 5);
+        CHECK(p.env.masked && p.env.action.n == 3);
+        for (int i = 0; i < 500; i++) {
+            const int32_t action =
+                (int32_t)vly_below(vly_philox(8, VLY_STREAM_TEST, (uint64_t)i, 0).v[0], 2);
+            memset(mask, 0xa5, sizeof mask);
+            p.env.step(&p.env, p.state, 1, vly_actions_of_ints(&action), masked_row_of(&p, mask));
+            check_mask(mask, 3, own[task]);
+        }
+        memset(mask, 0xa5, sizeof mask);
+        p.env.restart(&p.env, p.state, masked_row_of(&p, mask));
+        check_mask(mask, 3, own[task]);
+        player_close(&p);
+    }
+}
+
+static void a_task_with_masks_is_taken(void) {
+    player p;
+    const vly_env_args args = {.extra = "observation=f32:2,action=choice:3,mask=1"};
+    CHECK_OK(vly_env_open(&p.env, "multi:host:one,host:two", &args));
+    CHECK(p.env.masked && p.env.action.n == 3);
+    p.env.close(&p.env);
+}
+
+static void equal_actions_need_no_masks(void) {
+    player p;
+    player_open(&p, "multi:acrobot,mountaincar", 0, 1);
+    CHECK(!p.env.masked && p.env.action.n == 3);
+    player_close(&p);
+    player_open(&p, "multi:minatar/breakout,minatar/seaquest", 0, 1);
+    CHECK(!p.env.masked && p.env.action.n == 6);
+    player_close(&p);
 }
 
 static void images_get_channels_for_the_task(void) {
@@ -180,6 +231,9 @@ static void long_names_are_cut_with_a_checksum(void) {
 
 int main(void) {
     vectors_are_padded_and_marked();
+    actions_of_other_tasks_are_masked();
+    a_task_with_masks_is_taken();
+    equal_actions_need_no_masks();
     images_get_channels_for_the_task();
     numbers_of_all_tasks_are_theirs();
     numbers_of_some_tasks_are_left_out();

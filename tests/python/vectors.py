@@ -139,6 +139,7 @@ def several_environments_are_one():
     observation, info = envs.reset(seed=3)
     assert observation.shape == (4, 6 + 2) and envs.single_action_space.n == 3
     assert info["task"].tolist() == [0, 1, 0, 1]
+    assert info["action_mask"].tolist() == [[1, 1, 0], [1, 1, 1]] * 2
     assert np.array_equal(observation[:, 6:], np.eye(2)[[0, 1, 0, 1]])
     assert np.array_equal(observation[::2, :4], alone.reset(seed=3)[0][::2])
     for action in ([0, 0, 1, 0], [1, 2, 1, 1]):
