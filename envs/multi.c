@@ -1,4 +1,6 @@
 #include "envs/multi.h"
+#include <ctype.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +17,7 @@ typedef enum { LAYOUT_VECTOR, LAYOUT_CHANNELS, LAYOUT_STRIP } layout;
 typedef struct {
     vly_env env[VLY_MULTI_TASKS_MAX];
     const char *names[VLY_MULTI_TASKS_MAX];
-    int tasks;
+    int tasks, first; /* first: actor 0's */
     layout layout;
     const char *info_names[VLY_ENV_INFO_MAX];
     int8_t number[VLY_MULTI_TASKS_MAX][VLY_ENV_INFO_MAX]; /* of the task's; -1: it has none */
@@ -144,7 +146,8 @@ static void do_task(const vly_env *env, void *state, const deed *d, vly_rows at)
 }
 
 static void multi_assign(const vly_env *env, void *state, int actor) {
-    ((head *)state)->task = actor % env->tasks;
+    const int first = ((const world *)env->world)->first;
+    ((head *)state)->task = (actor % env->tasks + first) % env->tasks;
 }
 
 static void multi_reset(const vly_env *env, void *state, uint64_t seed, vly_rows at) {
@@ -284,6 +287,28 @@ static void join_numbers(vly_env *env, world *w) {
             w->number[i][k] = (int8_t)name_at(w->env[i].info_names, w->env[i].info_count,
                                               w->info_names[k]);
     env->info_count = n, env->info_names = w->info_names, env->info = multi_info;
+}
+
+/* -1: there is none. */
+static int task_named(const vly_env *env, const char *task) {
+    char *end;
+    errno = 0;
+    const long number = strtol(task, &end, 10);
+    if (isdigit((unsigned char)*task) && !*end && !errno)
+        return number < env->tasks ? (int)number : -1;
+    return name_at(env->task_names, env->tasks, task);
+}
+
+vly_status vly_multi_begin_at(vly_env *env, const char *task) {
+    if (env->assign != multi_assign)
+        return vly_fail(VLY_EINVAL, "task %.64s: %s is one environment, leave the task out", task,
+                        env->name);
+    const int number = task_named(env, task);
+    if (number < 0)
+        return vly_fail(VLY_EINVAL, "task %.64s: %s has the tasks 0 to %d, or its names", task,
+                        env->name, env->tasks - 1);
+    ((world *)env->world)->first = number;
+    return VLY_OK;
 }
 
 static vly_status open_tasks(vly_env *env, world *w, const char *name, const vly_env_args *args) {

@@ -32,5 +32,8 @@ vly_status vly_multi_check(const char *one);
 /* "multi:" and the tasks' own names, as a vly_env.name: where they are too long, cut, with a checksum
  * of all. names: one after the other, each ended by a comma. */
 void vly_multi_canonical(const char *names, char *out, size_t bytes);
+/* Actor 0 is then in this task, actor 1 in the next, and so on: before actors are assigned. task: a
+ * number from 0 on, or a name of env->task_names, of which the first is meant. */
+vly_status vly_multi_begin_at(vly_env *env, const char *task);
 vly_status vly_multi_open(vly_env *env, const char *name, const vly_env_args *args);
 #endif

@@ -145,6 +145,33 @@ static void images_get_channels_for_the_task(void) {
     }
 }
 
+/* --task of play, record and trace. */
+static void the_first_actor_is_in_the_task_that_is_asked_for(void) {
+    static const struct {
+        const char *task;
+        int first;
+    } good[] = {{"0", 0}, {"2", 2}, {"acrobot", 1}, {"mountaincar", 2}};
+    static const char *const bad[] = {"3", "-1", "1x", "", "pong", "99999999999999999999"};
+    vly_env env;
+    CHECK_OK(vly_env_open(&env, "multi:cartpole,acrobot,mountaincar", NULL));
+    int32_t *state = aligned_alloc(64, env.state_bytes);
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        CHECK_OK(vly_multi_begin_at(&env, good[i].task));
+        for (int actor = 0; actor < 5; actor++) {
+            env.assign(&env, state, actor);
+            CHECK_EQ(*state, (actor + good[i].first) % 3);
+        }
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        CHECK_EQ(vly_multi_begin_at(&env, bad[i]), VLY_EINVAL);
+    free(state);
+    env.close(&env);
+    CHECK_OK(vly_env_open(&env, "cartpole", NULL));
+    CHECK_EQ(vly_multi_begin_at(&env, "0"), VLY_EINVAL);
+    CHECK(strstr(vly_error_text(), "cartpole is one environment"));
+    env.close(&env);
+}
+
 static void check_names(const player *p, const char *const *names, int n) {
     CHECK_EQ(p->env.info_count, n);
     for (int i = 0; i < n; i++) CHECK_STR(p->env.info_names[i], names[i]);
@@ -235,6 +262,7 @@ int main(void) {
     a_task_with_masks_is_taken();
     equal_actions_need_no_masks();
     images_get_channels_for_the_task();
+    the_first_actor_is_in_the_task_that_is_asked_for();
     numbers_of_all_tasks_are_theirs();
     numbers_of_some_tasks_are_left_out();
     what_does_not_fit_is_named();
