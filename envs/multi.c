@@ -1,4 +1,6 @@
 #include "envs/multi.h"
+#include <ctype.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,8 +17,10 @@ typedef enum { LAYOUT_VECTOR, LAYOUT_CHANNELS, LAYOUT_STRIP } layout;
 typedef struct {
     vly_env env[VLY_MULTI_TASKS_MAX];
     const char *names[VLY_MULTI_TASKS_MAX];
-    int tasks;
+    int tasks, first; /* first: actor 0's */
     layout layout;
+    const char *info_names[VLY_ENV_INFO_MAX];
+    int8_t number[VLY_MULTI_TASKS_MAX][VLY_ENV_INFO_MAX]; /* of the task's; -1: it has none */
 } world;
 
 typedef struct {
@@ -87,6 +91,16 @@ static void spread_channels(const vly_env *env, const vly_env *one, int task, co
     }
 }
 
+/* ---- masks ---- */
+
+/* What the task does not have is not allowed; its own mask is there already. */
+static void widen_mask(const vly_env *env, const vly_env *one, vly_rows at) {
+    const size_t own = (size_t)one->action.n;
+    if (!at.mask) return;
+    if (!one->masked) memset(at.mask, 1, own);
+    memset(at.mask + own, 0, (size_t)env->action.n - own);
+}
+
 /* ---- stepping ---- */
 
 static const vly_env *env_of(const vly_env *env, const void *state) {
@@ -117,20 +131,23 @@ static void do_task(const vly_env *env, void *state, const deed *d, vly_rows at)
     const world *w = env->world;
     const vly_env *one = env_of(env, state);
     const int task = ((const head *)state)->task;
+    vly_rows narrow = at;
+    if (!one->masked) narrow.mask = NULL;
     if (w->layout == LAYOUT_CHANNELS) {
         uint8_t own[SCRATCH];
-        vly_rows narrow = at;
         narrow.obs = own, narrow.obs_stride = sizeof own;
         do_one(one, inner(state), d, narrow);
         spread_channels(env, one, task, own, at.obs);
-        return;
+    } else {
+        do_one(one, inner(state), d, narrow);
+        (w->layout == LAYOUT_VECTOR ? mark_vector : mark_strip)(env, one, task, at.obs);
     }
-    do_one(one, inner(state), d, at);
-    (w->layout == LAYOUT_VECTOR ? mark_vector : mark_strip)(env, one, task, at.obs);
+    if (env->masked) widen_mask(env, one, at);
 }
 
 static void multi_assign(const vly_env *env, void *state, int actor) {
-    ((head *)state)->task = actor % env->tasks;
+    const int first = ((const world *)env->world)->first;
+    ((head *)state)->task = (actor % env->tasks + first) % env->tasks;
 }
 
 static void multi_reset(const vly_env *env, void *state, uint64_t seed, vly_rows at) {
@@ -163,6 +180,17 @@ static void multi_describe(const vly_env *env, const void *state, char *text, si
         one->describe(one, (const uint8_t *)state + HEAD, text + n, bytes - (size_t)n);
 }
 
+static void multi_info(const vly_env *env, const void *state, double *out) {
+    const world *w = env->world;
+    const vly_env *one = env_of(env, state);
+    const int task = ((const head *)state)->task;
+    double own[VLY_ENV_INFO_MAX];
+    if (one->info) one->info(one, (const uint8_t *)state + HEAD, own);
+    out[0] = task;
+    for (int i = 1; i < env->info_count; i++)
+        out[i] = w->number[task][i] < 0 ? 0 : own[w->number[task][i]];
+}
+
 static vly_status multi_valid(const vly_env *env, const void *state) {
     VLY_TRY(vly_env_valid_range("task", ((const head *)state)->task, 0, env->tasks - 1));
     const vly_env *one = env_of(env, state);
@@ -191,10 +219,10 @@ vly_status vly_multi_check(const char *one) {
 
 static vly_status check_task(const vly_env *one, const vly_env *first) {
     const vly_obs_spec *a = &one->obs, *b = &first->obs;
-    if (one->action.kind != VLY_SPACE_DISCRETE || one->masked || one->players != 1)
+    if (one->action.kind != VLY_SPACE_DISCRETE || one->players != 1)
         return vly_fail(VLY_EINVAL,
-                        "%s %s: only environments of one player with one discrete action and "
-                        "without masks learn together",
+                        "%s %s: only environments of one player with one discrete action learn "
+                        "together",
                         PREFIX, one->name);
     if (a->ndim != b->ndim || a->dtype != b->dtype || a->stack != b->stack || a->scale < b->scale ||
         a->scale > b->scale)
@@ -229,6 +257,60 @@ static void join_observations(vly_env *env, world *w) {
     env->obs = obs;
 }
 
+/* Which of n names; -1: none. */
+static int name_at(const char *const *names, int n, const char *name) {
+    for (int i = 0; i < n; i++)
+        if (!strcmp(names[i], name)) return i;
+    return -1;
+}
+
+/* Whether a number says something of every task: without a phase, the rules have never changed. */
+static bool is_of_all(const world *w, const char *name) {
+    if (!strcmp(name, "phase")) return true;
+    for (int i = 0; i < w->tasks; i++)
+        if (name_at(w->env[i].info_names, w->env[i].info_count, name) < 0) return false;
+    return true;
+}
+
+/* The task, then the numbers of all tasks in the order of the first that has them. */
+static void join_numbers(vly_env *env, world *w) {
+    int n = 0;
+    w->info_names[n++] = "task";
+    for (int i = 0; i < w->tasks; i++)
+        for (int k = 0; k < w->env[i].info_count && n < VLY_ENV_INFO_MAX; k++) {
+            const char *name = w->env[i].info_names[k];
+            if (name_at(w->info_names, n, name) < 0 && is_of_all(w, name))
+                w->info_names[n++] = name;
+        }
+    for (int i = 0; i < w->tasks; i++)
+        for (int k = 1; k < n; k++)
+            w->number[i][k] = (int8_t)name_at(w->env[i].info_names, w->env[i].info_count,
+                                              w->info_names[k]);
+    env->info_count = n, env->info_names = w->info_names, env->info = multi_info;
+}
+
+/* -1: there is none. */
+static int task_named(const vly_env *env, const char *task) {
+    char *end;
+    errno = 0;
+    const long number = strtol(task, &end, 10);
+    if (isdigit((unsigned char)*task) && !*end && !errno)
+        return number < env->tasks ? (int)number : -1;
+    return name_at(env->task_names, env->tasks, task);
+}
+
+vly_status vly_multi_begin_at(vly_env *env, const char *task) {
+    if (env->assign != multi_assign)
+        return vly_fail(VLY_EINVAL, "task %.64s: %s is one environment, leave the task out", task,
+                        env->name);
+    const int number = task_named(env, task);
+    if (number < 0)
+        return vly_fail(VLY_EINVAL, "task %.64s: %s has the tasks 0 to %d, or its names", task,
+                        env->name, env->tasks - 1);
+    ((world *)env->world)->first = number;
+    return VLY_OK;
+}
+
 static vly_status open_tasks(vly_env *env, world *w, const char *name, const vly_env_args *args) {
     char one[sizeof env->name];
     for (int i = 0; vly_multi_name(name, i, one, sizeof one); i++) {
@@ -253,6 +335,7 @@ static void join(vly_env *env, world *w) {
         const vly_env *one = &w->env[i];
         at += (size_t)snprintf(names + at, sizeof names - at, "%s,", one->name);
         drawn = drawn && one->render, restarts = restarts && one->restart;
+        if (one->masked || one->action.n != most->n) env->masked = 1;
         if (one->action.n > most->n) most = &one->action;
         if (one->state_bytes > env->state_bytes) env->state_bytes = one->state_bytes;
         if (one->frames_per_step > env->frames_per_step)
@@ -262,6 +345,7 @@ static void join(vly_env *env, world *w) {
     env->state_bytes += HEAD;
     env->action = *most;
     join_observations(env, w);
+    join_numbers(env, w);
     env->tasks = w->tasks, env->task_names = w->names;
     env->assign = multi_assign, env->reset = multi_reset, env->step = multi_step;
     if (restarts) env->restart = multi_restart;

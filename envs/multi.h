@@ -8,9 +8,12 @@
  *     among `tasks` more numbers. An image that is not stacked has as many more channels, one of
  *     which is 1 everywhere. A stacked image has VLY_MULTI_STRIP more lines, of which one part in
  *     `tasks` is white, so that its channels stay one.
- *   - Actions are those of the task with most of them; what a task does not have does what its first
- *     action does, which is nothing in Atari and MinAtar. Atari games have all 18 actions.
- * The tasks have one player with one discrete action, no masks, images of one size or vectors; none
+ *   - Actions are those of the task with most of them. Where tasks differ in their number, or one has
+ *     masks, rows have masks: what a task does not have is not allowed. Who chooses it all the same gets
+ *     the task's first action. Atari games have all 18 actions.
+ *   - Its numbers (vly_env.info) are `task` and those that all tasks have under one name. Where a task
+ *     has a `phase`, all have: 0 where rules do not change.
+ * The tasks have one player with one discrete action, images of one size or vectors; none
  * is a plugin. args go to each of them.
  */
 #ifndef VLY_ENVS_MULTI_H
@@ -29,5 +32,8 @@ vly_status vly_multi_check(const char *one);
 /* "multi:" and the tasks' own names, as a vly_env.name: where they are too long, cut, with a checksum
  * of all. names: one after the other, each ended by a comma. */
 void vly_multi_canonical(const char *names, char *out, size_t bytes);
+/* Actor 0 is then in this task, actor 1 in the next, and so on: before actors are assigned. task: a
+ * number from 0 on, or a name of env->task_names, of which the first is meant. */
+vly_status vly_multi_begin_at(vly_env *env, const char *task);
 vly_status vly_multi_open(vly_env *env, const char *name, const vly_env_args *args);
 #endif

@@ -1,5 +1,6 @@
 #include <math.h>
 #include <stdbool.h>
+#include <string.h>
 #include "envs/plugin_impl.h"
 
 static size_t dtype_bytes(vly_dtype dtype) {
@@ -78,6 +79,32 @@ static vly_status check_action(const char *path, const vly_env *env) {
     return box ? check_box(path, a) : VLY_OK;
 }
 
+static vly_status check_info_name(const char *path, const vly_env *env, int i) {
+    const char *const *names = env->info_names;
+    if (!names[i] || !names[i][0])
+        return vly_fail(VLY_EINVAL, "%s: info_names[%d] is missing, each number needs a name", path,
+                        i);
+    for (int k = 0; k < i; k++)
+        if (!strcmp(names[k], names[i]))
+            return vly_fail(VLY_EINVAL,
+                            "%s: info_names[%d] and info_names[%d] are both '%.64s', names must "
+                            "differ",
+                            path, k, i, names[i]);
+    return VLY_OK;
+}
+
+static vly_status check_info(const char *path, const vly_env *env) {
+    if (env->info_count < 0 || env->info_count > VLY_ENV_INFO_MAX)
+        return vly_fail(VLY_EINVAL, "%s: info_count is %d, it must be in [0, %d]", path,
+                        env->info_count, VLY_ENV_INFO_MAX);
+    if (env->info_count == 0) return VLY_OK;
+    if (!env->info_names || !env->info)
+        return vly_fail(VLY_EINVAL, "%s: info_count is %d, but %s is missing", path,
+                        env->info_count, env->info_names ? "info" : "info_names");
+    for (int i = 0; i < env->info_count; i++) VLY_TRY(check_info_name(path, env, i));
+    return VLY_OK;
+}
+
 /* Of one actor: its product with the number of actors fits a size_t. */
 #define STATE_MOST ((size_t)1 << 32)
 enum { PLAYERS_MOST = 64 };
@@ -116,6 +143,7 @@ vly_status vly_plugin_checked(const char *path, vly_env *env) {
     if (env->frames_per_step < 1)
         return vly_fail(VLY_EINVAL, "%s: frames_per_step is %d, it must be at least 1", path,
                         env->frames_per_step);
+    VLY_TRY(check_info(path, env));
     if (env->shared.bytes) VLY_TRY(check_frame(path, "shared", &env->shared));
     return check_frame(path, "obs", &env->obs);
 }

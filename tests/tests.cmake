@@ -195,9 +195,11 @@ set_tests_properties(check_format PROPERTIES SKIP_RETURN_CODE 77)
 add_test(NAME check_names COMMAND ${CMAKE_COMMAND} -DROOT=${PROJECT_SOURCE_DIR} -P ${PROJECT_SOURCE_DIR}/tests/check_names.cmake)
 
 # libvolley as other programs use it. The library is built with the tests' sanitizers, and so are the programs that load it.
-foreach(name test_vec test_abi test_trainer test_hosted)
+foreach(name test_vec test_vec_columns test_abi test_trainer test_hosted)
   target_link_libraries(${name} PRIVATE libvolley)
 endforeach()
+target_compile_definitions(test_vec_columns PRIVATE VLY_TEST_PLUGIN_BAD="$<TARGET_FILE:plugin_bad_env>")
+add_dependencies(test_vec_columns plugin_bad_env)
 add_test(NAME library_exports COMMAND sh tests/library/exports.sh $<TARGET_FILE:libvolley> ${CMAKE_NM}
   WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
 if(NOT VLY_SANITIZE AND NOT VLY_FUZZ)

@@ -82,6 +82,7 @@ typedef struct {
 } vly_space;
 
 enum { VLY_SPACE_COUNT_MAX = 1024, VLY_SPACE_CHOICES_MAX = 4096 };
+enum { VLY_ENV_INFO_MAX = 64 }; /* numbers of vly_env.info */
 
 static inline vly_space vly_space_discrete(int n) {
     vly_space s = {VLY_SPACE_DISCRETE, VLY_I32, 1, n, NULL, NULL, NULL, 4};
@@ -244,9 +245,9 @@ struct vly_env {
      * Every state that reset() or step() leaves behind is valid. Returns VLY_ECORRUPT with the
      * member that is wrong. NULL: not checked (plugins may leave it out). */
     vly_status (*valid)(const vly_env *env, const void *state);
-    /* Numbers for who asks, by name ("lives", "frame"): out has room for info_count. One that is
-     * named "phase" counts changes of the rules, from 0 on: the trainer reports how far returns fall
-     * with each and how fast they recover. */
+    /* Numbers for who asks, at most VLY_ENV_INFO_MAX, by names that differ ("lives", "frame"): out
+     * has room for info_count. One that is named "phase" counts changes of the rules, from 0 on: the
+     * trainer reports how far returns fall with each and how fast they recover. */
     int info_count;
     const char *const *info_names;
     void (*info)(const vly_env *env, const void *state, double *out);

@@ -1,37 +1,53 @@
+#include <stdbool.h>
 #include <string.h>
 #include "cpu/library/vec_impl.h"
 #include "envs/atari/atari.h"
+#include "envs/atari/drift.h"
 
-enum { RAM_BYTES = 128 };
+enum { RAM_BYTES = 128, ATARI_NUMBERS = 3 /* lives, frames of all and of the episode */ };
 
 static void add_info_column(vly_vec *v, vec_column_kind kind, const char *name, int32_t type,
                             int32_t count, int info) {
     v->columns[v->column_count++] = (vec_column){kind, info, name, type, count};
 }
 
-static void add_own_columns(vly_vec *v) {
-    if (v->env.info_count > VEC_INFO_MOST) return;
-    for (int i = 0; i < v->env.info_count; i++)
-        add_info_column(v, VEC_INFO, v->env.info_names[i], VLY_TYPE_F64, 1, i);
+static bool has_column(const vly_vec *v, const char *name) {
+    for (int i = 0; i < v->column_count; i++)
+        if (!strcmp(v->columns[i].name, name)) return true;
+    return false;
 }
 
-static void add_atari_columns(vly_vec *v) {
+/* Those from number `first` on. */
+static vly_status add_own_columns(vly_vec *v, int first) {
+    for (int i = first; i < v->env.info_count; i++) {
+        const char *name = v->env.info_names[i];
+        if (has_column(v, name))
+            return vly_fail(VLY_EINVAL,
+                            "%s: its number '%.64s' has the name of a column that vectors have: "
+                            "give it another name",
+                            v->env.name, name);
+        add_info_column(v, VEC_INFO, name, VLY_TYPE_F64, 1, i);
+    }
+    return VLY_OK;
+}
+
+/* Instead of the game's own numbers, which are the first. */
+static int add_atari_columns(vly_vec *v) {
     add_info_column(v, VEC_LIVES, "lives", VLY_TYPE_I32, 1, 0);
     add_info_column(v, VEC_FRAME_NUMBER, "frame_number", VLY_TYPE_I32, 1, 0);
     add_info_column(v, VEC_EPISODE_FRAME_NUMBER, "episode_frame_number", VLY_TYPE_I32, 1, 0);
     add_info_column(v, VEC_RAM, "ram", VLY_TYPE_U8, RAM_BYTES, 0);
+    return ATARI_NUMBERS;
 }
 
-void vec_choose_columns(vly_vec *v) {
+vly_status vec_choose_columns(vly_vec *v) {
     add_info_column(v, VEC_ELAPSED_STEP, "elapsed_step", VLY_TYPE_I32, 1, 0);
     add_info_column(v, VEC_SCORE, "score", VLY_TYPE_F32, 1, 0);
     add_info_column(v, VEC_GAME_OVER, "game_over", VLY_TYPE_U8, 1, 0);
     if (v->env.masked) add_info_column(v, VEC_MASK, "action_mask", VLY_TYPE_U8, v->env.action.n, 0);
     if (v->players > 1) add_info_column(v, VEC_IDLE, "idle", VLY_TYPE_U8, 1, 0);
-    if (vly_atari_is(&v->env))
-        add_atari_columns(v);
-    else
-        add_own_columns(v);
+    const bool atari = vly_atari_is(&v->env) || vly_atari_drift_is(&v->env);
+    return add_own_columns(v, atari ? add_atari_columns(v) : 0);
 }
 
 /* ---- rows `from` .. `from` + n - 1 into row `row` of a caller's array, and on ---- */
@@ -52,17 +68,23 @@ static void write_idle(const uint8_t *flags, int n, uint8_t *to) {
 }
 
 static void write_own_column(const vly_vec *v, int info, int from, int n, double *to) {
-    double numbers[VEC_INFO_MOST] = {0};
+    double numbers[VLY_ENV_INFO_MAX] = {0};
     for (int i = 0; i < n; i++) {
         v->env.info(&v->env, vec_state(v, (from + i) / v->players), numbers);
         to[i] = numbers[info];
     }
 }
 
+static vly_atari_view look_at(const vly_vec *v, int env) {
+    const void *state = vec_state(v, env);
+    const vly_env *game = vly_atari_drift_inner(&v->env, &state);
+    return vly_atari_look(game, state);
+}
+
 static void write_atari_column(const vly_vec *v, vec_column_kind kind, int from, int n, void *to) {
     int32_t *number = to;
     for (int i = 0; i < n; i++) {
-        const vly_atari_view view = vly_atari_look(&v->env, vec_state(v, from + i));
+        const vly_atari_view view = look_at(v, from + i);
         switch (kind) {
         case VEC_LIVES: number[i] = view.lives; break;
         case VEC_FRAME_NUMBER: number[i] = view.frames; break;

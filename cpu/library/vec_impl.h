@@ -54,7 +54,8 @@ typedef enum {
     VEC_RAM,
     VEC_INFO
 } vec_column_kind;
-enum { VEC_COLUMNS_MOST = 32, VEC_INFO_MOST = 24 };
+/* Each kind once, and the environment's own. */
+enum { VEC_COLUMNS_MOST = VEC_INFO + VLY_ENV_INFO_MAX };
 
 typedef struct {
     vec_column_kind kind;
@@ -133,7 +134,8 @@ void vec_make_face(vly_vec *v);
 void vec_deliver(const vly_vec *v, int env, int row, int n, const vly_batch *batch);
 
 /* vec_columns.c */
-void vec_choose_columns(vly_vec *v);
+/* Fails where a number of the environment has the name of another column. */
+vly_status vec_choose_columns(vly_vec *v);
 /* Rows from `row` on of the columns are rows `from` .. `from` + n - 1 of the vector: of players. */
 void vec_write_columns(const vly_vec *v, int from, int row, int n, void *const *column);
 

@@ -112,7 +112,7 @@ static vly_status open_vec(vly_vec *v, const char *name, const char *options) {
     VLY_TRY(check_families(&v->o, name));
     v->players = v->env.players;
     VLY_TRY(check_players(v));
-    vec_choose_columns(v);
+    VLY_TRY(vec_choose_columns(v));
     v->asynchronous = v->o.batch_size < v->o.num_envs;
     v->frames = v->env.obs.stack > 0 ? v->env.obs.stack : 1;
     v->room = history_room(&v->o, v->frames);

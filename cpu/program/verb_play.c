@@ -18,7 +18,7 @@ typedef struct {
     int episodes, fps, zoom;
     int64_t seed, steps;
     bool greedy, best, window, accept_config;
-    char out[1024], device[64];
+    char out[1024], device[64], task[64];
 } play_options;
 
 static const vly_option own_play[] = {
@@ -32,6 +32,8 @@ static const vly_option own_play[] = {
                  "go on although config.yaml is not what the checkpoint was saved with"),
     VLY_CLI_BOOL(play_options, window,
                  "a window instead of the terminal (needs a display and ffplay)"),
+    VLY_CLI_TEXT(play_options, task, "", NULL,
+                 "of multi:A,B: the environment, by name or by number from 0"),
     VLY_CLI_TEXT(play_options, device, "auto", NULL, "auto, cpu, cuda:0"),
 };
 
@@ -48,6 +50,8 @@ static const vly_option own_record[] = {
     VLY_CLI_BOOL(play_options, best, "the best checkpoint instead of the newest"),
     VLY_CLI_BOOL(play_options, accept_config,
                  "go on although config.yaml is not what the checkpoint was saved with"),
+    VLY_CLI_TEXT(play_options, task, "", NULL,
+                 "of multi:A,B: the environment, by name or by number from 0"),
     VLY_CLI_TEXT(play_options, device, "auto", NULL, "auto, cpu, cuda:0"),
 };
 
@@ -266,6 +270,7 @@ static int play_or_record(vly_cli *cli, bool record) {
                                        .actors = 1,
                                        .seed = (uint64_t)o->seed,
                                        .device = o->device,
+                                       .task = o->task[0] ? o->task : NULL,
                                        .say = vly_cli_say,
                                        .arg = cli->people};
     vly_agent a;

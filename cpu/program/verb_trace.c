@@ -8,12 +8,13 @@
 #include "cpu/program/output.h"
 #include "cpu/program/verbs.h"
 #include "envs/atari/trace.h"
+#include "envs/multi.h"
 #include "envs/trace.h"
 
 typedef struct {
     int64_t seed, random;
     bool observations;
-    char actions[1024], out[1024];
+    char actions[1024], out[1024], task[64];
 } trace_options;
 
 /* What is played, and in which environment. */
@@ -89,7 +90,8 @@ static int trace(vly_cli *cli) {
     vly_status status = vly_assignments_add(&cli->given, "run.env", cli->positional[0], "ENV");
     if (status == VLY_OK) status = vly_session_configure(&config, &cli->given, &env);
     if (status != VLY_OK) return vly_cli_fail(status);
-    table t = {.o = cli->own, .env = &env, .config = &config};
+    const trace_options *o = cli->own;
+    table t = {.o = o, .env = &env, .config = &config};
     const vly_env_args args = vly_config_env_args(&config);
     status = vly_atari_options_read(&t.options, &args);
     vly_atari_options of_the_id = t.options;
@@ -97,6 +99,7 @@ static int trace(vly_cli *cli) {
     if (status == VLY_OK && t.atari && t.options.drift[0])
         status = vly_fail(VLY_EINVAL,
                           "a trace is of one mode and difficulty: leave --atari.drift out");
+    if (status == VLY_OK && o->task[0]) status = vly_multi_begin_at(&env, o->task);
     if (status == VLY_OK) status = get_actions(&t);
     if (status == VLY_OK) status = write_table(&t);
     if (status == VLY_OK && cli->json)
@@ -117,6 +120,8 @@ static const vly_option trace_table[] = {
     VLY_CLI_INT(trace_options, random, "-1", -1, 1e12, "play so many random actions"),
     VLY_CLI_BOOL(trace_options, observations,
                  "Atari: a line per agent step with its picture's checksum, not per frame"),
+    VLY_CLI_TEXT(trace_options, task, "", NULL,
+                 "of multi:A,B: the environment, by name or by number from 0"),
     VLY_CLI_TEXT(trace_options, out, "", NULL, "file to write; standard output otherwise"),
 };
 

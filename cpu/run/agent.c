@@ -4,6 +4,7 @@
 #include "cpu/run/device.h"
 #include "cpu/run/run_folder.h"
 #include "cpu/run/saver.h"
+#include "envs/multi.h"
 #include "envs/registry.h"
 
 vly_status vly_agent_open(vly_agent *a, const char *run, const vly_agent_options *o) {
@@ -16,6 +17,7 @@ vly_status vly_agent_open(vly_agent *a, const char *run, const vly_agent_options
     vly_env_args args = vly_config_env_args(&a->config);
     VLY_TRY(vly_env_open(&a->env, a->config.run.env, &args));
     a->env_open = true;
+    if (o->task) VLY_TRY(vly_multi_begin_at(&a->env, o->task));
     VLY_TRY(vly_device_open(&a->compute, o->device ? o->device : "auto", 0, NULL, 0));
     const vly_train_options t = {.compute = a->compute,
                                  .env = &a->env,

@@ -18,6 +18,8 @@ typedef struct {
     int actors;                       /* 1 for vly_agent_step */
     uint64_t seed;
     const char *device;                                 /* NULL: auto */
+    const char *task;                                   /* of several environments: the first
+                                                           actor's, by name or number; NULL: 0 */
     void *arg;                                          /* for the callbacks, each of which may be
                                                            NULL; valid until close */
     vly_status (*adapt)(void *arg, vly_config *config); /* changes the run's configuration before it

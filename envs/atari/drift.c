@@ -6,7 +6,7 @@
 #include "envs/atari/atari.h"
 #include "envs/env_options.h"
 
-enum { PHASES_MOST = 8, HEAD = 64 };
+enum { PHASES_MOST = 8, HEAD = 64, OWN_NUMBERS = 3 };
 
 typedef struct {
     int phases;
@@ -15,6 +15,7 @@ typedef struct {
         int mode, difficulty;
         vly_env env;
     } phase[PHASES_MOST];
+    const char *info_names[VLY_ENV_INFO_MAX]; /* the game's, then its own */
 } world;
 
 /* In front of the state of the phase's own environment. */
@@ -102,6 +103,9 @@ static void drift_describe(const vly_env *env, const void *state, char *text, si
 static void drift_info(const vly_env *env, const void *state, double *out) {
     const world *w = env->world;
     const int phase = ((const head *)state)->phase;
+    const vly_env *one = inner_env(env, state);
+    one->info(one, (const uint8_t *)state + HEAD, out);
+    out += one->info_count;
     out[0] = phase;
     out[1] = w->phase[phase].mode;
     out[2] = w->phase[phase].difficulty;
@@ -121,6 +125,17 @@ static void drift_close(vly_env *env) {
     for (int i = 0; w && i < w->phases; i++) w->phase[i].env.close(&w->phase[i].env);
     free(w);
     env->world = NULL;
+}
+
+bool vly_atari_drift_is(const vly_env *env) {
+    return env->reset == drift_reset;
+}
+
+const vly_env *vly_atari_drift_inner(const vly_env *env, const void **state) {
+    if (!vly_atari_drift_is(env)) return env;
+    const vly_env *one = inner_env(env, *state);
+    *state = (const uint8_t *)*state + HEAD;
+    return one;
 }
 
 /* ---- opening ---- */
@@ -168,7 +183,15 @@ static vly_status open_phases(world *w, const char *name, const vly_atari_option
     return VLY_OK;
 }
 
-static const char *const info_names[] = {"phase", "mode", "difficulty"};
+static void append_numbers(vly_env *env, world *w) {
+    static const char *const own[OWN_NUMBERS] = {"phase", "mode", "difficulty"};
+    const vly_env *first = &w->phase[0].env;
+    const size_t n = (size_t)first->info_count;
+    memcpy(w->info_names, first->info_names, n * sizeof *own);
+    memcpy(w->info_names + n, own, sizeof own);
+    env->info_count = first->info_count + OWN_NUMBERS;
+    env->info_names = w->info_names, env->info = drift_info;
+}
 
 vly_status vly_atari_drift_open(vly_env *env, const char *name, const vly_atari_options *options) {
     vly_env made;
@@ -191,7 +214,7 @@ vly_status vly_atari_drift_open(vly_env *env, const char *name, const vly_atari_
     made.state_bytes = HEAD + most;
     made.reset = drift_reset, made.restart = drift_restart, made.step = drift_step;
     made.render = drift_render, made.describe = drift_describe, made.valid = drift_valid;
-    made.info_count = 3, made.info_names = info_names, made.info = drift_info;
+    append_numbers(&made, w);
     *env = made;
     return VLY_OK;
 }

@@ -49,6 +49,13 @@ static void each_fault_is_refused_by_name(void) {
         {"tasks", VLY_EINVAL, "tasks is 2"},
         {"shared", VLY_EINVAL, "shared.ndim is 0"},
         {"states", VLY_EINVAL, "state_index"},
+        {"info=less", VLY_EINVAL, "info_count is -1, it must be in [0, 64]"},
+        {"info=more", VLY_EINVAL, "info_count is 65, it must be in [0, 64]"},
+        {"info=unnamed", VLY_EINVAL, "info_count is 2, but info_names is missing"},
+        {"info=empty", VLY_EINVAL, "info_names[1] is missing"},
+        {"info=absent", VLY_EINVAL, "info_names[1] is missing"},
+        {"info=twice", VLY_EINVAL, "info_names[0] and info_names[1] are both 'phase'"},
+        {"info=unread", VLY_EINVAL, "info_count is 2, but info is missing"},
         {"frames", VLY_EINVAL, "frames_per_step"},
         {"state_bytes", VLY_EINVAL, "state_bytes"},
         {"huge", VLY_EINVAL, "state_bytes is 4611686018427387904"},
@@ -75,6 +82,14 @@ static void an_endless_name_is_cut(void) {
     env.close(&env); /* it has no close of its own */
 }
 
+static void good_numbers_are_taken(void) {
+    vly_env env;
+    const vly_env_args args = {.extra = "info=good"};
+    CHECK_OK(vly_env_open(&env, VLY_TEST_PLUGIN_BAD, &args));
+    CHECK_EQ(env.info_count, 2);
+    env.close(&env);
+}
+
 static void what_is_no_plugin_is_refused(void) {
     vly_env env;
     CHECK_EQ(vly_env_open(&env, VLY_TEST_PLUGIN_NONE, NULL), VLY_EINVAL);
@@ -89,6 +104,7 @@ int main(void) {
     the_example_opens_and_plays();
     each_fault_is_refused_by_name();
     an_endless_name_is_cut();
+    good_numbers_are_taken();
     what_is_no_plugin_is_refused();
     return TEST_PASS;
 }

@@ -206,13 +206,13 @@ static void a_drawing_stays_inside_its_frame(const char *name) {
 /* Whoever shows an action or a number by its name finds one. */
 static void names_belong_to_actions_and_numbers(const char *name) {
     fleet f;
-    double numbers[64];
+    double numbers[VLY_ENV_INFO_MAX];
     fleet_open(&f, name, 1, NULL);
     fleet_reset(&f, 1);
     const vly_space *a = &f.env.action;
     for (int i = 0; a->names && i < (a->kind == VLY_SPACE_BOX ? a->count : a->n); i++)
         CHECK(a->names[i] && a->names[i][0]);
-    CHECK((f.env.info_count > 0) == (f.env.info != NULL) && f.env.info_count <= 64);
+    CHECK((f.env.info_count > 0) == (f.env.info != NULL) && f.env.info_count <= VLY_ENV_INFO_MAX);
     for (int i = 0; i < f.env.info_count; i++) {
         numbers[i] = NAN;
         CHECK(f.env.info_names[i] && f.env.info_names[i][0]);

@@ -3,11 +3,10 @@
 #include <stdbool.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include "envs/atari/atari.h"
 #include "envs/registry.h"
 #include "tests/library/calls.h"
 
-enum { ENVS_MOST = 32, OBS_MOST = 4 * 84 * 84 };
+enum { ENVS_MOST = 32, FRAME_MOST = 88 * 84, OBS_MOST = 4 * FRAME_MOST };
 
 /* One batch in memory that was poisoned before every call. */
 typedef struct {
@@ -59,6 +58,17 @@ static uint32_t next_random(uint32_t *state) {
 
 /* ---- beside the environment itself ---- */
 
+static void start_environments(const vly_env *env, uint8_t *states, int n, int64_t *seeds,
+                               vly_rows at) {
+    memset(states, 0, (size_t)n * env->state_bytes);
+    for (int i = 0; i < n; i++) {
+        uint8_t *state = states + (size_t)i * env->state_bytes;
+        seeds[i] = 100 + i;
+        if (env->assign) env->assign(env, state, i);
+        env->reset(env, state, 100 + (uint64_t)i, vly_rows_at(at, (size_t)i));
+    }
+}
+
 static void check_row(const rows *r, int i, const uint8_t *obs, size_t bytes, float reward,
                       uint8_t flags) {
     CHECK(memcmp(r->observation + (size_t)i * bytes, obs, bytes) == 0);
@@ -81,11 +91,7 @@ static void a_vector_steps_as_the_environment_does(const char *name, const char 
     int64_t seeds[N];
     int32_t action[N];
     uint32_t random = 5;
-    for (int i = 0; i < N; i++) {
-        seeds[i] = 100 + i;
-        env.reset(&env, states + (size_t)i * env.state_bytes, 100 + (uint64_t)i,
-                  vly_rows_at(at, (size_t)i));
-    }
+    start_environments(&env, states, N, seeds, at);
     poison_rows(r);
     CHECK_CALL(vly_vec_reset(v, NULL, seeds, &r->batch));
     for (int t = 0, ends = 0; t < STEPS || ends == 0; t++) {
@@ -274,46 +280,44 @@ static void a_damaged_state_is_refused_and_changes_nothing(void) {
 /* ---- stacks ---- */
 
 static void check_stack(const uint8_t *stack, const uint8_t *before, const uint8_t *frame,
-                        bool start, bool repeat) {
-    enum { FRAME = 84 * 84 };
-    static const uint8_t zeros[FRAME];
-    CHECK(memcmp(stack + 3 * FRAME, frame, FRAME) == 0);
-    for (int k = 0; k < 3; k++)
-        CHECK(memcmp(stack + k * FRAME, start ? (repeat ? frame : zeros) : before + (k + 1) * FRAME,
-                     FRAME) == 0);
+                        size_t bytes, bool start, bool repeat) {
+    static const uint8_t zeros[FRAME_MOST];
+    CHECK(memcmp(stack + 3 * bytes, frame, bytes) == 0);
+    for (size_t k = 0; k < 3; k++)
+        CHECK(memcmp(stack + k * bytes, start ? (repeat ? frame : zeros) : before + (k + 1) * bytes,
+                     bytes) == 0);
 }
 
 /* Atari's frames are stacked by the vector: newest last, zeros or copies before an episode. */
-static void a_stack_holds_the_last_frames(const char *options, bool repeat, bool view) {
-    enum { N = 3, STEPS = 400, FRAME = 84 * 84 };
-    vly_atari_options o = vly_atari_default_options();
+static void a_stack_holds_the_last_frames(const char *name, const char *options, bool repeat) {
+    enum { N = 3, STEPS = 400 };
+    const bool view = strstr(options, "view=true");
     vly_env env;
-    CHECK_OK(vly_atari_open(&env, "breakout", &o));
-    uint8_t *states = aligned_alloc(64, N * env.state_bytes), *obs = malloc(N * FRAME);
-    uint8_t *before = calloc(N, 4 * FRAME), flags[N];
+    CHECK_OK(vly_env_open(&env, name, NULL));
+    const size_t frame = env.obs.bytes;
+    CHECK(frame <= FRAME_MOST);
+    uint8_t *states = aligned_alloc(64, N * env.state_bytes), *obs = malloc(N * frame);
+    uint8_t *before = calloc(N, 4 * frame), flags[N];
     float reward[N], score[N];
-    const vly_rows at = vly_rows_plain(obs, FRAME, reward, score, flags);
-    vly_vec *v = open_vec_as("breakout", options);
+    const vly_rows at = vly_rows_plain(obs, frame, reward, score, flags);
+    vly_vec *v = open_vec_as(name, options);
     rows *r = make_rows();
     int64_t seeds[N];
     int32_t action[N];
     uint32_t random = 1;
     if (view) r->batch.observation = NULL;
-    for (int i = 0; i < N; i++) {
-        seeds[i] = i;
-        env.reset(&env, states + (size_t)i * env.state_bytes, (uint64_t)i,
-                  vly_rows_at(at, (size_t)i));
-    }
+    start_environments(&env, states, N, seeds, at);
     CHECK_CALL(vly_vec_reset(v, NULL, seeds, &r->batch));
     for (int t = 0; t < STEPS; t++) {
         for (int i = 0; i < N; i++) {
             const void *data = r->observation;
-            size_t row = 4 * FRAME;
+            size_t row = 4 * frame;
             if (view) CHECK_CALL(vly_vec_view(v, &data, &row));
             const uint8_t *stack = (const uint8_t *)data + (size_t)i * row;
-            check_stack(stack, before + (size_t)i * 4 * FRAME, obs + (size_t)i * FRAME,
-                        flags[i] & VLY_ROW_RESET, repeat);
-            memcpy(before + (size_t)i * 4 * FRAME, stack, 4 * FRAME);
+            uint8_t *last = before + (size_t)i * 4 * frame;
+            check_stack(stack, last, obs + (size_t)i * frame, frame, flags[i] & VLY_ROW_RESET,
+                        repeat);
+            memcpy(last, stack, 4 * frame);
             action[i] = (int32_t)(next_random(&random) % (uint32_t)env.action.n);
         }
         env.step(&env, states, N, vly_actions_of_ints(action), at);
@@ -525,7 +529,7 @@ static void options_go_before_what_an_id_sets(void) {
 
 static bool has_roms(void) {
     vly_env env;
-    if (vly_atari_open(&env, "breakout", NULL) != VLY_OK) return false;
+    if (vly_env_open(&env, "multi:pong,breakout,seaquest", NULL) != VLY_OK) return false;
     env.close(&env);
     return true;
 }
@@ -535,6 +539,8 @@ int main(void) {
     a_vector_steps_as_the_environment_does("cartpole", "num_envs=12 num_threads=1");
     a_vector_steps_as_the_environment_does("cartpole", "num_envs=12 num_threads=3");
     a_vector_steps_as_the_environment_does("minatar/seaquest", "num_envs=12 num_threads=2");
+    a_vector_steps_as_the_environment_does("multi:cartpole,acrobot", "num_envs=12 num_threads=2");
+    a_vector_steps_as_the_environment_does("multi:minatar/breakout,minatar/freeway", "num_envs=12");
     same_step_shows_the_end_and_the_next_start();
     without_autoreset_an_end_waits_for_a_reset();
     a_seed_repeats_and_none_goes_on();
@@ -549,9 +555,11 @@ int main(void) {
     the_list_names_what_opens();
     if (has_roms()) {
         options_go_before_what_an_id_sets();
-        a_stack_holds_the_last_frames("num_envs=3", false, false);
-        a_stack_holds_the_last_frames("num_envs=3 stack_start=repeat num_threads=2", true, false);
-        a_stack_holds_the_last_frames("num_envs=3 view=true", false, true);
+        a_stack_holds_the_last_frames("breakout", "num_envs=3", false);
+        a_stack_holds_the_last_frames("breakout", "num_envs=3 stack_start=repeat num_threads=2",
+                                      true);
+        a_stack_holds_the_last_frames("breakout", "num_envs=3 view=true", false);
+        a_stack_holds_the_last_frames("multi:pong,breakout,seaquest", "num_envs=3", false);
         a_saved_state_goes_on_as_it_would_have("pong", "num_envs=4");
         a_saved_state_goes_on_as_it_would_have("breakout", "num_envs=4 view=true");
     } else {

@@ -55,6 +55,31 @@ static void hanging_step(const vly_env *env, void *states, int n, vly_actions ac
     }
 }
 
+static void counting_info(const vly_env *env, const void *state, double *out) {
+    (void)state;
+    for (int i = 0; i < env->info_count; i++) out[i] = i;
+}
+
+/* Numbers that are wrong in one way, or as many as there may be. */
+static void fill_info(vly_env *env, const char *wrong) {
+    static const char *const good[] = {"phase", "score"}, *const twice[] = {"phase", "phase"};
+    static const char *const empty[] = {"phase", ""}, *const absent[] = {"phase", NULL};
+    static char text[VLY_ENV_INFO_MAX][8];
+    static const char *many[VLY_ENV_INFO_MAX];
+    for (int i = 0; i < VLY_ENV_INFO_MAX; i++)
+        snprintf(text[i], sizeof text[i], "n%d", i), many[i] = text[i];
+    env->info_count = 2, env->info_names = good, env->info = counting_info;
+    env->reset = failing_reset;
+    if (!strcmp(wrong, "info=many")) env->info_count = VLY_ENV_INFO_MAX, env->info_names = many;
+    if (!strcmp(wrong, "info=less")) env->info_count = -1;
+    if (!strcmp(wrong, "info=more")) env->info_count = VLY_ENV_INFO_MAX + 1;
+    if (!strcmp(wrong, "info=unnamed")) env->info_names = NULL;
+    if (!strcmp(wrong, "info=empty")) env->info_names = empty;
+    if (!strcmp(wrong, "info=absent")) env->info_names = absent;
+    if (!strcmp(wrong, "info=twice")) env->info_names = twice;
+    if (!strcmp(wrong, "info=unread")) env->info = NULL;
+}
+
 static const int32_t sizes[] = {2, 3};
 static const vly_bounds bounds[] = {{0, 1}, {1, 1}};
 
@@ -92,6 +117,7 @@ vly_status vly_env_plugin(vly_env *env, const vly_env_args *args) {
     if (!strcmp(wrong, "bounds")) env->action = vly_space_box(2, bounds);
     if (!strcmp(wrong, "mask of a box")) env->action = vly_space_box(1, bounds), env->masked = 1;
     if (!strcmp(wrong, "shared")) env->shared.bytes = 4;
+    if (!strncmp(wrong, "info=", 5)) fill_info(env, wrong);
     if (!strcmp(wrong, "mask"))
         env->reset = failing_reset, env->step = blocked_step, env->masked = 1;
     if (!strcmp(wrong, "fails")) env->reset = failing_reset, env->step = failing_step;

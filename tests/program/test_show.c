@@ -44,6 +44,30 @@ static void the_terminal_shows_the_agent(void) {
     free(text);
 }
 
+/* A step of CartPole earns 1, one of Acrobot -1. */
+static double score_of(const char *command) {
+    CHECK_EQ(volley(command), 0);
+    json_t *o = program_json();
+    const double score = json_number_value(json_object_get(o, "score"));
+    json_decref(o);
+    return score;
+}
+
+static void each_of_several_environments_is_shown(void) {
+    CHECK_EQ(volley("train multi:cartpole,acrobot --algo ppo --steps 2k --seed 1 --out several"),
+             0);
+    CHECK(score_of("play several --steps 6 --fps 1000 --json") > 0);
+    CHECK(score_of("play several --task acrobot --steps 6 --fps 1000 --json") < 0);
+    CHECK(score_of("record several --task 1 --steps 6 --out several.png --json") < 0);
+    CHECK(score_of("record several --task cartpole --steps 6 --out several.png --json") > 0);
+    CHECK_EQ(volley("play several --task pong --steps 6"), 2);
+    CHECK_EQ(volley("record r --task 0 --out b.png --steps 6"), 2);
+    CHECK_EQ(volley("trace multi:cartpole,acrobot --task 1 --random 1"), 0);
+    char *text = program_read("out");
+    CHECK(strstr(text, "\t0\t1\t111\n")); /* the mark of the second task, its mask */
+    free(text);
+}
+
 static void curves_are_drawn(void) {
     CHECK_EQ(volley("plot r --metric no/such"), 2);
     CHECK_EQ(volley("plot r --out a.txt"), 2);
@@ -90,6 +114,7 @@ int main(void) {
     CHECK_EQ(volley("train cartpole --steps 8k --seed 2 --metrics.every_s 0.01 --out r2"), 0);
     episodes_become_pictures();
     the_terminal_shows_the_agent();
+    each_of_several_environments_is_shown();
     curves_are_drawn();
     an_exported_agent_plays_elsewhere();
     return program_close();

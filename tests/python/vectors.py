@@ -134,6 +134,20 @@ def it_is_a_vector_environment():
     assert all(p.ndim == 3 and p.shape[2] == 3 and p.any() for p in shown.render())
 
 
+def several_environments_are_one():
+    envs, alone = volley.make_vec("multi:cartpole,acrobot", 4), volley.make_vec("cartpole", 4)
+    observation, info = envs.reset(seed=3)
+    assert observation.shape == (4, 6 + 2) and envs.single_action_space.n == 3
+    assert info["task"].tolist() == [0, 1, 0, 1]
+    assert info["action_mask"].tolist() == [[1, 1, 0], [1, 1, 1]] * 2
+    assert np.array_equal(observation[:, 6:], np.eye(2)[[0, 1, 0, 1]])
+    assert np.array_equal(observation[::2, :4], alone.reset(seed=3)[0][::2])
+    for action in ([0, 0, 1, 0], [1, 2, 1, 1]):
+        observation, reward = envs.step(action)[:2]
+        theirs = alone.step(action if 2 not in action else [1, 1, 1, 1])
+        assert np.array_equal(observation[::2, :4], theirs[0][::2]) and reward.tolist() == [1, -1, 1, -1]
+
+
 def gymnasiums_wrappers_wrap_it():
     from gymnasium.wrappers import vector as w
 
@@ -308,7 +322,7 @@ def main():
         start = time.time()
         claim()
         print(f"{claim.__name__} ({time.time() - start:.2f} s)", flush=True)
-    assert len(claims) == 16, len(claims)
+    assert len(claims) == 17, len(claims)
 
 
 HELPERS = {"refused", "actions_of", "equal_steps", "main"}

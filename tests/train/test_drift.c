@@ -23,22 +23,28 @@ static void see_episode(void *arg, const vly_episode *e, int64_t steps) {
     r->score[r->n] = e->score, r->length[r->n] = e->length, r->end[r->n++] = steps;
 }
 
-static void open_drift(drift_run *r, const char *drift) {
+/* more: a setting of its own. max_steps 0: no limit. */
+static void open_run(drift_run *r, const char *env, const char *algo, const char *const more[2],
+                     const char *drift, int max_steps) {
     vly_assignments given = {0};
-    const char *const settings[][2] = {{"run.env", "windy"},         {"run.algo", "qlearning"},
-                                       {"run.steps", "50k"},         {"run.seed", "3"},
-                                       {"tabular.alpha_power", "0"}, {"env.args", drift}};
+    const char *const settings[][2] = {{"run.env", env},  {"run.algo", algo}, {"run.steps", "50k"},
+                                       {"run.seed", "3"}, {more[0], more[1]}, {"env.args", drift}};
     memset(r, 0, sizeof *r);
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
         CHECK_OK(vly_assignments_add(&given, settings[i][0], settings[i][1], "test"));
-    CHECK_OK(vly_algo_resolve(&r->config, &given, "windy", "classic"));
+    CHECK_OK(vly_algo_resolve(&r->config, &given, env, "classic"));
     vly_assignments_free(&given);
-    const vly_env_args args = {.extra = drift};
-    CHECK_OK(vly_env_open(&r->env, "windy", &args));
+    const vly_env_args args = {.extra = drift, .max_steps = max_steps};
+    CHECK_OK(vly_env_open(&r->env, env, &args));
     CHECK_OK(vly_compute_create_cpu(&r->c, 1));
     const vly_train_options o = {
         .compute = r->c, .env = &r->env, .config = &r->config, .arg = r, .on_episode = see_episode};
     CHECK_OK(vly_train_create(&r->t, &o));
+}
+
+static void open_drift(drift_run *r, const char *drift) {
+    static const char *const steady[2] = {"tabular.alpha_power", "0"};
+    open_run(r, "windy", "qlearning", steady, drift, 0);
 }
 
 static void close_drift(drift_run *r) {
@@ -147,6 +153,24 @@ static void without_phases_nothing_is_reported(void) {
     close_drift(&r);
 }
 
+/* The phase is that of the actor's own task: both turn after as many moves of their own. */
+static void changes_within_several_environments_are_reported(void) {
+    enum { ENVS = 4, TURN = 5000, LIMIT = 200 };
+    static const char *const envs[2] = {"run.envs", "4"};
+    static drift_run r;
+    vly_train_result result;
+    open_run(&r, "multi:windy,windy", "ppo", envs, "drift=5000", LIMIT);
+    CHECK_OK(vly_train_run(r.t, &result));
+    CHECK(result.report.change_count == STEPS / ENVS / TURN);
+    for (int i = 0; i < result.report.change_count; i++) {
+        const vly_train_change *c = &result.report.changes[i];
+        CHECK_EQ(c->phase, i + 1);
+        CHECK(c->steps > (i + 1) * ENVS * TURN - ENVS * LIMIT);
+        CHECK(c->steps < (i + 1) * ENVS * (TURN + LIMIT) && c->episodes >= ENVS);
+    }
+    close_drift(&r);
+}
+
 int main(void) {
     static drift_run r;
     open_drift(&r, "drift=20000");
@@ -155,5 +179,6 @@ int main(void) {
     close_drift(&r);
     damaged_changes_are_refused();
     without_phases_nothing_is_reported();
+    changes_within_several_environments_are_reported();
     return TEST_PASS;
 }

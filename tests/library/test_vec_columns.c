@@ -1,0 +1,121 @@
+/* Columns of a vector: the environment's own numbers among them, by their names. */
+#include <stdbool.h>
+#include "envs/registry.h"
+#include "tests/library/calls.h"
+
+enum { ENVS = 3 };
+
+static vly_vec *open_vec(const char *name, const char *options) {
+    vly_vec *v = NULL;
+    CHECK_CALL(vly_vec_open(&v, name, options));
+    return v;
+}
+
+/* -1: there is none. */
+static int column_named(const vly_vec *v, const char *name) {
+    vly_column c = {.bytes = sizeof c};
+    for (int i = 0; vly_vec_column(v, i, &c) == 0; i++)
+        if (!strcmp(c.name, name)) return i;
+    return -1;
+}
+
+/* One column after a reset. */
+static void read_column(vly_vec *v, const char *name, int32_t type, void *out) {
+    void *column[16 + VLY_ENV_INFO_MAX] = {NULL};
+    static uint8_t observation[1 << 20];
+    float reward[ENVS];
+    uint8_t ended[2 * ENVS];
+    vly_column c = {.bytes = sizeof c};
+    const int at = column_named(v, name);
+    CHECK(at >= 0 || (fprintf(stderr, "no column %s\n", name), 0));
+    CHECK_CALL(vly_vec_column(v, at, &c));
+    CHECK_EQ(c.type, type);
+    column[at] = out;
+    const int64_t seeds[ENVS] = {1, 2, 3};
+    const vly_batch batch = {.bytes = sizeof batch,
+                             .observation = observation,
+                             .reward = reward,
+                             .terminated = ended,
+                             .truncated = ended + ENVS,
+                             .column = column};
+    CHECK_CALL(vly_vec_reset(v, NULL, seeds, &batch));
+}
+
+static void all_numbers_are_columns(void) {
+    vly_vec *v = open_vec(VLY_TEST_PLUGIN_BAD, "num_envs=3 info=many");
+    for (int i = 0; i < VLY_ENV_INFO_MAX; i++) {
+        char name[16];
+        double number[ENVS] = {-1, -1, -1};
+        snprintf(name, sizeof name, "n%d", i);
+        read_column(v, name, VLY_TYPE_F64, number);
+        for (int k = 0; k < ENVS; k++) CHECK_EQ(number[k], i);
+    }
+    vly_vec_close(v);
+}
+
+static void a_number_with_the_name_of_a_column_is_refused(void) {
+    vly_vec *v = NULL;
+    REFUSED(vly_vec_open(&v, VLY_TEST_PLUGIN_BAD, "info=good"), -1, "bad: its number 'score'");
+    CHECK(v == NULL);
+}
+
+static void several_environments_show_their_task(void) {
+    double task[ENVS] = {-1, -1, -1}, gust[ENVS] = {9, 9, 9};
+    vly_vec *v = open_vec("multi:cartpole,acrobot", "num_envs=3");
+    read_column(v, "task", VLY_TYPE_F64, task);
+    CHECK(task[0] == 0 && task[1] == 1 && task[2] == 0);
+    vly_vec_close(v);
+    v = open_vec("multi:windy,windy", "num_envs=3 wind=gusts");
+    read_column(v, "gust", VLY_TYPE_F64, gust);
+    for (int i = 0; i < ENVS; i++) CHECK(gust[i] >= -1 && gust[i] <= 1);
+    vly_vec_close(v);
+}
+
+static void a_game_that_drifts_shows_lives_and_memory(void) {
+    enum { RAM = 128 };
+    int32_t lives[ENVS] = {0}, frames[ENVS] = {0};
+    uint8_t ram[ENVS * RAM] = {0}, plain[ENVS * RAM] = {1};
+    double difficulty[ENVS] = {-1, -1, -1};
+    vly_vec *v = open_vec("breakout", "num_envs=3 atari.drift=300:4/0");
+    read_column(v, "lives", VLY_TYPE_I32, lives);
+    read_column(v, "frame_number", VLY_TYPE_I32, frames);
+    read_column(v, "ram", VLY_TYPE_U8, ram);
+    read_column(v, "difficulty", VLY_TYPE_F64, difficulty);
+    CHECK(column_named(v, "phase") > 0 && column_named(v, "mode") > 0);
+    vly_vec_close(v);
+    v = open_vec("breakout", "num_envs=3");
+    CHECK_EQ(column_named(v, "phase"), -1);
+    read_column(v, "ram", VLY_TYPE_U8, plain);
+    vly_vec_close(v);
+    CHECK(!memcmp(ram, plain, sizeof ram));
+    for (int i = 0; i < ENVS; i++) CHECK(lives[i] == 5 && frames[i] > 0 && difficulty[i] == 0);
+}
+
+static void several_games_show_theirs(void) {
+    static const double most[ENVS] = {0, 5, 4}; /* Pong counts no lives */
+    double lives[ENVS] = {9, 9, 9};
+    vly_vec *v = open_vec("multi:pong,breakout,seaquest", "num_envs=3");
+    read_column(v, "lives", VLY_TYPE_F64, lives);
+    for (int i = 0; i < ENVS; i++) CHECK_EQ(lives[i], most[i]);
+    vly_vec_close(v);
+}
+
+static bool has_roms(void) {
+    vly_env env;
+    if (vly_env_open(&env, "multi:pong,breakout,seaquest", NULL) != VLY_OK) return false;
+    env.close(&env);
+    return true;
+}
+
+int main(void) {
+    all_numbers_are_columns();
+    a_number_with_the_name_of_a_column_is_refused();
+    several_environments_show_their_task();
+    if (has_roms()) {
+        a_game_that_drifts_shows_lives_and_memory();
+        several_games_show_theirs();
+    } else {
+        SKIP_PART("columns of Atari games: no ROMs (make roms, or VOLLEY_ROMS)");
+    }
+    return TEST_PASS;
+}
