@@ -12,7 +12,8 @@
 #   C  compute-sanitizer's memcheck and racecheck, learning curves, scaling on one GPU
 #
 # OUT gets `session.tar.gz` and `summary`, both written anew after every step: a call that is killed keeps what it had.
-# With --resume, steps that ended well before are not run again, and the engines that were chosen then are kept.
+# With --resume, steps that ended well before are not run again, and the engines that were chosen then are kept. Where an engine
+# broke the device, its name is in the step's log, and VLY_ENGINES_OFF=NAME in the environment goes on without it.
 # All else is written in a temporary folder; the tree may be read-only and the home empty. LIMIT_S (540) bounds a call.
 set -u
 
@@ -99,7 +100,7 @@ done
 kind=device device=cuda train_size=
 if [ "${REHEARSE:-0}" = 1 ]; then # no device: the shim, and sizes that it can bear
   export VLY_CUDA_PLUGIN="$tests/libvolley_cuda_shim.so" VLY_NCCL_LIBRARY="$tests/libfake_nccl.so" VLY_SHIM_DEVICES=2
-  export VLY_BENCH_SAMPLES=1 VLY_BENCH_SECONDS=0.001 VLY_BENCH_DIVIDE=4000
+  export VLY_BENCH_SAMPLES=1 VLY_BENCH_SECONDS=0.001 VLY_BENCH_DIVIDE=4000 VLY_SHIM_TRIALS=1
   kind=shim train_size="--run.envs 2 --run.precision fp32"
 fi
 export VLY_BENCH_DEVICE=$device
@@ -170,8 +171,7 @@ run_pipeline_256() {
   else VLY_ACTIONS=copied VLY_BENCH_ENVS=256 within 60 "$bench" pipeline pong/ppo; fi
 }
 run_pong() {
-  # shellcheck disable=SC2086
-  if rehearsed; then train pong 60 minatar/breakout --algo a2c --steps 20 --net.hidden 16 $train_size
+  if rehearsed; then train pong 60 minatar/breakout --algo a2c --steps 20 --net.hidden 16 --run.envs 2 --run.precision bf16
   else train pong 165 pong --until-return 18; fi
 }
 run_kernels() { if rehearsed; then within 60 "$bench" kernels gae; else within 150 "$bench" kernels; fi; }
@@ -191,12 +191,12 @@ run_pytorch() {
   done
 }
 sanitize() {
-  rehearsed && { echo "not rehearsed: needs a device"; return 77; }
   command -v compute-sanitizer >/dev/null || { echo "compute-sanitizer is not installed"; return 77; }
-  failed=0
-  for test in "$tests"/gpu_parity_ops_device "$tests"/gpu_parity_patches_device "$tests"/gpu_parity_layers_device; do
-    echo "$1 $(basename "$test")"
-    VLY_ARENA_CHUNK_MIB=0 VLY_ENGINE=own test_program 60 compute-sanitizer --tool "$1" --error-exitcode 9 "$test" || failed=1
+  failed=0 sanitized="parity_ops parity_patches parity_layers"
+  rehearsed && sanitized=threads
+  for test in $sanitized; do
+    echo "$1 gpu_${test}_$kind"
+    VLY_ARENA_CHUNK_MIB=0 VLY_ENGINE=own test_program 60 compute-sanitizer --tool "$1" --error-exitcode 9 "$tests/gpu_${test}_$kind" || failed=1
   done
   return $failed
 }

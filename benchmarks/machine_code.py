@@ -4,9 +4,13 @@
 
 Compiles kernels/*.cu as benchmarks/compile_matrix.sh does, disassembles with nvdisasm, and writes a table with a line for each
 kernel and architecture: registers, shared memory, tensor-core instructions (HMMA; HGMMA of wgmma), loads and stores of 16 bytes, asynchronous
-copies (LDGSTS), and accesses to local memory, which none may have. With --shapes (tests/gpu/parity_nets.c under the shim,
-VLY_SHIM_SHAPES) a second table has each launch of a Nature update: blocks, blocks per multiprocessor, waves. Claims that fail
-are named, and the exit status is 1. No device is involved.
+copies (LDGSTS), and accesses to local memory, which none may have. Claims that fail are named, and the exit status is 1. No
+device is involved.
+
+With --shapes a second table has each launch of an update: blocks, blocks per multiprocessor, waves. The shim collects them, as on
+a card with as many multiprocessors as the table is for:
+
+    VLY_SHIM_SHAPES=shapes VLY_SHIM_DRY=1 VLY_SHIM_MULTIPROCESSORS=132 build/gpu_parity_nets_shim nature 256
 
 NVCC and NVDISASM name the tools; else build/cuda, build/toolkit or the path. Exit 77 where one is missing.
 """
@@ -150,20 +154,27 @@ def kernels_of(program):
     return {int(address, 16): short(name) for address, name in found}
 
 
-def launches(path, rows, arch, multiprocessors):
-    """The launches that the shim collected (VLY_SHIM_SHAPES), each once, in the order of the first."""
+def shapes_of(path, multiprocessors):
+    """The launches that the shim collected (VLY_SHIM_SHAPES), each once, in the order of the first. The card decides the grids."""
+    lines = list(dict.fromkeys(Path(path).read_text().splitlines()))
+    others = {line.split(" ", 7)[6] for line in lines} - {str(multiprocessors)}
+    if others or not lines:
+        raise SystemExit(f"machine_code: {path} is of cards with {', '.join(sorted(others)) or 'no'} multiprocessors, the table of one "
+                         f"with {multiprocessors}: collect it with VLY_SHIM_MULTIPROCESSORS={multiprocessors}")
+    return [line.split(" ", 7) for line in lines]
+
+
+def launches(shapes, rows, arch, multiprocessors):
     known = {name: (registers, shared) for name, a, registers, shared in rows if a == arch}
     number = int(re.sub(r"\D", "", arch))
-    table, seen = [], set()
+    table = []
     symbols = {}
-    for line in Path(path).read_text().splitlines():
-        address, x, y, z, threads, dynamic, program = line.split(" ", 6)
+    for address, x, y, z, threads, dynamic, _, program in shapes:
         if program not in symbols:
             symbols[program] = kernels_of(program)
         name = symbols[program].get(int(address, 16))
-        if line in seen or name not in known:
+        if name not in known:
             continue
-        seen.add(line)
         registers, shared = known[name]
         blocks = int(x) * int(y) * int(z)
         each = blocks_per_multiprocessor(number, registers, shared + int(dynamic), int(threads))
@@ -180,6 +191,7 @@ def main():
     parser.add_argument("--multiprocessors", type=int, default=132)
     parser.add_argument("--out", default="benchmarks/results/machine_code.txt")
     o = parser.parse_args()
+    shapes = shapes_of(o.shapes, o.multiprocessors) if o.shapes else []
     nvcc, nvdisasm = tool("NVCC", "nvcc"), tool("NVDISASM", "nvdisasm")
     files = o.files.split(",") if o.files else sorted(p.stem for p in ROOT.glob("kernels/*.cu"))
     work = ROOT / os.environ.get("MACHINE_CODE_CACHE", "build/machine_code")
@@ -204,11 +216,11 @@ def main():
         print(f"# nvcc {version} {' '.join(FLAGS)}, nvdisasm; no device was involved", file=out)
         print("# file/kernel | arch | registers | static shared bytes | " + " | ".join(COUNTS), file=out)
         print("\n".join(sorted(lines)), file=out)
-        if o.shapes:
+        if shapes:
             arch = o.archs.split(",")[-1]
             print(f"\n# launches on a card of sm_{arch} with {o.multiprocessors} multiprocessors, from the shim", file=out)
             print("# kernel | blocks | threads | registers | shared bytes | blocks per multiprocessor | occupancy | waves", file=out)
-            print("\n".join(launches(o.shapes, rows, arch, o.multiprocessors)), file=out)
+            print("\n".join(launches(shapes, rows, arch, o.multiprocessors)), file=out)
     for claim in broken:
         print(f"machine code: {claim}", file=sys.stderr)
     print(f"machine code: {len(rows)} kernels, {len(broken)} claims broken, in {o.out}")

@@ -71,13 +71,14 @@ static void describe_nccl(vly_cuda_info *info) {
 }
 
 static void describe_choices(vly_cuda_info *info) {
-    char text[800];
+    char text[800], off[64];
     const char *forced = getenv("VLY_ENGINE");
     vly_choices_describe(text, sizeof text);
     if (forced)
         append_text(info, "engines of layers: VLY_ENGINE=%s\n", forced);
     else
-        append_text(info, "engines of layers, by time: %s\n", text);
+        append_text(info, "engines of layers, by time%s%s: %s\n",
+                    *vly_engines_off(off, sizeof off) ? ", without " : "", off, text);
 }
 
 static void describe_libraries(vly_cuda_info *info) {

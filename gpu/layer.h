@@ -8,7 +8,8 @@
  * convolutions. At start-up every candidate is checked against ours on random numbers and timed, of
  * a library the first few suggestions; the winner is remembered on disk (gpu/choices.h).
  * VLY_ENGINE=own|staged|wgmma|cublaslt|patches|cudnn in the environment forces one where it can, patches#2 its
- * third suggestion; VLY_TILE_WIDTH=32|64|128 the width of our kernels' tiles.
+ * third suggestion; VLY_ENGINES_OFF=wgmma,cudnn leaves these out of trials; VLY_TILE_WIDTH=32|64|128 is the
+ * width of our kernels' tiles. A trial that breaks the device ends the run and names its engine.
  */
 #ifndef VLY_GPU_LAYER_H
 #define VLY_GPU_LAYER_H
@@ -84,6 +85,8 @@ static inline const vly_conv *vly_own_conv(const vly_layer *l, const void *plan)
 /* Fills engine[] and plan[]; choose.c. `learn` layers get all their passes, others the forward
  * pass. */
 vly_status vly_layer_choose(vly_layer *l);
+/* The engines that VLY_ENGINES_OFF names, "" or "staged,wgmma"; returns `names`. */
+const char *vly_engines_off(char *names, size_t bytes);
 /* Whether queues need a workspace because one of NVIDIA's libraries was found. */
 bool vly_layer_wants_workspace(void);
 /* Whether dy arrives as the gradient before the activation, so that no other kernel has to read it

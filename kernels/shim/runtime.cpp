@@ -102,16 +102,21 @@ void note_kernel(const void *code) {
     }
 }
 
+int multiprocessors() {
+    const char *asked = getenv("VLY_SHIM_MULTIPROCESSORS");
+    return asked ? atoi(asked) : 4;
+}
+
 /* VLY_SHIM_SHAPES=FILE: a line for each launch: where the kernel's code lies, the grid, threads,
- * dynamic shared memory, and the program. */
+ * dynamic shared memory, the multiprocessors that decided the grid, and the program. */
 void note_shape(const void *code, dim3 grid, unsigned threads, size_t shared_bytes) {
     static const char *const path = getenv("VLY_SHIM_SHAPES");
     Dl_info info;
     if (!path || !dladdr(code, &info)) return;
     if (FILE *f = fopen(path, "a")) {
-        fprintf(f, "%016zx %u %u %u %u %zu %s\n",
+        fprintf(f, "%016zx %u %u %u %u %zu %d %s\n",
                 (size_t)((const char *)code - (const char *)info.dli_fbase), grid.x, grid.y, grid.z,
-                threads, shared_bytes, info.dli_fname);
+                threads, shared_bytes, multiprocessors(), info.dli_fname);
         fclose(f);
     }
 }
@@ -339,10 +344,6 @@ cudaError_t cudaSetDevice(int device) {
 cudaError_t cudaGetDevice(int *device) {
     *device = current_device;
     return cudaSuccess;
-}
-static int multiprocessors(void) {
-    const char *asked = getenv("VLY_SHIM_MULTIPROCESSORS");
-    return asked ? atoi(asked) : 4;
 }
 cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *prop, int device) {
     if (device < 0 || device >= devices()) return give(cudaErrorInvalidDevice);

@@ -33,7 +33,8 @@
  * VLY_SHIM_NO_WGMMA=1: as a build without machine code for wgmma.
  *
  * VLY_SHIM_SHAPES=FILE collects all launches with their grids; VLY_SHIM_DRY=1: no kernel runs, so
- * that those of large batches can be collected; VLY_SHIM_MULTIPROCESSORS=N: as on a card with N.
+ * that those of large batches can be collected; VLY_SHIM_MULTIPROCESSORS=N: as on a card with N, not
+ * 4.
  *
  * What it cannot show: memory ordering between blocks, tensor-core rounding, speed.
  */

@@ -3,6 +3,18 @@
 #define VLY_TESTS_GPU_LAYER_PARITY_H
 #include "tests/gpu/parity.h"
 
+/* VLY_ENGINE is `engine` until engine_restored; what it was before is the caller's. */
+static inline char *engine_forced(const char *engine) {
+    const char *was = getenv("VLY_ENGINE");
+    char *before = was ? strdup(was) : NULL;
+    CHECK_EQ(setenv("VLY_ENGINE", engine, 1), 0);
+    return before;
+}
+static inline void engine_restored(char *before) {
+    CHECK_EQ(before ? setenv("VLY_ENGINE", before, 1) : unsetenv("VLY_ENGINE"), 0);
+    free(before);
+}
+
 static inline float value_of(vly_dtype type, const void *data, int64_t i) {
     if (type == VLY_F32) return ((const float *)data)[i];
     const uint32_t bits = (uint32_t)((const uint16_t *)data)[i] << 16;

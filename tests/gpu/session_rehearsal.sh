@@ -12,7 +12,14 @@ fail() {
   cat "$scratch/log" >&2
   exit 1
 }
-mkdir "$scratch/tmp" "$scratch/out"
+mkdir "$scratch/tmp" "$scratch/out" "$scratch/bin"
+cat >"$scratch/bin/compute-sanitizer" <<'RUN'
+#!/bin/sh
+[ "$1 $3 $4 $VLY_ENGINE" = "--tool --error-exitcode 9 own" ] || exit 9
+echo "$2 in place of compute-sanitizer's"
+exec "$5"
+RUN
+chmod +x "$scratch/bin/compute-sanitizer"
 alone= # without a network, where this system lets a user have a namespace
 cat >"$scratch/alone" <<'RUN'
 ip link set lo up 2>/dev/null # a server without a network has its loopback
@@ -22,8 +29,8 @@ unshare -rn true 2>/dev/null && alone="unshare -rn sh $scratch/alone"
 
 session() { # ARGUMENTS...
   # shellcheck disable=SC2086
-  env HOME=/nonexistent TMPDIR="$scratch/tmp" REHEARSE=1 BUILD="$(basename "$build")" LIMIT_S="${LIMIT_S:-300}" \
-    $alone sh "$root/benchmarks/gpu_session.sh" --out "$scratch/out" "$@" >"$scratch/log" 2>&1
+  env HOME=/nonexistent TMPDIR="$scratch/tmp" PATH="$scratch/bin:$PATH" REHEARSE=1 BUILD="$(basename "$build")" \
+    LIMIT_S="${LIMIT_S:-300}" $alone sh "$root/benchmarks/gpu_session.sh" --out "$scratch/out" "$@" >"$scratch/log" 2>&1
 }
 has() { tar tzf "$scratch/out/session.tar.gz" | grep -q "^session/$1\$" || fail "the tarball lacks $1"; }
 
@@ -43,6 +50,29 @@ session --steps tests,nature-256,pong --resume "$scratch/first.tar.gz" || fail "
 grep -q 'done before: tests' "$scratch/log" && grep -q 'done before: nature-256' "$scratch/log" || fail "steps were run again"
 has runs/pong/metrics.jsonl
 has nature-256.json
+has cache/engines.tsv
+
+# All the other steps, and one again: its engines are those of the call before.
+mkdir "$scratch/again"
+tar xzf "$scratch/out/session.tar.gz" -C "$scratch/again"
+cp "$scratch/again/session/cache/engines.tsv" "$scratch/engines.tsv"
+grep -q 'wgmma' "$scratch/engines.tsv" || fail "no engines were chosen by time"
+sed -i '/^pong: /d' "$scratch/again/session/summary"
+tar czf "$scratch/second.tar.gz" -C "$scratch/again" session
+session --plan all --resume "$scratch/second.tar.gz" || fail "a session of all steps ended with $?"
+tar xzf "$scratch/out/session.tar.gz" -C "$scratch/again"
+grep -q '^pong: exit 0' "$scratch/again/session/summary" || fail "a step that is not in the summary was not run"
+now=$scratch/again/session/cache/engines.tsv
+head -c "$(wc -c <"$scratch/engines.tsv")" "$now" | cmp -s - "$scratch/engines.tsv" || fail "the choices of the call before are lost"
+[ -z "$(cut -f 1 "$now" | sort | uniq -d)" ] || fail "an engine was chosen again"
+grep -q 'choices in .*engines.tsv' "$scratch/again/session/doctor.out" || fail "doctor does not have the choices of the call before"
+for f in nature-2048 pipeline pipeline-256 kernels large forced scaling; do has $f.json; done
+for s in memcheck racecheck; do
+  grep -q "^$s in place of" "$scratch/again/session/$s.out" || fail "$s did not start compute-sanitizer"
+done
+has runs/cartpole-impala-1/metrics.jsonl
+skipped=$(grep -c ': exit 77 ' "$scratch/again/session/summary")
+[ "$skipped" -eq 1 ] || fail "$skipped steps were left out, not PyTorch's alone"
 
 # Killed in the middle of its second step: the first one's results are there.
 rm -f "$scratch/out"/*
@@ -62,4 +92,4 @@ LIMIT_S=3 session --steps nature-256 && fail "a step that was not reached counts
 grep -q 'not reached: nature-256' "$scratch/log" || fail "the limit was not kept"
 session --steps nonsense
 [ $? -eq 2 ] || fail "an unknown step was not refused"
-echo "three sessions, one resumed, one stopped: their results came back${alone:+, without a network}"
+echo "four sessions of all steps, two resumed, one stopped: their results came back${alone:+, without a network}"

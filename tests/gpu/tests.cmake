@@ -21,7 +21,7 @@ endforeach()
 
 # The kernels once more under the shim's race detector.
 if(TARGET vly_gpu_races)
-  foreach(name parity_ops parity_actions parity_patches parity_layers mutants)
+  foreach(name parity_ops parity_actions parity_patches parity_layers parity_splits mutants)
     add_executable(gpu_${name}_races tests/gpu/$<IF:$<STREQUAL:${name},mutants>,shim/mutants,${name}>.c)
     target_compile_definitions(gpu_${name}_races PRIVATE VLY_TEST_SHIM VLY_SHIM_RACES)
     target_link_libraries(gpu_${name}_races PRIVATE vly_envs vly_cpu vly_gpu_races)

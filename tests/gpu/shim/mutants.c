@@ -1,7 +1,9 @@
 /* The race detector finds faults that are put into the kernels: every barrier and fence is left out
  * in turn, warp operations get wrong masks, and arrays are one number too short. Those of reduce.h and scan.h are left out in
  * test_shim.cpp: most callers have another barrier that makes them redundant. */
+#include <glob.h>
 #include "tests/gpu/parity.h"
+#include "common/base/actions.h"
 #include "kernels/conv.h"
 #include "gpu/internal.h"
 
@@ -141,12 +143,27 @@ static void layers(cudaStream_t stream) {
                                    reals(24), false, reals(vly_bias_bytes(24) / 4), stream);
 }
 
+/* Two calls: the second adds to the moments of the first. */
+static void running_moments(vly_compute *c, vly_queue *q) {
+    enum { WIDTH = 3 };
+    void *state = given(zeros(&both, (size_t)3 * WIDTH * 8)), *mask = reals(N);
+    for (int i = 0; i < 2; i++)
+        c->running(q, &(vly_running_args){.n = N,
+                                          .width = WIDTH,
+                                          .x = reals(N * WIDTH),
+                                          .mask = i ? mask : NULL,
+                                          .state = state,
+                                          .mean = reals(WIDTH),
+                                          .scale = reals(WIDTH)});
+}
+
 static void everything(void) {
     vly_compute *c = both.gpu;
     vly_queue *q = queue;
     advantages(c, q, T, 2);
     advantages(c, q, 7, 200);
     losses(c, q);
+    running_moments(c, q);
     replay(c, q);
     optimizers(c, q);
     layers(vly_stream_of(q));
@@ -204,6 +221,46 @@ static int without_a_barrier_or_fence(void (*work)(void), bool (*concerns)(const
     return count;
 }
 
+static bool is_passed(const char *path, int line) {
+    const char *file;
+    int at;
+    for (size_t i = 0; vly_shim_site(i, &file, &at); i++)
+        if (at == line && strlen(file) >= strlen(path) &&
+            !strcmp(file + strlen(file) - strlen(path), path))
+            return true;
+    return false;
+}
+
+/* A barrier that `everything` does not pass would not be left out either. */
+static int passed_in(const char *path) {
+    char text[400];
+    int line = 0, passed = 0;
+    FILE *f = fopen(path, "r");
+    CHECK(f);
+    while (fgets(text, sizeof text, f)) {
+        line++;
+        if (text[strspn(text, " ")] == '*') continue; /* a header's example */
+        if (!strstr(text, "__syncthreads();") && !strstr(text, "__threadfence();")) continue;
+        if (!is_passed(path, line)) fprintf(stderr, "%s:%d: nothing passes it\n", path, line);
+        CHECK(is_passed(path, line));
+        passed++;
+    }
+    fclose(f);
+    return passed;
+}
+
+static int every_barrier_of_the_source_is_passed(void) {
+    static const char *const patterns[] = {"kernels/*.cu", "kernels/*.h"};
+    int passed = 0;
+    for (int i = 0; i < 2; i++) {
+        glob_t files;
+        CHECK_EQ(glob(patterns[i], 0, NULL, &files), 0);
+        for (size_t k = 0; k < files.gl_pathc; k++) passed += passed_in(files.gl_pathv[k]);
+        globfree(&files);
+    }
+    return passed;
+}
+
 /* Shuffles and ballots whose mask lacks the last lane, and those that name groups of eight lanes.
  * The second is no fault where all that is read lies in the own group. */
 static int with_a_wrong_mask(void) {
@@ -256,6 +313,7 @@ int main(void) {
     const bool found = is_found(report, sizeof report);
     if (found) fprintf(stderr, "without a fault: %s\n", report);
     CHECK(!found);
+    CHECK(every_barrier_of_the_source_is_passed() >= 25);
     CHECK_EQ(without_a_barrier_or_fence(warpgroups_alone, is_of_warpgroups), 7);
     const int removed = without_a_barrier_or_fence(everything, is_of_kernels),
               masks = with_a_wrong_mask(), beyond = with_an_array_too_short();
