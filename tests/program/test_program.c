@@ -380,7 +380,7 @@ static void centres_leave_in_the_bias(void) {
 
 /* Without the memory the newest observations are what a run goes on from: those of the ring. */
 static void a_checkpoint_without_the_memory_has_the_newest_observations(void) {
-    enum { ENVS = 8, WIDTH = 4, ROWS = 8000 / ENVS + 1 };
+    enum { ENVS = 8, WIDTH = 4, ROWS = 8000 / ENVS + 64 }; /* and the ring's margin */
     static float frames[ROWS * ENVS * WIDTH];
     float newest[ENVS * WIDTH];
     char paths[2][256];
@@ -399,8 +399,9 @@ static void a_checkpoint_without_the_memory_has_the_newest_observations(void) {
     CHECK_OK(vly_checkpoint_open(&c, paths[1]));
     CHECK_OK(vly_checkpoint_read(c, "replay.step", VLY_I64, &step, sizeof step));
     CHECK(step > 300 && step < ROWS);
-    CHECK_OK(vly_checkpoint_read(c, "replay.frames", VLY_U8, frames,
-                                 (size_t)vly_array_bytes(vly_checkpoint_find(c, "replay.frames"))));
+    const size_t bytes = vly_array_bytes(vly_checkpoint_find(c, "replay.frames"));
+    CHECK(bytes <= sizeof frames);
+    CHECK_OK(vly_checkpoint_read(c, "replay.frames", VLY_U8, frames, bytes));
     vly_checkpoint_close(c);
     CHECK_OK(vly_checkpoint_open(&c, paths[0]));
     CHECK_OK(vly_checkpoint_read(c, "observation.0", VLY_U8, newest, sizeof newest));
