@@ -75,7 +75,8 @@ static void spaces_and_streams_repeat(void) {
         {"factors", factors, "ppo", "7000", "--ppo.anneal false"},
         {"players", players, "ppo", "7000", "--ppo.anneal false"},
         {"storage", "storage", "dqn", "7000",
-         "--dqn.learning_starts 500 --dqn.anneal false --replay.capacity 2000"},
+         "--dqn.learning_starts 500 --dqn.anneal false --dqn.batch 16 --net.hidden 16 "
+         "--replay.ratio 2 --replay.capacity 2000"},
         {"gusts", "windy", "qlearning", "40000", "--env.args wind=gusts"},
         {"multi", "multi:cartpole,acrobot", "ppo", "7000", "--ppo.anneal false"},
     };
