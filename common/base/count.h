@@ -10,4 +10,9 @@
 static inline bool vly_is_count(int64_t n) {
     return n >= 0 && n < VLY_COUNT_MOST;
 }
+
+/* Of counts that are doubles: those that go up by ones. */
+static inline bool vly_is_count_of_ones(double x) {
+    return x >= 0 && x < 9e15;
+}
 #endif

@@ -26,8 +26,18 @@ static int dqn_buffers(vly_algo *pub, vly_buffer *out, int max) {
     return list.n;
 }
 
+/* Ranks make each update together, and each by how much its own memory holds: one that has the
+ * saved memory and others that have none would wait for each other. */
+static vly_status check_memories(const dqn *a) {
+    if (a->eval || !a->sync || !a->sync->agree || a->sync->world < 2) return VLY_OK;
+    return vly_fail(VLY_EUNSUPPORTED,
+                    "dqn: the memories of several ranks are not saved, but the first's: resume the "
+                    "run in one process, or train anew");
+}
+
 static vly_status dqn_restored(vly_algo *pub, vly_queue *q) {
     dqn *a = (dqn *)pub;
+    VLY_TRY(check_memories(a));
     VLY_TRY(vly_exec_prepare(a->acting, q, a->learner.params.param));
     if (a->eval) return VLY_OK;
     VLY_TRY(vly_exec_prepare(a->learning, q, a->learner.params.param));

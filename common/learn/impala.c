@@ -14,9 +14,8 @@ static vly_frames impala_frames_of(const impala *a) {
 static void drop_waiting(impala *a, int slot) {
     for (int i = 0; i < a->numbers[READY]; i++)
         if (a->ready[i] == slot) {
-            memmove(a->ready + i, a->ready + i + 1,
-                    (size_t)(a->numbers[READY] - i - 1) * sizeof *a->ready);
-            a->numbers[READY]--, a->numbers[DROPPED] += a->M;
+            vly_impala_drop_ready(a, i, 1);
+            a->numbers[DROPPED] += a->M;
             a->pub.async.dropped = a->numbers[DROPPED];
             return;
         }
@@ -284,7 +283,7 @@ static vly_status gather_batch(impala *a, vly_queue *q, bool *enough) {
     *enough = a->numbers[READY] >= a->batch;
     if (!*enough) return VLY_OK;
     memcpy(a->learn_slot, a->ready, (size_t)a->batch * sizeof *a->ready);
-    vly_impala_drop_first_ready(a, a->batch);
+    vly_impala_drop_ready(a, 0, a->batch);
     a->pub.async.ready = (int)a->numbers[READY] * a->M;
     a->pub.async.learning = a->B;
     measure_lag(a);

@@ -122,9 +122,10 @@ static inline int vly_impala_free_slot(const impala *a) {
     return -1;
 }
 
-static inline void vly_impala_drop_first_ready(impala *a, int n) {
+/* n of them, from number `at` on. */
+static inline void vly_impala_drop_ready(impala *a, int at, int n) {
     a->numbers[READY] -= n;
-    memmove(a->ready, a->ready + n, (size_t)a->numbers[READY] * sizeof *a->ready);
+    memmove(a->ready + at, a->ready + at + n, (size_t)(a->numbers[READY] - at) * sizeof *a->ready);
 }
 
 /* impala_memory.c */

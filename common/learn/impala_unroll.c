@@ -116,7 +116,7 @@ vly_status vly_impala_hand_over(impala *a, vly_queue *q) {
         VLY_TRY(a->c->queue_sync(q));
         VLY_TRY(s->unrolls->send(s, a->parcel, bytes));
         a->busy[slot] &= ~SLOT_LEARN;
-        vly_impala_drop_first_ready(a, 1);
+        vly_impala_drop_ready(a, 0, 1);
     }
     VLY_TRY(s->unrolls->refresh(s, q, &a->learner.params, &a->pub.version));
     a->numbers[VERSION] = a->pub.version;

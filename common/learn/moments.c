@@ -30,8 +30,7 @@ vly_status vly_moments_see(const vly_moments *o, vly_queue *q, vly_real *param, 
 vly_status vly_moments_see_newest(const vly_moments *o, vly_queue *q, vly_real *param,
                                   const vly_replay *r, int group) {
     const uint8_t *from = r->frames + (size_t)vly_replay_newest(r, group) * r->o.obs.bytes;
-    return vly_moments_see(o, q, param, r->o.actors / r->o.groups,
-                           (const vly_real *)(const void *)from);
+    return vly_moments_see(o, q, param, (int)r->M, (const vly_real *)(const void *)from);
 }
 
 vly_status vly_moments_share(const vly_moments *o, vly_queue *q, const vly_real *from,

@@ -40,7 +40,7 @@ typedef struct {
     int64_t learning_starts;
     float lr, critic_lr, gamma, tau, reward_scale;
     float alpha, target_entropy; /* SAC; alpha 0: no temperature */
-    float target_share; /* choices: target_entropy is this share of what is allowed; 0: a number */
+    float target_share; /* instead, for choices: of the largest entropy that masks allow; 0: none */
     bool learn_alpha;
 } vly_offpolicy_options;
 

@@ -31,17 +31,16 @@ static inline bool vly_pace_is_sane(const vly_pace *k) {
 /* Once the counters and the memory were read: a run that was saved without its memory fills it anew
  * before it learns. */
 static inline vly_status vly_pace_restored(vly_pace *k, vly_replay *r, vly_queue *q) {
-    if (r->step[0] < 0) k->start_steps = -1, k->acted = 0;
-    return k->begun && r->step[0] < 0 ? vly_replay_restart(r, q) : vly_replay_restored(r, q);
+    const bool empty = r->step[0] < 0;
+    if (empty) k->start_steps = -1, k->acted = 0;
+    return k->begun && empty ? vly_replay_restart(r, q) : vly_replay_restored(r, q);
 }
 
 /* Steps enough, and a memory to match: half, for resets are no transitions. */
 static inline bool vly_pace_may_start(const vly_replay *r, int64_t starts, int batch,
                                       int64_t steps) {
-    const int64_t size = vly_replay_size(r),
-                  margin = r->o.n_step + r->o.obs.stack, /* steps that cannot be sampled */
-        capacity = (r->T - margin) * r->N;
-    const int64_t wanted = starts < capacity ? starts : capacity;
+    const int64_t size = vly_replay_size(r), most = vly_replay_most(r);
+    const int64_t wanted = starts < most ? starts : most;
     return steps >= starts && size >= batch && size >= wanted / 2;
 }
 

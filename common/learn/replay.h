@@ -106,6 +106,10 @@ vly_frames vly_replay_frames(const vly_replay *r);
 static inline int64_t vly_replay_size(const vly_replay *r) {
     return r->size;
 }
+/* The most that size() can be: a full ring without resets. */
+static inline int64_t vly_replay_most(const vly_replay *r) {
+    return (r->T - r->o.n_step - r->o.obs.stack) * r->N;
+}
 /* Fills r->batch but td_abs; row -1 and weight 0 while there is nothing. Does not advance rng. */
 vly_status vly_replay_sample(vly_replay *r, vly_queue *q, const vly_rng *rng,
                              const vly_hyper *hyper);

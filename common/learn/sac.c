@@ -135,7 +135,7 @@ static const float ENTROPY_SHARE = 0.6f;
 static vly_status create_sac(vly_algo **out, const vly_algo_args *args) {
     const vly_config *c = args->config;
     const bool open = isnan(c->sac.target_entropy),
-               numbers = args->env->action.kind == VLY_SPACE_BOX;
+               shares = open && args->env->action.kind != VLY_SPACE_BOX;
     const vly_offpolicy_options options = {.batch = c->sac.batch,
                                            .n_step = c->sac.n_step,
                                            .policy_every = c->sac.policy_every,
@@ -148,7 +148,7 @@ static vly_status create_sac(vly_algo **out, const vly_algo_args *args) {
                                            .alpha = c->sac.alpha,
                                            .target_entropy = open ? -(float)args->env->action.count
                                                                   : c->sac.target_entropy,
-                                           .target_share = open && !numbers ? ENTROPY_SHARE : 0,
+                                           .target_share = shares ? ENTROPY_SHARE : 0,
                                            .learn_alpha = c->sac.learn_alpha};
     return vly_offpolicy_create(out, args, &sac_method, &options);
 }

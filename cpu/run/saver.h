@@ -21,7 +21,7 @@ typedef struct {
     vly_train *train; /* borrowed, as are all pointers of vly_saver_open */
     const vly_config *config;
     const char *env, *folder, *shown;
-    vly_buffer *buffers; /* what is saved; listed once */
+    vly_buffer *buffers; /* what is saved; listed before each checkpoint */
     vly_array *tensors;
     int room, tensor_count, note_count;
     vly_note notes[VLY_SAVER_NOTES];

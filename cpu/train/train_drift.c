@@ -5,7 +5,6 @@
 #include "cpu/train/train_impl.h"
 
 static const double REGAINED = 0.9; /* share of the fall */
-static const double MOST = 9e15;    /* doubles below it count by ones */
 
 vly_status vly_train_create_changes(vly_train *t) {
     const vly_env *env = t->o.env;
@@ -69,7 +68,7 @@ void vly_train_count_change(vly_train *t, const vly_episode *episode) {
     if (!t->changes || episode->actor < 0) return;
     const double phase = phase_of(t, episode->actor / t->o.env->players),
                  steps = (double)vly_train_total_steps(t);
-    if (!(phase >= 0 && phase < MOST)) return;
+    if (!vly_is_count_of_ones(phase)) return;
     train_change *c = change_of(t, phase);
     if (c->episodes > 0 && c->phase > phase) return; /* of an actor that is far behind */
     if (c->episodes == 0 || c->phase < phase)
@@ -79,13 +78,10 @@ void vly_train_count_change(vly_train *t, const vly_episode *episode) {
     follow_change(c, steps);
 }
 
-static bool is_count(double x) {
-    return x >= 0 && x < MOST;
-}
-
 static bool change_is_sane(const train_change *c) {
-    return is_count(c->episodes) && is_count(c->phase) && is_count(c->begun) &&
-           (c->recovered == -1 || is_count(c->recovered));
+    return vly_is_count_of_ones(c->episodes) && vly_is_count_of_ones(c->phase) &&
+           vly_is_count_of_ones(c->begun) &&
+           (c->recovered == -1 || vly_is_count_of_ones(c->recovered));
 }
 
 vly_status vly_train_check_changes(const vly_train *t) {

@@ -103,19 +103,7 @@ static vly_status check_optimizers(vly_train *t) {
     return status;
 }
 
-/* Ranks make each update together, and each by how much its own memory holds: one that has the
- * saved memory and others that have none would wait for each other. */
-static vly_status check_memories(const vly_train *t) {
-    const bool alone = !vly_train_has_ranks(t) || t->o.sync->world < 2;
-    if (alone || !t->algo->cuts || t->o.eval) return VLY_OK;
-    return vly_fail(VLY_EUNSUPPORTED,
-                    "%s: the memories of several ranks are not saved, but the first's: resume the "
-                    "run in one process, or train anew",
-                    t->algo->name);
-}
-
 vly_status vly_train_restored(vly_train *t) {
-    VLY_TRY(check_memories(t));
     VLY_TRY(check_optimizers(t));
     VLY_TRY(t->algo->restored(t->algo, t->act));
     if (t->o.eval) return VLY_OK;
@@ -126,7 +114,7 @@ vly_status vly_train_restored(vly_train *t) {
     if (!counters_are_sane(k))
         return vly_fail(VLY_ECORRUPT, "the run's counters are negative or out of range");
     for (int i = 0; t->tasks && i < t->o.env->tasks; i++)
-        if (!(t->tasks[i].episodes >= 0 && t->tasks[i].episodes < 9e15))
+        if (!vly_is_count_of_ones(t->tasks[i].episodes))
             return vly_fail(VLY_ECORRUPT, "the episodes of task %d are no number", i);
     VLY_TRY(vly_train_check_changes(t));
     share_counts(t);

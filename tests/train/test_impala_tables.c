@@ -4,7 +4,7 @@
 #include "cpu/ops/compute_cpu.h"
 #include "cpu/train/train.h"
 #include "envs/registry.h"
-#include "tests/kit/check.h"
+#include "tests/kit/settings.h"
 
 enum { BUFFERS = 96, READY = 0, SLOT_LEARN = 1, SLOT_TAIL = 2 };
 
@@ -18,18 +18,11 @@ typedef struct {
 } tables;
 
 static void open_tables(tables *r) {
-    static const char *const settings[][2] = {
-        {"run.env", "cartpole"}, {"run.algo", "impala"},    {"run.envs", "4"},
-        {"pool.groups", "2"},    {"pool.schedule", "sync"}, {"impala.rollout", "4"},
-        {"impala.batch", "4"},   {"net.hidden", "4"},       {"run.steps", "56"},
-    };
-    vly_assignments given = {0};
     vly_train_result result;
     memset(r, 0, sizeof *r);
-    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
-        CHECK_OK(vly_assignments_add(&given, settings[i][0], settings[i][1], "test"));
-    CHECK_OK(vly_algo_resolve(&r->config, &given, "cartpole", "classic"));
-    vly_assignments_free(&given);
+    settings_resolve(&r->config, "cartpole", "classic",
+                     "run.algo=impala run.envs=4 pool.groups=2 pool.schedule=sync impala.rollout=4 "
+                     "impala.batch=4 net.hidden=4 run.steps=56");
     CHECK_OK(vly_env_open(&r->env, "cartpole", NULL));
     CHECK_OK(vly_compute_create_cpu(&r->c, 1));
     const vly_train_options o = {.compute = r->c, .env = &r->env, .config = &r->config};
