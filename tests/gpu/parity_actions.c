@@ -160,28 +160,20 @@ static void critics_agree(parity *p) {
                                                        .td_abs = D(td),
                                                        .stats = D(stats)}));
             SAME(dq1), SAME(dq2), SAME(td), NEAR(stats, 1e-5);
-            BOTH(c->soft_choice(q, &(vly_soft_choice_args){.n = n,
-                                                           .actions = A,
-                                                           .logits = D(z),
-                                                           .q1 = D(q1),
-                                                           .q2 = D(q2),
-                                                           .log_alpha = D(alpha),
-                                                           .target_entropy = 0.7f,
-                                                           .dlogits = D(dq1),
-                                                           .dlog_alpha = D(dalpha),
-                                                           .stats = D(stats)}));
-            SAME(dq1), NEAR(dalpha, 1e-5), NEAR(stats, 1e-5);
-            BOTH(c->soft_choice(q, &(vly_soft_choice_args){.n = n,
-                                                           .actions = A,
-                                                           .logits = D(z),
-                                                           .q1 = D(q1),
-                                                           .q2 = D(q2),
-                                                           .log_alpha = D(alpha),
-                                                           .target_share = 0.6f,
-                                                           .dlogits = D(dq1),
-                                                           .dlog_alpha = D(dalpha),
-                                                           .stats = D(stats)}));
-            NEAR(dalpha, 1e-5);
+            for (int share = 0; share < 2; share++) { /* the target: a number, or a share */
+                BOTH(c->soft_choice(q, &(vly_soft_choice_args){.n = n,
+                                                               .actions = A,
+                                                               .logits = D(z),
+                                                               .q1 = D(q1),
+                                                               .q2 = D(q2),
+                                                               .log_alpha = D(alpha),
+                                                               .target_entropy = 0.7f,
+                                                               .target_share = share ? 0.6f : 0,
+                                                               .dlogits = D(dq1),
+                                                               .dlog_alpha = D(dalpha),
+                                                               .stats = D(stats)}));
+                SAME(dq1), NEAR(dalpha, 1e-5), NEAR(stats, 1e-5);
+            }
             BOTH(c->ascend(q, n, D(q1), A > 1 ? D(q2) : NULL, D(dq1), D(dq2)));
             SAME(dq1), SAME(dq2);
             FREE(&q1, &q2, &z, &logp, &alpha, &action, &back, &discount, &weight, &value, &dq1,
