@@ -369,6 +369,14 @@ VLY_HD float vly_low_scale(const vly_low_range *scaled, int64_t i) {
     return scale;
 }
 
+/* A moment nearer to 0 than 2^-110 is 0. Where the gradient is 0 for good (a unit that never fires)
+ * moments decay into the subnormal numbers, stay there, and cost an Intel processor a hundred cycles
+ * each; no step is moved by what is left of them. NaN stays. */
+VLY_HD vly_real vly_rule_moment(vly_real x) {
+    const vly_real size = x < 0 ? -x : x;
+    return x * (vly_real)(size >= (vly_real)0x1p-110f);
+}
+
 VLY_HD void vly_rule_optimize(const vly_optimizer *o, vly_step_scalars s, vly_real gradient,
                               vly_real *p, vly_real *m, vly_real *v) {
     const vly_real g = gradient * s.clip, b1 = (vly_real)o->beta1, b2 = (vly_real)o->beta2,
@@ -376,23 +384,24 @@ VLY_HD void vly_rule_optimize(const vly_optimizer *o, vly_step_scalars s, vly_re
     const vly_real momentum = (vly_real)o->momentum;
     switch (o->kind) {
     case VLY_SGD:
-        *m = momentum * *m + g;
+        *m = vly_rule_moment(momentum * *m + g);
         *p -= s.lr * *m;
         break;
     case VLY_ADAM:
-        *m = b1 * *m + (1 - b1) * g;
-        *v = b2 * *v + (1 - b2) * (g * g);
+        *m = vly_rule_moment(b1 * *m + (1 - b1) * g);
+        *v = vly_rule_moment(b2 * *v + (1 - b2) * (g * g));
         *p -= s.lr * (*m * s.bias1) / (vly_sqrt(*v * s.bias2) + eps);
         break;
     case VLY_RMSPROP:
     case VLY_RMSPROP_TF:
-        *v = b2 * *v + (1 - b2) * (g * g);
-        *m = momentum * *m + g / (o->kind == VLY_RMSPROP ? vly_sqrt(*v) + eps : vly_sqrt(*v + eps));
+        *v = vly_rule_moment(b2 * *v + (1 - b2) * (g * g));
+        *m = vly_rule_moment(
+            momentum * *m + g / (o->kind == VLY_RMSPROP ? vly_sqrt(*v) + eps : vly_sqrt(*v + eps)));
         *p -= s.lr * *m;
         break;
     case VLY_RMSPROP_CENTERED: {
-        *v = b2 * *v + (1 - b2) * (g * g);
-        *m = b2 * *m + (1 - b2) * g;
+        *v = vly_rule_moment(b2 * *v + (1 - b2) * (g * g));
+        *m = vly_rule_moment(b2 * *m + (1 - b2) * g);
         /* Rounding can make the variance of equal gradients negative, by more than a small eps. */
         const vly_real variance = *v - *m * *m;
         *p -= s.lr * g / vly_sqrt((variance < 0 ? 0 : variance) + eps);

@@ -1,3 +1,4 @@
+#include <float.h>
 #include "tests/kit/golden.h"
 
 typedef struct {
@@ -77,6 +78,34 @@ static void what_is_not_finite_is_not_applied(const char *name) {
 }
 
 /* Gradients that hardly change: their variance is zero, and rounding makes it negative. */
+/* A unit that never fires again has gradients of 0: its moments decay through all exponents. */
+static void silent_moments_become_zero(const char *name) {
+    trainer t;
+    trainer_open(&t, name);
+    t.opt.beta2 = 0.98f;
+    t.p.grad = golden_reals(name, "grads");
+    double w[64], m[64], v[64];
+    const double b1 = t.opt.beta1, b2 = t.opt.beta2, lr = t.hyper.lr, eps = t.opt.eps;
+    const int n = (int)t.p.n;
+    t.hyper.max_grad_norm = 0;
+    for (int i = 0; i < n; i++) w[i] = t.p.param[i], m[i] = v[i] = 0;
+    for (int64_t k = 0; k < 6000; k++) {
+        for (int i = 0; i < n && k > 0; i++) t.p.grad[i] = 0;
+        CHECK_OK(cpu->grad_norm(queue, n, t.p.grad, t.norm));
+        CHECK_OK(cpu->optimize(queue, &t.opt, &t.p, t.norm, &t.hyper, t.stats));
+        for (int i = 0; i < n; i++) {
+            const double g = k > 0 ? 0 : t.p.grad[i], size = fabs((double)t.p.m[i]);
+            CHECK(size == 0 || size >= FLT_MIN);
+            CHECK(t.p.v[i] == 0 || t.p.v[i] >= FLT_MIN);
+            m[i] = b1 * m[i] + (1 - b1) * g, v[i] = b2 * v[i] + (1 - b2) * g * g;
+            w[i] -= lr * (m[i] / (1 - pow(b1, (double)k + 1))) /
+                    (sqrt(v[i] / (1 - pow(b2, (double)k + 1))) + eps);
+            if (t.opt.kind == VLY_ADAM) CHECK_NEAR(t.p.param[i], w[i], 1e-5);
+        }
+    }
+    for (int i = 0; i < n; i++) CHECK(t.p.m[i] == 0 && t.p.v[i] == 0);
+}
+
 static void the_centered_variance_is_never_negative(void) {
     enum { n = 64, STEPS = 2000 };
     trainer t;
@@ -139,6 +168,7 @@ int main(void) {
     for (int i = 0; i < 9; i++) {
         it_agrees_with_the_reference(names[i]);
         what_is_not_finite_is_not_applied(names[i]);
+        silent_moments_become_zero(names[i]);
     }
     the_centered_variance_is_never_negative();
     long_norms_are_exact_enough();
