@@ -155,11 +155,7 @@ vly_feed *vly_dqn_feed(vly_algo *pub) {
 
 static vly_status dqn_check(const vly_algo_args *args) {
     const vly_config *c = args->config;
-    if (args->sync && c->net.normalize)
-        return vly_fail(VLY_EUNSUPPORTED,
-                        "%s: several processes would keep moments of their own: leave out "
-                        "--net.normalize, or --sync and --store",
-                        c->run.algo);
+    VLY_TRY(vly_moments_check(args, false));
     if (args->actors < 1 || args->groups < 1 || args->actors % args->groups)
         return vly_fail(VLY_EINVAL, "%d environments do not divide into %d groups", args->actors,
                         args->groups);

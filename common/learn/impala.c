@@ -526,10 +526,7 @@ static vly_status create_impala(vly_algo **out, const vly_algo_args *args) {
     const int T = args->eval ? 1 : config->impala.rollout;
     if (T < 1 || (int64_t)(T + 8) * args->actors * 4 > INT32_MAX)
         return vly_fail(VLY_EINVAL, "unrolls of %d steps of %d environments", T, args->actors);
-    if (args->sync && (config->net.normalize || config->impala.normalize_reward))
-        return vly_fail(VLY_EUNSUPPORTED,
-                        "impala: several processes would keep moments of their own: leave out "
-                        "--net.normalize and normalize_reward, or --sync and --store");
+    VLY_TRY(vly_moments_check(args, config->impala.normalize_reward));
     impala *a = calloc(1, sizeof *a);
     if (!a) return vly_fail(VLY_ENOMEM, "no memory for impala");
     const bool sync = args->eval || config->pool.schedule == VLY_POOL_SCHEDULE_SYNC;

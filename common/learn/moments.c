@@ -2,6 +2,16 @@
 
 enum { REWARD_LIMIT = 10 };
 
+vly_status vly_moments_check(const vly_algo_args *args, bool rewards) {
+    const bool observations = args->config->net.normalize;
+    if (!args->sync || (!observations && !rewards)) return VLY_OK;
+    return vly_fail(VLY_EUNSUPPORTED,
+                    "%s: several processes would keep moments of their own: leave out %s%s%s, or "
+                    "--sync and --store",
+                    args->config->run.algo, observations ? "--net.normalize" : "",
+                    observations && rewards ? " and " : "", rewards ? "normalize_reward" : "");
+}
+
 vly_status vly_moments_take(vly_moments *o, vly_memories *m, const vly_net *net, bool rewards) {
     vly_status s = VLY_OK;
     *o = (vly_moments){.c = m->c};

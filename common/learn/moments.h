@@ -1,5 +1,6 @@
 /* moments.h -- what observations and rewards are normalised by: running moments.
  *
+ *   VLY_TRY(vly_moments_check(args, normalize_reward));               // before anything is made
  *   VLY_TRY(vly_moments_take(&o, &memories, net, normalize_reward));
  *   VLY_TRY(vly_moments_see(&o, q, learner.params.param, rows, x));
  *   VLY_TRY(vly_moments_see_newest(&o, q, learner.params.param, replay, group));
@@ -27,6 +28,9 @@ typedef struct {
     vly_real *scale;     /* (1), device */
 } vly_moments;
 
+/* VLY_EUNSUPPORTED where moments are asked for and several processes learn: each would keep its
+ * own. */
+vly_status vly_moments_check(const vly_algo_args *args, bool rewards);
 vly_status vly_moments_take(vly_moments *o, vly_memories *m, const vly_net *net, bool rewards);
 vly_status vly_moments_see(const vly_moments *o, vly_queue *q, vly_real *param, int n,
                            const vly_real *x);

@@ -516,11 +516,7 @@ static vly_status check_onpolicy(const vly_algo_args *args, const vly_onpolicy_o
                         "the rollout or --envs",
                         o->rollout, args->actors, (long long)o->rollout * args->actors,
                         INT32_MAX / 2);
-    if (args->sync && (args->config->net.normalize || o->normalize_reward))
-        return vly_fail(VLY_EUNSUPPORTED,
-                        "%s: several processes would keep moments of their own: leave out "
-                        "--net.normalize and normalize_reward, or --sync and --store",
-                        o->name);
+    VLY_TRY(vly_moments_check(args, o->normalize_reward));
     if (!args->eval && (int64_t)o->minibatches > (int64_t)o->rollout * args->actors)
         return vly_fail(VLY_EINVAL, "%d minibatches of %lld rows", o->minibatches,
                         (long long)o->rollout * args->actors);
