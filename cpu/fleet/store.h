@@ -38,6 +38,9 @@ typedef struct {
 vly_status vly_store_open(vly_store **out, const char *url, const char *run,
                           const vly_store_options *options);
 void vly_store_close(vly_store *s);
+/* The address that a verb takes: what its option says, or $VOLLEY_STORE where that is empty; ""
+ * where neither names one. Valid until the environment changes. */
+const char *vly_store_named(const char *option);
 void vly_store_set_retry(vly_store *s, int retry_ms);
 
 /* Estimated bytes sent and received so far, and how often the connection was opened again. */

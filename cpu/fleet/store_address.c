@@ -74,6 +74,11 @@ static vly_status parse_url(vly_store_address *at, const char *url) {
     return slash && slash[1] ? parse_number(slash + 1, 65535, "database number", &at->db) : VLY_OK;
 }
 
+const char *vly_store_named(const char *option) {
+    const char *named = getenv("VOLLEY_STORE");
+    return option[0] || !named ? option : named;
+}
+
 /* A password from the environment does not appear in process lists, configurations or logs. */
 static vly_status find_password(vly_store_address *at) {
     const char *given = getenv("VOLLEY_STORE_PASSWORD"),

@@ -1,6 +1,5 @@
 #include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include "cpu/actors/remote_actor.h"
 #include "cpu/actors/remote_net.h"
@@ -9,6 +8,7 @@
 #include "envs/registry.h"
 #ifdef VLY_HAVE_REDIS
 #include "cpu/fleet/leader.h"
+#include "cpu/fleet/store.h"
 #endif
 
 typedef struct {
@@ -138,8 +138,8 @@ static void started(void *arg, vly_train *t) {
 
 static int act_over_store(vly_cli *cli) {
     const actor_options *o = cli->own;
-    const char *store = o->store[0] ? o->store : getenv("VOLLEY_STORE");
-    if (!store || !store[0])
+    const char *store = vly_store_named(o->store);
+    if (!store[0])
         return vly_cli_fail(
             vly_fail(VLY_EINVAL,
                      "actor: an ADDRESS is needed (tcp://HOST:PORT of `volley train --listen`), or "

@@ -81,7 +81,7 @@ static int status_of_run(vly_cli *cli, const char *run) {
 
 #ifdef VLY_HAVE_REDIS
 typedef struct {
-    const cluster_options *o;
+    const char *store, *run; /* run: "" for all */
     FILE *people;
     json_t *runs, *members; /* members: of the run at hand */
 } survey;
@@ -114,8 +114,8 @@ static vly_status survey_run(void *arg, const char *run) {
     survey *s = arg;
     vly_store *store;
     int count = 0;
-    if (s->o->run[0] && strcmp(s->o->run, run) != 0) return VLY_OK;
-    VLY_TRY(vly_store_open(&store, s->o->store, run, NULL));
+    if (s->run[0] && strcmp(s->run, run) != 0) return VLY_OK;
+    VLY_TRY(vly_store_open(&store, s->store, run, NULL));
     fprintf(s->people, "%s\n", run);
     s->members = json_array();
     const vly_status status = vly_store_members(store, print_member, s, &count);
@@ -129,32 +129,31 @@ static vly_status look(survey *s) {
     const vly_store_options quick = {.timeout_ms = 3000, .retry_ms = 3000};
     vly_store *store;
     int count = 0;
-    VLY_TRY(vly_store_open(&store, s->o->store, "", &quick));
+    VLY_TRY(vly_store_open(&store, s->store, "", &quick));
     const vly_status status = vly_store_runs(store, survey_run, s, &count);
     vly_store_close(store);
     VLY_TRY(status);
-    if (s->o->run[0] && json_array_size(s->runs) == 0)
-        return vly_fail(VLY_ENOTFOUND, "no run %s in the store %s", s->o->run, s->o->store);
-    if (count == 0) fprintf(s->people, "no run in the store %s\n", s->o->store);
+    if (s->run[0] && json_array_size(s->runs) == 0)
+        return vly_fail(VLY_ENOTFOUND, "no run %s in the store %s", s->run, s->store);
+    if (count == 0) fprintf(s->people, "no run in the store %s\n", s->store);
     return VLY_OK;
 }
 
 static int status_of_store(vly_cli *cli) {
-    cluster_options *o = cli->own;
-    const char *named = getenv("VOLLEY_STORE");
-    if (!o->store[0] && named) snprintf(o->store, sizeof o->store, "%s", named);
-    if (!o->store[0])
+    const cluster_options *o = cli->own;
+    const char *store = vly_store_named(o->store);
+    if (!store[0])
         return vly_cli_fail(
             vly_fail(VLY_EINVAL, "cluster: the folder of a run with remote actors is needed, or "
                                  "--store or VOLLEY_STORE, the Redis that the runs use"));
-    survey s = {.o = o, .people = cli->people, .runs = json_array()};
+    survey s = {.store = store, .run = o->run, .people = cli->people, .runs = json_array()};
     const vly_status status = look(&s);
     if (status != VLY_OK) {
         json_decref(s.runs);
         return vly_cli_fail(status);
     }
     if (cli->json)
-        vly_cli_print_json(json_pack("{s:s, s:o}", "store", o->store, "runs", s.runs));
+        vly_cli_print_json(json_pack("{s:s, s:o}", "store", store, "runs", s.runs));
     else
         json_decref(s.runs);
     return VLY_EXIT_DONE;

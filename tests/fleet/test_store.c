@@ -40,6 +40,19 @@ static void bad_addresses_are_reported(void) {
     CHECK_EQ(vly_store_open(&s, vly_store_server_url(server), "a{b", NULL), VLY_EINVAL);
 }
 
+static void the_environment_names_a_store_where_no_option_does(void) {
+    char long_name[600];
+    CHECK(unsetenv("VOLLEY_STORE") == 0);
+    CHECK_STR(vly_store_named(""), "");
+    CHECK_STR(vly_store_named("redis://option"), "redis://option");
+    memset(long_name, 'x', sizeof long_name - 1);
+    long_name[sizeof long_name - 1] = '\0';
+    CHECK(setenv("VOLLEY_STORE", long_name, 1) == 0);
+    CHECK_STR(vly_store_named(""), long_name); /* once it was cut off */
+    CHECK_STR(vly_store_named("redis://option"), "redis://option");
+    CHECK(unsetenv("VOLLEY_STORE") == 0);
+}
+
 static void binary_values_come_back(void) {
     vly_store *s = connect_as("values");
     uint8_t data[1000], back[1000];
@@ -198,6 +211,7 @@ int main(void) {
     if (status == VLY_ENOTFOUND) SKIP("%s", vly_error_text());
     CHECK_EQ(status, VLY_OK);
     bad_addresses_are_reported();
+    the_environment_names_a_store_where_no_option_does();
     binary_values_come_back();
     lists_are_bounded_and_ordered();
     every_reader_sees_the_whole_log();
