@@ -126,20 +126,30 @@ static void print_option(FILE *out, const vly_option *o, const char *section) {
     fputc('\n', out);
 }
 
-static void print_section(FILE *out, const char *section, bool bare) {
+/* Of a run's options. */
+static bool verb_takes(const vly_verb *v, const vly_option *o) {
+    char name[96];
+    snprintf(name, sizeof name, "%s.%s", o->section, o->key);
+    for (const char *const *key = v->without; key && *key; key++)
+        if (!strcmp(*key, name)) return false;
+    return true;
+}
+
+static void print_section(FILE *out, const vly_verb *v, const char *section, bool bare) {
     int n;
     const vly_option *o = vly_config_options(&n);
     for (int i = 0; i < n; i++)
-        if (!strcmp(o[i].section, section) && !(bare && !strcmp(o[i].key, "env")))
+        if (!strcmp(o[i].section, section) && !(bare && !strcmp(o[i].key, "env")) &&
+            verb_takes(v, &o[i]))
             print_option(out, &o[i], bare ? NULL : section);
 }
 
-static void print_all_sections(FILE *out) {
+static void print_all_sections(FILE *out, const vly_verb *v) {
     int n;
     const vly_section *s = vly_config_sections(&n);
     for (int i = 0; i < n; i++) {
         fprintf(out, "\n%s: %s\n", s[i].name, s[i].help);
-        print_section(out, s[i].name, !strcmp(s[i].name, "run"));
+        print_section(out, v, s[i].name, !strcmp(s[i].name, "run"));
     }
 }
 
@@ -168,17 +178,17 @@ static bool is_section(const char *name) {
 static void print_verb_help(const vly_verb *v, const char *topic) {
     FILE *out = stdout;
     if (v->config && topic && !strcmp(topic, "all")) {
-        print_all_sections(out);
+        print_all_sections(out, v);
         return;
     }
     if (v->config && is_section(topic)) {
-        print_section(out, topic, !strcmp(topic, "run"));
+        print_section(out, v, topic, !strcmp(topic, "run"));
         return;
     }
     fprintf(out, "volley %s %s%s[options]\n  %s\n\n", v->name, v->positional_help,
             *v->positional_help ? " " : "", v->summary);
     for (int i = 0; i < v->own_count; i++) print_option(out, &v->own[i], NULL);
-    if (v->config == VLY_CONFIG_TRAIN) print_section(out, "run", true);
+    if (v->config == VLY_CONFIG_TRAIN) print_section(out, v, "run", true);
     if (v->config)
         fprintf(out, "  %-26s %s\n", "--config FILE", "options as YAML; the command line wins");
     fprintf(out, "  %-26s %s\n", "--json", "one object on the last line of standard output");
@@ -236,7 +246,8 @@ static const char *option_name(int i) {
     if (!naming->config || i >= n) return NULL;
     static _Thread_local char names[512][64]; /* they must stay put while they are compared */
     if (i >= 512) return NULL;
-    if (find_own(naming, o[i].key, strlen(o[i].key))) return ""; /* named already */
+    if (find_own(naming, o[i].key, strlen(o[i].key)) || !verb_takes(naming, &o[i]))
+        return ""; /* named already, or refused */
     snprintf(names[i], sizeof names[i], "%s%s%s", strcmp(o[i].section, "run") ? o[i].section : "",
              strcmp(o[i].section, "run") ? "." : "", o[i].key);
     return names[i];

@@ -54,6 +54,8 @@ struct vly_verb {
         VLY_CONFIG_TRAIN,
         VLY_CONFIG_ENV
     } config; /* takes the options of a run too; ENV: --help shows its sections alone */
+    /* Those that it refuses, "run.seed", which --help leaves out; NULL at the end. NULL: none. */
+    const char *const *without;
     int positional_min, positional_max;
     const char *more;         /* a paragraph for --help, or NULL */
     int (*run)(vly_cli *cli); /* returns an exit code */

@@ -58,13 +58,20 @@ static void put_option(FILE *out, const vly_option *o, const char *section) {
     fputs(".\n", out);
 }
 
+static void put_taken(FILE *out, const vly_verb *v) {
+    fputs("Takes the options of a run, below", out);
+    for (const char *const *key = v->without; key && *key; key++)
+        fputs(key == v->without ? "; not " : ", ", out), put_all(out, *key);
+    fputs(".\n", out);
+}
+
 static void put_verb(FILE *out, const vly_verb *v) {
     fprintf(out, ".SS volley %s", v->name);
     if (*v->positional_help) fputc(' ', out), put_all(out, v->positional_help);
     fputc('\n', out);
     put_escaped(out, v->summary, strlen(v->summary), true);
     fputs(".\n", out);
-    if (v->config == VLY_CONFIG_TRAIN) fputs("Takes the options of a run, below.\n", out);
+    if (v->config == VLY_CONFIG_TRAIN) put_taken(out, v);
     if (v->config == VLY_CONFIG_ENV) fputs("Takes the options of the environment, below.\n", out);
     for (int i = 0; i < v->own_count; i++) put_option(out, &v->own[i], NULL);
     if (v->more)

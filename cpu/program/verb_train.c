@@ -275,6 +275,7 @@ const vly_verb vly_verb_resume = {
     .own_bytes = sizeof(resume_options),
     .examples = "volley resume runs/cartpole-ppo-1-20261121-101500 --steps 400k",
     .config = VLY_CONFIG_TRAIN,
+    .without = vly_session_kept,
     .more = "Settings are the run's; what is given here changes them. Damaged checkpoints are "
             "named and skipped. A run without a checkpoint starts again.",
     .positional_min = 1,

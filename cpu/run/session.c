@@ -229,16 +229,17 @@ vly_status vly_session_start(vly_session **out, const vly_assignments *given,
     return *out = s, VLY_OK;
 }
 
+const char *const vly_session_kept[] = {"run.env",  "run.algo", "run.preset", "run.out",
+                                        "run.seed", "run.envs", NULL};
+
 /* Refuses what may not change between the parts of one run. */
 static vly_status override_config(vly_config *config, const vly_assignments *given) {
-    static const char *const fixed[] = {"run.env", "run.algo", "run.preset",
-                                        "run.out", "run.seed", "run.envs"};
     for (int i = 0; i < given->n; i++) {
-        for (size_t k = 0; k < sizeof fixed / sizeof *fixed; k++)
-            if (!strcmp(given->v[i].key, fixed[k]))
+        for (const char *const *kept = vly_session_kept; *kept; kept++)
+            if (!strcmp(given->v[i].key, *kept))
                 return vly_fail(VLY_EINVAL,
                                 "%s: a run keeps its %s; start another with `volley train`",
-                                given->v[i].where, fixed[k] + 4);
+                                given->v[i].where, *kept + 4);
         VLY_TRY(vly_config_set(config, given->v[i].key, given->v[i].value));
     }
     return VLY_OK;

@@ -73,6 +73,8 @@ vly_status vly_session_configure(vly_config *config, const vly_assignments *give
 
 vly_status vly_session_start(vly_session **out, const vly_assignments *given,
                              const vly_session_callbacks *callbacks);
+/* Options that a run keeps, "run.env" and others, NULL at the end: vly_session_resume refuses them. */
+extern const char *const vly_session_kept[];
 /* Starts again if the run has no checkpoint. accept: although config.yaml is not what the checkpoint
  * was saved with. */
 vly_status vly_session_resume(vly_session **out, const char *run, const vly_assignments *given,

@@ -78,6 +78,37 @@ static void every_verb_has_help_with_an_example_that_fits(void) {
     CHECK_EQ(volley("--version"), 0);
 }
 
+/* What a run keeps is refused, and --help does not offer it. */
+static void resume_shows_what_it_takes(const char *run) {
+    static const char *const kept[] = {"algo", "preset", "out", "seed", "envs"},
+                             *const taken[] = {"steps", "until-return", "workers", "device"},
+                             *const topics[] = {"", " run", " all"};
+    char option[32];
+    for (int t = 0; t < 3; t++) {
+        CHECK_EQ(volley("resume --help%s", topics[t]), 0);
+        for (int i = 0; i < 5; i++) {
+            snprintf(option, sizeof option, "  --%s ", kept[i]);
+            if (strstr(out, option)) fprintf(stderr, "resume --help%s: %s\n", topics[t], option);
+            CHECK(!strstr(out, option));
+        }
+        for (int i = 0; i < 4; i++) {
+            snprintf(option, sizeof option, "  --%s ", taken[i]);
+            SAYS(out, option);
+        }
+        CHECK_EQ(volley("train --help%s", topics[t]), 0);
+        for (int i = 0; i < 5; i++) {
+            snprintf(option, sizeof option, "  --%s ", kept[i]);
+            SAYS(out, option);
+        }
+    }
+    for (int i = 0; i < 5; i++) {
+        CHECK_EQ(volley("resume %s --%s 1", run, kept[i]), 2);
+        SAYS(err, "keeps its");
+    }
+    CHECK_EQ(volley("resume %s --sed 1", run), 2);
+    CHECK(!strstr(err, "nearest: seed"));
+}
+
 static void ls_and_doctor_speak_json(void) {
     CHECK_EQ(volley("ls --json"), 0);
     json_t *o = program_json();
@@ -473,6 +504,7 @@ int main(void) {
     every_verb_has_help_with_an_example_that_fits();
     ls_and_doctor_speak_json();
     a_run_is_a_folder_with_all_that_was_promised();
+    resume_shows_what_it_takes("one");
     a_default_folder_is_named_after_the_run();
     targets_and_budgets_have_their_codes();
     signals_save_and_say_how_to_go_on();
