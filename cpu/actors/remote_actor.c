@@ -323,6 +323,14 @@ static void wait_before_next(const vly_remote_actor *o, int *pause_ms) {
     *pause_ms = *pause_ms < 1000 ? *pause_ms * 2 : 2000;
 }
 
+static void count_link(const remote_link *l, vly_remote_done *done) {
+    if (!done) return;
+    if (l->envs > 0) snprintf(done->env, sizeof done->env, "%s", l->welcome.env);
+    done->connections += l->served;
+    done->steps += l->sent_steps;
+    done->rows += l->sent_rows;
+}
+
 static vly_status run_one_link(const vly_remote_actor *o, const vly_remote_address *address,
                                link_end *how, bool *served) {
     remote_link *l = calloc(1, sizeof *l);
@@ -330,6 +338,7 @@ static vly_status run_one_link(const vly_remote_actor *o, const vly_remote_addre
     l->o = o, l->address = *address;
     const vly_status status = run_link(l);
     *how = l->how == LINK_OPEN ? LINK_FAILED : l->how, *served = l->served;
+    count_link(l, o->done);
     if (!l->stuck) free(l);
     return status;
 }

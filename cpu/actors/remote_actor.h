@@ -19,6 +19,14 @@ extern "C" {
 
 typedef enum { VLY_PACK_AUTO, VLY_PACK_OFF, VLY_PACK_ON } vly_remote_pack;
 
+/* What an actor has done. */
+typedef struct {
+    char env[256];       /* as the learner names it; "" before the first WELCOME */
+    int64_t connections; /* on which it stepped environments */
+    int64_t steps;       /* of an environment, all players at once */
+    int64_t rows;        /* sent: one for each player, of resets too */
+} vly_remote_done;
+
 typedef struct {
     const char *address;
     const uint8_t *token; /* VLY_WIRE_TOKEN bytes; NULL for fd:N */
@@ -31,6 +39,7 @@ typedef struct {
     void (*say)(void *arg, const char *text); /* a line for people, from any thread; may be NULL */
     void *arg;
     const atomic_int *stop; /* not 0: returns VLY_ECANCELED; may be NULL */
+    vly_remote_done *done;  /* counted on as each connection ends; may be NULL */
 } vly_remote_actor;
 
 vly_status vly_remote_act(const vly_remote_actor *o);

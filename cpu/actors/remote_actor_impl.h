@@ -35,8 +35,8 @@ typedef struct {
     uint8_t *obs;     /* contiguous */
     uint8_t *packed;  /* NULL: never */
     uint8_t *action;
-    vly_rows rows; /* into message and obs */
-    bool busy;
+    vly_rows rows;    /* into message and obs */
+    bool busy, steps; /* steps: not a reset */
 } link_slice;
 
 struct remote_link {
@@ -62,6 +62,7 @@ struct remote_link {
     int64_t probe_ns, round_trip_ns;
     uint64_t bytes_per_s;
     bool packed;
+    int64_t sent_steps, sent_rows;
 
     vly_wire_welcome welcome;
     link_slice *slices;

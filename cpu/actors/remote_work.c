@@ -212,6 +212,8 @@ static void send_slice(remote_link *l, link_slice *s, uint32_t index) {
         uv_buf_init((char *)s->message, (unsigned)(sizeof *head + fixed)),
         uv_buf_init((char *)(packed ? s->packed : s->obs), (unsigned)(packed ? packed : obs))};
     s->busy = false;
+    l->sent_steps += s->steps ? s->n : 0;
+    l->sent_rows += (int64_t)s->n * l->env.players;
     vly_remote_link_write(l, bufs, 2);
 }
 
@@ -335,7 +337,7 @@ static vly_status submit_slice(remote_link *l, link_slice *s, bool step) {
     const int chunk = s->n / s->chunks, players = l->env.players;
     const vly_actions action = {s->action, l->welcome.shape.action_bytes};
     if (step) VLY_TRY(check_slice_actions(l, s));
-    s->busy = true, s->left = s->chunks;
+    s->busy = true, s->steps = step, s->left = s->chunks;
     for (int k = 0; k < s->chunks; k++) {
         const vly_rows rows = vly_rows_of(s->rows, (size_t)(k * chunk), players);
         const vly_actions these = vly_actions_at(action, (size_t)(k * chunk * players));

@@ -213,11 +213,20 @@ static vly_status act_in_run(actor *a) {
     return run_actor(a);
 }
 
+static void note_done(const actor *a, vly_fleet_done *done) {
+    if (!done) return;
+    *done = (vly_fleet_done){.rank = a->rank, .steps = a->steps, .updates = a->updates};
+    snprintf(done->run, sizeof done->run, "%s", a->run);
+    snprintf(done->env, sizeof done->env, "%s", a->config.run.env);
+    snprintf(done->algo, sizeof done->algo, "%s", a->config.run.algo);
+}
+
 vly_status vly_fleet_act(const vly_fleet_actor *o) {
     actor *a = calloc(1, sizeof *a);
     if (!a) return vly_fail(VLY_ENOMEM, "actor: out of memory");
-    a->o = o;
+    a->o = o, a->rank = -1;
     const vly_status status = act_in_run(a);
+    note_done(a, o->done);
     if (a->t && o->started) o->started(o->arg, NULL);
     if (a->t) vly_train_destroy(a->t);
     vly_ps_client_destroy(a->ps);

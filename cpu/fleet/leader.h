@@ -25,6 +25,13 @@ void vly_leader_destroy(vly_leader *l);
 /* The value of vly_train_options.lead. */
 vly_status vly_leader_lead(void *leader, vly_train *t);
 
+/* What an actor has done. */
+typedef struct {
+    char run[128], env[256], algo[32]; /* "" before the run was found */
+    int rank;                          /* -1 before it has one */
+    int64_t steps, updates;            /* as it last told the learner */
+} vly_fleet_done;
+
 typedef struct {
     const char *url, *run; /* run NULL: the only run in the store */
     int rank;              /* -1: the next free one */
@@ -34,6 +41,7 @@ typedef struct {
     void *arg;                                 /* for the callbacks; each may be NULL */
     /* from this call on, until one with NULL, vly_train_stop(t) ends the actor */
     void (*started)(void *arg, vly_train *t);
+    vly_fleet_done *done; /* written at the end; may be NULL */
 } vly_fleet_actor;
 /* Acts until the learner announces the end. */
 vly_status vly_fleet_act(const vly_fleet_actor *actor);

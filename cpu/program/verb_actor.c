@@ -1,6 +1,8 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include "common/base/clock.h"
+#include "common/base/text.h"
 #include "cpu/actors/remote_actor.h"
 #include "cpu/actors/remote_net.h"
 #include "cpu/program/cli.h"
@@ -42,6 +44,38 @@ static const vly_option actor_table[] = {
                  "ADDRESS: open files of this machine that the learner's --env.args name"),
     VLY_CLI_BOOL(actor_options, quiet, "say nothing but errors"),
 };
+
+/* ---- last words ---- */
+
+typedef struct {
+    vly_status status;
+    double began_s;
+    bool acted;  /* else it failed before it could: there is nothing to report */
+    bool hushed; /* the learner's run says why */
+} actor_end;
+
+/* did: what it has done; the reference is taken. */
+static int end_actor(const vly_cli *cli, const actor_end *e, json_t *did) {
+    const int by = vly_cli_signal();
+    const bool well = by || e->status == VLY_OK;
+    const int code = by          ? by == 2 ? VLY_EXIT_INT : VLY_EXIT_TERM
+                     : e->hushed ? vly_cli_exit_code(e->status)
+                     : well      ? VLY_EXIT_DONE
+                                 : vly_cli_fail(e->status);
+    vly_cli_end_soon(code);
+    json_object_set_new(did, "wall_s", vly_json_real(vly_now_s() - e->began_s));
+    json_object_set_new(did, "stop", json_string(by ? "interrupted" : well ? "done" : "failed"));
+    if (cli->json && (well || e->acted))
+        vly_cli_print_json(did);
+    else
+        json_decref(did);
+    return code;
+}
+
+/* A name from elsewhere; NULL: there is none, or JSON cannot hold it. */
+static const char *name_for_json(const char *name) {
+    return name[0] && vly_text_is_utf8(name) ? name : NULL;
+}
 
 /* ---- for a learner that infers: volley train --listen ---- */
 
@@ -94,6 +128,8 @@ static int act_remotely(vly_cli *cli) {
     else if (!inherited)
         status = vly_wire_read_token(o->token_file, token);
     if (status != VLY_OK) return vly_cli_fail(status);
+    const double began_s = vly_now_s();
+    vly_remote_done done = {.env = ""};
     remote_context context = {o, o->quiet ? NULL : cli->people, inherited};
     const vly_remote_actor actor = {.address = address,
                                     .token = inherited ? NULL : token,
@@ -106,14 +142,17 @@ static int act_remotely(vly_cli *cli) {
                                     .open = open_named_env,
                                     .say = say_flushed,
                                     .arg = &context,
-                                    .stop = &actor_stopped};
+                                    .stop = &actor_stopped,
+                                    .done = &done};
     if (inherited) vly_crash_in_worker();
     vly_cli_watch_signals(stop_remote_actor, NULL);
     status = vly_remote_act(&actor);
     vly_cli_watch_signals(NULL, NULL);
-    if (vly_cli_signal()) return vly_cli_signal() == 2 ? VLY_EXIT_INT : VLY_EXIT_TERM;
-    if (inherited) return vly_cli_exit_code(status); /* the run says what it was told */
-    return status == VLY_OK ? VLY_EXIT_DONE : vly_cli_fail(status);
+    const actor_end end = {status, began_s, done.connections > 0, inherited};
+    return end_actor(cli, &end,
+                     json_pack("{s:s, s:s?, s:I, s:I, s:I}", "address", address, "env",
+                               name_for_json(done.env), "connections", (json_int_t)done.connections,
+                               "steps", (json_int_t)done.steps, "rows", (json_int_t)done.rows));
 }
 
 /* ---- for a learner with a store ---- */
@@ -144,6 +183,8 @@ static int act_over_store(vly_cli *cli) {
             vly_fail(VLY_EINVAL,
                      "actor: an ADDRESS is needed (tcp://HOST:PORT of `volley train --listen`), or "
                      "--store or VOLLEY_STORE, the Redis that the learner uses"));
+    const double began_s = vly_now_s();
+    vly_fleet_done done = {.rank = -1};
     const vly_fleet_actor actor = {.url = store,
                                    .run = o->run,
                                    .rank = o->rank,
@@ -151,10 +192,15 @@ static int act_over_store(vly_cli *cli) {
                                    .say = o->quiet ? NULL : say,
                                    .warn = warn,
                                    .arg = cli->people,
-                                   .started = started};
+                                   .started = started,
+                                   .done = &done};
     const vly_status status = vly_fleet_act(&actor);
-    if (vly_cli_signal()) return vly_cli_signal() == 2 ? VLY_EXIT_INT : VLY_EXIT_TERM;
-    return status == VLY_OK ? VLY_EXIT_DONE : vly_cli_fail(status);
+    const actor_end end = {status, began_s, done.rank >= 0, false};
+    return end_actor(cli, &end,
+                     json_pack("{s:s?, s:s?, s:s?, s:i, s:I, s:I}", "run", name_for_json(done.run),
+                               "env", name_for_json(done.env), "algo", name_for_json(done.algo),
+                               "rank", done.rank, "steps", (json_int_t)done.steps, "updates",
+                               (json_int_t)done.updates));
 }
 #else
 static int act_over_store(vly_cli *cli) {

@@ -134,8 +134,13 @@ static void a_killed_learner_resumes(void) {
     CHECK(found >= size * 0.9);
     json_decref(o);
     for (int i = 0; i < 2; i++) {
-        json_decref(runs_finish(i ? "a1" : "a0", actor[i], &code));
+        json_t *did = runs_finish(i ? "a1" : "a0", actor[i], &code);
         CHECK_EQ(code, 0); /* stopped by the end of the run */
+        CHECK(did && runs_number(did, "steps") > 0 && runs_number(did, "wall_s") > 0);
+        CHECK_EQ(runs_number(did, "rank"), i);
+        CHECK_STR(json_string_value(json_object_get(did, "run")), "d");
+        CHECK_STR(json_string_value(json_object_get(did, "stop")), "done");
+        json_decref(did);
     }
     vly_store_server_stop(server);
 }

@@ -39,12 +39,29 @@ static void find_address(const char *run, const char *listen, char *address, siz
     free(text);
 }
 
+/* What an actor prints at its end. Rows of resets are no steps. */
+static double steps_of_actor(json_t *did, const char *address) {
+    CHECK(did != NULL);
+    CHECK_STR(json_string_value(json_object_get(did, "address")), address);
+    CHECK_STR(json_string_value(json_object_get(did, "stop")), "done");
+    CHECK(runs_number(did, "wall_s") > 0);
+    const double steps = runs_number(did, "steps");
+    if (steps > 0) { /* 0: it came when all was over */
+        CHECK(json_string_value(json_object_get(did, "env")) != NULL);
+        CHECK(runs_number(did, "connections") >= 1);
+        CHECK(runs_number(did, "rows") > steps);
+    }
+    json_decref(did);
+    return steps;
+}
+
 /* A run with its actors, "train ENV --out RUN" or "resume RUN"; the object that it printed. */
 static json_t *learn_remotely(const char *run, const char *listen, const char *command,
                               const char *settings) {
     char address[96], name[32];
     pid_t actors[ACTORS];
     int code;
+    double stepped = 0;
     const pid_t learner = runs_start(run,
                                      "%s --listen %s --token-file token --remote.deadline_s 30 %s",
                                      command, listen, settings);
@@ -57,9 +74,11 @@ static json_t *learn_remotely(const char *run, const char *listen, const char *c
     CHECK_EQ(code, 0);
     for (int i = 0; i < ACTORS; i++) {
         snprintf(name, sizeof name, "%s-actor%d", run, i);
-        json_decref(runs_finish(name, actors[i], &code));
+        stepped += steps_of_actor(runs_finish(name, actors[i], &code), address);
         CHECK_EQ(code, 0);
     }
+    CHECK(stepped > 0);
+    if (!strncmp(command, "train ", 6)) CHECK(stepped >= runs_number(result, "steps"));
     return result;
 }
 
@@ -210,6 +229,19 @@ static void a_wrong_token_ends_the_actor(void) {
     CHECK_EQ(code, 143);
 }
 
+static void a_stopped_actor_says_what_it_did(void) {
+    int code;
+    const pid_t actor = runs_start("alone", "actor unix:nobody --token-file token --wait 600");
+    await_words("alone.err", "no such file");
+    kill(actor, SIGTERM);
+    json_t *did = runs_finish("alone", actor, &code);
+    CHECK_EQ(code, 143);
+    CHECK(did && runs_number(did, "connections") == 0 && runs_number(did, "steps") == 0);
+    CHECK(json_is_null(json_object_get(did, "env")));
+    CHECK_STR(json_string_value(json_object_get(did, "stop")), "interrupted");
+    json_decref(did);
+}
+
 /* What a run writes of its actors (actor_list.c; states: test_remote.c). */
 static void the_status_tells_slow_actors_from_dead_ones(void) {
     char folder[128];
@@ -246,5 +278,6 @@ int main(void) {
     cartpole_is_learned("ppo", "475");
     cartpole_is_learned("impala", "195");
     a_wrong_token_ends_the_actor();
+    a_stopped_actor_says_what_it_did();
     return runs_clean();
 }
