@@ -8,6 +8,7 @@
 #include "cpu/run/session.h"
 #include "cpu/program/verbs.h"
 #include "envs/atari/roms.h"
+#include "envs/multi.h"
 #include "envs/registry.h"
 
 typedef struct {
@@ -201,6 +202,107 @@ static json_t *ls_options_(vly_cli *cli) {
     return list;
 }
 
+/* ---- one environment ---- */
+
+/* A name that JSON cannot hold, or that is missing, is null. */
+static json_t *names_json(const char *const *names, int n) {
+    json_t *list = json_array();
+    for (int i = 0; names && i < n; i++) {
+        json_t *name = names[i] ? json_string(names[i]) : NULL;
+        json_array_append_new(list, name ? name : json_null());
+    }
+    return list;
+}
+
+static void print_names(FILE *out, const char *before, const char *const *names, int n) {
+    for (int i = 0; names && i < n; i++)
+        fprintf(out, "%s%s", i ? ", " : before, names[i] ? names[i] : "?");
+}
+
+static json_t *frame_json(const vly_obs_spec *o) {
+    json_t *shape = json_array();
+    for (int i = 0; i < o->ndim; i++) json_array_append_new(shape, json_integer(o->shape[i]));
+    return json_pack("{s:s, s:o, s:i}", "type", o->dtype == VLY_U8 ? "u8" : "f32", "shape", shape,
+                     "stack", o->stack > 0 ? o->stack : 1);
+}
+
+static void print_frame(FILE *out, const char *what, const vly_obs_spec *o) {
+    fprintf(out, "  %-12s ", what);
+    for (int i = 0; i < o->ndim; i++) fprintf(out, i ? " x %d" : "%d", o->shape[i]);
+    fputs(o->dtype == VLY_U8 ? " bytes" : " numbers", out);
+    if (o->stack > 1) fprintf(out, ", %d frames", o->stack);
+    fputc('\n', out);
+}
+
+static int names_of_actions(const vly_space *a) {
+    return a->kind == VLY_SPACE_BOX ? a->count : a->n;
+}
+
+/* choices: of each value of an action; bounds: of each number of a box. */
+static json_t *actions_json(const vly_space *a) {
+    static const char *const kinds[] = {"discrete", "multi", "box"};
+    const bool box = a->kind == VLY_SPACE_BOX;
+    json_t *values = json_array();
+    for (int i = 0; i < a->count; i++)
+        json_array_append_new(values, box ? json_pack("[f, f]", a->bounds[i].low, a->bounds[i].high)
+                                          : json_integer(vly_space_size(a, i)));
+    return json_pack("{s:s, s:o, s:o}", "kind", kinds[a->kind], box ? "bounds" : "choices", values,
+                     "names", names_json(a->names, names_of_actions(a)));
+}
+
+static void print_actions(FILE *out, const vly_space *a) {
+    fprintf(out, "  %-12s ", "actions");
+    for (int i = 0; i < a->count; i++) {
+        if (i) fputs(a->kind == VLY_SPACE_BOX ? ", " : " x ", out);
+        if (a->kind == VLY_SPACE_BOX)
+            fprintf(out, "%.4g to %.4g", a->bounds[i].low, a->bounds[i].high);
+        else
+            fprintf(out, "%d", vly_space_size(a, i));
+    }
+    print_names(out, ": ", a->names, names_of_actions(a));
+    fputc('\n', out);
+}
+
+static json_t *describe_opened(FILE *out, const vly_env *env) {
+    fprintf(out, "%s\n", env->name);
+    print_frame(out, "observation", &env->obs);
+    if (env->shared.bytes) print_frame(out, "shared state", &env->shared);
+    print_actions(out, &env->action);
+    if (env->masked) fprintf(out, "  %-12s some actions are forbidden at times\n", "masks");
+    if (env->players > 1) fprintf(out, "  %-12s %d\n", "players", env->players);
+    if (env->info_count) fprintf(out, "  %-12s ", "info");
+    print_names(out, "", env->info_names, env->info_count);
+    if (env->info_count) fputc('\n', out);
+    return json_pack("{s:s, s:o, s:o, s:o, s:b, s:i, s:o}", "env", env->name, "observation",
+                     frame_json(&env->obs), "shared",
+                     env->shared.bytes ? frame_json(&env->shared) : json_null(), "action",
+                     actions_json(&env->action), "masked", env->masked, "players", env->players,
+                     "info", names_json(env->info_names, env->info_count));
+}
+
+/* Also one that cannot be opened here: its files are not fetched, its plugin is broken. */
+static bool names_an_env(const char *name) {
+    vly_env_info info;
+    return vly_env_is_plugin(name) || vly_multi_named(name) ||
+           vly_env_describe(&info, name, NULL) != VLY_ENOTFOUND;
+}
+
+static vly_status ls_one_env(vly_cli *cli, const char *name) {
+    const ls_options *o = cli->own;
+    const vly_env_args args = {.data = o->roms[0] ? o->roms : NULL};
+    vly_env env;
+    VLY_TRY(vly_env_open(&env, name, &args));
+    json_t *object = describe_opened(cli->people, &env);
+    if (cli->json)
+        vly_cli_print_json(object);
+    else
+        json_decref(object);
+    env.close(&env);
+    return VLY_OK;
+}
+
+/* ---- the verb ---- */
+
 static const struct {
     const char *name;
     json_t *(*list)(vly_cli *cli);
@@ -210,8 +312,23 @@ static const struct {
               {"runs", ls_runs, false},      {"options", ls_options_, false}};
 enum { TOPICS = sizeof topics / sizeof *topics };
 
+/* What `volley ls` may be asked for. */
 static const char *topic_name(int i) {
-    return i < TOPICS ? topics[i].name : NULL;
+    int envs = 0;
+    if (i < TOPICS) return topics[i].name;
+    i -= TOPICS;
+    while (vly_env_list(envs)) envs++;
+    if (i < envs) return vly_env_list(i)->name;
+    return (i -= envs) < VLY_ATARI_GAMES ? vly_atari_games[i].name : NULL;
+}
+
+static vly_status unknown_topic(const char *wanted) {
+    char near[256];
+    vly_nearest(wanted, topic_name, near, sizeof near);
+    return vly_fail(VLY_EINVAL,
+                    "volley ls: '%.60s' is not one of envs, algos, presets, atari, runs, options, "
+                    "and no environment%s%s",
+                    wanted, *near ? "; nearest: " : "", near);
 }
 
 static const char usual_runs[] = "runs";
@@ -235,13 +352,10 @@ static int ls(vly_cli *cli) {
         found = true;
     }
     if (!found) {
-        char near[128];
-        vly_nearest(wanted, topic_name, near, sizeof near);
         json_decref(all);
-        return vly_cli_fail(vly_fail(
-            VLY_EINVAL,
-            "volley ls: '%.60s' is not one of envs, algos, presets, atari, runs, options%s%s",
-            wanted, *near ? "; nearest: " : "", near));
+        const vly_status status = names_an_env(wanted) ? ls_one_env(cli, wanted)
+                                                       : unknown_topic(wanted);
+        return status == VLY_OK ? VLY_EXIT_DONE : vly_cli_fail(status);
     }
     if (cli->json)
         vly_cli_print_json(all);
@@ -261,9 +375,9 @@ static const vly_option ls_table[] = {
 
 const vly_verb vly_verb_ls = {
     .name = "ls",
-    .positional_help = "[envs|algos|presets|atari|runs|options]",
-    .summary = "environments, algorithms, presets; runs; every option",
-    .examples = "volley ls\nvolley ls runs\nvolley ls presets --json",
+    .positional_help = "[envs|algos|presets|atari|runs|options|ENV]",
+    .summary = "environments, algorithms, presets; runs; every option; what an environment is like",
+    .examples = "volley ls\nvolley ls runs\nvolley ls presets --json\nvolley ls minatar/breakout",
     .own = ls_table,
     .own_count = sizeof ls_table / sizeof *ls_table,
     .own_bytes = sizeof(ls_options),
