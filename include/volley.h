@@ -164,6 +164,12 @@ VLY_API int vly_vec_recv(vly_vec *v, const vly_batch *batch);
  * data + i * row_bytes; within a row they are contiguous. */
 VLY_API int vly_vec_view(const vly_vec *v, const void **data, size_t *row_bytes);
 
+/* What critics of all players are shown beside the observations, one for an environment. -14: it
+ * has none. */
+VLY_API int vly_vec_shared_space(const vly_vec *v, vly_vec_space *out);
+/* That of n environments as their newest rows have it: (n, ...) as the space says, `bytes` in all. */
+VLY_API int vly_vec_shared(vly_vec *v, const int32_t *ids, int n, void *shared, size_t bytes);
+
 /* The states of n environments, state_bytes each, with the observations that belong to them. A
  * state fits every environment of the same game and settings. */
 VLY_API int vly_vec_save(vly_vec *v, const int32_t *ids, int n, void *states, size_t bytes);

@@ -198,8 +198,9 @@ add_test(NAME check_names COMMAND ${CMAKE_COMMAND} -DROOT=${PROJECT_SOURCE_DIR} 
 foreach(name test_vec test_vec_columns test_abi test_trainer test_hosted)
   target_link_libraries(${name} PRIVATE libvolley)
 endforeach()
-target_compile_definitions(test_vec_columns PRIVATE VLY_TEST_PLUGIN_BAD="$<TARGET_FILE:plugin_bad_env>")
-add_dependencies(test_vec_columns plugin_bad_env)
+target_compile_definitions(test_vec_columns PRIVATE VLY_TEST_PLUGIN_BAD="$<TARGET_FILE:plugin_bad_env>"
+  VLY_TEST_PLUGIN_PLAYERS="$<TARGET_FILE:plugin_two_player_env>")
+add_dependencies(test_vec_columns plugin_bad_env plugin_two_player_env)
 add_test(NAME library_exports COMMAND sh tests/library/exports.sh $<TARGET_FILE:libvolley> ${CMAKE_NM}
   WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
 if(NOT VLY_SANITIZE AND NOT VLY_FUZZ)

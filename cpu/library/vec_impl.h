@@ -5,7 +5,7 @@
  *   vec_columns.c   columns of information
  *   vec_step.c      what a worker does with a chunk: steps, stacks, autoreset, delivery
  *   vec.c           the calls: reset, step, send, recv
- *   vec_state.c     states saved and restored; render
+ *   vec_state.c     states saved and restored; shared states; render
  *
  * The pool (cpu/actors/pool.h) steps `face`, an environment whose step() is vec_step.c's: it steps
  * the real one and delivers the rows to the caller's batch on the worker's thread. Frames lie in
@@ -85,6 +85,7 @@ struct vly_vec {
     int32_t *elapsed, *order;        /* order: environments of chunks that were taken */
     unsigned char *action;           /* env.action.bytes apart */
     uint8_t *mask;                   /* env.masked: env.action.n apart */
+    uint8_t *shared;                 /* env.shared.bytes apart, by environment; NULL: none */
     float *reward, *score;
     uint8_t *flags;
     uint8_t *final; /* asynchronous, same step: the observation at the end, by environment */
@@ -109,6 +110,9 @@ static inline vly_actions vec_actions(const vly_vec *v, int env) {
     const size_t row = (size_t)env * (size_t)v->players;
     return (vly_actions){v->action + row * v->env.action.bytes, v->env.action.bytes};
 }
+static inline uint8_t *vec_shared(const vly_vec *v, int env) {
+    return v->shared + (size_t)env * v->env.shared.bytes;
+}
 /* The rows of all environments from `env` on; their frames lie at equal distances where their
  * cursors are equal. */
 static inline vly_rows vec_rows(const vly_vec *v, int env) {
@@ -119,7 +123,9 @@ static inline vly_rows vec_rows(const vly_vec *v, int env) {
                       .score = v->score + row,
                       .flags = v->flags + row,
                       .mask = v->mask ? v->mask + row * n : NULL,
-                      .mask_stride = n};
+                      .mask_stride = n,
+                      .shared = v->shared ? vec_shared(v, env) : NULL,
+                      .shared_stride = v->env.shared.bytes};
 }
 static inline void *vec_state(const vly_vec *v, int env) {
     return v->states + (size_t)env * v->env.state_bytes;
@@ -141,6 +147,8 @@ void vec_write_columns(const vly_vec *v, int from, int row, int n, void *const *
 
 /* vec_state.c */
 uint64_t vec_saved_bytes(const vly_vec *v);
+/* VLY_EUNSUPPORTED: the environment has no shared state. */
+vly_status vec_check_shared(const vly_vec *v);
 
 /* vec.c. Claims the handle for one call; fails where another call, or another process, has it. */
 vly_status vec_enter(vly_vec *v);

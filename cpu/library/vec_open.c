@@ -27,14 +27,15 @@ static vly_status allocate_vec(vly_vec *v) {
     v->elapsed = calloc(n, sizeof *v->elapsed);
     v->action = calloc(rows, v->env.action.bytes);
     if (v->env.masked) v->mask = calloc(rows, (size_t)v->env.action.n);
+    if (v->env.shared.bytes) v->shared = calloc(n, v->env.shared.bytes);
     v->order = calloc(n, sizeof *v->order);
     v->reward = calloc(2 * rows, sizeof *v->reward);
     v->flags = calloc(rows, 1);
     const bool finals = v->asynchronous && v->o.autoreset == VEC_SAME_STEP;
     if (finals) v->final = calloc(n, v->obs_bytes);
     if (!v->history || !v->cursor || !v->command || !v->seed || !v->restarts || !v->elapsed ||
-        !v->action || (v->env.masked && !v->mask) || !v->order || !v->reward || !v->flags ||
-        (finals && !v->final))
+        !v->action || (v->env.masked && !v->mask) || (v->env.shared.bytes && !v->shared) ||
+        !v->order || !v->reward || !v->flags || (finals && !v->final))
         return vly_fail(VLY_ENOMEM, "no memory for %d environments of %s", v->o.num_envs,
                         v->env.name);
     memset(v->history, 0, bytes);
@@ -143,7 +144,7 @@ static void free_vec(vly_vec *v) {
     if (v->env_open) v->env.close(&v->env);
     free(v->history), free(v->cursor), free(v->command), free(v->seed), free(v->restarts);
     free(v->elapsed), free(v->action), free(v->order), free(v->reward), free(v->flags);
-    free(v->final), free(v->mask), free(v);
+    free(v->final), free(v->mask), free(v->shared), free(v);
 }
 
 /* After fork() the threads are the parent's, and so is the memory that they may be using: the
@@ -180,8 +181,7 @@ int vly_vec_info(const vly_vec *v, vly_vec_facts *out) {
 }
 
 /* Frames are grey or of three colours; a stack of them is the first axis. */
-static void observation_space(const vly_env *env, int frames, vly_vec_space *out) {
-    const vly_obs_spec *o = &env->obs;
+static void frames_space(const vly_obs_spec *o, int frames, vly_vec_space *out) {
     const bool bytes = o->dtype == VLY_U8;
     int k = 0;
     if (frames > 1) out->shape[k++] = frames;
@@ -210,8 +210,16 @@ int vly_vec_spaces(const vly_vec *v, vly_vec_space *observation, vly_vec_space *
         return too_small("vly_vec_space");
     *observation = (vly_vec_space){.bytes = observation->bytes};
     *action = (vly_vec_space){.bytes = action->bytes};
-    observation_space(&v->env, v->frames, observation);
+    frames_space(&v->env.obs, v->frames, observation);
     action_space(&v->env.action, action);
+    return VLY_OK;
+}
+
+int vly_vec_shared_space(const vly_vec *v, vly_vec_space *out) {
+    if (!v || !out || out->bytes < sizeof *out) return too_small("vly_vec_space");
+    VLY_TRY(vec_check_shared(v));
+    *out = (vly_vec_space){.bytes = out->bytes};
+    frames_space(&v->env.shared, 1, out);
     return VLY_OK;
 }
 

@@ -5,7 +5,7 @@
 
 enum { SAVED_VERSION = 1 };
 
-/* Then the state, then the stack of frames. */
+/* Then the state, then the stack of frames, then the shared state. */
 typedef struct {
     char magic[8];
     uint32_t version;
@@ -17,9 +17,13 @@ typedef struct {
 
 enum { CHECKED_FROM = offsetof(saved_head, name) };
 
-/* Of all players. */
-static size_t shown_bytes(const vly_vec *v) {
+/* The stacks of all players. */
+static size_t stacks_bytes(const vly_vec *v) {
     return (size_t)v->players * v->obs_bytes;
+}
+
+static size_t shown_bytes(const vly_vec *v) {
+    return stacks_bytes(v) + v->env.shared.bytes;
 }
 
 uint64_t vec_saved_bytes(const vly_vec *v) {
@@ -38,7 +42,9 @@ static void save_env(const vly_vec *v, int env, unsigned char *to) {
     memcpy(h.name, v->env.name, sizeof h.name);
     memcpy(to, &h, sizeof h);
     memcpy(to + sizeof h, vec_state(v, env), v->env.state_bytes);
-    memcpy(to + sizeof h + v->env.state_bytes, vec_stack(v, env), shown_bytes(v));
+    unsigned char *shown = to + sizeof h + v->env.state_bytes;
+    memcpy(shown, vec_stack(v, env), stacks_bytes(v));
+    if (v->shared) memcpy(shown + stacks_bytes(v), vec_shared(v, env), v->env.shared.bytes);
     h.check = XXH3_64bits(to + CHECKED_FROM, all - CHECKED_FROM);
     memcpy(to, &h, sizeof h);
 }
@@ -70,7 +76,9 @@ static void load_env(vly_vec *v, int env, const unsigned char *from) {
     saved_head h;
     memcpy(&h, from, sizeof h);
     memcpy(vec_state(v, env), from + sizeof h, v->env.state_bytes);
-    memcpy(vec_stack(v, env), from + sizeof h + v->env.state_bytes, shown_bytes(v));
+    const unsigned char *shown = from + sizeof h + v->env.state_bytes;
+    memcpy(vec_stack(v, env), shown, stacks_bytes(v));
+    if (v->shared) memcpy(vec_shared(v, env), shown + stacks_bytes(v), v->env.shared.bytes);
     v->elapsed[env] = h.elapsed;
     v->ended[env] = h.ended != 0, v->over[env] = h.over != 0;
     for (int i = env * v->players; i < (env + 1) * v->players; i++)
@@ -133,6 +141,38 @@ int vly_vec_load(vly_vec *v, const int32_t *ids, int n, const void *states, size
     VLY_TRY(vec_enter(v));
     return vec_leave(v, load_all(v, ids, n, states, bytes, batch));
 }
+
+/* ---- shared states ---- */
+
+vly_status vec_check_shared(const vly_vec *v) {
+    if (v->shared) return VLY_OK;
+    return vly_fail(VLY_EUNSUPPORTED, "%s has no shared state", v->env.name);
+}
+
+static vly_status copy_shared(vly_vec *v, const int32_t *ids, int n, uint8_t *to, size_t bytes) {
+    const size_t one = v->env.shared.bytes;
+    VLY_TRY(vec_check_shared(v));
+    VLY_TRY(vec_check_ids(v, ids, n));
+    if (!v->started)
+        return vly_fail(VLY_EINVAL, "the vector was not reset: it has no shared states");
+    if (!to || bytes != (size_t)n * one)
+        return vly_fail(VLY_EINVAL, "%d shared states of %s take %zu bytes, not %zu", n,
+                        v->env.name, (size_t)n * one, bytes);
+    for (int i = 0; i < n; i++)
+        if (v->out[ids ? ids[i] : i])
+            return vly_fail(VLY_EINVAL,
+                            "environment %d has an action that was not received: recv() first",
+                            ids ? ids[i] : i);
+    for (int i = 0; i < n; i++) memcpy(to + (size_t)i * one, vec_shared(v, ids ? ids[i] : i), one);
+    return VLY_OK;
+}
+
+int vly_vec_shared(vly_vec *v, const int32_t *ids, int n, void *shared, size_t bytes) {
+    VLY_TRY(vec_enter(v));
+    return vec_leave(v, copy_shared(v, ids, n, shared, bytes));
+}
+
+/* ---- render ---- */
 
 static vly_status render_env(vly_vec *v, int env, uint8_t *rgb, int *width, int *height) {
     const int32_t id = env;

@@ -315,6 +315,25 @@ class Core:
         check(lib.vly_vec_load(owner.handle, at, n, array.ctypes.data, array.nbytes, ctypes.addressof(batch)))
         return observation
 
+    def shared_space(self) -> _library.Space | None:
+        """What the shared state of an environment is; None: it has none."""
+        space, owner = _library.Space(), self.owner
+        status = lib.vly_vec_shared_space(owner.handle, ctypes.addressof(space))
+        if status == _library.UNSUPPORTED:
+            return None
+        check(status)
+        return space
+
+    @_alone
+    def shared(self, ids: Any = None) -> Array:
+        """The shared states of environments, for critics that see all of them."""
+        at, n = self.take_ids(ids)
+        owner, space = self.owner, _library.Space()
+        check(lib.vly_vec_shared_space(owner.handle, ctypes.addressof(space)))
+        states = np.empty((n, *space.shape[: space.ndim]), TYPES[space.type])
+        check(lib.vly_vec_shared(owner.handle, at, n, states.ctypes.data, states.nbytes))
+        return states
+
     @_alone
     def render(self, env: int) -> Array:
         size, owner = (ctypes.c_int * 2)(), self.owner

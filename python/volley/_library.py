@@ -38,6 +38,7 @@ class Unsupported(Error, NotImplementedError):
     """Not offered here."""
 
 
+UNSUPPORTED = -14
 _KINDS: dict[int, type[Error]] = {
     -1: InvalidArgument,
     -2: OutOfMemory,
@@ -45,7 +46,7 @@ _KINDS: dict[int, type[Error]] = {
     -5: InputOutput,
     -6: NotFound,
     -7: Damaged,
-    -14: Unsupported,
+    UNSUPPORTED: Unsupported,
 }
 
 
@@ -222,6 +223,8 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "vly_vec_send_reset": (_I, [_P, _P, _I, _P]),
     "vly_vec_recv": (_I, [_P, _P]),
     "vly_vec_view": (_I, [_P, _P, _P]),
+    "vly_vec_shared_space": (_I, [_P, _P]),
+    "vly_vec_shared": (_I, [_P, _P, _I, _P, _S]),
     "vly_vec_save": (_I, [_P, _P, _I, _P, _S]),
     "vly_vec_load": (_I, [_P, _P, _I, _P, _S, _P]),
     "vly_vec_render": (_I, [_P, _I, _P, _P, _P]),

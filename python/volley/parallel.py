@@ -9,7 +9,7 @@ import numpy as np
 
 from ._core import Array, Core, Rows
 from ._library import InvalidArgument
-from .vector import action_space, observation_space
+from .vector import action_space, observation_space, shared_space
 
 try:
     from pettingzoo import ParallelEnv as _Base  # type: ignore[import-untyped, import-not-found, unused-ignore]
@@ -32,6 +32,9 @@ class VolleyParallelEnv(_Base):  # type: ignore[misc, unused-ignore]
         self.agents: list[str] = []
         self.observation_spaces: dict[str, gymnasium.Space[Any]] = {agent: observation_space(self._core) for agent in self.possible_agents}
         self.action_spaces: dict[str, gymnasium.Space[Any]] = {agent: action_space(self._core) for agent in self.possible_agents}
+        shared = shared_space(self._core)
+        if shared is not None:  # PettingZoo's wrappers ask whether there is one
+            self.state_space = shared
 
     def observation_space(self, agent: str) -> gymnasium.Space[Any]:
         return self.observation_spaces[agent]
@@ -79,7 +82,12 @@ class VolleyParallelEnv(_Base):  # type: ignore[misc, unused-ignore]
         return {agent: {name: column[i] for name, column in rows.columns.items()} for i, agent in enumerate(self.agents)}
 
     def state(self) -> Array:
-        """The environment as bytes: for set_state."""
+        """What a critic of all players is shown; `state_space` is its space. NotImplementedError: the environment has none."""
+        state: Array = self._core.shared()[0]
+        return state
+
+    def get_state(self) -> Array:
+        """The environment as bytes, for set_state."""
         state: Array = self._core.save()[0]
         return state
 

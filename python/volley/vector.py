@@ -11,7 +11,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from . import _library
-from ._core import Array, Core, Rows
+from ._core import TYPES, Array, Core, Rows
 from ._library import InvalidArgument
 
 if TYPE_CHECKING:
@@ -36,6 +36,12 @@ def mode_of(mode: AutoresetMode | str) -> AutoresetMode:
 def observation_space(core: Core) -> Space[Any]:
     o = core.observation
     return Box(o.low, o.high, core.shape, core.type)
+
+
+def shared_space(core: Core) -> Space[Any] | None:
+    """Of the state that critics of all players are shown; None: the environment has none."""
+    s = core.shared_space()
+    return None if s is None else Box(s.low, s.high, tuple(s.shape[: s.ndim]), TYPES[s.type])
 
 
 def action_space(core: Core) -> Space[Any]:

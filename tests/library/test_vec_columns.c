@@ -1,4 +1,5 @@
-/* Columns of a vector: the environment's own numbers among them, by their names. */
+/* What a vector has beside observations: columns, the environment's own numbers among them, and the
+ * state that critics of all players are shown. */
 #include <stdbool.h>
 #include "envs/registry.h"
 #include "tests/library/calls.h"
@@ -100,6 +101,49 @@ static void several_games_show_theirs(void) {
     vly_vec_close(v);
 }
 
+/* One game of Nim in each environment: its shared state is how many matches are left, and whose turn
+ * it is, which are columns too. */
+static void critics_are_shown_all_of_the_state(void) {
+    enum { PLAYERS = 2, ROWS = ENVS * PLAYERS };
+    float shared[ENVS][2], other[ENVS][2];
+    double matches[ROWS], turn[ROWS];
+    uint8_t saved[4096];
+    const int32_t last = ENVS - 1;
+    vly_vec_space space = {.bytes = sizeof space};
+    vly_vec_facts facts = {.bytes = sizeof facts};
+    vly_vec *v = open_vec(VLY_TEST_PLUGIN_PLAYERS, "num_envs=3 autoreset=next_step");
+    CHECK_CALL(vly_vec_shared_space(v, &space));
+    CHECK(space.type == VLY_TYPE_F32 && space.ndim == 1 && space.shape[0] == 2 && space.n == 0);
+    REFUSED(vly_vec_shared(v, NULL, ENVS, shared, sizeof shared), -1, "was not reset");
+    void *column[16] = {NULL};
+    column[column_named(v, "matches")] = matches, column[column_named(v, "turn")] = turn;
+    const vly_batch batch = {.bytes = sizeof batch, .column = column};
+    CHECK_CALL(vly_vec_reset(v, NULL, (const int64_t[ENVS]){1, 2, 3}, &batch));
+    CHECK_CALL(vly_vec_info(v, &facts));
+    CHECK(facts.state_bytes <= sizeof saved);
+    CHECK_CALL(vly_vec_save(v, &last, 1, saved, facts.state_bytes));
+    CHECK_CALL(vly_vec_shared(v, &last, 1, other[0], sizeof other[0]));
+    for (int step = 0; step < 100; step++) {
+        CHECK_CALL(vly_vec_shared(v, NULL, ENVS, shared, sizeof shared));
+        for (int i = 0; i < ENVS; i++)
+            CHECK((double)shared[i][0] == matches[PLAYERS * i] &&
+                  (double)shared[i][1] == turn[PLAYERS * i]);
+        CHECK_CALL(vly_vec_step(v, (const int32_t[ROWS]){0, 1, 2, 0, 1, 2}, VLY_TYPE_I32, &batch));
+    }
+    CHECK_CALL(vly_vec_load(v, &last, 1, saved, facts.state_bytes, NULL));
+    CHECK_CALL(vly_vec_shared(v, &last, 1, shared[0], sizeof shared[0]));
+    CHECK(!memcmp(shared[0], other[0], sizeof shared[0]));
+    REFUSED(vly_vec_shared(v, NULL, ENVS, shared, sizeof shared - 1), -1, "take 24 bytes");
+    REFUSED(vly_vec_shared(v, NULL, ENVS + 1, shared, sizeof shared), -1, "there are 3");
+    CHECK_CALL(vly_vec_send(v, NULL, ENVS, (const int32_t[ROWS]){0}, VLY_TYPE_I32));
+    REFUSED(vly_vec_shared(v, NULL, ENVS, shared, sizeof shared), -1, "recv() first");
+    vly_vec_close(v);
+    v = open_vec("cartpole", "");
+    REFUSED(vly_vec_shared_space(v, &space), -14, "cartpole has no shared state");
+    REFUSED(vly_vec_shared(v, NULL, 1, shared, sizeof shared), -14, "cartpole has no shared state");
+    vly_vec_close(v);
+}
+
 static bool has_roms(void) {
     vly_env env;
     if (vly_env_open(&env, "multi:pong,breakout,seaquest", NULL) != VLY_OK) return false;
@@ -111,6 +155,7 @@ int main(void) {
     all_numbers_are_columns();
     a_number_with_the_name_of_a_column_is_refused();
     several_environments_show_their_task();
+    critics_are_shown_all_of_the_state();
     if (has_roms()) {
         a_game_that_drifts_shows_lives_and_memory();
         several_games_show_theirs();

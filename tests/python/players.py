@@ -37,7 +37,7 @@ def a_game_is_played_by_its_rules(plugin):
                 assert rewards == {"player_0": 0.0, "player_1": 0.0}
     assert min(won.values()) > 5, won
     env.reset(seed=7)
-    state = env.state()
+    state = env.get_state()
     actions = {"player_0": 1, "player_1": 1}
     first = env.step(actions)
     env.set_state(state)
@@ -53,6 +53,29 @@ def a_game_is_played_by_its_rules(plugin):
     alone = volley.parallel_env("cartpole", max_steps=5)
     alone.reset(seed=0)
     assert [alone.step({"player_0": k % 2})[3]["player_0"] for k in range(5)] == [False] * 4 + [True]
+
+
+def the_state_is_what_a_critic_of_all_players_sees(plugin):
+    env = volley.parallel_env(plugin)
+    refused(ValueError, "reset", env.state)
+    observations, infos = env.reset(seed=3)
+    assert env.state_space.shape == (2,) and env.state_space.dtype == np.float32
+    before, held = env.get_state(), env.state()
+    first = held.copy()
+    while env.agents:
+        state = env.state()
+        assert state.dtype == np.float32 and state in env.state_space
+        assert state.tolist() == [observations["player_0"].argmax(), infos["player_0"]["turn"]]
+        observations, _, _, _, infos = env.step({"player_0": 0, "player_1": 2})
+    assert env.state()[0] == 0 and np.array_equal(held, first)
+    env.set_state(before)
+    assert np.array_equal(env.state(), first)
+    env.close()
+    refused(ValueError, "closed", env.state)
+    alone = volley.parallel_env("cartpole")
+    alone.reset(seed=0)
+    assert not hasattr(alone, "state_space")
+    refused(NotImplementedError, "cartpole has no shared state", alone.state)
 
 
 def a_vector_has_a_row_for_each_player(plugin):
@@ -115,6 +138,7 @@ def pettingzoo_finds_nothing_wrong(plugin):
 
 if __name__ == "__main__":
     a_game_is_played_by_its_rules(sys.argv[1])
+    the_state_is_what_a_critic_of_all_players_sees(sys.argv[1])
     a_vector_has_a_row_for_each_player(sys.argv[1])
     masks_are_of_environments_or_of_their_rows(sys.argv[1])
     pettingzoo_finds_nothing_wrong(sys.argv[1])
