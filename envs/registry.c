@@ -183,6 +183,9 @@ vly_status vly_env_open(vly_env *env, const char *name, const vly_env_args *args
     vly_atari_options atari;
     VLY_TRY(vly_atari_options_read(&atari, args));
     if (!vly_atari_named(name, &atari)) return unknown_name(name);
+    if (args && args->extra && args->extra[0])
+        return vly_fail(VLY_EINVAL, "%s has no option '%.*s'; those of Atari begin with atari.",
+                        name, (int)strcspn(args->extra, "="), args->extra);
     return (atari.drift[0] ? vly_atari_drift_open : vly_atari_open)(env, name, &atari);
 }
 

@@ -299,6 +299,20 @@ static vly_status check_together(const vly_config *c) {
     return vly_config_check_device(c->run.device);
 }
 
+static bool is_given(const vly_assignments *given, const char *key) {
+    for (int i = 0; i < given->n; i++)
+        if (!strcmp(given->v[i].key, key)) return true;
+    return false;
+}
+
+/* What is said of Atari decides nothing elsewhere. */
+static vly_status forget_other_families(vly_config *config, const char *family) {
+    for (int i = 0; i < OPTIONS && strcmp(family, "multi") != 0; i++)
+        if (is_family(options[i].section) && strcmp(options[i].section, family) != 0)
+            VLY_TRY(vly_option_set(config, &options[i], full_name(i), options[i].def));
+    return VLY_OK;
+}
+
 /* Neither how many environments nor how long their rollouts are was given. */
 static bool leaves_envs_open(const vly_assignments *given) {
     for (int i = 0; i < given->n; i++)
@@ -329,8 +343,14 @@ vly_status vly_config_layers(vly_config *config, const vly_assignments *given,
     VLY_TRY(apply_family_presets(config, given));
     const int usual = config->run.envs;
     VLY_TRY(apply_given(config, given, NULL));
+    VLY_TRY(forget_other_families(config, family));
     config->fit_envs = config->run.envs == 0 || leaves_envs_open(given);
     if (config->run.envs == 0) config->run.envs = usual;
+    /* A preset's groups are for its environments; few of them are fewer groups. */
+    if (!is_given(given, "pool.groups") && config->pool.groups > config->run.envs)
+        config->pool.groups = config->run.envs;
+    if (!is_given(given, "pool.batch") && config->pool.batch > config->run.envs)
+        config->pool.batch = config->run.envs;
     memcpy(config->run.algo, algo, sizeof algo);
     VLY_TRY(vly_config_set(config, "run.preset", preset ? preset->name : "none"));
     return check_together(config);

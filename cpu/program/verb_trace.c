@@ -7,6 +7,7 @@
 #include "cpu/run/session.h"
 #include "cpu/program/output.h"
 #include "cpu/program/verbs.h"
+#include "envs/atari/games.h"
 #include "envs/atari/trace.h"
 #include "envs/multi.h"
 #include "envs/trace.h"
@@ -94,8 +95,7 @@ static int trace(vly_cli *cli) {
     table t = {.o = o, .env = &env, .config = &config};
     const vly_env_args args = vly_config_env_args(&config);
     status = vly_atari_options_read(&t.options, &args);
-    vly_atari_options of_the_id = t.options;
-    t.atari = vly_atari_named(config.run.env, &of_the_id) != NULL;
+    t.atari = vly_atari_game_find(config.run.env) != NULL;
     if (status == VLY_OK && t.atari && t.options.drift[0])
         status = vly_fail(VLY_EINVAL,
                           "a trace is of one mode and difficulty: leave --atari.drift out");

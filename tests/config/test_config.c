@@ -298,6 +298,20 @@ static void every_preset_resolves(void) {
     }
 }
 
+/* MinAtar's preset has two groups. */
+static void groups_of_a_preset_follow_fewer_environments(void) {
+    vly_assignments given = {0};
+    CHECK_OK(vly_algo_resolve(&config, &given, "minatar/breakout", "minatar"));
+    CHECK_EQ(config.pool.groups, 2);
+    CHECK_OK(vly_assignments_add(&given, "run.envs", "1", "--envs"));
+    CHECK_OK(vly_algo_resolve(&config, &given, "minatar/breakout", "minatar"));
+    CHECK_EQ(config.pool.groups, 1);
+    CHECK_OK(vly_assignments_add(&given, "pool.groups", "2", "--pool.groups"));
+    CHECK_EQ(vly_algo_resolve(&config, &given, "minatar/breakout", "minatar"), VLY_EINVAL);
+    says("--pool.groups 2 is more than --envs 1");
+    vly_assignments_free(&given);
+}
+
 static uint64_t hash_with(const char *algo, const char *key, const char *value) {
     vly_assignments given = {0};
     CHECK_OK(vly_assignments_add(&given, "run.algo", algo, "--algo"));
@@ -318,6 +332,7 @@ static void the_hash_covers_every_section_that_the_algorithm_reads(void) {
         {"apex", "apex.block", "16", "32", true},    {"dqn", "apex.block", "16", "32", false},
         {"gorila", "dqn.gamma", "0.9", "0.8", true}, {"a3c", "a2c.gamma", "0.9", "0.8", true},
         {"apex", "run.workers", "1", "2", false},    {"sarsa", "tabular.bins", "7", "8", true},
+        {"ppo", "atari.sticky", "0", "0.25", false},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const uint64_t one = hash_with(cases[i].algo, cases[i].key, cases[i].one);
@@ -372,6 +387,7 @@ int main(void) {
     what_is_saved_is_what_is_read();
     layers_go_from_defaults_to_the_command_line();
     every_preset_resolves();
+    groups_of_a_preset_follow_fewer_environments();
     the_hash_covers_every_section_that_the_algorithm_reads();
     the_budget_is_hashed_where_a_schedule_follows_it();
     return TEST_PASS;

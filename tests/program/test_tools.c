@@ -243,6 +243,7 @@ static void words_are_true(void) {
         {"ls runs --runs /no/such", 2, "err", "there is no folder /no/such"},
         {"help nosuch", 2, "err", "no verb 'nosuch'"},
         {"train pong --roms /no/such", 2, "err", "cannot open the ROM folder /no/such: No such"},
+        {"trace pong --random 1 --env.args foo=1", 2, "err", "pong has no option 'foo'"},
         {"train gridworld --algo qlearning --steps 1k --out 'a q'", 0, "out",
          "resume 'a q' --steps"},
         {"export 'a q' --format onnx", 2, "err", "has a table and no network"},

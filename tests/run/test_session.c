@@ -182,11 +182,36 @@ static void nothing_is_printed(void) {
     CHECK(stat(err, &printed) == 0 && printed.st_size == 0);
 }
 
+static void configured(const char *env, const char *key, const char *value, vly_config *c) {
+    vly_assignments given = {0};
+    CHECK_OK(vly_assignments_add(&given, "run.env", env, "ENV"));
+    if (key) CHECK_OK(vly_assignments_add(&given, key, value, key));
+    CHECK_OK(vly_session_configure(c, &given, NULL));
+    CHECK_STR(c->run.env, "pong");
+    vly_assignments_free(&given);
+}
+
+/* The run's settings say what is played. */
+static void what_an_id_sets_stands_under_what_is_given(void) {
+    static vly_config c;
+    configured("pong", NULL, NULL, &c);
+    CHECK_EQ(c.atari.sticky, 0);
+    configured("ALE/Pong-v5", NULL, NULL, &c);
+    CHECK(c.atari.sticky == 0.25f && c.atari.frame_skip == 4 && c.atari.max_frames == 108000);
+    configured("ALE/Pong-v5", "atari.sticky", "0", &c);
+    CHECK(c.atari.sticky == 0 && c.atari.max_frames == 108000);
+    configured("ALE/Pong-v5", "atari.frame_skip", "2", &c);
+    CHECK(c.atari.sticky == 0.25f && c.atari.frame_skip == 2);
+    configured("PongNoFrameskip-v4", "atari.sticky", "0.25", &c);
+    CHECK(c.atari.sticky == 0.25f);
+}
+
 int main(void) {
     CHECK(mkdtemp(folder));
     CHECK_EQ(atexit(restore_output), 0);
     nothing_is_printed();
     char command[128];
     snprintf(command, sizeof command, "rm -rf %s", folder);
+    what_an_id_sets_stands_under_what_is_given();
     return system(command) == 0 ? TEST_PASS : TEST_FAIL;
 }
