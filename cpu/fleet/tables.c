@@ -107,11 +107,12 @@ vly_status vly_tab_create(vly_tab **out, vly_store *store, const vly_tab_options
     strcpy(t->cursor, "0");
     t->out = calloc((size_t)t->o.world * (size_t)t->o.block, sizeof *t->out);
     t->out_count = calloc((size_t)t->o.world, sizeof *t->out_count);
+    t->pace = calloc((size_t)t->o.world, sizeof *t->pace);
     const bool moves = t->o.scheme == VLY_TAB_SHARE || t->o.scheme == VLY_TAB_SHARD_STATE ||
                        t->o.scheme == VLY_TAB_SHARD_TIME;
     t->sync = (vly_sync){
         .rank = t->o.rank, .world = 1, .tables = moves ? &moving_tables : &merging_tables};
-    if (!t->out || !t->out_count) {
+    if (!t->out || !t->out_count || !t->pace) {
         vly_tab_destroy(t);
         return vly_fail(VLY_ENOMEM, "tabular: out of memory");
     }
@@ -122,5 +123,6 @@ vly_status vly_tab_create(vly_tab **out, vly_store *store, const vly_tab_options
 void vly_tab_destroy(vly_tab *t) {
     if (!t) return;
     free(t->message), free(t->other), free(t->owned), free(t->in), free(t->out), free(t->out_count);
+    free(t->pace);
     free(t);
 }

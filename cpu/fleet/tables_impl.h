@@ -56,6 +56,12 @@ vly_status vly_tab_fetch(vly_store *store, const char *key, int states, int acti
 
 /* ---- a worker ---- */
 
+/* How another rank goes on: its last round that was seen, and this rank's round then. */
+typedef struct {
+    int64_t seen, at;
+    bool given_up; /* it was waited for in vain */
+} vly_tab_pace;
+
 struct vly_tab {
     vly_sync sync;
     vly_store *store;
@@ -73,6 +79,7 @@ struct vly_tab {
     int in_count, in_room;
     vly_transition *out; /* (world, block): transitions not sent yet */
     int *out_count;      /* (world) */
+    vly_tab_pace *pace;  /* (world): SHARD_* */
     char cursor[VLY_STORE_CURSOR];
 };
 

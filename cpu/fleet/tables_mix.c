@@ -5,23 +5,51 @@
 #include "common/base/clock.h"
 #include "common/base/philox.h"
 
-enum { WAIT_MS = 200, ROUND_MS = 10000 };
+/* AHEAD: rounds that a rank goes on while another stands still. */
+enum { WAIT_MS = 200, ROUND_MS = 10000, AHEAD = 2 };
+
+vly_status vly_tab_check_stop(vly_tab *t) {
+    uint64_t stop = 0;
+    size_t got;
+    const vly_status status = vly_store_get(t->store, "stop", &stop, sizeof stop, &got);
+    if (status == VLY_OK) t->stopped = true;
+    return status == VLY_ENOTFOUND ? VLY_OK : status;
+}
 
 static void copy_table(vly_tab *t, const unsigned char *message) {
     for (size_t i = 0; i < (size_t)t->states * (size_t)t->actions; i++)
         t->table[i] = vly_tab_value(message, i);
 }
 
+/* Reads rank r's table into t->other. A rank learns from the values that others own: one that did all
+ * its steps while another got no processor would have learned from zeros. So it waits until r has
+ * gone on too, or has finished, or did not move for ROUND_MS. */
+static vly_status fetch_shard(vly_tab *t, int r) {
+    vly_tab_pace *pace = &t->pace[r];
+    const int64_t deadline = vly_now_ms() + ROUND_MS;
+    char key[32];
+    vly_tab_key(key, sizeof key, r);
+    for (;;) {
+        vly_tab_head head = {0};
+        const vly_status status = vly_tab_fetch(t->store, key, t->states, t->actions, t->other,
+                                                &head);
+        if (status != VLY_OK && status != VLY_ENOTFOUND) return status;
+        if (head.round != pace->seen)
+            *pace = (vly_tab_pace){.seen = head.round, .at = t->head.round};
+        pace->given_up |= vly_now_ms() > deadline;
+        if (head.finished || pace->given_up || t->head.round - pace->at < AHEAD) return status;
+        VLY_TRY(vly_tab_check_stop(t));
+        if (t->stopped) return status;
+        nanosleep(&(struct timespec){0, 500000}, NULL);
+    }
+}
+
 /* Copies the values of the pairs that other ranks own. */
 static vly_status copy_shards(vly_tab *t) {
     const size_t cells = (size_t)t->states * (size_t)t->actions;
-    char key[32];
-    vly_tab_head head;
     for (int r = 0; r < t->o.world; r++) {
         if (r == t->o.rank) continue;
-        vly_tab_key(key, sizeof key, r);
-        const vly_status status = vly_tab_fetch(t->store, key, t->states, t->actions, t->other,
-                                                &head);
+        const vly_status status = fetch_shard(t, r);
         if (status == VLY_ENOTFOUND) continue;
         VLY_TRY(status);
         for (size_t i = 0; i < cells; i++)
@@ -109,14 +137,6 @@ static vly_status publish_round(vly_tab *t) {
     snprintf(old, sizeof old, "round:%lld:%d", (long long)t->head.round - 3, t->o.rank);
     VLY_TRY(vly_store_delete(t->store, old));
     return vly_store_set(t->store, key, t->message, vly_tab_table_bytes(t->states, t->actions));
-}
-
-vly_status vly_tab_check_stop(vly_tab *t) {
-    uint64_t stop = 0;
-    size_t got;
-    const vly_status status = vly_store_get(t->store, "stop", &stop, sizeof stop, &got);
-    if (status == VLY_OK) t->stopped = true;
-    return status == VLY_ENOTFOUND ? VLY_OK : status;
 }
 
 /* Waits until the hub has merged this round: an earlier merge would undo what this worker has

@@ -5,7 +5,9 @@ int main(void) {
     SKIP("built without hiredis and lz4: apt-get install libhiredis-dev liblz4-dev");
 }
 #else
+#include <pthread.h>
 #include <unistd.h>
+#include "common/base/clock.h"
 #include "cpu/fleet/tables.h"
 
 enum { STATES = 3, ACTIONS = 2, WORLD = 2 };
@@ -68,12 +70,59 @@ static void every_episode_counts_once(void) {
     for (int i = 0; i <= WORLD; i++) vly_store_close(store[i]);
 }
 
+static double seconds_of_merge(vly_tab *t, vly_real *table, uint32_t *visits) {
+    vly_sync *sync = vly_tab_sync(t);
+    const double began = vly_now_s();
+    CHECK_OK(sync->tables->merge(sync, STATES, ACTIONS, table, visits));
+    return vly_now_s() - began;
+}
+
+/* The second call of merge, a moment later, from another thread. */
+typedef struct {
+    vly_tab *t;
+    vly_real *table;
+    uint32_t *visits;
+} later;
+
+static void *merge_later(void *arg) {
+    later *l = arg;
+    CHECK_EQ(usleep(300000), 0);
+    seconds_of_merge(l->t, l->table, l->visits);
+    return NULL;
+}
+
+/* An owner of a shard that gets no processor is waited for; one that has finished is not. */
+static void owners_of_shards_go_on_together(void) {
+    vly_store *store[WORLD];
+    vly_tab *worker[WORLD];
+    vly_real table[WORLD][STATES * ACTIONS] = {{0}};
+    uint32_t visits[WORLD][STATES * ACTIONS] = {{0}};
+    for (int i = 0; i < WORLD; i++) {
+        CHECK_OK(vly_store_open(&store[i], vly_store_server_url(redis), "pace", NULL));
+        const vly_tab_options o = {
+            .scheme = VLY_TAB_SHARD_STATE, .rank = i, .world = WORLD, .every = 1, .seed = 1};
+        CHECK_OK(vly_tab_create(&worker[i], store[i], &o));
+    }
+    CHECK(seconds_of_merge(worker[0], table[0], visits[0]) < 0.2);
+    later other = {worker[1], table[1], visits[1]};
+    table[1][STATES * ACTIONS - 1] = 7;
+    pthread_t thread;
+    CHECK_EQ(pthread_create(&thread, NULL, merge_later, &other), 0);
+    CHECK(seconds_of_merge(worker[0], table[0], visits[0]) >= 0.2);
+    CHECK_EQ(pthread_join(thread, NULL), 0);
+    CHECK_EQ(table[0][STATES * ACTIONS - 1], 7); /* the value of the second's shard */
+    CHECK_OK(vly_tab_finish(worker[1]));
+    for (int i = 0; i < 5; i++) CHECK(seconds_of_merge(worker[0], table[0], visits[0]) < 5);
+    for (int i = 0; i < WORLD; i++) vly_tab_destroy(worker[i]), vly_store_close(store[i]);
+}
+
 int main(void) {
     CHECK(mkdtemp(folder) != NULL);
     const vly_status status = vly_store_server_start(&redis, folder, false, NULL);
     if (status == VLY_ENOTFOUND) SKIP("%s", vly_error_text());
     CHECK_EQ(status, VLY_OK);
     every_episode_counts_once();
+    owners_of_shards_go_on_together();
     vly_store_server_stop(redis);
     char clean[96];
     snprintf(clean, sizeof clean, "rm -rf %s", folder);
