@@ -53,7 +53,7 @@ def main():
         return 77
     c = measured.Comparison(o, **peers)
     for what, chunks in (("insert", (100, 1000, 10000)), ("sample_update", (1000,))):
-        c.case(what, "transitions/s", {"volley": measured.suite("replay", f"replay/{what}", o.seconds, 1), "cpprb": best(what, o.seconds, chunks)})
+        c.case(what, "transitions/s", {"volley": measured.suite("replay", f"replay/{what}", o.seconds, 1, environment={"VLY_BENCH_DEVICE": "cpu"}), "cpprb": best(what, o.seconds, chunks)})
     return c.finish()
 
 

@@ -8,7 +8,7 @@
 #   REHEARSE=1 BUILD=build sh benchmarks/gpu_session.sh --plan A --out results    through the shim, small: nothing is measured
 #
 #   A  doctor, device tests, Nature at 256 and 2,048, the pipeline at its preset and with 256 environments, Pong to 18
-#   B  kernels, large batches, engines by force, PyTorch beside it on three cases
+#   B  kernels, replay, large batches, engines by force, PyTorch beside it on three cases
 #   C  compute-sanitizer's memcheck and racecheck, learning curves, scaling on one GPU
 #
 # OUT gets `session.tar.gz` and `summary`, both written anew after every step: a call that is killed keeps what it had.
@@ -20,16 +20,16 @@ set -u
 steps_of() {
   case $1 in
   A) echo doctor tests nature-256 nature-2048 pipeline pipeline-256 pong ;;
-  B) echo doctor kernels large forced pytorch ;;
+  B) echo doctor kernels replay large forced pytorch ;;
   C) echo doctor memcheck racecheck curves scaling ;;
-  all) echo doctor tests nature-256 nature-2048 pipeline pipeline-256 pong kernels large forced pytorch memcheck racecheck curves scaling ;;
+  all) echo doctor tests nature-256 nature-2048 pipeline pipeline-256 pong kernels replay large forced pytorch memcheck racecheck curves scaling ;;
   *) echo "gpu_session: no plan $1: A, B, C or all" >&2; exit 2 ;;
   esac
 }
 seconds_of() { # the most that a step may take
   case $1 in
   doctor) echo 20 ;; tests) echo 150 ;; nature-256 | nature-2048) echo 40 ;; pipeline | pipeline-256) echo 60 ;; pong) echo 165 ;;
-  kernels) echo 150 ;; large) echo 90 ;; forced) echo 100 ;; pytorch) echo 175 ;;
+  kernels) echo 140 ;; replay) echo 25 ;; large) echo 90 ;; forced) echo 90 ;; pytorch) echo 175 ;;
   memcheck | racecheck) echo 145 ;; curves) echo 175 ;; scaling) echo 40 ;;
   *) echo "gpu_session: no step '$1'; --list names them" >&2; exit 2 ;;
   esac
@@ -174,7 +174,8 @@ run_pong() {
   if rehearsed; then train pong 60 minatar/breakout --algo a2c --steps 20 --net.hidden 16 --run.envs 2 --run.precision bf16
   else train pong 165 pong --until-return 18; fi
 }
-run_kernels() { if rehearsed; then within 60 "$bench" kernels gae; else within 150 "$bench" kernels; fi; }
+run_kernels() { if rehearsed; then within 60 "$bench" kernels gae; else within 140 "$bench" kernels; fi; }
+run_replay() { if rehearsed; then within 25 "$bench" replay insert; else within 25 "$bench" replay; fi; }
 run_large() { if rehearsed; then learner 256; else within 60 "$bench" learner nature; within 30 "$bench" learner impala; fi; }
 run_forced() {
   for engine in own staged wgmma cublaslt patches cudnn; do

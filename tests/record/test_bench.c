@@ -30,12 +30,12 @@ static double number(const json_t *result, const char *key) {
     return json_number_value(json_object_get(result, key));
 }
 
-static void all_are_verified(const char *where, const char *args) {
+static void all_are_verified(const char *where, const char *args, size_t least) {
     int code;
     size_t i;
     json_t *o = results_on(where, args, &code), *r;
     CHECK_EQ(code, 0);
-    CHECK(json_array_size(json_object_get(o, "results")) >= 5);
+    CHECK(json_array_size(json_object_get(o, "results")) >= least);
     json_array_foreach(json_object_get(o, "results"), i, r) {
         CHECK(number(r, "verified") >= 40);
         CHECK_EQ(number(r, "wrong"), 0);
@@ -47,12 +47,18 @@ static void all_are_verified(const char *where, const char *args) {
 /* On the processor, and on the CUDA back end through the shim. */
 static void kernels_and_networks_are_verified_before_they_are_timed(void) {
     all_are_verified("VLY_BENCH_DEVICE=cpu VLY_BENCH_DIVIDE=5000",
-                     "kernels --filter _ --samples 1 --seconds 0.001");
-    all_are_verified("VLY_BENCH_DEVICE=cpu", "learner --filter mlp/ --samples 1 --seconds 0.001");
+                     "kernels --filter _ --samples 1 --seconds 0.001", 5);
+    all_are_verified("VLY_BENCH_DEVICE=cpu", "learner --filter mlp/ --samples 1 --seconds 0.001",
+                     5);
+    all_are_verified("VLY_BENCH_DEVICE=cpu VLY_BENCH_DIVIDE=100",
+                     "replay --samples 1 --seconds 0.001", 5);
 #ifdef VLY_TEST_SHIM_PLUGIN
     all_are_verified(
         "VLY_BENCH_DEVICE=cuda VLY_BENCH_DIVIDE=5000 VLY_CUDA_PLUGIN=" VLY_TEST_SHIM_PLUGIN,
-        "kernels --filter ga --samples 1 --seconds 0.001");
+        "kernels --filter ga --samples 1 --seconds 0.001", 5);
+    all_are_verified(
+        "VLY_BENCH_DEVICE=cuda VLY_BENCH_DIVIDE=1000 VLY_CUDA_PLUGIN=" VLY_TEST_SHIM_PLUGIN,
+        "replay --filter insert --samples 1 --seconds 0.001", 2); /* both insertions, and samples */
 #else
     SKIP_PART("this build has no CUDA back end on the shim: its kernels were not benchmarked");
 #endif
