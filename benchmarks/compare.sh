@@ -1,7 +1,7 @@
 #!/bin/sh
 # Every comparison with other programs, one after the other, into a folder of results.
 #   sh benchmarks/compare.sh                     all (`make compare`), about half an hour on a machine where nothing else runs
-#   sh benchmarks/compare.sh cartpole replay     some of: cartpole pendulum minatar envs mujoco replay store learner onednn atari atari_steps python_vector scaling remote soak kill9
+#   sh benchmarks/compare.sh cartpole replay     some of: cartpole sb3 minatar envs mujoco replay store learner onednn atari atari_steps python_vector scaling remote soak kill9
 # A comparison whose file was measured with this code on this hardware is not repeated (AGAIN=1 repeats it), one that stopped goes on.
 #   BUDGET=600          stops after so many seconds; the same command goes on
 #   OPTIONS="--busy"    more options for every comparison (benchmarks/measured.py)
@@ -54,7 +54,7 @@ compared() {
 for which in "$@"; do
   case $which in
   cartpole) compared "$which" compare_cartpole.py cartpole.json ;;
-  pendulum) compared "$which" compare_pendulum.py pendulum_sb3.json ;;
+  sb3) compared "$which" compare_sb3.py sb3.json ;;
   minatar) compared "$which" minatar_speed.py minatar_speed.json ;;
   envs)
     [ -n "${VLY_PYTHON_GYMNAX:-}" ] || own peers-gymnax gymnax

@@ -245,13 +245,34 @@ static vly_status draw_scaling(const vly_bench_table *t, const char *path, bool 
 /* ---- learning curves ---- */
 
 /* `runs` with a `curve` each: [steps, seconds, return]. Every run is a line; a group (a game) has
- * one colour. */
+ * one colour. What is published, "15: whose" or "1442.64 +- 46.03: whose", is a broken line and a
+ * band. */
 typedef struct {
     FILE *g;                                             /* NULL: only counts */
     enum { CURVE_COUNT, CURVE_DATA, CURVE_LINES } doing; /* with each curve */
     int lines, groups;
     double last, unit;
+    double low, high; /* of what is published; low above high: nothing is */
 } learning;
+
+/* False: no number is published. */
+static bool published(const json_t *group, double *mean, double *deviation) {
+    const char *text = text_of(group, "published");
+    *deviation = 0;
+    return text && sscanf(text, "%lf +- %lf", mean, deviation) >= 1;
+}
+
+static void add_published(learning *l, const json_t *group) {
+    double mean, deviation;
+    if (!published(group, &mean, &deviation)) return;
+    l->low = fmin(l->low, mean - deviation), l->high = fmax(l->high, mean + deviation);
+    if (l->doing != CURVE_DATA) return;
+    fprintf(l->g,
+            "set object rectangle from graph 0, first %.8g to graph 1, first %.8g behind fc lt %d "
+            "fs transparent solid 0.15 noborder\n"
+            "set arrow from graph 0, first %.8g to graph 1, first %.8g nohead dt 2 lc %d\n",
+            mean - deviation, mean + deviation, l->groups, mean, mean, l->groups);
+}
 
 static void add_curve(learning *l, const json_t *curve, const char *title) {
     size_t i;
@@ -279,11 +300,16 @@ static void add_group(learning *l, const json_t *group, const char *name) {
     size_t i;
     json_t *run;
     const json_t *runs = json_object_get(group, "runs");
+    double mean, deviation;
+    char title[LABEL];
     bool first = true;
     l->groups++;
+    add_published(l, group);
+    snprintf(title, sizeof title, "%.80s%s", name,
+             published(group, &mean, &deviation) ? " (published: the broken line)" : "");
     json_array_foreach(runs, i, run) {
         if (!json_object_get(run, "curve")) continue;
-        add_curve(l, json_object_get(run, "curve"), first ? name : NULL);
+        add_curve(l, json_object_get(run, "curve"), first ? title : NULL);
         first = false;
     }
 }
@@ -303,7 +329,7 @@ static void add_groups(learning *l, const vly_bench_table *t, int doing) {
 }
 
 static vly_status draw_learning(const vly_bench_table *t, const char *path, bool *drawn) {
-    learning l = {.unit = 1};
+    learning l = {.unit = 1, .low = INFINITY, .high = -INFINITY};
     vly_tool *tool;
     add_groups(&l, t, CURVE_COUNT);
     *drawn = l.lines > 0;
@@ -315,6 +341,7 @@ static vly_status draw_learning(const vly_bench_table *t, const char *path, bool
             l.unit == 1e6   ? "million "
             : l.unit == 1e3 ? "thousand "
                             : "");
+    if (l.low <= l.high) fprintf(l.g, "set yrange [*<%.8g:%.8g<*]\n", l.low, l.high);
     add_groups(&l, t, CURVE_DATA);
     add_groups(&l, t, CURVE_LINES);
     fputc('\n', l.g);

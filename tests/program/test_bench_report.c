@@ -168,6 +168,12 @@ static void pictures_are_drawn_where_there_is_something_to_draw(void) {
     CHECK_EQ(report("games.json --out g.svg"), 0);
     CHECK(shows("g-games-learning.svg", "million agent steps") &&
           shows("g-games-learning.svg", ">pong<"));
+    CHECK(!holds("g-games-learning.svg", "published"));
+    save("band.json", "{\"hopper\":{\"published\":\"2382.86 +- 271.74: somebody\",\"runs\":[{"
+                      "\"seed\":1,\"curve\":[[0,0,5],[2000000,9,100]]}]}}");
+    CHECK_EQ(report("band.json --out b.svg"), 0);
+    CHECK(shows("b-band-learning.svg", ">hopper (published: the broken line)<"));
+    CHECK(shows("b-band-learning.svg", "2500<")); /* the axis reaches what is published */
     CHECK_EQ(report("scaling.json --out q.png"), 0);
     save("plain.json", "{\"results\":[{\"name\":\"x\",\"median\":1}]}");
     CHECK_EQ(report("plain.json --out q.svg"), 2); /* nothing to draw */
