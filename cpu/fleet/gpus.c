@@ -325,10 +325,10 @@ void vly_gpus_close(vly_gpus *g, bool failed) {
     snprintf(why, sizeof why, "%.255s", vly_error_text()[0] ? vly_error_text() : "it failed");
     if (g->sync) g->destroy_sync(g->sync, failed);
     if (g->listener > 0) close(g->listener);
-    /* without a crew the children would wait for rank 0 until their timeout */
+    /* without a crew the children would wait for rank 0 until their timeout, and SIGTERM with them */
     if (!g->crew)
         for (int i = 1; i < g->place.world && i < CHILDREN_MAX; i++)
-            if (g->child[i] > 0) kill(g->child[i], SIGTERM);
+            if (g->child[i] > 0) kill(g->child[i], SIGKILL);
     vly_crew_close(g->crew, failed ? why : NULL);
     wait_for_children(g);
     free(g);

@@ -17,8 +17,8 @@
 
 /* Written by handlers, on any thread. */
 static atomic_int caught;
-static atomic_llong second_ms; /* when the second signal came; 0: it has not */
-static atomic_int saved_code;  /* of vly_cli_end_soon; -1: not called */
+static atomic_llong first_ms, second_ms; /* when the first and the second came; 0: it has not */
+static atomic_int saved_code;            /* of vly_cli_end_soon; -1: not called */
 static void (*_Atomic stop_hook)(void *arg);
 static void *_Atomic stop_arg;
 
@@ -42,39 +42,52 @@ static long long now_ms(void) {
     return (long long)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-static void end_at_once(void) {
+static void end_at_once(const char *lost) {
     const int code = atomic_load(&saved_code);
     vly_file_abandon();
-    if (code < 0)
-        say_in_handler("volley: ended without saving: what was done since the last checkpoint is "
-                       "lost\n");
+    if (code < 0) {
+        say_in_handler("volley: ended without saving: ");
+        say_in_handler(lost);
+    }
     _exit(code < 0 ? VLY_EXIT_FAILED : code);
 }
 
-static void on_repeated_signal(void) {
-    long long none = 0;
+static void note_signal(void *arg) {
+    (void)arg;
+    say_in_handler("volley: interrupted while it starts: it saves and ends once it has started; "
+                   "another signal, a second from now, ends it at once\n");
+}
+
+static void on_repeated_signal(bool held) {
     const long long now = now_ms();
+    long long none = 0;
+    if (held) {
+        if (now - atomic_load(&first_ms) >= 1000) end_at_once("the run had not started\n");
+        return;
+    }
     if (atomic_compare_exchange_strong(&second_ms, &none, now)) {
         if (atomic_load(&saved_code) < 0)
             say_in_handler("volley: it stops and saves after the current update; another signal, a "
                            "second from now, ends it unsaved\n");
     } else if (now - none >= 1000) {
-        end_at_once();
+        end_at_once("what was done since the last checkpoint is lost\n");
     }
 }
 
 static void on_signal(int signal) {
     const int kind = signal == SIGINT ? SIGINT : SIGTERM, error = errno;
     void (*stop)(void *arg) = atomic_load(&stop_hook);
+    long long never = 0;
     int none = 0;
     if (!stop && !atomic_load(&caught)) {
         vly_file_abandon();
         say_in_handler("volley: interrupted\n");
         _exit(kind == SIGINT ? VLY_EXIT_INT : VLY_EXIT_TERM);
     }
+    atomic_compare_exchange_strong(&first_ms, &never, now_ms());
     if (!atomic_compare_exchange_strong(&caught, &none, kind))
-        on_repeated_signal();
-    else if (stop)
+        on_repeated_signal(stop == note_signal);
+    else if ((stop = atomic_load(&stop_hook))) /* it may be watched since */
         stop(atomic_load(&stop_arg));
     errno = error;
 }
@@ -82,6 +95,11 @@ static void on_signal(int signal) {
 void vly_cli_watch_signals(void (*stop)(void *arg), void *arg) {
     if (stop) atomic_store(&stop_arg, arg);
     atomic_store(&stop_hook, stop);
+    if (stop && atomic_load(&caught)) stop(arg); /* while it was held */
+}
+
+void vly_cli_hold_signals(void) {
+    vly_cli_watch_signals(note_signal, NULL);
 }
 
 /* Output that is read goes on, however slowly. */

@@ -222,6 +222,7 @@ static int train(vly_cli *cli) {
                                              .say = say_on_screen,
                                              .updated = estimate_on_screen,
                                              .progress = show_on_screen};
+    vly_cli_hold_signals();
     vly_status status = vly_assignments_add(&cli->given, "run.env", cli->positional[0], "ENV");
     if (status == VLY_OK) status = vly_session_start(&s, &cli->given, &callbacks);
     return status == VLY_OK ? run_session(cli, s, &out) : vly_cli_fail(status);
@@ -245,6 +246,7 @@ static int resume(vly_cli *cli) {
                                              .say = say_on_screen,
                                              .updated = estimate_on_screen,
                                              .progress = show_on_screen};
+    vly_cli_hold_signals();
     const vly_status status = vly_session_resume(&s, cli->positional[0], &cli->given,
                                                  o->accept_config, &callbacks);
     if (status != VLY_OK) return vly_cli_fail(status);

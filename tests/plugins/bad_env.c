@@ -1,7 +1,9 @@
 /* bad_env.c -- a plugin that is wrong in the way that args->extra names. */
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #include "common/base/env.h"
 
@@ -39,20 +41,37 @@ static void blocked_step(const vly_env *env, void *states, int n, vly_actions ac
     }
 }
 
-/* Every step is good until one does not return; the file `hanging` says so. */
-static void hanging_step(const vly_env *env, void *states, int n, vly_actions actions,
-                         vly_rows out) {
-    static atomic_int steps;
+static void leave_sign(const char *name) {
+    FILE *sign = fopen(name, "w");
+    if (sign) fputs("1\n", sign), fclose(sign);
+}
+
+static void good_step(const vly_env *env, void *states, int n, vly_actions actions, vly_rows out) {
     (void)states, (void)actions;
-    if (atomic_fetch_add(&steps, 1) >= 2000) {
-        FILE *sign = fopen("hanging", "w");
-        if (sign) fputs("1\n", sign), fclose(sign);
-        for (;;) pause();
-    }
     for (int i = 0; i < n; i++) {
         failing_reset(env, NULL, 0, vly_rows_at(out, (size_t)i));
         out.flags[i] = 0;
     }
+}
+
+/* Every step is good until one does not return; the file `hanging` says so. */
+static void hanging_step(const vly_env *env, void *states, int n, vly_actions actions,
+                         vly_rows out) {
+    static atomic_int steps;
+    if (atomic_fetch_add(&steps, 1) >= 2000) {
+        leave_sign("hanging");
+        for (;;) pause();
+    }
+    good_step(env, states, n, actions, out);
+}
+
+/* The file `opening` says that it has begun. */
+static void open_slowly(vly_env *env, int seconds) {
+    struct timespec left = {.tv_sec = seconds};
+    leave_sign("opening");
+    while (nanosleep(&left, &left)) {
+    }
+    env->reset = failing_reset, env->step = good_step;
 }
 
 static void counting_info(const vly_env *env, const void *state, double *out) {
@@ -122,5 +141,6 @@ vly_status vly_env_plugin(vly_env *env, const vly_env_args *args) {
         env->reset = failing_reset, env->step = blocked_step, env->masked = 1;
     if (!strcmp(wrong, "fails")) env->reset = failing_reset, env->step = failing_step;
     if (!strcmp(wrong, "hangs")) env->reset = failing_reset, env->step = hanging_step;
+    if (!strncmp(wrong, "slow=", 5)) open_slowly(env, atoi(wrong + 5));
     return VLY_OK;
 }

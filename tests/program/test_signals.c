@@ -182,8 +182,50 @@ static void a_limit_of_processor_time_is_a_stop(void) {
     digest_of("limit", digest);
 }
 
+/* Starts `volley ARGS`; its environment is being opened. */
+static pid_t begin(const char *args) {
+    char command[2048];
+    CHECK_EQ(shell("rm -f opening >out 2>err"), 0);
+    snprintf(command, sizeof command, "exec %s %s --json >out 2>err", VLY_TEST_PROGRAM, args);
+    const pid_t child = program_start(command);
+    await_growth(child, "opening", 0);
+    return child;
+}
+
+#define OPENS_SLOWLY VLY_TEST_PLUGIN_BAD " --algo ppo --envs 4 --steps 1e9 --env.args slow="
+
+/* Twice at once, as timeout(1) sends it. */
+static void a_signal_while_a_run_starts_is_a_stop(void) {
+    char digest[40];
+    pid_t child = begin("train " OPENS_SLOWLY "1 --out early");
+    kill(child, SIGTERM);
+    kill(child, SIGTERM);
+    CHECK_EQ(await_end(child), 143);
+    SAYS(err, "interrupted while it starts");
+    is_interrupted();
+    digest_of("early", digest);
+    child = begin("resume early");
+    kill(child, SIGINT);
+    CHECK_EQ(await_end(child), 130);
+    is_interrupted();
+    digest_of("early", digest);
+}
+
+static void a_signal_a_second_later_ends_a_start(void) {
+    const pid_t child = begin("train " OPENS_SLOWLY "3600 --out never");
+    kill(child, SIGTERM);
+    doze(1100);
+    CHECK(is_running(child));
+    kill(child, SIGTERM);
+    CHECK_EQ(await_end(child), 1);
+    SAYS(err, "the run had not started");
+    CHECK_EQ(shell("test -e never >out 2>err"), 1);
+}
+
 int main(void) {
     program_open();
+    a_signal_while_a_run_starts_is_a_stop();
+    a_signal_a_second_later_ends_a_start();
     a_limit_of_processor_time_is_a_stop();
     a_stop_does_not_wait_for_all_updates_of_a_ratio();
     a_stop_does_not_wait_for_a_long_update("off");
