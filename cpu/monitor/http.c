@@ -324,8 +324,8 @@ static vly_status listen_on(vly_http *h, const struct sockaddr_storage *address)
     if (!code) code = uv_tcp_getsockname(&h->listener, (struct sockaddr *)&own, &length);
     if (code)
         return vly_fail(
-            VLY_EIO,
-            "cannot listen on %s port %d: %s; another --monitor.port, or 0 for any that is free",
+            VLY_EINVAL,
+            "cannot listen on %s port %d: %s; choose another port, or 0 for any that is free",
             h->o.bind, h->o.port, uv_strerror(code));
     h->port = ntohs(own.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&own)->sin6_port
                                               : ((struct sockaddr_in *)&own)->sin_port);

@@ -68,13 +68,20 @@ static void on_tick(uv_timer_t *timer) {
 
 /* ---- beginning and end ---- */
 
-static void on_stop(uv_async_t *async) {
-    vly_monitor *m = async->data;
+static void close_parts(vly_monitor *m) {
     vly_http_close(m->http);
     vly_fleet_view_close(m->fleet);
+}
+
+static void close_own_handles(vly_monitor *m) {
     uv_close((uv_handle_t *)&m->stop, NULL);
     uv_close((uv_handle_t *)&m->tick, NULL);
     uv_close((uv_handle_t *)&m->reader, NULL);
+}
+
+static void on_stop(uv_async_t *async) {
+    close_parts(async->data);
+    close_own_handles(async->data);
 }
 
 static void run_loop(void *arg) {
@@ -109,7 +116,6 @@ static vly_status open_parts(vly_monitor *m) {
                                 .arg = m,
                                 .answer = vly_monitor_answer,
                                 .quota = &m->quota};
-    VLY_TRY(vly_run_list_open(&m->runs, m->folder));
     VLY_TRY(vly_fleet_view_open(&m->fleet, &m->loop));
     return vly_http_open(&m->http, &m->loop, &o);
 }
@@ -123,20 +129,7 @@ static void free_parts(vly_monitor *m) {
     free(m);
 }
 
-static vly_status start(vly_monitor *m) {
-    uv_async_init(&m->loop, &m->stop, on_stop);
-    uv_timer_init(&m->loop, &m->tick);
-    uv_idle_init(&m->loop, &m->reader);
-    m->stop.data = m->tick.data = m->reader.data = m;
-    uv_timer_start(&m->tick, on_tick, 0, TICK_MS);
-    const int code = uv_thread_create(&m->thread, run_loop, m);
-    if (!code) return VLY_OK;
-    on_stop(&m->stop);
-    uv_run(&m->loop, UV_RUN_DEFAULT);
-    return vly_fail(VLY_EIO, "cannot start the monitor's thread: %s", uv_strerror(code));
-}
-
-vly_status vly_monitor_start(vly_monitor **out, const vly_monitor_options *options) {
+vly_status vly_monitor_bind(vly_monitor **out, const vly_monitor_options *options) {
     vly_monitor *m = calloc(1, sizeof *m);
     *out = NULL;
     if (!m) return vly_fail(VLY_ENOMEM, "no memory for the monitor");
@@ -146,13 +139,33 @@ vly_status vly_monitor_start(vly_monitor **out, const vly_monitor_options *optio
     keep_text(m->token, sizeof m->token, &m->o.token);
     if (getrandom(&m->instance, sizeof m->instance, 0) < 0) m->instance = (uint64_t)time(NULL);
     uv_loop_init(&m->loop);
-    vly_status status = open_parts(m);
-    if (status == VLY_OK) {
-        make_url(m);
-        status = start(m);
-    }
+    const vly_status status = open_parts(m);
     if (status != VLY_OK) return free_parts(m), status;
+    make_url(m);
     return *out = m, VLY_OK;
+}
+
+vly_status vly_monitor_run(vly_monitor *m, vly_metrics *metrics) {
+    m->o.metrics = metrics;
+    VLY_TRY(vly_run_list_open(&m->runs, m->folder));
+    uv_async_init(&m->loop, &m->stop, on_stop);
+    uv_timer_init(&m->loop, &m->tick);
+    uv_idle_init(&m->loop, &m->reader);
+    m->stop.data = m->tick.data = m->reader.data = m;
+    uv_timer_start(&m->tick, on_tick, 0, TICK_MS);
+    const int code = uv_thread_create(&m->thread, run_loop, m);
+    m->runs_loop = code == 0;
+    if (!code) return VLY_OK;
+    close_own_handles(m);
+    return vly_fail(VLY_EIO, "cannot start the monitor's thread: %s", uv_strerror(code));
+}
+
+vly_status vly_monitor_start(vly_monitor **out, const vly_monitor_options *options) {
+    VLY_TRY(vly_monitor_bind(out, options));
+    const vly_status status = vly_monitor_run(*out, options->metrics);
+    if (status == VLY_OK) return VLY_OK;
+    vly_monitor_stop(*out);
+    return *out = NULL, status;
 }
 
 const char *vly_monitor_url(const vly_monitor *m) {
@@ -161,8 +174,13 @@ const char *vly_monitor_url(const vly_monitor *m) {
 
 void vly_monitor_stop(vly_monitor *m) {
     if (!m) return;
-    vly_cpu_quota_end(&m->quota); /* what waits for the quota would be waited for here */
-    uv_async_send(&m->stop);
-    uv_thread_join(&m->thread);
+    if (m->runs_loop) {
+        vly_cpu_quota_end(&m->quota); /* what waits for the quota would be waited for here */
+        uv_async_send(&m->stop);
+        uv_thread_join(&m->thread);
+    } else {
+        close_parts(m);
+        uv_run(&m->loop, UV_RUN_DEFAULT);
+    }
     free_parts(m);
 }

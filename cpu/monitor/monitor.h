@@ -35,6 +35,10 @@ typedef struct {
 } vly_monitor_options;
 
 vly_status vly_monitor_start(vly_monitor **out, const vly_monitor_options *options);
+/* The same in two steps, for a folder that does not exist yet. VLY_EINVAL: the address cannot be had.
+ * metrics: instead of the options'. */
+vly_status vly_monitor_bind(vly_monitor **out, const vly_monitor_options *options);
+vly_status vly_monitor_run(vly_monitor *m, vly_metrics *metrics);
 /* With the token, if there is one: not for logs. */
 const char *vly_monitor_url(const vly_monitor *m);
 void vly_monitor_stop(vly_monitor *m); /* NULL is fine */

@@ -17,6 +17,7 @@ struct vly_monitor {
     char url[512];
     uv_loop_t loop;
     uv_thread_t thread;
+    bool runs_loop; /* the thread, which then alone may touch the rest */
     uv_async_t stop;
     uv_timer_t tick;
     uv_idle_t reader; /* runs while there are lines to catch up with */

@@ -157,31 +157,35 @@ static double monitor_share(void) {
     return fmin(0.01 * vly_processors(), 0.1);
 }
 
-static vly_status open_monitor(vly_session *s, const char *token) {
-    if (!s->config.run.monitor) return VLY_OK;
+/* Its token does not go into a folder that may be given to others. */
+static vly_status bind_monitor(vly_session *s) {
+    char token[sizeof s->config.monitor.token];
+    memcpy(token, s->config.monitor.token, sizeof token);
+    s->config.monitor.token[0] = '\0';
+    if (!is_first_rank(s) || !s->config.run.monitor) return VLY_OK;
     VLY_TRY(vly_shots_create(&s->shots, &s->env, s->config.run.envs));
     const vly_monitor_options o = {.folder = s->folder.path,
                                    .bind = s->config.monitor.bind,
                                    .token = token,
                                    .hosts = s->config.monitor.hosts,
                                    .port = s->config.monitor.port,
-                                   .metrics = s->config.metrics.jsonl ? NULL : s->recorder.metrics,
                                    .shots = s->shots,
                                    .cpu_share = monitor_share()};
-    return vly_monitor_start(&s->monitor, &o);
+    return vly_monitor_bind(&s->monitor, &o);
 }
 
-/* The folder and what is written there; resumed: the step the run goes on from, or -1. */
+/* The folder and what is written there, after all that may be refused; resumed: the step the run goes
+ * on from, or -1. */
 static vly_status open_outputs(vly_session *s, int64_t resumed) {
-    char token[sizeof s->config.monitor.token];
-    memcpy(token, s->config.monitor.token, sizeof token);
-    s->config.monitor.token[0] = '\0'; /* not into a folder that may be given to others */
     const bool first = is_first_rank(s);
+    VLY_TRY(bind_monitor(s));
     if (first) VLY_TRY(vly_run_folder_open(&s->folder, &s->config, &s->compute->info));
     if (first && resumed >= 0) VLY_TRY(vly_checkpoints_drop_after(s->folder.checkpoints, resumed));
     VLY_TRY(vly_recorder_open(&s->recorder, &s->config, &s->env, s->folder.path, resumed));
     if (!s->compute->info.is_host) vly_recorder_watch_gpu(&s->recorder);
-    return first ? open_monitor(s, token) : VLY_OK;
+    return s->monitor
+               ? vly_monitor_run(s->monitor, s->config.metrics.jsonl ? NULL : s->recorder.metrics)
+               : VLY_OK;
 }
 
 static vly_status create_session(vly_session **out, const vly_session_callbacks *callbacks) {

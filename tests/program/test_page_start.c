@@ -1,6 +1,8 @@
-/* The live page while nothing but the first update goes on, which takes minutes: it is there as soon
+/* A port that is taken leaves nothing behind. The live page while nothing but the first update goes on, which takes minutes: it is there as soon
  * as its address is printed, and everything that it asks for is answered. */
+#include <arpa/inet.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include "tests/kit/program.h"
 #include "tests/monitor/http_client.h"
 
@@ -40,11 +42,31 @@ static double answer_of(int port, const char *path, const char *words) {
     return client_clock() - begun;
 }
 
-int main(void) {
+static void a_busy_port_is_refused_before_there_is_a_folder(void) {
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t bytes = sizeof at;
+    const int taken = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    CHECK_EQ(bind(taken, (struct sockaddr *)&at, bytes), 0);
+    CHECK_EQ(listen(taken, 1), 0);
+    CHECK_EQ(getsockname(taken, (struct sockaddr *)&at, &bytes), 0);
+    const int port = ntohs(at.sin_port);
+    CHECK_EQ(
+        volley("train cartpole --steps 1000 --monitor --monitor.port %d --out q/r --json", port),
+        2);
+    SAYS(err, "address already in use");
+    CHECK_EQ(shell("test -e q >out 2>err"), 1);
+    CHECK_EQ(volley("monitor . --port %d", port), 2);
+    SAYS(err, "address already in use");
+    close(taken);
+    CHECK_EQ(
+        volley("train cartpole --steps 1000 --monitor --monitor.port %d --out q/r --json", port),
+        0);
+}
+
+static void a_page_is_there_within_an_update(void) {
     static const struct {
         const char *path, *words;
     } asked[] = {{"/", "<!doctype html>"}, {"/api/runs", "\"p\""}, {"/metrics", "volley_"}};
-    program_open();
     CHECK_EQ(shell(">out 2>err"), 0);
     const double begun = client_clock();
     const pid_t child = program_start(
@@ -64,5 +86,11 @@ int main(void) {
     CHECK(later < PATIENCE_S);
     kill(child, SIGTERM);
     CHECK_EQ(program_finish(child), 143);
+}
+
+int main(void) {
+    program_open();
+    a_busy_port_is_refused_before_there_is_a_folder();
+    a_page_is_there_within_an_update();
     return program_close();
 }
