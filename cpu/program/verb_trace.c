@@ -69,20 +69,39 @@ static vly_status write_rows(const table *t, FILE *out) {
         out, t->config->run.env, &t->options, seed, t->actions, t->n);
 }
 
+/* rows: what writing them returned. */
+static vly_status close_table(FILE *out, const char *name, vly_status rows) {
+    return fclose(out) && rows == VLY_OK
+               ? vly_fail(VLY_EIO, "cannot write %s: %s", name, strerror(errno))
+               : rows;
+}
+
+/* A file that appears whole or not at all. */
+static vly_status write_file(const table *t, const char *name) {
+    char temporary[VLY_PATH + 64];
+    vly_status status;
+    const int fd = vly_file_begin(name, temporary, sizeof temporary, &status);
+    if (fd < 0) return status;
+    FILE *out = fdopen(dup(fd), "w");
+    status = out ? close_table(out, name, write_rows(t, out))
+                 : vly_fail(VLY_EIO, "cannot write %s: %s", name, strerror(errno));
+    if (status == VLY_OK) return vly_file_commit(fd, temporary, name);
+    vly_file_abort(fd, temporary);
+    return status;
+}
+
 static vly_status write_table(const table *t) {
     const char *name = t->o->out;
-    if (name[0]) VLY_TRY(vly_output_check(name));
-    vly_status status = VLY_OK;
-    FILE *out = name[0] ? vly_file_open_output(name, &status) : stdout;
-    if (!out) return status;
-    status = write_rows(t, out);
-    if (out == stdout)
-        return status != VLY_OK && ferror(out) && vly_cli_reader_left() ? VLY_OK : status;
-    if (fclose(out) && status == VLY_OK)
-        status = vly_fail(VLY_EIO, "cannot write %s: %s", name, strerror(errno));
-    struct stat info;
-    if (status != VLY_OK && lstat(name, &info) == 0 && S_ISREG(info.st_mode)) unlink(name);
-    return status;
+    struct stat there;
+    vly_status status;
+    if (!name[0]) {
+        status = write_rows(t, stdout);
+        return status != VLY_OK && ferror(stdout) && vly_cli_reader_left() ? VLY_OK : status;
+    }
+    VLY_TRY(vly_output_check(name));
+    if (lstat(name, &there) || S_ISREG(there.st_mode)) return write_file(t, name);
+    FILE *out = vly_file_open_output(name, &status); /* a pipe, a device, or a link to one */
+    return out ? close_table(out, name, write_rows(t, out)) : status;
 }
 
 static int trace(vly_cli *cli) {

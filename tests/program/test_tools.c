@@ -137,6 +137,14 @@ static void an_interrupted_plot_leaves_nothing(void) {
     CHECK_EQ(in_folder("ls slow | grep c.svg"), 1);
 }
 
+static void an_interrupted_trace_leaves_nothing(void) {
+    CHECK_EQ(in_folder("mkdir -p cut; true; $VOLLEY trace cartpole --random 1e12 --out cut/t.tsv "
+                       "2>err & p=$!; for i in $(seq 600); do test -s \"$(echo cut/t.tsv*)\" && "
+                       "break; sleep 0.1; done; kill -TERM $p; wait $p; test $? = 143"),
+             0);
+    CHECK_EQ(in_folder("ls cut | grep t.tsv"), 1);
+}
+
 static void a_checkpoint_is_not_overwritten(void) {
     CHECK_EQ(
         in_folder("cp r/checkpoints/best.safetensors b.safetensors && cp b.safetensors b.png && "
@@ -294,6 +302,7 @@ int main(void) {
     a_name_is_never_an_option();
     a_full_disk_is_an_error();
     an_interrupted_plot_leaves_nothing();
+    an_interrupted_trace_leaves_nothing();
     a_checkpoint_is_not_overwritten();
     a_name_does_not_move_the_cursor();
     records_do_not_move_the_cursor();
