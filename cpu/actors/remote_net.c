@@ -102,6 +102,17 @@ static void show_port(vly_remote_address *a, const uv_tcp_t *tcp) {
     snprintf(a->shown, sizeof a->shown, six ? "tcp://[%s]:%u" : "tcp://%s:%u", host, port);
 }
 
+/* libuv says EACCES where a socket's folder is not there. */
+static vly_status cannot_listen(const vly_remote_address *a, int error) {
+    const char *slash = a->kind == VLY_REMOTE_UNIX ? strrchr(a->path, '/') : NULL;
+    char folder[sizeof a->path];
+    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - a->path) : 0, a->path);
+    if (error == UV_EACCES && *folder && access(folder, F_OK) && errno == ENOENT)
+        return vly_fail(VLY_EINVAL, "cannot listen on %s: there is no folder %s; make it first",
+                        a->shown, folder);
+    return vly_fail(VLY_EINVAL, "cannot listen on %s: %s", a->shown, uv_strerror(error));
+}
+
 vly_status vly_remote_listen(vly_remote_address *a, vly_remote_socket *s, int backlog,
                              uv_connection_cb on_connection) {
     int error;
@@ -113,7 +124,7 @@ vly_status vly_remote_listen(vly_remote_address *a, vly_remote_socket *s, int ba
         error = uv_tcp_bind(&s->tcp, (const struct sockaddr *)&a->address, 0);
     }
     if (!error) error = uv_listen(&s->stream, backlog, on_connection);
-    if (error) return vly_fail(VLY_EINVAL, "cannot listen on %s: %s", a->shown, uv_strerror(error));
+    if (error) return cannot_listen(a, error);
     if (a->kind == VLY_REMOTE_TCP) show_port(a, &s->tcp);
     return VLY_OK;
 }

@@ -241,7 +241,7 @@ static const char *option_name(int i) {
     const vly_option *o = vly_config_options(&n);
     if (i < naming->own_count) return naming->own[i].key;
     i -= naming->own_count;
-    if (i < 3) return always[i];
+    if (i < 3) return i == 2 && !naming->config ? "" : always[i];
     i -= 3;
     if (!naming->config || i >= n) return NULL;
     static _Thread_local char names[512][64]; /* they must stay put while they are compared */
@@ -292,6 +292,8 @@ static vly_status parse_option(vly_cli *cli, int argc, char **argv, int *i) {
         if (positive && positive->kind == VLY_OPTION_BOOL && !equals)
             return set_given_option(cli, positive, key + 3, "false");
     }
+    if (!o && equals && (!strcmp(key, "json") || !strcmp(key, "help")))
+        return vly_fail(VLY_EINVAL, "--%s takes no value: write --%s alone", key, key);
     if (!o) return unknown_option(cli->verb, key);
     const char *next = *i + 1 < argc ? argv[*i + 1] : NULL;
     if (equals) return set_given_option(cli, o, key, equals + 1);

@@ -38,6 +38,16 @@ static void choose_default(vly_run_folder *f, const vly_config *config, const ch
         snprintf(f->path + n, sizeof f->path - (size_t)n, "-%d", i);
 }
 
+/* By a run that goes on, in this process or another. */
+static bool is_locked(const char *folder) {
+    char path[VLY_PATH];
+    snprintf(path, sizeof path, "%s/lock", folder);
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
+    const bool locked = fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) && errno == EWOULDBLOCK;
+    if (fd >= 0) close(fd);
+    return locked;
+}
+
 vly_status vly_run_folder_choose(vly_run_folder *f, const vly_config *config, const char *env) {
     f->lock = -1;
     if (config->run.out[0])
@@ -45,17 +55,19 @@ vly_status vly_run_folder_choose(vly_run_folder *f, const vly_config *config, co
     else
         choose_default(f, config, env);
     memcpy(f->shown, f->path, sizeof f->shown);
+    if (!has_file(f->path, "config.yaml")) return VLY_OK;
+    if (is_locked(f->path))
+        return vly_fail(VLY_EINVAL, "%s is being written by a run that goes on: give another --out",
+                        f->path);
     if (vly_run_is_unsaved(f->path))
         return vly_fail(VLY_EINVAL,
                         "%s holds a run that saved no checkpoint: `volley resume %s` starts it "
                         "again, another --out starts anew",
                         f->path, vly_shell_word(f->path));
-    if (has_file(f->path, "config.yaml"))
-        return vly_fail(
-            VLY_EINVAL,
-            "%s holds a run already: `volley resume %s` continues it, another --out starts anew",
-            f->path, vly_shell_word(f->path));
-    return VLY_OK;
+    return vly_fail(
+        VLY_EINVAL,
+        "%s holds a run already: `volley resume %s` continues it, another --out starts anew",
+        f->path, vly_shell_word(f->path));
 }
 
 static bool is_folder(const char *path) {

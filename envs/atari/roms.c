@@ -2,6 +2,7 @@
 #include <dirent.h>
 #include <stdio.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <unistd.h>
 #include <stdlib.h>
 #include <string.h>
@@ -93,6 +94,13 @@ static int by_name(const vly_atari_game *game, const char *folder, uint8_t *byte
     return result;
 }
 
+/* False with errno: a file, none, or one that may not be read. */
+static bool opens_as_folder(const char *path) {
+    DIR *dir = opendir(path);
+    if (dir) closedir(dir);
+    return dir && access(path, X_OK) == 0;
+}
+
 vly_status vly_atari_rom_read(const vly_atari_game *game, const char *folder, uint8_t *bytes,
                               size_t *n) {
     char path[PATH], impostor[512] = "", places[1024] = "";
@@ -107,7 +115,7 @@ vly_status vly_atari_rom_read(const vly_atari_game *game, const char *folder, ui
         snprintf(places + used, sizeof places - used, "%s%.400s%s", used ? " and " : "", path,
                  access(path, R_OK | X_OK) ? " (cannot be read)" : "");
     }
-    if (folder && *folder && access(folder, R_OK | X_OK))
+    if (folder && *folder && !opens_as_folder(folder))
         return vly_fail(VLY_ENOTFOUND,
                         "cannot open the ROM folder %s: %s; %s needs the ROM with md5 %s, which "
                         "'make roms' fetches",

@@ -202,6 +202,8 @@ static void what_is_missing_is_said(void) {
                {"train cartpole --listen unix:s --token-file none", "none"},
                {"train cartpole --listen unix:s --token-file short", "16 to 127"},
                {"train cartpole --listen nowhere --token-file token", "not an address"},
+               {"train cartpole --listen unix:none/s --token-file token", "no folder none"},
+               {"train cartpole --listen unix:/none/s --token-file token", "no folder /none"},
                {"actor unix:s", "--token-file"},
                {"actor udp:s --token-file token", "not an address"},
                {"actor fd:9 --token-file token", "not a connected socket"}};

@@ -126,8 +126,10 @@ static void a_run_without_a_checkpoint_starts_again(void) {
     CHECK_EQ(
         in_folder("rm -rf k; $VOLLEY train cartpole --steps 1G --checkpoint.every_s 1000 --seed 4 "
                   "--out k >out 2>err & p=$!; until_is 'test -s k/metrics.jsonl'; "
-                  "kill -KILL $p; wait $p; test $? = 137"),
+                  "$VOLLEY train cartpole --steps 2k --out k 2>live; test $? = 2; kill -KILL $p; "
+                  "wait $p; test $? = 137"),
         0);
+    says("live", "k is being written by a run that goes on");
     CHECK_EQ(volley("train cartpole --steps 2k --out k"), 2);
     says("err", "saved no checkpoint: `volley resume k` starts it again");
     CHECK_EQ(volley("resume k --steps 2k"), 0);
