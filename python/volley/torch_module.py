@@ -23,6 +23,9 @@ def make_module(policy: Policy) -> Any:
     weights = {name: torch.from_numpy(array) for name, array in policy.weights().items()}
 
     class VolleyModule(torch.nn.Module):  # type: ignore[misc, unused-ignore]
+        tail: Any  # a parameter, or None
+        hidden: Any
+
         def __init__(self) -> None:
             super().__init__()
             self.parts = torch.nn.ModuleDict()
@@ -40,7 +43,7 @@ def make_module(policy: Policy) -> Any:
             if weight.ndim == 4:
                 whole = policy.network == "impala"  # 3 x 3 with a border
                 stride = 1 if whole else STRIDES[policy.network][int(name[-1])]
-                layer: Any = torch.nn.Conv2d(weight.shape[3], weight.shape[0], tuple(weight.shape[1:3]), stride, padding=int(whole))
+                layer: Any = torch.nn.Conv2d(weight.shape[3], weight.shape[0], (weight.shape[1], weight.shape[2]), stride, padding=int(whole))
                 weight = weight.permute(0, 3, 1, 2)
             else:
                 layer = torch.nn.Linear(weight.shape[1], weight.shape[0])
