@@ -5,6 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "common/base/philox.h"
+#include "common/base/clock.h"
 #include "cpu/ops/compute_cpu.h"
 #include "cpu/fleet/scheme.h"
 #include "cpu/fleet/apex.h"
@@ -26,6 +27,7 @@ typedef struct {
     vly_train *t;
     char run[128], name[32];
     int rank;
+    int64_t began_ms;
     int64_t steps, updates; /* reported so far */
     double returns[RETURNS_AT_ONCE];
     int return_count;
@@ -41,6 +43,20 @@ static vly_status accept_only_run(void *arg, const char *run) {
     return VLY_OK;
 }
 
+static void forward_warning(void *arg, const char *text) {
+    const actor *a = arg;
+    if (a->o->warn) a->o->warn(a->o->arg, text);
+}
+
+/* Within what is left of wait_s. */
+static vly_status open_store(actor *a, vly_store **out, const char *run) {
+    const double left_ms = 1000 * a->o->wait_s - (double)(vly_now_ms() - a->began_ms);
+    const vly_store_options o = {.retry_ms = (int)fmin(fmax(left_ms, 1), 2e9),
+                                 .say = a->o->say ? forward_warning : NULL,
+                                 .say_arg = a};
+    return vly_store_open(out, a->o->url, run, &o);
+}
+
 static vly_status find_run(actor *a) {
     vly_store *s;
     int count;
@@ -48,7 +64,7 @@ static vly_status find_run(actor *a) {
         snprintf(a->run, sizeof a->run, "%s", a->o->run);
         return VLY_OK;
     }
-    VLY_TRY(vly_store_open(&s, a->o->url, "", NULL));
+    VLY_TRY(open_store(a, &s, ""));
     const vly_status status = vly_store_runs(s, accept_only_run, a, &count);
     vly_store_close(s);
     VLY_TRY(status);
@@ -79,18 +95,17 @@ static vly_status fetch_config(actor *a) {
 
 static vly_status fetch_run(actor *a) {
     VLY_TRY(find_run(a));
-    if (!a->store) VLY_TRY(vly_store_open(&a->store, a->o->url, a->run, NULL));
+    if (!a->store) VLY_TRY(open_store(a, &a->store, a->run));
     return fetch_config(a);
 }
 
 /* An actor may start before its learner. */
 static vly_status wait_for_run(actor *a) {
-    const double most = a->o->wait_s;
-    for (double waited = 0;; waited += 0.2) {
+    for (bool said = false;; said = true) {
         const vly_status status = fetch_run(a);
-        if (status != VLY_ENOTFOUND || waited >= most) return status;
-        if (waited == 0 && a->o->say)
-            a->o->say(a->o->arg, "no such run yet: waiting for its learner");
+        if (status != VLY_ENOTFOUND || (double)(vly_now_ms() - a->began_ms) >= 1000 * a->o->wait_s)
+            return status;
+        if (!said && a->o->say) a->o->say(a->o->arg, "no such run yet: waiting for its learner");
         nanosleep(&(struct timespec){0, 200000000}, NULL);
     }
 }
@@ -170,11 +185,6 @@ static int note_update(void *arg, const vly_train_report *report) {
     return stop ? VLY_TRAIN_STOP : VLY_TRAIN_GO_ON;
 }
 
-static void forward_warning(void *arg, const char *text) {
-    const actor *a = arg;
-    if (a->o->warn) a->o->warn(a->o->arg, text);
-}
-
 static vly_status open_env(actor *a) {
     const vly_env_args args = vly_config_env_args(&a->config);
     VLY_TRY(vly_env_open(&a->env, a->config.run.env, &args));
@@ -204,6 +214,7 @@ static vly_status run_actor(actor *a) {
 static vly_status act_in_run(actor *a) {
     char line[512];
     VLY_TRY(wait_for_run(a));
+    vly_store_set_retry(a->store, 0); /* wait_s is for the start */
     VLY_TRY(claim_rank(a));
     VLY_TRY(open_env(a));
     VLY_TRY(connect_scheme(a));
@@ -224,7 +235,7 @@ static void note_done(const actor *a, vly_fleet_done *done) {
 vly_status vly_fleet_act(const vly_fleet_actor *o) {
     actor *a = calloc(1, sizeof *a);
     if (!a) return vly_fail(VLY_ENOMEM, "actor: out of memory");
-    a->o = o, a->rank = -1;
+    a->o = o, a->rank = -1, a->began_ms = vly_now_ms();
     const vly_status status = act_in_run(a);
     note_done(a, o->done);
     if (a->t && o->started) o->started(o->arg, NULL);

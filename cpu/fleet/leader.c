@@ -264,7 +264,10 @@ static vly_status connect_store(vly_leader *l) {
     mask_url(l);
     /* A Redis that this run did not start may start later. From here on
      * vly_leader_wait_for_store retries. */
-    if (l->redis) own.retry_ms = VLY_LEADER_OWN_RETRY_MS;
+    if (l->redis)
+        own.retry_ms = VLY_LEADER_OWN_RETRY_MS;
+    else
+        own.say = l->say, own.say_arg = l->arg;
     VLY_TRY(vly_store_open(&l->store, l->url, l->run, &own));
     say_how_to_join(l, "more workers join with");
     return VLY_OK;
@@ -293,6 +296,7 @@ vly_status vly_leader_lead(void *leader, vly_train *t) {
 
 vly_status vly_leader_create(vly_leader **out, const vly_config *config, const char *folder,
                              void (*say)(void *arg, const char *text), void *arg) {
+    if (config->run.store[0]) VLY_TRY(vly_store_check(config->run.store));
     vly_leader *l = calloc(1, sizeof *l);
     if (!l) return vly_fail(VLY_ENOMEM, "leader: out of memory");
     l->life = (int64_t)time(NULL) << 22 | (getpid() & 0x3fffff);

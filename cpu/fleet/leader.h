@@ -35,7 +35,7 @@ typedef struct {
 typedef struct {
     const char *url, *run; /* run NULL: the only run in the store */
     int rank;              /* -1: the next free one */
-    double wait_s;         /* how long to wait for the run to appear */
+    double wait_s;         /* how long to wait for the store and for the run to appear */
     void (*say)(void *arg, const char *text);
     void (*warn)(void *arg, const char *text); /* an environment hangs; called from any thread */
     void *arg;                                 /* for the callbacks; each may be NULL */

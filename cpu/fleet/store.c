@@ -7,7 +7,13 @@
 #include "common/base/clock.h"
 #include "cpu/fleet/store_impl.h"
 
-enum { TIMEOUT_MS = 5000, RETRY_MS = 30000, PAUSE_FIRST_MS = 10, PAUSE_MOST_MS = 1000 };
+enum {
+    TIMEOUT_MS = 5000,
+    RETRY_MS = 30000,
+    PAUSE_FIRST_MS = 10,
+    PAUSE_MOST_MS = 1000,
+    SAY_MS = 1000
+};
 
 /* ---- the connection ---- */
 
@@ -74,10 +80,11 @@ static vly_status run_handshake(vly_store *s, int argc, const char **argv) {
 }
 
 static redisContext *connect_and_block(const vly_store *s) {
-    const struct timeval limit = {s->timeout_ms / 1000, (s->timeout_ms % 1000) * 1000};
+    const struct timeval first = {s->connect_ms / 1000, (s->connect_ms % 1000) * 1000},
+                         limit = {s->timeout_ms / 1000, (s->timeout_ms % 1000) * 1000};
     redisContext *link = s->at.unix_path[0]
-                             ? redisConnectUnixWithTimeout(s->at.unix_path, limit)
-                             : redisConnectWithTimeout(s->at.host, s->at.port, limit);
+                             ? redisConnectUnixWithTimeout(s->at.unix_path, first)
+                             : redisConnectWithTimeout(s->at.host, s->at.port, first);
     if (link && !link->err) redisSetTimeout(link, limit);
     return link;
 }
@@ -92,7 +99,7 @@ static redisContext *begin_to_connect(const vly_store *s) {
 static void end_to_connect(vly_store *s) {
     int error = 0;
     socklen_t bytes = sizeof error;
-    if (s->link->err || !await_link(s, true, s->timeout_ms)) return;
+    if (s->link->err || !await_link(s, true, s->connect_ms)) return;
     if (getsockopt(s->link->fd, SOL_SOCKET, SO_ERROR, &error, &bytes) == 0 && error == 0) return;
     s->link->err = REDIS_ERR_IO;
     snprintf(s->link->errstr, sizeof s->link->errstr, "%s", strerror(error));
@@ -131,16 +138,35 @@ void vly_store_pause(vly_store *s, int ms) {
         vly_pause_ms(ms);
 }
 
+/* An attempt that is made before anything was said is short, to say it in time. */
+static int connect_limit(const vly_store *s) {
+    return s->say && s->timeout_ms > SAY_MS ? SAY_MS : s->timeout_ms;
+}
+
+static void say_waiting(vly_store *s, int64_t since, int64_t deadline) {
+    char text[700];
+    const int64_t now = vly_now_ms();
+    if (!s->say || now - since < SAY_MS || now >= deadline) return;
+    snprintf(text, sizeof text, "%s; waiting for it, up to %lld s", vly_error_text(),
+             (long long)(deadline - since + 999) / 1000);
+    s->say(s->say_arg, text);
+    s->say = NULL;
+}
+
 /* Repeats until the connection is open or `deadline`. Stops at once if the server itself
  * refuses, such as a wrong password. */
 static vly_status open_link_with_retry(vly_store *s, int64_t deadline) {
+    const int64_t since = vly_now_ms();
     int wait = PAUSE_FIRST_MS;
     for (;;) {
+        s->connect_ms = connect_limit(s);
         const vly_status status = open_link(s);
         if (status != VLY_EPEER) return status;
         vly_store_use_given_address(s);
-        if (vly_now_ms() + wait > deadline) return status;
-        vly_store_pause(s, wait);
+        say_waiting(s, since, deadline);
+        const int64_t left = deadline - vly_now_ms();
+        if (left <= 0) return status;
+        vly_store_pause(s, wait < left ? wait : (int)left);
         wait = wait * 2 < PAUSE_MOST_MS ? wait * 2 : PAUSE_MOST_MS;
     }
 }
@@ -156,10 +182,13 @@ vly_status vly_store_open(vly_store **out, const char *url, const char *run,
     if (!s) return vly_fail(VLY_ENOMEM, "store: out of memory");
     s->timeout_ms = options && options->timeout_ms ? options->timeout_ms : TIMEOUT_MS;
     s->retry_ms = options && options->retry_ms ? options->retry_ms : RETRY_MS;
-    if (options) s->wait = options->wait, s->wait_arg = options->arg;
+    if (options)
+        s->wait = options->wait, s->wait_arg = options->arg, s->say = options->say,
+        s->say_arg = options->say_arg;
     snprintf(s->run, sizeof s->run, "%s", run);
     vly_status status = vly_store_parse_address(&s->at, url);
     if (status == VLY_OK) status = open_link_with_retry(s, vly_now_ms() + s->retry_ms);
+    s->say = NULL;
     if (status != VLY_OK) {
         vly_store_close(s);
         return status;
@@ -176,7 +205,7 @@ void vly_store_close(vly_store *s) {
 }
 
 void vly_store_set_retry(vly_store *s, int retry_ms) {
-    s->retry_ms = retry_ms;
+    s->retry_ms = retry_ms ? retry_ms : RETRY_MS;
 }
 
 vly_store_traffic vly_store_get_traffic(const vly_store *s) {

@@ -30,6 +30,9 @@ typedef struct {
      * wait. */
     bool (*wait)(void *arg, int fd, bool write, int ms);
     void *arg;
+    /* Told once if opening takes more than a second; may be NULL. */
+    void (*say)(void *arg, const char *text);
+    void *say_arg;
 } vly_store_options;
 
 /* url: redis://[[user]:password@]host[:port][/db] or unix:///path/to/socket[?db]. A password
@@ -38,9 +41,12 @@ typedef struct {
 vly_status vly_store_open(vly_store **out, const char *url, const char *run,
                           const vly_store_options *options);
 void vly_store_close(vly_store *s);
+/* What open() would refuse in a url, without connecting. */
+vly_status vly_store_check(const char *url);
 /* The address that a verb takes: what its option says, or $VOLLEY_STORE where that is empty; ""
  * where neither names one. Valid until the environment changes. */
 const char *vly_store_named(const char *option);
+/* For the commands from now on; 0: 30000. */
 void vly_store_set_retry(vly_store *s, int retry_ms);
 
 /* Estimated bytes sent and received so far, and how often the connection was opened again. */

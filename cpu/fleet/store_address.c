@@ -106,3 +106,8 @@ vly_status vly_store_parse_address(vly_store_address *at, const char *url) {
     VLY_TRY(parse_url(at, url));
     return find_password(at);
 }
+
+vly_status vly_store_check(const char *url) {
+    vly_store_address at;
+    return vly_store_parse_address(&at, url);
+}

@@ -26,8 +26,11 @@ struct vly_store {
     bool cluster;
     char run[128];
     int timeout_ms, retry_ms;
+    int connect_ms;                                      /* for one attempt to connect */
     bool (*wait)(void *arg, int fd, bool write, int ms); /* NULL: the link blocks */
     void *wait_arg;
+    void (*say)(void *arg, const char *text); /* NULL once it was told */
+    void *say_arg;
     vly_store_traffic traffic;
     bool batching;
     int batched;

@@ -25,9 +25,10 @@ static const vly_option actor_table[] = {
     VLY_CLI_TEXT(actor_options, run, "", NULL,
                  "name of the run in the store; default: the only one there"),
     VLY_CLI_INT(actor_options, rank, "-1", -1, 1e9, "number of this worker; -1: the next free one"),
-    VLY_CLI_INT(actor_options, wait, "60", 0, 1e9,
-                "seconds to wait for a run that is not in the store yet, or for a learner that is "
-                "not there"),
+    VLY_CLI_INT(
+        actor_options, wait, "60", 0, 1e9,
+        "seconds to wait for a store or a learner that is not there, or for a run that is not "
+        "in the store yet"),
     VLY_CLI_TEXT(actor_options, token_file, "", NULL,
                  "ADDRESS: the file with the token of the learner's --token-file"),
     VLY_CLI_INT(actor_options, envs, "0", 0, 65536,

@@ -3,6 +3,7 @@
 #include "tests/kit/runs.h"
 #include "tests/kit/sanitized.h"
 #include <time.h>
+#include "common/base/clock.h"
 #include "common/record/checkpoint.h"
 #include "cpu/fleet/store.h"
 
@@ -276,6 +277,31 @@ static void ranks_average_their_gradients(void) {
     json_decref(o);
 }
 
+static bool said(const char *words) {
+    char *text = runs_read("out.err");
+    const bool found = strstr(text, words) != NULL;
+    free(text);
+    return found;
+}
+
+/* Once an actor was silent for 30 s, whatever --wait said. */
+static void a_store_that_is_not_there_is_waited_for_aloud(void) {
+    int code;
+    const double began = vly_now_s();
+    json_decref(run("", &code, "actor --store redis://127.0.0.1:1 --wait 2"));
+    CHECK_EQ(code, 1);
+    CHECK(vly_now_s() - began > 1.9 && vly_now_s() - began < 15);
+    CHECK(said("store 127.0.0.1:1: ") && said("; waiting for it, up to 2 s\n"));
+    json_decref(run("", &code, "actor --store redis://127.0.0.1:1 --run any --wait 0"));
+    CHECK_EQ(code, 1);
+    CHECK(!said("waiting"));
+    const pid_t learner = start("train cartpole --algo a3c --store redis://127.0.0.1:1 --out mute");
+    for (int i = 0; i < 100 && !said("waiting for it"); i++) usleep(100000);
+    CHECK(said("; waiting for it, up to 30 s\n"));
+    kill(learner, SIGKILL);
+    json_decref(finish(learner, &code));
+}
+
 static void bad_use_is_reported(void) {
     int code;
     json_decref(run("", &code, "actor"));
@@ -294,6 +320,8 @@ static void bad_use_is_reported(void) {
     }
     json_decref(run("", &code, "actor --store nonsense"));
     CHECK_EQ(code, 2);
+    json_decref(run("", &code, "train cartpole --algo a3c --store redis:/h --out unused"));
+    CHECK_EQ(code, 2); /* before anything starts; once it was a run that failed */
     json_decref(run("", &code, "cluster what --store redis://127.0.0.1:1"));
     CHECK_EQ(code, 2);
     json_decref(run("", &code, "cluster status --store redis://127.0.0.1:1"));
@@ -330,6 +358,7 @@ int main(void) {
     SKIP("built without hiredis: apt-get install libhiredis-dev");
 #endif
     bad_use_is_reported();
+    a_store_that_is_not_there_is_waited_for_aloud();
     a_short_run_of_each_kind_ends_well();
     if (SANITIZED) {
         SKIP_PART("under a sanitizer: learning results are tested in the plain build only");

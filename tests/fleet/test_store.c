@@ -40,6 +40,22 @@ static void bad_addresses_are_reported(void) {
     CHECK_EQ(vly_store_open(&s, vly_store_server_url(server), "a{b", NULL), VLY_EINVAL);
 }
 
+static void count_words(void *arg, const char *text) {
+    CHECK(strstr(text, "store 127.0.0.1:1: ") && strstr(text, "; waiting for it, up to 2 s"));
+    ++*(int *)arg;
+}
+
+static void an_absent_store_is_waited_for_aloud(void) {
+    int said = 0;
+    vly_store *s;
+    vly_store_options o = {.retry_ms = 900, .say = count_words, .say_arg = &said};
+    CHECK_EQ(vly_store_open(&s, "redis://127.0.0.1:1", "r", &o), VLY_EPEER);
+    CHECK_EQ(said, 0);
+    o.retry_ms = 1900;
+    CHECK_EQ(vly_store_open(&s, "redis://127.0.0.1:1", "r", &o), VLY_EPEER);
+    CHECK_EQ(said, 1);
+}
+
 static void the_environment_names_a_store_where_no_option_does(void) {
     char long_name[600];
     CHECK(unsetenv("VOLLEY_STORE") == 0);
@@ -211,6 +227,7 @@ int main(void) {
     if (status == VLY_ENOTFOUND) SKIP("%s", vly_error_text());
     CHECK_EQ(status, VLY_OK);
     bad_addresses_are_reported();
+    an_absent_store_is_waited_for_aloud();
     the_environment_names_a_store_where_no_option_does();
     binary_values_come_back();
     lists_are_bounded_and_ordered();
