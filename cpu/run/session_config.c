@@ -1,4 +1,6 @@
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include "cpu/run/session.h"
 #include "envs/atari/games.h"
 #include "envs/atari/options.h"
@@ -34,15 +36,27 @@ static vly_status spell_out(const vly_assignments *given, const char *name, vly_
     return game ? vly_assignments_add(all, "run.env", game->name, name) : VLY_OK;
 }
 
+/* The run is read from other folders too. A path that would be too long stays as it was given. */
+static void anchor_plugin(vly_config *config, const char *home) {
+    char path[sizeof config->run.env];
+    const char *given = config->run.env;
+    if (!vly_env_is_plugin(given) || given[0] == '/' || !home) return;
+    while (!strncmp(given, "./", 2)) given += 2;
+    const int n = snprintf(path, sizeof path, "%s/%s", home, given);
+    if (n > 0 && (size_t)n < sizeof path) memcpy(config->run.env, path, (size_t)n + 1);
+}
+
 vly_status vly_session_configure(vly_config *config, const vly_assignments *given, vly_env *env) {
     vly_env_info info;
     vly_assignments all = {0};
-    char name[VLY_CONFIG_TEXT];
+    char name[VLY_CONFIG_TEXT], folder[4096];
+    const char *home = getcwd(folder, sizeof folder); /* before a plugin can change it */
     VLY_TRY(identify(given, &info, name, sizeof name));
     vly_status status = spell_out(given, name, &all);
     if (status == VLY_OK) status = vly_algo_resolve(config, &all, info.name, info.family);
     vly_assignments_free(&all);
     VLY_TRY(status);
+    anchor_plugin(config, home);
     vly_env_args args = vly_config_env_args(config);
     return env ? vly_env_open(env, config->run.env, &args) : VLY_OK;
 }

@@ -373,11 +373,33 @@ static void traces_take_actions_from_a_pipe(void) {
     CHECK_EQ(volley("trace cartpole --random 5 --actions -"), 2);
 }
 
+/* Where the path was relative, only the folder of the training found the plugin again. */
+static void a_plugins_run_is_read_from_any_folder(void) {
+    char command[1024];
+    snprintf(command, sizeof command, "mkdir plugins && cp %s plugins/env.so >out 2>err",
+             VLY_TEST_PLUGIN);
+    CHECK_EQ(shell(command), 0);
+    CHECK_EQ(volley("train ./plugins/env.so --algo ppo --steps 200 --out near"), 0);
+    char *config = program_read("near/config.yaml");
+    snprintf(command, sizeof command, "env: \"%s/plugins/env.so\"\n", folder);
+    SAYS(config, command);
+    free(config);
+    snprintf(command, sizeof command,
+             "cd / && " VLY_TEST_PROGRAM " eval %s/near --episodes 1 >%s/out 2>%s/err", folder,
+             folder, folder);
+    CHECK_EQ(shell(command), 0);
+    snprintf(command, sizeof command,
+             "cd / && " VLY_TEST_PROGRAM " resume %s/near --steps 400 >%s/out 2>%s/err", folder,
+             folder, folder);
+    CHECK_EQ(shell(command), 0);
+}
+
 static void plugins_train_by_path(void) {
     CHECK_EQ(volley("train %s --algo ppo --seed 1 --steps 400000 --until-return 0.9 --out plugin",
                     VLY_TEST_PLUGIN),
              0);
     CHECK_EQ(volley("eval plugin --episodes 5"), 0);
+    a_plugins_run_is_read_from_any_folder();
     CHECK_EQ(volley("train %s --env.args abi", VLY_TEST_PLUGIN_BAD), 2);
     SAYS(err, VLY_TEST_PLUGIN_BAD);
     CHECK_EQ(volley("train %s --env.args fails --steps 1e6 --pool.restarts 50 --out broken",
