@@ -83,15 +83,20 @@ static json_t *ls_atari(vly_cli *cli) {
     return list;
 }
 
+/* What it does unless options change it: threads or processes that run freely do not repeat. */
+static const char *schedule_of(const vly_algo_entry *a) {
+    return a->schedule == VLY_SCHEDULE_ASYNC || a->traits.server ? "async" : "sync";
+}
+
 static json_t *ls_algos(vly_cli *cli) {
     json_t *list = json_array();
-    fprintf(cli->people, "algorithms\n");
+    fprintf(cli->people, "algorithms (sync: repeats bit for bit by default; async: does not)\n");
     for (int i = 0; vly_algo_list(i); i++) {
         const vly_algo_entry *a = vly_algo_list(i);
-        fprintf(cli->people, "  %-12s %-6s %s\n", a->name,
-                a->schedule == VLY_SCHEDULE_ASYNC ? "async" : "sync", a->summary);
-        json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "name", a->name, "section",
-                                              a->sections[0], "summary", a->summary));
+        fprintf(cli->people, "  %-12s %-6s %s\n", a->name, schedule_of(a), a->summary);
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s}", "name", a->name, "section",
+                                              a->sections[0], "schedule", schedule_of(a), "summary",
+                                              a->summary));
     }
     return list;
 }

@@ -81,46 +81,6 @@ static void every_verb_has_help_with_an_example_that_fits(void) {
     CHECK_EQ(volley("--version"), 0);
 }
 
-static void list_is(const json_t *list, const char *const *words, size_t n) {
-    CHECK_EQ(json_array_size(list), n);
-    for (size_t i = 0; i < n; i++) CHECK_STR(json_string_value(json_array_get(list, i)), words[i]);
-}
-
-/* Of one environment: what its actions and its numbers are called. */
-static void ls_describes_an_environment(void) {
-    static const char *const takes[] = {"take 1", "take 2", "take 3"},
-                             *const numbers[] = {"matches", "turn"}, *const gust[] = {"gust"},
-                             *const force[] = {"force"};
-    CHECK_EQ(volley("ls %s --json", VLY_TEST_PLUGIN_PLAYERS), 0);
-    SAYS(err, "take 1, take 2, take 3");
-    SAYS(err, "matches, turn");
-    json_t *o = program_json();
-    const json_t *action = json_object_get(o, "action");
-    CHECK_STR(text_of(o, "env"), "two_player_env");
-    CHECK_STR(text_of(action, "kind"), "discrete");
-    list_is(json_object_get(action, "names"), takes, 3);
-    list_is(json_object_get(o, "info"), numbers, 2);
-    CHECK_EQ(json_integer_value(json_object_get(o, "players")), 2);
-    json_decref(o);
-    CHECK_EQ(volley("ls windy --json"), 0);
-    o = program_json();
-    list_is(json_object_get(o, "info"), gust, 1);
-    json_decref(o);
-    CHECK_EQ(volley("ls mountaincar_continuous --json"), 0);
-    o = program_json();
-    action = json_object_get(o, "action");
-    CHECK_STR(text_of(action, "kind"), "box");
-    list_is(json_object_get(action, "names"), force, 1);
-    CHECK_EQ(json_array_size(json_array_get(json_object_get(action, "bounds"), 0)), 2);
-    json_decref(o);
-    CHECK_EQ(volley("ls CartPole-v1"), 0);
-    SAYS(out, "cartpole\n  observation  4 numbers\n");
-    CHECK_EQ(volley("ls cartpoel"), 2);
-    SAYS(err, "cartpole");
-    CHECK_EQ(volley("ls ./none.so"), 2);
-    SAYS(err, "none.so");
-}
-
 /* What a run keeps is refused, and --help does not offer it. */
 static void resume_shows_what_it_takes(const char *run) {
     static const char *const kept[] = {"algo", "preset", "out", "seed", "envs"},
@@ -568,7 +528,6 @@ int main(void) {
     bad_input_is_exit_2_with_what_would_be_right();
     every_verb_has_help_with_an_example_that_fits();
     ls_and_doctor_speak_json();
-    ls_describes_an_environment();
     a_run_is_a_folder_with_all_that_was_promised();
     resume_shows_what_it_takes("one");
     a_default_folder_is_named_after_the_run();
