@@ -36,17 +36,15 @@ vly_status vly_bench_record_begin(vly_bench_record *r) {
 }
 
 json_t *vly_bench_record_json(vly_bench_record *r, json_t *results) {
-    char command[200], hardware[300], cpu[128], flags[256], date[16];
+    char hardware[300], cpu[128], flags[256], date[16];
     time_t now = time(NULL);
     struct tm local;
     r->load = vly_bench_load_of_others(&r->before);
     strftime(date, sizeof date, "%Y-%m-%d", localtime_r(&now, &local));
     vly_system_cpu_name(cpu, sizeof cpu);
     vly_system_cpu_features(flags, sizeof flags);
-    snprintf(command, sizeof command, "volley bench %s%s%s --json", r->suite,
-             *r->filter ? " --filter " : "", r->filter);
     snprintf(hardware, sizeof hardware, "%d cores of %s", vly_processors(), cpu);
-    json_t *file = json_pack("{s:s, s:s, s:s, s:s, s:s, s:f, s:s, s:O, s:o}", "command", command,
+    json_t *file = json_pack("{s:s, s:s, s:s, s:s, s:s, s:f, s:s, s:O, s:o}", "command", r->command,
                              "commit", vly_system_commit(), "date", date, "hardware", hardware,
                              "flags", flags, "load", r->load, "suite", r->suite, "results", results,
                              "system", vly_system_json());

@@ -1,7 +1,8 @@
 /* bench_record.h -- what results of `volley bench` say about themselves, and when they may be
  * recorded; benchmarks/measured.py is the same for scripts.
  *
- *   vly_bench_record r = {.suite = "envs", .filter = "", .path = "envs.json"};
+ *   vly_bench_record r = {.suite = "envs", .command = "volley bench envs --json",
+ *                         .path = "envs.json"};
  *   VLY_TRY(vly_bench_record_begin(&r));                    // refuses before anything is measured
  *   ... measure ...
  *   json_t *file = vly_bench_record_json(&r, results);      // command, commit, load ... results
@@ -16,8 +17,8 @@
 #include "common/record/bench.h"
 
 typedef struct {
-    const char *suite, *filter, *path; /* path: "" for none */
-    bool busy;                         /* record although others use the machine */
+    const char *suite, *command, *path; /* path: "" for none; borrowed */
+    bool busy;                          /* record although others use the machine */
     vly_bench_load before;
     double load; /* processors that others used while it was measured */
 } vly_bench_record;

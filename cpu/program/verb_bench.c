@@ -1,6 +1,8 @@
 /* The suites themselves live in benchmarks/ and are linked into the program
  * (common/record/bench.h). */
+#include <stdio.h>
 #include <string.h>
+#include "common/base/text.h"
 #include "common/record/bench.h"
 #include "cpu/program/bench_record.h"
 #include "cpu/program/bench_report.h"
@@ -81,6 +83,22 @@ static int make_report(vly_cli *cli) {
     return status == VLY_OK ? VLY_EXIT_DONE : vly_cli_fail(status);
 }
 
+/* With every option that changes what is measured. */
+static void print_command(const bench_options *o, const char *suite, char *text, size_t bytes) {
+    const struct {
+        const char *name, *value;
+    } words[] = {{"filter", o->filter}, {"env", o->env}, {"vs", o->vs}, {"gpus", o->gpus}};
+    size_t at = (size_t)snprintf(text, bytes, "volley bench %s", suite);
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (*words[i].value)
+            at += (size_t)snprintf(text + at, bytes - at, " --%s %s", words[i].name,
+                                   vly_shell_word(words[i].value));
+    if (o->seconds > 0)
+        at += (size_t)snprintf(text + at, bytes - at, " --seconds %g", (double)o->seconds);
+    if (o->samples > 0) at += (size_t)snprintf(text + at, bytes - at, " --samples %d", o->samples);
+    snprintf(text + at, bytes - at, " --json");
+}
+
 static int bench(vly_cli *cli) {
     const bench_options *own = cli->own;
     if (!cli->count) return list_suites(cli);
@@ -109,8 +127,10 @@ static int bench(vly_cli *cli) {
     }
     fprintf(cli->people, "%-34s %14s %14s %14s  %-10s %3s\n", "name", "median", "min", "max",
             "unit", "n");
+    char command[1024]; /* four words, each at most four times as long quoted, and two numbers */
+    print_command(own, suites[i].name, command, sizeof command);
     vly_bench_record record = {
-        .suite = suites[i].name, .filter = own->filter, .path = own->record, .busy = own->busy};
+        .suite = suites[i].name, .command = command, .path = own->record, .busy = own->busy};
     vly_status status = vly_bench_record_begin(&record);
     if (status == VLY_OK) status = suites[i].run(&options);
     if (status == VLY_OK && json_array_size(to.results) == 0 && own->filter[0])

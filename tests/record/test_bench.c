@@ -149,6 +149,8 @@ static void a_record_names_a_commit_or_is_refused(void) {
     static const char *const facts[] = {"command", "commit", "date", "hardware", "flags", "load"};
     for (size_t i = 0; i < sizeof facts / sizeof *facts; i++)
         CHECK(json_object_get(o, facts[i]) != NULL);
+    CHECK_STR(json_string_value(json_object_get(o, "command")),
+              "volley bench envs --filter cartpole/step --seconds 0.01 --samples 1 --json");
     const char *commit = json_string_value(json_object_get(o, "commit"));
     const bool named = !strstr(commit, "-dirty") && strcmp(commit, "unknown") != 0;
     json_t *told = results(args, &code), *kept = json_load_file(path, 0, NULL);
