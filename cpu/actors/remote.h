@@ -13,8 +13,9 @@
  *
  * Actors come and go:
  *   - Until each environment has an actor, or the deadline has passed since the first one came, and
- *     whenever no actor is left, groups wait. So a run with all its actors from the start has the
- *     digest of one that steps its environments itself.
+ *     whenever no actor is left, groups wait. So a run with all its actors from the start learns
+ *     the same, bit for bit, as one that steps its environments itself. Its checkpoint has not the
+ *     environments' states, so the digest is another, and episodes begin anew on resume.
  *   - A connection that is lost, silent for the deadline, or sends what does not belong there, ends.
  *     Rows of environments without an actor carry FAILED | RESET and a zero observation: learners
  *     mask them. Who takes them over begins with fresh episodes.

@@ -137,8 +137,11 @@ static const vly_option trace_table[] = {
                  "semicolons); - is "
                  "standard input"),
     VLY_CLI_INT(trace_options, random, "-1", -1, 1e12, "play so many random actions"),
-    VLY_CLI_BOOL(trace_options, observations,
-                 "Atari: a line per agent step with its picture's checksum, not per frame"),
+    VLY_CLI_BOOL(
+        trace_options, observations,
+        "Atari: a line per agent step with its picture's checksum, not per frame; reward is "
+        "what a learner gets (by default its sign, a life an episode, no-op starts), not "
+        "the score"),
     VLY_CLI_TEXT(trace_options, task, "", NULL,
                  "of multi:A,B: the environment, by name or by number from 0"),
     VLY_CLI_TEXT(trace_options, out, "", NULL, "file to write; standard output otherwise"),

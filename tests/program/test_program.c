@@ -75,6 +75,7 @@ static void every_verb_has_help_with_an_example_that_fits(void) {
     }
     CHECK_EQ(volley("train --help all"), 0);
     SAYS(out, "--ppo.lr");
+    SAYS(out, "episodes begin anew on resume");
     CHECK_EQ(volley("train --help dqn"), 0);
     SAYS(out, "--dqn.n_step");
     CHECK_EQ(volley("--help"), 0);
