@@ -69,6 +69,7 @@ static vly_status mix_with_random_neighbour(vly_tab *t) {
     const vly_status status = vly_tab_fetch(t->store, key, t->states, t->actions, t->other, &head);
     if (status == VLY_ENOTFOUND) return VLY_OK;
     VLY_TRY(status);
+    if (head.steps < t->head.steps / 2) return VLY_OK; /* it has this one to learn from */
     const size_t cells = (size_t)t->states * (size_t)t->actions;
     /* weighted by visits, so that a neighbour with little experience changes little */
     for (size_t i = 0; i < cells; i++) {

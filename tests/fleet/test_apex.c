@@ -56,8 +56,11 @@ static bool ended(pid_t child) {
 /* Waits until the run has made `steps` more steps. */
 static void wait_for_steps(const char *name, pid_t learner, double steps) {
     const double from = runs_metrics_bytes(name) ? runs_metric(name, "step", -1) : 0;
-    while (!(runs_metric(name, "step", -1) >= from + steps)) {
-        CHECK(!ended(learner));
+    for (int i = 0; !(runs_metric(name, "step", -1) >= from + steps); i++) {
+        if (i == 10000)
+            fprintf(stderr, "%s: step %.0f, %.0f wanted, no more for 200 s\n", name,
+                    runs_metric(name, "step", -1), from + steps);
+        CHECK(i < 10000 && !ended(learner));
         usleep(20000);
     }
 }

@@ -70,6 +70,31 @@ static void every_episode_counts_once(void) {
     for (int i = 0; i <= WORLD; i++) vly_store_close(store[i]);
 }
 
+/* A neighbour that has done less than half of a worker's steps does not move its values. */
+static void beginners_do_not_teach(void) {
+    vly_store *store[WORLD];
+    vly_tab *worker[WORLD];
+    vly_real table[WORLD][STATES * ACTIONS] = {{1}, {5}};
+    uint32_t visits[WORLD][STATES * ACTIONS] = {{3}, {1}};
+    for (int i = 0; i < WORLD; i++) {
+        CHECK_OK(vly_store_open(&store[i], vly_store_server_url(redis), "beginners", NULL));
+        const vly_tab_options o = {
+            .scheme = VLY_TAB_GOSSIP, .rank = i, .world = WORLD, .every = 1, .seed = 1};
+        CHECK_OK(vly_tab_create(&worker[i], store[i], &o));
+    }
+    for (int round = 0; round < 2; round++) {
+        vly_tab_note(worker[0], 500, 0, NULL, 0);
+        vly_tab_note(worker[1], round ? 490 : 10, 0, NULL, 0);
+        for (int i = WORLD - 1; i >= 0; i--) {
+            vly_sync *sync = vly_tab_sync(worker[i]);
+            CHECK_OK(sync->tables->merge(sync, STATES, ACTIONS, table[i], visits[i]));
+        }
+        /* one visit of four, of the value that was published: 1 + (5 - 1) / 4 */
+        CHECK_NEAR(table[0][0], round ? 2 : 1, 1e-6);
+    }
+    for (int i = 0; i < WORLD; i++) vly_tab_destroy(worker[i]), vly_store_close(store[i]);
+}
+
 static double seconds_of_merge(vly_tab *t, vly_real *table, uint32_t *visits) {
     vly_sync *sync = vly_tab_sync(t);
     const double began = vly_now_s();
@@ -122,6 +147,7 @@ int main(void) {
     if (status == VLY_ENOTFOUND) SKIP("%s", vly_error_text());
     CHECK_EQ(status, VLY_OK);
     every_episode_counts_once();
+    beginners_do_not_teach();
     owners_of_shards_go_on_together();
     vly_store_server_stop(redis);
     char clean[96];
