@@ -142,8 +142,7 @@ static vly_status open_alias(vly_env *env, const alias *a, const vly_env_args *a
     return find_builtin(a->name)->open(env, &mine);
 }
 
-/* All names and ids, one after the other; "" where an entry has no id; NULL past the end. */
-static const char *any_name(int i) {
+const char *vly_env_name(int i) {
     if (i < BUILTINS) return builtins[i].entry.name;
     if ((i -= BUILTINS) < BUILTINS) return builtins[i].entry.gym_id ? builtins[i].entry.gym_id : "";
     if ((i -= BUILTINS) < ALIASES) return aliases[i].id;
@@ -152,7 +151,7 @@ static const char *any_name(int i) {
 
 static vly_status unknown_name(const char *name) {
     char near[256];
-    vly_nearest(name, any_name, near, sizeof near);
+    vly_nearest(name, vly_env_name, near, sizeof near);
     return vly_fail(VLY_ENOTFOUND,
                     "no environment named '%.64s'%s%s ('volley ls envs' lists all, a path such as "
                     "./my_env.so loads a plugin)",

@@ -40,6 +40,9 @@ vly_status vly_env_describe(vly_env_info *info, const char *name, const vly_env_
 vly_status vly_env_open(vly_env *env, const char *name, const vly_env_args *args);
 /* Entry i of the built-in list (Atari games not included), NULL past the end. */
 const vly_env_entry *vly_env_list(int i);
+/* All names that are known, Gymnasium's ids and Atari's games included, one after the other; "" where
+ * an entry has no id; NULL past the end. For vly_nearest. */
+const char *vly_env_name(int i);
 /* The command that fetches what it is made of ("make mujoco"); NULL: it is complete. */
 const char *vly_env_needs(const vly_env_entry *entry);
 /* "classic", "minatar" or "mujoco". */

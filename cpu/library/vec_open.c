@@ -80,9 +80,6 @@ static vly_status take_atari(vec_options *o, const char **name) {
     if (!*name) return VLY_OK;
     const char *settings = vly_atari_id_settings(*name, &game);
     if (!game) return VLY_OK;
-    if (o->extra[0])
-        return vly_fail(VLY_EINVAL, "%s has no option '%.*s'; those of Atari begin with atari.",
-                        *name, (int)strcspn(o->extra, "="), o->extra);
     memcpy(given, o->families, sizeof given);
     if ((size_t)snprintf(o->families, sizeof o->families, "%s%s", settings, given) >=
         sizeof o->families)

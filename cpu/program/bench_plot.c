@@ -256,22 +256,18 @@ typedef struct {
 } learning;
 
 /* False: no number is published. */
-static bool published(const json_t *group, double *mean, double *deviation) {
+static bool add_published(learning *l, const json_t *group) {
     const char *text = text_of(group, "published");
-    *deviation = 0;
-    return text && sscanf(text, "%lf +- %lf", mean, deviation) >= 1;
-}
-
-static void add_published(learning *l, const json_t *group) {
-    double mean, deviation;
-    if (!published(group, &mean, &deviation)) return;
+    double mean, deviation = 0;
+    if (!text || sscanf(text, "%lf +- %lf", &mean, &deviation) < 1) return false;
     l->low = fmin(l->low, mean - deviation), l->high = fmax(l->high, mean + deviation);
-    if (l->doing != CURVE_DATA) return;
+    if (l->doing != CURVE_DATA) return true;
     fprintf(l->g,
             "set object rectangle from graph 0, first %.8g to graph 1, first %.8g behind fc lt %d "
             "fs transparent solid 0.15 noborder\n"
             "set arrow from graph 0, first %.8g to graph 1, first %.8g nohead dt 2 lc %d\n",
             mean - deviation, mean + deviation, l->groups, mean, mean, l->groups);
+    return true;
 }
 
 static void add_curve(learning *l, const json_t *curve, const char *title) {
@@ -300,13 +296,11 @@ static void add_group(learning *l, const json_t *group, const char *name) {
     size_t i;
     json_t *run;
     const json_t *runs = json_object_get(group, "runs");
-    double mean, deviation;
     char title[LABEL];
     bool first = true;
     l->groups++;
-    add_published(l, group);
     snprintf(title, sizeof title, "%.80s%s", name,
-             published(group, &mean, &deviation) ? " (published: the broken line)" : "");
+             add_published(l, group) ? " (published: the broken line)" : "");
     json_array_foreach(runs, i, run) {
         if (!json_object_get(run, "curve")) continue;
         add_curve(l, json_object_get(run, "curve"), first ? title : NULL);

@@ -319,12 +319,7 @@ enum { TOPICS = sizeof topics / sizeof *topics };
 
 /* What `volley ls` may be asked for. */
 static const char *topic_name(int i) {
-    int envs = 0;
-    if (i < TOPICS) return topics[i].name;
-    i -= TOPICS;
-    while (vly_env_list(envs)) envs++;
-    if (i < envs) return vly_env_list(i)->name;
-    return (i -= envs) < VLY_ATARI_GAMES ? vly_atari_games[i].name : NULL;
+    return i < TOPICS ? topics[i].name : vly_env_name(i - TOPICS);
 }
 
 static vly_status unknown_topic(const char *wanted) {
