@@ -16,17 +16,25 @@ static vly_status cuda_convert(vly_queue *q, int64_t n, vly_dtype from, const vo
                                void *y) {
     return vly_convert_launch(n, from, x, to, y, vly_stream_of(q));
 }
-static vly_status cuda_lstm_forward(vly_queue *q, int T, int n, int H, const vly_real *w_h,
+/* Compute capabilities below 8.0 have no tf32. */
+static vly_lstm_size size_here(vly_queue *q, const vly_lstm_size *size) {
+    vly_lstm_size s = *size;
+    s.tf32 = s.tf32 && vly_cuda_of(q)->arch >= 80;
+    return s;
+}
+static vly_status cuda_lstm_forward(vly_queue *q, const vly_lstm_size *size, const vly_real *w_h,
                                     const uint8_t *reset, vly_real *gates, vly_real *h,
                                     vly_real *c) {
-    return vly_lstm_forward_launch(T, n, H, w_h, reset, gates, h, c, vly_stream_of(q));
+    const vly_lstm_size s = size_here(q, size);
+    return vly_lstm_forward_launch(&s, w_h, reset, gates, h, c, vly_stream_of(q));
 }
-static vly_status cuda_lstm_backward(vly_queue *q, int T, int n, int H, const vly_real *w_h,
+static vly_status cuda_lstm_backward(vly_queue *q, const vly_lstm_size *size, const vly_real *w_h,
                                      const uint8_t *reset, const vly_real *gates, const vly_real *h,
                                      const vly_real *c, const vly_real *dh, vly_real *dgates,
                                      vly_real *dw_h, vly_real *work) {
-    return vly_lstm_backward_launch(T, n, H, w_h, reset, gates, h, c, dh, dgates, dw_h, work,
-                                    vly_stream_of(q));
+    const vly_lstm_size s = size_here(q, size);
+    return vly_lstm_backward_launch(&s, w_h, reset, gates, h, c, dh, dgates, dw_h, work,
+                                    vly_cuda_of(q)->multiprocessors, vly_stream_of(q));
 }
 static vly_status cuda_dueling(vly_queue *q, int n, int actions, const vly_real *v,
                                const vly_real *a, vly_real *out) {

@@ -81,12 +81,13 @@ vly_status vly_dueling_launch(int n, int actions, const float *v, const float *a
                               cudaStream_t stream);
 vly_status vly_dueling_backward_launch(int n, int actions, const float *dout, float *dv, float *da,
                                        cudaStream_t stream);
-vly_status vly_lstm_forward_launch(int T, int n, int H, const float *w_h, const uint8_t *reset,
-                                   float *gates, float *h, float *c, cudaStream_t stream);
-vly_status vly_lstm_backward_launch(int T, int n, int H, const float *w_h, const uint8_t *reset,
-                                    const float *gates, const float *h, const float *c,
-                                    const float *dh, float *dgates, float *dw_h, float *work,
-                                    cudaStream_t stream);
+vly_status vly_lstm_forward_launch(const vly_lstm_size *size, const float *w_h,
+                                   const uint8_t *reset, float *gates, float *h, float *c,
+                                   cudaStream_t stream);
+vly_status vly_lstm_backward_launch(const vly_lstm_size *size, const float *w_h,
+                                    const uint8_t *reset, const float *gates, const float *h,
+                                    const float *c, const float *dh, float *dgates, float *dw_h,
+                                    float *work, int multiprocessors, cudaStream_t stream);
 vly_status vly_maxpool_launch(const vly_layer_desc *desc, int n, const void *x, void *y,
                               cudaStream_t stream);
 /* The gradient goes to the first largest of each window, as in the forward pass. */

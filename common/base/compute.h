@@ -147,6 +147,11 @@ typedef struct {
 /* ---- losses and scans: every array is indexed by row; `row` (n numbers) selects, NULL: 0..n-1
  * ---- */
 
+typedef struct { /* of an LSTM: T steps of n rows, H numbers of state */
+    int T, n, H;
+    bool tf32; /* products may round their operands to tf32 where that is faster */
+} vly_lstm_size;
+
 typedef struct { /* GAE; T x N time-major; row of (t, n) is t * N + n */
     int T, N;
     const vly_real *reward; /* (T, N) */
@@ -387,11 +392,11 @@ struct vly_compute {
      * output; made by a LINEAR layer over all T) and the activated gates on return. reset (T, n):
      * flags of the rows; where RESET is set the state is zeroed before the step. w_h (4H, H). h, c
      * (T + 1, n, H): [0] is the initial state. */
-    vly_status (*lstm_forward)(vly_queue *q, int T, int n, int H, const vly_real *w_h,
+    vly_status (*lstm_forward)(vly_queue *q, const vly_lstm_size *size, const vly_real *w_h,
                                const uint8_t *reset, vly_real *gates, vly_real *h, vly_real *c);
     /* dh (T, n, H) arrives as the gradient of the outputs; dgates (T, n, 4H) and dw_h are written;
-     * work: (2, n, H) + (n, 4H) reals */
-    vly_status (*lstm_backward)(vly_queue *q, int T, int n, int H, const vly_real *w_h,
+     * work: (6, T, n, H) reals */
+    vly_status (*lstm_backward)(vly_queue *q, const vly_lstm_size *size, const vly_real *w_h,
                                 const uint8_t *reset, const vly_real *gates, const vly_real *h,
                                 const vly_real *c, const vly_real *dh, vly_real *dgates,
                                 vly_real *dw_h, vly_real *work);

@@ -358,6 +358,12 @@ static vly_status check_rows(const exec *e, int n) {
     return VLY_OK;
 }
 
+static vly_lstm_size lstm_size(const exec *e, int n) {
+    const vly_net_desc *d = &e->pub.net->desc;
+    return (vly_lstm_size){
+        .T = e->steps, .n = n / e->steps, .H = d->lstm, .tf32 = d->tf32 || d->bf16};
+}
+
 static vly_status node_forward(exec *e, vly_queue *q, int i, int n, const vly_real *param) {
     const vly_net *net = e->pub.net;
     const vly_net_node *node = &net->nodes[i];
@@ -369,9 +375,11 @@ static vly_status node_forward(exec *e, vly_queue *q, int i, int n, const vly_re
         return e->c->layer_forward(q, e->layers[i], n, in, weights_of(e, node, param), out);
     case VLY_NODE_RELU: return e->c->relu(q, y->type, n * y->size, in, out);
     case VLY_NODE_ADD: return e->c->add(q, y->type, n * y->size, in, out);
-    case VLY_NODE_LSTM:
-        return e->c->lstm_forward(q, e->steps, n / e->steps, net->desc.lstm, param + node->offset,
-                                  e->flags, e->act[node->in], e->pub.state_h, e->pub.state_c);
+    case VLY_NODE_LSTM: {
+        const vly_lstm_size size = lstm_size(e, n);
+        return e->c->lstm_forward(q, &size, param + node->offset, e->flags, e->act[node->in],
+                                  e->pub.state_h, e->pub.state_c);
+    }
     case VLY_NODE_DUELING:
         return e->c->dueling(q, n, net->desc.actions, in, activation(e, node->in2, n), out);
     case VLY_NODE_NORMALIZE: {
@@ -447,10 +455,11 @@ static vly_status node_backward(exec *e, vly_queue *q, int i, int n, const vly_r
     case VLY_NODE_ADD: /* dy stays for the other term */
         if (again) return e->c->add(q, y->type, n * y->size, dy, dx);
         return e->c->copy(q, dx, dy, (size_t)(n * y->size) * type_bytes(y->type));
-    case VLY_NODE_LSTM:
-        return e->c->lstm_backward(q, e->steps, n / e->steps, net->desc.lstm, param + node->offset,
-                                   e->flags, e->act[node->in], e->pub.state_h, e->pub.state_c, dy,
-                                   dx, dw, e->lstm_work);
+    case VLY_NODE_LSTM: {
+        const vly_lstm_size size = lstm_size(e, n);
+        return e->c->lstm_backward(q, &size, param + node->offset, e->flags, e->act[node->in],
+                                   e->pub.state_h, e->pub.state_c, dy, dx, dw, e->lstm_work);
+    }
     case VLY_NODE_DUELING:
         return e->c->dueling_backward(q, n, net->desc.actions, dy, dx, e->grad[node->in2]);
     case VLY_NODE_NORMALIZE: /* moments are not trained */

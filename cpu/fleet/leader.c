@@ -247,11 +247,16 @@ static bool store_is_durable(const vly_config *k) {
     return kind == VLY_FLEET_TABLES || (kind == VLY_FLEET_EXPERIENCE && k->checkpoint.replay);
 }
 
+static bool is_stopped(void *train) {
+    return vly_lead_interrupted(train);
+}
+
 static vly_status connect_store(vly_leader *l) {
     vly_store_options own = {.timeout_ms = vly_fleet_timeout_ms(l->config),
                              .retry_ms = START_RETRY_MS,
                              .wait = vly_lead_await,
-                             .arg = l->t};
+                             .arg = l->t,
+                             .stopped = is_stopped};
     name_run(l);
     if (l->config->run.store[0]) {
         snprintf(l->url, sizeof l->url, "%s", l->config->run.store);
@@ -286,6 +291,10 @@ vly_status vly_leader_lead(void *leader, vly_train *t) {
     vly_leader *l = leader;
     l->t = t;
     vly_status status = connect_store(l);
+    if (status == VLY_EPEER && vly_lead_interrupted(t)) { /* before anything was learned */
+        const vly_lead_counts counts = vly_lead_get_counts(t);
+        return vly_lead_tick(t, &counts, NULL, 0);
+    }
     if (status == VLY_OK) status = claim_run(l);
     if (status == VLY_OK) status = lead_scheme(l);
     vly_leader_end_workers(l);

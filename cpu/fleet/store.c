@@ -165,7 +165,7 @@ static vly_status open_link_with_retry(vly_store *s, int64_t deadline) {
         vly_store_use_given_address(s);
         say_waiting(s, since, deadline);
         const int64_t left = deadline - vly_now_ms();
-        if (left <= 0) return status;
+        if (left <= 0 || (s->stopped && s->stopped(s->wait_arg))) return status;
         vly_store_pause(s, wait < left ? wait : (int)left);
         wait = wait * 2 < PAUSE_MOST_MS ? wait * 2 : PAUSE_MOST_MS;
     }
@@ -183,8 +183,8 @@ vly_status vly_store_open(vly_store **out, const char *url, const char *run,
     s->timeout_ms = options && options->timeout_ms ? options->timeout_ms : TIMEOUT_MS;
     s->retry_ms = options && options->retry_ms ? options->retry_ms : RETRY_MS;
     if (options)
-        s->wait = options->wait, s->wait_arg = options->arg, s->say = options->say,
-        s->say_arg = options->say_arg;
+        s->wait = options->wait, s->wait_arg = options->arg, s->stopped = options->stopped,
+        s->say = options->say, s->say_arg = options->say_arg;
     snprintf(s->run, sizeof s->run, "%s", run);
     vly_status status = vly_store_parse_address(&s->at, url);
     if (status == VLY_OK) status = open_link_with_retry(s, vly_now_ms() + s->retry_ms);

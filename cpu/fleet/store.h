@@ -30,6 +30,8 @@ typedef struct {
      * wait. */
     bool (*wait)(void *arg, int fd, bool write, int ms);
     void *arg;
+    /* Of the same arg: true ends an opening that waits for the server. May be NULL. */
+    bool (*stopped)(void *arg);
     /* Told once if opening takes more than a second; may be NULL. */
     void (*say)(void *arg, const char *text);
     void *say_arg;

@@ -29,6 +29,7 @@ struct vly_store {
     int connect_ms;                                      /* for one attempt to connect */
     bool (*wait)(void *arg, int fd, bool write, int ms); /* NULL: the link blocks */
     void *wait_arg;
+    bool (*stopped)(void *arg);
     void (*say)(void *arg, const char *text); /* NULL once it was told */
     void *say_arg;
     vly_store_traffic traffic;

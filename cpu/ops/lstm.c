@@ -80,8 +80,9 @@ static void forward_rows(void *arg, int block, int slot) {
     }
 }
 
-vly_status vly_cpu_lstm_forward(vly_queue *q, int T, int n, int H, const vly_real *w_h,
+vly_status vly_cpu_lstm_forward(vly_queue *q, const vly_lstm_size *size, const vly_real *w_h,
                                 const uint8_t *reset, vly_real *gates, vly_real *h, vly_real *c) {
+    const int T = size->T, n = size->n, H = size->H;
     VLY_NEED("lstm_forward", T >= 1 && n >= 1 && H >= 1 && w_h && reset && gates && h && c);
     vly_lstm_product product;
     VLY_TRY(vly_lstm_product_forward(&product, q, H, w_h));
@@ -122,10 +123,11 @@ static void backward_rows(void *arg, int block, int slot) {
     }
 }
 
-vly_status vly_cpu_lstm_backward(vly_queue *q, int T, int n, int H, const vly_real *w_h,
+vly_status vly_cpu_lstm_backward(vly_queue *q, const vly_lstm_size *size, const vly_real *w_h,
                                  const uint8_t *reset, const vly_real *gates, const vly_real *h,
                                  const vly_real *c, const vly_real *dh, vly_real *dgates,
                                  vly_real *dw_h, vly_real *work) {
+    const int T = size->T, n = size->n, H = size->H;
     VLY_NEED("lstm_backward", T >= 1 && n >= 1 && H >= 1 && w_h && reset && gates && h && c && dh);
     VLY_NEED("lstm_backward", dgates && dw_h && work);
     const int64_t state = (int64_t)n * H;

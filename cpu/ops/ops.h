@@ -90,9 +90,9 @@ vly_status vly_cpu_relu_backward(vly_queue *q, vly_dtype type, int64_t n, const 
 vly_status vly_cpu_add(vly_queue *q, vly_dtype type, int64_t n, const void *x, void *y);
 vly_status vly_cpu_convert(vly_queue *q, int64_t n, vly_dtype from, const void *x, vly_dtype to,
                            void *y);
-vly_status vly_cpu_lstm_forward(vly_queue *q, int T, int n, int H, const vly_real *w_h,
+vly_status vly_cpu_lstm_forward(vly_queue *q, const vly_lstm_size *size, const vly_real *w_h,
                                 const uint8_t *reset, vly_real *gates, vly_real *h, vly_real *c);
-vly_status vly_cpu_lstm_backward(vly_queue *q, int T, int n, int H, const vly_real *w_h,
+vly_status vly_cpu_lstm_backward(vly_queue *q, const vly_lstm_size *size, const vly_real *w_h,
                                  const uint8_t *reset, const vly_real *gates, const vly_real *h,
                                  const vly_real *c, const vly_real *dh, vly_real *dgates,
                                  vly_real *dw_h, vly_real *work);

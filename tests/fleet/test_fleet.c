@@ -298,8 +298,12 @@ static void a_store_that_is_not_there_is_waited_for_aloud(void) {
     const pid_t learner = start("train cartpole --algo a3c --store redis://127.0.0.1:1 --out mute");
     for (int i = 0; i < 100 && !said("waiting for it"); i++) usleep(100000);
     CHECK(said("; waiting for it, up to 30 s\n"));
-    kill(learner, SIGKILL);
+    /* and a stop is one; it came after those 30 s */
+    const double asked = vly_now_s();
+    kill(learner, SIGINT);
     json_decref(finish(learner, &code));
+    CHECK_EQ(code, 130);
+    CHECK(vly_now_s() - asked < 15);
 }
 
 static void bad_use_is_reported(void) {

@@ -44,12 +44,13 @@ typedef struct {
     const uint8_t *reset;
 } lstm_problem;
 enum { T = 5, N = 3, H = 4 };
+static const vly_lstm_size lstm_size = {T, N, H, false};
 
 static double lstm_loss(void *arg) {
     lstm_problem *p = arg;
     double loss = 0;
     memcpy(p->gates, p->g0, T * N * 4 * H * sizeof(vly_real));
-    CHECK_OK(cpu->lstm_forward(queue, T, N, H, p->w, p->reset, p->gates, p->h, p->c));
+    CHECK_OK(cpu->lstm_forward(queue, &lstm_size, p->w, p->reset, p->gates, p->h, p->c));
     for (int i = 0; i < T * N * H; i++) loss += p->project[i] * p->h[N * H + i];
     return loss;
 }
@@ -63,9 +64,9 @@ static void lstm_gradients(void) {
                       noise_array(5, T * N * H),
                       noise_array(2, T * N * 4 * H),
                       reset};
-    vly_real dgates[T * N * 4 * H], dw[4 * H * H], work[2 * N * H + N * 4 * H];
+    vly_real dgates[T * N * 4 * H], dw[4 * H * H], work[6 * T * N * H];
     lstm_loss(&p);
-    CHECK_OK(cpu->lstm_backward(queue, T, N, H, p.w, reset, p.gates, p.h, p.c, p.project, dgates,
+    CHECK_OK(cpu->lstm_backward(queue, &lstm_size, p.w, reset, p.gates, p.h, p.c, p.project, dgates,
                                 dw, work));
     grad_check("lstm gates", lstm_loss, &p, p.g0, dgates, T * N * 4 * H);
     grad_check("lstm w_h", lstm_loss, &p, p.w, dw, 4 * H * H);

@@ -2,6 +2,7 @@
 #include "cpu/ops/simd.h"
 
 enum { T = 7, N = 3, H = 5 };
+#define SIZE(t, n, h) (&(vly_lstm_size){t, n, h, false})
 
 typedef struct {
     vly_real gates[T * N * 4 * H], h[(T + 1) * N * H], c[(T + 1) * N * H];
@@ -16,16 +17,16 @@ static void state_open(state *s) {
 
 static void it_agrees_with_pytorch(void) {
     static state s;
-    static vly_real dgates[T * N * 4 * H], dw[4 * H * H], work[2 * N * H + N * 4 * H];
+    static vly_real dgates[T * N * 4 * H], dw[4 * H * H], work[6 * T * N * H];
     state_open(&s);
     const vly_real *w = golden_reals("lstm", "w_h");
     const uint8_t *reset = golden_bytes("lstm", "reset");
-    CHECK_OK(cpu->lstm_forward(queue, T, N, H, w, reset, s.gates, s.h, s.c));
+    CHECK_OK(cpu->lstm_forward(queue, SIZE(T, N, H), w, reset, s.gates, s.h, s.c));
     golden_check("lstm", "h", s.h + N * H, 1e-5);
     golden_check("lstm", "c", s.c + N * H, 1e-5);
     memset(dgates, 0xff, sizeof dgates), memset(dw, 0xff, sizeof dw),
         memset(work, 0xff, sizeof work);
-    CHECK_OK(cpu->lstm_backward(queue, T, N, H, w, reset, s.gates, s.h, s.c,
+    CHECK_OK(cpu->lstm_backward(queue, SIZE(T, N, H), w, reset, s.gates, s.h, s.c,
                                 golden_reals("lstm", "dh"), dgates, dw, work));
     golden_check("lstm", "dgates", dgates, 1e-5);
     golden_check("lstm", "dw_h", dw, 1e-5);
@@ -40,7 +41,7 @@ static void it_is_the_definition_at_any_size(int T1, int n, int H1) {
              *h = poisoned((size_t)(S * (T1 + 1)) * R);
     vly_real *c = poisoned((size_t)(S * (T1 + 1)) * R), *dh = keep(malloc((size_t)(rows * H1) * R)),
              *dgates = poisoned((size_t)(rows * G) * R);
-    vly_real *dw = poisoned((size_t)(G * H1) * R), *work = poisoned((size_t)(2 * S + n * G) * R),
+    vly_real *dw = poisoned((size_t)(G * H1) * R), *work = poisoned((size_t)(6 * T1 * S) * R),
              *x = keep(malloc((size_t)(rows * G) * R));
     uint8_t *reset = keep(calloc((size_t)rows, 1));
     for (int64_t i = 0; i < G * H1; i++)
@@ -53,8 +54,9 @@ static void it_is_the_definition_at_any_size(int T1, int n, int H1) {
         h[i] = c[i] = vly_unit(vly_philox(1, VLY_STREAM_TEST, 3, (uint32_t)i).v[0]) - (vly_real)0.5;
     for (int64_t i = 0; i < rows; i++)
         reset[i] = vly_philox(1, VLY_STREAM_TEST, 4, (uint32_t)i).v[0] % 5 == 0 ? VLY_ROW_RESET : 0;
-    CHECK_OK(cpu->lstm_forward(queue, T1, n, H1, w, reset, gates, h, c));
-    CHECK_OK(cpu->lstm_backward(queue, T1, n, H1, w, reset, gates, h, c, dh, dgates, dw, work));
+    CHECK_OK(cpu->lstm_forward(queue, SIZE(T1, n, H1), w, reset, gates, h, c));
+    CHECK_OK(
+        cpu->lstm_backward(queue, SIZE(T1, n, H1), w, reset, gates, h, c, dh, dgates, dw, work));
     double worst = 0;
     for (int64_t i = 0; i < rows; i++)
         for (int j = 0; j < H1; j++) {
@@ -89,8 +91,8 @@ static void it_is_the_definition_at_any_size(int T1, int n, int H1) {
             memcpy(dh1 + t * H1, dh + (int64_t)t * n * H1, (size_t)H1 * R);
         r1[t] = reset[(int64_t)t * n];
     }
-    CHECK_OK(cpu->lstm_forward(queue, T1, 1, H1, w, r1, g1, h1, c1));
-    CHECK_OK(cpu->lstm_backward(queue, T1, 1, H1, w, r1, g1, h1, c1, dh1, d1, dw1, work));
+    CHECK_OK(cpu->lstm_forward(queue, SIZE(T1, 1, H1), w, r1, g1, h1, c1));
+    CHECK_OK(cpu->lstm_backward(queue, SIZE(T1, 1, H1), w, r1, g1, h1, c1, dh1, d1, dw1, work));
     for (int t = 0; t < T1; t++) {
         CHECK(!memcmp(h1 + (t + 1) * H1, h + (int64_t)(t + 1) * S, (size_t)H1 * R));
         CHECK(!memcmp(d1 + t * G, dgates + (int64_t)t * n * G, (size_t)G * R));
@@ -99,8 +101,10 @@ static void it_is_the_definition_at_any_size(int T1, int n, int H1) {
 
 static void bad_arguments_are_named(void) {
     static state s;
-    CHECK_EQ(cpu->lstm_forward(queue, 0, N, H, s.h, (uint8_t *)&s, s.gates, s.h, s.c), VLY_EINVAL);
-    CHECK_EQ(cpu->lstm_forward(queue, T, N, H, NULL, (uint8_t *)&s, s.gates, s.h, s.c), VLY_EINVAL);
+    CHECK_EQ(cpu->lstm_forward(queue, SIZE(0, N, H), s.h, (uint8_t *)&s, s.gates, s.h, s.c),
+             VLY_EINVAL);
+    CHECK_EQ(cpu->lstm_forward(queue, SIZE(T, N, H), NULL, (uint8_t *)&s, s.gates, s.h, s.c),
+             VLY_EINVAL);
     CHECK(strstr(vly_error_text(), "lstm"));
 }
 
