@@ -7,9 +7,11 @@
 #include "cpu/ops/ops.h"
 #include "cpu/ops/pack.h"
 
-/* Samples in a block; panels in a block; of the inner length a piece; blocks of dW, and outputs in
- * one at least; samples whose columns are copied together. */
-enum { ROWS = 288, GROUP = 4, LENGTH = 1024, DW_BLOCKS = 8, OUT_ROWS = 48, SUM_ROWS = 384 };
+/* Samples in a block, at most and at least; panels in a block; of the inner length a piece; blocks
+ * of dW, and outputs in one at least; samples whose columns are copied together; samples and
+ * columns whose bias gradients are summed together. */
+enum { ROWS = 288, ROWS_LEAST = 48, GROUP = 4, LENGTH = 1024, DW_BLOCKS = 8, OUT_ROWS = 48 };
+enum { SUM_ROWS = 384, BIAS_ROWS = 288, BIAS_COLUMNS = 64 };
 
 typedef struct {
     vly_panels out, in; /* panels of y's and of dx's columns */
@@ -18,10 +20,8 @@ typedef struct {
     float *x;           /* uint8 input as floats (batch_max, in), or NULL */
     float *panel;       /* x's columns for dW, (threads) x (SUM_ROWS, width) */
     float *w_panel;     /* the weights' columns for dx, (threads) x (out, width); NULL without dx */
-    float *bias_part;   /* (blocks of rows, out) */
     int32_t *dy_at,
         *dx_at; /* (batch_max) where the rows lie that have a gradient; NULL without dx */
-    int row_blocks_max;
 } linear;
 
 typedef struct {
@@ -54,11 +54,26 @@ static vly_status linear_prepare(vly_cpu *cpu, vly_layer *l, const vly_real *w) 
     return VLY_OK;
 }
 
-static int row_blocks(int n) {
-    return (n + ROWS - 1) / ROWS;
+/* Every thread has rows of its own, the same in each layer: it reads what it wrote. Rows do not
+ * depend on each other, so that any cut gives the same bits. */
+static int rows_together(const vly_cpu *cpu, int n) {
+    const int threads = vly_workers_threads(cpu->workers),
+              each = ((n + threads - 1) / threads + 11) / 12 * 12; /* the products' own rows */
+    return each < ROWS_LEAST ? ROWS_LEAST : each > ROWS ? ROWS : each;
 }
-static int block_rows(int n, int block) {
-    return n - block * ROWS < ROWS ? n - block * ROWS : ROWS;
+
+/* A block's rows. */
+typedef struct {
+    int64_t first;
+    int count;
+} row_span;
+
+static int row_blocks(const vly_cpu *cpu, int n) {
+    return (n + rows_together(cpu, n) - 1) / rows_together(cpu, n);
+}
+static row_span span_of(const vly_cpu *cpu, int n, int block) {
+    const int each = rows_together(cpu, n), first = block * each;
+    return (row_span){first, n - first < each ? n - first : each};
 }
 
 /* One piece of the inner length after the other, through all panels of the block: x and the packed
@@ -85,33 +100,30 @@ static void multiply_pieces(const vly_simd *simd, const vly_panels *p, int from,
     }
 }
 
-/* Panels in a block: few rows make one block, whose panels are shared among the threads. */
-static int panels_together(int n) {
-    return row_blocks(n) < GROUP ? 1 : GROUP;
+/* Panels in a block: where rows are too few for all threads, they share the panels. */
+static int panels_together(const vly_cpu *cpu, int n) {
+    return row_blocks(cpu, n) < vly_workers_threads(cpu->workers) ? 1 : GROUP;
 }
-static int groups(const vly_panels *p, int n) {
-    return (p->count + panels_together(n) - 1) / panels_together(n);
-}
-static int group_end(const vly_panels *p, int group, int n) {
-    const int end = (group + 1) * panels_together(n);
-    return end < p->count ? end : p->count;
+static int groups(const vly_cpu *cpu, const vly_panels *p, int n) {
+    return (p->count + panels_together(cpu, n) - 1) / panels_together(cpu, n);
 }
 
 static void forward_block(void *arg, int block, int slot) {
     (void)slot;
     const call *c = arg;
     const vly_panels *p = &c->s->out;
-    const int many = groups(p, c->n), group = block % many, rows = block / many;
-    const vly_gemm g = {.a = c->x + (int64_t)rows * ROWS * c->l->patch_size,
+    const int many = groups(c->cpu, p, c->n), each = panels_together(c->cpu, c->n);
+    const int first = block % many * each, end = first + each < p->count ? first + each : p->count;
+    const row_span r = span_of(c->cpu, c->n, block / many);
+    const vly_gemm g = {.a = c->x + r.first * c->l->patch_size,
                         .lda = c->l->patch_size,
                         .segments = 1,
                         .length = (int)c->l->patch_size,
-                        .rows = block_rows(c->n, rows),
-                        .c = c->out + (int64_t)rows * ROWS * c->l->d.out_c,
+                        .rows = r.count,
+                        .c = c->out + r.first * c->l->d.out_c,
                         .ldc = c->l->d.out_c,
                         .act = c->l->d.act};
-    multiply_pieces(c->cpu->simd, p, group * panels_together(c->n), group_end(p, group, c->n), g,
-                    c->s->w_forward, c->s->bias);
+    multiply_pieces(c->cpu->simd, p, first, end, g, c->s->w_forward, c->s->bias);
 }
 
 /* The input as floats. Repeated by backward: x may have changed hands in between. */
@@ -126,21 +138,20 @@ static vly_status linear_forward(vly_cpu *cpu, vly_layer *l, int n, const void *
                                  const vly_real *w, void *y) {
     linear *s = l->state;
     call c = {.cpu = cpu, .l = l, .s = s, .w = w, .n = n, .x = float_input(cpu, l, n, x), .out = y};
-    vly_cpu_run(cpu, 2.0 * n * (double)l->patch_size * l->d.out_c,
-                row_blocks(n) * groups(&s->out, n), forward_block, &c);
+    /* a narrow layer's product has columns that are only there to fill vectors */
+    vly_cpu_run(cpu, 2.0 * n * (double)l->patch_size * s->out.vectors * s->out.lanes,
+                row_blocks(cpu, n) * groups(cpu, &s->out, n), forward_block, &c);
     return VLY_OK;
 }
 
-/* dy times the slope, in place, and its sums over the block's rows. */
+/* dy times the slope, in place. */
 static void mask_block(void *arg, int block, int slot) {
     (void)slot;
     const call *c = arg;
-    const int rows = block_rows(c->n, block), out = c->l->d.out_c;
-    float *dy = c->dy + (int64_t)block * ROWS * out, *part = c->s->bias_part + (int64_t)block * out;
-    c->cpu->simd->mask(c->l->d.act, (int64_t)rows * out, c->y + (int64_t)block * ROWS * out, dy,
-                       dy);
-    memset(part, 0, (size_t)out * sizeof *part);
-    c->cpu->simd->sum_rows(rows, out, dy, out, part);
+    const row_span r = span_of(c->cpu, c->n, block);
+    float *dy = c->dy + r.first * c->l->d.out_c;
+    c->cpu->simd->mask(c->l->d.act, (int64_t)r.count * c->l->d.out_c,
+                       c->y + r.first * c->l->d.out_c, dy, dy);
 }
 
 /* One panel of dx for some samples. The panel's columns of the weights are copied together first.
@@ -148,8 +159,8 @@ static void mask_block(void *arg, int block, int slot) {
 static void dx_block(void *arg, int block, int slot) {
     const call *c = arg;
     const vly_panels *p = &c->s->in;
-    const int panel = block % p->count, rows = block / p->count, out = c->l->d.out_c,
-              first = vly_panel_column(p, panel);
+    const int panel = block % p->count, out = c->l->d.out_c, first = vly_panel_column(p, panel);
+    const row_span r = span_of(c->cpu, c->n, block / p->count);
     const int cols = vly_panel_columns(p, panel), vectors = vly_panel_vectors(p, panel),
               width = vectors * p->lanes;
     const float *b = c->w;
@@ -158,18 +169,17 @@ static void dx_block(void *arg, int block, int slot) {
         c->cpu->simd->copy_rows(out, cols, c->w + first, c->l->patch_size, copy, width);
         b = copy;
     }
-    const int64_t at = (int64_t)rows * ROWS;
-    c->cpu->simd->gemm(&(vly_gemm){.a = c->dy_at ? c->dy : c->dy + at * out,
-                                   .a_at = c->dy_at ? c->dy_at + at : NULL,
+    c->cpu->simd->gemm(&(vly_gemm){.a = c->dy_at ? c->dy : c->dy + r.first * out,
+                                   .a_at = c->dy_at ? c->dy_at + r.first : NULL,
                                    .lda = out,
                                    .segments = 1,
                                    .length = out,
                                    .b = b,
-                                   .rows = block_rows(c->n, rows),
+                                   .rows = r.count,
                                    .cols = cols,
                                    .vectors = vectors,
-                                   .c = c->dx + (c->dx_at ? 0 : at * c->l->patch_size) + first,
-                                   .c_at = c->dx_at ? c->dx_at + at : NULL,
+                                   .c = c->dx + (c->dx_at ? 0 : r.first * c->l->patch_size) + first,
+                                   .c_at = c->dx_at ? c->dx_at + r.first : NULL,
                                    .ldc = c->l->patch_size});
 }
 
@@ -185,8 +195,7 @@ static int out_blocks(const linear *s, const vly_layer *l) {
 
 /* Columns of one panel of dW for some outputs. x's columns are copied together: they lie far apart.
  */
-static void dw_block(void *arg, int block, int slot) {
-    const call *c = arg;
+static void dw_block(const call *c, int block, int slot) {
     const vly_layer *l = c->l;
     const int blocks = out_blocks(c->s, l), panel = block / blocks,
               o = block % blocks * out_rows(c->s, l), out = l->d.out_c;
@@ -216,10 +225,33 @@ static void dw_block(void *arg, int block, int slot) {
     }
 }
 
+/* Columns of the bias gradient: sums of BIAS_ROWS samples, one after the other. */
+static void bias_block(const call *c, int block) {
+    const int out = c->l->d.out_c, first = block * BIAS_COLUMNS,
+              columns = out - first < BIAS_COLUMNS ? out - first : BIAS_COLUMNS;
+    float *db = c->dw + out * c->l->patch_size + first;
+    if (!c->accumulate) memset(db, 0, (size_t)columns * sizeof *db);
+    for (int i = 0; i < c->n; i += BIAS_ROWS) {
+        float part[BIAS_COLUMNS] = {0};
+        c->cpu->simd->sum_rows(c->n - i < BIAS_ROWS ? c->n - i : BIAS_ROWS, columns,
+                               c->dy + (int64_t)i * out + first, out, part);
+        for (int o = 0; o < columns; o++) db[o] += part[o];
+    }
+}
+
+static void gradient_block(void *arg, int block, int slot) {
+    const call *c = arg;
+    const int products = c->s->in.count * out_blocks(c->s, c->l);
+    if (block < products)
+        dw_block(c, block, slot);
+    else
+        bias_block(c, block - products);
+}
+
 static bool all_zero(int n, const float *x) {
-    for (int i = 0; i < n; i++)
-        if (x[i] != 0) return false;
-    return true;
+    int others = 0;
+    for (int i = 0; i < n; i++) others += x[i] != 0;
+    return others == 0;
 }
 
 /* dx alone. The smaller of two critics passes a row's gradient on, the other has none: such rows
@@ -238,16 +270,8 @@ static vly_status linear_input_backward(call *c) {
         s->dy_at[c->n] = i * out, s->dx_at[c->n++] = i * in;
     }
     c->dy_at = s->dy_at, c->dx_at = s->dx_at;
-    vly_cpu_run(c->cpu, 2.0 * c->n * in * out, row_blocks(c->n) * s->in.count, dx_block, c);
+    vly_cpu_run(c->cpu, 2.0 * c->n * in * out, row_blocks(c->cpu, c->n) * s->in.count, dx_block, c);
     return VLY_OK;
-}
-
-static void add_bias(const call *c) {
-    const int out = c->l->d.out_c, blocks = row_blocks(c->n);
-    float *db = c->dw + out * c->l->patch_size;
-    if (!c->accumulate) memset(db, 0, (size_t)out * sizeof *db);
-    for (int b = 0; b < blocks; b++)
-        for (int o = 0; o < out; o++) db[o] += c->s->bias_part[b * out + o];
 }
 
 static vly_status linear_backward(vly_cpu *cpu, vly_layer *l, int n, const void *x, const void *y,
@@ -268,10 +292,11 @@ static vly_status linear_backward(vly_cpu *cpu, vly_layer *l, int n, const void 
     const double flops = 2.0 * n * (double)l->patch_size * l->d.out_c;
     if (!dw) return linear_input_backward(&c);
     if (n == 0 && !accumulate) memset(dw, 0, (size_t)(l->d.out_c * l->patch_size) * sizeof *dw);
-    vly_cpu_run(cpu, 20.0 * n * l->d.out_c, row_blocks(n), mask_block, &c);
-    if (dx) vly_cpu_run(cpu, flops, row_blocks(n) * s->in.count, dx_block, &c);
-    vly_cpu_run(cpu, flops, s->in.count * out_blocks(s, l), dw_block, &c);
-    add_bias(&c);
+    vly_cpu_run(cpu, 20.0 * n * l->d.out_c, row_blocks(cpu, n), mask_block, &c);
+    if (dx) vly_cpu_run(cpu, flops, row_blocks(cpu, n) * s->in.count, dx_block, &c);
+    vly_cpu_run(cpu, flops,
+                s->in.count * out_blocks(s, l) + (l->d.out_c + BIAS_COLUMNS - 1) / BIAS_COLUMNS,
+                gradient_block, &c);
     return VLY_OK;
 }
 
@@ -282,7 +307,6 @@ static void linear_destroy(vly_layer *l) {
     vly_cpu_give_back(s->bias);
     vly_cpu_give_back(s->x);
     vly_cpu_give_back(s->panel);
-    vly_cpu_give_back(s->bias_part);
     vly_cpu_give_back(s->dy_at);
     vly_cpu_give_back(s->dx_at);
     free(s);
@@ -310,13 +334,12 @@ vly_status vly_plan_linear(vly_cpu *cpu, vly_layer *l) {
     if (d->x_type == VLY_U8) ok = ok && (s->x = vly_cpu_take(batch * (size_t)l->patch_size * 4));
     if (d->learn) {
         s->panel = vly_cpu_take((size_t)vly_workers_threads(cpu->workers) * SUM_ROWS * width * 4);
-        s->bias_part = vly_cpu_take((size_t)row_blocks(d->batch_max) * (size_t)d->out_c * 4);
         if (d->needs_dx)
             ok = ok &&
                  (s->w_panel = vly_cpu_take((size_t)vly_workers_threads(cpu->workers) *
                                             (size_t)d->out_c * width * 4)) &&
                  (s->dy_at = vly_cpu_take(batch * 4)) && (s->dx_at = vly_cpu_take(batch * 4));
-        ok = ok && s->panel && s->bias_part;
+        ok = ok && s->panel;
     }
     if (!ok) {
         linear_destroy(l);

@@ -5,8 +5,10 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdalign.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include "cpu/machine/processors.h"
 
@@ -14,17 +16,31 @@
  * other faster than a sleeper wakes. Each turn offers the processor to who else can run. */
 enum { THREADS_MAX = 256, TURNS = 64 };
 
+/* Each thread begins with blocks of its own, at the same place in every job, and then takes what
+ * others have left: what an operation has written is in the cache of the processor that reads it in
+ * the next. */
+typedef struct {
+    alignas(64) atomic_int next;
+    int end;
+} share;
+
 typedef struct job job;
 struct job {
     job *next;
     vly_block_fn fn;
     void *arg;
-    int blocks;
-    int slots;         /* handed out so far; under the lock */
-    atomic_int busy;   /* helpers at work; changed under the lock */
-    atomic_int cursor; /* next block nobody has taken */
+    share *shares;       /* one per thread */
+    int count;           /* of them */
+    atomic_int busy;     /* helpers at work; changed under the lock */
+    atomic_bool drained; /* every block has been taken */
     pthread_cond_t left;
 };
+
+typedef struct {
+    struct vly_workers *of;
+    int slot; /* in every job; the caller's is 0 */
+    pthread_t thread;
+} helper;
 
 struct vly_workers {
     pthread_mutex_t lock;
@@ -35,20 +51,22 @@ struct vly_workers {
     atomic_int spread;  /* helpers that have found theirs */
     atomic_uint opened; /* jobs so far */
     bool stop;
-    pthread_t helper[THREADS_MAX];
+    helper helpers[THREADS_MAX];
 };
 
 static void run_blocks(job *j, int slot) {
-    for (int b; (b = atomic_fetch_add_explicit(&j->cursor, 1, memory_order_relaxed)) < j->blocks;)
-        j->fn(j->arg, b, slot);
+    for (int i = 0; i < j->count; i++) {
+        share *s = &j->shares[(slot + i) % j->count];
+        for (int b; (b = atomic_fetch_add_explicit(&s->next, 1, memory_order_relaxed)) < s->end;)
+            j->fn(j->arg, b, slot);
+    }
+    atomic_store_explicit(&j->drained, true, memory_order_relaxed);
 }
 
 static job *open_job(vly_workers *w) {
     job *found = NULL;
     for (job *j = w->jobs; j; j = j->next)
-        if (atomic_load_explicit(&j->cursor, memory_order_relaxed) < j->blocks &&
-            j->slots < w->threads)
-            found = j;
+        if (!atomic_load_explicit(&j->drained, memory_order_relaxed)) found = j;
     return found;
 }
 
@@ -82,7 +100,8 @@ static bool wait_awake(vly_workers *w) {
 }
 
 static void *help_with_jobs(void *arg) {
-    vly_workers *w = arg;
+    const helper *me = arg;
+    vly_workers *w = me->of;
     move_apart(w);
     pthread_mutex_lock(&w->lock);
     while (!w->stop) {
@@ -91,10 +110,9 @@ static void *help_with_jobs(void *arg) {
             if (!wait_awake(w) && !w->stop) pthread_cond_wait(&w->work, &w->lock);
             continue;
         }
-        const int slot = j->slots++;
         j->busy++;
         pthread_mutex_unlock(&w->lock);
-        run_blocks(j, slot);
+        run_blocks(j, me->slot);
         pthread_mutex_lock(&w->lock);
         if (--j->busy == 0) pthread_cond_signal(&j->left);
     }
@@ -108,9 +126,12 @@ static void start_helpers(vly_workers *w) {
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, &old);
     w->home = sched_getcpu();
-    while (w->started < w->threads - 1 &&
-           pthread_create(&w->helper[w->started], NULL, help_with_jobs, w) == 0)
+    while (w->started < w->threads - 1) {
+        helper *h = &w->helpers[w->started];
+        h->of = w, h->slot = w->started + 1;
+        if (pthread_create(&h->thread, NULL, help_with_jobs, h)) break;
         w->started++;
+    }
     if (w->started < w->threads - 1) w->threads = w->started + 1;
     pthread_sigmask(SIG_SETMASK, &old, NULL);
 }
@@ -120,9 +141,15 @@ void vly_workers_run(vly_workers *w, int blocks, vly_block_fn fn, void *arg) {
         for (int b = 0; b < blocks; b++) fn(arg, b, 0);
         return;
     }
-    job j = {.fn = fn, .arg = arg, .blocks = blocks, .slots = 1, .left = PTHREAD_COND_INITIALIZER};
+    share shares[THREADS_MAX];
+    job j = {.fn = fn, .arg = arg, .shares = shares, .left = PTHREAD_COND_INITIALIZER};
     pthread_mutex_lock(&w->lock);
     if (w->started < w->threads - 1) start_helpers(w);
+    j.count = w->threads;
+    for (int i = 0; i < j.count; i++) {
+        atomic_init(&shares[i].next, (int)((int64_t)blocks * i / j.count));
+        shares[i].end = (int)((int64_t)blocks * (i + 1) / j.count);
+    }
     j.next = w->jobs;
     w->jobs = &j;
     atomic_fetch_add(&w->opened, 1);
@@ -163,7 +190,7 @@ void vly_workers_destroy(vly_workers *w) {
     w->stop = true;
     pthread_cond_broadcast(&w->work);
     pthread_mutex_unlock(&w->lock);
-    for (int i = 0; i < w->started; i++) pthread_join(w->helper[i], NULL);
+    for (int i = 0; i < w->started; i++) pthread_join(w->helpers[i].thread, NULL);
     pthread_cond_destroy(&w->work);
     pthread_mutex_destroy(&w->lock);
     free(w);

@@ -4,9 +4,11 @@
  *   // fn(arg, block, slot) for every block, then returns
  *   vly_workers_run(w, blocks, fn, arg);
  *
- * Idle threads sleep, after some 30 us in which they look for more. The first run that can use them starts them. Blocks are assigned to threads
- * in no fixed order: results stay the same if every block writes its own part and sums over blocks
- * are added in the order of blocks afterwards. Several threads may run jobs at the same time.
+ * Idle threads sleep, after some 30 us in which they look for more. The first run that can use them
+ * starts them. The blocks of thread i of T are those from blocks * i / T on, and whoever is done takes
+ * what others have left: which thread runs a block is not fixed. Results stay the same if every
+ * block writes its own part and sums over blocks are added in the order of blocks afterwards. Several
+ * threads may run jobs at the same time.
  */
 #ifndef VLY_CPU_WORKERS_H
 #define VLY_CPU_WORKERS_H
