@@ -169,8 +169,16 @@ static double rounding(const vly_net *net) {
     return 1.25e-2 * sqrt(layers);
 }
 
+/* In fp32 sums differ in their last bits, until a ReLU or the choice of a pool falls otherwise. Among
+ * the decisions of many rows some do: the processor's own widths (VLY_SIMD=avx512 and base) differ
+ * by 2.9e-4 in IMPALA's gradient of 128 rows and by 1.9e-4 in Nature's of 2,048. */
+static double last_bits(const vly_net_desc *d, int n) {
+    const bool deep = d->kind == VLY_NET_NATURE || d->kind == VLY_NET_IMPALA;
+    return deep && n > 8 ? 1e-3 : 1e-4;
+}
+
 static void network_agrees(parity *p, vly_net_desc d, int n) {
-    both_nets b = {.p = p, .n = n, .tolerance = d.tf32 ? 5e-3 : 1e-4};
+    both_nets b = {.p = p, .n = n, .tolerance = d.tf32 ? 5e-3 : last_bits(&d, n)};
     CHECK_OK(vly_net_create(&b.net, &d));
     if (d.bf16) b.tolerance = rounding(b.net);
     CHECK_OK(vly_exec_create(&b.cpu, p->cpu, b.net, n, true, "a test"));
