@@ -57,8 +57,10 @@ struct vly_workers {
 static void run_blocks(job *j, int slot) {
     for (int i = 0; i < j->count; i++) {
         share *s = &j->shares[(slot + i) % j->count];
-        for (int b; (b = atomic_fetch_add_explicit(&s->next, 1, memory_order_relaxed)) < s->end;)
-            j->fn(j->arg, b, slot);
+        while (atomic_load_explicit(&s->next, memory_order_relaxed) < s->end) {
+            const int b = atomic_fetch_add_explicit(&s->next, 1, memory_order_relaxed);
+            if (b < s->end) j->fn(j->arg, b, slot);
+        }
     }
     atomic_store_explicit(&j->drained, true, memory_order_relaxed);
 }
