@@ -41,7 +41,7 @@ vly_status vly_lead_tick(vly_train *t, const vly_lead_counts *counts, const vly_
     vly_train_poll(t);
     vly_lead_set_counts(t, counts);
     t->metric_count = metric_count < VLY_METRICS_MAX ? metric_count : VLY_METRICS_MAX;
-    memcpy(t->metrics, metrics, (size_t)t->metric_count * sizeof *metrics);
+    if (t->metric_count > 0) memcpy(t->metrics, metrics, (size_t)t->metric_count * sizeof *metrics);
     VLY_TRY(vly_train_changed(t, &save));
     return save ? vly_train_save(t) : VLY_OK;
 }
