@@ -113,6 +113,8 @@ if(NOT count GREATER 450)
 endif()
 file(READ ${ROOT}/README.md text)
 string(REPLACE ";" "," text "${text}")
+string(REPLACE "[" "(" text "${text}") # a list is not split between brackets
+string(REPLACE "]" ")" text "${text}")
 string(REGEX MATCHALL "[^ \t\n]+" words "${text}")
 list(LENGTH words words)
 if(words GREATER 1300)
