@@ -47,7 +47,7 @@ configure:
 bench: setup program ## the benchmarks that fit this machine
 	@$(BUILD)/volley bench envs
 
-compare: setup-test build roms ## every comparison with other programs, from PyPI, into benchmarks/results
+compare: setup-test build roms ## comparisons with other programs, from PyPI, into benchmarks/results (others: benchmarks/compare.sh)
 	@sh benchmarks/compare.sh
 
 report: program ## tables and pictures of benchmarks/results, into benchmarks/report

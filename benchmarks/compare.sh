@@ -1,6 +1,7 @@
 #!/bin/sh
-# Every comparison with other programs, one after the other, into a folder of results.
-#   sh benchmarks/compare.sh                     all (`make compare`), about half an hour on a machine where nothing else runs
+# Comparisons with other programs, one after the other, into a folder of results.
+#   sh benchmarks/compare.sh                     those of the default list below (`make compare`), about half an hour on a machine where nothing else runs;
+#                                                sb3, python_vector, remote, soak and kill9 are run by name alone
 #   sh benchmarks/compare.sh cartpole replay     some of: cartpole sb3 minatar envs mujoco replay store learner onednn atari atari_steps python_vector scaling remote soak kill9
 # A comparison whose file was measured with this code on this hardware is not repeated (AGAIN=1 repeats it), one that stopped goes on.
 #   BUDGET=600          stops after so many seconds; the same command goes on
@@ -77,7 +78,7 @@ for which in "$@"; do
   soak) for algo in ppo dqn; do one "$which" "$results/soak_$algo.json" "$python" benchmarks/soak.py --algo $algo --out "$results/soak_$algo.json"; done
     one "$which" "$results/soak_minatar.json" "$python" benchmarks/soak.py --hostile --minutes 120 --out "$results/soak_minatar.json" -- --run.workers 1 ;;
   kill9) one "$which" "$results/kill9.json" "$python" tests/run/kill9.py --kills 5000 --out "$results/kill9.json" ;;
-  *) echo "compare: what is $which? cartpole minatar envs mujoco replay store learner onednn atari atari_steps python_vector scaling remote soak kill9" >&2; exit 2 ;;
+  *) echo "compare: what is $which? cartpole sb3 minatar envs mujoco replay store learner onednn atari atari_steps python_vector scaling remote soak kill9" >&2; exit 2 ;;
   esac
 done
 exit $bad
