@@ -132,6 +132,11 @@ static inline int vly_out_size(int in, int kernel, int stride, int pad) {
     return (in + 2 * pad - kernel) / stride + 1;
 }
 
+typedef struct { /* of an LSTM: T steps of n rows, H numbers of state */
+    int T, n, H;
+    bool tf32; /* products may round their operands to tf32 where that is faster */
+} vly_lstm_size;
+
 /* ---- the input of a network ---- */
 
 /* Stored frames: row r at frames + r * obs.bytes, r taken modulo `rows`. One actor's successive
@@ -146,11 +151,6 @@ typedef struct {
 
 /* ---- losses and scans: every array is indexed by row; `row` (n numbers) selects, NULL: 0..n-1
  * ---- */
-
-typedef struct { /* of an LSTM: T steps of n rows, H numbers of state */
-    int T, n, H;
-    bool tf32; /* products may round their operands to tf32 where that is faster */
-} vly_lstm_size;
 
 typedef struct { /* GAE; T x N time-major; row of (t, n) is t * N + n */
     int T, N;

@@ -395,6 +395,14 @@ static vly_status impala_publish(vly_algo *pub, vly_queue *q) {
     return vly_exec_prepare(a->acting, q, a->act_param);
 }
 
+/* An update that is given up has counted rewards that are learned from again. */
+static vly_status impala_watched_update(impala *a, vly_queue *q) {
+    VLY_TRY(vly_moments_keep(&a->running, q));
+    const vly_status status = impala_whole_update(q, a);
+    if (status == VLY_ECANCELED) VLY_TRY(vly_moments_put_back(&a->running, q));
+    return status;
+}
+
 static vly_status impala_learn(vly_algo *pub, vly_queue *q, const vly_progress *progress) {
     impala *a = (impala *)pub;
     const bool sync = pub->schedule == VLY_SCHEDULE_SYNC;
@@ -410,7 +418,7 @@ static vly_status impala_learn(vly_algo *pub, vly_queue *q, const vly_progress *
     if (vly_learner_capturable(&a->learner))
         VLY_TRY(a->c->graph_run(q, &a->graph, impala_whole_update, a));
     else
-        VLY_TRY(impala_whole_update(q, a));
+        VLY_TRY(impala_watched_update(a, q));
     VLY_TRY(vly_learner_end(&a->learner, q));
     return sync ? impala_publish(pub, q) : VLY_OK;
 }

@@ -157,15 +157,26 @@ static bool unroll_is_sane(const impala *a, int slot) {
     return sane;
 }
 
-static bool observations_are_finite(const impala *a, const uint8_t *message, int columns) {
-    const size_t n = frame_rows(a) * (size_t)columns * a->obs.bytes / sizeof(float);
-    if (a->obs.dtype != VLY_F32) return true;
+/* n floats of a message. */
+static bool floats_are_finite(const uint8_t *message, size_t n) {
     for (size_t i = 0; i < n; i++) {
         float x;
         memcpy(&x, message + i * sizeof x, sizeof x);
         if (!isfinite(x)) return false;
     }
     return true;
+}
+
+static bool observations_are_finite(const impala *a, const uint8_t *unroll, int columns) {
+    const size_t n = frame_rows(a) * (size_t)columns * a->obs.bytes / sizeof(float);
+    return a->obs.dtype != VLY_F32 ||
+           floats_are_finite(unroll + sizeof(head) + (size_t)a->T * sizeof(int64_t), n);
+}
+
+/* The last of a message. */
+static bool state_is_finite(const impala *a, const uint8_t *unroll, size_t bytes, int columns) {
+    const size_t n = 2 * (size_t)a->H * (size_t)columns;
+    return floats_are_finite(unroll + bytes - n * sizeof(float), n);
 }
 
 /* A receiver does not act: every slot that is not ready is free. */
@@ -198,8 +209,8 @@ vly_status vly_impala_receive(vly_algo *pub, vly_queue *q, const void *unroll, s
     if (free_slots(a) < slots)
         return vly_fail(VLY_ENOSPACE,
                         "no room for %d unrolls before those that wait are learned from", columns);
-    sane = observations_are_finite(
-        a, (const uint8_t *)unroll + sizeof(head) + (size_t)a->T * sizeof(int64_t), columns);
+    sane = observations_are_finite(a, unroll, columns) &&
+           state_is_finite(a, unroll, bytes, columns);
     for (; taken < slots && sane; taken++) {
         const int slot = vly_impala_free_slot(a);
         parcel p = {.a = a,

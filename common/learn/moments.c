@@ -21,6 +21,7 @@ vly_status vly_moments_take(vly_moments *o, vly_memories *m, const vly_net *net,
                                            "moments of observations", &s);
     if (!rewards) return s;
     o->returned = vly_memories_take(m, false, 3, sizeof(double), "moments of returns", &s);
+    o->kept = vly_memories_take(m, false, 3, sizeof(double), "moments of returns", &s);
     o->scale = vly_memories_take(m, false, 1, sizeof(vly_real), "moments of returns", &s);
     return s;
 }
@@ -57,6 +58,14 @@ vly_status vly_moments_scale_rewards(const vly_moments *o, vly_queue *q, int n,
         .n = n, .width = 1, .x = returns, .mask = counted, .state = o->returned, .scale = o->scale};
     VLY_TRY(o->c->running(q, &args));
     return o->c->normalize(q, n, 1, reward, NULL, o->scale, REWARD_LIMIT, reward);
+}
+
+vly_status vly_moments_keep(const vly_moments *o, vly_queue *q) {
+    return o->returned ? o->c->copy(q, o->kept, o->returned, 3 * sizeof *o->kept) : VLY_OK;
+}
+
+vly_status vly_moments_put_back(const vly_moments *o, vly_queue *q) {
+    return o->returned ? o->c->copy(q, o->returned, o->kept, 3 * sizeof *o->kept) : VLY_OK;
 }
 
 void vly_moments_buffers(const vly_moments *o, vly_buffer_list *list) {

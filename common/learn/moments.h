@@ -25,6 +25,7 @@ typedef struct {
     int64_t at;          /* of their means and scales among the parameters */
     double *observation; /* (3, width), device; NULL: observations go in as they are */
     double *returned;    /* (3), device; NULL: so do rewards */
+    double *kept;        /* (3), device: of returns, before an update that may be given up */
     vly_real *scale;     /* (1), device */
 } vly_moments;
 
@@ -44,5 +45,8 @@ vly_status vly_moments_share(const vly_moments *o, vly_queue *q, const vly_real 
 vly_status vly_moments_scale_rewards(const vly_moments *o, vly_queue *q, int n,
                                      const vly_real *returns, const vly_real *counted,
                                      vly_real *reward);
+/* Around an update that may be given up: what returns were like before it, and that again. */
+vly_status vly_moments_keep(const vly_moments *o, vly_queue *q);
+vly_status vly_moments_put_back(const vly_moments *o, vly_queue *q);
 void vly_moments_buffers(const vly_moments *o, vly_buffer_list *list);
 #endif

@@ -65,7 +65,8 @@ static vly_status choose_for_group(vly_queue *q, void *arg) {
 
 vly_status vly_offpolicy_act(vly_algo *pub, vly_queue *q, const int *group, int count) {
     vly_offpolicy *a = (vly_offpolicy *)pub;
-    a->random = !a->eval && !a->choices && a->pace->start_steps < 0;
+    /* a trained policy that fills its memory anew acts by itself */
+    a->random = !a->eval && !a->choices && a->pace->start_steps < 0 && a->pace->updates == 0;
     for (int i = 0; i < count; i++) {
         const int g = group[i];
         const size_t at = (size_t)g * (size_t)a->M * (size_t)a->parts;
@@ -240,7 +241,8 @@ vly_status vly_offpolicy_metrics(vly_algo *pub, vly_metric *out, int *count) {
     const vly_pace *k = a->pace;
     *count = 0;
     vly_metric_add(out, count, "charts/replay_size", (double)vly_replay_size(a->replay));
-    if (critic[VLY_STAT_STEPS] == 0) return VLY_OK;
+    if (critic[VLY_STAT_STEPS] + critic[VLY_STAT_COUNT] + critic[VLY_STAT_NONFINITE] == 0)
+        return VLY_OK; /* nothing was learned from */
     const double rows = critic[VLY_STAT_COUNT] > 0 ? critic[VLY_STAT_COUNT] : 1;
     const double moves = policy[VLY_STAT_COUNT] > 0 ? policy[VLY_STAT_COUNT] : 1;
     vly_metric_add(out, count, "charts/learning_rate", a->o.lr);

@@ -77,8 +77,8 @@ struct vly_pool {
 
     /* per actor */
     unsigned char *states;
-    uint32_t *seeds;       /* drawn so far */
-    uint64_t *given_seeds; /* for the next reset, where has_given */
+    _Atomic uint32_t *seeds; /* drawn so far; a snapshot reads what a hung worker may write */
+    uint64_t *given_seeds;   /* for the next reset, where has_given */
     uint8_t *has_given, *needs;
 
     atomic_int blocked; /* a row whose mask allowed nothing, plus 1; 0: none yet */

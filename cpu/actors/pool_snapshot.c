@@ -55,7 +55,8 @@ static void save_actor(vly_pool *p, int actor, bool hung, snapshot_row *to, unsi
     memset(to, 0, (size_t)p->players * sizeof *to);
     if (hung) { /* its worker may be writing its entries */
         to->needs = NEEDS_RESET;
-        to->seeds = 0x40000000u + (uint32_t)p->hung_total; /* seeds it has not used */
+        to->seeds = atomic_load_explicit(&p->seeds[actor], memory_order_relaxed) +
+                    VLY_FAR_DRAWS_OF_A_LIFE; /* seeds it has not used */
         memset(state, 0, p->env->state_bytes);
         return;
     }
@@ -175,7 +176,8 @@ vly_status vly_pool_load(vly_pool *p, const void *from, size_t bytes) {
             memcpy(&s, at + (size_t)row * sizeof s, sizeof s);
             p->score[row] = s.score, p->length[row] = s.length, p->age[row] = s.age;
             if (row % p->players) continue;
-            p->seeds[row / p->players] = s.seeds, p->needs[row / p->players] = needs_of(p, &s);
+            p->seeds[row / p->players] = s.seeds;
+            p->needs[row / p->players] = needs_of(p, &s);
         }
         memcpy(p->states, states, (size_t)p->options.actors * p->env->state_bytes);
         assign_anew(p);

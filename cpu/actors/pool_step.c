@@ -8,8 +8,10 @@ static uint64_t next_seed(vly_pool *p, int actor) {
         p->has_given[actor] = 0;
         return p->given_seeds[actor];
     }
-    const vly_u32x4 r = vly_philox(p->options.seed, VLY_STREAM_ENV, p->seeds[actor]++,
+    const uint32_t drawn = atomic_load_explicit(&p->seeds[actor], memory_order_relaxed);
+    const vly_u32x4 r = vly_philox(p->options.seed, VLY_STREAM_ENV, drawn,
                                    (uint32_t)vly_pool_name_of(p, actor));
+    atomic_store_explicit(&p->seeds[actor], drawn + 1, memory_order_relaxed);
     return (uint64_t)r.v[1] << 32 | r.v[0];
 }
 

@@ -139,7 +139,11 @@ static bool check_deadline(vly_pool *p, pool_worker *w, int64_t now, char *text,
     if (w->started && !w->stuck) {
         w->stuck = true;
         p->threads--;
-        if (vly_pool_start_worker(p)) help = "no thread could be started in its worker's place";
+        if (vly_pool_start_worker(p)) { /* it goes on with what waits once it comes back */
+            help = "no thread could be started in its worker's place";
+            w->stuck = false;
+            p->threads++;
+        }
     }
     snprintf(text, bytes, "environment %s: actor %d has not come back for %.1f s (%s); %s",
              p->env->name, vly_pool_name_of(p, c->first + i), (double)(now - w->seen_ns) * 1e-9,

@@ -79,6 +79,9 @@ static vly_status learn_one(experience_learner *e) {
     e->done.updates++;
     vly_lead_set_counts(e->t, &e->done);
     vly_lead_learned(e->t, e->k->dqn.batch);
+    vly_metric unused[VLY_METRICS_MAX];
+    int count;
+    VLY_TRY(r->algo->metrics(r->algo, unused, &count)); /* VLY_ENUMERIC ends the run */
     return vly_experience_learned(e->memory, e->feed);
 }
 
@@ -94,11 +97,8 @@ static vly_status learn_burst(experience_learner *e, int64_t due) {
         const bool more = --due > 0 && vly_now_ms() < until;
         if (more) VLY_TRY(vly_experience_draw(e->memory, beta));
         VLY_TRY(learn_one(e));
-        if (!more) break;
+        if (!more) return VLY_OK;
     }
-    vly_metric unused[VLY_METRICS_MAX];
-    int count;
-    return e->run.algo->metrics(e->run.algo, unused, &count); /* VLY_ENUMERIC ends the run */
 }
 
 static vly_status sync_after_loss(experience_learner *e) {

@@ -239,13 +239,18 @@ static inline __m512 load_any(vly_dtype type, const void *x, int64_t i, __mmask1
         _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(some, (const uint16_t *)x + i)), 16);
 }
 
-static void mask(vly_act act, vly_dtype type, int rows, int cols, const void *y, const void *dy,
-                 uint16_t *out, int64_t ld_out, float *sum) {
+/* Whole cache lines of a few columns at a time, down all rows. */
+INLINE void mask_columns(vly_act act, vly_dtype type, int rows, int cols, int first, const void *y,
+                         const void *dy, uint16_t *out, int64_t ld_out, float *sum,
+                         const int tiles) {
     const __m512 zero = _mm512_setzero_ps(), one = _mm512_set1_ps(1.0f);
-    for (int c = 0; c < cols; c += 16) {
-        const __mmask16 some = first16(cols - c);
-        __m512 total = _mm512_maskz_loadu_ps(some, sum + c);
-        for (int r = 0; r < rows; r++) {
+    const __mmask16 some = tiles > 1 ? 0xffff : first16(cols - first);
+    __m512 total[TILES_MAX];
+    UNROLL for (int t = 0; t < tiles; t++)
+        total[t] = _mm512_maskz_loadu_ps(some, sum + first + t * TILE);
+    for (int r = 0; r < rows; r++) {
+        UNROLL for (int t = 0; t < tiles; t++) {
+            const int c = first + t * TILE;
             const int64_t at = (int64_t)r * cols + c;
             __m512 g = load_any(type, dy, at, some);
             if (act != VLY_ACT_NONE) {
@@ -257,10 +262,21 @@ static void mask(vly_act act, vly_dtype type, int rows, int cols, const void *y,
             }
             const __m256i low = (__m256i)_mm512_cvtneps_pbh(g);
             _mm256_mask_storeu_epi16(out + r * ld_out + c, some, low);
-            total = _mm512_add_ps(total, (__m512)_mm512_slli_epi32(_mm512_cvtepu16_epi32(low), 16));
+            total[t] = _mm512_add_ps(total[t],
+                                     (__m512)_mm512_slli_epi32(_mm512_cvtepu16_epi32(low), 16));
         }
-        _mm512_mask_storeu_ps(sum + c, some, total);
     }
+    UNROLL for (int t = 0; t < tiles; t++)
+        _mm512_mask_storeu_ps(sum + first + t * TILE, some, total[t]);
+}
+
+static void mask(vly_act act, vly_dtype type, int rows, int cols, const void *y, const void *dy,
+                 uint16_t *out, int64_t ld_out, float *sum) {
+    const int whole = cols / (TILES_MAX * TILE) * TILES_MAX * TILE;
+    for (int c = 0; c < whole; c += TILES_MAX * TILE)
+        mask_columns(act, type, rows, cols, c, y, dy, out, ld_out, sum, TILES_MAX);
+    for (int c = whole; c < cols; c += TILE)
+        mask_columns(act, type, rows, cols, c, y, dy, out, ld_out, sum, 1);
 }
 
 static void pack_lanes(int64_t n, const float *x, uint16_t *y) {

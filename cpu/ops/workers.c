@@ -45,8 +45,10 @@ typedef struct {
 struct vly_workers {
     pthread_mutex_t lock;
     pthread_cond_t work;
-    job *jobs; /* open ones, oldest last */
-    int threads, started;
+    job *jobs;   /* open ones, oldest last */
+    int threads; /* as many as were asked for: operations are cut by it */
+    int started; /* helpers; fewer if some could not be */
+    bool begun;
     int home;           /* the processor that starts the helpers */
     atomic_int spread;  /* helpers that have found theirs */
     atomic_uint opened; /* jobs so far */
@@ -134,7 +136,7 @@ static void start_helpers(vly_workers *w) {
         if (pthread_create(&h->thread, NULL, help_with_jobs, h)) break;
         w->started++;
     }
-    if (w->started < w->threads - 1) w->threads = w->started + 1;
+    w->begun = true;
     pthread_sigmask(SIG_SETMASK, &old, NULL);
 }
 
@@ -146,8 +148,8 @@ void vly_workers_run(vly_workers *w, int blocks, vly_block_fn fn, void *arg) {
     share shares[THREADS_MAX];
     job j = {.fn = fn, .arg = arg, .shares = shares, .left = PTHREAD_COND_INITIALIZER};
     pthread_mutex_lock(&w->lock);
-    if (w->started < w->threads - 1) start_helpers(w);
-    j.count = w->threads;
+    if (!w->begun) start_helpers(w);
+    j.count = w->started + 1;
     for (int i = 0; i < j.count; i++) {
         atomic_init(&shares[i].next, (int)((int64_t)blocks * i / j.count));
         shares[i].end = (int)((int64_t)blocks * (i + 1) / j.count);

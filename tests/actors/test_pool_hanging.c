@@ -120,8 +120,81 @@ static void a_hung_actor_does_not_stop_the_others(void) {
     free(r);
 }
 
+/* More late steps than there are spare threads: a worker that nobody could replace goes on itself. */
+static void a_worker_that_is_late_again_and_again_is_not_lost(void) {
+    fake_world w = {0};
+    const vly_env env = fake_env(&w);
+    const vly_pool_options o = {
+        .actors = 1, .workers = 1, .seed = 2, .deadline_ms = 4, .on_warning = on_warning};
+    vly_pool *pool;
+    bench_rows *b = new_rows();
+    atomic_store(&warnings, 0);
+    CHECK_OK(vly_pool_create(&pool, NULL, &env, &o));
+    run_sync(pool, b, 0, 1, 0);
+    for (int late = 1; late <= 70; late++) {
+        atomic_store(&w.hold, 1);
+        atomic_store(&w.hang_at, vly_pool_state(pool, 0));
+        CHECK_OK(vly_pool_submit_group(pool, 0, vly_actions_of_ints(b->action), rows_of(b, 0)));
+        await(&warnings, late);
+        atomic_store(&w.hang_at, NULL);
+        atomic_store(&w.hold, 0);
+        CHECK_OK(vly_pool_wait_group(pool, 0, 20000));
+    }
+    CHECK(strstr(warning, "no thread could be started") != NULL);
+    vly_pool_stats s;
+    vly_pool_get_stats(pool, &s);
+    CHECK_EQ(s.workers, 1);
+    CHECK_OK(vly_pool_destroy(pool));
+    free(b);
+}
+
+/* Some episodes, then an actor hangs; what a snapshot says of the seeds that it has drawn. */
+static uint32_t draws_once_hung(const void *from, void *snapshot) {
+    enum { ACTORS = 4, HANGS = 2 };
+    fake_world w = {.fail_every = 2};
+    const vly_env env = fake_env(&w);
+    const vly_pool_options o = {.actors = ACTORS,
+                                .chunk = 1,
+                                .workers = 1,
+                                .seed = 2,
+                                .deadline_ms = 20,
+                                .on_warning = on_warning};
+    vly_pool *pool;
+    uint32_t draws[ACTORS];
+    int64_t episodes;
+    int took;
+    bench_rows *b = new_rows();
+    CHECK_OK(vly_pool_create(&pool, NULL, &env, &o));
+    const size_t bytes = vly_pool_snapshot_bytes(pool);
+    if (from) CHECK_OK(vly_pool_load(pool, from, bytes));
+    run_sync(pool, b, from ? 1 : 0, 60, 0);
+    atomic_store(&warnings, 0);
+    atomic_store(&w.hold, 1);
+    atomic_store(&w.hang_at, vly_pool_state(pool, HANGS));
+    CHECK_OK(vly_pool_submit_chunk(pool, HANGS, vly_actions_of_ints(b->action + HANGS),
+                                   rows_of(b, HANGS)));
+    await(&warnings, 1);
+    CHECK_OK(vly_pool_save(pool, snapshot, bytes));
+    CHECK_OK(vly_pool_snapshot_draws(&env, ACTORS, snapshot, bytes, draws, &episodes));
+    atomic_store(&w.hang_at, NULL);
+    atomic_store(&w.hold, 0);
+    CHECK_EQ(vly_pool_take(pool, 1, &took, -1), 1);
+    CHECK_OK(vly_pool_destroy(pool));
+    free(b);
+    return draws[HANGS];
+}
+
+/* Else a hang that its seed causes would come back with every resume. */
+static void an_actor_that_hangs_again_has_new_seeds(void) {
+    static uint8_t first[1 << 16], second[1 << 16];
+    const uint32_t once = draws_once_hung(NULL, first), again = draws_once_hung(first, second);
+    CHECK(once > 20 && again > once + 20); /* each has drawn so many: every other step fails */
+}
+
 int main(void) {
     a_hung_actor_is_named_and_its_group_waits();
     a_hung_actor_does_not_stop_the_others();
+    a_worker_that_is_late_again_and_again_is_not_lost();
+    an_actor_that_hangs_again_has_new_seeds();
     return TEST_PASS;
 }

@@ -1,5 +1,9 @@
 /* The CPU's memory, queues, graphs and threads. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
 #include "cpu/ops/compute_cpu.h"
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,6 +92,27 @@ static void every_block_runs_once(int threads) {
     vly_workers_destroy(w);
 }
 
+/* No stack of that size can be had, so no helper starts. Operations are cut by the number that was
+ * asked for: it stays. */
+static void threads_that_cannot_start_are_done_without(void) {
+    static marks m = {.threads = 9};
+    pthread_attr_t usual, vast;
+    vly_workers *w;
+    CHECK_EQ(pthread_getattr_default_np(&usual), 0);
+    CHECK_EQ(pthread_attr_init(&vast), 0);
+    CHECK_EQ(pthread_attr_setstacksize(&vast, (size_t)1 << 50), 0);
+    CHECK_EQ(pthread_setattr_default_np(&vast), 0);
+    CHECK_OK(vly_workers_create(&w, 9));
+    vly_workers_run(w, 100, mark, &m);
+    CHECK_EQ(vly_workers_threads(w), 9);
+    vly_workers_run(w, 100, mark, &m);
+    for (int b = 0; b < 1000; b++) CHECK_EQ(m.hits[b], b < 100 ? 2 : 0);
+    vly_workers_destroy(w);
+    CHECK_EQ(pthread_setattr_default_np(&usual), 0);
+    pthread_attr_destroy(&usual);
+    pthread_attr_destroy(&vast);
+}
+
 /* The width can be asked for; what is not there is said. */
 static void the_width_is_a_choice(void) {
     vly_compute *c;
@@ -114,6 +139,7 @@ int main(void) {
     every_block_runs_once(1);
     every_block_runs_once(2);
     every_block_runs_once(8);
+    threads_that_cannot_start_are_done_without();
     the_width_is_a_choice();
     return TEST_PASS;
 }

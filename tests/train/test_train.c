@@ -463,6 +463,34 @@ static void not_a_number_ends_the_run_unsaved(void) {
     close_run(&r);
 }
 
+/* With one environment an update is all of a round: each of its steps was refused. */
+static void a_critic_of_no_numbers_ends_the_run_unsaved(void) {
+    static const char *const settings[] = {
+        "run.algo=sac run.envs=1 net.hidden=8 sac.batch=8 sac.learning_starts=20 "
+        "replay.capacity=500",
+        "run.algo=td3 run.envs=1 net.hidden=8 td3.batch=8 td3.learning_starts=20 "
+        "replay.capacity=500"};
+    for (int i = 0; i < 2; i++) {
+        run r;
+        vly_train_result result;
+        vly_buffer list[BUFFERS];
+        open_run(&r, "pendulum", settings[i], 1);
+        go(&r, 60);
+        const int n = vly_train_buffers(r.t, list, BUFFERS);
+        int at = 0;
+        while (at < n && strcmp(list[at].name, "target") != 0) at++;
+        CHECK(at < n);
+        float *target = list[at].data; /* of both critics */
+        for (int64_t k = 0; k < list[at].shape[0]; k++) target[k] = NAN;
+        CHECK_OK(vly_train_restored(r.t));
+        r.saves = 0, r.stop_at = 200;
+        CHECK_EQ(vly_train_run(r.t, &result), VLY_ENUMERIC);
+        CHECK_EQ(result.stop, VLY_STOP_FAILED);
+        CHECK_EQ(r.saves, 0);
+        close_run(&r);
+    }
+}
+
 /* Everything of the asynchronous schedule at once: it saves at rest, stops, and goes on from what
  * it saved. */
 static void an_asynchronous_run_saves_and_goes_on(void) {
@@ -581,6 +609,7 @@ int main(void) {
     a_stop_within_the_first_phase_saves_the_start();
     an_update_that_cannot_be_cut_is_not_resumed();
     not_a_number_ends_the_run_unsaved();
+    a_critic_of_no_numbers_ends_the_run_unsaved();
     an_asynchronous_run_saves_and_goes_on();
     a_stop_within_an_asynchronous_update_does_not_wait_for_it();
     evaluation_plays_every_actors_share();
