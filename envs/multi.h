@@ -14,7 +14,7 @@
  *   - Its numbers (vly_env.info) are `task` and those that all tasks have under one name. Where a task
  *     has a `phase`, all have: 0 where rules do not change.
  * The tasks have one player with one discrete action, images of one size or vectors; none
- * is a plugin. args go to each of them.
+ * is a plugin. args go to each of them, over what its name sets where that is a Gymnasium id.
  */
 #ifndef VLY_ENVS_MULTI_H
 #define VLY_ENVS_MULTI_H

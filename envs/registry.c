@@ -179,13 +179,15 @@ vly_status vly_env_open(vly_env *env, const char *name, const vly_env_args *args
     if (known) return known->open(env, args);
     const alias *other = find_alias(name);
     if (other) return open_alias(env, other, args);
+    const vly_atari_game *game;
     vly_atari_options atari;
-    VLY_TRY(vly_atari_options_read(&atari, args));
-    if (!vly_atari_named(name, &atari)) return unknown_name(name);
+    (void)vly_atari_id_settings(name, &game);
+    if (!game) return unknown_name(name);
+    VLY_TRY(vly_atari_options_read(&atari, name, args));
     if (args && args->extra && args->extra[0])
         return vly_fail(VLY_EINVAL, "%s has no option '%.*s'; those of Atari begin with atari.",
                         name, (int)strcspn(args->extra, "="), args->extra);
-    return (atari.drift[0] ? vly_atari_drift_open : vly_atari_open)(env, name, &atari);
+    return (atari.drift[0] ? vly_atari_drift_open : vly_atari_open)(env, game->name, &atari);
 }
 
 static const char *family_of(const vly_env *env) {
@@ -212,10 +214,11 @@ static vly_status describe_multi(vly_env_info *info, const char *name, const vly
 vly_status vly_env_describe(vly_env_info *info, const char *name, const vly_env_args *args) {
     vly_env env;
     vly_atari_options atari;
+    const vly_atari_game *game = NULL;
     VLY_TRY(check_args(name, args));
     if (vly_multi_named(name)) return describe_multi(info, name, args);
-    VLY_TRY(vly_atari_options_read(&atari, args));
-    const vly_atari_game *game = vly_env_is_plugin(name) ? NULL : vly_atari_named(name, &atari);
+    VLY_TRY(vly_atari_options_read(&atari, name, args));
+    if (!vly_env_is_plugin(name)) (void)vly_atari_id_settings(name, &game);
     const builtin *known = vly_env_is_plugin(name) ? NULL : find_builtin(name);
     const bool table = game || (known && is_mujoco(known->entry.name));
     memset(info, 0, sizeof *info);

@@ -340,6 +340,7 @@ vly_status vly_config_layers(vly_config *config, const vly_assignments *given,
 
     VLY_TRY(option_apply_settings(config, settings_of(algo_settings, algo)));
     if (preset) VLY_TRY(option_apply_settings(config, preset->settings));
+    if (given->of_env) VLY_TRY(option_apply_settings(config, given->of_env));
     VLY_TRY(apply_family_presets(config, given));
     const int usual = config->run.envs;
     VLY_TRY(apply_given(config, given, NULL));

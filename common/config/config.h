@@ -116,6 +116,9 @@ typedef struct {
 typedef struct {
     vly_assignment *v;
     int n;
+    const char
+        *of_env; /* what the environment's name sets, "atari.sticky=0.25 ", under the preset of its
+                           family; borrowed, NULL for nothing */
 } vly_assignments;
 
 /* Unknown keys and values out of range fail here. */
@@ -139,7 +142,8 @@ const vly_preset *vly_preset_list(int i); /* NULL past the end */
 /* What --device may say. */
 vly_status vly_config_check_device(const char *device);
 
-/* Defaults, then the algorithm's settings, the preset, and `given` in order. `canonical` is the
+/* Defaults, then the algorithm's settings, the preset, what the environment's name sets, the preset of
+ * its family, and `given` in order. `canonical` is the
  * environment's own name ("cartpole" for CartPole-v1) and `family` "classic", "minatar", "atari" or
  * "plugin". Afterwards run.algo and run.preset are names, never "auto" ("none": no preset matched), and
  * run.envs is a number: for "auto" the preset's.

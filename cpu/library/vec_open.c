@@ -72,23 +72,6 @@ static vly_status check_players(const vly_vec *v) {
     return VLY_OK;
 }
 
-/* What an Atari id sets goes before the caller's options, which override it; the name is the game's
- * then. */
-static vly_status take_atari(vec_options *o, const char **name) {
-    const vly_atari_game *game;
-    char given[sizeof o->families];
-    if (!*name) return VLY_OK;
-    const char *settings = vly_atari_id_settings(*name, &game);
-    if (!game) return VLY_OK;
-    memcpy(given, o->families, sizeof given);
-    if ((size_t)snprintf(o->families, sizeof o->families, "%s%s", settings, given) >=
-        sizeof o->families)
-        return vly_fail(VLY_EINVAL, "the options of %s are longer than %zu characters", *name,
-                        sizeof o->families);
-    *name = game->name;
-    return VLY_OK;
-}
-
 /* Options of Atari would do nothing for anything else. */
 static vly_status check_families(const vec_options *o, const char *name) {
     const vly_atari_game *game;
@@ -100,7 +83,6 @@ static vly_status check_families(const vec_options *o, const char *name) {
 
 static vly_status open_vec(vly_vec *v, const char *name, const char *options) {
     VLY_TRY(vec_options_read(&v->o, options));
-    VLY_TRY(take_atari(&v->o, &name));
     const vly_env_args args = {.options = v->o.families[0] ? v->o.families : NULL,
                                .max_steps = v->o.max_steps,
                                .extra = v->o.extra[0] ? v->o.extra : NULL,

@@ -41,7 +41,7 @@ static void describe(vly_evaluation *e, const vly_agent *a) {
     vly_config config = a->config;
     const vly_env_args args = vly_config_env_args(&config);
     e->is_atari = vly_atari_game_find(a->env.name) != NULL;
-    (void)vly_atari_options_read(&e->atari, &args); /* the agent was opened with them */
+    (void)vly_atari_options_read(&e->atari, config.run.env, &args); /* as it was opened */
     e->normalised = e->is_atari && vly_atari_human(a->env.name, &e->random, &e->human);
 }
 

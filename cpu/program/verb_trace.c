@@ -113,7 +113,7 @@ static int trace(vly_cli *cli) {
     const trace_options *o = cli->own;
     table t = {.o = o, .env = &env, .config = &config};
     const vly_env_args args = vly_config_env_args(&config);
-    status = vly_atari_options_read(&t.options, &args);
+    status = vly_atari_options_read(&t.options, config.run.env, &args);
     t.atari = vly_atari_game_find(config.run.env) != NULL;
     if (status == VLY_OK && t.atari && t.options.drift[0])
         status = vly_fail(VLY_EINVAL,

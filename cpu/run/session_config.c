@@ -4,6 +4,7 @@
 #include "cpu/run/session.h"
 #include "envs/atari/games.h"
 #include "envs/atari/options.h"
+#include "envs/multi.h"
 #include "envs/registry.h"
 
 /* Described with what was given alone: its name and family choose the preset. */
@@ -20,20 +21,37 @@ static vly_status identify(const vly_assignments *given, vly_env_info *info, cha
     return vly_env_describe(info, plain.run.env, &args);
 }
 
-/* What a Gymnasium id of Atari sets, under what was given; the name is the game's then. */
+/* "multi:A,B" with games for Gymnasium's ids of Atari. settings: what the ids set, the same for all games
+ * of the list, since a run has one of each option. */
+static vly_status name_list_plainly(const char *list, char *plain, size_t bytes,
+                                    const char **settings) {
+    const vly_atari_game *game;
+    char one[VLY_CONFIG_TEXT], first[VLY_CONFIG_TEXT] = "";
+    size_t at = (size_t)snprintf(plain, bytes, "multi:");
+    for (int i = 0; vly_multi_name(list, i, one, sizeof one); i++) {
+        const char *own = vly_atari_id_settings(one, &game);
+        if (game && first[0] && strcmp(own, *settings) != 0)
+            return vly_fail(
+                VLY_EINVAL,
+                "multi: %.64s and %.64s play by different settings, and a run has one of "
+                "each: name all its games in the same way",
+                first, one);
+        if (game && !first[0]) *settings = own, snprintf(first, sizeof first, "%s", one);
+        at += (size_t)snprintf(plain + at, bytes - at, i ? ",%s" : "%s", game ? game->name : one);
+    }
+    return VLY_OK;
+}
+
+/* Names games as a run keeps them; what their ids set goes under all that was given. */
 static vly_status spell_out(const vly_assignments *given, const char *name, vly_assignments *all) {
     const vly_atari_game *game;
-    char settings[256], *rest = settings;
-    snprintf(settings, sizeof settings, "%s", vly_atari_id_settings(name, &game));
-    for (const char *one; (one = strtok_r(rest, " ", &rest));) {
-        char key[64];
-        const size_t n = strcspn(one, "=");
-        snprintf(key, sizeof key, "%.*s", (int)n, one);
-        VLY_TRY(vly_assignments_add(all, key, one + n + 1, name));
-    }
+    char plain[2 * VLY_CONFIG_TEXT];
+    all->of_env = vly_atari_id_settings(name, &game);
+    snprintf(plain, sizeof plain, "%s", game ? game->name : name);
+    if (vly_multi_named(name)) VLY_TRY(name_list_plainly(name, plain, sizeof plain, &all->of_env));
     for (int i = 0; i < given->n; i++)
         VLY_TRY(vly_assignments_add(all, given->v[i].key, given->v[i].value, given->v[i].where));
-    return game ? vly_assignments_add(all, "run.env", game->name, name) : VLY_OK;
+    return strcmp(plain, name) ? vly_assignments_add(all, "run.env", plain, name) : VLY_OK;
 }
 
 /* The run is read from other folders too. A path that would be too long stays as it was given. */

@@ -66,27 +66,19 @@ static vly_status apply_settings(vly_atari_options *o, const char *settings) {
     return VLY_OK;
 }
 
-vly_status vly_atari_preset(vly_atari_options *options, const char *name) {
-    vly_atari_options o = vly_atari_default_options();
-    o.roms = options->roms, o.max_steps = options->max_steps;
-    VLY_TRY(set_option(&o, "preset", name));
+static vly_status apply_preset(vly_atari_options *o, const char *name) {
+    VLY_TRY(set_option(o, "preset", name));
     for (int i = 0; i < PRESETS; i++)
         if (strcmp(presets[i].family, "atari") == 0 && strcmp(presets[i].name, name) == 0)
-            VLY_TRY(apply_settings(&o, presets[i].settings));
-    *options = o;
+            VLY_TRY(apply_settings(o, presets[i].settings));
     return VLY_OK;
 }
 
-vly_status vly_atari_options_read(vly_atari_options *options, const vly_env_args *args) {
-    char key[64], value[64];
-    *options = vly_atari_default_options();
-    if (!args) return VLY_OK;
-    const char *settings = args->options ? args->options : "";
-    for (const char *at = settings; (at = next_setting(at, key, value, sizeof key));)
-        if (strcmp(key, "preset") == 0) VLY_TRY(vly_atari_preset(options, value));
-    VLY_TRY(apply_settings(options, settings));
-    options->max_steps = args->max_steps;
-    options->roms = args->data;
+vly_status vly_atari_preset(vly_atari_options *options, const char *name) {
+    vly_atari_options o = vly_atari_default_options();
+    o.roms = options->roms, o.max_steps = options->max_steps;
+    VLY_TRY(apply_preset(&o, name));
+    *options = o;
     return VLY_OK;
 }
 
@@ -134,6 +126,30 @@ const vly_atari_game *vly_atari_named(const char *name, vly_atari_options *optio
     const vly_atari_game *game;
     const char *settings = vly_atari_id_settings(name, &game);
     return apply_settings(options, settings) == VLY_OK ? game : NULL;
+}
+
+/* The last preset of a text of settings; "" where there is none. */
+static void find_given_preset(const char *settings, char *preset, size_t bytes) {
+    char key[64], value[64];
+    preset[0] = '\0';
+    while ((settings = next_setting(settings, key, value, sizeof key)))
+        if (strcmp(key, "preset") == 0) snprintf(preset, bytes, "%s", value);
+}
+
+vly_status vly_atari_options_read(vly_atari_options *options, const char *name,
+                                  const vly_env_args *args) {
+    const vly_atari_game *game;
+    char preset[64];
+    *options = vly_atari_default_options();
+    VLY_TRY(apply_settings(options, vly_atari_id_settings(name, &game)));
+    if (!args) return VLY_OK;
+    const char *settings = args->options ? args->options : "";
+    find_given_preset(settings, preset, sizeof preset);
+    if (preset[0]) VLY_TRY(apply_preset(options, preset));
+    VLY_TRY(apply_settings(options, settings));
+    options->max_steps = args->max_steps;
+    options->roms = args->data;
+    return VLY_OK;
 }
 
 /* ---- checks ---- */

@@ -56,15 +56,16 @@ typedef struct {
 vly_atari_options vly_atari_default_options(void);
 /* Sets all options but `roms` and `max_steps`; fails for an unknown name with the list. */
 vly_status vly_atari_preset(vly_atari_options *options, const char *name);
-/* Defaults, and over them what args (may be NULL) say; borrows args->data. */
-vly_status vly_atari_options_read(vly_atari_options *options, const vly_env_args *args);
+/* Defaults, and over them what a Gymnasium id sets, then the preset in args->options, then the rest of
+ * args (may be NULL); borrows args->data. */
+vly_status vly_atari_options_read(vly_atari_options *options, const char *name,
+                                  const vly_env_args *args);
 
 /* The game of a name: "space_invaders", "ALE/SpaceInvaders-v5", "SpaceInvadersNoFrameskip-v4";
  * NULL when there is none. Gymnasium's ids set options: v5 sticky 0.25 and skip 4, NoFrameskip
  * sticky 0. */
 const vly_atari_game *vly_atari_named(const char *name, vly_atari_options *options);
-/* The game, or NULL, and what its id sets, as vly_env_args.options has it: for who lets the caller's
- * options go before those of the id. */
+/* The game, or NULL, and what its id sets, as vly_env_args.options has it. */
 const char *vly_atari_id_settings(const char *name, const vly_atari_game **game);
 
 /* Fails, with what is allowed, where an option is out of range or the game lacks the mode or the

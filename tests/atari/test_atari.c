@@ -72,6 +72,29 @@ static void gymnasium_ids_bring_their_settings(void) {
     CHECK(strstr(vly_error_text(), "machado"));
 }
 
+/* Under the preset, and that under the rest. */
+static void what_an_id_sets_is_the_lowest_layer(void) {
+    static const struct {
+        const char *name, *given;
+        float sticky;
+        int full_actions, frame_skip;
+    } cases[] = {
+        {"ALE/Pong-v5", NULL, 0.25f, false, 4},
+        {"ALE/Pong-v5", "atari.full_actions=true", 0.25f, true, 4},
+        {"ALE/Pong-v5", "atari.preset=machado", 0.25f, true, 5},
+        {"ALE/Pong-v5", "atari.frame_skip=3 atari.preset=machado atari.sticky=0", 0, true, 3},
+        {"ALE/Pong-v5", "atari.preset=machado atari.preset=ale", 0, false, 4},
+        {"pong", "atari.preset=machado", 0.25f, true, 5},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const vly_env_args args = {.options = cases[i].given};
+        vly_atari_options o;
+        CHECK_OK(vly_atari_options_read(&o, cases[i].name, &args));
+        CHECK(o.sticky == cases[i].sticky && o.full_actions == cases[i].full_actions);
+        CHECK_EQ(o.frame_skip, cases[i].frame_skip);
+    }
+}
+
 static void check_same_options(const vly_atari_options *a, const vly_atari_options *b) {
     CHECK(a->sticky == b->sticky);
     CHECK_EQ(a->full_actions, b->full_actions);
@@ -96,18 +119,18 @@ static void the_options_of_a_run_arrive(void) {
         CHECK_OK(vly_assignments_add(&given, "atari.preset", names[i], "--atari.preset"));
         CHECK_OK(vly_config_layers(&config, &given, "pong", "atari"));
         vly_env_args args = vly_config_env_args(&config);
-        CHECK_OK(vly_atari_options_read(&read, &args));
+        CHECK_OK(vly_atari_options_read(&read, "pong", &args));
         CHECK_OK(vly_atari_preset(&o, names[i]));
         check_same_options(&read, &o);
         snprintf(text, sizeof text, "other.key=1 atari.preset=%s", names[i]);
         args = (vly_env_args){.options = text};
-        CHECK_OK(vly_atari_options_read(&brief, &args));
+        CHECK_OK(vly_atari_options_read(&brief, "pong", &args));
         check_same_options(&brief, &o);
         vly_assignments_free(&given);
     }
     vly_atari_options o;
     const vly_env_args wrong[] = {{.options = "atari.colour=1"}, {.options = "atari.stack=17"}};
-    for (int i = 0; i < 2; i++) CHECK_EQ(vly_atari_options_read(&o, &wrong[i]), VLY_EINVAL);
+    for (int i = 0; i < 2; i++) CHECK_EQ(vly_atari_options_read(&o, "pong", &wrong[i]), VLY_EINVAL);
     CHECK(strstr(vly_error_text(), "atari.stack: '17' is not a whole number from 1 to 16"));
 }
 
@@ -310,6 +333,7 @@ static void frames_not_drawn_are_not_missed(const char *name) {
 int main(void) {
     the_table_is_in_order_and_whole();
     gymnasium_ids_bring_their_settings();
+    what_an_id_sets_is_the_lowest_layer();
     the_options_of_a_run_arrive();
     a_missing_rom_says_which_where_and_how();
     a_file_of_the_name_that_is_another_rom_is_named();

@@ -63,6 +63,20 @@ static void check_row(const player *all, const player *one, int task) {
     CHECK_OK(all->env.valid(&all->env, all->state));
 }
 
+/* Once an id's own six actions were over the eighteen that all games share. */
+static void ids_have_the_actions_of_all(void) {
+    static const char *const lists[] = {"multi:ALE/Pong-v5,ALE/Breakout-v5",
+                                        "multi:pong,ALE/Breakout-v5"};
+    for (int i = 0; i < 2; i++) {
+        vly_env env;
+        CHECK_OK(vly_env_open(&env, lists[i], NULL));
+        CHECK_EQ(env.action.n, VLY_ATARI_ACTIONS);
+        CHECK(!env.masked); /* in each of them */
+        CHECK_STR(env.name, "multi:pong,breakout");
+        env.close(&env);
+    }
+}
+
 static void each_game_is_what_it_is_alone(int task) {
     player all, one;
     int rewards = 0, ends = 0;
@@ -89,5 +103,6 @@ int main(void) {
         if (!found[vly_atari_game_find(games[i]) - vly_atari_games])
             SKIP("the ROM of %s is not here: `make roms` fetches it", games[i]);
     for (int i = 0; i < TASKS; i++) each_game_is_what_it_is_alone(i);
+    ids_have_the_actions_of_all();
     return TEST_PASS;
 }

@@ -204,6 +204,32 @@ static void what_an_id_sets_stands_under_what_is_given(void) {
     CHECK(c.atari.sticky == 0.25f && c.atari.frame_skip == 2);
     configured("PongNoFrameskip-v4", "atari.sticky", "0.25", &c);
     CHECK(c.atari.sticky == 0.25f);
+    configured("ALE/Pong-v5", "atari.preset", "machado", &c); /* once the id's were over it */
+    CHECK(c.atari.full_actions && c.atari.frame_skip == 5 && c.atari.max_frames == 18000);
+    configured("ALE/Pong-v5", "atari.preset", "ale", &c);
+    CHECK(c.atari.sticky == 0 && c.atari.frame_skip == 4 && !c.atari.episodic_life);
+}
+
+static vly_status configure_list(const char *list, const char *sticky, vly_config *c) {
+    vly_assignments given = {0};
+    give(&given, "run.env", list);
+    if (sticky) give(&given, "atari.sticky", sticky);
+    const vly_status status = vly_session_configure(c, &given, NULL);
+    vly_assignments_free(&given);
+    return status;
+}
+
+static void the_ids_of_a_list_set_what_one_would(void) {
+    static vly_config c;
+    CHECK_OK(configure_list("multi:ALE/Pong-v5,ALE/Breakout-v5", NULL, &c));
+    CHECK_STR(c.run.env, "multi:pong,breakout");
+    CHECK(c.atari.sticky == 0.25f);
+    CHECK_OK(configure_list("multi:ALE/Pong-v5,ALE/Breakout-v5", "0", &c));
+    CHECK(c.atari.sticky == 0);
+    CHECK_EQ(configure_list("multi:pong,ALE/Breakout-v5", NULL, &c), VLY_EINVAL);
+    CHECK(strstr(vly_error_text(), "pong and ALE/Breakout-v5 play by different settings"));
+    CHECK_OK(configure_list("multi:CartPole-v1,acrobot", NULL, &c));
+    CHECK_STR(c.run.env, "multi:CartPole-v1,acrobot");
 }
 
 int main(void) {
@@ -213,5 +239,6 @@ int main(void) {
     char command[128];
     snprintf(command, sizeof command, "rm -rf %s", folder);
     what_an_id_sets_stands_under_what_is_given();
+    the_ids_of_a_list_set_what_one_would();
     return system(command) == 0 ? TEST_PASS : TEST_FAIL;
 }
