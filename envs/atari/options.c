@@ -111,7 +111,8 @@ static const vly_atari_game *game_of_id(const char *name, const char **settings)
         return game_of_camel(name + 4, length - 7);
     }
     if (length <= tail || strcmp(name + length - tail, plain) != 0) return NULL;
-    *settings = "atari.sticky=0 ";
+    *settings = "atari.sticky=0 atari.frame_skip=1 atari.full_actions=false "
+                "atari.max_frames=108000 ";
     return game_of_camel(name, length - tail);
 }
 

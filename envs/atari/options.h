@@ -62,8 +62,8 @@ vly_status vly_atari_options_read(vly_atari_options *options, const char *name,
                                   const vly_env_args *args);
 
 /* The game of a name: "space_invaders", "ALE/SpaceInvaders-v5", "SpaceInvadersNoFrameskip-v4";
- * NULL when there is none. Gymnasium's ids set options: v5 sticky 0.25 and skip 4, NoFrameskip
- * sticky 0. */
+ * NULL when there is none. Gymnasium's ids set options as ale-py registers them: v5 sticky 0.25 and skip
+ * 4, NoFrameskip-v4 neither. */
 const vly_atari_game *vly_atari_named(const char *name, vly_atari_options *options);
 /* The game, or NULL, and what its id sets, as vly_env_args.options has it. */
 const char *vly_atari_id_settings(const char *name, const vly_atari_game **game);

@@ -63,6 +63,7 @@ static void gymnasium_ids_bring_their_settings(void) {
     CHECK_STR(vly_atari_named("ALE/TicTacToe3D-v5", &o)->name, "tic_tac_toe_3d");
     CHECK_STR(vly_atari_named("PongNoFrameskip-v4", &o)->name, "pong");
     CHECK_NEAR(o.sticky, 0, 0);
+    CHECK_EQ(o.frame_skip, 1);
     CHECK(vly_atari_named("ALE/-v5", &o) == NULL);
     CHECK(vly_atari_named("ALE/Pong-v4", &o) == NULL);
     CHECK(vly_atari_named("", &o) == NULL);
@@ -84,6 +85,7 @@ static void what_an_id_sets_is_the_lowest_layer(void) {
         {"ALE/Pong-v5", "atari.preset=machado", 0.25f, true, 5},
         {"ALE/Pong-v5", "atari.frame_skip=3 atari.preset=machado atari.sticky=0", 0, true, 3},
         {"ALE/Pong-v5", "atari.preset=machado atari.preset=ale", 0, false, 4},
+        {"PongNoFrameskip-v4", "atari.preset=dqn", 0, false, 1},
         {"pong", "atari.preset=machado", 0.25f, true, 5},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -525,6 +525,7 @@ static void options_go_before_what_an_id_sets(void) {
     CHECK_EQ(frames_a_step("ALE/Pong-v5", "atari.frame_skip=2"), 2);
     CHECK_EQ(frames_a_step("ALE/Pong-v5", "atari.preset=ale atari.frame_skip=3"), 3);
     CHECK_EQ(frames_a_step("ALE/Pong-v5", "atari.preset=machado"), 5); /* and so does a preset */
+    CHECK_EQ(frames_a_step("PongNoFrameskip-v4", NULL), 1);
     REFUSED(vly_vec_open(&v, "ALE/Pong-v5", "frame_skip=2"), -1, "begin with atari.");
 }
 

@@ -203,7 +203,7 @@ static void what_an_id_sets_stands_under_what_is_given(void) {
     configured("ALE/Pong-v5", "atari.frame_skip", "2", &c);
     CHECK(c.atari.sticky == 0.25f && c.atari.frame_skip == 2);
     configured("PongNoFrameskip-v4", "atari.sticky", "0.25", &c);
-    CHECK(c.atari.sticky == 0.25f);
+    CHECK(c.atari.sticky == 0.25f && c.atari.frame_skip == 1);
     configured("ALE/Pong-v5", "atari.preset", "machado", &c); /* once the id's were over it */
     CHECK(c.atari.full_actions && c.atari.frame_skip == 5 && c.atari.max_frames == 18000);
     configured("ALE/Pong-v5", "atari.preset", "ale", &c);
