@@ -270,9 +270,11 @@ static vly_status set_given_option(vly_cli *cli, const vly_option *o, const char
     return vly_assignments_add(&cli->given, key, value, where);
 }
 
-static bool is_bool_word(const char *text) {
-    static const char *const words[] = {"true", "false", "yes", "no", "on", "off"};
-    for (int i = 0; text && i < 6; i++)
+/* After `key`. A number is one only behind a section: `--greedy 1` may name a run. */
+static bool is_bool_word(const char *text, const char *key) {
+    static const char *const words[] = {"true", "false", "yes", "no", "on", "off", "0", "1"};
+    const int n = strchr(key, '.') ? 8 : 6;
+    for (int i = 0; text && i < n; i++)
         if (!strcasecmp(text, words[i])) return true;
     return false;
 }
@@ -298,7 +300,7 @@ static vly_status parse_option(vly_cli *cli, int argc, char **argv, int *i) {
     const char *next = *i + 1 < argc ? argv[*i + 1] : NULL;
     if (equals) return set_given_option(cli, o, key, equals + 1);
     if (o->kind == VLY_OPTION_BOOL) {
-        if (is_bool_word(next)) return ++*i, set_given_option(cli, o, key, next);
+        if (is_bool_word(next, key)) return ++*i, set_given_option(cli, o, key, next);
         return set_given_option(cli, o, key, "true");
     }
     if (!next || (!strncmp(next, "--", 2) && next[2]))
