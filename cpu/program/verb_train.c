@@ -215,6 +215,18 @@ static int run_session(vly_cli *cli, vly_session *s, screen *out) {
     return code;
 }
 
+/* As a variable of the shell that is not set. A file may have `out: ""`, which config.yaml does. */
+static vly_status refuse_empty_out(const vly_assignments *given) {
+    for (int i = 0; i < given->n; i++) {
+        const vly_assignment *a = &given->v[i];
+        if (!strcmp(a->key, "run.out") && !a->value[0] && !strncmp(a->where, "--", 2))
+            return vly_fail(VLY_EINVAL,
+                            "%s is empty: name the run's folder, or leave it out for one in runs/",
+                            a->where);
+    }
+    return VLY_OK;
+}
+
 static int train(vly_cli *cli) {
     vly_session *s = NULL;
     screen out = {.people = cli->people};
@@ -223,7 +235,9 @@ static int train(vly_cli *cli) {
                                              .updated = estimate_on_screen,
                                              .progress = show_on_screen};
     vly_cli_hold_signals();
-    vly_status status = vly_assignments_add(&cli->given, "run.env", cli->positional[0], "ENV");
+    vly_status status = refuse_empty_out(&cli->given);
+    if (status == VLY_OK)
+        status = vly_assignments_add(&cli->given, "run.env", cli->positional[0], "ENV");
     if (status == VLY_OK) status = vly_session_start(&s, &cli->given, &callbacks);
     return status == VLY_OK ? run_session(cli, s, &out) : vly_cli_fail(status);
 }

@@ -33,9 +33,21 @@ static void zero_and_one_are_false_and_true(void) {
     SAYS(out, "1/checkpoints/");
 }
 
+static void an_empty_name_of_a_folder_is_refused(void) {
+    is_refused_with("train cartpole --steps 200 --out ''", "--out is empty: ");
+    is_refused_with("train cartpole --steps 200 --run.out=", "--run.out is empty: ");
+    CHECK_EQ(shell("test -e runs >out 2>err"), 1);
+    CHECK_EQ(shell("echo 'run: {out: \"\"}' >c.yaml && exec " PROGRAM "train cartpole --algo ppo "
+                   "--steps 200 --config c.yaml >out 2>err"),
+             0); /* config.yaml of a run has it too */
+    SAYS(out, "run: runs/cartpole-ppo-1-");
+    CHECK_EQ(shell("rm -r runs >out 2>err"), 0);
+}
+
 int main(void) {
     program_open();
     CHECK_EQ(shell(">out 2>err"), 0);
+    an_empty_name_of_a_folder_is_refused();
     zero_and_one_are_false_and_true();
     return program_close();
 }
