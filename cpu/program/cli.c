@@ -126,9 +126,19 @@ static void print_option(FILE *out, const vly_option *o, const char *section) {
     fputc('\n', out);
 }
 
+/* Of the environment, its family, or where its files are. */
+static bool is_of_env(const vly_option *o) {
+    int n;
+    const vly_section *s = vly_config_sections(&n);
+    for (int i = 0; i < n; i++)
+        if (s[i].family && !strcmp(s[i].name, o->section)) return true;
+    return !strcmp(o->section, "env") || (!strcmp(o->section, "run") && !strcmp(o->key, "roms"));
+}
+
 /* Of a run's options. */
 static bool verb_takes(const vly_verb *v, const vly_option *o) {
     char name[96];
+    if (v->config == VLY_CONFIG_ENV && !is_of_env(o)) return false;
     snprintf(name, sizeof name, "%s.%s", o->section, o->key);
     for (const char *const *key = v->without; key && *key; key++)
         if (!strcmp(*key, name)) return false;
@@ -144,35 +154,37 @@ static void print_section(FILE *out, const vly_verb *v, const char *section, boo
             print_option(out, &o[i], bare ? NULL : section);
 }
 
+/* Whether the verb takes options of a section of this name. */
+static bool takes_section(const vly_verb *v, const char *name) {
+    int n;
+    const vly_option *o = vly_config_options(&n);
+    for (int i = 0; name && i < n; i++)
+        if (!strcmp(o[i].section, name) && verb_takes(v, &o[i])) return true;
+    return false;
+}
+
 static void print_all_sections(FILE *out, const vly_verb *v) {
     int n;
     const vly_section *s = vly_config_sections(&n);
     for (int i = 0; i < n; i++) {
+        if (!takes_section(v, s[i].name)) continue;
         fprintf(out, "\n%s: %s\n", s[i].name, s[i].help);
         print_section(out, v, s[i].name, !strcmp(s[i].name, "run"));
     }
 }
 
-static void print_section_names(FILE *out) {
+static void print_section_names(FILE *out, const vly_verb *v) {
     int n, column = 2;
     const vly_section *s = vly_config_sections(&n);
     fprintf(out, "\n--SECTION.KEY sets the rest. `--help SECTION` shows one of these, `--help all` "
                  "everything:\n ");
     for (int i = 0; i < n; i++) {
-        if (!strcmp(s[i].name, "run")) continue;
+        if (!strcmp(s[i].name, "run") || !takes_section(v, s[i].name)) continue;
         column += (int)strlen(s[i].name) + 1;
         if (column > 78) fprintf(out, "\n "), column = (int)strlen(s[i].name) + 3;
         fprintf(out, " %s", s[i].name);
     }
     fputc('\n', out);
-}
-
-static bool is_section(const char *name) {
-    int n;
-    const vly_section *s = vly_config_sections(&n);
-    for (int i = 0; name && i < n; i++)
-        if (!strcmp(s[i].name, name)) return true;
-    return false;
 }
 
 static void print_verb_help(const vly_verb *v, const char *topic) {
@@ -181,19 +193,19 @@ static void print_verb_help(const vly_verb *v, const char *topic) {
         print_all_sections(out, v);
         return;
     }
-    if (v->config && is_section(topic)) {
+    if (v->config && takes_section(v, topic)) {
         print_section(out, v, topic, !strcmp(topic, "run"));
         return;
     }
     fprintf(out, "volley %s %s%s[options]\n  %s\n\n", v->name, v->positional_help,
             *v->positional_help ? " " : "", v->summary);
     for (int i = 0; i < v->own_count; i++) print_option(out, &v->own[i], NULL);
-    if (v->config == VLY_CONFIG_TRAIN) print_section(out, v, "run", true);
+    if (v->config) print_section(out, v, "run", true);
     if (v->config)
         fprintf(out, "  %-26s %s\n", "--config FILE", "options as YAML; the command line wins");
     fprintf(out, "  %-26s %s\n", "--json", "one object on the last line of standard output");
     if (v->more) fprintf(out, "\n%s\n", v->more);
-    if (v->config) print_section_names(out);
+    if (v->config) print_section_names(out, v);
     fprintf(out, "\nexample%s:\n", strchr(v->examples, '\n') ? "s" : "");
     for (const char *p = v->examples; *p;) {
         int n = (int)strcspn(p, "\n");
@@ -267,6 +279,9 @@ static vly_status set_given_option(vly_cli *cli, const vly_option *o, const char
     char where[128];
     snprintf(where, sizeof where, "--%.100s", key);
     if (!o->section) return vly_option_set(cli->own, o, where, value);
+    if (cli->verb->refusal && !verb_takes(cli->verb, o))
+        return vly_fail(VLY_EINVAL, "volley %s takes no %s: %s; leave it out", cli->verb->name,
+                        where, cli->verb->refusal);
     return vly_assignments_add(&cli->given, key, value, where);
 }
 
@@ -365,7 +380,7 @@ static int run_verb(const vly_verb *v, int argc, char **argv) {
     for (int i = 0; i < argc && strcmp(argv[i], "--"); i++)
         if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
             const char *topic = i + 1 < argc ? argv[i + 1] : NULL;
-            if (v->config && topic && strcmp(topic, "all") && !is_section(topic) &&
+            if (v->config && topic && strcmp(topic, "all") && !takes_section(v, topic) &&
                 topic[0] != '-' && i == 0)
                 return vly_cli_fail(vly_fail(
                     VLY_EINVAL, "--help %s: no section of that name; `volley %s --help` lists them",

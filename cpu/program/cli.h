@@ -53,9 +53,12 @@ struct vly_verb {
         VLY_CONFIG_NONE,
         VLY_CONFIG_TRAIN,
         VLY_CONFIG_ENV
-    } config; /* takes the options of a run too; ENV: --help shows its sections alone */
+    } config; /* takes the options of a run too; ENV: those of the environment alone */
     /* Those that it refuses, "run.seed", which --help leaves out; NULL at the end. NULL: none. */
     const char *const *without;
+    const char
+        *refusal; /* why one that is not taken is none of the command line; a file of --config may
+                            have it. NULL: the verb checks what it was given */
     int positional_min, positional_max;
     const char *more;         /* a paragraph for --help, or NULL */
     int (*run)(vly_cli *cli); /* returns an exit code */

@@ -72,7 +72,8 @@ static void put_verb(FILE *out, const vly_verb *v) {
     put_escaped(out, v->summary, strlen(v->summary), true);
     fputs(".\n", out);
     if (v->config == VLY_CONFIG_TRAIN) put_taken(out, v);
-    if (v->config == VLY_CONFIG_ENV) fputs("Takes the options of the environment, below.\n", out);
+    if (v->config == VLY_CONFIG_ENV)
+        fputs("Takes \\-\\-roms and the options of the environment, below.\n", out);
     for (int i = 0; i < v->own_count; i++) put_option(out, &v->own[i], NULL);
     if (v->more)
         fputs(".PP\n", out), put_escaped(out, v->more, strlen(v->more), true), fputc('\n', out);

@@ -46,6 +46,34 @@ static const vly_option actor_table[] = {
     VLY_CLI_BOOL(actor_options, quiet, "say nothing but errors"),
 };
 
+/* Each of the two kinds of learners has options of its own. */
+static vly_status check_kind(const actor_options *o, bool remote) {
+    const char *of_store = o->store[0]    ? "--store"
+                           : o->run[0]    ? "--run"
+                           : o->rank >= 0 ? "--rank"
+                                          : NULL;
+    const char *of_address = o->token_file[0]          ? "--token-file"
+                             : o->envs                 ? "--envs"
+                             : o->workers              ? "--workers"
+                             : strcmp(o->pack, "auto") ? "--pack"
+                             : o->env[0]               ? "--env"
+                             : o->roms[0]              ? "--roms"
+                             : o->files                ? "--files"
+                                                       : NULL;
+    if (remote && of_store)
+        return vly_fail(
+            VLY_EINVAL,
+            "actor: %s is for a learner with a store, an ADDRESS for one with --listen: "
+            "leave one of them out",
+            of_store);
+    if (!remote && of_address)
+        return vly_fail(VLY_EINVAL,
+                        "actor: %s goes with an ADDRESS (tcp://HOST:PORT of `volley train "
+                        "--listen`), not with a store: leave it out",
+                        of_address);
+    return VLY_OK;
+}
+
 /* ---- last words ---- */
 
 typedef struct {
@@ -123,6 +151,7 @@ static int act_remotely(vly_cli *cli) {
     const bool inherited = !strncmp(address, "fd:", 3);
     vly_remote_address checked;
     vly_status status = vly_remote_parse(&checked, address, false);
+    if (status == VLY_OK) status = check_kind(o, true);
     if (status != VLY_OK) return vly_cli_fail(status);
     if (!inherited && !o->token_file[0])
         status = vly_fail(VLY_EINVAL, "actor: --token-file is needed, the learner's token");
@@ -184,6 +213,7 @@ static int act_over_store(vly_cli *cli) {
             vly_fail(VLY_EINVAL,
                      "actor: an ADDRESS is needed (tcp://HOST:PORT of `volley train --listen`), or "
                      "--store or VOLLEY_STORE, the Redis that the learner uses"));
+    if (check_kind(o, false) != VLY_OK) return vly_cli_fail(VLY_EINVAL);
     const double began_s = vly_now_s();
     vly_fleet_done done = {.rank = -1};
     const vly_fleet_actor actor = {.url = store,

@@ -122,6 +122,8 @@ static int estimate_verb(vly_cli *cli) {
     return code;
 }
 
+static const char *const estimate_without[] = {"run.env", "run.out", "run.monitor", NULL};
+
 const vly_verb vly_verb_estimate = {
     .name = "estimate",
     .positional_help = "ENV",
@@ -133,6 +135,8 @@ const vly_verb vly_verb_estimate = {
     .own_count = sizeof estimate_table / sizeof *estimate_table,
     .own_bytes = sizeof(estimate_options),
     .config = VLY_CONFIG_TRAIN,
+    .without = estimate_without,
+    .refusal = "it keeps and shows nothing, and ENV stands alone",
     .more =
         "The steps to the target are the median, the least and the most of measured runs with the "
         "preset (benchmarks/results/learning_table.json); `volley train` says the same after its "

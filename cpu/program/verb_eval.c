@@ -13,6 +13,8 @@ typedef struct {
     char device[64], protocol[16];
 } eval_options;
 
+enum { EVAL_MINUTES = 5 }; /* the default of --minutes */
+
 /* ---- one run ---- */
 
 static double half_interval(const vly_evaluation *e) {
@@ -265,6 +267,9 @@ static int failure(vly_status status, bool opened) {
 
 static int eval(vly_cli *cli) {
     const eval_options *o = cli->own;
+    if (o->minutes != EVAL_MINUTES && strcmp(o->protocol, "machado") != 0)
+        return vly_cli_fail(vly_fail(
+            VLY_EINVAL, "--minutes is a limit of --protocol machado: give both, or leave it out"));
     const vly_evaluation_options options = {.episodes = o->episodes,
                                             .seeds = o->seeds,
                                             .actors = o->actors,
@@ -296,7 +301,7 @@ static const vly_option eval_table[] = {
         "evaluations of each run, with seeds from --seed on; 2 or more: IQM and its interval"),
     VLY_CLI_TEXT(eval_options, protocol, "none", "none|machado",
                  "none: the settings of training; machado: see below"),
-    VLY_CLI_INT(eval_options, minutes, "5", 1, 600,
+    VLY_CLI_INT(eval_options, minutes, "5", 1, 600, /* EVAL_MINUTES */
                 "machado: of an episode; 30 is ALE's 108,000 frames"),
     VLY_CLI_INT(eval_options, resamples, "20000", 100, 1e7, "of the bootstrap"),
     VLY_CLI_BOOL(eval_options, greedy,

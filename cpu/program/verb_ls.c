@@ -342,6 +342,9 @@ static int ls(vly_cli *cli) {
     const char *wanted = cli->count ? cli->positional[0] : NULL;
     const ls_options *o = cli->own;
     bool found = false;
+    if ((o->markdown || o->man) && (!wanted || strcmp(wanted, "options") != 0))
+        return vly_cli_fail(vly_fail(VLY_EINVAL, "--%s is the form of `volley ls options`",
+                                     o->markdown ? "markdown" : "man"));
     if (wanted && !strcmp(wanted, "runs") && strcmp(o->runs, usual_runs) &&
         !is_folder_of_runs(o->runs))
         return vly_cli_fail(vly_fail(VLY_ENOTFOUND, "there is no folder %s", o->runs));

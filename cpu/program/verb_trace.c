@@ -118,6 +118,12 @@ static int trace(vly_cli *cli) {
     if (status == VLY_OK && t.atari && t.options.drift[0])
         status = vly_fail(VLY_EINVAL,
                           "a trace is of one mode and difficulty: leave --atari.drift out");
+    if (status == VLY_OK && o->observations && !t.atari)
+        status =
+            vly_fail(VLY_EINVAL,
+                     "--observations is for an Atari game; the rows of %s have its observations: "
+                     "leave it out",
+                     env.name);
     if (status == VLY_OK && o->task[0]) status = vly_multi_begin_at(&env, o->task);
     if (status == VLY_OK) status = get_actions(&t);
     if (status == VLY_OK) status = write_table(&t);
@@ -159,11 +165,13 @@ const vly_verb vly_verb_trace = {
     .own_count = sizeof trace_table / sizeof *trace_table,
     .own_bytes = sizeof(trace_options),
     .config = VLY_CONFIG_ENV,
+    .refusal = "it steps one environment and trains nothing",
     .more = "Tab-separated, a header and a row for each action; an episode's end starts the next. "
             "--json: env, seed, rows and file\n"
             "after the table.\n"
             "Atari: each action is one frame of ALE with random_seed = seed, and actions are its "
-            "full set, 0 to 17.",
+            "full set, 0 to 17.\n"
+            "A Gymnasium id keeps its own settings: ALE/Pong-v5 has sticky actions, 0.25.",
     .positional_min = 1,
     .positional_max = 1,
     .run = trace,

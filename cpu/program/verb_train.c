@@ -269,6 +269,8 @@ static int resume(vly_cli *cli) {
     return run_session(cli, s, &out);
 }
 
+static const char *const train_without[] = {"run.env", NULL};
+
 const vly_verb vly_verb_train = {
     .name = "train",
     .positional_help = "ENV",
@@ -277,6 +279,8 @@ const vly_verb vly_verb_train = {
                 "volley train minatar/breakout --until-return 20 --out runs/mine\n"
                 "volley train ./my_env.so --config my.yaml --json",
     .config = VLY_CONFIG_TRAIN,
+    .without = train_without,
+    .refusal = "the environment stands alone, as in `volley train pong`",
     .positional_min = 1,
     .positional_max = 1,
     .run = train,

@@ -44,10 +44,46 @@ static void an_empty_name_of_a_folder_is_refused(void) {
     CHECK_EQ(shell("rm -r runs >out 2>err"), 0);
 }
 
+/* ---- what a verb takes ---- */
+
+static void what_a_verb_does_not_use_is_refused(void) {
+    static const char *const cases[][2] = {
+        {"train cartpole --env pong", "volley train takes no --env: "},
+        {"trace cartpole --random 3 --steps 5", "volley trace takes no --steps: "},
+        {"trace cartpole --random 3 --until-return 5", "takes no --until-return"},
+        {"trace cartpole --random 3 --run.seed 5", "takes no --run.seed"},
+        {"trace cartpole --random 3 --no-monitor", "takes no --monitor"},
+        {"trace cartpole --random 3 --ppo.lr 1e-3", "takes no --ppo.lr"},
+        {"trace cartpole --random 3 --observations", "--observations is for an Atari game"},
+        {"estimate cartpole --out x", "volley estimate takes no --out: "},
+        {"estimate cartpole --monitor", "takes no --monitor"},
+        {"ls envs --markdown", "--markdown is the form of `volley ls options`"},
+        {"ls --man", "--man is the form of"},
+        {"eval 1 --minutes 3", "--protocol machado"},
+        {"actor tcp://127.0.0.1:1 --token-file token --store redis://h",
+         "--store is for a learner"},
+        {"actor tcp://127.0.0.1:1 --token-file token --rank 3", "--rank is for a learner"},
+#ifdef VLY_HAVE_REDIS
+        {"actor --store redis://127.0.0.1:1 --wait 0 --envs 4", "--envs goes with an ADDRESS"},
+#endif
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        is_refused_with(cases[i][0], cases[i][1]);
+    CHECK_EQ(shell("test -e x >out 2>err"), 1);
+    CHECK_EQ(volley("trace cartpole --random 3 --config 1/config.yaml"),
+             0); /* of a run, as it is */
+    CHECK_EQ(volley("trace --help all"), 0);
+    SAYS(out, "--atari.sticky");
+    SAYS(out, "--roms");
+    CHECK(!strstr(out, "--steps") && !strstr(out, "--ppo.lr"));
+    CHECK_EQ(volley("trace --help ppo"), 2);
+}
+
 int main(void) {
     program_open();
     CHECK_EQ(shell(">out 2>err"), 0);
     an_empty_name_of_a_folder_is_refused();
     zero_and_one_are_false_and_true();
+    what_a_verb_does_not_use_is_refused();
     return program_close();
 }
