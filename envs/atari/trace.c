@@ -96,20 +96,27 @@ static int own_action(const vly_env *env, int full) {
     return -1;
 }
 
+/* All before the first row: what is written is whole. */
+static vly_status check_own_actions(const vly_env *env, const int32_t *actions, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (own_action(env, actions[i]) < 0)
+            return vly_fail(
+                VLY_EINVAL,
+                "action %zu is %d (%s), which %s does not have: give --atari.full_actions", i,
+                (int)actions[i], vly_atari_action_name(actions[i]), env->name);
+    return VLY_OK;
+}
+
 static vly_status trace_steps(FILE *out, const vly_env *env, void *state, uint8_t *obs,
                               uint64_t seed, const int32_t *actions, size_t n) {
     float reward, score;
     uint8_t flags;
+    VLY_TRY(check_own_actions(env, actions, n));
     const vly_rows row = vly_rows_plain(obs, env->obs.bytes, &reward, &score, &flags);
     env->reset(env, state, seed, row);
     fprintf(out, "step\taction\treward\tterminated\ttruncated\tlives\tobs_crc32\n");
     for (size_t i = 0; i < n; i++) {
         const int32_t action = own_action(env, actions[i]), any = 0;
-        if (action < 0)
-            return vly_fail(
-                VLY_EINVAL,
-                "action %zu is %d (%s), which %s does not have: give --atari.full_actions", i,
-                (int)actions[i], vly_atari_action_name(actions[i]), env->name);
         env->step(env, state, 1, vly_actions_of_ints(&action), row);
         if (flags & VLY_ROW_FAILED)
             return vly_fail(VLY_ECORRUPT, "%s: the console stopped at step %zu", env->name, i);

@@ -12,6 +12,10 @@ static void is_refused_with(const char *line, const char *words) {
     SAYS(err, words);
 }
 
+static bool has_rom(void) {
+    return volley("trace pong --random 1") == 0;
+}
+
 /* ---- what an option's value may be ---- */
 
 static void ppo_anneals(const char *run, bool wanted) {
@@ -79,11 +83,40 @@ static void what_a_verb_does_not_use_is_refused(void) {
     CHECK_EQ(volley("trace --help ppo"), 2);
 }
 
+/* ---- Atari ---- */
+
+static int largest_action(const char *line) {
+    int most = -1, action;
+    CHECK_EQ(volley("%s", line), 0);
+    for (const char *row = out; (row = strchr(row, '\n')) && sscanf(row, "%*d %d", &action) == 1;
+         row++)
+        if (action > most) most = action;
+    return most;
+}
+
+static void a_preset_goes_before_what_an_id_sets(void) {
+    CHECK_EQ(largest_action("trace pong --observations --random 100 --atari.preset machado"), 17);
+    CHECK_EQ(largest_action("trace ALE/Pong-v5 --observations --random 100 --atari.preset machado"),
+             17);
+    CHECK(largest_action("trace ALE/Pong-v5 --observations --random 100") < 17);
+}
+
+static void actions_are_checked_before_the_first_row(void) {
+    CHECK_EQ(shell("printf '0\\n0\\n17\\n' >actions"), 0);
+    is_refused_with("trace pong --observations --actions actions", "action 2 is 17 (DOWNLEFTFIRE)");
+    CHECK_STR(out, "");
+}
+
 int main(void) {
     program_open();
     CHECK_EQ(shell(">out 2>err"), 0);
     an_empty_name_of_a_folder_is_refused();
     zero_and_one_are_false_and_true();
     what_a_verb_does_not_use_is_refused();
+    if (has_rom()) {
+        a_preset_goes_before_what_an_id_sets();
+        actions_are_checked_before_the_first_row();
+    } else
+        SKIP_PART("no ROM of Pong (make roms): its traces were not tried");
     return program_close();
 }
