@@ -19,7 +19,7 @@
 
 static bool has_file(const char *folder, const char *name) {
     char path[VLY_PATH + 64];
-    snprintf(path, sizeof path, "%s%s%s", folder, *name ? "/" : "", name);
+    snprintf(path, sizeof path, "%s/%s", folder, name);
     return access(path, F_OK) == 0;
 }
 
@@ -32,10 +32,8 @@ static void choose_default(vly_run_folder *f, const vly_config *config, const ch
     snprintf(name, sizeof name, "%.100s", env);
     for (char *p = name; *p; p++)
         if (*p == '/' || *p == ' ') *p = '_';
-    int n = snprintf(f->path, sizeof f->path, "runs/%s-%s-%lld-%s", name, config->run.algo,
-                     (long long)config->run.seed, when);
-    for (int i = 2; has_file(f->path, "") && i < 1000; i++)
-        snprintf(f->path + n, sizeof f->path - (size_t)n, "-%d", i);
+    snprintf(f->path, sizeof f->path, "runs/%s-%s-%lld-%s", name, config->run.algo,
+             (long long)config->run.seed, when);
 }
 
 /* By a run that goes on, in this process or another. */
@@ -48,26 +46,52 @@ static bool is_locked(const char *folder) {
     return locked;
 }
 
-vly_status vly_run_folder_choose(vly_run_folder *f, const vly_config *config, const char *env) {
-    f->lock = -1;
-    if (config->run.out[0])
-        snprintf(f->path, sizeof f->path, "%s", config->run.out);
-    else
-        choose_default(f, config, env);
-    memcpy(f->shown, f->path, sizeof f->shown);
-    if (!has_file(f->path, "config.yaml")) return VLY_OK;
-    if (is_locked(f->path))
-        return vly_fail(VLY_EINVAL, "%s is being written by a run that goes on: give another --out",
-                        f->path);
+static vly_status holds_a_run(const vly_run_folder *f) {
     if (vly_run_is_unsaved(f->path))
         return vly_fail(VLY_EINVAL,
                         "%s holds a run that saved no checkpoint: `volley resume %s` starts it "
                         "again, another --out starts anew",
-                        f->path, vly_shell_word(f->path));
+                        f->shown, vly_shell_word(f->shown));
     return vly_fail(
         VLY_EINVAL,
         "%s holds a run already: `volley resume %s` continues it, another --out starts anew",
-        f->path, vly_shell_word(f->path));
+        f->shown, vly_shell_word(f->shown));
+}
+
+vly_status vly_run_folder_choose(vly_run_folder *f, const vly_config *config, const char *env) {
+    *f = (vly_run_folder){.lock = -1, .fresh = true, .unclaimed = !config->run.out[0]};
+    if (f->unclaimed)
+        choose_default(f, config, env);
+    else
+        snprintf(f->path, sizeof f->path, "%s", config->run.out);
+    memcpy(f->shown, f->path, sizeof f->shown);
+    if (f->unclaimed || !has_file(f->path, "config.yaml")) return VLY_OK;
+    if (is_locked(f->path))
+        return vly_fail(VLY_EINVAL, "%s is being written by a run that goes on: give another --out",
+                        f->path);
+    return holds_a_run(f);
+}
+
+/* "a/b/c" to "a/b" */
+static void parent_of(const char *path, char *parent, size_t bytes) {
+    snprintf(parent, bytes, "%s", path);
+    char *slash = strrchr(parent, '/');
+    if (slash) *slash = '\0';
+}
+
+/* mkdir decides between runs that start in the same second. */
+vly_status vly_run_folder_claim(vly_run_folder *f) {
+    char parent[sizeof f->path];
+    const size_t path = strlen(f->path), shown = strlen(f->shown);
+    if (!f->unclaimed) return VLY_OK;
+    f->unclaimed = false;
+    parent_of(f->path, parent, sizeof parent);
+    f->made_parent = mkdir(parent, 0755) == 0;
+    for (int i = 2; !(f->made = mkdir(f->path, 0755) == 0) && errno == EEXIST && i < 1000; i++) {
+        snprintf(f->path + path, sizeof f->path - path, "-%d", i);
+        snprintf(f->shown + shown, sizeof f->shown - shown, "-%d", i);
+    }
+    return f->made ? VLY_OK : vly_file_make_folder(f->path);
 }
 
 static bool is_folder(const char *path) {
@@ -76,7 +100,7 @@ static bool is_folder(const char *path) {
 }
 
 vly_status vly_run_folder_find(vly_run_folder *f, const char *run) {
-    f->lock = -1;
+    *f = (vly_run_folder){.lock = -1};
     snprintf(f->path, sizeof f->path, "%.1200s", run);
     for (size_t n = strlen(f->path); n > 1 && f->path[n - 1] == '/'; n--) f->path[n - 1] = '\0';
     memcpy(f->shown, f->path, sizeof f->shown);
@@ -144,16 +168,24 @@ vly_status vly_run_folder_open(vly_run_folder *f, const vly_config *config,
     char path[VLY_PATH];
     VLY_TRY(vly_file_make_folder(f->path));
     VLY_TRY(lock_folder(f));
+    if (f->fresh && has_file(f->path, "config.yaml")) /* of a run that was quicker */
+        return holds_a_run(f);
     snprintf(f->checkpoints, sizeof f->checkpoints, "%s/checkpoints", f->path);
     VLY_TRY(vly_file_make_own_folder(f->checkpoints));
     snprintf(path, sizeof path, "%s/config.yaml", f->path);
     VLY_TRY(vly_settings_save(config, path, f->digest));
+    f->fresh = f->made = false;
     return save_system(f, device);
 }
 
 void vly_run_folder_close(vly_run_folder *f) {
+    char parent[sizeof f->path];
     if (f->lock >= 0) close(f->lock);
     f->lock = -1;
+    if (!f->made || rmdir(f->path)) return;
+    parent_of(f->path, parent, sizeof parent);
+    if (f->made_parent) rmdir(parent); /* where another run is in it, it stays */
+    f->made = false;
 }
 
 /* ---- to read ---- */

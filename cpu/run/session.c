@@ -133,6 +133,7 @@ static vly_status open_session_device(vly_session *s) {
 static vly_status open_trainer(vly_session *s) {
     vly_startup_phase(s->startup, "making the network, its first weights and the environments");
     VLY_TRY(vly_fleet_open(&s->fleet, &s->config, s->compute, s->folder.path, session_say, s));
+    if (is_first_rank(s)) VLY_TRY(vly_run_folder_claim(&s->folder));
     vly_train_options o = {.compute = s->compute,
                            .env = &s->env,
                            .config = &s->config,

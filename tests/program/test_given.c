@@ -107,10 +107,31 @@ static void actions_are_checked_before_the_first_row(void) {
     CHECK_STR(out, "");
 }
 
+/* ---- folders ---- */
+
+/* They start in one second, and once took one name. */
+static void runs_that_start_at_once_have_a_folder_each(void) {
+    CHECK_EQ(shell("for i in 1 2 3 4 5 6; do " PROGRAM
+                   "train cartpole --algo ppo --seed 3 --steps 400 "
+                   "--json >run$i 2>&1 & all=\"$all $!\"; done; "
+                   "for p in $all; do wait $p || exit 9; done; "
+                   "ls -d runs/cartpole-ppo-3-*/checkpoints/step-* | wc -l >out 2>err"),
+             0);
+    CHECK_EQ(atoi(out), 6);
+    CHECK_EQ(shell("rm -r runs >out 2>err"), 0);
+}
+
+static void a_start_that_fails_leaves_no_folder(void) {
+    is_refused_with("train cartpole --algo ppo --envs 65536 --ppo.rollout 65536", "rows");
+    CHECK_EQ(shell("test -e runs >out 2>err"), 1);
+}
+
 int main(void) {
     program_open();
     CHECK_EQ(shell(">out 2>err"), 0);
     an_empty_name_of_a_folder_is_refused();
+    runs_that_start_at_once_have_a_folder_each();
+    a_start_that_fails_leaves_no_folder();
     zero_and_one_are_false_and_true();
     what_a_verb_does_not_use_is_refused();
     if (has_rom()) {

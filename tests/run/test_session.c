@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "common/base/file.h"
+#include "cpu/run/run_folder.h"
 #include "cpu/run/session.h"
 #include "tests/kit/check.h"
 
@@ -89,6 +91,24 @@ static void a_folder_holds_one_run(void) {
     CHECK(strstr(vly_error_text(), "holds a run already"));
 }
 
+/* Between the look at the folder and its lock another run has begun and ended there. */
+static void a_run_that_was_quicker_keeps_the_folder(void) {
+    static vly_config config;
+    static vly_run_folder f;
+    const vly_compute_info device = {.name = "none"};
+    char path[128];
+    CHECK_OK(vly_config_defaults(&config));
+    snprintf(config.run.out, sizeof config.run.out, "%s/quick", folder);
+    CHECK_OK(vly_run_folder_choose(&f, &config, "cartpole"));
+    CHECK_OK(vly_run_folder_claim(&f));
+    snprintf(path, sizeof path, "%s/quick/config.yaml", folder);
+    CHECK_OK(vly_file_make_folder(config.run.out));
+    CHECK_OK(vly_file_replace(path, "theirs", 6));
+    CHECK_EQ(vly_run_folder_open(&f, &config, &device), VLY_EINVAL);
+    CHECK(strstr(vly_error_text(), "holds a run that saved no checkpoint"));
+    vly_run_folder_close(&f);
+}
+
 static void a_stop_before_the_run_is_not_lost(void) {
     listener l;
     vly_session_result result;
@@ -149,6 +169,7 @@ static int redirect(int fd, const char *path) {
 static void run_all(void) {
     a_run_is_stopped_from_a_callback_and_saved();
     a_folder_holds_one_run();
+    a_run_that_was_quicker_keeps_the_folder();
     a_stop_before_the_run_is_not_lost();
     a_run_goes_on_without_callbacks();
     a_damaged_checkpoint_is_said_and_skipped();
