@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include "common/base/file.h"
 #include "cpu/machine/processors.h"
@@ -17,8 +18,24 @@ static vly_status refuse_load(const vly_bench_record *r, double load) {
                     load);
 }
 
+/* What would be found out after minutes of measuring. */
+static vly_status check_place(const char *path) {
+    char folder[1024];
+    struct stat there;
+    const char *slash = strrchr(path, '/');
+    snprintf(folder, sizeof folder, "%.*s", slash && slash != path ? (int)(slash - path) : 1,
+             slash ? path : ".");
+    if (stat(folder, &there) || !S_ISDIR(there.st_mode))
+        return vly_fail(VLY_ENOTFOUND, "--record %s: there is no folder %s: make it first", path,
+                        folder);
+    if (vly_file_is_odd(path))
+        return vly_fail(VLY_EINVAL, "--record %s: it is there and is not a file", path);
+    return VLY_OK;
+}
+
 vly_status vly_bench_record_begin(vly_bench_record *r) {
     if (*r->path) {
+        VLY_TRY(check_place(r->path));
         const char *commit = vly_system_commit();
         if (strstr(commit, "-dirty") || !strcmp(commit, "unknown"))
             return vly_fail(VLY_EINVAL,

@@ -145,9 +145,7 @@ static int bench(vly_cli *cli) {
         status = vly_fail(VLY_ENUMERIC,
                           "%d of these results differ from their reference: marked WRONG above",
                           to.wrong);
-    if (status == VLY_OK) return VLY_EXIT_DONE;
-    int code = vly_cli_fail(status);
-    return status == VLY_EINVAL ? code : VLY_EXIT_FAILED;
+    return status == VLY_OK ? VLY_EXIT_DONE : vly_cli_fail(status);
 }
 
 static const vly_option bench_table[] = {

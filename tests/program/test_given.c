@@ -83,6 +83,20 @@ static void what_a_verb_does_not_use_is_refused(void) {
     CHECK_EQ(volley("trace --help ppo"), 2);
 }
 
+static void what_the_caller_of_bench_got_wrong_is_exit_2(void) {
+    is_refused_with(
+        "bench envs --filter cartpole/step --seconds 0.01 --samples 1 --record none/x.json",
+        "there is no folder none");
+    is_refused_with("bench envs --filter cartpole/step --seconds 0.01 --samples 1 --record 1",
+                    "it is there and is not a file");
+    CHECK_EQ(shell("VOLLEY_ROMS=none XDG_CACHE_HOME=none HOME=none " PROGRAM
+                   "bench envs --env pong --seconds 0.01 >out 2>err"),
+             2);
+    CHECK_EQ(shell("VLY_PYTHON=/bin/false " PROGRAM
+                   "bench envs --env pong --vs ale --seconds 0.01 --samples 1 >out 2>err"),
+             2);
+}
+
 /* ---- Atari ---- */
 
 static int largest_action(const char *line) {
@@ -134,6 +148,7 @@ int main(void) {
     a_start_that_fails_leaves_no_folder();
     zero_and_one_are_false_and_true();
     what_a_verb_does_not_use_is_refused();
+    what_the_caller_of_bench_got_wrong_is_exit_2();
     if (has_rom()) {
         a_preset_goes_before_what_an_id_sets();
         actions_are_checked_before_the_first_row();
