@@ -356,8 +356,10 @@ vly_status vly_remote_act(const vly_remote_actor *o) {
         if (served) since = vly_now_ms(), pause_ms = 100;
         if (actor_stopped(o)) return vly_fail(VLY_ECANCELED, "interrupted");
         if ((double)(vly_now_ms() - since) * 1e-3 >= o->wait_s)
-            return vly_fail(VLY_EPEER, "%s: no learner for %.0f s: %s", o->address, o->wait_s,
-                            vly_error_text());
+            return vly_fail(VLY_EPEER,
+                            "%s: no learner for %.0f s: %s; start `volley train ENV --listen ...` "
+                            "there first, or raise --wait",
+                            o->address, o->wait_s, vly_error_text());
         if (strcmp(last, vly_error_text()) != 0 && o->say) o->say(o->arg, vly_error_text());
         snprintf(last, sizeof last, "%s", vly_error_text());
         wait_before_next(o, &pause_ms);

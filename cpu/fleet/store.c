@@ -189,6 +189,9 @@ vly_status vly_store_open(vly_store **out, const char *url, const char *run,
     vly_status status = vly_store_parse_address(&s->at, url);
     if (status == VLY_OK) status = open_link_with_retry(s, vly_now_ms() + s->retry_ms);
     s->say = NULL;
+    if (status == VLY_EPEER)
+        status = vly_fail(status, "%s; start redis-server there, or give another --store",
+                          vly_error_text());
     if (status != VLY_OK) {
         vly_store_close(s);
         return status;

@@ -140,6 +140,20 @@ static void a_start_that_fails_leaves_no_folder(void) {
     CHECK_EQ(shell("test -e runs >out 2>err"), 1);
 }
 
+/* ---- what to do ---- */
+
+static void where_nothing_listens_it_is_said_what_to_start(void) {
+    CHECK_EQ(shell("echo 0123456789abcdef >token"), 0);
+    CHECK_EQ(volley("actor tcp://127.0.0.1:1 --token-file token --wait 0"), 1);
+    SAYS(err, "; start `volley train ENV --listen ...` there first, or raise --wait");
+#ifdef VLY_HAVE_REDIS
+    CHECK_EQ(volley("cluster status --store redis://127.0.0.1:1"), 1);
+    SAYS(err, "; start redis-server there, or give another --store");
+    CHECK_EQ(volley("actor --store redis://127.0.0.1:1 --wait 0"), 1);
+    SAYS(err, "; start redis-server there, or give another --store");
+#endif
+}
+
 int main(void) {
     program_open();
     CHECK_EQ(shell(">out 2>err"), 0);
@@ -149,6 +163,7 @@ int main(void) {
     zero_and_one_are_false_and_true();
     what_a_verb_does_not_use_is_refused();
     what_the_caller_of_bench_got_wrong_is_exit_2();
+    where_nothing_listens_it_is_said_what_to_start();
     if (has_rom()) {
         a_preset_goes_before_what_an_id_sets();
         actions_are_checked_before_the_first_row();
