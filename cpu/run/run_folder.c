@@ -13,6 +13,7 @@
 #include "common/base/text.h"
 #include "common/learn/algo.h"
 #include "cpu/machine/system.h"
+#include "cpu/run/saver.h"
 #include "cpu/run/settings.h"
 
 /* ---- to write ---- */
@@ -216,6 +217,23 @@ static vly_status open_checkpoint_file(const char *path, vly_checkpoint **out) {
     return status;
 }
 
+static vly_status no_best(const char *run) {
+    return vly_fail(VLY_ENOTFOUND,
+                    "%s has no best checkpoint: the first is saved after %d episodes; leave --best "
+                    "out for the newest",
+                    run, VLY_SAVER_BEST_EPISODES);
+}
+
+static vly_status no_checkpoint(const char *run) {
+    if (!has_file(run, "config.yaml"))
+        return vly_fail(VLY_ENOTFOUND, "there is no checkpoint in %s/checkpoints", run);
+    if (is_locked(run))
+        return vly_fail(VLY_ENOTFOUND,
+                        "%s has no checkpoint yet, and goes on: wait for the first of them", run);
+    return vly_fail(VLY_ENOTFOUND, "%s has no checkpoint: `volley resume %s` starts it again", run,
+                    vly_shell_word(run));
+}
+
 vly_status vly_run_open_checkpoint(const char *run, bool best,
                                    void (*say)(void *arg, const char *text), void *arg,
                                    vly_checkpoint **out) {
@@ -224,10 +242,11 @@ vly_status vly_run_open_checkpoint(const char *run, bool best,
     VLY_TRY(check_exists(run));
     if (!is_folder(run)) return open_checkpoint_file(run, out);
     snprintf(path, sizeof path, "%.1200s/checkpoints%s", run, best ? "/best.safetensors" : "");
-    if (best) return vly_checkpoint_open(out, path);
-    if (!is_folder(path))
+    if (best) return access(path, F_OK) ? no_best(run) : vly_checkpoint_open(out, path);
+    if (!is_folder(path) && !has_file(run, "config.yaml"))
         return vly_fail(VLY_ENOTFOUND, "%s is not a run: it has no checkpoints", run);
-    return vly_checkpoints_open_newest(out, path, say_skipped, &l);
+    const vly_status status = vly_checkpoints_open_newest(out, path, say_skipped, &l);
+    return status == VLY_ENOTFOUND ? no_checkpoint(run) : status;
 }
 
 bool vly_run_is_unsaved(const char *run) {

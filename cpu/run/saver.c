@@ -12,8 +12,6 @@
 #include "cpu/machine/system.h"
 #include "cpu/run/settings.h"
 
-enum { BEST_EPISODES = 20 };
-
 /* `bytes` of a buffer from `offset` on. */
 static vly_buffer part_of(const vly_buffer *b, size_t offset, size_t bytes) {
     vly_buffer part = *b;
@@ -124,7 +122,7 @@ static vly_status write_settings(vly_saver *s) {
 }
 
 static vly_status write_checkpoint(vly_saver *s, const vly_train_report *r, char *path) {
-    const bool best = r->window >= BEST_EPISODES && r->return_mean_100 > s->best_return;
+    const bool best = r->window >= VLY_SAVER_BEST_EPISODES && r->return_mean_100 > s->best_return;
     if (best) s->best_return = r->return_mean_100;
     write_notes(s, r);
     list_tensors(s);

@@ -7,7 +7,8 @@
  *   if (vly_saver_save(&s) != VLY_OK) ... the checkpoint before stays  // in on_save
  *   vly_saver_close(&s);                                               // also after a failed open
  *
- * The checkpoint with the best mean return, of 20 episodes at least, is kept beside the newest.
+ * The checkpoint with the best mean return, of VLY_SAVER_BEST_EPISODES episodes at least, is kept
+ * beside the newest.
  */
 #ifndef VLY_CPU_RUN_SAVER_H
 #define VLY_CPU_RUN_SAVER_H
@@ -15,7 +16,7 @@
 #include "common/record/checkpoint.h"
 #include "cpu/train/train.h"
 
-enum { VLY_SAVER_NOTES = 16 };
+enum { VLY_SAVER_NOTES = 16, VLY_SAVER_BEST_EPISODES = 20 };
 
 typedef struct {
     vly_train *train; /* borrowed, as are all pointers of vly_saver_open */

@@ -142,6 +142,22 @@ static void a_start_that_fails_leaves_no_folder(void) {
 
 /* ---- what to do ---- */
 
+static void a_run_without_a_checkpoint_can_start_again(void) {
+    static const char *const verbs[] = {"eval", "play", "export", "inspect"};
+    char line[64];
+    CHECK_EQ(volley("train cartpole --algo ppo --envs 1 --ppo.rollout 64 --steps 64 --out few"), 0);
+    is_refused_with("eval few --best",
+                    "few has no best checkpoint: the first is saved after 20 episodes");
+    CHECK_EQ(shell("rm few/checkpoints/* >out 2>err"), 0);
+    for (int i = 0; i < 4; i++) {
+        snprintf(line, sizeof line, "%s few", verbs[i]);
+        is_refused_with(line, "few has no checkpoint: `volley resume few` starts it again");
+    }
+    CHECK_EQ(shell("flock few/lock " PROGRAM "eval few >out 2>err"), 2);
+    SAYS(err, "goes on: wait for the first");
+    CHECK_EQ(volley("resume few"), 0);
+}
+
 static void where_nothing_listens_it_is_said_what_to_start(void) {
     CHECK_EQ(shell("echo 0123456789abcdef >token"), 0);
     CHECK_EQ(volley("actor tcp://127.0.0.1:1 --token-file token --wait 0"), 1);
@@ -163,6 +179,7 @@ int main(void) {
     zero_and_one_are_false_and_true();
     what_a_verb_does_not_use_is_refused();
     what_the_caller_of_bench_got_wrong_is_exit_2();
+    a_run_without_a_checkpoint_can_start_again();
     where_nothing_listens_it_is_said_what_to_start();
     if (has_rom()) {
         a_preset_goes_before_what_an_id_sets();
