@@ -148,13 +148,6 @@ static vly_status step_critics(vly_offpolicy *a, vly_queue *q) {
     return vly_learner_stepped(l, q, a->critics);
 }
 
-/* The target policy normalises as all others do. */
-static vly_status copy_moments(vly_offpolicy *a, vly_queue *q) {
-    const int64_t at = a->running.at;
-    return a->c->copy(q, a->target_policy_param + at, a->policy_learner.params.param + at,
-                      2 * (size_t)a->width * sizeof(vly_real));
-}
-
 static vly_status move_targets(vly_offpolicy *a, vly_queue *q) {
     const vly_params *critic = &a->critic_learner.params, *policy = &a->policy_learner.params;
     const vly_hyper *h = a->critic_learner.hyper_device;
@@ -162,7 +155,6 @@ static vly_status move_targets(vly_offpolicy *a, vly_queue *q) {
     VLY_TRY(vly_exec_prepare(a->targets, q, a->target_param));
     if (!a->target_policy) return VLY_OK;
     VLY_TRY(a->c->polyak(q, policy->n, a->target_policy_param, policy->param, h));
-    if (a->normal) VLY_TRY(copy_moments(a, q));
     return vly_exec_prepare(a->target_policy, q, a->target_policy_param);
 }
 

@@ -18,6 +18,8 @@ static vly_status td3_explore(vly_offpolicy *a, vly_queue *q, int first) {
 static vly_status td3_next_value(vly_offpolicy *a, vly_queue *q) {
     const int n = a->o.batch;
     vly_rng *rng = &a->rng[a->G + 1];
+    VLY_TRY(
+        vly_moments_share(&a->running, q, a->policy_learner.params.param, a->target_policy_param));
     VLY_TRY(vly_offpolicy_observe(a, q, a->target_policy, a->replay->batch.bootstrap_row));
     VLY_TRY(vly_exec_forward(a->target_policy, q, n, a->target_policy_param));
     const vly_noise_args noise = {.n = n,
