@@ -210,11 +210,19 @@ vly_status vly_mujoco_find(char *text, size_t bytes) {
 /* place: where the body is along the axis that it is rewarded for moving along, in metres. */
 static const char *const info_names[] = {"step", "place"};
 
+/* A weight that is 0 of its own is none of the task's. */
+static int drop_lacking(vly_env_key *keys, int n) {
+    int kept = 0;
+    for (int i = 0; i < n; i++)
+        if (!keys[i].number || *keys[i].number != 0) keys[kept++] = keys[i];
+    return kept;
+}
+
 static vly_status open_task(vly_env *env, const char *name, const vly_env_args *args) {
     const vly_mj_task *task = vly_mj_task_named(name);
     vly_mj_weights weights = task->weights;
     char version[32] = "";
-    const vly_env_key keys[] = {
+    vly_env_key keys[] = {
         VLY_KEY_REAL("forward_reward_weight", &weights.forward_reward, -1e6, 1e6),
         VLY_KEY_REAL("ctrl_cost_weight", &weights.ctrl_cost, -1e6, 1e6),
         VLY_KEY_REAL("contact_cost_weight", &weights.contact_cost, -1e6, 1e6),
@@ -222,7 +230,7 @@ static vly_status open_task(vly_env *env, const char *name, const vly_env_args *
         VLY_KEY_REAL("reset_noise_scale", &weights.reset_noise, 0, 1),
         VLY_KEY_TEXT("version", version),
     };
-    VLY_TRY(vly_env_options(name, args, keys, sizeof keys / sizeof *keys));
+    VLY_TRY(vly_env_options(name, args, keys, drop_lacking(keys, sizeof keys / sizeof *keys)));
     vly_mj_world *w = malloc(sizeof *w);
     if (!w) return vly_fail(VLY_ENOMEM, "%s: no memory", name);
     const vly_status status = vly_mj_world_open(w, task, version);

@@ -12,7 +12,8 @@
 
 enum { VLY_MJ_IDS = 3, VLY_MJ_OBS_MOST = 512, VLY_MJ_ACTIONS_MOST = 32 };
 
-/* What Gymnasium's constructors take by these names; those that a task lacks are 0. */
+/* What Gymnasium's constructors take by these names; those that a task lacks, and refuses as options,
+ * are 0. */
 typedef struct {
     double forward_reward, ctrl_cost, contact_cost, healthy_reward, reset_noise;
 } vly_mj_weights;

@@ -247,6 +247,29 @@ static void options_go_by_gymnasiums_names(void) {
     refused("mujoco/half_cheetah", "colour=1", VLY_EINVAL, "colour");
 }
 
+/* Before a library is looked for. */
+static void options_that_a_task_does_not_read_are_refused(void) {
+    refused("mujoco/reacher", "reset_noise_scale=0.5", VLY_EINVAL,
+            "mujoco/reacher has no option 'reset_noise_scale'; it has ctrl_cost_weight, version");
+    refused("mujoco/half_cheetah", "healthy_reward=1", VLY_EINVAL,
+            "it has forward_reward_weight, ctrl_cost_weight, reset_noise_scale, version");
+    refused("mujoco/hopper", "contact_cost_weight=1", VLY_EINVAL, "contact_cost_weight");
+    refused("mujoco/inverted_pendulum", "ctrl_cost_weight=1", VLY_EINVAL,
+            "it has reset_noise_scale, version");
+    refused("mujoco/humanoid_standup", "forward_reward_weight=1", VLY_EINVAL,
+            "it has ctrl_cost_weight, contact_cost_weight, reset_noise_scale, version");
+}
+
+static void a_task_without_weights_rewards_nothing(void) {
+    one a = one_open("mujoco/ant",
+                     "forward_reward_weight=0,ctrl_cost_weight=0,contact_cost_weight=0,"
+                     "healthy_reward=0,reset_noise_scale=0",
+                     0);
+    start(&a, 1), step(&a, 1);
+    CHECK(a.reward <= 0 && a.reward >= 0);
+    one_close(&a);
+}
+
 /* ---- threads ---- */
 
 typedef struct {
@@ -330,6 +353,7 @@ int main(void) {
     CHECK(mkdtemp(empty) != NULL);
     without_a_library_the_message_says_what_fetches_it();
     a_description_needs_no_library();
+    options_that_a_task_does_not_read_are_refused();
     find_library(library, sizeof library);
     other_versions_are_refused_by_name(library);
     another_model_is_refused_by_what_differs(library);
@@ -341,6 +365,7 @@ int main(void) {
     the_limit_truncates();
     a_restart_begins_as_the_end_of_an_episode_would();
     options_go_by_gymnasiums_names();
+    a_task_without_weights_rewards_nothing();
     threads_do_not_disturb_each_other();
     a_picture_or_what_it_needs();
     remove_folder(folder);
