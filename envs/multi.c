@@ -340,6 +340,7 @@ static void join(vly_env *env, world *w) {
         if (one->state_bytes > env->state_bytes) env->state_bytes = one->state_bytes;
         if (one->frames_per_step > env->frames_per_step)
             env->frames_per_step = one->frames_per_step;
+        if (one->step_s > env->step_s) env->step_s = one->step_s;
     }
     vly_multi_canonical(names, env->name, sizeof env->name);
     env->state_bytes += HEAD;

@@ -143,6 +143,9 @@ vly_status vly_plugin_checked(const char *path, vly_env *env) {
     if (env->frames_per_step < 1)
         return vly_fail(VLY_EINVAL, "%s: frames_per_step is %d, it must be at least 1", path,
                         env->frames_per_step);
+    if (!(env->step_s >= 0 && env->step_s < INFINITY))
+        return vly_fail(VLY_EINVAL, "%s: step_s is %g, it must be seconds, or 0", path,
+                        env->step_s);
     VLY_TRY(check_info(path, env));
     if (env->shared.bytes) VLY_TRY(check_frame(path, "shared", &env->shared));
     return check_frame(path, "obs", &env->obs);

@@ -251,6 +251,9 @@ struct vly_env {
     int info_count;
     const char *const *info_names;
     void (*info)(const vly_env *env, const void *state, double *out);
+    /* Seconds of its own time that a step takes, for who watches it (4 / 60 in an Atari game); 0: it
+     * has none. */
+    double step_s;
 };
 
 /* What vly_env_open gets; all zero: defaults. */

@@ -1,5 +1,6 @@
 #include "cpu/program/picture.h"
 #include <ctype.h>
+#include <math.h>
 #include <png.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -125,6 +126,12 @@ void vly_picture_draw(vly_picture *p, const vly_env *env, const void *state, con
             put_pixel(p->rgb, p->width, p->height, x, y + p->band,
                       (uint32_t)(from[0] << 16 | from[1] << 8 | from[2]));
         }
+}
+
+int vly_picture_rate(const vly_env *env) {
+    enum { LEAST = 1, USUAL = 30, MOST = 200 };
+    if (!(env->step_s > 0)) return USUAL;
+    return (int)fmin(fmax(round(1 / env->step_s), LEAST), MOST);
 }
 
 /* Made in memory: what libpng cannot write to a full disk it leaves behind. */

@@ -25,6 +25,9 @@ typedef struct {
 vly_status vly_picture_create(vly_picture *p, const vly_env *env, const void *state, int zoom);
 void vly_picture_destroy(vly_picture *p);
 void vly_picture_draw(vly_picture *p, const vly_env *env, const void *state, const char *text);
+/* Pictures a second, one a step: as fast as the environment's own time passes, but 1 to 200; 30 where
+ * it has none. */
+int vly_picture_rate(const vly_env *env);
 vly_status vly_picture_save_png(const char *path, const uint8_t *rgb, int width, int height);
 /* 5 x 7 letters, capitals; what has no letter is a blank. */
 void vly_picture_text(uint8_t *rgb, int width, int height, int x, int y, int zoom, uint32_t colour,

@@ -23,7 +23,8 @@ typedef struct {
 
 static const vly_option own_play[] = {
     VLY_CLI_INT(play_options, episodes, "1", 1, 1e6, "episodes to watch"),
-    VLY_CLI_INT(play_options, fps, "0", 0, 10000, "agent steps a second; 0: the game's own speed"),
+    VLY_CLI_INT(play_options, fps, "0", 0, 10000,
+                "agent steps a second; 0: the environment's own speed"),
     VLY_CLI_INT(play_options, steps, "100000", 1, 1e12, "at most so many steps"),
     VLY_CLI_INT(play_options, seed, "1000", 0, 9e18, "seed of environment and actions"),
     VLY_CLI_BOOL(play_options, greedy, "take the likeliest action instead of sampling"),
@@ -41,7 +42,8 @@ static const vly_option own_record[] = {
     VLY_CLI_INT(play_options, episodes, "1", 1, 1e6, "episodes to record"),
     VLY_CLI_TEXT(play_options, out, "agent.mp4", NULL,
                  "a name.mp4, name.gif (ffmpeg makes them) or name.png (a sheet of moments)"),
-    VLY_CLI_INT(play_options, fps, "0", 0, 1000, "agent steps a second; 0: the game's own speed"),
+    VLY_CLI_INT(play_options, fps, "0", 0, 1000,
+                "agent steps a second; 0: the environment's own speed"),
     VLY_CLI_INT(play_options, zoom, "0", 0, 16,
                 "pixels for one of the environment's; 0: about 480 in all"),
     VLY_CLI_INT(play_options, steps, "20000", 1, 1e12, "at most so many steps"),
@@ -64,11 +66,6 @@ static void stop_playing(void *arg) {
 static void caption(char *text, size_t bytes, const vly_agent_moment *m) {
     const int n = snprintf(text, bytes, "SCORE %.6g  STEP %lld", m->score, (long long)m->length);
     if (isfinite(m->value)) snprintf(text + n, bytes - (size_t)n, "  VALUE %.2f", m->value);
-}
-
-/* An Atari game runs at 60 frames a second; the rest is watched at 30 steps. */
-static int own_speed(const vly_env *env) {
-    return env->frames_per_step > 1 ? 60 / env->frames_per_step : 30;
 }
 
 /* ---- where pictures go ---- */
@@ -227,8 +224,7 @@ static void show_picture(FILE *out, const vly_picture *p, const char *text) {
 /* ---- both verbs ---- */
 
 static vly_status run_episodes(vly_cli *cli, vly_agent *a, const play_options *o, bool record,
-                               vly_picture *p, sink *s) {
-    const int fps = o->fps > 0 ? o->fps : own_speed(&a->env);
+                               int fps, vly_picture *p, sink *s) {
     vly_agent_moment m = {0};
     double next = 0;
     bool first = true;
@@ -278,14 +274,16 @@ static int play_or_record(vly_cli *cli, bool record) {
     sink s = {0};
     vly_status status = vly_agent_open(&a, cli->positional[0], &options);
     vly_cli_watch_signals(stop_playing, NULL);
-    if (status == VLY_OK) status = run_episodes(cli, &a, o, record, &p, &s);
+    const int fps = o->fps > 0 || status != VLY_OK ? o->fps : vly_picture_rate(&a.env);
+    if (status == VLY_OK) status = run_episodes(cli, &a, o, record, fps, &p, &s);
     if (!record && !o->window && p.rgb) fputs("\033[?25h\033[0m\n", vly_people_raw(cli->people));
     if (record || o->window) status = close_sink(&s, &p, o->out, status);
     vly_cli_watch_signals(NULL, NULL);
     if (status == VLY_OK && record) fprintf(cli->people, "%s\n", o->out);
     if (status == VLY_OK && cli->json)
-        vly_cli_print_json(json_pack("{s:s, s:I, s:o}", "out", record ? o->out : "", "episodes",
-                                     (json_int_t)a.episodes, "score", vly_json_real(a.score)));
+        vly_cli_print_json(json_pack("{s:s, s:I, s:o, s:i}", "out", record ? o->out : "",
+                                     "episodes", (json_int_t)a.episodes, "score",
+                                     vly_json_real(a.score), "fps", fps));
     vly_picture_destroy(&p);
     vly_agent_close(&a);
     if (status != VLY_OK) return vly_cli_fail(status);

@@ -198,6 +198,7 @@ static void describe_env(vly_env *env, const vly_atari_game *game, const vly_ata
     env->action = vly_space_discrete(choose_actions(game, o, actions));
     env->players = env->tasks = 1;
     env->frames_per_step = o->frame_skip;
+    env->step_s = o->frame_skip / 60.0;
     env->return_target = strcmp(env->name, "pong") == 0 ? 18.0f : NAN;
 }
 

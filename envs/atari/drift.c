@@ -210,7 +210,7 @@ vly_status vly_atari_drift_open(vly_env *env, const char *name, const vly_atari_
         if (w->phase[i].env.state_bytes > most) most = w->phase[i].env.state_bytes;
     snprintf(made.name, sizeof made.name, "%.50s+drift", first->name);
     made.obs = first->obs, made.action = first->action;
-    made.frames_per_step = first->frames_per_step;
+    made.frames_per_step = first->frames_per_step, made.step_s = first->step_s;
     made.state_bytes = HEAD + most;
     made.reset = drift_reset, made.restart = drift_restart, made.step = drift_step;
     made.render = drift_render, made.describe = drift_describe, made.valid = drift_valid;

@@ -238,6 +238,7 @@ static vly_status open_task(vly_env *env, const char *name, const vly_env_args *
     w->weights = weights;
     w->max_steps = vly_env_limit(args, task->max_steps);
     describe_task(env, task);
+    env->step_s = w->dt;
     env->world = w;
     env->state_bytes = (sizeof(actor) + (size_t)w->state_numbers * sizeof(double) + 63) / 64 * 64;
     env->reset = mujoco_reset, env->step = mujoco_step, env->restart = mujoco_restart;

@@ -57,6 +57,8 @@ static void each_fault_is_refused_by_name(void) {
         {"info=twice", VLY_EINVAL, "info_names[0] and info_names[1] are both 'phase'"},
         {"info=unread", VLY_EINVAL, "info_count is 2, but info is missing"},
         {"frames", VLY_EINVAL, "frames_per_step"},
+        {"time", VLY_EINVAL, "step_s is -1"},
+        {"no time", VLY_EINVAL, "step_s is nan"},
         {"state_bytes", VLY_EINVAL, "state_bytes"},
         {"huge", VLY_EINVAL, "state_bytes is 4611686018427387904"},
         {"reset", VLY_EINVAL, "reset"},

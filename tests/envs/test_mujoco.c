@@ -270,6 +270,19 @@ static void a_task_without_weights_rewards_nothing(void) {
     one_close(&a);
 }
 
+/* The model's time step times the frames of a step; Gymnasium's `dt`. */
+static void a_step_takes_the_simulations_time(void) {
+    static const struct {
+        const char *name;
+        double step_s;
+    } of[] = {{"mujoco/hopper", 0.008}, {"mujoco/half_cheetah", 0.05}, {"mujoco/humanoid", 0.015}};
+    for (int i = 0; i < 3; i++) {
+        one a = one_open(of[i].name, NULL, 0);
+        CHECK_NEAR(a.env.step_s, of[i].step_s, 1e-12);
+        one_close(&a);
+    }
+}
+
 /* ---- threads ---- */
 
 typedef struct {
@@ -366,6 +379,7 @@ int main(void) {
     a_restart_begins_as_the_end_of_an_episode_would();
     options_go_by_gymnasiums_names();
     a_task_without_weights_rewards_nothing();
+    a_step_takes_the_simulations_time();
     threads_do_not_disturb_each_other();
     a_picture_or_what_it_needs();
     remove_folder(folder);

@@ -1,4 +1,5 @@
 /* bad_env.c -- a plugin that is wrong in the way that args->extra names. */
+#include <math.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -123,6 +124,8 @@ vly_status vly_env_plugin(vly_env *env, const vly_env_args *args) {
     env->players = env->tasks = 1;
     env->states = strcmp(wrong, "states") ? 0 : 5;
     env->frames_per_step = strcmp(wrong, "frames") ? 1 : 0;
+    if (!strcmp(wrong, "time")) env->step_s = -1;
+    if (!strcmp(wrong, "no time")) env->step_s = NAN;
     env->state_bytes = strcmp(wrong, "state_bytes") ? 64 : 63;
     if (!strcmp(wrong, "huge")) env->state_bytes = (size_t)1 << 62;
     env->reset = strcmp(wrong, "reset") ? bad_reset : NULL;

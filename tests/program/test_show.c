@@ -68,6 +68,36 @@ static void each_of_several_environments_is_shown(void) {
     free(text);
 }
 
+static double rate_of(const char *command) {
+    CHECK_EQ(volley(command), 0);
+    json_t *o = program_json();
+    const double rate = json_number_value(json_object_get(o, "fps"));
+    json_decref(o);
+    return rate;
+}
+
+static void the_speed_is_the_environments_own(void) {
+    static const struct {
+        double step_s;
+        int rate;
+    } of[] = {{4 / 60.0, 15}, {1 / 60.0, 60}, {64 / 60.0, 1}, {0.008, 125},
+              {0.05, 20},     {0, 30},        {1e-9, 200},    {1e300, 1}};
+    for (size_t i = 0; i < sizeof of / sizeof *of; i++)
+        CHECK_EQ(vly_picture_rate(&(vly_env){.frames_per_step = 4, .step_s = of[i].step_s}),
+                 of[i].rate);
+    CHECK_EQ(rate_of("record r --out s.png --steps 3 --json"), 30);
+    CHECK_EQ(rate_of("record r --out s.png --steps 3 --fps 7 --json"), 7);
+    if (volley("trace pong --random 1") != 0) {
+        SKIP_PART("no ROM of Pong (make roms): it was not watched at its own speed");
+        return;
+    }
+    CHECK_EQ(volley("train pong --algo ppo --preset none --envs 2 --ppo.rollout 8 --net.kind a3c "
+                    "--steps 64 --atari.frame_skip 64 --out slow"),
+             0);
+    CHECK_EQ(rate_of("play slow --steps 2 --json"), 1);
+    if (has("ffmpeg")) CHECK_EQ(rate_of("record slow --out slow.mp4 --steps 3 --json"), 1);
+}
+
 static void curves_are_drawn(void) {
     CHECK_EQ(volley("plot r --metric no/such"), 2);
     CHECK_EQ(volley("plot r --out a.txt"), 2);
@@ -115,6 +145,7 @@ int main(void) {
     episodes_become_pictures();
     the_terminal_shows_the_agent();
     each_of_several_environments_is_shown();
+    the_speed_is_the_environments_own();
     curves_are_drawn();
     an_exported_agent_plays_elsewhere();
     return program_close();
