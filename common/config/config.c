@@ -346,6 +346,7 @@ vly_status vly_config_layers(vly_config *config, const vly_assignments *given,
     VLY_TRY(apply_given(config, given, NULL));
     VLY_TRY(forget_other_families(config, family));
     config->fit_envs = config->run.envs == 0 || leaves_envs_open(given);
+    config->separate_given = is_given(given, "net.separate");
     if (config->run.envs == 0) config->run.envs = usual;
     /* A preset's groups are for its environments; few of them are fewer groups. */
     if (!is_given(given, "pool.groups") && config->pool.groups > config->run.envs)

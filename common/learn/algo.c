@@ -95,10 +95,26 @@ static vly_status check_env(const vly_algo_entry *entry, const vly_env *env) {
                     *able ? "use --algo " : "no algorithm does", able);
 }
 
+/* A network that has one torso whatever was asked for. */
+static vly_status check_separate(const vly_algo_entry *entry, const vly_algo_args *args) {
+    vly_net *net;
+    if (!args->config->separate_given || !args->config->net.separate || !entry->network)
+        return VLY_OK;
+    VLY_TRY(vly_algo_net(&net, args));
+    const bool shared = vly_net_description(net)->shared;
+    vly_net_destroy(net);
+    return !shared ? VLY_OK
+                   : vly_fail(VLY_EINVAL,
+                              "--net.separate: %s has one torso here; two are for a policy and a "
+                              "value function that are MLPs without an LSTM",
+                              entry->name);
+}
+
 vly_status vly_algo_create(vly_algo **out, const char *name, const vly_algo_args *args) {
     const vly_algo_entry *entry;
     VLY_TRY(find_or(VLY_ENOTFOUND, name, &entry));
     VLY_TRY(check_env(entry, args->env));
+    VLY_TRY(check_separate(entry, args));
     return entry->create(out, args);
 }
 

@@ -272,6 +272,7 @@ static void net_build(vly_net *net) {
     if (d->lstm > 0) policy = net_add_lstm(net, policy);
     const int value_in = towers ? add_trunk(net, twin ? "q2" : "value", x) : policy;
     add_heads(net, policy, value_in);
+    net->desc.shared = !towers;
 }
 
 /* What only an MLP of float vectors has. */

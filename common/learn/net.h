@@ -91,7 +91,7 @@ typedef struct {
 typedef struct vly_net vly_net;
 vly_status vly_net_create(vly_net **out, const vly_net_desc *desc);
 void vly_net_destroy(vly_net *net);
-const vly_net_desc *vly_net_description(const vly_net *net); /* kind resolved */
+const vly_net_desc *vly_net_description(const vly_net *net); /* kind and shared resolved */
 int64_t vly_net_params(const vly_net *net);  /* length of the parameter array, gaps included */
 int64_t vly_net_weights(const vly_net *net); /* trained numbers in it */
 int vly_net_width(const vly_net *net);       /* numbers of a row of logits: actions + tail */

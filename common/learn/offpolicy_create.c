@@ -220,6 +220,9 @@ static vly_status check_offpolicy(const vly_algo_args *args, const vly_offpolicy
         return vly_fail(VLY_EINVAL,
                         "--net.lstm %d: %s samples single transitions and has no recurrent network",
                         c->net.lstm, m->name);
+    if (!args->eval && c->net.kind != VLY_NET_KIND_AUTO && c->net.kind != VLY_NET_KIND_MLP)
+        return vly_fail(VLY_EINVAL, "--net.kind: %s has MLPs alone, of images too: auto or mlp",
+                        m->name);
     if (!args->eval && c->replay.capacity < o->batch)
         return vly_fail(VLY_EINVAL, "--replay.capacity %lld is less than a batch of %d",
                         (long long)c->replay.capacity, o->batch);

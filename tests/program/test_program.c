@@ -481,6 +481,32 @@ static void what_is_not_normalised_is_refused(void) {
     SAYS(err, "--a2c.normalize_reward: ");
 }
 
+/* Once these were taken, and the network was another than was asked for. */
+static void a_network_that_is_not_made_is_refused(void) {
+    static const char *const separate[] = {"cartpole --algo ppo --net.lstm 8",
+                                           "minatar/breakout --algo ppo", "cartpole --algo dqn",
+                                           "pendulum --algo td3"};
+    static const char *const kinds[] = {"minatar/breakout --algo sac --net.kind minatar",
+                                        "pendulum --algo td3 --net.kind nature"};
+    char command[256];
+    for (int i = 0; i < 4; i++) {
+        snprintf(command, sizeof command, "train %s --net.separate --steps 100 --out torso",
+                 separate[i]);
+        CHECK_EQ(volley(command), 2);
+        SAYS(err, "--net.separate: ");
+    }
+    for (int i = 0; i < 2; i++) {
+        snprintf(command, sizeof command, "train %s --steps 100 --out torso", kinds[i]);
+        CHECK_EQ(volley(command), 2);
+        SAYS(err, "--net.kind: ");
+        SAYS(err, "auto or mlp");
+    }
+    CHECK_EQ(volley("train pendulum --algo sac --net.kind mlp --steps 100 --out two"), 0);
+    CHECK_EQ(volley("train cartpole --algo ppo --net.lstm 8 --steps 100 --out preset"), 0);
+    CHECK_EQ(volley("resume preset --steps 200"), 0); /* whose preset has separate torsos */
+    CHECK_EQ(volley("train cartpole --algo a2c --net.separate --steps 100 --out towers"), 0);
+}
+
 static void one_process_writes_to_a_run(void) {
     char command[1024];
     CHECK_EQ(volley("train cartpole --algo ppo --steps 2000 --out locked"), 0);
@@ -538,6 +564,7 @@ int main(void) {
     a_full_disk_is_reported_and_survived();
     a_diverging_run_stops_and_poisons_nothing();
     several_environments_are_reported_one_by_one();
+    a_network_that_is_not_made_is_refused();
     traces_are_tables_that_repeat();
     output_that_cannot_be_written_is_said();
     traces_take_actions_from_a_pipe();
