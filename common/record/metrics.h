@@ -70,7 +70,7 @@ typedef enum { VLY_METRIC_COUNTER, VLY_METRIC_GAUGE, VLY_METRIC_SERIES } vly_met
     XX(REPLAY_BYTES, "replay/bytes", GAUGE, "memory of the replay")                                \
     XX(DRIFT_PHASE, "drift/phase", GAUGE, "changes of the rules so far")                           \
     XX(DRIFT_FALL, "drift/fall", GAUGE,                                                            \
-       "how far the mean return of 20 episodes fell after the last change")                        \
+       "how far the mean return of 20 episodes fell after the last change, of one environment")    \
     XX(DRIFT_RECOVERY, "drift/recovery_steps", GAUGE,                                              \
        "agent steps until nine tenths of that fall were made good")                                \
     XX(CHECKPOINTS, "checkpoint/saved", COUNTER, "checkpoints written")                            \

@@ -25,9 +25,15 @@ static int exit_code(const vly_config *config, const vly_session_result *r) {
     }
 }
 
-static void print_change(FILE *out, const vly_train_change *c) {
-    fprintf(out, "\n  change %lld, at %s steps: mean return of 20 episodes %.4g before",
-            (long long)c->phase, vly_thousands(c->steps), c->return_before);
+/* The environment that has changed, where there are several; else NULL. */
+static const char *env_of_change(const vly_session_result *r, const vly_train_change *c) {
+    return r->task_count ? r->tasks[c->task].env : NULL;
+}
+
+static void print_change(FILE *out, const vly_train_change *c, const char *env) {
+    fprintf(out, "\n  change %lld%s%s, at %s steps: mean return of 20 episodes %.4g before",
+            (long long)c->phase, env ? " of " : "", env ? env : "", vly_thousands(c->steps),
+            c->return_before);
     if (isnan(c->return_lowest)) {
         fprintf(out, ", too few episodes since");
         return;
@@ -54,7 +60,8 @@ static void print_run_summary(FILE *out, const vly_config *config, const vly_ses
     for (int i = 0; i < r->task_count; i++)
         fprintf(out, "\n  %-24s %s episodes, mean return %.4g", r->tasks[i].env,
                 vly_thousands(r->tasks[i].episodes), r->tasks[i].return_mean_100);
-    for (int i = 0; i < r->change_count; i++) print_change(out, &r->changes[i]);
+    for (int i = 0; i < r->change_count; i++)
+        print_change(out, &r->changes[i], env_of_change(r, &r->changes[i]));
     fprintf(out, "\nrun: %s\n", r->folder);
     if (r->checkpoint[0]) fprintf(out, "checkpoint: %s\n", r->checkpoint);
     if (r->checkpoint_lost)
@@ -84,12 +91,12 @@ static json_t *changes_json(const vly_session_result *r) {
         const vly_train_change *c = &r->changes[i];
         json_t *recovery = c->recovery_steps < 0 ? json_null()
                                                  : json_integer((json_int_t)c->recovery_steps);
-        json_array_append_new(list, json_pack("{s:I, s:I, s:o, s:o, s:o, s:o}", "phase",
-                                              (json_int_t)c->phase, "steps", (json_int_t)c->steps,
-                                              "return_before", vly_json_real(c->return_before),
-                                              "return_lowest", vly_json_real(c->return_lowest),
-                                              "return_mean", vly_json_real(c->return_mean),
-                                              "recovery_steps", recovery));
+        json_array_append_new(
+            list, json_pack("{s:s*, s:I, s:I, s:o, s:o, s:o, s:o}", "env", env_of_change(r, c),
+                            "phase", (json_int_t)c->phase, "steps", (json_int_t)c->steps,
+                            "return_before", vly_json_real(c->return_before), "return_lowest",
+                            vly_json_real(c->return_lowest), "return_mean",
+                            vly_json_real(c->return_mean), "recovery_steps", recovery));
     }
     return list;
 }

@@ -117,10 +117,15 @@ void vly_recorder_actors(vly_recorder *r, const vly_remote_stats *stats) {
     vly_metrics_set(m, VLY_M_ACTORS_P99, stats->round_trip_p99_ms);
 }
 
+/* Of several environments, whose returns have no common scale, the furthest phase alone. */
 static void write_change(vly_recorder *r, const vly_train_report *report) {
+    double phase = 0;
     if (report->change_count == 0) return;
+    for (int i = 0; i < report->change_count; i++)
+        phase = fmax(phase, (double)report->changes[i].phase);
+    vly_metrics_set(r->metrics, VLY_M_DRIFT_PHASE, phase);
+    if (report->task_count > 0) return;
     const vly_train_change *c = &report->changes[report->change_count - 1];
-    vly_metrics_set(r->metrics, VLY_M_DRIFT_PHASE, (double)c->phase);
     if (!isnan(c->return_lowest))
         vly_metrics_set(r->metrics, VLY_M_DRIFT_FALL, c->return_before - c->return_lowest);
     if (c->recovery_steps >= 0)

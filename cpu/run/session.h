@@ -47,7 +47,7 @@ typedef struct {
     bool first; /* of several ranks the first alone has a folder; the others should not print */
 } vly_session_info;
 
-enum { VLY_SESSION_TASKS_MAX = 64, VLY_SESSION_CHANGES_MAX = 16 };
+enum { VLY_SESSION_TASKS_MAX = 64, VLY_SESSION_CHANGES_MAX = 16 * VLY_SESSION_TASKS_MAX };
 typedef struct {
     char env[64];
     int64_t episodes;

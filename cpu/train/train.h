@@ -68,6 +68,7 @@ typedef struct vly_train_task {
 /* A change of the rules while they are learned (vly_env.info "phase"). Means are of the last 20
  * episodes; NAN: there were too few. */
 typedef struct vly_train_change {
+    int task;                /* number in `tasks` of the report; 0 where there is one */
     int64_t phase, episodes; /* from phase 1 on; finished in it so far */
     int64_t steps;           /* agent steps of all when its first episode began */
     double return_before, return_lowest, return_mean; /* in the phase before; the least until it
@@ -86,7 +87,8 @@ typedef struct {
     int window;                              /* at most 100 */
     const struct vly_train_task *tasks;      /* of an environment of several; valid until destroy */
     int task_count;                          /* 0: there is one */
-    const struct vly_train_change *changes;  /* the last 15, oldest first; valid until destroy */
+    const struct vly_train_change *changes;  /* of each task the last 16, oldest first; valid until
+                                                destroy */
     int change_count;
     double wall_s;           /* in vly_train_run, since create; a resumed run starts at 0 */
     double steps_per_s;      /* over the last seconds */

@@ -1,5 +1,6 @@
 /* Rules that change while they are learned (an environment with the number "phase" among its info):
- * how far returns fall with each change, and after how many steps they are back. */
+ * how far returns fall with each change, and after how many steps they are back. Of several
+ * environments each has phases and returns of its own. */
 #include <math.h>
 #include <stdlib.h>
 #include "cpu/train/train_impl.h"
@@ -10,8 +11,9 @@ vly_status vly_train_create_changes(vly_train *t) {
     const vly_env *env = t->o.env;
     const int at = vly_source_phase_at(env);
     if (at < 0 || t->o.eval) return VLY_OK;
-    t->changes = calloc(CHANGES, sizeof *t->changes);
-    t->change_reports = calloc(CHANGES, sizeof *t->change_reports);
+    const size_t n = (size_t)env->tasks * CHANGES;
+    t->changes = calloc(n, sizeof *t->changes);
+    t->change_reports = calloc(n, sizeof *t->change_reports);
     t->info = calloc((size_t)env->info_count, sizeof *t->info);
     t->phase_at = at;
     return t->changes && t->change_reports && t->info
@@ -25,8 +27,8 @@ void vly_train_free_changes(vly_train *t) {
     free(t->info);
 }
 
-static train_change *change_of(const vly_train *t, double phase) {
-    return &t->changes[(int64_t)phase % CHANGES];
+static train_change *change_of(const vly_train *t, int task, double phase) {
+    return &t->changes[task * CHANGES + (int64_t)phase % CHANGES];
 }
 
 /* Of the last episodes of a phase, RECENT at most; NAN: there was none. */
@@ -38,8 +40,9 @@ static double recent_mean(const train_change *c) {
 }
 
 /* The first episode of a phase has ended. */
-static void begin_change(const vly_train *t, train_change *c, double phase, double begun) {
-    const train_change *last = phase > 0 ? change_of(t, phase - 1) : NULL;
+static void begin_change(const vly_train *t, int task, train_change *c, double phase,
+                         double begun) {
+    const train_change *last = phase > 0 ? change_of(t, task, phase - 1) : NULL;
     *c = (train_change){.phase = phase,
                         .begun = begun > 0 ? begun : 0,
                         .before = last && last->phase == phase - 1 ? recent_mean(last) : NAN,
@@ -69,10 +72,11 @@ void vly_train_count_change(vly_train *t, const vly_episode *episode) {
     const double phase = phase_of(t, episode->actor / t->o.env->players),
                  steps = (double)vly_train_total_steps(t);
     if (!vly_is_count_of_ones(phase)) return;
-    train_change *c = change_of(t, phase);
+    const int task = vly_train_task_of(t, episode->actor);
+    train_change *c = change_of(t, task, phase);
     if (c->episodes > 0 && c->phase > phase) return; /* of an actor that is far behind */
     if (c->episodes == 0 || c->phase < phase)
-        begin_change(t, c, phase, steps - (double)episode->length * t->N);
+        begin_change(t, task, c, phase, steps - (double)episode->length * t->N);
     c->recent[(int64_t)c->episodes % RECENT] = episode->score;
     c->episodes++;
     follow_change(c, steps);
@@ -85,14 +89,15 @@ static bool change_is_sane(const train_change *c) {
 }
 
 vly_status vly_train_check_changes(const vly_train *t) {
-    for (int i = 0; t->changes && i < CHANGES; i++)
+    for (int i = 0; t->changes && i < t->o.env->tasks * CHANGES; i++)
         if (!change_is_sane(&t->changes[i]))
             return vly_fail(VLY_ECORRUPT, "the saved change %d of the environment is damaged", i);
     return VLY_OK;
 }
 
-static void report_change(const train_change *c, vly_train_change *out) {
+static void report_change(const train_change *c, int task, vly_train_change *out) {
     *out = (vly_train_change){
+        .task = task,
         .phase = (int64_t)c->phase,
         .steps = (int64_t)c->begun,
         .episodes = (int64_t)c->episodes,
@@ -102,15 +107,21 @@ static void report_change(const train_change *c, vly_train_change *out) {
         .recovery_steps = c->recovered < 0 ? -1 : (int64_t)(c->recovered - c->begun)};
 }
 
-void vly_train_report_changes(vly_train *t, vly_train_report *out) {
+static void report_task_changes(vly_train *t, int task, vly_train_report *out) {
     double newest = 0;
-    if (!t->changes) return;
-    for (int i = 0; i < CHANGES; i++)
-        if (t->changes[i].episodes > 0) newest = fmax(newest, t->changes[i].phase);
-    for (double phase = fmax(1, newest - CHANGES + 1); phase <= newest; phase++) {
-        const train_change *c = change_of(t, phase);
-        if (c->episodes > 0 && c->phase == phase)
-            report_change(c, &t->change_reports[out->change_count++]);
+    for (int i = 0; i < CHANGES; i++) {
+        const train_change *c = change_of(t, task, i);
+        if (c->episodes > 0) newest = fmax(newest, c->phase);
     }
+    for (double phase = fmax(1, newest - CHANGES + 1); phase <= newest; phase++) {
+        const train_change *c = change_of(t, task, phase);
+        if (c->episodes > 0 && c->phase == phase)
+            report_change(c, task, &t->change_reports[out->change_count++]);
+    }
+}
+
+void vly_train_report_changes(vly_train *t, vly_train_report *out) {
+    if (!t->changes) return;
+    for (int i = 0; i < t->o.env->tasks; i++) report_task_changes(t, i, out);
     out->changes = t->change_reports;
 }

@@ -41,7 +41,7 @@ typedef struct {                       /* saved as doubles */
     double episodes, returns[RETURNS]; /* a ring at episodes % RETURNS */
 } train_task;
 
-typedef struct { /* saved as doubles; of one phase, at phase % CHANGES */
+typedef struct { /* saved as doubles; of one phase of a task, at phase % CHANGES */
     double phase, begun, episodes, recent[RECENT]; /* recent: a ring at episodes % RECENT */
     double before, lowest, recovered; /* recovered: at how many steps of all; -1: not yet */
 } train_change;
@@ -136,10 +136,10 @@ struct vly_train {
     double returns[RETURNS]; /* of the last episodes, a ring at episodes % RETURNS */
     train_task *tasks;       /* one for each; NULL where there is one */
     vly_train_task *task_reports;
-    train_change *changes; /* (CHANGES); NULL: the environment has no phases */
-    vly_train_change *change_reports;
-    double *info; /* of one actor */
-    int phase_at; /* in info */
+    train_change *changes;            /* (tasks, CHANGES); NULL: the environment has no phases */
+    vly_train_change *change_reports; /* (tasks, CHANGES) */
+    double *info;                     /* of one actor */
+    int phase_at;                     /* in info */
     int32_t lengths[RETURNS];
     uint8_t *pool_state;
     size_t pool_bytes;

@@ -34,7 +34,8 @@ int vly_train_buffers(vly_train *t, vly_buffer *out, int max) {
                    t->o.env->tasks * (int64_t)(sizeof *t->tasks / sizeof(double)), t->tasks);
     if (t->changes)
         add_buffer(out, &n, max, "train.changes", VLY_F64,
-                   CHANGES * (int64_t)(sizeof *t->changes / sizeof(double)), t->changes);
+                   t->o.env->tasks * CHANGES * (int64_t)(sizeof *t->changes / sizeof(double)),
+                   t->changes);
     add_buffer(out, &n, max, VLY_TRAIN_POOL, VLY_U8, (int64_t)t->pool_bytes, t->pool_state);
     return n;
 }

@@ -531,6 +531,22 @@ static void check_tasks(json_t *o, const char *mean) {
     json_decref(o);
 }
 
+static void changes_of_several_environments_are_reported_one_by_one(void) {
+    CHECK_EQ(volley("train multi:windy,windy --algo ppo --preset none --envs 4 --steps 20000 "
+                    "--env.max_steps 100 --env.args drift=2000 --out winds --json"),
+             0);
+    SAYS(err, "change 1 of windy, at ");
+    json_t *o = program_json();
+    const json_t *changes = json_object_get(o, "changes");
+    CHECK_EQ(json_array_size(changes), 4);
+    for (size_t i = 0; i < 4; i++) {
+        const json_t *one = json_array_get(changes, i);
+        CHECK_STR(json_string_value(json_object_get(one, "env")), "windy");
+        CHECK_EQ(json_integer_value(json_object_get(one, "phase")), i % 2 + 1);
+    }
+    json_decref(o);
+}
+
 static void several_environments_are_reported_one_by_one(void) {
     CHECK_EQ(
         volley("train multi:cartpole,acrobot,mountaincar --algo ppo --envs 6 --steps 6000 --out "
@@ -564,6 +580,7 @@ int main(void) {
     a_full_disk_is_reported_and_survived();
     a_diverging_run_stops_and_poisons_nothing();
     several_environments_are_reported_one_by_one();
+    changes_of_several_environments_are_reported_one_by_one();
     a_network_that_is_not_made_is_refused();
     traces_are_tables_that_repeat();
     output_that_cannot_be_written_is_said();

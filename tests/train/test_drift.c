@@ -14,13 +14,15 @@ typedef struct {
     vly_train *t;
     int n;
     double score[MOST];
+    int actor[MOST];
     int64_t length[MOST], end[MOST]; /* end: steps of all when it ended */
 } drift_run;
 
 static void see_episode(void *arg, const vly_episode *e, int64_t steps) {
     drift_run *r = arg;
     CHECK(r->n < MOST);
-    r->score[r->n] = e->score, r->length[r->n] = e->length, r->end[r->n++] = steps;
+    r->score[r->n] = e->score, r->actor[r->n] = e->actor;
+    r->length[r->n] = e->length, r->end[r->n++] = steps;
 }
 
 /* more: a setting of its own. max_steps 0: no limit. */
@@ -153,21 +155,47 @@ static void without_phases_nothing_is_reported(void) {
     close_drift(&r);
 }
 
-/* The phase is that of the actor's own task: both turn after as many moves of their own. */
+enum { ENVS = 4, TASKS = 2, TURN = 5000, LIMIT = 200 };
+
+/* From the list of episodes: the mean of the task's last 20 in the phase before, when its first in
+ * this one ended. An actor's phase is that of its own moves so far. */
+static double task_mean_before(const drift_run *r, int task, int64_t phase) {
+    int64_t moves[ENVS] = {0};
+    double last[RECENT];
+    int n = 0;
+    for (int i = 0; i < r->n; i++) {
+        const int64_t at = moves[r->actor[i]] / TURN;
+        moves[r->actor[i]] += r->length[i];
+        if (r->actor[i] % TASKS != task) continue;
+        if (at == phase) break;
+        if (at == phase - 1) last[n++ % RECENT] = r->score[i];
+    }
+    CHECK(n >= RECENT);
+    return mean_of(last);
+}
+
+/* Each task's returns by themselves: both turn after as many moves of their own. */
 static void changes_within_several_environments_are_reported(void) {
-    enum { ENVS = 4, TURN = 5000, LIMIT = 200 };
     static const char *const envs[2] = {"run.envs", "4"};
     static drift_run r;
     vly_train_result result;
+    double apart = 0;
     open_run(&r, "multi:windy,windy", "ppo", envs, "drift=5000", LIMIT);
     CHECK_OK(vly_train_run(r.t, &result));
-    CHECK(result.report.change_count == STEPS / ENVS / TURN);
-    for (int i = 0; i < result.report.change_count; i++) {
-        const vly_train_change *c = &result.report.changes[i];
-        CHECK_EQ(c->phase, i + 1);
-        CHECK(c->steps > (i + 1) * ENVS * TURN - ENVS * LIMIT);
-        CHECK(c->steps < (i + 1) * ENVS * (TURN + LIMIT) && c->episodes >= ENVS);
+    const int each = STEPS / ENVS / TURN;
+    const vly_train_change *c = result.report.changes;
+    CHECK_EQ(result.report.change_count, TASKS * each);
+    for (int i = 0; i < TASKS * each; i++, c++) {
+        CHECK_EQ(c->task, i / each);
+        CHECK_EQ(c->phase, i % each + 1);
+        CHECK(c->steps > c->phase * ENVS * TURN - ENVS * LIMIT);
+        CHECK(c->steps < c->phase * ENVS * (TURN + LIMIT) && c->episodes >= ENVS);
+        CHECK_NEAR(c->return_before, task_mean_before(&r, c->task, c->phase), 1e-9);
     }
+    for (int i = 0; i < each; i++)
+        apart += fabs(result.report.changes[i].return_before -
+                      result.report.changes[each + i].return_before);
+    CHECK(apart > 0);
     close_drift(&r);
 }
 
