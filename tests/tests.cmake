@@ -65,8 +65,8 @@ endforeach()
 # The program as users see it.
 target_compile_definitions(test_program PRIVATE VLY_TEST_PROGRAM="$<TARGET_FILE:volley>"
   VLY_TEST_PLUGIN="$<TARGET_FILE:plugin_my_env>" VLY_TEST_PLUGIN_BAD="$<TARGET_FILE:plugin_bad_env>"
-  VLY_TEST_PLUGIN_PLAYERS="$<TARGET_FILE:plugin_two_player_env>")
-add_dependencies(test_program volley plugin_my_env plugin_bad_env plugin_two_player_env)
+  VLY_TEST_PLUGIN_PLAYERS="$<TARGET_FILE:plugin_two_player_env>" VLY_TEST_PLUGIN_FACTORS="$<TARGET_FILE:plugin_factors>")
+add_dependencies(test_program volley plugin_my_env plugin_bad_env plugin_two_player_env plugin_factors)
 target_compile_definitions(test_ls PRIVATE VLY_TEST_PROGRAM="$<TARGET_FILE:volley>"
   VLY_TEST_PLUGIN_PLAYERS="$<TARGET_FILE:plugin_two_player_env>")
 add_dependencies(test_ls volley plugin_two_player_env)

@@ -8,20 +8,24 @@
  * Input `obs` is what the environment gives, unscaled and of its own type: (batch, n) for vectors,
  * (batch, channels, height, width) for images, channels being the stacked frames, the newest last;
  * native: (batch, height, width, channels). Outputs are `logits` (batch, actions) and `value`
- * (batch), or `q` (batch, actions). An LSTM adds the inputs `h` and `c` (batch, units), zeros at an
+ * (batch), `q` (batch, actions) or `action` (batch, numbers); cpu/program/acting.h says what they mean.
+ * An LSTM adds the inputs `h` and `c` (batch, units), zeros at an
  * episode's start, and the outputs `h_next` and `c_next`: the model is one step. It computes in
  * float32, whatever the run's precision was. The names of weights are the checkpoint's, and their
  * layout is PyTorch's.
  */
 #ifndef VLY_CPU_ONNX_H
 #define VLY_CPU_ONNX_H
-#include "common/record/checkpoint.h"
 #include "common/learn/net.h"
+
+typedef struct {
+    const char *name, *value;
+} vly_onnx_note;
 
 typedef struct {
     bool native;
     const char *name; /* of the graph */
-    const vly_note *notes;
+    const vly_onnx_note *notes;
     int note_count; /* metadata */
 } vly_onnx_options;
 

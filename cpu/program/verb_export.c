@@ -5,6 +5,7 @@
 #include "common/base/file.h"
 #include "common/base/rules_action.h"
 #include "common/learn/learner.h"
+#include "cpu/program/acting.h"
 #include "cpu/program/npz.h"
 #include "cpu/program/onnx.h"
 #include "cpu/program/output.h"
@@ -175,14 +176,16 @@ static vly_status write_onnx(vly_cli *cli, const weights *w, const char *path, v
         status = vly_fail(VLY_ENOMEM, "no memory for the weights");
     if (status == VLY_OK) status = fill_params(w, net, param, vly_checkpoint_path(c));
     if (status == VLY_OK) {
-        vly_note notes[] = {{.name = "env"}, {.name = "digest_of_source"}};
-        snprintf(notes[0].value, sizeof notes[0].value, "%.190s", config->run.env);
-        snprintf(notes[1].value, sizeof notes[1].value, "%s", vly_checkpoint_digest(c));
+        vly_acting acting = {0};
+        vly_text_add(vly_acting_note(&acting, "env"), "%s", config->run.env);
+        vly_text_add(vly_acting_note(&acting, "digest_of_source"), "%s", vly_checkpoint_digest(c));
+        status = vly_acting_describe(&acting, &env, config, net, c);
         const vly_onnx_options o = {.native = !strcmp(options->layout, "native"),
                                     .name = vly_net_kind_name(vly_net_description(net)->kind),
-                                    .notes = notes,
-                                    .note_count = 2};
-        status = vly_onnx_write(path, net, param, &o);
+                                    .notes = acting.notes,
+                                    .note_count = acting.count};
+        if (status == VLY_OK) status = vly_onnx_write(path, net, param, &o);
+        vly_acting_free(&acting);
     }
     if (net) vly_net_destroy(net), env.close(&env);
     free(param);
@@ -321,7 +324,15 @@ const vly_verb vly_verb_export = {
         "channel).\n"
         "onnx: the whole network, from `obs` as the environment gives it (uint8 images unscaled; "
         "torch: channels first)\n"
-        "to `logits` and `value`, or `q`; an LSTM reads `h`, `c` and writes `h_next`, `c_next`.\n"
+        "to `logits` and, with a critic, `value`; to `q`; or to `action` (td3). An LSTM reads `h`, "
+        "`c` and writes `h_next`, `c_next`.\n"
+        "Its metadata says how to act. `action` is discrete or multi: a softmax over each of "
+        "`choices`, the largest of `q`;\n"
+        "or box: means, then log deviations that `deviation` keeps between deviation_low and "
+        "deviation_high (td3: none).\n"
+        "`squash` takes a mean to [low, high]: clip; stretch, from [-1, 1]; tanh, then stretch. "
+        "`reward_scale`: what `value` and\n"
+        "`q` are to be divided by. examples/play_onnx.py acts so.\n"
         "csv: metrics.jsonl as a table; a row a record, a column a name, empty where a record "
         "lacks it.\n"
         "jsonl: the same, an object a line.",

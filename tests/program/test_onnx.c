@@ -201,7 +201,7 @@ static void write_model(const network *of, bool native) {
     for (int i = 0; (t = vly_net_tensor(net, i)) != NULL; i++) /* moments and deviations, not 0 */
         for (int64_t k = 0; t->constant && k < t->n; k++)
             param[t->offset + k] = (vly_real)(1.5f + uniform());
-    const vly_note note = {.name = "env", .value = "none"};
+    const vly_onnx_note note = {.name = "env", .value = "none"};
     const vly_onnx_options o = {
         .native = native, .name = of->name, .notes = &note, .note_count = 1};
     snprintf(path, sizeof path, "%s/%s%s.onnx", folder, of->name, native ? "_native" : "");

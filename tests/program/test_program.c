@@ -1,4 +1,5 @@
 /* The program as users and scripts see it: words, exit codes, JSON, files, signals. */
+#include <math.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -406,6 +407,83 @@ static void read_numbers(const char *path, const char *name, int64_t n, float *x
     vly_checkpoint_close(c);
 }
 
+/* A model's metadata: a name and a value, each behind its field's number and its length. */
+static bool has_note(const char *model, const char *name, const char *value) {
+    char path[256], note[512], *text;
+    size_t bytes;
+    bool found = false;
+    const int n = snprintf(note, sizeof note, "\n%c%s\x12%c%s", (int)strlen(name), name,
+                           (int)strlen(value), value);
+    snprintf(path, sizeof path, "%s/%s", folder, model);
+    CHECK_OK(vly_file_read(path, 1 << 26, &text, &bytes));
+    for (size_t i = 0; i + (size_t)n <= bytes && !found; i++)
+        found = !memcmp(text + i, note, (size_t)n);
+    free(text);
+    return found;
+}
+
+typedef struct {
+    const char *train, *notes[8][2];
+} exported_model;
+
+/* What a program that reads the model needs to know, for each kind of action and policy. */
+static void models_say_how_to_act(void) {
+    static const exported_model of[] = {
+        {"pendulum --algo td3",
+         {{"action", "box"}, {"low", "-2"}, {"high", "2"}, {"squash", "stretch"}}},
+        {"pendulum --algo sac",
+         {{"squash", "tanh"},
+          {"deviation", "clamp"},
+          {"deviation_low", "-20"},
+          {"deviation_high", "2"}}},
+        {"pendulum --algo sac --sac.deviation tanh",
+         {{"deviation", "tanh"}, {"deviation_low", "-5"}}},
+        {"pendulum --algo ppo --preset none --ppo.reward_scale 0.25",
+         {{"squash", "clip"}, {"deviation", "clamp"}, {"reward_scale", "0.25"}}},
+        {"pendulum --algo ppo --preset none --net.squash", {{"squash", "tanh"}}},
+        {VLY_TEST_PLUGIN_FACTORS " --algo ppo --env.args masked=1",
+         {{"action", "multi"}, {"choices", "2,3,4"}, {"masked", "true"}, {"reward_scale", "1"}}},
+        {"cartpole --algo dqn --preset none --dqn.reward_scale 0.1",
+         {{"action", "discrete"}, {"choices", "2"}, {"reward_scale", "0.1"}}},
+    };
+    char command[600];
+    for (size_t i = 0; i < sizeof of / sizeof *of; i++) {
+        snprintf(command, sizeof command, "train %s --steps 300 --out acts-%zu", of[i].train, i);
+        CHECK_EQ(volley(command), 0);
+        snprintf(command, sizeof command, "export acts-%zu --format onnx --out acts.onnx", i);
+        CHECK_EQ(volley(command), 0);
+        for (int k = 0; of[i].notes[k][0]; k++)
+            if (!has_note("acts.onnx", of[i].notes[k][0], of[i].notes[k][1])) {
+                fprintf(stderr, "%s: no note %s %s\n", of[i].train, of[i].notes[k][0],
+                        of[i].notes[k][1]);
+                exit(TEST_FAIL);
+            }
+        CHECK_EQ(has_note("acts.onnx", "deviation", "clamp") ||
+                     has_note("acts.onnx", "deviation", "tanh"),
+                 !strncmp(of[i].train, "pendulum", 8) && i > 0);
+    }
+}
+
+/* Values are of rewards by the running deviation of returns: as the checkpoint has it. */
+static void models_say_what_rewards_were_divided_by(void) {
+    double moments[3];
+    char path[256], scale[32];
+    CHECK_EQ(volley("train pendulum --algo ppo --preset none --ppo.normalize_reward --steps 5000 "
+                    "--out divided --json"),
+             0);
+    json_t *o = program_json();
+    snprintf(path, sizeof path, "%s/%s", folder, text_of(o, "checkpoint"));
+    json_decref(o);
+    vly_checkpoint *c;
+    CHECK_OK(vly_checkpoint_open(&c, path));
+    CHECK_OK(vly_checkpoint_read(c, "moments.return", VLY_F64, moments, sizeof moments));
+    vly_checkpoint_close(c);
+    CHECK(moments[0] > 0 && moments[2] / moments[0] > 4);
+    snprintf(scale, sizeof scale, "%.9g", 1 / sqrt(moments[2] / moments[0] + 1e-8));
+    CHECK_EQ(volley("export divided --format onnx --out divided.onnx"), 0);
+    CHECK(has_note("divided.onnx", "reward_scale", scale));
+}
+
 /* A network that centres its input leaves as one that reads images as they are. */
 static void centres_leave_in_the_bias(void) {
     enum { CHANNELS = 16, INPUTS = 3 * 3 * 4 };
@@ -590,6 +668,8 @@ int main(void) {
     what_is_not_normalised_is_refused();
     one_process_writes_to_a_run();
     exports_load_elsewhere();
+    models_say_how_to_act();
+    models_say_what_rewards_were_divided_by();
     centres_leave_in_the_bias();
     return program_close();
 }

@@ -128,6 +128,37 @@ static void an_exported_agent_plays_elsewhere(void) {
     CHECK(mean >= 475);
 }
 
+/* Boxes by each kind of policy: TD3's action, SAC's squashed means, PPO's clipped ones. The mean
+ * return is to be that of playing here; an action of the wrong size earns -1200 and less. */
+static void exported_policies_of_numbers_play_elsewhere(void) {
+    static const struct {
+        const char *algo, *until;
+    } of[] = {{"td3", "-300"}, {"sac", "-250"}, {"ppo", "-250"}};
+    const char *python = peer_python("gymnasium, onnxruntime");
+    char command[400];
+    if (!python) {
+        SKIP_PART("gymnasium and onnxruntime are not here (tests/kit/peers.sh): policies of "
+                  "numbers did not play");
+        return;
+    }
+    for (int i = 0; i < 3; i++) {
+        double mean = 0;
+        snprintf(command, sizeof command,
+                 "train pendulum --algo %s --seed 1 --until-return %s --out %s", of[i].algo,
+                 of[i].until, of[i].algo);
+        CHECK_EQ(volley(command), 0);
+        snprintf(command, sizeof command, "export %s --format onnx --out box.onnx", of[i].algo);
+        CHECK_EQ(volley(command), 0);
+        snprintf(command, sizeof command,
+                 "%s examples/play_onnx.py %s/box.onnx Pendulum-v1 --episodes 10", python, folder);
+        FILE *said = popen(command, "r");
+        CHECK(said && fscanf(said, "10 episodes of Pendulum-v1: mean return %lf", &mean) == 1 &&
+              pclose(said) == 0);
+        fprintf(stderr, "%s: mean return %.0f elsewhere\n", of[i].algo, mean);
+        CHECK(mean > -350);
+    }
+}
+
 static void letters_stay_inside_the_picture(void) {
     enum { W = 20, H = 10, GUARD = 64 };
     uint8_t rgb[GUARD + W * H * 3 + GUARD];
@@ -148,5 +179,6 @@ int main(void) {
     the_speed_is_the_environments_own();
     curves_are_drawn();
     an_exported_agent_plays_elsewhere();
+    exported_policies_of_numbers_play_elsewhere();
     return program_close();
 }
