@@ -230,7 +230,6 @@ typedef struct {
     bool tabular;  /* a table in host memory and no network: no GPU, no parameter server */
     bool server;   /* runs with a parameter server by default, without dist.update */
     bool unrolls;  /* the learner can be fed by other processes' unrolls (vly_algo.receive) */
-    bool squashes; /* numbers of a box are squashed whatever net.squash says */
     bool in_store; /* the replay memory can lie in a store (apex.replay) */
 } vly_algo_traits;
 
@@ -254,6 +253,9 @@ typedef struct {
     vly_status (*create)(vly_algo **out, const vly_algo_args *args);
     /* The network that acts, of compute, env and config alone; NULL: it has none. */
     vly_net_desc (*network)(const vly_algo_args *args);
+    /* What that network's numbers mean for a box of so many; its bounds are vly_head_dist's. NULL: as
+     * net.deviation and net.squash say. */
+    vly_dist (*dist)(const vly_config *config, int parts);
 } vly_algo_entry;
 
 /* Unknown names fail with the nearest valid ones, environments that it cannot act in with the

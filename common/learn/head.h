@@ -38,6 +38,10 @@ vly_status vly_head_create(vly_head *p, vly_memories *m, const vly_algo_args *ar
 /* The device arrays of a box's bounds, or of several choices' sizes. */
 vly_status vly_head_bounds(vly_dist *d, vly_memories *m, const vly_algo_args *args);
 
+/* What the numbers of the network of vly_algo_net mean, for those who act with it outside of a
+ * vly_algo: what the algorithm itself draws from. */
+vly_status vly_head_dist(vly_dist *d, vly_memories *m, const vly_algo_args *args);
+
 static inline size_t vly_head_bytes(const vly_head *p) { /* of raw, and of an action */
     return (size_t)p->dist.parts * sizeof(int32_t);
 }

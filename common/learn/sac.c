@@ -4,22 +4,19 @@
 #include <math.h>
 #include "common/learn/offpolicy.h"
 
-static int spread_of(const vly_offpolicy *a) {
-    return a->config->sac.deviation == VLY_SAC_DEVIATION_TANH ? VLY_SPREAD_TANH : VLY_SPREAD_CLAMP;
-}
-
-static vly_dist squashed(const vly_offpolicy *a) {
+static vly_dist sac_dist(const vly_config *c, int parts) {
+    const bool by_tanh = c->sac.deviation == VLY_SAC_DEVIATION_TANH;
     return (vly_dist){.kind = VLY_DIST_SQUASHED,
-                      .parts = a->parts,
-                      .width = 2 * a->parts,
-                      .spread = spread_of(a)};
+                      .parts = parts,
+                      .width = 2 * parts,
+                      .spread = by_tanh ? VLY_SPREAD_TANH : VLY_SPREAD_CLAMP};
 }
 
 /* ---- acting ---- */
 
 static vly_status sac_explore(vly_offpolicy *a, vly_queue *q, int first) {
     vly_real *to = a->drawn + (size_t)first * (size_t)a->parts;
-    vly_dist d = a->choices ? a->bounds : squashed(a);
+    vly_dist d = a->choices ? a->bounds : sac_dist(a->config, a->parts);
     VLY_TRY(a->c->dist_sample(q, &d, a->M, a->acting->logits, a->greedy ? NULL : &a->rng[a->group],
                               VLY_STREAM_ACT, NULL, first, to, NULL));
     return a->choices ? VLY_OK : a->c->dist_action(q, &d, a->M, to, to);
@@ -29,7 +26,7 @@ static vly_status sac_explore(vly_offpolicy *a, vly_queue *q, int first) {
 
 /* Draws from policy->logits: raw, action in [-1, 1] and logp. */
 static vly_status draw_sample(vly_offpolicy *a, vly_queue *q) {
-    const vly_dist d = squashed(a);
+    const vly_dist d = sac_dist(a->config, a->parts);
     vly_rng *rng = &a->rng[a->G + 1];
     VLY_TRY(a->c->dist_sample(q, &d, a->o.batch, a->policy->logits, rng, VLY_STREAM_LEARN, NULL, 0,
                               a->raw, a->logp));
@@ -88,7 +85,7 @@ static vly_status loss_of_numbers(vly_offpolicy *a, vly_queue *q) {
                                        .daction = a->action,
                                        .log_alpha = a->alpha.param,
                                        .target_entropy = a->o.target_entropy,
-                                       .spread = spread_of(a),
+                                       .spread = sac_dist(a->config, a->parts).spread,
                                        .dz = a->policy->dlogits,
                                        .dlog_alpha = a->alpha.grad,
                                        .stats = a->policy_learner.stats};
@@ -169,8 +166,9 @@ const vly_algo_entry vly_algo_sac = {
         "soft actor-critic: two critics, a learned temperature; continuous actions or choices",
     .sections = {"sac"},
     .schedule = VLY_SCHEDULE_SYNC,
-    .traits = {.acts = VLY_ACTS_BOX | VLY_ACTS_MASKED | VLY_ACTS_PLAYERS, .squashes = true},
+    .traits = {.acts = VLY_ACTS_BOX | VLY_ACTS_MASKED | VLY_ACTS_PLAYERS},
     .check = check_sac,
     .create = create_sac,
     .network = sac_network,
+    .dist = sac_dist,
 };

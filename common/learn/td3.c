@@ -73,6 +73,11 @@ static vly_net_desc td3_network(const vly_algo_args *args) {
     return vly_offpolicy_net(args, &td3_method);
 }
 
+static vly_dist td3_dist(const vly_config *c, int parts) {
+    (void)c;
+    return (vly_dist){.kind = VLY_DIST_UNIT, .parts = parts, .width = parts};
+}
+
 static vly_status check_td3(const vly_config *c) {
     if (c->td3.batch <= c->replay.capacity) return VLY_OK;
     return vly_fail(VLY_EINVAL, "--td3.batch %d is more than --replay.capacity %lld", c->td3.batch,
@@ -88,4 +93,5 @@ const vly_algo_entry vly_algo_td3 = {
     .check = check_td3,
     .create = create_td3,
     .network = td3_network,
+    .dist = td3_dist,
 };

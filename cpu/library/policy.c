@@ -45,17 +45,12 @@ static vly_status open_policy_net(vly_policy *p) {
     return VLY_OK;
 }
 
-/* What the numbers mean: as the algorithm's own acting takes them. */
 static vly_status open_policy_dist(vly_policy *p) {
     const vly_algo_args args = policy_args(p);
     vly_status status = VLY_OK;
-    vly_head head;
     if (p->env.action.kind == VLY_SPACE_DISCRETE) return VLY_OK;
     p->memories = (vly_memories){.c = p->compute, .option = "a smaller action"};
-    VLY_TRY(vly_head_create(&head, &p->memories, &args));
-    p->dist = head.dist;
-    if (vly_algo_traits_of(p->config).squashes) p->dist.kind = VLY_DIST_SQUASHED;
-    if (p->deterministic) p->dist.kind = VLY_DIST_UNIT, p->dist.width = p->dist.parts;
+    VLY_TRY(vly_head_dist(&p->dist, &p->memories, &args));
     const int64_t numbers = (int64_t)POLICY_PIECE * p->dist.parts;
     p->rng = vly_memories_take(&p->memories, false, 1, sizeof *p->rng, "random counters", &status);
     p->raw = vly_memories_take(&p->memories, false, numbers, sizeof *p->raw, "actions", &status);

@@ -319,6 +319,68 @@ static void a_box_is_acted_in_within_its_bounds(void) {
     }
 }
 
+static vly_policy *train_pendulum(const char *name, const char *more) {
+    char options[1024];
+    vly_trainer *t;
+    vly_policy *p;
+    vly_report r = {.bytes = sizeof r};
+    snprintf(options, sizeof options,
+             "env=pendulum seed=1 steps=1500 env.max_steps=1 out=%s/%s monitor=false %s", scratch,
+             name, more);
+    CHECK_CALL(vly_trainer_open(&t, NULL, options));
+    do CHECK_CALL(vly_trainer_train(t, 1500, -1, &r));
+    while (r.stop == 0);
+    CHECK_CALL(vly_policy_open(&p, vly_trainer_folder(t), NULL));
+    vly_trainer_close(t);
+    return p;
+}
+
+/* How much larger the mean square of a torque is than that of the likeliest: as the trainer's own
+ * policy draws it. A step of the pendulum costs a thousandth of the square beside what its state does,
+ * and the same seed begins the same episodes. */
+static double square_of_the_trainer(const vly_policy *p) {
+    enum { EPISODES = 4000 };
+    static double drawn[EPISODES], likely[EPISODES];
+    CHECK_CALL(vly_policy_evaluate(p, EPISODES, 5, 0, drawn, NULL));
+    CHECK_CALL(vly_policy_evaluate(p, EPISODES, 5, 1, likely, NULL));
+    return 1000 * (mean_of(likely, EPISODES) - mean_of(drawn, EPISODES));
+}
+
+static double square_of_the_library(vly_policy *p) {
+    enum { N = 4000 };
+    static float x[N][3], u[N];
+    double mean[2] = {0, 0};
+    for (int k = 0; k < N; k++) { /* as its episodes begin */
+        const double angle = M_PI * (2.0 * k / N - 1), speed = 2 * fmod(k * 0.618, 1) - 1;
+        x[k][0] = (float)cos(angle), x[k][1] = (float)sin(angle), x[k][2] = (float)speed;
+    }
+    vly_decision d = {.bytes = sizeof d, .observation = x, .numbers = u};
+    for (; d.greedy < 2; d.greedy++) {
+        CHECK_CALL(vly_policy_act(p, N, &d));
+        for (int k = 0; k < N; k++) mean[d.greedy] += (double)u[k] * (double)u[k] / N;
+    }
+    return mean[0] - mean[1];
+}
+
+static void numbers_are_drawn_as_the_trainer_draws_them(void) {
+    static const char *const ways[] = {"algo=sac sac.learning_starts=10000",
+                                       "algo=sac sac.learning_starts=10000 sac.deviation=tanh",
+                                       "algo=ppo",
+                                       "algo=ppo net.squash=true",
+                                       "algo=ppo net.deviation=state",
+                                       "algo=td3 td3.noise=0"};
+    double square[sizeof ways / sizeof *ways];
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "drawn-%zu", i);
+        vly_policy *p = train_pendulum(name, ways[i]);
+        square[i] = square_of_the_library(p);
+        CHECK_NEAR(square[i], square_of_the_trainer(p), 0.02 + 0.1 * square[i]);
+        vly_policy_close(p);
+    }
+    CHECK(square[1] < square[0] / 2); /* e^-1.5 where the other deviation is 1 */
+}
+
 static void *train_alone(void *name) {
     vly_trainer *t = open_trainer_as(name, "steps=20000");
     vly_report r = {.bytes = sizeof r};
@@ -375,6 +437,7 @@ int main(void) {
     recurrent_state_is_given_and_returned();
     a_table_acts_on_its_states();
     a_box_is_acted_in_within_its_bounds();
+    numbers_are_drawn_as_the_trainer_draws_them();
     the_checkpoint_is_asked_for_while_it_trains();
     two_trainers_at_once();
     snprintf(clean, sizeof clean, "rm -rf %s", scratch);
