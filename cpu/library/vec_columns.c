@@ -19,6 +19,7 @@ static bool has_column(const vly_vec *v, const char *name) {
 
 /* Those from number `first` on. */
 static vly_status add_own_columns(vly_vec *v, int first) {
+    v->own_column = v->column_count;
     for (int i = first; i < v->env.info_count; i++) {
         const char *name = v->env.info_names[i];
         if (has_column(v, name))
@@ -67,11 +68,22 @@ static void write_idle(const uint8_t *flags, int n, uint8_t *to) {
     for (int i = 0; i < n; i++) to[i] = (flags[i] & VLY_ROW_IDLE) != 0;
 }
 
-static void write_own_column(const vly_vec *v, int info, int from, int n, double *to) {
+static bool wants_own_columns(const vly_vec *v, void *const *column) {
+    for (int k = v->own_column; k < v->column_count; k++)
+        if (column[k]) return true;
+    return false;
+}
+
+/* One call of the environment for all its numbers: they may be dear. */
+static void write_own_columns(const vly_vec *v, int from, int row, int n, void *const *column) {
     double numbers[VLY_ENV_INFO_MAX] = {0};
+    if (!wants_own_columns(v, column)) return;
     for (int i = 0; i < n; i++) {
-        v->env.info(&v->env, vec_state(v, (from + i) / v->players), numbers);
-        to[i] = numbers[info];
+        const int env = (from + i) / v->players;
+        if (i == 0 || env != (from + i - 1) / v->players)
+            v->env.info(&v->env, vec_state(v, env), numbers);
+        for (int k = v->own_column; k < v->column_count; k++)
+            if (column[k]) ((double *)column[k])[row + i] = numbers[v->columns[k].info];
     }
 }
 
@@ -107,15 +119,15 @@ static void write_column(const vly_vec *v, const vec_column *c, int from, int ro
     case VEC_GAME_OVER: write_game_over(flags, n, byte); break;
     case VEC_MASK: memcpy(byte, v->mask + (size_t)from * count, (size_t)n * count); break;
     case VEC_IDLE: write_idle(flags, n, byte); break;
-    case VEC_INFO: write_own_column(v, c->info, from, n, (double *)to + row); break;
     case VEC_RAM: write_atari_column(v, c->kind, from, n, byte); break;
     default: write_atari_column(v, c->kind, from, n, (int32_t *)to + row);
     }
 }
 
 void vec_write_columns(const vly_vec *v, int from, int row, int n, void *const *column) {
-    for (int i = 0; i < v->column_count; i++)
+    for (int i = 0; i < v->own_column; i++)
         if (column[i]) write_column(v, &v->columns[i], from, row, n, column[i]);
+    write_own_columns(v, from, row, n, column);
 }
 
 int vly_vec_column(const vly_vec *v, int i, vly_column *out) {

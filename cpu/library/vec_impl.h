@@ -73,7 +73,7 @@ struct vly_vec {
     unsigned char *states; /* the pool's, state_bytes apart */
     int frames, room;
     vec_column columns[VEC_COLUMNS_MOST];
-    int column_count;
+    int column_count, own_column;  /* those from own_column on are the environment's own */
     size_t frame_bytes, obs_bytes; /* of a frame, of a stack */
 
     uint8_t *history;

@@ -54,6 +54,27 @@ static void all_numbers_are_columns(void) {
     vly_vec_close(v);
 }
 
+/* However many are asked for: computing them may be dear. */
+static void an_environment_is_asked_once_for_all_its_numbers(void) {
+    enum { STEPS = 4 };
+    static double first[ENVS], last[ENVS];
+    void *column[16 + VLY_ENV_INFO_MAX] = {NULL};
+    bool seen[ENVS * (STEPS + 1)] = {false};
+    vly_vec *v = open_vec(VLY_TEST_PLUGIN_BAD, "num_envs=3 info=calls");
+    const vly_batch batch = {.bytes = sizeof batch, .column = column};
+    column[column_named(v, "n0")] = first, column[column_named(v, "n63")] = last;
+    for (int step = 0; step <= STEPS; step++) {
+        CHECK_CALL(step ? vly_vec_step(v, (const int32_t[ENVS]){0}, VLY_TYPE_I32, &batch)
+                        : vly_vec_reset(v, NULL, (const int64_t[ENVS]){1, 2, 3}, &batch));
+        for (int i = 0; i < ENVS; i++) {
+            const int call = (int)first[i];
+            CHECK(first[i] == last[i] && call < ENVS * (step + 1) && !seen[call]);
+            seen[call] = true;
+        }
+    }
+    vly_vec_close(v);
+}
+
 static void a_number_with_the_name_of_a_column_is_refused(void) {
     vly_vec *v = NULL;
     REFUSED(vly_vec_open(&v, VLY_TEST_PLUGIN_BAD, "info=good"), -1, "bad: its number 'score'");
@@ -153,6 +174,7 @@ static bool has_roms(void) {
 
 int main(void) {
     all_numbers_are_columns();
+    an_environment_is_asked_once_for_all_its_numbers();
     a_number_with_the_name_of_a_column_is_refused();
     several_environments_show_their_task();
     critics_are_shown_all_of_the_state();

@@ -80,6 +80,14 @@ static void counting_info(const vly_env *env, const void *state, double *out) {
     for (int i = 0; i < env->info_count; i++) out[i] = i;
 }
 
+/* All numbers of a call are how many calls there were before it. */
+static void numbered_info(const vly_env *env, const void *state, double *out) {
+    static atomic_int calls;
+    const int call = atomic_fetch_add(&calls, 1);
+    (void)state;
+    for (int i = 0; i < env->info_count; i++) out[i] = call;
+}
+
 /* Numbers that are wrong in one way, or as many as there may be. */
 static void fill_info(vly_env *env, const char *wrong) {
     static const char *const good[] = {"phase", "score"}, *const twice[] = {"phase", "phase"};
@@ -91,6 +99,10 @@ static void fill_info(vly_env *env, const char *wrong) {
     env->info_count = 2, env->info_names = good, env->info = counting_info;
     env->reset = failing_reset;
     if (!strcmp(wrong, "info=many")) env->info_count = VLY_ENV_INFO_MAX, env->info_names = many;
+    if (!strcmp(wrong, "info=calls")) {
+        env->info_count = VLY_ENV_INFO_MAX, env->info_names = many, env->info = numbered_info;
+        env->step = good_step;
+    }
     if (!strcmp(wrong, "info=less")) env->info_count = -1;
     if (!strcmp(wrong, "info=more")) env->info_count = VLY_ENV_INFO_MAX + 1;
     if (!strcmp(wrong, "info=unnamed")) env->info_names = NULL;
