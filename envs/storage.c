@@ -7,14 +7,21 @@
 #include "envs/env_options.h"
 #include "envs/episode.h"
 
-enum { UNITS = 10, LEVELS = 7, DAY = 24, ACTIONS = 5, HOURS_MOST = 24 * 366, BEGIN_UNITS = 5 };
+enum { UNITS = 10, LEVELS = 7, DAY = 24, HOURS_MOST = 24 * 366, BEGIN_UNITS = 5 };
+enum { MOST = 2, ACTIONS = 2 * MOST + 1 }; /* units that an hour moves */
 
 static const double efficiency = 0.95, wear = 1.0, reward_unit = 100.0;
+
+/* What the best policy earns from one hour on. */
+typedef struct {
+    double at[UNITS + 1];
+} unit_values;
 
 typedef struct {
     int32_t hours, hidden, max_steps;
     vly_stream_source prices;
     double chain[LEVELS * LEVELS];
+    unit_values *best; /* (hours + 1, LEVELS); NULL with prices of a file */
 } world;
 
 /* The mean price of each hour of the day: low at night, dear in the morning and the evening. */
@@ -45,13 +52,18 @@ static double price_now(const world *w, const vly_storage *s) {
     return price_at(w, s->step, s->prices.at);
 }
 
-/* What the action earns at this price, as a reward, and the units afterwards. */
-static double trade(int *units, int action, double price) {
-    const int wanted = *units + action - ACTIONS / 2;
-    const int to = wanted < 0 ? 0 : wanted > UNITS ? UNITS : wanted, moved = to - *units;
-    *units = to;
+/* Of so many units bought, negative: sold, as a reward. */
+static double gain_of(int moved, double price) {
     if (moved >= 0) return -moved * (price / efficiency + wear) / reward_unit;
     return -moved * (price * efficiency - wear) / reward_unit;
+}
+
+/* What the action earns at this price, and the units afterwards. */
+static double trade(int *units, int action, double price) {
+    const int wanted = *units + action - MOST;
+    const int to = wanted < 0 ? 0 : wanted > UNITS ? UNITS : wanted, moved = to - *units;
+    *units = to;
+    return gain_of(moved, price);
 }
 
 static void write_storage_obs(const world *w, const vly_storage *s, uint8_t *obs) {
@@ -107,53 +119,54 @@ static void storage_step(const vly_env *env, void *states, int n, vly_actions ac
 
 /* ---- the optimum ---- */
 
-/* The values of one hour: by level (one, where the price of every hour is known) and units. */
-typedef struct {
-    double at[LEVELS][UNITS + 1];
-} hour_values;
-
-static double best_trade(double price, int units, const double *after) {
-    double best = -INFINITY;
-    for (int action = 0; action < ACTIONS; action++) {
-        int to = units;
-        const double now = trade(&to, action, price);
-        best = fmax(best, now + after[to]);
-    }
-    return best;
-}
-
-/* Of `hour`, from the values of the next. */
-static void back_up(const world *w, int hour, const hour_values *next, hour_values *v) {
-    for (int level = 0; level < LEVELS; level++) {
-        double after[UNITS + 1];
+/* Values of all units at this price, from those of the hour after it. A trade for which there is no
+ * room or no energy is one of fewer units. */
+static void best_trades(double price, const unit_values *after, unit_values *v) {
+    double edged[UNITS + ACTIONS], gain[ACTIONS];
+    for (int i = 0; i < UNITS + ACTIONS; i++) edged[i] = -INFINITY;
+    memcpy(edged + MOST, after->at, sizeof after->at);
+    for (int a = 0; a < ACTIONS; a++) gain[a] = gain_of(a - MOST, price);
+    for (int u = 0; u <= UNITS; u++) v->at[u] = gain[0] + edged[u];
+    for (int a = 1; a < ACTIONS; a++)
         for (int u = 0; u <= UNITS; u++) {
-            after[u] = 0;
-            for (int to = 0; to < LEVELS; to++)
-                after[u] += w->chain[level * LEVELS + to] * next->at[to][u];
+            const double value = gain[a] + edged[u + a];
+            v->at[u] = value > v->at[u] ? value : v->at[u];
         }
-        for (int u = 0; u <= UNITS; u++)
-            v->at[level][u] = best_trade(price_at(w, hour, level), u, after);
-    }
 }
 
-static void back_up_known(const world *w, int row, const hour_values *next, hour_values *v) {
-    for (int u = 0; u <= UNITS; u++) v->at[0][u] = best_trade(w->prices.value[row], u, next->at[0]);
+static unit_values mean_after(const world *w, int hour, int level) {
+    unit_values mean = {{0}};
+    for (int to = 0; to < LEVELS; to++)
+        for (int u = 0; u <= UNITS; u++)
+            mean.at[u] += w->chain[level * LEVELS + to] * w->best[(hour + 1) * LEVELS + to].at[u];
+    return mean;
+}
+
+static vly_status solve_chain(world *w) {
+    w->best = calloc((size_t)(w->hours + 1) * LEVELS, sizeof *w->best);
+    if (!w->best) return vly_fail(VLY_ENOMEM, "no memory for the values of %d hours", w->hours);
+    for (int hour = w->hours - 1; hour >= 0; hour--)
+        for (int level = 0; level < LEVELS; level++) {
+            const unit_values after = mean_after(w, hour, level);
+            best_trades(price_at(w, hour, level), &after, &w->best[hour * LEVELS + level]);
+        }
+    return VLY_OK;
+}
+
+static double optimum_of_rows(const world *w, const vly_storage *s) {
+    unit_values v = {{0}};
+    int row = (int)(((int64_t)s->prices.at + w->hours - s->step) % w->prices.rows);
+    for (int hour = w->hours - 1; hour >= s->step; hour--) {
+        row = row > 0 ? row - 1 : w->prices.rows - 1;
+        best_trades(w->prices.value[row], &v, &v);
+    }
+    return v.at[s->units];
 }
 
 double vly_storage_optimum(const vly_env *env, const vly_storage *s) {
     const world *w = env->world;
-    hour_values v[2];
-    memset(v, 0, sizeof v);
-    for (int hour = w->hours - 1; hour >= s->step; hour--) {
-        hour_values *now = &v[hour & 1];
-        const hour_values *next = &v[(hour + 1) & 1];
-        if (w->prices.value)
-            back_up_known(w, (int)(((int64_t)s->prices.at + hour - s->step) % w->prices.rows), next,
-                          now);
-        else
-            back_up(w, hour, next, now);
-    }
-    return s->ended ? 0 : v[s->step & 1].at[w->prices.value ? 0 : s->prices.at][s->units];
+    if (s->ended) return 0;
+    return w->best ? w->best[s->step * LEVELS + s->prices.at].at[s->units] : optimum_of_rows(w, s);
 }
 
 static const char *const info_names[] = {"price", "units", "earned", "optimum"};
@@ -201,7 +214,8 @@ static vly_status storage_valid(const vly_env *env, const void *state) {
 }
 
 static void storage_close(vly_env *env) {
-    if (env->world) vly_stream_free(&((world *)env->world)->prices);
+    world *w = env->world;
+    if (w) vly_stream_free(&w->prices), free(w->best);
     vly_env_close_world(env);
 }
 
@@ -211,7 +225,7 @@ static vly_status open_prices(world *w, const vly_env_args *args, const char *pr
     if (*prices) return vly_stream_read(&w->prices, args, prices, 0, 10000);
     fill_chain(w->chain);
     w->prices = (vly_stream_source){.levels = LEVELS, .chain = w->chain};
-    return VLY_OK;
+    return solve_chain(w);
 }
 
 static const vly_bounds bounds[] = {{0, 1}, {-1, 1}, {-1, 1}, {0, 1}, {0, 3}};

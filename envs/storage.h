@@ -4,7 +4,7 @@
  *   volley train storage --env.args prices=day_ahead.txt      # one price an hour, 0 to 10000
  *
  * Its own rules, judged against the truth: vly_storage_optimum() computes by dynamic programming what
- * the best policy earns, and `info` tells it.
+ * the best policy earns, and `info` tells it: for drawn prices once for all hours, on opening.
  *
  * The battery holds 0 to 10 units and moves at most 2 an hour; of what is bought 95 % arrives, and so
  * it does of what is sold; each unit moved wears it by 1. An episode is a week (option hours), begins
