@@ -54,7 +54,8 @@ class Actions:
 
     def __init__(self, space: Space[Any]) -> None:
         self.type: Any = np.int32
-        self.count = 1
+        self.count, self._space = 1, space
+        self.masked = isinstance(space, (Discrete, MultiDiscrete))  # where the information may hold masks
         self.give: Callable[[Array], Any]
         if isinstance(space, Discrete):
             start = int(space.start)
@@ -70,6 +71,18 @@ class Actions:
             self._take_box(space)
         else:
             raise Unsupported(f"actions of {space} are not offered: Discrete, MultiDiscrete, MultiBinary and Box are")
+
+    def mask(self, info: dict[str, Any]) -> Array | None:
+        """The choices that are allowed, flat; None: the information does not say."""
+        given = info.get("action_mask") if self.masked else None
+        return None if given is None else np.asarray(given).reshape(-1) != 0
+
+    def sample(self, mask: Array | None) -> Any:
+        """An action at random, of those that the mask allows."""
+        if mask is None:
+            return self._space.sample()
+        sizes = self._space.nvec if isinstance(self._space, MultiDiscrete) else None
+        return self._space.sample(mask.astype(np.int8) if sizes is None else _by_choice(mask.astype(np.int8), sizes))
 
     def _take_box(self, space: Box) -> None:
         if not (np.isfinite(space.low).all() and np.isfinite(space.high).all()):
@@ -99,6 +112,18 @@ def _repeated(parts: list[str]) -> str:
     return ";".join(part if n == 1 else f"{part}*{n}" for part, n in runs)
 
 
+def _by_choice(mask: Array, sizes: Array) -> Any:
+    """A flat mask as MultiDiscrete.sample takes it: an array for each choice, in tuples for each axis.
+
+    >>> _by_choice(np.array([1, 0, 1, 1, 0]), np.array([2, 3]))
+    (array([1, 0]), array([1, 1, 0]))
+    """
+    parts: list[Any] = np.split(mask, np.cumsum(sizes)[:-1])
+    for n in reversed(sizes.shape[1:]):
+        parts = [tuple(parts[i : i + n]) for i in range(0, len(parts), n)]
+    return tuple(parts)
+
+
 class Custom:
     """The environments that a trainer steps, made as it asks for them."""
 
@@ -125,14 +150,14 @@ class Custom:
     def _probe(self, env: Any) -> bool:
         """Plays a moment at random, says how fast that is, and whether the information holds masks."""
         _, info = env.reset(seed=0)
-        masked = isinstance(env.action_space, (Discrete, MultiDiscrete)) and info.get("action_mask") is not None
-        if masked and np.size(info["action_mask"]) != self.actions.choices:
-            raise InvalidArgument(f"{self.name[5:]}: action_mask has {np.size(info['action_mask'])} numbers, there are {self.actions.choices} choices")
+        mask = self.actions.mask(info)
+        masked = mask is not None
+        if mask is not None and mask.size != self.actions.choices:
+            raise InvalidArgument(f"{self.name[5:]}: action_mask has {mask.size} numbers, there are {self.actions.choices} choices")
         env.action_space.seed(0)
         start, steps = time.perf_counter(), 0
         while (passed := time.perf_counter() - start) < _PROBE_S:
-            chosen = env.action_space.sample(np.asarray(info["action_mask"], np.int8)) if masked and self.actions.count == 1 else env.action_space.sample()
-            _, _, terminated, truncated, info = env.step(chosen)
+            _, _, terminated, truncated, info = env.step(self.actions.sample(self.actions.mask(info)))
             steps += 1
             if terminated or truncated:
                 _, info = env.reset()
@@ -142,7 +167,7 @@ class Custom:
             "whatever workers are given",
             stacklevel=4,
         )
-        return bool(masked)
+        return masked
 
     # ---- the library's calls ----
 

@@ -1,5 +1,6 @@
 """Environments written in Python, trained by volley.Trainer; run by ctest in the Python of VLY_PYTHON."""
 
+import doctest
 import os
 import tempfile
 import time
@@ -73,6 +74,32 @@ class Masked(Walk):
     def step(self, action):
         assert action == 6 or self.at > 0, "a forbidden action"
         return (*super().step(action)[:4], self.mask())
+
+
+class Doors(gym.Env):
+    """Several choices at once, of each of which the first or the last is forbidden."""
+
+    observation_space = Box(0, 1, (1,))
+
+    def __init__(self, sizes=(2, 3)):
+        self.action_space = MultiDiscrete(sizes)
+
+    def draw(self):
+        sizes = self.action_space.nvec.reshape(-1)
+        self.forbidden = [int(n - 1) * int(self.np_random.integers(2)) for n in sizes]
+        allowed = [np.arange(n) != f for n, f in zip(sizes, self.forbidden)]
+        return np.zeros(1, np.float32), {"action_mask": np.concatenate(allowed).astype(np.int8)}
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.steps = 0
+        return self.draw()
+
+    def step(self, action):
+        assert self.action_space.contains(action) and (action.reshape(-1) != self.forbidden).all(), "a forbidden action"
+        self.steps += 1
+        seen, info = self.draw()
+        return seen, 1.0, self.steps == 10, False, info
 
 
 class WrongMask(Walk):
@@ -176,8 +203,15 @@ def episodes_begin_and_end_where_gymnasium_says():
 
 
 def masks_are_kept_to():
-    with run_of("masked", Masked, options={"ppo.rollout": 32}, envs=4, steps=1024) as t:
-        assert t.run()["stop"] == "budget"
+    for name, env in (("masked", Masked), ("doors", Doors), ("doors-of-two-axes", lambda: Doors([[2, 3], [2, 2]]))):
+        with run_of(name, env, options={"ppo.rollout": 32}, envs=4, steps=1024) as t:
+            report = t.run()
+        assert report["stop"] == "budget"
+
+
+def documented_examples_run():
+    result = doctest.testmod(volley.custom)
+    assert result.failed == 0 and result.attempted > 0
 
 
 def what_an_environment_raises_the_trainer_raises():
@@ -261,7 +295,7 @@ def main():
     for claim in (a_python_cartpole_is_learned, the_warning_says_how_fast_it_is, spaces_become_the_networks_and_back,
                   episodes_begin_and_end_where_gymnasium_says, masks_are_kept_to, what_an_environment_raises_the_trainer_raises,
                   numbers_are_checked, a_mask_of_another_size_is_refused, an_environment_that_goes_elsewhere_does_not_move_the_run, a_run_goes_on_in_new_episodes, the_same_seed_learns_the_same,
-                  learners_that_wait_for_nobody_and_learners_of_memories):
+                  learners_that_wait_for_nobody_and_learners_of_memories, documented_examples_run):
         start = time.time()
         claim()
         print(f"{claim.__name__} ({time.time() - start:.2f} s)", flush=True)
