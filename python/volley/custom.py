@@ -225,17 +225,17 @@ def _array(at: int, kind: Any, shape: tuple[int, ...]) -> Array:
     return np.frombuffer((ctypes.c_uint8 * size).from_address(at), kind).reshape(shape)
 
 
-def play(make: Callable[[], Any], begin: Callable[[], Callable[[Array], Any]], episodes: int, seed: int) -> Array:
-    """Returns of whole episodes. begin() starts one: what it returns has the network's input for an observation and gives the action."""
+def play(make: Callable[[], Any], begin: Callable[[], Callable[[Array, Array | None], Any]], episodes: int, seed: int) -> Array:
+    """Returns of whole episodes. begin() starts one: what it returns has the network's input for an observation and the mask, and gives the action."""
     env = make()
     observations, actions = Observations(env.observation_space), Actions(env.action_space)
     row, returns = np.zeros(observations.shape, observations.type), np.zeros(episodes)
     for episode in range(episodes):
         act, over = begin(), False
-        seen, _ = env.reset(seed=seed + episode)
+        seen, info = env.reset(seed=seed + episode)
         while not over:
             observations.put(row, seen)
-            seen, reward, ended, cut, _ = env.step(actions.give(np.atleast_1d(act(row))))
+            seen, reward, ended, cut, info = env.step(actions.give(np.atleast_1d(act(row, actions.mask(info)))))
             returns[episode] += reward
             over = ended or cut
     env.close()

@@ -104,19 +104,24 @@ class Policy:
         check(lib.vly_policy_act(owner.handle, n, ctypes.addressof(decision)))
         return {"action": action, **out}
 
+    def _decide_one(self, observation: Any, mask: Any, state: Array | None, greedy: bool) -> dict[str, Array]:
+        """Of a batch, or of a single observation with its mask as a batch of one."""
+        if np.shape(observation) == self.shape:
+            observation, mask = np.asarray(observation)[None], None if mask is None else np.asarray(mask)[None]
+        return self.decide(observation, mask=mask, state=state, greedy=greedy)
+
     def act(self, observation: Any, *, mask: Any = None, state: Array | None = None, greedy: bool = True) -> Any:
         """The actions for a batch of observations, or the one for a single observation."""
         single = np.shape(observation) == self.shape
-        batch = np.asarray(observation)[None] if single else observation
-        action = self.decide(batch, mask=np.asarray(mask)[None] if single and mask is not None else mask, state=state, greedy=greedy)["action"]
+        action = self._decide_one(observation, mask, state, greedy)["action"]
         if not single:
             return action
         return action[0] if self.parts else int(action[0])
 
-    def value(self, observation: Any, *, state: Array | None = None) -> Any:
-        """The expected return from a batch of observations, or from a single one."""
+    def value(self, observation: Any, *, mask: Any = None, state: Array | None = None) -> Any:
+        """The expected return from a batch of observations, or from a single one; with Q-learning the best value of an action."""
         single = np.shape(observation) == self.shape
-        value = self.decide(np.asarray(observation)[None] if single else observation, state=state)["value"]
+        value = self._decide_one(observation, mask, state, True)["value"]
         return float(value[0]) if single else value
 
     def weights(self) -> dict[str, Array]:
@@ -136,9 +141,9 @@ class Policy:
         if env is not None:
             from .custom import play
 
-            def begin() -> Callable[[Array], Any]:
+            def begin() -> Callable[[Array, Array | None], Any]:
                 state = self.initial_state(1) if self.recurrent else None
-                return lambda row: self.act(row[None], state=state, greedy=greedy)[0]
+                return lambda row, mask: self.act(row, mask=mask, state=state, greedy=greedy)
 
             return play(env, begin, episodes, seed)
         returns, owner = np.zeros(episodes), self.owner

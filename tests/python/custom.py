@@ -207,6 +207,22 @@ def masks_are_kept_to():
         with run_of(name, env, options={"ppo.rollout": 32}, envs=4, steps=1024) as t:
             report = t.run()
         assert report["stop"] == "budget"
+        policy = volley.load(report["folder"], seed=1)
+        for greedy in (False, True):
+            assert np.isfinite(policy.evaluate(20, env=env, greedy=greedy)).all()
+
+
+def the_best_value_is_of_an_allowed_action():
+    with run_of("masked-dqn", Masked, "dqn", options={"dqn.learning_starts": 100}, envs=4, steps=600) as t:
+        policy = volley.load(t.run()["folder"])
+    assert policy.evaluate(5, env=Masked).shape == (5,)
+    x = np.eye(9, dtype=np.float32)
+    q = policy.decide(x)["logits"]
+    assert (policy.value(x) == q.max(1)).all()
+    for action in (0, 1):
+        mask = np.arange(2) == action
+        assert (policy.value(x, mask=np.tile(mask, (9, 1))) == q[:, action]).all()
+        assert policy.value(x[3], mask=mask) == q[3, action]
 
 
 def documented_examples_run():
@@ -293,7 +309,7 @@ def learners_that_wait_for_nobody_and_learners_of_memories():
 
 def main():
     for claim in (a_python_cartpole_is_learned, the_warning_says_how_fast_it_is, spaces_become_the_networks_and_back,
-                  episodes_begin_and_end_where_gymnasium_says, masks_are_kept_to, what_an_environment_raises_the_trainer_raises,
+                  episodes_begin_and_end_where_gymnasium_says, masks_are_kept_to, the_best_value_is_of_an_allowed_action, what_an_environment_raises_the_trainer_raises,
                   numbers_are_checked, a_mask_of_another_size_is_refused, an_environment_that_goes_elsewhere_does_not_move_the_run, a_run_goes_on_in_new_episodes, the_same_seed_learns_the_same,
                   learners_that_wait_for_nobody_and_learners_of_memories, documented_examples_run):
         start = time.time()
