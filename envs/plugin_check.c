@@ -27,6 +27,11 @@ static vly_status check_frame(const char *path, const char *name, const vly_obs_
     if (obs->stack < 1 || obs->stack > 64)
         return vly_fail(VLY_EINVAL, "%s: %s.stack is %d, it must be in [1, 64]", path, name,
                         obs->stack);
+    if (!(isfinite(obs->scale) && obs->scale > 0))
+        return vly_fail(VLY_EINVAL,
+                        "%s: %s.scale is %g, it must be a positive number, by which networks "
+                        "multiply observations: 1, or 1.0f / 255 for pixels",
+                        path, name, (double)obs->scale);
     return VLY_OK;
 }
 

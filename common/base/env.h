@@ -52,7 +52,7 @@ typedef struct {
     int ndim;        /* 1: a vector; 3: an image (height, width, channels) */
     int shape[3];
     int stack;    /* Atari: 4 single frames of 84 x 84 x 1, stacked by the consumer */
-    float scale;  /* network input = scale * value: 1/255 for pixels, 1 otherwise */
+    float scale;  /* above 0: network input = scale * value: 1/255 for pixels, 1 otherwise */
     size_t bytes; /* of one frame */
 } vly_obs_spec;
 

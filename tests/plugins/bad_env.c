@@ -132,6 +132,9 @@ vly_status vly_env_plugin(vly_env *env, const vly_env_args *args) {
     env->obs.shape[0] = strcmp(wrong, "shape") ? 2 : -2;
     env->obs.bytes = strcmp(wrong, "bytes") ? 8 : 4;
     env->obs.stack = strcmp(wrong, "stack") ? 1 : 0;
+    env->obs.scale = strcmp(wrong, "scale") ? 1.0f : 0.0f;
+    if (!strcmp(wrong, "scale=-1")) env->obs.scale = -1.0f;
+    if (!strcmp(wrong, "scale=nan")) env->obs.scale = NAN;
     env->action = vly_space_discrete(strcmp(wrong, "actions") ? 2 : 0);
     env->players = env->tasks = 1;
     env->states = strcmp(wrong, "states") ? 0 : 5;
@@ -151,6 +154,8 @@ vly_status vly_env_plugin(vly_env *env, const vly_env_args *args) {
     if (!strcmp(wrong, "bounds")) env->action = vly_space_box(2, bounds);
     if (!strcmp(wrong, "mask of a box")) env->action = vly_space_box(1, bounds), env->masked = 1;
     if (!strcmp(wrong, "shared")) env->shared.bytes = 4;
+    if (!strcmp(wrong, "shared.scale"))
+        env->shared = (vly_obs_spec){VLY_F32, 1, {2, 0, 0}, 1, INFINITY, 8};
     if (!strncmp(wrong, "info=", 5)) fill_info(env, wrong);
     if (!strcmp(wrong, "mask"))
         env->reset = failing_reset, env->step = blocked_step, env->masked = 1;
