@@ -71,6 +71,7 @@ struct vly_noise_args {
 struct vly_running_args {
     int n, width;
     const vly_real *x;    /* (n, width) */
+    float factor;         /* moments are those of factor x; 0: of x */
     const vly_real *mask; /* (n): rows with 0 are left out; NULL: none is */
     double *state;        /* (3, width): count, mean, sum of squared deviations; starts at 0 */
     vly_real *mean;       /* (width), may be NULL */

@@ -519,7 +519,7 @@ struct vly_queue { /* a back end's queue begins with this */
  * it. */
 typedef vly_status (*vly_compute_create_fn)(vly_compute **out, int device, int threads);
 #define VLY_COMPUTE_CUDA_SYMBOL "vly_compute_create_cuda"
-enum { VLY_COMPUTE_ABI = 7 };
+enum { VLY_COMPUTE_ABI = 8 };
 /* And this: the ABI it was built with, checked before use. */
 #define VLY_COMPUTE_CUDA_ABI_SYMBOL "vly_compute_cuda_abi"
 

@@ -374,11 +374,15 @@ VLY_HD void vly_rule_discounted(const vly_discounted_args *a, int n) {
     a->carry[n] = sum;
 }
 
-/* Moments of a batch (count, mean, squares) join those of a column. */
+/* Moments of a batch (count, mean, squares), multiplied by the factor, join those of a column. */
 VLY_HD void vly_rule_running(const vly_running_args *a, int column, double count, double mean,
                              double squares) {
     double *at = a->state + column;
     const int w = a->width;
+    if (a->factor != 0) {
+        const double factor = (double)a->factor;
+        mean *= factor, squares *= factor * factor;
+    }
     if (count > 0) {
         const double all = at[0] + count, delta = mean - at[w];
         at[2 * w] += squares + delta * delta * (at[0] * count / all);

@@ -16,6 +16,7 @@ vly_status vly_moments_take(vly_moments *o, vly_memories *m, const vly_net *net,
     vly_status s = VLY_OK;
     *o = (vly_moments){.c = m->c};
     o->at = vly_net_moments(net, &o->width);
+    o->factor = vly_net_description(net)->obs.scale;
     if (o->at >= 0)
         o->observation = vly_memories_take(m, false, 3 * (int64_t)o->width, sizeof(double),
                                            "moments of observations", &s);
@@ -26,22 +27,34 @@ vly_status vly_moments_take(vly_moments *o, vly_memories *m, const vly_net *net,
     return s;
 }
 
-vly_status vly_moments_see(const vly_moments *o, vly_queue *q, vly_real *param, int n,
-                           const vly_real *x) {
+/* Of factor x. */
+static vly_status see_multiple(const vly_moments *o, vly_queue *q, vly_real *param, int n,
+                               const vly_real *x, float factor) {
     if (!o->observation) return VLY_OK;
     const vly_running_args args = {.n = n,
                                    .width = o->width,
                                    .x = x,
+                                   .factor = factor,
                                    .state = o->observation,
                                    .mean = param + o->at,
                                    .scale = param + o->at + o->width};
     return o->c->running(q, &args);
 }
 
+vly_status vly_moments_see(const vly_moments *o, vly_queue *q, vly_real *param, int n,
+                           const vly_real *x) {
+    return see_multiple(o, q, param, n, x, 1);
+}
+
+vly_status vly_moments_see_frames(const vly_moments *o, vly_queue *q, vly_real *param, int n,
+                                  const uint8_t *frames) {
+    return see_multiple(o, q, param, n, (const vly_real *)(const void *)frames, o->factor);
+}
+
 vly_status vly_moments_see_newest(const vly_moments *o, vly_queue *q, vly_real *param,
                                   const vly_replay *r, int group) {
     const uint8_t *from = r->frames + (size_t)vly_replay_newest(r, group) * r->o.obs.bytes;
-    return vly_moments_see(o, q, param, (int)r->M, (const vly_real *)(const void *)from);
+    return vly_moments_see_frames(o, q, param, (int)r->M, from);
 }
 
 vly_status vly_moments_share(const vly_moments *o, vly_queue *q, const vly_real *from,

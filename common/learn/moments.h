@@ -3,6 +3,7 @@
  *   VLY_TRY(vly_moments_check(args, normalize_reward));               // before anything is made
  *   VLY_TRY(vly_moments_take(&o, &memories, net, normalize_reward));
  *   VLY_TRY(vly_moments_see(&o, q, learner.params.param, rows, x));
+ *   VLY_TRY(vly_moments_see_frames(&o, q, learner.params.param, rows, frames));
  *   VLY_TRY(vly_moments_see_newest(&o, q, learner.params.param, replay, group));
  *   VLY_TRY(vly_moments_share(&o, q, learner.params.param, target));  // two networks read alike
  *   // in place, by the deviation of discounted returns
@@ -22,6 +23,7 @@
 typedef struct {
     vly_compute *c;
     int width;           /* numbers of an observation */
+    float factor;        /* of frames to the network's input: vly_obs_spec.scale */
     int64_t at;          /* of their means and scales among the parameters */
     double *observation; /* (3, width), device; NULL: observations go in as they are */
     double *returned;    /* (3), device; NULL: so do rewards */
@@ -33,8 +35,12 @@ typedef struct {
  * own. */
 vly_status vly_moments_check(const vly_algo_args *args, bool rewards);
 vly_status vly_moments_take(vly_moments *o, vly_memories *m, const vly_net *net, bool rewards);
+/* x: a network's input. */
 vly_status vly_moments_see(const vly_moments *o, vly_queue *q, vly_real *param, int n,
                            const vly_real *x);
+/* Frames as environments write them: the network's input is `scale` times that. */
+vly_status vly_moments_see_frames(const vly_moments *o, vly_queue *q, vly_real *param, int n,
+                                  const uint8_t *frames);
 /* The rows that arrived last in a replay memory. */
 vly_status vly_moments_see_newest(const vly_moments *o, vly_queue *q, vly_real *param,
                                   const vly_replay *r, int group);

@@ -14,8 +14,7 @@ vly_status vly_onpolicy_alloc_moments(onpolicy *a) {
 /* Rows 1 .. T of the rollout that was learned from. */
 vly_status vly_onpolicy_see_observations(onpolicy *a, vly_queue *q) {
     const uint8_t *from = a->seen.frames + (size_t)a->N * a->obs.bytes;
-    return vly_moments_see(&a->running, q, a->learner.params.param, a->T * a->N,
-                           (const vly_real *)(const void *)from);
+    return vly_moments_see_frames(&a->running, q, a->learner.params.param, a->T * a->N, from);
 }
 
 /* In place, before advantages are made of them; `advantage` and `mask` are scratch until then. */

@@ -237,6 +237,7 @@ static void running_moments_agree(parity *p) {
         BOTH(c->running(q, &(vly_running_args){.n = n,
                                                .width = WIDTH,
                                                .x = D(x),
+                                               .factor = s == 2 ? 0.25f : 0,
                                                .mask = s == 1 ? D(mask) : NULL,
                                                .state = D(state),
                                                .mean = D(mean),

@@ -1,10 +1,63 @@
-/* Running moments are one process's: where several learn together they are refused. A target network
- * normalises by those of now. */
+/* Running moments: of what the network reads, for a target network those of now, and of one process:
+ * where several learn together they are refused. */
 #include <math.h>
-#include "cpu/ops/compute_cpu.h"
-#include "cpu/train/train.h"
-#include "envs/registry.h"
-#include "tests/kit/settings.h"
+#include "tests/kit/learning.h"
+
+enum { BUFFERS = 256 };
+
+/* The weights `name`, of as many numbers as an observation has. */
+static void read_numbers(vly_train *t, const char *name, float *out) {
+    vly_buffer list[BUFFERS];
+    const int n = vly_train_buffers(t, list, BUFFERS);
+    int at = 0;
+    while (at < n && strcmp(list[at].name, name)) at++;
+    CHECK(at < n && list[at].shape[0] == 2);
+    CHECK_OK(vly_train_read(t, &list[at], out));
+}
+
+/* Both mountain cars show a position in [-1.2, 0.6] and a speed in [-0.07, 0.07], the position near
+ * -0.5 for a long time. */
+static void moments_are_of_scaled_observations(const char *name, const char *settings) {
+    const float scale = 0.25f;
+    float mean[2], normal[2];
+    vly_config config;
+    vly_env env;
+    vly_compute *c;
+    vly_train *t;
+    vly_train_result result;
+    char text[512];
+    snprintf(text, sizeof text,
+             "run.preset=none run.envs=4 run.steps=2000 net.hidden=8 net.normalize=true %s",
+             settings);
+    settings_resolve(&config, name, "classic", text);
+    CHECK_OK(vly_env_open(&env, name, NULL));
+    CHECK_OK(vly_compute_create_cpu(&c, 1));
+    env.obs.scale = scale;
+    const vly_train_options o = {.compute = c, .env = &env, .config = &config};
+    CHECK_OK(vly_train_create(&t, &o));
+    CHECK_OK(vly_train_run(t, &result));
+    read_numbers(t, "input.mean", mean), read_numbers(t, "input.scale", normal);
+    if (!(mean[0] > -0.75f * scale && mean[0] < -0.25f * scale))
+        fprintf(stderr, "%s: the mean position is %g\n", settings, (double)mean[0]);
+    CHECK(mean[0] > -0.75f * scale && mean[0] < -0.25f * scale);
+    CHECK(1 / normal[1] < 0.071f * scale); /* a deviation is at most half the range */
+    vly_train_destroy(t);
+    c->destroy(c);
+    env.close(&env);
+}
+
+static void what_normalises_is_of_the_networks_input(void) {
+    static const char numbers[] = "mountaincar_continuous";
+    moments_are_of_scaled_observations("mountaincar", "run.algo=ppo ppo.rollout=64");
+    moments_are_of_scaled_observations("mountaincar", "run.algo=a2c");
+    moments_are_of_scaled_observations("mountaincar", "run.algo=impala pool.schedule=sync");
+    moments_are_of_scaled_observations("mountaincar",
+                                       "run.algo=dqn dqn.learning_starts=500 replay.capacity=2000");
+    moments_are_of_scaled_observations(
+        numbers, "run.algo=sac sac.batch=32 sac.learning_starts=500 replay.capacity=2000");
+    moments_are_of_scaled_observations(
+        numbers, "run.algo=td3 td3.batch=32 td3.learning_starts=500 replay.capacity=2000");
+}
 
 static vly_status create(const char *settings) {
     vly_algo *a = NULL;
@@ -38,8 +91,6 @@ static void several_processes_are_told_what_to_leave_out(void) {
     refuses("impala", "net.normalize=true impala.normalize_reward=true",
             "--net.normalize and normalize_reward");
 }
-
-enum { BUFFERS = 64 };
 
 static const void *data_of(const vly_buffer *list, int n, const char *name) {
     for (int i = 0; i < n; i++)
@@ -86,6 +137,7 @@ static void a_target_policy_normalises_by_the_moments_of_now(void) {
 }
 
 int main(void) {
+    what_normalises_is_of_the_networks_input();
     a_target_policy_normalises_by_the_moments_of_now();
     several_processes_are_told_what_to_leave_out();
     return TEST_PASS;

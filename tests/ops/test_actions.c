@@ -313,7 +313,20 @@ static void running_moments_are_those_of_all_rows(void) {
     CHECK_OK(cpu->running(queue, &left_out));
     golden_check("running", "mean", mean, 1e-6);
     golden_check("running", "scale", scale, 1e-5);
-    vly_real y[4];
+    double times[12] = {0};
+    vly_real mean_times[4], scale_times[4], y[4];
+    const vly_running_args multiple = {.n = n,
+                                       .width = width,
+                                       .x = x,
+                                       .factor = 0.25f,
+                                       .state = times,
+                                       .mean = mean_times,
+                                       .scale = scale_times};
+    CHECK_OK(cpu->running(queue, &multiple));
+    for (int k = 0; k < width; k++) { /* of x / 4 */
+        CHECK_NEAR(mean_times[k], mean[k] / 4, 1e-6);
+        CHECK_NEAR(scale_times[k], scale[k] * 4, 1e-5);
+    }
     CHECK_OK(cpu->normalize(queue, 1, width, x, mean, scale, 10, y));
     for (int k = 0; k < width; k++) CHECK_NEAR(y[k], (x[k] - mean[k]) * scale[k], 1e-5);
     CHECK_OK(cpu->normalize(queue, 1, width, x, mean, scale, 0.01f, y));
