@@ -1,5 +1,5 @@
 #include "envs/stream.h"
-#include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,12 +11,14 @@
 
 enum { ROWS_MOST = 1 << 24, LANE = 77 }; /* of the random numbers: no environment draws from it */
 
-static vly_status add_stream_row(vly_stream_source *source, double value) {
+static vly_status add_stream_row(vly_stream_source *source, const char *path, double value) {
+    if (source->rows == ROWS_MOST)
+        return vly_fail(VLY_EINVAL, "%s: more than %d numbers; leave out the last", path,
+                        ROWS_MOST);
     if ((source->rows & (source->rows - 1)) == 0) { /* full at powers of two */
         const size_t room = source->rows ? 2 * (size_t)source->rows : 1;
         double *more = realloc(source->value, room * sizeof *more);
-        if (!more || source->rows == ROWS_MOST)
-            return vly_fail(VLY_ENOMEM, "no room for more than %d rows", source->rows);
+        if (!more) return vly_fail(VLY_ENOMEM, "%s: no memory for %zu numbers", path, room);
         source->value = more;
     }
     source->value[source->rows++] = value;
@@ -25,19 +27,21 @@ static vly_status add_stream_row(vly_stream_source *source, double value) {
 
 static vly_status read_stream_rows(vly_stream_source *source, FILE *file, const char *path,
                                    double low, double high) {
-    char text[256];
-    for (int line = 1; fgets(text, sizeof text, file); line++) {
+    char text[1024];
+    bool there = true;
+    for (size_t line = 1;; line++) {
+        VLY_TRY(vly_file_line(file, path, line, text, sizeof text, &there));
+        if (!there) break;
         char *at = text + strspn(text, " \t"), *end;
         if (*at == '#' || *at == '\n' || *at == '\r' || !*at) continue;
         double value;
         if (!vly_text_decimal(at, &end, &value) || end[strspn(end, " \t\r\n")])
-            return vly_fail(VLY_EINVAL, "%s:%d: not one number", path, line);
+            return vly_fail(VLY_EINVAL, "%s:%zu: not one number", path, line);
         if (!(value >= low && value <= high))
-            return vly_fail(VLY_EINVAL, "%s:%d: %g is outside [%g, %g]", path, line, value, low,
+            return vly_fail(VLY_EINVAL, "%s:%zu: %g is outside [%g, %g]", path, line, value, low,
                             high);
-        VLY_TRY(add_stream_row(source, value));
+        VLY_TRY(add_stream_row(source, path, value));
     }
-    if (ferror(file)) return vly_fail(VLY_EIO, "cannot read %s: %s", path, strerror(errno));
     return source->rows ? VLY_OK : vly_fail(VLY_EINVAL, "%s holds no numbers (one a line)", path);
 }
 

@@ -123,13 +123,12 @@ static vly_status read_action_line(reader *r, size_t line, char *text) {
 }
 
 static vly_status read_lines(reader *r, FILE *file, char *text, size_t bytes) {
-    for (size_t line = 1; fgets(text, (int)bytes, file); line++) {
-        if (!strchr(text, '\n') && !feof(file))
-            return vly_fail(VLY_EINVAL, "%s:%zu: the line is longer than %zu characters", r->path,
-                            line, bytes - 2);
+    bool there = true;
+    for (size_t line = 1;; line++) {
+        VLY_TRY(vly_file_line(file, r->path, line, text, bytes, &there));
+        if (!there) break;
         VLY_TRY(read_action_line(r, line, text));
     }
-    if (ferror(file)) return vly_fail(VLY_EIO, "cannot read %s: %s", r->path, strerror(errno));
     if (r->n == 0) return vly_fail(VLY_EINVAL, "%s contains no actions (one a line)", r->path);
     return VLY_OK;
 }

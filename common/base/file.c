@@ -69,6 +69,15 @@ FILE *vly_file_open(const char *path, vly_status *status) {
     return NULL;
 }
 
+vly_status vly_file_line(FILE *file, const char *path, size_t line, char *text, size_t bytes,
+                         bool *there) {
+    *there = fgets(text, (int)bytes, file) != NULL;
+    if (!*there) return ferror(file) ? failed("read", path) : VLY_OK;
+    if (strchr(text, '\n') || feof(file)) return VLY_OK;
+    return vly_fail(VLY_EINVAL, "%s:%zu: the line is longer than %zu characters", path, line,
+                    bytes - 2);
+}
+
 static FILE *open_without_waiting(const char *path, int flags, const char *mode,
                                   vly_status *status) {
     const int fd = open(path, flags | O_CLOEXEC | O_NONBLOCK, 0644);

@@ -20,6 +20,10 @@ FILE *vly_file_open(const char *path, vly_status *status);
  * without a writer is empty; one without a reader cannot be written. */
 FILE *vly_file_open_input(const char *path, vly_status *status);
 FILE *vly_file_open_output(const char *path, vly_status *status);
+/* The next line of a file that is read in parts, its end included; `line` counts them from 1, for
+ * messages. *there false: there was none. VLY_EINVAL where it does not fit. */
+vly_status vly_file_line(FILE *file, const char *path, size_t line, char *text, size_t bytes,
+                         bool *there);
 /* A file of a run's own folder, with O_WRONLY or O_RDWR: made where it is missing; a link, a pipe, a
  * device and a folder are refused. -1: *status. */
 int vly_file_open_own(const char *path, int flags, vly_status *status);

@@ -103,6 +103,41 @@ static void bad_files_are_refused_by_line(void) {
     CHECK_EQ(vly_env_open(&env, "windy", &wind), VLY_EINVAL);
 }
 
+/* A line that is cut would be two rows, or would be refused for its second half. */
+static void no_line_is_cut(void) {
+    static const char *const begins[] = {"10\n#", "10\n "}, *const ends[] = {"\n20\n", "25\n"};
+    char text[2048];
+    vly_env env;
+    const vly_env_args args = {.extra = "prices=stream-long.txt"};
+    for (int i = 0; i < 2; i++) { /* 1022 characters fit */
+        const int n = 1022 - (i ? 2 : 0);
+        snprintf(text, sizeof text, "%s%*s%s", begins[i], n - 1, "", ends[i]);
+        write_file("stream-long.txt", text);
+        CHECK_OK(vly_env_open(&env, "storage", &args));
+        env.close(&env);
+        snprintf(text, sizeof text, "%s%*s%s", begins[i], n, "", ends[i]);
+        write_file("stream-long.txt", text);
+        CHECK_EQ(vly_env_open(&env, "storage", &args), VLY_EINVAL);
+        CHECK(strstr(vly_error_text(), "stream-long.txt:2: the line is longer than 1022"));
+    }
+    remove("stream-long.txt");
+}
+
+static void a_file_of_too_many_rows_is_refused(void) {
+    enum { MOST = 1 << 24, AT_ONCE = 1 << 16 };
+    static char rows[2 * AT_ONCE];
+    vly_env env;
+    const vly_env_args args = {.extra = "prices=stream-many.txt"};
+    for (int i = 0; i < AT_ONCE; i++) memcpy(rows + 2 * i, "1\n", 2);
+    FILE *file = fopen("stream-many.txt", "w");
+    CHECK(file != NULL);
+    for (int i = 0; i < MOST / AT_ONCE; i++) CHECK_EQ(fwrite(rows, sizeof rows, 1, file), 1);
+    CHECK(fputs("1\n", file) >= 0 && fclose(file) == 0);
+    CHECK_EQ(vly_env_open(&env, "storage", &args), VLY_EINVAL);
+    CHECK(strstr(vly_error_text(), "stream-many.txt: more than 16777216 numbers"));
+    remove("stream-many.txt");
+}
+
 /* Neither is waited for or read without end. */
 static void what_is_no_file_is_refused(void) {
     static const char *const odd[] = {"prices=stream-pipe", "prices=/dev/zero", "prices=."};
@@ -284,6 +319,8 @@ int main(void) {
     no_action_changes_the_stream();
     a_file_gives_its_rows_in_order();
     bad_files_are_refused_by_line();
+    no_line_is_cut();
+    a_file_of_too_many_rows_is_refused();
     what_is_no_file_is_refused();
     a_stranger_names_no_file();
     the_windy_optimum_is_fifteen_moves();
