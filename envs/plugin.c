@@ -205,6 +205,42 @@ static bool check_guards(plugin *p, const rows_block *b, int n) {
     return !what;
 }
 
+/* Of flags that two players of a state do not share. */
+static const char *name_flag(uint8_t flags) {
+    static const struct {
+        uint8_t flag;
+        const char *name;
+    } names[] = {{VLY_ROW_RESET, "RESET"},
+                 {VLY_ROW_TERMINATED, "TERMINATED"},
+                 {VLY_ROW_TRUNCATED, "TRUNCATED"},
+                 {VLY_ROW_GAME_OVER, "GAME_OVER"}};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (flags & names[i].flag) return names[i].name;
+    return "FAILED";
+}
+
+/* The players of a state begin and end an episode together. */
+static bool check_shared_flags(plugin *p, const uint8_t *flags, int n) {
+    const uint8_t shared = VLY_ROW_RESET | VLY_ROW_TERMINATED | VLY_ROW_TRUNCATED |
+                           VLY_ROW_GAME_OVER | VLY_ROW_FAILED;
+    const int k = p->own.players;
+    char what[128];
+    for (int i = 0; k > 1 && i < n * k; i++) {
+        const uint8_t differ = (flags[i] ^ flags[i - i % k]) & shared;
+        if (!differ) continue;
+        const bool set = (flags[i] & differ) != 0;
+        if (flags[i] == VLY_PLUGIN_UNWRITTEN)
+            snprintf(what, sizeof what, "wrote no flags for player %d", i % k);
+        else
+            snprintf(what, sizeof what,
+                     "set %s for player %d and not for player %d (who is out early is IDLE)",
+                     name_flag(differ), set ? i % k : 0, set ? 0 : i % k);
+        keep_fault(p, VLY_EPEER, i, what);
+        return false;
+    }
+    return true;
+}
+
 /* By the bits: a loop without branches. */
 static bool all_finite(const float *v, size_t n) {
     unsigned bad = 0;
@@ -244,7 +280,7 @@ static void copy_lane(const lane *l, const uint8_t *from, uint8_t *to, size_t to
 
 /* Rows that were not checked are not used: their actors have failed. */
 static void copy_plugin_rows(plugin *p, const rows_block *b, int n, vly_rows out) {
-    const bool whole = check_guards(p, b, n);
+    const bool whole = check_guards(p, b, n) && check_shared_flags(p, vly_plugin_here()->flags, n);
     const int rows = n * p->own.players;
     for (int i = 0; i < rows; i++) {
         const bool good = whole && check_numbers(p, b, i);

@@ -95,6 +95,29 @@ static double backup(const vly_outcome *outcome, int n, double gamma, const doub
     return sum;
 }
 
+/* What follows action a in state s, of which there are n: an environment may be a plugin. */
+static vly_status check_outcomes(const vly_env *env, int s, int a, const vly_outcome *outcome,
+                                 int n) {
+    if (n < 0 || n > OUTCOMES_MAX)
+        return vly_fail(VLY_EINVAL,
+                        "%s: model(state %d, action %d) says %d outcomes, it may write %d",
+                        env->name, s, a, n, OUTCOMES_MAX);
+    for (int i = 0; i < n; i++) {
+        const vly_outcome *o = &outcome[i];
+        if (o->next < 0 || o->next >= env->states)
+            return vly_fail(VLY_EINVAL,
+                            "%s: model(state %d, action %d) leads to state %d, states are 0 to %d",
+                            env->name, s, a, o->next, env->states - 1);
+        if (!isfinite(o->probability) || !isfinite(o->reward))
+            return vly_fail(
+                VLY_EINVAL,
+                "%s: model(state %d, action %d) has probability %g and reward %g, which "
+                "have to be finite",
+                env->name, s, a, o->probability, o->reward);
+    }
+    return VLY_OK;
+}
+
 vly_status vly_tabular_solve(const vly_env *env, double gamma, double *q) {
     if (!env->model || env->states <= 0)
         return vly_fail(
@@ -108,6 +131,7 @@ vly_status vly_tabular_solve(const vly_env *env, double gamma, double *q) {
             for (int a = 0; a < env->action.n; a++) {
                 vly_outcome outcome[OUTCOMES_MAX];
                 const int n = env->model(env, s, a, outcome, OUTCOMES_MAX);
+                VLY_TRY(check_outcomes(env, s, a, outcome, n));
                 double *cell = &q[(size_t)s * (size_t)env->action.n + (size_t)a];
                 const double fresh = backup(outcome, n, gamma, q, env->action.n);
                 change = fmax(change, fabs(fresh - *cell));

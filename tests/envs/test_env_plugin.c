@@ -1,3 +1,4 @@
+#include "envs/plugin.h"
 #include "envs/registry.h"
 #include "tests/kit/check.h"
 
@@ -106,7 +107,49 @@ static void what_is_no_plugin_is_refused(void) {
     CHECK_EQ(vly_env_open(&env, "./README.md", NULL), VLY_ENOTFOUND);
 }
 
+/* Two rows of each of three states; the last row's flags are not those of the row before. */
+static vly_status step_pairs(int flags) {
+    enum { STATES = 3, ROWS = 2 * STATES };
+    static _Alignas(64) uint8_t states[STATES * 64];
+    float obs[2 * ROWS], reward[ROWS], score[ROWS];
+    uint8_t written[ROWS];
+    const int32_t actions[ROWS] = {0};
+    char extra[32];
+    vly_env env;
+    snprintf(extra, sizeof extra, "apart=%d", flags);
+    const vly_env_args args = {.extra = extra};
+    CHECK_OK(vly_env_open(&env, VLY_TEST_PLUGIN_BAD, &args));
+    const vly_rows rows = vly_rows_plain((uint8_t *)obs, 8, reward, score, written);
+    for (size_t i = 0; i < STATES; i++)
+        env.reset(&env, states + 64 * i, 1, vly_rows_of(rows, i, 2));
+    CHECK_OK(vly_plugin_check(&env));
+    env.step(&env, states, STATES, vly_actions_of_ints(actions), rows);
+    const vly_status status = vly_plugin_check(&env);
+    env.close(&env);
+    return status;
+}
+
+static void players_of_a_state_begin_and_end_together(void) {
+    static const struct {
+        int flag;
+        const char *says;
+    } cases[] = {{VLY_ROW_TERMINATED, "set TERMINATED for player 1 and not for player 0"},
+                 {VLY_ROW_TRUNCATED | VLY_ROW_GAME_OVER, "set TRUNCATED for player 1"},
+                 {VLY_ROW_GAME_OVER, "set GAME_OVER for player 1"},
+                 {VLY_ROW_RESET, "set RESET for player 1"},
+                 {VLY_ROW_FAILED, "set FAILED for player 1"},
+                 {VLY_PLUGIN_UNWRITTEN, "wrote no flags for player 1"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        CHECK_EQ(step_pairs(cases[i].flag), VLY_EPEER);
+        CHECK(strstr(vly_error_text(), cases[i].says) || (fputs(vly_error_text(), stderr), 0));
+        CHECK(strstr(vly_error_text(), "actor 2, after action 0") != NULL);
+    }
+    CHECK_OK(step_pairs(VLY_ROW_IDLE));
+    CHECK_OK(step_pairs(VLY_ROW_LIFE_LOST));
+}
+
 int main(void) {
+    players_of_a_state_begin_and_end_together();
     the_example_opens_and_plays();
     each_fault_is_refused_by_name();
     an_endless_name_is_cut();

@@ -138,6 +138,41 @@ static void value_iteration_has_the_known_values(void) {
     env.close(&env);
 }
 
+/* A model that is wrong at state 2, action 1. */
+static vly_outcome wrong;
+static int wrong_count;
+static int (*real_model)(const vly_env *env, int state, int action, vly_outcome *out, int max);
+static int wrong_model(const vly_env *env, int state, int action, vly_outcome *out, int max) {
+    if (state != 2 || action != 1) return real_model(env, state, action, out, max);
+    out[0] = wrong;
+    return wrong_count;
+}
+
+static void a_wrong_model_is_refused_by_state_and_action(void) {
+    static const struct {
+        vly_outcome outcome;
+        int count;
+        const char *says;
+    } cases[] = {{{1, -1, 64, 0}, 1, "leads to state 64, states are 0 to "},
+                 {{1, -1, -1, 1}, 1, "leads to state -1"},
+                 {{1, -1, 0, 0}, 65, "says 65 outcomes, it may write 64"},
+                 {{1, -1, 0, 0}, -1, "says -1 outcomes"},
+                 {{1, NAN, 0, 0}, 1, "has probability 1 and reward nan"},
+                 {{INFINITY, 0, 0, 0}, 1, "has probability inf"}};
+    vly_env env;
+    double q[CELLS_MAX * ACTIONS];
+    CHECK_OK(vly_env_open(&env, "gridworld", NULL));
+    real_model = env.model, env.model = wrong_model;
+    CHECK(env.states <= 64);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        wrong = cases[i].outcome, wrong_count = cases[i].count;
+        CHECK_EQ(vly_tabular_solve(&env, 0.9, q), VLY_EINVAL);
+        CHECK(strstr(vly_error_text(), cases[i].says) || (fputs(vly_error_text(), stderr), 0));
+        CHECK(strstr(vly_error_text(), "model(state 2, action 1)") != NULL);
+    }
+    env.close(&env);
+}
+
 static void cells_cover_the_space(void) {
     vly_env env;
     vly_discretizer d;
@@ -189,6 +224,7 @@ static void images_are_refused_by_name(void) {
 int main(void) {
     images_are_refused_by_name();
     value_iteration_has_the_known_values();
+    a_wrong_model_is_refused_by_state_and_action();
     cells_cover_the_space();
     bounds_are_the_environments_own();
     train_on("gridworld", NULL, "qlearning", "steps=60000 tabular.alpha_power=0", is_optimal);

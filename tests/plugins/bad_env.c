@@ -66,6 +66,23 @@ static void hanging_step(const vly_env *env, void *states, int n, vly_actions ac
     good_step(env, states, n, actions, out);
 }
 
+/* Two players; `apart` are the flags of the last row of each call alone. */
+static uint8_t apart;
+
+static void pair_reset(const vly_env *env, void *state, uint64_t seed, vly_rows at) {
+    for (size_t i = 0; i < 2; i++) failing_reset(env, state, seed, vly_rows_at(at, i));
+}
+
+static void pair_step(const vly_env *env, void *states, int n, vly_actions actions, vly_rows out) {
+    for (int i = 0; i < n; i++) good_step(env, states, 2, actions, vly_rows_of(out, (size_t)i, 2));
+    out.flags[2 * n - 1] = apart;
+}
+
+static void open_pair(vly_env *env, int flags) {
+    apart = (uint8_t)flags;
+    env->players = 2, env->reset = pair_reset, env->step = pair_step;
+}
+
 /* The file `opening` says that it has begun. */
 static void open_slowly(vly_env *env, int seconds) {
     struct timespec left = {.tv_sec = seconds};
@@ -161,6 +178,7 @@ vly_status vly_env_plugin(vly_env *env, const vly_env_args *args) {
         env->reset = failing_reset, env->step = blocked_step, env->masked = 1;
     if (!strcmp(wrong, "fails")) env->reset = failing_reset, env->step = failing_step;
     if (!strcmp(wrong, "hangs")) env->reset = failing_reset, env->step = hanging_step;
+    if (!strncmp(wrong, "apart=", 6)) open_pair(env, atoi(wrong + 6));
     if (!strncmp(wrong, "slow=", 5)) open_slowly(env, atoi(wrong + 5));
     return VLY_OK;
 }
