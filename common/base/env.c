@@ -14,3 +14,14 @@ void vly_action_text(const vly_space *space, vly_actions action, char *text, siz
         at += n > 0 ? (size_t)n : 0;
     }
 }
+
+int vly_mask_blocks(const vly_space *space, const uint8_t *mask) {
+    for (int f = 0; f < space->count; f++) {
+        const int n = vly_space_size(space, f);
+        uint8_t any = 0;
+        for (int i = 0; i < n; i++) any |= mask[i];
+        if (!any) return 1;
+        mask += n;
+    }
+    return 0;
+}

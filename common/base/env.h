@@ -130,6 +130,10 @@ static inline const float *vly_action_floats(vly_actions a) {
 /* The first row's, for people: "3", "1,0,2", "0.5,-1"; cut where the text is full. */
 void vly_action_text(const vly_space *space, vly_actions action, char *text, size_t bytes);
 
+/* Whether the mask of a row (vly_rows.mask) allows no choice of a factor: then there is no action.
+ * 1 or 0. */
+int vly_mask_blocks(const vly_space *space, const uint8_t *mask);
+
 /* ---- rows ---- */
 
 /* Flags of one row. TERMINATED and TRUNCATED are the learner's signals; GAME_OVER is the

@@ -119,8 +119,6 @@ vly_status vly_pool_restart(vly_pool *pool, const uint8_t *which);
 /* The first fault of all steps so far: a plugin's (vly_plugin_check), or a mask that allows no
  * action. From any thread. */
 vly_status vly_pool_check(const vly_pool *pool);
-/* Whether a row's mask allows no choice of a factor. */
-bool vly_pool_mask_blocks(const vly_space *space, const uint8_t *mask);
 
 /* From `row` on: the frames of its episode before its newest row, at most 255 (for frame stacks).
  * Valid for actors that are not in flight. */

@@ -134,18 +134,9 @@ static int step_run(vly_pool *p, pool_chunk *c, int i) {
     return n;
 }
 
-bool vly_pool_mask_blocks(const vly_space *space, const uint8_t *mask) {
-    for (int f = 0; f < space->count; f++) {
-        const int n = vly_space_size(space, f);
-        if (!any_set(mask, n, UINT8_MAX)) return true;
-        mask += n;
-    }
-    return false;
-}
-
 static void check_masks(vly_pool *p, const pool_chunk *c) {
     for (int i = 0; i < c->n * p->players; i++)
-        if (vly_pool_mask_blocks(&p->env->action, c->out.mask + (size_t)i * c->out.mask_stride)) {
+        if (vly_mask_blocks(&p->env->action, c->out.mask + (size_t)i * c->out.mask_stride)) {
             int none = 0;
             atomic_compare_exchange_strong(&p->blocked, &none, c->first * p->players + i + 1);
             return;

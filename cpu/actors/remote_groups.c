@@ -2,7 +2,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include "common/base/clock.h"
-#include "cpu/actors/pool.h"
 #include "cpu/actors/remote_impl.h"
 #ifdef VLY_HAVE_LZ4
 #include <lz4.h>
@@ -249,7 +248,7 @@ static vly_status take_masks(const vly_remote *r, const remote_slice *s,
                              const vly_wire_parts *parts, vly_rows rows) {
     const size_t n = (size_t)s->n * r->shape.players, bytes = r->shape.mask_bytes;
     for (size_t i = 0; bytes && i < n; i++) {
-        if (vly_pool_mask_blocks(&r->space, parts->mask + i * bytes))
+        if (vly_mask_blocks(&r->space, parts->mask + i * bytes))
             return vly_fail(VLY_ECORRUPT, "a mask that allows no action");
         if (rows.mask) memcpy(rows.mask + i * rows.mask_stride, parts->mask + i * bytes, bytes);
     }

@@ -4,7 +4,6 @@
 #include <string.h>
 #include <unistd.h>
 #include "common/base/philox.h"
-#include "cpu/actors/pool.h"
 #include "cpu/library/policy_impl.h"
 
 /* ---- the network ---- */
@@ -103,7 +102,7 @@ static vly_status answer_choices(vly_policy *p, int first, int n, const vly_deci
 static vly_status mask_piece(const vly_policy *p, int n, const uint8_t *mask) {
     const vly_space *space = &p->env.action;
     for (int i = 0; i < n; i++)
-        if (vly_pool_mask_blocks(space, mask + (size_t)i * (size_t)space->n))
+        if (vly_mask_blocks(space, mask + (size_t)i * (size_t)space->n))
             return vly_fail(VLY_EINVAL, "a mask allows no action");
     return p->compute->mask_actions(p->queue, (int64_t)n * space->n, mask, p->exec->logits);
 }

@@ -1,5 +1,6 @@
 #include "envs/plugin.h"
 #include "envs/registry.h"
+#include "envs/trace.h"
 #include "tests/kit/check.h"
 
 static void the_example_opens_and_plays(void) {
@@ -148,12 +149,32 @@ static void players_of_a_state_begin_and_end_together(void) {
     CHECK_OK(step_pairs(VLY_ROW_LIFE_LOST));
 }
 
+static void a_trace_ends_where_there_is_no_action(void) {
+    static const struct {
+        const char *wrong, *says;
+    } cases[] = {{"mask", "player 0: the mask allows no action at step 0, action "},
+                 {"mask=reset", "player 0: the mask allows no action at its reset"},
+                 {"fails", "bad failed at step 0, action "},
+                 {"nothing is written", "bad failed at its reset"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        vly_env env;
+        const vly_env_args args = {.extra = cases[i].wrong};
+        FILE *out = fopen("/dev/null", "w");
+        CHECK_OK(vly_env_open(&env, VLY_TEST_PLUGIN_BAD, &args));
+        CHECK_EQ(vly_trace_write(out, &env, 1, NULL, 3), VLY_EPEER);
+        CHECK(strstr(vly_error_text(), cases[i].says) || (fputs(vly_error_text(), stderr), 0));
+        env.close(&env);
+        fclose(out);
+    }
+}
+
 int main(void) {
-    players_of_a_state_begin_and_end_together();
     the_example_opens_and_plays();
     each_fault_is_refused_by_name();
     an_endless_name_is_cut();
     good_numbers_are_taken();
     what_is_no_plugin_is_refused();
+    players_of_a_state_begin_and_end_together();
+    a_trace_ends_where_there_is_no_action();
     return TEST_PASS;
 }

@@ -42,6 +42,11 @@ static void blocked_step(const vly_env *env, void *states, int n, vly_actions ac
     }
 }
 
+static void blocked_reset(const vly_env *env, void *state, uint64_t seed, vly_rows at) {
+    failing_reset(env, state, seed, at);
+    memset(at.mask, 0, (size_t)env->action.n);
+}
+
 static void leave_sign(const char *name) {
     FILE *sign = fopen(name, "w");
     if (sign) fputs("1\n", sign), fclose(sign);
@@ -176,6 +181,8 @@ vly_status vly_env_plugin(vly_env *env, const vly_env_args *args) {
     if (!strncmp(wrong, "info=", 5)) fill_info(env, wrong);
     if (!strcmp(wrong, "mask"))
         env->reset = failing_reset, env->step = blocked_step, env->masked = 1;
+    if (!strcmp(wrong, "mask=reset"))
+        env->reset = blocked_reset, env->step = blocked_step, env->masked = 1;
     if (!strcmp(wrong, "fails")) env->reset = failing_reset, env->step = failing_step;
     if (!strcmp(wrong, "hangs")) env->reset = failing_reset, env->step = hanging_step;
     if (!strncmp(wrong, "apart=", 6)) open_pair(env, atoi(wrong + 6));
