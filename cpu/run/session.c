@@ -352,11 +352,7 @@ static void fill_result(const vly_session *s, vly_session_result *out) {
 static vly_status check_restarts(const vly_session *s, vly_train_result *train) {
     if (!s->too_many_restarts) return VLY_OK;
     train->stop = VLY_STOP_FAILED;
-    return vly_fail(VLY_EPEER,
-                    "%s failed %lld times and was started again, more than --pool.restarts %d: it "
-                    "is broken",
-                    s->config.run.env, (long long)train->report.pool.restarts,
-                    s->config.pool.restarts);
+    return vly_train_check_restarts(s->train);
 }
 
 static void warn_of_a_full_disk(vly_session *s) {

@@ -147,6 +147,8 @@ vly_status vly_train_run(vly_train *t, vly_train_result *result);
  * signal handler. */
 void vly_train_stop(vly_train *t);
 void vly_train_get_report(vly_train *t, vly_train_report *out);
+/* VLY_EPEER once environments failed and were started again more than pool.restarts times. */
+vly_status vly_train_check_restarts(vly_train *t);
 /* Who steps the environments of --listen, on the thread of vly_train_run or when not running. False:
  * they are stepped here. */
 bool vly_train_actors(vly_train *t, vly_remote_stats *out);
@@ -170,7 +172,7 @@ vly_status vly_train_restored(vly_train *t);
 
 /* eval: plays episodes with the current weights; each actor plays its share, so that long episodes
  * are not left out. returns, lengths (episodes); lengths may be NULL. VLY_ECANCELED after
- * vly_train_stop. */
+ * vly_train_stop; a failure of vly_train_check_restarts ends it, as it ends vly_train_step. */
 vly_status vly_train_evaluate(vly_train *t, int episodes, double *returns, int32_t *lengths);
 
 /* Which of the environment's tasks the i-th of so many episodes was of. */

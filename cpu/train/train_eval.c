@@ -53,6 +53,7 @@ static vly_status play_episodes(vly_train *t, evaluation *e) {
         VLY_TRY(t->algo->discard(t->algo, t->act));
         for (int g = 0; g < t->G; g++) VLY_TRY(vly_train_act_group(t, g));
         for (int g = 0; g < t->G; g++) VLY_TRY(vly_train_await_group(t, g));
+        VLY_TRY(vly_train_check_restarts(t));
         record_episodes(t, e);
         vly_train_poll(t);
     }
@@ -97,6 +98,7 @@ static vly_status step_one_actor(vly_train *t, vly_train_moment *m) {
     m->value = (double)value;
     VLY_TRY(vly_train_submit(t, group, m->action, &room));
     VLY_TRY(vly_train_await_group(t, group));
+    VLY_TRY(vly_train_check_restarts(t));
     m->flags = t->rows[group].flags[0];
     m->score = (double)t->rows[group].score[0];
     return VLY_OK;

@@ -109,6 +109,17 @@ void vly_train_get_report(vly_train *t, vly_train_report *out) {
     out->metric_count = t->metric_count;
 }
 
+vly_status vly_train_check_restarts(vly_train *t) {
+    const vly_config *config = t->o.config;
+    vly_pool_stats stats;
+    t->source->stats(t->source, &stats);
+    if (stats.restarts <= config->pool.restarts) return VLY_OK;
+    return vly_fail(VLY_EPEER,
+                    "%s failed %lld times and was started again, more than --pool.restarts %d: it "
+                    "is broken",
+                    config->run.env, (long long)stats.restarts, config->pool.restarts);
+}
+
 vly_stop vly_train_check_stop(vly_train *t) {
     const vly_config *config = t->o.config;
     if (atomic_load(&t->stop_asked)) return VLY_STOP_INTERRUPTED;
