@@ -24,6 +24,7 @@ typedef struct {
     { key, at, min, max, NULL, 0, false }
 #define VLY_KEY_WHOLE(key, at, min, max) \
     { key, at, min, max, NULL, 0, true }
+/* One that names a file has a row in envs/registry.c too, so that runs find it from any folder. */
 #define VLY_KEY_TEXT(key, array) \
     { key, NULL, 0, 0, array, sizeof(array), false }
 

@@ -163,6 +163,48 @@ bool vly_env_is_plugin(const char *name) {
     return name[0] == '/' || name[0] == '.' || (n > 3 && strcmp(name + n - 3, ".so") == 0);
 }
 
+/* The keys of vly_env_args.extra whose values name files, and the words that they may be instead. */
+static const struct {
+    const char *env, *key, *words[3];
+} file_keys[] = {{"windy", "wind", {"steady", "gusts", NULL}}, {"storage", "prices", {NULL}}};
+enum { FILE_KEYS = sizeof file_keys / sizeof *file_keys };
+
+static bool is_same_text(const char *text, const char *from, size_t bytes) {
+    return strlen(text) == bytes && strncmp(text, from, bytes) == 0;
+}
+
+/* Of several environments too. */
+static bool is_or_holds(const char *name, const char *env) {
+    char one[64];
+    if (!vly_multi_named(name)) {
+        const builtin *known = find_builtin(name);
+        return known && strcmp(known->entry.name, env) == 0;
+    }
+    for (int i = 0; vly_multi_name(name, i, one, sizeof one); i++)
+        if (strcmp(one, env) == 0) return true;
+    return false;
+}
+
+static bool is_file_value(int i, const char *value, size_t bytes) {
+    for (const char *const *word = file_keys[i].words; *word; word++)
+        if (is_same_text(*word, value, bytes)) return false;
+    return bytes > 0;
+}
+
+const char *vly_env_file(const char *name, const char *extra, size_t *bytes) {
+    for (const char *at = extra; *at; at += strcspn(at, ","), at += *at == ',') {
+        const size_t key = strcspn(at, "=,");
+        const char *value = at + key + 1;
+        if (at[key] != '=') continue;
+        *bytes = strcspn(value, ",");
+        for (int i = 0; i < FILE_KEYS; i++)
+            if (is_same_text(file_keys[i].key, at, key) && is_or_holds(name, file_keys[i].env) &&
+                is_file_value(i, value, *bytes))
+                return value;
+    }
+    return NULL;
+}
+
 static vly_status check_args(const char *name, const vly_env_args *args) {
     if (!name || !*name) return vly_fail(VLY_EINVAL, "no environment was named");
     if (args && args->max_steps < 0)

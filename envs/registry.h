@@ -36,6 +36,9 @@ bool vly_env_is_plugin(const char *name);
  * plugin has to be loaded and opened for it, and is closed again; so are the small environments,
  * which costs some allocations. */
 vly_status vly_env_describe(vly_env_info *info, const char *name, const vly_env_args *args);
+/* The first value in `extra` (vly_env_args) that names a file for this environment, *bytes long. NULL:
+ * there is none; a plugin's are not known. */
+const char *vly_env_file(const char *name, const char *extra, size_t *bytes);
 /* args may be NULL. On success the caller owns *env and ends it with env->close(env). */
 vly_status vly_env_open(vly_env *env, const char *name, const vly_env_args *args);
 /* Entry i of the built-in list (Atari games not included), NULL past the end. */

@@ -134,7 +134,7 @@ foreach(which first second)
   set_tests_properties(mujoco_peers_${which} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT ${patience})
 endforeach()
 
-foreach(name test_estimate test_given test_odd_files test_page_start test_show test_tools test_whole_run test_eval test_manual test_bench_report test_repeat)
+foreach(name test_estimate test_given test_stream_files test_odd_files test_page_start test_show test_tools test_whole_run test_eval test_manual test_bench_report test_repeat)
   target_compile_definitions(${name} PRIVATE VLY_TEST_PROGRAM="$<TARGET_FILE:volley>")
   add_dependencies(${name} volley)
 endforeach()

@@ -136,6 +136,9 @@ vly_status vly_pool_save(vly_pool *pool, void *to, size_t bytes);
 /* Fails, and leaves the pool as it was, if the snapshot is of another environment, number of actors
  * or version, or if the environment finds the state of an actor invalid: the message names both. */
 vly_status vly_pool_load(vly_pool *pool, const void *from, size_t bytes);
+/* Whether the environment finds the states in a snapshot valid; VLY_OK also for one that it could not
+ * be given, of another environment or of actors elsewhere. */
+vly_status vly_pool_snapshot_valid(const vly_env *env, const void *from, size_t bytes);
 /* From the snapshot of actors that were stepped elsewhere (cpu/actors/far.h): they draw seeds that
  * nobody has used, and begin episodes anew. to: vly_pool_snapshot_bytes. */
 vly_status vly_pool_convert(const vly_pool *pool, const void *from, size_t bytes, void *to);

@@ -108,30 +108,30 @@ static vly_status check_snapshot_head(const vly_env *env, int actors, const void
     return VLY_OK;
 }
 
-static uint8_t needs_of(const vly_pool *p, const snapshot_row *s) {
-    const bool restarts = s->needs == NEEDS_RESTART && p->env->restart;
+static uint8_t needs_of(const vly_env *env, const snapshot_row *s) {
+    const bool restarts = s->needs == NEEDS_RESTART && env->restart;
     return s->needs == NEEDS_STEP || restarts ? s->needs : NEEDS_RESET;
 }
 
 /* Copied to an actor's aligned memory one by one: a checkpoint's bytes may lie anywhere. */
-static vly_status check_states(const vly_pool *p, const unsigned char *rows) {
-    const unsigned char *states = rows + (size_t)p->row_count * sizeof(snapshot_row);
-    const size_t n = p->env->state_bytes;
+static vly_status check_states(const vly_env *env, int actors, const unsigned char *rows) {
+    const size_t players = (size_t)env->players, n = env->state_bytes;
+    const unsigned char *states = rows + (size_t)actors * players * sizeof(snapshot_row);
     vly_status status = VLY_OK;
-    if (!p->env->valid) return VLY_OK;
+    if (!env->valid) return VLY_OK;
     void *state = aligned_alloc(64, n);
-    if (!state) return vly_fail(VLY_ENOMEM, "no memory for a state of %s", p->env->name);
-    for (int a = 0; a < p->options.actors && status == VLY_OK; a++) {
+    if (!state) return vly_fail(VLY_ENOMEM, "no memory for a state of %s", env->name);
+    for (int a = 0; a < actors && status == VLY_OK; a++) {
         snapshot_row s;
-        memcpy(&s, rows + (size_t)(a * p->players) * sizeof s, sizeof s);
-        if (needs_of(p, &s) == NEEDS_RESET) continue; /* reset before it is stepped */
+        memcpy(&s, rows + (size_t)a * players * sizeof s, sizeof s);
+        if (needs_of(env, &s) == NEEDS_RESET) continue; /* reset before it is stepped */
         memcpy(state, states + (size_t)a * n, n);
-        status = p->env->valid(p->env, state);
+        status = env->valid(env, state);
         if (status != VLY_OK) {
             char why[256];
             snprintf(why, sizeof why, "%s", vly_error_text());
-            status = vly_fail(status, "the saved state of %s, actor %d, is damaged: %s",
-                              p->env->name, a, why);
+            status = vly_fail(status, "the saved state of %s, actor %d, is damaged: %s", env->name,
+                              a, why);
         }
     }
     free(state);
@@ -160,7 +160,8 @@ static void assign_anew(vly_pool *p) {
 
 vly_status vly_pool_load(vly_pool *p, const void *from, size_t bytes) {
     VLY_TRY(check_snapshot_head(p->env, p->options.actors, from, bytes));
-    VLY_TRY(check_states(p, (const unsigned char *)from + sizeof(snapshot_head)));
+    VLY_TRY(check_states(p->env, p->options.actors,
+                         (const unsigned char *)from + sizeof(snapshot_head)));
     VLY_TRY(check_episodes(p, (const unsigned char *)from + sizeof(snapshot_head)));
     pthread_mutex_lock(&p->lock);
     vly_status status = check_quiet(p);
@@ -177,7 +178,7 @@ vly_status vly_pool_load(vly_pool *p, const void *from, size_t bytes) {
             p->score[row] = s.score, p->length[row] = s.length, p->age[row] = s.age;
             if (row % p->players) continue;
             p->seeds[row / p->players] = s.seeds;
-            p->needs[row / p->players] = needs_of(p, &s);
+            p->needs[row / p->players] = needs_of(p->env, &s);
         }
         memcpy(p->states, states, (size_t)p->options.actors * p->env->state_bytes);
         assign_anew(p);
@@ -185,6 +186,15 @@ vly_status vly_pool_load(vly_pool *p, const void *from, size_t bytes) {
     }
     pthread_mutex_unlock(&p->lock);
     return status;
+}
+
+vly_status vly_pool_snapshot_valid(const vly_env *env, const void *from, size_t bytes) {
+    snapshot_head h;
+    if (bytes < sizeof h) return VLY_OK;
+    memcpy(&h, from, sizeof h);
+    if (h.actors > INT32_MAX || check_snapshot_head(env, (int)h.actors, from, bytes) != VLY_OK)
+        return VLY_OK;
+    return check_states(env, (int)h.actors, (const unsigned char *)from + sizeof h);
 }
 
 /* ---- from and to actors elsewhere ---- */

@@ -1,11 +1,44 @@
 #include "cpu/run/agent.h"
 #include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include "cpu/run/device.h"
 #include "cpu/run/run_folder.h"
 #include "cpu/run/saver.h"
 #include "envs/multi.h"
 #include "envs/registry.h"
+
+/* What the environments were saved with: NULL where there is nothing to compare. */
+static void *read_saved_states(vly_checkpoint *c, size_t *bytes) {
+    const vly_array *saved = vly_checkpoint_find(c, VLY_TRAIN_POOL);
+    if (!saved) return NULL;
+    *bytes = vly_array_bytes(saved);
+    void *states = malloc(*bytes + 1);
+    if (states && vly_checkpoint_read(c, saved->name, saved->dtype, states, *bytes) == VLY_OK)
+        return states;
+    free(states);
+    return NULL;
+}
+
+/* The states of a run hold the checksum of the file that drove them. */
+static void warn_of_other_files(const vly_agent *a, const vly_agent_options *o) {
+    const vly_config *config = &a->config;
+    char text[1024];
+    size_t bytes;
+    const char *file = vly_env_file(config->run.env, config->env.args, &bytes);
+    if (!o->say || !file) return;
+    size_t state_bytes = 0;
+    void *states = read_saved_states(a->checkpoint, &state_bytes);
+    if (states && vly_pool_snapshot_valid(&a->env, states, state_bytes) != VLY_OK) {
+        snprintf(text, sizeof text,
+                 "volley: %.300s was not trained with the %.*s that is there now: %.300s; returns "
+                 "may not be comparable",
+                 vly_checkpoint_path(a->checkpoint), (int)bytes, file, vly_error_text());
+        o->say(o->arg, text);
+    }
+    free(states);
+}
 
 vly_status vly_agent_open(vly_agent *a, const char *run, const vly_agent_options *o) {
     memset(a, 0, sizeof *a);
@@ -29,7 +62,9 @@ vly_status vly_agent_open(vly_agent *a, const char *run, const vly_agent_options
                                  .arg = o->arg,
                                  .on_warning = o->say};
     VLY_TRY(vly_train_create(&a->train, &t));
-    return vly_run_restore(a->checkpoint, a->train, VLY_RESTORE_WEIGHTS);
+    VLY_TRY(vly_run_restore(a->checkpoint, a->train, VLY_RESTORE_WEIGHTS));
+    warn_of_other_files(a, o);
+    return VLY_OK;
 }
 
 void vly_agent_close(vly_agent *a) {

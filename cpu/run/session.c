@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "cpu/fleet/fleet.h"
 #include "cpu/fleet/gpus.h"
 #include "cpu/fleet/scheme.h"
@@ -287,10 +288,13 @@ static vly_status open_newest(vly_session *s, const char *run, bool accept, vly_
 static vly_status resume_session(vly_session *s, const char *run, const vly_assignments *given,
                                  bool accept) {
     vly_checkpoint *c;
+    char folder[4096];
+    const char *home = getcwd(folder, sizeof folder); /* before a plugin can change it */
     VLY_TRY(vly_run_load_config(run, &s->config));
     VLY_TRY(vly_run_folder_find(&s->folder, run));
     VLY_TRY(open_newest(s, run, accept, &c));
     vly_status status = override_config(&s->config, given);
+    vly_session_anchor(&s->config, home);
     const vly_env_args args = vly_config_env_args(&s->config);
     if (status == VLY_OK) status = vly_env_open(&s->env, s->config.run.env, &args);
     s->env_open = status == VLY_OK;

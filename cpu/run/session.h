@@ -67,6 +67,9 @@ typedef struct {
     char words[512];
 } vly_session_result;
 
+/* Files that the configuration names relative to `folder` (a plugin, rows of numbers) become absolute:
+ * the run is read from other folders too. A path that would be too long stays as it was given. */
+void vly_session_anchor(vly_config *config, const char *folder);
 /* Resolves what was given for the environment that it names, and opens that; both are the caller's.
  * For verbs that need a configuration without a run. env may be NULL. */
 vly_status vly_session_configure(vly_config *config, const vly_assignments *given, vly_env *env);

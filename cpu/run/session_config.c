@@ -54,7 +54,6 @@ static vly_status spell_out(const vly_assignments *given, const char *name, vly_
     return strcmp(plain, name) ? vly_assignments_add(all, "run.env", plain, name) : VLY_OK;
 }
 
-/* The run is read from other folders too. A path that would be too long stays as it was given. */
 static void anchor_plugin(vly_config *config, const char *home) {
     char path[sizeof config->run.env];
     const char *given = config->run.env;
@@ -62,6 +61,29 @@ static void anchor_plugin(vly_config *config, const char *home) {
     while (!strncmp(given, "./", 2)) given += 2;
     const int n = snprintf(path, sizeof path, "%s/%s", home, given);
     if (n > 0 && (size_t)n < sizeof path) memcpy(config->run.env, path, (size_t)n + 1);
+}
+
+static void anchor_files(vly_config *config, const char *home) {
+    char args[sizeof config->env.args];
+    const char *at = config->env.args, *file;
+    size_t bytes, n = 0;
+    if (!home || strchr(home, ',')) return;
+    for (; (file = vly_env_file(config->run.env, at, &bytes)); at = file + bytes) {
+        const bool relative = file[0] != '/';
+        const char *name = file;
+        while (!strncmp(name, "./", 2)) name += 2;
+        n += (size_t)snprintf(args + n, sizeof args - n, "%.*s%s%s%.*s", (int)(file - at), at,
+                              relative ? home : "", relative ? "/" : "", (int)(file + bytes - name),
+                              name);
+        if (n >= sizeof args) return;
+    }
+    n += (size_t)snprintf(args + n, sizeof args - n, "%s", at);
+    if (n < sizeof args) memcpy(config->env.args, args, n + 1);
+}
+
+void vly_session_anchor(vly_config *config, const char *folder) {
+    anchor_plugin(config, folder);
+    anchor_files(config, folder);
 }
 
 vly_status vly_session_configure(vly_config *config, const vly_assignments *given, vly_env *env) {
@@ -74,7 +96,7 @@ vly_status vly_session_configure(vly_config *config, const vly_assignments *give
     if (status == VLY_OK) status = vly_algo_resolve(config, &all, info.name, info.family);
     vly_assignments_free(&all);
     VLY_TRY(status);
-    anchor_plugin(config, home);
+    vly_session_anchor(config, home);
     vly_env_args args = vly_config_env_args(config);
     return env ? vly_env_open(env, config->run.env, &args) : VLY_OK;
 }

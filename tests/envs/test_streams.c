@@ -151,6 +151,28 @@ static void what_is_no_file_is_refused(void) {
     remove("stream-pipe");
 }
 
+static void a_file_is_found_among_options(void) {
+    static const struct {
+        const char *name, *extra, *file;
+    } cases[] = {{"windy", "moves=8,wind=a.txt,shown=1", "a.txt,shown=1"},
+                 {"storage", ",hours=2,,prices=./b", "./b"},
+                 {"multi:cartpole,storage", "prices=c", "c"},
+                 {"windy", "wind=gusts,wind=steady", NULL},
+                 {"windy", "wind=gustsy", "gustsy"},
+                 {"windy", "wind=,prices=a,wind", NULL},
+                 {"multi:cartpole,windy", "prices=c", NULL},
+                 {"./storage", "prices=c", NULL},
+                 {"nothing", "prices=c", NULL}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        size_t bytes = 0;
+        const char *file = vly_env_file(cases[i].name, cases[i].extra, &bytes);
+        CHECK_EQ(file != NULL, cases[i].file != NULL);
+        if (!file) continue;
+        CHECK_STR(file, cases[i].file);
+        CHECK_EQ(bytes, strcspn(cases[i].file, ","));
+    }
+}
+
 /* An actor's environment is named by its learner, the files of its machine are not. */
 static void a_stranger_names_no_file(void) {
     vly_env env;
@@ -322,6 +344,7 @@ int main(void) {
     no_line_is_cut();
     a_file_of_too_many_rows_is_refused();
     what_is_no_file_is_refused();
+    a_file_is_found_among_options();
     a_stranger_names_no_file();
     the_windy_optimum_is_fifteen_moves();
     gusts_come_from_a_file();
