@@ -139,12 +139,12 @@ static void value_iteration_has_the_known_values(void) {
 }
 
 /* A model that is wrong at state 2, action 1. */
-static vly_outcome wrong;
+static vly_outcome wrong_outcome;
 static int wrong_count;
 static int (*real_model)(const vly_env *env, int state, int action, vly_outcome *out, int max);
 static int wrong_model(const vly_env *env, int state, int action, vly_outcome *out, int max) {
     if (state != 2 || action != 1) return real_model(env, state, action, out, max);
-    out[0] = wrong;
+    out[0] = wrong_outcome;
     return wrong_count;
 }
 
@@ -165,7 +165,7 @@ static void a_wrong_model_is_refused_by_state_and_action(void) {
     real_model = env.model, env.model = wrong_model;
     CHECK(env.states <= 64);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        wrong = cases[i].outcome, wrong_count = cases[i].count;
+        wrong_outcome = cases[i].outcome, wrong_count = cases[i].count;
         CHECK_EQ(vly_tabular_solve(&env, 0.9, q), VLY_EINVAL);
         CHECK(strstr(vly_error_text(), cases[i].says) || (fputs(vly_error_text(), stderr), 0));
         CHECK(strstr(vly_error_text(), "model(state 2, action 1)") != NULL);

@@ -36,7 +36,7 @@ static void a_file_that_changed_is_named(void) {
     CHECK_EQ(shell("cp other/p.txt work/p.txt; exec >out 2>err"), 0);
     CHECK_EQ(volley_in("work", "eval ../r --episodes 2"), 0);
     CHECK(is_said("was not trained with the /") && is_said("/work/p.txt that is there now"));
-    CHECK_EQ(volley_in("work", "resume ../r --steps 3000"), 1);
+    CHECK_EQ(volley_in("work", "resume ../r --steps 3000"), 2);
     SAYS(err, "another file of rows");
     CHECK_EQ(shell("rm work/p.txt; exec >out 2>err"), 0);
     CHECK(volley_in("other", "eval ../r --episodes 2") != 0);
