@@ -75,10 +75,14 @@ vly_status vly_head_create(vly_head *p, vly_memories *m, const vly_algo_args *ar
     return vly_head_bounds(&p->dist, m, args);
 }
 
-vly_status vly_head_dist(vly_dist *d, vly_memories *m, const vly_algo_args *args) {
+vly_dist vly_head_told(const vly_algo_args *args) {
     const vly_algo_entry *entry = vly_algo_find(args->config->run.algo);
     const vly_head p = head_for(args);
-    *d = p.box && entry && entry->dist ? entry->dist(args->config, p.dist.parts) : p.dist;
+    return p.box && entry && entry->dist ? entry->dist(args->config, p.dist.parts) : p.dist;
+}
+
+vly_status vly_head_dist(vly_dist *d, vly_memories *m, const vly_algo_args *args) {
+    *d = vly_head_told(args);
     return vly_head_bounds(d, m, args);
 }
 

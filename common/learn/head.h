@@ -39,7 +39,8 @@ vly_status vly_head_create(vly_head *p, vly_memories *m, const vly_algo_args *ar
 vly_status vly_head_bounds(vly_dist *d, vly_memories *m, const vly_algo_args *args);
 
 /* What the numbers of the network of vly_algo_net mean, for those who act with it outside of a
- * vly_algo: what the algorithm itself draws from. */
+ * vly_algo: what the algorithm itself draws from. Told: without the device's arrays. */
+vly_dist vly_head_told(const vly_algo_args *args);
 vly_status vly_head_dist(vly_dist *d, vly_memories *m, const vly_algo_args *args);
 
 static inline size_t vly_head_bytes(const vly_head *p) { /* of raw, and of an action */

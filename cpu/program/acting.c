@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "common/base/actions.h"
+#include "common/learn/head.h"
 
 vly_text *vly_acting_note(vly_acting *a, const char *name) {
     assert(a->count < VLY_ACTING_NOTES);
@@ -48,25 +49,23 @@ static bool own_option(const vly_config *config, const char *key, char *text, si
     return false;
 }
 
-static void note_deviation(vly_acting *a, const vly_config *config) {
-    char kind[16] = "clamp";
-    own_option(config, "deviation", kind, sizeof kind);
-    const bool tanh_too = !strcmp(kind, "tanh");
-    vly_text_add(vly_acting_note(a, "deviation"), "%s", kind);
+static void note_deviation(vly_acting *a, const vly_dist *drawn) {
+    const bool tanh_too = drawn->spread == VLY_SPREAD_TANH;
+    vly_text_add(vly_acting_note(a, "deviation"), "%s", tanh_too ? "tanh" : "clamp");
     vly_text_add(vly_acting_note(a, "deviation_low"), "%g",
                  (double)(tanh_too ? VLY_LOG_STD_TANH_LOW : VLY_LOG_STD_LOW));
     vly_text_add(vly_acting_note(a, "deviation_high"), "%g", (double)VLY_LOG_STD_HIGH);
 }
 
-static void note_box(vly_acting *a, const vly_space *space, const vly_config *config, bool drawn) {
-    const bool squashes = config->net.squash || vly_algo_traits_of(config).squashes;
+static void note_box(vly_acting *a, const vly_env *env, const vly_config *config) {
+    static const char *const squash[] = {
+        [VLY_DIST_NORMAL] = "clip", [VLY_DIST_SQUASHED] = "tanh", [VLY_DIST_UNIT] = "stretch"};
+    const vly_space *space = &env->action;
+    const vly_dist drawn = vly_head_told(&(vly_algo_args){.env = env, .config = config});
     note_each(a, "low", space, low_of);
     note_each(a, "high", space, high_of);
-    vly_text_add(vly_acting_note(a, "squash"), "%s",
-                 !drawn     ? "stretch"
-                 : squashes ? "tanh"
-                            : "clip");
-    if (drawn) note_deviation(a, config);
+    vly_text_add(vly_acting_note(a, "squash"), "%s", squash[drawn.kind]);
+    if (drawn.kind != VLY_DIST_UNIT) note_deviation(a, &drawn);
 }
 
 /* 1 / the deviation of discounted returns that rewards were normalised by (common/learn/moments.h). */
@@ -95,7 +94,7 @@ vly_status vly_acting_describe(vly_acting *a, const vly_env *env, const vly_conf
     const vly_head_kind head = vly_net_description(net)->head;
     vly_text_add(vly_acting_note(a, "action"), "%s", kinds[env->action.kind]);
     if (env->action.kind == VLY_SPACE_BOX)
-        note_box(a, &env->action, config, head != VLY_HEAD_ACTION);
+        note_box(a, env, config);
     else
         note_each(a, "choices", &env->action, choices_of);
     if (env->masked) vly_text_add(vly_acting_note(a, "masked"), "true");
