@@ -90,11 +90,15 @@ static vly_status write_file(const table *t, const char *name) {
     return status;
 }
 
+static bool goes_to_stdout(const trace_options *o) {
+    return !o->out[0] || !strcmp(o->out, "-");
+}
+
 static vly_status write_table(const table *t) {
     const char *name = t->o->out;
     struct stat there;
     vly_status status;
-    if (!name[0]) {
+    if (goes_to_stdout(t->o)) {
         status = write_rows(t, stdout);
         return status != VLY_OK && ferror(stdout) && vly_cli_reader_left() ? VLY_OK : status;
     }
@@ -130,7 +134,7 @@ static int trace(vly_cli *cli) {
     if (status == VLY_OK && cli->json)
         vly_cli_print_json(json_pack("{s:s, s:I, s:I, s:s?}", "env", env.name, "seed",
                                      (json_int_t)t.o->seed, "rows", (json_int_t)t.n, "file",
-                                     t.o->out[0] ? t.o->out : NULL));
+                                     goes_to_stdout(t.o) ? NULL : t.o->out));
     free(t.actions);
     env.close(&env);
     return status == VLY_OK ? VLY_EXIT_DONE : vly_cli_fail(status);
@@ -150,7 +154,7 @@ static const vly_option trace_table[] = {
         "the score"),
     VLY_CLI_TEXT(trace_options, task, "", NULL,
                  "of multi:A,B: the environment, by name or by number from 0"),
-    VLY_CLI_TEXT(trace_options, out, "", NULL, "file to write; standard output otherwise"),
+    VLY_CLI_TEXT(trace_options, out, "", NULL, "file to write; - or none: standard output"),
 };
 
 const vly_verb vly_verb_trace = {

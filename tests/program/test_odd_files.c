@@ -155,6 +155,9 @@ static void pipes_with_somebody_at_the_other_end_work(void) {
     CHECK_EQ(shell("cat pipe >copied & " PATIENCE VLY_TEST_PROGRAM
                    " trace cartpole --random 3 --out /dev/null >out 2>err; : >pipe; wait"),
              0);
+    CHECK_EQ(shell(PATIENCE VLY_TEST_PROGRAM " trace cartpole --random 3 --out - >out 2>err"), 0);
+    SAYS(out, "step\taction\treward");
+    CHECK(access("-", F_OK) != 0);
 }
 
 static void a_password_file_without_a_writer_is_empty(void) {
