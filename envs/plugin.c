@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "common/base/file.h"
+#include "common/base/finite.h"
 
 enum { GUARD = 64, GUARD_BYTE = 0xA5, BATCH_MAX = 256, BATCH_BYTES = 1 << 18 };
 
@@ -241,29 +242,18 @@ static bool check_shared_flags(plugin *p, const uint8_t *flags, int n) {
     return true;
 }
 
-/* By the bits: a loop without branches. */
-static bool all_finite(const float *v, size_t n) {
-    unsigned bad = 0;
-    for (size_t i = 0; i < n; i++) {
-        uint32_t bits;
-        memcpy(&bits, v + i, sizeof bits);
-        bad |= (bits & 0x7f800000u) == 0x7f800000u;
-    }
-    return !bad;
-}
-
 static bool check_numbers(plugin *p, const rows_block *b, int i) {
     char what[96] = "";
     const size_t n = p->own.obs.dtype == VLY_F32 ? p->own.obs.bytes / sizeof(float) : 0;
     const float *obs = (const float *)(const void *)(b->obs + (size_t)i * p->obs.stride);
     if (vly_plugin_here()->flags[i] & VLY_ROW_FAILED) return true; /* nobody reads the row */
-    if (!all_finite(b->reward + i, 1))
+    if (!vly_all_finite(b->reward + i, 1))
         snprintf(what, sizeof what, "gave a reward of %g", (double)b->reward[i]);
-    else if (!all_finite(b->score + i, 1))
+    else if (!vly_all_finite(b->score + i, 1))
         snprintf(what, sizeof what, "gave a score of %g", (double)b->score[i]);
-    else if (!all_finite(obs, n)) {
+    else if (!vly_all_finite(obs, n)) {
         size_t at = 0;
-        while (all_finite(obs + at, 1)) at++;
+        while (vly_all_finite(obs + at, 1)) at++;
         snprintf(what, sizeof what, "gave an observation with number %zu = %g", at,
                  (double)obs[at]);
     }

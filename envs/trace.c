@@ -123,37 +123,45 @@ static void write_step(FILE *out, const actor *a, size_t step) {
     fputc('\n', out);
 }
 
-/* The rows that the environment has written; when: "its reset" or a step. */
-static vly_status check_written(const actor *a, const char *when) {
+/* For people: a step, or -1, the reset. */
+static const char *name_moment(const actor *a, int64_t step, char *text, size_t bytes) {
+    char action[64];
+    const vly_space *space = &a->env->action;
+    if (step < 0) return "its reset";
+    vly_action_text(space, (vly_actions){a->action, space->bytes}, action, sizeof action);
+    snprintf(text, bytes, "step %lld, action %s", (long long)step, action);
+    return text;
+}
+
+/* The rows that the environment has written. */
+static vly_status check_written(const actor *a, int64_t step) {
     const vly_env *env = a->env;
+    char when[128];
     VLY_TRY(vly_plugin_check(env));
     for (int p = 0; p < env->players; p++)
         if (a->flags[p] & VLY_ROW_FAILED)
-            return vly_fail(VLY_EPEER, "%s failed at %s", env->name, when);
+            return vly_fail(VLY_EPEER, "%s failed at %s", env->name,
+                            name_moment(a, step, when, sizeof when));
     for (int p = 0; env->masked && p < env->players; p++)
         if (vly_mask_blocks(&env->action, a->mask + (size_t)p * (size_t)env->action.n))
             return vly_fail(VLY_EPEER,
                             "%s: player %d: the mask allows no action at %s; at least one of every "
                             "factor has to be allowed, in ended rows too",
-                            env->name, p, when);
+                            env->name, p, name_moment(a, step, when, sizeof when));
     return VLY_OK;
 }
 
 static vly_status step_actor(actor *a, size_t step) {
     const vly_env *env = a->env;
-    const vly_actions action = {a->action, env->action.bytes};
-    char text[64], when[128];
-    env->step(env, a->state, 1, action, rows_of(a));
-    vly_action_text(&env->action, action, text, sizeof text);
-    snprintf(when, sizeof when, "step %zu, action %s", step, text);
-    return check_written(a, when);
+    env->step(env, a->state, 1, (vly_actions){a->action, env->action.bytes}, rows_of(a));
+    return check_written(a, (int64_t)step);
 }
 
 static vly_status play_actions(FILE *out, actor *a, uint64_t seed, const void *actions, size_t n) {
     const vly_env *env = a->env;
     if (env->assign) env->assign(env, a->state, 0);
     env->reset(env, a->state, seed, rows_of(a));
-    VLY_TRY(check_written(a, "its reset"));
+    VLY_TRY(check_written(a, -1));
     for (size_t i = 0; i < n; i++) {
         if (a->flags[0] & VLY_ROW_ENDED) VLY_TRY(step_actor(a, i)); /* starts the next episode */
         if (actions)

@@ -117,9 +117,9 @@ typedef struct {
 typedef struct {
     vly_assignment *v;
     int n;
-    const char
-        *of_env; /* what the environment's name sets, "atari.sticky=0.25 ", under the preset of its
-                           family; borrowed, NULL for nothing */
+    /* What the environment's name sets, "atari.sticky=0.25 ", under the preset of its family;
+     * borrowed, NULL for nothing. */
+    const char *of_env;
 } vly_assignments;
 
 /* Unknown keys and values out of range fail here. */

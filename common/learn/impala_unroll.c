@@ -8,7 +8,7 @@
  * with C columns; the receiver cuts them into slots of its own M. Little-endian,
  * unaligned, checked on arrival: messages are untrusted.
  */
-#include <math.h>
+#include "common/base/finite.h"
 #include "common/learn/impala_impl.h"
 
 enum { MAGIC = 0x31524c56 };
@@ -148,35 +148,23 @@ static bool unroll_is_sane(const impala *a, int slot) {
     const float *reward = a->reward + vly_impala_host_row(a, slot, 0),
                 *logp = a->logp + vly_impala_step_row(a, slot, 0);
     const int64_t *version = a->version + (int64_t)slot * a->T;
-    bool sane = true;
-    for (int64_t i = 0; i < rows; i++) sane = sane && isfinite(reward[i]);
+    bool sane = vly_all_finite(reward, (size_t)rows) && vly_all_finite(logp, (size_t)steps);
     for (int64_t i = 0; i < steps; i++)
-        sane = sane && isfinite(logp[i]) &&
-               vly_head_sane(&a->policy, vly_impala_action_at(a, slot, 0) + i * a->parts);
+        sane = sane && vly_head_sane(&a->policy, vly_impala_action_at(a, slot, 0) + i * a->parts);
     for (int t = 0; t < a->T; t++) sane = sane && version[t] >= 0;
     return sane;
-}
-
-/* n floats of a message. */
-static bool floats_are_finite(const uint8_t *message, size_t n) {
-    for (size_t i = 0; i < n; i++) {
-        float x;
-        memcpy(&x, message + i * sizeof x, sizeof x);
-        if (!isfinite(x)) return false;
-    }
-    return true;
 }
 
 static bool observations_are_finite(const impala *a, const uint8_t *unroll, int columns) {
     const size_t n = frame_rows(a) * (size_t)columns * a->obs.bytes / sizeof(float);
     return a->obs.dtype != VLY_F32 ||
-           floats_are_finite(unroll + sizeof(head) + (size_t)a->T * sizeof(int64_t), n);
+           vly_all_finite(unroll + sizeof(head) + (size_t)a->T * sizeof(int64_t), n);
 }
 
 /* The last of a message. */
 static bool state_is_finite(const impala *a, const uint8_t *unroll, size_t bytes, int columns) {
     const size_t n = 2 * (size_t)a->H * (size_t)columns;
-    return floats_are_finite(unroll + bytes - n * sizeof(float), n);
+    return vly_all_finite(unroll + bytes - n * sizeof(float), n);
 }
 
 /* A receiver does not act: every slot that is not ready is free. */

@@ -5,6 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "common/base/clock.h"
+#include "common/base/finite.h"
 #include "cpu/fleet/ps.h"
 #include "cpu/fleet/ps_wire.h"
 
@@ -281,16 +282,6 @@ static void count_pushed(int64_t *to, int64_t n) {
     if (__builtin_add_overflow(*to, n, to)) *to = INT64_MAX;
 }
 
-static bool is_finite(const void *floats, int64_t count) {
-    const unsigned char *data = floats;
-    for (int64_t i = 0; i < count; i++) {
-        float x;
-        memcpy(&x, data + (size_t)i * sizeof x, sizeof x);
-        if (!isfinite(x)) return false;
-    }
-    return true;
-}
-
 static void count_episodes(vly_ps_server *s, const wire_push *head) {
     for (int i = 0; i < head->returns; i++) {
         s->recent[s->recent_count++ % RECENT] = head->score[i];
@@ -337,8 +328,8 @@ static bool push_is_valid(const vly_ps_server *s, const wire_push *head, size_t 
         return false;
     if (head->steps < 0 || head->done < head->steps || head->samples < 0 || head->count < 0)
         return false;
-    if (!is_finite(head->score, head->returns) ||
-        !is_finite(&head->hyper, sizeof head->hyper / sizeof(float)))
+    if (!vly_all_finite(head->score, (size_t)head->returns) ||
+        !vly_all_finite(&head->hyper, sizeof head->hyper / sizeof(float)))
         return false;
     const size_t payload = bytes - sizeof *head;
     if (head->kind == WIRE_UNROLL) return payload == (uint64_t)head->count && head->part == 0;
@@ -396,7 +387,8 @@ static vly_status handle_push(vly_ps_server *s, const void *message, size_t byte
     memcpy(&head, message, sizeof head);
     head.worker[sizeof head.worker - 1] = '\0';
     if (!push_is_valid(s, &head, bytes)) return reject_push(s);
-    if (head.kind != WIRE_UNROLL && !is_finite(data, head.count)) return reject_push(s);
+    if (head.kind != WIRE_UNROLL && !vly_all_finite(data, (size_t)head.count))
+        return reject_push(s);
     member *m = find_member(s, head.worker);
     m->heard_ms = vly_now_ms();
     if (!is_new(s, m, &head)) {

@@ -34,21 +34,6 @@ static double high_of(const vly_space *space, int i) {
     return space->bounds[i].high;
 }
 
-/* An option of one of the algorithm's own sections. False: none has it. */
-static bool own_option(const vly_config *config, const char *key, char *text, size_t bytes) {
-    const vly_algo_entry *entry = vly_algo_find(config->run.algo);
-    int n;
-    const vly_option *options = vly_config_options(&n);
-    for (int s = 0; entry && entry->sections[s]; s++)
-        for (int i = 0; i < n; i++) {
-            if (strcmp(options[i].section, entry->sections[s]) || strcmp(options[i].key, key))
-                continue;
-            vly_option_get(config, &options[i], text, bytes);
-            return true;
-        }
-    return false;
-}
-
 static void note_deviation(vly_acting *a, const vly_dist *drawn) {
     const bool tanh_too = drawn->spread == VLY_SPREAD_TANH;
     vly_text_add(vly_acting_note(a, "deviation"), "%s", tanh_too ? "tanh" : "clamp");
@@ -78,12 +63,24 @@ static vly_status read_running_scale(vly_checkpoint *c, double *scale) {
     return VLY_OK;
 }
 
+/* reward_scale among the algorithm's own options; 1: it has none. */
+static double own_scale(const vly_config *config) {
+    const vly_algo_entry *entry = vly_algo_find(config->run.algo);
+    char text[32] = "1";
+    int n;
+    const vly_option *options = vly_config_options(&n);
+    for (int s = 0; entry && entry->sections[s]; s++)
+        for (int i = 0; i < n; i++)
+            if (!strcmp(options[i].section, entry->sections[s]) &&
+                !strcmp(options[i].key, "reward_scale"))
+                vly_option_get(config, &options[i], text, sizeof text);
+    return strtod(text, NULL);
+}
+
 static vly_status note_rewards(vly_acting *a, const vly_config *config, vly_checkpoint *c) {
-    char scale[32] = "1";
     double running;
-    own_option(config, "reward_scale", scale, sizeof scale);
     VLY_TRY(read_running_scale(c, &running));
-    vly_text_add(vly_acting_note(a, "reward_scale"), "%.9g", strtod(scale, NULL) * running);
+    vly_text_add(vly_acting_note(a, "reward_scale"), "%.9g", own_scale(config) * running);
     return VLY_OK;
 }
 

@@ -464,6 +464,13 @@ static void models_say_how_to_act(void) {
     }
 }
 
+/* Of the run that was trained last, with --json. */
+static void name_checkpoint(char *path, size_t bytes) {
+    json_t *o = program_json();
+    snprintf(path, bytes, "%s/%s", folder, text_of(o, "checkpoint"));
+    json_decref(o);
+}
+
 /* Values are of rewards by the running deviation of returns: as the checkpoint has it. */
 static void models_say_what_rewards_were_divided_by(void) {
     double moments[3];
@@ -471,9 +478,7 @@ static void models_say_what_rewards_were_divided_by(void) {
     CHECK_EQ(volley("train pendulum --algo ppo --preset none --ppo.normalize_reward --steps 5000 "
                     "--out divided --json"),
              0);
-    json_t *o = program_json();
-    snprintf(path, sizeof path, "%s/%s", folder, text_of(o, "checkpoint"));
-    json_decref(o);
+    name_checkpoint(path, sizeof path);
     vly_checkpoint *c;
     CHECK_OK(vly_checkpoint_open(&c, path));
     CHECK_OK(vly_checkpoint_read(c, "moments.return", VLY_F64, moments, sizeof moments));
@@ -492,9 +497,7 @@ static void centres_leave_in_the_bias(void) {
     CHECK_EQ(volley("train minatar/breakout --algo ppo --steps 300 --envs 2 --ppo.rollout 16 "
                     "--net.centre 0.25 --out centred --json"),
              0);
-    json_t *o = program_json();
-    snprintf(kept, sizeof kept, "%s/%s", folder, text_of(o, "checkpoint"));
-    json_decref(o);
+    name_checkpoint(kept, sizeof kept);
     snprintf(exported, sizeof exported, "%s/centred.safetensors", folder);
     CHECK_EQ(volley("export centred --layout native --out centred.safetensors"), 0);
     read_numbers(kept, "input.centre", 1, &centre);

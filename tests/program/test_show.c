@@ -44,13 +44,17 @@ static void the_terminal_shows_the_agent(void) {
     free(text);
 }
 
-/* A step of CartPole earns 1, one of Acrobot -1. */
-static double score_of(const char *command) {
+static double number_said(const char *command, const char *key) {
     CHECK_EQ(volley(command), 0);
     json_t *o = program_json();
-    const double score = json_number_value(json_object_get(o, "score"));
+    const double number = json_number_value(json_object_get(o, key));
     json_decref(o);
-    return score;
+    return number;
+}
+
+/* A step of CartPole earns 1, one of Acrobot -1. */
+static double score_of(const char *command) {
+    return number_said(command, "score");
 }
 
 static void each_of_several_environments_is_shown(void) {
@@ -69,11 +73,7 @@ static void each_of_several_environments_is_shown(void) {
 }
 
 static double rate_of(const char *command) {
-    CHECK_EQ(volley(command), 0);
-    json_t *o = program_json();
-    const double rate = json_number_value(json_object_get(o, "fps"));
-    json_decref(o);
-    return rate;
+    return number_said(command, "fps");
 }
 
 static void the_speed_is_the_environments_own(void) {

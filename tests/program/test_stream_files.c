@@ -17,34 +17,34 @@ static bool is_said(const char *words) {
 }
 
 static void a_run_finds_its_file_from_another_folder(void) {
-    CHECK_EQ(shell("mkdir work other && (seq 10 60 && seq 60 -1 10) >work/p.txt && "
-                   "printf '1\n2\n' >other/p.txt; exec >out 2>err"),
+    CHECK_EQ(shell("mkdir here there && (seq 10 60 && seq 60 -1 10) >here/p.txt && "
+                   "printf '1\n2\n' >there/p.txt; exec >out 2>err"),
              0);
     CHECK_EQ(
-        volley_in("work", "train storage --env.args hours=24,prices=./p.txt " RUN "--out ../r"), 0);
+        volley_in("here", "train storage --env.args hours=24,prices=./p.txt " RUN "--out ../r"), 0);
     char *config = program_read("r/config.yaml"), path[128];
-    snprintf(path, sizeof path, "hours=24,prices=%s/work/p.txt", folder);
+    snprintf(path, sizeof path, "hours=24,prices=%s/here/p.txt", folder);
     SAYS(config, path);
     free(config);
-    CHECK_EQ(volley_in("other", "eval ../r --episodes 2"), 0);
+    CHECK_EQ(volley_in("there", "eval ../r --episodes 2"), 0);
     CHECK(!is_said("was not trained with"));
-    CHECK_EQ(volley_in("other", "resume ../r --steps 2000"), 0);
-    CHECK_EQ(volley_in("other", "export ../r --format onnx --out ../r.onnx"), 0);
+    CHECK_EQ(volley_in("there", "resume ../r --steps 2000"), 0);
+    CHECK_EQ(volley_in("there", "export ../r --format onnx --out ../r.onnx"), 0);
 }
 
 static void a_file_that_changed_is_named(void) {
-    CHECK_EQ(shell("cp other/p.txt work/p.txt; exec >out 2>err"), 0);
-    CHECK_EQ(volley_in("work", "eval ../r --episodes 2"), 0);
-    CHECK(is_said("was not trained with the /") && is_said("/work/p.txt that is there now"));
-    CHECK_EQ(volley_in("work", "resume ../r --steps 3000"), 2);
+    CHECK_EQ(shell("cp there/p.txt here/p.txt; exec >out 2>err"), 0);
+    CHECK_EQ(volley_in("here", "eval ../r --episodes 2"), 0);
+    CHECK(is_said("was not trained with the /") && is_said("/here/p.txt that is there now"));
+    CHECK_EQ(volley_in("here", "resume ../r --steps 3000"), 2);
     SAYS(err, "another file of rows");
-    CHECK_EQ(shell("rm work/p.txt; exec >out 2>err"), 0);
-    CHECK(volley_in("other", "eval ../r --episodes 2") != 0);
-    SAYS(err, "/work/p.txt");
+    CHECK_EQ(shell("rm here/p.txt; exec >out 2>err"), 0);
+    CHECK(volley_in("there", "eval ../r --episodes 2") != 0);
+    SAYS(err, "/here/p.txt");
 }
 
 static void a_word_is_no_file(void) {
-    CHECK_EQ(volley_in("work", "train windy --env.args wind=gusts --algo qlearning --envs 4 "
+    CHECK_EQ(volley_in("here", "train windy --env.args wind=gusts --algo qlearning --envs 4 "
                                "--steps 1000 --out ../w"),
              0);
     char *config = program_read("w/config.yaml");
