@@ -7,7 +7,7 @@
              lambda 0.8, learning rate 1e-3 and clip range 0.2 falling to 0 over 100,000 steps, two networks of 64, 64 with tanh,
              and their value loss (0.5 times the squared error; ours has a 1/2 inside, so its weight is 1)
     preset   ours as its users get it: the committed preset, which was tuned for this measure, on other seeds than these
-    sb3      Stable-Baselines3 PPO with the constants of the RL Zoo, one thread (faster for it than two at this size)
+    sb3      Stable-Baselines3 PPO with the constants of the RL Zoo, one thread (no clear difference to two: LOG.md)
 
 Seconds of the clock from outside, imports and the last checkpoint included. Round k has seed 1000 + k on all sides; no preset was
 chosen with these. A run that misses 475 within 100,000 steps counts with the time that it took, and `reached` says how many did not.

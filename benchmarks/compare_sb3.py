@@ -11,7 +11,7 @@
                        with relu, learning rate 1e-3
     half_cheetah/sac   the same with learning rate 3e-4
 
-Seconds of the clock from outside, imports and the last checkpoint included. Theirs with the number of threads that is faster for it:
+Seconds of the clock from outside, imports and the last checkpoint included. Theirs with the number of threads that suits it (LOG.md):
 one for PPO, all for SAC. Round k has seed 1000 + k on both sides.
 """
 import json
