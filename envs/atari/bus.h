@@ -8,9 +8,9 @@
 #include "envs/atari/riot.h"
 #include "envs/atari/tia.h"
 
-enum {
-    VLY_LOG_ENTRIES = 9000
-}; /* a write takes three cycles, and those after line_limit end the frame */
+/* A write takes three cycles, and those after line_limit end the frame. The fast processors log one
+ * without a test: there is always room for as many as can still come (vly_bus_log). */
+enum { VLY_LOG_ENTRIES = 9000 };
 
 /* The processor while machine code runs (native.h): its registers between two pieces of it, and what
  * the code looks up. */
@@ -70,10 +70,11 @@ static inline void vly_bus_dump(vly_machine *m, uint8_t value) {
     t->dump = value >> 7;
 }
 
-/* Logs a TIA access; draws at once if there is no log or the frame is over its limit. */
+/* Logs a TIA access; draws at once if there is no log, the frame is over its limit, or a program
+ * that reads the TIA faster than it could write to it has used up the room. */
 static inline void vly_bus_log(vly_run *r, unsigned reg, uint8_t value) {
-    int32_t cycles = r->m->cycles;
-    if (!r->eager && cycles < r->line_limit && r->logged < VLY_LOG_ENTRIES) {
+    const int32_t cycles = r->m->cycles, left = r->line_limit - cycles;
+    if (!r->eager && left > 0 && r->logged < VLY_LOG_ENTRIES - left / 3) {
         r->log[r->logged++] = VLY_LOG(cycles, reg, value);
         return;
     }

@@ -93,7 +93,33 @@ static void noise_plays_alike(void) {
         }
 }
 
+/* A pointer in the TIA to the TIA: three reads in five cycles, line after line, then nothing but
+ * writes of three cycles until the frame is cut off. */
+static void many_reads_leave_room_for_writes(void) {
+    enum { LOADS = 10, STORES = 200, TURNS = 149 };
+    static uint8_t bytes[4096];
+    vly_rom *rom;
+    size_t n = 0;
+    bytes[n++] = 0xa0, bytes[n++] = 0; /* LDY #0 */
+    for (int i = 0; i < 2; i++) {
+        bytes[n++] = 0xa2, bytes[n++] = TURNS;                                /* LDX #TURNS */
+        for (int k = 0; k < LOADS; k++) bytes[n++] = 0xb1, bytes[n++] = 0x0e; /* LDA ($0E),Y */
+        bytes[n++] = 0xca, bytes[n++] = 0xd0;                                 /* DEX, BNE */
+        bytes[n++] = (uint8_t)(-2 * LOADS - 3);
+    }
+    const size_t writes = n;
+    for (int k = 0; k < STORES; k++) bytes[n++] = 0x85, bytes[n++] = 0x1b; /* STA GRP0 */
+    bytes[n++] = 0x4c, bytes[n++] = (uint8_t)writes, bytes[n++] = 0xf0;    /* JMP */
+    bytes[0xffd] = 0xf0;
+    open_rom(&rom, bytes, sizeof bytes, VLY_CART_4K);
+    play_and_compare(rom, "reads", 0);
+    vly_machine_reset(&rom->power_on, rom); /* the first frame reads */
+    play_and_compare(rom, "reads", 1);
+    vly_rom_destroy(rom);
+}
+
 int main(void) {
+    many_reads_leave_room_for_writes();
     every_opcode_does_what_its_handler_does();
     generated_cartridges_play_alike();
     noise_plays_alike();
