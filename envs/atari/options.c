@@ -28,6 +28,8 @@ static const struct {
 };
 /* clang-format on */
 enum { ROWS = sizeof rows / sizeof *rows, PRESETS = sizeof presets / sizeof *presets };
+/* Room for a key or a value, more than any option takes: one that is cut off is refused. */
+enum { SETTING = 128 };
 
 vly_atari_options vly_atari_default_options(void) {
     vly_atari_options o;
@@ -52,7 +54,7 @@ static const char *next_setting(const char *at, char *key, char *value, size_t b
 }
 
 static vly_status set_option(vly_atari_options *o, const char *key, const char *value) {
-    char what[80];
+    char what[SETTING + 8];
     snprintf(what, sizeof what, "atari.%s", key);
     for (int i = 0; i < ROWS; i++)
         if (strcmp(rows[i].key, key) == 0) return vly_option_set(o, &rows[i], what, value);
@@ -60,7 +62,7 @@ static vly_status set_option(vly_atari_options *o, const char *key, const char *
 }
 
 static vly_status apply_settings(vly_atari_options *o, const char *settings) {
-    char key[64], value[64];
+    char key[SETTING], value[SETTING];
     while ((settings = next_setting(settings, key, value, sizeof key)))
         VLY_TRY(set_option(o, key, value));
     return VLY_OK;
@@ -131,7 +133,7 @@ const vly_atari_game *vly_atari_named(const char *name, vly_atari_options *optio
 
 /* The last preset of a text of settings; "" where there is none. */
 static void find_given_preset(const char *settings, char *preset, size_t bytes) {
-    char key[64], value[64];
+    char key[SETTING], value[SETTING];
     preset[0] = '\0';
     while ((settings = next_setting(settings, key, value, sizeof key)))
         if (strcmp(key, "preset") == 0) snprintf(preset, bytes, "%s", value);
@@ -140,7 +142,7 @@ static void find_given_preset(const char *settings, char *preset, size_t bytes) 
 vly_status vly_atari_options_read(vly_atari_options *options, const char *name,
                                   const vly_env_args *args) {
     const vly_atari_game *game;
-    char preset[64];
+    char preset[SETTING];
     *options = vly_atari_default_options();
     VLY_TRY(apply_settings(options, vly_atari_id_settings(name, &game)));
     if (!args) return VLY_OK;

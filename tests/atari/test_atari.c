@@ -131,9 +131,16 @@ static void the_options_of_a_run_arrive(void) {
         vly_assignments_free(&given);
     }
     vly_atari_options o;
-    const vly_env_args wrong[] = {{.options = "atari.colour=1"}, {.options = "atari.stack=17"}};
-    for (int i = 0; i < 2; i++) CHECK_EQ(vly_atari_options_read(&o, "pong", &wrong[i]), VLY_EINVAL);
-    CHECK(strstr(vly_error_text(), "atari.stack: '17' is not a whole number from 1 to 16"));
+    /* The last is right up to the 63 characters that the option holds. */
+    const vly_env_args wrong[] = {{.options = "atari.colour=1"},
+                                  {.options = "atari.stack=17"},
+                                  {.options = "atari.drift=1000:0/1,2000:0/0,3000:0/1,4000:0/"
+                                              "0,5000:0/1,6000:0/0,70000:0/1,80000:0/0"}};
+    for (int i = 0; i < 3; i++) {
+        CHECK_EQ(vly_atari_options_read(&o, "pong", &wrong[i]), VLY_EINVAL);
+        if (i == 1)
+            CHECK(strstr(vly_error_text(), "atari.stack: '17' is not a whole number from 1 to 16"));
+    }
 }
 
 static void a_missing_rom_says_which_where_and_how(void) {
