@@ -176,20 +176,31 @@ run_pong() {
 }
 run_kernels() { if rehearsed; then within 60 "$bench" kernels gae; else within 140 "$bench" kernels; fi; }
 run_replay() { if rehearsed; then within 25 "$bench" replay insert; else within 25 "$bench" replay; fi; }
-run_large() { if rehearsed; then learner 256; else within 60 "$bench" learner nature; within 30 "$bench" learner impala; fi; }
+run_large() {
+  rehearsed && { learner 256; return; }
+  failed=0
+  within 60 "$bench" learner nature || failed=$?
+  within 30 "$bench" learner impala || failed=$?
+  return $failed
+}
 run_forced() {
+  failed=0
   for engine in own staged wgmma cublaslt patches cudnn; do
     rehearsed && [ $engine != own ] && continue
     echo "{\"engine\": \"$engine\"}"
-    VLY_ENGINE=$engine learner 2048
+    VLY_ENGINE=$engine learner 2048 || { failed=$?; echo "$engine: exit $failed"; }
   done
+  return $failed
 }
 run_pytorch() {
   rehearsed && { echo "not rehearsed: needs a device"; return 77; }
   [ -n "$python" ] || { echo "no Python with PyTorch and CUDA"; return 77; }
+  failed=0
   for case in nature/forward/bf16/256 nature/update/bf16/2048 nature/forward/bf16/16384; do
-    within 58 "$python" benchmarks/vs_pytorch.py --device cuda --program "$volley" --rounds 5 --busy --out "$results/pytorch-$(echo $case | tr / -).json" $case
+    within 58 "$python" benchmarks/vs_pytorch.py --device cuda --program "$volley" --rounds 5 --busy --out "$results/pytorch-$(echo $case | tr / -).json" $case ||
+      { failed=$?; echo "$case: exit $failed"; }
   done
+  return $failed
 }
 sanitize() {
   command -v compute-sanitizer >/dev/null || { echo "compute-sanitizer is not installed"; return 77; }
@@ -203,14 +214,20 @@ sanitize() {
 }
 run_memcheck() { sanitize memcheck; }
 run_racecheck() { sanitize racecheck; }
+curve() { # NAME ARGUMENTS...
+  name=$1
+  shift
+  train "$name" 30 "$@" || { failed=$?; echo "$name: exit $failed"; }
+}
 run_curves() {
-  target="--until-return 475" seeds="1 2 3 4 5"
+  failed=0 target="--until-return 475" seeds="1 2 3 4 5"
   rehearsed && { target="--steps 200 $train_size"; seeds=1; }
   for algo in ppo dqn impala; do
     # shellcheck disable=SC2086
-    for seed in $seeds; do train "cartpole-$algo-$seed" 30 cartpole --algo $algo --seed "$seed" $target; done
+    for seed in $seeds; do curve "cartpole-$algo-$seed" cartpole --algo $algo --seed "$seed" $target; done
   done
-  rehearsed || for seed in 1 2 3; do train "breakout-$seed" 30 minatar/breakout --seed "$seed" --steps 500000; done
+  rehearsed || for seed in 1 2 3; do curve "breakout-$seed" minatar/breakout --seed "$seed" --steps 500000; done
+  return $failed
 }
 run_scaling() {
   gpus=$(nvidia-smi -L 2>/dev/null | grep -c '^GPU')

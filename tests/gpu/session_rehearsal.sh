@@ -88,6 +88,18 @@ kill -TERM $pid
 wait $pid
 has doctor.out
 
+# One part of a step fails, not the last one.
+cat >"$scratch/bin/timeout" <<'RUN'
+#!/bin/sh
+case "$*" in *cartpole-dqn*) exit 9 ;; esac
+PATH=${PATH#*:}
+exec timeout "$@"
+RUN
+chmod +x "$scratch/bin/timeout"
+session --steps curves && fail "a step of which a part failed counts as done"
+grep -q '^cartpole-dqn-1: exit 9' "$scratch/log" && grep -q '^curves: exit 9' "$scratch/out/summary" || fail "nothing says which part failed"
+rm "$scratch/bin/timeout"
+
 LIMIT_S=3 session --steps nature-256 && fail "a step that was not reached counts as done"
 grep -q 'not reached: nature-256' "$scratch/log" || fail "the limit was not kept"
 session --steps nonsense
