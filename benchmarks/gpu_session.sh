@@ -235,14 +235,16 @@ run_scaling() {
   else VLY_BENCH_GPUS=$([ "$gpus" -gt 1 ] && echo 1,2 || echo 1) within 40 "$bench" scaling; fi
 }
 
-# What `volley bench report` reads, of the JSON lines that a step printed.
+# What `volley bench report` reads, of the JSON lines that a step printed: each with what the line before them says they
+# were measured with.
 file_of_results() {
   grep -q '^{"name"' "$results/$1.out" || return 0
   {
     printf '{"command": "gpu_session.sh --steps %s", "hardware": "%s", "commit": "%s", "date": "%s", "rehearsed": %s, "results": [\n' \
       "$1" "$(sed -n 2p "$results/gpu.csv" 2>/dev/null | tr -d '"')" "$(head -n 1 "$results/machine" 2>/dev/null)" "$(date -u +%F)" \
       "$(rehearsed && echo true || echo false)"
-    grep '^{"name"' "$results/$1.out" | sed '$!s/$/,/'
+    awk '/^[{]"(engine|actions)"/ { with = substr($0, 2, length($0) - 2) ", " }
+      /^[{]"name"/ { print "{" with substr($0, 2) }' "$results/$1.out" | sed '$!s/$/,/'
     printf ']}\n'
   } >"$results/$1.json"
 }

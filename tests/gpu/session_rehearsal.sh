@@ -67,6 +67,7 @@ head -c "$(wc -c <"$scratch/engines.tsv")" "$now" | cmp -s - "$scratch/engines.t
 [ -z "$(cut -f 1 "$now" | sort | uniq -d)" ] || fail "an engine was chosen again"
 grep -q 'choices in .*engines.tsv' "$scratch/again/session/doctor.out" || fail "doctor does not have the choices of the call before"
 for f in nature-2048 pipeline pipeline-256 kernels large forced scaling; do has $f.json; done
+grep -q '"engine": "own", "name"' "$scratch/again/session/forced.json" || fail "results do not say with which engine"
 for s in memcheck racecheck; do
   grep -q "^$s in place of" "$scratch/again/session/$s.out" || fail "$s did not start compute-sanitizer"
 done
