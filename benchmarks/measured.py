@@ -45,7 +45,10 @@ class Refused(Exception):
 # ---- facts ----
 
 def git(*words):
-    return subprocess.run(["git", "-C", ROOT, *words], capture_output=True, text=True)
+    try:
+        return subprocess.run(["git", "-C", ROOT, *words], capture_output=True, text=True)
+    except FileNotFoundError:  # a server with a bundle may have none
+        return subprocess.CompletedProcess(words, 1, "", "")
 
 
 def commit():

@@ -101,6 +101,10 @@ session --steps curves && fail "a step of which a part failed counts as done"
 grep -q '^cartpole-dqn-1: exit 9' "$scratch/log" && grep -q '^curves: exit 9' "$scratch/out/summary" || fail "nothing says which part failed"
 rm "$scratch/bin/timeout"
 
+PYTHONPATH=$root/benchmarks "${VLY_PYTHON:-python3}" -B -c 'import os, measured
+os.environ["PATH"] = "/nonexistent"
+assert measured.commit() == ""' || fail "a server without git cannot measure"
+
 LIMIT_S=3 session --steps nature-256 && fail "a step that was not reached counts as done"
 grep -q 'not reached: nature-256' "$scratch/log" || fail "the limit was not kept"
 session --steps nonsense
