@@ -415,10 +415,10 @@ static vly_status impala_learn(vly_algo *pub, vly_queue *q, const vly_progress *
     impala_set_hyper(a, progress);
     vly_learner_watch(&a->learner, a->learning, progress);
     VLY_TRY(vly_learner_begin(&a->learner, q));
-    if (vly_learner_capturable(&a->learner))
-        VLY_TRY(a->c->graph_run(q, &a->graph, impala_whole_update, a));
-    else
+    if (progress->stop_asked || !vly_learner_capturable(&a->learner))
         VLY_TRY(impala_watched_update(a, q));
+    else
+        VLY_TRY(a->c->graph_run(q, &a->graph, impala_whole_update, a));
     VLY_TRY(vly_learner_end(&a->learner, q));
     return sync ? impala_publish(pub, q) : VLY_OK;
 }

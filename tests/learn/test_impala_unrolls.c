@@ -1,10 +1,11 @@
-/* IMPALA's unrolls of another process are learned from, or refused as a whole. */
+/* IMPALA's unrolls: those of another process are learned from, or refused as a whole; an update that
+ * is given up leaves nothing behind. */
 #include <string.h>
 #include "common/learn/algo.h"
 #include "cpu/ops/compute_cpu.h"
 #include "tests/kit/settings.h"
 
-enum { NUMBERS = 3, ACTIONS = 2, STEPS = 4, ACTORS = 2, HIDDEN = 5, MOST = 4096 };
+enum { NUMBERS = 3, ACTIONS = 2, STEPS = 4, ACTORS = 2, HIDDEN = 5, BUFFERS = 96, MOST = 4096 };
 
 static vly_compute *c;
 static vly_queue *q;
@@ -190,12 +191,56 @@ static void weights_that_the_learner_has_not_reached_are_the_newest(void) {
     a->destroy(a);
 }
 
+/* ---- a stop within an update ---- */
+
+static bool is_over(const void *arg) {
+    return --*(int *)(uintptr_t)arg < 0;
+}
+
+static const vly_buffer *find_buffer(vly_algo *a, const char *name) {
+    static vly_buffer list[BUFFERS];
+    const int n = a->buffers(a, list, BUFFERS);
+    CHECK(n <= BUFFERS);
+    for (int i = 0; i < n; i++)
+        if (!strcmp(list[i].name, name)) return &list[i];
+    fprintf(stderr, "no buffer %s\n", name);
+    exit(TEST_FAIL);
+}
+
+/* Wherever it is given up, it is as if it had not begun: rewards are counted once. */
+static void an_update_that_is_given_up_counts_no_rewards(void) {
+    vly_config config;
+    vly_algo *a = open_impala(&config, NULL, ACTORS,
+                              "pool.schedule=async impala.batch=2 impala.normalize_reward=true");
+    const double *returns = find_buffer(a, "moments.return")->data;
+    int given_up = 0, looks;
+    vly_status status = VLY_ECANCELED;
+    for (int g = 0; g < ACTORS; g++) give_rows(a, g, 1, true);
+    for (int t = 0; t < STEPS; t++)
+        for (int g = 0; g < ACTORS; g++) step_group(a, g, 1);
+    for (; status == VLY_ECANCELED; given_up++) {
+        const vly_progress progress = {
+            .steps = 8, .total_steps = 100, .stop_asked = is_over, .stop_arg = &looks};
+        looks = given_up;
+        CHECK(a->collect(a, q));
+        status = a->learn(a, q, &progress);
+        if (status == VLY_OK) break;
+        CHECK_EQ(returns[0], 0);
+        a->uncollect(a);
+    }
+    CHECK_OK(status);
+    CHECK(given_up > 3); /* before layers, forward and backward */
+    CHECK_EQ(returns[0], ACTORS * STEPS);
+    a->destroy(a);
+}
+
 int main(void) {
     CHECK_OK(vly_compute_create_cpu(&c, 1));
     CHECK_OK(c->queue_create(c, VLY_QUEUE_LEARN, &q));
     unrolls_of_another_process_are_learned_from();
     what_would_poison_the_weights_is_refused();
     weights_that_the_learner_has_not_reached_are_the_newest();
+    an_update_that_is_given_up_counts_no_rewards();
     c->queue_destroy(q);
     c->destroy(c);
     return TEST_PASS;
