@@ -199,6 +199,14 @@ static bool is_of_other_actors(const vly_checkpoint *c, const vly_buffer *b) {
     return saved && vly_array_bytes(saved) != vly_buffer_bytes(b);
 }
 
+/* Of a run that is saved without its memory, which it fills anew. One that holds a part of it is
+ * damaged. */
+static bool holds_replay(const vly_checkpoint *c, const vly_buffer *list, int n) {
+    for (int i = 0; i < n; i++)
+        if (list[i].role == VLY_BUFFER_REPLAY && vly_checkpoint_find(c, list[i].name)) return true;
+    return false;
+}
+
 static vly_status keep_piece(void *arg, size_t offset, const void *piece, size_t n) {
     memcpy((char *)arg + offset, piece, n);
     return VLY_OK;
@@ -221,10 +229,12 @@ vly_status vly_run_restore(vly_checkpoint *c, vly_train *t, vly_restore_kind kin
     vly_buffer *list = calloc((size_t)n + 1, sizeof *list);
     if (!list) return vly_fail(VLY_ENOMEM, "no memory to list %d tensors", n);
     vly_train_buffers(t, list, n);
+    const bool replay = holds_replay(c, list, n);
     vly_status status = VLY_OK;
     for (int i = 0; i < n && status == VLY_OK; i++) {
         restoring r = {t, &list[i]};
         if (!is_restored(&list[i], kind)) continue;
+        if (list[i].role == VLY_BUFFER_REPLAY && !replay) continue;
         status = is_of_other_actors(c, &list[i])
                      ? restore_other_actors(c, t)
                      : vly_checkpoint_stream(c, list[i].name, list[i].dtype,

@@ -547,6 +547,26 @@ static void a_checkpoint_without_the_memory_has_the_newest_observations(void) {
     CHECK(memcmp(newest, frames + step * ENVS * WIDTH, sizeof newest) == 0);
 }
 
+/* The memory is filled anew, and then learned from. */
+static void a_run_without_its_memory_is_resumed(void) {
+    static const char *const runs[] = {"cartpole --algo dqn", "gridworld --algo sac",
+                                       "pendulum --algo td3"};
+    for (int i = 0; i < 3; i++) {
+        CHECK_EQ(volley("train %s --steps 2000 --checkpoint.replay false --out forgetful-%d --json",
+                        runs[i], i),
+                 0);
+        json_t *o = program_json();
+        const json_int_t before = json_integer_value(json_object_get(o, "updates"));
+        json_decref(o);
+        CHECK(before > 0);
+        CHECK_EQ(volley("resume forgetful-%d --steps 4000 --json", i), 0);
+        o = program_json();
+        CHECK(json_integer_value(json_object_get(o, "steps")) >= 4000);
+        CHECK(json_integer_value(json_object_get(o, "updates")) > before);
+        json_decref(o);
+    }
+}
+
 /* Once these were taken, and nothing was normalised, or a worker refused them after the start. */
 static void what_is_not_normalised_is_refused(void) {
     static const char *const algos[] = {"gorila", "apex --apex.replay store", "a3c"};
@@ -668,6 +688,7 @@ int main(void) {
     traces_take_actions_from_a_pipe();
     plugins_train_by_path();
     a_checkpoint_without_the_memory_has_the_newest_observations();
+    a_run_without_its_memory_is_resumed();
     what_is_not_normalised_is_refused();
     one_process_writes_to_a_run();
     exports_load_elsewhere();
