@@ -155,10 +155,11 @@ vly_status vly_saver_save(vly_saver *s) {
     char path[VLY_PATH];
     vly_train_report r;
     vly_train_get_report(s->train, &r);
+    const double best = s->best_return;
     const vly_status status = write_checkpoint(s, &r, path);
     s->failed = status != VLY_OK;
-    if (s->failed)
-        snprintf(s->error, sizeof s->error, "%s", vly_error_text());
+    if (s->failed) /* what is not saved is not the best of what is */
+        s->best_return = best, snprintf(s->error, sizeof s->error, "%s", vly_error_text());
     else
         snprintf(s->path, sizeof s->path, "%.1200s/checkpoints%s", s->shown, strrchr(path, '/'));
     s->last_seconds = vly_now_s() - begun;
