@@ -36,12 +36,14 @@ static inline vly_status vly_pace_restored(vly_pace *k, vly_replay *r, vly_queue
     return k->begun && empty ? vly_replay_restart(r, q) : vly_replay_restored(r, q);
 }
 
-/* Steps enough, and a memory to match: half, for resets are no transitions. */
+/* Steps enough, and a memory to match: half of what there can be where that is less, for resets are
+ * no transitions. */
 static inline bool vly_pace_may_start(const vly_replay *r, int64_t starts, int batch,
                                       int64_t steps) {
     const int64_t size = vly_replay_size(r), most = vly_replay_most(r);
-    const int64_t wanted = starts < most ? starts : most;
-    return steps >= starts && size >= batch && size >= wanted / 2;
+    const int64_t wanted = starts < most ? starts : most,
+                  enough = batch < most / 2 ? batch : most / 2;
+    return steps >= starts && size > 0 && size >= enough && size >= wanted / 2;
 }
 
 /* Steps of every group of `actors` in all until an update is due, at least one. */

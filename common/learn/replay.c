@@ -373,14 +373,18 @@ static vly_status choose_size(vly_replay *r) {
     const size_t step = (vly_replay_row_bytes(&o->obs) + (size_t)o->numbers * sizeof(vly_real) +
                          (size_t)o->choices) *
                         (size_t)o->actors;
+    const int64_t held = (int64_t)((uint64_t)o->bytes / step),
+                  least = margin(o) +
+                          (o->batch > o->actors ? (o->batch + o->actors - 1) / o->actors : 1);
     r->T = (o->capacity + o->actors - 1) / o->actors + margin(o);
-    if (o->bytes > 0 && (int64_t)((uint64_t)o->bytes / step) < r->T)
-        r->T = (int64_t)((uint64_t)o->bytes / step);
-    if (r->T <= margin(o))
-        return vly_fail(VLY_EINVAL,
-                        "a replay memory of %lld bytes does not hold %lld steps of %d environments "
-                        "(%zu bytes each): raise --replay.bytes",
-                        (long long)o->bytes, (long long)margin(o) + 1, o->actors, step);
+    if (o->bytes > 0 && held < r->T) {
+        if (held < least)
+            return vly_fail(VLY_EINVAL,
+                            "a replay memory of %lld bytes does not hold %lld steps of %d "
+                            "environments (%zu bytes each): raise --replay.bytes",
+                            (long long)o->bytes, (long long)least, o->actors, step);
+        r->T = held;
+    }
     if (r->T > INT32_MAX / o->actors)
         return vly_fail(
             VLY_EINVAL,

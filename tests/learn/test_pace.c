@@ -74,6 +74,25 @@ static void other_counts_begin_anew(void) {
     begins_anew(other, VLY_COUNT_MOST - 1 + 4);
 }
 
+/* Each episode costs it a row: it never holds as many as it has room for. */
+static void a_memory_of_one_batch_is_learned_from(void) {
+    enum { BATCH = 256 };
+    vly_replay small = {.T = BATCH + 2, .N = 1, .o = {.n_step = 1, .obs = {.stack = 1}}};
+    vly_pace k = {.start_steps = -1, .begun = 1};
+    CHECK_EQ(vly_replay_most(&small), BATCH);
+    for (int64_t size = 0; size < BATCH / 2; size++) {
+        small.size = size;
+        CHECK(!vly_pace_may_start(&small, STARTS, BATCH, STARTS));
+    }
+    small.size = BATCH - 2;
+    CHECK_EQ(vly_pace_due(&k, &small, 1, BATCH, STARTS, STARTS), 0);
+    CHECK_EQ(k.start_steps, STARTS);
+    CHECK_EQ(vly_pace_due(&k, &small, 1, BATCH, STARTS, STARTS + BATCH), 1);
+    small.size = 0;
+    small.T = 2; /* no room at all */
+    CHECK(!vly_pace_may_start(&small, 0, 1, STARTS));
+}
+
 static void counts_have_a_range(void) {
     static const int64_t bad[] = {-2, INT64_MIN, VLY_COUNT_MOST, INT64_MAX};
     CHECK(vly_pace_is_sane(&(vly_pace){.start_steps = -1}));
@@ -89,6 +108,7 @@ int main(void) {
     ratio_is_enforced();
     debts_are_paid();
     other_counts_begin_anew();
+    a_memory_of_one_batch_is_learned_from();
     counts_have_a_range();
     return TEST_PASS;
 }

@@ -402,6 +402,14 @@ static void sizes_follow_capacity_and_budget(void) {
     CHECK_EQ(vly_replay_create(&r, c, &o), VLY_EINVAL);
     CHECK(strstr(vly_error_text(), "--replay.bytes") != NULL);
     CHECK(r == NULL);
+    const int64_t step = (int64_t)vly_replay_row_bytes(&o.obs) * 6; /* 7 of margin, 2 for a batch */
+    o.bytes = step * 8;
+    CHECK_EQ(vly_replay_create(&r, c, &o), VLY_EINVAL);
+    CHECK(strstr(vly_error_text(), "does not hold 9 steps") != NULL);
+    o.bytes = step * 9;
+    CHECK_OK(vly_replay_create(&r, c, &o));
+    CHECK(vly_replay_most(r) >= o.batch);
+    vly_replay_destroy(r);
     o.bytes = 0, o.capacity = 4000000000;
     CHECK_EQ(vly_replay_create(&r, c, &o), VLY_EINVAL);
     o.capacity = 0;
