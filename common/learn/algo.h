@@ -60,6 +60,7 @@ typedef struct {
     const vly_env *env;       /* obs, actions; borrowed for the algorithm's life */
     const vly_config *config; /* resolved (vly_algo_resolve); borrowed */
     vly_sync *sync;           /* NULL: alone */
+    bool led;                 /* other processes act for it */
     uint64_t seed;
     int actors, groups; /* actors (players counted) is a multiple of groups */
     vly_queue *queue;   /* for what create itself enqueues */

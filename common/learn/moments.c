@@ -4,10 +4,10 @@ enum { REWARD_LIMIT = 10 };
 
 vly_status vly_moments_check(const vly_algo_args *args, bool rewards) {
     const bool observations = args->config->net.normalize;
-    if (!args->sync || (!observations && !rewards)) return VLY_OK;
+    if ((!args->sync && !args->led) || (!observations && !rewards)) return VLY_OK;
     return vly_fail(VLY_EUNSUPPORTED,
                     "%s: several processes would keep moments of their own: leave out %s%s%s, or "
-                    "--sync and --store",
+                    "--sync, --store, --role and --dist.*",
                     args->config->run.algo, observations ? "--net.normalize" : "",
                     observations && rewards ? " and " : "", rewards ? "normalize_reward" : "");
 }

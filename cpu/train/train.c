@@ -164,6 +164,7 @@ static vly_status create_algo(vly_train *t) {
                                 .env = t->o.env,
                                 .config = config,
                                 .sync = t->o.sync,
+                                .led = t->o.lead != NULL,
                                 .seed = seed_of(t),
                                 .actors = t->N,
                                 .groups = t->G,

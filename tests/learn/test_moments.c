@@ -59,7 +59,8 @@ static void what_normalises_is_of_the_networks_input(void) {
         numbers, "run.algo=td3 td3.batch=32 td3.learning_starts=500 replay.capacity=2000");
 }
 
-static vly_status create(const char *settings) {
+/* led: as the learner of actors elsewhere, not as one of several. */
+static vly_status create(const char *settings, bool led) {
     vly_algo *a = NULL;
     vly_config config;
     vly_sync together = {.world = 2};
@@ -67,8 +68,12 @@ static vly_status create(const char *settings) {
     env.action = vly_space_discrete(2);
     env.obs = (vly_obs_spec){VLY_F32, 1, {4, 0, 0}, 1, 1.0f, 4 * sizeof(float)};
     settings_resolve(&config, "vector", "none", settings);
-    const vly_algo_args args = {
-        .env = &env, .config = &config, .sync = &together, .actors = 4, .groups = 1};
+    const vly_algo_args args = {.env = &env,
+                                .config = &config,
+                                .sync = led ? NULL : &together,
+                                .led = led,
+                                .actors = 4,
+                                .groups = 1};
     return vly_algo_create(&a, config.run.algo, &args);
 }
 
@@ -76,11 +81,13 @@ static vly_status create(const char *settings) {
 static void refuses(const char *algo, const char *settings, const char *out) {
     char text[256], words[256];
     snprintf(text, sizeof text, "run.algo=%s run.preset=none run.envs=4 %s", algo, settings);
-    CHECK_EQ(create(text), VLY_EUNSUPPORTED);
-    snprintf(words, sizeof words, "%s: several processes", algo);
-    CHECK(strstr(vly_error_text(), words) != NULL);
-    snprintf(words, sizeof words, "leave out %s, or", out);
-    CHECK(strstr(vly_error_text(), words) != NULL);
+    for (int led = 0; led < 2; led++) {
+        CHECK_EQ(create(text, led), VLY_EUNSUPPORTED);
+        snprintf(words, sizeof words, "%s: several processes", algo);
+        CHECK(strstr(vly_error_text(), words) != NULL);
+        snprintf(words, sizeof words, "leave out %s, or", out);
+        CHECK(strstr(vly_error_text(), words) != NULL);
+    }
 }
 
 static void several_processes_are_told_what_to_leave_out(void) {
