@@ -296,6 +296,11 @@ static vly_status check_together(const vly_config *c) {
     if (c->pool.batch > c->run.envs)
         return vly_fail(VLY_EINVAL, "--pool.batch %d is more than --envs %d", c->pool.batch,
                         c->run.envs);
+    if (c->optim.kind == VLY_OPTIM_KIND_RMSPROP_CENTERED && c->optim.momentum > 0)
+        return vly_fail(VLY_EINVAL,
+                        "--optim.momentum %g: rmsprop_centered has none; sgd, rmsprop and "
+                        "rmsprop_tf do",
+                        (double)c->optim.momentum);
     return vly_config_check_device(c->run.device);
 }
 

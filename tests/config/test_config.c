@@ -312,6 +312,17 @@ static void groups_of_a_preset_follow_fewer_environments(void) {
     vly_assignments_free(&given);
 }
 
+/* Once it failed in the first update, in the words of an operation. */
+static void momentum_is_refused_where_there_is_none(void) {
+    vly_assignments given = {0};
+    CHECK_OK(vly_assignments_add(&given, "optim.kind", "rmsprop_centered", "--optim.kind"));
+    CHECK_OK(vly_algo_resolve(&config, &given, "cartpole", "classic"));
+    CHECK_OK(vly_assignments_add(&given, "optim.momentum", "0.5", "--optim.momentum"));
+    CHECK_EQ(vly_algo_resolve(&config, &given, "cartpole", "classic"), VLY_EINVAL);
+    says("--optim.momentum 0.5: rmsprop_centered has none");
+    vly_assignments_free(&given);
+}
+
 static uint64_t hash_with(const char *algo, const char *key, const char *value) {
     vly_assignments given = {0};
     CHECK_OK(vly_assignments_add(&given, "run.algo", algo, "--algo"));
@@ -388,6 +399,7 @@ int main(void) {
     layers_go_from_defaults_to_the_command_line();
     every_preset_resolves();
     groups_of_a_preset_follow_fewer_environments();
+    momentum_is_refused_where_there_is_none();
     the_hash_covers_every_section_that_the_algorithm_reads();
     the_budget_is_hashed_where_a_schedule_follows_it();
     return TEST_PASS;
