@@ -213,7 +213,10 @@ class VolleyVectorEnv(CoreVectorEnv):
         for i in np.flatnonzero(over):
             observations[i] = rows.final[i].copy()
         final: dict[str, Any] = {}
-        self._add(final, {name: np.where(over, a, a.dtype.type(0)) for name, a in rows.final_columns.items()}, over.copy())
+        columns = {name: array.copy() for name, array in rows.final_columns.items()}
+        for array in columns.values():
+            array[~over] = 0
+        self._add(final, columns, over.copy())
         info["final_obs"], info["_final_obs"] = observations, over
         info["final_info"], info["_final_info"] = final, over.copy()
 

@@ -146,6 +146,11 @@ def several_environments_are_one():
         observation, reward = envs.step(action)[:2]
         theirs = alone.step(action if 2 not in action else [1, 1, 1, 1])
         assert np.array_equal(observation[::2, :4], theirs[0][::2]) and reward.tolist() == [1, -1, 1, -1]
+    same = volley.make_vec("multi:cartpole,acrobot", 2, autoreset_mode="SameStep")
+    same.reset(seed=3)
+    while "final_info" not in info:
+        info = same.step([0, 0])[4]
+    assert info["final_info"]["action_mask"].tolist() == [[1, 1, 0], [0, 0, 0]] and info["_final_info"].tolist() == [True, False]
 
 
 def gymnasiums_wrappers_wrap_it():
