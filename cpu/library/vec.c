@@ -192,9 +192,7 @@ static void deliver_async(vly_vec *v, int n, const vly_batch *batch) {
         const int env = v->order[i];
         v->out[env] = 0;
         vec_deliver(v, env, i, 1, batch);
-        if (batch->final_observation && v->final && (v->flags[env] & VLY_ROW_ENDED))
-            memcpy((uint8_t *)batch->final_observation + (size_t)i * v->obs_bytes,
-                   v->final + (size_t)env * v->obs_bytes, v->obs_bytes);
+        vec_deliver_final(v, env, i, batch);
     }
     v->in_flight -= n;
 }
@@ -303,6 +301,7 @@ static vly_status receive(vly_vec *v, const vly_batch *batch) {
     VLY_TRY(wait_all(v));
     for (int i = 0; i < v->o.num_envs; i++) v->order[i] = i;
     vec_deliver(v, 0, 0, v->o.num_envs, batch);
+    for (int i = 0; i < v->o.num_envs; i++) vec_deliver_final(v, i, i, batch);
     return VLY_OK;
 }
 

@@ -130,6 +130,11 @@ void vec_write_columns(const vly_vec *v, int from, int row, int n, void *const *
     write_own_columns(v, from, row, n, column);
 }
 
+size_t vec_column_bytes(const vec_column *c) {
+    const size_t one = c->type == VLY_TYPE_F64 ? 8 : c->type == VLY_TYPE_U8 ? 1 : 4;
+    return one * (size_t)c->count;
+}
+
 int vly_vec_column(const vly_vec *v, int i, vly_column *out) {
     if (!v || !out || out->bytes < sizeof *out)
         return vly_fail(VLY_EINVAL, "vly_column needs its size in `bytes`");

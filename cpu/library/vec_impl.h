@@ -88,7 +88,8 @@ struct vly_vec {
     uint8_t *shared;                 /* env.shared.bytes apart, by environment; NULL: none */
     float *reward, *score;
     uint8_t *flags;
-    uint8_t *final; /* asynchronous, same step: the observation at the end, by environment */
+    uint8_t *final; /* same step: the observation at the end, of rows that are received later */
+    void *final_column[VEC_COLUMNS_MOST]; /* and the columns */
 
     const vly_batch
         *batch;    /* of the call in progress: workers deliver to it; NULL: the caller does */
@@ -131,6 +132,11 @@ static inline void *vec_state(const vly_vec *v, int env) {
     return v->states + (size_t)env * v->env.state_bytes;
 }
 
+/* What the caller is told of as an end: with life_loss also where the episode goes on. */
+static inline int vec_end_flags(const vly_vec *v) {
+    return VLY_ROW_ENDED | (v->o.life_loss ? VLY_ROW_LIFE_LOST : 0);
+}
+
 /* vec_options.c */
 vly_status vec_options_read(vec_options *o, const char *text);
 
@@ -138,12 +144,15 @@ vly_status vec_options_read(vec_options *o, const char *text);
 void vec_make_face(vly_vec *v);
 /* n environments of the batch, from number `row` on, show those from `env` on as they are. */
 void vec_deliver(const vly_vec *v, int env, int row, int n, const vly_batch *batch);
+/* Same step: the end that row `row` shows, which was kept. Nothing where it shows none. */
+void vec_deliver_final(const vly_vec *v, int env, int row, const vly_batch *batch);
 
 /* vec_columns.c */
 /* Fails where a number of the environment has the name of another column. */
 vly_status vec_choose_columns(vly_vec *v);
 /* Rows from `row` on of the columns are rows `from` .. `from` + n - 1 of the vector: of players. */
 void vec_write_columns(const vly_vec *v, int from, int row, int n, void *const *column);
+size_t vec_column_bytes(const vec_column *c); /* of a row */
 
 /* vec_state.c */
 uint64_t vec_saved_bytes(const vly_vec *v);

@@ -16,6 +16,14 @@ static int history_room(const vec_options *o, int frames) {
     return o->view ? frames + 12 : 2 * frames;
 }
 
+static bool allocate_finals(vly_vec *v, size_t n) {
+    if (v->o.autoreset != VEC_SAME_STEP) return true;
+    bool all = (v->final = calloc(n, v->obs_bytes)) != NULL;
+    for (int i = 0; i < v->column_count; i++)
+        all &= (v->final_column[i] = calloc(n, vec_column_bytes(&v->columns[i]))) != NULL;
+    return all;
+}
+
 static vly_status allocate_vec(vly_vec *v) {
     const size_t n = (size_t)v->o.num_envs, rows = n * (size_t)v->players;
     const size_t bytes = rows * (size_t)v->room * v->frame_bytes;
@@ -31,11 +39,9 @@ static vly_status allocate_vec(vly_vec *v) {
     v->order = calloc(n, sizeof *v->order);
     v->reward = calloc(2 * rows, sizeof *v->reward);
     v->flags = calloc(rows, 1);
-    const bool finals = v->asynchronous && v->o.autoreset == VEC_SAME_STEP;
-    if (finals) v->final = calloc(n, v->obs_bytes);
     if (!v->history || !v->cursor || !v->command || !v->seed || !v->restarts || !v->elapsed ||
         !v->action || (v->env.masked && !v->mask) || (v->env.shared.bytes && !v->shared) ||
-        !v->order || !v->reward || !v->flags || (finals && !v->final))
+        !v->order || !v->reward || !v->flags || !allocate_finals(v, n))
         return vly_fail(VLY_ENOMEM, "no memory for %d environments of %s", v->o.num_envs,
                         v->env.name);
     memset(v->history, 0, bytes);
@@ -123,6 +129,7 @@ static void free_vec(vly_vec *v) {
     if (v->env_open) v->env.close(&v->env);
     free(v->history), free(v->cursor), free(v->command), free(v->seed), free(v->restarts);
     free(v->elapsed), free(v->action), free(v->order), free(v->reward), free(v->flags);
+    for (int i = 0; i < v->column_count; i++) free(v->final_column[i]);
     free(v->final), free(v->mask), free(v->shared), free(v);
 }
 

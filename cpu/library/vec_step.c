@@ -83,16 +83,20 @@ static void restart_env(vly_vec *v, int env) {
     book_row(v, env);
 }
 
+/* What the row of an end shows: to the caller, or until the row is received. */
+static void keep_final(const vly_vec *v, int env) {
+    const vly_batch *batch = v->batch;
+    uint8_t *observation = batch ? batch->final_observation : v->final;
+    void *const *column = batch ? batch->final_column : v->final_column;
+    if (observation)
+        memcpy(observation + (size_t)env * v->obs_bytes, vec_stack(v, env), v->obs_bytes);
+    if (column) vec_write_columns(v, env, env, 1, column);
+}
+
 /* The row keeps the reward and the flags of the end and shows the next episode. Of one player. */
 static void end_same_step(vly_vec *v, int env) {
     const float reward = v->reward[env], score = v->score[env];
     const uint8_t flags = v->flags[env];
-    const vly_batch *batch = v->batch;
-    if (batch && batch->final_observation)
-        memcpy((uint8_t *)batch->final_observation + (size_t)env * v->obs_bytes, vec_stack(v, env),
-               v->obs_bytes);
-    if (v->final) memcpy(v->final + (size_t)env * v->obs_bytes, vec_stack(v, env), v->obs_bytes);
-    if (batch && batch->final_column) vec_write_columns(v, env, env, 1, batch->final_column);
     start_next_episode(v, env);
     book_row(v, env);
     v->reward[env] = reward, v->score[env] = score, v->flags[env] = flags;
@@ -100,7 +104,9 @@ static void end_same_step(vly_vec *v, int env) {
 
 static void book_step(vly_vec *v, int env) {
     book_row(v, env);
-    if (v->ended[env] && v->o.autoreset == VEC_SAME_STEP) end_same_step(v, env);
+    if (v->o.autoreset != VEC_SAME_STEP) return;
+    if (v->flags[env] & vec_end_flags(v)) keep_final(v, env);
+    if (v->ended[env]) end_same_step(v, env);
 }
 
 /* An environment that is not simply stepped. */
@@ -230,4 +236,17 @@ void vec_deliver(const vly_vec *v, int env, int row, int n, const vly_batch *bat
     if (batch->reward) deliver_rewards(v, env, row, n, batch->reward);
     deliver_ends(v, env, row, n, batch);
     if (batch->column) vec_write_columns(v, env, row, n, batch->column);
+}
+
+void vec_deliver_final(const vly_vec *v, int env, int row, const vly_batch *batch) {
+    if (v->o.autoreset != VEC_SAME_STEP || !(v->flags[env] & vec_end_flags(v))) return;
+    if (batch->final_observation)
+        memcpy((uint8_t *)batch->final_observation + (size_t)row * v->obs_bytes,
+               v->final + (size_t)env * v->obs_bytes, v->obs_bytes);
+    for (int i = 0; batch->final_column && i < v->column_count; i++) {
+        const size_t bytes = vec_column_bytes(&v->columns[i]);
+        uint8_t *to = batch->final_column[i];
+        const uint8_t *from = v->final_column[i];
+        if (to) memcpy(to + (size_t)row * bytes, from + (size_t)env * bytes, bytes);
+    }
 }

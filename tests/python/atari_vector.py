@@ -116,6 +116,19 @@ def lost_lives_end_episodes_or_are_told():
     assert max(frames) > 200  # life_loss_info: the game goes on
 
 
+def a_lost_life_that_is_told_ends_with_what_is_shown():
+    envs, lost = AtariVectorEnv("breakout", 2, noop_max=0, autoreset_mode="SameStep", life_loss_info=True), 0
+    lives = envs.reset(seed=0)[1]["lives"]
+    for t in range(150):
+        observation, _, terminated, _, info = envs.step(np.full(2, t % 2))
+        for i in np.flatnonzero(terminated & (info["lives"] == lives - 1)):
+            assert np.array_equal(info["final_obs"][i], observation[i])
+            lost += 1
+        lives = info["lives"]
+    assert lost > 2
+    envs.close()
+
+
 def a_life_lost_at_the_limit_has_terminated_only():
     """Q*bert falls at the last frame once in these 3,200 steps, as ale-py 0.12.1 plays them too."""
     envs, rng, at_the_limit = AtariVectorEnv("qbert", 4, autoreset_mode="SameStep", episodic_life=True, max_num_frames_per_episode=300), np.random.RandomState([1, 0]), 0
@@ -178,7 +191,7 @@ def main():
         sys.exit(77)
     for claim in (shapes_and_types_are_as_documented, rows_are_those_of_gymnasiums_wrappers, batches_of_some_are_of_those_that_were_sent,
                   the_full_set_is_ales, episodes_are_cut_off_after_their_frames, lost_lives_end_episodes_or_are_told,
-                  a_life_lost_at_the_limit_has_terminated_only,
+                  a_lost_life_that_is_told_ends_with_what_is_shown, a_life_lost_at_the_limit_has_terminated_only,
                   seeds_and_masks_choose_what_begins, rewards_are_clipped_where_asked, what_is_not_offered_is_named):
         start = time.time()
         claim()

@@ -80,6 +80,37 @@ def the_ids_are_there_in_any_order():
     assert lean.stdout.strip() == "False", lean.stderr
 
 
+def ends_of(envs, halves):
+    """By environment: what the first episodes end with. Actions follow from the environment's own time."""
+    n = envs.unwrapped._core.num_envs
+    time, ends, ids = np.zeros(n, int), [[] for _ in range(n)], np.arange(n)
+    if envs.batch_size < n:
+        envs.async_reset(seed=3)
+        ids = envs.recv()[4]["env_id"]
+    else:
+        envs.reset(seed=3)
+    while min(map(len, ends)) < 2:
+        action = time[ids] // 3 % 2
+        time[ids] += 1
+        if halves:
+            envs.send(action, ids if envs.batch_size < n else None)
+        _, _, terminated, truncated, info = envs.recv() if halves else envs.step(action)
+        ids = info.get("env_id", ids)
+        for i in np.flatnonzero(terminated | truncated):
+            final = info["final_info"]
+            assert info["_final_obs"][i] and final["_elapsed_step"][i]
+            ends[ids[i]].append((info["final_obs"][i].tolist(), {key: final[key][i].tolist() for key in final}))
+    return [e[:2] for e in ends]
+
+
+def ends_in_the_same_step_are_shown_however_it_is_stepped():
+    for name in ("cartpole", "multi:cartpole,acrobot"):  # these have masks
+        make = lambda **more: volley.make_vec(name, 4, autoreset_mode="SameStep", **more)
+        once = ends_of(make(), halves=False)
+        assert all(final["elapsed_step"] > 5 for e in once for _, final in e)
+        assert once == ends_of(make(num_threads=2), halves=True) == ends_of(make(batch_size=2, num_threads=2), halves=True)
+
+
 def without_autoreset_a_mask_resets():
     ours = volley.make_vec("cartpole", 4, autoreset_mode="Disabled")
     theirs = gym.make_vec("CartPole-v1", 4, vectorization_mode="sync", vector_kwargs={"autoreset_mode": AutoresetMode.DISABLED})
@@ -327,9 +358,9 @@ def main():
         start = time.time()
         claim()
         print(f"{claim.__name__} ({time.time() - start:.2f} s)", flush=True)
-    assert len(claims) == 17, len(claims)
+    assert len(claims) == 18, len(claims)
 
 
-HELPERS = {"refused", "actions_of", "equal_steps", "main"}
+HELPERS = {"refused", "actions_of", "equal_steps", "ends_of", "main"}
 if __name__ == "__main__":
     main()
