@@ -258,6 +258,7 @@ static vly_status step_all(vly_vec *v, const void *actions, int type, const vly_
     VLY_TRY(check_batch(batch));
     if (v->asynchronous)
         return vly_fail(VLY_EINVAL, "step() needs batch_size equal to num_envs: send() and recv()");
+    VLY_TRY(check_idle(v, NULL, v->o.num_envs)); /* before workers may deliver to this batch */
     v->batch = batch;
     VLY_TRY(send_actions(v, NULL, v->o.num_envs, actions, type));
     return wait_all(v);

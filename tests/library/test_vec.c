@@ -418,6 +418,25 @@ static void misuse_is_refused_with_words(void) {
     free_rows(r);
 }
 
+/* What was sent goes on meanwhile, and is received as it would have been. */
+static void a_step_before_recv_changes_nothing(void) {
+    enum { N = 32 };
+    vly_vec *v = open_vec_as("minatar/seaquest", "num_envs=32 num_threads=3");
+    rows *r = make_rows(), *s = make_rows();
+    const int32_t action[N] = {0};
+    CHECK_CALL(vly_vec_reset(v, NULL, NULL, &r->batch));
+    poison_rows(s);
+    for (int t = 0; t < 500; t++) {
+        CHECK_CALL(vly_vec_send(v, NULL, N, action, VLY_TYPE_I32));
+        for (int i = 0; i < 60; i++) /* some while workers deliver */
+            REFUSED(vly_vec_step(v, action, VLY_TYPE_I32, &s->batch), -1, "recv() first");
+        CHECK_CALL(vly_vec_recv(v, &r->batch));
+        for (int i = 0; i < N; i++) CHECK_EQ(s->terminated[i], 0xa5);
+    }
+    vly_vec_close(v);
+    free_rows(r), free_rows(s);
+}
+
 static void a_child_cannot_use_its_parents_vector(void) {
     vly_vec *v = open_vec_as("cartpole", "num_envs=4 num_threads=2");
     rows *r = make_rows();
@@ -551,6 +570,7 @@ int main(void) {
     a_damaged_state_is_refused_and_changes_nothing();
     asynchronous_batches_hold_every_row_once();
     misuse_is_refused_with_words();
+    a_step_before_recv_changes_nothing();
     a_child_cannot_use_its_parents_vector();
     several_threads_have_a_vector_each();
     one_vector_serves_one_call_at_a_time();
