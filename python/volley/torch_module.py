@@ -13,6 +13,16 @@ STRIDES = {"nature": (4, 2, 1), "a3c": (4, 2), "minatar": (1,)}
 NORMAL_LIMIT = 10.0
 
 
+def _is_stacked(policy: Policy, convolutions: list[tuple[int, ...]]) -> bool:
+    """Whether the first axis of images is a stack of frames, and not their height."""
+    shape: tuple[int, ...] = policy.shape
+    if len(shape) != 3:
+        return len(shape) == 4
+    if convolutions:
+        return convolutions[0][3] != shape[2]
+    return shape[0] < shape[2] and policy.scale < 1  # pixels
+
+
 def make_module(policy: Policy) -> Any:
     """Observations as the environment gives them, in batches: (n, 4) numbers, (n, stack, h, w) or (n, h, w, c) bytes."""
     import torch
@@ -21,6 +31,7 @@ def make_module(policy: Policy) -> Any:
     if policy.network not in ("mlp", "impala", *STRIDES):
         raise Unsupported(f"a {policy.network} is not a network: weights() has its numbers")
     weights = {name: torch.from_numpy(array) for name, array in policy.weights().items()}
+    stacked = _is_stacked(policy, [tuple(w.shape) for w in weights.values() if w.ndim == 4])
 
     class VolleyModule(torch.nn.Module):  # type: ignore[misc, unused-ignore]
         tail: Any  # a parameter, or None
@@ -54,11 +65,12 @@ def make_module(policy: Policy) -> Any:
 
         def _input(self, observation: Any) -> Any:
             x = observation.to(torch.float32) * policy.scale
+            if stacked:  # the network reads (y, x, frame)
+                x = x.movedim(1, 3).flatten(3)
             if policy.network == "mlp":
                 x = x.flatten(1)
                 return x if self.mean is None else ((x - self.mean) * self.scale).clamp(-NORMAL_LIMIT, NORMAL_LIMIT)
-            stacked = len(policy.shape) == 3 and policy.shape[1] == policy.shape[2]
-            return x if stacked else x.permute(0, 3, 1, 2)
+            return x.permute(0, 3, 1, 2)
 
         def _residual(self, name: str, x: Any) -> Any:
             inner = self.parts[f"{name}_conv0"](torch.relu(x))

@@ -63,7 +63,7 @@ def torch_modules_give_the_same_outputs():
     for env, algo, options in (
         ("cartpole", "ppo", {}), ("cartpole", "dqn", {}), ("minatar/breakout", "ppo", {}), ("pendulum", "ppo", {}),
         ("pendulum", "sac", {}), ("pendulum", "td3", {}), ("cartpole", "ppo", {"net.normalize": True}),
-        ("minatar/breakout", "ppo", {"net.kind": "impala"}), ("minatar/breakout", "ppo", {"net.centre": 0.25}),
+        ("minatar/breakout", "ppo", {"net.kind": "impala"}), ("minatar/breakout", "ppo", {"net.centre": 0.25}), ("minatar/seaquest", "ppo", {}),
     ):
         with run_of(f"torch-{env.replace('/', '-')}-{algo}-{len(options)}{options.get('net.kind', options.get('net.centre', ''))}", env, algo, steps=1500, options=options) as t:
             policy = volley.load(t.run()["folder"])
