@@ -90,8 +90,8 @@ class Policy:
         allowed = None if mask is None else np.ascontiguousarray(np.asarray(mask) != 0, np.uint8)
         if allowed is not None and allowed.shape != (n, self.actions):
             raise _library.InvalidArgument(f"the mask has the shape {allowed.shape}, {(n, self.actions)} is needed")
-        if state is not None and (not isinstance(state, np.ndarray) or state.shape != (n, 2, self.recurrent) or state.dtype != np.float32 or not state.flags.c_contiguous):
-            raise _library.InvalidArgument(f"the state is not float32 of the shape {(n, 2, self.recurrent)}")
+        if state is not None and (not isinstance(state, np.ndarray) or state.shape != (n, 2, self.recurrent) or state.dtype != np.float32 or not state.flags.carray):
+            raise _library.InvalidArgument(f"the state is not a writable array of float32 of the shape {(n, 2, self.recurrent)}")
         decision = _library.Decision(
             observation=given.ctypes.data,
             mask=None if allowed is None else allowed.ctypes.data,

@@ -88,6 +88,8 @@ def recurrent_modules_give_the_same_outputs(torch):
         decided = policy.decide(x, state=mine)
         assert np.allclose(logits.numpy(), decided["logits"], atol=1e-5) and np.allclose(value.numpy(), decided["value"], atol=1e-5)
         assert np.allclose(theirs.numpy(), mine, atol=1e-5) and np.abs(mine).max() > 0
+    mine.flags.writeable = False
+    refused(ValueError, "writable", policy.decide, x, state=mine)
 
 
 def numbers_and_tables_are_acted_with():
