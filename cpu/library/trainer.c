@@ -75,7 +75,8 @@ static int trainer_updated(void *arg, const vly_train_report *report) {
     vly_trainer *t = arg;
     pthread_mutex_lock(&t->lock);
     keep_report(t, report);
-    if (report->total_steps >= t->until_steps && vly_now_ns() >= t->until_ns) {
+    const bool enough = report->total_steps >= t->until_steps && vly_now_ns() >= t->until_ns;
+    if (enough && !t->save) { /* a checkpoint that is asked for is written first */
         t->state = TRAINER_WAITS;
         pthread_cond_broadcast(&t->changed);
     }

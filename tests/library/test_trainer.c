@@ -89,6 +89,9 @@ static void a_timeout_comes_back_while_training_goes_on(void) {
     while ((status = vly_trainer_train(t, 30000, 1, &r)) == -11) timeouts++;
     CHECK_EQ(status, 0);
     CHECK(timeouts > 0 && r.steps >= 30000);
+    CHECK_EQ(vly_trainer_train(t, 300000, 1, &r), -11);
+    CHECK_CALL(vly_trainer_save(t));
+    CHECK(access(vly_trainer_checkpoint(t), R_OK) == 0);
     vly_trainer_close(t);
 }
 

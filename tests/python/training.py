@@ -136,6 +136,8 @@ def a_run_goes_on():
         assert os.path.exists(t.save())
         folder = t.folder
     with volley.Trainer(resume=folder) as t:
+        before = t.checkpoint
+        assert t.save() != before and os.path.exists(t.checkpoint)
         assert t.train(steps=2000)["steps"] >= steps + 2000
 
 
