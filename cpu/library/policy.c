@@ -60,12 +60,12 @@ static vly_status open_policy_dist(vly_policy *p) {
     return vly_learner_seed(&args, p->rng, 1);
 }
 
-static vly_status read_policy_weights(vly_policy *p, vly_checkpoint *c) {
+static vly_status read_policy_weights(vly_policy *p) {
     const vly_tensor *t;
     p->param = calloc((size_t)vly_net_params(p->net), sizeof *p->param);
     if (!p->param) return vly_fail(VLY_ENOMEM, "no memory for the weights");
     for (int i = 0; (t = vly_net_tensor(p->net, i)) != NULL; i++)
-        VLY_TRY(vly_checkpoint_read(c, t->name, VLY_F32, p->param + t->offset,
+        VLY_TRY(vly_checkpoint_read(p->checkpoint, t->name, VLY_F32, p->param + t->offset,
                                     (size_t)t->n * sizeof *p->param));
     vly_net_absorb_centre(p->net, p->param);
     return VLY_OK;
@@ -85,50 +85,49 @@ static vly_status open_policy_exec(vly_policy *p) {
     return vly_exec_prepare(p->exec, p->queue, p->param);
 }
 
-static vly_status open_table(vly_policy *p, vly_checkpoint *c) {
+static vly_status open_table(vly_policy *p) {
     VLY_TRY(vly_discretizer_init(&p->cells, &p->env, p->config->tabular.bins));
     const size_t n = (size_t)p->cells.states * (size_t)p->env.action.n;
     p->obs_bytes = p->env.obs.bytes;
     p->q_head = true;
     p->param = calloc(n, sizeof *p->param);
     if (!p->param) return vly_fail(VLY_ENOMEM, "no memory for the table");
-    return vly_checkpoint_read(c, "table.q", VLY_F32, p->param, n * sizeof *p->param);
+    return vly_checkpoint_read(p->checkpoint, "table.q", VLY_F32, p->param, n * sizeof *p->param);
 }
 
-static vly_status open_policy(vly_policy *p, const char *run, vly_checkpoint **checkpoint) {
+static vly_status open_policy(vly_policy *p, const char *run) {
     p->config = malloc(sizeof *p->config);
     if (!p->config) return vly_fail(VLY_ENOMEM, "no memory for a configuration");
     VLY_TRY(vly_run_load_config(run, p->config));
-    VLY_TRY(vly_run_open_checkpoint(run, p->o.best, NULL, NULL, checkpoint));
-    if (!p->o.accept_config) VLY_TRY(vly_run_check_config(run, p->config, *checkpoint, NULL, NULL));
+    VLY_TRY(vly_run_open_checkpoint(run, p->o.best, NULL, NULL, &p->checkpoint));
+    if (!p->o.accept_config)
+        VLY_TRY(vly_run_check_config(run, p->config, p->checkpoint, NULL, NULL));
+    p->precision = p->config->run.precision;
     p->config->run.precision = VLY_RUN_PRECISION_FP32;
     const vly_env_args args = vly_config_env_args(p->config);
     VLY_TRY(vly_env_open(&p->env, p->config->run.env, &args));
     p->env_open = true;
-    if (vly_algo_traits_of(p->config).tabular) return open_table(p, *checkpoint);
+    if (vly_algo_traits_of(p->config).tabular) return open_table(p);
     VLY_TRY(vly_device_open(&p->compute, "cpu", p->o.num_threads, NULL, 0));
     VLY_TRY(p->compute->queue_create(p->compute, VLY_QUEUE_ACT, &p->queue));
     VLY_TRY(open_policy_net(p));
     VLY_TRY(open_policy_dist(p));
-    VLY_TRY(read_policy_weights(p, *checkpoint));
+    VLY_TRY(read_policy_weights(p));
     return open_policy_exec(p);
 }
 
 int vly_policy_open(vly_policy **out, const char *run, const char *options) {
     if (!out || !run) return vly_fail(VLY_EINVAL, "a policy needs the folder of a run");
     *out = NULL;
-    vly_checkpoint *checkpoint = NULL;
     vly_policy *p = calloc(1, sizeof *p);
     if (!p) return vly_fail(VLY_ENOMEM, "no memory for a policy");
     p->process = getpid();
     atomic_flag_clear(&p->busy);
-    snprintf(p->run, sizeof p->run, "%s", run);
     vly_status status = VLY_OK;
     for (size_t i = 0; i < sizeof options_table / sizeof *options_table && status == VLY_OK; i++)
         status = vly_option_set(&p->o, &options_table[i], "policy", options_table[i].def);
     if (status == VLY_OK) status = vly_words_read(options, set_policy_option, &p->o);
-    if (status == VLY_OK) status = open_policy(p, run, &checkpoint);
-    vly_checkpoint_close(checkpoint);
+    if (status == VLY_OK) status = open_policy(p, run);
     if (status != VLY_OK) {
         vly_policy_close(p);
         return status;
@@ -145,6 +144,7 @@ void vly_policy_close(vly_policy *p) {
     if (p->net) vly_net_destroy(p->net);
     if (p->compute) p->compute->destroy(p->compute);
     if (p->env_open) p->env.close(&p->env);
+    vly_checkpoint_close(p->checkpoint);
     free(p->param), free(p->frames), free(p->ages), free(p->flags), free(p->config), free(p);
 }
 
@@ -199,6 +199,11 @@ int vly_policy_tensor(const vly_policy *p, int i, vly_weight *out) {
     return VLY_OK;
 }
 
+static vly_status give_precision(void *arg, vly_config *config) {
+    config->run.precision = ((const vly_policy *)arg)->precision;
+    return VLY_OK;
+}
+
 int vly_policy_evaluate(const vly_policy *p, int episodes, int64_t seed, int greedy,
                         double *returns, int32_t *lengths) {
     vly_agent *a;
@@ -206,11 +211,13 @@ int vly_policy_evaluate(const vly_policy *p, int episodes, int64_t seed, int gre
         return vly_fail(VLY_EINVAL, "an evaluation needs a policy, a seed and room for returns");
     if (!(a = malloc(sizeof *a))) return vly_fail(VLY_ENOMEM, "no memory for an agent");
     const vly_agent_options o = {.greedy = greedy != 0,
-                                 .best = p->o.best,
-                                 .accept_config = p->o.accept_config,
                                  .seed = (uint64_t)seed,
-                                 .device = "cpu"};
-    vly_status status = vly_agent_open(a, p->run, &o);
+                                 .config = p->config,
+                                 .checkpoint = p->checkpoint,
+                                 .device = "cpu",
+                                 .arg = (void *)(uintptr_t)p,
+                                 .adapt = give_precision};
+    vly_status status = vly_agent_open(a, NULL, &o);
     if (status == VLY_OK) status = vly_train_evaluate(a->train, episodes, returns, lengths);
     vly_agent_close(a);
     free(a);

@@ -22,8 +22,9 @@ typedef struct {
 
 struct vly_policy {
     policy_options o;
-    char run[VLY_PATH];
+    vly_checkpoint *checkpoint; /* open for evaluation: the run may write others, or remove it */
     vly_config *config;
+    int precision; /* of the run; it acts in fp32 */
     vly_env env;
     bool env_open, q_head;
     bool deterministic; /* the network's numbers are the action */

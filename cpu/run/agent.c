@@ -40,12 +40,21 @@ static void warn_of_other_files(const vly_agent *a, const vly_agent_options *o) 
     free(states);
 }
 
-vly_status vly_agent_open(vly_agent *a, const char *run, const vly_agent_options *o) {
-    memset(a, 0, sizeof *a);
+static vly_status find_agent(vly_agent *a, const char *run, const vly_agent_options *o) {
+    a->borrowed = o->checkpoint != NULL;
+    if (a->borrowed) {
+        a->config = *o->config, a->checkpoint = o->checkpoint;
+        return VLY_OK;
+    }
     VLY_TRY(vly_run_load_config(run, &a->config));
     VLY_TRY(vly_run_open_checkpoint(run, o->best, o->say, o->arg, &a->checkpoint));
-    if (!o->accept_config)
-        VLY_TRY(vly_run_check_config(run, &a->config, a->checkpoint, o->say, o->arg));
+    if (o->accept_config) return VLY_OK;
+    return vly_run_check_config(run, &a->config, a->checkpoint, o->say, o->arg);
+}
+
+vly_status vly_agent_open(vly_agent *a, const char *run, const vly_agent_options *o) {
+    memset(a, 0, sizeof *a);
+    VLY_TRY(find_agent(a, run, o));
     if (o->adapt) VLY_TRY(o->adapt(o->arg, &a->config));
     vly_env_args args = vly_config_env_args(&a->config);
     VLY_TRY(vly_env_open(&a->env, a->config.run.env, &args));
@@ -71,7 +80,7 @@ void vly_agent_close(vly_agent *a) {
     vly_train_destroy(a->train);
     if (a->compute) a->compute->destroy(a->compute);
     if (a->env_open) a->env.close(&a->env);
-    vly_checkpoint_close(a->checkpoint);
+    if (!a->borrowed) vly_checkpoint_close(a->checkpoint);
     memset(a, 0, sizeof *a);
 }
 

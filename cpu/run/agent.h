@@ -17,6 +17,9 @@ typedef struct {
     bool greedy, best, accept_config; /* see volley eval --help */
     int actors;                       /* 1 for vly_agent_step */
     uint64_t seed;
+    /* Opened before, instead of what the run has now; borrowed until close. NULL both: the run's. */
+    const vly_config *config;
+    vly_checkpoint *checkpoint;
     const char *device;                                 /* NULL: auto */
     const char *task;                                   /* of several environments: the first
                                                            actor's, by name or number; NULL: 0 */
@@ -34,6 +37,7 @@ typedef struct {
     vly_compute *compute;
     vly_train *train;
     vly_checkpoint *checkpoint;
+    bool borrowed; /* the checkpoint */
     /* of vly_agent_step */
     double score;
     int64_t length, episodes;

@@ -141,6 +141,18 @@ def a_run_goes_on():
         assert t.train(steps=2000)["steps"] >= steps + 2000
 
 
+def a_policy_is_evaluated_as_it_was_loaded():
+    with run_of("evaluated", steps=60000) as t:
+        t.train(steps=2000)
+        t.save()
+        early = volley.load(t.folder)
+        before = early.evaluate(10, seed=1)
+        folder = t.run()["folder"]
+    assert not np.array_equal(volley.load(folder).evaluate(10, seed=1), before)
+    shutil.rmtree(folder)
+    assert np.array_equal(early.evaluate(10, seed=1), before)
+
+
 def control_c_saves():
     with run_of("interrupted", steps=500000000) as t:
         t.train(steps=1000)
@@ -176,7 +188,7 @@ def documented_examples_run():
 
 def main():
     for claim in (a_trained_agent_plays, weights_give_the_same_outputs, torch_modules_give_the_same_outputs,
-                  numbers_and_tables_are_acted_with, ten_lines_train_with_workers, a_run_goes_on, control_c_saves,
+                  numbers_and_tables_are_acted_with, ten_lines_train_with_workers, a_run_goes_on, a_policy_is_evaluated_as_it_was_loaded, control_c_saves,
                   misuse_raises, documented_examples_run):
         start = time.time()
         claim()
