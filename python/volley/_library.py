@@ -279,8 +279,8 @@ lib = _load()
 class Owner:
     """A handle of the library. A call keeps its owner, so that it is closed when the last call has returned, whoever closes it."""
 
-    def __init__(self, handle: Any, close: Any, needs: Any = None) -> None:
-        self.handle, self._close, self._needs = handle, close, needs
+    def __init__(self, handle: Any, close: Any) -> None:
+        self.handle, self._close = handle, close
 
     def __del__(self) -> None:
         self._close(self.handle)

@@ -60,7 +60,7 @@ class Trainer:
             check(lib.vly_trainer_open(ctypes.addressof(handle), run, words))
         else:
             self._check(lib.vly_trainer_open_hosted(ctypes.addressof(handle), run, words, self._custom.call, None))
-        self._owner: Owner | None = Owner(handle.value, lib.vly_trainer_close, self._custom)
+        self._owner: Owner | None = Owner(handle.value, self._closer(self._custom))
         self._report = _library.Report()
         if self._custom is not None:
             _open_custom.add(self)
@@ -76,6 +76,17 @@ class Trainer:
         described = {"env": self._custom.name, "env.args": self._custom.description}
         mine = {**custom.DEFAULTS, **{key: value for key, value in given.items() if value is not None}}
         return {**mine, "env": None} if goes_on else {**mine, **described}
+
+    @staticmethod
+    def _closer(custom: Custom | None) -> Callable[[Any], None]:
+        """Environments close after the run that steps them."""
+
+        def close(handle: Any) -> None:
+            lib.vly_trainer_close(handle)
+            if custom is not None:
+                custom.close()
+
+        return close
 
     def _check(self, status: int) -> None:
         """As check(); where an environment raised, that is raised again."""
@@ -101,7 +112,9 @@ class Trainer:
         except KeyboardInterrupt:
             lib.vly_trainer_stop(owner.handle)
             lib.vly_trainer_train(owner.handle, 0, -1, ctypes.addressof(self._report))
+            del owner
             raise
+        del owner  # what is raised from here on keeps this frame, which would keep the run open
         self._check(status)
         return self.report()
 
@@ -160,8 +173,6 @@ class Trainer:
     def close(self) -> None:
         """Saves what was trained. Once or twice."""
         self._owner = None
-        if self._custom is not None:
-            self._custom.close()
 
     def __enter__(self) -> Trainer:
         return self

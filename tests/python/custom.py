@@ -3,6 +3,7 @@
 import doctest
 import os
 import tempfile
+import threading
 import time
 import traceback
 import warnings
@@ -255,6 +256,33 @@ def numbers_are_checked():
     refused(volley.Error, "reward that is not finite", t.run)
 
 
+class Closes(Walk):
+    closed = 0
+
+    def close(self):
+        Closes.closed += 1
+
+
+def environments_close_after_their_last_step():
+    t, raised = run_of("closes", Closes, options={"ppo.rollout": 32}, envs=4, steps=1000000), []
+    Walk.resets = []
+
+    def train():
+        try:
+            t.train(steps=5000)
+        except Exception as e:
+            raised.append(e)
+
+    thread = threading.Thread(target=train)
+    thread.start()
+    while len(Walk.resets) < 20:
+        time.sleep(0.001)
+    t.close()
+    thread.join()
+    assert "trainer is closed" in str(raised[0]), raised
+    assert Closes.closed == 5  # the probe and four
+
+
 def a_mask_of_another_size_is_refused():
     refused(volley.InvalidArgument, "action_mask has 7 numbers, there are 2 choices", run_of, "wrong", WrongMask, envs=2, steps=1000)
 
@@ -310,7 +338,7 @@ def learners_that_wait_for_nobody_and_learners_of_memories():
 def main():
     for claim in (a_python_cartpole_is_learned, the_warning_says_how_fast_it_is, spaces_become_the_networks_and_back,
                   episodes_begin_and_end_where_gymnasium_says, masks_are_kept_to, the_best_value_is_of_an_allowed_action, what_an_environment_raises_the_trainer_raises,
-                  numbers_are_checked, a_mask_of_another_size_is_refused, an_environment_that_goes_elsewhere_does_not_move_the_run, a_run_goes_on_in_new_episodes, the_same_seed_learns_the_same,
+                  numbers_are_checked, environments_close_after_their_last_step, a_mask_of_another_size_is_refused, an_environment_that_goes_elsewhere_does_not_move_the_run, a_run_goes_on_in_new_episodes, the_same_seed_learns_the_same,
                   learners_that_wait_for_nobody_and_learners_of_memories, documented_examples_run):
         start = time.time()
         claim()
