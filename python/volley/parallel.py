@@ -102,6 +102,9 @@ class VolleyParallelEnv(_Base):  # type: ignore[misc, unused-ignore]
     def close(self) -> None:
         self._core.close()
 
+    def __reduce__(self) -> Any:
+        raise TypeError("an environment is not pickled or copied: make another, and take over get_state()")
+
     @property
     def unwrapped(self) -> VolleyParallelEnv:
         return self

@@ -3,6 +3,8 @@
     python players.py two_player_env.so
 """
 
+import copy
+import pickle
 import sys
 
 from kit import refused
@@ -45,6 +47,8 @@ def a_game_is_played_by_its_rules(plugin):
     assert all(np.array_equal(first[0][a], again[0][a]) for a in env.agents)
     refused(ValueError, "no action of player_1", env.step, {"player_0": 1})
     refused(ValueError, "0 to 2", env.step, {"player_0": 3, "player_1": 0})
+    for call in (pickle.dumps, copy.copy, copy.deepcopy):
+        refused(TypeError, "get_state", call, env)
     env.close()
     env.close()
     refused(ValueError, "closed", env.reset)
