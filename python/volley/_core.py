@@ -154,7 +154,9 @@ class Core:
         columns, column = [], _library.Column()
         for i in range(self.facts.columns):
             check(lib.vly_vec_column(self.owner.handle, i, ctypes.addressof(column)))
-            columns.append((column.name.decode(), TYPES[column.type], int(column.count)))
+            name = column.name.decode()
+            kind = np.int8 if name == "action_mask" else TYPES[column.type]  # as Gymnasium's spaces sample with
+            columns.append((name, kind, int(column.count)))
         return columns
 
     def bounds(self) -> tuple[Array, Array]:

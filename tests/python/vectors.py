@@ -171,6 +171,8 @@ def several_environments_are_one():
     assert observation.shape == (4, 6 + 2) and envs.single_action_space.n == 3
     assert info["task"].tolist() == [0, 1, 0, 1]
     assert info["action_mask"].tolist() == [[1, 1, 0], [1, 1, 1]] * 2
+    assert all(envs.single_action_space.sample(info["action_mask"][0]) < 2 for _ in range(20))
+    assert all(envs.action_space.sample(tuple(info["action_mask"]))[0] < 2 for _ in range(20))
     assert np.array_equal(observation[:, 6:], np.eye(2)[[0, 1, 0, 1]])
     assert np.array_equal(observation[::2, :4], alone.reset(seed=3)[0][::2])
     for action in ([0, 0, 1, 0], [1, 2, 1, 1]):
