@@ -205,8 +205,8 @@ class Custom:
                 seen, info = env.reset(seed=seeds[i] if seeds[i] >= 0 else None)
                 reward[i] = terminated[i] = truncated[i] = 0
             put(observation[i], seen)
-            if mask is not None:
-                mask[i] = np.asarray(info["action_mask"]).reshape(-1) != 0
+            if mask is not None:  # no action follows a terminated row, whose mask may allow none
+                mask[i] = 1 if terminated[i] else np.asarray(info["action_mask"]).reshape(-1) != 0
 
     def _env(self, number: int) -> Any:
         while number >= len(self._envs):

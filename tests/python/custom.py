@@ -103,6 +103,13 @@ class Doors(gym.Env):
         return seen, 1.0, self.steps == 10, False, info
 
 
+class MaskedToTheEnd(Masked):
+    """Nothing is allowed where the game is over."""
+
+    def mask(self):
+        return {"action_mask": np.zeros(2, np.int8)} if self.at == 8 else super().mask()
+
+
 class WrongMask(Walk):
     def reset(self, **more):
         return super().reset(**more)[0], {"action_mask": np.ones(7, np.int8)}
@@ -204,7 +211,7 @@ def episodes_begin_and_end_where_gymnasium_says():
 
 
 def masks_are_kept_to():
-    for name, env in (("masked", Masked), ("doors", Doors), ("doors-of-two-axes", lambda: Doors([[2, 3], [2, 2]]))):
+    for name, env in (("masked", Masked), ("masked-to-the-end", MaskedToTheEnd), ("doors", Doors), ("doors-of-two-axes", lambda: Doors([[2, 3], [2, 2]]))):
         with run_of(name, env, options={"ppo.rollout": 32}, envs=4, steps=1024) as t:
             report = t.run()
         assert report["stop"] == "budget"
