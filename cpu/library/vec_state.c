@@ -181,8 +181,12 @@ static vly_status render_env(vly_vec *v, int env, uint8_t *rgb, int *width, int 
     if (!v->started || v->out[env])
         return vly_fail(VLY_EINVAL, "environment %d has no state to draw: reset() or recv() first",
                         env);
+    vly_error_clear();
+    *width = *height = 0;
     v->env.render(&v->env, vec_state(v, env), rgb, width, height);
-    return VLY_OK;
+    if (*width > 0 && *height > 0) return VLY_OK;
+    if (*vly_error_text()) return VLY_EUNSUPPORTED; /* its words */
+    return vly_fail(VLY_EUNSUPPORTED, "%s cannot be drawn here", v->env.name);
 }
 
 int vly_vec_render(vly_vec *v, int env, uint8_t *rgb, int *width, int *height) {
