@@ -202,8 +202,8 @@ foreach(name test_vec test_vec_columns test_abi test_trainer test_hosted)
   target_link_libraries(${name} PRIVATE libvolley)
 endforeach()
 target_compile_definitions(test_vec_columns PRIVATE VLY_TEST_PLUGIN_BAD="$<TARGET_FILE:plugin_bad_env>"
-  VLY_TEST_PLUGIN_PLAYERS="$<TARGET_FILE:plugin_two_player_env>")
-add_dependencies(test_vec_columns plugin_bad_env plugin_two_player_env)
+  VLY_TEST_PLUGIN_MASKED="$<TARGET_FILE:plugin_masked_env>" VLY_TEST_PLUGIN_PLAYERS="$<TARGET_FILE:plugin_two_player_env>")
+add_dependencies(test_vec_columns plugin_bad_env plugin_masked_env plugin_two_player_env)
 add_test(NAME library_exports COMMAND sh tests/library/exports.sh $<TARGET_FILE:libvolley> ${CMAKE_NM}
   WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
 if(NOT VLY_SANITIZE AND NOT VLY_FUZZ)

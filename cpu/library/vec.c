@@ -220,6 +220,7 @@ static vly_status reset_all(vly_vec *v, const uint8_t *mask, const int64_t *seed
                                     "num_envs");
     VLY_TRY(wait_all(v));
     if (!v->started) VLY_TRY(first_seeds(v));
+    for (int i = 0; i < v->o.num_envs * v->players; i++) v->idle[i] = v->flags[i] & VLY_ROW_IDLE;
     for (int i = 0; i < v->o.num_envs; i++) {
         if (mask && !mask[i])
             v->command[i] = VEC_SHOW;

@@ -87,7 +87,7 @@ struct vly_vec {
     uint8_t *mask;                   /* env.masked: env.action.n apart */
     uint8_t *shared;                 /* env.shared.bytes apart, by environment; NULL: none */
     float *reward, *score;
-    uint8_t *flags;
+    uint8_t *flags, *idle; /* idle: the flag of rows that a reset leaves alone */
     uint8_t *final; /* same step: the observation at the end, of rows that are received later */
     void *final_column[VEC_COLUMNS_MOST]; /* and the columns */
 

@@ -38,7 +38,7 @@ static vly_status allocate_vec(vly_vec *v) {
     if (v->env.shared.bytes) v->shared = calloc(n, v->env.shared.bytes);
     v->order = calloc(n, sizeof *v->order);
     v->reward = calloc(2 * rows, sizeof *v->reward);
-    v->flags = calloc(rows, 1);
+    v->flags = calloc(2 * rows, 1);
     if (!v->history || !v->cursor || !v->command || !v->seed || !v->restarts || !v->elapsed ||
         !v->action || (v->env.masked && !v->mask) || (v->env.shared.bytes && !v->shared) ||
         !v->order || !v->reward || !v->flags || !allocate_finals(v, n))
@@ -46,7 +46,7 @@ static vly_status allocate_vec(vly_vec *v) {
                         v->env.name);
     memset(v->history, 0, bytes);
     v->ended = v->command + n, v->over = v->command + 2 * n, v->out = v->command + 3 * n;
-    v->score = v->reward + rows;
+    v->score = v->reward + rows, v->idle = v->flags + rows;
     for (size_t i = 0; i < n; i++) v->cursor[i] = v->frames - 1, v->over[i] = 1;
     return VLY_OK;
 }

@@ -5,7 +5,7 @@
 
 enum { SAVED_VERSION = 1 };
 
-/* Then the state, then the stack of frames, then the shared state. */
+/* Then the state, then the stack of frames, the shared state, the masks and who is idle. */
 typedef struct {
     char magic[8];
     uint32_t version;
@@ -22,8 +22,16 @@ static size_t stacks_bytes(const vly_vec *v) {
     return (size_t)v->players * v->obs_bytes;
 }
 
+static size_t masks_bytes(const vly_vec *v) {
+    return v->mask ? (size_t)v->players * (size_t)v->env.action.n : 0;
+}
+
+static size_t idle_bytes(const vly_vec *v) {
+    return v->players > 1 ? (size_t)v->players : 0;
+}
+
 static size_t shown_bytes(const vly_vec *v) {
-    return stacks_bytes(v) + v->env.shared.bytes;
+    return stacks_bytes(v) + v->env.shared.bytes + masks_bytes(v) + idle_bytes(v);
 }
 
 uint64_t vec_saved_bytes(const vly_vec *v) {
@@ -44,7 +52,13 @@ static void save_env(const vly_vec *v, int env, unsigned char *to) {
     memcpy(to + sizeof h, vec_state(v, env), v->env.state_bytes);
     unsigned char *shown = to + sizeof h + v->env.state_bytes;
     memcpy(shown, vec_stack(v, env), stacks_bytes(v));
-    if (v->shared) memcpy(shown + stacks_bytes(v), vec_shared(v, env), v->env.shared.bytes);
+    shown += stacks_bytes(v);
+    if (v->shared) memcpy(shown, vec_shared(v, env), v->env.shared.bytes);
+    shown += v->env.shared.bytes;
+    if (v->mask) memcpy(shown, v->mask + (size_t)env * masks_bytes(v), masks_bytes(v));
+    shown += masks_bytes(v);
+    for (size_t i = 0; i < idle_bytes(v); i++)
+        shown[i] = v->flags[(size_t)(env * v->players) + i] & VLY_ROW_IDLE;
     h.check = XXH3_64bits(to + CHECKED_FROM, all - CHECKED_FROM);
     memcpy(to, &h, sizeof h);
 }
@@ -78,11 +92,17 @@ static void load_env(vly_vec *v, int env, const unsigned char *from) {
     memcpy(vec_state(v, env), from + sizeof h, v->env.state_bytes);
     const unsigned char *shown = from + sizeof h + v->env.state_bytes;
     memcpy(vec_stack(v, env), shown, stacks_bytes(v));
-    if (v->shared) memcpy(vec_shared(v, env), shown + stacks_bytes(v), v->env.shared.bytes);
+    shown += stacks_bytes(v);
+    if (v->shared) memcpy(vec_shared(v, env), shown, v->env.shared.bytes);
+    shown += v->env.shared.bytes;
+    if (v->mask) memcpy(v->mask + (size_t)env * masks_bytes(v), shown, masks_bytes(v));
+    shown += masks_bytes(v);
     v->elapsed[env] = h.elapsed;
     v->ended[env] = h.ended != 0, v->over[env] = h.over != 0;
     for (int i = env * v->players; i < (env + 1) * v->players; i++)
         v->reward[i] = v->score[i] = 0, v->flags[i] = 0;
+    for (size_t i = 0; i < idle_bytes(v); i++)
+        v->flags[(size_t)(env * v->players) + i] = shown[i] & VLY_ROW_IDLE;
 }
 
 static vly_status check_states_call(const vly_vec *v, const int32_t *ids, int n, const void *states,

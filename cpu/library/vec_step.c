@@ -119,7 +119,7 @@ static void command_env(vly_vec *v, int env) {
     case VEC_RESTART: restart_env(v, env); break;
     default:
         clear_rewards(v, env);
-        memset(v->flags + (size_t)env * (size_t)v->players, 0, (size_t)v->players);
+        for (int i = env * v->players; i < (env + 1) * v->players; i++) v->flags[i] = v->idle[i];
     }
 }
 

@@ -165,6 +165,28 @@ static void critics_are_shown_all_of_the_state(void) {
     vly_vec_close(v);
 }
 
+/* A column of bytes that changes with every step is again what it was. */
+static void a_loaded_state_shows_its_column(const char *plugin, const char *name, size_t bytes) {
+    uint8_t now[64] = {0}, before[64];
+    void *column[16] = {NULL};
+    vly_vec_facts facts = {.bytes = sizeof facts};
+    vly_vec *v = open_vec(plugin, "num_envs=1");
+    const vly_batch batch = {.bytes = sizeof batch, .column = column};
+    column[column_named(v, name)] = now;
+    CHECK_CALL(vly_vec_info(v, &facts));
+    uint8_t *state = malloc(facts.state_bytes);
+    CHECK_CALL(vly_vec_reset(v, NULL, (const int64_t[]){1}, &batch));
+    CHECK_CALL(vly_vec_save(v, NULL, 1, state, facts.state_bytes));
+    memcpy(before, now, bytes);
+    CHECK(memchr(before, 1, bytes));
+    CHECK_CALL(vly_vec_step(v, (const int32_t[]){0, 0}, VLY_TYPE_I32, &batch));
+    CHECK(memcmp(before, now, bytes) != 0);
+    CHECK_CALL(vly_vec_load(v, NULL, 1, state, facts.state_bytes, &batch));
+    CHECK(memcmp(before, now, bytes) == 0);
+    free(state);
+    vly_vec_close(v);
+}
+
 static bool has_roms(void) {
     vly_env env;
     if (vly_env_open(&env, "multi:pong,breakout,seaquest", NULL) != VLY_OK) return false;
@@ -178,6 +200,8 @@ int main(void) {
     a_number_with_the_name_of_a_column_is_refused();
     several_environments_show_their_task();
     critics_are_shown_all_of_the_state();
+    a_loaded_state_shows_its_column(VLY_TEST_PLUGIN_MASKED, "action_mask", 8);
+    a_loaded_state_shows_its_column(VLY_TEST_PLUGIN_PLAYERS, "idle", 2);
     if (has_roms()) {
         a_game_that_drifts_shows_lives_and_memory();
         several_games_show_theirs();

@@ -124,6 +124,9 @@ def masks_are_of_environments_or_of_their_rows(plugin):
         over = terminated | truncated
     a = envs.reset(options={"reset_mask": over})[0]
     assert np.array_equal(a, same.reset(options={"reset_mask": over[::2]})[0])
+    idle = envs.step([0, 0, 0, 0])[4]["idle"].copy()
+    shown = envs.reset(options={"reset_mask": np.array([True, False])})[1]["idle"]
+    assert shown[2:].tolist() == idle[2:].tolist() and idle[2:].sum() == shown[:2].sum() == 1
     refused(ValueError, "some players", envs.reset, options={"reset_mask": np.array([True, False, True, True])})
     refused(ValueError, "shape", envs.reset, options={"reset_mask": np.ones(3, bool)})
 
