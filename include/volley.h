@@ -155,7 +155,7 @@ VLY_API int vly_vec_step(vly_vec *v, const void *actions, int type, const vly_ba
  * order). What is sent is received once. */
 VLY_API int vly_vec_send(vly_vec *v, const int32_t *ids, int n, const void *actions, int type);
 /* Starts episodes without waiting: for an asynchronous vector. seeds as for vly_vec_reset, by
- * environment. */
+ * environment. ids NULL: all; what was sent and not received is received first, and lost. */
 VLY_API int vly_vec_send_reset(vly_vec *v, const int32_t *ids, int n, const int64_t *seeds);
 /* batch_size rows, of an asynchronous vector those that finished first. */
 VLY_API int vly_vec_recv(vly_vec *v, const vly_batch *batch);

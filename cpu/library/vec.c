@@ -281,6 +281,7 @@ static vly_status send_resets(vly_vec *v, const int32_t *ids, int n, const int64
         return vly_fail(VLY_EINVAL, "the first reset is of all environments, not of some");
     if (!v->asynchronous && n != v->o.num_envs)
         return vly_fail(VLY_EINVAL, "a synchronous vector resets some environments with a mask");
+    if (v->asynchronous && !ids && n == v->o.num_envs) VLY_TRY(wait_all(v));
     VLY_TRY(check_idle(v, ids, n));
     if (!v->started) VLY_TRY(first_seeds(v));
     for (int i = 0; i < n; i++) {

@@ -370,6 +370,13 @@ static void asynchronous_batches_hold_every_row_once(void) {
         }
         CHECK_CALL(vly_vec_step(w, all, VLY_TYPE_I32, &s->batch));
     }
+    /* A reset of all goes before what is still in flight. */
+    CHECK_CALL(vly_vec_reset(w, NULL, seeds, &s->batch));
+    REFUSED(vly_vec_send_reset(v, ids, BATCH, seeds), -1, "not received");
+    CHECK_CALL(vly_vec_send_reset(v, NULL, N, seeds));
+    CHECK_CALL(vly_vec_recv(v, &r->batch));
+    for (int i = 0; i < BATCH; i++)
+        CHECK(memcmp(r->observation + i * 16, s->observation + r->env_id[i] * 16, 16) == 0);
     vly_vec_close(v), vly_vec_close(w);
     free_rows(r), free_rows(s);
 }

@@ -77,6 +77,10 @@ def batches_of_some_are_of_those_that_were_sent():
         seen[info["env_id"]] += 1
         observation, _, _, _, info = envs.step(np.zeros(2, np.int64))
     assert (seen > 0).all()
+    for _ in range(2):
+        _, info = envs.reset(seed=0)
+        assert len(set(info["env_id"])) == 2 and (info["episode_frame_number"] < 200).all()
+        envs.step(np.zeros(2, np.int64))
     envs.close()
 
 
