@@ -8,6 +8,7 @@ import argparse
 import numpy as np
 import volley
 from stable_baselines3 import PPO
+from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 
 
@@ -55,7 +56,7 @@ def main():
     p.add_argument("--steps", type=int, default=20000)
     args = p.parse_args()
     envs = VecMonitor(VolleyVecEnv(args.env, 8))
-    model = PPO("CnnPolicy" if len(envs.observation_space.shape) == 3 else "MlpPolicy", envs, n_steps=64, seed=1, device="cpu")
+    model = PPO("CnnPolicy" if is_image_space(envs.observation_space) else "MlpPolicy", envs, n_steps=64, seed=1, device="cpu")
     model.learn(args.steps)
     print("mean return of the last episodes:", np.mean([e["r"] for e in model.ep_info_buffer]))
 
