@@ -315,6 +315,7 @@ int vly_vec_recv(vly_vec *v, const vly_batch *batch) {
 
 static vly_status show_view(const vly_vec *v, const void **data, size_t *row_bytes) {
     if (!v->o.view) return vly_fail(VLY_EINVAL, "the vector was not opened with view=true");
+    if (!data || !row_bytes) return vly_fail(VLY_EINVAL, "nowhere to put the view");
     *data = vec_stack(v, 0);
     *row_bytes = (size_t)v->room * v->frame_bytes;
     return VLY_OK;

@@ -422,6 +422,10 @@ static void misuse_is_refused_with_words(void) {
     vly_vec_close(v);
     vly_vec_close(NULL);
     REFUSED(vly_vec_reset(NULL, NULL, NULL, &r->batch), -1, "closed");
+    v = open_vec_as("cartpole", "view=true");
+    REFUSED(vly_vec_view(v, NULL, &row), -1, "nowhere");
+    REFUSED(vly_vec_view(v, &data, NULL), -1, "nowhere");
+    vly_vec_close(v);
     free_rows(r);
 }
 
