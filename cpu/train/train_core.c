@@ -182,7 +182,9 @@ static vly_status run_events(vly_train *t) {
         if (status == VLY_ECANCELED || may_go_back(t))
             return t->undo.held ? vly_train_go_back(t) : status;
         VLY_TRY(status);
-        if (t->async && atomic_load(&t->stop_asked) && t->stop == VLY_STOP_NONE)
+        /* ranks agree on it at the next update: the others would wait in it for this one */
+        if (t->async && !vly_train_has_ranks(t) && atomic_load(&t->stop_asked) &&
+            t->stop == VLY_STOP_NONE)
             t->stop = VLY_STOP_INTERRUPTED;
         if (is_at_rest(t)) {
             if (t->stop != VLY_STOP_NONE) return VLY_OK;

@@ -94,8 +94,8 @@ static bool may_ask(const vly_train *t) {
 }
 
 static void let_stop(vly_train *t, vly_progress *progress) {
-    if (!may_ask(t)) return;
-    if (t->async ? t->algo->uncollect != NULL : may_cut(t))
+    if (!may_ask(t) || !may_cut(t)) return;
+    if (!t->async || t->algo->uncollect)
         progress->stop_asked = t->async ? gives_up_unrolls : stop_is_asked, progress->stop_arg = t;
 }
 

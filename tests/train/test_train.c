@@ -47,6 +47,7 @@ static vly_status save(void *arg, vly_train *t) {
 }
 
 static double patience_s; /* of the runs that are opened from here on */
+static vly_sync *others;  /* likewise */
 
 static void open_run(run *r, const char *env, const char *settings, int workers) {
     memset(r, 0, sizeof *r);
@@ -60,6 +61,7 @@ static void open_run(run *r, const char *env, const char *settings, int workers)
                                  .config = &r->config,
                                  .arg = r,
                                  .patience_s = patience_s,
+                                 .sync = others,
                                  .on_update = saw,
                                  .on_episode = episode,
                                  .on_save = save};
@@ -542,6 +544,39 @@ static void a_stop_within_an_asynchronous_update_does_not_wait_for_it(void) {
     }
 }
 
+/* Another rank that does as this one does. */
+static int agreed_stop;
+
+static vly_status agree_with_itself(vly_sync *s, const vly_standing *mine, vly_standing *all) {
+    *all = (vly_standing){s->world * mine->steps, s->world * mine->episodes, mine->stop};
+    agreed_stop = mine->stop;
+    return VLY_OK;
+}
+
+static vly_status reduce_with_itself(vly_sync *s, vly_queue *q, vly_real *grad, int64_t n) {
+    (void)s, (void)q, (void)grad, (void)n;
+    return VLY_OK;
+}
+
+/* One that ends before an update in which the others wait for it leaves them there. */
+static void ranks_agree_on_the_stop_of_an_asynchronous_run(void) {
+    static const vly_sync_gradients gradients = {.reduce = reduce_with_itself};
+    vly_sync two = {.world = 2, .agree = agree_with_itself, .gradients = &gradients};
+    for (int in_step = 0; in_step < 2; in_step++) {
+        vly_train_result result;
+        run r;
+        others = &two, patience_s = 1e-9, agreed_stop = VLY_STOP_NONE;
+        open_run(&r, "cartpole", "run.algo=impala run.envs=32 impala.rollout=5", 3);
+        stop_in_phase(&r, in_step, in_step ? 1 : 20);
+        CHECK_OK(vly_train_run(r.t, &result));
+        CHECK_EQ(result.stop, VLY_STOP_INTERRUPTED);
+        CHECK_EQ(agreed_stop, VLY_STOP_INTERRUPTED);
+        if (!in_step) CHECK_EQ(result.report.rounds, 20);
+        others = NULL, patience_s = 0;
+        close_run(&r);
+    }
+}
+
 static void evaluation_plays_every_actors_share(void) {
     run r;
     open_run(&r, "cartpole", "run.algo=ppo run.envs=4 ppo.rollout=8", 1);
@@ -612,6 +647,7 @@ int main(void) {
     a_critic_of_no_numbers_ends_the_run_unsaved();
     an_asynchronous_run_saves_and_goes_on();
     a_stop_within_an_asynchronous_update_does_not_wait_for_it();
+    ranks_agree_on_the_stop_of_an_asynchronous_run();
     evaluation_plays_every_actors_share();
     what_cannot_run_is_refused();
     return TEST_PASS;
