@@ -156,7 +156,7 @@ static vly_status connect_scheme(actor *a) {
                                .block = k->dist.block,
                                .every = k->dist.every,
                                .seed = (uint64_t)k->run.seed};
-    k->run.steps = (k->run.steps + world - 1) / world;
+    k->run.steps = vly_fleet_table_steps(k);
     k->tabular.eps_steps = (k->tabular.eps_steps + world - 1) / world;
     k->run.workers = 1;
     return vly_tab_create(&a->tab, a->store, &o);
@@ -206,6 +206,10 @@ static vly_status run_actor(actor *a) {
                                          : a->apex ? vly_apex_sync(a->apex)
                                                    : vly_tab_sync(a->tab)};
     VLY_TRY(vly_train_create(&a->t, &o));
+    if (a->tab) { /* it may have been started again */
+        a->steps = vly_tab_steps(a->tab);
+        vly_lead_set_counts(a->t, &(vly_lead_counts){.steps = a->steps});
+    }
     if (a->o->started) a->o->started(a->o->arg, a->t);
     VLY_TRY(vly_train_run(a->t, &result));
     return a->tab ? vly_tab_finish(a->tab) : VLY_OK;

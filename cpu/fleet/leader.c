@@ -45,6 +45,11 @@ vly_ps_policy vly_fleet_policy(const vly_config *k) {
                            .ttl_ms = (int)(1000 * k->dist.ttl_s)};
 }
 
+int64_t vly_fleet_table_steps(const vly_config *k) {
+    const int world = vly_fleet_workers(k);
+    return (k->run.steps + world - 1) / world;
+}
+
 int vly_fleet_timeout_ms(const vly_config *k) {
     return (int)(1000 * k->dist.ttl_s);
 }

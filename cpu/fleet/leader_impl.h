@@ -21,6 +21,8 @@
 int vly_fleet_workers(const vly_config *config);
 vly_ps_policy vly_fleet_policy(const vly_config *config);
 vly_tab_scheme vly_fleet_table_scheme(const vly_config *config);
+/* Of each worker: its share of run.steps. */
+int64_t vly_fleet_table_steps(const vly_config *config);
 /* A store that does not answer within this time is treated as lost. */
 int vly_fleet_timeout_ms(const vly_config *config);
 

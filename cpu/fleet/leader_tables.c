@@ -92,6 +92,8 @@ vly_status vly_leader_lead_tables(vly_leader *l) {
     }
     VLY_TRY(vly_tab_hub_create(&hub, l->store, vly_fleet_table_scheme(l->config),
                                vly_fleet_workers(l->config), states, actions));
+    vly_status status = vly_tab_hub_begin(hub, vly_lead_get_counts(l->t).steps > 0,
+                                          vly_fleet_table_steps(l->config));
     table_scheme s = {.l = l, .hub = hub, .table = q->data, .visits = visits->data, .cells = cells};
     const vly_leader_scheme scheme = {.arg = &s,
                                       .serve = serve_tables,
@@ -100,7 +102,7 @@ vly_status vly_leader_lead_tables(vly_leader *l) {
                                       .report_ms = 5 * VLY_LEADER_SERVE_MS,
                                       .workers_end = true};
     vly_tab_hub_on_episode(hub, report_table_episode, l->t);
-    vly_status status = vly_leader_start_fleet(l);
+    if (status == VLY_OK) status = vly_leader_start_fleet(l);
     if (status == VLY_OK) status = vly_leader_serve(l, &scheme);
     if (status == VLY_OK) {
         vly_leader_end_workers(l); /* their final tables count */

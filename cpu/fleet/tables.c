@@ -48,11 +48,30 @@ static vly_status allocate_tables(vly_tab *t, int states, int actions) {
                : vly_fail(VLY_ENOMEM, "tabular: out of memory for %d x %d", states, actions);
 }
 
+/* A rank that is started again goes on from its newest table. */
+static vly_status take_up_table(vly_tab *t) {
+    const size_t cells = (size_t)t->states * (size_t)t->actions;
+    char key[32];
+    vly_tab_head head;
+    vly_tab_key(key, sizeof key, t->o.rank);
+    const vly_status status = vly_tab_fetch(t->store, key, t->states, t->actions, t->other, &head);
+    if (status == VLY_ENOTFOUND) return VLY_OK;
+    VLY_TRY(status);
+    for (size_t i = 0; i < cells; i++) {
+        t->table[i] = vly_tab_value(t->other, i);
+        t->visits[i] = vly_tab_visits(t->other, cells, i);
+        t->owned[i] = vly_tab_owned(t->other, cells, i);
+    }
+    return t->o.scheme == VLY_TAB_SHARE ? vly_tab_skip_log(t) : VLY_OK;
+}
+
 static vly_status merge_table(vly_sync *s, int states, int actions, vly_real *table,
                               uint32_t *visits) {
     vly_tab *t = (vly_tab *)s;
-    if (t->states == 0) VLY_TRY(allocate_tables(t, states, actions));
+    const bool first = t->states == 0;
+    if (first) VLY_TRY(allocate_tables(t, states, actions));
     t->table = table, t->visits = visits;
+    if (first) VLY_TRY(take_up_table(t));
     if (++t->calls % (uint64_t)t->o.every) return VLY_OK;
     char name[16], json[96];
     snprintf(name, sizeof name, "t%d", t->o.rank);
@@ -77,6 +96,9 @@ void vly_tab_note(vly_tab *t, int64_t steps, int64_t updates, const double *retu
     }
 }
 
+int64_t vly_tab_steps(const vly_tab *t) {
+    return t->head.steps;
+}
 bool vly_tab_stopped(const vly_tab *t) {
     return t->stopped;
 }
@@ -89,6 +111,22 @@ vly_status vly_tab_finish(vly_tab *t) {
     for (int to = 0; to < t->o.world && t->out; to++)
         if (t->out_count[to] > 0) VLY_TRY(vly_tab_send_block(t, to));
     return publish_table(t, true);
+}
+
+static vly_status find_own_table(vly_tab *t) {
+    char key[32];
+    vly_tab_head head;
+    vly_tab_key(key, sizeof key, t->o.rank);
+    const vly_status status = vly_tab_peek(t->store, key, &head);
+    if (status == VLY_ENOTFOUND) return VLY_OK;
+    VLY_TRY(status);
+    t->head = (vly_tab_head){.round = head.round,
+                             .steps = head.steps,
+                             .updates = head.updates,
+                             .episodes = head.episodes,
+                             .shared = head.shared};
+    for (int r = 0; r < t->o.world; r++) t->pace[r].at = head.round;
+    return VLY_OK;
 }
 
 static const vly_sync_tables moving_tables = {.exchange = vly_tab_exchange, .merge = merge_table};
@@ -112,9 +150,12 @@ vly_status vly_tab_create(vly_tab **out, vly_store *store, const vly_tab_options
                        t->o.scheme == VLY_TAB_SHARD_TIME;
     t->sync = (vly_sync){
         .rank = t->o.rank, .world = 1, .tables = moves ? &moving_tables : &merging_tables};
-    if (!t->out || !t->out_count || !t->pace) {
+    const vly_status status = t->out && t->out_count && t->pace
+                                  ? find_own_table(t)
+                                  : vly_fail(VLY_ENOMEM, "tabular: out of memory");
+    if (status != VLY_OK) {
         vly_tab_destroy(t);
-        return vly_fail(VLY_ENOMEM, "tabular: out of memory");
+        return status;
     }
     *out = t;
     return VLY_OK;

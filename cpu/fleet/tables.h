@@ -42,11 +42,14 @@ typedef struct {
 } vly_tab_options;
 
 typedef struct vly_tab vly_tab;
+/* A rank whose table is in the store goes on from it. */
 vly_status vly_tab_create(vly_tab **out, vly_store *store, const vly_tab_options *options);
 void vly_tab_destroy(vly_tab *t);
 vly_sync *vly_tab_sync(vly_tab *t);
 /* Adds agent steps, updates of cells, and returns of episodes that ended, since the last call. */
 void vly_tab_note(vly_tab *t, int64_t steps, int64_t updates, const double *returns, int count);
+/* Agent steps of this rank, those before it was started again included. */
+int64_t vly_tab_steps(const vly_tab *t);
 bool vly_tab_stopped(const vly_tab *t);
 /* Publishes the final table, marked as finished. */
 vly_status vly_tab_finish(vly_tab *t);
@@ -62,6 +65,9 @@ typedef struct {
 typedef struct vly_tab_hub vly_tab_hub;
 vly_status vly_tab_hub_create(vly_tab_hub **out, vly_store *store, vly_tab_scheme scheme, int world,
                               int states, int actions);
+/* Before the workers start. A run that begins removes the tables of an earlier one of its name; in
+ * one that goes on, a worker that has done less than `steps` steps is not finished. */
+vly_status vly_tab_hub_begin(vly_tab_hub *h, bool resumed, int64_t steps);
 void vly_tab_hub_destroy(vly_tab_hub *h);
 vly_status vly_tab_hub_serve(vly_tab_hub *h, int wait_ms);
 vly_status vly_tab_hub_stop(vly_tab_hub *h);

@@ -231,6 +231,38 @@ vly_status vly_tab_hub_create(vly_tab_hub **out, vly_store *store, vly_tab_schem
     return VLY_OK;
 }
 
+static vly_status remove_table(vly_tab_hub *h, int r, const char *key, int64_t newest) {
+    char name[48];
+    for (int64_t round = newest; round > newest - VLY_TAB_ROUNDS; round--) {
+        vly_tab_round_key(name, sizeof name, round, r);
+        VLY_TRY(vly_store_delete(h->store, name));
+    }
+    snprintf(name, sizeof name, "inbox:%d", r);
+    VLY_TRY(vly_store_delete(h->store, name));
+    return vly_store_delete(h->store, key);
+}
+
+static vly_status begin_rank(vly_tab_hub *h, int r, bool resumed, int64_t steps) {
+    char key[32];
+    vly_tab_head head;
+    vly_tab_key(key, sizeof key, r);
+    const vly_status status = vly_tab_peek(h->store, key, &head);
+    if (status == VLY_ENOTFOUND) return VLY_OK;
+    if (!resumed && status != VLY_EPEER)
+        return remove_table(h, r, key, status == VLY_OK ? head.round : 0);
+    VLY_TRY(status);
+    if (!head.finished || head.steps >= steps) return VLY_OK;
+    head.finished = 0, head.round--; /* ALLREDUCE: its last table was of no round */
+    return vly_store_set_range(h->store, key, 0, &head, sizeof head);
+}
+
+vly_status vly_tab_hub_begin(vly_tab_hub *h, bool resumed, int64_t steps) {
+    for (int r = 0; r < h->world; r++) VLY_TRY(begin_rank(h, r, resumed, steps));
+    if (resumed) return VLY_OK;
+    VLY_TRY(vly_store_delete(h->store, "tables"));
+    return vly_store_delete(h->store, "transitions");
+}
+
 void vly_tab_hub_destroy(vly_tab_hub *h) {
     if (!h) return;
     for (int r = 0; h->tables && r < h->world; r++) free(h->tables[r]);

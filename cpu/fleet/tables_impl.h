@@ -14,6 +14,7 @@ enum {
     VLY_TAB_BLOCK_MOST = 4096,
     VLY_TAB_RETURNS = 16,
     VLY_TAB_TTL_MS = 5000,
+    VLY_TAB_ROUNDS = 3, /* of ALLREDUCE: a rank's newest, kept in the store */
     VLY_TAB_MAGIC = 0x31544c56
 };
 
@@ -47,12 +48,16 @@ static inline bool vly_tab_owned(const unsigned char *message, size_t cells, siz
 
 /* The key of a rank's table. */
 void vly_tab_key(char *key, size_t bytes, int rank);
+void vly_tab_round_key(char *key, size_t bytes, int64_t round, int rank);
 /* Whether a message is a table of this shape: VLY_EVERSION or VLY_ECORRUPT if not. Fills head. */
 vly_status vly_tab_check(const unsigned char *message, size_t bytes, int states, int actions,
                          const char *key, vly_tab_head *head);
 /* Reads another rank's table into `to`; VLY_ENOTFOUND if it has not published one. */
 vly_status vly_tab_fetch(vly_store *store, const char *key, int states, int actions,
                          unsigned char *to, vly_tab_head *head);
+
+/* The head alone, of whatever shape; VLY_ENOTFOUND if there is no table. */
+vly_status vly_tab_peek(vly_store *store, const char *key, vly_tab_head *head);
 
 /* ---- a worker ---- */
 
@@ -87,6 +92,8 @@ struct vly_tab {
 int vly_tab_state_owner(const vly_tab *t, int64_t pair);
 /* Sends the block of transitions for rank `to` (SHARE: for all ranks), full or not. */
 vly_status vly_tab_send_block(vly_tab *t, int to);
+/* SHARE: what others have sent so far is not learned from again. */
+vly_status vly_tab_skip_log(vly_tab *t);
 vly_status vly_tab_exchange(vly_sync *s, const vly_transition *mine, int n,
                             const vly_transition **theirs, int *count);
 /* Combines other ranks' tables with this one's, which must be packed in t->message. */

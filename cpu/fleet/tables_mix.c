@@ -86,7 +86,7 @@ static vly_status mix_with_random_neighbour(vly_tab *t) {
  * it has none. */
 static vly_status fetch_round(vly_tab *t, int r, int64_t deadline, vly_tab_head *head) {
     char key[32], latest[32];
-    snprintf(key, sizeof key, "round:%lld:%d", (long long)t->head.round, r);
+    vly_tab_round_key(key, sizeof key, t->head.round, r);
     vly_tab_key(latest, sizeof latest, r);
     for (;;) {
         vly_status status = vly_tab_fetch(t->store, key, t->states, t->actions, t->other, head);
@@ -134,8 +134,8 @@ static vly_status average_all(vly_tab *t) {
 
 static vly_status publish_round(vly_tab *t) {
     char key[32], old[32];
-    snprintf(key, sizeof key, "round:%lld:%d", (long long)t->head.round, t->o.rank);
-    snprintf(old, sizeof old, "round:%lld:%d", (long long)t->head.round - 3, t->o.rank);
+    vly_tab_round_key(key, sizeof key, t->head.round, t->o.rank);
+    vly_tab_round_key(old, sizeof old, t->head.round - VLY_TAB_ROUNDS, t->o.rank);
     VLY_TRY(vly_store_delete(t->store, old));
     return vly_store_set(t->store, key, t->message, vly_tab_table_bytes(t->states, t->actions));
 }

@@ -62,6 +62,18 @@ static vly_status read_blocks(vly_tab *t) {
     return vly_store_pop_many(t->store, inbox, 1000, read_block, t, &count);
 }
 
+static vly_status skip_block(void *arg, const void *data, size_t bytes) {
+    (void)arg, (void)data, (void)bytes;
+    return VLY_OK;
+}
+
+vly_status vly_tab_skip_log(vly_tab *t) {
+    for (int count = 1; count > 0;)
+        VLY_TRY(
+            vly_store_read(t->store, "transitions", t->cursor, 1000, 0, skip_block, NULL, &count));
+    return VLY_OK;
+}
+
 int vly_tab_state_owner(const vly_tab *t, int64_t pair) {
     return (int)(pair * t->o.world / ((int64_t)t->states * t->actions));
 }

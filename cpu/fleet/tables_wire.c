@@ -14,10 +14,14 @@ void vly_tab_key(char *key, size_t bytes, int rank) {
     snprintf(key, bytes, "table:%d", rank);
 }
 
+void vly_tab_round_key(char *key, size_t bytes, int64_t round, int rank) {
+    snprintf(key, bytes, "round:%lld:%d", (long long)round, rank);
+}
+
 static bool counts_are_sane(const vly_tab_head *h) {
-    return h->returns >= 0 && h->returns <= VLY_TAB_RETURNS && h->round >= 0 && h->steps >= 0 &&
-           h->steps <= COUNT_MOST && h->updates >= 0 && h->updates <= COUNT_MOST &&
-           h->episodes >= 0 && h->episodes <= COUNT_MOST;
+    return h->returns >= 0 && h->returns <= VLY_TAB_RETURNS && h->round >= 0 &&
+           h->round <= COUNT_MOST && h->steps >= 0 && h->steps <= COUNT_MOST && h->updates >= 0 &&
+           h->updates <= COUNT_MOST && h->episodes >= 0 && h->episodes <= COUNT_MOST;
 }
 
 vly_status vly_tab_check(const unsigned char *message, size_t bytes, int states, int actions,
@@ -43,4 +47,13 @@ vly_status vly_tab_fetch(vly_store *store, const char *key, int states, int acti
     size_t got = 0;
     VLY_TRY(vly_store_get(store, key, to, want, &got));
     return vly_tab_check(to, got, states, actions, key, head);
+}
+
+vly_status vly_tab_peek(vly_store *store, const char *key, vly_tab_head *head) {
+    size_t got = 0;
+    VLY_TRY(vly_store_get_range(store, key, 0, head, sizeof *head, &got));
+    if (got == 0) return vly_fail(VLY_ENOTFOUND, "%s is not in the store", key);
+    return got == sizeof *head && head->magic == VLY_TAB_MAGIC && counts_are_sane(head)
+               ? VLY_OK
+               : vly_fail(VLY_ECORRUPT, "%s in the store has another format", key);
 }

@@ -235,6 +235,27 @@ static void a_run_with_workers_resumes(void) {
     CHECK(o && code == 0);
     CHECK(number(o, "steps") >= 40000);
     json_decref(o);
+    /* it once ended at 4,000, or began again from an empty table */
+    static const char *const schemes[] = {"--dist.tables gossip", "--sharding time"};
+    for (int i = 0; i < 2; i++) {
+        o = run("", &code, "train gridworld --algo qlearning --workers 2 %s --steps 4k --out tab%d",
+                schemes[i], i);
+        CHECK(o && code == 0);
+        const double updates = number(o, "updates");
+        json_decref(o);
+        o = run("", &code, "resume tab%d --steps 12k", i);
+        CHECK(o && code == 0);
+        CHECK_EQ(number(o, "steps"), 12000);
+        CHECK(number(o, "updates") > updates);
+        json_decref(o);
+        char falls[256];
+        snprintf(
+            falls, sizeof falls,
+            "sed '1,/\"step\":4000,/d' %s/tab%d/metrics.jsonl | grep -q '\"step\":[1-3]\\?[0-9]"
+            "\\{1,3\\},'",
+            folder, i);
+        CHECK(system(falls) != 0);
+    }
 }
 
 static void ranks_average_their_gradients(void) {

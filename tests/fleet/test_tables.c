@@ -141,6 +141,66 @@ static void owners_of_shards_go_on_together(void) {
     for (int i = 0; i < WORLD; i++) vly_tab_destroy(worker[i]), vly_store_close(store[i]);
 }
 
+static vly_tab *open_worker(vly_store *store, vly_tab_scheme scheme, int rank) {
+    const vly_tab_options o = {
+        .scheme = scheme, .rank = rank, .world = WORLD, .every = 1, .seed = 1};
+    vly_tab *t;
+    CHECK_OK(vly_tab_create(&t, store, &o));
+    return t;
+}
+
+/* It was killed, or its run was resumed: what it had learned and done is in its table. */
+static void a_worker_that_starts_again_goes_on(void) {
+    vly_store *store;
+    vly_real table[STATES * ACTIONS] = {1, 2, 3}, again[STATES * ACTIONS] = {0};
+    uint32_t visits[STATES * ACTIONS] = {4, 5, 6}, more[STATES * ACTIONS] = {0};
+    CHECK_OK(vly_store_open(&store, vly_store_server_url(redis), "again", NULL));
+    vly_tab *t = open_worker(store, VLY_TAB_SHARD_TIME, 0);
+    CHECK_EQ(vly_tab_steps(t), 0);
+    vly_tab_note(t, 500, 400, NULL, 0);
+    seconds_of_merge(t, table, visits);
+    vly_tab_destroy(t);
+    t = open_worker(store, VLY_TAB_SHARD_TIME, 0);
+    CHECK_EQ(vly_tab_steps(t), 500);
+    seconds_of_merge(t, again, more);
+    CHECK_EQ(memcmp(again, table, sizeof table), 0);
+    CHECK_EQ(memcmp(more, visits, sizeof visits), 0);
+    vly_tab_destroy(t);
+    vly_store_close(store);
+}
+
+/* Of two workers, one with all its steps and one that was stopped before. */
+static void only_a_resumed_run_takes_up_tables(void) {
+    static const int64_t done[WORLD] = {100, 60};
+    vly_store *store;
+    vly_tab_hub *hub;
+    vly_tab_report r;
+    vly_real table[STATES * ACTIONS] = {1};
+    uint32_t visits[STATES * ACTIONS] = {1};
+    CHECK_OK(vly_store_open(&store, vly_store_server_url(redis), "resumed", NULL));
+    for (int i = 0; i < WORLD; i++) {
+        vly_tab *t = open_worker(store, VLY_TAB_GOSSIP, i);
+        vly_tab_note(t, done[i], 0, NULL, 0);
+        seconds_of_merge(t, table, visits);
+        CHECK_OK(vly_tab_finish(t));
+        vly_tab_destroy(t);
+    }
+    for (int resumed = 1; resumed >= 0; resumed--) {
+        CHECK_OK(vly_tab_hub_create(&hub, store, VLY_TAB_GOSSIP, WORLD, STATES, ACTIONS));
+        CHECK_OK(vly_tab_hub_begin(hub, resumed, 100));
+        CHECK_OK(vly_tab_hub_table(hub, table, NULL));
+        vly_tab_hub_report(hub, &r);
+        CHECK_EQ(r.steps, resumed ? 160 : 0);
+        CHECK_EQ(r.finished, resumed);
+        CHECK_EQ(table[0], resumed);
+        vly_tab_hub_destroy(hub);
+    }
+    vly_tab *t = open_worker(store, VLY_TAB_GOSSIP, 0);
+    CHECK_EQ(vly_tab_steps(t), 0);
+    vly_tab_destroy(t);
+    vly_store_close(store);
+}
+
 int main(void) {
     CHECK(mkdtemp(folder) != NULL);
     const vly_status status = vly_store_server_start(&redis, folder, false, NULL);
@@ -149,6 +209,8 @@ int main(void) {
     every_episode_counts_once();
     beginners_do_not_teach();
     owners_of_shards_go_on_together();
+    a_worker_that_starts_again_goes_on();
+    only_a_resumed_run_takes_up_tables();
     vly_store_server_stop(redis);
     char clean[96];
     snprintf(clean, sizeof clean, "rm -rf %s", folder);
