@@ -84,7 +84,7 @@ struct vly_tab {
     int in_count, in_room;
     vly_transition *out; /* (world, block): transitions not sent yet */
     int *out_count;      /* (world) */
-    vly_tab_pace *pace;  /* (world): SHARD_* */
+    vly_tab_pace *pace;  /* (world): SHARD_*, ALLREDUCE */
     char cursor[VLY_STORE_CURSOR];
 };
 

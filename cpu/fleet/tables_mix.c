@@ -83,8 +83,10 @@ static vly_status mix_with_random_neighbour(vly_tab *t) {
 
 /* Reads rank r's table of this round into t->other, or a finished rank's last table. Waits until
  * the deadline or the end of the run, and then returns the rank's newest table, or VLY_ENOTFOUND if
- * it has none. */
+ * it has none. A rank that was waited for in vain is waited for again once it goes on, and then has
+ * to catch up: it does not wait for those that are ahead. */
 static vly_status fetch_round(vly_tab *t, int r, int64_t deadline, vly_tab_head *head) {
+    vly_tab_pace *pace = &t->pace[r];
     char key[32], latest[32];
     vly_tab_round_key(key, sizeof key, t->head.round, r);
     vly_tab_key(latest, sizeof latest, r);
@@ -93,10 +95,13 @@ static vly_status fetch_round(vly_tab *t, int r, int64_t deadline, vly_tab_head 
         if (status != VLY_ENOTFOUND) return status;
         uint64_t stop = 0;
         size_t got;
+        *head = (vly_tab_head){0};
         status = vly_tab_fetch(t->store, latest, t->states, t->actions, t->other, head);
-        if (status == VLY_OK && head->finished) return VLY_OK;
-        if (vly_now_ms() > deadline ||
-            vly_store_get(t->store, "stop", &stop, sizeof stop, &got) == VLY_OK)
+        if (status == VLY_OK && (head->finished || head->round >= t->head.round + VLY_TAB_ROUNDS))
+            return VLY_OK;
+        if (head->round != pace->seen) *pace = (vly_tab_pace){.seen = head->round};
+        pace->given_up |= vly_now_ms() > deadline;
+        if (pace->given_up || vly_store_get(t->store, "stop", &stop, sizeof stop, &got) == VLY_OK)
             return status;
         nanosleep(&(struct timespec){0, 500000}, NULL);
     }

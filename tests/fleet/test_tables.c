@@ -201,6 +201,29 @@ static void only_a_resumed_run_takes_up_tables(void) {
     vly_store_close(store);
 }
 
+/* Each round once took the ten seconds. */
+static void a_rank_that_is_gone_is_waited_for_once(void) {
+    vly_store *store[WORLD];
+    vly_tab *worker[WORLD];
+    vly_real table[WORLD][STATES * ACTIONS] = {{0}, {4}};
+    uint32_t visits[WORLD][STATES * ACTIONS] = {{1}, {1}};
+    for (int i = 0; i < WORLD; i++) {
+        CHECK_OK(vly_store_open(&store[i], vly_store_server_url(redis), "gone", NULL));
+        worker[i] = open_worker(store[i], VLY_TAB_ALLREDUCE, i);
+    }
+    CHECK(seconds_of_merge(worker[0], table[0], visits[0]) > 5);
+    for (int i = 0; i < 5; i++) CHECK(seconds_of_merge(worker[0], table[0], visits[0]) < 5);
+    /* it comes, and has to catch up: then both average again */
+    for (int i = 0; i < 6; i++) CHECK(seconds_of_merge(worker[1], table[1], visits[1]) < 5);
+    later other = {worker[1], table[1], visits[1]};
+    pthread_t thread;
+    CHECK_EQ(pthread_create(&thread, NULL, merge_later, &other), 0);
+    CHECK(seconds_of_merge(worker[0], table[0], visits[0]) < 5);
+    CHECK_EQ(pthread_join(thread, NULL), 0);
+    CHECK(table[0][0] == table[1][0] && table[0][0] > 0);
+    for (int i = 0; i < WORLD; i++) vly_tab_destroy(worker[i]), vly_store_close(store[i]);
+}
+
 int main(void) {
     CHECK(mkdtemp(folder) != NULL);
     const vly_status status = vly_store_server_start(&redis, folder, false, NULL);
@@ -211,6 +234,7 @@ int main(void) {
     owners_of_shards_go_on_together();
     a_worker_that_starts_again_goes_on();
     only_a_resumed_run_takes_up_tables();
+    a_rank_that_is_gone_is_waited_for_once();
     vly_store_server_stop(redis);
     char clean[96];
     snprintf(clean, sizeof clean, "rm -rf %s", folder);
