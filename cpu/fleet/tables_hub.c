@@ -13,7 +13,7 @@ struct vly_tab_hub {
     int world, states, actions;
     unsigned char **tables; /* (world) newest of each rank, NULL before the first */
     vly_tab_head *heads;    /* (world) */
-    uint32_t *fresh; /* (world, cells) visits since the rank's table before, not merged yet */
+    uint32_t *fresh; /* (world, cells) visits that are not merged yet */
     float *kept;     /* (cells) last merged value: kept where no rank has new visits */
     unsigned char *merged, *incoming;
     int64_t merges;
@@ -102,7 +102,7 @@ static vly_status accept_table(vly_tab_hub *h, const unsigned char *message,
         const uint32_t now = vly_tab_visits(message, cells, i),
                        before = h->tables[r] ? vly_tab_visits(h->tables[r], cells, i) : 0;
         /* fewer visits than before: the worker was restarted */
-        h->fresh[(size_t)r * cells + i] = now >= before ? now - before : now;
+        h->fresh[(size_t)r * cells + i] += now >= before ? now - before : now;
     }
     if (!h->tables[r]) h->tables[r] = malloc(bytes);
     if (!h->tables[r])

@@ -224,6 +224,29 @@ static void a_rank_that_is_gone_is_waited_for_once(void) {
     for (int i = 0; i < WORLD; i++) vly_tab_destroy(worker[i]), vly_store_close(store[i]);
 }
 
+/* A worker publishes, is not answered for a while, and goes on: its table of then is in the store. */
+static void a_round_that_was_not_merged_counts_in_the_next(void) {
+    vly_store *store[2];
+    vly_tab_hub *hub;
+    vly_real table[STATES * ACTIONS] = {3}, whole[STATES * ACTIONS];
+    uint32_t visits[STATES * ACTIONS] = {1};
+    for (int i = 0; i < 2; i++)
+        CHECK_OK(vly_store_open(&store[i], vly_store_server_url(redis), "unmerged", NULL));
+    CHECK_OK(vly_tab_hub_create(&hub, store[1], VLY_TAB_MERGE_MEAN, WORLD, STATES, ACTIONS));
+    vly_tab *t = open_worker(store[0], VLY_TAB_MERGE_MEAN, 0);
+    CHECK_OK(vly_tab_hub_stop(hub)); /* so that it waits for no merge */
+    for (int round = 0; round < 2; round++) {
+        seconds_of_merge(t, table, visits);
+        CHECK_OK(vly_tab_hub_table(hub, whole, NULL));
+        CHECK_EQ(whole[0], 3);
+        table[1] = 5, visits[1] = 1;
+    }
+    CHECK_EQ(whole[1], 5);
+    vly_tab_destroy(t);
+    vly_tab_hub_destroy(hub);
+    for (int i = 0; i < 2; i++) vly_store_close(store[i]);
+}
+
 int main(void) {
     CHECK(mkdtemp(folder) != NULL);
     const vly_status status = vly_store_server_start(&redis, folder, false, NULL);
@@ -235,6 +258,7 @@ int main(void) {
     a_worker_that_starts_again_goes_on();
     only_a_resumed_run_takes_up_tables();
     a_rank_that_is_gone_is_waited_for_once();
+    a_round_that_was_not_merged_counts_in_the_next();
     vly_store_server_stop(redis);
     char clean[96];
     snprintf(clean, sizeof clean, "rm -rf %s", folder);
