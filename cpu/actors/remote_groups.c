@@ -112,6 +112,7 @@ static void end_slice(vly_remote *r, int g) {
     remote_group *group = &r->groups[g];
     if (--group->waiting > 0) return;
     group->complete = true;
+    if (r->o.ordered) return; /* they are taken as they were submitted */
     r->done[(r->done_head + r->done_count++) % r->source.groups] = g;
 }
 

@@ -98,7 +98,7 @@ struct vly_remote {
     uint64_t sequence;
 
     remote_group *groups;
-    int *done, done_head, done_count;    /* groups that are complete, in that order */
+    int *done, done_head, done_count;    /* not ordered: groups that are complete, in that order */
     int *order, order_head, order_count; /* groups that are out, in the order of submission */
     vly_tally tally;
 
