@@ -65,6 +65,7 @@ static vly_status find_run(actor *a) {
         return VLY_OK;
     }
     VLY_TRY(open_store(a, &s, ""));
+    a->run[0] = '\0'; /* of the attempt before */
     const vly_status status = vly_store_runs(s, accept_only_run, a, &count);
     vly_store_close(s);
     VLY_TRY(status);

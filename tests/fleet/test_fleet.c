@@ -327,6 +327,25 @@ static void a_store_that_is_not_there_is_waited_for_aloud(void) {
     CHECK(vly_now_s() - asked < 15);
 }
 
+#ifdef VLY_HAVE_REDIS
+/* A run that is known to the store, and has not published its settings. */
+static void an_actor_waits_for_the_settings_of_the_only_run(void) {
+    vly_store_server *redis;
+    vly_store *store;
+    char path[128];
+    int code;
+    snprintf(path, sizeof path, "%s/redis-only", folder);
+    CHECK_OK(vly_store_server_start(&redis, path, false, NULL));
+    CHECK_OK(vly_store_open(&store, vly_store_server_url(redis), "only", NULL));
+    CHECK_OK(vly_store_beat(store, "learner", "{}", 60000));
+    json_decref(run("", &code, "actor --store %s --wait 1", vly_store_server_url(redis)));
+    CHECK_EQ(code, 2);
+    CHECK(said("waiting for its learner") && said("run only is not in the store"));
+    vly_store_close(store);
+    vly_store_server_stop(redis);
+}
+#endif
+
 static void bad_use_is_reported(void) {
     int code;
     json_decref(run("", &code, "actor"));
@@ -384,6 +403,9 @@ int main(void) {
 #endif
     bad_use_is_reported();
     a_store_that_is_not_there_is_waited_for_aloud();
+#ifdef VLY_HAVE_REDIS
+    an_actor_waits_for_the_settings_of_the_only_run();
+#endif
     a_short_run_of_each_kind_ends_well();
     if (SANITIZED) {
         SKIP_PART("under a sanitizer: learning results are tested in the plain build only");
