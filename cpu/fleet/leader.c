@@ -124,6 +124,10 @@ vly_status vly_leader_beat(vly_leader *l, int64_t version) {
              (long long)vly_lead_get_counts(l->t).steps, (int)getpid(), (long long)l->life);
     VLY_TRY(vly_store_beat(l->store, "learner", json, (int)(1000 * l->config->dist.ttl_s)));
     l->beat_ms = vly_now_ms();
+    const uint64_t connections = vly_store_get_traffic(l->store).reconnects;
+    if (connections == l->connections) return VLY_OK;
+    VLY_TRY(publish_config(l)); /* a store that was started again may have come back without it */
+    l->connections = connections;
     return VLY_OK;
 }
 

@@ -46,6 +46,7 @@ struct vly_leader {
     vly_train *t;
     double *optimum; /* tabular: by value iteration, or NULL */
     int64_t beat_ms;
+    uint64_t connections; /* reconnects of the store when the configuration was published */
 };
 
 enum {

@@ -344,6 +344,46 @@ static void an_actor_waits_for_the_settings_of_the_only_run(void) {
     vly_store_close(store);
     vly_store_server_stop(redis);
 }
+
+static bool has_settings(const char *url, const char *run_name) {
+    vly_store *store;
+    char text[1];
+    size_t got;
+    CHECK_OK(vly_store_open(&store, url, run_name, NULL));
+    const vly_status status = vly_store_get(store, "config", text, sizeof text, &got);
+    CHECK(status == VLY_OK || status == VLY_ENOTFOUND);
+    vly_store_close(store);
+    return status == VLY_OK;
+}
+
+static void await_settings(const char *url, const char *run_name) {
+    for (int i = 0; i < 200 && !has_settings(url, run_name); i++) usleep(50000);
+    CHECK(has_settings(url, run_name));
+}
+
+/* A Redis of somebody else, without files: actors that come later find the run all the same. */
+static void a_store_that_comes_back_empty_has_the_settings_again(void) {
+    vly_store_server *redis;
+    char path[128], url[128];
+    bool restarted = false;
+    int code;
+    snprintf(path, sizeof path, "%s/redis-empty", folder);
+    CHECK_OK(vly_store_server_start(&redis, path, false, NULL));
+    snprintf(url, sizeof url, "%s", vly_store_server_url(redis));
+    const pid_t learner = start("train cartpole --algo a3c --role learner --store %s --out bare",
+                                url);
+    await_settings(url, "bare");
+    CHECK_EQ(kill(vly_store_server_pid(redis), SIGKILL), 0);
+    while (!restarted) {
+        usleep(20000);
+        CHECK_OK(vly_store_server_mend(redis, &restarted));
+    }
+    await_settings(url, "bare");
+    CHECK_EQ(kill(learner, SIGTERM), 0);
+    json_decref(finish(learner, &code));
+    CHECK_EQ(code, 143);
+    vly_store_server_stop(redis);
+}
 #endif
 
 static void bad_use_is_reported(void) {
@@ -405,6 +445,7 @@ int main(void) {
     a_store_that_is_not_there_is_waited_for_aloud();
 #ifdef VLY_HAVE_REDIS
     an_actor_waits_for_the_settings_of_the_only_run();
+    a_store_that_comes_back_empty_has_the_settings_again();
 #endif
     a_short_run_of_each_kind_ends_well();
     if (SANITIZED) {
