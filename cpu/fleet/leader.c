@@ -89,7 +89,9 @@ static vly_status publish_config(vly_leader *l) {
     size_t bytes = 0;
     FILE *out = open_memstream(&yaml, &bytes);
     if (!out) return vly_fail(VLY_ENOMEM, "leader: out of memory");
-    vly_config_print(l->config, out);
+    vly_config config = *l->config;
+    config.run.workers = vly_fleet_workers(l->config); /* not by an actor's own processors */
+    vly_config_print(&config, out);
     fclose(out);
     const vly_status status = vly_store_set(l->store, WIRE_CONFIG, yaml, bytes);
     free(yaml);
