@@ -253,18 +253,19 @@ static vly_status queue_command(vly_store *s, int argc, const char **argv, const
     return VLY_OK;
 }
 
-/* OOM: the server is at its maxmemory. LOADING: it has restarted and is reading its files. */
+/* LOADING: it has restarted and is reading its files. CLUSTERDOWN: nobody has the slot now. */
+static bool is_not_ready(const char *text) {
+    return strncmp(text, "LOADING", 7) == 0 || strncmp(text, "CLUSTERDOWN", 11) == 0;
+}
+
+/* OOM: the server is at its maxmemory. */
 static vly_status status_of_error(const char *text) {
-    return strncmp(text, "OOM", 3) == 0       ? VLY_ENOSPACE
-           : strncmp(text, "LOADING", 7) == 0 ? VLY_EPEER
-                                              : VLY_EIO;
+    return strncmp(text, "OOM", 3) == 0 ? VLY_ENOSPACE : is_not_ready(text) ? VLY_EPEER : VLY_EIO;
 }
 
 /* True if the command must be repeated: the server is not ready, or another node has the keys. */
 static bool must_retry(vly_store *s, const redisReply *r) {
-    return r->type == REDIS_REPLY_ERROR &&
-           (strncmp(r->str, "LOADING", 7) == 0 || strncmp(r->str, "CLUSTERDOWN", 11) == 0 ||
-            vly_store_moved(s, r));
+    return r->type == REDIS_REPLY_ERROR && (is_not_ready(r->str) || vly_store_moved(s, r));
 }
 
 static redisReply *ask_and_wait(vly_store *s, int limit_ms, int argc, const char **argv,

@@ -101,6 +101,40 @@ static void keys_find_their_node(const char *url) {
     }
 }
 
+static int node_of_slot(void) {
+    int at = 0;
+    for (char command[128]; at < NODES - 1; at++) {
+        snprintf(command, sizeof command, "redis-cli -p %d get '{slot}:x' | grep -q MOVED",
+                 port[at]);
+        if (system(command) != 0) break;
+    }
+    return at;
+}
+
+static void change_slot(int at, const char *how) {
+    char command[256];
+    snprintf(
+        command, sizeof command,
+        "redis-cli -p %d cluster %s $(redis-cli -p %d cluster keyslot '{slot}:x') | grep -q OK",
+        port[at], how, port[at]);
+    CHECK_EQ(system(command), 0);
+}
+
+/* As while a node fails: a batch waits like a single command. */
+static void a_slot_without_a_node_is_waited_for(const char *url) {
+    const vly_store_options quick = {.retry_ms = 300};
+    const int at = node_of_slot();
+    vly_store *s;
+    CHECK_OK(vly_store_open(&s, url, "slot", &quick));
+    CHECK_OK(vly_store_beat(s, "me", "{}", 5000));
+    change_slot(at, "delslots");
+    CHECK_EQ(vly_store_beat(s, "me", "{}", 5000), VLY_EPEER);
+    change_slot(at, "addslots");
+    vly_store_set_retry(s, 30000);
+    CHECK_OK(vly_store_beat(s, "me", "{}", 5000));
+    vly_store_close(s);
+}
+
 /* Six shards: with near certainty they are on more than one node. */
 static void apex_runs_on_it(const char *url) {
     int code, with_keys = 0;
@@ -142,6 +176,7 @@ int main(void) {
     if (!built) SKIP("cannot create a Redis Cluster; see %s/create.log", runs_folder);
     snprintf(url, sizeof url, "redis://127.0.0.1:%d", port[0]);
     keys_find_their_node(url);
+    a_slot_without_a_node_is_waited_for(url);
     apex_runs_on_it(url);
     stop_nodes();
     return runs_clean();
