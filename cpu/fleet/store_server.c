@@ -162,7 +162,7 @@ vly_status vly_store_server_start(vly_store_server **out, const char *folder, bo
     for (int i = 0; i < START_TRIES && server->password[0]; i++) {
         server->port = free_port();
         status = launch_redis(server);
-        if (status == VLY_OK || status == VLY_ENOTFOUND) break;
+        if (status != VLY_EPEER) break; /* EPEER: it stopped, the port may have been taken */
     }
     if (status == VLY_OK) status = write_url_file(server);
     if (status != VLY_OK) {
