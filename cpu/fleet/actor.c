@@ -114,8 +114,10 @@ static vly_status wait_for_run(actor *a) {
 static vly_status claim_rank(actor *a) {
     int64_t rank = a->o->rank;
     if (rank < 0) {
+        const bool divided = vly_fleet_scheme_of(&a->config) == VLY_FLEET_TABLES &&
+                             a->config.run.role == VLY_RUN_ROLE_LEARNER;
         VLY_TRY(vly_store_add(a->store, "ranks", 1, &rank));
-        rank += 999; /* above the ranks that the leader assigns */
+        rank += divided ? -1 : 999; /* above the ranks that the leader assigns */
     }
     a->rank = (int)rank;
     snprintf(a->name, sizeof a->name, "w%d", a->rank);
@@ -149,8 +151,9 @@ static vly_status connect_scheme(actor *a) {
     }
     if (a->rank >= world)
         return vly_fail(VLY_EINVAL,
-                        "run %s divides its table among %d workers, and all have been started",
-                        a->run, world);
+                        "run %s divides its table among %d workers, and all have been started: "
+                        "give --rank, 0 to %d, of one that is gone",
+                        a->run, world, world - 1);
     const vly_tab_options o = {.scheme = vly_fleet_table_scheme(k),
                                .rank = a->rank,
                                .world = world,

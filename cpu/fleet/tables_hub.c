@@ -13,8 +13,8 @@ struct vly_tab_hub {
     int world, states, actions;
     unsigned char **tables; /* (world) newest of each rank, NULL before the first */
     vly_tab_head *heads;    /* (world) */
-    uint32_t *fresh; /* (world, cells) visits that are not merged yet */
-    float *kept;     /* (cells) last merged value: kept where no rank has new visits */
+    uint32_t *fresh;        /* (world, cells) visits that are not merged yet */
+    float *kept;            /* (cells) last merged value: kept where no rank has new visits */
     unsigned char *merged, *incoming;
     int64_t merges;
     bool *pending;     /* (world) waits for the merge of its round */
@@ -260,6 +260,7 @@ vly_status vly_tab_hub_begin(vly_tab_hub *h, bool resumed, int64_t steps) {
     for (int r = 0; r < h->world; r++) VLY_TRY(begin_rank(h, r, resumed, steps));
     if (resumed) return VLY_OK;
     VLY_TRY(vly_store_delete(h->store, "tables"));
+    VLY_TRY(vly_store_delete(h->store, "ranks"));
     return vly_store_delete(h->store, "transitions");
 }
 

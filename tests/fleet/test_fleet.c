@@ -384,6 +384,42 @@ static void a_store_that_comes_back_empty_has_the_settings_again(void) {
     CHECK_EQ(code, 143);
     vly_store_server_stop(redis);
 }
+
+/* With a learner that starts none itself; one more than the table is divided among is refused. */
+static void actors_take_the_shards_of_a_table(void) {
+    vly_store_server *redis;
+    char path[128], url[128];
+    pid_t actors[2];
+    int code, how;
+    snprintf(path, sizeof path, "%s/redis-shards", folder);
+    CHECK_OK(vly_store_server_start(&redis, path, false, NULL));
+    snprintf(url, sizeof url, "%s", vly_store_server_url(redis));
+    const pid_t learner = start("train gridworld --algo qlearning --sharding state --role learner "
+                                "--workers 2 --store %s --steps 20k --out shards",
+                                url);
+    await_settings(url, "shards");
+    for (int i = 0; i < 2; i++) {
+        actors[i] = fork();
+        CHECK(actors[i] >= 0);
+        if (actors[i] == 0) {
+            execl(VLY_TEST_PROGRAM, "volley", "actor", "--store", url, "--run", "shards", "--quiet",
+                  (char *)NULL);
+            _exit(127);
+        }
+    }
+    for (int i = 0; i < 2; i++) {
+        CHECK_EQ(waitpid(actors[i], &how, 0), actors[i]);
+        CHECK(WIFEXITED(how) && WEXITSTATUS(how) == 0);
+    }
+    json_t *o = finish(learner, &code);
+    CHECK(o && code == 0);
+    CHECK(number(o, "steps") >= 20000);
+    json_decref(o);
+    json_decref(run("", &code, "actor --store %s --run shards", url));
+    CHECK_EQ(code, 2);
+    CHECK(said("give --rank, 0 to 1"));
+    vly_store_server_stop(redis);
+}
 #endif
 
 static void bad_use_is_reported(void) {
@@ -446,6 +482,7 @@ int main(void) {
 #ifdef VLY_HAVE_REDIS
     an_actor_waits_for_the_settings_of_the_only_run();
     a_store_that_comes_back_empty_has_the_settings_again();
+    actors_take_the_shards_of_a_table();
 #endif
     a_short_run_of_each_kind_ends_well();
     if (SANITIZED) {
