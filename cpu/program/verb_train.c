@@ -209,14 +209,17 @@ static int run_session(vly_cli *cli, vly_session *s, screen *out) {
     vly_cli_watch_signals(NULL, NULL);
     vly_status_line_stop(out->line);
     snprintf(words, sizeof words, "%s", vly_error_text());
-    vly_session_close(s);
-    vly_crash_checkpoint(NULL);
-    vly_status_line_end(out->line); /* the session's threads have ended */
     const int code = status == VLY_OK             ? exit_code(&config, &result)
                      : status == VLY_EUNSUPPORTED ? VLY_EXIT_USAGE /* seen in the first rows only */
                                                   : VLY_EXIT_FAILED;
-    vly_cli_end_soon(code);
-    if (status != VLY_OK) fprintf(stderr, "volley: %s\n", words);
+    if (status != VLY_OK) { /* now: where ranks are ended with it, closing does not return */
+        vly_cli_end_soon(code);
+        fprintf(stderr, "volley: %s\n", words);
+    }
+    vly_session_close(s);
+    vly_crash_checkpoint(NULL);
+    vly_status_line_end(out->line); /* the session's threads have ended */
+    if (status == VLY_OK) vly_cli_end_soon(code);
     if (info.first) print_run_summary(out->people, &config, &result);
     if (cli->json && info.first) vly_cli_print_json(result_json(&config, &result));
     return code;

@@ -371,8 +371,8 @@ vly_status vly_session_run(vly_session *s, vly_session_result *result) {
     memset(result, 0, sizeof *result);
     warn_of_a_full_disk(s);
     vly_status status = vly_train_run(s->train, &result->train);
-    s->failed = status != VLY_OK;
     if (status == VLY_OK) status = check_restarts(s, &result->train);
+    s->failed = status != VLY_OK; /* other ranks are not left in an update of theirs */
     snprintf(words, sizeof words, "%s", vly_error_text());
     write_record(s, &result->train.report);
     show_progress(s);

@@ -258,6 +258,13 @@ static void a_run_with_workers_resumes(void) {
     }
 }
 
+static bool said(const char *words) {
+    char *text = runs_read("out.err");
+    const bool found = strstr(text, words) != NULL;
+    free(text);
+    return found;
+}
+
 static void ranks_average_their_gradients(void) {
     if (system("command -v mpirun >/dev/null 2>&1") != 0) {
         SKIP_PART("no mpirun: apt-get install openmpi-bin libopenmpi-dev");
@@ -292,17 +299,17 @@ static void ranks_average_their_gradients(void) {
     o = run("", &code, "resume m4 --steps 8k");
     CHECK(o && code == 0);
     json_decref(o);
+    /* the environment of one rank fails too often: the other does not wait for it in an update */
+    json_decref(run(mpirun, &code,
+                    "train %s --env.args 'fails in one rank' --algo ppo --sync allreduce "
+                    "--pool.restarts 5 --steps 1G --out m5",
+                    VLY_TEST_PLUGIN_BAD));
+    CHECK_EQ(code, 1);
+    CHECK(said("--pool.restarts 5: it is broken"));
     /* without --sync */
     o = run(mpirun, &code, "train cartpole --algo ppo --steps 1k --out m2");
     CHECK_EQ(code, 2);
     json_decref(o);
-}
-
-static bool said(const char *words) {
-    char *text = runs_read("out.err");
-    const bool found = strstr(text, words) != NULL;
-    free(text);
-    return found;
 }
 
 /* Once an actor was silent for 30 s, whatever --wait said. */

@@ -97,6 +97,13 @@ static void open_slowly(vly_env *env, int seconds) {
     env->reset = failing_reset, env->step = good_step;
 }
 
+/* In the second process of mpirun alone. */
+static void fail_in_one_rank(vly_env *env) {
+    const char *rank = getenv("OMPI_COMM_WORLD_RANK");
+    env->reset = failing_reset;
+    env->step = rank && !strcmp(rank, "1") ? failing_step : good_step;
+}
+
 static void counting_info(const vly_env *env, const void *state, double *out) {
     (void)state;
     for (int i = 0; i < env->info_count; i++) out[i] = i;
@@ -184,6 +191,7 @@ vly_status vly_env_plugin(vly_env *env, const vly_env_args *args) {
     if (!strcmp(wrong, "mask=reset"))
         env->reset = blocked_reset, env->step = blocked_step, env->masked = 1;
     if (!strcmp(wrong, "fails")) env->reset = failing_reset, env->step = failing_step;
+    if (!strcmp(wrong, "fails in one rank")) fail_in_one_rank(env);
     if (!strcmp(wrong, "hangs")) env->reset = failing_reset, env->step = hanging_step;
     if (!strncmp(wrong, "apart=", 6)) open_pair(env, atoi(wrong + 6));
     if (!strncmp(wrong, "slow=", 5)) open_slowly(env, atoi(wrong + 5));
