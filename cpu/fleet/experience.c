@@ -273,6 +273,7 @@ static vly_status open_shards(vly_experience *e) {
     for (int i = 0; i < e->o.shards; i++) {
         VLY_TRY(vly_store_open(&e->shards[i].store, e->o.url, vly_shard_run(e->o.run, i).text,
                                &e->o.store));
+        if (e->o.fresh) VLY_TRY(vly_shard_clear(e->shards[i].store));
         e->shards[i].order = calloc((size_t)e->slots, sizeof *e->shards[i].order);
         if (!e->shards[i].order) return vly_fail(VLY_ENOMEM, "no memory for experience");
     }

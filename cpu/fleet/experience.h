@@ -34,6 +34,7 @@ typedef struct {
     vly_store_options store;
     float alpha, priority_eps;
     uint64_t seed;
+    bool fresh; /* removes what an earlier run of this name has left */
     /* Called for each block that no learner has counted yet; may be NULL. */
     void (*on_block)(void *arg, const vly_block_head *head);
     void *arg;

@@ -232,6 +232,7 @@ static vly_status start_experience(experience_learner *e) {
         .alpha = k->replay.alpha,
         .priority_eps = k->replay.priority_eps,
         .seed = (uint64_t)k->run.seed ^ (uint64_t)e->done.updates << 32,
+        .fresh = e->begun == 0,
         .on_block = count_block,
         .arg = e};
     e->feed = vly_dqn_feed(e->run.algo);

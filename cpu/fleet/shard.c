@@ -96,6 +96,23 @@ vly_status vly_shard_set_seen(vly_store *s, int64_t seen) {
     return vly_store_script(s, script, key, 1, arg, 1, &answer, 1);
 }
 
+static vly_status delete_block(void *arg, const void *notice, size_t bytes) {
+    vly_store *s = arg;
+    vly_block_head head;
+    if (bytes < sizeof head) return VLY_OK;
+    memcpy(&head, notice, sizeof head);
+    VLY_TRY(vly_store_delete(s, vly_shard_data_key(head.life, head.seq).text));
+    return vly_store_delete(s, vly_shard_priority_key(head.life, head.seq).text);
+}
+
+vly_status vly_shard_clear(vly_store *s) {
+    int count = 1;
+    for (int64_t from = 0; count > 0; from += count)
+        VLY_TRY(vly_store_slice(s, "notices", from, 100, delete_block, s, &count));
+    VLY_TRY(vly_store_delete(s, "notices"));
+    return vly_store_delete(s, "state");
+}
+
 /* KEYS: state, notices, data, priorities. ARGV: head, cost. */
 static const char evict_script[] =
     "if tonumber(redis.call('HGET',KEYS[1],'head') or 0)~=tonumber(ARGV[1]) then return 0 end "

@@ -45,6 +45,8 @@ vly_status vly_shard_notices(vly_store *s, const vly_shard_state *at, int64_t fr
                              vly_status (*each)(void *arg, const void *data, size_t bytes),
                              void *arg, int *count);
 vly_status vly_shard_set_seen(vly_store *s, int64_t seen);
+/* Removes all blocks, those of another shape too. */
+vly_status vly_shard_clear(vly_store *s);
 /* Removes the oldest block if it is still number `head`. */
 vly_status vly_shard_evict(vly_store *s, int64_t head, uint64_t life, uint64_t seq, int64_t cost);
 #endif

@@ -256,9 +256,22 @@ static vly_status begin_rank(vly_tab_hub *h, int r, bool resumed, int64_t steps)
     return vly_store_set_range(h->store, key, 0, &head, sizeof head);
 }
 
+static vly_status remove_claims(vly_tab_hub *h) {
+    const int64_t cells = (int64_t)h->states * h->actions;
+    char key[48];
+    for (int64_t i = 0; i < cells; i++) {
+        if (i % 1000 == 0) VLY_TRY(vly_store_begin(h->store));
+        vly_tab_claim_key(key, sizeof key, i);
+        VLY_TRY(vly_store_delete(h->store, key));
+        if (i % 1000 == 999 || i == cells - 1) VLY_TRY(vly_store_end(h->store));
+    }
+    return VLY_OK;
+}
+
 vly_status vly_tab_hub_begin(vly_tab_hub *h, bool resumed, int64_t steps) {
     for (int r = 0; r < h->world; r++) VLY_TRY(begin_rank(h, r, resumed, steps));
     if (resumed) return VLY_OK;
+    if (h->scheme == VLY_TAB_SHARD_TIME) VLY_TRY(remove_claims(h));
     VLY_TRY(vly_store_delete(h->store, "tables"));
     VLY_TRY(vly_store_delete(h->store, "ranks"));
     return vly_store_delete(h->store, "transitions");

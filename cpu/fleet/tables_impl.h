@@ -49,6 +49,8 @@ static inline bool vly_tab_owned(const unsigned char *message, size_t cells, siz
 /* The key of a rank's table. */
 void vly_tab_key(char *key, size_t bytes, int rank);
 void vly_tab_round_key(char *key, size_t bytes, int64_t round, int rank);
+/* SHARD_TIME: the key of the rank that was the first to meet a state and action. */
+void vly_tab_claim_key(char *key, size_t bytes, int64_t pair);
 /* Whether a message is a table of this shape: VLY_EVERSION or VLY_ECORRUPT if not. Fills head. */
 vly_status vly_tab_check(const unsigned char *message, size_t bytes, int states, int actions,
                          const char *key, vly_tab_head *head);

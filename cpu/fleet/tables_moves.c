@@ -88,7 +88,7 @@ static vly_status owner_of(vly_tab *t, const vly_transition *x, int *owner) {
     if (t->owned[pair] == 0) {
         char key[48];
         int64_t who;
-        snprintf(key, sizeof key, "owner:%lld", (long long)pair);
+        vly_tab_claim_key(key, sizeof key, pair);
         VLY_TRY(vly_store_claim(t->store, key, t->o.rank, &who));
         if (who < 0 || who >= t->o.world) who = t->o.rank;
         t->owned[pair] = (int8_t)(who == t->o.rank ? 1 : -1 - (int)(who > 120 ? 120 : who));

@@ -18,6 +18,10 @@ void vly_tab_round_key(char *key, size_t bytes, int64_t round, int rank) {
     snprintf(key, bytes, "round:%lld:%d", (long long)round, rank);
 }
 
+void vly_tab_claim_key(char *key, size_t bytes, int64_t pair) {
+    snprintf(key, bytes, "owner:%lld", (long long)pair);
+}
+
 static bool counts_are_sane(const vly_tab_head *h) {
     return h->returns >= 0 && h->returns <= VLY_TAB_RETURNS && h->round >= 0 &&
            h->round <= COUNT_MOST && h->steps >= 0 && h->steps <= COUNT_MOST && h->updates >= 0 &&

@@ -132,21 +132,26 @@ static __attribute__((unused)) void heard(void *arg, const vly_block_head *h) {
     told_steps += h->agent_steps;
 }
 
+static __attribute__((unused)) vly_experience_options
+learner_options(const char *run, int shards, const field *f, int64_t cache, int64_t budget) {
+    return (vly_experience_options){.url = vly_store_server_url(server),
+                                    .run = run,
+                                    .shape = f->shape,
+                                    .shards = shards,
+                                    .batch = BATCH,
+                                    .capacity = 4096,
+                                    .shard_bytes = budget,
+                                    .cache_bytes = cache,
+                                    .store.retry_ms = 5000,
+                                    .alpha = 0.6f,
+                                    .priority_eps = 1e-3f,
+                                    .seed = 5,
+                                    .on_block = heard};
+}
+
 static __attribute__((unused)) vly_experience *learner(const char *run, int shards, const field *f,
                                                        int64_t cache, int64_t budget) {
-    const vly_experience_options o = {.url = vly_store_server_url(server),
-                                      .run = run,
-                                      .shape = f->shape,
-                                      .shards = shards,
-                                      .batch = BATCH,
-                                      .capacity = 4096,
-                                      .shard_bytes = budget,
-                                      .cache_bytes = cache,
-                                      .store.retry_ms = 5000,
-                                      .alpha = 0.6f,
-                                      .priority_eps = 1e-3f,
-                                      .seed = 5,
-                                      .on_block = heard};
+    const vly_experience_options o = learner_options(run, shards, f, cache, budget);
     vly_experience *e;
     CHECK_OK(vly_experience_open(&e, &o));
     return e;

@@ -203,12 +203,44 @@ static void invalid_notices_are_counted(void) {
     field_close(f);
 }
 
+/* Of an earlier run of its name, whose observations were others. */
+static void a_fresh_run_begins_without_experience(void) {
+    field *f = field_open(small_obs(), 81), *old = field_open(image_obs(), 82);
+    vly_store *store = shard_as("fresh", 0);
+    vly_experience_options o = learner_options("fresh", 1, f, 1 << 20, 1 << 30);
+    vly_experience *e;
+    vly_shard_state state;
+    char data[8];
+    size_t got;
+    const int64_t told = told_steps;
+    CHECK(push(store, old, 1 << 30, 100));
+    for (int i = 0; i < 3; i++) CHECK(push(store, f, 1 << 30, 100));
+    o.fresh = true;
+    CHECK_OK(vly_experience_open(&e, &o));
+    take_all(e);
+    CHECK_EQ(report_of(e).blocks, 0);
+    CHECK_EQ(told_steps, told);
+    CHECK_OK(vly_shard_read_state(store, &state));
+    CHECK(state.bytes == 0 && state.head == 0 && state.tail == 0 && state.seen == 0);
+    CHECK_EQ(vly_store_get(store, vly_shard_data_key(old->life, 1).text, data, sizeof data, &got),
+             VLY_ENOTFOUND);
+    CHECK_EQ(vly_store_get(store, vly_shard_data_key(f->life, 3).text, data, sizeof data, &got),
+             VLY_ENOTFOUND);
+    CHECK(push(store, f, 1 << 30, 100)); /* and goes on like any other */
+    take_all(e);
+    CHECK_EQ(report_of(e).blocks, 1);
+    vly_experience_close(e);
+    vly_store_close(store);
+    field_close(f), field_close(old);
+}
+
 int main(void) {
     field_begin();
     a_shard_keeps_its_budget();
     a_server_short_of_memory_refuses_and_learning_continues();
     lost_frames_are_counted_and_not_sampled_again();
     invalid_notices_are_counted();
+    a_fresh_run_begins_without_experience();
     cached_blocks_survive_a_lost_store();
     return field_end();
 }

@@ -201,6 +201,23 @@ static void only_a_resumed_run_takes_up_tables(void) {
     vly_store_close(store);
 }
 
+/* Rank 1 of an earlier run was the first to meet cell 2. */
+static void a_fresh_run_divides_its_table_anew(void) {
+    vly_store *store;
+    vly_tab_hub *hub;
+    int64_t owner;
+    CHECK_OK(vly_store_open(&store, vly_store_server_url(redis), "claims", NULL));
+    for (int resumed = 1; resumed >= 0; resumed--) {
+        CHECK_OK(vly_store_claim(store, "owner:2", 1, &owner));
+        CHECK_OK(vly_tab_hub_create(&hub, store, VLY_TAB_SHARD_TIME, WORLD, STATES, ACTIONS));
+        CHECK_OK(vly_tab_hub_begin(hub, resumed, 100));
+        vly_tab_hub_destroy(hub);
+        CHECK_OK(vly_store_claim(store, "owner:2", 0, &owner));
+        CHECK_EQ(owner, resumed);
+    }
+    vly_store_close(store);
+}
+
 /* Each round once took the ten seconds. */
 static void a_rank_that_is_gone_is_waited_for_once(void) {
     vly_store *store[WORLD];
@@ -257,6 +274,7 @@ int main(void) {
     owners_of_shards_go_on_together();
     a_worker_that_starts_again_goes_on();
     only_a_resumed_run_takes_up_tables();
+    a_fresh_run_divides_its_table_anew();
     a_rank_that_is_gone_is_waited_for_once();
     a_round_that_was_not_merged_counts_in_the_next();
     vly_store_server_stop(redis);
