@@ -66,23 +66,27 @@ static vly_status find_run(actor *a) {
     }
     VLY_TRY(open_store(a, &s, ""));
     a->run[0] = '\0'; /* of the attempt before */
+    char shown[300];
+    vly_store_shown(a->o->url, shown, sizeof shown);
     const vly_status status = vly_store_runs(s, accept_only_run, a, &count);
     vly_store_close(s);
     VLY_TRY(status);
     return a->run[0] ? VLY_OK
                      : vly_fail(VLY_ENOTFOUND,
                                 "no run in the store %s: start `volley train ... --store %s` first",
-                                a->o->url, a->o->url);
+                                shown, shown);
 }
 
 static vly_status fetch_config(actor *a) {
     char *yaml = malloc(CONFIG_MOST);
     size_t got = 0;
+    char shown[300];
     vly_assignments given = {0};
     if (!yaml) return vly_fail(VLY_ENOMEM, "actor: out of memory");
+    vly_store_shown(a->o->url, shown, sizeof shown);
     vly_status status = vly_store_get(a->store, WIRE_CONFIG, yaml, CONFIG_MOST, &got);
     if (status == VLY_ENOTFOUND)
-        status = vly_fail(status, "run %s is not in the store %s", a->run, a->o->url);
+        status = vly_fail(status, "run %s is not in the store %s", a->run, shown);
     if (status == VLY_OK && got > CONFIG_MOST)
         status = vly_fail(VLY_ECORRUPT, "run %s: its configuration is %zu bytes long", a->run, got);
     if (status == VLY_OK) status = vly_config_defaults(&a->config);

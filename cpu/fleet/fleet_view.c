@@ -5,9 +5,7 @@
 #include <string.h>
 #include <time.h>
 #include "common/base/text.h"
-#ifdef VLY_HAVE_REDIS
 #include "cpu/fleet/store.h"
-#endif
 
 enum { MEMBERS = 1024, FORGET_S = 600 };
 
@@ -110,11 +108,7 @@ static vly_status read_store_members(vly_fleet_view *f) {
 
 static void add_url(vly_text *t, const char *url) {
     char shown[320];
-    const char *at = strrchr(url, '@'), *scheme = strstr(url, "://");
-    if (at && scheme)
-        snprintf(shown, sizeof shown, "%.*s***%s", (int)(scheme + 3 - url), url, at);
-    else
-        snprintf(shown, sizeof shown, "%s", url);
+    vly_store_shown(url, shown, sizeof shown);
     vly_text_json(t, shown);
 }
 

@@ -235,15 +235,6 @@ vly_status vly_leader_start_fleet(vly_leader *l) {
 
 /* ---- start and end ---- */
 
-/* The address without its password. */
-static void mask_url(vly_leader *l) {
-    const char *at = strrchr(l->url, '@'), *scheme = strstr(l->url, "://");
-    if (at && scheme)
-        snprintf(l->shown, sizeof l->shown, "%.*s%s", (int)(scheme + 3 - l->url), l->url, at + 1);
-    else
-        snprintf(l->shown, sizeof l->shown, "%s", l->url);
-}
-
 /* The last part of the folder's name, without characters that a key of the store may not have. */
 static void name_run(vly_leader *l) {
     const char *slash = strrchr(l->folder, '/');
@@ -277,7 +268,7 @@ static vly_status connect_store(vly_leader *l) {
         VLY_TRY(vly_store_server_start(&l->redis, redis, store_is_durable(l->config), &own));
         snprintf(l->url, sizeof l->url, "%s", vly_store_server_url(l->redis));
     }
-    mask_url(l);
+    vly_store_shown(l->url, l->shown, sizeof l->shown);
     /* A Redis that this run did not start may start later. From here on
      * vly_leader_wait_for_store retries. */
     if (l->redis)

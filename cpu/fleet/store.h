@@ -18,6 +18,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <string.h>
 #include "common/base/status.h"
 
 typedef struct vly_store vly_store;
@@ -45,6 +47,13 @@ vly_status vly_store_open(vly_store **out, const char *url, const char *run,
 void vly_store_close(vly_store *s);
 /* What open() would refuse in a url, without connecting. */
 vly_status vly_store_check(const char *url);
+/* The address without its user and password: what messages and reports show. */
+static inline void vly_store_shown(const char *url, char *text, size_t bytes) {
+    const char *const scheme = strstr(url, "://"), *rest = scheme ? scheme + 3 : url,
+                      *at = strncmp(url, "unix:", 5) == 0 ? NULL : strrchr(rest, '@');
+    if (snprintf(text, bytes, "%.*s%s", (int)(rest - url), url, at ? at + 1 : rest) < 0)
+        text[0] = '\0';
+}
 /* The address that a verb takes: what its option says, or $VOLLEY_STORE where that is empty; ""
  * where neither names one. Valid until the environment changes. */
 const char *vly_store_named(const char *option);

@@ -42,15 +42,17 @@ static vly_status parse_url(vly_store_address *at, const char *url) {
                           query ? (size_t)(query - path) : strlen(path), "socket path"));
         return query ? parse_number(query + 1, 65535, "database number", &at->db) : VLY_OK;
     }
+    char shown[300];
+    vly_store_shown(url, shown, sizeof shown);
     if (strncmp(url, "rediss://", 9) == 0)
         return vly_fail(
             VLY_EUNSUPPORTED,
             "store %s: TLS is not built in; put stunnel in front and give its redis:// address",
-            url);
+            shown);
     if (strncmp(url, "redis://", 8) != 0)
         return vly_fail(VLY_EINVAL,
                         "store '%s': give redis://[user:password@]host[:port][/db] or unix:///path",
-                        url);
+                        shown);
     const char *rest = url + 8, *slash = strchr(rest, '/'),
                *end = slash ? slash : rest + strlen(rest);
     const char *at_sign = NULL;

@@ -128,14 +128,16 @@ static vly_status survey_run(void *arg, const char *run) {
 static vly_status look(survey *s) {
     const vly_store_options quick = {.timeout_ms = 3000, .retry_ms = 3000};
     vly_store *store;
+    char shown[300];
     int count = 0;
+    vly_store_shown(s->store, shown, sizeof shown);
     VLY_TRY(vly_store_open(&store, s->store, "", &quick));
     const vly_status status = vly_store_runs(store, survey_run, s, &count);
     vly_store_close(store);
     VLY_TRY(status);
     if (s->run[0] && json_array_size(s->runs) == 0)
-        return vly_fail(VLY_ENOTFOUND, "no run %s in the store %s", s->run, s->store);
-    if (count == 0) fprintf(s->people, "no run in the store %s\n", s->store);
+        return vly_fail(VLY_ENOTFOUND, "no run %s in the store %s", s->run, shown);
+    if (count == 0) fprintf(s->people, "no run in the store %s\n", shown);
     return VLY_OK;
 }
 
@@ -152,8 +154,10 @@ static int status_of_store(vly_cli *cli) {
         json_decref(s.runs);
         return vly_cli_fail(status);
     }
+    char shown[300];
+    vly_store_shown(store, shown, sizeof shown);
     if (cli->json)
-        vly_cli_print_json(json_pack("{s:s, s:o}", "store", store, "runs", s.runs));
+        vly_cli_print_json(json_pack("{s:s, s:o}", "store", shown, "runs", s.runs));
     else
         json_decref(s.runs);
     return VLY_EXIT_DONE;

@@ -40,6 +40,23 @@ static void bad_addresses_are_reported(void) {
     CHECK_EQ(vly_store_open(&s, vly_store_server_url(server), "a{b", NULL), VLY_EINVAL);
 }
 
+static void no_message_shows_a_password(void) {
+    static const char *const shown[][2] = {{"redis://me:p@ss@h:1/2", "redis://h:1/2"},
+                                           {"redis://:secret@h", "redis://h"},
+                                           {"redis://h:1", "redis://h:1"},
+                                           {"unix:///a@b?1", "unix:///a@b?1"},
+                                           {"me:secret@h", "h"}};
+    char text[64];
+    for (size_t i = 0; i < sizeof shown / sizeof shown[0]; i++) {
+        vly_store_shown(shown[i][0], text, sizeof text);
+        CHECK_STR(text, shown[i][1]);
+    }
+    CHECK_EQ(vly_store_check("rediss://:secret@h"), VLY_EUNSUPPORTED);
+    CHECK(!strstr(vly_error_text(), "secret"));
+    CHECK_EQ(vly_store_check("http://:secret@h"), VLY_EINVAL);
+    CHECK(!strstr(vly_error_text(), "secret"));
+}
+
 static void count_words(void *arg, const char *text) {
     CHECK(strstr(text, "store 127.0.0.1:1: ") && strstr(text, "; waiting for it, up to 2 s"));
     ++*(int *)arg;
@@ -227,6 +244,7 @@ int main(void) {
     if (status == VLY_ENOTFOUND) SKIP("%s", vly_error_text());
     CHECK_EQ(status, VLY_OK);
     bad_addresses_are_reported();
+    no_message_shows_a_password();
     an_absent_store_is_waited_for_aloud();
     the_environment_names_a_store_where_no_option_does();
     binary_values_come_back();

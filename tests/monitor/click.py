@@ -257,7 +257,7 @@ def pictures(browser, url, live, keep):
     for name, address, ready, height in views:
         for theme in ("dark", "light"):
             page = browser.open(address, 1360, height, theme=theme)
-            page.wait(ready, 60)
+            page.wait(ready, 180)
             page.pause(4 if keep else 0.3)
             fits(page, f"{name}, {theme}")
             check(page.run("theme.name") == theme, "the system's theme is not followed")
@@ -265,7 +265,7 @@ def pictures(browser, url, live, keep):
             check(not page.errors, page.errors)
             page.close()
         page = browser.open(address, 390, 844, phone=True)
-        page.wait(ready, 60)
+        page.wait(ready, 180)
         page.pause(4 if keep else 0.3)
         fits(page, f"{name} on a phone")
         page.screenshot(os.path.join(keep, f"{name}-phone.png"))
