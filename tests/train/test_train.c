@@ -1,3 +1,4 @@
+#include <stdatomic.h>
 #include "cpu/ops/compute_cpu.h"
 #include "cpu/train/train.h"
 #include "envs/registry.h"
@@ -269,27 +270,28 @@ static void rest_after(run *r, int rounds) {
     CHECK_EQ(result.report.rounds, rounds);
 }
 
-/* A stop from within the k-th step or loss counted from here on. */
+/* A stop from within the k-th step or loss counted from here on, whichever worker takes it. */
 static struct {
     void (*step)(const vly_env *env, void *states, int n, vly_actions action, vly_rows out);
     vly_status (*loss)(vly_queue *q, const vly_policy_loss_args *args);
     vly_train *train;
-    int left;
+    atomic_int left;
 } phase;
 
 static void stop_in_a_step(const vly_env *env, void *states, int n, vly_actions action,
                            vly_rows out) {
-    if (phase.left-- == 1) vly_train_stop(phase.train);
+    if (atomic_fetch_sub(&phase.left, 1) == 1) vly_train_stop(phase.train);
     phase.step(env, states, n, action, out);
 }
 
 static vly_status stop_in_a_policy_loss(vly_queue *q, const vly_policy_loss_args *args) {
-    if (phase.left-- == 1) vly_train_stop(phase.train);
+    if (atomic_fetch_sub(&phase.left, 1) == 1) vly_train_stop(phase.train);
     return phase.loss(q, args);
 }
 
 static void stop_in_phase(run *r, bool in_step, int k) {
-    phase.step = r->env.step, phase.loss = r->c->policy_loss, phase.train = r->t, phase.left = k;
+    phase.step = r->env.step, phase.loss = r->c->policy_loss, phase.train = r->t;
+    atomic_store(&phase.left, k);
     if (in_step)
         r->env.step = stop_in_a_step;
     else
