@@ -329,6 +329,7 @@ static bool leaves_envs_open(const vly_assignments *given) {
 vly_status vly_config_layers(vly_config *config, const vly_assignments *given,
                              const char *canonical, const char *family) {
     VLY_TRY(vly_config_defaults(config));
+    const vly_int_list hidden = config->net.hidden;
     VLY_TRY(apply_given(config, given, "run.algo"));
     VLY_TRY(apply_given(config, given, "run.preset"));
     const vly_preset *preset = NULL;
@@ -351,7 +352,10 @@ vly_status vly_config_layers(vly_config *config, const vly_assignments *given,
     VLY_TRY(apply_given(config, given, NULL));
     VLY_TRY(forget_other_families(config, family));
     config->fit_envs = config->run.envs == 0 || leaves_envs_open(given);
-    config->separate_given = is_given(given, "net.separate");
+    config->given.separate = is_given(given, "net.separate");
+    config->given.hidden = is_given(given, "net.hidden") &&
+                           memcmp(&hidden, &config->net.hidden, sizeof hidden) != 0;
+    config->given.activation = is_given(given, "net.activation");
     if (config->run.envs == 0) config->run.envs = usual;
     /* A preset's groups are for its environments; few of them are fewer groups. */
     if (!is_given(given, "pool.groups") && config->pool.groups > config->run.envs)

@@ -48,7 +48,9 @@ typedef struct {
 #include "common/config/options.def"
     bool fit_envs; /* run.envs is auto, or left to the preset as the rollout is: an algorithm may
                       raise it (vly_algo_settle) */
-    bool separate_given; /* net.separate is no preset's, which holds where it can */
+    struct {
+        bool separate, hidden, activation; /* of `net`: no preset's, which holds where it can */
+    } given;
     char families[VLY_FAMILY_TEXT]; /* vly_env_args.options, written by vly_config_env_args */
 } vly_config;
 #undef SECTION

@@ -95,26 +95,44 @@ static vly_status check_env(const vly_algo_entry *entry, const vly_env *env) {
                     *able ? "use --algo " : "no algorithm does", able);
 }
 
-/* A network that has one torso whatever was asked for. */
-static vly_status check_separate(const vly_algo_entry *entry, const vly_algo_args *args) {
+/* What was asked of a network that has another form. */
+static vly_status check_form(const vly_algo_entry *entry, const vly_config *config,
+                             const vly_net_desc *d) {
+    const bool image = d->kind != VLY_NET_MLP;
+    if (config->given.separate && config->net.separate && d->shared)
+        return vly_fail(VLY_EINVAL,
+                        "--net.separate: %s has one torso here; two are for a policy and a value "
+                        "function that are MLPs without an LSTM",
+                        entry->name);
+    if (config->given.hidden && image && config->net.hidden.n != 1)
+        return vly_fail(VLY_EINVAL,
+                        "--net.hidden has %d numbers, and network \"%s\" one layer after its "
+                        "convolutions: give its units alone",
+                        config->net.hidden.n, vly_net_kind_name(d->kind));
+    if (config->given.activation && image && config->net.activation == VLY_NET_ACTIVATION_TANH)
+        return vly_fail(
+            VLY_EINVAL,
+            "--net.activation tanh: network \"%s\" has rectified units; tanh is for MLPs",
+            vly_net_kind_name(d->kind));
+    return VLY_OK;
+}
+
+static vly_status check_network(const vly_algo_entry *entry, const vly_algo_args *args) {
+    const vly_config *c = args->config;
     vly_net *net;
-    if (!args->config->separate_given || !args->config->net.separate || !entry->network)
+    if (!entry->network || !(c->given.separate || c->given.hidden || c->given.activation))
         return VLY_OK;
     VLY_TRY(vly_algo_net(&net, args));
-    const bool shared = vly_net_description(net)->shared;
+    const vly_status s = check_form(entry, c, vly_net_description(net));
     vly_net_destroy(net);
-    return !shared ? VLY_OK
-                   : vly_fail(VLY_EINVAL,
-                              "--net.separate: %s has one torso here; two are for a policy and a "
-                              "value function that are MLPs without an LSTM",
-                              entry->name);
+    return s;
 }
 
 vly_status vly_algo_create(vly_algo **out, const char *name, const vly_algo_args *args) {
     const vly_algo_entry *entry;
     VLY_TRY(find_or(VLY_ENOTFOUND, name, &entry));
     VLY_TRY(check_env(entry, args->env));
-    VLY_TRY(check_separate(entry, args));
+    VLY_TRY(check_network(entry, args));
     return entry->create(out, args);
 }
 

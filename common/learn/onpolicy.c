@@ -3,8 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { GRAPHS_MAX = 4096 };
-
 static vly_frames onpolicy_frames_in(const onpolicy *a, uint8_t *frames, uint8_t *age) {
     const vly_frames f = {frames, age, (int64_t)(a->T + 1 + a->history) * a->N, a->N, a->obs};
     return f;

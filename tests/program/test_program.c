@@ -602,6 +602,19 @@ static void a_network_that_is_not_made_is_refused(void) {
         SAYS(err, "--net.kind: ");
         SAYS(err, "auto or mlp");
     }
+    CHECK_EQ(volley("train minatar/breakout --algo dqn --net.hidden 32,32 --out torso"), 2);
+    SAYS(err, "--net.hidden has 2 numbers, and network \"minatar\" one layer");
+    CHECK_EQ(volley("train minatar/breakout --algo a2c --net.activation tanh --out torso"), 2);
+    SAYS(err, "--net.activation tanh: network \"minatar\"");
+    CHECK_EQ(volley("train minatar/breakout --net.hidden 32 --net.activation relu --steps 100 "
+                    "--out rectified"),
+             0);
+    CHECK_EQ(volley("train minatar/breakout --config rectified/config.yaml --net.hidden 64,64 "
+                    "--out own"),
+             0);
+    CHECK_EQ(volley("train minatar/breakout --algo ppo --net.kind mlp --net.hidden 32,32 "
+                    "--net.activation tanh --steps 100 --out mlp"),
+             0);
     CHECK_EQ(volley("train pendulum --algo sac --net.kind mlp --steps 100 --out two"), 0);
     CHECK_EQ(volley("train cartpole --algo ppo --net.lstm 8 --steps 100 --out preset"), 0);
     CHECK_EQ(volley("resume preset --steps 200"), 0); /* whose preset has separate torsos */
