@@ -163,6 +163,7 @@ static vly_status connect_scheme(actor *a) {
                                .world = world,
                                .block = k->dist.block,
                                .every = k->dist.every,
+                               .ttl_ms = (int)(1000 * k->dist.ttl_s),
                                .seed = (uint64_t)k->run.seed};
     k->run.steps = vly_fleet_table_steps(k);
     k->tabular.eps_steps = (k->tabular.eps_steps + world - 1) / world;

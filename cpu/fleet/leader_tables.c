@@ -90,8 +90,10 @@ vly_status vly_leader_lead_tables(vly_leader *l) {
         if (!l->optimum) return vly_fail(VLY_ENOMEM, "leader: out of memory");
         VLY_TRY(vly_tabular_solve(env, (double)l->config->tabular.gamma, l->optimum));
     }
-    VLY_TRY(vly_tab_hub_create(&hub, l->store, vly_fleet_table_scheme(l->config),
-                               vly_fleet_workers(l->config), states, actions));
+    const vly_tab_options o = {.scheme = vly_fleet_table_scheme(l->config),
+                               .world = vly_fleet_workers(l->config),
+                               .ttl_ms = (int)(1000 * l->config->dist.ttl_s)};
+    VLY_TRY(vly_tab_hub_create(&hub, l->store, &o, states, actions));
     vly_status status = vly_tab_hub_begin(hub, vly_lead_get_counts(l->t).steps > 0,
                                           vly_fleet_table_steps(l->config));
     table_scheme s = {.l = l, .hub = hub, .table = q->data, .visits = visits->data, .cells = cells};

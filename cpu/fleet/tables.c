@@ -77,7 +77,7 @@ static vly_status merge_table(vly_sync *s, int states, int actions, vly_real *ta
     snprintf(name, sizeof name, "t%d", t->o.rank);
     snprintf(json, sizeof json, "{\"role\":\"tabular\",\"scheme\":\"%s\",\"steps\":%lld}",
              vly_tab_scheme_name(t->o.scheme), (long long)t->head.steps);
-    VLY_TRY(vly_store_beat(t->store, name, json, VLY_TAB_TTL_MS));
+    VLY_TRY(vly_store_beat(t->store, name, json, t->o.ttl_ms));
     VLY_TRY(publish_table(t, false));
     VLY_TRY(vly_tab_mix(t));
     return vly_tab_check_stop(t);
@@ -142,6 +142,7 @@ vly_status vly_tab_create(vly_tab **out, vly_store *store, const vly_tab_options
     t->store = store, t->o = *options;
     if (t->o.block < 1) t->o.block = BLOCK;
     if (t->o.every < 1) t->o.every = EVERY;
+    t->o.ttl_ms = vly_tab_ttl_ms(&t->o);
     strcpy(t->cursor, "0");
     t->out = calloc((size_t)t->o.world * (size_t)t->o.block, sizeof *t->out);
     t->out_count = calloc((size_t)t->o.world, sizeof *t->out_count);

@@ -3,7 +3,7 @@
  *
  *   worker:  VLY_TRY(vly_tab_create(&t, store, &options));
  *            args.sync = vly_tab_sync(t);                       // common/learn/tabular.h
- *   learner: VLY_TRY(vly_tab_hub_create(&h, store, scheme, world, states, actions));
+ *   learner: VLY_TRY(vly_tab_hub_create(&h, store, &options, states, actions));
  *            while (...) VLY_TRY(vly_tab_hub_serve(h, 50));
  *            VLY_TRY(vly_tab_hub_table(h, q, visits));
  *
@@ -38,6 +38,8 @@ typedef struct {
     int rank, world;
     int block;     /* transitions per message; 0: 32 */
     int every;     /* updates between two exchanges; 0: 64 */
+    int ttl_ms;    /* of silence after which a rank is gone, and half of what one that stands still
+                      is waited for; 0: 5000 */
     uint64_t seed; /* for the choice of neighbours */
 } vly_tab_options;
 
@@ -63,7 +65,8 @@ typedef struct {
 } vly_tab_report;
 
 typedef struct vly_tab_hub vly_tab_hub;
-vly_status vly_tab_hub_create(vly_tab_hub **out, vly_store *store, vly_tab_scheme scheme, int world,
+/* Of the options the scheme, the world and ttl_ms. */
+vly_status vly_tab_hub_create(vly_tab_hub **out, vly_store *store, const vly_tab_options *options,
                               int states, int actions);
 /* Before the workers start. A run that begins removes the tables of an earlier one of its name; in
  * one that goes on, a worker that has done less than `steps` steps is not finished. */

@@ -10,6 +10,7 @@ enum { REPORT_MOST = 1 << 20 };
 struct vly_tab_hub {
     vly_store *store;
     vly_tab_scheme scheme;
+    int ttl_ms;
     int world, states, actions;
     unsigned char **tables; /* (world) newest of each rank, NULL before the first */
     vly_tab_head *heads;    /* (world) */
@@ -135,7 +136,7 @@ static vly_status close_round(vly_tab_hub *h) {
     int waiting = 0;
     for (int r = 0; r < h->world; r++) {
         const bool lives = h->tables[r] && !h->heads[r].finished &&
-                           vly_now_ms() - h->heard_ms[r] < VLY_TAB_TTL_MS;
+                           vly_now_ms() - h->heard_ms[r] < h->ttl_ms;
         if (lives && !h->pending[r]) return VLY_OK;
         waiting += h->pending[r];
     }
@@ -208,12 +209,13 @@ void vly_tab_hub_on_episode(vly_tab_hub *h, void (*fn)(void *arg, double score),
     h->episode_arg = arg;
 }
 
-vly_status vly_tab_hub_create(vly_tab_hub **out, vly_store *store, vly_tab_scheme scheme, int world,
+vly_status vly_tab_hub_create(vly_tab_hub **out, vly_store *store, const vly_tab_options *options,
                               int states, int actions) {
+    const int world = options->world;
     vly_tab_hub *h = calloc(1, sizeof *h);
     if (!h) return vly_fail(VLY_ENOMEM, "tabular: out of memory");
-    h->store = store, h->scheme = scheme, h->world = world, h->states = states,
-    h->actions = actions;
+    h->store = store, h->scheme = options->scheme, h->world = world,
+    h->ttl_ms = vly_tab_ttl_ms(options), h->states = states, h->actions = actions;
     h->tables = calloc((size_t)world, sizeof *h->tables);
     h->heads = calloc((size_t)world, sizeof *h->heads);
     h->fresh = calloc((size_t)world * (size_t)states * (size_t)actions, sizeof *h->fresh);

@@ -13,10 +13,13 @@
 enum {
     VLY_TAB_BLOCK_MOST = 4096,
     VLY_TAB_RETURNS = 16,
-    VLY_TAB_TTL_MS = 5000,
     VLY_TAB_ROUNDS = 3, /* of ALLREDUCE: a rank's newest, kept in the store */
     VLY_TAB_MAGIC = 0x31544c56
 };
+
+static inline int vly_tab_ttl_ms(const vly_tab_options *o) {
+    return o->ttl_ms > 0 ? o->ttl_ms : 5000;
+}
 
 /* ---- a table in the store ---- */
 

@@ -6,7 +6,12 @@
 #include "common/base/philox.h"
 
 /* AHEAD: rounds that a rank goes on while another stands still. */
-enum { WAIT_MS = 200, ROUND_MS = 10000, AHEAD = 2 };
+enum { WAIT_MS = 200, AHEAD = 2 };
+
+/* Until then a rank or the hub is waited for. */
+static int64_t round_deadline(const vly_tab *t) {
+    return vly_now_ms() + 2 * (int64_t)t->o.ttl_ms;
+}
 
 vly_status vly_tab_check_stop(vly_tab *t) {
     uint64_t stop = 0;
@@ -23,10 +28,10 @@ static void copy_table(vly_tab *t, const unsigned char *message) {
 
 /* Reads rank r's table into t->other. A rank learns from the values that others own: one that did all
  * its steps while another got no processor would have learned from zeros. So it waits until r has
- * gone on too, or has finished, or did not move for ROUND_MS. */
+ * gone on too, or has finished, or did not move until the deadline. */
 static vly_status fetch_shard(vly_tab *t, int r) {
     vly_tab_pace *pace = &t->pace[r];
-    const int64_t deadline = vly_now_ms() + ROUND_MS;
+    const int64_t deadline = round_deadline(t);
     char key[32];
     vly_tab_key(key, sizeof key, r);
     for (;;) {
@@ -111,7 +116,7 @@ static vly_status fetch_round(vly_tab *t, int r, int64_t deadline, vly_tab_head 
  * are gone are left out; of a finished rank its last table counts. */
 static vly_status average_all(vly_tab *t) {
     const size_t cells = (size_t)t->states * (size_t)t->actions;
-    const int64_t deadline = vly_now_ms() + ROUND_MS;
+    const int64_t deadline = round_deadline(t);
     vly_tab_head head;
     double *sum = calloc(2 * cells, sizeof *sum), *weight = sum + cells;
     if (!sum) return vly_fail(VLY_ENOMEM, "tabular: out of memory");
@@ -149,7 +154,7 @@ static vly_status publish_round(vly_tab *t) {
  * learned since. Returns VLY_ENOTFOUND if the hub does not answer; the next round then includes
  * this one. */
 static vly_status wait_merged(vly_tab *t) {
-    const int64_t deadline = vly_now_ms() + ROUND_MS;
+    const int64_t deadline = round_deadline(t);
     char list[32];
     snprintf(list, sizeof list, "merged:%d", t->o.rank);
     while (vly_now_ms() < deadline && !t->stopped) {

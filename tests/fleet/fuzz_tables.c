@@ -89,8 +89,8 @@ static void hub_merges(fuzz_input *in, vly_tab_scheme scheme) {
     uint32_t visits[CELLS];
     vly_tab_report r;
     hostile_store = (hostile){0};
-    fuzz_check(vly_tab_hub_create(&h, (vly_store *)&hostile_store, scheme, WORLD, STATES,
-                                  ACTIONS) == VLY_OK);
+    const vly_tab_options o = {.scheme = scheme, .world = WORLD};
+    fuzz_check(vly_tab_hub_create(&h, (vly_store *)&hostile_store, &o, STATES, ACTIONS) == VLY_OK);
     for (int i = 0; i < MESSAGES && in->left; i++) {
         size_t bytes;
         uint8_t *message = message_of(in, false, &bytes);
