@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "common/base/text.h"
+#include "cpu/fleet/store.h"
 #include "cpu/program/crash.h"
 #include "cpu/program/estimate.h"
 #include "cpu/program/status_line.h"
@@ -148,13 +149,15 @@ static void show_on_screen(void *arg, vly_metrics *metrics) {
     vly_status_line_update(out->line, metrics);
 }
 
-/* Several to a line, so that they fit the screen. */
+/* Several to a line, so that they fit the screen; a store without its password. */
 static void print_changes(FILE *out, const vly_config *config) {
+    vly_config shown = *config;
     char *text = NULL;
     size_t bytes;
     FILE *to = open_memstream(&text, &bytes);
     if (!to) return;
-    vly_config_print_changes(config, to);
+    vly_store_shown(config->run.store, shown.run.store, sizeof shown.run.store);
+    vly_config_print_changes(&shown, to);
     fclose(to);
     int column = 0;
     for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {

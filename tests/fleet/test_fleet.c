@@ -371,12 +371,13 @@ static void await_settings(const char *url, const char *run_name) {
 /* A Redis of somebody else, without files: actors that come later find the run all the same. */
 static void a_store_that_comes_back_empty_has_the_settings_again(void) {
     vly_store_server *redis;
-    char path[128], url[128];
+    char path[128], url[128], password[64];
     bool restarted = false;
     int code;
     snprintf(path, sizeof path, "%s/redis-empty", folder);
     CHECK_OK(vly_store_server_start(&redis, path, false, NULL));
     snprintf(url, sizeof url, "%s", vly_store_server_url(redis));
+    CHECK_EQ(sscanf(url, "redis://:%63[0-9a-f]@", password), 1);
     const pid_t learner = start("train cartpole --algo a3c --role learner --store %s --out bare",
                                 url);
     await_settings(url, "bare");
@@ -389,6 +390,9 @@ static void a_store_that_comes_back_empty_has_the_settings_again(void) {
     CHECK_EQ(kill(learner, SIGTERM), 0);
     json_decref(finish(learner, &code));
     CHECK_EQ(code, 143);
+    char *words = runs_read("out.err");
+    CHECK(strstr(words, "run.store: redis://127.0.0.1:") && !strstr(words, password));
+    free(words);
     vly_store_server_stop(redis);
 }
 
