@@ -23,11 +23,12 @@ static double half_interval(const vly_evaluation *e) {
 
 static void print_run(FILE *out, const vly_evaluation *e) {
     const double half = half_interval(e);
-    fprintf(out,
-            "%s: %d episode%s of %s: mean return %.4g (95%% interval %.4g to %.4g), sd %.4g, from "
-            "%.4g to %.4g, mean length %.4g\n",
-            e->checkpoint, e->n, e->n == 1 ? "" : "s", e->env, e->mean, e->mean - half,
-            e->mean + half, e->sd, e->low, e->high, e->length_mean);
+    fprintf(out, "%s: %d episode%s of %s: mean return %.4g", e->checkpoint, e->n,
+            e->n == 1 ? "" : "s", e->env, e->mean);
+    if (e->n > 1)
+        fprintf(out, " (95%% interval %.4g to %.4g), sd %.4g, from %.4g to %.4g", e->mean - half,
+                e->mean + half, e->sd, e->low, e->high);
+    fprintf(out, ", mean length %.4g\n", e->length_mean);
     for (int i = 0; i < e->task_count; i++) {
         fprintf(out, "  %-24s %d episode%s", e->tasks[i].env, e->tasks[i].n,
                 e->tasks[i].n == 1 ? "" : "s");

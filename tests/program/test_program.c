@@ -161,6 +161,11 @@ static void a_run_is_a_folder_with_all_that_was_promised(void) {
     CHECK(json_is_number(json_object_get(o, "return_mean")) &&
           json_is_number(json_object_get(o, "length_mean")));
     json_decref(o);
+    CHECK_EQ(volley("eval one --episodes 7"), 0);
+    SAYS(out, "95% interval");
+    CHECK_EQ(volley("eval one --episodes 1"), 0); /* nothing to draw an interval from */
+    SAYS(out, "mean return");
+    CHECK(!strstr(out, "interval"));
 }
 
 static void a_default_folder_is_named_after_the_run(void) {
