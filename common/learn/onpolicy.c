@@ -473,7 +473,7 @@ static vly_status onpolicy_fill(onpolicy *a, const vly_algo_args *args) {
     const vly_net_desc d = a->o.critic ? vly_head_actor_critic(args) : vly_head_actor(args);
     VLY_TRY(vly_net_create(&a->net, &d));
     a->H = vly_net_description(a->net)->lstm;
-    if (a->H > 0 && a->o.minibatches > a->N)
+    if (!args->eval && a->H > 0 && a->o.minibatches > a->N)
         return vly_fail(VLY_EINVAL,
                         "%d minibatches of whole sequences need as many environments, not %d: "
                         "lower --ppo.minibatches",
