@@ -32,9 +32,13 @@ static const char *env_of_change(const vly_session_result *r, const vly_train_ch
 }
 
 static void print_change(FILE *out, const vly_train_change *c, const char *env) {
-    fprintf(out, "\n  change %lld%s%s, at %s steps: mean return of 20 episodes %.4g before",
-            (long long)c->phase, env ? " of " : "", env ? env : "", vly_thousands(c->steps),
-            c->return_before);
+    fprintf(out, "\n  change %lld%s%s, at %s steps: ", (long long)c->phase, env ? " of " : "",
+            env ? env : "", vly_thousands(c->steps));
+    if (isnan(c->return_before)) {
+        fprintf(out, "no episode before it");
+        return;
+    }
+    fprintf(out, "mean return of at most 20 episodes %.4g before", c->return_before);
     if (isnan(c->return_lowest)) {
         fprintf(out, ", too few episodes since");
         return;

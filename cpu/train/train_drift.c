@@ -39,13 +39,23 @@ static double recent_mean(const train_change *c) {
     return n ? sum / n : NAN;
 }
 
+/* The newest phase before one in which an episode has ended: some pass without. NULL: none that is
+ * still known. */
+static const train_change *change_before(const vly_train *t, int task, double phase) {
+    for (double p = phase - 1; p >= 0 && p > phase - CHANGES; p--) {
+        const train_change *c = change_of(t, task, p);
+        if (c->episodes > 0 && c->phase == p) return c;
+    }
+    return NULL;
+}
+
 /* The first episode of a phase has ended. */
 static void begin_change(const vly_train *t, int task, train_change *c, double phase,
                          double begun) {
-    const train_change *last = phase > 0 ? change_of(t, task, phase - 1) : NULL;
+    const train_change *last = change_before(t, task, phase);
     *c = (train_change){.phase = phase,
                         .begun = begun > 0 ? begun : 0,
-                        .before = last && last->phase == phase - 1 ? recent_mean(last) : NAN,
+                        .before = last ? recent_mean(last) : NAN,
                         .lowest = NAN,
                         .recovered = -1};
 }
