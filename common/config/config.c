@@ -356,6 +356,8 @@ vly_status vly_config_layers(vly_config *config, const vly_assignments *given,
     config->given.hidden = is_given(given, "net.hidden") &&
                            memcmp(&hidden, &config->net.hidden, sizeof hidden) != 0;
     config->given.activation = is_given(given, "net.activation");
+    config->given.deviation = is_given(given, "net.deviation");
+    config->given.squash = is_given(given, "net.squash");
     if (config->run.envs == 0) config->run.envs = usual;
     /* A preset's groups are for its environments; few of them are fewer groups. */
     if (!is_given(given, "pool.groups") && config->pool.groups > config->run.envs)

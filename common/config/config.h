@@ -49,7 +49,8 @@ typedef struct {
     bool fit_envs; /* run.envs is auto, or left to the preset as the rollout is: an algorithm may
                       raise it (vly_algo_settle) */
     struct {
-        bool separate, hidden, activation; /* of `net`: no preset's, which holds where it can */
+        bool separate, hidden, activation, deviation, squash; /* of `net`: no preset's, which holds
+                                                                 where it can */
     } given;
     char families[VLY_FAMILY_TEXT]; /* vly_env_args.options, written by vly_config_env_args */
 } vly_config;

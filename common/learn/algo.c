@@ -117,9 +117,23 @@ static vly_status check_form(const vly_algo_entry *entry, const vly_config *conf
     return VLY_OK;
 }
 
+/* The same of a policy for numbers, which others do not have, or have by definition. */
+static vly_status check_policy(const vly_algo_entry *entry, const vly_algo_args *args) {
+    const vly_config *c = args->config;
+    const char *given = NULL;
+    if (c->given.squash && c->net.squash) given = "squash";
+    if (c->given.deviation && c->net.deviation != VLY_NET_DEVIATION_SHARED) given = "deviation";
+    if (!given || (args->env->action.kind == VLY_SPACE_BOX && !entry->dist)) return VLY_OK;
+    return vly_fail(VLY_EINVAL, "--net.%s changes nothing of %s in %s: %s", given, entry->name,
+                    args->env->name,
+                    entry->dist ? "its policy has a form of its own"
+                                : "it is for policies of continuous actions");
+}
+
 static vly_status check_network(const vly_algo_entry *entry, const vly_algo_args *args) {
     const vly_config *c = args->config;
     vly_net *net;
+    VLY_TRY(check_policy(entry, args));
     if (!entry->network || !(c->given.separate || c->given.hidden || c->given.activation))
         return VLY_OK;
     VLY_TRY(vly_algo_net(&net, args));

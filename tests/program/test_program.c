@@ -611,6 +611,13 @@ static void a_network_that_is_not_made_is_refused(void) {
     SAYS(err, "--net.hidden has 2 numbers, and network \"minatar\" one layer");
     CHECK_EQ(volley("train minatar/breakout --algo a2c --net.activation tanh --out torso"), 2);
     SAYS(err, "--net.activation tanh: network \"minatar\"");
+    CHECK_EQ(volley("train pendulum --algo sac --net.squash --out shape"), 2);
+    SAYS(err, "--net.squash changes nothing of sac");
+    CHECK_EQ(volley("train cartpole --algo a2c --net.deviation state --out shape"), 2);
+    SAYS(err, "--net.deviation changes nothing of a2c in cartpole");
+    CHECK_EQ(volley("train pendulum --algo a2c --net.squash --net.deviation state --steps 100 "
+                    "--out shape"),
+             0);
     CHECK_EQ(volley("train minatar/breakout --net.hidden 32 --net.activation relu --steps 100 "
                     "--out rectified"),
              0);
@@ -623,6 +630,8 @@ static void a_network_that_is_not_made_is_refused(void) {
     CHECK_EQ(volley("train pendulum --algo sac --net.kind mlp --steps 100 --out two"), 0);
     CHECK_EQ(volley("train cartpole --algo ppo --net.lstm 8 --steps 100 --out preset"), 0);
     CHECK_EQ(volley("resume preset --steps 200"), 0); /* whose preset has separate torsos */
+    CHECK_EQ(volley("play preset --steps 3"), 0);     /* one environment, the run's minibatches */
+    CHECK_EQ(volley("record preset --steps 3 --out preset.png"), 0);
     CHECK_EQ(volley("train cartpole --algo a2c --net.separate --steps 100 --out towers"), 0);
 }
 
