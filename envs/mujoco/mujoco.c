@@ -218,6 +218,11 @@ static int drop_lacking(vly_env_key *keys, int n) {
     return kept;
 }
 
+static void rename_key(vly_env_key *keys, int n, const char *from, const char *to) {
+    for (int i = 0; i < n; i++)
+        if (!strcmp(keys[i].key, from)) keys[i].key = to;
+}
+
 static vly_status open_task(vly_env *env, const char *name, const vly_env_args *args) {
     const vly_mj_task *task = vly_mj_task_named(name);
     vly_mj_weights weights = task->weights;
@@ -230,7 +235,9 @@ static vly_status open_task(vly_env *env, const char *name, const vly_env_args *
         VLY_KEY_REAL("reset_noise_scale", &weights.reset_noise, 0, 1),
         VLY_KEY_TEXT("version", version),
     };
-    VLY_TRY(vly_env_options(name, args, keys, drop_lacking(keys, sizeof keys / sizeof *keys)));
+    const int n = drop_lacking(keys, sizeof keys / sizeof *keys);
+    if (weights.ours) rename_key(keys, n, weights.ours, weights.gymnasiums);
+    VLY_TRY(vly_env_options(name, args, keys, n));
     vly_mj_world *w = malloc(sizeof *w);
     if (!w) return vly_fail(VLY_ENOMEM, "%s: no memory", name);
     const vly_status status = vly_mj_world_open(w, task, version);

@@ -10,7 +10,8 @@
  *
  * Actions: float32, nu numbers in [-limit, limit]; what lies outside acts as the nearer end, but costs as
  * much as it is. Options, by Gymnasium's names, those that the task reads: forward_reward_weight,
- * ctrl_cost_weight, contact_cost_weight, healthy_reward, reset_noise_scale; version=X.Y.Z chooses a
+ * ctrl_cost_weight (reward_control_weight of reacher and pusher), contact_cost_weight
+ * (impact_cost_weight of humanoid_standup), healthy_reward, reset_noise_scale; version=X.Y.Z chooses a
  * library where several are there. An actor is plain memory, under 1 kB; a library of another version refuses it.
  */
 #ifndef VLY_ENVS_MUJOCO_MUJOCO_H

@@ -16,6 +16,7 @@ enum { VLY_MJ_IDS = 3, VLY_MJ_OBS_MOST = 512, VLY_MJ_ACTIONS_MOST = 32 };
  * are 0. */
 typedef struct {
     double forward_reward, ctrl_cost, contact_cost, healthy_reward, reset_noise;
+    const char *ours, *gymnasiums; /* "ctrl_cost_weight", where Gymnasium's task has another name */
 } vly_mj_weights;
 
 struct vly_mj_world;

@@ -250,14 +250,15 @@ static void options_go_by_gymnasiums_names(void) {
 /* Before a library is looked for. */
 static void options_that_a_task_does_not_read_are_refused(void) {
     refused("mujoco/reacher", "reset_noise_scale=0.5", VLY_EINVAL,
-            "mujoco/reacher has no option 'reset_noise_scale'; it has ctrl_cost_weight, version");
+            "mujoco/reacher has no option 'reset_noise_scale'; it has reward_control_weight, "
+            "version");
     refused("mujoco/half_cheetah", "healthy_reward=1", VLY_EINVAL,
             "it has forward_reward_weight, ctrl_cost_weight, reset_noise_scale, version");
     refused("mujoco/hopper", "contact_cost_weight=1", VLY_EINVAL, "contact_cost_weight");
     refused("mujoco/inverted_pendulum", "ctrl_cost_weight=1", VLY_EINVAL,
             "it has reset_noise_scale, version");
     refused("mujoco/humanoid_standup", "forward_reward_weight=1", VLY_EINVAL,
-            "it has ctrl_cost_weight, contact_cost_weight, reset_noise_scale, version");
+            "it has ctrl_cost_weight, impact_cost_weight, reset_noise_scale, version");
 }
 
 static void a_task_without_weights_rewards_nothing(void) {
