@@ -1,4 +1,5 @@
 #include "envs/atari/drift.h"
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -149,9 +150,13 @@ static vly_status bad_schedule(const char *text) {
 
 /* One change at *at, which moves behind it. */
 static bool parse_change(const char **at, int64_t *steps, int *mode, int *difficulty) {
-    long long after;
+    char *end;
     int used = 0;
-    if (sscanf(*at, "%lld:%d/%d%n", &after, mode, difficulty, &used) < 3 || !used) return false;
+    errno = 0;
+    const long long after = strtoll(*at, &end, 10);
+    if (end == *at || errno) return false;
+    *at = end;
+    if (sscanf(*at, ":%9d/%9d%n", mode, difficulty, &used) < 2 || !used) return false;
     *steps = after;
     *at += used;
     return after > 0 && *mode >= 0 && *difficulty >= 0;

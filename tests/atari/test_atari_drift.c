@@ -79,8 +79,8 @@ static void phases_change_between_games_alone(void) {
 
 static void a_wrong_schedule_is_named(void) {
     static const char *const bad[] = {
-        "x",        "300",      "300:1",     "0:4/0",  "300:4/0,200:0/0",
-        "300:4/0,", "300:4/0;", "300:999/0", "300:4/9"};
+        "x",        "300",      "300:1",     "0:4/0",   "300:4/0,200:0/0",
+        "300:4/0,", "300:4/0;", "300:999/0", "300:4/9", "99999999999999999999:0/0"};
     player p;
     char options[96];
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
