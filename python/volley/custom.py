@@ -74,7 +74,9 @@ class Actions:
 
     def mask(self, info: dict[str, Any]) -> Array | None:
         """The choices that are allowed, flat; None: the information does not say."""
-        given = info.get("action_mask") if self.masked else None
+        given = info.get("action_mask")
+        if given is not None and not self.masked:
+            raise Unsupported(f"info holds an action_mask, which actions of {self._space} cannot have: Discrete and MultiDiscrete can")
         return None if given is None else np.asarray(given).reshape(-1) != 0
 
     def sample(self, mask: Array | None) -> Any:
@@ -82,6 +84,9 @@ class Actions:
         if mask is None:
             return self._space.sample()
         sizes = self._space.nvec if isinstance(self._space, MultiDiscrete) else None
+        ends = [self.choices] if sizes is None else np.cumsum(sizes.reshape(-1)).tolist()
+        if not all(mask[begin:end].any() for begin, end in zip([0, *ends], ends)):
+            raise InvalidArgument("the mask allows no action; at least one must be allowed where the episode goes on")
         return self._space.sample(mask.astype(np.int8) if sizes is None else _by_choice(mask.astype(np.int8), sizes))
 
     def _take_box(self, space: Box) -> None:

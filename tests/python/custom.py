@@ -294,6 +294,25 @@ def a_mask_of_another_size_is_refused():
     refused(volley.InvalidArgument, "action_mask has 7 numbers, there are 2 choices", run_of, "wrong", WrongMask, envs=2, steps=1000)
 
 
+class MaskedBits(Walk):
+    action_space = MultiBinary(2)
+
+    def reset(self, **more):
+        return super().reset(**more)[0], {"action_mask": np.ones(4, np.int8)}
+
+
+class Blocked(Masked):
+    """Where nothing is allowed and the episode goes on."""
+
+    def mask(self):
+        return {"action_mask": np.zeros(2, np.int8)}
+
+
+def masks_that_cannot_be_followed_are_refused():
+    refused(volley.Unsupported, "actions of MultiBinary(2) cannot have", run_of, "bits", MaskedBits, envs=2, steps=1000)
+    refused(volley.InvalidArgument, "the mask allows no action", run_of, "blocked", Blocked, envs=2, steps=1000)
+
+
 def an_environment_that_goes_elsewhere_does_not_move_the_run():
     here = os.getcwd()
     os.chdir(FOLDER.name)
@@ -345,7 +364,7 @@ def learners_that_wait_for_nobody_and_learners_of_memories():
 def main():
     for claim in (a_python_cartpole_is_learned, the_warning_says_how_fast_it_is, spaces_become_the_networks_and_back,
                   episodes_begin_and_end_where_gymnasium_says, masks_are_kept_to, the_best_value_is_of_an_allowed_action, what_an_environment_raises_the_trainer_raises,
-                  numbers_are_checked, environments_close_after_their_last_step, a_mask_of_another_size_is_refused, an_environment_that_goes_elsewhere_does_not_move_the_run, a_run_goes_on_in_new_episodes, the_same_seed_learns_the_same,
+                  numbers_are_checked, environments_close_after_their_last_step, a_mask_of_another_size_is_refused, masks_that_cannot_be_followed_are_refused, an_environment_that_goes_elsewhere_does_not_move_the_run, a_run_goes_on_in_new_episodes, the_same_seed_learns_the_same,
                   learners_that_wait_for_nobody_and_learners_of_memories, documented_examples_run):
         start = time.time()
         claim()
